@@ -1,0 +1,1 @@
+//! Measurements of chukka against its peers.

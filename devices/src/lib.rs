@@ -1,0 +1,1 @@
+//! The chips of the chukka machine, one to a file.

@@ -1,0 +1,1 @@
+//! What is read or runs before the kernel.

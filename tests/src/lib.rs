@@ -1,0 +1,1 @@
+//! Integration tests of chukka, and the lab they run in.

@@ -1,0 +1,2 @@
+//! The `chukka` binary.
+fn main() {}
