@@ -1,1 +1,31 @@
-//! What is read or runs before the kernel.
+//! What is read or runs before the kernel: the guest-physical map, kernel images, boot protocols, ACPI tables.
+//!
+//! Nothing here knows KVM. A loader takes guest memory and files, puts bytes into the one from the other, and hands back a
+//! [`BootState`]: the registers the boot CPU has to start with.
+//!
+//! | module | what it owns |
+//! |---|---|
+//! | [`layout`] | every guest-physical address, each with its reason |
+//! | [`memory_map`] | where RAM is, and the e820 map that tells the guest |
+//! | [`image`] | what kind of kernel a file holds, found before anything is loaded |
+//! | [`direct`] | the direct boot: kernel, initrd, command line and tables into memory |
+//! | [`linux`] | the Linux/x86 boot protocol: load address, zero page, 64-bit entry |
+//! | [`pvh`] | the PVH start info and 32-bit entry |
+//! | [`acpi`] | RSDP, XSDT, FADT, MADT and DSDT |
+//! | [`boot_state`] | registers, as plain data |
+#![forbid(unsafe_code)]
+
+pub mod acpi;
+pub mod boot_state;
+pub mod direct;
+pub mod image;
+pub mod layout;
+pub mod linux;
+pub mod memory_map;
+pub mod pvh;
+pub mod ram;
+
+pub use boot_state::BootState;
+pub use image::KernelImage;
+pub use memory_map::MemoryMap;
+pub use ram::{GuestRam, SourceFile};

@@ -1,0 +1,233 @@
+//! The registers a boot CPU starts with, as plain data: what every way of booting hands to the vCPU.
+
+use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryError};
+
+use crate::layout;
+
+/// A segment register with its hidden part, in the terms of a descriptor (Intel SDM vol. 3, 3.4.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// Visible selector.
+    pub selector: u16,
+    /// First linear address.
+    pub base: u32,
+    /// Last offset in bytes, granularity already applied.
+    pub limit: u32,
+    /// Descriptor type, 4 bits; with `system` false, bit 3 is "code".
+    pub kind: u8,
+    /// A system segment (here: the TSS) and not code or data.
+    pub system: bool,
+    /// 64-bit code (L).
+    pub long: bool,
+    /// 32-bit default operand size (D/B).
+    pub big: bool,
+    /// Limit counts pages and not bytes (G).
+    pub pages: bool,
+}
+
+impl Segment {
+    const fn flat(selector: u16, kind: u8, long: bool) -> Self {
+        Self {
+            selector,
+            base: 0,
+            limit: u32::MAX,
+            kind,
+            system: false,
+            long,
+            big: !long,
+            pages: true,
+        }
+    }
+
+    /// The 8-byte descriptor that describes this segment (Intel SDM vol. 3, figure 3-8).
+    pub fn descriptor(&self) -> u64 {
+        let limit = u64::from(if self.pages { self.limit >> 12 } else { self.limit });
+        let base = u64::from(self.base);
+        let flags =
+            u64::from(self.pages) << 3 | u64::from(self.big) << 2 | u64::from(self.long) << 1;
+        let access = 0x80 | u64::from(!self.system) << 4 | u64::from(self.kind);
+        (limit & 0xffff)
+            | (base & 0xff_ffff) << 16
+            | access << 40
+            | (limit >> 16 & 0xf) << 48
+            | flags << 52
+            | (base >> 24) << 56
+    }
+}
+
+/// Code segment, accessed, readable.
+const CODE: u8 = 0xb;
+/// Data segment, accessed, writable.
+const DATA: u8 = 0x3;
+/// Busy 32-bit (or, in long mode, 64-bit) task state segment.
+const BUSY_TSS: u8 = 0xb;
+
+/// CR0: protection enable.
+const CR0_PE: u64 = 1;
+/// CR0: extension type, always 1.
+const CR0_ET: u64 = 1 << 4;
+/// CR0: paging.
+const CR0_PG: u64 = 1 << 31;
+/// CR4: physical address extension.
+const CR4_PAE: u64 = 1 << 5;
+/// EFER: long mode enabled and active.
+const EFER_LME_LMA: u64 = 1 << 8 | 1 << 10;
+
+/// Registers of the boot CPU at its first instruction. What is not named here is zero or as after reset.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BootState {
+    /// First instruction.
+    pub rip: u64,
+    /// RSI: the zero page in the Linux boot protocol.
+    pub rsi: u64,
+    /// RBX: the start info in the PVH boot protocol.
+    pub rbx: u64,
+    /// Code segment.
+    pub cs: Segment,
+    /// DS, ES, FS, GS and SS.
+    pub data: Segment,
+    /// Task register; VM entry wants a busy TSS there.
+    pub tr: Segment,
+    /// CR0.
+    pub cr0: u64,
+    /// CR3: physical address of the top page table.
+    pub cr3: u64,
+    /// CR4.
+    pub cr4: u64,
+    /// IA32_EFER.
+    pub efer: u64,
+    /// Guest-physical address of the GDT.
+    pub gdt_base: u64,
+    /// Last byte of the GDT, counted from its base.
+    pub gdt_limit: u16,
+}
+
+impl BootState {
+    /// Long mode with paging on, as the 64-bit Linux boot protocol asks (Documentation/arch/x86/boot.rst, "64-bit Boot
+    /// Protocol"): `__BOOT_CS` 0x10, `__BOOT_DS` 0x18, interrupts off, RSI at the zero page.
+    pub fn linux64(entry: u64, zero_page: u64) -> Self {
+        Self {
+            rip: entry,
+            rsi: zero_page,
+            cs: Segment::flat(0x10, CODE, true),
+            cr0: CR0_PE | CR0_ET | CR0_PG,
+            cr3: layout::PML4,
+            cr4: CR4_PAE,
+            efer: EFER_LME_LMA,
+            ..Self::protected(entry)
+        }
+    }
+
+    /// 32-bit protected mode without paging, as PVH asks (Xen's docs/misc/pvh.pandoc): EBX at the start info.
+    pub fn pvh(entry: u32, start_info: u64) -> Self {
+        Self { rbx: start_info, ..Self::protected(u64::from(entry)) }
+    }
+
+    fn protected(rip: u64) -> Self {
+        let tr = Segment {
+            selector: 0x20,
+            limit: 0x67,
+            big: false,
+            pages: false,
+            system: true,
+            ..Segment::flat(0, BUSY_TSS, false)
+        };
+        Self {
+            rip,
+            rsi: 0,
+            rbx: 0,
+            cs: Segment::flat(0x10, CODE, false),
+            data: Segment::flat(0x18, DATA, false),
+            tr,
+            cr0: CR0_PE | CR0_ET,
+            cr3: 0,
+            cr4: 0,
+            efer: 0,
+            gdt_base: layout::GDT,
+            gdt_limit: 5 * 8 - 1,
+        }
+    }
+
+    /// Writes what the registers point at into guest memory: the GDT and, where paging is on, the identity map of 4 GiB.
+    ///
+    /// # Errors
+    /// Guest memory ends below the tables.
+    pub fn write_tables<M: GuestMemoryBackend>(&self, memory: &M) -> Result<(), GuestMemoryError> {
+        let gdt = [0, 0, self.cs.descriptor(), self.data.descriptor(), self.tr.descriptor()];
+        write_u64s(memory, self.gdt_base, &gdt)?;
+        if self.cr0 & CR0_PG == 0 {
+            return Ok(());
+        }
+        const PRESENT_WRITABLE: u64 = 0b11;
+        const HUGE: u64 = 1 << 7;
+        let pdpt: Vec<u64> = (0..layout::PAGE_DIRECTORY_COUNT)
+            .map(|i| (layout::PAGE_DIRECTORIES + i * layout::PAGE_SIZE) | PRESENT_WRITABLE)
+            .collect();
+        let directories: Vec<u64> = (0..layout::PAGE_DIRECTORY_COUNT * 512)
+            .map(|i| i << 21 | HUGE | PRESENT_WRITABLE)
+            .collect();
+        write_page(memory, layout::PML4, &[layout::PDPT | PRESENT_WRITABLE])?;
+        write_page(memory, layout::PDPT, &pdpt)?;
+        write_u64s(memory, layout::PAGE_DIRECTORIES, &directories)
+    }
+}
+
+fn write_u64s<M: GuestMemoryBackend>(
+    memory: &M,
+    at: u64,
+    values: &[u64],
+) -> Result<(), GuestMemoryError> {
+    let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+    memory.write_slice(&bytes, GuestAddress(at))
+}
+
+/// A whole page: `values`, then zeros (the page may hold an earlier boot's bytes).
+fn write_page<M: GuestMemoryBackend>(
+    memory: &M,
+    at: u64,
+    values: &[u64],
+) -> Result<(), GuestMemoryError> {
+    let mut page = [0; 512];
+    page[..values.len()].copy_from_slice(values);
+    write_u64s(memory, at, &page)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{MemoryMap, ram::tests::TestRam};
+
+    #[test]
+    fn descriptors_are_those_linux_uses() {
+        // arch/x86/boot/compressed/head_64.S, gdt64: __KERNEL_CS 0x00af9a.., __KERNEL_DS 0x00cf92.. (plus the accessed bit)
+        let state = BootState::linux64(0x100_0200, layout::ZERO_PAGE);
+        assert_eq!(state.cs.descriptor(), 0x00af_9b00_0000_ffff);
+        assert_eq!(state.data.descriptor(), 0x00cf_9300_0000_ffff);
+        assert_eq!(state.tr.descriptor(), 0x0000_8b00_0000_0067);
+        assert_eq!(BootState::pvh(0, 0).cs.descriptor(), 0x00cf_9b00_0000_ffff);
+    }
+
+    #[test]
+    fn identity_map_covers_the_first_4_gib() {
+        let ram = TestRam::new(&MemoryMap::new(1 << 20));
+        let state = BootState::linux64(0, 0);
+        ram.0.write_slice(&[0xff; 4096], GuestAddress(layout::PML4)).unwrap();
+        state.write_tables(&ram.0).unwrap();
+        let word = |at: u64| u64::from_le_bytes(ram.bytes(at, 8).try_into().unwrap());
+        for address in [0u64, 0x20_0000, 0x3fff_ffff, 0x8000_0000, 0xffff_ffff] {
+            let pdpt = word(state.cr3 + (address >> 39) * 8) & !0xfff;
+            let directory = word(pdpt + (address >> 30) * 8) & !0xfff;
+            let entry = word(directory + (address >> 21 & 511) * 8);
+            assert_eq!(entry & 0x83, 0x83, "present, writable, 2 MiB");
+            assert_eq!(entry & !0xfff, address & !0x1f_ffff);
+        }
+        assert_eq!(word(state.cr3 + 8), 0, "nothing is left of what the page held before");
+    }
+
+    #[test]
+    fn pvh_needs_no_page_tables() {
+        let ram = TestRam::new(&MemoryMap::new(1 << 20));
+        BootState::pvh(0x100_0000, layout::PVH_START_INFO).write_tables(&ram.0).unwrap();
+        assert_eq!(ram.bytes(layout::PML4, 16), [0; 16]);
+    }
+}

@@ -1,0 +1,249 @@
+//! The direct boot: kernel, initrd, command line and tables go into guest memory, and the boot CPU starts in the kernel.
+
+use std::io;
+use std::ops::Range;
+use std::path::PathBuf;
+
+use thiserror::Error;
+use vm_memory::{Bytes, GuestAddress, GuestMemoryError};
+
+use crate::acpi::AcpiTables;
+use crate::image::{BzImage, Elf, KernelImage, KernelKind};
+use crate::ram::{GuestRam, SourceFile};
+use crate::{BootState, MemoryMap, layout, linux, pvh};
+
+/// Longest command line of a kernel that does not say: COMMAND_LINE_SIZE in Linux's arch/x86/include/asm/setup.h, less the
+/// terminator.
+const ELF_CMDLINE_SIZE: u64 = 2047;
+
+/// What to boot.
+#[derive(Debug)]
+pub struct DirectBoot {
+    /// The kernel.
+    pub kernel: KernelImage,
+    /// The initrd, if any.
+    pub initrd: Option<SourceFile>,
+    /// The kernel's command line, without terminator.
+    pub cmdline: Vec<u8>,
+}
+
+/// Where things lie in guest memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Loaded {
+    /// The kernel, with all it needs to unpack itself.
+    pub kernel: Range<u64>,
+    /// The initrd.
+    pub initrd: Option<Range<u64>>,
+}
+
+/// Why what was asked for cannot be loaded. Sizes count bytes.
+#[derive(Debug, Error)]
+pub enum LoadError {
+    /// The command line is too long for the kernel.
+    #[error("The kernel command line has {found} bytes, the kernel '{}' takes {limit} at most", kernel.display())]
+    CmdlineTooLong {
+        /// The kernel's file name.
+        kernel: PathBuf,
+        /// Bytes there are.
+        found: u64,
+        /// Bytes there may be.
+        limit: u64,
+    },
+    /// The kernel does not fit into the guest's RAM.
+    #[error("The kernel '{}' needs {} of guest memory to start, the guest has {}", kernel.display(), mib(*needed), mib(*memory))]
+    KernelTooBig {
+        /// The kernel's file name.
+        kernel: PathBuf,
+        /// Least RAM it needs.
+        needed: u64,
+        /// RAM there is below 4 GiB.
+        memory: u64,
+    },
+    /// The initrd does not fit beside the kernel.
+    #[error(
+        "The initrd '{}' ({}) does not fit: between the kernel's end at {floor:#x} and {ceiling:#x} there are {}",
+        initrd.display(), mib(*size), mib(ceiling.saturating_sub(*floor))
+    )]
+    InitrdTooBig {
+        /// The initrd's file name.
+        initrd: PathBuf,
+        /// Its size.
+        size: u64,
+        /// First address after the kernel.
+        floor: u64,
+        /// First address it may not reach.
+        ceiling: u64,
+        /// Whether that is the end of RAM and not a limit of the kernel.
+        more_memory_helps: bool,
+    },
+    /// A file could not be brought into memory.
+    #[error("Cannot load '{}' into guest memory", path.display())]
+    Place {
+        /// Its name.
+        path: PathBuf,
+        /// What went wrong.
+        source: io::Error,
+    },
+    /// The tables could not be written.
+    #[error("Cannot write the boot tables into guest memory")]
+    Tables(#[from] GuestMemoryError),
+}
+
+impl LoadError {
+    /// What the user can do about it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::CmdlineTooLong { .. } => {
+                "shorten -append; settings can also go into a file of the initrd".into()
+            }
+            Self::KernelTooBig { needed, .. } if *needed <= layout::MMIO_HOLE => {
+                format!("give the guest more memory: -m {}M or more", needed.div_ceil(1 << 20))
+            }
+            Self::KernelTooBig { .. } => "the kernel has to fit below 3 GiB".into(),
+            Self::InitrdTooBig { size, floor, more_memory_helps: true, .. } => {
+                let needed = (floor + size).next_multiple_of(layout::PAGE_SIZE) + layout::PAGE_SIZE;
+                format!("give the guest more memory: -m {}M or more", needed.div_ceil(1 << 20))
+            }
+            Self::InitrdTooBig { .. } => {
+                "this kernel cannot take an initrd above that address; make the initrd smaller"
+                    .into()
+            }
+            Self::Place { .. } => "did the file change while it was being loaded?".into(),
+            Self::Tables(_) => "give the guest at least 1 MiB of memory".into(),
+        }
+    }
+}
+
+fn mib(bytes: u64) -> String {
+    match bytes {
+        0..0x10_0000 => format!("{} KiB", bytes.div_ceil(1 << 10)),
+        _ => format!("{} MiB", bytes.div_ceil(1 << 20)),
+    }
+}
+
+impl DirectBoot {
+    /// Loads everything into `ram`, laid out by `map`, and says how the boot CPU has to start. Can be run again on the same
+    /// memory, whatever a guest has left in it: that is a reboot.
+    ///
+    /// # Errors
+    /// [`LoadError`]: something does not fit, or a file cannot be read.
+    pub fn load<R: GuestRam>(
+        &self,
+        ram: &R,
+        map: &MemoryMap,
+        acpi: &AcpiTables,
+    ) -> Result<BootState, LoadError> {
+        let memory = ram.memory();
+        let loaded = self.plan(map)?;
+        let kernel_path = self.kernel.source.path();
+        let kernel_error = |source| LoadError::Place { path: kernel_path.into(), source };
+        let state = match &self.kernel.kind {
+            KernelKind::BzImage(image) => {
+                place_bzimage(ram, &self.kernel.source, image).map_err(kernel_error)?;
+                linux::write_zero_page(memory, image.header(), &loaded, map)?;
+                BootState::linux64(loaded.kernel.start + crate::image::ENTRY_64, layout::ZERO_PAGE)
+            }
+            KernelKind::Elf(elf) => {
+                place_elf(ram, &self.kernel.source, elf).map_err(kernel_error)?;
+                match elf.pvh_entry {
+                    Some(entry) => {
+                        pvh::write_start_info(memory, &loaded, map)?;
+                        BootState::pvh(entry, layout::PVH_START_INFO)
+                    }
+                    None => {
+                        linux::write_zero_page(memory, linux::header_for_elf(), &loaded, map)?;
+                        BootState::linux64(elf.entry, layout::ZERO_PAGE)
+                    }
+                }
+            }
+        };
+        if let (Some(initrd), Some(at)) = (&self.initrd, &loaded.initrd) {
+            let error = |source| LoadError::Place { path: initrd.path().into(), source };
+            ram.place(initrd, 0..initrd.len(), GuestAddress(at.start)).map_err(error)?;
+        }
+        memory.write_slice(
+            &[self.cmdline.as_slice(), &[0]].concat(),
+            GuestAddress(layout::CMDLINE),
+        )?;
+        memory
+            .write_slice(&acpi.relocate(layout::ACPI_TABLES), GuestAddress(layout::ACPI_TABLES))?;
+        state.write_tables(memory)?;
+        Ok(state)
+    }
+
+    /// Decides where everything goes, and refuses what does not fit. Touches no memory.
+    ///
+    /// # Errors
+    /// [`LoadError`]: the command line, the kernel or the initrd is too big.
+    fn plan(&self, map: &MemoryMap) -> Result<Loaded, LoadError> {
+        let kernel = || self.kernel.source.path().to_owned();
+        // A header-less kernel gets its initrd below 4 GiB: PVH's start info is read with 32 bits by Linux.
+        let (span, cmdline_limit, initrd_limit) = match &self.kernel.kind {
+            KernelKind::BzImage(image) => {
+                let start = image.pref_address();
+                (start..start + image.init_size(), image.cmdline_size(), image.initrd_limit())
+            }
+            KernelKind::Elf(elf) => {
+                let start = elf.segments.iter().map(|s| s.addr).min().unwrap_or(layout::HIGH_RAM);
+                (start..elf.end(), ELF_CMDLINE_SIZE, 1 << 32)
+            }
+        };
+        let limit = cmdline_limit.min(layout::CMDLINE_CAPACITY - 1);
+        let found = self.cmdline.len() as u64;
+        if found > limit {
+            return Err(LoadError::CmdlineTooLong { kernel: kernel(), found, limit });
+        }
+        if span.end > map.below_4g() {
+            return Err(LoadError::KernelTooBig {
+                kernel: kernel(),
+                needed: span.end,
+                memory: map.below_4g(),
+            });
+        }
+        let initrd = match &self.initrd {
+            None => None,
+            Some(file) => Some(self.place_initrd(file, map, span.end, initrd_limit)?),
+        };
+        Ok(Loaded { kernel: span, initrd })
+    }
+
+    /// The initrd's place: as high as the kernel allows, and never over the kernel and the room it needs to start.
+    fn place_initrd(
+        &self,
+        file: &SourceFile,
+        map: &MemoryMap,
+        floor: u64,
+        limit: u64,
+    ) -> Result<Range<u64>, LoadError> {
+        let size = file.len();
+        let start = map.highest_fit(size, floor, limit).ok_or_else(|| {
+            let ceiling = map.below_4g().min(limit);
+            let more_memory_helps =
+                limit > layout::MMIO_HOLE_END || floor + size < limit.min(layout::MMIO_HOLE);
+            LoadError::InitrdTooBig {
+                initrd: file.path().into(),
+                size,
+                floor,
+                ceiling,
+                more_memory_helps,
+            }
+        })?;
+        Ok(start..start + size)
+    }
+}
+
+fn place_bzimage<R: GuestRam>(ram: &R, source: &SourceFile, image: &BzImage) -> io::Result<()> {
+    let start = image.payload_offset();
+    ram.place(source, start..start + image.payload_len(), GuestAddress(image.pref_address()))
+}
+
+fn place_elf<R: GuestRam>(ram: &R, source: &SourceFile, elf: &Elf) -> io::Result<()> {
+    for s in &elf.segments {
+        ram.place(source, s.offset..s.offset + s.file_size, GuestAddress(s.addr))?;
+        ram.zero(GuestAddress(s.addr + s.file_size), s.mem_size - s.file_size)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,135 @@
+//! Where things go, and what is refused.
+
+use super::*;
+use crate::acpi::AcpiConfig;
+use crate::image::tests::{bzimage, elf};
+use crate::ram::tests::{TempFile, TestRam};
+
+const MIB: u64 = 1 << 20;
+
+fn acpi() -> AcpiTables {
+    let config = AcpiConfig {
+        cpus: 1,
+        reset_port: 0x604,
+        reset_value: 1,
+        sleep_control_port: 0x600,
+        sleep_status_port: 0x601,
+    };
+    AcpiTables::build(&config, &[])
+}
+
+/// A boot of a kernel and an initrd given by their bytes.
+struct Case {
+    boot: DirectBoot,
+    _files: Vec<TempFile>,
+}
+
+impl Case {
+    fn new(kernel: &[u8], initrd: Option<&[u8]>) -> Self {
+        let kernel_file = TempFile::new(kernel);
+        let kernel = KernelImage::open(&kernel_file.0).unwrap();
+        let mut files = vec![kernel_file];
+        let initrd = initrd.map(|bytes| {
+            files.push(TempFile::new(bytes));
+            SourceFile::open(&files[1].0, "initrd").unwrap()
+        });
+        Self {
+            boot: DirectBoot { kernel, initrd, cmdline: b"console=ttyS0".to_vec() },
+            _files: files,
+        }
+    }
+
+    fn load(&self, memory: u64) -> Result<(TestRam, BootState), LoadError> {
+        let map = MemoryMap::new(memory);
+        let ram = TestRam::new(&map);
+        let state = self.boot.load(&ram, &map, &acpi())?;
+        Ok((ram, state))
+    }
+}
+
+#[test]
+fn bzimage_goes_to_its_preferred_address_and_starts_at_its_64_bit_entry() {
+    let mut kernel = bzimage(8192);
+    kernel[2048..2052].copy_from_slice(b"code");
+    let (ram, state) = Case::new(&kernel, Some(b"initrd")).load(64 * MIB).unwrap();
+    assert_eq!(state, BootState::linux64(0x100_0200, layout::ZERO_PAGE));
+    assert_eq!(ram.bytes(0x100_0000, 4), b"code");
+    assert_eq!(ram.bytes(64 * MIB - 4096, 6), b"initrd");
+    assert_eq!(ram.bytes(layout::CMDLINE, 14), b"console=ttyS0\0");
+    assert_eq!(ram.bytes(layout::ACPI_TABLES, 8), b"RSD PTR ");
+}
+
+#[test]
+fn elf_starts_by_pvh_when_it_has_the_note_and_at_its_entry_otherwise() {
+    let (_, state) = Case::new(&elf(62), None).load(64 * MIB).unwrap();
+    assert_eq!(state, BootState::linux64(0x100_0000, layout::ZERO_PAGE));
+    let mut case = Case::new(&elf(62), None);
+    let KernelKind::Elf(elf) = &mut case.boot.kernel.kind else { panic!("an ELF file") };
+    elf.pvh_entry = Some(0x100_0370);
+    assert_eq!(case.load(64 * MIB).unwrap().1, BootState::pvh(0x100_0370, layout::PVH_START_INFO));
+}
+
+#[test]
+fn elf_bss_is_zero_on_memory_that_was_used_before() {
+    let case = Case::new(&elf(62), None);
+    let map = MemoryMap::new(64 * MIB);
+    let ram = TestRam::new(&map);
+    ram.0.write_slice(&[0xaa; 8192], GuestAddress(0x100_0000)).unwrap();
+    case.boot.load(&ram, &map, &acpi()).unwrap();
+    assert_eq!(ram.bytes(0x100_1000, 4096), [0; 4096]);
+    assert_eq!(ram.bytes(0x100_2000, 1), [0] as [u8; 1], "nothing lies after it");
+}
+
+#[test]
+fn initrd_goes_above_4_gib_when_the_kernel_allows() {
+    let map = MemoryMap::new(6144 * MIB);
+    let case = Case::new(&bzimage(64), Some(&[1; 5000]));
+    assert_eq!(
+        case.boot.plan(&map).unwrap().initrd,
+        Some(7168 * MIB - 8192..7168 * MIB - 8192 + 5000)
+    );
+    let mut old = bzimage(64);
+    old[0x236] = 1; // 64-bit, but not XLF_CAN_BE_LOADED_ABOVE_4G: initrd_addr_max 0x7fffffff counts
+    let case = Case::new(&old, Some(&[1; 5000]));
+    assert_eq!(case.boot.plan(&map).unwrap().initrd.unwrap().start, 0x8000_0000 - 8192);
+}
+
+#[test]
+fn initrd_never_reaches_into_the_room_the_kernel_needs() {
+    let case = Case::new(&bzimage(64), Some(&[1; 8192]));
+    let kernel_end = 0x300_0000; // pref_address + init_size
+    assert_eq!(
+        case.boot.plan(&MemoryMap::new(kernel_end + 8192)).unwrap().initrd.unwrap().start,
+        kernel_end
+    );
+    let error = case.boot.plan(&MemoryMap::new(kernel_end + 8191)).unwrap_err();
+    assert!(
+        error.to_string().contains("(8 KiB) does not fit: between the kernel's end at 0x3000000"),
+        "{error}"
+    );
+    assert!(error.hint().contains("-m 49M"), "{}", error.hint());
+}
+
+#[test]
+fn kernel_is_refused_when_init_size_is_beyond_memory() {
+    let error = Case::new(&bzimage(64), None).boot.plan(&MemoryMap::new(47 * MIB)).unwrap_err();
+    assert!(
+        error.to_string().ends_with("needs 48 MiB of guest memory to start, the guest has 47 MiB"),
+        "{error}"
+    );
+    assert!(error.hint().contains("-m 48M"));
+}
+
+#[test]
+fn command_line_is_refused_when_longer_than_the_kernel_takes() {
+    let mut case = Case::new(&bzimage(64), None);
+    case.boot.cmdline = vec![b'x'; 2047];
+    assert!(case.boot.plan(&MemoryMap::new(64 * MIB)).is_ok());
+    case.boot.cmdline.push(b'x');
+    let error = case.boot.plan(&MemoryMap::new(64 * MIB)).unwrap_err();
+    assert!(
+        error.to_string().contains("has 2048 bytes")
+            && error.to_string().contains("takes 2047 at most"),
+        "{error}"
+    );
+}

@@ -1,0 +1,78 @@
+//! The guest-physical map: every address chukka chooses, each one named once, with its reason.
+//!
+//! ```text
+//! 0x0000_0500  GDT of the boot CPU                      RAM, free for the kernel once it has its own
+//! 0x0000_6000  PVH start info, module list, memory map  RAM
+//! 0x0000_7000  zero page (struct boot_params)           RAM
+//! 0x0000_9000  page tables: PML4, PDPT, 4 PDs           RAM
+//! 0x0002_0000  kernel command line                      RAM
+//! 0x0009_fc00  ── end of low RAM; EBDA and video hole: reserved in e820
+//! 0x000e_0000  RSDP and the other ACPI tables           reserved in e820
+//! 0x0010_0000  RAM: kernel from its preferred address up, initrd as high as the kernel allows
+//! 0xc000_0000  ── end of RAM below 4 GiB at the latest: the MMIO hole
+//! 0xfec0_0000  I/O APIC
+//! 0xfee0_0000  local APIC
+//! 0xfeff_c000  identity-map page, then the TSS (3 pages), which VMX without "unrestricted guest" needs
+//! 0x1_0000_0000 RAM beyond what fits below the hole
+//! ```
+
+/// 4 KiB, the page size of x86.
+pub const PAGE_SIZE: u64 = 0x1000;
+
+/// Boot CPU's global descriptor table. Just above the BIOS data area (0x400-0x4ff), as real firmware leaves it.
+pub const GDT: u64 = 0x500;
+/// `struct hvm_start_info` of the PVH boot protocol, followed by its module list.
+pub const PVH_START_INFO: u64 = 0x6000;
+/// The PVH memory map table, in the same page as the start info.
+pub const PVH_MEMORY_MAP: u64 = 0x6100;
+/// `struct boot_params`: one page. 0x7000 is where a boot sector's stack used to end, so no kernel expects data here.
+pub const ZERO_PAGE: u64 = 0x7000;
+/// Page-map level 4, one page; the other tables follow it.
+pub const PML4: u64 = 0x9000;
+/// Page-directory-pointer table, one page.
+pub const PDPT: u64 = 0xa000;
+/// Four page directories of 2 MiB pages: the identity map of the first 4 GiB.
+pub const PAGE_DIRECTORIES: u64 = 0xb000;
+/// Number of page directories; each maps 1 GiB.
+pub const PAGE_DIRECTORY_COUNT: u64 = 4;
+/// The kernel's command line, zero-terminated. QEMU and qboot put it here too (`x86_load_linux`, hw/i386/x86-common.c).
+pub const CMDLINE: u64 = 0x2_0000;
+/// Most bytes of command line, terminator included, that fit; kernels take 2 KiB (`cmdline_size`, COMMAND_LINE_SIZE).
+pub const CMDLINE_CAPACITY: u64 = 0x1_0000;
+/// First byte after low RAM: the last KiB below 640 KiB is the extended BIOS data area on every PC.
+pub const EBDA: u64 = 0x9_fc00;
+/// ACPI tables, RSDP first: inside the range that an OS without other word searches (ACPI 6.5, 5.2.5.1: 0xe0000-0xfffff).
+pub const ACPI_TABLES: u64 = 0xe_0000;
+/// First byte after the room for ACPI tables.
+pub const ACPI_TABLES_END: u64 = HIGH_RAM;
+/// RAM above the legacy area.
+pub const HIGH_RAM: u64 = 0x10_0000;
+/// RAM ends here at the latest below 4 GiB; the rest of the first 4 GiB is for devices. QEMU's microvm and pc do the same.
+pub const MMIO_HOLE: u64 = 0xc000_0000;
+/// First byte after the hole, where RAM goes on.
+pub const MMIO_HOLE_END: u64 = 0x1_0000_0000;
+/// I/O APIC: where KVM's in-kernel one answers (arch/x86/kvm/ioapic.h, IOAPIC_DEFAULT_BASE_ADDRESS).
+pub const IO_APIC: u32 = 0xfec0_0000;
+/// Local APIC at reset (Intel SDM vol. 3, 11.4.1).
+pub const LOCAL_APIC: u32 = 0xfee0_0000;
+/// One page for KVM's identity map; QEMU puts it at the same place (target/i386/kvm/kvm.c).
+pub const KVM_IDENTITY_MAP: u64 = 0xfeff_c000;
+/// Three pages for KVM's real-mode task state segment, after the identity map.
+pub const KVM_TSS: u64 = 0xfeff_d000;
+
+const _: () = {
+    assert!(GDT + 0x100 <= PVH_START_INFO);
+    assert!(PVH_MEMORY_MAP + 0xf00 <= ZERO_PAGE);
+    assert!(ZERO_PAGE + PAGE_SIZE <= PML4);
+    assert!(PML4 + PAGE_SIZE == PDPT && PDPT + PAGE_SIZE == PAGE_DIRECTORIES);
+    assert!(PAGE_DIRECTORIES + PAGE_DIRECTORY_COUNT * PAGE_SIZE <= CMDLINE);
+    assert!(CMDLINE + CMDLINE_CAPACITY <= EBDA);
+    assert!(EBDA < ACPI_TABLES && ACPI_TABLES < ACPI_TABLES_END);
+    assert!(HIGH_RAM < MMIO_HOLE && MMIO_HOLE < IO_APIC as u64);
+    assert!(KVM_IDENTITY_MAP + PAGE_SIZE == KVM_TSS);
+    assert!((LOCAL_APIC as u64) < KVM_IDENTITY_MAP && KVM_TSS + 3 * PAGE_SIZE <= MMIO_HOLE_END);
+    assert!(
+        MMIO_HOLE.is_multiple_of(2 << 20),
+        "RAM below the hole must be made of whole huge pages"
+    );
+};

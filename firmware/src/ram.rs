@@ -1,0 +1,169 @@
+//! What a loader needs of guest memory, and the files it fills it from.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+use vm_memory::{GuestAddress, GuestMemoryBackend};
+
+/// Guest memory that files can be placed in.
+pub trait GuestRam {
+    /// The memory itself.
+    type Memory: GuestMemoryBackend;
+
+    /// The memory, for small reads and writes.
+    fn memory(&self) -> &Self::Memory;
+
+    /// Makes guest memory from `at` show bytes `range` of `source`, by whatever means is cheapest.
+    ///
+    /// # Errors
+    /// The file ends before `range` does, cannot be read, or `at` is not RAM all along.
+    fn place(&self, source: &SourceFile, range: Range<u64>, at: GuestAddress) -> io::Result<()>;
+
+    /// Makes `size` bytes of guest memory from `at` read as zero.
+    ///
+    /// # Errors
+    /// The range is not RAM all along.
+    fn zero(&self, at: GuestAddress, size: u64) -> io::Result<()>;
+}
+
+/// A regular file, opened for reading, whose name and length at opening are kept for messages and checks.
+#[derive(Debug)]
+pub struct SourceFile {
+    path: PathBuf,
+    file: File,
+    len: u64,
+}
+
+/// Why a file cannot be used at all.
+#[derive(Debug, Error)]
+pub enum SourceError {
+    /// It could not be opened.
+    #[error("Cannot open the {role} '{}'", path.display())]
+    Open {
+        /// What the file was to be: "kernel", "initrd".
+        role: &'static str,
+        /// Its name.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It is there, but is no regular file.
+    #[error("The {role} '{}' is {found}, expected a regular file", path.display())]
+    Kind {
+        /// What the file was to be.
+        role: &'static str,
+        /// Its name.
+        path: PathBuf,
+        /// What it is: "a directory", "a pipe".
+        found: &'static str,
+    },
+    /// It has no bytes.
+    #[error("The {role} '{}' is empty (0 bytes)", path.display())]
+    Empty {
+        /// What the file was to be.
+        role: &'static str,
+        /// Its name.
+        path: PathBuf,
+    },
+}
+
+impl SourceError {
+    /// What the user can do about it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Open { role, source, .. } => match source.kind() {
+                io::ErrorKind::NotFound => format!("check the path given to -{role}; a relative one starts at the current directory"),
+                io::ErrorKind::PermissionDenied => {
+                    "make it readable for you: distributions that keep /boot/vmlinuz-* for root need a readable copy".into()
+                }
+                _ => format!("check the file given to -{role}"),
+            },
+            Self::Kind { role, found, .. } => match *found {
+                "a directory" => format!("-{role} takes one file; name the file inside the directory"),
+                _ => "write it to a file first".into(),
+            },
+            Self::Empty { role, .. } => match *role {
+                "initrd" => "leave out -initrd, or build the archive again".into(),
+                _ => "was its download or copy cut short?".into(),
+            },
+        }
+    }
+}
+
+impl SourceFile {
+    /// Opens `path`; `role` ("kernel", "initrd") names it in messages. Never blocks, not even on a pipe.
+    ///
+    /// # Errors
+    /// [`SourceError`]: cannot be opened, is no regular file, or is empty.
+    pub fn open(path: &Path, role: &'static str) -> Result<Self, SourceError> {
+        const O_NONBLOCK: i32 = 0o4000; // so that opening a FIFO returns at once (open(2)); no effect on regular files
+        let open_error = |source| SourceError::Open { role, path: path.into(), source };
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(O_NONBLOCK)
+            .open(path)
+            .map_err(open_error)?;
+        let metadata = file.metadata().map_err(open_error)?;
+        let kind = metadata.file_type();
+        if !kind.is_file() {
+            let found = match () {
+                () if kind.is_dir() => "a directory",
+                () if kind.is_fifo() => "a pipe",
+                () if kind.is_block_device() => "a block device",
+                () if kind.is_char_device() => "a character device",
+                () => "a special file",
+            };
+            return Err(SourceError::Kind { role, path: path.into(), found });
+        }
+        if metadata.len() == 0 {
+            return Err(SourceError::Empty { role, path: path.into() });
+        }
+        Ok(Self { path: path.into(), file, len: metadata.len() })
+    }
+
+    /// Its name, as given.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The open file.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Its length in bytes when it was opened.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether it was empty when it was opened: never, [`SourceFile::open`] refuses that.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Its first bytes: as many as there are, `N` at most.
+    ///
+    /// # Errors
+    /// As of read(2).
+    pub fn head<const N: usize>(&self) -> io::Result<Vec<u8>> {
+        let mut head = vec![0; N];
+        let mut filled = 0;
+        while filled < N {
+            match self.file.read_at(&mut head[filled..], filled as u64) {
+                Ok(0) => break,
+                Ok(n) => filled += n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        head.truncate(filled);
+        Ok(head)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;
