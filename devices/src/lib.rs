@@ -1,1 +1,52 @@
 //! The chips of the chukka machine, one to a file.
+//!
+//! | device | ports | IRQ | specification |
+//! |---|---|---|---|
+//! | [`serial`]: COM1 to COM4, 16550A | 0x3f8, 0x2f8, 0x3e8, 0x2e8 (8 each) | 4, 3, 5, 7 | National Semiconductor PC16550D |
+//! | [`i8042`]: the reset line | 0x60, 0x64 | – | IBM PS/2 Hardware Interface Technical Reference |
+//! | [`cmos`]: real-time clock, memory size | 0x70, 0x71 | – | Motorola MC146818A; QEMU's `pc_cmos_init` |
+//! | [`acpi_pm`]: power-off, reset, power button | 0x600 to 0x607 | 9 | ACPI 6.5, 4.8.3.6, 4.8.3.7 and 5.6.9 |
+//!
+//! A device implements [`vm_device::MutDevicePio`], so that an `Arc<Mutex<Device>>` goes on a `vm_device` bus. It knows nothing of
+//! KVM, threads or file descriptors. What it needs from the outside is handed to its constructor: an [`irq::IrqLine`] to pulse, an
+//! [`exit::ExitHandle`] to ask for the end of the machine, a [`clock::Clock`], a [`console::ConsoleSink`] for its output.
+//!
+//! What the guest does never panics, blocks or allocates here: a bad access reads as all ones or is dropped. Devices that the
+//! guest learns of through the DSDT have a plain description that implements `acpi_tables::Aml`; each is a complete term list for
+//! the top level of a definition block and brings its own `Scope (\_SB)`.
+//!
+//! ```
+//! use std::sync::{Arc, Mutex};
+//!
+//! use devices::exit::{ExitHandle, ExitRequest, ResetSource};
+//! use devices::i8042::{self, I8042};
+//! use vm_device::bus::{PioAddress, PioRange};
+//! use vm_device::device_manager::{IoManager, PioManager};
+//!
+//! let asked = Arc::new(Mutex::new(Vec::new()));
+//! let record = Arc::clone(&asked);
+//! let exit = ExitHandle::new(move |request| record.lock().unwrap().push(request));
+//!
+//! let mut bus = IoManager::new();
+//! let device = Arc::new(Mutex::new(I8042::new(exit)));
+//! for port in i8042::PORTS {
+//!     bus.register_pio(PioRange::new(PioAddress(port), 1).unwrap(), device.clone()).unwrap();
+//! }
+//! bus.pio_write(PioAddress(0x64), &[0xfe]).unwrap();
+//!
+//! assert_eq!(*asked.lock().unwrap(), [ExitRequest::Reset(ResetSource::I8042)]);
+//! ```
+
+#![forbid(unsafe_code)]
+
+pub mod acpi_pm;
+mod calendar;
+pub mod clock;
+pub mod cmos;
+pub mod console;
+pub mod exit;
+pub mod i8042;
+pub mod irq;
+pub mod panic_watch;
+mod pio;
+pub mod serial;

@@ -171,6 +171,14 @@ impl DirectBoot {
         Ok(state)
     }
 
+    /// Whether everything fits, without touching memory.
+    ///
+    /// # Errors
+    /// [`LoadError`]: the command line, the kernel or the initrd is too big.
+    pub fn check(&self, map: &MemoryMap) -> Result<(), LoadError> {
+        self.plan(map).map(|_| ())
+    }
+
     /// Decides where everything goes, and refuses what does not fit. Touches no memory.
     ///
     /// # Errors

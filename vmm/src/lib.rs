@@ -1,1 +1,36 @@
-//! The virtual machine monitor.
+//! chukka, as a library: the only crate that knows KVM, threads, signals and argv.
+//!
+//! Data flows one way: argv → [`cli`] → [`config::VmConfig`] → [`run::run`] → [`outcome::Outcome`].
+//!
+//! | module | what it owns |
+//! |---|---|
+//! | [`cli`], [`cpu_model`] | argv, in QEMU's spelling |
+//! | [`config`] | one run, as plain checked data |
+//! | [`run`] | one run: boots, reboots, threads |
+//! | [`machine`], [`bus`] | the list of devices, ports and interrupts |
+//! | [`memory`] | guest memory, files placed in it |
+//! | [`kvm`], [`cpuid`], [`vcpu_state`], [`vcpu`], [`snapshot`] | the VM, what its CPUs are, where they start, what they do |
+//! | [`event_loop`], [`notices`], [`input`], [`keys`], [`signals`], [`terminal`] | the main thread: the user and the host |
+//! | [`outcome`], [`error`] | how it ended, or why it did not begin |
+
+pub mod bus;
+pub mod cli;
+pub mod config;
+pub mod cpu_model;
+pub mod cpuid;
+pub mod error;
+pub mod event_loop;
+pub mod input;
+pub mod keys;
+pub mod kvm;
+pub mod machine;
+pub mod memory;
+pub mod notices;
+pub mod outcome;
+pub mod rtc_clock;
+pub mod run;
+pub mod signals;
+pub mod snapshot;
+pub mod terminal;
+pub mod vcpu;
+pub mod vcpu_state;

@@ -1,0 +1,327 @@
+//! The real-time clock of a PC and its battery-backed memory, a Motorola MC146818A.
+//!
+//! Ports 0x70 (index; bit 7 masks the NMI on a PC and is ignored) and 0x71 (data), no IRQ. Source: Motorola MC146818A data sheet;
+//! the bytes that tell firmware the size of memory are those of QEMU's `pc_cmos_init` and SeaBIOS' `src/fw/paravirt.c`.
+//!
+//! | index | |
+//! |---|---|
+//! | 0x00, 02, 04, 06 to 09, 32 | second, minute, hour, day of the week (1 is Sunday), day, month, year, century |
+//! | 0x01, 03, 05 | alarm: kept, never rings |
+//! | 0x0a to 0x0d | registers A to D |
+//! | 0x15, 16 | memory below 640 KiB, in KiB, little-endian |
+//! | 0x17, 18 and 0x30, 31 | memory above 1 MiB, in KiB, at most 65535 |
+//! | 0x34, 35 | memory between 16 MiB and 4 GiB, in units of 64 KiB |
+//! | 0x5b to 5d | memory above 4 GiB, in units of 64 KiB |
+//! | 0x5f | number of CPUs less one |
+//!
+//! The rest is memory. Not emulated: IRQ 8 and so the alarm, periodic and update interrupts (register C reads as 0); the square
+//! wave; daylight saving.
+//!
+//! Update in progress (register A, bit 7) never reads as 1. Instead, a read of the seconds or of register A latches the time for
+//! 10 ms, so that the registers read after it belong to the same second; that is what a driver does after it has seen the bit
+//! clear. Linux's `mc146818_get_time` therefore succeeds at the first attempt unless the second really changes between its two
+//! reads of the seconds, and never sleeps.
+
+use std::fmt;
+
+use acpi_tables::aml::{Device, EISAName, IO, Name, Path, ResourceTemplate, Scope};
+use acpi_tables::{Aml, AmlSink};
+use vm_device::MutDevicePio;
+use vm_device::bus::{PioAddress, PioAddressOffset};
+
+use crate::calendar::DateTime;
+use crate::clock::Clock;
+use crate::pio;
+
+/// The index port; the data port follows.
+pub const BASE_PORT: u16 = 0x70;
+/// How many ports the device has.
+pub const PORT_COUNT: u16 = 2;
+/// The index of the century, which the FADT names: BCD or binary as the others.
+pub const CENTURY: u8 = 0x32;
+
+const SECONDS: u8 = 0x00;
+const MINUTES: u8 = 0x02;
+const HOURS: u8 = 0x04;
+const WEEKDAY: u8 = 0x06;
+const DAY: u8 = 0x07;
+const MONTH: u8 = 0x08;
+const YEAR: u8 = 0x09;
+const REGISTER_A: u8 = 0x0a;
+const REGISTER_B: u8 = 0x0b;
+const REGISTER_C: u8 = 0x0c;
+const REGISTER_D: u8 = 0x0d;
+
+/// Register A: update in progress; read-only.
+const A_UPDATE_IN_PROGRESS: u8 = 1 << 7;
+/// Register A: both upper divider bits set hold the divider in reset.
+const A_DIVIDER_RESET: u8 = 0b0110_0000;
+/// Register A: a 32768 Hz crystal, a periodic rate of 1024 Hz.
+const A_DEFAULT: u8 = 0x26;
+/// Register B: the time stands still so that it can be set.
+const B_SET: u8 = 1 << 7;
+/// Register B: periodic, alarm and update interrupts and the square wave, which a reset switches off.
+const B_INTERRUPTS: u8 = 0b0111_1000;
+/// Register B: binary instead of BCD.
+const B_BINARY: u8 = 1 << 2;
+/// Register B: 24 hours instead of 12.
+const B_24_HOURS: u8 = 1 << 1;
+/// Register D: the battery is good.
+const D_VALID: u8 = 1 << 7;
+/// Hours: afternoon, where a day has twice 12 hours.
+const HOURS_PM: u8 = 1 << 7;
+
+const NANOS: i128 = 1_000_000_000;
+/// How long a latched time is used, in nanoseconds: ample for reading all registers, short enough not to be noticed.
+const LATCH: i128 = 10_000_000;
+
+const SIZE: usize = 128;
+const INDEX_MASK: u8 = 0x7f;
+
+/// The real-time clock and its memory.
+pub struct Cmos {
+    clock: Box<dyn Clock>,
+    /// Guest time less host time, in nanoseconds.
+    offset: i128,
+    /// The guest time that the time registers hold, in nanoseconds; `None` when they are out of date.
+    latched: Option<i128>,
+    index: u8,
+    memory: [u8; SIZE],
+}
+
+impl Cmos {
+    /// A clock that begins at the time of `clock`, in a machine with `below_4g` bytes of memory below 4 GiB (all of it, from
+    /// address 0), `above_4g` bytes above and `cpus` processors.
+    pub fn new(clock: Box<dyn Clock>, below_4g: u64, above_4g: u64, cpus: u8) -> Self {
+        let mut memory = [0; SIZE];
+        memory[usize::from(REGISTER_A)] = A_DEFAULT;
+        memory[usize::from(REGISTER_B)] = B_24_HOURS;
+        memory[usize::from(REGISTER_D)] = D_VALID;
+        let mut sizes = |indices: &[usize], value: u64| {
+            let limit = (1 << (8 * indices.len())) - 1;
+            for (index, byte) in indices.iter().zip(value.min(limit).to_le_bytes()) {
+                memory[*index] = byte;
+            }
+        };
+        let above_1m = below_4g.saturating_sub(1 << 20) >> 10;
+        sizes(&[0x15, 0x16], (below_4g >> 10).min(640));
+        sizes(&[0x17, 0x18], above_1m);
+        sizes(&[0x30, 0x31], above_1m);
+        sizes(&[0x34, 0x35], below_4g.saturating_sub(16 << 20) >> 16);
+        sizes(&[0x5b, 0x5c, 0x5d], above_4g >> 16);
+        sizes(&[0x5f], u64::from(cpus.saturating_sub(1)));
+        Self { clock, offset: 0, latched: None, index: 0, memory }
+    }
+
+    /// The reset of the machine. Time and memory are kept by the battery.
+    pub fn reset(&mut self) {
+        self.index = 0;
+        let control = self.get(REGISTER_B) & !B_INTERRUPTS;
+        self.write_data(REGISTER_B, control);
+    }
+
+    fn read_data(&mut self, index: u8) -> u8 {
+        match index {
+            SECONDS | REGISTER_A => self.latch(),
+            MINUTES | HOURS | WEEKDAY | DAY | MONTH | YEAR | CENTURY if !self.latch_is_fresh() => {
+                self.latch();
+            }
+            REGISTER_C => return 0,
+            _ => {}
+        }
+        self.get(index)
+    }
+
+    fn write_data(&mut self, index: u8, value: u8) {
+        match index {
+            SECONDS | MINUTES | HOURS | DAY | MONTH | YEAR | CENTURY => {
+                self.latch();
+                self.set(index, value);
+                if !self.is_stopped() {
+                    self.start_at_registers();
+                }
+            }
+            REGISTER_A => {
+                let was_held = self.get(REGISTER_A) & A_DIVIDER_RESET == A_DIVIDER_RESET;
+                self.set(REGISTER_A, value & !A_UPDATE_IN_PROGRESS);
+                if was_held && value & A_DIVIDER_RESET != A_DIVIDER_RESET && !self.is_stopped() {
+                    self.start_half_a_second_before_update();
+                }
+            }
+            REGISTER_B => self.write_control(value),
+            // Read-only, or follows from the date.
+            REGISTER_C | REGISTER_D | WEEKDAY => {}
+            _ => self.set(index, value),
+        }
+    }
+
+    fn write_control(&mut self, value: u8) {
+        let was_stopped = self.is_stopped();
+        self.latch();
+        self.set(REGISTER_B, value);
+        if was_stopped && !self.is_stopped() {
+            self.start_at_registers();
+        }
+        if !self.is_stopped() {
+            self.latched = None;
+        }
+    }
+
+    /// Whether the guest holds the time in order to set it.
+    fn is_stopped(&self) -> bool {
+        self.get(REGISTER_B) & B_SET != 0
+    }
+
+    fn guest_nanos(&self) -> i128 {
+        self.clock.unix_nanos().saturating_add(self.offset)
+    }
+
+    fn latch_is_fresh(&self) -> bool {
+        let age = self.latched.map(|latched| self.guest_nanos().saturating_sub(latched));
+        age.is_some_and(|age| (0..LATCH).contains(&age))
+    }
+
+    /// Brings the time registers up to date, unless the guest holds them.
+    fn latch(&mut self) {
+        if self.is_stopped() {
+            return;
+        }
+        let now = self.guest_nanos();
+        self.latched = Some(now);
+        let date = DateTime::from_unix(seconds(now));
+        let time = [
+            (SECONDS, date.second),
+            (MINUTES, date.minute),
+            (WEEKDAY, date.weekday() + 1),
+            (DAY, date.day),
+            (MONTH, date.month),
+            (YEAR, date.year.rem_euclid(100)),
+            (CENTURY, date.year.div_euclid(100)),
+        ];
+        for (index, value) in time {
+            let coded = self.encode(value);
+            self.set(index, coded);
+        }
+        let hours = self.encode_hour(date.hour);
+        self.set(HOURS, hours);
+    }
+
+    /// Lets time begin at what the registers say. What is no date becomes the nearest one.
+    fn start_at_registers(&mut self) {
+        let year = self.decode(CENTURY).min(99) * 100 + self.decode(YEAR).min(99);
+        let date = DateTime {
+            year,
+            month: self.decode(MONTH).clamp(1, 12),
+            day: self.decode(DAY).clamp(1, 31),
+            hour: self.decode_hour().min(23),
+            minute: self.decode(MINUTES).min(59),
+            second: self.decode(SECONDS).min(59),
+        };
+        let guest = i128::from(date.to_unix()) * NANOS;
+        self.offset = guest.saturating_sub(self.clock.unix_nanos());
+        self.latched = None;
+    }
+
+    /// Keeps the second and moves to its middle: the chip counts on half a second after its divider is let go, and Linux sets the
+    /// time accordingly.
+    fn start_half_a_second_before_update(&mut self) {
+        let now = self.guest_nanos();
+        self.offset = self.offset.saturating_add(NANOS / 2 - now.rem_euclid(NANOS));
+        self.latched = None;
+    }
+
+    fn is_binary(&self) -> bool {
+        self.get(REGISTER_B) & B_BINARY != 0
+    }
+
+    /// A number from 0 to 99 as the registers hold it.
+    fn encode(&self, value: i64) -> u8 {
+        let value = u8::try_from(value.clamp(0, 99)).unwrap_or(0);
+        if self.is_binary() { value } else { ((value / 10) << 4) | (value % 10) }
+    }
+
+    fn decode(&self, index: u8) -> i64 {
+        self.decode_byte(self.get(index))
+    }
+
+    fn decode_byte(&self, byte: u8) -> i64 {
+        let value = if self.is_binary() { byte } else { (byte >> 4) * 10 + (byte & 0xf) };
+        i64::from(value)
+    }
+
+    fn encode_hour(&self, hour: i64) -> u8 {
+        if self.get(REGISTER_B) & B_24_HOURS != 0 {
+            return self.encode(hour);
+        }
+        let of_half = self.encode((hour + 11) % 12 + 1);
+        if hour >= 12 { of_half | HOURS_PM } else { of_half }
+    }
+
+    fn decode_hour(&self) -> i64 {
+        let byte = self.get(HOURS);
+        if self.get(REGISTER_B) & B_24_HOURS != 0 {
+            return self.decode_byte(byte);
+        }
+        let of_half = self.decode_byte(byte & !HOURS_PM) % 12;
+        if byte & HOURS_PM != 0 { of_half + 12 } else { of_half }
+    }
+
+    fn get(&self, index: u8) -> u8 {
+        self.memory[usize::from(index & INDEX_MASK)]
+    }
+
+    fn set(&mut self, index: u8, value: u8) {
+        self.memory[usize::from(index & INDEX_MASK)] = value;
+    }
+}
+
+/// Whole seconds, within the years that the chip can show.
+fn seconds(nanos: i128) -> i64 {
+    const YEAR_0: i64 = -62_167_219_200;
+    const YEAR_9999: i64 = 253_402_300_799;
+    let bounded = nanos.div_euclid(NANOS).clamp(i128::from(YEAR_0), i128::from(YEAR_9999));
+    i64::try_from(bounded).unwrap_or(0)
+}
+
+impl MutDevicePio for Cmos {
+    fn pio_read(&mut self, _base: PioAddress, offset: PioAddressOffset, data: &mut [u8]) {
+        pio::read_bytes(offset, data, |port| match port {
+            1 => self.read_data(self.index),
+            // The index port is write-only on a PC.
+            _ => pio::FLOATING,
+        });
+    }
+
+    fn pio_write(&mut self, _base: PioAddress, offset: PioAddressOffset, data: &[u8]) {
+        pio::write_bytes(offset, data, |port, byte| match port {
+            0 => self.index = byte & INDEX_MASK,
+            1 => self.write_data(self.index, byte),
+            _ => {}
+        });
+    }
+}
+
+impl fmt::Debug for Cmos {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("Cmos");
+        debug.field("offset", &self.offset).field("index", &self.index).finish_non_exhaustive()
+    }
+}
+
+/// The clock in the DSDT: `\_SB.RTC_`, PNP0B00 with its ports and without an interrupt: on a
+/// hardware-reduced machine Linux then offers no alarm. (On another it takes IRQ 8 for granted and waits for it in vain.)
+#[derive(Clone, Copy, Debug)]
+pub struct CmosDescription;
+
+impl Aml for CmosDescription {
+    fn to_aml_bytes(&self, sink: &mut dyn AmlSink) {
+        let hid = Name::new(Path::new("_HID"), &EISAName::new("PNP0B00"));
+        let ports = IO::new(BASE_PORT, BASE_PORT, 1, 2);
+        let resources = Name::new(Path::new("_CRS"), &ResourceTemplate::new(vec![&ports]));
+        let device = Device::new(Path::new("RTC_"), vec![&hid, &resources]);
+        Scope::new(Path::new("\\_SB_"), vec![&device]).to_aml_bytes(sink);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,193 @@
+use std::collections::VecDeque;
+use std::sync::Mutex;
+
+use super::*;
+
+/// A writer and listener that records, and answers as scripted before it takes everything.
+#[derive(Clone, Default)]
+pub(crate) struct Recorder(Arc<Mutex<Record>>);
+
+#[derive(Default)]
+struct Record {
+    writes: Vec<Vec<u8>>,
+    script: VecDeque<io::Result<usize>>,
+    flushes_wanted: usize,
+    lost: Vec<ErrorKind>,
+    said: Vec<ConsoleEvent>,
+}
+
+impl Recorder {
+    fn with_script(script: Vec<io::Result<usize>>) -> Self {
+        let recorder = Self::default();
+        recorder.0.lock().unwrap().script = script.into();
+        recorder
+    }
+
+    pub(crate) fn sink(&self) -> ConsoleSink {
+        self.sink_with(Arc::default())
+    }
+
+    fn sink_with(&self, stopping: Arc<AtomicBool>) -> ConsoleSink {
+        ConsoleSink::new(Box::new(self.clone()), Box::new(self.clone()), stopping)
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().writes.concat()).unwrap()
+    }
+
+    fn writes(&self) -> usize {
+        self.0.lock().unwrap().writes.len()
+    }
+
+    fn flushes_wanted(&self) -> usize {
+        self.0.lock().unwrap().flushes_wanted
+    }
+}
+
+impl Write for Recorder {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut record = self.0.lock().unwrap();
+        let count = record.script.pop_front().unwrap_or(Ok(bytes.len()))?;
+        record.writes.push(bytes[..count].to_vec());
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl ConsoleEvents for Recorder {
+    fn flush_soon(&self) {
+        self.0.lock().unwrap().flushes_wanted += 1;
+    }
+
+    fn output_lost(&self, error: &io::Error) {
+        self.0.lock().unwrap().lost.push(error.kind());
+    }
+
+    fn guest_said(&self, event: ConsoleEvent) {
+        self.0.lock().unwrap().said.push(event);
+    }
+}
+
+/// Writes as vm-superio does.
+fn print(sink: &mut ConsoleSink, text: &str) {
+    for byte in text.bytes() {
+        sink.write_all(&[byte]).unwrap();
+        sink.flush().unwrap();
+    }
+}
+
+#[test]
+fn writes_once_a_line_when_fed_bytewise() {
+    let recorder = Recorder::default();
+    let mut sink = recorder.sink();
+
+    print(&mut sink, "one\r\ntwo\r\n");
+
+    assert_eq!(recorder.writes(), 2);
+    assert_eq!(recorder.text(), "one\r\ntwo\r\n");
+    assert!(!sink.needs_flush());
+}
+
+#[test]
+fn asks_for_one_flush_when_a_line_stays_open() {
+    let recorder = Recorder::default();
+    let mut sink = recorder.sink();
+
+    print(&mut sink, "line\nlogin: ");
+    assert!(sink.needs_flush());
+    assert_eq!(recorder.text(), "line\n");
+    assert_eq!(recorder.flushes_wanted(), 1);
+
+    sink.flush_now();
+    assert!(!sink.needs_flush());
+    assert_eq!(recorder.text(), "line\nlogin: ");
+
+    print(&mut sink, "x");
+    assert_eq!(recorder.flushes_wanted(), 2);
+}
+
+#[test]
+fn writes_when_buffer_is_full() {
+    let recorder = Recorder::default();
+    let mut sink = recorder.sink();
+
+    sink.write_all(&vec![b'x'; 2 * CAPACITY + 1]).unwrap();
+
+    assert_eq!(recorder.writes(), 2);
+    assert_eq!(recorder.text().len(), 2 * CAPACITY);
+    assert!(sink.needs_flush());
+}
+
+#[test]
+fn goes_on_when_a_write_is_short_or_interrupted() {
+    let recorder = Recorder::with_script(vec![Ok(2), Err(ErrorKind::Interrupted.into()), Ok(1)]);
+    print(&mut recorder.sink(), "hello\n");
+    assert_eq!(recorder.text(), "hello\n");
+}
+
+#[test]
+fn gives_up_interrupted_write_when_stopping() {
+    let recorder = Recorder::with_script(vec![Err(ErrorKind::Interrupted.into())]);
+    let mut sink = recorder.sink_with(Arc::new(AtomicBool::new(true)));
+
+    print(&mut sink, "held up\n");
+    assert!(!sink.needs_flush());
+
+    print(&mut sink, "last words\n");
+    assert_eq!(recorder.text(), "last words\n");
+}
+
+#[test]
+fn says_so_once_and_drops_when_output_fails() {
+    for failure in [Err(ErrorKind::BrokenPipe.into()), Err(ErrorKind::StorageFull.into()), Ok(0)] {
+        let recorder = Recorder::with_script(vec![failure]);
+        let mut sink = recorder.sink();
+
+        print(&mut sink, "one\ntwo\n");
+
+        assert_eq!(recorder.0.lock().unwrap().lost.len(), 1);
+        assert_eq!(recorder.text(), "");
+        assert!(!sink.needs_flush());
+    }
+}
+
+#[test]
+fn keeps_bytes_when_writer_would_block() {
+    let recorder = Recorder::with_script(vec![Ok(1), Err(ErrorKind::WouldBlock.into())]);
+    let mut sink = recorder.sink();
+
+    print(&mut sink, "one\n");
+    assert!(sink.needs_flush());
+    assert_eq!(recorder.flushes_wanted(), 1);
+
+    sink.flush_now();
+    assert_eq!(recorder.text(), "one\n");
+}
+
+#[test]
+fn drops_what_does_not_fit_when_writer_goes_on_blocking() {
+    let script = (0..10).map(|_| Err(ErrorKind::WouldBlock.into())).collect();
+    let recorder = Recorder::with_script(script);
+    let mut sink = recorder.sink();
+
+    sink.write_all(&vec![b'x'; 3 * CAPACITY]).unwrap();
+    assert_eq!(sink.buffer.len(), CAPACITY);
+
+    recorder.0.lock().unwrap().script.clear();
+    sink.flush_now();
+    assert_eq!(recorder.text().len(), CAPACITY);
+}
+
+#[test]
+fn watch_reads_along_when_output_is_lost() {
+    let recorder = Recorder::with_script(vec![Err(ErrorKind::BrokenPipe.into())]);
+    let mut sink = recorder.sink().with_watch(PanicWatch::new());
+
+    print(&mut sink, "x\nKernel panic - not syncing: y\n");
+
+    let panic = ConsoleEvent::Panic("Kernel panic - not syncing: y".into());
+    assert_eq!(recorder.0.lock().unwrap().said, [panic]);
+}

@@ -1,0 +1,79 @@
+//! How a device asks for the end of the machine. It asks; the run loop decides.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// What a device wants to happen to the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExitRequest {
+    /// The guest switched the machine off.
+    PowerOff,
+    /// The guest reset the machine.
+    Reset(ResetSource),
+}
+
+/// By which register the guest reset the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResetSource {
+    /// The ACPI reset register that the FADT names.
+    AcpiRegister,
+    /// The reset line of the keyboard controller.
+    I8042,
+}
+
+/// A device's way to the run loop. Cheap to clone; it may be used from any thread.
+#[derive(Clone)]
+pub struct ExitHandle(Arc<dyn Fn(ExitRequest) + Send + Sync>);
+
+impl ExitHandle {
+    /// Wraps what the run loop does with a request. It is called on a vCPU's thread with the device locked: it should note the
+    /// request, wake the run loop and return.
+    pub fn new(on_request: impl Fn(ExitRequest) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(on_request))
+    }
+
+    /// Asks for `request`. Returns at once; the guest may execute a few more instructions.
+    pub fn request(&self, request: ExitRequest) {
+        (self.0)(request);
+    }
+}
+
+impl fmt::Debug for ExitHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ExitHandle")
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// What was asked for, in order.
+    #[derive(Clone, Default)]
+    pub(crate) struct Requests(Arc<Mutex<Vec<ExitRequest>>>);
+
+    impl Requests {
+        pub(crate) fn handle(&self) -> ExitHandle {
+            let requests = Arc::clone(&self.0);
+            ExitHandle::new(move |request| requests.lock().unwrap().push(request))
+        }
+
+        pub(crate) fn take(&self) -> Vec<ExitRequest> {
+            std::mem::take(&mut self.0.lock().unwrap())
+        }
+    }
+
+    #[test]
+    fn hands_on_requests_when_cloned() {
+        let requests = Requests::default();
+        let handle = requests.handle();
+
+        handle.clone().request(ExitRequest::PowerOff);
+        handle.request(ExitRequest::Reset(ResetSource::I8042));
+
+        let expected = [ExitRequest::PowerOff, ExitRequest::Reset(ResetSource::I8042)];
+        assert_eq!(requests.take(), expected);
+    }
+}

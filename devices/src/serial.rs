@@ -1,0 +1,296 @@
+//! A serial port: the National Semiconductor 16550A, on `vm_superio::Serial`.
+//!
+//! COM1 to COM4 at the ports of a PC: 0x3f8, 0x2f8, 0x3e8, 0x2e8, eight each. Source: PC16550D data sheet;
+//! <https://www.lammertbies.nl/comm/info/serial-uart>.
+//!
+//! On the ISA bus COM3 shares IRQ 4 with COM1 and COM4 shares IRQ 3 with COM2, as QEMU has it; but an edge-triggered line cannot be
+//! shared without losing interrupts. Here COM3 has IRQ 5 and COM4 IRQ 7, the lines for which cards had jumpers: they belong to
+//! parallel ports, which this machine lacks. The guest learns of them from the DSDT.
+//!
+//! On top of vm-superio this file gives interrupt identification as the chip does (received data before an empty transmitter,
+//! pending until the data is read, nothing that is not enabled), the 16-byte FIFO of the loopback mode (by which drivers tell a
+//! 16550A from its successors) and FIFO control's "clear the receiver". Not emulated: baud rate and line settings (kept, without
+//! effect), modem status changes, line errors and breaks, a disabled FIFO.
+
+use std::fmt;
+
+use acpi_tables::aml::{Device, EISAName, IO, Interrupt, Name, Path, ResourceTemplate, Scope};
+use acpi_tables::{Aml, AmlSink};
+use vm_device::MutDevicePio;
+use vm_device::bus::{PioAddress, PioAddressOffset};
+use vm_superio::serial::NoEvents;
+
+use crate::console::ConsoleSink;
+use crate::irq::{IrqLine, LineTrigger};
+use crate::pio;
+
+/// How many ports a serial port has.
+pub const PORT_COUNT: u16 = 8;
+
+/// One of the four serial ports of a PC. In the DSDT it is `\_SB.COM1` to `\_SB.COM4`, PNP0501.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ComPort {
+    /// `ttyS0` in Linux.
+    Com1,
+    /// `ttyS1` in Linux.
+    Com2,
+    /// `ttyS2` in Linux.
+    Com3,
+    /// `ttyS3` in Linux.
+    Com4,
+}
+
+impl ComPort {
+    /// All of them, in order.
+    pub const ALL: [Self; 4] = [Self::Com1, Self::Com2, Self::Com3, Self::Com4];
+
+    /// The first of its [`PORT_COUNT`] ports.
+    pub const fn base_port(self) -> u16 {
+        match self {
+            Self::Com1 => 0x3f8,
+            Self::Com2 => 0x2f8,
+            Self::Com3 => 0x3e8,
+            Self::Com4 => 0x2e8,
+        }
+    }
+
+    /// Its interrupt: edge-triggered, active high, not shared.
+    pub const fn irq(self) -> u8 {
+        match self {
+            Self::Com1 => 4,
+            Self::Com2 => 3,
+            Self::Com3 => 5,
+            Self::Com4 => 7,
+        }
+    }
+
+    /// Its name in the DSDT and its `_UID`.
+    const fn identity(self) -> (&'static str, u8) {
+        match self {
+            Self::Com1 => ("COM1", 1),
+            Self::Com2 => ("COM2", 2),
+            Self::Com3 => ("COM3", 3),
+            Self::Com4 => ("COM4", 4),
+        }
+    }
+}
+
+impl Aml for ComPort {
+    fn to_aml_bytes(&self, sink: &mut dyn AmlSink) {
+        let (name, uid) = self.identity();
+        let hid = Name::new(Path::new("_HID"), &EISAName::new("PNP0501"));
+        let uid = Name::new(Path::new("_UID"), &uid);
+        let ports = IO::new(self.base_port(), self.base_port(), 1, 8);
+        let interrupt = Interrupt::new(true, true, false, false, u32::from(self.irq()));
+        let resources = ResourceTemplate::new(vec![&ports, &interrupt]);
+        let resources = Name::new(Path::new("_CRS"), &resources);
+        let device = Device::new(Path::new(name), vec![&hid, &uid, &resources]);
+        Scope::new(Path::new("\\_SB_"), vec![&device]).to_aml_bytes(sink);
+    }
+}
+
+const DATA: u16 = 0;
+const INTERRUPT_ENABLE: u16 = 1;
+const INTERRUPT_ID: u16 = 2;
+const FIFO_CONTROL: u16 = 2;
+const LINE_CONTROL: u16 = 3;
+const MODEM_CONTROL: u16 = 4;
+const LINE_STATUS: u16 = 5;
+const SCRATCH: u16 = 7;
+
+const IER_RECEIVED: u8 = 1 << 0;
+const IER_TRANSMITTER_EMPTY: u8 = 1 << 1;
+const IIR_NONE: u8 = 0b0001;
+const IIR_TRANSMITTER_EMPTY: u8 = 0b0010;
+const IIR_RECEIVED: u8 = 0b0100;
+const IIR_ID_MASK: u8 = 0b1111;
+const FCR_CLEAR_RECEIVER: u8 = 1 << 1;
+const LCR_DIVISOR_LATCH: u8 = 1 << 7;
+const LCR_8_BITS: u8 = 0b11;
+const MCR_OUT2: u8 = 1 << 3;
+const MCR_LOOPBACK: u8 = 1 << 4;
+const LSR_DATA_READY: u8 = 1 << 0;
+
+/// The divisor of 9600 baud, vm-superio's power-on value.
+const DIVISOR: u8 = 12;
+
+/// Depth of vm-superio's receive buffer in bytes. Input from the host may fill it: fewer interrupts.
+const BUFFER_DEPTH: usize = 64;
+/// Depth of the chip's FIFO in bytes, which a driver can measure in loopback mode.
+const FIFO_DEPTH: usize = 16;
+
+/// A serial port.
+pub struct Serial {
+    uart: vm_superio::Serial<LineTrigger, NoEvents, ConsoleSink>,
+    on_room: Box<dyn Fn() + Send>,
+    /// The last [`Serial::enqueue`] took less than it was offered.
+    hungry: bool,
+    /// Input is held back until the guest enables the interrupt for received data.
+    awaits_listener: bool,
+    interrupt_enable: u8,
+    /// vm-superio forgets this when its interrupt identification is read.
+    transmitter_empty: bool,
+}
+
+impl Serial {
+    /// A serial port that announces itself on `line` and writes its output to `sink`. `on_room` is called when the guest has
+    /// made room after [`Serial::enqueue`] took less than it was offered; it is called with the device locked, so it should wake
+    /// the reader of the input and return.
+    pub fn new(
+        line: Box<dyn IrqLine>,
+        sink: ConsoleSink,
+        on_room: impl Fn() + Send + 'static,
+    ) -> Self {
+        Self {
+            uart: vm_superio::Serial::new(LineTrigger(line), sink),
+            on_room: Box::new(on_room),
+            hungry: false,
+            awaits_listener: false,
+            interrupt_enable: 0,
+            transmitter_empty: false,
+        }
+    }
+
+    /// Holds input back until the guest enables the interrupt for received data for the first time. For input from a file or a
+    /// pipe: a driver empties the FIFO when it opens the port, and what came before is lost. A guest that only polls never gets
+    /// such input.
+    pub fn await_listener(&mut self) {
+        self.awaits_listener = true;
+    }
+
+    /// Gives `input` to the guest, as much as there is room for, and says how many bytes that were. If it is not all of it,
+    /// `on_room` is called once when there is room again.
+    pub fn enqueue(&mut self, input: &[u8]) -> usize {
+        let taken =
+            if self.accepts_input() { self.uart.enqueue_raw_bytes(input).unwrap_or(0) } else { 0 };
+        self.hungry = taken < input.len();
+        taken
+    }
+
+    /// The output side, for [`ConsoleSink::flush_now`].
+    pub fn sink_mut(&mut self) -> &mut ConsoleSink {
+        self.uart.writer_mut()
+    }
+
+    /// The reset of the machine. What the guest has written is still passed on; input that it has not read is lost.
+    pub fn reset(&mut self) {
+        self.write(MODEM_CONTROL, MCR_OUT2);
+        self.write(LINE_CONTROL, LCR_DIVISOR_LATCH);
+        self.write(DATA, DIVISOR);
+        self.write(INTERRUPT_ENABLE, 0);
+        self.write(LINE_CONTROL, LCR_8_BITS);
+        self.write(INTERRUPT_ENABLE, 0);
+        self.write(FIFO_CONTROL, FCR_CLEAR_RECEIVER);
+        self.write(SCRATCH, 0);
+        self.read(INTERRUPT_ID);
+        self.transmitter_empty = false;
+    }
+
+    fn read(&mut self, register: u16) -> u8 {
+        let Ok(offset) = u8::try_from(register) else { return pio::FLOATING };
+        match register {
+            INTERRUPT_ID => self.identify_interrupt(),
+            PORT_COUNT.. => pio::FLOATING,
+            _ => {
+                let value = self.uart.read(offset);
+                self.offer_room();
+                value
+            }
+        }
+    }
+
+    fn write(&mut self, register: u16, value: u8) {
+        match register {
+            DATA if self.is_loopback() && self.received() >= FIFO_DEPTH => return,
+            INTERRUPT_ENABLE if !self.is_divisor_latch() => {
+                self.interrupt_enable = value;
+                self.awaits_listener &= value & IER_RECEIVED == 0;
+            }
+            FIFO_CONTROL if value & FCR_CLEAR_RECEIVER != 0 => self.clear_receiver(),
+            _ => {}
+        }
+        if let Ok(offset) = u8::try_from(register) {
+            // The line and the sink do not fail.
+            let _ = self.uart.write(offset, value);
+        }
+        self.offer_room();
+    }
+
+    /// Received data comes first and stays until it is read; an empty transmitter is told once.
+    fn identify_interrupt(&mut self) -> u8 {
+        let raw = self.uart.read(2);
+        self.transmitter_empty |= raw & IIR_TRANSMITTER_EMPTY != 0;
+        let enabled = |bit| self.interrupt_enable & bit != 0;
+        let id = if enabled(IER_RECEIVED) && self.received() > 0 {
+            IIR_RECEIVED
+        } else if enabled(IER_TRANSMITTER_EMPTY) && self.transmitter_empty {
+            self.transmitter_empty = false;
+            IIR_TRANSMITTER_EMPTY
+        } else {
+            IIR_NONE
+        };
+        raw & !IIR_ID_MASK | id
+    }
+
+    /// Empties the receive buffer, by reading it behind the guest's back.
+    fn clear_receiver(&mut self) {
+        let line_control = self.peek(LINE_CONTROL);
+        let _ = self.uart.write(3, line_control & !LCR_DIVISOR_LATCH);
+        for _ in 0..BUFFER_DEPTH {
+            if self.peek(LINE_STATUS) & LSR_DATA_READY == 0 {
+                break;
+            }
+            self.uart.read(0);
+        }
+        let _ = self.uart.write(3, line_control);
+    }
+
+    fn offer_room(&mut self) {
+        if self.hungry && self.received() == 0 && self.accepts_input() {
+            self.hungry = false;
+            (self.on_room)();
+        }
+    }
+
+    fn accepts_input(&mut self) -> bool {
+        !self.awaits_listener && !self.is_loopback()
+    }
+
+    /// How many bytes wait to be read by the guest.
+    fn received(&self) -> usize {
+        BUFFER_DEPTH - self.uart.fifo_capacity()
+    }
+
+    fn is_loopback(&mut self) -> bool {
+        self.peek(MODEM_CONTROL) & MCR_LOOPBACK != 0
+    }
+
+    fn is_divisor_latch(&mut self) -> bool {
+        self.peek(LINE_CONTROL) & LCR_DIVISOR_LATCH != 0
+    }
+
+    /// Reads one of the registers that reading does not change.
+    fn peek(&mut self, register: u16) -> u8 {
+        u8::try_from(register).map_or(pio::FLOATING, |offset| self.uart.read(offset))
+    }
+}
+
+impl MutDevicePio for Serial {
+    fn pio_read(&mut self, _base: PioAddress, offset: PioAddressOffset, data: &mut [u8]) {
+        pio::read_bytes(offset, data, |register| self.read(register));
+    }
+
+    fn pio_write(&mut self, _base: PioAddress, offset: PioAddressOffset, data: &[u8]) {
+        pio::write_bytes(offset, data, |register, byte| self.write(register, byte));
+    }
+}
+
+impl fmt::Debug for Serial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("Serial");
+        debug.field("uart", &self.uart).field("hungry", &self.hungry).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

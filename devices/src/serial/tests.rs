@@ -1,0 +1,358 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::*;
+use crate::console::tests::Recorder;
+use crate::irq::CountingLine;
+
+/// The guest's side of a serial port, in the words of Linux's include/uapi/linux/serial_reg.h.
+struct Guest {
+    port: Serial,
+    line: CountingLine,
+    output: Recorder,
+    room: Arc<AtomicUsize>,
+}
+
+const TX: u16 = 0;
+const RX: u16 = 0;
+const DLL: u16 = 0;
+const IER: u16 = 1;
+const DLM: u16 = 1;
+const IIR: u16 = 2;
+const FCR: u16 = 2;
+const EFR: u16 = 2;
+const LCR: u16 = 3;
+const MCR: u16 = 4;
+const LSR: u16 = 5;
+const MSR: u16 = 6;
+const SCR: u16 = 7;
+
+impl Guest {
+    fn new() -> Self {
+        let (line, output) = (CountingLine::default(), Recorder::default());
+        let room = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&room);
+        let port = Serial::new(Box::new(line.clone()), output.sink(), move || {
+            counter.fetch_add(1, Ordering::SeqCst);
+        });
+        Self { port, line, output, room }
+    }
+
+    fn inb(&mut self, register: u16) -> u8 {
+        let mut data = [0];
+        self.port.pio_read(PioAddress(0x3f8), register, &mut data);
+        data[0]
+    }
+
+    fn outb(&mut self, register: u16, value: u8) {
+        self.port.pio_write(PioAddress(0x3f8), register, &[value]);
+    }
+
+    fn read_all(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while self.inb(LSR) & 1 != 0 {
+            bytes.push(self.inb(RX));
+        }
+        bytes
+    }
+
+    fn room_calls(&self) -> usize {
+        self.room.load(Ordering::SeqCst)
+    }
+}
+
+#[test]
+fn passes_output_on_when_guest_transmits() {
+    let mut guest = Guest::new();
+    for byte in b"hello\n" {
+        guest.outb(TX, *byte);
+    }
+    assert_eq!(guest.output.text(), "hello\n");
+    assert!(!guest.port.sink_mut().needs_flush());
+}
+
+#[test]
+fn takes_what_fits_when_input_is_long() {
+    let mut guest = Guest::new();
+    guest.outb(IER, 0x01);
+    let input: Vec<u8> = (0..100).collect();
+
+    assert_eq!(guest.port.enqueue(&input), 64);
+    assert_eq!(guest.port.enqueue(&input[64..]), 0);
+    assert_eq!(guest.line.count(), 1);
+    assert_eq!(guest.read_all(), input[..64]);
+    assert_eq!(guest.room_calls(), 1);
+
+    assert_eq!(guest.port.enqueue(&input[64..]), 36);
+    assert_eq!(guest.read_all(), input[64..]);
+    assert_eq!(guest.room_calls(), 1);
+}
+
+#[test]
+fn holds_input_back_when_awaiting_a_listener() {
+    let mut guest = Guest::new();
+    guest.port.await_listener();
+
+    assert_eq!(guest.port.enqueue(b"ls\n"), 0);
+    guest.outb(IER, 0x02);
+    assert_eq!(guest.room_calls(), 0);
+
+    guest.outb(IER, 0x05);
+    assert_eq!(guest.room_calls(), 1);
+    assert_eq!(guest.port.enqueue(b"ls\n"), 3);
+    guest.outb(IER, 0x00);
+    assert_eq!(guest.read_all(), b"ls\n");
+}
+
+#[test]
+fn holds_input_back_when_in_loopback_mode() {
+    let mut guest = Guest::new();
+    guest.outb(MCR, 0x10);
+    assert_eq!(guest.port.enqueue(b"x"), 0);
+    guest.outb(MCR, 0x08);
+    assert_eq!(guest.room_calls(), 1);
+    assert_eq!(guest.port.enqueue(b"x"), 1);
+}
+
+#[test]
+fn empties_receiver_when_fifo_control_says_so() {
+    for line_control in [0x03, 0x83] {
+        let mut guest = Guest::new();
+        guest.port.enqueue(&[b'x'; 100]);
+        guest.outb(LCR, line_control);
+
+        guest.outb(FCR, 0x07);
+
+        assert_eq!(guest.inb(LCR), line_control);
+        assert_eq!(guest.inb(LSR), 0x60);
+        assert_eq!(guest.room_calls(), 1);
+    }
+}
+
+#[test]
+fn identifies_received_data_until_it_is_read() {
+    let mut guest = Guest::new();
+    guest.outb(IER, 0x03);
+    guest.port.enqueue(b"ab");
+
+    for byte in b"ab" {
+        assert_eq!(guest.inb(IIR), 0xc4);
+        assert_eq!(guest.inb(IIR), 0xc4);
+        assert_eq!(guest.inb(RX), *byte);
+    }
+    assert_eq!(guest.inb(IIR), 0xc2);
+    assert_eq!(guest.inb(IIR), 0xc1);
+}
+
+#[test]
+fn identifies_nothing_when_interrupt_is_not_enabled() {
+    let mut guest = Guest::new();
+    guest.port.enqueue(b"a");
+    guest.outb(TX, b'x');
+    assert_eq!(guest.inb(IIR), 0xc1);
+    assert_eq!(guest.line.count(), 0);
+
+    guest.outb(IER, 0x01);
+    assert_eq!(guest.line.count(), 1);
+    assert_eq!(guest.inb(IIR), 0xc4);
+}
+
+/// Linux's console masks the interrupts while it prints; on another CPU the handler reads the identification meanwhile.
+#[test]
+fn interrupts_again_when_identification_was_read_while_masked() {
+    let mut guest = Guest::new();
+    guest.outb(IER, 0x03);
+    assert_eq!(guest.line.count(), 1);
+
+    guest.outb(IER, 0x00);
+    assert_eq!(guest.inb(IIR), 0xc1);
+    guest.outb(IER, 0x03);
+
+    assert_eq!(guest.line.count(), 2);
+    assert_eq!(guest.inb(IIR), 0xc2);
+}
+
+/// `autoconfig` and `autoconfig_16550a` in Linux's drivers/tty/serial/8250/8250_port.c, with CONFIG_SERIAL_8250_16550A_VARIANTS.
+#[test]
+fn linux_finds_a_16550a_when_it_configures_the_port() {
+    let mut guest = Guest::new();
+    // Is there anything?
+    let interrupts = guest.inb(IER);
+    guest.outb(IER, 0);
+    assert_eq!(guest.inb(IER) & 0x0f, 0);
+    guest.outb(IER, 0x0f);
+    assert_eq!(guest.inb(IER) & 0x0f, 0x0f);
+    guest.outb(IER, interrupts);
+    // Does it loop back?
+    let (modem, line) = (guest.inb(MCR), guest.inb(LCR));
+    guest.outb(MCR, 0x1a);
+    assert_eq!(guest.inb(MSR) & 0xf0, 0x90);
+    guest.outb(MCR, modem);
+    // Has it working FIFOs?
+    guest.outb(LCR, 0xbf);
+    guest.outb(EFR, 0);
+    guest.outb(LCR, 0);
+    guest.outb(FCR, 0x01);
+    assert_eq!(guest.inb(IIR) >> 6, 3);
+    // ST16C650 and successors have an EFR.
+    guest.outb(LCR, 0x80);
+    assert_ne!(guest.inb(EFR), 0);
+    guest.outb(LCR, 0xbf);
+    assert_ne!(guest.inb(EFR), 0);
+    // NS16550A in a Super I/O has a second bank.
+    guest.outb(LCR, 0);
+    let before = guest.inb(MCR);
+    guest.outb(LCR, 0xe0);
+    assert_eq!((guest.inb(2) ^ before) & 0x10, 0);
+    guest.outb(LCR, 0);
+    guest.outb(MCR, before ^ 0x10);
+    guest.outb(LCR, 0xe0);
+    assert_eq!((guest.inb(2) ^ before) & 0x10, 0);
+    guest.outb(LCR, 0);
+    guest.outb(MCR, before);
+    // TI16750 has a FIFO of 64 bytes.
+    guest.outb(FCR, 0x21);
+    assert_eq!(guest.inb(IIR) >> 5, 6);
+    guest.outb(LCR, 0x80);
+    guest.outb(FCR, 0x21);
+    assert_eq!(guest.inb(IIR) >> 5, 6);
+    guest.outb(LCR, 0);
+    // XScale has a bit to switch it on.
+    guest.outb(IER, 0x40);
+    assert_eq!(guest.inb(IER) & 0x40, 0);
+    guest.outb(IER, interrupts);
+
+    assert_eq!(size_fifo(&mut guest), 16);
+
+    guest.outb(LCR, line);
+    guest.outb(MCR, modem);
+    assert_eq!(guest.output.text(), "");
+}
+
+/// `size_fifo` in the same file.
+fn size_fifo(guest: &mut Guest) -> usize {
+    guest.outb(LCR, 0);
+    let (fifo, modem) = (0x01, guest.inb(MCR));
+    guest.outb(FCR, fifo | 0x06);
+    guest.outb(MCR, 0x10);
+    guest.outb(LCR, 0x80);
+    let divisor = (guest.inb(DLL), guest.inb(DLM));
+    guest.outb(DLL, 1);
+    guest.outb(DLM, 0);
+    guest.outb(LCR, 0x03);
+    for byte in 0..=255 {
+        guest.outb(TX, byte);
+    }
+    let count = guest.read_all().len();
+    guest.outb(FCR, fifo);
+    guest.outb(MCR, modem);
+    guest.outb(LCR, 0x80);
+    guest.outb(DLL, divisor.0);
+    guest.outb(DLM, divisor.1);
+    guest.outb(LCR, 0);
+    count
+}
+
+/// `serial8250_do_startup` in the same file: neither UART_BUG_TXEN nor UART_BUG_THRE is found.
+#[test]
+fn linux_finds_no_bugs_when_it_opens_the_port() {
+    let mut guest = Guest::new();
+    for value in [0x01, 0x07, 0x00] {
+        guest.outb(FCR, value);
+    }
+    for register in [LSR, RX, IIR, MSR] {
+        assert_ne!(guest.inb(register), 0xff);
+    }
+    guest.outb(LCR, 0x03);
+
+    for _ in 0..3 {
+        guest.outb(IER, 0x02);
+        assert_eq!(guest.inb(LSR) & 0x60, 0x60);
+        assert_eq!(guest.inb(IIR) & 0x01, 0);
+        guest.outb(IER, 0x00);
+    }
+    assert_eq!(guest.line.count(), 3);
+}
+
+#[test]
+fn keeps_scratch_and_divisor_when_written() {
+    let mut guest = Guest::new();
+    guest.outb(SCR, 0xa5);
+    guest.outb(LCR, 0x83);
+    guest.outb(DLL, 0x34);
+    guest.outb(DLM, 0x12);
+    assert_eq!([SCR, DLL, DLM].map(|register| guest.inb(register)), [0xa5, 0x34, 0x12]);
+    guest.outb(LCR, 0x03);
+    assert_eq!([RX, IER].map(|register| guest.inb(register)), [0, 0]);
+}
+
+#[test]
+fn has_power_on_values_when_machine_is_reset() {
+    let registers = [IER, IIR, LCR, MCR, LSR, MSR, SCR];
+    let mut fresh = Guest::new();
+    let expected = registers.map(|register| fresh.inb(register));
+
+    let mut guest = Guest::new();
+    for value in [0x00, 0x80, 0xff] {
+        guest.port.enqueue(b"input");
+        for register in [IER, MCR, SCR, LCR, DLL, DLM] {
+            guest.outb(register, !value);
+        }
+        guest.port.reset();
+        assert_eq!(registers.map(|register| guest.inb(register)), expected);
+        guest.outb(LCR, 0x83);
+        assert_eq!([DLL, DLM].map(|register| guest.inb(register)), [12, 0]);
+    }
+}
+
+#[test]
+fn splits_access_when_it_is_a_word() {
+    let mut guest = Guest::new();
+    guest.port.pio_write(PioAddress(0x3f8), MCR, &[0x0b, 0, 0, 0x77]);
+    let mut data = [0; 4];
+    guest.port.pio_read(PioAddress(0x3f8), MCR, &mut data);
+    assert_eq!(data, [0x0b, 0x60, 0xb0, 0x77]);
+
+    guest.port.pio_read(PioAddress(0x3f8), SCR, &mut data[..2]);
+    assert_eq!(data[..2], [0x77, 0xff]);
+}
+
+#[test]
+fn survives_when_every_register_takes_every_value() {
+    let mut guest = Guest::new();
+    for value in 0..=0xff {
+        for register in 0..16 {
+            guest.outb(register, value);
+            guest.inb(register);
+            guest.port.enqueue(&[value; 9]);
+        }
+    }
+}
+
+#[test]
+fn has_lines_of_its_own_when_there_are_four_ports() {
+    let mut lines = ComPort::ALL.map(ComPort::irq).to_vec();
+    lines.push(crate::acpi_pm::GED_IRQ);
+    lines.sort_unstable();
+    lines.dedup();
+    assert_eq!(lines, [3, 4, 5, 7, 9]);
+}
+
+/// Checked with `iasl -d`; the source as it prints it stands beside the bytes.
+#[test]
+fn describes_itself_when_dsdt_is_built() {
+    let mut aml = Vec::new();
+    ComPort::Com3.to_aml_bytes(&mut aml);
+
+    let expected = [
+        &b"\x10\x3a\\_SB_"[..],              // Scope (\_SB)
+        b"\x5b\x82\x32COM3",                 // Device (COM3)
+        b"\x08_HID\x0c\x41\xd0\x05\x01",     // Name (_HID, EisaId ("PNP0501"))
+        b"\x08_UID\x0a\x03",                 // Name (_UID, 0x03)
+        b"\x08_CRS\x11\x16\x0a\x13",         // Name (_CRS, ResourceTemplate ()
+        b"\x47\x01\xe8\x03\xe8\x03\x01\x08", // IO (Decode16, 0x03E8, 0x03E8, 0x01, 0x08)
+        b"\x89\x06\0\x03\x01\x05\0\0\0", // Interrupt (ResourceConsumer, Edge, ActiveHigh, Exclusive) { 5 }
+        b"\x79\0",
+    ];
+    assert_eq!(aml, expected.concat());
+}

@@ -1,0 +1,229 @@
+#!/bin/sh
+# Brings what the demo and the tests need: packages by apt-get, and kernels unpacked under target/assets.
+#
+#   sh tests/setup.sh demo     the cloud kernel, busybox and, for the lab, QEMU
+#   sh tests/setup.sh test     that, the generic kernel and Debian's installer
+#
+# A machine that has everything is not touched again, and needs no network. Kernels are never installed.
+set -eu
+
+what=${1:-test}
+root=$(cd "$(dirname "$0")/.." && pwd)
+assets=${CHUKKA_ASSETS:-$root/target/assets}
+
+say() { echo "setup: $*" >&2; }
+die() {
+	say "$@"
+	exit 1
+}
+
+case $what in
+demo | test) ;;
+*) die "unknown part '$what' (hint: demo or test)" ;;
+esac
+
+[ "$(uname -m)" = x86_64 ] || die "chukka is for x86-64 machines; this is $(uname -m)"
+
+# One set-up at a time: two would unpack over each other.
+mkdir -p "$assets"
+if command -v flock >/dev/null; then
+	exec 9>"$assets/.lock"
+	flock 9
+fi
+
+# --- programs ---------------------------------------------------------------------------------------------
+
+# program:package pairs
+programs="cc:gcc busybox:busybox-static qemu-system-x86_64:qemu-system-x86 lz4:lz4 xz:xz-utils zstd:zstd"
+
+missing() {
+	for pair in $programs; do
+		command -v "${pair%%:*}" >/dev/null || echo "${pair#*:}"
+	done
+	# The C library's headers and start files, which the linker needs.
+	[ -e /usr/include/stdlib.h ] || echo libc6-dev
+	# A busybox that needs libraries is of no use in an initrd.
+	if command -v busybox >/dev/null && ldd "$(command -v busybox)" >/dev/null 2>&1; then
+		echo busybox-static
+	fi
+}
+
+as_root() {
+	if [ "$(id -u)" = 0 ]; then
+		"$@"
+	elif command -v sudo >/dev/null; then
+		sudo "$@"
+	else
+		die "need to be root, or to have sudo, for: $*"
+	fi
+}
+
+updated=
+apt_update() {
+	[ -n "$updated" ] && return
+	say "apt-get update"
+	as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq </dev/null >&2 ||
+		say "apt-get update had errors; going on with what it knows"
+	updated=yes
+}
+
+need_apt() {
+	command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null && return
+	die "this is no Debian or Ubuntu: there is no apt-get." \
+		"Install by hand what is missing ($1), put Debian's kernels below $assets as this script would, and run again"
+}
+
+command -v cargo >/dev/null || [ -x "${HOME:-/root}/.cargo/bin/cargo" ] ||
+	die "there is no cargo (hint: install Rust by https://rustup.rs, 1.90 or newer, and run again)"
+
+packages=$(missing | sort -u | tr '\n' ' ')
+if [ -n "$packages" ]; then
+	need_apt "$packages"
+	apt_update
+	say "apt-get install $packages"
+	# shellcheck disable=SC2086 # a list of words
+	as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages \
+		</dev/null >"$assets/apt.log" 2>&1 || {
+		tail -n 20 "$assets/apt.log" >&2
+		die "apt-get install failed (see above)"
+	}
+	[ -z "$(missing)" ] || die "still missing after apt-get install: $(missing | tr '\n' ' ')"
+fi
+
+# --- kernels ----------------------------------------------------------------------------------------------
+
+# Everything is made in here and moved to its place by one rename when it is whole: what is in place can be
+# trusted, however an earlier run ended.
+draft=$assets/.draft
+trap 'rm -rf "$draft"' EXIT
+trap 'exit 1' HUP INT TERM
+rm -rf "$draft"
+
+knows() { apt-cache show "$1" 2>/dev/null | grep -q '^Filename:'; }
+
+# The first dependency of a package whose name begins like this, newest version of the package first.
+depends_on() {
+	apt-cache show --no-all-versions "$1" | sed -n 's/^Depends: //p' | tr ',|' '\n\n' |
+		sed -n "s/^ *\($2[^ ]*\).*/\1/p" | head -n 1
+}
+
+# Downloads packages and unpacks them into $draft/tree.
+fetch() {
+	rm -rf "$draft"
+	mkdir -p "$draft/deb" "$draft/tree"
+	say "apt-get download $*"
+	# As root, apt would rather download as another user, who cannot write here, and says so.
+	(cd "$draft/deb" && apt-get -qq -o APT::Sandbox::User=root download "$@" </dev/null >"$draft/log" 2>&1) || {
+		cat "$draft/log" >&2
+		return 1
+	}
+	for deb in "$draft"/deb/*.deb; do
+		dpkg-deb --extract "$deb" "$draft/tree"
+	done
+	rm -rf "$draft/deb"
+}
+
+# fetch, and once more with fresh lists: an old list may name a version that the mirror has not got any more.
+fetch_fresh() {
+	fetch "$@" && return
+	[ -z "$updated" ] || die "cannot download $*"
+	apt_update
+	fetch "$@" || die "cannot download $*"
+}
+
+# number FILE OFFSET SIZE: a little-endian number in a file
+number() { od -An -v -j "$2" -N "$3" -t "u$3" "$1" | tr -d ' \n'; }
+
+# The ELF file in a bzImage. The header (Documentation/arch/x86/boot.rst) tells where the packed kernel is:
+# setup_sects at 0x1f1, payload_offset at 0x248 and payload_length at 0x24c, from the end of the set-up part on.
+vmlinux_of() {
+	length=$(number "$1" 588 4)
+	start=$((($(number "$1" 497 1) + 1) * 512 + $(number "$1" 584 4)))
+	magic=$(od -An -v -j "$start" -N 4 -t x1 "$1" | tr -d ' \n')
+	case $magic in
+	02214c18) unpack='lz4 -dc' ;;
+	fd377a58) unpack='xz -dc' ;;
+	28b52ffd) unpack='zstd -dc' ;;
+	1f8b*) unpack='gzip -dc' ;;
+	*) die "$1: unknown packing $magic" ;;
+	esac
+	# All but gzip have the unpacked size behind them, which their tools do not expect.
+	case $magic in
+	1f8b*) ;;
+	*) length=$((length - 4)) ;;
+	esac
+	tail -c "+$((start + 1))" "$1" | head -c "$length" | $unpack
+}
+
+# kernel ROLE: makes target/assets/ROLE of the tree that was just fetched
+kernel() {
+	made=$draft/$1
+	mkdir -p "$made"
+	mv "$draft"/tree/boot/vmlinuz-* "$made/vmlinuz"
+	mv "$draft"/tree/boot/config-* "$made/config"
+	for modules in "$draft"/tree/lib/modules/* "$draft"/tree/usr/lib/modules/*; do
+		if [ -d "$modules" ]; then
+			basename "$modules" >"$made/release"
+			mv "$modules" "$made/modules"
+		fi
+	done
+	[ -d "$made/modules" ] || die "the package for '$1' has no modules"
+	vmlinux_of "$made/vmlinuz" >"$made/vmlinux"
+	[ "$(head -c 4 "$made/vmlinux" | tail -c 3)" = ELF ] || die "no ELF file in the kernel for '$1'"
+	chmod a+r "$made"/*
+	rm -rf "${assets:?}/$1"
+	mv "$made" "$assets/$1"
+	say "$1: Linux $(cat "$assets/$1/release")"
+}
+
+# bring_kernel ROLE DEBIAN-PACKAGE UBUNTU-PACKAGE
+bring_kernel() {
+	[ -e "$assets/$1/vmlinux" ] && return
+	need_apt "a kernel for $assets/$1"
+	knows "$2" || knows "$3" || apt_update
+	if knows "$2"; then
+		fetch_fresh "$(depends_on "$2" linux-image-)"
+	elif knows "$3"; then
+		image=$(depends_on "$3" linux-image-)
+		# The package with the modules has the kernel's version in its name, as the image has.
+		modules=linux-modules-${image#linux-image-}
+		modules=$(echo "$modules" | sed 's/^linux-modules-unsigned-/linux-modules-/')
+		fetch_fresh "$image" "$modules"
+	else
+		die "apt knows neither $2 nor $3 (hint: are the usual sources in /etc/apt?)"
+	fi
+	kernel "$1"
+}
+
+bring_installer() {
+	[ -e "$assets/installer/initrd.gz" ] || [ -e "$assets/installer/none" ] && return
+	need_apt "Debian's installer for $assets/installer"
+	newest=$(apt-cache pkgnames debian-installer- | grep -x 'debian-installer-[0-9]*-netboot-amd64' | sort -t - -k 3 -n | tail -n 1)
+	if [ -z "$newest" ]; then
+		apt_update
+		newest=$(apt-cache pkgnames debian-installer- | grep -x 'debian-installer-[0-9]*-netboot-amd64' | sort -t - -k 3 -n | tail -n 1)
+	fi
+	mkdir -p "$assets/installer"
+	if [ -z "$newest" ]; then
+		say "apt knows no debian-installer-*-netboot-amd64: the test that boots it will be skipped"
+		: >"$assets/installer/none"
+		return
+	fi
+	fetch_fresh "$newest"
+	for linux in "$draft"/tree/usr/lib/debian-installer/images/*/amd64/text/debian-installer/amd64/linux; do
+		made=$draft/installer
+		mkdir -p "$made"
+		mv "$linux" "$(dirname "$linux")/initrd.gz" "$made"
+		chmod a+r "$made"/*
+		rm -rf "$assets/installer"
+		mv "$made" "$assets/installer"
+	done
+	[ -e "$assets/installer/initrd.gz" ] || die "$newest has no text installer"
+	say "installer: $newest"
+}
+
+bring_kernel cloud linux-image-cloud-amd64 linux-image-virtual
+if [ "$what" = test ]; then
+	bring_kernel generic linux-image-amd64 linux-image-generic
+	bring_installer
+fi

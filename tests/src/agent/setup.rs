@@ -1,0 +1,76 @@
+//! Makes a machine of a bare initramfs.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
+
+use crate::job::Job;
+use crate::lab::wire::{JOBS, MODULES, PORT};
+use crate::{Doing, Error, Result, sys};
+
+const MOUNTS: [(&str, &str, &str); 7] = [
+    ("proc", "/proc", ""),
+    ("sysfs", "/sys", ""),
+    ("devtmpfs", "/dev", ""),
+    ("devpts", "/dev/pts", "ptmxmode=0666"),
+    ("tmpfs", "/tmp", "mode=1777"),
+    ("tmpfs", "/dev/shm", "mode=1777"),
+    ("debugfs", "/sys/kernel/debug", ""),
+];
+
+/// Mounts what programs expect to find.
+pub(super) fn mounts() -> Result<()> {
+    for (kind, target, options) in MOUNTS {
+        let path = Path::new(target);
+        fs::create_dir_all(path).doing_with("Making", path)?;
+        sys::mount(kind, target, options).doing_with("Mounting", path)?;
+    }
+    // Guests larger than the machine's memory are fine as long as they do not use it.
+    let path = Path::new("/proc/sys/vm/overcommit_memory");
+    fs::write(path, "1").doing_with("Writing", path)
+}
+
+/// Loads the modules that the host packed, in its order.
+pub(super) fn modules() -> Result<()> {
+    let path = Path::new(MODULES);
+    let list = fs::read_to_string(path).doing_with("Reading", path)?;
+    for line in list.lines() {
+        let path = Path::new(line);
+        let file = File::open(path).doing_with("Opening", path)?;
+        sys::load_module(&file).doing_with("Loading module", path)?;
+    }
+    Ok(())
+}
+
+/// The jobs of a batch, if the host packed some.
+pub(super) fn batch() -> Result<Option<Vec<Job>>> {
+    let path = Path::new(JOBS);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let text = fs::read(path).doing_with("Reading", path)?;
+    Ok(Some(serde_json::from_slice(&text)?))
+}
+
+/// The port to the host, which appears some time after its driver was loaded.
+pub(super) fn port() -> Result<File> {
+    for _ in 0..3000 {
+        if let Some(path) = find_port() {
+            return File::options().read(true).write(true).open(&path).doing_with("Opening", &path);
+        }
+        sleep(Duration::from_millis(10));
+    }
+    Err(Error::Other(format!("The port {PORT} did not appear")))
+}
+
+fn find_port() -> Option<PathBuf> {
+    for entry in fs::read_dir("/sys/class/virtio-ports").ok()?.flatten() {
+        let name = fs::read_to_string(entry.path().join("name")).unwrap_or_default();
+        let device = Path::new("/dev").join(entry.file_name());
+        if name.trim() == PORT && device.exists() {
+            return Some(device);
+        }
+    }
+    None
+}

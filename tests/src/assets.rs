@@ -1,0 +1,100 @@
+//! What set-up brings: Debian's kernels and installer, unpacked but not installed.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::{Doing, Error, Result, skip};
+
+/// A distribution's kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kernel {
+    /// The bzImage.
+    pub vmlinuz: PathBuf,
+    /// The ELF file that is packed in it.
+    pub vmlinux: PathBuf,
+    /// Its configuration.
+    pub config: PathBuf,
+    /// Its modules: the folder that has `kernel/` in it.
+    pub modules: PathBuf,
+}
+
+/// A kernel and an initrd that belong together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Installer {
+    /// The bzImage.
+    pub linux: PathBuf,
+    /// The initrd, about 40 MB.
+    pub initrd: PathBuf,
+}
+
+/// Debian's kernel for cloud machines (packed with LZ4).
+///
+/// # Errors
+/// Where set-up has not brought it.
+pub fn cloud() -> Result<Kernel> {
+    kernel("cloud")
+}
+
+/// Debian's generic kernel (packed with XZ).
+///
+/// # Errors
+/// Where set-up has not brought it.
+pub fn generic() -> Result<Kernel> {
+    kernel("generic")
+}
+
+/// Debian's installer.
+///
+/// # Errors
+/// Where set-up has not brought it; only Debian has one.
+pub fn installer() -> Result<Installer> {
+    let folder = assets_folder().join("installer");
+    Ok(Installer {
+        linux: present(folder.join("linux"))?,
+        initrd: present(folder.join("initrd.gz"))?,
+    })
+}
+
+/// What was got, or nothing and a loud word about the test that is skipped without it.
+pub fn or_skip<T>(asset: Result<T>) -> Option<T> {
+    asset.map_err(|error| skip(&error.to_string())).ok()
+}
+
+/// The root of the workspace.
+#[must_use]
+pub fn workspace() -> &'static Path {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.parent().unwrap_or(package)
+}
+
+/// Where set-up puts what it brings.
+#[must_use]
+pub fn assets_folder() -> PathBuf {
+    env::var_os("CHUKKA_ASSETS").map_or_else(|| workspace().join("target/assets"), PathBuf::from)
+}
+
+/// Where the tests put what they make: initrds, answers to keep.
+///
+/// # Errors
+/// Where it cannot be made.
+pub fn work_folder() -> Result<PathBuf> {
+    let folder = workspace().join("target/lab");
+    fs::create_dir_all(&folder).doing_with("Making", &folder)?;
+    Ok(folder)
+}
+
+fn kernel(role: &str) -> Result<Kernel> {
+    let folder = assets_folder().join(role);
+    let file = |name: &str| present(folder.join(name));
+    Ok(Kernel {
+        vmlinuz: file("vmlinuz")?,
+        vmlinux: file("vmlinux")?,
+        config: file("config")?,
+        modules: file("modules")?,
+    })
+}
+
+fn present(path: PathBuf) -> Result<PathBuf> {
+    if path.exists() { Ok(path) } else { Err(Error::Missing(path.display().to_string())) }
+}

@@ -1,0 +1,5 @@
+//! The first process of the lab's outer machine.
+
+fn main() {
+    chukka_tests::agent::main()
+}

@@ -1,0 +1,116 @@
+//! The outer machine as a process: QEMU without hardware help, which cannot outlive the process that starts it.
+
+use std::collections::VecDeque;
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use crate::{Doing, Error, Result, assets, pack, sys};
+
+/// How much of the console is kept to explain a failure.
+const TAIL: usize = 8192;
+
+/// A running outer machine; dropping it switches it off.
+#[derive(Debug)]
+pub(super) struct Outer {
+    process: OwnedFd,
+    ended: Mutex<Receiver<()>>,
+    console: Arc<Mutex<VecDeque<u8>>>,
+}
+
+/// What every outer machine has: an emulated AMD processor with SVM, and no devices but those named later.
+pub(super) fn command(initramfs: &Path, memory_mib: u32, words: &str) -> Result<Command> {
+    let qemu = "qemu-system-x86_64";
+    if pack::which(qemu).is_none() {
+        return Err(Error::Missing(format!("{qemu} (package qemu-system-x86)")));
+    }
+    let mut command = Command::new(qemu);
+    command.args(["-M", "pc", "-cpu", "max,+svm", "-nodefaults", "-no-user-config"]);
+    command.args(["-display", "none", "-no-reboot", "-serial", "stdio"]);
+    command.args(["-m", &format!("{memory_mib}M")]);
+    // The unpacked kernel: an emulated processor takes its time to unpack it.
+    command.arg("-kernel").arg(assets::cloud()?.vmlinux).arg("-initrd").arg(initramfs);
+    command.args(["-append", &format!("console=ttyS0 panic=-1 loglevel=4 {words}")]);
+    Ok(command)
+}
+
+impl Outer {
+    /// Starts QEMU.
+    pub fn start(mut command: Command) -> Result<Self> {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        sys::die_with_parent_thread(&mut command);
+        let (to_us, started) = channel();
+        let (end, ended) = channel::<()>();
+        // The kernel ends the child with the thread that made it, so that thread stays until the child is gone.
+        thread::spawn(move || {
+            let result = command.spawn();
+            drop(command);
+            match result {
+                Err(error) => drop(to_us.send(Err(error))),
+                Ok(mut child) => {
+                    let streams = (child.stdout.take(), child.stderr.take());
+                    drop(to_us.send(pidfd(&child).map(|process| (process, streams))));
+                    drop(child.wait());
+                    // Closes the channel, which is what the other end waits for.
+                    drop(end);
+                }
+            }
+        });
+        let started = started.recv().map_err(|_| Error::Other("Nobody starts QEMU".into()))?;
+        let (process, (stdout, stderr)) = started.doing("Starting qemu-system-x86_64")?;
+        let console = Arc::default();
+        follow(stdout, &console);
+        follow(stderr, &console);
+        Ok(Self { process, ended: Mutex::new(ended), console })
+    }
+
+    /// Waits until the machine has gone; false if it has not after this time.
+    pub fn wait(&self, timeout: Duration) -> bool {
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        // An error other than a timeout means that the thread has gone, and the machine with it.
+        ended.recv_timeout(timeout) != Err(std::sync::mpsc::RecvTimeoutError::Timeout)
+    }
+
+    /// An error that shows the end of the console.
+    pub fn error(&self, what: &str) -> Error {
+        // What the machine said last may still be on its way through the pipe.
+        thread::sleep(Duration::from_millis(100));
+        let console = self.console.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes: Vec<u8> = console.iter().copied().collect();
+        Error::Lab { what: what.into(), console: String::from_utf8_lossy(&bytes).into_owned() }
+    }
+}
+
+impl Drop for Outer {
+    fn drop(&mut self) {
+        // Gone already is as good.
+        drop(sys::pidfd_kill(self.process.as_fd()));
+    }
+}
+
+fn pidfd(child: &Child) -> std::io::Result<OwnedFd> {
+    sys::pidfd(i32::try_from(child.id()).map_err(std::io::Error::other)?)
+}
+
+/// Keeps the end of what comes from a stream.
+fn follow(stream: Option<impl Read + Send + 'static>, tail: &Arc<Mutex<VecDeque<u8>>>) {
+    let tail = Arc::clone(tail);
+    thread::spawn(move || {
+        let mut stream = stream?;
+        let mut buffer = [0; 4096];
+        loop {
+            let n = stream.read(&mut buffer).ok().filter(|&n| n > 0)?;
+            let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
+            tail.extend(&buffer[..n]);
+            let excess = tail.len().saturating_sub(TAIL);
+            tail.drain(..excess);
+        }
+        #[expect(unreachable_code, reason = "gives the closure its type, so that `?` can end it")]
+        Some(())
+    });
+}

@@ -1,0 +1,154 @@
+//! Kernel modules: which ones are needed for one, and in which order they load.
+//!
+//! A package that was unpacked and not installed has no `modules.dep`; each module names what it depends on in
+//! its own section `.modinfo` (`depends=a,b`), which is what depmod(8) goes by as well, beside the symbols.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::{Doing, Error, Result};
+
+/// The modules of one kernel.
+#[derive(Debug)]
+pub struct Modules {
+    files: BTreeMap<String, PathBuf>,
+    built_in: BTreeSet<String>,
+}
+
+/// A module ready to be loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Module {
+    /// Its name, with `_` for `-`.
+    pub name: String,
+    /// The uncompressed file.
+    pub content: Vec<u8>,
+}
+
+impl Modules {
+    /// Finds all modules below a folder.
+    ///
+    /// # Errors
+    /// Where the folder cannot be read.
+    pub fn find(folder: &Path) -> Result<Self> {
+        let mut files = BTreeMap::new();
+        walk(&folder.join("kernel"), &mut files)?;
+        let built_in = fs::read_to_string(folder.join("modules.builtin")).unwrap_or_default();
+        let built_in = built_in.lines().filter_map(|line| name_of(Path::new(line))).collect();
+        Ok(Self { files, built_in })
+    }
+
+    /// These modules and all that they need, in the order in which to load them. What is built into the kernel
+    /// is left out.
+    ///
+    /// # Errors
+    /// Where one is neither a module of this kernel nor built in.
+    pub fn closure(&self, names: &[&str]) -> Result<Vec<Module>> {
+        let mut order = Vec::new();
+        for name in names {
+            self.add(&normal(name), &mut order)?;
+        }
+        Ok(order)
+    }
+
+    fn add(&self, name: &str, order: &mut Vec<Module>) -> Result<()> {
+        if self.built_in.contains(name) || order.iter().any(|module| module.name == name) {
+            return Ok(());
+        }
+        let path = self.files.get(name);
+        let path = path.ok_or_else(|| Error::Other(format!("This kernel has no module {name}")))?;
+        let content = read(path)?;
+        for needed in depends(&content) {
+            self.add(&needed, order)?;
+        }
+        order.push(Module { name: name.into(), content });
+        Ok(())
+    }
+}
+
+fn walk(folder: &Path, files: &mut BTreeMap<String, PathBuf>) -> Result<()> {
+    for entry in fs::read_dir(folder).doing_with("Reading", folder)? {
+        let path = entry.doing_with("Reading", folder)?.path();
+        if path.is_dir() {
+            walk(&path, files)?;
+        } else if let Some(name) = name_of(&path) {
+            files.insert(name, path);
+        }
+    }
+    Ok(())
+}
+
+/// `kernel/arch/x86/kvm/kvm-amd.ko.xz` is module `kvm_amd`.
+fn name_of(path: &Path) -> Option<String> {
+    let (name, rest) = path.file_name()?.to_str()?.split_once(".ko")?;
+    ["", ".xz", ".zst", ".gz"].contains(&rest).then(|| normal(name))
+}
+
+fn normal(name: &str) -> String {
+    name.replace('-', "_")
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    let tool = match path.extension().and_then(|extension| extension.to_str()) {
+        Some("xz") => "xz",
+        Some("zst") => "zstd",
+        Some("gz") => "gzip",
+        _ => return fs::read(path).doing_with("Reading", path),
+    };
+    let output = Command::new(tool).arg("-dc").arg(path).output().doing_with(tool, path)?;
+    if output.status.success() {
+        return Ok(output.stdout);
+    }
+    Err(Error::Tool {
+        tool: format!("{tool} -dc {}", path.display()),
+        status: output.status.to_string(),
+        tail: String::from_utf8_lossy(&output.stderr).into_owned(),
+    })
+}
+
+/// The modules that a module says it depends on.
+fn depends(module: &[u8]) -> Vec<String> {
+    const KEY: &[u8] = b"\0depends=";
+    let Some(at) = module.windows(KEY.len()).position(|window| window == KEY) else {
+        return Vec::new();
+    };
+    let value = module[at + KEY.len()..].split(|&byte| byte == 0).next().unwrap_or_default();
+    let value = String::from_utf8_lossy(value);
+    value.split(',').filter(|name| !name.is_empty()).map(normal).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_needed_loads_first_and_once() {
+        let folder = std::env::temp_dir().join(format!("chukka-modules-{}", std::process::id()));
+        fs::create_dir_all(folder.join("kernel/x")).unwrap();
+        let write = |name: &str, depends: &str| {
+            let content = format!("ELF\0depends={depends}\0name={name}\0");
+            fs::write(folder.join(format!("kernel/x/{name}.ko")), content).unwrap();
+        };
+        write("top-one", "middle,bottom");
+        write("middle", "bottom,built-in");
+        write("bottom", "");
+        fs::write(folder.join("modules.builtin"), "kernel/y/built-in.ko\n").unwrap();
+
+        let modules = Modules::find(&folder).unwrap();
+        let order = modules.closure(&["top-one", "bottom", "built_in"]).unwrap();
+
+        let names: Vec<_> = order.iter().map(|module| module.name.as_str()).collect();
+        assert_eq!(names, ["bottom", "middle", "top_one"]);
+        let error = modules.closure(&["absent"]).unwrap_err().to_string();
+        assert!(error.contains("no module absent"), "{error}");
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn names_come_from_file_names() {
+        assert_eq!(name_of(Path::new("a/kvm-amd.ko")), Some("kvm_amd".into()));
+        assert_eq!(name_of(Path::new("a/kvm.ko.xz")), Some("kvm".into()));
+        assert_eq!(name_of(Path::new("a/modules.order")), None);
+    }
+}

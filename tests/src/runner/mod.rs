@@ -1,0 +1,92 @@
+//! Runs guests where they can run: on this host if its KVM runs a stock kernel, else in the lab. A test does not
+//! see the difference.
+
+mod guest;
+mod probe;
+mod run;
+
+pub use guest::Guest;
+pub use probe::{HostKvm, host_kvm};
+pub use run::Run;
+
+use std::sync::OnceLock;
+
+use crate::job::{Chunk, Job, Report};
+use crate::lab::{Lab, Options};
+use crate::{Error, Result, exec, skip};
+
+/// The place where guests run.
+#[derive(Debug)]
+pub struct Runner {
+    lab: Option<Lab>,
+    why: String,
+}
+
+impl Runner {
+    /// The runner of this process, started by whoever asks first. Nothing where it cannot be had for want of
+    /// set-up: the test has then been skipped loudly and returns.
+    ///
+    /// # Panics
+    /// Where chukka itself does not build or start, or the lab fails.
+    #[expect(clippy::panic, reason = "this is how a test fails")]
+    pub fn get() -> Option<&'static Self> {
+        static RUNNER: OnceLock<Result<Runner>> = OnceLock::new();
+        match RUNNER.get_or_init(Self::start) {
+            Ok(runner) => Some(runner),
+            Err(error @ Error::Missing(_)) => {
+                skip(&error.to_string());
+                None
+            }
+            Err(error) => panic!("no runner: {error}"),
+        }
+    }
+
+    /// Finds out where guests can run, and starts a lab if need be. `CHUKKA_LAB=1` asks for the lab in any case,
+    /// `CHUKKA_LAB=0` for this host.
+    ///
+    /// # Errors
+    /// Where neither can be had.
+    pub fn start() -> Result<Self> {
+        let (lab, why) = match host_kvm()? {
+            HostKvm::Works => (None, "KVM on this host runs a stock kernel".into()),
+            HostKvm::Unusable(why) => (Some(Lab::start(&Options::default())?), why),
+        };
+        Ok(Self { lab, why })
+    }
+
+    /// Whether guests run in the lab.
+    #[must_use]
+    pub fn is_lab(&self) -> bool {
+        self.lab.is_some()
+    }
+
+    /// Why guests run where they run.
+    #[must_use]
+    pub fn why(&self) -> &str {
+        &self.why
+    }
+
+    /// Runs a job; hands its output to `sink` as it comes.
+    ///
+    /// # Errors
+    /// Where the lab fails: never for what the job does.
+    pub fn run_job(&self, job: &Job, sink: &mut dyn FnMut(&Chunk)) -> Result<Report> {
+        match &self.lab {
+            Some(lab) => lab.run(job, sink),
+            None => Ok(exec::run(job, sink)),
+        }
+    }
+
+    /// Runs a job to its end, as a test wants it.
+    ///
+    /// # Panics
+    /// Where the lab fails.
+    #[must_use]
+    #[expect(clippy::panic, reason = "this is how a test fails")]
+    pub fn run(&self, job: &Job) -> Run {
+        match self.run_job(job, &mut |_| {}) {
+            Ok(report) => Run::new(job, report),
+            Err(error) => panic!("{}\n{error}", job.line()),
+        }
+    }
+}

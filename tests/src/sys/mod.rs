@@ -1,0 +1,33 @@
+//! The few system calls that the standard library does not have, each behind a safe function.
+
+mod machine;
+mod poll;
+mod process;
+mod terminal;
+
+pub use machine::{load_module, mount, power_off};
+pub use poll::{Watch, drain_inotify, poll, set_nonblocking, watch_new_directories};
+pub(crate) use process::{ExecClock, Prepare, prepare};
+pub use process::{
+    Usage, die_with_parent_thread, keep_open, kill, kill_group, pidfd, pidfd_getfd, pidfd_kill,
+    session_of, wait,
+};
+pub use terminal::{Pty, describe};
+
+use std::io;
+
+/// Turns the -1 of a system call into the error it set.
+fn check(result: libc::c_long) -> io::Result<libc::c_long> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// A byte string for a system call.
+fn c_string(text: &str) -> io::Result<std::ffi::CString> {
+    std::ffi::CString::new(text).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))
+}
+
+/// Nanoseconds of the monotonic clock.
+#[must_use]
+pub fn now_ns() -> u64 {
+    process::monotonic_ns()
+}

@@ -1,0 +1,105 @@
+//! The I/O ports: which device answers, and what happens where none does.
+
+use std::sync::{Arc, Mutex};
+
+use vm_device::bus::{PioAddress, PioRange};
+use vm_device::device_manager::{IoManager, PioManager};
+use vm_device::{DevicePio, MutDevicePio};
+
+/// What a port reads where nothing drives the bus.
+const FLOATING: u8 = 0xff;
+
+/// The machine's I/O ports. Built once; then only looked up, from every vCPU's thread.
+pub struct Bus {
+    ports: IoManager,
+}
+
+impl std::fmt::Debug for Bus {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Bus")
+    }
+}
+
+impl Bus {
+    /// A bus with the given devices at `(first port, number of ports)`.
+    ///
+    /// # Errors
+    /// Two of them overlap.
+    pub fn new(
+        devices: Vec<(u16, u16, Arc<dyn DevicePio + Send + Sync>)>,
+    ) -> Result<Self, vm_device::bus::Error> {
+        let mut ports = IoManager::new();
+        for (first, count, device) in devices {
+            ports.register_pio(PioRange::new(PioAddress(first), count)?, device)?;
+        }
+        Ok(Self { ports })
+    }
+
+    /// One access of 1, 2 or 4 bytes. Ports without a device read as all ones.
+    pub fn port_read(&self, port: u16, data: &mut [u8]) {
+        if self.ports.pio_read(PioAddress(port), data).is_ok() {
+            return;
+        }
+        match data {
+            [byte] => *byte = FLOATING,
+            // No device has all of the ports: as on the ISA bus, each is asked for its byte.
+            bytes => (port..)
+                .zip(bytes)
+                .for_each(|(port, byte)| self.port_read(port, std::slice::from_mut(byte))),
+        }
+    }
+
+    /// One access of 1, 2 or 4 bytes. Ports without a device drop what is written.
+    pub fn port_write(&self, port: u16, data: &[u8]) {
+        if self.ports.pio_write(PioAddress(port), data).is_err() && data.len() > 1 {
+            (port..)
+                .zip(data)
+                .for_each(|(port, byte)| self.port_write(port, std::slice::from_ref(byte)));
+        }
+    }
+}
+
+/// A device as the bus takes it.
+pub fn shared<D: MutDevicePio + Send + 'static>(
+    device: &Arc<Mutex<D>>,
+) -> Arc<dyn DevicePio + Send + Sync> {
+    Arc::<Mutex<D>>::clone(device)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vm_device::bus::PioAddressOffset;
+
+    /// Reads as its offset, and keeps what is written.
+    struct Latch(Vec<(u16, Vec<u8>)>);
+
+    impl MutDevicePio for Latch {
+        fn pio_read(&mut self, _: PioAddress, offset: PioAddressOffset, data: &mut [u8]) {
+            data.fill(offset.to_le_bytes()[0]);
+        }
+        fn pio_write(&mut self, _: PioAddress, offset: PioAddressOffset, data: &[u8]) {
+            self.0.push((offset, data.to_vec()));
+        }
+    }
+
+    #[test]
+    fn an_access_that_straddles_a_device_is_split() {
+        let latch = Arc::new(Mutex::new(Latch(Vec::new())));
+        let bus = Bus::new(vec![(0x100, 2, shared(&latch))]).unwrap();
+        let mut data = [0; 4];
+        bus.port_read(0x101, &mut data);
+        assert_eq!(data, [1, 0xff, 0xff, 0xff]);
+        bus.port_read(0xffff, &mut data);
+        assert_eq!(data, [0xff; 4]);
+        bus.port_write(0xff, &[7, 8]);
+        bus.port_write(0x100, &[1, 2]);
+        assert_eq!(latch.lock().unwrap().0, [(0, vec![8]), (0, vec![1, 2])]);
+    }
+
+    #[test]
+    fn overlapping_devices_are_refused() {
+        let latch = || shared(&Arc::new(Mutex::new(Latch(Vec::new()))));
+        assert!(Bus::new(vec![(0x100, 8, latch()), (0x107, 1, latch())]).is_err());
+    }
+}

@@ -1,0 +1,103 @@
+//! argv: QEMU's command line, made into a [`VmConfig`].
+//!
+//! chukka takes the options that a direct kernel boot needs, in QEMU's spelling with one dash or
+//! two, and refuses the rest of QEMU's by name. The way of an argv:
+//!
+//! 1. `options` has the one table of options. It walks argv as QEMU's `lookup_opt` (system/vl.c)
+//!    does, so that a value may begin with a dash, and hands clap an argv it cannot misread;
+//! 2. clap collects the values of each option;
+//! 3. `machine`, `console`, `cpu` and `clock` read the values.
+//!
+//! Repeated options follow QEMU: the last `-kernel`, `-initrd`, `-append`, `-cpu` or `-uuid` counts;
+//! `-serial` and `-accel` are lists; `-m`, `-smp`, `-machine`, `-rtc` and `-name` are merged key by key.
+
+mod clock;
+mod console;
+mod cpu;
+mod error;
+mod help;
+mod machine;
+mod nearest;
+mod options;
+mod qemu;
+mod value;
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+
+use clap::ArgMatches;
+
+pub use error::CliError;
+
+use crate::config::{BootSource, OnReset, VmConfig};
+use options::Argv;
+use value::{last, texts};
+
+/// What argv asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Boot a guest.
+    Run(Box<VmConfig>),
+    /// Print this text, which ends with a newline, on standard output and end with status 0.
+    Help(String),
+    /// Print this text, which ends with a newline, on standard output and end with status 0.
+    Version(String),
+}
+
+/// Reads argv; `args` begins after the program's name.
+///
+/// `-help` and `-version` count as soon as they are met: what follows them is not looked at.
+///
+/// # Errors
+/// [`CliError`] for the first thing in argv that chukka cannot do; the process then ends with 125.
+pub fn parse<I: IntoIterator<Item = OsString>>(args: I) -> Result<Command, CliError> {
+    let matches = match options::read(args)? {
+        Argv::Help => return Ok(Command::Help(help::text())),
+        Argv::Version => return Ok(Command::Version(help::version())),
+        Argv::Options(matches) => matches,
+    };
+    if let Some(list) = help::list_asked_for(&matches) {
+        return Ok(Command::Help(list));
+    }
+    Ok(Command::Run(Box::new(config(&matches)?)))
+}
+
+fn config(matches: &ArgMatches) -> Result<VmConfig, CliError> {
+    console::check_absent(matches)?;
+    let machine = machine::machine(matches)?;
+    let memory = machine::memory(&texts(matches, "m")?)?;
+    let cpus = machine::cpus(&texts(matches, "smp")?)?;
+    let cpu = cpu::model(texts(matches, "cpu")?.last().copied())?;
+    let rtc = clock::rtc(&texts(matches, "rtc")?)?;
+    let uuid = texts(matches, "uuid")?.last().map(|text| machine::uuid(text)).transpose()?;
+    let name = machine::name(&texts(matches, "name")?)?;
+    let (serial, terminal) = console::serial(matches)?;
+    let on_reset = if matches.get_count("no-reboot") > 0 { OnReset::Exit } else { OnReset::Reboot };
+    // Last, so that an argv with something wrong and no kernel hears of what is wrong.
+    let boot = boot(matches)?;
+    Ok(VmConfig { name, uuid, boot, machine, memory, cpus, cpu, serial, terminal, on_reset, rtc })
+}
+
+/// `-kernel`, `-initrd`, `-append`. As in QEMU (`qemu_validate_options`, system/vl.c) the latter two
+/// need the first.
+fn boot(matches: &ArgMatches) -> Result<BootSource, CliError> {
+    let path = |id| match last(matches, id) {
+        Some(path) if path.is_empty() => Err(CliError::EmptyPath { option: id }),
+        path => Ok(path.map(PathBuf::from)),
+    };
+    let cmdline = last(matches, "append");
+    let initrd = path("initrd")?;
+    let Some(kernel) = path("kernel")? else {
+        return Err(match (initrd, cmdline) {
+            (Some(_), _) => CliError::NeedsKernel { option: "initrd" },
+            (None, Some(_)) => CliError::NeedsKernel { option: "append" },
+            (None, None) => CliError::NoKernel,
+        });
+    };
+    let cmdline = cmdline.cloned().unwrap_or_default().into_vec();
+    Ok(BootSource { kernel, initrd, cmdline })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,152 @@
+//! What can be wrong with an argv.
+
+use std::borrow::Cow;
+
+use thiserror::Error;
+
+/// A command line that worked, for the hints.
+pub(super) const EXAMPLE: &str =
+    "chukka -kernel /boot/vmlinuz -initrd /boot/initrd.img -append console=ttyS0";
+
+/// Why chukka does not start: each message names what was found and, where it is no plain refusal,
+/// what was expected. Options are shown with one dash, whatever was typed.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum CliError {
+    /// No option of that name, here or in QEMU.
+    #[error("{given} is not an option of chukka")]
+    UnknownOption {
+        /// What was typed.
+        given: String,
+        /// The option it resembles most.
+        nearest: Option<&'static str>,
+    },
+    /// An option of QEMU's that chukka does not have.
+    #[error("-{option} is a QEMU option that chukka does not have")]
+    QemuOption {
+        /// Its name, without the dash.
+        option: &'static str,
+        /// What to do instead; empty where there is nothing to say.
+        instead: &'static str,
+    },
+    /// argv ends where a value was due.
+    #[error("-{option} is the last argument, it needs a value: -{option} {metavar}")]
+    MissingValue {
+        /// The option's name.
+        option: &'static str,
+        /// What the value is.
+        metavar: &'static str,
+    },
+    /// `--option=value` for an option that takes none.
+    #[error("-{option} takes no value, {value:?} was given")]
+    UnwantedValue {
+        /// The option's name.
+        option: &'static str,
+        /// The value.
+        value: String,
+    },
+    /// Something that is neither an option nor an option's value.
+    #[error("Found {given:?} where an option was expected")]
+    Positional {
+        /// What was typed.
+        given: String,
+    },
+    /// A value that cannot be read.
+    #[error("{given}: expected {expected}")]
+    BadValue {
+        /// The option with its value, or the part of the value it is about.
+        given: String,
+        /// What would be right.
+        expected: Cow<'static, str>,
+        /// What to do; may be empty.
+        hint: Cow<'static, str>,
+    },
+    /// A value that is right in QEMU and that chukka cannot do.
+    #[error("{given}: {why}")]
+    Unsupported {
+        /// The option with its value, or the part of the value it is about.
+        given: String,
+        /// What chukka cannot do.
+        why: Cow<'static, str>,
+        /// What to do; may be empty.
+        hint: Cow<'static, str>,
+    },
+    /// A path of no characters.
+    #[error("-{option} was given an empty path")]
+    EmptyPath {
+        /// The option's name.
+        option: &'static str,
+    },
+    /// A value that has to be text and is not UTF-8.
+    #[error("-{option} {given:?}: expected text in UTF-8")]
+    NotUtf8 {
+        /// The option's name.
+        option: &'static str,
+        /// The value, as far as it can be shown.
+        given: String,
+    },
+    /// No `-kernel`.
+    #[error("There is no kernel to boot: -kernel is missing")]
+    NoKernel,
+    /// `-initrd` or `-append` without `-kernel`.
+    #[error("-{option} is only allowed with -kernel, which is missing")]
+    NeedsKernel {
+        /// The option's name.
+        option: &'static str,
+    },
+    /// clap refused what was made for it: a defect of chukka's.
+    #[error("Reading the options failed: {0}")]
+    Internal(String),
+}
+
+impl CliError {
+    /// What the user can do about it, in one line.
+    #[must_use]
+    pub fn hint(&self) -> Option<Cow<'_, str>> {
+        let hint = match self {
+            Self::UnknownOption { nearest: Some(nearest), .. } => {
+                format!("did you mean -{nearest}?").into()
+            }
+            Self::UnknownOption { .. } | Self::QemuOption { instead: "", .. } => {
+                "chukka -help lists the options there are".into()
+            }
+            Self::QemuOption { instead, .. } => Cow::Borrowed(*instead),
+            Self::BadValue { hint, .. } | Self::Unsupported { hint, .. } => Cow::Borrowed(&**hint),
+            Self::Positional { given } => format!(
+                "there are no disk images here; to boot a kernel say -kernel {given}, \
+                 and quote a value that has spaces: -append \"console=ttyS0 quiet\""
+            )
+            .into(),
+            Self::EmptyPath { option } => {
+                format!("is a shell variable unset? Leave -{option} out or name a file").into()
+            }
+            Self::NoKernel | Self::NeedsKernel { .. } => format!("for example: {EXAMPLE}").into(),
+            Self::MissingValue { .. }
+            | Self::UnwantedValue { .. }
+            | Self::NotUtf8 { .. }
+            | Self::Internal(_) => Cow::Borrowed(""),
+        };
+        (!hint.is_empty()).then_some(hint)
+    }
+
+    /// A value that cannot be read.
+    pub(super) fn bad(given: impl Into<String>, expected: impl Into<Cow<'static, str>>) -> Self {
+        Self::BadValue { given: given.into(), expected: expected.into(), hint: "".into() }
+    }
+
+    /// A value that chukka cannot do.
+    pub(super) fn unsupported(
+        given: impl Into<String>,
+        why: impl Into<Cow<'static, str>>,
+        hint: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self::Unsupported { given: given.into(), why: why.into(), hint: hint.into() }
+    }
+
+    /// The same error with a hint, where it is one that can carry it.
+    pub(super) fn with_hint(mut self, text: impl Into<Cow<'static, str>>) -> Self {
+        if let Self::BadValue { hint, .. } | Self::Unsupported { hint, .. } = &mut self {
+            *hint = text.into();
+        }
+        self
+    }
+}

@@ -1,0 +1,130 @@
+//! What CPUID says to the guest: what KVM can give, completed for each CPU, with the user's switches applied.
+
+use kvm_bindings::{CpuId, KVM_MAX_CPUID_ENTRIES, kvm_cpuid_entry2};
+use kvm_ioctls::{Cap, Kvm};
+
+use crate::cpu_model::{CpuModel, FeatureSwitch, Register};
+use crate::kvm::KvmError;
+
+/// CPUID.1:ECX[24], the local APIC timer's TSC deadline mode. KVM has it but leaves it to the VMM to say so
+/// (Documentation/virt/kvm/api.rst, KVM_GET_SUPPORTED_CPUID).
+const TSC_DEADLINE: u32 = 1 << 24;
+/// CPUID.1:ECX[21]: x2APIC, which the in-kernel local APIC always has.
+const X2APIC: u32 = 1 << 21;
+/// CPUID.1:ECX[31]: running under a hypervisor.
+const HYPERVISOR: u32 = 1 << 31;
+/// CPUID.1:EDX[28]: EBX[23:16] is valid (HTT).
+const HTT: u32 = 1 << 28;
+/// The 256 leaves that tell the guest of KVM (Documentation/virt/kvm/x86/cpuid.rst).
+const KVM_LEAVES: u32 = 0x4000_0000;
+
+/// CPUID of a machine, complete but for what differs from CPU to CPU.
+#[derive(Debug)]
+pub struct Cpuid {
+    entries: Vec<kvm_cpuid_entry2>,
+    cpus: u8,
+    unsupported: Vec<&'static str>,
+}
+
+impl Cpuid {
+    /// What `kvm` supports, for a machine of `cpus` CPUs (one socket, a core each), with the switches of `model`.
+    ///
+    /// # Errors
+    /// KVM_GET_SUPPORTED_CPUID failed.
+    pub fn new(kvm: &Kvm, model: &CpuModel, cpus: u8) -> Result<Self, KvmError> {
+        let supported = kvm
+            .get_supported_cpuid(KVM_MAX_CPUID_ENTRIES)
+            .map_err(KvmError::ioctl("KVM_GET_SUPPORTED_CPUID"))?;
+        let mut entries = supported.as_slice().to_vec();
+        for entry in &mut entries {
+            if entry.function == 1 {
+                entry.ecx |= HYPERVISOR | X2APIC;
+                if kvm.check_extension(Cap::TscDeadlineTimer) {
+                    entry.ecx |= TSC_DEADLINE;
+                }
+            }
+        }
+        let unsupported = model
+            .switches
+            .iter()
+            .filter(|switch| !apply(&mut entries, switch))
+            .map(|s| s.name)
+            .collect();
+        if !model.kvm {
+            entries.retain(|entry| entry.function & 0xffff_ff00 != KVM_LEAVES);
+        }
+        Ok(Self { entries, cpus, unsupported })
+    }
+
+    /// The features that were asked for and that the host has not: they stay off.
+    pub fn unsupported(&self) -> &[&'static str] {
+        &self.unsupported
+    }
+
+    /// The entries of CPU `cpu`, whose local APIC ID is the same number.
+    ///
+    /// # Errors
+    /// More entries than KVM takes: never, for they came from it.
+    pub fn of_cpu(&self, cpu: u8) -> Result<CpuId, KvmError> {
+        let mut entries = self.entries.clone();
+        for entry in &mut entries {
+            topology(entry, cpu, self.cpus);
+        }
+        CpuId::from_entries(&entries).map_err(|_| KvmError::Ioctl {
+            ioctl: "KVM_SET_CPUID2",
+            source: std::io::ErrorKind::ArgumentListTooLong.into(),
+        })
+    }
+}
+
+/// Writes one switch of `-cpu` into the entries. False: it switches on what the host has not, and so nothing.
+fn apply(entries: &mut [kvm_cpuid_entry2], switch: &FeatureSwitch) -> bool {
+    let entry = entries.iter_mut().find(|e| e.function == switch.leaf && e.index == switch.subleaf);
+    let Some(entry) = entry else { return !switch.on };
+    let register = match switch.register {
+        Register::Eax => &mut entry.eax,
+        Register::Ebx => &mut entry.ebx,
+        Register::Ecx => &mut entry.ecx,
+        Register::Edx => &mut entry.edx,
+    };
+    if switch.on && *register & switch.mask != switch.mask {
+        return false;
+    }
+    *register = switch.apply(*register);
+    true
+}
+
+/// Fills in what differs from CPU to CPU: APIC IDs, and how many CPUs share what.
+///
+/// Sources: Intel SDM vol. 2, CPUID; AMD APM vol. 3, appendix E. The topology is one socket of single-threaded cores.
+fn topology(entry: &mut kvm_cpuid_entry2, cpu: u8, cpus: u8) {
+    let apic_id = u32::from(cpu);
+    let count = u32::from(cpus);
+    // Bits of an APIC ID that number the cores of a socket.
+    let core_bits = u32::from(cpus).next_power_of_two().trailing_zeros();
+    match (entry.function, entry.index) {
+        (1, _) => {
+            entry.ebx = (entry.ebx & 0xff00) | apic_id << 24 | count << 16;
+            entry.edx = if cpus > 1 { entry.edx | HTT } else { entry.edx & !HTT };
+        }
+        // Deterministic cache parameters: levels 1 and 2 a core each, level 3 shared by all.
+        (4, _) if entry.eax & 0x1f != 0 => {
+            let level = entry.eax >> 5 & 7;
+            let sharing = if level >= 3 { (1 << core_bits) - 1 } else { 0 };
+            let cores = (1 << core_bits) - 1;
+            entry.eax = (entry.eax & 0x3fff) | sharing << 14 | cores << 26;
+        }
+        // Extended topology: level 0 threads (one), level 1 cores.
+        (0xb | 0x1f, 0) => (entry.eax, entry.ebx, entry.ecx, entry.edx) = (0, 1, 1 << 8, apic_id),
+        (0xb | 0x1f, 1) => {
+            (entry.eax, entry.ebx, entry.ecx, entry.edx) = (core_bits, count, 1 | 2 << 8, apic_id)
+        }
+        (0xb | 0x1f, index) => {
+            (entry.eax, entry.ebx, entry.ecx, entry.edx) = (0, 0, index & 0xff, apic_id)
+        }
+        // AMD: core count and bits; extended APIC ID, node and compute unit.
+        (0x8000_0008, _) => entry.ecx = (entry.ecx & !0xf0ff) | core_bits << 12 | (count - 1),
+        (0x8000_001e, _) => (entry.eax, entry.ebx, entry.ecx) = (apic_id, apic_id, 0),
+        _ => {}
+    }
+}

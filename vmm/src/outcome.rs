@@ -1,0 +1,129 @@
+//! How a run ended, in one word, one line and one exit status.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// How the guest, or the run, came to its end. Ordered from what overrules to what is overruled: a panic that is followed by a
+/// reset is a panic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The guest switched itself off by ACPI.
+    PowerOff,
+    /// The guest asked for a reset, and `-no-reboot` makes that the end.
+    Reset,
+    /// The kernel said so on a serial port. Holds the line.
+    Panic(String),
+    /// A CPU triple-faulted: nobody asked for that reset.
+    TripleFault(Box<CpuSnapshot>),
+    /// KVM could not go on. Holds what it said.
+    Kvm {
+        /// What happened.
+        what: String,
+        /// Where the CPU was.
+        cpu: Box<CpuSnapshot>,
+    },
+    /// A file that guest memory shows was cut short while the guest ran.
+    FileCut {
+        /// Its name.
+        path: PathBuf,
+        /// Bytes it had to keep.
+        expected: u64,
+        /// Bytes it has.
+        found: u64,
+    },
+    /// The user typed Ctrl-A x.
+    Quit,
+    /// A signal that ends a process: chukka cleans up, then dies of it.
+    Signal(i32),
+    /// chukka itself failed, in the named part; the panic's own message has been printed.
+    Defect(&'static str),
+}
+
+/// Where a CPU was when it could not go on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CpuSnapshot {
+    /// Its number, from 0.
+    pub cpu: u8,
+    /// Instruction pointer.
+    pub rip: u64,
+    /// Linear address of the instruction: CS base added, where it counts.
+    pub linear: u64,
+    /// Bits of the mode: 16, 32 or 64, or 0 where not even the registers could be read.
+    pub mode: u8,
+    /// Whether protection was on.
+    pub protected: bool,
+    /// The bytes at RIP, as many as could be read.
+    pub bytes: Vec<u8>,
+}
+
+impl fmt::Display for CpuSnapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mode = match (self.mode, self.protected) {
+            (0, _) => return write!(f, "CPU {} (its registers could not be read)", self.cpu),
+            (64, _) => "64-bit mode".into(),
+            (bits, true) => format!("{bits}-bit protected mode"),
+            (_, false) => "real mode".to_owned(),
+        };
+        write!(f, "CPU {} at RIP {:#x} in {mode}, ", self.cpu, self.rip)?;
+        match self.bytes.as_slice() {
+            [] => write!(f, "where no instruction could be read"),
+            bytes => {
+                write!(f, "instruction bytes")?;
+                bytes.iter().try_for_each(|byte| write!(f, " {byte:02x}"))
+            }
+        }
+    }
+}
+
+impl Outcome {
+    /// The exit status of the process (docs/exit-codes.md). `None`: the process dies of the signal instead.
+    pub fn status(&self) -> Option<u8> {
+        match self {
+            Self::PowerOff | Self::Reset | Self::Quit => Some(0),
+            Self::Panic(_) => Some(120),
+            Self::TripleFault(_) => Some(121),
+            Self::Kvm { .. } => Some(122),
+            Self::FileCut { .. } | Self::Defect(_) => Some(125),
+            Self::Signal(_) => None,
+        }
+    }
+
+    /// What the user can do about it, if anything.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Kvm { .. } => {
+                Some("the host's KVM gave up on this instruction; dmesg of the host may say more")
+            }
+            Self::FileCut { .. } => Some(
+                "leave kernel and initrd alone while the guest runs; write a new file and rename it over the old",
+            ),
+            Self::Defect(_) => {
+                Some("this is a defect of chukka; please report it with the command line")
+            }
+            Self::TripleFault(_) => {
+                Some("add earlyprintk=ttyS0 to -append to see how far the kernel came")
+            }
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PowerOff => write!(f, "the guest powered off"),
+            Self::Reset => write!(f, "the guest asked for a reset (-no-reboot)"),
+            Self::Panic(line) => write!(f, "the guest's kernel panicked: {line}"),
+            Self::TripleFault(cpu) => write!(f, "the guest triple-faulted: {cpu}"),
+            Self::Kvm { what, cpu } => write!(f, "KVM could not go on: {what}: {cpu}"),
+            Self::FileCut { path, expected, found } => write!(
+                f,
+                "'{}' was cut short while the guest ran: it has {found} bytes, the guest was shown {expected}",
+                path.display()
+            ),
+            Self::Quit => write!(f, "ended by Ctrl-A x"),
+            Self::Defect(part) => write!(f, "chukka itself failed in {part}"),
+            Self::Signal(number) => write!(f, "ended by signal {number}"),
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! The time the guest's real-time clock starts from: `-rtc base=`.
+#![expect(unsafe_code, reason = "localtime_r(3) has no safe form in std")]
+
+use devices::clock::{Clock, SystemClock};
+
+use crate::config::RtcBase;
+
+const NANOS: i128 = 1_000_000_000;
+
+/// The host's clock, shifted.
+#[derive(Clone, Copy, Debug)]
+pub struct RtcClock {
+    shift: i128,
+}
+
+impl RtcClock {
+    /// A clock that shows `base` now and runs with the host's.
+    pub fn new(base: RtcBase) -> Self {
+        let now = SystemClock.unix_nanos();
+        let shift = match base {
+            RtcBase::Utc => 0,
+            RtcBase::Localtime => i128::from(utc_offset(now)) * NANOS,
+            RtcBase::Fixed(seconds) => i128::from(seconds) * NANOS - now,
+        };
+        Self { shift }
+    }
+}
+
+impl Clock for RtcClock {
+    fn unix_nanos(&self) -> i128 {
+        SystemClock.unix_nanos() + self.shift
+    }
+}
+
+/// Seconds the host's time zone is ahead of UTC.
+fn utc_offset(now: i128) -> i64 {
+    let Ok(seconds) = libc::time_t::try_from(now / NANOS) else { return 0 };
+    // SAFETY: localtime_r(3) reads the time and fills in the struct; all zero is a valid one.
+    unsafe {
+        let mut local = std::mem::zeroed::<libc::tm>();
+        if libc::localtime_r(&raw const seconds, &raw mut local).is_null() {
+            0
+        } else {
+            local.tm_gmtoff
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fixed_base_is_shown_from_now_on() {
+        let clock = RtcClock::new(RtcBase::Fixed(1_000_000));
+        let ahead = clock.unix_nanos() - 1_000_000 * NANOS;
+        assert!((0..60 * NANOS).contains(&ahead), "{ahead}");
+    }
+
+    #[test]
+    fn utc_is_the_hosts_time() {
+        let ahead = RtcClock::new(RtcBase::Utc).unix_nanos() - SystemClock.unix_nanos();
+        assert!(ahead.abs() < 60 * NANOS);
+    }
+}

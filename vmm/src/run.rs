@@ -1,0 +1,212 @@
+//! One run: from a configuration to an outcome, over as many boots as the guest makes.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use event_manager::{EventManager, SubscriberOps};
+use firmware::direct::DirectBoot;
+use firmware::{BootState, KernelImage, MemoryMap, SourceFile};
+use kvm_ioctls::Kvm;
+use vmm_sys_util::signal::Killable;
+
+use crate::config::{InterruptKey, SerialBackend, VmConfig};
+use crate::cpuid::Cpuid;
+use crate::error::Error;
+use crate::event_loop::{EventLoop, Next};
+use crate::input::Input;
+use crate::kvm::{self, KvmError};
+use crate::machine::Devices;
+use crate::memory::Ram;
+use crate::notices::Notifier;
+use crate::outcome::Outcome;
+use crate::signals::{self, Signals};
+use crate::terminal::{self, Keys, Terminal};
+use crate::vcpu::Vcpu;
+use crate::vcpu_state;
+
+/// Where KVM is.
+const KVM_DEVICE: &str = "/dev/kvm";
+
+/// Runs a guest to its end.
+///
+/// # Errors
+/// [`Error`]: it could not be started, or chukka itself failed.
+pub fn run(config: &VmConfig) -> Result<Outcome, Error> {
+    // What the user named is looked at first, then the host; nothing is touched before all is known to fit.
+    let kernel = KernelImage::open(&config.boot.kernel)?;
+    let initrd =
+        config.boot.initrd.as_deref().map(|path| SourceFile::open(path, "initrd")).transpose()?;
+    let boot = DirectBoot { kernel, initrd, cmdline: config.boot.cmdline.clone() };
+    let map = MemoryMap::new(config.memory);
+    boot.check(&map)?;
+    let kvm = kvm::open(Path::new(KVM_DEVICE), config.cpus)?;
+    let ram = Arc::new(Ram::new(&map)?);
+    let cpuid = Cpuid::new(&kvm, &config.cpu, config.cpus)?;
+    for feature in cpuid.unsupported() {
+        eprintln!(
+            "chukka: warning: -cpu {feature}=on: the host's KVM does not have it; it stays off"
+        );
+    }
+    let run = Run {
+        config,
+        boot,
+        map,
+        kvm,
+        ram,
+        cpuid,
+        stop: Arc::default(),
+        notifier: Notifier::new().map_err(Error::event)?,
+    };
+    run.start()
+}
+
+/// What stays the same over every boot of a run.
+struct Run<'a> {
+    config: &'a VmConfig,
+    boot: DirectBoot,
+    map: MemoryMap,
+    kvm: Kvm,
+    ram: Arc<Ram>,
+    cpuid: Cpuid,
+    /// Tells vCPUs and consoles to give up.
+    stop: Arc<AtomicBool>,
+    notifier: Notifier,
+}
+
+impl Run<'_> {
+    fn start(&self) -> Result<Outcome, Error> {
+        let host = |what| move |source| Error::Host { what, source };
+        terminal::restore_on_disaster();
+        signals::prepare_kick().map_err(host("signals"))?;
+        let signals = Signals::listen().map_err(host("signals"))?;
+        let devices = Arc::new(Devices::new(self.config, &self.map, &self.notifier, &self.stop)?);
+        // The guest is ready to run before the terminal changes: an error on the way is printed on one that is in order.
+        let mut vcpus = self.boot_guest(&devices)?;
+        let (input, terminal) = self.open_terminal(&devices)?;
+        let on_reset = self.config.on_reset;
+        let events = EventLoop::new(
+            self.notifier.clone(),
+            signals,
+            input,
+            terminal,
+            Arc::clone(&devices),
+            on_reset,
+        )?;
+        let mut manager =
+            EventManager::new().map_err(|e| host("epoll")(std::io::Error::other(e.to_string())))?;
+        let id = manager.add_subscriber(events);
+        let outcome = loop {
+            let threads = self.start_vcpus(vcpus)?;
+            let next = loop {
+                manager.run().map_err(|e| host("epoll")(std::io::Error::other(e.to_string())))?;
+                if let Some(next) = manager.subscriber_mut(id).ok().and_then(EventLoop::take_next) {
+                    break next;
+                }
+            };
+            self.stop_vcpus(threads)?;
+            match next {
+                Next::End(outcome) => break outcome,
+                Next::Reboot => {
+                    devices.reset();
+                    self.notifier.take();
+                    self.stop.store(false, Ordering::Release);
+                    vcpus = self.boot_guest(&devices)?;
+                }
+            }
+        };
+        // The terminal is as it was, and signals kill again, before anything may wait for a reader of the output.
+        drop(manager);
+        if !matches!(outcome, Outcome::Signal(_) | Outcome::Quit) {
+            devices.flush();
+        }
+        Ok(outcome)
+    }
+
+    /// Makes a VM and loads the guest into its memory: all that comes before the first instruction.
+    fn boot_guest(&self, devices: &Devices) -> Result<Vec<Vcpu>, Error> {
+        // KVM waits for grace periods of the host's kernel while the files are read.
+        let (state, vcpus) = thread::scope(|scope| {
+            let loading = scope.spawn(|| self.boot.load(&*self.ram, &self.map, &devices.acpi));
+            let vcpus = self.create_vcpus(devices);
+            (loading.join(), vcpus)
+        });
+        let state: BootState = state.map_err(|_| Error::Defect("loading the kernel"))??;
+        let vcpus = vcpus?;
+        if let Some(boot_cpu) = vcpus.first() {
+            vcpu_state::apply(&boot_cpu.fd, &state)?;
+        }
+        Ok(vcpus)
+    }
+
+    fn create_vcpus(&self, devices: &Devices) -> Result<Vec<Vcpu>, KvmError> {
+        let vm = kvm::create_vm(&self.kvm, &self.ram)?;
+        devices.connect(&vm)?;
+        (0..self.config.cpus)
+            .map(|cpu| {
+                let fd = vm.create_vcpu(cpu.into()).map_err(KvmError::ioctl("KVM_CREATE_VCPU"))?;
+                vcpu_state::configure(&fd, cpu, &self.cpuid)?;
+                let (bus, ram, stop) =
+                    (Arc::clone(&devices.bus), Arc::clone(&self.ram), Arc::clone(&self.stop));
+                Ok(Vcpu { cpu, fd, bus, ram, stop })
+            })
+            .collect()
+    }
+
+    fn start_vcpus(&self, vcpus: Vec<Vcpu>) -> Result<Vec<JoinHandle<()>>, Error> {
+        let start = |vcpu: Vcpu| {
+            let notifier = self.notifier.clone();
+            thread::Builder::new().name(format!("vcpu{}", vcpu.cpu)).spawn(move || {
+                // A panic in here is a defect of chukka's; the main thread has to hear of it, or it waits for ever.
+                let noted = notifier.clone();
+                let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| vcpu.run()));
+                let outcome = ended.unwrap_or(Some(Outcome::Defect("a vCPU's thread")));
+                if let Some(outcome) = outcome {
+                    noted.note(|n| n.ended = n.ended.take().or(Some(outcome)));
+                }
+            })
+        };
+        vcpus
+            .into_iter()
+            .map(start)
+            .collect::<Result<_, _>>()
+            .map_err(|source| Error::Host { what: "a vCPU's thread", source })
+    }
+
+    /// Brings every vCPU's thread home. One that is about to enter KVM_RUN, or waits for a reader of its output, may miss a
+    /// kick: so it gets another.
+    fn stop_vcpus(&self, threads: Vec<JoinHandle<()>>) -> Result<(), Error> {
+        self.stop.store(true, Ordering::Release);
+        for thread in threads {
+            while !thread.is_finished() {
+                // It fails when the thread has just ended.
+                let _ = thread.kill(signals::kick_number());
+                thread::sleep(Duration::from_micros(200));
+            }
+            thread.join().map_err(|_| Error::Defect("a vCPU's thread"))?;
+        }
+        Ok(())
+    }
+
+    /// Standard input and the terminal, where a serial port has them.
+    fn open_terminal(&self, devices: &Devices) -> Result<(Option<Input>, Option<Terminal>), Error> {
+        if !self.config.serial.contains(&SerialBackend::Stdio) {
+            return Ok((None, None));
+        }
+        let keys = match self.config.terminal.interrupt {
+            InterruptKey::EndsChukka => Keys::Signals,
+            InterruptKey::GoesToGuest => Keys::ToGuest,
+        };
+        let terminal = Terminal::acquire(keys);
+        let input = Input::open().map_err(Error::event)?;
+        if input.is_terminal && terminal.is_none() {
+            return Ok((None, None)); // in the background: the terminal is somebody else's
+        }
+        if !input.is_terminal {
+            devices.await_listener();
+        }
+        Ok((Some(input), terminal))
+    }
+}

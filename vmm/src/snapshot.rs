@@ -1,0 +1,48 @@
+//! Where a CPU stands when it cannot go on: mode, RIP and the bytes there.
+#![expect(unsafe_code, reason = "process_vm_readv(2) has no safe form")]
+
+use firmware::GuestRam;
+use kvm_ioctls::VcpuFd;
+use vm_memory::{GuestAddress, GuestMemoryBackend};
+
+use crate::memory::Ram;
+use crate::outcome::CpuSnapshot;
+
+/// The longest x86 instruction, in bytes.
+const LONGEST_INSTRUCTION: u64 = 15;
+
+/// Reads what there is to know; what cannot be read is left out.
+pub fn take(fd: &mut VcpuFd, cpu: u8, ram: &Ram) -> CpuSnapshot {
+    let (Ok(regs), Ok(sregs)) = (fd.get_regs(), fd.get_sregs()) else {
+        return CpuSnapshot { cpu, ..Default::default() };
+    };
+    const LONG_MODE_ACTIVE: u64 = 1 << 10;
+    let mode = match (sregs.efer & LONG_MODE_ACTIVE != 0 && sregs.cs.l != 0, sregs.cs.db) {
+        (true, _) => 64,
+        (false, 0) => 16,
+        (false, _) => 32,
+    };
+    let linear = if mode == 64 { regs.rip } else { (sregs.cs.base + regs.rip) & 0xffff_ffff };
+    let bytes = (0..LONGEST_INSTRUCTION)
+        .map_while(|i| {
+            let physical =
+                fd.translate_gva(linear + i).ok().filter(|t| t.valid != 0)?.physical_address;
+            read_byte(ram, physical)
+        })
+        .collect();
+    CpuSnapshot { cpu, rip: regs.rip, linear, mode, protected: sregs.cr0 & 1 != 0, bytes }
+}
+
+/// A byte of guest memory. By process_vm_readv(2), which fails where a mapped file has been cut short; a plain read would be a
+/// SIGBUS.
+fn read_byte(ram: &Ram, at: u64) -> Option<u8> {
+    let slice = ram.memory().get_slice(GuestAddress(at), 1).ok()?;
+    let mut byte = 0u8;
+    let local = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
+    let remote = libc::iovec { iov_base: slice.ptr_guard_mut().as_ptr().cast(), iov_len: 1 };
+    // SAFETY: one byte is written, into `byte`; the remote side is only read, and by the kernel.
+    let read = unsafe {
+        libc::process_vm_readv(libc::getpid(), &raw const local, 1, &raw const remote, 1, 0)
+    };
+    (read == 1).then_some(byte)
+}

@@ -1,0 +1,121 @@
+//! The terminal: raw while the guest has it, and as it was before on every way out.
+#![expect(
+    unsafe_code,
+    reason = "tcgetattr(3), tcsetattr(3) and the SIGBUS handler have no safe form in std"
+)]
+
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsRawFd;
+use std::sync::OnceLock;
+
+/// The settings to go back to. Set once, before the first change, so that a signal handler can read it.
+static ORIGINAL: OnceLock<libc::termios> = OnceLock::new();
+
+/// Whether Ctrl-C, Ctrl-\ and Ctrl-Z on the terminal are signals to chukka or bytes for the guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keys {
+    /// Bytes for the guest.
+    ToGuest,
+    /// Signals to chukka.
+    Signals,
+}
+
+/// The terminal on standard input, raw from [`Terminal::acquire`] until it is dropped.
+#[derive(Debug)]
+pub struct Terminal {
+    keys: Keys,
+}
+
+impl Terminal {
+    /// Makes the terminal raw. `None` when standard input is no terminal, or not ours to change: in the background.
+    pub fn acquire(keys: Keys) -> Option<Self> {
+        let stdin = io::stdin();
+        if !stdin.is_terminal() || !in_foreground() {
+            return None;
+        }
+        // SAFETY: all zero is a valid termios, and tcgetattr(3) fills it in.
+        let settings = unsafe {
+            let mut settings = std::mem::zeroed::<libc::termios>();
+            if libc::tcgetattr(stdin.as_raw_fd(), &raw mut settings) != 0 {
+                return None;
+            }
+            settings
+        };
+        ORIGINAL.get_or_init(|| settings);
+        let terminal = Self { keys };
+        terminal.make_raw();
+        Some(terminal)
+    }
+
+    /// Makes it raw again, after a stop during which the shell had it.
+    pub fn make_raw(&self) {
+        let Some(mut raw) = ORIGINAL.get().copied() else { return };
+        // As QEMU's stdio character device does (chardev/char-stdio.c): output processing stays on.
+        raw.c_iflag &= !(libc::IGNBRK
+            | libc::BRKINT
+            | libc::PARMRK
+            | libc::ISTRIP
+            | libc::INLCR
+            | libc::IGNCR
+            | libc::ICRNL
+            | libc::IXON);
+        raw.c_lflag &= !(libc::ECHO | libc::ECHONL | libc::ICANON | libc::IEXTEN);
+        if self.keys == Keys::ToGuest {
+            raw.c_lflag &= !libc::ISIG;
+        }
+        raw.c_cflag = (raw.c_cflag & !(libc::CSIZE | libc::PARENB)) | libc::CS8;
+        (raw.c_cc[libc::VMIN], raw.c_cc[libc::VTIME]) = (1, 0);
+        set(&raw);
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        restore();
+    }
+}
+
+/// Puts the terminal back as it was found. Does nothing where it was never changed. Async-signal-safe.
+pub fn restore() {
+    if let Some(original) = ORIGINAL.get() {
+        set(original);
+    }
+}
+
+fn set(settings: &libc::termios) {
+    // SAFETY: tcsetattr(3) only reads the settings; file descriptor 0 is a terminal, or the call fails and changes nothing.
+    unsafe { libc::tcsetattr(0, libc::TCSANOW, settings) };
+}
+
+/// Whether this process is in the terminal's foreground process group. A background process that touches the terminal is
+/// stopped by SIGTTOU or SIGTTIN.
+fn in_foreground() -> bool {
+    // SAFETY: both calls only read ids.
+    unsafe { libc::tcgetpgrp(0) == libc::getpgrp() }
+}
+
+/// From here on, a panic and a SIGBUS restore the terminal before they end the process.
+pub fn restore_on_disaster() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        restore();
+        report(info);
+    }));
+    // SAFETY: the handler does only what a signal handler may: tcsetattr(3), write(2) and _exit(2). It is installed once.
+    unsafe {
+        let mut action = std::mem::zeroed::<libc::sigaction>();
+        action.sa_sigaction = on_sigbus as extern "C" fn(libc::c_int) as libc::sighandler_t;
+        libc::sigaction(libc::SIGBUS, &raw const action, std::ptr::null_mut());
+    }
+}
+
+/// chukka itself came to a page of a file that is not there any more, or memory is broken: never end without a word.
+extern "C" fn on_sigbus(_: libc::c_int) {
+    restore();
+    let _ = io::stderr().write_all(SIGBUS_MESSAGE);
+    // SAFETY: ends the process at once.
+    unsafe { libc::_exit(125) }
+}
+
+const SIGBUS_MESSAGE: &[u8] = b"\nchukka: a file in guest memory was cut short while chukka read it (SIGBUS)\n\
+hint: leave kernel and initrd alone while the guest runs; write a new file and rename it over the old\n";

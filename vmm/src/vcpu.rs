@@ -1,0 +1,118 @@
+//! A vCPU's thread: run, look why it came back, act, run again.
+#![expect(
+    unsafe_code,
+    reason = "the width of a port access is in a union of struct kvm_run that kvm-ioctls does not show"
+)]
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use kvm_bindings::{KVM_SYSTEM_EVENT_CRASH, KVM_SYSTEM_EVENT_RESET, KVM_SYSTEM_EVENT_SHUTDOWN};
+use kvm_ioctls::{VcpuExit, VcpuFd};
+
+use crate::bus::Bus;
+use crate::memory::Ram;
+use crate::outcome::{CpuSnapshot, Outcome};
+use crate::snapshot;
+
+/// What a vCPU's thread needs.
+#[derive(Debug)]
+pub struct Vcpu {
+    /// Its number, from 0.
+    pub cpu: u8,
+    /// The vCPU.
+    pub fd: VcpuFd,
+    /// The ports and devices it reaches.
+    pub bus: Arc<Bus>,
+    /// Guest memory, to read instructions from.
+    pub ram: Arc<Ram>,
+    /// Set when the machine is to stop.
+    pub stop: Arc<AtomicBool>,
+}
+
+/// Why a vCPU came back for good.
+enum Ended {
+    /// Told to stop.
+    Stopped,
+    TripleFault,
+    PowerOff,
+    Reset,
+    Kvm(String),
+}
+
+impl Vcpu {
+    /// Runs until the machine stops. `None`: it was told to; otherwise this CPU is why.
+    pub fn run(mut self) -> Option<Outcome> {
+        let ended = self.run_loop();
+        let mut snapshot =
+            || -> Box<CpuSnapshot> { Box::new(snapshot::take(&mut self.fd, self.cpu, &self.ram)) };
+        match ended {
+            Ended::Stopped => None,
+            Ended::PowerOff => Some(Outcome::PowerOff),
+            Ended::Reset => Some(Outcome::Reset),
+            Ended::TripleFault => Some(Outcome::TripleFault(snapshot())),
+            Ended::Kvm(what) => match self.ram.cut_file() {
+                Some((path, expected, found)) => Some(Outcome::FileCut { path, expected, found }),
+                None => Some(Outcome::Kvm { what, cpu: snapshot() }),
+            },
+        }
+    }
+
+    fn run_loop(&mut self) -> Ended {
+        let kvm_run = std::ptr::from_ref(self.fd.get_kvm_run());
+        // SAFETY: `kvm_run` is the vCPU's shared page, mapped as long as `self.fd` lives; it is read only after a port exit, when
+        // `io` is the union's valid member, and KVM writes it only inside KVM_RUN.
+        let width = || unsafe { usize::from((*kvm_run).__bindgen_anon_1.io.size) };
+        while !self.stop.load(Ordering::Acquire) {
+            match self.fd.run() {
+                Ok(VcpuExit::IoOut(port, data)) => {
+                    data.chunks(width().max(1)).for_each(|bytes| self.bus.port_write(port, bytes))
+                }
+                Ok(VcpuExit::IoIn(port, data)) => {
+                    data.chunks_mut(width().max(1))
+                        .for_each(|bytes| self.bus.port_read(port, bytes));
+                }
+                // No device has memory-mapped registers: reads float, writes are dropped.
+                Ok(VcpuExit::MmioRead(_, data)) => data.fill(0xff),
+                Ok(VcpuExit::MmioWrite(..) | VcpuExit::Intr | VcpuExit::Hlt) => {}
+                Ok(VcpuExit::Shutdown) => return Ended::TripleFault,
+                Ok(VcpuExit::SystemEvent(kind, _)) => match kind {
+                    KVM_SYSTEM_EVENT_SHUTDOWN => return Ended::PowerOff,
+                    KVM_SYSTEM_EVENT_RESET => return Ended::Reset,
+                    KVM_SYSTEM_EVENT_CRASH => {
+                        return Ended::Kvm("the guest reported a crash to its hypervisor".into());
+                    }
+                    _ => {}
+                },
+                Ok(VcpuExit::InternalError) => return Ended::Kvm(internal_error(&mut self.fd)),
+                Ok(VcpuExit::FailEntry(reason, _)) => {
+                    return Ended::Kvm(format!("VM entry failed (hardware reason {reason:#x})"));
+                }
+                Ok(other) => return Ended::Kvm(format!("unexpected exit {other:?}")),
+                Err(e) if matches!(e.errno(), libc::EINTR | libc::EAGAIN) => {}
+                Err(e) => {
+                    return Ended::Kvm(format!(
+                        "KVM_RUN failed: {}",
+                        io::Error::from_raw_os_error(e.errno())
+                    ));
+                }
+            }
+        }
+        Ended::Stopped
+    }
+}
+
+/// What KVM_EXIT_INTERNAL_ERROR was about (include/uapi/linux/kvm.h).
+fn internal_error(fd: &mut VcpuFd) -> String {
+    // SAFETY: the exit reason is KVM_EXIT_INTERNAL_ERROR, so `internal` is the union's valid member.
+    let suberror = unsafe { fd.get_kvm_run().__bindgen_anon_1.internal.suberror };
+    let name = match suberror {
+        1 => "instruction emulation failed",
+        2 => "two exceptions at once",
+        3 => "event delivery caused an exit",
+        4 => "unexpected exit reason",
+        _ => "unknown",
+    };
+    format!("internal error {suberror} ({name})")
+}

@@ -1,0 +1,92 @@
+//! Puts a vCPU's registers in place. The one spot that turns a [`BootState`] into KVM's structs.
+//!
+//! The order is KVM's: CPUID first, since it decides which MSRs and registers exist; then MSRs, local APIC, special registers,
+//! general registers.
+
+use firmware::BootState;
+use firmware::boot_state::Segment;
+use kvm_bindings::{Msrs, kvm_fpu, kvm_msr_entry, kvm_regs, kvm_segment};
+use kvm_ioctls::VcpuFd;
+
+use crate::cpuid::Cpuid;
+use crate::kvm::KvmError;
+
+/// IA32_MISC_ENABLE, and its fast-string bit (Intel SDM vol. 4). Linux warns of slow string operations without it.
+const MISC_ENABLE: (u32, u64) = (0x1a0, 1);
+/// IA32_MTRR_DEF_TYPE: MTRRs on, all memory write-back, as firmware leaves it (Intel SDM vol. 3, 12.11.2.1).
+const MTRR_DEF_TYPE: (u32, u64) = (0x2ff, 1 << 11 | 6);
+
+/// Local vector table entries in the APIC's register page (Intel SDM vol. 3, 11.5.1), and delivery modes in bits 8 to 10.
+const LVT_LINT0: usize = 0x350;
+const LVT_LINT1: usize = 0x360;
+const EXTINT: u32 = 0b111 << 8;
+const NMI: u32 = 0b100 << 8;
+
+/// Readies every CPU: CPUID, MSRs, and the local APIC's pins as firmware leaves them. A CPU other than the first then waits
+/// for its start-up IPI.
+///
+/// # Errors
+/// KVM refused a step.
+pub fn configure(vcpu: &VcpuFd, cpu: u8, cpuid: &Cpuid) -> Result<(), KvmError> {
+    vcpu.set_cpuid2(&cpuid.of_cpu(cpu)?).map_err(KvmError::ioctl("KVM_SET_CPUID2"))?;
+    for (index, data) in [MISC_ENABLE, MTRR_DEF_TYPE] {
+        let msrs = Msrs::from_entries(&[kvm_msr_entry { index, data, ..Default::default() }])
+            .map_err(|_| KvmError::Ioctl {
+                ioctl: "KVM_SET_MSRS",
+                source: std::io::ErrorKind::InvalidInput.into(),
+            })?;
+        // A processor without one of them is no reason to give up: KVM then sets none and says 0.
+        vcpu.set_msrs(&msrs).map_err(KvmError::ioctl("KVM_SET_MSRS"))?;
+    }
+    let mut lapic = vcpu.get_lapic().map_err(KvmError::ioctl("KVM_GET_LAPIC"))?;
+    for (register, mode) in [(LVT_LINT0, EXTINT), (LVT_LINT1, NMI)] {
+        for (byte, value) in lapic.regs[register..register + 4].iter_mut().zip(mode.to_le_bytes()) {
+            *byte = value.cast_signed();
+        }
+    }
+    vcpu.set_lapic(&lapic).map_err(KvmError::ioctl("KVM_SET_LAPIC"))
+}
+
+/// Gives the boot CPU its registers.
+///
+/// # Errors
+/// KVM refused a step.
+pub fn apply(vcpu: &VcpuFd, state: &BootState) -> Result<(), KvmError> {
+    let mut sregs = vcpu.get_sregs().map_err(KvmError::ioctl("KVM_GET_SREGS"))?;
+    sregs.cs = segment(&state.cs);
+    let data = segment(&state.data);
+    (sregs.ds, sregs.es, sregs.fs, sregs.gs, sregs.ss) = (data, data, data, data, data);
+    sregs.tr = segment(&state.tr);
+    (sregs.gdt.base, sregs.gdt.limit) = (state.gdt_base, state.gdt_limit);
+    (sregs.idt.base, sregs.idt.limit) = (0, 0);
+    (sregs.cr0, sregs.cr3, sregs.cr4, sregs.efer) = (state.cr0, state.cr3, state.cr4, state.efer);
+    vcpu.set_sregs(&sregs).map_err(KvmError::ioctl("KVM_SET_SREGS"))?;
+    // FINIT's control word and the reset value of MXCSR (Intel SDM vol. 1, 8.1.5 and 10.2.3).
+    let fpu = kvm_fpu { fcw: 0x37f, mxcsr: 0x1f80, ..Default::default() };
+    vcpu.set_fpu(&fpu).map_err(KvmError::ioctl("KVM_SET_FPU"))?;
+    // Bit 1 of RFLAGS is always 1; interrupts are off.
+    let regs = kvm_regs {
+        rip: state.rip,
+        rsi: state.rsi,
+        rbx: state.rbx,
+        rflags: 2,
+        ..Default::default()
+    };
+    vcpu.set_regs(&regs).map_err(KvmError::ioctl("KVM_SET_REGS"))
+}
+
+fn segment(s: &Segment) -> kvm_segment {
+    kvm_segment {
+        base: s.base.into(),
+        limit: s.limit,
+        selector: s.selector,
+        type_: s.kind,
+        present: 1,
+        dpl: 0,
+        db: s.big.into(),
+        s: (!s.system).into(),
+        l: s.long.into(),
+        g: s.pages.into(),
+        ..Default::default()
+    }
+}
