@@ -177,7 +177,7 @@ mod tests {
         let blob = AcpiTables::build(&CONFIG, &[]).relocate(0);
         let fadt = table(&blob, 0, table(&blob, 0, 24, b"XSDT") + SDT_HEADER, b"FACP");
         let flags = u32::from_le_bytes(blob[fadt + 112..fadt + 116].try_into().unwrap());
-        assert_eq!(flags, 1 | 1 << 2 | 1 << 4 | 1 << 5 | 1 << 10 | 1 << 20);
+        assert_eq!(flags, 1 | 1 << 2 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 10 | 1 << 20);
         // Generic address structures: I/O space, 8 bits wide, byte access.
         assert_eq!(blob[fadt + 116..fadt + 129], [1, 8, 0, 1, 0x04, 0x06, 0, 0, 0, 0, 0, 0, 1]);
         assert_eq!(

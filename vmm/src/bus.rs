@@ -43,18 +43,23 @@ impl Bus {
         match data {
             [byte] => *byte = FLOATING,
             // No device has all of the ports: as on the ISA bus, each is asked for its byte.
-            bytes => (port..)
-                .zip(bytes)
-                .for_each(|(port, byte)| self.port_read(port, std::slice::from_mut(byte))),
+            bytes => {
+                for (offset, byte) in (0..).zip(bytes) {
+                    *byte = FLOATING;
+                    if let Some(port) = port.checked_add(offset) {
+                        self.port_read(port, std::slice::from_mut(byte));
+                    }
+                }
+            }
         }
     }
 
     /// One access of 1, 2 or 4 bytes. Ports without a device drop what is written.
     pub fn port_write(&self, port: u16, data: &[u8]) {
         if self.ports.pio_write(PioAddress(port), data).is_err() && data.len() > 1 {
-            (port..)
-                .zip(data)
-                .for_each(|(port, byte)| self.port_write(port, std::slice::from_ref(byte)));
+            for (port, byte) in (port..=u16::MAX).zip(data) {
+                self.port_write(port, std::slice::from_ref(byte));
+            }
         }
     }
 }

@@ -8,8 +8,9 @@
 //! 2. clap collects the values of each option;
 //! 3. `machine`, `console`, `cpu` and `clock` read the values.
 //!
-//! Repeated options follow QEMU: the last `-kernel`, `-initrd`, `-append`, `-cpu` or `-uuid` counts;
-//! `-serial` and `-accel` are lists; `-m`, `-smp`, `-machine`, `-rtc` and `-name` are merged key by key.
+//! Repeated options follow QEMU: the last `-kernel`, `-initrd`, `-append`, `-cpu` or `-uuid`
+//! counts; `-serial` and `-accel` are lists; `-m`, `-smp`, `-machine`, `-rtc` and `-name` are
+//! merged key by key.
 
 mod clock;
 mod console;
@@ -79,8 +80,8 @@ fn config(matches: &ArgMatches) -> Result<VmConfig, CliError> {
     Ok(VmConfig { name, uuid, boot, machine, memory, cpus, cpu, serial, terminal, on_reset, rtc })
 }
 
-/// `-kernel`, `-initrd`, `-append`. As in QEMU (`qemu_validate_options`, system/vl.c) the latter two
-/// need the first.
+/// `-kernel`, `-initrd`, `-append`. As in QEMU (`qemu_validate_options`, system/vl.c) the latter
+/// two need the first.
 fn boot(matches: &ArgMatches) -> Result<BootSource, CliError> {
     let path = |id| match last(matches, id) {
         Some(path) if path.is_empty() => Err(CliError::EmptyPath { option: id }),

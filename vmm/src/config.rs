@@ -87,8 +87,8 @@ pub enum SerialBackend {
     File(PathBuf),
 }
 
-/// How chukka treats the terminal it was started on. The Ctrl-A escapes (Ctrl-A x, Ctrl-A h) work on
-/// every terminal that carries a serial port, whatever is said here.
+/// How chukka treats the terminal it was started on. The Ctrl-A escapes (Ctrl-A x, Ctrl-A h) work
+/// on every terminal that carries a serial port, whatever is said here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Terminal {
     /// What Ctrl-C does.

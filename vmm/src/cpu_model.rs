@@ -1,9 +1,9 @@
 //! What the guest's CPUs look like: the host's CPU, with single CPUID features switched on or off.
 //!
-//! Plain data that knows nothing of KVM: a [`FeatureSwitch`] says which bits of which CPUID register
-//! to set or clear, and whoever builds the guest's CPUID applies the switches, in their order, to
-//! what KVM supports. A feature that KVM does not support stays off whatever a switch says; saying
-//! so to the user is that caller's business, hence the name in each switch.
+//! Plain data that knows nothing of KVM: a [`FeatureSwitch`] says which bits of which CPUID
+//! register to set or clear, and whoever builds the guest's CPUID applies the switches, in their
+//! order, to what KVM supports. A feature that KVM does not support stays off whatever a switch
+//! says; saying so to the user is that caller's business, hence the name in each switch.
 //!
 //! Features that hang together are not switched together (`avx=off` leaves `avx2` on): Linux drops
 //! what depends on a missing feature by itself (its kernel/cpu/cpuid-deps.c).
@@ -125,8 +125,8 @@ impl Feature {
     }
 }
 
-/// What takes the performance counters away (`pmu=off`): the whole of leaf 0xa and the features that
-/// promise counters, as QEMU's `x86_cpu_expand_features` and `cpu_x86_cpuid` do.
+/// What takes the performance counters away (`pmu=off`): the whole of leaf 0xa and the features
+/// that promise counters, as QEMU's `x86_cpu_expand_features` and `cpu_x86_cpuid` do.
 pub fn without_pmu() -> impl Iterator<Item = FeatureSwitch> {
     let leaf_a =
         [Register::Eax, Register::Ebx, Register::Ecx, Register::Edx].into_iter().map(|register| {

@@ -117,10 +117,10 @@ fn topology(entry: &mut kvm_cpuid_entry2, cpu: u8, cpus: u8) {
         // Extended topology: level 0 threads (one), level 1 cores.
         (0xb | 0x1f, 0) => (entry.eax, entry.ebx, entry.ecx, entry.edx) = (0, 1, 1 << 8, apic_id),
         (0xb | 0x1f, 1) => {
-            (entry.eax, entry.ebx, entry.ecx, entry.edx) = (core_bits, count, 1 | 2 << 8, apic_id)
+            (entry.eax, entry.ebx, entry.ecx, entry.edx) = (core_bits, count, 1 | 2 << 8, apic_id);
         }
         (0xb | 0x1f, index) => {
-            (entry.eax, entry.ebx, entry.ecx, entry.edx) = (0, 0, index & 0xff, apic_id)
+            (entry.eax, entry.ebx, entry.ecx, entry.edx) = (0, 0, index & 0xff, apic_id);
         }
         // AMD: core count and bits; extended APIC ID, node and compute unit.
         (0x8000_0008, _) => entry.ecx = (entry.ecx & !0xf0ff) | core_bits << 12 | (count - 1),

@@ -14,7 +14,7 @@ use crate::memory::MemoryError;
 
 /// Anything that ends chukka with status 125. Each message says what was found and what was expected.
 #[derive(Debug, Error)]
-pub enum Error {
+pub enum StartError {
     /// argv.
     #[error(transparent)]
     Cli(#[from] CliError),
@@ -57,7 +57,7 @@ pub enum Error {
     Defect(&'static str),
 }
 
-impl Error {
+impl StartError {
     /// An eventfd, a pipe or a copy of a descriptor could not be had.
     pub(crate) fn event(source: io::Error) -> Self {
         Self::Host { what: "file descriptors", source }

@@ -9,7 +9,7 @@ use event_manager::{EventOps, EventSet, Events, MutEventSubscriber};
 use vmm_sys_util::timerfd::TimerFd;
 
 use crate::config::OnReset;
-use crate::error::Error;
+use crate::error::StartError;
 use crate::input::Input;
 use crate::keys::{self, Command, Keys};
 use crate::machine::Devices;
@@ -66,9 +66,9 @@ impl EventLoop {
         terminal: Option<Terminal>,
         devices: Arc<Devices>,
         on_reset: OnReset,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self, StartError> {
         let timer =
-            || TimerFd::new().map_err(|e| Error::Host { what: "a timer", source: e.into() });
+            || TimerFd::new().map_err(|e| StartError::Host { what: "a timer", source: e.into() });
         let (flush_timer, panic_timer) = (timer()?, timer()?);
         Ok(Self {
             notifier,
@@ -139,7 +139,7 @@ impl EventLoop {
     }
 
     fn on_signal(&mut self) {
-        while let Some(signal) = self.signals.next() {
+        while let Some(signal) = self.signals.take_one() {
             match signal {
                 libc::SIGTSTP => {
                     crate::terminal::restore();

@@ -21,7 +21,7 @@ use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 use crate::bus::{Bus, shared};
 use crate::config::{SerialBackend, VmConfig};
-use crate::error::Error;
+use crate::error::StartError;
 use crate::kvm::KvmError;
 use crate::notices::Notifier;
 use crate::rtc_clock::RtcClock;
@@ -59,9 +59,9 @@ pub struct Devices {
 struct Lines(Vec<(EventFd, u8)>);
 
 impl Lines {
-    fn line(&mut self, irq: u8) -> Result<Box<dyn IrqLine>, Error> {
-        let event = EventFd::new(EFD_NONBLOCK).map_err(Error::event)?;
-        self.0.push((event.try_clone().map_err(Error::event)?, irq));
+    fn line(&mut self, irq: u8) -> Result<Box<dyn IrqLine>, StartError> {
+        let event = EventFd::new(EFD_NONBLOCK).map_err(StartError::event)?;
+        self.0.push((event.try_clone().map_err(StartError::event)?, irq));
         Ok(Box::new(KvmLine(event)))
     }
 }
@@ -77,7 +77,7 @@ impl Devices {
         map: &MemoryMap,
         notifier: &Notifier,
         stopping: &Arc<AtomicBool>,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self, StartError> {
         let mut lines = Lines::default();
         let mut serial = Vec::new();
         let mut terminal = None;
@@ -111,7 +111,7 @@ impl Devices {
             (cmos::BASE_PORT, cmos::PORT_COUNT, shared(&cmos)),
             (acpi_pm::BASE_PORT, acpi_pm::PORT_COUNT, shared(&acpi_pm)),
         ]);
-        let bus = Arc::new(Bus::new(ports).map_err(Error::Bus)?);
+        let bus = Arc::new(Bus::new(ports).map_err(StartError::Bus)?);
         let described: Vec<&dyn Aml> = present
             .iter()
             .map(|com| com as &dyn Aml)
@@ -148,7 +148,7 @@ impl Devices {
         let flush = |serial: &Arc<Mutex<Serial>>| {
             try_lock(serial).map(|mut serial| serial.sink_mut().flush_now()).is_some()
         };
-        self.serial.iter().fold(true, |all, serial| flush(serial) && all)
+        self.serial.iter().filter(|serial| !flush(serial)).count() == 0
     }
 
     /// Passes on what the serial ports hold back, and waits for it. For the end, when no vCPU runs any more.
@@ -194,17 +194,17 @@ fn acpi_config(config: &VmConfig) -> AcpiConfig {
 }
 
 /// Where a serial port's output goes. `None`: there is no such port.
-fn output(backend: &SerialBackend) -> Result<Option<Box<dyn Write + Send>>, Error> {
+fn output(backend: &SerialBackend) -> Result<Option<Box<dyn Write + Send>>, StartError> {
     Ok(match backend {
         SerialBackend::None => None,
         SerialBackend::Null => Some(Box::new(io::sink())),
         SerialBackend::Stdio => {
             // A descriptor of its own: std's standard output holds lines back and a lock that a stuck write would keep.
-            let stdout = io::stdout().as_fd().try_clone_to_owned().map_err(Error::event)?;
+            let stdout = io::stdout().as_fd().try_clone_to_owned().map_err(StartError::event)?;
             Some(Box::new(File::from(stdout)))
         }
         SerialBackend::File(path) => {
-            let create_error = |source| Error::Output { path: path.clone(), source };
+            let create_error = |source| StartError::Output { path: path.clone(), source };
             Some(Box::new(File::create(path).map_err(create_error)?))
         }
     })
@@ -212,14 +212,14 @@ fn output(backend: &SerialBackend) -> Result<Option<Box<dyn Write + Send>>, Erro
 
 /// A device's lock. A thread that panicked while it held one has left a chip in an odd state, not an unsafe one.
 fn lock<T>(device: &Mutex<T>) -> MutexGuard<'_, T> {
-    device.lock().unwrap_or_else(PoisonError::into_inner)
+    device.lock().unwrap_or_else(PoisonStartError::into_inner)
 }
 
 /// A device's lock, unless somebody has it.
 fn try_lock<T>(device: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
     match device.try_lock() {
         Ok(guard) => Some(guard),
-        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-        Err(TryLockError::WouldBlock) => None,
+        Err(TryLockStartError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+        Err(TryLockStartError::WouldBlock) => None,
     }
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use vmm::cli::{self, Command};
-use vmm::error::Error;
+use vmm::error::StartError;
 use vmm::outcome::Outcome;
 use vmm::run::run;
 use vmm::signals;
@@ -49,7 +49,7 @@ fn tell(message: &str, hint: Option<&str>) {
 }
 
 /// The message with those of its causes.
-fn with_sources(error: &Error) -> String {
+fn with_sources(error: &StartError) -> String {
     let mut message = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -180,7 +180,7 @@ impl GuestRam for Ram {
     }
 
     fn zero(&self, at: GuestAddress, size: u64) -> io::Result<()> {
-        const ZEROS: [u8; 1 << 16] = [0; 1 << 16];
+        static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
         let mut done = 0;
         while done < size {
             let len = (size - done).min(ZEROS.len() as u64);

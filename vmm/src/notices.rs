@@ -84,7 +84,7 @@ impl ConsoleEvents for Notifier {
     fn guest_said(&self, event: ConsoleEvent) {
         match event {
             ConsoleEvent::Panic(message) => {
-                self.note(|n| n.panic = n.panic.take().or(Some(message)))
+                self.note(|n| n.panic = n.panic.take().or(Some(message)));
             }
             ConsoleEvent::PanicEnd => self.note(|n| n.panic_end = true),
             ConsoleEvent::Restarting | ConsoleEvent::PowerDown | ConsoleEvent::Halted => {}

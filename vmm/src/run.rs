@@ -14,7 +14,7 @@ use vmm_sys_util::signal::Killable;
 
 use crate::config::{InterruptKey, SerialBackend, VmConfig};
 use crate::cpuid::Cpuid;
-use crate::error::Error;
+use crate::error::StartError;
 use crate::event_loop::{EventLoop, Next};
 use crate::input::Input;
 use crate::kvm::{self, KvmError};
@@ -33,8 +33,8 @@ const KVM_DEVICE: &str = "/dev/kvm";
 /// Runs a guest to its end.
 ///
 /// # Errors
-/// [`Error`]: it could not be started, or chukka itself failed.
-pub fn run(config: &VmConfig) -> Result<Outcome, Error> {
+/// [`StartError`]: it could not be started, or chukka itself failed.
+pub fn run(config: &VmConfig) -> Result<Outcome, StartError> {
     // What the user named is looked at first, then the host; nothing is touched before all is known to fit.
     let kernel = KernelImage::open(&config.boot.kernel)?;
     let initrd =
@@ -58,7 +58,7 @@ pub fn run(config: &VmConfig) -> Result<Outcome, Error> {
         ram,
         cpuid,
         stop: Arc::default(),
-        notifier: Notifier::new().map_err(Error::event)?,
+        notifier: Notifier::new().map_err(StartError::event)?,
     };
     run.start()
 }
@@ -77,8 +77,8 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn start(&self) -> Result<Outcome, Error> {
-        let host = |what| move |source| Error::Host { what, source };
+    fn start(&self) -> Result<Outcome, StartError> {
+        let host = |what| move |source| StartError::Host { what, source };
         terminal::restore_on_disaster();
         signals::prepare_kick().map_err(host("signals"))?;
         let signals = Signals::listen().map_err(host("signals"))?;
@@ -95,13 +95,15 @@ impl Run<'_> {
             Arc::clone(&devices),
             on_reset,
         )?;
-        let mut manager =
-            EventManager::new().map_err(|e| host("epoll")(std::io::Error::other(e.to_string())))?;
+        let mut manager = EventManager::new()
+            .map_err(|e| host("epoll")(std::io::StartError::other(e.to_string())))?;
         let id = manager.add_subscriber(events);
         let outcome = loop {
             let threads = self.start_vcpus(vcpus)?;
             let next = loop {
-                manager.run().map_err(|e| host("epoll")(std::io::Error::other(e.to_string())))?;
+                manager
+                    .run()
+                    .map_err(|e| host("epoll")(std::io::StartError::other(e.to_string())))?;
                 if let Some(next) = manager.subscriber_mut(id).ok().and_then(EventLoop::take_next) {
                     break next;
                 }
@@ -126,14 +128,14 @@ impl Run<'_> {
     }
 
     /// Makes a VM and loads the guest into its memory: all that comes before the first instruction.
-    fn boot_guest(&self, devices: &Devices) -> Result<Vec<Vcpu>, Error> {
+    fn boot_guest(&self, devices: &Devices) -> Result<Vec<Vcpu>, StartError> {
         // KVM waits for grace periods of the host's kernel while the files are read.
         let (state, vcpus) = thread::scope(|scope| {
             let loading = scope.spawn(|| self.boot.load(&*self.ram, &self.map, &devices.acpi));
             let vcpus = self.create_vcpus(devices);
             (loading.join(), vcpus)
         });
-        let state: BootState = state.map_err(|_| Error::Defect("loading the kernel"))??;
+        let state: BootState = state.map_err(|_| StartError::Defect("loading the kernel"))??;
         let vcpus = vcpus?;
         if let Some(boot_cpu) = vcpus.first() {
             vcpu_state::apply(&boot_cpu.fd, &state)?;
@@ -155,7 +157,7 @@ impl Run<'_> {
             .collect()
     }
 
-    fn start_vcpus(&self, vcpus: Vec<Vcpu>) -> Result<Vec<JoinHandle<()>>, Error> {
+    fn start_vcpus(&self, vcpus: Vec<Vcpu>) -> Result<Vec<JoinHandle<()>>, StartError> {
         let start = |vcpu: Vcpu| {
             let notifier = self.notifier.clone();
             thread::Builder::new().name(format!("vcpu{}", vcpu.cpu)).spawn(move || {
@@ -172,12 +174,12 @@ impl Run<'_> {
             .into_iter()
             .map(start)
             .collect::<Result<_, _>>()
-            .map_err(|source| Error::Host { what: "a vCPU's thread", source })
+            .map_err(|source| StartError::Host { what: "a vCPU's thread", source })
     }
 
     /// Brings every vCPU's thread home. One that is about to enter KVM_RUN, or waits for a reader of its output, may miss a
     /// kick: so it gets another.
-    fn stop_vcpus(&self, threads: Vec<JoinHandle<()>>) -> Result<(), Error> {
+    fn stop_vcpus(&self, threads: Vec<JoinHandle<()>>) -> Result<(), StartError> {
         self.stop.store(true, Ordering::Release);
         for thread in threads {
             while !thread.is_finished() {
@@ -185,13 +187,16 @@ impl Run<'_> {
                 let _ = thread.kill(signals::kick_number());
                 thread::sleep(Duration::from_micros(200));
             }
-            thread.join().map_err(|_| Error::Defect("a vCPU's thread"))?;
+            thread.join().map_err(|_| StartError::Defect("a vCPU's thread"))?;
         }
         Ok(())
     }
 
     /// Standard input and the terminal, where a serial port has them.
-    fn open_terminal(&self, devices: &Devices) -> Result<(Option<Input>, Option<Terminal>), Error> {
+    fn open_terminal(
+        &self,
+        devices: &Devices,
+    ) -> Result<(Option<Input>, Option<Terminal>), StartError> {
         if !self.config.serial.contains(&SerialBackend::Stdio) {
             return Ok((None, None));
         }
@@ -200,7 +205,7 @@ impl Run<'_> {
             InterruptKey::GoesToGuest => Keys::ToGuest,
         };
         let terminal = Terminal::acquire(keys);
-        let input = Input::open().map_err(Error::event)?;
+        let input = Input::open().map_err(StartError::event)?;
         if input.is_terminal && terminal.is_none() {
             return Ok((None, None)); // in the background: the terminal is somebody else's
         }

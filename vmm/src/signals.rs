@@ -48,7 +48,7 @@ impl Signals {
     }
 
     /// The next signal that has come, if any.
-    pub fn next(&mut self) -> Option<i32> {
+    pub fn take_one(&mut self) -> Option<i32> {
         let mut info = [0; size_of::<libc::signalfd_siginfo>()];
         let count = self.file.read(&mut info).ok()?;
         // ssi_signo is the struct's first field, 32 bits wide (signalfd(2)).

@@ -67,7 +67,7 @@ impl Vcpu {
         while !self.stop.load(Ordering::Acquire) {
             match self.fd.run() {
                 Ok(VcpuExit::IoOut(port, data)) => {
-                    data.chunks(width().max(1)).for_each(|bytes| self.bus.port_write(port, bytes))
+                    data.chunks(width().max(1)).for_each(|bytes| self.bus.port_write(port, bytes));
                 }
                 Ok(VcpuExit::IoIn(port, data)) => {
                     data.chunks_mut(width().max(1))

@@ -15,6 +15,9 @@ use crate::layout;
 /// "CMOS RTC not present" (bit 5) too, for there is one.
 const VGA_NOT_PRESENT: u16 = 1 << 2;
 
+/// Index of the century in the real-time clock's memory (ACPI 6.5, table 5.9, CENTURY): where every PC has it.
+const CMOS_CENTURY: u8 = 0x32;
+
 /// The FADT, with the address of the DSDT left open.
 pub(super) fn fadt(config: &AcpiConfig) -> FADT {
     let port =
@@ -26,7 +29,10 @@ pub(super) fn fadt(config: &AcpiConfig) -> FADT {
         .flag(Flags::ProcC1)
         // Set means "no fixed-hardware button": the power button is a control-method device in the DSDT.
         .flag(Flags::PwrButton)
-        .flag(Flags::SlpButton);
+        .flag(Flags::SlpButton)
+        // The clock's alarm has no fixed-hardware wake-up status either.
+        .flag(Flags::FixRtc);
+    fadt.century = CMOS_CENTURY;
     fadt.iapc_boot_arch = VGA_NOT_PRESENT.into();
     fadt.reset_reg = port(config.reset_port);
     fadt.reset_value = config.reset_value;

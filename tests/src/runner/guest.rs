@@ -148,9 +148,16 @@ impl Guest {
         job.command = vec![word(&chukka)];
         job.needs.push(chukka);
         if !self.bare {
-            let kernel = self.kernel.clone().map_or_else(|| Ok(assets::cloud()?.vmlinuz), Ok)?;
+            let kernel = match &self.kernel {
+                Some(path) => path.clone(),
+                None => assets::cloud()?.vmlinuz,
+            };
             job.command.extend(["-kernel".into(), word(&kernel)]);
-            if let Some(initrd) = self.initrd.clone().map_or_else(|| initrd().map(Some), Ok)? {
+            let initrd = match &self.initrd {
+                Some(choice) => choice.clone(),
+                None => Some(initrd()?),
+            };
+            if let Some(initrd) = initrd {
                 job.command.extend(["-initrd".into(), word(&initrd)]);
             }
             job.command.extend(["-append".into(), self.append.join(" ")]);

@@ -71,8 +71,8 @@ fn numbers(text: &str, separator: char) -> Option<[i64; 3]> {
     parts.next().is_none().then_some(numbers)
 }
 
-/// Days from 1970-01-01 in the Gregorian calendar. Years are counted from March, so that the day that
-/// comes and goes is a year's last: in such a year day 0 of month m is (153 m + 2) / 5.
+/// Days from 1970-01-01 in the Gregorian calendar. Years are counted from March, so that the day
+/// that comes and goes is a year's last: in such a year day 0 of month m is (153 m + 2) / 5.
 fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
     let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let before_year = year * 365 + year / 4 - year / 100 + year / 400;

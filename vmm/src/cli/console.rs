@@ -11,9 +11,10 @@ use crate::config::{InterruptKey, SERIAL_PORTS, SerialBackend, Terminal};
 
 /// The serial ports and the terminal.
 ///
-/// Each `-serial` is the next port, `none` leaves one out (as QEMU does since 9.0; before, the next
-/// `-serial` took its place). Without `-serial`, COM1 is on the terminal, as with QEMU's `-nographic`
-/// (`qemu_create_default_devices`, system/vl.c), and with `-nodefaults` there is no port.
+/// Each `-serial` is the next port, `none` leaves one out (as QEMU does since 9.0; before, the
+/// next `-serial` took its place). Without `-serial`, COM1 is on the terminal, as with QEMU's
+/// `-nographic` (`qemu_create_default_devices`, system/vl.c), and with `-nodefaults` there is no
+/// port.
 pub(super) fn serial(
     matches: &ArgMatches,
 ) -> Result<([SerialBackend; SERIAL_PORTS], Terminal), CliError> {

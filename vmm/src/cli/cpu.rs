@@ -13,10 +13,11 @@ const QEMU_S: [&str; 53] = [
     "level-func7", "min-level", "min-xlevel", "min-xlevel2", "full-cpuid-auto-level", "phys-bits",
     "guest-phys-bits", "host-phys-bits", "host-phys-bits-limit", "host-cache-info", "l3-cache",
     "legacy-cache", "cpuid-0xb", "tsc-frequency", "tsc-freq", "lmce", "lbr-fmt", "ucode-rev",
-    "fill-mtrr-mask", "kvm-no-smi-migration", "kvm-pv-enforce-cpuid", "vmware-cpuid-freq", "tcg-cpuid",
-    "rdctl-no", "ibrs-all", "rsba", "skip-l1dfl-vmentry", "ssb-no", "mds-no", "pschange-mc-no", "tsx-ctrl",
-    "taa-no", "sbdr-ssdp-no", "fbsdp-no", "psdp-no", "fb-clear", "bhi-no", "pbrsb-no", "gds-no", "rfds-no",
-    "rfds-clear", "split-lock-detect", "full-width-write", "xen-vapic",
+    "fill-mtrr-mask", "kvm-no-smi-migration", "kvm-pv-enforce-cpuid", "vmware-cpuid-freq",
+    "tcg-cpuid", "rdctl-no", "ibrs-all", "rsba", "skip-l1dfl-vmentry", "ssb-no", "mds-no",
+    "pschange-mc-no", "tsx-ctrl", "taa-no", "sbdr-ssdp-no", "fbsdp-no", "psdp-no", "fb-clear",
+    "bhi-no", "pbrsb-no", "gds-no", "rfds-no", "rfds-clear", "split-lock-detect",
+    "full-width-write", "xen-vapic",
 ];
 
 /// What is no CPUID bit and yet is switched here.
@@ -37,8 +38,8 @@ enum Property {
 
 /// The last `-cpu`, or the host's CPU without one.
 ///
-/// QEMU's order (`x86_cpu_parse_featurestr` and `x86_cpu_expand_features`, target/i386/cpu.c): first
-/// every `feature=on|off` as they stand, then every `+feature`, then every `-feature`.
+/// QEMU's order (`x86_cpu_parse_featurestr` and `x86_cpu_expand_features`, target/i386/cpu.c):
+/// first every `feature=on|off` as they stand, then every `+feature`, then every `-feature`.
 pub(super) fn model(value: Option<&str>) -> Result<CpuModel, CliError> {
     let Some(value) = value else { return Ok(CpuModel::default()) };
     let mut words = value.split(',');

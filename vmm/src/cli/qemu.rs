@@ -126,9 +126,9 @@ static WITH_HINT: [(&[&str], &str); 13] = [
 static PLAIN: [&str; 32] = [
     "acpitable", "add-fd", "async-teardown", "chroot", "clock", "compat", "daemonize", "dtb",
     "enable-sync-profile", "fw_cfg", "localtime", "msg", "nodefconfig", "nouserconfig", "old-param",
-    "pidfile", "preconfig", "prom-env", "readconfig", "realtime", "rtc-td-hack", "run-with", "runas",
-    "sandbox", "semihosting", "semihosting-config", "shim", "smbios", "startdate", "tdf", "win2k-hack",
-    "writeconfig",
+    "pidfile", "preconfig", "prom-env", "readconfig", "realtime", "rtc-td-hack", "run-with",
+    "runas", "sandbox", "semihosting", "semihosting-config", "shim", "smbios", "startdate", "tdf",
+    "win2k-hack", "writeconfig",
 ];
 
 #[cfg(test)]
@@ -153,16 +153,17 @@ mod tests {
     /// Every option in `qemu-system-x86_64 -help` of QEMU 7.2.
     #[test]
     fn every_option_of_qemu_s_help_is_known() {
-        let help = "accel acpitable action add-fd append async-teardown audio audio-help audiodev bios \
-            blockdev boot cdrom chardev chroot compat cpu d daemonize debugcon device dfilter display drive \
-            dtb dump-vmstate D L S echr enable-kvm enable-sync-profile fda fdb fsdev full-screen fw_cfg gdb \
-            global h hda hdb hdc hdd help icount incoming initrd iscsi k kernel loadvm m machine mem-path \
-            mem-prealloc mon monitor msg mtdblock name net netdev nic no-acpi no-fd-bootchk no-hpet \
-            no-reboot no-shutdown no-user-config nodefaults nographic numa object only-migratable \
-            option-rom overcommit parallel pflash pidfile plugin portrait preconfig qmp qmp-pretty \
-            readconfig rotate rtc runas s sandbox sd seed serial set singlestep smbios smp snapshot spice \
-            tpmdev trace usb usbdevice uuid version vga virtfs vnc watchdog-action win2k-hack xen-attach \
-            xen-domid xen-domid-restrict";
+        let help = "accel acpitable action add-fd append async-teardown audio audio-help audiodev \
+            bios blockdev boot cdrom chardev chroot compat cpu d daemonize debugcon device \
+            dfilter display drive dtb dump-vmstate D L S echr enable-kvm enable-sync-profile fda \
+            fdb fsdev full-screen fw_cfg gdb global h hda hdb hdc hdd help icount incoming initrd \
+            iscsi k kernel loadvm m machine mem-path mem-prealloc mon monitor msg mtdblock name \
+            net netdev nic no-acpi no-fd-bootchk no-hpet no-reboot no-shutdown no-user-config \
+            nodefaults nographic numa object only-migratable option-rom overcommit parallel \
+            pflash pidfile plugin portrait preconfig qmp qmp-pretty readconfig rotate rtc runas s \
+            sandbox sd seed serial set singlestep smbios smp snapshot spice tpmdev trace usb \
+            usbdevice uuid version vga virtfs vnc watchdog-action win2k-hack xen-attach xen-domid \
+            xen-domid-restrict";
         for name in help.split_whitespace() {
             let ours = OPTIONS.iter().any(|option| option.name == name || option.alias == name);
             assert!(ours || find(name).is_some(), "-{name}");

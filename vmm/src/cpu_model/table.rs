@@ -1,8 +1,8 @@
 //! The CPUID features there are names for: where each one's bit is.
 //!
 //! The names are QEMU's (`qemu-system-x86_64 -cpu help`), the bits are those of the Intel SDM
-//! (volume 2, CPUID), the AMD APM (volume 3, appendix E) and Linux's asm/cpufeatures.h; the KVM leaf
-//! is described in Linux's virt/kvm/x86/cpuid.rst.
+//! (volume 2, CPUID), the AMD APM (volume 3, appendix E) and Linux's asm/cpufeatures.h; the KVM
+//! leaf is described in Linux's virt/kvm/x86/cpuid.rst.
 
 use super::Register;
 use super::Register::{Eax, Ebx, Ecx, Edx};
@@ -99,10 +99,10 @@ const LEAF_1_ECX: &[(u8, &str)] = &[
 const LEAF_7_EBX: &[(u8, &str)] = &[
     (0, "fsgsbase"), (1, "tsc-adjust"), (2, "sgx"), (3, "bmi1"), (4, "hle"), (5, "avx2"),
     (6, "fdp-excptn-only"), (7, "smep"), (8, "bmi2"), (9, "erms"), (10, "invpcid"), (11, "rtm"),
-    (13, "zero-fcs-fds"), (14, "mpx"), (16, "avx512f"), (17, "avx512dq"), (18, "rdseed"), (19, "adx"),
-    (20, "smap"), (21, "avx512ifma"), (22, "pcommit"), (23, "clflushopt"), (24, "clwb"),
-    (25, "intel-pt"), (26, "avx512pf"), (27, "avx512er"), (28, "avx512cd"), (29, "sha-ni"),
-    (30, "avx512bw"), (31, "avx512vl"),
+    (13, "zero-fcs-fds"), (14, "mpx"), (16, "avx512f"), (17, "avx512dq"), (18, "rdseed"),
+    (19, "adx"), (20, "smap"), (21, "avx512ifma"), (22, "pcommit"), (23, "clflushopt"),
+    (24, "clwb"), (25, "intel-pt"), (26, "avx512pf"), (27, "avx512er"), (28, "avx512cd"),
+    (29, "sha-ni"), (30, "avx512bw"), (31, "avx512vl"),
 ];
 
 // Bit 4 (ospke) follows CR4.
@@ -110,8 +110,8 @@ const LEAF_7_EBX: &[(u8, &str)] = &[
 const LEAF_7_ECX: &[(u8, &str)] = &[
     (1, "avx512vbmi"), (2, "umip"), (3, "pku"), (5, "waitpkg"), (6, "avx512vbmi2"), (8, "gfni"),
     (9, "vaes"), (10, "vpclmulqdq"), (11, "avx512vnni"), (12, "avx512bitalg"),
-    (14, "avx512-vpopcntdq"), (16, "la57"), (22, "rdpid"), (24, "bus-lock-detect"), (25, "cldemote"),
-    (27, "movdiri"), (28, "movdir64b"), (30, "sgxlc"), (31, "pks"),
+    (14, "avx512-vpopcntdq"), (16, "la57"), (22, "rdpid"), (24, "bus-lock-detect"),
+    (25, "cldemote"), (27, "movdiri"), (28, "movdir64b"), (30, "sgxlc"), (31, "pks"),
 ];
 
 #[rustfmt::skip]
@@ -168,16 +168,16 @@ const LEAF_80000001_EDX: &[(u8, &str)] = &[
 
 #[rustfmt::skip]
 const LEAF_80000008_EBX: &[(u8, &str)] = &[
-    (0, "clzero"), (2, "xsaveerptr"), (9, "wbnoinvd"), (12, "ibpb"), (14, "ibrs"), (15, "amd-stibp"),
-    (17, "stibp-always-on"), (24, "amd-ssbd"), (25, "virt-ssbd"), (26, "amd-no-ssb"),
-    (28, "amd-psfd"),
+    (0, "clzero"), (2, "xsaveerptr"), (9, "wbnoinvd"), (12, "ibpb"), (14, "ibrs"),
+    (15, "amd-stibp"), (17, "stibp-always-on"), (24, "amd-ssbd"), (25, "virt-ssbd"),
+    (26, "amd-no-ssb"), (28, "amd-psfd"),
 ];
 
 #[rustfmt::skip]
 const SVM_EDX: &[(u8, &str)] = &[
     (0, "npt"), (1, "lbrv"), (2, "svm-lock"), (3, "nrip-save"), (4, "tsc-scale"), (5, "vmcb-clean"),
-    (6, "flushbyasid"), (7, "decodeassists"), (10, "pause-filter"), (12, "pfthreshold"), (13, "avic"),
-    (15, "v-vmsave-vmload"), (16, "vgif"), (25, "vnmi"), (28, "svme-addr-chk"),
+    (6, "flushbyasid"), (7, "decodeassists"), (10, "pause-filter"), (12, "pfthreshold"),
+    (13, "avic"), (15, "v-vmsave-vmload"), (16, "vgif"), (25, "vnmi"), (28, "svme-addr-chk"),
 ];
 
 #[rustfmt::skip]

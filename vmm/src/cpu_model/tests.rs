@@ -15,12 +15,13 @@ const CASCADE_LAKE: [(u32, u32, [u32; 4]); 8] = [
 
 /// The flags Linux's /proc/cpuinfo shows for it, without those that Linux makes up itself
 /// (`constant_tsc`, `rep_good`, `nopl`, `cpuid`, `ibrs_enhanced`, …).
-const CASCADE_LAKE_FLAGS: &str = "fpu vme de pse tsc msr pae mce cx8 apic sep mtrr pge mca cmov pat \
-    pse36 clflush mmx fxsr sse sse2 ss ht syscall nx pdpe1gb rdtscp lm nonstop_tsc pni pclmulqdq ssse3 \
-    fma cx16 pcid sse4_1 sse4_2 x2apic movbe popcnt tsc_deadline_timer aes xsave avx f16c rdrand \
-    hypervisor lahf_lm abm 3dnowprefetch ssbd ibrs ibpb stibp fsgsbase tsc_adjust bmi1 avx2 smep bmi2 \
-    erms invpcid mpx avx512f avx512dq rdseed adx smap clflushopt clwb avx512cd avx512bw avx512vl \
-    xsaveopt xsavec xgetbv1 xsaves arat umip pku avx512_vnni md_clear flush_l1d arch_capabilities";
+const CASCADE_LAKE_FLAGS: &str = "fpu vme de pse tsc msr pae mce cx8 apic sep mtrr pge mca cmov \
+    pat pse36 clflush mmx fxsr sse sse2 ss ht syscall nx pdpe1gb rdtscp lm nonstop_tsc pni \
+    pclmulqdq ssse3 fma cx16 pcid sse4_1 sse4_2 x2apic movbe popcnt tsc_deadline_timer aes xsave \
+    avx f16c rdrand hypervisor lahf_lm abm 3dnowprefetch ssbd ibrs ibpb stibp fsgsbase tsc_adjust \
+    bmi1 avx2 smep bmi2 erms invpcid mpx avx512f avx512dq rdseed adx smap clflushopt clwb \
+    avx512cd avx512bw avx512vl xsaveopt xsavec xgetbv1 xsaves arat umip pku avx512_vnni md_clear \
+    flush_l1d arch_capabilities";
 
 fn switches(name: &str, on: bool) -> Vec<FeatureSwitch> {
     Feature::find(name).unwrap().switch(on).collect()

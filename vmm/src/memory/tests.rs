@@ -1,4 +1,5 @@
 //! Guest memory holds what was placed in it, read or mapped.
+#![expect(clippy::cast_possible_truncation, reason = "test sizes are small")]
 
 use std::io::Write;
 
