@@ -212,14 +212,14 @@ fn output(backend: &SerialBackend) -> Result<Option<Box<dyn Write + Send>>, Star
 
 /// A device's lock. A thread that panicked while it held one has left a chip in an odd state, not an unsafe one.
 fn lock<T>(device: &Mutex<T>) -> MutexGuard<'_, T> {
-    device.lock().unwrap_or_else(PoisonStartError::into_inner)
+    device.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A device's lock, unless somebody has it.
 fn try_lock<T>(device: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
     match device.try_lock() {
         Ok(guard) => Some(guard),
-        Err(TryLockStartError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-        Err(TryLockStartError::WouldBlock) => None,
+        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
     }
 }

@@ -95,15 +95,13 @@ impl Run<'_> {
             Arc::clone(&devices),
             on_reset,
         )?;
-        let mut manager = EventManager::new()
-            .map_err(|e| host("epoll")(std::io::StartError::other(e.to_string())))?;
+        let mut manager =
+            EventManager::new().map_err(|e| host("epoll")(std::io::Error::other(e.to_string())))?;
         let id = manager.add_subscriber(events);
         let outcome = loop {
             let threads = self.start_vcpus(vcpus)?;
             let next = loop {
-                manager
-                    .run()
-                    .map_err(|e| host("epoll")(std::io::StartError::other(e.to_string())))?;
+                manager.run().map_err(|e| host("epoll")(std::io::Error::other(e.to_string())))?;
                 if let Some(next) = manager.subscriber_mut(id).ok().and_then(EventLoop::take_next) {
                     break next;
                 }

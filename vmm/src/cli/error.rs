@@ -99,7 +99,7 @@ pub enum CliError {
 }
 
 impl CliError {
-    /// What the user can do about it, in one line.
+    /// What the user can do about it, in one line. There is always something.
     #[must_use]
     pub fn hint(&self) -> Option<Cow<'_, str>> {
         let hint = match self {
@@ -110,6 +110,9 @@ impl CliError {
                 "chukka -help lists the options there are".into()
             }
             Self::QemuOption { instead, .. } => Cow::Borrowed(*instead),
+            Self::BadValue { hint, .. } | Self::Unsupported { hint, .. } if hint.is_empty() => {
+                "chukka -help shows what each option takes".into()
+            }
             Self::BadValue { hint, .. } | Self::Unsupported { hint, .. } => Cow::Borrowed(&**hint),
             Self::Positional { given } => format!(
                 "there are no disk images here; to boot a kernel say -kernel {given}, \
@@ -120,12 +123,18 @@ impl CliError {
                 format!("is a shell variable unset? Leave -{option} out or name a file").into()
             }
             Self::NoKernel | Self::NeedsKernel { .. } => format!("for example: {EXAMPLE}").into(),
-            Self::MissingValue { .. }
-            | Self::UnwantedValue { .. }
-            | Self::NotUtf8 { .. }
-            | Self::Internal(_) => Cow::Borrowed(""),
+            Self::MissingValue { option, .. } => {
+                format!("if the value is empty on purpose, say so: -{option} ''").into()
+            }
+            Self::UnwantedValue { option, .. } => format!("say -{option} alone").into(),
+            Self::NotUtf8 { .. } => {
+                "only paths and the kernel's command line may be arbitrary bytes".into()
+            }
+            Self::Internal(_) => {
+                "this is a defect of chukka: please report the command line".into()
+            }
         };
-        (!hint.is_empty()).then_some(hint)
+        Some(hint)
     }
 
     /// A value that cannot be read.

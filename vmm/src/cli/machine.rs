@@ -185,20 +185,7 @@ pub(super) fn cpus(values: &[&str]) -> Result<u8, CliError> {
     }
     let given = || format!("-smp {}", values.join(" -smp "));
     let total = if smp.maxcpus > 0 { smp.maxcpus } else { smp.cpus };
-    let or_one = |number: u64| number.max(1);
-    let known = if total == 0 {
-        [or_one(smp.sockets), or_one(smp.cores), or_one(smp.threads)]
-    } else if smp.cores == 0 {
-        let (sockets, threads) = (or_one(smp.sockets), or_one(smp.threads));
-        [sockets, total / (sockets * smp.between * threads), threads]
-    } else if smp.sockets == 0 {
-        let threads = or_one(smp.threads);
-        [total / (smp.between * smp.cores * threads), smp.cores, threads]
-    } else if smp.threads == 0 {
-        [smp.sockets, smp.cores, total / (smp.sockets * smp.between * smp.cores)]
-    } else {
-        [smp.sockets, smp.cores, smp.threads]
-    };
+    let known = topology(&smp, total);
     let product = known.iter().product::<u64>() * smp.between;
     let total = if total == 0 { product } else { total };
     let cpus = if smp.cpus == 0 { total } else { smp.cpus };
@@ -207,7 +194,8 @@ pub(super) fn cpus(values: &[&str]) -> Result<u8, CliError> {
         let between =
             if smp.between > 1 { format!(" × {} between", smp.between) } else { String::new() };
         let expected = format!(
-            "sockets × cores × threads to be {total}, they are {sockets}{between} × {cores} × {threads} = {product}"
+            "sockets × cores × threads to be {total}, \
+             they are {sockets}{between} × {cores} × {threads} = {product}"
         );
         return Err(CliError::bad(given(), expected).with_hint("-smp N alone is enough"));
     }
@@ -220,7 +208,24 @@ pub(super) fn cpus(values: &[&str]) -> Result<u8, CliError> {
         ));
     }
     let fits = u8::try_from(cpus).ok().filter(|cpus| (1..=MAX_CPUS).contains(cpus));
-    fits.ok_or_else(|| CliError::bad(given(), format!("1 to {MAX_CPUS} CPUs")))
+    fits.ok_or_else(|| {
+        CliError::bad(given(), format!("1 to {MAX_CPUS} CPUs"))
+            .with_hint(format!("the machine has room for {MAX_CPUS} CPUs: -smp {MAX_CPUS}"))
+    })
+}
+
+/// Sockets, cores and threads, those not given filled in so that they make `total` CPUs if that can
+/// be; a total of 0 is "not given".
+fn topology(smp: &Smp, total: u64) -> [u64; 3] {
+    let Smp { between, cores, .. } = *smp;
+    let (sockets, threads) = (smp.sockets.max(1), smp.threads.max(1));
+    match (smp.sockets, smp.cores, smp.threads) {
+        _ if total == 0 => [sockets, cores.max(1), threads],
+        (_, 0, _) => [sockets, total / (sockets * between * threads), threads],
+        (0, ..) => [total / (between * cores * threads), cores, threads],
+        (_, _, 0) => [sockets, cores, total / (sockets * between * cores)],
+        _ => [sockets, cores, threads],
+    }
 }
 
 fn read_smp(smp: &mut Smp, pair: &Pair) -> Result<(), CliError> {
@@ -228,8 +233,10 @@ fn read_smp(smp: &mut Smp, pair: &Pair) -> Result<(), CliError> {
     let given = || if pair.key == "cpus" { format!("-smp {value}") } else { pair.shown("smp") };
     // Above 1024 nothing could match, and up to there no product of these leaves 64 bits.
     let number = number(value).filter(|number| (1..=1024).contains(number));
-    let number = number
-        .ok_or_else(|| CliError::bad(given(), format!("a number, 1 to {MAX_CPUS} CPUs in all")))?;
+    let number = number.ok_or_else(|| {
+        CliError::bad(given(), format!("a number, 1 to {MAX_CPUS} CPUs in all"))
+            .with_hint("a guest has one CPU at least: -smp 1")
+    })?;
     match pair.key.as_str() {
         "cpus" => smp.cpus = number,
         "maxcpus" => smp.maxcpus = number,

@@ -30,7 +30,7 @@ fn refusal(words: &[&str]) -> (String, String) {
 /// Message and hint of what a whole argv gives.
 fn message(words: &[&str]) -> (String, String) {
     let error = parse_words(words).expect_err(&format!("{words:?}"));
-    (error.to_string(), error.hint().map(Cow::into_owned).unwrap_or_default())
+    (error.to_string(), error.hint().map(Cow::into_owned).expect("a hint"))
 }
 
 fn stdio_only() -> [SerialBackend; 4] {
@@ -319,6 +319,13 @@ fn missing_and_unwanted_values_are_refused() {
 }
 
 #[test]
+fn every_error_has_a_hint() {
+    assert_eq!(message(&["-append"]).1, "if the value is empty on purpose, say so: -append ''");
+    assert_eq!(refusal(&["-no-reboot=1"]).1, "say -no-reboot alone");
+    assert_eq!(refusal(&["-m", "abc"]).1, "chukka -help shows what each option takes");
+}
+
+#[test]
 fn without_a_kernel_there_is_an_example() {
     let (text, hint) = message(&[]);
     assert_eq!(text, "There is no kernel to boot: -kernel is missing");
@@ -413,6 +420,8 @@ fn cpus_are_counted_as_qemu_counts_them() {
 
 #[test]
 fn cpus_that_cannot_be_are_refused() {
+    assert_eq!(refusal(&["-smp", "0"]).1, "a guest has one CPU at least: -smp 1");
+    assert_eq!(refusal(&["-smp", "65"]).1, "the machine has room for 64 CPUs: -smp 64");
     assert_eq!(refusal(&["-smp", "0"]).0, "-smp 0: expected a number, 1 to 64 CPUs in all");
     assert_eq!(refusal(&["-smp", "abc"]).0, "-smp abc: expected a number, 1 to 64 CPUs in all");
     assert_eq!(refusal(&["-smp", ""]).0, "-smp : expected a number, 1 to 64 CPUs in all");
