@@ -135,14 +135,8 @@ pub fn create_vm(kvm: &Kvm, ram: &Ram) -> Result<VmFd, KvmError> {
             other => break other.map_err(KvmError::ioctl("KVM_CREATE_VM"))?,
         }
     };
-    vm.set_identity_map_address(layout::KVM_IDENTITY_MAP)
-        .map_err(KvmError::ioctl("KVM_SET_IDENTITY_MAP_ADDR"))?;
-    let tss = usize::try_from(layout::KVM_TSS).unwrap_or_default();
-    vm.set_tss_address(tss).map_err(KvmError::ioctl("KVM_SET_TSS_ADDR"))?;
-    vm.create_irq_chip().map_err(KvmError::ioctl("KVM_CREATE_IRQCHIP"))?;
-    // With the dummy speaker KVM answers port 0x61 too, where a guest without another clock counts the PIT's channel 2.
-    let pit = kvm_pit_config { flags: KVM_PIT_SPEAKER_DUMMY, ..Default::default() };
-    vm.create_pit2(pit).map_err(KvmError::ioctl("KVM_CREATE_PIT2"))?;
+    // Memory comes first: once the interrupt controllers are there, KVM waits several milliseconds for readers of the old
+    // memslots, which do not exist yet (docs/performance.md).
     for (slot, (guest_phys_addr, memory_size, userspace_addr)) in (0..).zip(ram.slots()) {
         let region = kvm_userspace_memory_region {
             slot,
@@ -155,5 +149,13 @@ pub fn create_vm(kvm: &Kvm, ram: &Ram) -> Result<VmFd, KvmError> {
         unsafe { vm.set_user_memory_region(region) }
             .map_err(KvmError::ioctl("KVM_SET_USER_MEMORY_REGION"))?;
     }
+    vm.set_identity_map_address(layout::KVM_IDENTITY_MAP)
+        .map_err(KvmError::ioctl("KVM_SET_IDENTITY_MAP_ADDR"))?;
+    let tss = usize::try_from(layout::KVM_TSS).unwrap_or_default();
+    vm.set_tss_address(tss).map_err(KvmError::ioctl("KVM_SET_TSS_ADDR"))?;
+    vm.create_irq_chip().map_err(KvmError::ioctl("KVM_CREATE_IRQCHIP"))?;
+    // With the dummy speaker KVM answers port 0x61 too, where a guest without another clock counts the PIT's channel 2.
+    let pit = kvm_pit_config { flags: KVM_PIT_SPEAKER_DUMMY, ..Default::default() };
+    vm.create_pit2(pit).map_err(KvmError::ioctl("KVM_CREATE_PIT2"))?;
     Ok(vm)
 }
