@@ -76,3 +76,28 @@ const _: () = {
         "RAM below the hole must be made of whole huge pages"
     );
 };
+
+#[cfg(test)]
+mod tests {
+    /// ARCHITECTURE.md draws the same map: each address of this file stands in it.
+    #[test]
+    fn the_architecture_page_has_every_address() {
+        let page = include_str!("../../ARCHITECTURE.md");
+        let digits = |text: &str| text.replace('_', "");
+        let addresses: Vec<String> = include_str!("layout.rs")
+            .lines()
+            .filter(|line| line.starts_with("pub const ") && line.contains("= 0x"))
+            .filter(|line| !line.contains("PAGE_SIZE") && !line.contains("CAPACITY"))
+            .filter_map(|line| line.split("= 0x").nth(1)?.split(';').next().map(digits))
+            .collect();
+        assert!(addresses.len() >= 14, "found {addresses:?}");
+        let drawn = digits(page);
+        for address in addresses {
+            let padded = if address.len() < 8 { format!("{address:0>8}") } else { address };
+            assert!(
+                drawn.contains(&format!("0x{padded}")),
+                "0x{padded} is missing from ARCHITECTURE.md"
+            );
+        }
+    }
+}

@@ -53,7 +53,8 @@ pub fn files_in_word(word: &str, folder: &Path) -> Vec<PathBuf> {
     let parts = parts.flat_map(|part| [part, part.rsplit(':').next().unwrap_or_default()]);
     let paths = parts.filter(|part| !part.is_empty()).map(|part| folder.join(part));
     // What the kernel makes up is there already, and not the same.
-    let made_up = |path: &PathBuf| ["/proc", "/sys", "/dev"].iter().any(|top| path.starts_with(top));
+    let made_up =
+        |path: &PathBuf| ["/proc", "/sys", "/dev"].iter().any(|top| path.starts_with(top));
     paths.filter(|path| path.is_file() && !made_up(path)).collect()
 }
 

@@ -16,19 +16,23 @@ const COULD_NOT_RUN: u8 = 125;
 
 fn main() -> ExitCode {
     let started = Instant::now();
+    let mut name = String::new();
     let result = match cli::parse(std::env::args_os().skip(1)) {
         Ok(Command::Help(text) | Command::Version(text)) => {
             // A closed pipe (`chukka -help | head`) is no failure.
             let _ = std::io::stdout().write_all(text.as_bytes());
             return ExitCode::SUCCESS;
         }
-        Ok(Command::Run(config)) => run(&config),
+        Ok(Command::Run(config)) => {
+            name = config.name.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
+            run(&config)
+        }
         Err(error) => Err(error.into()),
     };
     match result {
         Ok(outcome) => {
             let elapsed = started.elapsed().as_secs_f64();
-            tell(&format!("{outcome} (after {elapsed:.2} s)"), outcome.hint());
+            tell(&format!("{name}{outcome} (after {elapsed:.2} s)"), outcome.hint());
             match (outcome.status(), outcome) {
                 (Some(status), _) => ExitCode::from(status),
                 (None, Outcome::Signal(signal)) => signals::die_of(signal),
@@ -36,7 +40,7 @@ fn main() -> ExitCode {
             }
         }
         Err(error) => {
-            tell(&with_sources(&error), error.hint().as_deref());
+            tell(&(name + &with_sources(&error)), error.hint().as_deref());
             ExitCode::from(COULD_NOT_RUN)
         }
     }

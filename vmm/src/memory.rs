@@ -18,6 +18,8 @@ use vm_memory::{
     MmapRegion,
 };
 
+use crate::config::{TooMuchMemory, check_memory};
+
 /// x86's huge page. KVM maps guest memory by huge pages where host and guest address agree below this.
 const HUGE_PAGE: usize = 2 << 20;
 
@@ -30,14 +32,9 @@ const MAP_FROM: u64 = 16 << 20;
 /// Why guest memory cannot be had.
 #[derive(Debug, Error)]
 pub enum MemoryError {
-    /// More than the host has.
-    #[error("The guest is to have {} MiB of memory, the host has {} MiB in all", asked >> 20, host >> 20)]
-    BeyondHost {
-        /// Bytes asked for with `-m`.
-        asked: u64,
-        /// Bytes of RAM and swap of the host.
-        host: u64,
-    },
+    /// More than the host has, RAM and swap together.
+    #[error(transparent)]
+    BeyondHost(#[from] TooMuchMemory),
     /// The host would not give it.
     #[error("Cannot get {} MiB of memory for the guest", size >> 20)]
     Map {
@@ -58,9 +55,7 @@ impl MemoryError {
     /// What the user can do about it.
     pub fn hint(&self) -> String {
         match self {
-            Self::BeyondHost { host, .. } => {
-                format!("give the guest less: -m {}M", (host >> 20) / 2)
-            }
+            Self::BeyondHost(error) => error.hint(),
             _ => "give the guest less memory with -m, or look at ulimit -v".into(),
         }
     }
@@ -88,10 +83,7 @@ impl Ram {
     /// # Errors
     /// [`MemoryError`]: more than the host has, or the host refuses.
     pub fn new(map: &MemoryMap) -> Result<Self, MemoryError> {
-        let host = host_memory();
-        if map.size() > host {
-            return Err(MemoryError::BeyondHost { asked: map.size(), host });
-        }
+        check_memory(map.size(), host_memory())?;
         let regions = map.ram().map(region).collect::<Result<Vec<_>, _>>()?;
         Ok(Self { memory: GuestMemoryMmap::from_regions(regions)?, mapped: Mutex::default() })
     }

@@ -81,8 +81,9 @@ impl Run<'_> {
         let host = |what| move |source| StartError::Host { what, source };
         terminal::restore_on_disaster();
         signals::prepare_kick().map_err(host("signals"))?;
-        let signals = Signals::listen().map_err(host("signals"))?;
         let devices = Arc::new(Devices::new(self.config, &self.map, &self.notifier, &self.stop)?);
+        // Until here Ctrl-C kills: opening an output may wait, as a FIFO's does.
+        let signals = Signals::listen().map_err(host("signals"))?;
         // The guest is ready to run before the terminal changes: an error on the way is printed on one that is in order.
         let mut vcpus = self.boot_guest(&devices)?;
         let (input, terminal) = self.open_terminal(&devices)?;

@@ -82,7 +82,7 @@ pub(super) static OPTIONS: [Opt; 27] = [
         Group::Machine,
         &["start of the clock: utc, localtime, 2006-06-17T16:01:21"],
     ),
-    opt("uuid", "UUID", Group::Machine, &["the machine's UUID"]),
+    opt("uuid", "UUID", Group::Machine, &["the machine's UUID (checked; nothing shows it yet)"]),
     opt("name", "NAME", Group::Machine, &["the guest's name, for messages"]),
     opt(
         "serial",
