@@ -1,1 +1,18 @@
-//! Measurements of chukka against its peers.
+//! Measurements of chukka against its peers: `make bench-start` and `make bench-boot`.
+//!
+//! What is printed are ratios between programs that do the same work in the same run. `docs/performance.md` has the
+//! figures and says what each of them means.
+
+mod launch;
+mod listener;
+pub mod boot;
+pub mod material;
+pub mod peer;
+pub mod resident;
+pub mod stats;
+pub mod table;
+
+pub use launch::{Start, start};
+
+/// An error that a measurement ends with.
+pub type Error = Box<dyn std::error::Error>;

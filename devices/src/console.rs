@@ -7,8 +7,8 @@
 //! `Write::flush` does nothing: vm-superio calls it after each byte.
 //!
 //! An output that fails (closed pipe, full disk) is reported once and what follows is dropped. The writer underneath may block; so
-//! that it cannot hold up the end of the VMM, a write that a signal interrupts while the VMM is stopping is given up. A writer that
-//! says `WouldBlock` keeps its bytes in the buffer; what does not fit into it then is dropped.
+//! that it cannot hold up the end of the VMM, a write that a signal interrupts while the VMM is stopping is not repeated. Then, and
+//! when a writer says `WouldBlock`, the bytes stay in the buffer; what does not fit into it is dropped.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
@@ -113,19 +113,23 @@ impl ConsoleSink {
             match self.out.write(&self.buffer[passed..]) {
                 Ok(0) => self.lose(&ErrorKind::WriteZero.into()),
                 Ok(count) => passed += count,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {
-                    if self.stopping.load(Ordering::SeqCst) {
-                        break;
-                    }
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                Err(error) if self.is_for_later(&error) => {
                     self.buffer.drain(..passed);
                     return;
                 }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => self.lose(&error),
             }
         }
         self.buffer.clear();
+    }
+
+    fn is_for_later(&self, error: &io::Error) -> bool {
+        match error.kind() {
+            ErrorKind::WouldBlock => true,
+            ErrorKind::Interrupted => self.stopping.load(Ordering::SeqCst),
+            _ => false,
+        }
     }
 
     fn lose(&mut self, error: &io::Error) {

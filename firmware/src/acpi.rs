@@ -62,6 +62,7 @@ pub struct AcpiTables {
     blob: Vec<u8>,
     pointers: Vec<Pointer>,
     checksums: Vec<Checksum>,
+    config: AcpiConfig,
 }
 
 impl AcpiTables {
@@ -71,6 +72,7 @@ impl AcpiTables {
             blob: bytes(&Rsdp::new(OEM_ID, 0)),
             pointers: Vec::new(),
             checksums: Vec::new(),
+            config: *config,
         };
         // The first checksum of the RSDP covers its first 20 bytes, the second all 36 and so the first (ACPI 6.5, 5.2.5.3).
         tables.checksums.push(Checksum { at: 8, start: 0, len: 20 });
@@ -114,6 +116,19 @@ impl AcpiTables {
                 .fold(0u8, |sum, byte| sum.wrapping_sub(*byte));
         }
         blob
+    }
+
+    /// Real-mode code that resets the machine by its ACPI register, for the reset vector: at most 16 bytes.
+    ///
+    /// Linux reboots a hardware-reduced machine by EFI, and where there is none by a jump to the BIOS's entry, without trying the
+    /// register the FADT names (`reboot_init` and `native_machine_emergency_restart` in arch/x86/kernel/reboot.c).
+    pub fn reset_code(&self) -> Vec<u8> {
+        let [low, high] = self.config.reset_port.to_le_bytes();
+        let mut code = vec![0xba, low, high]; // mov dx, port
+        code.extend([0xb0, self.config.reset_value]); // mov al, value
+        code.push(0xee); // out dx, al
+        code.extend([0xf4, 0xeb, 0xfd]); // hlt; jmp back to it
+        code
     }
 
     /// Bytes of all tables.

@@ -165,6 +165,7 @@ impl DirectBoot {
             &[self.cmdline.as_slice(), &[0]].concat(),
             GuestAddress(layout::CMDLINE),
         )?;
+        memory.write_slice(&acpi.reset_code(), GuestAddress(layout::RESET_VECTOR))?;
         memory
             .write_slice(&acpi.relocate(layout::ACPI_TABLES), GuestAddress(layout::ACPI_TABLES))?;
         state.write_tables(memory)?;

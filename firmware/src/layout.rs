@@ -8,6 +8,7 @@
 //! 0x0002_0000  kernel command line                      RAM
 //! 0x0009_fc00  ── end of low RAM; EBDA and video hole: reserved in e820
 //! 0x000e_0000  RSDP and the other ACPI tables           reserved in e820
+//! 0x000f_fff0  reset vector: code that resets           reserved in e820
 //! 0x0010_0000  RAM: kernel from its preferred address up, initrd as high as the kernel allows
 //! 0xc000_0000  ── end of RAM below 4 GiB at the latest: the MMIO hole
 //! 0xfec0_0000  I/O APIC
@@ -44,7 +45,9 @@ pub const EBDA: u64 = 0x9_fc00;
 /// ACPI tables, RSDP first: inside the range that an OS without other word searches (ACPI 6.5, 5.2.5.1: 0xe0000-0xfffff).
 pub const ACPI_TABLES: u64 = 0xe_0000;
 /// First byte after the room for ACPI tables.
-pub const ACPI_TABLES_END: u64 = HIGH_RAM;
+pub const ACPI_TABLES_END: u64 = RESET_VECTOR;
+/// Where a PC's processor starts, F000:FFF0 in real mode. A kernel that reboots "by BIOS" jumps there.
+pub const RESET_VECTOR: u64 = 0xf_fff0;
 /// RAM above the legacy area.
 pub const HIGH_RAM: u64 = 0x10_0000;
 /// RAM ends here at the latest below 4 GiB; the rest of the first 4 GiB is for devices. QEMU's microvm and pc do the same.

@@ -41,7 +41,8 @@ impl MemoryMap {
 
     /// The ranges of RAM, rising. An empty range is left out.
     pub fn ram(&self) -> impl Iterator<Item = Range<u64>> + use<> {
-        let high = layout::MMIO_HOLE_END..layout::MMIO_HOLE_END + self.above_4g;
+        // Saturating: a size near 2^64 is refused when the host is asked for it, not here.
+        let high = layout::MMIO_HOLE_END..layout::MMIO_HOLE_END.saturating_add(self.above_4g);
         [0..self.below_hole, high].into_iter().filter(|range| !range.is_empty())
     }
 
@@ -105,6 +106,13 @@ mod tests {
         let map = MemoryMap::new(6 * GIB);
         assert_eq!(map.ram().collect::<Vec<_>>(), [0..3 * GIB, 4 * GIB..7 * GIB]);
         assert_eq!((map.size(), map.below_4g(), map.above_4g()), (6 * GIB, 3 * GIB, 3 * GIB));
+    }
+
+    #[test]
+    fn the_largest_size_there_is_does_not_overflow() {
+        let map = MemoryMap::new(u64::MAX);
+        assert_eq!(map.size(), u64::MAX);
+        assert_eq!(map.ram().collect::<Vec<_>>(), [0..3 * GIB, 4 * GIB..u64::MAX]);
     }
 
     #[test]

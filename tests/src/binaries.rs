@@ -13,22 +13,24 @@ use crate::{Doing, Error, Result, assets};
 /// Where it does not build, or `CHUKKA_BIN` names no file.
 pub fn chukka() -> Result<PathBuf> {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
-    if let Some(path) = env::var_os("CHUKKA_BIN") {
-        let path = PathBuf::from(path);
-        return std::path::absolute(&path).ok().filter(|path| path.is_file()).ok_or_else(|| {
-            Error::Other(format!("CHUKKA_BIN={}: there is no such file", path.display()))
-        });
-    }
-    once(&PATH, "vmm", "chukka")
+    named("CHUKKA_BIN").unwrap_or_else(|| once(&PATH, "vmm", "chukka"))
 }
 
-/// The first process of the outer machine.
+/// The first process of the outer machine: `CHUKKA_LAB_AGENT`, or else the release build of this workspace.
 ///
 /// # Errors
-/// Where it does not build.
+/// Where it does not build, or `CHUKKA_LAB_AGENT` names no file.
 pub fn lab_agent() -> Result<PathBuf> {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
-    once(&PATH, env!("CARGO_PKG_NAME"), "lab-agent")
+    named("CHUKKA_LAB_AGENT").unwrap_or_else(|| once(&PATH, env!("CARGO_PKG_NAME"), "lab-agent"))
+}
+
+/// The program that an environment variable names.
+fn named(variable: &str) -> Option<Result<PathBuf>> {
+    let path = PathBuf::from(env::var_os(variable)?);
+    let absolute = std::path::absolute(&path).ok().filter(|path| path.is_file());
+    let none = || Error::Other(format!("{variable}={}: there is no such file", path.display()));
+    Some(absolute.ok_or_else(none))
 }
 
 fn once(path: &OnceLock<PathBuf>, package: &str, program: &str) -> Result<PathBuf> {

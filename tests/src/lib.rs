@@ -10,6 +10,7 @@ pub mod guest;
 pub mod job;
 pub mod lab;
 pub mod modules;
+pub mod native;
 pub mod pack;
 pub mod runner;
 mod skip;

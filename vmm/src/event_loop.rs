@@ -10,6 +10,7 @@ use vmm_sys_util::timerfd::TimerFd;
 
 use crate::config::OnReset;
 use crate::error::StartError;
+use crate::flusher::Flusher;
 use crate::input::Input;
 use crate::keys::{self, Command, Keys};
 use crate::machine::Devices;
@@ -42,6 +43,8 @@ pub struct EventLoop {
     input: Option<Input>,
     /// Whether the event manager watches `input` at the moment.
     watching_input: bool,
+    /// chukka goes on in the background (`bg`): what is typed is for somebody else, and reading it would stop chukka.
+    in_background: bool,
     keys: Keys,
     /// Typed, and not yet taken by the guest.
     typed: Vec<u8>,
@@ -50,6 +53,7 @@ pub struct EventLoop {
     panic: Option<String>,
     terminal: Option<Terminal>,
     devices: Arc<Devices>,
+    flusher: Arc<Flusher>,
     on_reset: OnReset,
     next: Option<Next>,
 }
@@ -64,7 +68,7 @@ impl EventLoop {
         signals: Signals,
         input: Option<Input>,
         terminal: Option<Terminal>,
-        devices: Arc<Devices>,
+        (devices, flusher): (Arc<Devices>, Arc<Flusher>),
         on_reset: OnReset,
     ) -> Result<Self, StartError> {
         let timer =
@@ -75,6 +79,7 @@ impl EventLoop {
             signals,
             input,
             watching_input: false,
+            in_background: false,
             keys: Keys::default(),
             typed: Vec::new(),
             flush_timer,
@@ -82,6 +87,7 @@ impl EventLoop {
             panic: None,
             terminal,
             devices,
+            flusher,
             on_reset,
             next: None,
         })
@@ -92,7 +98,11 @@ impl EventLoop {
         self.next.take()
     }
 
+    /// The run is over. Several things may happen at once: the first end counts, and overrules a reboot.
     fn end(&mut self, outcome: Outcome) {
+        if matches!(self.next, Some(Next::End(_))) {
+            return;
+        }
         // A panicked guest that then resets, or faults on the way, has panicked.
         let outcome = match (self.panic.take(), outcome) {
             (Some(message), Outcome::Reset | Outcome::PowerOff | Outcome::TripleFault(_)) => {
@@ -133,7 +143,9 @@ impl EventLoop {
 
     fn reset(&mut self) {
         match self.on_reset {
-            OnReset::Reboot if self.panic.is_none() => self.next = Some(Next::Reboot),
+            OnReset::Reboot if self.panic.is_none() => {
+                self.next.get_or_insert(Next::Reboot);
+            }
             OnReset::Reboot | OnReset::Exit => self.end(Outcome::Reset),
         }
     }
@@ -147,7 +159,7 @@ impl EventLoop {
                 }
                 libc::SIGCONT => {
                     if let Some(terminal) = &self.terminal {
-                        terminal.make_raw();
+                        self.in_background = !terminal.make_raw();
                     }
                 }
                 signal => return self.end(Outcome::Signal(signal)),
@@ -186,9 +198,7 @@ impl EventLoop {
 
     fn on_flush_timer(&mut self) {
         let _ = self.flush_timer.wait();
-        if !self.devices.try_flush() {
-            let _ = self.flush_timer.reset(FLUSH_AFTER, None);
-        }
+        self.flusher.flush();
         if !self.typed.is_empty() {
             self.pass_on_typed();
         }
@@ -200,7 +210,7 @@ impl EventLoop {
             self.watching_input = false;
             return;
         };
-        let wanted = input.is_terminal || self.typed.is_empty();
+        let wanted = if input.is_terminal { !self.in_background } else { self.typed.is_empty() };
         if wanted != self.watching_input {
             let events = Events::new(input, EventSet::IN);
             let changed = if wanted { ops.add(events) } else { ops.remove(events) };
@@ -221,7 +231,9 @@ impl MutEventSubscriber for EventLoop {
         } else if fd == self.panic_timer.as_raw_fd() {
             let _ = self.panic_timer.wait();
             self.end(Outcome::Reset); // with a panic seen, that is Outcome::Panic
-        } else if self.input.as_ref().is_some_and(|input| fd == input.as_raw_fd()) {
+        } else if self.watching_input
+            && self.input.as_ref().is_some_and(|input| fd == input.as_raw_fd())
+        {
             self.on_input();
             if self.input.is_none() {
                 let _ = ops.remove(events);

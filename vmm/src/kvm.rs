@@ -12,14 +12,13 @@ use thiserror::Error;
 use crate::memory::Ram;
 
 /// The capabilities chukka cannot do without, with the names of Documentation/virt/kvm/api.rst.
-const NEEDED: [(Cap, &str); 8] = [
+const NEEDED: [(Cap, &str); 7] = [
     (Cap::UserMemory, "KVM_CAP_USER_MEMORY"),
     (Cap::Irqchip, "KVM_CAP_IRQCHIP"),
     (Cap::ExtCpuid, "KVM_CAP_EXT_CPUID"),
     (Cap::SetTssAddr, "KVM_CAP_SET_TSS_ADDR"),
     (Cap::SetIdentityMapAddr, "KVM_CAP_SET_IDENTITY_MAP_ADDR"),
     (Cap::Pit2, "KVM_CAP_PIT2"),
-    (Cap::Irqfd, "KVM_CAP_IRQFD"),
     (Cap::MpState, "KVM_CAP_MP_STATE"),
 ];
 

@@ -7,7 +7,7 @@
 //! | [`cli`], [`cpu_model`] | argv, in QEMU's spelling |
 //! | [`config`] | one run, as plain checked data |
 //! | [`run`] | one run: boots, reboots, threads |
-//! | [`machine`], [`bus`] | the list of devices, ports and interrupts |
+//! | [`machine`], [`bus`], [`flusher`] | the list of devices, ports and interrupts; the serial ports' output |
 //! | [`memory`] | guest memory, files placed in it |
 //! | [`kvm`], [`cpuid`], [`vcpu_state`], [`vcpu`], [`snapshot`] | the VM, what its CPUs are, where they start, what they do |
 //! | [`event_loop`], [`notices`], [`input`], [`keys`], [`signals`], [`terminal`] | the main thread: the user and the host |
@@ -20,6 +20,7 @@ pub mod cpu_model;
 pub mod cpuid;
 pub mod error;
 pub mod event_loop;
+pub mod flusher;
 pub mod input;
 pub mod keys;
 pub mod kvm;

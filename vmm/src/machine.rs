@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 
 use acpi_tables::Aml;
 use devices::acpi_pm::{self, AcpiPm, AcpiPmDescription};
@@ -17,22 +17,29 @@ use devices::serial::{self, ComPort, Serial};
 use firmware::MemoryMap;
 use firmware::acpi::{AcpiConfig, AcpiTables};
 use kvm_ioctls::VmFd;
-use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 use crate::bus::{Bus, shared};
 use crate::config::{SerialBackend, VmConfig};
 use crate::error::StartError;
-use crate::kvm::KvmError;
 use crate::notices::Notifier;
 use crate::rtc_clock::RtcClock;
 
-/// An interrupt line that KVM watches: an eventfd.
-struct KvmLine(EventFd);
+/// The interrupt controllers: those of the VM that runs at the moment.
+type IrqChip = Arc<RwLock<Option<Arc<VmFd>>>>;
+
+/// A line into the VM's interrupt controllers. It is set from the thread that has the device, so that the interrupt is pending
+/// before the CPU goes on, as on a PC. An irqfd would leave it to a worker of the host's kernel, some time later.
+struct KvmLine {
+    chip: IrqChip,
+    irq: u32,
+}
 
 impl IrqLine for KvmLine {
     fn pulse(&self) {
-        // A counter that is full has not been seen by KVM yet: the interrupt is on its way.
-        let _ = self.0.write(1);
+        if let Some(vm) = &*self.chip.read().unwrap_or_else(PoisonError::into_inner) {
+            // KVM refuses this only without interrupt controllers, and then nobody waits for the interrupt.
+            let _ = vm.set_irq_line(self.irq, true).and_then(|()| vm.set_irq_line(self.irq, false));
+        }
     }
 }
 
@@ -48,22 +55,10 @@ pub struct Devices {
     i8042: Arc<Mutex<I8042>>,
     cmos: Arc<Mutex<Cmos>>,
     acpi_pm: Arc<Mutex<AcpiPm>>,
-    /// Interrupt lines: the eventfd and the global interrupt it stands for.
-    lines: Vec<(EventFd, u8)>,
+    /// Where their interrupt lines lead.
+    irq_chip: IrqChip,
     /// The tables that describe them.
     pub acpi: AcpiTables,
-}
-
-/// Gives out interrupt lines and remembers them.
-#[derive(Default)]
-struct Lines(Vec<(EventFd, u8)>);
-
-impl Lines {
-    fn line(&mut self, irq: u8) -> Result<Box<dyn IrqLine>, StartError> {
-        let event = EventFd::new(EFD_NONBLOCK).map_err(StartError::event)?;
-        self.0.push((event.try_clone().map_err(StartError::event)?, irq));
-        Ok(Box::new(KvmLine(event)))
-    }
 }
 
 impl Devices {
@@ -78,7 +73,8 @@ impl Devices {
         notifier: &Notifier,
         stopping: &Arc<AtomicBool>,
     ) -> Result<Self, StartError> {
-        let mut lines = Lines::default();
+        let irq_chip = IrqChip::default();
+        let line = |irq: u8| Box::new(KvmLine { chip: Arc::clone(&irq_chip), irq: irq.into() });
         let mut serial = Vec::new();
         let mut terminal = None;
         let mut present = Vec::new();
@@ -89,7 +85,7 @@ impl Devices {
                 .with_watch(PanicWatch::new());
             let wake = notifier.clone();
             let on_room = move || wake.note(|n| n.input_wanted = true);
-            let device = Arc::new(Mutex::new(Serial::new(lines.line(com.irq())?, sink, on_room)));
+            let device = Arc::new(Mutex::new(Serial::new(line(com.irq()), sink, on_room)));
             ports.push((com.base_port(), serial::PORT_COUNT, shared(&device)));
             present.push(com);
             if *backend == SerialBackend::Stdio {
@@ -101,10 +97,8 @@ impl Devices {
         let clock = Box::new(RtcClock::new(config.rtc.base));
         let cmos =
             Arc::new(Mutex::new(Cmos::new(clock, map.below_4g(), map.above_4g(), config.cpus)));
-        let acpi_pm = Arc::new(Mutex::new(AcpiPm::new(
-            notifier.exit_handle(),
-            lines.line(acpi_pm::GED_IRQ)?,
-        )));
+        let acpi_pm =
+            Arc::new(Mutex::new(AcpiPm::new(notifier.exit_handle(), line(acpi_pm::GED_IRQ))));
         ports.extend([
             (i8042::DATA_PORT, 1, shared(&i8042)),
             (i8042::COMMAND_PORT, 1, shared(&i8042)),
@@ -118,18 +112,12 @@ impl Devices {
             .chain([&CmosDescription as &dyn Aml, &AcpiPmDescription])
             .collect();
         let acpi = AcpiTables::build(&acpi_config(config), &described);
-        Ok(Self { bus, serial, terminal, i8042, cmos, acpi_pm, lines: lines.0, acpi })
+        Ok(Self { bus, serial, terminal, i8042, cmos, acpi_pm, irq_chip, acpi })
     }
 
-    /// Connects the interrupt lines to a VM.
-    ///
-    /// # Errors
-    /// KVM refused one.
-    pub fn connect(&self, vm: &VmFd) -> Result<(), KvmError> {
-        for (event, irq) in &self.lines {
-            vm.register_irqfd(event, (*irq).into()).map_err(KvmError::ioctl("KVM_IRQFD"))?;
-        }
-        Ok(())
+    /// Leads the interrupt lines to a VM, away from the one before.
+    pub fn connect(&self, vm: Arc<VmFd>) {
+        *self.irq_chip.write().unwrap_or_else(PoisonError::into_inner) = Some(vm);
     }
 
     /// The reset of the machine. Each device's ports are free again for a new VM's CPUs.
@@ -142,16 +130,8 @@ impl Devices {
         lock(&self.acpi_pm).reset();
     }
 
-    /// Passes on what the serial ports hold back. False: one of them is busy, perhaps waiting for a reader of its output, and
-    /// wants another try.
-    pub fn try_flush(&self) -> bool {
-        let flush = |serial: &Arc<Mutex<Serial>>| {
-            try_lock(serial).map(|mut serial| serial.sink_mut().flush_now()).is_some()
-        };
-        self.serial.iter().filter(|serial| !flush(serial)).count() == 0
-    }
-
-    /// Passes on what the serial ports hold back, and waits for it. For the end, when no vCPU runs any more.
+    /// Passes on what the serial ports hold back, and waits for it, perhaps for ever. For the flusher's thread; for the main one
+    /// only at the end, when nothing is left to hear of.
     pub fn flush(&self) {
         for serial in &self.serial {
             lock(serial).sink_mut().flush_now();

@@ -59,6 +59,15 @@ impl Notifier {
         std::mem::take(&mut self.notices.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Forgets what the guest asked for and said, for the next boot. What is about the host stays: output to be flushed, or lost.
+    pub fn start_over(&self) {
+        let mut notices = self.notices.lock().unwrap_or_else(PoisonError::into_inner);
+        notices.ended = None;
+        notices.exit = None;
+        notices.panic = None;
+        notices.panic_end = false;
+    }
+
     /// For devices that power off or reset.
     pub fn exit_handle(&self) -> ExitHandle {
         let notifier = self.clone();

@@ -16,6 +16,7 @@ use crate::config::{InterruptKey, SerialBackend, VmConfig};
 use crate::cpuid::Cpuid;
 use crate::error::StartError;
 use crate::event_loop::{EventLoop, Next};
+use crate::flusher::Flusher;
 use crate::input::Input;
 use crate::kvm::{self, KvmError};
 use crate::machine::Devices;
@@ -84,6 +85,8 @@ impl Run<'_> {
         let devices = Arc::new(Devices::new(self.config, &self.map, &self.notifier, &self.stop)?);
         // Until here Ctrl-C kills: opening an output may wait, as a FIFO's does.
         let signals = Signals::listen().map_err(host("signals"))?;
+        let flusher = Flusher::start(Arc::clone(&devices)).map_err(host("a thread"))?;
+        let flusher = Arc::new(flusher);
         // The guest is ready to run before the terminal changes: an error on the way is printed on one that is in order.
         let mut vcpus = self.boot_guest(&devices)?;
         let (input, terminal) = self.open_terminal(&devices)?;
@@ -93,7 +96,7 @@ impl Run<'_> {
             signals,
             input,
             terminal,
-            Arc::clone(&devices),
+            (Arc::clone(&devices), Arc::clone(&flusher)),
             on_reset,
         )?;
         let mut manager =
@@ -107,12 +110,12 @@ impl Run<'_> {
                     break next;
                 }
             };
-            self.stop_vcpus(threads)?;
+            self.stop_vcpus(threads, &flusher)?;
             match next {
                 Next::End(outcome) => break outcome,
                 Next::Reboot => {
                     devices.reset();
-                    self.notifier.take();
+                    self.notifier.start_over();
                     self.stop.store(false, Ordering::Release);
                     vcpus = self.boot_guest(&devices)?;
                 }
@@ -144,8 +147,7 @@ impl Run<'_> {
 
     fn create_vcpus(&self, devices: &Devices) -> Result<Vec<Vcpu>, KvmError> {
         let vm = kvm::create_vm(&self.kvm, &self.ram)?;
-        devices.connect(&vm)?;
-        (0..self.config.cpus)
+        let vcpus = (0..self.config.cpus)
             .map(|cpu| {
                 let fd = vm.create_vcpu(cpu.into()).map_err(KvmError::ioctl("KVM_CREATE_VCPU"))?;
                 vcpu_state::configure(&fd, cpu, &self.cpuid)?;
@@ -153,7 +155,9 @@ impl Run<'_> {
                     (Arc::clone(&devices.bus), Arc::clone(&self.ram), Arc::clone(&self.stop));
                 Ok(Vcpu { cpu, fd, bus, ram, stop })
             })
-            .collect()
+            .collect::<Result<_, _>>()?;
+        devices.connect(Arc::new(vm));
+        Ok(vcpus)
     }
 
     fn start_vcpus(&self, vcpus: Vec<Vcpu>) -> Result<Vec<JoinHandle<()>>, StartError> {
@@ -176,16 +180,23 @@ impl Run<'_> {
             .map_err(|source| StartError::Host { what: "a vCPU's thread", source })
     }
 
-    /// Brings every vCPU's thread home. One that is about to enter KVM_RUN, or waits for a reader of its output, may miss a
-    /// kick: so it gets another.
-    fn stop_vcpus(&self, threads: Vec<JoinHandle<()>>) -> Result<(), StartError> {
+    /// Brings every vCPU's thread home. One that is about to enter KVM_RUN, or to wait for a reader of its output, may miss a
+    /// kick: so it gets another. All are kicked, as one may wait for a device that another has, or the flusher.
+    fn stop_vcpus(
+        &self,
+        threads: Vec<JoinHandle<()>>,
+        flusher: &Flusher,
+    ) -> Result<(), StartError> {
         self.stop.store(true, Ordering::Release);
-        for thread in threads {
-            while !thread.is_finished() {
+        while threads.iter().any(|thread| !thread.is_finished()) {
+            for thread in threads.iter().filter(|thread| !thread.is_finished()) {
                 // It fails when the thread has just ended.
                 let _ = thread.kill(signals::kick_number());
-                thread::sleep(Duration::from_micros(200));
             }
+            flusher.kick();
+            thread::sleep(Duration::from_micros(200));
+        }
+        for thread in threads {
             thread.join().map_err(|_| StartError::Defect("a vCPU's thread"))?;
         }
         Ok(())

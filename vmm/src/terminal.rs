@@ -47,9 +47,10 @@ impl Terminal {
         Some(terminal)
     }
 
-    /// Makes it raw again, after a stop during which the shell had it.
-    pub fn make_raw(&self) {
-        let Some(mut raw) = ORIGINAL.get().copied() else { return };
+    /// Makes it raw again, after a stop during which the shell had it. False: the shell still has it, this process is in the
+    /// background.
+    pub fn make_raw(&self) -> bool {
+        let Some(mut raw) = ORIGINAL.get().copied() else { return false };
         // As QEMU's stdio character device does (chardev/char-stdio.c): output processing stays on.
         raw.c_iflag &= !(libc::IGNBRK
             | libc::BRKINT
@@ -65,7 +66,7 @@ impl Terminal {
         }
         raw.c_cflag = (raw.c_cflag & !(libc::CSIZE | libc::PARENB)) | libc::CS8;
         (raw.c_cc[libc::VMIN], raw.c_cc[libc::VTIME]) = (1, 0);
-        set(&raw);
+        set(&raw)
     }
 }
 
@@ -82,9 +83,13 @@ pub fn restore() {
     }
 }
 
-fn set(settings: &libc::termios) {
+/// Changes the terminal, unless this process is in the background (`bg`): then the shell has it, and has put it in order.
+fn set(settings: &libc::termios) -> bool {
+    if !in_foreground() {
+        return false;
+    }
     // SAFETY: tcsetattr(3) only reads the settings; file descriptor 0 is a terminal, or the call fails and changes nothing.
-    unsafe { libc::tcsetattr(0, libc::TCSANOW, settings) };
+    unsafe { libc::tcsetattr(0, libc::TCSANOW, settings) == 0 }
 }
 
 /// Whether this process is in the terminal's foreground process group. A background process that touches the terminal is
@@ -119,3 +124,6 @@ extern "C" fn on_sigbus(_: libc::c_int) {
 
 const SIGBUS_MESSAGE: &[u8] = b"\nchukka: a file in guest memory was cut short while chukka read it (SIGBUS)\n\
 hint: leave kernel and initrd alone while the guest runs; write a new file and rename it over the old\n";
+
+#[cfg(test)]
+mod tests;

@@ -8,8 +8,10 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use firmware::GuestRam;
 use kvm_bindings::{KVM_SYSTEM_EVENT_CRASH, KVM_SYSTEM_EVENT_RESET, KVM_SYSTEM_EVENT_SHUTDOWN};
 use kvm_ioctls::{VcpuExit, VcpuFd};
+use vm_memory::{GuestAddress, GuestMemoryBackend};
 
 use crate::bus::Bus;
 use crate::memory::Ram;
@@ -72,6 +74,13 @@ impl Vcpu {
                 Ok(VcpuExit::IoIn(port, data)) => {
                     data.chunks_mut(width().max(1))
                         .for_each(|bytes| self.bus.port_read(port, bytes));
+                }
+                // Where KVM emulates an instruction, it takes memory that cannot be read for a device's: the page of a file that
+                // was cut short.
+                Ok(VcpuExit::MmioRead(at, _) | VcpuExit::MmioWrite(at, _))
+                    if self.ram.memory().address_in_range(GuestAddress(at)) =>
+                {
+                    return Ended::Kvm(format!("guest memory at {at:#x} cannot be accessed"));
                 }
                 // No device has memory-mapped registers: reads float, writes are dropped.
                 Ok(VcpuExit::MmioRead(_, data)) => data.fill(0xff),

@@ -57,6 +57,10 @@ fn bzimage_goes_to_its_preferred_address_and_starts_at_its_64_bit_entry() {
     assert_eq!(ram.bytes(64 * MIB - 4096, 6), b"initrd");
     assert_eq!(ram.bytes(layout::CMDLINE, 14), b"console=ttyS0\0");
     assert_eq!(ram.bytes(layout::ACPI_TABLES, 8), b"RSD PTR ");
+    assert_eq!(
+        ram.bytes(layout::RESET_VECTOR, 9),
+        [0xba, 0x04, 0x06, 0xb0, 1, 0xee, 0xf4, 0xeb, 0xfd]
+    );
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Makes a machine of a bare initramfs.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
@@ -9,12 +10,11 @@ use crate::job::Job;
 use crate::lab::wire::{JOBS, MODULES, PORT};
 use crate::{Doing, Error, Result, sys};
 
-const MOUNTS: [(&str, &str, &str); 7] = [
+const MOUNTS: [(&str, &str, &str); 6] = [
     ("proc", "/proc", ""),
     ("sysfs", "/sys", ""),
     ("devtmpfs", "/dev", ""),
     ("devpts", "/dev/pts", "ptmxmode=0666"),
-    ("tmpfs", "/tmp", "mode=1777"),
     ("tmpfs", "/dev/shm", "mode=1777"),
     ("debugfs", "/sys/kernel/debug", ""),
 ];
@@ -26,6 +26,10 @@ pub(super) fn mounts() -> Result<()> {
         fs::create_dir_all(path).doing_with("Making", path)?;
         sys::mount(kind, target, options).doing_with("Mounting", path)?;
     }
+    // No mount there: it would hide what the host packed below it.
+    let tmp = Path::new("/tmp");
+    fs::create_dir_all(tmp).doing_with("Making", tmp)?;
+    fs::set_permissions(tmp, Permissions::from_mode(0o1777)).doing_with("Opening to all", tmp)?;
     // Guests larger than the machine's memory are fine as long as they do not use it.
     let path = Path::new("/proc/sys/vm/overcommit_memory");
     fs::write(path, "1").doing_with("Writing", path)

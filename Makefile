@@ -1,0 +1,39 @@
+# Thin: what each target does is in tests/setup.sh and in the packages `tests` and `benches`.
+
+CARGO ?= cargo
+
+.PHONY: help demo test lint lab build setup bench-start bench-boot
+
+help: ## list the targets (the default)
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
+
+demo: ## boot Debian's kernel in chukka and show its console
+	@sh tests/setup.sh demo
+	@$(CARGO) build --quiet --release --package vmm
+	@$(CARGO) run --quiet --package chukka-tests --bin demo
+
+test: ## run every test: units, guests, the lab
+	@sh tests/setup.sh test
+	$(CARGO) build --release --package vmm --package chukka-tests --bin chukka --bin lab-agent
+	$(CARGO) test --workspace
+
+lint: ## formatting, clippy and the documentation, all warnings as errors
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
+
+lab: export LAB_COMMAND = $(CMD)
+lab: ## run CMD='chukka -kernel …' in the lab; LABFLAGS=--icount counts instructions
+	@sh tests/setup.sh demo
+	@$(CARGO) run --quiet --package chukka-tests --bin lab -- $(LABFLAGS) -- "$$LAB_COMMAND"
+
+build: ## build chukka: target/release/chukka
+	$(CARGO) build --release
+
+bench-start: ## process start to the first instruction of the guest, against QEMU
+	@sh tests/setup.sh demo
+	$(CARGO) run --release --package chukka-benches --bin bench-start
+
+bench-boot: ## exec to userspace on a clock that counts instructions, against QEMU
+	@sh tests/setup.sh demo
+	$(CARGO) run --release --package chukka-benches --bin bench-boot

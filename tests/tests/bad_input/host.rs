@@ -1,0 +1,84 @@
+//! Hosts without a usable KVM.
+
+use chukka_tests::native::image::BzImage;
+use chukka_tests::native::{self, Confinement, Mount, Scratch, Start};
+
+/// Numbers of capabilities (include/uapi/linux/kvm.h).
+const IRQCHIP: u32 = 0;
+const NR_VCPUS: u32 = 9;
+const IRQFD: u32 = 32;
+const MAX_VCPUS: u32 = 66;
+
+fn kernel(scratch: &Scratch) -> Start {
+    Start::kernel(&scratch.file("kernel", &BzImage::default().file()))
+}
+
+#[test]
+fn no_kvm_device_is_told_with_how_to_get_one() {
+    let host = Confinement { mount: Some(Mount::EmptyDev), ..Confinement::default() };
+    if !host.possible() {
+        return;
+    }
+    let scratch = Scratch::new();
+    kernel(&scratch)
+        .confined(host)
+        .refused()
+        .says("Cannot open /dev/kvm: No such file or directory")
+        .hints("modprobe kvm_intel or kvm_amd");
+}
+
+#[test]
+fn no_permission_on_the_kvm_device_is_told_with_the_group() {
+    let scratch = Scratch::new();
+    let locked = Mount::Kvm(scratch.file_with_mode("locked", b"", 0o000));
+    let host = Confinement { nobody: true, mount: Some(locked), ..Confinement::default() };
+    if !native::kvm() || !host.possible() {
+        return;
+    }
+    kernel(&scratch)
+        .confined(host)
+        .refused()
+        .says("Cannot open /dev/kvm: Permission denied")
+        .hints("sudo usermod -aG kvm $USER");
+}
+
+#[test]
+fn a_kvm_device_that_is_none_is_told() {
+    let mount = Some(Mount::Kvm("/dev/null".into()));
+    let host = Confinement { mount, ..Confinement::default() };
+    if !native::kvm() || !host.possible() {
+        return;
+    }
+    kernel(&Scratch::new()).confined(host).refused().says("/dev/kvm is no KVM device");
+}
+
+#[test]
+fn a_missing_capability_is_named() {
+    if !native::kvm() {
+        return;
+    }
+    let scratch = Scratch::new();
+    for (number, name) in [(IRQCHIP, "KVM_CAP_IRQCHIP"), (IRQFD, "KVM_CAP_IRQFD")] {
+        let without_capabilities = vec![number];
+        kernel(&scratch)
+            .confined(Confinement { without_capabilities, ..Confinement::default() })
+            .refused()
+            .says(&format!("The host's KVM has no {name}, which chukka needs"))
+            .hints("newer host kernel");
+    }
+}
+
+#[test]
+fn more_cpus_than_the_host_s_kvm_gives_are_told_with_its_limit() {
+    if !native::kvm() {
+        return;
+    }
+    // Without both, 4 CPUs are what KVM promises (Documentation/virt/kvm/api.rst, KVM_CREATE_VCPU).
+    let without_capabilities = vec![NR_VCPUS, MAX_VCPUS];
+    kernel(&Scratch::new())
+        .confined(Confinement { without_capabilities, ..Confinement::default() })
+        .args(["-smp", "5"])
+        .refused()
+        .says("The guest is to have 5 CPUs, the host's KVM gives 4 at most")
+        .hints("-smp 4");
+}

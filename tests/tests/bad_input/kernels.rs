@@ -1,0 +1,117 @@
+//! Files that are no kernel for chukka, or not a whole one.
+
+use std::fs;
+
+use chukka_tests::assets;
+use chukka_tests::native::image::{self, BzImage, HEADER_FIELDS};
+use chukka_tests::native::{Refusal, Scratch, Start, guest};
+
+/// What chukka says of a kernel file with this content.
+#[track_caller]
+fn refused(content: &[u8]) -> Refusal {
+    let scratch = Scratch::new();
+    let path = scratch.file("kernel", content);
+    Start::kernel(&path).refused().says(&format!("The kernel '{}' ", path.display()))
+}
+
+/// Cuts a bzImage at every boundary of its header, and around those of what follows.
+fn cut_everywhere(whole: &[u8]) {
+    let payload = image::payload(whole);
+    // Before 0x40 bytes nothing tells that it was to be a kernel.
+    let header = HEADER_FIELDS.into_iter().chain([0x40, 0x100, 0x1f0, 0x203]);
+    for length in header.filter(|length| *length <= 0x268) {
+        refused(&whole[..length])
+            .says(&format!("is a bzImage cut short: it ends at byte {length}, "))
+            .says("inside its set-up header, which ends at byte 620")
+            .hints("copy or download it again");
+    }
+    let body = [0x26c, 0x280, 512, 1024, payload.start - 1, payload.start, payload.start + 1];
+    let rest = [payload.start + payload.len() / 2, payload.end - 4096, payload.end - 16];
+    for length in body.into_iter().chain(rest).filter(|length| *length > 0x280) {
+        refused(&whole[..length])
+            .says(&format!("is a bzImage cut short: it has {length} bytes, its header promises "))
+            .hints("compare its size and checksum");
+    }
+    for length in [1, 2, 4, 0x3f] {
+        refused(&whole[..length]).says("expected an x86-64 bzImage or vmlinux");
+    }
+}
+
+#[test]
+fn a_bzimage_cut_short_anywhere_is_told() {
+    cut_everywhere(&BzImage::default().file());
+}
+
+#[test]
+fn debian_s_kernel_cut_short_anywhere_is_told() {
+    let Some(kernel) = assets::or_skip(assets::cloud()) else { return };
+    cut_everywhere(&fs::read(kernel.vmlinuz).unwrap());
+}
+
+#[test]
+fn a_vmlinux_cut_short_anywhere_is_told() {
+    let whole = guest::kernel("P");
+    for (length, what) in [
+        (4, "header"),
+        (63, "header"),
+        (64, "program headers"),
+        (119, "program headers"),
+        (120, "segment"),
+        (0x1000, "segment"),
+        (whole.len() - 1, "segment"),
+    ] {
+        refused(&whole[..length])
+            .says(&format!("is an ELF file cut short: it has {length} bytes, its {what} needs "))
+            .hints("copy or download it again");
+    }
+}
+
+#[test]
+fn a_file_without_any_magic_is_shown_by_its_first_bytes() {
+    let mut wrong = BzImage::default().file();
+    wrong[0] = 0;
+    wrong[0x202..0x206].copy_from_slice(b"SdrH");
+    refused(&wrong)
+        .says("is neither ELF nor bzImage (its first bytes are 00 5a 00 00, ")
+        .says("expected an x86-64 bzImage or vmlinux");
+    refused(b"hello\n").says("its first bytes are 68 65 6c 6c");
+}
+
+#[test]
+fn a_packed_kernel_is_told_by_its_packer() {
+    refused(&image::gzip())
+        .says("is gzip data, expected an x86-64 bzImage or vmlinux")
+        .hints("unpack it with gunzip");
+    refused(b"\xfd7zXZ\0\0\x04").says("is xz data").hints("unxz");
+    refused(b"\x28\xb5\x2f\xfd\x04").says("is zstd data").hints("unzstd");
+}
+
+#[test]
+fn a_kernel_for_another_processor_is_told_by_its_name() {
+    let other = "this is a kernel for another processor";
+    refused(&image::arm64_image()).says("is an arm64 Image, expected an x86-64").hints(other);
+    refused(&image::arm_zimage()).says("is an ARM zImage, expected an x86-64").hints(other);
+    refused(&guest::elf_header(183, 0)).says("is an ELF file for arm64, expected one for x86-64");
+    refused(&image::elf32(40)).says("is an ELF file for 32-bit ARM, expected one for x86-64");
+}
+
+#[test]
+fn a_32_bit_kernel_is_told() {
+    let without_entry = BzImage { xloadflags: 0, ..BzImage::default() };
+    refused(&without_entry.file())
+        .says("is a 32-bit kernel (boot protocol 2.15, no 64-bit entry point), expected a 64-bit")
+        .hints("CONFIG_64BIT=y");
+    let old = BzImage { version: 0x20b, ..BzImage::default() };
+    refused(&old.file()).says("is a 32-bit kernel (boot protocol 2.11, no 64-bit entry point)");
+    refused(&image::elf32(3))
+        .says("is an ELF file for 32-bit x86, expected one for x86-64")
+        .hints("CONFIG_64BIT=y");
+}
+
+#[test]
+fn a_header_that_contradicts_itself_is_told() {
+    let nothing = BzImage { init_size: 0, ..BzImage::default() };
+    refused(&nothing.file()).says("is a bzImage whose header makes no sense: init_size is 0x0");
+    let low = BzImage { pref_address: 0x1000, ..BzImage::default() };
+    refused(&low.file()).says("makes no sense: pref_address is 0x1000");
+}

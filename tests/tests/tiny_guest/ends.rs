@@ -1,0 +1,119 @@
+//! How a run ends: status, verdict, and what it tells of a CPU that could not go on.
+
+use std::time::Duration;
+
+use chukka_tests::native::{self, Ended, Start};
+
+/// Runs the tiny guest with this script, once.
+fn run(script: &str, words: &[&str]) -> Ended {
+    Start::guest(script).args(words).run()
+}
+
+#[test]
+fn power_off_ends_with_0() {
+    if !native::kvm() {
+        return;
+    }
+    let ended = run("DP", &[]);
+    assert_eq!((ended.code(), ended.text().as_str()), (Some(0), "done\r\n"), "{ended:?}");
+    assert!(ended.stderr.starts_with("chukka: the guest powered off (after "), "{ended:?}");
+    assert_eq!(ended.stderr.lines().count(), 1, "one verdict: {ended:?}");
+}
+
+#[test]
+fn a_reset_ends_with_0_when_there_is_no_reboot() {
+    if !native::kvm() {
+        return;
+    }
+    for script in ["CR", "CA"] {
+        let ended = run(script, &["-no-reboot"]);
+        assert_eq!((ended.code(), ended.text().as_str()), (Some(0), "1\r\n"), "{ended:?}");
+        assert!(ended.stderr.contains("the guest asked for a reset (-no-reboot)"), "{ended:?}");
+    }
+}
+
+#[test]
+fn a_reset_boots_again_and_again() {
+    if !native::kvm() {
+        return;
+    }
+    for script in ["CR", "CA"] {
+        let ended = run(script, &[]);
+        let counted = (ended.code(), ended.text());
+        assert_eq!(counted, (Some(0), "1\r\n2\r\n3\r\n".into()), "{ended:?}");
+        assert!(ended.stderr.contains("the guest powered off"), "{ended:?}");
+    }
+}
+
+#[test]
+fn a_kernel_panic_ends_with_120_within_a_second_and_a_half() {
+    if !native::kvm() {
+        return;
+    }
+    let ended = run("K", &[]);
+    assert_eq!(ended.code(), Some(120), "{ended:?}");
+    let verdict = "the guest's kernel panicked: Kernel panic - not syncing: test (after ";
+    assert!(ended.stderr.contains(verdict), "{ended:?}");
+    assert_eq!(ended.text(), "Kernel panic - not syncing: test\r\n");
+    assert!(ended.elapsed < Duration::from_millis(1500), "{:?}", ended.elapsed);
+}
+
+#[test]
+fn a_panic_overrules_the_reset_or_fault_that_follows_it() {
+    if !native::kvm() {
+        return;
+    }
+    for follows in ["R", "T", "P"] {
+        let ended = run(&format!("L{follows}"), &[]);
+        assert_eq!(ended.code(), Some(120), "{follows}: {ended:?}");
+    }
+}
+
+#[test]
+fn a_triple_fault_ends_with_121_and_shows_where() {
+    if !native::kvm() {
+        return;
+    }
+    let ended = run("T", &["-no-reboot"]);
+    assert_eq!(ended.code(), Some(121), "{ended:?}");
+    let where_it_was = "the guest triple-faulted: CPU 0 at RIP 0x10";
+    assert!(ended.stderr.contains(where_it_was), "{ended:?}");
+    assert!(ended.stderr.contains(" in 64-bit mode, instruction bytes 0f 0b "), "{ended:?}");
+    assert!(ended.stderr.contains("\nhint: "), "{ended:?}");
+}
+
+#[test]
+fn an_instruction_kvm_cannot_do_ends_with_122_and_shows_its_bytes() {
+    if !native::kvm() {
+        return;
+    }
+    let ended = run("E", &[]);
+    assert_eq!(ended.code(), Some(122), "{ended:?}");
+    assert!(ended.stderr.contains("KVM could not go on: internal error 1 ("), "{ended:?}");
+    assert!(ended.stderr.contains("CPU 0 at RIP 0x10"), "{ended:?}");
+    assert!(ended.stderr.contains(" in 64-bit mode, instruction bytes d9 00 "), "{ended:?}");
+    assert!(ended.stderr.contains("\nhint: "), "{ended:?}");
+}
+
+#[test]
+fn a_jump_to_where_no_memory_is_ends_with_122_and_says_that_there_is_none() {
+    if !native::kvm() {
+        return;
+    }
+    let ended = run("J", &[]);
+    assert_eq!(ended.code(), Some(122), "{ended:?}");
+    let where_it_was = "CPU 0 at RIP 0xd0000000 in 64-bit mode, where no instruction could be read";
+    assert!(ended.stderr.contains(where_it_was), "{ended:?}");
+}
+
+#[test]
+fn a_guest_that_fails_leaves_its_output() {
+    if !native::kvm() {
+        return;
+    }
+    for (script, status) in [("DT", 121), ("DE", 122)] {
+        let ended = run(script, &[]);
+        let (code, text) = (ended.code(), ended.text());
+        assert_eq!((code, text.as_str()), (Some(status), "done\r\n"), "{ended:?}");
+    }
+}

@@ -1,0 +1,7 @@
+//! What chukka makes of a guest: how runs end, what a guest cannot do to it, and where its console goes. The guests are tiny
+//! (`chukka_tests::native::guest`): they run on this machine, whatever its KVM.
+
+mod ends;
+mod files;
+mod hostile;
+mod streams;

@@ -1,0 +1,49 @@
+//! The thread that passes on what the serial ports hold back.
+//!
+//! The main thread must not do it: a write may wait for a reader of the output, and the main thread is the one that hears when
+//! it is to wait no longer.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::{Builder, JoinHandle};
+
+use vmm_sys_util::signal::Killable;
+
+use crate::machine::Devices;
+use crate::signals;
+
+/// The way to that thread. It lives as long as this does, or until it has written what it is at.
+#[derive(Debug)]
+pub struct Flusher {
+    asked: SyncSender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Flusher {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// The host gives no thread.
+    pub fn start(devices: Arc<Devices>) -> io::Result<Self> {
+        let (asked, requests) = sync_channel(1);
+        let thread = Builder::new().name("flush".into()).spawn(move || {
+            while requests.recv().is_ok() {
+                devices.flush();
+            }
+        })?;
+        Ok(Self { asked, thread })
+    }
+
+    /// Has it pass on what there is. Returns at once.
+    pub fn flush(&self) {
+        // Where there is no room, somebody has just asked.
+        let _ = self.asked.try_send(());
+    }
+
+    /// Interrupts a write that it may be in.
+    pub fn kick(&self) {
+        // A thread that has panicked is gone; its message has been printed.
+        let _ = self.thread.kill(signals::kick_number());
+    }
+}
