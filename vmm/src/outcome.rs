@@ -48,7 +48,7 @@ pub struct CpuSnapshot {
     pub rip: u64,
     /// Linear address of the instruction: CS base added, where it counts.
     pub linear: u64,
-    /// Bits of the mode: 16, 32 or 64, or 0 where not even the registers could be read.
+    /// Bits of the mode: 16, 32 or 64, or 0 where not even the registers are to be had.
     pub mode: u8,
     /// Whether protection was on.
     pub protected: bool,
@@ -59,7 +59,7 @@ pub struct CpuSnapshot {
 impl fmt::Display for CpuSnapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mode = match (self.mode, self.protected) {
-            (0, _) => return write!(f, "CPU {} (its registers could not be read)", self.cpu),
+            (0, _) => return write!(f, "CPU {} (its registers are lost)", self.cpu),
             (64, _) => "64-bit mode".into(),
             (bits, true) => format!("{bits}-bit protected mode"),
             (_, false) => "real mode".to_owned(),

@@ -33,6 +33,16 @@ pub fn take(fd: &mut VcpuFd, cpu: u8, ram: &Ram) -> CpuSnapshot {
     CpuSnapshot { cpu, rip: regs.rip, linear, mode, protected: sregs.cr0 & 1 != 0, bytes }
 }
 
+/// The snapshot of a CPU that triple-faulted. An AMD processor does not keep its state over that, and KVM resets it
+/// (`shutdown_interception`, arch/x86/kvm/svm/svm.c): better none than one that misleads.
+pub fn unless_reset(found: Box<CpuSnapshot>) -> Box<CpuSnapshot> {
+    const RESET_VECTOR: u64 = 0xffff_fff0;
+    if found.linear == RESET_VECTOR && !found.protected {
+        return Box::new(CpuSnapshot { cpu: found.cpu, ..Default::default() });
+    }
+    found
+}
+
 /// A byte of guest memory. By process_vm_readv(2), which fails where a mapped file has been cut short; a plain read would be a
 /// SIGBUS.
 fn read_byte(ram: &Ram, at: u64) -> Option<u8> {

@@ -53,7 +53,7 @@ impl Vcpu {
             Ended::Stopped => None,
             Ended::PowerOff => Some(Outcome::PowerOff),
             Ended::Reset => Some(Outcome::Reset),
-            Ended::TripleFault => Some(Outcome::TripleFault(snapshot())),
+            Ended::TripleFault => Some(Outcome::TripleFault(snapshot::unless_reset(snapshot()))),
             Ended::Kvm(what) => match self.ram.cut_file() {
                 Some((path, expected, found)) => Some(Outcome::FileCut { path, expected, found }),
                 None => Some(Outcome::Kvm { what, cpu: snapshot() }),

@@ -1,8 +1,12 @@
 //! KVM's counters of a job's virtual machines, from debugfs.
 //!
-//! KVM keeps a folder `PID-FD` for each VM, named after the thread that made it and its descriptor, and takes it
-//! away with the VM. So that the counters can still be read when the job has ended, a copy of each VM's
-//! descriptor is kept open until then.
+//! KVM keeps a folder `PID-FD` for each VM, named after the thread that made it and its descriptor, with a folder for
+//! each vCPU in it, and takes it away with the VM. So that the counters can still be read when the job has ended, a copy
+//! of a vCPU's descriptor is kept open until then. The VM's own would do more: KVM takes a VM's irqfds away when the
+//! last copy of that is closed, so a copy held here would hide that a program has closed its own too early.
+//!
+//! A VM that has the numbers of one that is gone is not counted: KVM gives no folder to it as long as the other's is
+//! there.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,40 +17,35 @@ use crate::sys;
 
 const KVM: &str = "/sys/kernel/debug/kvm";
 
-/// A VM's folder comes a little before its descriptor; look again after this time.
-const AGAIN_NS: u64 = 1_000_000;
-
 /// The counters of the virtual machines of one job.
 pub(super) struct Counters {
-    /// Readable when a VM was made; none where there is no debugfs to look at.
+    /// Readable when a VM or a vCPU was made; none where there is no debugfs to look at.
     pub news: Option<OwnedFd>,
-    /// When to look again, because a VM was found that is not quite made.
-    pub due: Option<u64>,
     vms: BTreeMap<PathBuf, OwnedFd>,
 }
 
 impl Counters {
     /// Starts to look out for new VMs.
     pub fn watch() -> Self {
-        let news = sys::watch_new_directories(KVM).ok();
-        Self { news, due: None, vms: BTreeMap::new() }
+        let news = sys::inotify().ok();
+        let news = news.filter(|news| sys::watch_folder(news.as_fd(), Path::new(KVM)).is_ok());
+        Self { news, vms: BTreeMap::new() }
     }
 
     /// Looks for VMs made by processes of this session.
-    pub fn find_new(&mut self, session: i32, now: u64) {
+    pub fn find_new(&mut self, session: i32) {
         let Some(news) = &self.news else { return };
         sys::drain_inotify(news.as_fd());
-        self.due = None;
         for entry in fs::read_dir(KVM).into_iter().flatten().flatten() {
             let path = entry.path();
-            let name = entry.file_name();
-            let Some((thread, fd)) = name.to_str().and_then(thread_and_fd) else { continue };
-            if self.vms.contains_key(&path) || sys::session_of(thread) != Some(session) {
-                continue;
-            }
-            match copy(thread, fd) {
-                Some(vm) => drop(self.vms.insert(path, vm)),
-                None => self.due = Some(now + AGAIN_NS),
+            let thread = entry.file_name().to_str().and_then(thread_of);
+            let Some(thread) = thread.filter(|_| !self.vms.contains_key(&path)) else { continue };
+            // The first vCPU will be news too. A VM that is gone again has none.
+            if sys::session_of(thread) == Some(session)
+                && sys::watch_folder(news.as_fd(), &path).is_ok()
+                && let Some(vcpu) = copy_vcpu(thread)
+            {
+                self.vms.insert(path, vcpu);
             }
         }
     }
@@ -72,16 +71,23 @@ fn number(path: &Path) -> Option<u64> {
     fs::read_to_string(path).ok()?.trim().parse().ok()
 }
 
-/// The two numbers in the name of a VM's folder.
-fn thread_and_fd(name: &str) -> Option<(i32, i32)> {
+/// The thread in the name of a VM's folder.
+fn thread_of(name: &str) -> Option<i32> {
     let (thread, fd) = name.split_once('-')?;
-    Some((thread.parse().ok()?, fd.parse().ok()?))
+    fd.parse::<i32>().ok()?;
+    thread.parse().ok()
 }
 
-/// Copies a descriptor of the process that a thread belongs to.
-fn copy(thread: i32, fd: i32) -> Option<OwnedFd> {
+/// Copies a vCPU's descriptor of the process that a thread belongs to.
+fn copy_vcpu(thread: i32) -> Option<OwnedFd> {
     let status = fs::read_to_string(format!("/proc/{thread}/status")).ok()?;
     let process = status.lines().find_map(|line| line.strip_prefix("Tgid:"))?.trim().parse().ok()?;
+    let mut fds = fs::read_dir(format!("/proc/{process}/fd")).ok()?.flatten();
+    let vcpu = fds.find(|fd| {
+        let what = fs::read_link(fd.path()).unwrap_or_default();
+        what.to_string_lossy().starts_with("anon_inode:kvm-vcpu:")
+    })?;
+    let fd = vcpu.file_name().to_str()?.parse().ok()?;
     sys::pidfd_getfd(sys::pidfd(process).ok()?.as_fd(), fd).ok()
 }
 
@@ -91,8 +97,8 @@ mod tests {
 
     #[test]
     fn only_folders_of_vms_have_two_numbers() {
-        assert_eq!(thread_and_fd("123-9"), Some((123, 9)));
-        assert_eq!(thread_and_fd("exits"), None);
-        assert_eq!(thread_and_fd("halt-poll"), None);
+        assert_eq!(thread_of("123-9"), Some(123));
+        assert_eq!(thread_of("exits"), None);
+        assert_eq!(thread_of("1-poll"), None);
     }
 }

@@ -64,7 +64,7 @@ impl<'a> Run<'a> {
             self.act();
             if self.now() >= limit && !over {
                 over = true;
-                self.counters.find_new(self.child.pid, self.now());
+                self.counters.find_new(self.child.pid);
                 sys::kill_group(self.child.pid);
             }
         };
@@ -78,8 +78,7 @@ impl<'a> Run<'a> {
     /// Waits for the next thing to happen and takes what was printed; true once the child has ended.
     fn wait(&mut self, limit: u64) -> io::Result<bool> {
         let now = self.now();
-        let limit = (now < limit).then_some(limit);
-        let next = [self.tracker.due(), self.gather.due(), self.counters.due, limit];
+        let next = [self.tracker.due(), self.gather.due(), (now < limit).then_some(limit)];
         let timeout = next.into_iter().flatten().min();
         let timeout = timeout.map(|at| Duration::from_nanos(at.saturating_sub(now)));
         let child = &self.child;
@@ -93,8 +92,8 @@ impl<'a> Run<'a> {
             ],
             timeout,
         )?;
-        if ready[3] || self.counters.due.is_some_and(|due| due <= self.now()) {
-            self.counters.find_new(self.child.pid, self.now());
+        if ready[3] {
+            self.counters.find_new(self.child.pid);
         }
         for stream in [Stream::Out, Stream::Err] {
             if ready[stream as usize] {
@@ -146,7 +145,7 @@ impl<'a> Run<'a> {
     }
 
     fn mark(&mut self, name: String, ns: u64) {
-        self.counters.find_new(self.child.pid, self.now());
+        self.counters.find_new(self.child.pid);
         let counters = self.counters.read();
         let folder = Path::new("/proc").join(self.child.pid.to_string());
         let mut proc_files = BTreeMap::new();

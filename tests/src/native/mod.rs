@@ -5,10 +5,12 @@ mod collect;
 mod confine;
 pub mod guest;
 pub mod image;
+mod leader;
 mod process;
 mod refusal;
 mod scratch;
 mod session;
+mod settings;
 mod start;
 
 pub use collect::Collected;
@@ -16,7 +18,8 @@ pub use confine::{Confinement, Mount};
 pub use process::{Chukka, Ended};
 pub use refusal::Refusal;
 pub use scratch::Scratch;
-pub use session::{Session, Settings};
+pub use session::Session;
+pub use settings::Settings;
 pub use start::{Input, Output, Start, start};
 
 use std::time::Duration;

@@ -8,38 +8,16 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, ExitStatus};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::{Duration, Instant};
 
 use super::LIMIT;
 use super::collect::Collected;
+use super::leader::become_session;
 use super::process;
 use super::scratch::Scratch;
+use super::settings::Settings;
 use super::start::{Input, Output, Start};
 use crate::sys::{self, Pty, Watch};
-
-/// All that tcgetattr(3) says of a terminal.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
-    flags: [u32; 4],
-    line: u8,
-    characters: [u8; libc::NCCS],
-    speeds: [u32; 2],
-}
-
-impl Settings {
-    /// Whether a key is a byte at once, and not shown: raw enough for a guest.
-    #[must_use]
-    pub fn is_raw(&self) -> bool {
-        self.flags[3] & (libc::ICANON | libc::ECHO) == 0
-    }
-
-    /// Whether Ctrl-C is a signal.
-    #[must_use]
-    pub fn has_signals(&self) -> bool {
-        self.flags[3] & libc::ISIG != 0
-    }
-}
 
 /// A chukka on a terminal. It is killed when it is dropped.
 #[derive(Debug)]
@@ -66,8 +44,8 @@ impl Session {
 
     fn try_start(start: &Start, foreground: bool) -> io::Result<Self> {
         let pty = Pty::open()?;
-        make_uncommon(&pty.slave)?;
-        let before = settings(&pty.slave)?;
+        Settings::make_uncommon(&pty.slave)?;
+        let before = Settings::of(&pty.slave)?;
         let (mut command, _) = start.command();
         command.stdin(pty.slave.try_clone()?).stdout(pty.slave.try_clone()?);
         command.stderr(pty.slave.try_clone()?);
@@ -117,7 +95,7 @@ impl Session {
     #[must_use]
     #[expect(clippy::panic, reason = "this is how a test fails")]
     pub fn settings(&self) -> Settings {
-        settings(&self.slave).unwrap_or_else(|error| panic!("tcgetattr: {error}"))
+        Settings::of(&self.slave).unwrap_or_else(|error| panic!("tcgetattr: {error}"))
     }
 
     /// Waits until the terminal is raw.
@@ -251,105 +229,5 @@ impl Drop for Session {
         }
         let _ = self.leader.kill();
         let _ = self.leader.wait();
-    }
-}
-
-/// chukka's process, in its leader's memory.
-static CHUKKA: AtomicI32 = AtomicI32::new(0);
-
-/// Splits this new process in two: one leads a session with `terminal` and tells by `out` what happens to the other; the
-/// other returns, to become chukka.
-fn become_session(terminal: i32, out: i32, foreground: bool) -> io::Result<()> {
-    let check = |result: i32| if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) };
-    // SAFETY: every call is async-signal-safe and takes no pointer but those to values that live through it.
-    unsafe {
-        check(libc::setsid())?;
-        check(libc::ioctl(terminal, libc::TIOCSCTTY, 0))?;
-        let child = check(libc::fork())?;
-        if child > 0 {
-            lead(child, terminal, out);
-        }
-        check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL))?;
-        check(libc::setpgid(0, 0))?;
-        if foreground {
-            let mut set = std::mem::zeroed::<libc::sigset_t>();
-            libc::sigaddset(&raw mut set, libc::SIGTTOU);
-            check(libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()))?;
-            check(libc::tcsetpgrp(terminal, libc::getpid()))?;
-            check(libc::sigprocmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut()))?;
-        }
-    }
-    Ok(())
-}
-
-/// The session's leader: it waits, and hands the terminal over when SIGUSR1 and SIGUSR2 say so.
-fn lead(child: i32, terminal: i32, out: i32) -> ! {
-    // SAFETY: as in `become_session`; nothing of this process but these calls runs any more.
-    unsafe {
-        CHUKKA.store(child, Ordering::Relaxed);
-        libc::signal(libc::SIGTTOU, libc::SIG_IGN);
-        let hand_over = hand_over as extern "C" fn(i32) as libc::sighandler_t;
-        libc::signal(libc::SIGUSR1, hand_over);
-        libc::signal(libc::SIGUSR2, hand_over);
-        // Descriptor 0 is what the handler knows the terminal by. Whoever waits for chukka's start waits for the rest to close.
-        libc::dup2(terminal, 0);
-        libc::dup2(out, 1);
-        libc::syscall(libc::SYS_close_range, 2, u32::MAX, 0);
-        let tell = |number: i32| libc::write(1, (&raw const number).cast(), 4);
-        tell(child);
-        loop {
-            let mut status = 0;
-            let waited = libc::waitpid(child, &raw mut status, libc::WUNTRACED | libc::WCONTINUED);
-            if waited == child {
-                tell(status);
-            } else if *libc::__errno_location() != libc::EINTR {
-                libc::pause();
-            }
-        }
-    }
-}
-
-extern "C" fn hand_over(signal: i32) {
-    // SAFETY: neither call takes a pointer.
-    unsafe {
-        let ours = libc::getpgrp();
-        let group = if signal == libc::SIGUSR1 { ours } else { CHUKKA.load(Ordering::Relaxed) };
-        libc::tcsetpgrp(0, group);
-    }
-}
-
-fn get(terminal: &OwnedFd) -> io::Result<libc::termios> {
-    // SAFETY: tcgetattr(3) fills in the struct it is given; all zero is a valid one.
-    unsafe {
-        let mut settings = std::mem::zeroed::<libc::termios>();
-        match libc::tcgetattr(terminal.as_raw_fd(), &raw mut settings) {
-            0 => Ok(settings),
-            _ => Err(io::Error::last_os_error()),
-        }
-    }
-}
-
-fn settings(terminal: &OwnedFd) -> io::Result<Settings> {
-    let of = get(terminal)?;
-    Ok(Settings {
-        flags: [of.c_iflag, of.c_oflag, of.c_cflag, of.c_lflag],
-        line: of.c_line,
-        characters: of.c_cc,
-        speeds: [of.c_ispeed, of.c_ospeed],
-    })
-}
-
-/// Changes things that raw mode touches, and things that it does not, so that it shows who puts back the usual instead of what
-/// was there.
-fn make_uncommon(terminal: &OwnedFd) -> io::Result<()> {
-    let mut settings = get(terminal)?;
-    settings.c_iflag = (settings.c_iflag & !libc::IXON) | libc::IXANY | libc::INLCR;
-    settings.c_lflag &= !libc::ECHOKE;
-    (settings.c_cc[libc::VMIN], settings.c_cc[libc::VTIME]) = (3, 7);
-    settings.c_cc[libc::VERASE] = 8;
-    // SAFETY: tcsetattr(3) only reads the settings.
-    match unsafe { libc::tcsetattr(terminal.as_raw_fd(), libc::TCSANOW, &raw const settings) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
     }
 }

@@ -6,7 +6,7 @@ mod process;
 mod terminal;
 
 pub use machine::{load_module, mount, power_off};
-pub use poll::{Watch, drain_inotify, poll, set_nonblocking, watch_new_directories};
+pub use poll::{Watch, drain_inotify, inotify, poll, set_nonblocking, watch_folder};
 pub(crate) use process::{ExecClock, Prepare, prepare};
 pub use process::{
     Usage, die_with_parent_thread, keep_open, kill, kill_group, pidfd, pidfd_getfd, pidfd_kill,

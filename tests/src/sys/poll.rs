@@ -3,6 +3,7 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::path::Path;
 use std::time::Duration;
 
 use super::{c_string, check};
@@ -69,20 +70,29 @@ pub fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
     check(result.into()).map(drop)
 }
 
-/// A descriptor that becomes readable when a directory gets a new entry.
+/// A descriptor that becomes readable when there is news of the folders that it watches.
 ///
 /// # Errors
-/// What inotify(7) says; a directory that does not exist is an error too.
-pub fn watch_new_directories(path: &str) -> io::Result<OwnedFd> {
-    let path = c_string(path)?;
+/// What inotify_init1(2) says.
+pub fn inotify() -> io::Result<OwnedFd> {
     // SAFETY: the flags are valid; the result is checked.
     let fd = check(unsafe { libc::inotify_init1(libc::IN_CLOEXEC | libc::IN_NONBLOCK) }.into())?;
     let fd = i32::try_from(fd).map_err(io::Error::other)?;
     // SAFETY: the descriptor was just made and has no other owner.
-    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Has it watch for new entries in a folder; one that it watches already is no error.
+///
+/// # Errors
+/// What inotify_add_watch(2) says.
+pub fn watch_folder(inotify: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
+    let path = c_string(&path.to_string_lossy())?;
     // SAFETY: the path is a NUL-terminated string that outlives the call.
-    let result = unsafe { libc::inotify_add_watch(fd.as_raw_fd(), path.as_ptr(), libc::IN_CREATE) };
-    check(result.into()).map(|_| fd)
+    let result = unsafe {
+        libc::inotify_add_watch(inotify.as_raw_fd(), path.as_ptr(), libc::IN_CREATE)
+    };
+    check(result.into()).map(drop)
 }
 
 /// Reads away all that an inotify descriptor has to say.

@@ -4,10 +4,18 @@ use chukka_tests::native::image::BzImage;
 use chukka_tests::native::{self, Confinement, Mount, Scratch, Start};
 
 /// Numbers of capabilities (include/uapi/linux/kvm.h).
-const IRQCHIP: u32 = 0;
 const NR_VCPUS: u32 = 9;
-const IRQFD: u32 = 32;
 const MAX_VCPUS: u32 = 66;
+/// Those that chukka cannot do without.
+const NEEDED: [(u32, &str); 7] = [
+    (0, "KVM_CAP_IRQCHIP"),
+    (3, "KVM_CAP_USER_MEMORY"),
+    (4, "KVM_CAP_SET_TSS_ADDR"),
+    (7, "KVM_CAP_EXT_CPUID"),
+    (14, "KVM_CAP_MP_STATE"),
+    (33, "KVM_CAP_PIT2"),
+    (37, "KVM_CAP_SET_IDENTITY_MAP_ADDR"),
+];
 
 fn kernel(scratch: &Scratch) -> Start {
     Start::kernel(&scratch.file("kernel", &BzImage::default().file()))
@@ -58,7 +66,7 @@ fn a_missing_capability_is_named() {
         return;
     }
     let scratch = Scratch::new();
-    for (number, name) in [(IRQCHIP, "KVM_CAP_IRQCHIP"), (IRQFD, "KVM_CAP_IRQFD")] {
+    for (number, name) in NEEDED {
         let without_capabilities = vec![number];
         kernel(&scratch)
             .confined(Confinement { without_capabilities, ..Confinement::default() })

