@@ -6,7 +6,8 @@ use chukka_tests::runner::{Guest, Run, Runner};
 use chukka_tests::{Result, assets};
 
 /// What kernels say at level "warning" or worse that is not of chukka's making, and why.
-const NOT_OURS: [(&str, &str); 5] = [
+const NOT_OURS: [(&str, &str); 6] = [
+    ("PCI: System does not support PCI", "there is no PCI on this machine"),
     ("PCI: Fatal: No config space access function found", "there is no PCI on this machine"),
     ("spectre", "the processor's, not the machine's"),
     ("Spectre", "the processor's, not the machine's"),
@@ -31,7 +32,10 @@ fn boots_and_reports(runner: &Runner, guest: Guest) -> Run {
 #[test]
 fn the_cloud_kernel_boots_without_a_warning_of_ours_and_powers_off() {
     let Some(runner) = Runner::get() else { return };
-    let run = boots_and_reports(runner, Guest::new());
+    // QEMU's emulation, in the lab, lets a nested guest set XCR0 without telling its hypervisor, whose CPUID leaf 0xd is then stale:
+    // under any VMM the kernel prints a page of "XSAVE consistency problem" and does without XSAVE.
+    let cpu = if runner.is_lab() { "host,-xsave" } else { "host" };
+    let run = boots_and_reports(runner, Guest::new().args(["-cpu", cpu]));
     let warnings = unexplained_warnings(&run);
     run.assert(warnings.is_empty(), &format!("warnings nobody has explained: {warnings:#?}"));
     run.assert(run.info("nproc").as_deref() == Some("1"), "one CPU");

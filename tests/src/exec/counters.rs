@@ -81,7 +81,8 @@ fn thread_of(name: &str) -> Option<i32> {
 /// Copies a vCPU's descriptor of the process that a thread belongs to.
 fn copy_vcpu(thread: i32) -> Option<OwnedFd> {
     let status = fs::read_to_string(format!("/proc/{thread}/status")).ok()?;
-    let process = status.lines().find_map(|line| line.strip_prefix("Tgid:"))?.trim().parse().ok()?;
+    let process =
+        status.lines().find_map(|line| line.strip_prefix("Tgid:"))?.trim().parse().ok()?;
     let mut fds = fs::read_dir(format!("/proc/{process}/fd")).ok()?.flatten();
     let vcpu = fds.find(|fd| {
         let what = fs::read_link(fd.path()).unwrap_or_default();

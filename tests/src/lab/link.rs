@@ -36,7 +36,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { memory_mib: 3072, cpus: 1, slots: 1 }
+        Self { memory_mib: 8192, cpus: 1, slots: 1 }
     }
 }
 

@@ -89,9 +89,8 @@ pub fn inotify() -> io::Result<OwnedFd> {
 pub fn watch_folder(inotify: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
     let path = c_string(&path.to_string_lossy())?;
     // SAFETY: the path is a NUL-terminated string that outlives the call.
-    let result = unsafe {
-        libc::inotify_add_watch(inotify.as_raw_fd(), path.as_ptr(), libc::IN_CREATE)
-    };
+    let result =
+        unsafe { libc::inotify_add_watch(inotify.as_raw_fd(), path.as_ptr(), libc::IN_CREATE) };
     check(result.into()).map(drop)
 }
 
