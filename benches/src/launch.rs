@@ -8,10 +8,10 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use crate::Error;
 use crate::listener::{self, Listener};
 use crate::peer::{Guest, Peer};
 use crate::resident::{self, Resident};
-use crate::Error;
 
 /// Every VMM is there in a fraction of this.
 const ENOUGH: Duration = Duration::from_secs(20);
@@ -49,7 +49,9 @@ pub fn start(peer: &Peer, guest: &Guest) -> Result<Start, Error> {
             child.wait()?;
             Ok(start)
         }
-        Ok(None) => Err(format!("{} made no KVM_RUN: {}", peer.name, last_words(&mut child)).into()),
+        Ok(None) => {
+            Err(format!("{} made no KVM_RUN: {}", peer.name, last_words(&mut child)).into())
+        }
         Err(error) => Err(format!("{}: {error}", peer.name).into()),
     }
 }

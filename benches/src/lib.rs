@@ -3,9 +3,9 @@
 //! What is printed are ratios between programs that do the same work in the same run. `docs/performance.md` has the
 //! figures and says what each of them means.
 
+pub mod boot;
 mod launch;
 mod listener;
-pub mod boot;
 pub mod material;
 pub mod peer;
 pub mod resident;

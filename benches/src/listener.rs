@@ -1,6 +1,9 @@
 //! Hears of a process's first `KVM_RUN` without slowing down the system calls before it: a seccomp filter lets
 //! everything pass but that one ioctl, which waits until the listener has answered (seccomp_unotify(2)).
-#![expect(unsafe_code, reason = "seccomp and descriptor passing have no safe wrapper in the standard library")]
+#![expect(
+    unsafe_code,
+    reason = "seccomp and descriptor passing have no safe wrapper in the standard library"
+)]
 
 use std::io;
 use std::mem::{MaybeUninit, offset_of, zeroed};
@@ -83,7 +86,8 @@ const fn low32(offset: usize) -> u32 {
 #[repr(C, align(8))]
 struct Control([u8; 24]);
 
-const FD_SIZE: u32 = size_of::<RawFd>() as u32;
+const FD_SIZE: u32 = 4; // a RawFd is an int
+const _: () = assert!(size_of::<RawFd>() == 4);
 
 /// Sends a descriptor, together with the time of sending.
 fn send(to: RawFd, fd: RawFd) -> io::Result<()> {
@@ -147,7 +151,10 @@ impl Listener {
         let mut notice = MaybeUninit::<libc::seccomp_notif>::zeroed();
         // SAFETY: the pointer is to a zeroed struct of the size that the kernel this was built for fills in.
         unsafe {
-            check(libc::ioctl(self.0.as_raw_fd(), SECCOMP_IOCTL_NOTIF_RECV, notice.as_mut_ptr()).into())?;
+            check(
+                libc::ioctl(self.0.as_raw_fd(), SECCOMP_IOCTL_NOTIF_RECV, notice.as_mut_ptr())
+                    .into(),
+            )?;
         }
         Ok(Some(now))
     }

@@ -28,7 +28,8 @@ pub struct Peer {
 }
 
 /// The fewest devices that QEMU's machines have, and a serial port on standard output.
-const PC: &[&str] = &["-M", "pc", "-accel", "kvm", "-nodefaults", "-display", "none", "-serial", "stdio"];
+const PC: &[&str] =
+    &["-M", "pc", "-accel", "kvm", "-nodefaults", "-display", "none", "-serial", "stdio"];
 const MICROVM: &[&str] =
     &["-M", "microvm", "-accel", "kvm", "-nodefaults", "-display", "none", "-serial", "stdio"];
 

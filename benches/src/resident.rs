@@ -30,8 +30,9 @@ struct Mapping {
 /// Where the process has gone, or its guest's memory cannot be told from its own.
 pub fn beyond_guest(pid: u32, guest: &Guest, memory: u64) -> Result<Resident, Error> {
     let mappings = parse(&fs::read_to_string(format!("/proc/{pid}/smaps"))?);
-    let ram = guest_ram(&mappings, memory)
-        .ok_or_else(|| format!("no mappings of {} MiB in all: whose is the guest?", memory >> 20))?;
+    let ram = guest_ram(&mappings, memory).ok_or_else(|| {
+        format!("no mappings of {} MiB in all: whose is the guest?", memory >> 20)
+    })?;
     let files = [fs::canonicalize(&guest.kernel)?, fs::canonicalize(&guest.initrd)?];
     let own = mappings.iter().enumerate();
     let own = own.filter(|(at, mapping)| !ram.contains(at) && !files.contains(&mapping.file));

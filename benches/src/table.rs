@@ -61,7 +61,8 @@ mod tests {
         let mut table = Table::new(["VMM", "ms"]);
         table.row(["chukka", "7"]);
         table.row(["pc", "10.5"]);
-        let expected = "| VMM    |   ms |\n|--------|-----:|\n| chukka |    7 |\n| pc     | 10.5 |\n";
+        let expected =
+            "| VMM    |   ms |\n|--------|-----:|\n| chukka |    7 |\n| pc     | 10.5 |\n";
         assert_eq!(table.to_string(), expected);
     }
 }

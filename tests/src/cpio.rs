@@ -105,7 +105,7 @@ mod tests {
         let head = b"07070100000001000081ed000000000000000000000001000000000000000200000000\
                      000000000000000000000000000000050000000";
         assert_eq!(&bytes[..head.len()], head);
-        assert_eq!(&bytes[110..124], b"init\0\0hi\0\0070701"[..].split_at(14).0);
+        assert_eq!(&bytes[110..124], b"init\0\0hi\0\x00070701"[..].split_at(14).0);
         assert_eq!(bytes.len() % 4, 0);
         assert!(bytes.windows(11).any(|window| window == b"TRAILER!!!\0"));
     }

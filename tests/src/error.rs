@@ -5,6 +5,7 @@ use std::path::Path;
 
 /// Why a lab, a job or a test asset is not to be had.
 #[derive(Debug, thiserror::Error)]
+#[expect(clippy::error_impl_error, reason = "the one error of this package, named by its path")]
 pub enum Error {
     /// A system call or file operation failed.
     #[error("{what}: {source}")]

@@ -54,9 +54,9 @@ fn the_generic_kernel_boots_whatever_its_compression() {
 fn vmlinux_boots_by_pvh() {
     let Some(runner) = Runner::get() else { return };
     let Some(kernel) = assets::or_skip(assets::cloud()) else { return };
-    let run = boots_and_reports(runner, Guest::new().kernel(&kernel.vmlinux));
-    // Linux names the loader of a PVH boot so in its boot parameters (arch/x86/platform/pvh/enlighten.c: Xen's number).
-    run.assert_stdout("PVH");
+    let run = boots_and_reports(runner, Guest::new().kernel(&kernel.vmlinux).shell(LOADER_TYPE));
+    // What Linux's own PVH entry fills in (arch/x86/platform/pvh/enlighten.c): QEMU's number.
+    run.assert_stdout("loader=176");
 }
 
 #[test]
@@ -67,8 +67,12 @@ fn vmlinux_without_the_pvh_note_boots_at_its_64_bit_entry() {
     else {
         return;
     };
-    boots_and_reports(runner, Guest::new().kernel(&kernel));
+    let run = boots_and_reports(runner, Guest::new().kernel(&kernel).shell(LOADER_TYPE));
+    run.assert_stdout("loader=255");
 }
+
+/// Has the guest print `type_of_loader` of its zero page.
+const LOADER_TYPE: &str = "echo loader=$(cat /proc/sys/kernel/bootloader_type)";
 
 /// A copy of an ELF kernel whose note segments are not notes any more.
 fn without_notes(vmlinux: &std::path::Path) -> Result<std::path::PathBuf> {
@@ -250,8 +254,9 @@ fn the_power_button_reaches_the_guest() {
         std::fs::read(kernel.modules.join("kernel/drivers").join(name))
             .expect("Debian's kernel has it")
     };
-    let script = "insmod /button.ko && insmod /evdev.ko; sleep 1; echo press the button; \
-        head -c 48 /dev/input/event0 > /tmp/event && echo the button was pressed; poweroff -f";
+    // It listens before it asks: an event that nobody listens to is lost.
+    let script = "insmod /button.ko && insmod /evdev.ko; sleep 1; head -c 48 /dev/input/event0 >/tmp/event & \
+        sleep 2; echo press the button; wait $! && echo the button was pressed; poweroff -f";
     let initrd = Initrd::new()
         .and_then(|initrd| {
             let initrd = initrd

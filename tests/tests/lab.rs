@@ -1,5 +1,11 @@
 //! The lab itself: what it promises to the tests that stand on it.
 
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "this is how a test fails, in its helpers too"
+)]
+
 use std::sync::OnceLock;
 use std::time::Duration;
 

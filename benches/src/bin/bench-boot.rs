@@ -9,11 +9,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use chukka_benches::Error;
 use chukka_benches::boot::{self, Boot};
 use chukka_benches::peer::{self, Guest, Peer};
 use chukka_benches::stats::ratio;
 use chukka_benches::table::Table;
-use chukka_benches::Error;
 use chukka_tests::{assets, guest};
 
 const HELP: &str = "\
@@ -84,7 +84,12 @@ fn run(words: &Words) -> Result<(), Error> {
     compare("vmlinux (PVH)", vmlinux, &kernel.vmlinux, words.once)
 }
 
-fn compare(what: &str, peers: Vec<Peer>, kernel: &std::path::Path, once: bool) -> Result<(), Error> {
+fn compare(
+    what: &str,
+    peers: Vec<Peer>,
+    kernel: &std::path::Path,
+    once: bool,
+) -> Result<(), Error> {
     let guest = Guest {
         kernel: kernel.into(),
         initrd: guest::initrd()?,

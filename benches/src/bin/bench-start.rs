@@ -52,7 +52,9 @@ fn run(rounds: usize, also: &[PathBuf]) -> Result<(), Error> {
         append: "console=ttyS0 quiet",
     };
     let mut peers = vec![peer::chukka()?];
-    peers.extend(also.iter().map(|path| peer::another_chukka(&path.to_string_lossy(), path.clone())));
+    peers.extend(
+        also.iter().map(|path| peer::another_chukka(&path.to_string_lossy(), path.clone())),
+    );
     peers.extend([peer::qemu_microvm()?, peer::qemu_pc()?]);
     let mut starts: Vec<Vec<Start>> = vec![Vec::new(); peers.len()];
     // The first round warms the page cache and does not count.

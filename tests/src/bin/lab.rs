@@ -100,7 +100,7 @@ fn run(words: &Words) -> Result<ExitCode, Box<dyn Error>> {
         eprintln!("lab: up after {:.1} s", begin.elapsed().as_secs_f64());
         lab.run(&job, &mut |chunk| {
             if !words.json {
-                show(chunk)
+                show(chunk);
             }
         })?
     };
