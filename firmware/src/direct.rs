@@ -9,7 +9,7 @@ use vm_memory::{Bytes, GuestAddress, GuestMemoryError};
 
 use crate::acpi::AcpiTables;
 use crate::image::{BzImage, Elf, KernelImage, KernelKind};
-use crate::ram::{GuestRam, SourceFile};
+use crate::ram::{Content, GuestRam, SourceFile};
 use crate::{BootState, MemoryMap, layout, linux, pvh};
 
 /// Longest command line of a kernel that does not say: COMMAND_LINE_SIZE in Linux's arch/x86/include/asm/setup.h, less the
@@ -159,7 +159,8 @@ impl DirectBoot {
         };
         if let (Some(initrd), Some(at)) = (&self.initrd, &loaded.initrd) {
             let error = |source| LoadError::Place { path: initrd.path().into(), source };
-            ram.place(initrd, 0..initrd.len(), GuestAddress(at.start)).map_err(error)?;
+            ram.place(initrd, 0..initrd.len(), GuestAddress(at.start), Content::Data)
+                .map_err(error)?;
         }
         memory.write_slice(
             &[self.cmdline.as_slice(), &[0]].concat(),
@@ -243,12 +244,17 @@ impl DirectBoot {
 
 fn place_bzimage<R: GuestRam>(ram: &R, source: &SourceFile, image: &BzImage) -> io::Result<()> {
     let start = image.payload_offset();
-    ram.place(source, start..start + image.payload_len(), GuestAddress(image.pref_address()))
+    ram.place(
+        source,
+        start..start + image.payload_len(),
+        GuestAddress(image.pref_address()),
+        Content::Code,
+    )
 }
 
 fn place_elf<R: GuestRam>(ram: &R, source: &SourceFile, elf: &Elf) -> io::Result<()> {
     for s in &elf.segments {
-        ram.place(source, s.offset..s.offset + s.file_size, GuestAddress(s.addr))?;
+        ram.place(source, s.offset..s.offset + s.file_size, GuestAddress(s.addr), Content::Code)?;
         ram.zero(GuestAddress(s.addr + s.file_size), s.mem_size - s.file_size)?;
     }
     Ok(())

@@ -28,4 +28,4 @@ pub mod ram;
 pub use boot_state::BootState;
 pub use image::KernelImage;
 pub use memory_map::MemoryMap;
-pub use ram::{GuestRam, SourceFile};
+pub use ram::{Content, GuestRam, SourceFile};

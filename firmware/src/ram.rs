@@ -9,6 +9,15 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 use vm_memory::{GuestAddress, GuestMemoryBackend};
 
+/// What the guest does with what is placed in its memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// It runs in it and writes over it: a kernel.
+    Code,
+    /// It reads it once: an initrd.
+    Data,
+}
+
 /// Guest memory that files can be placed in.
 pub trait GuestRam {
     /// The memory itself.
@@ -17,11 +26,17 @@ pub trait GuestRam {
     /// The memory, for small reads and writes.
     fn memory(&self) -> &Self::Memory;
 
-    /// Makes guest memory from `at` show bytes `range` of `source`, by whatever means is cheapest.
+    /// Makes guest memory from `at` show bytes `range` of `source`, by whatever means is cheapest for what it is.
     ///
     /// # Errors
     /// The file ends before `range` does, cannot be read, or `at` is not RAM all along.
-    fn place(&self, source: &SourceFile, range: Range<u64>, at: GuestAddress) -> io::Result<()>;
+    fn place(
+        &self,
+        source: &SourceFile,
+        range: Range<u64>,
+        at: GuestAddress,
+        content: Content,
+    ) -> io::Result<()>;
 
     /// Makes `size` bytes of guest memory from `at` read as zero.
     ///

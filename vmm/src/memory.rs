@@ -8,9 +8,10 @@ use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::ptr::{null_mut, without_provenance_mut};
 use std::sync::Mutex;
+use std::thread::{self, available_parallelism};
 
 use firmware::layout::PAGE_SIZE;
-use firmware::{GuestRam, MemoryMap, SourceFile};
+use firmware::{Content, GuestRam, MemoryMap, SourceFile};
 use thiserror::Error;
 use vm_memory::mmap::MmapRegionError;
 use vm_memory::{
@@ -23,11 +24,12 @@ use crate::config::{TooMuchMemory, check_memory};
 /// x86's huge page. KVM maps guest memory by huge pages where host and guest address agree below this.
 const HUGE_PAGE: usize = 2 << 20;
 
-/// A file placed in guest memory of at least so many bytes is mapped and not read, where its pages are congruent.
-/// Below it a read is faster to the end of the boot: into huge pages it costs less than a page fault for each 4 KiB, and fewer
-/// exits. Above it the time to the first guest instruction and the memory shared with the page cache win
-/// (docs/decisions/0003-placing-files.md has the measurements).
+/// Data of at least so many bytes is mapped and not read, where file and guest address agree below the page size. Below it a read
+/// is as fast, and into huge pages it costs the guest no page faults. Code is always read: mapped, each 4 KiB of it is a page fault
+/// when it runs and one more when it is written over (docs/decisions/0003-placing-files.md has the measurements).
 const MAP_FROM: u64 = 16 << 20;
+/// Reads are shared out to threads in pieces of at least so many bytes: zeroing and filling fresh huge pages keeps a CPU busy.
+const READ_PIECE: u64 = 4 << 20;
 
 /// Why guest memory cannot be had.
 #[derive(Debug, Error)]
@@ -136,13 +138,63 @@ impl Ram {
         Ok(())
     }
 
-    /// Reads a part of a file into guest memory.
+    /// Reads a part of a file into guest memory, on as many CPUs as there are pieces for.
     fn read(&self, source: &SourceFile, range: Range<u64>, at: GuestAddress) -> io::Result<()> {
-        use io::Seek;
-        let mut file = source.file();
-        file.seek(io::SeekFrom::Start(range.start))?;
+        let len = range.end - range.start;
+        if len == 0 {
+            return Ok(()); // `at` may be the end of memory
+        }
+        let cpus = available_parallelism().map_or(1, |n| n.get() as u64);
+        let pieces = (len / READ_PIECE).clamp(1, cpus);
+        // Pieces meet at huge pages, so that no two threads want the same one.
+        let step = len.div_ceil(pieces).next_multiple_of(HUGE_PAGE as u64);
+        let piece = |start: u64| {
+            let offset = range.start + start..range.start + len.min(start + step);
+            self.read_piece(source, offset, GuestAddress(at.0 + start))
+        };
+        thread::scope(|scope| {
+            let others: Vec<_> = (1..pieces)
+                .map(|i| i * step)
+                .filter(|start| *start < len)
+                .map(|start| scope.spawn(move || piece(start)))
+                .collect();
+            let first = piece(0);
+            let failed = || io::Error::other("a thread that reads a file has failed");
+            others
+                .into_iter()
+                .fold(first, |all, other| all.and(other.join().unwrap_or_else(|_| Err(failed()))))
+        })
+    }
+
+    fn read_piece(
+        &self,
+        source: &SourceFile,
+        mut range: Range<u64>,
+        at: GuestAddress,
+    ) -> io::Result<()> {
         let len = usize::try_from(range.end - range.start).map_err(io::Error::other)?;
-        self.memory.read_exact_volatile_from(at, &mut file, len).map_err(io::Error::other)
+        let slice = self.memory.get_slice(at, len).map_err(io::Error::other)?;
+        let mut to = slice.ptr_guard_mut().as_ptr();
+        while range.start < range.end {
+            let left = usize::try_from(range.end - range.start).map_err(io::Error::other)?;
+            let offset = i64::try_from(range.start).map_err(io::Error::other)?;
+            // SAFETY: `to` and the `left` bytes after it are guest memory of ours, which is only ever accessed as volatile bytes.
+            let count = unsafe { libc::pread(source.file().as_raw_fd(), to.cast(), left, offset) };
+            match u64::try_from(count) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(count) => {
+                    range.start += count;
+                    to = to.wrapping_add(usize::try_from(count).map_err(io::Error::other)?);
+                }
+                Err(_) => {
+                    let error = io::Error::last_os_error();
+                    if error.kind() != io::ErrorKind::Interrupted {
+                        return Err(error);
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -153,14 +205,20 @@ impl GuestRam for Ram {
         &self.memory
     }
 
-    fn place(&self, source: &SourceFile, range: Range<u64>, at: GuestAddress) -> io::Result<()> {
+    fn place(
+        &self,
+        source: &SourceFile,
+        range: Range<u64>,
+        at: GuestAddress,
+        content: Content,
+    ) -> io::Result<()> {
         let now = source.file().metadata()?.len();
         if now < range.end {
             let what = format!("it ends at byte {now}, {} were expected", range.end);
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, what));
         }
         let congruent = at.0 % PAGE_SIZE == range.start % PAGE_SIZE;
-        if !congruent || range.end - range.start < MAP_FROM {
+        if content == Content::Code || !congruent || range.end - range.start < MAP_FROM {
             return self.read(source, range, at);
         }
         // Whole pages are mapped; what comes before and after them on shared pages is copied.

@@ -31,7 +31,13 @@ impl GuestRam for TestRam {
         &self.0
     }
 
-    fn place(&self, source: &SourceFile, range: Range<u64>, at: GuestAddress) -> io::Result<()> {
+    fn place(
+        &self,
+        source: &SourceFile,
+        range: Range<u64>,
+        at: GuestAddress,
+        _: Content,
+    ) -> io::Result<()> {
         let mut bytes = vec![0; (range.end - range.start) as usize];
         source.file().read_exact_at(&mut bytes, range.start)?;
         self.0.write_slice(&bytes, at).map_err(io::Error::other)

@@ -48,7 +48,7 @@ fn placed_bytes_are_those_of_the_file_read_or_mapped() {
     {
         ram.mapped.lock().unwrap().clear();
         ram.zero(GuestAddress(16 * MIB), 40 * MIB).unwrap();
-        ram.place(&file, offset..len, GuestAddress(at)).unwrap();
+        ram.place(&file, offset..len, GuestAddress(at), Content::Data).unwrap();
         assert_eq!(ram.mapped.lock().unwrap().len(), usize::from(mapped), "offset {offset}");
         assert!(
             bytes(&ram, at, content.len() - offset as usize) == content[offset as usize..],
@@ -64,15 +64,37 @@ fn placed_bytes_are_those_of_the_file_read_or_mapped() {
 }
 
 #[test]
+fn code_is_read_whatever_its_size() {
+    let content = pattern(3 * READ_PIECE + 12345);
+    let (path, file) = source(&content);
+    let ram = Ram::new(&MemoryMap::new(64 * MIB)).unwrap();
+    for (offset, at) in [(0, 16 * MIB), (4096 + 5, 17 * MIB + 3)] {
+        ram.place(&file, offset..content.len() as u64, GuestAddress(at), Content::Code).unwrap();
+        assert!(bytes(&ram, at, content.len() - offset as usize) == content[offset as usize..]);
+    }
+    assert!(ram.mapped.lock().unwrap().is_empty());
+    std::fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn whole_pages_may_end_where_memory_ends() {
+    let (path, file) = source(&pattern(MAP_FROM));
+    let ram = Ram::new(&MemoryMap::new(64 * MIB)).unwrap();
+    ram.place(&file, 0..MAP_FROM, GuestAddress(64 * MIB - MAP_FROM), Content::Data).unwrap();
+    assert_eq!(bytes(&ram, 64 * MIB - 4, 4), pattern(MAP_FROM)[MAP_FROM as usize - 4..]);
+    std::fs::remove_file(path).unwrap();
+}
+
+#[test]
 fn guest_writes_never_reach_a_mapped_file() {
     let content = pattern(MAP_FROM);
     let (path, file) = source(&content);
     let ram = Ram::new(&MemoryMap::new(64 * MIB)).unwrap();
-    ram.place(&file, 0..MAP_FROM, GuestAddress(16 * MIB)).unwrap();
+    ram.place(&file, 0..MAP_FROM, GuestAddress(16 * MIB), Content::Data).unwrap();
     ram.memory.write_slice(&[0xff; 4096], GuestAddress(17 * MIB)).unwrap();
     assert!(std::fs::read(&path).unwrap() == content);
     // Placing it again, as a reboot does, shows the file again.
-    ram.place(&file, 0..MAP_FROM, GuestAddress(16 * MIB)).unwrap();
+    ram.place(&file, 0..MAP_FROM, GuestAddress(16 * MIB), Content::Data).unwrap();
     assert!(bytes(&ram, 16 * MIB, content.len()) == content);
     std::fs::remove_file(path).unwrap();
 }
@@ -81,11 +103,11 @@ fn guest_writes_never_reach_a_mapped_file() {
 fn a_file_cut_short_is_noticed() {
     let (path, file) = source(&pattern(MAP_FROM));
     let ram = Ram::new(&MemoryMap::new(64 * MIB)).unwrap();
-    ram.place(&file, 0..MAP_FROM, GuestAddress(16 * MIB)).unwrap();
+    ram.place(&file, 0..MAP_FROM, GuestAddress(16 * MIB), Content::Data).unwrap();
     assert!(ram.cut_file().is_none());
     File::options().write(true).open(&path).unwrap().set_len(5000).unwrap();
     assert_eq!(ram.cut_file(), Some((path.clone(), MAP_FROM, 5000)));
-    let error = ram.place(&file, 0..MAP_FROM, GuestAddress(16 * MIB)).unwrap_err();
+    let error = ram.place(&file, 0..MAP_FROM, GuestAddress(16 * MIB), Content::Data).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
     std::fs::remove_file(path).unwrap();
 }
