@@ -120,14 +120,18 @@ impl Devices {
         *self.irq_chip.write().unwrap_or_else(PoisonError::into_inner) = Some(vm);
     }
 
-    /// The reset of the machine. Each device's ports are free again for a new VM's CPUs.
-    pub fn reset(&self) {
+    /// The reset of the machine, while no vCPU runs. False: the flusher has a serial port, perhaps waiting for a reader of its
+    /// output; nothing is lost by another try.
+    #[must_use]
+    pub fn try_reset(&self) -> bool {
         for serial in &self.serial {
-            lock(serial).reset();
+            let Some(mut serial) = try_lock(serial) else { return false };
+            serial.reset();
         }
         lock(&self.i8042).reset();
         lock(&self.cmos).reset();
         lock(&self.acpi_pm).reset();
+        true
     }
 
     /// Passes on what the serial ports hold back, and waits for it, perhaps for ever. For the flusher's thread; for the main one

@@ -114,7 +114,11 @@ impl Run<'_> {
             match next {
                 Next::End(outcome) => break outcome,
                 Next::Reboot => {
-                    devices.reset();
+                    // The flusher may be in a write that waits for a reader, and only this thread hears when to give up.
+                    while !devices.try_reset() {
+                        flusher.kick();
+                        thread::sleep(Duration::from_micros(200));
+                    }
                     self.notifier.start_over();
                     self.stop.store(false, Ordering::Release);
                     vcpus = self.boot_guest(&devices)?;

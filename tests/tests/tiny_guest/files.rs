@@ -43,16 +43,16 @@ fn an_initrd_cut_short_while_the_guest_reads_it_is_named() {
 }
 
 #[test]
-fn a_kernel_cut_short_while_the_guest_reads_it_is_named() {
+fn a_kernel_cut_short_while_the_guest_runs_is_none_of_its_business() {
     if !native::kvm() {
         return;
     }
+    // Kernels are read, not mapped, whatever their size.
     let scratch = Scratch::new();
     let kernel = scratch.file("kernel", &guest::kernel_of("", BIG));
-    let ended = run_and_cut(Start::kernel(&kernel), &kernel, b"M");
-    assert_eq!(ended.code(), Some(125), "{ended:?}");
-    let expected = format!("'{}' was cut short while the guest ran", kernel.display());
-    assert!(ended.stderr.contains(&expected), "{ended:?}");
+    let ended = run_and_cut(Start::kernel(&kernel), &kernel, b"MP");
+    assert_eq!(ended.code(), Some(0), "{ended:?}");
+    assert!(String::from_utf8_lossy(&ended.stdout).contains("done"), "{ended:?}");
 }
 
 #[test]
