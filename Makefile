@@ -1,8 +1,10 @@
 # Thin: what each target does is in tests/setup.sh and in the packages `tests` and `benches`.
 
 CARGO ?= cargo
+# Where rustup puts it, for shells that do not know yet.
+export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help demo test lint lab build setup bench-start bench-boot
+.PHONY: help demo test lint lab build bench-start bench-boot
 
 help: ## list the targets (the default)
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -15,9 +17,10 @@ demo: ## boot Debian's kernel in chukka and show its console
 test: ## run every test: units, guests, the lab
 	@sh tests/setup.sh test
 	$(CARGO) build --release --package vmm --package chukka-tests --bin chukka --bin lab-agent
-	$(CARGO) test --workspace
+	$(CARGO) test --workspace --no-fail-fast
 
 lint: ## formatting, clippy and the documentation, all warnings as errors
+	@sh tests/setup.sh build
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
@@ -28,6 +31,7 @@ lab: ## run CMD='chukka -kernel …' in the lab; LABFLAGS=--icount counts instru
 	@$(CARGO) run --quiet --package chukka-tests --bin lab -- $(LABFLAGS) -- "$$LAB_COMMAND"
 
 build: ## build chukka: target/release/chukka
+	@sh tests/setup.sh build
 	$(CARGO) build --release
 
 bench-start: ## process start to the first instruction of the guest, against QEMU

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Brings what the demo and the tests need: packages by apt-get, and kernels unpacked under target/assets.
 #
-#   sh tests/setup.sh demo     the cloud kernel, busybox and, for the lab, QEMU
+#   sh tests/setup.sh build    what Rust needs to link
+#   sh tests/setup.sh demo     that, the cloud kernel, busybox and, for the lab, QEMU
 #   sh tests/setup.sh test     that, the generic kernel and Debian's installer
 #
 # A machine that has everything is not touched again, and needs no network. Kernels are never installed.
@@ -18,8 +19,8 @@ die() {
 }
 
 case $what in
-demo | test) ;;
-*) die "unknown part '$what' (hint: demo or test)" ;;
+build | demo | test) ;;
+*) die "unknown part '$what' (hint: build, demo or test)" ;;
 esac
 
 [ "$(uname -m)" = x86_64 ] || die "chukka is for x86-64 machines; this is $(uname -m)"
@@ -34,7 +35,9 @@ fi
 # --- programs ---------------------------------------------------------------------------------------------
 
 # program:package pairs
-programs="cc:gcc busybox:busybox-static qemu-system-x86_64:qemu-system-x86 lz4:lz4 xz:xz-utils zstd:zstd"
+programs="cc:gcc"
+[ "$what" = build ] ||
+	programs="$programs busybox:busybox-static qemu-system-x86_64:qemu-system-x86 lz4:lz4 xz:xz-utils zstd:zstd"
 
 missing() {
 	for pair in $programs; do
@@ -43,7 +46,7 @@ missing() {
 	# The C library's headers and start files, which the linker needs.
 	[ -e /usr/include/stdlib.h ] || echo libc6-dev
 	# A busybox that needs libraries is of no use in an initrd.
-	if command -v busybox >/dev/null && ldd "$(command -v busybox)" >/dev/null 2>&1; then
+	if [ "$what" != build ] && command -v busybox >/dev/null && ldd "$(command -v busybox)" >/dev/null 2>&1; then
 		echo busybox-static
 	fi
 }
@@ -67,6 +70,7 @@ apt_update() {
 	updated=yes
 }
 
+# need_apt WHAT: without apt-get, all there is to do is to say what is missing.
 need_apt() {
 	command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null && return
 	die "this is no Debian or Ubuntu: there is no apt-get." \
@@ -89,6 +93,8 @@ if [ -n "$packages" ]; then
 	}
 	[ -z "$(missing)" ] || die "still missing after apt-get install: $(missing | tr '\n' ' ')"
 fi
+
+[ "$what" != build ] || exit 0
 
 # --- kernels ----------------------------------------------------------------------------------------------
 

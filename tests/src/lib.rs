@@ -1,4 +1,43 @@
 //! Integration tests of chukka, and the lab they run in.
+//!
+//! A test asks for the [`runner::Runner`], describes a [`runner::Guest`] by what is not usual about it, runs it, and
+//! makes assertions on the [`runner::Run`], which show the command and the end of the console when they fail:
+//!
+//! ```no_run
+//! use chukka_tests::job::Act;
+//! use chukka_tests::runner::{Guest, Runner};
+//!
+//! // Nothing, and a loud word, where guests cannot run for want of set-up.
+//! let Some(runner) = Runner::get() else { return };
+//!
+//! // Debian's cloud kernel and our initrd; once up, the guest tells about itself and powers off.
+//! let run = Guest::new().args(["-smp", "4"]).does("info").run(runner);
+//! run.assert_userspace().assert_exit(0);
+//! assert_eq!(run.info("nproc").as_deref(), Some("4"));
+//!
+//! // Any piece of shell, in the guest.
+//! let run = Guest::new().memory("128M").shell("free; echo done").run(runner);
+//! run.assert_stdout("done");
+//!
+//! // In a terminal: Ctrl-A x once there is a prompt; the terminal's flags before, at a mark, and after.
+//! let run = Guest::new()
+//!     .does("shell")
+//!     .with(|job| job.terminal())
+//!     .when("# ", Act::Send(b"\x01x".to_vec()))
+//!     .run(runner);
+//! let flags = run.terminal.clone().expect("it had a terminal");
+//! run.assert(flags.before == flags.after, "the terminal is as it was");
+//!
+//! // How long it took, and how many VM exits, from exec to userspace.
+//! let mark = run.userspace().expect("it was reached");
+//! println!("{} ns, {:?} exits", mark.ns, mark.counters.get("exits"));
+//! ```
+//!
+//! The runner runs chukka on this host where its KVM runs a stock kernel, and else in a [`lab`]; the test is the same.
+//! Below it there are [`job::Job`], anything that can be run in either place, and [`job::Report`], what it did.
+//! [`lab::icount`] runs jobs on a clock that counts instructions, where the same job takes the same time on every run.
+//!
+//! [`native`] runs chukka on this host only, with tiny guests, for what does not need a whole kernel.
 
 pub mod agent;
 pub mod assets;

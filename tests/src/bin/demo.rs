@@ -25,7 +25,7 @@ fn main() -> ExitCode {
 }
 
 fn demo() -> Result<Report, Box<dyn Error>> {
-    let job = Guest::new().with(|job| job.timeout_secs(300)).job()?;
+    let job = Guest::new().verbose().timeout_secs(300).job()?;
     if let HostKvm::Unusable(why) = host_kvm()? {
         println!("demo: {why}; so chukka runs in the lab, an emulated machine with a genuine KVM");
     }

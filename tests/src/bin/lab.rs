@@ -7,9 +7,9 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use chukka_tests::guest::MARKER;
+use chukka_tests::guest::{self, MARKER};
 use chukka_tests::job::{Chunk, Job, Report, Status, Stream};
-use chukka_tests::lab::{self, Lab, Options};
+use chukka_tests::lab::{self, Lab};
 use chukka_tests::{binaries, pack};
 
 const HELP: &str = "\
@@ -18,10 +18,13 @@ usage: lab [FLAG...] COMMAND
 Runs COMMAND, a line of shell, in an emulated machine with a genuine KVM. Every file that it names is there under
 the same name, and `chukka` is the release build of this workspace. Ends with COMMAND's exit status.
 
+In target/ there are assets/cloud/vmlinuz, assets/cloud/vmlinux and lab/initrd.cpio, whose first process takes orders from
+the kernel's command line (tests/src/guest/init.sh).
+
   --icount         time counts instructions: the same number on every run, but nothing is shown until the end
   --peer-qemu      bring qemu-system-x86_64 along (done without asking where COMMAND names it)
   --timeout SECS   end it after this time (default 120)
-  --memory MIB     memory of the emulated machine (default 3072)
+  --memory MIB     memory of the emulated machine (default 7168, or what the host has)
   --mark TEXT      tell when this was printed (default: when the test guest reaches userspace)
   --json           print the whole report as JSON instead of the output";
 
@@ -51,7 +54,7 @@ fn words() -> Result<Words, Box<dyn Error>> {
         peer: false,
         json: false,
         timeout: 120,
-        memory: Options::default().memory_mib,
+        memory: lab::usual_memory_mib(),
         mark: MARKER.into(),
         command: String::new(),
     };
@@ -96,7 +99,7 @@ fn run(words: &Words) -> Result<ExitCode, Box<dyn Error>> {
         }
         report
     } else {
-        let lab = Lab::start(&Options { memory_mib: words.memory, ..Options::default() })?;
+        let lab = Lab::start(words.memory)?;
         eprintln!("lab: up after {:.1} s", begin.elapsed().as_secs_f64());
         lab.run(&job, &mut |chunk| {
             if !words.json {
@@ -117,6 +120,8 @@ fn run(words: &Words) -> Result<ExitCode, Box<dyn Error>> {
 }
 
 fn job(words: &Words) -> Result<Job, Box<dyn Error>> {
+    // There from the first time on, for COMMAND to name.
+    guest::initrd()?;
     let folder = std::env::current_dir()?;
     let mut job = Job::shell(&words.command).timeout_secs(words.timeout).mark(&words.mark);
     job.folder = Some(folder.to_string_lossy().into_owned());

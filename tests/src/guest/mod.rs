@@ -60,12 +60,17 @@ impl Initrd {
     }
 }
 
-/// The usual initrd as a file.
+/// The usual initrd as a file: `target/lab/initrd.cpio`.
 ///
 /// # Errors
 /// Where there is no static busybox, or no room.
 pub fn initrd() -> Result<PathBuf> {
-    Initrd::new()?.write()
+    let bytes = Initrd::new()?.0.finish();
+    let path = assets::work_folder()?.join("initrd.cpio");
+    if fs::read(&path).ok().as_ref() != Some(&bytes) {
+        write_whole(&path, &bytes)?;
+    }
+    Ok(path)
 }
 
 /// The kernel word that makes the guest run a piece of shell. The kernel takes about 2000 characters in all:
@@ -83,7 +88,7 @@ pub fn busybox() -> Option<PathBuf> {
 
 /// Writes a file so that nobody ever sees half of it.
 fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let draft = path.with_extension(format!("{}", std::process::id()));
+    let draft = path.with_extension(format!("{}-{}", std::process::id(), stamp()));
     fs::write(&draft, bytes).doing_with("Writing", &draft)?;
     fs::rename(&draft, path).doing_with("Renaming to", path)
 }

@@ -30,7 +30,8 @@ pub fn icount(jobs: &[Job], memory_mib: u32) -> Result<Vec<Report>> {
         assets::work_folder()?.join(format!("icount-{}-{:x}", std::process::id(), guest::stamp()));
     let (initramfs, reports) = (stem.with_extension("cpio"), stem.with_extension("json"));
     initramfs::batch(jobs, &initramfs)?;
-    let mut command = outer::command(&initramfs, memory_mib, "nokaslr mitigations=off")?;
+    let mut command =
+        outer::command(&initramfs, memory_mib, "max,+svm", "nokaslr mitigations=off")?;
     command.args(CLOCK).arg("-serial").arg(format!("file:{}", reports.display()));
     let outer = outer::Outer::start(command)?;
     // The jobs' own timeouts are in virtual time; counting takes some ten times as long as not counting.

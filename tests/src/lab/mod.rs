@@ -8,8 +8,13 @@
 mod icount;
 mod initramfs;
 mod link;
+mod memory;
 mod outer;
+mod pool;
+
 pub mod wire;
 
 pub use icount::icount;
-pub use link::{Lab, Options};
+pub use link::Lab;
+pub use memory::usual_memory_mib;
+pub use pool::Pool;

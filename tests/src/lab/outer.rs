@@ -24,13 +24,18 @@ pub(super) struct Outer {
 }
 
 /// What every outer machine has: an emulated AMD processor with SVM, and no devices but those named later.
-pub(super) fn command(initramfs: &Path, memory_mib: u32, words: &str) -> Result<Command> {
+pub(super) fn command(
+    initramfs: &Path,
+    memory_mib: u32,
+    cpu: &str,
+    words: &str,
+) -> Result<Command> {
     let qemu = "qemu-system-x86_64";
     if pack::which(qemu).is_none() {
         return Err(Error::Missing(format!("{qemu} (package qemu-system-x86)")));
     }
     let mut command = Command::new(qemu);
-    command.args(["-M", "pc", "-cpu", "max,+svm", "-nodefaults", "-no-user-config"]);
+    command.args(["-M", "pc", "-cpu", cpu, "-nodefaults", "-no-user-config"]);
     command.args(["-display", "none", "-no-reboot", "-serial", "stdio"]);
     command.args(["-m", &format!("{memory_mib}M")]);
     // The unpacked kernel: an emulated processor takes its time to unpack it.

@@ -10,7 +10,7 @@ use crate::pack::files_in_word;
 use crate::{Doing, Result, assets, binaries, exec};
 
 /// A guest to be run. Without further words: Debian's cloud kernel and the usual initrd, 256 MiB, one processor,
-/// console on standard output, `-no-reboot`; it reports [`MARKER`] and powers off.
+/// console on standard output, `quiet`, `-no-reboot`; it reports [`MARKER`] and powers off.
 #[derive(Debug, Clone)]
 pub struct Guest {
     kernel: Option<PathBuf>,
@@ -36,7 +36,7 @@ impl Guest {
         Self {
             kernel: None,
             initrd: None,
-            append: vec!["console=ttyS0".into(), "panic=-1".into()],
+            append: vec!["console=ttyS0 panic=-1 quiet".into()],
             memory: "256".into(),
             reboots: false,
             words: Vec::new(),
@@ -71,7 +71,14 @@ impl Guest {
         self
     }
 
-    /// More words for the kernel, after `console=ttyS0 panic=-1`.
+    /// Has the kernel tell all on its console. In the lab that takes longer than the boot itself.
+    #[must_use]
+    pub fn verbose(mut self) -> Self {
+        self.append[0] = "console=ttyS0 panic=-1".into();
+        self
+    }
+
+    /// More words for the kernel, after `console=ttyS0 panic=-1 quiet`.
     #[must_use]
     pub fn append(mut self, words: &str) -> Self {
         self.append.push(words.into());

@@ -12,13 +12,13 @@ pub use run::Run;
 use std::sync::OnceLock;
 
 use crate::job::{Chunk, Job, Report};
-use crate::lab::{Lab, Options};
+use crate::lab::Pool;
 use crate::{Error, Result, exec, skip};
 
 /// The place where guests run.
 #[derive(Debug)]
 pub struct Runner {
-    lab: Option<Lab>,
+    lab: Option<Pool>,
     why: String,
 }
 
@@ -49,7 +49,7 @@ impl Runner {
     pub fn start() -> Result<Self> {
         let (lab, why) = match host_kvm()? {
             HostKvm::Works => (None, "KVM on this host runs a stock kernel".into()),
-            HostKvm::Unusable(why) => (Some(Lab::start(&Options::default())?), why),
+            HostKvm::Unusable(why) => (Some(Pool::start()?), why),
         };
         Ok(Self { lab, why })
     }

@@ -111,8 +111,9 @@ impl Run {
         self.section("info")?.lines().find_map(|line| line.strip_prefix(&start)).map(String::from)
     }
 
-    /// A section that the guest printed (`guest.run=info`): `info`, `warnings`, `dmesg`, `e820`, `iomem`,
-    /// `ioports`, `interrupts`, `cpuinfo`, `acpi`.
+    /// A section that the guest printed: with `guest.run=info` there are `info`, `warnings`, `machine` (the kernel's
+    /// words on e820 and serial ports), `acpi`, `interrupts` and `cpuinfo`; `dmesg`, `iomem`, `ioports` and `meminfo` are
+    /// asked for by their own names.
     #[must_use]
     pub fn section(&self, name: &str) -> Option<String> {
         let text = self.stdout.replace('\r', "");
