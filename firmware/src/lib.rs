@@ -12,6 +12,7 @@
 //! | [`linux`] | the Linux/x86 boot protocol: load address, zero page, 64-bit entry |
 //! | [`pvh`] | the PVH start info and 32-bit entry |
 //! | [`acpi`] | RSDP, XSDT, FADT, MADT and DSDT |
+//! | [`rom`] | BIOS images and option ROMs: where they are found, what is refused, where they go |
 //! | [`boot_state`] | registers, as plain data |
 #![forbid(unsafe_code)]
 
@@ -24,6 +25,7 @@ pub mod linux;
 pub mod memory_map;
 pub mod pvh;
 pub mod ram;
+pub mod rom;
 
 pub use boot_state::BootState;
 pub use image::KernelImage;
