@@ -11,7 +11,8 @@
 //! | [`direct`] | the direct boot: kernel, initrd, command line and tables into memory |
 //! | [`linux`] | the Linux/x86 boot protocol: load address, zero page, 64-bit entry |
 //! | [`pvh`] | the PVH start info and 32-bit entry |
-//! | [`acpi`] | RSDP, XSDT, FADT, MADT and DSDT |
+//! | [`acpi`] | RSDP, XSDT, FADT, MADT and DSDT: put into memory, or handed to firmware with a script |
+//! | [`publish`] | what firmware is told by fw_cfg: well-known keys, memory map, boot order |
 //! | [`rom`] | BIOS images and option ROMs: where they are found, what is refused, where they go |
 //! | [`boot_state`] | registers, as plain data |
 #![forbid(unsafe_code)]
@@ -23,6 +24,7 @@ pub mod image;
 pub mod layout;
 pub mod linux;
 pub mod memory_map;
+pub mod publish;
 pub mod pvh;
 pub mod ram;
 pub mod rom;
@@ -30,4 +32,6 @@ pub mod rom;
 pub use boot_state::BootState;
 pub use image::KernelImage;
 pub use memory_map::MemoryMap;
+pub use publish::{BootOptions, PlatformConfig, PublishError};
 pub use ram::{Content, GuestRam, SourceFile};
+pub use rom::{BiosImage, OptionRom};
