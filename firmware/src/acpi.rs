@@ -4,7 +4,7 @@
 //! at address 0 with a list of their pointers and checksums; direct boot [relocates](AcpiTables::relocate) them itself, and with
 //! firmware the same list becomes the linker-loader script that is [published](AcpiTables::publish) with them.
 //!
-//! There is no RSDT: Linux, SeaBIOS (`find_acpi_table`, src/fw/biostables.c) and qboot's guests take the XSDT where there is one.
+//! There is no RSDT: Linux and SeaBIOS (`find_acpi_table`, src/fw/biostables.c) take the XSDT where there is one.
 
 mod tables;
 
