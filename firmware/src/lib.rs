@@ -14,6 +14,7 @@
 //! | [`acpi`] | RSDP, XSDT, FADT, MADT and DSDT: put into memory, or handed to firmware with a script |
 //! | [`publish`] | what firmware is told by fw_cfg: well-known keys, memory map, boot order |
 //! | [`rom`] | BIOS images and option ROMs: where they are found, what is refused, where they go |
+//! | [`smbios`] | what kind of machine it is, in words: put into memory, or handed to firmware |
 //! | [`boot_state`] | registers, as plain data |
 #![forbid(unsafe_code)]
 
@@ -28,6 +29,7 @@ pub mod publish;
 pub mod pvh;
 pub mod ram;
 pub mod rom;
+pub mod smbios;
 
 pub use boot_state::BootState;
 pub use image::KernelImage;
@@ -35,3 +37,4 @@ pub use memory_map::MemoryMap;
 pub use publish::{BootOptions, PlatformConfig, PublishError};
 pub use ram::{Content, GuestRam, SourceFile};
 pub use rom::{BiosImage, OptionRom};
+pub use smbios::{SmbiosConfig, SmbiosTables};
