@@ -14,6 +14,7 @@
 //! 0xfec0_0000  I/O APIC
 //! 0xfee0_0000  local APIC
 //! 0xfeff_c000  identity-map page, then the TSS (3 pages), which VMX without "unrestricted guest" needs
+//! 0xffff_fff0  reset vector: the end of the firmware's ROM, where there is firmware
 //! 0x1_0000_0000 RAM beyond what fits below the hole
 //! ```
 
@@ -48,6 +49,8 @@ pub const ACPI_TABLES: u64 = 0xe_0000;
 pub const ACPI_TABLES_END: u64 = RESET_VECTOR;
 /// Where a PC's processor starts, F000:FFF0 in real mode. A kernel that reboots "by BIOS" jumps there.
 pub const RESET_VECTOR: u64 = 0xf_fff0;
+/// Where a PC's processor really starts, in the last 16 bytes of the firmware's ROM (Intel SDM vol. 3, 10.1.4).
+pub const HIGH_RESET_VECTOR: u64 = 0xffff_fff0;
 /// RAM above the legacy area.
 pub const HIGH_RAM: u64 = 0x10_0000;
 /// RAM ends here at the latest below 4 GiB; the rest of the first 4 GiB is for devices. QEMU's microvm and pc do the same.
