@@ -6,6 +6,7 @@
 //! | [`i8042`]: the reset line | 0x60, 0x64 | – | IBM PS/2 Hardware Interface Technical Reference |
 //! | [`cmos`]: real-time clock, memory size | 0x70, 0x71 | – | Motorola MC146818A; QEMU's `pc_cmos_init` |
 //! | [`acpi_pm`]: power-off, reset, power button | 0x600 to 0x607 | 9 | ACPI 6.5, 4.8.3.6, 4.8.3.7 and 5.6.9 |
+//! | [`fw_cfg`](mod@fw_cfg): what the host tells the guest | 0x510, 0x511, 0x514 to 0x51b | – | QEMU, hw/nvram/fw_cfg.c |
 //!
 //! A device implements [`vm_device::MutDevicePio`], so that an `Arc<Mutex<Device>>` goes on a `vm_device` bus. It knows nothing of
 //! KVM, threads or file descriptors. What it needs from the outside is handed to its constructor: an [`irq::IrqLine`] to pulse, an
@@ -45,6 +46,7 @@ pub mod clock;
 pub mod cmos;
 pub mod console;
 pub mod exit;
+pub mod fw_cfg;
 pub mod i8042;
 pub mod irq;
 pub mod panic_watch;

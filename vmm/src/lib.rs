@@ -11,6 +11,7 @@
 //! | [`memory`] | guest memory, files placed in it |
 //! | [`kvm`], [`cpuid`], [`vcpu_state`], [`vcpu`], [`snapshot`] | the VM, what its CPUs are, where they start, what they do |
 //! | [`event_loop`], [`notices`], [`input`], [`keys`], [`signals`], [`terminal`] | the main thread: the user and the host |
+//! | [`trace`] | `-trace fw_cfg` |
 //! | [`outcome`], [`error`] | how it ended, or why it did not begin |
 
 pub mod bus;
@@ -33,5 +34,6 @@ pub mod run;
 pub mod signals;
 pub mod snapshot;
 pub mod terminal;
+pub mod trace;
 pub mod vcpu;
 pub mod vcpu_state;
