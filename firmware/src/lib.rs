@@ -12,6 +12,7 @@
 //! | [`linux`] | the Linux/x86 boot protocol: load address, zero page, 64-bit entry |
 //! | [`pvh`] | the PVH start info and 32-bit entry |
 //! | [`acpi`] | RSDP, XSDT, FADT, MADT and DSDT |
+//! | [`option_rom`] | our option ROM, which has SeaBIOS boot Linux from fw_cfg |
 //! | [`boot_state`] | registers, as plain data |
 #![forbid(unsafe_code)]
 
@@ -22,6 +23,7 @@ pub mod image;
 pub mod layout;
 pub mod linux;
 pub mod memory_map;
+pub mod option_rom;
 pub mod pvh;
 pub mod ram;
 
