@@ -13,6 +13,7 @@
 //! | [`pvh`] | the PVH start info and 32-bit entry |
 //! | [`acpi`] | RSDP, XSDT, FADT, MADT and DSDT |
 //! | [`option_rom`] | our option ROM, which has SeaBIOS boot Linux from fw_cfg |
+//! | [`rom`] | BIOS images and option ROMs: where they are found, what is refused, where they go |
 //! | [`boot_state`] | registers, as plain data |
 #![forbid(unsafe_code)]
 
@@ -26,6 +27,7 @@ pub mod memory_map;
 pub mod option_rom;
 pub mod pvh;
 pub mod ram;
+pub mod rom;
 
 pub use boot_state::BootState;
 pub use image::KernelImage;
