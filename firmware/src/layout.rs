@@ -5,6 +5,7 @@
 //! 0x0000_6000  PVH start info, module list, memory map  RAM
 //! 0x0000_7000  zero page (struct boot_params)           RAM
 //! 0x0000_9000  page tables: PML4, PDPT, 4 PDs           RAM
+//! 0x0001_0000  real-mode set-up code, when firmware boots it  RAM
 //! 0x0002_0000  kernel command line                      RAM
 //! 0x0009_fc00  ── end of low RAM; EBDA and video hole: reserved in e820
 //! 0x000c_0000  option ROMs, where there is firmware     reserved in e820
@@ -39,6 +40,9 @@ pub const PDPT: u64 = 0xa000;
 pub const PAGE_DIRECTORIES: u64 = 0xb000;
 /// Number of page directories; each maps 1 GiB.
 pub const PAGE_DIRECTORY_COUNT: u64 = 4;
+/// A bzImage's real-mode set-up code, with its heap and stack after it up to the command line, when firmware boots it. QEMU and qboot
+/// put it here too.
+pub const SETUP: u64 = 0x1_0000;
 /// The kernel's command line, zero-terminated. QEMU and qboot put it here too (`x86_load_linux`, hw/i386/x86-common.c).
 pub const CMDLINE: u64 = 0x2_0000;
 /// Most bytes of command line, terminator included, that fit; kernels take 2 KiB (`cmdline_size`, COMMAND_LINE_SIZE).
@@ -82,6 +86,7 @@ const _: () = {
     assert!(ZERO_PAGE + PAGE_SIZE <= PML4);
     assert!(PML4 + PAGE_SIZE == PDPT && PDPT + PAGE_SIZE == PAGE_DIRECTORIES);
     assert!(PAGE_DIRECTORIES + PAGE_DIRECTORY_COUNT * PAGE_SIZE <= CMDLINE);
+    assert!(SETUP + 0x1_0000 <= CMDLINE, "real mode reaches 64 KiB");
     assert!(CMDLINE + CMDLINE_CAPACITY <= EBDA);
     assert!(EBDA < OPTION_ROMS && OPTION_ROMS < ACPI_TABLES);
     assert!(ACPI_TABLES < ACPI_TABLES_END && ACPI_TABLES_END <= SMBIOS && SMBIOS < SMBIOS_END);

@@ -12,6 +12,7 @@
 //! | [`linux`] | the Linux/x86 boot protocol: load address, zero page, 64-bit entry |
 //! | [`pvh`] | the PVH start info and 32-bit entry |
 //! | [`acpi`] | RSDP, XSDT, FADT, MADT and DSDT |
+//! | [`linuxboot`] | kernel, initrd and command line, published in fw_cfg for a firmware to boot |
 //! | [`option_rom`] | our option ROM, which has SeaBIOS boot Linux from fw_cfg |
 //! | [`rom`] | BIOS images and option ROMs: where they are found, what is refused, where they go |
 //! | [`boot_state`] | registers, as plain data |
@@ -23,6 +24,7 @@ pub mod direct;
 pub mod image;
 pub mod layout;
 pub mod linux;
+pub mod linuxboot;
 pub mod memory_map;
 pub mod option_rom;
 pub mod pvh;

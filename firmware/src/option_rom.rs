@@ -5,13 +5,11 @@
 //! from it, it has fw_cfg copy what [`crate::linuxboot`] publishes into guest memory, and enters the kernel in real mode. Any
 //! firmware that runs Plug and Play option ROMs below 1 MiB will do, and any fw_cfg with DMA: it works under QEMU, too.
 //!
-//! The image needs to be published as the file [`NAME`], and [`BOOT_ORDER`] in the file `bootorder`, or a disk comes first.
+//! The image needs to be published as the file [`NAME`], and `fw_cfg::x86::rom_path(NAME)` has to come
+//! first in the file `bootorder`, or a disk does.
 
 /// Name of the fw_cfg file that holds [`IMAGE`]. SeaBIOS runs every file under `genroms/` (`optionrom_setup`).
 pub const NAME: &str = "genroms/chukka-linux.bin";
-
-/// The line of the fw_cfg file `bootorder` that has SeaBIOS boot from this ROM: lines end with '\n', the last with NUL.
-pub const BOOT_ORDER: &str = "/rom@genroms/chukka-linux.bin";
 
 /// The image: whole blocks of 512 bytes, whose sum is 0 modulo 256.
 pub static IMAGE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/linux.bin"));
@@ -54,11 +52,5 @@ mod tests {
         assert_eq!((word(pnp + 0x16), word(pnp + 0x18)), (0, 0), "no connection vectors");
         let entry = word(pnp + 0x1a);
         assert_eq!(IMAGE[entry..entry + 2], [0xfa, 0xfc], "it begins with cli, cld");
-    }
-
-    #[test]
-    fn the_boot_order_names_the_file() {
-        assert_eq!(BOOT_ORDER.strip_prefix("/rom@"), Some(NAME));
-        assert!(NAME.len() <= 55, "longest name of a fw_cfg file");
     }
 }
