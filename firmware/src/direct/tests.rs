@@ -14,6 +14,7 @@ fn acpi() -> AcpiTables {
         reset_value: 1,
         sleep_control_port: 0x600,
         sleep_status_port: 0x601,
+        pm_timer_port: None,
     };
     AcpiTables::build(&config, &[])
 }
