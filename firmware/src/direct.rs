@@ -2,7 +2,7 @@
 
 use std::io;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryError};
@@ -62,8 +62,8 @@ pub enum LoadError {
     },
     /// The initrd does not fit beside the kernel.
     #[error(
-        "The initrd '{}' ({}) does not fit: between the kernel's end at {floor:#x} and {ceiling:#x} there are {}",
-        initrd.display(), mib(*size), mib(ceiling.saturating_sub(*floor))
+        "The initrd '{}' ({}) does not fit: between the kernel's end at {floor:#x} and {ceiling:#x} there are {}{}",
+        initrd.display(), mib(*size), mib(ceiling.saturating_sub(*floor)), for_firmware(*reserved)
     )]
     InitrdTooBig {
         /// The initrd's file name.
@@ -74,7 +74,9 @@ pub enum LoadError {
         floor: u64,
         /// First address it may not reach.
         ceiling: u64,
-        /// Whether that is the end of RAM and not a limit of the kernel.
+        /// Bytes between that and the end of RAM that are left to a firmware; 0 without one.
+        reserved: u64,
+        /// Whether the ceiling is the end of RAM and not a limit of the kernel.
         more_memory_helps: bool,
     },
     /// A file could not be brought into memory.
@@ -101,8 +103,9 @@ impl LoadError {
                 format!("give the guest more memory: -m {}M or more", needed.div_ceil(1 << 20))
             }
             Self::KernelTooBig { .. } => "the kernel has to fit below 3 GiB".into(),
-            Self::InitrdTooBig { size, floor, more_memory_helps: true, .. } => {
-                let needed = (floor + size).next_multiple_of(layout::PAGE_SIZE) + layout::PAGE_SIZE;
+            Self::InitrdTooBig { size, floor, reserved, more_memory_helps: true, .. } => {
+                let needed = (floor + size + reserved).next_multiple_of(layout::PAGE_SIZE)
+                    + layout::PAGE_SIZE;
                 format!("give the guest more memory: -m {}M or more", needed.div_ceil(1 << 20))
             }
             Self::InitrdTooBig { .. } => {
@@ -119,6 +122,14 @@ fn mib(bytes: u64) -> String {
     match bytes {
         0..0x10_0000 => format!("{} KiB", bytes.div_ceil(1 << 10)),
         _ => format!("{} MiB", bytes.div_ceil(1 << 20)),
+    }
+}
+
+/// Words on RAM that nothing may be loaded to.
+fn for_firmware(reserved: u64) -> String {
+    match reserved {
+        0 => String::new(),
+        _ => format!(" ({} are left to the firmware)", mib(reserved)),
     }
 }
 
@@ -189,7 +200,6 @@ impl DirectBoot {
     /// # Errors
     /// [`LoadError`]: the command line, the kernel or the initrd is too big.
     fn plan(&self, map: &MemoryMap) -> Result<Loaded, LoadError> {
-        let kernel = || self.kernel.source.path().to_owned();
         // A header-less kernel gets its initrd below 4 GiB: PVH's start info is read with 32 bits by Linux.
         let (span, cmdline_limit, initrd_limit) = match &self.kernel.kind {
             KernelKind::BzImage(image) => {
@@ -201,14 +211,10 @@ impl DirectBoot {
                 (start..elf.end(), ELF_CMDLINE_SIZE, 1 << 32)
             }
         };
-        let limit = cmdline_limit.min(layout::CMDLINE_CAPACITY - 1);
-        let found = self.cmdline.len() as u64;
-        if found > limit {
-            return Err(LoadError::CmdlineTooLong { kernel: kernel(), found, limit });
-        }
+        check_cmdline(self.kernel.source.path(), &self.cmdline, cmdline_limit)?;
         if span.end > map.below_4g() {
             return Err(LoadError::KernelTooBig {
-                kernel: kernel(),
+                kernel: self.kernel.source.path().into(),
                 needed: span.end,
                 memory: map.below_4g(),
             });
@@ -238,11 +244,22 @@ impl DirectBoot {
                 size,
                 floor,
                 ceiling,
+                reserved: 0,
                 more_memory_helps,
             }
         })?;
         Ok(start..start + size)
     }
+}
+
+/// Whether a command line, without terminator, is one that the kernel takes: `limit` bytes, and what there is room for.
+pub(crate) fn check_cmdline(kernel: &Path, cmdline: &[u8], limit: u64) -> Result<(), LoadError> {
+    let limit = limit.min(layout::CMDLINE_CAPACITY - 1);
+    let found = cmdline.len() as u64;
+    if found > limit {
+        return Err(LoadError::CmdlineTooLong { kernel: kernel.into(), found, limit });
+    }
+    Ok(())
 }
 
 fn place_bzimage<R: GuestRam>(ram: &R, source: &SourceFile, image: &BzImage) -> io::Result<()> {

@@ -5,6 +5,7 @@
 //! 0x0000_6000  PVH start info, module list, memory map  RAM
 //! 0x0000_7000  zero page (struct boot_params)           RAM
 //! 0x0000_9000  page tables: PML4, PDPT, 4 PDs           RAM
+//! 0x0001_0000  real-mode set-up code, when firmware boots it  RAM
 //! 0x0002_0000  kernel command line                      RAM
 //! 0x0009_fc00  ── end of low RAM; EBDA and video hole: reserved in e820
 //! 0x000c_0000  option ROMs, where there is firmware     reserved in e820
@@ -16,6 +17,7 @@
 //! 0xfec0_0000  I/O APIC
 //! 0xfee0_0000  local APIC
 //! 0xfeff_c000  identity-map page, then the TSS (3 pages), which VMX without "unrestricted guest" needs
+//! 0xffff_fff0  reset vector: the end of the firmware's ROM, where there is firmware
 //! 0x1_0000_0000 RAM beyond what fits below the hole
 //! ```
 
@@ -38,6 +40,9 @@ pub const PDPT: u64 = 0xa000;
 pub const PAGE_DIRECTORIES: u64 = 0xb000;
 /// Number of page directories; each maps 1 GiB.
 pub const PAGE_DIRECTORY_COUNT: u64 = 4;
+/// A bzImage's real-mode set-up code, with its heap and stack after it up to the command line, when firmware boots it. QEMU and qboot
+/// put it here too.
+pub const SETUP: u64 = 0x1_0000;
 /// The kernel's command line, zero-terminated. QEMU and qboot put it here too (`x86_load_linux`, hw/i386/x86-common.c).
 pub const CMDLINE: u64 = 0x2_0000;
 /// Most bytes of command line, terminator included, that fit; kernels take 2 KiB (`cmdline_size`, COMMAND_LINE_SIZE).
@@ -58,6 +63,8 @@ pub const SMBIOS: u64 = 0xf_0000;
 pub const SMBIOS_END: u64 = RESET_VECTOR;
 /// Where a PC's processor starts, F000:FFF0 in real mode. A kernel that reboots "by BIOS" jumps there.
 pub const RESET_VECTOR: u64 = 0xf_fff0;
+/// Where a PC's processor really starts, in the last 16 bytes of the firmware's ROM (Intel SDM vol. 3, 10.1.4).
+pub const HIGH_RESET_VECTOR: u64 = 0xffff_fff0;
 /// RAM above the legacy area.
 pub const HIGH_RAM: u64 = 0x10_0000;
 /// RAM ends here at the latest below 4 GiB; the rest of the first 4 GiB is for devices. QEMU's microvm and pc do the same.
@@ -79,6 +86,7 @@ const _: () = {
     assert!(ZERO_PAGE + PAGE_SIZE <= PML4);
     assert!(PML4 + PAGE_SIZE == PDPT && PDPT + PAGE_SIZE == PAGE_DIRECTORIES);
     assert!(PAGE_DIRECTORIES + PAGE_DIRECTORY_COUNT * PAGE_SIZE <= CMDLINE);
+    assert!(SETUP + 0x1_0000 <= CMDLINE, "real mode reaches 64 KiB");
     assert!(CMDLINE + CMDLINE_CAPACITY <= EBDA);
     assert!(EBDA < OPTION_ROMS && OPTION_ROMS < ACPI_TABLES);
     assert!(ACPI_TABLES < ACPI_TABLES_END && ACPI_TABLES_END <= SMBIOS && SMBIOS < SMBIOS_END);

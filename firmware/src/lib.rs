@@ -11,6 +11,8 @@
 //! | [`direct`] | the direct boot: kernel, initrd, command line and tables into memory |
 //! | [`linux`] | the Linux/x86 boot protocol: load address, zero page, 64-bit entry |
 //! | [`pvh`] | the PVH start info and 32-bit entry |
+//! | [`linuxboot`] | kernel, initrd and command line, published in fw_cfg for a firmware to boot |
+//! | [`option_rom`] | our option ROM, which has SeaBIOS boot Linux from fw_cfg |
 //! | [`acpi`] | RSDP, XSDT, FADT, MADT and DSDT: put into memory, or handed to firmware with a script |
 //! | [`publish`] | what firmware is told by fw_cfg: well-known keys, memory map, boot order |
 //! | [`rom`] | BIOS images and option ROMs: where they are found, what is refused, where they go |
@@ -24,7 +26,9 @@ pub mod direct;
 pub mod image;
 pub mod layout;
 pub mod linux;
+pub mod linuxboot;
 pub mod memory_map;
+pub mod option_rom;
 pub mod publish;
 pub mod pvh;
 pub mod ram;

@@ -1,7 +1,9 @@
 //! The I/O ports: which device answers, and what happens where none does.
 
-use std::sync::{Arc, Mutex};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use devices::fw_cfg::StringPort;
 use vm_device::bus::{PioAddress, PioRange};
 use vm_device::device_manager::{IoManager, PioManager};
 use vm_device::{DevicePio, MutDevicePio};
@@ -12,6 +14,10 @@ const FLOATING: u8 = 0xff;
 /// The machine's I/O ports. Built once; then only looked up, from every vCPU's thread.
 pub struct Bus {
     ports: IoManager,
+    /// Ports that string instructions read at once.
+    strings: Vec<(u16, Arc<dyn StringPort>)>,
+    /// Accesses to ports without a device, where somebody wants to know: one count a port.
+    unanswered: Option<Mutex<BTreeMap<u16, u64>>>,
 }
 
 impl std::fmt::Debug for Bus {
@@ -32,16 +38,62 @@ impl Bus {
         for (first, count, device) in devices {
             ports.register_pio(PioRange::new(PioAddress(first), count)?, device)?;
         }
-        Ok(Self { ports })
+        Ok(Self { ports, strings: Vec::new(), unanswered: None })
+    }
+
+    /// Has `rep insb` from `port` read by `device` at once.
+    #[must_use]
+    pub fn with_string_port(mut self, port: u16, device: Arc<dyn StringPort>) -> Self {
+        self.strings.push((port, device));
+        self
+    }
+
+    /// Has accesses to ports without a device counted.
+    #[must_use]
+    pub fn counting_unanswered(mut self) -> Self {
+        self.unanswered = Some(Mutex::default());
+        self
+    }
+
+    /// Ports without a device that were accessed, and how often; empty unless they are counted.
+    pub fn unanswered(&self) -> BTreeMap<u16, u64> {
+        let counts = self.unanswered.as_ref();
+        counts.map(|counts| lock(counts).clone()).unwrap_or_default()
+    }
+
+    /// What `IN` or `REP INS` reads: accesses of `width` bytes, as many as `data` has room for.
+    pub fn read(&self, port: u16, width: usize, data: &mut [u8]) {
+        if width == 1
+            && data.len() > 1
+            && let Some((_, device)) = self.strings.iter().find(|(first, _)| *first == port)
+        {
+            device.read_string(data);
+            return;
+        }
+        data.chunks_mut(width.max(1)).for_each(|bytes| self.port_read(port, bytes));
+    }
+
+    /// What `OUT` or `REP OUTS` writes: accesses of `width` bytes.
+    pub fn write(&self, port: u16, width: usize, data: &[u8]) {
+        data.chunks(width.max(1)).for_each(|bytes| self.port_write(port, bytes));
+    }
+
+    fn count_unanswered(&self, port: u16) {
+        if let Some(counts) = &self.unanswered {
+            *lock(counts).entry(port).or_default() += 1;
+        }
     }
 
     /// One access of 1, 2 or 4 bytes. Ports without a device read as all ones.
-    pub fn port_read(&self, port: u16, data: &mut [u8]) {
+    fn port_read(&self, port: u16, data: &mut [u8]) {
         if self.ports.pio_read(PioAddress(port), data).is_ok() {
             return;
         }
         match data {
-            [byte] => *byte = FLOATING,
+            [byte] => {
+                *byte = FLOATING;
+                self.count_unanswered(port);
+            }
             // No device has all of the ports: as on the ISA bus, each is asked for its byte.
             bytes => {
                 for (offset, byte) in (0..).zip(bytes) {
@@ -55,13 +107,21 @@ impl Bus {
     }
 
     /// One access of 1, 2 or 4 bytes. Ports without a device drop what is written.
-    pub fn port_write(&self, port: u16, data: &[u8]) {
-        if self.ports.pio_write(PioAddress(port), data).is_err() && data.len() > 1 {
-            for (port, byte) in (port..=u16::MAX).zip(data) {
-                self.port_write(port, std::slice::from_ref(byte));
-            }
+    fn port_write(&self, port: u16, data: &[u8]) {
+        if self.ports.pio_write(PioAddress(port), data).is_ok() {
+            return;
+        }
+        if data.len() <= 1 {
+            return self.count_unanswered(port);
+        }
+        for (port, byte) in (port..=u16::MAX).zip(data) {
+            self.port_write(port, std::slice::from_ref(byte));
         }
     }
+}
+
+fn lock<T>(counts: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    counts.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A device as the bus takes it.

@@ -8,9 +8,10 @@
 //! | [`config`] | one run, as plain checked data |
 //! | [`run`] | one run: boots, reboots, threads |
 //! | [`machine`], [`bus`], [`flusher`] | the list of devices, ports and interrupts; the serial ports' output |
-//! | [`memory`] | guest memory, files placed in it |
+//! | [`memory`], [`rom`] | guest memory, files placed in it; the firmware's ROM |
 //! | [`kvm`], [`cpuid`], [`vcpu_state`], [`vcpu`], [`snapshot`] | the VM, what its CPUs are, where they start, what they do |
 //! | [`event_loop`], [`notices`], [`input`], [`keys`], [`signals`], [`terminal`] | the main thread: the user and the host |
+//! | [`trace`] | `-trace fw_cfg` |
 //! | [`outcome`], [`error`] | how it ended, or why it did not begin |
 
 pub mod bus;
@@ -28,10 +29,12 @@ pub mod machine;
 pub mod memory;
 pub mod notices;
 pub mod outcome;
+pub mod rom;
 pub mod rtc_clock;
 pub mod run;
 pub mod signals;
 pub mod snapshot;
 pub mod terminal;
+pub mod trace;
 pub mod vcpu;
 pub mod vcpu_state;

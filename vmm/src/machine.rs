@@ -174,6 +174,7 @@ fn acpi_config(config: &VmConfig) -> AcpiConfig {
         reset_value: acpi_pm::RESET_VALUE,
         sleep_control_port: acpi_pm::SLEEP_CONTROL_PORT,
         sleep_status_port: acpi_pm::SLEEP_STATUS_PORT,
+        pm_timer_port: None,
     }
 }
 

@@ -150,7 +150,7 @@ impl Run<'_> {
     }
 
     fn create_vcpus(&self, devices: &Devices) -> Result<Vec<Vcpu>, KvmError> {
-        let vm = kvm::create_vm(&self.kvm, &self.ram)?;
+        let vm = kvm::create_vm(&self.kvm, &self.ram, None)?;
         let vcpus = (0..self.config.cpus)
             .map(|cpu| {
                 let fd = vm.create_vcpu(cpu.into()).map_err(KvmError::ioctl("KVM_CREATE_VCPU"))?;

@@ -68,13 +68,8 @@ impl Vcpu {
         let width = || unsafe { usize::from((*kvm_run).__bindgen_anon_1.io.size) };
         while !self.stop.load(Ordering::Acquire) {
             match self.fd.run() {
-                Ok(VcpuExit::IoOut(port, data)) => {
-                    data.chunks(width().max(1)).for_each(|bytes| self.bus.port_write(port, bytes));
-                }
-                Ok(VcpuExit::IoIn(port, data)) => {
-                    data.chunks_mut(width().max(1))
-                        .for_each(|bytes| self.bus.port_read(port, bytes));
-                }
+                Ok(VcpuExit::IoOut(port, data)) => self.bus.write(port, width(), data),
+                Ok(VcpuExit::IoIn(port, data)) => self.bus.read(port, width(), data),
                 // Where KVM emulates an instruction, it takes memory that cannot be read for a device's: the page of a file that
                 // was cut short.
                 Ok(VcpuExit::MmioRead(at, _) | VcpuExit::MmioWrite(at, _))

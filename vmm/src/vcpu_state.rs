@@ -58,7 +58,7 @@ pub fn apply(vcpu: &VcpuFd, state: &BootState) -> Result<(), KvmError> {
     (sregs.ds, sregs.es, sregs.fs, sregs.gs, sregs.ss) = (data, data, data, data, data);
     sregs.tr = segment(&state.tr);
     (sregs.gdt.base, sregs.gdt.limit) = (state.gdt_base, state.gdt_limit);
-    (sregs.idt.base, sregs.idt.limit) = (0, 0);
+    (sregs.idt.base, sregs.idt.limit) = (0, state.idt_limit);
     (sregs.cr0, sregs.cr3, sregs.cr4, sregs.efer) = (state.cr0, state.cr3, state.cr4, state.efer);
     vcpu.set_sregs(&sregs).map_err(KvmError::ioctl("KVM_SET_SREGS"))?;
     // FINIT's control word and the reset value of MXCSR (Intel SDM vol. 1, 8.1.5 and 10.2.3).

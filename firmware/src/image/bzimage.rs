@@ -14,6 +14,8 @@ const JUMP_LENGTH: usize = 0x201;
 const MAGIC: usize = 0x202;
 /// Protocol 2.12: the first to say whether there is a 64-bit entry (`xloadflags`); Linux 3.8.
 const PROTOCOL_2_12: u16 = 0x20c;
+/// `loadflags`: the protected-mode kernel goes to 1 MiB.
+const LOADED_HIGH: u8 = 1;
 /// Offset of the 64-bit entry point from the start of the protected-mode kernel.
 pub(crate) const ENTRY_64: u64 = 0x200;
 
@@ -119,6 +121,11 @@ impl BzImage {
         let image = Self { header, payload, file_len };
         for (field, value, good) in [
             (
+                "loadflags",
+                header.loadflags.into(),
+                header.loadflags & LOADED_HIGH != 0, // a zImage, which is loaded below 640 KiB, is never a 64-bit kernel
+            ),
+            (
                 "pref_address",
                 header.pref_address,
                 header.pref_address >= crate::layout::HIGH_RAM && header.pref_address < 1 << 32,
@@ -173,9 +180,16 @@ impl BzImage {
 
     /// First address an initrd may not reach any more.
     pub fn initrd_limit(&self) -> u64 {
-        match self.header.xloadflags & XLF_CAN_BE_LOADED_ABOVE_4G {
-            0 => u64::from(self.header.initrd_addr_max) + 1,
-            _ => u64::MAX,
-        }
+        if self.above_4g() { u64::MAX } else { self.initrd_addr_max() + 1 }
+    }
+
+    /// Last address an initrd may occupy, as a loader reads it that does not know of [`BzImage::above_4g`].
+    pub fn initrd_addr_max(&self) -> u64 {
+        self.header.initrd_addr_max.into()
+    }
+
+    /// Whether initrd, command line and zero page may lie anywhere, above 4 GiB too (`XLF_CAN_BE_LOADED_ABOVE_4G`).
+    pub fn above_4g(&self) -> bool {
+        self.header.xloadflags & XLF_CAN_BE_LOADED_ABOVE_4G != 0
     }
 }

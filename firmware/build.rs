@@ -1,0 +1,77 @@
+//! Assembles our option ROM: `src/option_rom/linux.S` becomes `$OUT_DIR/linux.bin`, padded and checksummed.
+//!
+//! The GNU assembler and linker do it, as they do for a kernel; `AS` and `LD` name others (x86_64-linux-gnu-as on another
+//! processor).
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::{env, fs};
+
+/// The source, relative to the crate.
+const SOURCE: &str = "src/option_rom/linux.S";
+/// Unit of an option ROM's length, in bytes.
+const BLOCK: usize = 512;
+/// Offsets of what is filled in here: the length in blocks, the sum of the image.
+const LENGTH: usize = 0x02;
+const CHECKSUM: usize = 0x06;
+/// The Plug and Play header: its bytes, and where in them its own sum is.
+const PNP: std::ops::Range<usize> = 0x1c..0x3c;
+const PNP_CHECKSUM: usize = 0x1c + 0x09;
+
+fn main() -> ExitCode {
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed={SOURCE}");
+    match build() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            println!("cargo::error=Cannot build the option ROM: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn build() -> Result<(), String> {
+    let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
+    let (object, raw, image) = (out.join("linux.o"), out.join("linux.raw"), out.join("linux.bin"));
+    run("AS", "as", &["--32", "-o"], &[&object, Path::new(SOURCE)])?;
+    let flat = ["-m", "elf_i386", "--oformat", "binary", "-Ttext=0", "-e", "0", "-o"];
+    run("LD", "ld", &flat, &[&raw, &object])?;
+    let raw = fs::read(&raw).map_err(|error| format!("{}: {error}", raw.display()))?;
+    fs::write(&image, finish(raw)?).map_err(|error| format!("{}: {error}", image.display()))
+}
+
+/// Runs a tool of binutils.
+fn run(variable: &str, default: &str, flags: &[&str], files: &[&Path]) -> Result<(), String> {
+    println!("cargo::rerun-if-env-changed={variable}");
+    let tool = env::var(variable).unwrap_or_else(|_| default.into());
+    let output = Command::new(&tool).args(flags).args(files).output().map_err(|error| {
+        format!(
+            "'{tool}': {error}. hint: install GNU binutils (Debian: apt install binutils), or name its tool in {variable}"
+        )
+    })?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ");
+    Err(format!(
+        "'{tool}' ended with {}: {said}. hint: it has to be GNU binutils for x86; {variable} names another",
+        output.status
+    ))
+}
+
+/// Pads the image to whole blocks, and fills in its length and its sums.
+fn finish(mut image: Vec<u8>) -> Result<Vec<u8>, String> {
+    if !image.starts_with(&[0x55, 0xaa]) || image.len() < PNP.end {
+        return Err(format!("{SOURCE} does not begin with its headers"));
+    }
+    image.resize(image.len().next_multiple_of(BLOCK), 0);
+    image[LENGTH] = u8::try_from(image.len() / BLOCK).map_err(|_| "it is longer than 127.5 KiB")?;
+    image[PNP_CHECKSUM] = complement(&image[PNP]);
+    image[CHECKSUM] = complement(&image);
+    Ok(image)
+}
+
+/// What makes the sum of `bytes` 0.
+fn complement(bytes: &[u8]) -> u8 {
+    bytes.iter().fold(0u8, |sum, byte| sum.wrapping_sub(*byte))
+}

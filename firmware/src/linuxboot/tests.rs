@@ -1,0 +1,211 @@
+//! What is published, where things go, and what is refused.
+
+use fw_cfg::Data;
+
+use super::*;
+use crate::image::tests::{bzimage, elf};
+use crate::ram::tests::TempFile;
+
+const MIB: u64 = 1 << 20;
+/// What QEMU keeps clear of the initrd on its machine "pc" (`acpi_data_size`).
+const PC: u64 = 0x2_8000;
+/// Where the kernel of [`bzimage`] ends: `pref_address` and `init_size`.
+const KERNEL_END: u64 = 0x300_0000;
+
+fn try_publish(
+    kernel: &[u8],
+    initrd: Option<&[u8]>,
+    cmdline: &str,
+    memory: u64,
+) -> Result<Items, PublishError> {
+    let kernel_file = TempFile::new(kernel);
+    let kernel = KernelImage::open(&kernel_file.0).unwrap();
+    let initrd_file = initrd.map(TempFile::new);
+    let initrd = initrd_file.as_ref().map(|file| SourceFile::open(&file.0, "initrd").unwrap());
+    let map = MemoryMap::new(memory);
+    let mut items = Items::new();
+    publish(&mut items, &kernel, initrd.as_ref(), cmdline.as_bytes(), &map, PC)?;
+    Ok(items)
+}
+
+fn bytes(items: &Items, key: u16) -> Vec<u8> {
+    items.get(key).expect("it is published").read_to_vec().unwrap()
+}
+
+fn number(items: &Items, key: u16) -> u32 {
+    u32::from_le_bytes(bytes(items, key).try_into().expect("4 bytes"))
+}
+
+fn word(setup: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(setup[at..at + 4].try_into().unwrap())
+}
+
+#[test]
+fn twelve_keys_hold_addresses_sizes_and_bytes() {
+    let mut kernel = bzimage(8192);
+    kernel[2048..2052].copy_from_slice(b"code");
+    kernel.extend(b"signature");
+    let items = try_publish(&kernel, Some(b"initrd"), "console=ttyS0", 256 * MIB).unwrap();
+    assert_eq!(number(&items, key::SETUP_ADDR), 0x1_0000);
+    assert_eq!(number(&items, key::SETUP_SIZE), 2048);
+    assert_eq!(bytes(&items, key::SETUP_DATA).len(), 2048);
+    assert_eq!(number(&items, key::CMDLINE_ADDR), 0x2_0000);
+    assert_eq!(number(&items, key::CMDLINE_SIZE), 14);
+    assert_eq!(bytes(&items, key::CMDLINE_DATA), b"console=ttyS0\0");
+    assert_eq!(number(&items, key::KERNEL_ADDR), 0x10_0000);
+    assert_eq!(number(&items, key::KERNEL_SIZE), 8201, "all the file has");
+    assert_eq!(bytes(&items, key::KERNEL_DATA), kernel[2048..]);
+    // What QEMU 7.2 says for -M pc -m 256 and an initrd below a page: 0x10000000 - 0x28000 - 1 - 6, and down to a page.
+    assert_eq!(number(&items, key::INITRD_ADDR), 0xffd_7000);
+    assert_eq!(number(&items, key::INITRD_SIZE), 6);
+    assert_eq!(bytes(&items, key::INITRD_DATA), b"initrd");
+}
+
+#[test]
+fn files_are_published_as_files() {
+    let items = try_publish(&bzimage(8192), Some(b"initrd"), "", 256 * MIB).unwrap();
+    for key in [key::KERNEL_DATA, key::INITRD_DATA] {
+        assert!(matches!(items.get(key), Some(Data::File(_))), "{key:#x} is not on the heap");
+    }
+}
+
+#[test]
+fn without_an_initrd_its_keys_are_absent() {
+    let items = try_publish(&bzimage(8192), None, "", 256 * MIB).unwrap();
+    for key in [key::INITRD_ADDR, key::INITRD_SIZE, key::INITRD_DATA] {
+        assert!(items.get(key).is_none(), "{key:#x}");
+    }
+    let setup = bytes(&items, key::SETUP_DATA);
+    assert_eq!((word(&setup, 0x218), word(&setup, 0x21c)), (0, 0));
+}
+
+#[test]
+fn the_set_up_header_is_completed_and_nothing_else_is_touched() {
+    let kernel = bzimage(8192);
+    let items = try_publish(&kernel, Some(b"initrd"), "", 256 * MIB).unwrap();
+    let setup = bytes(&items, key::SETUP_DATA);
+    let mut expected = kernel[..2048].to_vec();
+    expected[0x210..0x212].copy_from_slice(&[0xb0, 0x81]); // type_of_loader, loadflags
+    expected[0x218..0x220].copy_from_slice(&[0, 0x70, 0xfd, 0x0f, 6, 0, 0, 0]); // ramdisk_image, ramdisk_size
+    expected[0x224..0x226].copy_from_slice(&[0x00, 0xfe]); // heap_end_ptr
+    expected[0x228..0x22c].copy_from_slice(&[0, 0, 2, 0]); // cmd_line_ptr
+    assert!(setup == expected, "first difference: {:x?}", first_difference(&setup, &expected));
+}
+
+fn first_difference(a: &[u8], b: &[u8]) -> Option<(usize, u8, u8)> {
+    let mut pairs = a.iter().zip(b).enumerate();
+    pairs.find(|(_, (a, b))| a != b).map(|(at, (a, b))| (at, *a, *b))
+}
+
+#[test]
+fn vga_sets_the_video_mode() {
+    let mode = |cmdline: &str| {
+        let items = try_publish(&bzimage(64), None, cmdline, 256 * MIB).unwrap();
+        word(&bytes(&items, key::SETUP_DATA), 0x1fa) & 0xffff
+    };
+    for (cmdline, expected) in [
+        ("quiet", 0),
+        ("vga=normal", 0xffff),
+        ("quiet vga=ext", 0xfffe),
+        ("vga=ask quiet", 0xfffd),
+        ("vga=791", 791),
+        ("vga=0x317", 0x317),
+        ("vga=0X317", 0x317),
+        ("vga=017", 0o17),
+        ("vga=0 vga=1", 0),
+        ("xvga=1", 0),
+    ] {
+        assert_eq!(mode(cmdline), expected, "{cmdline}");
+    }
+    for bad in ["vga=", "vga=nice", "vga=65536", "vga=-1", "vga=+1", "vga=0x+1", "vga=09"] {
+        let error = try_publish(&bzimage(64), None, bad, 256 * MIB).unwrap_err();
+        assert!(error.to_string().contains(bad), "{error}");
+        assert!(error.hint().contains("leave vga= out"));
+    }
+}
+
+#[test]
+fn a_vmlinux_is_refused() {
+    let error = try_publish(&elf(62), None, "", 256 * MIB).unwrap_err();
+    assert!(error.to_string().contains("is a vmlinux, expected a bzImage"), "{error}");
+    assert!(error.hint().starts_with("boot it directly, without -bios, or give the bzImage"));
+}
+
+#[test]
+fn a_command_line_is_refused_when_longer_than_the_kernel_takes() {
+    assert!(try_publish(&bzimage(64), None, &"x".repeat(2047), 256 * MIB).is_ok());
+    let error = try_publish(&bzimage(64), None, &"x".repeat(2048), 256 * MIB).unwrap_err();
+    assert!(error.to_string().contains("has 2048 bytes"), "{error}");
+}
+
+#[test]
+fn a_kernel_is_refused_when_its_init_size_is_beyond_memory() {
+    assert!(try_publish(&bzimage(64), None, "", KERNEL_END + FIRMWARE_RAM).is_ok());
+    let error = try_publish(&bzimage(64), None, "", KERNEL_END + FIRMWARE_RAM - 1).unwrap_err();
+    assert!(error.to_string().contains("needs 49 MiB of guest memory to start"), "{error}");
+    assert!(error.hint().contains("-m 49M"), "{}", error.hint());
+    let mut huge = bzimage(64);
+    huge[0x260..0x264].copy_from_slice(&[0xff; 4]);
+    let error = try_publish(&huge, None, "", 8192 * MIB).unwrap_err();
+    assert!(error.hint().contains("below 3 GiB"), "{}", error.hint());
+}
+
+#[test]
+fn a_kernel_is_refused_when_the_file_itself_does_not_fit() {
+    let file = TempFile::new(&bzimage(64));
+    // Sparse: 5 GiB of what a signature might be.
+    std::fs::OpenOptions::new().write(true).open(&file.0).unwrap().set_len(5120 * MIB).unwrap();
+    let kernel = KernelImage::open(&file.0).unwrap();
+    let map = MemoryMap::new(8192 * MIB);
+    let error = publish(&mut Items::new(), &kernel, None, b"", &map, PC).unwrap_err();
+    assert!(matches!(error, PublishError::Load(LoadError::KernelTooBig { .. })), "{error}");
+}
+
+#[test]
+fn an_initrd_never_reaches_into_the_room_the_kernel_or_the_firmware_needs() {
+    let least = KERNEL_END + 8192 + FIRMWARE_RAM;
+    let items = try_publish(&bzimage(64), Some(&[1; 8192]), "", least).unwrap();
+    assert!(u64::from(number(&items, key::INITRD_ADDR)) >= KERNEL_END);
+    let error = try_publish(&bzimage(64), Some(&[1; 8192]), "", least - 1).unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("(8 KiB) does not fit: between the kernel's end at 0x3000000"), "{text}");
+    assert!(text.contains("256 KiB are left to the firmware"), "{text}");
+    assert!(error.hint().contains("-m 49M"), "{}", error.hint());
+}
+
+#[test]
+fn an_initrd_beyond_32_bits_is_refused() {
+    let (kernel, initrd) = (TempFile::new(&bzimage(64)), TempFile::new(b"1"));
+    std::fs::OpenOptions::new()
+        .write(true)
+        .open(&initrd.0)
+        .and_then(|file| file.set_len((1 << 32) + 1))
+        .unwrap();
+    let initrd = SourceFile::open(&initrd.0, "initrd").unwrap();
+    let kernel = KernelImage::open(&kernel.0).unwrap();
+    let map = MemoryMap::new(8192 * MIB);
+    let error = publish(&mut Items::new(), &kernel, Some(&initrd), b"", &map, PC).unwrap_err();
+    let PublishError::Load(LoadError::InitrdTooBig { more_memory_helps, .. }) = error else {
+        panic!("{error}")
+    };
+    assert!(!more_memory_helps);
+}
+
+#[test]
+fn the_kernels_limit_counts_when_memory_is_large() {
+    let mut kernel = bzimage(64);
+    let items = try_publish(&kernel, Some(&[1; 5000]), "", 4096 * MIB).unwrap();
+    assert_eq!(number(&items, key::INITRD_ADDR), 0xc000_0000 - 0x2_8000 - 0x2000, "anywhere");
+    kernel[0x236] = 1; // not XLF_CAN_BE_LOADED_ABOVE_4G: initrd_addr_max 0x7fffffff counts
+    let items = try_publish(&kernel, Some(&[1; 5000]), "", 4096 * MIB).unwrap();
+    assert_eq!(number(&items, key::INITRD_ADDR), 0x8000_0000 - 0x2000);
+}
+
+#[test]
+fn set_up_code_beyond_its_segment_is_refused() {
+    let mut kernel = bzimage(80 << 10);
+    kernel[0x1f1] = 0x7f;
+    kernel[0x1f4..0x1f8].copy_from_slice(&1u32.to_le_bytes());
+    let error = try_publish(&kernel, None, "", 256 * MIB).unwrap_err();
+    assert!(error.to_string().contains("has 65536 bytes of set-up code"), "{error}");
+}

@@ -1,0 +1,256 @@
+//! `-trace fw_cfg`: a line for each thing the guest does with the fw_cfg device, and a summary at the end.
+//!
+//! ```text
+//!    3.1 ms  DMA READ   etc/e820 [0..80) -> 0x000f5e40
+//! ```
+//!
+//! Reads by the data port are gathered until the guest does something else, so that a string read byte by byte is one line.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{self, Write as _};
+use std::io::Write as _;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use devices::console::ConsoleSink;
+use fw_cfg::event::{DmaEvent, DmaKind, Event, ItemName, Observer};
+
+/// How many failed operations the summary shows: the guest may cause any number.
+const ERRORS_SHOWN: usize = 8;
+
+/// What the summary is made of.
+#[derive(Debug, Default)]
+struct Totals {
+    /// Keys of items that were read.
+    read: BTreeSet<u16>,
+    /// Keys that were selected and do not exist: 65536 at most.
+    missing: BTreeSet<u16>,
+    by_port: u64,
+    port_reads: u64,
+    by_dma: u64,
+    operations: u64,
+    errors: u64,
+    /// The first of them.
+    error_lines: Vec<String>,
+}
+
+/// Reads by the data port that follow each other.
+#[derive(Debug)]
+struct PortRun {
+    key: u16,
+    name: String,
+    range: Range<u64>,
+    zeros: u64,
+}
+
+#[derive(Debug)]
+struct State {
+    started: Instant,
+    out: ConsoleSink,
+    totals: Totals,
+    run: Option<PortRun>,
+}
+
+/// The trace. Its copies are one: the device's observer is one, who asks for the summary has another.
+#[derive(Clone, Debug)]
+pub struct FwCfgTrace(Arc<Mutex<State>>);
+
+impl FwCfgTrace {
+    /// A trace that writes to `out`, with times since `started`.
+    pub fn new(started: Instant, out: ConsoleSink) -> Self {
+        let state = State { started, out, totals: Totals::default(), run: None };
+        Self(Arc::new(Mutex::new(state)))
+    }
+
+    /// Writes the summary: what was moved and how, which of `items` were never read, what was asked for and is not there, which
+    /// ports nobody answered (`unanswered`: port and number of accesses), and what failed.
+    pub fn finish<'a>(
+        &self,
+        items: impl Iterator<Item = ItemName<'a>>,
+        unanswered: &BTreeMap<u16, u64>,
+    ) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.end_run();
+        let text = state.totals.summary(items, unanswered);
+        // The sink keeps or drops what cannot be written; there is nobody else to tell.
+        let _ = state.out.write_all(text.as_bytes());
+        state.out.flush_now();
+    }
+}
+
+impl Observer for FwCfgTrace {
+    fn observe(&mut self, event: &Event<'_>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).observe(event);
+    }
+}
+
+impl State {
+    fn observe(&mut self, event: &Event<'_>) {
+        if let Event::PortRead { item, range, zeros } = event {
+            self.port_read(*item, range, *zeros);
+            return;
+        }
+        self.end_run();
+        match event {
+            Event::Select(item) => {
+                self.totals.asked_for(*item);
+                self.line(format_args!("port SELECT {item}{}", absent(*item)));
+            }
+            Event::Dma(dma) => {
+                self.totals.dma(dma);
+                self.line(format_args!("{}", DmaLine(dma)));
+            }
+            Event::HostError { item, error } => {
+                self.line(format_args!("cannot read {item}: {error}"));
+            }
+            Event::PortRead { .. } => {}
+        }
+    }
+
+    fn port_read(&mut self, item: ItemName<'_>, range: &Range<u64>, zeros: u64) {
+        self.totals.by_port += range.end - range.start + zeros;
+        self.totals.port_reads += 1;
+        if range.start < range.end {
+            self.totals.read.insert(item.key);
+        }
+        match &mut self.run {
+            Some(run) if run.key == item.key && run.range.end == range.start => {
+                run.range.end = range.end;
+                run.zeros += zeros;
+            }
+            _ => {
+                self.end_run();
+                let (key, name) = (item.key, item.to_string());
+                self.run = Some(PortRun { key, name, range: range.clone(), zeros });
+            }
+        }
+    }
+
+    fn end_run(&mut self) {
+        if let Some(PortRun { name, range, zeros, .. }) = self.run.take() {
+            let zeros = Zeros(zeros);
+            self.line(format_args!("port READ   {name} [{}..{}){zeros}", range.start, range.end));
+        }
+    }
+
+    fn line(&mut self, what: fmt::Arguments<'_>) {
+        let ms = self.started.elapsed().as_secs_f64() * 1000.0;
+        let line = format!("{ms:8.1} ms  {what}\n");
+        let _ = self.out.write_all(line.as_bytes());
+    }
+}
+
+impl Totals {
+    fn asked_for(&mut self, item: ItemName<'_>) {
+        if !item.exists {
+            self.missing.insert(item.key);
+        }
+    }
+
+    fn dma(&mut self, dma: &DmaEvent<'_>) {
+        self.operations += 1;
+        if dma.selected {
+            self.asked_for(dma.item);
+        }
+        let moved = dma.range.end - dma.range.start;
+        match (dma.kind, &dma.result) {
+            (DmaKind::Read, Ok(())) => {
+                self.by_dma += moved + dma.zeros;
+                if moved > 0 {
+                    self.read.insert(dma.item.key);
+                }
+            }
+            (DmaKind::Write, Ok(())) => self.by_dma += moved,
+            (_, Ok(())) => {}
+            (_, Err(_)) => {
+                self.errors += 1;
+                if self.error_lines.len() < ERRORS_SHOWN {
+                    self.error_lines.push(DmaLine(dma).to_string());
+                }
+            }
+        }
+    }
+
+    fn summary<'a>(
+        &self,
+        items: impl Iterator<Item = ItemName<'a>>,
+        unanswered: &BTreeMap<u16, u64>,
+    ) -> String {
+        let mut text = String::from("\nfw_cfg summary\n");
+        let mut row = |name: &str, what: String| {
+            if !what.is_empty() {
+                let _ = writeln!(text, "  {name:<22}{what}");
+            }
+        };
+        row("by DMA", format!("{} bytes in {} operations", self.by_dma, self.operations));
+        row("by port", format!("{} bytes in {} reads", self.by_port, self.port_reads));
+        let never: Vec<_> = items.filter(|item| !self.read.contains(&item.key)).collect();
+        row("never read", list(never.iter()));
+        let missing = self.missing.iter();
+        row(
+            "asked for, not there",
+            list(missing.map(|key| ItemName { key: *key, file: None, exists: false })),
+        );
+        let ports = unanswered.iter().map(|(port, count)| format!("{port:#x} ({count})"));
+        row("ports nobody answered", list(ports));
+        row("failed", self.errors.to_string());
+        for line in &self.error_lines {
+            let _ = writeln!(text, "    {line}");
+        }
+        text
+    }
+}
+
+/// Most entries of a list that are shown.
+const LISTED: usize = 24;
+
+fn list(entries: impl Iterator<Item = impl fmt::Display>) -> String {
+    let entries: Vec<_> = entries.map(|entry| entry.to_string()).collect();
+    let more = entries.len().saturating_sub(LISTED);
+    let mut text = entries[..entries.len() - more].join(", ");
+    if more > 0 {
+        let _ = write!(text, " and {more} more");
+    }
+    text
+}
+
+fn absent(item: ItemName<'_>) -> &'static str {
+    if item.exists { "" } else { " (not there)" }
+}
+
+/// Zeros that followed an item's bytes.
+struct Zeros(u64);
+
+impl fmt::Display for Zeros {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 > 0 { write!(f, " + {} zeros", self.0) } else { Ok(()) }
+    }
+}
+
+/// A DMA operation in one line: kind, item, bytes of it, address; the descriptor too where it failed.
+struct DmaLine<'a>(&'a DmaEvent<'a>);
+
+impl fmt::Display for DmaLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let dma = self.0;
+        let (Range { start, end }, item) = (&dma.range, dma.item);
+        write!(f, "DMA {:<7} {item}{}", dma.kind.to_string(), absent(item))?;
+        let address = dma.descriptor.map_or(0, |descriptor| descriptor.address);
+        match dma.kind {
+            DmaKind::Read => {
+                write!(f, " [{start}..{end}){} -> {address:#010x}", Zeros(dma.zeros))?;
+            }
+            DmaKind::Write => write!(f, " [{start}..{end}) <- {address:#010x}")?,
+            DmaKind::Skip => write!(f, " [{start}..{end})")?,
+            DmaKind::Nothing => {}
+        }
+        let Err(error) = dma.result else { return Ok(()) };
+        write!(f, "  ERROR: {error}; descriptor at {:#x}", dma.at)?;
+        if let Some(descriptor) = dma.descriptor {
+            let (control, length) = (descriptor.control, descriptor.length);
+            write!(f, ": control {control:#x}, length {length:#x}, address {address:#x}")?;
+        }
+        Ok(())
+    }
+}
