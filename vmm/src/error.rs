@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use firmware::direct::LoadError;
 use firmware::image::ImageError;
 use firmware::ram::SourceError;
+use firmware::smbios::SmbiosError;
 use thiserror::Error;
 
 use crate::cli::CliError;
@@ -27,6 +28,9 @@ pub enum StartError {
     /// What was to be loaded does not fit.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// The SMBIOS tables.
+    #[error(transparent)]
+    Smbios(#[from] SmbiosError),
     /// Guest memory.
     #[error(transparent)]
     Memory(#[from] MemoryError),
@@ -70,6 +74,7 @@ impl StartError {
             Self::Image(error) => error.hint(),
             Self::Initrd(error) => error.hint(),
             Self::Load(error) => error.hint(),
+            Self::Smbios(error) => error.hint(),
             Self::Memory(error) => error.hint(),
             Self::Kvm(error) => error.hint(),
             Self::Output { .. } => "check that its directory exists and is writable".into(),

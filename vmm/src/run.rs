@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use event_manager::{EventManager, SubscriberOps};
 use firmware::direct::DirectBoot;
+use firmware::smbios::{SmbiosConfig, SmbiosTables, SystemStrings};
 use firmware::{BootState, KernelImage, MemoryMap, SourceFile};
 use kvm_ioctls::Kvm;
 use vmm_sys_util::signal::Killable;
@@ -43,6 +44,13 @@ pub fn run(config: &VmConfig) -> Result<Outcome, StartError> {
     let boot = DirectBoot { kernel, initrd, cmdline: config.boot.cmdline.clone() };
     let map = MemoryMap::new(config.memory);
     boot.check(&map)?;
+    let smbios = SmbiosTables::build(&SmbiosConfig {
+        uuid: config.uuid,
+        memory: config.memory,
+        cpus: config.cpus,
+        oem_strings: Vec::new(),
+        system: SystemStrings::default(),
+    })?;
     let kvm = kvm::open(Path::new(KVM_DEVICE), config.cpus)?;
     let ram = Arc::new(Ram::new(&map)?);
     let cpuid = Cpuid::new(&kvm, &config.cpu, config.cpus)?;
@@ -55,6 +63,7 @@ pub fn run(config: &VmConfig) -> Result<Outcome, StartError> {
         config,
         boot,
         map,
+        smbios,
         kvm,
         ram,
         cpuid,
@@ -69,6 +78,7 @@ struct Run<'a> {
     config: &'a VmConfig,
     boot: DirectBoot,
     map: MemoryMap,
+    smbios: SmbiosTables,
     kvm: Kvm,
     ram: Arc<Ram>,
     cpuid: Cpuid,
@@ -137,7 +147,8 @@ impl Run<'_> {
     fn boot_guest(&self, devices: &Devices) -> Result<Vec<Vcpu>, StartError> {
         // KVM waits for grace periods of the host's kernel while the files are read.
         let (state, vcpus) = thread::scope(|scope| {
-            let loading = scope.spawn(|| self.boot.load(&*self.ram, &self.map, &devices.acpi));
+            let loading =
+                scope.spawn(|| self.boot.load(&*self.ram, &self.map, &devices.acpi, &self.smbios));
             let vcpus = self.create_vcpus(devices);
             (loading.join(), vcpus)
         });
