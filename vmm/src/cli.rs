@@ -77,8 +77,37 @@ fn config(matches: &ArgMatches) -> Result<VmConfig, CliError> {
     let on_reset = if matches.get_count("no-reboot") > 0 { OnReset::Exit } else { OnReset::Reboot };
     // Last, so that an argv with something wrong and no kernel hears of what is wrong.
     let boot = boot(matches)?;
-    let firmware = std::env::var_os("CHUKKA_BIOS").map(|bios| crate::config::FirmwareConfig { bios, search: vec![], option_roms: vec![] });
-    Ok(VmConfig { name, uuid, boot: Some(boot), machine, memory, cpus, cpu, serial, terminal, on_reset, rtc, firmware, boot_options: Default::default(), fw_cfg: vec![], smbios: Default::default(), credentials: vec![], debugcon: None, vmcoreinfo: false, trace: crate::config::Trace { fw_cfg: std::env::var_os("CHUKKA_TRACE").is_some() }, timestamps: false, warnings: vec![] })
+    let firmware = std::env::var_os("CHUKKA_BIOS").map(|bios| crate::config::FirmwareConfig {
+        bios,
+        search: vec![],
+        option_roms: vec![],
+    });
+    Ok(VmConfig {
+        name,
+        uuid,
+        boot: Some(boot),
+        machine,
+        memory,
+        cpus,
+        cpu,
+        serial,
+        terminal,
+        on_reset,
+        rtc,
+        firmware,
+        boot_options: Default::default(),
+        fw_cfg: vec![],
+        smbios: Default::default(),
+        credentials: vec![],
+        debugcon: std::env::var_os("CHUKKA_DBG").map(|p| crate::config::Debugcon {
+            port: 0x402,
+            out: crate::config::SerialBackend::File(p.into()),
+        }),
+        vmcoreinfo: false,
+        trace: crate::config::Trace { fw_cfg: std::env::var_os("CHUKKA_TRACE").is_some() },
+        timestamps: true,
+        warnings: vec![],
+    })
 }
 
 /// `-kernel`, `-initrd`, `-append`. As in QEMU (`qemu_validate_options`, system/vl.c) the latter

@@ -57,7 +57,11 @@ impl Credential {
                 format!("io.systemd.credential:{}={text}", self.name)
             }
             _ => {
-                format!("io.systemd.credential.binary:{}={}", self.name, STANDARD.encode(&self.value))
+                format!(
+                    "io.systemd.credential.binary:{}={}",
+                    self.name,
+                    STANDARD.encode(&self.value)
+                )
             }
         }
     }

@@ -9,12 +9,16 @@ use std::time::Instant;
 
 use acpi_tables::Aml;
 use devices::acpi_pm::{self, AcpiPm, AcpiPmDescription};
+use devices::clock::HostStopwatch;
 use devices::cmos::{self, Cmos, CmosDescription};
 use devices::console::ConsoleSink;
+use devices::debugcon::Debugcon;
 use devices::fw_cfg::{self as fw_cfg_ports, FwCfgDescription, FwCfgPorts, StringPort};
 use devices::i8042::{self, I8042};
 use devices::irq::IrqLine;
 use devices::panic_watch::PanicWatch;
+use devices::port92::{self, Port92};
+use devices::reset_control::{self, ResetControl};
 use devices::serial::{self, ComPort, Serial};
 use firmware::acpi::{AcpiConfig, AcpiTables};
 use firmware::smbios::SmbiosTables;
@@ -83,6 +87,9 @@ pub struct Devices {
     cmos: Arc<Mutex<Cmos>>,
     acpi_pm: Arc<Mutex<AcpiPm>>,
     fw_cfg: Arc<Mutex<FwCfgPorts<GuestMemoryMmap>>>,
+    port92: Arc<Mutex<Port92>>,
+    reset_control: Arc<Mutex<ResetControl>>,
+    debugcon: Option<Arc<Mutex<Debugcon>>>,
     /// What the guest does with fw_cfg, where the user wants to see it.
     trace: Option<FwCfgTrace>,
     /// Where their interrupt lines lead.
@@ -105,6 +112,9 @@ impl Devices {
         let clock = Box::new(RtcClock::new(config.rtc.base));
         let cmos = share(Cmos::new(clock, map.below_4g(), map.above_4g(), config.cpus));
         let acpi_pm = share(AcpiPm::new(notifier.exit_handle(), line(acpi_pm::GED_IRQ)));
+        let port92 = share(Port92::new(notifier.exit_handle()));
+        let reset_control = share(ResetControl::new(notifier.exit_handle()));
+        let debugcon = debugcon(parts)?.map(share);
 
         let mut described: Vec<&dyn Aml> =
             serial.iter().map(|port| &port.com as &dyn Aml).collect();
@@ -122,17 +132,35 @@ impl Devices {
             (i8042::COMMAND_PORT, 1, shared(&i8042)),
             (cmos::BASE_PORT, cmos::PORT_COUNT, shared(&cmos)),
             (acpi_pm::BASE_PORT, acpi_pm::PORT_COUNT, shared(&acpi_pm)),
+            (port92::PORT, 1, shared(&port92)),
+            (reset_control::BASE_PORT, reset_control::PORT_COUNT, shared(&reset_control)),
             (fw_cfg_ports::SELECTOR_PORT, fw_cfg_ports::SELECTOR_PORT_COUNT, shared(&fw_cfg)),
             (fw_cfg_ports::DMA_PORT, fw_cfg_ports::DMA_PORT_COUNT, shared(&fw_cfg)),
         ];
         let at = |port: &SerialPort| (port.com.base_port(), serial::PORT_COUNT, shared(&port.chip));
         ports.extend(serial.iter().map(at));
+        if let (Some(chip), Some(wanted)) = (&debugcon, &config.debugcon) {
+            ports.push((wanted.port, 1, shared(chip)));
+        }
         let data_port: Arc<dyn StringPort> = Arc::<Mutex<FwCfgPorts<_>>>::clone(&fw_cfg);
         let bus = Bus::new(ports)
             .map_err(StartError::Bus)?
             .with_string_port(fw_cfg_ports::DATA_PORT, data_port);
         let bus = Arc::new(if trace.is_some() { bus.counting_unanswered() } else { bus });
-        Ok(Self { bus, serial, i8042, cmos, acpi_pm, fw_cfg, trace, irq_chip, acpi })
+        Ok(Self {
+            bus,
+            serial,
+            i8042,
+            cmos,
+            acpi_pm,
+            fw_cfg,
+            port92,
+            reset_control,
+            debugcon,
+            trace,
+            irq_chip,
+            acpi,
+        })
     }
 
     /// Leads the interrupt lines to a VM, away from the one before.
@@ -148,10 +176,16 @@ impl Devices {
             let Some(mut chip) = try_lock(&port.chip) else { return false };
             chip.reset();
         }
+        if let Some(debugcon) = &self.debugcon {
+            let Some(mut chip) = try_lock(debugcon) else { return false };
+            chip.reset();
+        }
         lock(&self.i8042).reset();
         lock(&self.cmos).reset();
         lock(&self.acpi_pm).reset();
         lock(&self.fw_cfg).reset();
+        lock(&self.port92).reset();
+        lock(&self.reset_control).reset();
         true
     }
 
@@ -160,6 +194,9 @@ impl Devices {
     pub fn flush(&self) {
         for port in &self.serial {
             lock(&port.chip).sink_mut().flush_now();
+        }
+        if let Some(debugcon) = &self.debugcon {
+            lock(debugcon).sink_mut().flush_now();
         }
     }
 
@@ -234,6 +271,20 @@ fn serial_ports(parts: &Parts<'_>, irq_chip: &IrqChip) -> Result<Vec<SerialPort>
         present.push(SerialPort { com, chip, on_stdio: *backend == SerialBackend::Stdio });
     }
     Ok(present)
+}
+
+/// The port that firmware writes its log to, where somebody wants it.
+fn debugcon(parts: &Parts<'_>) -> Result<Option<Debugcon>, StartError> {
+    let &Parts { config, notifier, stopping, .. } = parts;
+    let Some(wanted) = &config.debugcon else { return Ok(None) };
+    let Some(out) = output(&wanted.out)? else { return Ok(None) };
+    let sink = ConsoleSink::new(out, Box::new(notifier.clone()), Arc::clone(stopping));
+    let chip = Debugcon::new(sink);
+    let stamps = config.timestamps.then(|| Box::new(HostStopwatch::start()));
+    Ok(Some(match stamps {
+        Some(clock) => chip.with_stamps(clock),
+        None => chip,
+    }))
 }
 
 /// The trace of fw_cfg on standard error, where it is asked for.
