@@ -7,10 +7,11 @@
 //! | [`cmos`]: real-time clock, memory size | 0x70, 0x71 | – | Motorola MC146818A; QEMU's `pc_cmos_init` |
 //! | [`port92`]: A20, fast reset | 0x92 | – | IBM PS/2 Hardware Interface Technical Reference |
 //! | [`debugcon`]: characters for firmware's makers | 0x402 or as asked for | – | QEMU's `hw/char/debugcon.c` |
-//! | [`reset_control`]: reset | 0xcf9 | – | Intel 82371SB (PIIX3) |
-//! | [`acpi_pm_timer`]: 3.58 MHz counter | 0x608 to 0x60b | – | ACPI 6.5, 4.8.3.3 |
 //! | [`acpi_pm`]: power-off, reset, power button | 0x600 to 0x607 | 9 | ACPI 6.5, 4.8.3.6, 4.8.3.7 and 5.6.9 |
 //! | [`fw_cfg`](mod@fw_cfg): what the host tells the guest | 0x510, 0x511, 0x514 to 0x51b | – | QEMU, hw/nvram/fw_cfg.c |
+//! | [`acpi_pm_timer`]: 3.58 MHz counter | 0x608 to 0x60b | – | ACPI 6.5, 4.8.3.3 |
+//! | [`reset_control`]: reset | 0xcf9 | – | Intel 82371SB (PIIX3) |
+//! | [`pci`]: configuration, host bridge, ISA bridge | 0xcf8 to 0xcff | – | PCI 3.0; Intel 82441FX and 82371SB |
 //!
 //! A device implements [`vm_device::MutDevicePio`], so that an `Arc<Mutex<Device>>` goes on a `vm_device` bus. It knows nothing of
 //! KVM, threads or file descriptors. What it needs from the outside is handed to its constructor: an [`irq::IrqLine`] to pulse, an
@@ -57,6 +58,7 @@ pub mod fw_cfg;
 pub mod i8042;
 pub mod irq;
 pub mod panic_watch;
+pub mod pci;
 mod pio;
 pub mod port92;
 pub mod reset_control;

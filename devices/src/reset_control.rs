@@ -11,10 +11,10 @@
 //! Both kinds reset the whole machine here, as in QEMU; bit 3 (power cycle) of later chips changes nothing.
 //!
 //! The register lies within the four ports 0xcf8 to 0xcfb. On a machine with PCI, a 32-bit access there is the address of
-//! configuration mechanism 1 and only a byte access is the register, so `pci::config::PciConfigPorts` has all the ports
+//! configuration mechanism 1 and only a byte access is the register, so [`crate::pci::config::PciConfigPorts`] has all the ports
 //! and a `ResetControl` inside. On a machine without PCI, `ResetControl` goes on the bus alone, and still takes all four: a driver
 //! that looks for PCI writes addresses to 0xcf8, and were these split into bytes, `outl 0x80000400, 0xcf8` (function 4) would
-//! write 0x04 to the register and reset the machine. All that is not an access at 0xcf9 itself floats, so that 0xcf8 does not
+//! write 0x04 to the register and reset the machine. All that is not a byte at 0xcf9 floats, so that 0xcf8 does not
 //! read back 0x80000000 and SeaBIOS says "Detected non-PCI system".
 
 use vm_device::MutDevicePio;
@@ -72,14 +72,14 @@ impl ResetControl {
 
 impl MutDevicePio for ResetControl {
     fn pio_read(&mut self, _base: PioAddress, offset: PioAddressOffset, data: &mut [u8]) {
-        data.fill(pio::FLOATING);
-        if let (OFFSET, Some(byte)) = (offset, data.first_mut()) {
-            *byte = self.read();
+        match (offset, data) {
+            (OFFSET, [byte]) => *byte = self.read(),
+            (_, data) => data.fill(pio::FLOATING),
         }
     }
 
     fn pio_write(&mut self, _base: PioAddress, offset: PioAddressOffset, data: &[u8]) {
-        if let (OFFSET, Some(&byte)) = (offset, data.first()) {
+        if let (OFFSET, &[byte]) = (offset, data) {
             self.write(byte);
         }
     }
@@ -165,12 +165,14 @@ mod tests {
     }
 
     #[test]
-    fn floats_beyond_register_when_access_is_a_word() {
+    fn floats_when_access_is_no_byte() {
         let (mut device, requests) = register();
-        let mut data = [0; 2];
-        device.pio_read(PioAddress(BASE_PORT), OFFSET, &mut data);
-        assert_eq!(data, [0x00, 0xff]);
-        device.pio_write(PioAddress(BASE_PORT), OFFSET, &[0x02, 0x06]);
-        assert_eq!((inb(&mut device), requests.take()), (0x02, vec![]));
+        for (offset, width) in [(0, 1), (2, 1), (3, 1), (0, 2), (OFFSET, 2), (0, 4)] {
+            let mut data = [0; 4];
+            device.pio_read(PioAddress(BASE_PORT), offset, &mut data[..width]);
+            assert!(data[..width].iter().all(|byte| *byte == 0xff), "{offset}, {width}");
+            device.pio_write(PioAddress(BASE_PORT), offset, &[0x06; 4][..width]);
+        }
+        assert_eq!((inb(&mut device), requests.take()), (0x00, vec![]));
     }
 }

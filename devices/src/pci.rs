@@ -1,0 +1,28 @@
+//! PCI: a host bridge, an ISA bridge, and the way to their configuration space.
+//!
+//! ```text
+//! ports 0xcf8 to 0xcff ─► PciConfigPorts ─► PciBus ─► 00:00.0 HostBridge  (Intel 440FX)
+//!                            │                    ├─► 00:01.0 IsaBridge   (PIIX3)
+//!                            └─► ResetControl     └─► whatever implements PciFunction
+//!                                 (0xcf9)
+//! ```
+//!
+//! | module | |
+//! |---|---|
+//! | [`config`] | configuration mechanism 1: the ports |
+//! | [`bus`] | which function answers |
+//! | [`function`] | what a function is: 256 bytes, some of them writable |
+//! | [`host_bridge`], [`isa_bridge`] | the two functions of the machine `pc` |
+//! | [`description`] | the host bridge in the DSDT |
+//!
+//! There is one bus and no interrupt pin. A device with BARs keeps them in its [`function::ConfigSpace`], whose write masks make
+//! the sizing handshake work, and looks in its `write_config` where the guest has put them.
+//!
+//! Source: PCI Local Bus Specification 3.0, 3.2.2.3.2 (mechanism 1) and 6.1 (the header of type 0).
+
+pub mod bus;
+pub mod config;
+pub mod description;
+pub mod function;
+pub mod host_bridge;
+pub mod isa_bridge;

@@ -1,0 +1,216 @@
+//! A PCI function as software that configures it sees it: 256 bytes, little-endian.
+
+/// How many bytes of configuration space a function has.
+pub const CONFIG_SIZE: usize = 256;
+
+/// Vendor and device: 16 bits each, read-only.
+pub const VENDOR_ID: u8 = 0x00;
+/// Command: 16 bits.
+pub const COMMAND: u8 = 0x04;
+/// Status: 16 bits.
+pub const STATUS: u8 = 0x06;
+/// Revision, then programming interface, subclass and class: 8 bits each, read-only.
+pub const REVISION_ID: u8 = 0x08;
+/// Cache line size: 8 bits.
+pub const CACHE_LINE_SIZE: u8 = 0x0c;
+/// Header type: 8 bits; bit 7 tells that the device has several functions, and is the business of [`super::bus::PciBus`].
+pub const HEADER_TYPE: u8 = 0x0e;
+/// The first of six base address registers: 32 bits each.
+pub const BASE_ADDRESS_0: u8 = 0x10;
+/// Vendor and device of the board: 16 bits each, read-only.
+pub const SUBSYSTEM_VENDOR_ID: u8 = 0x2c;
+/// Interrupt line: 8 bits, a note of the firmware for the operating system.
+pub const INTERRUPT_LINE: u8 = 0x3c;
+/// The first byte after the header.
+pub const AFTER_HEADER: u8 = 0x40;
+
+/// Command: answer I/O, answer memory, be master, report system errors, keep the interrupt pin still. The other bits are read-only.
+const COMMAND_WRITABLE: u16 = 0x0507;
+
+/// Something that answers configuration accesses on a [`super::bus::PciBus`]. An access is of 1, 2 or 4 bytes and does not cross a
+/// multiple of 4.
+pub trait PciFunction: Send {
+    /// Fills `data` from `offset` on.
+    fn read_config(&mut self, offset: u8, data: &mut [u8]);
+
+    /// Takes `data` from `offset` on.
+    fn write_config(&mut self, offset: u8, data: &[u8]);
+
+    /// Back to the state after power-on.
+    fn reset(&mut self);
+}
+
+/// What a function is.
+#[derive(Clone, Copy, Debug)]
+pub struct Identity {
+    /// Who made the chip.
+    pub vendor: u16,
+    /// Which chip it is.
+    pub device: u16,
+    /// Its revision.
+    pub revision: u8,
+    /// Class in bits 23:16, subclass in 15:8, programming interface in 7:0.
+    pub class: u32,
+    /// Who made the board.
+    pub subsystem_vendor: u16,
+    /// Which board it is.
+    pub subsystem: u16,
+}
+
+/// The bytes of a function: what they are, what a reset makes of them, and which bits the guest may write.
+#[derive(Clone, Debug)]
+pub struct ConfigSpace {
+    bytes: [u8; CONFIG_SIZE],
+    after_reset: [u8; CONFIG_SIZE],
+    writable: [u8; CONFIG_SIZE],
+}
+
+impl ConfigSpace {
+    /// A header of type 0 (a device, not a bridge between buses) without base addresses, capabilities or interrupt pin.
+    ///
+    /// The guest may write command, cache line size and interrupt line, as in QEMU's `pci_init_wmask`; the rest is read-only.
+    pub fn type_0(identity: &Identity) -> Self {
+        let zero = [0; CONFIG_SIZE];
+        let [interface, subclass, class, _] = identity.class.to_le_bytes();
+        Self { bytes: zero, after_reset: zero, writable: zero }
+            .with(VENDOR_ID, &identity.vendor.to_le_bytes())
+            .with(VENDOR_ID + 2, &identity.device.to_le_bytes())
+            .with(REVISION_ID, &[identity.revision, interface, subclass, class])
+            .with(SUBSYSTEM_VENDOR_ID, &identity.subsystem_vendor.to_le_bytes())
+            .with(SUBSYSTEM_VENDOR_ID + 2, &identity.subsystem.to_le_bytes())
+            .with_writable(COMMAND, &COMMAND_WRITABLE.to_le_bytes())
+            .with_writable(CACHE_LINE_SIZE, &[0xff])
+            .with_writable(INTERRUPT_LINE, &[0xff])
+    }
+
+    /// The same with these bytes from `offset` on, now and after each reset.
+    #[must_use]
+    pub fn with(mut self, offset: u8, bytes: &[u8]) -> Self {
+        put(&mut self.after_reset, offset, bytes);
+        self.reset();
+        self
+    }
+
+    /// The same with those bits writable, from `offset` on, which are 1 in `mask`.
+    #[must_use]
+    pub fn with_writable(mut self, offset: u8, mask: &[u8]) -> Self {
+        put(&mut self.writable, offset, mask);
+        self
+    }
+
+    /// The byte at `offset`.
+    pub fn byte(&self, offset: u8) -> u8 {
+        self.bytes[usize::from(offset)]
+    }
+}
+
+impl PciFunction for ConfigSpace {
+    /// Beyond the end, bytes read as all ones.
+    fn read_config(&mut self, offset: u8, data: &mut [u8]) {
+        let bytes = self.bytes.iter().skip(offset.into()).chain(std::iter::repeat(&0xff));
+        for (byte, value) in data.iter_mut().zip(bytes) {
+            *byte = *value;
+        }
+    }
+
+    fn write_config(&mut self, offset: u8, data: &[u8]) {
+        let bytes = self.bytes.iter_mut().zip(self.writable).skip(offset.into());
+        for ((byte, writable), new) in bytes.zip(data) {
+            *byte = (*byte & !writable) | (new & writable);
+        }
+    }
+
+    fn reset(&mut self) {
+        self.bytes = self.after_reset;
+    }
+}
+
+fn put(space: &mut [u8; CONFIG_SIZE], offset: u8, bytes: &[u8]) {
+    for (byte, new) in space.iter_mut().skip(offset.into()).zip(bytes) {
+        *byte = *new;
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    const NETWORK_CARD: Identity = Identity {
+        vendor: 0x1af4,
+        device: 0x1041,
+        revision: 1,
+        class: 0x02_00_00,
+        subsystem_vendor: 0x1af4,
+        subsystem: 0x1100,
+    };
+
+    pub(crate) fn read(function: &mut dyn PciFunction, offset: u8) -> u32 {
+        let mut data = [0; 4];
+        function.read_config(offset, &mut data);
+        u32::from_le_bytes(data)
+    }
+
+    pub(crate) fn write(function: &mut dyn PciFunction, offset: u8, value: u32) {
+        function.write_config(offset, &value.to_le_bytes());
+    }
+
+    #[test]
+    fn has_header_of_type_0_when_built() {
+        let mut space = ConfigSpace::type_0(&NETWORK_CARD);
+        let expected = [
+            (0x00, 0x1041_1af4),
+            (0x04, 0x0000_0000),
+            (0x08, 0x0200_0001),
+            (0x0c, 0x0000_0000),
+            (0x2c, 0x1100_1af4),
+            (0x34, 0x0000_0000),
+            (0x3c, 0x0000_0000),
+        ];
+        for (offset, value) in expected {
+            assert_eq!(read(&mut space, offset), value, "{offset:#x}");
+        }
+    }
+
+    #[test]
+    fn takes_only_writable_bits_when_everything_is_written() {
+        let mut space = ConfigSpace::type_0(&NETWORK_CARD);
+        for offset in (0..CONFIG_SIZE).step_by(4) {
+            write(&mut space, u8::try_from(offset).unwrap(), u32::MAX);
+        }
+        let expected = [
+            (0x00, 0x1041_1af4),
+            (0x04, 0x0000_0507),
+            (0x08, 0x0200_0001),
+            (0x0c, 0x0000_00ff),
+            (0x10, 0x0000_0000),
+            (0x30, 0x0000_0000),
+            (0x3c, 0x0000_00ff),
+            (0x40, 0x0000_0000),
+        ];
+        for (offset, value) in expected {
+            assert_eq!(read(&mut space, offset), value, "{offset:#x}");
+        }
+        space.reset();
+        assert_eq!(read(&mut space, 0x04), 0);
+    }
+
+    /// `__pci_size_bars` in Linux' drivers/pci/probe.c: a memory BAR of 4 KiB.
+    #[test]
+    fn tells_size_of_bar_when_ones_are_written() {
+        let mut space = ConfigSpace::type_0(&NETWORK_CARD)
+            .with_writable(BASE_ADDRESS_0, &0xffff_f000u32.to_le_bytes());
+        write(&mut space, BASE_ADDRESS_0, 0xffff_ffff);
+        assert_eq!(read(&mut space, BASE_ADDRESS_0), 0xffff_f000);
+        write(&mut space, BASE_ADDRESS_0, 0xfebf_0004);
+        assert_eq!(read(&mut space, BASE_ADDRESS_0), 0xfebf_0000);
+        assert_eq!(read(&mut space, BASE_ADDRESS_0 + 4), 0);
+    }
+
+    #[test]
+    fn stays_within_its_bytes_when_access_reaches_beyond() {
+        let mut space = ConfigSpace::type_0(&NETWORK_CARD).with_writable(0xfe, &[0xff; 8]);
+        space.write_config(0xfe, &[1, 2, 3, 4]);
+        assert_eq!(read(&mut space, 0xfe), 0xffff_0201);
+        assert_eq!(read(&mut space, 0x00), 0x1041_1af4);
+    }
+}

@@ -1,0 +1,120 @@
+//! The host bridge of a PC, an Intel 440FX, as far as firmware looks at it.
+//!
+//! Function 00:00.0, 8086:1237. Source: Intel 82441FX (PMC) data sheet, 290549; QEMU's `hw/pci-host/i440fx.c`.
+//!
+//! | register | width | after reset | |
+//! |---|---|---|---|
+//! | 0x59 to 0x5f | 8 | 0x00 | PAM0 to PAM6: who answers at 0xc0000 to 0xfffff, ROM or memory |
+//! | 0x72 | 8 | 0x02 | SMRAM: the memory of system management mode |
+//! | other than these, 0x40 to 0xff | 8 | 0x00 | |
+//!
+//! All of them are stored and read back, and **change nothing: behind 0xc0000 to 0xfffff there is always memory, readable and
+//! writable**, which the VMM fills with the firmware before the reset. So no write to a PAM register costs a new memory map, and a
+//! ROM area that firmware has locked can still be written. SeaBIOS finds PAM0 with bit 4 clear, as after a real reset, opens all
+//! areas and copies itself from the ROM below 4 GiB over the copy that is there already (`make_bios_writable`, src/fw/shadow.c).
+//!
+//! There is no system management mode either: firmware does not ask for it because there is no PIIX4 power management function
+//! (see [`super::isa_bridge`]). The subsystem 1af4:1100 is how SeaBIOS knows QEMU (`qemu_detect`, src/fw/paravirt.c).
+
+use super::bus::Devfn;
+use super::function::{AFTER_HEADER, ConfigSpace, Identity, PciFunction};
+
+/// Where the bridge is.
+pub const PLACE: Devfn = Devfn::new(0, 0);
+/// PAM0, the first of seven programmable attribute maps.
+pub const PAM0: u8 = 0x59;
+/// System management RAM control.
+pub const SMRAM: u8 = 0x72;
+
+/// SMRAM: at segment 0xa0000, the only place the chip has; neither open, closed, locked nor on.
+const SMRAM_AFTER_RESET: u8 = 0x02;
+
+const IDENTITY: Identity = Identity {
+    vendor: 0x8086,
+    device: 0x1237,
+    revision: 2,
+    class: 0x06_00_00,
+    subsystem_vendor: 0x1af4,
+    subsystem: 0x1100,
+};
+
+/// The host bridge.
+#[derive(Clone, Debug)]
+pub struct HostBridge(ConfigSpace);
+
+impl HostBridge {
+    /// The bridge after power-on.
+    pub fn new() -> Self {
+        let space = ConfigSpace::type_0(&IDENTITY)
+            .with(SMRAM, &[SMRAM_AFTER_RESET])
+            .with_writable(AFTER_HEADER, &[0xff; 0xc0]);
+        Self(space)
+    }
+}
+
+impl Default for HostBridge {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl PciFunction for HostBridge {
+    fn read_config(&mut self, offset: u8, data: &mut [u8]) {
+        self.0.read_config(offset, data);
+    }
+
+    fn write_config(&mut self, offset: u8, data: &[u8]) {
+        self.0.write_config(offset, data);
+    }
+
+    fn reset(&mut self) {
+        self.0.reset();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::function::tests::{read, write};
+    use super::*;
+
+    #[test]
+    fn is_a_440fx_made_by_qemu_when_identified() {
+        let mut bridge = HostBridge::new();
+        assert_eq!(read(&mut bridge, 0x00), 0x1237_8086);
+        assert_eq!(read(&mut bridge, 0x08), 0x0600_0002);
+        assert_eq!(read(&mut bridge, 0x0c), 0);
+        assert_eq!(read(&mut bridge, 0x2c), 0x1100_1af4);
+        assert_eq!(read(&mut bridge, 0x3c), 0);
+        assert_eq!(read(&mut bridge, 0x70) >> 16, 0x0002);
+    }
+
+    /// `make_bios_writable_intel` and `__make_bios_writable_intel` in SeaBIOS' src/fw/shadow.c.
+    #[test]
+    fn seabios_opens_shadow_memory_when_it_starts() {
+        let mut bridge = HostBridge::new();
+        let mut pam0 = [0xff];
+        bridge.read_config(PAM0, &mut pam0);
+        assert_eq!(pam0[0] & 0x10, 0);
+
+        write(&mut bridge, 0x58, 0x0000_00a5);
+        let low = read(&mut bridge, 0x58);
+        assert_eq!((low, read(&mut bridge, 0x5c)), (0xa5, 0));
+        write(&mut bridge, 0x58, (low & 0xff) | 0x3333_3000);
+        write(&mut bridge, 0x5c, 0x3333_3333);
+
+        assert_eq!(read(&mut bridge, 0x58), 0x3333_30a5);
+        assert_eq!(read(&mut bridge, 0x5c), 0x3333_3333);
+    }
+
+    /// `make_bios_readonly_intel` in the same file.
+    #[test]
+    fn seabios_locks_shadow_memory_when_it_boots() {
+        let mut bridge = HostBridge::new();
+        write(&mut bridge, 0x58, 0x1131_1000);
+        write(&mut bridge, 0x5c, 0x1111_1111);
+        assert_eq!((read(&mut bridge, 0x58), read(&mut bridge, 0x5c)), (0x1131_1000, 0x1111_1111));
+
+        bridge.reset();
+        assert_eq!((read(&mut bridge, 0x58), read(&mut bridge, 0x5c)), (0, 0));
+    }
+}

@@ -1,0 +1,156 @@
+//! The bridge from PCI to the ISA bus, an Intel PIIX3, as far as firmware and kernels look at it.
+//!
+//! Function 00:01.0, 8086:7000. Source: Intel 82371SB (PIIX3) data sheet, 290550; QEMU's `hw/isa/piix.c`.
+//!
+//! | register | width | after reset | |
+//! |---|---|---|---|
+//! | 0x04 | 16 | 0x0007 | command |
+//! | 0x06 | 16 | 0x0200 | status |
+//! | 0x60 to 0x63 | 8 | 0x80 | `PIRQRC`: the IRQ of each of the four PCI interrupts; bit 7: none |
+//! | other than these, 0x40 to 0xff | 8 | as in QEMU's `piix_reset` | |
+//!
+//! Those from 0x40 on are stored and read back, and change nothing: no function here has an interrupt pin. (One that gets a pin
+//! needs its route from `PIRQRC` to the interrupt controller.)
+//!
+//! What else is in a PIIX3 is elsewhere or nowhere. The edge/level registers 0x4d0 and 0x4d1, which SeaBIOS writes with the routes,
+//! are answered by KVM's interrupt controller (`kvm_pic_init` in Linux' arch/x86/kvm/i8259.c), so no device must be put there; the
+//! reset register is [`crate::reset_control`]; there are no IDE and no USB functions.
+//!
+//! Function 3 of a PIIX4 (8086:7113, power management) is missing on purpose: where SeaBIOS finds it next to a 440FX it sets up
+//! system management mode (`smm_setup`, src/fw/smm.c), and waits without end for an answer from code that KVM would have to run
+//! in that mode. ACPI does not need it: see [`crate::acpi_pm`].
+//!
+//! QEMU's bridge calls itself a device of several functions even where it is the only one. Here bit 7 of the header type is set by
+//! [`super::bus::PciBus`] when it is true; clear, it saves every scan of the bus seven functions.
+
+use super::bus::Devfn;
+use super::function::{AFTER_HEADER, COMMAND, ConfigSpace, Identity, PciFunction};
+
+/// Where the bridge is.
+pub const PLACE: Devfn = Devfn::new(1, 0);
+/// The route of the first of four PCI interrupts.
+pub const PIRQ_ROUTE: u8 = 0x60;
+
+const IDENTITY: Identity = Identity {
+    vendor: 0x8086,
+    device: 0x7000,
+    revision: 0,
+    class: 0x06_01_00,
+    subsystem_vendor: 0x1af4,
+    subsystem: 0x1100,
+};
+
+/// Registers that a reset does not clear: the data sheet's defaults.
+const AFTER_RESET: [(u8, &[u8]); 9] = [
+    // Command: I/O, memory and master, which the chip cannot switch off. Status: medium DEVSEL.
+    (COMMAND, &[0x07, 0x00, 0x00, 0x02]),
+    // I/O recovery time; chip selects: the RTC and the keyboard controller are on the ISA bus.
+    (0x4c, &[0x4d, 0x00, 0x03]),
+    (PIRQ_ROUTE, &[0x80; 4]),
+    // Top of memory: 1 MiB, and ISA masters reach below 640 KiB.
+    (0x69, &[0x02]),
+    // Motherboard interrupt: none.
+    (0x70, &[0x80]),
+    // Motherboard DMA: none, twice.
+    (0x76, &[0x0c, 0x0c]),
+    // Programmable chip select.
+    (0x78, &[0x02]),
+    // System management interrupts: off.
+    (0xa0, &[0x08]),
+    // Fast-off timer.
+    (0xa8, &[0x0f]),
+];
+
+/// The ISA bridge.
+#[derive(Clone, Debug)]
+pub struct IsaBridge(ConfigSpace);
+
+impl IsaBridge {
+    /// The bridge after power-on.
+    pub fn new() -> Self {
+        let space = ConfigSpace::type_0(&IDENTITY).with_writable(AFTER_HEADER, &[0xff; 0xc0]);
+        let with_defaults =
+            AFTER_RESET.into_iter().fold(space, |space, (offset, bytes)| space.with(offset, bytes));
+        Self(with_defaults)
+    }
+}
+
+impl Default for IsaBridge {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl PciFunction for IsaBridge {
+    fn read_config(&mut self, offset: u8, data: &mut [u8]) {
+        self.0.read_config(offset, data);
+    }
+
+    fn write_config(&mut self, offset: u8, data: &[u8]) {
+        self.0.write_config(offset, data);
+    }
+
+    fn reset(&mut self) {
+        self.0.reset();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::function::tests::read;
+    use super::*;
+
+    #[test]
+    fn is_a_piix3_when_identified() {
+        let mut bridge = IsaBridge::new();
+        assert_eq!(read(&mut bridge, 0x00), 0x7000_8086);
+        assert_eq!(read(&mut bridge, 0x04), 0x0200_0007);
+        assert_eq!(read(&mut bridge, 0x08), 0x0601_0000);
+        assert_eq!(read(&mut bridge, 0x2c), 0x1100_1af4);
+        assert_eq!(read(&mut bridge, 0x3c), 0);
+    }
+
+    /// The dwords that differ from 0, as QEMU's `piix_reset` leaves them.
+    #[test]
+    fn has_qemus_defaults_when_reset() {
+        let mut bridge = IsaBridge::new();
+        bridge.write_config(0x40, &[0x55; 0xc0]);
+        bridge.reset();
+        let expected = [
+            (0x4c, 0x0003_004d),
+            (0x60, 0x8080_8080),
+            (0x68, 0x0000_0200),
+            (0x70, 0x0000_0080),
+            (0x74, 0x0c0c_0000),
+            (0x78, 0x0000_0002),
+            (0xa0, 0x0000_0008),
+            (0xa8, 0x0000_000f),
+        ];
+        for offset in (0x40..=0xfc).step_by(4) {
+            let value =
+                expected.iter().find(|(at, _)| *at == offset).map_or(0, |(_, value)| *value);
+            assert_eq!(read(&mut bridge, offset), value, "{offset:#x}");
+        }
+    }
+
+    /// `piix_isa_bridge_setup` in SeaBIOS' src/fw/pciinit.c.
+    #[test]
+    fn seabios_routes_interrupts_when_it_sets_up_the_bridge() {
+        let mut bridge = IsaBridge::new();
+        for (offset, irq) in (PIRQ_ROUTE..).zip([10, 10, 11, 11]) {
+            bridge.write_config(offset, &[irq]);
+        }
+        assert_eq!(read(&mut bridge, PIRQ_ROUTE), 0x0b0b_0a0a);
+    }
+
+    /// `quirk_passive_release` in Linux' drivers/pci/quirks.c.
+    #[test]
+    fn linux_turns_passive_release_on_when_it_finds_it_off() {
+        let mut bridge = IsaBridge::new();
+        let mut latency = [0];
+        bridge.read_config(0x82, &mut latency);
+        bridge.write_config(0x82, &[latency[0] | 0x02]);
+        bridge.read_config(0x82, &mut latency);
+        assert_eq!(latency, [0x02]);
+    }
+}
