@@ -1,12 +1,18 @@
 //! The ACPI tables: RSDP, XSDT, FADT, MADT and DSDT, built once.
 //!
 //! The tables point at each other by physical address, and where they will lie depends on the way of booting. So they are built
-//! at address 0 with a list of their pointers and checksums; direct boot [relocates](AcpiTables::relocate) them itself, and the
-//! same list is what a firmware's linker-loader script is made of.
+//! at address 0 with a list of their pointers and checksums; direct boot [relocates](AcpiTables::relocate) them itself, and with
+//! firmware the same list becomes the linker-loader script that is [published](AcpiTables::publish) with them.
+//!
+//! There is no RSDT: Linux and SeaBIOS (`find_acpi_table`, src/fw/biostables.c) take the XSDT where there is one.
 
 mod tables;
 
 use acpi_tables::{Aml, rsdp::Rsdp, xsdt::XSDT};
+use fw_cfg::Items;
+use fw_cfg::loader::{self, Script, Zone};
+
+use crate::publish::PublishError;
 
 /// OEM ID of every table: 6 characters.
 const OEM_ID: [u8; 6] = *b"CHUKKA";
@@ -18,6 +24,17 @@ const ALIGN: usize = 64;
 const SDT_CHECKSUM: usize = 9;
 /// Bytes of a table's header.
 const SDT_HEADER: usize = 36;
+/// The fw_cfg file of the RSDP, by QEMU's name for it.
+const RSDP_FILE: &str = "etc/acpi/rsdp";
+/// The fw_cfg file of all other tables, by QEMU's name for it.
+const TABLES_FILE: &str = "etc/acpi/tables";
+/// Bytes of the RSDP (ACPI 6.5, table 5.3).
+const RSDP_SIZE: usize = 36;
+/// Where an OS looks for the RSDP, it does so at multiples of this (ACPI 6.5, 5.2.5.1).
+const RSDP_ALIGN: usize = 16;
+/// Offset of `DSDT`, the 32-bit address, in the FADT (ACPI 6.5, table 5.9). SeaBIOS knows no other (`acpi_dsdt_parse`,
+/// src/fw/dsdt_parser.c); an OS takes `X_DSDT` and would warn if the two differed.
+const FADT_DSDT: usize = 40;
 /// Offset of `X_DSDT` in the FADT (ACPI 6.5, table 5.9).
 const FADT_X_DSDT: usize = 140;
 
@@ -34,13 +51,18 @@ pub struct AcpiConfig {
     pub sleep_control_port: u16,
     /// I/O port of the sleep status register, 8 bits wide (ACPI 6.5, table 4.20).
     pub sleep_status_port: u16,
+    /// I/O port of the power management timer, if there is one: a 24-bit counter of 3.579545 MHz, read with 32 bits
+    /// (ACPI 6.5, 4.8.2.1).
+    pub pm_timer_port: Option<u16>,
 }
 
-/// A little-endian 64-bit field that holds the address of a table.
+/// A little-endian field that holds the address of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Pointer {
     /// Offset of the field in the blob.
     at: usize,
+    /// Bytes of the field: 4 or 8.
+    size: u8,
     /// Offset of the table it points at.
     to: usize,
 }
@@ -85,10 +107,11 @@ impl AcpiTables {
         let fadt = tables.push(&bytes(&tables::fadt(config)));
         let madt = tables.push(&bytes(&tables::madt(config)));
         tables.pointers.extend([
-            Pointer { at: 24, to: xsdt },
-            Pointer { at: xsdt + SDT_HEADER, to: fadt },
-            Pointer { at: xsdt + SDT_HEADER + 8, to: madt },
-            Pointer { at: fadt + FADT_X_DSDT, to: dsdt },
+            Pointer { at: 24, size: 8, to: xsdt },
+            Pointer { at: xsdt + SDT_HEADER, size: 8, to: fadt },
+            Pointer { at: xsdt + SDT_HEADER + 8, size: 8, to: madt },
+            Pointer { at: fadt + FADT_DSDT, size: 4, to: dsdt },
+            Pointer { at: fadt + FADT_X_DSDT, size: 8, to: dsdt },
         ]);
         // Innermost last would leave the RSDP's second sum over a stale first one: the order of `checksums` is the one to run in.
         tables
@@ -106,8 +129,7 @@ impl AcpiTables {
     pub fn relocate(&self, base: u64) -> Vec<u8> {
         let mut blob = self.blob.clone();
         for pointer in &self.pointers {
-            blob[pointer.at..pointer.at + 8]
-                .copy_from_slice(&(base + pointer.to as u64).to_le_bytes());
+            pointer.set(&mut blob, base + pointer.to as u64);
         }
         for sum in &self.checksums {
             blob[sum.at] = 0;
@@ -116,6 +138,40 @@ impl AcpiTables {
                 .fold(0u8, |sum, byte| sum.wrapping_sub(*byte));
         }
         blob
+    }
+
+    /// Hands the tables to firmware: two files, and the script by which it puts them into memory, fills in the addresses it has
+    /// chosen and makes the checksums right.
+    ///
+    /// Each pointer's field holds the offset of its target within the file, to which the script adds the file's address; each
+    /// checksum's byte is 0, as it is summed up with the rest. All pointers come before all checksums, and these in the order
+    /// of [`AcpiTables::relocate`].
+    ///
+    /// # Errors
+    /// One of the files is there already, or the directory is full.
+    pub fn publish(&self, items: &mut Items) -> Result<(), PublishError> {
+        let mut blob = self.blob.clone();
+        let mut script = Script::new();
+        script.allocate(RSDP_FILE, offset(RSDP_ALIGN), Zone::FSeg)?;
+        script.allocate(TABLES_FILE, offset(ALIGN), Zone::High)?;
+        for pointer in &self.pointers {
+            let (file, at) = in_file(pointer.at);
+            let (source, to) = in_file(pointer.to);
+            pointer.set(&mut blob, u64::from(to));
+            script.add_pointer(file, source, at, pointer.size)?;
+        }
+        for sum in &self.checksums {
+            let (file, at) = in_file(sum.at);
+            let (_, start) = in_file(sum.start);
+            blob[sum.at] = 0;
+            script.add_checksum(file, at, start, offset(sum.len))?;
+        }
+        let tables = blob.split_off(TABLES_START);
+        blob.truncate(RSDP_SIZE);
+        items.add_file(RSDP_FILE, blob)?;
+        items.add_file(TABLES_FILE, tables)?;
+        items.add_file(loader::FILE_NAME, script.into_bytes())?;
+        Ok(())
     }
 
     /// Real-mode code that resets the machine by its ACPI register, for the reset vector: at most 16 bytes.
@@ -137,6 +193,36 @@ impl AcpiTables {
     }
 }
 
+impl Pointer {
+    /// Makes the field hold `address`. One of 32 bits that cannot holds 0, "none" (ACPI 6.5, table 5.9): there is a field of 64
+    /// bits as well.
+    fn set(&self, blob: &mut [u8], address: u64) {
+        match self.size {
+            4 => {
+                let address = u32::try_from(address).unwrap_or(0);
+                blob[self.at..self.at + 4].copy_from_slice(&address.to_le_bytes());
+            }
+            _ => blob[self.at..self.at + 8].copy_from_slice(&address.to_le_bytes()),
+        }
+    }
+}
+
+/// The first table's offset in the blob, and so the first byte of [`TABLES_FILE`].
+const TABLES_START: usize = RSDP_SIZE.next_multiple_of(ALIGN);
+
+/// In which fw_cfg file a byte of the blob is, and at which offset.
+fn in_file(at: usize) -> (&'static str, u32) {
+    match at.checked_sub(TABLES_START) {
+        None => (RSDP_FILE, offset(at)),
+        Some(at) => (TABLES_FILE, offset(at)),
+    }
+}
+
+/// An offset or size as the script has it. Tables are some KiB.
+fn offset(value: usize) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
+}
+
 fn bytes(table: &dyn Aml) -> Vec<u8> {
     let mut bytes = Vec::new();
     table.to_aml_bytes(&mut bytes);
@@ -144,82 +230,4 @@ fn bytes(table: &dyn Aml) -> Vec<u8> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const CONFIG: AcpiConfig = AcpiConfig {
-        cpus: 3,
-        reset_port: 0x604,
-        reset_value: 1,
-        sleep_control_port: 0x600,
-        sleep_status_port: 0x601,
-    };
-
-    fn sum(bytes: &[u8]) -> u8 {
-        bytes.iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte))
-    }
-
-    /// Follows the pointers as an OS does, and checks signature and checksum of each table on the way.
-    fn table(blob: &[u8], base: u64, pointer: usize, signature: &[u8; 4]) -> usize {
-        let at = u64::from_le_bytes(blob[pointer..pointer + 8].try_into().unwrap()) - base;
-        let at = usize::try_from(at).unwrap();
-        let len = u32::from_le_bytes(blob[at + 4..at + 8].try_into().unwrap()) as usize;
-        assert_eq!(&blob[at..at + 4], signature);
-        assert_eq!(
-            sum(&blob[at..at + len]),
-            0,
-            "checksum of {}",
-            String::from_utf8_lossy(signature)
-        );
-        at
-    }
-
-    #[test]
-    fn an_os_finds_every_table_with_a_good_checksum() {
-        for base in [0xe_0000, 0x7fff_0000, 0x1_2345_6000] {
-            let blob = AcpiTables::build(&CONFIG, &[]).relocate(base);
-            assert_eq!(&blob[..8], b"RSD PTR ");
-            assert_eq!((sum(&blob[..20]), sum(&blob[..36])), (0, 0));
-            let xsdt = table(&blob, base, 24, b"XSDT");
-            let fadt = table(&blob, base, xsdt + SDT_HEADER, b"FACP");
-            table(&blob, base, xsdt + SDT_HEADER + 8, b"APIC");
-            table(&blob, base, fadt + FADT_X_DSDT, b"DSDT");
-        }
-    }
-
-    #[test]
-    fn fadt_is_hardware_reduced_with_reset_and_sleep_registers() {
-        let blob = AcpiTables::build(&CONFIG, &[]).relocate(0);
-        let fadt = table(&blob, 0, table(&blob, 0, 24, b"XSDT") + SDT_HEADER, b"FACP");
-        let flags = u32::from_le_bytes(blob[fadt + 112..fadt + 116].try_into().unwrap());
-        assert_eq!(flags, 1 | 1 << 2 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 10 | 1 << 20);
-        // Generic address structures: I/O space, 8 bits wide, byte access.
-        assert_eq!(blob[fadt + 116..fadt + 129], [1, 8, 0, 1, 0x04, 0x06, 0, 0, 0, 0, 0, 0, 1]);
-        assert_eq!(
-            blob[fadt + 244..fadt + 268],
-            [1, 8, 0, 1, 0, 6, 0, 0, 0, 0, 0, 0, 1, 8, 0, 1, 1, 6, 0, 0, 0, 0, 0, 0]
-        );
-    }
-
-    #[test]
-    fn madt_lists_each_cpu_and_the_io_apic() {
-        let blob = AcpiTables::build(&CONFIG, &[]).relocate(0);
-        let madt = table(&blob, 0, table(&blob, 0, 24, b"XSDT") + SDT_HEADER + 8, b"APIC");
-        let mut entries = &blob[madt + 44
-            ..madt + u32::from_le_bytes(blob[madt + 4..madt + 8].try_into().unwrap()) as usize];
-        let mut apic_ids = Vec::new();
-        let mut io_apics = 0;
-        while let [kind, len, ..] = *entries {
-            match kind {
-                0 => apic_ids.push(entries[3]),
-                1 => {
-                    io_apics += 1;
-                    assert_eq!(entries[4..8], crate::layout::IO_APIC.to_le_bytes());
-                }
-                _ => {}
-            }
-            entries = &entries[usize::from(len)..];
-        }
-        assert_eq!((apic_ids, io_apics), (vec![0, 1, 2], 1));
-    }
-}
+mod tests;

@@ -39,6 +39,11 @@ impl Segment {
         }
     }
 
+    /// A segment of real mode after reset: 64 KiB.
+    const fn real(selector: u16, kind: u8) -> Self {
+        Self { limit: 0xffff, big: false, pages: false, ..Self::flat(selector, kind, false) }
+    }
+
     /// The 8-byte descriptor that describes this segment (Intel SDM vol. 3, figure 3-8).
     pub fn descriptor(&self) -> u64 {
         let limit = u64::from(if self.pages { self.limit >> 12 } else { self.limit });
@@ -66,6 +71,10 @@ const BUSY_TSS: u8 = 0xb;
 const CR0_PE: u64 = 1;
 /// CR0: extension type, always 1.
 const CR0_ET: u64 = 1 << 4;
+/// CR0: not write-through; set by a reset.
+const CR0_NW: u64 = 1 << 29;
+/// CR0: cache disable; set by a reset.
+const CR0_CD: u64 = 1 << 30;
 /// CR0: paging.
 const CR0_PG: u64 = 1 << 31;
 /// CR4: physical address extension.
@@ -100,6 +109,8 @@ pub struct BootState {
     pub gdt_base: u64,
     /// Last byte of the GDT, counted from its base.
     pub gdt_limit: u16,
+    /// Last byte of the IDT, which is at address 0.
+    pub idt_limit: u16,
 }
 
 impl BootState {
@@ -145,6 +156,28 @@ impl BootState {
             efer: 0,
             gdt_base: layout::GDT,
             gdt_limit: 5 * 8 - 1,
+            idt_limit: 0,
+        }
+    }
+
+    /// The state of a processor after reset (Intel SDM vol. 3, table 10-1): real mode, at [`layout::HIGH_RESET_VECTOR`], where
+    /// the last 16 bytes of the firmware's ROM are. It needs no tables.
+    pub fn reset_vector() -> Self {
+        const SELECTOR: u16 = 0xf000;
+        const OFFSET: u64 = 0xfff0;
+        let base = u32::try_from(layout::HIGH_RESET_VECTOR - OFFSET).unwrap_or_default();
+        let cs = Segment { base, ..Segment::real(SELECTOR, CODE) };
+        let tr = Segment { system: true, ..Segment::real(0, BUSY_TSS) };
+        Self {
+            rip: OFFSET,
+            cs,
+            data: Segment::real(0, DATA),
+            tr,
+            cr0: CR0_ET | CR0_NW | CR0_CD,
+            gdt_base: 0,
+            gdt_limit: 0xffff,
+            idt_limit: 0xffff,
+            ..Self::protected(OFFSET)
         }
     }
 
@@ -222,6 +255,14 @@ mod tests {
             assert_eq!(entry & !0xfff, address & !0x1f_ffff);
         }
         assert_eq!(word(state.cr3 + 8), 0, "nothing is left of what the page held before");
+    }
+
+    #[test]
+    fn a_reset_starts_16_bytes_below_4_gib_in_real_mode() {
+        let state = BootState::reset_vector();
+        assert_eq!(u64::from(state.cs.base) + state.rip, 0xffff_fff0);
+        assert_eq!((state.cs.selector, state.cs.limit, state.cs.big), (0xf000, 0xffff, false));
+        assert_eq!((state.cr0, state.cr4, state.efer), (0x6000_0010, 0, 0));
     }
 
     #[test]

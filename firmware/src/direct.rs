@@ -10,6 +10,7 @@ use vm_memory::{Bytes, GuestAddress, GuestMemoryError};
 use crate::acpi::AcpiTables;
 use crate::image::{BzImage, Elf, KernelImage, KernelKind};
 use crate::ram::{Content, GuestRam, SourceFile};
+use crate::smbios::SmbiosTables;
 use crate::{BootState, MemoryMap, layout, linux, pvh};
 
 /// Longest command line of a kernel that does not say: COMMAND_LINE_SIZE in Linux's arch/x86/include/asm/setup.h, less the
@@ -143,6 +144,7 @@ impl DirectBoot {
         ram: &R,
         map: &MemoryMap,
         acpi: &AcpiTables,
+        smbios: &SmbiosTables,
     ) -> Result<BootState, LoadError> {
         let memory = ram.memory();
         let loaded = self.plan(map)?;
@@ -180,6 +182,7 @@ impl DirectBoot {
         memory.write_slice(&acpi.reset_code(), GuestAddress(layout::RESET_VECTOR))?;
         memory
             .write_slice(&acpi.relocate(layout::ACPI_TABLES), GuestAddress(layout::ACPI_TABLES))?;
+        memory.write_slice(&smbios.place(layout::SMBIOS), GuestAddress(layout::SMBIOS))?;
         state.write_tables(memory)?;
         Ok(state)
     }

@@ -8,13 +8,16 @@
 //! 0x0001_0000  real-mode set-up code, when firmware boots it  RAM
 //! 0x0002_0000  kernel command line                      RAM
 //! 0x0009_fc00  ── end of low RAM; EBDA and video hole: reserved in e820
+//! 0x000c_0000  option ROMs, where there is firmware     reserved in e820
 //! 0x000e_0000  RSDP and the other ACPI tables           reserved in e820
+//! 0x000f_0000  SMBIOS entry point, then its structures  reserved in e820
 //! 0x000f_fff0  reset vector: code that resets           reserved in e820
 //! 0x0010_0000  RAM: kernel from its preferred address up, initrd as high as the kernel allows
 //! 0xc000_0000  ── end of RAM below 4 GiB at the latest: the MMIO hole
 //! 0xfec0_0000  I/O APIC
 //! 0xfee0_0000  local APIC
 //! 0xfeff_c000  identity-map page, then the TSS (3 pages), which VMX without "unrestricted guest" needs
+//! 0xffff_fff0  reset vector: the end of the firmware's ROM, where there is firmware
 //! 0x1_0000_0000 RAM beyond what fits below the hole
 //! ```
 
@@ -46,12 +49,22 @@ pub const CMDLINE: u64 = 0x2_0000;
 pub const CMDLINE_CAPACITY: u64 = 0x1_0000;
 /// First byte after low RAM: the last KiB below 640 KiB is the extended BIOS data area on every PC.
 pub const EBDA: u64 = 0x9_fc00;
+/// Where firmware puts option ROMs, and the lowest address its own copy below 1 MiB may have: below are video memory's 128 KiB.
+/// Unused by a direct boot.
+pub const OPTION_ROMS: u64 = 0xc_0000;
 /// ACPI tables, RSDP first: inside the range that an OS without other word searches (ACPI 6.5, 5.2.5.1: 0xe0000-0xfffff).
 pub const ACPI_TABLES: u64 = 0xe_0000;
 /// First byte after the room for ACPI tables.
-pub const ACPI_TABLES_END: u64 = RESET_VECTOR;
+pub const ACPI_TABLES_END: u64 = SMBIOS;
+/// SMBIOS entry point, then the structures. Without EFI an OS looks for it from here to 1 MiB, at multiples of 16 (SMBIOS 3.6,
+/// 5.2.1; Linux: `dmi_scan_machine`, drivers/firmware/dmi_scan.c); the first place is the soonest found.
+pub const SMBIOS: u64 = 0xf_0000;
+/// First byte after the room for SMBIOS.
+pub const SMBIOS_END: u64 = RESET_VECTOR;
 /// Where a PC's processor starts, F000:FFF0 in real mode. A kernel that reboots "by BIOS" jumps there.
 pub const RESET_VECTOR: u64 = 0xf_fff0;
+/// Where a PC's processor really starts, in the last 16 bytes of the firmware's ROM (Intel SDM vol. 3, 10.1.4).
+pub const HIGH_RESET_VECTOR: u64 = 0xffff_fff0;
 /// RAM above the legacy area.
 pub const HIGH_RAM: u64 = 0x10_0000;
 /// RAM ends here at the latest below 4 GiB; the rest of the first 4 GiB is for devices. QEMU's microvm and pc do the same.
@@ -75,7 +88,9 @@ const _: () = {
     assert!(PAGE_DIRECTORIES + PAGE_DIRECTORY_COUNT * PAGE_SIZE <= CMDLINE);
     assert!(SETUP + 0x1_0000 <= CMDLINE, "real mode reaches 64 KiB");
     assert!(CMDLINE + CMDLINE_CAPACITY <= EBDA);
-    assert!(EBDA < ACPI_TABLES && ACPI_TABLES < ACPI_TABLES_END);
+    assert!(EBDA < OPTION_ROMS && OPTION_ROMS < ACPI_TABLES);
+    assert!(ACPI_TABLES < ACPI_TABLES_END && ACPI_TABLES_END <= SMBIOS && SMBIOS < SMBIOS_END);
+    assert!(SMBIOS.is_multiple_of(16) && SMBIOS_END <= RESET_VECTOR);
     assert!(HIGH_RAM < MMIO_HOLE && MMIO_HOLE < IO_APIC as u64);
     assert!(KVM_IDENTITY_MAP + PAGE_SIZE == KVM_TSS);
     assert!((LOCAL_APIC as u64) < KVM_IDENTITY_MAP && KVM_TSS + 3 * PAGE_SIZE <= MMIO_HOLE_END);

@@ -11,9 +11,12 @@
 //! | [`direct`] | the direct boot: kernel, initrd, command line and tables into memory |
 //! | [`linux`] | the Linux/x86 boot protocol: load address, zero page, 64-bit entry |
 //! | [`pvh`] | the PVH start info and 32-bit entry |
-//! | [`acpi`] | RSDP, XSDT, FADT, MADT and DSDT |
 //! | [`linuxboot`] | kernel, initrd and command line, published in fw_cfg for a firmware to boot |
 //! | [`option_rom`] | our option ROM, which has SeaBIOS boot Linux from fw_cfg |
+//! | [`acpi`] | RSDP, XSDT, FADT, MADT and DSDT: put into memory, or handed to firmware with a script |
+//! | [`publish`] | what firmware is told by fw_cfg: well-known keys, memory map, boot order |
+//! | [`rom`] | BIOS images and option ROMs: where they are found, what is refused, where they go |
+//! | [`smbios`] | what kind of machine it is, in words: put into memory, or handed to firmware |
 //! | [`boot_state`] | registers, as plain data |
 #![forbid(unsafe_code)]
 
@@ -26,10 +29,16 @@ pub mod linux;
 pub mod linuxboot;
 pub mod memory_map;
 pub mod option_rom;
+pub mod publish;
 pub mod pvh;
 pub mod ram;
+pub mod rom;
+pub mod smbios;
 
 pub use boot_state::BootState;
 pub use image::KernelImage;
 pub use memory_map::MemoryMap;
+pub use publish::{BootOptions, PlatformConfig, PublishError};
 pub use ram::{Content, GuestRam, SourceFile};
+pub use rom::{BiosImage, OptionRom};
+pub use smbios::{SmbiosConfig, SmbiosTables};

@@ -5,11 +5,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use firmware::layout;
-use kvm_bindings::{KVM_PIT_SPEAKER_DUMMY, kvm_pit_config, kvm_userspace_memory_region};
+use kvm_bindings::{
+    KVM_MEM_READONLY, KVM_PIT_SPEAKER_DUMMY, kvm_pit_config, kvm_userspace_memory_region,
+};
 use kvm_ioctls::{Cap, Kvm, VmFd};
 use thiserror::Error;
 
 use crate::memory::Ram;
+use crate::rom::Rom;
 
 /// The capabilities chukka cannot do without, with the names of Documentation/virt/kvm/api.rst.
 const NEEDED: [(Cap, &str); 7] = [
@@ -122,11 +125,11 @@ pub fn open(path: &Path, cpus: u8) -> Result<Kvm, KvmError> {
     Ok(kvm)
 }
 
-/// Makes a VM with in-kernel interrupt controllers and PIT, and `ram` as its memory.
+/// Makes a VM with in-kernel interrupt controllers and PIT, `ram` as its memory and `rom`, if any, at the top of 4 GiB.
 ///
 /// # Errors
 /// [`KvmError::Ioctl`]: the host's KVM refused a step.
-pub fn create_vm(kvm: &Kvm, ram: &Ram) -> Result<VmFd, KvmError> {
+pub fn create_vm(kvm: &Kvm, ram: &Ram, rom: Option<&Rom>) -> Result<VmFd, KvmError> {
     // KVM_CREATE_VM gives up with EINTR when a signal is pending (virt/kvm/kvm_main.c); one more try is all it needs.
     let vm = loop {
         match kvm.create_vm() {
@@ -136,15 +139,19 @@ pub fn create_vm(kvm: &Kvm, ram: &Ram) -> Result<VmFd, KvmError> {
     };
     // Memory comes first: once the interrupt controllers are there, KVM waits several milliseconds for readers of the old
     // memslots, which do not exist yet (docs/performance.md).
-    for (slot, (guest_phys_addr, memory_size, userspace_addr)) in (0..).zip(ram.slots()) {
+    // Without read-only memory a ROM can be written to by the guest until it is reset.
+    let rom_flags = if kvm.check_extension(Cap::ReadonlyMem) { KVM_MEM_READONLY } else { 0 };
+    let ram = ram.slots().map(|slot| (slot, 0));
+    let slots = ram.chain(rom.map(|rom| (rom.slot(), rom_flags)));
+    for (slot, ((guest_phys_addr, memory_size, userspace_addr), flags)) in (0..).zip(slots) {
         let region = kvm_userspace_memory_region {
             slot,
             guest_phys_addr,
             memory_size,
             userspace_addr,
-            flags: 0,
+            flags,
         };
-        // SAFETY: the range is guest memory that stays mapped as long as the process lives, and nothing else is in it.
+        // SAFETY: the range is guest memory or ROM that stays mapped as long as the process lives, and nothing else is in it.
         unsafe { vm.set_user_memory_region(region) }
             .map_err(KvmError::ioctl("KVM_SET_USER_MEMORY_REGION"))?;
     }

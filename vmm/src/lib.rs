@@ -6,19 +6,21 @@
 //! |---|---|
 //! | [`cli`], [`cpu_model`] | argv, in QEMU's spelling |
 //! | [`config`] | one run, as plain checked data |
-//! | [`run`] | one run: boots, reboots, threads |
+//! | [`run`], [`boot`], [`publish`] | one run: boots, reboots, threads; what is booted; what the guest is told by fw_cfg |
 //! | [`machine`], [`bus`], [`flusher`] | the list of devices, ports and interrupts; the serial ports' output |
-//! | [`memory`] | guest memory, files placed in it |
+//! | [`memory`], [`rom`] | guest memory, files placed in it; the firmware's ROM |
 //! | [`kvm`], [`cpuid`], [`vcpu_state`], [`vcpu`], [`snapshot`] | the VM, what its CPUs are, where they start, what they do |
 //! | [`event_loop`], [`notices`], [`input`], [`keys`], [`signals`], [`terminal`] | the main thread: the user and the host |
 //! | [`trace`] | `-trace fw_cfg` |
 //! | [`outcome`], [`error`] | how it ended, or why it did not begin |
 
+pub mod boot;
 pub mod bus;
 pub mod cli;
 pub mod config;
 pub mod cpu_model;
 pub mod cpuid;
+pub mod credential;
 pub mod error;
 pub mod event_loop;
 pub mod flusher;
@@ -29,6 +31,8 @@ pub mod machine;
 pub mod memory;
 pub mod notices;
 pub mod outcome;
+pub mod publish;
+pub mod rom;
 pub mod rtc_clock;
 pub mod run;
 pub mod signals;

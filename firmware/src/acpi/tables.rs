@@ -18,7 +18,15 @@ const VGA_NOT_PRESENT: u16 = 1 << 2;
 /// Index of the century in the real-time clock's memory (ACPI 6.5, table 5.9, CENTURY): where every PC has it.
 const CMOS_CENTURY: u8 = 0x32;
 
-/// The FADT, with the address of the DSDT left open.
+/// Bytes of the power management timer's register (ACPI 6.5, table 5.9, PM_TMR_LEN).
+const PM_TIMER_LENGTH: u8 = 4;
+
+/// The FADT, with the addresses of the DSDT left open.
+///
+/// A hardware-reduced machine needs no power management timer, and ACPICA does not look at its registers there
+/// (`acpi_tb_convert_fadt`, drivers/acpi/acpica/tbfadt.c). Linux's clocksource does all the same (`acpi_parse_fadt`,
+/// arch/x86/kernel/acpi/boot.c): it takes the address of X_PM_TMR_BLK if that is in I/O space, and counts 24 bits. TMR_VAL_EXT,
+/// "32 bits", is never set. SeaBIOS on QEMU finds its timer without the FADT.
 pub(super) fn fadt(config: &AcpiConfig) -> FADT {
     let port =
         |port: u16| GAS::new(AddressSpace::SystemIo, 8, 0, AccessSize::ByteAccess, port.into());
@@ -37,12 +45,20 @@ pub(super) fn fadt(config: &AcpiConfig) -> FADT {
     fadt.reset_reg = port(config.reset_port);
     fadt.reset_value = config.reset_value;
     fadt.sleep_control_reg = port(config.sleep_control_port);
+    if let Some(pm_timer) = config.pm_timer_port {
+        fadt.pm_tmr_blk = u32::from(pm_timer).into();
+        fadt.pm_tmr_len = PM_TIMER_LENGTH;
+        fadt.x_pm_tmr_blk =
+            GAS::new(AddressSpace::SystemIo, 32, 0, AccessSize::DwordAccess, pm_timer.into());
+    }
     fadt.sleep_status_reg = port(config.sleep_status_port);
     fadt.hypervisor_vendor_identity = u64::from_le_bytes(*b"CHUKKA\0\0").into();
     fadt.finalize()
 }
 
-/// The MADT: one local APIC a CPU, one I/O APIC for global interrupts 0 to 23. ISA interrupts are identity-mapped.
+/// The MADT: one local APIC a CPU, one I/O APIC for global interrupts 0 to 23. ISA interrupts are identity-mapped,
+/// the timer's too: KVM leads line 0 to input 0 unless told otherwise (`default_routing`, arch/x86/kvm/irq_comm.c), where QEMU
+/// tells it to lead it to input 2 and says so in its MADT.
 pub(super) fn madt(config: &AcpiConfig) -> MADT {
     let mut madt =
         MADT::new(OEM_ID, OEM_TABLE_ID, 1, LocalInterruptController::Address(layout::LOCAL_APIC));

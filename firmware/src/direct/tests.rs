@@ -4,6 +4,7 @@ use super::*;
 use crate::acpi::AcpiConfig;
 use crate::image::tests::{bzimage, elf};
 use crate::ram::tests::{TempFile, TestRam};
+use crate::smbios::{SmbiosConfig, SystemStrings};
 
 const MIB: u64 = 1 << 20;
 
@@ -14,8 +15,15 @@ fn acpi() -> AcpiTables {
         reset_value: 1,
         sleep_control_port: 0x600,
         sleep_status_port: 0x601,
+        pm_timer_port: None,
     };
     AcpiTables::build(&config, &[])
+}
+
+fn smbios(memory: u64) -> SmbiosTables {
+    let system = SystemStrings::default();
+    let config = SmbiosConfig { uuid: None, memory, cpus: 1, oem_strings: Vec::new(), system };
+    SmbiosTables::build(&config).unwrap()
 }
 
 /// A boot of a kernel and an initrd given by their bytes.
@@ -42,7 +50,7 @@ impl Case {
     fn load(&self, memory: u64) -> Result<(TestRam, BootState), LoadError> {
         let map = MemoryMap::new(memory);
         let ram = TestRam::new(&map);
-        let state = self.boot.load(&ram, &map, &acpi())?;
+        let state = self.boot.load(&ram, &map, &acpi(), &smbios(map.size()))?;
         Ok((ram, state))
     }
 }
@@ -57,6 +65,7 @@ fn bzimage_goes_to_its_preferred_address_and_starts_at_its_64_bit_entry() {
     assert_eq!(ram.bytes(64 * MIB - 4096, 6), b"initrd");
     assert_eq!(ram.bytes(layout::CMDLINE, 14), b"console=ttyS0\0");
     assert_eq!(ram.bytes(layout::ACPI_TABLES, 8), b"RSD PTR ");
+    assert_eq!(ram.bytes(layout::SMBIOS, 4), b"_SM_");
     assert_eq!(
         ram.bytes(layout::RESET_VECTOR, 9),
         [0xba, 0x04, 0x06, 0xb0, 1, 0xee, 0xf4, 0xeb, 0xfd]
@@ -79,7 +88,7 @@ fn elf_bss_is_zero_on_memory_that_was_used_before() {
     let map = MemoryMap::new(64 * MIB);
     let ram = TestRam::new(&map);
     ram.0.write_slice(&[0xaa; 8192], GuestAddress(0x100_0000)).unwrap();
-    case.boot.load(&ram, &map, &acpi()).unwrap();
+    case.boot.load(&ram, &map, &acpi(), &smbios(map.size())).unwrap();
     assert_eq!(ram.bytes(0x100_1000, 4096), [0; 4096]);
     assert_eq!(ram.bytes(0x100_2000, 1), [0] as [u8; 1], "nothing lies after it");
 }

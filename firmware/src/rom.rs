@@ -1,0 +1,346 @@
+//! Firmware files: the BIOS image that starts the machine, and option ROMs for it.
+//!
+//! Both are given by a path, or by a name that is looked for in each directory of `-L` and then where distributions put firmware
+//! ([`DIRECTORIES`]).
+
+use std::ffi::{OsStr, OsString};
+use std::fmt::Write as _;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryError};
+
+use crate::layout;
+use crate::ram::{SourceError, SourceFile};
+
+/// Where distributions put firmware, in the order looked at.
+///
+/// SeaBIOS's own directory comes before QEMU's: on Debian `/usr/share/qemu/bios-microvm.bin` is a link to `qboot.rom`, and the
+/// SeaBIOS of that name is only in `/usr/share/seabios`.
+pub const DIRECTORIES: [&str; 8] = [
+    "/usr/share/seabios",    // Debian, Ubuntu, Fedora: SeaBIOS
+    "/usr/share/qemu", // Debian's qemu-system-data: qboot.rom, option ROMs; elsewhere SeaBIOS too
+    "/usr/share/qemu-kvm", // RHEL and its kin
+    "/usr/local/share/qemu", // QEMU built from source
+    "/usr/lib/ipxe/qemu", // Debian's ipxe-qemu: option ROMs
+    "/usr/share/OVMF", // EDK2 on Debian
+    "/usr/share/edk2/ovmf", // EDK2 on Fedora
+    "/usr/share/edk2/x64", // EDK2 on Arch
+];
+
+/// Names that are short for a file, and a text that is in that file and not in another firmware's.
+const ALIASES: [(&str, &str, &[u8]); 3] = [
+    ("seabios", "bios-256k.bin", b"SeaBIOS"),
+    ("seabios-microvm", "bios-microvm.bin", b"SeaBIOS"),
+    ("qboot", "qboot.rom", b""),
+];
+
+/// A BIOS image has whole 64 KiB: QEMU asks the same (`x86_bios_rom_init`, hw/i386/x86-common.c).
+const BIOS_UNIT: u64 = 64 << 10;
+/// Biggest BIOS image. It ends at 4 GiB, and 16 MiB below that KVM's task state segment ends.
+const BIOS_MAX: u64 = layout::MMIO_HOLE_END - (layout::KVM_TSS + 3 * layout::PAGE_SIZE);
+/// Most of a BIOS image that is copied below 1 MiB.
+///
+/// QEMU shows 128 KiB there, and its host bridge lets SeaBIOS copy the rest itself. Where no bridge unlocks that memory, SeaBIOS
+/// goes on without a copy (`make_bios_writable`, src/fw/shadow.c), so its image has to be there whole: of bios-256k.bin the first
+/// byte that is not zero belongs at 0xd2720, below those 128 KiB. More than 256 KiB would lie below 0xc0000, where a PC has its
+/// video memory.
+const LOW_COPY_MAX: u64 = 256 << 10;
+/// Biggest option ROM: what fits between 0xc0000, where SeaBIOS puts them, and 0xe0000, where the last part of a 128 KiB BIOS is.
+const OPTION_ROM_MAX: u64 = 128 << 10;
+/// The first two bytes of an option ROM.
+const OPTION_ROM_SIGNATURE: [u8; 2] = [0x55, 0xaa];
+/// The unit of the size byte of an option ROM, its third.
+const OPTION_ROM_UNIT: usize = 512;
+
+const _: () = {
+    assert!(BIOS_MAX == 16 << 20 && BIOS_MAX.is_multiple_of(BIOS_UNIT));
+    assert!(layout::HIGH_RAM - LOW_COPY_MAX == layout::OPTION_ROMS);
+    assert!(layout::OPTION_ROMS + OPTION_ROM_MAX <= layout::ACPI_TABLES);
+};
+
+/// Why a firmware file cannot be used. Sizes count bytes.
+#[derive(Debug, Error)]
+pub enum RomError {
+    /// No directory has it.
+    #[error("Cannot find the {role} '{}' in {}", Path::new(name).display(), list(looked))]
+    NotFound {
+        /// What it was to be: "bios", "option-rom".
+        role: &'static str,
+        /// The name as given.
+        name: OsString,
+        /// The files looked for.
+        looked: Vec<PathBuf>,
+    },
+    /// It cannot be opened, is no regular file, or is empty.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// It could be opened but not read.
+    #[error("Cannot read the {role} '{}'", path.display())]
+    Read {
+        /// What it was to be.
+        role: &'static str,
+        /// Its name.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A BIOS image cannot have that size.
+    #[error("The bios '{}' has {found} bytes, expected a multiple of 65536 (64 KiB), 16777216 (16 MiB) at most", path.display())]
+    BiosSize {
+        /// Its name.
+        path: PathBuf,
+        /// Its size.
+        found: u64,
+    },
+    /// The last 16 bytes, where the processor starts, are empty.
+    #[error("The bios '{}' has no reset vector: each of its last 16 bytes is {found:#04x}", path.display())]
+    NoResetVector {
+        /// Its name.
+        path: PathBuf,
+        /// The byte they all are.
+        found: u8,
+    },
+    /// An option ROM cannot have that size.
+    #[error("The option-rom '{}' has {found} bytes, expected 512 to 131072 (128 KiB)", path.display())]
+    OptionRomSize {
+        /// Its name.
+        path: PathBuf,
+        /// Its size.
+        found: u64,
+    },
+    /// It does not start as an option ROM does.
+    #[error("The option-rom '{}' starts with {:02x} {:02x}, expected 55 aa", path.display(), found[0], found[1])]
+    OptionRomSignature {
+        /// Its name.
+        path: PathBuf,
+        /// Its first two bytes.
+        found: [u8; 2],
+    },
+    /// It is shorter than it says, or says that it is empty.
+    #[error("The option-rom '{}' has {found} bytes, its header says {declared}", path.display())]
+    OptionRomCut {
+        /// Its name.
+        path: PathBuf,
+        /// Its size.
+        found: u64,
+        /// The size its third byte gives.
+        declared: u64,
+    },
+}
+
+impl RomError {
+    /// What the user can do about it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::NotFound { role: "bios", .. } => {
+                "install it (Debian: 'apt install seabios' for seabios and seabios-microvm, 'apt install qemu-system-data' \
+                 for qboot), or name its directory with -L, or give -bios a path"
+                    .into()
+            }
+            Self::NotFound { .. } => {
+                "install it (Debian: package qemu-system-data or ipxe-qemu), or name its directory with -L, or give a path"
+                    .into()
+            }
+            Self::Source(source) => source.hint(),
+            Self::Read { .. } => "did the file change while it was being read?".into(),
+            Self::BiosSize { .. } => {
+                "this is no complete BIOS image; SeaBIOS's are called bios.bin, bios-256k.bin and bios-microvm.bin".into()
+            }
+            Self::NoResetVector { .. } => {
+                "this is no complete BIOS image: of one that comes in parts (OVMF_CODE, OVMF_VARS) the part with the code is \
+                 needed, and no file of variables"
+                    .into()
+            }
+            Self::OptionRomSize { .. } | Self::OptionRomCut { .. } => {
+                "was its download or copy cut short?".into()
+            }
+            Self::OptionRomSignature { .. } => {
+                "this is no option ROM; a BIOS image is given with -bios".into()
+            }
+        }
+    }
+}
+
+/// Names the directories of `files`, in order, each once.
+fn list(files: &[PathBuf]) -> String {
+    let mut text = String::new();
+    let mut last = None;
+    for directory in files.iter().filter_map(|file| file.parent()) {
+        if last != Some(directory) {
+            let comma = if text.is_empty() { "" } else { ", " };
+            // Writing to a string cannot fail.
+            let _ = write!(text, "{comma}{}", directory.display());
+        }
+        last = Some(directory);
+    }
+    text
+}
+
+/// Finds and reads a file: a path if `name` has a slash or is a file of the current directory, as in QEMU; otherwise a name
+/// to look for in `search` and in [`DIRECTORIES`]. A file that lacks its alias's text is passed over.
+fn read(
+    role: &'static str,
+    name: &OsStr,
+    search: &[PathBuf],
+    max: u64,
+) -> Result<(PathBuf, Vec<u8>, u64), RomError> {
+    let as_path = Path::new(name);
+    if name.as_bytes().contains(&b'/') || as_path.is_file() {
+        return read_path(role, as_path, max);
+    }
+    let alias = ALIASES.iter().find(|(alias, ..)| role == "bios" && name == OsStr::new(alias));
+    let (file, text) =
+        alias.map_or((as_path, &[] as &[u8]), |(_, file, text)| (Path::new(file), text));
+    let directories = search.iter().map(PathBuf::as_path).chain(DIRECTORIES.iter().map(Path::new));
+    let mut looked = Vec::new();
+    for path in directories.map(|directory| directory.join(file)) {
+        if path.exists() {
+            let found = read_path(role, &path, max)?;
+            if text.is_empty() || found.1.windows(text.len()).any(|window| window == text) {
+                return Ok(found);
+            }
+        }
+        looked.push(path);
+    }
+    Err(RomError::NotFound { role, name: name.into(), looked })
+}
+
+/// Name, bytes and size of a file. A file bigger than `max` is not read: its size alone makes it an error.
+fn read_path(
+    role: &'static str,
+    path: &Path,
+    max: u64,
+) -> Result<(PathBuf, Vec<u8>, u64), RomError> {
+    let source = SourceFile::open(path, role)?;
+    let len = source.len();
+    let mut bytes = vec![0; usize::try_from(if len > max { 0 } else { len }).unwrap_or_default()];
+    source.file().read_exact_at(&mut bytes, 0).map_err(|source| RomError::Read {
+        role,
+        path: path.into(),
+        source,
+    })?;
+    Ok((path.into(), bytes, len))
+}
+
+/// A BIOS image. It ends at 4 GiB, read-only, and is copied into RAM below 1 MiB at each reset.
+#[derive(Debug)]
+pub struct BiosImage {
+    path: PathBuf,
+    bytes: Vec<u8>,
+}
+
+impl BiosImage {
+    /// Reads the image `name`: a path, `seabios` (bios-256k.bin), `seabios-microvm` (bios-microvm.bin), `qboot` (qboot.rom), or
+    /// the name of a file in a directory of `search` (those of `-L`) or of [`DIRECTORIES`].
+    ///
+    /// # Errors
+    /// [`RomError`]: not found, not readable, no regular file, of a wrong size, or without a reset vector.
+    pub fn open(name: &OsStr, search: &[PathBuf]) -> Result<Self, RomError> {
+        let (path, bytes, found) = read("bios", name, search, BIOS_MAX)?;
+        if found > BIOS_MAX || !found.is_multiple_of(BIOS_UNIT) {
+            return Err(RomError::BiosSize { path, found });
+        }
+        if let Some([first, rest @ ..]) = bytes.last_chunk::<16>()
+            && matches!(first, 0 | 0xff)
+            && rest.iter().all(|byte| byte == first)
+        {
+            return Err(RomError::NoResetVector { path, found: *first });
+        }
+        Ok(Self { path, bytes })
+    }
+
+    /// The file it was read from.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The whole image.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Guest-physical address of its first byte: it ends at 4 GiB, so that the reset vector is 16 bytes below that.
+    pub fn high_address(&self) -> u64 {
+        layout::MMIO_HOLE_END - self.bytes.len() as u64
+    }
+
+    /// What is copied below 1 MiB, and to which guest-physical address: the last 256 KiB, or all of it.
+    pub fn low_copy(&self) -> (u64, &[u8]) {
+        let max = usize::try_from(LOW_COPY_MAX).unwrap_or(usize::MAX);
+        let copy = &self.bytes[self.bytes.len().saturating_sub(max)..];
+        (layout::HIGH_RAM - copy.len() as u64, copy)
+    }
+
+    /// Writes the low copy into guest memory, over what a guest has left of the last one.
+    ///
+    /// # Errors
+    /// The guest has less than 1 MiB of RAM.
+    pub fn place_low<M: GuestMemoryBackend>(&self, memory: &M) -> Result<(), GuestMemoryError> {
+        let (address, bytes) = self.low_copy();
+        memory.write_slice(bytes, GuestAddress(address))
+    }
+}
+
+/// An option ROM. The firmware finds it as a fw_cfg file below `genroms/`, copies it below 1 MiB and calls it.
+#[derive(Debug)]
+pub struct OptionRom {
+    path: PathBuf,
+    bytes: Vec<u8>,
+    checksum_ok: bool,
+}
+
+impl OptionRom {
+    /// Reads the option ROM `name`: a path, or the name of a file in a directory of `search` or of [`DIRECTORIES`].
+    ///
+    /// # Errors
+    /// [`RomError`]: not found, not readable, no regular file, of a wrong size, or no option ROM.
+    pub fn open(name: &OsStr, search: &[PathBuf]) -> Result<Self, RomError> {
+        let (path, bytes, found) = read("option-rom", name, search, OPTION_ROM_MAX)?;
+        let [first, second, units, ..] = *bytes else {
+            return Err(RomError::OptionRomSize { path, found });
+        };
+        if [first, second] != OPTION_ROM_SIGNATURE {
+            return Err(RomError::OptionRomSignature { path, found: [first, second] });
+        }
+        let declared = usize::from(units) * OPTION_ROM_UNIT;
+        let Some(image) = bytes.get(..declared).filter(|image| !image.is_empty()) else {
+            return Err(RomError::OptionRomCut { path, found, declared: declared as u64 });
+        };
+        let checksum_ok = image.iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte)) == 0;
+        Ok(Self { path, bytes, checksum_ok })
+    }
+
+    /// The file it was read from.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The whole file: the ROM, and what comes after it.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The name of the fw_cfg file: `genroms/` and the file's own name, as QEMU's `rom_add_option` makes it.
+    pub fn fw_cfg_name(&self) -> String {
+        let name = self.path.file_name().unwrap_or_default();
+        format!("genroms/{}", name.to_string_lossy())
+    }
+
+    /// What to tell the user, if anything: with a wrong checksum SeaBIOS passes the ROM over, unless fw_cfg file
+    /// `etc/optionroms-checksum` is 0 (`is_valid_rom`, src/optionroms.c).
+    pub fn warning(&self) -> Option<String> {
+        (!self.checksum_ok).then(|| {
+            format!(
+                "the option-rom '{}' has a bad checksum: SeaBIOS will not run it",
+                self.path.display()
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,189 @@
+//! Where firmware is found, and what is refused.
+
+use super::*;
+use crate::MemoryMap;
+use crate::ram::GuestRam;
+use crate::ram::tests::{TempFile, TestRam};
+
+/// A directory with files, gone when dropped.
+struct TempDir(PathBuf);
+
+impl TempDir {
+    fn new(files: &[(&str, &[u8])]) -> Self {
+        let unique = TempFile::new(b"");
+        let path = unique.0.with_extension("d");
+        std::fs::create_dir(&path).unwrap();
+        for (name, bytes) in files {
+            std::fs::write(path.join(name), bytes).unwrap();
+        }
+        Self(path)
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// An image of `size` bytes that starts with a text and ends with SeaBIOS's reset vector.
+fn bios(size: usize, text: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0; size];
+    bytes[..text.len()].copy_from_slice(text);
+    bytes[size - 16..size - 11].copy_from_slice(&[0xea, 0x5b, 0xe0, 0, 0xf0]);
+    bytes
+}
+
+fn open(bytes: &[u8]) -> Result<BiosImage, RomError> {
+    let file = TempFile::new(bytes);
+    BiosImage::open(file.0.as_os_str(), &[])
+}
+
+#[test]
+fn a_256_kib_image_is_placed_whole_below_4_gib_and_below_1_mib() {
+    let image = open(&bios(256 << 10, b"first")).unwrap();
+    assert_eq!(image.high_address(), 0xfffc_0000);
+    assert_eq!(image.low_copy(), (0xc_0000, image.bytes()));
+    let ram = TestRam::new(&MemoryMap::new(2 << 20));
+    image.place_low(ram.memory()).unwrap();
+    assert_eq!(ram.bytes(0xc_0000, 5), b"first");
+    assert_eq!(ram.bytes(0xf_fff0, 5), [0xea, 0x5b, 0xe0, 0, 0xf0]);
+}
+
+#[test]
+fn of_a_bigger_image_the_last_256_kib_are_copied_low_and_of_a_smaller_one_all() {
+    let mut bytes = bios(1 << 20, b"");
+    bytes[768 << 10] = 0x77;
+    let image = open(&bytes).unwrap();
+    assert_eq!(image.high_address(), 0xfff0_0000);
+    let (address, copy) = image.low_copy();
+    assert_eq!((address, copy.len(), copy[0]), (0xc_0000, 256 << 10, 0x77));
+    assert_eq!(open(&bios(64 << 10, b"")).unwrap().low_copy().0, 0xf_0000);
+    assert_eq!(open(&bios(16 << 20, b"")).unwrap().high_address(), 0xff00_0000);
+}
+
+#[test]
+fn a_wrong_size_is_named_with_those_expected() {
+    for size in [1000, (64 << 10) + 1, (16 << 20) + (64 << 10)] {
+        let error = open(&bios(size, b"")).unwrap_err();
+        let expected = format!("has {size} bytes, expected a multiple of 65536 (64 KiB)");
+        assert!(error.to_string().contains(&expected), "{error}");
+        assert!(!error.hint().is_empty());
+    }
+    assert!(matches!(open(b"").unwrap_err(), RomError::Source(SourceError::Empty { .. })));
+}
+
+#[test]
+fn an_image_without_a_reset_vector_is_refused() {
+    for filler in [0, 0xff] {
+        let error = open(&vec![filler; 128 << 10]).unwrap_err();
+        assert!(
+            matches!(error, RomError::NoResetVector { found, .. } if found == filler),
+            "{error}"
+        );
+    }
+    assert!(open(&vec![0x90; 128 << 10]).is_ok());
+}
+
+#[test]
+fn a_directory_is_no_image() {
+    let error = BiosImage::open(OsStr::new("/"), &[]).unwrap_err();
+    assert_eq!(error.to_string(), "The bios '/' is a directory, expected a regular file");
+}
+
+#[test]
+fn a_name_is_looked_for_in_each_directory_in_order() {
+    let first = TempDir::new(&[("other.bin", b"")]);
+    let second = TempDir::new(&[("mine.bin", &bios(64 << 10, b"two"))]);
+    let third = TempDir::new(&[("mine.bin", &bios(64 << 10, b"three"))]);
+    let search = [first.0.clone(), second.0.clone(), third.0.clone()];
+    let image = BiosImage::open(OsStr::new("mine.bin"), &search).unwrap();
+    assert_eq!(image.path(), second.0.join("mine.bin"));
+}
+
+#[test]
+fn what_is_found_nowhere_names_every_directory_and_the_package() {
+    let error = BiosImage::open(OsStr::new("no-such.bin"), &["/nonexistent".into()]).unwrap_err();
+    let text = error.to_string();
+    assert!(text.starts_with("Cannot find the bios 'no-such.bin' in /nonexistent, "), "{text}");
+    assert!(DIRECTORIES.iter().all(|directory| text.contains(directory)), "{text}");
+    assert!(error.hint().contains("apt install seabios"), "{}", error.hint());
+}
+
+/// Debian's /usr/share/qemu/bios-microvm.bin is qboot.
+#[test]
+fn an_alias_passes_over_another_firmware_of_the_same_name() {
+    let qboot = TempDir::new(&[("bios-microvm.bin", &bios(64 << 10, b"qboot"))]);
+    let seabios = TempDir::new(&[("bios-microvm.bin", &bios(128 << 10, b"SeaBIOS (version"))]);
+    let search = [qboot.0.clone(), seabios.0.clone()];
+    let image = BiosImage::open(OsStr::new("seabios-microvm"), &search).unwrap();
+    assert_eq!(image.path(), seabios.0.join("bios-microvm.bin"));
+    let image = BiosImage::open(OsStr::new("bios-microvm.bin"), &search).unwrap();
+    assert_eq!(image.path(), qboot.0.join("bios-microvm.bin"), "a file's name is taken as it is");
+}
+
+#[test]
+fn the_installed_seabios_and_qboot_are_found_by_their_aliases() {
+    for (alias, file, address) in [
+        ("seabios", "/usr/share/seabios/bios-256k.bin", 0xfffc_0000),
+        ("seabios-microvm", "/usr/share/seabios/bios-microvm.bin", 0xfffe_0000),
+        ("qboot", "/usr/share/qemu/qboot.rom", 0xffff_0000),
+    ] {
+        if !Path::new(file).exists() {
+            eprintln!("skipped: {file} is not installed");
+            continue;
+        }
+        let image = BiosImage::open(OsStr::new(alias), &[]).unwrap();
+        assert_eq!((image.path(), image.high_address()), (Path::new(file), address));
+    }
+}
+
+/// An option ROM of `units` times 512 bytes with a right checksum.
+fn option_rom(units: u8) -> Vec<u8> {
+    let mut bytes = vec![0; usize::from(units) * 512];
+    bytes[..4].copy_from_slice(&[0x55, 0xaa, units, 0xcb]);
+    bytes[5] = bytes.iter().fold(0u8, |sum, byte| sum.wrapping_sub(*byte));
+    bytes
+}
+
+fn open_option_rom(bytes: &[u8]) -> Result<OptionRom, RomError> {
+    let file = TempFile::new(bytes);
+    OptionRom::open(file.0.as_os_str(), &[])
+}
+
+#[test]
+fn an_option_rom_is_published_under_its_own_name() {
+    let directory = TempDir::new(&[("net.rom", &option_rom(3))]);
+    let rom = OptionRom::open(OsStr::new("net.rom"), std::slice::from_ref(&directory.0)).unwrap();
+    assert_eq!((rom.fw_cfg_name().as_str(), rom.bytes().len()), ("genroms/net.rom", 1536));
+    assert_eq!(rom.warning(), None);
+}
+
+#[test]
+fn an_option_rom_with_a_bad_checksum_is_a_warning() {
+    let mut bytes = option_rom(2);
+    bytes[700] += 1;
+    let warning = open_option_rom(&bytes).unwrap().warning().unwrap();
+    assert!(warning.contains("bad checksum"), "{warning}");
+    bytes[700] -= 1;
+    bytes.extend([1; 512]);
+    assert_eq!(open_option_rom(&bytes).unwrap().warning(), None, "what follows does not count");
+}
+
+#[test]
+fn what_is_no_option_rom_is_refused() {
+    let cut = &option_rom(3)[..1024];
+    let empty = [0x55, 0xaa, 0, 0];
+    let big = vec![0x55; (128 << 10) + 1];
+    for (bytes, expected) in [
+        (b"MZ\x90\x00".as_slice(), "starts with 4d 5a, expected 55 aa"),
+        (&[0x55, 0xaa], "has 2 bytes, expected 512 to 131072"),
+        (&big, "has 131073 bytes, expected 512 to 131072"),
+        (cut, "has 1024 bytes, its header says 1536"),
+        (&empty, "has 4 bytes, its header says 0"),
+    ] {
+        let error = open_option_rom(bytes).unwrap_err();
+        assert!(error.to_string().contains(expected), "{error}");
+        assert!(!error.hint().is_empty());
+    }
+}
