@@ -283,7 +283,7 @@ print:  pushw   %si
         jz      5f
         movb    %al, %ah
         movw    $0x3fd, %dx             # line status; bit 5: ready for the next byte
-        xorw    %cx, %cx                # 65536 times: a port that is never ready does not stop us
+        movw    $4096, %cx              # at most so often: a port that is never ready does not stop us
 4:      inb     %dx, %al
         testb   $0x20, %al
         loopz   4b

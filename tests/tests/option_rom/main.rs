@@ -1,0 +1,113 @@
+//! Our option ROM under QEMU: its fw_cfg and SeaBIOS are the reference, so what fails here is the ROM's fault.
+//!
+//! QEMU takes our image for its own: `-L` names a folder where it is called linuxboot_dma.bin.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "this is how a test fails")]
+
+mod published;
+mod qemu;
+
+use std::fs::{self, File};
+use std::path::Path;
+
+use chukka_tests::assets;
+use firmware::option_rom;
+
+use qemu::{Folder, Qemu};
+
+const APPEND: [&str; 2] = ["-append", "console=ttyS0 earlyprintk=serial panic=-1 rom=ours"];
+
+/// Boots `kernel` and expects command line and initrd to have come through.
+fn boots(test: &str, kernel: &Path) {
+    let folder = Folder::new(test, option_rom::IMAGE);
+    let initrd = folder.initrd(1 << 20);
+    let size = fs::metadata(&initrd).unwrap().len();
+    let files = [("-kernel", kernel), ("-initrd", &*initrd)];
+    let args = [["-m", "256"], APPEND].concat();
+    let Some(mut qemu) = Qemu::start(&folder, &args, &files) else { return };
+    qemu.wait_for("Linux version");
+    qemu.wait_for(&format!("Command line: {}", APPEND[1]));
+    // SeaBIOS keeps the last 128 KiB; the initrd lies below it, at the start of a page.
+    qemu.wait_for("RAMDISK: [mem ");
+    qemu.wait_for("Freeing initrd memory");
+    let span = qemu.console.split("RAMDISK: [mem 0x").nth(1).unwrap();
+    let (start, end) = span.split(']').next().unwrap().split_once("-0x").unwrap();
+    let number = |text| u64::from_str_radix(text, 16).unwrap();
+    // Linux tells whole pages.
+    assert_eq!(number(end) + 1 - number(start), size.next_multiple_of(4096));
+    assert!((0xff0_0000..0x1000_0000).contains(&number(end)), "high in 256 MiB: {end}");
+    assert!(!qemu.console.contains("not initramfs"), "it is whole\n{}", qemu.console);
+}
+
+#[test]
+fn the_cloud_kernel_boots() {
+    let Some(kernel) = assets::or_skip(assets::cloud()) else { return };
+    boots("cloud", &kernel.vmlinuz);
+}
+
+#[test]
+fn the_generic_kernel_boots() {
+    let Some(kernel) = assets::or_skip(assets::generic()) else { return };
+    boots("generic", &kernel.vmlinuz);
+}
+
+#[test]
+fn an_initrd_fills_the_room_above_the_kernel_and_no_more() {
+    let Some(kernel) = assets::or_skip(assets::cloud()) else { return };
+    let bytes = fs::read(&kernel.vmlinuz).unwrap();
+    let field = |at: usize| u64::from(u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()));
+    let kernel_end = (field(0x258) + field(0x260)).next_multiple_of(4096); // pref_address, init_size
+    let ram_end = (256 << 20) - (128 << 10); // SeaBIOS's tables above
+    let folder = Folder::new("room", option_rom::IMAGE);
+    let initrd = folder.put("initrd", b"");
+    let files = [("-kernel", &*kernel.vmlinuz), ("-initrd", &*initrd)];
+    let args = [["-m", "256"], APPEND].concat();
+    for (size, expected) in [
+        (ram_end - kernel_end, format!("RAMDISK: [mem {kernel_end:#010x}-")),
+        (ram_end - kernel_end + 1, "chukka: no room for the initrd above the kernel".into()),
+    ] {
+        File::options().write(true).open(&initrd).unwrap().set_len(size).unwrap();
+        let Some(mut qemu) = Qemu::start(&folder, &args, &files) else { return };
+        qemu.wait_for(&expected);
+    }
+}
+
+#[test]
+fn a_failed_transfer_is_named_and_the_bios_goes_on() {
+    let Some(kernel) = assets::or_skip(assets::cloud()) else { return };
+    let items: [(&str, [u8; 3]); 3] = [
+        ("kernel's set-up code", [0x16, 0x17, 0x18]),
+        ("command line", [0x13, 0x14, 0x15]),
+        ("kernel", [0x07, 0x08, 0x11]),
+    ];
+    for (name, keys) in items {
+        // The signature instead of the address: "QEMU" is 0x554d4551, where there is nothing.
+        let mut rom = option_rom::IMAGE.to_vec();
+        let at = rom.windows(3).position(|window| window == keys).unwrap();
+        rom[6] = rom[6].wrapping_add(rom[at]); // the sum stays 0
+        rom[at] = 0;
+        let folder = Folder::new(&format!("bad-{at:x}"), &rom);
+        let args = [["-m", "256"], APPEND].concat();
+        let Some(mut qemu) = Qemu::start(&folder, &args, &[("-kernel", &kernel.vmlinuz)]) else {
+            return;
+        };
+        qemu.wait_for(&format!("chukka: cannot load the {name}: fw_cfg DMA error\r\n"));
+        qemu.wait_for("No bootable device.");
+    }
+}
+
+#[test]
+fn what_is_missing_is_said() {
+    let Some(kernel) = assets::or_skip(assets::cloud()) else { return };
+    let folder = Folder::new("missing", option_rom::IMAGE);
+    let without_dma = ["-global", "fw_cfg_io.dma_enabled=off"];
+    let Some(mut qemu) = Qemu::start(&folder, &without_dma, &[("-kernel", &kernel.vmlinuz)]) else {
+        return;
+    };
+    qemu.wait_for("chukka: fw_cfg has no DMA here");
+    qemu.wait_for("No bootable device.");
+    let rom = folder.put("rom.bin", option_rom::IMAGE);
+    let Some(mut qemu) = Qemu::start(&folder, &[], &[("-option-rom", &rom)]) else { return };
+    qemu.wait_for("chukka: fw_cfg holds no kernel");
+    qemu.wait_for("No bootable device.");
+}
