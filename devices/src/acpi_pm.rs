@@ -12,7 +12,7 @@
 //! | 0x603 | events | bit 0 power button; cleared by reading |
 //!
 //! Not emulated: sleep states other than S5 (a guest that enters one wakes at once), the fixed-hardware registers (PM1, GPE) and
-//! the PM timer, whose customary place at 0x608 is left free.
+//! the PM timer, which [`crate::acpi_pm_timer`] adds at its customary place, 0x608.
 
 use std::fmt;
 

@@ -1,6 +1,6 @@
-//! Time of day, injected so that tests can stop it.
+//! Time of day and time since the start, injected so that tests can stop them.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A source of the time of day.
 pub trait Clock: Send {
@@ -15,7 +15,7 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn unix_nanos(&self) -> i128 {
-        let nanos = |duration: std::time::Duration| i128::try_from(duration.as_nanos());
+        let nanos = |duration: Duration| i128::try_from(duration.as_nanos());
         match SystemTime::now().duration_since(UNIX_EPOCH) {
             Ok(after) => nanos(after).unwrap_or(i128::MAX),
             Err(before) => nanos(before.duration()).map_or(i128::MIN, |nanos| -nanos),
@@ -23,9 +23,61 @@ impl Clock for SystemClock {
     }
 }
 
+/// A source of time that only goes forward.
+pub trait MonotonicClock: Send {
+    /// How long ago the clock was started.
+    fn elapsed(&self) -> Duration;
+}
+
+/// The host's monotonic time since this clock was made. Copies share their start, so that what they time can be compared.
+#[derive(Clone, Copy, Debug)]
+pub struct HostStopwatch(Instant);
+
+impl HostStopwatch {
+    /// Starts now.
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+}
+
+impl MonotonicClock for HostStopwatch {
+    fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
     use super::*;
+
+    /// A stopwatch that stands until it is set. Clones share the time.
+    #[derive(Clone, Default)]
+    pub(crate) struct TestStopwatch(Arc<AtomicU64>);
+
+    impl TestStopwatch {
+        pub(crate) fn set(&self, elapsed: Duration) {
+            let nanos = u64::try_from(elapsed.as_nanos()).unwrap();
+            self.0.store(nanos, Ordering::SeqCst);
+        }
+    }
+
+    impl MonotonicClock for TestStopwatch {
+        fn elapsed(&self) -> Duration {
+            Duration::from_nanos(self.0.load(Ordering::SeqCst))
+        }
+    }
+
+    #[test]
+    fn goes_forward_from_a_common_start_when_copied() {
+        let stopwatch = HostStopwatch::start();
+        let copy = stopwatch;
+        let first = stopwatch.elapsed();
+        assert!(copy.elapsed() >= first);
+        assert!(first < Duration::from_secs(60));
+    }
 
     #[test]
     fn reads_a_plausible_time_when_asked_for_the_host_time() {

@@ -19,6 +19,10 @@ pub enum ResetSource {
     AcpiRegister,
     /// The reset line of the keyboard controller.
     I8042,
+    /// The fast reset of system control port A.
+    Port92,
+    /// The reset control register of the PCI-to-ISA bridge.
+    ResetControl,
 }
 
 /// A device's way to the run loop. Cheap to clone; it may be used from any thread.

@@ -5,12 +5,17 @@
 //! | [`serial`]: COM1 to COM4, 16550A | 0x3f8, 0x2f8, 0x3e8, 0x2e8 (8 each) | 4, 3, 5, 7 | National Semiconductor PC16550D |
 //! | [`i8042`]: the reset line | 0x60, 0x64 | – | IBM PS/2 Hardware Interface Technical Reference |
 //! | [`cmos`]: real-time clock, memory size | 0x70, 0x71 | – | Motorola MC146818A; QEMU's `pc_cmos_init` |
+//! | [`port92`]: A20, fast reset | 0x92 | – | IBM PS/2 Hardware Interface Technical Reference |
+//! | [`debugcon`]: characters for firmware's makers | 0x402 or as asked for | – | QEMU's `hw/char/debugcon.c` |
+//! | [`reset_control`]: reset | 0xcf9 | – | Intel 82371SB (PIIX3) |
+//! | [`acpi_pm_timer`]: 3.58 MHz counter | 0x608 to 0x60b | – | ACPI 6.5, 4.8.3.3 |
 //! | [`acpi_pm`]: power-off, reset, power button | 0x600 to 0x607 | 9 | ACPI 6.5, 4.8.3.6, 4.8.3.7 and 5.6.9 |
 //! | [`fw_cfg`](mod@fw_cfg): what the host tells the guest | 0x510, 0x511, 0x514 to 0x51b | – | QEMU, hw/nvram/fw_cfg.c |
 //!
 //! A device implements [`vm_device::MutDevicePio`], so that an `Arc<Mutex<Device>>` goes on a `vm_device` bus. It knows nothing of
 //! KVM, threads or file descriptors. What it needs from the outside is handed to its constructor: an [`irq::IrqLine`] to pulse, an
-//! [`exit::ExitHandle`] to ask for the end of the machine, a [`clock::Clock`], a [`console::ConsoleSink`] for its output.
+//! [`exit::ExitHandle`] to ask for the end of the machine, a [`clock::Clock`] or a
+//! [`clock::MonotonicClock`], a [`console::ConsoleSink`] for its output.
 //!
 //! What the guest does never panics, blocks or allocates here: a bad access reads as all ones or is dropped. Devices that the
 //! guest learns of through the DSDT have a plain description that implements `acpi_tables::Aml`; each is a complete term list for
@@ -41,14 +46,18 @@
 #![forbid(unsafe_code)]
 
 pub mod acpi_pm;
+pub mod acpi_pm_timer;
 mod calendar;
 pub mod clock;
 pub mod cmos;
 pub mod console;
+pub mod debugcon;
 pub mod exit;
 pub mod fw_cfg;
 pub mod i8042;
 pub mod irq;
 pub mod panic_watch;
 mod pio;
+pub mod port92;
+pub mod reset_control;
 pub mod serial;

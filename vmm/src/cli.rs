@@ -77,7 +77,8 @@ fn config(matches: &ArgMatches) -> Result<VmConfig, CliError> {
     let on_reset = if matches.get_count("no-reboot") > 0 { OnReset::Exit } else { OnReset::Reboot };
     // Last, so that an argv with something wrong and no kernel hears of what is wrong.
     let boot = boot(matches)?;
-    Ok(VmConfig { name, uuid, boot, machine, memory, cpus, cpu, serial, terminal, on_reset, rtc })
+    let firmware = std::env::var_os("CHUKKA_BIOS").map(|bios| crate::config::FirmwareConfig { bios, search: vec![], option_roms: vec![] });
+    Ok(VmConfig { name, uuid, boot: Some(boot), machine, memory, cpus, cpu, serial, terminal, on_reset, rtc, firmware, boot_options: Default::default(), fw_cfg: vec![], smbios: Default::default(), credentials: vec![], debugcon: None, vmcoreinfo: false, trace: crate::config::Trace { fw_cfg: std::env::var_os("CHUKKA_TRACE").is_some() }, timestamps: false, warnings: vec![] })
 }
 
 /// `-kernel`, `-initrd`, `-append`. As in QEMU (`qemu_validate_options`, system/vl.c) the latter

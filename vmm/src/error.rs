@@ -5,9 +5,14 @@ use std::path::PathBuf;
 
 use firmware::direct::LoadError;
 use firmware::image::ImageError;
+use firmware::linuxboot;
 use firmware::ram::SourceError;
+use firmware::rom::RomError;
 use firmware::smbios::SmbiosError;
+use fw_cfg::ItemError;
 use thiserror::Error;
+use vm_memory::GuestMemoryError;
+use vm_memory::mmap::MmapRegionError;
 
 use crate::cli::CliError;
 use crate::kvm::KvmError;
@@ -31,6 +36,32 @@ pub enum StartError {
     /// The SMBIOS tables.
     #[error(transparent)]
     Smbios(#[from] SmbiosError),
+    /// A firmware image or an option ROM.
+    #[error(transparent)]
+    RomFile(#[from] RomError),
+    /// The kernel cannot be booted by firmware.
+    #[error(transparent)]
+    Publish(#[from] linuxboot::PublishError),
+    /// The machine cannot be told of by fw_cfg.
+    #[error(transparent)]
+    Platform(#[from] firmware::PublishError),
+    /// An item of the user's.
+    #[error(transparent)]
+    Item(#[from] ItemError),
+    /// Memory for the firmware's ROM.
+    #[error("Cannot get memory for the firmware's ROM")]
+    RomMemory(#[source] MmapRegionError),
+    /// The ROM's place in guest memory.
+    #[error("Cannot put the firmware into guest memory")]
+    Rom(#[source] GuestMemoryError),
+    /// A file with a string for SMBIOS.
+    #[error("Cannot read '{}' for -smbios type=11", path.display())]
+    OemString {
+        /// Its name.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// Guest memory.
     #[error(transparent)]
     Memory(#[from] MemoryError),
@@ -75,13 +106,34 @@ impl StartError {
             Self::Initrd(error) => error.hint(),
             Self::Load(error) => error.hint(),
             Self::Smbios(error) => error.hint(),
+            Self::RomFile(error) => error.hint(),
+            Self::Publish(error) => error.hint(),
+            Self::Platform(firmware::PublishError::Item(error)) | Self::Item(error) => {
+                return item_hint(error).map(Into::into);
+            }
+            Self::Rom(_) => "give the guest at least 1 MiB of memory".into(),
+            Self::RomMemory(_) => "look at ulimit -v".into(),
+            Self::OemString { .. } => "check the path given to path=".into(),
             Self::Memory(error) => error.hint(),
             Self::Kvm(error) => error.hint(),
             Self::Output { .. } => "check that its directory exists and is writable".into(),
             Self::Host { .. } => "is a limit of the host reached? See ulimit -a".into(),
-            Self::Bus(_) | Self::Defect(_) => {
+            Self::Bus(_) | Self::Platform(_) | Self::Defect(_) => {
                 "this is a defect of chukka; please report it with the command line".into()
             }
         })
     }
+}
+
+/// What the user can do about an item that cannot be published.
+fn item_hint(error: &ItemError) -> Option<&'static str> {
+    Some(match error {
+        ItemError::Duplicate { .. } => {
+            "chukka publishes this name itself, or it is given twice: take another, such as opt/org.example/…"
+        }
+        ItemError::NameLength { .. } | ItemError::NameNul { .. } => "take a shorter name",
+        ItemError::DirectoryFull { .. } => "give fewer files",
+        ItemError::TooBig { .. } => "sizes in fw_cfg are 32 bits wide; make the file smaller",
+        ItemError::KeyTaken { .. } | ItemError::KeyReserved { .. } => return None,
+    })
 }

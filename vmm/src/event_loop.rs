@@ -113,9 +113,24 @@ impl EventLoop {
         self.next = Some(Next::End(outcome));
     }
 
+    /// Tells the user what concerns him, between the guest's lines.
+    #[expect(clippy::unused_self, reason = "it belongs to the loop")]
+    fn tell(&self, notices: &Notices) {
+        if let Some(error) = &notices.output_lost {
+            eprintln!("\rchukka: warning: the guest's output cannot be written any more: {error}");
+        }
+        if let Some(lost) = &notices.item_lost {
+            eprintln!("\rchukka: warning: {lost}");
+        }
+        if let Some(info) = notices.vmcoreinfo {
+            eprintln!("\rchukka: the guest's vmcoreinfo: {} bytes at {:#x}", info.size, info.paddr);
+        }
+    }
+
     fn on_notices(&mut self) {
-        let Notices { ended, exit, panic, panic_end, flush, input_wanted, output_lost } =
-            self.notifier.take();
+        let notices = self.notifier.take();
+        self.tell(&notices);
+        let Notices { ended, exit, panic, panic_end, flush, input_wanted, .. } = notices;
         if let Some(message) = panic {
             self.panic.get_or_insert(message);
             let _ = self.panic_timer.reset(PANIC_GRACE, None);
@@ -126,9 +141,6 @@ impl EventLoop {
         }
         if flush {
             let _ = self.flush_timer.reset(FLUSH_AFTER, None);
-        }
-        if let Some(error) = output_lost {
-            eprintln!("\rchukka: warning: the guest's output cannot be written any more: {error}");
         }
         if input_wanted {
             self.pass_on_typed();

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | [`cli`], [`cpu_model`] | argv, in QEMU's spelling |
 //! | [`config`] | one run, as plain checked data |
-//! | [`run`] | one run: boots, reboots, threads |
+//! | [`run`], [`boot`], [`publish`] | one run: boots, reboots, threads; what is booted; what the guest is told by fw_cfg |
 //! | [`machine`], [`bus`], [`flusher`] | the list of devices, ports and interrupts; the serial ports' output |
 //! | [`memory`], [`rom`] | guest memory, files placed in it; the firmware's ROM |
 //! | [`kvm`], [`cpuid`], [`vcpu_state`], [`vcpu`], [`snapshot`] | the VM, what its CPUs are, where they start, what they do |
@@ -14,11 +14,13 @@
 //! | [`trace`] | `-trace fw_cfg` |
 //! | [`outcome`], [`error`] | how it ended, or why it did not begin |
 
+pub mod boot;
 pub mod bus;
 pub mod cli;
 pub mod config;
 pub mod cpu_model;
 pub mod cpuid;
+pub mod credential;
 pub mod error;
 pub mod event_loop;
 pub mod flusher;
@@ -29,6 +31,7 @@ pub mod machine;
 pub mod memory;
 pub mod notices;
 pub mod outcome;
+pub mod publish;
 pub mod rom;
 pub mod rtc_clock;
 pub mod run;

@@ -5,24 +5,34 @@ use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
+use std::time::Instant;
 
 use acpi_tables::Aml;
 use devices::acpi_pm::{self, AcpiPm, AcpiPmDescription};
 use devices::cmos::{self, Cmos, CmosDescription};
 use devices::console::ConsoleSink;
+use devices::fw_cfg::{self as fw_cfg_ports, FwCfgDescription, FwCfgPorts, StringPort};
 use devices::i8042::{self, I8042};
 use devices::irq::IrqLine;
 use devices::panic_watch::PanicWatch;
 use devices::serial::{self, ComPort, Serial};
-use firmware::MemoryMap;
 use firmware::acpi::{AcpiConfig, AcpiTables};
+use firmware::smbios::SmbiosTables;
+use firmware::{GuestRam, MemoryMap};
+use fw_cfg::FwCfg;
+use fw_cfg::event::{Event, Observer};
 use kvm_ioctls::VmFd;
+use vm_memory::GuestMemoryMmap;
 
+use crate::boot::Boot;
 use crate::bus::{Bus, shared};
 use crate::config::{SerialBackend, VmConfig};
 use crate::error::StartError;
+use crate::memory::Ram;
 use crate::notices::Notifier;
+use crate::publish;
 use crate::rtc_clock::RtcClock;
+use crate::trace::FwCfgTrace;
 
 /// The interrupt controllers: those of the VM that runs at the moment.
 type IrqChip = Arc<RwLock<Option<Arc<VmFd>>>>;
@@ -43,18 +53,38 @@ impl IrqLine for KvmLine {
     }
 }
 
+/// What a machine is put together from.
+#[derive(Debug)]
+pub struct Parts<'a> {
+    /// What the user wants.
+    pub config: &'a VmConfig,
+    /// Where RAM is.
+    pub map: &'a MemoryMap,
+    /// The RAM, which fw_cfg reaches by DMA.
+    pub ram: &'a Ram,
+    /// What is booted, which fw_cfg tells the guest.
+    pub boot: &'a Boot,
+    /// What the machine says of itself.
+    pub smbios: &'a SmbiosTables,
+    /// By which devices tell the event loop what happens.
+    pub notifier: &'a Notifier,
+    /// Once it is set, no device waits for the host any more.
+    pub stopping: &'a Arc<AtomicBool>,
+}
+
 /// The devices. They live as long as the process; a reset of the machine resets them.
 #[derive(Debug)]
 pub struct Devices {
     /// What the vCPUs reach.
     pub bus: Arc<Bus>,
     /// The serial ports there are.
-    serial: Vec<Arc<Mutex<Serial>>>,
-    /// The one on standard input and output.
-    terminal: Option<Arc<Mutex<Serial>>>,
+    serial: Vec<SerialPort>,
     i8042: Arc<Mutex<I8042>>,
     cmos: Arc<Mutex<Cmos>>,
     acpi_pm: Arc<Mutex<AcpiPm>>,
+    fw_cfg: Arc<Mutex<FwCfgPorts<GuestMemoryMmap>>>,
+    /// What the guest does with fw_cfg, where the user wants to see it.
+    trace: Option<FwCfgTrace>,
     /// Where their interrupt lines lead.
     irq_chip: IrqChip,
     /// The tables that describe them.
@@ -62,57 +92,47 @@ pub struct Devices {
 }
 
 impl Devices {
-    /// Builds the devices `config` asks for. They tell the event loop what happens by `notifier`; once `stopping` is set, none
-    /// of them waits for the host any more.
+    /// Builds the devices of a machine.
     ///
     /// # Errors
-    /// An output file cannot be created, or the host is out of descriptors.
-    pub fn new(
-        config: &VmConfig,
-        map: &MemoryMap,
-        notifier: &Notifier,
-        stopping: &Arc<AtomicBool>,
-    ) -> Result<Self, StartError> {
+    /// An output file cannot be created, the host is out of descriptors, or something cannot be published by fw_cfg.
+    pub fn new(parts: &Parts<'_>) -> Result<Self, StartError> {
+        let &Parts { config, map, notifier, .. } = parts;
         let irq_chip = IrqChip::default();
         let line = |irq: u8| Box::new(KvmLine { chip: Arc::clone(&irq_chip), irq: irq.into() });
-        let mut serial = Vec::new();
-        let mut terminal = None;
-        let mut present = Vec::new();
-        let mut ports = Vec::new();
-        for (com, backend) in ComPort::ALL.into_iter().zip(&config.serial) {
-            let Some(out) = output(backend)? else { continue };
-            let sink = ConsoleSink::new(out, Box::new(notifier.clone()), Arc::clone(stopping))
-                .with_watch(PanicWatch::new());
-            let wake = notifier.clone();
-            let on_room = move || wake.note(|n| n.input_wanted = true);
-            let device = Arc::new(Mutex::new(Serial::new(line(com.irq()), sink, on_room)));
-            ports.push((com.base_port(), serial::PORT_COUNT, shared(&device)));
-            present.push(com);
-            if *backend == SerialBackend::Stdio {
-                terminal = Some(Arc::clone(&device));
-            }
-            serial.push(device);
-        }
-        let i8042 = Arc::new(Mutex::new(I8042::new(notifier.exit_handle())));
+        let serial = serial_ports(parts, &irq_chip)?;
+        let i8042 = share(I8042::new(notifier.exit_handle()));
         let clock = Box::new(RtcClock::new(config.rtc.base));
-        let cmos =
-            Arc::new(Mutex::new(Cmos::new(clock, map.below_4g(), map.above_4g(), config.cpus)));
-        let acpi_pm =
-            Arc::new(Mutex::new(AcpiPm::new(notifier.exit_handle(), line(acpi_pm::GED_IRQ))));
-        ports.extend([
+        let cmos = share(Cmos::new(clock, map.below_4g(), map.above_4g(), config.cpus));
+        let acpi_pm = share(AcpiPm::new(notifier.exit_handle(), line(acpi_pm::GED_IRQ)));
+
+        let mut described: Vec<&dyn Aml> =
+            serial.iter().map(|port| &port.com as &dyn Aml).collect();
+        described.extend([&CmosDescription as &dyn Aml, &AcpiPmDescription, &FwCfgDescription]);
+        let acpi = AcpiTables::build(&acpi_config(config), &described);
+
+        let items = publish::items(parts, &acpi)?;
+        let trace = trace(parts)?;
+        let mut device = FwCfg::new(items, parts.ram.memory().clone());
+        device.observe(observer(trace.clone(), notifier.clone()));
+        let fw_cfg = share(FwCfgPorts::new(device));
+
+        let mut ports = vec![
             (i8042::DATA_PORT, 1, shared(&i8042)),
             (i8042::COMMAND_PORT, 1, shared(&i8042)),
             (cmos::BASE_PORT, cmos::PORT_COUNT, shared(&cmos)),
             (acpi_pm::BASE_PORT, acpi_pm::PORT_COUNT, shared(&acpi_pm)),
-        ]);
-        let bus = Arc::new(Bus::new(ports).map_err(StartError::Bus)?);
-        let described: Vec<&dyn Aml> = present
-            .iter()
-            .map(|com| com as &dyn Aml)
-            .chain([&CmosDescription as &dyn Aml, &AcpiPmDescription])
-            .collect();
-        let acpi = AcpiTables::build(&acpi_config(config), &described);
-        Ok(Self { bus, serial, terminal, i8042, cmos, acpi_pm, irq_chip, acpi })
+            (fw_cfg_ports::SELECTOR_PORT, fw_cfg_ports::SELECTOR_PORT_COUNT, shared(&fw_cfg)),
+            (fw_cfg_ports::DMA_PORT, fw_cfg_ports::DMA_PORT_COUNT, shared(&fw_cfg)),
+        ];
+        let at = |port: &SerialPort| (port.com.base_port(), serial::PORT_COUNT, shared(&port.chip));
+        ports.extend(serial.iter().map(at));
+        let data_port: Arc<dyn StringPort> = Arc::<Mutex<FwCfgPorts<_>>>::clone(&fw_cfg);
+        let bus = Bus::new(ports)
+            .map_err(StartError::Bus)?
+            .with_string_port(fw_cfg_ports::DATA_PORT, data_port);
+        let bus = Arc::new(if trace.is_some() { bus.counting_unanswered() } else { bus });
+        Ok(Self { bus, serial, i8042, cmos, acpi_pm, fw_cfg, trace, irq_chip, acpi })
     }
 
     /// Leads the interrupt lines to a VM, away from the one before.
@@ -124,27 +144,40 @@ impl Devices {
     /// output; nothing is lost by another try.
     #[must_use]
     pub fn try_reset(&self) -> bool {
-        for serial in &self.serial {
-            let Some(mut serial) = try_lock(serial) else { return false };
-            serial.reset();
+        for port in &self.serial {
+            let Some(mut chip) = try_lock(&port.chip) else { return false };
+            chip.reset();
         }
         lock(&self.i8042).reset();
         lock(&self.cmos).reset();
         lock(&self.acpi_pm).reset();
+        lock(&self.fw_cfg).reset();
         true
     }
 
     /// Passes on what the serial ports hold back, and waits for it, perhaps for ever. For the flusher's thread; for the main one
     /// only at the end, when nothing is left to hear of.
     pub fn flush(&self) {
-        for serial in &self.serial {
-            lock(serial).sink_mut().flush_now();
+        for port in &self.serial {
+            lock(&port.chip).sink_mut().flush_now();
         }
+    }
+
+    /// Says what the trace has gathered, at the very end.
+    pub fn finish_trace(&self) {
+        if let Some(trace) = &self.trace {
+            trace.finish(lock(&self.fw_cfg).device().items(), &self.bus.unanswered());
+        }
+    }
+
+    /// The serial port on standard input and output.
+    fn terminal(&self) -> Option<&Mutex<Serial>> {
+        self.serial.iter().find(|port| port.on_stdio).map(|port| &*port.chip)
     }
 
     /// Gives what was typed to the serial port on standard input, as much as it takes. False: the port is busy; try again.
     pub fn type_in(&self, typed: &mut Vec<u8>) -> bool {
-        let Some(terminal) = &self.terminal else {
+        let Some(terminal) = self.terminal() else {
             typed.clear();
             return true;
         };
@@ -156,7 +189,7 @@ impl Devices {
 
     /// Standard input is no terminal: what it holds waits until the guest listens.
     pub fn await_listener(&self) {
-        if let Some(terminal) = &self.terminal {
+        if let Some(terminal) = self.terminal() {
             lock(terminal).await_listener();
         }
     }
@@ -176,6 +209,60 @@ fn acpi_config(config: &VmConfig) -> AcpiConfig {
         sleep_status_port: acpi_pm::SLEEP_STATUS_PORT,
         pm_timer_port: None,
     }
+}
+
+/// A serial port that is there.
+#[derive(Debug)]
+struct SerialPort {
+    com: ComPort,
+    chip: Arc<Mutex<Serial>>,
+    /// Whether it is the user's console.
+    on_stdio: bool,
+}
+
+fn serial_ports(parts: &Parts<'_>, irq_chip: &IrqChip) -> Result<Vec<SerialPort>, StartError> {
+    let &Parts { config, notifier, stopping, .. } = parts;
+    let mut present = Vec::new();
+    for (com, backend) in ComPort::ALL.into_iter().zip(&config.serial) {
+        let Some(out) = output(backend)? else { continue };
+        let sink = ConsoleSink::new(out, Box::new(notifier.clone()), Arc::clone(stopping))
+            .with_watch(PanicWatch::new());
+        let wake = notifier.clone();
+        let on_room = move || wake.note(|n| n.input_wanted = true);
+        let line = Box::new(KvmLine { chip: Arc::clone(irq_chip), irq: com.irq().into() });
+        let chip = share(Serial::new(line, sink, on_room));
+        present.push(SerialPort { com, chip, on_stdio: *backend == SerialBackend::Stdio });
+    }
+    Ok(present)
+}
+
+/// The trace of fw_cfg on standard error, where it is asked for.
+fn trace(parts: &Parts<'_>) -> Result<Option<FwCfgTrace>, StartError> {
+    let &Parts { config, notifier, stopping, .. } = parts;
+    if !config.trace.fw_cfg {
+        return Ok(None);
+    }
+    let stderr = io::stderr().as_fd().try_clone_to_owned().map_err(StartError::event)?;
+    let out = Box::new(File::from(stderr));
+    let sink = ConsoleSink::new(out, Box::new(notifier.clone()), Arc::clone(stopping));
+    Ok(Some(FwCfgTrace::new(Instant::now(), sink)))
+}
+
+/// Hears of what the guest does with fw_cfg: everything for the trace; and always when the host cannot read an item any more.
+fn observer(mut trace: Option<FwCfgTrace>, notifier: Notifier) -> Box<dyn Observer> {
+    Box::new(move |event: &Event<'_>| {
+        if let Some(trace) = &mut trace {
+            trace.observe(event);
+        }
+        if let Event::HostError { item, error } = event {
+            let lost = format!("the guest cannot have {item} by fw_cfg: {error}");
+            notifier.note(|n| n.item_lost = n.item_lost.take().or(Some(lost)));
+        }
+    })
+}
+
+fn share<T>(device: T) -> Arc<Mutex<T>> {
+    Arc::new(Mutex::new(device))
 }
 
 /// Where a serial port's output goes. `None`: there is no such port.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use devices::console::ConsoleEvents;
 use devices::exit::{ExitHandle, ExitRequest};
 use devices::panic_watch::ConsoleEvent;
+use fw_cfg::x86::VmCoreInfo;
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 use crate::outcome::Outcome;
@@ -28,6 +29,10 @@ pub struct Notices {
     pub input_wanted: bool,
     /// An output was lost: what the system said.
     pub output_lost: Option<String>,
+    /// An item of fw_cfg cannot be read any more: which, and what the system said.
+    pub item_lost: Option<String>,
+    /// The guest has left its vmcoreinfo note.
+    pub vmcoreinfo: Option<VmCoreInfo>,
 }
 
 /// The way to the event loop, for any thread.

@@ -7,12 +7,12 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use event_manager::{EventManager, SubscriberOps};
-use firmware::direct::DirectBoot;
-use firmware::smbios::{SmbiosConfig, SmbiosTables, SystemStrings};
-use firmware::{BootState, KernelImage, MemoryMap, SourceFile};
+use firmware::smbios::SmbiosTables;
+use firmware::{BootState, MemoryMap};
 use kvm_ioctls::Kvm;
 use vmm_sys_util::signal::Killable;
 
+use crate::boot::Boot;
 use crate::config::{InterruptKey, SerialBackend, VmConfig};
 use crate::cpuid::Cpuid;
 use crate::error::StartError;
@@ -20,10 +20,11 @@ use crate::event_loop::{EventLoop, Next};
 use crate::flusher::Flusher;
 use crate::input::Input;
 use crate::kvm::{self, KvmError};
-use crate::machine::Devices;
+use crate::machine::{Devices, Parts};
 use crate::memory::Ram;
 use crate::notices::Notifier;
 use crate::outcome::Outcome;
+use crate::publish;
 use crate::signals::{self, Signals};
 use crate::terminal::{self, Keys, Terminal};
 use crate::vcpu::Vcpu;
@@ -37,20 +38,14 @@ const KVM_DEVICE: &str = "/dev/kvm";
 /// # Errors
 /// [`StartError`]: it could not be started, or chukka itself failed.
 pub fn run(config: &VmConfig) -> Result<Outcome, StartError> {
+    for warning in &config.warnings {
+        eprintln!("chukka: warning: {warning}");
+    }
     // What the user named is looked at first, then the host; nothing is touched before all is known to fit.
-    let kernel = KernelImage::open(&config.boot.kernel)?;
-    let initrd =
-        config.boot.initrd.as_deref().map(|path| SourceFile::open(path, "initrd")).transpose()?;
-    let boot = DirectBoot { kernel, initrd, cmdline: config.boot.cmdline.clone() };
+    let boot = Boot::open(config)?;
     let map = MemoryMap::new(config.memory);
-    boot.check(&map)?;
-    let smbios = SmbiosTables::build(&SmbiosConfig {
-        uuid: config.uuid,
-        memory: config.memory,
-        cpus: config.cpus,
-        oem_strings: Vec::new(),
-        system: SystemStrings::default(),
-    })?;
+    boot.check(&map, config.machine)?;
+    let smbios = SmbiosTables::build(&publish::smbios_config(config)?)?;
     let kvm = kvm::open(Path::new(KVM_DEVICE), config.cpus)?;
     let ram = Arc::new(Ram::new(&map)?);
     let cpuid = Cpuid::new(&kvm, &config.cpu, config.cpus)?;
@@ -76,7 +71,7 @@ pub fn run(config: &VmConfig) -> Result<Outcome, StartError> {
 /// What stays the same over every boot of a run.
 struct Run<'a> {
     config: &'a VmConfig,
-    boot: DirectBoot,
+    boot: Boot,
     map: MemoryMap,
     smbios: SmbiosTables,
     kvm: Kvm,
@@ -92,7 +87,15 @@ impl Run<'_> {
         let host = |what| move |source| StartError::Host { what, source };
         terminal::restore_on_disaster();
         signals::prepare_kick().map_err(host("signals"))?;
-        let devices = Arc::new(Devices::new(self.config, &self.map, &self.notifier, &self.stop)?);
+        let devices = Arc::new(Devices::new(&Parts {
+            config: self.config,
+            map: &self.map,
+            ram: &self.ram,
+            boot: &self.boot,
+            smbios: &self.smbios,
+            notifier: &self.notifier,
+            stopping: &self.stop,
+        })?);
         // Until here Ctrl-C kills: opening an output may wait, as a FIFO's does.
         let signals = Signals::listen().map_err(host("signals"))?;
         let flusher = Flusher::start(Arc::clone(&devices)).map_err(host("a thread"))?;
@@ -139,6 +142,7 @@ impl Run<'_> {
         drop(manager);
         if !matches!(outcome, Outcome::Signal(_) | Outcome::Quit) {
             devices.flush();
+            devices.finish_trace();
         }
         Ok(outcome)
     }
@@ -147,8 +151,8 @@ impl Run<'_> {
     fn boot_guest(&self, devices: &Devices) -> Result<Vec<Vcpu>, StartError> {
         // KVM waits for grace periods of the host's kernel while the files are read.
         let (state, vcpus) = thread::scope(|scope| {
-            let loading =
-                scope.spawn(|| self.boot.load(&*self.ram, &self.map, &devices.acpi, &self.smbios));
+            let load = || self.boot.load(&self.ram, &self.map, &devices.acpi, &self.smbios);
+            let loading = scope.spawn(load);
             let vcpus = self.create_vcpus(devices);
             (loading.join(), vcpus)
         });
@@ -161,11 +165,14 @@ impl Run<'_> {
     }
 
     fn create_vcpus(&self, devices: &Devices) -> Result<Vec<Vcpu>, KvmError> {
-        let vm = kvm::create_vm(&self.kvm, &self.ram, None)?;
+        let vm = kvm::create_vm(&self.kvm, &self.ram, self.boot.rom())?;
         let vcpus = (0..self.config.cpus)
             .map(|cpu| {
                 let fd = vm.create_vcpu(cpu.into()).map_err(KvmError::ioctl("KVM_CREATE_VCPU"))?;
                 vcpu_state::configure(&fd, cpu, &self.cpuid)?;
+                if self.boot.rom().is_none() {
+                    vcpu_state::stand_in_for_firmware(&fd)?;
+                }
                 let (bus, ram, stop) =
                     (Arc::clone(&devices.bus), Arc::clone(&self.ram), Arc::clone(&self.stop));
                 Ok(Vcpu { cpu, fd, bus, ram, stop })

@@ -22,22 +22,21 @@ const LVT_LINT1: usize = 0x360;
 const EXTINT: u32 = 0b111 << 8;
 const NMI: u32 = 0b100 << 8;
 
-/// Readies every CPU: CPUID, MSRs, and the local APIC's pins as firmware leaves them. A CPU other than the first then waits
-/// for its start-up IPI.
+/// Readies every CPU: CPUID and MSRs. A CPU other than the first then waits for its start-up IPI.
 ///
 /// # Errors
 /// KVM refused a step.
 pub fn configure(vcpu: &VcpuFd, cpu: u8, cpuid: &Cpuid) -> Result<(), KvmError> {
     vcpu.set_cpuid2(&cpuid.of_cpu(cpu)?).map_err(KvmError::ioctl("KVM_SET_CPUID2"))?;
-    for (index, data) in [MISC_ENABLE, MTRR_DEF_TYPE] {
-        let msrs = Msrs::from_entries(&[kvm_msr_entry { index, data, ..Default::default() }])
-            .map_err(|_| KvmError::Ioctl {
-                ioctl: "KVM_SET_MSRS",
-                source: std::io::ErrorKind::InvalidInput.into(),
-            })?;
-        // A processor without one of them is no reason to give up: KVM then sets none and says 0.
-        vcpu.set_msrs(&msrs).map_err(KvmError::ioctl("KVM_SET_MSRS"))?;
-    }
+    set_msr(vcpu, MISC_ENABLE)
+}
+
+/// Puts a CPU into the state in which firmware leaves it, for a kernel that starts without any: MTRRs, and the local APIC's pins.
+///
+/// # Errors
+/// KVM refused a step.
+pub fn stand_in_for_firmware(vcpu: &VcpuFd) -> Result<(), KvmError> {
+    set_msr(vcpu, MTRR_DEF_TYPE)?;
     let mut lapic = vcpu.get_lapic().map_err(KvmError::ioctl("KVM_GET_LAPIC"))?;
     for (register, mode) in [(LVT_LINT0, EXTINT), (LVT_LINT1, NMI)] {
         for (byte, value) in lapic.regs[register..register + 4].iter_mut().zip(mode.to_le_bytes()) {
@@ -45,6 +44,16 @@ pub fn configure(vcpu: &VcpuFd, cpu: u8, cpuid: &Cpuid) -> Result<(), KvmError> 
         }
     }
     vcpu.set_lapic(&lapic).map_err(KvmError::ioctl("KVM_SET_LAPIC"))
+}
+
+/// Sets an MSR. A processor without it is no reason to give up: KVM then sets none and says 0.
+fn set_msr(vcpu: &VcpuFd, (index, data): (u32, u64)) -> Result<(), KvmError> {
+    let entry = kvm_msr_entry { index, data, ..Default::default() };
+    let msrs = Msrs::from_entries(&[entry]).map_err(|_| KvmError::Ioctl {
+        ioctl: "KVM_SET_MSRS",
+        source: std::io::ErrorKind::InvalidInput.into(),
+    })?;
+    vcpu.set_msrs(&msrs).map(drop).map_err(KvmError::ioctl("KVM_SET_MSRS"))
 }
 
 /// Gives the boot CPU its registers.

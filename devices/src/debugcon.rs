@@ -1,0 +1,98 @@
+//! The debug console of Bochs and QEMU (`isa-debugcon`): a port that takes the characters firmware wants its makers to see.
+//!
+//! One port of one byte, no IRQ; 0x402 where SeaBIOS and OVMF write, 0xe9 where QEMU puts it unless told otherwise. A write is a
+//! character; a read says [`READBACK`]. Source: QEMU's `hw/char/debugcon.c`.
+//!
+//! Each character costs the guest an exit. SeaBIOS reads the port once, and without the device, when it reads 0xff, writes nothing
+//! more (`qemu_debug_preinit`, src/hw/serialio.c); only its banner comes before that. So the device is there
+//! only when somebody wants to read.
+//!
+//! The characters go to a [`ConsoleSink`], line by line. On request each line begins with the host's time since the machine was
+//! made, as the kernel writes it: `[    0.012345] `, the moment of the line's first character.
+
+use std::fmt;
+use std::io::Write;
+
+use vm_device::MutDevicePio;
+use vm_device::bus::{PioAddress, PioAddressOffset};
+
+use crate::clock::MonotonicClock;
+use crate::console::ConsoleSink;
+use crate::pio;
+
+/// Where SeaBIOS and OVMF write.
+pub const FIRMWARE_PORT: u16 = 0x402;
+/// Where QEMU puts the device unless told otherwise.
+pub const DEFAULT_PORT: u16 = 0xe9;
+/// What the port reads as: the device is there.
+pub const READBACK: u8 = 0xe9;
+
+/// The debug console.
+pub struct Debugcon {
+    sink: ConsoleSink,
+    stamps: Option<Box<dyn MonotonicClock>>,
+    at_line_start: bool,
+}
+
+impl Debugcon {
+    /// A console that writes to `sink`.
+    pub fn new(sink: ConsoleSink) -> Self {
+        Self { sink, stamps: None, at_line_start: true }
+    }
+
+    /// Begins each line with the time of `clock`.
+    #[must_use]
+    pub fn with_stamps(mut self, clock: Box<dyn MonotonicClock>) -> Self {
+        self.stamps = Some(clock);
+        self
+    }
+
+    /// Where the output goes, to be flushed.
+    pub fn sink_mut(&mut self) -> &mut ConsoleSink {
+        &mut self.sink
+    }
+
+    /// The reset of the machine. What comes after it begins on a line of its own.
+    pub fn reset(&mut self) {
+        if !self.at_line_start {
+            self.put(b'\n');
+        }
+    }
+
+    fn put(&mut self, character: u8) {
+        // The sink does not fail: what it cannot pass on it drops.
+        if self.at_line_start
+            && let Some(clock) = &self.stamps
+        {
+            let now = clock.elapsed();
+            let _ = write!(self.sink, "[{:5}.{:06}] ", now.as_secs(), now.subsec_micros());
+        }
+        let _ = self.sink.write(&[character]);
+        self.at_line_start = character == b'\n';
+    }
+}
+
+impl MutDevicePio for Debugcon {
+    fn pio_read(&mut self, _base: PioAddress, offset: PioAddressOffset, data: &mut [u8]) {
+        pio::read_bytes(offset, data, |port| if port == 0 { READBACK } else { pio::FLOATING });
+    }
+
+    fn pio_write(&mut self, _base: PioAddress, offset: PioAddressOffset, data: &[u8]) {
+        pio::write_bytes(offset, data, |port, byte| {
+            if port == 0 {
+                self.put(byte);
+            }
+        });
+    }
+}
+
+impl fmt::Debug for Debugcon {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("Debugcon");
+        debug.field("sink", &self.sink).field("stamps", &self.stamps.is_some());
+        debug.finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

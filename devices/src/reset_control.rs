@@ -1,0 +1,176 @@
+//! The reset control register of a PC's PCI-to-ISA bridge, with which firmware and kernels reset the machine.
+//!
+//! Port 0xcf9, one byte, no IRQ. Source: Intel 82371SB (PIIX3) data sheet, "RC: reset control register"; QEMU's `hw/isa/piix.c`,
+//! `rcr_write`.
+//!
+//! | bit | |
+//! |---|---|
+//! | 1 | which reset: 0 of the CPU, 1 of the system; kept and read back |
+//! | 2 | a write with this bit set resets; reads as 0 |
+//!
+//! Both kinds reset the whole machine here, as in QEMU; bit 3 (power cycle) of later chips changes nothing.
+//!
+//! The register lies within the four ports 0xcf8 to 0xcfb. On a machine with PCI, a 32-bit access there is the address of
+//! configuration mechanism 1 and only a byte access is the register, so `pci::config::PciConfigPorts` has all the ports
+//! and a `ResetControl` inside. On a machine without PCI, `ResetControl` goes on the bus alone, and still takes all four: a driver
+//! that looks for PCI writes addresses to 0xcf8, and were these split into bytes, `outl 0x80000400, 0xcf8` (function 4) would
+//! write 0x04 to the register and reset the machine. All that is not an access at 0xcf9 itself floats, so that 0xcf8 does not
+//! read back 0x80000000 and SeaBIOS says "Detected non-PCI system".
+
+use vm_device::MutDevicePio;
+use vm_device::bus::{PioAddress, PioAddressOffset};
+
+use crate::exit::{ExitHandle, ExitRequest, ResetSource};
+use crate::pio;
+
+/// The first port that the device takes where there is no PCI.
+pub const BASE_PORT: u16 = 0xcf8;
+/// How many ports it takes there.
+pub const PORT_COUNT: u16 = 4;
+/// The register's port.
+pub const PORT: u16 = 0xcf9;
+
+/// The register's place in the range.
+pub(crate) const OFFSET: PioAddressOffset = PORT - BASE_PORT;
+
+/// A reset of the system, not only of the CPU.
+const SYSTEM: u8 = 1 << 1;
+/// Reset now.
+const TRIGGER: u8 = 1 << 2;
+
+/// The reset control register.
+#[derive(Debug)]
+pub struct ResetControl {
+    exit: ExitHandle,
+    kind: u8,
+}
+
+impl ResetControl {
+    /// A register that asks `exit` for a reset.
+    pub fn new(exit: ExitHandle) -> Self {
+        Self { exit, kind: 0 }
+    }
+
+    /// Back to the state after power-on.
+    pub fn reset(&mut self) {
+        self.kind = 0;
+    }
+
+    /// What the register reads as.
+    pub(crate) fn read(&self) -> u8 {
+        self.kind
+    }
+
+    pub(crate) fn write(&mut self, value: u8) {
+        if value & TRIGGER != 0 {
+            self.exit.request(ExitRequest::Reset(ResetSource::ResetControl));
+        } else {
+            self.kind = value & SYSTEM;
+        }
+    }
+}
+
+impl MutDevicePio for ResetControl {
+    fn pio_read(&mut self, _base: PioAddress, offset: PioAddressOffset, data: &mut [u8]) {
+        data.fill(pio::FLOATING);
+        if let (OFFSET, Some(byte)) = (offset, data.first_mut()) {
+            *byte = self.read();
+        }
+    }
+
+    fn pio_write(&mut self, _base: PioAddress, offset: PioAddressOffset, data: &[u8]) {
+        if let (OFFSET, Some(&byte)) = (offset, data.first()) {
+            self.write(byte);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exit::tests::Requests;
+
+    const RESET: ExitRequest = ExitRequest::Reset(ResetSource::ResetControl);
+
+    fn register() -> (ResetControl, Requests) {
+        let requests = Requests::default();
+        (ResetControl::new(requests.handle()), requests)
+    }
+
+    fn inb(device: &mut ResetControl) -> u8 {
+        let mut data = [0];
+        device.pio_read(PioAddress(BASE_PORT), OFFSET, &mut data);
+        data[0]
+    }
+
+    fn outb(device: &mut ResetControl, value: u8) {
+        device.pio_write(PioAddress(BASE_PORT), OFFSET, &[value]);
+    }
+
+    /// `qemu_reboot` in SeaBIOS' src/fw/shadow.c.
+    #[test]
+    fn seabios_resets_when_it_writes_2_and_6() {
+        let (mut device, requests) = register();
+        outb(&mut device, 0x02);
+        assert_eq!(requests.take(), []);
+        outb(&mut device, 0x06);
+        assert_eq!(requests.take(), [RESET]);
+    }
+
+    /// `BOOT_CF9_SAFE` in `native_machine_emergency_restart`, Linux' arch/x86/kernel/reboot.c.
+    #[test]
+    fn linux_resets_when_told_reboot_pci() {
+        for code in [0x06, 0x0e] {
+            let (mut device, requests) = register();
+            let kept = inb(&mut device) & !code;
+            outb(&mut device, kept | 0x02);
+            assert_eq!(inb(&mut device), 0x02);
+            outb(&mut device, kept | code);
+            assert_eq!(requests.take(), [RESET], "{code:#x}");
+        }
+    }
+
+    #[test]
+    fn keeps_only_kind_of_reset_when_other_bits_are_written() {
+        let (mut device, requests) = register();
+        outb(&mut device, 0xfb);
+        assert_eq!(inb(&mut device), 0x02);
+        outb(&mut device, 0x01);
+        assert_eq!(inb(&mut device), 0x00);
+        outb(&mut device, 0x02);
+        device.reset();
+        assert_eq!(inb(&mut device), 0x00);
+        assert_eq!(requests.take(), []);
+    }
+
+    /// `pci_probe_host` in SeaBIOS' src/hw/pci.c: the machine has no PCI.
+    #[test]
+    fn does_not_read_back_when_pci_is_probed() {
+        let (mut device, _) = register();
+        device.pio_write(PioAddress(BASE_PORT), 0, &0x8000_0000u32.to_le_bytes());
+        let mut data = [0; 4];
+        device.pio_read(PioAddress(BASE_PORT), 0, &mut data);
+        assert_eq!(u32::from_le_bytes(data), 0xffff_ffff);
+    }
+
+    #[test]
+    fn stays_up_when_configuration_space_is_scanned_without_pci() {
+        let (mut device, requests) = register();
+        for function in 0u32..256 {
+            let address = 0x8000_0000 | function << 8;
+            device.pio_write(PioAddress(BASE_PORT), 0, &address.to_le_bytes());
+            device.pio_write(PioAddress(BASE_PORT), 0, &address.to_le_bytes()[..2]);
+        }
+        assert_eq!((inb(&mut device), requests.take()), (0, vec![]));
+    }
+
+    #[test]
+    fn floats_beyond_register_when_access_is_a_word() {
+        let (mut device, requests) = register();
+        let mut data = [0; 2];
+        device.pio_read(PioAddress(BASE_PORT), OFFSET, &mut data);
+        assert_eq!(data, [0x00, 0xff]);
+        device.pio_write(PioAddress(BASE_PORT), OFFSET, &[0x02, 0x06]);
+        assert_eq!((inb(&mut device), requests.take()), (0x02, vec![]));
+    }
+}

@@ -1,0 +1,171 @@
+//! What is booted, by one of two ways: chukka loads the kernel itself, or firmware fetches it by fw_cfg.
+
+use std::path::Path;
+
+use firmware::acpi::AcpiTables;
+use firmware::direct::DirectBoot;
+use firmware::rom::{BiosImage, OptionRom};
+use firmware::smbios::SmbiosTables;
+use firmware::{BootState, GuestRam, KernelImage, MemoryMap, SourceFile, linuxboot, option_rom};
+use fw_cfg::Items;
+use fw_cfg::x86::rom_path;
+
+use crate::config::{FirmwareConfig, MachineKind, VmConfig};
+use crate::error::StartError;
+use crate::memory::Ram;
+use crate::rom::Rom;
+
+/// The way to the kernel, with all its files open.
+#[derive(Debug)]
+pub enum Boot {
+    /// chukka loads the kernel and enters it.
+    Direct(DirectBoot),
+    /// Firmware starts at the reset vector.
+    Firmware(FirmwareBoot),
+}
+
+/// Firmware, and what it is to boot.
+#[derive(Debug)]
+pub struct FirmwareBoot {
+    bios: BiosImage,
+    rom: Rom,
+    /// The kernel that our option ROM loads.
+    kernel: Option<DirectBoot>,
+    /// The user's option ROMs and their places in the boot order.
+    option_roms: Vec<(OptionRom, Option<i32>)>,
+}
+
+impl Boot {
+    /// Opens what `config` names. Nothing of it is loaded yet.
+    ///
+    /// # Errors
+    /// A file cannot be opened, or is not what it is to be.
+    pub fn open(config: &VmConfig) -> Result<Self, StartError> {
+        let kernel = match &config.boot {
+            None => None,
+            Some(source) => {
+                let kernel = KernelImage::open(&source.kernel)?;
+                let initrd = source.initrd.as_deref();
+                let initrd = initrd.map(|path| SourceFile::open(path, "initrd")).transpose()?;
+                Some(DirectBoot { kernel, initrd, cmdline: source.cmdline.clone() })
+            }
+        };
+        match (&config.firmware, kernel) {
+            (Some(firmware), kernel) => FirmwareBoot::open(firmware, kernel).map(Self::Firmware),
+            (None, Some(kernel)) => Ok(Self::Direct(kernel)),
+            (None, None) => Err(StartError::Defect("the command line")),
+        }
+    }
+
+    /// Whether everything fits into the machine.
+    ///
+    /// # Errors
+    /// Something does not.
+    pub fn check(&self, map: &MemoryMap, machine: MachineKind) -> Result<(), StartError> {
+        match self {
+            Self::Direct(boot) => Ok(boot.check(map)?),
+            Self::Firmware(boot) => boot.publish(&mut Items::new(), map, machine).map(drop),
+        }
+    }
+
+    /// The firmware's ROM, if there is firmware.
+    pub fn rom(&self) -> Option<&Rom> {
+        match self {
+            Self::Direct(_) => None,
+            Self::Firmware(boot) => Some(&boot.rom),
+        }
+    }
+
+    /// Whether the firmware is to show what it does where the user sees it: there is nothing yet that would.
+    pub fn firmware_talks(&self) -> bool {
+        matches!(self, Self::Firmware(boot) if boot.kernel.is_none())
+    }
+
+    /// Adds the kernel and the option ROMs to `items`, and says in which order to boot from them.
+    ///
+    /// # Errors
+    /// Something does not fit, or has the name of something else.
+    pub fn publish(
+        &self,
+        items: &mut Items,
+        map: &MemoryMap,
+        machine: MachineKind,
+    ) -> Result<Vec<String>, StartError> {
+        match self {
+            Self::Direct(_) => Ok(Vec::new()),
+            Self::Firmware(boot) => boot.publish(items, map, machine),
+        }
+    }
+
+    /// Loads what the first instruction needs, and says how the boot CPU starts. Can be run again: that is a reboot.
+    ///
+    /// # Errors
+    /// A file cannot be read any more.
+    pub fn load(
+        &self,
+        ram: &Ram,
+        map: &MemoryMap,
+        acpi: &AcpiTables,
+        smbios: &SmbiosTables,
+    ) -> Result<BootState, StartError> {
+        match self {
+            Self::Direct(boot) => Ok(boot.load(ram, map, acpi, smbios)?),
+            Self::Firmware(boot) => {
+                boot.rom.fill(boot.bios.bytes()).map_err(StartError::Rom)?;
+                boot.bios.place_low(ram.memory()).map_err(StartError::Rom)?;
+                Ok(BootState::reset_vector())
+            }
+        }
+    }
+}
+
+impl FirmwareBoot {
+    fn open(config: &FirmwareConfig, kernel: Option<DirectBoot>) -> Result<Self, StartError> {
+        let bios = BiosImage::open(&config.bios, &config.search)?;
+        let rom =
+            Rom::new(bios.high_address(), bios.bytes().len()).map_err(StartError::RomMemory)?;
+        let open = |path: &Path| OptionRom::open(path.as_os_str(), &config.search);
+        let mut option_roms = Vec::new();
+        for wanted in &config.option_roms {
+            let opened = open(&wanted.path)?;
+            if let Some(warning) = opened.warning() {
+                eprintln!("chukka: warning: {warning}");
+            }
+            option_roms.push((opened, wanted.bootindex));
+        }
+        Ok(Self { bios, rom, kernel, option_roms })
+    }
+
+    fn publish(
+        &self,
+        items: &mut Items,
+        map: &MemoryMap,
+        machine: MachineKind,
+    ) -> Result<Vec<String>, StartError> {
+        let mut order = Vec::new();
+        if let Some(boot) = &self.kernel {
+            let (initrd, reserved) = (boot.initrd.as_ref(), reserved_for_acpi(machine));
+            linuxboot::publish(items, &boot.kernel, initrd, &boot.cmdline, map, reserved)?;
+            items.add_file(option_rom::NAME, option_rom::IMAGE)?;
+            order.push(rom_path(option_rom::NAME));
+        }
+        let mut indexed = Vec::new();
+        for (rom, index) in &self.option_roms {
+            let name = rom.fw_cfg_name();
+            items.add_file(&name, rom.bytes().to_vec())?;
+            indexed.extend(index.map(|index| (index, rom_path(&name))));
+        }
+        indexed.sort_by_key(|(index, _)| *index);
+        order.extend(indexed.into_iter().map(|(_, path)| path));
+        Ok(order)
+    }
+}
+
+/// Bytes at the end of RAM below 4 GiB that QEMU keeps the initrd away from, for its firmware's ACPI tables: `acpi_data_size` of
+/// `pc_i440fx_machine_options` (hw/i386/pc.c), none on microvm. Our option ROM moves the initrd anyway; others may not.
+fn reserved_for_acpi(machine: MachineKind) -> u64 {
+    match machine {
+        MachineKind::Microvm => 0,
+        MachineKind::Pc => 0x2_8000,
+    }
+}

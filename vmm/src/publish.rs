@@ -1,0 +1,119 @@
+//! All that the host tells the guest by fw_cfg: what the machine is, what is to be booted, and what the user adds.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use firmware::SourceFile;
+use firmware::acpi::AcpiTables;
+use firmware::publish::{BootOptions, PlatformConfig};
+use firmware::smbios::{SmbiosConfig, SystemStrings};
+use fw_cfg::x86::{VMCOREINFO_FILE, VmCoreInfo};
+use fw_cfg::{DEFAULT_FILE_SLOTS, Data, FileRange, Items, MAX_FILE_SLOTS};
+
+use crate::config::{FwCfgItem, FwCfgSource, OemString, VmConfig};
+use crate::credential::CredentialPlace;
+use crate::error::StartError;
+use crate::machine::Parts;
+
+/// More files than chukka publishes of its own.
+const OWN_FILES: usize = 16;
+
+/// Every item of the machine.
+///
+/// # Errors
+/// A file cannot be read, something does not fit, or two items have one name.
+pub fn items(parts: &Parts<'_>, acpi: &AcpiTables) -> Result<Items, StartError> {
+    let &Parts { config, map, boot, notifier, .. } = parts;
+    let theirs = config.fw_cfg.len() + config.credentials.len();
+    let roms = config.firmware.as_ref().map_or(0, |firmware| firmware.option_roms.len());
+    let slots = u16::try_from(OWN_FILES + theirs + roms).unwrap_or(MAX_FILE_SLOTS);
+    let mut items = Items::with_file_slots(slots.max(DEFAULT_FILE_SLOTS));
+    let boot_order = boot.publish(&mut items, map, config.machine)?;
+    let options = &config.boot_options;
+    let platform = PlatformConfig {
+        cpus: config.cpus,
+        map: map.clone(),
+        uuid: config.uuid,
+        nographic: options.menu || boot.firmware_talks(),
+        boot: BootOptions {
+            menu: options.menu,
+            splash_time: options.splash_time,
+            reboot_timeout: options.reboot_timeout.and_then(|ms| u16::try_from(ms).ok()),
+            strict: options.strict,
+        },
+        boot_order,
+    };
+    platform.publish(&mut items)?;
+    acpi.publish(&mut items)?;
+    parts.smbios.publish(&mut items)?;
+    for item in &config.fw_cfg {
+        items.add_file(&item.name, data(item)?)?;
+    }
+    for credential in &config.credentials {
+        if let CredentialPlace::FwCfg(name) = credential.place() {
+            items.add_file(&name, credential.value.clone())?;
+        }
+    }
+    if config.vmcoreinfo {
+        let notifier = notifier.clone();
+        let on_write = Box::new(move |bytes: &[u8], _, _| {
+            let info = VmCoreInfo::parse(bytes).filter(|info| info.guest_format != 0);
+            notifier.note(|n| n.vmcoreinfo = info.or(n.vmcoreinfo));
+        });
+        items.add_writable_file(VMCOREINFO_FILE, VmCoreInfo::offer().to_vec(), on_write)?;
+    }
+    Ok(items)
+}
+
+/// What a user's file holds. It is read when the guest asks for it.
+fn data(item: &FwCfgItem) -> Result<Data, StartError> {
+    let path = match &item.source {
+        FwCfgSource::Text(bytes) => return Ok(bytes.clone().into()),
+        FwCfgSource::File(path) => path,
+    };
+    // An empty file is a good answer to a guest that only asks whether there is one.
+    if fs::metadata(path).is_ok_and(|about| about.is_file() && about.len() == 0) {
+        return Ok(Vec::new().into());
+    }
+    let file = SourceFile::open(path, "fw_cfg file")?;
+    let copy = file.file().try_clone().map_err(StartError::event)?;
+    Ok(FileRange::new(copy, 0..file.len()).into())
+}
+
+/// What the SMBIOS tables are to say.
+///
+/// # Errors
+/// A file with an OEM string cannot be read.
+pub fn smbios_config(config: &VmConfig) -> Result<SmbiosConfig, StartError> {
+    let mut oem_strings = Vec::new();
+    for string in &config.smbios.oem_strings {
+        oem_strings.push(match string {
+            OemString::Text(bytes) => bytes.clone(),
+            OemString::File(path) => read(path)?,
+        });
+    }
+    for credential in &config.credentials {
+        if let CredentialPlace::Smbios(string) = credential.place() {
+            oem_strings.push(string.into_bytes());
+        }
+    }
+    let defaults = SystemStrings::default();
+    let given = &config.smbios.system;
+    let or = |given: &Option<String>, default: Vec<u8>| {
+        given.as_ref().map_or(default, |text| text.clone().into_bytes())
+    };
+    let system = SystemStrings {
+        manufacturer: or(&given.manufacturer, defaults.manufacturer),
+        product: or(&given.product, defaults.product),
+        version: or(&given.version, defaults.version),
+        serial: or(&given.serial, defaults.serial),
+        sku: or(&given.sku, defaults.sku),
+        family: or(&given.family, defaults.family),
+    };
+    let (uuid, memory, cpus) = (config.uuid, config.memory, config.cpus);
+    Ok(SmbiosConfig { uuid, memory, cpus, oem_strings, system })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, StartError> {
+    fs::read(path).map_err(|source| StartError::OemString { path: PathBuf::from(path), source })
+}
