@@ -89,6 +89,9 @@ pub struct AcpiTables {
 
 impl AcpiTables {
     /// Builds the tables of a machine. `devices` are put into the DSDT, in this order.
+    ///
+    /// SeaBIOS reads the DSDT for devices it may leave alone: where there is one without a PS/2 keyboard (PNP0303), it does not
+    /// look for it and waits for nothing (`ps2port_setup`, src/hw/ps2port.c). A DSDT without any device counts as none.
     pub fn build(config: &AcpiConfig, devices: &[&dyn Aml]) -> Self {
         let mut tables = Self {
             blob: bytes(&Rsdp::new(OEM_ID, 0)),

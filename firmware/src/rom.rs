@@ -46,7 +46,8 @@ const BIOS_MAX: u64 = layout::MMIO_HOLE_END - (layout::KVM_TSS + 3 * layout::PAG
 ///
 /// QEMU shows 128 KiB there, and its host bridge lets SeaBIOS copy the rest itself. Where no bridge unlocks that memory, SeaBIOS
 /// goes on without a copy (`make_bios_writable`, src/fw/shadow.c), so its image has to be there whole: of bios-256k.bin the first
-/// byte that is not zero belongs at 0xd2720, below those 128 KiB. More than 256 KiB would lie below 0xc0000, where a PC has its
+/// byte that is not zero belongs at 0xd2720, below those 128 KiB. (QEMU's microvm, which has no bridge, starts over and over with
+/// that image after "Unable to unlock ram - bridge not found".) More than 256 KiB would lie below 0xc0000, where a PC has its
 /// video memory.
 const LOW_COPY_MAX: u64 = 256 << 10;
 /// Biggest option ROM: what fits between 0xc0000, where SeaBIOS puts them, and 0xe0000, where the last part of a 128 KiB BIOS is.
@@ -66,7 +67,7 @@ const _: () = {
 #[derive(Debug, Error)]
 pub enum RomError {
     /// No directory has it.
-    #[error("Cannot find the {role} '{}' in {}", Path::new(name).display(), list(looked))]
+    #[error("Cannot find the {role} '{}'{} in {}", Path::new(name).display(), file(name, looked), directories(looked))]
     NotFound {
         /// What it was to be: "bios", "option-rom".
         role: &'static str,
@@ -165,8 +166,16 @@ impl RomError {
     }
 }
 
+/// The file that a name stands for, in brackets, if it is not called that itself.
+fn file(name: &OsStr, looked: &[PathBuf]) -> String {
+    match looked.first().and_then(|path| path.file_name()) {
+        Some(file) if file != name => format!(" ({})", Path::new(file).display()),
+        _ => String::new(),
+    }
+}
+
 /// Names the directories of `files`, in order, each once.
-fn list(files: &[PathBuf]) -> String {
+fn directories(files: &[PathBuf]) -> String {
     let mut text = String::new();
     let mut last = None;
     for directory in files.iter().filter_map(|file| file.parent()) {

@@ -110,6 +110,14 @@ fn what_is_found_nowhere_names_every_directory_and_the_package() {
     assert!(error.hint().contains("apt install seabios"), "{}", error.hint());
 }
 
+#[test]
+fn an_alias_that_is_found_nowhere_names_the_file_it_stands_for() {
+    let looked = vec!["/usr/share/seabios/bios-256k.bin".into()];
+    let error = RomError::NotFound { role: "bios", name: "seabios".into(), looked };
+    let expected = "Cannot find the bios 'seabios' (bios-256k.bin) in /usr/share/seabios";
+    assert_eq!(error.to_string(), expected);
+}
+
 /// Debian's /usr/share/qemu/bios-microvm.bin is qboot.
 #[test]
 fn an_alias_passes_over_another_firmware_of_the_same_name() {

@@ -47,7 +47,8 @@ pub(super) fn machine(config: &SmbiosConfig, maker: &Maker) -> Result<Structures
         oem_strings(&mut structures, handle, strings)?;
     }
     memory(&mut structures, maker, config.memory);
-    structures.push(32, HANDLE_BOOT, &[0; 7], &[]); // no errors detected
+    // No errors detected while it started.
+    structures.push(32, HANDLE_BOOT, &[0; 7], &[]);
     structures.push(127, HANDLE_END, &[], &[]);
     Ok(structures)
 }
@@ -55,10 +56,10 @@ pub(super) fn machine(config: &SmbiosConfig, maker: &Maker) -> Result<Structures
 /// Type 0 (SMBIOS 2.8, 7.1), for a direct boot: there is no BIOS, but an OS expects to be told of one.
 fn bios_information(to: &mut Structures, maker: &Maker) {
     let mut fields = Vec::from([1, 2]);
-    fields.extend([0, 0, 3, 0]); // its segment and, after its date, its size: none
+    fields.extend([0x00, 0xf0, 3, 0]); // the segment of the reset vector; its date; 64 KiB
     fields.extend(0x08u64.to_le_bytes()); // "BIOS characteristics are not supported"
     fields.extend([0, 0x14]); // enables targeted content distribution; this is a virtual machine
-    fields.extend([0, 0, 0xff, 0xff]); // its release, and that of an embedded controller: not supported
+    fields.extend([0xff; 4]); // its release, and that of an embedded controller: not supported
     let strings = [maker.name, maker.version, RELEASE_DATE].map(str::as_bytes);
     to.push(0, HANDLE_BIOS, &fields, &strings);
 }
