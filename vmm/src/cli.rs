@@ -85,8 +85,7 @@ fn config(matches: &ArgMatches) -> Result<VmConfig, CliError> {
     Ok(VmConfig {
         name,
         uuid,
-        boot: Some(boot),
-        machine,
+        boot: Some(boot), machine: if std::env::var_os("CHUKKA_PC").is_some() { crate::config::MachineKind::Pc } else { machine },
         memory,
         cpus,
         cpu,

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use devices::pci::bus::PlaceTaken;
 use firmware::direct::LoadError;
 use firmware::image::ImageError;
 use firmware::linuxboot;
@@ -79,6 +80,9 @@ pub enum StartError {
     /// Two devices at one port.
     #[error("Two devices claim one port")]
     Bus(#[source] vm_device::bus::Error),
+    /// Two functions at one place of the PCI bus.
+    #[error(transparent)]
+    Pci(#[from] PlaceTaken),
     /// Descriptors, threads, timers or signals.
     #[error("Cannot set up {what}")]
     Host {
@@ -118,7 +122,7 @@ impl StartError {
             Self::Kvm(error) => error.hint(),
             Self::Output { .. } => "check that its directory exists and is writable".into(),
             Self::Host { .. } => "is a limit of the host reached? See ulimit -a".into(),
-            Self::Bus(_) | Self::Platform(_) | Self::Defect(_) => {
+            Self::Bus(_) | Self::Pci(_) | Self::Platform(_) | Self::Defect(_) => {
                 "this is a defect of chukka; please report it with the command line".into()
             }
         })

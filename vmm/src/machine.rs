@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use acpi_tables::Aml;
 use devices::acpi_pm::{self, AcpiPm, AcpiPmDescription};
+use devices::acpi_pm_timer::{self, AcpiPmTimer};
 use devices::clock::HostStopwatch;
 use devices::cmos::{self, Cmos, CmosDescription};
 use devices::console::ConsoleSink;
@@ -17,20 +18,27 @@ use devices::fw_cfg::{self as fw_cfg_ports, FwCfgDescription, FwCfgPorts, String
 use devices::i8042::{self, I8042};
 use devices::irq::IrqLine;
 use devices::panic_watch::PanicWatch;
+use devices::pci;
+use devices::pci::bus::PciBus;
+use devices::pci::config::PciConfigPorts;
+use devices::pci::description::PciDescription;
+use devices::pci::host_bridge::{self, HostBridge};
+use devices::pci::isa_bridge::{self, IsaBridge};
 use devices::port92::{self, Port92};
 use devices::reset_control::{self, ResetControl};
 use devices::serial::{self, ComPort, Serial};
 use firmware::acpi::{AcpiConfig, AcpiTables};
 use firmware::smbios::SmbiosTables;
-use firmware::{GuestRam, MemoryMap};
+use firmware::{GuestRam, MemoryMap, layout};
 use fw_cfg::FwCfg;
 use fw_cfg::event::{Event, Observer};
 use kvm_ioctls::VmFd;
+use vm_device::DevicePio;
 use vm_memory::GuestMemoryMmap;
 
 use crate::boot::Boot;
 use crate::bus::{Bus, shared};
-use crate::config::{SerialBackend, VmConfig};
+use crate::config::{MachineKind, SerialBackend, VmConfig};
 use crate::error::StartError;
 use crate::memory::Ram;
 use crate::notices::Notifier;
@@ -88,7 +96,7 @@ pub struct Devices {
     acpi_pm: Arc<Mutex<AcpiPm>>,
     fw_cfg: Arc<Mutex<FwCfgPorts<GuestMemoryMmap>>>,
     port92: Arc<Mutex<Port92>>,
-    reset_control: Arc<Mutex<ResetControl>>,
+    chipset: Chipset,
     debugcon: Option<Arc<Mutex<Debugcon>>>,
     /// What the guest does with fw_cfg, where the user wants to see it.
     trace: Option<FwCfgTrace>,
@@ -113,12 +121,14 @@ impl Devices {
         let cmos = share(Cmos::new(clock, map.below_4g(), map.above_4g(), config.cpus));
         let acpi_pm = share(AcpiPm::new(notifier.exit_handle(), line(acpi_pm::GED_IRQ)));
         let port92 = share(Port92::new(notifier.exit_handle()));
-        let reset_control = share(ResetControl::new(notifier.exit_handle()));
+        let chipset = Chipset::new(config.machine, notifier)?;
         let debugcon = debugcon(parts)?.map(share);
 
         let mut described: Vec<&dyn Aml> =
             serial.iter().map(|port| &port.com as &dyn Aml).collect();
         described.extend([&CmosDescription as &dyn Aml, &AcpiPmDescription, &FwCfgDescription]);
+        let pci = chipset.description(map);
+        described.extend(pci.iter().map(|pci| pci as &dyn Aml));
         let acpi = AcpiTables::build(&acpi_config(config), &described);
 
         let items = publish::items(parts, &acpi)?;
@@ -133,12 +143,12 @@ impl Devices {
             (cmos::BASE_PORT, cmos::PORT_COUNT, shared(&cmos)),
             (acpi_pm::BASE_PORT, acpi_pm::PORT_COUNT, shared(&acpi_pm)),
             (port92::PORT, 1, shared(&port92)),
-            (reset_control::BASE_PORT, reset_control::PORT_COUNT, shared(&reset_control)),
             (fw_cfg_ports::SELECTOR_PORT, fw_cfg_ports::SELECTOR_PORT_COUNT, shared(&fw_cfg)),
             (fw_cfg_ports::DMA_PORT, fw_cfg_ports::DMA_PORT_COUNT, shared(&fw_cfg)),
         ];
         let at = |port: &SerialPort| (port.com.base_port(), serial::PORT_COUNT, shared(&port.chip));
         ports.extend(serial.iter().map(at));
+        ports.extend(chipset.ports());
         if let (Some(chip), Some(wanted)) = (&debugcon, &config.debugcon) {
             ports.push((wanted.port, 1, shared(chip)));
         }
@@ -155,7 +165,7 @@ impl Devices {
             acpi_pm,
             fw_cfg,
             port92,
-            reset_control,
+            chipset,
             debugcon,
             trace,
             irq_chip,
@@ -185,7 +195,7 @@ impl Devices {
         lock(&self.acpi_pm).reset();
         lock(&self.fw_cfg).reset();
         lock(&self.port92).reset();
-        lock(&self.reset_control).reset();
+        self.chipset.reset();
         true
     }
 
@@ -237,6 +247,56 @@ impl Devices {
     }
 }
 
+/// What is between the CPU and the ISA bus, and where the two kinds of machine differ.
+#[derive(Debug)]
+enum Chipset {
+    /// No PCI; only the reset control register at the place where PCI would be configured.
+    Microvm(Arc<Mutex<ResetControl>>),
+    /// PCI with the bridges of an i440FX, and the power-management timer of a PIIX4, which has no function of its own here.
+    Pc(Arc<Mutex<PciConfigPorts>>, Arc<Mutex<AcpiPmTimer>>),
+}
+
+impl Chipset {
+    fn new(machine: MachineKind, notifier: &Notifier) -> Result<Self, StartError> {
+        let reset_control = ResetControl::new(notifier.exit_handle());
+        if machine == MachineKind::Microvm {
+            return Ok(Self::Microvm(share(reset_control)));
+        }
+        let mut bus = PciBus::new();
+        bus.add(host_bridge::PLACE, Box::new(HostBridge::new()))?;
+        bus.add(isa_bridge::PLACE, Box::new(IsaBridge::new()))?;
+        let timer = AcpiPmTimer::new(Box::new(HostStopwatch::start()));
+        Ok(Self::Pc(share(PciConfigPorts::new(bus, reset_control)), share(timer)))
+    }
+
+    fn ports(&self) -> Vec<(u16, u16, Arc<dyn DevicePio + Send + Sync>)> {
+        match self {
+            Self::Microvm(reset) => {
+                vec![(reset_control::BASE_PORT, reset_control::PORT_COUNT, shared(reset))]
+            }
+            Self::Pc(pci, timer) => vec![
+                (pci::config::BASE_PORT, pci::config::PORT_COUNT, shared(pci)),
+                (acpi_pm_timer::BASE_PORT, acpi_pm_timer::PORT_COUNT, shared(timer)),
+            ],
+        }
+    }
+
+    fn reset(&self) {
+        match self {
+            Self::Microvm(reset) => lock(reset).reset(),
+            Self::Pc(pci, _) => lock(pci).reset(),
+        }
+    }
+
+    /// PCI in the DSDT.
+    fn description(&self, map: &MemoryMap) -> Option<PciDescription> {
+        // Devices of the future find their place above all RAM there can be below 4 GiB.
+        let window = map.below_4g().max(layout::MMIO_HOLE);
+        let window = u32::try_from(window).unwrap_or(u32::MAX);
+        matches!(self, Self::Pc(..)).then(|| PciDescription::new(window))
+    }
+}
+
 fn acpi_config(config: &VmConfig) -> AcpiConfig {
     AcpiConfig {
         cpus: config.cpus,
@@ -244,7 +304,7 @@ fn acpi_config(config: &VmConfig) -> AcpiConfig {
         reset_value: acpi_pm::RESET_VALUE,
         sleep_control_port: acpi_pm::SLEEP_CONTROL_PORT,
         sleep_status_port: acpi_pm::SLEEP_STATUS_PORT,
-        pm_timer_port: None,
+        pm_timer_port: (config.machine == MachineKind::Pc).then_some(acpi_pm_timer::BASE_PORT),
     }
 }
 
