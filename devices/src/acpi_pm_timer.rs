@@ -6,9 +6,9 @@
 //! The counter has **24 bits**, as QEMU's and the PIIX4's: bits 31:24 read as 0 and the FADT's `TMR_VAL_EXT` is to be **clear**.
 //! It wraps every 4.69 s. Guests take no more than 24 bits anyhow (SeaBIOS' `timer_read`, Linux' `ACPI_PM_MASK`).
 //!
-//! The port is where SeaBIOS puts it (`acpi_pm_base` is 0x600 when `etc/table-loader` exists, src/fw/paravirt.c). SeaBIOS does so only
-//! after it has found a PIIX4 or ICH9 and no better timer; on our machines the TSC's frequency is told by CPUID, and nobody reads
-//! this one unless the FADT names it. Not emulated: the carry interrupt (`TMR_STS` of the PM1 event registers).
+//! The port is where SeaBIOS puts it (`acpi_pm_base` is 0x600 when `etc/table-loader` exists, src/fw/paravirt.c). SeaBIOS does so
+//! only after it has found a PIIX4 or ICH9 and no better timer; on our machines the TSC's frequency is told by CPUID, and nobody
+//! reads this one unless the FADT names it. Not emulated: the carry interrupt (`TMR_STS` of the PM1 event registers).
 
 use std::fmt;
 

@@ -8,19 +8,23 @@
 //! | 0x00, 02, 04, 06 to 09, 32 | second, minute, hour, day of the week (1 is Sunday), day, month, year, century |
 //! | 0x01, 03, 05 | alarm: kept, never rings |
 //! | 0x0a to 0x0d | registers A to D |
+//! | 0x0f | why the CPU was reset: SeaBIOS writes it, nobody here reads it |
+//! | 0x10, 12 | floppy and hard disk types: 0, there are none |
+//! | 0x14 | equipment: 0x02, a floating-point unit; no floppy, no mouse |
 //! | 0x15, 16 | memory below 640 KiB, in KiB, little-endian |
 //! | 0x17, 18 and 0x30, 31 | memory above 1 MiB, in KiB, at most 65535 |
 //! | 0x34, 35 | memory between 16 MiB and 4 GiB, in units of 64 KiB |
+//! | 0x38, 3d | boot order: 0, none; SeaBIOS has it from fw_cfg (`bootorder`) |
 //! | 0x5b to 5d | memory above 4 GiB, in units of 64 KiB |
-//! | 0x5f | number of CPUs less one |
+//! | 0x5f | number of CPUs less one: SeaBIOS waits until so many have started, or as many as fw_cfg says if that is more |
 //!
-//! The rest is memory. Not emulated: IRQ 8 and so the alarm, periodic and update interrupts (register C reads as 0); the square
-//! wave; daylight saving.
+//! The rest is memory, 0 after power-on. Firmware takes a month other than 0xff for proof that the chip is there. Not emulated:
+//! IRQ 8 and so the alarm, periodic and update interrupts (register C reads as 0); the square wave; daylight saving.
 //!
 //! Update in progress (register A, bit 7) never reads as 1. Instead, a read of the seconds or of register A latches the time for
 //! 10 ms, so that the registers read after it belong to the same second; that is what a driver does after it has seen the bit
 //! clear. Linux's `mc146818_get_time` therefore succeeds at the first attempt unless the second really changes between its two
-//! reads of the seconds, and never sleeps.
+//! reads of the seconds, and never sleeps; nor does SeaBIOS' `rtc_updating`, which waits 15 ms where the bit is stuck.
 
 use std::fmt;
 
@@ -75,6 +79,11 @@ const NANOS: i128 = 1_000_000_000;
 /// How long a latched time is used, in nanoseconds: ample for reading all registers, short enough not to be noticed.
 const LATCH: i128 = 10_000_000;
 
+/// The index of the equipment byte.
+const EQUIPMENT: u8 = 0x14;
+/// Equipment: a floating-point unit. QEMU adds the mouse, 0x04.
+const EQUIPMENT_FPU: u8 = 1 << 1;
+
 const SIZE: usize = 128;
 const INDEX_MASK: u8 = 0x7f;
 
@@ -97,6 +106,7 @@ impl Cmos {
         memory[usize::from(REGISTER_A)] = A_DEFAULT;
         memory[usize::from(REGISTER_B)] = B_24_HOURS;
         memory[usize::from(REGISTER_D)] = D_VALID;
+        memory[usize::from(EQUIPMENT)] = EQUIPMENT_FPU;
         let mut sizes = |indices: &[usize], value: u64| {
             let limit = (1 << (8 * indices.len())) - 1;
             for (index, byte) in indices.iter().zip(value.min(limit).to_le_bytes()) {

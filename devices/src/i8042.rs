@@ -12,6 +12,10 @@
 //! 500 ms. Both first empty the output buffer and give up if it still has something after 16 bytes: so here it always has. A status
 //! of 0x15 says "data to read, ready for a command", and Linux says "No controller found" within a millisecond. Loops
 //! that drain the buffer without a limit must end too: after 255 reads of data one status reads as empty.
+//!
+//! SeaBIOS (`ps2_keyboard_setup`, src/hw/ps2port.c) thus gives up after 32 reads and 16 times 50 µs, as it does where the port
+//! floats, and does not come at all once it has read a DSDT without PNP0303, which ours is. Linux does not come either, since the
+//! FADT does not say that there is an 8042; its `kb_wait` is over after one read.
 
 use vm_device::MutDevicePio;
 use vm_device::bus::{PioAddress, PioAddressOffset};
@@ -184,6 +188,35 @@ mod tests {
                 inb(&mut device, DATA_PORT);
             }
             assert_eq!(inb(&mut device, COMMAND_PORT) & 0x01, 1);
+        }
+    }
+
+    /// `i8042_flush` at the head of `ps2_keyboard_setup` in SeaBIOS' src/hw/ps2port.c; it sleeps 50 µs between status and data.
+    #[test]
+    fn seabios_gives_up_after_16_bytes_when_it_looks_for_a_keyboard() {
+        let (mut device, requests) = controller();
+        let mut delays = 0;
+        for _ in 0..16 {
+            if inb(&mut device, COMMAND_PORT) & 0x01 == 0 {
+                panic!("goes on to commands that nobody answers, half a second each");
+            }
+            delays += 1;
+            inb(&mut device, DATA_PORT);
+        }
+        assert_eq!((delays, requests.take()), (16, vec![]));
+    }
+
+    /// `i8042_reboot` in the same file, and `BOOT_KBD` in Linux' `native_machine_emergency_restart`: one read for each attempt.
+    #[test]
+    fn resets_without_waiting_when_guest_has_drained_the_buffer() {
+        for drained in [0, 16, 254, 255, 256] {
+            let (mut device, requests) = controller();
+            for _ in 0..drained {
+                inb(&mut device, DATA_PORT);
+            }
+            assert_eq!(inb(&mut device, COMMAND_PORT) & 0x02, 0, "{drained}");
+            outb(&mut device, COMMAND_PORT, 0xfe);
+            assert_eq!(requests.take(), [RESET], "{drained}");
         }
     }
 

@@ -242,6 +242,30 @@ fn has_power_on_values_when_built() {
     assert_eq!(registers.map(|index| read(&mut cmos, index)), [0x26, 0x02, 0, 0x80, 0, 0]);
 }
 
+/// What SeaBIOS 1.16 reads through index | 0x80: `boot_init`, `floppy_setup`, the translation of disk 0, and `smp_setup`.
+#[test]
+fn seabios_finds_no_drives_and_no_boot_order_when_it_looks() {
+    let (mut cmos, _) = cmos_at(LEAP_DAY);
+    let registers = [0x38, 0x3d, 0x10, 0x12, 0x14, 0x39, 0x08, 0x5f];
+    let found = registers.map(|index| read(&mut cmos, index | 0x80));
+    assert_eq!(found, [0, 0, 0, 0, 0x02, 0, 0x02, 0]);
+}
+
+/// `rtc_setup` and `clock_setup` in SeaBIOS' src/hw/rtc.c and src/clock.c.
+#[test]
+fn seabios_sets_its_clock_without_waiting_when_it_starts() {
+    let (mut cmos, _) = cmos_at(LEAP_DAY);
+    write(&mut cmos, 0x8a, 0x26);
+    let control = read(&mut cmos, 0x8b);
+    write(&mut cmos, 0x8b, (control & 0x01) | 0x02);
+    read(&mut cmos, 0x8c);
+    read(&mut cmos, 0x8d);
+
+    assert_eq!(read(&mut cmos, 0x8a) & A_UPDATE_IN_PROGRESS, 0);
+    let time = [0x80, 0x82, 0x84, 0xb2].map(|index| read(&mut cmos, index));
+    assert_eq!(time, [0x58, 0x59, 0x23, 0x20]);
+}
+
 #[test]
 fn ignores_writes_when_register_is_read_only() {
     let (mut cmos, _) = cmos_at(0);

@@ -18,8 +18,9 @@ const IO_WINDOWS: [(u16, u16); 2] =
 /// The PCI bus in the DSDT: PNP0A03, segment 0, buses 0 to 255 as QEMU says (of which only 0 has functions), all ports but the
 /// configuration ports themselves, and one window for memory.
 ///
-/// There is no `_PRT`, because no function has an interrupt pin, no `_OSC`, because this is not PCI Express, and no `_ADR`, which
-/// ACPI 6.5, 6.1 does not want beside a `_HID`: Linux misses none of them. Nor is there a window at 0xa0000, since there is no display.
+/// There is no `_PRT`, because no function has an interrupt pin, no `_OSC`, because this is not PCI Express, and no `_ADR`,
+/// which ACPI 6.5, 6.1 does not want beside a `_HID`: Linux misses none of them. Nor is there a window at 0xa0000, since there
+/// is no display.
 #[derive(Clone, Copy, Debug)]
 pub struct PciDescription {
     memory_window: u32,

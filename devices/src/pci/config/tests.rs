@@ -189,6 +189,27 @@ fn floats_when_access_straddles_registers() {
     assert_eq!(requests.take(), []);
 }
 
+/// On a bus that finds one device for a range of ports, as the machine's does.
+#[test]
+fn shares_its_ports_when_it_is_on_a_bus() {
+    use std::sync::{Arc, Mutex};
+
+    use vm_device::bus::PioRange;
+    use vm_device::device_manager::{IoManager, PioManager};
+
+    let (ports, requests) = machine();
+    let mut bus = IoManager::new();
+    let range = PioRange::new(PioAddress(BASE_PORT), PORT_COUNT).unwrap();
+    bus.register_pio(range, Arc::new(Mutex::new(ports))).unwrap();
+
+    bus.pio_write(PioAddress(0xcf8), &0x8000_0800u32.to_le_bytes()).unwrap();
+    let mut id = [0; 2];
+    bus.pio_read(PioAddress(0xcfe), &mut id).unwrap();
+    assert_eq!(u16::from_le_bytes(id), 0x7000);
+    bus.pio_write(PioAddress(0xcf9), &[0x06]).unwrap();
+    assert_eq!(requests.take(), [ExitRequest::Reset(ResetSource::ResetControl)]);
+}
+
 #[test]
 fn survives_when_guest_does_everything() {
     let (mut ports, _) = machine();
