@@ -141,17 +141,17 @@ impl ReadVolatile for Reader<'_> {
         &mut self,
         to: &mut VolatileSlice<'_, B>,
     ) -> Result<usize, VolatileMemoryError> {
-        let result = ReadVolatile::read_volatile(&mut self.file, to);
-        match &result {
-            Ok(0) if !to.is_empty() => self.failed = Some(io::ErrorKind::UnexpectedEof.into()),
-            Err(VolatileMemoryError::IOError(error))
-                if error.kind() != io::ErrorKind::Interrupted =>
-            {
-                self.failed = Some(io::Error::new(error.kind(), error.to_string()));
+        // All of it: one read(2) may give less, of a file of 2 GiB or of one that is no plain file, and vm-memory would go on
+        // with its next region as if it had not.
+        match self.file.read_exact_volatile(to) {
+            Ok(()) => Ok(to.len()),
+            Err(error) => {
+                if let VolatileMemoryError::IOError(error) = &error {
+                    self.failed = Some(io::Error::new(error.kind(), error.to_string()));
+                }
+                Err(error)
             }
-            _ => {}
         }
-        result
     }
 }
 

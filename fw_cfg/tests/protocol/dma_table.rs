@@ -1,0 +1,315 @@
+//! `fw_cfg_dma_transfer`, row by row: descriptors, READ and SKIP.
+
+use fw_cfg::dma::{Descriptor, ERROR as ERROR_BIT, READ, SELECT, SKIP, WRITE};
+
+use crate::guest::{
+    ABSENT, BUFFER, DATA, DATA_BYTES, DESC, EMPTY, ERROR, Guest, INVALID, MEMORY, OK, OLD,
+    WRITABLE, WRITABLE_BYTES,
+};
+
+#[test]
+fn a_descriptor_that_is_not_in_memory_changes_neither_selection_nor_offset() {
+    let mut guest = Guest::standard();
+    guest.outw(0x510, DATA);
+    assert_eq!(guest.insb(2), [1, 2]);
+    for at in [MEMORY, 1 << 40, u64::MAX - 15, u64::MAX - 14, u64::MAX - 3, u64::MAX] {
+        guest.start(at);
+    }
+    assert_eq!(guest.insb(2), [3, 4]);
+}
+
+#[test]
+fn a_descriptor_over_the_end_of_memory_gets_the_error_bit_where_control_is_memory() {
+    let mut guest = Guest::standard();
+    let request = Descriptor { control: Guest::select_and(DATA, READ), length: 4, address: BUFFER };
+    for inside in [4, 8, 15] {
+        guest.outw(0x510, WRITABLE);
+        let at = MEMORY - inside as u64;
+        guest.poke(at, &request.to_bytes()[..inside]);
+        guest.start(at);
+        assert_eq!(guest.control(at), ERROR, "{inside} bytes are memory");
+        assert_eq!(guest.peek(BUFFER, 4), [OLD; 4]);
+        assert_eq!(guest.insb(8), WRITABLE_BYTES, "nothing was selected");
+    }
+}
+
+#[test]
+fn a_descriptor_of_which_part_of_control_is_memory_does_nothing() {
+    let mut guest = Guest::standard();
+    for inside in 1..4 {
+        guest.start(MEMORY - inside);
+    }
+    assert_eq!(guest.insb(4), *b"QEMU");
+}
+
+#[test]
+fn a_descriptor_may_be_the_last_bytes_of_memory() {
+    let mut guest = Guest::standard();
+    assert_eq!(guest.dma_at(MEMORY - 16, Guest::select_and(DATA, READ), 4, BUFFER), OK);
+    assert_eq!(guest.peek(BUFFER, 4), [1, 2, 3, 4]);
+}
+
+#[test]
+fn a_descriptor_needs_no_alignment() {
+    let mut guest = Guest::standard();
+    for at in DESC..DESC + 16 {
+        guest.poke(BUFFER, &[OLD; 4]);
+        assert_eq!(guest.dma_at(at, Guest::select_and(DATA, READ), 4, BUFFER), OK);
+        assert_eq!(guest.peek(BUFFER, 4), [1, 2, 3, 4]);
+    }
+}
+
+#[test]
+fn a_descriptor_may_lie_across_two_regions_without_a_gap() {
+    let mut guest = Guest::with_memory(&[(0, 0x8000), (0x8000, 0x8000)]);
+    for inside in 1..16 {
+        let at = 0x8000 - inside;
+        assert_eq!(guest.dma_at(at, Guest::select_and(DATA, READ), 4, BUFFER), OK);
+        assert_eq!(guest.peek(BUFFER, 4), [1, 2, 3, 4]);
+    }
+}
+
+#[test]
+fn a_descriptor_may_not_lie_across_a_hole() {
+    let mut guest = Guest::with_memory(&[(0, 0x8000), (0x9000, 0x8000)]);
+    guest.poke(0x7ff8, &Guest::select_and(DATA, READ).to_be_bytes());
+    guest.start(0x7ff8);
+    assert_eq!(guest.control(0x7ff8), ERROR);
+    assert_eq!(guest.peek(0x9000, 8), [OLD; 8]);
+}
+
+#[test]
+fn only_control_is_written_back() {
+    let mut guest = Guest::standard();
+    let request =
+        Descriptor { control: Guest::select_and(DATA, READ), length: 20, address: BUFFER };
+    guest.dma(request.control, request.length, request.address);
+    assert_eq!(guest.peek(DESC + 4, 12), request.to_bytes()[4..]);
+    assert_eq!(guest.peek(DESC - 1, 1), [OLD]);
+    assert_eq!(guest.peek(DESC + 16, 1), [OLD]);
+}
+
+#[test]
+fn control_is_written_last_even_where_the_data_went_over_it() {
+    let mut guest = Guest::standard();
+    assert_eq!(guest.dma(Guest::select_and(DATA, READ), 16, DESC), OK);
+    assert_eq!(guest.peek(DESC + 4, 12), DATA_BYTES[4..]);
+}
+
+#[test]
+fn select_starts_at_the_first_byte_and_comes_before_the_operation() {
+    let mut guest = Guest::standard();
+    assert_eq!(guest.item(DATA, 5), DATA_BYTES[..5]);
+    assert_eq!(guest.item(DATA, 5), DATA_BYTES[..5]);
+    assert_eq!(guest.item(WRITABLE, 5), WRITABLE_BYTES[..5]);
+}
+
+#[test]
+fn select_of_a_key_beyond_the_tables_is_no_error() {
+    let mut guest = Guest::standard();
+    assert_eq!(guest.dma(Guest::select_and(INVALID, 0), 0, 0), OK);
+    assert_eq!(guest.insb(4), [0; 4]);
+    assert_eq!(guest.item(INVALID, 8), [0; 8]);
+}
+
+#[test]
+fn select_alone_moves_nothing_and_succeeds_whatever_length_and_address() {
+    let mut guest = Guest::standard();
+    assert_eq!(guest.dma(Guest::select_and(DATA, 0), u32::MAX, u64::MAX), OK);
+    assert_eq!(guest.insb(3), [1, 2, 3]);
+}
+
+#[test]
+fn a_request_without_any_bit_succeeds_and_does_nothing() {
+    let mut guest = Guest::standard();
+    guest.outw(0x510, DATA);
+    guest.inb(0x511);
+    // The key in the upper half is no key without SELECT.
+    assert_eq!(guest.dma(u32::from(WRITABLE) << 16, 4, BUFFER), OK);
+    assert_eq!(guest.peek(BUFFER, 4), [OLD; 4]);
+    assert_eq!(guest.inb(0x511), 2);
+}
+
+#[test]
+fn read_comes_before_write_and_skip() {
+    let mut guest = Guest::standard();
+    guest.poke(BUFFER, b"new");
+    assert_eq!(guest.dma(Guest::select_and(WRITABLE, READ | WRITE | SKIP), 3, BUFFER), OK);
+    assert_eq!(guest.peek(BUFFER, 3), WRITABLE_BYTES[..3]);
+    assert_eq!(guest.inb(0x511), WRITABLE_BYTES[3]);
+    assert!(guest.writes.lock().unwrap().is_empty());
+}
+
+#[test]
+fn write_comes_before_skip() {
+    let mut guest = Guest::standard();
+    guest.poke(BUFFER, b"new");
+    assert_eq!(guest.dma(Guest::select_and(WRITABLE, WRITE | SKIP), 3, BUFFER), OK);
+    assert_eq!(guest.inb(0x511), WRITABLE_BYTES[3]);
+    assert_eq!(guest.item(WRITABLE, 8), b"newritte");
+}
+
+#[test]
+fn unknown_control_bits_are_ignored() {
+    let mut guest = Guest::standard();
+    for bit in 5..16 {
+        guest.poke(BUFFER, &[OLD; 4]);
+        assert_eq!(guest.dma(Guest::select_and(DATA, READ | 1 << bit), 4, BUFFER), OK, "bit {bit}");
+        assert_eq!(guest.peek(BUFFER, 4), [1, 2, 3, 4]);
+    }
+    assert_eq!(guest.dma(0xffe0, 4, BUFFER), OK);
+}
+
+#[test]
+fn the_error_bit_in_a_request_is_ignored_and_overwritten() {
+    let mut guest = Guest::standard();
+    assert_eq!(guest.dma(Guest::select_and(DATA, READ | ERROR_BIT), 4, BUFFER), OK);
+    assert_eq!(guest.peek(BUFFER, 4), [1, 2, 3, 4]);
+    assert_eq!(guest.dma(ERROR_BIT, 4, BUFFER), OK);
+}
+
+#[test]
+fn length_0_succeeds_and_the_address_is_not_looked_at() {
+    let mut guest = Guest::standard();
+    for control in [READ, WRITE, SKIP, READ | WRITE | SKIP, 0] {
+        for address in [MEMORY, u64::MAX] {
+            for key in [DATA, EMPTY, WRITABLE, ABSENT, INVALID] {
+                assert_eq!(guest.dma(Guest::select_and(key, control), 0, address), OK);
+            }
+        }
+    }
+    assert!(guest.writes.lock().unwrap().is_empty());
+}
+
+#[test]
+fn a_read_gives_the_next_bytes_and_moves_the_offset() {
+    let mut guest = Guest::standard();
+    assert_eq!(guest.dma(Guest::select_and(DATA, READ), 6, BUFFER), OK);
+    assert_eq!(guest.dma(READ, 6, BUFFER + 6), OK);
+    assert_eq!(guest.peek(BUFFER, 13), [&DATA_BYTES[..12], &[OLD]].concat());
+    assert_eq!(guest.inb(0x511), 13);
+}
+
+#[test]
+fn a_read_past_the_end_is_filled_with_zeros_and_succeeds() {
+    let mut guest = Guest::standard();
+    let read = guest.item(DATA, 24);
+    assert_eq!(read, [&DATA_BYTES[..], &[0; 8]].concat());
+    assert_eq!(guest.peek(BUFFER + 24, 1), [OLD]);
+}
+
+#[test]
+fn a_read_of_what_is_not_there_or_empty_or_at_its_end_is_zeros_and_succeeds() {
+    let mut guest = Guest::standard();
+    for key in [ABSENT, INVALID, EMPTY, 0x8000, 0xffff, 0x23] {
+        guest.poke(BUFFER, &[OLD; 8]);
+        assert_eq!(guest.item(key, 8), [0; 8], "{key:#x}");
+    }
+    guest.item(DATA, 16);
+    guest.poke(BUFFER, &[OLD; 8]);
+    assert_eq!(guest.dma(READ, 8, BUFFER), OK);
+    assert_eq!(guest.peek(BUFFER, 9), [0, 0, 0, 0, 0, 0, 0, 0, DATA_BYTES[8]]);
+}
+
+#[test]
+fn zeros_are_written_without_end_of_a_chunk() {
+    let len = 0x3_0007u32;
+    let mut guest = Guest::with_memory(&[(0, 0x2_0000), (0x2_0000, 0x4_0000)]);
+    assert_eq!(guest.item(DATA, len)[16..], vec![0; len as usize - 16]);
+    assert_eq!(guest.peek(BUFFER + u64::from(len), 1), [OLD]);
+}
+
+#[test]
+fn a_read_to_no_memory_is_an_error_and_moves_the_offset_all_the_same() {
+    let mut guest = Guest::standard();
+    for address in [MEMORY, 1 << 32, u64::MAX - 1, u64::MAX] {
+        assert_eq!(guest.dma(Guest::select_and(DATA, READ), 4, address), ERROR);
+        assert_eq!(guest.inb(0x511), 5);
+    }
+    assert_eq!(guest.dma(Guest::select_and(DATA, READ), 100, MEMORY), ERROR);
+    assert_eq!(guest.inb(0x511), 0);
+}
+
+#[test]
+fn a_read_over_the_end_of_memory_is_an_error_and_the_next_request_works() {
+    let mut guest = Guest::standard();
+    assert_eq!(guest.dma(Guest::select_and(DATA, READ), 16, MEMORY - 8), ERROR);
+    assert_eq!(guest.dma(Guest::select_and(ABSENT, READ), 16, MEMORY - 8), ERROR);
+    assert_eq!(guest.dma(Guest::select_and(DATA, READ), 17, MEMORY - 16), ERROR);
+    assert_eq!(guest.dma(Guest::select_and(DATA, READ), 16, MEMORY - 16), OK);
+    assert_eq!(guest.peek(MEMORY - 16, 16), DATA_BYTES);
+}
+
+#[test]
+fn a_read_across_two_regions_without_a_gap_is_whole() {
+    let mut guest = Guest::with_memory(&[(0, 0x8000), (0x8000, 0x8000)]);
+    for before in 0..20 {
+        let address = 0x8000 - before;
+        assert_eq!(guest.dma(Guest::select_and(DATA, READ), 20, address), OK);
+        assert_eq!(guest.peek(address, 20), [&DATA_BYTES[..], &[0; 4]].concat());
+    }
+}
+
+#[test]
+fn a_read_across_a_hole_is_an_error_and_nothing_goes_behind_the_hole() {
+    let mut guest = Guest::with_memory(&[(0, 0x8000), (0x8001, 0x8000)]);
+    for key in [DATA, ABSENT] {
+        assert_eq!(guest.dma(Guest::select_and(key, READ), 16, 0x7ff8), ERROR);
+        assert_eq!(guest.peek(0x8001, 16), [OLD; 16]);
+    }
+}
+
+#[test]
+fn a_read_does_not_wrap_around_the_end_of_addresses() {
+    // Memory up to the last byte that vm-memory can address.
+    let mut guest = Guest::with_memory(&[(0, MEMORY as usize), (u64::MAX - 0x1000, 0x1000)]);
+    let at = u64::MAX - 16;
+    assert_eq!(guest.dma_at(at, Guest::select_and(DATA, READ), 16, BUFFER), OK);
+    for (key, address) in [(DATA, at), (DATA, u64::MAX - 4), (ABSENT, at), (DATA, u64::MAX)] {
+        assert_eq!(guest.dma(Guest::select_and(key, READ), 32, address), ERROR);
+        assert_eq!(guest.dma(Guest::select_and(key, READ), u32::MAX, address), ERROR);
+    }
+    assert_eq!(guest.peek(0, 64), [OLD; 64]);
+}
+
+#[test]
+fn length_0xffffffff_ends_with_memory() {
+    let mut guest = Guest::standard();
+    for key in [DATA, EMPTY, ABSENT, INVALID] {
+        assert_eq!(guest.dma(Guest::select_and(key, READ), u32::MAX, BUFFER), ERROR);
+        assert_eq!(guest.peek(MEMORY - 1, 1), [0], "zeros as far as there is memory");
+    }
+    assert_eq!(guest.dma(Guest::select_and(WRITABLE, WRITE), u32::MAX, BUFFER), ERROR);
+    assert_eq!(guest.dma(Guest::select_and(DATA, SKIP), u32::MAX, BUFFER), OK);
+}
+
+#[test]
+fn a_skip_moves_the_offset_and_looks_at_no_address() {
+    let mut guest = Guest::standard();
+    assert_eq!(guest.dma(Guest::select_and(DATA, SKIP), 4, u64::MAX), OK);
+    assert_eq!(guest.dma(SKIP, 3, MEMORY), OK);
+    assert_eq!(guest.dma(READ, 2, BUFFER), OK);
+    assert_eq!(guest.peek(BUFFER, 2), [8, 9]);
+}
+
+#[test]
+fn a_skip_beyond_the_end_stops_there_and_succeeds() {
+    let mut guest = Guest::standard();
+    for _ in 0..3 {
+        assert_eq!(guest.dma(Guest::select_and(DATA, SKIP), 17, 0), OK);
+        assert_eq!(guest.dma(SKIP, u32::MAX, 0), OK);
+        assert_eq!(guest.insb(2), [0, 0]);
+    }
+    for key in [EMPTY, ABSENT, INVALID] {
+        assert_eq!(guest.dma(Guest::select_and(key, SKIP), 17, 0), OK);
+    }
+}
+
+#[test]
+fn select_is_bit_3_and_its_key_is_the_upper_half() {
+    assert_eq!([ERROR_BIT, READ, SKIP, SELECT, WRITE], [1, 2, 4, 8, 16]);
+    let wire = *b"\x00\x19\x00\x0a\x00\x00\x00\x40\x00\x00\x00\x01\x00\x00\x20\x00";
+    let descriptor = Descriptor { control: 0x19_000a, length: 0x40, address: 0x1_0000_2000 };
+    assert_eq!(Descriptor::from_bytes(wire), descriptor);
+    assert_eq!(descriptor.to_bytes(), wire);
+}
