@@ -4,11 +4,13 @@
 //! Nothing here has looked at the host: whether the files exist, the memory is there and KVM can be
 //! opened is found out by whoever uses them.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use thiserror::Error;
 
 use crate::cpu_model::CpuModel;
+pub use crate::credential::Credential;
 
 /// The memory a guest gets without `-m`, in bytes: 512 MiB. QEMU's 128 MiB is too little for a
 /// distribution's kernel and initrd; pages that the guest does not touch cost the host nothing.
@@ -34,8 +36,28 @@ pub struct VmConfig {
     pub name: Option<String>,
     /// The machine's UUID (`-uuid`), its bytes in the order of the text form (RFC 4122).
     pub uuid: Option<[u8; 16]>,
-    /// What is booted.
-    pub boot: BootSource,
+    /// The kernel; there may be none where there is firmware.
+    pub boot: Option<BootSource>,
+    /// What runs before the kernel and fetches it; without it chukka enters the kernel itself.
+    pub firmware: Option<FirmwareConfig>,
+    /// What firmware is told about booting; only the defaults where there is no firmware.
+    pub boot_options: BootOptions,
+    /// fw_cfg files of the user's; no name is there twice, none is longer than 55 bytes.
+    pub fw_cfg: Vec<FwCfgItem>,
+    /// What the SMBIOS tables say.
+    pub smbios: SmbiosOptions,
+    /// systemd credentials; no name is there twice.
+    pub credentials: Vec<Credential>,
+    /// The port that firmware writes its log to.
+    pub debugcon: Option<Debugcon>,
+    /// Whether the guest can leave its vmcoreinfo note (`-device vmcoreinfo`).
+    pub vmcoreinfo: bool,
+    /// What is told while the guest runs.
+    pub trace: Trace,
+    /// Whether each line of the debug console has the host's time in front (`-msg timestamp`).
+    pub timestamps: bool,
+    /// What argv has that works but is hardly meant, one line each, to be printed at the start.
+    pub warnings: Vec<String>,
     /// The machine it is booted on.
     pub machine: MachineKind,
     /// Guest memory in bytes: a multiple of [`MEMORY_GRAIN`], at least [`MIN_MEMORY`].
@@ -54,7 +76,7 @@ pub struct VmConfig {
     pub rtc: RtcConfig,
 }
 
-/// The files and the command line of a direct kernel boot.
+/// The kernel with its files and its command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BootSource {
     /// The kernel (`-kernel`): bzImage or ELF.
@@ -65,15 +87,133 @@ pub struct BootSource {
     pub cmdline: Vec<u8>,
 }
 
+/// The firmware (`-bios`) and what belongs to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FirmwareConfig {
+    /// `-bios`: the path of an image, or a name such as `seabios` to be looked for; never empty.
+    pub bios: OsString,
+    /// Directories (`-L`) to look in before the usual ones, in their order.
+    pub search: Vec<PathBuf>,
+    /// Option ROMs (`-option-rom`) besides chukka's own, in their order.
+    pub option_roms: Vec<OptionRomConfig>,
+}
+
+/// An option ROM of the user's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OptionRomConfig {
+    /// The ROM's file, looked for as `-bios` is.
+    pub path: PathBuf,
+    /// Its place in the boot order, 0 and up; without one it has none.
+    pub bootindex: Option<i32>,
+}
+
+/// `-boot`: what firmware is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BootOptions {
+    /// Whether there is a boot menu.
+    pub menu: bool,
+    /// How long the boot menu waits, in milliseconds.
+    pub splash_time: Option<u16>,
+    /// After how many milliseconds without anything to boot the firmware starts again: 0 to 65535, or
+    /// -1, never, which is also what `None` means.
+    pub reboot_timeout: Option<i32>,
+    /// Whether only what is in the boot order is booted.
+    pub strict: bool,
+}
+
+/// A fw_cfg file of the user's (`-fw_cfg`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FwCfgItem {
+    /// Its name, 1 to 55 bytes.
+    pub name: String,
+    /// What is in it.
+    pub source: FwCfgSource,
+}
+
+/// What is in a fw_cfg file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FwCfgSource {
+    /// What is in this file.
+    File(PathBuf),
+    /// These bytes, without a NUL at the end; at least one.
+    Text(Vec<u8>),
+}
+
+/// What the SMBIOS tables say (`-smbios`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SmbiosOptions {
+    /// The strings of type 11 in their order; at most [`OEM_STRINGS`], those of credentials counted.
+    pub oem_strings: Vec<OemString>,
+    /// Type 1. Its UUID is [`VmConfig::uuid`].
+    pub system: SystemInformation,
+}
+
+/// How many strings one SMBIOS structure can have.
+pub const OEM_STRINGS: usize = 255;
+
+/// A string of SMBIOS type 11.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OemString {
+    /// These bytes; at least one, no NUL.
+    Text(Vec<u8>),
+    /// What is in this file, of which a NUL or nothing at all cannot be carried.
+    File(PathBuf),
+}
+
+/// The strings of SMBIOS type 1; `None` leaves the default, an empty one says nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "named as in the specification")]
+pub struct SystemInformation {
+    pub manufacturer: Option<String>,
+    pub product: Option<String>,
+    pub version: Option<String>,
+    pub serial: Option<String>,
+    pub sku: Option<String>,
+    pub family: Option<String>,
+}
+
+/// The port of `-debugcon` and of `-device isa-debugcon` where nothing else is said, as in QEMU.
+pub const DEBUGCON_PORT: u16 = 0xe9;
+
+/// The debug console: one port, of which every byte written goes to `out`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Debugcon {
+    /// The I/O port.
+    pub port: u16,
+    /// Where the bytes go; never [`SerialBackend::None`]. On [`SerialBackend::Stdio`] it only writes,
+    /// and may share it with a serial port.
+    pub out: SerialBackend,
+}
+
+/// What is told on standard error while the guest runs (`-trace`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Trace {
+    /// Each operation of the fw_cfg device.
+    pub fw_cfg: bool,
+}
+
 /// The machines chukka can build.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MachineKind {
     /// No PCI: serial ports, i8042 reset line, CMOS RTC, ACPI.
     #[default]
     Microvm,
+    /// A PC with the i440FX host bridge and the PIIX3 ISA bridge.
+    Pc,
 }
 
-/// What is behind a serial port.
+impl MachineKind {
+    /// Its name, as `-machine` takes it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Microvm => "microvm",
+            Self::Pc => "pc",
+        }
+    }
+}
+
+/// What is behind a serial port, or behind the debug console.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum SerialBackend {
     /// The port does not exist.

@@ -27,6 +27,9 @@ pub enum StartError {
     /// What was to be loaded does not fit.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// `-bios`, until it is built.
+    #[error("chukka cannot start firmware yet")]
+    NoFirmwareYet,
     /// Guest memory.
     #[error(transparent)]
     Memory(#[from] MemoryError),
@@ -70,6 +73,7 @@ impl StartError {
             Self::Image(error) => error.hint(),
             Self::Initrd(error) => error.hint(),
             Self::Load(error) => error.hint(),
+            Self::NoFirmwareYet => "leave -bios out and name a kernel: -kernel FILE".into(),
             Self::Memory(error) => error.hint(),
             Self::Kvm(error) => error.hint(),
             Self::Output { .. } => "check that its directory exists and is writable".into(),

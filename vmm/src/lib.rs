@@ -5,7 +5,7 @@
 //! | module | what it owns |
 //! |---|---|
 //! | [`cli`], [`cpu_model`] | argv, in QEMU's spelling |
-//! | [`config`] | one run, as plain checked data |
+//! | [`config`], [`credential`] | one run, as plain checked data |
 //! | [`run`] | one run: boots, reboots, threads |
 //! | [`machine`], [`bus`], [`flusher`] | the list of devices, ports and interrupts; the serial ports' output |
 //! | [`memory`] | guest memory, files placed in it |
@@ -18,6 +18,7 @@ pub mod cli;
 pub mod config;
 pub mod cpu_model;
 pub mod cpuid;
+pub mod credential;
 pub mod error;
 pub mod event_loop;
 pub mod flusher;

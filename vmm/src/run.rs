@@ -37,10 +37,16 @@ const KVM_DEVICE: &str = "/dev/kvm";
 /// [`StartError`]: it could not be started, or chukka itself failed.
 pub fn run(config: &VmConfig) -> Result<Outcome, StartError> {
     // What the user named is looked at first, then the host; nothing is touched before all is known to fit.
-    let kernel = KernelImage::open(&config.boot.kernel)?;
+    for warning in &config.warnings {
+        eprintln!("chukka: warning: {warning}");
+    }
+    let (None, Some(source)) = (&config.firmware, &config.boot) else {
+        return Err(StartError::NoFirmwareYet);
+    };
+    let kernel = KernelImage::open(&source.kernel)?;
     let initrd =
-        config.boot.initrd.as_deref().map(|path| SourceFile::open(path, "initrd")).transpose()?;
-    let boot = DirectBoot { kernel, initrd, cmdline: config.boot.cmdline.clone() };
+        source.initrd.as_deref().map(|path| SourceFile::open(path, "initrd")).transpose()?;
+    let boot = DirectBoot { kernel, initrd, cmdline: source.cmdline.clone() };
     let map = MemoryMap::new(config.memory);
     boot.check(&map)?;
     let kvm = kvm::open(Path::new(KVM_DEVICE), config.cpus)?;
