@@ -6,22 +6,29 @@
 //! 1. `options` has the one table of options. It walks argv as QEMU's `lookup_opt` (system/vl.c)
 //!    does, so that a value may begin with a dash, and hands clap an argv it cannot misread;
 //! 2. clap collects the values of each option;
-//! 3. `machine`, `console`, `cpu` and `clock` read the values.
+//! 3. `machine`, `console`, `cpu`, `clock`, `firmware`, `fw_cfg`, `smbios`, `debugcon` and `watch`
+//!    read the values.
 //!
-//! Repeated options follow QEMU: the last `-kernel`, `-initrd`, `-append`, `-cpu` or `-uuid`
-//! counts; `-serial` and `-accel` are lists; `-m`, `-smp`, `-machine`, `-rtc` and `-name` are
-//! merged key by key.
+//! Repeated options follow QEMU: the last `-kernel`, `-initrd`, `-append`, `-cpu`, `-uuid` or `-bios`
+//! counts; `-serial`, `-accel`, `-L`, `-option-rom`, `-fw_cfg`, `-credential`, `-chardev`, `-device`,
+//! `-global` and `-smbios type=11` are lists; `-m`, `-smp`, `-machine`, `-rtc`, `-name`, `-boot`,
+//! `-msg`, `-trace` and `-smbios type=1` are merged key by key.
 
 mod clock;
 mod console;
 mod cpu;
+mod debugcon;
 mod error;
+mod firmware;
+mod fw_cfg;
 mod help;
 mod machine;
 mod nearest;
 mod options;
 mod qemu;
+mod smbios;
 mod value;
+mod watch;
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -32,6 +39,7 @@ use clap::ArgMatches;
 pub use error::CliError;
 
 use crate::config::{BootSource, OnReset, VmConfig};
+use debugcon::Devices;
 use options::Argv;
 use value::{last, texts};
 
@@ -71,21 +79,36 @@ fn config(matches: &ArgMatches) -> Result<VmConfig, CliError> {
     let cpus = machine::cpus(&texts(matches, "smp")?)?;
     let cpu = cpu::model(texts(matches, "cpu")?.last().copied())?;
     let rtc = clock::rtc(&texts(matches, "rtc")?)?;
-    let uuid = texts(matches, "uuid")?.last().map(|text| machine::uuid(text)).transpose()?;
+    let (smbios, uuid) = smbios::smbios(matches)?;
     let name = machine::name(&texts(matches, "name")?)?;
     let (serial, terminal) = console::serial(matches)?;
     let on_reset = if matches.get_count("no-reboot") > 0 { OnReset::Exit } else { OnReset::Reboot };
+    let firmware = firmware::firmware(matches)?;
+    let boot_options = firmware::boot_options(matches, firmware.is_some())?;
+    let mut warnings = Vec::new();
+    let fw_cfg = fw_cfg::items(matches, &mut warnings)?;
+    let credentials = fw_cfg::credentials(matches, &fw_cfg)?;
+    smbios::check_strings(&smbios, &credentials)?;
+    let Devices { debugcon, vmcoreinfo } = debugcon::devices(matches, &mut warnings)?;
+    let trace = watch::trace(matches)?;
+    let timestamps = watch::timestamps(matches)?;
     // Last, so that an argv with something wrong and no kernel hears of what is wrong.
-    let boot = boot(matches)?;
-    let firmware = std::env::var_os("CHUKKA_BIOS").map(|bios| crate::config::FirmwareConfig {
-        bios,
-        search: vec![],
-        option_roms: vec![],
-    });
+    let boot = boot(matches, firmware.is_some())?;
     Ok(VmConfig {
         name,
         uuid,
-        boot: Some(boot), machine: if std::env::var_os("CHUKKA_PC").is_some() { crate::config::MachineKind::Pc } else { machine },
+        boot,
+        firmware,
+        boot_options,
+        fw_cfg,
+        smbios,
+        credentials,
+        debugcon,
+        vmcoreinfo,
+        trace,
+        timestamps,
+        warnings,
+        machine,
         memory,
         cpus,
         cpu,
@@ -93,25 +116,12 @@ fn config(matches: &ArgMatches) -> Result<VmConfig, CliError> {
         terminal,
         on_reset,
         rtc,
-        firmware,
-        boot_options: Default::default(),
-        fw_cfg: vec![],
-        smbios: Default::default(),
-        credentials: vec![],
-        debugcon: std::env::var_os("CHUKKA_DBG").map(|p| crate::config::Debugcon {
-            port: 0x402,
-            out: crate::config::SerialBackend::File(p.into()),
-        }),
-        vmcoreinfo: false,
-        trace: crate::config::Trace { fw_cfg: std::env::var_os("CHUKKA_TRACE").is_some() },
-        timestamps: true,
-        warnings: vec![],
     })
 }
 
 /// `-kernel`, `-initrd`, `-append`. As in QEMU (`qemu_validate_options`, system/vl.c) the latter
-/// two need the first.
-fn boot(matches: &ArgMatches) -> Result<BootSource, CliError> {
+/// two need the first; only firmware can do without all three.
+fn boot(matches: &ArgMatches, with_firmware: bool) -> Result<Option<BootSource>, CliError> {
     let path = |id| match last(matches, id) {
         Some(path) if path.is_empty() => Err(CliError::EmptyPath { option: id }),
         path => Ok(path.map(PathBuf::from)),
@@ -119,14 +129,15 @@ fn boot(matches: &ArgMatches) -> Result<BootSource, CliError> {
     let cmdline = last(matches, "append");
     let initrd = path("initrd")?;
     let Some(kernel) = path("kernel")? else {
-        return Err(match (initrd, cmdline) {
-            (Some(_), _) => CliError::NeedsKernel { option: "initrd" },
-            (None, Some(_)) => CliError::NeedsKernel { option: "append" },
-            (None, None) => CliError::NoKernel,
-        });
+        return match (initrd, cmdline) {
+            (Some(_), _) => Err(CliError::NeedsKernel { option: "initrd" }),
+            (None, Some(_)) => Err(CliError::NeedsKernel { option: "append" }),
+            (None, None) if with_firmware => Ok(None),
+            (None, None) => Err(CliError::NoKernel),
+        };
     };
     let cmdline = cmdline.cloned().unwrap_or_default().into_vec();
-    Ok(BootSource { kernel, initrd, cmdline })
+    Ok(Some(BootSource { kernel, initrd, cmdline }))
 }
 
 #[cfg(test)]

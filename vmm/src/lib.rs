@@ -5,7 +5,7 @@
 //! | module | what it owns |
 //! |---|---|
 //! | [`cli`], [`cpu_model`] | argv, in QEMU's spelling |
-//! | [`config`] | one run, as plain checked data |
+//! | [`config`], [`credential`] | one run, as plain checked data |
 //! | [`run`], [`boot`], [`publish`] | one run: boots, reboots, threads; what is booted; what the guest is told by fw_cfg |
 //! | [`machine`], [`bus`], [`flusher`] | the list of devices, ports and interrupts; the serial ports' output |
 //! | [`memory`], [`rom`] | guest memory, files placed in it; the firmware's ROM |

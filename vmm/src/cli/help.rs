@@ -6,6 +6,7 @@ use clap::ArgMatches;
 
 use super::options::{Group, OPTIONS};
 use super::value::last;
+use super::watch::EVENTS;
 use crate::cpu_model::Feature;
 
 const HEAD: &str = "\
@@ -33,20 +34,24 @@ Exit status:
 Examples:
   chukka -kernel /boot/vmlinuz -initrd /boot/initrd.img \\
          -append 'console=ttyS0' -m 1G -smp 4
+  chukka -bios seabios -kernel vmlinuz -initrd initrd -nographic \\
+         -debugcon file:bios.log -global isa-debugcon.iobase=0x402
   chukka -nodefaults -m 1024 -kernel arch/x86/boot/bzImage -no-reboot \\
          -append 'console=ttyS0 panic=-1' -nographic -accel kvm -serial stdio
 ";
 
 /// The column help texts begin in.
-const COLUMN: usize = 20;
+const COLUMN: usize = 21;
 
 /// What `-help` prints.
 pub(super) fn text() -> String {
     let mut text = HEAD.to_owned();
     let groups = [
         (Group::Boot, "Boot"),
+        (Group::Firmware, "Firmware"),
         (Group::Machine, "Machine"),
         (Group::Console, "Console"),
+        (Group::Watching, "Watching"),
         (Group::Ending, "Ending"),
         (Group::Other, "Other"),
     ];
@@ -74,11 +79,17 @@ pub(super) fn version() -> String {
     concat!("chukka ", env!("CARGO_PKG_VERSION"), "\n").to_owned()
 }
 
-/// The list that `-machine help`, `-cpu help` or `-accel help` asks for.
+/// The list that `-machine help`, `-cpu help`, `-accel help`, `-device help` or `-trace help` asks for.
 pub(super) fn list_asked_for(matches: &ArgMatches) -> Option<String> {
     let asked = |id| last(matches, id).is_some_and(|value| value == "help" || value == "?");
     if asked("machine") {
-        return Some("Machines:\n  microvm (default)\n".to_owned());
+        return Some("Machines:\n  microvm (default)\n  pc\n".to_owned());
+    }
+    if asked("device") {
+        return Some("Devices:\n  isa-debugcon\n  vmcoreinfo\n".to_owned());
+    }
+    if asked("trace") {
+        return Some(format!("Events:\n  {EVENTS}\n"));
     }
     if asked("accel") {
         return Some("Accelerators:\n  kvm\n".to_owned());

@@ -1,4 +1,4 @@
-//! `-machine`, `-accel`, `-m`, `-smp`, `-uuid`, `-name`.
+//! `-machine`, `-accel`, `-m`, `-smp`, `-name`, and the form of `-uuid`.
 
 use clap::ArgMatches;
 
@@ -7,7 +7,7 @@ use super::nearest::nearest;
 use super::value::{Pair, number, pairs, size, texts};
 use crate::config::{DEFAULT_MEMORY, MAX_CPUS, MEMORY_GRAIN, MIN_MEMORY, MachineKind, Size};
 
-/// Properties of QEMU's machines that change nothing here, with the values they may have. What can
+/// Properties of QEMU's microvm and pc that change nothing here, with the values they may have. What can
 /// be left out of QEMU's microvm to make it faster (`pic=off`) may be left out by name and stays:
 /// it costs nothing here. Names: `qemu-system-x86_64 -machine microvm,help`.
 const HARMLESS: [(&str, &[&str]); 19] = [
@@ -40,18 +40,19 @@ const ELSEWHERE: [(&str, &str); 7] = [
     ("acpi", "to have Linux not use it: -append acpi=off"),
     ("isa-serial", "to have no serial port: -serial none"),
     ("memory-backend", "-m SIZE is all there is to say about memory"),
-    ("firmware", "chukka enters the kernel itself, without firmware"),
+    ("firmware", "use -bios"),
 ];
 
 /// `-machine` with all its properties, `-accel` and `-enable-kvm`.
 pub(super) fn machine(matches: &ArgMatches) -> Result<MachineKind, CliError> {
+    let mut kind = MachineKind::default();
     let mut accels = Vec::new();
     for text in texts(matches, "machine")? {
         for pair in pairs(text, "type") {
             match pair.key.as_str() {
-                "type" => machine_type(pair.value("machine")?)?,
+                "type" => kind = machine_type(pair.value("machine")?)?,
                 "accel" => accels.extend(pair.value("machine")?.split(':').map(str::to_owned)),
-                _ => harmless_property(&pair)?,
+                _ => harmless_property(&pair, kind)?,
             }
         }
     }
@@ -66,30 +67,34 @@ pub(super) fn machine(matches: &ArgMatches) -> Result<MachineKind, CliError> {
         let hint = "say -accel kvm, or leave -accel and accel= out";
         return Err(CliError::unsupported(format!("-accel {}", accels.join(", ")), why, hint));
     }
-    Ok(MachineKind::Microvm)
+    Ok(kind)
 }
 
-fn machine_type(name: &str) -> Result<(), CliError> {
+/// QEMU's versioned names promise a guest that nothing changes from release to release: chukka's pc
+/// cannot promise that, so it does not take them.
+fn machine_type(name: &str) -> Result<MachineKind, CliError> {
     let given = || format!("-machine {name}");
-    if name == "microvm" {
-        return Ok(());
+    let kinds = [MachineKind::Microvm, MachineKind::Pc];
+    if let Some(kind) = kinds.into_iter().find(|kind| kind.name() == name) {
+        return Ok(kind);
     }
-    if ["pc", "q35", "isapc", "none", "x-remote"].contains(&name) || name.starts_with("pc-") {
-        let why = "chukka does not have this machine, only microvm so far";
-        return Err(CliError::unsupported(
-            given(),
-            why,
-            "leave -machine out, or say -machine microvm",
-        ));
+    if name.starts_with("pc-i440fx-") {
+        let why = "chukka's pc has no versions";
+        return Err(CliError::unsupported(given(), why, "use -machine pc"));
     }
-    let hint = match nearest(name, ["microvm"].into_iter()) {
-        Some(_) => "did you mean microvm?",
-        None => "leave -machine out: microvm is the default",
+    if ["q35", "isapc", "none", "x-remote"].contains(&name) || name.starts_with("pc-") {
+        let why = "chukka does not have this machine, only microvm and pc";
+        let hint = "leave -machine out, or say -machine pc where the guest wants PCI";
+        return Err(CliError::unsupported(given(), why, hint));
+    }
+    let hint = match nearest(name, kinds.into_iter().map(MachineKind::name)) {
+        Some(name) => format!("did you mean {name}?"),
+        None => "leave -machine out: microvm is the default".into(),
     };
-    Err(CliError::bad(given(), "the name of a machine: microvm").with_hint(hint))
+    Err(CliError::bad(given(), "the name of a machine: microvm or pc").with_hint(hint))
 }
 
-fn harmless_property(pair: &Pair) -> Result<(), CliError> {
+fn harmless_property(pair: &Pair, kind: MachineKind) -> Result<(), CliError> {
     // QEMU takes either spelling of this one (its hw/core/machine.c).
     let key = pair.key.replace('_', "-");
     let value = pair.value("machine")?;
@@ -100,9 +105,9 @@ fn harmless_property(pair: &Pair) -> Result<(), CliError> {
     let elsewhere = ELSEWHERE.iter().find(|(name, _)| *name == key).map(|(_, hint)| *hint);
     let (why, hint) = match (values, elsewhere) {
         (Some(values), hint) => {
-            (format!("chukka's microvm can only have {key}={}", values.join("|")), hint)
+            (format!("chukka's {} can only have {key}={}", kind.name(), values.join("|")), hint)
         }
-        (None, hint) => (format!("chukka's microvm has no property {key:?}"), hint),
+        (None, hint) => (format!("chukka's {} has no property {key:?}", kind.name()), hint),
     };
     Err(CliError::unsupported(pair.shown("machine"), why, hint.unwrap_or("leave it out")))
 }
@@ -255,11 +260,12 @@ fn read_smp(smp: &mut Smp, pair: &Pair) -> Result<(), CliError> {
     Ok(())
 }
 
-/// `-uuid`: 32 hexadecimal digits in groups of 8, 4, 4, 4 and 12 (`qemu_uuid_parse`, util/uuid.c).
-pub(super) fn uuid(text: &str) -> Result<[u8; 16], CliError> {
+/// A UUID: 32 hexadecimal digits in groups of 8, 4, 4, 4 and 12 (`qemu_uuid_parse`, util/uuid.c).
+/// `given` is the option with its value, for the error.
+pub(super) fn uuid(given: &str, text: &str) -> Result<[u8; 16], CliError> {
     let bad = || {
         let expected = "a UUID such as 550e8400-e29b-41d4-a716-446655440000";
-        CliError::bad(format!("-uuid {text}"), expected)
+        CliError::bad(given, expected)
     };
     let groups: Vec<_> = text.split('-').map(str::len).collect();
     let digits: Vec<u8> = text.bytes().filter(|byte| *byte != b'-').collect();

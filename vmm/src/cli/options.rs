@@ -14,8 +14,10 @@ use super::qemu;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Group {
     Boot,
+    Firmware,
     Machine,
     Console,
+    Watching,
     Ending,
     Other,
     /// Not shown one by one: what scripts pass and chukka takes without doing anything.
@@ -50,10 +52,53 @@ const fn silent(name: &'static str, metavar: &'static str) -> Opt {
 }
 
 /// Every option.
-pub(super) static OPTIONS: [Opt; 27] = [
+pub(super) static OPTIONS: [Opt; 40] = [
     opt("kernel", "FILE", Group::Boot, &["the kernel: bzImage (however compressed) or vmlinux"]),
     opt("initrd", "FILE", Group::Boot, &["the initial RAM disk"]),
     opt("append", "TEXT", Group::Boot, &["the kernel's command line"]),
+    opt(
+        "bios",
+        "NAME",
+        Group::Firmware,
+        &[
+            "run firmware, which fetches the kernel: seabios,",
+            "seabios-microvm, qboot or a file; default: none",
+        ],
+    ),
+    opt("L", "DIR", Group::Firmware, &["look for firmware here first; repeatable"]),
+    opt(
+        "option-rom",
+        "FILE",
+        Group::Firmware,
+        &["one more option ROM; FILE,bootindex=N; repeatable"],
+    ),
+    opt(
+        "boot",
+        "KEY=VALUE",
+        Group::Firmware,
+        &["menu=on, strict=on, splash-time=MS, reboot-timeout=MS"],
+    ),
+    opt(
+        "fw_cfg",
+        "ITEM",
+        Group::Firmware,
+        &["a file for the guest: opt/NAME,file=PATH or", "opt/NAME,string=TEXT; repeatable"],
+    ),
+    opt(
+        "smbios",
+        "type=N",
+        Group::Firmware,
+        &[
+            "type=1,manufacturer=TEXT,product=TEXT,version=,serial=,",
+            "uuid=,sku=,family=; type=11,value=TEXT or path=FILE",
+        ],
+    ),
+    opt(
+        "credential",
+        "N=VALUE",
+        Group::Firmware,
+        &["a systemd credential for the guest; repeatable"],
+    ),
     opt("m", "SIZE", Group::Machine, &["memory: 512 (MiB), 2G, size=1.5G; default 512M"]),
     opt("smp", "N", Group::Machine, &["CPUs, 1 to 64: 4, or cpus=4,sockets=1,cores=4; default 1"]),
     opt(
@@ -71,7 +116,7 @@ pub(super) static OPTIONS: [Opt; 27] = [
             "machine",
             "TYPE",
             Group::Machine,
-            &["microvm, the only one so far; microvm,accel=kvm"],
+            &["microvm (default, no PCI) or pc; microvm,accel=kvm"],
         )
     },
     opt("accel", "NAME", Group::Machine, &["repeatable, the first usable counts; chukka has kvm"]),
@@ -82,7 +127,7 @@ pub(super) static OPTIONS: [Opt; 27] = [
         Group::Machine,
         &["start of the clock: utc, localtime, 2006-06-17T16:01:21"],
     ),
-    opt("uuid", "UUID", Group::Machine, &["the machine's UUID (checked; nothing shows it yet)"]),
+    opt("uuid", "UUID", Group::Machine, &["the machine's UUID as firmware and SMBIOS tell it"]),
     opt("name", "NAME", Group::Machine, &["the guest's name, for messages"]),
     opt(
         "serial",
@@ -96,6 +141,35 @@ pub(super) static OPTIONS: [Opt; 27] = [
     ),
     opt("nographic", "", Group::Console, &["no window: always so"]),
     opt("nodefaults", "", Group::Console, &["no serial port unless -serial asks for it"]),
+    opt(
+        "debugcon",
+        "DEVICE",
+        Group::Watching,
+        &["the firmware's log: stdio, file:PATH, null, none"],
+    ),
+    opt(
+        "global",
+        "PROPERTY",
+        Group::Watching,
+        &["its port: isa-debugcon.iobase=0x402 (SeaBIOS's, qboot's)"],
+    ),
+    opt(
+        "device",
+        "NAME",
+        Group::Watching,
+        &[
+            "isa-debugcon,iobase=PORT,chardev=ID; or vmcoreinfo, for",
+            "the guest to leave its crash note",
+        ],
+    ),
+    opt(
+        "chardev",
+        "BACKEND",
+        Group::Watching,
+        &["for isa-debugcon: file,id=ID,path=PATH or stdio,id=ID"],
+    ),
+    opt("msg", "timestamp", Group::Watching, &["the host's time before each line of that log"]),
+    opt("trace", "fw_cfg", Group::Watching, &["each fw_cfg operation as a line, and a summary"]),
     opt("no-reboot", "", Group::Ending, &["a reset of the guest ends chukka instead"]),
     Opt { alias: "h", ..opt("help", "", Group::Other, &["this text"]) },
     opt("version", "", Group::Other, &["the version"]),

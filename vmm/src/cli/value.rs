@@ -1,6 +1,8 @@
 //! The forms values come in: text, `key=value` lists, switches, sizes, numbers.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
 use clap::ArgMatches;
 
@@ -68,30 +70,103 @@ pub(super) fn switch(text: &str) -> Option<bool> {
 /// commas are one comma of the value (QEMU's `keyval_parse`, util/keyval.c, and `opts_parse`,
 /// util/qemu-option.c).
 pub(super) fn pairs(text: &str, first: &str) -> Vec<Pair> {
+    let text_of = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned(); // cut at ASCII only
+    raw_pairs(text.as_bytes(), first)
+        .into_iter()
+        .map(|pair| Pair { key: pair.key, value: pair.value.map(text_of) })
+        .collect()
+}
+
+/// A [`Pair`] whose value may be any bytes: a path, or a text for the guest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RawPair {
+    pub key: String,
+    pub value: Option<Vec<u8>>,
+}
+
+impl RawPair {
+    /// The same with a value that has to be text.
+    pub fn text(&self, option: &'static str) -> Result<Pair, CliError> {
+        let value = self.value.clone().map(String::from_utf8).transpose();
+        let value = value.map_err(|error| CliError::NotUtf8 {
+            option,
+            given: String::from_utf8_lossy(error.as_bytes()).into_owned(),
+        })?;
+        Ok(Pair { key: self.key.clone(), value })
+    }
+
+    /// The value, which has to be there.
+    pub fn bytes(&self, option: &str) -> Result<&[u8], CliError> {
+        self.value.as_deref().ok_or_else(|| {
+            let expected = format!("a value: {0}=…", self.key);
+            CliError::bad(format!("-{option} {}", self.key), expected)
+        })
+    }
+
+    /// The value as a path, which has to be there and not to be empty.
+    pub fn path(&self, option: &'static str) -> Result<PathBuf, CliError> {
+        match self.bytes(option)? {
+            [] => Err(CliError::EmptyPath { option }),
+            bytes => Ok(OsStr::from_bytes(bytes).into()),
+        }
+    }
+
+    /// How an error shows it.
+    pub fn shown(&self, option: &str) -> String {
+        let value = self.value.as_deref().map(|value| String::from_utf8_lossy(value).into_owned());
+        Pair { key: self.key.clone(), value }.shown(option)
+    }
+}
+
+/// The pairs of [`pairs`], of any bytes.
+pub(super) fn raw_pairs(bytes: &[u8], first: &str) -> Vec<RawPair> {
     let mut pairs = Vec::new();
-    let mut item = String::new();
-    let mut letters = text.chars().peekable();
-    let mut end = |item: &mut String| {
-        let (key, value) = match item.split_once('=') {
-            Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
+    let mut item = Vec::new();
+    let mut rest = bytes.iter().copied().peekable();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let mut end = |item: &mut Vec<u8>| {
+        let (key, value) = match item.iter().position(|byte| *byte == b'=') {
+            Some(at) => (text(&item[..at]), Some(item[at + 1..].to_vec())),
             None if pairs.is_empty() => (first.to_owned(), Some(item.clone())),
-            None => (item.clone(), None),
+            None => (text(item), None),
         };
-        pairs.push(Pair { key, value });
+        pairs.push(RawPair { key, value });
         item.clear();
     };
-    while let Some(letter) = letters.next() {
-        match letter {
-            ',' if letters.next_if_eq(&',').is_some() => item.push(','),
-            ',' => end(&mut item),
-            _ => item.push(letter),
+    while let Some(byte) = rest.next() {
+        match byte {
+            b',' if rest.next_if_eq(&b',').is_some() => item.push(b','),
+            b',' => end(&mut item),
+            _ => item.push(byte),
         }
     }
     // `a,` is `a`; an empty text is one empty value.
-    if !item.is_empty() || text.is_empty() {
+    if !item.is_empty() || bytes.is_empty() {
         end(&mut item);
     }
     pairs
+}
+
+/// Every value of an option, of any bytes.
+pub(super) fn raw<'a>(matches: &'a ArgMatches, id: &str) -> impl Iterator<Item = &'a [u8]> {
+    matches.get_many::<OsString>(id).into_iter().flatten().map(|value| value.as_bytes())
+}
+
+/// A whole number as C's `strtol` reads it with base 0, but for octal ones, which nobody means.
+pub(super) fn integer(text: &str) -> Option<i64> {
+    let (negative, digits) = text.strip_prefix('-').map_or((false, text), |digits| (true, digits));
+    let all = |digits: &str, right: fn(&u8) -> bool| {
+        !digits.is_empty() && digits.as_bytes().iter().all(right)
+    };
+    let number = match digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")) {
+        Some(hex) if all(hex, u8::is_ascii_hexdigit) => i64::from_str_radix(hex, 16).ok()?,
+        None if digits == "0" => 0,
+        None if !digits.starts_with('0') && all(digits, u8::is_ascii_digit) => {
+            digits.parse().ok()?
+        }
+        _ => return None,
+    };
+    Some(if negative { -number } else { number })
 }
 
 /// A whole number, in decimal.
@@ -165,6 +240,27 @@ mod tests {
             ("1.00000000000000000000000001G", None),
         ] {
             assert_eq!(size(text), bytes, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn integers_are_decimal_or_hexadecimal() {
+        for (text, number) in [
+            ("0", Some(0)),
+            ("1026", Some(1026)),
+            ("0x402", Some(0x402)),
+            ("0Xe9", Some(0xe9)),
+            ("-1", Some(-1)),
+            ("", None),
+            ("-", None),
+            ("0x", None),
+            ("0402", None),
+            ("402h", None),
+            ("+1", None),
+            ("0x-1", None),
+            ("99999999999999999999", None),
+        ] {
+            assert_eq!(integer(text), number, "{text:?}");
         }
     }
 
