@@ -241,6 +241,22 @@ chukka_tiny_guest_start:
     .long 0x3fffffc, 0x4000000, 0xbffffffc, 0xc0000000, 0xd0000000
     .long 0xfec00000, 0xfec00ffc, 0xfeffc000, 0xfffffff8, 0
 
+.Lfw_cfg_initrd:                # DMA of the signature to every page of the initrd
+    mov ebx, dword ptr [r15 + 0x218]
+    mov ecx, dword ptr [r15 + 0x21c]
+    mov dword ptr [0x700000], 0x0a000000
+    mov dword ptr [0x700004], 0x04000000
+    mov dword ptr [0x700008], 0
+9:  mov eax, ebx
+    bswap eax
+    mov dword ptr [0x70000c], eax
+    mov dword ptr [0x700000], 0x0a000000
+    mov eax, 0x700000
+    call .Lfw_cfg_run
+    add ebx, 0x1000
+    sub ecx, 0x1000
+    ja 9b
+    jmp .Ldone
 .Linitrd:
     mov ebx, dword ptr [r15 + 0x218] # ramdisk_image
     mov ecx, dword ptr [r15 + 0x21c] # ramdisk_size
@@ -405,6 +421,8 @@ chukka_tiny_guest_start:
     .long .Lfault - .Ltable
     .byte 'W'
     .long .Lwidths - .Ltable
+    .byte 'U'
+    .long .Lfw_cfg_initrd - .Ltable
     .byte 'V'
     .long .Lselectors - .Ltable
     .byte 'X'
