@@ -1,4 +1,5 @@
-//! Assembles our option ROM: `src/option_rom/linux.S` becomes `$OUT_DIR/linux.bin`, padded and checksummed.
+//! Assembles our ROMs: the option ROM, `src/option_rom/linux.S`, becomes `$OUT_DIR/linux.bin`, padded and checksummed; the built-in
+//! firmware, `src/builtin/rom.S`, becomes `$OUT_DIR/builtin.bin` as it is.
 //!
 //! The GNU assembler and linker do it, as they do for a kernel; `AS` and `LD` name others (x86_64-linux-gnu-as on another
 //! processor).
@@ -7,8 +8,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::{env, fs};
 
-/// The source, relative to the crate.
-const SOURCE: &str = "src/option_rom/linux.S";
+/// The option ROM's source, relative to the crate. Its code runs wherever it is copied to.
+const OPTION_ROM: &str = "src/option_rom/linux.S";
+/// The built-in firmware's source, and where it begins: it is one page, which ends at 4 GiB.
+const BUILTIN: &str = "src/builtin/rom.S";
+const BUILTIN_ADDRESS: u32 = 0xffff_f000;
 /// Unit of an option ROM's length, in bytes.
 const BLOCK: usize = 512;
 /// Offsets of what is filled in here: the length in blocks, the sum of the image.
@@ -20,11 +24,12 @@ const PNP_CHECKSUM: usize = 0x1c + 0x09;
 
 fn main() -> ExitCode {
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rerun-if-changed={SOURCE}");
+    println!("cargo::rerun-if-changed={OPTION_ROM}");
+    println!("cargo::rerun-if-changed={BUILTIN}");
     match build() {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
-            println!("cargo::error=Cannot build the option ROM: {message}");
+            println!("cargo::error=Cannot build the ROMs: {message}");
             ExitCode::FAILURE
         }
     }
@@ -32,12 +37,23 @@ fn main() -> ExitCode {
 
 fn build() -> Result<(), String> {
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
-    let (object, raw, image) = (out.join("linux.o"), out.join("linux.raw"), out.join("linux.bin"));
-    run("AS", "as", &["--32", "-o"], &[&object, Path::new(SOURCE)])?;
-    let flat = ["-m", "elf_i386", "--oformat", "binary", "-Ttext=0", "-e", "0", "-o"];
+    write(&out.join("linux.bin"), &finish(assemble(&out, OPTION_ROM, 0)?)?)?;
+    write(&out.join("builtin.bin"), &assemble(&out, BUILTIN, BUILTIN_ADDRESS)?)
+}
+
+/// The bytes of a source's code, linked for `address`.
+fn assemble(out: &Path, source: &str, address: u32) -> Result<Vec<u8>, String> {
+    let name = Path::new(source).file_stem().unwrap_or_default();
+    let (object, raw) = (out.join(name).with_extension("o"), out.join(name).with_extension("raw"));
+    run("AS", "as", &["--32", "-o"], &[&object, Path::new(source)])?;
+    let text = format!("-Ttext={address:#x}");
+    let flat = ["-m", "elf_i386", "--oformat", "binary", &text, "-e", "0", "-o"];
     run("LD", "ld", &flat, &[&raw, &object])?;
-    let raw = fs::read(&raw).map_err(|error| format!("{}: {error}", raw.display()))?;
-    fs::write(&image, finish(raw)?).map_err(|error| format!("{}: {error}", image.display()))
+    fs::read(&raw).map_err(|error| format!("{}: {error}", raw.display()))
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), String> {
+    fs::write(path, bytes).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// Runs a tool of binutils.
@@ -59,10 +75,10 @@ fn run(variable: &str, default: &str, flags: &[&str], files: &[&Path]) -> Result
     ))
 }
 
-/// Pads the image to whole blocks, and fills in its length and its sums.
+/// Pads the option ROM to whole blocks, and fills in its length and its sums.
 fn finish(mut image: Vec<u8>) -> Result<Vec<u8>, String> {
     if !image.starts_with(&[0x55, 0xaa]) || image.len() < PNP.end {
-        return Err(format!("{SOURCE} does not begin with its headers"));
+        return Err(format!("{OPTION_ROM} does not begin with its headers"));
     }
     image.resize(image.len().next_multiple_of(BLOCK), 0);
     image[LENGTH] = u8::try_from(image.len() / BLOCK).map_err(|_| "it is longer than 127.5 KiB")?;

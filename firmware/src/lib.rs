@@ -12,6 +12,7 @@
 //! | [`linux`] | the Linux/x86 boot protocol: load address, zero page, 64-bit entry |
 //! | [`pvh`] | the PVH start info and 32-bit entry |
 //! | [`linuxboot`] | kernel, initrd and command line, published in fw_cfg for a firmware to boot |
+//! | [`builtin`] | our own firmware, which does nothing but boot Linux from fw_cfg |
 //! | [`option_rom`] | our option ROM, which has SeaBIOS boot Linux from fw_cfg |
 //! | [`acpi`] | RSDP, XSDT, FADT, MADT and DSDT: put into memory, or handed to firmware with a script |
 //! | [`publish`] | what firmware is told by fw_cfg: well-known keys, memory map, boot order |
@@ -22,6 +23,7 @@
 
 pub mod acpi;
 pub mod boot_state;
+pub mod builtin;
 pub mod direct;
 pub mod image;
 pub mod layout;

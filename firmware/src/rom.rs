@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryError};
 
-use crate::layout;
 use crate::ram::{SourceError, SourceFile};
+use crate::{builtin, layout};
 
 /// Where distributions put firmware, in the order looked at.
 ///
@@ -139,7 +139,7 @@ impl RomError {
         match self {
             Self::NotFound { role: "bios", .. } => {
                 "install it (Debian: 'apt install seabios' for seabios and seabios-microvm, 'apt install qemu-system-data' \
-                 for qboot), or name its directory with -L, or give -bios a path"
+                 for qboot), or name its directory with -L, or give -bios a path; -bios builtin needs no file"
                     .into()
             }
             Self::NotFound { .. } => {
@@ -243,12 +243,20 @@ pub struct BiosImage {
 }
 
 impl BiosImage {
-    /// Reads the image `name`: a path, `seabios` (bios-256k.bin), `seabios-microvm` (bios-microvm.bin), `qboot` (qboot.rom), or
+    /// Our own: [`builtin::IMAGE`].
+    pub fn builtin() -> Self {
+        Self { path: builtin::NAME.into(), bytes: builtin::IMAGE.to_vec() }
+    }
+
+    /// Reads the image `name`: `builtin`, which is ours even where there is a file of that name, a path, `seabios` (bios-256k.bin), `seabios-microvm` (bios-microvm.bin), `qboot` (qboot.rom), or
     /// the name of a file in a directory of `search` (those of `-L`) or of [`DIRECTORIES`].
     ///
     /// # Errors
     /// [`RomError`]: not found, not readable, no regular file, of a wrong size, or without a reset vector.
     pub fn open(name: &OsStr, search: &[PathBuf]) -> Result<Self, RomError> {
+        if name == OsStr::new(builtin::NAME) {
+            return Ok(Self::builtin());
+        }
         let (path, bytes, found) = read("bios", name, search, BIOS_MAX)?;
         if found > BIOS_MAX || !found.is_multiple_of(BIOS_UNIT) {
             return Err(RomError::BiosSize { path, found });
@@ -262,7 +270,12 @@ impl BiosImage {
         Ok(Self { path, bytes })
     }
 
-    /// The file it was read from.
+    /// Whether it is our own.
+    pub fn is_builtin(&self) -> bool {
+        self.path.as_os_str() == builtin::NAME
+    }
+
+    /// The file it was read from; `builtin` for our own.
     pub fn path(&self) -> &Path {
         &self.path
     }

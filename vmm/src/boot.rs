@@ -6,7 +6,9 @@ use firmware::acpi::AcpiTables;
 use firmware::direct::DirectBoot;
 use firmware::rom::{BiosImage, OptionRom};
 use firmware::smbios::SmbiosTables;
-use firmware::{BootState, GuestRam, KernelImage, MemoryMap, SourceFile, linuxboot, option_rom};
+use firmware::{
+    BootState, GuestRam, KernelImage, MemoryMap, SourceFile, builtin, linuxboot, option_rom,
+};
 use fw_cfg::Items;
 use fw_cfg::x86::rom_path;
 
@@ -29,7 +31,7 @@ pub enum Boot {
 pub struct FirmwareBoot {
     bios: BiosImage,
     rom: Rom,
-    /// The kernel that our option ROM loads.
+    /// The kernel that our option ROM loads, or our own firmware itself.
     kernel: Option<DirectBoot>,
     /// The user's option ROMs and their places in the boot order.
     option_roms: Vec<(OptionRom, Option<i32>)>,
@@ -81,6 +83,19 @@ impl Boot {
         matches!(self, Self::Firmware(boot) if boot.kernel.is_none())
     }
 
+    /// Whether firmware readies CPU `cpu` for the kernel: its MTRRs and its local APIC. Our own wakes none but the first.
+    pub fn firmware_readies(&self, cpu: u8) -> bool {
+        match self {
+            Self::Direct(_) => false,
+            Self::Firmware(boot) => cpu == 0 || !boot.bios.is_builtin(),
+        }
+    }
+
+    /// Whether the firmware is our own, which says by a file of fw_cfg what keeps it from booting.
+    pub fn is_builtin(&self) -> bool {
+        matches!(self, Self::Firmware(boot) if boot.bios.is_builtin())
+    }
+
     /// Adds the kernel and the option ROMs to `items`, and says in which order to boot from them.
     ///
     /// # Errors
@@ -122,6 +137,9 @@ impl Boot {
 impl FirmwareBoot {
     fn open(config: &FirmwareConfig, kernel: Option<DirectBoot>) -> Result<Self, StartError> {
         let bios = BiosImage::open(&config.bios, &config.search)?;
+        if bios.is_builtin() && !config.option_roms.is_empty() {
+            eprintln!("chukka: warning: -bios {} runs no option ROMs", builtin::NAME);
+        }
         let rom =
             Rom::new(bios.high_address(), bios.bytes().len()).map_err(StartError::RomMemory)?;
         let open = |path: &Path| OptionRom::open(path.as_os_str(), &config.search);
@@ -146,8 +164,10 @@ impl FirmwareBoot {
         if let Some(boot) = &self.kernel {
             let (initrd, reserved) = (boot.initrd.as_ref(), reserved_for_acpi(machine));
             linuxboot::publish(items, &boot.kernel, initrd, &boot.cmdline, map, reserved)?;
-            items.add_file(option_rom::NAME, option_rom::IMAGE)?;
-            order.push(rom_path(option_rom::NAME));
+            if !self.bios.is_builtin() {
+                items.add_file(option_rom::NAME, option_rom::IMAGE)?;
+                order.push(rom_path(option_rom::NAME));
+            }
         }
         let mut indexed = Vec::new();
         for (rom, index) in &self.option_roms {

@@ -90,7 +90,7 @@ pub struct BootSource {
 /// The firmware (`-bios`) and what belongs to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FirmwareConfig {
-    /// `-bios`: the path of an image, or a name such as `seabios` to be looked for; never empty.
+    /// `-bios`: the path of an image, `builtin`, or a name such as `seabios` to be looked for; never empty.
     pub bios: OsString,
     /// Directories (`-L`) to look in before the usual ones, in their order.
     pub search: Vec<PathBuf>,

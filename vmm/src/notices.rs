@@ -15,7 +15,7 @@ use crate::outcome::Outcome;
 /// What has happened since the event loop last looked.
 #[derive(Debug, Default)]
 pub struct Notices {
-    /// A CPU could not go on.
+    /// A CPU, or the firmware, could not go on.
     pub ended: Option<Outcome>,
     /// A device was asked to power off or reset.
     pub exit: Option<ExitRequest>,

@@ -22,6 +22,8 @@ pub enum Outcome {
         /// Where the CPU was.
         cpu: Box<CpuSnapshot>,
     },
+    /// chukka's own firmware could not boot the kernel. Holds what it said.
+    Firmware(String),
     /// A file that guest memory shows was cut short while the guest ran.
     FileCut {
         /// Its name.
@@ -83,7 +85,7 @@ impl Outcome {
             Self::Panic(_) => Some(120),
             Self::TripleFault(_) => Some(121),
             Self::Kvm { .. } => Some(122),
-            Self::FileCut { .. } | Self::Defect(_) => Some(125),
+            Self::Firmware(_) | Self::FileCut { .. } | Self::Defect(_) => Some(125),
             Self::Signal(_) => None,
         }
     }
@@ -93,6 +95,9 @@ impl Outcome {
         match self {
             Self::Kvm { .. } => {
                 Some("the host's KVM gave up on this instruction; dmesg of the host may say more")
+            }
+            Self::Firmware(_) => {
+                Some("it boots what -kernel names; -trace fw_cfg shows what it asked for")
             }
             Self::FileCut { .. } => Some(
                 "leave kernel and initrd alone while the guest runs; write a new file and rename it over the old",
@@ -116,6 +121,7 @@ impl fmt::Display for Outcome {
             Self::Panic(line) => write!(f, "the guest's kernel panicked: {line}"),
             Self::TripleFault(cpu) => write!(f, "the guest triple-faulted: {cpu}"),
             Self::Kvm { what, cpu } => write!(f, "KVM could not go on: {what}: {cpu}"),
+            Self::Firmware(error) => write!(f, "the firmware could not boot: {error}"),
             Self::FileCut { path, expected, found } => write!(
                 f,
                 "'{}' was cut short while the guest ran: it has {found} bytes, the guest was shown {expected}",

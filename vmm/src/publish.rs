@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use firmware::SourceFile;
 use firmware::acpi::AcpiTables;
+use firmware::builtin;
 use firmware::publish::{BootOptions, PlatformConfig};
 use firmware::smbios::{SmbiosConfig, SystemStrings};
 use fw_cfg::x86::{VMCOREINFO_FILE, VmCoreInfo};
@@ -14,6 +15,7 @@ use crate::config::{FwCfgItem, FwCfgSource, OemString, VmConfig};
 use crate::credential::CredentialPlace;
 use crate::error::StartError;
 use crate::machine::Parts;
+use crate::outcome::Outcome;
 
 /// More files than chukka publishes of its own.
 const OWN_FILES: usize = 16;
@@ -46,6 +48,12 @@ pub fn items(parts: &Parts<'_>, acpi: &AcpiTables) -> Result<Items, StartError> 
     platform.publish(&mut items)?;
     acpi.publish(&mut items)?;
     parts.smbios.publish(&mut items)?;
+    if boot.is_builtin() {
+        let notifier = notifier.clone();
+        builtin::publish_error_file(&mut items, move |error| {
+            notifier.note(|n| n.ended = n.ended.take().or(Some(Outcome::Firmware(error))));
+        })?;
+    }
     for item in &config.fw_cfg {
         items.add_file(&item.name, data(item)?)?;
     }

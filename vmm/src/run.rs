@@ -170,7 +170,7 @@ impl Run<'_> {
             .map(|cpu| {
                 let fd = vm.create_vcpu(cpu.into()).map_err(KvmError::ioctl("KVM_CREATE_VCPU"))?;
                 vcpu_state::configure(&fd, cpu, &self.cpuid)?;
-                if self.boot.rom().is_none() {
+                if !self.boot.firmware_readies(cpu) {
                     vcpu_state::stand_in_for_firmware(&fd)?;
                 }
                 let (bus, ram, stop) =

@@ -31,7 +31,8 @@ pub fn configure(vcpu: &VcpuFd, cpu: u8, cpuid: &Cpuid) -> Result<(), KvmError> 
     set_msr(vcpu, MISC_ENABLE)
 }
 
-/// Puts a CPU into the state in which firmware leaves it, for a kernel that starts without any: MTRRs, and the local APIC's pins.
+/// Puts a CPU into the state in which firmware leaves it, where there is none, or none that wakes
+/// this CPU: MTRRs, and the local APIC's pins.
 ///
 /// # Errors
 /// KVM refused a step.

@@ -29,7 +29,7 @@ Exit status:
   120  its kernel panicked
   121  it was reset without having asked for it (triple fault)
   122  KVM could not go on
-  125  chukka could not start it
+  125  chukka or its own firmware could not start it
 
 Examples:
   chukka -kernel /boot/vmlinuz -initrd /boot/initrd.img \\

@@ -61,8 +61,9 @@ pub(super) static OPTIONS: [Opt; 40] = [
         "NAME",
         Group::Firmware,
         &[
-            "run firmware, which fetches the kernel: seabios,",
-            "seabios-microvm, qboot or a file; default: none",
+            "run firmware, which fetches the kernel: builtin,",
+            "seabios, seabios-microvm, qboot or a file;",
+            "default: none",
         ],
     ),
     opt("L", "DIR", Group::Firmware, &["look for firmware here first; repeatable"]),

@@ -1,0 +1,92 @@
+//! Our built-in firmware, `-bios builtin`: what starts Linux from fw_cfg, and nothing else.
+//!
+//! The ROM (`builtin/rom.S`, assembled by the crate's `build.rs`) is one page at the end of the first 4 GiB. It goes from the reset
+//! vector to protected mode, has fw_cfg copy what [`crate::linuxboot`] publishes into guest memory, places ACPI and SMBIOS tables,
+//! and enters the kernel at its 32-bit entry. It offers no services, runs no option ROMs and boots nothing else.
+//!
+//! What keeps it from booting it says on COM1, and in the file [`ERROR_FILE`], where the host has published one.
+
+use fw_cfg::{ItemError, Items};
+
+/// What `-bios` calls it.
+pub const NAME: &str = "builtin";
+
+/// The image: one page, with the reset vector in its last 16 bytes.
+pub static IMAGE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/builtin.bin"));
+
+/// The writable file in which the firmware says what kept it from booting. By it the host learns of the end, whether or not there
+/// is a serial port: the ROM's message goes to both.
+pub const ERROR_FILE: &str = "opt/org.chukka/boot-error";
+
+/// Bytes of [`ERROR_FILE`]: more than the longest message.
+const ERROR_SIZE: usize = 128;
+
+/// Publishes [`ERROR_FILE`]; `on_error` is called with what the guest writes, as text.
+///
+/// # Errors
+/// There is a file of that name, or the directory is full.
+pub fn publish_error_file(
+    items: &mut Items,
+    on_error: impl Fn(String) + Send + 'static,
+) -> Result<(), ItemError> {
+    let on_write = Box::new(move |bytes: &[u8], start: usize, count: usize| {
+        let text = bytes.get(start..start.saturating_add(count)).unwrap_or_default();
+        // The guest's words: no control characters for the user's terminal.
+        let plain = |char: char| if char.is_control() { '?' } else { char };
+        on_error(String::from_utf8_lossy(text).chars().map(plain).collect());
+    });
+    items.add_writable_file(ERROR_FILE, vec![0; ERROR_SIZE], on_write)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout;
+
+    #[test]
+    fn it_is_one_page_that_ends_at_4_gib() {
+        assert_eq!(IMAGE.len() as u64, layout::PAGE_SIZE);
+        assert!(IMAGE.len() <= 16 << 10);
+    }
+
+    #[test]
+    fn the_reset_vector_leads_to_its_first_instruction() {
+        let vector = &IMAGE[IMAGE.len() - 16..];
+        assert_eq!(vector[0], 0xe9, "jmp, 16 bits relative to the next instruction");
+        let distance = u16::from_le_bytes([vector[1], vector[2]]);
+        assert_eq!(0xfff3u16.wrapping_add(distance), 0xf000, "where the page begins");
+        assert_eq!(IMAGE[..2], [0xfa, 0xfc], "cli, cld");
+        assert_eq!(vector[3..], [0; 13]);
+    }
+
+    /// Whoever places tables and stack has to leave the same addresses alone as the rest of the house.
+    #[test]
+    fn its_addresses_are_those_of_the_layout() {
+        let source = include_str!("builtin/rom.S");
+        for (name, address) in [
+            ("CMDLINE", layout::CMDLINE),
+            ("EBDA", layout::EBDA),
+            ("FSEG", layout::SMBIOS),
+            ("RESET_VECTOR", layout::RESET_VECTOR),
+            ("HIGH_RAM", layout::HIGH_RAM),
+            ("ROM_SIZE", layout::PAGE_SIZE),
+        ] {
+            let line = format!(".set    {name}, {address:#x}");
+            assert!(source.contains(&line), "{line}");
+        }
+    }
+
+    #[test]
+    fn its_file_names_are_those_that_are_published() {
+        let texts: Vec<&[u8]> = IMAGE.split(|byte| *byte == 0).collect();
+        for name in [
+            fw_cfg::x86::E820_FILE,
+            fw_cfg::loader::FILE_NAME,
+            fw_cfg::x86::SMBIOS_ANCHOR_FILE,
+            fw_cfg::x86::SMBIOS_TABLES_FILE,
+            ERROR_FILE,
+        ] {
+            assert!(texts.contains(&name.as_bytes()), "{name}");
+        }
+    }
+}
