@@ -19,7 +19,8 @@ fn with_bios(scratch: &Scratch) -> Start {
 /// A file that is `size` bytes of nothing, and takes no room.
 fn sparse(scratch: &Scratch, name: &str, size: u64) -> PathBuf {
     let path = scratch.file(name, b"");
-    File::options().write(true).open(&path).unwrap().set_len(size).unwrap();
+    let sized = File::options().write(true).open(&path).and_then(|file| file.set_len(size));
+    assert!(sized.is_ok(), "{}: {sized:?}", path.display());
     path
 }
 
@@ -175,4 +176,17 @@ fn an_item_with_a_name_of_chukka_s_own_is_refused_after_a_warning() {
         assert_eq!(message, format!("chukka: There are two fw_cfg files named '{name}'"));
         assert!(hint.contains("chukka publishes this name itself"), "{hint}");
     }
+}
+
+#[test]
+fn a_log_that_cannot_be_written_is_told() {
+    if !native::kvm() {
+        return;
+    }
+    let scratch = Scratch::new();
+    with_bios(&scratch)
+        .args(["-debugcon", "file:/nonexistent/log"])
+        .refused()
+        .says("Cannot create '/nonexistent/log' for the output of the debug console: No such file")
+        .hints("directory exists");
 }
