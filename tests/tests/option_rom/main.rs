@@ -1,9 +1,11 @@
-//! Our option ROM under QEMU: its fw_cfg and SeaBIOS are the reference, so what fails here is the ROM's fault.
+//! Our ROMs under QEMU: its fw_cfg and SeaBIOS are the reference, so what fails here is the ROM's fault.
 //!
-//! QEMU takes our image for its own: `-L` names a folder where it is called linuxboot_dma.bin.
+//! QEMU takes our option ROM for its own: `-L` names a folder where it is called linuxboot_dma.bin. The built-in firmware takes
+//! SeaBIOS's place.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "this is how a test fails")]
 
+mod builtin;
 mod published;
 mod qemu;
 
