@@ -10,8 +10,9 @@ use std::{env, fs};
 
 /// The option ROM's source, relative to the crate. Its code runs wherever it is copied to.
 const OPTION_ROM: &str = "src/option_rom/linux.S";
-/// The built-in firmware's source, and where it begins: it is one page, which ends at 4 GiB.
+/// The built-in firmware's source, the folder of the files it includes, and where it begins: it is one page, which ends at 4 GiB.
 const BUILTIN: &str = "src/builtin/rom.S";
+const BUILTIN_FOLDER: &str = "src/builtin";
 const BUILTIN_ADDRESS: u32 = 0xffff_f000;
 /// Unit of an option ROM's length, in bytes.
 const BLOCK: usize = 512;
@@ -25,7 +26,7 @@ const PNP_CHECKSUM: usize = 0x1c + 0x09;
 fn main() -> ExitCode {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed={OPTION_ROM}");
-    println!("cargo::rerun-if-changed={BUILTIN}");
+    println!("cargo::rerun-if-changed={BUILTIN_FOLDER}");
     match build() {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
@@ -45,7 +46,7 @@ fn build() -> Result<(), String> {
 fn assemble(out: &Path, source: &str, address: u32) -> Result<Vec<u8>, String> {
     let name = Path::new(source).file_stem().unwrap_or_default();
     let (object, raw) = (out.join(name).with_extension("o"), out.join(name).with_extension("raw"));
-    run("AS", "as", &["--32", "-o"], &[&object, Path::new(source)])?;
+    run("AS", "as", &["--32", "-I", BUILTIN_FOLDER, "-o"], &[&object, Path::new(source)])?;
     let text = format!("-Ttext={address:#x}");
     let flat = ["-m", "elf_i386", "--oformat", "binary", &text, "-e", "0", "-o"];
     run("LD", "ld", &flat, &[&raw, &object])?;

@@ -1,9 +1,9 @@
 //! What the host publishes for a firmware to boot a bzImage: four items, each by an address, a size and its bytes.
 //!
 //! An option ROM ([`crate::option_rom`], or QEMU's linuxboot_dma.bin), or a firmware that knows the keys itself (qboot), copies
-//! them into guest memory and enters the kernel in real mode. Keys and formulas are those of `x86_load_linux` in QEMU's
-//! hw/i386/x86-common.c, for boot protocol 2.12 and later: older kernels are no [`KernelImage`]. All integers are
-//! little-endian, addresses are guest-physical, sizes count bytes.
+//! them into guest memory and enters the kernel in real mode; our own firmware ([`crate::builtin`]) chooses places of its own and
+//! enters it at 32 bits. Keys and formulas are those of `x86_load_linux` in QEMU's hw/i386/x86-common.c, for boot protocol 2.12 and
+//! later: older kernels are no [`KernelImage`]. All integers are little-endian, addresses are guest-physical, sizes count bytes.
 //!
 //! | item | keys | where it goes | what it is |
 //! |---|---|---|---|

@@ -51,6 +51,17 @@ fn a_256_kib_image_is_placed_whole_below_4_gib_and_below_1_mib() {
 }
 
 #[test]
+fn our_own_image_is_found_by_its_name_and_ends_at_4_gib_and_at_1_mib() {
+    let search = TempDir::new(&[("builtin", &bios(64 << 10, b""))]);
+    let image = BiosImage::open(OsStr::new("builtin"), std::slice::from_ref(&search.0)).unwrap();
+    assert!(image.is_builtin(), "also where -L has a file of that name");
+    assert_eq!(image.high_address(), 0xffff_f000);
+    assert_eq!(image.low_copy(), (0xf_f000, builtin::IMAGE));
+    let path = search.0.join("builtin");
+    assert!(!BiosImage::open(path.as_os_str(), &[]).unwrap().is_builtin());
+}
+
+#[test]
 fn of_a_bigger_image_the_last_256_kib_are_copied_low_and_of_a_smaller_one_all() {
     let mut bytes = bios(1 << 20, b"");
     bytes[768 << 10] = 0x77;

@@ -1,0 +1,87 @@
+# The kernel, its set-up header, its command line and its initrd.
+
+# Reads the set-up header, straight into the zero page, and works out the kernel's room.
+read_header:
+        movl    $kernel_name, item
+        movl    $KEY_SETUP_DATA, %eax
+        movl    $HEADER_END - zero_page, %ecx
+        movl    $zero_page, %edi
+        call    read
+        cmpl    $0x53726448, HEADER_MAGIC       # "HdrS"
+        jne     missing
+        movl    $text_old, %esi
+        cmpw    $0x20a, PROTOCOL        # Since 2.10 a kernel tells how much room it needs, and where.
+        jb      fail
+        movl    $HEADER - zero_page, %ecx
+        xorl    %eax, %eax
+        rep stosb                       # The kernel wants zeros before its header ...
+        movzbl  HEADER_LENGTH, %edi
+        addl    $HEADER_MAGIC, %edi
+        movl    $HEADER_END, %ecx
+        subl    %edi, %ecx
+        jbe     1f
+        rep stosb                       # ... and after it.
+1:      movl    $KEY_KERNEL_SIZE, %eax
+        call    read_value
+        testl   %ecx, %ecx
+        jz      missing
+        movl    %ecx, kernel_size
+        cmpl    $0, PREF_ADDRESS + 4
+        jne     no_room
+        cmpl    INIT_SIZE, %ecx
+        jae     2f
+        movl    INIT_SIZE, %ecx
+2:      addl    PREF_ADDRESS, %ecx
+        jc      no_room
+        cmpl    top, %ecx
+        ja      no_room
+        movl    %ecx, floor
+        ret
+
+# Loads the kernel to where it unpacks itself: wherever else it was, it would need more memory, and touch more.
+load_kernel:
+        movl    $kernel_name, item
+        movl    kernel_size, %ecx
+        movl    PREF_ADDRESS, %edi
+        movl    $KEY_KERNEL_DATA, %eax
+        jmp     read
+
+# Loads the command line, with a zero after it.
+load_command_line:
+        movl    $command_line_name, item
+        movl    CMDLINE_SIZE, %ecx
+        cmpl    $CMDLINE_MAX, %ecx
+        jbe     1f
+        movl    $CMDLINE_MAX, %ecx
+1:      movl    $CMDLINE, %edi
+        movl    %edi, CMD_LINE_PTR
+        movl    $KEY_CMDLINE_DATA, %eax
+        call    read
+        movb    $0, (%edi,%ecx)
+        ret
+
+# Loads the initrd, if there is one, as high as RAM and the kernel allow, at the start of a page.
+load_initrd:
+        movl    $initrd_name, item
+        movl    $KEY_INITRD_SIZE, %eax
+        call    read_value
+        jecxz   2f
+        movl    top, %edi
+        testb   $1 << 1, XLOADFLAGS
+        jnz     1f
+        movl    RAMDISK_MAX, %eax
+        incl    %eax
+        jz      1f
+        cmpl    %eax, %edi
+        jbe     1f
+        movl    %eax, %edi
+1:      subl    %ecx, %edi
+        jb      no_room
+        andl    $~0xfff, %edi
+        cmpl    floor, %edi
+        jb      no_room
+        movl    %edi, RAMDISK_IMAGE
+        movl    %ecx, RAMDISK_SIZE
+        movl    $KEY_INITRD_DATA, %eax
+        call    read
+2:      ret
