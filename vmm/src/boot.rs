@@ -6,9 +6,12 @@ use firmware::acpi::AcpiTables;
 use firmware::direct::DirectBoot;
 use firmware::rom::{BiosImage, OptionRom};
 use firmware::smbios::SmbiosTables;
-use firmware::{BootState, GuestRam, KernelImage, MemoryMap, SourceFile, linuxboot, option_rom};
+use firmware::{
+    BootState, GuestRam, KernelImage, MemoryMap, SourceFile, layout, linuxboot, option_rom,
+};
 use fw_cfg::Items;
 use fw_cfg::x86::rom_path;
+use vm_memory::{Bytes, GuestAddress};
 
 use crate::config::{FirmwareConfig, MachineKind, VmConfig};
 use crate::error::StartError;
@@ -113,6 +116,12 @@ impl Boot {
             Self::Firmware(boot) => {
                 boot.rom.fill(boot.bios.bytes()).map_err(StartError::Rom)?;
                 boot.bios.place_low(ram.memory()).map_err(StartError::Rom)?;
+                // Linux reboots "by BIOS" where ACPI is hardware-reduced and there is no EFI: it jumps to the low reset vector.
+                if !boot.bios.restarts_below_1_mib() {
+                    let at = GuestAddress(layout::RESET_VECTOR);
+                    let written = ram.memory().write_slice(&acpi.reset_code(), at);
+                    written.map_err(StartError::Rom)?;
+                }
                 Ok(BootState::reset_vector())
             }
         }
