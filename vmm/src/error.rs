@@ -80,6 +80,12 @@ pub enum StartError {
     /// Two devices at one port.
     #[error("Two devices claim one port")]
     Bus(#[source] vm_device::bus::Error),
+    /// The user's port for the debug console is another device's.
+    #[error("The debug console cannot have port {port:#x}: another device has it")]
+    PortTaken {
+        /// The port.
+        port: u16,
+    },
     /// Two functions at one place of the PCI bus.
     #[error(transparent)]
     Pci(#[from] PlaceTaken),
@@ -121,6 +127,7 @@ impl StartError {
             Self::Memory(error) => error.hint(),
             Self::Kvm(error) => error.hint(),
             Self::Output { .. } => "check that its directory exists and is writable".into(),
+            Self::PortTaken { .. } => "SeaBIOS writes its log to port 0x402: iobase=0x402".into(),
             Self::Host { .. } => "is a limit of the host reached? See ulimit -a".into(),
             Self::Bus(_) | Self::Pci(_) | Self::Platform(_) | Self::Defect(_) => {
                 "this is a defect of chukka; please report it with the command line".into()

@@ -150,6 +150,8 @@ impl Devices {
         ports.extend(serial.iter().map(at));
         ports.extend(chipset.ports());
         if let (Some(chip), Some(wanted)) = (&debugcon, &config.debugcon) {
+            let taken = ports.iter().map(|(first, count, _)| (*first, *count)).chain(KVM_PORTS);
+            check_free(wanted.port, taken)?;
             ports.push((wanted.port, 1, shared(chip)));
         }
         let data_port: Arc<dyn StringPort> = Arc::<Mutex<FwCfgPorts<_>>>::clone(&fw_cfg);
@@ -331,6 +333,15 @@ fn serial_ports(parts: &Parts<'_>, irq_chip: &IrqChip) -> Result<Vec<SerialPort>
         present.push(SerialPort { com, chip, on_stdio: *backend == SerialBackend::Stdio });
     }
     Ok(present)
+}
+
+/// The ports that KVM answers itself, first and number: the PICs with their edge/level registers, the PIT and its gate.
+const KVM_PORTS: [(u16, u16); 5] = [(0x20, 2), (0xa0, 2), (0x4d0, 2), (0x40, 4), (0x61, 1)];
+
+/// Whether nobody has the port that the user wants for the debug console.
+fn check_free(port: u16, mut taken: impl Iterator<Item = (u16, u16)>) -> Result<(), StartError> {
+    let has = |(first, count): (u16, u16)| port.checked_sub(first).is_some_and(|at| at < count);
+    if taken.any(has) { Err(StartError::PortTaken { port }) } else { Ok(()) }
 }
 
 /// The port that firmware writes its log to, where somebody wants it.

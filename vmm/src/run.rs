@@ -142,8 +142,8 @@ impl Run<'_> {
         drop(manager);
         if !matches!(outcome, Outcome::Signal(_) | Outcome::Quit) {
             devices.flush();
-            devices.finish_trace();
         }
+        devices.finish_trace();
         Ok(outcome)
     }
 

@@ -58,8 +58,10 @@ impl Signals {
 }
 
 impl Drop for Signals {
-    /// From here on the signals do to this process what they do to any.
+    /// From here on the signals do to this process what they do to any. One that has come by now is dropped: the end is near, and
+    /// timeout(1), which sends each signal twice, would otherwise keep chukka from telling it.
     fn drop(&mut self) {
+        while self.take_one().is_some() {}
         for signal in &self.heard {
             let _ = unblock_signal(*signal);
         }

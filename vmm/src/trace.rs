@@ -180,7 +180,7 @@ impl Totals {
         let mut text = String::from("\nfw_cfg summary\n");
         let mut row = |name: &str, what: String| {
             if !what.is_empty() {
-                let _ = writeln!(text, "  {name:<22}{what}");
+                text += &wrapped(name, &what);
             }
         };
         row("by DMA", format!("{} bytes in {} operations", self.by_dma, self.operations));
@@ -200,6 +200,24 @@ impl Totals {
         }
         text
     }
+}
+
+/// The column in which a row of the summary begins, and the last one it may reach: a list goes on in the next line.
+const COLUMNS: (usize, usize) = (24, 100);
+
+/// A row of the summary: its name, and after it what it says, broken between the entries of a list.
+fn wrapped(name: &str, what: &str) -> String {
+    let (start, end) = COLUMNS;
+    let mut text = String::new();
+    let mut line = format!("  {name:<width$}", width = start - 2);
+    for entry in what.split_inclusive(", ") {
+        if line.len() + entry.trim_end().len() > end && line.len() > start {
+            let _ = writeln!(text, "{}", line.trim_end());
+            line = " ".repeat(start);
+        }
+        line += entry;
+    }
+    text + line.trim_end() + "\n"
 }
 
 /// Most entries of a list that are shown.
@@ -252,5 +270,26 @@ impl fmt::Display for DmaLine<'_> {
             write!(f, ": control {control:#x}, length {length:#x}, address {address:#x}")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_list_is_broken_between_its_entries() {
+        let ports: Vec<String> = (0..30).map(|port| format!("{port:#05x} (1)")).collect();
+        let text = wrapped("ports nobody answered", &ports.join(", "));
+        assert!(text.lines().count() > 3);
+        assert!(text.lines().all(|line| line.len() <= 100), "{text}");
+        assert!(text.lines().skip(1).all(|line| line.starts_with(&" ".repeat(24))), "{text}");
+        assert_eq!(wrapped("failed", "0"), "  failed                0\n");
+    }
+
+    #[test]
+    fn a_list_ends_with_how_many_are_left_out() {
+        assert_eq!(list(["a", "b"].iter()), "a, b");
+        assert!(list(0..30).ends_with("23 and 6 more"));
     }
 }

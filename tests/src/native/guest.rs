@@ -19,7 +19,11 @@
 //! | `H` | halts |
 //! | `D` | prints `done` |
 //! | `F` | prints lines for ever |
-//! | `O` | reads and writes every port |
+//! | `G` | runs fw_cfg DMA operations of every kind at addresses of every kind, and says `done`; wants `-m 64M` |
+//! | `U` | has fw_cfg write to every page of the initrd by DMA, and says `done` |
+//! | `V` | selects every fw_cfg key by port, reads 80 bytes of each, and says `done` |
+//! | `Q` | has all other CPUs read from fw_cfg for ever, by port and by DMA |
+//! | `O` | reads and writes every port but those that reset |
 //! | `W` | the same in all widths, also by string instructions, up to 0x7ff and at the end |
 //! | `X` | reads and writes addresses without memory in all widths; wants `-m 64M` |
 //! | `I` | reads every page of the initrd, and says `done` |

@@ -140,6 +140,7 @@ chukka_tiny_guest_start:
     lea rsi, [rip + .Lcrowd_code]
     mov edi, 0x8000
     mov ecx, 8
+.Lstart_others:                 # with ECX bytes of code from RSI, at EDI
     rep movsb
     mov ebx, 0xfee00300         # local APIC, interrupt command: INIT to all others, then start-up at 0x8000
     mov dword ptr [rbx], 0xc4500
@@ -155,12 +156,22 @@ chukka_tiny_guest_start:
 .Lports:
     xor ebx, ebx
 2:  mov edx, ebx
+    call .Lresets
+    je 3f
     in eax, dx
-    mov eax, -1                 # means nothing to any device: no reset, no power-off
+    mov eax, -1                 # means nothing to any other device
     out dx, eax
-    inc bx
+3:  inc bx
     jnz 2b
     jmp .Ldone
+
+.Lresets:                       # ZF: four bytes of ones at port DX reset the machine, by port 0x92 or 0xcf9
+    lea eax, [rdx - 0x8f]
+    and eax, ~3
+    jz 2f
+    lea eax, [rdx - 0xcf6]
+    and eax, ~3
+2:  ret
 
 .Lwidths:
     mov edi, 0xa00000           # 16 bytes of ones to write; those of zeros are at 0xb00000
@@ -169,6 +180,8 @@ chukka_tiny_guest_start:
     rep stosb
     xor ebx, ebx
 2:  mov edx, ebx
+    call .Lresets
+    je 4f
     in al, dx
     in ax, dx
     mov edi, 0x900000
@@ -194,7 +207,7 @@ chukka_tiny_guest_start:
     add ebp, 0x100000
     cmp ebp, 0xb00000
     je 3b
-    inc bx
+4:  inc bx
     jz .Ldone
     cmp bx, 0x800
     jne 2b
@@ -228,6 +241,22 @@ chukka_tiny_guest_start:
     .long 0x3fffffc, 0x4000000, 0xbffffffc, 0xc0000000, 0xd0000000
     .long 0xfec00000, 0xfec00ffc, 0xfeffc000, 0xfffffff8, 0
 
+.Lfw_cfg_initrd:                # DMA of the signature to every page of the initrd
+    mov ebx, dword ptr [r15 + 0x218]
+    mov ecx, dword ptr [r15 + 0x21c]
+    mov dword ptr [0x700000], 0x0a000000
+    mov dword ptr [0x700004], 0x04000000
+    mov dword ptr [0x700008], 0
+9:  mov eax, ebx
+    bswap eax
+    mov dword ptr [0x70000c], eax
+    mov dword ptr [0x700000], 0x0a000000
+    mov eax, 0x700000
+    call .Lfw_cfg_run
+    add ebx, 0x1000
+    sub ecx, 0x1000
+    ja 9b
+    jmp .Ldone
 .Linitrd:
     mov ebx, dword ptr [r15 + 0x218] # ramdisk_image
     mov ecx, dword ptr [r15 + 0x21c] # ramdisk_size
@@ -250,6 +279,107 @@ chukka_tiny_guest_start:
     jne 5b
     jmp .Lnext
 
+.Lfw_cfg:                       # DMA operations of every kind at addresses of every kind
+    lea r8, [rip + .Lfw_cfg_controls]
+2:  lea r9, [rip + .Lfw_cfg_lengths]
+3:  lea r10, [rip + .Lfw_cfg_addresses]
+4:  mov eax, dword ptr [r8]     # all of it is big-endian
+    bswap eax
+    mov dword ptr [0x700000], eax
+    mov eax, dword ptr [r9]
+    bswap eax
+    mov dword ptr [0x700004], eax
+    mov rax, qword ptr [r10]
+    bswap rax
+    mov qword ptr [0x700008], rax
+    mov eax, 0x700000
+    call .Lfw_cfg_run
+    mov eax, dword ptr [0x700000]
+    bswap eax
+    cmp eax, 1                  # ERROR or nothing
+    ja .Lfw_cfg_bad
+    add r10, 8
+    lea rax, [rip + .Lfw_cfg_controls]
+    cmp r10, rax
+    jne 4b
+    add r9, 4
+    lea rax, [rip + .Lfw_cfg_addresses]
+    cmp r9, rax
+    jne 3b
+    add r8, 4
+    lea rax, [rip + .Lfw_cfg_end]
+    cmp r8, rax
+    jne 2b
+    lea r8, [rip + .Lfw_cfg_descriptors]
+5:  mov eax, dword ptr [r8]     # descriptors that are not memory, or not all of them
+    add r8, 4
+    test eax, eax
+    jz .Ldone
+    call .Lfw_cfg_run
+    jmp 5b
+.Lselectors:
+    xor ebx, ebx
+7:  mov dx, 0x510
+    mov eax, ebx
+    out dx, ax
+    inc dx
+    mov edi, 0x900000
+    mov ecx, 80
+    rep insb
+    inc bx
+    jnz 7b
+    jmp .Ldone
+.Lfw_cfg_bad:
+    lea rsi, [rip + .Lfw_cfg_bad_text]
+    call .Lprint
+    jmp .Lnext
+.Lfw_cfg_run:                   # the descriptor at EAX
+    bswap eax
+    mov dx, 0x518
+    out dx, eax
+    ret
+.Lfw_cfg_lengths:
+    .long 0, 1, 0x1001, 0x80000000, 0xffffffff
+.Lfw_cfg_addresses:             # the end of 64 MiB, no memory at all, ROM, the end of all addresses
+    .quad 0x3fff000, 0x3ffffff, 0x4000000, 0xd0000000, 0xfffff000, 0x100000000, -1, -4096
+.Lfw_cfg_controls:              # key, and SELECT 8, READ 2, WRITE 16, SKIP 4, ERROR 1, bits without meaning
+    .long 0, 1, 2, 4, 16, 0x1e, 0xffe0, 0xffff, 0x0019000a, 0x0019000c, 0x00190018, 0x0020000a, 0x00200018
+    .long 0x0000000a, 0x003f000a, 0x0040000a, 0x4000000a, 0x80000002, 0x8000000a, 0xffff000a, 0xffffffff
+.Lfw_cfg_end:
+.Lfw_cfg_descriptors:
+    .long 0x3fffff8, 0x3fffffd, 0x4000000, 0xd0000000, 0xfffffff8, 0xffffffff, 0
+
+.Lfw_cfg_crowd:                 # all other CPUs select, read by port and by DMA for ever, all with one descriptor
+    lea rsi, [rip + .Lfw_cfg_crowd_code]
+    mov edi, 0x8000
+    mov ecx, 0x80               # more than it is
+    jmp .Lstart_others
+    .code16
+.Lfw_cfg_crowd_code:
+    xor ax, ax
+    mov ds, ax
+    mov es, ax
+    cld
+8:  mov dword ptr [0x1000], 0x0a001900 # big-endian: select the directory and read it
+    mov dword ptr [0x1004], 0x00080000
+    mov dword ptr [0x1008], 0
+    mov dword ptr [0x100c], 0x00200000 # to 0x2000
+    mov dx, 0x514
+    xor eax, eax
+    out dx, eax
+    mov dx, 0x518
+    mov eax, 0x00100000         # 0x1000
+    out dx, eax
+    mov dx, 0x510
+    mov ax, 0x19
+    out dx, ax
+    inc dx
+    mov di, 0x3000
+    mov cx, 64
+    rep insb
+    jmp 8b
+    .code64
+
 .Ltable:
     .byte 'A'
     .long .Lacpi_reset - .Ltable
@@ -263,6 +393,8 @@ chukka_tiny_guest_start:
     .long .Lfloat - .Ltable
     .byte 'F'
     .long .Lflood - .Ltable
+    .byte 'G'
+    .long .Lfw_cfg - .Ltable
     .byte 'H'
     .long .Lhalt - .Ltable
     .byte 'I'
@@ -279,6 +411,8 @@ chukka_tiny_guest_start:
     .long .Lports - .Ltable
     .byte 'P'
     .long .Lpower_off - .Ltable
+    .byte 'Q'
+    .long .Lfw_cfg_crowd - .Ltable
     .byte 'R'
     .long .Lreset - .Ltable
     .byte 'S'
@@ -287,6 +421,10 @@ chukka_tiny_guest_start:
     .long .Lfault - .Ltable
     .byte 'W'
     .long .Lwidths - .Ltable
+    .byte 'U'
+    .long .Lfw_cfg_initrd - .Ltable
+    .byte 'V'
+    .long .Lselectors - .Ltable
     .byte 'X'
     .long .Lmmio - .Ltable
     .byte 'Z'
@@ -296,6 +434,8 @@ chukka_tiny_guest_start:
     .asciz "ready\r\n"
 .Ldone_text:
     .asciz "done\r\n"
+.Lfw_cfg_bad_text:
+    .asciz "control was not written\r\n"
 .Lpanic_text:
     .ascii "Kernel panic - not syncing: test"
 .Lend_of_line:

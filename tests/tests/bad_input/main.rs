@@ -2,6 +2,7 @@
 //! exit status 125. `Start::refused` checks all of that but the words.
 
 mod files;
+mod firmware;
 mod host;
 mod kernels;
 mod sizes;

@@ -43,6 +43,21 @@ fn an_initrd_cut_short_while_the_guest_reads_it_is_named() {
 }
 
 #[test]
+fn an_initrd_cut_short_is_told_too_when_a_device_comes_to_its_pages() {
+    if !native::kvm() {
+        return;
+    }
+    let scratch = Scratch::new();
+    let initrd = scratch.file("initrd", b"");
+    cut(&initrd, BIG);
+    let start = Start::guest("").args(["-initrd".as_ref(), initrd.as_path()]);
+    let ended = run_and_cut(start, &initrd, b"U");
+    assert_eq!(ended.code(), Some(125), "{ended:?}");
+    assert!(ended.stderr.contains("a file in guest memory was cut short"), "{ended:?}");
+    assert!(ended.stderr.contains("\nhint: leave kernel and initrd alone"), "{ended:?}");
+}
+
+#[test]
 fn a_kernel_cut_short_while_the_guest_runs_is_none_of_its_business() {
     if !native::kvm() {
         return;

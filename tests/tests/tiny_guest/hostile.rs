@@ -48,6 +48,34 @@ fn addresses_without_memory_can_be_read_and_written() {
 }
 
 #[test]
+fn fw_cfg_answers_every_operation_and_every_selector() {
+    if native::kvm() {
+        survives("G");
+        survives("V");
+    }
+}
+
+#[test]
+fn fw_cfg_serves_many_cpus_at_once() {
+    if !native::kvm() {
+        return;
+    }
+    let ended = Start::guest("QGP").args(["-smp", "4", "-fw_cfg", "opt/a,string=b"]).run();
+    assert_eq!(ended.code(), Some(0), "{ended:?}");
+    assert!(ended.text().ends_with("done\r\n"), "{ended:?}");
+}
+
+#[test]
+fn a_guest_that_reads_from_fw_cfg_for_ever_ends_by_sigterm_at_once() {
+    if !native::kvm() {
+        return;
+    }
+    let chukka = Start::guest("QDH").args(["-smp", "4"]).start();
+    chukka.wait_for("done");
+    terminate(chukka);
+}
+
+#[test]
 fn a_guest_that_resets_for_ever_ends_by_sigterm_at_once() {
     if !native::kvm() {
         return;

@@ -66,9 +66,9 @@ pub(super) fn devices(
 impl Devices {
     fn add_debugcon(&mut self, debugcon: Debugcon) -> Result<(), CliError> {
         if self.debugcon.is_some() {
-            let why = "chukka has one debug console, this is the second";
-            let hint = "leave -debugcon or -device isa-debugcon out";
-            return Err(CliError::unsupported("-device isa-debugcon", why, hint));
+            let given = "-debugcon or -device isa-debugcon, more than once";
+            let why = "chukka has one debug console";
+            return Err(CliError::unsupported(given, why, "leave all but one out"));
         }
         self.debugcon = Some(debugcon);
         Ok(())

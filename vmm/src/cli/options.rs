@@ -151,7 +151,7 @@ pub(super) static OPTIONS: [Opt; 40] = [
         "global",
         "PROPERTY",
         Group::Watching,
-        &["its port: isa-debugcon.iobase=0x402 (SeaBIOS's, qboot's)"],
+        &["its port: isa-debugcon.iobase=0x402 (SeaBIOS's)"],
     ),
     opt(
         "device",

@@ -1,12 +1,17 @@
 mod console;
 mod cpu;
+mod debugcon;
+mod firmware;
 mod machine;
+mod smbios;
 
 use std::borrow::Cow;
 use std::os::unix::ffi::OsStringExt;
 
 use super::*;
-use crate::config::{InterruptKey, MachineKind, RtcBase, SerialBackend, Terminal};
+use crate::config::{
+    BootOptions, InterruptKey, MachineKind, RtcBase, SerialBackend, SmbiosOptions, Terminal, Trace,
+};
 use crate::cpu_model::CpuModel;
 
 fn parse_words(words: &[&str]) -> Result<Command, CliError> {
@@ -24,6 +29,10 @@ fn whole(words: &[&str]) -> VmConfig {
 /// The configuration that `-kernel K` and these words give.
 fn config(words: &[&str]) -> VmConfig {
     whole(&[&["-kernel", "K"], words].concat())
+}
+
+fn boot(config: &VmConfig) -> &BootSource {
+    config.boot.as_ref().expect("a kernel")
 }
 
 /// Message and hint of what `-kernel K` and these words give.
@@ -48,7 +57,17 @@ fn a_kernel_alone_gets_the_defaults() {
         VmConfig {
             name: None,
             uuid: None,
-            boot: BootSource { kernel: "vmlinuz".into(), initrd: None, cmdline: Vec::new() },
+            boot: Some(BootSource { kernel: "vmlinuz".into(), initrd: None, cmdline: Vec::new() }),
+            firmware: None,
+            boot_options: BootOptions::default(),
+            fw_cfg: Vec::new(),
+            smbios: SmbiosOptions::default(),
+            credentials: Vec::new(),
+            debugcon: None,
+            vmcoreinfo: false,
+            trace: Trace { fw_cfg: false },
+            timestamps: false,
+            warnings: Vec::new(),
             machine: MachineKind::Microvm,
             memory: 512 << 20,
             cpus: 1,
@@ -84,8 +103,8 @@ fn kunit_s_argv_is_taken() {
     ];
     let config = whole(&words);
     assert_eq!(config.memory, 1 << 30);
-    assert_eq!(config.boot.kernel, PathBuf::from(".kunit/arch/x86/boot/bzImage"));
-    assert_eq!(config.boot.cmdline, words[6].as_bytes());
+    assert_eq!(boot(&config).kernel, PathBuf::from(".kunit/arch/x86/boot/bzImage"));
+    assert_eq!(boot(&config).cmdline, words[6].as_bytes());
     assert_eq!(config.serial, stdio_only());
     assert_eq!(config.terminal.interrupt, InterruptKey::EndsChukka);
     assert_eq!(config.on_reset, OnReset::Exit);
@@ -116,7 +135,7 @@ fn boot_utils_argv_is_taken() {
         "mon:stdio",
     ]);
     assert_eq!((config.memory, config.cpus), (512 << 20, 8));
-    assert_eq!(config.boot.initrd, Some("rootfs.cpio".into()));
+    assert_eq!(boot(&config).initrd, Some("rootfs.cpio".into()));
     assert_eq!(config.terminal.interrupt, InterruptKey::GoesToGuest);
 }
 
@@ -169,10 +188,10 @@ fn one_dash_two_dashes_and_equals_are_the_same() {
 #[test]
 fn values_may_look_like_anything() {
     for text in ["-v", "--help", "-help", "--", "-", "--kernel=x", "", " ", "-m", "a,b=c"] {
-        assert_eq!(config(&["-append", text]).boot.cmdline, text.as_bytes());
-        assert_eq!(config(&[&format!("-append={text}")]).boot.cmdline, text.as_bytes());
+        assert_eq!(boot(&config(&["-append", text])).cmdline, text.as_bytes());
+        assert_eq!(boot(&config(&[&format!("-append={text}")])).cmdline, text.as_bytes());
     }
-    assert_eq!(whole(&["-kernel", "-kernel"]).boot.kernel, PathBuf::from("-kernel"));
+    assert_eq!(boot(&whole(&["-kernel", "-kernel"])).kernel, PathBuf::from("-kernel"));
 }
 
 #[test]
@@ -182,8 +201,8 @@ fn paths_and_the_command_line_may_be_any_bytes() {
     let words =
         ["-kernel".into(), raw.clone(), "-append".into(), raw.clone(), "-serial".into(), serial];
     let Ok(Command::Run(config)) = parse(words) else { panic!("refused") };
-    assert_eq!(config.boot.kernel.into_os_string(), raw);
-    assert_eq!(config.boot.cmdline, b"k\xff\xfe");
+    assert_eq!(boot(&config).kernel.as_os_str(), raw);
+    assert_eq!(boot(&config).cmdline, b"k\xff\xfe");
     let path = OsString::from_vec(b"log\xff".to_vec());
     assert_eq!(config.serial[0], SerialBackend::File(path.into()));
     let error = parse(["-m".into(), raw.clone()]).unwrap_err();
@@ -231,7 +250,7 @@ fn the_last_of_a_repeated_option_counts() {
         "-nographic",
     ]);
     assert_eq!(
-        config.boot,
+        *boot(&config),
         BootSource { kernel: "b".into(), initrd: Some("j".into()), cmdline: b"y".to_vec() }
     );
     assert_eq!((config.memory, config.cpus, config.name.as_deref()), (2 << 30, 2, Some("o")));
@@ -260,20 +279,36 @@ fn help_fits_the_screen_and_shows_every_option() {
     for line in text.lines() {
         assert!(line.chars().count() <= 80, "{line}");
     }
-    assert!(text.lines().count() < 75);
+    assert!(text.lines().count() < 95);
     for option in &options::OPTIONS {
         assert!(text.contains(&format!("-{}", option.name)), "{}", option.name);
     }
-    for word in ["Boot:", "Machine:", "Console:", "Ending:", "Other:", "Exit status:", "  125  "] {
+    for word in [
+        "Boot:",
+        "Firmware:",
+        "Watching:",
+        "Machine:",
+        "Console:",
+        "Ending:",
+        "Other:",
+        "Exit status:",
+        "  125  ",
+    ] {
         assert!(text.contains(word), "{word}");
     }
 }
 
 #[test]
 fn lists_can_be_asked_for() {
-    for (option, word) in
-        [("-cpu", "avx512f"), ("-machine", "microvm"), ("-M", "microvm"), ("-accel", "kvm")]
-    {
+    for (option, word) in [
+        ("-cpu", "avx512f"),
+        ("-machine", "microvm"),
+        ("-M", "microvm"),
+        ("-accel", "kvm"),
+        ("-M", "  pc"),
+        ("-device", "vmcoreinfo"),
+        ("-trace", "fw_cfg"),
+    ] {
         let Ok(Command::Help(text)) = parse_words(&[option, "help"]) else { panic!("{option}") };
         assert!(text.contains(word) && text.lines().all(|line| line.len() <= 80), "{text}");
     }
@@ -306,7 +341,7 @@ fn options_of_qemu_s_are_refused_by_name() {
     assert_eq!(hint, "chukka has no network: leave it out");
     assert_eq!(refusal(&["--drive=file=x"]).0, "-drive is a QEMU option that chukka does not have");
     assert_eq!(refusal(&["-s"]).1, "chukka has no debugger stub yet");
-    assert_eq!(refusal(&["-smbios", "type=1"]).1, "chukka -help lists the options there are");
+    assert_eq!(refusal(&["-acpitable", "x"]).1, "chukka -help lists the options there are");
 }
 
 #[test]
@@ -349,5 +384,10 @@ fn without_a_kernel_there_is_an_example() {
     let (text, hint) = message(&["-kernel", ""]);
     assert_eq!(text, "-kernel was given an empty path");
     assert_eq!(hint, "is a shell variable unset? Leave -kernel out or name a file");
+    assert_eq!(
+        message(&["-bios", "seabios", "-append", "a"]).0,
+        "-append is only allowed with -kernel, which is missing"
+    );
+    assert_eq!(whole(&["-bios", "seabios"]).boot, None);
     assert_eq!(refusal(&["-initrd="]).0, "-initrd was given an empty path");
 }

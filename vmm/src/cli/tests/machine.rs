@@ -138,23 +138,33 @@ fn accelerators_count_when_kvm_is_among_them() {
 }
 
 #[test]
-fn machines_other_than_microvm_are_refused() {
+fn machines_other_than_microvm_and_pc_are_refused() {
+    assert_eq!(config(&["-M", "pc"]).machine, MachineKind::Pc);
+    assert_eq!(config(&["-M", "pc", "-machine", "accel=kvm"]).machine, MachineKind::Pc);
+    assert_eq!(config(&["-M", "pc", "-M", "type=microvm"]).machine, MachineKind::Microvm);
+    assert_eq!(
+        refusal(&["-M", "pc,foo=1"]).0,
+        "-machine foo=1: chukka's pc has no property \"foo\""
+    );
+    assert_eq!(refusal(&["-M", "pc,firmware=x"]).1, "use -bios");
     assert_eq!(
         config(&["-M", "microvm,acpi=on,pic=off,pit=off,rtc=on,x-option-roms=off"]).machine,
         MachineKind::Microvm
     );
-    for machine in ["pc", "q35", "pc-i440fx-7.2"] {
+    for machine in ["q35", "isapc", "pc-q35-7.2"] {
         let (text, hint) = refusal(&["-M", machine]);
-        assert_eq!(
-            text,
-            format!("-machine {machine}: chukka does not have this machine, only microvm so far")
-        );
-        assert_eq!(hint, "leave -machine out, or say -machine microvm");
+        let why = "chukka does not have this machine, only microvm and pc";
+        assert_eq!(text, format!("-machine {machine}: {why}"));
+        assert_eq!(hint, "leave -machine out, or say -machine pc where the guest wants PCI");
     }
+    assert_eq!(
+        refusal(&["-M", "pc-i440fx-7.2"]),
+        ("-machine pc-i440fx-7.2: chukka's pc has no versions".into(), "use -machine pc".into())
+    );
     assert_eq!(
         refusal(&["-machine", "micorvm"]),
         (
-            "-machine micorvm: expected the name of a machine: microvm".into(),
+            "-machine micorvm: expected the name of a machine: microvm or pc".into(),
             "did you mean microvm?".into()
         )
     );

@@ -1,0 +1,218 @@
+//! The differences that are left, each with its reason.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use crate::Case;
+
+/// The machine that both were told to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Machine {
+    Pc,
+    Microvm,
+}
+
+impl Machine {
+    /// As `-M` takes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pc => "pc",
+            Self::Microvm => "microvm",
+        }
+    }
+}
+
+/// In which cases there is a difference.
+type When = fn(&Case<'_>) -> bool;
+
+const ALWAYS: (&str, When) = ("always", |_| true);
+const PC: (&str, When) = ("`-M pc`", |case| case.machine == Machine::Pc);
+const MICROVM: (&str, When) = ("`-M microvm`", |case| case.machine == Machine::Microvm);
+const ANY_KERNEL: (&str, When) = ("`-kernel`", |case| case.kernel.is_some());
+const KERNEL: (&str, When) = ("`-kernel`", |case| case.kernel.is_some() && !case.has("strict=on"));
+const STRICT: (&str, When) =
+    ("`-kernel -boot strict=on`", |case| case.kernel.is_some() && case.has("strict=on"));
+const NO_ORDER: (&str, When) =
+    ("nothing to boot", |case| case.kernel.is_none() && case.option_rom.is_none());
+const SILENT: (&str, When) =
+    ("`-nographic -kernel`, no menu", |case| case.kernel.is_some() && !case.has("menu=on"));
+const UNNAMED: (&str, When) =
+    ("`-M pc`", |case| case.machine == Machine::Pc && !case.has("type=1,"));
+const BETWEEN: (&str, When) = ("`-M pc -m 3200`", |case| (PC.1)(case) && case.mib == 3200);
+
+/// A difference: when there is one, what `compare` calls it (QEMU's value, "against", ours), and why.
+struct Difference {
+    when: (&'static str, When),
+    what: &'static str,
+    why: &'static str,
+}
+
+const fn differs(when: (&'static str, When), what: &'static str, why: &'static str) -> Difference {
+    Difference { when, what, why }
+}
+
+const EMPTY: &str =
+    "Empty. SeaBIOS takes an empty file for none, but asks for each with an operation of its own.";
+const OUR_ROM: &str = "Our option ROM instead of QEMU's, under a name of its own, so that neither is taken for the other. It keeps \
+    the initrd clear of the kernel and says what went wrong.";
+const FOLLOWS: &str = "Follows from the tables: how many there are, and how long.";
+const REDUCED: &str = "The machine is hardware-reduced, like QEMU's microvm: no PM1 registers, no SCI, no suspend, so no FACS.";
+const MAKER: &str = "The maker is another.";
+const SMBIOS_MICROVM: &str = "QEMU's microvm has no SMBIOS, and takes `-smbios` without a word. Here it works, as systemd's \
+    credentials need it.";
+const HOLE: &str = "QEMU's pc lets RAM end at 3.5 GiB where all of it fits below that, else at 3 GiB. Here it ends at 3 GiB on both \
+    machines, so that there is one memory map. The initrd's address and SMBIOS follow.";
+
+/// THE list. It is also in docs/differences-from-qemu.md.
+const LIST: [Difference; 38] = [
+    differs(
+        SILENT,
+        "key 0x0004 NOGRAPHIC: 0x1 against 0x0",
+        "1 has SeaBIOS draw its screen on COM1, an exit for each character. With a kernel there is nothing to see there, and \
+         its own console is undisturbed; with a menu, or with nothing to boot, it is 1 here too.",
+    ),
+    differs(
+        ALWAYS,
+        "key 0x8002 IRQ0_OVERRIDE: 0x1 against 0x0",
+        "KVM's own routing has the timer at input 0 of the I/O APIC, and the MADT says so; QEMU routes it to input 2.",
+    ),
+    differs(
+        PC,
+        "key 0x8004 HPET: other bytes",
+        "There is no HPET: a kernel that knows KVM's clock does not use it.",
+    ),
+    differs(ALWAYS, "file bios-geometry: empty in QEMU, not in chukka", EMPTY),
+    differs(NO_ORDER, "file bootorder: empty in QEMU, not in chukka", EMPTY),
+    differs(PC, "file etc/tpm/log: empty in QEMU, not in chukka", EMPTY),
+    differs(
+        KERNEL,
+        "file bootorder: \"/rom@genroms/linuxboot_dma.bin\" against \"/rom@genroms/chukka-linux.bin\"",
+        OUR_ROM,
+    ),
+    differs(
+        STRICT,
+        "file bootorder: \"/rom@genroms/linuxboot_dma.bin\\nHALT\" against \"/rom@genroms/chukka-linux.bin\\nHALT\"",
+        OUR_ROM,
+    ),
+    differs(ANY_KERNEL, "file genroms/linuxboot_dma.bin: not in chukka", OUR_ROM),
+    differs(ANY_KERNEL, "file genroms/chukka-linux.bin: not in QEMU", OUR_ROM),
+    differs(
+        PC,
+        "file genroms/kvmvapic.bin: not in chukka",
+        "It patches 32-bit Windows, for processors that do not virtualize the APIC's task priority.",
+    ),
+    differs(
+        PC,
+        "file etc/system-states: not in chukka",
+        "SeaBIOS reads it only to make ACPI tables itself, which it does without `etc/table-loader`. There is no suspend.",
+    ),
+    differs(
+        MICROVM,
+        "file etc/fdt: not in chukka",
+        "The device tree says again what the ACPI tables say. Neither SeaBIOS nor qboot reads it.",
+    ),
+    differs(
+        ALWAYS,
+        "file etc/acpi/rsdp: other bytes",
+        "The maker is another, and `etc/table-loader` fills in other places.",
+    ),
+    differs(ALWAYS, "file etc/table-loader: other bytes", FOLLOWS),
+    differs(
+        ALWAYS,
+        "ACPI table DSDT: other bytes",
+        "It describes the machine's devices, of which ours has fewer.",
+    ),
+    differs(
+        ALWAYS,
+        "ACPI table FACP: other bytes",
+        "Ours is of ACPI 6, and hardware-reduced on both machines.",
+    ),
+    differs(
+        ALWAYS,
+        "ACPI table APIC: other bytes",
+        "Ours has no overrides of interrupt sources: KVM's routing needs none, see IRQ0_OVERRIDE.",
+    ),
+    differs(PC, "ACPI table XSDT: not in QEMU", "With 64-bit pointers, as QEMU's microvm has it."),
+    differs(PC, "ACPI table RSDT: not in chukka", "Its successor is there, the XSDT."),
+    differs(MICROVM, "ACPI table XSDT: other bytes", MAKER),
+    differs(PC, "ACPI table FACS: not in chukka", REDUCED),
+    differs(PC, "ACPI table HPET: not in chukka", "There is no HPET."),
+    differs(
+        PC,
+        "ACPI table WAET: not in chukka",
+        "It spares Windows a second reading of the clock and the PM timer; Linux does not look at it.",
+    ),
+    differs(
+        UNNAMED,
+        "SMBIOS type 1: strings [\"QEMU\", \"Standard PC (i440FX + PIIX, 1996)\", \"pc-i440fx-7.2\"] against [\"chukka\", \
+         \"chukka virtual machine\", \"0.1.0\"]",
+        "The maker is another. With `-smbios type=1` it is what that says, in both.",
+    ),
+    differs(
+        PC,
+        "SMBIOS type 3: strings [\"QEMU\", \"pc-i440fx-7.2\"] against [\"chukka\", \"0.1.0\"]",
+        MAKER,
+    ),
+    differs(
+        PC,
+        "SMBIOS type 4: strings [\"CPU 0\", \"QEMU\", \"pc-i440fx-7.2\"] against [\"CPU 0\", \"chukka\", \"0.1.0\"]",
+        MAKER,
+    ),
+    differs(
+        PC,
+        "SMBIOS type 17: strings [\"DIMM 0\", \"QEMU\"] against [\"DIMM 0\", \"chukka\"]",
+        MAKER,
+    ),
+    differs(
+        PC,
+        "SMBIOS type 4: other bytes",
+        "QEMU says 2000 MHz whatever there is, and repeats CPUID; here both are 0, unknown.",
+    ),
+    differs(PC, "file etc/smbios/smbios-anchor: other bytes", FOLLOWS),
+    differs(MICROVM, "file etc/smbios/smbios-anchor: not in QEMU", SMBIOS_MICROVM),
+    differs(MICROVM, "file etc/smbios/smbios-tables: not in QEMU", SMBIOS_MICROVM),
+    differs(
+        BETWEEN,
+        "file etc/e820: 0x0..0xc8000000 type 1 against 0x0..0xc0000000 type 1, 0x100000000..0x108000000 type 1",
+        HOLE,
+    ),
+    differs(BETWEEN, "key 0x000a INITRD_ADDR: 0xc7fd6000 against 0xbffd6000", HOLE),
+    differs(BETWEEN, "key 0x0018 SETUP_DATA: bytes 0x21b to 0x21b", HOLE),
+    differs(BETWEEN, "SMBIOS type 19: other bytes", HOLE),
+    differs(
+        PC,
+        "READ to the last byte below 1 MiB and on: control 0x1 against 0x0",
+        "On QEMU's pc the BIOS below 1 MiB is ROM until it asks the host bridge for RAM, and DMA into ROM is an error. Here, as on \
+         QEMU's microvm, it is RAM from the start: no firmware minds, and no memory slot has to change.",
+    ),
+    differs(
+        ALWAYS,
+        "the selector read in 16 bits: 0x510000 against 0x51ffff",
+        "No access that the device knows. QEMU answers 0; here it is as a port where nothing is.",
+    ),
+];
+
+/// Fails unless what was found is what the list says for this case.
+pub fn check(case: &Case<'_>, found: &BTreeSet<String>) {
+    let listed = LIST.iter().filter(|difference| (difference.when.1)(case));
+    let listed: BTreeSet<String> = listed.map(|difference| difference.what.into()).collect();
+    let unlisted: Vec<_> = found.difference(&listed).collect();
+    let stale: Vec<_> = listed.difference(found).collect();
+    assert!(
+        unlisted.is_empty() && stale.is_empty(),
+        "{case:?}\nnot in the list (QEMU's value against ours): {unlisted:#?}\nin the list, but no difference: {stale:#?}"
+    );
+}
+
+#[test]
+fn the_documentation_has_the_list() {
+    let mut table = String::from(
+        "| what a guest sees: QEMU's against chukka's | when | why |\n|---|---|---|\n",
+    );
+    for Difference { when, what, why } in LIST {
+        writeln!(table, "| {what} | {} | {why} |", when.0).unwrap();
+    }
+    let path = chukka_tests::assets::workspace().join("docs/differences-from-qemu.md");
+    let page = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(page.contains(&table), "{} has to have this table:\n\n{table}", path.display());
+}
