@@ -131,7 +131,10 @@ fn natively(peers: &[Peer], stage: &Stage, rounds: usize) -> Result<(), Error> {
     let mut times: Vec<Vec<Duration>> = vec![Vec::new(); peers.len()];
     for _ in 0..rounds {
         for (peer, times) in peers.iter().zip(&mut times) {
-            times.push(native::boot(peer, stage)?);
+            let time = native::boot(peer, stage)?;
+            // A round takes minutes.
+            eprintln!("{}: {} ms", peer.name, ms(time));
+            times.push(time);
         }
     }
     let times: Vec<Summary> = times.iter().filter_map(|times| Summary::of(times)).collect();
