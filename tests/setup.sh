@@ -3,7 +3,7 @@
 #
 #   sh tests/setup.sh build    what Rust needs to link
 #   sh tests/setup.sh demo     that, the cloud kernel, busybox and, for the lab, QEMU
-#   sh tests/setup.sh test     that, the generic kernel and Debian's installer
+#   sh tests/setup.sh test     that, firmware, the generic kernel and Debian's installer
 #
 # A machine that has everything is not touched again, and needs no network. Kernels are never installed.
 set -eu
@@ -43,6 +43,11 @@ missing() {
 	for pair in $programs; do
 		command -v "${pair%%:*}" >/dev/null || echo "${pair#*:}"
 	done
+	# Firmware to boot through (docs/firmware.md). QEMU's package depends on these two; tests ask for them by name.
+	if [ "$what" = test ]; then
+		[ -e /usr/share/seabios/bios-256k.bin ] || echo seabios
+		[ -e /usr/share/qemu/qboot.rom ] || echo qemu-system-data
+	fi
 	# The C library's headers and start files, which the linker needs.
 	[ -e /usr/include/stdlib.h ] || echo libc6-dev
 	# A busybox that needs libraries is of no use in an initrd.

@@ -56,6 +56,18 @@ pub fn installer() -> Result<Installer> {
     })
 }
 
+/// A firmware image of Debian's packages seabios and qemu-system-data, by its file's name. SeaBIOS's folder comes first: QEMU's
+/// `bios-microvm.bin` is a link to qboot.
+///
+/// # Errors
+/// Where neither has it.
+pub fn firmware(name: &str) -> Result<PathBuf> {
+    let folders = ["/usr/share/seabios", "/usr/share/qemu"];
+    let paths = folders.map(|folder| Path::new(folder).join(name));
+    let missing = || Error::Missing(format!("{name} (packages seabios, qemu-system-data)"));
+    paths.into_iter().find(|path| path.is_file()).ok_or_else(missing)
+}
+
 /// What was got, or nothing and a loud word about the test that is skipped without it.
 pub fn or_skip<T>(asset: Result<T>) -> Option<T> {
     asset.map_err(|error| skip(&error.to_string())).ok()

@@ -69,9 +69,11 @@ pub enum StartError {
     /// KVM.
     #[error(transparent)]
     Kvm(#[from] KvmError),
-    /// A file for a serial port's output.
-    #[error("Cannot create '{}' for the output of -serial", path.display())]
+    /// A file for the output of a serial port or the debug console.
+    #[error("Cannot create '{}' for the output of {of}", path.display())]
     Output {
+        /// Whose output: "-serial", "the debug console".
+        of: &'static str,
         /// Its name.
         path: PathBuf,
         /// What the system said.

@@ -323,7 +323,7 @@ fn serial_ports(parts: &Parts<'_>, irq_chip: &IrqChip) -> Result<Vec<SerialPort>
     let &Parts { config, notifier, stopping, .. } = parts;
     let mut present = Vec::new();
     for (com, backend) in ComPort::ALL.into_iter().zip(&config.serial) {
-        let Some(out) = output(backend)? else { continue };
+        let Some(out) = output(backend, "-serial")? else { continue };
         let sink = ConsoleSink::new(out, Box::new(notifier.clone()), Arc::clone(stopping))
             .with_watch(PanicWatch::new());
         let wake = notifier.clone();
@@ -348,7 +348,7 @@ fn check_free(port: u16, mut taken: impl Iterator<Item = (u16, u16)>) -> Result<
 fn debugcon(parts: &Parts<'_>) -> Result<Option<Debugcon>, StartError> {
     let &Parts { config, notifier, stopping, .. } = parts;
     let Some(wanted) = &config.debugcon else { return Ok(None) };
-    let Some(out) = output(&wanted.out)? else { return Ok(None) };
+    let Some(out) = output(&wanted.out, "the debug console")? else { return Ok(None) };
     let sink = ConsoleSink::new(out, Box::new(notifier.clone()), Arc::clone(stopping));
     let chip = Debugcon::new(sink);
     let stamps = config.timestamps.then(|| Box::new(HostStopwatch::start()));
@@ -387,8 +387,11 @@ fn share<T>(device: T) -> Arc<Mutex<T>> {
     Arc::new(Mutex::new(device))
 }
 
-/// Where a serial port's output goes. `None`: there is no such port.
-fn output(backend: &SerialBackend) -> Result<Option<Box<dyn Write + Send>>, StartError> {
+/// Where the output of `of` goes. `None`: there is no such port.
+fn output(
+    backend: &SerialBackend,
+    of: &'static str,
+) -> Result<Option<Box<dyn Write + Send>>, StartError> {
     Ok(match backend {
         SerialBackend::None => None,
         SerialBackend::Null => Some(Box::new(io::sink())),
@@ -398,7 +401,7 @@ fn output(backend: &SerialBackend) -> Result<Option<Box<dyn Write + Send>>, Star
             Some(Box::new(File::from(stdout)))
         }
         SerialBackend::File(path) => {
-            let create_error = |source| StartError::Output { path: path.clone(), source };
+            let create_error = |source| StartError::Output { of, path: path.clone(), source };
             Some(Box::new(File::create(path).map_err(create_error)?))
         }
     })

@@ -131,7 +131,15 @@ impl Chukka {
     /// # Panics
     /// Where it does not, in [`LIMIT`].
     pub fn wait_for(&self, text: &str) {
-        let came = self.stdout.as_ref().is_some_and(|out| out.wait_for(text.as_bytes(), LIMIT));
+        self.wait_for_within(text, LIMIT);
+    }
+
+    /// Waits until it has printed `text` on standard output, at most so long.
+    ///
+    /// # Panics
+    /// Where it does not.
+    pub fn wait_for_within(&self, text: &str, limit: Duration) {
+        let came = self.stdout.as_ref().is_some_and(|out| out.wait_for(text.as_bytes(), limit));
         assert!(came, "{text:?} did not come\n{}", self.said());
     }
 

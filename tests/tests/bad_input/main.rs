@@ -3,6 +3,7 @@
 
 mod files;
 mod firmware;
+mod firmware_files;
 mod host;
 mod kernels;
 mod sizes;

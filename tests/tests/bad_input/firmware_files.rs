@@ -1,0 +1,192 @@
+//! Images, option ROMs, items and kernels that firmware boot cannot use.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use chukka_tests::native::image::BzImage;
+use chukka_tests::native::{self, Scratch, Start, guest, start};
+
+/// Where SeaBIOS and QEMU's images are on Debian.
+const PACKAGED: [&str; 2] = ["/usr/share/seabios", "/usr/share/qemu"];
+
+/// A kernel and a BIOS image that pass every check; nothing in them could run.
+fn with_bios(scratch: &Scratch) -> Start {
+    let bios = scratch.file("bios", &[0x90; 128 << 10]);
+    Start::kernel(&scratch.file("kernel", &BzImage::default().file()))
+        .args(["-bios".as_ref(), &*bios])
+}
+
+/// A file that is `size` bytes of nothing, and takes no room.
+fn sparse(scratch: &Scratch, name: &str, size: u64) -> PathBuf {
+    let path = scratch.file(name, b"");
+    let sized = File::options().write(true).open(&path).and_then(|file| file.set_len(size));
+    assert!(sized.is_ok(), "{}: {sized:?}", path.display());
+    path
+}
+
+fn bios(path: &Path) -> Start {
+    start(["-bios".as_ref(), path])
+}
+
+#[test]
+fn an_image_that_is_nowhere_is_told_with_every_directory_and_its_package() {
+    let mut refusal = start(["-bios", "no-such.bin", "-L", "/nonexistent"])
+        .refused()
+        .says("Cannot find the bios 'no-such.bin' in /nonexistent, ");
+    for folder in PACKAGED {
+        refusal = refusal.says(folder);
+    }
+    refusal.hints("apt install seabios").hints("apt install qemu-system-data").hints("-L");
+}
+
+#[test]
+fn a_path_to_no_image_is_named() {
+    let scratch = Scratch::new();
+    let path = scratch.path("no-such-file");
+    bios(&path).refused().says(&format!("Cannot open the bios '{}': No such file", path.display()));
+}
+
+#[test]
+fn a_directory_is_no_image() {
+    let scratch = Scratch::new();
+    bios(scratch.as_ref()).refused().says("is a directory, expected a regular file");
+}
+
+#[test]
+fn an_image_of_a_wrong_size_is_told_its_size() {
+    let scratch = Scratch::new();
+    bios(&scratch.file("empty", b"")).refused().says("is empty (0 bytes)");
+    for size in [1000, (64 << 10) - 1, (128 << 10) + 16, (16 << 20) + (64 << 10)] {
+        bios(&sparse(&scratch, "odd", size))
+            .refused()
+            .says(&format!("has {size} bytes, expected a multiple of 65536 (64 KiB), 16777216"))
+            .hints("no complete BIOS image");
+    }
+}
+
+#[test]
+fn an_image_without_a_reset_vector_is_told() {
+    let scratch = Scratch::new();
+    for byte in [0x00, 0xff] {
+        bios(&scratch.file("image", &[byte; 64 << 10]))
+            .refused()
+            .says(&format!("has no reset vector: each of its last 16 bytes is {byte:#04x}"))
+            .hints("no complete BIOS image");
+    }
+}
+
+#[test]
+fn what_is_no_option_rom_is_told() {
+    let scratch = Scratch::new();
+    let refused = |path: &Path| with_bios(&scratch).args(["-option-rom".as_ref(), path]).refused();
+    refused("no-such.rom".as_ref())
+        .says("Cannot find the option-rom 'no-such.rom' in ")
+        .hints("-L");
+    refused(scratch.as_ref()).says("is a directory, expected a regular file");
+    refused(&scratch.file("empty", b"")).says("is empty (0 bytes)");
+    refused(&scratch.file("text", b"text")).says("starts with 74 65, expected 55 aa");
+    let cut = [&[0x55, 0xaa, 3][..], &[0; 1021]].concat();
+    refused(&scratch.file("cut", &cut)).says("has 1024 bytes, its header says 1536");
+    let big = sparse(&scratch, "big", (128 << 10) + 1);
+    refused(&big).says("has 131073 bytes, expected 512 to 131072");
+}
+
+#[test]
+fn a_vmlinux_is_refused_with_firmware() {
+    let scratch = Scratch::new();
+    let vmlinux = scratch.file("vmlinux", &guest::kernel("P"));
+    // The last -kernel counts.
+    with_bios(&scratch)
+        .args(["-kernel".as_ref(), vmlinux.as_path()])
+        .refused()
+        .says(&format!("The kernel '{}' is a vmlinux, expected a bzImage", vmlinux.display()))
+        .hints("boot it directly, without -bios");
+}
+
+#[test]
+fn an_initrd_that_does_not_fit_below_what_firmware_keeps_is_told_how_much_would_do() {
+    let scratch = Scratch::new();
+    let initrd = sparse(&scratch, "initrd", 50 << 20);
+    with_bios(&scratch)
+        .args(["-m", "64M", "-initrd"])
+        .args([&initrd])
+        .refused()
+        .says(&format!(
+            "The initrd '{}' (50 MiB) does not fit: between the kernel's end",
+            initrd.display()
+        ))
+        .says("(256 KiB are left to the firmware)")
+        .hints("-m 75M or more");
+}
+
+#[test]
+fn a_kernel_that_leaves_firmware_no_room_is_told_how_much_would_do() {
+    let scratch = Scratch::new();
+    with_bios(&scratch).args(["-m", "24M"]).refused().says("needs 25 MiB").hints("-m 25M or more");
+}
+
+#[test]
+fn a_video_mode_that_makes_no_sense_is_told() {
+    let scratch = Scratch::new();
+    with_bios(&scratch)
+        .args(["-append", "vga=odd"])
+        .refused()
+        .says("has vga=odd, expected normal, ext, ask or a number up to 65535")
+        .hints("leave vga= out");
+}
+
+#[test]
+fn a_file_for_an_item_is_looked_at_before_the_guest_starts() {
+    if !native::kvm() {
+        return;
+    }
+    let scratch = Scratch::new();
+    let missing = scratch.path("no-such-file");
+    let folder: &Path = scratch.as_ref();
+    let pipe = scratch.fifo("pipe");
+    for (path, what) in [
+        (missing.as_path(), "': No such file"),
+        (folder, "' is a directory, expected a regular file"),
+        (&pipe, "' is a pipe, expected a regular file"),
+    ] {
+        // With firmware and without.
+        let direct = Start::kernel(&scratch.file("kernel", &BzImage::default().file()));
+        for start in [with_bios(&scratch), direct] {
+            let item = format!("opt/org.example/x,file={}", path.display());
+            start.args(["-fw_cfg", &item]).refused().says(&format!("{}{what}", path.display()));
+        }
+    }
+}
+
+#[test]
+fn an_item_with_a_name_of_chukka_s_own_is_refused_after_a_warning() {
+    if !native::kvm() {
+        return;
+    }
+    let scratch = Scratch::new();
+    for name in ["etc/e820", "bootorder", "genroms/chukka-linux.bin", "etc/acpi/tables"] {
+        let ended = with_bios(&scratch).args(["-fw_cfg", &format!("{name},string=x")]).run();
+        assert_eq!(ended.code(), Some(125), "{ended:?}");
+        let lines: Vec<&str> = ended.stderr.lines().collect();
+        let [warning, message, hint] = lines[..] else { panic!("three lines: {ended:?}") };
+        assert!(
+            warning.contains(&format!("warning: -fw_cfg {name}: a name that does not")),
+            "{warning}"
+        );
+        assert_eq!(message, format!("chukka: There are two fw_cfg files named '{name}'"));
+        assert!(hint.contains("chukka publishes this name itself"), "{hint}");
+    }
+}
+
+#[test]
+fn a_log_that_cannot_be_written_is_told() {
+    if !native::kvm() {
+        return;
+    }
+    let scratch = Scratch::new();
+    with_bios(&scratch)
+        .args(["-debugcon", "file:/nonexistent/log"])
+        .refused()
+        .says("Cannot create '/nonexistent/log' for the output of the debug console: No such file")
+        .hints("directory exists");
+}

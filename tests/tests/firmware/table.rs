@@ -1,0 +1,78 @@
+//! Which machine runs which image: the rows of the table in docs/firmware.md, each of them a test.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use chukka_tests::assets;
+use chukka_tests::runner::Runner;
+
+use crate::{MACHINES, firmware};
+
+/// The images that Debian has, of its packages seabios and qemu-system-data.
+const IMAGES: [&str; 4] = ["bios.bin", "bios-256k.bin", "bios-microvm.bin", "qboot.rom"];
+
+/// Boots the cloud kernel in 128 MiB: just room for kernel and initrd, and what the firmware keeps for itself.
+fn boots(image: &str, machine: &str) {
+    let Some(runner) = Runner::get() else { return };
+    let Some(guest) = firmware(image, machine) else { return };
+    let run = guest.memory("128M").does("info").run(runner);
+    run.assert_userspace().assert_exit(0).assert_stderr("chukka: the guest powered off (after ");
+    run.assert(run.info("nproc").as_deref() == Some("1"), "one CPU");
+    let memory: u64 = run.info("memtotal_kib").and_then(|text| text.parse().ok()).unwrap_or(0);
+    run.assert((60..=128).contains(&(memory >> 10)), "MemTotal below 128 MiB");
+    // The tables that chukka made are found: firmware linked them, or the kernel would have none.
+    let acpi = run.section("acpi").unwrap_or_default();
+    let has = |table: &str| acpi.lines().any(|line| line == table);
+    run.assert(["APIC", "DSDT", "FACP"].into_iter().all(has), "ACPI tables");
+}
+
+/// A test for each row. `rows!` keeps the tests and the list of them one.
+macro_rules! rows {
+    ($($test:ident: $image:literal, $machine:literal;)*) => {
+        const ROWS: [(&str, &str); [$($image),*].len()] = [$(($image, $machine)),*];
+        $(#[test]
+        fn $test() {
+            boots($image, $machine);
+        })*
+    };
+}
+
+rows! {
+    bios_bin_boots_on_microvm: "bios.bin", "microvm";
+    bios_bin_boots_on_pc: "bios.bin", "pc";
+    bios_256k_bin_boots_on_microvm: "bios-256k.bin", "microvm";
+    bios_256k_bin_boots_on_pc: "bios-256k.bin", "pc";
+    bios_microvm_bin_boots_on_microvm: "bios-microvm.bin", "microvm";
+    bios_microvm_bin_boots_on_pc: "bios-microvm.bin", "pc";
+    qboot_rom_boots_on_microvm: "qboot.rom", "microvm";
+    qboot_rom_boots_on_pc: "qboot.rom", "pc";
+}
+
+#[test]
+fn every_image_has_a_row_for_every_machine() {
+    let wanted = IMAGES.iter().flat_map(|image| MACHINES.map(|machine| (*image, machine)));
+    assert_eq!(wanted.collect::<BTreeSet<_>>(), ROWS.into_iter().collect());
+}
+
+#[test]
+fn the_table_in_the_documentation_has_these_rows() {
+    let path = assets::workspace().join("docs/firmware.md");
+    let text = fs::read_to_string(path).unwrap();
+    let table = text.lines().skip_while(|line| !line.starts_with("| image | package | ")).skip(2);
+    let table: Vec<Vec<&str>> = table
+        .take_while(|line| line.starts_with('|'))
+        .map(|line| {
+            line.trim_matches('|').split('|').map(|cell| cell.trim().trim_matches('`')).collect()
+        })
+        .collect();
+    let head = ["image", "package", "microvm", "pc"];
+    assert!(text.contains(&format!("| {} |", head.join(" | "))), "the table's columns");
+    let mut rows = Vec::new();
+    for cells in &table {
+        for (machine, cell) in head[2..].iter().zip(&cells[2..]) {
+            assert_eq!(*cell, "boots", "{} on {machine}", cells[0]);
+            rows.push((cells[0], *machine));
+        }
+    }
+    assert_eq!(rows, ROWS);
+}
