@@ -32,8 +32,10 @@ pub enum Boot {
 pub struct FirmwareBoot {
     bios: BiosImage,
     rom: Rom,
-    /// The kernel that our option ROM loads.
+    /// The kernel that an option ROM loads.
     kernel: Option<DirectBoot>,
+    /// Whether that is ours.
+    own_option_rom: bool,
     /// The user's option ROMs and their places in the boot order.
     option_roms: Vec<(OptionRom, Option<i32>)>,
 }
@@ -142,7 +144,8 @@ impl FirmwareBoot {
             }
             option_roms.push((opened, wanted.bootindex));
         }
-        Ok(Self { bios, rom, kernel, option_roms })
+        let own_option_rom = config.own_option_rom;
+        Ok(Self { bios, rom, kernel, own_option_rom, option_roms })
     }
 
     fn publish(
@@ -155,6 +158,8 @@ impl FirmwareBoot {
         if let Some(boot) = &self.kernel {
             let (initrd, reserved) = (boot.initrd.as_ref(), reserved_for_acpi(machine));
             linuxboot::publish(items, &boot.kernel, initrd, &boot.cmdline, map, reserved)?;
+        }
+        if self.kernel.is_some() && self.own_option_rom {
             items.add_file(option_rom::NAME, option_rom::IMAGE)?;
             order.push(rom_path(option_rom::NAME));
         }
