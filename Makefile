@@ -4,7 +4,7 @@ CARGO ?= cargo
 # Where rustup puts it, for shells that do not know yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help demo test lint lab build bench-start bench-boot
+.PHONY: help demo test lint lab build bench-start bench-boot bench-firmware
 
 help: ## list the targets (the default)
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -41,3 +41,7 @@ bench-start: ## process start to the first instruction of the guest, against QEM
 bench-boot: ## exec to userspace on a clock that counts instructions, against QEMU
 	@sh tests/setup.sh demo
 	$(CARGO) run --release --package chukka-benches --bin bench-boot
+
+bench-firmware: ## boot by SeaBIOS, in counted instructions and natively, against QEMU
+	@sh tests/setup.sh demo
+	$(CARGO) run --release --package chukka-benches --bin bench-firmware

@@ -1,10 +1,12 @@
-//! One boot in the lab, on a clock that counts instructions.
+//! Boots in the lab, on a clock that counts instructions.
 
 use std::fmt;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::Duration;
 
-use chukka_tests::guest::MARKER;
-use chukka_tests::job::Job;
+use chukka_tests::job::{Job, Report};
 use chukka_tests::lab;
 
 use crate::Error;
@@ -17,29 +19,73 @@ const ENOUGH_SECS: u64 = 30;
 
 /// KVM's counters that tell exits apart, with what they are called here. KVM on AMD counts accesses to the interrupt
 /// controllers, MSRs and CPUID in none of them.
-pub const KINDS: [(&str, &str); 4] = [
+const KINDS: [(&str, &str); 4] = [
     ("ports", "io_exits"),
     ("interrupts", "irq_exits"),
     ("page faults", "pf_taken"),
     ("halts", "halt_exits"),
 ];
 
-/// What a boot cost up to the first line of userspace.
+/// A guest that is booted until it prints something.
+#[derive(Debug, Clone)]
+pub struct Stage {
+    /// The guest.
+    pub guest: Guest,
+    /// What it prints.
+    pub mark: &'static str,
+}
+
+impl Stage {
+    /// The job of a VMM that boots the guest; it ends with the mark.
+    #[must_use]
+    pub fn job(&self, peer: &Peer) -> Job {
+        let program = peer.program.to_string_lossy().into_owned();
+        let job = Job::new([program].into_iter().chain(peer.args(&self.guest)));
+        let job =
+            job.mark(self.mark).when(self.mark, chukka_tests::job::Act::Signal(libc::SIGKILL));
+        let job = job.need(&peer.program).need(&self.guest.kernel).need(&self.guest.initrd);
+        peer.files.iter().fold(job, |job, file| job.need(file)).timeout_secs(ENOUGH_SECS)
+    }
+}
+
+/// What a boot cost up to the mark.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Boot {
     /// Since exec.
     pub time: Duration,
     /// All VM exits.
     pub exits: u64,
-    /// Those of each of [`KINDS`].
-    pub kinds: [u64; KINDS.len()],
+    kinds: [u64; KINDS.len()],
 }
 
 impl Boot {
-    /// Exits of no kind that KVM counts apart.
+    fn of(report: &Report, stage: &Stage, peer: &Peer) -> Result<Self, Error> {
+        let Some(mark) = report.mark(stage.mark) else {
+            let (name, said) = (&peer.name, report.merged());
+            return Err(format!("{name}: no {:?}: {}\n{said}", stage.mark, report.status).into());
+        };
+        let count = |name: &str| mark.counters.get(name).copied().unwrap_or(0);
+        if count("exits") == 0 {
+            return Err(format!("{}: KVM's counters were not found", peer.name).into());
+        }
+        Ok(Self {
+            time: Duration::from_nanos(mark.ns),
+            exits: count("exits"),
+            kinds: KINDS.map(|(_, counter)| count(counter)),
+        })
+    }
+
+    /// What the cells of [`Boot::kinds`] are about.
     #[must_use]
-    pub fn other(&self) -> u64 {
-        self.exits.saturating_sub(self.kinds.iter().sum())
+    pub fn kind_headings() -> Vec<String> {
+        KINDS.iter().map(|(kind, _)| *kind).chain(["other"]).map(String::from).collect()
+    }
+
+    /// Exits of each kind, and those of no kind that KVM counts apart.
+    #[must_use]
+    pub fn kinds(&self) -> Vec<String> {
+        let other = self.exits.saturating_sub(self.kinds.iter().sum());
+        self.kinds.iter().chain([&other]).map(ToString::to_string).collect()
     }
 }
 
@@ -49,28 +95,72 @@ impl fmt::Display for Boot {
     }
 }
 
-/// Boots a guest in an outer machine of its own.
+/// A VMM and the stages for which it is measured.
+#[derive(Debug)]
+pub struct Case {
+    /// The VMM.
+    pub peer: Peer,
+    /// All in one outer machine, one after the other.
+    pub stages: Vec<Stage>,
+}
+
+impl Case {
+    /// The stages, in an outer machine of their own.
+    fn boot(&self) -> Result<Vec<Boot>, Error> {
+        let jobs: Vec<Job> = self.stages.iter().map(|stage| stage.job(&self.peer)).collect();
+        let reports = lab::icount(&jobs, OUTER_MEMORY)?;
+        let boots = reports.iter().zip(&self.stages);
+        boots.map(|(report, stage)| Boot::of(report, stage, &self.peer)).collect()
+    }
+}
+
+/// What was measured: the stages of each case, and what was not the same each time.
+#[derive(Debug)]
+pub struct Boots {
+    /// For each case its stages.
+    pub cases: Vec<Vec<Boot>>,
+    /// Remarks, where a number is not to be relied on.
+    pub remarks: Vec<String>,
+}
+
+/// Boots all cases, each so many times, as many at once as there are processors: no boot's clock sees the others.
 ///
 /// # Errors
-/// Where the lab fails, or userspace is not reached; then with what was printed.
-pub fn boot(peer: &Peer, guest: &Guest) -> Result<Boot, Error> {
-    let program = peer.program.to_string_lossy().into_owned();
-    let mut job = Job::new([program].into_iter().chain(peer.args(guest)));
-    job = job.mark(MARKER).timeout_secs(ENOUGH_SECS);
-    job = job.need(&peer.program).need(&guest.kernel).need(&guest.initrd);
-    let reports = lab::icount(&[job], OUTER_MEMORY)?;
-    let report = reports.first().ok_or("the lab gave no report")?;
-    let Some(mark) = report.mark(MARKER) else {
-        let said = report.merged();
-        return Err(format!("{}: no userspace: {}\n{said}", peer.name, report.status).into());
-    };
-    let count = |name: &str| mark.counters.get(name).copied().unwrap_or(0);
-    if count("exits") == 0 {
-        return Err(format!("{}: KVM's counters were not found", peer.name).into());
+/// Where the lab fails, or a mark is not reached; then with what was printed.
+pub fn all(cases: &[Case], times: usize) -> Result<Boots, Error> {
+    let all: Vec<&Case> = cases.iter().flat_map(|case| vec![case; times]).collect();
+    let next = AtomicUsize::new(0);
+    let done = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                while let Some((at, case)) = Some(next.fetch_add(1, Ordering::Relaxed))
+                    .and_then(|at| Some((at, all.get(at)?)))
+                {
+                    let boots = case.boot().map_err(|e| e.to_string());
+                    if let Ok(mut done) = done.lock() {
+                        done.push((at, boots));
+                    }
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner().map_err(|_| "a boot panicked")?;
+    done.sort_by_key(|(at, _)| *at);
+    let done = done.into_iter().map(|(_, boots)| boots.map_err(Error::from));
+    let done: Vec<Vec<Boot>> = done.collect::<Result<_, _>>()?;
+    Ok(gather(cases, &done, times))
+}
+
+fn gather(cases: &[Case], done: &[Vec<Boot>], times: usize) -> Boots {
+    let mut boots = Boots { cases: Vec::new(), remarks: Vec::new() };
+    for (case, same) in cases.iter().zip(done.chunks(times.max(1))) {
+        for other in same.iter().skip(1).filter(|other| **other != same[0]) {
+            for (one, other) in same[0].iter().zip(other).filter(|(one, other)| one != other) {
+                boots.remarks.push(format!("not repeatable: {}: {one}; {other}", case.peer.name));
+            }
+        }
+        boots.cases.push(same[0].clone());
     }
-    Ok(Boot {
-        time: Duration::from_nanos(mark.ns),
-        exits: count("exits"),
-        kinds: KINDS.map(|(_, counter)| count(counter)),
-    })
+    boots
 }

@@ -1,4 +1,4 @@
-//! Measurements of chukka against its peers: `make bench-start` and `make bench-boot`.
+//! Measurements of chukka against its peers: `make bench-start`, `make bench-boot` and `make bench-firmware`.
 //!
 //! What is printed are ratios between programs that do the same work in the same run. `docs/performance.md` has the
 //! figures and says what each of them means.
@@ -7,6 +7,7 @@ pub mod boot;
 mod launch;
 mod listener;
 pub mod material;
+pub mod native;
 pub mod peer;
 pub mod resident;
 pub mod stats;

@@ -24,14 +24,15 @@ pub struct Peer {
     pub name: String,
     /// The program.
     pub program: PathBuf,
-    words: &'static [&'static str],
+    /// Files that its words name.
+    pub files: Vec<PathBuf>,
+    words: Vec<String>,
 }
 
-/// The fewest devices that QEMU's machines have, and a serial port on standard output.
-const PC: &[&str] =
-    &["-M", "pc", "-accel", "kvm", "-nodefaults", "-display", "none", "-serial", "stdio"];
-const MICROVM: &[&str] =
-    &["-M", "microvm", "-accel", "kvm", "-nodefaults", "-display", "none", "-serial", "stdio"];
+/// chukka's words for the fewest devices, and a serial port on standard output.
+const CHUKKA: &str = "-nodefaults -nographic -serial stdio";
+/// The same for QEMU, with KVM.
+const QEMU: &str = "-accel kvm -nodefaults -display none -serial stdio";
 
 /// chukka: the release build of this workspace, or `CHUKKA_BIN`.
 ///
@@ -44,37 +45,75 @@ pub fn chukka() -> Result<Peer, Error> {
 /// A second chukka, to be compared with the first.
 #[must_use]
 pub fn another_chukka(name: &str, program: PathBuf) -> Peer {
-    Peer { name: name.into(), program, words: &["-nodefaults", "-nographic", "-serial", "stdio"] }
+    Peer { name: name.into(), program, files: Vec::new(), words: split(CHUKKA) }
 }
 
-/// QEMU's `-M pc`: SeaBIOS finds the kernel in an option ROM.
+/// QEMU's `-M pc` with the fewest devices that it has: SeaBIOS finds the kernel in an option ROM.
 ///
 /// # Errors
 /// Where there is no QEMU.
 pub fn qemu_pc() -> Result<Peer, Error> {
-    qemu("QEMU pc", PC)
+    qemu("QEMU pc", &format!("-M pc {QEMU}"))
 }
 
-/// QEMU's `-M microvm`.
+/// QEMU's `-M microvm` with the fewest devices that it has.
 ///
 /// # Errors
 /// Where there is no QEMU.
 pub fn qemu_microvm() -> Result<Peer, Error> {
-    qemu("QEMU microvm", MICROVM)
+    qemu("QEMU microvm", &format!("-M microvm {QEMU}"))
 }
 
-fn qemu(name: &str, words: &'static [&'static str]) -> Result<Peer, Error> {
+fn qemu(name: &str, words: &str) -> Result<Peer, Error> {
     let program = pack::which("qemu-system-x86_64")
         .ok_or("qemu-system-x86_64 is not installed (package qemu-system-x86)")?;
-    Ok(Peer { name: name.into(), program, words })
+    Ok(Peer { name: name.into(), program, files: Vec::new(), words: split(words) })
+}
+
+fn split(words: &str) -> Vec<String> {
+    words.split_whitespace().map(String::from).collect()
+}
+
+/// SeaBIOS as Debian builds it for PCs: QEMU's choice for `-M pc`.
+const SEABIOS: &str = "/usr/share/seabios/bios-256k.bin";
+/// The same with fewer drivers, for microvm.
+const SEABIOS_MICROVM: &str = "/usr/share/seabios/bios-microvm.bin";
+
+/// A chukka with SeaBIOS: each machine with each build of it that runs there.
+#[must_use]
+pub fn with_seabios(chukka: &Peer) -> Vec<Peer> {
+    let rows = [("pc", SEABIOS), ("microvm", SEABIOS), ("microvm", SEABIOS_MICROVM)];
+    rows.map(|(machine, bios)| chukka.clone().booting_by(machine, bios)).into()
+}
+
+/// QEMU with SeaBIOS: `-M pc` as it comes and with the fewest devices, and `-M microvm`.
+///
+/// # Errors
+/// Where there is no QEMU.
+pub fn qemu_with_seabios() -> Result<Vec<Peer>, Error> {
+    let fewest = format!("{QEMU} -no-user-config -nic none -vga none");
+    Ok(vec![
+        qemu("QEMU", "-accel kvm -display none -serial stdio")?.booting_by("pc", SEABIOS),
+        qemu("QEMU, no devices,", &fewest)?.booting_by("pc", SEABIOS),
+        qemu("QEMU, no devices,", &fewest)?.booting_by("microvm", SEABIOS_MICROVM),
+    ])
 }
 
 impl Peer {
+    fn booting_by(mut self, machine: &str, bios: &str) -> Self {
+        let file = Path::new(bios);
+        self.name =
+            format!("{} {machine}, {}", self.name, file.file_name().unwrap_or_default().display());
+        self.words.extend(["-M", machine, "-bios", bios].map(String::from));
+        self.files.push(file.into());
+        self
+    }
+
     /// Its arguments: 256 MiB, one processor, and the guest ends it by a reset.
     #[must_use]
     pub fn args(&self, guest: &Guest) -> Vec<String> {
         let word = |path: &Path| path.to_string_lossy().into_owned();
-        let mut args: Vec<String> = self.words.iter().map(ToString::to_string).collect();
+        let mut args: Vec<String> = self.words.clone();
         args.extend(["-m", "256", "-smp", "1", "-no-reboot", "-kernel"].map(String::from));
         args.push(word(&guest.kernel));
         args.extend(["-initrd".into(), word(&guest.initrd), "-append".into(), guest.append.into()]);

@@ -49,6 +49,13 @@ pub fn ratio(of: Duration, to: Duration) -> String {
     format!("{:.3}", of.as_secs_f64() / to.as_secs_f64())
 }
 
+/// One count as a multiple of another.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "a ratio for a person to read")]
+pub fn count_ratio(of: u64, to: u64) -> String {
+    if to == 0 { "-".into() } else { format!("{:.3}", of as f64 / to as f64) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,6 +79,7 @@ mod tests {
     fn ratios_and_times_are_short() {
         let (one, two) = (Duration::from_millis(1), Duration::from_millis(2));
         assert_eq!((ratio(one, two).as_str(), ratio(one, Duration::ZERO).as_str()), ("0.500", "-"));
+        assert_eq!((count_ratio(1, 8).as_str(), count_ratio(1, 0).as_str()), ("0.125", "-"));
         assert_eq!(ms(Duration::from_micros(1234)), "1.23");
     }
 }

@@ -297,6 +297,13 @@ impl BiosImage {
         (layout::HIGH_RAM - copy.len() as u64, copy)
     }
 
+    /// Whether its low copy can be entered at FFFF:0, as a kernel does that reboots "by BIOS": its reset vector is a far jump into the
+    /// copy. That is SeaBIOS's; qboot's is a relative jump, which counts on the code segment of a processor after reset.
+    pub fn restarts_below_1_mib(&self) -> bool {
+        const FAR_JUMP: u8 = 0xea;
+        self.bytes.last_chunk::<16>().is_some_and(|vector| vector[0] == FAR_JUMP)
+    }
+
     /// Writes the low copy into guest memory, over what a guest has left of the last one.
     ///
     /// # Errors

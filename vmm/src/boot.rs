@@ -7,10 +7,11 @@ use firmware::direct::DirectBoot;
 use firmware::rom::{BiosImage, OptionRom};
 use firmware::smbios::SmbiosTables;
 use firmware::{
-    BootState, GuestRam, KernelImage, MemoryMap, SourceFile, builtin, linuxboot, option_rom,
+    BootState, GuestRam, KernelImage, MemoryMap, SourceFile, builtin, layout, linuxboot, option_rom,
 };
 use fw_cfg::Items;
 use fw_cfg::x86::rom_path;
+use vm_memory::{Bytes, GuestAddress};
 
 use crate::config::{FirmwareConfig, MachineKind, VmConfig};
 use crate::error::StartError;
@@ -31,8 +32,10 @@ pub enum Boot {
 pub struct FirmwareBoot {
     bios: BiosImage,
     rom: Rom,
-    /// The kernel that our option ROM loads, or our own firmware itself.
+    /// The kernel that an option ROM loads, or our own firmware itself.
     kernel: Option<DirectBoot>,
+    /// Whether that is ours.
+    own_option_rom: bool,
     /// The user's option ROMs and their places in the boot order.
     option_roms: Vec<(OptionRom, Option<i32>)>,
 }
@@ -128,6 +131,12 @@ impl Boot {
             Self::Firmware(boot) => {
                 boot.rom.fill(boot.bios.bytes()).map_err(StartError::Rom)?;
                 boot.bios.place_low(ram.memory()).map_err(StartError::Rom)?;
+                // Linux reboots "by BIOS" where ACPI is hardware-reduced and there is no EFI: it jumps to the low reset vector.
+                if !boot.bios.restarts_below_1_mib() {
+                    let at = GuestAddress(layout::RESET_VECTOR);
+                    let written = ram.memory().write_slice(&acpi.reset_code(), at);
+                    written.map_err(StartError::Rom)?;
+                }
                 Ok(BootState::reset_vector())
             }
         }
@@ -151,7 +160,8 @@ impl FirmwareBoot {
             }
             option_roms.push((opened, wanted.bootindex));
         }
-        Ok(Self { bios, rom, kernel, option_roms })
+        let own_option_rom = config.own_option_rom;
+        Ok(Self { bios, rom, kernel, own_option_rom, option_roms })
     }
 
     fn publish(
@@ -164,10 +174,10 @@ impl FirmwareBoot {
         if let Some(boot) = &self.kernel {
             let (initrd, reserved) = (boot.initrd.as_ref(), reserved_for_acpi(machine));
             linuxboot::publish(items, &boot.kernel, initrd, &boot.cmdline, map, reserved)?;
-            if !self.bios.is_builtin() {
-                items.add_file(option_rom::NAME, option_rom::IMAGE)?;
-                order.push(rom_path(option_rom::NAME));
-            }
+        }
+        if self.kernel.is_some() && self.own_option_rom && !self.bios.is_builtin() {
+            items.add_file(option_rom::NAME, option_rom::IMAGE)?;
+            order.push(rom_path(option_rom::NAME));
         }
         let mut indexed = Vec::new();
         for (rom, index) in &self.option_roms {

@@ -74,7 +74,7 @@ pub fn parse<I: IntoIterator<Item = OsString>>(args: I) -> Result<Command, CliEr
 
 fn config(matches: &ArgMatches) -> Result<VmConfig, CliError> {
     console::check_absent(matches)?;
-    let machine = machine::machine(matches)?;
+    let machine::Machine { kind: machine, own_option_rom } = machine::machine(matches)?;
     let memory = machine::memory(&texts(matches, "m")?)?;
     let cpus = machine::cpus(&texts(matches, "smp")?)?;
     let cpu = cpu::model(texts(matches, "cpu")?.last().copied())?;
@@ -83,7 +83,7 @@ fn config(matches: &ArgMatches) -> Result<VmConfig, CliError> {
     let name = machine::name(&texts(matches, "name")?)?;
     let (serial, terminal) = console::serial(matches)?;
     let on_reset = if matches.get_count("no-reboot") > 0 { OnReset::Exit } else { OnReset::Reboot };
-    let firmware = firmware::firmware(matches)?;
+    let firmware = firmware::firmware(matches, own_option_rom)?;
     let boot_options = firmware::boot_options(matches, firmware.is_some())?;
     let mut warnings = Vec::new();
     let fw_cfg = fw_cfg::items(matches, &mut warnings)?;

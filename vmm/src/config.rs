@@ -94,6 +94,8 @@ pub struct FirmwareConfig {
     pub bios: OsString,
     /// Directories (`-L`) to look in before the usual ones, in their order.
     pub search: Vec<PathBuf>,
+    /// Whether chukka's own option ROM, which loads the kernel, is there (`-machine x-option-roms=off`: it is not).
+    pub own_option_rom: bool,
     /// Option ROMs (`-option-rom`) besides chukka's own, in their order.
     pub option_roms: Vec<OptionRomConfig>,
 }

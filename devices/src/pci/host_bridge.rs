@@ -4,14 +4,16 @@
 //!
 //! | register | width | after reset | |
 //! |---|---|---|---|
-//! | 0x59 to 0x5f | 8 | 0x00 | PAM0 to PAM6: who answers at 0xc0000 to 0xfffff, ROM or memory |
+//! | 0x59 | 8 | 0x30 | PAM0: who answers at 0xf0000 to 0xfffff, ROM or memory |
+//! | 0x5a to 0x5f | 8 | 0x33 | PAM1 to PAM6: the same, for the six parts of 0xc0000 to 0xeffff |
 //! | 0x72 | 8 | 0x02 | SMRAM: the memory of system management mode |
 //! | other than these, 0x40 to 0xff | 8 | 0x00 | |
 //!
 //! All of them are stored and read back, and **change nothing: behind 0xc0000 to 0xfffff there is always memory, readable and
 //! writable**, which the VMM fills with the firmware before the reset. So no write to a PAM register costs a new memory map, and a
-//! ROM area that firmware has locked can still be written. SeaBIOS finds PAM0 with bit 4 clear, as after a real reset, opens all
-//! areas and copies itself from the ROM below 4 GiB over the copy that is there already (`make_bios_writable`, src/fw/shadow.c).
+//! ROM area that firmware has locked can still be written. A real bridge has 0x00 there after a reset, for ROM; this one says from the
+//! start what is true. SeaBIOS finds PAM0 with bit 4 set and so does not copy itself from the ROM below 4 GiB, page by page through
+//! KVM, over the copy that is there already (`make_bios_writable`, src/fw/shadow.c).
 //!
 //! There is no system management mode either: firmware does not ask for it because there is no PIIX4 power management function
 //! (see [`super::isa_bridge`]). The subsystem 1af4:1100 is how SeaBIOS knows QEMU (`qemu_detect`, src/fw/paravirt.c).
@@ -26,6 +28,8 @@ pub const PAM0: u8 = 0x59;
 /// System management RAM control.
 pub const SMRAM: u8 = 0x72;
 
+/// PAM0 to PAM6: read from memory, write to memory. The lower half of PAM0 stands for nothing.
+const PAM_AFTER_RESET: [u8; 7] = [0x30, 0x33, 0x33, 0x33, 0x33, 0x33, 0x33];
 /// SMRAM: at segment 0xa0000, the only place the chip has; neither open, closed, locked nor on.
 const SMRAM_AFTER_RESET: u8 = 0x02;
 
@@ -46,6 +50,7 @@ impl HostBridge {
     /// The bridge after power-on.
     pub fn new() -> Self {
         let space = ConfigSpace::type_0(&IDENTITY)
+            .with(PAM0, &PAM_AFTER_RESET)
             .with(SMRAM, &[SMRAM_AFTER_RESET])
             .with_writable(AFTER_HEADER, &[0xff; 0xc0]);
         Self(space)
@@ -90,15 +95,15 @@ mod tests {
 
     /// `make_bios_writable_intel` and `__make_bios_writable_intel` in SeaBIOS' src/fw/shadow.c.
     #[test]
-    fn seabios_opens_shadow_memory_when_it_starts() {
+    fn seabios_does_not_copy_itself_when_it_starts() {
         let mut bridge = HostBridge::new();
-        let mut pam0 = [0xff];
+        let mut pam0 = [0];
         bridge.read_config(PAM0, &mut pam0);
-        assert_eq!(pam0[0] & 0x10, 0);
+        assert_eq!(pam0[0] & 0x10, 0x10);
 
-        write(&mut bridge, 0x58, 0x0000_00a5);
+        write(&mut bridge, 0x58, 0x3333_30a5);
         let low = read(&mut bridge, 0x58);
-        assert_eq!((low, read(&mut bridge, 0x5c)), (0xa5, 0));
+        assert_eq!((low, read(&mut bridge, 0x5c)), (0x3333_30a5, 0x3333_3333));
         write(&mut bridge, 0x58, (low & 0xff) | 0x3333_3000);
         write(&mut bridge, 0x5c, 0x3333_3333);
 
@@ -115,6 +120,7 @@ mod tests {
         assert_eq!((read(&mut bridge, 0x58), read(&mut bridge, 0x5c)), (0x1131_1000, 0x1111_1111));
 
         bridge.reset();
-        assert_eq!((read(&mut bridge, 0x58), read(&mut bridge, 0x5c)), (0, 0));
+        let after_reset = (read(&mut bridge, 0x58), read(&mut bridge, 0x5c));
+        assert_eq!(after_reset, (0x3333_3000, 0x3333_3333));
     }
 }

@@ -62,6 +62,15 @@ fn our_own_image_is_found_by_its_name_and_ends_at_4_gib_and_at_1_mib() {
 }
 
 #[test]
+fn only_a_far_jump_restarts_from_the_low_copy() {
+    let mut bytes = bios(64 << 10, b"");
+    assert!(open(&bytes).unwrap().restarts_below_1_mib());
+    let vector = bytes.len() - 16;
+    bytes[vector..vector + 3].copy_from_slice(&[0xe9, 0x8d, 0xff]); // qboot's
+    assert!(!open(&bytes).unwrap().restarts_below_1_mib());
+}
+
+#[test]
 fn of_a_bigger_image_the_last_256_kib_are_copied_low_and_of_a_smaller_one_all() {
     let mut bytes = bios(1 << 20, b"");
     bytes[768 << 10] = 0x77;

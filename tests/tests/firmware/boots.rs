@@ -2,9 +2,9 @@
 
 use chukka_tests::assets;
 use chukka_tests::guest::Initrd;
-use chukka_tests::runner::{Run, Runner};
+use chukka_tests::runner::{Guest, Run, Runner};
 
-use crate::{SEABIOS_STARTS, seabios};
+use crate::{SEABIOS_STARTS, firmware, seabios};
 
 /// `MemTotal` in MiB: what `-m` gave, less what the kernel keeps for itself.
 fn memory_of(run: &Run) -> u64 {
@@ -80,16 +80,27 @@ fn an_initrd_of_200_mib_arrives_whole_and_a_reset_ends_the_run_on_pc() {
 
 /// Three reboots, through SeaBIOS each; then a panic.
 fn reboots_and_panics(machine: &str) {
-    let Some(runner) = Runner::get() else { return };
     let Some(guest) = seabios(machine) else { return };
+    let Some(run) = four_boots_and_a_panic(guest) else { return };
+    run.assert(starts(&run) == 4, "SeaBIOS ran each time");
+}
+
+fn four_boots_and_a_panic(guest: Guest) -> Option<Run> {
+    let runner = Runner::get()?;
     // The boots are counted in the year of the RTC, which a reset leaves alone and the kernel sets its clock by.
     let count = "year=$(date +%Y); [ $year -gt 2003 ] && year=2000; echo boot number $((year - 1999)); \
         [ $year -eq 2003 ] && echo c >/proc/sysrq-trigger; \
         date -s $((year + 1))-06-01 >/dev/null; hwclock -u -w; reboot -f";
     let run = guest.reboots().shell(count).run(runner);
     run.assert(run.boots() == 4, "four boots").assert_stdout("boot number 4");
-    run.assert(starts(&run) == 4, "SeaBIOS ran each time");
     run.assert_exit(120).assert_stderr("the guest's kernel panicked: Kernel panic - not syncing: ");
+    Some(run)
+}
+
+#[test]
+fn qboot_reboots_though_its_low_reset_vector_cannot_be_entered() {
+    let Some(guest) = firmware("qboot.rom", "microvm") else { return };
+    let _ = four_boots_and_a_panic(guest);
 }
 
 #[test]

@@ -18,13 +18,18 @@ const LIMIT: Duration = Duration::from_secs(240);
 /// Runs an image and our option ROM, if it needs that, to the first words of the kernel's set-up code, which prints them by int 10h
 /// or on COM1.
 fn reaches_the_kernel(image: &str, machine: &str, append: &str) {
+    reaches_the_kernel_with(image, machine, append, &[]);
+}
+
+fn reaches_the_kernel_with(image: &str, machine: &str, append: &str, more: &[&str]) {
     if !native::kvm() {
         return;
     }
     let Some(kernel) = assets::or_skip(assets::cloud()) else { return };
     let Some(image) = assets::or_skip(assets::firmware(image)) else { return };
     let start = Start::kernel(&kernel.vmlinuz).args(["-append", append, "-m", "128", "-nographic"]);
-    let chukka = start.args(["-machine", machine, "-bios"]).args([image]).start();
+    let start = start.args(["-machine", machine, "-bios"]).args([image]).args(more);
+    let chukka = start.start();
     chukka.wait_for_within("Probing EDD", LIMIT);
 }
 
@@ -32,6 +37,18 @@ fn reaches_the_kernel(image: &str, machine: &str, append: &str) {
 fn seabios_and_our_option_rom_reach_the_kernel() {
     for machine in MACHINES {
         reaches_the_kernel("bios-256k.bin", machine, "console=ttyS0 earlyprintk=serial");
+    }
+}
+
+#[test]
+fn option_roms_written_for_qemu_load_the_kernel_too() {
+    // One reads by DMA; the other by the data port, with string instructions.
+    for (rom, machine) in [("linuxboot_dma.bin", "microvm"), ("linuxboot.bin", "pc")] {
+        let Some(rom) = assets::or_skip(assets::firmware(rom)) else { return };
+        let rom = format!("{},bootindex=0", rom.display());
+        let machine = format!("{machine},x-option-roms=off");
+        let append = "console=ttyS0 earlyprintk=serial";
+        reaches_the_kernel_with("bios-256k.bin", &machine, append, &["-option-rom", &rom]);
     }
 }
 

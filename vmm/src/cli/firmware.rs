@@ -17,7 +17,10 @@ const OPTION_ROMS: usize = 16;
 ///
 /// QEMU always has firmware; here an option ROM without it would do nothing, so that is refused. `-L`
 /// alone says where something is that nobody looks for, which harms nobody.
-pub(super) fn firmware(matches: &ArgMatches) -> Result<Option<FirmwareConfig>, CliError> {
+pub(super) fn firmware(
+    matches: &ArgMatches,
+    own_option_rom: bool,
+) -> Result<Option<FirmwareConfig>, CliError> {
     let search = raw(matches, "L").map(|path| match path {
         [] => Err(CliError::EmptyPath { option: "L" }),
         path => Ok(PathBuf::from(OsStr::from_bytes(path))),
@@ -32,7 +35,9 @@ pub(super) fn firmware(matches: &ArgMatches) -> Result<Option<FirmwareConfig>, C
     }
     match last(matches, "bios") {
         Some(bios) if bios.is_empty() => Err(CliError::EmptyPath { option: "bios" }),
-        Some(bios) => Ok(Some(FirmwareConfig { bios: bios.clone(), search, option_roms })),
+        Some(bios) => {
+            Ok(Some(FirmwareConfig { bios: bios.clone(), search, own_option_rom, option_roms }))
+        }
         None => match option_roms.first() {
             Some(rom) => Err(needs_firmware(format!("-option-rom {}", rom.path.display()))),
             None => Ok(None),

@@ -10,13 +10,12 @@ use crate::config::{DEFAULT_MEMORY, MAX_CPUS, MEMORY_GRAIN, MIN_MEMORY, MachineK
 /// Properties of QEMU's microvm and pc that change nothing here, with the values they may have. What can
 /// be left out of QEMU's microvm to make it faster (`pic=off`) may be left out by name and stays:
 /// it costs nothing here. Names: `qemu-system-x86_64 -machine microvm,help`.
-const HARMLESS: [(&str, &[&str]); 19] = [
+const HARMLESS: [(&str, &[&str]); 18] = [
     ("acpi", &["on", "auto"]),
     ("pic", &["on", "off", "auto"]),
     ("pit", &["on", "off", "auto"]),
     ("rtc", &["on", "off", "auto"]),
     ("isa-serial", &["on"]),
-    ("x-option-roms", &["on", "off"]),
     ("auto-kernel-cmdline", &["on", "off"]),
     ("pcie", &["off", "auto"]),
     ("ioapic2", &["off", "auto"]),
@@ -44,14 +43,18 @@ const ELSEWHERE: [(&str, &str); 7] = [
 ];
 
 /// `-machine` with all its properties, `-accel` and `-enable-kvm`.
-pub(super) fn machine(matches: &ArgMatches) -> Result<MachineKind, CliError> {
+///
+/// QEMU's property x-option-roms=off leaves out its option ROMs but those of -option-rom; here that is ours.
+pub(super) fn machine(matches: &ArgMatches) -> Result<Machine, CliError> {
     let mut kind = MachineKind::default();
+    let mut own_option_rom = true;
     let mut accels = Vec::new();
     for text in texts(matches, "machine")? {
         for pair in pairs(text, "type") {
             match pair.key.as_str() {
                 "type" => kind = machine_type(pair.value("machine")?)?,
                 "accel" => accels.extend(pair.value("machine")?.split(':').map(str::to_owned)),
+                "x-option-roms" => own_option_rom = pair.switch("machine")?,
                 _ => harmless_property(&pair, kind)?,
             }
         }
@@ -67,7 +70,15 @@ pub(super) fn machine(matches: &ArgMatches) -> Result<MachineKind, CliError> {
         let hint = "say -accel kvm, or leave -accel and accel= out";
         return Err(CliError::unsupported(format!("-accel {}", accels.join(", ")), why, hint));
     }
-    Ok(kind)
+    Ok(Machine { kind, own_option_rom })
+}
+
+/// What `-machine` says.
+#[derive(Debug)]
+pub(super) struct Machine {
+    pub kind: MachineKind,
+    /// Whether our option ROM is there for firmware that wants it.
+    pub own_option_rom: bool,
 }
 
 /// QEMU's versioned names promise a guest that nothing changes from release to release: chukka's pc

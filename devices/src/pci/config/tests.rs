@@ -78,10 +78,10 @@ fn seabios_knows_qemu_when_it_reads_ids() {
 #[test]
 fn seabios_opens_shadow_memory_when_it_has_found_the_bridge() {
     let (mut ports, _) = machine();
-    assert_eq!(config_read(&mut ports, 0, 0x59, 1) & 0x10, 0);
+    assert_eq!(config_read(&mut ports, 0, 0x59, 1) & 0x10, 0x10);
     let low = config_read(&mut ports, 0, 0x58, 4);
     let high = config_read(&mut ports, 0, 0x5c, 4);
-    assert_eq!((low, high), (0, 0));
+    assert_eq!((low, high), (0x3333_3000, 0x3333_3333));
     config_write(&mut ports, 0, 0x58, 4, 0x3333_3000);
     config_write(&mut ports, 0, 0x5c, 4, 0x3333_3333);
     assert_eq!(config_read(&mut ports, 0, 0x59, 1), 0x30);
@@ -168,12 +168,12 @@ fn resets_machine_when_byte_is_written_in_the_middle_of_the_address() {
 #[test]
 fn forgets_everything_when_machine_is_reset() {
     let (mut ports, _) = machine();
-    config_write(&mut ports, 0, 0x59, 1, 0x30);
+    config_write(&mut ports, 0, 0x59, 1, 0x11);
     output(&mut ports, 0xcf9, 1, 0x02);
     ports.reset();
     assert_eq!(input(&mut ports, 0xcf8, 4), 0);
     assert_eq!(input(&mut ports, 0xcf9, 1), 0);
-    assert_eq!(config_read(&mut ports, 0, 0x59, 1), 0);
+    assert_eq!(config_read(&mut ports, 0, 0x59, 1), 0x30);
 }
 
 #[test]

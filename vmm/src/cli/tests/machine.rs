@@ -151,6 +151,12 @@ fn machines_other_than_microvm_and_pc_are_refused() {
         config(&["-M", "microvm,acpi=on,pic=off,pit=off,rtc=on,x-option-roms=off"]).machine,
         MachineKind::Microvm
     );
+    for (words, ours) in
+        [("pc", true), ("pc,x-option-roms=off", false), ("pc,x-option-roms=on", true)]
+    {
+        let firmware = config(&["-bios", "seabios", "-M", words]).firmware.unwrap();
+        assert_eq!(firmware.own_option_rom, ours, "{words}");
+    }
     for machine in ["q35", "isapc", "pc-q35-7.2"] {
         let (text, hint) = refusal(&["-M", machine]);
         let why = "chukka does not have this machine, only microvm and pc";
