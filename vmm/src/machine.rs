@@ -1,50 +1,40 @@
 //! The machine: THE list of its devices, at which ports and interrupts, and the VM they are part of.
 
-use std::fs::File;
-use std::io::{self, Write};
-use std::os::fd::AsFd;
+mod chipset;
+mod outputs;
+
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
-use std::time::Instant;
 
 use acpi_tables::Aml;
 use devices::acpi_pm::{self, AcpiPm, AcpiPmDescription};
-use devices::acpi_pm_timer::{self, AcpiPmTimer};
-use devices::clock::HostStopwatch;
+use devices::acpi_pm_timer;
 use devices::cmos::{self, Cmos, CmosDescription};
-use devices::console::ConsoleSink;
 use devices::debugcon::Debugcon;
 use devices::fw_cfg::{self as fw_cfg_ports, FwCfgDescription, FwCfgPorts, StringPort};
 use devices::i8042::{self, I8042};
 use devices::irq::IrqLine;
-use devices::panic_watch::PanicWatch;
-use devices::pci;
-use devices::pci::bus::PciBus;
-use devices::pci::config::PciConfigPorts;
-use devices::pci::description::PciDescription;
-use devices::pci::host_bridge::{self, HostBridge};
-use devices::pci::isa_bridge::{self, IsaBridge};
 use devices::port92::{self, Port92};
-use devices::reset_control::{self, ResetControl};
-use devices::serial::{self, ComPort, Serial};
+use devices::serial::{self, Serial};
 use firmware::acpi::{AcpiConfig, AcpiTables};
 use firmware::smbios::SmbiosTables;
-use firmware::{GuestRam, MemoryMap, layout};
+use firmware::{GuestRam, MemoryMap};
 use fw_cfg::FwCfg;
 use fw_cfg::event::{Event, Observer};
 use kvm_ioctls::VmFd;
-use vm_device::DevicePio;
 use vm_memory::GuestMemoryMmap;
 
 use crate::boot::Boot;
 use crate::bus::{Bus, shared};
-use crate::config::{MachineKind, SerialBackend, VmConfig};
+use crate::config::{MachineKind, VmConfig};
 use crate::error::StartError;
 use crate::memory::Ram;
 use crate::notices::Notifier;
 use crate::publish;
 use crate::rtc_clock::RtcClock;
 use crate::trace::FwCfgTrace;
+use chipset::Chipset;
+use outputs::SerialPort;
 
 /// The interrupt controllers: those of the VM that runs at the moment.
 type IrqChip = Arc<RwLock<Option<Arc<VmFd>>>>;
@@ -115,14 +105,14 @@ impl Devices {
         let &Parts { config, map, notifier, .. } = parts;
         let irq_chip = IrqChip::default();
         let line = |irq: u8| Box::new(KvmLine { chip: Arc::clone(&irq_chip), irq: irq.into() });
-        let serial = serial_ports(parts, &irq_chip)?;
+        let serial = outputs::serial_ports(parts, &irq_chip)?;
         let i8042 = share(I8042::new(notifier.exit_handle()));
         let clock = Box::new(RtcClock::new(config.rtc.base));
         let cmos = share(Cmos::new(clock, map.below_4g(), map.above_4g(), config.cpus));
         let acpi_pm = share(AcpiPm::new(notifier.exit_handle(), line(acpi_pm::GED_IRQ)));
         let port92 = share(Port92::new(notifier.exit_handle()));
         let chipset = Chipset::new(config.machine, notifier)?;
-        let debugcon = debugcon(parts)?.map(share);
+        let debugcon = outputs::debugcon(parts)?.map(share);
 
         let mut described: Vec<&dyn Aml> =
             serial.iter().map(|port| &port.com as &dyn Aml).collect();
@@ -132,7 +122,7 @@ impl Devices {
         let acpi = AcpiTables::build(&acpi_config(config), &described);
 
         let items = publish::items(parts, &acpi)?;
-        let trace = trace(parts)?;
+        let trace = outputs::trace(parts)?;
         let mut device = FwCfg::new(items, parts.ram.memory().clone());
         device.observe(observer(trace.clone(), notifier.clone()));
         let fw_cfg = share(FwCfgPorts::new(device));
@@ -249,56 +239,6 @@ impl Devices {
     }
 }
 
-/// What is between the CPU and the ISA bus, and where the two kinds of machine differ.
-#[derive(Debug)]
-enum Chipset {
-    /// No PCI; only the reset control register at the place where PCI would be configured.
-    Microvm(Arc<Mutex<ResetControl>>),
-    /// PCI with the bridges of an i440FX, and the power-management timer of a PIIX4, which has no function of its own here.
-    Pc(Arc<Mutex<PciConfigPorts>>, Arc<Mutex<AcpiPmTimer>>),
-}
-
-impl Chipset {
-    fn new(machine: MachineKind, notifier: &Notifier) -> Result<Self, StartError> {
-        let reset_control = ResetControl::new(notifier.exit_handle());
-        if machine == MachineKind::Microvm {
-            return Ok(Self::Microvm(share(reset_control)));
-        }
-        let mut bus = PciBus::new();
-        bus.add(host_bridge::PLACE, Box::new(HostBridge::new()))?;
-        bus.add(isa_bridge::PLACE, Box::new(IsaBridge::new()))?;
-        let timer = AcpiPmTimer::new(Box::new(HostStopwatch::start()));
-        Ok(Self::Pc(share(PciConfigPorts::new(bus, reset_control)), share(timer)))
-    }
-
-    fn ports(&self) -> Vec<(u16, u16, Arc<dyn DevicePio + Send + Sync>)> {
-        match self {
-            Self::Microvm(reset) => {
-                vec![(reset_control::BASE_PORT, reset_control::PORT_COUNT, shared(reset))]
-            }
-            Self::Pc(pci, timer) => vec![
-                (pci::config::BASE_PORT, pci::config::PORT_COUNT, shared(pci)),
-                (acpi_pm_timer::BASE_PORT, acpi_pm_timer::PORT_COUNT, shared(timer)),
-            ],
-        }
-    }
-
-    fn reset(&self) {
-        match self {
-            Self::Microvm(reset) => lock(reset).reset(),
-            Self::Pc(pci, _) => lock(pci).reset(),
-        }
-    }
-
-    /// PCI in the DSDT.
-    fn description(&self, map: &MemoryMap) -> Option<PciDescription> {
-        // Devices of the future find their place above all RAM there can be below 4 GiB.
-        let window = map.below_4g().max(layout::MMIO_HOLE);
-        let window = u32::try_from(window).unwrap_or(u32::MAX);
-        matches!(self, Self::Pc(..)).then(|| PciDescription::new(window))
-    }
-}
-
 fn acpi_config(config: &VmConfig) -> AcpiConfig {
     AcpiConfig {
         cpus: config.cpus,
@@ -310,31 +250,6 @@ fn acpi_config(config: &VmConfig) -> AcpiConfig {
     }
 }
 
-/// A serial port that is there.
-#[derive(Debug)]
-struct SerialPort {
-    com: ComPort,
-    chip: Arc<Mutex<Serial>>,
-    /// Whether it is the user's console.
-    on_stdio: bool,
-}
-
-fn serial_ports(parts: &Parts<'_>, irq_chip: &IrqChip) -> Result<Vec<SerialPort>, StartError> {
-    let &Parts { config, notifier, stopping, .. } = parts;
-    let mut present = Vec::new();
-    for (com, backend) in ComPort::ALL.into_iter().zip(&config.serial) {
-        let Some(out) = output(backend, "-serial")? else { continue };
-        let sink = ConsoleSink::new(out, Box::new(notifier.clone()), Arc::clone(stopping))
-            .with_watch(PanicWatch::new());
-        let wake = notifier.clone();
-        let on_room = move || wake.note(|n| n.input_wanted = true);
-        let line = Box::new(KvmLine { chip: Arc::clone(irq_chip), irq: com.irq().into() });
-        let chip = share(Serial::new(line, sink, on_room));
-        present.push(SerialPort { com, chip, on_stdio: *backend == SerialBackend::Stdio });
-    }
-    Ok(present)
-}
-
 /// The ports that KVM answers itself, first and number: the PICs with their edge/level registers, the PIT and its gate.
 const KVM_PORTS: [(u16, u16); 5] = [(0x20, 2), (0xa0, 2), (0x4d0, 2), (0x40, 4), (0x61, 1)];
 
@@ -342,32 +257,6 @@ const KVM_PORTS: [(u16, u16); 5] = [(0x20, 2), (0xa0, 2), (0x4d0, 2), (0x40, 4),
 fn check_free(port: u16, mut taken: impl Iterator<Item = (u16, u16)>) -> Result<(), StartError> {
     let has = |(first, count): (u16, u16)| port.checked_sub(first).is_some_and(|at| at < count);
     if taken.any(has) { Err(StartError::PortTaken { port }) } else { Ok(()) }
-}
-
-/// The port that firmware writes its log to, where somebody wants it.
-fn debugcon(parts: &Parts<'_>) -> Result<Option<Debugcon>, StartError> {
-    let &Parts { config, notifier, stopping, .. } = parts;
-    let Some(wanted) = &config.debugcon else { return Ok(None) };
-    let Some(out) = output(&wanted.out, "the debug console")? else { return Ok(None) };
-    let sink = ConsoleSink::new(out, Box::new(notifier.clone()), Arc::clone(stopping));
-    let chip = Debugcon::new(sink);
-    let stamps = config.timestamps.then(|| Box::new(HostStopwatch::start()));
-    Ok(Some(match stamps {
-        Some(clock) => chip.with_stamps(clock),
-        None => chip,
-    }))
-}
-
-/// The trace of fw_cfg on standard error, where it is asked for.
-fn trace(parts: &Parts<'_>) -> Result<Option<FwCfgTrace>, StartError> {
-    let &Parts { config, notifier, stopping, .. } = parts;
-    if !config.trace.fw_cfg {
-        return Ok(None);
-    }
-    let stderr = io::stderr().as_fd().try_clone_to_owned().map_err(StartError::event)?;
-    let out = Box::new(File::from(stderr));
-    let sink = ConsoleSink::new(out, Box::new(notifier.clone()), Arc::clone(stopping));
-    Ok(Some(FwCfgTrace::new(Instant::now(), sink)))
 }
 
 /// Hears of what the guest does with fw_cfg: everything for the trace; and always when the host cannot read an item any more.
@@ -385,26 +274,6 @@ fn observer(mut trace: Option<FwCfgTrace>, notifier: Notifier) -> Box<dyn Observ
 
 fn share<T>(device: T) -> Arc<Mutex<T>> {
     Arc::new(Mutex::new(device))
-}
-
-/// Where the output of `of` goes. `None`: there is no such port.
-fn output(
-    backend: &SerialBackend,
-    of: &'static str,
-) -> Result<Option<Box<dyn Write + Send>>, StartError> {
-    Ok(match backend {
-        SerialBackend::None => None,
-        SerialBackend::Null => Some(Box::new(io::sink())),
-        SerialBackend::Stdio => {
-            // A descriptor of its own: std's standard output holds lines back and a lock that a stuck write would keep.
-            let stdout = io::stdout().as_fd().try_clone_to_owned().map_err(StartError::event)?;
-            Some(Box::new(File::from(stdout)))
-        }
-        SerialBackend::File(path) => {
-            let create_error = |source| StartError::Output { of, path: path.clone(), source };
-            Some(Box::new(File::create(path).map_err(create_error)?))
-        }
-    })
 }
 
 /// A device's lock. A thread that panicked while it held one has left a chip in an odd state, not an unsafe one.
