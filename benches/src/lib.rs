@@ -12,6 +12,7 @@ pub mod peer;
 pub mod resident;
 pub mod stats;
 pub mod table;
+pub mod words;
 
 pub use launch::{Start, start};
 

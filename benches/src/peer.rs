@@ -39,13 +39,16 @@ const QEMU: &str = "-accel kvm -nodefaults -display none -serial stdio";
 /// # Errors
 /// Where it does not build.
 pub fn chukka() -> Result<Peer, Error> {
-    Ok(another_chukka("chukka", binaries::chukka()?))
+    Ok(Peer { name: "chukka".into(), ..another_chukka(&binaries::chukka()?)? })
 }
 
-/// A second chukka, to be compared with the first.
-#[must_use]
-pub fn another_chukka(name: &str, program: PathBuf) -> Peer {
-    Peer { name: name.into(), program, files: Vec::new(), words: split(CHUKKA) }
+/// A second chukka, to be compared with the first: called by its path.
+///
+/// # Errors
+/// Where there is no current directory for a relative path to start at.
+pub fn another_chukka(path: &Path) -> Result<Peer, Error> {
+    let (name, program) = (path.to_string_lossy().into_owned(), std::path::absolute(path)?);
+    Ok(Peer { name, program, files: Vec::new(), words: split(CHUKKA) })
 }
 
 /// QEMU's `-M pc` with the fewest devices that it has: SeaBIOS finds the kernel in an option ROM.

@@ -2,7 +2,7 @@
 //! counts instructions. `--help` tells the rest.
 #![expect(clippy::print_stdout, reason = "a command prints")]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use chukka_benches::boot::{self, Boot, Case, Stage};
 use chukka_benches::peer::{self, Guest, Peer};
 use chukka_benches::stats::{ms, ratio};
 use chukka_benches::table::Table;
+use chukka_benches::words::{self, Words};
 use chukka_tests::assets;
 use chukka_tests::guest::{self, MARKER};
 
@@ -22,58 +23,23 @@ instructions: Debian's cloud kernel, 256 MiB of memory, one processor. Each boot
 made twice to see that the numbers are the same.
 --once makes each boot once, --ours leaves out QEMU, --also measures another chukka along: what was before a change.";
 
-#[derive(Default)]
-struct Words {
-    once: bool,
-    ours: bool,
-    also: Vec<PathBuf>,
-}
-
 fn main() -> ExitCode {
-    match words().and_then(|words| run(&words)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("bench-boot: {error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn words() -> Result<Words, Error> {
-    let mut words = Words::default();
-    let mut args = std::env::args().skip(1);
-    while let Some(arg) = args.next() {
-        match arg.as_str() {
-            "--help" | "-h" => {
-                println!("{HELP}");
-                std::process::exit(0);
-            }
-            "--once" => words.once = true,
-            "--ours" => words.ours = true,
-            "--also" => {
-                let path = args.next().ok_or("--also needs a path")?;
-                words.also.push(std::path::absolute(path)?);
-            }
-            _ => return Err(format!("unknown word {arg}\n{HELP}").into()),
-        }
-    }
-    Ok(words)
+    words::run("bench-boot", HELP, &["--once", "--ours"], None, run)
 }
 
 fn run(words: &Words) -> Result<(), Error> {
     let ours = || -> Result<Vec<Peer>, Error> {
         let also = words.also.iter();
-        let also = also.map(|path| peer::another_chukka(&path.to_string_lossy(), path.clone()));
-        Ok([peer::chukka()?].into_iter().chain(also).collect())
+        [peer::chukka()].into_iter().chain(also.map(|path| peer::another_chukka(path))).collect()
     };
     let (mut bzimage, mut vmlinux) = (ours()?, ours()?);
-    if !words.ours {
+    if !words.has("--ours") {
         bzimage.extend([peer::qemu_pc()?, peer::qemu_microvm()?]);
         vmlinux.push(peer::qemu_pc()?);
     }
     let kernel = assets::cloud()?;
-    compare("bzImage", bzimage, &kernel.vmlinuz, words.once)?;
-    compare("vmlinux (PVH)", vmlinux, &kernel.vmlinux, words.once)
+    compare("bzImage", bzimage, &kernel.vmlinuz, words.has("--once"))?;
+    compare("vmlinux (PVH)", vmlinux, &kernel.vmlinux, words.has("--once"))
 }
 
 fn compare(what: &str, peers: Vec<Peer>, kernel: &Path, once: bool) -> Result<(), Error> {

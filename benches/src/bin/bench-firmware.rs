@@ -1,7 +1,6 @@
 //! Boots by SeaBIOS: chukka against QEMU. Prints ratios; `--help` tells the rest.
 #![expect(clippy::print_stdout, reason = "a command prints")]
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use chukka_benches::boot::{self, Boot, Case, Stage};
 use chukka_benches::peer::{self, Guest, Peer};
 use chukka_benches::stats::{Summary, count_ratio, ms, ratio};
 use chukka_benches::table::Table;
+use chukka_benches::words::{self, Words};
 use chukka_benches::{Error, native};
 use chukka_tests::assets;
 use chukka_tests::guest::{self, MARKER};
@@ -27,47 +27,12 @@ chukka along: what was before a change.";
 /// The kernel's first words, before anything else that it does (`main` in arch/x86/boot/main.c).
 const ENTRY: &str = "early console in setup code";
 
-struct Words {
-    rounds: usize,
-    lab: bool,
-    native: bool,
-    once: bool,
-    ours: bool,
-    also: Vec<PathBuf>,
-}
+/// How many rounds the native part makes unless told otherwise.
+const ROUNDS: usize = 3;
 
 fn main() -> ExitCode {
-    match words().and_then(|words| run(&words)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("bench-firmware: {error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn words() -> Result<Words, Error> {
-    let also = Vec::new();
-    let mut words = Words { rounds: 3, lab: true, native: true, once: false, ours: false, also };
-    let mut args = std::env::args().skip(1);
-    while let Some(arg) = args.next() {
-        match arg.as_str() {
-            "--help" | "-h" => {
-                println!("{HELP}");
-                std::process::exit(0);
-            }
-            "--lab" => words.native = false,
-            "--native" => words.lab = false,
-            "--once" => words.once = true,
-            "--ours" => words.ours = true,
-            "--also" => {
-                let path = args.next().ok_or("--also needs a path")?;
-                words.also.push(std::path::absolute(path)?);
-            }
-            _ => words.rounds = arg.parse().map_err(|_| format!("{arg} is no number\n{HELP}"))?,
-        }
-    }
-    Ok(words)
+    let flags = ["--lab", "--native", "--once", "--ours"];
+    words::run("bench-firmware", HELP, &flags, Some(ROUNDS), run)
 }
 
 fn run(words: &Words) -> Result<(), Error> {
@@ -77,25 +42,22 @@ fn run(words: &Words) -> Result<(), Error> {
     let entry =
         Stage { guest: guest("console=ttyS0 earlyprintk=ttyS0 debug panic=-1")?, mark: ENTRY };
     let userspace = Stage { guest: guest("console=ttyS0 quiet panic=-1")?, mark: MARKER };
-    if words.lab {
+    if !words.has("--native") {
         // First as bench-boot does it, so that its numbers can be compared with these.
-        in_the_lab(peers(words)?, &[userspace, entry.clone()], words.once)?;
+        in_the_lab(peers(words)?, &[userspace, entry.clone()], words.has("--once"))?;
     }
-    if words.native {
-        natively(&peers(words)?, &entry, words.rounds)?;
+    if !words.has("--lab") {
+        natively(&peers(words)?, &entry, words.rounds.unwrap_or(ROUNDS))?;
     }
     Ok(())
 }
 
 /// QEMU comes first: everything is told as a multiple of its `-M pc`.
 fn peers(words: &Words) -> Result<Vec<Peer>, Error> {
-    let mut peers = if words.ours { Vec::new() } else { peer::qemu_with_seabios()? };
+    let mut peers = if words.has("--ours") { Vec::new() } else { peer::qemu_with_seabios()? };
     peers.extend(peer::with_seabios(&peer::chukka()?));
     for path in &words.also {
-        peers.extend(peer::with_seabios(&peer::another_chukka(
-            &path.to_string_lossy(),
-            path.clone(),
-        )));
+        peers.extend(peer::with_seabios(&peer::another_chukka(path)?));
     }
     Ok(peers)
 }

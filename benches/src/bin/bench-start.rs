@@ -1,7 +1,6 @@
 //! Process start to the first instruction of the guest: chukka against QEMU. Prints ratios; `--help` tells the rest.
 #![expect(clippy::print_stdout, reason = "a command prints")]
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use chukka_benches::peer::{self, Guest, Peer};
 use chukka_benches::resident::Resident;
 use chukka_benches::stats::{Summary, ms, ratio};
 use chukka_benches::table::Table;
+use chukka_benches::words::{self, Words};
 use chukka_benches::{Error, Start, material, start};
 use chukka_tests::assets;
 
@@ -19,42 +19,24 @@ Time from exec to the first KVM_RUN, on this machine's /dev/kvm: Debian's cloud 
 memory, one processor, files in the page cache. Each round (default 20) starts every VMM once, in turn.
 --also measures another chukka along: what was before a change.";
 
+/// How many rounds there are unless told otherwise.
+const ROUNDS: usize = 20;
+
 fn main() -> ExitCode {
-    match words().and_then(|(rounds, also)| run(rounds, &also)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("bench-start: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    words::run("bench-start", HELP, &[], Some(ROUNDS), run)
 }
 
-fn words() -> Result<(usize, Vec<PathBuf>), Error> {
-    let (mut rounds, mut also) = (20, Vec::new());
-    let mut args = std::env::args().skip(1);
-    while let Some(arg) = args.next() {
-        match arg.as_str() {
-            "--help" | "-h" => {
-                println!("{HELP}");
-                std::process::exit(0);
-            }
-            "--also" => also.push(args.next().ok_or("--also needs a path")?.into()),
-            _ => rounds = arg.parse().map_err(|_| format!("{arg} is no number\n{HELP}"))?,
-        }
-    }
-    Ok((rounds, also))
-}
-
-fn run(rounds: usize, also: &[PathBuf]) -> Result<(), Error> {
+fn run(words: &Words) -> Result<(), Error> {
+    let rounds = words.rounds.unwrap_or(ROUNDS);
     let guest = Guest {
         kernel: assets::cloud()?.vmlinuz,
         initrd: material::big_initrd()?,
         append: "console=ttyS0 quiet",
     };
     let mut peers = vec![peer::chukka()?];
-    peers.extend(
-        also.iter().map(|path| peer::another_chukka(&path.to_string_lossy(), path.clone())),
-    );
+    for path in &words.also {
+        peers.push(peer::another_chukka(path)?);
+    }
     peers.extend([peer::qemu_microvm()?, peer::qemu_pc()?]);
     let mut starts: Vec<Vec<Start>> = vec![Vec::new(); peers.len()];
     // The first round warms the page cache and does not count.
