@@ -1,8 +1,8 @@
 //! PCI: a host bridge, an ISA bridge, and the way to their configuration space.
 //!
 //! ```text
-//! ports 0xcf8 to 0xcff ─► PciConfigPorts ─► PciBus ─► 00:00.0 HostBridge  (Intel 440FX)
-//!                            │                    ├─► 00:01.0 IsaBridge   (PIIX3)
+//! ports 0xcf8 to 0xcff ─► PciConfigPorts ─► PciBus ─► 00:00.0 host_bridge (Intel 440FX)
+//!                            │                    ├─► 00:01.0 isa_bridge  (PIIX3)
 //!                            └─► ResetControl     └─► whatever implements PciFunction
 //!                                 (0xcf9)
 //! ```

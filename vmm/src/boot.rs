@@ -181,9 +181,8 @@ impl FirmwareBoot {
         }
         let mut indexed = Vec::new();
         for (rom, index) in &self.option_roms {
-            let name = rom.fw_cfg_name();
-            items.add_file(&name, rom.bytes().to_vec())?;
-            indexed.extend(index.map(|index| (index, rom_path(&name))));
+            rom.publish(items)?;
+            indexed.extend(index.map(|index| (index, rom_path(&rom.fw_cfg_name()))));
         }
         indexed.sort_by_key(|(index, _)| *index);
         order.extend(indexed.into_iter().map(|(_, path)| path));

@@ -1,7 +1,7 @@
 //! The I/O ports: which device answers, and what happens where none does.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use devices::fw_cfg::StringPort;
 use vm_device::bus::{PioAddress, PioRange};
@@ -120,8 +120,9 @@ impl Bus {
     }
 }
 
-fn lock<T>(counts: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    counts.lock().unwrap_or_else(PoisonError::into_inner)
+/// A device's lock. A thread that panicked while it held one has left a chip in an odd state, not an unsafe one.
+pub(crate) fn lock<T>(device: &Mutex<T>) -> MutexGuard<'_, T> {
+    device.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A device as the bus takes it.

@@ -25,7 +25,7 @@ use kvm_ioctls::VmFd;
 use vm_memory::GuestMemoryMmap;
 
 use crate::boot::Boot;
-use crate::bus::{Bus, shared};
+use crate::bus::{Bus, lock, shared};
 use crate::config::{MachineKind, VmConfig};
 use crate::error::StartError;
 use crate::memory::Ram;
@@ -274,11 +274,6 @@ fn observer(mut trace: Option<FwCfgTrace>, notifier: Notifier) -> Box<dyn Observ
 
 fn share<T>(device: T) -> Arc<Mutex<T>> {
     Arc::new(Mutex::new(device))
-}
-
-/// A device's lock. A thread that panicked while it held one has left a chip in an odd state, not an unsafe one.
-fn lock<T>(device: &Mutex<T>) -> MutexGuard<'_, T> {
-    device.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A device's lock, unless somebody has it.

@@ -10,11 +10,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use devices::console::ConsoleSink;
 use fw_cfg::event::{DmaEvent, DmaKind, Event, ItemName, Observer};
+
+use crate::bus::lock;
 
 /// How many failed operations the summary shows: the guest may cause any number.
 const ERRORS_SHOWN: usize = 8;
@@ -70,7 +72,7 @@ impl FwCfgTrace {
         items: impl Iterator<Item = ItemName<'a>>,
         unanswered: &BTreeMap<u16, u64>,
     ) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.0);
         state.end_run();
         let text = state.totals.summary(items, unanswered);
         // The sink keeps or drops what cannot be written; there is nobody else to tell.
@@ -81,7 +83,7 @@ impl FwCfgTrace {
 
 impl Observer for FwCfgTrace {
     fn observe(&mut self, event: &Event<'_>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).observe(event);
+        lock(&self.0).observe(event);
     }
 }
 

@@ -19,7 +19,7 @@
 //! (see [`super::isa_bridge`]). The subsystem 1af4:1100 is how SeaBIOS knows QEMU (`qemu_detect`, src/fw/paravirt.c).
 
 use super::bus::Devfn;
-use super::function::{AFTER_HEADER, ConfigSpace, Identity, PciFunction};
+use super::function::{AFTER_HEADER, ConfigSpace, Identity};
 
 /// Where the bridge is.
 pub const PLACE: Devfn = Devfn::new(0, 0);
@@ -42,49 +42,23 @@ const IDENTITY: Identity = Identity {
     subsystem: 0x1100,
 };
 
-/// The host bridge.
-#[derive(Clone, Debug)]
-pub struct HostBridge(ConfigSpace);
-
-impl HostBridge {
-    /// The bridge after power-on.
-    pub fn new() -> Self {
-        let space = ConfigSpace::type_0(&IDENTITY)
-            .with(PAM0, &PAM_AFTER_RESET)
-            .with(SMRAM, &[SMRAM_AFTER_RESET])
-            .with_writable(AFTER_HEADER, &[0xff; 0xc0]);
-        Self(space)
-    }
-}
-
-impl Default for HostBridge {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl PciFunction for HostBridge {
-    fn read_config(&mut self, offset: u8, data: &mut [u8]) {
-        self.0.read_config(offset, data);
-    }
-
-    fn write_config(&mut self, offset: u8, data: &[u8]) {
-        self.0.write_config(offset, data);
-    }
-
-    fn reset(&mut self) {
-        self.0.reset();
-    }
+/// The host bridge after power-on.
+pub fn function() -> ConfigSpace {
+    ConfigSpace::type_0(&IDENTITY)
+        .with(PAM0, &PAM_AFTER_RESET)
+        .with(SMRAM, &[SMRAM_AFTER_RESET])
+        .with_writable(AFTER_HEADER, &[0xff; 0xc0])
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::function::PciFunction;
     use super::super::function::tests::{read, write};
     use super::*;
 
     #[test]
     fn is_a_440fx_made_by_qemu_when_identified() {
-        let mut bridge = HostBridge::new();
+        let mut bridge = function();
         assert_eq!(read(&mut bridge, 0x00), 0x1237_8086);
         assert_eq!(read(&mut bridge, 0x08), 0x0600_0002);
         assert_eq!(read(&mut bridge, 0x0c), 0);
@@ -96,7 +70,7 @@ mod tests {
     /// `make_bios_writable_intel` and `__make_bios_writable_intel` in SeaBIOS' src/fw/shadow.c.
     #[test]
     fn seabios_does_not_copy_itself_when_it_starts() {
-        let mut bridge = HostBridge::new();
+        let mut bridge = function();
         let mut pam0 = [0];
         bridge.read_config(PAM0, &mut pam0);
         assert_eq!(pam0[0] & 0x10, 0x10);
@@ -114,7 +88,7 @@ mod tests {
     /// `make_bios_readonly_intel` in the same file.
     #[test]
     fn seabios_locks_shadow_memory_when_it_boots() {
-        let mut bridge = HostBridge::new();
+        let mut bridge = function();
         write(&mut bridge, 0x58, 0x1131_1000);
         write(&mut bridge, 0x5c, 0x1111_1111);
         assert_eq!((read(&mut bridge, 0x58), read(&mut bridge, 0x5c)), (0x1131_1000, 0x1111_1111));

@@ -24,7 +24,7 @@
 //! [`super::bus::PciBus`] when it is true; clear, it saves every scan of the bus seven functions.
 
 use super::bus::Devfn;
-use super::function::{AFTER_HEADER, COMMAND, ConfigSpace, Identity, PciFunction};
+use super::function::{AFTER_HEADER, COMMAND, ConfigSpace, Identity};
 
 /// Where the bridge is.
 pub const PLACE: Devfn = Devfn::new(1, 0);
@@ -61,48 +61,21 @@ const AFTER_RESET: [(u8, &[u8]); 9] = [
     (0xa8, &[0x0f]),
 ];
 
-/// The ISA bridge.
-#[derive(Clone, Debug)]
-pub struct IsaBridge(ConfigSpace);
-
-impl IsaBridge {
-    /// The bridge after power-on.
-    pub fn new() -> Self {
-        let space = ConfigSpace::type_0(&IDENTITY).with_writable(AFTER_HEADER, &[0xff; 0xc0]);
-        let with_defaults =
-            AFTER_RESET.into_iter().fold(space, |space, (offset, bytes)| space.with(offset, bytes));
-        Self(with_defaults)
-    }
-}
-
-impl Default for IsaBridge {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl PciFunction for IsaBridge {
-    fn read_config(&mut self, offset: u8, data: &mut [u8]) {
-        self.0.read_config(offset, data);
-    }
-
-    fn write_config(&mut self, offset: u8, data: &[u8]) {
-        self.0.write_config(offset, data);
-    }
-
-    fn reset(&mut self) {
-        self.0.reset();
-    }
+/// The ISA bridge after power-on.
+pub fn function() -> ConfigSpace {
+    let space = ConfigSpace::type_0(&IDENTITY).with_writable(AFTER_HEADER, &[0xff; 0xc0]);
+    AFTER_RESET.into_iter().fold(space, |space, (offset, bytes)| space.with(offset, bytes))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::function::PciFunction;
     use super::super::function::tests::read;
     use super::*;
 
     #[test]
     fn is_a_piix3_when_identified() {
-        let mut bridge = IsaBridge::new();
+        let mut bridge = function();
         assert_eq!(read(&mut bridge, 0x00), 0x7000_8086);
         assert_eq!(read(&mut bridge, 0x04), 0x0200_0007);
         assert_eq!(read(&mut bridge, 0x08), 0x0601_0000);
@@ -113,7 +86,7 @@ mod tests {
     /// The dwords that differ from 0, as QEMU's `piix_reset` leaves them.
     #[test]
     fn has_qemus_defaults_when_reset() {
-        let mut bridge = IsaBridge::new();
+        let mut bridge = function();
         bridge.write_config(0x40, &[0x55; 0xc0]);
         bridge.reset();
         let expected = [
@@ -136,7 +109,7 @@ mod tests {
     /// `piix_isa_bridge_setup` in SeaBIOS' src/fw/pciinit.c.
     #[test]
     fn seabios_routes_interrupts_when_it_sets_up_the_bridge() {
-        let mut bridge = IsaBridge::new();
+        let mut bridge = function();
         for (offset, irq) in (PIRQ_ROUTE..).zip([10, 10, 11, 11]) {
             bridge.write_config(offset, &[irq]);
         }
@@ -146,7 +119,7 @@ mod tests {
     /// `quirk_passive_release` in Linux' drivers/pci/quirks.c.
     #[test]
     fn linux_turns_passive_release_on_when_it_finds_it_off() {
-        let mut bridge = IsaBridge::new();
+        let mut bridge = function();
         let mut latency = [0];
         bridge.read_config(0x82, &mut latency);
         bridge.write_config(0x82, &[latency[0] | 0x02]);

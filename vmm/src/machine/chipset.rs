@@ -4,12 +4,10 @@ use std::sync::{Arc, Mutex};
 
 use devices::acpi_pm_timer::{self, AcpiPmTimer};
 use devices::clock::HostStopwatch;
-use devices::pci;
 use devices::pci::bus::PciBus;
 use devices::pci::config::PciConfigPorts;
 use devices::pci::description::PciDescription;
-use devices::pci::host_bridge::{self, HostBridge};
-use devices::pci::isa_bridge::{self, IsaBridge};
+use devices::pci::{self, host_bridge, isa_bridge};
 use devices::reset_control::{self, ResetControl};
 use firmware::{MemoryMap, layout};
 use vm_device::DevicePio;
@@ -36,8 +34,8 @@ impl Chipset {
             return Ok(Self::Microvm(share(reset_control)));
         }
         let mut bus = PciBus::new();
-        bus.add(host_bridge::PLACE, Box::new(HostBridge::new()))?;
-        bus.add(isa_bridge::PLACE, Box::new(IsaBridge::new()))?;
+        bus.add(host_bridge::PLACE, Box::new(host_bridge::function()))?;
+        bus.add(isa_bridge::PLACE, Box::new(isa_bridge::function()))?;
         let timer = AcpiPmTimer::new(Box::new(HostStopwatch::start()));
         Ok(Self::Pc(share(PciConfigPorts::new(bus, reset_control)), share(timer)))
     }

@@ -1,14 +1,13 @@
 use super::*;
 use crate::exit::tests::Requests;
 use crate::exit::{ExitRequest, ResetSource};
-use crate::pci::host_bridge::{self, HostBridge};
-use crate::pci::isa_bridge::{self, IsaBridge};
+use crate::pci::{host_bridge, isa_bridge};
 
 fn machine() -> (PciConfigPorts, Requests) {
     let requests = Requests::default();
     let mut bus = PciBus::new();
-    bus.add(host_bridge::PLACE, Box::new(HostBridge::new())).unwrap();
-    bus.add(isa_bridge::PLACE, Box::new(IsaBridge::new())).unwrap();
+    bus.add(host_bridge::PLACE, Box::new(host_bridge::function())).unwrap();
+    bus.add(isa_bridge::PLACE, Box::new(isa_bridge::function())).unwrap();
     (PciConfigPorts::new(bus, ResetControl::new(requests.handle())), requests)
 }
 
