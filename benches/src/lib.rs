@@ -1,9 +1,11 @@
-//! Measurements of chukka against its peers: `make bench-start`, `make bench-boot` and `make bench-firmware`.
+//! Measurements of chukka against its peers: `make bench-start`, `make bench-boot`, `make bench-firmware` and
+//! `make bench-guest`.
 //!
 //! What is printed are ratios between programs that do the same work in the same run. `docs/performance.md` has the
 //! figures and says what each of them means.
 
 pub mod boot;
+pub mod guest;
 mod launch;
 mod listener;
 pub mod material;
