@@ -1,6 +1,6 @@
 //! Linker-loader scripts: what our builder writes down, run as a firmware runs it.
 //!
-//! [`execute`] does what `romfile_loader_execute` does in SeaBIOS's src/fw/romfile_loader.c, with the same checks. Of a script by
+//! `execute` does what `romfile_loader_execute` does in SeaBIOS's src/fw/romfile_loader.c, with the same checks. Of a script by
 //! [`Script`] each command has to say what was asked for, and one that stays within the files must be done. Of the ACPI
 //! tables' script, the outcome has to be what a direct boot puts into memory.
 
