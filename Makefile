@@ -4,7 +4,7 @@ CARGO ?= cargo
 # Where rustup puts it, for shells that do not know yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help demo test lint lab build bench-start bench-boot bench-firmware
+.PHONY: help demo test lint lab build bench bench-start bench-boot bench-firmware
 
 help: ## list the targets (the default)
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -33,6 +33,12 @@ lab: ## run CMD='chukka -kernel …' in the lab; LABFLAGS=--icount counts instru
 build: ## build chukka: target/release/chukka
 	@sh tests/setup.sh build
 	$(CARGO) build --release
+
+BENCHFLAGS ?= --write
+bench: ## the fw_cfg transfer against its peers' ways, into docs/performance.md; BENCHFLAGS=--quick prints only
+	@sh tests/setup.sh build
+	$(CARGO) run --release --package chukka-benches --bin bench-transfer -- $(BENCHFLAGS)
+	$(CARGO) run --release --package chukka-benches --bin bench-operations -- $(BENCHFLAGS)
 
 bench-start: ## process start to the first instruction of the guest, against QEMU
 	@sh tests/setup.sh demo

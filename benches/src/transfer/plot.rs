@@ -10,14 +10,15 @@ use crate::table::bytes;
 /// Width and height of a panel's axes.
 const PANEL: (f64, f64) = (250.0, 190.0);
 /// From one panel to the next.
-const STEP: (f64, f64) = (272.0, 236.0);
+const STEP: (f64, f64) = (268.0, 252.0);
 /// Of the first panel, from the left and from the top.
-const START: (f64, f64) = (58.0, 84.0);
+const START: (f64, f64) = (50.0, 106.0);
 /// Powers of ten of the speed axis, in GB/s.
-const DECADES: (i32, i32) = (-4, 5);
-/// Powers of two of the size axis, in bytes: 16 to 1 GiB, and the ones that are written down.
+const DECADES: (i32, i32) = (-2, 5);
+/// Powers of two of the size axis, in bytes: 16 to 1 GiB.
 const SIZES: (u32, u32) = (4, 30);
-const MARKS: [u32; 4] = [4, 12, 20, 30];
+/// Those that are written down, and the end of the text that is there.
+const MARKS: [(u32, &str); 4] = [(4, "start"), (12, "middle"), (20, "middle"), (30, "end")];
 
 /// One line of each panel.
 struct Series {
@@ -71,18 +72,23 @@ pub fn svg(all: &[Measured], machine: &str) -> String {
     );
     legend(&mut svg);
     for (row, origin) in Origin::ALL.into_iter().enumerate() {
+        let y = place(row, START.1, STEP.1);
+        let _ = writeln!(
+            svg,
+            r#"<text x="{}" y="{}" font-weight="bold">{origin}</text>"#,
+            START.0,
+            y - 21.0
+        );
         for (column, (pages, before)) in DESTINATIONS.into_iter().enumerate() {
             let of = all.iter().filter(|one| {
                 (one.case.origin, one.case.pages, one.case.before) == (origin, pages, before)
             });
-            let title = format!("{origin}; {}", destination(pages, before));
             let of: Vec<&Measured> = of.collect();
-            panel(
-                &mut svg,
-                (place(column, START.0, STEP.0), place(row, START.1, STEP.1)),
-                &title,
-                &of,
-            );
+            let x = place(column, START.0, STEP.0);
+            let _ = writeln!(svg, r#"<g transform="translate({x} {y})">"#);
+            axes(&mut svg, destination(pages, before), column == 0);
+            lines(&mut svg, &of);
+            svg.push_str("</g>\n");
         }
     }
     svg.push_str("</svg>\n");
@@ -109,35 +115,34 @@ fn legend(svg: &mut String) {
     }
 }
 
-fn panel(svg: &mut String, (x, y): (f64, f64), title: &str, of: &[&Measured]) {
-    let _ = writeln!(svg, r#"<g transform="translate({x} {y})"><text y="-6">{title}</text>"#);
+/// Of one panel: its title, and the grid with its labels; the speeds' only where they are asked for.
+fn axes(svg: &mut String, title: &str, speeds: bool) {
+    let _ = writeln!(svg, r#"<text y="-6">{title}</text>"#);
     for decade in DECADES.0..=DECADES.1 {
-        let at = across(f64::from(decade), DECADES) * -PANEL.1 + PANEL.1;
+        let at = PANEL.1 - across(f64::from(decade), DECADES) * PANEL.1;
         let _ = writeln!(svg, r##"<path d="M0 {at:.1}h{}" stroke="#e4e4e4"/>"##, PANEL.0);
-        let label = 10_f64.powi(decade);
-        let _ = writeln!(
-            svg,
-            r#"<text x="-5" y="{:.1}" text-anchor="end" font-size="9">{label}</text>"#,
-            at + 3.0
-        );
+        if speeds {
+            let (label, y) = (10_f64.powi(decade), at + 3.0);
+            let anchor = r#"text-anchor="end" font-size="9""#;
+            let _ = writeln!(svg, r#"<text x="-5" y="{y:.1}" {anchor}>{label}</text>"#);
+        }
     }
-    for mark in MARKS {
+    for (mark, end) in MARKS {
         let at = across_sizes(f64::from(mark)) * PANEL.0;
         let _ = writeln!(svg, r##"<path d="M{at:.1} 0v{}" stroke="#e4e4e4"/>"##, PANEL.1);
-        let label = bytes(1 << mark);
-        let _ = writeln!(
-            svg,
-            r#"<text x="{at:.1}" y="{}" text-anchor="middle" font-size="9">{label}</text>"#,
-            PANEL.1 + 12.0
-        );
+        let (label, y) = (bytes(1 << mark), PANEL.1 + 12.0);
+        let anchor = format!(r#"text-anchor="{end}" font-size="9""#);
+        let _ = writeln!(svg, r#"<text x="{at:.1}" y="{y}" {anchor}>{label}</text>"#);
     }
+}
+
+fn lines(svg: &mut String, of: &[&Measured]) {
     for series in &SERIES {
         let points = points(series, of);
         if !points.is_empty() {
             let _ = writeln!(svg, r#"<polyline points="{points}" {}/>"#, series.stroke());
         }
     }
-    svg.push_str("</g>\n");
 }
 
 /// "x,y x,y" of a series in a panel, by size.
@@ -181,9 +186,9 @@ mod tests {
         };
         let all = Summary::of(&[Duration::from_nanos(1 << 30)]).unwrap();
         let times = vec![Times { rival: Rival::Chukka, moved: all, read: all }];
-        // 1 GiB at 1 GB/s: at the right end, four of nine decades up.
+        // 1 GiB at 1 GB/s: at the right end, two of seven decades up.
         let one = Measured { case: case(1 << 30), rounds: 1, times };
-        let expected = format!("{:.1},{:.1}", PANEL.0, PANEL.1 * 5.0 / 9.0);
+        let expected = format!("{:.1},{:.1}", PANEL.0, PANEL.1 * 5.0 / 7.0);
         assert_eq!(points(&SERIES[6], &[&one]), expected);
         assert_eq!(points(&SERIES[0], &[&one]), "");
         let svg = svg(&[one], "a machine");

@@ -22,7 +22,7 @@ impl Source {
     /// # Errors
     /// It cannot be written or read.
     pub fn new(largest: usize) -> Result<Self, Error> {
-        let path = Self::folder()?.join(format!("{}MiB.random", largest >> 20));
+        let path = Self::folder()?.join(format!("{}KiB.random", largest >> 10));
         // A page more, so that there is as much from any origin's offset on.
         material::noise_file(&path, largest + super::case::PAGE)?;
         let bytes = fs::read(&path)?.leak();
