@@ -8,7 +8,8 @@
 //!
 //! An output that fails (closed pipe, full disk) is reported once and what follows is dropped. The writer underneath may block; so
 //! that it cannot hold up the end of the VMM, a write that a signal interrupts while the VMM is stopping is not repeated. Then, and
-//! when a writer says `WouldBlock`, the bytes stay in the buffer; what does not fit into it is dropped.
+//! when a writer says `WouldBlock`, the bytes stay in the buffer; what does not fit into it is dropped, but for
+//! the run that was being written when the VMM stopped the guest: it may go on.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
@@ -95,6 +96,10 @@ impl ConsoleSink {
             if now.ends_with(b"\n") || self.buffer.len() == CAPACITY {
                 self.pass_on();
             }
+        }
+        // The guest may only be made to stand still for a moment: one run of a CPU more is not lost by that.
+        if self.stopping.load(Ordering::SeqCst) && !self.lost {
+            self.buffer.extend_from_slice(rest);
         }
         self.ask_for_flush();
     }

@@ -11,9 +11,9 @@ use std::sync::{Mutex, PoisonError};
 use acpi_tables::aml::{Device, IO, Name, Path, ResourceTemplate, Scope};
 use acpi_tables::{Aml, AmlSink};
 use fw_cfg::FwCfg;
+use fw_cfg::transfer::Memory;
 use vm_device::MutDevicePio;
 use vm_device::bus::{PioAddress, PioAddressOffset};
-use vm_memory::GuestMemoryBackend;
 
 use crate::pio::FLOATING;
 
@@ -59,7 +59,7 @@ impl<M> FwCfgPorts<M> {
     }
 }
 
-impl<M: GuestMemoryBackend> MutDevicePio for FwCfgPorts<M> {
+impl<M: Memory> MutDevicePio for FwCfgPorts<M> {
     fn pio_read(&mut self, base: PioAddress, offset: PioAddressOffset, data: &mut [u8]) {
         match (base.0, data) {
             (SELECTOR_PORT, data @ [_]) => self.device.read_data(data),
@@ -78,7 +78,7 @@ impl<M: GuestMemoryBackend> MutDevicePio for FwCfgPorts<M> {
     }
 }
 
-impl<M: GuestMemoryBackend + Send> StringPort for Mutex<FwCfgPorts<M>> {
+impl<M: Memory + Send> StringPort for Mutex<FwCfgPorts<M>> {
     fn read_string(&self, to: &mut [u8]) {
         self.lock().unwrap_or_else(PoisonError::into_inner).device.read_data(to);
     }
@@ -104,6 +104,7 @@ impl Aml for FwCfgDescription {
 mod tests {
     use super::*;
     use fw_cfg::dma::{Descriptor, READ, SELECT};
+    use fw_cfg::transfer::Engine;
     use fw_cfg::{Items, key};
     use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
@@ -112,7 +113,7 @@ mod tests {
 
     fn device() -> (FwCfgPorts<GuestMemoryMmap>, GuestMemoryMmap) {
         let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), 0x10000)]).unwrap();
-        (FwCfgPorts::new(FwCfg::new(Items::new(), memory.clone())), memory)
+        (FwCfgPorts::new(FwCfg::new(Items::new(), Engine::new(memory.clone()))), memory)
     }
 
     fn byte(ports: &mut FwCfgPorts<GuestMemoryMmap>, offset: u16) -> u8 {

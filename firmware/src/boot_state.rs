@@ -228,7 +228,7 @@ fn write_page<M: GuestMemoryBackend>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{MemoryMap, ram::tests::TestRam};
+    use crate::{MemoryMap, testing::TestRam};
 
     #[test]
     fn descriptors_are_those_linux_uses() {
@@ -244,8 +244,8 @@ mod tests {
     fn identity_map_covers_the_first_4_gib() {
         let ram = TestRam::new(&MemoryMap::new(1 << 20));
         let state = BootState::linux64(0, 0);
-        ram.0.write_slice(&[0xff; 4096], GuestAddress(layout::PML4)).unwrap();
-        state.write_tables(&ram.0).unwrap();
+        ram.memory().write_slice(&[0xff; 4096], GuestAddress(layout::PML4)).unwrap();
+        state.write_tables(ram.memory()).unwrap();
         let word = |at: u64| u64::from_le_bytes(ram.bytes(at, 8).try_into().unwrap());
         for address in [0u64, 0x20_0000, 0x3fff_ffff, 0x8000_0000, 0xffff_ffff] {
             let pdpt = word(state.cr3 + (address >> 39) * 8) & !0xfff;
@@ -268,7 +268,7 @@ mod tests {
     #[test]
     fn pvh_needs_no_page_tables() {
         let ram = TestRam::new(&MemoryMap::new(1 << 20));
-        BootState::pvh(0x100_0000, layout::PVH_START_INFO).write_tables(&ram.0).unwrap();
+        BootState::pvh(0x100_0000, layout::PVH_START_INFO).write_tables(ram.memory()).unwrap();
         assert_eq!(ram.bytes(layout::PML4, 16), [0; 16]);
     }
 }

@@ -1,16 +1,16 @@
 //! The direct boot: kernel, initrd, command line and tables go into guest memory, and the boot CPU starts in the kernel.
 
-use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use fw_cfg::transfer::{Content, Engine, Memory, Source, TransferError};
 use thiserror::Error;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryError};
 
 use crate::acpi::AcpiTables;
 use crate::image::{BzImage, Elf, KernelImage, KernelKind};
-use crate::ram::{Content, GuestRam, SourceFile};
 use crate::smbios::SmbiosTables;
+use crate::source_file::SourceFile;
 use crate::{BootState, MemoryMap, layout, linux, pvh};
 
 /// Longest command line of a kernel that does not say: COMMAND_LINE_SIZE in Linux's arch/x86/include/asm/setup.h, less the
@@ -85,7 +85,7 @@ pub enum LoadError {
         /// Its name.
         path: PathBuf,
         /// What went wrong.
-        source: io::Error,
+        source: TransferError,
     },
     /// The tables could not be written.
     #[error("Cannot write the boot tables into guest memory")]
@@ -134,30 +134,30 @@ fn for_firmware(reserved: u64) -> String {
 }
 
 impl DirectBoot {
-    /// Loads everything into `ram`, laid out by `map`, and says how the boot CPU has to start. Can be run again on the same
+    /// Loads everything into the memory that `engine` reaches, laid out by `map`, and says how the boot CPU has to start. Can be run again on the same
     /// memory, whatever a guest has left in it: that is a reboot.
     ///
     /// # Errors
     /// [`LoadError`]: something does not fit, or a file cannot be read.
-    pub fn load<R: GuestRam>(
+    pub fn load<M: Memory>(
         &self,
-        ram: &R,
+        engine: &Engine<M>,
         map: &MemoryMap,
         acpi: &AcpiTables,
         smbios: &SmbiosTables,
     ) -> Result<BootState, LoadError> {
-        let memory = ram.memory();
+        let memory = engine.memory();
         let loaded = self.plan(map)?;
         let kernel_path = self.kernel.source.path();
         let kernel_error = |source| LoadError::Place { path: kernel_path.into(), source };
         let state = match &self.kernel.kind {
             KernelKind::BzImage(image) => {
-                place_bzimage(ram, &self.kernel.source, image).map_err(kernel_error)?;
+                place_bzimage(engine, &self.kernel.source, image).map_err(kernel_error)?;
                 linux::write_zero_page(memory, image.header(), &loaded, map)?;
                 BootState::linux64(loaded.kernel.start + crate::image::ENTRY_64, layout::ZERO_PAGE)
             }
             KernelKind::Elf(elf) => {
-                place_elf(ram, &self.kernel.source, elf).map_err(kernel_error)?;
+                place_elf(engine, &self.kernel.source, elf).map_err(kernel_error)?;
                 match elf.pvh_entry {
                     Some(entry) => {
                         pvh::write_start_info(memory, &loaded, map)?;
@@ -172,8 +172,7 @@ impl DirectBoot {
         };
         if let (Some(initrd), Some(at)) = (&self.initrd, &loaded.initrd) {
             let error = |source| LoadError::Place { path: initrd.path().into(), source };
-            ram.place(initrd, 0..initrd.len(), GuestAddress(at.start), Content::Data)
-                .map_err(error)?;
+            place(engine, initrd, 0..initrd.len(), at.start, Content::Data).map_err(error)?;
         }
         memory.write_slice(
             &[self.cmdline.as_slice(), &[0]].concat(),
@@ -262,20 +261,37 @@ pub(crate) fn check_cmdline(kernel: &Path, cmdline: &[u8], limit: u64) -> Result
     Ok(())
 }
 
-fn place_bzimage<R: GuestRam>(ram: &R, source: &SourceFile, image: &BzImage) -> io::Result<()> {
-    let start = image.payload_offset();
-    ram.place(
-        source,
-        start..start + image.payload_len(),
-        GuestAddress(image.pref_address()),
-        Content::Code,
-    )
+/// Brings bytes `range` of a file to guest-physical address `at`.
+fn place<M: Memory>(
+    engine: &Engine<M>,
+    source: &SourceFile,
+    range: Range<u64>,
+    at: u64,
+    content: Content,
+) -> Result<(), TransferError> {
+    let (part, file) = (0..range.end - range.start, source.range(range, content));
+    engine.transfer(Source::File { file: &file, part }, GuestAddress(at))
 }
 
-fn place_elf<R: GuestRam>(ram: &R, source: &SourceFile, elf: &Elf) -> io::Result<()> {
+fn place_bzimage<M: Memory>(
+    engine: &Engine<M>,
+    source: &SourceFile,
+    image: &BzImage,
+) -> Result<(), TransferError> {
+    let start = image.payload_offset();
+    let payload = start..start + image.payload_len();
+    place(engine, source, payload, image.pref_address(), Content::Code)
+}
+
+fn place_elf<M: Memory>(
+    engine: &Engine<M>,
+    source: &SourceFile,
+    elf: &Elf,
+) -> Result<(), TransferError> {
     for s in &elf.segments {
-        ram.place(source, s.offset..s.offset + s.file_size, GuestAddress(s.addr), Content::Code)?;
-        ram.zero(GuestAddress(s.addr + s.file_size), s.mem_size - s.file_size)?;
+        place(engine, source, s.offset..s.offset + s.file_size, s.addr, Content::Code)?;
+        let zeros = Source::Zeros(s.mem_size - s.file_size);
+        engine.transfer(zeros, GuestAddress(s.addr + s.file_size))?;
     }
     Ok(())
 }

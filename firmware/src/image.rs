@@ -12,7 +12,7 @@ pub(crate) use bzimage::ENTRY_64;
 pub use bzimage::{BzImage, BzImageError};
 pub use elf::{Elf, ElfError, Segment};
 
-use crate::ram::{SourceError, SourceFile};
+use crate::source_file::{SourceError, SourceFile};
 
 /// Bytes of a file that are looked at to tell what it is: a bzImage's header ends below 0x290, ELF's program headers and a
 /// foreign kernel's magic lie below this too.

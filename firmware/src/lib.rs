@@ -17,6 +17,7 @@
 //! | [`acpi`] | RSDP, XSDT, FADT, MADT and DSDT: put into memory, or handed to firmware with a script |
 //! | [`publish`] | what firmware is told by fw_cfg: well-known keys, memory map, boot order |
 //! | [`rom`] | BIOS images and option ROMs: where they are found, what is refused, where they go |
+//! | [`source_file`] | files as the user names them: opened once, never blocking, with a clear error |
 //! | [`smbios`] | what kind of machine it is, in words: put into memory, or handed to firmware |
 //! | [`boot_state`] | registers, as plain data |
 #![forbid(unsafe_code)]
@@ -33,14 +34,16 @@ pub mod memory_map;
 pub mod option_rom;
 pub mod publish;
 pub mod pvh;
-pub mod ram;
 pub mod rom;
 pub mod smbios;
+pub mod source_file;
+#[cfg(test)]
+mod testing;
 
 pub use boot_state::BootState;
 pub use image::KernelImage;
 pub use memory_map::MemoryMap;
 pub use publish::{BootOptions, PlatformConfig, PublishError};
-pub use ram::{Content, GuestRam, SourceFile};
 pub use rom::{BiosImage, OptionRom};
 pub use smbios::{SmbiosConfig, SmbiosTables};
+pub use source_file::SourceFile;

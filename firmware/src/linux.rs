@@ -69,7 +69,7 @@ const _: () = assert!(size_of::<boot_params>() as u64 == layout::PAGE_SIZE);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ram::tests::TestRam;
+    use crate::testing::TestRam;
 
     #[test]
     fn zero_page_fields_are_where_zero_page_rst_puts_them() {
@@ -77,7 +77,7 @@ mod tests {
         let ram = TestRam::new(&map);
         let loaded =
             Loaded { kernel: 0x100_0000..0x200_0000, initrd: Some(0x1_2345_6000..0x1_2345_7001) };
-        write_zero_page(&ram.0, header_for_elf(), &loaded, &map).unwrap();
+        write_zero_page(ram.memory(), header_for_elf(), &loaded, &map).unwrap();
         let page = ram.bytes(layout::ZERO_PAGE, 4096);
         let word = |at: usize| u32::from_le_bytes(page[at..at + 4].try_into().unwrap());
         assert_eq!(word(0x70), u32::try_from(layout::ACPI_TABLES).unwrap(), "acpi_rsdp_addr");

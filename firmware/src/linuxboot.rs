@@ -18,12 +18,13 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
-use fw_cfg::{FileRange, ItemError, Items, key};
+use fw_cfg::transfer::Content;
+use fw_cfg::{ItemError, Items, key};
 use thiserror::Error;
 
 use crate::direct::{LoadError, check_cmdline};
 use crate::image::{BzImage, KernelImage, KernelKind};
-use crate::ram::SourceFile;
+use crate::source_file::SourceFile;
 use crate::{MemoryMap, layout};
 
 /// RAM below its end below 4 GiB that is left to the firmware, in bytes. SeaBIOS keeps ACPI and SMBIOS tables there (128 KiB under
@@ -146,14 +147,14 @@ pub fn publish(
     items.set(key::SETUP_ADDR, narrow("set-up code", layout::SETUP)?)?;
     items.set(key::SETUP_SIZE, narrow("set-up code", setup.len() as u64)?)?;
     items.set(key::SETUP_DATA, setup)?;
-    let data = whole_from(&kernel.source, image.payload_offset())?;
+    let data = kernel.source.range(image.payload_offset()..kernel.source.len(), Content::Code);
     items.set(key::KERNEL_ADDR, narrow("kernel", layout::HIGH_RAM)?)?;
     items.set(key::KERNEL_SIZE, narrow("kernel", data.len())?)?;
     items.set(key::KERNEL_DATA, data)?;
     if let Some((file, addr)) = initrd_addr {
         items.set(key::INITRD_ADDR, addr)?;
         items.set(key::INITRD_SIZE, narrow("initrd", file.len())?)?;
-        items.set(key::INITRD_DATA, whole_from(file, 0)?)?;
+        items.set(key::INITRD_DATA, file.range(0..file.len(), Content::Data))?;
     }
     Ok(())
 }
@@ -260,12 +261,6 @@ fn c_number(text: &str) -> Option<u16> {
     };
     let unsigned = digits.starts_with(|first: char| first.is_ascii_hexdigit());
     u16::from_str_radix(digits, base).ok().filter(|_| unsigned)
-}
-
-/// The bytes of `source` from `offset` to its end, to be read when the guest asks for them.
-fn whole_from(source: &SourceFile, offset: u64) -> Result<FileRange, PublishError> {
-    let file = source.file().try_clone().map_err(|error| read_error(source, error))?;
-    Ok(FileRange::new(file, offset..source.len()))
 }
 
 fn read_error(source: &SourceFile, error: io::Error) -> PublishError {

@@ -61,7 +61,7 @@ const _: () = assert!(MODULES + size_of::<hvm_modlist_entry>() as u64 <= layout:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ram::tests::TestRam;
+    use crate::testing::TestRam;
 
     #[test]
     fn start_info_fields_are_where_start_info_h_puts_them() {
@@ -69,7 +69,7 @@ mod tests {
         let ram = TestRam::new(&map);
         let loaded =
             Loaded { kernel: 0x100_0000..0x200_0000, initrd: Some(0x700_0000..0x700_1234) };
-        write_start_info(&ram.0, &loaded, &map).unwrap();
+        write_start_info(ram.memory(), &loaded, &map).unwrap();
         let page = ram.bytes(layout::PVH_START_INFO, 4096);
         let long = |at: usize| u64::from_le_bytes(page[at..at + 8].try_into().unwrap());
         assert_eq!(page[..16], [0x78, 0xc5, 0x6e, 0x33, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0]);

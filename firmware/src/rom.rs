@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryError};
 
-use crate::ram::{SourceError, SourceFile};
+use crate::source_file::{SourceError, SourceFile};
 use crate::{builtin, layout};
 
 /// Where distributions put firmware, in the order looked at.

@@ -4,11 +4,10 @@ use std::fmt;
 use std::io;
 use std::ops::Range;
 
-use vm_memory::GuestMemoryBackend;
-
 use crate::event::{Event, ItemName, Observer};
 use crate::items::{Items, Tables};
 use crate::key;
+use crate::transfer::{Engine, Memory};
 
 /// What the DMA address register reads as, byte by byte (`FW_CFG_DMA_SIGNATURE`).
 pub const DMA_SIGNATURE: [u8; 8] = *b"QEMU CFG";
@@ -18,7 +17,8 @@ pub const DMA_SIGNATURE: [u8; 8] = *b"QEMU CFG";
 /// One thing is selected at a time, and there is one offset into it, whether by port or by DMA: SeaBIOS selects by the port and
 /// reads by DMA. `M` is the guest's memory, as DMA sees it: what is not in it, ROM included, can neither be read nor written.
 pub struct FwCfg<M> {
-    pub(crate) memory: M,
+    /// The way into guest memory.
+    pub(crate) engine: Engine<M>,
     pub(crate) items: Tables,
     /// The key as the guest gave it.
     pub(crate) selected: u16,
@@ -39,10 +39,10 @@ impl<M> fmt::Debug for FwCfg<M> {
 }
 
 impl<M> FwCfg<M> {
-    /// A device with these items, in a machine with this memory. It is as after power-on: the signature is selected.
-    pub fn new(items: Items, memory: M) -> Self {
+    /// A device with these items, in the machine whose memory `engine` reaches. It is as after power-on: the signature is selected.
+    pub fn new(items: Items, engine: Engine<M>) -> Self {
         let items = items.into_tables();
-        Self { memory, items, selected: key::SIGNATURE, offset: 0, dma_address: 0, observer: None }
+        Self { engine, items, selected: key::SIGNATURE, offset: 0, dma_address: 0, observer: None }
     }
 
     /// From now on tells `observer` what the guest does.
@@ -119,7 +119,7 @@ impl<M> FwCfg<M> {
     }
 }
 
-impl<M: GuestMemoryBackend> FwCfg<M> {
+impl<M: Memory> FwCfg<M> {
     /// The DMA address register, 8 bytes, big-endian, written from byte `offset` of it on. It takes 4 bytes at offset 0 (the high
     /// half; the low one becomes 0), 4 at offset 4 or 8 at offset 0, and nothing else (`fw_cfg_dma_mem_valid`). The last two
     /// start the operation; when they return, it has ended. The register is 0 again before it begins.

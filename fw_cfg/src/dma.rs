@@ -2,13 +2,15 @@
 //!
 //! The order of steps and every corner case are those of `fw_cfg_dma_transfer` in hw/nvram/fw_cfg.c of QEMU.
 
+use std::io;
 use std::sync::atomic::{Ordering, fence};
 
-use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend};
+use vm_memory::{Bytes, GuestAddress};
 
-use crate::data::{CopyError, Data};
+use crate::data::Data;
 use crate::device::FwCfg;
 use crate::event::{DmaError, DmaEvent, DmaKind, Event};
+use crate::transfer::{Memory, Source, TransferError};
 
 /// Control: the operation failed. Set by the device; ignored in a request.
 pub const ERROR: u32 = 1;
@@ -23,9 +25,6 @@ pub const WRITE: u32 = 1 << 4;
 
 /// Bytes of a descriptor in guest memory.
 pub const DESCRIPTOR_SIZE: usize = 16;
-
-/// Zeros to write from, so that a length the guest chose costs no memory.
-static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
 
 /// `struct fw_cfg_dma_access`: 16 bytes anywhere in guest memory, all fields big-endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,12 +74,12 @@ impl Descriptor {
     }
 }
 
-impl<M: GuestMemoryBackend> FwCfg<M> {
+impl<M: Memory> FwCfg<M> {
     /// Runs the operation whose descriptor is at guest-physical address `at`. `control` is always written back, or the guest
     /// would wait for ever: 0, or [`ERROR`].
     pub(crate) fn run_dma(&mut self, at: u64) {
         let mut bytes = [0; DESCRIPTOR_SIZE];
-        let found = self.memory.read_slice(&mut bytes, GuestAddress(at));
+        let found = self.engine.memory().read_slice(&mut bytes, GuestAddress(at));
         let descriptor = found.is_ok().then(|| Descriptor::from_bytes(bytes));
         let offset = self.offset;
         let (mut start, mut zeros) = (offset, 0);
@@ -103,9 +102,11 @@ impl<M: GuestMemoryBackend> FwCfg<M> {
         });
         // What the guest finds once it sees `control` change is what was moved.
         fence(Ordering::Release);
+        let result = if self.lost_page() { Err(DmaError::Host) } else { result };
         let control = if result.is_ok() { 0 } else { ERROR };
         // A descriptor that is not in memory has no place for it either.
-        let _ = self.memory.write_slice(&control.to_be_bytes(), GuestAddress(at));
+        let _ = self.engine.memory().write_slice(&control.to_be_bytes(), GuestAddress(at));
+        self.lost_page();
         let event = DmaEvent {
             at,
             descriptor,
@@ -121,6 +122,17 @@ impl<M: GuestMemoryBackend> FwCfg<M> {
         }
     }
 
+    /// Whether the operation came to a page of guest memory that is lost. The host is told.
+    fn lost_page(&mut self) -> bool {
+        let lost = self.engine.take_lost_page();
+        if lost {
+            self.tell_host_error(&io::Error::other(
+                "a page of a file in guest memory cannot be read any more",
+            ));
+        }
+        lost
+    }
+
     /// The item's bytes, then zeros for what it does not have: firmware reads items that are not there into variables it has not
     /// set. The offset moves by what the item gave, even to an address that is no memory.
     fn dma_read(&mut self, descriptor: Descriptor, zeros: &mut u64) -> Result<(), DmaError> {
@@ -131,31 +143,20 @@ impl<M: GuestMemoryBackend> FwCfg<M> {
         if from_item > 0
             && let Some(item) = self.items.get(self.selected)
         {
-            let count = usize::try_from(from_item).map_err(|_| DmaError::Address)?;
             let to = GuestAddress(descriptor.address);
-            match item.data.copy_to_guest(start, &self.memory, to, count) {
+            match self.engine.transfer(item.data.part(start, from_item), to) {
                 Ok(()) => {}
-                Err(CopyError::Guest) => return Err(DmaError::Address),
-                Err(CopyError::Host(error)) => {
+                Err(TransferError::Guest) => return Err(DmaError::Address),
+                Err(TransferError::Host(error)) => {
                     self.tell_host_error(&error);
                     return Err(DmaError::Host);
                 }
             }
         }
-        let rest = descriptor.address.wrapping_add(from_item);
-        self.zero(rest, len - from_item)?;
+        let rest = GuestAddress(descriptor.address.wrapping_add(from_item));
+        let filled = self.engine.transfer(Source::Zeros(len - from_item), rest);
+        filled.map_err(|_| DmaError::Address)?;
         *zeros = len - from_item;
-        Ok(())
-    }
-
-    fn zero(&self, mut at: u64, mut len: u64) -> Result<(), DmaError> {
-        while len > 0 {
-            let count = len.min(ZEROS.len() as u64);
-            let chunk = &ZEROS[..usize::try_from(count).map_err(|_| DmaError::Address)?];
-            self.memory.write_slice(chunk, GuestAddress(at)).map_err(|_| DmaError::Address)?;
-            at = at.wrapping_add(count);
-            len -= count;
-        }
         Ok(())
     }
 
@@ -176,7 +177,8 @@ impl<M: GuestMemoryBackend> FwCfg<M> {
         let (start, count) = (index(start)?, index(len)?);
         // No longer than the item, so not of the guest's choosing.
         let mut written = vec![0; count];
-        self.memory
+        self.engine
+            .memory()
             .read_slice(&mut written, GuestAddress(descriptor.address))
             .map_err(|_| DmaError::Address)?;
         bytes.to_mut()[start..start + count].copy_from_slice(&written);

@@ -11,7 +11,8 @@
 //! bytes, listed in a directory, which is an item itself. Files are numbered in the order of their names, so their keys are only
 //! known when all of them are. That is why [`Items`] is built first, and then moved into the device whole.
 //!
-//! An item is bytes, or a [range of an open file](FileRange), which is read when the guest asks for it and is never on the heap.
+//! An item is bytes, or a [range of an open file](FileRange), which is read when the guest asks for it and is never on the heap; how it gets
+//! into guest memory is the business of the [transfer engine](transfer).
 //! Items can be [writable](Items::add_writable_file), within their size: so a guest tells its host something.
 //!
 //! # Registers
@@ -42,6 +43,7 @@
 //!
 //! ```
 //! use fw_cfg::dma::{Descriptor, READ, SELECT};
+//! use fw_cfg::transfer::Engine;
 //! use fw_cfg::{FwCfg, Items, key};
 //! use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 //!
@@ -50,7 +52,7 @@
 //! items.add_file("opt/org.example/greeting", b"Hello".to_vec())?;
 //!
 //! let memory: GuestMemoryMmap = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), 1 << 20)])?;
-//! let mut device = FwCfg::new(items, memory.clone());
+//! let mut device = FwCfg::new(items, Engine::new(memory.clone()));
 //!
 //! // The guest: it knows from the directory that the file has the key 0x20.
 //! let control = 0x20 << 16 | SELECT | READ;
@@ -74,17 +76,18 @@
 //! Sources: docs/specs/fw_cfg.rst and hw/nvram/fw_cfg.c in QEMU, which decides where the two differ; src/fw/paravirt.c in SeaBIOS and
 //! drivers/firmware/qemu_fw_cfg.c in Linux for what guests rely on.
 
-#![forbid(unsafe_code)]
-
 mod data;
 mod device;
 pub mod dma;
 pub mod event;
+mod file;
 mod items;
 pub mod key;
 pub mod loader;
+pub mod transfer;
 pub mod x86;
 
-pub use data::{Data, FileRange};
+pub use data::Data;
 pub use device::{DMA_SIGNATURE, FwCfg};
+pub use file::{FileRange, HostFile};
 pub use items::{DEFAULT_FILE_SLOTS, ItemError, Items, MAX_FILE_SLOTS, MAX_NAME, OnWrite};

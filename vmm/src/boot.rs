@@ -7,7 +7,7 @@ use firmware::direct::DirectBoot;
 use firmware::rom::{BiosImage, OptionRom};
 use firmware::smbios::SmbiosTables;
 use firmware::{
-    BootState, GuestRam, KernelImage, MemoryMap, SourceFile, builtin, layout, linuxboot, option_rom,
+    BootState, KernelImage, MemoryMap, SourceFile, builtin, layout, linuxboot, option_rom,
 };
 use fw_cfg::Items;
 use fw_cfg::x86::rom_path;
@@ -127,7 +127,7 @@ impl Boot {
         smbios: &SmbiosTables,
     ) -> Result<BootState, StartError> {
         match self {
-            Self::Direct(boot) => Ok(boot.load(ram, map, acpi, smbios)?),
+            Self::Direct(boot) => Ok(boot.load(ram.engine(), map, acpi, smbios)?),
             Self::Firmware(boot) => {
                 boot.rom.fill(boot.bios.bytes()).map_err(StartError::Rom)?;
                 boot.bios.place_low(ram.memory()).map_err(StartError::Rom)?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use devices::exit::ExitRequest;
 use event_manager::{EventOps, EventSet, Events, MutEventSubscriber};
+use fw_cfg::transfer::Leases;
 use vmm_sys_util::timerfd::TimerFd;
 
 use crate::config::OnReset;
@@ -29,6 +30,9 @@ const TYPE_AHEAD: usize = 4096;
 /// What the run has to do next.
 #[derive(Debug)]
 pub enum Next {
+    /// Somebody wants to write to files whose pages the guest has, or chukka is to be stopped and nobody shall have to wait for it
+    /// then ([`Leases::All`]: [`EventLoop::suspend`] comes next): have them copied, and go on.
+    LetGo(Leases),
     /// The guest reset the machine: boot it again.
     Reboot,
     /// The run is over.
@@ -156,7 +160,9 @@ impl EventLoop {
     fn reset(&mut self) {
         match self.on_reset {
             OnReset::Reboot if self.panic.is_none() => {
-                self.next.get_or_insert(Next::Reboot);
+                if !matches!(self.next, Some(Next::End(_))) {
+                    self.next = Some(Next::Reboot);
+                }
             }
             OnReset::Reboot | OnReset::Exit => self.end(Outcome::Reset),
         }
@@ -165,10 +171,8 @@ impl EventLoop {
     fn on_signal(&mut self) {
         while let Some(signal) = self.signals.take_one() {
             match signal {
-                libc::SIGTSTP => {
-                    crate::terminal::restore();
-                    signals::stop_self();
-                }
+                signals::LEASE => self.let_go(Leases::Wanted),
+                libc::SIGTSTP => self.let_go(Leases::All),
                 libc::SIGCONT => {
                     if let Some(terminal) = &self.terminal {
                         self.in_background = !terminal.make_raw();
@@ -177,6 +181,20 @@ impl EventLoop {
                 signal => return self.end(Outcome::Signal(signal)),
             }
         }
+    }
+
+    /// A reboot or the end overrules it: there is nothing to be copied then.
+    fn let_go(&mut self, which: Leases) {
+        match &self.next {
+            None | Some(Next::LetGo(Leases::Wanted)) => self.next = Some(Next::LetGo(which)),
+            Some(_) => {}
+        }
+    }
+
+    /// Stops this process, until it is continued, with the terminal as it was before.
+    pub fn suspend(&self) {
+        crate::terminal::restore();
+        signals::stop_self();
     }
 
     fn on_input(&mut self) {

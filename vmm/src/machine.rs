@@ -16,11 +16,12 @@ use devices::i8042::{self, I8042};
 use devices::irq::IrqLine;
 use devices::port92::{self, Port92};
 use devices::serial::{self, Serial};
+use firmware::MemoryMap;
 use firmware::acpi::{AcpiConfig, AcpiTables};
 use firmware::smbios::SmbiosTables;
-use firmware::{GuestRam, MemoryMap};
 use fw_cfg::FwCfg;
 use fw_cfg::event::{Event, Observer};
+use fw_cfg::transfer::Engine;
 use kvm_ioctls::VmFd;
 use vm_memory::GuestMemoryMmap;
 
@@ -30,6 +31,7 @@ use crate::config::{MachineKind, VmConfig};
 use crate::error::StartError;
 use crate::memory::Ram;
 use crate::notices::Notifier;
+use crate::outcome::Outcome;
 use crate::publish;
 use crate::rtc_clock::RtcClock;
 use crate::trace::FwCfgTrace;
@@ -123,8 +125,8 @@ impl Devices {
 
         let items = publish::items(parts, &acpi)?;
         let trace = outputs::trace(parts)?;
-        let mut device = FwCfg::new(items, parts.ram.memory().clone());
-        device.observe(observer(trace.clone(), notifier.clone()));
+        let mut device = FwCfg::new(items, parts.ram.engine().clone());
+        device.observe(observer(trace.clone(), notifier.clone(), parts.ram.engine().clone()));
         let fw_cfg = share(FwCfgPorts::new(device));
 
         let mut ports = vec![
@@ -260,7 +262,11 @@ fn check_free(port: u16, mut taken: impl Iterator<Item = (u16, u16)>) -> Result<
 }
 
 /// Hears of what the guest does with fw_cfg: everything for the trace; and always when the host cannot read an item any more.
-fn observer(mut trace: Option<FwCfgTrace>, notifier: Notifier) -> Box<dyn Observer> {
+fn observer(
+    mut trace: Option<FwCfgTrace>,
+    notifier: Notifier,
+    engine: Engine<GuestMemoryMmap>,
+) -> Box<dyn Observer> {
     Box::new(move |event: &Event<'_>| {
         if let Some(trace) = &mut trace {
             trace.observe(event);
@@ -268,6 +274,10 @@ fn observer(mut trace: Option<FwCfgTrace>, notifier: Notifier) -> Box<dyn Observ
         if let Event::HostError { item, error } = event {
             let lost = format!("the guest cannot have {item} by fw_cfg: {error}");
             notifier.note(|n| n.item_lost = n.item_lost.take().or(Some(lost)));
+            // What the guest has of a mapped file is lost as well.
+            if let Some(cut) = Outcome::file_cut(&engine) {
+                notifier.note(|n| n.ended = n.ended.take().or(Some(cut)));
+            }
         }
     })
 }

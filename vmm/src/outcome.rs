@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use fw_cfg::transfer::{Engine, Memory};
+
 /// How the guest, or the run, came to its end. Ordered from what overrules to what is overruled: a panic that is followed by a
 /// reset is a panic.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,6 +80,12 @@ impl fmt::Display for CpuSnapshot {
 }
 
 impl Outcome {
+    /// If guest memory shows a file that is not whole any more, that is the end.
+    pub fn file_cut<M: Memory>(engine: &Engine<M>) -> Option<Self> {
+        let (path, expected, found) = engine.cut_file()?;
+        Some(Self::FileCut { path, expected, found })
+    }
+
     /// The exit status of the process (docs/exit-codes.md). `None`: the process dies of the signal instead.
     pub fn status(&self) -> Option<u8> {
         match self {

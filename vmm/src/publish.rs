@@ -8,8 +8,9 @@ use firmware::acpi::AcpiTables;
 use firmware::builtin;
 use firmware::publish::{BootOptions, PlatformConfig};
 use firmware::smbios::{SmbiosConfig, SystemStrings};
+use fw_cfg::transfer::Content;
 use fw_cfg::x86::{VMCOREINFO_FILE, VmCoreInfo};
-use fw_cfg::{DEFAULT_FILE_SLOTS, Data, FileRange, Items, MAX_FILE_SLOTS};
+use fw_cfg::{DEFAULT_FILE_SLOTS, Data, Items, MAX_FILE_SLOTS};
 
 use crate::config::{FwCfgItem, FwCfgSource, OemString, VmConfig};
 use crate::credential::CredentialPlace;
@@ -84,8 +85,7 @@ fn data(item: &FwCfgItem) -> Result<Data, StartError> {
         return Ok(Vec::new().into());
     }
     let file = SourceFile::open(path, "fw_cfg file")?;
-    let copy = file.file().try_clone().map_err(StartError::event)?;
-    Ok(FileRange::new(copy, 0..file.len()).into())
+    Ok(file.range(0..file.len(), Content::Data).into())
 }
 
 /// What the SMBIOS tables are to say.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use event_manager::{EventManager, SubscriberOps};
 use firmware::smbios::SmbiosTables;
 use firmware::{BootState, MemoryMap};
+use fw_cfg::transfer::Leases;
 use kvm_ioctls::Kvm;
 use vmm_sys_util::signal::Killable;
 
@@ -123,10 +124,22 @@ impl Run<'_> {
                     break next;
                 }
             };
-            self.stop_vcpus(threads, &flusher)?;
+            let stopped = self.stop_vcpus(threads, &flusher)?;
             match next {
                 Next::End(outcome) => break outcome,
+                Next::LetGo(which) => {
+                    self.ram.engine().detach(which);
+                    if let Some(events) =
+                        manager.subscriber_mut(id).ok().filter(|_| which == Leases::All)
+                    {
+                        events.suspend();
+                    }
+                    self.stop.store(false, Ordering::Release);
+                    vcpus = stopped;
+                }
                 Next::Reboot => {
+                    drop(stopped);
+                    self.ram.engine().detach(Leases::Wanted);
                     // The flusher may be in a write that waits for a reader, and only this thread hears when to give up.
                     while !devices.try_reset() {
                         flusher.kick();
@@ -182,17 +195,18 @@ impl Run<'_> {
         Ok(vcpus)
     }
 
-    fn start_vcpus(&self, vcpus: Vec<Vcpu>) -> Result<Vec<JoinHandle<()>>, StartError> {
-        let start = |vcpu: Vcpu| {
+    /// Each thread gives its vCPU back if it is told to stop.
+    fn start_vcpus(&self, vcpus: Vec<Vcpu>) -> Result<Vec<JoinHandle<Option<Vcpu>>>, StartError> {
+        let start = |mut vcpu: Vcpu| {
             let notifier = self.notifier.clone();
             thread::Builder::new().name(format!("vcpu{}", vcpu.cpu)).spawn(move || {
                 // A panic in here is a defect of chukka's; the main thread has to hear of it, or it waits for ever.
                 let noted = notifier.clone();
                 let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| vcpu.run()));
                 let outcome = ended.unwrap_or(Some(Outcome::Defect("a vCPU's thread")));
-                if let Some(outcome) = outcome {
-                    noted.note(|n| n.ended = n.ended.take().or(Some(outcome)));
-                }
+                let Some(outcome) = outcome else { return Some(vcpu) };
+                noted.note(|n| n.ended = n.ended.take().or(Some(outcome)));
+                None
             })
         };
         vcpus
@@ -202,13 +216,13 @@ impl Run<'_> {
             .map_err(|source| StartError::Host { what: "a vCPU's thread", source })
     }
 
-    /// Brings every vCPU's thread home. One that is about to enter KVM_RUN, or to wait for a reader of its output, may miss a
+    /// Brings every vCPU's thread home, and hands over those vCPUs that could go on. One that is about to enter KVM_RUN, or to wait for a reader of its output, may miss a
     /// kick: so it gets another. All are kicked, as one may wait for a device that another has, or the flusher.
     fn stop_vcpus(
         &self,
-        threads: Vec<JoinHandle<()>>,
+        threads: Vec<JoinHandle<Option<Vcpu>>>,
         flusher: &Flusher,
-    ) -> Result<(), StartError> {
+    ) -> Result<Vec<Vcpu>, StartError> {
         self.stop.store(true, Ordering::Release);
         while threads.iter().any(|thread| !thread.is_finished()) {
             for thread in threads.iter().filter(|thread| !thread.is_finished()) {
@@ -218,10 +232,10 @@ impl Run<'_> {
             flusher.kick();
             thread::sleep(Duration::from_micros(200));
         }
-        for thread in threads {
-            thread.join().map_err(|_| StartError::Defect("a vCPU's thread"))?;
-        }
-        Ok(())
+        let join = |thread: JoinHandle<_>| {
+            thread.join().map_err(|_| StartError::Defect("a vCPU's thread")).transpose()
+        };
+        threads.into_iter().filter_map(join).collect()
     }
 
     /// Standard input and the terminal, where a serial port has them.

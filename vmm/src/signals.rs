@@ -14,6 +14,9 @@ use vmm_sys_util::signal::{block_signal, create_sigset, register_signal_handler,
 /// so that whoever waits for it sees the truth.
 pub const ENDING: [i32; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT];
 
+/// Tells that somebody wants to write to a file whose pages the guest has. By default it kills, so it stays blocked to the end.
+pub const LEASE: i32 = libc::SIGIO;
+
 /// The signals chukka listens to.
 #[derive(Debug)]
 pub struct Signals {
@@ -36,7 +39,9 @@ impl Signals {
         for signal in &heard {
             block_signal(*signal).map_err(|e| io::Error::other(format!("{e:?}")))?;
         }
-        let set = create_sigset(&heard).map_err(io::Error::from)?;
+        block_signal(LEASE).map_err(|e| io::Error::other(format!("{e:?}")))?;
+        let all: Vec<i32> = heard.iter().copied().chain([LEASE]).collect();
+        let set = create_sigset(&all).map_err(io::Error::from)?;
         // SAFETY: signalfd(2) only reads the set.
         let fd =
             unsafe { libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };

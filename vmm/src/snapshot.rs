@@ -1,7 +1,6 @@
 //! Where a CPU stands when it cannot go on: mode, RIP and the bytes there.
 #![expect(unsafe_code, reason = "process_vm_readv(2) has no safe form")]
 
-use firmware::GuestRam;
 use kvm_ioctls::VcpuFd;
 use vm_memory::{GuestAddress, GuestMemoryBackend};
 

@@ -99,31 +99,41 @@ fn in_foreground() -> bool {
     unsafe { libc::tcgetpgrp(0) == libc::getpgrp() }
 }
 
-/// From here on, a panic and a SIGBUS restore the terminal before they end the process.
+/// From here on, a panic and a SIGBUS restore the terminal before they end the process; a SIGBUS at a page of guest memory does
+/// not end it (see [`fw_cfg::transfer::repair`]).
 pub fn restore_on_disaster() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         restore();
         report(info);
     }));
-    // SAFETY: the handler does only what a signal handler may: tcsetattr(3), write(2) and _exit(2). It is installed once.
+    // SAFETY: the handler does only what a signal handler may: mmap(2), tcsetattr(3), write(2) and _exit(2). It is installed once.
     unsafe {
         let mut action = std::mem::zeroed::<libc::sigaction>();
-        action.sa_sigaction = on_sigbus as extern "C" fn(libc::c_int) as libc::sighandler_t;
+        let handler: extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void) = on_sigbus;
+        action.sa_sigaction = handler as libc::sighandler_t;
+        action.sa_flags = libc::SA_SIGINFO;
         libc::sigaction(libc::SIGBUS, &raw const action, std::ptr::null_mut());
     }
 }
 
-/// chukka itself came to a page of a file that is not there any more, or memory is broken: never end without a word.
-extern "C" fn on_sigbus(_: libc::c_int) {
+/// chukka itself came to a page of a file that is not there any more: in guest memory the guest is told, or the user by whoever
+/// asks [`fw_cfg::transfer::Engine::cut_file`]. Or memory is broken: never end without a word.
+extern "C" fn on_sigbus(_: i32, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
+    // SAFETY: the kernel gives a handler with SA_SIGINFO a valid siginfo_t. `si_code` is positive where the kernel itself sent the
+    // signal, and only then there is an address.
+    let (code, address) = unsafe { ((*info).si_code, (*info).si_addr().addr()) };
+    if code > 0 && fw_cfg::transfer::repair(address) {
+        return;
+    }
     restore();
     let _ = io::stderr().write_all(SIGBUS_MESSAGE);
     // SAFETY: ends the process at once.
     unsafe { libc::_exit(125) }
 }
 
-const SIGBUS_MESSAGE: &[u8] = b"\nchukka: a file in guest memory was cut short while chukka read it (SIGBUS)\n\
-hint: leave kernel and initrd alone while the guest runs; write a new file and rename it over the old\n";
+const SIGBUS_MESSAGE: &[u8] = b"\nchukka: the host's memory failed (SIGBUS)\n\
+hint: dmesg of the host may say more\n";
 
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,6 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use firmware::GuestRam;
 use kvm_bindings::{KVM_SYSTEM_EVENT_CRASH, KVM_SYSTEM_EVENT_RESET, KVM_SYSTEM_EVENT_SHUTDOWN};
 use kvm_ioctls::{VcpuExit, VcpuFd};
 use vm_memory::{GuestAddress, GuestMemoryBackend};
@@ -44,8 +43,8 @@ enum Ended {
 }
 
 impl Vcpu {
-    /// Runs until the machine stops. `None`: it was told to; otherwise this CPU is why.
-    pub fn run(mut self) -> Option<Outcome> {
+    /// Runs until the machine stops. `None`: it was told to, and can be run again; otherwise this CPU is why.
+    pub fn run(&mut self) -> Option<Outcome> {
         let ended = self.run_loop();
         let mut snapshot =
             || -> Box<CpuSnapshot> { Box::new(snapshot::take(&mut self.fd, self.cpu, &self.ram)) };
@@ -54,10 +53,10 @@ impl Vcpu {
             Ended::PowerOff => Some(Outcome::PowerOff),
             Ended::Reset => Some(Outcome::Reset),
             Ended::TripleFault => Some(Outcome::TripleFault(snapshot::unless_reset(snapshot()))),
-            Ended::Kvm(what) => match self.ram.cut_file() {
-                Some((path, expected, found)) => Some(Outcome::FileCut { path, expected, found }),
-                None => Some(Outcome::Kvm { what, cpu: snapshot() }),
-            },
+            Ended::Kvm(what) => Some(
+                Outcome::file_cut(self.ram.engine())
+                    .unwrap_or_else(|| Outcome::Kvm { what, cpu: snapshot() }),
+            ),
         }
     }
 

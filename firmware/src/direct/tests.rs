@@ -3,8 +3,8 @@
 use super::*;
 use crate::acpi::AcpiConfig;
 use crate::image::tests::{bzimage, elf};
-use crate::ram::tests::{TempFile, TestRam};
 use crate::smbios::{SmbiosConfig, SystemStrings};
+use crate::testing::{TempFile, TestRam};
 
 const MIB: u64 = 1 << 20;
 
@@ -50,7 +50,7 @@ impl Case {
     fn load(&self, memory: u64) -> Result<(TestRam, BootState), LoadError> {
         let map = MemoryMap::new(memory);
         let ram = TestRam::new(&map);
-        let state = self.boot.load(&ram, &map, &acpi(), &smbios(map.size()))?;
+        let state = self.boot.load(&ram.engine, &map, &acpi(), &smbios(map.size()))?;
         Ok((ram, state))
     }
 }
@@ -87,8 +87,8 @@ fn elf_bss_is_zero_on_memory_that_was_used_before() {
     let case = Case::new(&elf(62), None);
     let map = MemoryMap::new(64 * MIB);
     let ram = TestRam::new(&map);
-    ram.0.write_slice(&[0xaa; 8192], GuestAddress(0x100_0000)).unwrap();
-    case.boot.load(&ram, &map, &acpi(), &smbios(map.size())).unwrap();
+    ram.memory().write_slice(&[0xaa; 8192], GuestAddress(0x100_0000)).unwrap();
+    case.boot.load(&ram.engine, &map, &acpi(), &smbios(map.size())).unwrap();
     assert_eq!(ram.bytes(0x100_1000, 4096), [0; 4096]);
     assert_eq!(ram.bytes(0x100_2000, 1), [0] as [u8; 1], "nothing lies after it");
 }

@@ -10,7 +10,7 @@ use thiserror::Error;
 use vm_memory::ByteValued;
 
 use crate::layout;
-use crate::ram::SourceFile;
+use crate::source_file::SourceFile;
 
 /// `XEN_ELFNOTE_PHYS32_ENTRY` (xen/include/public/elfnote.h): the 32-bit physical entry point of PVH.
 const PHYS32_ENTRY: u32 = 18;

@@ -1,7 +1,7 @@
 //! What [`KernelImage::open`] makes of files, good and bad.
 
 use super::*;
-use crate::ram::tests::TempFile;
+use crate::testing::TempFile;
 
 /// A minimal well-formed bzImage: `setup_sects` 3, protocol 2.15, a payload of `payload` bytes.
 pub(crate) fn bzimage(payload: usize) -> Vec<u8> {

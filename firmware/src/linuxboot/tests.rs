@@ -4,7 +4,7 @@ use fw_cfg::Data;
 
 use super::*;
 use crate::image::tests::{bzimage, elf};
-use crate::ram::tests::TempFile;
+use crate::testing::TempFile;
 
 const MIB: u64 = 1 << 20;
 /// What QEMU keeps clear of the initrd on its machine "pc" (`acpi_data_size`).

@@ -100,7 +100,7 @@ fn files_without_content_are_left_out() {
 fn an_option_rom_is_a_file_below_genroms_and_there_only_once() {
     let mut image = vec![0; 512];
     image[..3].copy_from_slice(&[0x55, 0xaa, 1]);
-    let temporary = crate::ram::tests::TempFile::new(&image);
+    let temporary = crate::testing::TempFile::new(&image);
     let rom = OptionRom::open(temporary.0.as_os_str(), &[]).unwrap();
     let mut items = publish(&config(GIB));
     rom.publish(&mut items).unwrap();

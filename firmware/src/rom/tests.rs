@@ -2,8 +2,7 @@
 
 use super::*;
 use crate::MemoryMap;
-use crate::ram::GuestRam;
-use crate::ram::tests::{TempFile, TestRam};
+use crate::testing::{TempFile, TestRam};
 
 /// A directory with files, gone when dropped.
 struct TempDir(PathBuf);

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use fw_cfg::dma::{Descriptor, READ, SELECT};
+use fw_cfg::transfer::Engine;
 use fw_cfg::{FwCfg, Items, key};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
@@ -53,7 +54,11 @@ impl Guest {
         for (at, len) in ranges {
             memory.write_slice(&vec![OLD; len], at).unwrap();
         }
-        Self { device: FwCfg::new(items, memory.clone()), memory, writes: Writes::default() }
+        Self {
+            device: FwCfg::new(items, Engine::new(memory.clone())),
+            memory,
+            writes: Writes::default(),
+        }
     }
 
     /// With [`DATA`], [`EMPTY`] and [`WRITABLE`], and [`MEMORY`] at 0.

@@ -1,56 +1,20 @@
-//! What a loader needs of guest memory, and the files it fills it from.
+//! The files that guest memory is filled from.
 
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use fw_cfg::transfer::Content;
+use fw_cfg::{FileRange, HostFile};
 use thiserror::Error;
-use vm_memory::{GuestAddress, GuestMemoryBackend};
-
-/// What the guest does with what is placed in its memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Content {
-    /// It runs in it and writes over it: a kernel.
-    Code,
-    /// It reads it once: an initrd.
-    Data,
-}
-
-/// Guest memory that files can be placed in.
-pub trait GuestRam {
-    /// The memory itself.
-    type Memory: GuestMemoryBackend;
-
-    /// The memory, for small reads and writes.
-    fn memory(&self) -> &Self::Memory;
-
-    /// Makes guest memory from `at` show bytes `range` of `source`, by whatever means is cheapest for what it is.
-    ///
-    /// # Errors
-    /// The file ends before `range` does, cannot be read, or `at` is not RAM all along.
-    fn place(
-        &self,
-        source: &SourceFile,
-        range: Range<u64>,
-        at: GuestAddress,
-        content: Content,
-    ) -> io::Result<()>;
-
-    /// Makes `size` bytes of guest memory from `at` read as zero.
-    ///
-    /// # Errors
-    /// The range is not RAM all along.
-    fn zero(&self, at: GuestAddress, size: u64) -> io::Result<()>;
-}
 
 /// A regular file, opened for reading, whose name and length at opening are kept for messages and checks.
 #[derive(Debug)]
 pub struct SourceFile {
-    path: PathBuf,
-    file: File,
-    len: u64,
+    file: Arc<HostFile>,
 }
 
 /// Why a file cannot be used at all.
@@ -137,27 +101,32 @@ impl SourceFile {
         if metadata.len() == 0 {
             return Err(SourceError::Empty { role, path: path.into() });
         }
-        Ok(Self { path: path.into(), file, len: metadata.len() })
+        Ok(Self { file: Arc::new(HostFile::new(file, path)) })
     }
 
     /// Its name, as given.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.file.name()
     }
 
     /// The open file.
     pub fn file(&self) -> &File {
-        &self.file
+        self.file.file()
+    }
+
+    /// Bytes `range` of it, which the guest is going to use as `content`.
+    pub fn range(&self, range: Range<u64>, content: Content) -> FileRange {
+        FileRange::of(&self.file, range).used_as(content)
     }
 
     /// Its length in bytes when it was opened.
     pub fn len(&self) -> u64 {
-        self.len
+        self.file.len()
     }
 
     /// Whether it was empty when it was opened: never, [`SourceFile::open`] refuses that.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len() == 0
     }
 
     /// Its first bytes: as many as there are, `N` at most.
@@ -168,7 +137,7 @@ impl SourceFile {
         let mut head = vec![0; N];
         let mut filled = 0;
         while filled < N {
-            match self.file.read_at(&mut head[filled..], filled as u64) {
+            match self.file().read_at(&mut head[filled..], filled as u64) {
                 Ok(0) => break,
                 Ok(n) => filled += n,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
@@ -181,4 +150,4 @@ impl SourceFile {
 }
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;

@@ -1,0 +1,36 @@
+//! What is refused of files.
+
+use super::*;
+use crate::testing::TempFile;
+
+#[test]
+fn open_refuses_what_is_no_regular_file() {
+    for (path, expected) in [("/", "is a directory"), ("/dev/null", "is a character device")] {
+        let error = SourceFile::open(Path::new(path), "kernel").unwrap_err();
+        assert!(error.to_string().contains(expected), "{error}");
+        assert!(!error.hint().is_empty());
+    }
+}
+
+#[test]
+fn open_names_role_and_path_when_the_file_is_missing() {
+    let error = SourceFile::open(Path::new("/nonexistent/vmlinuz"), "kernel").unwrap_err();
+    assert_eq!(error.to_string(), "Cannot open the kernel '/nonexistent/vmlinuz'");
+    assert!(error.hint().contains("-kernel"));
+}
+
+#[test]
+fn open_refuses_an_empty_file() {
+    let file = TempFile::new(b"");
+    let error = SourceFile::open(&file.0, "initrd").unwrap_err();
+    assert!(error.to_string().contains("is empty (0 bytes)"), "{error}");
+}
+
+#[test]
+fn head_is_short_when_the_file_is() {
+    let file = TempFile::new(b"abc");
+    let source = SourceFile::open(&file.0, "kernel").unwrap();
+    assert_eq!(source.head::<8>().unwrap(), b"abc");
+    assert_eq!(source.head::<2>().unwrap(), b"ab");
+    assert_eq!(source.len(), 3);
+}

@@ -1,0 +1,157 @@
+//! Files of the host that items are made of, and how it is known that they stay as they were.
+
+use std::fs::{File, Metadata};
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What the guest does with a file's bytes once it has them. It decides whether they are worth being mapped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Content {
+    /// It reads them once, or not at all: an initrd.
+    #[default]
+    Data,
+    /// It runs in them and writes over them: a kernel.
+    Code,
+}
+
+/// An open file of the host, its name for messages, and what it was like when it was opened.
+#[derive(Debug)]
+pub struct HostFile {
+    file: File,
+    name: PathBuf,
+    version: Option<Version>,
+}
+
+/// What changes when a file's content does. A file that is rewritten within one tick of the host's clock (4 ms at most, and none
+/// on file systems with fine-grained times) after it was opened is not told from one that is not.
+#[derive(Debug, PartialEq, Eq)]
+struct Version {
+    len: u64,
+    /// Seconds and nanoseconds.
+    modified: (i64, i64),
+}
+
+impl Version {
+    /// `None`: not a regular file, whose length and times say nothing about its content.
+    fn of(about: &Metadata) -> Option<Self> {
+        let modified = (about.mtime(), about.mtime_nsec());
+        about.is_file().then_some(Self { len: about.len(), modified })
+    }
+}
+
+impl HostFile {
+    /// Takes an open file over. `name` is for messages.
+    pub fn new(file: File, name: impl Into<PathBuf>) -> Self {
+        let version = file.metadata().ok().as_ref().and_then(Version::of);
+        Self { file, name: name.into(), version }
+    }
+
+    /// The file.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Its name, as given.
+    pub fn name(&self) -> &Path {
+        &self.name
+    }
+
+    /// Its length in bytes when it was taken over; 0 for what is no regular file.
+    #[expect(clippy::len_without_is_empty, reason = "nobody asks")]
+    pub fn len(&self) -> u64 {
+        self.version.as_ref().map_or(0, |version| version.len)
+    }
+
+    /// How many bytes it has now.
+    ///
+    /// # Errors
+    /// As of statx(2).
+    pub(crate) fn len_now(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    /// Whether it still is what it was when it was taken over. It is asked after the bytes have been read, so that no other
+    /// content is ever taken for the first.
+    ///
+    /// # Errors
+    /// It ends before `end` now, or has been written to.
+    pub(crate) fn check(&self, end: u64) -> io::Result<()> {
+        // What had fewer bytes than are asked of it from the start, as files of procfs have, tells nothing by its length.
+        let Some(version) = self.version.as_ref().filter(|version| version.len >= end) else {
+            return Ok(());
+        };
+        let now = Version::of(&self.file.metadata()?);
+        match now {
+            Some(now) if now == *version => Ok(()),
+            Some(now) if now.len < end => {
+                let what = format!("it ends at byte {}, {end} were expected", now.len);
+                Err(io::Error::new(io::ErrorKind::UnexpectedEof, what))
+            }
+            _ => Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "it has been written to since it was opened",
+            )),
+        }
+    }
+}
+
+/// A range of bytes of a file, which is read when the guest asks for it.
+#[derive(Clone, Debug)]
+pub struct FileRange {
+    file: Arc<HostFile>,
+    range: Range<u64>,
+    content: Content,
+}
+
+impl FileRange {
+    /// Bytes `range` of `file`, which has no name.
+    pub fn new(file: File, range: Range<u64>) -> Self {
+        Self::of(&Arc::new(HostFile::new(file, "")), range)
+    }
+
+    /// Bytes `range` of `file`.
+    pub fn of(file: &Arc<HostFile>, range: Range<u64>) -> Self {
+        let range = range.start..range.end.max(range.start);
+        Self { file: Arc::clone(file), range, content: Content::default() }
+    }
+
+    /// The same, to be used as `content`.
+    #[must_use]
+    pub fn used_as(self, content: Content) -> Self {
+        Self { content, ..self }
+    }
+
+    /// How many bytes there were when it was made.
+    #[expect(clippy::len_without_is_empty, reason = "nobody asks")]
+    pub fn len(&self) -> u64 {
+        self.range.end - self.range.start
+    }
+
+    /// The file it is a range of.
+    pub fn file(&self) -> &Arc<HostFile> {
+        &self.file
+    }
+
+    /// What the guest does with it.
+    pub(crate) fn content(&self) -> Content {
+        self.content
+    }
+
+    /// Where `part` of it is in the file.
+    pub(crate) fn in_file(&self, part: &Range<u64>) -> Range<u64> {
+        self.range.start + part.start..self.range.start + part.end
+    }
+
+    /// Fills `to` from byte `offset` of the range on. The caller has checked that there are as many.
+    ///
+    /// # Errors
+    /// It cannot be read, has become shorter, or has been written to.
+    pub(crate) fn read_at(&self, offset: u64, to: &mut [u8]) -> io::Result<()> {
+        let start = self.range.start + offset;
+        self.file.file.read_exact_at(to, start)?;
+        self.file.check(start + to.len() as u64)
+    }
+}
