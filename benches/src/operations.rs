@@ -14,6 +14,7 @@ use vm_device::bus::PioAddress;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
 use crate::Error;
+use crate::rivals::chukka;
 
 /// SeaBIOS's stack, where it has descriptors and variables.
 const STACK: GuestAddress = GuestAddress(0x6f00);
@@ -109,7 +110,7 @@ impl Machine {
             items.add_file(name, vec![0x5a; size])?;
         }
         let memory: GuestMemoryMmap = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), 1 << 20)])?;
-        let device = FwCfg::new(items, memory.clone());
+        let device = FwCfg::new(items, chukka::engine(&memory));
         let ports = Arc::new(Mutex::new(FwCfgPorts::new(device)));
         Ok(Self { memory, ports })
     }

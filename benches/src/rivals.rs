@@ -5,7 +5,7 @@
 //! cloud-hypervisor's dirty bitmap, alioth's lock.
 
 mod alioth;
-mod chukka;
+pub mod chukka;
 mod cloud_hypervisor;
 mod memcpy;
 mod qemu;

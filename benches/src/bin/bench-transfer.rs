@@ -6,6 +6,7 @@ use std::fs;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use chukka_benches::rivals::chukka;
 use chukka_benches::table::bytes;
 use chukka_benches::transfer::{
     self, Case, DESTINATIONS, Measured, Origin, Pages, Source, plot, report,
@@ -52,7 +53,11 @@ fn run(words: &Words) -> Result<(), Error> {
     let sizes: Vec<usize> = SIZES.into_iter().filter(|&size| !quick || size <= QUICK).collect();
     let cases = cases(&origins, &sizes, transfer::has_huge_pages()?);
     let largest = if quick { QUICK } else { 1 << 30 };
-    let all = measure(&cases, &Source::new(largest)?, rounds)?;
+    let source = Source::new(largest)?;
+    if !chukka::can_map(&source)? {
+        return Err("this file system gives no leases: nothing would be mapped".into());
+    }
+    let all = measure(&cases, &source, rounds)?;
     let machine = machine::describe();
     let text = format!("{machine}.\n\n{}", report::report(&all));
     println!("{text}");

@@ -28,7 +28,9 @@ pub struct Guest {
 pub struct Slot {
     /// Where its descriptor is.
     pub descriptor: GuestAddress,
-    /// Where the bytes go, as the host sees it.
+    /// Where the bytes go.
+    pub address: GuestAddress,
+    /// The same, as the host sees it.
     pub host: NonNull<u8>,
     /// How many they are.
     pub len: usize,
@@ -61,7 +63,7 @@ impl Guest {
         let request = Descriptor { control, length: u32::try_from(case.size)?, address: to.0 };
         self.memory.write_slice(&request.to_bytes(), descriptor)?;
         let host = NonNull::new(self.memory.get_host_address(to)?).ok_or("no memory")?;
-        self.slots.push(Slot { descriptor, host, len: case.size });
+        self.slots.push(Slot { descriptor, address: to, host, len: case.size });
         Ok(())
     }
 
