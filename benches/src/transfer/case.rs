@@ -85,10 +85,10 @@ pub const DESTINATIONS: [(Pages, Before); 4] = [
 #[must_use]
 pub fn destination(pages: Pages, before: Before) -> &'static str {
     match (pages, before) {
-        (Pages::Small, Before::Untouched) => "4 KiB pages, untouched",
-        (Pages::Small, Before::Touched) => "4 KiB pages, touched",
-        (Pages::Huge, Before::Untouched) => "2 MiB pages, untouched",
-        (Pages::Huge, Before::Touched) => "2 MiB pages, touched",
+        (Pages::Small, Before::Untouched) => "4 KiB, untouched",
+        (Pages::Small, Before::Touched) => "4 KiB, touched",
+        (Pages::Huge, Before::Untouched) => "2 MiB, untouched",
+        (Pages::Huge, Before::Touched) => "2 MiB, touched",
     }
 }
 

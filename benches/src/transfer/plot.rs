@@ -86,7 +86,8 @@ pub fn svg(all: &[Measured], machine: &str) -> String {
             let of: Vec<&Measured> = of.collect();
             let x = place(column, START.0, STEP.0);
             let _ = writeln!(svg, r#"<g transform="translate({x} {y})">"#);
-            axes(&mut svg, destination(pages, before), column == 0);
+            let title = format!("pages of {}", destination(pages, before));
+            axes(&mut svg, &title, column == 0);
             lines(&mut svg, &of);
             svg.push_str("</g>\n");
         }
