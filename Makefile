@@ -4,7 +4,7 @@ CARGO ?= cargo
 # Where rustup puts it, for shells that do not know yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help demo test lint lab build bench bench-start bench-boot bench-firmware
+.PHONY: help demo test lint lab build bench bench-start bench-boot bench-firmware bench-guest
 
 help: ## list the targets (the default)
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -51,3 +51,7 @@ bench-boot: ## exec to userspace on a clock that counts instructions, against QE
 bench-firmware: ## boot by SeaBIOS, in counted instructions and natively, against QEMU
 	@sh tests/setup.sh demo
 	$(CARGO) run --release --package chukka-benches --bin bench-firmware
+
+bench-guest: ## the fw_cfg DMA transfer of an initrd, timed by the guest, against QEMU
+	@sh tests/setup.sh demo
+	$(CARGO) run --release --package chukka-benches --bin bench-guest

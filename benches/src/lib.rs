@@ -1,4 +1,5 @@
-//! Measurements of chukka against its peers: `make bench`, `make bench-start`, `make bench-boot` and `make bench-firmware`.
+//! Measurements of chukka against its peers: `make bench`, `make bench-start`, `make bench-boot`, `make bench-firmware` and
+//! `make bench-guest`.
 //!
 //! What is printed are ratios between programs that do the same work in the same run. `docs/performance.md` has the
 //! figures and says what each of them means.
@@ -6,6 +7,7 @@
 pub mod allocations;
 pub mod boot;
 pub mod document;
+pub mod guest;
 pub mod heap;
 mod launch;
 mod listener;

@@ -17,6 +17,7 @@
 mod clock;
 mod console;
 mod cpu;
+mod debug_exit;
 mod debugcon;
 mod error;
 mod firmware;
@@ -89,7 +90,7 @@ fn config(matches: &ArgMatches) -> Result<VmConfig, CliError> {
     let fw_cfg = fw_cfg::items(matches, &mut warnings)?;
     let credentials = fw_cfg::credentials(matches, &fw_cfg)?;
     smbios::check_strings(&smbios, &credentials)?;
-    let Devices { debugcon, vmcoreinfo } = debugcon::devices(matches, &mut warnings)?;
+    let Devices { debugcon, debug_exit, vmcoreinfo } = debugcon::devices(matches, &mut warnings)?;
     let trace = watch::trace(matches)?;
     let timestamps = watch::timestamps(matches)?;
     // Last, so that an argv with something wrong and no kernel hears of what is wrong.
@@ -104,6 +105,7 @@ fn config(matches: &ArgMatches) -> Result<VmConfig, CliError> {
         smbios,
         credentials,
         debugcon,
+        debug_exit,
         vmcoreinfo,
         trace,
         timestamps,

@@ -50,6 +50,8 @@ pub struct VmConfig {
     pub credentials: Vec<Credential>,
     /// The port that firmware writes its log to.
     pub debugcon: Option<Debugcon>,
+    /// The ports with which the guest can end the run with a status of its own (`-device isa-debug-exit`).
+    pub debug_exit: Option<DebugExit>,
     /// Whether the guest can leave its vmcoreinfo note (`-device vmcoreinfo`).
     pub vmcoreinfo: bool,
     /// What is told while the guest runs.
@@ -185,6 +187,15 @@ pub struct Debugcon {
     /// Where the bytes go; never [`SerialBackend::None`]. On [`SerialBackend::Stdio`] it only writes,
     /// and may share it with a serial port.
     pub out: SerialBackend,
+}
+
+/// The debug exit device: a write to one of its ports ends the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DebugExit {
+    /// The first I/O port.
+    pub port: u16,
+    /// How many ports: at least 1, the last one 0xffff at most.
+    pub size: u16,
 }
 
 /// What is told on standard error while the guest runs (`-trace`).

@@ -8,9 +8,9 @@ use crate::rivals::Rival;
 use crate::table::bytes;
 
 /// Width and height of a panel's axes.
-const PANEL: (f64, f64) = (250.0, 190.0);
+const PANEL: (f64, f64) = (250.0, 170.0);
 /// From one panel to the next.
-const STEP: (f64, f64) = (268.0, 252.0);
+const STEP: (f64, f64) = (268.0, 228.0);
 /// Of the first panel, from the left and from the top.
 const START: (f64, f64) = (50.0, 106.0);
 /// Powers of ten of the speed axis, in GB/s.
@@ -61,7 +61,7 @@ impl Series {
 /// The plot as an SVG document.
 #[must_use]
 pub fn svg(all: &[Measured], machine: &str) -> String {
-    let (width, height) = (START.0 + 4.0 * STEP.0, START.1 + 4.0 * STEP.1);
+    let (width, height) = (START.0 + 4.0 * STEP.0, START.1 + 4.0 * STEP.1 - 30.0);
     let mut svg = format!(
         r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="11">
 <rect width="{width}" height="{height}" fill="#ffffff"/>

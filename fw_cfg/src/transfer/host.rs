@@ -107,12 +107,23 @@ fn advise(pages: &Pages<'_>, advice: i32) -> io::Result<()> {
 /// As of fcntl(2): `EAGAIN`: somebody has it open for writing; `EACCES`: it is another user's; `EINVAL`: its file system knows no leases.
 pub(super) fn lease(file: &File, signal: i32) -> io::Result<()> {
     let fd = file.as_raw_fd();
-    // SAFETY: both calls change settings of the descriptor, and of nothing in memory.
+    // SAFETY: the calls change settings of the descriptor, and of nothing in memory.
     let done = unsafe {
+        // A lease is announced to the thread that took it (fs/locks.c, `lease_setup`), which may be gone by then: so the process is
+        // named after it was taken.
         libc::fcntl(fd, F_SETSIG, signal) == 0
             && libc::fcntl(fd, libc::F_SETLEASE, libc::F_RDLCK) == 0
+            && libc::fcntl(fd, libc::F_SETOWN, libc::getpid()) == 0
     };
-    if done { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if !done {
+        return Err(io::Error::last_os_error());
+    }
+    // If it was wanted back in between, nobody has heard of it.
+    if is_wanted(file) {
+        give_back(file);
+        return Err(io::ErrorKind::WouldBlock.into());
+    }
+    Ok(())
 }
 
 /// Gives the lease back.

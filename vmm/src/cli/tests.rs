@@ -1,5 +1,6 @@
 mod console;
 mod cpu;
+mod debug_exit;
 mod debugcon;
 mod firmware;
 mod machine;
@@ -64,6 +65,7 @@ fn a_kernel_alone_gets_the_defaults() {
             smbios: SmbiosOptions::default(),
             credentials: Vec::new(),
             debugcon: None,
+            debug_exit: None,
             vmcoreinfo: false,
             trace: Trace { fw_cfg: false },
             timestamps: false,
@@ -306,6 +308,7 @@ fn lists_can_be_asked_for() {
         ("-M", "microvm"),
         ("-accel", "kvm"),
         ("-M", "  pc"),
+        ("-device", "isa-debug-exit"),
         ("-device", "vmcoreinfo"),
         ("-trace", "fw_cfg"),
     ] {
