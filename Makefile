@@ -4,7 +4,7 @@ CARGO ?= cargo
 # Where rustup puts it, for shells that do not know yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help demo test lint lab build fuzz bench-start bench-boot bench-firmware bench-guest
+.PHONY: help demo test lint lab build fuzz bench bench-start bench-boot bench-firmware bench-guest
 
 help: ## list the targets (the default)
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -40,6 +40,11 @@ build: ## build chukka: target/release/chukka
 fuzz: ## fuzz what comes in from guests, files and command lines: FUZZ_SECONDS=60 for each target
 	@sh tests/setup.sh fuzz
 	@sh tests/fuzz/run.sh
+BENCHFLAGS ?= --write
+bench: ## the fw_cfg transfer against its peers' ways, into docs/performance.md; BENCHFLAGS=--quick prints only
+	@sh tests/setup.sh build
+	$(CARGO) run --release --package chukka-benches --bin bench-transfer -- $(BENCHFLAGS)
+	$(CARGO) run --release --package chukka-benches --bin bench-operations -- $(BENCHFLAGS)
 
 bench-start: ## process start to the first instruction of the guest, against QEMU
 	@sh tests/setup.sh demo

@@ -18,13 +18,24 @@ const INITRD_BYTES: usize = 64 << 20;
 /// Where it cannot be written.
 pub fn big_initrd() -> Result<PathBuf, Error> {
     let path = assets::work_folder()?.join("initrd-64MiB.random");
-    if fs::metadata(&path).is_ok_and(|about| about.len() == INITRD_BYTES as u64) {
-        return Ok(path);
+    noise_file(&path, INITRD_BYTES)?;
+    Ok(path)
+}
+
+/// Makes a file of as many pseudo-random bytes, if it is not there, and writes it to the disk: nothing is left to be done later.
+///
+/// # Errors
+/// Where it cannot be written.
+pub fn noise_file(path: &Path, bytes: usize) -> Result<(), Error> {
+    if fs::metadata(path).is_ok_and(|about| about.len() == bytes as u64) {
+        return Ok(());
     }
     let draft = path.with_extension("draft");
-    fs::write(&draft, noise(INITRD_BYTES))?;
-    fs::rename(&draft, &path)?;
-    Ok(path)
+    let mut file = File::create(&draft)?;
+    file.write_all(&noise(bytes))?;
+    file.sync_all()?;
+    fs::rename(&draft, path)?;
+    Ok(())
 }
 
 /// Size of a page in bytes.
@@ -83,16 +94,20 @@ fn page_word(page: u32) -> u32 {
     page.wrapping_mul(0x9e37_79b1).wrapping_add(1)
 }
 
-/// Pseudo-random bytes, the same on every machine: xorshift64* (Vigna, 2014).
+/// Pseudo-random bytes, the same on every machine.
 fn noise(bytes: usize) -> Vec<u8> {
+    words().take(bytes / 8).flat_map(u64::to_le_bytes).collect()
+}
+
+/// Pseudo-random words, the same on every machine: xorshift64* (Vigna, 2014).
+pub fn words() -> impl Iterator<Item = u64> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let words = std::iter::repeat_with(|| {
+    std::iter::repeat_with(move || {
         state ^= state >> 12;
         state ^= state << 25;
         state ^= state >> 27;
         state.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    });
-    words.take(bytes / 8).flat_map(u64::to_le_bytes).collect()
+    })
 }
 
 #[cfg(test)]

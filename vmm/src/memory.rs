@@ -21,7 +21,7 @@ use crate::{kvm, signals};
 const HUGE_PAGE: usize = 2 << 20;
 
 /// Data of at least so many bytes is mapped and not read (docs/decisions/0007-transfer.md).
-const MAP_FROM: u64 = 16 << 20;
+pub const MAP_FROM: u64 = 16 << 20;
 
 /// Why guest memory cannot be had.
 #[derive(Debug, Error)]
