@@ -43,7 +43,8 @@ impl Version {
 }
 
 impl HostFile {
-    /// Takes an open file over. `name` is for messages.
+    /// Takes an open file over. `name` is for messages. Nobody else may have the same descriptor by dup(2): a lease on it would be given
+    /// back for both; one of its own comes from opening the file, or /proc/self/fd/N.
     pub fn new(file: File, name: impl Into<PathBuf>) -> Self {
         let version = file.metadata().ok().as_ref().and_then(Version::of);
         Self { file, name: name.into(), version }

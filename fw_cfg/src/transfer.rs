@@ -181,7 +181,7 @@ impl<M: Memory> Engine<M> {
         at: GuestAddress,
     ) -> Result<(), TransferError> {
         let range = file.in_file(part);
-        let leased = self.lease(file, range.end - range.start);
+        let leased = self.lease(file, &range);
         if leased {
             // Nobody writes to the file from here on, so it is enough to look once.
             file.file().check(range.end)?;
@@ -203,10 +203,11 @@ impl<M: Memory> Engine<M> {
         placed
     }
 
-    /// Whether `file` may be mapped: it is worth it, and leased to this process.
-    fn lease(&self, file: &FileRange, len: u64) -> bool {
+    /// Whether bytes `range` of `file` may be mapped: it is worth it, they are there, and the file is leased to this process.
+    fn lease(&self, file: &FileRange, range: &Range<u64>) -> bool {
         let Some(mapping) = &self.mapping else { return false };
-        if len < mapping.options.from || file.content() != Content::Data {
+        let enough = range.end - range.start >= mapping.options.from;
+        if !enough || file.content() != Content::Data || file.file().len() < range.end {
             return false;
         }
         mapping.lock().lease(file.file(), mapping.options.signal)

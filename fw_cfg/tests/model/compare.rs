@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -9,10 +10,10 @@ use std::sync::{Arc, LazyLock, Mutex};
 
 use fw_cfg::dma::Descriptor;
 use fw_cfg::event::{DmaError, DmaKind, Event, ItemName};
-use fw_cfg::{FileRange, FwCfg, Items};
+use fw_cfg::{FileRange, FwCfg, Items, transfer};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
-use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryMmap};
+use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
 use crate::case::{Case, FILE, Item, Key, Length, Operation, PAGE, Place, Register};
 use crate::model::{self, Done, Memory, Model};
@@ -106,7 +107,7 @@ fn pattern(len: u64, salt: u8) -> Vec<u8> {
 /// The bytes of the host's file.
 static FILE_BYTES: LazyLock<Vec<u8>> = LazyLock::new(|| pattern(FILE, 0x33));
 thread_local! {
-    /// The file itself, for each thread one, as the device moves its cursor. Nobody ever writes to it.
+    /// The file itself. Nobody ever writes to it.
     static HOST_FILE: File = {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -117,6 +118,11 @@ thread_local! {
         std::fs::remove_file(path).unwrap();
         file
     };
+}
+
+/// A descriptor of its own, as an engine that maps takes a lease on it.
+fn host_file() -> File {
+    HOST_FILE.with(|file| File::open(format!("/proc/self/fd/{}", file.as_raw_fd())).unwrap())
 }
 
 /// Names in no order.
@@ -132,7 +138,7 @@ fn name(name: u8) -> String {
 }
 
 /// The two, side by side.
-struct Pair<M: GuestMemoryBackend> {
+struct Pair<M: transfer::Memory> {
     model: Model,
     /// Where the selected item's bytes are in the host's file: offsets of the parts, by names.
     parts: BTreeMap<String, u64>,
@@ -147,7 +153,7 @@ struct Pair<M: GuestMemoryBackend> {
 }
 
 /// Runs a case on the model, and on the device that `build` makes. `seen` hears what each DMA operation was.
-pub fn run<M: GuestMemoryBackend>(
+pub fn run<M: transfer::Memory>(
     case: &Case,
     build: impl Fn(Items, GuestMemoryMmap) -> FwCfg<M>,
     seen: impl Fn(What),
@@ -173,7 +179,7 @@ pub fn run<M: GuestMemoryBackend>(
     Ok(())
 }
 
-impl<M: GuestMemoryBackend> Pair<M> {
+impl<M: transfer::Memory> Pair<M> {
     /// `None`: so much memory would not end below 2^64.
     fn new(case: &Case, build: impl Fn(Items, GuestMemoryMmap) -> FwCfg<M>) -> Option<Self> {
         let mut end = case.start;
@@ -518,8 +524,7 @@ fn publish(
                 .or_insert(model::Item { writable: true, ..of(Some(name(n)), bytes) });
         }
         Item::Range { name: n, start, size } => {
-            let range =
-                FileRange::new(HOST_FILE.with(File::try_clone).unwrap(), start..start + size);
+            let range = FileRange::new(host_file(), start..start + size);
             let taken = files.contains_key(&name(n));
             assert_eq!(items.add_file(&name(n), range).is_err(), taken);
             if !taken {

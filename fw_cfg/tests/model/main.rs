@@ -16,10 +16,11 @@ use std::sync::Mutex;
 use std::thread;
 
 use fw_cfg::event::{DmaError, DmaKind};
+use fw_cfg::transfer::{Engine, MappingOptions, Memory};
 use fw_cfg::{FwCfg, Items};
 use proptest::prelude::*;
 use proptest::test_runner::{FileFailurePersistence, TestError, TestRunner};
-use vm_memory::{GuestMemoryBackend, GuestMemoryMmap};
+use vm_memory::GuestMemoryMmap;
 
 use case::case;
 use compare::What;
@@ -31,11 +32,18 @@ const REGRESSIONS: &str = "tests/model/regressions.txt";
 
 /// The device that copies: the one place where it is made.
 fn copying(items: Items, memory: GuestMemoryMmap) -> FwCfg<GuestMemoryMmap> {
-    FwCfg::new(items, memory)
+    FwCfg::new(items, Engine::new(memory))
+}
+
+/// The device that maps the host's file wherever it can, down to a single page.
+fn mapping(items: Items, memory: GuestMemoryMmap) -> FwCfg<GuestMemoryMmap> {
+    // A signal that does nothing unless it is asked for. It never comes: nobody writes to the file.
+    let options = MappingOptions { from: 1, small_pages: true, signal: libc::SIGURG };
+    FwCfg::new(items, Engine::mapping(memory, options))
 }
 
 /// Runs `cases` cases of up to `operations` operations on the device that `build` makes, on every CPU.
-fn compare<M: GuestMemoryBackend>(
+fn compare<M: Memory>(
     cases: u32,
     operations: usize,
     build: impl Fn(Items, GuestMemoryMmap) -> FwCfg<M> + Copy + Send,
@@ -69,8 +77,14 @@ fn the_device_does_as_the_model_in_a_million_cases() {
 }
 
 #[test]
+fn the_device_that_maps_does_as_the_model() {
+    compare(CASES / 5, 6, mapping);
+}
+
+#[test]
 fn the_device_does_as_the_model_in_long_sequences() {
     compare(CASES / 200, 100, copying);
+    compare(CASES / 200, 100, mapping);
 }
 
 // What matters is frequent enough, so that the tests above are about it.

@@ -44,6 +44,17 @@ fn code_and_what_is_short_is_read() {
 }
 
 #[test]
+fn a_range_that_goes_on_behind_the_end_of_its_file_is_an_error() {
+    let file = TempFile::new(&pattern(2 * PAGE));
+    let memory = memory(MIB);
+    let engine = mapping(memory.clone());
+    for (range, at) in [(0..4 * PAGE, 0), (8 * PAGE..12 * PAGE, 0), (1..2 * PAGE + 1, 1)] {
+        place(&engine, &file.range(range), at).unwrap_err();
+        assert_eq!(engine.mapped_bytes(), 0);
+    }
+}
+
+#[test]
 fn whole_pages_may_end_where_memory_and_file_end() {
     let file = TempFile::new(&pattern(16 * PAGE));
     let memory = memory(MIB);

@@ -1,12 +1,14 @@
 //! The guest side of fw_cfg: sequences of port accesses and DMA operations, in any memory, on items of every kind.
 
 use std::fs::File;
+use std::os::fd::AsRawFd;
 use std::sync::{Arc, LazyLock, Mutex};
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use devices::fw_cfg::{DMA_PORT, FwCfgPorts, SELECTOR_PORT, StringPort};
 use fw_cfg::dma::Descriptor;
 use fw_cfg::event::{DmaError, Event};
+use fw_cfg::transfer::{Engine, MappingOptions};
 use fw_cfg::{FileRange, FwCfg, Items, key};
 use vm_device::MutDevicePio;
 use vm_device::bus::PioAddress;
@@ -180,9 +182,11 @@ impl Input {
     }
 }
 
-/// The device: the one place where it is made.
-fn device(items: Items, memory: GuestMemoryMmap) -> FwCfg<GuestMemoryMmap> {
-    FwCfg::new(items, memory)
+/// The device: the one place where it is made. It copies, or maps whatever it can, down to a single page.
+fn device(items: Items, memory: GuestMemoryMmap, maps: bool) -> FwCfg<GuestMemoryMmap> {
+    let options = MappingOptions { from: 1, small_pages: true, signal: libc::SIGURG };
+    let engine = if maps { Engine::mapping(memory, options) } else { Engine::new(memory) };
+    FwCfg::new(items, engine)
 }
 
 /// Runs a guest.
@@ -196,7 +200,7 @@ pub fn run(input: &Input) {
     let published: Vec<_> =
         input.items.iter().filter_map(|item| publish(item, &mut items)).collect();
     let ended: Arc<Mutex<Option<Ended>>> = Arc::default();
-    let mut device = device(items, memory.clone());
+    let mut device = device(items, memory.clone(), input.items.len() % 2 == 1);
     let heard = Arc::clone(&ended);
     device.observe(Box::new(move |event: &Event<'_>| {
         if let Event::Dma(event) = event {
@@ -343,7 +347,9 @@ fn host_file() -> Option<File> {
     thread_local! {
         static FILE_OF_HOST: Option<File> = Scratch::of(pattern(FILE as u32)).ok();
     }
-    FILE_OF_HOST.with(|file| file.as_ref()?.try_clone().ok())
+    // A descriptor of its own, as an engine that maps takes a lease on it.
+    FILE_OF_HOST
+        .with(|file| File::open(format!("/proc/self/fd/{}", file.as_ref()?.as_raw_fd())).ok())
 }
 
 impl Place {

@@ -14,6 +14,7 @@ use firmware::smbios::{SmbiosConfig, SystemStrings};
 use firmware::{GuestRam, KernelImage, MemoryMap, SmbiosTables, SourceFile, layout, linuxboot};
 use fw_cfg::{Items, key};
 use vm_memory::{Bytes, GuestAddress};
+use vmm::config::MapInitrd;
 use vmm::memory::Ram;
 
 use crate::scratch::Scratch;
@@ -83,7 +84,10 @@ impl Machine {
         Self {
             kernel: Scratch::new().expect("a file in memory"),
             initrd: Scratch::new().expect("a file in memory"),
-            rams: LOADED.map(map).map(|map| (map.clone(), Ram::new(&map).expect("memory"))).into(),
+            rams: LOADED
+                .map(map)
+                .map(|map| (map.clone(), Ram::new(&map, MapInitrd::On).expect("memory")))
+                .into(),
             acpi: AcpiTables::build(&acpi, &[]),
             smbios: SmbiosTables::build(&smbios).expect("no strings"),
         }

@@ -18,10 +18,11 @@ impl Scratch {
         options.open("/dev/shm").or_else(|_| options.open(std::env::temp_dir())).map(Self)
     }
 
-    /// One that holds these bytes.
+    /// One that holds these bytes, and that nobody can write to.
     pub fn of(bytes: &[u8]) -> Result<File> {
-        let mut file = Self::new()?.0;
-        file.write_all(bytes).map(|()| file)
+        let mut file = Self::new()?;
+        file.0.write_all(bytes)?;
+        File::open(file.path())
     }
 
     /// Gives it these bytes and, after them, zeros up to a length of `len`.
