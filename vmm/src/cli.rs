@@ -75,7 +75,7 @@ pub fn parse<I: IntoIterator<Item = OsString>>(args: I) -> Result<Command, CliEr
 
 fn config(matches: &ArgMatches) -> Result<VmConfig, CliError> {
     console::check_absent(matches)?;
-    let machine::Machine { kind: machine, own_option_rom } = machine::machine(matches)?;
+    let machine::Machine { kind: machine, own_option_rom, map_initrd } = machine::machine(matches)?;
     let memory = machine::memory(&texts(matches, "m")?)?;
     let cpus = machine::cpus(&texts(matches, "smp")?)?;
     let cpu = cpu::model(texts(matches, "cpu")?.last().copied())?;
@@ -111,6 +111,7 @@ fn config(matches: &ArgMatches) -> Result<VmConfig, CliError> {
         timestamps,
         warnings,
         machine,
+        map_initrd,
         memory,
         cpus,
         cpu,

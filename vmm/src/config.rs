@@ -64,6 +64,8 @@ pub struct VmConfig {
     pub machine: MachineKind,
     /// Guest memory in bytes: a multiple of [`MEMORY_GRAIN`], at least [`MIN_MEMORY`].
     pub memory: u64,
+    /// Whether the pages of a large initrd are mapped into guest memory.
+    pub map_initrd: MapInitrd,
     /// How many vCPUs: 1 to [`MAX_CPUS`].
     pub cpus: u8,
     /// What the guest's CPUs look like.
@@ -76,6 +78,18 @@ pub struct VmConfig {
     pub on_reset: OnReset,
     /// Where the guest's wall clock starts.
     pub rtc: RtcConfig,
+}
+
+/// Whether pages of a large initrd are mapped into guest memory (`-machine x-map-initrd`), or read: docs/decisions/0007-transfer.md.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MapInitrd {
+    /// Those that the page cache has as huge pages; the others where the host's KVM does not shadow page tables.
+    #[default]
+    Auto,
+    /// All.
+    On,
+    /// None.
+    Off,
 }
 
 /// The kernel with its files and its command line.

@@ -11,7 +11,8 @@ use std::os::unix::ffi::OsStringExt;
 
 use super::*;
 use crate::config::{
-    BootOptions, InterruptKey, MachineKind, RtcBase, SerialBackend, SmbiosOptions, Terminal, Trace,
+    BootOptions, InterruptKey, MachineKind, MapInitrd, RtcBase, SerialBackend, SmbiosOptions,
+    Terminal, Trace,
 };
 use crate::cpu_model::CpuModel;
 
@@ -71,6 +72,7 @@ fn a_kernel_alone_gets_the_defaults() {
             timestamps: false,
             warnings: Vec::new(),
             machine: MachineKind::Microvm,
+            map_initrd: MapInitrd::Auto,
             memory: 512 << 20,
             cpus: 1,
             cpu: CpuModel { switches: Vec::new(), kvm: true },
