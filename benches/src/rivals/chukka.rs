@@ -10,7 +10,8 @@ use crate::Error;
 use crate::transfer::{Before, Case, Guest, KEY, Origin, Pages, Source};
 
 /// As in the VMM, but for the signal that says that somebody wants to write to a mapped file: nobody does, and this one kills nobody.
-const OPTIONS: MappingOptions = MappingOptions { from: MAP_FROM, small_pages: true, signal: libc::SIGURG };
+const OPTIONS: MappingOptions =
+    MappingOptions { from: MAP_FROM, small_pages: true, signal: libc::SIGURG };
 
 /// The engine as the VMM makes it.
 pub fn engine(memory: &GuestMemoryMmap) -> Engine<GuestMemoryMmap> {
