@@ -1,9 +1,10 @@
 //! The fw_cfg DMA transfer: one READ of an item, by chukka's device and by the ways of its peers, all on the same bytes and the same
 //! kind of guest memory.
 //!
-//! Rivals take turns: one each a round, in another order in each round, so that what else the machine does and what the last
-//! one has left in the caches hits all of them alike. That is why this is no criterion group, which would measure one rival after the other, minutes apart. Each
-//! operation has a new guest memory, a new device and a new descriptor of the source's file; making them is not measured.
+//! Rivals take turns: one each a round, in another order in each round, so that what else the machine does and what the last one has
+//! left in the caches hits all of them alike. That is why this is no criterion group, which would measure one rival after the
+//! other, minutes apart. Each turn has a new guest memory, a new device and a new descriptor of the source's file; making them is
+//! not measured.
 
 mod case;
 pub mod figures;

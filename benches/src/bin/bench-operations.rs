@@ -33,6 +33,9 @@ fn main() -> ExitCode {
 }
 
 fn run(words: &Words) -> Result<(), Error> {
+    if words.has("--quick") && words.has("--write") {
+        return Err("--write is for whole runs".into());
+    }
     let folder = assets::workspace().join("target/bench/criterion");
     let seconds = if words.has("--quick") { 1 } else { 5 };
     let mut criterion = Criterion::default()

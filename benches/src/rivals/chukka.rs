@@ -9,7 +9,9 @@ use super::Way;
 use crate::Error;
 use crate::transfer::{Before, Case, Guest, KEY, Origin, Pages, Source};
 
-/// As in the VMM, but for the signal that says that somebody wants to write to a mapped file: nobody does, and this one kills nobody.
+/// As in the VMM where the processor translates guest addresses by itself (`x-map-initrd=on`): small pages are mapped, too. Who reads
+/// them here is the host, which takes a page fault for each as such a guest does. The signal that says that somebody wants to
+/// write to a mapped file is another one: nobody does, and this one kills nobody.
 const OPTIONS: MappingOptions =
     MappingOptions { from: MAP_FROM, small_pages: true, signal: libc::SIGURG };
 

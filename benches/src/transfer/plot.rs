@@ -14,7 +14,7 @@ const STEP: (f64, f64) = (268.0, 228.0);
 /// Of the first panel, from the left and from the top.
 const START: (f64, f64) = (50.0, 106.0);
 /// Powers of ten of the speed axis, in GB/s.
-const DECADES: (i32, i32) = (-2, 5);
+const DECADES: (i32, i32) = (-2, 6);
 /// Powers of two of the size axis, in bytes: 16 to 1 GiB.
 const SIZES: (u32, u32) = (4, 30);
 /// Those that are written down, and the end of the text that is there.
@@ -187,9 +187,9 @@ mod tests {
         };
         let all = Summary::of(&[Duration::from_nanos(1 << 30)]).unwrap();
         let times = vec![Times { rival: Rival::Chukka, moved: all, read: all }];
-        // 1 GiB at 1 GB/s: at the right end, two of seven decades up.
+        // 1 GiB at 1 GB/s: at the right end, two of eight decades up.
         let one = Measured { case: case(1 << 30), rounds: 1, times };
-        let expected = format!("{:.1},{:.1}", PANEL.0, PANEL.1 * 5.0 / 7.0);
+        let expected = format!("{:.1},{:.1}", PANEL.0, PANEL.1 * 6.0 / 8.0);
         assert_eq!(points(&SERIES[6], &[&one]), expected);
         assert_eq!(points(&SERIES[0], &[&one]), "");
         let svg = svg(&[one], "a machine");
