@@ -23,7 +23,8 @@
 //! SIGBUS. [`Engine::cut_file`] says which file it was, [`repair`] is for the handler of the signal.
 
 mod bus_error;
-mod host;
+mod discard;
+pub(crate) mod host;
 mod mapped;
 mod memory;
 
@@ -41,6 +42,7 @@ pub use crate::file::Content;
 use crate::file::FileRange;
 use bus_error::Watch;
 pub use bus_error::repair;
+use discard::Discarder;
 use mapped::{Mapped, MappedRanges};
 pub use memory::{Memory, Region};
 use memory::{Pages, Piece, pieces};
@@ -111,6 +113,7 @@ struct Mapping {
     options: MappingOptions,
     state: Mutex<MappedRanges>,
     watch: Watch,
+    discarder: Discarder,
 }
 
 impl<M: Clone> Clone for Engine<M> {
@@ -134,8 +137,9 @@ impl<M: Memory> Engine<M> {
                 Some(start..start + usize::try_from(region.len()).ok()?)
             });
         let state = Mutex::default();
-        let mapping =
-            Watch::new(addresses).map(|watch| Arc::new(Mapping { options, state, watch }));
+        let mapping = Watch::new(addresses).map(|watch| {
+            Arc::new(Mapping { options, state, watch, discarder: Discarder::default() })
+        });
         Self { memory, mapping }
     }
 
@@ -244,6 +248,7 @@ impl<M: Memory> Engine<M> {
         // The lease may just have been given back.
         let over = Pages::of(whole).filter(|_| state.has_room() && state.is_leased(file.file()));
         let Some(over) = over else { return all() };
+        mapping.discarder.discard(&over);
         if host::map_file(&over, file.file().file(), offset).is_err() {
             return all(); // the host is out of mappings
         }

@@ -85,6 +85,22 @@ pub(super) fn read_at<B: BitmapSlice>(
     Ok(())
 }
 
+/// What the file is like now: fstat(2) itself, which takes half the time of the statx(2) of [`File::metadata`], and is asked for every
+/// transfer of a file's bytes, however few.
+///
+/// # Errors
+/// As of fstat(2).
+pub(crate) fn status(file: &File) -> io::Result<libc::stat> {
+    // SAFETY: all zero is a valid stat, and fstat(2) fills it in. On x86-64 the kernel's struct is that of libc.
+    unsafe {
+        let mut about = std::mem::zeroed::<libc::stat>();
+        match libc::syscall(libc::SYS_fstat, file.as_raw_fd(), &raw mut about) {
+            0 => Ok(about),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+}
+
 /// Maps the file from `offset` on, at a page boundary, over guest memory: the guest's writes go to copies.
 ///
 /// # Errors

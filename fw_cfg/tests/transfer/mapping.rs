@@ -195,7 +195,10 @@ fn huge_pages_of_the_page_cache_are_mapped_and_small_ones_read() {
         place(&engine, &file.range(0..16 * MIB), at).unwrap();
         assert_placed(&memory, at, &content, 0xaa);
         let huge = engine.mapped_bytes();
-        assert!(huge == 0 || at == 16 * MIB && huge % (2 * MIB) == 0, "{huge} bytes at {at:#x}");
+        assert!(
+            huge == 0 || at == 16 * MIB && huge.is_multiple_of(2 * MIB),
+            "{huge} bytes at {at:#x}"
+        );
         // Nobody waits for the engine.
         engine.detach(Leases::All);
         assert_placed(&memory, at, &content, 0xaa);

@@ -11,7 +11,7 @@ use firmware::acpi::{AcpiConfig, AcpiTables};
 use firmware::direct::{DirectBoot, LoadError};
 use firmware::image::KernelKind;
 use firmware::smbios::{SmbiosConfig, SystemStrings};
-use firmware::{GuestRam, KernelImage, MemoryMap, SmbiosTables, SourceFile, layout, linuxboot};
+use firmware::{KernelImage, MemoryMap, SmbiosTables, SourceFile, layout, linuxboot};
 use fw_cfg::{Items, key};
 use vm_memory::{Bytes, GuestAddress};
 use vmm::config::MapInitrd;
@@ -146,7 +146,7 @@ fn boot(machine: &Machine, header: Header, cmdline: &[u8], file: &[u8]) -> Reach
 /// Whether it could be loaded.
 fn load(machine: &Machine, direct: &DirectBoot, map: &MemoryMap, ram: &Ram) -> bool {
     let planned = direct.check(map);
-    match direct.load(ram, map, &machine.acpi, &machine.smbios) {
+    match direct.load(ram.engine(), map, &machine.acpi, &machine.smbios) {
         Ok(_) => {
             planned.expect("what is loaded fits");
             let read = |at: u64, len: usize| {
