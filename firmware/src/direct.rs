@@ -62,8 +62,8 @@ pub enum LoadError {
     },
     /// The initrd does not fit beside the kernel.
     #[error(
-        "The initrd '{}' ({}) does not fit: between the kernel's end at {floor:#x} and {ceiling:#x} there are {}{}",
-        initrd.display(), mib(*size), mib(ceiling.saturating_sub(*floor)), for_firmware(*reserved)
+        "The initrd '{}' ({}) does not fit: between the kernel's end at {floor:#x} and {ceiling:#x} there are {}{}{}",
+        initrd.display(), mib(*size), mib(ceiling.saturating_sub(*floor)), for_firmware(*reserved), beyond_4_gib(*above_4g)
     )]
     InitrdTooBig {
         /// The initrd's file name.
@@ -76,8 +76,10 @@ pub enum LoadError {
         ceiling: u64,
         /// Bytes between that and the end of RAM that are left to a firmware; 0 without one.
         reserved: u64,
-        /// Whether the ceiling is the end of RAM and not a limit of the kernel.
-        more_memory_helps: bool,
+        /// Bytes of RAM from 4 GiB on, where they count: there it has to lie whole.
+        above_4g: u64,
+        /// What helps, beside a smaller one.
+        remedy: Remedy,
     },
     /// A file could not be brought into memory.
     #[error("Cannot load '{}' into guest memory", path.display())]
@@ -92,6 +94,35 @@ pub enum LoadError {
     Tables(#[from] GuestMemoryError),
 }
 
+/// How an initrd that does not fit could be booted as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// With so many bytes of memory.
+    Memory(u64),
+    /// Not by firmware, which reaches what is below 4 GiB; but directly, with so many bytes of memory.
+    DirectBoot(u64),
+    /// Not by this kernel, whose limit the ceiling is.
+    None,
+}
+
+impl Remedy {
+    /// For an initrd of `size` bytes above `floor`, of which the kernel takes what ends at `limit`; `reserved`: as in
+    /// [`LoadError::InitrdTooBig`].
+    pub(crate) fn find(size: u64, floor: u64, limit: u64, reserved: u64) -> Self {
+        let needed = floor.saturating_add(size).next_multiple_of(layout::PAGE_SIZE);
+        // One page more, as it begins at a page's start and may end where it wants to.
+        let below = needed.saturating_add(layout::PAGE_SIZE).saturating_add(reserved);
+        // RAM from 4 GiB on is what there is beyond the hole's start.
+        let above = size.saturating_add(layout::MMIO_HOLE + layout::PAGE_SIZE);
+        match reserved {
+            _ if needed < limit && below <= layout::MMIO_HOLE => Self::Memory(below),
+            _ if limit <= layout::MMIO_HOLE_END => Self::None,
+            0 => Self::Memory(above),
+            _ => Self::DirectBoot(above),
+        }
+    }
+}
+
 impl LoadError {
     /// What the user can do about it.
     pub fn hint(&self) -> String {
@@ -103,12 +134,15 @@ impl LoadError {
                 format!("give the guest more memory: -m {}M or more", needed.div_ceil(1 << 20))
             }
             Self::KernelTooBig { .. } => "the kernel has to fit below 3 GiB".into(),
-            Self::InitrdTooBig { size, floor, reserved, more_memory_helps: true, .. } => {
-                let needed = (floor + size + reserved).next_multiple_of(layout::PAGE_SIZE)
-                    + layout::PAGE_SIZE;
+            Self::InitrdTooBig { remedy: Remedy::Memory(needed), .. } => {
                 format!("give the guest more memory: -m {}M or more", needed.div_ceil(1 << 20))
             }
-            Self::InitrdTooBig { .. } => {
+            Self::InitrdTooBig { remedy: Remedy::DirectBoot(needed), .. } => format!(
+                "firmware reaches no more than 3 GiB; boot it directly, without -bios, with -m {}M or more, or make \
+                 the initrd smaller",
+                needed.div_ceil(1 << 20)
+            ),
+            Self::InitrdTooBig { remedy: Remedy::None, .. } => {
                 "this kernel cannot take an initrd above that address; make the initrd smaller"
                     .into()
             }
@@ -130,6 +164,14 @@ fn for_firmware(reserved: u64) -> String {
     match reserved {
         0 => String::new(),
         _ => format!(" ({} are left to the firmware)", mib(reserved)),
+    }
+}
+
+/// Words on RAM from 4 GiB on.
+fn beyond_4_gib(size: u64) -> String {
+    match size {
+        0 => String::new(),
+        _ => format!(", and from 4 GiB on {}", mib(size)),
     }
 }
 
@@ -236,15 +278,15 @@ impl DirectBoot {
         let size = file.len();
         let start = map.highest_fit(size, floor, limit).ok_or_else(|| {
             let ceiling = map.below_4g().min(limit);
-            let more_memory_helps =
-                limit > layout::MMIO_HOLE_END || floor + size < limit.min(layout::MMIO_HOLE);
+            let beyond = limit > layout::MMIO_HOLE_END;
             LoadError::InitrdTooBig {
                 initrd: file.path().into(),
                 size,
                 floor,
                 ceiling,
                 reserved: 0,
-                more_memory_helps,
+                above_4g: if beyond { map.above_4g() } else { 0 },
+                remedy: Remedy::find(size, floor, limit, 0),
             }
         })?;
         Ok(start..start + size)

@@ -12,7 +12,8 @@
 //! | kernel | 0x07, 0x08, 0x11 | [`layout::HIGH_RAM`] | the rest of the file |
 //! | initrd | 0x0a, 0x0b, 0x12 | below the end of RAM below 4 GiB | the whole file; without one the keys are absent, and read as 0 |
 //!
-//! Unlike QEMU, what cannot work is refused before the machine starts: see [`PublishError`].
+//! Sizes have 32 bits, and firmware reaches what is below 4 GiB: an initrd may be as big as there is RAM between the kernel and 3 GiB, if
+//! the kernel takes it there (`xloadflags`, `initrd_addr_max`). Unlike QEMU, what cannot work is refused before the machine starts: see [`PublishError`].
 
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -22,7 +23,7 @@ use fw_cfg::transfer::Content;
 use fw_cfg::{ItemError, Items, key};
 use thiserror::Error;
 
-use crate::direct::{LoadError, check_cmdline};
+use crate::direct::{LoadError, Remedy, check_cmdline};
 use crate::image::{BzImage, KernelImage, KernelKind};
 use crate::source_file::SourceFile;
 use crate::{MemoryMap, layout};
@@ -184,17 +185,17 @@ fn initrd_address(
     let size = file.len();
     let reserved = FIRMWARE_RAM.max(reserved_for_acpi + layout::PAGE_SIZE);
     let ram_end = map.below_4g().saturating_sub(reserved);
-    let ceiling = ram_end.min(image.initrd_addr_max());
+    let ceiling = if image.above_4g() { ram_end } else { ram_end.min(image.initrd_addr_max()) };
     let fits = ceiling.checked_sub(size).is_some_and(|at| page_of(at) >= floor);
     if !fits {
-        let end = floor.saturating_add(size).saturating_add(reserved);
         return Err(LoadError::InitrdTooBig {
             initrd: file.path().into(),
             size,
             floor,
             ceiling,
             reserved,
-            more_memory_helps: end <= image.initrd_addr_max().min(layout::MMIO_HOLE),
+            above_4g: 0,
+            remedy: Remedy::find(size, floor, image.initrd_limit(), reserved),
         }
         .into());
     }

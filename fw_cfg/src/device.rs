@@ -1,9 +1,11 @@
 //! The device: what is selected, how far it has been read, and the registers that lead there.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::ops::Range;
 
+use crate::data::Data;
 use crate::event::{Event, ItemName, Observer};
 use crate::items::{Items, Tables};
 use crate::key;
@@ -105,8 +107,15 @@ impl<M> FwCfg<M> {
         }
     }
 
+    /// Tells that the selected item cannot be read, by the name of its file too, where it has one.
     pub(crate) fn tell_host_error(&mut self, error: &io::Error) {
         let item = self.items.name(self.selected);
+        let path = match self.items.get(self.selected).map(|item| &item.data) {
+            Some(Data::File(file)) => file.file().name().to_string_lossy(),
+            _ => Cow::default(),
+        };
+        let named = io::Error::new(error.kind(), format!("'{path}': {error}"));
+        let error = if path.is_empty() { error } else { &named };
         if let Some(observer) = &mut self.observer {
             observer.observe(&Event::HostError { item, error });
         }

@@ -20,7 +20,7 @@
 //!
 //! A lease can be broken by force: when it is not given back in time (/proc/sys/fs/lease-break-time, 45 s), as by a stopped
 //! process. And a disk can fail under a mapped file. A guest that comes to such a page ends `KVM_RUN` with `EFAULT`; the host itself gets a
-//! SIGBUS. [`Engine::cut_file`] says which file it was, [`repair`] is for the handler of the signal.
+//! SIGBUS. [`Engine::cut_file`] and [`Engine::changed_file`] say which file it was, [`repair`] is for the handler of the signal.
 
 mod bus_error;
 mod discard;
@@ -366,6 +366,19 @@ impl<M: Memory> Engine<M> {
     /// the length it has. Its lease was broken by force.
     pub fn cut_file(&self) -> Option<(PathBuf, u64, u64)> {
         self.mapping.as_ref()?.lock().cut_file()
+    }
+
+    /// The first file whose lease was broken by force, and that was changed before its pages could be copied: the guest may have
+    /// seen that.
+    pub fn changed_file(&self) -> Option<PathBuf> {
+        self.mapping.as_ref()?.lock().changed_file()
+    }
+
+    /// Gives all leases back without copying anything: the guest has ended, and nobody looks at its memory any more.
+    pub fn release(&self) {
+        if let Some(mapping) = &self.mapping {
+            mapping.lock().release();
+        }
     }
 
     /// How many bytes of guest memory are mapped pages of files.

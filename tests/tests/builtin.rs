@@ -6,6 +6,7 @@ use std::fs::File;
 use std::path::PathBuf;
 
 use chukka_tests::assets;
+use chukka_tests::job::Job;
 use chukka_tests::native::image::{BzImage, payload};
 use chukka_tests::native::{self, Ended, Input, Scratch, Start};
 use chukka_tests::runner::{Guest, Run, Runner};
@@ -246,6 +247,35 @@ fn the_installer_starts_with_its_40_mb_initrd() {
     let quit = chukka_tests::job::Act::Send(b"\x01x".to_vec());
     let guest = guest.with(|job| job.terminal()).when(FIRST, quit).timeout_secs(240);
     guest.run(runner).assert_stdout(FIRST).assert_exit(0);
+}
+
+/// Linux unpacks its initrd some time after its first words: here the file is overwritten in between, and Linux finds it whole. By
+/// the built-in firmware, and by a direct boot beside it.
+#[test]
+fn linux_unpacks_an_initrd_that_was_rewritten_meanwhile() {
+    let Some(runner) = Runner::get() else { return };
+    for words in [&BUILTIN[..], &[]] {
+        let guest = Guest::new().verbose().memory("256M").args(words.iter().copied());
+        let job = guest.append("earlyprintk=ttyS0").does("info").timeout_secs(240).job().unwrap();
+        let at = job.command.iter().position(|word| word == "-initrd").unwrap() + 1;
+        let mut command = job.command.clone();
+        let initrd = std::mem::replace(&mut command[at], "big".into());
+        let quoted: Vec<String> = command.iter().map(|word| format!("'{word}'")).collect();
+        // Zeros after an archive mean nothing; with them it is big enough to be mapped.
+        let line = format!(
+            "cd /tmp && cp '{initrd}' big && dd if=/dev/zero bs=1M count=20 >>big 2>/dev/null
+            {} >out 2>err & chukka=$!
+            until grep -q 'Linux version' out; do sleep 0.05; done
+            grep -q ' rw-p .*/big' /proc/$chukka/maps && echo it is mapped
+            dd if=/dev/zero of=big bs=1M count=10 conv=notrunc 2>/dev/null && echo it is rewritten
+            grep -q 'guest: userspace' out || echo and Linux has not come to it
+            wait $chukka; status=$?; cat out; cat err >&2; rm big; exit $status",
+            quoted.join(" ")
+        );
+        let run = runner.run(&Job { command: Job::shell(&line).command, ..job });
+        run.assert_stdout("it is mapped").assert_stdout("it is rewritten");
+        run.assert_stdout("and Linux has not come to it").assert_userspace().assert_exit(0);
+    }
 }
 
 #[test]

@@ -60,6 +60,8 @@ pub struct EventLoop {
     flusher: Arc<Flusher>,
     on_reset: OnReset,
     next: Option<Next>,
+    /// chukka is to be stopped once the guest has been booted again.
+    stop_later: bool,
 }
 
 impl EventLoop {
@@ -94,12 +96,14 @@ impl EventLoop {
             flusher,
             on_reset,
             next: None,
+            stop_later: false,
         })
     }
 
     /// What is to be done, once there is something.
     pub fn take_next(&mut self) -> Option<Next> {
-        self.next.take()
+        let later = || std::mem::take(&mut self.stop_later).then_some(Next::LetGo(Leases::All));
+        self.next.take().or_else(later)
     }
 
     /// The run is over. Several things may happen at once: the first end counts, and overrules a reboot.
@@ -163,7 +167,8 @@ impl EventLoop {
         match self.on_reset {
             OnReset::Reboot if self.panic.is_none() => {
                 if !matches!(self.next, Some(Next::End(_))) {
-                    self.next = Some(Next::Reboot);
+                    let overruled = self.next.replace(Next::Reboot);
+                    self.stop_later |= matches!(overruled, Some(Next::LetGo(Leases::All)));
                 }
             }
             OnReset::Reboot | OnReset::Exit => self.end(Outcome::Reset),
@@ -185,10 +190,11 @@ impl EventLoop {
         }
     }
 
-    /// A reboot or the end overrules it: there is nothing to be copied then.
+    /// A reboot or the end overrules it: there is nothing to be copied then. To be stopped is put off by a reboot.
     fn let_go(&mut self, which: Leases) {
         match &self.next {
             None | Some(Next::LetGo(Leases::Wanted)) => self.next = Some(Next::LetGo(which)),
+            Some(Next::Reboot) => self.stop_later |= which == Leases::All,
             Some(_) => {}
         }
     }

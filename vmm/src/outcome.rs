@@ -37,6 +37,8 @@ pub enum Outcome {
         /// Bytes it has.
         found: u64,
     },
+    /// A file was written to before the pages of it that guest memory shows could be copied. Holds its name.
+    FileChanged(PathBuf),
     /// The user typed Ctrl-A x.
     Quit,
     /// A signal that ends a process: chukka cleans up, then dies of it.
@@ -82,6 +84,11 @@ impl fmt::Display for CpuSnapshot {
 }
 
 impl Outcome {
+    /// If guest memory shows a file that is not whole any more, or showed one that changed, that is the end.
+    pub fn file_lost<M: Memory>(engine: &Engine<M>) -> Option<Self> {
+        Self::file_cut(engine).or_else(|| engine.changed_file().map(Self::FileChanged))
+    }
+
     /// If guest memory shows a file that is not whole any more, that is the end.
     pub fn file_cut<M: Memory>(engine: &Engine<M>) -> Option<Self> {
         let (path, expected, found) = engine.cut_file()?;
@@ -96,7 +103,9 @@ impl Outcome {
             Self::Panic(_) => Some(120),
             Self::TripleFault(_) => Some(121),
             Self::Kvm { .. } => Some(122),
-            Self::Firmware(_) | Self::FileCut { .. } | Self::Defect(_) => Some(125),
+            Self::Firmware(_) | Self::FileCut { .. } | Self::FileChanged(_) | Self::Defect(_) => {
+                Some(125)
+            }
             Self::Signal(_) => None,
         }
     }
@@ -110,7 +119,7 @@ impl Outcome {
             Self::Firmware(_) => {
                 Some("it boots what -kernel names; -trace fw_cfg shows what it asked for")
             }
-            Self::FileCut { .. } => Some(
+            Self::FileCut { .. } | Self::FileChanged(_) => Some(
                 "leave kernel and initrd alone while the guest runs; write a new file and rename it over the old",
             ),
             Self::Defect(_) => {
@@ -139,6 +148,11 @@ impl fmt::Display for Outcome {
             Self::FileCut { path, expected, found } => write!(
                 f,
                 "'{}' was cut short while the guest ran: it has {found} bytes, the guest was shown {expected}",
+                path.display()
+            ),
+            Self::FileChanged(path) => write!(
+                f,
+                "'{}' was written to while the guest ran, before chukka could copy what the guest was shown of it",
                 path.display()
             ),
             Self::Quit => write!(f, "ended by Ctrl-A x"),

@@ -119,16 +119,19 @@ impl Run<'_> {
         let outcome = loop {
             let threads = self.start_vcpus(vcpus)?;
             let next = loop {
-                manager.run().map_err(|e| host("epoll")(std::io::Error::other(e.to_string())))?;
                 if let Some(next) = manager.subscriber_mut(id).ok().and_then(EventLoop::take_next) {
                     break next;
                 }
+                manager.run().map_err(|e| host("epoll")(std::io::Error::other(e.to_string())))?;
             };
             let stopped = self.stop_vcpus(threads, &flusher)?;
             match next {
                 Next::End(outcome) => break outcome,
                 Next::LetGo(which) => {
                     self.ram.engine().detach(which);
+                    if let Some(outcome) = Outcome::file_lost(self.ram.engine()) {
+                        break outcome;
+                    }
                     if let Some(events) =
                         manager.subscriber_mut(id).ok().filter(|_| which == Leases::All)
                     {
@@ -153,6 +156,7 @@ impl Run<'_> {
         };
         // The terminal is as it was, and signals kill again, before anything may wait for a reader of the output.
         drop(manager);
+        self.ram.engine().release();
         if !matches!(outcome, Outcome::Signal(_) | Outcome::Quit) {
             devices.flush();
         }

@@ -146,3 +146,40 @@ fn command_line_is_refused_when_longer_than_the_kernel_takes() {
         "{error}"
     );
 }
+
+/// What an initrd of `size` bytes, sparse, is told; empty: there is a place for it.
+fn told(kernel: &[u8], size: u64, memory: u64) -> String {
+    let case = Case::new(kernel, Some(b"1"));
+    let file = std::fs::OpenOptions::new().write(true).open(&case._files[1].0).unwrap();
+    file.set_len(size).unwrap();
+    let initrd = SourceFile::open(&case._files[1].0, "initrd").unwrap();
+    let boot = DirectBoot { initrd: Some(initrd), ..case.boot };
+    let checked = boot.check(&MemoryMap::new(memory));
+    checked.err().map_or_else(String::new, |error| format!("{error}. {}", error.hint()))
+}
+
+#[test]
+fn a_large_initrd_goes_above_4_gib_or_is_told_how_much_memory_that_takes() {
+    // RAM from 4 GiB on is what there is beyond 3 GiB.
+    assert_eq!(told(&bzimage(64), 5120 * MIB, 8192 * MIB), "");
+    let text = told(&bzimage(64), 5120 * MIB, 8191 * MIB);
+    assert!(
+        text.contains("(5120 MiB) does not fit: between the kernel's end at 0x3000000"),
+        "{text}"
+    );
+    assert!(
+        text.contains("and 0xc0000000 there are 3024 MiB, and from 4 GiB on 5119 MiB"),
+        "{text}"
+    );
+    assert!(text.ends_with("give the guest more memory: -m 8193M or more"), "{text}");
+    let text = told(&bzimage(64), 2560 * MIB, 2048 * MIB);
+    assert!(text.ends_with("give the guest more memory: -m 2609M or more"), "{text}");
+}
+
+#[test]
+fn a_large_initrd_is_refused_where_the_kernel_takes_none_above_4_gib() {
+    let text = told(&elf(62), 3072 * MIB, 16384 * MIB);
+    assert!(text.contains("and 0xc0000000 there are"), "{text}");
+    assert!(!text.contains("from 4 GiB on"), "{text}");
+    assert!(text.ends_with("above that address; make the initrd smaller"), "{text}");
+}

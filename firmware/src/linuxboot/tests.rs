@@ -185,10 +185,44 @@ fn an_initrd_beyond_32_bits_is_refused() {
     let kernel = KernelImage::open(&kernel.0).unwrap();
     let map = MemoryMap::new(8192 * MIB);
     let error = publish(&mut Items::new(), &kernel, Some(&initrd), b"", &map, PC).unwrap_err();
-    let PublishError::Load(LoadError::InitrdTooBig { more_memory_helps, .. }) = error else {
-        panic!("{error}")
-    };
-    assert!(!more_memory_helps);
+    let text = error.to_string();
+    assert!(
+        text.contains("(4097 MiB) does not fit: between the kernel's end at 0x3000000"),
+        "{text}"
+    );
+    assert!(text.contains("and 0xbffc0000 there are 3024 MiB (256 KiB are left"), "{text}");
+    let hint = "firmware reaches no more than 3 GiB; boot it directly, without -bios, with -m 7169M or more, or make \
+                the initrd smaller";
+    assert_eq!(error.hint(), hint);
+}
+
+/// What an initrd of `size` bytes, sparse, is told; empty: it is published.
+fn told(kernel: &[u8], size: u64, memory: u64) -> String {
+    let (kernel, initrd) = (TempFile::new(kernel), TempFile::new(b"1"));
+    let file = std::fs::OpenOptions::new().write(true).open(&initrd.0).unwrap();
+    file.set_len(size).unwrap();
+    let initrd = SourceFile::open(&initrd.0, "initrd").unwrap();
+    let kernel = KernelImage::open(&kernel.0).unwrap();
+    let map = MemoryMap::new(memory);
+    let published = publish(&mut Items::new(), &kernel, Some(&initrd), b"", &map, PC);
+    published.err().map_or_else(String::new, |error| format!("{error}. {}", error.hint()))
+}
+
+#[test]
+fn an_initrd_beyond_2_gib_goes_where_the_kernel_takes_it_up_to_3_gib() {
+    let most = layout::MMIO_HOLE - FIRMWARE_RAM - KERNEL_END;
+    assert_eq!(told(&bzimage(64), most, 8192 * MIB), "");
+    assert_eq!(told(&bzimage(64), 2560 * MIB, 3072 * MIB), "");
+    let text = told(&bzimage(64), 2560 * MIB, 2048 * MIB);
+    assert!(text.contains("and 0x7ffc0000 there are 2000 MiB"), "{text}");
+    assert!(text.ends_with("give the guest more memory: -m 2609M or more"), "{text}");
+    let text = told(&bzimage(64), most + 1, 8192 * MIB);
+    assert!(text.contains("there are 3024 MiB") && text.contains("boot it directly"), "{text}");
+    let mut low = bzimage(64);
+    low[0x236] = 1; // not XLF_CAN_BE_LOADED_ABOVE_4G: initrd_addr_max 0x7fffffff counts
+    let text = told(&low, 2560 * MIB, 8192 * MIB);
+    assert!(text.contains("and 0x7fffffff there are 2000 MiB"), "{text}");
+    assert!(text.ends_with("above that address; make the initrd smaller"), "{text}");
 }
 
 #[test]

@@ -25,7 +25,8 @@
 # The kernel's set-up header: offsets in its set-up code, which %es points to.
         .set    PROTOCOL, 0x206         # u16, the boot protocol's version
         .set    RAMDISK_IMAGE, 0x218    # u32, where the initrd is
-        .set    RAMDISK_MAX, 0x22c      # u32, last address it may occupy; since protocol 2.03
+        .set    RAMDISK_MAX, 0x22c      # u32, last address it may occupy, since protocol 2.03 ...
+        .set    XLOADFLAGS, 0x236       # u16, bit 1: ... unless the initrd may be anywhere; since 2.12
         .set    PREF_ADDRESS, 0x258     # u64, where the kernel unpacks itself if loaded below; since 2.10
         .set    INIT_SIZE, 0x260        # u32, bytes it needs from there; since 2.10
         .set    ENTRY, 0x200            # where its code begins
@@ -238,10 +239,14 @@ place:  movl    kernel, %edi            # %edi = end of the room: max(load addre
         cmpw    $0x203, %es:PROTOCOL
         jb      1f
         movl    %es:RAMDISK_MAX, %ecx
+        cmpw    $0x20c, %es:PROTOCOL
+        jb      1f
+        testb   $1 << 1, %es:XLOADFLAGS
+        jnz     2f
 1:      cmpl    %ecx, %eax
-        jbe     1f
+        jbe     2f
         movl    %ecx, %eax
-1:      subl    initrd + SIZE, %eax
+2:      subl    initrd + SIZE, %eax
         jb      too_big
         incl    %eax
         andw    $0xf000, %ax

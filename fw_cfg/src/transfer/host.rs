@@ -227,10 +227,10 @@ pub(super) fn lease(file: &File, signal: i32) -> io::Result<()> {
     Ok(())
 }
 
-/// Gives the lease back.
-pub(super) fn give_back(file: &File) {
-    // SAFETY: as in `lease`. Without a lease it fails, and nothing is to be done.
-    unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_UNLCK) };
+/// Gives the lease back. False: there was none any more, it has been broken by force.
+pub(super) fn give_back(file: &File) -> bool {
+    // SAFETY: as in `lease`. Without a lease it fails (fs/locks.c, `generic_delete_lease`), and nothing is to be done.
+    unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_UNLCK) == 0 }
 }
 
 /// Whether the lease is wanted back, or is gone.

@@ -37,6 +37,8 @@ impl Mapped {
 pub(super) struct MappedRanges {
     ranges: Vec<Mapped>,
     leased: Vec<Arc<HostFile>>,
+    /// The first file that was not what it had been when the guest's copy of it was made, its lease broken by force.
+    changed: Option<PathBuf>,
 }
 
 impl MappedRanges {
@@ -84,7 +86,7 @@ impl MappedRanges {
 
     /// Files that nothing is mapped of any more need no lease.
     fn give_back_unneeded(&mut self) {
-        let Self { ranges, leased } = self;
+        let Self { ranges, leased, .. } = self;
         leased.retain(|file| {
             let needed = ranges.iter().any(|range| range.is_of(file));
             if !needed {
@@ -118,15 +120,31 @@ impl MappedRanges {
         which: Leases,
         copy: impl Fn(Range<u64>) -> Result<(), TransferError>,
     ) {
-        let Self { ranges, leased } = self;
+        let Self { ranges, leased, changed } = self;
         leased.retain(|file| {
             if which == Leases::Wanted && !host::is_wanted(file.file()) {
                 return true;
             }
             ranges.retain(|range| !range.is_of(file) || copy(range.at.clone()).is_err());
-            host::give_back(file.file());
+            // Whoever waited may have had enough of it, and written before or while the pages were copied.
+            let in_time = host::give_back(file.file());
+            if !in_time && file.check(file.len()).is_err() {
+                changed.get_or_insert_with(|| file.name().into());
+            }
             false
         });
+    }
+
+    /// Gives all leases back, as nobody will look at guest memory any more.
+    pub fn release(&mut self) {
+        self.leased.drain(..).for_each(|file| {
+            host::give_back(file.file());
+        });
+    }
+
+    /// The first file of which the guest may have seen other bytes than those it had.
+    pub fn changed_file(&self) -> Option<PathBuf> {
+        self.changed.clone()
     }
 
     /// The first file that does not have all the mapped bytes any more: name, length wanted, length found.

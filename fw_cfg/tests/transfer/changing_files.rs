@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, Seek, SeekFrom, Write};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fw_cfg::transfer::{Engine, Leases, TransferError};
 use vm_memory::GuestMemoryMmap;
@@ -129,4 +129,38 @@ fn a_file_renamed_over_or_deleted_while_it_is_mapped_keeps_nobody_waiting() {
     assert!(bytes(&memory, 0, 64 * PAGE) == content);
     place(&engine, &range, 0).unwrap();
     assert!(bytes(&memory, 0, 64 * PAGE) == content, "it is the file that was opened");
+}
+
+#[test]
+fn a_file_that_is_two_sources_of_data_is_copied_for_both() {
+    let content = pattern(64 * PAGE);
+    let file = TempFile::new(&content);
+    let memory = memory(MIB);
+    let engine = mapping(memory.clone());
+    // Opened twice, as by -initrd and -fw_cfg file=: a lease each.
+    let ranges = [file.range(0..64 * PAGE), file.range(0..32 * PAGE)];
+    place(&engine, &ranges[0], 0).unwrap();
+    place(&engine, &ranges[1], 64 * PAGE).unwrap();
+    assert_eq!(engine.mapped_bytes(), 96 * PAGE);
+    later();
+    let path = file.0.clone();
+    let writer = thread::spawn(move || std::fs::write(path, b"new").unwrap());
+    while engine.mapped_bytes() > 0 {
+        engine.detach(Leases::Wanted);
+        thread::sleep(Duration::from_millis(5));
+    }
+    writer.join().unwrap();
+    assert!(bytes(&memory, 0, 64 * PAGE) == content);
+    assert!(bytes(&memory, 64 * PAGE, 32 * PAGE) == content[..32 * 4096]);
+}
+
+#[test]
+fn once_the_guest_has_ended_nobody_waits_for_its_pages() {
+    let file = TempFile::new(&pattern(64 * PAGE));
+    let engine = mapping(memory(MIB));
+    place(&engine, &file.range(0..64 * PAGE), 0).unwrap();
+    engine.release();
+    let asked = Instant::now();
+    std::fs::write(&file.0, b"new").unwrap();
+    assert!(asked.elapsed() < Duration::from_secs(20), "it waited until the lease was broken");
 }

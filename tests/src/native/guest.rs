@@ -1,4 +1,6 @@
-//! The tiny guest: a 64-bit ELF kernel of some hundred bytes that does one thing after the other, as told by letters.
+//! The tiny guest: a 64-bit kernel of some hundred bytes that does one thing after the other, as told by letters.
+//!
+//! It is an ELF file, or a bzImage, which firmware boots too: the built-in one at 32 bits, an option ROM in real mode.
 //!
 //! It needs no more of a processor than plain instructions, so that it runs on any KVM, software back-ends included. It
 //! first takes the letters that were built into it; then it prints `ready` and takes what it is sent on COM1. A letter
@@ -31,14 +33,27 @@
 //! | `I` | reads every page of the initrd, and says `done` |
 //! | `M` | reads the 20 MiB from its own start, and says `done` |
 //! | `Z` | writes to every page of 16 MiB from 1 MiB after its own start |
+//! | `=` | prints a sum of the first 8 bytes of every page of the initrd, see [`sum_of_pages`] |
+//! | `$` | prints address, size and last 8 bytes of the initrd, wherever it is in 16 GiB |
+//! | `@` | has fw_cfg put the initrd where it is once more, and prints what became of it: `0`, or `1` for an error |
+//! | `*` | begins its script again |
+//!
+//! Numbers are printed as 16 hexadecimal digits and a space.
 #![expect(unsafe_code, reason = "the program lies between two symbols of the assembler")]
 
 use std::arch::global_asm;
+
+use super::image::BzImage;
 
 /// Where it is loaded.
 pub const ADDRESS: u64 = 16 << 20;
 /// Where it lies in its file: at a page's start, so that it can be mapped.
 pub const OFFSET: u64 = 0x1000;
+
+/// Where a bzImage's set-up code goes on, after its header.
+const REAL_MODE_ENTRY: usize = 0x26c;
+/// Where a bzImage's 64-bit entry is, after its 32-bit one.
+const ENTRY_64: usize = 0x200;
 
 /// The kernel file: the program, the letters `script`, and zeros to fill it up to `size` bytes of memory.
 #[must_use]
@@ -56,6 +71,27 @@ pub fn kernel_of(script: &str, size: u64) -> Vec<u8> {
 #[must_use]
 pub fn kernel(script: &str) -> Vec<u8> {
     kernel_of(script, 0)
+}
+
+/// The same as a bzImage: the real-mode entry, the 32-bit one, the program with the letters `script`.
+#[must_use]
+pub fn bzimage(script: &str) -> Vec<u8> {
+    let mut file = BzImage::default().file();
+    let mut put = |at: usize, bytes: &[u8]| file[at..at + bytes.len()].copy_from_slice(bytes);
+    put(REAL_MODE_ENTRY, real_mode_code());
+    let start = BzImage::PAYLOAD_OFFSET;
+    put(start, protected_mode_code());
+    put(start + ENTRY_64, &[program(), script.as_bytes(), &[0]].concat());
+    file
+}
+
+/// What `=` prints for an initrd of these bytes, whole pages.
+#[must_use]
+pub fn sum_of_pages(initrd: &[u8]) -> String {
+    let firsts = initrd.chunks(4096).filter_map(|page| page.first_chunk());
+    let sum =
+        firsts.fold(0u64, |sum, first| sum.wrapping_add(u64::from_le_bytes(*first)).rotate_left(1));
+    format!("{sum:016x} ")
 }
 
 /// The headers of a 64-bit ELF executable for `machine` (x86-64 is 62) with one segment of `size` bytes.
@@ -78,15 +114,32 @@ pub fn elf_header(machine: u16, size: u64) -> Vec<u8> {
     file
 }
 
+/// The bytes between two symbols of the assembler.
+macro_rules! bytes_between {
+    ($start:ident, $end:ident) => {{
+        unsafe extern "C" {
+            static $start: u8;
+            static $end: u8;
+        }
+        let (start, end) = (&raw const $start, &raw const $end);
+        // SAFETY: both symbols bound one run of constant bytes, which is never written.
+        unsafe { std::slice::from_raw_parts(start, end.addr() - start.addr()) }
+    }};
+}
+
 /// The program's bytes.
 fn program() -> &'static [u8] {
-    unsafe extern "C" {
-        static chukka_tiny_guest_start: u8;
-        static chukka_tiny_guest_end: u8;
-    }
-    let (start, end) = (&raw const chukka_tiny_guest_start, &raw const chukka_tiny_guest_end);
-    // SAFETY: both symbols bound one run of constant bytes, which is never written.
-    unsafe { std::slice::from_raw_parts(start, end.addr() - start.addr()) }
+    bytes_between!(chukka_tiny_guest_start, chukka_tiny_guest_end)
+}
+
+/// A bzImage's real-mode code.
+fn real_mode_code() -> &'static [u8] {
+    bytes_between!(chukka_tiny_setup_start, chukka_tiny_setup_end)
+}
+
+/// A bzImage's code at its 32-bit entry.
+fn protected_mode_code() -> &'static [u8] {
+    bytes_between!(chukka_tiny_entry32_start, chukka_tiny_entry32_end)
 }
 
 global_asm!(include_str!("guest.s"));
@@ -94,6 +147,15 @@ global_asm!(include_str!("guest.s"));
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_bzimage_has_three_entries() {
+        let file = bzimage("P");
+        assert!(file[0x200..].starts_with(&[0xeb, 0x6a]) && file[0x26c] == 0xfa, "cli");
+        assert_eq!(file[0xa00], 0xb8, "mov eax, 0x18");
+        assert!(protected_mode_code().len() <= ENTRY_64, "{}", protected_mode_code().len());
+        assert_eq!(file[0xc00..0xc03], [0x49, 0x89, 0xf7], "mov r15, rsi");
+    }
 
     #[test]
     fn the_script_follows_the_program() {

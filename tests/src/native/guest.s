@@ -1,4 +1,87 @@
 # The tiny guest: what its letters do is told in guest.rs. Linux's 64-bit boot protocol enters it at its first byte.
+#
+# In a bzImage two pieces come before it, each for one way of the same protocol: real-mode set-up code, which an option ROM enters,
+# and the 32-bit entry, for firmware that needs no BIOS. Both end in the next.
+    .pushsection .rodata.chukka_tiny_setup, "a"
+    .globl chukka_tiny_setup_start
+    .globl chukka_tiny_setup_end
+    .code16
+chukka_tiny_setup_start:        # at offset 0x26c of the set-up code, at whose start DS is
+    cli
+    xor esi, esi
+    mov si, ds
+    shl esi, 4                  # where its header is found, as in a zero page
+    call 2f                     # over the GDT and its register
+    .quad 0, 0, 0x00cf9b000000ffff, 0x00cf93000000ffff
+    .word 31
+    .long 0
+2:  pop bx                      # CS is 0x200 bytes beyond DS
+    movzx ebx, bx
+    lea eax, [esi + ebx + 0x200]
+    mov dword ptr [bx + 0x200 + 34], eax
+    lgdt [bx + 0x200 + 32]
+    mov eax, cr0
+    or al, 1
+    mov cr0, eax
+    .byte 0x66, 0xea            # jmp 0x10:0x100000, where the rest of the file is
+    .long 0x100000
+    .word 0x10
+chukka_tiny_setup_end:
+    .popsection
+
+    .pushsection .rodata.chukka_tiny_entry32, "a"
+    .globl chukka_tiny_entry32_start
+    .globl chukka_tiny_entry32_end
+    .code32
+chukka_tiny_entry32_start:      # at any page's start; 0x200 before the 64-bit entry
+    mov eax, 0x18
+    mov ds, eax
+    mov es, eax
+    mov ss, eax
+    mov esp, 0x800000
+    call 2f                     # over the GDT and its register
+    .quad 0, 0, 0x00af9b000000ffff, 0x00cf93000000ffff
+    .word 31
+    .long 0
+2:  pop ebp
+    cld
+    xor eax, eax                # an identity map of 32 MiB will do to begin with
+    mov edi, 0x400000
+    mov ecx, 0x3000 / 4
+    rep stosd
+    mov dword ptr [0x400000], 0x401003
+    mov dword ptr [0x401000], 0x402003
+    mov edi, 0x402000
+    mov eax, 0x83
+    mov ecx, 16
+3:  mov dword ptr [edi], eax
+    add eax, 0x200000
+    add edi, 8
+    dec ecx
+    jnz 3b
+    mov eax, cr4
+    or eax, 0x20                # PAE
+    mov cr4, eax
+    mov eax, 0x400000
+    mov cr3, eax
+    mov ecx, 0xc0000080         # EFER: LME
+    rdmsr
+    or eax, 0x100
+    wrmsr
+    mov dword ptr [ebp + 34], ebp
+    lgdt [ebp + 32]
+    mov eax, cr0
+    or eax, 0x80000001
+    mov cr0, eax
+    and ebp, -4096              # it is at a page's start
+    add ebp, 0x200
+    push 0x10
+    push ebp
+    retf
+chukka_tiny_entry32_end:
+    .popsection
+
+    .code64
     .pushsection .rodata.chukka_tiny_guest, "a"
     .globl chukka_tiny_guest_start
     .globl chukka_tiny_guest_end
@@ -6,6 +89,27 @@ chukka_tiny_guest_start:
     mov r15, rsi                # the zero page
     mov esp, 0x800000
     cld
+    mov edi, 0x410000           # an identity map of 16 GiB: PML4, PDPT, and from 0x420000 on 16 page directories
+    xor eax, eax
+    mov ecx, 0x2000 / 8
+    rep stosq
+    mov dword ptr [0x410000], 0x411003
+    mov edi, 0x411000
+    mov eax, 0x420003
+2:  mov qword ptr [rdi], rax
+    add eax, 0x1000
+    add edi, 8
+    cmp edi, 0x411080
+    jne 2b
+    mov edi, 0x420000
+    mov eax, 0x83
+3:  mov qword ptr [rdi], rax
+    add rax, 0x200000
+    add edi, 8
+    cmp edi, 0x430000
+    jne 3b
+    mov eax, 0x410000
+    mov cr3, rax
     lea r14, [rip + chukka_tiny_guest_end]
 
 .Lnext:                         # a letter of the script, if there is one left
@@ -61,6 +165,28 @@ chukka_tiny_guest_start:
     out dx, al
     jmp .Lprint
 2:  ret
+
+.Lprint_hex:                    # RAX in 16 digits, and a space
+    mov rbp, rax
+    mov ecx, 16
+2:  rol rbp, 4
+    mov eax, ebp
+    and eax, 15
+    cmp al, 10
+    jb 3f
+    add al, 0x61 - 0x30 - 10
+3:  add al, 0x30
+    mov dx, 0x3f8
+    out dx, al
+    dec ecx
+    jnz 2b
+    mov al, 0x20
+    out dx, al
+    ret
+
+.Lagain:                        # the script from its start
+    lea r14, [rip + chukka_tiny_guest_end]
+    jmp .Lnext
 
 .Ldone:
     mov dx, 0x3fc               # COM1, whatever was done to it: no loopback, 8 bits, no divisor latch
@@ -270,6 +396,51 @@ chukka_tiny_guest_start:
     sub ecx, 0x1000
     ja 9b
     jmp .Ldone
+.Lwhere_initrd:                 # RBX: its address, R12: its bytes
+    mov ebx, dword ptr [r15 + 0xc0] # ext_ramdisk_image
+    shl rbx, 32
+    mov eax, dword ptr [r15 + 0x218] # ramdisk_image
+    or rbx, rax
+    mov r12d, dword ptr [r15 + 0xc4] # ext_ramdisk_size
+    shl r12, 32
+    mov eax, dword ptr [r15 + 0x21c] # ramdisk_size
+    or r12, rax
+    ret
+.Lend_of_initrd:
+    call .Lwhere_initrd
+    mov rax, rbx
+    call .Lprint_hex
+    mov rax, r12
+    call .Lprint_hex
+    mov rax, qword ptr [rbx + r12 - 8]
+    call .Lprint_hex
+    jmp .Lnext
+.Lsum_initrd:
+    call .Lwhere_initrd
+    xor eax, eax
+2:  add rax, qword ptr [rbx]
+    rol rax, 1
+    add rbx, 0x1000
+    sub r12, 0x1000
+    ja 2b
+    call .Lprint_hex
+    jmp .Lnext
+.Linitrd_again:                 # a DMA of the initrd, as firmware makes it, to where it is
+    call .Lwhere_initrd
+    mov dword ptr [0x700000], 0x0a001200
+    mov eax, r12d
+    bswap eax
+    mov dword ptr [0x700004], eax
+    bswap rbx
+    mov qword ptr [0x700008], rbx
+    mov eax, 0x700000
+    call .Lfw_cfg_run
+    mov eax, dword ptr [0x700000]
+    bswap eax
+    add al, 0x30
+    mov dx, 0x3f8
+    out dx, al
+    jmp .Lnext
 .Linitrd:
     mov ebx, dword ptr [r15 + 0x218] # ramdisk_image
     mov ecx, dword ptr [r15 + 0x21c] # ramdisk_size
@@ -394,6 +565,14 @@ chukka_tiny_guest_start:
     .code64
 
 .Ltable:
+    .byte '*'
+    .long .Lagain - .Ltable
+    .byte '='
+    .long .Lsum_initrd - .Ltable
+    .byte '$'
+    .long .Lend_of_initrd - .Ltable
+    .byte '@'
+    .long .Linitrd_again - .Ltable
     .byte 'A'
     .long .Lacpi_reset - .Ltable
     .byte 'B'

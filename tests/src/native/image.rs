@@ -37,13 +37,15 @@ impl Default for BzImage {
 impl BzImage {
     /// Sectors of set-up code beside the first.
     const SETUP_SECTORS: u8 = 4;
+    /// Where the protected-mode kernel begins in the file.
+    pub const PAYLOAD_OFFSET: usize = (Self::SETUP_SECTORS as usize + 1) * 512;
     /// Bytes of the protected-mode kernel.
     const PAYLOAD: usize = 64 << 10;
 
     /// The file.
     #[must_use]
     pub fn file(self) -> Vec<u8> {
-        let mut file = vec![0; (usize::from(Self::SETUP_SECTORS) + 1) * 512 + Self::PAYLOAD];
+        let mut file = vec![0; Self::PAYLOAD_OFFSET + Self::PAYLOAD];
         let mut put = |at: usize, bytes: &[u8]| file[at..at + bytes.len()].copy_from_slice(bytes);
         put(0, b"MZ");
         put(0x1f1, &[Self::SETUP_SECTORS]);

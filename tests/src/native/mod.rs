@@ -1,6 +1,7 @@
 //! Tests of chukka on this very machine, without the lab: what it says of bad input, how it treats its terminal, and what
 //! it does with tiny guests of ours, which run on any KVM.
 
+pub mod changing;
 mod collect;
 mod confine;
 pub mod guest;
@@ -22,10 +23,26 @@ pub use session::Session;
 pub use settings::Settings;
 pub use start::{Input, Output, Start, start};
 
+use std::path::Path;
 use std::time::Duration;
 
 /// No process of these tests lives longer: then it is killed, and the test fails.
 pub const LIMIT: Duration = Duration::from_secs(60);
+
+/// Whether a process has a file mapped, privately and for writing, as guest memory is.
+#[must_use]
+pub fn maps(pid: i32, path: &Path) -> bool {
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
+    let path = path.to_string_lossy();
+    maps.lines().any(|line| line.contains(" rw-p ") && line.ends_with(&*path))
+}
+
+/// Whether a process has a file open.
+fn has_open(pid: i32, path: &Path) -> bool {
+    let fds = std::fs::read_dir(format!("/proc/{pid}/fd"));
+    let mut links = fds.into_iter().flatten().flatten().map(|fd| std::fs::read_link(fd.path()));
+    links.any(|link| link.is_ok_and(|link| link == path))
+}
 
 /// Whether this machine has a KVM. Where it has none, the test has been skipped loudly and returns.
 #[must_use]

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -163,6 +164,29 @@ impl Chukka {
         }
     }
 
+    /// How many bytes it has printed on standard output so far.
+    #[must_use]
+    pub fn printed(&self) -> usize {
+        self.stdout.as_ref().map_or(0, |out| out.bytes().len())
+    }
+
+    /// Whether it has a file mapped.
+    #[must_use]
+    pub fn maps(&self, path: &Path) -> bool {
+        super::maps(self.pid(), path)
+    }
+
+    /// Waits until it has opened a file.
+    ///
+    /// # Panics
+    /// Where that does not happen in [`LIMIT`].
+    pub fn wait_until_it_has_opened(&self, path: &Path) {
+        while !super::has_open(self.pid(), path) {
+            assert!(self.started.elapsed() < LIMIT, "it never opens it\n{}", self.said());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// The end of its output so far, for a test that fails.
     fn said(&self) -> String {
         let tail = |stream: &Option<Collected>| stream.as_ref().map(Collected::tail);
@@ -174,10 +198,19 @@ impl Chukka {
     /// # Panics
     /// Where it does not end in [`LIMIT`], or leaves a process behind.
     #[must_use]
+    pub fn wait(self) -> Ended {
+        self.wait_within(LIMIT)
+    }
+
+    /// The same, at most so long after it was started.
+    ///
+    /// # Panics
+    /// Where it does not end, or leaves a process behind.
+    #[must_use]
     #[expect(clippy::panic, reason = "this is how a test fails")]
-    pub fn wait(mut self) -> Ended {
+    pub fn wait_within(mut self, limit: Duration) -> Ended {
         let (status, elapsed) = self
-            .wait_in_time()
+            .wait_in_time(limit)
             .unwrap_or_else(|error| panic!("it does not end: {error}\n{}", self.said()));
         let left = sys::kill(-self.pid(), 0);
         assert!(left.is_err(), "a process of its group is left");
@@ -190,10 +223,10 @@ impl Chukka {
         }
     }
 
-    fn wait_in_time(&mut self) -> io::Result<(ExitStatus, Duration)> {
+    fn wait_in_time(&mut self, limit: Duration) -> io::Result<(ExitStatus, Duration)> {
         let ended = sys::pidfd(self.pid())?;
         while !sys::poll(&[Watch::read(Some(ended.as_fd()))], Some(Duration::from_secs(1)))?[0] {
-            if self.started.elapsed() > LIMIT {
+            if self.started.elapsed() > limit {
                 return Err(io::ErrorKind::TimedOut.into());
             }
         }

@@ -67,6 +67,14 @@ impl Start {
         Self { scratch: Some(Arc::new(scratch)), ..start }.args(["-m", "64M"])
     }
 
+    /// The same, as a bzImage.
+    #[must_use]
+    pub fn bzimage(script: &str) -> Self {
+        let scratch = Scratch::new();
+        let start = Self::kernel(&scratch.file("guest", &guest::bzimage(script)));
+        Self { scratch: Some(Arc::new(scratch)), ..start }.args(["-m", "64M"])
+    }
+
     /// chukka with this kernel.
     #[must_use]
     pub fn kernel(path: &Path) -> Self {

@@ -4,6 +4,7 @@ mod machine;
 mod poll;
 mod process;
 mod terminal;
+mod thread;
 
 pub use machine::{load_module, mount, power_off};
 pub use poll::{Watch, drain_inotify, inotify, poll, set_nonblocking, watch_folder};
@@ -13,6 +14,7 @@ pub use process::{
     session_of, wait,
 };
 pub use terminal::{Pty, describe};
+pub use thread::StoppedThread;
 
 use std::io;
 
