@@ -41,6 +41,24 @@ pub fn noise_file(path: &Path, bytes: usize) -> Result<(), Error> {
 /// Size of a page in bytes.
 const PAGE: u32 = 4096;
 
+/// As what the host's page cache has a file: that is decided by how it was written, and by the file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cached {
+    /// In huge pages, where the file system knows such (XFS, ext4 since Linux 6.16, btrfs since 6.17): written 4 MiB at a time.
+    Huge,
+    /// In pages of 64 KiB at most: written so many bytes at a time, as compressors and cpio do.
+    Small,
+}
+
+impl Cached {
+    fn write_size(self) -> usize {
+        match self {
+            Self::Huge => 4 << 20,
+            Self::Small => 64 << 10,
+        }
+    }
+}
+
 /// An initrd of numbered pages: each is full of a word of its own.
 #[derive(Debug)]
 pub struct Pages {
@@ -48,32 +66,30 @@ pub struct Pages {
     pub path: PathBuf,
     /// Its size in MiB.
     pub mib: u32,
-    /// The sum of the first words of its pages, modulo 2^32; words are little-endian.
+    /// How it is cached.
+    pub cached: Cached,
+    /// The sum of the first words of its pages, modulo 2^32.
     pub sum: u32,
 }
 
-/// An initrd of numbered pages, in the page cache. It is made once for each size.
+/// An initrd of so many MiB of numbered pages, in the page cache.
 ///
 /// # Errors
-/// Where it cannot be written or read.
-pub fn numbered_pages(mib: u32) -> Result<Pages, Error> {
-    let path = assets::work_folder()?.join(format!("initrd-{mib}MiB.pages"));
-    if fs::metadata(&path).is_ok_and(|about| about.len() == u64::from(mib) << 20) {
-        // It may have left the page cache since.
-        io::copy(&mut File::open(&path)?, &mut io::sink())?;
-    } else {
-        // Another process or thread may be at it: the last one's file stays, and is the same.
-        let (process, thread) = (std::process::id(), std::thread::current().id());
-        let draft = path.with_extension(format!("draft-{process}-{thread:?}"));
-        write_pages(&draft, mib)?;
-        fs::rename(&draft, &path)?;
-    }
-    Ok(Pages { path, mib, sum: sum(mib) })
+/// Where it cannot be written.
+pub fn numbered_pages(mib: u32, cached: Cached) -> Result<Pages, Error> {
+    let path = assets::work_folder()?.join(format!("initrd-{mib}MiB-{cached:?}.pages"));
+    // Anew each time, as it may have left the page cache, and would come back in other pages. Another process or thread may be at
+    // it: the last one's file stays, and is the same.
+    let (process, thread) = (std::process::id(), std::thread::current().id());
+    let draft = path.with_extension(format!("draft-{process}-{thread:?}"));
+    write_pages(&draft, mib, cached)?;
+    fs::rename(&draft, &path)?;
+    Ok(Pages { path, mib, cached, sum: sum(mib) })
 }
 
 /// Writes it to the disk, too, so that this does not go on while others measure.
-fn write_pages(path: &Path, mib: u32) -> io::Result<()> {
-    let mut file = BufWriter::with_capacity(1 << 20, File::create(path)?);
+fn write_pages(path: &Path, mib: u32, cached: Cached) -> io::Result<()> {
+    let mut file = BufWriter::with_capacity(cached.write_size(), File::create(path)?);
     for page in 0..pages(mib) {
         let word = page_word(page).to_le_bytes();
         (0..PAGE / 4).try_for_each(|_| file.write_all(&word))?;
@@ -131,7 +147,7 @@ mod tests {
     #[test]
     fn numbered_pages_are_full_of_their_words() {
         let path = std::env::temp_dir().join(format!("chukka-pages-{}", std::process::id()));
-        write_pages(&path, 1).unwrap();
+        write_pages(&path, 1, Cached::Small).unwrap();
         let bytes = fs::read(&path).unwrap();
         fs::remove_file(&path).unwrap();
         assert_eq!(bytes.len(), 1 << 20);

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use chukka_benches::Error;
 use chukka_benches::guest::{Before, Guest, MACHINES, Round, Run};
-use chukka_benches::material::{self, Pages};
+use chukka_benches::material::{self, Cached, Pages};
 use chukka_benches::peer;
 use chukka_benches::stats::{count_ratio, median};
 use chukka_benches::table::Table;
@@ -17,7 +17,7 @@ usage: bench-guest [ROUNDS] [--also CHUKKA]...
 
 On this machine's /dev/kvm a guest of ours, the same firmware image in chukka and in QEMU, by the same words, moves its initrd
 of 1, 16, 128 and 512 MiB by one fw_cfg DMA operation, then reads a word of every page, 7 times over, and times both with the
-TSC. One processor, 1 GiB of memory, files in the page cache. Each round (default 6) starts every VMM once for each machine and
+TSC. One processor, 1 GiB of memory, files in the page cache, in huge pages and, of two sizes, in small ones. Each round (default 6) starts every VMM once for each machine and
 size, in turn, each time another one first; a run before them does not count: it gets the memory from a host that is itself
 a guest. What is moved is checked.
 --also measures another chukka along: what was before a change.";
@@ -26,8 +26,15 @@ a guest. What is moved is checked.
 const ROUNDS: usize = 6;
 /// How many transfers a guest makes: one to memory that nobody has touched, three each of the other kinds.
 const TRANSFERS: usize = 7;
-/// Sizes of the initrd, in MiB.
-const SIZES: [u32; 4] = [1, 16, 128, 512];
+/// Sizes of the initrd, in MiB, and how the host has it.
+const INITRDS: [(u32, Cached); 6] = [
+    (1, Cached::Huge),
+    (16, Cached::Huge),
+    (128, Cached::Huge),
+    (512, Cached::Huge),
+    (16, Cached::Small),
+    (128, Cached::Small),
+];
 
 /// What is measured: after what, and whether reading the pages counts.
 const COLUMNS: [(Before, bool, &str); 6] = [
@@ -46,6 +53,7 @@ type Vmm = (String, PathBuf);
 struct Case {
     machine: &'static str,
     mib: u32,
+    cached: Cached,
     runs: Vec<Vec<Run>>,
 }
 
@@ -57,7 +65,8 @@ fn run(words: &Words) -> Result<(), Error> {
     let rounds = words.rounds.unwrap_or(ROUNDS);
     let vmms = vmms(words)?;
     let guest = Guest::new();
-    let initrds = SIZES.map(material::numbered_pages).into_iter().collect::<Result<Vec<_>, _>>()?;
+    let initrds = INITRDS.into_iter().map(|(mib, cached)| material::numbered_pages(mib, cached));
+    let initrds = initrds.collect::<Result<Vec<_>, _>>()?;
     let mut cases = cases(&initrds, vmms.len());
     for round in 0..rounds {
         for (case, initrd) in cases.iter_mut().zip(initrds.iter().cycle()) {
@@ -93,6 +102,7 @@ fn cases(initrds: &[Pages], vmms: usize) -> Vec<Case> {
         initrds.iter().map(move |initrd| Case {
             machine,
             mib: initrd.mib,
+            cached: initrd.cached,
             runs: vec![Vec::new(); vmms],
         })
     };
@@ -111,7 +121,8 @@ impl Case {
     }
 
     fn name(&self, vmm: &Vmm) -> String {
-        format!("{} {}, {} MiB", vmm.0, self.machine, self.mib)
+        let cached = if self.cached == Cached::Small { " in small pages" } else { "" };
+        format!("{} {}, {} MiB{cached}", vmm.0, self.machine, self.mib)
     }
 }
 
