@@ -4,7 +4,7 @@ CARGO ?= cargo
 # Where rustup puts it, for shells that do not know yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help demo test lint lab build bench-start bench-boot bench-firmware
+.PHONY: help demo test lint lab build fuzz bench bench-start bench-boot bench-firmware bench-guest
 
 help: ## list the targets (the default)
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -18,11 +18,14 @@ test: ## run every test: units, guests, the lab
 	@sh tests/setup.sh test
 	$(CARGO) build --release --package vmm --package chukka-tests --bin chukka --bin lab-agent
 	$(CARGO) test --workspace --no-fail-fast
+	$(CARGO) test --manifest-path tests/fuzz/Cargo.toml --target-dir target/fuzz
 
 lint: ## formatting, clippy and the documentation, all warnings as errors
 	@sh tests/setup.sh build
 	$(CARGO) fmt --all --check
+	$(CARGO) fmt --manifest-path tests/fuzz/Cargo.toml --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --manifest-path tests/fuzz/Cargo.toml --target-dir target/fuzz --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
 
 lab: export LAB_COMMAND = $(CMD)
@@ -33,6 +36,15 @@ lab: ## run CMD='chukka -kernel …' in the lab; LABFLAGS=--icount counts instru
 build: ## build chukka: target/release/chukka
 	@sh tests/setup.sh build
 	$(CARGO) build --release
+
+fuzz: ## fuzz what comes in from guests, files and command lines: FUZZ_SECONDS=60 for each target
+	@sh tests/setup.sh fuzz
+	@sh tests/fuzz/run.sh
+BENCHFLAGS ?= --write
+bench: ## the fw_cfg transfer against its peers' ways, into docs/performance.md; BENCHFLAGS=--quick prints only
+	@sh tests/setup.sh build
+	$(CARGO) run --release --package chukka-benches --bin bench-transfer -- $(BENCHFLAGS)
+	$(CARGO) run --release --package chukka-benches --bin bench-operations -- $(BENCHFLAGS)
 
 bench-start: ## process start to the first instruction of the guest, against QEMU
 	@sh tests/setup.sh demo
@@ -45,3 +57,7 @@ bench-boot: ## exec to userspace on a clock that counts instructions, against QE
 bench-firmware: ## boot by SeaBIOS, in counted instructions and natively, against QEMU
 	@sh tests/setup.sh demo
 	$(CARGO) run --release --package chukka-benches --bin bench-firmware
+
+bench-guest: ## the fw_cfg DMA transfer of an initrd, timed by the guest, against QEMU
+	@sh tests/setup.sh demo
+	$(CARGO) run --release --package chukka-benches --bin bench-guest

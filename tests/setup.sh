@@ -4,6 +4,7 @@
 #   sh tests/setup.sh build    what Rust needs to link
 #   sh tests/setup.sh demo     that, the cloud kernel, busybox and, for the lab, QEMU
 #   sh tests/setup.sh test     that, firmware, the generic kernel and Debian's installer
+#   sh tests/setup.sh fuzz     what Rust needs to link, a C++ compiler and cargo-fuzz
 #
 # A machine that has everything is not touched again, and needs no network. Kernels are never installed.
 set -eu
@@ -19,8 +20,8 @@ die() {
 }
 
 case $what in
-build | demo | test) ;;
-*) die "unknown part '$what' (hint: build, demo or test)" ;;
+build | demo | test | fuzz) ;;
+*) die "unknown part '$what' (hint: build, demo, test or fuzz)" ;;
 esac
 
 [ "$(uname -m)" = x86_64 ] || die "chukka is for x86-64 machines; this is $(uname -m)"
@@ -36,8 +37,13 @@ fi
 
 # program:package pairs
 programs="cc:gcc"
-[ "$what" = build ] ||
+case $what in
+build) ;;
+fuzz) programs="$programs c++:g++" ;;
+*)
 	programs="$programs busybox:busybox-static qemu-system-x86_64:qemu-system-x86 lz4:lz4 xz:xz-utils zstd:zstd"
+	;;
+esac
 
 missing() {
 	for pair in $programs; do
@@ -51,7 +57,7 @@ missing() {
 	# The C library's headers and start files, which the linker needs.
 	[ -e /usr/include/stdlib.h ] || echo libc6-dev
 	# A busybox that needs libraries is of no use in an initrd.
-	if [ "$what" != build ] && command -v busybox >/dev/null && ldd "$(command -v busybox)" >/dev/null 2>&1; then
+	if [ "$what" != build ] && [ "$what" != fuzz ] && command -v busybox >/dev/null && ldd "$(command -v busybox)" >/dev/null 2>&1; then
 		echo busybox-static
 	fi
 }
@@ -97,6 +103,18 @@ if [ -n "$packages" ]; then
 		die "apt-get install failed (see above)"
 	}
 	[ -z "$(missing)" ] || die "still missing after apt-get install: $(missing | tr '\n' ' ')"
+fi
+
+if [ "$what" = fuzz ]; then
+	PATH=$PATH:${HOME:-/root}/.cargo/bin
+	cargo fuzz --version >/dev/null 2>&1 || {
+		say "cargo install cargo-fuzz"
+		cargo install cargo-fuzz --locked >"$assets/cargo-fuzz.log" 2>&1 || {
+			tail -n 20 "$assets/cargo-fuzz.log" >&2
+			die "cargo install cargo-fuzz failed (see above)"
+		}
+	}
+	exit 0
 fi
 
 [ "$what" != build ] || exit 0

@@ -1,17 +1,26 @@
-//! Measurements of chukka against its peers: `make bench-start`, `make bench-boot` and `make bench-firmware`.
+//! Measurements of chukka against its peers: `make bench`, `make bench-start`, `make bench-boot`, `make bench-firmware` and
+//! `make bench-guest`.
 //!
 //! What is printed are ratios between programs that do the same work in the same run. `docs/performance.md` has the
 //! figures and says what each of them means.
 
+pub mod allocations;
 pub mod boot;
+pub mod document;
+pub mod guest;
+pub mod heap;
 mod launch;
 mod listener;
+pub mod machine;
 pub mod material;
 pub mod native;
+pub mod operations;
 pub mod peer;
 pub mod resident;
+pub mod rivals;
 pub mod stats;
 pub mod table;
+pub mod transfer;
 pub mod words;
 
 pub use launch::{Start, start};

@@ -68,9 +68,17 @@ pub fn qemu_microvm() -> Result<Peer, Error> {
 }
 
 fn qemu(name: &str, words: &str) -> Result<Peer, Error> {
-    let program = pack::which("qemu-system-x86_64")
-        .ok_or("qemu-system-x86_64 is not installed (package qemu-system-x86)")?;
+    let program = qemu_program()?;
     Ok(Peer { name: name.into(), program, files: Vec::new(), words: split(words) })
+}
+
+/// QEMU's program.
+///
+/// # Errors
+/// Where there is none.
+pub fn qemu_program() -> Result<PathBuf, Error> {
+    let program = pack::which("qemu-system-x86_64");
+    program.ok_or_else(|| "qemu-system-x86_64 is not installed (package qemu-system-x86)".into())
 }
 
 fn split(words: &str) -> Vec<String> {

@@ -34,6 +34,14 @@ impl Summary {
     }
 }
 
+/// The middle of a list of counts, in any order; nothing if there are none.
+#[must_use]
+pub fn median(counts: &[u64]) -> Option<u64> {
+    let mut sorted = counts.to_vec();
+    sorted.sort_unstable();
+    sorted.get(sorted.len() / 2).copied()
+}
+
 /// Milliseconds with two digits after the point.
 #[must_use]
 pub fn ms(time: Duration) -> String {
@@ -73,6 +81,13 @@ mod tests {
     fn a_single_time_is_its_own_summary() {
         let summary = Summary::of(&[Duration::from_millis(7)]).unwrap();
         assert_eq!((summary.least, summary.most), (summary.median, summary.median));
+    }
+
+    #[test]
+    fn the_median_of_counts_is_one_of_them() {
+        assert_eq!(median(&[9, 1, 5]), Some(5));
+        assert_eq!(median(&[9, 1]), Some(9));
+        assert_eq!(median(&[]), None);
     }
 
     #[test]

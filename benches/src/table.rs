@@ -52,6 +52,24 @@ impl fmt::Display for Table {
     }
 }
 
+/// A number of bytes in the largest unit that has it whole: "4 KiB".
+#[must_use]
+pub fn bytes(size: usize) -> String {
+    let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
+    let whole = units.into_iter().find(|(shift, _)| size >> shift << shift == size && size > 0);
+    whole.map_or_else(|| format!("{size} B"), |(shift, unit)| format!("{} {unit}", size >> shift))
+}
+
+/// "So many times", with three digits that count.
+#[must_use]
+pub fn times(ratio: f64) -> String {
+    match ratio {
+        ..9.995 => format!("{ratio:.2}"),
+        ..99.95 => format!("{ratio:.1}"),
+        _ => format!("{ratio:.0}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,5 +82,21 @@ mod tests {
         let expected =
             "| VMM    |   ms |\n|--------|-----:|\n| chukka |    7 |\n| pc     | 10.5 |\n";
         assert_eq!(table.to_string(), expected);
+    }
+
+    #[test]
+    fn sizes_have_the_largest_unit_that_fits() {
+        assert_eq!(
+            [0, 16, 4096, 3 << 20, 1 << 30].map(bytes),
+            ["0 B", "16 B", "4 KiB", "3 MiB", "1 GiB"]
+        );
+    }
+
+    #[test]
+    fn multiples_have_three_digits() {
+        assert_eq!(
+            [0.034, 1.0, 9.999, 12.34, 12_345.6].map(times),
+            ["0.03", "1.00", "10.0", "12.3", "12346"]
+        );
     }
 }

@@ -10,6 +10,8 @@ pub enum ExitRequest {
     PowerOff,
     /// The guest reset the machine.
     Reset(ResetSource),
+    /// The guest ended the run by the debug exit device, with this exit status.
+    Status(u8),
 }
 
 /// By which register the guest reset the machine.

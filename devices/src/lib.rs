@@ -7,6 +7,7 @@
 //! | [`cmos`]: real-time clock, memory size | 0x70, 0x71 | – | Motorola MC146818A; QEMU's `pc_cmos_init` |
 //! | [`port92`]: A20, fast reset | 0x92 | – | IBM PS/2 Hardware Interface Technical Reference |
 //! | [`debugcon`]: characters for firmware's makers | 0x402 or as asked for | – | QEMU's `hw/char/debugcon.c` |
+//! | [`debug_exit`]: end with a status | 0x501, 0x502 or as asked for | – | QEMU's `hw/misc/debugexit.c` |
 //! | [`acpi_pm`]: power-off, reset, power button | 0x600 to 0x607 | 9 | ACPI 6.5, 4.8.3.6, 4.8.3.7 and 5.6.9 |
 //! | [`fw_cfg`](mod@fw_cfg): what the host tells the guest | 0x510, 0x511, 0x514 to 0x51b | – | QEMU, hw/nvram/fw_cfg.c |
 //! | [`acpi_pm_timer`]: 3.58 MHz counter | 0x608 to 0x60b | – | ACPI 6.5, 4.8.3.3 |
@@ -52,6 +53,7 @@ mod calendar;
 pub mod clock;
 pub mod cmos;
 pub mod console;
+pub mod debug_exit;
 pub mod debugcon;
 pub mod exit;
 pub mod fw_cfg;

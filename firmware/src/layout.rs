@@ -23,6 +23,8 @@
 
 /// 4 KiB, the page size of x86.
 pub const PAGE_SIZE: u64 = 0x1000;
+/// 2 MiB, its huge page. What is mapped into guest memory lies at the start of one where there is room, so that it can be mapped as such.
+pub const HUGE_PAGE_SIZE: u64 = 0x20_0000;
 
 /// Boot CPU's global descriptor table. Just above the BIOS data area (0x400-0x4ff), as real firmware leaves it.
 pub const GDT: u64 = 0x500;

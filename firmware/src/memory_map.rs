@@ -78,13 +78,17 @@ impl MemoryMap {
         map
     }
 
-    /// The highest place for `size` bytes, page-aligned, that lies in RAM, from `floor` up and below `limit`.
+    /// The highest place for `size` bytes, page-aligned, that lies in RAM, from `floor` up and below `limit`; at the start of a huge
+    /// page for what has at least one, if there is room.
     pub fn highest_fit(&self, size: u64, floor: u64, limit: u64) -> Option<u64> {
         let ranges: Vec<_> = self.ram().collect();
         ranges.iter().rev().find_map(|range| {
             let end = range.end.min(limit);
-            let start = end.checked_sub(size)? & !(layout::PAGE_SIZE - 1);
-            (start >= range.start.max(floor)).then_some(start)
+            let floor = range.start.max(floor);
+            let start = end.checked_sub(size)?;
+            let at = |page: u64| Some(start & !(page - 1)).filter(|start| *start >= floor);
+            let huge = at(layout::HUGE_PAGE_SIZE).filter(|_| size >= layout::HUGE_PAGE_SIZE);
+            huge.or_else(|| at(layout::PAGE_SIZE))
         })
     }
 }
@@ -143,5 +147,10 @@ mod tests {
         assert_eq!(map.highest_fit(GIB, 0x8000_0000, 0xc000_0000), Some(0x8000_0000));
         assert_eq!(map.highest_fit(GIB + 1, 0x8000_0000, 0xc000_0000), None);
         assert_eq!(map.highest_fit(u64::MAX, 0, u64::MAX), None);
+        assert_eq!(map.highest_fit(0x20_0001, 0, u64::MAX), Some(7 * GIB - 0x40_0000));
+        assert_eq!(
+            map.highest_fit(0x20_0001, 7 * GIB - 0x3f_0000, u64::MAX),
+            Some(7 * GIB - 0x20_1000)
+        );
     }
 }

@@ -1,11 +1,13 @@
 //! Files of the host that items are made of, and how it is known that they stay as they were.
 
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use crate::transfer::host::status;
 
 /// What the guest does with a file's bytes once it has them. It decides whether they are worth being mapped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,16 +38,18 @@ struct Version {
 
 impl Version {
     /// `None`: not a regular file, whose length and times say nothing about its content.
-    fn of(about: &Metadata) -> Option<Self> {
-        let modified = (about.mtime(), about.mtime_nsec());
-        about.is_file().then_some(Self { len: about.len(), modified })
+    fn of(about: &libc::stat) -> Option<Self> {
+        let is_file = about.st_mode & libc::S_IFMT == libc::S_IFREG;
+        let len = u64::try_from(about.st_size).ok().filter(|_| is_file)?;
+        Some(Self { len, modified: (about.st_mtime, about.st_mtime_nsec) })
     }
 }
 
 impl HostFile {
-    /// Takes an open file over. `name` is for messages.
+    /// Takes an open file over. `name` is for messages. Nobody else may have the same descriptor by dup(2): a lease on it would be given
+    /// back for both; one of its own comes from opening the file, or /proc/self/fd/N.
     pub fn new(file: File, name: impl Into<PathBuf>) -> Self {
-        let version = file.metadata().ok().as_ref().and_then(Version::of);
+        let version = status(&file).ok().as_ref().and_then(Version::of);
         Self { file, name: name.into(), version }
     }
 
@@ -83,7 +87,7 @@ impl HostFile {
         let Some(version) = self.version.as_ref().filter(|version| version.len >= end) else {
             return Ok(());
         };
-        let now = Version::of(&self.file.metadata()?);
+        let now = Version::of(&status(&self.file)?);
         match now {
             Some(now) if now == *version => Ok(()),
             Some(now) if now.len < end => {

@@ -38,6 +38,12 @@ pub enum ScriptError {
         /// The name.
         name: String,
     },
+    /// The name has a byte that would end it early: firmware would take it for another file's.
+    #[error("The name '{}' in a linker-loader script has a zero byte", name.escape_default())]
+    NameNul {
+        /// The name.
+        name: String,
+    },
     /// Fields are 1, 2, 4 or 8 bytes wide.
     #[error("A pointer in a linker-loader script has {size} bytes, expected 1, 2, 4 or 8")]
     PointerSize {
@@ -67,7 +73,7 @@ impl Script {
     /// Puts a file into memory, at a multiple of `align` bytes. Comes before all that names the file.
     ///
     /// # Errors
-    /// The name is too long, or `align` is no power of two.
+    /// The name is too long or has a zero byte, or `align` is no power of two.
     pub fn allocate(&mut self, file: &str, align: u32, zone: Zone) -> Result<(), ScriptError> {
         if !align.is_power_of_two() {
             return Err(ScriptError::Alignment { align });
@@ -80,7 +86,7 @@ impl Script {
     /// holds before is the offset within `source` that it is to point at.
     ///
     /// # Errors
-    /// A name is too long, or there is no field of that size.
+    /// A name is too long or has a zero byte, or there is no field of that size.
     pub fn add_pointer(
         &mut self,
         dest: &str,
@@ -98,7 +104,7 @@ impl Script {
     /// they sum up to 0.
     ///
     /// # Errors
-    /// The name is too long.
+    /// The name is too long or has a zero byte.
     pub fn add_checksum(
         &mut self,
         file: &str,
@@ -116,7 +122,7 @@ impl Script {
     /// item `dest` of the device: so the host learns where the file went.
     ///
     /// # Errors
-    /// A name is too long, or there is no field of that size.
+    /// A name is too long or has a zero byte, or there is no field of that size.
     pub fn write_pointer(
         &mut self,
         dest: &str,
@@ -155,6 +161,9 @@ fn name(name: &str) -> Result<[u8; MAX_NAME + 1], ScriptError> {
     let mut field = [0; MAX_NAME + 1];
     if name.is_empty() || name.len() > MAX_NAME {
         return Err(ScriptError::Name { name: name.into() });
+    }
+    if name.contains('\0') {
+        return Err(ScriptError::NameNul { name: name.into() });
     }
     field[..name.len()].copy_from_slice(name.as_bytes());
     Ok(field)
@@ -203,6 +212,20 @@ mod tests {
         assert!(script.allocate("a", 3, Zone::High).is_err());
         assert!(script.add_pointer("a", "b", 0, 3).is_err());
         assert!(script.write_pointer("a", &long, 0, 0, 4).is_err());
+        assert!(script.into_bytes().is_empty());
+    }
+
+    // Found by the fuzz target `loader_script`: what firmware reads of "a\0b" is "a", another file.
+    #[test]
+    fn a_name_that_firmware_would_read_as_another_is_refused() {
+        let mut script = Script::new();
+        for name in ["a\0b", "a\0", "\0"] {
+            let error = Err(ScriptError::NameNul { name: name.into() });
+            assert_eq!(script.allocate(name, 16, Zone::High), error);
+            assert_eq!(script.add_pointer("a", name, 0, 8), error);
+            assert_eq!(script.add_checksum(name, 0, 0, 1), error);
+            assert_eq!(script.write_pointer(name, "a", 0, 0, 8), error);
+        }
         assert!(script.into_bytes().is_empty());
     }
 }

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | bytes | copied |
 //! | a part of a file | read(2) into guest memory, without a buffer between; from 8 MiB on by a thread a CPU |
-//! | whole pages of a file used as data, from [`MappingOptions::from`] bytes on, that agree with their place in memory below the page size | mapped privately over the guest's pages; what is beside whole pages is read |
+//! | whole pages of a file used as data, from [`MappingOptions::from`] bytes on, that agree with their place in memory below the page size | mapped privately over the guest's pages; what is beside whole pages is read, and so are [small pages](MappingOptions::small_pages) |
 //! | zeros from 4 MiB on | whole huge pages are given back to the host, the rest is written |
 //!
 //! docs/decisions/0007-transfer.md has the measurements behind it.
@@ -23,7 +23,8 @@
 //! SIGBUS. [`Engine::cut_file`] and [`Engine::changed_file`] say which file it was, [`repair`] is for the handler of the signal.
 
 mod bus_error;
-mod host;
+mod discard;
+pub(crate) mod host;
 mod mapped;
 mod memory;
 
@@ -41,6 +42,7 @@ pub use crate::file::Content;
 use crate::file::FileRange;
 use bus_error::Watch;
 pub use bus_error::repair;
+use discard::Discarder;
 use mapped::{Mapped, MappedRanges};
 pub use memory::{Memory, Region};
 use memory::{Pages, Piece, pieces};
@@ -87,8 +89,12 @@ pub enum TransferError {
 /// When pages of files are mapped.
 #[derive(Clone, Copy, Debug)]
 pub struct MappingOptions {
-    /// From how many bytes on. Less is read as fast, and into huge pages it costs the guest no page faults.
+    /// From how many bytes on. Less is read as fast.
     pub from: u64,
+    /// Whether to map what the host's page cache holds in small pages, too. Each of them costs the guest a page fault when it is
+    /// first read: about a microsecond where the processor translates guest addresses by itself (EPT, NPT), thirty times
+    /// that where KVM shadows page tables, and there reading the file into huge pages is much faster.
+    pub small_pages: bool,
     /// The signal that tells this process, not one of its threads, that a lease is wanted back. It has to be blocked, or have a
     /// handler, before the first transfer: by default it kills. Upon it, [`Engine::detach`] is to be called.
     pub signal: i32,
@@ -107,6 +113,7 @@ struct Mapping {
     options: MappingOptions,
     state: Mutex<MappedRanges>,
     watch: Watch,
+    discarder: Discarder,
 }
 
 impl<M: Clone> Clone for Engine<M> {
@@ -130,8 +137,9 @@ impl<M: Memory> Engine<M> {
                 Some(start..start + usize::try_from(region.len()).ok()?)
             });
         let state = Mutex::default();
-        let mapping =
-            Watch::new(addresses).map(|watch| Arc::new(Mapping { options, state, watch }));
+        let mapping = Watch::new(addresses).map(|watch| {
+            Arc::new(Mapping { options, state, watch, discarder: Discarder::default() })
+        });
         Self { memory, mapping }
     }
 
@@ -177,7 +185,7 @@ impl<M: Memory> Engine<M> {
         at: GuestAddress,
     ) -> Result<(), TransferError> {
         let range = file.in_file(part);
-        let leased = self.lease(file, range.end - range.start);
+        let leased = self.lease(file, &range);
         if leased {
             // Nobody writes to the file from here on, so it is enough to look once.
             file.file().check(range.end)?;
@@ -199,10 +207,11 @@ impl<M: Memory> Engine<M> {
         placed
     }
 
-    /// Whether `file` may be mapped: it is worth it, and leased to this process.
-    fn lease(&self, file: &FileRange, len: u64) -> bool {
+    /// Whether bytes `range` of `file` may be mapped: it is worth it, they are there, and the file is leased to this process.
+    fn lease(&self, file: &FileRange, range: &Range<u64>) -> bool {
         let Some(mapping) = &self.mapping else { return false };
-        if len < mapping.options.from || file.content() != Content::Data {
+        let enough = range.end - range.start >= mapping.options.from;
+        if !enough || file.content() != Content::Data || file.file().len() < range.end {
             return false;
         }
         mapping.lock().lease(file.file(), mapping.options.signal)
@@ -216,27 +225,41 @@ impl<M: Memory> Engine<M> {
         piece: &Piece<'_, M>,
         pages: &Range<u64>,
     ) -> Result<(), TransferError> {
-        let Some(mapping) = &self.mapping else { return self.read(file, start, piece) };
-        let (head, middle, tail) = (0..pages.start, pages.clone(), pages.end..piece.len());
-        for part in [head, tail].into_iter().filter(|part| !part.is_empty()) {
-            let small = piece.part(&part).ok_or(TransferError::Guest)?;
-            self.read(file, start + part.start, &small)?;
+        let read = |part: &Range<u64>| {
+            let piece = piece.part(part).ok_or(TransferError::Guest)?;
+            if piece.len() == 0 { Ok(()) } else { self.read(file, start + part.start, &piece) }
+        };
+        read(&(0..pages.start))?;
+        read(&(pages.end..piece.len()))?;
+        let whole = piece.part(pages).ok_or(TransferError::Guest)?;
+        let to_read = self.map_pages(file, start + pages.start, &whole);
+        for part in &to_read {
+            read(&(pages.start + part.start..pages.start + part.end))?;
         }
-        let whole = piece.part(&middle).ok_or(TransferError::Guest)?;
+        // As long as pages are mapped the file is leased, and stays what it was.
+        if to_read.is_empty() { Ok(()) } else { Ok(file.file().check(start + pages.end)?) }
+    }
+
+    /// Maps what is worth it of whole pages, and says which parts are to be read all the same.
+    fn map_pages(&self, file: &FileRange, offset: u64, whole: &Piece<'_, M>) -> Vec<Range<u64>> {
+        let all = || std::iter::once(0..whole.len()).collect();
+        let Some(mapping) = &self.mapping else { return all() };
         let mut state = mapping.lock();
-        let over = Pages::of(&whole).filter(|_| state.has_room() && state.is_leased(file.file()));
-        let offset = start + middle.start;
-        let mapped =
-            over.is_some_and(|over| host::map_file(&over, file.file().file(), offset).is_ok());
-        if mapped {
-            state.insert(Mapped { at: whole.range(), file: Arc::clone(file.file()), offset });
-            whole.mark_dirty();
-            return Ok(());
+        // The lease may just have been given back.
+        let over = Pages::of(whole).filter(|_| state.has_room() && state.is_leased(file.file()));
+        let Some(over) = over else { return all() };
+        mapping.discarder.discard(&over);
+        if host::map_file(&over, file.file().file(), offset).is_err() {
+            return all(); // the host is out of mappings
         }
-        drop(state);
-        // The lease has just been taken away, or the host is out of mappings.
-        self.read(file, offset, &whole)?;
-        Ok(file.file().check(offset + whole.len())?)
+        state.insert(Mapped { at: whole.range(), file: Arc::clone(file.file()), offset });
+        whole.mark_dirty();
+        if mapping.options.small_pages {
+            return Vec::new();
+        }
+        let small = host::small_pages(&over);
+        // Each is cut out of the mapping.
+        if small.len() <= state.room() { small } else { all() }
     }
 
     fn read(

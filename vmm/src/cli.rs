@@ -17,6 +17,7 @@
 mod clock;
 mod console;
 mod cpu;
+mod debug_exit;
 mod debugcon;
 mod error;
 mod firmware;
@@ -74,7 +75,7 @@ pub fn parse<I: IntoIterator<Item = OsString>>(args: I) -> Result<Command, CliEr
 
 fn config(matches: &ArgMatches) -> Result<VmConfig, CliError> {
     console::check_absent(matches)?;
-    let machine::Machine { kind: machine, own_option_rom } = machine::machine(matches)?;
+    let machine::Machine { kind: machine, own_option_rom, map_initrd } = machine::machine(matches)?;
     let memory = machine::memory(&texts(matches, "m")?)?;
     let cpus = machine::cpus(&texts(matches, "smp")?)?;
     let cpu = cpu::model(texts(matches, "cpu")?.last().copied())?;
@@ -89,7 +90,7 @@ fn config(matches: &ArgMatches) -> Result<VmConfig, CliError> {
     let fw_cfg = fw_cfg::items(matches, &mut warnings)?;
     let credentials = fw_cfg::credentials(matches, &fw_cfg)?;
     smbios::check_strings(&smbios, &credentials)?;
-    let Devices { debugcon, vmcoreinfo } = debugcon::devices(matches, &mut warnings)?;
+    let Devices { debugcon, debug_exit, vmcoreinfo } = debugcon::devices(matches, &mut warnings)?;
     let trace = watch::trace(matches)?;
     let timestamps = watch::timestamps(matches)?;
     // Last, so that an argv with something wrong and no kernel hears of what is wrong.
@@ -104,11 +105,13 @@ fn config(matches: &ArgMatches) -> Result<VmConfig, CliError> {
         smbios,
         credentials,
         debugcon,
+        debug_exit,
         vmcoreinfo,
         trace,
         timestamps,
         warnings,
         machine,
+        map_initrd,
         memory,
         cpus,
         cpu,

@@ -50,6 +50,8 @@ pub struct VmConfig {
     pub credentials: Vec<Credential>,
     /// The port that firmware writes its log to.
     pub debugcon: Option<Debugcon>,
+    /// The ports with which the guest can end the run with a status of its own (`-device isa-debug-exit`).
+    pub debug_exit: Option<DebugExit>,
     /// Whether the guest can leave its vmcoreinfo note (`-device vmcoreinfo`).
     pub vmcoreinfo: bool,
     /// What is told while the guest runs.
@@ -62,6 +64,8 @@ pub struct VmConfig {
     pub machine: MachineKind,
     /// Guest memory in bytes: a multiple of [`MEMORY_GRAIN`], at least [`MIN_MEMORY`].
     pub memory: u64,
+    /// Whether the pages of a large initrd are mapped into guest memory.
+    pub map_initrd: MapInitrd,
     /// How many vCPUs: 1 to [`MAX_CPUS`].
     pub cpus: u8,
     /// What the guest's CPUs look like.
@@ -74,6 +78,18 @@ pub struct VmConfig {
     pub on_reset: OnReset,
     /// Where the guest's wall clock starts.
     pub rtc: RtcConfig,
+}
+
+/// Whether pages of a large initrd are mapped into guest memory (`-machine x-map-initrd`), or read: docs/decisions/0007-transfer.md.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MapInitrd {
+    /// Those that the page cache has as huge pages; the others where the host's KVM does not shadow page tables.
+    #[default]
+    Auto,
+    /// All.
+    On,
+    /// None.
+    Off,
 }
 
 /// The kernel with its files and its command line.
@@ -185,6 +201,15 @@ pub struct Debugcon {
     /// Where the bytes go; never [`SerialBackend::None`]. On [`SerialBackend::Stdio`] it only writes,
     /// and may share it with a serial port.
     pub out: SerialBackend,
+}
+
+/// The debug exit device: a write to one of its ports ends the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DebugExit {
+    /// The first I/O port.
+    pub port: u16,
+    /// How many ports: at least 1, the last one 0xffff at most.
+    pub size: u16,
 }
 
 /// What is told on standard error while the guest runs (`-trace`).

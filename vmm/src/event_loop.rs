@@ -154,6 +154,8 @@ impl EventLoop {
             self.pass_on_typed();
         }
         match (ended, exit) {
+            // Here the run ends, as QEMU does: what a guest runs into after it is of no interest.
+            (_, Some(ExitRequest::Status(status))) => self.end(Outcome::DebugExit(status)),
             (Some(Outcome::Reset), _) | (None, Some(ExitRequest::Reset(_))) => self.reset(),
             (Some(outcome), _) => self.end(outcome),
             (None, Some(ExitRequest::PowerOff)) => self.end(Outcome::PowerOff),

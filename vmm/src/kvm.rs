@@ -125,6 +125,16 @@ pub fn open(path: &Path, cpus: u8) -> Result<Kvm, KvmError> {
     Ok(kvm)
 }
 
+/// Whether the processor itself translates guest addresses (EPT, NPT), as KVM's modules tell. If not, KVM shadows the guest's page
+/// tables, and each page costs a page fault of some ten microseconds.
+pub fn has_two_dimensional_paging() -> bool {
+    let on = |parameter: &str| {
+        let text = std::fs::read_to_string(Path::new("/sys/module").join(parameter));
+        text.is_ok_and(|text| matches!(text.trim(), "Y" | "1"))
+    };
+    on("kvm_intel/parameters/ept") || on("kvm_amd/parameters/npt")
+}
+
 /// Makes a VM with in-kernel interrupt controllers and PIT, `ram` as its memory and `rom`, if any, at the top of 4 GiB.
 ///
 /// # Errors

@@ -10,6 +10,7 @@ use acpi_tables::Aml;
 use devices::acpi_pm::{self, AcpiPm, AcpiPmDescription};
 use devices::acpi_pm_timer;
 use devices::cmos::{self, Cmos, CmosDescription};
+use devices::debug_exit::DebugExit;
 use devices::debugcon::Debugcon;
 use devices::fw_cfg::{self as fw_cfg_ports, FwCfgDescription, FwCfgPorts, StringPort};
 use devices::i8042::{self, I8042};
@@ -23,12 +24,13 @@ use fw_cfg::FwCfg;
 use fw_cfg::event::{Event, Observer};
 use fw_cfg::transfer::Engine;
 use kvm_ioctls::VmFd;
+use vm_device::DevicePio;
 use vm_memory::GuestMemoryMmap;
 
 use crate::boot::Boot;
 use crate::bus::{Bus, lock, shared};
 use crate::config::{MachineKind, VmConfig};
-use crate::error::StartError;
+use crate::error::{StartError, UserDevice};
 use crate::memory::Ram;
 use crate::notices::Notifier;
 use crate::outcome::Outcome;
@@ -142,9 +144,13 @@ impl Devices {
         ports.extend(serial.iter().map(at));
         ports.extend(chipset.ports());
         if let (Some(chip), Some(wanted)) = (&debugcon, &config.debugcon) {
-            let taken = ports.iter().map(|(first, count, _)| (*first, *count)).chain(KVM_PORTS);
-            check_free(wanted.port, taken)?;
-            ports.push((wanted.port, 1, shared(chip)));
+            let place = (wanted.port, 1, shared(chip));
+            add(&mut ports, UserDevice::Debugcon, place)?;
+        }
+        if let Some(wanted) = config.debug_exit {
+            let chip = share(DebugExit::new(notifier.exit_handle()));
+            let place = (wanted.port, wanted.size, shared(&chip));
+            add(&mut ports, UserDevice::DebugExit, place)?;
         }
         let data_port: Arc<dyn StringPort> = Arc::<Mutex<FwCfgPorts<_>>>::clone(&fw_cfg);
         let bus = Bus::new(ports)
@@ -255,10 +261,31 @@ fn acpi_config(config: &VmConfig) -> AcpiConfig {
 /// The ports that KVM answers itself, first and number: the PICs with their edge/level registers, the PIT and its gate.
 const KVM_PORTS: [(u16, u16); 5] = [(0x20, 2), (0xa0, 2), (0x4d0, 2), (0x40, 4), (0x61, 1)];
 
-/// Whether nobody has the port that the user wants for the debug console.
-fn check_free(port: u16, mut taken: impl Iterator<Item = (u16, u16)>) -> Result<(), StartError> {
-    let has = |(first, count): (u16, u16)| port.checked_sub(first).is_some_and(|at| at < count);
-    if taken.any(has) { Err(StartError::PortTaken { port }) } else { Ok(()) }
+/// A device at its ports: the first, and how many.
+type Place = (u16, u16, Arc<dyn DevicePio + Send + Sync>);
+
+/// Puts a device at the ports that the user wants for it.
+///
+/// # Errors
+/// Another device has one of them.
+fn add(ports: &mut Vec<Place>, of: UserDevice, place: Place) -> Result<(), StartError> {
+    let taken = ports.iter().map(|(first, count, _)| (*first, *count)).chain(KVM_PORTS);
+    if let Some(port) = first_taken((place.0, place.1), taken) {
+        return Err(StartError::PortTaken { of, port });
+    }
+    ports.push(place);
+    Ok(())
+}
+
+/// The lowest of some ports, first and number, that is among those taken.
+fn first_taken((first, count): (u16, u16), taken: impl Iterator<Item = (u16, u16)>) -> Option<u16> {
+    let wanted = u32::from(first)..u32::from(first) + u32::from(count);
+    let common = |(first, count): (u16, u16)| {
+        let end = u32::from(first) + u32::from(count);
+        let lowest = wanted.start.max(first.into());
+        (lowest < wanted.end.min(end)).then_some(lowest)
+    };
+    taken.filter_map(common).min().and_then(|port| port.try_into().ok())
 }
 
 /// Hears of what the guest does with fw_cfg: everything for the trace; and always when the host cannot read an item any more.
@@ -292,5 +319,31 @@ fn try_lock<T>(device: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
         Ok(guard) => Some(guard),
         Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
         Err(TryLockError::WouldBlock) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lowest_port_that_is_taken_is_found() {
+        let taken = || [(0x60, 1), (0x510, 2), (0x514, 8), (0xfffe, 2)].into_iter();
+        for (wanted, found) in [
+            ((0x60, 1), Some(0x60)),
+            ((0x61, 1), None),
+            ((0x5f, 1), None),
+            ((0x5f, 2), Some(0x60)),
+            ((0x501, 2), None),
+            ((0x50f, 0x20), Some(0x510)),
+            ((0x512, 2), None),
+            ((0x512, 3), Some(0x514)),
+            ((0x51b, 1), Some(0x51b)),
+            ((0x51c, 1), None),
+            ((0, 0xffff), Some(0x60)),
+            ((0xffff, 1), Some(0xffff)),
+        ] {
+            assert_eq!(first_taken(wanted, taken()), found, "{wanted:x?}");
+        }
     }
 }

@@ -14,14 +14,14 @@ use vm_memory::{
     MmapRegion,
 };
 
-use crate::config::{TooMuchMemory, check_memory};
-use crate::signals;
+use crate::config::{MapInitrd, TooMuchMemory, check_memory};
+use crate::{kvm, signals};
 
 /// x86's huge page. KVM maps guest memory by huge pages where host and guest address agree below this.
 const HUGE_PAGE: usize = 2 << 20;
 
 /// Data of at least so many bytes is mapped and not read (docs/decisions/0007-transfer.md).
-const MAP_FROM: u64 = 16 << 20;
+pub const MAP_FROM: u64 = 16 << 20;
 
 /// Why guest memory cannot be had.
 #[derive(Debug, Error)]
@@ -62,15 +62,20 @@ pub struct Ram {
 }
 
 impl Ram {
-    /// Gets memory for `map`. Nothing of it is touched yet.
+    /// Gets memory for `map`. Nothing of it is touched yet. `mapping` says whether files may be mapped over it.
     ///
     /// # Errors
     /// [`MemoryError`]: more than the host has, or the host refuses.
-    pub fn new(map: &MemoryMap) -> Result<Self, MemoryError> {
+    pub fn new(map: &MemoryMap, mapping: MapInitrd) -> Result<Self, MemoryError> {
         check_memory(map.size(), host_memory())?;
         let regions = map.ram().map(region).collect::<Result<Vec<_>, _>>()?;
         let memory = GuestMemoryMmap::from_regions(regions)?;
-        let options = MappingOptions { from: MAP_FROM, signal: signals::LEASE };
+        let small_pages = match mapping {
+            MapInitrd::Off => return Ok(Self { engine: Engine::new(memory) }),
+            MapInitrd::On => true,
+            MapInitrd::Auto => kvm::has_two_dimensional_paging(),
+        };
+        let options = MappingOptions { from: MAP_FROM, small_pages, signal: signals::LEASE };
         Ok(Self { engine: Engine::mapping(memory, options) })
     }
 

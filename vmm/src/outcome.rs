@@ -13,6 +13,8 @@ pub enum Outcome {
     PowerOff,
     /// The guest asked for a reset, and `-no-reboot` makes that the end.
     Reset,
+    /// The guest ended the run by `-device isa-debug-exit`. Holds the exit status it chose.
+    DebugExit(u8),
     /// The kernel said so on a serial port. Holds the line.
     Panic(String),
     /// A CPU triple-faulted: nobody asked for that reset.
@@ -97,6 +99,7 @@ impl Outcome {
     pub fn status(&self) -> Option<u8> {
         match self {
             Self::PowerOff | Self::Reset | Self::Quit => Some(0),
+            Self::DebugExit(status) => Some(*status),
             Self::Panic(_) => Some(120),
             Self::TripleFault(_) => Some(121),
             Self::Kvm { .. } => Some(122),
@@ -135,6 +138,9 @@ impl fmt::Display for Outcome {
         match self {
             Self::PowerOff => write!(f, "the guest powered off"),
             Self::Reset => write!(f, "the guest asked for a reset (-no-reboot)"),
+            Self::DebugExit(status) => {
+                write!(f, "the guest ended by isa-debug-exit with status {status}")
+            }
             Self::Panic(line) => write!(f, "the guest's kernel panicked: {line}"),
             Self::TripleFault(cpu) => write!(f, "the guest triple-faulted: {cpu}"),
             Self::Kvm { what, cpu } => write!(f, "KVM could not go on: {what}: {cpu}"),

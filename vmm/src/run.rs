@@ -48,7 +48,7 @@ pub fn run(config: &VmConfig) -> Result<Outcome, StartError> {
     boot.check(&map, config.machine)?;
     let smbios = SmbiosTables::build(&publish::smbios_config(config)?)?;
     let kvm = kvm::open(Path::new(KVM_DEVICE), config.cpus)?;
-    let ram = Arc::new(Ram::new(&map)?);
+    let ram = Arc::new(Ram::new(&map, config.map_initrd)?);
     let cpuid = Cpuid::new(&kvm, &config.cpu, config.cpus)?;
     for feature in cpuid.unsupported() {
         eprintln!(

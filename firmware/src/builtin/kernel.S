@@ -80,7 +80,12 @@ load_initrd:
         andl    $~0xfff, %edi
         cmpl    floor, %edi
         jb      no_room
-        movl    %edi, RAMDISK_IMAGE
+        movl    %edi, %eax              # At the start of a huge page, if there is room: the host may have the file in such.
+        andl    $~0x1fffff, %eax
+        cmpl    floor, %eax
+        jb      1f
+        movl    %eax, %edi
+1:      movl    %edi, RAMDISK_IMAGE
         movl    %ecx, RAMDISK_SIZE
         movl    $KEY_INITRD_DATA, %eax
         call    read

@@ -252,7 +252,12 @@ place:  movl    kernel, %edi            # %edi = end of the room: max(load addre
         andw    $0xf000, %ax
         cmpl    %edi, %eax
         jb      too_big
-        ret
+        movl    %eax, %ecx              # At the start of a huge page, if there is room: the host may have the file in such.
+        andl    $~0x1fffff, %ecx
+        cmpl    %edi, %ecx
+        jb      1f
+        movl    %ecx, %eax
+1:      ret
 
 # ---- what goes wrong -------------------------------------------------------------------------------------------------
 too_big:

@@ -44,7 +44,12 @@ pub(super) struct MappedRanges {
 impl MappedRanges {
     /// Whether one more can be mapped. It may cut another in two.
     pub fn has_room(&self) -> bool {
-        self.ranges.len() + 2 <= MOST_RANGES
+        self.room() >= 2
+    }
+
+    /// How many more there can be.
+    pub fn room(&self) -> usize {
+        MOST_RANGES.saturating_sub(self.ranges.len())
     }
 
     /// Whether any is within `at`.

@@ -1,6 +1,6 @@
 //! Pages of files mapped over guest memory.
 
-use fw_cfg::transfer::{Engine, Leases, Source};
+use fw_cfg::transfer::{Engine, Leases, MappingOptions, Source};
 use vm_memory::{Bytes, GuestAddress};
 
 use crate::support::{
@@ -41,6 +41,17 @@ fn code_and_what_is_short_is_read() {
     assert_eq!(engine.mapped_bytes(), 0);
     assert!(bytes(&memory, 0, 3 * PAGE) == pattern(3 * PAGE));
     assert!(bytes(&memory, 0x8000, PAGE - 1) == pattern(PAGE - 1));
+}
+
+#[test]
+fn a_range_that_goes_on_behind_the_end_of_its_file_is_an_error() {
+    let file = TempFile::new(&pattern(2 * PAGE));
+    let memory = memory(MIB);
+    let engine = mapping(memory.clone());
+    for (range, at) in [(0..4 * PAGE, 0), (8 * PAGE..12 * PAGE, 0), (1..2 * PAGE + 1, 1)] {
+        place(&engine, &file.range(range), at).unwrap_err();
+        assert_eq!(engine.mapped_bytes(), 0);
+    }
 }
 
 #[test]
@@ -168,4 +179,28 @@ fn engines_share_what_their_clones_map() {
     let clone = engine.clone();
     place(&clone, &file.range(0..16 * PAGE), 0).unwrap();
     assert_eq!(engine.mapped_bytes(), 16 * PAGE);
+}
+
+#[test]
+fn huge_pages_of_the_page_cache_are_mapped_and_small_ones_read() {
+    // Written in big pieces, ext4, XFS and others keep it in huge pages, as far as they know such; byte by byte, in small ones.
+    let content = pattern(16 * MIB);
+    let file = TempFile::new(&content);
+    let memory = memory(64 * MIB);
+    let options = MappingOptions { from: PAGE, small_pages: false, signal: libc::SIGIO };
+    drop(mapping(self::memory(MIB))); // makes the signal harmless
+    let engine = Engine::mapping(memory.clone(), options);
+    for at in [16 * MIB, 17 * MIB, 16 * MIB + 5] {
+        fill(&memory, 0, 64 * MIB, 0xaa);
+        place(&engine, &file.range(0..16 * MIB), at).unwrap();
+        assert_placed(&memory, at, &content, 0xaa);
+        let huge = engine.mapped_bytes();
+        assert!(
+            huge == 0 || at == 16 * MIB && huge.is_multiple_of(2 * MIB),
+            "{huge} bytes at {at:#x}"
+        );
+        // Nobody waits for the engine.
+        engine.detach(Leases::All);
+        assert_placed(&memory, at, &content, 0xaa);
+    }
 }

@@ -104,7 +104,7 @@ fn every_way_tells_the_dirty_bitmap() {
     let region = MmapRegion::<AtomicBitmap>::new(16 << 20).unwrap();
     let region = GuestRegionMmap::new(region, GuestAddress(0)).unwrap();
     let memory = GuestMemoryMmap::from_regions(vec![region]).unwrap();
-    let options = MappingOptions { from: PAGE, signal: libc::SIGIO };
+    let options = MappingOptions { from: PAGE, small_pages: true, signal: libc::SIGIO };
     drop(mapping(self::memory(MIB))); // makes the signal harmless
     let content = pattern(8 * MIB);
     let file = TempFile::new(&content);

@@ -77,7 +77,7 @@ pub fn mapping(memory: GuestMemoryMmap) -> Engine<GuestMemoryMmap> {
         // SAFETY: only changes what the signal does to this process, for all of its threads: nothing.
         unsafe { libc::signal(libc::SIGIO, libc::SIG_IGN) };
     });
-    Engine::mapping(memory, MappingOptions { from: PAGE, signal: libc::SIGIO })
+    Engine::mapping(memory, MappingOptions { from: PAGE, small_pages: true, signal: libc::SIGIO })
 }
 
 /// Moves all of `file` to `at`.

@@ -9,6 +9,8 @@
 //! | letter | |
 //! |---|---|
 //! | `P` | powers off by ACPI |
+//! | `N` | ends by isa-debug-exit at 0xf4 with the value 0x1234, twice over, and triple-faults |
+//! | `Y` | the same one port too low and 32 bits wide: the value is 0x22 |
 //! | `R`, `A` | resets by the keyboard controller, by ACPI |
 //! | `S` | asks for a reset again and again |
 //! | `B` | has all other CPUs print dots for ever |

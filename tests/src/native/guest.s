@@ -207,6 +207,19 @@ chukka_tiny_guest_start:
     hlt
     jmp .Lhalt
 
+.Ldebug_exit:                   # what comes after it does not count
+    mov eax, 0x1234
+    mov dx, 0xf4
+    out dx, ax
+    mov al, 0x7f
+    out dx, al
+    ud2
+.Ldebug_exit_below:             # the first byte goes to port 0xf3
+    mov eax, 0x44332211
+    mov dx, 0xf3
+    out dx, eax
+    jmp .Lhalt
+
 .Lreset:
     mov al, 0xfe
     out 0x64, al
@@ -586,6 +599,8 @@ chukka_tiny_guest_start:
     .long .Lpanic_line - .Ltable
     .byte 'M'
     .long .Lmemory - .Ltable
+    .byte 'N'
+    .long .Ldebug_exit - .Ltable
     .byte 'O'
     .long .Lports - .Ltable
     .byte 'P'
@@ -606,6 +621,8 @@ chukka_tiny_guest_start:
     .long .Lselectors - .Ltable
     .byte 'X'
     .long .Lmmio - .Ltable
+    .byte 'Y'
+    .long .Ldebug_exit_below - .Ltable
     .byte 'Z'
     .long .Lscribble - .Ltable
     .byte 0

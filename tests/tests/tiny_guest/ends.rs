@@ -20,6 +20,64 @@ fn power_off_ends_with_0() {
     assert_eq!(ended.stderr.lines().count(), 1, "one verdict: {ended:?}");
 }
 
+/// The status that the value 0x1234 gives, and 0x22: QEMU's `(value << 1) | 1`, of which a process keeps 8 bits.
+#[test]
+fn isa_debug_exit_ends_with_the_status_that_the_guest_chose() {
+    if !native::kvm() {
+        return;
+    }
+    for (script, status) in [("DN", 0x69), ("DY", 0x45)] {
+        let ended = run(script, &["-device", "isa-debug-exit,iobase=0xf4,iosize=0x4"]);
+        let (code, text) = (ended.code(), ended.text());
+        assert_eq!((code, text.as_str()), (Some(status), "done\r\n"), "{ended:?}");
+        let verdict =
+            format!("chukka: the guest ended by isa-debug-exit with status {status} (after ");
+        assert!(ended.stderr.starts_with(&verdict), "{ended:?}");
+        assert_eq!(ended.stderr.lines().count(), 1, "one verdict: {ended:?}");
+    }
+}
+
+#[test]
+fn isa_debug_exit_overrules_the_panic_before_it() {
+    if !native::kvm() {
+        return;
+    }
+    let ended = run("LN", &["-device", "isa-debug-exit,iobase=0xf4"]);
+    assert_eq!(ended.code(), Some(0x69), "{ended:?}");
+}
+
+#[test]
+fn the_ports_of_isa_debug_exit_are_nobody_s_without_it() {
+    if !native::kvm() {
+        return;
+    }
+    let ended = run("NP", &[]);
+    assert_eq!(ended.code(), Some(121), "the guest goes on: {ended:?}");
+    let elsewhere = run("NP", &["-device", "isa-debug-exit"]);
+    assert_eq!(elsewhere.code(), Some(121), "it is at 0x501: {elsewhere:?}");
+}
+
+#[test]
+fn isa_debug_exit_at_ports_that_another_device_has_is_refused() {
+    if !native::kvm() {
+        return;
+    }
+    let debugcon = ["-debugcon", "null", "-global", "isa-debugcon.iobase=0xf6"];
+    for (at, words, port) in [
+        ("iobase=0x50e,iosize=0x10", &[][..], "0x510"),
+        ("iobase=0x60", &[], "0x60"),
+        ("iobase=0x3f,iosize=2", &[], "0x40"), // KVM's own
+        ("iobase=0xf4,iosize=4", &debugcon, "0xf6"),
+    ] {
+        let device = format!("isa-debug-exit,{at}");
+        let start = Start::guest("P").args(["-device", &device]).args(words);
+        start
+            .refused()
+            .says(&format!("isa-debug-exit cannot have port {port}: another device has it"))
+            .hints("iobase=0xf4,iosize=0x4");
+    }
+}
+
 #[test]
 fn a_reset_ends_with_0_when_there_is_no_reboot() {
     if !native::kvm() {

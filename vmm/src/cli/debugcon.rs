@@ -1,19 +1,21 @@
 //! `-debugcon`, `-chardev`, `-device`, `-global`: the debug console in QEMU's three spellings, and
-//! the one other device that is there to be asked for.
+//! the other devices that are there to be asked for.
 
 use clap::ArgMatches;
 
+use super::debug_exit::debug_exit;
 use super::error::CliError;
 use super::value::{Pair, RawPair, integer, raw, raw_pairs};
-use crate::config::{DEBUGCON_PORT, Debugcon, SerialBackend};
+use crate::config::{DEBUGCON_PORT, DebugExit, Debugcon, SerialBackend};
 
 /// The devices of `-device`.
-pub(super) const DEVICES: &str = "isa-debugcon and vmcoreinfo";
+pub(super) const DEVICES: &str = "isa-debugcon, isa-debug-exit and vmcoreinfo";
 
 /// What `-device` and its relatives ask for.
 #[derive(Debug, Default)]
 pub(super) struct Devices {
     pub debugcon: Option<Debugcon>,
+    pub debug_exit: Option<DebugExit>,
     pub vmcoreinfo: bool,
 }
 
@@ -214,13 +216,19 @@ fn device(
             let debugcon = isa_debugcon(properties, default_port, chardevs)?;
             devices.add_debugcon(debugcon)
         }
+        Some("isa-debug-exit") => {
+            let wanted = debug_exit(properties)?;
+            match devices.debug_exit.replace(wanted) {
+                Some(_) => Err(twice("isa-debug-exit")),
+                None => Ok(()),
+            }
+        }
         Some("vmcoreinfo") => {
             if let Some(pair) = pairs.iter().find(|pair| !matches!(&*pair.key, "driver" | "id")) {
                 return Err(CliError::bad(pair.shown("device"), "vmcoreinfo alone"));
             }
             if devices.vmcoreinfo {
-                return Err(CliError::bad("-device vmcoreinfo, given twice", "one of them")
-                    .with_hint("leave one out"));
+                return Err(twice("vmcoreinfo"));
             }
             devices.vmcoreinfo = true;
             Ok(())
@@ -232,6 +240,11 @@ fn device(
             Err(CliError::unsupported(format!("-device {name}"), why, hint))
         }
     }
+}
+
+/// A device that there is one of.
+fn twice(name: &str) -> CliError {
+    CliError::bad(format!("-device {name}, given twice"), "one of them").with_hint("leave one out")
 }
 
 fn isa_debugcon<'a>(

@@ -30,6 +30,7 @@ Exit status:
   121  it was reset without having asked for it (triple fault)
   122  KVM could not go on
   125  chukka or its own firmware could not start it
+  with -device isa-debug-exit also what the guest chose, always an odd number
 
 Examples:
   chukka -kernel /boot/vmlinuz -initrd /boot/initrd.img \\
@@ -86,7 +87,7 @@ pub(super) fn list_asked_for(matches: &ArgMatches) -> Option<String> {
         return Some("Machines:\n  microvm (default)\n  pc\n".to_owned());
     }
     if asked("device") {
-        return Some("Devices:\n  isa-debugcon\n  vmcoreinfo\n".to_owned());
+        return Some("Devices:\n  isa-debugcon\n  isa-debug-exit\n  vmcoreinfo\n".to_owned());
     }
     if asked("trace") {
         return Some(format!("Events:\n  {EVENTS}\n"));

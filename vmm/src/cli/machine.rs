@@ -5,7 +5,9 @@ use clap::ArgMatches;
 use super::error::CliError;
 use super::nearest::nearest;
 use super::value::{Pair, number, pairs, size, texts};
-use crate::config::{DEFAULT_MEMORY, MAX_CPUS, MEMORY_GRAIN, MIN_MEMORY, MachineKind, Size};
+use crate::config::{
+    DEFAULT_MEMORY, MAX_CPUS, MEMORY_GRAIN, MIN_MEMORY, MachineKind, MapInitrd, Size,
+};
 
 /// Properties of QEMU's microvm and pc that change nothing here, with the values they may have. What can
 /// be left out of QEMU's microvm to make it faster (`pic=off`) may be left out by name and stays:
@@ -44,16 +46,18 @@ const ELSEWHERE: [(&str, &str); 7] = [
 
 /// `-machine` with all its properties, `-accel` and `-enable-kvm`.
 ///
-/// QEMU's property x-option-roms=off leaves out its option ROMs but those of -option-rom; here that is ours.
+/// QEMU's property x-option-roms=off leaves out its option ROMs but those of -option-rom; here that is ours. x-map-initrd is our own.
 pub(super) fn machine(matches: &ArgMatches) -> Result<Machine, CliError> {
     let mut kind = MachineKind::default();
     let mut own_option_rom = true;
+    let mut map_initrd = MapInitrd::default();
     let mut accels = Vec::new();
     for text in texts(matches, "machine")? {
         for pair in pairs(text, "type") {
             match pair.key.as_str() {
                 "type" => kind = machine_type(pair.value("machine")?)?,
                 "accel" => accels.extend(pair.value("machine")?.split(':').map(str::to_owned)),
+                "x-map-initrd" => map_initrd = map_initrd_of(pair.value("machine")?)?,
                 "x-option-roms" => own_option_rom = pair.switch("machine")?,
                 _ => harmless_property(&pair, kind)?,
             }
@@ -70,7 +74,16 @@ pub(super) fn machine(matches: &ArgMatches) -> Result<Machine, CliError> {
         let hint = "say -accel kvm, or leave -accel and accel= out";
         return Err(CliError::unsupported(format!("-accel {}", accels.join(", ")), why, hint));
     }
-    Ok(Machine { kind, own_option_rom })
+    Ok(Machine { kind, own_option_rom, map_initrd })
+}
+
+fn map_initrd_of(value: &str) -> Result<MapInitrd, CliError> {
+    match value {
+        "auto" => Ok(MapInitrd::Auto),
+        "on" => Ok(MapInitrd::On),
+        "off" => Ok(MapInitrd::Off),
+        _ => Err(CliError::bad(format!("-machine x-map-initrd={value}"), "auto, on or off")),
+    }
 }
 
 /// What `-machine` says.
@@ -79,6 +92,8 @@ pub(super) struct Machine {
     pub kind: MachineKind,
     /// Whether our option ROM is there for firmware that wants it.
     pub own_option_rom: bool,
+    /// Whether the pages of a large initrd are mapped.
+    pub map_initrd: MapInitrd,
 }
 
 /// QEMU's versioned names promise a guest that nothing changes from release to release: chukka's pc

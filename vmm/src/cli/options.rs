@@ -160,7 +160,8 @@ pub(super) static OPTIONS: [Opt; 40] = [
         Group::Watching,
         &[
             "isa-debugcon,iobase=PORT,chardev=ID; or vmcoreinfo, for",
-            "the guest to leave its crash note",
+            "the guest to leave its crash note; or isa-debug-exit,",
+            "iobase=PORT,iosize=PORTS, for it to end with a status",
         ],
     ),
     opt(

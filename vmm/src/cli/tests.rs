@@ -1,5 +1,6 @@
 mod console;
 mod cpu;
+mod debug_exit;
 mod debugcon;
 mod firmware;
 mod machine;
@@ -10,7 +11,8 @@ use std::os::unix::ffi::OsStringExt;
 
 use super::*;
 use crate::config::{
-    BootOptions, InterruptKey, MachineKind, RtcBase, SerialBackend, SmbiosOptions, Terminal, Trace,
+    BootOptions, InterruptKey, MachineKind, MapInitrd, RtcBase, SerialBackend, SmbiosOptions,
+    Terminal, Trace,
 };
 use crate::cpu_model::CpuModel;
 
@@ -64,11 +66,13 @@ fn a_kernel_alone_gets_the_defaults() {
             smbios: SmbiosOptions::default(),
             credentials: Vec::new(),
             debugcon: None,
+            debug_exit: None,
             vmcoreinfo: false,
             trace: Trace { fw_cfg: false },
             timestamps: false,
             warnings: Vec::new(),
             machine: MachineKind::Microvm,
+            map_initrd: MapInitrd::Auto,
             memory: 512 << 20,
             cpus: 1,
             cpu: CpuModel { switches: Vec::new(), kvm: true },
@@ -306,6 +310,7 @@ fn lists_can_be_asked_for() {
         ("-M", "microvm"),
         ("-accel", "kvm"),
         ("-M", "  pc"),
+        ("-device", "isa-debug-exit"),
         ("-device", "vmcoreinfo"),
         ("-trace", "fw_cfg"),
     ] {

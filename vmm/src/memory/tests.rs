@@ -6,7 +6,7 @@ const MIB: u64 = 1 << 20;
 
 #[test]
 fn slots_agree_with_their_host_address_below_2_mib() {
-    let ram = Ram::new(&MemoryMap::new(64 * MIB)).unwrap();
+    let ram = Ram::new(&MemoryMap::new(64 * MIB), MapInitrd::Auto).unwrap();
     for (gpa, size, hva) in ram.slots() {
         assert_eq!((gpa, size, hva % (2 * MIB)), (0, 64 * MIB, 0));
     }
@@ -14,6 +14,6 @@ fn slots_agree_with_their_host_address_below_2_mib() {
 
 #[test]
 fn more_than_the_host_has_is_refused() {
-    let error = Ram::new(&MemoryMap::new(1 << 50)).unwrap_err();
+    let error = Ram::new(&MemoryMap::new(1 << 50), MapInitrd::Auto).unwrap_err();
     assert!(error.to_string().contains("the host has"), "{error}");
 }

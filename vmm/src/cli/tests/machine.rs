@@ -1,5 +1,5 @@
 use super::{config, refusal};
-use crate::config::{MachineKind, RtcBase};
+use crate::config::{MachineKind, MapInitrd, RtcBase};
 
 #[test]
 fn memory_takes_qemu_s_sizes() {
@@ -157,6 +157,17 @@ fn machines_other_than_microvm_and_pc_are_refused() {
         let firmware = config(&["-bios", "seabios", "-M", words]).firmware.unwrap();
         assert_eq!(firmware.own_option_rom, ours, "{words}");
     }
+    for (words, map) in [
+        ("pc", MapInitrd::Auto),
+        ("pc,x-map-initrd=on", MapInitrd::On),
+        ("microvm,x-map-initrd=off", MapInitrd::Off),
+    ] {
+        assert_eq!(config(&["-M", words]).map_initrd, map, "{words}");
+    }
+    assert_eq!(
+        refusal(&["-M", "pc,x-map-initrd=yes"]).0,
+        "-machine x-map-initrd=yes: expected auto, on or off"
+    );
     for machine in ["q35", "isapc", "pc-q35-7.2"] {
         let (text, hint) = refusal(&["-M", machine]);
         let why = "chukka does not have this machine, only microvm and pc";

@@ -1,0 +1,114 @@
+//! The debug exit device of QEMU (`isa-debug-exit`): ports with which a guest ends the run, and says with which exit status.
+//!
+//! [`DEFAULT_SIZE`] ports from [`DEFAULT_PORT`] on unless told otherwise, no IRQ; much used are four ports at 0xf4. Source: QEMU's
+//! `hw/misc/debugexit.c`, which ends the process by `exit((val << 1) | 1)`.
+//!
+//! A write of any width to any of the ports ends the run. The value written, little-endian, is shifted left by one with bit 0 set,
+//! and the system keeps 8 bits of that: so of a wide write only the byte counts that goes to the lowest of the ports it hits, and of that
+//! byte bits 6:0. The status is odd, never 0: a guest that succeeded cannot be told from a failed one by 0 and not 0. A read gives 0.
+//!
+//! The bus breaks up an access that reaches beyond the device, lowest port first, and the first piece that hits it ends the run: as in QEMU
+//! (`memory_access_size`, softmmu/physmem.c), whatever the size of the pieces.
+
+use vm_device::MutDevicePio;
+use vm_device::bus::{PioAddress, PioAddressOffset};
+
+use crate::exit::{ExitHandle, ExitRequest};
+
+/// The first port unless told otherwise.
+pub const DEFAULT_PORT: u16 = 0x501;
+/// How many ports there are unless told otherwise.
+pub const DEFAULT_SIZE: u16 = 2;
+
+/// The debug exit device.
+#[derive(Debug)]
+pub struct DebugExit {
+    exit: ExitHandle,
+}
+
+impl DebugExit {
+    /// A device that asks `exit` for the end of the run.
+    pub fn new(exit: ExitHandle) -> Self {
+        Self { exit }
+    }
+}
+
+/// What the process ends with when the guest has written a value whose lowest byte is `value`.
+fn status(value: u8) -> u8 {
+    value << 1 | 1
+}
+
+impl MutDevicePio for DebugExit {
+    fn pio_read(&mut self, _base: PioAddress, _offset: PioAddressOffset, data: &mut [u8]) {
+        data.fill(0);
+    }
+
+    fn pio_write(&mut self, _base: PioAddress, _offset: PioAddressOffset, data: &[u8]) {
+        if let Some(value) = data.first() {
+            self.exit.request(ExitRequest::Status(status(*value)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exit::tests::Requests;
+
+    const BASE: PioAddress = PioAddress(0xf4);
+
+    fn device() -> (DebugExit, Requests) {
+        let requests = Requests::default();
+        (DebugExit::new(requests.handle()), requests)
+    }
+
+    /// `exit` in kvm-unit-tests' lib/x86/io.c writes 32 bits: 0 where all tests passed, which is status 1.
+    #[test]
+    fn kvm_unit_tests_end_with_1_when_all_passed() {
+        let (mut device, requests) = device();
+        device.pio_write(BASE, 0, &0u32.to_le_bytes());
+        assert_eq!(requests.take(), [ExitRequest::Status(1)]);
+    }
+
+    /// What `exit((val << 1) | 1)` leaves of `val` in a status of 8 bits.
+    #[test]
+    fn status_is_low_seven_bits_and_a_one_when_write_is_of_any_width() {
+        for value in
+            [0, 1, 0x10, 0x22, 0x7f, 0x80, 0xff, 0x100, 0x1234, 0xff00, 0x8000_0001, u32::MAX]
+        {
+            let expected = u8::try_from((u64::from(value) << 1 | 1) & 0xff).unwrap();
+            for width in [1, 2, 4] {
+                let (mut device, requests) = device();
+                device.pio_write(BASE, 0, &value.to_le_bytes()[..width]);
+                assert_eq!(requests.take(), [ExitRequest::Status(expected)], "{value:#x}, {width}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_port_ends_the_run() {
+        for offset in 0..4 {
+            let (mut device, requests) = device();
+            device.pio_write(BASE, offset, &[0x21]);
+            assert_eq!(requests.take(), [ExitRequest::Status(0x43)], "{offset}");
+        }
+    }
+
+    #[test]
+    fn reads_as_zero_and_goes_on_when_read() {
+        let (mut device, requests) = device();
+        for width in [1, 2, 4] {
+            let mut data = [0xff; 4];
+            device.pio_read(BASE, 0, &mut data[..width]);
+            assert!(data[..width].iter().all(|byte| *byte == 0), "{width}");
+        }
+        assert_eq!(requests.take(), []);
+    }
+
+    #[test]
+    fn nothing_happens_when_nothing_is_written() {
+        let (mut device, requests) = device();
+        device.pio_write(BASE, 0, &[]);
+        assert_eq!(requests.take(), []);
+    }
+}

@@ -1,0 +1,34 @@
+//! Writes the seeds: what SeaBIOS, our option ROM, our firmware and Linux do with fw_cfg, the script of our own tables, small
+//! kernels, and command lines that people write.
+//!
+//! ```sh
+//! cargo run --manifest-path tests/fuzz/Cargo.toml --target-dir target/fuzz --example seeds
+//! ```
+
+mod accesses;
+mod files;
+mod words;
+
+use std::fs;
+use std::path::Path;
+
+/// Names and bytes.
+type Seeds = Vec<(&'static str, Vec<u8>)>;
+
+fn main() -> std::io::Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds");
+    for (target, seeds) in [
+        ("device", accesses::seeds()),
+        ("loader_script", files::scripts()),
+        ("kernel", files::kernels()),
+        ("cmdline", words::seeds()),
+    ] {
+        let folder = root.join(target);
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder)?;
+        for (name, bytes) in seeds {
+            fs::write(folder.join(name), bytes)?;
+        }
+    }
+    Ok(())
+}

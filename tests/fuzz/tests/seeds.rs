@@ -1,0 +1,58 @@
+//! The seeds run clean, and are what they say.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use arbitrary::{Arbitrary, Unstructured};
+use chukka_fuzz::kernel::Reached;
+use chukka_fuzz::{cmdline, device, kernel, loader_script};
+
+fn seeds(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(target);
+    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let seeds: Vec<_> = paths.map(|path| (path.clone(), fs::read(path).unwrap())).collect();
+    assert!(!seeds.is_empty());
+    seeds
+}
+
+#[test]
+fn the_seeds_of_device_run() {
+    for (path, bytes) in seeds("device") {
+        let input = device::Input::arbitrary(&mut Unstructured::new(&bytes)).unwrap();
+        assert!(!input.operations.is_empty(), "{}", path.display());
+        assert_eq!(input.to_bytes(), bytes, "{}", path.display());
+        device::run(&input);
+    }
+}
+
+#[test]
+fn the_seeds_of_loader_script_run() {
+    for (path, bytes) in seeds("loader_script") {
+        let input = loader_script::Input::arbitrary(&mut Unstructured::new(&bytes)).unwrap();
+        assert!(!input.calls.is_empty(), "{}", path.display());
+        assert_eq!(input.to_bytes(), bytes, "{}", path.display());
+        loader_script::run(&input);
+    }
+}
+
+#[test]
+fn the_seeds_of_kernel_run() {
+    let every = Reached { opened: true, loaded: true, published: true };
+    for (path, bytes) in seeds("kernel") {
+        let reached = kernel::run(&bytes);
+        match path.file_name().unwrap().to_str().unwrap() {
+            "bzimage" | "bzimage-low" | "bzimage-initrd-low" => assert_eq!(reached, every),
+            "elf" | "elf-header" | "elf-pvh" => {
+                assert_eq!(reached, Reached { published: false, ..every });
+            }
+            other => assert_eq!(reached, Reached::default(), "{other}"),
+        }
+    }
+}
+
+#[test]
+fn the_seeds_of_cmdline_run() {
+    for (_, bytes) in seeds("cmdline") {
+        cmdline::run(&bytes);
+    }
+}
