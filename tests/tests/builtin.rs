@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use chukka_tests::assets;
 use chukka_tests::job::Job;
+use chukka_tests::native::changing::MAPPED;
 use chukka_tests::native::image::{BzImage, payload};
 use chukka_tests::native::{self, Ended, Input, Scratch, Start};
 use chukka_tests::runner::{Guest, Run, Runner};
@@ -255,7 +256,7 @@ fn the_installer_starts_with_its_40_mb_initrd() {
 fn linux_unpacks_an_initrd_that_was_rewritten_meanwhile() {
     let Some(runner) = Runner::get() else { return };
     for words in [&BUILTIN[..], &[]] {
-        let guest = Guest::new().verbose().memory("256M").args(words.iter().copied());
+        let guest = Guest::new().verbose().memory("256M").args(words.iter().copied()).args(MAPPED);
         let job = guest.append("earlyprintk=ttyS0").does("info").timeout_secs(240).job().unwrap();
         let at = job.command.iter().position(|word| word == "-initrd").unwrap() + 1;
         let mut command = job.command.clone();

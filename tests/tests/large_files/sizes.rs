@@ -4,7 +4,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use chukka_tests::native::changing::{LONG, Way};
+use chukka_tests::native::changing::{LONG, MAPPED, Way};
 use chukka_tests::native::{self, Scratch, Start};
 
 use crate::turn;
@@ -84,7 +84,7 @@ fn a_direct_boot_puts_one_beyond_4_gib_above_4_gib() {
     let size = 4608 * MIB;
     let initrd = sparse(&scratch, size);
     let words = ["-initrd".as_ref(), initrd.as_os_str(), "-m".as_ref(), "8G".as_ref()];
-    let ended = Start::bzimage("$P").args(words).run();
+    let ended = Start::bzimage("$P").args(words).args(MAPPED).run();
     let expected = format!("{:016x} {size:016x} {MARK:016x} ", (9 << 30) - size);
     assert_eq!((ended.code(), ended.text()), (Some(0), expected), "{ended:?}");
     // A vmlinux has no header to say that its initrd may be there.
