@@ -27,6 +27,8 @@ mod discard;
 pub(crate) mod host;
 mod mapped;
 mod memory;
+mod probe;
+mod spare;
 
 use std::io;
 use std::ops::Range;
@@ -204,6 +206,9 @@ impl<M: Memory> Engine<M> {
         if !leased && !matches!(placed, Err(TransferError::Guest)) {
             file.file().check(range.end)?;
         }
+        if let Some(mapping) = self.mapping.as_ref().filter(|_| leased) {
+            mapping.lock().give_back_unneeded();
+        }
         placed
     }
 
@@ -243,23 +248,38 @@ impl<M: Memory> Engine<M> {
     /// Maps what is worth it of whole pages, and says which parts are to be read all the same.
     fn map_pages(&self, file: &FileRange, offset: u64, whole: &Piece<'_, M>) -> Vec<Range<u64>> {
         let all = || std::iter::once(0..whole.len()).collect();
-        let Some(mapping) = &self.mapping else { return all() };
+        let (Some(mapping), Some(pages)) = (&self.mapping, Pages::of(whole)) else { return all() };
+        let host_file = file.file().file();
+        let huge = match mapping.options.small_pages {
+            true => std::iter::once(0..whole.len()).collect(),
+            false => probe::huge_pages(&pages, host_file, offset),
+        };
         let mut state = mapping.lock();
-        // The lease may just have been given back.
-        let over = Pages::of(whole).filter(|_| state.has_room() && state.is_leased(file.file()));
-        let Some(over) = over else { return all() };
-        mapping.discarder.discard(&over);
-        if host::map_file(&over, file.file().file(), offset).is_err() {
-            return all(); // the host is out of mappings
+        let mut to_read = Vec::new();
+        let mut next = 0;
+        for part in huge {
+            // The lease may just have been given back; and the host may be out of mappings.
+            let can = state.has_room() && state.is_leased(file.file());
+            let piece = whole.part(&part).filter(|_| can);
+            let mapped = piece.filter(|piece| {
+                Pages::of(piece).is_some_and(|pages| {
+                    mapping.discarder.discard(&pages);
+                    host::map_file(&pages, host_file, offset + part.start).is_ok()
+                })
+            });
+            let Some(piece) = mapped else { continue };
+            let (at, offset) = (piece.range(), offset + part.start);
+            state.insert(Mapped { at, file: Arc::clone(file.file()), offset });
+            piece.mark_dirty();
+            if next < part.start {
+                to_read.push(next..part.start);
+            }
+            next = part.end;
         }
-        state.insert(Mapped { at: whole.range(), file: Arc::clone(file.file()), offset });
-        whole.mark_dirty();
-        if mapping.options.small_pages {
-            return Vec::new();
+        if next < whole.len() {
+            to_read.push(next..whole.len());
         }
-        let small = host::small_pages(&over);
-        // Each is cut out of the mapping.
-        if small.len() <= state.room() { small } else { all() }
+        to_read
     }
 
     fn read(

@@ -2,42 +2,25 @@
 //!
 //! Freeing pages takes the kernel 0.1 ms a MiB where they are small, and a guest waits for the transfer meanwhile. So their page
 //! tables are moved to other addresses, in some 0.4 µs a MiB, and a thread frees them there.
-#![expect(unsafe_code, reason = "mremap(2), mmap(2) and munmap(2) have no safe form")]
+#![expect(unsafe_code, reason = "mremap(2) has no safe form")]
 
-use std::ptr::{null_mut, without_provenance_mut};
-use std::sync::Mutex;
-use std::thread::{self, JoinHandle};
+use std::ptr::without_provenance_mut;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
-use super::HUGE_PAGE;
 use super::memory::Pages;
+use super::spare::Spare;
 
-/// Addresses that nobody uses, with or without pages. Freed when dropped.
-#[derive(Debug)]
-struct Spare {
-    start: usize,
-    len: usize,
-}
+/// Bytes on the way at a time, but for a single transfer that has more: a guest that transfers on and on has to wait for its
+/// memory.
+const MOST: usize = 1 << 30;
 
-impl Spare {
-    fn new(len: usize) -> Option<Self> {
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
-        // SAFETY: a new mapping, placed by the kernel; it overlaps nothing.
-        let start = unsafe { libc::mmap(null_mut(), len, libc::PROT_NONE, flags, -1, 0) };
-        (start != libc::MAP_FAILED).then(|| Self { start: start.addr(), len })
-    }
-}
-
-impl Drop for Spare {
-    fn drop(&mut self) {
-        // SAFETY: the addresses are this value's own, and nothing refers to them.
-        unsafe { libc::munmap(without_provenance_mut(self.start), self.len) };
-    }
-}
-
-/// Frees memory on a thread of its own: one at a time, so that a guest that transfers on and on has to wait for its memory.
+/// Frees memory on threads of their own.
 #[derive(Debug, Default)]
 pub(super) struct Discarder {
-    thread: Mutex<Option<JoinHandle<()>>>,
+    /// Bytes on the way.
+    pending: Arc<AtomicUsize>,
 }
 
 impl Discarder {
@@ -45,21 +28,28 @@ impl Discarder {
     /// Does nothing where the kernel cannot (Linux before 5.13): then whatever takes their place frees them.
     pub fn discard(&self, pages: &Pages<'_>) {
         let Some(taken) = take_away(pages) else { return };
-        let Ok(mut thread) = self.thread.lock() else { return };
-        if thread.as_ref().is_none_or(JoinHandle::is_finished) {
-            // Without a thread it is freed at once.
-            *thread = thread::Builder::new().name("discard".into()).spawn(|| drop(taken)).ok();
+        let (pending, len) = (Arc::clone(&self.pending), pages.len());
+        let before = pending.fetch_add(len, Ordering::Relaxed);
+        if before > 0 && before.saturating_add(len) > MOST {
+            drop(taken);
+            pending.fetch_sub(len, Ordering::Relaxed);
+            return;
+        }
+        let free = move || {
+            drop(taken);
+            pending.fetch_sub(len, Ordering::Relaxed);
+        };
+        if thread::Builder::new().name("discard".into()).spawn(free).is_err() {
+            // It has been freed with the closure.
+            self.pending.fetch_sub(len, Ordering::Relaxed);
         }
     }
 }
 
 /// Moves the pages to other addresses. Their own stay mapped all the time, so that nothing else can get there.
 fn take_away(pages: &Pages<'_>) -> Option<Spare> {
-    let huge = usize::try_from(HUGE_PAGE).ok()?;
-    let spare = Spare::new(pages.len().checked_add(huge)?)?;
-    // At the same place of a huge page, so that whole page tables are moved and not their entries.
-    let to = spare.start + (pages.start().addr().wrapping_sub(spare.start) % huge);
-    // SAFETY: the pages are guest memory of ours, which is only ever accessed as volatile bytes; `to` and as many bytes after it are
+    let spare = Spare::like(pages)?;
+    // SAFETY: the pages are guest memory of ours, which is only ever accessed as volatile bytes; the addresses they go to are
     // `spare`'s.
     let moved = unsafe {
         libc::mremap(
@@ -67,7 +57,7 @@ fn take_away(pages: &Pages<'_>) -> Option<Spare> {
             pages.len(),
             pages.len(),
             libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED | libc::MREMAP_DONTUNMAP,
-            without_provenance_mut::<libc::c_void>(to),
+            without_provenance_mut::<libc::c_void>(spare.at()),
         )
     };
     (moved != libc::MAP_FAILED).then_some(spare)

@@ -6,48 +6,12 @@
 
 use std::fs::File;
 use std::io;
-use std::ops::Range;
 use std::os::fd::AsRawFd;
 
 use vm_memory::VolatileSlice;
 use vm_memory::bitmap::BitmapSlice;
 
-use super::HUGE_PAGE;
 use super::memory::Pages;
-
-/// include/uapi/linux/fs.h: `_IOWR('f', 16, struct pm_scan_arg)`, its structs, and two of its categories.
-const PAGEMAP_SCAN: libc::c_ulong = 0xc060_6610;
-const PAGE_IS_PRESENT: u64 = 1 << 3;
-const PAGE_IS_HUGE: u64 = 1 << 6;
-/// Most runs of huge pages that are looked at: what comes after them is taken for small ones.
-const MOST_HUGE_RANGES: usize = 128;
-
-/// `struct pm_scan_arg`.
-#[repr(C)]
-#[derive(Default)]
-struct PagemapScan {
-    size: u64,
-    flags: u64,
-    start: u64,
-    end: u64,
-    walk_end: u64,
-    vec: u64,
-    vec_len: u64,
-    max_pages: u64,
-    category_inverted: u64,
-    category_mask: u64,
-    category_anyof_mask: u64,
-    return_mask: u64,
-}
-
-/// `struct page_region`.
-#[repr(C)]
-#[derive(Clone, Copy, Default)]
-struct PageRegion {
-    start: u64,
-    end: u64,
-    categories: u64,
-}
 
 /// fcntl(2): which signal tells of a lease, instead of SIGIO (include/uapi/asm-generic/fcntl.h in Linux).
 const F_SETSIG: i32 = 10;
@@ -146,52 +110,6 @@ fn map_over(over: &Pages<'_>, flags: i32, fd: i32, offset: i64) -> io::Result<()
 /// As of madvise(2).
 pub(super) fn drop_pages(pages: &Pages<'_>) -> io::Result<()> {
     advise(pages, libc::MADV_DONTNEED)
-}
-
-/// The parts of freshly mapped pages, counted from their start, that the host has not mapped as huge pages: the page cache
-/// has them in small ones, or they do not lie at the same place of a huge page in the file. All, on a host that does not tell: Linux has
-/// PAGEMAP_SCAN since 6.7.
-pub(super) fn small_pages(pages: &Pages<'_>) -> Vec<Range<u64>> {
-    let start = pages.start().addr() as u64;
-    let end = start + pages.len() as u64;
-    for at in (start.next_multiple_of(HUGE_PAGE)..end).step_by(2 << 20) {
-        let at = usize::try_from(at - start).unwrap_or_default();
-        // SAFETY: `at` is within the pages, which are guest memory and are accessed as volatile bytes only. The read maps the huge
-        // page, if there is one.
-        unsafe { pages.start().add(at).read_volatile() };
-    }
-    let mut small = Vec::new();
-    let mut next = start;
-    for huge in huge_pages(start..end) {
-        if next < huge.start {
-            small.push(next - start..huge.start - start);
-        }
-        next = huge.end;
-    }
-    if next < end {
-        small.push(next - start..end - start);
-    }
-    small
-}
-
-/// Where the process has huge pages within a range of addresses.
-fn huge_pages(range: Range<u64>) -> Vec<Range<u64>> {
-    let mut found = [PageRegion::default(); MOST_HUGE_RANGES];
-    let mut scan = PagemapScan {
-        size: size_of::<PagemapScan>() as u64,
-        start: range.start,
-        end: range.end,
-        vec: found.as_mut_ptr().addr() as u64,
-        vec_len: found.len() as u64,
-        category_mask: PAGE_IS_HUGE | PAGE_IS_PRESENT,
-        return_mask: PAGE_IS_HUGE,
-        ..PagemapScan::default()
-    };
-    let Ok(pagemap) = File::open("/proc/self/pagemap") else { return Vec::new() };
-    // SAFETY: PAGEMAP_SCAN reads and writes the struct, and writes at most `vec_len` elements to `vec`; both live through the call.
-    let count = unsafe { libc::ioctl(pagemap.as_raw_fd(), PAGEMAP_SCAN, &raw mut scan) };
-    let count = usize::try_from(count).unwrap_or_default();
-    found.iter().take(count).map(|region| region.start..region.end).collect()
 }
 
 fn advise(pages: &Pages<'_>, advice: i32) -> io::Result<()> {

@@ -66,7 +66,6 @@ impl MappedRanges {
     pub fn insert(&mut self, mapped: Mapped) {
         self.cut_out(&mapped.at);
         self.ranges.push(mapped);
-        self.give_back_unneeded();
     }
 
     /// Notes that nothing is mapped in `at` any more.
@@ -85,7 +84,7 @@ impl MappedRanges {
     }
 
     /// Files that nothing is mapped of any more need no lease.
-    fn give_back_unneeded(&mut self) {
+    pub fn give_back_unneeded(&mut self) {
         let Self { ranges, leased, .. } = self;
         leased.retain(|file| {
             let needed = ranges.iter().any(|range| range.is_of(file));

@@ -1,0 +1,47 @@
+//! Addresses of the process that nobody uses.
+#![expect(unsafe_code, reason = "mmap(2) and munmap(2) have no safe form")]
+
+use std::ptr::{null_mut, without_provenance_mut};
+
+use super::HUGE_PAGE;
+use super::memory::Pages;
+
+/// Freed in parts of so many bytes: the kernel keeps every other mapping waiting for the length of one.
+const PART: usize = 4 << 20;
+
+/// Addresses for as many bytes as some pages of guest memory have, at the same place of a huge page, so that whole page tables can be
+/// moved and huge pages be mapped. What is mapped there is unmapped when it is dropped.
+#[derive(Debug)]
+pub(super) struct Spare {
+    start: usize,
+    len: usize,
+    at: usize,
+}
+
+impl Spare {
+    /// `None`: the process has no more.
+    pub fn like(pages: &Pages<'_>) -> Option<Self> {
+        let huge = usize::try_from(HUGE_PAGE).ok()?;
+        let len = pages.len().checked_add(huge)?;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        // SAFETY: a new mapping, placed by the kernel; it overlaps nothing.
+        let start = unsafe { libc::mmap(null_mut(), len, libc::PROT_NONE, flags, -1, 0) };
+        let at = start.addr() + (pages.start().addr().wrapping_sub(start.addr()) % huge);
+        (start != libc::MAP_FAILED).then(|| Self { start: start.addr(), len, at })
+    }
+
+    /// The first address for the pages.
+    pub fn at(&self) -> usize {
+        self.at
+    }
+}
+
+impl Drop for Spare {
+    fn drop(&mut self) {
+        for part in (0..self.len).step_by(PART) {
+            let len = PART.min(self.len - part);
+            // SAFETY: the addresses are this value's own, and nothing refers to them.
+            unsafe { libc::munmap(without_provenance_mut(self.start + part), len) };
+        }
+    }
+}
