@@ -4,7 +4,7 @@ CARGO ?= cargo
 # Where rustup puts it, for shells that do not know yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help demo test lint lab build fuzz bench bench-start bench-boot bench-firmware bench-guest
+.PHONY: help demo test sanitize lint lab build fuzz bench bench-start bench-boot bench-firmware bench-guest
 
 help: ## list the targets (the default)
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -19,6 +19,11 @@ test: ## run every test: units, guests, the lab
 	$(CARGO) build --release --package vmm --package chukka-tests --bin chukka --bin lab-agent
 	$(CARGO) test --workspace --no-fail-fast
 	$(CARGO) test --manifest-path tests/fuzz/Cargo.toml --target-dir target/fuzz
+
+sanitize: ## the transfer engine's tests under the address sanitizer
+	@sh tests/setup.sh build
+	RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address PROPTEST_CASES=5000 $(CARGO) test --package fw_cfg --test transfer --test model \
+		--target x86_64-unknown-linux-gnu --target-dir target/sanitize
 
 lint: ## formatting, clippy and the documentation, all warnings as errors
 	@sh tests/setup.sh build
