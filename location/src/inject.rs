@@ -6,14 +6,14 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use cpio::newc;
-use rustix::fs::{MemfdFlags, OFlags, memfd_create};
+use rustix::fs::OFlags;
 use thiserror::Error;
 
+use crate::host_file::{in_memory, read_only};
 use crate::source::{RandomAccess, each_piece};
 
 /// The name that ends an archive.
@@ -166,7 +166,7 @@ pub fn compose(
             return Err(InjectError::Twice { first, second, name });
         }
     }
-    let mut memory = memory_file().map_err(InjectError::Compose)?;
+    let mut memory = in_memory().map_err(InjectError::Compose)?;
     if let Some(initrd) = initrd {
         let size = each_piece(initrd, |piece| memory.write_all(piece));
         let size =
@@ -180,15 +180,6 @@ pub fn compose(
     }
     newc::trailer(&mut memory).map_err(InjectError::Compose)?;
     read_only(&memory).map_err(InjectError::Compose)
-}
-
-fn memory_file() -> io::Result<File> {
-    Ok(File::from(memfd_create("chukka-initrd", MemfdFlags::CLOEXEC)?))
-}
-
-/// The same file, for reading only: only what nobody can write to can be mapped into the guest (`F_SETLEASE`, fcntl(2)).
-fn read_only(file: &File) -> io::Result<File> {
-    File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
 #[cfg(test)]

@@ -7,12 +7,14 @@
 //! | which kernel and initrd are in it, and whose installer they are | [`tree`] |
 //! | what the guest's command line needs beside the user's words | [`arguments`] |
 //! | files of the user's, put into the initrd | [`inject`] |
+//! | all of it as files that guest memory can be filled from | [`host_file`] |
 //!
 //! Knows nothing of guests, memory or KVM. The rules and where they come from: docs/location.md.
 #![forbid(unsafe_code)]
 
 pub mod arguments;
 pub mod checksum;
+pub mod host_file;
 pub mod inject;
 pub mod place;
 pub mod source;

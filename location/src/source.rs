@@ -9,7 +9,7 @@ use std::io;
 
 use thiserror::Error;
 
-pub use directory::Directory;
+pub use directory::{Directory, LocalFile};
 pub use path::TreePath;
 
 /// A place that files are looked for in. No path leads out of it: `..` stops at its root, and so does a symbolic link.

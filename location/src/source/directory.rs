@@ -108,7 +108,7 @@ impl Source for Directory {
         match about {
             (about, Some(file)) if FileType::from_raw_mode(about.st_mode).is_file() => {
                 let len = u64::try_from(about.st_size).unwrap_or(0);
-                Ok(Box::new(DirectoryFile { file: file.into(), name, len }))
+                Ok(Box::new(LocalFile { file: file.into(), name, len }))
             }
             (about, _) => {
                 let found = kind(FileType::from_raw_mode(about.st_mode));
@@ -118,15 +118,26 @@ impl Source for Directory {
     }
 }
 
-/// A regular file in it.
+/// An open regular file of this host.
 #[derive(Debug)]
-struct DirectoryFile {
+pub struct LocalFile {
     file: File,
     name: String,
     len: u64,
 }
 
-impl RandomAccess for DirectoryFile {
+impl LocalFile {
+    /// Takes over a file that is open for reading; `name` is for messages.
+    ///
+    /// # Errors
+    /// As of fstat(2).
+    pub fn new(file: File, name: impl Into<String>) -> io::Result<Self> {
+        let len = file.metadata()?.len();
+        Ok(Self { file, name: name.into(), len })
+    }
+}
+
+impl RandomAccess for LocalFile {
     fn name(&self) -> &str {
         &self.name
     }

@@ -29,7 +29,7 @@ pub(crate) struct Layout {
 
 impl fmt::Display for Layout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the layout of {} ({})", self.of, self.source)
+        write!(f, "the layout of {} (as in {})", self.of, self.source)
     }
 }
 
@@ -105,7 +105,7 @@ pub(crate) static LAYOUTS: [Layout; 59] = [
     row("Alpine, netboot", "vmlinuz-lts", "initramfs-lts", Alpine, "netboot.xyz"),
     row("Alpine, netboot", "vmlinuz-virt", "initramfs-virt", Alpine, "netboot.xyz"),
     row("Ubuntu from 22.04, netboot", "linux", "initrd", Casper, "netboot.xyz"),
-    row("a directory of netboot files", "linux", "initrd.gz", Debian, "package"),
+    row("Debian's netboot files", "linux", "initrd.gz", Debian, "package"),
     // Xen's paravirtual guests
     row("Fedora to 10, for Xen", "images/xen/vmlinuz", "images/xen/initrd.img", Anaconda, "xenpvnetboot"),
     row("Debian, for Xen", "current/images/netboot/xen/vmlinuz", "current/images/netboot/xen/initrd.gz", Debian, "xenpvnetboot, virt-install"),

@@ -1,6 +1,7 @@
 //! The search itself.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::error::Mismatch;
@@ -145,9 +146,7 @@ impl<'a> Search<'a> {
     // ---- the known layouts -----------------------------------------------------------------------------------------------------------
 
     fn by_layout(&mut self) -> Option<Pair> {
-        let mut tried = 0;
         for row in &LAYOUTS {
-            tried += 1;
             for (kernel, initrd) in self.candidates(row) {
                 if !self.is_there(&kernel) && !self.is_there(&initrd) {
                     continue;
@@ -163,7 +162,13 @@ impl<'a> Search<'a> {
                 }
             }
         }
-        self.look(format!("{tried} known layouts"), "no kernel with its initrd");
+        let mut places: Vec<_> = LAYOUTS.iter().map(|row| TreePath::new(row.kernel)).collect();
+        places.iter_mut().for_each(|path| *path = path.parent());
+        let mut seen = BTreeSet::new();
+        places.retain(|path| seen.insert(path.clone()));
+        let places: Vec<_> = places.iter().map(TreePath::to_string).collect();
+        let what = format!("{} known layouts in {}", LAYOUTS.len(), places.join(", "));
+        self.look(what, "no kernel with its initrd");
         None
     }
 
@@ -328,10 +333,10 @@ impl<'a> Search<'a> {
     }
 
     fn nothing(&self) -> TreeError {
-        let tried = self.looks.iter().map(|look| format!("{} ({})", look.what, look.found));
+        let tried = self.looks.iter().map(|look| format!("{}: {}", look.what, look.found));
         TreeError::Nothing {
             place: self.source.name().into(),
-            tried: tried.collect::<Vec<_>>().join(", "),
+            tried: tried.collect::<Vec<_>>().join("; "),
             there: contents(self.source, &TreePath::root()),
         }
     }

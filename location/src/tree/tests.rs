@@ -215,7 +215,12 @@ fn nothing_found_says_what_was_tried_and_what_is_there() {
     let temp = Temp::of(&["README", "EFI/BOOT/x"]);
     let error = find(&temp).unwrap_err();
     let text = error.to_string();
-    for word in [".treeinfo (not there)", "treeinfo (not there)", "known layouts", "EFI/, README"] {
+    for word in [
+        ".treeinfo: not there",
+        "; treeinfo: not there",
+        "images/pxeboot, current/images/netboot",
+        "EFI/, README",
+    ] {
         assert!(text.contains(word), "{word}: {text}");
     }
     assert!(error.hint().contains("-kernel PATH -initrd PATH"));
