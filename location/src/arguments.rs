@@ -99,6 +99,13 @@ fn words(cmdline: &[u8]) -> impl Iterator<Item = &[u8]> {
     parts.filter(|word| !word.is_empty())
 }
 
+/// The words that a boot loader's entry has for the kernel. A separator has done its work there: it told Debian's installer which words are for
+/// the installed system too, and the user's own separator is to mean that here.
+#[must_use]
+pub fn of_entry(words: &[String]) -> Vec<String> {
+    words.iter().filter(|word| !matches!(word.as_str(), "--" | "---")).cloned().collect()
+}
+
 /// The user's command line with `added` behind it, less what it says already. What stands behind `--` is not for the kernel (init(1)
 /// gets it) and behind `---` for the system to be installed (Debian's installer), so the words go in front of these.
 #[must_use]
@@ -154,6 +161,12 @@ mod tests {
         assert_eq!(line("aa=2", &["a=1"]), "aa=2 a=1");
         assert_eq!(line("file=/x", &["preseed/file=/y"]), "file=/x");
         assert_eq!(line("ks=nfs:h:/k", &["inst.ks=file:/y"]), "ks=nfs:h:/k");
+    }
+
+    #[test]
+    fn an_entry_s_words_come_without_its_separator() {
+        let words = ["vga=788", "---", "quiet"].map(str::to_owned);
+        assert_eq!(of_entry(&words), ["vga=788", "quiet"]);
     }
 
     #[test]

@@ -4,10 +4,12 @@
 //!
 //! 1. what the user named, relative to the place;
 //! 2. `.treeinfo`, or `treeinfo`;
-//! 3. the known layouts: one table, `layouts.rs`.
+//! 3. the known layouts: one table, `layouts.rs`;
+//! 4. what the place's own boot loader would boot: isolinux, syslinux or extlinux.
 //!
 //! Whichever it was, `.treeinfo`'s checksums count for the files found.
 
+mod boot_config;
 mod error;
 pub(crate) mod layouts;
 mod search;
@@ -116,6 +118,8 @@ pub struct Tree {
     pub installer: Installer,
     /// What the tree says it is.
     pub release: Release,
+    /// Words for the kernel's command line that the place's own boot loader has; a `---` may be among them.
+    pub arguments: Vec<String>,
     /// Where was looked, in order.
     pub looks: Vec<Look>,
 }

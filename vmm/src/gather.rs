@@ -51,6 +51,7 @@ impl Gathered {
         for injection in &source.injections {
             injected.push(Injected::open(&injection.path)?);
         }
+        let mut of_tree = Vec::new();
         let (kernel, initrd, found) = match &source.files {
             BootFiles::Named { kernel, initrd } => {
                 let kernel = KernelImage::open(kernel)?;
@@ -61,6 +62,7 @@ impl Gathered {
                 let source = place.open()?;
                 let wanted = Wanted { kernel: kernel.as_deref(), initrd: initrd.as_deref() };
                 let tree = Tree::find(&*source, wanted)?;
+                of_tree = arguments::of_entry(&tree.arguments);
                 let mut checked = [tree.kernel.checked, None];
                 let kernel = KernelImage::of(opened(tree.kernel.bytes, "kernel")?)?;
                 let initrd = match tree.initrd {
@@ -79,7 +81,7 @@ impl Gathered {
         };
         let initrd = with_injected(initrd, &mut injected)?;
         let release = found.as_ref().map(|found| found.release.clone()).unwrap_or_default();
-        let words = words(&source.injections, &injected, &release);
+        let words = [of_tree, words(&source.injections, &injected, &release)].concat();
         let cmdline = arguments::command_line(&source.cmdline, &words);
         let advice = found.as_ref().and_then(|found| advice(found, &cmdline));
         let injected = injected.iter().map(|file| {

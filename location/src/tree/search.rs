@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use super::boot_config::BootConfig;
 use super::error::Mismatch;
 use super::layouts::{LAYOUTS, Layout};
 use super::treeinfo::{self, Treeinfo};
@@ -30,6 +31,7 @@ struct Pair {
     initrd: Option<(Option<TreePath>, Opened)>,
     rule: String,
     installer: Installer,
+    arguments: Vec<String>,
 }
 
 impl<'a> Search<'a> {
@@ -42,7 +44,10 @@ impl<'a> Search<'a> {
         let pair = match wanted {
             Wanted { kernel: None, initrd: None } => match self.by_treeinfo()? {
                 Some(pair) => pair,
-                None => self.by_layout().ok_or_else(|| self.nothing())?,
+                None => match self.by_layout() {
+                    Some(pair) => pair,
+                    None => self.by_boot_config().ok_or_else(|| self.nothing())?,
+                },
             },
             Wanted { kernel, initrd } => self.named(kernel, initrd)?,
         };
@@ -56,6 +61,7 @@ impl<'a> Search<'a> {
             rule: pair.rule,
             installer: pair.installer,
             release,
+            arguments: pair.arguments,
             looks: self.looks,
         })
     }
@@ -114,7 +120,13 @@ impl<'a> Search<'a> {
         };
         let installer = Installer::of_family(&self.release().family);
         let Some((kernel, initrd)) = self.open_pair(by, kernel, initrd) else { return Ok(None) };
-        Ok(Some(Pair { kernel, initrd: Some(initrd), rule: by.into(), installer }))
+        Ok(Some(Pair {
+            kernel,
+            initrd: Some(initrd),
+            rule: by.into(),
+            installer,
+            arguments: Vec::new(),
+        }))
     }
 
     /// Opens two files that belong together. Where one is missing, it is noted for the plan which.
@@ -158,6 +170,7 @@ impl<'a> Search<'a> {
                         initrd: Some(initrd),
                         rule,
                         installer: row.installer,
+                        arguments: Vec::new(),
                     });
                 }
             }
@@ -188,6 +201,51 @@ impl<'a> Search<'a> {
         stars.sort_by(|a, b| by_version(b, a));
         let path = |pattern: &str, star: &str| TreePath::new(pattern.replacen('*', star, 1));
         stars.iter().map(|star| (path(row.kernel, star), path(row.initrd, star))).collect()
+    }
+
+    // ---- the place's own boot loader --------------------------------------------------------------------------------------------------
+
+    /// The entry that is booted unasked, or else the first one whose files are there.
+    fn by_boot_config(&mut self) -> Option<Pair> {
+        let all = BootConfig::read_all(self.source);
+        if all.is_empty() {
+            self.look("isolinux.cfg, syslinux.cfg, extlinux.conf", "not there");
+        }
+        for config in &all {
+            for entry in &config.entries {
+                let what = format!("{}: '{}': {}", config.path, entry.title, entry.kernel);
+                let open = |name: &String| {
+                    let mut opened = config.meanings(name).into_iter();
+                    opened
+                        .find_map(|path| Some((Some(path.clone()), self.source.open(&path).ok()?)))
+                };
+                let kernel = open(&entry.kernel);
+                let initrd = entry.initrds.first().map(open);
+                match (kernel, initrd, entry.initrds.len()) {
+                    (_, _, 2..) => {
+                        self.look(what, "wants several initrds, which chukka cannot join")
+                    }
+                    (None, ..) => self.look(what, "the kernel is not there"),
+                    (_, Some(None), _) => self.look(what, "the initrd is not there"),
+                    (Some(kernel), initrd, _) => {
+                        self.look(what, "there");
+                        let rule = format!("the entry '{}' of {}", entry.title, config.path);
+                        let words = entry.arguments.split_ascii_whitespace();
+                        return Some(Pair {
+                            kernel,
+                            initrd: initrd.flatten(),
+                            rule,
+                            installer: Installer::Other,
+                            arguments: words.map(str::to_owned).collect(),
+                        });
+                    }
+                }
+            }
+            if config.entries.is_empty() {
+                self.look(config.path.to_string(), "has no entry that boots a kernel");
+            }
+        }
+        None
     }
 
     // ---- what the user named ----------------------------------------------------------------------------------------------------------
@@ -223,7 +281,7 @@ impl<'a> Search<'a> {
             (true, Some(row)) => row.installer,
             (true, None) => Installer::Other,
         };
-        Ok(Pair { kernel, initrd, rule, installer })
+        Ok(Pair { kernel, initrd, rule, installer, arguments: Vec::new() })
     }
 
     fn open_named(

@@ -210,6 +210,45 @@ fn one_of_a_pair_is_enough() {
     assert!(matches!(error, TreeError::NoPartner { .. }), "{error}");
 }
 
+const ISOLINUX: &str = "default two\nlabel one\nkernel k1\nappend initrd=i1 a=1\n\
+                        label two\nkernel /k2\nappend initrd=/gone b=2\nlabel three\nkernel k3\nappend c=3 initrd=i1,i3\n";
+
+#[test]
+fn the_medium_s_own_boot_loader_is_the_last_resort() {
+    let temp = Temp::of(&["boot/isolinux/k1", "i1", "k2", "boot/isolinux/k3", "i3"]);
+    temp.file("boot/isolinux/isolinux.cfg", ISOLINUX.as_bytes());
+    // The default's initrd is not there; names are sought beside the configuration, then from the root.
+    let tree = find(&temp).unwrap();
+    assert_eq!(pair(&tree), ("boot/isolinux/k1".into(), Some("i1".into())));
+    assert_eq!(tree.rule, "the entry 'one' of boot/isolinux/isolinux.cfg");
+    assert_eq!(tree.arguments, ["a=1"]);
+    assert!(
+        tree.looks
+            .iter()
+            .any(|look| look.what.contains("'two'") && look.found.contains("initrd is not there"))
+    );
+
+    temp.file("gone", b"gone");
+    let tree = find(&temp).unwrap();
+    assert_eq!((pair(&tree).0.as_str(), tree.arguments), ("k2", vec!["b=2".to_owned()]));
+    // A known layout comes first.
+    temp.file("install.amd/vmlinuz", b"k");
+    temp.file("install.amd/initrd.gz", b"i");
+    let tree = find(&temp).unwrap();
+    assert_eq!((content(&tree.kernel).as_str(), tree.arguments.len()), ("k", 0));
+}
+
+#[test]
+fn an_entry_with_several_initrds_is_passed_over_and_noted() {
+    let temp = Temp::of(&["k", "i1", "i3"]);
+    temp.file("syslinux.cfg", b"label x\nkernel k\ninitrd i1,i3\n");
+    let error = find(&temp).unwrap_err().to_string();
+    assert!(error.contains("wants several initrds"), "{error}");
+    temp.file("syslinux.cfg", b"timeout 3\n");
+    let error = find(&temp).unwrap_err().to_string();
+    assert!(error.contains("syslinux.cfg: has no entry that boots a kernel"), "{error}");
+}
+
 #[test]
 fn nothing_found_says_what_was_tried_and_what_is_there() {
     let temp = Temp::of(&["README", "EFI/BOOT/x"]);
