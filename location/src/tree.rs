@@ -5,7 +5,7 @@
 //! 1. what the user named, relative to the place;
 //! 2. `.treeinfo`, or `treeinfo`;
 //! 3. the known layouts: one table, `layouts.rs`;
-//! 4. what the place's own boot loader would boot: isolinux, syslinux or extlinux.
+//! 4. what the place's own boot loader would boot: isolinux, syslinux, extlinux or GRUB.
 //!
 //! Whichever it was, `.treeinfo`'s checksums count for the files found.
 

@@ -42,7 +42,7 @@ fn a_guest_gets_the_tree_s_kernel_and_its_initrd_with_the_user_s_file() {
     // Three bytes of padding, and whole pages in all, for the guest's sum.
     let initrd: Vec<u8> = (0..4093).map(|at| u8::try_from(at % 251).unwrap()).collect();
     let mut content = b"d-i debconf/priority string critical\n".to_vec();
-    while archive("preseed.cfg", &content).len() % 4096 != 0 {
+    while !archive("preseed.cfg", &content).len().is_multiple_of(4096) {
         content.push(b'\n');
     }
     let expected = [&initrd[..], &[0; 3], &archive("preseed.cfg", &content)].concat();
@@ -70,7 +70,7 @@ fn files_can_be_put_into_the_initrd_of_any_kernel_and_make_one_where_there_is_no
     let scratch = Scratch::new();
     let kernel = scratch.file("kernel", &bzimage("=P"));
     let mut content = b"x".to_vec();
-    while archive("file", &content).len() % 4096 != 0 {
+    while !archive("file", &content).len().is_multiple_of(4096) {
         content.push(b'x');
     }
     let sum = sum_of_pages(&archive("file", &content));

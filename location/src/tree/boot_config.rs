@@ -1,5 +1,6 @@
-//! What a medium's own boot loader would boot: isolinux, syslinux and extlinux.
+//! What a medium's own boot loader would boot: isolinux, syslinux, extlinux and GRUB.
 
+mod grub;
 mod syslinux;
 
 use crate::source::{Source, TreePath, read_whole};
@@ -10,8 +11,8 @@ const LIMIT: usize = 1 << 20;
 const FILES: usize = 64;
 
 /// Where the loaders look, in the order of their documentation (syslinux's doc/isolinux.txt and doc/syslinux.txt; extlinux.conf where pygrub
-/// looks for it).
-const PLACES: [&str; 11] = [
+/// looks for it, and so grub.cfg).
+const PLACES: [&str; 17] = [
     "boot/isolinux/isolinux.cfg",
     "isolinux/isolinux.cfg",
     "isolinux.cfg",
@@ -23,6 +24,12 @@ const PLACES: [&str; 11] = [
     "extlinux/extlinux.conf",
     "extlinux.conf",
     "pxelinux.cfg/default",
+    "boot/grub/grub.cfg",
+    "boot/grub2/grub.cfg",
+    "grub/grub.cfg",
+    "grub2/grub.cfg",
+    "EFI/BOOT/grub.cfg",
+    "EFI/boot/grub.cfg",
 ];
 
 /// An entry of a boot menu.
@@ -54,7 +61,9 @@ impl BootConfig {
             let path = TreePath::new(place);
             let mut files = Files { source, directory: path.parent(), left: FILES };
             let text = files.read(&path)?;
-            Some(Self { entries: syslinux::entries(&text, &mut files), path })
+            let is_grub = place.ends_with("grub.cfg");
+            let entries = if is_grub { grub::entries } else { syslinux::entries };
+            Some(Self { entries: entries(&text, &mut files), path })
         };
         PLACES.iter().filter_map(read).collect()
     }

@@ -209,7 +209,7 @@ impl<'a> Search<'a> {
     fn by_boot_config(&mut self) -> Option<Pair> {
         let all = BootConfig::read_all(self.source);
         if all.is_empty() {
-            self.look("isolinux.cfg, syslinux.cfg, extlinux.conf", "not there");
+            self.look("isolinux.cfg, syslinux.cfg, extlinux.conf, grub.cfg", "not there");
         }
         for config in &all {
             for entry in &config.entries {
@@ -223,7 +223,7 @@ impl<'a> Search<'a> {
                 let initrd = entry.initrds.first().map(open);
                 match (kernel, initrd, entry.initrds.len()) {
                     (_, _, 2..) => {
-                        self.look(what, "wants several initrds, which chukka cannot join")
+                        self.look(what, "wants several initrds, which chukka does not join");
                     }
                     (None, ..) => self.look(what, "the kernel is not there"),
                     (_, Some(None), _) => self.look(what, "the initrd is not there"),
