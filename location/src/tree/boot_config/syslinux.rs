@@ -10,6 +10,10 @@ struct Reader {
     default: String,
     /// `APPEND` before the first label: for all labels that have none.
     append: String,
+    /// What the menus are called that lines are read of, outermost first; the top one, which is not among them, is called nothing.
+    menus: Vec<String>,
+    /// Whether lines belong to the last label; a menu that begins or ends takes them away from it.
+    in_label: bool,
 }
 
 #[derive(Default)]
@@ -19,6 +23,8 @@ struct Label {
     kernel: String,
     append: Option<String>,
     initrd: Option<String>,
+    /// The menus it is in.
+    menus: Vec<String>,
     is_menu_default: bool,
 }
 
@@ -26,9 +32,10 @@ struct Label {
 pub(super) fn entries(text: &str, files: &mut Files<'_>) -> Vec<Entry> {
     let mut reader = Reader::default();
     reader.read(text, files);
-    let Reader { labels, default, append } = reader;
+    let Reader { labels, default, append, .. } = reader;
     let kernels: Vec<_> = labels.iter().filter(|label| label.boots_kernel()).collect();
-    let menu = kernels.iter().rposition(|label| label.is_menu_default);
+    // In a menu further down it is that menu's default only.
+    let menu = kernels.iter().rposition(|label| label.is_menu_default && label.menus.is_empty());
     let named = || kernels.iter().position(|label| label.name.eq_ignore_ascii_case(&default));
     let first = menu.or_else(named).unwrap_or(0);
     let mut entries: Vec<_> = kernels.iter().map(|label| label.entry(&append)).collect();
@@ -43,7 +50,9 @@ impl Reader {
         for line in text.lines() {
             let (key, value) = split(line);
             let (second, rest) = split(value);
-            match (key.as_str(), second.as_str(), self.labels.last_mut()) {
+            let is_first = self.labels.is_empty();
+            let label = self.labels.last_mut().filter(|_| self.in_label);
+            match (key.as_str(), second.as_str(), label) {
                 ("include", ..) | ("menu", "include", _) => {
                     let name = if key == "menu" { split_word(rest) } else { split_word(value) };
                     if let Some(text) = files.include(name) {
@@ -52,7 +61,25 @@ impl Reader {
                 }
                 ("default", ..) => self.default = value.to_owned(),
                 ("label", ..) => {
-                    self.labels.push(Label { name: value.to_owned(), ..Label::default() });
+                    let menus = self.menus.clone();
+                    self.labels.push(Label { name: value.to_owned(), menus, ..Label::default() });
+                    self.in_label = true;
+                }
+                ("menu", "begin", _) => {
+                    // Deeper than this nobody goes.
+                    if self.menus.len() < 16 {
+                        self.menus.push(rest.to_owned());
+                    }
+                    self.in_label = false;
+                }
+                ("menu", "end", _) => {
+                    self.menus.pop();
+                    self.in_label = false;
+                }
+                ("menu", "label" | "title", None) => {
+                    if let Some(menu) = self.menus.last_mut() {
+                        *menu = rest.replacen('^', "", 1);
+                    }
                 }
                 ("menu", "default", Some(label)) => label.is_menu_default = true,
                 // A caret marks the key that picks the entry.
@@ -60,7 +87,7 @@ impl Reader {
                 ("kernel" | "linux", _, Some(label)) => label.kernel = value.to_owned(),
                 ("initrd", _, Some(label)) => label.initrd = Some(value.to_owned()),
                 ("append", _, Some(label)) => label.append = Some(value.to_owned()),
-                ("append", _, None) => self.append = value.to_owned(),
+                ("append", _, None) if is_first => self.append = value.to_owned(),
                 _ => {}
             }
         }
@@ -92,9 +119,10 @@ impl Label {
                 None => arguments.push(word),
             }
         }
+        let own = self.title.clone().unwrap_or_else(|| self.name.clone());
         let initrds = initrds.split(',').filter(|name| !name.is_empty()).map(str::to_owned);
         Entry {
-            title: self.title.clone().unwrap_or_else(|| self.name.clone()),
+            title: [&self.menus[..], &[own]].concat().join(" > "),
             kernel: self.kernel.clone(),
             initrds: initrds.collect(),
             arguments: arguments.join(" "),
@@ -144,7 +172,7 @@ mod tests {
             ),
             (
                 "isolinux/menu.cfg",
-                "menu hshift 7\ninclude txt.cfg\nmenu begin advanced\n\tinclude gtk.cfg\nmenu end\nlabel help\n\tmenu label ^Help\n\tconfig prompt.cfg\n",
+                "menu hshift 7\ninclude txt.cfg\ninclude gtk.cfg\nlabel help\n\tmenu label ^Help\n\tconfig prompt.cfg\n",
             ),
             (
                 "isolinux/txt.cfg",
@@ -166,6 +194,20 @@ mod tests {
             entry("Install", vmlinuz, &["/install.amd/initrd.gz"], "vga=788 --- quiet"),
         ];
         assert_eq!(entries, expected);
+    }
+
+    /// As in Debian's installer: a menu in the menu, with a default of its own and a title that is no label's.
+    #[test]
+    fn a_menu_in_the_menu_has_its_own_title_and_default() {
+        let entries = read(&[(
+            "syslinux.cfg",
+            "menu title Top\nlabel install\n\tmenu label ^Install\n\tkernel k\nmenu begin advanced\n\
+             \tmenu label ^Advanced options\n\tmenu title Advanced options\n\tlabel mainmenu\n\t\tmenu label ^Back..\n\
+             \t\tmenu exit\n\tlabel expert\n\t\tmenu default\n\t\tkernel e\nmenu end\nmenu label nobody's\n\
+             label rescue\n\tkernel r\n",
+        )]);
+        let titles: Vec<_> = entries.iter().map(|entry| entry.title.as_str()).collect();
+        assert_eq!(titles, ["Install", "Advanced options > expert", "rescue"]);
     }
 
     #[test]
