@@ -97,19 +97,27 @@ impl KernelImage {
     /// # Errors
     /// [`ImageError`]: no such file, no kernel, a kernel for another machine, or a damaged one.
     pub fn open(path: &Path) -> Result<Self, ImageError> {
-        let source = SourceFile::open(path, "kernel")?;
-        let read_error = |source| ImageError::Read { path: path.into(), source };
+        Self::of(SourceFile::open(path, "kernel")?)
+    }
+
+    /// The same of a file that is open already.
+    ///
+    /// # Errors
+    /// As of [`KernelImage::open`].
+    pub fn of(source: SourceFile) -> Result<Self, ImageError> {
+        let path = source.path().to_owned();
+        let read_error = |source| ImageError::Read { path: path.clone(), source };
         let head = source.head::<PROBE>().map_err(read_error)?;
         let kind = if head.starts_with(b"\x7fELF") {
             let elf = Elf::parse(&source, &head).map_err(read_error)?;
-            KernelKind::Elf(elf.map_err(|reason| ImageError::Elf { path: path.into(), reason })?)
+            KernelKind::Elf(elf.map_err(|reason| ImageError::Elf { path: path.clone(), reason })?)
         } else if let Some(parsed) = BzImage::parse(&head, source.len()) {
             KernelKind::BzImage(
-                parsed.map_err(|reason| ImageError::BzImage { path: path.into(), reason })?,
+                parsed.map_err(|reason| ImageError::BzImage { path: path.clone(), reason })?,
             )
         } else {
             let (found, hint) = recognize(&head);
-            return Err(ImageError::Foreign { path: path.into(), found, hint });
+            return Err(ImageError::Foreign { path, found, hint });
         };
         Ok(Self { source, kind })
     }
@@ -121,7 +129,7 @@ fn recognize(head: &[u8]) -> (String, &'static str) {
         "chukka takes a bzImage as it is (it unpacks itself); unpack anything else first";
     /// (offset, magic, what it is, what to do)
     type Known = (usize, &'static [u8], &'static str, &'static str);
-    const KNOWN: [Known; 14] = [
+    const KNOWN: [Known; 16] = [
         (
             0x38,
             b"ARM\x64",
@@ -165,6 +173,8 @@ fn recognize(head: &[u8]) -> (String, &'static str) {
             "unpack it with dpkg-deb -x; the kernel is boot/vmlinuz-*",
         ),
         (0, b"#!", "a script", UNPACK),
+        (0, b"<!", "an HTML page", "a server answered with it for the kernel: curl --fail"),
+        (0, b"<html", "an HTML page", "a server answered with it for the kernel: curl --fail"),
         (
             0,
             b"MZ",

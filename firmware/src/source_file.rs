@@ -86,7 +86,23 @@ impl SourceFile {
             .custom_flags(O_NONBLOCK)
             .open(path)
             .map_err(open_error)?;
-        let metadata = file.metadata().map_err(open_error)?;
+        Self::opened(file, path, role)
+    }
+
+    /// Takes over a file that is open already, for reading. `name` is for messages: it may lie elsewhere, or nowhere.
+    ///
+    /// # Errors
+    /// [`SourceError`]: it is no regular file, or is empty.
+    pub fn opened(
+        file: File,
+        name: impl Into<PathBuf>,
+        role: &'static str,
+    ) -> Result<Self, SourceError> {
+        let path = name.into();
+        let metadata = match file.metadata() {
+            Ok(metadata) => metadata,
+            Err(source) => return Err(SourceError::Open { role, path, source }),
+        };
         let kind = metadata.file_type();
         if !kind.is_file() {
             let found = match () {
@@ -96,10 +112,10 @@ impl SourceFile {
                 () if kind.is_char_device() => "a character device",
                 () => "a special file",
             };
-            return Err(SourceError::Kind { role, path: path.into(), found });
+            return Err(SourceError::Kind { role, path, found });
         }
         if metadata.len() == 0 {
-            return Err(SourceError::Empty { role, path: path.into() });
+            return Err(SourceError::Empty { role, path });
         }
         Ok(Self { file: Arc::new(HostFile::new(file, path)) })
     }

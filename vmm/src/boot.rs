@@ -6,15 +6,14 @@ use firmware::acpi::AcpiTables;
 use firmware::direct::DirectBoot;
 use firmware::rom::{BiosImage, OptionRom};
 use firmware::smbios::SmbiosTables;
-use firmware::{
-    BootState, KernelImage, MemoryMap, SourceFile, builtin, layout, linuxboot, option_rom,
-};
+use firmware::{BootState, MemoryMap, builtin, layout, linuxboot, option_rom};
 use fw_cfg::Items;
 use fw_cfg::x86::rom_path;
 use vm_memory::{Bytes, GuestAddress};
 
 use crate::config::{FirmwareConfig, MachineKind, VmConfig};
 use crate::error::StartError;
+use crate::gather::Gathered;
 use crate::memory::Ram;
 use crate::rom::Rom;
 
@@ -46,15 +45,18 @@ impl Boot {
     /// # Errors
     /// A file cannot be opened, or is not what it is to be.
     pub fn open(config: &VmConfig) -> Result<Self, StartError> {
-        let kernel = match &config.boot {
-            None => None,
-            Some(source) => {
-                let kernel = KernelImage::open(&source.kernel)?;
-                let initrd = source.initrd.as_deref();
-                let initrd = initrd.map(|path| SourceFile::open(path, "initrd")).transpose()?;
-                Some(DirectBoot { kernel, initrd, cmdline: source.cmdline.clone() })
-            }
-        };
+        let gathered = config.boot.as_ref().map(Gathered::open).transpose()?;
+        if let Some(advice) = gathered.as_ref().and_then(|gathered| gathered.advice.as_ref()) {
+            eprintln!("chukka: warning: {advice}");
+        }
+        Self::with(config, gathered.map(|gathered| gathered.boot))
+    }
+
+    /// The same, of a kernel that is open already.
+    ///
+    /// # Errors
+    /// The firmware cannot be opened, or is not what it is to be.
+    pub fn with(config: &VmConfig, kernel: Option<DirectBoot>) -> Result<Self, StartError> {
         match (&config.firmware, kernel) {
             (Some(firmware), kernel) => FirmwareBoot::open(firmware, kernel).map(Self::Firmware),
             (None, Some(kernel)) => Ok(Self::Direct(kernel)),

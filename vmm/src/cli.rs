@@ -6,12 +6,13 @@
 //! 1. `options` has the one table of options. It walks argv as QEMU's `lookup_opt` (system/vl.c)
 //!    does, so that a value may begin with a dash, and hands clap an argv it cannot misread;
 //! 2. clap collects the values of each option;
-//! 3. `machine`, `console`, `cpu`, `clock`, `firmware`, `fw_cfg`, `smbios`, `debugcon` and `watch`
+//! 3. `kernel`, `machine`, `console`, `cpu`, `clock`, `firmware`, `fw_cfg`, `smbios`, `debugcon` and `watch`
 //!    read the values.
 //!
 //! Repeated options follow QEMU: the last `-kernel`, `-initrd`, `-append`, `-cpu`, `-uuid` or `-bios`
-//! counts; `-serial`, `-accel`, `-L`, `-option-rom`, `-fw_cfg`, `-credential`, `-chardev`, `-device`,
-//! `-global` and `-smbios type=11` are lists; `-m`, `-smp`, `-machine`, `-rtc`, `-name`, `-boot`,
+//! counts, and so do chukka's own `-location`, `-preseed` and `-kickstart`; `-serial`, `-accel`, `-L`,
+//! `-option-rom`, `-fw_cfg`, `-credential`, `-chardev`, `-device`, `-global`, `-initrd-inject` and
+//! `-smbios type=11` are lists; `-m`, `-smp`, `-machine`, `-rtc`, `-name`, `-boot`,
 //! `-msg`, `-trace` and `-smbios type=1` are merged key by key.
 
 mod clock;
@@ -23,6 +24,7 @@ mod error;
 mod firmware;
 mod fw_cfg;
 mod help;
+mod kernel;
 mod machine;
 mod nearest;
 mod options;
@@ -32,23 +34,23 @@ mod value;
 mod watch;
 
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
-use std::path::PathBuf;
 
 use clap::ArgMatches;
 
 pub use error::CliError;
 
-use crate::config::{BootSource, OnReset, VmConfig};
+use crate::config::{OnReset, VmConfig};
 use debugcon::Devices;
 use options::Argv;
-use value::{last, texts};
+use value::texts;
 
 /// What argv asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Boot a guest.
     Run(Box<VmConfig>),
+    /// Only say what would be booted, and how (`-dry-run`).
+    Plan(Box<VmConfig>),
     /// Print this text, which ends with a newline, on standard output and end with status 0.
     Help(String),
     /// Print this text, which ends with a newline, on standard output and end with status 0.
@@ -70,7 +72,8 @@ pub fn parse<I: IntoIterator<Item = OsString>>(args: I) -> Result<Command, CliEr
     if let Some(list) = help::list_asked_for(&matches) {
         return Ok(Command::Help(list));
     }
-    Ok(Command::Run(Box::new(config(&matches)?)))
+    let config = Box::new(config(&matches)?);
+    Ok(if matches.get_count("dry-run") > 0 { Command::Plan(config) } else { Command::Run(config) })
 }
 
 fn config(matches: &ArgMatches) -> Result<VmConfig, CliError> {
@@ -94,7 +97,7 @@ fn config(matches: &ArgMatches) -> Result<VmConfig, CliError> {
     let trace = watch::trace(matches)?;
     let timestamps = watch::timestamps(matches)?;
     // Last, so that an argv with something wrong and no kernel hears of what is wrong.
-    let boot = boot(matches, firmware.is_some())?;
+    let boot = kernel::boot(matches, firmware.is_some())?;
     Ok(VmConfig {
         name,
         uuid,
@@ -120,27 +123,6 @@ fn config(matches: &ArgMatches) -> Result<VmConfig, CliError> {
         on_reset,
         rtc,
     })
-}
-
-/// `-kernel`, `-initrd`, `-append`. As in QEMU (`qemu_validate_options`, system/vl.c) the latter
-/// two need the first; only firmware can do without all three.
-fn boot(matches: &ArgMatches, with_firmware: bool) -> Result<Option<BootSource>, CliError> {
-    let path = |id| match last(matches, id) {
-        Some(path) if path.is_empty() => Err(CliError::EmptyPath { option: id }),
-        path => Ok(path.map(PathBuf::from)),
-    };
-    let cmdline = last(matches, "append");
-    let initrd = path("initrd")?;
-    let Some(kernel) = path("kernel")? else {
-        return match (initrd, cmdline) {
-            (Some(_), _) => Err(CliError::NeedsKernel { option: "initrd" }),
-            (None, Some(_)) => Err(CliError::NeedsKernel { option: "append" }),
-            (None, None) if with_firmware => Ok(None),
-            (None, None) => Err(CliError::NoKernel),
-        };
-    };
-    let cmdline = cmdline.cloned().unwrap_or_default().into_vec();
-    Ok(Some(BootSource { kernel, initrd, cmdline }))
 }
 
 #[cfg(test)]

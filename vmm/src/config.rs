@@ -7,6 +7,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use location::Place;
 use thiserror::Error;
 
 use crate::cpu_model::CpuModel;
@@ -95,12 +96,53 @@ pub enum MapInitrd {
 /// The kernel with its files and its command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BootSource {
-    /// The kernel (`-kernel`): bzImage or ELF.
-    pub kernel: PathBuf,
-    /// The initial RAM disk (`-initrd`).
-    pub initrd: Option<PathBuf>,
-    /// The kernel command line (`-append`): bytes as given, without a NUL inside or at the end.
+    /// Kernel and initrd.
+    pub files: BootFiles,
+    /// Files to be put into the initrd, in their order; no path is there twice.
+    pub injections: Vec<Injection>,
+    /// The kernel command line (`-append`): bytes as given, without a NUL inside or at the end. Injections may add words.
     pub cmdline: Vec<u8>,
+}
+
+/// Where kernel and initrd are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BootFiles {
+    /// Files of this host.
+    Named {
+        /// The kernel (`-kernel`): bzImage or ELF.
+        kernel: PathBuf,
+        /// The initial RAM disk (`-initrd`).
+        initrd: Option<PathBuf>,
+    },
+    /// To be found in a place (`-location`).
+    Location {
+        /// The place.
+        place: Place,
+        /// The kernel's path in it (`-kernel`), where the user knows it.
+        kernel: Option<PathBuf>,
+        /// The initrd's (`-initrd`).
+        initrd: Option<PathBuf>,
+    },
+}
+
+/// A file to be put into the initrd.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Injection {
+    /// Where it is on this host.
+    pub path: PathBuf,
+    /// What it is.
+    pub answers: Answers,
+}
+
+/// Whose questions an injected file answers, which the command line then says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answers {
+    /// Nobody's that chukka knows (`-initrd-inject`).
+    None,
+    /// Those of Debian's installer (`-preseed`).
+    Preseed,
+    /// Anaconda's (`-kickstart`).
+    Kickstart,
 }
 
 /// The firmware (`-bios`) and what belongs to it.

@@ -11,6 +11,7 @@ use firmware::rom::RomError;
 use firmware::smbios::SmbiosError;
 use firmware::source_file::SourceError;
 use fw_cfg::ItemError;
+use location::{InjectError, PlaceError, TreeError};
 use thiserror::Error;
 use vm_memory::GuestMemoryError;
 use vm_memory::mmap::MmapRegionError;
@@ -31,6 +32,23 @@ pub enum StartError {
     /// The initrd file.
     #[error(transparent)]
     Initrd(#[from] SourceError),
+    /// The place that `-location` names.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    /// What is in it.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    /// A file for the initrd.
+    #[error(transparent)]
+    Inject(#[from] InjectError),
+    /// What was found could not be made a file of this host.
+    #[error("Cannot read '{name}'")]
+    Fetch {
+        /// Its name.
+        name: String,
+        /// What the system said.
+        source: io::Error,
+    },
     /// What was to be loaded does not fit.
     #[error(transparent)]
     Load(#[from] LoadError),
@@ -146,6 +164,10 @@ impl StartError {
             Self::Cli(error) => return error.hint().map(Into::into),
             Self::Image(error) => error.hint(),
             Self::Initrd(error) => error.hint(),
+            Self::Place(error) => error.hint().into(),
+            Self::Tree(error) => error.hint(),
+            Self::Inject(error) => error.hint(),
+            Self::Fetch { .. } => "is the medium it lies on in order?".into(),
             Self::Load(error) => error.hint(),
             Self::Smbios(error) => error.hint(),
             Self::RomFile(error) => error.hint(),

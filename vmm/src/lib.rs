@@ -7,6 +7,7 @@
 //! | [`cli`], [`cpu_model`] | argv, in QEMU's spelling |
 //! | [`config`], [`credential`] | one run, as plain checked data |
 //! | [`run`], [`boot`], [`publish`] | one run: boots, reboots, threads; what is booted; what the guest is told by fw_cfg |
+//! | [`gather`], [`plan`] | kernel and initrd, named or found by the crate `location`; `-dry-run` |
 //! | [`machine`], [`bus`], [`flusher`] | the list of devices, ports and interrupts; the serial ports' output |
 //! | [`memory`], [`rom`] | guest memory, files placed in it; the firmware's ROM |
 //! | [`kvm`], [`cpuid`], [`vcpu_state`], [`vcpu`], [`snapshot`] | the VM, what its CPUs are, where they start, what they do |
@@ -24,6 +25,7 @@ pub mod credential;
 pub mod error;
 pub mod event_loop;
 pub mod flusher;
+pub mod gather;
 pub mod input;
 pub mod keys;
 pub mod kvm;
@@ -31,6 +33,7 @@ pub mod machine;
 pub mod memory;
 pub mod notices;
 pub mod outcome;
+pub mod plan;
 pub mod publish;
 pub mod rom;
 pub mod rtc_clock;

@@ -8,6 +8,7 @@ use std::time::Instant;
 use vmm::cli::{self, Command};
 use vmm::error::StartError;
 use vmm::outcome::Outcome;
+use vmm::plan;
 use vmm::run::run;
 use vmm::signals;
 
@@ -27,6 +28,13 @@ fn main() -> ExitCode {
             name = config.name.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
             run(&config)
         }
+        Ok(Command::Plan(config)) => match plan::text(&config) {
+            Ok(text) => {
+                let _ = std::io::stdout().write_all(text.as_bytes());
+                return ExitCode::SUCCESS;
+            }
+            Err(error) => Err(error),
+        },
         Err(error) => Err(error.into()),
     };
     match result {

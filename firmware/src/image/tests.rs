@@ -168,3 +168,14 @@ fn elf_headers_never_panic_whatever_they_hold() {
         }
     }
 }
+
+#[test]
+fn a_page_that_a_server_sent_instead_is_named() {
+    for page in [&b"<!DOCTYPE html><title>404</title>"[..], b"<html><body>"] {
+        let message = error(page);
+        assert!(
+            message.ends_with("is an HTML page, expected an x86-64 bzImage or vmlinux"),
+            "{message}"
+        );
+    }
+}

@@ -34,3 +34,16 @@ fn head_is_short_when_the_file_is() {
     assert_eq!(source.head::<2>().unwrap(), b"ab");
     assert_eq!(source.len(), 3);
 }
+
+#[test]
+fn an_open_file_is_taken_under_any_name_and_checked_as_well() {
+    let file = TempFile::new(b"abc");
+    let open = |path: &Path| File::open(path).unwrap();
+    let source = SourceFile::opened(open(&file.0), "a tree + /ks.cfg", "initrd").unwrap();
+    assert_eq!((source.path(), source.len()), (Path::new("a tree + /ks.cfg"), 3));
+    let error = SourceFile::opened(open(Path::new("/")), "there", "initrd").unwrap_err();
+    assert!(error.to_string().contains("The initrd 'there' is a directory"), "{error}");
+    let empty = TempFile::new(b"");
+    let error = SourceFile::opened(open(&empty.0), "there", "kernel").unwrap_err();
+    assert!(error.to_string().contains("The kernel 'there' is empty"), "{error}");
+}

@@ -17,7 +17,7 @@ pub fn run(bytes: &[u8]) {
         .collect();
     match cli::parse(words) {
         Ok(Command::Help(text) | Command::Version(text)) => assert!(text.ends_with('\n')),
-        Ok(Command::Run(config)) => {
+        Ok(Command::Run(config) | Command::Plan(config)) => {
             assert!(config.boot.is_some() || config.firmware.is_some(), "nothing to run");
             assert!((1..=64).contains(&config.cpus), "{} CPUs", config.cpus);
             assert!(config.memory >= 1 << 20, "{} bytes of memory", config.memory);

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use location::SpellingError;
 use thiserror::Error;
 
 /// A command line that worked, for the hints.
@@ -93,6 +94,9 @@ pub enum CliError {
         /// The option's name.
         option: &'static str,
     },
+    /// A `-location` that is none.
+    #[error(transparent)]
+    Location(#[from] SpellingError),
     /// clap refused what was made for it: a defect of chukka's.
     #[error("Reading the options failed: {0}")]
     Internal(String),
@@ -130,6 +134,7 @@ impl CliError {
             Self::NotUtf8 { .. } => {
                 "only paths and the kernel's command line may be arbitrary bytes".into()
             }
+            Self::Location(error) => error.hint().into(),
             Self::Internal(_) => {
                 "this is a defect of chukka: please report the command line".into()
             }

@@ -13,6 +13,7 @@ const HEAD: &str = "\
 chukka boots a Linux kernel in a virtual machine and tells how it ended.
 
   chukka -kernel FILE [-initrd FILE] [-append TEXT] [OPTION]…
+  chukka -location DIR [-append TEXT] [OPTION]…
 
 The options are QEMU's; each may be written with one dash or two.
 ";
@@ -35,6 +36,8 @@ Exit status:
 Examples:
   chukka -kernel /boot/vmlinuz -initrd /boot/initrd.img \\
          -append 'console=ttyS0' -m 1G -smp 4
+  chukka -location /srv/debian/installer-amd64 -preseed preseed.cfg \\
+         -append 'console=ttyS0' -m 1G
   chukka -bios seabios -kernel vmlinuz -initrd initrd -nographic \\
          -debugcon file:bios.log -global isa-debugcon.iobase=0x402
   chukka -nodefaults -m 1024 -kernel arch/x86/boot/bzImage -no-reboot \\

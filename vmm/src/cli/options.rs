@@ -52,10 +52,23 @@ const fn silent(name: &'static str, metavar: &'static str) -> Opt {
 }
 
 /// Every option.
-pub(super) static OPTIONS: [Opt; 40] = [
+pub(super) static OPTIONS: [Opt; 45] = [
     opt("kernel", "FILE", Group::Boot, &["the kernel: bzImage (however compressed) or vmlinux"]),
     opt("initrd", "FILE", Group::Boot, &["the initial RAM disk"]),
     opt("append", "TEXT", Group::Boot, &["the kernel's command line"]),
+    opt(
+        "location",
+        "DIR",
+        Group::Boot,
+        &[
+            "find kernel and initrd in this install tree; DIR or",
+            "file:///DIR; -kernel and -initrd are then paths in it",
+        ],
+    ),
+    opt("initrd-inject", "FILE", Group::Boot, &["put FILE into the initrd's root; repeatable"]),
+    opt("preseed", "FILE", Group::Boot, &["the same, and have Debian's installer read it"]),
+    opt("kickstart", "FILE", Group::Boot, &["the same, and have Fedora's or RHEL's read it"]),
+    opt("dry-run", "", Group::Boot, &["only say what would be booted, and where it was found"]),
     opt(
         "bios",
         "NAME",

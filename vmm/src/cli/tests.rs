@@ -3,16 +3,18 @@ mod cpu;
 mod debug_exit;
 mod debugcon;
 mod firmware;
+mod location;
 mod machine;
 mod smbios;
 
 use std::borrow::Cow;
 use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
 
 use super::*;
 use crate::config::{
-    BootOptions, InterruptKey, MachineKind, MapInitrd, RtcBase, SerialBackend, SmbiosOptions,
-    Terminal, Trace,
+    BootFiles, BootOptions, BootSource, InterruptKey, MachineKind, MapInitrd, RtcBase,
+    SerialBackend, SmbiosOptions, Terminal, Trace,
 };
 use crate::cpu_model::CpuModel;
 
@@ -31,6 +33,20 @@ fn whole(words: &[&str]) -> VmConfig {
 /// The configuration that `-kernel K` and these words give.
 fn config(words: &[&str]) -> VmConfig {
     whole(&[&["-kernel", "K"], words].concat())
+}
+
+/// A kernel that is a file of the host, without anything in its initrd.
+fn named(kernel: &str, initrd: Option<&str>, cmdline: &[u8]) -> BootSource {
+    let files = BootFiles::Named { kernel: kernel.into(), initrd: initrd.map(Into::into) };
+    BootSource { files, injections: Vec::new(), cmdline: cmdline.to_vec() }
+}
+
+/// The files that `-kernel` and `-initrd` name.
+fn files(config: &VmConfig) -> (&Path, Option<&Path>) {
+    match &boot(config).files {
+        BootFiles::Named { kernel, initrd } => (kernel, initrd.as_deref()),
+        found @ BootFiles::Location { .. } => panic!("{found:?}"),
+    }
 }
 
 fn boot(config: &VmConfig) -> &BootSource {
@@ -59,7 +75,7 @@ fn a_kernel_alone_gets_the_defaults() {
         VmConfig {
             name: None,
             uuid: None,
-            boot: Some(BootSource { kernel: "vmlinuz".into(), initrd: None, cmdline: Vec::new() }),
+            boot: Some(named("vmlinuz", None, b"")),
             firmware: None,
             boot_options: BootOptions::default(),
             fw_cfg: Vec::new(),
@@ -107,7 +123,7 @@ fn kunit_s_argv_is_taken() {
     ];
     let config = whole(&words);
     assert_eq!(config.memory, 1 << 30);
-    assert_eq!(boot(&config).kernel, PathBuf::from(".kunit/arch/x86/boot/bzImage"));
+    assert_eq!(files(&config).0, Path::new(".kunit/arch/x86/boot/bzImage"));
     assert_eq!(boot(&config).cmdline, words[6].as_bytes());
     assert_eq!(config.serial, stdio_only());
     assert_eq!(config.terminal.interrupt, InterruptKey::EndsChukka);
@@ -139,7 +155,7 @@ fn boot_utils_argv_is_taken() {
         "mon:stdio",
     ]);
     assert_eq!((config.memory, config.cpus), (512 << 20, 8));
-    assert_eq!(boot(&config).initrd, Some("rootfs.cpio".into()));
+    assert_eq!(files(&config).1, Some(Path::new("rootfs.cpio")));
     assert_eq!(config.terminal.interrupt, InterruptKey::GoesToGuest);
 }
 
@@ -195,7 +211,7 @@ fn values_may_look_like_anything() {
         assert_eq!(boot(&config(&["-append", text])).cmdline, text.as_bytes());
         assert_eq!(boot(&config(&[&format!("-append={text}")])).cmdline, text.as_bytes());
     }
-    assert_eq!(boot(&whole(&["-kernel", "-kernel"])).kernel, PathBuf::from("-kernel"));
+    assert_eq!(files(&whole(&["-kernel", "-kernel"])).0, Path::new("-kernel"));
 }
 
 #[test]
@@ -205,7 +221,7 @@ fn paths_and_the_command_line_may_be_any_bytes() {
     let words =
         ["-kernel".into(), raw.clone(), "-append".into(), raw.clone(), "-serial".into(), serial];
     let Ok(Command::Run(config)) = parse(words) else { panic!("refused") };
-    assert_eq!(boot(&config).kernel.as_os_str(), raw);
+    assert_eq!(files(&config).0.as_os_str(), raw);
     assert_eq!(boot(&config).cmdline, b"k\xff\xfe");
     let path = OsString::from_vec(b"log\xff".to_vec());
     assert_eq!(config.serial[0], SerialBackend::File(path.into()));
@@ -253,10 +269,7 @@ fn the_last_of_a_repeated_option_counts() {
         "-nographic",
         "-nographic",
     ]);
-    assert_eq!(
-        *boot(&config),
-        BootSource { kernel: "b".into(), initrd: Some("j".into()), cmdline: b"y".to_vec() }
-    );
+    assert_eq!(*boot(&config), named("b", Some("j"), b"y"));
     assert_eq!((config.memory, config.cpus, config.name.as_deref()), (2 << 30, 2, Some("o")));
     assert_eq!(config.cpu, CpuModel::default());
     assert_eq!(config.rtc.base, RtcBase::Localtime, "-rtc is merged key by key");

@@ -1,0 +1,96 @@
+//! Checking a file against the sum that its tree gives for it.
+
+use std::fmt::Write;
+use std::io;
+
+use sha1::Sha1;
+use sha2::{Digest, Sha256, Sha512};
+
+use crate::source::{RandomAccess, each_piece};
+
+/// What a check said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Checked {
+    /// The file has that sum; the name of the sum: "sha256".
+    Right(&'static str),
+    /// It has another one.
+    Wrong {
+        /// The sum's name.
+        algorithm: &'static str,
+        /// What it has.
+        found: String,
+        /// What it was to have.
+        expected: String,
+    },
+    /// chukka does not know that sum; as it was given.
+    Unknown(String),
+}
+
+/// Checks a file against `sha256:HEX`, `sha512:HEX` or `sha1:HEX`, or HEX alone, which tells by its length what it is.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn check(file: &dyn RandomAccess, given: &str) -> io::Result<Checked> {
+    let (algorithm, hex) = match given.split_once(':') {
+        Some((algorithm, hex)) => (algorithm.trim().to_ascii_lowercase(), hex.trim()),
+        None => (String::new(), given.trim()),
+    };
+    let expected = hex.to_ascii_lowercase();
+    let is_hex = expected.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let (algorithm, found) = match (algorithm.as_str(), expected.len()) {
+        ("sha256" | "", 64) if is_hex => ("sha256", sum::<Sha256>(file)?),
+        ("sha512" | "", 128) if is_hex => ("sha512", sum::<Sha512>(file)?),
+        ("sha1" | "sha" | "", 40) if is_hex => ("sha1", sum::<Sha1>(file)?),
+        _ => return Ok(Checked::Unknown(given.to_owned())),
+    };
+    if found == expected {
+        return Ok(Checked::Right(algorithm));
+    }
+    Ok(Checked::Wrong { algorithm, found, expected })
+}
+
+fn sum<D: Digest>(file: &dyn RandomAccess) -> io::Result<String> {
+    let mut digest = D::new();
+    each_piece(file, |piece| {
+        digest.update(piece);
+        Ok(())
+    })?;
+    let mut text = String::new();
+    for byte in digest.finalize() {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Temp;
+    use crate::{Source, TreePath};
+
+    /// Of the three bytes "abc": FIPS 180-2, appendix B.1, and FIPS 180-1, appendix A.
+    const SHA256: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    const SHA1: &str = "a9993e364706816aba3e25717850c26c9cd0d89d";
+
+    #[test]
+    fn the_standards_own_examples() {
+        let temp = Temp::of(&["abc"]);
+        let file = temp.source().open(&TreePath::new("abc")).unwrap();
+        let check = |given: &str| check(&*file, given).unwrap();
+        let upper = SHA256.to_ascii_uppercase();
+        for given in [SHA256, &format!("sha256:{SHA256}"), &format!("SHA256: {upper}")] {
+            assert_eq!(check(given), Checked::Right("sha256"), "{given}");
+        }
+        assert_eq!(check(SHA1), Checked::Right("sha1"));
+        assert_eq!(check(&format!("sha1:{SHA1}")), Checked::Right("sha1"));
+        let zero = "0".repeat(64);
+        let expected = zero.clone();
+        let found = SHA256.to_owned();
+        assert_eq!(check(&zero), Checked::Wrong { algorithm: "sha256", found, expected });
+        let md5 = "md5:900150983cd24fb0d6963f7d28e17f72";
+        for given in [md5, "sha256:12", "sha256", "", &format!("sha1:{SHA256}"), &"g".repeat(64)] {
+            assert_eq!(check(given), Checked::Unknown(given.into()), "{given}");
+        }
+    }
+}

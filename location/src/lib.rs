@@ -1,0 +1,29 @@
+//! From an install tree to what a guest boots: where it is, which kernel and initrd are in it, what goes with them.
+//!
+//! | stage | module |
+//! |---|---|
+//! | what the user named, made into a place to read from | [`place`] |
+//! | a place with directories and files that can be read anywhere | [`source`] |
+//! | which kernel and initrd are in it, and whose installer they are | [`tree`] |
+//! | what the guest's command line needs beside the user's words | [`arguments`] |
+//! | files of the user's, put into the initrd | [`inject`] |
+//! | all of it as files that guest memory can be filled from | [`host_file`] |
+//!
+//! Knows nothing of guests, memory or KVM. The rules and where they come from: docs/location.md.
+#![forbid(unsafe_code)]
+
+pub mod arguments;
+pub mod checksum;
+pub mod host_file;
+pub mod inject;
+pub mod place;
+pub mod source;
+pub mod tree;
+
+#[cfg(test)]
+mod testing;
+
+pub use inject::{InjectError, Injected};
+pub use place::{Place, PlaceError, SpellingError};
+pub use source::{RandomAccess, Source, SourceError, TreePath};
+pub use tree::{Tree, TreeError, Wanted};

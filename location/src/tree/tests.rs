@@ -1,0 +1,301 @@
+use super::layouts::LAYOUTS;
+use super::*;
+use crate::source::read_whole;
+use crate::testing::Temp;
+
+/// What each file of [`Temp::of`] holds is its own path.
+fn content(part: &Part) -> String {
+    String::from_utf8(read_whole(&*part.bytes, 1 << 16).unwrap().unwrap()).unwrap()
+}
+
+/// Paths of kernel and initrd.
+fn pair(tree: &Tree) -> (String, Option<String>) {
+    (content(&tree.kernel), tree.initrd.as_ref().map(content))
+}
+
+fn find(temp: &Temp) -> Result<Tree, TreeError> {
+    Tree::find(&temp.source(), Wanted::default())
+}
+
+fn named(temp: &Temp, kernel: Option<&str>, initrd: Option<&str>) -> Result<Tree, TreeError> {
+    let wanted = Wanted { kernel: kernel.map(Path::new), initrd: initrd.map(Path::new) };
+    Tree::find(&temp.source(), wanted)
+}
+
+#[test]
+fn every_row_is_found_in_a_tree_of_its_shape() {
+    for row in &LAYOUTS {
+        let [kernel, initrd] =
+            [row.kernel, row.initrd].map(|path| path.replace('*', "6.1.0-9-amd64"));
+        let temp = Temp::of(&[&kernel, &initrd, "README", "boot/other", "images/other"]);
+        let tree = find(&temp).unwrap();
+        assert_eq!(pair(&tree), (kernel, Some(initrd)), "{row:?}");
+        assert_eq!(tree.installer, row.installer, "{row:?}");
+        assert!(tree.rule.starts_with("the layout of "), "{}", tree.rule);
+    }
+}
+
+#[test]
+fn a_pair_is_of_one_row() {
+    // A kernel of one row and an initrd of another make no pair.
+    let temp = Temp::of(&["images/pxeboot/vmlinuz", "isolinux/initrd.img"]);
+    let error = find(&temp).unwrap_err().to_string();
+    assert!(error.contains("the kernel is there, the initrd not there"), "{error}");
+    let temp = Temp::of(&["images/pxeboot/vmlinuz", "isolinux/vmlinuz", "isolinux/initrd.img"]);
+    assert_eq!(pair(&find(&temp).unwrap()).0, "isolinux/vmlinuz");
+}
+
+#[test]
+fn what_is_for_the_network_comes_first() {
+    let temp = Temp::of(&[
+        "isolinux/vmlinuz",
+        "isolinux/initrd.img",
+        "images/pxeboot/vmlinuz",
+        "images/pxeboot/initrd.img",
+        "images/xen/vmlinuz",
+        "images/xen/initrd.img",
+    ]);
+    assert_eq!(pair(&find(&temp).unwrap()).0, "images/pxeboot/vmlinuz");
+}
+
+#[test]
+fn of_several_versions_the_highest_with_its_own_initrd_is_taken() {
+    let temp = Temp::of(&[
+        "live/vmlinuz-6.1.0-9-amd64",
+        "live/initrd.img-6.1.0-9-amd64",
+        "live/vmlinuz-6.1.0-10-amd64",
+        "live/initrd.img-6.1.0-10-amd64",
+        "live/vmlinuz-6.1.0-11-amd64",
+    ]);
+    let tree = find(&temp).unwrap();
+    assert_eq!(content(&tree.kernel), "live/vmlinuz-6.1.0-10-amd64");
+    assert!(tree.looks.iter().any(|look| look.what.contains("6.1.0-11")), "{:?}", tree.looks);
+}
+
+const TREEINFO: &str = "[general]\nfamily = Fedora\nversion = 42\narch = x86_64\n\
+                        [images-x86_64]\nkernel = other/vmlinuz\ninitrd = other/initrd.img\n";
+
+fn with_treeinfo(name: &str, text: &str) -> Temp {
+    let temp =
+        Temp::of(&["other/vmlinuz", "other/initrd.img", "isolinux/vmlinuz", "isolinux/initrd.img"]);
+    temp.file(name, text.as_bytes());
+    temp
+}
+
+#[test]
+fn a_treeinfo_comes_before_the_layouts() {
+    for name in [".treeinfo", "treeinfo"] {
+        let tree = find(&with_treeinfo(name, TREEINFO)).unwrap();
+        assert_eq!(pair(&tree), ("other/vmlinuz".into(), Some("other/initrd.img".into())));
+        assert_eq!((tree.rule.as_str(), tree.installer), (name, Installer::Anaconda));
+        assert_eq!((tree.release.family.as_str(), tree.release.major()), ("Fedora", Some(42)));
+        assert_eq!(tree.kernel.checked, None);
+    }
+}
+
+#[test]
+fn a_treeinfo_that_does_not_help_is_passed_over_and_noted() {
+    for (text, note) in [
+        ("<html>", "no [section]"),
+        ("[general]\narch = x86_64\n", "names no kernel and initrd"),
+        ("[images-x86_64]\nkernel = gone\ninitrd = other/initrd.img\n", "the kernel is not there"),
+    ] {
+        let tree = find(&with_treeinfo(".treeinfo", text)).unwrap();
+        assert_eq!(content(&tree.kernel), "isolinux/vmlinuz");
+        assert!(tree.looks.iter().any(|look| look.found.contains(note)), "{:?}", tree.looks);
+    }
+}
+
+#[test]
+fn a_treeinfo_of_another_processor_is_an_error() {
+    let text = TREEINFO.replace("x86_64", "aarch64");
+    let error = find(&with_treeinfo(".treeinfo", &text)).unwrap_err();
+    assert!(
+        error.to_string().ends_with("is for aarch64 by its .treeinfo, expected x86_64"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_treeinfo_cannot_name_what_is_outside() {
+    let outside = Temp::of(&["vmlinuz", "initrd.img"]);
+    let text = |dir: String| {
+        format!("[images-x86_64]\nkernel = {dir}/vmlinuz\ninitrd = {dir}/initrd.img\n")
+    };
+    let path = outside.path();
+    let up = format!("../{}", path.file_name().unwrap().to_str().unwrap());
+    for dir in [path.to_str().unwrap().to_owned(), up] {
+        let tree = find(&with_treeinfo(".treeinfo", &text(dir))).unwrap();
+        assert_eq!(content(&tree.kernel), "isolinux/vmlinuz");
+    }
+}
+
+/// Of "other/vmlinuz", by sha256sum(1).
+const SUM: &str = "b8be8dd535945b46eccc72e1fb5d862a9fa8b801c53ed9bbb9bf574c5c13eab2";
+
+#[test]
+fn checksums_are_checked_whichever_rule_found_the_file() {
+    let with = |sum: &str| {
+        with_treeinfo(
+            ".treeinfo",
+            &format!("{TREEINFO}[checksums]\nother/vmlinuz = sha256:{sum}\n"),
+        )
+    };
+    let right = with(SUM);
+    for tree in [find(&right).unwrap(), named(&right, Some("/other/vmlinuz"), None).unwrap()] {
+        assert_eq!(tree.kernel.checked, Some(Checked::Right("sha256")));
+        assert_eq!(tree.initrd.unwrap().checked, None);
+    }
+    let wrong = with(&"0".repeat(64));
+    for result in [find(&wrong), named(&wrong, Some("other/vmlinuz"), None)] {
+        let error = result.unwrap_err();
+        let text = error.to_string();
+        assert!(
+            text.contains(&format!("/other/vmlinuz' has the sha256 {SUM}, expected 0000")),
+            "{text}"
+        );
+        assert!(
+            text.ends_with("by .treeinfo") && error.hint().contains("fetch it again"),
+            "{text}"
+        );
+    }
+    assert!(matches!(find(&with("12")).unwrap().kernel.checked, Some(Checked::Unknown(_))));
+}
+
+#[test]
+fn named_files_are_taken_from_the_place_only() {
+    let temp = Temp::of(&["a/k", "a/i", "isolinux/vmlinuz", "isolinux/initrd.img"]);
+    for (kernel, initrd) in [("a/k", "a/i"), ("/a/k", "/a/i"), ("../../a/k", "./a//i")] {
+        let tree = named(&temp, Some(kernel), Some(initrd)).unwrap();
+        assert_eq!(pair(&tree), ("a/k".into(), Some("a/i".into())));
+        assert_eq!(tree.rule, "named by the user");
+    }
+    let error = named(&temp, Some("/etc/passwd"), None).unwrap_err().to_string();
+    assert!(
+        error.contains("/etc/passwd' is not there") && error.contains("a/, isolinux/"),
+        "{error}"
+    );
+    let error = named(&temp, Some("a/vmlinuz"), None).unwrap_err().to_string();
+    assert!(error.ends_with("/a' there is: i, k"), "{error}");
+}
+
+#[test]
+fn a_file_url_names_a_file_of_the_host() {
+    let other = Temp::of(&["my kernel"]);
+    let temp = Temp::of(&["isolinux/vmlinuz", "isolinux/initrd.img"]);
+    let url = format!("file://{}/my%20kernel", other.path().display());
+    let tree = named(&temp, Some(&url), Some("isolinux/initrd.img")).unwrap();
+    assert_eq!(pair(&tree), ("my kernel".into(), Some("isolinux/initrd.img".into())));
+    let error = named(&temp, Some("file:x"), None).unwrap_err();
+    assert!(matches!(error, TreeError::Url { .. }), "{error}");
+}
+
+#[test]
+fn one_of_a_pair_is_enough() {
+    let temp = with_treeinfo(".treeinfo", TREEINFO);
+    temp.file("isolinux/my", b"isolinux/my");
+    for (kernel, initrd, expected) in [
+        (Some("isolinux/vmlinuz"), None, ("isolinux/vmlinuz", Some("isolinux/initrd.img"))),
+        (None, Some("isolinux/initrd.img"), ("isolinux/vmlinuz", Some("isolinux/initrd.img"))),
+        (Some("other/vmlinuz"), None, ("other/vmlinuz", Some("other/initrd.img"))),
+        (Some("isolinux/my"), None, ("isolinux/my", Some("isolinux/initrd.img"))),
+        (None, Some("isolinux/my"), ("isolinux/vmlinuz", Some("isolinux/my"))),
+        (Some(".treeinfo"), None, (TREEINFO, None)),
+    ] {
+        let tree = named(&temp, kernel, initrd).unwrap();
+        let expected = (expected.0.to_owned(), expected.1.map(str::to_owned));
+        assert_eq!(pair(&tree), expected, "{kernel:?} {initrd:?}");
+    }
+    let error = named(&temp, None, Some(".treeinfo")).unwrap_err();
+    assert!(matches!(error, TreeError::NoPartner { .. }), "{error}");
+}
+
+const ISOLINUX: &str = "default two\nlabel one\nkernel k1\nappend initrd=i1 a=1\n\
+                        label two\nkernel /k2\nappend initrd=/gone b=2\nlabel three\nkernel k3\nappend c=3 initrd=i1,i3\n";
+
+#[test]
+fn the_medium_s_own_boot_loader_is_the_last_resort() {
+    let temp = Temp::of(&["boot/isolinux/k1", "i1", "k2", "boot/isolinux/k3", "i3"]);
+    temp.file("boot/isolinux/isolinux.cfg", ISOLINUX.as_bytes());
+    // The default's initrd is not there; names are sought beside the configuration, then from the root.
+    let tree = find(&temp).unwrap();
+    assert_eq!(pair(&tree), ("boot/isolinux/k1".into(), Some("i1".into())));
+    assert_eq!(tree.rule, "the entry 'one' of boot/isolinux/isolinux.cfg");
+    assert_eq!(tree.arguments, ["a=1"]);
+    assert!(
+        tree.looks
+            .iter()
+            .any(|look| look.what.contains("'two'") && look.found.contains("initrd is not there"))
+    );
+
+    temp.file("gone", b"gone");
+    let tree = find(&temp).unwrap();
+    assert_eq!((pair(&tree).0.as_str(), tree.arguments), ("k2", vec!["b=2".to_owned()]));
+    // A known layout comes first.
+    temp.file("install.amd/vmlinuz", b"k");
+    temp.file("install.amd/initrd.gz", b"i");
+    let tree = find(&temp).unwrap();
+    assert_eq!((content(&tree.kernel).as_str(), tree.arguments.len()), ("k", 0));
+}
+
+#[test]
+fn an_entry_with_several_initrds_is_passed_over_and_noted() {
+    let temp = Temp::of(&["k", "i1", "i3"]);
+    temp.file("syslinux.cfg", b"label x\nkernel k\ninitrd i1,i3\n");
+    let error = find(&temp).unwrap_err().to_string();
+    assert!(error.contains("wants several initrds"), "{error}");
+    temp.file("syslinux.cfg", b"timeout 3\n");
+    let error = find(&temp).unwrap_err().to_string();
+    assert!(error.contains("syslinux.cfg: has no entry that boots a kernel"), "{error}");
+}
+
+#[test]
+fn nothing_found_says_what_was_tried_and_what_is_there() {
+    let temp = Temp::of(&["README", "EFI/BOOT/x"]);
+    let error = find(&temp).unwrap_err();
+    let text = error.to_string();
+    for word in [
+        ".treeinfo: not there",
+        "; treeinfo: not there",
+        "images/pxeboot, current/images/netboot",
+        "EFI/, README",
+    ] {
+        assert!(text.contains(word), "{word}: {text}");
+    }
+    assert!(error.hint().contains("-kernel PATH -initrd PATH"));
+    let text = find(&Temp::new()).unwrap_err().to_string();
+    assert!(text.ends_with("in it there is: nothing"), "{text}");
+    let many: Vec<_> = (10..30).map(|number| format!("file{number}")).collect();
+    let many: Vec<_> = many.iter().map(String::as_str).collect();
+    let text = find(&Temp::of(&many)).unwrap_err().to_string();
+    assert!(text.ends_with("file21 and 8 more"), "{text}");
+}
+
+#[test]
+fn a_page_saved_as_a_kernel_is_named() {
+    let temp = Temp::of(&["isolinux/initrd.img"]);
+    temp.file("isolinux/vmlinuz", b"\n<!DOCTYPE html><title>404</title>");
+    let error = find(&temp).unwrap_err();
+    assert!(
+        error.to_string().ends_with("/isolinux/vmlinuz' is an HTML or XML page, expected a kernel"),
+        "{error}"
+    );
+    assert!(error.hint().contains("curl --fail"));
+    let temp = Temp::of(&["isolinux/vmlinuz"]);
+    temp.file("isolinux/initrd.img", b"");
+    let error = find(&temp).unwrap_err();
+    assert!(
+        error.to_string().ends_with("/isolinux/initrd.img' is empty (0 bytes), expected an initrd"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_pipe_where_a_kernel_was_to_be_is_passed_over_and_noted() {
+    let temp = Temp::of(&["isolinux/initrd.img"]);
+    let (cwd, mode) = (rustix::fs::CWD, rustix::fs::Mode::RUSR);
+    let path = temp.path().join("isolinux/vmlinuz");
+    rustix::fs::mknodat(cwd, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    let error = find(&temp).unwrap_err().to_string();
+    assert!(error.contains("isolinux/vmlinuz' is a pipe, expected a regular file"), "{error}");
+}

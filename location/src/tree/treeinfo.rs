@@ -1,0 +1,156 @@
+//! `.treeinfo`: what a tree says of itself, in both generations of the format.
+//!
+//! The older one (anaconda's, to Fedora 20 or so) has `[general]` with family, version and arch; the newer one (productmd's
+//! doc/treeinfo-1.2.rst) has `[release]` and `[tree]` too, and keeps `[general]`. Both name the files in `[images-ARCH]` and their sums in
+//! `[checksums]`, by path: `sha256:HEX`, in the oldest HEX alone.
+
+use crate::source::TreePath;
+
+/// The names it has, in the order they are looked for: some servers hide what begins with a dot.
+pub(crate) const NAMES: [&str; 2] = [".treeinfo", "treeinfo"];
+
+/// Bytes it may have.
+pub(crate) const LIMIT: usize = 1 << 20;
+
+/// What one says.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Treeinfo {
+    sections: Vec<(String, Vec<(String, String)>)>,
+}
+
+impl Treeinfo {
+    /// Reads it. `None`: there is not one section in it, so it is something else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut sections: Vec<(String, Vec<_>)> = Vec::new();
+        for line in text.trim_start_matches('\u{feff}').lines().map(str::trim) {
+            if line.starts_with([';', '#']) {
+                continue;
+            }
+            if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+                sections.push((name.trim().to_owned(), Vec::new()));
+            } else if let (Some((_, keys)), Some((key, value))) =
+                (sections.last_mut(), line.split_once('=').or_else(|| line.split_once(':')))
+            {
+                keys.push((key.trim().to_owned(), value.trim().to_owned()));
+            }
+        }
+        (!sections.is_empty()).then_some(Self { sections })
+    }
+
+    /// The value of a key; of one that is there twice, the last, as Python's configparser has it without `strict`.
+    fn get(&self, section: &str, key: &str) -> Option<&str> {
+        let sections = self.sections.iter().rev().filter(|(name, _)| name == section);
+        let found = sections
+            .flat_map(|(_, keys)| keys.iter().rev())
+            .find(|(name, _)| name.eq_ignore_ascii_case(key));
+        found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+    }
+
+    /// The processor it is for.
+    pub fn arch(&self) -> Option<&str> {
+        self.get("general", "arch").or_else(|| self.get("tree", "arch"))
+    }
+
+    /// Kernel and initrd of the section for `arch`.
+    pub fn images(&self, arch: &str) -> Option<(TreePath, TreePath)> {
+        let section = format!("images-{arch}");
+        let path = |key| self.get(&section, key).map(TreePath::new);
+        path("kernel").zip(path("initrd"))
+    }
+
+    /// Whose tree it is: "Fedora", "Red Hat Enterprise Linux".
+    pub fn family(&self) -> Option<&str> {
+        self.get("release", "name").or_else(|| self.get("general", "family"))
+    }
+
+    /// Its version: "42", "9.4".
+    pub fn version(&self) -> Option<&str> {
+        self.get("release", "version").or_else(|| self.get("general", "version"))
+    }
+
+    /// The sum that a file has to have, as it stands there.
+    pub fn checksum(&self, path: &TreePath) -> Option<&str> {
+        let sections = self.sections.iter().filter(|(name, _)| name == "checksums");
+        let mut keys = sections.flat_map(|(_, keys)| keys);
+        keys.find(|(key, _)| TreePath::new(key) == *path).map(|(_, value)| value.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As Fedora 8's.
+    const OLD: &str = "\
+[general]
+family = Fedora
+timestamp = 1194015344.06
+variant = Fedora
+totaldiscs = 1
+version = 8
+discnum = 1
+packagedir =
+arch = x86_64
+
+[images-x86_64]
+kernel = images/pxeboot/vmlinuz
+initrd = images/pxeboot/initrd.img
+boot.iso = images/boot.iso
+
+[images-xen]
+kernel = images/xen/vmlinuz
+initrd = images/xen/initrd.img
+";
+
+    /// As those of productmd.
+    const NEW: &str = "\
+[checksums]
+images/pxeboot/initrd.img = sha256:AB
+./images/pxeboot/vmlinuz = sha256:cd
+
+[general]
+; WARNING.0 = This section provides compatibility with pre-productmd treeinfos.
+arch = x86_64
+family = Fedora-Server
+version = 42
+
+[header]
+type = productmd.treeinfo
+version = 1.2
+
+[images-x86_64]
+initrd = images/pxeboot/initrd.img
+kernel = images/pxeboot/vmlinuz
+
+[release]
+name = Fedora
+short = Fedora
+version = 42
+
+[tree]
+arch = x86_64
+platforms = x86_64,xen
+";
+
+    #[test]
+    fn both_generations_name_their_files() {
+        for (text, version, sum) in [(OLD, "8", None), (NEW, "42", Some("sha256:cd"))] {
+            let info = Treeinfo::parse(text).unwrap();
+            let (kernel, initrd) = info.images("x86_64").unwrap();
+            assert_eq!(kernel.to_string(), "images/pxeboot/vmlinuz");
+            assert_eq!(initrd.to_string(), "images/pxeboot/initrd.img");
+            assert_eq!((info.family(), info.version()), (Some("Fedora"), Some(version)));
+            assert_eq!((info.arch(), info.checksum(&kernel)), (Some("x86_64"), sum));
+            assert_eq!(info.images("aarch64"), None);
+        }
+    }
+
+    #[test]
+    fn odd_lines_do_no_harm() {
+        let text = "\u{feff}\r\nkey = before any section\r\n[ tree ]\r\n# a\r\n;b = c\r\narch: x86_64\r\nnothing\r\n[general]\nVersion=1\nversion = 2\n[x\n";
+        let info = Treeinfo::parse(text).unwrap();
+        assert_eq!((info.arch(), info.version()), (Some("x86_64"), Some("2")));
+        assert_eq!(Treeinfo::parse("<html>404</html>"), None);
+        assert_eq!(Treeinfo::parse(""), None);
+    }
+}

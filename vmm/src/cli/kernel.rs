@@ -1,0 +1,70 @@
+//! `-kernel`, `-initrd`, `-append`; `-location`, `-initrd-inject`, `-preseed`, `-kickstart`.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+
+use clap::ArgMatches;
+use location::Place;
+
+use super::error::CliError;
+use super::value::{last, raw};
+use crate::config::{Answers, BootFiles, BootSource, Injection};
+
+/// What to boot. As in QEMU (`qemu_validate_options`, system/vl.c) `-initrd` and `-append` need `-kernel`, here for want of
+/// `-location`; so does what goes into the initrd. Only firmware can do without all of them.
+pub(super) fn boot(
+    matches: &ArgMatches,
+    with_firmware: bool,
+) -> Result<Option<BootSource>, CliError> {
+    let path = |id| match last(matches, id) {
+        Some(path) if path.is_empty() => Err(CliError::EmptyPath { option: id }),
+        path => Ok(path.map(PathBuf::from)),
+    };
+    let cmdline = last(matches, "append");
+    let (kernel, initrd) = (path("kernel")?, path("initrd")?);
+    let injections = injections(matches)?;
+    let files = match (path("location")?, kernel) {
+        (Some(place), kernel) => {
+            BootFiles::Location { place: Place::parse(place.as_os_str())?, kernel, initrd }
+        }
+        (None, Some(kernel)) => BootFiles::Named { kernel, initrd },
+        (None, None) => {
+            let also = ["initrd", "append", INJECTING[0].0, INJECTING[1].0, INJECTING[2].0];
+            return match also.into_iter().find(|id| last(matches, id).is_some()) {
+                Some(option) => Err(CliError::NeedsKernel { option }),
+                None if with_firmware => Ok(None),
+                None => Err(CliError::NoKernel),
+            };
+        }
+    };
+    let cmdline = cmdline.cloned().unwrap_or_default().into_vec();
+    Ok(Some(BootSource { files, injections, cmdline }))
+}
+
+/// What puts a file into the initrd, and what it then is.
+const INJECTING: [(&str, Answers); 3] = [
+    ("initrd-inject", Answers::None),
+    ("preseed", Answers::Preseed),
+    ("kickstart", Answers::Kickstart),
+];
+
+/// The files for the initrd. One that is given twice, as `-initrd-inject ks.cfg -kickstart ks.cfg`, goes there once.
+fn injections(matches: &ArgMatches) -> Result<Vec<Injection>, CliError> {
+    let mut injections: Vec<Injection> = Vec::new();
+    for (option, answers) in INJECTING {
+        let all: Vec<_> = raw(matches, option).collect();
+        let counting = if answers == Answers::None { 0 } else { all.len().saturating_sub(1) };
+        for given in &all[counting..] {
+            if given.is_empty() {
+                return Err(CliError::EmptyPath { option });
+            }
+            let path = PathBuf::from(OsStr::from_bytes(given));
+            match injections.iter_mut().find(|known| known.path == path) {
+                Some(known) => known.answers = answers,
+                None => injections.push(Injection { path, answers }),
+            }
+        }
+    }
+    Ok(injections)
+}

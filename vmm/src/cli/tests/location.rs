@@ -1,0 +1,80 @@
+//! `-location` and what goes into the initrd.
+
+use location::Place;
+
+use super::{boot, message, named, parse_words, whole};
+use crate::cli::Command;
+use crate::config::{Answers, BootFiles, BootSource, Injection};
+
+fn location(place: &str, kernel: Option<&str>, initrd: Option<&str>) -> BootSource {
+    let (kernel, initrd) = (kernel.map(Into::into), initrd.map(Into::into));
+    let files = BootFiles::Location { place: Place::Local(place.into()), kernel, initrd };
+    BootSource { files, injections: Vec::new(), cmdline: Vec::new() }
+}
+
+fn injection(path: &str, answers: Answers) -> Injection {
+    Injection { path: path.into(), answers }
+}
+
+#[test]
+fn a_location_needs_no_kernel_and_takes_its_name() {
+    for words in [
+        &["-location", "/srv"][..],
+        &["--location=file:///srv"],
+        &["-location", "x", "-location", "/srv"],
+    ] {
+        assert_eq!(*boot(&whole(words)), location("/srv", None, None), "{words:?}");
+    }
+    let words = ["-location", "/srv", "-kernel", "k", "-initrd", "i", "-bios", "builtin"];
+    assert_eq!(*boot(&whole(&words)), location("/srv", Some("k"), Some("i")));
+}
+
+#[test]
+fn what_goes_into_the_initrd_is_a_list_but_for_answers() {
+    let words = [
+        "-kernel",
+        "K",
+        "-initrd-inject",
+        "a",
+        "-initrd-inject",
+        "d/b",
+        "-preseed",
+        "p",
+        "-preseed",
+        "q",
+        "-kickstart",
+        "a",
+    ];
+    let expected = [
+        injection("a", Answers::Kickstart),
+        injection("d/b", Answers::None),
+        injection("q", Answers::Preseed),
+    ];
+    let config = whole(&words);
+    assert_eq!(boot(&config).injections, expected);
+    assert_eq!(boot(&config).files, named("K", None, b"").files);
+}
+
+#[test]
+fn a_dry_run_is_told_apart() {
+    let words = ["-kernel", "K", "-dry-run"];
+    let Ok(Command::Plan(config)) = parse_words(&words) else { panic!("no plan") };
+    assert_eq!(*config, whole(&words[..2]));
+}
+
+#[test]
+fn what_is_no_location_is_refused() {
+    for (words, text, hint) in [
+        (&["-location", "http://host/x"][..], "chukka reads no http: locations", "wget -r"),
+        (&["-location", "file://host/x"], "names another host", "-location /srv/tree"),
+        (&["-location", ""], "-location was given an empty path", "leave -location out"),
+        (&["-location", "/srv", "-preseed", ""], "-preseed was given an empty path", "unset"),
+        (&["-preseed", "x"], "-preseed is only allowed with -kernel", "-kernel"),
+        (&["-initrd-inject", "x", "-bios", "seabios"], "-initrd-inject is only allowed", "-kernel"),
+        (&["-dry-run"], "-kernel is missing", "for example"),
+    ] {
+        let (message, told) = message(words);
+        assert!(message.contains(text), "{words:?}: {message}");
+        assert!(told.to_lowercase().contains(&hint.to_lowercase()), "{words:?}: {told}");
+    }
+}

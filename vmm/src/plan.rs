@@ -1,0 +1,104 @@
+//! `-dry-run`: what would be booted and how it was found, for a person to read.
+
+use std::fmt::Write;
+
+use firmware::image::KernelKind;
+use firmware::{MemoryMap, SourceFile};
+use location::checksum::Checked;
+
+use crate::boot::Boot;
+use crate::config::{Size, VmConfig};
+use crate::error::StartError;
+use crate::gather::{Found, Gathered};
+
+/// The column that what is said of a heading begins in.
+const COLUMN: usize = 14;
+
+/// What one run would do, up to the moment a guest is started: all files are opened and checked, and everything fits into the
+/// guest's memory. KVM is not touched.
+///
+/// # Errors
+/// What would keep the guest from starting.
+pub fn text(config: &VmConfig) -> Result<String, StartError> {
+    let gathered = config.boot.as_ref().map(Gathered::open).transpose()?;
+    let mut text = String::new();
+    let mut boot = None;
+    if let Some(gathered) = gathered {
+        describe(&mut text, &gathered);
+        boot = Some(gathered.boot);
+    }
+    let how = match &config.firmware {
+        None => "directly, without firmware".to_owned(),
+        Some(firmware) => format!("by the firmware {}", firmware.bios.to_string_lossy()),
+    };
+    let cpus = if config.cpus == 1 { "CPU" } else { "CPUs" };
+    let (machine, memory) = (config.machine.name(), Size(config.memory));
+    line(&mut text, "boots", &how);
+    line(&mut text, "machine", &format!("{machine}, {memory} of memory, {} {cpus}", config.cpus));
+    for warning in &config.warnings {
+        line(&mut text, "warning", warning);
+    }
+    Boot::with(config, boot)?.check(&MemoryMap::new(config.memory), config.machine)?;
+    Ok(text)
+}
+
+fn describe(text: &mut String, gathered: &Gathered) {
+    let sums = match &gathered.found {
+        None => [None, None],
+        Some(found) => {
+            describe_search(text, found);
+            found.checked.clone()
+        }
+    };
+    let [kernel_sum, initrd_sum] = sums.map(|sum| sum.as_ref().map(checksum).unwrap_or_default());
+    let kernel = &gathered.boot.kernel;
+    let kind = match kernel.kind {
+        KernelKind::BzImage(_) => "bzImage",
+        KernelKind::Elf(_) => "vmlinux",
+    };
+    line(text, "kernel", &format!("{}, {kind}{kernel_sum}", file(&kernel.source)));
+    match &gathered.boot.initrd {
+        None => line(text, "initrd", "none"),
+        Some(initrd) => line(text, "initrd", &format!("{}{initrd_sum}", file(initrd))),
+    }
+    for (name, path, size) in &gathered.injected {
+        line(text, "  with", &format!("/{name}, from '{path}' ({size} bytes)"));
+    }
+    let cmdline = String::from_utf8_lossy(&gathered.boot.cmdline);
+    line(text, "command line", if cmdline.is_empty() { "(empty)" } else { &cmdline });
+    if let Some(advice) = &gathered.advice {
+        line(text, "warning", advice);
+    }
+}
+
+fn describe_search(text: &mut String, found: &Found) {
+    line(text, "location", &format!("'{}'", found.place));
+    for look in &found.looks {
+        line(text, "  looked for", &format!("{}: {}", look.what, look.found));
+    }
+    line(text, "found", &found.rule);
+    let release = format!("{} {}", found.release.family, found.release.version);
+    let release = release.trim();
+    let of = if release.is_empty() { String::new() } else { format!(", of {release}") };
+    line(text, "starts", &format!("{}{of}", found.installer));
+}
+
+fn file(source: &SourceFile) -> String {
+    format!("'{}' ({})", source.path().display(), Size(source.len()))
+}
+
+fn checksum(checked: &Checked) -> String {
+    match checked {
+        Checked::Right(algorithm) => format!(", has the tree's {algorithm}"),
+        Checked::Unknown(given) => format!(", not checked: the tree's sum is '{given}'"),
+        // The search ends where one is.
+        Checked::Wrong { .. } => String::new(),
+    }
+}
+
+fn line(text: &mut String, heading: &str, what: &str) {
+    // What comes from outside ends no line.
+    let what: String = what.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    // Writing to a String cannot fail.
+    let _ = writeln!(text, "{heading:COLUMN$}{what}");
+}
