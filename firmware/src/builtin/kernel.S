@@ -80,7 +80,9 @@ load_initrd:
         andl    $~0xfff, %edi
         cmpl    floor, %edi
         jb      no_room
-        movl    %edi, %eax              # At the start of a huge page, if there is room: the host may have the file in such.
+        cmpl    $0x200000, %ecx         # A big one at the start of a huge page, if there is room: the host may have it in such.
+        jb      1f
+        movl    %edi, %eax
         andl    $~0x1fffff, %eax
         cmpl    floor, %eax
         jb      1f

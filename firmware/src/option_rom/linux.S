@@ -252,7 +252,9 @@ place:  movl    kernel, %edi            # %edi = end of the room: max(load addre
         andw    $0xf000, %ax
         cmpl    %edi, %eax
         jb      too_big
-        movl    %eax, %ecx              # At the start of a huge page, if there is room: the host may have the file in such.
+        cmpl    $0x200000, initrd + SIZE        # A big one at the start of a huge page, if there is room: the host may ...
+        jb      1f
+        movl    %eax, %ecx              # ... have it in such.
         andl    $~0x1fffff, %ecx
         cmpl    %edi, %ecx
         jb      1f
