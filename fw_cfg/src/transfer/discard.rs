@@ -16,6 +16,9 @@ use super::spare::Spare;
 /// memory.
 const MOST: usize = 1 << 30;
 
+/// Freed at a time, in bytes.
+const PART: usize = 4 << 20;
+
 /// Frees memory on threads of their own.
 #[derive(Debug, Default)]
 pub(super) struct Discarder {
@@ -36,7 +39,7 @@ impl Discarder {
             return;
         }
         let free = move || {
-            drop(taken);
+            taken.free_by(PART);
             pending.fetch_sub(len, Ordering::Relaxed);
         };
         if thread::Builder::new().name("discard".into()).spawn(free).is_err() {

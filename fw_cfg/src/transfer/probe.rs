@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::os::fd::AsRawFd;
 
 use super::HUGE_PAGE;
+use super::bus_error::Watch;
 use super::memory::Pages;
 use super::spare::Spare;
 
@@ -64,9 +65,12 @@ pub(super) fn huge_pages(pages: &Pages<'_>, file: &File, offset: u64) -> Vec<Ran
     }
     // What is not in the page cache yet comes into it in huge pages, where the file system knows such.
     advise(start, pages.len(), libc::MADV_HUGEPAGE);
+    // If the disk cannot read it, `repair` puts a page there.
+    let Some(_watch) = Watch::new(std::iter::once(start..end)) else { return Vec::new() };
     for page in (start.next_multiple_of(huge)..end).step_by(huge) {
-        // Maps the huge page, if there is one. Unlike a read it cannot raise SIGBUS.
-        advise(page, 1, libc::MADV_POPULATE_READ);
+        // SAFETY: `page` is in the mapping just made, which outlives the read. The read maps the huge page, if there is one; a page
+        // fault waits for nobody who changes the mappings of the process, as madvise(2) would.
+        unsafe { std::ptr::without_provenance::<u8>(page).read_volatile() };
     }
     let from_start = |at: u64| at - start as u64;
     let found = scan(start as u64..end as u64);

@@ -6,9 +6,6 @@ use std::ptr::{null_mut, without_provenance_mut};
 use super::HUGE_PAGE;
 use super::memory::Pages;
 
-/// Freed in parts of so many bytes: the kernel keeps every other mapping waiting for the length of one.
-const PART: usize = 4 << 20;
-
 /// Addresses for as many bytes as some pages of guest memory have, at the same place of a huge page, so that whole page tables can be
 /// moved and huge pages be mapped. What is mapped there is unmapped when it is dropped.
 #[derive(Debug)]
@@ -36,12 +33,21 @@ impl Spare {
     }
 }
 
+impl Spare {
+    /// Unmaps what is mapped, `part` bytes at a time: while the kernel frees a part, no other mapping of the process is made.
+    pub fn free_by(mut self, part: usize) {
+        while self.len > part {
+            // SAFETY: as in `drop`; these addresses are no longer this value's then.
+            unsafe { libc::munmap(without_provenance_mut(self.start), part) };
+            self.start += part;
+            self.len -= part;
+        }
+    }
+}
+
 impl Drop for Spare {
     fn drop(&mut self) {
-        for part in (0..self.len).step_by(PART) {
-            let len = PART.min(self.len - part);
-            // SAFETY: the addresses are this value's own, and nothing refers to them.
-            unsafe { libc::munmap(without_provenance_mut(self.start + part), len) };
-        }
+        // SAFETY: the addresses are this value's own, and nothing refers to them.
+        unsafe { libc::munmap(without_provenance_mut(self.start), self.len) };
     }
 }
