@@ -2,9 +2,14 @@
 //!
 //! The GNU assembler and linker do it, as they do for our ROMs (firmware/build.rs); `AS` and `LD` name others.
 
+#[path = "../firmware/binutils.rs"]
+mod binutils;
+
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::{env, fs};
+
+use binutils::run;
 
 /// The source, relative to the crate, and where its first byte is linked.
 const SOURCE: &str = "src/guest/image.S";
@@ -35,20 +40,4 @@ fn build() -> Result<(), String> {
         Ok(SIZE) => Ok(()),
         other => Err(format!("{} has {other:?} bytes, not {SIZE}", image.display())),
     }
-}
-
-/// Runs a tool of binutils.
-fn run(variable: &str, default: &str, flags: &[&str], files: &[&Path]) -> Result<(), String> {
-    println!("cargo::rerun-if-env-changed={variable}");
-    let tool = env::var(variable).unwrap_or_else(|_| default.into());
-    let output = Command::new(&tool).args(flags).args(files).output().map_err(|error| {
-        format!(
-            "'{tool}': {error}. hint: install GNU binutils (Debian: apt install binutils), or name its tool in {variable}"
-        )
-    })?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ");
-    Err(format!("'{tool}' ended with {}: {said}", output.status))
 }

@@ -4,9 +4,13 @@
 //! The GNU assembler and linker do it, as they do for a kernel; `AS` and `LD` name others (x86_64-linux-gnu-as on another
 //! processor).
 
+mod binutils;
+
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::{env, fs};
+
+use binutils::run;
 
 /// The option ROM's source, relative to the crate. Its code runs wherever it is copied to.
 const OPTION_ROM: &str = "src/option_rom/linux.S";
@@ -55,25 +59,6 @@ fn assemble(out: &Path, source: &str, address: u32) -> Result<Vec<u8>, String> {
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), String> {
     fs::write(path, bytes).map_err(|error| format!("{}: {error}", path.display()))
-}
-
-/// Runs a tool of binutils.
-fn run(variable: &str, default: &str, flags: &[&str], files: &[&Path]) -> Result<(), String> {
-    println!("cargo::rerun-if-env-changed={variable}");
-    let tool = env::var(variable).unwrap_or_else(|_| default.into());
-    let output = Command::new(&tool).args(flags).args(files).output().map_err(|error| {
-        format!(
-            "'{tool}': {error}. hint: install GNU binutils (Debian: apt install binutils), or name its tool in {variable}"
-        )
-    })?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ");
-    Err(format!(
-        "'{tool}' ended with {}: {said}. hint: it has to be GNU binutils for x86; {variable} names another",
-        output.status
-    ))
 }
 
 /// Pads the option ROM to whole blocks, and fills in its length and its sums.

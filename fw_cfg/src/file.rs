@@ -69,12 +69,9 @@ impl HostFile {
         self.version.as_ref().map_or(0, |version| version.len)
     }
 
-    /// How many bytes it has now.
-    ///
-    /// # Errors
-    /// As of statx(2).
-    pub(crate) fn len_now(&self) -> io::Result<u64> {
-        Ok(self.file.metadata()?.len())
+    /// How many bytes it has now; `None` for what is no regular file.
+    pub(crate) fn len_now(&self) -> Option<u64> {
+        Version::of(&status(&self.file).ok()?).map(|now| now.len)
     }
 
     /// Whether it still is what it was when it was taken over. It is asked after the bytes have been read, so that no other

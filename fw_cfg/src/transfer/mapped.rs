@@ -44,12 +44,7 @@ pub(super) struct MappedRanges {
 impl MappedRanges {
     /// Whether one more can be mapped. It may cut another in two.
     pub fn has_room(&self) -> bool {
-        self.room() >= 2
-    }
-
-    /// How many more there can be.
-    pub fn room(&self) -> usize {
-        MOST_RANGES.saturating_sub(self.ranges.len())
+        self.ranges.len() + 2 <= MOST_RANGES
     }
 
     /// Whether any is within `at`.
@@ -150,7 +145,7 @@ impl MappedRanges {
     pub fn cut_file(&self) -> Option<(PathBuf, u64, u64)> {
         self.ranges.iter().find_map(|range| {
             let file = &range.file;
-            let now = file.len_now().ok()?;
+            let now = file.len_now()?;
             let end = range.offset + (range.at.end - range.at.start);
             // Of the last page there is as much as the file had.
             let needed = end.min(file.len().max(end - (PAGE_SIZE - 1)));

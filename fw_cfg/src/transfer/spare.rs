@@ -31,9 +31,7 @@ impl Spare {
     pub fn at(&self) -> usize {
         self.at
     }
-}
 
-impl Spare {
     /// Unmaps what is mapped, `part` bytes at a time: while the kernel frees a part, no other mapping of the process is made.
     pub fn free_by(mut self, part: usize) {
         while self.len > part {

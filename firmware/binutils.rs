@@ -1,0 +1,24 @@
+//! The GNU assembler and linker, for build scripts: this crate's, and that of `benches`.
+
+use std::env;
+use std::path::Path;
+use std::process::Command;
+
+/// Runs a tool of binutils: the one that the environment names in `variable`, or `default`. `files` come after `flags`.
+pub fn run(variable: &str, default: &str, flags: &[&str], files: &[&Path]) -> Result<(), String> {
+    println!("cargo::rerun-if-env-changed={variable}");
+    let tool = env::var(variable).unwrap_or_else(|_| default.into());
+    let output = Command::new(&tool).args(flags).args(files).output().map_err(|error| {
+        format!(
+            "'{tool}': {error}. hint: install GNU binutils (Debian: apt install binutils), or name its tool in {variable}"
+        )
+    })?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ");
+    Err(format!(
+        "'{tool}' ended with {}: {said}. hint: it has to be GNU binutils for x86; {variable} names another",
+        output.status
+    ))
+}
