@@ -6,18 +6,20 @@ use std::os::fd::AsRawFd;
 
 use rustix::fs::{MemfdFlags, memfd_create};
 
-use crate::source::{RandomAccess, each_piece};
+use crate::source::{Failure, RandomAccess, each_piece};
 
-/// A file with exactly the bytes of `bytes`: its own where it is one of this host, else a copy in the host's memory.
+/// A copy of `bytes` in the host's memory, without a name, that nobody can write to.
 ///
 /// # Errors
-/// It cannot be read, or there is no memory.
-pub fn host_file(bytes: Box<dyn RandomAccess>) -> io::Result<File> {
-    bytes.into_file().or_else(|bytes| {
-        let mut memory = in_memory()?;
-        each_piece(&*bytes, |piece| memory.write_all(piece))?;
-        read_only(&memory)
-    })
+/// It cannot be read, has fewer or more bytes than it said, or there is no memory.
+pub fn copy_of(bytes: &(impl RandomAccess + ?Sized)) -> io::Result<File> {
+    let mut memory = in_memory()?;
+    let count = each_piece(bytes, |piece| memory.write_all(piece))?;
+    if count != bytes.len() {
+        let problem = format!("it ended after {count} bytes, expected {}", bytes.len());
+        return Err(Failure::new(problem, "was it changed meanwhile? start again").into());
+    }
+    read_only(&memory)
 }
 
 /// An empty file in the host's memory, without a name in any directory.
@@ -56,10 +58,6 @@ mod tests {
             let rest = self.0.iter().skip(usize::try_from(at).unwrap());
             Ok(to.iter_mut().take(7).zip(rest).map(|(to, from)| *to = *from).count())
         }
-
-        fn into_file(self: Box<Self>) -> Result<File, Box<dyn RandomAccess>> {
-            Err(self)
-        }
     }
 
     fn whole(mut file: File) -> Vec<u8> {
@@ -71,9 +69,9 @@ mod tests {
     #[test]
     fn what_is_elsewhere_is_copied_and_what_is_here_is_not() {
         let bytes: Vec<u8> = (0..100).collect();
-        assert_eq!(whole(host_file(Box::new(Elsewhere(bytes.clone()))).unwrap()), bytes);
+        assert_eq!(whole(Box::new(Elsewhere(bytes.clone())).into_file().unwrap()), bytes);
         let temp = Temp::of(&["here"]);
-        let mut file = host_file(temp.source().open(&TreePath::new("here")).unwrap()).unwrap();
+        let mut file = temp.source().open(&TreePath::new("here")).unwrap().into_file().unwrap();
         temp.file("here", b"changed");
         let mut text = String::new();
         file.read_to_string(&mut text).unwrap();

@@ -4,6 +4,9 @@
 //! |---|---|
 //! | what the user named, made into a place to read from | [`place`] |
 //! | a place with directories and files that can be read anywhere | [`source`] |
+//! | the same on another host | [`remote`] |
+//! | the same in an image: a medium's, a disk's, a file system's | `image` |
+//! | bytes from there onto this host, once | [`fetch`] |
 //! | which kernel and initrd are in it, and whose installer they are | [`tree`] |
 //! | what the guest's command line needs beside the user's words | [`arguments`] |
 //! | files of the user's, put into the initrd | [`inject`] |
@@ -14,15 +17,19 @@
 
 pub mod arguments;
 pub mod checksum;
+pub mod fetch;
 pub mod host_file;
+mod image;
 pub mod inject;
 pub mod place;
+pub mod remote;
 pub mod source;
 pub mod tree;
 
 #[cfg(test)]
 mod testing;
 
+pub use fetch::Fetcher;
 pub use inject::{InjectError, Injected};
 pub use place::{Place, PlaceError, SpellingError};
 pub use source::{RandomAccess, Source, SourceError, TreePath};

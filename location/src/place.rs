@@ -1,18 +1,37 @@
 //! What `-location` names.
 
 use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::fs::File;
+use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use thiserror::Error;
 
-use crate::source::{Directory, Source, SourceError};
+use crate::image;
+use crate::remote::{Net, ftp, http, nfs, tftp};
+use crate::source::{Directory, LocalFile, RandomAccess, Source, SourceError, TreePath, head};
 
 /// A place, told by how it is written; nothing has been looked at yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// A path of this host, also written as `file:` URL.
+    /// A path of this host, also written as `file:` URL: a directory, an image or a block device.
     Local(PathBuf),
+    /// An `http:` or `https:` URL: what tree or image is there.
+    Http(String),
+    /// An `ftp:` URL.
+    Ftp(String),
+    /// A `tftp:` URL.
+    Tftp(String),
+    /// `nfs:HOST:/PATH` or `nfs://HOST/PATH`: a directory or an image.
+    Nfs {
+        /// A name or an address, perhaps with `:PORT` behind it.
+        host: String,
+        /// An absolute path.
+        path: String,
+    },
 }
 
 /// Why what was given is no place.
@@ -20,7 +39,7 @@ pub enum Place {
 pub enum SpellingError {
     /// A URL of a kind that cannot be read.
     #[error(
-        "-location {given}: chukka reads no {scheme}: locations, expected a directory or file:///PATH"
+        "{given}: chukka reads no {scheme}: locations, expected a path or a URL of http, https, ftp, tftp, nfs, nfs+iso or file"
     )]
     Scheme {
         /// What was given.
@@ -28,13 +47,15 @@ pub enum SpellingError {
         /// The part before the colon.
         scheme: String,
     },
-    /// A `file:` URL that is none.
-    #[error("-location {given}: {why}, expected file:///PATH")]
+    /// A URL that is none.
+    #[error("{given}: {why}, expected {form}")]
     Url {
         /// What was given.
         given: String,
         /// What is wrong.
         why: &'static str,
+        /// How it would be right.
+        form: &'static str,
     },
 }
 
@@ -43,10 +64,10 @@ impl SpellingError {
     #[must_use]
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::Scheme { .. } => {
-                "copy the tree into a directory (wget -r, lftp mirror), or mount it, and name that"
+            Self::Scheme { .. } => "copy it to this host, and name the directory or the image",
+            Self::Url { .. } => {
+                "a path of this host can also be given as it is: -location /srv/tree"
             }
-            Self::Url { .. } => "a path can also be given as it is: -location /srv/tree",
         }
     }
 }
@@ -65,12 +86,15 @@ impl PlaceError {
                 "check the path given to -location; a relative one starts at the current directory"
             }
             SourceError::Kind { .. } => {
-                "-location takes a directory: mount an image or unpack it first, as by xorriso -osirrox on -indev FILE -extract / DIR"
+                "-location takes an install tree: a directory, or an image with a file system in it"
             }
-            SourceError::Io { .. } => "make it readable for you",
+            error => error.hint().unwrap_or("make it readable for you"),
         }
     }
 }
+
+/// Gets all of a file onto this host.
+pub type Whole<'a> = &'a dyn Fn(Box<dyn RandomAccess>) -> io::Result<File>;
 
 impl Place {
     /// Reads what was given: a URL is what begins with a name and a colon.
@@ -81,23 +105,109 @@ impl Place {
         let Some((scheme, rest)) = split_scheme(given.as_bytes()) else {
             return Ok(Self::Local(given.into()));
         };
-        if scheme != "file" {
-            let given = given.to_string_lossy().into_owned();
-            return Err(SpellingError::Scheme { given, scheme });
+        let text = || given.to_string_lossy().into_owned();
+        let bad = |form| move |why| SpellingError::Url { given: text(), why, form };
+        if scheme == "file" {
+            return Ok(Self::Local(file_url(rest).map_err(bad("file:///PATH"))?));
         }
-        let bad = |why| SpellingError::Url { given: given.to_string_lossy().into_owned(), why };
-        Ok(Self::Local(file_url(rest).map_err(bad)?))
+        match scheme.as_str() {
+            "http" | "https" | "ftp" | "tftp" => {
+                let form = "SCHEME://HOST/PATH";
+                let url = host_url(given).map_err(bad(form))?;
+                let url = format!("{scheme}{}", &url[scheme.len()..]);
+                Ok(match scheme.as_str() {
+                    "ftp" => Self::Ftp(url),
+                    "tftp" => Self::Tftp(url),
+                    _ => Self::Http(url),
+                })
+            }
+            // What is on the other side tells by itself whether it is an image.
+            "nfs" | "nfs+iso" => {
+                let form = "nfs:HOST:/PATH or nfs://HOST/PATH";
+                let (host, path) = nfs_url(rest).map_err(bad(form))?;
+                Ok(Self::Nfs { host, path })
+            }
+            _ => Err(SpellingError::Scheme { given: text(), scheme }),
+        }
     }
 
-    /// Opens it.
+    /// Whether it is on another host.
+    #[must_use]
+    pub fn is_remote(&self) -> bool {
+        !matches!(self, Self::Local(_))
+    }
+
+    /// Opens it: a tree, or an image that is looked into. `whole` gets files that cannot be read in places.
     ///
     /// # Errors
     /// It is not there, or not what can be looked into.
-    pub fn open(&self) -> Result<Box<dyn Source>, PlaceError> {
-        match self {
-            Self::Local(path) => Ok(Box::new(Directory::open(path)?)),
+    pub fn open(&self, net: &Net, whole: Whole<'_>) -> Result<Box<dyn Source>, PlaceError> {
+        if let Self::Local(path) = self {
+            return Ok(match LocalFile::open(path) {
+                Err(SourceError::Kind { found: "a directory", .. }) => {
+                    Box::new(Directory::open(path)?)
+                }
+                file => image::open(Rc::new(file?))?,
+            });
+        }
+        let tree = self.tree(net)?;
+        match tree.open(&TreePath::root()) {
+            // A page that lists a directory is no image either.
+            Ok(file) if is_image(&*file) => Ok(image::open(in_places(file, whole)?)?),
+            // Whatever is said of the root: what is below it may be had.
+            Ok(_) | Err(SourceError::Missing(_) | SourceError::Kind { .. }) => Ok(tree),
+            Err(error) => Err(error.into()),
         }
     }
+
+    /// Opens it as a file.
+    ///
+    /// # Errors
+    /// It is not there, or no file.
+    pub fn open_file(&self, net: &Net) -> Result<Box<dyn RandomAccess>, PlaceError> {
+        Ok(match self {
+            Self::Local(path) => Box::new(LocalFile::open(path)?),
+            _ => self.tree(net)?.open(&TreePath::root())?,
+        })
+    }
+
+    fn tree(&self, net: &Net) -> Result<Box<dyn Source>, SourceError> {
+        match self {
+            Self::Local(path) => Ok(Box::new(Directory::open(path)?)),
+            Self::Http(url) => http::tree(url, net),
+            Self::Ftp(url) => ftp::tree(url, net),
+            Self::Tftp(url) => tftp::tree(url, net),
+            Self::Nfs { host, path } => nfs::tree(host, path, net),
+        }
+    }
+}
+
+/// As the user would write it.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Local(path) => path.display().fmt(f),
+            Self::Http(url) | Self::Ftp(url) | Self::Tftp(url) => f.write_str(url),
+            Self::Nfs { host, path } => write!(f, "nfs:{host}:{path}"),
+        }
+    }
+}
+
+fn is_image(file: &dyn RandomAccess) -> bool {
+    head(file, image::TELLING).is_ok_and(|head| image::kind(&head).is_some())
+}
+
+/// The file itself where it can be read in places, else a copy of it.
+fn in_places(
+    file: Box<dyn RandomAccess>,
+    whole: Whole<'_>,
+) -> Result<Rc<dyn RandomAccess>, SourceError> {
+    if !file.is_sequential() {
+        return Ok(file.into());
+    }
+    let name = file.name().to_owned();
+    let copy = whole(file).and_then(|copy| LocalFile::new(copy, name.clone()));
+    Ok(Rc::new(copy.map_err(|source| SourceError::Io { name, source })?))
 }
 
 /// The path of a `file:` URL, if `given` is one: a file of this host, wherever the location is.
@@ -119,6 +229,36 @@ fn split_scheme(given: &[u8]) -> Option<(String, &[u8])> {
     let right = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-.".contains(byte);
     let is_scheme = scheme.len() > 1 && scheme[0].is_ascii_alphabetic() && scheme.iter().all(right);
     is_scheme.then(|| (String::from_utf8_lossy(scheme).to_ascii_lowercase(), rest))
+}
+
+/// The whole of a URL with a host in it, as text; the rest is for whoever speaks with that host.
+fn host_url(given: &OsStr) -> Result<&str, &'static str> {
+    let url = given.to_str().ok_or("it is no UTF-8")?;
+    if url.bytes().any(|byte| byte.is_ascii_control() || byte == b' ') {
+        return Err("it has a space or a control character in it (%20 is a space)");
+    }
+    let rest = url.split_once(':').map_or("", |(_, rest)| rest);
+    let host = rest.strip_prefix("//").ok_or("there are no two slashes behind the colon")?;
+    if host.split(['/', '?', '#']).next().is_none_or(str::is_empty) {
+        return Err("there is no host");
+    }
+    Ok(url)
+}
+
+/// `HOST:/PATH`, as mount(8) has it; `//HOST/PATH` as RFC 2224; `//HOST:/PATH`, a mixture that is in use.
+fn nfs_url(rest: &[u8]) -> Result<(String, String), &'static str> {
+    let rest = str::from_utf8(rest).map_err(|_| "it is no UTF-8")?;
+    let (host, path) = match rest.strip_prefix("//") {
+        Some(rest) => {
+            let slash = rest.find('/').ok_or("there is no path")?;
+            (rest[..slash].trim_end_matches(':'), &rest[slash..])
+        }
+        None => rest.split_once(":/").map_or(("", ""), |(host, _)| (host, &rest[host.len() + 1..])),
+    };
+    if host.is_empty() {
+        return Err("there is no host, or no path that begins with a slash");
+    }
+    Ok((host.into(), path.into()))
 }
 
 /// RFC 8089: `file:///path`, `file://localhost/path` and `file:/path`, with `%20` and the like.
@@ -159,8 +299,10 @@ mod tests {
     use super::*;
 
     fn local(given: &str) -> PathBuf {
-        let Place::Local(path) = Place::parse(given.as_ref()).unwrap();
-        path
+        match Place::parse(given.as_ref()).unwrap() {
+            Place::Local(path) => path,
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]
@@ -184,11 +326,36 @@ mod tests {
     }
 
     #[test]
+    fn a_url_of_another_host_keeps_its_spelling() {
+        let nfs = |host: &str, path: &str| Place::Nfs { host: host.into(), path: path.into() };
+        for (given, place) in [
+            ("HTTP://Host:8/a%20b?x", Place::Http("http://Host:8/a%20b?x".into())),
+            ("https://h", Place::Http("https://h".into())),
+            ("ftp://h/x/", Place::Ftp("ftp://h/x/".into())),
+            ("tftp://h/x", Place::Tftp("tftp://h/x".into())),
+            ("nfs:h:/a b", nfs("h", "/a b")),
+            ("nfs://h/a", nfs("h", "/a")),
+            ("nfs://h:/a", nfs("h", "/a")),
+            ("nfs://h:2049/a", nfs("h:2049", "/a")),
+            ("nfs+iso:[::1]:/a/x.iso", nfs("[::1]", "/a/x.iso")),
+        ] {
+            assert_eq!(Place::parse(given.as_ref()).unwrap(), place, "{given}");
+            assert!(place.is_remote());
+        }
+        assert_eq!(nfs("h", "/a").to_string(), "nfs:h:/a");
+    }
+
+    #[test]
     fn other_urls_are_refused_by_name() {
         for (url, word) in [
-            ("http://host/x", "no http: locations"),
-            ("nfs:host:/x", "no nfs: locations"),
-            ("nfs+iso:host:/x", "no nfs+iso: locations"),
+            ("gopher://host/x", "no gopher: locations"),
+            ("http:host/x", "two slashes"),
+            ("http://", "no host"),
+            ("http:///x", "no host"),
+            ("http://h/a b", "a space"),
+            ("nfs:host", "no path"),
+            ("nfs:/path", "no host"),
+            ("nfs://host", "no path"),
             ("file://host/x", "another host"),
             ("file://host", "no path"),
             ("file:x", "does not begin with a slash"),
@@ -207,11 +374,12 @@ mod tests {
         let temp = crate::testing::Temp::new();
         temp.file("x.iso", b"CD001");
         let place = |name: &str| Place::Local(temp.path().join(name));
-        let error = place("x.iso").open().unwrap_err();
+        let open = |name| place(name).open(&Net::default(), &|file| file.into_file());
+        let error = open("x.iso").unwrap_err();
         let cause = std::error::Error::source(&error).unwrap().to_string();
-        assert!(cause.ends_with("x.iso' is a file, expected a directory"), "{cause}");
-        assert!(error.hint().contains("xorriso"));
-        let error = place("absent").open().unwrap_err();
+        assert!(cause.contains("x.iso' is "), "{cause}");
+        assert!(error.hint().contains("an image"), "{}", error.hint());
+        let error = open("absent").unwrap_err();
         assert!(error.hint().contains("check the path"));
     }
 }

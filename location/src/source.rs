@@ -1,16 +1,20 @@
 //! A place with directories and files that can be read anywhere: what every kind of location is to the rest.
 
 mod directory;
+mod error;
 mod path;
+mod slice;
 
 use std::fmt::Debug;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 
-use thiserror::Error;
+use crate::host_file;
 
 pub use directory::{Directory, LocalFile};
+pub use error::{Failure, SourceError, hint_of};
 pub use path::TreePath;
+pub use slice::{Slice, Unread};
 
 /// A place that files are looked for in. No path leads out of it: `..` stops at its root, and so does a symbolic link.
 pub trait Source: Debug {
@@ -20,10 +24,10 @@ pub trait Source: Debug {
     /// What is in a directory, sorted by name; what begins with a dot too, `.` and `..` not.
     ///
     /// # Errors
-    /// It is not there, is no directory, or cannot be read.
+    /// It is not there, is no directory, or cannot be read; [`SourceError::Unlisted`]: the place does not tell what it has.
     fn list(&self, directory: &TreePath) -> Result<Vec<Entry>, SourceError>;
 
-    /// Opens a regular file. Never blocks on what is none.
+    /// Opens a regular file. Never blocks on what is none. The root may be one: a URL or path that is a file itself.
     ///
     /// # Errors
     /// It is not there, is no regular file, or cannot be opened.
@@ -49,11 +53,31 @@ pub trait RandomAccess: Debug {
     /// As the place has it; never [`io::ErrorKind::Interrupted`].
     fn read_at(&self, to: &mut [u8], at: u64) -> io::Result<usize>;
 
-    /// The file of this host that has exactly these bytes, where there is one.
+    /// All bytes from `from` on, in one go. A place that is far away has them sent without a question for each piece.
     ///
     /// # Errors
-    /// There is none: itself.
-    fn into_file(self: Box<Self>) -> Result<File, Box<dyn RandomAccess>>;
+    /// As of [`Self::read_at`]; so has what is read from it.
+    fn stream(&self, from: u64) -> io::Result<Box<dyn Read + '_>> {
+        Ok(Box::new(Unread::of(self, from)))
+    }
+
+    /// Whether it can only be read from its beginning at a reasonable price: images in it are copied before they are looked into.
+    fn is_sequential(&self) -> bool {
+        false
+    }
+
+    /// Something that differs when the bytes do, as far as the place can tell: an HTTP `ETag`, a time of change. Empty: it cannot.
+    fn version(&self) -> String {
+        String::new()
+    }
+
+    /// A file of this host that has exactly these bytes: its own where it is one, else a copy in the host's memory.
+    ///
+    /// # Errors
+    /// It cannot be read, it is another one by now, or there is no memory.
+    fn into_file(self: Box<Self>) -> io::Result<File> {
+        host_file::copy_of(&*self)
+    }
 }
 
 /// What a directory has.
@@ -63,40 +87,6 @@ pub struct Entry {
     pub name: String,
     /// Whether it is a directory.
     pub is_directory: bool,
-}
-
-/// Why something in a place cannot be used.
-#[derive(Debug, Error)]
-pub enum SourceError {
-    /// There is nothing of that name.
-    #[error("'{0}' is not there")]
-    Missing(String),
-    /// It is something else.
-    #[error("'{name}' is {found}, expected {expected}")]
-    Kind {
-        /// What it is called.
-        name: String,
-        /// What it is: "a directory", "a pipe".
-        found: &'static str,
-        /// What it was to be.
-        expected: &'static str,
-    },
-    /// It is there and cannot be read.
-    #[error("Cannot read '{name}'")]
-    Io {
-        /// What it is called.
-        name: String,
-        /// What the system said.
-        source: io::Error,
-    },
-}
-
-impl SourceError {
-    /// Whether there just is nothing of that name.
-    #[must_use]
-    pub fn is_missing(&self) -> bool {
-        matches!(self, Self::Missing(_))
-    }
 }
 
 /// Reads a whole file of at most `limit` bytes; `None`: it is longer.
@@ -133,19 +123,22 @@ pub fn head(file: &dyn RandomAccess, most: usize) -> io::Result<Vec<u8>> {
 /// # Errors
 /// As of [`RandomAccess::read_at`] and `take`.
 pub fn each_piece(
-    file: &dyn RandomAccess,
+    file: &(impl RandomAccess + ?Sized),
     mut take: impl FnMut(&[u8]) -> io::Result<()>,
 ) -> io::Result<u64> {
     const PIECE: usize = 1 << 20;
     let mut buffer = vec![0; PIECE];
+    let mut stream = file.stream(0)?;
     let mut at = 0;
     loop {
-        match file.read_at(&mut buffer, at)? {
-            0 => return Ok(at),
-            count => {
+        match stream.read(&mut buffer) {
+            Ok(0) => return Ok(at),
+            Ok(count) => {
                 take(&buffer[..count])?;
                 at += count as u64;
             }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
 }

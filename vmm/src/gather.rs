@@ -4,9 +4,10 @@ use std::fmt::Write;
 
 use firmware::direct::DirectBoot;
 use firmware::{KernelImage, SourceFile};
+use location::fetch::Settings;
 use location::source::LocalFile;
 use location::tree::{Installer, Release};
-use location::{Injected, RandomAccess, Tree, Wanted, arguments, host_file, inject};
+use location::{Fetcher, Injected, RandomAccess, Tree, Wanted, arguments, inject};
 
 use crate::config::{Answers, BootFiles, BootSource, Injection};
 use crate::error::StartError;
@@ -59,7 +60,7 @@ impl Gathered {
                 (kernel, initrd.transpose()?, None)
             }
             BootFiles::Location { place, kernel, initrd } => {
-                let source = place.open()?;
+                let source = Fetcher::new(Settings::default()).place(place)?;
                 let wanted = Wanted { kernel: kernel.as_deref(), initrd: initrd.as_deref() };
                 let tree = Tree::find(&*source, wanted)?;
                 of_tree = arguments::of_entry(&tree.arguments);
@@ -95,7 +96,7 @@ impl Gathered {
 /// A file of this host with these bytes, for guest memory to be filled from.
 fn opened(bytes: Box<dyn RandomAccess>, role: &'static str) -> Result<SourceFile, StartError> {
     let name = bytes.name().to_owned();
-    let file = host_file::host_file(bytes);
+    let file = bytes.into_file();
     let file = file.map_err(|source| StartError::Fetch { name: name.clone(), source })?;
     Ok(SourceFile::opened(file, name, role)?)
 }

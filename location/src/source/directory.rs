@@ -6,7 +6,7 @@
 //! there. Checks of our own before each open could not do that. rustix has the call without `unsafe`; cap-std has no absolute links.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Seek, SeekFrom};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -14,7 +14,7 @@ use std::path::Path;
 use rustix::fs::{self, CWD, Dir, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
-use super::{Entry, RandomAccess, Source, SourceError, TreePath};
+use super::{Entry, Failure, RandomAccess, Source, SourceError, TreePath};
 
 /// As many entries of a directory are looked at.
 const ENTRIES: usize = 1 << 16;
@@ -107,8 +107,8 @@ impl Source for Directory {
         };
         match about {
             (about, Some(file)) if FileType::from_raw_mode(about.st_mode).is_file() => {
-                let len = u64::try_from(about.st_size).unwrap_or(0);
-                Ok(Box::new(LocalFile { file: file.into(), name, len }))
+                let opened = LocalFile::new(file.into(), name.clone());
+                Ok(Box::new(opened.map_err(|source| SourceError::Io { name, source })?))
             }
             (about, _) => {
                 let found = kind(FileType::from_raw_mode(about.st_mode));
@@ -118,22 +118,51 @@ impl Source for Directory {
     }
 }
 
-/// An open regular file of this host.
+/// An open regular file or block device of this host.
 #[derive(Debug)]
 pub struct LocalFile {
     file: File,
     name: String,
     len: u64,
+    version: String,
 }
 
 impl LocalFile {
     /// Takes over a file that is open for reading; `name` is for messages.
     ///
     /// # Errors
-    /// As of fstat(2).
-    pub fn new(file: File, name: impl Into<String>) -> io::Result<Self> {
-        let len = file.metadata()?.len();
-        Ok(Self { file, name: name.into(), len })
+    /// As of fstat(2) and lseek(2).
+    pub fn new(mut file: File, name: impl Into<String>) -> io::Result<Self> {
+        // A block device has its length nowhere else.
+        let len = file.seek(SeekFrom::End(0))?;
+        file.rewind()?;
+        let version = version_of(&file)?;
+        Ok(Self { file, name: name.into(), len, version })
+    }
+
+    /// Opens a regular file or a block device.
+    ///
+    /// # Errors
+    /// It is not there, is something else, or cannot be opened.
+    pub fn open(path: &Path) -> Result<Self, SourceError> {
+        let name = path.display().to_string();
+        let fail = |error| failure(name.clone(), error);
+        let is_file = |about: &fs::Stat| {
+            let of = FileType::from_raw_mode(about.st_mode);
+            matches!(of, FileType::RegularFile | FileType::BlockDevice).then_some(()).ok_or(of)
+        };
+        // Opening another device can do something to it, and opening a pipe waits.
+        if let Err(of) = is_file(&fs::stat(path).map_err(fail)?) {
+            let expected = "a regular file or a block device";
+            return Err(SourceError::Kind { name, found: kind(of), expected });
+        }
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let file = fs::openat(CWD, path, flags, Mode::empty()).map_err(fail)?;
+        if let Err(of) = is_file(&fs::fstat(&file).map_err(fail)?) {
+            let expected = "a regular file or a block device";
+            return Err(SourceError::Kind { name, found: kind(of), expected });
+        }
+        Self::new(file.into(), name.clone()).map_err(|source| SourceError::Io { name, source })
     }
 }
 
@@ -155,9 +184,29 @@ impl RandomAccess for LocalFile {
         }
     }
 
-    fn into_file(self: Box<Self>) -> Result<File, Box<dyn RandomAccess>> {
+    fn version(&self) -> String {
+        self.version.clone()
+    }
+
+    fn into_file(self: Box<Self>) -> io::Result<File> {
+        // What was checked in it is to be what is booted.
+        if version_of(&self.file)? != self.version {
+            return Err(Failure::new(
+                "it was changed while it was looked at",
+                "wait until it is whole, and start again",
+            )
+            .into());
+        }
         Ok(self.file)
     }
+}
+
+/// What tells a file from what it was before: as `HostFile` of `fw_cfg` has it.
+fn version_of(file: &File) -> io::Result<String> {
+    let about = fs::fstat(file)?;
+    let times = [about.st_mtime, about.st_ctime];
+    let parts = [about.st_mtime_nsec, about.st_ctime_nsec];
+    Ok(format!("{:x}-{:x}-{:x}-{times:x?}-{parts:x?}", about.st_dev, about.st_ino, about.st_size))
 }
 
 fn kind(of: FileType) -> &'static str {

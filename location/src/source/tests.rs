@@ -98,3 +98,34 @@ fn a_whole_file_is_read_up_to_a_limit() {
     });
     assert_eq!((count.unwrap(), bytes), (5, b"12345".to_vec()));
 }
+
+#[test]
+fn a_file_that_was_changed_while_it_was_looked_at_is_not_taken() {
+    let temp = Temp::of(&["kernel"]);
+    let file = temp.source().open(&TreePath::new("kernel")).unwrap();
+    assert!(!file.version().is_empty());
+    std::fs::write(temp.path().join("kernel"), b"another").unwrap();
+    let error = file.into_file().unwrap_err();
+    assert!(error.to_string().contains("changed while"), "{error}");
+    assert!(hint_of(&error).is_some_and(|hint| hint.contains("start again")));
+}
+
+#[test]
+fn a_slice_is_a_part_and_never_more() {
+    let temp = Temp::new();
+    temp.file("f", b"0123456789");
+    let file: std::rc::Rc<dyn RandomAccess> =
+        temp.source().open(&TreePath::new("f")).unwrap().into();
+    let part = |at, len| Slice::new(std::rc::Rc::clone(&file), at, len, "part");
+    for (at, len, expected) in [(2, 3, "234"), (8, 9, "89"), (10, 1, ""), (99, u64::MAX, "")] {
+        let part = part(at, len);
+        assert_eq!(part.len(), expected.len() as u64);
+        assert_eq!(read_whole(&part, 10).unwrap().unwrap(), expected.as_bytes());
+        let mut text = String::new();
+        part.stream(0).unwrap().read_to_string(&mut text).unwrap();
+        assert_eq!(text, expected);
+    }
+    let mut text = String::new();
+    part(2, 5).stream(3).unwrap().read_to_string(&mut text).unwrap();
+    assert_eq!(text, "56");
+}

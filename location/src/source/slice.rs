@@ -1,0 +1,78 @@
+//! A part of a file, and a file read from front to end.
+
+use std::io::{self, Read};
+use std::rc::Rc;
+
+use super::RandomAccess;
+
+/// A range of another file's bytes: a partition, a file of a medium that lies in one piece.
+#[derive(Debug)]
+pub struct Slice {
+    of: Rc<dyn RandomAccess>,
+    name: String,
+    at: u64,
+    len: u64,
+}
+
+impl Slice {
+    /// The `len` bytes of `of` from `at` on; what is behind its end is cut off. `name` is for messages.
+    pub fn new(of: Rc<dyn RandomAccess>, at: u64, len: u64, name: impl Into<String>) -> Self {
+        let at = at.min(of.len());
+        let len = len.min(of.len() - at);
+        Self { of, name: name.into(), at, len }
+    }
+}
+
+impl RandomAccess for Slice {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn read_at(&self, to: &mut [u8], at: u64) -> io::Result<usize> {
+        let rest = self.len.saturating_sub(at);
+        let most = usize::try_from(rest).map_or(to.len(), |rest| rest.min(to.len()));
+        if most == 0 {
+            return Ok(0);
+        }
+        self.of.read_at(&mut to[..most], self.at + at)
+    }
+
+    fn stream(&self, from: u64) -> io::Result<Box<dyn Read + '_>> {
+        let from = from.min(self.len);
+        Ok(Box::new(self.of.stream(self.at + from)?.take(self.len - from)))
+    }
+
+    fn is_sequential(&self) -> bool {
+        self.of.is_sequential()
+    }
+
+    fn version(&self) -> String {
+        self.of.version()
+    }
+}
+
+/// What is left of a file, by [`RandomAccess::read_at`].
+#[derive(Debug)]
+pub struct Unread<'a, F: RandomAccess + ?Sized> {
+    file: &'a F,
+    at: u64,
+}
+
+impl<'a, F: RandomAccess + ?Sized> Unread<'a, F> {
+    /// From `at` on.
+    pub fn of(file: &'a F, at: u64) -> Self {
+        Self { file, at }
+    }
+}
+
+impl<F: RandomAccess + ?Sized> Read for Unread<'_, F> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read_at(to, self.at)?;
+        self.at += count as u64;
+        Ok(count)
+    }
+}
