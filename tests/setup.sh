@@ -3,7 +3,7 @@
 #
 #   sh tests/setup.sh build    what Rust needs to link
 #   sh tests/setup.sh demo     that, the cloud kernel, busybox and, for the lab, QEMU
-#   sh tests/setup.sh test     that, firmware, the generic kernel and Debian's installer
+#   sh tests/setup.sh test     that, firmware, the generic kernel, Debian's installer, a Debian disk, and servers to get them from
 #   sh tests/setup.sh fuzz     what Rust needs to link, a C++ compiler and cargo-fuzz
 #
 # A machine that has everything is not touched again, and needs no network. Kernels are never installed.
@@ -44,10 +44,13 @@ fuzz) programs="$programs c++:g++" ;;
 	programs="$programs busybox:busybox-static qemu-system-x86_64:qemu-system-x86 lz4:lz4 xz:xz-utils zstd:zstd"
 	;;
 esac
+case $what in
+test) programs="$programs mmdebstrap:mmdebstrap mke2fs:e2fsprogs sfdisk:fdisk qemu-img:qemu-utils xorriso:xorriso openssl:openssl" ;;
+esac
 
 missing() {
 	for pair in $programs; do
-		command -v "${pair%%:*}" >/dev/null || echo "${pair#*:}"
+		PATH=$PATH:/usr/sbin:/sbin command -v "${pair%%:*}" >/dev/null || echo "${pair#*:}"
 	done
 	# Firmware to boot through (docs/firmware.md). QEMU's package depends on these two; tests ask for them by name.
 	if [ "$what" = test ]; then
@@ -251,8 +254,63 @@ bring_installer() {
 	say "installer: $newest"
 }
 
+# Debian on a disk, as an installer leaves it: an MBR, one ext4 partition, a kernel, its initrd, and a grub.cfg that grub-mkconfig wrote.
+# grub-probe, which looks for real disks, is replaced meanwhile by one that tells of this one.
+bring_disk() {
+	[ -e "$assets/disk/disk.qcow2" ] && return
+	need_apt "a Debian disk for $assets/disk"
+	uuid=c4a44a00-0000-4000-8000-000000000001
+	rm -rf "$draft"
+	mkdir -p "$draft/disk"
+	cat >"$draft/grub-probe" <<-EOF
+		#!/bin/sh
+		for word; do
+			case \$word in
+			*device) echo /dev/sda1 ;;
+			*disk) echo /dev/sda ;;
+			*fs_uuid) echo $uuid ;;
+			*fs) echo ext2 ;;
+			*partmap) echo msdos ;;
+			*drive) echo '(hd0,msdos1)' ;;
+			esac
+		done
+	EOF
+	cat >"$draft/hook" <<-EOF
+		#!/bin/sh
+		set -e
+		mv "\$1/usr/sbin/grub-probe" "\$1/usr/sbin/grub-probe.real"
+		install "$draft/grub-probe" "\$1/usr/sbin/grub-probe"
+		mkdir -p "\$1/boot/grub"
+		chroot "\$1" grub-mkconfig -o /boot/grub/grub.cfg
+		mv "\$1/usr/sbin/grub-probe.real" "\$1/usr/sbin/grub-probe"
+		chmod a+r "\$1"/boot/* "\$1/boot/grub/grub.cfg"
+		cp "\$1/boot/grub/grub.cfg" "$draft/disk"
+		# Without what is mounted in it.
+		cp -ax "\$1" "$draft/root"
+		/usr/sbin/mke2fs -q -F -t ext4 -U $uuid -d "$draft/root" "$draft/part" 900M
+		rm -rf "$draft/root"
+	EOF
+	chmod +x "$draft/hook"
+	say "mmdebstrap bookworm"
+	mmdebstrap --quiet --variant=minbase --format=null --include=linux-image-cloud-amd64,grub2-common \
+		--dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
+		--customize-hook="$draft/hook" bookworm </dev/null >"$draft/log" 2>&1 || {
+		tail -n 20 "$draft/log" >&2
+		die "mmdebstrap failed (see above)"
+	}
+	truncate -s 901M "$draft/raw"
+	echo 'start=2048, type=83, bootable' | /usr/sbin/sfdisk --quiet "$draft/raw"
+	dd if="$draft/part" of="$draft/raw" bs=1M seek=1 conv=notrunc,sparse status=none
+	qemu-img convert -c -O qcow2 "$draft/raw" "$draft/disk/disk.qcow2"
+	chmod a+r "$draft"/disk/*
+	rm -rf "$assets/disk"
+	mv "$draft/disk" "$assets/disk"
+	say "disk: Debian bookworm, $(du -h "$assets/disk/disk.qcow2" | cut -f 1)"
+}
+
 bring_kernel cloud linux-image-cloud-amd64 linux-image-virtual
 if [ "$what" = test ]; then
 	bring_kernel generic linux-image-amd64 linux-image-generic
 	bring_installer
+	bring_disk
 fi

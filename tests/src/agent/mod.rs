@@ -25,6 +25,10 @@ fn run() -> Result<()> {
     setup::modules()?;
     match setup::batch()? {
         Some(jobs) => serve::batch(&jobs),
-        None => serve::orders(&setup::port()?),
+        None => {
+            let port = setup::port()?;
+            setup::network()?;
+            serve::orders(&port)
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -43,6 +44,20 @@ pub(super) fn modules() -> Result<()> {
         let path = Path::new(line);
         let file = File::open(path).doing_with("Opening", path)?;
         sys::load_module(&file).doing_with("Loading module", path)?;
+    }
+    Ok(())
+}
+
+/// Brings up the network: QEMU's user network has the machine at 10.0.2.15 and the host at [`HOST`](crate::lab::HOST).
+pub(super) fn network() -> Result<()> {
+    for words in ["lo up", "eth0 10.0.2.15 netmask 255.255.255.0 up"] {
+        let mut command = Command::new("/bin/busybox");
+        let done = command.arg("ifconfig").args(words.split(' ')).output();
+        let done = done.doing("Starting busybox's ifconfig")?;
+        if !done.status.success() {
+            let said = String::from_utf8_lossy(&done.stderr);
+            return Err(Error::Other(format!("ifconfig {words}: {}", said.trim())));
+        }
     }
     Ok(())
 }

@@ -66,6 +66,9 @@ impl Lab {
         command.args(["-chardev", &format!("socket,id=host,fd={}", theirs.as_raw_fd())]);
         command.args(["-device", "virtio-serial-pci"]);
         command.args(["-device", &format!("virtserialport,chardev=host,name={PORT}")]);
+        // Servers on the host's loopback are at HOST for the machine; nothing else of the world is there.
+        command.args(["-netdev", "user,id=net,ipv6=off"]);
+        command.args(["-device", "virtio-net-pci,netdev=net,romfile="]);
         sys::keep_open(&mut command, theirs.as_fd());
         let outer = outer::Outer::start(command)?;
         drop(theirs);

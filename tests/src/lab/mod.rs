@@ -14,6 +14,9 @@ mod pool;
 
 pub mod wire;
 
+/// The host as the machine sees it: what listens on the host's loopback, and nothing else.
+pub const HOST: &str = "10.0.2.2";
+
 pub use icount::icount;
 pub use link::Lab;
 pub use memory::usual_memory_mib;

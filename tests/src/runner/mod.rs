@@ -60,6 +60,12 @@ impl Runner {
         self.lab.is_some()
     }
 
+    /// The address at which chukka, where it runs, finds servers that listen on this host's loopback.
+    #[must_use]
+    pub fn host(&self) -> &'static str {
+        if self.is_lab() { crate::lab::HOST } else { "127.0.0.1" }
+    }
+
     /// Why guests run where they run.
     #[must_use]
     pub fn why(&self) -> &str {
