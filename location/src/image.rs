@@ -1,5 +1,7 @@
 //! Images: files that have files in them, or disks with partitions that have. Recognized by their content, read in place.
 
+mod pages;
+
 use std::rc::Rc;
 
 use crate::source::{RandomAccess, Source, SourceError};
