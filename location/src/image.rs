@@ -1,6 +1,12 @@
 //! Images: files that have files in them, or disks with partitions that have. Recognized by their content, read in place.
 
+mod ext;
+mod filesystem;
+#[cfg(test)]
+mod making;
 mod pages;
+mod partitions;
+mod qcow2;
 
 use std::rc::Rc;
 
