@@ -12,8 +12,11 @@
 mod btrfs;
 mod ext;
 mod fat;
+mod filesystem;
 mod format;
 mod iso;
+#[cfg(test)]
+mod making;
 mod pages;
 mod partitions;
 mod qcow2;
