@@ -52,6 +52,7 @@ pub mod modules;
 pub mod native;
 pub mod pack;
 pub mod runner;
+pub mod servers;
 mod skip;
 pub mod sys;
 

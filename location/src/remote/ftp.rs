@@ -1,12 +1,210 @@
-//! FTP.
+//! FTP: `ftp://[USER[:PASSWORD]@]HOST[:PORT]/PATH` (RFC 1738, 3.2). A path is looked for from the directory that the server shows first, as
+//! wget and curl do; one that begins with a second slash or `%2F` from the server's root.
+
+mod session;
+
+use std::cell::RefCell;
+use std::io::{self, Read, Write};
+use std::rc::Rc;
 
 use super::Net;
-use crate::source::{Source, SourceError};
+use super::address::{Host, decode};
+use crate::host_file;
+use crate::source::{Entry, Failure, LocalFile, RandomAccess, Source, SourceError, TreePath};
+use session::{Found, Session};
 
 /// The files below a URL; its root is the URL itself. Nothing is asked yet.
 ///
 /// # Errors
 /// The URL is none.
-pub(crate) fn tree(url: &str, _net: &Net) -> Result<Box<dyn Source>, SourceError> {
-    Err(SourceError::failure(url, "chukka reads no ftp: locations yet", "copy it to this host"))
+pub(crate) fn tree(url: &str, net: &Net) -> Result<Box<dyn Source>, SourceError> {
+    let tree = parse(url, net).map_err(|why| {
+        // What is before the @ may be a password.
+        let shown = url.rsplit_once('@').map_or(url.to_owned(), |(_, rest)| format!("ftp://{rest}"));
+        SourceError::failure(shown, why, "expected ftp://[USER[:PASSWORD]@]HOST[:PORT]/PATH")
+    })?;
+    Ok(Box::new(tree))
 }
+
+/// Who logs in, where, and as whom.
+pub(super) struct Login {
+    host: Host,
+    user: String,
+    password: String,
+    net: Net,
+}
+
+fn parse(url: &str, net: &Net) -> Result<Ftp, &'static str> {
+    let rest = url.strip_prefix("ftp://").ok_or("it does not begin with ftp://")?;
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let (who, host) = authority.rsplit_once('@').map_or((None, authority), |(w, h)| (Some(w), h));
+    let (user, password) = match who {
+        // RFC 1635: anything will do for a password.
+        None => ("anonymous", "chukka@"),
+        Some(who) => who.split_once(':').unwrap_or((who, "")),
+    };
+    // RFC 1738, 3.2.2: what kind of file it is. Bytes are taken as they are.
+    let path = match path.rsplit_once(";type=") {
+        Some((path, "i" | "I")) => path,
+        Some(_) => return Err("its type is none that leaves bytes as they are"),
+        None => path,
+    };
+    let trimmed = path.trim_end_matches('/');
+    let root = decode(if trimmed.is_empty() && !path.is_empty() { "/" } else { trimmed })?;
+    let login = Login {
+        host: Host::parse(host)?,
+        user: one_line(decode(user)?)?,
+        password: one_line(decode(password)?)?,
+        net: net.clone(),
+    };
+    let shown = match who {
+        None => host.to_owned(),
+        Some(_) => format!("{user}@{host}"),
+    };
+    Ok(Ftp {
+        name: format!("ftp://{shown}/{trimmed}").trim_end_matches('/').into(),
+        root: one_line(root)?,
+        session: Rc::new(RefCell::new(Session::new(login))),
+    })
+}
+
+/// A line that went on would be a command of its own.
+fn one_line(text: String) -> Result<String, &'static str> {
+    if text.contains(['\r', '\n', '\0']) {
+        return Err("it has a line break or a zero byte in it");
+    }
+    Ok(text)
+}
+
+#[derive(Debug)]
+struct Ftp {
+    name: String,
+    /// Empty: the directory that the server shows first.
+    root: String,
+    session: Rc<RefCell<Session>>,
+}
+
+impl Ftp {
+    /// What a path is called in messages, and by the server.
+    fn names(&self, path: &TreePath) -> Result<(String, String), SourceError> {
+        if *path == TreePath::root() {
+            return Ok((self.name.clone(), self.root.clone()));
+        }
+        let name = format!("{}/{path}", self.name);
+        let Some(below) = path.as_path().to_str() else {
+            return Err(SourceError::failure(name, "it is no UTF-8", "check the path"));
+        };
+        let file = match self.root.as_str() {
+            "" => below.to_owned(),
+            root => format!("{}/{below}", root.trim_end_matches('/')),
+        };
+        match one_line(file) {
+            Ok(file) => Ok((name, file)),
+            Err(why) => {
+                Err(SourceError::failure(name.replace(['\r', '\n'], "?"), why, "check the path"))
+            }
+        }
+    }
+}
+
+impl Source for Ftp {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn list(&self, directory: &TreePath) -> Result<Vec<Entry>, SourceError> {
+        let (name, path) = self.names(directory)?;
+        let found = self.session.borrow_mut().list(&path);
+        match found {
+            Ok(Found::This(entries)) => Ok(entries),
+            Ok(Found::Nothing) => Err(SourceError::Missing(name)),
+            Ok(Found::Other(found)) => {
+                Err(SourceError::Kind { name, found, expected: "a directory" })
+            }
+            Err(source) => Err(SourceError::Io { name, source }),
+        }
+    }
+
+    fn open(&self, path: &TreePath) -> Result<Box<dyn RandomAccess>, SourceError> {
+        let (name, path) = self.names(path)?;
+        let found = self.session.borrow_mut().find(&path);
+        let about = match found {
+            Ok(Found::This(about)) => about,
+            Ok(Found::Nothing) => return Err(SourceError::Missing(name)),
+            Ok(Found::Other(found)) => {
+                return Err(SourceError::Kind { name, found, expected: "a regular file" });
+            }
+            Err(source) => return Err(SourceError::Io { name, source }),
+        };
+        if let Some(len) = about.len {
+            let session = Rc::clone(&self.session);
+            return Ok(Box::new(FtpFile { name, path, len, version: about.version, session }));
+        }
+        let whole = self.session.borrow_mut().whole(&path, take_whole);
+        match whole {
+            Ok(Some(file)) => match LocalFile::new(file, name.clone()) {
+                Ok(file) => Ok(Box::new(file)),
+                Err(source) => Err(SourceError::Io { name, source }),
+            },
+            Ok(None) => Err(SourceError::Missing(name)),
+            Err(source) => Err(SourceError::Io { name, source }),
+        }
+    }
+}
+
+/// Everything of a file whose length the server does not tell.
+fn take_whole(from: &mut dyn Read, most: u64) -> io::Result<std::fs::File> {
+    let mut whole = host_file::in_memory()?;
+    let mut piece = vec![0; 1 << 16];
+    let mut left = most;
+    loop {
+        let count = from.read(&mut piece)?;
+        if count == 0 {
+            return host_file::read_only(&whole);
+        }
+        left = left.checked_sub(count as u64).ok_or_else(|| {
+            let problem =
+                format!("the server does not say how long it is, and has more than {most} bytes");
+            Failure::new(problem, "use a server that knows SIZE (RFC 3659)")
+        })?;
+        whole.write_all(&piece[..count])?;
+    }
+}
+
+/// A file of a server's. All of a tree are read by one connection, one at a time: whoever reads has it sent from where he is.
+#[derive(Debug)]
+struct FtpFile {
+    name: String,
+    path: String,
+    len: u64,
+    version: String,
+    session: Rc<RefCell<Session>>,
+}
+
+impl RandomAccess for FtpFile {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn read_at(&self, to: &mut [u8], at: u64) -> io::Result<usize> {
+        if to.is_empty() || at >= self.len {
+            return Ok(0);
+        }
+        self.session.borrow_mut().read(&self.path, self.len, to, at)
+    }
+
+    fn is_sequential(&self) -> bool {
+        true
+    }
+
+    fn version(&self) -> String {
+        self.version.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests;

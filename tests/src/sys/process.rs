@@ -235,3 +235,13 @@ pub fn keep_open(command: &mut Command, fd: BorrowedFd<'_>) {
     // SAFETY: the hook only makes an async-signal-safe call and does not allocate.
     unsafe { command.pre_exec(hook) };
 }
+
+/// Has this thread see the network that a process sees.
+///
+/// # Errors
+/// As of setns(2): it is only for root.
+pub fn enter_network_of(pid: i32) -> io::Result<()> {
+    let network = std::fs::File::open(format!("/proc/{pid}/ns/net"))?;
+    // SAFETY: the descriptor is open; only this thread changes.
+    check(unsafe { libc::setns(network.as_raw_fd(), libc::CLONE_NEWNET) }.into()).map(drop)
+}

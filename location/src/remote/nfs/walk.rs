@@ -1,0 +1,266 @@
+//! Paths below a directory of an NFS server, resolved here: the server knows no paths, only names in directories.
+
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+
+use super::calls::Node;
+use super::client::{Mounted, Program, Trouble, mount};
+use crate::remote::Net;
+use crate::remote::address::Host;
+use crate::source::{Entry, Failure, RandomAccess, Source, SourceError, TreePath};
+
+/// As many entries of a directory are looked at.
+const ENTRIES: usize = 1 << 16;
+/// As many symbolic links are followed on one path, as Linux does.
+const LINKS: u32 = 40;
+/// Bytes that are asked for at a time, at most and where the server says nothing.
+const PIECE: (u32, u32) = (1 << 20, 1 << 15);
+
+/// A tree on an NFS server.
+#[derive(Debug)]
+pub(super) struct Nfs {
+    name: String,
+    server: Host,
+    path: Vec<String>,
+    net: Net,
+    opened: RefCell<Option<Rc<Opened>>>,
+}
+
+/// A tree that was found.
+#[derive(Debug)]
+struct Opened {
+    program: RefCell<Program>,
+    root: Node,
+    piece: usize,
+}
+
+/// Why a path leads to nothing.
+enum Astray {
+    Missing,
+    Trouble(Trouble),
+}
+
+impl From<Trouble> for Astray {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            // NOENT, NOTDIR, NAMETOOLONG
+            Trouble::Status(2 | 20 | 63) => Self::Missing,
+            trouble => Self::Trouble(trouble),
+        }
+    }
+}
+
+impl Nfs {
+    pub fn new(name: String, server: Host, path: &str, net: &Net) -> Self {
+        let path = names(&TreePath::new(path));
+        let trimmed = name.trim_end_matches('/').to_owned();
+        Self { name: trimmed, server, path, net: net.clone(), opened: RefCell::default() }
+    }
+
+    fn shown(&self, path: &TreePath) -> String {
+        if *path == TreePath::root() {
+            return self.name.clone();
+        }
+        format!("{}/{path}", self.name)
+    }
+
+    fn opened(&self) -> Result<Rc<Opened>, Astray> {
+        if let Some(opened) = &*self.opened.borrow() {
+            return Ok(Rc::clone(opened));
+        }
+        let opened = mount(&self.server, &self.path, &self.net, |mounted| {
+            let Mounted { mut nfs, handle, below } = mounted;
+            let top = nfs.look_at(handle)?;
+            let piece = nfs.piece(&top.handle).map_or(PIECE.1, |most| most.clamp(512, PIECE.0));
+            let root = match walk(&mut nfs, &top, below) {
+                Ok(root) => root,
+                Err(Astray::Missing) => return Ok(None),
+                Err(Astray::Trouble(trouble)) => return Err(trouble),
+            };
+            let piece = usize::try_from(piece).unwrap_or(512);
+            Ok(Some(Opened { program: RefCell::new(nfs), root, piece }))
+        });
+        let opened = Rc::new(opened?.ok_or(Astray::Missing)?);
+        *self.opened.borrow_mut() = Some(Rc::clone(&opened));
+        Ok(opened)
+    }
+
+    fn find(&self, path: &TreePath) -> Result<(Rc<Opened>, Node), Astray> {
+        let opened = self.opened()?;
+        let node = walk(&mut opened.program.borrow_mut(), &opened.root, names(path))?;
+        Ok((opened, node))
+    }
+
+    fn failure(&self, path: &TreePath, astray: Astray) -> SourceError {
+        let name = self.shown(path);
+        match astray {
+            Astray::Missing => SourceError::Missing(name),
+            Astray::Trouble(trouble) => SourceError::Io { name, source: explained(trouble) },
+        }
+    }
+
+    fn entries(&self, directory: &TreePath) -> Result<Result<Vec<Entry>, Node>, Astray> {
+        let (opened, node) = self.find(directory)?;
+        if !node.attributes.is_directory() {
+            return Ok(Err(node));
+        }
+        let mut program = opened.program.borrow_mut();
+        let mut entries = Vec::new();
+        for found in program.names(&node.handle, ENTRIES)? {
+            if matches!(found.name.as_str(), "" | "." | "..") {
+                continue;
+            }
+            let is_directory = match found.attributes {
+                Some(attributes) => attributes.is_directory(),
+                None => program
+                    .look_up(&node.handle, &found.name)
+                    .is_ok_and(|node| node.attributes.is_directory()),
+            };
+            entries.push(Entry { name: found.name, is_directory });
+        }
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(Ok(entries))
+    }
+}
+
+impl Source for Nfs {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn list(&self, directory: &TreePath) -> Result<Vec<Entry>, SourceError> {
+        match self.entries(directory) {
+            Ok(Ok(entries)) => Ok(entries),
+            Ok(Err(node)) => {
+                let (name, found) = (self.shown(directory), node.attributes.kind());
+                Err(SourceError::Kind { name, found, expected: "a directory" })
+            }
+            Err(astray) => Err(self.failure(directory, astray)),
+        }
+    }
+
+    fn open(&self, path: &TreePath) -> Result<Box<dyn RandomAccess>, SourceError> {
+        let (opened, node) = self.find(path).map_err(|astray| self.failure(path, astray))?;
+        let name = self.shown(path);
+        if !node.attributes.is_regular() {
+            let found = node.attributes.kind();
+            return Err(SourceError::Kind { name, found, expected: "a regular file" });
+        }
+        Ok(Box::new(NfsFile { name, node, opened }))
+    }
+}
+
+fn names(path: &TreePath) -> Vec<String> {
+    path.as_path().iter().map(|name| name.to_string_lossy().into_owned()).collect()
+}
+
+/// From `root` by `path`. Symbolic links are followed; neither they nor `..` lead out of it.
+fn walk(nfs: &mut Program, root: &Node, path: Vec<String>) -> Result<Node, Astray> {
+    let mut way = vec![root.clone()];
+    let mut rest: Vec<String> = path.into_iter().rev().collect();
+    let mut links = 0;
+    while let Some(name) = rest.pop() {
+        let Some(here) = way.last() else { return Err(Astray::Missing) };
+        match name.as_str() {
+            "" | "." => continue,
+            ".." => {
+                way.truncate((way.len() - 1).max(1));
+                continue;
+            }
+            _ => {}
+        }
+        if !here.attributes.is_directory() || name.contains(['/', '\0']) {
+            return Err(Astray::Missing);
+        }
+        let found = nfs.look_up(&here.handle, &name)?;
+        if !found.attributes.is_link() {
+            way.push(found);
+            continue;
+        }
+        links += 1;
+        if links > LINKS {
+            let failure = Failure::new(
+                format!("there are more than {LINKS} symbolic links on the way"),
+                "name the file itself",
+            );
+            return Err(Astray::Trouble(Trouble::Io(failure.into())));
+        }
+        let target = nfs.read_link(&found.handle)?;
+        let target = String::from_utf8_lossy(&target).into_owned();
+        if target.starts_with('/') {
+            way.truncate(1);
+        }
+        rest.extend(target.split('/').rev().map(str::to_owned));
+    }
+    way.pop().ok_or(Astray::Missing)
+}
+
+/// What a server's refusal means.
+fn explained(trouble: Trouble) -> io::Error {
+    let (problem, hint) = match trouble {
+        Trouble::Io(error) => return error,
+        Trouble::Absent => (
+            "the server has no NFS of version 3, or no mount daemon".into(),
+            "is it exported by NFS 3? name the server's port as nfs:HOST:PORT:/PATH where it has no port mapper",
+        ),
+        Trouble::Denied(why) => (
+            format!("the server does not talk to this user: {why}"),
+            "let the server export it to this host with sec=sys, and with 'insecure' where you are not root",
+        ),
+        Trouble::Status(1 | 13) => (
+            "the server does not let this host or this user read it".into(),
+            "let the server export it to this host, with 'insecure' where you are not root",
+        ),
+        Trouble::Status(70 | 10001) => (
+            "it is not what it was any more on the server (a stale handle)".into(),
+            "start again",
+        ),
+        Trouble::Status(5) => {
+            ("the server cannot read it (an input/output error)".into(), "look at the server's disk")
+        }
+        Trouble::Status(status) => {
+            (format!("the server refused with NFS error {status}"), "look at the server's log")
+        }
+    };
+    Failure::new(problem, hint).into()
+}
+
+/// A file of an NFS server.
+#[derive(Debug)]
+struct NfsFile {
+    name: String,
+    node: Node,
+    opened: Rc<Opened>,
+}
+
+impl RandomAccess for NfsFile {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn len(&self) -> u64 {
+        self.node.attributes.size
+    }
+
+    fn read_at(&self, to: &mut [u8], at: u64) -> io::Result<usize> {
+        let rest = usize::try_from(self.len().saturating_sub(at)).unwrap_or(usize::MAX);
+        let most = to.len().min(rest).min(self.opened.piece);
+        if most == 0 {
+            return Ok(0);
+        }
+        let read = self.opened.program.borrow_mut().read(&self.node.handle, at, &mut to[..most]);
+        match read {
+            Ok(0) => {
+                let problem = format!("it ended after {at} bytes, expected {}", self.len());
+                Err(Failure::new(problem, "was it changed meanwhile? start again").into())
+            }
+            Ok(count) => Ok(count),
+            Err(trouble) => Err(explained(trouble)),
+        }
+    }
+
+    fn version(&self) -> String {
+        self.node.attributes.version()
+    }
+}
