@@ -1,5 +1,7 @@
 //! Getting what is in a place onto this host.
 
+pub mod cache;
+
 use crate::place::{Place, PlaceError};
 use crate::remote::Net;
 use crate::source::{RandomAccess, Source};

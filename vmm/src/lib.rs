@@ -13,11 +13,13 @@
 //! | [`kvm`], [`cpuid`], [`vcpu_state`], [`vcpu`], [`snapshot`] | the VM, what its CPUs are, where they start, what they do |
 //! | [`event_loop`], [`notices`], [`input`], [`keys`], [`signals`], [`terminal`] | the main thread: the user and the host |
 //! | [`trace`] | `-trace fw_cfg` |
-//! | [`outcome`], [`error`] | how it ended, or why it did not begin |
+//! | [`commands`] | what is no run of a guest: `chukka cache` |
+//! | [`outcome`], [`error`], [`report`] | how it ended, or why it did not begin |
 
 pub mod boot;
 pub mod bus;
 pub mod cli;
+pub mod commands;
 pub mod config;
 pub mod cpu_model;
 pub mod cpuid;
@@ -35,6 +37,7 @@ pub mod notices;
 pub mod outcome;
 pub mod plan;
 pub mod publish;
+pub mod report;
 pub mod rom;
 pub mod rtc_clock;
 pub mod run;
