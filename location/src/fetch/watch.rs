@@ -1,0 +1,32 @@
+//! Who is told how the fetching goes.
+
+use std::fmt::Debug;
+
+/// Who is told how the fetching goes. One file is fetched at a time.
+pub trait Watch: Debug + Send + Sync {
+    /// A file of `total` bytes begins to come, of which `already` are here.
+    fn begin(&self, name: &str, total: u64, already: u64);
+
+    /// So many bytes more have come.
+    fn advance(&self, bytes: u64);
+
+    /// It is here, or it is given up, and an error follows. `kept`: bytes that the next run need not fetch again.
+    fn end(&self, whole: bool, kept: u64);
+
+    /// Something the user should know: a complete line without its end.
+    fn note(&self, text: &str);
+}
+
+/// Nobody.
+#[derive(Clone, Copy, Debug)]
+pub struct Nobody;
+
+impl Watch for Nobody {
+    fn begin(&self, _: &str, _: u64, _: u64) {}
+
+    fn advance(&self, _: u64) {}
+
+    fn end(&self, _: bool, _: u64) {}
+
+    fn note(&self, _: &str) {}
+}
