@@ -77,6 +77,13 @@ impl SpellingError {
 #[error("The location cannot be used")]
 pub struct PlaceError(#[from] SourceError);
 
+/// What it is about the place: where a place is opened by the first look into it.
+impl From<PlaceError> for SourceError {
+    fn from(error: PlaceError) -> Self {
+        error.0
+    }
+}
+
 impl PlaceError {
     /// What the user can do about it.
     #[must_use]

@@ -5,8 +5,11 @@ pub(crate) mod ftp;
 pub(crate) mod http;
 pub(crate) mod nfs;
 pub(crate) mod tftp;
+mod traffic;
 
 use std::time::Duration;
+
+pub use traffic::traffic;
 
 /// How other hosts are talked to.
 #[derive(Clone, Debug, PartialEq, Eq)]

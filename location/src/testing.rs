@@ -1,4 +1,6 @@
-//! Trees for unit tests.
+//! Trees and servers for unit tests.
+
+pub(crate) mod http;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};

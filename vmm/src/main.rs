@@ -1,24 +1,26 @@
 //! The `chukka` binary: argv in, a guest's console through, one verdict line and an exit status out.
 
-use std::error::Error as _;
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use vmm::cli::{self, Command};
+use vmm::commands;
 use vmm::error::StartError;
 use vmm::outcome::Outcome;
 use vmm::plan;
+use vmm::report::{COULD_NOT_RUN, tell, with_sources};
 use vmm::run::run;
 use vmm::signals;
 
-/// chukka could not run the guest: usage, files, memory, KVM (docs/exit-codes.md).
-const COULD_NOT_RUN: u8 = 125;
-
 fn main() -> ExitCode {
     let started = Instant::now();
+    let args: Vec<_> = std::env::args_os().skip(1).collect();
+    if let Some(status) = commands::run(&args) {
+        return status;
+    }
     let mut name = String::new();
-    let result = match cli::parse(std::env::args_os().skip(1)) {
+    let result = match cli::parse(args) {
         Ok(Command::Help(text) | Command::Version(text)) => {
             // A closed pipe (`chukka -help | head`) is no failure.
             let _ = std::io::stdout().write_all(text.as_bytes());
@@ -47,26 +49,13 @@ fn main() -> ExitCode {
                 (None, _) => ExitCode::from(COULD_NOT_RUN),
             }
         }
+        Err(error @ StartError::Stopped { signal, .. }) => {
+            tell(&(name + &error.to_string()), None);
+            signals::die_of(signal)
+        }
         Err(error) => {
             tell(&(name + &with_sources(&error)), error.hint().as_deref());
             ExitCode::from(COULD_NOT_RUN)
         }
     }
-}
-
-/// One line on standard error, and a second one with what to do. Standard output is the guest's.
-fn tell(message: &str, hint: Option<&str>) {
-    let hint = hint.map(|hint| format!("hint: {hint}\n")).unwrap_or_default();
-    let _ = write!(std::io::stderr(), "chukka: {message}\n{hint}");
-}
-
-/// The message with those of its causes.
-fn with_sources(error: &StartError) -> String {
-    let mut message = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        message += &format!(": {cause}");
-        source = cause.source();
-    }
-    message
 }

@@ -1,12 +1,129 @@
-//! HTTP.
+//! HTTP (RFC 9110, RFC 9112), by ureq.
+//!
+//! | what | module |
+//! |---|---|
+//! | URLs: joining names, following links, who asks | `url` |
+//! | requests, redirections, what is tried again, what failures are called | `client` |
+//! | proxies of the environment | `proxy` |
+//! | what the status line and the headers of an answer mean for a file | `opening` |
+//! | a file: its pages, and streams that go on where they broke | `file` |
+//! | the pages that are kept, and how much is read ahead | `pages` |
+//! | pages that list a directory | `index` |
 
+mod client;
+mod file;
+mod index;
+mod opening;
+mod pages;
+mod proxy;
+mod url;
+
+use std::os::unix::ffi::OsStrExt;
+use std::rc::Rc;
+
+use self::client::{Ask, Client, Trouble};
+use self::url::Url;
 use super::Net;
-use crate::source::{Source, SourceError};
+use crate::source::{Entry, RandomAccess, Source, SourceError, TreePath};
 
 /// The files below a URL; its root is the URL itself. Nothing is asked yet.
 ///
 /// # Errors
-/// The URL is none.
-pub(crate) fn tree(url: &str, _net: &Net) -> Result<Box<dyn Source>, SourceError> {
-    Err(SourceError::failure(url, "chukka reads no http: locations yet", "copy it to this host"))
+/// The URL is none, or a proxy of the environment is none.
+pub(crate) fn tree(url: &str, net: &Net) -> Result<Box<dyn Source>, SourceError> {
+    let parsed = Url::parse(url).map_err(|why| {
+        // There may be a password in it.
+        let name = url.rsplit_once('@').map_or(url, |(_, behind)| behind);
+        SourceError::failure(name, why, "expected is http://HOST/PATH or https://HOST/PATH")
+    })?;
+    let name = parsed.shown();
+    if parsed.tls && !cfg!(feature = "tls") {
+        let problem = "this chukka was built without TLS, and so reads no https: locations";
+        return Err(SourceError::failure(name, problem, "build it with the feature tls"));
+    }
+    let client = Client::new(net);
+    let client = client.map_err(|source| SourceError::Io { name: name.clone(), source })?;
+    Ok(Box::new(Tree { url: parsed, name, client: Rc::new(client) }))
 }
+
+/// What is at and below a URL.
+#[derive(Debug)]
+struct Tree {
+    url: Url,
+    name: String,
+    client: Rc<Client>,
+}
+
+impl Tree {
+    /// Where something is, and what messages call it.
+    fn at(&self, path: &TreePath) -> (Url, String) {
+        if *path == TreePath::root() {
+            return (self.url.clone(), self.name.clone());
+        }
+        let bytes = path.as_path().as_os_str().as_bytes();
+        (self.url.below(bytes), format!("{}/{path}", self.name))
+    }
+}
+
+impl Source for Tree {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn list(&self, directory: &TreePath) -> Result<Vec<Entry>, SourceError> {
+        let (mut url, name) = self.at(directory);
+        if !url.path.ends_with('/') {
+            url.path.push('/');
+        }
+        let page = self.client.persist(|| page(&self.client, &url));
+        match page.map_err(|source| SourceError::Io { name: name.clone(), source })? {
+            Page::Missing => Err(SourceError::Missing(name)),
+            Page::Other => Err(SourceError::Unlisted(name)),
+            Page::Html(url, text) => index::entries(&text, &url).ok_or(SourceError::Unlisted(name)),
+        }
+    }
+
+    fn open(&self, path: &TreePath) -> Result<Box<dyn RandomAccess>, SourceError> {
+        let (url, name) = self.at(path);
+        let opened = self.client.persist(|| opening::open(&self.client, &url, &name));
+        match opened {
+            Ok(Some(file)) => Ok(Box::new(file)),
+            Ok(None) => Err(SourceError::Missing(name)),
+            Err(source) => Err(SourceError::Io { name, source }),
+        }
+    }
+}
+
+/// What a server has for the URL of a directory.
+enum Page {
+    Missing,
+    Other,
+    Html(Url, String),
+}
+
+fn page(client: &Client, url: &Url) -> Result<Page, Trouble> {
+    let mut answer = client.get(url, &Ask::default())?;
+    match answer.status() {
+        200 if answer.is_page() => {}
+        200 => return Ok(Page::Other),
+        404 | 410 => {
+            answer.body.drain();
+            return Ok(Page::Missing);
+        }
+        // Many servers have files and forbid their lists.
+        403 => {
+            answer.body.drain();
+            return Ok(Page::Other);
+        }
+        _ => return Err(answer.failure()),
+    }
+    let mut bytes = vec![0; index::LONGEST + 1];
+    let count = answer.body.fill(&mut bytes)?;
+    if count > index::LONGEST {
+        return Ok(Page::Other);
+    }
+    Ok(Page::Html(answer.url, String::from_utf8_lossy(&bytes[..count]).into_owned()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,388 @@
+//! A place on another host, as far as it is known already; it is asked for the rest.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::fs::File;
+use std::io::{self, Read};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::cache::Cache;
+use super::partial::{self, Partial};
+use super::places::{About, Answer, Record, Said, key, list_key, now, without_password};
+use super::watch::Watch;
+use super::{IMAGE, Settings};
+use crate::place::{Place, PlaceError};
+use crate::source::{Entry, Failure, LocalFile, RandomAccess, Source, SourceError, TreePath};
+
+/// A file of so many bytes is kept whole, whatever is read of it: a piece of it costs as much.
+const SMALL: u64 = 64 << 10;
+
+/// What a place and the files of it share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    place: Place,
+    name: String,
+    settings: Settings,
+    watch: Arc<dyn Watch>,
+    cache: Option<Cache>,
+    record: RefCell<Record>,
+    /// Whether the record has what was not written yet.
+    changed: Cell<bool>,
+    /// The place itself, once it is asked.
+    opened: OnceCell<Box<dyn Source>>,
+}
+
+impl Shared {
+    /// Nobody is asked yet.
+    pub fn new(
+        place: &Place,
+        settings: &Settings,
+        watch: Arc<dyn Watch>,
+        cache: Option<Cache>,
+    ) -> Self {
+        let name = without_password(&place.to_string());
+        let mut record = match &cache {
+            Some(cache) => Record::load(cache, &name),
+            None => Record::of(&name),
+        };
+        if settings.offline {
+            // All that was ever said counts.
+            record.asked = 0;
+        } else if settings.refresh {
+            record = Record::of(&name);
+        } else if !record.is_fresh() {
+            record.asked = now();
+        }
+        let (place, settings) = (place.clone(), settings.clone());
+        let (record, changed, opened) = (record.into(), Cell::default(), OnceCell::new());
+        Self { place, name, settings, watch, cache, record, changed, opened }
+    }
+
+    /// Opens the place itself, unless there is something that it said already.
+    ///
+    /// # Errors
+    /// As of [`Place::open`].
+    pub fn begin(&self) -> Result<(), PlaceError> {
+        let record = self.record.borrow();
+        let known = self.settings.offline
+            || record.answers.keys().any(|path| record.current(path).is_some());
+        drop(record);
+        if known { Ok(()) } else { self.opened().map(drop) }
+    }
+
+    fn opened(&self) -> Result<&dyn Source, PlaceError> {
+        if let Some(source) = self.opened.get() {
+            return Ok(&**source);
+        }
+        let source = self.place.open(&self.settings.net, &|file| self.image(&*file))?;
+        Ok(&**self.opened.get_or_init(|| source))
+    }
+
+    fn root(&self) -> Result<Box<dyn RandomAccess>, PlaceError> {
+        self.place.open_file(&self.settings.net)
+    }
+
+    fn shown(&self, path: &TreePath) -> String {
+        if *path == TreePath::root() { self.name.clone() } else { format!("{}/{path}", self.name) }
+    }
+
+    fn note(&self, key: &str, said: Said) {
+        self.record.borrow_mut().note(key, said);
+        self.changed.set(true);
+    }
+
+    /// Nothing more than what is kept may be asked for.
+    fn not_offline(&self, name: &str) -> Result<(), SourceError> {
+        if !self.settings.offline {
+            return Ok(());
+        }
+        let problem = "it is not among what is kept, and nothing may be fetched (-offline)";
+        Err(SourceError::failure(name, problem, "run it once without -offline"))
+    }
+
+    /// What is known of a file that the place has just told of; its content too, if that did not change.
+    fn about(&self, key: &str, file: &dyn RandomAccess) -> About {
+        let (len, version, sequential) = (file.len(), file.version(), file.is_sequential());
+        let mut about = About { len, version, sequential, sha256: None };
+        if let Some(Answer { said: Said::File(before), .. }) = self.record.borrow().answers.get(key)
+            && before.is_same(&about)
+            && self.content(before).is_some()
+        {
+            about.sha256.clone_from(&before.sha256);
+        }
+        self.note(key, Said::File(about.clone()));
+        about
+    }
+
+    /// The bytes, if they are kept.
+    fn content(&self, about: &About) -> Option<File> {
+        self.cache.as_ref()?.find(about.sha256.as_deref()?, about.len)
+    }
+
+    /// All of an image that cannot be read in places.
+    fn image(&self, file: &dyn RandomAccess) -> io::Result<File> {
+        let key = key(&TreePath::root());
+        let about = self.about(&key, file);
+        self.whole(&key, &about, self.settings.limit.max(IMAGE), &|| Ok(file))
+    }
+
+    /// All of a file: what is kept of it, or else `opened`, which is then kept.
+    fn whole<'a>(
+        &self,
+        key: &str,
+        about: &About,
+        limit: u64,
+        opened: &dyn Fn() -> io::Result<&'a dyn RandomAccess>,
+    ) -> io::Result<File> {
+        if let Some(file) = self.content(about) {
+            return Ok(file);
+        }
+        if about.len > limit {
+            let problem = format!("it has {} bytes, more than the limit of {limit}", about.len);
+            return Err(Failure::new(problem, "if it is to have so many: -fetch limit=SIZE").into());
+        }
+        let asked = now();
+        let file = opened()?;
+        let Some(cache) = &self.cache else { return partial::in_memory(file, &*self.watch) };
+        let part = Partial::lock(cache, &self.name, key, &*self.watch)?;
+        if let Some(file) = self.fetched_meanwhile(cache, key, about, asked) {
+            return Ok(file);
+        }
+        if self.settings.refresh {
+            part.forget();
+        }
+        let (sha256, file) = part.fill(file, &*self.watch)?;
+        self.note(key, Said::File(About { sha256: Some(sha256), ..about.clone() }));
+        self.save();
+        Ok(file)
+    }
+
+    /// What another process has fetched while this one waited for it.
+    fn fetched_meanwhile(
+        &self,
+        cache: &Cache,
+        key: &str,
+        about: &About,
+        asked: u64,
+    ) -> Option<File> {
+        let record = Record::load(cache, &self.name);
+        let Answer { asked: when, said: Said::File(theirs) } = record.answers.get(key)? else {
+            return None;
+        };
+        let counts = *when >= asked || (!self.settings.refresh && theirs.is_same(about));
+        let file = self.content(theirs).filter(|_| counts && theirs.len == about.len)?;
+        self.note(key, Said::File(theirs.clone()));
+        Some(file)
+    }
+
+    /// Writes down what the place said.
+    fn save(&self) {
+        let Some(cache) = &self.cache else { return };
+        match self.record.borrow().save(cache) {
+            Ok(()) => self.changed.set(false),
+            Err(error) => {
+                let problem = "the cache cannot be written to, the next run fetches it again";
+                self.watch.note(&format!("warning: {problem}: {error}"));
+            }
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if self.changed.get() {
+            self.save();
+        }
+    }
+}
+
+/// A place on another host.
+#[derive(Debug)]
+pub(super) struct Cached(Rc<Shared>);
+
+impl Cached {
+    /// What is known of it is `shared`.
+    pub fn of(shared: Rc<Shared>) -> Self {
+        Self(shared)
+    }
+
+    /// Asks the place itself.
+    fn ask(&self, path: &TreePath) -> Result<Box<dyn RandomAccess>, SourceError> {
+        self.0.not_offline(&self.0.shown(path))?;
+        if *path == TreePath::root() {
+            return Ok(self.0.root()?);
+        }
+        self.0.opened()?.open(path)
+    }
+}
+
+impl Source for Cached {
+    fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    fn list(&self, directory: &TreePath) -> Result<Vec<Entry>, SourceError> {
+        let shared = &*self.0;
+        let (name, key) = (shared.shown(directory), list_key(directory));
+        match shared.record.borrow().current(&key) {
+            Some(Said::List(pairs)) => {
+                let entry = |(name, is_directory): &(String, bool)| Entry {
+                    name: name.clone(),
+                    is_directory: *is_directory,
+                };
+                return Ok(pairs.iter().map(entry).collect());
+            }
+            Some(said) => {
+                if let Some(error) = said.error(&name, "a directory") {
+                    return Err(error);
+                }
+            }
+            None => {}
+        }
+        shared.not_offline(&name)?;
+        let listed = shared.opened()?.list(directory);
+        let said = match &listed {
+            Ok(entries) => Some(Said::of_list(entries)),
+            Err(error) => Said::of_error(error),
+        };
+        if let Some(said) = said {
+            shared.note(&key, said);
+        }
+        listed
+    }
+
+    fn open(&self, path: &TreePath) -> Result<Box<dyn RandomAccess>, SourceError> {
+        let shared = &self.0;
+        let (name, key) = (shared.shown(path), key(path));
+        let said = shared.record.borrow().current(&key).cloned();
+        if let Some(error) = said.as_ref().and_then(|said| said.error(&name, "a regular file")) {
+            return Err(error);
+        }
+        let file = |about, opened| {
+            let (whole, path) = (OnceCell::new(), path.clone());
+            let shared = Rc::clone(shared);
+            Box::new(CachedFile {
+                shared,
+                path,
+                key: key.clone(),
+                name: name.clone(),
+                about,
+                opened,
+                whole,
+            })
+        };
+        if let Some(Said::File(about)) = said
+            && (about.sha256.is_none() || shared.content(&about).is_some())
+        {
+            return Ok(file(about, OnceCell::new()));
+        }
+        match self.ask(path) {
+            Ok(opened) => Ok(file(shared.about(&key, &*opened), OnceCell::from(opened))),
+            Err(error) => {
+                if let Some(said) = Said::of_error(&error) {
+                    shared.note(&key, said);
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+/// A file in such a place.
+#[derive(Debug)]
+struct CachedFile {
+    shared: Rc<Shared>,
+    path: TreePath,
+    /// Its name in the record.
+    key: String,
+    name: String,
+    about: About,
+    /// The file itself, once it is asked.
+    opened: OnceCell<Box<dyn RandomAccess>>,
+    /// All of it on this host.
+    whole: OnceCell<LocalFile>,
+}
+
+impl CachedFile {
+    fn opened(&self) -> io::Result<&dyn RandomAccess> {
+        if let Some(file) = self.opened.get() {
+            return Ok(&**file);
+        }
+        let file = Cached(Rc::clone(&self.shared)).ask(&self.path).map_err(into_io)?;
+        if file.len() != self.about.len || file.version() != self.about.version {
+            self.shared.about(&self.key, &*file);
+            let problem = format!(
+                "it is another one than before: it has {} bytes now, and had {}",
+                file.len(),
+                self.about.len
+            );
+            return Err(Failure::new(
+                problem,
+                "start again: what was known of it is forgotten now",
+            )
+            .into());
+        }
+        Ok(&**self.opened.get_or_init(|| file))
+    }
+
+    fn whole(&self) -> io::Result<&LocalFile> {
+        if let Some(file) = self.whole.get() {
+            return Ok(file);
+        }
+        let limit = self.shared.settings.limit;
+        let file = self.shared.whole(&self.key, &self.about, limit, &|| self.opened())?;
+        let file = LocalFile::new(file, self.name.clone())?;
+        Ok(self.whole.get_or_init(|| file))
+    }
+
+    /// Whether a piece of it costs as much as all of it, or nothing.
+    fn is_best_whole(&self) -> bool {
+        self.about.len <= SMALL
+            || self.about.sequential
+            || self.shared.content(&self.about).is_some()
+    }
+}
+
+impl RandomAccess for CachedFile {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn len(&self) -> u64 {
+        self.about.len
+    }
+
+    fn read_at(&self, to: &mut [u8], at: u64) -> io::Result<usize> {
+        if self.whole.get().is_some() || self.is_best_whole() {
+            return self.whole()?.read_at(to, at);
+        }
+        self.opened()?.read_at(to, at)
+    }
+
+    fn stream(&self, from: u64) -> io::Result<Box<dyn Read + '_>> {
+        self.whole()?.stream(from)
+    }
+
+    fn version(&self) -> String {
+        self.about.version.clone()
+    }
+
+    fn into_file(self: Box<Self>) -> io::Result<File> {
+        self.whole()?;
+        match self.whole.into_inner() {
+            Some(file) => Box::new(file).into_file(),
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+}
+
+/// The same error where only that of a system is told.
+fn into_io(error: SourceError) -> io::Error {
+    match error {
+        SourceError::Io { source, .. } => source,
+        error => Failure::new(error.to_string(), "it was there before; start again").into(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

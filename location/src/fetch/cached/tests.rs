@@ -1,0 +1,390 @@
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::thread;
+
+use super::super::cache::name_of;
+use super::super::{Keep, Nobody, places};
+use super::*;
+use crate::source::{hint_of, read_whole};
+use crate::testing::Temp;
+
+const URL: &str = "http://far.example/tree";
+const LEN: usize = 1 << 20;
+
+/// A place far away, and what was asked of it.
+#[derive(Clone, Debug, Default)]
+struct Far(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// By path: bytes, and the version.
+    files: BTreeMap<String, (Vec<u8>, String)>,
+    /// The length that is announced, where it is not the file's.
+    announced: Option<usize>,
+    /// After so many bytes of each answer the connection breaks.
+    breaks: Option<usize>,
+    asked: usize,
+    sent: usize,
+}
+
+impl Far {
+    fn with(path: &str, version: &str) -> Self {
+        let far = Self::default();
+        far.put(path, (0..LEN).map(|at| (at % 251).to_le_bytes()[0]).collect(), version);
+        far
+    }
+
+    fn put(&self, path: &str, bytes: Vec<u8>, version: &str) {
+        self.change(|state| state.files.insert(path.into(), (bytes, version.into())));
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        change(&mut self.0.lock().unwrap())
+    }
+
+    /// How many questions, and bytes of answers, since this was asked last.
+    fn asked_and_sent(&self) -> (usize, usize) {
+        self.change(|state| (std::mem::take(&mut state.asked), std::mem::take(&mut state.sent)))
+    }
+}
+
+impl Source for Far {
+    fn name(&self) -> &'static str {
+        URL
+    }
+
+    fn list(&self, directory: &TreePath) -> Result<Vec<Entry>, SourceError> {
+        self.change(|state| {
+            state.asked += 1;
+            if *directory != TreePath::root() {
+                return Err(SourceError::Unlisted(directory.to_string()));
+            }
+            let entry = |name: &String| Entry { name: name.clone(), is_directory: false };
+            Ok(state.files.keys().map(entry).collect())
+        })
+    }
+
+    fn open(&self, path: &TreePath) -> Result<Box<dyn RandomAccess>, SourceError> {
+        self.change(|state| {
+            state.asked += 1;
+            let (bytes, version) = state
+                .files
+                .get(&path.to_string())
+                .ok_or_else(|| SourceError::Missing(path.to_string()))?;
+            let len = state.announced.unwrap_or(bytes.len());
+            let (bytes, version) = (bytes.clone(), version.clone());
+            Ok(Box::new(FarFile { far: self.clone(), bytes, version, len }) as Box<_>)
+        })
+    }
+}
+
+#[derive(Debug)]
+struct FarFile {
+    far: Far,
+    bytes: Vec<u8>,
+    version: String,
+    len: usize,
+}
+
+impl RandomAccess for FarFile {
+    fn name(&self) -> &'static str {
+        "far"
+    }
+
+    fn len(&self) -> u64 {
+        self.len as u64
+    }
+
+    fn read_at(&self, to: &mut [u8], at: u64) -> io::Result<usize> {
+        self.stream(at)?.read(to)
+    }
+
+    fn stream(&self, from: u64) -> io::Result<Box<dyn Read + '_>> {
+        let from = usize::try_from(from).unwrap().min(self.bytes.len());
+        let rest = &self.bytes[from..];
+        let breaks = self.far.change(|state| state.breaks).unwrap_or(usize::MAX);
+        let (sent, broken) = rest.split_at(rest.len().min(breaks));
+        let end = if broken.is_empty() { None } else { Some(io::ErrorKind::ConnectionReset) };
+        Ok(Box::new(Answer { far: &self.far, rest: sent, end }))
+    }
+
+    fn version(&self) -> String {
+        self.version.clone()
+    }
+}
+
+struct Answer<'a> {
+    far: &'a Far,
+    rest: &'a [u8],
+    end: Option<io::ErrorKind>,
+}
+
+impl Read for Answer<'_> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        match (self.rest.read(to)?, self.end) {
+            (0, Some(kind)) if !to.is_empty() => Err(kind.into()),
+            (count, _) => {
+                self.far.change(|state| state.sent += count);
+                Ok(count)
+            }
+        }
+    }
+}
+
+/// A host with a cache in `temp`, that reaches `far`.
+fn host(temp: &Temp, far: &Far, settings: &Settings) -> Cached {
+    let cache = Cache::open(temp.path().into()).unwrap();
+    let place = Place::Http(URL.into());
+    let shared = Shared::new(&place, settings, Arc::new(Nobody), Some(cache));
+    shared.opened.set(Box::new(far.clone())).unwrap();
+    Cached::of(Rc::new(shared))
+}
+
+fn get(host: &Cached, path: &str) -> io::Result<Vec<u8>> {
+    let file = host.open(&TreePath::new(path)).map_err(into_io)?;
+    let mut bytes = Vec::new();
+    file.into_file()?.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn fetched(temp: &Temp, far: &Far) -> io::Result<Vec<u8>> {
+    get(&host(temp, far, &Settings::default()), "linux")
+}
+
+/// Makes what is known two hours old.
+fn age(temp: &Temp) {
+    let path = temp.path().join("places").join(format!("{}.json", name_of(URL)));
+    let mut record = places::read(&path).unwrap();
+    record.asked -= 7_200_000_000;
+    for answer in record.answers.values_mut() {
+        answer.asked -= 7_200_000_000;
+    }
+    places::write(&path, &record).unwrap();
+}
+
+fn names(directory: PathBuf) -> Vec<String> {
+    let name = |entry: io::Result<fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
+    let mut names: Vec<_> = fs::read_dir(directory).unwrap().map(name).collect();
+    names.sort();
+    names
+}
+
+fn offline() -> Settings {
+    Settings { offline: true, ..Settings::default() }
+}
+
+#[test]
+fn what_is_known_is_not_asked_again() {
+    let (temp, far) = (Temp::new(), Far::with("linux", "1"));
+    let look = |host: Cached| {
+        assert!(host.open(&TreePath::new("absent")).unwrap_err().is_missing());
+        assert_eq!(host.list(&TreePath::root()).unwrap().len(), 1);
+        let unlisted = host.list(&TreePath::new("sub")).unwrap_err();
+        assert!(matches!(unlisted, SourceError::Unlisted(_)));
+        assert_eq!(get(&host, "linux").unwrap().len(), LEN);
+        let file = host.open(&TreePath::new("linux")).unwrap();
+        assert_eq!((file.len(), file.version()), (LEN as u64, "1".into()));
+        assert_eq!(read_whole(&*file, LEN).unwrap().unwrap()[252], 1);
+        assert_eq!(file.name(), "http://far.example/tree/linux");
+    };
+    look(host(&temp, &far, &Settings::default()));
+    assert_eq!(far.asked_and_sent(), (4, LEN));
+    look(host(&temp, &far, &Settings::default()));
+    assert_eq!(far.asked_and_sent(), (0, 0), "all is known");
+    age(&temp);
+    look(host(&temp, &far, &offline()));
+    assert_eq!(far.asked_and_sent(), (0, 0), "old, but there is nobody to ask");
+    look(host(&temp, &far, &Settings::default()));
+    assert_eq!(far.asked_and_sent(), (4, 0), "asked, and nothing has changed");
+    age(&temp);
+    far.put("linux", vec![7; 100], "2");
+    assert_eq!(fetched(&temp, &far).unwrap(), vec![7; 100]);
+    assert_eq!(far.asked_and_sent(), (1, 100));
+}
+
+#[test]
+fn asked_to_refresh_all_comes_again() {
+    let (temp, far) = (Temp::new(), Far::with("linux", "1"));
+    fetched(&temp, &far).unwrap();
+    far.asked_and_sent();
+    let refresh = Settings { refresh: true, ..Settings::default() };
+    get(&host(&temp, &far, &refresh), "linux").unwrap();
+    assert_eq!(far.asked_and_sent(), (1, LEN));
+    assert_eq!(names(temp.path().join("content")).len(), 1);
+}
+
+#[test]
+fn offline_what_is_not_kept_is_an_error() {
+    let (temp, far) = (Temp::new(), Far::with("linux", "1"));
+    let error = get(&host(&temp, &far, &offline()), "linux").unwrap_err();
+    assert!(error.to_string().contains("-offline"), "{error}");
+    assert_eq!(hint_of(&error), Some("run it once without -offline"));
+    assert!(host(&temp, &far, &offline()).list(&TreePath::root()).is_err());
+    assert_eq!(far.asked_and_sent(), (0, 0));
+}
+
+#[test]
+fn a_transfer_that_broke_is_gone_on_with() {
+    for announced in [None, Some(LEN)] {
+        let (temp, far) = (Temp::new(), Far::with("linux", "1"));
+        if announced.is_some() {
+            // Shorter than it said, and no error.
+            far.put("linux", vec![0; 1000], "1");
+            far.change(|state| state.announced = announced);
+        } else {
+            far.change(|state| state.breaks = Some(1000));
+        }
+        let error = fetched(&temp, &far).unwrap_err();
+        assert!(names(temp.path().join("content")).is_empty(), "{error}");
+        assert_eq!(far.asked_and_sent(), (1, 1000));
+        far.change(|state| (state.breaks, state.announced) = (None, None));
+        far.put("linux", vec![0; LEN], "1");
+        assert_eq!(fetched(&temp, &far).unwrap().len(), LEN);
+        assert_eq!(far.asked_and_sent().1, LEN - 1000, "{error}");
+        assert!(names(temp.path().join("partial")).is_empty());
+    }
+}
+
+#[test]
+fn a_part_of_another_version_is_not_gone_on_with() {
+    for (before, after) in [("1", "2"), ("", "")] {
+        let (temp, far) = (Temp::new(), Far::with("linux", before));
+        far.change(|state| state.breaks = Some(1000));
+        fetched(&temp, &far).unwrap_err();
+        let kept = names(temp.path().join("partial"));
+        assert_eq!(kept.is_empty(), before.is_empty(), "{kept:?}");
+        far.change(|state| state.breaks = None);
+        far.put("linux", vec![9; LEN], after);
+        age(&temp);
+        far.asked_and_sent();
+        assert_eq!(fetched(&temp, &far).unwrap(), vec![9; LEN]);
+        assert_eq!(far.asked_and_sent(), (1, LEN));
+    }
+}
+
+#[test]
+fn a_file_that_changed_since_it_was_asked_is_an_error_once() {
+    let (temp, far) = (Temp::new(), Far::with("linux", "1"));
+    host(&temp, &far, &Settings::default()).open(&TreePath::new("linux")).unwrap();
+    far.put("linux", vec![9; 100_000], "2");
+    let error = fetched(&temp, &far).unwrap_err();
+    assert!(error.to_string().contains("100000 bytes now, and had 1048576"), "{error}");
+    assert_eq!(fetched(&temp, &far).unwrap(), vec![9; 100_000]);
+}
+
+#[test]
+fn what_has_more_bytes_than_it_said_is_not_kept() {
+    let (temp, far) = (Temp::new(), Far::with("linux", "1"));
+    far.change(|state| state.announced = Some(LEN - 1));
+    let error = fetched(&temp, &far).unwrap_err();
+    assert!(error.to_string().contains("more bytes than the 1048575"), "{error}");
+    for directory in ["content", "partial"] {
+        assert!(names(temp.path().join(directory)).is_empty());
+    }
+}
+
+#[test]
+fn what_is_larger_than_the_limit_is_not_begun() {
+    let (temp, far) = (Temp::new(), Far::with("linux", "1"));
+    let limited = Settings { limit: 1000, ..Settings::default() };
+    let error = get(&host(&temp, &far, &limited), "linux").unwrap_err();
+    assert_eq!(error.to_string(), "it has 1048576 bytes, more than the limit of 1000");
+    assert!(hint_of(&error).unwrap().contains("-fetch limit="));
+    assert_eq!(far.asked_and_sent(), (1, 0));
+}
+
+#[test]
+fn a_damaged_cache_is_as_none() {
+    let (temp, far) = (Temp::new(), Far::with("linux", "1"));
+    let whole = fetched(&temp, &far).unwrap();
+    let content = temp.path().join("content");
+    let blob = content.join(names(content.clone()).remove(0));
+    let record = temp.path().join("places").join(format!("{}.json", name_of(URL)));
+    let write = |path: &PathBuf, bytes: &[u8]| {
+        let _ = fs::remove_file(path);
+        fs::write(path, bytes).unwrap();
+    };
+    let again = |what: &str| {
+        far.asked_and_sent();
+        assert_eq!(fetched(&temp, &far).unwrap(), whole, "{what}");
+        assert_eq!(far.asked_and_sent(), (1, LEN), "{what}");
+    };
+    fs::remove_file(&blob).unwrap();
+    again("the bytes are gone");
+    write(&blob, b"short");
+    again("they are not all there");
+    for damaged in [&b""[..], b"{", b"[]", b"\xff\xfe", b"{\"place\":\"http://far.example/tree\"}"]
+    {
+        write(&record, damaged);
+        again("the record is damaged");
+    }
+    let other = fs::read_to_string(&record).unwrap().replace("far.example", "other.example");
+    write(&record, other.as_bytes());
+    again("the record is another place's");
+    let outside = fs::read_to_string(&record).unwrap();
+    let sum = names(content.clone()).remove(0).replace("sha256-", "");
+    write(&record, outside.replace(&sum, "../../../etc/passwd").as_bytes());
+    again("the sum is none");
+}
+
+#[test]
+fn a_damaged_part_is_as_none() {
+    let damages: [fn(&PathBuf); 3] = [
+        |data| fs::write(data.with_extension("json"), "{").unwrap(),
+        |data| fs::write(data, vec![1; LEN + 1]).unwrap(),
+        |data| fs::remove_file(data).unwrap(),
+    ];
+    for damage in damages {
+        let (temp, far) = (Temp::new(), Far::with("linux", "1"));
+        far.change(|state| state.breaks = Some(1000));
+        fetched(&temp, &far).unwrap_err();
+        let partial = temp.path().join("partial");
+        let data = names(partial.clone()).into_iter().find(|name| !name.contains('.')).unwrap();
+        damage(&partial.join(data));
+        far.change(|state| state.breaks = None);
+        far.asked_and_sent();
+        assert_eq!(fetched(&temp, &far).unwrap().len(), LEN);
+        assert_eq!(far.asked_and_sent().1, LEN);
+    }
+}
+
+#[test]
+fn several_at_once_fetch_it_once() {
+    let (temp, far) = (Temp::new(), Far::with("linux", "1"));
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| assert_eq!(fetched(&temp, &far).unwrap().len(), LEN));
+        }
+    });
+    assert_eq!(far.asked_and_sent().1, LEN);
+    assert!(names(temp.path().join("partial")).is_empty());
+    assert_eq!(names(temp.path().join("content")).len(), 1);
+}
+
+#[test]
+fn what_led_to_nothing_is_asked_again() {
+    let (temp, far) = (Temp::new(), Far::default());
+    assert!(host(&temp, &far, &Settings::default()).open(&TreePath::new("linux")).is_err());
+    far.put("linux", vec![1; 10], "1");
+    assert!(fetched(&temp, &far).is_err(), "it was not there a moment ago");
+    let cache = Keep::In(temp.path().into());
+    let fetcher = crate::Fetcher::new(Settings { cache, ..Settings::default() });
+    fetcher.forget(&Place::Http(URL.into()));
+    assert_eq!(fetched(&temp, &far).unwrap(), vec![1; 10]);
+}
+
+#[test]
+fn without_a_cache_it_is_all_in_memory() {
+    let far = Far::with("linux", "1");
+    let place = Place::Http(URL.into());
+    let shared = Shared::new(&place, &Settings::default(), Arc::new(Nobody), None);
+    shared.opened.set(Box::new(far.clone())).unwrap();
+    let host = Cached::of(Rc::new(shared));
+    assert_eq!(get(&host, "linux").unwrap().len(), LEN);
+    assert!(host.open(&TreePath::new("absent")).is_err());
+    let error = get(&host, "absent").unwrap_err();
+    assert!(error.to_string().contains("is not there"), "{error}");
+    assert_eq!(far.asked_and_sent(), (2, LEN));
+}

@@ -1,0 +1,242 @@
+//! One file on its way here: in part, until all of it is there.
+
+use std::cell::Cell;
+use std::fs::{self, File, Permissions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::ops::Range;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::cache::{Cache, about, hex, is_at, name_of, writable};
+use super::places;
+use super::watch::Watch;
+use crate::host_file;
+use crate::source::{Failure, RandomAccess};
+
+/// So much is read at once.
+const PIECE: usize = 256 << 10;
+
+/// The right to fetch one file into the cache. Who else wants the same file waits until this is dropped.
+#[derive(Debug)]
+pub(super) struct Partial<'a> {
+    cache: &'a Cache,
+    place: &'a str,
+    path: &'a str,
+    /// In the directory of such files, without an extension.
+    stem: PathBuf,
+    /// What came is of no use to the next run, and may be what fills the disk.
+    useless: Cell<bool>,
+    /// Open and locked.
+    _lock: File,
+}
+
+/// What a part is of, written down before its first byte.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct PartOf {
+    /// The place.
+    pub place: String,
+    /// The path in it.
+    pub path: String,
+    version: String,
+    len: u64,
+    /// Which run of the host's kernel wrote it: what that had not written to the disk when the host went down may be zeros now.
+    boot: String,
+}
+
+impl<'a> Partial<'a> {
+    /// Waits until nobody else fetches the file.
+    ///
+    /// # Errors
+    /// The cache cannot be written to.
+    pub fn lock(
+        cache: &'a Cache,
+        place: &'a str,
+        path: &'a str,
+        watch: &dyn Watch,
+    ) -> io::Result<Self> {
+        let stem = cache.partials().join(name_of(&format!("{place}\0{path}")));
+        let name = stem.with_extension("lock");
+        let mut told = false;
+        let lock = loop {
+            let lock = writable(&name).map_err(|error| about(&name, &error))?;
+            if lock.try_lock().is_err() {
+                if !told {
+                    watch.note(&format!("{place}: another chukka fetches {path}, waiting for it"));
+                    told = true;
+                }
+                lock.lock()?;
+            }
+            // Who had it before has removed it.
+            if is_at(&lock, &name) {
+                break lock;
+            }
+        };
+        Ok(Self { cache, place, path, stem, useless: Cell::new(false), _lock: lock })
+    }
+
+    /// Fetches all of `file`, or what is missing of it. Its SHA-256, and the file itself.
+    ///
+    /// # Errors
+    /// It cannot be read to its end, has more or fewer bytes than it said, or there is no space left. What came is kept if the next
+    /// run can tell that it goes on from there.
+    pub fn fill(&self, file: &dyn RandomAccess, watch: &dyn Watch) -> io::Result<(String, File)> {
+        let about_it = self.stem.with_extension("json");
+        let part_of = PartOf {
+            place: self.place.into(),
+            path: self.path.into(),
+            version: file.version(),
+            len: file.len(),
+            boot: fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default(),
+        };
+        let known = fs::read(&about_it).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let goes_on = known.as_ref() == Some(&part_of) && !part_of.version.is_empty();
+        let local = |error| self.local(&error);
+        let mut data = writable(&self.stem).map_err(local)?;
+        if !goes_on || data.metadata().map_err(local)?.len() > part_of.len {
+            data.set_len(0).map_err(local)?;
+            places::write(&about_it, &part_of).map_err(local)?;
+        }
+        let mut digest = Sha256::new();
+        let already = add(&mut data, &mut digest).map_err(local)?;
+        watch.begin(file.name(), part_of.len, already, !part_of.version.is_empty());
+        let done = file.stream(already).and_then(|mut stream| {
+            let len = part_of.len;
+            exactly(&mut stream, already..len, watch, &self.useless, |piece| {
+                digest.update(piece);
+                data.write_all(piece).map_err(local)
+            })
+        });
+        let done = done.and_then(|()| data.sync_all().map_err(local));
+        drop(data);
+        let done = done.and_then(|()| self.finish(&hex(&digest.finalize()), part_of.len));
+        if done.is_err() && (self.useless.get() || part_of.version.is_empty()) {
+            self.forget();
+        }
+        watch.end(done.is_ok());
+        done
+    }
+
+    /// Gives the bytes their name.
+    fn finish(&self, sha256: &str, len: u64) -> io::Result<(String, File)> {
+        let local = |error| self.local(&error);
+        let path = self.cache.content(sha256);
+        // From another place, or by another name. It stays: a guest may have it.
+        let file = match self.cache.find(sha256, len) {
+            Some(file) => file,
+            None => {
+                fs::set_permissions(&self.stem, Permissions::from_mode(0o400)).map_err(local)?;
+                let file = File::open(&self.stem).map_err(local)?;
+                file.try_lock_shared().map_err(|error| local(error.into()))?;
+                fs::rename(&self.stem, &path).map_err(local)?;
+                // So that the name outlives a host that goes down.
+                File::open(self.cache.contents())?.sync_all().map_err(local)?;
+                file
+            }
+        };
+        self.forget();
+        Ok((sha256.to_owned(), file))
+    }
+
+    /// Removes all of it that is not in `content/`.
+    pub fn forget(&self) {
+        let _ = fs::remove_file(&self.stem);
+        let _ = fs::remove_file(self.stem.with_extension("json"));
+    }
+
+    /// An error of the cache's own file system.
+    fn local(&self, error: &io::Error) -> io::Error {
+        let root = self.cache.root().display();
+        // The last is what a process gets that is allowed no larger files (setrlimit(2)).
+        let full = [ErrorKind::StorageFull, ErrorKind::QuotaExceeded, ErrorKind::FileTooLarge];
+        if full.contains(&error.kind()) {
+            self.useless.set(true);
+            return Failure::new(
+                format!("there is no space for it in the cache '{root}': {error}"),
+                "make room (chukka cache prune), or name another: -fetch cache=DIR, or XDG_CACHE_HOME",
+            )
+            .into();
+        }
+        Failure::new(
+            format!("the cache '{root}' cannot be written to: {error}"),
+            "make it writable for you, or name another: -fetch cache=DIR, or XDG_CACHE_HOME",
+        )
+        .into()
+    }
+}
+
+/// Who comes next makes a new one: the name is that of who fetches.
+impl Drop for Partial<'_> {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(self.stem.with_extension("lock"));
+    }
+}
+
+/// Adds the rest of a file to a sum; how many bytes that was.
+fn add(file: &mut File, digest: &mut Sha256) -> io::Result<u64> {
+    let mut buffer = vec![0; PIECE];
+    let mut all = 0;
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(all),
+            count => {
+                digest.update(&buffer[..count]);
+                all += count as u64;
+            }
+        }
+    }
+}
+
+/// Reads a file into the host's memory, where there is no cache.
+///
+/// # Errors
+/// As of [`Partial::fill`].
+pub(super) fn in_memory(file: &dyn RandomAccess, watch: &dyn Watch) -> io::Result<File> {
+    let mut memory = host_file::in_memory()?;
+    watch.begin(file.name(), file.len(), 0, false);
+    let done = file.stream(0).and_then(|mut stream| {
+        let useless = Cell::new(true);
+        exactly(&mut stream, 0..file.len(), watch, &useless, |piece| memory.write_all(piece))
+    });
+    let done = done.and_then(|()| host_file::read_only(&memory));
+    watch.end(done.is_ok());
+    done
+}
+
+/// Hands `take` all bytes of `stream`, which are to be those of `range`. `useless` is set if they are of some other file.
+fn exactly(
+    stream: &mut dyn Read,
+    range: Range<u64>,
+    watch: &dyn Watch,
+    useless: &Cell<bool>,
+    mut take: impl FnMut(&[u8]) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut buffer = vec![0; PIECE];
+    let Range { start: mut at, end } = range;
+    loop {
+        let count = match stream.read(&mut buffer) {
+            Ok(0) if at == end => return Ok(()),
+            Ok(0) => {
+                let problem = format!("it ended after {at} bytes, expected {end}");
+                return Err(Failure::new(
+                    problem,
+                    "start again; if it stays so, the file is damaged where it comes from",
+                )
+                .into());
+            }
+            Ok(count) => count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        at += count as u64;
+        if at > end {
+            useless.set(true);
+            let problem = format!("it has more bytes than the {end} that were announced");
+            return Err(Failure::new(problem, "was it changed meanwhile? start again").into());
+        }
+        take(&buffer[..count])?;
+        watch.advance(count as u64);
+    }
+}

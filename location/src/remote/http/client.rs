@@ -1,0 +1,375 @@
+//! Requests and their answers.
+
+use std::fmt;
+use std::io::{self, Read};
+use std::thread;
+use std::time::Duration;
+
+use ureq::{Body as UreqBody, BodyReader, Error, Timeout};
+
+use super::proxy::Ways;
+use super::url::Url;
+use crate::remote::{Net, traffic};
+use crate::source::Failure;
+
+/// As many redirections are followed, as by most browsers and by ureq itself.
+const REDIRECTIONS: usize = 10;
+
+/// As much of a body that nobody wants is read, so that its connection can be used again.
+const DRAINED: u64 = 64 << 10;
+
+const CHECK_SERVER: &str = "check the URL, and whether the server is well";
+const AGAIN: &str = "check the network and the server, and start again";
+
+/// A failure, and whether it may be better the next time.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// A connection that broke, a server that is busy.
+    Passing(io::Error),
+    /// Anything else.
+    Lasting(io::Error),
+}
+
+impl Trouble {
+    /// Not worth another try.
+    pub fn lasting(problem: impl Into<String>, hint: &'static str) -> Self {
+        Self::Lasting(Failure::new(problem, hint).into())
+    }
+
+    /// Worth another try.
+    pub fn passing(problem: impl Into<String>, hint: &'static str) -> Self {
+        Self::Passing(Failure::new(problem, hint).into())
+    }
+
+    /// The failure.
+    pub fn into_error(self) -> io::Error {
+        match self {
+            Self::Passing(error) | Self::Lasting(error) => error,
+        }
+    }
+}
+
+/// What part of a file is asked for.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ask {
+    /// The first byte and the last one; no last one: up to the end. `None`: the whole, of a page that is made as it is asked for.
+    pub range: Option<(u64, Option<u64>)>,
+    /// What the file is to be still (`If-Range:`, RFC 9110, 13.1.5).
+    pub condition: Option<String>,
+}
+
+/// Asks servers.
+#[derive(Debug)]
+pub(super) struct Client {
+    ways: Ways,
+    net: Net,
+}
+
+impl Client {
+    /// With the proxies of the environment.
+    ///
+    /// # Errors
+    /// A proxy is named that is none.
+    pub fn new(net: &Net) -> io::Result<Self> {
+        Ok(Self { ways: Ways::new(net)?, net: net.clone() })
+    }
+
+    /// How servers are talked to.
+    pub fn net(&self) -> &Net {
+        &self.net
+    }
+
+    /// Does `act` until it is done, fails for good, or failed too often.
+    pub fn persist<T>(&self, mut act: impl FnMut() -> Result<T, Trouble>) -> io::Result<T> {
+        let mut failures = 0;
+        loop {
+            match act() {
+                Err(Trouble::Passing(_)) if failures < self.net.retries => {
+                    self.pause(failures);
+                    failures += 1;
+                }
+                done => return done.map_err(Trouble::into_error),
+            }
+        }
+    }
+
+    /// Waits before something is tried again: half a second by default, twice as long each time, ten seconds at most.
+    pub fn pause(&self, failures: u32) {
+        let factor = 1 << failures.min(5);
+        thread::sleep((self.net.idle / 60 * factor).min(Duration::from_secs(10)));
+    }
+
+    /// Sends a request, and follows where the answer leads.
+    ///
+    /// # Errors
+    /// There is no answer, or one of a server that is busy. Other statuses are an answer.
+    pub fn get(&self, url: &Url, ask: &Ask) -> Result<Answer, Trouble> {
+        let mut way = vec![url.clone()];
+        loop {
+            let url = way.last().unwrap_or(url);
+            let answer = self.once(url, ask)?;
+            let Some(next) = answer.leads_to()? else {
+                return answer.unless_busy();
+            };
+            answer.body.drain();
+            let shown = next.shown();
+            if way.contains(&next) {
+                let problem = format!("the server redirects in a loop, back to {shown}");
+                return Err(Trouble::lasting(problem, CHECK_SERVER));
+            }
+            if way.len() > REDIRECTIONS {
+                let problem = format!("{REDIRECTIONS} redirections, and one more to {shown}");
+                return Err(Trouble::lasting(problem, CHECK_SERVER));
+            }
+            way.push(next);
+        }
+    }
+
+    fn once(&self, url: &Url, ask: &Ask) -> Result<Answer, Trouble> {
+        if url.tls && !cfg!(feature = "tls") {
+            let problem = "this chukka was built without TLS, and so reads no https: locations";
+            return Err(Trouble::lasting(problem, "build it with the feature tls"));
+        }
+        let way = self.ways.to(url);
+        // The bytes are to be the file's, not packed for the way.
+        let mut request = way.agent.get(url.to_string()).header("Accept-Encoding", "identity");
+        if let Some(login) = &url.login {
+            request = request.header("Authorization", login.header());
+        }
+        if let Some(login) = way.login {
+            request = request.header("Proxy-Authorization", login.header());
+        }
+        if let Some((from, to)) = ask.range {
+            let to = to.map(|to| to.to_string()).unwrap_or_default();
+            request = request.header("Range", format!("bytes={from}-{to}"));
+            if let Some(condition) = &ask.condition {
+                request = request.header("If-Range", condition);
+            }
+        }
+        traffic::count_request();
+        let response = request.call().map_err(|error| explain(error, url, &self.net))?;
+        let (parts, body) = response.into_parts();
+        let body = Body::new(body, url.clone(), self.net.clone());
+        Ok(Answer { url: url.clone(), parts, body })
+    }
+}
+
+/// What a server said.
+#[derive(Debug)]
+pub(super) struct Answer {
+    /// Where it came from in the end.
+    pub url: Url,
+    parts: ureq::http::response::Parts,
+    /// What follows the headers.
+    pub body: Body,
+}
+
+impl Answer {
+    /// The status code.
+    pub fn status(&self) -> u16 {
+        self.parts.status.as_u16()
+    }
+
+    /// A header's value, if it is there once and is text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.parts.headers.get(name)?.to_str().ok().map(str::trim)
+    }
+
+    /// How long the body is, if that is told.
+    pub fn length(&self) -> Option<u64> {
+        let is_chunked = self.header("Transfer-Encoding").is_some();
+        self.header("Content-Length").filter(|_| !is_chunked)?.parse().ok()
+    }
+
+    /// Whether it is a page of HTML.
+    pub fn is_page(&self) -> bool {
+        let of = self.header("Content-Type").unwrap_or_default().to_ascii_lowercase();
+        of.starts_with("text/html") || of.starts_with("application/xhtml")
+    }
+
+    /// The failure that its status is.
+    pub fn failure(&self) -> Trouble {
+        let status = self.parts.status;
+        let name = status.canonical_reason().unwrap_or("no status that is known");
+        let problem = format!("the server answered {} ({name})", status.as_u16());
+        let hint = match self.status() {
+            401 if self.url.login.is_some() => "the name or the password in the URL is wrong",
+            401 => "name who you are in the URL: http://USER:PASSWORD@HOST/PATH",
+            403 => "the server does not let you read it; check the URL",
+            407 => "name who you are in the proxy's URL: http_proxy=http://USER:PASSWORD@HOST:PORT",
+            408 | 429 | 500.. => "the server is busy or broken; start again later",
+            _ => CHECK_SERVER,
+        };
+        match self.status() {
+            408 | 429 | 500 | 502 | 503 | 504 => Trouble::passing(problem, hint),
+            _ => Trouble::lasting(problem, hint),
+        }
+    }
+
+    fn unless_busy(self) -> Result<Self, Trouble> {
+        match self.failure() {
+            Trouble::Passing(error) => {
+                self.body.drain();
+                Err(Trouble::Passing(error))
+            }
+            Trouble::Lasting(_) => Ok(self),
+        }
+    }
+
+    /// Where a redirection leads.
+    fn leads_to(&self) -> Result<Option<Url>, Trouble> {
+        if !matches!(self.status(), 301 | 302 | 303 | 307 | 308) {
+            return Ok(None);
+        }
+        let fail = |problem: String| Trouble::lasting(problem, CHECK_SERVER);
+        let Some(location) = self.header("Location") else {
+            return Err(fail(format!("the server answered {} and not where to go", self.status())));
+        };
+        let next = self.url.resolve(location).map_err(|why| {
+            // What is behind a question mark may be a key.
+            let shown = location.split('?').next().unwrap_or_default();
+            fail(format!("the server redirects to '{}': {why}", shown.escape_default()))
+        })?;
+        if self.url.tls && !next.tls {
+            let problem = format!("the server redirects from https: to {}", next.shown());
+            let hint = "name that URL yourself if nobody on the way has to be feared";
+            return Err(Trouble::lasting(problem, hint));
+        }
+        Ok(Some(next))
+    }
+}
+
+/// What follows an answer's headers, as it comes.
+pub(super) struct Body {
+    reader: BodyReader<'static>,
+    url: Url,
+    net: Net,
+}
+
+impl Body {
+    fn new(body: UreqBody, url: Url, net: Net) -> Self {
+        Self { reader: body.into_reader(), url, net }
+    }
+
+    /// Reads some of it; 0: that was all.
+    pub fn read(&mut self, to: &mut [u8]) -> Result<usize, Trouble> {
+        let count = loop {
+            match self.reader.read(to) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(explain(error.into(), &self.url, &self.net)),
+                Ok(count) => break count,
+            }
+        };
+        traffic::count_bytes(count);
+        Ok(count)
+    }
+
+    /// Reads until `to` is full or it ends; how many bytes that were.
+    pub fn fill(&mut self, to: &mut [u8]) -> Result<usize, Trouble> {
+        let mut filled = 0;
+        while filled < to.len() {
+            match self.read(&mut to[filled..])? {
+                0 => break,
+                count => filled += count,
+            }
+        }
+        Ok(filled)
+    }
+
+    /// Reads over `count` bytes.
+    pub fn skip(&mut self, mut count: u64) -> Result<(), Trouble> {
+        let mut buffer = vec![0; 64 << 10];
+        while count > 0 {
+            let most = usize::try_from(count).map_or(buffer.len(), |count| count.min(buffer.len()));
+            match self.read(&mut buffer[..most])? {
+                0 => return Err(Trouble::passing("it ended early", AGAIN)),
+                read => count -= read as u64,
+            }
+        }
+        Ok(())
+    }
+
+    /// Sees that it has ended, which makes its connection free.
+    pub fn ended(mut self) -> Result<(), Trouble> {
+        match self.read(&mut [0])? {
+            0 => Ok(()),
+            _ => Err(Trouble::lasting("the server sent more bytes than it said", CHECK_SERVER)),
+        }
+    }
+
+    /// Lets go of it. Its connection can be used again if there is little of it.
+    pub fn drain(self) {
+        let _ = io::copy(&mut self.reader.take(DRAINED), &mut io::sink());
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Body").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+/// What a user can make of ureq's errors.
+fn explain(error: Error, url: &Url, net: &Net) -> Trouble {
+    let host = &url.authority;
+    let idle = seconds(net.idle);
+    match error {
+        Error::Timeout(Timeout::Resolve | Timeout::Connect) => {
+            Trouble::lasting(format!("no connection to {host} within {idle}"), AGAIN)
+        }
+        Error::Timeout(_) => Trouble::lasting(format!("the server sent nothing for {idle}"), AGAIN),
+        Error::HostNotFound => Trouble::lasting(format!("no host {host} is known"), AGAIN),
+        Error::Protocol(error) => Trouble::lasting(
+            format!("{host} does not speak HTTP as expected: {error}"),
+            CHECK_SERVER,
+        ),
+        Error::LargeResponseHeader(_, most) => {
+            let problem = format!("the answer's headers are longer than {most} bytes");
+            Trouble::lasting(problem, CHECK_SERVER)
+        }
+        Error::ConnectProxyFailed(why) => Trouble::lasting(
+            format!("the proxy makes no connection to {host}: {why}"),
+            "check https_proxy and no_proxy in the environment",
+        ),
+        Error::Io(error) => explain_io(&error, host, &idle),
+        error => Trouble::lasting(format!("{host}: {error}"), tls_hint(url)),
+    }
+}
+
+fn explain_io(error: &io::Error, host: &str, idle: &str) -> Trouble {
+    use io::ErrorKind as Kind;
+    match error.kind() {
+        Kind::UnexpectedEof
+        | Kind::ConnectionReset
+        | Kind::ConnectionAborted
+        | Kind::BrokenPipe
+        | Kind::NotConnected => Trouble::passing(format!("the connection to {host} broke"), AGAIN),
+        Kind::ConnectionRefused => {
+            Trouble::lasting(format!("{host} refuses the connection"), CHECK_SERVER)
+        }
+        Kind::TimedOut | Kind::WouldBlock => {
+            Trouble::lasting(format!("the server sent nothing for {idle}"), AGAIN)
+        }
+        // What rustls says of a certificate.
+        Kind::InvalidData => {
+            Trouble::lasting(format!("no safe connection to {host}: {error}"), CERTIFICATE)
+        }
+        _ => Trouble::lasting(format!("{host}: {error}"), AGAIN),
+    }
+}
+
+const CERTIFICATE: &str =
+    "if its certificate is by an authority of your own, name that one's file in SSL_CERT_FILE";
+
+fn tls_hint(url: &Url) -> &'static str {
+    if url.tls { CERTIFICATE } else { CHECK_SERVER }
+}
+
+/// A duration as people say it.
+fn seconds(duration: Duration) -> String {
+    if duration.subsec_nanos() == 0 {
+        format!("{} s", duration.as_secs())
+    } else {
+        format!("{} ms", duration.as_millis())
+    }
+}

@@ -1,0 +1,233 @@
+//! A file of an HTTP server.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::fs::File as HostFile;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
+use std::rc::Rc;
+
+use super::client::{Body, Client, Trouble};
+use super::opening::{self, Expected, Identity, Opened};
+use super::pages::{PAGE, Pages};
+use super::url::Url;
+use crate::host_file;
+use crate::source::RandomAccess;
+
+/// Where the bytes behind a file's first ones come from.
+pub(super) enum Rest {
+    /// Whatever range is asked for, from the server.
+    Ranges,
+    /// The server always begins at the beginning: an answer's body, and where in the file it is.
+    Sequential(RefCell<Option<(u64, Body)>>),
+    /// The server did not say how many there are: all bytes are here by now.
+    Copied(HostFile),
+}
+
+/// A file of an HTTP server.
+pub(super) struct File {
+    client: Rc<Client>,
+    url: Url,
+    name: String,
+    len: u64,
+    /// The first bytes.
+    head: Vec<u8>,
+    rest: Rest,
+    pages: RefCell<Pages>,
+    identity: Identity,
+}
+
+impl File {
+    /// What was found out by opening it.
+    pub fn new(
+        client: Rc<Client>,
+        url: Url,
+        name: &str,
+        opened: Opened,
+        identity: Identity,
+    ) -> Self {
+        let Opened { len, head, rest } = opened;
+        let pages = RefCell::default();
+        Self { client, url, name: name.into(), len, head, rest, pages, identity }
+    }
+
+    /// Copies from the first bytes; 0: `at` is behind them.
+    fn from_head(&self, to: &mut [u8], at: u64) -> usize {
+        let rest = usize::try_from(at).ok().and_then(|at| self.head.get(at..)).unwrap_or_default();
+        let count = rest.len().min(to.len());
+        to[..count].copy_from_slice(&rest[..count]);
+        count
+    }
+
+    fn ask(&self, from: u64, to: Option<u64>) -> Result<(Body, bool), Trouble> {
+        let expected = Expected { len: self.len, identity: &self.identity };
+        opening::part(&self.client, &self.url, (from, to), &expected)
+    }
+
+    /// Reads by pages. `at` is within the file.
+    fn from_pages(&self, to: &mut [u8], at: u64) -> io::Result<usize> {
+        let mut pages = self.pages.borrow_mut();
+        if let Some(count) = pages.read(to, at) {
+            return Ok(count);
+        }
+        let (first, end) = pages.wanted(at, to.len());
+        let (from, end) = (first * PAGE, end.saturating_mul(PAGE).min(self.len));
+        let most = usize::try_from(end - from).map_err(io::Error::other)?;
+        let bytes = self.client.persist(|| {
+            let mut bytes = vec![0; most];
+            let (mut body, is_part) = self.ask(from, Some(end - 1))?;
+            if body.fill(&mut bytes)? < most {
+                let problem = format!("the server sent less than the bytes {from}-{}", end - 1);
+                return Err(Trouble::passing(problem, "start again, or try another server"));
+            }
+            if is_part {
+                body.ended()?;
+            }
+            Ok(bytes)
+        })?;
+        pages.keep(first, &bytes);
+        Ok(pages.read(to, at).unwrap_or(0))
+    }
+
+    /// Goes on with the body that is open, if `at` is not before it.
+    fn from_body(
+        &self,
+        open: &RefCell<Option<(u64, Body)>>,
+        to: &mut [u8],
+        at: u64,
+    ) -> io::Result<usize> {
+        let body = open.take().filter(|(position, _)| *position <= at);
+        let mut stream = Stream { file: self, at, body: None, failures: 0 };
+        if let Some((position, mut body)) = body
+            && body.skip(at - position).is_ok()
+        {
+            stream.body = Some(body);
+        }
+        let count = stream.read(to)?;
+        let at = stream.at;
+        *open.borrow_mut() = stream.body.take().map(|body| (at, body));
+        Ok(count)
+    }
+}
+
+impl RandomAccess for File {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn read_at(&self, to: &mut [u8], at: u64) -> io::Result<usize> {
+        let most = usize::try_from(self.len.saturating_sub(at)).unwrap_or(usize::MAX);
+        let most = most.min(to.len());
+        let to = &mut to[..most];
+        if to.is_empty() {
+            return Ok(0);
+        }
+        match self.from_head(to, at) {
+            0 => match &self.rest {
+                Rest::Ranges => self.from_pages(to, at),
+                Rest::Sequential(open) => self.from_body(open, to, at),
+                Rest::Copied(file) => file.read_at(to, at),
+            },
+            count => Ok(count),
+        }
+    }
+
+    fn stream(&self, from: u64) -> io::Result<Box<dyn Read + '_>> {
+        let body = match &self.rest {
+            // What was sent on opening goes on.
+            Rest::Sequential(open) => match open.take() {
+                Some((at, body)) if at == self.head.len() as u64 && from <= at => Some(body),
+                _ => None,
+            },
+            Rest::Ranges | Rest::Copied(_) => None,
+        };
+        Ok(Box::new(Stream { file: self, at: from.min(self.len), body, failures: 0 }))
+    }
+
+    fn is_sequential(&self) -> bool {
+        matches!(self.rest, Rest::Sequential(_))
+    }
+
+    fn version(&self) -> String {
+        self.identity.version(self.len)
+    }
+
+    fn into_file(self: Box<Self>) -> io::Result<HostFile> {
+        match self.rest {
+            Rest::Copied(file) => host_file::read_only(&file),
+            _ => host_file::copy_of(&*self),
+        }
+    }
+}
+
+impl fmt::Debug for File {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("File");
+        out.field("name", &self.name).field("len", &self.len).finish_non_exhaustive()
+    }
+}
+
+/// A file's bytes in order, by as few requests as it takes.
+struct Stream<'a> {
+    file: &'a File,
+    /// Where it is.
+    at: u64,
+    /// An answer's body that is there too, or behind the file's first bytes as long as it is within them.
+    body: Option<Body>,
+    /// So often in a row not one byte came.
+    failures: u32,
+}
+
+impl Stream<'_> {
+    fn from_server(&mut self, to: &mut [u8]) -> Result<usize, Trouble> {
+        let (mut body, is_new) = match self.body.take() {
+            Some(body) => (body, false),
+            None => (self.file.ask(self.at, None)?.0, true),
+        };
+        let count = body.read(to)?;
+        if count == 0 {
+            // A server may send less than was asked for.
+            if !is_new {
+                return self.from_server(to);
+            }
+            let problem = format!("the server ended after {} of {} bytes", self.at, self.file.len);
+            return Err(Trouble::passing(problem, "start again, or try another server"));
+        }
+        if self.at + count as u64 == self.file.len {
+            body.ended()?;
+        } else {
+            self.body = Some(body);
+        }
+        Ok(count)
+    }
+}
+
+impl Read for Stream<'_> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        let most = usize::try_from(self.file.len - self.at).unwrap_or(usize::MAX).min(to.len());
+        let to = &mut to[..most];
+        if to.is_empty() {
+            return Ok(0);
+        }
+        let mut count = self.file.from_head(to, self.at);
+        if let (0, Rest::Copied(file)) = (count, &self.file.rest) {
+            count = file.read_at(to, self.at)?;
+        }
+        while count == 0 {
+            match self.from_server(to) {
+                Ok(read) => (count, self.failures) = (read, 0),
+                Err(Trouble::Passing(_)) if self.failures < self.file.client.net().retries => {
+                    self.file.client.pause(self.failures);
+                    self.failures += 1;
+                }
+                Err(trouble) => return Err(trouble.into_error()),
+            }
+        }
+        self.at += count as u64;
+        Ok(count)
+    }
+}

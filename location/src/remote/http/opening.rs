@@ -1,0 +1,297 @@
+//! What an answer says of a file.
+
+use std::fs::File as HostFile;
+use std::io::Write;
+use std::rc::Rc;
+
+use super::client::{Answer, Ask, Body, Client, Trouble};
+use super::file::{File, Rest};
+use super::url::Url;
+use crate::host_file;
+
+/// The first request asks for as many bytes: enough to tell every image. Small files are had whole by it.
+pub(super) const FIRST: usize = 128 << 10;
+
+const LIES: &str = "the server is broken, or something on the way to it; try another one";
+const CHANGED: &str = "wait until the server has all of it, and start again";
+
+/// What tells whether a file is still the same: RFC 9110, 8.8.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Identity {
+    /// An `ETag` that is not weak.
+    etag: Option<String>,
+    /// `Last-Modified`.
+    modified: Option<String>,
+}
+
+impl Identity {
+    fn of(answer: &Answer) -> Self {
+        let etag = answer.header("ETag").filter(|tag| tag.starts_with('"'));
+        let modified = answer.header("Last-Modified");
+        Self { etag: etag.map(Into::into), modified: modified.map(Into::into) }
+    }
+
+    /// What a server can compare: RFC 9110, 13.1.5.
+    pub fn condition(&self) -> Option<String> {
+        self.etag.clone().or_else(|| self.modified.clone())
+    }
+
+    /// For [`crate::RandomAccess::version`].
+    pub fn version(&self, len: u64) -> String {
+        match (&self.etag, &self.modified) {
+            (Some(etag), _) => etag.clone(),
+            (None, Some(modified)) => format!("{modified}, {len} bytes"),
+            (None, None) => String::new(),
+        }
+    }
+
+    /// Whether another answer can be of the same file: where both say something, it is the same.
+    fn fits(&self, other: &Self) -> bool {
+        let fit = |a: &Option<String>, b: &Option<String>| a.is_none() || b.is_none() || a == b;
+        match (&self.etag, &other.etag) {
+            (Some(ours), Some(theirs)) => ours == theirs,
+            _ => fit(&self.modified, &other.modified),
+        }
+    }
+}
+
+/// Asks for a file's beginning; `None`: there is no such file.
+///
+/// # Errors
+/// There is no answer, or none that makes sense.
+pub(super) fn open(client: &Rc<Client>, url: &Url, name: &str) -> Result<Option<File>, Trouble> {
+    let ask = Ask { range: Some((0, Some(FIRST as u64 - 1))), condition: None };
+    let answer = client.get(url, &ask)?;
+    let identity = Identity::of(&answer);
+    // What is asked for later is asked for there: another mirror may have another file.
+    let url = answer.url.clone();
+    let opened = match answer.status() {
+        200 => whole(client, answer)?,
+        206 => beginning(client, answer)?,
+        // An empty file has no first byte.
+        416 => all_of(client, answer)?,
+        404 | 410 => {
+            answer.body.drain();
+            return Ok(None);
+        }
+        _ => {
+            let failure = answer.failure();
+            answer.body.drain();
+            return Err(failure);
+        }
+    };
+    Ok(Some(File::new(Rc::clone(client), url, name, opened, identity)))
+}
+
+/// What came with the first answer.
+pub(super) struct Opened {
+    /// How long the file is.
+    pub len: u64,
+    /// Its first bytes.
+    pub head: Vec<u8>,
+    /// Where those behind come from.
+    pub rest: Rest,
+}
+
+/// Asks once more, for the whole: the answer to a range said nothing of use.
+fn all_of(client: &Client, answer: Answer) -> Result<Opened, Trouble> {
+    let url = answer.url.clone();
+    answer.body.drain();
+    let answer = client.get(&url, &Ask::default())?;
+    match answer.status() {
+        200 => whole(client, answer),
+        _ => Err(answer.failure()),
+    }
+}
+
+/// A server that sends the whole: what is in the first bytes, and what to do about those behind.
+fn whole(client: &Client, answer: Answer) -> Result<Opened, Trouble> {
+    let len = answer.length();
+    let mut body = answer.body;
+    let mut head = vec![0; FIRST];
+    let count = body.fill(&mut head)?;
+    head.truncate(count);
+    if count < FIRST || len == Some(FIRST as u64) {
+        body.ended()?;
+        return Ok(Opened { len: count as u64, head, rest: Rest::Ranges });
+    }
+    match len {
+        Some(len) => {
+            let rest = Rest::Sequential(Some((count as u64, body)).into());
+            Ok(Opened { len, head, rest })
+        }
+        None => {
+            let (len, file) = copy(&head, body, client.net().unannounced)?;
+            Ok(Opened { len, head, rest: Rest::Copied(file) })
+        }
+    }
+}
+
+/// All of a file whose length nobody told.
+fn copy(head: &[u8], mut body: Body, most: u64) -> Result<(u64, HostFile), Trouble> {
+    let mut file = host_file::in_memory().map_err(Trouble::Lasting)?;
+    file.write_all(head).map_err(Trouble::Lasting)?;
+    let mut len = head.len() as u64;
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        if len > most {
+            let problem =
+                format!("the server does not say how long it is, and sent more than {most} bytes");
+            let hint = "such files are read up to a limit; get it yourself, and name it as a file";
+            return Err(Trouble::lasting(problem, hint));
+        }
+        match body.read(&mut buffer)? {
+            0 => return Ok((len, file)),
+            count => {
+                file.write_all(&buffer[..count]).map_err(Trouble::Lasting)?;
+                len += count as u64;
+            }
+        }
+    }
+}
+
+/// A server that sends a part: the length of the whole, and the first bytes.
+fn beginning(client: &Client, mut answer: Answer) -> Result<Opened, Trouble> {
+    let part = Part::of(&answer)?;
+    let Some(len) = part.len else {
+        return all_of(client, answer);
+    };
+    let count = usize::try_from(part.count).ok().filter(|count| *count <= FIRST);
+    let (0, Some(count)) = (part.from, count) else {
+        return Err(lie(&format!("bytes {}, and not those asked for", part.shown())));
+    };
+    let mut head = vec![0; count];
+    if answer.body.fill(&mut head)? < count {
+        return Err(Trouble::passing("the answer ended early", LIES));
+    }
+    answer.body.ended()?;
+    Ok(Opened { len, head, rest: Rest::Ranges })
+}
+
+fn lie(what: &str) -> Trouble {
+    Trouble::lasting(format!("the server sent {what}"), LIES)
+}
+
+/// `Content-Range: bytes FROM-TO/LEN`, RFC 9110, 14.4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Part {
+    from: u64,
+    count: u64,
+    /// `None`: a star.
+    len: Option<u64>,
+}
+
+impl Part {
+    fn parse(text: &str) -> Option<Self> {
+        let (range, len) = text.strip_prefix("bytes ")?.trim().split_once('/')?;
+        let (from, to) = range.split_once('-')?;
+        let (from, to): (u64, u64) = (from.parse().ok()?, to.parse().ok()?);
+        let len = if len == "*" { None } else { Some(len.parse().ok()?) };
+        let count = to.checked_sub(from)?.checked_add(1)?;
+        len.is_none_or(|len| to < len).then_some(Self { from, count, len })
+    }
+
+    /// That of an answer with the status 206; its body has as many bytes as it says.
+    fn of(answer: &Answer) -> Result<Self, Trouble> {
+        let text = answer.header("Content-Range").unwrap_or_default();
+        let Some(part) = Self::parse(text) else {
+            return Err(lie(&format!(
+                "a part, and said of which bytes: '{}'",
+                text.escape_default()
+            )));
+        };
+        match answer.length() {
+            Some(length) if length != part.count => {
+                Err(lie(&format!("{length} bytes, and said they were {}", part.shown())))
+            }
+            _ => Ok(part),
+        }
+    }
+
+    fn shown(&self) -> String {
+        format!("{}-{}", self.from, self.from + (self.count - 1))
+    }
+}
+
+/// What a file was when it was opened, which it has to be still.
+#[derive(Debug)]
+pub(super) struct Expected<'a> {
+    /// How long it is.
+    pub len: u64,
+    /// What it is.
+    pub identity: &'a Identity,
+}
+
+/// Asks for a file's bytes from `from` on, up to and with `to`, if that is given; the server may send fewer.
+/// Whether it knew the range is told with them: if not, more follows.
+///
+/// # Errors
+/// There is no answer, none that makes sense, or the file is another one now.
+pub(super) fn part(
+    client: &Client,
+    url: &Url,
+    (from, to): (u64, Option<u64>),
+    expected: &Expected<'_>,
+) -> Result<(Body, bool), Trouble> {
+    let ask = Ask { range: Some((from, to)), condition: expected.identity.condition() };
+    let answer = client.get(url, &ask)?;
+    let changed = |found: String| {
+        Trouble::lasting(format!("it was changed while it was read: {found}"), CHANGED)
+    };
+    let check = |len: Option<u64>| match len {
+        Some(len) if len != expected.len => {
+            Err(changed(format!("it has {len} bytes, and had {}", expected.len)))
+        }
+        _ if !expected.identity.fits(&Identity::of(&answer)) => {
+            Err(changed("the server has another version of it".into()))
+        }
+        _ => Ok(()),
+    };
+    match answer.status() {
+        206 => {
+            let part = Part::of(&answer)?;
+            check(part.len)?;
+            let end = part.from.checked_add(part.count);
+            let most = to.map_or(expected.len, |to| to.saturating_add(1));
+            if part.from != from || end.is_none_or(|end| end > most) {
+                let asked = to.map(|to| to.to_string()).unwrap_or_default();
+                return Err(lie(&format!("bytes {}, and not {from}-{asked}", part.shown())));
+            }
+            Ok((answer.body, true))
+        }
+        // The server knows no ranges.
+        200 => {
+            check(answer.length())?;
+            let mut body = answer.body;
+            body.skip(from)?;
+            Ok((body, false))
+        }
+        404 | 410 => Err(changed("it is not there any more".into())),
+        416 => Err(changed(format!("it has no byte {from} now"))),
+        _ => Err(answer.failure()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_content_range_is_read_as_rfc_9110_has_it() {
+        let part = |from, count, len| Some(Part { from, count, len });
+        for (text, expected) in [
+            ("bytes 0-9/10", part(0, 10, Some(10))),
+            ("bytes 5-5/10", part(5, 1, Some(10))),
+            ("bytes 0-9/*", part(0, 10, None)),
+            ("bytes 0-10/10", None),
+            ("bytes 9-0/10", None),
+            ("bytes 0-18446744073709551615/*", None),
+            ("bytes 0-18446744073709551616/*", None),
+            ("bytes */10", None),
+            ("items 0-9/10", None),
+            ("", None),
+        ] {
+            assert_eq!(Part::parse(text), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! Proxies, as the environment names them (curl(1), ENVIRONMENT; wget(1), PROXIES).
+//!
+//! For `https:` URLs a proxy makes a tunnel (`CONNECT`), which ureq does. For `http:` URLs ureq would want a tunnel too, which usual proxies
+//! refuse: they expect the whole URL in the request (RFC 9112, 3.2.2). So the connection goes to the proxy, and the URL is completed here.
+
+use std::env;
+use std::io;
+
+use ureq::config::Config;
+use ureq::http::Uri;
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{
+    Buffers, ConnectionDetails, Connector, DefaultConnector, NextTimeout, Transport,
+};
+use ureq::{Agent, Error, Proxy};
+
+use super::url::{Login, Url};
+use crate::remote::Net;
+use crate::source::Failure;
+
+/// The ways to hosts.
+#[derive(Debug)]
+pub(super) struct Ways {
+    direct: Agent,
+    plain: Option<(Agent, Option<Login>)>,
+    tunnel: Option<Agent>,
+    exceptions: Exceptions,
+}
+
+/// The way to one host.
+#[derive(Debug)]
+pub(super) struct Way<'a> {
+    /// What connects and asks.
+    pub agent: &'a Agent,
+    /// Who asks, for the proxy.
+    pub login: Option<&'a Login>,
+}
+
+impl Ways {
+    /// Those of the environment.
+    ///
+    /// # Errors
+    /// A proxy is named that is none.
+    pub fn new(net: &Net) -> io::Result<Self> {
+        // A web server hands the header `Proxy:` to its programs as HTTP_PROXY (httpoxy.org).
+        let capital =
+            if env::var_os("REQUEST_METHOD").is_some() { "http_proxy" } else { "HTTP_PROXY" };
+        let plain = match variable(&["http_proxy", capital, "all_proxy", "ALL_PROXY"]) {
+            Some((name, value)) => Some(plain(net, &proxy_url(name, &value)?)?),
+            None => None,
+        };
+        let tunnel = match variable(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]) {
+            Some((name, value)) => {
+                proxy_url(name, &value)?;
+                let proxy = Proxy::new(&value).map_err(|_| no_proxy_url(name, "it is no URL"))?;
+                Some(config(net, Some(proxy)).new_agent())
+            }
+            None => None,
+        };
+        let exceptions = variable(&["no_proxy", "NO_PROXY"]).map(|(_, value)| value);
+        let exceptions = Exceptions(exceptions.unwrap_or_default());
+        Ok(Self { direct: config(net, None).new_agent(), plain, tunnel, exceptions })
+    }
+
+    /// The one to a URL's host.
+    pub fn to(&self, url: &Url) -> Way<'_> {
+        let direct = Way { agent: &self.direct, login: None };
+        if self.exceptions.has(url) {
+            return direct;
+        }
+        let proxied = if url.tls {
+            self.tunnel.as_ref().map(|agent| Way { agent, login: None })
+        } else {
+            self.plain.as_ref().map(|(agent, login)| Way { agent, login: login.as_ref() })
+        };
+        proxied.unwrap_or(direct)
+    }
+}
+
+/// The first of these that says something.
+fn variable(names: &[&'static str]) -> Option<(&'static str, String)> {
+    names.iter().find_map(|name| {
+        let value = env::var(name).ok()?;
+        (!value.trim().is_empty()).then(|| (*name, value.trim().to_owned()))
+    })
+}
+
+fn no_proxy_url(name: &str, why: &str) -> io::Error {
+    // The value may have a password in it.
+    let problem = format!("{name} in the environment is not the URL of a proxy: {why}");
+    Failure::new(problem, "expected is http://HOST:PORT; no_proxy=HOST makes an exception").into()
+}
+
+/// `HOST:PORT` is meant as an `http:` URL.
+fn proxy_url(name: &str, value: &str) -> io::Result<Url> {
+    let text = if value.contains("://") { value.into() } else { format!("http://{value}") };
+    let url = Url::parse(&text).map_err(|why| no_proxy_url(name, why))?;
+    if url.tls && !cfg!(feature = "tls") {
+        return Err(no_proxy_url(name, "this chukka was built without TLS"));
+    }
+    Ok(url)
+}
+
+/// An agent that sends what is asked of `http:` URLs to a proxy.
+fn plain(net: &Net, proxy: &Url) -> io::Result<(Agent, Option<Login>)> {
+    if proxy.tls {
+        let why = "for http: locations it has to be an http: URL itself";
+        return Err(no_proxy_url("http_proxy", why));
+    }
+    let uri: Uri = proxy.to_string().parse().map_err(io::Error::other)?;
+    let connector = DefaultConnector::new().chain(WholeUrls);
+    let agent = Agent::with_parts(config(net, None), connector, AtProxy(uri));
+    Ok((agent, proxy.login.clone()))
+}
+
+/// Redirections are followed by [`super::client`], which has rules for them. There is no limit for all of a transfer.
+fn config(net: &Net, proxy: Option<Proxy>) -> Config {
+    let config = Agent::config_builder()
+        .proxy(proxy)
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .user_agent(concat!("chukka/", env!("CARGO_PKG_VERSION")))
+        .timeout_resolve(Some(net.idle))
+        .timeout_connect(Some(net.idle))
+        .timeout_send_request(Some(net.idle))
+        .timeout_recv_response(Some(net.idle))
+        .timeout_per_read(Some(net.idle))
+        .timeout_per_write(Some(net.idle));
+    #[cfg(feature = "tls")]
+    let config = config.tls_config(
+        ureq::tls::TlsConfig::builder()
+            .provider(ureq::tls::TlsProvider::Rustls)
+            .root_certs(ureq::tls::RootCerts::PlatformVerifier)
+            .build(),
+    );
+    config.build()
+}
+
+/// Hosts that are asked directly.
+#[derive(Debug)]
+struct Exceptions(String);
+
+impl Exceptions {
+    /// A name is meant with all below it, with or without a dot in front; `*` is every host.
+    fn has(&self, url: &Url) -> bool {
+        let (host, port) = url.host();
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let port = port.unwrap_or(if url.tls { 443 } else { 80 });
+        self.0.split([',', ' ']).filter(|entry| !entry.is_empty()).any(|entry| {
+            let entry = entry.to_ascii_lowercase();
+            let entry = match entry.rsplit_once(':') {
+                // More colons are an address's.
+                Some((name, of)) if !name.contains(':') || name.ends_with(']') => {
+                    if of.parse() != Ok(port) {
+                        return false;
+                    }
+                    name.to_owned()
+                }
+                _ => entry,
+            };
+            let name = entry.trim_start_matches(['*', '.', '[']).trim_end_matches(']');
+            entry == "*"
+                || bare == name
+                || bare
+                    .strip_suffix(name)
+                    .is_some_and(|rest| !name.is_empty() && rest.ends_with('.'))
+        })
+    }
+}
+
+/// Every host is where the proxy is.
+#[derive(Debug)]
+struct AtProxy(Uri);
+
+impl Resolver for AtProxy {
+    fn resolve(
+        &self,
+        _: &Uri,
+        config: &Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, Error> {
+        DefaultResolver::default().resolve(&self.0, config, timeout)
+    }
+}
+
+/// Puts scheme and host into the first lines of requests.
+#[derive(Debug)]
+struct WholeUrls;
+
+impl<In: Transport> Connector<In> for WholeUrls {
+    type Out = WholeUrl<In>;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails<'_>,
+        chained: Option<In>,
+    ) -> Result<Option<Self::Out>, Error> {
+        let host = details.uri.authority().map_or("", |authority| authority.as_str());
+        let host = format!("http://{host}");
+        Ok(chained.map(|connection| WholeUrl { connection, host }))
+    }
+}
+
+#[derive(Debug)]
+struct WholeUrl<T> {
+    connection: T,
+    host: String,
+}
+
+impl<T: Transport> Transport for WholeUrl<T> {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        self.connection.buffers()
+    }
+
+    fn transmit_output(&mut self, mut amount: usize, timeout: NextTimeout) -> Result<(), Error> {
+        const METHOD: &[u8] = b"GET ";
+        let output = self.connection.buffers().output();
+        let (at, more) = (METHOD.len(), self.host.len());
+        // Requests have no bodies here: what begins so is a request, headers and all.
+        if output[..amount].starts_with(b"GET /") && amount + more <= output.len() {
+            output.copy_within(at..amount, at + more);
+            output[at..at + more].copy_from_slice(self.host.as_bytes());
+            amount += more;
+        }
+        self.connection.transmit_output(amount, timeout)
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
+        self.connection.await_input(timeout)
+    }
+
+    fn is_open(&mut self) -> bool {
+        self.connection.is_open()
+    }
+}

@@ -1,0 +1,488 @@
+//! Against servers that are right, wrong, slow or gone.
+
+use std::io::{self, Read};
+use std::time::Duration;
+
+use super::*;
+use crate::source::{hint_of, read_whole};
+use crate::testing::http::{Reply, Request, Server};
+
+/// Patient for a third of a second, and for two more tries after 5 and 10 milliseconds.
+fn net() -> Net {
+    Net { idle: Duration::from_millis(300), retries: 2, unannounced: 1 << 20 }
+}
+
+fn root(url: &str) -> Result<Box<dyn RandomAccess>, SourceError> {
+    tree(url, &net()).unwrap().open(&TreePath::root())
+}
+
+/// Bytes that are not the same anywhere else.
+fn bytes(len: usize) -> Vec<u8> {
+    (0..len as u64)
+        .flat_map(|word| (word.wrapping_mul(0x9e37_79b9_7f4a_7c15)).to_le_bytes())
+        .take(len)
+        .collect()
+}
+
+fn whole(file: Box<dyn RandomAccess>) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.into_file()?.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// What went wrong with a file, in opening it or in reading it.
+fn failure(url: &str) -> (String, &'static str) {
+    let error = match root(url) {
+        Ok(file) => whole(file).unwrap_err(),
+        Err(SourceError::Io { source, .. }) => source,
+        Err(other) => panic!("{other}"),
+    };
+    let hint = hint_of(&error).expect("a hint");
+    (error.to_string(), hint)
+}
+
+/// A right server of one file, whatever it is called.
+fn right(len: usize) -> Server {
+    let content = bytes(len);
+    Server::new(move |request, _| Reply::file(request, &content, "\"1\""))
+}
+
+const LARGE: usize = 1_000_000;
+
+#[test]
+fn a_small_file_is_one_request_and_a_large_one_two_over_one_connection() {
+    let server = right(100_000);
+    let file = root(&server.url("/small")).unwrap();
+    assert_eq!((file.len(), file.version().as_str()), (100_000, "\"1\""));
+    assert_eq!(whole(file).unwrap(), bytes(100_000));
+    assert_eq!(server.asked(), ["/small 0-131071"]);
+
+    let server = right(LARGE);
+    let file = root(&server.url("/large/")).unwrap();
+    assert!(!file.is_sequential());
+    assert_eq!(file.name(), server.url("/large"));
+    assert_eq!(whole(file).unwrap(), bytes(LARGE));
+    assert_eq!(server.asked(), ["/large/ 0-131071", "/large/ 131072-"]);
+    assert_eq!(server.requests()[1].header("if-range"), "\"1\"");
+    assert_eq!(server.connections(), 1);
+}
+
+#[test]
+fn an_empty_file_is_empty_however_it_is_told() {
+    let server = Server::new(|request, _| match request.target() {
+        "/416" => match request.header("range") {
+            "" => Reply::new(200, ""),
+            _ => Reply::file(request, b"", ""),
+        },
+        _ => Reply::new(200, ""),
+    });
+    for name in ["/416", "/200"] {
+        let file = root(&server.url(name)).unwrap();
+        assert!(file.is_empty());
+        assert!(whole(file).unwrap().is_empty());
+    }
+}
+
+#[test]
+fn pieces_are_read_by_pages_and_ahead_when_they_are_in_a_row() {
+    let content = bytes(3_000_000);
+    let server = right(content.len());
+    let file = root(&server.url("/disk")).unwrap();
+    let mut piece = [0; 2048];
+    for at in [2_000_000, 2_000_500, 16, 130_900, 2_999_000] {
+        let count = file.read_at(&mut piece, at as u64).unwrap();
+        assert_eq!(piece[..count], content[at..at + count], "{at}");
+        assert!(count > 0);
+    }
+    assert_eq!(file.read_at(&mut piece, 3_000_000).unwrap(), 0);
+    assert_eq!(file.read_at(&mut piece, u64::MAX).unwrap(), 0);
+    let asked = server.asked();
+    assert_eq!(asked[1..], ["/disk 1966080-2031615", "/disk 2949120-2999999"]);
+
+    assert_eq!(read_whole(&*file, 3_000_000).unwrap().unwrap(), content);
+    assert!(server.asked().len() < 10, "{:?}", server.asked());
+    assert_eq!(server.connections(), 1);
+}
+
+#[test]
+fn names_are_encoded_and_a_query_stays_with_the_root() {
+    let server = right(10);
+    let url = server.url("/a%20tree/?key=secret#part");
+    let tree = tree(&url, &net()).unwrap();
+    assert_eq!(tree.name(), server.url("/a%20tree"));
+    tree.open(&TreePath::root()).unwrap();
+    let name = "x y/\u{e9}#?%+&~.iso";
+    let file = tree.open(&TreePath::new(name)).unwrap();
+    assert_eq!(file.name(), format!("{}/{name}", server.url("/a%20tree")));
+    let asked =
+        ["/a%20tree/?key=secret 0-131071", "/a%20tree/x%20y/%C3%A9%23%3F%25%2B&~.iso 0-131071"];
+    assert_eq!(server.asked(), asked);
+}
+
+#[test]
+fn what_is_not_there_is_told_over_one_connection() {
+    let server = Server::new(|request, _| match request.target() {
+        "/t/gone" => Reply::new(410, "gone"),
+        _ => Reply::new(404, "<html>no such page".repeat(100)),
+    });
+    let tree = tree(&server.url("/t"), &net()).unwrap();
+    for name in ["", "a", "gone", "b/c", "d"] {
+        assert!(tree.open(&TreePath::new(name)).unwrap_err().is_missing(), "{name}");
+    }
+    assert!(tree.list(&TreePath::root()).unwrap_err().is_missing());
+    assert_eq!((server.asked().len(), server.connections()), (6, 1));
+}
+
+#[test]
+fn a_server_without_ranges_sends_the_whole_once() {
+    let content = bytes(LARGE);
+    let sent = content.clone();
+    let server = Server::new(move |_, _| Reply::new(200, sent.clone()));
+    let file = root(&server.url("/x")).unwrap();
+    assert!(file.is_sequential());
+    assert_eq!(whole(file).unwrap(), content);
+    assert_eq!(server.asked().len(), 1);
+
+    let file = root(&server.url("/y")).unwrap();
+    let mut piece = [0; 100];
+    for (at, requests) in [(10, 2), (500_000, 2), (600_000, 2), (200_000, 3), (10, 3)] {
+        let count = file.read_at(&mut piece, at as u64).unwrap();
+        assert_eq!(piece[..count], content[at..at + count]);
+        assert_eq!(server.asked().len(), requests, "at {at}");
+    }
+    let mut rest = Vec::new();
+    file.stream(999_000).unwrap().read_to_end(&mut rest).unwrap();
+    assert_eq!(rest, content[999_000..]);
+    assert_eq!(server.asked().len(), 4);
+}
+
+#[test]
+fn a_connection_that_breaks_is_resumed_where_it_was() {
+    let content = bytes(LARGE);
+    let sent = content.clone();
+    let server = Server::new(move |request, before| {
+        let reply = Reply::file(request, &sent, "\"1\"");
+        if before < 6 { reply.cut(if before < 2 { 0 } else { 140_000 }) } else { reply }
+    });
+    assert_eq!(whole(root(&server.url("/x")).unwrap()).unwrap(), content);
+    let from = ["0-131071", "0-131071", "0-131071", "131072-", "271072-", "411072-", "551072-"];
+    assert_eq!(server.asked(), from.map(|range| format!("/x {range}")));
+
+    let server = Server::new(move |request, before| {
+        let reply = Reply::file(request, &content, "\"1\"");
+        if before < 2 { reply.cut(200_000) } else { reply.cut(0) }
+    });
+    let (problem, hint) = failure(&server.url("/x"));
+    assert!(problem.contains("connection to 127.0.0.1") && problem.contains("broke"), "{problem}");
+    assert!(hint.contains("start again"));
+    assert_eq!(server.asked().len(), 4, "one, one that broke, and two more tries");
+}
+
+#[test]
+fn a_broken_transfer_without_ranges_begins_anew_and_goes_on() {
+    let content = bytes(LARGE);
+    let sent = content.clone();
+    let server = Server::new(move |_, before| {
+        let reply = Reply::new(200, sent.clone());
+        if before == 0 { reply.cut(600_000) } else { reply }
+    });
+    assert_eq!(whole(root(&server.url("/x")).unwrap()).unwrap(), content);
+    assert_eq!(server.asked(), ["/x 0-131071", "/x 600000-"]);
+}
+
+#[test]
+fn a_file_that_changes_is_not_patched_together() {
+    // As servers answer If-Range: the whole of the new one.
+    let server = Server::new(|request, before| {
+        let etag = if before == 0 { "\"1\"" } else { "\"2\"" };
+        Reply::file(request, &bytes(LARGE), etag)
+    });
+    let (problem, _) = failure(&server.url("/x"));
+    assert!(problem.contains("changed") && problem.contains("another version"), "{problem}");
+    // Those that do not know If-Range.
+    let server = Server::new(|request, before| {
+        let reply = Reply::file(request, &bytes(LARGE), "");
+        reply.with(&format!("Last-Modified: Sat, 0{} Nov 2026 00:00:00 GMT", before + 1))
+    });
+    assert!(failure(&server.url("/x")).0.contains("another version"));
+    // Those that know neither.
+    let server = Server::new(|request, before| Reply::file(request, &bytes(LARGE + before), ""));
+    let (problem, _) = failure(&server.url("/x"));
+    assert!(problem.contains("it has 1000001 bytes, and had 1000000"), "{problem}");
+    let server = Server::new(|request, before| match before {
+        0 => Reply::file(request, &bytes(LARGE), ""),
+        _ => Reply::new(404, ""),
+    });
+    assert!(failure(&server.url("/x")).0.contains("not there any more"));
+}
+
+/// The first answer to a file of 1,000,000 bytes is right, those after it are `wrong`.
+fn wrong_later(
+    wrong: impl Fn(&Request) -> Reply + Send + Sync + 'static,
+) -> (String, &'static str) {
+    let server = Server::new(move |request, before| match before {
+        0 => Reply::file(request, &bytes(LARGE), ""),
+        _ => wrong(request),
+    });
+    failure(&server.url("/x"))
+}
+
+#[test]
+fn lies_about_lengths_and_places_are_found_out() {
+    let part = |range: &str, len: usize| {
+        Reply::new(206, bytes(len)).with(&format!("Content-Range: bytes {range}"))
+    };
+    let cases: [(Reply, &str); 7] = [
+        (part("0-99999/1000000", 100), "100 bytes, and said they were 0-99999"),
+        (part("5-104/1000000", 100), "bytes 5-104, and not those asked for"),
+        (part("0-199999/1000000", 200_000), "bytes 0-199999, and not those asked for"),
+        (part("0-99/50", 100), "said of which bytes: 'bytes 0-99/50'"),
+        (part("nonsense", 100), "said of which bytes: 'bytes nonsense'"),
+        (Reply::new(206, bytes(100)), "said of which bytes: ''"),
+        (Reply::chunked(206, &bytes(101)).with("Content-Range: bytes 0-99/100"), "more bytes"),
+    ];
+    for (reply, words) in cases {
+        let server = Server::new(move |_, _| reply.clone());
+        let (problem, hint) = failure(&server.url("/x"));
+        assert!(problem.contains(words), "{problem}, expected {words}");
+        assert!(!hint.is_empty());
+        assert_eq!(server.asked().len(), 1);
+    }
+    let (problem, _) = wrong_later(move |_| part("0-999999/1000000", LARGE));
+    assert!(problem.contains("bytes 0-999999, and not 131072-"), "{problem}");
+    // Shorter than it said: tried again, and told.
+    let server = Server::new(|_, _| Reply::new(200, bytes(1000)).saying("2000").cut(1000));
+    assert!(failure(&server.url("/x")).0.contains("broke"));
+    assert_eq!(server.asked().len(), 3);
+    let server =
+        Server::new(|_, _| Reply::new(200, bytes(LARGE)).saying("18446744073709551615").cut(LARGE));
+    assert!(failure(&server.url("/x")).0.contains("broke"));
+    let server = Server::new(|_, _| Reply::new(200, bytes(100)).saying("-1"));
+    assert!(failure(&server.url("/x")).0.contains("does not speak HTTP"));
+}
+
+#[test]
+fn a_server_that_says_nothing_is_given_up() {
+    for reply in [
+        Reply::silence(),
+        Reply::new(200, bytes(LARGE)).stalled(1000),
+        Reply::new(200, bytes(LARGE)).stalled(500_000),
+        Reply::raw("HTTP/1.1 200 OK\r\nX: ").stalled(20),
+    ] {
+        let server = Server::new(move |_, _| reply.clone());
+        let (problem, hint) = failure(&server.url("/x"));
+        assert_eq!(problem, "the server sent nothing for 300 ms");
+        assert!(hint.contains("network"));
+        assert_eq!(server.asked().len(), 1, "it is not waited for again");
+    }
+    let (problem, _) = wrong_later(|request| Reply::file(request, &bytes(LARGE), "").stalled(1));
+    assert_eq!(problem, "the server sent nothing for 300 ms");
+}
+
+#[test]
+fn redirections_are_followed_and_bounded() {
+    let there = right(LARGE);
+    let url = there.url("/there/x");
+    let server = Server::new(move |request, before| match request.target() {
+        "/start/a" => Reply::to("../second?x=1"),
+        "/second?x=1" => Reply::to(&url),
+        "/loop" => Reply::to("/loop/2"),
+        "/loop/2" => Reply::to("../loop#there"),
+        "/ftp" => Reply::to("ftp://host/x?key=secret"),
+        "/nowhere" => Reply::new(302, ""),
+        "/nothing" => Reply::to("http://"),
+        _ => Reply::to(&format!("/{before}")),
+    });
+    assert_eq!(whole(root(&server.url("/start/a")).unwrap()).unwrap(), bytes(LARGE));
+    assert_eq!(server.asked(), ["/start/a 0-131071", "/second?x=1 0-131071"]);
+    assert_eq!(there.asked(), ["/there/x 0-131071", "/there/x 131072-"]);
+    assert_eq!(server.connections(), 1);
+
+    let (problem, _) = failure(&server.url("/loop"));
+    assert_eq!(problem, format!("the server redirects in a loop, back to {}", server.url("/loop")));
+    let (problem, _) = failure(&server.url("/ftp"));
+    assert!(problem.contains("'ftp://host/x': it is neither an http: nor"), "{problem}");
+    assert!(failure(&server.url("/nowhere")).0.contains("302 and not where to go"));
+    assert!(failure(&server.url("/nothing")).0.contains("its host is"));
+    let before = server.asked().len();
+    assert!(failure(&server.url("/x")).0.contains("10 redirections, and one more to"));
+    assert_eq!(server.asked().len() - before, 11);
+}
+
+#[test]
+fn a_file_of_unknown_length_is_taken_up_to_a_limit() {
+    let server = Server::new(|request, _| match request.target() {
+        "/small" => Reply::chunked(200, &bytes(100)),
+        "/large" => Reply::chunked(200, &bytes(LARGE)),
+        // The end of the connection is the end of the file.
+        "/old" => Reply::raw("HTTP/1.0 200 OK\r\n\r\nall of it"),
+        "/star" => match request.range(LARGE) {
+            Some((from, to)) => Reply::new(206, &bytes(LARGE)[from..=to])
+                .with(&format!("Content-Range: bytes {from}-{to}/*")),
+            None => Reply::new(200, bytes(LARGE)),
+        },
+        "/cut" => Reply::chunked(200, &bytes(LARGE)).cut(300_000),
+        _ => Reply::chunked(200, &bytes(2_000_000)),
+    });
+    for (name, content) in [
+        ("/small", bytes(100)),
+        ("/large", bytes(LARGE)),
+        ("/old", b"all of it".to_vec()),
+        ("/star", bytes(LARGE)),
+    ] {
+        let file = root(&server.url(name)).unwrap();
+        assert_eq!(file.len(), content.len() as u64);
+        let mut end = vec![0; 20];
+        let count = file.read_at(&mut end, file.len() - 5).unwrap();
+        assert_eq!(end[..count], content[content.len() - 5..]);
+        assert_eq!(whole(file).unwrap(), content, "{name}");
+    }
+    let asked = server.asked();
+    assert_eq!(asked.iter().filter(|asked| !asked.starts_with("/star")).count(), 3);
+    let (problem, hint) = failure(&server.url("/endless"));
+    assert!(problem.contains("sent more than 1048576 bytes"), "{problem}");
+    assert!(hint.contains("limit"));
+    assert!(failure(&server.url("/cut")).0.contains("broke"));
+}
+
+#[test]
+fn a_busy_server_is_asked_again_and_others_are_not() {
+    let server = Server::new(|request, before| match before {
+        0 => Reply::new(503, "wait"),
+        1 => Reply::new(429, "wait"),
+        _ => Reply::file(request, &bytes(10), ""),
+    });
+    assert_eq!(whole(root(&server.url("/x")).unwrap()).unwrap(), bytes(10));
+    assert_eq!((server.asked().len(), server.connections()), (3, 1));
+
+    for (status, requests, words) in [
+        (503, 3, "answered 503 (Service Unavailable)"),
+        (501, 1, "answered 501 (Not Implemented)"),
+        (403, 1, "answered 403 (Forbidden)"),
+        (401, 1, "answered 401 (Unauthorized)"),
+        (400, 1, "answered 400 (Bad Request)"),
+        (304, 1, "answered 304 (Not Modified)"),
+        (299, 1, "answered 299 (no status that is known)"),
+    ] {
+        let server =
+            Server::new(move |_, _| Reply::new(status, if status == 304 { "" } else { "no" }));
+        let (problem, _) = failure(&server.url("/x"));
+        assert!(problem.contains(words), "{problem}");
+        assert_eq!(server.asked().len(), requests, "{status}");
+    }
+}
+
+#[test]
+fn who_asks_is_told_to_the_host_of_the_url_only_and_never_shown() {
+    let elsewhere = right(10);
+    let other = elsewhere.url("/x");
+    // RFC 7617, 2: Aladdin's; the client's own is encoded in the URL.
+    let right = "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==";
+    let server = Server::new(move |request, _| match request.target() {
+        _ if request.header("authorization") != right => Reply::new(401, "who?"),
+        "/here" => Reply::to("there"),
+        "/there" => Reply::new(200, "it"),
+        _ => Reply::to(&other),
+    });
+    let with =
+        |who: &str, path: &str| server.url(path).replace("http://", &format!("http://{who}@"));
+    let tree = tree(&with("Aladdin:open%20sesame", "/here"), &net()).unwrap();
+    assert_eq!(tree.name(), server.url("/here"));
+    assert!(!format!("{tree:?}").contains("sesame"), "{tree:?}");
+    assert_eq!(whole(tree.open(&TreePath::root()).unwrap()).unwrap(), b"it");
+    root(&with("Aladdin:open%20sesame", "/away")).unwrap();
+    assert_eq!(elsewhere.requests()[0].header("authorization"), "");
+
+    let (problem, hint) = failure(&server.url("/here"));
+    assert!(problem.contains("401") && hint.contains("USER:PASSWORD@"), "{problem} {hint}");
+    let (problem, hint) = failure(&with("Aladdin:shazam", "/here"));
+    assert!(hint.contains("wrong") && !problem.contains("shazam"), "{problem} {hint}");
+    let error = super::tree("http://me:shazam@/x", &net()).unwrap_err();
+    assert!(!error.to_string().contains("shazam"), "{error}");
+}
+
+#[test]
+fn the_bytes_are_the_files_packed_or_not() {
+    // As Apache sends initrd.gz with AddEncoding: the name of what the file is.
+    let server = Server::new(|request, _| {
+        Reply::file(request, &bytes(999), "").with("Content-Encoding: gzip")
+    });
+    assert_eq!(whole(root(&server.url("/initrd.gz")).unwrap()).unwrap(), bytes(999));
+    assert_eq!(server.requests()[0].header("accept-encoding"), "identity");
+}
+
+#[test]
+fn what_is_no_http_is_told() {
+    for (reply, words) in [
+        (Reply::raw("SSH-2.0-OpenSSH_9.2p1\r\n\r\n"), "does not speak HTTP"),
+        (Reply::raw("HTTP/1.1 two hundred\r\n\r\n"), "does not speak HTTP"),
+        (Reply::endless_headers("x\r\nX: "), "too many headers"),
+        (Reply::endless_headers("and more "), "headers are longer than 65536 bytes"),
+        (Reply::raw(""), "broke"),
+    ] {
+        let server = Server::new(move |_, _| reply.clone());
+        let (problem, hint) = failure(&server.url("/x"));
+        assert!(problem.contains(words), "{problem}");
+        assert!(!hint.is_empty());
+    }
+    let url = Server::new(|_, _| Reply::silence()).url("/x");
+    // Its port is closed as soon as the last connection to it was seen.
+    while std::net::TcpStream::connect(url.split('/').nth(2).unwrap()).is_ok() {}
+    assert!(failure(&url).0.contains("refuses the connection"));
+    let (problem, _) = failure("http://no-such-host.invalid/x");
+    assert!(problem.contains("no-such-host.invalid"), "{problem}");
+    for url in ["http://", "http:///x", "http://[/x", "http://a b/", "ftp://h/x"] {
+        assert!(tree(url, &net()).is_err(), "{url}");
+    }
+}
+
+fn listed(page: &'static str) -> Result<Vec<String>, SourceError> {
+    let server = Server::new(move |request, _| match request.target() {
+        "/pub/tree/" => Reply::page(page),
+        _ => Reply::to("/pub/tree/"),
+    });
+    let entries = tree(&server.url("/pub"), &net()).unwrap().list(&TreePath::new("tree"))?;
+    let slash = |is_directory| if is_directory { "/" } else { "" };
+    Ok(entries.iter().map(|entry| entry.name.clone() + slash(entry.is_directory)).collect())
+}
+
+#[test]
+fn lists_of_the_usual_servers_are_read() {
+    // Apache 2.4, nginx 1.22, Python 3.11, lighttpd 1.4, shortened.
+    for page in [
+        r#"<title>Index of /pub/tree</title><tr><th><a href="?C=N;O=D">Name</a></th></tr>
+           <td><a href="/pub/">Parent Directory</a></td><a href="a%20b/">a b/</a><a href="x&amp;y.img">x</a>"#,
+        "<h1>Index of /pub/tree/</h1><hr><pre><a href=\"../\">../</a>\n<a href=\"a%20b/\">a b/</a> -\n<a href=\"x&amp;y.img\">x</a>",
+        "<title>Directory listing for /pub/tree/</title><ul>\n<li><a href=\"a%20b/\">a b/</a></li>\n<li><a href='x&amp;y.img'>x</a></li>",
+        "<h2>Index of /</h2><td class=\"n\"><a href=\"../\">..</a>/</td><A HREF=\"a%20b/\">a b</a><a href=./x&amp;y.img>x</a>",
+        r#"Index of <a href="/pub/tree/a%20b/">1</a><a href="/pub/tree/x&amp;y.img">2</a><a href="/pub/tree/a/b">3</a>
+           <a href="https://example.org/">4</a><a href="mailto:x">5</a><a href="%2e%2e">6</a><a href="a%2Fb">7</a><a href="a%20b/">8</a>"#,
+    ] {
+        assert_eq!(listed(page).unwrap(), ["a b/", "x&y.img"], "{page}");
+    }
+    assert!(listed("<title>Index of /empty</title>").unwrap().is_empty());
+}
+
+#[test]
+fn pages_that_list_nothing_are_not_taken_for_lists() {
+    let portal = "<html><title>Welcome to the Wi-Fi</title><a href=\"login.html\">Log in</a>";
+    assert!(matches!(listed(portal).unwrap_err(), SourceError::Unlisted(_)));
+    let server = Server::new(|request, _| match request.target() {
+        "/text/" => Reply::new(200, "Index of /").with("Content-Type: text/plain"),
+        "/long/" => Reply::page(&"Index of / <a href=x>".repeat(100_000)),
+        "/forbidden/" => Reply::new(403, ""),
+        _ => Reply::new(500, ""),
+    });
+    let list = |name| tree(&server.url(name), &net()).unwrap().list(&TreePath::root());
+    for name in ["/text", "/long/", "/forbidden/"] {
+        assert!(matches!(list(name).unwrap_err(), SourceError::Unlisted(_)), "{name}");
+    }
+    assert!(matches!(list("/broken").unwrap_err(), SourceError::Io { .. }));
+}
+
+#[test]
+fn a_page_instead_of_a_file_is_a_file_to_this_stage() {
+    let server = Server::new(|_, _| Reply::page("<!DOCTYPE html>no kernel here"));
+    let file = root(&server.url("/vmlinuz")).unwrap();
+    assert_eq!(whole(file).unwrap(), b"<!DOCTYPE html>no kernel here");
+}

@@ -1,0 +1,200 @@
+//! URLs of `http:` and `https:`, as RFC 3986 has them.
+
+use std::fmt;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+
+/// What may stand in a path as it is: RFC 3986, 3.3. A plus sign is left out, which some servers take for a space.
+const IN_PATH: &[u8] = b"-._~!$&'()*,;=:@";
+
+/// Where a file is, and who asks for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Url {
+    /// Whether it is an `https:` URL.
+    pub tls: bool,
+    /// `HOST` or `HOST:PORT`.
+    pub authority: String,
+    /// With a slash in front; percent-encoded.
+    pub path: String,
+    /// With the question mark; empty: there is none.
+    query: String,
+    /// Who asks.
+    pub login: Option<Login>,
+}
+
+/// What an `Authorization:` header says (RFC 7617). Nobody sees it in messages.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Login(String);
+
+impl Login {
+    /// Of the part of a URL before the `@`.
+    pub fn new(user_information: &str) -> Self {
+        let bytes = decoded(user_information);
+        let colon = if bytes.contains(&b':') { "" } else { ":" };
+        let both = [bytes.as_slice(), colon.as_bytes()].concat();
+        Self(format!("Basic {}", BASE64_STANDARD.encode(both)))
+    }
+
+    /// The header's value.
+    pub fn header(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Login")
+    }
+}
+
+impl Url {
+    /// Reads one; what is behind a `#` is left out.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        let (scheme, rest) = text.split_once("://").ok_or("it is no URL with a host")?;
+        let tls = match scheme.to_ascii_lowercase().as_str() {
+            "http" => false,
+            "https" => true,
+            _ => return Err("it is neither an http: nor an https: URL"),
+        };
+        let rest = rest.split('#').next().unwrap_or_default();
+        let (authority, rest) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        let (login, authority) = match authority.rsplit_once('@') {
+            Some((user, authority)) => (Some(Login::new(user)), authority),
+            None => (None, authority),
+        };
+        let (path, query) = rest.split_at(rest.find('?').unwrap_or(rest.len()));
+        let path = if path.is_empty() { "/".into() } else { legal(path) };
+        let url = Self { tls, authority: authority.into(), path, query: legal(query), login };
+        let host = url.to_string().parse::<ureq::http::Uri>().ok();
+        match host.as_ref().and_then(|uri| uri.host()) {
+            Some(host) if !host.is_empty() => Ok(url),
+            _ => Err("its host is no name or address"),
+        }
+    }
+
+    /// What a `Location:` header or a link at this URL names: RFC 3986, 5.2. The login goes along to the same host and port only.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn resolve(&self, link: &str) -> Result<Self, &'static str> {
+        let link = link.split('#').next().unwrap_or_default();
+        let scheme = if self.tls { "https" } else { "http" };
+        let has_scheme =
+            link.split(['/', '?']).next().is_some_and(|beginning| beginning.contains(':'));
+        let mut url = if has_scheme {
+            Self::parse(link)?
+        } else if link.starts_with("//") {
+            Self::parse(&format!("{scheme}:{link}"))?
+        } else {
+            let (path, query) = link.split_at(link.find('?').unwrap_or(link.len()));
+            let directory = &self.path[..=self.path.rfind('/').unwrap_or(0)];
+            let path = match path {
+                "" => self.path.clone(),
+                path if path.starts_with('/') => without_dots(path),
+                path => without_dots(&format!("{directory}{path}")),
+            };
+            let query = legal(query);
+            Self { tls: self.tls, authority: self.authority.clone(), path, query, login: None }
+        };
+        if (url.tls, &url.authority) == (self.tls, &self.authority) && url.login.is_none() {
+            url.login.clone_from(&self.login);
+        }
+        Ok(url)
+    }
+
+    /// What is below it; `names` are bytes with slashes between them, as they are. The root's query is left behind.
+    pub fn below(&self, names: &[u8]) -> Self {
+        let mut path = self.path.trim_end_matches('/').to_owned();
+        path.push('/');
+        for byte in names {
+            match byte {
+                b'/' => path.push('/'),
+                byte if byte.is_ascii_alphanumeric() || IN_PATH.contains(byte) => {
+                    path.push(char::from(*byte));
+                }
+                byte => path.push_str(&format!("%{byte:02X}")),
+            }
+        }
+        Self { path, query: String::new(), ..self.clone() }
+    }
+
+    /// For messages: without a password, without a query (which may be a key), without a slash at the end.
+    pub fn shown(&self) -> String {
+        let scheme = if self.tls { "https" } else { "http" };
+        format!("{scheme}://{}{}", self.authority, self.path.trim_end_matches('/'))
+    }
+
+    /// The host without its port, in small letters, and the port if one is named.
+    pub fn host(&self) -> (String, Option<u16>) {
+        let authority = self.authority.to_ascii_lowercase();
+        match authority.rsplit_once(':') {
+            // The colons within brackets are an address's.
+            Some((host, port)) if !port.ends_with(']') => (host.into(), port.parse().ok()),
+            _ => (authority, None),
+        }
+    }
+}
+
+/// Without the login: as it is asked for.
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.tls { "https" } else { "http" };
+        write!(f, "{scheme}://{}{}{}", self.authority, self.path, self.query)
+    }
+}
+
+/// What has no place in a URL, percent-encoded.
+fn legal(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+/// A path without `.` and `..`: RFC 3986, 5.2.4.
+fn without_dots(path: &str) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for name in path.split('/').skip(1) {
+        match name {
+            "." => {}
+            ".." => {
+                names.pop();
+            }
+            name => names.push(name),
+        }
+    }
+    if path.ends_with("/.") || path.ends_with("/..") {
+        names.push("");
+    }
+    legal(&format!("/{}", names.join("/")))
+}
+
+/// Each `%xx` as the byte it stands for; what is no such stays as it is.
+pub(super) fn decoded(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, behind @ ..] = rest {
+        let digit = |at: usize| char::from(*behind.get(at)?).to_digit(16);
+        let value = digit(0).zip(digit(1)).map(|(high, low)| high << 4 | low);
+        match value.and_then(|value| u8::try_from(value).ok()) {
+            Some(value) if *first == b'%' => {
+                bytes.push(value);
+                rest = &behind[2..];
+            }
+            _ => {
+                bytes.push(*first);
+                rest = behind;
+            }
+        }
+    }
+    bytes
+}

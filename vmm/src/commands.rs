@@ -1,0 +1,52 @@
+//! What chukka does besides running a guest: argv's first word names it, as in `chukka cache list`.
+//!
+//! These take long options in GNU's style, each with a `--help` of its own; what runs a guest keeps QEMU's.
+
+mod cache;
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::ArgMatches;
+
+use crate::report::{COULD_NOT_RUN, tell};
+
+/// A command and what it does with the arguments after its name.
+type Command = (&'static str, fn(&[OsString]) -> ExitCode);
+
+/// All of them.
+static COMMANDS: [Command; 1] = [("cache", cache::run)];
+
+/// Runs the command that the first of `args` names, if it names one. `args` begins after the program's name.
+#[must_use]
+pub fn run(args: &[OsString]) -> Option<ExitCode> {
+    let (name, rest) = args.split_first()?;
+    let (_, command) = COMMANDS.iter().find(|(known, _)| OsStr::new(known) == name)?;
+    Some(command(rest))
+}
+
+/// Reads the arguments of a command; an error in them, or `--help`, has been answered, and the status is what remains.
+fn parsed(command: clap::Command, args: &[OsString]) -> Result<ArgMatches, ExitCode> {
+    command.no_binary_name(true).try_get_matches_from(args).map_err(|error| {
+        if error.use_stderr() {
+            let text = error.to_string();
+            let text = text.strip_prefix("error: ").unwrap_or(&text);
+            let _ = write!(io::stderr(), "chukka: {text}");
+            return ExitCode::from(COULD_NOT_RUN);
+        }
+        answer(&error.to_string())
+    })
+}
+
+/// Prints what was asked for. A closed pipe (`chukka cache list | head`) is no failure.
+fn answer(text: &str) -> ExitCode {
+    let _ = io::stdout().write_all(text.as_bytes());
+    ExitCode::SUCCESS
+}
+
+/// Says why it cannot be done.
+fn fail(message: &str, hint: &str) -> ExitCode {
+    tell(message, Some(hint));
+    ExitCode::from(COULD_NOT_RUN)
+}
