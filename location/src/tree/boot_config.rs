@@ -8,14 +8,14 @@ mod grub;
 mod legacy;
 mod syslinux;
 
-use crate::source::{Source, TreePath, read_whole};
+use crate::source::{RandomAccess, Source, TreePath, read_whole};
 
 /// Bytes that one configuration file may have.
 const LIMIT: usize = 1 << 20;
 /// Bytes that all of them together may have.
-const TOTAL: usize = 4 << 20;
-/// How many files one configuration may be made of, and of how many it may ask whether they are there.
-const FILES: usize = 64;
+const TOTAL: usize = 2 << 20;
+/// How many files are looked for while one configuration is read: what it includes, what its conditions ask for.
+const FILES: usize = 256;
 /// How many entries a menu may have; those behind are left out.
 const ENTRIES: usize = 1 << 12;
 
@@ -295,18 +295,17 @@ fn meanings(directories: &[TreePath], name: &str) -> Vec<TreePath> {
     paths
 }
 
-/// The files that a configuration is made of; no more than so many.
+/// The files that a configuration is made of; no more than so many are looked for.
 struct Files<'a> {
     source: &'a dyn Source,
     directory: TreePath,
     left: usize,
     bytes: usize,
-    questions: usize,
 }
 
 impl<'a> Files<'a> {
     fn new(source: &'a dyn Source, directory: TreePath) -> Self {
-        Self { source, directory, left: FILES, bytes: TOTAL, questions: FILES }
+        Self { source, directory, left: FILES, bytes: TOTAL }
     }
 
     /// What is in the file that a configuration includes.
@@ -316,23 +315,20 @@ impl<'a> Files<'a> {
 
     /// Whether a file is there.
     fn has(&mut self, name: &str) -> bool {
-        let paths = self.meanings(name);
-        paths.iter().any(|path| {
-            let asks = self.questions.checked_sub(1);
-            asks.is_some_and(|left| {
-                self.questions = left;
-                self.source.open(path).is_ok()
-            })
-        })
+        self.meanings(name).iter().any(|path| self.open(path).is_some())
     }
 
     fn meanings(&self, name: &str) -> Vec<TreePath> {
         meanings(&[self.directory.clone(), TreePath::root()], name)
     }
 
-    fn read(&mut self, path: &TreePath) -> Option<String> {
-        let file = self.source.open(path).ok()?;
+    fn open(&mut self, path: &TreePath) -> Option<Box<dyn RandomAccess>> {
         self.left = self.left.checked_sub(1)?;
+        self.source.open(path).ok()
+    }
+
+    fn read(&mut self, path: &TreePath) -> Option<String> {
+        let file = self.open(path)?;
         let bytes = read_whole(&*file, LIMIT.min(self.bytes)).ok()??;
         self.bytes -= bytes.len();
         Some(String::from_utf8_lossy(&bytes).into_owned())

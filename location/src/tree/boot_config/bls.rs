@@ -12,7 +12,8 @@ const DIRECTORIES: [&str; 2] = ["loader/entries", "boot/loader/entries"];
 /// A value with its variables may have so many bytes.
 const VALUE: usize = 1 << 16;
 /// The blocks of variables that belong to the entries.
-const ENVIRONMENTS: [&str; 4] = ["grub2/grubenv", "grub/grubenv", "EFI/fedora/grubenv", "EFI/redhat/grubenv"];
+const ENVIRONMENTS: [&str; 4] =
+    ["grub2/grubenv", "grub/grubenv", "EFI/fedora/grubenv", "EFI/redhat/grubenv"];
 
 /// One file, its keys in the order they stand there.
 struct Found {
@@ -87,7 +88,11 @@ pub(super) fn menu(path: &TreePath, files: &mut Files<'_>) -> Option<Menu> {
 }
 
 /// The entries for GRUB, where they begin with the place `menu` and get their values from `get`.
-pub(super) fn of_grub(files: &mut Files<'_>, get: &dyn Fn(&str) -> String, menu: &[Step]) -> Vec<Entry> {
+pub(super) fn of_grub(
+    files: &mut Files<'_>,
+    get: &dyn Fn(&str) -> String,
+    menu: &[Step],
+) -> Vec<Entry> {
     let read = |directory: &&str| read(&TreePath::new(directory), files, get, menu);
     DIRECTORIES.iter().map(read).find(|entries| !entries.is_empty()).unwrap_or_default()
 }
@@ -125,8 +130,11 @@ fn entry(found: &Found, position: usize, get: &dyn Fn(&str) -> String, menu: &[S
     }
     let lines = |key| found.all(key).map(|line| with_variables(line, get)).collect::<Vec<_>>();
     let initrds = lines("initrd");
-    entry.initrds =
-        initrds.iter().flat_map(|line| line.split_whitespace()).map(super::without_device).collect();
+    entry.initrds = initrds
+        .iter()
+        .flat_map(|line| line.split_whitespace())
+        .map(super::without_device)
+        .collect();
     let options = lines("options").join(" ");
     entry.arguments = options.split_whitespace().collect::<Vec<_>>().join(" ");
     entry

@@ -25,7 +25,8 @@ pub(super) fn menu(text: &str) -> Menu {
     let of = |(position, own)| entry(position, own, &global);
     let entries: Vec<_> = images.iter().enumerate().map(of).collect();
     let default = global.get("default");
-    let named = entries.iter().position(|entry| default.is_some_and(|default| entry.id() == default));
+    let named =
+        entries.iter().position(|entry| default.is_some_and(|default| entry.id() == default));
     Menu { entries, defaults: named.into_iter().collect(), saved: String::new() }
 }
 

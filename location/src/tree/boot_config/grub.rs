@@ -34,6 +34,7 @@ pub(super) fn menu(text: &str, files: &mut Files<'_>) -> Menu {
         items: Vec::new(),
         current: None,
         counts: BTreeMap::new(),
+        has_blscfg: false,
         left: EXPANDED,
     };
     let prefix = shell.files.directory.to_string();
@@ -88,6 +89,8 @@ struct Shell<'a, 'f> {
     current: Option<usize>,
     /// How many entries each menu has so far, by the positions that lead to it.
     counts: BTreeMap<Vec<usize>, usize>,
+    /// Whether the entries that lie in files of their own were read.
+    has_blscfg: bool,
     /// So many bytes may words still have.
     left: usize,
 }
@@ -244,7 +247,9 @@ impl Shell<'_, '_> {
             }
             "linux" | "linux16" | "linuxefi" => {
                 if let Some((kernel, arguments)) = file(words) {
-                    self.change(|item| (item.entry.kernel, item.entry.arguments) = (kernel, arguments));
+                    self.change(|item| {
+                        (item.entry.kernel, item.entry.arguments) = (kernel, arguments)
+                    });
                 }
             }
             "initrd" | "initrd16" | "initrdefi" => {
@@ -254,7 +259,9 @@ impl Shell<'_, '_> {
             "multiboot" | "multiboot2" | "xen_hypervisor" => {
                 self.change(|item| item.multiboot = file(words));
             }
-            "module" | "module2" | "xen_module" => self.change(|item| item.modules.extend(file(words))),
+            "module" | "module2" | "xen_module" => {
+                self.change(|item| item.modules.extend(file(words)))
+            }
             "load_env" => self.load_env(words),
             "blscfg" => self.entries_of_files(menu),
             "source" | "configfile" | "." | "normal" => {
@@ -287,7 +294,9 @@ impl Shell<'_, '_> {
         let mut words = words[1..].iter();
         while let Some(word) = words.next() {
             match word.as_str() {
-                "-f" | "--file" => name = words.next().map(|name| without_device(name)).unwrap_or_default(),
+                "-f" | "--file" => {
+                    name = words.next().map(|name| without_device(name)).unwrap_or_default()
+                }
                 option if option.starts_with("--file=") => name = without_device(&option[7..]),
                 option if option.starts_with('-') => {}
                 other => wanted.push(other),
@@ -302,6 +311,9 @@ impl Shell<'_, '_> {
 
     /// What `blscfg` does.
     fn entries_of_files(&mut self, menu: &[Step]) {
+        if std::mem::replace(&mut self.has_blscfg, true) {
+            return;
+        }
         let variables = &self.variables;
         let get = |name: &str| variables.get(name).cloned().unwrap_or_default();
         let entries = bls::of_grub(self.files, &get, menu);
@@ -353,7 +365,8 @@ impl Shell<'_, '_> {
 fn file(words: &[String]) -> Option<Module> {
     let mut words = words[1..].iter().skip_while(|word| word.starts_with("--"));
     let name = without_device(words.next()?);
-    let words: Vec<_> = words.map(String::as_str).skip_while(|word| *word == "placeholder").collect();
+    let words: Vec<_> =
+        words.map(String::as_str).skip_while(|word| *word == "placeholder").collect();
     Some((name, words.join(" ")))
 }
 

@@ -271,6 +271,6 @@ mod tests {
     #[test]
     fn a_file_that_includes_itself_ends() {
         let entries = read(&[("extlinux.conf", "label a\nkernel k\ninclude extlinux.conf\n")]);
-        assert_eq!((entries.len(), &entries[0].kernel[..]), (64, "k"));
+        assert_eq!((entries.len(), &entries[0].kernel[..]), (256, "k"));
     }
 }
