@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use location::Place;
+use location::fetch::Settings;
 use thiserror::Error;
 
 use crate::cpu_model::CpuModel;
@@ -102,6 +103,19 @@ pub struct BootSource {
     pub injections: Vec<Injection>,
     /// The kernel command line (`-append`): bytes as given, without a NUL inside or at the end. Injections may add words.
     pub cmdline: Vec<u8>,
+    /// How a place on another host is read.
+    pub fetch: Settings,
+    /// The sums that kernel and initrd are to have (`-checksum`).
+    pub checksums: Vec<Checksum>,
+}
+
+/// What a file is to have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checksum {
+    /// `kernel`, `initrd`, or the file's name without its directory.
+    pub of: String,
+    /// `sha256:HEX`, `sha512:HEX` or `sha1:HEX`.
+    pub sum: String,
 }
 
 /// Where kernel and initrd are.

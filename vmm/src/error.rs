@@ -11,6 +11,7 @@ use firmware::rom::RomError;
 use firmware::smbios::SmbiosError;
 use firmware::source_file::SourceError;
 use fw_cfg::ItemError;
+use location::source::hint_of;
 use location::{InjectError, PlaceError, TreeError};
 use thiserror::Error;
 use vm_memory::GuestMemoryError;
@@ -48,6 +49,22 @@ pub enum StartError {
         name: String,
         /// What the system said.
         source: io::Error,
+    },
+    /// The user, or the host, wanted chukka to end before the guest ran: it dies of the signal.
+    #[error("Stopped{}", during.as_ref().map(|what| format!(" while fetching {what}")).unwrap_or_default())]
+    Stopped {
+        /// Which signal.
+        signal: i32,
+        /// What was under way, and what is left of it.
+        during: Option<String>,
+    },
+    /// A sum was given for a file that is not there.
+    #[error("-checksum {of}=…: there is no such file, kernel and initrd are {there}")]
+    NothingToCheck {
+        /// Which file.
+        of: String,
+        /// Which there are.
+        there: String,
     },
     /// What was to be loaded does not fit.
     #[error(transparent)]
@@ -167,7 +184,13 @@ impl StartError {
             Self::Place(error) => error.hint().into(),
             Self::Tree(error) => error.hint(),
             Self::Inject(error) => error.hint(),
-            Self::Fetch { .. } => "is the medium it lies on in order?".into(),
+            Self::Fetch { source, .. } => {
+                hint_of(source).unwrap_or("is the medium it lies on in order?").into()
+            }
+            Self::Stopped { .. } => return None,
+            Self::NothingToCheck { .. } => {
+                "name it as it is called there, or say kernel= or initrd=".into()
+            }
             Self::Load(error) => error.hint(),
             Self::Smbios(error) => error.hint(),
             Self::RomFile(error) => error.hint(),

@@ -1,16 +1,21 @@
 //! Kernel, initrd and command line, out of files the user named or a place they are found in.
 
+use std::ffi::OsStr;
 use std::fmt::Write;
+use std::sync::Arc;
 
 use firmware::direct::DirectBoot;
 use firmware::{KernelImage, SourceFile};
-use location::fetch::Settings;
+use location::checksum::{self, Checked};
+use location::fetch::{Nobody, Watch};
 use location::source::LocalFile;
-use location::tree::{Installer, Release};
-use location::{Fetcher, Injected, RandomAccess, Tree, Wanted, arguments, inject};
+use location::tree::{Installer, Mismatch, Release, TreeError};
+use location::{Fetcher, Injected, Place, RandomAccess, Tree, Wanted, arguments, inject};
 
-use crate::config::{Answers, BootFiles, BootSource, Injection};
+use crate::config::{Answers, BootFiles, BootSource, Checksum, Injection};
 use crate::error::StartError;
+use crate::interruptible;
+use crate::progress::Progress;
 
 /// What is booted, with its files open, and how it came to be.
 #[derive(Debug)]
@@ -39,47 +44,31 @@ pub struct Found {
     /// What the tree says it is.
     pub release: Release,
     /// What the tree's checksums said of kernel and initrd.
-    pub checked: [Option<location::checksum::Checked>; 2],
+    pub checked: [Option<Checked>; 2],
 }
 
 impl Gathered {
-    /// Finds and opens everything.
+    /// Finds and opens everything. What is on another host is fetched; a signal that ends chukka then ends that.
     ///
     /// # Errors
     /// Something is not there, or not what it is to be.
     pub fn open(source: &BootSource) -> Result<Self, StartError> {
+        match &source.files {
+            BootFiles::Location { place, .. } if place.is_remote() => {
+                let progress = Arc::new(Progress::new());
+                let (watch, source) = (Arc::clone(&progress), source.clone());
+                interruptible::run(move || Self::watched(&source, watch), || progress.stop())
+            }
+            _ => Self::watched(source, Arc::new(Nobody)),
+        }
+    }
+
+    fn watched(source: &BootSource, watch: Arc<dyn Watch>) -> Result<Self, StartError> {
         let mut injected = Vec::new();
         for injection in &source.injections {
             injected.push(Injected::open(&injection.path)?);
         }
-        let mut of_tree = Vec::new();
-        let (kernel, initrd, found) = match &source.files {
-            BootFiles::Named { kernel, initrd } => {
-                let kernel = KernelImage::open(kernel)?;
-                let initrd = initrd.as_deref().map(|path| SourceFile::open(path, "initrd"));
-                (kernel, initrd.transpose()?, None)
-            }
-            BootFiles::Location { place, kernel, initrd } => {
-                let source = Fetcher::new(Settings::default()).place(place)?;
-                let wanted = Wanted { kernel: kernel.as_deref(), initrd: initrd.as_deref() };
-                let tree = Tree::find(&*source, wanted)?;
-                of_tree = arguments::of_entry(&tree.arguments);
-                let mut checked = [tree.kernel.checked, None];
-                let kernel = KernelImage::of(opened(tree.kernel.bytes, "kernel")?)?;
-                let initrd = match tree.initrd {
-                    None => None,
-                    Some(part) => {
-                        checked[1] = part.checked;
-                        Some(opened(part.bytes, "initrd")?)
-                    }
-                };
-                let (looks, rule, installer, release) =
-                    (tree.looks, tree.rule, tree.installer, tree.release);
-                let place = source.name().to_owned();
-                let found = Found { place, looks, rule, installer, release, checked };
-                (kernel, initrd, Some(found))
-            }
-        };
+        let Files { kernel, initrd, found, of_tree } = Files::get(source, watch)?;
         let initrd = with_injected(initrd, &mut injected)?;
         let release = found.as_ref().map(|found| found.release.clone()).unwrap_or_default();
         let words = [of_tree, words(&source.injections, &injected, &release)].concat();
@@ -90,6 +79,94 @@ impl Gathered {
         });
         let injected = injected.collect();
         Ok(Self { boot: DirectBoot { kernel, initrd, cmdline }, found, injected, advice })
+    }
+}
+
+/// Kernel and initrd as they are where they come from.
+struct Files {
+    kernel: KernelImage,
+    initrd: Option<SourceFile>,
+    found: Option<Found>,
+    /// Words for the command line.
+    of_tree: Vec<String>,
+}
+
+impl Files {
+    fn get(source: &BootSource, watch: Arc<dyn Watch>) -> Result<Self, StartError> {
+        match &source.files {
+            BootFiles::Named { kernel, initrd } => {
+                let kernel = KernelImage::open(kernel)?;
+                let initrd = initrd.as_deref().map(|path| SourceFile::open(path, "initrd"));
+                let files =
+                    Self { kernel, initrd: initrd.transpose()?, found: None, of_tree: Vec::new() };
+                files.check(&source.checksums)?;
+                Ok(files)
+            }
+            BootFiles::Location { place, kernel, initrd } => {
+                let fetcher = Fetcher::watched(source.fetch.clone(), watch);
+                let wanted = Wanted { kernel: kernel.as_deref(), initrd: initrd.as_deref() };
+                let files = Self::find(&fetcher, place, wanted).and_then(|files| {
+                    files.check(&source.checksums)?;
+                    Ok(files)
+                });
+                if let Err(StartError::Tree(error)) = &files
+                    && !matches!(error, TreeError::Read { .. })
+                {
+                    fetcher.forget(place);
+                }
+                files
+            }
+        }
+    }
+
+    /// Finds them in a place.
+    fn find(fetcher: &Fetcher, place: &Place, wanted: Wanted<'_>) -> Result<Self, StartError> {
+        let source = fetcher.place(place)?;
+        let tree = Tree::find(&*source, wanted)?;
+        let of_tree = arguments::of_entry(&tree.arguments);
+        let mut checked = [tree.kernel.checked, None];
+        let kernel = KernelImage::of(opened(tree.kernel.bytes, "kernel")?)?;
+        let initrd = match tree.initrd {
+            None => None,
+            Some(part) => {
+                checked[1] = part.checked;
+                Some(opened(part.bytes, "initrd")?)
+            }
+        };
+        let (looks, rule, installer, release) =
+            (tree.looks, tree.rule, tree.installer, tree.release);
+        let place = source.name().to_owned();
+        let found = Found { place, looks, rule, installer, release, checked };
+        Ok(Self { kernel, initrd, found: Some(found), of_tree })
+    }
+
+    /// Checks them against the user's sums.
+    fn check(&self, sums: &[Checksum]) -> Result<(), StartError> {
+        let initrd = self.initrd.as_ref().map(|initrd| ("initrd", initrd));
+        let files = [Some(("kernel", &self.kernel.source)), initrd].into_iter().flatten();
+        for Checksum { of, sum } in sums {
+            let is_meant = |(role, file): &(&str, &SourceFile)| {
+                role == of || file.path().file_name().is_some_and(|name| name == OsStr::new(of))
+            };
+            let Some((role, file)) = files.clone().find(is_meant) else {
+                let names: Vec<_> =
+                    files.map(|(_, file)| file.path().display().to_string()).collect();
+                return Err(StartError::NothingToCheck {
+                    of: of.clone(),
+                    there: names.join(" and "),
+                });
+            };
+            let name = file.path().display().to_string();
+            let read = |source| StartError::Fetch { name: name.clone(), source };
+            let bytes = LocalFile::new(file.file().try_clone().map_err(read)?, name.clone());
+            let checked = checksum::check(&bytes.map_err(read)?, sum).map_err(read)?;
+            if let Checked::Wrong { algorithm, found, expected } = checked {
+                let by = "-checksum".to_owned();
+                let mismatch = Mismatch { role, name, algorithm, found, expected, by };
+                return Err(TreeError::Checksum(Box::new(mismatch)).into());
+            }
+        }
+        Ok(())
     }
 }
 

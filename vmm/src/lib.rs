@@ -7,7 +7,7 @@
 //! | [`cli`], [`cpu_model`] | argv, in QEMU's spelling |
 //! | [`config`], [`credential`] | one run, as plain checked data |
 //! | [`run`], [`boot`], [`publish`] | one run: boots, reboots, threads; what is booted; what the guest is told by fw_cfg |
-//! | [`gather`], [`plan`] | kernel and initrd, named or found by the crate `location`; `-dry-run` |
+//! | [`gather`], [`plan`], [`progress`], [`interruptible`] | kernel and initrd, named or found by the crate `location`; `-dry-run`; how the fetching goes |
 //! | [`machine`], [`bus`], [`flusher`] | the list of devices, ports and interrupts; the serial ports' output |
 //! | [`memory`], [`rom`] | guest memory, files placed in it; the firmware's ROM |
 //! | [`kvm`], [`cpuid`], [`vcpu_state`], [`vcpu`], [`snapshot`] | the VM, what its CPUs are, where they start, what they do |
@@ -29,6 +29,7 @@ pub mod event_loop;
 pub mod flusher;
 pub mod gather;
 pub mod input;
+pub mod interruptible;
 pub mod keys;
 pub mod kvm;
 pub mod machine;
@@ -36,6 +37,7 @@ pub mod memory;
 pub mod notices;
 pub mod outcome;
 pub mod plan;
+pub mod progress;
 pub mod publish;
 pub mod report;
 pub mod rom;

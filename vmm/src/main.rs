@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use vmm::cli::{self, Command};
 use vmm::commands;
+use vmm::error::StartError;
 use vmm::outcome::Outcome;
 use vmm::plan;
 use vmm::report::{COULD_NOT_RUN, tell, with_sources};
@@ -47,6 +48,10 @@ fn main() -> ExitCode {
                 (None, Outcome::Signal(signal)) => signals::die_of(signal),
                 (None, _) => ExitCode::from(COULD_NOT_RUN),
             }
+        }
+        Err(error @ StartError::Stopped { signal, .. }) => {
+            tell(&(name + &error.to_string()), None);
+            signals::die_of(signal)
         }
         Err(error) => {
             tell(&(name + &with_sources(&error)), error.hint().as_deref());

@@ -27,7 +27,7 @@ pub(super) struct Partial<'a> {
     path: &'a str,
     /// In the directory of such files, without an extension.
     stem: PathBuf,
-    /// What came is of no use to the next run.
+    /// What came is of no use to the next run, and may be what fills the disk.
     useless: Cell<bool>,
     /// Open and locked.
     _lock: File,
@@ -101,7 +101,7 @@ impl<'a> Partial<'a> {
         }
         let mut digest = Sha256::new();
         let already = add(&mut data, &mut digest).map_err(local)?;
-        watch.begin(file.name(), part_of.len, already);
+        watch.begin(file.name(), part_of.len, already, !part_of.version.is_empty());
         let done = file.stream(already).and_then(|mut stream| {
             let len = part_of.len;
             exactly(&mut stream, already..len, watch, &self.useless, |piece| {
@@ -112,10 +112,10 @@ impl<'a> Partial<'a> {
         let done = done.and_then(|()| data.sync_all().map_err(local));
         drop(data);
         let done = done.and_then(|()| self.finish(&hex(&digest.finalize()), part_of.len));
-        match &done {
-            Ok(_) => watch.end(true, part_of.len),
-            Err(_) => watch.end(false, self.kept(&part_of)),
+        if done.is_err() && (self.useless.get() || part_of.version.is_empty()) {
+            self.forget();
         }
+        watch.end(done.is_ok());
         done
     }
 
@@ -138,15 +138,6 @@ impl<'a> Partial<'a> {
         };
         self.forget();
         Ok((sha256.to_owned(), file))
-    }
-
-    /// How many bytes the next run can go on from. None are kept that it cannot: they may be what fills the disk.
-    fn kept(&self, part_of: &PartOf) -> u64 {
-        if self.useless.get() || part_of.version.is_empty() {
-            self.forget();
-            return 0;
-        }
-        fs::metadata(&self.stem).map_or(0, |about| about.len())
     }
 
     /// Removes all of it that is not in `content/`.
@@ -204,13 +195,13 @@ fn add(file: &mut File, digest: &mut Sha256) -> io::Result<u64> {
 /// As of [`Partial::fill`].
 pub(super) fn in_memory(file: &dyn RandomAccess, watch: &dyn Watch) -> io::Result<File> {
     let mut memory = host_file::in_memory()?;
-    watch.begin(file.name(), file.len(), 0);
+    watch.begin(file.name(), file.len(), 0, false);
     let done = file.stream(0).and_then(|mut stream| {
         let useless = Cell::new(true);
         exactly(&mut stream, 0..file.len(), watch, &useless, |piece| memory.write_all(piece))
     });
     let done = done.and_then(|()| host_file::read_only(&memory));
-    watch.end(done.is_ok(), 0);
+    watch.end(done.is_ok());
     done
 }
 

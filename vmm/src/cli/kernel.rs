@@ -8,6 +8,7 @@ use clap::ArgMatches;
 use location::Place;
 
 use super::error::CliError;
+use super::fetching;
 use super::value::{last, raw};
 use crate::config::{Answers, BootFiles, BootSource, Injection};
 
@@ -39,7 +40,8 @@ pub(super) fn boot(
         }
     };
     let cmdline = cmdline.cloned().unwrap_or_default().into_vec();
-    Ok(Some(BootSource { files, injections, cmdline }))
+    let (fetch, checksums) = (fetching::settings(matches)?, fetching::checksums(matches)?);
+    Ok(Some(BootSource { files, injections, cmdline, fetch, checksums }))
 }
 
 /// What puts a file into the initrd, and what it then is.

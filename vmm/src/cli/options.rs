@@ -52,7 +52,7 @@ const fn silent(name: &'static str, metavar: &'static str) -> Opt {
 }
 
 /// Every option.
-pub(super) static OPTIONS: [Opt; 45] = [
+pub(super) static OPTIONS: [Opt; 48] = [
     opt("kernel", "FILE", Group::Boot, &["the kernel: bzImage (however compressed) or vmlinux"]),
     opt("initrd", "FILE", Group::Boot, &["the initial RAM disk"]),
     opt("append", "TEXT", Group::Boot, &["the kernel's command line"]),
@@ -68,6 +68,23 @@ pub(super) static OPTIONS: [Opt; 45] = [
     opt("initrd-inject", "FILE", Group::Boot, &["put FILE into the initrd's root; repeatable"]),
     opt("preseed", "FILE", Group::Boot, &["the same, and have Debian's installer read it"]),
     opt("kickstart", "FILE", Group::Boot, &["the same, and have Fedora's or RHEL's read it"]),
+    opt("offline", "", Group::Boot, &["fetch nothing: use what earlier runs have kept"]),
+    opt(
+        "fetch",
+        "KEY=VALUE",
+        Group::Boot,
+        &[
+            "timeout=SECONDS without a byte (30), retries=N (3),",
+            "limit=SIZE of a file (4G), cache=DIR or cache=off,",
+            "refresh=on: nothing that is kept counts",
+        ],
+    ),
+    opt(
+        "checksum",
+        "SUM",
+        Group::Boot,
+        &["the kernel's sha256:HEX; initrd=sha256:HEX; repeatable"],
+    ),
     opt("dry-run", "", Group::Boot, &["only say what would be booted, and where it was found"]),
     opt(
         "bios",

@@ -11,6 +11,8 @@ use std::borrow::Cow;
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
+use ::location::fetch::Settings;
+
 use super::*;
 use crate::config::{
     BootFiles, BootOptions, BootSource, InterruptKey, MachineKind, MapInitrd, RtcBase,
@@ -38,7 +40,13 @@ fn config(words: &[&str]) -> VmConfig {
 /// A kernel that is a file of the host, without anything in its initrd.
 fn named(kernel: &str, initrd: Option<&str>, cmdline: &[u8]) -> BootSource {
     let files = BootFiles::Named { kernel: kernel.into(), initrd: initrd.map(Into::into) };
-    BootSource { files, injections: Vec::new(), cmdline: cmdline.to_vec() }
+    BootSource {
+        files,
+        injections: Vec::new(),
+        cmdline: cmdline.to_vec(),
+        fetch: Settings::default(),
+        checksums: Vec::new(),
+    }
 }
 
 /// The files that `-kernel` and `-initrd` name.

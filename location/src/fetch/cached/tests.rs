@@ -134,10 +134,10 @@ impl Read for Answer<'_> {
 }
 
 /// A host with a cache in `temp`, that reaches `far`.
-fn host(temp: &Temp, far: &Far, settings: Settings) -> Cached {
+fn host(temp: &Temp, far: &Far, settings: &Settings) -> Cached {
     let cache = Cache::open(temp.path().into()).unwrap();
     let place = Place::Http(URL.into());
-    let shared = Shared::new(&place, &settings, Arc::new(Nobody), Some(cache));
+    let shared = Shared::new(&place, settings, Arc::new(Nobody), Some(cache));
     shared.opened.set(Box::new(far.clone())).unwrap();
     Cached::of(Rc::new(shared))
 }
@@ -150,7 +150,7 @@ fn get(host: &Cached, path: &str) -> io::Result<Vec<u8>> {
 }
 
 fn fetched(temp: &Temp, far: &Far) -> io::Result<Vec<u8>> {
-    get(&host(temp, far, Settings::default()), "linux")
+    get(&host(temp, far, &Settings::default()), "linux")
 }
 
 /// Makes what is known two hours old.
@@ -189,14 +189,14 @@ fn what_is_known_is_not_asked_again() {
         assert_eq!(read_whole(&*file, LEN).unwrap().unwrap()[252], 1);
         assert_eq!(file.name(), "http://far.example/tree/linux");
     };
-    look(host(&temp, &far, Settings::default()));
+    look(host(&temp, &far, &Settings::default()));
     assert_eq!(far.asked_and_sent(), (4, LEN));
-    look(host(&temp, &far, Settings::default()));
+    look(host(&temp, &far, &Settings::default()));
     assert_eq!(far.asked_and_sent(), (0, 0), "all is known");
     age(&temp);
-    look(host(&temp, &far, offline()));
+    look(host(&temp, &far, &offline()));
     assert_eq!(far.asked_and_sent(), (0, 0), "old, but there is nobody to ask");
-    look(host(&temp, &far, Settings::default()));
+    look(host(&temp, &far, &Settings::default()));
     assert_eq!(far.asked_and_sent(), (4, 0), "asked, and nothing has changed");
     age(&temp);
     far.put("linux", vec![7; 100], "2");
@@ -210,7 +210,7 @@ fn asked_to_refresh_all_comes_again() {
     fetched(&temp, &far).unwrap();
     far.asked_and_sent();
     let refresh = Settings { refresh: true, ..Settings::default() };
-    get(&host(&temp, &far, refresh), "linux").unwrap();
+    get(&host(&temp, &far, &refresh), "linux").unwrap();
     assert_eq!(far.asked_and_sent(), (1, LEN));
     assert_eq!(names(temp.path().join("content")).len(), 1);
 }
@@ -218,10 +218,10 @@ fn asked_to_refresh_all_comes_again() {
 #[test]
 fn offline_what_is_not_kept_is_an_error() {
     let (temp, far) = (Temp::new(), Far::with("linux", "1"));
-    let error = get(&host(&temp, &far, offline()), "linux").unwrap_err();
+    let error = get(&host(&temp, &far, &offline()), "linux").unwrap_err();
     assert!(error.to_string().contains("-offline"), "{error}");
     assert_eq!(hint_of(&error), Some("run it once without -offline"));
-    assert!(host(&temp, &far, offline()).list(&TreePath::root()).is_err());
+    assert!(host(&temp, &far, &offline()).list(&TreePath::root()).is_err());
     assert_eq!(far.asked_and_sent(), (0, 0));
 }
 
@@ -267,7 +267,7 @@ fn a_part_of_another_version_is_not_gone_on_with() {
 #[test]
 fn a_file_that_changed_since_it_was_asked_is_an_error_once() {
     let (temp, far) = (Temp::new(), Far::with("linux", "1"));
-    host(&temp, &far, Settings::default()).open(&TreePath::new("linux")).unwrap();
+    host(&temp, &far, &Settings::default()).open(&TreePath::new("linux")).unwrap();
     far.put("linux", vec![9; 100_000], "2");
     let error = fetched(&temp, &far).unwrap_err();
     assert!(error.to_string().contains("100000 bytes now, and had 1048576"), "{error}");
@@ -289,7 +289,7 @@ fn what_has_more_bytes_than_it_said_is_not_kept() {
 fn what_is_larger_than_the_limit_is_not_begun() {
     let (temp, far) = (Temp::new(), Far::with("linux", "1"));
     let limited = Settings { limit: 1000, ..Settings::default() };
-    let error = get(&host(&temp, &far, limited), "linux").unwrap_err();
+    let error = get(&host(&temp, &far, &limited), "linux").unwrap_err();
     assert_eq!(error.to_string(), "it has 1048576 bytes, more than the limit of 1000");
     assert!(hint_of(&error).unwrap().contains("-fetch limit="));
     assert_eq!(far.asked_and_sent(), (1, 0));
@@ -366,7 +366,7 @@ fn several_at_once_fetch_it_once() {
 #[test]
 fn what_led_to_nothing_is_asked_again() {
     let (temp, far) = (Temp::new(), Far::default());
-    assert!(host(&temp, &far, Settings::default()).open(&TreePath::new("linux")).is_err());
+    assert!(host(&temp, &far, &Settings::default()).open(&TreePath::new("linux")).is_err());
     far.put("linux", vec![1; 10], "1");
     assert!(fetched(&temp, &far).is_err(), "it was not there a moment ago");
     let cache = Keep::In(temp.path().into());

@@ -2,6 +2,8 @@
 
 use location::Place;
 
+use location::fetch::Settings;
+
 use super::{boot, message, named, parse_words, whole};
 use crate::cli::Command;
 use crate::config::{Answers, BootFiles, BootSource, Injection};
@@ -9,7 +11,13 @@ use crate::config::{Answers, BootFiles, BootSource, Injection};
 fn location(place: &str, kernel: Option<&str>, initrd: Option<&str>) -> BootSource {
     let (kernel, initrd) = (kernel.map(Into::into), initrd.map(Into::into));
     let files = BootFiles::Location { place: Place::Local(place.into()), kernel, initrd };
-    BootSource { files, injections: Vec::new(), cmdline: Vec::new() }
+    BootSource {
+        files,
+        injections: Vec::new(),
+        cmdline: Vec::new(),
+        fetch: Settings::default(),
+        checksums: Vec::new(),
+    }
 }
 
 fn injection(path: &str, answers: Answers) -> Injection {
