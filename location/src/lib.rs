@@ -8,6 +8,7 @@
 //! | the same in an image: a medium's, a disk's, a file system's | [`image`] |
 //! | bytes from there onto this host, once | [`fetch`] |
 //! | which kernel and initrd are in it, and whose installer they are | [`tree`] |
+//! | the menus of the boot loaders in a place, and what one of their entries boots | [`menu`] |
 //! | what the guest's command line needs beside the user's words | [`arguments`] |
 //! | files of the user's, put into the initrd | [`inject`] |
 //! | all of it as files that guest memory can be filled from | [`host_file`] |
@@ -21,6 +22,7 @@ pub mod fetch;
 pub mod host_file;
 pub mod image;
 pub mod inject;
+pub mod menu;
 pub mod place;
 pub mod remote;
 pub mod source;

@@ -9,7 +9,7 @@
 //!
 //! Whichever it was, `.treeinfo`'s checksums count for the files found.
 
-mod boot_config;
+pub(crate) mod boot_config;
 mod error;
 pub(crate) mod layouts;
 mod search;

@@ -463,7 +463,7 @@ fn with_source(error: &SourceError) -> String {
 }
 
 /// Compares texts with the numbers in them as numbers: 6.1.0-10 is above 6.1.0-9.
-fn by_version(a: &str, b: &str) -> Ordering {
+pub(super) fn by_version(a: &str, b: &str) -> Ordering {
     let (mut a, mut b) = (a.as_bytes(), b.as_bytes());
     loop {
         let digits = |text: &[u8]| text.iter().take_while(|byte| byte.is_ascii_digit()).count();

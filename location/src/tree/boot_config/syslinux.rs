@@ -1,6 +1,6 @@
 //! The configuration of isolinux, syslinux, pxelinux and extlinux (syslinux's doc/syslinux.txt and doc/menu.txt): a word and its value on a line.
 
-use super::{Entry, Files};
+use super::{ENTRIES, Entry, Files, Menu, Module, Step, without_device};
 
 /// What was read so far.
 #[derive(Default)]
@@ -21,6 +21,8 @@ struct Label {
     name: String,
     title: Option<String>,
     kernel: String,
+    /// Whether it is a kernel whatever its name ends in (`LINUX`).
+    is_linux: bool,
     append: Option<String>,
     initrd: Option<String>,
     /// The menus it is in.
@@ -28,21 +30,21 @@ struct Label {
     is_menu_default: bool,
 }
 
-/// The entries that boot a kernel; the one that is booted unasked first: that with `MENU DEFAULT`, else that of `DEFAULT`.
-pub(super) fn entries(text: &str, files: &mut Files<'_>) -> Vec<Entry> {
+/// The entries; that with `MENU DEFAULT` is booted unasked, else that of `DEFAULT`.
+pub(super) fn menu(text: &str, files: &mut Files<'_>) -> Menu {
     let mut reader = Reader::default();
     reader.read(text, files);
     let Reader { labels, default, append, .. } = reader;
-    let kernels: Vec<_> = labels.iter().filter(|label| label.boots_kernel()).collect();
     // In a menu further down it is that menu's default only.
-    let menu = kernels.iter().rposition(|label| label.is_menu_default && label.menus.is_empty());
-    let named = || kernels.iter().position(|label| label.name.eq_ignore_ascii_case(&default));
-    let first = menu.or_else(named).unwrap_or(0);
-    let mut entries: Vec<_> = kernels.iter().map(|label| label.entry(&append)).collect();
-    if let Some(head) = entries.get_mut(..=first) {
-        head.rotate_right(1);
-    }
-    entries
+    let boots = |label: &&Label| label.boots_kernel();
+    let is_first = |label: &Label| label.is_menu_default && label.menus.is_empty() && boots(&label);
+    // A label may have words behind it.
+    let default = split_word(&default);
+    let is_named = |label: &Label| label.name.eq_ignore_ascii_case(default) && boots(&label);
+    let first = labels.iter().rposition(is_first).or_else(|| labels.iter().position(is_named));
+    let of = |(position, label): (usize, &Label)| label.entry(position, &append);
+    let entries = labels.iter().enumerate().map(of).collect();
+    Menu { entries, defaults: first.into_iter().collect(), saved: String::new() }
 }
 
 impl Reader {
@@ -50,7 +52,7 @@ impl Reader {
         for line in text.lines() {
             let (key, value) = split(line);
             let (second, rest) = split(value);
-            let is_first = self.labels.is_empty();
+            let (is_first, is_full) = (self.labels.is_empty(), self.labels.len() >= ENTRIES);
             let label = self.labels.last_mut().filter(|_| self.in_label);
             match (key.as_str(), second.as_str(), label) {
                 ("include", ..) | ("menu", "include", _) => {
@@ -60,6 +62,7 @@ impl Reader {
                     }
                 }
                 ("default", ..) => self.default = value.to_owned(),
+                ("label", ..) if is_full => return,
                 ("label", ..) => {
                     let menus = self.menus.clone();
                     self.labels.push(Label { name: value.to_owned(), menus, ..Label::default() });
@@ -84,7 +87,11 @@ impl Reader {
                 ("menu", "default", Some(label)) => label.is_menu_default = true,
                 // A caret marks the key that picks the entry.
                 ("menu", "label", Some(label)) => label.title = Some(rest.replacen('^', "", 1)),
-                ("kernel" | "linux", _, Some(label)) => label.kernel = value.to_owned(),
+                ("kernel" | "linux", _, Some(label)) => {
+                    label.is_linux = key == "linux";
+                    label.kernel = value.to_owned();
+                }
+                ("com32", _, Some(label)) => label.kernel = value.to_owned(),
                 ("initrd", _, Some(label)) => label.initrd = Some(value.to_owned()),
                 ("append", _, Some(label)) => label.append = Some(value.to_owned()),
                 ("append", _, None) if is_first => self.append = value.to_owned(),
@@ -100,16 +107,41 @@ impl Label {
         const OTHERS: [&str; 9] =
             [".c32", ".cbt", ".bin", ".bs", ".bss", ".com", ".0", ".img", ".efi"];
         let kernel = self.kernel.to_ascii_lowercase();
-        !kernel.is_empty() && !OTHERS.iter().any(|ending| kernel.ends_with(ending))
+        let other = OTHERS.iter().any(|ending| kernel.ends_with(ending));
+        !kernel.is_empty() && (self.is_linux || !other || self.is_multiboot())
     }
 
-    fn entry(&self, global: &str) -> Entry {
+    /// Whether it is the module for multiboot kernels, which has files and words in its own words.
+    fn is_multiboot(&self) -> bool {
+        self.kernel.to_ascii_lowercase().rsplit('/').next() == Some("mboot.c32")
+    }
+
+    fn entry(&self, position: usize, global: &str) -> Entry {
         let append = match self.append.as_deref() {
             None => global,
             // "append -" means none at all.
             Some("-") => "",
             Some(own) => own,
         };
+        let step = |title: &str, id: &str| Step { position, title: title.into(), id: id.into() };
+        let own = self.title.as_deref().unwrap_or(&self.name);
+        let mut steps: Vec<_> = self.menus.iter().map(|menu| step(menu, "")).collect();
+        steps.push(step(own, &self.name));
+        let mut entry = Entry::at(steps);
+        if !self.boots_kernel() {
+            return entry;
+        }
+        if self.is_multiboot() {
+            let files = append.split("---").map(module).filter(|(name, _)| !name.is_empty());
+            let mut files: Vec<_> = files.collect();
+            if files.len() > 2 {
+                entry.hypervisor = files.remove(0).0;
+            }
+            let mut files = files.into_iter();
+            (entry.kernel, entry.arguments) = files.next().unwrap_or_default();
+            entry.initrds = files.map(|(name, _)| name).collect();
+            return entry;
+        }
         let mut initrds = self.initrd.as_deref().unwrap_or_default();
         let mut arguments = Vec::new();
         for word in append.split_ascii_whitespace() {
@@ -119,15 +151,19 @@ impl Label {
                 None => arguments.push(word),
             }
         }
-        let own = self.title.clone().unwrap_or_else(|| self.name.clone());
-        let initrds = initrds.split(',').filter(|name| !name.is_empty()).map(str::to_owned);
-        Entry {
-            title: [&self.menus[..], &[own]].concat().join(" > "),
-            kernel: self.kernel.clone(),
-            initrds: initrds.collect(),
-            arguments: arguments.join(" "),
-        }
+        entry.kernel = without_device(&self.kernel);
+        let initrds = initrds.split(',').filter(|name| !name.is_empty());
+        entry.initrds = initrds.map(without_device).collect();
+        entry.arguments = arguments.join(" ");
+        entry
     }
+}
+
+/// A file of mboot.c32's, and its words.
+fn module(text: &str) -> Module {
+    let mut words = text.split_whitespace();
+    let name = words.next().map(without_device).unwrap_or_default();
+    (name, words.collect::<Vec<_>>().join(" "))
 }
 
 /// The first word in small letters, and the rest.
@@ -157,9 +193,16 @@ mod tests {
         all.remove(0).entries
     }
 
-    fn entry(title: &str, kernel: &str, initrds: &[&str], arguments: &str) -> Entry {
+    type Plain = (String, String, Vec<String>, String);
+
+    fn entry(title: &str, kernel: &str, initrds: &[&str], arguments: &str) -> Plain {
         let initrds = initrds.iter().copied().map(str::to_owned).collect();
-        Entry { title: title.into(), kernel: kernel.into(), initrds, arguments: arguments.into() }
+        (title.into(), kernel.into(), initrds, arguments.into())
+    }
+
+    fn plain(entries: Vec<Entry>) -> Vec<Plain> {
+        let of = |entry: Entry| (entry.title, entry.kernel, entry.initrds, entry.arguments);
+        entries.into_iter().map(of).collect()
     }
 
     /// As in Debian's installer: menu.cfg includes txt.cfg and more; one has the default.
@@ -193,7 +236,7 @@ mod tests {
             ),
             entry("Install", vmlinuz, &["/install.amd/initrd.gz"], "vga=788 --- quiet"),
         ];
-        assert_eq!(entries, expected);
+        assert_eq!(plain(entries), expected);
     }
 
     /// As in Debian's installer: a menu in the menu, with a default of its own and a title that is no label's.
@@ -222,12 +265,12 @@ mod tests {
             entry("first", "a", &["i", "j"], "all=1"),
             entry("third", "c", &[], "x=1"),
         ];
-        assert_eq!(entries, expected);
+        assert_eq!(plain(entries), expected);
     }
 
     #[test]
     fn a_file_that_includes_itself_ends() {
         let entries = read(&[("extlinux.conf", "label a\nkernel k\ninclude extlinux.conf\n")]);
-        assert_eq!((entries.len(), &entries[0].kernel[..]), (64, "k"));
+        assert_eq!((entries.len(), &entries[0].kernel[..]), (256, "k"));
     }
 }

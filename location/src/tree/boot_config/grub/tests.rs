@@ -104,7 +104,7 @@ menuentry 'Debian GNU/Linux' --class debian --class gnu-linux $menuentry_id_opti
 	gfxmode $linux_gfx_mode
 	if [ x$grub_platform = xxen ]; then insmod xzio; linux wrong; else insmod part_msdos; fi
 	set root='hd0,msdos1'
-	if [ x$feature_platform_search_hint = xy ]; then
+	if [ x$feature_of_tomorrow = xy ]; then
 	  search --no-floppy --fs-uuid --set=root 1
 	elif [ x$grub_platform = xpc ]; then
 	  set where=boot

@@ -43,6 +43,11 @@ impl Word {
         !self.is_quoted && matches!(self.parts[..], [Part::Text(_)])
     }
 
+    /// Whether it is nothing but a variable, without quotes.
+    pub fn is_variable(&self) -> bool {
+        !self.is_quoted && matches!(self.parts[..], [Part::Variable(_)])
+    }
+
     fn push(&mut self, c: char) {
         match self.parts.last_mut() {
             Some(Part::Text(text)) => text.push(c),

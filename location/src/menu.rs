@@ -1,0 +1,3 @@
+//! The menus of the boot loaders in a place.
+
+pub use crate::tree::boot_config::{BootConfig, Entry, Loader, Step};

@@ -1,0 +1,88 @@
+//! menu.lst, also called grub.conf: GRUB before 2 (its manual, "Menu file commands"; for `kernel$`, `module$` and `$ISADIR` Solaris's).
+
+use super::{ENTRIES, Entry, Files, Menu, Module, Step, without_device};
+
+/// The entries; `default` is a place in the menu or `saved`, `fallback` a list of places.
+pub(super) fn menu(text: &str, files: &mut Files<'_>) -> Menu {
+    let mut reader = Reader::default();
+    reader.read(text, files);
+    reader.finish_entry();
+    let Reader { entries, default, fallback, .. } = reader;
+    // grub-set-default writes the place of the entry into the first line of this file.
+    let saved = files.include("default").unwrap_or_default();
+    let saved = saved.lines().next().unwrap_or_default().trim().to_owned();
+    let default = if default == "saved" { saved.clone() } else { default };
+    let places = [&default].into_iter().chain(&fallback);
+    let mut defaults: Vec<_> = places.filter_map(|place| place.parse().ok()).collect();
+    if default.parse::<usize>().is_err() {
+        defaults.insert(0, 0);
+    }
+    Menu { entries, defaults, saved }
+}
+
+#[derive(Default)]
+struct Reader {
+    entries: Vec<Entry>,
+    default: String,
+    fallback: Vec<String>,
+    /// The last entry's kernel with its words, and what it has besides.
+    kernel: Option<Module>,
+    modules: Vec<Module>,
+}
+
+impl Reader {
+    fn read(&mut self, text: &str, files: &mut Files<'_>) {
+        for line in text.lines().map(str::trim) {
+            // Both `default 0` and `default=0`.
+            let end = line.find(|c: char| c.is_whitespace() || c == '=').unwrap_or(line.len());
+            let (command, rest) = line.split_at(end);
+            let rest = rest.trim_start_matches(|c: char| c.is_whitespace() || c == '=').trim_end();
+            match (command, self.entries.is_empty()) {
+                ("title", _) => {
+                    self.finish_entry();
+                    if self.entries.len() >= ENTRIES {
+                        return;
+                    }
+                    let (position, title) = (self.entries.len(), rest.to_owned());
+                    self.entries.push(Entry::at(vec![Step { position, title, id: String::new() }]));
+                }
+                ("default", true) => self.default = rest.to_owned(),
+                ("fallback", true) => {
+                    self.fallback = rest.split_whitespace().map(str::to_owned).collect();
+                }
+                ("configfile", true) => {
+                    if let Some(text) = files.include(&without_device(rest)) {
+                        self.read(&text, files);
+                    }
+                }
+                ("kernel" | "kernel$", false) => self.kernel = Some(module(rest)),
+                ("module" | "module$", false) => self.modules.push(module(rest)),
+                ("initrd", false) => {
+                    if let Some(entry) = self.entries.last_mut() {
+                        entry.initrds = rest.split_whitespace().map(without_device).collect();
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn finish_entry(&mut self) {
+        let (kernel, modules) = (self.kernel.take(), std::mem::take(&mut self.modules));
+        let Some((entry, kernel)) = self.entries.last_mut().zip(kernel) else { return };
+        if modules.is_empty() {
+            (entry.kernel, entry.arguments) = kernel;
+        } else {
+            entry.set_multiboot(kernel, modules);
+        }
+    }
+}
+
+/// A file and its words; the command's own options stand in front of it.
+fn module(text: &str) -> Module {
+    // A guest of ours has 64 bits.
+    let text = text.replace("$ISADIR", "amd64");
+    let mut words = text.split_whitespace().skip_while(|word| word.starts_with("--"));
+    let name = words.next().map(without_device).unwrap_or_default();
+    (name, words.collect::<Vec<_>>().join(" "))
+}

@@ -1,0 +1,307 @@
+//! All readers together: what real programs wrote, what each format can say, and what nobody should write.
+
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::testing::Temp;
+
+const MKCONFIG: &str = include_str!("../../../../tests/data/grub-mkconfig.cfg");
+const MKCONFIG_XEN: &str = include_str!("../../../../tests/data/grub-mkconfig-xen.cfg");
+
+fn all(files: &[(&str, &str)]) -> Vec<BootConfig> {
+    let temp = Temp::new();
+    for (path, text) in files {
+        temp.file(path, text.as_bytes());
+    }
+    BootConfig::read_all(&temp.source())
+}
+
+fn one(files: &[(&str, &str)]) -> BootConfig {
+    let mut all = all(files);
+    assert!(!all.is_empty());
+    all.remove(0)
+}
+
+fn titles(config: &BootConfig) -> Vec<&str> {
+    config.entries.iter().map(|entry| entry.title.as_str()).collect()
+}
+
+fn environment(text: &str) -> String {
+    format!("{:#<1024}", format!("# GRUB Environment Block\n{text}"))
+}
+
+#[test]
+fn what_grub_mkconfig_writes_is_read() {
+    let config = one(&[("boot/grub/grub.cfg", MKCONFIG)]);
+    let numbers: Vec<_> = config.entries.iter().map(|entry| entry.number).collect();
+    assert_eq!(numbers, [0, 1, 2, 3, 4]);
+    let uuid = "3d7a1d0e-6a56-4f4c-9d6a-3f0a1f2f6c11";
+    let first = &config.entries[0];
+    assert!(first.is_default);
+    assert_eq!(
+        (first.title.as_str(), first.id()),
+        ("Debian GNU/Linux", &*format!("gnulinux-simple-{uuid}"))
+    );
+    assert_eq!(first.kernel, "/boot/vmlinuz-6.1.0-50-amd64");
+    assert_eq!(first.initrds, ["/boot/initrd.img-6.1.0-50-amd64"]);
+    assert_eq!(first.arguments, format!("root=UUID={uuid} ro console=ttyS0 quiet"));
+    let last = &config.entries[4];
+    let own = "Debian GNU/Linux, with Linux 6.1.0-49-amd64 (recovery mode)";
+    assert_eq!(last.title, format!("Advanced options for Debian GNU/Linux > {own}"));
+    for wanted in [
+        "4",
+        own,
+        &last.title,
+        last.id(),
+        "1>3",
+        &format!("Advanced options for Debian GNU/Linux>{own}"),
+        &format!("gnulinux-advanced-{uuid}>3"),
+    ] {
+        assert_eq!(config.entry(wanted), Some(last), "{wanted}");
+    }
+    for wanted in ["5", "", "nothing", "1>9", "gnulinux-simple"] {
+        assert_eq!(config.entry(wanted), None, "{wanted}");
+    }
+}
+
+#[test]
+fn the_saved_entry_is_booted_and_a_hypervisor_s_comes_last() {
+    let id = "gnulinux-advanced-3d7a1d0e-6a56-4f4c-9d6a-3f0a1f2f6c11>2";
+    for (block, number) in [
+        (environment(&format!("saved_entry={id}\n")), 3),
+        (environment("saved_entry=0\nnext_entry=1>0\n"), 1),
+        // The first entry of the menu with the hypervisor's: the first of Linux alone is booted.
+        (environment("saved_entry=2\n"), 0),
+        ("saved_entry=1>3\n".to_owned(), 0),
+    ] {
+        let config = one(&[("boot/grub/grub.cfg", MKCONFIG_XEN), ("boot/grub/grubenv", &block)]);
+        assert_eq!(config.entries[0].number, number, "{block}");
+        let last = config.entries.last().unwrap();
+        assert_eq!(last.hypervisor, "/boot/xen-4.17-amd64.gz");
+        assert_eq!(last.kernel, "/boot/vmlinuz-6.1.0-50-amd64");
+        assert_eq!(last.initrds, ["/boot/initrd.img-6.1.0-50-amd64"]);
+        assert!(last.arguments.starts_with("root=UUID=3d7a1d0e"), "{}", last.arguments);
+    }
+}
+
+#[test]
+fn grub_s_saved_entry_can_be_asked_for() {
+    let text = "menuentry a { linux a }\nmenuentry b { linux b }";
+    let block = environment("saved_entry=1\n");
+    let config = one(&[("grub/grub.cfg", text), ("grub/grubenv", &block)]);
+    assert_eq!((config.entries[0].number, config.saved().unwrap().number), (0, 1));
+    assert_eq!(one(&[("grub/grub.cfg", text)]).saved(), None);
+}
+
+/// The shape of Fedora's: entries in files, with variables that grubenv or grub.cfg has.
+#[test]
+fn blscfg_reads_the_entries_with_grub_s_variables() {
+    let entry = |version: &str, more: &str| {
+        format!(
+            "title Fedora Linux ({version})\nversion {version}\nlinux /vmlinuz-{version}\n\
+             initrd /initramfs-{version}.img $tuned_initrd\noptions $kernelopts ${{tuned_params}} x=$\n\
+             grub_users $grub_users\ngrub_arg --unrestricted\ngrub_class fedora\n{more}"
+        )
+    };
+    let (new, old) =
+        (entry("6.8.10-300.fc40.x86_64", "options two\n"), entry("6.8.9-300.fc40.x86_64", ""));
+    let cfg = "load_env\nmenuentry 'Memory test' { linux16 /memtest }\nset default=\"${saved_entry}\"\n\
+               if [ -z \"${kernelopts}\" ]; then\n  set kernelopts=\"root=wrong\"\nfi\ninsmod blscfg\nblscfg\n";
+    let block = environment(
+        "saved_entry=abc-6.8.9-300.fc40.x86_64\nkernelopts=root=/dev/sda3 ro\ntuned_initrd=/tuned.img\n",
+    );
+    let files = [
+        ("grub2/grub.cfg", cfg),
+        ("grub2/grubenv", &block),
+        ("loader/entries/abc-6.8.9-300.fc40.x86_64.conf", &old),
+        ("loader/entries/abc-6.8.10-300.fc40.x86_64.conf", &new),
+        ("loader/entries/README", "title no\nlinux /no\n"),
+    ];
+    let config = one(&files);
+    assert_eq!(
+        (config.loader, config.path.to_string()),
+        (Loader::Grub, "grub2/grub.cfg".to_owned())
+    );
+    let expected = [
+        "Fedora Linux (6.8.9-300.fc40.x86_64)",
+        "Memory test",
+        "Fedora Linux (6.8.10-300.fc40.x86_64)",
+    ];
+    assert_eq!(titles(&config), expected);
+    let new = &config.entries[2];
+    assert_eq!((new.number, new.id()), (1, "abc-6.8.10-300.fc40.x86_64"));
+    assert_eq!(new.initrds, ["/initramfs-6.8.10-300.fc40.x86_64.img", "/tuned.img"]);
+    assert_eq!(new.arguments, "root=/dev/sda3 ro x=$ two");
+    // Without grub.cfg the same, as whoever reads the directory alone.
+    let alone = one(&files[1..]);
+    assert_eq!(
+        (alone.loader, alone.path.to_string()),
+        (Loader::Entries, "loader/entries".to_owned())
+    );
+    assert_eq!(alone.entries[0].arguments, "root=/dev/sda3 ro x=$");
+    assert_eq!(alone.entries.len(), 2);
+}
+
+#[test]
+fn systemd_s_entries_are_sorted_and_chosen_by_pattern() {
+    let entry = |key: &str, version: &str| {
+        format!(
+            "title\tT {version}\nsort-key {key}\nversion {version}\nlinux /m/{version}/linux\ninitrd /a\ninitrd /b\n"
+        )
+    };
+    let files = [
+        ("boot/loader/loader.conf", "timeout 3\ndefault z-*\n"),
+        ("boot/loader/entries/a-9.conf", &*entry("os", "9")),
+        ("boot/loader/entries/b-10+2-1.conf", &entry("os", "10")),
+        ("boot/loader/entries/z-1.conf", "linux /m/z\narchitecture x64\n"),
+        ("boot/loader/entries/arm.conf", "linux /m/z\narchitecture aa64\n"),
+        ("boot/loader/entries/uki.conf", "title uki\nefi /EFI/Linux/x.efi\n"),
+    ];
+    let config = one(&files);
+    assert_eq!(titles(&config), ["z-1", "T 10", "T 9"]);
+    assert_eq!(config.entries[1].initrds, ["/a", "/b"]);
+    assert_eq!(config.entries[1].id(), "b-10");
+    let meanings: Vec<_> = config.meanings("/m/z").iter().map(ToString::to_string).collect();
+    assert_eq!(meanings, ["m/z", "boot/m/z"]);
+    assert_eq!(titles(&one(&files[1..])), ["T 10", "T 9", "z-1"]);
+}
+
+const MENU_LST: &str = "\
+# menu.lst - See: grub(8)
+default\t\t1
+fallback 2 0
+timeout=5
+hiddenmenu
+splashimage=(hd0,0)/grub/splash.xpm.gz
+title Other operating systems:
+root
+title CentOS (2.6.18-8.el5xen)
+\troot (hd0,0)
+\tkernel /xen.gz-2.6.18-8.el5 dom0_mem=1G
+\tmodule /vmlinuz-2.6.18-8.el5xen ro root=/dev/VG/LV
+\tmodule /initrd-2.6.18-8.el5xen.img
+title Debian GNU/Linux, kernel 2.6.26-2-amd64
+root\t\t(hd0,0)
+kernel\t\t(hd0,0)//boot//vmlinuz-2.6.26-2-amd64 root=/dev/sda1 ro quiet
+initrd\t\t/boot/initrd.img-2.6.26-2-amd64
+savedefault
+title Solaris Express
+findroot (pool_rpool,0,a)
+kernel$ --no-mem-option /platform/i86pc/kernel/$ISADIR/unix -B $ZFS-BOOTFS,console=ttya
+module$ /platform/i86pc/$ISADIR/boot_archive
+";
+
+#[test]
+fn grub_legacy_s_menu_is_read() {
+    let config = one(&[("boot/grub/menu.lst", MENU_LST)]);
+    assert_eq!(config.loader, Loader::GrubLegacy);
+    let numbers: Vec<_> = config.entries.iter().map(|entry| entry.number).collect();
+    assert_eq!(numbers, [2, 3, 1], "its default needs a hypervisor, so the fallback is next");
+    let [debian, solaris, xen] = &config.entries[..] else { panic!() };
+    assert_eq!(debian.kernel, "/boot/vmlinuz-2.6.26-2-amd64");
+    assert_eq!(debian.arguments, "root=/dev/sda1 ro quiet");
+    assert_eq!(debian.initrds, ["/boot/initrd.img-2.6.26-2-amd64"]);
+    assert_eq!(solaris.kernel, "/platform/i86pc/kernel/amd64/unix");
+    assert_eq!(solaris.arguments, "-B $ZFS-BOOTFS,console=ttya");
+    assert_eq!(solaris.initrds, ["/platform/i86pc/amd64/boot_archive"]);
+    assert_eq!(
+        (xen.hypervisor.as_str(), xen.kernel.as_str()),
+        ("/xen.gz-2.6.18-8.el5", "/vmlinuz-2.6.18-8.el5xen")
+    );
+    assert_eq!(xen.arguments, "ro root=/dev/VG/LV");
+    let saved = MENU_LST.replace("default\t\t1", "default saved");
+    for (file, number) in [("3\n#\n#\n", 3), ("", 2)] {
+        let config = one(&[("grub/grub.conf", &saved), ("grub/default", file)]);
+        assert_eq!(config.entries[0].number, number, "{file}");
+    }
+}
+
+#[test]
+fn elilo_s_configuration_is_read() {
+    let text = "prompt\ndefault=linux\nread-only\nappend=\"quiet\"\nimage=vmlinuz-old\n\tlabel=old\n\troot=/dev/sda1\n\
+                image = /vmlinuz\n label = linux\n initrd = initrd.img\n append = \"a=1 b\"\n read-only\n";
+    let config = one(&[("efi/debian/elilo.conf", text)]);
+    assert_eq!(titles(&config), ["linux", "old"]);
+    assert_eq!(config.entries[0].arguments, "ro a=1 b");
+    assert_eq!(config.entries[0].initrds, ["initrd.img"]);
+    assert_eq!(config.entries[1].arguments, "root=/dev/sda1 ro quiet");
+    let meanings: Vec<_> = config.meanings("initrd.img").iter().map(ToString::to_string).collect();
+    assert_eq!(meanings, ["efi/debian/initrd.img", "initrd.img"]);
+}
+
+#[test]
+fn modules_of_multiboot_kernels_are_told_apart() {
+    let text = "default xen\nlabel two\nkernel mboot.c32\nappend vmlinuz a=1 --- initrd\n\
+                label xen\ncom32 /boot/mboot.c32\nappend xen.gz dom0 --- //vmlinuz b=2 c --- initrd\n\
+                label linux\nlinux odd.bin\ninitrd x\nfdt y.dtb\n";
+    let config = one(&[("extlinux.conf", text)]);
+    assert_eq!(titles(&config), ["two", "linux", "xen"]);
+    let [two, linux, xen] = &config.entries[..] else { panic!() };
+    assert_eq!((two.kernel.as_str(), two.arguments.as_str()), ("vmlinuz", "a=1"));
+    assert_eq!((xen.kernel.as_str(), xen.arguments.as_str()), ("/vmlinuz", "b=2 c"));
+    assert_eq!((xen.hypervisor.as_str(), &xen.initrds[..]), ("xen.gz", &["initrd".to_owned()][..]));
+    assert_eq!(linux.kernel, "odd.bin");
+}
+
+#[test]
+fn grub_s_conditions_ask_for_files() {
+    let text = "if [ -f  ${config_directory}/custom.cfg ]; then source ${config_directory}/custom.cfg\n\
+                elif [ -z \"${config_directory}\" -a -f  $prefix/custom.cfg ]; then source $prefix/custom.cfg; fi\n\
+                if [ -z x -o ! -e /none ]; then menuentry own { linux k $words; initrd $files }; fi\nif [ ! -s custom.cfg ]; then menuentry no { linux no }; fi\n";
+    let files = [
+        ("boot/grub/grub.cfg", text),
+        (
+            "boot/grub/custom.cfg",
+            "words='a b'\nfiles='i j'\nmenuentry custom { linux (hd0,1)//boot//k }\n",
+        ),
+    ];
+    let config = one(&files);
+    assert_eq!(titles(&config), ["custom", "own"]);
+    assert_eq!(config.entries[0].kernel, "/boot/k");
+    assert_eq!((config.entries[1].arguments.as_str(), config.entries[1].initrds.len()), ("a b", 2));
+    assert_eq!(titles(&one(&files[..1])), ["own", "no"]);
+}
+
+#[test]
+fn what_nobody_should_write_ends_soon() {
+    let started = Instant::now();
+    let line = "x".repeat(1 << 20);
+    let repeated = |text: &str| text.repeat((1 << 15) / text.len());
+    let big = format!("a={}\nlinux {}", "x".repeat(4000), "$a ".repeat(300_000));
+    let hostile = [
+        line.clone(),
+        repeated("menuentry a { linux k }\n"),
+        repeated("submenu a { "),
+        repeated("for i in 1 2 3; do "),
+        repeated("function f { f; "),
+        repeated("if [ -f x ]; then\nfi\n"),
+        format!("if [ {} a ]; then menuentry a {{ linux k }}; fi", "! ".repeat(20_000)),
+        repeated("blscfg\n"),
+        repeated("load_env\n"),
+        repeated("source grub.cfg\n"),
+        repeated("configfile x\n"),
+        repeated("label a\nkernel k\n"),
+        repeated("menu begin a\nlabel x\nlinux k\n"),
+        repeated("include extlinux.conf\n"),
+        repeated("title a\nkernel k\nmodule m\n"),
+        repeated("image=a\nlabel=b\n"),
+        format!("default {}\n{}", "9".repeat(100), repeated("fallback 1 2\n")),
+        big.clone(),
+        big.replace("linux", "menuentry a { linux"),
+    ];
+    for text in &hostile {
+        for (name, limit) in [
+            ("grub.cfg", "boot/grub/"),
+            ("extlinux.conf", ""),
+            ("menu.lst", "boot/grub/"),
+            ("elilo.conf", ""),
+        ] {
+            let path = format!("{limit}{name}");
+            for config in all(&[(&path, text), ("loader/entries/a.conf", &line)]) {
+                assert!(config.entries.len() <= ENTRIES, "{path}: {:.40}", text);
+            }
+        }
+    }
+    let took = started.elapsed();
+    assert!(took < Duration::from_secs(60), "{took:?}");
+}
