@@ -32,6 +32,11 @@ pub trait Source: Debug {
     /// # Errors
     /// It is not there, is no regular file, or cannot be opened.
     fn open(&self, path: &TreePath) -> Result<Box<dyn RandomAccess>, SourceError>;
+
+    /// The name its medium has: the volume's of an ISO 9660 image. `None`: it is no medium, or has none.
+    fn label(&self) -> Option<&str> {
+        None
+    }
 }
 
 /// The bytes of a file in a [`Source`].

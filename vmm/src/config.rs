@@ -100,6 +100,10 @@ pub struct BootSource {
     pub files: BootFiles,
     /// Files to be put into the initrd, in their order; no path is there twice.
     pub injections: Vec<Injection>,
+    /// Answers that the guest fetches by itself: whose, and the URL as the user wrote it.
+    pub answers_at: Vec<(Answers, String)>,
+    /// Whether the command line gets the words that tell the installer where its tree is.
+    pub location_args: bool,
     /// The kernel command line (`-append`): bytes as given, without a NUL inside or at the end. Injections may add words.
     pub cmdline: Vec<u8>,
 }
@@ -107,18 +111,18 @@ pub struct BootSource {
 /// Where kernel and initrd are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BootFiles {
-    /// Files of this host.
+    /// Files of this host, or with URLs of their own.
     Named {
         /// The kernel (`-kernel`): bzImage or ELF.
-        kernel: PathBuf,
+        kernel: Place,
         /// The initial RAM disk (`-initrd`).
-        initrd: Option<PathBuf>,
+        initrd: Option<Place>,
     },
     /// To be found in a place (`-location`).
     Location {
         /// The place.
         place: Place,
-        /// The kernel's path in it (`-kernel`), where the user knows it.
+        /// The kernel's path in it, or its own URL (`-kernel`), where the user knows it.
         kernel: Option<PathBuf>,
         /// The initrd's (`-initrd`).
         initrd: Option<PathBuf>,
@@ -134,7 +138,7 @@ pub struct Injection {
     pub answers: Answers,
 }
 
-/// Whose questions an injected file answers, which the command line then says.
+/// Whose questions a file answers, which the command line then says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answers {
     /// Nobody's that chukka knows (`-initrd-inject`).
@@ -143,6 +147,8 @@ pub enum Answers {
     Preseed,
     /// Anaconda's (`-kickstart`).
     Kickstart,
+    /// SUSE's (`-autoyast`).
+    Autoyast,
 }
 
 /// The firmware (`-bios`) and what belongs to it.

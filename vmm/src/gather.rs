@@ -1,15 +1,17 @@
 //! Kernel, initrd and command line, out of files the user named or a place they are found in.
 
+mod words;
+
 use std::fmt::Write;
 
 use firmware::direct::DirectBoot;
 use firmware::{KernelImage, SourceFile};
 use location::fetch::Settings;
 use location::source::LocalFile;
-use location::tree::{Installer, Release};
-use location::{Fetcher, Injected, RandomAccess, Tree, Wanted, arguments, inject};
+use location::tree::{Installer, Part, Release, Sum};
+use location::{Fetcher, Injected, Place, RandomAccess, Tree, Wanted, inject, tree};
 
-use crate::config::{Answers, BootFiles, BootSource, Injection};
+use crate::config::{BootFiles, BootSource, VmConfig};
 use crate::error::StartError;
 
 /// What is booted, with its files open, and how it came to be.
@@ -17,7 +19,7 @@ use crate::error::StartError;
 pub struct Gathered {
     /// Kernel, initrd and the whole command line.
     pub boot: DirectBoot,
-    /// How they were found; `None`: the user named files of this host.
+    /// How they were found; `None`: the user named the files.
     pub found: Option<Found>,
     /// The files that were put into the initrd: name in there, path, bytes.
     pub injected: Vec<(String, String, u64)>,
@@ -30,66 +32,87 @@ pub struct Gathered {
 pub struct Found {
     /// What messages call the place.
     pub place: String,
-    /// The tree; its files are in [`Gathered::boot`].
-    pub looks: Vec<location::tree::Look>,
-    /// By which rule.
+    /// Where was looked, in order.
+    pub looks: Vec<tree::Look>,
+    /// By which rule they were found.
     pub rule: String,
     /// What starts from them.
     pub installer: Installer,
     /// What the tree says it is.
     pub release: Release,
-    /// What the tree's checksums said of kernel and initrd.
-    pub checked: [Option<location::checksum::Checked>; 2],
+    /// The words its boot loader has for the kernel.
+    pub arguments: Vec<String>,
+    /// What a guest is told of it.
+    pub home: words::Home,
+    /// What the tree's checksums said of the kernel.
+    pub kernel_sum: Option<Sum>,
+    /// And of each initrd: its name, its bytes, the verdict.
+    pub initrds: Vec<(String, u64, Option<Sum>)>,
 }
 
+/// Files that are open, and how they were found.
+type Opened = (KernelImage, Option<SourceFile>, Option<Found>);
+
 impl Gathered {
-    /// Finds and opens everything.
+    /// Finds and opens everything that `config` boots; `None`: it names no kernel.
     ///
     /// # Errors
     /// Something is not there, or not what it is to be.
-    pub fn open(source: &BootSource) -> Result<Self, StartError> {
+    pub fn open(config: &VmConfig) -> Result<Option<Self>, StartError> {
+        let Some(source) = &config.boot else { return Ok(None) };
         let mut injected = Vec::new();
         for injection in &source.injections {
             injected.push(Injected::open(&injection.path)?);
         }
-        let mut of_tree = Vec::new();
-        let (kernel, initrd, found) = match &source.files {
-            BootFiles::Named { kernel, initrd } => {
-                let kernel = KernelImage::open(kernel)?;
-                let initrd = initrd.as_deref().map(|path| SourceFile::open(path, "initrd"));
-                (kernel, initrd.transpose()?, None)
-            }
-            BootFiles::Location { place, kernel, initrd } => {
-                let source = Fetcher::new(Settings::default()).place(place)?;
-                let wanted = Wanted { kernel: kernel.as_deref(), initrd: initrd.as_deref() };
-                let tree = Tree::find(&*source, wanted)?;
-                of_tree = arguments::of_entry(&tree.arguments);
-                let mut checked = [tree.kernel.checked, None];
-                let kernel = KernelImage::of(opened(tree.kernel.bytes, "kernel")?)?;
-                let initrd = match tree.initrd {
-                    None => None,
-                    Some(part) => {
-                        checked[1] = part.checked;
-                        Some(opened(part.bytes, "initrd")?)
-                    }
-                };
-                let (looks, rule, installer, release) =
-                    (tree.looks, tree.rule, tree.installer, tree.release);
-                let place = source.name().to_owned();
-                let found = Found { place, looks, rule, installer, release, checked };
-                (kernel, initrd, Some(found))
-            }
-        };
+        let (kernel, initrd, found) = open_files(source, config.memory)?;
         let initrd = with_injected(initrd, &mut injected)?;
-        let release = found.as_ref().map(|found| found.release.clone()).unwrap_or_default();
-        let words = [of_tree, words(&source.injections, &injected, &release)].concat();
-        let cmdline = arguments::command_line(&source.cmdline, &words);
-        let advice = found.as_ref().and_then(|found| advice(found, &cmdline));
+        let (cmdline, advice) = words::command_line(source, &injected, found.as_ref());
         let injected = injected.iter().map(|file| {
             (file.name().to_owned(), file.path().display().to_string(), file.size().into())
         });
         let injected = injected.collect();
-        Ok(Self { boot: DirectBoot { kernel, initrd, cmdline }, found, injected, advice })
+        Ok(Some(Self { boot: DirectBoot { kernel, initrd, cmdline }, found, injected, advice }))
+    }
+}
+
+fn open_files(source: &BootSource, memory: u64) -> Result<Opened, StartError> {
+    let fetcher = Fetcher::new(Settings::default());
+    let elsewhere: tree::Elsewhere<'_> = &|place| fetcher.file(place);
+    match &source.files {
+        BootFiles::Named { kernel, initrd } => {
+            let url = |place, role| opened(tree::open_url(place, role, elsewhere)?, role);
+            let kernel = match kernel {
+                Place::Local(path) => KernelImage::open(path)?,
+                place => KernelImage::of(url(place, "kernel")?)?,
+            };
+            let initrd = match initrd {
+                None => None,
+                Some(Place::Local(path)) => Some(SourceFile::open(path, "initrd")?),
+                Some(place) => Some(url(place, "initrd")?),
+            };
+            Ok((kernel, initrd, None))
+        }
+        BootFiles::Location { place, kernel, initrd } => {
+            let files = fetcher.place(place)?;
+            let (kernel, initrd) = (kernel.as_deref(), initrd.as_deref());
+            let tree = Tree::find(&*files, Wanted { kernel, initrd, memory, elsewhere })?;
+            let initrds = tree.initrds.iter();
+            let initrds = initrds
+                .map(|part| (part.bytes.name().to_owned(), part.bytes.len(), part.sum.clone()));
+            let found = Found {
+                place: files.name().to_owned(),
+                initrds: initrds.collect(),
+                home: words::Home::of(place, files.label(), &tree),
+                kernel_sum: tree.kernel.sum,
+                looks: tree.looks,
+                rule: tree.rule,
+                installer: tree.installer,
+                release: tree.release,
+                arguments: tree.arguments,
+            };
+            let kernel = KernelImage::of(opened(tree.kernel.bytes, "kernel")?)?;
+            Ok((kernel, joined(tree.initrds)?, Some(found)))
+        }
     }
 }
 
@@ -99,6 +122,17 @@ fn opened(bytes: Box<dyn RandomAccess>, role: &'static str) -> Result<SourceFile
     let file = bytes.into_file();
     let file = file.map_err(|source| StartError::Fetch { name: name.clone(), source })?;
     Ok(SourceFile::opened(file, name, role)?)
+}
+
+/// One initrd of all there are, as a boot loader would put them into memory.
+fn joined(mut initrds: Vec<Part>) -> Result<Option<SourceFile>, StartError> {
+    if initrds.len() < 2 {
+        return initrds.pop().map(|part| opened(part.bytes, "initrd")).transpose();
+    }
+    let all: Vec<_> = initrds.iter().map(|part| &*part.bytes).collect();
+    let file = inject::compose(&all, &mut [])?;
+    let names: Vec<_> = all.iter().map(|bytes| bytes.name()).collect();
+    Ok(Some(SourceFile::opened(file, names.join(" + "), "initrd")?))
 }
 
 /// The initrd with the user's files in it; as it was where there are none.
@@ -117,38 +151,11 @@ fn with_injected(
     let first = initrd.map(|initrd| LocalFile::new(initrd.file().try_clone()?, name.clone()));
     let fetch = |source| StartError::Fetch { name: name.clone(), source };
     let first = first.transpose().map_err(fetch)?;
-    let first = first.as_ref().map(|file| -> &dyn RandomAccess { file });
-    let file = inject::compose(first, files)?;
+    let first: Vec<_> = first.iter().map(|file| -> &dyn RandomAccess { file }).collect();
+    let file = inject::compose(&first, files)?;
     for file in files {
         // Writing to a String cannot fail.
         let _ = write!(name, " + /{}", file.name());
     }
     Ok(Some(SourceFile::opened(file, name, "initrd")?))
-}
-
-/// What the command line has to say of the injected files.
-fn words(injections: &[Injection], injected: &[Injected], release: &Release) -> Vec<String> {
-    let word = |(injection, file): (&Injection, &Injected)| match injection.answers {
-        Answers::None => None,
-        Answers::Preseed => Some(arguments::preseed(file.name())),
-        Answers::Kickstart => Some(arguments::kickstart(file.name(), release)),
-    };
-    injections.iter().zip(injected).filter_map(word).collect()
-}
-
-/// What is going to be missing once it runs.
-fn advice(found: &Found, cmdline: &[u8]) -> Option<String> {
-    if found.installer == Installer::DebianMedium {
-        return Some(format!(
-            "{} looks for its packages on a medium, and the guest has none: the tree for the network (netboot) has one that does not",
-            found.installer
-        ));
-    }
-    let source = arguments::package_source(found.installer, &found.release)?;
-    (!source.is_in(cmdline)).then(|| {
-        format!(
-            "{} has to be told where its packages are, by -append '{}': a directory of this host has no URL for the guest",
-            found.installer, source.form
-        )
-    })
 }
