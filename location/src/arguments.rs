@@ -1,81 +1,57 @@
 //! The guest's command line: the user's words, then what is needed beside them, nothing twice.
 
-use crate::tree::{Installer, Release};
+pub mod solaris;
+mod source;
 
-/// How an installer is told where its packages are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PackageSource {
-    /// What the user would write: `inst.repo=URL`.
-    pub form: &'static str,
-    /// Words that say it: the parts before `=`.
-    names: &'static [&'static str],
+pub use source::{Origin, PackageSource, package_source};
+
+use crate::tree::Release;
+use source::is_old_anaconda;
+
+/// Where an installer finds the user's answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnswersAt<'a> {
+    /// In the root directory of its initrd, under this name.
+    Initrd(&'a str),
+    /// At a URL, as the user wrote it.
+    Url(&'a str),
 }
 
-impl PackageSource {
-    /// Whether a command line says it already.
-    #[must_use]
-    pub fn is_in(&self, cmdline: &[u8]) -> bool {
-        self.names.iter().any(|name| has(cmdline, name))
+/// The word that has an anaconda read a kickstart file.
+#[must_use]
+pub fn kickstart(at: AnswersAt<'_>, release: &Release) -> String {
+    let key = if is_old_anaconda(release) { "ks" } else { "inst.ks" };
+    match at {
+        AnswersAt::Initrd(name) => format!("{key}=file:/{name}"),
+        AnswersAt::Url(url) => format!("{key}={url}"),
     }
 }
 
-/// What `installer` wants to be told, by release; `None`: it asks, or needs nothing.
-///
-/// The names by release: osinfo-db's kernel-url-argument (`method` to Fedora 18 and RHEL 6, `inst.repo` after), virt-manager's
-/// virtinst/install/urldetect.py (`install`), netboot.xyz's menus (the others). A directory of the host has no URL a guest could
-/// use, so the word cannot be added for the user: virt-install adds it for URLs only, and for a directory warns as chukka does.
+/// The word that has Debian's installer read a file of answers. `preseed.cfg` in the initrd it would read without. (Its manual, B.2.)
 #[must_use]
-pub fn package_source(installer: Installer, release: &Release) -> Option<PackageSource> {
-    let major = release.major();
-    let (form, names): (_, &[_]) = match installer {
-        Installer::Anaconda if is_old_anaconda(release) => {
-            ("method=URL", &["method", "repo", "inst.repo"])
-        }
-        Installer::Anaconda => {
-            ("inst.repo=URL", &["inst.repo", "inst.stage2", "root", "repo", "method"])
-        }
-        // Agama, from 16 on: what is live is an image.
-        Installer::Yast if major == Some(16) => ("root=live:URL", &["root"]),
-        Installer::Yast => ("install=URL", &["install"]),
-        Installer::Casper => ("ip=dhcp iso-url=URL", &["iso-url", "url", "netboot"]),
-        Installer::Arch => (
-            "ip=dhcp archisobasedir=arch archiso_http_srv=URL",
-            &["archiso_http_srv", "archiso_nfs_srv"],
-        ),
-        Installer::Alpine => ("ip=dhcp alpine_repo=URL modloop=URL", &["alpine_repo", "modloop"]),
-        Installer::Mageia => {
-            ("automatic=method:http,network:dhcp,server:HOST,directory:/PATH", &["automatic"])
-        }
-        Installer::Debian | Installer::DebianMedium | Installer::Other => return None,
-    };
-    Some(PackageSource { form, names })
+pub fn preseed(at: AnswersAt<'_>) -> String {
+    match at {
+        AnswersAt::Initrd(name) => format!("preseed/file=/{name}"),
+        AnswersAt::Url(url) => format!("preseed/url={url}"),
+    }
 }
 
-/// Whether it is an anaconda from before its words began with `inst.`: to Fedora 18 and RHEL 6.
-fn is_old_anaconda(release: &Release) -> bool {
-    let Some(major) = release.major() else { return false };
-    let family = release.family.to_ascii_lowercase();
-    major <= if family.contains("fedora") { 18 } else { 6 }
-}
-
-/// The word that has an installer read the kickstart file `/name` of its initrd.
+/// The word that has SUSE's installer read a profile. (AutoYaST Guide, "Invoking the auto-installation process".)
 #[must_use]
-pub fn kickstart(name: &str, release: &Release) -> String {
-    let key = if is_old_anaconda(release) { "ks" } else { "inst.ks" };
-    format!("{key}=file:/{name}")
-}
-
-/// The word that has Debian's installer read the file `/name` of its initrd. `preseed.cfg` it would read without.
-#[must_use]
-pub fn preseed(name: &str) -> String {
-    format!("preseed/file=/{name}")
+pub fn autoyast(at: AnswersAt<'_>) -> String {
+    match at {
+        AnswersAt::Initrd(name) => format!("autoyast=file:///{name}"),
+        AnswersAt::Url(url) => format!("autoyast={url}"),
+    }
 }
 
 /// The keys that mean the same as the word's: who has given one of them has decided already.
 fn synonyms(word: &str) -> Vec<&str> {
     let key = word.split('=').next().unwrap_or(word);
     match key {
-        "preseed/file" | "file" => vec!["preseed/file", "file"],
+        "preseed/file" | "file" | "preseed/url" | "url" => {
+            vec!["preseed/file", "file", "preseed/url", "url"]
+        }
         "inst.ks" | "ks" => vec!["inst.ks", "ks"],
         key => vec![key],
     }
@@ -139,10 +115,6 @@ fn separator(cmdline: &[u8]) -> Option<usize> {
 mod tests {
     use super::*;
 
-    fn release(family: &str, version: &str) -> Release {
-        Release { family: family.into(), version: version.into() }
-    }
-
     fn line(user: &str, added: &[&str]) -> String {
         let added: Vec<_> = added.iter().copied().map(str::to_owned).collect();
         String::from_utf8(command_line(user.as_bytes(), &added)).unwrap()
@@ -178,34 +150,21 @@ mod tests {
     }
 
     #[test]
-    fn the_words_are_those_of_the_release() {
-        for (installer, family, version, form) in [
-            (Installer::Anaconda, "Fedora", "42", Some("inst.repo=URL")),
-            (Installer::Anaconda, "Fedora", "19", Some("inst.repo=URL")),
-            (Installer::Anaconda, "Fedora", "18", Some("method=URL")),
-            (Installer::Anaconda, "Red Hat Enterprise Linux", "6.10", Some("method=URL")),
-            (Installer::Anaconda, "CentOS Stream", "9", Some("inst.repo=URL")),
-            (Installer::Anaconda, "", "", Some("inst.repo=URL")),
-            (Installer::Yast, "openSUSE Leap", "15.6", Some("install=URL")),
-            (Installer::Yast, "openSUSE Leap", "16.0", Some("root=live:URL")),
-            (Installer::Debian, "", "", None),
-        ] {
-            let source = package_source(installer, &release(family, version));
-            assert_eq!(source.map(|source| source.form), form, "{family} {version}");
-        }
-        assert_eq!(kickstart("a.ks", &release("CentOS", "6.9")), "ks=file:/a.ks");
-        assert_eq!(kickstart("a.ks", &release("Rocky Linux", "9.4")), "inst.ks=file:/a.ks");
-    }
-
-    #[test]
-    fn a_source_that_is_given_is_seen() {
-        let source = package_source(Installer::Anaconda, &release("Fedora", "42")).unwrap();
-        for (cmdline, given) in [
-            ("inst.repo=http://x/", true),
-            ("quiet inst.stage2=hd:LABEL=x", true),
-            ("xinst.repo=1 quiet", false),
-        ] {
-            assert_eq!(source.is_in(cmdline.as_bytes()), given, "{cmdline}");
-        }
+    fn answers_are_told_by_the_words_of_the_release() {
+        let (file, url) = (AnswersAt::Initrd("a.ks"), AnswersAt::Url("http://h/a"));
+        let release = |family: &str, version: &str| Release {
+            family: family.into(),
+            version: version.into(),
+        };
+        let (old, new) = (release("CentOS", "6.9"), release("Rocky Linux", "9.4"));
+        assert_eq!(kickstart(file, &old), "ks=file:/a.ks");
+        assert_eq!(kickstart(file, &new), "inst.ks=file:/a.ks");
+        assert_eq!(kickstart(url, &old), "ks=http://h/a");
+        assert_eq!(kickstart(url, &new), "inst.ks=http://h/a");
+        assert_eq!(preseed(file), "preseed/file=/a.ks");
+        assert_eq!(preseed(url), "preseed/url=http://h/a");
+        assert_eq!(autoyast(file), "autoyast=file:///a.ks");
+        assert_eq!(autoyast(url), "autoyast=http://h/a");
+        assert_eq!(line("url=http://x", &[&preseed(file)]), "url=http://x");
     }
 }

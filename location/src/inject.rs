@@ -151,14 +151,12 @@ impl Injected {
     }
 }
 
-/// Makes one file of `initrd` and an archive of `files` behind it. It is in the host's memory, has no name, and cannot be written to.
+/// Makes one file of `initrds` and an archive of `files` behind them, each at a multiple of four bytes as boot loaders have it. It is in
+/// the host's memory, has no name, and cannot be written to.
 ///
 /// # Errors
 /// Two of the files have one name; something cannot be read; there is no memory.
-pub fn compose(
-    initrd: Option<&dyn RandomAccess>,
-    files: &mut [Injected],
-) -> Result<File, InjectError> {
+pub fn compose(initrds: &[&dyn RandomAccess], files: &mut [Injected]) -> Result<File, InjectError> {
     for (index, second) in files.iter().enumerate() {
         if let Some(first) = files[..index].iter().find(|first| first.name == second.name) {
             let (first, second) = (first.path.clone(), second.path.clone());
@@ -167,18 +165,20 @@ pub fn compose(
         }
     }
     let mut memory = in_memory().map_err(InjectError::Compose)?;
-    if let Some(initrd) = initrd {
-        let size = each_piece(initrd, |piece| memory.write_all(piece));
+    for initrd in initrds {
+        let size = each_piece(*initrd, |piece| memory.write_all(piece));
         let size =
             size.map_err(|source| InjectError::Read { path: initrd.name().into(), source })?;
         let padding = size.next_multiple_of(4) - size;
         let zeros = &[0; 3][..usize::try_from(padding).unwrap_or(0)];
         memory.write_all(zeros).map_err(InjectError::Compose)?;
     }
-    for (inode, file) in (1..).zip(files) {
-        file.write(inode, &mut memory)?;
+    if !files.is_empty() {
+        for (inode, file) in (1..).zip(files) {
+            file.write(inode, &mut memory)?;
+        }
+        newc::trailer(&mut memory).map_err(InjectError::Compose)?;
     }
-    newc::trailer(&mut memory).map_err(InjectError::Compose)?;
     read_only(&memory).map_err(InjectError::Compose)
 }
 
@@ -227,7 +227,7 @@ mod tests {
             ["dir/ks.cfg", "run.sh"].map(|path| Injected::open(&temp.path().join(path)).unwrap());
         // Twice: composing reads the files from their beginning.
         for _ in 0..2 {
-            let bytes = whole(compose(Some(&*initrd), &mut files).unwrap());
+            let bytes = whole(compose(&[&*initrd], &mut files).unwrap());
             assert_eq!((&bytes[..8], bytes.len() % 4), (&b"initrd\0\0"[..], 0));
             let expected = [
                 ("ks.cfg".to_owned(), 0o100_600, b"dir/ks.cfg".to_vec()),
@@ -235,15 +235,25 @@ mod tests {
             ];
             assert_eq!(entries(&bytes[8..]), expected);
         }
-        let alone = whole(compose(None, &mut files[..1]).unwrap());
+        let alone = whole(compose(&[], &mut files[..1]).unwrap());
         assert_eq!(entries(&alone).len(), 1);
+    }
+
+    #[test]
+    fn several_initrds_stand_one_behind_the_other() {
+        let temp = Temp::of(&["first", "second", "four"]);
+        let open = |path: &str| temp.source().open(&TreePath::new(path)).unwrap();
+        let all = ["first", "second", "four"].map(open);
+        let all: Vec<_> = all.iter().map(|file| &**file).collect();
+        let bytes = whole(compose(&all, &mut []).unwrap());
+        assert_eq!(bytes, b"first\0\0\0second\0\0four");
     }
 
     #[test]
     fn nobody_can_write_to_what_was_composed() {
         let temp = Temp::of(&["a"]);
         let mut files = [Injected::open(&temp.path().join("a")).unwrap()];
-        let file = compose(None, &mut files).unwrap();
+        let file = compose(&[], &mut files).unwrap();
         assert!((&file).write_all(b"x").is_err());
     }
 
@@ -252,7 +262,7 @@ mod tests {
         let temp = Temp::of(&["a/ks", "b/ks", "TRAILER!!!"]);
         let open = |path: &str| Injected::open(&temp.path().join(path));
         let mut files = [open("a/ks").unwrap(), open("b/ks").unwrap()];
-        let error = compose(None, &mut files).unwrap_err();
+        let error = compose(&[], &mut files).unwrap_err();
         assert!(error.to_string().ends_with("would both be /ks in the initrd"), "{error}");
         for (path, word) in
             [("a", "no regular file"), ("absent", "Cannot read"), ("TRAILER!!!", "a name")]
@@ -268,6 +278,6 @@ mod tests {
         let temp = Temp::of(&["file"]);
         let mut files = [Injected::open(&temp.path().join("file")).unwrap()];
         temp.file("file", b"x");
-        assert!(matches!(compose(None, &mut files), Err(InjectError::Read { .. })));
+        assert!(matches!(compose(&[], &mut files), Err(InjectError::Read { .. })));
     }
 }

@@ -1,5 +1,7 @@
 //! What `-location` names.
 
+mod guest_url;
+
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::File;
@@ -85,6 +87,12 @@ impl From<PlaceError> for SourceError {
 }
 
 impl PlaceError {
+    /// What is wrong.
+    #[must_use]
+    pub fn problem(&self) -> &SourceError {
+        &self.0
+    }
+
     /// What the user can do about it.
     #[must_use]
     pub fn hint(&self) -> &'static str {
@@ -217,15 +225,16 @@ fn in_places(
     Ok(Rc::new(copy.map_err(|source| SourceError::Io { name, source })?))
 }
 
-/// The path of a `file:` URL, if `given` is one: a file of this host, wherever the location is.
+/// The place that a URL names, if `given` is one; a path of the same look is none unless it begins as a URL does: `gopher://`.
 ///
 /// # Errors
 /// What is wrong with the URL.
-pub fn host_file(given: &Path) -> Option<Result<PathBuf, &'static str>> {
-    match split_scheme(given.as_os_str().as_bytes()) {
-        Some((scheme, rest)) if scheme == "file" => Some(file_url(rest)),
-        _ => None,
-    }
+#[must_use]
+pub fn url(given: &Path) -> Option<Result<Place, SpellingError>> {
+    const KNOWN: [&str; 7] = ["file", "http", "https", "ftp", "tftp", "nfs", "nfs+iso"];
+    let (scheme, rest) = split_scheme(given.as_os_str().as_bytes())?;
+    let is_url = KNOWN.contains(&scheme.as_str()) || rest.starts_with(b"//");
+    is_url.then(|| Place::parse(given.as_os_str()))
 }
 
 /// The scheme in small letters, and what is behind its colon. A path with a colon in it is taken as such where a slash comes first.

@@ -7,102 +7,63 @@
 //! 3. the known layouts: one table, `layouts.rs`;
 //! 4. what the place's own boot loader would boot: isolinux, syslinux, extlinux or GRUB.
 //!
-//! Whichever it was, `.treeinfo`'s checksums count for the files found.
+//! Whichever it was, the tree's checksums count for the files found: those of `.treeinfo`, of `SHA256SUMS` and the like.
+//!
+//! A place may be far away: each path is asked for once, an initrd only where its kernel is, and what keeps a place from being read at
+//! all ends the search at the first file.
 
 pub(crate) mod boot_config;
 mod error;
+mod identity;
+mod installer;
 pub(crate) mod layouts;
 mod search;
+mod seen;
+mod sums;
 mod treeinfo;
+mod version;
 
 use std::fmt;
 use std::path::Path;
 
 pub use error::{Mismatch, TreeError};
+pub use installer::{Installer, Release};
 
 use crate::checksum::Checked;
+use crate::place::{Place, PlaceError};
+use crate::remote::Net;
 use crate::source::{RandomAccess, Source, TreePath};
 use search::Search;
 
-/// What starts from a kernel and its initrd.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Installer {
-    /// Fedora's, RHEL's and that of its rebuilds.
-    Anaconda,
-    /// Debian's, with network.
-    Debian,
-    /// Debian's, for its medium.
-    DebianMedium,
-    /// SUSE's YaST, and from 16 on Agama.
-    Yast,
-    /// Ubuntu's live system.
-    Casper,
-    /// Arch's live system.
-    Arch,
-    /// Alpine's live system.
-    Alpine,
-    /// Mageia's and Mandriva's.
-    Mageia,
-    /// Something that needs no words, or is not known.
-    #[default]
-    Other,
-}
+/// Opens a file by its own URL.
+pub type Elsewhere<'a> = &'a dyn Fn(&Place) -> Result<Box<dyn RandomAccess>, PlaceError>;
 
-impl Installer {
-    /// What a `.treeinfo` of `family` belongs to.
-    fn of_family(family: &str) -> Self {
-        let family = family.to_ascii_lowercase();
-        let has = |name: &&str| family.contains(name);
-        match () {
-            () if ["suse", "sle"].iter().any(has) => Self::Yast,
-            () if ["debian", "ubuntu"].iter().any(has) => Self::Debian,
-            // All others that write one use anaconda (osinfo-db's tests/treeinfodata).
-            () => Self::Anaconda,
-        }
-    }
-}
-
-impl fmt::Display for Installer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Anaconda => "anaconda",
-            Self::Debian => "Debian's installer",
-            Self::DebianMedium => "Debian's installer for its medium",
-            Self::Yast => "SUSE's installer",
-            Self::Casper => "Ubuntu's live system",
-            Self::Arch => "Arch's live system",
-            Self::Alpine => "Alpine's live system",
-            Self::Mageia => "Mageia's installer",
-            Self::Other => "not known",
-        })
-    }
-}
-
-/// What a tree says it is; empty where it says nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Release {
-    /// "Fedora", "Red Hat Enterprise Linux".
-    pub family: String,
-    /// "42", "9.4".
-    pub version: String,
-}
-
-impl Release {
-    /// The first number of the version.
-    #[must_use]
-    pub fn major(&self) -> Option<u32> {
-        let digits = self.version.find(|c: char| !c.is_ascii_digit());
-        self.version[..digits.unwrap_or(self.version.len())].parse().ok()
-    }
-}
-
-/// What the user named (`-kernel`, `-initrd`): paths from the place's root, or `file:` URLs, which are files of this host.
-#[derive(Clone, Copy, Debug, Default)]
+/// What the user wants.
+#[derive(Clone, Copy)]
 pub struct Wanted<'a> {
-    /// The kernel.
+    /// The kernel (`-kernel`): a path from the place's root, or a URL, which has nothing to do with the place.
     pub kernel: Option<&'a Path>,
-    /// The initrd.
+    /// The initrd (`-initrd`), likewise.
     pub initrd: Option<&'a Path>,
+    /// Bytes of memory the guest has: Solaris has kernels for few and for many.
+    pub memory: u64,
+    /// What gets files that have a URL of their own.
+    pub elsewhere: Elsewhere<'a>,
+}
+
+impl Default for Wanted<'_> {
+    fn default() -> Self {
+        let elsewhere: Elsewhere<'_> = &|place| place.open_file(&Net::default());
+        Self { kernel: None, initrd: None, memory: u64::MAX, elsewhere }
+    }
+}
+
+impl fmt::Debug for Wanted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut fields = f.debug_struct("Wanted");
+        fields.field("kernel", &self.kernel).field("initrd", &self.initrd);
+        fields.field("memory", &self.memory).finish_non_exhaustive()
+    }
 }
 
 /// What a place has to boot.
@@ -110,14 +71,16 @@ pub struct Wanted<'a> {
 pub struct Tree {
     /// The kernel.
     pub kernel: Part,
-    /// The initrd that belongs to it.
-    pub initrd: Option<Part>,
+    /// The initrds that belong to it, in their order: a boot loader puts one behind the other, each at a multiple of four bytes.
+    pub initrds: Vec<Part>,
     /// By which rule they were found: "named by the user", ".treeinfo".
     pub rule: String,
     /// What starts from them.
     pub installer: Installer,
     /// What the tree says it is.
     pub release: Release,
+    /// The directory in the place that the rule counts its paths from: what the installer has to be told of.
+    pub root: TreePath,
     /// Words for the kernel's command line that the place's own boot loader has; a `---` may be among them.
     pub arguments: Vec<String>,
     /// Where was looked, in order.
@@ -129,8 +92,19 @@ pub struct Tree {
 pub struct Part {
     /// Its bytes, and its name for messages.
     pub bytes: Box<dyn RandomAccess>,
-    /// What the tree's checksum for it said, if it has one; never [`Checked::Wrong`].
-    pub checked: Option<Checked>,
+    /// Its path in the place; `None`: it is elsewhere.
+    pub path: Option<TreePath>,
+    /// What the tree's checksum for it said, if it has one.
+    pub sum: Option<Sum>,
+}
+
+/// What a tree's checksum said of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sum {
+    /// The verdict; never [`Checked::Wrong`], which is an error.
+    pub checked: Checked,
+    /// The file that has the sum: ".treeinfo", "current/images/SHA256SUMS".
+    pub by: String,
 }
 
 /// One place that was looked at.
@@ -148,8 +122,22 @@ impl Tree {
     /// # Errors
     /// [`TreeError`]: there is none, what was named is not there, or it is not what it should be.
     pub fn find(source: &dyn Source, wanted: Wanted<'_>) -> Result<Self, TreeError> {
-        Search::new(source).find(wanted)
+        Search::new(source, wanted).find()
     }
+}
+
+/// Opens a kernel or an initrd by its own URL; `role` is "kernel" or "initrd".
+///
+/// # Errors
+/// [`TreeError`]: it is not to be had, or plainly something else.
+pub fn open_url(
+    place: &Place,
+    role: &'static str,
+    elsewhere: Elsewhere<'_>,
+) -> Result<Box<dyn RandomAccess>, TreeError> {
+    let file = elsewhere(place).map_err(|source| TreeError::Elsewhere { role, source })?;
+    search::check::plausible(&*file, role)?;
+    Ok(file)
 }
 
 /// What `source` has in its root, for messages: some names, directories with a slash behind them.

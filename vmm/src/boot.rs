@@ -45,7 +45,7 @@ impl Boot {
     /// # Errors
     /// A file cannot be opened, or is not what it is to be.
     pub fn open(config: &VmConfig) -> Result<Self, StartError> {
-        let gathered = config.boot.as_ref().map(Gathered::open).transpose()?;
+        let gathered = Gathered::open(config)?;
         if let Some(advice) = gathered.as_ref().and_then(|gathered| gathered.advice.as_ref()) {
             eprintln!("chukka: warning: {advice}");
         }

@@ -10,7 +10,7 @@
 //!    read the values.
 //!
 //! Repeated options follow QEMU: the last `-kernel`, `-initrd`, `-append`, `-cpu`, `-uuid` or `-bios`
-//! counts, and so do chukka's own `-location`, `-preseed` and `-kickstart`; `-serial`, `-accel`, `-L`,
+//! counts, and so do chukka's own `-location`, `-preseed`, `-kickstart` and `-autoyast`; `-serial`, `-accel`, `-L`,
 //! `-option-rom`, `-fw_cfg`, `-credential`, `-chardev`, `-device`, `-global`, `-initrd-inject` and
 //! `-smbios type=11` are lists; `-m`, `-smp`, `-machine`, `-rtc`, `-name`, `-boot`,
 //! `-msg`, `-trace` and `-smbios type=1` are merged key by key.

@@ -101,6 +101,10 @@ pub struct BootSource {
     pub files: BootFiles,
     /// Files to be put into the initrd, in their order; no path is there twice.
     pub injections: Vec<Injection>,
+    /// Answers that the guest fetches by itself: whose, and the URL as the user wrote it.
+    pub answers_at: Vec<(Answers, String)>,
+    /// Whether the command line gets the words that tell the installer where its tree is.
+    pub location_args: bool,
     /// The kernel command line (`-append`): bytes as given, without a NUL inside or at the end. Injections may add words.
     pub cmdline: Vec<u8>,
     /// How a place on another host is read.
@@ -121,22 +125,43 @@ pub struct Checksum {
 /// Where kernel and initrd are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BootFiles {
-    /// Files of this host.
+    /// Files of this host, or with URLs of their own.
     Named {
         /// The kernel (`-kernel`): bzImage or ELF.
-        kernel: PathBuf,
+        kernel: Place,
         /// The initial RAM disk (`-initrd`).
-        initrd: Option<PathBuf>,
+        initrd: Option<Place>,
     },
     /// To be found in a place (`-location`).
     Location {
         /// The place.
         place: Place,
-        /// The kernel's path in it (`-kernel`), where the user knows it.
+        /// The kernel's path in it, or its own URL (`-kernel`), where the user knows it.
         kernel: Option<PathBuf>,
         /// The initrd's (`-initrd`).
         initrd: Option<PathBuf>,
     },
+}
+
+impl BootFiles {
+    /// The places that are looked into, or that are a file's own.
+    pub fn places(&self) -> impl Iterator<Item = &Place> {
+        let (place, other) = match self {
+            Self::Named { kernel, initrd } => (kernel, initrd.as_ref()),
+            Self::Location { place, .. } => (place, None),
+        };
+        [place].into_iter().chain(other)
+    }
+
+    /// Whether other hosts are asked, which may take long.
+    pub fn is_remote(&self) -> bool {
+        let urls = match self {
+            Self::Named { .. } => [None, None],
+            Self::Location { kernel, initrd, .. } => [kernel.as_ref(), initrd.as_ref()],
+        };
+        let is_remote = |path: &PathBuf| matches!(location::place::url(path), Some(Ok(place)) if place.is_remote());
+        self.places().any(Place::is_remote) || urls.into_iter().flatten().any(is_remote)
+    }
 }
 
 /// A file to be put into the initrd.
@@ -148,7 +173,7 @@ pub struct Injection {
     pub answers: Answers,
 }
 
-/// Whose questions an injected file answers, which the command line then says.
+/// Whose questions a file answers, which the command line then says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answers {
     /// Nobody's that chukka knows (`-initrd-inject`).
@@ -157,6 +182,8 @@ pub enum Answers {
     Preseed,
     /// Anaconda's (`-kickstart`).
     Kickstart,
+    /// SUSE's (`-autoyast`).
+    Autoyast,
 }
 
 /// The firmware (`-bios`) and what belongs to it.

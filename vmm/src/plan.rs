@@ -5,6 +5,7 @@ use std::fmt::Write;
 use firmware::image::KernelKind;
 use firmware::{MemoryMap, SourceFile};
 use location::checksum::Checked;
+use location::tree::Sum;
 
 use crate::boot::Boot;
 use crate::config::{Size, VmConfig};
@@ -20,7 +21,7 @@ const COLUMN: usize = 14;
 /// # Errors
 /// What would keep the guest from starting.
 pub fn text(config: &VmConfig) -> Result<String, StartError> {
-    let gathered = config.boot.as_ref().map(Gathered::open).transpose()?;
+    let gathered = Gathered::open(config)?;
     let mut text = String::new();
     let mut boot = None;
     if let Some(gathered) = gathered {
@@ -43,23 +44,32 @@ pub fn text(config: &VmConfig) -> Result<String, StartError> {
 }
 
 fn describe(text: &mut String, gathered: &Gathered) {
-    let sums = match &gathered.found {
-        None => [None, None],
-        Some(found) => {
-            describe_search(text, found);
-            found.checked.clone()
-        }
-    };
-    let [kernel_sum, initrd_sum] = sums.map(|sum| sum.as_ref().map(checksum).unwrap_or_default());
+    if let Some(found) = &gathered.found {
+        describe_search(text, found);
+    }
+    let found = gathered.found.as_ref();
+    let sum = |sum: Option<&Sum>| sum.map(checksum).unwrap_or_default();
     let kernel = &gathered.boot.kernel;
     let kind = match kernel.kind {
         KernelKind::BzImage(_) => "bzImage",
         KernelKind::Elf(_) => "vmlinux",
     };
+    let kernel_sum = sum(found.and_then(|found| found.kernel_sum.as_ref()));
     line(text, "kernel", &format!("{}, {kind}{kernel_sum}", file(&kernel.source)));
-    match &gathered.boot.initrd {
-        None => line(text, "initrd", "none"),
-        Some(initrd) => line(text, "initrd", &format!("{}{initrd_sum}", file(initrd))),
+    let initrds = found.map(|found| found.initrds.as_slice()).unwrap_or_default();
+    match (&gathered.boot.initrd, initrds) {
+        (None, _) => line(text, "initrd", "none"),
+        (Some(initrd), []) => line(text, "initrd", &file(initrd)),
+        (Some(initrd), [(.., verdict)]) => {
+            line(text, "initrd", &format!("{}{}", file(initrd), sum(verdict.as_ref())));
+        }
+        (Some(initrd), several) => {
+            line(text, "initrd", &file(initrd));
+            for (name, bytes, verdict) in several {
+                let verdict = sum(verdict.as_ref());
+                line(text, "  of", &format!("'{name}' ({}){verdict}", Size(*bytes)));
+            }
+        }
     }
     for (name, path, size) in &gathered.injected {
         line(text, "  with", &format!("/{name}, from '{path}' ({size} bytes)"));
@@ -87,10 +97,11 @@ fn file(source: &SourceFile) -> String {
     format!("'{}' ({})", source.path().display(), Size(source.len()))
 }
 
-fn checksum(checked: &Checked) -> String {
+fn checksum(sum: &Sum) -> String {
+    let Sum { checked, by } = sum;
     match checked {
-        Checked::Right(algorithm) => format!(", has the tree's {algorithm}"),
-        Checked::Unknown(given) => format!(", not checked: the tree's sum is '{given}'"),
+        Checked::Right(algorithm) => format!(", has the tree's {algorithm} ({by})"),
+        Checked::Unknown(given) => format!(", not checked: the tree's sum is '{given}' ({by})"),
         // The search ends where one is.
         Checked::Wrong { .. } => String::new(),
     }

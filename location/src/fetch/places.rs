@@ -205,7 +205,7 @@ impl Said {
             SourceError::Missing(_) => Some(Self::Missing),
             SourceError::Unlisted(_) => Some(Self::Unlisted),
             SourceError::Kind { found, .. } => Some(Self::Other((*found).to_owned())),
-            SourceError::Io { .. } => None,
+            SourceError::Refused { .. } | SourceError::Io { .. } => None,
         }
     }
 

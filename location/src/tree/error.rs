@@ -4,6 +4,12 @@ use std::io;
 
 use thiserror::Error;
 
+use crate::place::{PlaceError, SpellingError};
+use crate::source::{SourceError, hint_of};
+
+/// Where nothing better is known.
+const UNREADABLE: &str = "is the medium it lies on in order?";
+
 /// Why a place gives nothing to boot. Each names the file, what was found and what was expected.
 #[derive(Debug, Error)]
 pub enum TreeError {
@@ -21,16 +27,26 @@ pub enum TreeError {
         /// What is there instead.
         there: String,
     },
-    /// A `file:` URL that is none.
-    #[error("-{role} {given}: {why}, expected a path in the location or file:///PATH")]
+    /// A URL that is none.
+    #[error("-{role} names no file")]
     Url {
         /// "kernel", "initrd".
         role: &'static str,
-        /// What was given.
-        given: String,
         /// What is wrong.
-        why: &'static str,
+        #[source]
+        why: SpellingError,
     },
+    /// What has a URL of its own is not to be had.
+    #[error("The {role} named by -{role} cannot be used")]
+    Elsewhere {
+        /// "kernel", "initrd".
+        role: &'static str,
+        /// Why.
+        source: PlaceError,
+    },
+    /// The place itself cannot be read.
+    #[error(transparent)]
+    Source(SourceError),
     /// An initrd was named, and no kernel goes with it.
     #[error("No kernel is known to belong to the initrd '{initrd}' in '{place}'")]
     NoPartner {
@@ -60,7 +76,7 @@ pub enum TreeError {
         by: String,
     },
     /// A file is plainly something else.
-    #[error("The {role} '{name}' is {found}, expected {expected}")]
+    #[error("The {role} '{name}' is {found}, expected {}", if *role == "kernel" { "a kernel" } else { "an initrd" })]
     Foreign {
         /// "kernel", "initrd".
         role: &'static str,
@@ -68,8 +84,6 @@ pub enum TreeError {
         name: String,
         /// What it is.
         found: &'static str,
-        /// What it was to be.
-        expected: &'static str,
     },
     /// A file's checksum is another one.
     #[error(transparent)]
@@ -111,6 +125,11 @@ impl TreeError {
                 "-{role} is a path from the location's root, however it begins; a file elsewhere is -{role} file:///PATH"
             ),
             Self::Url { .. } => "a path in the location is given as it is".into(),
+            Self::Elsewhere { source, .. } => match source.problem() {
+                SourceError::Missing(_) => "check the URL: what it names is the file itself".into(),
+                error => error.hint().unwrap_or(UNREADABLE).into(),
+            },
+            Self::Source(error) => error.hint().unwrap_or(UNREADABLE).into(),
             Self::NoPartner { .. } => "name the kernel too: -kernel PATH, from the location's root".into(),
             Self::Nothing { .. } => {
                 "name them: -kernel PATH -initrd PATH, from the location's root; is it the tree's root that -location names?".into()
@@ -121,7 +140,7 @@ impl TreeError {
                 "a server answered with a page where the file was to be: fetch it again, by curl --fail".into()
             }
             Self::Checksum(_) => "its download or copy is damaged, or of another version than the rest: fetch it again".into(),
-            Self::Read { .. } => "is the medium it lies on in order?".into(),
+            Self::Read { source, .. } => hint_of(source).unwrap_or(UNREADABLE).into(),
         }
     }
 }

@@ -2,11 +2,13 @@
 //!
 //! The order counts: the first row of which both files are there is taken. Trees for the network come before media, as a medium's
 //! installer looks for its medium; 64-bit before 32-bit; the rows with the plainest names, which say least, last; kernels for Xen's
-//! paravirtual guests after all, as only Xen boots them.
+//! paravirtual guests after all, as only Xen boots them. A guest is an x86-64
+//! PC, so the rows that these sources have for other processors are left out; so are NixOS and older Guix, whose kernels need words that only their
+//! media's boot menus have, Clear Linux, whose first file is a boot loader, and NetWare, whose loader only Xen enters.
 //!
 //! Sources: `osinfo` is osinfo-db (data/os, its media and trees, commit 62326e12 of 2026-05); `virt-install` is virt-manager
 //! (virtinst/install/urldetect.py, commit 2450354f, and older releases for ALT); `netboot.xyz` its menus (commit 5e6620cc); `xenpvnetboot` Xen's
-//! tools/misc/xenpvnetboot (before 4.18); `package` Debian's debian-installer-12-netboot-amd64.
+//! tools/misc/xenpvnetboot (before 4.18); `xVM` is OpenSolaris' virt-install for Xen and `pygrub` Xen's (tools/pygrub); `package` Debian's debian-installer-12-netboot-amd64.
 
 use std::fmt;
 
@@ -27,6 +29,14 @@ pub(crate) struct Layout {
     pub source: &'static str,
 }
 
+impl Layout {
+    /// Whether it is for a guest with so many bytes of memory. Solaris' kernel for 64 bits is, from 1 GiB on (xVM's virt-install).
+    pub fn suits(&self, memory: u64) -> bool {
+        let is_solaris = matches!(self.installer, Nevada | OpenSolaris);
+        memory >= 1 << 30 || !is_solaris || !self.kernel.contains("/amd64/")
+    }
+}
+
 impl fmt::Display for Layout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the layout of {} (as in {})", self.of, self.source)
@@ -43,11 +53,14 @@ const fn row(
     Layout { of, kernel, initrd, installer, source }
 }
 
-use Installer::{Alpine, Anaconda, Arch, Casper, Debian, DebianMedium, Mageia, Other, Yast};
+use Installer::{
+    Alpine, Anaconda, Arch, Casper, Debian, DebianLive, DebianMedium, Mageia, Nevada, OpenSolaris,
+    Other, Yast,
+};
 
 /// Every row.
 #[rustfmt::skip]
-pub(crate) static LAYOUTS: [Layout; 59] = [
+pub(crate) static LAYOUTS: [Layout; 82] = [
     // trees for the network
     row("Fedora, RHEL and its rebuilds", "images/pxeboot/vmlinuz", "images/pxeboot/initrd.img", Anaconda, "osinfo, virt-install, xenpvnetboot"),
     row("Anolis OS", "images/pxeboot/vmlinuz-*", "images/pxeboot/initrd-*.img", Anaconda, "osinfo"),
@@ -56,6 +69,8 @@ pub(crate) static LAYOUTS: [Layout; 59] = [
     row("Debian, graphical", "current/images/netboot/gtk/debian-installer/amd64/linux", "current/images/netboot/gtk/debian-installer/amd64/initrd.gz", Debian, "netboot.xyz"),
     row("Ubuntu to 18.04", "current/images/netboot/ubuntu-installer/amd64/linux", "current/images/netboot/ubuntu-installer/amd64/initrd.gz", Debian, "osinfo, virt-install"),
     row("Ubuntu 20.04", "current/legacy-images/netboot/ubuntu-installer/amd64/linux", "current/legacy-images/netboot/ubuntu-installer/amd64/initrd.gz", Debian, "osinfo, virt-install"),
+    row("Ubuntu, daily", "daily/netboot/ubuntu-installer/amd64/linux", "daily/netboot/ubuntu-installer/amd64/initrd.gz", Debian, "virt-install"),
+    row("Debian, archived", "current/legacy-images/netboot/debian-installer/amd64/linux", "current/legacy-images/netboot/debian-installer/amd64/initrd.gz", Debian, "virt-install"),
     row("Debian's medium as a tree", "install/netboot/debian-installer/amd64/linux", "install/netboot/debian-installer/amd64/initrd.gz", Debian, "virt-install"),
     row("Ubuntu's medium as a tree", "install/netboot/ubuntu-installer/amd64/linux", "install/netboot/ubuntu-installer/amd64/initrd.gz", Debian, "virt-install"),
     row("Debian's netboot.tar.gz, UCS", "debian-installer/amd64/linux", "debian-installer/amd64/initrd.gz", Debian, "package, osinfo"),
@@ -63,7 +78,9 @@ pub(crate) static LAYOUTS: [Layout; 59] = [
     row("openSUSE, SLES", "boot/x86_64/loader/linux", "boot/x86_64/loader/initrd", Yast, "osinfo, virt-install"),
     row("SUSE", "boot/x86_64/linux", "boot/x86_64/initrd", Yast, "virt-install"),
     row("SUSE before 10", "boot/loader/linux64", "boot/loader/initrd64", Yast, "virt-install"),
+    row("SUSE before 10, 32-bit", "boot/loader/linux", "boot/loader/initrd", Yast, "virt-install"),
     row("Arch", "arch/boot/x86_64/vmlinuz-linux", "arch/boot/x86_64/initramfs-linux.img", Arch, "netboot.xyz"),
+    row("Hyperbola", "hyperbola/boot/x86_64/vmlinuz", "hyperbola/boot/x86_64/hyperiso.img", Other, "osinfo"),
     row("Mageia", "isolinux/x86_64/vmlinuz", "isolinux/x86_64/all.rdz", Mageia, "osinfo, virt-install"),
     row("Slackware", "kernels/huge.s/bzImage", "isolinux/initrd.img", Other, "osinfo"),
     row("Slackware", "kernels/generic.s/bzImage", "isolinux/initrd.img", Other, "osinfo"),
@@ -74,7 +91,7 @@ pub(crate) static LAYOUTS: [Layout; 59] = [
     row("Debian", "install.amd/vmlinuz", "install.amd/initrd.gz", DebianMedium, "osinfo, virt-install"),
     row("Debian 6, Ubuntu to 19.10", "install/vmlinuz", "install/initrd.gz", DebianMedium, "osinfo, virt-install"),
     row("Debian, live", "install/gtk/vmlinuz", "install/gtk/initrd.gz", DebianMedium, "osinfo"),
-    row("Debian, live", "live/vmlinuz-*", "live/initrd.img-*", Other, "netboot.xyz"),
+    row("Debian, live", "live/vmlinuz-*", "live/initrd.img-*", DebianLive, "netboot.xyz"),
     row("Ubuntu from 20.04, Trisquel, elementary OS", "casper/vmlinuz", "casper/initrd", Casper, "osinfo"),
     row("Ubuntu to 9.10", "casper/vmlinuz", "casper/initrd.lz", Casper, "osinfo"),
     row("Ubuntu to 9.04", "casper/vmlinuz", "casper/initrd.gz", Casper, "osinfo"),
@@ -82,6 +99,7 @@ pub(crate) static LAYOUTS: [Layout; 59] = [
     row("Ubuntu 14.04", "casper/vmlinuz.efi", "casper/initrd", Casper, "osinfo"),
     row("Ubuntu 13.04 to 17.10", "casper/vmlinuz.efi", "casper/initrd.lz", Casper, "osinfo"),
     row("Pop!_OS", "casper/vmlinuz.efi", "casper/initrd.gz", Casper, "osinfo"),
+    row("Ubuntu 4.10", "boot/vmlinuz", "boot/miniroot.gz", Other, "osinfo"),
     row("Alpine", "boot/vmlinuz-lts", "boot/initramfs-lts", Alpine, "osinfo"),
     row("Alpine", "boot/vmlinuz-virt", "boot/initramfs-virt", Alpine, "osinfo"),
     row("Mageia", "boot/vmlinuz", "boot/all.rdz", Mageia, "osinfo"),
@@ -92,13 +110,22 @@ pub(crate) static LAYOUTS: [Layout; 59] = [
     row("Mandriva, ALT 2.4", "isolinux/alt0/vmlinuz", "isolinux/alt0/all.rdz", Other, "virt-install"),
     row("Manjaro", "boot/vmlinuz-x86_64", "boot/initramfs-x86_64.img", Other, "osinfo"),
     row("Solus", "boot/kernel", "boot/initrd.img", Other, "osinfo"),
+    row("Guix", "boot/bzImage", "initrd/initrd.cpio.gz", Other, "osinfo"),
     row("Android-x86", "kernel", "initrd.img", Other, "osinfo"),
+    row("illumos, SmartOS, 64-bit", "platform/i86pc/kernel/amd64/unix", "platform/i86pc/amd64/boot_archive", OpenSolaris, "netboot.xyz"),
+    row("illumos", "platform/i86pc/kernel/unix", "platform/i86pc/boot_archive", OpenSolaris, "netboot.xyz"),
     // 32-bit ones
     row("Debian, 32-bit", "current/images/netboot/debian-installer/i386/linux", "current/images/netboot/debian-installer/i386/initrd.gz", Debian, "osinfo, virt-install"),
     row("Ubuntu, 32-bit", "current/images/netboot/ubuntu-installer/i386/linux", "current/images/netboot/ubuntu-installer/i386/initrd.gz", Debian, "osinfo, virt-install"),
+    row("Ubuntu 20.04, 32-bit", "current/legacy-images/netboot/ubuntu-installer/i386/linux", "current/legacy-images/netboot/ubuntu-installer/i386/initrd.gz", Debian, "virt-install"),
+    row("Debian, daily, 32-bit", "daily/netboot/debian-installer/i386/linux", "daily/netboot/debian-installer/i386/initrd.gz", Debian, "virt-install"),
+    row("Debian's medium as a tree, 32-bit", "install/netboot/debian-installer/i386/linux", "install/netboot/debian-installer/i386/initrd.gz", Debian, "virt-install"),
+    row("Ubuntu's medium as a tree, 32-bit", "install/netboot/ubuntu-installer/i386/linux", "install/netboot/ubuntu-installer/i386/initrd.gz", Debian, "virt-install"),
+    row("Ubuntu's netboot.tar.gz, 32-bit", "ubuntu-installer/i386/linux", "ubuntu-installer/i386/initrd.gz", Debian, "virt-install"),
     row("Debian's netboot.tar.gz, UCS, 32-bit", "debian-installer/i386/linux", "debian-installer/i386/initrd.gz", Debian, "osinfo"),
     row("Debian, 32-bit", "install.386/vmlinuz", "install.386/initrd.gz", DebianMedium, "osinfo, virt-install"),
     row("openSUSE, SLES, 32-bit", "boot/i386/loader/linux", "boot/i386/loader/initrd", Yast, "osinfo, virt-install"),
+    row("SUSE, 32-bit", "boot/i386/linux", "boot/i386/initrd", Yast, "virt-install"),
     row("Mageia, 32-bit", "isolinux/i386/vmlinuz", "isolinux/i386/all.rdz", Mageia, "osinfo"),
     row("Slackware, 32-bit", "kernels/bare.i/bzImage", "isolinux/initrd.img", Other, "osinfo"),
     // plain names
@@ -110,8 +137,18 @@ pub(crate) static LAYOUTS: [Layout; 59] = [
     row("Fedora to 10, for Xen", "images/xen/vmlinuz", "images/xen/initrd.img", Anaconda, "xenpvnetboot"),
     row("Debian, for Xen", "current/images/netboot/xen/vmlinuz", "current/images/netboot/xen/initrd.gz", Debian, "xenpvnetboot, virt-install"),
     row("Debian, daily, for Xen", "daily/netboot/xen/vmlinuz", "daily/netboot/xen/initrd.gz", Debian, "virt-install"),
+    row("Ubuntu 20.04, for Xen", "current/legacy-images/netboot/xen/vmlinuz", "current/legacy-images/netboot/xen/initrd.gz", Debian, "virt-install"),
+    row("Debian's medium as a tree, for Xen", "install/netboot/xen/vmlinuz", "install/netboot/xen/initrd.gz", Debian, "virt-install"),
     row("openSUSE, SLES, for Xen", "boot/x86_64/vmlinuz-xen", "boot/x86_64/initrd-xen", Yast, "xenpvnetboot, virt-install"),
     row("openSUSE, SLES, for Xen, 32-bit", "boot/i386/vmlinuz-xen", "boot/i386/initrd-xen", Yast, "xenpvnetboot, virt-install"),
+    // the same, Solaris': Nevada before what came after it
+    row("Nevada, 64-bit", "boot/platform/i86xpv/kernel/amd64/unix", "boot/amd64/x86.miniroot", Nevada, "xVM"),
+    row("Nevada", "boot/platform/i86xpv/kernel/unix", "boot/x86.miniroot", Nevada, "xVM, virt-install"),
+    row("OpenSolaris from b128, 64-bit", "platform/i86xpv/kernel/amd64/unix", "platform/i86pc/amd64/boot_archive", OpenSolaris, "xVM, pygrub"),
+    row("OpenSolaris to 2009.06, 64-bit", "platform/i86xpv/kernel/amd64/unix", "boot/amd64/x86.microroot", OpenSolaris, "xVM"),
+    row("OpenSolaris to 2009.06, 64-bit", "platform/i86xpv/kernel/amd64/unix", "boot/x86.microroot", OpenSolaris, "xVM"),
+    row("OpenSolaris from b128", "platform/i86xpv/kernel/unix", "platform/i86pc/boot_archive", OpenSolaris, "xVM, pygrub, virt-install"),
+    row("OpenSolaris to 2009.06", "platform/i86xpv/kernel/unix", "boot/x86.microroot", OpenSolaris, "xVM, virt-install"),
 ];
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ fn content(part: &Part) -> String {
 
 /// Paths of kernel and initrd.
 fn pair(tree: &Tree) -> (String, Option<String>) {
-    (content(&tree.kernel), tree.initrd.as_ref().map(content))
+    (content(&tree.kernel), tree.initrds.first().map(content))
 }
 
 fn find(temp: &Temp) -> Result<Tree, TreeError> {
@@ -18,7 +18,8 @@ fn find(temp: &Temp) -> Result<Tree, TreeError> {
 }
 
 fn named(temp: &Temp, kernel: Option<&str>, initrd: Option<&str>) -> Result<Tree, TreeError> {
-    let wanted = Wanted { kernel: kernel.map(Path::new), initrd: initrd.map(Path::new) };
+    let (kernel, initrd) = (kernel.map(Path::new), initrd.map(Path::new));
+    let wanted = Wanted { kernel, initrd, ..Wanted::default() };
     Tree::find(&temp.source(), wanted)
 }
 
@@ -89,7 +90,7 @@ fn a_treeinfo_comes_before_the_layouts() {
         assert_eq!(pair(&tree), ("other/vmlinuz".into(), Some("other/initrd.img".into())));
         assert_eq!((tree.rule.as_str(), tree.installer), (name, Installer::Anaconda));
         assert_eq!((tree.release.family.as_str(), tree.release.major()), ("Fedora", Some(42)));
-        assert_eq!(tree.kernel.checked, None);
+        assert_eq!(tree.kernel.sum, None);
     }
 }
 
@@ -143,8 +144,9 @@ fn checksums_are_checked_whichever_rule_found_the_file() {
     };
     let right = with(SUM);
     for tree in [find(&right).unwrap(), named(&right, Some("/other/vmlinuz"), None).unwrap()] {
-        assert_eq!(tree.kernel.checked, Some(Checked::Right("sha256")));
-        assert_eq!(tree.initrd.unwrap().checked, None);
+        let (checked, by) = (Checked::Right("sha256"), ".treeinfo".to_owned());
+        assert_eq!(tree.kernel.sum, Some(Sum { checked, by }));
+        assert_eq!(tree.initrds[0].sum, None);
     }
     let wrong = with(&"0".repeat(64));
     for result in [find(&wrong), named(&wrong, Some("other/vmlinuz"), None)] {
@@ -159,7 +161,8 @@ fn checksums_are_checked_whichever_rule_found_the_file() {
             "{text}"
         );
     }
-    assert!(matches!(find(&with("12")).unwrap().kernel.checked, Some(Checked::Unknown(_))));
+    let sum = find(&with("12")).unwrap().kernel.sum.unwrap();
+    assert!(matches!(sum.checked, Checked::Unknown(_)));
 }
 
 #[test]
@@ -239,11 +242,14 @@ fn the_medium_s_own_boot_loader_is_the_last_resort() {
 }
 
 #[test]
-fn an_entry_with_several_initrds_is_passed_over_and_noted() {
+fn an_entry_may_have_several_initrds() {
     let temp = Temp::of(&["k", "i1", "i3"]);
     temp.file("syslinux.cfg", b"label x\nkernel k\ninitrd i1,i3\n");
+    let tree = find(&temp).unwrap();
+    assert_eq!(tree.initrds.iter().map(content).collect::<Vec<_>>(), ["i1", "i3"]);
+    temp.file("syslinux.cfg", b"label x\nkernel k\ninitrd i1,i2\n");
     let error = find(&temp).unwrap_err().to_string();
-    assert!(error.contains("wants several initrds"), "{error}");
+    assert!(error.contains("an initrd is not there"), "{error}");
     temp.file("syslinux.cfg", b"timeout 3\n");
     let error = find(&temp).unwrap_err().to_string();
     assert!(error.contains("syslinux.cfg: has no entry that boots a kernel"), "{error}");

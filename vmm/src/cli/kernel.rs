@@ -1,11 +1,11 @@
-//! `-kernel`, `-initrd`, `-append`; `-location`, `-initrd-inject`, `-preseed`, `-kickstart`.
+//! `-kernel`, `-initrd`, `-append`; `-location`, `-no-location-args`, `-initrd-inject`, `-preseed`, `-kickstart`, `-autoyast`.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::ArgMatches;
-use location::Place;
+use location::{Place, place};
 
 use super::error::CliError;
 use super::fetching;
@@ -24,15 +24,22 @@ pub(super) fn boot(
     };
     let cmdline = last(matches, "append");
     let (kernel, initrd) = (path("kernel")?, path("initrd")?);
-    let injections = injections(matches)?;
+    let (injections, answers_at) = answers(matches)?;
     let files = match (path("location")?, kernel) {
         (Some(place), kernel) => {
-            BootFiles::Location { place: Place::parse(place.as_os_str())?, kernel, initrd }
+            let place = Place::parse(place.as_os_str())?;
+            for given in [&kernel, &initrd].into_iter().flatten() {
+                named(given)?;
+            }
+            BootFiles::Location { place, kernel, initrd }
         }
-        (None, Some(kernel)) => BootFiles::Named { kernel, initrd },
+        (None, Some(kernel)) => {
+            let initrd = initrd.as_deref().map(named).transpose()?;
+            BootFiles::Named { kernel: named(&kernel)?, initrd }
+        }
         (None, None) => {
-            let also = ["initrd", "append", INJECTING[0].0, INJECTING[1].0, INJECTING[2].0];
-            return match also.into_iter().find(|id| last(matches, id).is_some()) {
+            let also = ["initrd", "append"].into_iter().chain(INJECTING.map(|(id, _)| id));
+            return match { also }.find(|id| last(matches, id).is_some()) {
                 Some(option) => Err(CliError::NeedsKernel { option }),
                 None if with_firmware => Ok(None),
                 None => Err(CliError::NoKernel),
@@ -41,19 +48,31 @@ pub(super) fn boot(
     };
     let cmdline = cmdline.cloned().unwrap_or_default().into_vec();
     let (fetch, checksums) = (fetching::settings(matches)?, fetching::checksums(matches)?);
-    Ok(Some(BootSource { files, injections, cmdline, fetch, checksums }))
+    let location_args = matches.get_count("no-location-args") == 0;
+    Ok(Some(BootSource { files, injections, answers_at, location_args, cmdline, fetch, checksums }))
+}
+
+/// A file by its URL, or of this host.
+fn named(given: &Path) -> Result<Place, CliError> {
+    Ok(place::url(given).transpose()?.unwrap_or_else(|| Place::Local(given.into())))
 }
 
 /// What puts a file into the initrd, and what it then is.
-const INJECTING: [(&str, Answers); 3] = [
+const INJECTING: [(&str, Answers); 4] = [
     ("initrd-inject", Answers::None),
     ("preseed", Answers::Preseed),
     ("kickstart", Answers::Kickstart),
+    ("autoyast", Answers::Autoyast),
 ];
 
-/// The files for the initrd. One that is given twice, as `-initrd-inject ks.cfg -kickstart ks.cfg`, goes there once.
-fn injections(matches: &ArgMatches) -> Result<Vec<Injection>, CliError> {
+/// Files for the initrd, and answers that the guest gets itself.
+type ForTheGuest = (Vec<Injection>, Vec<(Answers, String)>);
+
+/// The files for the initrd. One that is given twice, as `-initrd-inject ks.cfg -kickstart ks.cfg`, goes there once. Answers with a URL of
+/// another host are the guest's to get.
+fn answers(matches: &ArgMatches) -> Result<ForTheGuest, CliError> {
     let mut injections: Vec<Injection> = Vec::new();
+    let mut answers_at = Vec::new();
     for (option, answers) in INJECTING {
         let all: Vec<_> = raw(matches, option).collect();
         let counting = if answers == Answers::None { 0 } else { all.len().saturating_sub(1) };
@@ -61,12 +80,27 @@ fn injections(matches: &ArgMatches) -> Result<Vec<Injection>, CliError> {
             if given.is_empty() {
                 return Err(CliError::EmptyPath { option });
             }
-            let path = PathBuf::from(OsStr::from_bytes(given));
+            let given = Path::new(OsStr::from_bytes(given));
+            let path = match named(given)? {
+                Place::Local(path) => path,
+                _ if answers == Answers::None => {
+                    let given = given.display();
+                    return Err(CliError::unsupported(
+                        format!("-{option} {given}"),
+                        "only files of this host go into the initrd",
+                        "download it first",
+                    ));
+                }
+                _ => {
+                    answers_at.push((answers, given.to_string_lossy().into_owned()));
+                    continue;
+                }
+            };
             match injections.iter_mut().find(|known| known.path == path) {
                 Some(known) => known.answers = answers,
                 None => injections.push(Injection { path, answers }),
             }
         }
     }
-    Ok(injections)
+    Ok((injections, answers_at))
 }

@@ -52,22 +52,38 @@ const fn silent(name: &'static str, metavar: &'static str) -> Opt {
 }
 
 /// Every option.
-pub(super) static OPTIONS: [Opt; 48] = [
-    opt("kernel", "FILE", Group::Boot, &["the kernel: bzImage (however compressed) or vmlinux"]),
+pub(super) static OPTIONS: [Opt; 50] = [
+    opt(
+        "kernel",
+        "FILE",
+        Group::Boot,
+        &[
+            "the kernel: bzImage (however compressed) or vmlinux; FILE",
+            "may be a URL, and so may that of -initrd",
+        ],
+    ),
     opt("initrd", "FILE", Group::Boot, &["the initial RAM disk"]),
     opt("append", "TEXT", Group::Boot, &["the kernel's command line"]),
     opt(
         "location",
-        "DIR",
+        "PLACE",
         Group::Boot,
         &[
-            "find kernel and initrd in this install tree; DIR or",
-            "file:///DIR; -kernel and -initrd are then paths in it",
+            "find kernel and initrd in this install tree: a URL, a",
+            "directory, an image; -kernel and -initrd are then paths",
+            "in it; the installer is told where its tree is",
         ],
     ),
+    opt("no-location-args", "", Group::Boot, &["the installer is not told where its tree is"]),
     opt("initrd-inject", "FILE", Group::Boot, &["put FILE into the initrd's root; repeatable"]),
-    opt("preseed", "FILE", Group::Boot, &["the same, and have Debian's installer read it"]),
-    opt("kickstart", "FILE", Group::Boot, &["the same, and have Fedora's or RHEL's read it"]),
+    opt(
+        "preseed",
+        "FILE",
+        Group::Boot,
+        &["the same, and have Debian's installer read it; or a URL"],
+    ),
+    opt("kickstart", "FILE", Group::Boot, &["the same for Fedora's and RHEL's"]),
+    opt("autoyast", "FILE", Group::Boot, &["the same for SUSE's"]),
     opt("offline", "", Group::Boot, &["fetch nothing: use what earlier runs have kept"]),
     opt(
         "fetch",

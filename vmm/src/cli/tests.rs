@@ -14,6 +14,8 @@ use std::path::Path;
 use ::location::fetch::Settings;
 
 use super::*;
+use ::location::Place;
+
 use crate::config::{
     BootFiles, BootOptions, BootSource, InterruptKey, MachineKind, MapInitrd, RtcBase,
     SerialBackend, SmbiosOptions, Terminal, Trace,
@@ -39,21 +41,30 @@ fn config(words: &[&str]) -> VmConfig {
 
 /// A kernel that is a file of the host, without anything in its initrd.
 fn named(kernel: &str, initrd: Option<&str>, cmdline: &[u8]) -> BootSource {
-    let files = BootFiles::Named { kernel: kernel.into(), initrd: initrd.map(Into::into) };
-    BootSource {
-        files,
-        injections: Vec::new(),
-        cmdline: cmdline.to_vec(),
-        fetch: Settings::default(),
-        checksums: Vec::new(),
-    }
+    let local = |path: &str| Place::Local(path.into());
+    let files = BootFiles::Named { kernel: local(kernel), initrd: initrd.map(local) };
+    boot_source(files, cmdline)
+}
+
+/// These files, and nothing else.
+fn boot_source(files: BootFiles, cmdline: &[u8]) -> BootSource {
+    let (injections, answers_at, cmdline) = (Vec::new(), Vec::new(), cmdline.to_vec());
+    let (fetch, checksums) = (Settings::default(), Vec::new());
+    BootSource { files, injections, answers_at, location_args: true, cmdline, fetch, checksums }
 }
 
 /// The files that `-kernel` and `-initrd` name.
 fn files(config: &VmConfig) -> (&Path, Option<&Path>) {
     match &boot(config).files {
-        BootFiles::Named { kernel, initrd } => (kernel, initrd.as_deref()),
+        BootFiles::Named { kernel, initrd } => (local(kernel), initrd.as_ref().map(local)),
         found @ BootFiles::Location { .. } => panic!("{found:?}"),
+    }
+}
+
+fn local(place: &Place) -> &Path {
+    match place {
+        Place::Local(path) => path,
+        other => panic!("{other:?}"),
     }
 }
 

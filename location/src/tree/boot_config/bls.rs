@@ -3,7 +3,7 @@
 
 use std::cmp::Ordering;
 
-use super::super::search::by_version;
+use super::super::version::by_version;
 use super::{ENTRIES, Entry, Files, Menu, Step, environment};
 use crate::source::TreePath;
 

@@ -2,22 +2,14 @@
 
 use location::Place;
 
-use location::fetch::Settings;
-
-use super::{boot, message, named, parse_words, whole};
+use super::{boot, boot_source, message, named, parse_words, whole};
 use crate::cli::Command;
 use crate::config::{Answers, BootFiles, BootSource, Injection};
 
 fn location(place: &str, kernel: Option<&str>, initrd: Option<&str>) -> BootSource {
     let (kernel, initrd) = (kernel.map(Into::into), initrd.map(Into::into));
     let files = BootFiles::Location { place: Place::Local(place.into()), kernel, initrd };
-    BootSource {
-        files,
-        injections: Vec::new(),
-        cmdline: Vec::new(),
-        fetch: Settings::default(),
-        checksums: Vec::new(),
-    }
+    boot_source(files, b"")
 }
 
 fn injection(path: &str, answers: Answers) -> Injection {
@@ -64,6 +56,27 @@ fn what_goes_into_the_initrd_is_a_list_but_for_answers() {
 }
 
 #[test]
+fn answers_with_a_url_are_the_guest_s_to_get() {
+    let words = ["-location", "/srv", "-kickstart", "k", "-kickstart", "nfs:h:/ks"];
+    let words = [&words[..], &["-autoyast", "http://h/a", "-preseed", "file:///p"]].concat();
+    let config = whole(&words);
+    let at = [(Answers::Kickstart, "nfs:h:/ks"), (Answers::Autoyast, "http://h/a")];
+    assert_eq!(boot(&config).answers_at, at.map(|(whose, url)| (whose, url.to_owned())));
+    assert_eq!(boot(&config).injections, [injection("/p", Answers::Preseed)]);
+}
+
+#[test]
+fn kernel_and_initrd_may_have_urls() {
+    let words = ["-kernel", "http://h/k", "-initrd", "./a:b"];
+    let (kernel, initrd) = (Place::Http("http://h/k".into()), Some(Place::Local("./a:b".into())));
+    assert_eq!(boot(&whole(&words)).files, BootFiles::Named { kernel, initrd });
+    let words = ["-location", "/srv", "-kernel", "tftp://h/k", "-no-location-args"];
+    let config = whole(&words);
+    assert_eq!(boot(&config).files, location("/srv", Some("tftp://h/k"), None).files);
+    assert!(!boot(&config).location_args);
+}
+
+#[test]
 fn a_dry_run_is_told_apart() {
     let words = ["-kernel", "K", "-dry-run"];
     let Ok(Command::Plan(config)) = parse_words(&words) else { panic!("no plan") };
@@ -73,7 +86,15 @@ fn a_dry_run_is_told_apart() {
 #[test]
 fn what_is_no_location_is_refused() {
     for (words, text, hint) in [
-        (&["-location", "http://host/x"][..], "chukka reads no http: locations", "wget -r"),
+        (&["-location", "gopher://host/x"][..], "chukka reads no gopher: locations", "copy it"),
+        (&["-kernel", "gopher://host/x"], "chukka reads no gopher: locations", "copy it"),
+        (&["-location", "/srv", "-initrd", "http://"], "there is no host", "-location /srv"),
+        (&["-location", "/srv", "-kickstart", "nfs:x"], "there is no host", "-location /srv"),
+        (
+            &["-location", "/srv", "-initrd-inject", "http://h/x"],
+            "only files of this host go into the initrd",
+            "download it",
+        ),
         (&["-location", "file://host/x"], "names another host", "-location /srv/tree"),
         (&["-location", ""], "-location was given an empty path", "leave -location out"),
         (&["-location", "/srv", "-preseed", ""], "-preseed was given an empty path", "unset"),

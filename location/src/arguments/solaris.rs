@@ -1,0 +1,230 @@
+//! The command line of Solaris' kernel, as xVM's virt-install made it: the kernel's own path, options in one cluster, properties behind
+//! `-B`, and for Nevada a `-` with what the installer in the miniroot is to read behind it.
+//!
+//! Rules: virt-manager's virtinst/OSDistro.py before 4378e40a (`SolarisDistro`, `OpenSolarisDistro`), and virt-install(1M) of xVM for
+//! JumpStart, the Automated Installer (AI) and ZFS. The order of properties means nothing to the kernel; of one that is there twice it takes
+//! the first, so what the user gave comes first and no default is added beside it.
+
+/// Whose kernel it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum System {
+    /// Nevada, and Solaris Express.
+    Nevada,
+    /// OpenSolaris and what came after.
+    OpenSolaris,
+}
+
+/// Where it is installed from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Media<'a> {
+    /// A medium the guest has.
+    Cdrom,
+    /// NFS.
+    Nfs {
+        /// The server's address.
+        server: &'a str,
+        /// The path there.
+        path: &'a str,
+        /// The guest's own address, where its name has one; without it asks DHCP.
+        guest: Option<Guest<'a>>,
+    },
+    /// A tree at this URL.
+    Http(&'a str),
+    /// Something that the installer is not told of.
+    Other,
+}
+
+/// A guest whose address is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Guest<'a> {
+    /// Its IP address.
+    pub address: &'a str,
+    /// Its default router.
+    pub router: Option<&'a str>,
+    /// Its MAC address: six numbers in hexadecimal, colons between them.
+    pub mac: Option<&'a str>,
+}
+
+/// The answers to the installer's questions (`--autocf`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answers<'a> {
+    /// JumpStart: a directory behind NFS with `sysidcfg` and the rules.
+    JumpStart {
+        /// The server's address.
+        server: &'a str,
+        /// The path there.
+        path: &'a str,
+    },
+    /// The Automated Installer: properties, as `k=v`.
+    Ai(&'a [&'a str]),
+}
+
+/// What a command line is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Inputs<'a> {
+    /// Whose kernel it is.
+    pub system: System,
+    /// Its path in the tree.
+    pub kernel: &'a str,
+    /// The user's words: `-B k=v`, `-kdv`, `-m SMF`, and others.
+    pub extra: &'a str,
+    /// Whether there is no screen, for an installer that would draw on one.
+    pub no_window: bool,
+    /// Where it is installed from.
+    pub media: Media<'a>,
+    /// The answers, if there are any.
+    pub answers: Option<Answers<'a>>,
+}
+
+/// The user's words, sorted.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Extra {
+    /// One cluster of option letters.
+    options: String,
+    /// Properties, `k=v`.
+    properties: Vec<String>,
+    /// The rest.
+    words: Vec<String>,
+}
+
+/// Sorts the user's words (`process_extra_args`): what stands behind each `-B` makes one list of properties; what stands behind `-m` is for
+/// SMF and counts for nothing here; letters of other options make one cluster.
+fn sorted(extra: &str) -> Extra {
+    let mut sorted = Extra::default();
+    let mut words = extra.split_ascii_whitespace();
+    while let Some(word) = words.next() {
+        match word.strip_prefix('-') {
+            Some("m") => drop(words.next()),
+            Some(option) if option.starts_with('B') => {
+                let glued = Some(&option[1..]).filter(|list| !list.is_empty());
+                let list = glued.or_else(|| words.next()).unwrap_or_default();
+                sorted.properties.extend(properties(list).map(str::to_owned));
+            }
+            Some(letters) if !letters.is_empty() => sorted.options.push_str(letters),
+            _ => sorted.words.push(word.to_owned()),
+        }
+    }
+    sorted
+}
+
+/// The parts of a list of properties. A comma between quotes parts none: `bootpath='/x,y'`.
+fn properties(list: &str) -> impl Iterator<Item = &str> {
+    let mut quote = None;
+    let parts = list.split(move |c| {
+        match (quote, c) {
+            (None, '\'' | '"') => quote = Some(c),
+            (Some(open), _) if open == c => quote = None,
+            _ => {}
+        }
+        c == ',' && quote.is_none()
+    });
+    parts.filter(|part| !part.is_empty())
+}
+
+/// The kernel's command line.
+#[must_use]
+pub fn command_line(inputs: &Inputs<'_>) -> String {
+    let mut extra = sorted(inputs.extra);
+    let kernel = inputs.kernel.trim_start_matches('/');
+    let kernel = match inputs.system {
+        // The miniroot's root is what the tree has in boot/.
+        System::Nevada => kernel.strip_prefix("boot/").unwrap_or(kernel),
+        System::OpenSolaris => kernel,
+    };
+    if inputs.system == System::OpenSolaris {
+        add_ai(&mut extra.properties, inputs);
+    }
+    let mut line = vec![format!("/{kernel}")];
+    if !extra.options.is_empty() {
+        line.push(format!("-{}", extra.options));
+    }
+    if !extra.properties.is_empty() {
+        line.push(format!("-B {}", extra.properties.join(",")));
+    }
+    let is_mask = |word: &String| word.starts_with("subnet-mask");
+    let mask = extra.words.iter().find(|word| is_mask(word)).and_then(|word| word.split_once('='));
+    if inputs.system == System::Nevada {
+        line.extend(extra.words.iter().filter(|word| !is_mask(word)).cloned());
+        line.push("-".into());
+        line.extend(installer_words(inputs, mask.map(|(_, mask)| mask)));
+    } else {
+        line.extend(extra.words);
+    }
+    line.join(" ")
+}
+
+/// What the installer of a miniroot reads.
+fn installer_words(inputs: &Inputs<'_>, mask: Option<&str>) -> Vec<String> {
+    let mut words = Vec::new();
+    if inputs.no_window {
+        words.push("nowin".to_owned());
+    }
+    let jumpstart = match inputs.answers {
+        Some(Answers::JumpStart { server, path }) => {
+            words.push("install".into());
+            vec![format!("sysid_config={server}:{path}"), format!("install_config={server}:{path}")]
+        }
+        _ => Vec::new(),
+    };
+    let mut properties = match inputs.media {
+        Media::Cdrom => vec!["install_media=cdrom".to_owned()],
+        Media::Nfs { guest: None, .. } => {
+            words.push("dhcp".into());
+            Vec::new()
+        }
+        Media::Nfs { server, path, guest: Some(guest) } => {
+            let mut properties = vec![format!("install_media={server}:{path}")];
+            properties.push(format!("host-ip={}", guest.address));
+            properties.extend(mask.map(|mask| format!("subnet-mask={mask}")));
+            properties.extend(guest.router.map(|router| format!("router-ip={router}")));
+            properties.extend(guest.mac.map(|mac| format!("boot-mac={}", short_mac(mac))));
+            properties
+        }
+        Media::Http(_) | Media::Other => Vec::new(),
+    };
+    properties.extend(jumpstart);
+    if !properties.is_empty() {
+        words.push(format!("-B {}", properties.join(",")));
+    }
+    words
+}
+
+/// Each octet without a zero in front.
+fn short_mac(mac: &str) -> String {
+    let short = |octet: &'_ str| match octet.strip_prefix('0') {
+        Some(rest) if !rest.is_empty() => rest.to_owned(),
+        _ => octet.to_owned(),
+    };
+    mac.split(':').map(short).collect::<Vec<_>>().join(":")
+}
+
+/// What the Automated Installer needs beside the user's properties. From a medium it is the bootable AI.
+fn add_ai(list: &mut Vec<String>, inputs: &Inputs<'_>) {
+    let Some(Answers::Ai(given)) = inputs.answers else { return };
+    let mut add = |property: &str| {
+        let key = |property: &str| property.split('=').next().unwrap_or_default().to_owned();
+        if !list.iter().any(|known| key(known) == key(property)) {
+            list.push(property.to_owned());
+        }
+    };
+    given.iter().for_each(|property| add(property));
+    match inputs.media {
+        Media::Http(url) => add(&format!("install_media={url}")),
+        Media::Cdrom => {
+            let medium = ["media_boot=true", "auto-shutdown=enable", "aimanifest=default"];
+            medium.into_iter().for_each(&mut add);
+        }
+        Media::Nfs { .. } | Media::Other => {}
+    }
+    ["network-interface=xnf0", "xpv-hcp=dhcp", "livemode=text"].into_iter().for_each(add);
+}
+
+/// The command line of an installed system whose root is in a ZFS pool: `bootfs` is pool and object set ("rpool/57"), `bootpath` the disk's
+/// path as the guest's kernel has it.
+#[must_use]
+pub fn zfs_root(kernel: &str, bootfs: &str, bootpath: &str) -> String {
+    format!("/{} -B zfs-bootfs={bootfs},bootpath='{bootpath}'", kernel.trim_start_matches('/'))
+}
+
+#[cfg(test)]
+mod tests;

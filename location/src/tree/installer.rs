@@ -1,0 +1,84 @@
+//! What starts from a kernel, and what its tree says it is.
+
+use std::fmt;
+
+/// What starts from a kernel and its initrd.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Installer {
+    /// Fedora's, RHEL's and that of its rebuilds.
+    Anaconda,
+    /// Debian's, with network.
+    Debian,
+    /// Debian's, for its medium.
+    DebianMedium,
+    /// SUSE's YaST, and from 16 on Agama.
+    Yast,
+    /// Ubuntu's live system.
+    Casper,
+    /// Arch's live system.
+    Arch,
+    /// Alpine's live system.
+    Alpine,
+    /// Debian's live system.
+    DebianLive,
+    /// Mageia's and Mandriva's.
+    Mageia,
+    /// Solaris Express up to Nevada: Solaris' own installer, of a miniroot.
+    Nevada,
+    /// OpenSolaris, illumos and what came after: a live system.
+    OpenSolaris,
+    /// Something that needs no words, or is not known.
+    #[default]
+    Other,
+}
+
+impl Installer {
+    /// What a `.treeinfo` of `family` belongs to.
+    pub(super) fn of_family(family: &str) -> Self {
+        let family = family.to_ascii_lowercase();
+        let has = |name: &&str| family.contains(name);
+        match () {
+            () if ["suse", "sle"].iter().any(has) => Self::Yast,
+            () if ["debian", "ubuntu"].iter().any(has) => Self::Debian,
+            // All others that write one use anaconda (osinfo-db's tests/treeinfodata).
+            () => Self::Anaconda,
+        }
+    }
+}
+
+impl fmt::Display for Installer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Anaconda => "anaconda",
+            Self::Debian => "Debian's installer",
+            Self::DebianMedium => "Debian's installer for its medium",
+            Self::Yast => "SUSE's installer",
+            Self::Casper => "Ubuntu's live system",
+            Self::Arch => "Arch's live system",
+            Self::Alpine => "Alpine's live system",
+            Self::DebianLive => "Debian's live system",
+            Self::Mageia => "Mageia's installer",
+            Self::Nevada => "Solaris' installer",
+            Self::OpenSolaris => "the live system of OpenSolaris or illumos",
+            Self::Other => "not known",
+        })
+    }
+}
+
+/// What a tree says it is; empty where it says nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Release {
+    /// "Fedora", "Red Hat Enterprise Linux".
+    pub family: String,
+    /// "42", "9.4".
+    pub version: String,
+}
+
+impl Release {
+    /// The first number of the version.
+    #[must_use]
+    pub fn major(&self) -> Option<u32> {
+        let digits = self.version.find(|c: char| !c.is_ascii_digit());
+        self.version[..digits.unwrap_or(self.version.len())].parse().ok()
+    }
+}

@@ -1,0 +1,102 @@
+//! Whether a file that was found is what it is to be.
+
+use super::super::error::Mismatch;
+use super::super::{Installer, Part, Sum, TreeError, sums};
+use super::{Item, Search};
+use crate::checksum::{self, Checked};
+use crate::source::{LocalFile, RandomAccess, TreePath, head};
+
+impl Search<'_> {
+    /// Looks at a file's first bytes, and at its sum where the tree has one.
+    pub(super) fn checked(
+        &mut self,
+        item: Item,
+        role: &'static str,
+        installer: Installer,
+    ) -> Result<Part, TreeError> {
+        let Item { path, bytes } = item;
+        let name = bytes.name().to_owned();
+        let read = |source| TreeError::Read { name: name.clone(), source };
+        plausible(&*bytes, role)?;
+        let sum = match &path {
+            Some(path) => self.sum_of(path, installer)?,
+            None => None,
+        };
+        let Some((sum, by)) = sum else { return Ok(Part { bytes, path, sum: None }) };
+        // All of it is needed now, and again later: it comes from where it is once.
+        let file = bytes.into_file().and_then(|file| LocalFile::new(file, name.clone()));
+        let bytes: Box<dyn RandomAccess> = Box::new(file.map_err(read)?);
+        let checked = checksum::check(&*bytes, &sum).map_err(read)?;
+        if let Checked::Wrong { algorithm, found, expected } = checked {
+            let mismatch = Mismatch { role, name, algorithm, found, expected, by };
+            return Err(TreeError::Checksum(Box::new(mismatch)));
+        }
+        Ok(Part { bytes, path, sum: Some(Sum { checked, by }) })
+    }
+
+    /// The sum that a file has to have, and the file that says so: `.treeinfo`, or a list beside it or in a directory above.
+    fn sum_of(
+        &mut self,
+        path: &TreePath,
+        installer: Installer,
+    ) -> Result<Option<(String, String)>, TreeError> {
+        if let Some(info) = &self.treeinfo {
+            let below = path.as_path().strip_prefix(info.root.as_path()).ok();
+            let sum = below.and_then(|below| info.says.checksum(&TreePath::new(below)));
+            if let Some(sum) = sum {
+                return Ok(Some((sum.to_owned(), info.by.clone())));
+            }
+        }
+        for directory in path.as_path().ancestors().skip(1) {
+            let below = path.as_path().strip_prefix(directory).unwrap_or(path.as_path());
+            for name in sums::lists(installer) {
+                let list = TreePath::new(directory).join(name);
+                let Ok(text) = self.seen.text(&list, sums::LIMIT)? else { continue };
+                if let Some(sum) = sums::find(text, &TreePath::new(below)) {
+                    return Ok(Some((sum, list.to_string())));
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Refuses what is plainly no kernel and no initrd.
+pub(in super::super) fn plausible(
+    file: &dyn RandomAccess,
+    role: &'static str,
+) -> Result<(), TreeError> {
+    const LOOKED_AT: usize = 512;
+    let foreign = |found| TreeError::Foreign { role, name: file.name().into(), found };
+    if file.is_empty() {
+        return Err(foreign("empty (0 bytes)"));
+    }
+    let head = head(file, LOOKED_AT);
+    let head = head.map_err(|source| TreeError::Read { name: file.name().into(), source })?;
+    if is_page(&head) { Err(foreign("an HTML or XML page")) } else { Ok(()) }
+}
+
+/// Whether it begins as a page for a browser does, or the XML of an object store's error.
+fn is_page(head: &[u8]) -> bool {
+    let text = head.trim_ascii_start();
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    let begins = |with: &[u8]| text.get(..with.len()).is_some_and(|t| t.eq_ignore_ascii_case(with));
+    [&b"<!doctype"[..], b"<html", b"<head", b"<?xml", b"<!--"].into_iter().any(begins)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_are_told_from_kernels() {
+        for page in
+            ["<!DOCTYPE html>", "\n  <html lang=en>", "\u{feff}<!doctype x", "<?xml version="]
+        {
+            assert!(is_page(page.as_bytes()), "{page}");
+        }
+        for other in [&b"MZ\0\0"[..], b"\x1f\x8b", b"", b"<h"] {
+            assert!(!is_page(other));
+        }
+    }
+}

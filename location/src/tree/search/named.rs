@@ -1,0 +1,200 @@
+//! What the user named, and what belongs to it.
+
+use std::path::{Path, PathBuf};
+
+use super::super::layouts::{LAYOUTS, Layout};
+use super::super::seen::{NOT_THERE, with_source};
+use super::super::{Installer, TreeError, contents};
+use super::{ARCHES, Item, Pair, Search};
+use crate::place::{self, Place};
+use crate::source::{Directory, TreePath};
+
+/// Which of a pair was named.
+#[derive(Clone, Copy)]
+enum Role {
+    Kernel,
+    Initrd,
+}
+
+impl Role {
+    fn own(self, pair: &(TreePath, TreePath)) -> &TreePath {
+        match self {
+            Self::Kernel => &pair.0,
+            Self::Initrd => &pair.1,
+        }
+    }
+
+    fn other(self, pair: &(TreePath, TreePath)) -> &TreePath {
+        match self {
+            Self::Kernel => &pair.1,
+            Self::Initrd => &pair.0,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Kernel => "kernel",
+            Self::Initrd => "initrd",
+        }
+    }
+}
+
+impl Search<'_> {
+    pub(super) fn named(&mut self) -> Result<Pair, TreeError> {
+        let by_user = "named by the user";
+        let kernel = self.wanted.kernel.map(|path| self.open_named(path, Role::Kernel));
+        let kernel = kernel.transpose()?;
+        let initrd = self.wanted.initrd.map(|path| self.open_named(path, Role::Initrd));
+        let initrd = initrd.transpose()?;
+        let named = kernel.as_ref().or(initrd.as_ref()).and_then(|item| item.path.clone());
+        let role = if kernel.is_some() { Role::Kernel } else { Role::Initrd };
+        // A place may be a whole server: the tree is then somewhere below.
+        let row = named.as_ref().and_then(|path| row_of(path, role));
+        let root = row.as_ref().map(|(_, root)| root.clone()).unwrap_or_default();
+        if self.treeinfo.is_none() && root != TreePath::root() {
+            self.read_treeinfo(&root)?;
+        }
+        let (kernel, initrds, rule) = match (kernel, initrd) {
+            (Some(kernel), Some(initrd)) => (kernel, vec![initrd], by_user.to_owned()),
+            (Some(kernel), None) => {
+                let partner = self.partner(named.as_ref(), &root, role)?;
+                let rule = match &partner {
+                    Some((_, rule)) => format!("{by_user}; the initrd by {rule}"),
+                    None => format!("{by_user}; no initrd is known to belong to it"),
+                };
+                (kernel, partner.into_iter().map(|(item, _)| item).collect(), rule)
+            }
+            (None, Some(initrd)) => {
+                let Some((kernel, rule)) = self.partner(named.as_ref(), &root, role)? else {
+                    let (initrd, place) = (initrd.bytes.name().into(), self.source.name().into());
+                    return Err(TreeError::NoPartner { initrd, place });
+                };
+                (kernel, vec![initrd], format!("{by_user}; the kernel by {rule}"))
+            }
+            (None, None) => return Err(self.nothing()),
+        };
+        let family = self.treeinfo.as_ref().and_then(|info| info.says.family());
+        let installer = match (family, row) {
+            (Some(family), _) if named.is_some() => Installer::of_family(family),
+            (_, Some((row, _))) => row.installer,
+            _ => Installer::Other,
+        };
+        Ok(Pair { root, ..Pair::new(kernel, initrds, rule, installer) })
+    }
+
+    fn open_named(&mut self, given: &Path, role: Role) -> Result<Item, TreeError> {
+        let shown = given.display().to_string();
+        let item = match place::url(given) {
+            Some(Err(why)) => return Err(TreeError::Url { role: role.name(), why }),
+            Some(Ok(place)) => self.open_elsewhere(&place, role)?,
+            None => {
+                let path = TreePath::new(given);
+                match self.item(&path)? {
+                    Some(item) => item,
+                    None => return Err(self.not_usable(&path, role)?),
+                }
+            }
+        };
+        self.look(format!("-{} {shown}", role.name()), "there");
+        Ok(item)
+    }
+
+    /// Why a file of the place was not to be had.
+    fn not_usable(&mut self, path: &TreePath, role: Role) -> Result<TreeError, TreeError> {
+        let problem = self.seen.problem(path)?.unwrap_or(NOT_THERE).to_owned();
+        let problem = match problem.as_str() {
+            NOT_THERE => {
+                format!("'{}/{path}' is not there", self.source.name().trim_end_matches('/'))
+            }
+            _ => problem,
+        };
+        let (directory, there) = self.nearest(&path.parent());
+        Ok(TreeError::Named { role: role.name(), problem, directory, there })
+    }
+
+    /// What has a URL of its own; a `file:` URL is a file of this host.
+    fn open_elsewhere(&self, place: &Place, role: Role) -> Result<Item, TreeError> {
+        let role = role.name();
+        match ((self.wanted.elsewhere)(place), place) {
+            (Ok(bytes), _) => Ok(Item { path: None, bytes }),
+            (Err(error), Place::Local(path)) => {
+                let parent: PathBuf = path.parent().unwrap_or(Path::new("/")).into();
+                let there = Directory::open(&parent)
+                    .map_or_else(|e| e.to_string(), |d| contents(&d, &TreePath::root()));
+                let directory = format!("'{}'", parent.display());
+                let problem = with_source(error.problem());
+                Err(TreeError::Named { role, problem, directory, there })
+            }
+            (Err(source), _) => Err(TreeError::Elsewhere { role, source }),
+        }
+    }
+
+    /// What is in `directory`, or in the first one above it that is there.
+    fn nearest(&self, directory: &TreePath) -> (String, String) {
+        let mut at = directory.clone();
+        while at != TreePath::root() && self.source.list(&at).is_err() {
+            at = at.parent();
+        }
+        let shown = if at == TreePath::root() { String::new() } else { format!("/{at}") };
+        (format!("'{}{shown}'", self.source.name()), contents(self.source, &at))
+    }
+
+    /// What belongs to the named file: by `.treeinfo`, by a layout that has just this file, or by one that has its directory.
+    /// `root` is what the layouts' paths begin at.
+    fn partner(
+        &mut self,
+        named: Option<&TreePath>,
+        root: &TreePath,
+        role: Role,
+    ) -> Result<Option<(Item, String)>, TreeError> {
+        let Some(named) = named else { return Ok(None) };
+        let by_info = self.treeinfo.as_ref().and_then(|info| {
+            let pairs = ARCHES.into_iter().filter_map(|arch| info.says.images(arch));
+            let mut pairs = pairs.map(|pair| below(&info.root, &pair));
+            pairs.find(|pair| role.own(pair) == named).map(|pair| (pair, info.by.clone()))
+        });
+        let mut rows = Vec::new();
+        for row in &LAYOUTS {
+            let pairs = self.candidates(row).into_iter().map(|pair| below(root, &pair));
+            rows.extend(pairs.map(|pair| (pair, row.to_string())));
+        }
+        let same_file = rows.iter().filter(|(pair, _)| role.own(pair) == named);
+        let same_place = rows.iter().filter(|(pair, _)| role.own(pair).parent() == named.parent());
+        for (pair, rule) in by_info.iter().chain(same_file).chain(same_place) {
+            let path = role.other(pair);
+            if let Some(item) = self.item(path)? {
+                self.look(format!("{rule}: {path}"), "there");
+                return Ok(Some((item, rule.clone())));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The same two paths, in the directory `root`.
+fn below(root: &TreePath, pair: &(TreePath, TreePath)) -> (TreePath, TreePath) {
+    let path = |path: &TreePath| TreePath::new(root.as_path().join(path.as_path()));
+    (path(&pair.0), path(&pair.1))
+}
+
+/// The first row that has just this file; or one whose path of several names it ends with. And the directory it is then counted from.
+fn row_of(named: &TreePath, role: Role) -> Option<(&'static Layout, TreePath)> {
+    let path = |row: &Layout| {
+        TreePath::new(match role {
+            Role::Kernel => row.kernel,
+            Role::Initrd => row.initrd,
+        })
+    };
+    let whole = LAYOUTS.iter().find(|row| path(row) == *named);
+    let whole = whole.map(|row| (row, TreePath::root()));
+    whole.or_else(|| {
+        let mut tails = LAYOUTS.iter().filter_map(|row| {
+            let tail = path(row);
+            let names = tail.as_path().components().count();
+            let is_tail = names > 1 && named.as_path().ends_with(tail.as_path());
+            let root = named.as_path().ancestors().nth(names)?;
+            is_tail.then(|| (row, TreePath::new(root)))
+        });
+        tails.next()
+    })
+}

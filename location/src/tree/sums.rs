@@ -1,0 +1,83 @@
+//! Lists of checksums that trees have.
+
+use super::Installer;
+use crate::source::TreePath;
+
+/// Bytes that a list may have; Debian's has 80 KiB.
+pub(super) const LIMIT: usize = 1 << 20;
+
+/// The lists that a tree may have, in the order they are looked at, in each directory from the file's own up to the root. A sum that is
+/// weaker than SHA-1 is not looked for: Debian's `MD5SUMS` lies beside a `SHA256SUMS`.
+pub(super) fn lists(installer: Installer) -> &'static [&'static str] {
+    match installer {
+        // Theirs are in .treeinfo.
+        Installer::Anaconda | Installer::Nevada | Installer::OpenSolaris => &[],
+        Installer::Debian | Installer::DebianMedium | Installer::DebianLive => &["SHA256SUMS"],
+        Installer::Casper => &["SHA256SUMS"],
+        Installer::Yast => &["CHECKSUMS", "content"],
+        Installer::Arch => &["sha256sums.txt"],
+        Installer::Alpine | Installer::Mageia => &[],
+        Installer::Other => &["SHA256SUMS", "CHECKSUMS", "sha256sums.txt"],
+    }
+}
+
+/// The sum of a file, as `ALGORITHM:HEX` or HEX, in a list whose paths begin in its own directory.
+pub(super) fn find(list: &str, path: &TreePath) -> Option<String> {
+    list.lines().find_map(|line| {
+        let (sum, name) = entry(line)?;
+        (TreePath::new(name) == *path).then_some(sum)
+    })
+}
+
+/// A line: the sum, and what it is of. As coreutils write it (`HEX  path`, `HEX *path`), with `--tag` (`SHA256 (path) = HEX`), and in SUSE's
+/// `content` (`HASH SHA256 HEX  path`; its `META` and `KEY` are of files elsewhere).
+fn entry(line: &str) -> Option<(String, &str)> {
+    let line = line.trim();
+    if let Some((algorithm, rest)) = line.split_once(" (") {
+        let (name, hex) = rest.rsplit_once(") = ")?;
+        return Some((format!("{algorithm}:{hex}"), name));
+    }
+    if let Some(rest) = line.strip_prefix("HASH ") {
+        let (algorithm, rest) = rest.trim_start().split_once(' ')?;
+        let (hex, name) = rest.trim_start().split_once(' ')?;
+        return Some((format!("{algorithm}:{hex}"), name.trim_start()));
+    }
+    let (hex, name) = line.split_once([' ', '\t'])?;
+    let name = name.trim_start();
+    let is_sum = hex.len() >= 40 && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_sum.then(|| (hex.to_owned(), name.strip_prefix('*').unwrap_or(name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_way_to_write_a_list_is_read() {
+        let hex = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        let tagged = format!("SHA256:{hex}");
+        for (line, sum) in [
+            (format!("{hex}  ./netboot/a b"), hex),
+            (format!("{hex} *netboot/a b\r"), hex),
+            (format!("{hex}  netboot//./a b"), hex),
+            (format!("SHA256 (netboot/a b) = {hex}"), &tagged),
+            (format!("HASH SHA256 {hex}  netboot/a b"), &tagged),
+        ] {
+            let list = format!("# a list\n\nnot a line\n{line}\n{hex}  other\n");
+            let found = find(&list, &TreePath::new("netboot/a b"));
+            assert_eq!(found.as_deref(), Some(sum), "{line}");
+            assert_eq!(find(&list, &TreePath::new("netboot")), None);
+        }
+        for line in [
+            format!("META SHA256 {hex}  a"),
+            format!("KEY SHA256 {hex}  a"),
+            "12  a".into(),
+            "HASH".into(),
+            "HASH x".into(),
+            "x (a".into(),
+            hex.to_owned(),
+        ] {
+            assert_eq!(find(&line, &TreePath::new("a")), None, "{line}");
+        }
+    }
+}
