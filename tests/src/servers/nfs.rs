@@ -28,7 +28,7 @@ const MOUNT_PROGRAM: u32 = 100_005;
 #[must_use]
 pub fn start(directory: &Path) -> Server {
     let scratch = Scratch::new();
-    let path = utf8(directory);
+    let path = utf8(directory).trim_end_matches('/');
     let config = scratch.file(
         "ganesha.conf",
         format!(
