@@ -35,7 +35,8 @@ fn place(url: &str) -> Box<dyn Source> {
 }
 
 fn whole(source: &dyn Source, path: &str) -> Vec<u8> {
-    let file = source.open(&TreePath::new(path)).unwrap_or_else(|error| panic!("{path}: {error:?}"));
+    let file =
+        source.open(&TreePath::new(path)).unwrap_or_else(|error| panic!("{path}: {error:?}"));
     let mut bytes = Vec::new();
     file.stream(0).unwrap().read_to_end(&mut bytes).unwrap();
     assert_eq!(file.len(), bytes.len() as u64);

@@ -20,7 +20,8 @@ use session::{Found, Session};
 pub(crate) fn tree(url: &str, net: &Net) -> Result<Box<dyn Source>, SourceError> {
     let tree = parse(url, net).map_err(|why| {
         // What is before the @ may be a password.
-        let shown = url.rsplit_once('@').map_or(url.to_owned(), |(_, rest)| format!("ftp://{rest}"));
+        let shown =
+            url.rsplit_once('@').map_or(url.to_owned(), |(_, rest)| format!("ftp://{rest}"));
         SourceError::failure(shown, why, "expected ftp://[USER[:PASSWORD]@]HOST[:PORT]/PATH")
     })?;
     Ok(Box::new(tree))

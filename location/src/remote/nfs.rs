@@ -31,6 +31,13 @@ pub(crate) fn tree(host: &str, path: &str, net: &Net) -> Result<Box<dyn Source>,
     {
         let _ = net;
         let problem = "this chukka was built without nfs: locations";
-        Err(SourceError::failure(name, problem, "build it with the feature nfs, or copy the files to this host"))
+        Err(SourceError::failure(
+            name,
+            problem,
+            "build it with the feature nfs, or copy the files to this host",
+        ))
     }
 }
+
+#[cfg(all(test, feature = "nfs"))]
+mod tests;

@@ -62,11 +62,8 @@ impl Tftp {
         if *path == TreePath::root() {
             return (self.name.clone(), self.root.clone());
         }
-        let file = if self.root.is_empty() {
-            path.to_string()
-        } else {
-            format!("{}/{path}", self.root)
-        };
+        let file =
+            if self.root.is_empty() { path.to_string() } else { format!("{}/{path}", self.root) };
         (format!("{}/{path}", self.name), file)
     }
 }

@@ -52,7 +52,8 @@ pub fn start(directory: &Path) -> Server {
     let url = format!("nfs:127.0.0.1:{port}:{path}");
     let server = Server::spawn(command, url, port, scratch);
     let server = server.await_answer(|_| {
-        fs::read(&log).is_ok_and(|text| String::from_utf8_lossy(&text).contains("SERVER INITIALIZED"))
+        fs::read(&log)
+            .is_ok_and(|text| String::from_utf8_lossy(&text).contains("SERVER INITIALIZED"))
     });
     let pid = i32::try_from(server.child.id()).expect("a process number");
     // It ends with the test: nothing it does outlasts the server for more than a connection.

@@ -10,8 +10,8 @@ pub use machine::{load_module, mount, power_off};
 pub use poll::{Watch, drain_inotify, inotify, poll, set_nonblocking, watch_folder};
 pub(crate) use process::{ExecClock, Prepare, prepare};
 pub use process::{
-    Usage, die_with_parent_thread, enter_network_of, keep_open, kill, kill_group, pidfd, pidfd_getfd, pidfd_kill,
-    session_of, wait,
+    Usage, die_with_parent_thread, enter_network_of, keep_open, kill, kill_group, pidfd,
+    pidfd_getfd, pidfd_kill, session_of, wait,
 };
 pub use terminal::{Pty, describe};
 pub use thread::StoppedThread;

@@ -152,7 +152,13 @@ impl Session {
         }
     }
 
-    fn read_once(&mut self, path: &str, len: u64, to: &mut [u8], at: u64) -> Result<usize, FtpError> {
+    fn read_once(
+        &mut self,
+        path: &str,
+        len: u64,
+        to: &mut [u8],
+        at: u64,
+    ) -> Result<usize, FtpError> {
         let goes_on = |running: &Running| running.path == path && running.at == at;
         let mut running = match self.running.take() {
             Some(running) if goes_on(&running) => running,

@@ -212,13 +212,13 @@ fn explained(trouble: Trouble) -> io::Error {
             "the server does not let this host or this user read it".into(),
             "let the server export it to this host, with 'insecure' where you are not root",
         ),
-        Trouble::Status(70 | 10001) => (
-            "it is not what it was any more on the server (a stale handle)".into(),
-            "start again",
-        ),
-        Trouble::Status(5) => {
-            ("the server cannot read it (an input/output error)".into(), "look at the server's disk")
+        Trouble::Status(70 | 10001) => {
+            ("it is not what it was any more on the server (a stale handle)".into(), "start again")
         }
+        Trouble::Status(5) => (
+            "the server cannot read it (an input/output error)".into(),
+            "look at the server's disk",
+        ),
         Trouble::Status(status) => {
             (format!("the server refused with NFS error {status}"), "look at the server's log")
         }

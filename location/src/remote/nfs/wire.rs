@@ -69,9 +69,9 @@ impl Wire {
     }
 
     fn fill(&mut self, to: &mut [u8]) -> io::Result<()> {
-        self.stream.read_exact(to).map_err(|error| {
-            if is_stall(&error) { stalled(self.idle) } else { error }
-        })
+        self.stream
+            .read_exact(to)
+            .map_err(|error| if is_stall(&error) { stalled(self.idle) } else { error })
     }
 }
 
@@ -97,9 +97,9 @@ impl AsyncWrite for Wire {
     }
 
     async fn async_write_all(&mut self, from: &[u8]) -> io::Result<()> {
-        self.stream.write_all(from).map_err(|error| {
-            if is_stall(&error) { stalled(self.idle) } else { error }
-        })
+        self.stream
+            .write_all(from)
+            .map_err(|error| if is_stall(&error) { stalled(self.idle) } else { error })
     }
 }
 
@@ -117,18 +117,14 @@ pub(super) fn garbage(what: &str) -> io::Error {
 }
 
 fn from_reserved_port(to: SocketAddr, idle: Duration) -> io::Result<TcpStream> {
-    // As the kernel's own client: from the upper end on (net/sunrpc/xprtsock.c). 
+    // As the kernel's own client: from the upper end on (net/sunrpc/xprtsock.c).
     for port in (665..=1023).rev() {
         let (family, any) = match to {
             SocketAddr::V4(_) => (AddressFamily::INET, SocketAddr::from(([0, 0, 0, 0], port))),
             SocketAddr::V6(_) => (AddressFamily::INET6, SocketAddr::from(([0_u16; 8], port))),
         };
-        let socket = rustix::net::socket_with(
-            family,
-            SocketType::STREAM,
-            SocketFlags::CLOEXEC,
-            None,
-        )?;
+        let socket =
+            rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
         match rustix::net::bind(&socket, &any) {
             Ok(()) => {}
             Err(rustix::io::Errno::ADDRINUSE) => continue,

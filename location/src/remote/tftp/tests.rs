@@ -88,7 +88,8 @@ fn errors_of_a_server_are_told_or_mean_that_there_is_nothing() {
 
 #[test]
 fn a_server_that_lies_about_options_is_not_listened_to() {
-    for lie in [&b"blksize\x0065464\0"[..], b"windowsize\x00999\0", b"multicast\x00a\0", b"tsize\0"] {
+    for lie in [&b"blksize\x0065464\0"[..], b"windowsize\x00999\0", b"multicast\x00a\0", b"tsize\0"]
+    {
         let server = server(move |_| vec![oack(lie)]);
         assert!(refusal(&server).contains("answers what was not asked"), "{lie:?}");
     }

@@ -42,8 +42,7 @@ impl Refused {
     pub fn is_missing(&self) -> bool {
         let text = self.text.to_ascii_lowercase();
         let words = ["not found", "no such file", "not exist", "not a regular file"];
-        self.code == 1
-            || matches!(self.code, 0 | 2) && words.iter().any(|word| text.contains(word))
+        self.code == 1 || matches!(self.code, 0 | 2) && words.iter().any(|word| text.contains(word))
     }
 }
 
@@ -359,9 +358,8 @@ fn read_options(packet: &[u8]) -> Result<Options, String> {
         match name.to_ascii_lowercase().as_str() {
             "blksize" => {
                 let block = usize::try_from(number).ok();
-                options.block = Some(
-                    block.filter(|block| (8..=ASKED_BLOCK).contains(block)).ok_or_else(bad)?,
-                );
+                options.block =
+                    Some(block.filter(|block| (8..=ASKED_BLOCK).contains(block)).ok_or_else(bad)?);
             }
             "windowsize" => {
                 let window = u16::try_from(number).ok();
