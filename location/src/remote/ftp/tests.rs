@@ -177,7 +177,7 @@ fn a_server_that_lies_about_a_length_is_caught() {
     assert!(short.error().contains("ended after 60 bytes, expected 100"));
     let long = fake(|_| None, |_| vec![1; 101]);
     assert!(long.error().contains("goes on after 100 bytes"));
-    for size in ["213 18446744073709551616", "213 -1", "213 x", "213"] {
+    for size in ["213 18446744073709551616", "213 -1", "213 x"] {
         let garbage = fake(move |c| c.starts_with("SIZE").then(|| size.into()), |_| vec![]);
         assert!(garbage.error().contains("no FTP"), "{size}");
     }
