@@ -59,10 +59,8 @@ pub fn start(directory: &Path) -> Server {
     // It ends with the test: nothing it does outlasts the server for more than a connection.
     thread::spawn(move || {
         enter_network_of(pid).expect("the server's network");
-        for taken in listener.incoming() {
-            if let Ok(taken) = taken {
-                forward(taken);
-            }
+        for taken in listener.incoming().flatten() {
+            forward(taken);
         }
     });
     server
