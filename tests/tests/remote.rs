@@ -110,7 +110,7 @@ fn ftp() {
     assert_eq!(source.name(), format!("ftp://user@127.0.0.1:{}", server.port));
     assert_eq!(whole(&*source, "block"), [7; 1468]);
     let wrong = Place::parse(format!("ftp://user:secret@127.0.0.1:{}", server.port).as_ref());
-    let error = Fetcher::new(Settings::default()).place(&wrong.unwrap()).and_then(|_| Ok(()));
+    let error = Fetcher::new(Settings::default()).place(&wrong.unwrap()).map(|_| ());
     let told = format!("{error:?}");
     assert!(told.contains("lets nobody in") && !told.contains("secret"), "{told}");
 }
