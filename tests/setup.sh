@@ -37,11 +37,14 @@ fi
 
 # program:package pairs
 programs="cc:gcc"
+# Servers that locations are read from (tests/src/servers).
+servers="atftpd:atftpd ganesha.nfsd:nfs-ganesha rpcbind:rpcbind openssl:openssl"
 case $what in
 build) ;;
 fuzz) programs="$programs c++:g++" ;;
 *)
 	programs="$programs busybox:busybox-static qemu-system-x86_64:qemu-system-x86 lz4:lz4 xz:xz-utils zstd:zstd"
+	[ "$what" != test ] || programs="$programs $servers"
 	;;
 esac
 case $what in
@@ -56,6 +59,9 @@ missing() {
 	if [ "$what" = test ]; then
 		[ -e /usr/share/seabios/bios-256k.bin ] || echo seabios
 		[ -e /usr/share/qemu/qboot.rom ] || echo qemu-system-data
+		# Parts of servers that are no programs.
+		[ -e /usr/lib/python3/dist-packages/pyftpdlib ] || echo python3-pyftpdlib
+		[ -n "$(find /usr/lib -name libfsalvfs.so 2>/dev/null | head -n 1)" ] || echo nfs-ganesha-vfs
 	fi
 	# The C library's headers and start files, which the linker needs.
 	[ -e /usr/include/stdlib.h ] || echo libc6-dev

@@ -1,12 +1,19 @@
-//! Locations on real servers of other kinds than HTTP.
+//! Locations on real servers of other kinds than HTTP, and what tests of HTTP ask of theirs.
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "it is a test, and not only in functions marked so"
+)]
 
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::fs::symlink;
-use std::path::Path;
 
 use chukka_tests::native::Scratch;
 use chukka_tests::servers::{self, Server};
+use chukka_tests::skip;
 use location::fetch::Settings;
 use location::{Fetcher, Place, Source, TreePath};
 
@@ -44,8 +51,7 @@ fn whole(source: &dyn Source, path: &str) -> Vec<u8> {
 }
 
 /// What every kind of server has of the tree.
-fn reads_everything(server: &Server, below: &Path) {
-    let _ = below;
+fn reads_everything(server: &Server) {
     let source = place(&format!("{}/", server.url));
     assert_eq!(source.name(), server.url);
     assert!(whole(&*source, "images/big") == big());
@@ -98,13 +104,13 @@ fn lists(server: &Server) {
 fn ftp() {
     let tree = tree();
     let server = servers::ftp::start(&tree.path(""));
-    reads_everything(&server, &tree.path(""));
+    reads_everything(&server);
     lists(&server);
     let source = place(&format!("ftp://user:pass%3Aw%40rd@127.0.0.1:{}", server.port));
     assert_eq!(source.name(), format!("ftp://user@127.0.0.1:{}", server.port));
     assert_eq!(whole(&*source, "block"), [7; 1468]);
     let wrong = Place::parse(format!("ftp://user:secret@127.0.0.1:{}", server.port).as_ref());
-    let error = Fetcher::new(Settings::default()).place(&wrong.unwrap()).and_then(|_| Ok(()));
+    let error = Fetcher::new(Settings::default()).place(&wrong.unwrap()).map(|_| ());
     let told = format!("{error:?}");
     assert!(told.contains("lets nobody in") && !told.contains("secret"), "{told}");
 }
@@ -114,7 +120,7 @@ fn tftp() {
     let tree = tree();
     for options in [&[][..], &["--no-tsize"], &["--no-windowsize"], &["--no-blksize"]] {
         let server = servers::tftp::start_with(&tree.path(""), options);
-        reads_everything(&server, &tree.path(""));
+        reads_everything(&server);
         let source = place(&server.url);
         assert!(source.list(&TreePath::root()).unwrap_err().to_string().contains("no list"));
     }
@@ -122,12 +128,15 @@ fn tftp() {
 
 #[test]
 fn nfs() {
+    if fs::metadata("/proc/self").unwrap().uid() != 0 {
+        return skip("nfs-ganesha, the NFS server, only runs for root");
+    }
     let tree = tree();
     symlink("/images/big", tree.path("absolute")).unwrap();
     symlink("../../../block", tree.path("images/deep/up")).unwrap();
     symlink("loop", tree.path("loop")).unwrap();
     let server = servers::nfs::start(&tree.path(""));
-    reads_everything(&server, &tree.path(""));
+    reads_everything(&server);
     let source = place(&server.url);
     assert!(whole(&*source, "absolute") == big());
     assert_eq!(whole(&*source, "images/deep/up"), [7; 1468]);
@@ -137,4 +146,30 @@ fn nfs() {
         fs::remove_file(tree.path(link)).unwrap();
     }
     lists(&server);
+}
+
+#[test]
+fn http_servers_of_tests_know_ranges() {
+    let tree = tree();
+    let server = servers::http::start(&tree.path(""));
+    let (tls, authority) = servers::http::start_tls(&tree.path(""));
+    assert!(fs::read_to_string(authority).unwrap().contains("BEGIN CERTIFICATE"));
+    assert!(tls.url.starts_with("https://localhost:"));
+    for (range, status, len) in [
+        ("", "200 OK", BIG),
+        ("Range: bytes=5-8\r\n", "206 Partial", 4),
+        ("Range: bytes=3000000-\r\n", "206 Partial", 1),
+        ("Range: bytes=3000001-\r\n", "416 ", 0),
+        ("Range: bytes=5-8\r\nIf-Range: \"x\"\r\n", "200 OK", BIG),
+    ] {
+        let mut line = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+        let asked = format!("GET /images/big HTTP/1.1\r\n{range}Connection: close\r\n\r\n");
+        line.write_all(asked.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        line.read_to_end(&mut answer).unwrap();
+        let head = answer.windows(4).position(|end| end == b"\r\n\r\n").unwrap() + 4;
+        let told = String::from_utf8_lossy(&answer[..head]);
+        assert!(told.starts_with(&format!("HTTP/1.1 {status}")), "{range}: {told}");
+        assert_eq!(answer.len() - head, len, "{range}: {told}");
+    }
 }

@@ -24,7 +24,7 @@ pub(crate) fn tree(host: &str, path: &str, net: &Net) -> Result<Box<dyn Source>,
     let name = format!("nfs:{host}:{path}");
     #[cfg(feature = "nfs")]
     return match super::address::Host::parse(host) {
-        Ok(server) => Ok(Box::new(walk::Nfs::new(name, server, path, net))),
+        Ok(server) => Ok(Box::new(walk::Nfs::new(&name, server, path, net))),
         Err(why) => Err(SourceError::failure(name, why, "expected nfs:HOST[:PORT]:/PATH")),
     };
     #[cfg(not(feature = "nfs"))]
@@ -38,3 +38,7 @@ pub(crate) fn tree(host: &str, path: &str, net: &Net) -> Result<Box<dyn Source>,
         ))
     }
 }
+
+#[cfg(test)]
+#[cfg(feature = "nfs")]
+mod tests;

@@ -19,7 +19,7 @@ pub const USER: (&str, &str) = ("user", "pass:w@rd");
 #[must_use]
 pub fn start(directory: &Path) -> Server {
     let scratch = Scratch::new();
-    let script = scratch.file("ftp.py", include_bytes!("ftp.py"));
+    let script = scratch.file("serve.py", include_bytes!("ftp.py"));
     let port = free_port();
     let mut command = Command::new(PYTHON);
     command.arg(script).args([&port.to_string(), utf8(directory), USER.0, USER.1]);

@@ -36,12 +36,12 @@ fn serve(directory: &Path, url: &str, tls: Option<(Scratch, PathBuf, PathBuf)>) 
     let scratch = match tls {
         None => {
             let scratch = Scratch::new();
-            command.arg(scratch.file("http.py", include_bytes!("http.py")));
+            command.arg(scratch.file("serve.py", include_bytes!("http.py")));
             command.args([&port.to_string(), utf8(directory)]);
             scratch
         }
         Some((scratch, certificate, key)) => {
-            command.arg(scratch.file("http.py", include_bytes!("http.py")));
+            command.arg(scratch.file("serve.py", include_bytes!("http.py")));
             command.args([&port.to_string(), utf8(directory), utf8(&certificate), utf8(&key)]);
             scratch
         }

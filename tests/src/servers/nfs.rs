@@ -28,7 +28,7 @@ const MOUNT_PROGRAM: u32 = 100_005;
 #[must_use]
 pub fn start(directory: &Path) -> Server {
     let scratch = Scratch::new();
-    let path = utf8(directory);
+    let path = utf8(directory).trim_end_matches('/');
     let config = scratch.file(
         "ganesha.conf",
         format!(
@@ -59,10 +59,8 @@ pub fn start(directory: &Path) -> Server {
     // It ends with the test: nothing it does outlasts the server for more than a connection.
     thread::spawn(move || {
         enter_network_of(pid).expect("the server's network");
-        for taken in listener.incoming() {
-            if let Ok(taken) = taken {
-                forward(taken);
-            }
+        for taken in listener.incoming().flatten() {
+            forward(taken);
         }
     });
     server

@@ -351,7 +351,10 @@ impl Line {
         let entries = match self.lines("MLSD", |line| ListParser::parse_mlsd(line).ok())? {
             Some(entries) => entries,
             None => {
-                let parse = |line: &str| line.parse().ok();
+                let parse = |line: &str| {
+                    let unix = ListParser::parse_posix(line);
+                    unix.or_else(|_| ListParser::parse_dos(line)).ok()
+                };
                 let entries = self.lines("LIST", parse)?;
                 entries.ok_or(FtpError::BadResponse)?
             }

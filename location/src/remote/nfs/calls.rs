@@ -112,7 +112,7 @@ impl Program {
                 maxcount: 1 << 17,
             };
             let answer = self.ask(17, &asked)?;
-            let before = names.len();
+            let before = cookie;
             let ended = after_status(&answer, |fields| {
                 fields.perhaps_attributes()?;
                 verifier = fields.verifier()?;
@@ -131,7 +131,7 @@ impl Program {
             if ended {
                 return Ok(names);
             }
-            if names.len() == before {
+            if cookie == before {
                 return Err(garbage("a directory without an end").into());
             }
         }

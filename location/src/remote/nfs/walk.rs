@@ -52,7 +52,7 @@ impl From<Trouble> for Astray {
 }
 
 impl Nfs {
-    pub fn new(name: String, server: Host, path: &str, net: &Net) -> Self {
+    pub fn new(name: &str, server: Host, path: &str, net: &Net) -> Self {
         let path = names(&TreePath::new(path));
         let trimmed = name.trim_end_matches('/').to_owned();
         Self { name: trimmed, server, path, net: net.clone(), opened: RefCell::default() }

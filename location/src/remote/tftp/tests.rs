@@ -1,1 +1,323 @@
+use std::io::Read;
+use std::net::UdpSocket;
+use std::sync::{Arc, Mutex};
+use std::thread;
+
 use super::*;
+
+const QUICK: Duration = Duration::from_millis(600);
+
+fn net() -> Net {
+    Net { idle: QUICK, ..Net::default() }
+}
+
+fn place(server: &UdpSocket, path: &str) -> Box<dyn Source> {
+    let port = server.local_addr().unwrap().port();
+    tree(&format!("tftp://127.0.0.1:{port}/{path}"), &net()).unwrap()
+}
+
+fn socket() -> UdpSocket {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    socket
+}
+
+fn packet(kind: u16, number: u16, bytes: &[u8]) -> Vec<u8> {
+    [&kind.to_be_bytes(), &number.to_be_bytes(), bytes].concat()
+}
+
+fn oack(options: &[u8]) -> Vec<u8> {
+    [&6_u16.to_be_bytes(), options].concat()
+}
+
+/// A server that answers each packet by `answer`, from one port, as long as the test runs. The request comes to it too.
+fn server(mut answer: impl FnMut(&[u8]) -> Vec<Vec<u8>> + Send + 'static) -> UdpSocket {
+    let socket = socket();
+    let ours = socket.try_clone().unwrap();
+    thread::spawn(move || {
+        let mut packet = [0; 2000];
+        while let Ok((count, from)) = ours.recv_from(&mut packet) {
+            for answer in answer(&packet[..count]) {
+                ours.send_to(&answer, from).unwrap();
+            }
+        }
+    });
+    socket
+}
+
+fn refusal(server: &UdpSocket) -> String {
+    match place(server, "x").open(&TreePath::new("f")) {
+        Err(SourceError::Io { source, .. }) => source.to_string(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn urls_are_read_as_rfc_3617_has_them() {
+    for (url, name, host, root) in [
+        ("tftp://h/a/b", "tftp://h/a/b", ("h", None), "a/b"),
+        ("tftp://h:6969/a%20b/", "tftp://h:6969/a%20b", ("h", Some(6969)), "a b"),
+        ("tftp://[::1]:69//a;mode=octet", "tftp://[::1]:69//a", ("::1", Some(69)), "/a"),
+        ("tftp://h", "tftp://h", ("h", None), ""),
+    ] {
+        let tree = parse(url, &net()).unwrap();
+        assert_eq!((tree.name.as_str(), tree.root.as_str()), (name, root), "{url}");
+        assert_eq!((tree.host.name.as_str(), tree.host.port), host, "{url}");
+    }
+    for bad in ["tftp://h/a;mode=netascii", "tftp://h/%zz", "tftp:///a", "tftp://h:x/a"] {
+        assert!(tree(bad, &net()).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn errors_of_a_server_are_told_or_mean_that_there_is_nothing() {
+    for (code, text, missing) in
+        [(1, "", true), (0, "File not found", true), (2, "Access violation", false)]
+    {
+        let server = server(move |_| vec![packet(5, code, &[text.as_bytes(), &[0]].concat())]);
+        let tree = place(&server, "x");
+        let error = tree.open(&TreePath::new("f")).unwrap_err();
+        assert_eq!(error.is_missing(), missing, "{error:?}");
+        // A directory cannot be had, and things below it can.
+        assert!(tree.open(&TreePath::root()).unwrap_err().is_missing());
+        assert!(matches!(tree.list(&TreePath::root()), Err(SourceError::Unlisted(_))));
+    }
+    let server = server(|_| vec![packet(5, 2, b"may\x1bnot\0")]);
+    assert!(refusal(&server).contains("refused: may not (error 2)"));
+}
+
+#[test]
+fn a_server_that_lies_about_options_is_not_listened_to() {
+    for lie in [&b"blksize\x0065464\0"[..], b"windowsize\x00999\0", b"multicast\x00a\0", b"tsize\0"]
+    {
+        let server = server(move |_| vec![oack(lie)]);
+        assert!(refusal(&server).contains("answers what was not asked"), "{lie:?}");
+    }
+}
+
+#[test]
+fn a_block_that_is_too_long_or_garbage_or_nothing_is_an_error_in_time() {
+    let long = server(|_| vec![packet(3, 1, &[0; 513])]);
+    assert!(refusal(&long).contains("more than the 512 bytes"));
+    for answer in [vec![], vec![vec![]], vec![vec![0, 3, 0]], vec![packet(9, 1, b"x")]] {
+        let silent = server(move |_| answer.clone());
+        let begun = Instant::now();
+        assert!(refusal(&silent).contains("nothing came from the server for 0.6 s"));
+        assert!(begun.elapsed() < QUICK * 4);
+    }
+}
+
+#[test]
+fn a_server_that_stops_in_the_middle_or_ends_early_is_an_error() {
+    for (last, word) in [(None, "nothing came"), (Some(&b"end"[..]), "ended after 11 bytes")] {
+        let server = server(move |asked| match asked[1] {
+            1 => vec![oack(b"blksize\x008\0tsize\x00100\0")],
+            4 if asked[3] == 0 => vec![packet(3, 1, b"12345678")],
+            4 if asked[3] == 1 => last.map(|last| packet(3, 2, last)).into_iter().collect(),
+            _ => vec![],
+        });
+        let file = place(&server, "").open(&TreePath::new("f")).unwrap();
+        assert_eq!(file.len(), 100);
+        let error = file.stream(0).unwrap().read_to_end(&mut Vec::new()).unwrap_err();
+        assert!(error.to_string().contains(word), "{error}");
+    }
+}
+
+#[test]
+fn what_is_longer_than_announced_is_an_error() {
+    let server = server(|asked| match asked[1] {
+        1 => vec![oack(b"blksize\x008\0tsize\x0010\0")],
+        4 => vec![packet(3, u16::from(asked[3]) + 1, b"12345678")],
+        _ => vec![],
+    });
+    let file = place(&server, "").open(&TreePath::new("f")).unwrap();
+    let error = file.stream(0).unwrap().read_to_end(&mut Vec::new()).unwrap_err();
+    assert!(error.to_string().contains("where it was to end"), "{error}");
+}
+
+#[test]
+fn without_options_a_file_is_taken_whole_within_a_limit() {
+    let serve = || {
+        server(|asked| match asked[1] {
+            // RFC 2347: an option that it does not want to hear of.
+            1 if asked.ends_with(b"octet\0") => vec![packet(3, 1, &[1; 512])],
+            1 => vec![packet(5, 8, b"no options\0")],
+            4 if asked[3] == 1 => vec![packet(3, 2, &[2; 100])],
+            _ => vec![],
+        })
+    };
+    let server = serve();
+    let file = place(&server, "").open(&TreePath::new("f")).unwrap();
+    assert_eq!((file.len(), file.is_sequential()), (612, false));
+    let mut end = [0; 4];
+    file.read_at(&mut end, 510).unwrap();
+    assert_eq!(end, [1, 1, 2, 2]);
+    let server = serve();
+    let port = server.local_addr().unwrap().port();
+    let small = Net { unannounced: 611, ..net() };
+    let tree = tree(&format!("tftp://127.0.0.1:{port}/"), &small).unwrap();
+    let error = tree.open(&TreePath::new("f")).unwrap_err();
+    assert!(format!("{error:?}").contains("more than 611 bytes"), "{error:?}");
+}
+
+/// A sender as RFC 7440 has it, which waits for nothing but acknowledgements: `(block size, window, bytes)`.
+fn sender(block: usize, window: u16, bytes: Vec<u8>) -> UdpSocket {
+    let options = format!("blksize\0{block}\0windowsize\0{window}\0tsize\0{}\0", bytes.len());
+    // How many blocks are acknowledged, behind 65535 too.
+    let mut done = 0_usize;
+    server(move |asked| {
+        match asked[1] {
+            1 => {
+                done = 0;
+                return vec![oack(options.as_bytes())];
+            }
+            4 => {
+                let ahead = u16::from_be_bytes([asked[2], asked[3]]);
+                let ahead = ahead.wrapping_sub(u16::try_from(done & 0xffff).unwrap());
+                if ahead <= window {
+                    done += usize::from(ahead);
+                }
+            }
+            _ => return vec![],
+        }
+        let blocks = bytes.len() / block + 1;
+        let next = (done..blocks).take(window.into());
+        next.map(|at| {
+            let piece = &bytes[at * block..bytes.len().min((at + 1) * block)];
+            packet(3, u16::try_from((at + 1) & 0xffff).unwrap(), piece)
+        })
+        .collect()
+    })
+}
+
+fn pattern(len: usize) -> Vec<u8> {
+    (0..len).map(|at| u8::try_from((at * 7 + at / 256) % 256).unwrap()).collect()
+}
+
+#[test]
+fn block_numbers_begin_again_in_long_files() {
+    // 70 000 blocks.
+    let bytes = pattern(8 * 70_000 - 3);
+    let server = sender(8, 16, bytes.clone());
+    let file = place(&server, "").open(&TreePath::new("f")).unwrap();
+    let mut got = Vec::new();
+    file.stream(0).unwrap().read_to_end(&mut got).unwrap();
+    assert!(got == bytes);
+}
+
+/// Between a client and a server: loses, doubles and delays packets of both, by a rule that is the same on every run.
+fn bad_line(server: &UdpSocket, period: u32) -> UdpSocket {
+    let to = server.local_addr().unwrap();
+    let line = socket();
+    let front = line.try_clone().unwrap();
+    thread::spawn(move || {
+        let count = Arc::new(Mutex::new(0_u32));
+        let mut back: Option<(std::net::SocketAddr, UdpSocket)> = None;
+        let mut packet = [0; 2000];
+        while let Ok((len, from)) = front.recv_from(&mut packet) {
+            if back.as_ref().is_none_or(|(client, _)| *client != from) {
+                let socket = socket();
+                let answers = socket.try_clone().unwrap();
+                let (front, count) = (front.try_clone().unwrap(), Arc::clone(&count));
+                thread::spawn(move || pass(&answers, period, &count, |p| front.send_to(p, from)));
+                back = Some((from, socket));
+            }
+            let Some((_, socket)) = &back else { continue };
+            let number = tick(&count);
+            if number % period != 1 {
+                socket.send_to(&packet[..len], to).unwrap();
+            }
+        }
+    });
+    line
+}
+
+fn tick(count: &Mutex<u32>) -> u32 {
+    let mut count = count.lock().unwrap();
+    *count += 1;
+    *count
+}
+
+fn pass(
+    from: &UdpSocket,
+    period: u32,
+    count: &Mutex<u32>,
+    send: impl Fn(&[u8]) -> io::Result<usize>,
+) {
+    let mut packet = [0; 2000];
+    let mut late: Option<Vec<u8>> = None;
+    while let Ok((len, _)) = from.recv_from(&mut packet) {
+        let packet = &packet[..len];
+        let kept = late.take();
+        match tick(count) % period {
+            2 => {}
+            3 => {
+                send(packet).unwrap();
+                send(packet).unwrap();
+            }
+            4 => late = Some(packet.to_vec()),
+            _ => {
+                send(packet).unwrap();
+            }
+        }
+        if let Some(kept) = kept {
+            send(&kept).unwrap();
+        }
+    }
+}
+
+#[test]
+fn losses_doubles_and_delays_do_no_harm() {
+    for (window, period) in [(1, 23), (16, 29), (16, 7)] {
+        let bytes = pattern(512 * 60 + 17);
+        let server = sender(512, window, bytes.clone());
+        let line = bad_line(&server, period);
+        let file = place(&line, "").open(&TreePath::new("f")).unwrap();
+        let mut got = Vec::new();
+        file.stream(0).unwrap().read_to_end(&mut got).unwrap();
+        assert!(got == bytes, "{window} {period}");
+    }
+}
+
+#[test]
+fn packets_from_elsewhere_are_refused_and_change_nothing() {
+    let (server, stranger) = (socket(), socket());
+    let place = place(&server, "");
+    let told = thread::spawn(move || {
+        let mut asked = [0; 600];
+        let (_, client) = server.recv_from(&mut asked).unwrap();
+        server.send_to(&packet(3, 1, &[1; 512]), client).unwrap();
+        server.recv_from(&mut asked).unwrap();
+        for wrong in [packet(3, 2, b"wrong"), packet(5, 1, b"wrong\0"), packet(3, 1, b"wrong")] {
+            stranger.send_to(&wrong, client).unwrap();
+        }
+        let (count, _) = stranger.recv_from(&mut asked).unwrap();
+        let told = asked[..count].to_vec();
+        server.send_to(&packet(3, 2, b"right"), client).unwrap();
+        told
+    });
+    let file = place.open(&TreePath::new("f")).unwrap();
+    assert_eq!(file.len(), 517);
+    assert_eq!(told.join().unwrap(), packet(5, 5, b"unknown transfer\0"));
+}
+
+#[test]
+fn who_stops_reading_says_so() {
+    let stopped = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&stopped);
+    let server = server(move |asked| {
+        match asked[1] {
+            1 => return vec![oack(b"tsize\x00600\0")],
+            5 => heard.lock().unwrap().push(asked.to_vec()),
+            _ => {}
+        }
+        vec![]
+    });
+    // Asked for its length, which is all.
+    drop(place(&server, "").open(&TreePath::new("f")).unwrap());
+    let begun = Instant::now();
+    while stopped.lock().unwrap().is_empty() && begun.elapsed() < QUICK * 8 {
+        thread::yield_now();
+    }
+    assert_eq!(*stopped.lock().unwrap(), [packet(5, 0, b"no more is wanted\0")]);
+}
