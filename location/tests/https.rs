@@ -1,4 +1,6 @@
 //! HTTPS against a server with a certificate of the test's own authority.
+#![cfg(feature = "tls")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
 #[expect(dead_code, reason = "the unit tests use the rest")]
 #[path = "../src/testing/http.rs"]
