@@ -70,6 +70,7 @@ fn exceptions_are_asked_directly() {
 }
 
 #[test]
+#[cfg(feature = "tls")]
 fn a_proxy_for_https_is_asked_for_a_tunnel() {
     if support::is_reader() {
         return;
@@ -84,6 +85,7 @@ fn a_proxy_for_https_is_asked_for_a_tunnel() {
 }
 
 #[test]
+#[cfg(feature = "tls")]
 fn what_is_no_proxy_is_told_by_the_variables_name() {
     if support::is_reader() {
         return;
