@@ -29,7 +29,7 @@ use crate::source::{Entry, RandomAccess, Source, SourceError, TreePath};
 /// The files below a URL; its root is the URL itself. Nothing is asked yet.
 ///
 /// # Errors
-/// The URL is none, or a proxy of the environment is none.
+/// The URL is none.
 pub(crate) fn tree(url: &str, net: &Net) -> Result<Box<dyn Source>, SourceError> {
     let parsed = Url::parse(url).map_err(|why| {
         // There may be a password in it.
@@ -41,9 +41,7 @@ pub(crate) fn tree(url: &str, net: &Net) -> Result<Box<dyn Source>, SourceError>
         let problem = "this chukka was built without TLS, and so reads no https: locations";
         return Err(SourceError::failure(name, problem, "build it with the feature tls"));
     }
-    let client = Client::new(net);
-    let client = client.map_err(|source| SourceError::Io { name: name.clone(), source })?;
-    Ok(Box::new(Tree { url: parsed, name, client: Rc::new(client) }))
+    Ok(Box::new(Tree { url: parsed, name, client: Rc::new(Client::new(net)) }))
 }
 
 /// What is at and below a URL.

@@ -208,11 +208,6 @@ impl Server {
         format!("http://{}{path}", self.address)
     }
 
-    /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
     /// What was asked up to now.
     pub fn requests(&self) -> Vec<Request> {
         self.requests.lock().unwrap().clone()

@@ -67,11 +67,8 @@ pub(super) struct Client {
 
 impl Client {
     /// With the proxies of the environment.
-    ///
-    /// # Errors
-    /// A proxy is named that is none.
-    pub fn new(net: &Net) -> io::Result<Self> {
-        Ok(Self { ways: Ways::new(net)?, net: net.clone() })
+    pub fn new(net: &Net) -> Self {
+        Self { ways: Ways::new(net), net: net.clone() }
     }
 
     /// How servers are talked to.
@@ -130,7 +127,7 @@ impl Client {
             let problem = "this chukka was built without TLS, and so reads no https: locations";
             return Err(Trouble::lasting(problem, "build it with the feature tls"));
         }
-        let way = self.ways.to(url);
+        let way = self.ways.to(url).map_err(|failure| Trouble::Lasting(failure.into()))?;
         // The bytes are to be the file's, not packed for the way.
         let mut request = way.agent.get(url.to_string()).header("Accept-Encoding", "identity");
         if let Some(login) = &url.login {

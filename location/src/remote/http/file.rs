@@ -19,7 +19,7 @@ pub(super) enum Rest {
     /// Whatever range is asked for, from the server.
     Ranges,
     /// The server always begins at the beginning: an answer's body, and where in the file it is.
-    Sequential(RefCell<Option<(u64, Body)>>),
+    Sequential(Box<RefCell<Option<(u64, Body)>>>),
     /// The server did not say how many there are: all bytes are here by now.
     Copied(HostFile),
 }
@@ -52,7 +52,7 @@ impl File {
     }
 
     /// Copies from the first bytes; 0: `at` is behind them.
-    fn from_head(&self, to: &mut [u8], at: u64) -> usize {
+    fn read_head(&self, to: &mut [u8], at: u64) -> usize {
         let rest = usize::try_from(at).ok().and_then(|at| self.head.get(at..)).unwrap_or_default();
         let count = rest.len().min(to.len());
         to[..count].copy_from_slice(&rest[..count]);
@@ -65,7 +65,7 @@ impl File {
     }
 
     /// Reads by pages. `at` is within the file.
-    fn from_pages(&self, to: &mut [u8], at: u64) -> io::Result<usize> {
+    fn read_pages(&self, to: &mut [u8], at: u64) -> io::Result<usize> {
         let mut pages = self.pages.borrow_mut();
         if let Some(count) = pages.read(to, at) {
             return Ok(count);
@@ -90,7 +90,7 @@ impl File {
     }
 
     /// Goes on with the body that is open, if `at` is not before it.
-    fn from_body(
+    fn read_body(
         &self,
         open: &RefCell<Option<(u64, Body)>>,
         to: &mut [u8],
@@ -126,10 +126,10 @@ impl RandomAccess for File {
         if to.is_empty() {
             return Ok(0);
         }
-        match self.from_head(to, at) {
+        match self.read_head(to, at) {
             0 => match &self.rest {
-                Rest::Ranges => self.from_pages(to, at),
-                Rest::Sequential(open) => self.from_body(open, to, at),
+                Rest::Ranges => self.read_pages(to, at),
+                Rest::Sequential(open) => self.read_body(open, to, at),
                 Rest::Copied(file) => file.read_at(to, at),
             },
             count => Ok(count),
@@ -183,7 +183,7 @@ struct Stream<'a> {
 }
 
 impl Stream<'_> {
-    fn from_server(&mut self, to: &mut [u8]) -> Result<usize, Trouble> {
+    fn read_server(&mut self, to: &mut [u8]) -> Result<usize, Trouble> {
         let (mut body, is_new) = match self.body.take() {
             Some(body) => (body, false),
             None => (self.file.ask(self.at, None)?.0, true),
@@ -192,7 +192,7 @@ impl Stream<'_> {
         if count == 0 {
             // A server may send less than was asked for.
             if !is_new {
-                return self.from_server(to);
+                return self.read_server(to);
             }
             let problem = format!("the server ended after {} of {} bytes", self.at, self.file.len);
             return Err(Trouble::passing(problem, "start again, or try another server"));
@@ -213,12 +213,12 @@ impl Read for Stream<'_> {
         if to.is_empty() {
             return Ok(0);
         }
-        let mut count = self.file.from_head(to, self.at);
+        let mut count = self.file.read_head(to, self.at);
         if let (0, Rest::Copied(file)) = (count, &self.file.rest) {
             count = file.read_at(to, self.at)?;
         }
         while count == 0 {
-            match self.from_server(to) {
+            match self.read_server(to) {
                 Ok(read) => (count, self.failures) = (read, 0),
                 Err(Trouble::Passing(_)) if self.failures < self.file.client.net().retries => {
                     self.file.client.pause(self.failures);

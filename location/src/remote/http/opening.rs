@@ -117,7 +117,7 @@ fn whole(client: &Client, answer: Answer) -> Result<Opened, Trouble> {
     }
     match len {
         Some(len) => {
-            let rest = Rest::Sequential(Some((count as u64, body)).into());
+            let rest = Rest::Sequential(Box::new(Some((count as u64, body)).into()));
             Ok(Opened { len, head, rest })
         }
         None => {

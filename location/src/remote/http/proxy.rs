@@ -4,7 +4,6 @@
 //! refuse: they expect the whole URL in the request (RFC 9112, 3.2.2). So the connection goes to the proxy, and the URL is completed here.
 
 use std::env;
-use std::io;
 
 use ureq::config::Config;
 use ureq::http::Uri;
@@ -22,8 +21,8 @@ use crate::source::Failure;
 #[derive(Debug)]
 pub(super) struct Ways {
     direct: Agent,
-    plain: Option<(Agent, Option<Login>)>,
-    tunnel: Option<Agent>,
+    plain: Option<Result<(Agent, Option<Login>), Failure>>,
+    tunnel: Option<Result<Agent, Failure>>,
     exceptions: Exceptions,
 }
 
@@ -38,42 +37,36 @@ pub(super) struct Way<'a> {
 
 impl Ways {
     /// Those of the environment.
-    ///
-    /// # Errors
-    /// A proxy is named that is none.
-    pub fn new(net: &Net) -> io::Result<Self> {
+    pub fn new(net: &Net) -> Self {
         // A web server hands the header `Proxy:` to its programs as HTTP_PROXY (httpoxy.org).
-        let capital =
-            if env::var_os("REQUEST_METHOD").is_some() { "http_proxy" } else { "HTTP_PROXY" };
-        let plain = match variable(&["http_proxy", capital, "all_proxy", "ALL_PROXY"]) {
-            Some((name, value)) => Some(plain(net, &proxy_url(name, &value)?)?),
-            None => None,
-        };
-        let tunnel = match variable(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]) {
-            Some((name, value)) => {
-                proxy_url(name, &value)?;
-                let proxy = Proxy::new(&value).map_err(|_| no_proxy_url(name, "it is no URL"))?;
-                Some(config(net, Some(proxy)).new_agent())
-            }
-            None => None,
-        };
+        let is_cgi = env::var_os("REQUEST_METHOD").is_some();
+        let capital = if is_cgi { "http_proxy" } else { "HTTP_PROXY" };
+        let plain = variable(&["http_proxy", capital, "all_proxy", "ALL_PROXY"]);
+        let tunnel = variable(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]);
         let exceptions = variable(&["no_proxy", "NO_PROXY"]).map(|(_, value)| value);
-        let exceptions = Exceptions(exceptions.unwrap_or_default());
-        Ok(Self { direct: config(net, None).new_agent(), plain, tunnel, exceptions })
+        Self {
+            direct: config(net, None).new_agent(),
+            plain: plain.map(|(name, value)| plain_agent(net, name, &value)),
+            tunnel: tunnel.map(|(name, value)| tunnel_agent(net, name, &value)),
+            exceptions: Exceptions(exceptions.unwrap_or_default()),
+        }
     }
 
     /// The one to a URL's host.
-    pub fn to(&self, url: &Url) -> Way<'_> {
+    ///
+    /// # Errors
+    /// A proxy is named that is none.
+    pub fn to(&self, url: &Url) -> Result<Way<'_>, Failure> {
         let direct = Way { agent: &self.direct, login: None };
         if self.exceptions.has(url) {
-            return direct;
+            return Ok(direct);
         }
-        let proxied = if url.tls {
-            self.tunnel.as_ref().map(|agent| Way { agent, login: None })
-        } else {
-            self.plain.as_ref().map(|(agent, login)| Way { agent, login: login.as_ref() })
-        };
-        proxied.unwrap_or(direct)
+        match (url.tls, &self.plain, &self.tunnel) {
+            (false, Some(Ok((agent, login))), _) => Ok(Way { agent, login: login.as_ref() }),
+            (true, _, Some(Ok(agent))) => Ok(Way { agent, login: None }),
+            (false, Some(Err(failure)), _) | (true, _, Some(Err(failure))) => Err(failure.clone()),
+            (false, None, _) | (true, _, None) => Ok(direct),
+        }
     }
 }
 
@@ -85,32 +78,35 @@ fn variable(names: &[&'static str]) -> Option<(&'static str, String)> {
     })
 }
 
-fn no_proxy_url(name: &str, why: &str) -> io::Error {
+fn no_proxy_url(name: &str, why: &str) -> Failure {
     // The value may have a password in it.
     let problem = format!("{name} in the environment is not the URL of a proxy: {why}");
-    Failure::new(problem, "expected is http://HOST:PORT; no_proxy=HOST makes an exception").into()
+    Failure::new(problem, "expected is http://HOST:PORT; no_proxy=HOST makes an exception")
 }
 
 /// `HOST:PORT` is meant as an `http:` URL.
-fn proxy_url(name: &str, value: &str) -> io::Result<Url> {
+fn proxy_url(name: &str, value: &str) -> Result<Url, Failure> {
     let text = if value.contains("://") { value.into() } else { format!("http://{value}") };
-    let url = Url::parse(&text).map_err(|why| no_proxy_url(name, why))?;
-    if url.tls && !cfg!(feature = "tls") {
-        return Err(no_proxy_url(name, "this chukka was built without TLS"));
-    }
-    Ok(url)
+    Url::parse(&text).map_err(|why| no_proxy_url(name, why))
 }
 
 /// An agent that sends what is asked of `http:` URLs to a proxy.
-fn plain(net: &Net, proxy: &Url) -> io::Result<(Agent, Option<Login>)> {
+fn plain_agent(net: &Net, name: &str, value: &str) -> Result<(Agent, Option<Login>), Failure> {
+    let proxy = proxy_url(name, value)?;
     if proxy.tls {
-        let why = "for http: locations it has to be an http: URL itself";
-        return Err(no_proxy_url("http_proxy", why));
+        return Err(no_proxy_url(name, "for http: locations it has to be an http: URL itself"));
     }
-    let uri: Uri = proxy.to_string().parse().map_err(io::Error::other)?;
+    let uri = proxy.to_string().parse();
+    let at_proxy = AtProxy(uri.map_err(|_| no_proxy_url(name, "it is no URL"))?);
     let connector = DefaultConnector::new().chain(WholeUrls);
-    let agent = Agent::with_parts(config(net, None), connector, AtProxy(uri));
-    Ok((agent, proxy.login.clone()))
+    Ok((Agent::with_parts(config(net, None), connector, at_proxy), proxy.login))
+}
+
+/// An agent that has a proxy connect it with the hosts of `https:` URLs.
+fn tunnel_agent(net: &Net, name: &str, value: &str) -> Result<Agent, Failure> {
+    proxy_url(name, value)?;
+    let proxy = Proxy::new(value).map_err(|_| no_proxy_url(name, "it is no URL"))?;
+    Ok(config(net, Some(proxy)).new_agent())
 }
 
 /// Redirections are followed by [`super::client`], which has rules for them. There is no limit for all of a transfer.

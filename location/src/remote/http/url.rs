@@ -198,3 +198,65 @@ pub(super) fn decoded(text: &str) -> Vec<u8> {
     }
     bytes
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_lead_where_rfc_3986_says() {
+        // 5.4, without those of other schemes.
+        let base = Url::parse("http://a/b/c/d;p?q").unwrap();
+        for (link, expected) in [
+            ("g", "http://a/b/c/g"),
+            ("./g", "http://a/b/c/g"),
+            ("g/", "http://a/b/c/g/"),
+            ("/g", "http://a/g"),
+            ("//g", "http://g/"),
+            ("?y", "http://a/b/c/d;p?y"),
+            ("g?y", "http://a/b/c/g?y"),
+            ("g?y#s", "http://a/b/c/g?y"),
+            (";x", "http://a/b/c/;x"),
+            (".", "http://a/b/c/"),
+            ("..", "http://a/b/"),
+            ("../g", "http://a/b/g"),
+            ("../../../g", "http://a/g"),
+            ("/./g", "http://a/g"),
+            ("g;x=1/../y", "http://a/b/c/y"),
+            ("g?y/../x", "http://a/b/c/g?y/../x"),
+            ("g?y=http://b", "http://a/b/c/g?y=http://b"),
+            ("https://b:1", "https://b:1/"),
+            ("a b\u{e9}", "http://a/b/c/a%20b%C3%A9"),
+        ] {
+            assert_eq!(base.resolve(link).unwrap().to_string(), expected, "{link}");
+        }
+    }
+
+    #[test]
+    fn what_is_shown_has_no_secrets() {
+        let url = Url::parse("HTTPS://me:secret@Host:8/x/?key=secret#there").unwrap();
+        assert_eq!(url.shown(), "https://Host:8/x");
+        assert_eq!(url.to_string(), "https://Host:8/x/?key=secret");
+        assert!(!format!("{:?}", url.login).contains("secret"));
+        assert_eq!(url.below(b"a/b c").to_string(), "https://Host:8/x/a/b%20c");
+    }
+
+    #[test]
+    fn hosts_are_told_from_ports() {
+        for (authority, host, port) in [
+            ("H", "h", None),
+            ("h:8", "h", Some(8)),
+            ("[::1]", "[::1]", None),
+            ("[::1]:8", "[::1]", Some(8)),
+        ] {
+            let url = Url::parse(&format!("http://{authority}/")).unwrap();
+            assert_eq!(url.host(), (host.into(), port), "{authority}");
+        }
+    }
+
+    #[test]
+    fn percent_signs_that_encode_nothing_stay() {
+        assert_eq!(decoded("a%20%2fb%zz%4"), b"a /b%zz%4");
+        assert_eq!(decoded("%%41%"), b"%A%");
+    }
+}
