@@ -14,7 +14,7 @@ use std::os::unix::fs::symlink;
 use chukka_tests::native::Scratch;
 use chukka_tests::servers::{self, Server};
 use chukka_tests::skip;
-use location::fetch::Settings;
+use location::fetch::{Keep, Settings};
 use location::{Fetcher, Place, Source, TreePath};
 
 /// Not a multiple of any block.
@@ -38,7 +38,9 @@ fn tree() -> Scratch {
 
 fn place(url: &str) -> Box<dyn Source> {
     let place = Place::parse(url.as_ref()).unwrap();
-    Fetcher::new(Settings::default()).place(&place).unwrap_or_else(|error| panic!("{error:?}"))
+    Fetcher::new(Settings { cache: Keep::No, ..Settings::default() })
+        .place(&place)
+        .unwrap_or_else(|error| panic!("{error:?}"))
 }
 
 fn whole(source: &dyn Source, path: &str) -> Vec<u8> {
@@ -110,7 +112,9 @@ fn ftp() {
     assert_eq!(source.name(), format!("ftp://user@127.0.0.1:{}", server.port));
     assert_eq!(whole(&*source, "block"), [7; 1468]);
     let wrong = Place::parse(format!("ftp://user:secret@127.0.0.1:{}", server.port).as_ref());
-    let error = Fetcher::new(Settings::default()).place(&wrong.unwrap()).map(|_| ());
+    let error = Fetcher::new(Settings { cache: Keep::No, ..Settings::default() })
+        .place(&wrong.unwrap())
+        .map(|_| ());
     let told = format!("{error:?}");
     assert!(told.contains("lets nobody in") && !told.contains("secret"), "{told}");
 }

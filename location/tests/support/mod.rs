@@ -6,7 +6,7 @@ use std::io::Read;
 use std::process::Command;
 use std::time::Duration;
 
-use location::fetch::Settings;
+use location::fetch::{Keep, Settings};
 use location::remote::Net;
 use location::{Fetcher, Place, PlaceError};
 
@@ -32,7 +32,7 @@ const VARIABLES: [&str; 11] = [
 pub fn is_reader() -> bool {
     let Some(url) = env::var_os(READ) else { return false };
     let net = Net { idle: Duration::from_secs(6), retries: 0, ..Net::default() };
-    let fetcher = Fetcher::new(Settings { net });
+    let fetcher = Fetcher::new(Settings { net, cache: Keep::No, ..Settings::default() });
     let text = || -> Result<String, PlaceError> {
         let file = fetcher.file(&Place::parse(&url).unwrap())?;
         let mut text = String::new();
