@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fmt::Write;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use firmware::direct::DirectBoot;
@@ -24,6 +25,8 @@ pub struct Gathered {
     pub boot: DirectBoot,
     /// How they were found; `None`: the user named files of this host.
     pub found: Option<Found>,
+    /// The initrd's own name, without what was put into it.
+    pub initrd_name: Option<PathBuf>,
     /// The files that were put into the initrd: name in there, path, bytes.
     pub injected: Vec<(String, String, u64)>,
     /// What the user should know before it runs.
@@ -69,6 +72,7 @@ impl Gathered {
             injected.push(Injected::open(&injection.path)?);
         }
         let Files { kernel, initrd, found, of_tree } = Files::get(source, watch)?;
+        let initrd_name = initrd.as_ref().map(|initrd| initrd.path().to_owned());
         let initrd = with_injected(initrd, &mut injected)?;
         let release = found.as_ref().map(|found| found.release.clone()).unwrap_or_default();
         let words = [of_tree, words(&source.injections, &injected, &release)].concat();
@@ -78,7 +82,8 @@ impl Gathered {
             (file.name().to_owned(), file.path().display().to_string(), file.size().into())
         });
         let injected = injected.collect();
-        Ok(Self { boot: DirectBoot { kernel, initrd, cmdline }, found, injected, advice })
+        let boot = DirectBoot { kernel, initrd, cmdline };
+        Ok(Self { boot, found, initrd_name, injected, advice })
     }
 }
 

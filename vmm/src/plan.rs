@@ -42,6 +42,14 @@ pub fn text(config: &VmConfig) -> Result<String, StartError> {
     Ok(text)
 }
 
+/// What was found, where, and how it is booted: as lines.
+#[must_use]
+pub fn of(gathered: &Gathered) -> String {
+    let mut text = String::new();
+    describe(&mut text, gathered);
+    text
+}
+
 fn describe(text: &mut String, gathered: &Gathered) {
     let sums = match &gathered.found {
         None => [None, None],

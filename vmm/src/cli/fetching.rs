@@ -39,7 +39,7 @@ pub(super) fn settings(matches: &ArgMatches) -> Result<Settings, CliError> {
                     settings.net.retries = retries.ok_or_else(|| bad("a number, 0 to 100"))?;
                 }
                 "limit" => {
-                    let limit = size(pair.value("fetch")?).filter(|limit| *limit > 0);
+                    let limit = limit(pair.value("fetch")?);
                     set_limit(&mut settings, limit.ok_or_else(|| bad("a size, such as 8G"))?);
                 }
                 "refresh" => settings.refresh = pair.switch("fetch")?,
@@ -62,6 +62,11 @@ pub(super) fn settings(matches: &ArgMatches) -> Result<Settings, CliError> {
 pub(crate) fn timeout(text: &str) -> Option<Duration> {
     let seconds = text.parse().ok().filter(|seconds| (1..=LONGEST).contains(seconds))?;
     Some(Duration::from_secs(seconds))
+}
+
+/// A size that is not 0.
+pub(crate) fn limit(text: &str) -> Option<u64> {
+    size(text).filter(|limit| *limit > 0)
 }
 
 /// The bytes of one file at most, whether its server says how many it has or not.
