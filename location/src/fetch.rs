@@ -7,6 +7,7 @@
 
 pub mod cache;
 mod cached;
+mod housekeeping;
 mod partial;
 mod places;
 mod watch;
@@ -21,6 +22,7 @@ use crate::place::{Place, PlaceError};
 use crate::remote::Net;
 use crate::source::{RandomAccess, Source, TreePath};
 
+pub use housekeeping::{Kept, Pruned};
 pub use places::without_password;
 pub use watch::{Nobody, Watch};
 

@@ -45,7 +45,8 @@ impl Boot {
     /// # Errors
     /// A file cannot be opened, or is not what it is to be.
     pub fn open(config: &VmConfig) -> Result<Self, StartError> {
-        let gathered = Gathered::open(config)?;
+        let gathered = config.boot.as_ref();
+        let gathered = gathered.map(|source| Gathered::open(source, config.memory)).transpose()?;
         if let Some(advice) = gathered.as_ref().and_then(|gathered| gathered.advice.as_ref()) {
             eprintln!("chukka: warning: {advice}");
         }

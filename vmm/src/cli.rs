@@ -21,7 +21,7 @@ mod cpu;
 mod debug_exit;
 mod debugcon;
 mod error;
-pub(crate) mod fetching;
+mod fetching;
 mod firmware;
 mod fw_cfg;
 mod help;

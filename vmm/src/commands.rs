@@ -3,6 +3,7 @@
 //! These take long options in GNU's style, each with a `--help` of its own; what runs a guest keeps QEMU's.
 
 mod cache;
+mod fetch;
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
@@ -10,13 +11,15 @@ use std::process::ExitCode;
 
 use clap::ArgMatches;
 
-use crate::report::{COULD_NOT_RUN, tell};
+use crate::error::StartError;
+use crate::report::{COULD_NOT_RUN, tell, with_sources};
+use crate::signals;
 
 /// A command and what it does with the arguments after its name.
 type Command = (&'static str, fn(&[OsString]) -> ExitCode);
 
 /// All of them.
-static COMMANDS: [Command; 1] = [("cache", cache::run)];
+static COMMANDS: [Command; 2] = [("cache", cache::run), ("fetch", fetch::run)];
 
 /// Runs the command that the first of `args` names, if it names one. `args` begins after the program's name.
 #[must_use]
@@ -48,5 +51,14 @@ fn answer(text: &str) -> ExitCode {
 /// Says why it cannot be done.
 fn fail(message: &str, hint: &str) -> ExitCode {
     tell(message, Some(hint));
+    ExitCode::from(COULD_NOT_RUN)
+}
+
+/// The same for what keeps a guest from starting. It does not come back from a signal.
+fn failed(error: &StartError) -> ExitCode {
+    tell(&with_sources(error), error.hint().as_deref());
+    if let StartError::Stopped { signal, .. } = error {
+        signals::die_of(*signal);
+    }
     ExitCode::from(COULD_NOT_RUN)
 }

@@ -66,6 +66,12 @@ pub enum StartError {
         /// Which there are.
         there: String,
     },
+    /// A file that is only in memory, where a path was asked for.
+    #[error("The {role} is put together in memory, and has no path")]
+    NoName {
+        /// "kernel", "initrd".
+        role: &'static str,
+    },
     /// What was to be loaded does not fit.
     #[error(transparent)]
     Load(#[from] LoadError),
@@ -188,6 +194,7 @@ impl StartError {
                 hint_of(source).unwrap_or("is the medium it lies on in order?").into()
             }
             Self::Stopped { .. } => return None,
+            Self::NoName { .. } => "have it copied: --output DIR".into(),
             Self::NothingToCheck { .. } => {
                 "name it as it is called there, or say kernel= or initrd=".into()
             }

@@ -3,6 +3,7 @@
 mod files;
 mod words;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use firmware::direct::DirectBoot;
@@ -10,7 +11,7 @@ use location::Injected;
 use location::fetch::{Nobody, Watch};
 use location::tree::{self, Installer, Release, Sum};
 
-use crate::config::{BootSource, VmConfig};
+use crate::config::BootSource;
 use crate::error::StartError;
 use crate::interruptible;
 use crate::progress::Progress;
@@ -23,6 +24,8 @@ pub struct Gathered {
     pub boot: DirectBoot,
     /// How they were found; `None`: the user named the files.
     pub found: Option<Found>,
+    /// The initrd's own name, without what was put into it.
+    pub initrd_name: Option<PathBuf>,
     /// The files that were put into the initrd: name in there, path, bytes.
     pub injected: Vec<(String, String, u64)>,
     /// What the user should know before it runs.
@@ -53,21 +56,19 @@ pub struct Found {
 }
 
 impl Gathered {
-    /// Finds and opens everything that `config` boots; `None`: it names no kernel. What is on another host is fetched; a signal that ends
-    /// chukka then ends that.
+    /// Finds and opens everything that `source` names, for a guest with `memory` bytes. What is on another host is fetched; a signal that
+    /// ends chukka then ends that.
     ///
     /// # Errors
     /// Something is not there, or not what it is to be.
-    pub fn open(config: &VmConfig) -> Result<Option<Self>, StartError> {
-        let Some(source) = &config.boot else { return Ok(None) };
-        let memory = config.memory;
+    pub fn open(source: &BootSource, memory: u64) -> Result<Self, StartError> {
         if !source.files.is_remote() {
-            return Self::watched(source, memory, Arc::new(Nobody)).map(Some);
+            return Self::watched(source, memory, Arc::new(Nobody));
         }
         let progress = Arc::new(Progress::new());
         let (watch, source) = (Arc::clone(&progress), source.clone());
         let work = move || Self::watched(&source, memory, watch);
-        interruptible::run(work, || progress.stop()).map(Some)
+        interruptible::run(work, || progress.stop())
     }
 
     fn watched(
@@ -80,12 +81,14 @@ impl Gathered {
             injected.push(Injected::open(&injection.path)?);
         }
         let Files { kernel, initrd, found } = Files::get(source, memory, watch)?;
+        let initrd_name = initrd.as_ref().map(|initrd| initrd.path().to_owned());
         let initrd = files::with_injected(initrd, &mut injected)?;
         let (cmdline, advice) = words::command_line(source, &injected, found.as_ref());
         let injected = injected.iter().map(|file| {
             (file.name().to_owned(), file.path().display().to_string(), file.size().into())
         });
         let injected = injected.collect();
-        Ok(Self { boot: DirectBoot { kernel, initrd, cmdline }, found, injected, advice })
+        let boot = DirectBoot { kernel, initrd, cmdline };
+        Ok(Self { boot, found, initrd_name, injected, advice })
     }
 }

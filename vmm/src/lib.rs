@@ -13,7 +13,7 @@
 //! | [`kvm`], [`cpuid`], [`vcpu_state`], [`vcpu`], [`snapshot`] | the VM, what its CPUs are, where they start, what they do |
 //! | [`event_loop`], [`notices`], [`input`], [`keys`], [`signals`], [`terminal`] | the main thread: the user and the host |
 //! | [`trace`] | `-trace fw_cfg` |
-//! | [`commands`] | what is no run of a guest: `chukka cache` |
+//! | [`commands`] | what is no run of a guest: `chukka fetch`, `chukka cache` |
 //! | [`outcome`], [`error`], [`report`] | how it ended, or why it did not begin |
 
 pub mod boot;

@@ -21,7 +21,8 @@ const COLUMN: usize = 14;
 /// # Errors
 /// What would keep the guest from starting.
 pub fn text(config: &VmConfig) -> Result<String, StartError> {
-    let gathered = Gathered::open(config)?;
+    let gathered = config.boot.as_ref();
+    let gathered = gathered.map(|source| Gathered::open(source, config.memory)).transpose()?;
     let mut text = String::new();
     let mut boot = None;
     if let Some(gathered) = gathered {
@@ -41,6 +42,14 @@ pub fn text(config: &VmConfig) -> Result<String, StartError> {
     }
     Boot::with(config, boot)?.check(&MemoryMap::new(config.memory), config.machine)?;
     Ok(text)
+}
+
+/// What was found, where, and how it is booted: as lines.
+#[must_use]
+pub fn of(gathered: &Gathered) -> String {
+    let mut text = String::new();
+    describe(&mut text, gathered);
+    text
 }
 
 fn describe(text: &mut String, gathered: &Gathered) {

@@ -64,10 +64,13 @@ impl Shared {
     /// As of [`Place::open`].
     pub fn begin(&self) -> Result<(), PlaceError> {
         let record = self.record.borrow();
-        let known = self.settings.offline
-            || record.answers.keys().any(|path| record.current(path).is_some());
+        let known = record.answers.keys().any(|path| record.current(path).is_some());
         drop(record);
-        if known { Ok(()) } else { self.opened().map(drop) }
+        if known {
+            return Ok(());
+        }
+        self.not_offline(&self.name)?;
+        self.opened().map(drop)
     }
 
     fn opened(&self) -> Result<&dyn Source, PlaceError> {

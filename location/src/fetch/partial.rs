@@ -41,7 +41,8 @@ pub(super) struct PartOf {
     /// The path in it.
     pub path: String,
     version: String,
-    len: u64,
+    /// Bytes of all of it.
+    pub len: u64,
     /// Which run of the host's kernel wrote it: what that had not written to the disk when the host went down may be zeros now.
     boot: String,
 }

@@ -143,7 +143,7 @@ impl CliError {
     }
 
     /// A value that cannot be read.
-    pub(super) fn bad(given: impl Into<String>, expected: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn bad(given: impl Into<String>, expected: impl Into<Cow<'static, str>>) -> Self {
         Self::BadValue { given: given.into(), expected: expected.into(), hint: "".into() }
     }
 

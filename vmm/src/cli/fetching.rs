@@ -39,7 +39,7 @@ pub(super) fn settings(matches: &ArgMatches) -> Result<Settings, CliError> {
                     settings.net.retries = retries.ok_or_else(|| bad("a number, 0 to 100"))?;
                 }
                 "limit" => {
-                    let limit = size(pair.value("fetch")?).filter(|limit| *limit > 0);
+                    let limit = limit(pair.value("fetch")?);
                     set_limit(&mut settings, limit.ok_or_else(|| bad("a size, such as 8G"))?);
                 }
                 "refresh" => settings.refresh = pair.switch("fetch")?,
@@ -59,19 +59,24 @@ pub(super) fn settings(matches: &ArgMatches) -> Result<Settings, CliError> {
 }
 
 /// Whole seconds.
-pub(crate) fn timeout(text: &str) -> Option<Duration> {
+fn timeout(text: &str) -> Option<Duration> {
     let seconds = text.parse().ok().filter(|seconds| (1..=LONGEST).contains(seconds))?;
     Some(Duration::from_secs(seconds))
 }
 
+/// A size that is not 0.
+fn limit(text: &str) -> Option<u64> {
+    size(text).filter(|limit| *limit > 0)
+}
+
 /// The bytes of one file at most, whether its server says how many it has or not.
-pub(crate) fn set_limit(settings: &mut Settings, limit: u64) {
+fn set_limit(settings: &mut Settings, limit: u64) {
     settings.limit = limit;
     settings.net.unannounced = limit;
 }
 
 /// A directory that stays the same wherever it is used.
-pub(crate) fn absolute(path: &Path) -> Result<PathBuf, CliError> {
+fn absolute(path: &Path) -> Result<PathBuf, CliError> {
     std::path::absolute(path)
         .map_err(|_| CliError::bad(format!("-fetch cache={}", path.display()), "a directory"))
 }
@@ -82,7 +87,7 @@ pub(super) fn checksums(matches: &ArgMatches) -> Result<Vec<Checksum>, CliError>
 }
 
 /// `sha256:HEX` for the kernel, or `initrd=sha256:HEX`, or `NAME=sha256:HEX`.
-pub(crate) fn checksum(given: &str) -> Result<Checksum, CliError> {
+fn checksum(given: &str) -> Result<Checksum, CliError> {
     let (of, sum) = given.split_once('=').unwrap_or(("kernel", given));
     let (algorithm, hex) = sum.split_once(':').unwrap_or(("", sum));
     let digits = match algorithm.to_ascii_lowercase().as_str() {

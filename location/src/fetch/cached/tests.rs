@@ -388,3 +388,39 @@ fn without_a_cache_it_is_all_in_memory() {
     assert!(error.to_string().contains("is not there"), "{error}");
     assert_eq!(far.asked_and_sent(), (2, LEN));
 }
+
+#[test]
+fn what_is_kept_is_listed_and_pruned() {
+    let (temp, far) = (Temp::new(), Far::with("linux", "1"));
+    let cache = Cache::open(temp.path().into()).unwrap();
+    let hour = std::time::Duration::from_secs(3600);
+    fetched(&temp, &far).unwrap();
+    far.put("initrd", vec![1; 100_000], "1");
+    far.change(|state| state.breaks = Some(1000));
+    get(&host(&temp, &far, &Settings::default()), "initrd").unwrap_err();
+    let shown = |cache: &Cache| {
+        let show = |kept: super::super::Kept| (kept.path, kept.here, kept.of);
+        cache.list().unwrap().into_iter().map(show).collect::<Vec<_>>()
+    };
+    let (part, whole) =
+        (("initrd".to_owned(), 1000, Some(100_000)), ("linux".to_owned(), LEN as u64, None));
+    assert_eq!(shown(&cache), [part.clone(), whole.clone()]);
+    // Nothing is old or without a name.
+    assert_eq!(cache.prune(Some(hour)).unwrap().files, 0);
+    age(&temp);
+    fs::write(temp.path().join("content/sha256-00"), b"nobody's").unwrap();
+    assert_eq!(cache.prune(None).unwrap().files, 1, "what has no name");
+    assert_eq!(shown(&cache), [part.clone(), whole]);
+    let file = host(&temp, &far, &Settings::default()).open(&TreePath::new("linux")).unwrap();
+    let guest = file.into_file().unwrap();
+    age(&temp);
+    let pruned = cache.prune(Some(hour)).unwrap();
+    assert_eq!((pruned.files, pruned.in_use), (0, 1), "a guest has it");
+    drop(guest);
+    let pruned = cache.prune(Some(hour)).unwrap();
+    assert_eq!((pruned.files, pruned.bytes), (1, LEN as u64));
+    assert_eq!(shown(&cache), [part]);
+    assert_eq!(cache.prune(Some(std::time::Duration::ZERO)).unwrap().bytes, 1000);
+    assert!(shown(&cache).is_empty());
+    assert!(names(temp.path().join("partial")).is_empty());
+}

@@ -1,0 +1,279 @@
+//! `chukka fetch` and the cache: what is fetched once is not fetched again, what is broken off is gone on with, and nothing half-done
+//! is taken for whole, however chukka ends.
+
+#![expect(clippy::unwrap_used, reason = "this is how a test fails")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use chukka_tests::binaries;
+use chukka_tests::native::guest::bzimage;
+use chukka_tests::native::{Ended, Scratch, Start, start};
+
+const TREE: &str = "/current/images/netboot/debian-installer/amd64";
+const LEN: usize = 3 << 20;
+
+/// A web server with a Debian tree, that knows ranges and counts what it sends. It ends with the test's process.
+struct Server {
+    address: SocketAddr,
+    files: BTreeMap<String, Vec<u8>>,
+    requests: AtomicUsize,
+    sent: AtomicUsize,
+    /// After so many bytes of an answer nothing comes any more.
+    stalls: Mutex<Option<usize>>,
+}
+
+impl Server {
+    fn start() -> Arc<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let initrd = (0..LEN).map(|at| (at % 253).to_le_bytes()[0]).collect();
+        let files = [("linux", bzimage("=P")), ("initrd.gz", initrd)];
+        let server = Arc::new(Self {
+            address: listener.local_addr().unwrap(),
+            files: files.map(|(name, bytes)| (format!("{TREE}/{name}"), bytes)).into(),
+            requests: AtomicUsize::default(),
+            sent: AtomicUsize::default(),
+            stalls: Mutex::default(),
+        });
+        let serving = Arc::clone(&server);
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let server = Arc::clone(&serving);
+                thread::spawn(move || server.serve(&stream));
+            }
+        });
+        server
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Requests and bytes since this was asked last.
+    fn asked_and_sent(&self) -> (usize, usize) {
+        (self.requests.swap(0, Ordering::SeqCst), self.sent.swap(0, Ordering::SeqCst))
+    }
+
+    fn serve(&self, stream: &TcpStream) -> Option<()> {
+        let mut lines = BufReader::new(stream).lines();
+        loop {
+            let first = lines.next()?.ok()?;
+            let mut range = None;
+            for line in lines.by_ref() {
+                let line = line.ok()?.to_ascii_lowercase();
+                if line.is_empty() {
+                    break;
+                }
+                range = line.strip_prefix("range: bytes=").map(str::to_owned).or(range);
+            }
+            self.requests.fetch_add(1, Ordering::SeqCst);
+            let mut words = first.split(' ');
+            let (method, path) = (words.next()?, words.next()?);
+            let Some(bytes) = self.files.get(path) else {
+                (&*stream)
+                    .write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+                    .ok()?;
+                continue;
+            };
+            let mut head = "Accept-Ranges: bytes\r\nETag: \"one\"\r\n".to_owned();
+            let (status, body) = match range.as_deref().and_then(|range| range.split_once('-')) {
+                None => ("200 OK", &bytes[..]),
+                Some((from, to)) => {
+                    let from = from.parse::<usize>().unwrap();
+                    let to = to.parse().unwrap_or(usize::MAX).min(bytes.len() - 1);
+                    head += &format!("Content-Range: bytes {from}-{to}/{}\r\n", bytes.len());
+                    ("206 Partial Content", &bytes[from..=to])
+                }
+            };
+            head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n{head}\r\n", body.len());
+            (&*stream).write_all(head.as_bytes()).ok()?;
+            if method == "HEAD" {
+                continue;
+            }
+            let stalls = self.stalls.lock().unwrap().unwrap_or(usize::MAX);
+            for piece in body[..body.len().min(stalls)].chunks(16 << 10) {
+                (&*stream).write_all(piece).ok()?;
+                self.sent.fetch_add(piece.len(), Ordering::SeqCst);
+            }
+            if body.len() > stalls {
+                // Until the other side goes away.
+                lines.next();
+                return None;
+            }
+        }
+    }
+}
+
+fn fetch(cache: &Path, server: &Server, words: &[&str]) -> Start {
+    start(["fetch", "--cache"]).args([cache]).args([&server.url()]).args(words)
+}
+
+/// Checks that both files were handed out as they are.
+fn assert_whole(ended: &Ended, server: &Server) {
+    assert_eq!(ended.code(), Some(0), "{}", ended.stderr);
+    let text = ended.text();
+    for (word, name) in [("kernel ", "linux"), ("initrd ", "initrd.gz")] {
+        let path = text.lines().find_map(|line| line.strip_prefix(word)).unwrap();
+        assert!(fs::read(path).unwrap() == server.files[&format!("{TREE}/{name}")], "{text}");
+    }
+}
+
+#[test]
+fn what_was_fetched_is_not_fetched_again() {
+    let (scratch, server) = (Scratch::new(), Server::start());
+    let cache = scratch.path("cache");
+    let ended = fetch(&cache, &server, &["--append", "quiet"]).run();
+    assert_whole(&ended, &server);
+    assert!(ended.text().ends_with("args quiet\n"), "{}", ended.text());
+    assert!(
+        ended.stderr.contains(&format!("fetched {}{TREE}/initrd.gz (3M)", server.url())),
+        "{}",
+        ended.stderr
+    );
+    server.asked_and_sent();
+    let ended = fetch(&cache, &server, &[]).run();
+    assert_whole(&ended, &server);
+    assert_eq!(ended.stderr, "");
+    assert_eq!(server.asked_and_sent(), (0, 0));
+    assert_whole(&fetch(&cache, &server, &["--offline"]).run(), &server);
+    assert_whole(&fetch(&cache, &server, &["--refresh"]).run(), &server);
+    assert!(server.asked_and_sent().1 > LEN);
+    let list = start(["cache", "--cache"]).args([&cache]).args(["list"]).run().text();
+    assert!(list.contains(&format!("{} {}/initrd.gz\n", server.url(), &TREE[1..])), "{list}");
+    assert!(list.ends_with(" in 2 files\n"), "{list}");
+    let all = start(["cache", "--cache"]).args([&cache]).args(["prune", "--all"]).run();
+    assert!(all.text().starts_with("removed 2 files, 3"), "{}", all.text());
+    let ended = fetch(&cache, &server, &["--offline"]).run();
+    assert_eq!(ended.code(), Some(125), "{}", ended.text());
+    assert!(ended.stderr.contains("without -offline"), "{}", ended.stderr);
+}
+
+#[test]
+fn files_are_copied_out_under_their_names() {
+    let (scratch, server) = (Scratch::new(), Server::start());
+    let (cache, output) = (scratch.path("cache"), scratch.path("boot"));
+    let preseed = scratch.file("preseed.cfg", b"#\n");
+    let ended = fetch(&cache, &server, &["--format", "json", "--output"])
+        .args([&output])
+        .args(["--preseed".as_ref(), preseed.as_path()])
+        .run();
+    assert_eq!(ended.code(), Some(0), "{}", ended.stderr);
+    let told: serde_json::Value = serde_json::from_str(&ended.text()).unwrap();
+    assert_eq!(told["kernel"], output.join("linux").to_str().unwrap());
+    assert!(told["args"].as_str().unwrap().contains("preseed"), "{told}");
+    let initrd = fs::read(told["initrd"].as_str().unwrap()).unwrap();
+    assert!(initrd.starts_with(&server.files[&format!("{TREE}/initrd.gz")]));
+    assert!(initrd.len() > LEN, "the user's file is behind it");
+    assert_eq!(fs::read_dir(&output).unwrap().count(), 2);
+    // Only in memory.
+    let ended = fetch(&cache, &server, &["--preseed"]).args([&preseed]).run();
+    assert_eq!(ended.code(), Some(125));
+    assert!(ended.stderr.contains("--output DIR"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_fetch_that_is_ended_by_any_signal_is_gone_on_with() {
+    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGKILL] {
+        let (scratch, server) = (Scratch::new(), Server::start());
+        let cache = scratch.path("cache");
+        *server.stalls.lock().unwrap() = Some(1 << 20);
+        let running = fetch(&cache, &server, &[]).start();
+        // The initrd is under way: more than the kernel, and the heads that were looked at.
+        let partial = cache.join("partial");
+        let came = || {
+            let entries = fs::read_dir(&partial).into_iter().flatten().flatten();
+            entries.filter_map(|entry| entry.metadata().ok()).any(|about| about.len() >= 1 << 20)
+        };
+        while !came() {
+            thread::yield_now();
+        }
+        running.signal(signal);
+        let ended = running.wait();
+        assert_eq!(ended.signal(), Some(signal), "{}", ended.stderr);
+        if signal != libc::SIGKILL {
+            let said = " of 3M are kept, the next run goes on from there\n";
+            assert!(
+                ended.stderr.contains("chukka: Stopped while fetching http"),
+                "{}",
+                ended.stderr
+            );
+            assert!(ended.stderr.ends_with(said), "{}", ended.stderr);
+        }
+        *server.stalls.lock().unwrap() = None;
+        server.asked_and_sent();
+        assert_whole(&fetch(&cache, &server, &[]).run(), &server);
+        let sent = server.asked_and_sent().1;
+        // A head may be looked at again.
+        assert!(sent < LEN - (1 << 19), "{sent}");
+        assert_eq!(fs::read_dir(&partial).unwrap().count(), 0);
+    }
+}
+
+#[test]
+fn two_at_once_fetch_it_once() {
+    let (scratch, server) = (Scratch::new(), Server::start());
+    let cache = scratch.path("cache");
+    let both = [(); 2].map(|()| fetch(&cache, &server, &[]).start());
+    for one in both {
+        assert_whole(&one.wait(), &server);
+    }
+    let sent = server.asked_and_sent().1;
+    assert!(sent < LEN + LEN / 2, "{sent}");
+}
+
+#[test]
+fn no_space_is_an_error_that_leaves_nothing() {
+    let (scratch, server) = (Scratch::new(), Server::start());
+    let cache = scratch.path("cache");
+    // 1 MiB for each file, and no signal for what is longer (setrlimit(2)).
+    let output = Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 2048; exec \"$@\"", "sh"])
+        .arg(binaries::chukka().unwrap())
+        .args(["fetch", "--cache"])
+        .arg(&cache)
+        .arg(server.url())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(125), "{said}");
+    assert!(said.contains("there is no space for it in the cache"), "{said}");
+    assert!(said.contains("hint: make room"), "{said}");
+    assert_eq!(fs::read_dir(cache.join("partial")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_sum_of_the_user_s_counts() {
+    let (scratch, server) = (Scratch::new(), Server::start());
+    let cache = scratch.path("cache");
+    let zeros = "0".repeat(64);
+    for (of, file) in [("", "linux"), ("initrd=", "initrd.gz"), ("initrd.gz=", "initrd.gz")] {
+        let ended = fetch(&cache, &server, &["--checksum", &format!("{of}sha256:{zeros}")]).run();
+        assert_eq!(ended.code(), Some(125));
+        assert!(
+            ended.stderr.contains(&format!("{TREE}/{file}' has the sha256 ")),
+            "{}",
+            ended.stderr
+        );
+    }
+    let ended = fetch(&cache, &server, &["--checksum", &format!("other=sha256:{zeros}")]).run();
+    assert!(ended.stderr.contains("there is no such file"), "{}", ended.stderr);
+    let list = fetch(&cache, &server, &[]).run().text();
+    let sum = list.lines().next().unwrap().rsplit_once("sha256-").unwrap().1.to_owned();
+    assert_whole(&fetch(&cache, &server, &["--checksum", &format!("sha256:{sum}")]).run(), &server);
+}
+
+#[test]
+fn a_cache_that_cannot_be_made_is_no_reason_not_to_fetch() {
+    let (scratch, server) = (Scratch::new(), Server::start());
+    let (file, output) = (scratch.file("file", b""), scratch.path("boot"));
+    let ended = fetch(&file.join("cache"), &server, &["--output"]).args([&output]).run();
+    assert_whole(&ended, &server);
+    assert!(ended.stderr.contains("warning: there is no cache"), "{}", ended.stderr);
+}
