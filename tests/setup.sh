@@ -44,16 +44,19 @@ build) ;;
 fuzz) programs="$programs c++:g++" ;;
 *)
 	programs="$programs busybox:busybox-static qemu-system-x86_64:qemu-system-x86 lz4:lz4 xz:xz-utils zstd:zstd"
-	[ "$what" != test ] || programs="$programs $servers"
 	;;
 esac
-case $what in
-test) programs="$programs mmdebstrap:mmdebstrap mke2fs:e2fsprogs sfdisk:fdisk qemu-img:qemu-utils xorriso:xorriso openssl:openssl" ;;
-esac
+if [ "$what" = test ]; then
+	PATH=$PATH:/usr/sbin:/sbin
+	programs="$programs $servers"
+	# What makes the images that tests read, and the Debian disk below.
+	programs="$programs xorriso:xorriso genisoimage:genisoimage mke2fs:e2fsprogs mkfs.vfat:dosfstools mcopy:mtools"
+	programs="$programs mksquashfs:squashfs-tools mkfs.xfs:xfsprogs qemu-img:qemu-utils sfdisk:fdisk sgdisk:gdisk mmdebstrap:mmdebstrap"
+fi
 
 missing() {
 	for pair in $programs; do
-		PATH=$PATH:/usr/sbin:/sbin command -v "${pair%%:*}" >/dev/null || echo "${pair#*:}"
+		command -v "${pair%%:*}" >/dev/null || echo "${pair#*:}"
 	done
 	# Firmware to boot through (docs/firmware.md). QEMU's package depends on these two; tests ask for them by name.
 	if [ "$what" = test ]; then

@@ -281,3 +281,6 @@ fn unread(error: io::Error, what: &str) -> io::Error {
         _ => error,
     }
 }
+
+#[cfg(test)]
+mod tests;
