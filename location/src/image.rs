@@ -1,12 +1,14 @@
 //! Images: files that have files in them, or disks with partitions that have. Recognized by their content, read in place.
 
 mod ext;
+mod fat;
 mod filesystem;
 #[cfg(test)]
 mod making;
 mod pages;
 mod partitions;
 mod qcow2;
+mod xfs;
 
 use std::rc::Rc;
 
