@@ -1,5 +1,6 @@
 //! Images: files that have files in them, or disks with partitions that have. Recognized by their content, read in place.
 
+mod btrfs;
 mod ext;
 mod fat;
 mod filesystem;
@@ -8,6 +9,7 @@ mod making;
 mod pages;
 mod partitions;
 mod qcow2;
+mod squashfs;
 mod xfs;
 
 use std::rc::Rc;

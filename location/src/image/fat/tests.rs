@@ -108,7 +108,7 @@ fn a_damaged_image_is_an_error_and_no_more() {
         // Nothing is behind it.
         image.truncate(2 << 20);
         let table = 512 * usize::from(image[14]);
-        abuse(&image, &[0..90, table..table + 600, table..512 << 10], |image| {
+        abuse(&image, &[0..90, table..table + 600, table..512 << 10], 200, |image| {
             if let Ok(source) = open(image) {
                 walk(&*source);
             }

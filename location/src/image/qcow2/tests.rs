@@ -158,7 +158,7 @@ fn a_damaged_image_is_an_error_and_no_more() {
         let image = std::fs::read(temp.path().join("image")).unwrap();
         let l1 = usize::try_from(long(&image, 40)).unwrap();
         let l2 = usize::try_from(long(&image, l1) & OFFSET).unwrap();
-        abuse(&image, &[0..112, l1..l1 + 8, l2..l2 + 512, 0..image.len()], |image| {
+        abuse(&image, &[0..112, l1..l1 + 8, l2..l2 + 512, 0..image.len()], 200, |image| {
             if let Ok(disk) = open(image) {
                 // It may be as large as its header says now.
                 let _ = crate::source::head(&*disk, 8 << 20);

@@ -66,7 +66,7 @@ fn a_damaged_image_is_an_error_and_no_more() {
     let at = bytes.windows(64).position(|window| *window == kernel[..64]).unwrap();
     bytes.truncate((at + (1 << 20)).min(8 << 20));
     let len = bytes.len();
-    abuse(&bytes, &[0..512, 0..65_536, 65_536..len.min(200_000)], |image| {
+    abuse(&bytes, &[0..512, 0..65_536, 65_536..len.min(200_000)], 25, |image| {
         if let Ok(source) = open(Rc::new(Sparse(image, 320 << 20))) {
             walk(&*source);
         }
