@@ -45,6 +45,13 @@ fuzz) programs="$programs c++:g++" ;;
 	;;
 esac
 
+# What makes the images that unit tests of location/ read.
+if [ "$what" = test ]; then
+	PATH=$PATH:/usr/sbin:/sbin
+	programs="$programs mke2fs:e2fsprogs mkfs.vfat:dosfstools mcopy:mtools mksquashfs:squashfs-tools mkfs.xfs:xfsprogs"
+	programs="$programs qemu-img:qemu-utils sfdisk:fdisk sgdisk:gdisk"
+fi
+
 missing() {
 	for pair in $programs; do
 		command -v "${pair%%:*}" >/dev/null || echo "${pair#*:}"

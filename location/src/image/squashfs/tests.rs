@@ -13,9 +13,14 @@ fn made(temp: &Temp, names: usize, options: &str) -> std::path::PathBuf {
 
 #[test]
 fn each_compression_is_read() {
-    for options in
-        ["-comp gzip", "-comp xz -b 1M", "-comp zstd", "-comp lz4", "-noI -noD -noF", "-no-fragments"]
-    {
+    for options in [
+        "-comp gzip",
+        "-comp xz -b 1M",
+        "-comp zstd",
+        "-comp lz4",
+        "-noI -noD -noF",
+        "-no-fragments",
+    ] {
         let temp = Temp::new();
         assert_tree(&*open(local(&made(&temp, 400, options))).unwrap(), 400);
     }
