@@ -54,6 +54,13 @@ if [ "$what" = test ]; then
 	programs="$programs mksquashfs:squashfs-tools mkfs.xfs:xfsprogs qemu-img:qemu-utils sfdisk:fdisk sgdisk:gdisk mmdebstrap:mmdebstrap"
 fi
 
+# What makes the images that unit tests of location/ read.
+if [ "$what" = test ]; then
+	PATH=$PATH:/usr/sbin:/sbin
+	programs="$programs mke2fs:e2fsprogs mkfs.vfat:dosfstools mcopy:mtools mksquashfs:squashfs-tools mkfs.xfs:xfsprogs"
+	programs="$programs qemu-img:qemu-utils sfdisk:fdisk sgdisk:gdisk"
+fi
+
 missing() {
 	for pair in $programs; do
 		command -v "${pair%%:*}" >/dev/null || echo "${pair#*:}"

@@ -188,10 +188,11 @@ pub(crate) fn walk(source: &dyn Source) -> u32 {
     read
 }
 
-/// Opens an image cut off at each power of two, and with each of 200 bytes changed, `among` these where they are given.
+/// Opens an image cut off at each power of two, and with one byte changed, as many `times`, `among` these.
 pub(crate) fn abuse(
     image: &[u8],
     among: &[std::ops::Range<usize>],
+    times: u32,
     look: impl Fn(Rc<dyn RandomAccess>),
 ) {
     let started = std::time::Instant::now();
@@ -200,7 +201,7 @@ pub(crate) fn abuse(
         look(Rc::new(Bytes(part.to_vec())));
     }
     let mut random = Random(5);
-    for _ in 0..200 {
+    for _ in 0..times {
         let mut image = image.to_vec();
         let range = &among[random.below(among.len())];
         let at = range.start + random.below(range.len());

@@ -1,9 +1,192 @@
-pub(crate) fn open(
-    file: std::rc::Rc<dyn crate::source::RandomAccess>,
-) -> Result<Box<dyn crate::source::Source>, crate::source::SourceError> {
-    Err(crate::source::SourceError::Kind {
-        name: file.name().into(),
-        found: "a file",
-        expected: "a directory",
-    })
+//! squashfs, by backhand. It holds all names in memory, and decompresses files as they are read.
+
+use std::fmt;
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::rc::Rc;
+
+use backhand::{BackhandError, FilesystemReader, InnerNode, Node as Found, SquashfsFileReader};
+use send_wrapper::SendWrapper;
+
+use super::filesystem::{DAMAGED, ENTRIES, FileSystem, Files, Node};
+use super::pages::{Pages, Reader};
+use crate::source::{Entry, Failure, RandomAccess, Source, SourceError, TreePath};
+
+/// As much of an image may be about its files, compressed: it is held in memory.
+const TABLES: u64 = 32 << 20;
+/// As many files and directories are taken.
+const INODES: u64 = 1 << 20;
+
+/// Opens the file system in an image.
+///
+/// # Errors
+/// It cannot be read, is damaged, or compressed in an unknown way.
+pub(crate) fn open(image: Rc<dyn RandomAccess>) -> Result<Box<dyn Source>, SourceError> {
+    let name = image.name().to_owned();
+    let opened = check(&image).and_then(|()| {
+        let reader = OneThread(SendWrapper::new(Reader::new(Rc::clone(&image))));
+        caught(|| FilesystemReader::from_reader(BufReader::new(reader)))
+    });
+    match opened {
+        Ok(squashfs) => Ok(Box::new(FileSystem::new(Squashfs { squashfs, image }, name))),
+        Err(source) => Err(SourceError::Io { name, source }),
+    }
 }
+
+/// Whether the tables are of a length that may be held in memory.
+fn check(image: &Rc<dyn RandomAccess>) -> io::Result<()> {
+    let mut superblock = [0; 96];
+    Pages::new(Rc::clone(image)).read_exact_at(&mut superblock, 0)?;
+    let number = |at: usize, len: usize| {
+        superblock[at..at + len].iter().rev().fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte))
+    };
+    let (inodes, used, table) = (number(4, 4), number(40, 8), number(64, 8));
+    let problem = if used > image.len() {
+        format!("the file system has {used} bytes, and the image ends after {}", image.len())
+    } else if inodes > INODES || used.checked_sub(table).is_none_or(|len| len > TABLES) {
+        format!("the file system says that it has {inodes} files, and their tables are at {table}")
+    } else {
+        return Ok(());
+    };
+    Err(Failure::new(problem, DAMAGED).into())
+}
+
+/// What any thread may use as the library wants it, and is used by the one that made it only.
+struct OneThread(SendWrapper<Reader>);
+
+impl Read for OneThread {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        self.0.read(to)
+    }
+}
+
+impl Seek for OneThread {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.0.seek(to)
+    }
+}
+
+/// Runs something of the library's. backhand 0.25.5 computes with a directory's offset and length as they are in the image
+/// (`dir_from_index`), and panics where they are behind the table's end.
+fn caught<T>(run: impl FnOnce() -> Result<T, BackhandError>) -> io::Result<T> {
+    let problem = match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(Ok(done)) => return Ok(done),
+        Ok(Err(BackhandError::StdIo(error))) => return Err(error),
+        Ok(Err(error)) => format!("the file system (squashfs) cannot be read: {error:?}"),
+        Err(_) => "the file system (squashfs) is damaged".into(),
+    };
+    Err(Failure::new(problem, DAMAGED).into())
+}
+
+struct Squashfs {
+    squashfs: FilesystemReader<'static>,
+    image: Rc<dyn RandomAccess>,
+}
+
+impl fmt::Debug for Squashfs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Squashfs").field("image", &self.image).finish_non_exhaustive()
+    }
+}
+
+impl Squashfs {
+    fn find(&self, path: &TreePath) -> Option<&Found<SquashfsFileReader>> {
+        let path = Path::new("/").join(path.as_path());
+        self.squashfs.files().find(|node| node.fullpath == path)
+    }
+}
+
+impl Files for Squashfs {
+    fn node(&self, path: &TreePath) -> io::Result<Option<Node>> {
+        Ok(self.find(path).map(|node| match &node.inner {
+            InnerNode::File(_) => Node::File,
+            InnerNode::Symlink(link) => Node::Link(link.link.clone()),
+            InnerNode::Dir(_) => Node::Directory,
+            InnerNode::CharacterDevice(_) => Node::Special("a character device"),
+            InnerNode::BlockDevice(_) => Node::Special("a block device"),
+            InnerNode::NamedPipe => Node::Special("a pipe"),
+            InnerNode::Socket => Node::Special("a socket"),
+        }))
+    }
+
+    fn list(&self, directory: &TreePath) -> io::Result<Vec<Entry>> {
+        let path = Path::new("/").join(directory.as_path());
+        let inside = self.squashfs.files().filter(|node| node.fullpath.parent() == Some(&path));
+        let entry = |node: &Found<SquashfsFileReader>| {
+            let name = node.fullpath.file_name()?.to_string_lossy().into_owned();
+            Some(Entry { name, is_directory: matches!(node.inner, InnerNode::Dir(_)) })
+        };
+        Ok(inside.filter_map(entry).take(ENTRIES).collect())
+    }
+
+    fn open(self: Rc<Self>, path: &TreePath, name: String) -> io::Result<Box<dyn RandomAccess>> {
+        let file = match self.find(path).map(|node| &node.inner) {
+            Some(InnerNode::File(file)) => file.clone(),
+            _ => return Err(io::ErrorKind::NotFound.into()),
+        };
+        Ok(Box::new(SquashfsFile { squashfs: self, len: file.file_len() as u64, file, name }))
+    }
+}
+
+/// A file in the image.
+#[derive(Debug)]
+struct SquashfsFile {
+    squashfs: Rc<Squashfs>,
+    file: SquashfsFileReader,
+    name: String,
+    len: u64,
+}
+
+/// A file read from front to end, each block decompressed once.
+struct Stream<R>(R);
+
+impl<R: Read> Read for Stream<R> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        caught(|| self.0.read(to).map_err(BackhandError::StdIo))
+    }
+}
+
+impl RandomAccess for SquashfsFile {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn read_at(&self, to: &mut [u8], at: u64) -> io::Result<usize> {
+        if at >= self.len {
+            return Ok(0);
+        }
+        let mut stream = self.stream(at)?;
+        let mut filled = 0;
+        while filled < to.len() {
+            match stream.read(&mut to[filled..])? {
+                0 => break,
+                count => filled += count,
+            }
+        }
+        Ok(filled)
+    }
+
+    fn stream(&self, from: u64) -> io::Result<Box<dyn Read + '_>> {
+        caught(|| {
+            let mut reader = self.squashfs.squashfs.file(&self.file).reader_checked()?;
+            reader.seek(SeekFrom::Start(from.min(self.len))).map_err(BackhandError::StdIo)?;
+            Ok(Box::new(Stream(reader)) as Box<dyn Read + '_>)
+        })
+    }
+
+    fn is_sequential(&self) -> bool {
+        self.squashfs.image.is_sequential()
+    }
+
+    fn version(&self) -> String {
+        self.squashfs.image.version()
+    }
+}
+
+#[cfg(test)]
+mod tests;

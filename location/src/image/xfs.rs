@@ -1,9 +1,148 @@
-pub(crate) fn open(
-    file: std::rc::Rc<dyn crate::source::RandomAccess>,
-) -> Result<Box<dyn crate::source::Source>, crate::source::SourceError> {
-    Err(crate::source::SourceError::Kind {
-        name: file.name().into(),
-        found: "a file",
-        expected: "a directory",
-    })
+//! XFS, by rust-fs-xfs: versions 4 and 5, with what its log has still to do.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use fs_core::BlockRead;
+use fs_xfs::{Error, Filesystem};
+use send_wrapper::SendWrapper;
+
+use super::filesystem::{DAMAGED, ENTRIES, FileSystem, Files, Node};
+use super::pages::Pages;
+use crate::source::{Entry, Failure, RandomAccess, Source, SourceError, TreePath};
+
+/// Opens the file system in an image.
+///
+/// # Errors
+/// It cannot be read, is damaged, or has features that are not known.
+pub(crate) fn open(image: Rc<dyn RandomAccess>) -> Result<Box<dyn Source>, SourceError> {
+    let name = image.name().to_owned();
+    let device =
+        Device { len: image.len(), pages: SendWrapper::new(Pages::new(Rc::clone(&image))) };
+    match Filesystem::mount(Arc::new(device)) {
+        Ok(xfs) => Ok(Box::new(FileSystem::new(Xfs { xfs, image }, name))),
+        Err(error) => Err(SourceError::Io { name, source: failure(error) }),
+    }
 }
+
+/// How the library gets at the image. It wants what any thread may use, and is used by the one that made it only.
+struct Device {
+    pages: SendWrapper<Pages>,
+    len: u64,
+}
+
+impl BlockRead for Device {
+    fn read_at(&self, at: u64, to: &mut [u8]) -> fs_core::Result<()> {
+        self.pages.read_exact_at(to, at).map_err(fs_core::Error::Io)
+    }
+
+    fn size_bytes(&self) -> u64 {
+        self.len
+    }
+}
+
+struct Xfs {
+    xfs: Filesystem,
+    image: Rc<dyn RandomAccess>,
+}
+
+impl fmt::Debug for Xfs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Xfs").field("image", &self.image).finish_non_exhaustive()
+    }
+}
+
+fn failure(error: Error) -> io::Error {
+    let hint = match error {
+        Error::UnsupportedFeature(_) => "`xfs_db` or a mount gets files out of it",
+        _ => DAMAGED,
+    };
+    Failure::new(format!("the file system (XFS) cannot be read: {error}"), hint).into()
+}
+
+impl Files for Xfs {
+    fn node(&self, path: &TreePath) -> io::Result<Option<Node>> {
+        let file = match self.xfs.open_bytes(path.as_path().as_os_str().as_bytes()) {
+            Ok(file) => file,
+            Err(Error::NotFound | Error::NotADirectory) => return Ok(None),
+            Err(error) => return Err(failure(error)),
+        };
+        Ok(Some(match file.inode().mode & 0o170_000 {
+            0o040_000 => Node::Directory,
+            0o100_000 => Node::File,
+            0o120_000 => {
+                Node::Link(OsString::from_vec(file.link_target().map_err(failure)?).into())
+            }
+            0o010_000 => Node::Special("a pipe"),
+            0o020_000 => Node::Special("a character device"),
+            0o060_000 => Node::Special("a block device"),
+            _ => Node::Special("a special file"),
+        }))
+    }
+
+    fn list(&self, directory: &TreePath) -> io::Result<Vec<Entry>> {
+        let path = directory.as_path().as_os_str().as_bytes();
+        let found = self.xfs.open_bytes(path).and_then(|file| file.entries()).map_err(failure)?;
+        let mut entries = Vec::new();
+        for entry in found.into_iter().take(ENTRIES) {
+            let is_directory = match entry.ftype {
+                Some(kind) => kind == fs_xfs::inode::FileType::Directory,
+                None => self.xfs.read_inode(entry.ino).map_err(failure)?.is_dir(),
+            };
+            let name = String::from_utf8_lossy(&entry.name).into_owned();
+            entries.push(Entry { name, is_directory });
+        }
+        Ok(entries)
+    }
+
+    fn open(self: Rc<Self>, path: &TreePath, name: String) -> io::Result<Box<dyn RandomAccess>> {
+        let path = path.as_path().as_os_str().as_bytes();
+        let file = self.xfs.open_bytes(path).map_err(failure)?;
+        let (len, inode, raw) = (file.len(), file.inode().clone(), file.raw().to_vec());
+        Ok(Box::new(XfsFile { xfs: self, inode, raw, name, len }))
+    }
+}
+
+/// A file in the image.
+struct XfsFile {
+    xfs: Rc<Xfs>,
+    inode: fs_xfs::inode::Inode,
+    raw: Vec<u8>,
+    name: String,
+    len: u64,
+}
+
+impl fmt::Debug for XfsFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("XfsFile").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl RandomAccess for XfsFile {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn read_at(&self, to: &mut [u8], at: u64) -> io::Result<usize> {
+        self.xfs.xfs.read_at(&self.inode, &self.raw, at, to).map_err(failure)
+    }
+
+    fn is_sequential(&self) -> bool {
+        self.xfs.image.is_sequential()
+    }
+
+    fn version(&self) -> String {
+        self.xfs.image.version()
+    }
+}
+
+#[cfg(test)]
+mod tests;

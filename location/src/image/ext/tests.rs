@@ -65,9 +65,9 @@ fn a_damaged_image_is_an_error_and_no_more() {
     for options in
         ["-t ext4 -O ^has_journal", "-t ext2 -O ^metadata_csum", "-t ext3 -J size=1 -b 1024"]
     {
-        let image = std::fs::read(made_of(&temp, &from, options, 2 << 20)).unwrap();
+        let image = std::fs::read(made_of(&temp, &from, options, 4 << 20)).unwrap();
         assert!(walk(&*open(Rc::new(Bytes(image.clone()))).unwrap()) > 20);
-        abuse(&image, &[1024..2048, 2048..8192, 8192..1 << 20, 1024..1 << 20], |image| {
+        abuse(&image, &[1024..2048, 2048..8192, 8192..1 << 20, 1024..1 << 20], 200, |image| {
             if let Ok(source) = open(image) {
                 walk(&*source);
             }

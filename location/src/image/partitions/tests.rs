@@ -223,6 +223,6 @@ fn a_damaged_table_is_an_error_and_no_more() {
     };
     let mut logical = sfdisk(LOGICAL, 64);
     logical.truncate(32 << 20);
-    abuse(&logical, &[440..512, (20 << 20) + 440..(20 << 20) + 512], look);
-    abuse(&with_sectors_of_4096(), &[440..512, 4096..4200, 8192..8320], look);
+    abuse(&logical, &[440..512, (20 << 20) + 440..(20 << 20) + 512], 200, look);
+    abuse(&with_sectors_of_4096(), &[440..512, 4096..4200, 8192..8320], 200, look);
 }

@@ -158,7 +158,7 @@ fn a_damaged_image_is_an_error_and_no_more() {
         let image = std::fs::read(temp.path().join("image")).unwrap();
         let l1 = usize::try_from(long(&image, 40)).unwrap();
         let l2 = usize::try_from(long(&image, l1) & OFFSET).unwrap();
-        abuse(&image, &[0..112, l1..l1 + 8, l2..l2 + 512, 0..image.len()], |image| {
+        abuse(&image, &[0..112, l1..l1 + 8, l2..l2 + 512, 0..image.len()], 200, |image| {
             if let Ok(disk) = open(image) {
                 // It may be as large as its header says now.
                 let _ = crate::source::head(&*disk, 8 << 20);
@@ -166,4 +166,32 @@ fn a_damaged_image_is_an_error_and_no_more() {
             }
         });
     }
+}
+
+/// qcow2, GPT, ext4, a kernel: one in the other.
+#[test]
+fn a_kernel_in_a_file_system_in_a_partition_of_a_disk_in_an_image() {
+    use crate::image::{ext, making, partitions};
+    use crate::source::Slice;
+    let (temp, from) = (Temp::new(), making::tree(3));
+    let part = blank(&temp, "part", 8 << 20);
+    run("mke2fs", &["-q", "-F", "-t", "ext4", "-d", text(from.path()), text(&part)]);
+    let disk = blank(&temp, "raw", 16 << 20);
+    run("sgdisk", &["-n1:2M:+8M", text(&disk)]);
+    let mut bytes = std::fs::read(&disk).unwrap();
+    bytes[2 << 20..10 << 20].copy_from_slice(&std::fs::read(part).unwrap());
+    std::fs::write(&disk, bytes).unwrap();
+    let image = temp.path().join("image");
+    run("qemu-img", &["convert", "-c", "-f", "raw", "-O", "qcow2", text(&disk), text(&image)]);
+    let disk = open(local(&image)).unwrap();
+    let found = partitions::list(&disk).unwrap();
+    assert_eq!((found.len(), found[0].at, found[0].len), (1, 2 << 20, 8 << 20));
+    let name = disk.name().to_owned();
+    let part = Slice::new(disk, found[0].at, found[0].len, name.clone());
+    let source = ext::open(Rc::new(part)).unwrap();
+    assert_eq!(
+        source.open(&crate::TreePath::new("boot/vmlinuz")).unwrap().name(),
+        format!("{name}/boot/vmlinuz")
+    );
+    making::assert_tree(&*source, 3);
 }
