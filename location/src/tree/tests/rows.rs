@@ -5,6 +5,8 @@ use super::{Installer, Tree, Wanted, content};
 use crate::arguments::{Origin, package_source};
 use crate::testing::Remote;
 
+use Installer::{Alpine, Anaconda, Arch, Casper, Debian, DebianMedium, Mageia, Other, Yast};
+
 /// What is found in a place with these files: kernel, initrd, rule, and the tree itself.
 fn found(remote: &Remote, memory: u64) -> (String, String, Tree) {
     let tree = Tree::find(remote, Wanted { memory, ..Wanted::default() }).unwrap();
@@ -45,7 +47,6 @@ fn xenpvnetboot_s_search_list() {
 
 #[test]
 fn virt_install_s_paths() {
-    use Installer::{Debian, DebianMedium, Mageia, Other, Yast};
     let mut cases = vec![
         ("boot/x86_64/linux".to_owned(), "boot/x86_64/initrd".to_owned(), Yast),
         ("boot/i386/linux".into(), "boot/i386/initrd".into(), Yast),
@@ -142,247 +143,99 @@ fn solaris_kernels_by_the_guest_s_memory() {
     }
 }
 
-/// A tree or a medium: its files, what else is in it, and what its installer is told.
-type Case<'a> = (&'a str, [&'a str; 2], (&'a str, &'a str), Installer, &'a str);
+/// A tree or a medium: where it is, its pair, what else is in it and says what, whose it is, and what its installer is told.
+type Case = (&'static str, [&'static str; 2], [&'static str; 2], Installer, &'static str);
 
-fn check(cases: &[Case<'_>], origin: for<'b> fn(&'b str) -> Origin<'b>) {
-    for (at, files, (name, text), installer, words) in cases {
+fn check(cases: &[Case], origin: for<'b> fn(&'b str) -> Origin<'b>) {
+    for (at, files, [name, text], installer, words) in cases {
         let mut remote = Remote::of(files);
         if !name.is_empty() {
             remote = remote.file(name, text.as_bytes());
         }
         let (kernel, initrd, tree) = found(&remote, u64::MAX);
         assert_eq!([kernel.as_str(), &initrd], *files, "{at}");
-        assert_eq!(
-            (tree.installer, told(&tree, origin(at)).as_str()),
-            (*installer, *words),
-            "{at}"
-        );
+        let words = (*installer, *words);
+        assert_eq!((tree.installer, told(&tree, origin(at)).as_str()), words, "{at}");
     }
 }
 
+const NOTHING: [&str; 2] = ["", ""];
 const PXEBOOT: [&str; 2] = ["images/pxeboot/vmlinuz", "images/pxeboot/initrd.img"];
 const ISOLINUX: [&str; 2] = ["isolinux/vmlinuz", "isolinux/initrd.img"];
 const SUSE: [&str; 2] = ["boot/x86_64/loader/linux", "boot/x86_64/loader/initrd"];
-const LEAP_15: &str = "[general]\nfamily = openSUSE Leap\nversion = 15.6\narch = x86_64\n[images-x86_64]\nkernel = boot/x86_64/loader/linux\ninitrd = boot/x86_64/loader/initrd\n";
-const LEAP_16: &str = "[general]\nfamily = openSUSE Leap\nversion = 16.0\narch = x86_64\n[images-x86_64]\nkernel = boot/x86_64/loader/linux\ninitrd = boot/x86_64/loader/initrd\n";
+const ARCH: [&str; 2] = ["arch/boot/x86_64/vmlinuz-linux", "arch/boot/x86_64/initramfs-linux.img"];
+const FEDORA: [&str; 2] = [
+    ".treeinfo",
+    "[general]\nfamily = Fedora\nversion = 43\narch = x86_64\n\
+     [images-x86_64]\nkernel = images/pxeboot/vmlinuz\ninitrd = images/pxeboot/initrd.img\n",
+];
+const LEAP_15: [&str; 2] = [
+    ".treeinfo",
+    "[general]\nfamily = openSUSE Leap\nversion = 15.6\narch = x86_64\n\
+     [images-x86_64]\nkernel = boot/x86_64/loader/linux\ninitrd = boot/x86_64/loader/initrd\n",
+];
+const LEAP_16: [&str; 2] = [
+    ".treeinfo",
+    "[general]\nfamily = openSUSE Leap\nversion = 16.0\narch = x86_64\n\
+     [images-x86_64]\nkernel = boot/x86_64/loader/linux\ninitrd = boot/x86_64/loader/initrd\n",
+];
+
+#[rustfmt::skip]
+const NETWORK: [Case; 17] = [
+    ("https://dl/43/Everything/x86_64/os", PXEBOOT, FEDORA, Anaconda, "inst.repo=https://dl/43/Everything/x86_64/os"),
+    ("http://m/9/BaseOS/x86_64/os", PXEBOOT, NOTHING, Anaconda, "inst.repo=http://m/9/BaseOS/x86_64/os"),
+    ("http://m/6/os/x86_64", PXEBOOT, [".discinfo", "1.0\nCentOS 6.10\nx86_64\n1"], Anaconda, "method=http://m/6/os/x86_64"),
+    ("http://deb/installer-amd64", ["current/images/netboot/debian-installer/amd64/linux", "current/images/netboot/debian-installer/amd64/initrd.gz"], NOTHING, Debian, ""),
+    ("http://deb/installer-amd64", ["current/images/netboot/gtk/debian-installer/amd64/linux", "current/images/netboot/gtk/debian-installer/amd64/initrd.gz"], NOTHING, Debian, ""),
+    ("https://d-i.debian.org/daily-images/amd64", ["daily/netboot/debian-installer/amd64/linux", "daily/netboot/debian-installer/amd64/initrd.gz"], NOTHING, Debian, ""),
+    ("http://u/installer-amd64", ["current/images/netboot/ubuntu-installer/amd64/linux", "current/images/netboot/ubuntu-installer/amd64/initrd.gz"], NOTHING, Debian, ""),
+    ("http://u/installer-amd64", ["current/legacy-images/netboot/ubuntu-installer/amd64/linux", "current/legacy-images/netboot/ubuntu-installer/amd64/initrd.gz"], NOTHING, Debian, ""),
+    ("https://releases.ubuntu.com/24.04/netboot/amd64", ["linux", "initrd"], NOTHING, Casper, ""),
+    ("http://o/leap/15.6/repo/oss", SUSE, LEAP_15, Yast, "install=http://o/leap/15.6/repo/oss"),
+    ("http://o/leap/16.0/repo/oss", SUSE, LEAP_16, Yast, ""),
+    ("http://o/11.4", SUSE, ["content", "LABEL openSUSE 11.4\n"], Yast, "install=http://o/11.4"),
+    ("http://a/iso/latest", ARCH, NOTHING, Arch, "ip=dhcp archisobasedir=arch archiso_http_srv=http://a/iso/latest/"),
+    ("http://a/v3.23/releases/x86_64/netboot", ["vmlinuz-lts", "initramfs-lts"], NOTHING, Alpine, "ip=dhcp alpine_repo=http://a/v3.23/main modules=loop,squashfs modloop=http://a/v3.23/releases/x86_64/netboot/modloop-lts"),
+    ("http://a/v3.23/releases/x86_64/netboot", ["vmlinuz-virt", "initramfs-virt"], NOTHING, Alpine, "ip=dhcp alpine_repo=http://a/v3.23/main modules=loop,squashfs modloop=http://a/v3.23/releases/x86_64/netboot/modloop-virt"),
+    ("http://m/distrib/9/x86_64", ["isolinux/x86_64/vmlinuz", "isolinux/x86_64/all.rdz"], ["VERSION", "Mageia 9 Devel-x86_64-Download 20230827 11:00"], Mageia, "automatic=method:http,network:dhcp,server:m,directory:/distrib/9/x86_64"),
+    ("http://s/slackware64-15.0", ["kernels/huge.s/bzImage", "isolinux/initrd.img"], NOTHING, Other, ""),
+];
 
 #[test]
 fn network_trees_of_today() {
-    use Installer::{Alpine, Anaconda, Arch, Casper, Debian, Mageia, Other, Yast};
-    let debian = |of: &'static str| -> [&'static str; 2] {
-        match of {
-            "debian" => [
-                "current/images/netboot/debian-installer/amd64/linux",
-                "current/images/netboot/debian-installer/amd64/initrd.gz",
-            ],
-            "gtk" => [
-                "current/images/netboot/gtk/debian-installer/amd64/linux",
-                "current/images/netboot/gtk/debian-installer/amd64/initrd.gz",
-            ],
-            "daily" => [
-                "daily/netboot/debian-installer/amd64/linux",
-                "daily/netboot/debian-installer/amd64/initrd.gz",
-            ],
-            "bionic" => [
-                "current/images/netboot/ubuntu-installer/amd64/linux",
-                "current/images/netboot/ubuntu-installer/amd64/initrd.gz",
-            ],
-            _ => [
-                "current/legacy-images/netboot/ubuntu-installer/amd64/linux",
-                "current/legacy-images/netboot/ubuntu-installer/amd64/initrd.gz",
-            ],
-        }
-    };
-    let fedora = (
-        ".treeinfo",
-        "[general]\nfamily = Fedora\nversion = 43\narch = x86_64\n[images-x86_64]\nkernel = images/pxeboot/vmlinuz\ninitrd = images/pxeboot/initrd.img\n",
-    );
-    check(
-        &[
-            (
-                "https://dl/43/Everything/x86_64/os",
-                PXEBOOT,
-                fedora,
-                Anaconda,
-                "inst.repo=https://dl/43/Everything/x86_64/os",
-            ),
-            (
-                "http://m/9/BaseOS/x86_64/os",
-                PXEBOOT,
-                ("", ""),
-                Anaconda,
-                "inst.repo=http://m/9/BaseOS/x86_64/os",
-            ),
-            (
-                "http://m/6/os/x86_64",
-                PXEBOOT,
-                (".discinfo", "1.0\nCentOS 6.10\nx86_64\n1"),
-                Anaconda,
-                "method=http://m/6/os/x86_64",
-            ),
-            ("http://deb/installer-amd64", debian("debian"), ("", ""), Debian, ""),
-            ("http://deb/installer-amd64", debian("gtk"), ("", ""), Debian, ""),
-            ("https://d-i.debian.org/daily-images/amd64", debian("daily"), ("", ""), Debian, ""),
-            ("http://u/installer-amd64", debian("bionic"), ("", ""), Debian, ""),
-            ("http://u/installer-amd64", debian("focal"), ("", ""), Debian, ""),
-            (
-                "https://releases.ubuntu.com/24.04/netboot/amd64",
-                ["linux", "initrd"],
-                ("", ""),
-                Casper,
-                "",
-            ),
-            (
-                "http://o/leap/15.6/repo/oss",
-                SUSE,
-                (".treeinfo", LEAP_15),
-                Yast,
-                "install=http://o/leap/15.6/repo/oss",
-            ),
-            ("http://o/leap/16.0/repo/oss", SUSE, (".treeinfo", LEAP_16), Yast, ""),
-            (
-                "http://o/11.4",
-                SUSE,
-                ("content", "LABEL openSUSE 11.4\n"),
-                Yast,
-                "install=http://o/11.4",
-            ),
-            (
-                "http://a/iso/latest",
-                ["arch/boot/x86_64/vmlinuz-linux", "arch/boot/x86_64/initramfs-linux.img"],
-                ("", ""),
-                Arch,
-                "ip=dhcp archisobasedir=arch archiso_http_srv=http://a/iso/latest/",
-            ),
-            (
-                "http://a/v3.23/releases/x86_64/netboot",
-                ["vmlinuz-lts", "initramfs-lts"],
-                ("", ""),
-                Alpine,
-                "ip=dhcp alpine_repo=http://a/v3.23/main modules=loop,squashfs modloop=http://a/v3.23/releases/x86_64/netboot/modloop-lts",
-            ),
-            (
-                "http://a/v3.23/releases/x86_64/netboot",
-                ["vmlinuz-virt", "initramfs-virt"],
-                ("", ""),
-                Alpine,
-                "ip=dhcp alpine_repo=http://a/v3.23/main modules=loop,squashfs modloop=http://a/v3.23/releases/x86_64/netboot/modloop-virt",
-            ),
-            (
-                "http://m/distrib/9/x86_64",
-                ["isolinux/x86_64/vmlinuz", "isolinux/x86_64/all.rdz"],
-                ("VERSION", "Mageia 9 Devel-x86_64-Download 20230827 11:00"),
-                Mageia,
-                "automatic=method:http,network:dhcp,server:m,directory:/distrib/9/x86_64",
-            ),
-            (
-                "http://s/slackware64-15.0",
-                ["kernels/huge.s/bzImage", "isolinux/initrd.img"],
-                ("", ""),
-                Other,
-                "",
-            ),
-        ],
-        |url| Origin::Tree(url),
-    );
+    check(&NETWORK, |url| Origin::Tree(url));
 }
+
+#[rustfmt::skip]
+const MEDIA: [Case; 23] = [
+    ("http://h/fedora-36.iso", ISOLINUX, NOTHING, Anaconda, ""),
+    ("http://h/fedora-43.iso", PXEBOOT, NOTHING, Anaconda, ""),
+    ("http://h/rocky-10-live.iso", SUSE, NOTHING, Yast, ""),
+    ("http://h/old-live.iso", ["isolinux/vmlinuz0", "isolinux/initrd0.img"], NOTHING, Anaconda, ""),
+    ("http://h/debian-13.iso", ["install.amd/vmlinuz", "install.amd/initrd.gz"], NOTHING, DebianMedium, ""),
+    ("http://h/debian-13-i386.iso", ["install.386/vmlinuz", "install.386/initrd.gz"], NOTHING, DebianMedium, ""),
+    ("http://h/live.iso", ["install/gtk/vmlinuz", "install/gtk/initrd.gz"], NOTHING, DebianMedium, ""),
+    ("http://h/ubuntu.iso", ["casper/vmlinuz", "casper/initrd"], [".disk/info", "Ubuntu-Server 24.04 LTS"], Casper, "ip=dhcp iso-url=http://h/ubuntu.iso"),
+    ("http://h/ubuntu-17.iso", ["casper/vmlinuz.efi", "casper/initrd.lz"], NOTHING, Casper, "ip=dhcp iso-url=http://h/ubuntu-17.iso"),
+    ("http://h/leap-15.iso", SUSE, LEAP_15, Yast, ""),
+    ("http://h/leap-16.iso", SUSE, LEAP_16, Yast, "root=live:http://h/leap-16.iso"),
+    ("http://h/arch.iso", ARCH, NOTHING, Arch, ""),
+    ("http://h/alpine.iso", ["boot/vmlinuz-virt", "boot/initramfs-virt"], NOTHING, Alpine, ""),
+    ("http://h/alpine.iso", ["boot/vmlinuz-lts", "boot/initramfs-lts"], NOTHING, Alpine, ""),
+    ("http://h/mageia.iso", ["boot/vmlinuz", "boot/all.rdz"], NOTHING, Mageia, ""),
+    ("http://h/mageia-net.iso", ["isolinux/x86_64/vmlinuz", "isolinux/x86_64/all.rdz"], NOTHING, Mageia, ""),
+    ("http://h/alt-11.iso", ["boot/vmlinuz", "boot/initrd.img"], NOTHING, Other, ""),
+    ("http://h/alt-10.iso", ["boot/vmlinuz", "boot/full.cz"], NOTHING, Other, ""),
+    ("http://h/alt-9.iso", ["syslinux/alt0/vmlinuz", "syslinux/alt0/full.cz"], NOTHING, Other, ""),
+    ("http://h/manjaro.iso", ["boot/vmlinuz-x86_64", "boot/initramfs-x86_64.img"], NOTHING, Other, ""),
+    ("http://h/solus.iso", ["boot/kernel", "boot/initrd.img"], NOTHING, Other, ""),
+    ("http://h/pureos.iso", ["casper/vmlinuz", "casper/initrd.img"], NOTHING, Casper, "ip=dhcp iso-url=http://h/pureos.iso"),
+    ("http://h/android.iso", ["kernel", "initrd.img"], NOTHING, Other, ""),
+];
 
 #[test]
 fn media_of_today() {
-    use Installer::{Alpine, Anaconda, Arch, Casper, DebianMedium, Mageia, Other, Yast};
-    let ubuntu =
-        (".disk/info", "Ubuntu-Server 24.04 LTS \"Noble Numbat\" - Release amd64 (20240423)");
-    check(
-        &[
-            ("http://h/fedora-36.iso", ISOLINUX, ("", ""), Anaconda, ""),
-            ("http://h/fedora-43.iso", PXEBOOT, ("", ""), Anaconda, ""),
-            (
-                "http://h/old-live.iso",
-                ["isolinux/vmlinuz0", "isolinux/initrd0.img"],
-                ("", ""),
-                Anaconda,
-                "",
-            ),
-            (
-                "http://h/debian-13.iso",
-                ["install.amd/vmlinuz", "install.amd/initrd.gz"],
-                ("", ""),
-                DebianMedium,
-                "",
-            ),
-            (
-                "http://h/live.iso",
-                ["install/gtk/vmlinuz", "install/gtk/initrd.gz"],
-                ("", ""),
-                DebianMedium,
-                "",
-            ),
-            (
-                "http://h/ubuntu.iso",
-                ["casper/vmlinuz", "casper/initrd"],
-                ubuntu,
-                Casper,
-                "ip=dhcp iso-url=http://h/ubuntu.iso",
-            ),
-            (
-                "http://h/ubuntu-17.iso",
-                ["casper/vmlinuz.efi", "casper/initrd.lz"],
-                ("", ""),
-                Casper,
-                "ip=dhcp iso-url=http://h/ubuntu-17.iso",
-            ),
-            ("http://h/leap-15.iso", SUSE, (".treeinfo", LEAP_15), Yast, ""),
-            (
-                "http://h/leap-16.iso",
-                SUSE,
-                (".treeinfo", LEAP_16),
-                Yast,
-                "root=live:http://h/leap-16.iso",
-            ),
-            (
-                "http://h/arch.iso",
-                ["arch/boot/x86_64/vmlinuz-linux", "arch/boot/x86_64/initramfs-linux.img"],
-                ("", ""),
-                Arch,
-                "",
-            ),
-            (
-                "http://h/alpine.iso",
-                ["boot/vmlinuz-virt", "boot/initramfs-virt"],
-                ("", ""),
-                Alpine,
-                "",
-            ),
-            (
-                "http://h/alpine.iso",
-                ["boot/vmlinuz-lts", "boot/initramfs-lts"],
-                ("", ""),
-                Alpine,
-                "",
-            ),
-            ("http://h/mageia.iso", ["boot/vmlinuz", "boot/all.rdz"], ("", ""), Mageia, ""),
-            ("http://h/alt-11.iso", ["boot/vmlinuz", "boot/initrd.img"], ("", ""), Other, ""),
-            ("http://h/alt-10.iso", ["boot/vmlinuz", "boot/full.cz"], ("", ""), Other, ""),
-            (
-                "http://h/manjaro.iso",
-                ["boot/vmlinuz-x86_64", "boot/initramfs-x86_64.img"],
-                ("", ""),
-                Other,
-                "",
-            ),
-            ("http://h/solus.iso", ["boot/kernel", "boot/initrd.img"], ("", ""), Other, ""),
-            (
-                "http://h/pureos.iso",
-                ["casper/vmlinuz", "casper/initrd.img"],
-                ("", ""),
-                Casper,
-                "ip=dhcp iso-url=http://h/pureos.iso",
-            ),
-            ("http://h/android.iso", ["kernel", "initrd.img"], ("", ""), Other, ""),
-        ],
-        |url| Origin::Medium(url),
-    );
+    check(&MEDIA, |url| Origin::Medium(url));
 }
 
 #[test]

@@ -23,7 +23,7 @@ fn fetch(place: &Place) -> Result<Box<dyn RandomAccess>, PlaceError> {
 }
 
 fn wanted<'a>(kernel: &'a str, initrd: &'a str) -> Wanted<'a> {
-    let named = |path: &'a str| Some(Path::new(path)).filter(|path| path.as_os_str().len() > 0);
+    let named = |path: &'a str| Some(Path::new(path)).filter(|path| !path.as_os_str().is_empty());
     Wanted { kernel: named(kernel), initrd: named(initrd), elsewhere: &fetch, ..Wanted::default() }
 }
 
