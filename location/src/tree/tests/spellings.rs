@@ -123,7 +123,7 @@ fn a_file_url_needs_no_host_at_all() {
     let gone = Place::Local(temp.path().join("gone"));
     let error = open_url(&gone, "initrd", by_default.elsewhere).unwrap_err();
     let TreeError::Elsewhere { source, .. } = &error else { panic!("{error}") };
-    assert!(matches!(source.problem(), SourceError::Missing(_)));
+    assert!(matches!(source, SourceError::Missing(_)));
     temp.file("page", b"<html>");
     let page = Place::Local(temp.path().join("page"));
     let error = open_url(&page, "initrd", by_default.elsewhere).unwrap_err().to_string();
