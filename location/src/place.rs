@@ -87,10 +87,10 @@ impl From<PlaceError> for SourceError {
 }
 
 impl PlaceError {
-    /// What is wrong.
+    /// What is wrong, for a message that says what was wanted.
     #[must_use]
-    pub fn problem(&self) -> &SourceError {
-        &self.0
+    pub fn into_problem(self) -> SourceError {
+        self.0
     }
 
     /// What the user can do about it.

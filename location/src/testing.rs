@@ -2,10 +2,13 @@
 
 pub(crate) mod http;
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::source::Directory;
+use crate::source::{Directory, Entry, RandomAccess, Source, SourceError, TreePath};
 
 /// A directory that is gone when dropped.
 pub(crate) struct Temp(PathBuf);
@@ -51,5 +54,78 @@ impl Temp {
 impl Drop for Temp {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// What a [`Remote`] says of a path.
+type Answer = fn(&str) -> Option<SourceError>;
+
+/// A place as one on another host is: it has no lists, and counts what it is asked for.
+#[derive(Debug, Default)]
+pub(crate) struct Remote {
+    files: BTreeMap<TreePath, Vec<u8>>,
+    /// What it was asked for, in order.
+    pub asked: RefCell<Vec<String>>,
+    /// What it says instead of giving a file, or instead of "not there".
+    pub answer: Option<Answer>,
+}
+
+impl Remote {
+    /// One with these files; each holds its own path.
+    pub fn of(paths: &[&str]) -> Self {
+        let files = paths.iter().map(|path| (TreePath::new(path), path.as_bytes().to_vec()));
+        Self { files: files.collect(), ..Self::default() }
+    }
+
+    /// Adds a file.
+    pub fn file(mut self, path: &str, bytes: &[u8]) -> Self {
+        self.files.insert(TreePath::new(path), bytes.to_vec());
+        self
+    }
+}
+
+impl Source for Remote {
+    fn name(&self) -> &str {
+        "http://host/tree"
+    }
+
+    fn list(&self, directory: &TreePath) -> Result<Vec<Entry>, SourceError> {
+        Err(SourceError::Unlisted(format!("http://host/tree/{directory}")))
+    }
+
+    fn open(&self, path: &TreePath) -> Result<Box<dyn RandomAccess>, SourceError> {
+        let name = path.to_string();
+        self.asked.borrow_mut().push(name.clone());
+        if let Some(error) = self.answer.and_then(|answer| answer(&name)) {
+            return Err(error);
+        }
+        match self.files.get(path) {
+            Some(bytes) => Ok(Box::new(Bytes { name, bytes: bytes.clone() })),
+            None => Err(SourceError::Missing(name)),
+        }
+    }
+}
+
+/// A file of a [`Remote`].
+#[derive(Debug)]
+struct Bytes {
+    name: String,
+    bytes: Vec<u8>,
+}
+
+impl RandomAccess for Bytes {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn len(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    fn read_at(&self, to: &mut [u8], at: u64) -> io::Result<usize> {
+        let at = usize::try_from(at).map_or(self.bytes.len(), |at| at.min(self.bytes.len()));
+        let count = to.len().min(self.bytes.len() - at);
+        to[..count].copy_from_slice(&self.bytes[at..at + count]);
+        Ok(count)
     }
 }

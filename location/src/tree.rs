@@ -135,7 +135,8 @@ pub fn open_url(
     role: &'static str,
     elsewhere: Elsewhere<'_>,
 ) -> Result<Box<dyn RandomAccess>, TreeError> {
-    let file = elsewhere(place).map_err(|source| TreeError::Elsewhere { role, source })?;
+    let file = elsewhere(place)
+        .map_err(|error| TreeError::Elsewhere { role, source: error.into_problem() })?;
     search::check::plausible(&*file, role)?;
     Ok(file)
 }

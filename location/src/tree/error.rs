@@ -4,7 +4,7 @@ use std::io;
 
 use thiserror::Error;
 
-use crate::place::{PlaceError, SpellingError};
+use crate::place::SpellingError;
 use crate::source::{SourceError, hint_of};
 
 /// Where nothing better is known.
@@ -42,7 +42,7 @@ pub enum TreeError {
         /// "kernel", "initrd".
         role: &'static str,
         /// Why.
-        source: PlaceError,
+        source: SourceError,
     },
     /// The place itself cannot be read.
     #[error(transparent)]
@@ -125,7 +125,7 @@ impl TreeError {
                 "-{role} is a path from the location's root, however it begins; a file elsewhere is -{role} file:///PATH"
             ),
             Self::Url { .. } => "a path in the location is given as it is".into(),
-            Self::Elsewhere { source, .. } => match source.problem() {
+            Self::Elsewhere { source, .. } => match source {
                 SourceError::Missing(_) => "check the URL: what it names is the file itself".into(),
                 error => error.hint().unwrap_or(UNREADABLE).into(),
             },

@@ -126,7 +126,7 @@ pub(crate) static LAYOUTS: [Layout; 82] = [
     row("Debian, 32-bit", "install.386/vmlinuz", "install.386/initrd.gz", DebianMedium, "osinfo, virt-install"),
     row("openSUSE, SLES, 32-bit", "boot/i386/loader/linux", "boot/i386/loader/initrd", Yast, "osinfo, virt-install"),
     row("SUSE, 32-bit", "boot/i386/linux", "boot/i386/initrd", Yast, "virt-install"),
-    row("Mageia, 32-bit", "isolinux/i386/vmlinuz", "isolinux/i386/all.rdz", Mageia, "osinfo"),
+    row("Mageia, 32-bit", "isolinux/i386/vmlinuz", "isolinux/i386/all.rdz", Mageia, "osinfo, virt-install"),
     row("Slackware, 32-bit", "kernels/bare.i/bzImage", "isolinux/initrd.img", Other, "osinfo"),
     // plain names
     row("Alpine, netboot", "vmlinuz-lts", "initramfs-lts", Alpine, "netboot.xyz"),

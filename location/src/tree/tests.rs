@@ -1,3 +1,8 @@
+mod remote;
+mod rows;
+mod spellings;
+mod sums;
+
 use super::layouts::LAYOUTS;
 use super::*;
 use crate::source::read_whole;

@@ -139,3 +139,119 @@ fn solaris_line(source: &BootSource, found: &Found) -> Option<String> {
         solaris::Inputs { system, kernel, extra: &extra, no_window: true, media, answers: None };
     Some(solaris::command_line(&inputs))
 }
+
+#[cfg(test)]
+mod tests {
+    use location::tree::Installer::{
+        Anaconda, Debian, DebianLive, DebianMedium, Nevada, OpenSolaris, Yast,
+    };
+
+    use super::*;
+    use crate::config::BootFiles;
+
+    fn found(installer: Installer, url: Option<&str>, label: Option<&str>) -> Found {
+        Found {
+            place: "x".into(),
+            looks: Vec::new(),
+            rule: String::new(),
+            installer,
+            release: Release { family: "Fedora".into(), version: "43".into() },
+            arguments: Vec::new(),
+            home: Home {
+                url: url.map(str::to_owned),
+                label: label.map(str::to_owned),
+                otherwise: "it is so",
+                kernel: "boot/platform/i86xpv/kernel/unix".into(),
+            },
+            kernel_sum: None,
+            initrds: Vec::new(),
+        }
+    }
+
+    fn source(cmdline: &str) -> BootSource {
+        BootSource {
+            files: BootFiles::Named { kernel: Place::Local("k".into()), initrd: None },
+            injections: Vec::new(),
+            answers_at: Vec::new(),
+            location_args: true,
+            cmdline: cmdline.into(),
+        }
+    }
+
+    /// Command line and advice, which is empty where there is none.
+    fn line(source: &BootSource, found: &Found) -> (String, String) {
+        let (line, advice) = command_line(source, &[], Some(found));
+        (String::from_utf8(line).unwrap(), advice.unwrap_or_default())
+    }
+
+    #[test]
+    fn an_installer_is_told_where_its_tree_is_once_and_in_front_of_what_is_not_for_the_kernel() {
+        let tree = found(Anaconda, Some("http://h/os"), None);
+        for (user, whole) in [
+            ("", "inst.repo=http://h/os"),
+            ("quiet --- a", "quiet inst.repo=http://h/os --- a"),
+            ("inst.repo=http://other", "inst.repo=http://other"),
+            ("inst.stage2=hd:LABEL=x quiet", "inst.stage2=hd:LABEL=x quiet"),
+        ] {
+            assert_eq!(line(&source(user), &tree), (whole.into(), String::new()));
+        }
+        // The words of the place's own boot loader count as the user's.
+        let with_entry = Found { arguments: vec!["inst.stage2=x".into(), "---".into()], ..tree };
+        assert_eq!(line(&source("a"), &with_entry).0, "a inst.stage2=x");
+    }
+
+    #[test]
+    fn what_cannot_be_told_is_advised() {
+        let off = BootSource { location_args: false, ..source("quiet") };
+        let tree = found(Anaconda, Some("http://h/os"), None);
+        let (whole, advice) = line(&off, &tree);
+        assert_eq!(whole, "quiet");
+        assert!(advice.ends_with("by -append 'inst.repo=URL': -no-location-args leaves it out"));
+        let (whole, advice) = line(&source("quiet"), &found(Anaconda, None, None));
+        assert_eq!(whole, "quiet");
+        assert!(advice.ends_with("by -append 'inst.repo=URL': it is so"), "{advice}");
+        let (_, advice) =
+            line(&source(""), &found(Anaconda, Some("http://h/x"), Some("Fedora 43")));
+        assert!(advice.ends_with("is told by 'inst.stage2=hd:LABEL=Fedora\\x2043'"), "{advice}");
+        let (_, advice) = line(&source(""), &found(DebianMedium, None, None));
+        assert!(advice.contains("on a medium, and the guest has none"), "{advice}");
+        assert_eq!(line(&source(""), &found(Debian, None, None)).1, "");
+    }
+
+    #[test]
+    fn a_live_system_of_debian_s_is_told_that_it_is_one() {
+        let live = found(DebianLive, None, None);
+        assert_eq!(line(&source("quiet boot=x"), &live).0, "quiet boot=x components");
+        assert_eq!(line(&source(""), &live).0, "boot=live components");
+    }
+
+    #[test]
+    fn solaris_has_its_own_kind_of_line() {
+        let of = |url, label| line(&source("-B a=1 -k"), &found(Nevada, url, label)).0;
+        assert_eq!(
+            of(Some("nfs:h:/nv"), None),
+            "/platform/i86xpv/kernel/unix -k -B a=1 - nowin dhcp"
+        );
+        assert_eq!(
+            of(None, Some("SOL")),
+            "/platform/i86xpv/kernel/unix -k -B a=1 - nowin -B install_media=cdrom"
+        );
+        let later = found(OpenSolaris, Some("http://h"), None);
+        assert_eq!(line(&source("-v"), &later).0, "/boot/platform/i86xpv/kernel/unix -v");
+    }
+
+    #[test]
+    fn answers_at_a_url_are_told_with_and_without_a_tree() {
+        let at = |whose, url: &str| (whose, url.to_owned());
+        let answers_at = vec![
+            at(Answers::Kickstart, "nfs:h:/ks"),
+            at(Answers::Preseed, "http://h/p"),
+            at(Answers::Autoyast, "http://h/a"),
+        ];
+        let source = BootSource { answers_at, ..source("") };
+        let words = "inst.ks=nfs:h:/ks preseed/url=http://h/p autoyast=http://h/a";
+        assert_eq!(String::from_utf8(command_line(&source, &[], None).0).unwrap(), words);
+        let tree = found(Yast, Some("http://h/oss"), None);
+        assert_eq!(line(&source, &tree).0, format!("{words} install=http://h/oss"));
+    }
+}

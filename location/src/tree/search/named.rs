@@ -122,10 +122,10 @@ impl Search<'_> {
                 let there = Directory::open(&parent)
                     .map_or_else(|e| e.to_string(), |d| contents(&d, &TreePath::root()));
                 let directory = format!("'{}'", parent.display());
-                let problem = with_source(error.problem());
+                let problem = with_source(&error.into_problem());
                 Err(TreeError::Named { role, problem, directory, there })
             }
-            (Err(source), _) => Err(TreeError::Elsewhere { role, source }),
+            (Err(error), _) => Err(TreeError::Elsewhere { role, source: error.into_problem() }),
         }
     }
 

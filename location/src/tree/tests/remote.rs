@@ -1,0 +1,80 @@
+//! How often a place that is far away is asked, and when no more.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use super::super::layouts::LAYOUTS;
+use super::{Tree, TreeError, Wanted, content};
+use crate::source::SourceError;
+use crate::testing::Remote;
+
+#[test]
+fn each_path_is_asked_for_once() {
+    let remote = Remote::of(&["README"]);
+    Tree::find(&remote, Wanted::default()).unwrap_err();
+    let mut times: BTreeMap<String, u32> = BTreeMap::new();
+    for path in remote.asked.borrow().iter() {
+        *times.entry(path.clone()).or_default() += 1;
+    }
+    assert!(times.values().all(|times| *times == 1), "{times:?}");
+    // An initrd is asked for where there is a kernel only.
+    assert!(!times.keys().any(|path| LAYOUTS.iter().any(|row| row.initrd == path)), "{times:?}");
+}
+
+#[test]
+fn a_tree_with_a_treeinfo_takes_three_questions() {
+    let text = super::TREEINFO;
+    let remote = Remote::of(&["other/vmlinuz", "other/initrd.img"]);
+    let remote = remote.file(".treeinfo", text.as_bytes());
+    Tree::find(&remote, Wanted::default()).unwrap();
+    assert_eq!(*remote.asked.borrow(), [".treeinfo", "other/vmlinuz", "other/initrd.img"]);
+}
+
+#[test]
+fn a_host_that_does_not_answer_ends_the_search() {
+    let mut remote = Remote::of(&[]);
+    remote.answer = Some(|path| Some(SourceError::failure(path, "no answer", "is it up?")));
+    let error = Tree::find(&remote, Wanted::default()).unwrap_err();
+    assert_eq!(remote.asked.borrow().len(), 1);
+    assert_eq!(
+        (error.to_string().as_str(), error.hint().as_str()),
+        ("Cannot read '.treeinfo'", "is it up?")
+    );
+    let cause = std::error::Error::source(&error).unwrap();
+    assert_eq!(cause.to_string(), "no answer");
+    assert!(matches!(error, TreeError::Source(_)));
+
+    // Also in the middle of it.
+    remote.asked.borrow_mut().clear();
+    remote.answer = Some(|path| {
+        let source = io::ErrorKind::ConnectionReset.into();
+        path.starts_with("images/").then(|| SourceError::Io { name: path.into(), source })
+    });
+    Tree::find(&remote, Wanted::default()).unwrap_err();
+    assert_eq!(remote.asked.borrow().last().unwrap(), "images/pxeboot/vmlinuz");
+}
+
+#[test]
+fn a_place_that_refuses_what_it_has_not_is_searched() {
+    let mut remote = Remote::of(&["isolinux/vmlinuz", "isolinux/initrd.img"]);
+    remote.answer = Some(|path| {
+        let (name, problem) = (path.to_owned(), "HTTP 403".to_owned());
+        (!path.starts_with("isolinux/")).then_some(SourceError::Refused { name, problem })
+    });
+    let tree = Tree::find(&remote, Wanted::default()).unwrap();
+    assert_eq!(content(&tree.kernel), "isolinux/vmlinuz");
+    // It is told that it was not just absent.
+    let look = tree.looks.iter().find(|look| look.what == ".treeinfo").unwrap();
+    assert_eq!(look.found, "'.treeinfo' is refused: HTTP 403");
+    remote.answer = Some(|path| {
+        let source = io::ErrorKind::PermissionDenied.into();
+        path.starts_with(".tree").then(|| SourceError::Io { name: path.into(), source })
+    });
+    assert!(Tree::find(&remote, Wanted::default()).is_ok());
+}
+
+#[test]
+fn a_place_without_lists_says_so_where_nothing_is_found() {
+    let error = Tree::find(&Remote::of(&[]), Wanted::default()).unwrap_err().to_string();
+    assert!(error.ends_with("'http://host/tree//' has no list of its files"), "{error}");
+}
