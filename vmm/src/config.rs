@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use location::Place;
 use location::fetch::Settings;
+use location::menu::Choice;
 use thiserror::Error;
 
 use crate::cpu_model::CpuModel;
@@ -136,6 +137,13 @@ pub enum BootFiles {
         kernel: Option<PathBuf>,
         /// The initrd's (`-initrd`).
         initrd: Option<PathBuf>,
+    },
+    /// An entry of the boot menu on a disk (`-bootdisk`).
+    Disk {
+        /// The disk.
+        place: Place,
+        /// Which entry (`-entry`).
+        choice: Choice,
     },
 }
 

@@ -1,5 +1,7 @@
 //! Kernel, initrd and command line, out of files the user named or a place they are found in.
 
+mod disk;
+
 use std::ffi::OsStr;
 use std::fmt::Write;
 use std::sync::Arc;
@@ -54,7 +56,9 @@ impl Gathered {
     /// Something is not there, or not what it is to be.
     pub fn open(source: &BootSource) -> Result<Self, StartError> {
         match &source.files {
-            BootFiles::Location { place, .. } if place.is_remote() => {
+            BootFiles::Location { place, .. } | BootFiles::Disk { place, .. }
+                if place.is_remote() =>
+            {
                 let progress = Arc::new(Progress::new());
                 let (watch, source) = (Arc::clone(&progress), source.clone());
                 interruptible::run(move || Self::watched(&source, watch), || progress.stop())
@@ -99,6 +103,12 @@ impl Files {
                 let initrd = initrd.as_deref().map(|path| SourceFile::open(path, "initrd"));
                 let files =
                     Self { kernel, initrd: initrd.transpose()?, found: None, of_tree: Vec::new() };
+                files.check(&source.checksums)?;
+                Ok(files)
+            }
+            BootFiles::Disk { place, choice } => {
+                let files =
+                    disk::find(&Fetcher::watched(source.fetch.clone(), watch), place, choice)?;
                 files.check(&source.checksums)?;
                 Ok(files)
             }

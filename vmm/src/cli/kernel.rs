@@ -2,14 +2,15 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::ArgMatches;
 use location::Place;
+use location::menu::Choice;
 
 use super::error::CliError;
 use super::fetching;
-use super::value::{last, raw};
+use super::value::{last, raw, texts};
 use crate::config::{Answers, BootFiles, BootSource, Injection};
 
 /// What to boot. As in QEMU (`qemu_validate_options`, system/vl.c) `-initrd` and `-append` need `-kernel`, here for want of
@@ -26,6 +27,17 @@ pub(super) fn boot(
     let (kernel, initrd) = (path("kernel")?, path("initrd")?);
     let injections = injections(matches)?;
     let files = match (path("location")?, kernel) {
+        (location, kernel) if last(matches, "bootdisk").is_some() => {
+            let others = [("location", location), ("kernel", kernel), ("initrd", initrd)];
+            disk(matches, &path("bootdisk")?.unwrap_or_default(), &others)?
+        }
+        _ if last(matches, "entry").is_some() => {
+            return Err(CliError::unsupported(
+                "-entry",
+                "it picks an entry of a disk's boot menu, and there is no -bootdisk",
+                "for example: -bootdisk disk.qcow2 -entry 0",
+            ));
+        }
         (Some(place), kernel) => {
             BootFiles::Location { place: Place::parse(place.as_os_str())?, kernel, initrd }
         }
@@ -42,6 +54,23 @@ pub(super) fn boot(
     let cmdline = cmdline.cloned().unwrap_or_default().into_vec();
     let (fetch, checksums) = (fetching::settings(matches)?, fetching::checksums(matches)?);
     Ok(Some(BootSource { files, injections, cmdline, fetch, checksums }))
+}
+
+/// `-bootdisk` and `-entry`. The menu names kernel and initrd: nothing else may.
+fn disk(
+    matches: &ArgMatches,
+    disk: &Path,
+    others: &[(&str, Option<PathBuf>)],
+) -> Result<BootFiles, CliError> {
+    if let Some((other, _)) = others.iter().find(|(_, path)| path.is_some()) {
+        return Err(CliError::unsupported(
+            format!("-bootdisk with -{other}"),
+            "a disk's boot menu names kernel and initrd",
+            "give one of the two",
+        ));
+    }
+    let choice = texts(matches, "entry")?.last().map(|entry| Choice::of(entry)).unwrap_or_default();
+    Ok(BootFiles::Disk { place: Place::parse(disk.as_os_str())?, choice })
 }
 
 /// What puts a file into the initrd, and what it then is.

@@ -52,7 +52,7 @@ const fn silent(name: &'static str, metavar: &'static str) -> Opt {
 }
 
 /// Every option.
-pub(super) static OPTIONS: [Opt; 48] = [
+pub(super) static OPTIONS: [Opt; 50] = [
     opt("kernel", "FILE", Group::Boot, &["the kernel: bzImage (however compressed) or vmlinux"]),
     opt("initrd", "FILE", Group::Boot, &["the initial RAM disk"]),
     opt("append", "TEXT", Group::Boot, &["the kernel's command line"]),
@@ -65,6 +65,13 @@ pub(super) static OPTIONS: [Opt; 48] = [
             "file:///DIR; -kernel and -initrd are then paths in it",
         ],
     ),
+    opt(
+        "bootdisk",
+        "DISK",
+        Group::Boot,
+        &["boot what this disk's own boot menu would: an image, a", "block device or a directory"],
+    ),
+    opt("entry", "ENTRY", Group::Boot, &["its number, title or id in that menu; default, saved"]),
     opt("initrd-inject", "FILE", Group::Boot, &["put FILE into the initrd's root; repeatable"]),
     opt("preseed", "FILE", Group::Boot, &["the same, and have Debian's installer read it"]),
     opt("kickstart", "FILE", Group::Boot, &["the same, and have Fedora's or RHEL's read it"]),
