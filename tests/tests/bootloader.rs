@@ -164,8 +164,7 @@ fn pygrub_answers_as_libxl_reads() {
         assert_eq!(fs::read(kernel).unwrap(), bzimage("50"));
         assert_eq!(fs::read(ramdisk).unwrap(), b"50");
         assert_eq!(fs::metadata(kernel).unwrap().mode() & 0o777, 0o600);
-        let name =
-            |path: &Path| format!("{shown}//{}", path.file_name().unwrap().to_str().unwrap());
+        let name = |path: &Path| format!("{shown}/{}", path.file_name().unwrap().to_str().unwrap());
         let (k, r) = (name(kernel), name(ramdisk));
         let expected = match format {
             "sxp" => format!("linux (kernel '{k}')(ramdisk '{r}')(args '{args}')"),

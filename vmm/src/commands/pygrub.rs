@@ -144,12 +144,10 @@ fn directory(given: Option<&str>) -> Result<String, String> {
         made.map_err(|error| format!("Cannot make {usual}: {error}"))?;
         return Ok(usual.into());
     };
-    // Two slashes where one would do: pygrub's answer has them.
-    if Path::new(given).is_dir() {
-        Ok(format!("{given}/"))
-    } else {
-        Err(format!("{given} is not an existing directory"))
-    }
+    let is_directory = Path::new(given).is_dir();
+    let absolute = std::path::absolute(given).ok().filter(|_| is_directory);
+    let absolute = absolute.ok_or_else(|| format!("{given} is not an existing directory"))?;
+    Ok(absolute.display().to_string())
 }
 
 /// Opens the disk; the files in it are read as `uid`, who may not be one that could open it.
