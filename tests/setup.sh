@@ -42,6 +42,7 @@ build) ;;
 fuzz) programs="$programs c++:g++" ;;
 *)
 	programs="$programs busybox:busybox-static qemu-system-x86_64:qemu-system-x86 lz4:lz4 xz:xz-utils zstd:zstd"
+	[ "$what" != test ] || programs="$programs xorriso:xorriso genisoimage:genisoimage"
 	;;
 esac
 

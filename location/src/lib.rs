@@ -5,7 +5,7 @@
 //! | what the user named, made into a place to read from | [`place`] |
 //! | a place with directories and files that can be read anywhere | [`source`] |
 //! | the same on another host | [`remote`] |
-//! | the same in an image: a medium's, a disk's, a file system's | `image` |
+//! | the same in an image: a medium's, a disk's, a file system's | [`image`] |
 //! | bytes from there onto this host, once | [`fetch`] |
 //! | which kernel and initrd are in it, and whose installer they are | [`tree`] |
 //! | the menus of the boot loaders in a place, and what one of their entries boots | [`menu`] |
@@ -20,7 +20,7 @@ pub mod arguments;
 pub mod checksum;
 pub mod fetch;
 pub mod host_file;
-mod image;
+pub mod image;
 pub mod inject;
 pub mod menu;
 pub mod place;

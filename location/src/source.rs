@@ -21,6 +21,11 @@ pub trait Source: Debug {
     /// What messages call it: as the user named it, without a slash at the end.
     fn name(&self) -> &str;
 
+    /// The name that a medium or a file system has given itself, by which Linux finds it (`hd:LABEL=`).
+    fn label(&self) -> Option<&str> {
+        None
+    }
+
     /// What is in a directory, sorted by name; what begins with a dot too, `.` and `..` not.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use arbitrary::{Arbitrary, Unstructured};
 use chukka_fuzz::kernel::Reached;
-use chukka_fuzz::{cmdline, device, kernel, loader_script};
+use chukka_fuzz::{boot_config, cmdline, device, image, kernel, loader_script};
 
 fn seeds(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(target);
@@ -54,5 +54,20 @@ fn the_seeds_of_kernel_run() {
 fn the_seeds_of_cmdline_run() {
     for (_, bytes) in seeds("cmdline") {
         cmdline::run(&bytes);
+    }
+}
+
+#[test]
+fn the_seeds_of_image_run() {
+    for (path, bytes) in seeds("image") {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        assert_eq!(image::run(&bytes), !name.starts_with("no-"), "{name}");
+    }
+}
+
+#[test]
+fn the_seeds_of_boot_config_run() {
+    for (path, bytes) in seeds("boot_config") {
+        assert!(boot_config::run(&bytes), "{}", path.display());
     }
 }

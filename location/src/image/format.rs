@@ -1,0 +1,213 @@
+//! What a file is, by what is in it; its name tells nothing.
+//!
+//! Where two kinds could be meant, the order decides. A medium often has a partition table too, so that a disk can be made of it: it is a
+//! medium. A file system on a whole disk may begin with a boot sector that ends as a partition table does: it is that file system, if what it
+//! says of itself makes sense.
+
+use crate::source::RandomAccess;
+
+/// What a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// A disk in QEMU's format.
+    Qcow2,
+    /// A disk with partitions, by the kind of their table.
+    Partitions(&'static str),
+    /// A file system.
+    FileSystem(FileSystem),
+    /// Something that chukka knows and does not read.
+    Foreign {
+        /// What it is.
+        name: &'static str,
+        /// What the user can do about it.
+        hint: &'static str,
+    },
+}
+
+/// A file system that chukka reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FileSystem {
+    /// ISO 9660.
+    Iso,
+    /// ext2, ext3 or ext4.
+    Ext,
+    /// FAT12, FAT16 or FAT32.
+    Fat,
+    /// Squashfs.
+    Squashfs,
+    /// XFS.
+    Xfs,
+    /// btrfs.
+    Btrfs,
+}
+
+impl Format {
+    /// What messages call it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Qcow2 => "a qcow2 disk image",
+            Self::Partitions(name) | Self::Foreign { name, .. } => name,
+            Self::FileSystem(system) => match system {
+                FileSystem::Iso => "an ISO 9660 image",
+                FileSystem::Ext => "an ext2, ext3 or ext4 file system",
+                FileSystem::Fat => "a FAT file system",
+                FileSystem::Squashfs => "a squashfs file system",
+                FileSystem::Xfs => "an XFS file system",
+                FileSystem::Btrfs => "a btrfs file system",
+            },
+        }
+    }
+}
+
+const CONVERT: &str = "make a qcow2 image of it (qemu-img convert -O qcow2 FROM TO), and name that";
+const UNPACK: &str = "unpack it, and name what comes out";
+const COPY: &str = "copy its files into a directory of this host, and name that";
+const ENCRYPTED: &str = "open it (cryptsetup open), and name the device in /dev/mapper";
+const LOGICAL: &str =
+    "activate it (vgchange -ay, mdadm --assemble), and name the device of the volume";
+
+/// What is told by bytes at a fixed place, and is not read: offset, bytes, name, hint. The first list of its kinds is util-linux's
+/// libblkid, that of the packed ones file(1)'s.
+const FOREIGN: [(usize, &[u8], &str, &str); 35] = [
+    (0, b"LUKS\xba\xbe", "a LUKS encrypted volume", ENCRYPTED),
+    (24, b"LVM2 001", "an LVM physical volume", LOGICAL),
+    (536, b"LVM2 001", "an LVM physical volume", LOGICAL),
+    (1048, b"LVM2 001", "an LVM physical volume", LOGICAL),
+    (1560, b"LVM2 001", "an LVM physical volume", LOGICAL),
+    (4096, b"\xfc\x4e\x2b\xa9", "a member of a RAID (md)", LOGICAL),
+    (4086, b"SWAPSPACE2", "swap space", COPY),
+    (4086, b"SWAP-SPACE", "swap space", COPY),
+    (0, b"KDMV", "a VMDK disk image", CONVERT),
+    (0, b"# Disk DescriptorFile", "a VMDK disk image", CONVERT),
+    (64, b"\x7f\x10\xda\xbe", "a VDI disk image", CONVERT),
+    (0, b"vhdxfile", "a VHDX disk image", CONVERT),
+    (0, b"conectix", "a VHD disk image", CONVERT),
+    (0, b"QED\0", "a QED disk image", CONVERT),
+    (0, b"WithoutFreeSpace", "a Parallels disk image", CONVERT),
+    (0, b"WithouFreSpacExt", "a Parallels disk image", CONVERT),
+    (0, b"PK\x03\x04", "a zip archive", UNPACK),
+    (0, b"\xfd7zXZ\0", "a file packed by xz", UNPACK),
+    (0, b"\x1f\x8b", "a file packed by gzip", UNPACK),
+    (0, b"\x28\xb5\x2f\xfd", "a file packed by zstd", UNPACK),
+    (0, b"\x04\x22\x4d\x18", "a file packed by lz4", UNPACK),
+    (0, b"BZh", "a file packed by bzip2", UNPACK),
+    (0, b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", UNPACK),
+    (257, b"ustar", "a tar archive", UNPACK),
+    (0, b"!<arch>\n", "an archive of ar or a Debian package", UNPACK),
+    (0, b"\xed\xab\xee\xdb", "an RPM package", UNPACK),
+    (0, b"MSWIM\0\0\0", "a Windows image (WIM)", COPY),
+    (3, b"NTFS    ", "an NTFS file system", COPY),
+    (3, b"EXFAT   ", "an exFAT file system", COPY),
+    (1024, b"\x10\x20\xf5\xf2", "an F2FS file system", COPY),
+    (1024, b"\xe2\xe1\xf5\xe0", "an EROFS file system", COPY),
+    (1024, b"H+", "an HFS+ file system", COPY),
+    (0x8001, b"BEA01", "a UDF file system", COPY),
+    (0x1_0034, b"ReIsEr", "a ReiserFS file system", COPY),
+    (0x8000, b"JFS1", "a JFS file system", COPY),
+];
+
+/// What a file is that begins with `head`; `None`: no image.
+pub(crate) fn of(head: &[u8]) -> Option<Format> {
+    let has = |at: usize, magic: &[u8]| head.get(at..).is_some_and(|rest| rest.starts_with(magic));
+    if has(0, b"QFI\xfb") {
+        return Some(Format::Qcow2);
+    }
+    if has(0x8001, b"CD001") {
+        return Some(Format::FileSystem(FileSystem::Iso));
+    }
+    let systems = [
+        (0, &b"hsqs"[..], FileSystem::Squashfs),
+        (0, b"XFSB", FileSystem::Xfs),
+        (0x1_0040, b"_BHRfS_M", FileSystem::Btrfs),
+    ];
+    if let Some((_, _, system)) = systems.into_iter().find(|(at, magic, _)| has(*at, magic)) {
+        return Some(Format::FileSystem(system));
+    }
+    // On disks with sectors of 512 bytes, and of 4096 (UEFI 2.10, 5.3.2).
+    if has(512, b"EFI PART") || has(4096, b"EFI PART") {
+        return Some(Format::Partitions("a disk with partitions (GPT)"));
+    }
+    if is_ext(head) {
+        return Some(Format::FileSystem(FileSystem::Ext));
+    }
+    if let Some((_, _, name, hint)) = FOREIGN.into_iter().find(|(at, magic, ..)| has(*at, magic)) {
+        return Some(Format::Foreign { name, hint });
+    }
+    if is_fat(head) {
+        return Some(Format::FileSystem(FileSystem::Fat));
+    }
+    is_mbr(head).then_some(Format::Partitions("a disk with partitions (MBR)"))
+}
+
+/// What is told by a file's last 512 bytes: Apple's disk images, and VHD images of a fixed size.
+pub(crate) fn by_end(file: &dyn RandomAccess) -> Option<Format> {
+    let mut end = [0; 8];
+    let count = file.read_at(&mut end, file.len().checked_sub(512)?).ok()?;
+    let foreign = |name| Some(Format::Foreign { name, hint: CONVERT });
+    match &end[..count] {
+        [b'k', b'o', b'l', b'y', ..] => foreign("an Apple disk image (DMG)"),
+        b"conectix" => foreign("a VHD disk image"),
+        _ => None,
+    }
+}
+
+/// What a file is that is no image, as far as its beginning tells.
+pub(crate) fn otherwise(head: &[u8]) -> &'static str {
+    let text = head.trim_ascii_start();
+    let page =
+        |tag: &[u8]| text.get(..tag.len()).is_some_and(|text| text.eq_ignore_ascii_case(tag));
+    match () {
+        () if head.is_empty() => "an empty file",
+        () if head.iter().all(|byte| *byte == 0) => "empty (its beginning is all zeros)",
+        () if page(b"<!doctype html") || page(b"<html") => "a web page",
+        // Documentation/arch/x86/boot.rst
+        () if head.get(0x202..0x206) == Some(b"HdrS") => "a Linux kernel",
+        () if head.starts_with(b"070701") => "a cpio archive, as an initrd is",
+        () => "a file without a file system that is known",
+    }
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> u16 {
+    let bytes = bytes.get(at..at + 2).and_then(|bytes| bytes.try_into().ok());
+    bytes.map_or(0, u16::from_le_bytes)
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    let bytes = bytes.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
+    bytes.map_or(0, u32::from_le_bytes)
+}
+
+/// A superblock with its magic number, and with sizes that can be (Linux, Documentation/filesystems/ext4/super.rst).
+fn is_ext(head: &[u8]) -> bool {
+    let Some(superblock) = head.get(1024..2048) else { return false };
+    let [inodes, blocks, _, _, _, _, block_size, _] =
+        [0, 4, 8, 12, 16, 20, 24, 28].map(|at| u32_at(superblock, at));
+    u16_at(superblock, 56) == 0xef53 && inodes != 0 && blocks != 0 && block_size <= 6
+}
+
+/// A parameter block whose values can be (Microsoft's FAT specification 1.03, "Boot Sector and BPB").
+fn is_fat(head: &[u8]) -> bool {
+    let Some(sector) = head.get(..512) else { return false };
+    let jump = matches!(sector, [0xeb, _, 0x90, ..] | [0xe9, ..]);
+    let (size, cluster, fats) = (u16_at(sector, 11), sector[13], sector[16]);
+    let has_sectors = u16_at(sector, 19) != 0 || u32_at(sector, 32) != 0;
+    let has_table = u16_at(sector, 22) != 0 || u32_at(sector, 36) != 0;
+    jump && matches!(size, 512 | 1024 | 2048 | 4096)
+        && cluster.is_power_of_two()
+        && u16_at(sector, 14) != 0
+        && matches!(fats, 1 | 2)
+        && matches!(sector[21], 0xf0 | 0xf8..)
+        && has_sectors
+        && has_table
+}
+
+/// The signature, and at least one entry, all of them such that they can be. A kernel that can be booted from a floppy has the signature too.
+fn is_mbr(head: &[u8]) -> bool {
+    let Some(sector) = head.get(..512) else { return false };
+    if sector[510..] != [0x55, 0xaa] || head.get(0x202..0x206) == Some(b"HdrS") {
+        return false;
+    }
+    let entries = || sector[446..510].chunks_exact(16);
+    let is_used = |entry: &[u8]| entry[4] != 0 && u32_at(entry, 12) != 0;
+    entries().all(|entry| matches!(entry[0], 0 | 0x80)) && entries().any(is_used)
+}

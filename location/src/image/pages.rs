@@ -1,0 +1,249 @@
+//! A file's bytes in pages that are kept: what looks into an image reads a few bytes here and there, often the same.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::rc::Rc;
+
+use crate::source::RandomAccess;
+
+/// Bytes in a page.
+const PAGE: usize = 8 << 10;
+/// Pages that are kept: 4 MiB.
+const KEPT: usize = (4 << 20) / PAGE;
+/// Pages that are read at once, where they are wanted one after the other: 1 MiB.
+const AHEAD: usize = (1 << 20) / PAGE;
+
+/// A file, with pages of it in memory.
+#[derive(Debug)]
+pub(crate) struct Pages {
+    file: Rc<dyn RandomAccess>,
+    kept: RefCell<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    /// By the page's number: its bytes, and when they were last asked for.
+    pages: HashMap<u64, (Box<[u8]>, u64)>,
+    /// Counts what was asked for.
+    now: u64,
+    /// The page behind those that were read last.
+    next: u64,
+    /// How many those were.
+    run: usize,
+}
+
+impl Pages {
+    /// Of this file.
+    pub(crate) fn new(file: Rc<dyn RandomAccess>) -> Self {
+        Self { file, kept: RefCell::default() }
+    }
+
+    /// The file itself.
+    pub(crate) fn file(&self) -> &Rc<dyn RandomAccess> {
+        &self.file
+    }
+
+    /// As [`RandomAccess::read_at`]; up to the end of a page.
+    pub(crate) fn read_at(&self, to: &mut [u8], at: u64) -> io::Result<usize> {
+        if to.is_empty() || at >= self.file.len() {
+            return Ok(0);
+        }
+        let mut kept = self.kept.borrow_mut();
+        let (number, within) = (at / PAGE as u64, at % PAGE as u64);
+        if !kept.pages.contains_key(&number) {
+            kept.read(&*self.file, number)?;
+        }
+        kept.now += 1;
+        let now = kept.now;
+        let Some((page, used)) = kept.pages.get_mut(&number) else { return Ok(0) };
+        *used = now;
+        let rest = usize::try_from(within).ok().and_then(|within| page.get(within..));
+        let rest = rest.unwrap_or_default();
+        let count = rest.len().min(to.len());
+        to[..count].copy_from_slice(&rest[..count]);
+        Ok(count)
+    }
+
+    /// Fills `to` with the bytes from `at` on.
+    ///
+    /// # Errors
+    /// As of [`RandomAccess::read_at`]; [`io::ErrorKind::UnexpectedEof`]: there are fewer.
+    pub(crate) fn read_exact_at(&self, mut to: &mut [u8], mut at: u64) -> io::Result<()> {
+        while !to.is_empty() {
+            match self.read_at(to, at)? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                count => {
+                    to = &mut to[count..];
+                    at += count as u64;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Kept {
+    /// Reads page `first`, and as many behind it as the last readings suggest.
+    fn read(&mut self, file: &dyn RandomAccess, first: u64) -> io::Result<()> {
+        self.run = if first == self.next { (self.run * 2).clamp(1, AHEAD) } else { 1 };
+        let start = first * PAGE as u64;
+        let most = usize::try_from(file.len() - start).unwrap_or(usize::MAX);
+        let mut bytes = vec![0; most.min(self.run * PAGE)];
+        let mut filled = 0;
+        while filled < bytes.len() {
+            match file.read_at(&mut bytes[filled..], start + filled as u64)? {
+                0 => break,
+                count => filled += count,
+            }
+        }
+        self.next = first;
+        for page in bytes[..filled].chunks(PAGE) {
+            self.make_room();
+            self.pages.insert(self.next, (page.into(), self.now));
+            self.next += 1;
+        }
+        Ok(())
+    }
+
+    /// Forgets the page that nobody has asked for for the longest time.
+    fn make_room(&mut self) {
+        if self.pages.len() < KEPT {
+            return;
+        }
+        let oldest = self.pages.iter().min_by_key(|(number, (_, used))| (*used, **number));
+        if let Some(oldest) = oldest.map(|(number, _)| *number) {
+            self.pages.remove(&oldest);
+        }
+    }
+}
+
+/// A file read by where one is in it, as libraries want it.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    pages: Pages,
+    at: u64,
+}
+
+impl Reader {
+    /// At the beginning of this file.
+    pub(crate) fn new(file: Rc<dyn RandomAccess>) -> Self {
+        Self { pages: Pages::new(file), at: 0 }
+    }
+}
+
+impl Read for Reader {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        let count = self.pages.read_at(to, self.at)?;
+        self.at += count as u64;
+        Ok(count)
+    }
+}
+
+impl Seek for Reader {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let (from, by) = match to {
+            SeekFrom::Start(at) => (at, 0),
+            SeekFrom::End(by) => (self.pages.file.len(), by),
+            SeekFrom::Current(by) => (self.at, by),
+        };
+        self.at = from.checked_add_signed(by).ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.at)
+    }
+}
+
+/// Some libraries can only be told of files that could be written to; nothing is ever written.
+impl Write for Reader {
+    fn write(&mut self, _from: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    /// Bytes that differ from place to place, and which of them were asked for.
+    #[derive(Debug)]
+    struct Watched {
+        len: u64,
+        asked: RefCell<Vec<(u64, usize)>>,
+    }
+
+    impl Watched {
+        fn of(len: u64) -> Rc<Self> {
+            Rc::new(Self { len, asked: RefCell::default() })
+        }
+    }
+
+    fn byte(at: u64) -> u8 {
+        (at ^ at >> 8 ^ at >> 16).to_le_bytes()[0]
+    }
+
+    impl RandomAccess for Watched {
+        fn name(&self) -> &'static str {
+            "watched"
+        }
+
+        fn len(&self) -> u64 {
+            self.len
+        }
+
+        fn read_at(&self, to: &mut [u8], at: u64) -> io::Result<usize> {
+            self.asked.borrow_mut().push((at, to.len()));
+            for (to, at) in to.iter_mut().zip(at..self.len) {
+                *to = byte(at);
+            }
+            Ok(to.len())
+        }
+    }
+
+    #[test]
+    fn what_is_read_is_what_is_there() {
+        let len = 20_000;
+        let mut reader = Reader::new(Watched::of(len));
+        for (at, count) in [(0, 1), (8190, 4), (19_999, 1), (5, 19_995), (3, 0)] {
+            let mut bytes = vec![0; count];
+            assert_eq!(reader.seek(SeekFrom::Start(at)).unwrap(), at);
+            reader.read_exact(&mut bytes).unwrap();
+            assert!(bytes.iter().zip(at..).all(|(found, at)| *found == byte(at)), "{at}");
+        }
+        assert_eq!(reader.seek(SeekFrom::End(-1)).unwrap(), len - 1);
+        let mut rest = Vec::new();
+        reader.read_to_end(&mut rest).unwrap();
+        assert_eq!(rest, [byte(len - 1)]);
+        reader.seek(SeekFrom::Start(u64::MAX)).unwrap();
+        assert_eq!(reader.read(&mut [0; 4]).unwrap(), 0);
+        assert!(reader.seek(SeekFrom::Current(1)).is_err());
+        assert!(reader.write(b"x").is_err());
+        let short = reader.pages.read_exact_at(&mut [0; 2], len - 1).unwrap_err();
+        assert_eq!(short.kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn a_page_is_asked_for_once_and_many_where_one_follows_the_other() {
+        let file = Watched::of(64 << 20);
+        let pages = Pages::new(Rc::clone(&file) as _);
+        for at in [1 << 20, (1 << 20) + 5, 9 << 20, 1 << 20] {
+            pages.read_exact_at(&mut [0; 16], at).unwrap();
+        }
+        assert_eq!(file.asked.take(), [(1 << 20, PAGE), (9 << 20, PAGE)]);
+        pages.read_exact_at(&mut vec![0; 8 << 20], 32 << 20).unwrap();
+        let asked = file.asked.take();
+        assert_eq!(
+            asked[..3],
+            [(32 << 20, PAGE), ((32 << 20) + 8192, 2 * PAGE), ((32 << 20) + 24_576, 4 * PAGE)]
+        );
+        assert!(asked.len() < 16 && asked.iter().all(|(_, count)| *count <= 1 << 20), "{asked:?}");
+        // What was read long ago is forgotten.
+        assert!(pages.kept.borrow().pages.len() <= KEPT);
+        pages.read_exact_at(&mut [0; 16], 1 << 20).unwrap();
+        assert_eq!(file.asked.take(), [(1 << 20, PAGE)]);
+    }
+}

@@ -1,0 +1,68 @@
+//! All file systems of a disk as one place. A kernel is in the one for `/boot` or in that for `/`, and its path tells of no partition.
+
+use std::collections::BTreeMap;
+
+use super::Volume;
+use crate::source::{Entry, RandomAccess, Source, SourceError, TreePath};
+
+/// Several file systems, looked into in order.
+#[derive(Debug)]
+pub(crate) struct Volumes {
+    name: String,
+    volumes: Vec<Volume>,
+}
+
+impl Volumes {
+    /// Of these; `name` is the disk's.
+    pub(crate) fn new(name: String, volumes: Vec<Volume>) -> Self {
+        Self { name, volumes }
+    }
+
+    /// What to say where none of the volumes has `path`: that one has something else there, or cannot be read, says more than that another
+    /// has nothing.
+    fn failure(&self, path: &TreePath, failures: Vec<SourceError>) -> SourceError {
+        let telling = failures.into_iter().find(|error| !error.is_missing());
+        telling.unwrap_or_else(|| SourceError::Missing(format!("{}/{path}", self.name)))
+    }
+}
+
+impl Source for Volumes {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn label(&self) -> Option<&str> {
+        self.volumes.iter().find_map(|volume| volume.source.label())
+    }
+
+    /// What any of them has there; a name that two have is the first one's.
+    fn list(&self, directory: &TreePath) -> Result<Vec<Entry>, SourceError> {
+        let (mut names, mut failures, mut any) = (BTreeMap::new(), Vec::new(), false);
+        for volume in &self.volumes {
+            match volume.source.list(directory) {
+                Ok(entries) => {
+                    any = true;
+                    for entry in entries {
+                        names.entry(entry.name).or_insert(entry.is_directory);
+                    }
+                }
+                Err(error) => failures.push(error),
+            }
+        }
+        if !any {
+            return Err(self.failure(directory, failures));
+        }
+        Ok(names.into_iter().map(|(name, is_directory)| Entry { name, is_directory }).collect())
+    }
+
+    fn open(&self, path: &TreePath) -> Result<Box<dyn RandomAccess>, SourceError> {
+        let mut failures = Vec::new();
+        for volume in &self.volumes {
+            match volume.source.open(path) {
+                Ok(file) => return Ok(file),
+                Err(error) => failures.push(error),
+            }
+        }
+        Err(self.failure(path, failures))
+    }
+}

@@ -1,0 +1,116 @@
+//! Images: what is recognized in a file's bytes, and read of the partitions and file systems in it.
+//!
+//! An input is an image without most of its zeros: records of how many zeros come next, in units of 64 bytes (u16, little-endian), how many
+//! other bytes (u16), and those.
+
+use std::io;
+use std::rc::Rc;
+
+use location::source::{head, read_whole};
+use location::{RandomAccess, SourceError, TreePath};
+
+/// What is looked for in an image.
+const NAMES: [&str; 6] =
+    ["boot/vmlinuz", ".treeinfo", "isolinux/isolinux.cfg", "BOOT/GRUB.CFG", "a/../../x", "link"];
+
+/// An image in memory.
+#[derive(Debug)]
+pub struct Bytes(pub Vec<u8>);
+
+impl RandomAccess for Bytes {
+    fn name(&self) -> &str {
+        "image"
+    }
+
+    fn len(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn read_at(&self, to: &mut [u8], at: u64) -> io::Result<usize> {
+        let at = usize::try_from(at).unwrap_or(usize::MAX);
+        let rest = self.0.get(at..).unwrap_or_default();
+        let count = rest.len().min(to.len());
+        to[..count].copy_from_slice(&rest[..count]);
+        Ok(count)
+    }
+}
+
+/// Looks into an image; whether there was something to look into.
+///
+/// # Panics
+/// What is refused is not told.
+pub fn run(bytes: &[u8]) -> bool {
+    let source = match location::image::open(Rc::new(Bytes(unpacked(bytes)))) {
+        Ok(source) => source,
+        Err(error) => {
+            told(&error);
+            return false;
+        }
+    };
+    let root = source.list(&TreePath::root()).map_err(|error| told(&error)).unwrap_or_default();
+    let found = root.iter().take(8).map(|entry| entry.name.as_str());
+    for name in found.chain(NAMES) {
+        let path = TreePath::new(name);
+        match source.open(&path) {
+            Ok(file) => {
+                let _ = head(&*file, 64 << 10);
+                let _ = read_whole(&*file, 1 << 10);
+            }
+            Err(error) => told(&error),
+        }
+        if let Err(error) = source.list(&path) {
+            told(&error);
+        }
+    }
+    true
+}
+
+/// The image of an input; 8 MiB of it at most.
+fn unpacked(mut packed: &[u8]) -> Vec<u8> {
+    const MOST: usize = 8 << 20;
+    let mut image = Vec::new();
+    while let [a, b, c, d, rest @ ..] = packed {
+        let zeros = usize::from(u16::from_le_bytes([*a, *b])) * 64;
+        let (bytes, after) =
+            rest.split_at(usize::from(u16::from_le_bytes([*c, *d])).min(rest.len()));
+        if image.len() + zeros + bytes.len() > MOST {
+            break;
+        }
+        image.resize(image.len() + zeros, 0);
+        image.extend(bytes);
+        packed = after;
+    }
+    image
+}
+
+/// An image as an input.
+pub fn packed(image: &[u8]) -> Vec<u8> {
+    let mut packed = Vec::new();
+    let (mut at, mut zeros) = (0, 0u16);
+    while at < image.len() {
+        let is_zero =
+            |at: usize| image[at..(at + 64).min(image.len())].iter().all(|byte| *byte == 0);
+        if is_zero(at) && at + 64 <= image.len() && zeros < u16::MAX {
+            (at, zeros) = (at + 64, zeros + 1);
+            continue;
+        }
+        let start = at;
+        while at < image.len() && !is_zero(at) && at - start < 0x8000 {
+            at = (at + 64).min(image.len());
+        }
+        packed.extend(zeros.to_le_bytes());
+        packed.extend(((at - start) as u16).to_le_bytes());
+        packed.extend(&image[start..at]);
+        zeros = 0;
+    }
+    if zeros > 0 {
+        packed.extend(zeros.to_le_bytes());
+        packed.extend([0; 2]);
+    }
+    packed
+}
+
+fn told(error: &SourceError) {
+    assert!(!error.to_string().is_empty(), "{error:?}");
+    assert!(error.hint().is_none_or(|hint| !hint.is_empty()), "{error:?}");
+}
