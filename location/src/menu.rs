@@ -12,7 +12,7 @@ use thiserror::Error;
 use crate::fetch::Fetcher;
 use crate::image;
 use crate::place::{Place, PlaceError};
-use crate::source::{RandomAccess, Slice, Source, SourceError, TreePath};
+use crate::source::{LocalFile, RandomAccess, Slice, Source, SourceError, TreePath, head};
 pub use crate::tree::Look;
 pub use crate::tree::boot_config::{BootConfig, Entry, Loader, Step};
 pub use joined::joined;
@@ -31,8 +31,27 @@ pub struct Volume {
 /// # Errors
 /// There is none.
 pub fn volumes(fetcher: &Fetcher, disk: &Place) -> Result<Vec<Volume>, PlaceError> {
-    let source = fetcher.place(disk)?;
-    Ok(vec![Volume { name: source.name().to_owned(), source }])
+    let whole = fetcher.file(disk).ok().filter(|file| is_image(&**file));
+    let Some(file) = whole else {
+        let source = fetcher.place(disk)?;
+        return Ok(vec![Volume { name: source.name().to_owned(), source }]);
+    };
+    let found = image::volumes(in_places(file)?)?.into_iter();
+    Ok(found.map(|volume| Volume { name: volume.name, source: volume.source }).collect())
+}
+
+fn is_image(file: &dyn RandomAccess) -> bool {
+    head(file, image::TELLING).is_ok_and(|head| image::kind(&head).is_some())
+}
+
+/// The file itself where it can be read in places, else a copy of it.
+fn in_places(file: Box<dyn RandomAccess>) -> Result<Rc<dyn RandomAccess>, SourceError> {
+    if !file.is_sequential() {
+        return Ok(file.into());
+    }
+    let name = file.name().to_owned();
+    let copy = file.into_file().and_then(|copy| LocalFile::new(copy, name.clone()));
+    Ok(Rc::new(copy.map_err(|source| SourceError::Io { name, source })?))
 }
 
 /// The file system that begins `offset` bytes behind a disk's beginning.
