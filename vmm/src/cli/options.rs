@@ -69,7 +69,7 @@ pub(super) static OPTIONS: [Opt; 50] = [
         "bootdisk",
         "DISK",
         Group::Boot,
-        &["boot what this disk's own boot menu would: an image, a", "block device or a directory"],
+        &["boot what this disk's own boot menu would: an image,", "a block device or a directory"],
     ),
     opt("entry", "ENTRY", Group::Boot, &["its number, title or id in that menu; default, saved"]),
     opt("initrd-inject", "FILE", Group::Boot, &["put FILE into the initrd's root; repeatable"]),
