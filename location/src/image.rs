@@ -43,7 +43,6 @@ const PARTITIONS: usize = 256;
 #[derive(Debug)]
 pub(crate) struct Volume {
     /// What messages call it: the image's name, and the partition's number.
-    #[expect(dead_code, reason = "for who wants volumes one by one")]
     pub name: String,
     /// What is in it.
     pub source: Box<dyn Source>,

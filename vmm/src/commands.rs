@@ -2,11 +2,16 @@
 //!
 //! These take long options in GNU's style, each with a `--help` of its own; what runs a guest keeps QEMU's.
 
+mod bootloader;
 mod cache;
 mod fetch;
+mod handed;
+mod pygrub;
+mod xenpvnetboot;
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::ArgMatches;
@@ -19,7 +24,19 @@ use crate::signals;
 type Command = (&'static str, fn(&[OsString]) -> ExitCode);
 
 /// All of them.
-static COMMANDS: [Command; 2] = [("cache", cache::run), ("fetch", fetch::run)];
+static COMMANDS: [Command; 3] =
+    [("bootloader", bootloader::run), ("cache", cache::run), ("fetch", fetch::run)];
+
+/// Names of other programs, whose work chukka does when it is called by one of them.
+static PROGRAMS: [Command; 2] = [("pygrub", pygrub::run), ("xenpvnetboot", xenpvnetboot::run)];
+
+/// Does another program's work, if `program`, the path chukka was called by, is one that it knows.
+#[must_use]
+pub fn run_as(program: &OsStr, args: &[OsString]) -> Option<ExitCode> {
+    let name = Path::new(program).file_name()?;
+    let (_, program) = PROGRAMS.iter().find(|(known, _)| OsStr::new(known) == name)?;
+    Some(program(args))
+}
 
 /// Runs the command that the first of `args` names, if it names one. `args` begins after the program's name.
 #[must_use]

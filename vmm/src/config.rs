@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use location::Place;
 use location::fetch::Settings;
+use location::menu::Choice;
 use thiserror::Error;
 
 use crate::cpu_model::CpuModel;
@@ -141,6 +142,13 @@ pub enum BootFiles {
         /// The initrd's (`-initrd`).
         initrd: Option<PathBuf>,
     },
+    /// An entry of the boot menu on a disk (`-bootdisk`).
+    Disk {
+        /// The disk.
+        place: Place,
+        /// Which entry (`-entry`).
+        choice: Choice,
+    },
 }
 
 impl BootFiles {
@@ -148,7 +156,7 @@ impl BootFiles {
     pub fn places(&self) -> impl Iterator<Item = &Place> {
         let (place, other) = match self {
             Self::Named { kernel, initrd } => (kernel, initrd.as_ref()),
-            Self::Location { place, .. } => (place, None),
+            Self::Location { place, .. } | Self::Disk { place, .. } => (place, None),
         };
         [place].into_iter().chain(other)
     }
@@ -156,7 +164,7 @@ impl BootFiles {
     /// Whether other hosts are asked, which may take long.
     pub fn is_remote(&self) -> bool {
         let urls = match self {
-            Self::Named { .. } => [None, None],
+            Self::Named { .. } | Self::Disk { .. } => [None, None],
             Self::Location { kernel, initrd, .. } => [kernel.as_ref(), initrd.as_ref()],
         };
         let is_remote = |path: &PathBuf| matches!(location::place::url(path), Some(Ok(place)) if place.is_remote());

@@ -11,6 +11,7 @@ use firmware::rom::RomError;
 use firmware::smbios::SmbiosError;
 use firmware::source_file::SourceError;
 use fw_cfg::ItemError;
+use location::menu::MenuError;
 use location::source::hint_of;
 use location::{InjectError, PlaceError, TreeError};
 use thiserror::Error;
@@ -39,6 +40,9 @@ pub enum StartError {
     /// What is in it.
     #[error(transparent)]
     Tree(#[from] TreeError),
+    /// The boot menu of a disk.
+    #[error(transparent)]
+    Menu(#[from] MenuError),
     /// A file for the initrd.
     #[error(transparent)]
     Inject(#[from] InjectError),
@@ -189,6 +193,7 @@ impl StartError {
             Self::Initrd(error) => error.hint(),
             Self::Place(error) => error.hint().into(),
             Self::Tree(error) => error.hint(),
+            Self::Menu(error) => error.hint().into(),
             Self::Inject(error) => error.hint(),
             Self::Fetch { source, .. } => {
                 hint_of(source).unwrap_or("is the medium it lies on in order?").into()

@@ -1,5 +1,6 @@
 //! Kernel, initrd and command line, out of files the user named or a place they are found in.
 
+mod disk;
 mod files;
 mod words;
 

@@ -15,8 +15,10 @@ use vmm::signals;
 
 fn main() -> ExitCode {
     let started = Instant::now();
-    let args: Vec<_> = std::env::args_os().skip(1).collect();
-    if let Some(status) = commands::run(&args) {
+    let mut args = std::env::args_os();
+    let program = args.next().unwrap_or_default();
+    let args: Vec<_> = args.collect();
+    if let Some(status) = commands::run_as(&program, &args).or_else(|| commands::run(&args)) {
         return status;
     }
     let mut name = String::new();

@@ -5,11 +5,12 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use clap::ArgMatches;
+use location::menu::Choice;
 use location::{Place, place};
 
 use super::error::CliError;
 use super::fetching;
-use super::value::{last, raw};
+use super::value::{last, raw, texts};
 use crate::config::{Answers, BootFiles, BootSource, Injection};
 
 /// What to boot. As in QEMU (`qemu_validate_options`, system/vl.c) `-initrd` and `-append` need `-kernel`, here for want of
@@ -26,6 +27,17 @@ pub(super) fn boot(
     let (kernel, initrd) = (path("kernel")?, path("initrd")?);
     let (injections, answers_at) = answers(matches)?;
     let files = match (path("location")?, kernel) {
+        (location, kernel) if last(matches, "bootdisk").is_some() => {
+            let others = [("location", location), ("kernel", kernel), ("initrd", initrd)];
+            disk(matches, &path("bootdisk")?.unwrap_or_default(), &others)?
+        }
+        _ if last(matches, "entry").is_some() => {
+            return Err(CliError::unsupported(
+                "-entry",
+                "it picks an entry of a disk's boot menu, and there is no -bootdisk",
+                "for example: -bootdisk disk.qcow2 -entry 0",
+            ));
+        }
         (Some(place), kernel) => {
             let place = Place::parse(place.as_os_str())?;
             for given in [&kernel, &initrd].into_iter().flatten() {
@@ -55,6 +67,23 @@ pub(super) fn boot(
 /// A file by its URL, or of this host.
 fn named(given: &Path) -> Result<Place, CliError> {
     Ok(place::url(given).transpose()?.unwrap_or_else(|| Place::Local(given.into())))
+}
+
+/// `-bootdisk` and `-entry`. The menu names kernel and initrd: nothing else may.
+fn disk(
+    matches: &ArgMatches,
+    disk: &Path,
+    others: &[(&str, Option<PathBuf>)],
+) -> Result<BootFiles, CliError> {
+    if let Some((other, _)) = others.iter().find(|(_, path)| path.is_some()) {
+        return Err(CliError::unsupported(
+            format!("-bootdisk with -{other}"),
+            "a disk's boot menu names kernel and initrd",
+            "give one of the two",
+        ));
+    }
+    let choice = texts(matches, "entry")?.last().map(|entry| Choice::of(entry)).unwrap_or_default();
+    Ok(BootFiles::Disk { place: Place::parse(disk.as_os_str())?, choice })
 }
 
 /// What puts a file into the initrd, and what it then is.

@@ -52,7 +52,7 @@ const fn silent(name: &'static str, metavar: &'static str) -> Opt {
 }
 
 /// Every option.
-pub(super) static OPTIONS: [Opt; 50] = [
+pub(super) static OPTIONS: [Opt; 52] = [
     opt(
         "kernel",
         "FILE",
@@ -75,6 +75,13 @@ pub(super) static OPTIONS: [Opt; 50] = [
         ],
     ),
     opt("no-location-args", "", Group::Boot, &["the installer is not told where its tree is"]),
+    opt(
+        "bootdisk",
+        "DISK",
+        Group::Boot,
+        &["boot what this disk's own boot menu would: an image,", "a block device or a directory"],
+    ),
+    opt("entry", "ENTRY", Group::Boot, &["its number, title or id in that menu; default, saved"]),
     opt("initrd-inject", "FILE", Group::Boot, &["put FILE into the initrd's root; repeatable"]),
     opt(
         "preseed",

@@ -57,7 +57,7 @@ fn boot_source(files: BootFiles, cmdline: &[u8]) -> BootSource {
 fn files(config: &VmConfig) -> (&Path, Option<&Path>) {
     match &boot(config).files {
         BootFiles::Named { kernel, initrd } => (local(kernel), initrd.as_ref().map(local)),
-        found @ BootFiles::Location { .. } => panic!("{found:?}"),
+        found @ (BootFiles::Location { .. } | BootFiles::Disk { .. }) => panic!("{found:?}"),
     }
 }
 

@@ -8,10 +8,10 @@ use firmware::{KernelImage, SourceFile};
 use location::checksum::{self, Checked};
 use location::fetch::Watch;
 use location::source::LocalFile;
-use location::tree::{self, Mismatch, Part, TreeError};
-use location::{Fetcher, Injected, Place, RandomAccess, Tree, Wanted, inject};
+use location::tree::{self, Mismatch, TreeError};
+use location::{Fetcher, Injected, Place, RandomAccess, Tree, Wanted, inject, menu};
 
-use super::{Found, words};
+use super::{Found, disk, words};
 use crate::config::{BootFiles, BootSource, Checksum};
 use crate::error::StartError;
 
@@ -46,6 +46,7 @@ impl Files {
     fn open(source: &BootSource, memory: u64, fetcher: &Fetcher) -> Result<Self, StartError> {
         match &source.files {
             BootFiles::Named { kernel, initrd } => Self::named(fetcher, kernel, initrd.as_ref()),
+            BootFiles::Disk { place, choice } => disk::find(fetcher, place, choice),
             BootFiles::Location { place, kernel, initrd } => {
                 let (kernel, initrd) = (kernel.as_deref(), initrd.as_deref());
                 let elsewhere: tree::Elsewhere<'_> = &|place| fetcher.file(place);
@@ -92,7 +93,8 @@ impl Files {
             arguments: tree.arguments,
         };
         let kernel = KernelImage::of(opened(tree.kernel.bytes, "kernel")?)?;
-        Ok(Self { kernel, initrd: joined(tree.initrds)?, found: Some(found) })
+        let initrds = tree.initrds.into_iter().map(|part| part.bytes).collect();
+        Ok(Self { kernel, initrd: joined(initrds)?, found: Some(found) })
     }
 
     /// Checks them against the user's sums.
@@ -126,7 +128,10 @@ impl Files {
 }
 
 /// A file of this host with these bytes, for guest memory to be filled from.
-fn opened(bytes: Box<dyn RandomAccess>, role: &'static str) -> Result<SourceFile, StartError> {
+pub(super) fn opened(
+    bytes: Box<dyn RandomAccess>,
+    role: &'static str,
+) -> Result<SourceFile, StartError> {
     let name = bytes.name().to_owned();
     let file = bytes.into_file();
     let file = file.map_err(|source| StartError::Fetch { name: name.clone(), source })?;
@@ -134,14 +139,13 @@ fn opened(bytes: Box<dyn RandomAccess>, role: &'static str) -> Result<SourceFile
 }
 
 /// One initrd of all there are, as a boot loader would put them into memory.
-fn joined(mut initrds: Vec<Part>) -> Result<Option<SourceFile>, StartError> {
-    if initrds.len() < 2 {
-        return initrds.pop().map(|part| opened(part.bytes, "initrd")).transpose();
-    }
-    let all: Vec<_> = initrds.iter().map(|part| &*part.bytes).collect();
-    let file = inject::compose(&all, &mut [])?;
-    let names: Vec<_> = all.iter().map(|bytes| bytes.name()).collect();
-    Ok(Some(SourceFile::opened(file, names.join(" + "), "initrd")?))
+pub(super) fn joined(
+    initrds: Vec<Box<dyn RandomAccess>>,
+) -> Result<Option<SourceFile>, StartError> {
+    let names: Vec<_> = initrds.iter().map(|initrd| initrd.name().to_owned()).collect();
+    let joined = menu::joined(initrds);
+    let joined = joined.map_err(|source| StartError::Fetch { name: names.join(" + "), source })?;
+    joined.map(|initrd| opened(initrd, "initrd")).transpose()
 }
 
 /// The initrd with the user's files in it; as it was where there are none.

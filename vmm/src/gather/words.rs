@@ -8,7 +8,7 @@ use super::Found;
 use crate::config::{Answers, BootSource};
 
 /// What a guest is told of where its installer comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Home {
     /// Where a guest finds it, if it can.
     url: Option<String>,
@@ -142,6 +142,7 @@ fn solaris_line(source: &BootSource, found: &Found) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use location::fetch::Settings;
     use location::tree::Installer::{
         Anaconda, Debian, DebianLive, DebianMedium, Nevada, OpenSolaris, Yast,
     };
@@ -175,6 +176,8 @@ mod tests {
             answers_at: Vec::new(),
             location_args: true,
             cmdline: cmdline.into(),
+            fetch: Settings::default(),
+            checksums: Vec::new(),
         }
     }
 

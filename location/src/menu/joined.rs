@@ -1,0 +1,67 @@
+//! Several initrds as one.
+
+use std::io;
+
+use crate::source::{Failure, RandomAccess};
+
+/// Each begins at a multiple of so many bytes, as the kernel reads them (Documentation/driver-api/early-userspace/buffer-format.rst).
+const GRAIN: u64 = 4;
+
+/// Files one behind the other, as a boot loader puts the initrds of an entry into memory; `None`: there are none.
+///
+/// # Errors
+/// They are longer together than a file can be.
+pub fn joined(mut files: Vec<Box<dyn RandomAccess>>) -> io::Result<Option<Box<dyn RandomAccess>>> {
+    if files.len() < 2 {
+        return Ok(files.pop());
+    }
+    let mut at: u64 = 0;
+    let mut parts = Vec::new();
+    for file in files {
+        let start = at.checked_next_multiple_of(GRAIN);
+        let end = start.and_then(|start| start.checked_add(file.len()));
+        let (Some(start), Some(end)) = (start, end) else {
+            return Err(Failure::new("they are too long together", "is the disk in order?").into());
+        };
+        parts.push((start, file));
+        at = end;
+    }
+    let names: Vec<_> = parts.iter().map(|(_, file)| file.name()).collect();
+    Ok(Some(Box::new(Joined { name: names.join(" + "), len: at, parts })))
+}
+
+#[derive(Debug)]
+struct Joined {
+    name: String,
+    len: u64,
+    /// Where each begins.
+    parts: Vec<(u64, Box<dyn RandomAccess>)>,
+}
+
+impl RandomAccess for Joined {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn read_at(&self, to: &mut [u8], at: u64) -> io::Result<usize> {
+        let index = self.parts.partition_point(|(start, _)| *start <= at);
+        let Some((start, part)) = index.checked_sub(1).and_then(|index| self.parts.get(index))
+        else {
+            return Ok(0);
+        };
+        let inside = at - start;
+        if inside < part.len() {
+            return part.read_at(to, inside);
+        }
+        // Between two.
+        let next = self.parts.get(index).map_or(self.len, |(start, _)| *start);
+        let zeros =
+            usize::try_from(next.saturating_sub(at)).map_or(to.len(), |len| len.min(to.len()));
+        to[..zeros].fill(0);
+        Ok(zeros)
+    }
+}

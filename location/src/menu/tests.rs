@@ -1,0 +1,75 @@
+use super::*;
+use crate::fetch::Settings;
+use crate::source::head;
+use crate::testing::Temp;
+
+fn volume(temp: &Temp) -> Volume {
+    Volume { name: temp.path().display().to_string(), source: Box::new(temp.source()) }
+}
+
+fn bytes(file: &dyn RandomAccess) -> String {
+    String::from_utf8(head(file, 4096).unwrap()).unwrap()
+}
+
+const MENU: &str = "default=1\nmenuentry a --id first { linux /a one; initrd /i }\nmenuentry b { linux /b two; initrd /i /k }\n";
+
+#[test]
+fn an_entry_is_picked_by_default_number_title_or_id() {
+    let temp = Temp::of(&["a", "b", "i", "k"]);
+    temp.file("boot/grub/grub.cfg", MENU.as_bytes());
+    let place = Place::Local(temp.path().into());
+    let volumes = volumes(&Fetcher::new(Settings::default()), &place).unwrap();
+    for (given, kernel) in
+        [("default", "b"), ("saved", "b"), ("0", "a"), ("1", "b"), ("a", "a"), ("first", "a")]
+    {
+        let (picked, _) = pick(&volumes, &Choice::of(given)).unwrap();
+        assert_eq!(bytes(&*picked.kernel), kernel, "{given}");
+    }
+    let (picked, looks) = pick(&volumes, &Choice::Default).unwrap();
+    assert_eq!(picked.entry.arguments, "two");
+    assert_eq!(looks.len(), 1);
+    let initrd = joined(picked.initrds).unwrap().unwrap();
+    assert_eq!((initrd.len(), bytes(&*initrd).as_str()), (5, "i\0\0\0k"));
+    let error = pick(&volumes, &Choice::of("c")).unwrap_err();
+    assert!(error.to_string().starts_with("No entry 'c' can be booted\n  "), "{error}");
+}
+
+#[test]
+fn an_entry_without_its_files_is_passed_over_and_they_may_be_on_another_volume() {
+    let (esp, boot) = (Temp::of(&["EFI/x"]), Temp::of(&["a", "i"]));
+    esp.file("EFI/fedora/grub.cfg", MENU.as_bytes());
+    let volumes = [volume(&Temp::of(&["x"])), volume(&esp), volume(&boot)];
+    let (picked, looks) = pick(&volumes, &Choice::Default).unwrap();
+    assert_eq!(picked.entry.title, "a");
+    let found: Vec<_> = looks.iter().map(|look| look.found.as_str()).collect();
+    assert!(found[0].starts_with("no grub.cfg"), "{found:?}");
+    assert_eq!(found[2..], ["/b is not there", "there"]);
+    let error = pick(&volumes[..2], &Choice::Default).unwrap_err();
+    assert!(error.to_string().starts_with("No entry of a boot menu"), "{error}");
+    let error = pick(&volumes[..1], &Choice::Default).unwrap_err();
+    assert!(error.to_string().starts_with("There is no boot menu"), "{error}");
+}
+
+#[test]
+fn solaris_and_netware_are_known_by_their_kernel() {
+    let solaris = Temp::of(&[
+        "platform/i86xpv/kernel/amd64/unix",
+        "platform/i86xpv/kernel/unix",
+        "platform/i86pc/amd64/boot_archive",
+    ]);
+    solaris.file("boot/grub/menu.lst", b"title x\nkernel /platform/i86xpv/kernel/unix\n");
+    let (picked, _) = pick(&[volume(&solaris)], &Choice::Default).unwrap();
+    assert_eq!(bytes(&*picked.kernel), "platform/i86xpv/kernel/amd64/unix");
+    assert_eq!(bytes(&*picked.initrds[0]), "platform/i86pc/amd64/boot_archive");
+    let (picked, _) =
+        pick(&[volume(&Temp::of(&["nwserver/xnloader.sys"]))], &Choice::Default).unwrap();
+    assert_eq!((picked.entry.title.as_str(), picked.initrds.len()), ("NetWare", 0));
+    let unix = "/platform/i86xpv/kernel/unix";
+    for (given, expected) in [
+        ("", unix.to_owned()),
+        ("-k root=/dev/dsk/c0d0s0", format!("root=/dev/dsk/c0d0s0 {unix} -k")),
+        (&format!("{unix} -B x=1 ip=dhcp"), format!("ip=dhcp {unix} -B x=1")),
+    ] {
+        assert_eq!(solaris_arguments(unix, given), expected);
+    }
+}

@@ -1,0 +1,249 @@
+//! `chukka bootloader`: what a disk's own boot menu has, and what one of its entries boots.
+
+use std::ffi::OsString;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::{fs, io};
+
+use clap::builder::PossibleValuesParser;
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use location::fetch::Settings;
+use location::menu::{self, Choice, Entry, Volume};
+use location::{Fetcher, Place, RandomAccess};
+use serde_json::json;
+
+use super::handed::{Draft, Format, Handed, output};
+use super::{fail, parsed};
+use crate::report::with_sources;
+
+/// Why it cannot be done, and what the user can do about it.
+type Problem = (String, &'static str);
+
+/// `chukka bootloader [OPTION]… DISK`.
+pub(super) fn run(args: &[OsString]) -> ExitCode {
+    let matches = match parsed(command(), args) {
+        Ok(matches) => matches,
+        Err(status) => return status,
+    };
+    match answer(&matches) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err((problem, hint)) => fail(&problem, hint),
+    }
+}
+
+fn command() -> Command {
+    let value = |name: &'static str, metavar: &'static str, help: &'static str| {
+        Arg::new(name).long(name).value_name(metavar).help(help).allow_hyphen_values(true)
+    };
+    let formats = PossibleValuesParser::new(["text", "json", "sxp", "simple", "simple0"]);
+    Command::new("chukka bootloader")
+        .about("Finds the boot menu of a disk, and hands out what one of its entries boots")
+        .arg(
+            Arg::new("disk")
+                .value_name("DISK")
+                .required(true)
+                .help("an image, a block device or a directory"),
+        )
+        .arg(
+            Arg::new("list")
+                .long("list")
+                .short('l')
+                .action(ArgAction::Count)
+                .help("list the entries"),
+        )
+        .arg(
+            value("entry", "ENTRY", "its number, title or id; default, saved")
+                .default_value("default"),
+        )
+        .arg(value("kernel", "PATH", "take this file of the disk, whatever the menu says"))
+        .arg(value("initrd", "PATH", "likewise"))
+        .arg(value("args", "TEXT", "more words for the kernel, behind the entry's"))
+        .arg(value("output", "FILE", "write the answer into this file, which is there"))
+        .arg(
+            value("output-format", "FORMAT", "how the answer is written")
+                .value_parser(formats)
+                .default_value("text"),
+        )
+        .arg(value(
+            "output-directory",
+            "DIR",
+            "copy kernel and initrd into this directory, and name the copies",
+        ))
+}
+
+fn answer(matches: &ArgMatches) -> Result<(), Problem> {
+    let get = |name: &str| matches.get_one::<String>(name).map(String::as_str);
+    let disk = get("disk").unwrap_or_default();
+    let place = Place::parse(disk.as_ref()).map_err(|error| (error.to_string(), error.hint()))?;
+    let volumes = menu::volumes(&Fetcher::new(Settings::default()), &place);
+    let volumes = volumes.map_err(|error| (with_sources(&error), error.hint()))?;
+    let format = get("output-format").unwrap_or("text");
+    let text = if matches.get_count("list") > 0 {
+        list(&volumes, format)?
+    } else {
+        let chosen = choose(
+            &volumes,
+            get("entry").unwrap_or_default(),
+            get("kernel"),
+            get("initrd"),
+            get("args"),
+        )?;
+        hand_out(chosen, get("output-directory").map(Path::new), format)?
+    };
+    let path = get("output");
+    let opened = output(path).map_err(|error| cannot("open", path.unwrap_or_default(), &error))?;
+    write(opened, &text).map_err(|error| cannot("write", path.unwrap_or("the answer"), &error))
+}
+
+fn write(mut output: Box<dyn io::Write>, text: &str) -> io::Result<()> {
+    output.write_all(text.as_bytes())?;
+    output.flush()
+}
+
+fn cannot(what: &str, path: &str, error: &io::Error) -> Problem {
+    (
+        format!("Cannot {what} {path}: {error}"),
+        "check that it is there, that you may write to it, and that there is space",
+    )
+}
+
+/// All entries of all menus, by their numbers.
+fn list(volumes: &[Volume], format: &str) -> Result<String, Problem> {
+    let mut looks = Vec::new();
+    let menus = menu::menus(volumes, &mut looks);
+    if menus.is_empty() {
+        let error = menu::pick(volumes, &Choice::Default).err();
+        let problem = error.map(|error| (error.to_string(), error.hint()));
+        return Err(problem.unwrap_or_default());
+    }
+    let mut text = String::new();
+    let mut all = Vec::new();
+    for menu in &menus {
+        let place = format!("{}/{}", menu.volume.name, menu.config.path);
+        let mut entries: Vec<_> = menu.config.entries.iter().collect();
+        entries.sort_by_key(|entry| entry.number);
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{}", shown(&place));
+        for entry in entries {
+            let default = if entry.is_default { " (default)" } else { "" };
+            let by = match entry.hypervisor.as_str() {
+                "" => String::new(),
+                name => format!(" (by the hypervisor {})", shown(name)),
+            };
+            let _ = writeln!(text, "{:4}  {}{default}{by}", entry.number, shown(&entry.title));
+            let _ = writeln!(text, "      {} {}", shown(&entry.kernel), shown(&entry.arguments));
+            if !entry.initrds.is_empty() {
+                let _ = writeln!(text, "      {}", shown(&entry.initrds.join(" ")));
+            }
+            all.push(described(entry, &place));
+        }
+    }
+    Ok(if format == "json" { format!("{:#}\n", json!(all)) } else { text })
+}
+
+/// What comes from outside ends no line.
+fn shown(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+fn described(entry: &Entry, place: &str) -> serde_json::Value {
+    json!({
+        "menu": place,
+        "number": entry.number,
+        "title": entry.title,
+        "id": entry.id(),
+        "default": entry.is_default,
+        "kernel": entry.kernel,
+        "initrds": entry.initrds,
+        "arguments": entry.arguments,
+        "hypervisor": entry.hypervisor,
+    })
+}
+
+struct Chosen {
+    entry: Entry,
+    place: String,
+    kernel: Box<dyn RandomAccess>,
+    initrd: Option<Box<dyn RandomAccess>>,
+}
+
+fn choose(
+    volumes: &[Volume],
+    entry: &str,
+    kernel: Option<&str>,
+    initrd: Option<&str>,
+    args: Option<&str>,
+) -> Result<Chosen, Problem> {
+    let named = |path: &str| {
+        let missing = "--kernel and --initrd name files on the disk";
+        menu::named(volumes, path).map_err(|error| (with_sources(&error), missing))
+    };
+    let mut chosen = match kernel {
+        Some(path) => {
+            let (volume, kernel) = named(path)?;
+            let place = volumes.get(volume).map(|volume| volume.name.clone()).unwrap_or_default();
+            let entry = Entry { kernel: path.into(), ..Entry::default() };
+            Chosen { entry, place, kernel, initrd: None }
+        }
+        None => {
+            let picked = menu::pick(volumes, &Choice::of(entry));
+            let (picked, _) = picked.map_err(|error| (error.to_string(), error.hint()))?;
+            let joined = menu::joined(picked.initrds);
+            let initrd = joined.map_err(|error| cannot("read", "the initrds", &error))?;
+            Chosen { entry: picked.entry, place: picked.place, kernel: picked.kernel, initrd }
+        }
+    };
+    if let Some(path) = initrd {
+        chosen.entry.initrds = vec![path.to_owned()];
+        chosen.initrd = Some(named(path)?.1);
+    }
+    let words = [chosen.entry.arguments.as_str(), args.unwrap_or_default()].join(" ");
+    chosen.entry.arguments = words.trim().to_owned();
+    Ok(chosen)
+}
+
+fn hand_out(chosen: Chosen, directory: Option<&Path>, format: &str) -> Result<String, Problem> {
+    let Chosen { entry, place, kernel, initrd } = chosen;
+    let mut paths = [entry.kernel.clone(), entry.initrds.join(" ")];
+    if let Some(directory) = directory {
+        let copy = |prefix: &str, file: &dyn RandomAccess| {
+            let mut draft = Draft::new(directory, prefix)?;
+            draft.fill(file)?;
+            Ok(draft)
+        };
+        let failed =
+            |error: io::Error| cannot("write into", &directory.display().to_string(), &error);
+        let made = fs::create_dir_all(directory).and_then(|()| copy("boot_kernel.", &*kernel));
+        let kernel = made.map_err(failed)?;
+        let initrd =
+            initrd.map(|initrd| copy("boot_ramdisk.", &*initrd)).transpose().map_err(failed)?;
+        let path = |path: PathBuf| path.display().to_string();
+        paths = [path(kernel.keep()), initrd.map(|initrd| path(initrd.keep())).unwrap_or_default()];
+    }
+    let [kernel, ramdisk] = paths.each_ref().map(String::as_str);
+    let args = entry.arguments.as_str();
+    if let Some(format) = Format::parse(format) {
+        let handed = Handed { kernel, ramdisk: (!ramdisk.is_empty()).then_some(ramdisk), args };
+        let text = handed.text(format, str::to_owned, |args| format!("\"{args}\""));
+        return text.map_err(|problem| (problem.into(), "take another --output-format"));
+    }
+    if format == "json" {
+        let mut all = described(&entry, &place);
+        all["kernel"] = json!(kernel);
+        all["initrd"] = if ramdisk.is_empty() { json!(null) } else { json!(ramdisk) };
+        return Ok(format!("{all:#}\n"));
+    }
+    let mut text = format!("menu          {}\n", shown(&place));
+    for (heading, value) in [
+        ("entry", entry.title.as_str()),
+        ("kernel", kernel),
+        ("initrd", ramdisk),
+        ("command line", args),
+    ] {
+        if !value.is_empty() {
+            let _ = writeln!(text, "{heading:14}{}", shown(value));
+        }
+    }
+    Ok(text)
+}

@@ -1,0 +1,142 @@
+//! xenpvnetboot: what this program does under that name, for Xen's toolstack (tools/misc/xenpvnetboot of Xen, of which it takes the options
+//! and writes the output, byte for byte). Nothing is mounted, and a path never leaves the location.
+
+use std::ffi::OsString;
+use std::fs::DirBuilder;
+use std::io::Write;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use location::fetch::Settings;
+use location::{Fetcher, Place, RandomAccess, Tree, Wanted, menu, tree};
+
+use super::handed::{Draft, Format, Handed, output};
+use crate::report::with_sources;
+
+/// Runs it. The status of every failure is 1.
+pub(super) fn run(args: &[OsString]) -> ExitCode {
+    let matches = match command().try_get_matches_from(args) {
+        Ok(matches) => matches,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+        }
+    };
+    match answer(&matches) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            if matches.get_count("quiet") == 0 {
+                let _ = writeln!(std::io::stderr(), "{problem}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn command() -> Command {
+    let value = |(name, help): (&'static str, &'static str)| {
+        let arg = Arg::new(name).long(name).help(help).action(ArgAction::Set);
+        arg.allow_hyphen_values(true).overrides_with(name)
+    };
+    Command::new("xenpvnetboot")
+        .no_binary_name(true)
+        .infer_long_args(true)
+        .version("version 0.1, by chukka")
+        .about("Get boot images from the given location and prepare for Xen to use (chukka as xenpvnetboot)")
+        .args(
+            [
+                ("location", "The base url for kernel and ramdisk files"),
+                ("kernel", "The kernel image file"),
+                ("ramdisk", "The initial ramdisk file"),
+                ("args", "Arguments passed to the kernel"),
+                ("output", "Write to this file instead of stdout"),
+                ("output-directory", "Output directory"),
+                ("output-format", "Output format: sxp, simple or simple0"),
+                ("runas", "Not needed, and without effect"),
+            ]
+            .map(value),
+        )
+        .arg(Arg::new("quiet").long("quiet").short('q').action(ArgAction::Count).help("Be quiet"))
+        .arg(Arg::new("more").action(ArgAction::Append).hide(true))
+}
+
+type Opened = Box<dyn RandomAccess>;
+
+fn answer(matches: &ArgMatches) -> Result<(), String> {
+    let get = |name: &str| {
+        matches.get_one::<String>(name).map(String::as_str).filter(|text| !text.is_empty())
+    };
+    let (location, kernel, ramdisk) = (get("location"), get("kernel"), get("ramdisk"));
+    if location.is_none() && kernel.is_none() && ramdisk.is_none() {
+        return Err(format!(
+            "You should at least specify a location or kernel/ramdisk.\n{}",
+            command().render_help()
+        ));
+    }
+    let format = get("output-format").unwrap_or("sxp");
+    let format = Format::parse(format).ok_or_else(|| format!("Unknown output format: {format}"))?;
+    let path = get("output");
+    let mut output = output(path)
+        .map_err(|error| format!("Cannot open {}: {error}", path.unwrap_or_default()))?;
+    let (kernel, ramdisk) = find(location, kernel, ramdisk)?;
+    let directory = Path::new(get("output-directory").unwrap_or("/var/run/libxl"));
+    let made = DirBuilder::new().recursive(true).mode(0o750).create(directory);
+    made.map_err(|error| format!("Cannot make {}: {error}", directory.display()))?;
+    let kernel = fetched(directory, &*kernel)?;
+    let ramdisk = ramdisk.map(|file| fetched(directory, &*file)).transpose()?;
+    let handed = Handed {
+        kernel: &kernel.path.display().to_string(),
+        ramdisk: ramdisk.as_ref().map(|file| file.path.display().to_string()).as_deref(),
+        args: get("args").unwrap_or_default(),
+    }
+    .text(format, str::to_owned, |args| format!("\"{args}\""))?;
+    let written = output.write_all(handed.as_bytes()).and_then(|()| output.flush());
+    written.map_err(|error| format!("Cannot write the answer: {error}"))?;
+    ramdisk.map(Draft::keep);
+    kernel.keep();
+    Ok(())
+}
+
+/// Kernel and ramdisk, open. A whole URL counts alone, whatever the location is.
+fn find(
+    location: Option<&str>,
+    kernel: Option<&str>,
+    ramdisk: Option<&str>,
+) -> Result<(Opened, Option<Opened>), String> {
+    let fetcher = Fetcher::new(Settings::default());
+    let alone = |name: &str| -> Result<Opened, String> {
+        let place = Place::parse(name.as_ref()).map_err(|error| error.to_string())?;
+        let file = fetcher.file(&place);
+        file.map_err(|error| format!("Cannot get file {name}: {}", with_sources(&error)))
+    };
+    let Some(location) = location else {
+        let kernel =
+            kernel.ok_or("Cannot get kernel from location: there is none, and no --kernel")?;
+        return Ok((alone(kernel)?, ramdisk.map(alone).transpose()?));
+    };
+    let place = Place::parse(location.as_ref());
+    let place = place.map_err(|error| format!("Unsupported location: {location}: {error}"))?;
+    let failed = |error: &dyn std::error::Error| {
+        format!("Cannot get kernel from location: {location}: {}", with_sources(error))
+    };
+    let source = fetcher.place(&place).map_err(|error| failed(&error))?;
+    let elsewhere: tree::Elsewhere<'_> = &|place| fetcher.file(place);
+    let (kernel, initrd) = (kernel.map(Path::new), ramdisk.map(Path::new));
+    // How much the guest will have is not said; 64-bit systems come first.
+    let wanted = Wanted { kernel, initrd, memory: u64::MAX, elsewhere };
+    let tree = Tree::find(&*source, wanted).map_err(|error| failed(&error))?;
+    let initrds = tree.initrds.into_iter().map(|part| part.bytes).collect();
+    let initrd = menu::joined(initrds).map_err(|error| failed(&error))?;
+    Ok((tree.kernel.bytes, initrd))
+}
+
+/// `xenpvboot.NAME.LETTERS`, with the file's bytes.
+fn fetched(directory: &Path, file: &dyn RandomAccess) -> Result<Draft, String> {
+    let name = file.name().rsplit('/').next().unwrap_or_default();
+    let fail = |error| format!("Cannot get file {}: {error}", file.name());
+    let mut draft = Draft::new(directory, &format!("xenpvboot.{name}.")).map_err(fail)?;
+    draft.fill(file).map_err(fail)?;
+    Ok(draft)
+}
