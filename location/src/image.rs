@@ -148,7 +148,7 @@ impl Search {
         Err(SourceError::failure(
             disk.name(),
             format!("none of its partitions has a file system that can be read: {seen}"),
-            "chukka reads ext2, ext3, ext4, FAT, ISO 9660, squashfs, XFS and btrfs, and no encrypted or logical volumes",
+            "chukka reads ext2, ext3, ext4, FAT, ISO 9660, squashfs and XFS, and no encrypted or logical volumes",
         ))
     }
 

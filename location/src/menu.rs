@@ -211,7 +211,7 @@ pub fn pick(volumes: &[Volume], choice: &Choice) -> Result<(Picked, Vec<Look>), 
         },
         (_, true) => MenuError {
             problem: "There is no boot menu".into(),
-            hint: "is it the right disk, and is a system installed on it? --kernel and --initrd name files on it",
+            hint: "is it the right disk, and is a system installed on it? chukka bootloader --kernel PATH --initrd PATH DISK gets files of it by their names",
             looks,
         },
     })

@@ -146,6 +146,7 @@ fn contents(source: &dyn Source, directory: &TreePath) -> String {
     const SHOWN: usize = 12;
     let entries = match source.list(directory) {
         Ok(entries) => entries,
+        Err(error) if error.is_missing() => return "nothing, it is not there itself".into(),
         Err(error) => return error.to_string(),
     };
     let name = |entry: &crate::source::Entry| {

@@ -93,15 +93,17 @@ impl Transfer {
         if self.began.elapsed() < SHORT {
             return;
         }
-        let (name, total, already) = (&self.name, self.total, self.already);
+        let (name, total) = (&self.name, self.total);
         let bar = self.bar.get_or_insert_with(|| {
             let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
             let template = "{wide_msg} {bytes:>10} of {total_bytes:10} {bar:20} {binary_bytes_per_sec:>12} {eta:>4}";
             let style = ProgressStyle::with_template(template);
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-            bar.set_message(name.clone());
+            // The place is long, and known; the file's name is what is new.
+            bar.set_message(name.rsplit('/').next().unwrap_or(name).to_owned());
+            // What is here already did not come at this speed.
+            bar.set_position(self.here);
             bar.reset_eta();
-            bar.set_position(already);
             bar
         });
         bar.set_position(self.here);

@@ -56,7 +56,7 @@ pub enum TreeError {
         place: String,
     },
     /// By no rule.
-    #[error("There is no kernel to be found in '{place}': tried {tried}; in it there is: {there}")]
+    #[error("There is no kernel to be found in '{place}'; in it there is: {there}; tried {tried}")]
     Nothing {
         /// The place.
         place: String,
@@ -137,7 +137,7 @@ impl TreeError {
             Self::Arch { .. } => "take the distribution's x86_64 tree".into(),
             Self::Foreign { found: "empty (0 bytes)", .. } => "was its download or copy cut short?".into(),
             Self::Foreign { .. } => {
-                "a server answered with a page where the file was to be: fetch it again, by curl --fail".into()
+                "a server answered with a page where the file was to be: see what its URL shows in a browser; what you fetch yourself, fetch by curl --fail".into()
             }
             Self::Checksum(_) => "its download or copy is damaged, or of another version than the rest: fetch it again".into(),
             Self::Read { source, .. } => hint_of(source).unwrap_or(UNREADABLE).into(),

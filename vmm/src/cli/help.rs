@@ -14,8 +14,10 @@ chukka boots a Linux kernel in a virtual machine and tells how it ended.
 
   chukka -kernel FILE [-initrd FILE] [-append TEXT] [OPTION]…
   chukka -location PLACE [-append TEXT] [OPTION]…
+  chukka -bootdisk DISK [-append TEXT] [OPTION]…
 
 The options are QEMU's; each may be written with one dash or two.
+Without a guest: chukka fetch, bootloader and cache, each with its own --help.
 ";
 
 const TAIL: &str = "

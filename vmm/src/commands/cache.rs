@@ -1,5 +1,6 @@
 //! `chukka cache`: what was fetched, and is kept.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
@@ -39,12 +40,14 @@ pub(super) fn run(args: &[OsString]) -> ExitCode {
                 .help("Everything that is not in use"),
         );
     let command = Command::new("chukka cache")
+        .bin_name("chukka cache")
         .about("What chukka has fetched, and keeps")
         .after_help(AFTER)
         .subcommand_required(true)
         .arg(
             Arg::new("cache")
                 .long("cache")
+                .global(true)
                 .value_name("DIR")
                 .value_parser(ValueParser::path_buf())
                 .help("This one, and not the user's: $XDG_CACHE_HOME/chukka or ~/.cache/chukka"),
@@ -101,9 +104,11 @@ fn list(all: &[Kept]) -> String {
         let path = if path == "/" { String::new() } else { format!(" {}", path.escape_debug()) };
         text += &format!("{size:>16}  {:>7}  {place}{path}\n", ago(*age));
     }
-    let total = all.iter().map(|kept| kept.here).sum();
-    let files = if all.len() == 1 { "file" } else { "files" };
-    text + &format!("{:>16}  in {} {files}\n", Size(total).to_string(), all.len())
+    // Places that have the same file share it.
+    let distinct: BTreeMap<_, _> = all.iter().map(|kept| (&kept.file, kept.here)).collect();
+    let (total, count) = (distinct.values().sum(), distinct.len());
+    let files = if count == 1 { "file" } else { "files" };
+    text + &format!("{:>16}  in {count} {files}\n", Size(total).to_string())
 }
 
 /// How long ago, in the largest unit there is one of.
