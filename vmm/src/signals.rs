@@ -95,7 +95,7 @@ fn is_ignored(signal: i32) -> bool {
 
 /// The signal that brings a vCPU's thread back from `KVM_RUN`, or out of a write(2) that blocks.
 pub fn kick_number() -> i32 {
-    vmm_sys_util::signal::SIGRTMIN()
+    signal::SIGRTMIN()
 }
 
 /// Gives the kick a handler that does nothing: it is there to interrupt.
