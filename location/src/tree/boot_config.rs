@@ -38,7 +38,7 @@ pub enum Loader {
 
 /// Where the loaders look, in the order of their documentation (syslinux's doc/isolinux.txt and doc/syslinux.txt; extlinux.conf, grub.cfg,
 /// menu.lst and elilo.conf where Xen's tools/pygrub looks for them; the Boot Loader Specification).
-const PLACES: [(&str, Loader); 37] = [
+const PLACES: [(&str, Loader); 35] = [
     ("boot/isolinux/isolinux.cfg", Loader::Syslinux),
     ("isolinux/isolinux.cfg", Loader::Syslinux),
     ("isolinux.cfg", Loader::Syslinux),
@@ -59,9 +59,7 @@ const PLACES: [(&str, Loader); 37] = [
     ("EFI/fedora/grub.cfg", Loader::Grub),
     ("EFI/redhat/grub.cfg", Loader::Grub),
     ("EFI/centos/grub.cfg", Loader::Grub),
-    ("loader/loader.conf", Loader::Entries),
     ("loader/entries", Loader::Entries),
-    ("boot/loader/loader.conf", Loader::Entries),
     ("boot/loader/entries", Loader::Entries),
     ("boot/grub/menu.lst", Loader::GrubLegacy),
     ("boot/grub/grub.conf", Loader::GrubLegacy),
@@ -189,14 +187,16 @@ impl BootConfig {
     }
 
     fn read(source: &dyn Source, place: &str, loader: Loader) -> Option<Self> {
-        let path = TreePath::new(place);
+        let mut path = TreePath::new(place);
         let mut directories = vec![path.parent(), TreePath::root()];
         let mut files = Files::new(source, path.parent());
         let menu = match loader {
             Loader::Entries => {
                 directories.reverse();
                 directories.push(path.parent().parent());
-                bls::menu(&path, &mut files)?
+                let menu;
+                (path, menu) = bls::menu(&path, &mut files)?;
+                menu
             }
             _ => {
                 let text = files.read(&path)?;

@@ -50,16 +50,11 @@ impl Found {
     }
 }
 
-/// The entries as they are without GRUB: `path` is that of `loader.conf`, or of the directory where there is no such file.
-pub(super) fn menu(path: &TreePath, files: &mut Files<'_>) -> Option<Menu> {
-    let beside = path.parent();
-    let settings = TreePath::new(beside.as_path().join("loader.conf"));
-    let is_file = *path == settings;
+/// The entries of a directory as they are without GRUB, and what they go by: `loader.conf` beside it, or itself where there is none.
+pub(super) fn menu(directory: &TreePath, files: &mut Files<'_>) -> Option<(TreePath, Menu)> {
+    let beside = directory.parent();
+    let settings = beside.join("loader.conf");
     let text = files.read(&settings);
-    // The file speaks for the directory where both are there.
-    if is_file != text.is_some() {
-        return None;
-    }
     let boot = beside.parent();
     let variables = ENVIRONMENTS.iter().map(|name| {
         let path = boot.join(name);
@@ -70,7 +65,7 @@ pub(super) fn menu(path: &TreePath, files: &mut Files<'_>) -> Option<Menu> {
         let found = variables.iter().find(|(known, _)| known == name);
         found.map(|(_, value)| value.clone()).unwrap_or_default()
     };
-    let entries = read(&beside.join("entries"), files, &get, &[]);
+    let entries = read(directory, files, &get, &[]);
     let wanted = text.as_deref().unwrap_or_default().lines().find_map(|line| {
         let mut words = line.split_whitespace();
         (words.next() == Some("default")).then(|| words.next()).flatten()
@@ -84,7 +79,8 @@ pub(super) fn menu(path: &TreePath, files: &mut Files<'_>) -> Option<Menu> {
     let default = wanted.and_then(by_pattern);
     let by_saved = || (!saved.is_empty()).then(|| by_pattern(&saved)).flatten();
     let defaults = default.or_else(by_saved).into_iter().collect();
-    (is_file || !entries.is_empty()).then_some(Menu { entries, defaults, saved })
+    let path = if text.is_some() { settings } else { directory.clone() };
+    (text.is_some() || !entries.is_empty()).then_some((path, Menu { entries, defaults, saved }))
 }
 
 /// The entries for GRUB, where they begin with the place `menu` and get their values from `get`.
