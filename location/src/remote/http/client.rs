@@ -360,8 +360,7 @@ fn explain_io(error: &io::Error, host: &str, idle: &str) -> Trouble {
     }
 }
 
-const CERTIFICATE: &str =
-    "if its certificate is by an authority of your own, name that one's file in SSL_CERT_FILE";
+const CERTIFICATE: &str = "if its certificate is by an authority of your own, name that one's file in SSL_CERT_FILE; a server without TLS is http://";
 
 fn tls_hint(url: &Url) -> &'static str {
     if url.tls { CERTIFICATE } else { CHECK_SERVER }
