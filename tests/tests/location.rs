@@ -146,11 +146,11 @@ fn what_gives_no_kernel_is_refused_with_what_was_there() {
     let scratch = Scratch::new();
     at(&scratch.path("absent")).refused().says("is not there").hints("check the path");
     let image = scratch.file("debian.iso", b"CD001");
-    at(&image).refused().says("is a file, expected a directory").hints("xorriso");
-    start(["-location", "tftp://host/x"])
+    at(&image).refused().says("is a file without a file system that is known").hints("an image");
+    start(["-location", "gopher://host/x"])
         .refused()
-        .says("no tftp: locations")
-        .hints("copy the tree");
+        .says("no gopher: locations")
+        .hints("copy it to this host");
 
     let _ = scratch.file("README", b"text");
     let empty = at(scratch.as_ref());
