@@ -282,12 +282,12 @@ bring_disk() {
 		#!/bin/sh
 		for word; do
 			case \$word in
-			*device) echo /dev/sda1 ;;
-			*disk) echo /dev/sda ;;
-			*fs_uuid) echo $uuid ;;
-			*fs) echo ext2 ;;
-			*partmap) echo msdos ;;
-			*drive) echo '(hd0,msdos1)' ;;
+			--target=device) echo /dev/sda1 ;;
+			--target=disk) echo /dev/sda ;;
+			--target=fs_uuid) echo $uuid ;;
+			--target=fs) echo ext2 ;;
+			--target=partmap) echo msdos ;;
+			--target=drive) echo '(hd0,msdos1)' ;;
 			esac
 		done
 	EOF
@@ -296,8 +296,12 @@ bring_disk() {
 		set -e
 		mv "\$1/usr/sbin/grub-probe" "\$1/usr/sbin/grub-probe.real"
 		install "$draft/grub-probe" "\$1/usr/sbin/grub-probe"
-		mkdir -p "\$1/boot/grub"
+		# Only where the kernel will find the disk by its UUID is that what grub-mkconfig writes.
+		mkdir -p "\$1/boot/grub" "\$1/dev/disk/by-uuid"
+		ln -s /dev/sda1 "\$1/dev/disk/by-uuid/$uuid"
+		touch "\$1/dev/sda1"
 		chroot "\$1" grub-mkconfig -o /boot/grub/grub.cfg
+		rm -r "\$1/dev/disk" "\$1/dev/sda1"
 		mv "\$1/usr/sbin/grub-probe.real" "\$1/usr/sbin/grub-probe"
 		chmod a+r "\$1"/boot/* "\$1/boot/grub/grub.cfg"
 		cp "\$1/boot/grub/grub.cfg" "$draft/disk"

@@ -21,7 +21,7 @@ fn a_debian_disk_boots_its_default_entry_with_the_entry_s_words_and_ours() {
     let Some(runner) = Runner::get() else { return };
     let Some(disk) = assets::or_skip(assets::disk()) else { return };
     let root = fs::read_to_string(&disk.grub_cfg).unwrap();
-    let root = word(&root, "root=");
+    let root = word(&root, "root=UUID=");
     let words =
         ["-bootdisk", disk.image.to_str().unwrap(), "-m", "512", "-nographic", "-no-reboot"];
     let guest = Guest::argv(words).args(["-append", "console=ttyS0 rootdelay=2"]);
