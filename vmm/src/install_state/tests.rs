@@ -140,7 +140,7 @@ fn what_is_damaged_is_told() {
         assert!(matches!(check_vacant(&folder.0), Err(StateError::Damaged { .. })));
         error.to_string()
     };
-    let folder = Folder::new(Phase::Pending, "line");
+    let folder = Folder::new(Phase::Pending, "its words");
     let whole = fs::read_to_string(folder.0.join(RECORD)).unwrap();
     for end in 0..whole.trim_end().len() {
         assert!(why(&whole.as_bytes()[..end]).contains("/install.json' is damaged: "), "{end}");
@@ -148,7 +148,7 @@ fn what_is_damaged_is_told() {
     let with = |from: &str, to: &str| why(whole.replace(from, to).as_bytes());
     assert!(with("\"version\": 1", "\"version\": 2").ends_with("its version is 2, not 1"));
     assert!(with("pending", "begun").contains("unknown variant `begun`"));
-    assert!(with("line", "\\u0000").ends_with("has a NUL"));
+    assert!(with("its words", "\\u0000").ends_with("has a NUL"));
     assert!(why(&vec![b' '; 1 << 21]).contains("no file of up to 1048576 bytes"));
     assert!(why(b"\xff\xfe").contains("damaged"));
     fs::write(folder.0.join("initrd"), "other").unwrap();
