@@ -235,6 +235,25 @@ fn one_run_at_a_time() {
 }
 
 #[test]
+fn an_end_that_cannot_be_written_down_is_an_error() {
+    if !native::kvm() {
+        return;
+    }
+    let scratch = Scratch::new();
+    let state = State::made(&scratch, "");
+    let mut running = state.run(&[]).input(Input::Pipe).start();
+    running.wait_for("ready");
+    fs::remove_dir_all(&state.0).unwrap();
+    running.send(b"P");
+    let ended = running.wait();
+    assert_eq!(ended.code(), Some(125), "{ended:?}");
+    assert!(ended.stderr.starts_with("chukka: the guest powered off"), "{ended:?}");
+    let error = format!("chukka: Cannot write '{}/install.json': ", state.0.display());
+    assert!(ended.stderr.contains(&error), "{ended:?}");
+    assert!(last_line(&ended).starts_with("hint: check that its directory is "), "{ended:?}");
+}
+
+#[test]
 fn what_cannot_be_used_is_refused() {
     let scratch = Scratch::new();
     let state = State::made(&scratch, "P");
