@@ -12,6 +12,7 @@ use std::rc::Rc;
 
 use thiserror::Error;
 
+use crate::fetch::without_password;
 use crate::image;
 use crate::remote::{Net, ftp, http, nfs, tftp};
 use crate::source::{Directory, LocalFile, RandomAccess, Source, SourceError, TreePath, head};
@@ -197,12 +198,14 @@ impl Place {
     }
 }
 
-/// As the user would write it.
+/// As the user would write it, without a password.
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Local(path) => path.display().fmt(f),
-            Self::Http(url) | Self::Ftp(url) | Self::Tftp(url) => f.write_str(url),
+            Self::Http(url) | Self::Ftp(url) | Self::Tftp(url) => {
+                f.write_str(&without_password(url))
+            }
             Self::Nfs { host, path } => write!(f, "nfs:{host}:{path}"),
         }
     }

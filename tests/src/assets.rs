@@ -19,6 +19,15 @@ pub struct Kernel {
     pub modules: PathBuf,
 }
 
+/// A disk.
+#[derive(Debug, Clone)]
+pub struct Disk {
+    /// The disk: qcow2, with an MBR and an ext4 partition.
+    pub image: PathBuf,
+    /// A copy of its grub.cfg, as grub-mkconfig wrote it.
+    pub grub_cfg: PathBuf,
+}
+
 /// A kernel and an initrd that belong together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Installer {
@@ -54,6 +63,16 @@ pub fn installer() -> Result<Installer> {
         linux: present(folder.join("linux"))?,
         initrd: present(folder.join("initrd.gz"))?,
     })
+}
+
+/// A disk with Debian on it, as an installer leaves it.
+///
+/// # Errors
+/// Where set-up has not brought it.
+pub fn disk() -> Result<Disk> {
+    let folder = assets_folder().join("disk");
+    let (image, grub_cfg) = (folder.join("disk.qcow2"), folder.join("grub.cfg"));
+    Ok(Disk { image: present(image)?, grub_cfg: present(grub_cfg)? })
 }
 
 /// A firmware image of Debian's packages seabios and qemu-system-data, by its file's name. SeaBIOS's folder comes first: QEMU's

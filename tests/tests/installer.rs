@@ -99,7 +99,7 @@ impl Tree {
     }
 
     /// From a file of the host where chukka runs.
-    fn from_file(&self, file: &Path) {
+    fn out_of(&self, file: &Path) {
         self.run(&self.job(file.to_str().unwrap(), &[], &[file.to_owned()]));
     }
 }
@@ -119,7 +119,7 @@ fn by_http() {
 fn by_https() {
     let Some(tree) = Tree::make() else { return };
     let (server, authority) = http::start_tls(&tree.root());
-    let mut job = tree.job(&tree.url(&server), &[], &[authority.clone()]);
+    let mut job = tree.job(&tree.url(&server), &[], std::slice::from_ref(&authority));
     job.env.insert("SSL_CERT_FILE".into(), authority.display().to_string());
     tree.run(&job);
 }
@@ -158,13 +158,13 @@ fn out_of_a_directory_and_by_its_file_url() {
 #[test]
 fn out_of_an_iso_image() {
     let Some(tree) = Tree::make() else { return };
-    tree.from_file(&tree.iso());
+    tree.out_of(&tree.iso());
 }
 
 #[test]
 fn out_of_a_file_system_s_image() {
     let Some(tree) = Tree::make() else { return };
-    tree.from_file(&tree.ext4());
+    tree.out_of(&tree.ext4());
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn out_of_a_block_device() {
     let image = tree.ext4();
     let free = tree.runner.run(&Job::shell("losetup -f"));
     let device = free.stdout.trim().to_owned();
-    let mut job = tree.job(&device, &[], &[image.clone()]);
+    let mut job = tree.job(&device, &[], std::slice::from_ref(&image));
     let line = format!("losetup {device} {} && exec {}", image.display(), job.line());
     job.command = Job::shell(&line).command;
     tree.run(&job);
@@ -220,7 +220,7 @@ fn by_http_and_seabios() {
     let Some(bios) = assets::or_skip(assets::firmware("bios-256k.bin")) else { return };
     let server = http::start(&tree.root());
     let words = ["-bios", bios.to_str().unwrap()];
-    tree.run(&tree.job(&tree.url(&server), &words, &[bios.clone()]));
+    tree.run(&tree.job(&tree.url(&server), &words, std::slice::from_ref(&bios)));
 }
 
 /// The servers and devices of some kinds are root's.

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use firmware::image::KernelKind;
 use firmware::{MemoryMap, SourceFile};
 use location::checksum::Checked;
+use location::tree::Installer;
 use location::tree::Sum;
 
 use crate::boot::Boot;
@@ -102,7 +103,9 @@ fn describe_search(text: &mut String, found: &Found) {
     let release = format!("{} {}", found.release.family, found.release.version);
     let release = release.trim();
     let of = if release.is_empty() { String::new() } else { format!(", of {release}") };
-    line(text, "starts", &format!("{}{of}", found.installer));
+    if found.installer != Installer::Other || !of.is_empty() {
+        line(text, "starts", &format!("{}{of}", found.installer));
+    }
 }
 
 fn file(source: &SourceFile) -> String {

@@ -8,7 +8,9 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, FromRawFd, RawFd};
 
-use vmm_sys_util::signal::{block_signal, create_sigset, register_signal_handler, unblock_signal};
+use vmm_sys_util::signal::{
+    self, block_signal, create_sigset, register_signal_handler, unblock_signal,
+};
 
 /// Signals that end chukka, cleanly: the terminal is restored, the guest's output written, and then chukka dies of the signal,
 /// so that whoever waits for it sees the truth.
@@ -36,11 +38,14 @@ impl Signals {
             .chain([libc::SIGTSTP, libc::SIGCONT])
             .filter(|signal| !is_ignored(*signal))
             .collect();
-        for signal in &heard {
-            block_signal(*signal).map_err(|e| io::Error::other(format!("{e:?}")))?;
-        }
-        block_signal(LEASE).map_err(|e| io::Error::other(format!("{e:?}")))?;
         let all: Vec<i32> = heard.iter().copied().chain([LEASE]).collect();
+        for signal in &all {
+            match block_signal(*signal) {
+                // A lease's stays so, from the first time they are listened to: nobody hears it in between.
+                Ok(()) | Err(signal::Error::SignalAlreadyBlocked(_)) => {}
+                Err(error) => return Err(io::Error::other(format!("{error:?}"))),
+            }
+        }
         let set = create_sigset(&all).map_err(io::Error::from)?;
         // SAFETY: signalfd(2) only reads the set.
         let fd =

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::cache::Cache;
 use super::partial::{self, Partial};
-use super::places::{About, Answer, Record, Said, key, list_key, now, without_password};
+use super::places::{About, Answer, LABEL, Record, Said, key, list_key, now, without_password};
 use super::watch::Watch;
 use super::{IMAGE, Settings};
 use crate::place::{Place, PlaceError};
@@ -78,6 +78,7 @@ impl Shared {
             return Ok(&**source);
         }
         let source = self.place.open(&self.settings.net, &|file| self.image(&*file))?;
+        self.note(LABEL, Said::Label(source.label().map(str::to_owned)));
         Ok(&**self.opened.get_or_init(|| source))
     }
 
@@ -201,31 +202,42 @@ impl Drop for Shared {
 
 /// A place on another host.
 #[derive(Debug)]
-pub(super) struct Cached(Rc<Shared>);
+pub(super) struct Cached {
+    shared: Rc<Shared>,
+    label: OnceCell<Option<String>>,
+}
 
 impl Cached {
     /// What is known of it is `shared`.
     pub fn of(shared: Rc<Shared>) -> Self {
-        Self(shared)
+        Self { shared, label: OnceCell::new() }
     }
 
     /// Asks the place itself.
     fn ask(&self, path: &TreePath) -> Result<Box<dyn RandomAccess>, SourceError> {
-        self.0.not_offline(&self.0.shown(path))?;
+        self.shared.not_offline(&self.shared.shown(path))?;
         if *path == TreePath::root() {
-            return Ok(self.0.root()?);
+            return Ok(self.shared.root()?);
         }
-        self.0.opened()?.open(path)
+        self.shared.opened()?.open(path)
     }
 }
 
 impl Source for Cached {
     fn name(&self) -> &str {
-        &self.0.name
+        &self.shared.name
+    }
+
+    fn label(&self) -> Option<&str> {
+        let label = || match self.shared.record.borrow().current(LABEL) {
+            Some(Said::Label(label)) => label.clone(),
+            _ => None,
+        };
+        self.label.get_or_init(label).as_deref()
     }
 
     fn list(&self, directory: &TreePath) -> Result<Vec<Entry>, SourceError> {
-        let shared = &*self.0;
+        let shared = &*self.shared;
         let (name, key) = (shared.shown(directory), list_key(directory));
         match shared.record.borrow().current(&key) {
             Some(Said::List(pairs)) => {
@@ -255,7 +267,7 @@ impl Source for Cached {
     }
 
     fn open(&self, path: &TreePath) -> Result<Box<dyn RandomAccess>, SourceError> {
-        let shared = &self.0;
+        let shared = &self.shared;
         let (name, key) = (shared.shown(path), key(path));
         let said = shared.record.borrow().current(&key).cloned();
         if let Some(error) = said.as_ref().and_then(|said| said.error(&name, "a regular file")) {
@@ -311,7 +323,7 @@ impl CachedFile {
         if let Some(file) = self.opened.get() {
             return Ok(&**file);
         }
-        let file = Cached(Rc::clone(&self.shared)).ask(&self.path).map_err(into_io)?;
+        let file = Cached::of(Rc::clone(&self.shared)).ask(&self.path).map_err(into_io)?;
         if file.len() != self.about.len || file.version() != self.about.version {
             self.shared.about(&self.key, &*file);
             let problem = format!(

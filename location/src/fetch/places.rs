@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::FRESH;
 use super::cache::{Cache, name_of};
-use crate::source::{Entry, SourceError, TreePath};
+use crate::source::{Entry, Failure, SourceError, TreePath};
 
 /// A longer record was not written by chukka.
 const LONGEST: u64 = 64 << 20;
@@ -41,6 +41,8 @@ pub(super) struct Answer {
 pub(super) enum Said {
     /// There is nothing.
     Missing,
+    /// It is not given to us: what the place said.
+    Refused(String),
     /// There are no lists.
     Unlisted,
     /// It is something else than it was asked for as: what it is.
@@ -49,6 +51,8 @@ pub(super) enum Said {
     File(About),
     /// A directory: names, and whether each is a directory.
     List(Vec<(String, bool)>),
+    /// A medium's name, if it has one.
+    Label(Option<String>),
 }
 
 /// What is known of a file.
@@ -187,6 +191,9 @@ pub(super) fn list_key(directory: &TreePath) -> String {
     format!("{}/*", key(directory).trim_end_matches('/'))
 }
 
+/// The key of a medium's name; no path of a place is like it.
+pub(super) const LABEL: &str = "/label";
+
 /// A URL without the password that may be in it (`user:password@`, RFC 3986, section 3.2.1), and without slashes at its end.
 #[must_use]
 pub fn without_password(url: &str) -> String {
@@ -205,7 +212,10 @@ impl Said {
             SourceError::Missing(_) => Some(Self::Missing),
             SourceError::Unlisted(_) => Some(Self::Unlisted),
             SourceError::Kind { found, .. } => Some(Self::Other((*found).to_owned())),
-            SourceError::Refused { .. } | SourceError::Io { .. } => None,
+            SourceError::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                Some(Self::Refused(source.to_string()))
+            }
+            SourceError::Io { .. } => None,
         }
     }
 
@@ -221,11 +231,16 @@ impl Said {
         match self {
             Self::Missing => Some(SourceError::Missing(name)),
             Self::Unlisted => Some(SourceError::Unlisted(name)),
+            Self::Refused(problem) => {
+                let failure = Failure::new(problem.clone(), "check the URL");
+                let source = io::Error::new(io::ErrorKind::PermissionDenied, failure);
+                Some(SourceError::Io { name, source })
+            }
             Self::Other(found) if found == "a directory" => {
                 Some(SourceError::Kind { name, found: "a directory", expected })
             }
             Self::Other(_) => Some(SourceError::Kind { name, found: "something else", expected }),
-            Self::File(_) | Self::List(_) => None,
+            Self::File(_) | Self::List(_) | Self::Label(_) => None,
         }
     }
 }

@@ -93,7 +93,7 @@ impl Fat {
         // The width is told by the number of clusters, and by nothing else.
         let bits = match clusters {
             0 => return Err(damaged("no clusters").into()),
-            ..4085 => 12,
+            1..4085 => 12,
             4085..65525 => 16,
             _ => 32,
         };

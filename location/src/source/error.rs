@@ -23,14 +23,6 @@ pub enum SourceError {
         /// What it was to be.
         expected: &'static str,
     },
-    /// The place does not give it, and may give others: what an object store says of a file it has not (HTTP 401, 403).
-    #[error("'{name}' is refused: {problem}")]
-    Refused {
-        /// What it is called.
-        name: String,
-        /// What the place said.
-        problem: String,
-    },
     /// It is there and cannot be read: what the system said, or a [`Failure`].
     #[error("Cannot read '{name}'")]
     Io {

@@ -199,6 +199,11 @@ impl Answer {
         };
         match self.status() {
             408 | 429 | 500 | 502 | 503 | 504 => Trouble::passing(problem, hint),
+            // What an object store says of a file that it has not: a search goes on.
+            403 => {
+                let failure = Failure::new(problem, hint);
+                Trouble::Lasting(io::Error::new(io::ErrorKind::PermissionDenied, failure))
+            }
             _ => Trouble::lasting(problem, hint),
         }
     }

@@ -24,7 +24,7 @@ struct Found {
 impl Found {
     fn all(&self, key: &str) -> impl Iterator<Item = &str> {
         let fits = move |(name, value): &'_ &(String, String)| name == key && !value.is_empty();
-        self.keys.iter().filter(fits.clone()).map(|(_, value)| value.as_str())
+        self.keys.iter().filter(fits).map(|(_, value)| value.as_str())
     }
 
     fn get(&self, key: &str) -> &str {

@@ -24,7 +24,7 @@ fn variables(text: &str) -> Vec<(String, String)> {
         match (c, &name) {
             // What is behind the variables, or a comment.
             ('#', None) if part.is_empty() => {
-                chars.by_ref().take_while(|c| *c != '\n').for_each(drop)
+                chars.by_ref().take_while(|c| *c != '\n').for_each(drop);
             }
             ('=', None) => name = Some(std::mem::take(&mut part)),
             ('\n', _) => {

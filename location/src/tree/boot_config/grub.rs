@@ -248,7 +248,7 @@ impl Shell<'_, '_> {
             "linux" | "linux16" | "linuxefi" => {
                 if let Some((kernel, arguments)) = file(words) {
                     self.change(|item| {
-                        (item.entry.kernel, item.entry.arguments) = (kernel, arguments)
+                        (item.entry.kernel, item.entry.arguments) = (kernel, arguments);
                     });
                 }
             }
@@ -260,7 +260,7 @@ impl Shell<'_, '_> {
                 self.change(|item| item.multiboot = file(words));
             }
             "module" | "module2" | "xen_module" => {
-                self.change(|item| item.modules.extend(file(words)))
+                self.change(|item| item.modules.extend(file(words)));
             }
             "load_env" => self.load_env(words),
             "blscfg" => self.entries_of_files(menu),
@@ -295,7 +295,7 @@ impl Shell<'_, '_> {
         while let Some(word) = words.next() {
             match word.as_str() {
                 "-f" | "--file" => {
-                    name = words.next().map(|name| without_device(name)).unwrap_or_default()
+                    name = words.next().map(|name| without_device(name)).unwrap_or_default();
                 }
                 option if option.starts_with("--file=") => name = without_device(&option[7..]),
                 option if option.starts_with('-') => {}

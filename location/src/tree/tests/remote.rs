@@ -58,14 +58,15 @@ fn a_host_that_does_not_answer_ends_the_search() {
 fn a_place_that_refuses_what_it_has_not_is_searched() {
     let mut remote = Remote::of(&["isolinux/vmlinuz", "isolinux/initrd.img"]);
     remote.answer = Some(|path| {
-        let (name, problem) = (path.to_owned(), "HTTP 403".to_owned());
-        (!path.starts_with("isolinux/")).then_some(SourceError::Refused { name, problem })
+        let source = io::Error::new(io::ErrorKind::PermissionDenied, "HTTP 403");
+        let refused = SourceError::Io { name: path.into(), source };
+        (!path.starts_with("isolinux/")).then_some(refused)
     });
     let tree = Tree::find(&remote, Wanted::default()).unwrap();
     assert_eq!(content(&tree.kernel), "isolinux/vmlinuz");
     // It is told that it was not just absent.
     let look = tree.looks.iter().find(|look| look.what == ".treeinfo").unwrap();
-    assert_eq!(look.found, "'.treeinfo' is refused: HTTP 403");
+    assert_eq!(look.found, "Cannot read '.treeinfo': HTTP 403");
     remote.answer = Some(|path| {
         let source = io::ErrorKind::PermissionDenied.into();
         path.starts_with(".tree").then(|| SourceError::Io { name: path.into(), source })
