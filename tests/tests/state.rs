@@ -5,7 +5,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
+use chukka_tests::binaries;
 use chukka_tests::native::guest::bzimage;
 use chukka_tests::native::{self, Ended, Input, Scratch, Start, start};
 
@@ -101,6 +103,30 @@ fn fetch_makes_a_state_that_says_where_everything_comes_from() {
     assert_eq!(names, ["initrd", "install.json", "kernel", "lock"]);
     let there = format!("'{shown}' has an installer already, pending, from {place}");
     state.fetch(&root).refused().says(&there).hints(&format!("chukka restart-install {shown}"));
+}
+
+#[test]
+fn no_space_leaves_nothing_half_done() {
+    let scratch = Scratch::new();
+    let (root, state) = (tree(&scratch, "P"), scratch.path("state"));
+    fs::write(root.join(TREE).join("initrd.gz"), vec![1; 200_000]).unwrap();
+    // 128 KiB for each file, which the kernel has room in, and no signal for what is longer (setrlimit(2)).
+    let output = Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 256; exec \"$@\"", "sh"])
+        .arg(binaries::chukka().unwrap())
+        .args(["fetch", "--cache", "off", "--state"])
+        .args([&state, &root])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(125), "{said}");
+    let error = format!("chukka: Cannot write '{}/initrd': File too large", state.display());
+    assert!(said.starts_with(&error) && said.contains("that there is space"), "{said}");
+    let left: Vec<_> =
+        fs::read_dir(&state).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["lock"]);
+    // The next one makes it.
+    assert_eq!(State(state).fetch(&root).run().code(), Some(0));
 }
 
 #[test]

@@ -142,6 +142,21 @@ pub fn keep(directory: &Path, gathered: &Gathered) -> Result<InstallState, State
     fs::create_dir_all(directory).map_err(written)?;
     let lock = lock(directory)?;
     check_vacant(directory)?;
+    let made = make(directory, gathered, command_line, lock);
+    if made.is_err() {
+        for name in ["kernel", "initrd"] {
+            let _ = fs::remove_file(directory.join(name));
+        }
+    }
+    made
+}
+
+fn make(
+    directory: &Path,
+    gathered: &Gathered,
+    command_line: String,
+    lock: File,
+) -> Result<InstallState, StateError> {
     let kernel = kept(directory, "kernel", &gathered.boot.kernel.source)?;
     let initrd = gathered.boot.initrd.as_ref();
     let initrd = initrd.map(|file| kept(directory, "initrd", file)).transpose()?;
