@@ -49,6 +49,14 @@ pub fn check(file: &dyn RandomAccess, given: &str) -> io::Result<Checked> {
     Ok(Checked::Wrong { algorithm, found, expected })
 }
 
+/// A file's sha256, in lower-case hexadecimal digits.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn sha256(file: &dyn RandomAccess) -> io::Result<String> {
+    sum::<Sha256>(file)
+}
+
 fn sum<D: Digest>(file: &dyn RandomAccess) -> io::Result<String> {
     let mut digest = D::new();
     each_piece(file, |piece| {

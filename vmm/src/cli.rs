@@ -6,11 +6,11 @@
 //! 1. `options` has the one table of options. It walks argv as QEMU's `lookup_opt` (system/vl.c)
 //!    does, so that a value may begin with a dash, and hands clap an argv it cannot misread;
 //! 2. clap collects the values of each option;
-//! 3. `kernel`, `machine`, `console`, `cpu`, `clock`, `firmware`, `fw_cfg`, `smbios`, `debugcon` and `watch`
+//! 3. `kernel`, `state`, `machine`, `console`, `cpu`, `clock`, `firmware`, `fw_cfg`, `smbios`, `debugcon` and `watch`
 //!    read the values.
 //!
 //! Repeated options follow QEMU: the last `-kernel`, `-initrd`, `-append`, `-cpu`, `-uuid` or `-bios`
-//! counts, and so do chukka's own `-location`, `-preseed`, `-kickstart` and `-autoyast`; `-serial`, `-accel`, `-L`,
+//! counts, and so do chukka's own `-location`, `-state`, `-preseed`, `-kickstart` and `-autoyast`; `-serial`, `-accel`, `-L`,
 //! `-option-rom`, `-fw_cfg`, `-credential`, `-chardev`, `-device`, `-global`, `-initrd-inject` and
 //! `-smbios type=11` are lists; `-m`, `-smp`, `-machine`, `-rtc`, `-name`, `-boot`,
 //! `-msg`, `-trace` and `-smbios type=1` are merged key by key.
@@ -31,6 +31,7 @@ mod nearest;
 mod options;
 mod qemu;
 mod smbios;
+mod state;
 mod value;
 mod watch;
 
@@ -98,11 +99,16 @@ fn config(matches: &ArgMatches) -> Result<VmConfig, CliError> {
     let trace = watch::trace(matches)?;
     let timestamps = watch::timestamps(matches)?;
     // Last, so that an argv with something wrong and no kernel hears of what is wrong.
-    let boot = kernel::boot(matches, firmware.is_some())?;
+    let state = state::state(matches)?;
+    let boot = match &state {
+        Some(_) if !state::has_disk(matches) => None,
+        _ => kernel::boot(matches, firmware.is_some())?,
+    };
     Ok(VmConfig {
         name,
         uuid,
         boot,
+        state,
         firmware,
         boot_options,
         fw_cfg,

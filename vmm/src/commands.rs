@@ -7,6 +7,7 @@ mod cache;
 mod fetch;
 mod handed;
 mod pygrub;
+mod restart_install;
 mod xenpvnetboot;
 
 use std::ffi::{OsStr, OsString};
@@ -24,8 +25,12 @@ use crate::signals;
 type Command = (&'static str, fn(&[OsString]) -> ExitCode);
 
 /// All of them.
-static COMMANDS: [Command; 3] =
-    [("bootloader", bootloader::run), ("cache", cache::run), ("fetch", fetch::run)];
+static COMMANDS: [Command; 4] = [
+    ("bootloader", bootloader::run),
+    ("cache", cache::run),
+    ("fetch", fetch::run),
+    ("restart-install", restart_install::run),
+];
 
 /// Names of other programs, whose work chukka does when it is called by one of them.
 static PROGRAMS: [Command; 2] = [("pygrub", pygrub::run), ("xenpvnetboot", xenpvnetboot::run)];

@@ -41,6 +41,8 @@ pub struct VmConfig {
     pub uuid: Option<[u8; 16]>,
     /// The kernel; there may be none where there is firmware.
     pub boot: Option<BootSource>,
+    /// The installation that says what is booted; [`VmConfig::boot`] is then the disk for when it has finished, if there is one.
+    pub state: Option<StateConfig>,
     /// What runs before the kernel and fetches it; without it chukka enters the kernel itself.
     pub firmware: Option<FirmwareConfig>,
     /// What firmware is told about booting; only the defaults where there is no firmware.
@@ -112,6 +114,15 @@ pub struct BootSource {
     pub fetch: Settings,
     /// The sums that kernel and initrd are to have (`-checksum`).
     pub checksums: Vec<Checksum>,
+}
+
+/// An installation that is under way, or has finished (`-state`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateConfig {
+    /// The directory that it is kept in.
+    pub directory: PathBuf,
+    /// The user's words for the installer's kernel (`-append`): bytes as given, without a NUL.
+    pub append: Vec<u8>,
 }
 
 /// What a file is to have.

@@ -19,6 +19,7 @@ use vm_memory::GuestMemoryError;
 use vm_memory::mmap::MmapRegionError;
 
 use crate::cli::CliError;
+use crate::install_state::StateError;
 use crate::kvm::KvmError;
 use crate::memory::MemoryError;
 
@@ -43,6 +44,9 @@ pub enum StartError {
     /// The boot menu of a disk.
     #[error(transparent)]
     Menu(#[from] MenuError),
+    /// The installation that `-state` names.
+    #[error(transparent)]
+    State(#[from] StateError),
     /// A file for the initrd.
     #[error(transparent)]
     Inject(#[from] InjectError),
@@ -194,6 +198,7 @@ impl StartError {
             Self::Place(error) => error.hint().into(),
             Self::Tree(error) => error.hint(),
             Self::Menu(error) => error.hint().into(),
+            Self::State(error) => error.hint(),
             Self::Inject(error) => error.hint(),
             Self::Fetch { source, .. } => {
                 hint_of(source).unwrap_or("is the medium it lies on in order?").into()

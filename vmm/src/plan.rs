@@ -17,14 +17,17 @@ use crate::gather::{Found, Gathered};
 const COLUMN: usize = 14;
 
 /// What one run would do, up to the moment a guest is started: all files are opened and checked, and everything fits into the
-/// guest's memory. KVM is not touched.
+/// guest's memory. KVM is not touched. `state` is what there is to say of `-state`.
 ///
 /// # Errors
 /// What would keep the guest from starting.
-pub fn text(config: &VmConfig) -> Result<String, StartError> {
+pub fn text(config: &VmConfig, state: Option<&str>) -> Result<String, StartError> {
     let gathered = config.boot.as_ref();
     let gathered = gathered.map(|source| Gathered::open(source, config.memory)).transpose()?;
     let mut text = String::new();
+    if let Some(state) = state {
+        line(&mut text, "state", state);
+    }
     let mut boot = None;
     if let Some(gathered) = gathered {
         describe(&mut text, &gathered);

@@ -52,7 +52,7 @@ const fn silent(name: &'static str, metavar: &'static str) -> Opt {
 }
 
 /// Every option.
-pub(super) static OPTIONS: [Opt; 52] = [
+pub(super) static OPTIONS: [Opt; 53] = [
     opt(
         "kernel",
         "FILE",
@@ -82,6 +82,15 @@ pub(super) static OPTIONS: [Opt; 52] = [
         &["boot what this disk's own boot menu would: an image,", "a block device or a directory"],
     ),
     opt("entry", "ENTRY", Group::Boot, &["its number, title or id in that menu; default, saved"]),
+    opt(
+        "state",
+        "DIR",
+        Group::Boot,
+        &[
+            "boot the installer that chukka fetch --state DIR has",
+            "kept, until it has finished; then -bootdisk's disk",
+        ],
+    ),
     opt("initrd-inject", "FILE", Group::Boot, &["put FILE into the initrd's root; repeatable"]),
     opt(
         "preseed",

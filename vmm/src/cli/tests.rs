@@ -6,6 +6,7 @@ mod firmware;
 mod location;
 mod machine;
 mod smbios;
+mod state;
 
 use std::borrow::Cow;
 use std::os::unix::ffi::OsStringExt;
@@ -94,6 +95,7 @@ fn a_kernel_alone_gets_the_defaults() {
         VmConfig {
             name: None,
             uuid: None,
+            state: None,
             boot: Some(named("vmlinuz", None, b"")),
             firmware: None,
             boot_options: BootOptions::default(),

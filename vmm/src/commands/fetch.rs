@@ -19,14 +19,19 @@ use crate::cli::{self, CliError};
 use crate::config::VmConfig;
 use crate::error::StartError;
 use crate::gather::Gathered;
-use crate::plan;
+use crate::{install_state, plan, whole_file};
 
 const AFTER: &str = "\
 LOCATION is what -location takes: a directory, an image or a URL. What is fetched is kept, see chukka cache --help.
 
 Examples:
   chukka fetch http://deb.debian.org/debian/dists/stable/main/installer-amd64/
-  chukka fetch --preseed preseed.cfg --output /srv/boot --format json LOCATION";
+  chukka fetch --preseed preseed.cfg --output /srv/boot --format json LOCATION
+
+An installer that is booted until it has finished, and its disk from then on:
+  chukka fetch --state DIR LOCATION
+  chukka -state DIR -bootdisk DISK
+What powers the guest off or resets it has finished; chukka restart-install DIR begins again.";
 
 /// What a run's options are called, by their names here.
 const PASSED_ON: [(&str, &str); 9] = [
@@ -88,6 +93,9 @@ fn command() -> Command {
             switch("no-location-args", "The installer is not told where its tree is"),
             value("output", "DIR", "Copy kernel and initrd there, under their names")
                 .value_parser(ValueParser::path_buf()),
+            value("state", "DIR", "Keep them there for chukka -state DIR, see below")
+                .value_parser(ValueParser::path_buf())
+                .conflicts_with("output"),
             value("format", "FORMAT", "What to print")
                 .value_parser(["text", "json"])
                 .default_value("text"),
@@ -106,6 +114,10 @@ fn command() -> Command {
 fn fetched(matches: &ArgMatches) -> Result<String, StartError> {
     let config = config(matches)?;
     let Some(source) = &config.boot else { return Err(CliError::NoKernel.into()) };
+    let state = matches.get_one::<PathBuf>("state");
+    if let Some(directory) = state {
+        install_state::check_vacant(directory)?;
+    }
     let gathered = Gathered::open(source, FOR_MEMORY)?;
     if matches.get_flag("dry-run") {
         return Ok(plan::of(&gathered));
@@ -113,13 +125,9 @@ fn fetched(matches: &ArgMatches) -> Result<String, StartError> {
     if let Some(advice) = &gathered.advice {
         eprintln!("chukka: warning: {advice}");
     }
-    let directory = matches.get_one::<PathBuf>("output").map(PathBuf::as_path);
-    let kernel = &gathered.boot.kernel.source;
-    let kernel = placed(kernel, kernel.path(), directory, "kernel")?;
-    let initrd = match (&gathered.boot.initrd, &gathered.initrd_name) {
-        (Some(initrd), Some(name)) => Some(placed(initrd, name, directory, "initrd")?),
-        (Some(initrd), None) => Some(placed(initrd, Path::new("initrd"), directory, "initrd")?),
-        (None, _) => None,
+    let (kernel, initrd) = match state {
+        Some(directory) => install_state::keep(directory, &gathered)?.files(),
+        None => both_placed(&gathered, matches.get_one::<PathBuf>("output"))?,
     };
     let args = String::from_utf8_lossy(&gathered.boot.cmdline);
     if matches.get_one::<String>("format").is_some_and(|format| format == "json") {
@@ -161,6 +169,22 @@ fn config(matches: &ArgMatches) -> Result<VmConfig, StartError> {
     }
 }
 
+/// Where kernel and initrd are, or are copied to.
+fn both_placed(
+    gathered: &Gathered,
+    directory: Option<&PathBuf>,
+) -> Result<(PathBuf, Option<PathBuf>), StartError> {
+    let directory = directory.map(PathBuf::as_path);
+    let kernel = &gathered.boot.kernel.source;
+    let kernel = placed(kernel, kernel.path(), directory, "kernel")?;
+    let initrd = match (&gathered.boot.initrd, &gathered.initrd_name) {
+        (Some(initrd), Some(name)) => Some(placed(initrd, name, directory, "initrd")?),
+        (Some(initrd), None) => Some(placed(initrd, Path::new("initrd"), directory, "initrd")?),
+        (None, _) => None,
+    };
+    Ok((kernel, initrd))
+}
+
 /// Where the file is, or is copied to.
 fn placed(
     file: &SourceFile,
@@ -189,18 +213,5 @@ fn copy(file: &File, target: &Path) -> io::Result<()> {
     if let Some(directory) = target.parent() {
         fs::create_dir_all(directory)?;
     }
-    let mut new = target.as_os_str().to_owned();
-    new.push(".new");
-    let done = (|| {
-        // By a name, so that it is read from its beginning wherever the descriptor is.
-        let mut from = File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
-        let mut to = File::create(&new)?;
-        io::copy(&mut from, &mut to)?;
-        to.sync_all()?;
-        fs::rename(&new, target)
-    })();
-    if done.is_err() {
-        let _ = fs::remove_file(&new);
-    }
-    done
+    whole_file::copy(file, target)
 }

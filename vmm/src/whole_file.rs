@@ -1,0 +1,61 @@
+//! Files that are there whole or not at all.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::path::Path;
+
+/// Has `fill` write a file that takes the name `target` when all of it is on the disk; until then, and on an error, what has that name
+/// stays as it is. Two at once on one target are for the caller to keep apart.
+///
+/// # Errors
+/// What `fill` or the system says; the part that was written is removed.
+pub fn write(target: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+    let mut new = target.as_os_str().to_owned();
+    new.push(".new");
+    let done = (|| {
+        let mut file = File::create(&new)?;
+        fill(&mut file)?;
+        file.sync_all()?;
+        fs::rename(&new, target)
+    })();
+    if done.is_err() {
+        let _ = fs::remove_file(&new);
+    }
+    done
+}
+
+/// Copies a file to `target`, from its beginning, wherever the descriptor is.
+///
+/// # Errors
+/// It cannot be read or written.
+pub fn copy(file: &File, target: &Path) -> io::Result<()> {
+    write(target, |to| {
+        let mut from = File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
+        io::copy(&mut from, to).map(drop)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn what_fails_leaves_what_was_there() {
+        let name = format!("chukka-whole-{}", std::process::id());
+        let directory = std::env::temp_dir().join(name);
+        fs::create_dir(&directory).unwrap();
+        let target = directory.join("file");
+        write(&target, |file| file.write_all(b"one")).unwrap();
+        let failed = write(&target, |file| {
+            file.write_all(b"two")?;
+            Err(io::Error::other("no"))
+        });
+        assert_eq!(failed.unwrap_err().to_string(), "no");
+        assert_eq!(fs::read(&target).unwrap(), b"one");
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
+        fs::remove_dir_all(&directory).unwrap();
+    }
+}
