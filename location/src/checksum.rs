@@ -73,12 +73,24 @@ fn sum<D: Digest>(file: &dyn RandomAccess) -> io::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::LocalFile;
     use crate::testing::Temp;
     use crate::{Source, TreePath};
 
     /// Of the three bytes "abc": FIPS 180-2, appendix B.1, and FIPS 180-1, appendix A.
     const SHA256: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
     const SHA1: &str = "a9993e364706816aba3e25717850c26c9cd0d89d";
+
+    #[test]
+    fn what_was_counted_is_not_counted_again() {
+        let temp = Temp::of(&["abc"]);
+        let open = || std::fs::File::open(temp.path().join("abc")).unwrap();
+        let zero = "0".repeat(64);
+        let file = LocalFile::new(open(), "abc").unwrap().with_sha256(Some(zero.clone()));
+        assert_eq!(check(&file, &zero).unwrap(), Checked::Right("sha256"), "it is believed");
+        assert!(matches!(check(&file, SHA256).unwrap(), Checked::Wrong { .. }));
+        assert_eq!(check(&file, SHA1).unwrap(), Checked::Right("sha1"), "another sum is counted");
+    }
 
     #[test]
     fn the_standards_own_examples() {
