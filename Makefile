@@ -68,5 +68,5 @@ bench-guest: ## the fw_cfg DMA transfer of an initrd, timed by the guest, agains
 	$(CARGO) run --release --package chukka-benches --bin bench-guest
 
 bench-location: ## an installer by HTTP against wget, and what is read of an ISO, into docs/performance.md; BENCHFLAGS=5 prints only
-	@sh tests/setup.sh demo
+	@sh tests/setup.sh test
 	$(CARGO) run --release --package chukka-benches --bin bench-location -- $(or $(BENCHFLAGS),--write)
