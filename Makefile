@@ -4,7 +4,7 @@ CARGO ?= cargo
 # Where rustup puts it, for shells that do not know yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help demo test sanitize lint lab build fuzz bench bench-start bench-boot bench-firmware bench-guest
+.PHONY: help demo test sanitize lint lab build fuzz bench bench-start bench-boot bench-firmware bench-guest bench-location
 
 help: ## list the targets (the default)
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -66,3 +66,7 @@ bench-firmware: ## boot by SeaBIOS, in counted instructions and natively, agains
 bench-guest: ## the fw_cfg DMA transfer of an initrd, timed by the guest, against QEMU
 	@sh tests/setup.sh demo
 	$(CARGO) run --release --package chukka-benches --bin bench-guest
+
+bench-location: ## an installer by HTTP against wget, and what is read of an ISO, into docs/performance.md; BENCHFLAGS=5 prints only
+	@sh tests/setup.sh test
+	$(CARGO) run --release --package chukka-benches --bin bench-location -- $(or $(BENCHFLAGS),--write)

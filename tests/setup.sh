@@ -49,6 +49,8 @@ esac
 if [ "$what" = test ]; then
 	PATH=$PATH:/usr/sbin:/sbin
 	programs="$programs $servers"
+	# What bench-location compares with.
+	programs="$programs wget:wget"
 	# What makes the images that tests read, and the Debian disk below.
 	programs="$programs xorriso:xorriso genisoimage:genisoimage mke2fs:e2fsprogs mkfs.vfat:dosfstools mcopy:mtools"
 	programs="$programs mksquashfs:squashfs-tools mkfs.xfs:xfsprogs qemu-img:qemu-utils sfdisk:fdisk sgdisk:gdisk mmdebstrap:mmdebstrap"

@@ -57,7 +57,7 @@ mod tests {
     #[test]
     fn the_page_has_a_place_for_each_bench() {
         let page = include_str!("../../docs/performance.md");
-        for name in ["transfer", "operations"] {
+        for name in ["transfer", "operations", "location"] {
             assert!(between(page, name, "").is_some(), "{name}");
         }
     }

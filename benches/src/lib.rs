@@ -1,5 +1,5 @@
-//! Measurements of chukka against its peers: `make bench`, `make bench-start`, `make bench-boot`, `make bench-firmware` and
-//! `make bench-guest`.
+//! Measurements of chukka against its peers: `make bench`, `make bench-start`, `make bench-boot`, `make bench-firmware`,
+//! `make bench-guest` and `make bench-location`.
 //!
 //! What is printed are ratios between programs that do the same work in the same run. `docs/performance.md` has the
 //! figures and says what each of them means.
@@ -11,6 +11,7 @@ pub mod guest;
 pub mod heap;
 mod launch;
 mod listener;
+pub mod location;
 pub mod machine;
 pub mod material;
 pub mod native;

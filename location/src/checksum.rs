@@ -38,7 +38,7 @@ pub fn check(file: &dyn RandomAccess, given: &str) -> io::Result<Checked> {
     let expected = hex.to_ascii_lowercase();
     let is_hex = expected.bytes().all(|byte| byte.is_ascii_hexdigit());
     let (algorithm, found) = match (algorithm.as_str(), expected.len()) {
-        ("sha256" | "", 64) if is_hex => ("sha256", sum::<Sha256>(file)?),
+        ("sha256" | "", 64) if is_hex => ("sha256", sha256(file)?),
         ("sha512" | "", 128) if is_hex => ("sha512", sum::<Sha512>(file)?),
         ("sha1" | "sha" | "", 40) if is_hex => ("sha1", sum::<Sha1>(file)?),
         _ => return Ok(Checked::Unknown(given.to_owned())),
@@ -49,12 +49,15 @@ pub fn check(file: &dyn RandomAccess, given: &str) -> io::Result<Checked> {
     Ok(Checked::Wrong { algorithm, found, expected })
 }
 
-/// A file's sha256, in lower-case hexadecimal digits.
+/// A file's sha256, in lower-case hexadecimal digits: as it is known, or computed.
 ///
 /// # Errors
 /// The file cannot be read.
 pub fn sha256(file: &dyn RandomAccess) -> io::Result<String> {
-    sum::<Sha256>(file)
+    match file.sha256()? {
+        Some(known) => Ok(known),
+        None => sum::<Sha256>(file),
+    }
 }
 
 fn sum<D: Digest>(file: &dyn RandomAccess) -> io::Result<String> {
@@ -74,12 +77,24 @@ fn sum<D: Digest>(file: &dyn RandomAccess) -> io::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::LocalFile;
     use crate::testing::Temp;
     use crate::{Source, TreePath};
 
     /// Of the three bytes "abc": FIPS 180-2, appendix B.1, and FIPS 180-1, appendix A.
     const SHA256: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
     const SHA1: &str = "a9993e364706816aba3e25717850c26c9cd0d89d";
+
+    #[test]
+    fn what_was_counted_is_not_counted_again() {
+        let temp = Temp::of(&["abc"]);
+        let open = || std::fs::File::open(temp.path().join("abc")).unwrap();
+        let zero = "0".repeat(64);
+        let file = LocalFile::new(open(), "abc").unwrap().with_sha256(Some(zero.clone()));
+        assert_eq!(check(&file, &zero).unwrap(), Checked::Right("sha256"), "it is believed");
+        assert!(matches!(check(&file, SHA256).unwrap(), Checked::Wrong { .. }));
+        assert_eq!(check(&file, SHA1).unwrap(), Checked::Right("sha1"), "another sum is counted");
+    }
 
     #[test]
     fn the_standards_own_examples() {

@@ -8,6 +8,7 @@ mod slice;
 use std::fmt::Debug;
 use std::fs::File;
 use std::io::{self, Read};
+use std::ops::Range;
 
 use crate::host_file;
 
@@ -64,6 +65,24 @@ pub trait RandomAccess: Debug {
     /// As of [`Self::read_at`]; so has what is read from it.
     fn stream(&self, from: u64) -> io::Result<Box<dyn Read + '_>> {
         Ok(Box::new(Unread::of(self, from)))
+    }
+
+    /// The bytes of `range` as [`Self::stream`] has them, and no byte behind them is asked for.
+    ///
+    /// # Errors
+    /// As of [`Self::stream`].
+    fn stream_range(&self, range: Range<u64>) -> io::Result<Box<dyn Read + '_>> {
+        let count = range.end.saturating_sub(range.start);
+        Ok(Box::new(self.stream(range.start)?.take(count)))
+    }
+
+    /// The SHA-256 of all its bytes, in hexadecimal, where it comes with getting them; what is far away and kept here is got by this. `None`:
+    /// nobody has counted it in this run.
+    ///
+    /// # Errors
+    /// As of [`Self::read_at`].
+    fn sha256(&self) -> io::Result<Option<String>> {
+        Ok(None)
     }
 
     /// Whether it can only be read from its beginning at a reasonable price: images in it are copied before they are looked into.

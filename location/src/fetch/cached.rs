@@ -127,19 +127,20 @@ impl Shared {
     fn image(&self, file: &dyn RandomAccess) -> io::Result<File> {
         let key = key(&TreePath::root());
         let about = self.about(&key, file);
-        self.whole(&key, &about, self.settings.limit.max(IMAGE), &|| Ok(file))
+        let limit = self.settings.limit.max(IMAGE);
+        self.whole(&key, &about, limit, &|| Ok(file)).map(|(file, _)| file)
     }
 
-    /// All of a file: what is kept of it, or else `opened`, which is then kept.
+    /// All of a file: what is kept of it, or else `opened`, which is then kept; with its SHA-256 if it was counted on the way.
     fn whole<'a>(
         &self,
         key: &str,
         about: &About,
         limit: u64,
         opened: &dyn Fn() -> io::Result<&'a dyn RandomAccess>,
-    ) -> io::Result<File> {
+    ) -> io::Result<(File, Option<String>)> {
         if let Some(file) = self.content(about) {
-            return Ok(file);
+            return Ok((file, None));
         }
         if about.len > limit {
             let problem = format!("it has {} bytes, more than the limit of {limit}", about.len);
@@ -147,18 +148,20 @@ impl Shared {
         }
         let asked = now();
         let file = opened()?;
-        let Some(cache) = &self.cache else { return partial::in_memory(file, &*self.watch) };
+        let Some(cache) = &self.cache else {
+            return Ok((partial::in_memory(file, &*self.watch)?, None));
+        };
         let part = Partial::lock(cache, &self.name, key, &*self.watch)?;
         if let Some(file) = self.fetched_meanwhile(cache, key, about, asked) {
-            return Ok(file);
+            return Ok((file, None));
         }
         if self.settings.refresh {
             part.forget();
         }
         let (sha256, file) = part.fill(file, &*self.watch)?;
-        self.note(key, Said::File(About { sha256: Some(sha256), ..about.clone() }));
+        self.note(key, Said::File(About { sha256: Some(sha256.clone()), ..about.clone() }));
         self.save();
-        Ok(file)
+        Ok((file, Some(sha256)))
     }
 
     /// What another process has fetched while this one waited for it.
@@ -345,8 +348,8 @@ impl CachedFile {
             return Ok(file);
         }
         let limit = self.shared.settings.limit;
-        let file = self.shared.whole(&self.key, &self.about, limit, &|| self.opened())?;
-        let file = LocalFile::new(file, self.name.clone())?;
+        let (file, sha256) = self.shared.whole(&self.key, &self.about, limit, &|| self.opened())?;
+        let file = LocalFile::new(file, self.name.clone())?.with_sha256(sha256);
         Ok(self.whole.get_or_init(|| file))
     }
 
@@ -376,6 +379,10 @@ impl RandomAccess for CachedFile {
 
     fn stream(&self, from: u64) -> io::Result<Box<dyn Read + '_>> {
         self.whole()?.stream(from)
+    }
+
+    fn sha256(&self) -> io::Result<Option<String>> {
+        self.whole()?.sha256()
     }
 
     fn version(&self) -> String {

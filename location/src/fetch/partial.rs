@@ -2,10 +2,12 @@
 
 use std::cell::Cell;
 use std::fs::{self, File, Permissions};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::PathBuf;
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -100,24 +102,48 @@ impl<'a> Partial<'a> {
             data.set_len(0).map_err(local)?;
             places::write(&about_it, &part_of).map_err(local)?;
         }
-        let mut digest = Sha256::new();
-        let already = add(&mut data, &mut digest).map_err(local)?;
+        let already = data.seek(SeekFrom::End(0)).map_err(local)?;
         watch.begin(file.name(), part_of.len, already, !part_of.version.is_empty());
-        let done = file.stream(already).and_then(|mut stream| {
-            let len = part_of.len;
-            exactly(&mut stream, already..len, watch, &self.useless, |piece| {
-                digest.update(piece);
-                data.write_all(piece).map_err(local)
-            })
-        });
-        let done = done.and_then(|()| data.sync_all().map_err(local));
+        let done = self.receive(file, already..part_of.len, &data, watch);
         drop(data);
-        let done = done.and_then(|()| self.finish(&hex(&digest.finalize()), part_of.len));
+        let done = done.and_then(|sha256| self.finish(&sha256, part_of.len));
         if done.is_err() && (self.useless.get() || part_of.version.is_empty()) {
             self.forget();
         }
         watch.end(done.is_ok());
         done
+    }
+
+    /// Appends what is missing to `data`, and writes it to the disk. The sum of all of it is counted meanwhile: the network does not wait for
+    /// that, nor that for the disk.
+    fn receive(
+        &self,
+        file: &dyn RandomAccess,
+        range: Range<u64>,
+        mut data: &File,
+        watch: &dyn Watch,
+    ) -> io::Result<String> {
+        let local = |error| self.local(&error);
+        thread::scope(|scope| {
+            let (here, told) = mpsc::channel();
+            let adder = thread::Builder::new().name("sha256".into());
+            let adder = adder.spawn_scoped(scope, move || add(data, &told)).map_err(local)?;
+            let mut at = range.start;
+            // The adder goes away early only where it cannot read, which it tells in the end.
+            let _ = here.send(at);
+            let done = file.stream(at).and_then(|mut stream| {
+                exactly(&mut stream, range, watch, &self.useless, |piece| {
+                    data.write_all(piece).map_err(local)?;
+                    at += piece.len() as u64;
+                    let _ = here.send(at);
+                    Ok(())
+                })
+            });
+            let done = done.and_then(|()| data.sync_all().map_err(local));
+            drop(here);
+            let sum = adder.join().map_err(|_| io::Error::other("the sum was not counted"))?;
+            done.and_then(|()| sum.map_err(local))
+        })
     }
 
     /// Gives the bytes their name.
@@ -175,19 +201,24 @@ impl Drop for Partial<'_> {
     }
 }
 
-/// Adds the rest of a file to a sum; how many bytes that was.
-fn add(file: &mut File, digest: &mut Sha256) -> io::Result<u64> {
-    let mut buffer = vec![0; PIECE];
-    let mut all = 0;
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(all),
-            count => {
-                digest.update(&buffer[..count]);
-                all += count as u64;
+/// The SHA-256 of a file that grows: up to the length that was told last.
+fn add(file: &File, told: &Receiver<u64>) -> io::Result<String> {
+    let (mut digest, mut buffer, mut at) = (Sha256::new(), vec![0; PIECE], 0);
+    for end in told {
+        while at < end {
+            let most = usize::try_from(end - at).map_or(PIECE, |rest| rest.min(PIECE));
+            match file.read_at(&mut buffer[..most], at) {
+                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                Ok(count) => {
+                    digest.update(&buffer[..count]);
+                    at += count as u64;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
             }
         }
     }
+    Ok(hex(&digest.finalize()))
 }
 
 /// Reads a file into the host's memory, where there is no cache.

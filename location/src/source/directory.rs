@@ -125,6 +125,7 @@ pub struct LocalFile {
     name: String,
     len: u64,
     version: String,
+    sha256: Option<String>,
 }
 
 impl LocalFile {
@@ -137,7 +138,13 @@ impl LocalFile {
         let len = file.seek(SeekFrom::End(0))?;
         file.rewind()?;
         let version = version_of(&file)?;
-        Ok(Self { file, name: name.into(), len, version })
+        Ok(Self { file, name: name.into(), len, version, sha256: None })
+    }
+
+    /// The same file, whose SHA-256 somebody has counted already.
+    #[must_use]
+    pub fn with_sha256(self, sha256: Option<String>) -> Self {
+        Self { sha256, ..self }
     }
 
     /// Opens a regular file or a block device.
@@ -186,6 +193,10 @@ impl RandomAccess for LocalFile {
 
     fn version(&self) -> String {
         self.version.clone()
+    }
+
+    fn sha256(&self) -> io::Result<Option<String>> {
+        Ok(self.sha256.clone())
     }
 
     fn into_file(self: Box<Self>) -> io::Result<File> {

@@ -1,6 +1,7 @@
 //! A part of a file, and a file read from front to end.
 
 use std::io::{self, Read};
+use std::ops::Range;
 use std::rc::Rc;
 
 use super::RandomAccess;
@@ -42,8 +43,13 @@ impl RandomAccess for Slice {
     }
 
     fn stream(&self, from: u64) -> io::Result<Box<dyn Read + '_>> {
-        let from = from.min(self.len);
-        Ok(Box::new(self.of.stream(self.at + from)?.take(self.len - from)))
+        self.stream_range(from..self.len)
+    }
+
+    fn stream_range(&self, range: Range<u64>) -> io::Result<Box<dyn Read + '_>> {
+        let end = range.end.min(self.len);
+        let from = range.start.min(end);
+        self.of.stream_range(self.at + from..self.at + end)
     }
 
     fn is_sequential(&self) -> bool {

@@ -424,3 +424,25 @@ fn what_is_kept_is_listed_and_pruned() {
     assert!(shown(&cache).is_empty());
     assert!(names(temp.path().join("partial")).is_empty());
 }
+
+#[test]
+fn what_was_fetched_has_its_sum_and_what_was_kept_is_to_be_counted_again() {
+    let (temp, far) = (Temp::new(), Far::with("linux", "1"));
+    // The sum is that of all of it, though it came in two goes.
+    far.change(|state| state.breaks = Some(700_000));
+    fetched(&temp, &far).unwrap_err();
+    far.change(|state| state.breaks = None);
+    let sum = || {
+        let host = host(&temp, &far, &Settings::default());
+        let sum = host.open(&TreePath::new("linux")).unwrap().sha256().unwrap();
+        drop(host);
+        sum
+    };
+    let kept = sum().expect("it was counted");
+    let content = temp.path().join(format!("content/sha256-{kept}"));
+    let file = LocalFile::open(&content).unwrap();
+    assert_eq!(file.len(), LEN as u64);
+    let checked = crate::checksum::check(&file, &kept).unwrap();
+    assert_eq!(checked, crate::checksum::Checked::Right("sha256"));
+    assert_eq!(sum(), None);
+}

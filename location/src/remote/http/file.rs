@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::fmt;
 use std::fs::File as HostFile;
 use std::io::{self, Read};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::rc::Rc;
 
@@ -97,16 +98,22 @@ impl File {
         at: u64,
     ) -> io::Result<usize> {
         let body = open.take().filter(|(position, _)| *position <= at);
-        let mut stream = Stream { file: self, at, body: None, failures: 0 };
+        let mut stream = self.part(at..self.len);
         if let Some((position, mut body)) = body
             && body.skip(at - position).is_ok()
         {
-            stream.body = Some(body);
+            stream.body = Some((body, false));
         }
         let count = stream.read(to)?;
         let at = stream.at;
-        *open.borrow_mut() = stream.body.take().map(|body| (at, body));
+        *open.borrow_mut() = stream.body.take().map(|(body, _)| (at, body));
         Ok(count)
+    }
+
+    /// These bytes; nothing is asked yet.
+    fn part(&self, range: Range<u64>) -> Stream<'_> {
+        let end = range.end.min(self.len);
+        Stream { file: self, at: range.start.min(end), end, body: None, failures: 0 }
     }
 }
 
@@ -137,15 +144,21 @@ impl RandomAccess for File {
     }
 
     fn stream(&self, from: u64) -> io::Result<Box<dyn Read + '_>> {
+        self.stream_range(from..self.len)
+    }
+
+    fn stream_range(&self, range: Range<u64>) -> io::Result<Box<dyn Read + '_>> {
         let body = match &self.rest {
             // What was sent on opening goes on.
             Rest::Sequential(open) => match open.take() {
-                Some((at, body)) if at == self.head.len() as u64 && from <= at => Some(body),
+                Some((at, body)) if at == self.head.len() as u64 && range.start <= at => {
+                    Some((body, false))
+                }
                 _ => None,
             },
             Rest::Ranges | Rest::Copied(_) => None,
         };
-        Ok(Box::new(Stream { file: self, at: from.min(self.len), body, failures: 0 }))
+        Ok(Box::new(Stream { body, ..self.part(range) }))
     }
 
     fn is_sequential(&self) -> bool {
@@ -176,17 +189,24 @@ struct Stream<'a> {
     file: &'a File,
     /// Where it is.
     at: u64,
-    /// An answer's body that is there too, or behind the file's first bytes as long as it is within them.
-    body: Option<Body>,
+    /// Where it ends.
+    end: u64,
+    /// An answer's body that is there too, or behind the file's first bytes as long as it is within them; and whether it ends where this does.
+    body: Option<(Body, bool)>,
     /// So often in a row not one byte came.
     failures: u32,
 }
 
 impl Stream<'_> {
     fn read_server(&mut self, to: &mut [u8]) -> Result<usize, Trouble> {
-        let (mut body, is_new) = match self.body.take() {
-            Some(body) => (body, false),
-            None => (self.file.ask(self.at, None)?.0, true),
+        let to_its_end = self.end == self.file.len;
+        let (mut body, is_part, is_new) = match self.body.take() {
+            Some((body, is_part)) => (body, is_part, false),
+            None => {
+                let last = (!to_its_end).then(|| self.end - 1);
+                let (body, is_part) = self.file.ask(self.at, last)?;
+                (body, is_part, true)
+            }
         };
         let count = body.read(to)?;
         if count == 0 {
@@ -197,10 +217,10 @@ impl Stream<'_> {
             let problem = format!("the server ended after {} of {} bytes", self.at, self.file.len);
             return Err(Trouble::passing(problem, "start again, or try another server"));
         }
-        if self.at + count as u64 == self.file.len {
+        if self.at + (count as u64) < self.end {
+            self.body = Some((body, is_part));
+        } else if is_part || to_its_end {
             body.ended()?;
-        } else {
-            self.body = Some(body);
         }
         Ok(count)
     }
@@ -208,7 +228,7 @@ impl Stream<'_> {
 
 impl Read for Stream<'_> {
     fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
-        let most = usize::try_from(self.file.len - self.at).unwrap_or(usize::MAX).min(to.len());
+        let most = usize::try_from(self.end - self.at).unwrap_or(usize::MAX).min(to.len());
         let to = &mut to[..most];
         if to.is_empty() {
             return Ok(0);

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use super::*;
-use crate::source::{hint_of, read_whole};
+use crate::source::{Slice, hint_of, read_whole};
 use crate::testing::http::{Reply, Request, Server};
 
 /// Patient, and with two more tries after 0.1 and 0.2 seconds.
@@ -108,6 +108,39 @@ fn pieces_are_read_by_pages_and_ahead_when_they_are_in_a_row() {
     assert_eq!(read_whole(&*file, 3_000_000).unwrap().unwrap(), content);
     assert!(server.asked().len() < 10, "{:?}", server.asked());
     assert_eq!(server.connections(), 1);
+}
+
+#[test]
+fn a_part_is_one_request_for_no_byte_more_over_the_same_connection() {
+    let content = bytes(LARGE);
+    for ranges in [true, false] {
+        let sent = content.clone();
+        let server = Server::new(move |request, _| {
+            if ranges {
+                Reply::file(request, &sent, "\"1\"")
+            } else {
+                Reply::new(200, sent.clone())
+            }
+        });
+        let file: Rc<dyn RandomAccess> = Rc::from(root(&server.url("/disk")).unwrap());
+        let part = Slice::new(Rc::clone(&file), 200_000, 300_000, "part");
+        let read = |mut stream: Box<dyn Read + '_>| {
+            let mut found = Vec::new();
+            stream.read_to_end(&mut found).unwrap();
+            found
+        };
+        assert_eq!(read(part.stream(1000).unwrap()), content[201_000..500_000]);
+        let range = 600_000..700_001;
+        assert_eq!(read(file.stream_range(range).unwrap()), content[600_000..700_001]);
+        if ranges {
+            let asked = ["/disk 0-131071", "/disk 201000-499999", "/disk 600000-700000"];
+            assert_eq!(server.asked(), asked);
+            assert_eq!(server.connections(), 1);
+        }
+        assert!(read(file.stream_range(5..5).unwrap()).is_empty());
+        assert!(read(file.stream_range(5..2).unwrap()).is_empty());
+        assert!(read(part.stream(300_000).unwrap()).is_empty());
+    }
 }
 
 #[test]

@@ -24,8 +24,9 @@ impl Search<'_> {
         };
         let Some((sum, by)) = sum else { return Ok(Part { bytes, path, sum: None }) };
         // All of it is needed now, and again later: it comes from where it is once.
+        let sha256 = bytes.sha256().map_err(read)?;
         let file = bytes.into_file().and_then(|file| LocalFile::new(file, name.clone()));
-        let bytes: Box<dyn RandomAccess> = Box::new(file.map_err(read)?);
+        let bytes: Box<dyn RandomAccess> = Box::new(file.map_err(read)?.with_sha256(sha256));
         let checked = checksum::check(&*bytes, &sum).map_err(read)?;
         if let Checked::Wrong { algorithm, found, expected } = checked {
             let mismatch = Mismatch { role, name, algorithm, found, expected, by };
