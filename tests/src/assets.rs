@@ -56,6 +56,23 @@ pub fn installer() -> Result<Installer> {
     })
 }
 
+/// The folder with the installer's boot menus: `grub/`, `boot-screens/` and `pxelinux.cfg/`, which the package has beside the kernel.
+///
+/// # Errors
+/// Where set-up has not brought it.
+pub fn installer_menus() -> Result<PathBuf> {
+    let folder = assets_folder().join("installer");
+    present(folder.join("grub/grub.cfg")).map(|_| folder)
+}
+
+/// The grub.cfg of the Debian disk, as grub-mkconfig wrote it.
+///
+/// # Errors
+/// Where set-up has not made it.
+pub fn disk_menu() -> Result<PathBuf> {
+    present(assets_folder().join("disk/grub.cfg"))
+}
+
 /// A firmware image of Debian's packages seabios and qemu-system-data, by its file's name. SeaBIOS's folder comes first: QEMU's
 /// `bios-microvm.bin` is a link to qboot.
 ///

@@ -1,4 +1,5 @@
 use super::*;
+use crate::TreePath;
 use crate::image::making::{assert_tree, blank, content, local, run, text, tree};
 use crate::testing::Temp;
 
