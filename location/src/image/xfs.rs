@@ -66,6 +66,7 @@ impl fmt::Debug for Xfs {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn failure(error: Error) -> io::Error {
     let hint = match error {
         Error::UnsupportedFeature(_) => "`xfs_db` or a mount gets files out of it",
