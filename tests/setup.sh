@@ -246,7 +246,7 @@ bring_kernel() {
 }
 
 bring_installer() {
-	[ -e "$assets/installer/initrd.gz" ] || [ -e "$assets/installer/none" ] && return
+	[ -e "$assets/installer/grub/grub.cfg" ] || [ -e "$assets/installer/none" ] && return
 	need_apt "Debian's installer for $assets/installer"
 	newest=$(apt-cache pkgnames debian-installer- | grep -x 'debian-installer-[0-9]*-netboot-amd64' | sort -t - -k 3 -n | tail -n 1)
 	if [ -z "$newest" ]; then
@@ -263,12 +263,21 @@ bring_installer() {
 	for linux in "$draft"/tree/usr/lib/debian-installer/images/*/amd64/text/debian-installer/amd64/linux; do
 		made=$draft/installer
 		mkdir -p "$made"
-		mv "$linux" "$(dirname "$linux")/initrd.gz" "$made"
-		chmod a+r "$made"/*
-		rm -rf "$assets/installer"
-		mv "$made" "$assets/installer"
+		# Its boot menus too, as they lie there.
+		tree=$(dirname "$linux")
+		mkdir -p "$made/grub" "$made/boot-screens" "$made/pxelinux.cfg"
+		mv "$tree/boot-screens"/*.cfg "$made/boot-screens"
+		mv "$tree/pxelinux.cfg/default" "$made/pxelinux.cfg"
+		mv "$tree/grub/grub.cfg" "$made/grub"
+		mv "$linux" "$tree/initrd.gz" "$made"
+		chmod -R a+rX "$made"
+		# One by one, as another may be reading what is there; what tells that all is there comes last.
+		for part in linux initrd.gz boot-screens pxelinux.cfg grub; do
+			[ ! -d "$assets/installer/$part" ] || rm -rf "${assets:?}/installer/$part"
+			mv "$made/$part" "$assets/installer/$part"
+		done
 	done
-	[ -e "$assets/installer/initrd.gz" ] || die "$newest has no text installer"
+	[ -e "$assets/installer/grub/grub.cfg" ] || die "$newest has no text installer"
 	say "installer: $newest"
 }
 

@@ -26,11 +26,13 @@ fuzz() {
 	log=$work/$1.log
 	dictionary=tests/fuzz/dictionaries/$1.dict
 	[ -e "$dictionary" ] && dictionary=-dict=$dictionary || dictionary=
+	# A file system takes more bytes than a command line.
+	[ "$1" = image ] && longest=65536 || longest=8192
 	mkdir -p "$corpus"
 	end=$(($(date +%s) + seconds))
 	while left=$((end - $(date +%s))) && [ "$left" -gt 0 ]; do
 		# shellcheck disable=SC2086 # lists of words
-		"$program" $limits $dictionary -max_total_time="$left" -max_len=8192 -print_final_stats=1 -artifact_prefix="$findings/$1-" \
+		"$program" $limits $dictionary -max_total_time="$left" -max_len="$longest" -print_final_stats=1 -artifact_prefix="$findings/$1-" \
 			"$corpus" "tests/fuzz/seeds/$1" >"$log" 2>&1 && break
 		found=$(sed -n 's/.*Test unit written to //p' "$log" | tail -n 1)
 		case $found in

@@ -65,6 +65,15 @@ pub fn installer() -> Result<Installer> {
     })
 }
 
+/// The folder with the installer's boot menus: `grub/`, `boot-screens/` and `pxelinux.cfg/`, which the package has beside the kernel.
+///
+/// # Errors
+/// Where set-up has not brought it.
+pub fn installer_menus() -> Result<PathBuf> {
+    let folder = assets_folder().join("installer");
+    present(folder.join("grub/grub.cfg")).map(|_| folder)
+}
+
 /// A disk with Debian on it, as an installer leaves it.
 ///
 /// # Errors

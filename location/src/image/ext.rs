@@ -16,8 +16,8 @@ use crate::source::{Entry, Failure, RandomAccess, Source, SourceError, TreePath}
 
 /// A directory of so many bytes has more names than are looked at.
 const DIRECTORY_LEN: u64 = 64 << 20;
-/// mke2fs makes no larger journal: 10,240,000 blocks, of 4 KiB as a rule. More than that is never walked through.
-const JOURNAL_LEN: u64 = 40 << 30;
+/// As long may a journal be that is walked through: mke2fs makes none of more than 1 GiB unasked (`figure_journal_size`).
+const JOURNAL_LEN: u64 = 1 << 30;
 /// As many groups of blocks: 128 TiB of file system with blocks of 4 KiB.
 const GROUPS: u64 = 1 << 20;
 

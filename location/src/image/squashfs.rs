@@ -13,9 +13,11 @@ use super::filesystem::{DAMAGED, ENTRIES, FileSystem, Files, Node};
 use super::pages::{Pages, Reader};
 use crate::source::{Entry, Failure, RandomAccess, Source, SourceError, TreePath};
 
-/// As much of an image may be about its files, compressed: it is held in memory.
-const TABLES: u64 = 32 << 20;
-/// As many files and directories are taken.
+/// As many blocks may a table about its files have, of 8 KiB each when decompressed: it is held in memory.
+const BLOCKS: u32 = (64 << 20) / BLOCK;
+/// Bytes of such a block, compressed or not: Linux's Documentation/filesystems/squashfs.rst.
+const BLOCK: u32 = 8 << 10;
+/// As many files and directories are taken, and as many fragments.
 const INODES: u64 = 1 << 20;
 
 /// Opens the file system in an image.
@@ -34,22 +36,66 @@ pub(crate) fn open(image: Rc<dyn RandomAccess>) -> Result<Box<dyn Source>, Sourc
     }
 }
 
-/// Whether the tables are of a length that may be held in memory.
+/// Whether the tables are of a length that may be held in memory, decompressed too. Their blocks' lengths are in the image (2 bytes each),
+/// and lead from the one to the next; the library goes on to the image's end where they do not lead to the table's.
 fn check(image: &Rc<dyn RandomAccess>) -> io::Result<()> {
     let mut superblock = [0; 96];
-    Pages::new(Rc::clone(image)).read_exact_at(&mut superblock, 0)?;
+    let pages = Pages::new(Rc::clone(image));
+    pages.read_exact_at(&mut superblock, 0)?;
     let number = |at: usize, len: usize| {
         superblock[at..at + len].iter().rev().fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte))
     };
-    let (inodes, used, table) = (number(4, 4), number(40, 8), number(64, 8));
-    let problem = if used > image.len() {
-        format!("the file system has {used} bytes, and the image ends after {}", image.len())
-    } else if inodes > INODES || used.checked_sub(table).is_none_or(|len| len > TABLES) {
-        format!("the file system says that it has {inodes} files, and their tables are at {table}")
-    } else {
-        return Ok(());
+    let (inodes, fragments, used) = (number(4, 4), number(16, 4), number(40, 8));
+    let (inode_table, directory_table) = (number(64, 8), number(72, 8));
+    let refused = |problem: String| Err(Failure::new(problem, DAMAGED).into());
+    if used > image.len() {
+        let problem =
+            format!("the file system has {used} bytes, and the image ends after {}", image.len());
+        return refused(problem);
+    }
+    if inodes > INODES || fragments > INODES {
+        return refused(format!(
+            "the file system says that it has {inodes} files and {fragments} fragments"
+        ));
+    }
+    // What is behind the directories, in the order in which there is such a table; each is found by a pointer to its first block.
+    let has_fragments = fragments > 0 && number(80, 8) != u64::MAX;
+    let has_exports = number(24, 2) & 0x80 != 0 && number(88, 8) != u64::MAX;
+    let next = match (has_fragments, has_exports) {
+        (true, _) => number(80, 8),
+        (false, true) => number(88, 8),
+        (false, false) => number(48, 8),
     };
-    Err(Failure::new(problem, DAMAGED).into())
+    let mut end = [0; 8];
+    pages.read_exact_at(&mut end, next)?;
+    for (what, from, to) in [
+        ("files", inode_table, directory_table),
+        ("directories", directory_table, u64::from_le_bytes(end)),
+    ] {
+        if !is_table(&pages, from, to)? {
+            return refused(format!(
+                "the file system's table of {what}, from byte {from} to {to}, makes no sense or is of more than 64 MiB"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Whether blocks that are not too many lead from here to there.
+fn is_table(pages: &Pages, mut from: u64, to: u64) -> io::Result<bool> {
+    let mut blocks = 0;
+    while from < to && blocks < BLOCKS {
+        let mut head = [0; 2];
+        pages.read_exact_at(&mut head, from)?;
+        // The uppermost bit: it is not compressed.
+        let len = u16::from_le_bytes(head) & 0x7fff;
+        if u32::from(len) > BLOCK {
+            return Ok(false);
+        }
+        from += 2 + u64::from(len);
+        blocks += 1;
+    }
+    Ok(from == to)
 }
 
 /// What any thread may use as the library wants it, and is used by the one that made it only.

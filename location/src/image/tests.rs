@@ -1,4 +1,7 @@
 use super::*;
+use crate::TreePath;
+use crate::image::making::{assert_tree, blank, content, local, run, text, tree};
+use crate::testing::Temp;
 
 fn with(parts: &[(usize, &[u8])]) -> Vec<u8> {
     let mut head = vec![0; TELLING];
@@ -36,4 +39,149 @@ fn images_are_told_by_what_is_in_them() {
         assert_eq!(kind(&with(&parts)), None, "{parts:?}");
     }
     assert_eq!(kind(b""), None);
+}
+
+/// A file of `len` bytes with file systems at these places.
+fn disk(temp: &Temp, table: &str, parts: &[(usize, &std::path::Path)]) -> std::path::PathBuf {
+    let disk = blank(temp, "disk", 24 << 20);
+    let lines = temp.path().join("table");
+    std::fs::write(&lines, table).unwrap();
+    run("sh", &["-c", &format!("sfdisk -q {} <{}", text(&disk), text(&lines))]);
+    let mut bytes = std::fs::read(&disk).unwrap();
+    for (at, part) in parts {
+        let part = std::fs::read(part).unwrap();
+        bytes[*at..at + part.len()].copy_from_slice(&part);
+    }
+    std::fs::write(&disk, bytes).unwrap();
+    disk
+}
+
+/// ext4 of 8 MiB with a tree.
+fn ext(temp: &Temp, from: &Temp) -> std::path::PathBuf {
+    let part = blank(temp, "ext", 8 << 20);
+    run("mke2fs", &["-q", "-F", "-t", "ext4", "-d", text(from.path()), text(&part)]);
+    part
+}
+
+/// FAT of 1 MiB with one file.
+fn fat(temp: &Temp, name: &str, bytes: &[u8]) -> std::path::PathBuf {
+    let part = blank(temp, "fat", 1 << 20);
+    temp.file("file", bytes);
+    run("mkfs.fat", &[text(&part)]);
+    run("mcopy", &["-i", text(&part), text(&temp.path().join("file")), &format!("::{name}")]);
+    part
+}
+
+/// qcow2, GPT, ext4: what is read out of them all is what went in.
+#[test]
+fn one_image_in_the_other_is_one_place() {
+    let (temp, from) = (Temp::new(), tree(3));
+    let raw = disk(&temp, "label: gpt\nstart=4096, size=16384\n", &[(2 << 20, &ext(&temp, &from))]);
+    let image = temp.path().join("image");
+    run("qemu-img", &["convert", "-c", "-f", "raw", "-O", "qcow2", text(&raw), text(&image)]);
+    let source = open(local(&image)).unwrap();
+    assert_eq!(source.name(), format!("{}, partition 1", image.display()));
+    assert_tree(&*source, 3);
+}
+
+#[test]
+fn all_partitions_are_one_place_and_the_active_one_is_first() {
+    let (temp, from) = (Temp::new(), tree(3));
+    from.file("which", b"ext4");
+    let swap = blank(&temp, "swap", 1 << 20);
+    run("mkswap", &["-q", text(&swap)]);
+    let (ext, fat) = (ext(&temp, &from), fat(&temp, "which", b"FAT"));
+    let parts = [(1 << 20, &*swap), (4 << 20, &*ext), (16 << 20, &*fat)];
+    for (active, which) in [(3, "FAT"), (2, "ext4"), (1, "ext4"), (0, "ext4")] {
+        let line = |number, start, size, kind| {
+            let bootable = if number == active { ", bootable" } else { "" };
+            format!("start={start}, size={size}, type={kind}{bootable}\n")
+        };
+        let lines =
+            [line(1, 2048, 2048, "82"), line(2, 8192, 16384, "83"), line(3, 32768, 2048, "ef")];
+        let disk = disk(&temp, &format!("label: dos\n{}", lines.concat()), &parts);
+        let volumes = volumes(local(&disk)).unwrap();
+        let first = if active == 3 { [3, 2] } else { [2, 3] };
+        let names: Vec<_> = volumes.into_iter().map(|volume| volume.name).collect();
+        assert_eq!(names, first.map(|number| format!("{}, partition {number}", disk.display())));
+        let source = open(local(&disk)).unwrap();
+        assert_eq!(source.name(), disk.to_str().unwrap());
+        assert_eq!(content(&*source, "which"), which.as_bytes(), "active: {active}");
+        assert_eq!(content(&*source, "a/b/c/deep"), b"deep");
+        let root = source.list(&TreePath::root()).unwrap();
+        assert_eq!(root.iter().filter(|entry| entry.name == "which").count(), 1);
+        let missing = source.open(&TreePath::new("nothing")).unwrap_err();
+        assert!(missing.is_missing(), "{missing:?}");
+    }
+}
+
+#[test]
+fn what_was_seen_is_said_where_no_partition_has_a_file_system() {
+    let temp = Temp::new();
+    let swap = blank(&temp, "swap", 1 << 20);
+    run("mkswap", &["-q", text(&swap)]);
+    temp.file("luks", b"LUKS\xba\xbe\0\x02");
+    let luks = temp.path().join("luks");
+    let table = "label: dos\nstart=2048, size=2048, type=82\nstart=4096, size=2048, type=83\nstart=8192, size=2048, type=83\n";
+    let disk = disk(&temp, table, &[(1 << 20, &swap), (2 << 20, &luks)]);
+    let error = open(local(&disk)).unwrap_err();
+    let why = std::error::Error::source(&error).unwrap().to_string();
+    for told in [
+        "partition 1 (",
+        "1 MiB at 1 MiB): it is swap space",
+        "1 MiB at 2 MiB): it is a LUKS encrypted volume",
+        "1 MiB at 4 MiB): empty (its beginning is all zeros)",
+    ] {
+        assert!(why.contains(told), "{told}: {why}");
+    }
+    assert!(error.hint().unwrap().contains("chukka reads ext2"), "{error:?}");
+}
+
+/// A medium that has a partition table too, so that a disk can be made of it, is a medium.
+#[test]
+fn a_hybrid_medium_is_a_medium() {
+    let (temp, from) = (Temp::new(), Temp::new());
+    from.file("boot/vmlinuz", b"the medium's");
+    let esp = fat(&temp, "vmlinuz", b"the partition's");
+    let image = temp.path().join("image");
+    run(
+        "xorriso",
+        &[
+            "-as",
+            "mkisofs",
+            "-quiet",
+            "-R",
+            "-o",
+            text(&image),
+            "-append_partition",
+            "2",
+            "0xef",
+            text(&esp),
+            text(from.path()),
+        ],
+    );
+    let bytes = std::fs::read(&image).unwrap();
+    assert_eq!(bytes[510..512], [0x55, 0xaa]);
+    assert_eq!(bytes[446 + 16 + 4], 0xef);
+    let source = open(local(&image)).unwrap();
+    assert_eq!(content(&*source, "boot/vmlinuz"), b"the medium's");
+    assert!(source.open(&TreePath::new("vmlinuz")).unwrap_err().is_missing());
+}
+
+#[test]
+fn images_in_images_end_somewhere() {
+    let temp = Temp::new();
+    let mut inner = fat(&temp, "file", b"innermost");
+    for depth in 1..=DEPTH + 1 {
+        let outer = temp.path().join(format!("outer-{depth}"));
+        run("qemu-img", &["convert", "-f", "raw", "-O", "qcow2", text(&inner), text(&outer)]);
+        let opened = open(local(&outer));
+        if depth <= DEPTH {
+            assert_eq!(content(&*opened.unwrap(), "file"), b"innermost", "{depth}");
+        } else {
+            let error = opened.unwrap_err();
+            assert!(format!("{error:?}").contains("images are one in the other"), "{error:?}");
+        }
+        inner = outer;
+    }
 }

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -23,9 +24,18 @@ pub(crate) fn open(image: Rc<dyn RandomAccess>) -> Result<Box<dyn Source>, Sourc
     let name = image.name().to_owned();
     let device =
         Device { len: image.len(), pages: SendWrapper::new(Pages::new(Rc::clone(&image))) };
-    match Filesystem::mount(Arc::new(device)) {
+    match caught(|| Filesystem::mount(Arc::new(device))) {
         Ok(xfs) => Ok(Box::new(FileSystem::new(Xfs { xfs, image }, name))),
-        Err(error) => Err(SourceError::Io { name, source: failure(error) }),
+        Err(source) => Err(SourceError::Io { name, source }),
+    }
+}
+
+/// Runs something of the library's, which computes with much that is in the image. What it changes meanwhile is a cache of the image's
+/// bytes; a lock that such a panic leaves poisoned is another panic, caught too.
+fn caught<T>(run: impl FnOnce() -> Result<T, Error>) -> io::Result<T> {
+    match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(done) => done.map_err(failure),
+        Err(_) => Err(Failure::new("the file system (XFS) is damaged", DAMAGED).into()),
     }
 }
 
@@ -67,32 +77,33 @@ fn failure(error: Error) -> io::Error {
 
 impl Files for Xfs {
     fn node(&self, path: &TreePath) -> io::Result<Option<Node>> {
-        let file = match self.xfs.open_bytes(path.as_path().as_os_str().as_bytes()) {
-            Ok(file) => file,
-            Err(Error::NotFound | Error::NotADirectory) => return Ok(None),
-            Err(error) => return Err(failure(error)),
-        };
-        Ok(Some(match file.inode().mode & 0o170_000 {
-            0o040_000 => Node::Directory,
-            0o100_000 => Node::File,
-            0o120_000 => {
-                Node::Link(OsString::from_vec(file.link_target().map_err(failure)?).into())
-            }
-            0o010_000 => Node::Special("a pipe"),
-            0o020_000 => Node::Special("a character device"),
-            0o060_000 => Node::Special("a block device"),
-            _ => Node::Special("a special file"),
-        }))
+        let path = path.as_path().as_os_str().as_bytes();
+        caught(|| {
+            let file = match self.xfs.open_bytes(path) {
+                Ok(file) => file,
+                Err(Error::NotFound | Error::NotADirectory) => return Ok(None),
+                Err(error) => return Err(error),
+            };
+            Ok(Some(match file.inode().mode & 0o170_000 {
+                0o040_000 => Node::Directory,
+                0o100_000 => Node::File,
+                0o120_000 => Node::Link(OsString::from_vec(file.link_target()?).into()),
+                0o010_000 => Node::Special("a pipe"),
+                0o020_000 => Node::Special("a character device"),
+                0o060_000 => Node::Special("a block device"),
+                _ => Node::Special("a special file"),
+            }))
+        })
     }
 
     fn list(&self, directory: &TreePath) -> io::Result<Vec<Entry>> {
         let path = directory.as_path().as_os_str().as_bytes();
-        let found = self.xfs.open_bytes(path).and_then(|file| file.entries()).map_err(failure)?;
+        let found = caught(|| self.xfs.open_bytes(path).and_then(|file| file.entries()))?;
         let mut entries = Vec::new();
         for entry in found.into_iter().take(ENTRIES) {
             let is_directory = match entry.ftype {
                 Some(kind) => kind == fs_xfs::inode::FileType::Directory,
-                None => self.xfs.read_inode(entry.ino).map_err(failure)?.is_dir(),
+                None => caught(|| self.xfs.read_inode(entry.ino))?.is_dir(),
             };
             let name = String::from_utf8_lossy(&entry.name).into_owned();
             entries.push(Entry { name, is_directory });
@@ -102,8 +113,10 @@ impl Files for Xfs {
 
     fn open(self: Rc<Self>, path: &TreePath, name: String) -> io::Result<Box<dyn RandomAccess>> {
         let path = path.as_path().as_os_str().as_bytes();
-        let file = self.xfs.open_bytes(path).map_err(failure)?;
-        let (len, inode, raw) = (file.len(), file.inode().clone(), file.raw().to_vec());
+        let (len, inode, raw) = caught(|| {
+            let file = self.xfs.open_bytes(path)?;
+            Ok((file.len(), file.inode().clone(), file.raw().to_vec()))
+        })?;
         Ok(Box::new(XfsFile { xfs: self, inode, raw, name, len }))
     }
 }
@@ -133,7 +146,7 @@ impl RandomAccess for XfsFile {
     }
 
     fn read_at(&self, to: &mut [u8], at: u64) -> io::Result<usize> {
-        self.xfs.xfs.read_at(&self.inode, &self.raw, at, to).map_err(failure)
+        caught(|| self.xfs.xfs.read_at(&self.inode, &self.raw, at, to))
     }
 
     fn is_sequential(&self) -> bool {

@@ -4,7 +4,9 @@
 //! other bytes (u16), and those.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
+use std::sync::{Mutex, Once};
 
 use location::source::{head, read_whole};
 use location::{RandomAccess, SourceError, TreePath};
@@ -13,7 +15,42 @@ use location::{RandomAccess, SourceError, TreePath};
 const NAMES: [&str; 6] =
     ["boot/vmlinuz", ".treeinfo", "isolinux/isolinux.cfg", "BOOT/GRUB.CFG", "a/../../x", "link"];
 
-/// An image in memory.
+/// Bytes of an image at most: file systems of XFS begin at 16 MiB.
+const MOST: u64 = 64 << 20;
+
+/// An image in memory without most of its zeros: where bytes are, and those, in order.
+#[derive(Debug, Default)]
+struct Sparse {
+    parts: Vec<(u64, Vec<u8>)>,
+    len: u64,
+}
+
+impl RandomAccess for Sparse {
+    fn name(&self) -> &str {
+        "image"
+    }
+
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn read_at(&self, to: &mut [u8], at: u64) -> io::Result<usize> {
+        let count = self.len.saturating_sub(at).min(to.len() as u64) as usize;
+        let to = &mut to[..count];
+        to.fill(0);
+        let first = self.parts.partition_point(|(start, bytes)| start + bytes.len() as u64 <= at);
+        for (start, bytes) in &self.parts[first..] {
+            let to_skip = start.saturating_sub(at) as usize;
+            let Some(to) = to.get_mut(to_skip..).filter(|to| !to.is_empty()) else { break };
+            let bytes = &bytes[at.saturating_sub(*start) as usize..];
+            let count = bytes.len().min(to.len());
+            to[..count].copy_from_slice(&bytes[..count]);
+        }
+        Ok(count)
+    }
+}
+
+/// A file in memory.
 #[derive(Debug)]
 pub struct Bytes(pub Vec<u8>);
 
@@ -40,7 +77,29 @@ impl RandomAccess for Bytes {
 /// # Panics
 /// What is refused is not told.
 pub fn run(bytes: &[u8]) -> bool {
-    let source = match location::image::open(Rc::new(Bytes(unpacked(bytes)))) {
+    quietly(|| look(bytes))
+}
+
+/// Runs something that may panic and catch it, as what reads ext4 and squashfs does: the fuzzer's own hook would end everything there. A panic
+/// that nobody catches is told and goes on.
+pub(crate) fn quietly<T>(run: impl FnOnce() -> T) -> T {
+    static HOOK: Once = Once::new();
+    static LAST: Mutex<String> = Mutex::new(String::new());
+    HOOK.call_once(|| {
+        std::panic::set_hook(Box::new(|info| {
+            if let Ok(mut last) = LAST.lock() {
+                *last = info.to_string();
+            }
+        }));
+    });
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+        eprintln!("{}", LAST.lock().map(|last| last.clone()).unwrap_or_default());
+        resume_unwind(panic)
+    })
+}
+
+fn look(bytes: &[u8]) -> bool {
+    let source = match location::image::open(Rc::new(unpacked(bytes))) {
         Ok(source) => source,
         Err(error) => {
             told(&error);
@@ -65,19 +124,21 @@ pub fn run(bytes: &[u8]) -> bool {
     true
 }
 
-/// The image of an input; 8 MiB of it at most.
-fn unpacked(mut packed: &[u8]) -> Vec<u8> {
-    const MOST: usize = 8 << 20;
-    let mut image = Vec::new();
+/// The image of an input.
+fn unpacked(mut packed: &[u8]) -> Sparse {
+    let mut image = Sparse::default();
     while let [a, b, c, d, rest @ ..] = packed {
-        let zeros = usize::from(u16::from_le_bytes([*a, *b])) * 64;
+        let zeros = u64::from(u16::from_le_bytes([*a, *b])) * 64;
         let (bytes, after) =
             rest.split_at(usize::from(u16::from_le_bytes([*c, *d])).min(rest.len()));
-        if image.len() + zeros + bytes.len() > MOST {
+        if image.len + zeros + bytes.len() as u64 > MOST {
             break;
         }
-        image.resize(image.len() + zeros, 0);
-        image.extend(bytes);
+        image.len += zeros;
+        if !bytes.is_empty() {
+            image.parts.push((image.len, bytes.to_vec()));
+        }
+        image.len += bytes.len() as u64;
         packed = after;
     }
     image

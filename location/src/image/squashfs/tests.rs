@@ -38,3 +38,31 @@ fn a_damaged_image_is_an_error_and_no_more() {
     });
     drop(Bytes(image));
 }
+
+/// A table of blocks that each decompress to 8 KiB: many of them would fill memory.
+#[test]
+fn tables_that_are_too_long_are_refused_before_they_are_read() {
+    let temp = Temp::new();
+    let mut image = std::fs::read(made(&temp, 3, "-comp gzip -noI")).unwrap();
+    let number =
+        |image: &[u8], at: usize| u64::from_le_bytes(image[at..at + 8].try_into().unwrap());
+    let refused = |image: Vec<u8>| format!("{:?}", open(Rc::new(Bytes(image))).unwrap_err());
+    // More files, more fragments.
+    for at in [4, 16] {
+        let mut image = image.clone();
+        image[at..at + 4].fill(0x7f);
+        assert!(refused(image).contains("says that it has"));
+    }
+    // The table of files does not lead to that of directories.
+    let mut aside = image.clone();
+    let at = usize::try_from(number(&image, 64)).unwrap();
+    aside[at] ^= 1;
+    assert!(refused(aside).contains("table of files"));
+    // One of files that is a block of one byte after the other, up to that of directories.
+    let start = image.len() as u64;
+    image.extend([1, 0, 0].repeat(9000));
+    let end = image.len() as u64;
+    image[64..72].copy_from_slice(&start.to_le_bytes());
+    image[72..80].copy_from_slice(&end.to_le_bytes());
+    assert!(refused(image).contains("table of files"));
+}

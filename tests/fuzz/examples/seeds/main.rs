@@ -1,5 +1,5 @@
 //! Writes the seeds: what SeaBIOS, our option ROM, our firmware and Linux do with fw_cfg, the script of our own tables, small
-//! kernels, and command lines that people write.
+//! kernels, command lines that people write, and small images.
 //!
 //! ```sh
 //! cargo run --manifest-path tests/fuzz/Cargo.toml --target-dir target/fuzz --example seeds
@@ -7,6 +7,7 @@
 
 mod accesses;
 mod files;
+mod images;
 mod words;
 
 use std::fs;
@@ -22,6 +23,7 @@ fn main() -> std::io::Result<()> {
         ("loader_script", files::scripts()),
         ("kernel", files::kernels()),
         ("cmdline", words::seeds()),
+        ("image", images::seeds()?),
     ] {
         let folder = root.join(target);
         let _ = fs::remove_dir_all(&folder);
