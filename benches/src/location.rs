@@ -125,7 +125,7 @@ pub fn fetched(output: &str) -> Result<[PathBuf; 2], Error> {
 /// It cannot be made.
 pub fn empty(folder: &Path) -> io::Result<()> {
     match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => fs::create_dir_all(folder),
     }
 }

@@ -33,7 +33,7 @@ pub struct Gathered {
     pub advice: Option<String>,
 }
 
-/// How kernel and initrd were found: what [`Tree`] says, but for the files.
+/// How kernel and initrd were found: what [`location::Tree`] says, but for the files.
 #[derive(Debug)]
 pub struct Found {
     /// What messages call the place.

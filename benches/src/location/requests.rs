@@ -75,7 +75,7 @@ mod tests {
         let requests = [request(0, 100), request(500, 10), request(90, 20)];
         assert_eq!(outside(&requests, &[]), 130);
         assert_eq!(outside(&requests, &[95..100, 500..600]), 130 - 5 - 10 - 5);
-        assert_eq!(outside(&requests, &[0..1000]), 0);
+        assert_eq!(outside(&requests, std::slice::from_ref(&(0..1000))), 0);
     }
 
     #[test]

@@ -244,7 +244,7 @@ mod tests {
     #[test]
     fn one_connection_gets_files_and_parts_of_them_and_all_is_counted() {
         let scratch = Scratch::new();
-        scratch.file("abc", b"0123456789");
+        let _ = scratch.file("abc", b"0123456789");
         let server = Server::start(scratch.as_ref(), Some(125_000_000)).unwrap();
         let mut connection = TcpStream::connect(server.url.trim_start_matches("http://")).unwrap();
         let mut reader = BufReader::new(connection.try_clone().unwrap());
