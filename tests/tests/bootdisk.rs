@@ -8,8 +8,8 @@ use chukka_tests::assets;
 use chukka_tests::job::Act;
 use chukka_tests::runner::{Guest, Runner};
 
-/// What Debian's initrd says when it has not found the root device, and how long it was told to wait.
-const GIVES_UP: &str = "Gave up waiting for root file system device";
+/// What Debian's initrd says of the root device when it has not found it (initramfs-tools, scripts/functions).
+const GIVES_UP: &str = "does not exist.  Dropping to a shell!";
 
 /// The first word that begins with this in a text.
 fn word<'a>(text: &'a str, begins: &str) -> &'a str {
@@ -28,7 +28,8 @@ fn a_debian_disk_boots_its_default_entry_with_the_entry_s_words_and_ours() {
     let guest = guest.with(|job| job.terminal().need(&disk.image)).timeout_secs(400);
     let run = guest.when(GIVES_UP, Act::Signal(libc::SIGTERM)).run(runner);
     // The kernel tells its command line; the initrd which device it waited for.
-    run.assert_stdout(GIVES_UP).assert_stdout(&format!("ALERT!  {}", &root["root=".len()..]));
+    run.assert_stdout(GIVES_UP)
+        .assert_stdout(&format!("ALERT!  {} {GIVES_UP}", &root["root=".len()..]));
     let line = run.stdout.lines().find(|line| line.contains("Command line: ")).unwrap_or_default();
     run.assert(line.contains(root) && line.contains("rootdelay=2"), "expected the entry's words");
 }
