@@ -143,7 +143,7 @@ impl Source for Ftp {
         }
         let whole = self.session.borrow_mut().whole(&path, take_whole);
         match whole {
-            Ok(Some(file)) => match LocalFile::new(file, name.clone()) {
+            Ok(Some(file)) => match LocalFile::of_copy(file, name.clone()) {
                 Ok(file) => Ok(Box::new(file)),
                 Err(source) => Err(SourceError::Io { name, source }),
             },

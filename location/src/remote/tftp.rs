@@ -102,7 +102,7 @@ impl Source for Tftp {
             Some(len) => Ok(Box::new(TftpFile { name, len, asked, running: RefCell::default() })),
             None => {
                 let whole = take_whole(transfer, self.net.unannounced).map_err(fail)?;
-                Ok(Box::new(LocalFile::new(whole, name.clone()).map_err(fail)?))
+                Ok(Box::new(LocalFile::of_copy(whole, name.clone()).map_err(fail)?))
             }
         }
     }
