@@ -3,8 +3,7 @@
 use std::fmt::Write;
 use std::io;
 
-use sha1::Sha1;
-use sha2::{Digest, Sha256, Sha512};
+use ring::digest::{Algorithm, Context, SHA1_FOR_LEGACY_USE_ONLY as SHA1, SHA256, SHA512, digest};
 
 use crate::source::{RandomAccess, each_piece};
 
@@ -39,8 +38,8 @@ pub fn check(file: &dyn RandomAccess, given: &str) -> io::Result<Checked> {
     let is_hex = expected.bytes().all(|byte| byte.is_ascii_hexdigit());
     let (algorithm, found) = match (algorithm.as_str(), expected.len()) {
         ("sha256" | "", 64) if is_hex => ("sha256", sha256(file)?),
-        ("sha512" | "", 128) if is_hex => ("sha512", sum::<Sha512>(file)?),
-        ("sha1" | "sha" | "", 40) if is_hex => ("sha1", sum::<Sha1>(file)?),
+        ("sha512" | "", 128) if is_hex => ("sha512", sum(&SHA512, file)?),
+        ("sha1" | "sha" | "", 40) if is_hex => ("sha1", sum(&SHA1, file)?),
         _ => return Ok(Checked::Unknown(given.to_owned())),
     };
     if found == expected {
@@ -56,22 +55,32 @@ pub fn check(file: &dyn RandomAccess, given: &str) -> io::Result<Checked> {
 pub fn sha256(file: &dyn RandomAccess) -> io::Result<String> {
     match file.sha256()? {
         Some(known) => Ok(known),
-        None => sum::<Sha256>(file),
+        None => sum(&SHA256, file),
     }
 }
 
-fn sum<D: Digest>(file: &dyn RandomAccess) -> io::Result<String> {
-    let mut digest = D::new();
+fn sum(algorithm: &'static Algorithm, file: &dyn RandomAccess) -> io::Result<String> {
+    let mut context = Context::new(algorithm);
     each_piece(file, |piece| {
-        digest.update(piece);
+        context.update(piece);
         Ok(())
     })?;
+    Ok(hex(context.finish().as_ref()))
+}
+
+/// The sha256 of a few bytes, in hexadecimal digits.
+pub(crate) fn sha256_of(bytes: &[u8]) -> String {
+    hex(digest(&SHA256, bytes).as_ref())
+}
+
+/// Bytes in hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     let mut text = String::new();
-    for byte in digest.finalize() {
+    for byte in bytes {
         // Writing to a String cannot fail.
         let _ = write!(text, "{byte:02x}");
     }
-    Ok(text)
+    text
 }
 
 #[cfg(test)]

@@ -1,13 +1,12 @@
 //! Where what was fetched is kept.
 
 use std::env;
-use std::fmt::Write;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
+use crate::checksum::sha256_of;
 
 /// The user's: `$XDG_CACHE_HOME/chukka`, else `~/.cache/chukka` (XDG Base Directory Specification 0.8, which has relative
 /// paths ignored). `None`: there is no home either.
@@ -108,17 +107,7 @@ pub(super) fn is_at(file: &File, path: &Path) -> bool {
 
 /// The SHA-256 of a name, for a file that is about what has it.
 pub(super) fn name_of(text: &str) -> String {
-    hex(&Sha256::digest(text))
-}
-
-/// Bytes in hexadecimal.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    let mut text = String::new();
-    for byte in bytes {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+    sha256_of(text.as_bytes())
 }
 
 /// The same error, with the name of what it is about.

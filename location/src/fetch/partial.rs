@@ -9,12 +9,13 @@ use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
+use ring::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
-use super::cache::{Cache, about, hex, is_at, name_of, writable};
+use super::cache::{Cache, about, is_at, name_of, writable};
 use super::places;
 use super::watch::Watch;
+use crate::checksum::hex;
 use crate::host_file;
 use crate::source::{Failure, RandomAccess};
 
@@ -203,7 +204,7 @@ impl Drop for Partial<'_> {
 
 /// The SHA-256 of a file that grows: up to the length that was told last.
 fn add(file: &File, told: &Receiver<u64>) -> io::Result<String> {
-    let (mut digest, mut buffer, mut at) = (Sha256::new(), vec![0; PIECE], 0);
+    let (mut digest, mut buffer, mut at) = (Context::new(&SHA256), vec![0; PIECE], 0);
     for end in told {
         while at < end {
             let most = usize::try_from(end - at).map_or(PIECE, |rest| rest.min(PIECE));
@@ -218,7 +219,7 @@ fn add(file: &File, told: &Receiver<u64>) -> io::Result<String> {
             }
         }
     }
-    Ok(hex(&digest.finalize()))
+    Ok(hex(digest.finish().as_ref()))
 }
 
 /// Reads a file into the host's memory, where there is no cache.

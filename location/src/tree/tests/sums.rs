@@ -28,8 +28,7 @@ const CASES: [Case; 8] = [
 
 /// What sha256 says of a text.
 fn sum(text: &str) -> String {
-    use sha2::{Digest, Sha256};
-    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+    crate::checksum::sha256_of(text.as_ref())
 }
 
 #[test]
