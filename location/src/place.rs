@@ -99,10 +99,10 @@ impl PlaceError {
     pub fn hint(&self) -> &'static str {
         match &self.0 {
             SourceError::Missing(_) => {
-                "check the path given to -location; a relative one starts at the current directory"
+                "check the path; a relative one starts at the current directory"
             }
             SourceError::Kind { .. } => {
-                "-location takes an install tree: a directory, or an image with a file system in it"
+                "name a directory, or an image or a block device with a file system in it"
             }
             error => error.hint().unwrap_or("make it readable for you"),
         }
