@@ -16,7 +16,8 @@ demo: ## boot Debian's kernel in chukka and show its console
 
 test: ## run every test: units, guests, the lab
 	@sh tests/setup.sh test
-	$(CARGO) build --release --package vmm --package chukka-tests --bin chukka --bin lab-agent
+	$(CARGO) build --release --package vmm --bin chukka
+	$(CARGO) build --release --package chukka-tests --bin lab-agent
 	$(CARGO) test --workspace --no-fail-fast
 	$(CARGO) test --manifest-path tests/fuzz/Cargo.toml --target-dir target/fuzz
 
