@@ -105,13 +105,17 @@ pub(crate) fn prepare(command: &mut Command, clock: &ExecClock, what: Prepare) {
     unsafe { command.pre_exec(hook) };
 }
 
-/// Has the child killed as soon as the *thread* that spawns it ends, however it ends.
+/// Has the child killed as soon as the *thread* that spawns it ends, however it ends. Signals that whoever started the tests has ignored, as
+/// nohup(1) does, are not to it.
 pub fn die_with_parent_thread(command: &mut Command) {
     // SAFETY: getpid takes nothing.
     let parent = unsafe { libc::getpid() };
     let hook = move || {
-        // SAFETY: prctl with PR_SET_PDEATHSIG takes an integer; both calls are async-signal-safe.
+        // SAFETY: signal and prctl with PR_SET_PDEATHSIG take integers; all calls are async-signal-safe.
         unsafe {
+            for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM] {
+                libc::signal(signal, libc::SIG_DFL);
+            }
             check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL).into())?;
             // The parent may have gone before the call above.
             if libc::getppid() == parent { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
