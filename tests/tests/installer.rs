@@ -7,6 +7,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use chukka_tests::job::{Act, Job, Status};
 use chukka_tests::native::Scratch;
@@ -121,6 +122,12 @@ fn by_https() {
     let (server, authority) = http::start_tls(&tree.root());
     let mut job = tree.job(&tree.url(&server), &[], std::slice::from_ref(&authority));
     job.env.insert("SSL_CERT_FILE".into(), authority.display().to_string());
+    if tree.runner.is_lab() {
+        // The emulated machine's clock falls behind, and the certificate is a second old.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + 1;
+        let line = format!("date -s @{now} && exec {}", job.line());
+        job.command = Job::shell(&line).command;
+    }
     tree.run(&job);
 }
 
