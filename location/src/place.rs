@@ -14,6 +14,7 @@ use thiserror::Error;
 
 use crate::fetch::without_password;
 use crate::image;
+use crate::remote::address::{NO_DIGITS, decoded};
 use crate::remote::{Net, ftp, http, nfs, tftp};
 use crate::source::{Directory, LocalFile, RandomAccess, Source, SourceError, TreePath, head};
 
@@ -295,20 +296,10 @@ fn file_url(rest: &[u8]) -> Result<PathBuf, &'static str> {
     if path.first() != Some(&b'/') {
         return Err("its path does not begin with a slash");
     }
-    let mut bytes = Vec::with_capacity(path.len());
-    let mut rest = path.iter().copied();
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'%' => {
-                let mut digit = || char::from(rest.next()?).to_digit(16);
-                let value = digit().zip(digit()).map(|(high, low)| high << 4 | low);
-                value
-                    .and_then(|value| u8::try_from(value).ok())
-                    .filter(|value| *value != 0)
-                    .ok_or("a % is not followed by two hexadecimal digits")?
-            }
-            byte => byte,
-        });
+    let bytes = decoded(path)?;
+    // No path has one.
+    if bytes.contains(&0) {
+        return Err(NO_DIGITS);
     }
     Ok(OsString::from_vec(bytes).into())
 }

@@ -1,6 +1,6 @@
 //! Places on other hosts. Nothing is asked before something is looked for.
 
-mod address;
+pub(crate) mod address;
 pub(crate) mod ftp;
 pub(crate) mod http;
 pub(crate) mod nfs;

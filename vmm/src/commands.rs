@@ -64,6 +64,14 @@ fn parsed(command: clap::Command, args: &[OsString]) -> Result<ArgMatches, ExitC
     })
 }
 
+/// The same for the work of another program, in its words and with its status.
+fn parsed_as(command: clap::Command, args: &[OsString]) -> Result<ArgMatches, ExitCode> {
+    command.try_get_matches_from(args).map_err(|error| {
+        let _ = error.print();
+        if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    })
+}
+
 /// Prints what was asked for. A closed pipe (`chukka cache list | head`) is no failure.
 fn answer(text: &str) -> ExitCode {
     let _ = io::stdout().write_all(text.as_bytes());

@@ -118,6 +118,12 @@ pub(crate) fn stalled(idle: Duration) -> io::Error {
     Failure::new(problem, "is the server alive? start again").into()
 }
 
+/// That a file has more than the `len` bytes that its server told.
+pub(crate) fn goes_on(len: u64) -> io::Error {
+    let problem = format!("it goes on after {len} bytes, where it was to end");
+    Failure::new(problem, "was it changed meanwhile? start again").into()
+}
+
 fn seconds(time: Duration) -> String {
     format!("{} s", time.as_secs_f32())
 }
@@ -127,22 +133,31 @@ fn seconds(time: Duration) -> String {
 /// # Errors
 /// What is wrong with it.
 pub(crate) fn decode(text: &str) -> Result<String, &'static str> {
+    String::from_utf8(decoded(text.as_bytes())?).map_err(|_| "it is no UTF-8")
+}
+
+/// The same of any bytes.
+///
+/// # Errors
+/// [`NO_DIGITS`].
+pub(crate) fn decoded(text: &[u8]) -> Result<Vec<u8>, &'static str> {
     let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
+    let mut rest = text.iter().copied();
     while let Some(byte) = rest.next() {
         bytes.push(match byte {
             b'%' => {
                 let mut digit = || char::from(rest.next()?).to_digit(16);
                 let value = digit().zip(digit()).map(|(high, low)| high << 4 | low);
-                value
-                    .and_then(|value| u8::try_from(value).ok())
-                    .ok_or("a % is not followed by two hexadecimal digits")?
+                value.and_then(|value| u8::try_from(value).ok()).ok_or(NO_DIGITS)?
             }
             byte => byte,
         });
     }
-    String::from_utf8(bytes).map_err(|_| "it is no UTF-8")
+    Ok(bytes)
 }
+
+/// What is wrong with a percent sign.
+pub(crate) const NO_DIGITS: &str = "a % is not followed by two hexadecimal digits";
 
 /// What a server said, fit for a message: one line without control characters, and not endless.
 pub(crate) fn said(text: &[u8]) -> String {

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use super::Net;
-use super::address::{Host, decode};
+use super::address::{Host, decode, goes_on};
 use crate::host_file;
 use crate::source::{Entry, Failure, LocalFile, RandomAccess, Source, SourceError, TreePath};
 use transfer::{Refused, Stopped, Transfer};
@@ -212,15 +212,13 @@ impl TftpFile {
         running.at += count as u64;
         running.used = Instant::now();
         if running.at > self.len {
-            let problem = format!("it goes on after {} bytes, where it was to end", self.len);
-            return Err(Failure::new(problem, "was it changed meanwhile? start again").into());
+            return Err(goes_on(self.len));
         }
         if running.at == self.len {
             // The last block may be an empty one.
             let mut more = [0];
             if running.transfer.read(&mut more)? != 0 {
-                let problem = format!("it goes on after {} bytes, where it was to end", self.len);
-                return Err(Failure::new(problem, "was it changed meanwhile? start again").into());
+                return Err(goes_on(self.len));
             }
         }
         *self.running.borrow_mut() = Some(running);

@@ -16,6 +16,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{Gid, Uid, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use super::handed::{Draft, Format, Handed, output, repr};
+use super::parsed_as;
 use crate::report::with_sources;
 
 /// Files of a guest that the toolstack gets may have so many bytes, where it confines what reads them: the largest initrds have 100 MB.
@@ -25,12 +26,9 @@ const CONFIG_LIMIT: usize = 1 << 20;
 
 /// Runs it. The status of every failure is 1.
 pub(super) fn run(args: &[OsString]) -> ExitCode {
-    let matches = match command().try_get_matches_from(args) {
+    let matches = match parsed_as(command(), args) {
         Ok(matches) => matches,
-        Err(error) => {
-            let _ = error.print();
-            return if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
-        }
+        Err(status) => return status,
     };
     match answer(&matches) {
         Ok(()) => ExitCode::SUCCESS,

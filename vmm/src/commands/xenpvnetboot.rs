@@ -13,16 +13,14 @@ use location::fetch::Settings;
 use location::{Fetcher, Place, RandomAccess, Tree, Wanted, menu, tree};
 
 use super::handed::{Draft, Format, Handed, output};
+use super::parsed_as;
 use crate::report::with_sources;
 
 /// Runs it. The status of every failure is 1.
 pub(super) fn run(args: &[OsString]) -> ExitCode {
-    let matches = match command().try_get_matches_from(args) {
+    let matches = match parsed_as(command(), args) {
         Ok(matches) => matches,
-        Err(error) => {
-            let _ = error.print();
-            return if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
-        }
+        Err(status) => return status,
     };
     match answer(&matches) {
         Ok(()) => ExitCode::SUCCESS,

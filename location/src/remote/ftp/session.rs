@@ -11,7 +11,7 @@ use suppaftp::types::{FileType, Response};
 use suppaftp::{FtpError, FtpStream, Mode, Status, TlsStream, TransferStream};
 
 use super::Login;
-use crate::remote::address::{connect, is_stall, limit, said, stalled, unreached};
+use crate::remote::address::{connect, goes_on, is_stall, limit, said, stalled, unreached};
 use crate::source::{Entry, Failure};
 
 /// As RFC 959 has it.
@@ -136,20 +136,7 @@ impl Session {
 
     /// Reads of a file that has `len` bytes, `at` being before its end.
     pub fn read(&mut self, path: &str, len: u64, to: &mut [u8], at: u64) -> io::Result<usize> {
-        let mut tries = 0;
-        loop {
-            match self.read_once(path, len, to, at) {
-                Err(error) if is_worth_a_try(&error) && tries < self.login.net.retries => {
-                    self.hang_up();
-                    tries += 1;
-                }
-                Err(error) => {
-                    self.hang_up();
-                    return Err(self.explained(error));
-                }
-                Ok(count) => return Ok(count),
-            }
-        }
+        self.again(|session| session.read_once(path, len, to, at))
     }
 
     fn read_once(
@@ -159,9 +146,9 @@ impl Session {
         to: &mut [u8],
         at: u64,
     ) -> Result<usize, FtpError> {
-        let goes_on = |running: &Running| running.path == path && running.at == at;
+        let is_there = |running: &Running| running.path == path && running.at == at;
         let mut running = match self.running.take() {
-            Some(running) if goes_on(&running) => running,
+            Some(running) if is_there(&running) => running,
             other => {
                 self.running = other;
                 self.stop_running();
@@ -184,9 +171,7 @@ impl Session {
             return Ok(count);
         }
         if running.data.read(&mut [0]).map_err(FtpError::ConnectionError)? != 0 {
-            let problem = format!("it goes on after {len} bytes, where it was to end");
-            let failure = Failure::new(problem, "was it changed meanwhile? start again");
-            return Err(FtpError::ConnectionError(failure.into()));
+            return Err(FtpError::ConnectionError(goes_on(len)));
         }
         running.data.end()?;
         Ok(count)
@@ -198,9 +183,14 @@ impl Session {
         mut act: impl FnMut(&mut Line) -> Result<T, FtpError>,
     ) -> io::Result<T> {
         self.stop_running();
+        self.again(|session| session.line().and_then(&mut act))
+    }
+
+    /// Tries something until it is done or of no use, each time by a new connection.
+    fn again<T>(&mut self, mut act: impl FnMut(&mut Self) -> Result<T, FtpError>) -> io::Result<T> {
         let mut tries = 0;
         loop {
-            match self.line().and_then(&mut act) {
+            match act(self) {
                 Ok(done) => return Ok(done),
                 Err(error) if is_worth_a_try(&error) && tries < self.login.net.retries => {
                     self.hang_up();
