@@ -11,19 +11,19 @@ help: ## list the targets (the default)
 
 demo: ## boot Debian's kernel in chukka and show its console
 	@sh tests/setup.sh demo
-	@$(CARGO) build --quiet --release --package vmm
+	@$(CARGO) build --quiet --release --package chukka
 	@$(CARGO) run --quiet --package chukka-tests --bin demo
 
 test: ## run every test: units, guests, the lab
 	@sh tests/setup.sh test
-	$(CARGO) build --release --package vmm --bin chukka
+	$(CARGO) build --release --package chukka --bin chukka
 	$(CARGO) build --release --package chukka-tests --bin lab-agent
 	$(CARGO) test --workspace --no-fail-fast
 	$(CARGO) test --manifest-path tests/fuzz/Cargo.toml --target-dir target/fuzz
 
 sanitize: ## the transfer engine's tests under the address sanitizer
 	@sh tests/setup.sh build
-	RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address PROPTEST_CASES=5000 $(CARGO) test --package fw_cfg --test transfer --test model \
+	RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address PROPTEST_CASES=5000 $(CARGO) test --package guest_memory --package fw_cfg --test transfer --test model \
 		--target x86_64-unknown-linux-gnu --target-dir target/sanitize
 
 lint: ## formatting, clippy and the documentation, all warnings as errors

@@ -112,19 +112,22 @@ need_apt() {
 command -v cargo >/dev/null || [ -x "${HOME:-/root}/.cargo/bin/cargo" ] ||
 	die "there is no cargo (hint: install Rust by https://rustup.rs, 1.90 or newer, and run again)"
 
-packages=$(missing | sort -u | tr '\n' ' ')
-if [ -n "$packages" ]; then
+# Twice at most: to install one package apt may remove another that is needed too, such as a qemu-utils from backports that
+# conflicts with the release's qemu-system-x86. The second round brings that one back in the version that fits.
+for round in 1 2; do
+	packages=$(missing | sort -u | tr '\n' ' ')
+	[ -n "$packages" ] || break
 	need_apt "$packages"
 	apt_update
 	say "apt-get install $packages"
 	# shellcheck disable=SC2086 # a list of words
 	as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages \
-		</dev/null >"$assets/apt.log" 2>&1 || {
-		tail -n 20 "$assets/apt.log" >&2
+		</dev/null >"$assets/apt-$round.log" 2>&1 || {
+		tail -n 20 "$assets/apt-$round.log" >&2
 		die "apt-get install failed (see above)"
 	}
-	[ -z "$(missing)" ] || die "still missing after apt-get install: $(missing | tr '\n' ' ')"
-fi
+done
+[ -z "$(missing)" ] || die "still missing after apt-get install: $(missing | sort -u | tr '\n' ' ')"
 
 if [ "$what" = fuzz ]; then
 	PATH=$PATH:${HOME:-/root}/.cargo/bin

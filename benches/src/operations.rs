@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use devices::fw_cfg::{DATA_PORT, DMA_PORT, FwCfgPorts, SELECTOR_PORT, StringPort};
 use fw_cfg::dma::{Descriptor, READ, SELECT};
-use fw_cfg::{FileRange, FwCfg, Items, key};
+use fw_cfg::{FwCfg, Items, key};
+use guest_memory::FileRange;
 use vm_device::MutDevicePio;
 use vm_device::bus::PioAddress;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};

@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use acpi_tables::aml::{Device, IO, Name, Path, ResourceTemplate, Scope};
 use acpi_tables::{Aml, AmlSink};
 use fw_cfg::FwCfg;
-use fw_cfg::transfer::Memory;
+use guest_memory::Memory;
 use vm_device::MutDevicePio;
 use vm_device::bus::{PioAddress, PioAddressOffset};
 
@@ -104,8 +104,8 @@ impl Aml for FwCfgDescription {
 mod tests {
     use super::*;
     use fw_cfg::dma::{Descriptor, READ, SELECT};
-    use fw_cfg::transfer::Engine;
     use fw_cfg::{Items, key};
+    use guest_memory::Engine;
     use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
     const SELECTOR: PioAddress = PioAddress(SELECTOR_PORT);

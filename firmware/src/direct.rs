@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use fw_cfg::transfer::{Content, Engine, Memory, Source, TransferError};
+use guest_memory::{Content, Engine, Memory, Source, TransferError};
 use thiserror::Error;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryError};
 

@@ -19,8 +19,8 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
-use fw_cfg::transfer::Content;
 use fw_cfg::{ItemError, Items, key};
+use guest_memory::Content;
 use thiserror::Error;
 
 use crate::direct::{LoadError, Remedy, check_cmdline};

@@ -7,8 +7,8 @@ use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use fw_cfg::transfer::Content;
-use fw_cfg::{FileRange, HostFile};
+use guest_memory::Content;
+use guest_memory::{FileRange, HostFile};
 use thiserror::Error;
 
 /// A regular file, opened for reading, whose name and length at opening are kept for messages and checks.

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use fw_cfg::transfer::Engine;
+use guest_memory::Engine;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
 /// Guest memory that whatever is placed is copied to.

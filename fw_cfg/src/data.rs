@@ -3,8 +3,7 @@
 use std::borrow::Cow;
 use std::io;
 
-use crate::file::FileRange;
-use crate::transfer::Source;
+use guest_memory::{FileRange, Source};
 
 /// What an item holds.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use crate::data::Data;
 use crate::event::{Event, ItemName, Observer};
 use crate::items::{Items, Tables};
 use crate::key;
-use crate::transfer::{Engine, Memory};
+use guest_memory::{Engine, Memory};
 
 /// What the DMA address register reads as, byte by byte (`FW_CFG_DMA_SIGNATURE`).
 pub const DMA_SIGNATURE: [u8; 8] = *b"QEMU CFG";

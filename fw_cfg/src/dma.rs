@@ -10,7 +10,7 @@ use vm_memory::{Bytes, GuestAddress};
 use crate::data::Data;
 use crate::device::FwCfg;
 use crate::event::{DmaError, DmaEvent, DmaKind, Event};
-use crate::transfer::{Memory, Source, TransferError};
+use guest_memory::{Memory, Source, TransferError};
 
 /// Control: the operation failed. Set by the device; ignored in a request.
 pub const ERROR: u32 = 1;

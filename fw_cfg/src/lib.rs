@@ -11,8 +11,8 @@
 //! bytes, listed in a directory, which is an item itself. Files are numbered in the order of their names, so their keys are only
 //! known when all of them are. That is why [`Items`] is built first, and then moved into the device whole.
 //!
-//! An item is bytes, or a [range of an open file](FileRange), which is read when the guest asks for it and is never on the heap; how it gets
-//! into guest memory is the business of the [transfer engine](transfer).
+//! An item is bytes, or a [range of an open file](guest_memory::FileRange), which is read when the guest asks for it and is never on the heap; how it gets
+//! into guest memory is the business of the [transfer engine](guest_memory).
 //! Items can be [writable](Items::add_writable_file), within their size: so a guest tells its host something.
 //!
 //! # Registers
@@ -43,7 +43,7 @@
 //!
 //! ```
 //! use fw_cfg::dma::{Descriptor, READ, SELECT};
-//! use fw_cfg::transfer::Engine;
+//! use guest_memory::Engine;
 //! use fw_cfg::{FwCfg, Items, key};
 //! use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 //!
@@ -80,14 +80,11 @@ mod data;
 mod device;
 pub mod dma;
 pub mod event;
-mod file;
 mod items;
 pub mod key;
 pub mod loader;
-pub mod transfer;
 pub mod x86;
 
 pub use data::Data;
 pub use device::{DMA_SIGNATURE, FwCfg};
-pub use file::{FileRange, HostFile};
 pub use items::{DEFAULT_FILE_SLOTS, ItemError, Items, MAX_FILE_SLOTS, MAX_NAME, OnWrite};

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use crate::place::{Place, PlaceError};
 use crate::remote::Net;
-use crate::source::{RandomAccess, Source, TreePath};
+use storage::source::{RandomAccess, Source, TreePath};
 
 pub use housekeeping::{Kept, Pruned};
 pub use places::without_password;

@@ -13,8 +13,8 @@ use cpio::newc;
 use rustix::fs::OFlags;
 use thiserror::Error;
 
-use crate::host_file::{in_memory, read_only};
-use crate::source::{RandomAccess, each_piece};
+use storage::host_file::{in_memory, read_only};
+use storage::source::{RandomAccess, each_piece};
 
 /// The name that ends an archive.
 const TRAILER: &str = "TRAILER!!!";

@@ -19,13 +19,12 @@
 pub mod arguments;
 pub mod checksum;
 pub mod fetch;
-pub mod host_file;
-pub mod image;
+
 pub mod inject;
 pub mod menu;
 pub mod place;
 pub mod remote;
-pub mod source;
+
 pub mod tree;
 
 #[cfg(test)]
@@ -34,5 +33,5 @@ mod testing;
 pub use fetch::Fetcher;
 pub use inject::{InjectError, Injected};
 pub use place::{Place, PlaceError, SpellingError};
-pub use source::{RandomAccess, Source, SourceError, TreePath};
+pub use storage::{RandomAccess, Source, SourceError, TreePath};
 pub use tree::{Tree, TreeError, Wanted};

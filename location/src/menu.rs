@@ -10,12 +10,12 @@ use std::rc::Rc;
 use thiserror::Error;
 
 use crate::fetch::Fetcher;
-use crate::image;
 use crate::place::{Place, PlaceError};
-use crate::source::{LocalFile, RandomAccess, Slice, Source, SourceError, TreePath, head};
 pub use crate::tree::Look;
 pub use crate::tree::boot_config::{BootConfig, Entry, Loader, Step};
 pub use joined::joined;
+use storage::image;
+use storage::source::{LocalFile, RandomAccess, Slice, Source, SourceError, TreePath, head};
 
 /// A file system of a disk.
 #[derive(Debug)]

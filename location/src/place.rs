@@ -13,10 +13,10 @@ use std::rc::Rc;
 use thiserror::Error;
 
 use crate::fetch::without_password;
-use crate::image;
 use crate::remote::address::{NO_DIGITS, decoded};
 use crate::remote::{Net, ftp, http, nfs, tftp};
-use crate::source::{Directory, LocalFile, RandomAccess, Source, SourceError, TreePath, head};
+use storage::image;
+use storage::source::{Directory, LocalFile, RandomAccess, Source, SourceError, TreePath, head};
 
 /// A place, told by how it is written; nothing has been looked at yet.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,57 +5,10 @@ pub(crate) mod http;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::source::{Directory, Entry, RandomAccess, Source, SourceError, TreePath};
+pub(crate) use storage::testing::Temp;
 
-/// A directory that is gone when dropped.
-pub(crate) struct Temp(PathBuf);
-
-impl Temp {
-    /// An empty one.
-    pub fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("chukka-location-{}-{count}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    /// One with these files; each holds its own path.
-    pub fn of(paths: &[&str]) -> Self {
-        let temp = Self::new();
-        for path in paths {
-            temp.file(path, path.as_bytes());
-        }
-        temp
-    }
-
-    /// Adds a file, and the directories above it.
-    pub fn file(&self, path: &str, bytes: &[u8]) {
-        let path = self.0.join(path);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, bytes).unwrap();
-    }
-
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        &self.0
-    }
-
-    /// As a place to look into.
-    pub fn source(&self) -> Directory {
-        Directory::open(&self.0).unwrap()
-    }
-}
-
-impl Drop for Temp {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
+use storage::source::{Entry, RandomAccess, Source, SourceError, TreePath};
 
 /// What a [`Remote`] says of a path.
 type Answer = fn(&str) -> Option<SourceError>;

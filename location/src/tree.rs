@@ -32,8 +32,8 @@ pub use installer::{Installer, Release};
 use crate::checksum::Checked;
 use crate::place::{Place, PlaceError};
 use crate::remote::Net;
-use crate::source::{RandomAccess, Source, TreePath};
 use search::Search;
+use storage::source::{RandomAccess, Source, TreePath};
 
 /// Opens a file by its own URL.
 pub type Elsewhere<'a> = &'a dyn Fn(&Place) -> Result<Box<dyn RandomAccess>, PlaceError>;
@@ -149,7 +149,7 @@ fn contents(source: &dyn Source, directory: &TreePath) -> String {
         Err(error) if error.is_missing() => return "nothing, it is not there itself".into(),
         Err(error) => return error.to_string(),
     };
-    let name = |entry: &crate::source::Entry| {
+    let name = |entry: &storage::source::Entry| {
         format!("{}{}", entry.name.escape_debug(), if entry.is_directory { "/" } else { "" })
     };
     let names: Vec<_> = entries.iter().take(SHOWN).map(name).collect();

@@ -13,7 +13,7 @@ use crate::{Doing, Error, Result, assets};
 /// Where it does not build, or `CHUKKA_BIN` names no file.
 pub fn chukka() -> Result<PathBuf> {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
-    named("CHUKKA_BIN").unwrap_or_else(|| once(&PATH, "vmm", "chukka"))
+    named("CHUKKA_BIN").unwrap_or_else(|| once(&PATH, "chukka", "chukka"))
 }
 
 /// The first process of the outer machine: `CHUKKA_LAB_AGENT`, or else the release build of this workspace.

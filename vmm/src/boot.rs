@@ -13,7 +13,6 @@ use vm_memory::{Bytes, GuestAddress};
 
 use crate::config::{FirmwareConfig, MachineKind, VmConfig};
 use crate::error::StartError;
-use crate::gather::Gathered;
 use crate::memory::Ram;
 use crate::rom::Rom;
 
@@ -40,26 +39,20 @@ pub struct FirmwareBoot {
 }
 
 impl Boot {
-    /// Opens what `config` names. Nothing of it is loaded yet.
-    ///
-    /// # Errors
-    /// A file cannot be opened, or is not what it is to be.
-    pub fn open(config: &VmConfig) -> Result<Self, StartError> {
-        let gathered = config.boot.as_ref();
-        let gathered = gathered.map(|source| Gathered::open(source, config.memory)).transpose()?;
-        if let Some(advice) = gathered.as_ref().and_then(|gathered| gathered.advice.as_ref()) {
-            eprintln!("chukka: warning: {advice}");
-        }
-        Self::with(config, gathered.map(|gathered| gathered.boot))
-    }
-
-    /// The same, of a kernel that is open already.
+    /// Opens the firmware that `config` names, if any, to boot `kernel`. Nothing is loaded yet. What the user should know is added
+    /// to `warnings`.
     ///
     /// # Errors
     /// The firmware cannot be opened, or is not what it is to be.
-    pub fn with(config: &VmConfig, kernel: Option<DirectBoot>) -> Result<Self, StartError> {
+    pub fn open(
+        config: &VmConfig,
+        kernel: Option<DirectBoot>,
+        warnings: &mut Vec<String>,
+    ) -> Result<Self, StartError> {
         match (&config.firmware, kernel) {
-            (Some(firmware), kernel) => FirmwareBoot::open(firmware, kernel).map(Self::Firmware),
+            (Some(firmware), kernel) => {
+                FirmwareBoot::open(firmware, kernel, warnings).map(Self::Firmware)
+            }
             (None, Some(kernel)) => Ok(Self::Direct(kernel)),
             (None, None) => Err(StartError::Defect("the command line")),
         }
@@ -147,10 +140,14 @@ impl Boot {
 }
 
 impl FirmwareBoot {
-    fn open(config: &FirmwareConfig, kernel: Option<DirectBoot>) -> Result<Self, StartError> {
+    fn open(
+        config: &FirmwareConfig,
+        kernel: Option<DirectBoot>,
+        warnings: &mut Vec<String>,
+    ) -> Result<Self, StartError> {
         let bios = BiosImage::open(&config.bios, &config.search)?;
         if bios.is_builtin() && !config.option_roms.is_empty() {
-            eprintln!("chukka: warning: -bios {} runs no option ROMs", builtin::NAME);
+            warnings.push(format!("-bios {} runs no option ROMs", builtin::NAME));
         }
         let rom =
             Rom::new(bios.high_address(), bios.bytes().len()).map_err(StartError::RomMemory)?;
@@ -158,9 +155,7 @@ impl FirmwareBoot {
         let mut option_roms = Vec::new();
         for wanted in &config.option_roms {
             let opened = open(&wanted.path)?;
-            if let Some(warning) = opened.warning() {
-                eprintln!("chukka: warning: {warning}");
-            }
+            warnings.extend(opened.warning());
             option_roms.push((opened, wanted.bootindex));
         }
         let own_option_rom = config.own_option_rom;

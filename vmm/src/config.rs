@@ -1,15 +1,12 @@
 //! What one run of chukka is to do: plain data, checked, with no text left to interpret.
 //!
-//! [`crate::cli`] makes a [`VmConfig`] from argv; everything after it reads this and never argv.
+//! Whoever reads a command line makes a [`VmConfig`]; everything after that reads this and never argv.
 //! Nothing here has looked at the host: whether the files exist, the memory is there and KVM can be
 //! opened is found out by whoever uses them.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use location::Place;
-use location::fetch::Settings;
-use location::menu::Choice;
 use thiserror::Error;
 
 use crate::cpu_model::CpuModel;
@@ -39,10 +36,6 @@ pub struct VmConfig {
     pub name: Option<String>,
     /// The machine's UUID (`-uuid`), its bytes in the order of the text form (RFC 4122).
     pub uuid: Option<[u8; 16]>,
-    /// The kernel; there may be none where there is firmware.
-    pub boot: Option<BootSource>,
-    /// The installation that says what is booted; [`VmConfig::boot`] is then the disk for when it has finished, if there is one.
-    pub state: Option<StateConfig>,
     /// What runs before the kernel and fetches it; without it chukka enters the kernel itself.
     pub firmware: Option<FirmwareConfig>,
     /// What firmware is told about booting; only the defaults where there is no firmware.
@@ -63,8 +56,6 @@ pub struct VmConfig {
     pub trace: Trace,
     /// Whether each line of the debug console has the host's time in front (`-msg timestamp`).
     pub timestamps: bool,
-    /// What argv has that works but is hardly meant, one line each, to be printed at the start.
-    pub warnings: Vec<String>,
     /// The machine it is booted on.
     pub machine: MachineKind,
     /// Guest memory in bytes: a multiple of [`MEMORY_GRAIN`], at least [`MIN_MEMORY`].
@@ -95,114 +86,6 @@ pub enum MapInitrd {
     On,
     /// None.
     Off,
-}
-
-/// The kernel with its files and its command line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BootSource {
-    /// Kernel and initrd.
-    pub files: BootFiles,
-    /// Files to be put into the initrd, in their order; no path is there twice.
-    pub injections: Vec<Injection>,
-    /// Answers that the guest fetches by itself: whose, and the URL as the user wrote it.
-    pub answers_at: Vec<(Answers, String)>,
-    /// Whether the command line gets the words that tell the installer where its tree is.
-    pub location_args: bool,
-    /// The kernel command line (`-append`): bytes as given, without a NUL inside or at the end. Injections may add words.
-    pub cmdline: Vec<u8>,
-    /// How a place on another host is read.
-    pub fetch: Settings,
-    /// The sums that kernel and initrd are to have (`-checksum`).
-    pub checksums: Vec<Checksum>,
-}
-
-/// An installation that is under way, or has finished (`-state`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StateConfig {
-    /// The directory that it is kept in.
-    pub directory: PathBuf,
-    /// The user's words for the installer's kernel (`-append`): bytes as given, without a NUL.
-    pub append: Vec<u8>,
-}
-
-/// What a file is to have.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Checksum {
-    /// `kernel`, `initrd`, or the file's name without its directory.
-    pub of: String,
-    /// `sha256:HEX`, `sha512:HEX` or `sha1:HEX`.
-    pub sum: String,
-}
-
-/// Where kernel and initrd are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum BootFiles {
-    /// Files of this host, or with URLs of their own.
-    Named {
-        /// The kernel (`-kernel`): bzImage or ELF.
-        kernel: Place,
-        /// The initial RAM disk (`-initrd`).
-        initrd: Option<Place>,
-    },
-    /// To be found in a place (`-location`).
-    Location {
-        /// The place.
-        place: Place,
-        /// The kernel's path in it, or its own URL (`-kernel`), where the user knows it.
-        kernel: Option<PathBuf>,
-        /// The initrd's (`-initrd`).
-        initrd: Option<PathBuf>,
-    },
-    /// An entry of the boot menu on a disk (`-bootdisk`).
-    Disk {
-        /// The disk.
-        place: Place,
-        /// Which entry (`-entry`).
-        choice: Choice,
-    },
-}
-
-impl BootFiles {
-    /// The places that are looked into, or that are a file's own.
-    pub fn places(&self) -> impl Iterator<Item = &Place> {
-        let (place, other) = match self {
-            Self::Named { kernel, initrd } => (kernel, initrd.as_ref()),
-            Self::Location { place, .. } | Self::Disk { place, .. } => (place, None),
-        };
-        [place].into_iter().chain(other)
-    }
-
-    /// Whether other hosts are asked, which may take long.
-    pub fn is_remote(&self) -> bool {
-        let urls = match self {
-            Self::Named { .. } | Self::Disk { .. } => [None, None],
-            Self::Location { kernel, initrd, .. } => [kernel.as_ref(), initrd.as_ref()],
-        };
-        let is_remote = |path: &PathBuf| matches!(location::place::url(path), Some(Ok(place)) if place.is_remote());
-        self.places().any(Place::is_remote) || urls.into_iter().flatten().any(is_remote)
-    }
-}
-
-/// A file to be put into the initrd.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Injection {
-    /// Where it is on this host.
-    pub path: PathBuf,
-    /// What it is.
-    pub answers: Answers,
-}
-
-/// Whose questions a file answers, which the command line then says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answers {
-    /// Nobody's that chukka knows (`-initrd-inject`).
-    None,
-    /// Those of Debian's installer (`-preseed`).
-    Preseed,
-    /// Anaconda's (`-kickstart`).
-    Kickstart,
-    /// SUSE's (`-autoyast`).
-    Autoyast,
 }
 
 /// The firmware (`-bios`) and what belongs to it.

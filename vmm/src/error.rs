@@ -1,85 +1,28 @@
-//! What kept chukka from running a guest, for `main` to print.
+//! What kept a guest from being started.
 
 use std::path::PathBuf;
 use std::{fmt, io};
 
 use devices::pci::bus::PlaceTaken;
 use firmware::direct::LoadError;
-use firmware::image::ImageError;
 use firmware::linuxboot;
 use firmware::rom::RomError;
 use firmware::smbios::SmbiosError;
 use firmware::source_file::SourceError;
 use fw_cfg::ItemError;
-use location::menu::MenuError;
-use location::source::hint_of;
-use location::{InjectError, PlaceError, TreeError};
 use thiserror::Error;
 use vm_memory::GuestMemoryError;
 use vm_memory::mmap::MmapRegionError;
 
-use crate::cli::CliError;
-use crate::install_state::StateError;
 use crate::kvm::KvmError;
 use crate::memory::MemoryError;
 
-/// Anything that ends chukka with status 125. Each message says what was found and what was expected.
+/// Why a guest could not be started. Each message says what was found and what was expected.
 #[derive(Debug, Error)]
 pub enum StartError {
-    /// argv.
+    /// A file for the guest.
     #[error(transparent)]
-    Cli(#[from] CliError),
-    /// The kernel file.
-    #[error(transparent)]
-    Image(#[from] ImageError),
-    /// The initrd file.
-    #[error(transparent)]
-    Initrd(#[from] SourceError),
-    /// The place that `-location` names.
-    #[error(transparent)]
-    Place(#[from] PlaceError),
-    /// What is in it.
-    #[error(transparent)]
-    Tree(#[from] TreeError),
-    /// The boot menu of a disk.
-    #[error(transparent)]
-    Menu(#[from] MenuError),
-    /// The installation that `-state` names.
-    #[error(transparent)]
-    State(#[from] StateError),
-    /// A file for the initrd.
-    #[error(transparent)]
-    Inject(#[from] InjectError),
-    /// What was found could not be made a file of this host.
-    #[error("Cannot read '{name}'")]
-    Fetch {
-        /// Its name.
-        name: String,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The user, or the host, wanted chukka to end before the guest ran: it dies of the signal.
-    #[error("Stopped{}", during.as_ref().map(|what| format!(" while fetching {what}")).unwrap_or_default())]
-    Stopped {
-        /// Which signal.
-        signal: i32,
-        /// What was under way, and what is left of it.
-        during: Option<String>,
-    },
-    /// A sum was given for a file that is not there.
-    #[error("-checksum {of}=…: there is no such file, kernel and initrd are {there}")]
-    NothingToCheck {
-        /// Which file.
-        of: String,
-        /// Which there are.
-        there: String,
-    },
-    /// A file that is only in memory, where a path was asked for.
-    #[error("The {role} is put together in memory, and has no path")]
-    NoName {
-        /// "kernel", "initrd".
-        role: &'static str,
-    },
+    File(#[from] SourceError),
     /// What was to be loaded does not fit.
     #[error(transparent)]
     Load(#[from] LoadError),
@@ -185,29 +128,14 @@ impl fmt::Display for UserDevice {
 
 impl StartError {
     /// An eventfd, a pipe or a copy of a descriptor could not be had.
-    pub(crate) fn event(source: io::Error) -> Self {
+    pub fn event(source: io::Error) -> Self {
         Self::Host { what: "file descriptors", source }
     }
 
     /// What the user can do about it.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::Cli(error) => return error.hint().map(Into::into),
-            Self::Image(error) => error.hint(),
-            Self::Initrd(error) => error.hint(),
-            Self::Place(error) => error.hint().into(),
-            Self::Tree(error) => error.hint(),
-            Self::Menu(error) => error.hint().into(),
-            Self::State(error) => error.hint(),
-            Self::Inject(error) => error.hint(),
-            Self::Fetch { source, .. } => {
-                hint_of(source).unwrap_or("is the medium it lies on in order?").into()
-            }
-            Self::Stopped { .. } => return None,
-            Self::NoName { .. } => "have it copied: --output DIR".into(),
-            Self::NothingToCheck { .. } => {
-                "name it as it is called there, or say kernel= or initrd=".into()
-            }
+            Self::File(error) => error.hint(),
             Self::Load(error) => error.hint(),
             Self::Smbios(error) => error.hint(),
             Self::RomFile(error) => error.hint(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use devices::exit::ExitRequest;
 use event_manager::{EventOps, EventSet, Events, MutEventSubscriber};
-use fw_cfg::transfer::Leases;
+use guest_memory::Leases;
 use vmm_sys_util::timerfd::TimerFd;
 
 use crate::config::OnReset;

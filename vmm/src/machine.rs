@@ -22,7 +22,7 @@ use firmware::acpi::{AcpiConfig, AcpiTables};
 use firmware::smbios::SmbiosTables;
 use fw_cfg::FwCfg;
 use fw_cfg::event::{Event, Observer};
-use fw_cfg::transfer::Engine;
+use guest_memory::Engine;
 use kvm_ioctls::VmFd;
 use vm_device::DevicePio;
 use vm_memory::GuestMemoryMmap;

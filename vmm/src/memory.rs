@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::ptr::{null_mut, without_provenance_mut};
 
 use firmware::MemoryMap;
-use fw_cfg::transfer::{Engine, MappingOptions};
+use guest_memory::{Engine, MappingOptions};
 use thiserror::Error;
 use vm_memory::mmap::MmapRegionError;
 use vm_memory::{

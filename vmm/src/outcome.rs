@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use fw_cfg::transfer::{Engine, Memory};
+use guest_memory::{Engine, Memory};
 
 /// How the guest, or the run, came to its end. Ordered from what overrules to what is overruled: a panic that is followed by a
 /// reset is a panic.

@@ -8,9 +8,9 @@ use firmware::acpi::AcpiTables;
 use firmware::builtin;
 use firmware::publish::{BootOptions, PlatformConfig};
 use firmware::smbios::{SmbiosConfig, SystemStrings};
-use fw_cfg::transfer::Content;
 use fw_cfg::x86::{VMCOREINFO_FILE, VmCoreInfo};
 use fw_cfg::{DEFAULT_FILE_SLOTS, Data, Items, MAX_FILE_SLOTS};
+use guest_memory::Content;
 
 use crate::config::{FwCfgItem, FwCfgSource, OemString, VmConfig};
 use crate::credential::CredentialPlace;

@@ -7,9 +7,10 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use event_manager::{EventManager, SubscriberOps};
+use firmware::direct::DirectBoot;
 use firmware::smbios::SmbiosTables;
 use firmware::{BootState, MemoryMap};
-use fw_cfg::transfer::Leases;
+use guest_memory::Leases;
 use kvm_ioctls::Kvm;
 use vmm_sys_util::signal::Killable;
 
@@ -34,43 +35,20 @@ use crate::vcpu_state;
 /// Where KVM is.
 const KVM_DEVICE: &str = "/dev/kvm";
 
-/// Runs a guest to its end.
+/// Checks all that can be checked without KVM: that the firmware can be opened, and that everything fits into the guest's memory.
 ///
 /// # Errors
-/// [`StartError`]: it could not be started, or chukka itself failed.
-pub fn run(config: &VmConfig) -> Result<Outcome, StartError> {
-    for warning in &config.warnings {
-        eprintln!("chukka: warning: {warning}");
-    }
-    // What the user named is looked at first, then the host; nothing is touched before all is known to fit.
-    let boot = Boot::open(config)?;
-    let map = MemoryMap::new(config.memory);
-    boot.check(&map, config.machine)?;
-    let smbios = SmbiosTables::build(&publish::smbios_config(config)?)?;
-    let kvm = kvm::open(Path::new(KVM_DEVICE), config.cpus)?;
-    let ram = Arc::new(Ram::new(&map, config.map_initrd)?);
-    let cpuid = Cpuid::new(&kvm, &config.cpu, config.cpus)?;
-    for feature in cpuid.unsupported() {
-        eprintln!(
-            "chukka: warning: -cpu {feature}=on: the host's KVM does not have it; it stays off"
-        );
-    }
-    let run = Run {
-        config,
-        boot,
-        map,
-        smbios,
-        kvm,
-        ram,
-        cpuid,
-        stop: Arc::default(),
-        notifier: Notifier::new().map_err(StartError::event)?,
-    };
-    run.start()
+/// What would keep the guest from starting.
+pub fn check(config: &VmConfig, kernel: Option<DirectBoot>) -> Result<Vec<String>, StartError> {
+    let mut warnings = Vec::new();
+    let boot = Boot::open(config, kernel, &mut warnings)?;
+    boot.check(&MemoryMap::new(config.memory), config.machine)?;
+    Ok(warnings)
 }
 
-/// What stays the same over every boot of a run.
-struct Run<'a> {
+/// A guest that is ready to be run: what stays the same over every boot of it.
+#[expect(missing_debug_implementations, reason = "a guest has no useful one")]
+pub struct Vm<'a> {
     config: &'a VmConfig,
     boot: Boot,
     map: MemoryMap,
@@ -81,10 +59,42 @@ struct Run<'a> {
     /// Tells vCPUs and consoles to give up.
     stop: Arc<AtomicBool>,
     notifier: Notifier,
+    warnings: Vec<String>,
 }
 
-impl Run<'_> {
-    fn start(&self) -> Result<Outcome, StartError> {
+impl<'a> Vm<'a> {
+    /// Readies a guest that boots `kernel`, if any. What the user named is looked at first, then the host; nothing is touched before
+    /// all is known to fit.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn new(config: &'a VmConfig, kernel: Option<DirectBoot>) -> Result<Self, StartError> {
+        let mut warnings = Vec::new();
+        let boot = Boot::open(config, kernel, &mut warnings)?;
+        let map = MemoryMap::new(config.memory);
+        boot.check(&map, config.machine)?;
+        let smbios = SmbiosTables::build(&publish::smbios_config(config)?)?;
+        let kvm = kvm::open(Path::new(KVM_DEVICE), config.cpus)?;
+        let ram = Arc::new(Ram::new(&map, config.map_initrd)?);
+        let cpuid = Cpuid::new(&kvm, &config.cpu, config.cpus)?;
+        warnings.extend(cpuid.unsupported().iter().map(|feature| {
+            format!("-cpu {feature}=on: the host's KVM does not have it; it stays off")
+        }));
+        let notifier = Notifier::new().map_err(StartError::event)?;
+        let stop = Arc::default();
+        Ok(Self { config, boot, map, smbios, kvm, ram, cpuid, stop, notifier, warnings })
+    }
+
+    /// What the user should know before it runs, one line each.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// Runs it to its end.
+    ///
+    /// # Errors
+    /// [`StartError`]: it could not be started, or chukka itself failed.
+    pub fn run(&self) -> Result<Outcome, StartError> {
         let host = |what| move |source| StartError::Host { what, source };
         terminal::restore_on_disaster();
         signals::prepare_kick().map_err(host("signals"))?;

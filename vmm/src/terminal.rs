@@ -100,7 +100,7 @@ fn in_foreground() -> bool {
 }
 
 /// From here on, a panic and a SIGBUS restore the terminal before they end the process; a SIGBUS at a page of guest memory does
-/// not end it (see [`fw_cfg::transfer::repair`]).
+/// not end it (see [`guest_memory::repair`]).
 pub fn restore_on_disaster() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
@@ -118,12 +118,12 @@ pub fn restore_on_disaster() {
 }
 
 /// chukka itself came to a page of a file that is not there any more: in guest memory the guest is told, or the user by whoever
-/// asks [`fw_cfg::transfer::Engine::cut_file`]. Or memory is broken: never end without a word.
+/// asks [`guest_memory::Engine::cut_file`]. Or memory is broken: never end without a word.
 extern "C" fn on_sigbus(_: i32, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
     // SAFETY: the kernel gives a handler with SA_SIGINFO a valid siginfo_t. `si_code` is positive where the kernel itself sent the
     // signal, and only then there is an address.
     let (code, address) = unsafe { ((*info).si_code, (*info).si_addr().addr()) };
-    if code > 0 && fw_cfg::transfer::repair(address) {
+    if code > 0 && guest_memory::repair(address) {
         return;
     }
     restore();

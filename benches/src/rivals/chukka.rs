@@ -1,7 +1,8 @@
 //! chukka's device, with the engine that the VMM gives it.
 
-use fw_cfg::transfer::{Engine, MappingOptions, Source as Bytes};
-use fw_cfg::{Data, FileRange, FwCfg, Items};
+use fw_cfg::{Data, FwCfg, Items};
+use guest_memory::FileRange;
+use guest_memory::{Engine, MappingOptions, Source as Bytes};
 use vm_memory::{GuestAddress, GuestMemoryMmap};
 use vmm::memory::MAP_FROM;
 

@@ -10,7 +10,8 @@ use std::sync::{Arc, LazyLock, Mutex};
 
 use fw_cfg::dma::Descriptor;
 use fw_cfg::event::{DmaError, DmaKind, Event, ItemName};
-use fw_cfg::{FileRange, FwCfg, Items, transfer};
+use fw_cfg::{FwCfg, Items};
+use guest_memory::FileRange;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
@@ -138,7 +139,7 @@ fn name(name: u8) -> String {
 }
 
 /// The two, side by side.
-struct Pair<M: transfer::Memory> {
+struct Pair<M: guest_memory::Memory> {
     model: Model,
     /// Where the selected item's bytes are in the host's file: offsets of the parts, by names.
     parts: BTreeMap<String, u64>,
@@ -153,7 +154,7 @@ struct Pair<M: transfer::Memory> {
 }
 
 /// Runs a case on the model, and on the device that `build` makes. `seen` hears what each DMA operation was.
-pub fn run<M: transfer::Memory>(
+pub fn run<M: guest_memory::Memory>(
     case: &Case,
     build: impl Fn(Items, GuestMemoryMmap) -> FwCfg<M>,
     seen: impl Fn(What),
@@ -179,7 +180,7 @@ pub fn run<M: transfer::Memory>(
     Ok(())
 }
 
-impl<M: transfer::Memory> Pair<M> {
+impl<M: guest_memory::Memory> Pair<M> {
     /// `None`: so much memory would not end below 2^64.
     fn new(case: &Case, build: impl Fn(Items, GuestMemoryMmap) -> FwCfg<M>) -> Option<Self> {
         let mut end = case.start;

@@ -16,8 +16,8 @@ use std::sync::Mutex;
 use std::thread;
 
 use fw_cfg::event::{DmaError, DmaKind};
-use fw_cfg::transfer::{Engine, MappingOptions, Memory};
 use fw_cfg::{FwCfg, Items};
+use guest_memory::{Engine, MappingOptions, Memory};
 use proptest::prelude::*;
 use proptest::test_runner::{FileFailurePersistence, TestError, TestRunner};
 use vm_memory::GuestMemoryMmap;

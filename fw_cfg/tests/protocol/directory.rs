@@ -1,6 +1,7 @@
 //! The directory of files, and what cannot be published.
 
-use fw_cfg::{FileRange, ItemError, Items, MAX_FILE_SLOTS, MAX_NAME, key};
+use fw_cfg::{ItemError, Items, MAX_FILE_SLOTS, MAX_NAME, key};
+use guest_memory::FileRange;
 
 use crate::guest::{Guest, file};
 

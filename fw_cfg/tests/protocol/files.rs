@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use fw_cfg::dma::{READ, SKIP, WRITE};
 use fw_cfg::event::{DmaError, Event};
-use fw_cfg::{Data, FileRange, Items};
+use fw_cfg::{Data, Items};
+use guest_memory::FileRange;
 
 use crate::guest::{BUFFER, ERROR, Guest, OK, OLD, file, pattern};
 

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use fw_cfg::dma::{Descriptor, READ, SELECT};
-use fw_cfg::transfer::Engine;
 use fw_cfg::{FwCfg, Items, key};
+use guest_memory::Engine;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
 /// Key of a read-only file with the bytes of [`DATA_BYTES`].

@@ -1,7 +1,8 @@
 //! A guest that does anything at all.
 
+use fw_cfg::Items;
 use fw_cfg::dma::Descriptor;
-use fw_cfg::{FileRange, Items};
+use guest_memory::FileRange;
 use vm_memory::{Bytes, GuestAddress};
 
 use crate::guest::{Guest, file, pattern};

@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use fw_cfg::dma::{Descriptor, READ, SELECT, SKIP, WRITE};
 use fw_cfg::loader::{Script, Zone};
-use fw_cfg::{FileRange, Items, key};
+use fw_cfg::{Items, key};
+use guest_memory::FileRange;
 
 use crate::guest::{
     ABSENT, BUFFER, DATA, DATA_BYTES, DESC, EMPTY, ERROR, Guest, INVALID, MEMORY, OK, WRITABLE,

@@ -2,7 +2,8 @@
 
 use fw_cfg::dma::{Descriptor, READ, SKIP};
 use fw_cfg::x86::{E820_FILE, e820};
-use fw_cfg::{FileRange, Items, key};
+use fw_cfg::{Items, key};
+use guest_memory::FileRange;
 
 use crate::guest::{Guest, file, pattern};
 

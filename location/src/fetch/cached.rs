@@ -12,7 +12,7 @@ use super::places::{About, Answer, LABEL, Record, Said, key, list_key, now, with
 use super::watch::Watch;
 use super::{IMAGE, Settings};
 use crate::place::{Place, PlaceError};
-use crate::source::{Entry, Failure, LocalFile, RandomAccess, Source, SourceError, TreePath};
+use storage::source::{Entry, Failure, LocalFile, RandomAccess, Source, SourceError, TreePath};
 
 /// A file of so many bytes is kept whole, whatever is read of it: a piece of it costs as much.
 const SMALL: u64 = 64 << 10;

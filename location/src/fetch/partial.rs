@@ -16,8 +16,8 @@ use super::cache::{Cache, about, is_at, name_of, writable};
 use super::places;
 use super::watch::Watch;
 use crate::checksum::hex;
-use crate::host_file;
-use crate::source::{Failure, RandomAccess};
+use storage::host_file;
+use storage::source::{Failure, RandomAccess};
 
 /// So much is read at once.
 const PIECE: usize = 256 << 10;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::FRESH;
 use super::cache::{Cache, name_of};
-use crate::source::{Entry, Failure, SourceError, TreePath};
+use storage::source::{Entry, Failure, SourceError, TreePath};
 
 /// A longer record was not written by chukka.
 const LONGEST: u64 = 64 << 20;

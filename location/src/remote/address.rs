@@ -4,7 +4,7 @@ use std::io;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
-use crate::source::Failure;
+use storage::source::Failure;
 
 /// A host by name or address, and its port where one was named.
 #[derive(Clone, Debug, PartialEq, Eq)]

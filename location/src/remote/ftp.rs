@@ -9,9 +9,9 @@ use std::rc::Rc;
 
 use super::Net;
 use super::address::{Host, decode};
-use crate::host_file;
-use crate::source::{Entry, Failure, LocalFile, RandomAccess, Source, SourceError, TreePath};
 use session::{Found, Session};
+use storage::host_file;
+use storage::source::{Entry, Failure, LocalFile, RandomAccess, Source, SourceError, TreePath};
 
 /// The files below a URL; its root is the URL itself. Nothing is asked yet.
 ///

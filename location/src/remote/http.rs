@@ -24,7 +24,7 @@ use std::rc::Rc;
 use self::client::{Ask, Client, Trouble};
 use self::url::Url;
 use super::Net;
-use crate::source::{Entry, RandomAccess, Source, SourceError, TreePath};
+use storage::source::{Entry, RandomAccess, Source, SourceError, TreePath};
 
 /// The files below a URL; its root is the URL itself. Nothing is asked yet.
 ///

@@ -13,7 +13,7 @@ mod wire;
 mod xdr;
 
 use super::Net;
-use crate::source::{Source, SourceError};
+use storage::source::{Source, SourceError};
 
 /// The files below a path that a host exports; its root is the path itself. Nothing is asked yet. `host` may have `:PORT` behind it: where the
 /// NFS server is, without asking the host's port mapper; its mount daemon is looked for there first, and else by the port mapper.

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use super::Net;
 use super::address::{Host, decode, goes_on};
-use crate::host_file;
-use crate::source::{Entry, Failure, LocalFile, RandomAccess, Source, SourceError, TreePath};
+use storage::host_file;
+use storage::source::{Entry, Failure, LocalFile, RandomAccess, Source, SourceError, TreePath};
 use transfer::{Refused, Stopped, Transfer};
 
 /// As RFC 1350 has it.

@@ -8,7 +8,7 @@ mod grub;
 mod legacy;
 mod syslinux;
 
-use crate::source::{RandomAccess, Source, TreePath, read_whole};
+use storage::source::{RandomAccess, Source, TreePath, read_whole};
 
 /// Bytes that one configuration file may have.
 const LIMIT: usize = 1 << 20;

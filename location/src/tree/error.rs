@@ -5,7 +5,7 @@ use std::io;
 use thiserror::Error;
 
 use crate::place::SpellingError;
-use crate::source::{SourceError, hint_of};
+use storage::source::{SourceError, hint_of};
 
 /// Where nothing better is known.
 const UNREADABLE: &str = "is the medium it lies on in order?";

@@ -11,7 +11,7 @@ use super::seen::{NOT_THERE, Seen};
 use super::treeinfo::{self, Treeinfo};
 use super::version::by_version;
 use super::{Installer, Look, Release, Tree, TreeError, Wanted, contents, identity};
-use crate::source::{RandomAccess, Source, TreePath};
+use storage::source::{RandomAccess, Source, TreePath};
 
 /// The processors whose trees are taken, in this order; `i586` and the like are SUSE's and ALT's.
 const ARCHES: [&str; 6] = ["x86_64", "i386", "i686", "i586", "i486", "amd64"];

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use super::TreeError;
-use crate::source::{RandomAccess, Source, SourceError, TreePath, read_whole};
+use storage::source::{RandomAccess, Source, SourceError, TreePath, read_whole};
 
 /// What is in the way of using a file that does not exist.
 pub(super) const NOT_THERE: &str = "not there";

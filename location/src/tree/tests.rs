@@ -5,8 +5,8 @@ mod sums;
 
 use super::layouts::LAYOUTS;
 use super::*;
-use crate::source::read_whole;
 use crate::testing::Temp;
+use storage::source::read_whole;
 
 /// What each file of [`Temp::of`] holds is its own path.
 fn content(part: &Part) -> String {

@@ -2,8 +2,8 @@
 //!
 //! An input is one byte, which file it is (modulo their number), and the file. Kernels and initrds of other names are there too.
 
-use location::source::Entry;
 use location::{RandomAccess, Source, SourceError, Tree, TreePath, Wanted};
+use storage::source::Entry;
 
 use crate::image::Bytes;
 

@@ -1,10 +1,10 @@
 //! chukka's command line: words as no user would write them. Nothing is opened or created by reading a command line
-//! (`vmm::cli` makes plain data), so every path in it is harmless.
+//! (`chukka::cli` makes plain data), so every path in it is harmless.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
-use vmm::cli::{self, Command};
+use chukka::cli::{self, Command};
 
 /// Reads a command line of one word a line. A word has no zero byte, as execve(2) passes none; it may end in one here.
 ///
@@ -17,8 +17,9 @@ pub fn run(bytes: &[u8]) {
         .collect();
     match cli::parse(words) {
         Ok(Command::Help(text) | Command::Version(text)) => assert!(text.ends_with('\n')),
-        Ok(Command::Run(config) | Command::Plan(config)) => {
-            assert!(config.boot.is_some() || config.firmware.is_some(), "nothing to run");
+        Ok(Command::Run(request) | Command::Plan(request)) => {
+            let config = &request.vm;
+            assert!(request.boot.is_some() || config.firmware.is_some(), "nothing to run");
             assert!((1..=64).contains(&config.cpus), "{} CPUs", config.cpus);
             assert!(config.memory >= 1 << 20, "{} bytes of memory", config.memory);
         }

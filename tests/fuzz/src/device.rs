@@ -8,8 +8,9 @@ use arbitrary::{Arbitrary, Result, Unstructured};
 use devices::fw_cfg::{DMA_PORT, FwCfgPorts, SELECTOR_PORT, StringPort};
 use fw_cfg::dma::Descriptor;
 use fw_cfg::event::{DmaError, Event};
-use fw_cfg::transfer::{Engine, MappingOptions};
-use fw_cfg::{FileRange, FwCfg, Items, key};
+use fw_cfg::{FwCfg, Items, key};
+use guest_memory::FileRange;
+use guest_memory::{Engine, MappingOptions};
 use vm_device::MutDevicePio;
 use vm_device::bus::PioAddress;
 use vm_memory::{

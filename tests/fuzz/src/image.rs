@@ -8,8 +8,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::{Mutex, Once};
 
-use location::source::{head, read_whole};
 use location::{RandomAccess, SourceError, TreePath};
+use storage::source::{head, read_whole};
 
 /// What is looked for in an image.
 const NAMES: [&str; 6] =
@@ -99,7 +99,7 @@ pub(crate) fn quietly<T>(run: impl FnOnce() -> T) -> T {
 }
 
 fn look(bytes: &[u8]) -> bool {
-    let source = match location::image::open(Rc::new(unpacked(bytes))) {
+    let source = match storage::image::open(Rc::new(unpacked(bytes))) {
         Ok(source) => source,
         Err(error) => {
             told(&error);

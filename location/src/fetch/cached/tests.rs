@@ -7,8 +7,8 @@ use std::thread;
 use super::super::cache::name_of;
 use super::super::{Keep, Nobody, places};
 use super::*;
-use crate::source::{hint_of, read_whole};
 use crate::testing::Temp;
+use storage::source::{hint_of, read_whole};
 
 const URL: &str = "http://far.example/tree";
 const LEN: usize = 1 << 20;

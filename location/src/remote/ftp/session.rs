@@ -12,7 +12,7 @@ use suppaftp::{FtpError, FtpStream, Mode, Status, TlsStream, TransferStream};
 
 use super::Login;
 use crate::remote::address::{connect, goes_on, is_stall, limit, said, stalled, unreached};
-use crate::source::{Entry, Failure};
+use storage::source::{Entry, Failure};
 
 /// As RFC 959 has it.
 const PORT: u16 = 21;

@@ -10,7 +10,7 @@ use ureq::{Body as UreqBody, BodyReader, Error, Timeout};
 use super::proxy::Ways;
 use super::url::Url;
 use crate::remote::{Net, traffic};
-use crate::source::Failure;
+use storage::source::Failure;
 
 /// As many redirections are followed, as by most browsers and by ureq itself.
 const REDIRECTIONS: usize = 10;

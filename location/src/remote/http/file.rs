@@ -12,8 +12,8 @@ use super::client::{Body, Client, Trouble};
 use super::opening::{self, Expected, Identity, Opened};
 use super::pages::{PAGE, Pages};
 use super::url::Url;
-use crate::host_file;
-use crate::source::RandomAccess;
+use storage::host_file;
+use storage::source::RandomAccess;
 
 /// Where the bytes behind a file's first ones come from.
 pub(super) enum Rest {

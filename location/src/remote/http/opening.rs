@@ -7,7 +7,7 @@ use std::rc::Rc;
 use super::client::{Answer, Ask, Body, Client, Trouble};
 use super::file::{File, Rest};
 use super::url::Url;
-use crate::host_file;
+use storage::host_file;
 
 /// The first request asks for as many bytes: enough to tell every image. Small files are had whole by it.
 pub(super) const FIRST: usize = 128 << 10;

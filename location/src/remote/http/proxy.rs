@@ -15,7 +15,7 @@ use ureq::{Agent, Error, Proxy};
 
 use super::url::{Login, Url};
 use crate::remote::Net;
-use crate::source::Failure;
+use storage::source::Failure;
 
 /// The ways to hosts.
 #[derive(Debug)]

@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use super::*;
-use crate::source::{Slice, hint_of, read_whole};
 use crate::testing::http::{Reply, Request, Server};
+use storage::source::{Slice, hint_of, read_whole};
 
 /// Patient, and with two more tries after 0.1 and 0.2 seconds.
 fn net() -> Net {

@@ -16,7 +16,7 @@ use super::wire::{Wire, done, garbage};
 use super::xdr::{Answer, Fields, Handle};
 use crate::remote::Net;
 use crate::remote::address::Host;
-use crate::source::Failure;
+use storage::source::Failure;
 
 /// Where an NFS server is unless somebody says otherwise.
 const PORT: u16 = 2049;

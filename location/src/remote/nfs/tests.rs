@@ -4,7 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::source::{SourceError, TreePath};
+use storage::source::{SourceError, TreePath};
 
 const QUICK: Duration = Duration::from_millis(500);
 

@@ -8,7 +8,7 @@ use super::calls::Node;
 use super::client::{Mounted, Program, Trouble, mount};
 use crate::remote::Net;
 use crate::remote::address::Host;
-use crate::source::{Entry, Failure, RandomAccess, Source, SourceError, TreePath};
+use storage::source::{Entry, Failure, RandomAccess, Source, SourceError, TreePath};
 
 /// As many entries of a directory are looked at.
 const ENTRIES: usize = 1 << 16;

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use crate::remote::address::{is_stall, said, stalled};
-use crate::source::Failure;
+use storage::source::Failure;
 
 const RRQ: u16 = 1;
 const DATA: u16 = 3;

@@ -5,8 +5,8 @@ use std::io;
 
 use super::super::layouts::LAYOUTS;
 use super::{Tree, TreeError, Wanted, content};
-use crate::source::SourceError;
 use crate::testing::Remote;
+use storage::source::SourceError;
 
 #[test]
 fn each_path_is_asked_for_once() {

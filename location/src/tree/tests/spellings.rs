@@ -5,9 +5,9 @@ use std::path::Path;
 use super::{Installer, Tree, TreeError, Wanted, content};
 use crate::arguments::{Origin, package_source};
 use crate::place::{Place, PlaceError};
-use crate::source::{RandomAccess, Source, SourceError, TreePath};
 use crate::testing::{Remote, Temp};
 use crate::tree::open_url;
+use storage::source::{RandomAccess, Source, SourceError, TreePath};
 
 const KERNEL: &str = "linux/releases/43/os/images/pxeboot/vmlinuz";
 const INITRD: &str = "linux/releases/43/os/images/pxeboot/initrd.img";
@@ -62,7 +62,10 @@ fn four_spellings_of_one_pair() {
     for (url, expected) in urls.iter().zip(pair) {
         let place = Place::parse(url.as_ref()).unwrap();
         let bytes = open_url(&place, "kernel", &fetch).unwrap();
-        assert_eq!(crate::source::read_whole(&*bytes, 100).unwrap().unwrap(), expected.as_bytes());
+        assert_eq!(
+            storage::source::read_whole(&*bytes, 100).unwrap().unwrap(),
+            expected.as_bytes()
+        );
     }
 }
 

@@ -1,0 +1,120 @@
+//! `chukka cache`: what was fetched, and is kept.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::builder::ValueParser;
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use location::fetch::Kept;
+use location::fetch::cache::{self, Cache};
+
+use super::{answer, fail, parsed};
+use vmm::config::Size;
+
+const DAY: u64 = 86_400;
+
+const AFTER: &str = "\
+What -location and chukka fetch get from other hosts is kept in one directory, and got from there for an hour without asking; after that its
+place is asked whether it has changed. Everything in it may be removed at any time: it is then fetched again.";
+
+/// `chukka cache list`, `prune`, `path`.
+pub(super) fn run(args: &[OsString]) -> ExitCode {
+    let prune = Command::new("prune")
+        .about("Removes what is of no use any more: old parts, and files that no place has")
+        .arg(
+            Arg::new("older-than")
+                .long("older-than")
+                .value_name("DAYS")
+                .value_parser(value_parser!(u32))
+                .help("Also what no run has asked for in so many days"),
+        )
+        .arg(
+            Arg::new("all")
+                .long("all")
+                .action(ArgAction::SetTrue)
+                .conflicts_with("older-than")
+                .help("Everything that is not in use"),
+        );
+    let command = Command::new("chukka cache")
+        .bin_name("chukka cache")
+        .about("What chukka has fetched, and keeps")
+        .after_help(AFTER)
+        .subcommand_required(true)
+        .arg(
+            Arg::new("cache")
+                .long("cache")
+                .global(true)
+                .value_name("DIR")
+                .value_parser(ValueParser::path_buf())
+                .help("This one, and not the user's: $XDG_CACHE_HOME/chukka or ~/.cache/chukka"),
+        )
+        .subcommand(Command::new("list").about("Lists the files: size, age, place and path"))
+        .subcommand(prune)
+        .subcommand(Command::new("path").about("Says where it is"));
+    let matches = match parsed(command, args) {
+        Ok(matches) => matches,
+        Err(status) => return status,
+    };
+    let named = matches.get_one::<PathBuf>("cache").cloned();
+    let Some(directory) = named.or_else(cache::directory) else {
+        return fail(
+            "There is no directory for a cache: neither XDG_CACHE_HOME nor HOME is set",
+            "name one: --cache DIR",
+        );
+    };
+    let path = format!("{}\n", directory.display());
+    match done(&matches, directory) {
+        Ok(None) => answer(&path),
+        Ok(Some(text)) => answer(&text),
+        Err(error) => fail(&format!("The cache cannot be used: {error}"), "is it yours?"),
+    }
+}
+
+/// What there is to say; `None`: where it is.
+fn done(matches: &ArgMatches, directory: PathBuf) -> io::Result<Option<String>> {
+    Ok(match matches.subcommand() {
+        Some(("list", _)) => Some(list(&Cache::open(directory)?.list()?)),
+        Some(("prune", matches)) => {
+            let days = matches.get_one::<u32>("older-than").map(|days| u64::from(*days) * DAY);
+            let days = if matches.get_flag("all") { Some(0) } else { days };
+            let pruned = Cache::open(directory)?.prune(days.map(Duration::from_secs))?;
+            let files = if pruned.files == 1 { "file" } else { "files" };
+            let mut text = format!("removed {} {files}, {}", pruned.files, Size(pruned.bytes));
+            if pruned.in_use > 0 {
+                text += &format!("; {} in use, left", pruned.in_use);
+            }
+            Some(text + "\n")
+        }
+        _ => None,
+    })
+}
+
+fn list(all: &[Kept]) -> String {
+    let mut text = String::new();
+    for Kept { place, path, here, of, age, .. } in all {
+        let size = match of {
+            Some(of) => format!("{} of {}", Size(*here), Size(*of)),
+            None => Size(*here).to_string(),
+        };
+        // What a server calls its files is not to command the terminal.
+        let path = if path == "/" { String::new() } else { format!(" {}", path.escape_debug()) };
+        text += &format!("{size:>16}  {:>7}  {place}{path}\n", ago(*age));
+    }
+    // Places that have the same file share it.
+    let distinct: BTreeMap<_, _> = all.iter().map(|kept| (&kept.file, kept.here)).collect();
+    let (total, count) = (distinct.values().sum(), distinct.len());
+    let files = if count == 1 { "file" } else { "files" };
+    text + &format!("{:>16}  in {count} {files}\n", Size(total).to_string())
+}
+
+/// How long ago, in the largest unit there is one of.
+fn ago(age: Duration) -> String {
+    let seconds = age.as_secs();
+    let units = [(DAY, "d"), (3600, "h"), (60, "min"), (1, "s")];
+    let unit = units.into_iter().find(|(unit, _)| seconds >= *unit);
+    unit.map_or("now".into(), |(unit, name)| format!("{} {name}", seconds / unit))
+}

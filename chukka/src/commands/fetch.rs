@@ -1,0 +1,214 @@
+//! `chukka fetch`: kernel, initrd and command line of a place, for whoever boots them.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::io;
+use std::iter;
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::builder::ValueParser;
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use firmware::SourceFile;
+use serde_json::json;
+
+use super::{answer, failed, parsed};
+use crate::cli::{self, CliError};
+use crate::error::RunError;
+use crate::gather::Gathered;
+use crate::report::warn;
+use crate::request::Request;
+use crate::{install_state, plan, whole_file};
+
+const AFTER: &str = "\
+LOCATION is what -location takes: a directory, an image or a URL. What is fetched is kept, see chukka cache --help.
+
+Examples:
+  chukka fetch http://deb.debian.org/debian/dists/stable/main/installer-amd64/
+  chukka fetch --preseed preseed.cfg --output /srv/boot --format json LOCATION
+
+An installer that is booted until it has finished, and its disk from then on:
+  chukka fetch --state DIR LOCATION
+  chukka -state DIR -bootdisk DISK
+What powers the guest off or resets it has finished; chukka restart-install DIR begins again.";
+
+/// What a run's options are called, by their names here.
+const PASSED_ON: [(&str, &str); 9] = [
+    ("location", "-location"),
+    ("kernel", "-kernel"),
+    ("initrd", "-initrd"),
+    ("append", "-append"),
+    ("initrd-inject", "-initrd-inject"),
+    ("preseed", "-preseed"),
+    ("kickstart", "-kickstart"),
+    ("autoyast", "-autoyast"),
+    ("checksum", "-checksum"),
+];
+
+/// How much memory the guest will have is not known: enough for a 64-bit Solaris, whose kernel goes by that.
+const FOR_MEMORY: u64 = 1 << 30;
+
+/// `chukka fetch LOCATION`.
+pub(super) fn run(args: &[OsString]) -> ExitCode {
+    let matches = match parsed(command(), args) {
+        Ok(matches) => matches,
+        Err(status) => return status,
+    };
+    match fetched(&matches) {
+        Ok(text) => answer(&text),
+        Err(error) => failed(&error),
+    }
+}
+
+fn command() -> Command {
+    let value = |name: &'static str, of: &'static str, help: &'static str| {
+        Arg::new(name).long(name).value_name(of).help(help).value_parser(ValueParser::os_string())
+    };
+    let path = |name, help| value(name, "FILE", help);
+    let switch = |name: &'static str, help: &'static str| {
+        Arg::new(name).long(name).help(help).action(ArgAction::SetTrue)
+    };
+    Command::new("chukka fetch")
+        .about(
+            "Finds kernel and initrd in a place and gets them onto this host, without booting them",
+        )
+        .after_help(AFTER)
+        .arg(
+            Arg::new("location")
+                .value_name("LOCATION")
+                .required(true)
+                .value_parser(ValueParser::os_string())
+                .help("Where to look"),
+        )
+        .args([
+            path("kernel", "The kernel, a path in LOCATION"),
+            path("initrd", "The initrd, a path in LOCATION"),
+            value("append", "TEXT", "Words for the kernel's command line").alias("args"),
+            path("initrd-inject", "Put FILE into the initrd's root; repeatable")
+                .action(ArgAction::Append),
+            path("preseed", "The same, and have Debian's installer read it; or a URL"),
+            path("kickstart", "The same for Fedora's and RHEL's"),
+            path("autoyast", "The same for SUSE's"),
+            switch("no-location-args", "The installer is not told where its tree is"),
+            value("output", "DIR", "Copy kernel and initrd there, under their names")
+                .value_parser(ValueParser::path_buf()),
+            value("state", "DIR", "Keep them there for chukka -state DIR, see below")
+                .value_parser(ValueParser::path_buf())
+                .conflicts_with("output"),
+            value("format", "FORMAT", "What to print")
+                .value_parser(["text", "json"])
+                .default_value("text"),
+            switch("dry-run", "Only say what was found, where and by which rule"),
+            switch("offline", "Fetch nothing: use what earlier runs have kept"),
+            switch("refresh", "Nothing that is kept counts").conflicts_with("offline"),
+            value("timeout", "SECONDS", "Give up when no byte came for so long [default: 30]"),
+            value("retries", "N", "Try again so often [default: 3]"),
+            value("limit", "SIZE", "The largest file to fetch [default: 4G]"),
+            value("cache", "DIR", "Keep things there, or not at all: off"),
+            value("checksum", "SUM", "sha256:HEX of the kernel; initrd=sha256:HEX; repeatable")
+                .action(ArgAction::Append),
+        ])
+}
+
+fn fetched(matches: &ArgMatches) -> Result<String, RunError> {
+    let request = request(matches)?;
+    let Some(source) = &request.boot else { return Err(CliError::NoKernel.into()) };
+    let state = matches.get_one::<PathBuf>("state");
+    if let Some(directory) = state {
+        install_state::check_vacant(directory)?;
+    }
+    let gathered = Gathered::open(source, FOR_MEMORY)?;
+    if matches.get_flag("dry-run") {
+        return Ok(plan::of(&gathered));
+    }
+    if let Some(advice) = &gathered.advice {
+        warn(advice);
+    }
+    let (kernel, initrd) = match state {
+        Some(directory) => install_state::keep(directory, &gathered)?.files(),
+        None => both_placed(&gathered, matches.get_one::<PathBuf>("output"))?,
+    };
+    let args = String::from_utf8_lossy(&gathered.boot.cmdline);
+    if matches.get_one::<String>("format").is_some_and(|format| format == "json") {
+        let rule = gathered.found.as_ref().map(|found| &found.rule);
+        let value = json!({ "kernel": kernel, "initrd": initrd, "args": args, "found": rule });
+        return Ok(format!("{value:#}\n"));
+    }
+    let initrd = initrd.map(|path| format!("initrd {}\n", path.display())).unwrap_or_default();
+    Ok(format!("kernel {}\n{initrd}args {args}\n", kernel.display()))
+}
+
+/// The configuration of a run with the same options: they mean the same, whoever reads them.
+fn request(matches: &ArgMatches) -> Result<Request, RunError> {
+    let mut words: Vec<OsString> = Vec::new();
+    let mut add = |option: &str, value: OsString| words.extend([option.into(), value]);
+    for (name, option) in PASSED_ON {
+        for given in matches.get_many::<OsString>(name).into_iter().flatten() {
+            add(option, given.clone());
+        }
+    }
+    for name in ["timeout", "retries", "limit", "cache"] {
+        if let Some(given) = matches.get_one::<OsString>(name) {
+            // A comma in a value is doubled, as in QEMU's options.
+            let given = given.as_bytes().iter().copied();
+            let given = given.flat_map(|byte| iter::repeat_n(byte, 1 + usize::from(byte == b',')));
+            let pair = name.bytes().chain(iter::once(b'=')).chain(given).collect();
+            add("-fetch", OsString::from_vec(pair));
+        }
+    }
+    if matches.get_flag("refresh") {
+        add("-fetch", "refresh=on".into());
+    }
+    for name in ["offline", "no-location-args"].into_iter().filter(|name| matches.get_flag(name)) {
+        words.push(format!("-{name}").into());
+    }
+    match cli::parse(words)? {
+        cli::Command::Run(request) => Ok(*request),
+        _ => Err(CliError::NoKernel.into()),
+    }
+}
+
+/// Where kernel and initrd are, or are copied to.
+fn both_placed(
+    gathered: &Gathered,
+    directory: Option<&PathBuf>,
+) -> Result<(PathBuf, Option<PathBuf>), RunError> {
+    let directory = directory.map(PathBuf::as_path);
+    let kernel = &gathered.boot.kernel.source;
+    let kernel = placed(kernel, kernel.path(), directory, "kernel")?;
+    let initrd = match (&gathered.boot.initrd, &gathered.initrd_name) {
+        (Some(initrd), Some(name)) => Some(placed(initrd, name, directory, "initrd")?),
+        (Some(initrd), None) => Some(placed(initrd, Path::new("initrd"), directory, "initrd")?),
+        (None, _) => None,
+    };
+    Ok((kernel, initrd))
+}
+
+/// Where the file is, or is copied to.
+fn placed(
+    file: &SourceFile,
+    name: &Path,
+    directory: Option<&Path>,
+    role: &'static str,
+) -> Result<PathBuf, RunError> {
+    let Some(directory) = directory else {
+        let path = fs::read_link(format!("/proc/self/fd/{}", file.file().as_raw_fd()));
+        // A file without a name has one that is not there.
+        let path = path.ok().filter(|path| path.exists());
+        return path.ok_or(RunError::NoName { role });
+    };
+    let target = directory.join(name.file_name().unwrap_or(OsStr::new(role)));
+    let copied = copy(file.file(), &target);
+    copied.map_err(|source| RunError::Copy { path: target.clone(), source })?;
+    Ok(target)
+}
+
+/// Copies a file; the name is there when all of it is.
+fn copy(file: &File, target: &Path) -> io::Result<()> {
+    if let Some(directory) = target.parent() {
+        fs::create_dir_all(directory)?;
+    }
+    whole_file::copy(file, target)
+}

@@ -1,0 +1,91 @@
+//! Kernel, initrd and command line, out of files the user named or a place they are found in.
+
+mod disk;
+mod files;
+mod words;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use firmware::direct::DirectBoot;
+use location::Injected;
+use location::fetch::{Nobody, Watch};
+use location::tree::{self, Installer, Release, Sum};
+
+use crate::error::RunError;
+use crate::interruptible;
+use crate::progress::Progress;
+use crate::request::BootSource;
+use files::Files;
+
+/// What is booted, with its files open, and how it came to be.
+#[derive(Debug)]
+pub struct Gathered {
+    /// Kernel, initrd and the whole command line.
+    pub boot: DirectBoot,
+    /// How they were found; `None`: the user named the files.
+    pub found: Option<Found>,
+    /// The initrd's own name, without what was put into it.
+    pub initrd_name: Option<PathBuf>,
+    /// The files that were put into the initrd: name in there, path, bytes.
+    pub injected: Vec<(String, String, u64)>,
+    /// What the user should know before it runs.
+    pub advice: Option<String>,
+}
+
+/// How kernel and initrd were found: what [`location::Tree`] says, but for the files.
+#[derive(Debug)]
+pub struct Found {
+    /// What messages call the place.
+    pub place: String,
+    /// Where was looked, in order.
+    pub looks: Vec<tree::Look>,
+    /// By which rule they were found.
+    pub rule: String,
+    /// What starts from them.
+    pub installer: Installer,
+    /// What the tree says it is.
+    pub release: Release,
+    /// The words its boot loader has for the kernel.
+    pub arguments: Vec<String>,
+    /// What a guest is told of it.
+    pub home: words::Home,
+    /// What the tree's checksums said of the kernel.
+    pub kernel_sum: Option<Sum>,
+    /// And of each initrd: its name, its bytes, the verdict.
+    pub initrds: Vec<(String, u64, Option<Sum>)>,
+}
+
+impl Gathered {
+    /// Finds and opens everything that `source` names, for a guest with `memory` bytes. What is on another host is fetched; a signal that
+    /// ends chukka then ends that.
+    ///
+    /// # Errors
+    /// Something is not there, or not what it is to be.
+    pub fn open(source: &BootSource, memory: u64) -> Result<Self, RunError> {
+        if !source.files.is_remote() {
+            return Self::watched(source, memory, Arc::new(Nobody));
+        }
+        let progress = Arc::new(Progress::new());
+        let (watch, source) = (Arc::clone(&progress), source.clone());
+        let work = move || Self::watched(&source, memory, watch);
+        interruptible::run(work, || progress.stop())
+    }
+
+    fn watched(source: &BootSource, memory: u64, watch: Arc<dyn Watch>) -> Result<Self, RunError> {
+        let mut injected = Vec::new();
+        for injection in &source.injections {
+            injected.push(Injected::open(&injection.path)?);
+        }
+        let Files { kernel, initrd, found } = Files::get(source, memory, watch)?;
+        let initrd_name = initrd.as_ref().map(|initrd| initrd.path().to_owned());
+        let initrd = files::with_injected(initrd, &mut injected)?;
+        let (cmdline, advice) = words::command_line(source, &injected, found.as_ref());
+        let injected = injected.iter().map(|file| {
+            (file.name().to_owned(), file.path().display().to_string(), file.size().into())
+        });
+        let injected = injected.collect();
+        let boot = DirectBoot { kernel, initrd, cmdline };
+        Ok(Self { boot, found, initrd_name, injected, advice })
+    }
+}

@@ -1,0 +1,38 @@
+//! What the boot menu of a disk boots (`-bootdisk`).
+
+use firmware::KernelImage;
+use location::menu::{self, Choice};
+use location::tree::{Installer, Release};
+use location::{Fetcher, Place};
+
+use super::files::{Files, joined, opened};
+use super::{Found, words};
+use crate::error::RunError;
+
+/// Finds the entry and opens its files.
+///
+/// # Errors
+/// There is no disk, no such entry, or its files are not what they should be.
+pub(super) fn find(fetcher: &Fetcher, place: &Place, choice: &Choice) -> Result<Files, RunError> {
+    let volumes = menu::volumes(fetcher, place)?;
+    let (picked, looks) = menu::pick(&volumes, choice)?;
+    let entry = &picked.entry;
+    let arguments = entry.arguments.split_ascii_whitespace().map(str::to_owned);
+    let rule = format!("entry {} '{}' of {}", entry.number, entry.title, picked.place);
+    let found = Found {
+        place: place.to_string(),
+        looks,
+        rule,
+        installer: Installer::Other,
+        release: Release::default(),
+        arguments: arguments.collect(),
+        home: words::Home::default(),
+        kernel_sum: None,
+        initrds: Vec::new(),
+    };
+    Ok(Files {
+        kernel: KernelImage::of(opened(picked.kernel, "kernel")?)?,
+        initrd: joined(picked.initrds)?,
+        found: Some(found),
+    })
+}

@@ -1,0 +1,260 @@
+//! The guest's command line: the user's words, then those that the tree, its installer and the user's answers want.
+
+use location::arguments::{self, AnswersAt, Origin, solaris};
+use location::tree::{Installer, Release};
+use location::{Injected, Place, Tree};
+
+use super::Found;
+use crate::request::{Answers, BootSource};
+
+/// What a guest is told of where its installer comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Home {
+    /// Where a guest finds it, if it can.
+    url: Option<String>,
+    /// The medium's label, where it is one.
+    label: Option<String>,
+    /// Why a guest cannot, for a sentence that ends with it.
+    otherwise: &'static str,
+    /// The kernel's path in it.
+    kernel: String,
+}
+
+impl Home {
+    /// Of a tree in a place; a `label` says that the place is a medium's image.
+    pub fn of(place: &Place, label: Option<&str>, tree: &Tree) -> Self {
+        let root = if label.is_some() { location::TreePath::root() } else { tree.root.clone() };
+        let otherwise = match place {
+            Place::Local(_) if label.is_some() => "an image of this host has no URL for the guest",
+            Place::Local(_) => "a directory of this host has no URL for the guest",
+            _ if label.is_some() => "a medium's URL is not where its packages are",
+            Place::Tftp(_) => "its installer reads nothing by TFTP",
+            _ => "it does not follow from the tree's own URL",
+        };
+        let url = place.guest_url(&root);
+        let kernel = tree.kernel.path.as_ref().map(ToString::to_string).unwrap_or_default();
+        Self { url, label: label.map(str::to_owned), otherwise, kernel }
+    }
+
+    fn origin(&self) -> Origin<'_> {
+        match (&self.url, &self.label) {
+            (Some(url), None) => Origin::Tree(url),
+            (Some(url), Some(_)) => Origin::Medium(url),
+            (None, _) => Origin::Host,
+        }
+    }
+
+    fn kernel_name(&self) -> &str {
+        self.kernel.rsplit('/').next().unwrap_or_default()
+    }
+}
+
+/// The whole command line, and what the user should know of it.
+pub fn command_line(
+    source: &BootSource,
+    injected: &[Injected],
+    found: Option<&Found>,
+) -> (Vec<u8>, Option<String>) {
+    let nothing = Release::default();
+    let release = found.map_or(&nothing, |found| &found.release);
+    let answers = answers(source, injected, release);
+    let Some(found) = found else {
+        return (arguments::command_line(&source.cmdline, &answers), None);
+    };
+    if let Some(line) = solaris_line(source, found) {
+        return (line.into_bytes(), None);
+    }
+    let mut words = arguments::of_entry(&found.arguments);
+    words.extend(answers);
+    let line = arguments::command_line(&source.cmdline, &words);
+    if found.installer == Installer::DebianMedium {
+        let advice = format!(
+            "{} looks for its packages on a medium, and the guest has none: the tree for the network (netboot) has one that does not",
+            found.installer
+        );
+        return (line, Some(advice));
+    }
+    if found.installer == Installer::DebianLive && source.location_args {
+        let live = ["boot=live", "components"].map(str::to_owned);
+        return (arguments::command_line(&line, &live), None);
+    }
+    let wanted = arguments::package_source(found.installer, release);
+    let Some(wanted) = wanted.filter(|wanted| !wanted.is_in(&line)) else { return (line, None) };
+    let told = wanted.words(found.home.origin(), found.home.kernel_name());
+    match told.filter(|_| source.location_args) {
+        Some(told) => (arguments::command_line(&line, &told), None),
+        None => (line, Some(advice(found, wanted.form, source.location_args))),
+    }
+}
+
+/// What is going to be missing once it runs.
+fn advice(found: &Found, form: &str, wanted: bool) -> String {
+    let Found { installer, home, .. } = found;
+    let why = if wanted { home.otherwise } else { "-no-location-args leaves it out" };
+    let mut advice =
+        format!("{installer} has to be told where its packages are, by -append '{form}': {why}");
+    if let (Installer::Anaconda, Some(label)) = (installer, &home.label) {
+        let label = label.replace(' ', "\\x20");
+        advice.push_str(&format!(
+            "; a guest that has the medium itself is told by 'inst.stage2=hd:LABEL={label}'"
+        ));
+    }
+    advice
+}
+
+/// What the command line has to say of the user's answers.
+fn answers(source: &BootSource, injected: &[Injected], release: &Release) -> Vec<String> {
+    let word = |whose, at| match whose {
+        Answers::None => None,
+        Answers::Preseed => Some(arguments::preseed(at)),
+        Answers::Kickstart => Some(arguments::kickstart(at, release)),
+        Answers::Autoyast => Some(arguments::autoyast(at)),
+    };
+    let files = source.injections.iter().zip(injected);
+    let files = files.map(|(injection, file)| (injection.answers, AnswersAt::Initrd(file.name())));
+    let urls = source.answers_at.iter().map(|(whose, url)| (*whose, AnswersAt::Url(url)));
+    files.chain(urls).filter_map(|(whose, at)| word(whose, at)).collect()
+}
+
+/// The line of a kernel of Solaris', which has a grammar of its own.
+fn solaris_line(source: &BootSource, found: &Found) -> Option<String> {
+    let system = match found.installer {
+        Installer::Nevada => solaris::System::Nevada,
+        Installer::OpenSolaris => solaris::System::OpenSolaris,
+        _ => return None,
+    };
+    let Home { url, label, kernel, .. } = &found.home;
+    let nfs = url.as_deref().and_then(|url| url.strip_prefix("nfs:")?.split_once(":/"));
+    let path = nfs.map(|(_, path)| format!("/{path}")).unwrap_or_default();
+    let media = match (url, nfs) {
+        _ if !source.location_args => solaris::Media::Other,
+        _ if label.is_some() => solaris::Media::Cdrom,
+        // The guest has no name that would have an address.
+        (_, Some((server, _))) => solaris::Media::Nfs { server, path: &path, guest: None },
+        (Some(url), None) => solaris::Media::Http(url),
+        (None, None) => solaris::Media::Other,
+    };
+    let extra = String::from_utf8_lossy(&source.cmdline);
+    let inputs =
+        solaris::Inputs { system, kernel, extra: &extra, no_window: true, media, answers: None };
+    Some(solaris::command_line(&inputs))
+}
+
+#[cfg(test)]
+mod tests {
+    use location::fetch::Settings;
+    use location::tree::Installer::{
+        Anaconda, Debian, DebianLive, DebianMedium, Nevada, OpenSolaris, Yast,
+    };
+
+    use super::*;
+    use crate::request::BootFiles;
+
+    fn found(installer: Installer, url: Option<&str>, label: Option<&str>) -> Found {
+        Found {
+            place: "x".into(),
+            looks: Vec::new(),
+            rule: String::new(),
+            installer,
+            release: Release { family: "Fedora".into(), version: "43".into() },
+            arguments: Vec::new(),
+            home: Home {
+                url: url.map(str::to_owned),
+                label: label.map(str::to_owned),
+                otherwise: "it is so",
+                kernel: "boot/platform/i86xpv/kernel/unix".into(),
+            },
+            kernel_sum: None,
+            initrds: Vec::new(),
+        }
+    }
+
+    fn source(cmdline: &str) -> BootSource {
+        BootSource {
+            files: BootFiles::Named { kernel: Place::Local("k".into()), initrd: None },
+            injections: Vec::new(),
+            answers_at: Vec::new(),
+            location_args: true,
+            cmdline: cmdline.into(),
+            fetch: Settings::default(),
+            checksums: Vec::new(),
+        }
+    }
+
+    /// Command line and advice, which is empty where there is none.
+    fn line(source: &BootSource, found: &Found) -> (String, String) {
+        let (line, advice) = command_line(source, &[], Some(found));
+        (String::from_utf8(line).unwrap(), advice.unwrap_or_default())
+    }
+
+    #[test]
+    fn an_installer_is_told_where_its_tree_is_once_and_in_front_of_what_is_not_for_the_kernel() {
+        let tree = found(Anaconda, Some("http://h/os"), None);
+        for (user, whole) in [
+            ("", "inst.repo=http://h/os"),
+            ("quiet --- a", "quiet inst.repo=http://h/os --- a"),
+            ("inst.repo=http://other", "inst.repo=http://other"),
+            ("inst.stage2=hd:LABEL=x quiet", "inst.stage2=hd:LABEL=x quiet"),
+        ] {
+            assert_eq!(line(&source(user), &tree), (whole.into(), String::new()));
+        }
+        // The words of the place's own boot loader count as the user's.
+        let with_entry = Found { arguments: vec!["inst.stage2=x".into(), "---".into()], ..tree };
+        assert_eq!(line(&source("a"), &with_entry).0, "a inst.stage2=x");
+    }
+
+    #[test]
+    fn what_cannot_be_told_is_advised() {
+        let off = BootSource { location_args: false, ..source("quiet") };
+        let tree = found(Anaconda, Some("http://h/os"), None);
+        let (whole, advice) = line(&off, &tree);
+        assert_eq!(whole, "quiet");
+        assert!(advice.ends_with("by -append 'inst.repo=URL': -no-location-args leaves it out"));
+        let (whole, advice) = line(&source("quiet"), &found(Anaconda, None, None));
+        assert_eq!(whole, "quiet");
+        assert!(advice.ends_with("by -append 'inst.repo=URL': it is so"), "{advice}");
+        let (_, advice) =
+            line(&source(""), &found(Anaconda, Some("http://h/x"), Some("Fedora 43")));
+        assert!(advice.ends_with("is told by 'inst.stage2=hd:LABEL=Fedora\\x2043'"), "{advice}");
+        let (_, advice) = line(&source(""), &found(DebianMedium, None, None));
+        assert!(advice.contains("on a medium, and the guest has none"), "{advice}");
+        assert_eq!(line(&source(""), &found(Debian, None, None)).1, "");
+    }
+
+    #[test]
+    fn a_live_system_of_debian_s_is_told_that_it_is_one() {
+        let live = found(DebianLive, None, None);
+        assert_eq!(line(&source("quiet boot=x"), &live).0, "quiet boot=x components");
+        assert_eq!(line(&source(""), &live).0, "boot=live components");
+    }
+
+    #[test]
+    fn solaris_has_its_own_kind_of_line() {
+        let of = |url, label| line(&source("-B a=1 -k"), &found(Nevada, url, label)).0;
+        assert_eq!(
+            of(Some("nfs:h:/nv"), None),
+            "/platform/i86xpv/kernel/unix -k -B a=1 - nowin dhcp"
+        );
+        assert_eq!(
+            of(None, Some("SOL")),
+            "/platform/i86xpv/kernel/unix -k -B a=1 - nowin -B install_media=cdrom"
+        );
+        let later = found(OpenSolaris, Some("http://h"), None);
+        assert_eq!(line(&source("-v"), &later).0, "/boot/platform/i86xpv/kernel/unix -v");
+    }
+
+    #[test]
+    fn answers_at_a_url_are_told_with_and_without_a_tree() {
+        let at = |whose, url: &str| (whose, url.to_owned());
+        let answers_at = vec![
+            at(Answers::Kickstart, "nfs:h:/ks"),
+            at(Answers::Preseed, "http://h/p"),
+            at(Answers::Autoyast, "http://h/a"),
+        ];
+        let source = BootSource { answers_at, ..source("") };
+        let words = "inst.ks=nfs:h:/ks preseed/url=http://h/p autoyast=http://h/a";
+        assert_eq!(String::from_utf8(command_line(&source, &[], None).0).unwrap(), words);
+        let tree = found(Yast, Some("http://h/oss"), None);
+        assert_eq!(line(&source, &tree).0, format!("{words} install=http://h/oss"));
+    }
+}

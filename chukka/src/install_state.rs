@@ -1,0 +1,440 @@
+//! One boot, then the disk (`-state`): a directory with an installer that is booted until it has finished; from then on the disk is
+//! booted that it wrote to. `chukka fetch --state` makes it, `chukka restart-install` has it begin again.
+//!
+//! It holds `kernel`, `initrd`, and `install.json`, which says what they are and how far things are, and is only ever replaced as a
+//! whole: whatever ends chukka, the phase is the one before or the one after. `lock` is for one chukka at a time.
+
+use std::fmt;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use firmware::SourceFile;
+use location::fetch::Settings;
+use location::{Place, arguments, checksum};
+use serde::{Deserialize, Serialize};
+use storage::source::LocalFile;
+use thiserror::Error;
+
+use crate::gather::Gathered;
+use crate::request::{BootFiles, BootSource, Request};
+use crate::whole_file;
+use vmm::config::{OnReset, VmConfig};
+use vmm::outcome::Outcome;
+
+/// The file with the [`Record`].
+const RECORD: &str = "install.json";
+/// The file that is locked.
+const LOCK: &str = "lock";
+/// The form of the [`Record`] that this chukka reads and writes.
+const VERSION: u32 = 1;
+/// Most bytes of a [`Record`]; a kernel's command line has a few thousand at most.
+const RECORD_LIMIT: u64 = 1 << 20;
+
+/// How far things are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// The installer is to be booted.
+    Pending,
+    /// It has finished: the disk is to be booted.
+    Installed,
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pending => "pending",
+            Self::Installed => "installed",
+        })
+    }
+}
+
+/// What `install.json` says.
+#[derive(Debug, Serialize, Deserialize)]
+struct Record {
+    version: u32,
+    phase: Phase,
+    /// Where kernel and initrd come from, for people.
+    location: String,
+    /// By which rule they were found there, for people.
+    rule: String,
+    /// The kernel's whole command line.
+    command_line: String,
+    kernel: Kept,
+    initrd: Option<Kept>,
+}
+
+/// A file in the directory.
+#[derive(Debug, Serialize, Deserialize)]
+struct Kept {
+    /// What it was called where it comes from, for people.
+    from: String,
+    /// Its sum, in hexadecimal digits.
+    sha256: String,
+}
+
+/// The state of an installation.
+#[derive(Debug)]
+pub struct InstallState {
+    directory: PathBuf,
+    record: Record,
+    /// Whether the run has a disk to boot.
+    has_disk: bool,
+    /// Held until the end.
+    _lock: Option<File>,
+}
+
+/// Begins a run: if `request` has a state, locks it and has what its phase says booted.
+///
+/// # Errors
+/// The state cannot be used.
+pub fn begin(request: Request) -> Result<(Request, Option<InstallState>), StateError> {
+    let Some(config) = &request.state else { return Ok((request, None)) };
+    let mut state = InstallState::locked(&config.directory)?;
+    Ok((state.apply(request)?, Some(state)))
+}
+
+/// The same for a run that only tells what it would do. What it says of the state comes with it.
+///
+/// # Errors
+/// The state cannot be used.
+pub fn look(request: Request) -> Result<(Request, Option<String>), StateError> {
+    let Some(config) = &request.state else { return Ok((request, None)) };
+    let directory = config.directory.clone();
+    let mut state = InstallState::load(&directory)?;
+    let request = state.apply(request)?;
+    let phase = match state.record.phase {
+        Phase::Pending => format!("pending: the installer from {}", state.record.location),
+        Phase::Installed => "installed: the disk".to_owned(),
+    };
+    Ok((request, Some(format!("'{}', {phase}", directory.display()))))
+}
+
+/// Checks that a directory has no state yet, nor is anything but a directory.
+///
+/// # Errors
+/// It has.
+pub fn check_vacant(directory: &Path) -> Result<(), StateError> {
+    match InstallState::load(directory) {
+        Err(StateError::Absent { .. }) => Ok(()),
+        Err(error) => Err(error),
+        Ok(state) => Err(StateError::Taken {
+            directory: directory.to_owned(),
+            phase: state.record.phase,
+            location: state.record.location,
+        }),
+    }
+}
+
+/// Makes a state of what was gathered.
+///
+/// # Errors
+/// There is one already, or it cannot be written.
+pub fn keep(directory: &Path, gathered: &Gathered) -> Result<InstallState, StateError> {
+    let written = |source| StateError::Write { path: directory.to_owned(), source };
+    let Ok(command_line) = String::from_utf8(gathered.boot.cmdline.clone()) else {
+        return Err(StateError::CommandLine);
+    };
+    fs::create_dir_all(directory).map_err(written)?;
+    let lock = lock(directory)?;
+    check_vacant(directory)?;
+    let made = make(directory, gathered, command_line, lock);
+    if made.is_err() {
+        for name in ["kernel", "initrd"] {
+            let _ = fs::remove_file(directory.join(name));
+        }
+    }
+    made
+}
+
+fn make(
+    directory: &Path,
+    gathered: &Gathered,
+    command_line: String,
+    lock: File,
+) -> Result<InstallState, StateError> {
+    let kernel = kept(directory, "kernel", &gathered.boot.kernel.source)?;
+    let initrd = gathered.boot.initrd.as_ref();
+    let initrd = initrd.map(|file| kept(directory, "initrd", file)).transpose()?;
+    let found = gathered.found.as_ref();
+    let (location, rule) =
+        found.map_or_else(Default::default, |found| (found.place.clone(), found.rule.clone()));
+    let (version, phase) = (VERSION, Phase::Pending);
+    let record = Record { version, phase, location, rule, command_line, kernel, initrd };
+    let directory = directory.to_owned();
+    let state = InstallState { directory, record, has_disk: false, _lock: Some(lock) };
+    state.write()?;
+    Ok(state)
+}
+
+/// Makes a state pending again. Says which it was.
+///
+/// # Errors
+/// There is none, or it cannot be written.
+pub fn restart(directory: &Path) -> Result<Phase, StateError> {
+    let mut state = InstallState::locked(directory)?;
+    let before = state.record.phase;
+    state.record.phase = Phase::Pending;
+    state.write()?;
+    Ok(before)
+}
+
+impl InstallState {
+    /// Kernel and initrd.
+    #[must_use]
+    pub fn files(&self) -> (PathBuf, Option<PathBuf>) {
+        let initrd = self.record.initrd.as_ref().map(|_| self.directory.join("initrd"));
+        (self.directory.join("kernel"), initrd)
+    }
+
+    fn locked(directory: &Path) -> Result<Self, StateError> {
+        // A directory without a state gets no lock.
+        Self::load(directory)?;
+        let lock = lock(directory)?;
+        Ok(Self { _lock: Some(lock), ..Self::load(directory)? })
+    }
+
+    fn load(directory: &Path) -> Result<Self, StateError> {
+        let path = directory.join(RECORD);
+        let damaged = |why: String| StateError::Damaged { path: path.clone(), why };
+        let text = match read(&path) {
+            Ok(Some(text)) => text,
+            Ok(None) => {
+                return Err(damaged(format!("it is no file of up to {RECORD_LIMIT} bytes")));
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(StateError::Absent { directory: directory.to_owned() });
+            }
+            Err(source) => return Err(StateError::Read { path, source }),
+        };
+        let record: Record =
+            serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
+        if record.version != VERSION {
+            return Err(damaged(format!("its version is {}, not {VERSION}", record.version)));
+        }
+        if record.command_line.contains('\0') {
+            return Err(damaged("its command line has a NUL".to_owned()));
+        }
+        Ok(Self { directory: directory.to_owned(), record, has_disk: false, _lock: None })
+    }
+
+    /// Makes `config` boot what the phase says.
+    fn apply(&mut self, request: Request) -> Result<Request, StateError> {
+        self.has_disk = request.boot.is_some();
+        match self.record.phase {
+            Phase::Installed if self.has_disk => Ok(request),
+            Phase::Installed => Err(StateError::NoDisk { directory: self.directory.clone() }),
+            Phase::Pending => {
+                let append = request.state.as_ref().map(|state| state.append.as_slice());
+                let boot = Some(self.installer(append.unwrap_or_default())?);
+                let vm = VmConfig { on_reset: OnReset::Exit, ..request.vm };
+                Ok(Request { vm, boot, ..request })
+            }
+        }
+    }
+
+    /// The installer, with the user's words in front of its own.
+    fn installer(&self, append: &[u8]) -> Result<BootSource, StateError> {
+        let (kernel, initrd) = self.files();
+        check(&kernel, &self.record.kernel)?;
+        if let (Some(path), Some(kept)) = (&initrd, &self.record.initrd) {
+            check(path, kept)?;
+        }
+        let line = &self.record.command_line;
+        let cmdline = if append.trim_ascii().is_empty() {
+            line.clone().into_bytes()
+        } else {
+            let words: Vec<_> = line.split_ascii_whitespace().map(str::to_owned).collect();
+            arguments::command_line(append, &words)
+        };
+        let (kernel, initrd) = (Place::Local(kernel), initrd.map(Place::Local));
+        Ok(BootSource {
+            files: BootFiles::Named { kernel, initrd },
+            injections: Vec::new(),
+            answers_at: Vec::new(),
+            location_args: true,
+            cmdline,
+            fetch: Settings::default(),
+            checksums: Vec::new(),
+        })
+    }
+
+    /// Ends a run: an installer whose guest has switched itself off, or reset the machine, has finished. Says so, or that nothing has
+    /// changed, where the installer ran; `outcome` is `None` where chukka failed.
+    ///
+    /// # Errors
+    /// The phase cannot be written: it is the one before.
+    pub fn finish(mut self, outcome: Option<&Outcome>) -> Result<Option<String>, StateError> {
+        let shown = self.directory.display().to_string();
+        if self.record.phase == Phase::Installed {
+            return Ok(None);
+        }
+        if !matches!(outcome, Some(Outcome::PowerOff | Outcome::Reset)) {
+            let again = "the next run with -state boots the installer again";
+            return Ok(Some(format!("'{shown}' is still pending: {again}")));
+        }
+        self.record.phase = Phase::Installed;
+        self.write()?;
+        let next = if self.has_disk {
+            "the same command line boots the disk now".to_owned()
+        } else {
+            format!("chukka -state {shown} -bootdisk DISK boots the disk it was installed on")
+        };
+        Ok(Some(format!("'{shown}' is installed: {next}")))
+    }
+
+    fn write(&self) -> Result<(), StateError> {
+        let path = self.directory.join(RECORD);
+        let written = serde_json::to_string_pretty(&self.record).map_err(io::Error::from);
+        let written = written.and_then(|text| {
+            whole_file::write(&path, |file| writeln!(file, "{text}"))?;
+            // The name too is to be there after the host has lost its power.
+            File::open(&self.directory)?.sync_all()
+        });
+        written.map_err(|source| StateError::Write { path, source })
+    }
+}
+
+/// What a record has; `None`: no record can be like that.
+fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    if !fs::metadata(path)?.is_file() {
+        return Ok(None);
+    }
+    let mut text = Vec::new();
+    File::open(path)?.take(RECORD_LIMIT + 1).read_to_end(&mut text)?;
+    Ok((text.len() as u64 <= RECORD_LIMIT).then_some(text))
+}
+
+/// Copies a file into the directory.
+fn kept(directory: &Path, name: &str, file: &SourceFile) -> Result<Kept, StateError> {
+    let path = directory.join(name);
+    let copied = whole_file::copy(file.file(), &path).and_then(|()| sha256(&path));
+    let sha256 = copied.map_err(|source| StateError::Write { path, source })?;
+    Ok(Kept { from: file.path().display().to_string(), sha256 })
+}
+
+/// Checks that a file is what was put there.
+fn check(path: &Path, kept: &Kept) -> Result<(), StateError> {
+    let found =
+        sha256(path).map_err(|source| StateError::Read { path: path.to_owned(), source })?;
+    if found == kept.sha256 {
+        return Ok(());
+    }
+    let why = format!("its sha256 is {found}, {RECORD} has {}", kept.sha256);
+    Err(StateError::Damaged { path: path.to_owned(), why })
+}
+
+fn sha256(path: &Path) -> io::Result<String> {
+    checksum::sha256(&LocalFile::new(File::open(path)?, path.display().to_string())?)
+}
+
+fn lock(directory: &Path) -> Result<File, StateError> {
+    let path = directory.join(LOCK);
+    let file = File::options().write(true).create(true).truncate(false).open(&path);
+    let file = file.map_err(|source| StateError::Write { path: path.clone(), source })?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StateError::InUse { directory: directory.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(StateError::Write { path, source }),
+    }
+}
+
+/// Why a state cannot be used.
+#[derive(Debug, Error)]
+pub enum StateError {
+    /// There is none.
+    #[error("'{}' has no installer that was kept: there is no {RECORD} in it", directory.display())]
+    Absent {
+        /// Where.
+        directory: PathBuf,
+    },
+    /// There is one already.
+    #[error("'{}' has an installer already, {phase}, from {location}", directory.display())]
+    Taken {
+        /// Where.
+        directory: PathBuf,
+        /// How far it is.
+        phase: Phase,
+        /// Where it comes from.
+        location: String,
+    },
+    /// Another chukka has it.
+    #[error("'{}' is in use by another chukka", directory.display())]
+    InUse {
+        /// Where.
+        directory: PathBuf,
+    },
+    /// It is installed, and there is no disk to boot.
+    #[error("'{}' is installed: its disk is to be booted, and there is no -bootdisk", directory.display())]
+    NoDisk {
+        /// Where.
+        directory: PathBuf,
+    },
+    /// A file in it is not what was put there.
+    #[error("'{}' is damaged: {why}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// A file in it cannot be read.
+    #[error("Cannot read '{}'", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file in it cannot be written.
+    #[error("Cannot write '{}'", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The command line is no text.
+    #[error("The command line cannot be kept: it is no text in UTF-8")]
+    CommandLine,
+}
+
+impl StateError {
+    /// What the user can do about it.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Absent { directory } => {
+                format!("make it: chukka fetch --state {} LOCATION", directory.display())
+            }
+            Self::Taken { directory, .. } => {
+                let shown = directory.display();
+                format!(
+                    "chukka restart-install {shown} boots that one again; remove {shown} to keep another one there"
+                )
+            }
+            Self::InUse { .. } => "wait for its end, or end it".into(),
+            Self::NoDisk { directory } => {
+                let shown = directory.display();
+                format!(
+                    "add -bootdisk DISK; or chukka restart-install {shown}, to boot the installer again"
+                )
+            }
+            Self::Damaged { path, .. } => {
+                let directory = path.parent().unwrap_or(path).display();
+                format!(
+                    "remove {directory} and make it again: chukka fetch --state {directory} LOCATION"
+                )
+            }
+            Self::Read { .. } => "check that it is there and readable".into(),
+            Self::Write { .. } => {
+                "check that its directory is writable, and that there is space".into()
+            }
+            Self::CommandLine => "give -append text".into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,132 @@
+//! `-dry-run`: what would be booted and how it was found, for a person to read.
+
+use std::fmt::Write;
+
+use firmware::SourceFile;
+use firmware::image::KernelKind;
+use location::checksum::Checked;
+use location::tree::Installer;
+use location::tree::Sum;
+
+use crate::error::RunError;
+use crate::gather::{Found, Gathered};
+use crate::request::Request;
+use vmm::config::Size;
+use vmm::run;
+
+/// The column that what is said of a heading begins in.
+const COLUMN: usize = 14;
+
+/// What one run would do, up to the moment a guest is started: all files are opened and checked, and everything fits into the
+/// guest's memory. KVM is not touched. `state` is what there is to say of `-state`.
+///
+/// # Errors
+/// What would keep the guest from starting.
+pub fn text(request: &Request, state: Option<&str>) -> Result<String, RunError> {
+    let config = &request.vm;
+    let gathered = request.boot.as_ref();
+    let gathered = gathered.map(|source| Gathered::open(source, config.memory)).transpose()?;
+    let mut text = String::new();
+    if let Some(state) = state {
+        line(&mut text, "state", state);
+    }
+    let mut boot = None;
+    if let Some(gathered) = gathered {
+        describe(&mut text, &gathered);
+        boot = Some(gathered.boot);
+    }
+    let how = match &config.firmware {
+        None => "directly, without firmware".to_owned(),
+        Some(firmware) => format!("by the firmware {}", firmware.bios.to_string_lossy()),
+    };
+    let cpus = if config.cpus == 1 { "CPU" } else { "CPUs" };
+    let (machine, memory) = (config.machine.name(), Size(config.memory));
+    line(&mut text, "boots", &how);
+    line(&mut text, "machine", &format!("{machine}, {memory} of memory, {} {cpus}", config.cpus));
+    let warnings = run::check(config, boot)?;
+    for warning in request.warnings.iter().chain(&warnings) {
+        line(&mut text, "warning", warning);
+    }
+    Ok(text)
+}
+
+/// What was found, where, and how it is booted: as lines.
+#[must_use]
+pub fn of(gathered: &Gathered) -> String {
+    let mut text = String::new();
+    describe(&mut text, gathered);
+    text
+}
+
+fn describe(text: &mut String, gathered: &Gathered) {
+    if let Some(found) = &gathered.found {
+        describe_search(text, found);
+    }
+    let found = gathered.found.as_ref();
+    let sum = |sum: Option<&Sum>| sum.map(checksum).unwrap_or_default();
+    let kernel = &gathered.boot.kernel;
+    let kind = match kernel.kind {
+        KernelKind::BzImage(_) => "bzImage",
+        KernelKind::Elf(_) => "vmlinux",
+    };
+    let kernel_sum = sum(found.and_then(|found| found.kernel_sum.as_ref()));
+    line(text, "kernel", &format!("{}, {kind}{kernel_sum}", file(&kernel.source)));
+    let initrds = found.map(|found| found.initrds.as_slice()).unwrap_or_default();
+    match (&gathered.boot.initrd, initrds) {
+        (None, _) => line(text, "initrd", "none"),
+        (Some(initrd), []) => line(text, "initrd", &file(initrd)),
+        (Some(initrd), [(.., verdict)]) => {
+            line(text, "initrd", &format!("{}{}", file(initrd), sum(verdict.as_ref())));
+        }
+        (Some(initrd), several) => {
+            line(text, "initrd", &file(initrd));
+            for (name, bytes, verdict) in several {
+                let verdict = sum(verdict.as_ref());
+                line(text, "  of", &format!("'{name}' ({}){verdict}", Size(*bytes)));
+            }
+        }
+    }
+    for (name, path, size) in &gathered.injected {
+        line(text, "  with", &format!("/{name}, from '{path}' ({size} bytes)"));
+    }
+    let cmdline = String::from_utf8_lossy(&gathered.boot.cmdline);
+    line(text, "command line", if cmdline.is_empty() { "(empty)" } else { &cmdline });
+    if let Some(advice) = &gathered.advice {
+        line(text, "warning", advice);
+    }
+}
+
+fn describe_search(text: &mut String, found: &Found) {
+    line(text, "location", &format!("'{}'", found.place));
+    for look in &found.looks {
+        line(text, "  looked for", &format!("{}: {}", look.what, look.found));
+    }
+    line(text, "found", &found.rule);
+    let release = format!("{} {}", found.release.family, found.release.version);
+    let release = release.trim();
+    let of = if release.is_empty() { String::new() } else { format!(", of {release}") };
+    if found.installer != Installer::Other || !of.is_empty() {
+        line(text, "starts", &format!("{}{of}", found.installer));
+    }
+}
+
+fn file(source: &SourceFile) -> String {
+    format!("'{}' ({})", source.path().display(), Size(source.len()))
+}
+
+fn checksum(sum: &Sum) -> String {
+    let Sum { checked, by } = sum;
+    match checked {
+        Checked::Right(algorithm) => format!(", has the tree's {algorithm} ({by})"),
+        Checked::Unknown(given) => format!(", not checked: the tree's sum is '{given}' ({by})"),
+        // The search ends where one is.
+        Checked::Wrong { .. } => String::new(),
+    }
+}
+
+fn line(text: &mut String, heading: &str, what: &str) {
+    // What comes from outside ends no line.
+    let what: String = what.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    // Writing to a String cannot fail.
+    let _ = writeln!(text, "{heading:COLUMN$}{what}");
+}

@@ -1,0 +1,181 @@
+//! How the fetching goes, on standard error: a bar on a terminal, lines elsewhere. What is over in no time is not shown.
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use location::fetch::Watch;
+
+use vmm::config::Size;
+
+/// What takes less time is not worth a bar.
+const SHORT: Duration = Duration::from_millis(300);
+
+/// What has fewer bytes, and took less time, is not worth a line: a tree's lists and settings.
+const SMALL: u64 = 64 << 10;
+
+/// As often there is a line that it still goes on; more often only for each tenth of the file.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Tells the user of each transfer.
+#[derive(Debug)]
+pub struct Progress {
+    terminal: bool,
+    /// The one that is under way; taken once chukka is to stop.
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    transfer: Option<Transfer>,
+    /// Nothing is said any more.
+    silent: bool,
+}
+
+/// One transfer.
+#[derive(Debug)]
+struct Transfer {
+    name: String,
+    total: u64,
+    /// Bytes that were here before it began.
+    already: u64,
+    /// Bytes that are here.
+    here: u64,
+    resumes: bool,
+    began: Instant,
+    bar: Option<ProgressBar>,
+    /// When there was a line last, and how many bytes were here then.
+    told: Option<(Instant, u64)>,
+}
+
+impl Progress {
+    /// On standard error.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { terminal: io::stderr().is_terminal(), state: Mutex::default() }
+    }
+
+    /// Says nothing any more. What was under way, and what is left of it, in words.
+    pub fn stop(&self) -> Option<String> {
+        let mut state = self.state();
+        state.silent = true;
+        let transfer = state.transfer.take()?;
+        transfer.clear();
+        let Transfer { name, total, here, resumes, .. } = &transfer;
+        let (here, total) = (Size(*here), Size(*total));
+        Some(if *resumes {
+            format!("{name}: {here} of {total} are kept, the next run goes on from there")
+        } else {
+            format!("{name}: {here} of {total} had come, the next run starts again")
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Transfer {
+    fn clear(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn draw(&mut self) {
+        if self.began.elapsed() < SHORT {
+            return;
+        }
+        let (name, total) = (&self.name, self.total);
+        let bar = self.bar.get_or_insert_with(|| {
+            let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
+            let template = "{wide_msg} {bytes:>10} of {total_bytes:10} {bar:20} {binary_bytes_per_sec:>12} {eta:>4}";
+            let style = ProgressStyle::with_template(template);
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            // The place is long, and known; the file's name is what is new.
+            bar.set_message(name.rsplit('/').next().unwrap_or(name).to_owned());
+            // What is here already did not come at this speed.
+            bar.set_position(self.here);
+            bar.reset_eta();
+            bar
+        });
+        bar.set_position(self.here);
+    }
+
+    fn tell(&mut self) {
+        let (now, here, total) = (Instant::now(), Size(self.here), Size(self.total));
+        match self.told {
+            None if self.began.elapsed() < SHORT => return,
+            None if self.already > 0 => {
+                say(&format!("fetching {}: {} of {total} are here", self.name, Size(self.already)));
+            }
+            None => say(&format!("fetching {} ({total})", self.name)),
+            Some((when, then)) => {
+                let waited = now.duration_since(when);
+                let tenth = self.here - then >= self.total / 10 && waited >= PATIENCE / 5;
+                if self.here == self.total || (!tenth && waited < PATIENCE) {
+                    return;
+                }
+                let percent = u128::from(self.here) * 100 / u128::from(self.total.max(1));
+                say(&format!("  {here} of {total} ({percent} %)"));
+            }
+        }
+        self.told = Some((now, self.here));
+    }
+}
+
+impl Watch for Progress {
+    fn begin(&self, name: &str, total: u64, already: u64, resumes: bool) {
+        // What a server says of itself is not to command the terminal.
+        let name = name.escape_debug().to_string();
+        let (here, began) = (already, Instant::now());
+        let transfer =
+            Transfer { name, total, already, here, resumes, began, bar: None, told: None };
+        self.state().transfer = Some(transfer);
+    }
+
+    fn advance(&self, bytes: u64) {
+        let mut state = self.state();
+        if let Some(transfer) = &mut state.transfer {
+            transfer.here += bytes;
+            if self.terminal { transfer.draw() } else { transfer.tell() }
+        }
+    }
+
+    fn end(&self, whole: bool) {
+        let mut state = self.state();
+        let Some(transfer) = state.transfer.take() else { return };
+        transfer.clear();
+        let took = transfer.began.elapsed();
+        if whole && !state.silent && (took >= SHORT || transfer.total > SMALL) {
+            let (total, name) = (Size(transfer.total), &transfer.name);
+            let size = match transfer.already {
+                0 => total.to_string(),
+                already => format!("{total}, {} of them before", Size(already)),
+            };
+            say(&format!("fetched {name} ({size}) in {:.1} s", took.as_secs_f64()));
+        }
+    }
+
+    fn note(&self, text: &str) {
+        let state = self.state();
+        if state.silent {
+            return;
+        }
+        match state.transfer.as_ref().and_then(|transfer| transfer.bar.as_ref()) {
+            Some(bar) => bar.suspend(|| say(text)),
+            None => say(text),
+        }
+    }
+}
+
+fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "chukka: {text}");
+}

@@ -1,0 +1,129 @@
+//! What the command line asks for: what to boot, and the machine to boot it on. Plain data; nothing here has looked at the host.
+
+use std::path::PathBuf;
+
+use location::Place;
+use location::fetch::Settings;
+use location::menu::Choice;
+use vmm::config::VmConfig;
+
+/// Everything that argv decides about one run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// The machine.
+    pub vm: VmConfig,
+    /// The kernel; firmware can do without one.
+    pub boot: Option<BootSource>,
+    /// The installation that says what is booted; [`Request::boot`] is then the disk to boot once it has finished, if there is one.
+    pub state: Option<StateConfig>,
+    /// Options that work but are hardly meant, one line each, to be printed at the start.
+    pub warnings: Vec<String>,
+}
+
+/// The kernel with its files and its command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BootSource {
+    /// Kernel and initrd.
+    pub files: BootFiles,
+    /// Files to be put into the initrd, in their order; no path is there twice.
+    pub injections: Vec<Injection>,
+    /// Answers that the guest fetches by itself: whose, and the URL as the user wrote it.
+    pub answers_at: Vec<(Answers, String)>,
+    /// Whether the command line gets the words that tell the installer where its tree is.
+    pub location_args: bool,
+    /// The kernel command line (`-append`): bytes as given, without a NUL inside or at the end. Injections may add words.
+    pub cmdline: Vec<u8>,
+    /// How a place on another host is read.
+    pub fetch: Settings,
+    /// The sums that kernel and initrd are to have (`-checksum`).
+    pub checksums: Vec<Checksum>,
+}
+
+/// An installation that is under way, or has finished (`-state`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateConfig {
+    /// The directory that it is kept in.
+    pub directory: PathBuf,
+    /// The user's words for the installer's kernel (`-append`): bytes as given, without a NUL.
+    pub append: Vec<u8>,
+}
+
+/// What a file is to have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checksum {
+    /// `kernel`, `initrd`, or the file's name without its directory.
+    pub of: String,
+    /// `sha256:HEX`, `sha512:HEX` or `sha1:HEX`.
+    pub sum: String,
+}
+
+/// Where kernel and initrd are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BootFiles {
+    /// Files of this host, or with URLs of their own.
+    Named {
+        /// The kernel (`-kernel`): bzImage or ELF.
+        kernel: Place,
+        /// The initial RAM disk (`-initrd`).
+        initrd: Option<Place>,
+    },
+    /// To be found in a place (`-location`).
+    Location {
+        /// The place.
+        place: Place,
+        /// The kernel's path in it, or its own URL (`-kernel`), where the user knows it.
+        kernel: Option<PathBuf>,
+        /// The initrd's (`-initrd`).
+        initrd: Option<PathBuf>,
+    },
+    /// An entry of the boot menu on a disk (`-bootdisk`).
+    Disk {
+        /// The disk.
+        place: Place,
+        /// Which entry (`-entry`).
+        choice: Choice,
+    },
+}
+
+impl BootFiles {
+    /// The places that are looked into, or that are a file's own.
+    pub fn places(&self) -> impl Iterator<Item = &Place> {
+        let (place, other) = match self {
+            Self::Named { kernel, initrd } => (kernel, initrd.as_ref()),
+            Self::Location { place, .. } | Self::Disk { place, .. } => (place, None),
+        };
+        [place].into_iter().chain(other)
+    }
+
+    /// Whether other hosts are asked, which may take long.
+    pub fn is_remote(&self) -> bool {
+        let urls = match self {
+            Self::Named { .. } | Self::Disk { .. } => [None, None],
+            Self::Location { kernel, initrd, .. } => [kernel.as_ref(), initrd.as_ref()],
+        };
+        let is_remote = |path: &PathBuf| matches!(location::place::url(path), Some(Ok(place)) if place.is_remote());
+        self.places().any(Place::is_remote) || urls.into_iter().flatten().any(is_remote)
+    }
+}
+
+/// A file to be put into the initrd.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Injection {
+    /// Where it is on this host.
+    pub path: PathBuf,
+    /// What it is.
+    pub answers: Answers,
+}
+
+/// Whose questions a file answers, which the command line then says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answers {
+    /// Nobody's that chukka knows (`-initrd-inject`).
+    None,
+    /// Those of Debian's installer (`-preseed`).
+    Preseed,
+    /// Anaconda's (`-kickstart`).
+    Kickstart,
+    /// SUSE's (`-autoyast`).
+    Autoyast,
+}

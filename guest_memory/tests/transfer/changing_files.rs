@@ -1,0 +1,166 @@
+//! Files that change while the guest has, or wants, their bytes.
+
+use std::io::{ErrorKind, Seek, SeekFrom, Write};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use guest_memory::{Engine, Leases, TransferError};
+use vm_memory::GuestMemoryMmap;
+
+use crate::support::{MIB, PAGE, TempFile, bytes, mapping, memory, pattern, place};
+
+fn host_error(ended: Result<(), TransferError>) -> (ErrorKind, String) {
+    match ended {
+        Err(TransferError::Host(error)) => (error.kind(), error.to_string()),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn engines() -> [Engine<GuestMemoryMmap>; 2] {
+    [Engine::new(memory(MIB)), mapping(memory(MIB))]
+}
+
+/// After the clock by which files are dated has moved on.
+fn later() {
+    thread::sleep(Duration::from_millis(20));
+}
+
+#[test]
+fn a_file_cut_short_before_the_transfer_is_an_error_that_says_where_it_ends() {
+    for engine in engines() {
+        let file = TempFile::new(&pattern(16 * PAGE));
+        let range = file.range(0..16 * PAGE);
+        file.write().set_len(5000).unwrap();
+        for at in [0, 3] {
+            let (kind, text) = host_error(place(&engine, &range, at));
+            assert_eq!(kind, ErrorKind::UnexpectedEof);
+            assert!(text.contains("it ends at byte 5000, 65536 were expected"), "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_file_written_to_before_the_transfer_is_an_error() {
+    for engine in engines() {
+        let file = TempFile::new(&pattern(16 * PAGE));
+        let range = file.range(0..16 * PAGE);
+        later();
+        file.write().write_all(b"other").unwrap();
+        for at in [0, 3] {
+            let (kind, text) = host_error(place(&engine, &range, at));
+            assert_eq!(
+                (kind, text.contains("written to")),
+                (ErrorKind::InvalidData, true),
+                "{text}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_file_that_has_grown_is_another_too() {
+    for engine in engines() {
+        let file = TempFile::new(&pattern(16 * PAGE));
+        let range = file.range(0..16 * PAGE);
+        later();
+        file.write().set_len(1 << 20).unwrap();
+        assert_eq!(host_error(place(&engine, &range, 0)).0, ErrorKind::InvalidData);
+    }
+}
+
+/// Runs `change` on the file while its pages are mapped, as another process would, and gives the engine's user the time to hear of it.
+fn change_while_mapped(change: impl FnOnce(&TempFile) + Send + 'static) {
+    let content = pattern(64 * PAGE);
+    let file = TempFile::new(&content);
+    let memory = memory(MIB);
+    let engine = mapping(memory.clone());
+    let range = file.range(0..64 * PAGE);
+    place(&engine, &range, 0).unwrap();
+    assert_eq!(engine.mapped_bytes(), 64 * PAGE);
+    let (done, is_done) = mpsc::channel();
+    later();
+    let writer = thread::spawn(move || {
+        change(&file);
+        done.send(()).unwrap();
+        file
+    });
+    let waits = is_done.recv_timeout(Duration::from_millis(100));
+    assert!(waits.is_err(), "whoever writes waits until the pages have been copied");
+    assert!(bytes(&memory, 0, 64 * PAGE) == content);
+    engine.detach(Leases::Wanted);
+    let file = writer.join().unwrap();
+    assert_ne!(std::fs::read(&file.0).unwrap(), content, "it has changed now");
+    assert!(bytes(&memory, 0, 64 * PAGE) == content, "the guest sees a change of the file");
+    assert_eq!((engine.mapped_bytes(), engine.cut_file()), (0, None));
+    // And the next transfer, as after a reboot, says what is wrong.
+    host_error(place(&engine, &range, 0));
+}
+
+#[test]
+fn a_file_cut_short_while_it_is_mapped_is_not_seen_by_the_guest() {
+    change_while_mapped(|file| file.write().set_len(10).unwrap());
+}
+
+#[test]
+fn a_file_emptied_by_a_shell_while_it_is_mapped_is_not_seen_by_the_guest() {
+    change_while_mapped(|file| drop(std::fs::File::create(&file.0).unwrap()));
+}
+
+#[test]
+fn a_file_rewritten_while_it_is_mapped_is_not_seen_by_the_guest() {
+    change_while_mapped(|file| {
+        let mut writer = file.write();
+        writer.seek(SeekFrom::Start(9 * PAGE)).unwrap();
+        writer.write_all(&[0xff; 8192]).unwrap();
+    });
+}
+
+#[test]
+fn a_file_renamed_over_or_deleted_while_it_is_mapped_keeps_nobody_waiting() {
+    let content = pattern(64 * PAGE);
+    let (file, new) = (TempFile::new(&content), TempFile::new(b"new"));
+    let memory = memory(MIB);
+    let engine = mapping(memory.clone());
+    let range = file.range(0..64 * PAGE);
+    place(&engine, &range, 0).unwrap();
+    std::fs::rename(&new.0, &file.0).unwrap();
+    std::fs::remove_file(&file.0).unwrap();
+    assert!(bytes(&memory, 0, 64 * PAGE) == content);
+    place(&engine, &range, 0).unwrap();
+    assert!(bytes(&memory, 0, 64 * PAGE) == content, "it is the file that was opened");
+}
+
+#[test]
+fn a_file_that_is_two_sources_of_data_is_copied_for_both() {
+    let content = pattern(64 * PAGE);
+    let file = TempFile::new(&content);
+    let memory = memory(MIB);
+    let engine = mapping(memory.clone());
+    // Opened twice, as by -initrd and -fw_cfg file=: a lease each.
+    let ranges = [file.range(0..64 * PAGE), file.range(0..32 * PAGE)];
+    place(&engine, &ranges[0], 0).unwrap();
+    place(&engine, &ranges[1], 64 * PAGE).unwrap();
+    assert_eq!(engine.mapped_bytes(), 96 * PAGE);
+    later();
+    let path = file.0.clone();
+    let writer = thread::spawn(move || std::fs::write(path, b"new").unwrap());
+    while engine.mapped_bytes() > 0 {
+        engine.detach(Leases::Wanted);
+        thread::sleep(Duration::from_millis(5));
+    }
+    writer.join().unwrap();
+    assert!(bytes(&memory, 0, 64 * PAGE) == content);
+    assert!(bytes(&memory, 64 * PAGE, 32 * PAGE) == content[..32 * 4096]);
+}
+
+#[test]
+fn once_the_guest_has_ended_nobody_waits_for_its_pages() {
+    let file = TempFile::new(&pattern(64 * PAGE));
+    let engine = mapping(memory(MIB));
+    place(&engine, &file.range(0..64 * PAGE), 0).unwrap();
+    engine.release();
+    let asked = Instant::now();
+    std::fs::write(&file.0, b"new").unwrap();
+    assert!(asked.elapsed() < Duration::from_secs(20), "it waited until the lease was broken");
+}

@@ -1,0 +1,204 @@
+//! Images: files that have files in them, or disks with partitions that have. Recognized by their content, read in place.
+//!
+//! | what | module |
+//! |---|---|
+//! | what a file is, by its first bytes | `format` |
+//! | disks in a format of their own | `qcow2` |
+//! | disks with partitions | `partitions` |
+//! | file systems | `iso`, `ext`, `fat`, `squashfs`, `xfs`, `btrfs` |
+//! | all file systems of a disk as one place | `volumes` |
+//! | pages of an image in memory, for those who read few bytes at a time | `pages` |
+
+mod btrfs;
+mod ext;
+mod fat;
+mod filesystem;
+mod format;
+mod iso;
+#[cfg(test)]
+mod making;
+mod pages;
+mod partitions;
+mod qcow2;
+mod squashfs;
+mod volumes;
+mod xfs;
+
+use std::fmt;
+use std::rc::Rc;
+
+use crate::source::{RandomAccess, Slice, Source, SourceError, head};
+use format::{FileSystem, Format};
+use partitions::Partition;
+use volumes::Volumes;
+
+/// As many bytes from the beginning tell what an image is.
+pub const TELLING: usize = 68 << 10;
+/// How deep one may be in the other: a file system in a partition in a partition in a qcow2.
+const DEPTH: u32 = 4;
+/// Partitions that are looked into, of one in another too.
+const PARTITIONS: usize = 256;
+
+/// A file system of an image.
+#[derive(Debug)]
+pub struct Volume {
+    /// What messages call it: the image's name, and the partition's number.
+    pub name: String,
+    /// What is in it.
+    pub source: Box<dyn Source>,
+}
+
+/// What a file is by its first bytes, for messages: "an ISO 9660 image"; `None`: no image.
+pub fn kind(head: &[u8]) -> Option<&'static str> {
+    format::of(head).map(Format::name)
+}
+
+/// Looks into an image: disk formats, partitions and file systems, one in the other. Of a disk with several file systems, all are one place:
+/// what is in the active partition comes first, then the others in order.
+///
+/// # Errors
+/// It is none that is known, or it is damaged.
+pub fn open(file: Rc<dyn RandomAccess>) -> Result<Box<dyn Source>, SourceError> {
+    let name = file.name().to_owned();
+    let mut volumes = volumes(file)?;
+    if volumes.len() == 1
+        && let Some(volume) = volumes.pop()
+    {
+        return Ok(volume.source);
+    }
+    Ok(Box::new(Volumes::new(name, volumes)))
+}
+
+/// The file systems of an image, one by one; at least one.
+///
+/// # Errors
+/// As of [`open`].
+pub fn volumes(file: Rc<dyn RandomAccess>) -> Result<Vec<Volume>, SourceError> {
+    let mut search = Search::default();
+    search.look(file, 0)?;
+    Ok(search.found)
+}
+
+#[derive(Default)]
+struct Search {
+    found: Vec<Volume>,
+    /// Partitions looked into.
+    partitions: usize,
+}
+
+impl Search {
+    fn look(&mut self, file: Rc<dyn RandomAccess>, depth: u32) -> Result<(), SourceError> {
+        let name = file.name().to_owned();
+        if depth > DEPTH {
+            return Err(SourceError::failure(
+                name,
+                format!("more than {DEPTH} images are one in the other"),
+                "get the innermost one out, and name that",
+            ));
+        }
+        let head = head(&*file, TELLING)
+            .map_err(|source| SourceError::Io { name: name.clone(), source })?;
+        match format::of(&head).or_else(|| format::by_end(&*file)) {
+            Some(Format::Qcow2) => self.look(qcow2::open(file)?, depth + 1),
+            Some(Format::Partitions(_)) => self.look_into_partitions(&file, depth),
+            Some(Format::FileSystem(system)) => {
+                let source = open_file_system(system, file)?;
+                self.found.push(Volume { name, source });
+                Ok(())
+            }
+            Some(Format::Foreign { name: what, hint }) => {
+                Err(SourceError::failure(name, format!("it is {what}"), hint))
+            }
+            None => {
+                let expected = "an image with a file system, or a directory";
+                Err(SourceError::Kind { name, found: format::otherwise(&head), expected })
+            }
+        }
+    }
+
+    fn look_into_partitions(
+        &mut self,
+        disk: &Rc<dyn RandomAccess>,
+        depth: u32,
+    ) -> Result<(), SourceError> {
+        let mut partitions = partitions::list(disk)?;
+        partitions.sort_by_key(|partition| !partition.active);
+        let before = self.found.len();
+        let mut seen = Vec::new();
+        for partition in partitions {
+            self.partitions += 1;
+            if self.partitions > PARTITIONS {
+                seen.push(format!("more than {PARTITIONS} partitions are not looked into"));
+                break;
+            }
+            let Partition { number, at, len, .. } = partition;
+            if let Err(why) = self.look_into(disk, &partition, depth) {
+                seen.push(format!(
+                    "partition {number} ({}, {} MiB at {} MiB): {why}",
+                    partition.kind,
+                    len >> 20,
+                    at >> 20
+                ));
+            }
+        }
+        if self.found.len() > before {
+            return Ok(());
+        }
+        let seen = if seen.is_empty() { "it has no partitions".into() } else { seen.join("; ") };
+        Err(SourceError::failure(
+            disk.name(),
+            format!("none of its partitions has a file system that can be read: {seen}"),
+            "chukka reads ext2, ext3, ext4, FAT, ISO 9660, squashfs and XFS, and no encrypted or logical volumes",
+        ))
+    }
+
+    /// Why there is nothing to be found in a partition.
+    fn look_into(
+        &mut self,
+        disk: &Rc<dyn RandomAccess>,
+        partition: &Partition,
+        depth: u32,
+    ) -> Result<(), Reason> {
+        let Partition { number, at, len, .. } = *partition;
+        if at >= disk.len() {
+            return Err(Reason::Behind);
+        }
+        let name = format!("{}, partition {number}", disk.name());
+        let part = Rc::new(Slice::new(Rc::clone(disk), at, len, name));
+        self.look(part, depth + 1).map_err(Reason::Error)
+    }
+}
+
+fn open_file_system(
+    system: FileSystem,
+    file: Rc<dyn RandomAccess>,
+) -> Result<Box<dyn Source>, SourceError> {
+    match system {
+        FileSystem::Iso => iso::open(file),
+        FileSystem::Ext => ext::open(file),
+        FileSystem::Fat => fat::open(file),
+        FileSystem::Squashfs => squashfs::open(file),
+        FileSystem::Xfs => xfs::open(file),
+        FileSystem::Btrfs => btrfs::open(file),
+    }
+}
+
+/// Why nothing is to be found in a partition, without the image's name before it.
+enum Reason {
+    Behind,
+    Error(SourceError),
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Behind => f.write_str("it begins behind the end of the disk"),
+            Self::Error(SourceError::Kind { found, .. }) => f.write_str(found),
+            Self::Error(SourceError::Io { source, .. }) => source.fmt(f),
+            Self::Error(error) => error.fmt(f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
