@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 use storage::source::LocalFile;
 use thiserror::Error;
 
-use crate::gather::Gathered;
 use crate::request::{BootFiles, BootSource, Request};
+use crate::resolve::Resolved;
 use crate::whole_file;
 use vmm::config::{OnReset, VmConfig};
 use vmm::outcome::Outcome;
@@ -127,19 +127,19 @@ pub fn check_vacant(directory: &Path) -> Result<(), StateError> {
     }
 }
 
-/// Makes a state of what was gathered.
+/// Makes a state of what was resolved.
 ///
 /// # Errors
 /// There is one already, or it cannot be written.
-pub fn keep(directory: &Path, gathered: &Gathered) -> Result<InstallState, StateError> {
+pub fn keep(directory: &Path, resolved: &Resolved) -> Result<InstallState, StateError> {
     let written = |source| StateError::Write { path: directory.to_owned(), source };
-    let Ok(command_line) = String::from_utf8(gathered.boot.cmdline.clone()) else {
+    let Ok(command_line) = String::from_utf8(resolved.boot.cmdline.clone()) else {
         return Err(StateError::CommandLine);
     };
     fs::create_dir_all(directory).map_err(written)?;
     let lock = lock(directory)?;
     check_vacant(directory)?;
-    let made = make(directory, gathered, command_line, lock);
+    let made = make(directory, resolved, command_line, lock);
     if made.is_err() {
         for name in ["kernel", "initrd"] {
             let _ = fs::remove_file(directory.join(name));
@@ -150,14 +150,14 @@ pub fn keep(directory: &Path, gathered: &Gathered) -> Result<InstallState, State
 
 fn make(
     directory: &Path,
-    gathered: &Gathered,
+    resolved: &Resolved,
     command_line: String,
     lock: File,
 ) -> Result<InstallState, StateError> {
-    let kernel = kept(directory, "kernel", &gathered.boot.kernel.source)?;
-    let initrd = gathered.boot.initrd.as_ref();
+    let kernel = kept(directory, "kernel", &resolved.boot.kernel.source)?;
+    let initrd = resolved.boot.initrd.as_ref();
     let initrd = initrd.map(|file| kept(directory, "initrd", file)).transpose()?;
-    let found = gathered.found.as_ref();
+    let found = resolved.found.as_ref();
     let (location, rule) =
         found.map_or_else(Default::default, |found| (found.place.clone(), found.rule.clone()));
     let (version, phase) = (VERSION, Phase::Pending);

@@ -6,10 +6,10 @@ use std::time::Instant;
 
 use chukka::cli::{self, Command};
 use chukka::error::RunError;
-use chukka::gather::Gathered;
 use chukka::install_state::{self, InstallState};
 use chukka::report::{COULD_NOT_RUN, tell, warn, with_sources};
 use chukka::request::Request;
+use chukka::resolve::Resolved;
 use chukka::{commands, plan};
 use vmm::outcome::Outcome;
 use vmm::run::Vm;
@@ -85,10 +85,10 @@ fn run(request: Request, state: &mut Option<InstallState>) -> Result<Outcome, Ru
     let (request, begun) = install_state::begin(request)?;
     *state = begun;
     request.warnings.iter().for_each(|warning| warn(warning));
-    let gathered = request.boot.as_ref();
-    let gathered = gathered.map(|source| Gathered::open(source, request.vm.memory)).transpose()?;
-    gathered.iter().flat_map(|gathered| &gathered.advice).for_each(|advice| warn(advice));
-    let vm = Vm::new(&request.vm, gathered.map(|gathered| gathered.boot))?;
+    let resolved = request.boot.as_ref();
+    let resolved = resolved.map(|source| Resolved::open(source, request.vm.memory)).transpose()?;
+    resolved.iter().flat_map(|resolved| &resolved.advice).for_each(|advice| warn(advice));
+    let vm = Vm::new(&request.vm, resolved.map(|resolved| resolved.boot))?;
     vm.warnings().iter().for_each(|warning| warn(warning));
     Ok(vm.run()?)
 }

@@ -9,8 +9,8 @@ use location::tree::Installer;
 use location::tree::Sum;
 
 use crate::error::RunError;
-use crate::gather::{Found, Gathered};
 use crate::request::Request;
+use crate::resolve::{Found, Resolved};
 use vmm::config::Size;
 use vmm::run;
 
@@ -24,16 +24,16 @@ const COLUMN: usize = 14;
 /// What would keep the guest from starting.
 pub fn text(request: &Request, state: Option<&str>) -> Result<String, RunError> {
     let config = &request.vm;
-    let gathered = request.boot.as_ref();
-    let gathered = gathered.map(|source| Gathered::open(source, config.memory)).transpose()?;
+    let resolved = request.boot.as_ref();
+    let resolved = resolved.map(|source| Resolved::open(source, config.memory)).transpose()?;
     let mut text = String::new();
     if let Some(state) = state {
         line(&mut text, "state", state);
     }
     let mut boot = None;
-    if let Some(gathered) = gathered {
-        describe(&mut text, &gathered);
-        boot = Some(gathered.boot);
+    if let Some(resolved) = resolved {
+        describe(&mut text, &resolved);
+        boot = Some(resolved.boot);
     }
     let how = match &config.firmware {
         None => "directly, without firmware".to_owned(),
@@ -52,19 +52,19 @@ pub fn text(request: &Request, state: Option<&str>) -> Result<String, RunError> 
 
 /// What was found, where, and how it is booted: as lines.
 #[must_use]
-pub fn of(gathered: &Gathered) -> String {
+pub fn of(resolved: &Resolved) -> String {
     let mut text = String::new();
-    describe(&mut text, gathered);
+    describe(&mut text, resolved);
     text
 }
 
-fn describe(text: &mut String, gathered: &Gathered) {
-    if let Some(found) = &gathered.found {
+fn describe(text: &mut String, resolved: &Resolved) {
+    if let Some(found) = &resolved.found {
         describe_search(text, found);
     }
-    let found = gathered.found.as_ref();
+    let found = resolved.found.as_ref();
     let sum = |sum: Option<&Sum>| sum.map(checksum).unwrap_or_default();
-    let kernel = &gathered.boot.kernel;
+    let kernel = &resolved.boot.kernel;
     let kind = match kernel.kind {
         KernelKind::BzImage(_) => "bzImage",
         KernelKind::Elf(_) => "vmlinux",
@@ -72,7 +72,7 @@ fn describe(text: &mut String, gathered: &Gathered) {
     let kernel_sum = sum(found.and_then(|found| found.kernel_sum.as_ref()));
     line(text, "kernel", &format!("{}, {kind}{kernel_sum}", file(&kernel.source)));
     let initrds = found.map(|found| found.initrds.as_slice()).unwrap_or_default();
-    match (&gathered.boot.initrd, initrds) {
+    match (&resolved.boot.initrd, initrds) {
         (None, _) => line(text, "initrd", "none"),
         (Some(initrd), []) => line(text, "initrd", &file(initrd)),
         (Some(initrd), [(.., verdict)]) => {
@@ -86,12 +86,12 @@ fn describe(text: &mut String, gathered: &Gathered) {
             }
         }
     }
-    for (name, path, size) in &gathered.injected {
+    for (name, path, size) in &resolved.injected {
         line(text, "  with", &format!("/{name}, from '{path}' ({size} bytes)"));
     }
-    let cmdline = String::from_utf8_lossy(&gathered.boot.cmdline);
+    let cmdline = String::from_utf8_lossy(&resolved.boot.cmdline);
     line(text, "command line", if cmdline.is_empty() { "(empty)" } else { &cmdline });
-    if let Some(advice) = &gathered.advice {
+    if let Some(advice) = &resolved.advice {
         line(text, "warning", advice);
     }
 }

@@ -25,13 +25,13 @@
 pub mod acpi;
 pub mod boot_state;
 pub mod builtin;
-pub mod direct;
 pub mod image;
 pub mod layout;
 pub mod linux;
 pub mod linuxboot;
 pub mod memory_map;
 pub mod option_rom;
+pub mod payload;
 pub mod publish;
 pub mod pvh;
 pub mod rom;

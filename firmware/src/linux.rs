@@ -5,7 +5,7 @@
 use linux_loader::bootparam::{boot_e820_entry, boot_params, setup_header};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryError};
 
-use crate::direct::Loaded;
+use crate::payload::Loaded;
 use crate::{MemoryMap, layout};
 
 /// `type_of_loader`: 0xff is "undefined", for loaders without a number of their own (boot.rst).

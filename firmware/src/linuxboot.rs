@@ -23,8 +23,8 @@ use fw_cfg::{ItemError, Items, key};
 use guest_memory::Content;
 use thiserror::Error;
 
-use crate::direct::{LoadError, Remedy, check_cmdline};
 use crate::image::{BzImage, KernelImage, KernelKind};
+use crate::payload::{LoadError, Remedy, check_cmdline};
 use crate::source_file::SourceFile;
 use crate::{MemoryMap, layout};
 

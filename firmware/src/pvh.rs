@@ -5,7 +5,7 @@
 use linux_loader::start_info::{hvm_memmap_table_entry, hvm_modlist_entry, hvm_start_info};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryError};
 
-use crate::direct::Loaded;
+use crate::payload::Loaded;
 use crate::{MemoryMap, layout};
 
 /// `XEN_HVM_START_MAGIC_VALUE`: "xEn3" with the top bit of the E set.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use firmware::acpi::AcpiTables;
-use firmware::direct::DirectBoot;
+use firmware::payload::Payload;
 use firmware::rom::{BiosImage, OptionRom};
 use firmware::smbios::SmbiosTables;
 use firmware::{BootState, MemoryMap, builtin, layout, linuxboot, option_rom};
@@ -20,7 +20,7 @@ use crate::rom::Rom;
 #[derive(Debug)]
 pub enum Boot {
     /// chukka loads the kernel and enters it.
-    Direct(DirectBoot),
+    Direct(Payload),
     /// Firmware starts at the reset vector.
     Firmware(FirmwareBoot),
 }
@@ -31,7 +31,7 @@ pub struct FirmwareBoot {
     bios: BiosImage,
     rom: Rom,
     /// The kernel that an option ROM loads, or our own firmware itself.
-    kernel: Option<DirectBoot>,
+    kernel: Option<Payload>,
     /// Whether that is ours.
     own_option_rom: bool,
     /// The user's option ROMs and their places in the boot order.
@@ -46,7 +46,7 @@ impl Boot {
     /// The firmware cannot be opened, or is not what it is to be.
     pub fn open(
         config: &VmConfig,
-        kernel: Option<DirectBoot>,
+        kernel: Option<Payload>,
         warnings: &mut Vec<String>,
     ) -> Result<Self, StartError> {
         match (&config.firmware, kernel) {
@@ -142,7 +142,7 @@ impl Boot {
 impl FirmwareBoot {
     fn open(
         config: &FirmwareConfig,
-        kernel: Option<DirectBoot>,
+        kernel: Option<Payload>,
         warnings: &mut Vec<String>,
     ) -> Result<Self, StartError> {
         let bios = BiosImage::open(&config.bios, &config.search)?;

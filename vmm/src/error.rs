@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::{fmt, io};
 
 use devices::pci::bus::PlaceTaken;
-use firmware::direct::LoadError;
 use firmware::linuxboot;
+use firmware::payload::LoadError;
 use firmware::rom::RomError;
 use firmware::smbios::SmbiosError;
 use firmware::source_file::SourceError;

@@ -210,7 +210,7 @@ impl Devices {
         }
     }
 
-    /// Says what the trace has gathered, at the very end.
+    /// Says what the trace has resolved, at the very end.
     pub fn finish_trace(&self) {
         if let Some(trace) = &self.trace {
             trace.finish(lock(&self.fw_cfg).device().items(), &self.bus.unanswered());

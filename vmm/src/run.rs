@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use event_manager::{EventManager, SubscriberOps};
-use firmware::direct::DirectBoot;
+use firmware::payload::Payload;
 use firmware::smbios::SmbiosTables;
 use firmware::{BootState, MemoryMap};
 use guest_memory::Leases;
@@ -39,7 +39,7 @@ const KVM_DEVICE: &str = "/dev/kvm";
 ///
 /// # Errors
 /// What would keep the guest from starting.
-pub fn check(config: &VmConfig, kernel: Option<DirectBoot>) -> Result<Vec<String>, StartError> {
+pub fn check(config: &VmConfig, kernel: Option<Payload>) -> Result<Vec<String>, StartError> {
     let mut warnings = Vec::new();
     let boot = Boot::open(config, kernel, &mut warnings)?;
     boot.check(&MemoryMap::new(config.memory), config.machine)?;
@@ -68,7 +68,7 @@ impl<'a> Vm<'a> {
     ///
     /// # Errors
     /// It cannot be started.
-    pub fn new(config: &'a VmConfig, kernel: Option<DirectBoot>) -> Result<Self, StartError> {
+    pub fn new(config: &'a VmConfig, kernel: Option<Payload>) -> Result<Self, StartError> {
         let mut warnings = Vec::new();
         let boot = Boot::open(config, kernel, &mut warnings)?;
         let map = MemoryMap::new(config.memory);

@@ -4,7 +4,7 @@
 //!    3.1 ms  DMA READ   etc/e820 [0..80) -> 0x000f5e40
 //! ```
 //!
-//! Reads by the data port are gathered until the guest does something else, so that a string read byte by byte is one line.
+//! Reads by the data port are resolved until the guest does something else, so that a string read byte by byte is one line.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};

@@ -17,9 +17,9 @@ use serde_json::json;
 use super::{answer, failed, parsed};
 use crate::cli::{self, CliError};
 use crate::error::RunError;
-use crate::gather::Gathered;
 use crate::report::warn;
 use crate::request::Request;
+use crate::resolve::Resolved;
 use crate::{install_state, plan, whole_file};
 
 const AFTER: &str = "\
@@ -119,20 +119,20 @@ fn fetched(matches: &ArgMatches) -> Result<String, RunError> {
     if let Some(directory) = state {
         install_state::check_vacant(directory)?;
     }
-    let gathered = Gathered::open(source, FOR_MEMORY)?;
+    let resolved = Resolved::open(source, FOR_MEMORY)?;
     if matches.get_flag("dry-run") {
-        return Ok(plan::of(&gathered));
+        return Ok(plan::of(&resolved));
     }
-    if let Some(advice) = &gathered.advice {
+    if let Some(advice) = &resolved.advice {
         warn(advice);
     }
     let (kernel, initrd) = match state {
-        Some(directory) => install_state::keep(directory, &gathered)?.files(),
-        None => both_placed(&gathered, matches.get_one::<PathBuf>("output"))?,
+        Some(directory) => install_state::keep(directory, &resolved)?.files(),
+        None => both_placed(&resolved, matches.get_one::<PathBuf>("output"))?,
     };
-    let args = String::from_utf8_lossy(&gathered.boot.cmdline);
+    let args = String::from_utf8_lossy(&resolved.boot.cmdline);
     if matches.get_one::<String>("format").is_some_and(|format| format == "json") {
-        let rule = gathered.found.as_ref().map(|found| &found.rule);
+        let rule = resolved.found.as_ref().map(|found| &found.rule);
         let value = json!({ "kernel": kernel, "initrd": initrd, "args": args, "found": rule });
         return Ok(format!("{value:#}\n"));
     }
@@ -172,13 +172,13 @@ fn request(matches: &ArgMatches) -> Result<Request, RunError> {
 
 /// Where kernel and initrd are, or are copied to.
 fn both_placed(
-    gathered: &Gathered,
+    resolved: &Resolved,
     directory: Option<&PathBuf>,
 ) -> Result<(PathBuf, Option<PathBuf>), RunError> {
     let directory = directory.map(PathBuf::as_path);
-    let kernel = &gathered.boot.kernel.source;
+    let kernel = &resolved.boot.kernel.source;
     let kernel = placed(kernel, kernel.path(), directory, "kernel")?;
-    let initrd = match (&gathered.boot.initrd, &gathered.initrd_name) {
+    let initrd = match (&resolved.boot.initrd, &resolved.initrd_name) {
         (Some(initrd), Some(name)) => Some(placed(initrd, name, directory, "initrd")?),
         (Some(initrd), None) => Some(placed(initrd, Path::new("initrd"), directory, "initrd")?),
         (None, _) => None,

@@ -8,7 +8,7 @@ use std::cell::OnceCell;
 
 use arbitrary::Unstructured;
 use firmware::acpi::{AcpiConfig, AcpiTables};
-use firmware::direct::{DirectBoot, LoadError};
+use firmware::payload::{Payload, LoadError};
 use firmware::image::KernelKind;
 use firmware::smbios::{SmbiosConfig, SystemStrings};
 use firmware::{KernelImage, MemoryMap, SmbiosTables, SourceFile, layout, linuxboot};
@@ -133,7 +133,7 @@ fn boot(machine: &Machine, header: Header, cmdline: &[u8], file: &[u8]) -> Reach
         SourceFile::open(&machine.initrd.path(), "initrd").expect("a file just made")
     });
     let (map, ram) = &machine.rams[usize::from(header.memory) % machine.rams.len()];
-    let direct = DirectBoot { kernel, initrd, cmdline: cmdline.to_vec() };
+    let direct = Payload { kernel, initrd, cmdline: cmdline.to_vec() };
     for size in PLANNED {
         if let Err(error) = direct.check(&MemoryMap::new(size)) {
             assert!(!error.to_string().is_empty() && !error.hint().is_empty());
@@ -144,7 +144,7 @@ fn boot(machine: &Machine, header: Header, cmdline: &[u8], file: &[u8]) -> Reach
 }
 
 /// Whether it could be loaded.
-fn load(machine: &Machine, direct: &DirectBoot, map: &MemoryMap, ram: &Ram) -> bool {
+fn load(machine: &Machine, direct: &Payload, map: &MemoryMap, ram: &Ram) -> bool {
     let planned = direct.check(map);
     match direct.load(ram.engine(), map, &machine.acpi, &machine.smbios) {
         Ok(_) => {
@@ -186,7 +186,7 @@ fn load(machine: &Machine, direct: &DirectBoot, map: &MemoryMap, ram: &Ram) -> b
 }
 
 /// Whether it could be published.
-fn publish(direct: &DirectBoot, map: &MemoryMap) -> bool {
+fn publish(direct: &Payload, map: &MemoryMap) -> bool {
     let mut items = Items::new();
     let (kernel, initrd) = (&direct.kernel, direct.initrd.as_ref());
     for reserved in [0, 0x28000] {

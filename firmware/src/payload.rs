@@ -19,7 +19,7 @@ const ELF_CMDLINE_SIZE: u64 = 2047;
 
 /// What to boot.
 #[derive(Debug)]
-pub struct DirectBoot {
+pub struct Payload {
     /// The kernel.
     pub kernel: KernelImage,
     /// The initrd, if any.
@@ -100,7 +100,7 @@ pub enum Remedy {
     /// With so many bytes of memory.
     Memory(u64),
     /// Not by firmware, which reaches what is below 4 GiB; but directly, with so many bytes of memory.
-    DirectBoot(u64),
+    Payload(u64),
     /// Not by this kernel, whose limit the ceiling is.
     None,
 }
@@ -118,7 +118,7 @@ impl Remedy {
             _ if needed < limit && below <= layout::MMIO_HOLE => Self::Memory(below),
             _ if limit <= layout::MMIO_HOLE_END => Self::None,
             0 => Self::Memory(above),
-            _ => Self::DirectBoot(above),
+            _ => Self::Payload(above),
         }
     }
 }
@@ -137,7 +137,7 @@ impl LoadError {
             Self::InitrdTooBig { remedy: Remedy::Memory(needed), .. } => {
                 format!("give the guest more memory: -m {}M or more", needed.div_ceil(1 << 20))
             }
-            Self::InitrdTooBig { remedy: Remedy::DirectBoot(needed), .. } => format!(
+            Self::InitrdTooBig { remedy: Remedy::Payload(needed), .. } => format!(
                 "firmware reaches no more than 3 GiB; boot it directly, without -bios, with -m {}M or more, or make \
                  the initrd smaller",
                 needed.div_ceil(1 << 20)
@@ -175,7 +175,7 @@ fn beyond_4_gib(size: u64) -> String {
     }
 }
 
-impl DirectBoot {
+impl Payload {
     /// Loads everything into the memory that `engine` reaches, laid out by `map`, and says how the boot CPU has to start. Can be run again on the same
     /// memory, whatever a guest has left in it: that is a reboot.
     ///

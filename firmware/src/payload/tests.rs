@@ -28,7 +28,7 @@ fn smbios(memory: u64) -> SmbiosTables {
 
 /// A boot of a kernel and an initrd given by their bytes.
 struct Case {
-    boot: DirectBoot,
+    boot: Payload,
     _files: Vec<TempFile>,
 }
 
@@ -41,10 +41,7 @@ impl Case {
             files.push(TempFile::new(bytes));
             SourceFile::open(&files[1].0, "initrd").unwrap()
         });
-        Self {
-            boot: DirectBoot { kernel, initrd, cmdline: b"console=ttyS0".to_vec() },
-            _files: files,
-        }
+        Self { boot: Payload { kernel, initrd, cmdline: b"console=ttyS0".to_vec() }, _files: files }
     }
 
     fn load(&self, memory: u64) -> Result<(TestRam, BootState), LoadError> {
@@ -153,7 +150,7 @@ fn told(kernel: &[u8], size: u64, memory: u64) -> String {
     let file = std::fs::OpenOptions::new().write(true).open(&case._files[1].0).unwrap();
     file.set_len(size).unwrap();
     let initrd = SourceFile::open(&case._files[1].0, "initrd").unwrap();
-    let boot = DirectBoot { initrd: Some(initrd), ..case.boot };
+    let boot = Payload { initrd: Some(initrd), ..case.boot };
     let checked = boot.check(&MemoryMap::new(memory));
     checked.err().map_or_else(String::new, |error| format!("{error}. {}", error.hint()))
 }

@@ -7,7 +7,7 @@ mod words;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use firmware::direct::DirectBoot;
+use firmware::payload::Payload;
 use location::Injected;
 use location::fetch::{Nobody, Watch};
 use location::tree::{self, Installer, Release, Sum};
@@ -20,9 +20,9 @@ use files::Files;
 
 /// What is booted, with its files open, and how it came to be.
 #[derive(Debug)]
-pub struct Gathered {
+pub struct Resolved {
     /// Kernel, initrd and the whole command line.
-    pub boot: DirectBoot,
+    pub boot: Payload,
     /// How they were found; `None`: the user named the files.
     pub found: Option<Found>,
     /// The initrd's own name, without what was put into it.
@@ -56,7 +56,7 @@ pub struct Found {
     pub initrds: Vec<(String, u64, Option<Sum>)>,
 }
 
-impl Gathered {
+impl Resolved {
     /// Finds and opens everything that `source` names, for a guest with `memory` bytes. What is on another host is fetched; a signal that
     /// ends chukka then ends that.
     ///
@@ -85,7 +85,7 @@ impl Gathered {
             (file.name().to_owned(), file.path().display().to_string(), file.size().into())
         });
         let injected = injected.collect();
-        let boot = DirectBoot { kernel, initrd, cmdline };
+        let boot = Payload { kernel, initrd, cmdline };
         Ok(Self { boot, found, initrd_name, injected, advice })
     }
 }
