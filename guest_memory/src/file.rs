@@ -1,4 +1,4 @@
-//! Files of the host that items are made of, and how it is known that they stay as they were.
+//! Files of the host that are moved into guest memory, and how changes to them are noticed.
 
 use std::fs::File;
 use std::io;
@@ -9,17 +9,17 @@ use std::sync::Arc;
 
 use crate::host::status;
 
-/// What the guest does with a file's bytes once it has them. It decides whether they are worth being mapped.
+/// What the guest does with a file's bytes. It decides whether mapping them pays off.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Content {
-    /// It reads them once, or not at all: an initrd.
+    /// It reads them at most once, like an initrd.
     #[default]
     Data,
-    /// It runs in them and writes over them: a kernel.
+    /// It executes and overwrites them, like a kernel. Never mapped.
     Code,
 }
 
-/// An open file of the host, its name for messages, and what it was like when it was opened.
+/// An open file of the host, its name for messages, and its version when it was opened.
 #[derive(Debug)]
 pub struct HostFile {
     file: File,
@@ -27,8 +27,8 @@ pub struct HostFile {
     version: Option<Version>,
 }
 
-/// What changes when a file's content does. A file that is rewritten within one tick of the host's clock (4 ms at most, and none
-/// on file systems with fine-grained times) after it was opened is not told from one that is not.
+/// Length and modification time. A change within one tick of the host's clock (at most 4 ms, less
+/// on file systems with fine-grained timestamps) after the file was opened goes unnoticed.
 #[derive(Debug, PartialEq, Eq)]
 struct Version {
     len: u64,
@@ -37,7 +37,7 @@ struct Version {
 }
 
 impl Version {
-    /// `None`: not a regular file, whose length and times say nothing about its content.
+    /// `None` if it is not a regular file: then length and times say nothing about its content.
     fn of(about: &libc::stat) -> Option<Self> {
         let is_file = about.st_mode & libc::S_IFMT == libc::S_IFREG;
         let len = u64::try_from(about.st_size).ok().filter(|_| is_file)?;
@@ -46,8 +46,9 @@ impl Version {
 }
 
 impl HostFile {
-    /// Takes an open file over. `name` is for messages. Nobody else may have the same descriptor by dup(2): a lease on it would be given
-    /// back for both; one of its own comes from opening the file, or /proc/self/fd/N.
+    /// Takes an open file. `name` is for messages. The descriptor must not be shared by dup(2):
+    /// releasing a lease would release it for both. Open the file, or /proc/self/fd/N, again
+    /// instead.
     pub fn new(file: File, name: impl Into<PathBuf>) -> Self {
         let version = status(&file).ok().as_ref().and_then(Version::of);
         Self { file, name: name.into(), version }
@@ -58,29 +59,30 @@ impl HostFile {
         &self.file
     }
 
-    /// Its name, as given.
+    /// Its name, as passed to [`HostFile::new`].
     pub fn name(&self) -> &Path {
         &self.name
     }
 
-    /// Its length in bytes when it was taken over; 0 for what is no regular file.
-    #[expect(clippy::len_without_is_empty, reason = "nobody asks")]
+    /// Its length in bytes when it was opened; 0 if it is not a regular file.
+    #[expect(clippy::len_without_is_empty, reason = "no caller needs is_empty")]
     pub fn len(&self) -> u64 {
         self.version.as_ref().map_or(0, |version| version.len)
     }
 
-    /// How many bytes it has now; `None` for what is no regular file.
+    /// Its current length in bytes; `None` if it is not a regular file.
     pub(crate) fn len_now(&self) -> Option<u64> {
         Version::of(&status(&self.file).ok()?).map(|now| now.len)
     }
 
-    /// Whether it still is what it was when it was taken over. It is asked after the bytes have been read, so that no other
-    /// content is ever taken for the first.
+    /// Checks that the file is unchanged since it was opened. Call it after reading, so that new
+    /// content is never taken for the original.
     ///
     /// # Errors
-    /// It ends before `end` now, or has been written to.
+    /// The file now ends before byte `end`, or was modified.
     pub(crate) fn check(&self, end: u64) -> io::Result<()> {
-        // What had fewer bytes than are asked of it from the start, as files of procfs have, tells nothing by its length.
+        // The length of a file in procfs is 0 whatever it holds. So only trust a length that
+        // covered `end` when the file was opened.
         let Some(version) = self.version.as_ref().filter(|version| version.len >= end) else {
             return Ok(());
         };
@@ -88,18 +90,18 @@ impl HostFile {
         match now {
             Some(now) if now == *version => Ok(()),
             Some(now) if now.len < end => {
-                let what = format!("it ends at byte {}, {end} were expected", now.len);
+                let what = format!("it now ends at byte {}, before byte {end}", now.len);
                 Err(io::Error::new(io::ErrorKind::UnexpectedEof, what))
             }
             _ => Err(io::Error::new(
                 io::ErrorKind::InvalidData,
-                "it has been written to since it was opened",
+                "it was modified after it was opened",
             )),
         }
     }
 }
 
-/// A range of bytes of a file, which is read when the guest asks for it.
+/// A range of bytes of an open file, read only when it is moved into guest memory.
 #[derive(Clone, Debug)]
 pub struct FileRange {
     file: Arc<HostFile>,
@@ -108,7 +110,7 @@ pub struct FileRange {
 }
 
 impl FileRange {
-    /// Bytes `range` of `file`, which has no name.
+    /// Bytes `range` of `file`, without a name for messages.
     pub fn new(file: File, range: Range<u64>) -> Self {
         Self::of(&Arc::new(HostFile::new(file, "")), range)
     }
@@ -119,14 +121,14 @@ impl FileRange {
         Self { file: Arc::clone(file), range, content: Content::default() }
     }
 
-    /// The same, to be used as `content`.
+    /// The same range with another [`Content`].
     #[must_use]
     pub fn used_as(self, content: Content) -> Self {
         Self { content, ..self }
     }
 
-    /// How many bytes there were when it was made.
-    #[expect(clippy::len_without_is_empty, reason = "nobody asks")]
+    /// Its length in bytes, whatever the file's length is.
+    #[expect(clippy::len_without_is_empty, reason = "no caller needs is_empty")]
     pub fn len(&self) -> u64 {
         self.range.end - self.range.start
     }
@@ -136,20 +138,21 @@ impl FileRange {
         &self.file
     }
 
-    /// What the guest does with it.
+    /// What the guest does with its bytes.
     pub(crate) fn content(&self) -> Content {
         self.content
     }
 
-    /// Where `part` of it is in the file.
+    /// The file offsets of `part`.
     pub(crate) fn in_file(&self, part: &Range<u64>) -> Range<u64> {
         self.range.start + part.start..self.range.start + part.end
     }
 
-    /// Fills `to` from byte `offset` of the range on. The caller has checked that there are as many.
+    /// Fills `to` with the bytes from `offset` in the range. The caller has checked that the range
+    /// is long enough.
     ///
     /// # Errors
-    /// It cannot be read, has become shorter, or has been written to.
+    /// The file cannot be read, is too short now, or was modified.
     pub fn read_at(&self, offset: u64, to: &mut [u8]) -> io::Result<()> {
         let start = self.range.start + offset;
         self.file.file.read_exact_at(to, start)?;

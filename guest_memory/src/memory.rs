@@ -1,4 +1,5 @@
-//! Guest memory as the engine sees it: in pieces that are contiguous in the host, and in whole pages that can be replaced.
+//! Guest memory as the engine sees it: pieces that are contiguous in the host, and whole pages that
+//! can be replaced.
 
 use std::ops::Range;
 
@@ -7,13 +8,15 @@ use vm_memory::{
     GuestAddress, GuestMemoryBackend, GuestMemoryRegion, GuestRegionMmap, MemoryRegionAddress,
 };
 
-use super::{PAGE_SIZE, TransferError};
+use crate::error::TransferError;
+use crate::pages::PAGE_SIZE;
 
-/// What the engine has to know of a region beyond [`GuestMemoryRegion`].
+/// What the engine needs of a memory region beyond [`GuestMemoryRegion`].
 pub trait Region: GuestMemoryRegion {
-    /// Whether its pages can be replaced, by a mapping of a file or by fresh memory, without anybody noticing: they are private to this
-    /// process, anonymous, of the host's smallest size and writable. Memory shared with other processes (vhost-user), of a
-    /// file, or of hugetlb is not, and is copied to.
+    /// Whether its pages can be replaced by a mapping of a file or by fresh memory: they are
+    /// private to this process, anonymous, writable, and of the host's smallest page size. Memory
+    /// that is shared with other processes (vhost-user), file-backed, or made of hugetlb pages is
+    /// not replaceable, and the engine copies to it.
     fn is_replaceable(&self) -> bool;
 }
 
@@ -27,7 +30,7 @@ impl<B: Bitmap> Region for GuestRegionMmap<B> {
     }
 }
 
-/// Guest memory that the engine can work with.
+/// Guest memory that the engine can write to.
 pub trait Memory: GuestMemoryBackend<R: Region> + Sync {}
 
 impl<M: GuestMemoryBackend<R: Region> + Sync> Memory for M {}
@@ -38,29 +41,29 @@ pub(crate) struct Piece<'a, M: Memory> {
     region: &'a M::R,
     /// Its first address.
     pub at: GuestAddress,
-    /// How many bytes of the transfer come before it.
+    /// How many bytes of the transfer precede it.
     pub done: u64,
     len: u64,
     host: usize,
 }
 
 impl<M: Memory> Piece<'_, M> {
-    /// Bytes.
+    /// Its length in bytes.
     pub fn len(&self) -> u64 {
         self.len
     }
 
-    /// Where the host has it.
+    /// Its host address.
     pub fn host(&self) -> usize {
         self.host
     }
 
-    /// The guest addresses it has.
+    /// Its guest-physical addresses.
     pub fn range(&self) -> Range<u64> {
         self.at.0..self.at.0 + self.len
     }
 
-    /// A part of it, counted from its start. `None` if it is not.
+    /// A part of it, counted from its start. `None` if the range is not within it.
     pub fn part(&self, part: &Range<u64>) -> Option<Self> {
         let len = part.end.checked_sub(part.start).filter(|_| part.end <= self.len)?;
         Some(Self {
@@ -72,20 +75,21 @@ impl<M: Memory> Piece<'_, M> {
         })
     }
 
-    /// The part that begins and ends at multiples of `size` in the host. `None`: it is empty.
+    /// The part whose start and end are multiples of `size` in the host. `None` if there is none.
     pub fn aligned(&self, size: u64) -> Option<Range<u64>> {
         let start = self.host as u64;
         let whole = start.next_multiple_of(size)..(start + self.len) / size * size;
         (whole.start < whole.end).then(|| whole.start - start..whole.end - start)
     }
 
-    /// The whole pages, if bytes of a file from `offset` on lie in pages of it as they do in the host's memory.
+    /// The whole pages, if file offset `offset` and the host address agree modulo the page size,
+    /// and the pages can be replaced.
     pub fn congruent_pages(&self, offset: u64) -> Option<Range<u64>> {
         let congruent = offset % PAGE_SIZE == self.host as u64 % PAGE_SIZE;
         self.aligned(PAGE_SIZE).filter(|_| congruent && self.region.is_replaceable())
     }
 
-    /// Tells the region's bitmap, if it has one, that all of it was written.
+    /// Marks all of it as written in the region's dirty bitmap, if it has one.
     pub fn mark_dirty(&self) {
         let start = self.at.0 - self.region.start_addr().0;
         if let (Ok(start), Ok(len)) = (usize::try_from(start), usize::try_from(self.len)) {
@@ -94,7 +98,8 @@ impl<M: Memory> Piece<'_, M> {
     }
 }
 
-/// `len` bytes of guest memory from `at` on, region by region. An error where there is no memory, and nothing after it.
+/// `len` bytes of guest memory from `at`, region by region. Where there is no memory, an error,
+/// which ends the iterator.
 pub(crate) fn pieces<M: Memory>(
     memory: &M,
     at: GuestAddress,
@@ -117,7 +122,7 @@ pub(crate) fn pieces<M: Memory>(
     })
 }
 
-/// Whole pages of replaceable guest memory, which lasts as long as this does.
+/// Whole pages of replaceable guest memory, which stays mapped for `'a`.
 #[derive(Debug)]
 pub(crate) struct Pages<'a> {
     start: *mut u8,
@@ -126,7 +131,7 @@ pub(crate) struct Pages<'a> {
 }
 
 impl<'a> Pages<'a> {
-    /// `None`: not replaceable, or not whole pages.
+    /// `None` if the piece is not replaceable or does not consist of whole pages.
     pub fn of<M: Memory>(piece: &Piece<'a, M>) -> Option<Self> {
         let whole = piece.aligned(PAGE_SIZE)? == (0..piece.len) && piece.region.is_replaceable();
         let start = piece.at.0 - piece.region.start_addr().0;
@@ -135,13 +140,21 @@ impl<'a> Pages<'a> {
         whole.then_some(Self { start, len, memory: std::marker::PhantomData })
     }
 
-    /// Their host address, at a page boundary.
+    /// Their host address, a multiple of the page size.
     pub fn start(&self) -> *mut u8 {
         self.start
     }
 
-    /// Bytes, a multiple of the page size.
+    /// Their length in bytes, a multiple of the page size.
     pub fn len(&self) -> usize {
         self.len
     }
+}
+
+/// Converts the length of a part of guest memory, all of which has host addresses.
+///
+/// # Errors
+/// Only on hosts whose addresses are narrower than 64 bits.
+pub(crate) fn host_len(value: u64) -> Result<usize, TransferError> {
+    usize::try_from(value).map_err(|_| TransferError::Guest)
 }

@@ -1,4 +1,4 @@
-//! Files that change while the guest has, or wants, their bytes.
+//! Files that change before, while or after the guest gets their bytes.
 
 use std::io::{ErrorKind, Seek, SeekFrom, Write};
 use std::sync::mpsc;
@@ -21,13 +21,13 @@ fn engines() -> [Engine<GuestMemoryMmap>; 2] {
     [Engine::new(memory(MIB)), mapping(memory(MIB))]
 }
 
-/// After the clock by which files are dated has moved on.
+/// Waits until the clock for file timestamps has advanced.
 fn later() {
     thread::sleep(Duration::from_millis(20));
 }
 
 #[test]
-fn a_file_cut_short_before_the_transfer_is_an_error_that_says_where_it_ends() {
+fn a_file_truncated_before_the_transfer_is_an_error_that_says_where_it_ends() {
     for engine in engines() {
         let file = TempFile::new(&pattern(16 * PAGE));
         let range = file.range(0..16 * PAGE);
@@ -35,13 +35,13 @@ fn a_file_cut_short_before_the_transfer_is_an_error_that_says_where_it_ends() {
         for at in [0, 3] {
             let (kind, text) = host_error(place(&engine, &range, at));
             assert_eq!(kind, ErrorKind::UnexpectedEof);
-            assert!(text.contains("it ends at byte 5000, 65536 were expected"), "{text}");
+            assert!(text.contains("it now ends at byte 5000, before byte 65536"), "{text}");
         }
     }
 }
 
 #[test]
-fn a_file_written_to_before_the_transfer_is_an_error() {
+fn a_file_modified_before_the_transfer_is_an_error() {
     for engine in engines() {
         let file = TempFile::new(&pattern(16 * PAGE));
         let range = file.range(0..16 * PAGE);
@@ -50,7 +50,7 @@ fn a_file_written_to_before_the_transfer_is_an_error() {
         for at in [0, 3] {
             let (kind, text) = host_error(place(&engine, &range, at));
             assert_eq!(
-                (kind, text.contains("written to")),
+                (kind, text.contains("modified after it was opened")),
                 (ErrorKind::InvalidData, true),
                 "{text}"
             );
@@ -59,7 +59,7 @@ fn a_file_written_to_before_the_transfer_is_an_error() {
 }
 
 #[test]
-fn a_file_that_has_grown_is_another_too() {
+fn a_file_that_has_grown_is_an_error_too() {
     for engine in engines() {
         let file = TempFile::new(&pattern(16 * PAGE));
         let range = file.range(0..16 * PAGE);
@@ -69,7 +69,8 @@ fn a_file_that_has_grown_is_another_too() {
     }
 }
 
-/// Runs `change` on the file while its pages are mapped, as another process would, and gives the engine's user the time to hear of it.
+/// Runs `change` on the file while its pages are mapped, as another process would, and detaches
+/// them.
 fn change_while_mapped(change: impl FnOnce(&TempFile) + Send + 'static) {
     let content = pattern(64 * PAGE);
     let file = TempFile::new(&content);
@@ -86,29 +87,29 @@ fn change_while_mapped(change: impl FnOnce(&TempFile) + Send + 'static) {
         file
     });
     let waits = is_done.recv_timeout(Duration::from_millis(100));
-    assert!(waits.is_err(), "whoever writes waits until the pages have been copied");
+    assert!(waits.is_err(), "the writer has to wait until the pages are copied");
     assert!(bytes(&memory, 0, 64 * PAGE) == content);
     engine.detach(Leases::Wanted);
     let file = writer.join().unwrap();
-    assert_ne!(std::fs::read(&file.0).unwrap(), content, "it has changed now");
-    assert!(bytes(&memory, 0, 64 * PAGE) == content, "the guest sees a change of the file");
+    assert_ne!(std::fs::read(&file.0).unwrap(), content, "the file has not changed");
+    assert!(bytes(&memory, 0, 64 * PAGE) == content, "the guest sees a change to the file");
     assert_eq!((engine.mapped_bytes(), engine.cut_file()), (0, None));
-    // And the next transfer, as after a reboot, says what is wrong.
+    // The next transfer, as after a reboot, fails.
     host_error(place(&engine, &range, 0));
 }
 
 #[test]
-fn a_file_cut_short_while_it_is_mapped_is_not_seen_by_the_guest() {
+fn the_guest_does_not_see_a_mapped_file_truncated() {
     change_while_mapped(|file| file.write().set_len(10).unwrap());
 }
 
 #[test]
-fn a_file_emptied_by_a_shell_while_it_is_mapped_is_not_seen_by_the_guest() {
+fn the_guest_does_not_see_a_mapped_file_emptied_by_a_shell() {
     change_while_mapped(|file| drop(std::fs::File::create(&file.0).unwrap()));
 }
 
 #[test]
-fn a_file_rewritten_while_it_is_mapped_is_not_seen_by_the_guest() {
+fn the_guest_does_not_see_a_mapped_file_rewritten() {
     change_while_mapped(|file| {
         let mut writer = file.write();
         writer.seek(SeekFrom::Start(9 * PAGE)).unwrap();
@@ -117,7 +118,7 @@ fn a_file_rewritten_while_it_is_mapped_is_not_seen_by_the_guest() {
 }
 
 #[test]
-fn a_file_renamed_over_or_deleted_while_it_is_mapped_keeps_nobody_waiting() {
+fn replacing_or_deleting_a_mapped_file_does_not_block() {
     let content = pattern(64 * PAGE);
     let (file, new) = (TempFile::new(&content), TempFile::new(b"new"));
     let memory = memory(MIB);
@@ -128,16 +129,16 @@ fn a_file_renamed_over_or_deleted_while_it_is_mapped_keeps_nobody_waiting() {
     std::fs::remove_file(&file.0).unwrap();
     assert!(bytes(&memory, 0, 64 * PAGE) == content);
     place(&engine, &range, 0).unwrap();
-    assert!(bytes(&memory, 0, 64 * PAGE) == content, "it is the file that was opened");
+    assert!(bytes(&memory, 0, 64 * PAGE) == content, "the engine uses the file that was opened");
 }
 
 #[test]
-fn a_file_that_is_two_sources_of_data_is_copied_for_both() {
+fn a_file_mapped_twice_is_copied_for_both() {
     let content = pattern(64 * PAGE);
     let file = TempFile::new(&content);
     let memory = memory(MIB);
     let engine = mapping(memory.clone());
-    // Opened twice, as by -initrd and -fw_cfg file=: a lease each.
+    // Opened twice, as by -initrd and -fw_cfg file=: one lease each.
     let ranges = [file.range(0..64 * PAGE), file.range(0..32 * PAGE)];
     place(&engine, &ranges[0], 0).unwrap();
     place(&engine, &ranges[1], 64 * PAGE).unwrap();
@@ -155,12 +156,15 @@ fn a_file_that_is_two_sources_of_data_is_copied_for_both() {
 }
 
 #[test]
-fn once_the_guest_has_ended_nobody_waits_for_its_pages() {
+fn after_the_guest_has_ended_writers_do_not_wait() {
     let file = TempFile::new(&pattern(64 * PAGE));
     let engine = mapping(memory(MIB));
     place(&engine, &file.range(0..64 * PAGE), 0).unwrap();
     engine.release();
     let asked = Instant::now();
     std::fs::write(&file.0, b"new").unwrap();
-    assert!(asked.elapsed() < Duration::from_secs(20), "it waited until the lease was broken");
+    assert!(
+        asked.elapsed() < Duration::from_secs(20),
+        "the writer waited until the lease was broken"
+    );
 }

@@ -11,7 +11,7 @@ use crate::support::{
 fn bytes_of_any_length_go_to_any_address() {
     let memory = memory(64 * MIB);
     let engine = Engine::new(memory.clone());
-    // From nothing to what several threads share.
+    // From nothing to what is split over several threads.
     for len in [0, 1, 7, 8, PAGE - 1, PAGE, 70_000, 9 * MIB, 17 * MIB + 5] {
         for at in [MIB, MIB + 1, 2 * MIB - 3] {
             fill(&memory, 0, 32 * MIB, 0xaa);
@@ -44,7 +44,7 @@ fn parts_of_files_are_read_from_any_offset_to_any_address() {
 }
 
 #[test]
-fn zeros_are_zeros_written_or_given_back() {
+fn zeros_are_zeros_whether_written_or_returned_to_the_host() {
     let memory = memory(64 * MIB);
     for engine in [Engine::new(memory.clone()), mapping(memory.clone())] {
         for len in [1, PAGE, 4 * MIB - 1, 4 * MIB, 11 * MIB + 3] {
@@ -58,7 +58,7 @@ fn zeros_are_zeros_written_or_given_back() {
 }
 
 #[test]
-fn big_zero_fills_take_no_memory() {
+fn large_zero_fills_take_no_memory() {
     let memory = memory(64 * MIB);
     let engine = Engine::new(memory.clone());
     fill(&memory, 0, 64 * MIB, 0xaa);
@@ -71,12 +71,13 @@ fn big_zero_fills_take_no_memory() {
     );
 }
 
-/// Bytes of the first region that are in the host's memory (mincore(2) tells it of anonymous memory by its page tables).
+/// Bytes of the first region that are in the host's memory (mincore(2) tells it of anonymous memory
+/// by its page tables).
 fn resident(memory: &vm_memory::GuestMemoryMmap) -> u64 {
     use vm_memory::{GuestMemoryBackend, GuestMemoryRegion};
     let region = memory.iter().next().unwrap();
     let mut pages = vec![0u8; usize::try_from(region.len() / PAGE).unwrap()];
-    // SAFETY: the region is mapped, and there is a byte for each of its pages.
+    // SAFETY: the region is mapped, and the buffer has a byte for each of its pages.
     let done = unsafe {
         let len = usize::try_from(region.len()).unwrap();
         libc::mincore(region.as_ptr().cast(), len, pages.as_mut_ptr())
@@ -86,7 +87,7 @@ fn resident(memory: &vm_memory::GuestMemoryMmap) -> u64 {
 }
 
 #[test]
-fn a_transfer_goes_on_in_the_next_region_and_ends_at_a_hole() {
+fn a_transfer_continues_in_the_next_region_and_ends_at_a_hole() {
     let content = pattern(12 * MIB);
     let file = TempFile::new(&content);
     let memory = regions(&[(0, 4 * MIB), (4 * MIB, 16 * MIB), (32 * MIB, MIB)]);
@@ -108,7 +109,7 @@ fn a_transfer_goes_on_in_the_next_region_and_ends_at_a_hole() {
 }
 
 #[test]
-fn addresses_that_are_no_memory_or_wrap_are_refused() {
+fn addresses_outside_memory_or_that_wrap_are_refused() {
     let engine = Engine::new(memory(MIB));
     let file = TempFile::new(&pattern(PAGE));
     let range = file.range(0..PAGE);
@@ -122,7 +123,7 @@ fn addresses_that_are_no_memory_or_wrap_are_refused() {
             let ended = engine.transfer(source, GuestAddress(at));
             assert!(matches!(ended, Err(TransferError::Guest)), "{at:#x}: {ended:?}");
         }
-        // Nothing is looked at where there is nothing to be moved.
+        // The address of an empty transfer is not checked.
         engine.transfer(Source::Zeros(0), GuestAddress(at)).unwrap();
         engine.transfer(Source::Bytes(&[]), GuestAddress(at)).unwrap();
     }

@@ -8,7 +8,7 @@ use crate::support::{
 };
 
 #[test]
-fn whole_pages_that_agree_are_mapped_and_the_rest_is_read() {
+fn congruent_whole_pages_are_mapped_and_the_rest_is_read() {
     let content = pattern(40 * PAGE + 77);
     let file = TempFile::new(&content);
     let len = content.len() as u64;
@@ -24,7 +24,7 @@ fn whole_pages_that_agree_are_mapped_and_the_rest_is_read() {
         (len - 70, MIB + (len - 70) % PAGE, 0),
     ] {
         engine.transfer(Source::Bytes(&vec![0xaa; 1 << 21]), GuestAddress(MIB / 2)).unwrap();
-        assert_eq!(engine.mapped_bytes(), 0, "what was mapped is plain memory again");
+        assert_eq!(engine.mapped_bytes(), 0, "mapped pages become plain memory again");
         place(&engine, &file.range(offset..len), at).unwrap();
         assert_eq!(engine.mapped_bytes(), pages * PAGE, "offset {offset} to {at:#x}");
         assert_placed(&memory, at, &content[usize::try_from(offset).unwrap()..], 0xaa);
@@ -32,7 +32,7 @@ fn whole_pages_that_agree_are_mapped_and_the_rest_is_read() {
 }
 
 #[test]
-fn code_and_what_is_short_is_read() {
+fn code_and_short_ranges_are_read() {
     let file = TempFile::new(&pattern(3 * PAGE));
     let memory = memory(MIB);
     let engine = mapping(memory.clone());
@@ -44,7 +44,7 @@ fn code_and_what_is_short_is_read() {
 }
 
 #[test]
-fn a_range_that_goes_on_behind_the_end_of_its_file_is_an_error() {
+fn a_range_beyond_the_end_of_its_file_is_an_error() {
     let file = TempFile::new(&pattern(2 * PAGE));
     let memory = memory(MIB);
     let engine = mapping(memory.clone());
@@ -55,7 +55,7 @@ fn a_range_that_goes_on_behind_the_end_of_its_file_is_an_error() {
 }
 
 #[test]
-fn whole_pages_may_end_where_memory_and_file_end() {
+fn mapped_pages_may_end_where_memory_and_file_end() {
     let file = TempFile::new(&pattern(16 * PAGE));
     let memory = memory(MIB);
     let engine = mapping(memory.clone());
@@ -65,7 +65,7 @@ fn whole_pages_may_end_where_memory_and_file_end() {
 }
 
 #[test]
-fn the_guest_writes_to_copies_and_another_transfer_shows_the_file_again() {
+fn the_guest_writes_to_copies_and_another_transfer_restores_the_file() {
     let content = pattern(64 * PAGE);
     let file = TempFile::new(&content);
     let memory = memory(MIB);
@@ -80,7 +80,7 @@ fn the_guest_writes_to_copies_and_another_transfer_shows_the_file_again() {
 }
 
 #[test]
-fn one_descriptor_of_a_file_serves_transfer_after_transfer() {
+fn one_descriptor_serves_many_transfers() {
     let content = pattern(64 * PAGE);
     let file = TempFile::new(&content);
     let memory = memory(MIB);
@@ -93,7 +93,7 @@ fn one_descriptor_of_a_file_serves_transfer_after_transfer() {
 }
 
 #[test]
-fn copies_and_zeros_over_mapped_pages_are_whole_and_reach_no_file() {
+fn copies_and_zeros_over_mapped_pages_are_complete_and_do_not_reach_the_file() {
     let content = pattern(1024 * PAGE);
     let file = TempFile::new(&content);
     let memory = memory(16 * MIB);
@@ -120,7 +120,7 @@ fn copies_and_zeros_over_mapped_pages_are_whole_and_reach_no_file() {
 }
 
 #[test]
-fn a_guest_cannot_use_up_the_mappings_of_the_process() {
+fn a_guest_cannot_exhaust_the_mappings_of_the_process() {
     let content = pattern(8 * PAGE);
     let file = TempFile::new(&content);
     let memory = memory(64 * MIB);
@@ -128,7 +128,7 @@ fn a_guest_cannot_use_up_the_mappings_of_the_process() {
     let range = file.range(0..8 * PAGE);
     let mappings = || std::fs::read_to_string("/proc/self/maps").unwrap().lines().count();
     let before = mappings();
-    // Every other page of each stays mapped.
+    // One page of each stays mapped.
     for at in (0..16_000).map(|i| i * PAGE) {
         place(&engine, &range, at).unwrap();
     }
@@ -138,7 +138,7 @@ fn a_guest_cannot_use_up_the_mappings_of_the_process() {
 }
 
 #[test]
-fn a_file_somebody_has_open_for_writing_is_read() {
+fn a_file_open_for_writing_is_read() {
     let content = pattern(64 * PAGE);
     let file = TempFile::new(&content);
     let memory = memory(MIB);
@@ -153,7 +153,7 @@ fn a_file_somebody_has_open_for_writing_is_read() {
 }
 
 #[test]
-fn everything_detached_depends_on_no_file_and_stays_what_it_was() {
+fn detached_pages_are_independent_of_the_file_and_keep_their_bytes() {
     let content = pattern(64 * PAGE);
     let file = TempFile::new(&content);
     let memory = memory(MIB);
@@ -161,10 +161,10 @@ fn everything_detached_depends_on_no_file_and_stays_what_it_was() {
     place(&engine, &file.range(0..64 * PAGE), 0).unwrap();
     memory.write_slice(b"the guest's", GuestAddress(PAGE)).unwrap();
     engine.detach(Leases::Wanted);
-    assert_eq!(engine.mapped_bytes(), 64 * PAGE, "nobody wants it");
+    assert_eq!(engine.mapped_bytes(), 64 * PAGE, "no process waits for the lease");
     engine.detach(Leases::All);
     assert_eq!(engine.mapped_bytes(), 0);
-    // Nobody is kept waiting.
+    // Writers no longer wait.
     file.write().set_len(0).unwrap();
     let mut expected = content;
     expected[4096..4107].copy_from_slice(b"the guest's");
@@ -173,7 +173,7 @@ fn everything_detached_depends_on_no_file_and_stays_what_it_was() {
 }
 
 #[test]
-fn engines_share_what_their_clones_map() {
+fn clones_of_an_engine_share_their_mappings() {
     let file = TempFile::new(&pattern(16 * PAGE));
     let engine: Engine<_> = mapping(memory(MIB));
     let clone = engine.clone();
@@ -182,13 +182,13 @@ fn engines_share_what_their_clones_map() {
 }
 
 #[test]
-fn huge_pages_of_the_page_cache_are_mapped_and_small_ones_read() {
-    // Written in big pieces, ext4, XFS and others keep it in huge pages, as far as they know such; byte by byte, in small ones.
+fn huge_pages_of_the_page_cache_are_mapped_and_small_pages_read() {
+    // Recent ext4 and XFS keep a file that was written in large pieces in huge pages.
     let content = pattern(16 * MIB);
     let file = TempFile::new(&content);
     let memory = memory(64 * MIB);
     let options = MappingOptions { from: PAGE, small_pages: false, signal: libc::SIGIO };
-    drop(mapping(self::memory(MIB))); // makes the signal harmless
+    drop(mapping(self::memory(MIB))); // ignores the signal
     let engine = Engine::mapping(memory.clone(), options);
     for at in [16 * MIB, 17 * MIB, 16 * MIB + 5] {
         fill(&memory, 0, 64 * MIB, 0xaa);
@@ -199,7 +199,7 @@ fn huge_pages_of_the_page_cache_are_mapped_and_small_ones_read() {
             huge == 0 || at == 16 * MIB && huge.is_multiple_of(2 * MIB),
             "{huge} bytes at {at:#x}"
         );
-        // Nobody waits for the engine.
+        // No process waits for the engine.
         engine.detach(Leases::All);
         assert_placed(&memory, at, &content, 0xaa);
     }

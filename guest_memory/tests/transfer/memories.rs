@@ -1,4 +1,4 @@
-//! Memory of every kind: what cannot be replaced is copied to.
+//! Every kind of memory: the engine copies to memory that cannot be replaced.
 
 use std::os::fd::FromRawFd;
 
@@ -17,7 +17,7 @@ fn of(region: MmapRegion) -> GuestMemoryMmap {
     GuestMemoryMmap::from_regions(vec![region]).unwrap()
 }
 
-/// Every way of moving things, and the file stays as it is.
+/// Tries every source, and checks that the file stays unchanged.
 fn assert_copies(memory: &GuestMemoryMmap) {
     let content = pattern(8 * MIB);
     let file = TempFile::new(&content);
@@ -28,15 +28,15 @@ fn assert_copies(memory: &GuestMemoryMmap) {
     assert!(bytes(memory, 0, 8 * MIB) == content);
     engine.transfer(Source::Zeros(7 * MIB), GuestAddress(PAGE)).unwrap();
     assert!(bytes(memory, PAGE, 7 * MIB).iter().all(|byte| *byte == 0));
-    assert!(bytes(memory, 0, PAGE) == content[..4096], "more than was asked for");
+    assert!(bytes(memory, 0, PAGE) == content[..4096], "zeros before the start of the transfer");
     engine.transfer(Source::Bytes(&content), GuestAddress(0)).unwrap();
     assert!(bytes(memory, 0, 8 * MIB) == content);
     assert!(std::fs::read(&file.0).unwrap() == content);
 }
 
 #[test]
-fn memory_shared_by_a_memfd_is_copied_to_and_its_other_side_sees_it() {
-    // SAFETY: makes a new descriptor, which nothing else owns.
+fn memory_shared_by_a_memfd_is_copied_to_and_the_other_side_sees_it() {
+    // SAFETY: creates a new descriptor, which nothing else owns.
     let file = unsafe {
         let fd = libc::memfd_create(c"guest".as_ptr(), libc::MFD_CLOEXEC);
         assert!(fd >= 0);
@@ -59,11 +59,11 @@ fn anonymous_memory_shared_with_children_is_copied_to() {
 }
 
 #[test]
-fn memory_of_huge_pages_is_copied_to() {
+fn memory_of_hugetlb_pages_is_copied_to() {
     const COUNT: &str = "/proc/sys/vm/nr_hugepages";
     let before = std::fs::read_to_string(COUNT).unwrap();
     let wanted = before.trim().parse::<u64>().unwrap() + 4;
-    // Only root may; and then the host needs four of them in one piece.
+    // Needs root, and free memory in pieces of a huge page.
     let reserved = std::fs::write(COUNT, wanted.to_string());
     let prot = libc::PROT_READ | libc::PROT_WRITE;
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_HUGETLB;
@@ -71,7 +71,7 @@ fn memory_of_huge_pages_is_copied_to() {
     match region {
         Ok(region) => assert_copies(&of(region)),
         Err(error) => {
-            let why = format!("no huge pages to be had: {error}; {COUNT}: {reserved:?}");
+            let why = format!("no huge pages available: {error}; {COUNT}: {reserved:?}");
             assert!(std::env::var_os("CHUKKA_NO_SKIP").is_none(), "{why}");
             eprintln!("SKIPPED: {why}");
         }
@@ -80,11 +80,11 @@ fn memory_of_huge_pages_is_copied_to() {
 }
 
 #[test]
-fn memory_of_small_and_of_transparent_huge_pages_is_mapped_over() {
+fn memory_of_small_or_transparent_huge_pages_is_mapped_over() {
     for advice in [libc::MADV_NOHUGEPAGE, libc::MADV_HUGEPAGE] {
         let memory = memory(16 * MIB);
         let region = memory.iter().next().unwrap();
-        // SAFETY: advice on a mapping that is there.
+        // SAFETY: advice on an existing mapping.
         let done = unsafe { libc::madvise(region.as_ptr().cast(), 16 << 20, advice) };
         assert_eq!(done, 0);
         let content = pattern(8 * MIB);
@@ -100,12 +100,12 @@ fn memory_of_small_and_of_transparent_huge_pages_is_mapped_over() {
 }
 
 #[test]
-fn every_way_tells_the_dirty_bitmap() {
+fn every_source_marks_the_dirty_bitmap() {
     let region = MmapRegion::<AtomicBitmap>::new(16 << 20).unwrap();
     let region = GuestRegionMmap::new(region, GuestAddress(0)).unwrap();
     let memory = GuestMemoryMmap::from_regions(vec![region]).unwrap();
     let options = MappingOptions { from: PAGE, small_pages: true, signal: libc::SIGIO };
-    drop(mapping(self::memory(MIB))); // makes the signal harmless
+    drop(mapping(self::memory(MIB))); // ignores the signal
     let content = pattern(8 * MIB);
     let file = TempFile::new(&content);
     let range = file.range(0..8 * MIB);
@@ -132,7 +132,7 @@ fn every_way_tells_the_dirty_bitmap() {
     }
 }
 
-/// All clean again.
+/// Clears the bitmap.
 trait Reset {
     fn clean(&self);
 }

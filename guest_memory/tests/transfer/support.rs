@@ -15,7 +15,7 @@ use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryMmap};
 pub const PAGE: u64 = 4096;
 pub const MIB: u64 = 1 << 20;
 
-/// A file with a name, gone when dropped.
+/// A temporary file, deleted when dropped.
 pub struct TempFile(pub PathBuf);
 
 impl TempFile {
@@ -28,13 +28,13 @@ impl TempFile {
         Self(path)
     }
 
-    /// Its bytes from `range`, used as data.
+    /// Bytes `range` of it, used as data.
     pub fn range(&self, range: Range<u64>) -> FileRange {
         let file = File::open(&self.0).unwrap();
         FileRange::of(&Arc::new(HostFile::new(file, &self.0)), range)
     }
 
-    /// All of it as code.
+    /// All of it, used as code.
     pub fn code(&self) -> FileRange {
         let len = std::fs::metadata(&self.0).unwrap().len();
         self.range(0..len).used_as(Content::Code)
@@ -52,12 +52,12 @@ impl Drop for TempFile {
     }
 }
 
-/// No two pages of it are the same, and no byte of a page tells where it is.
+/// Bytes of which no two pages are the same.
 pub fn pattern(len: u64) -> Vec<u8> {
     (0..len).map(|i| (i * 7 + (i >> 12) * 31 + (i >> 20)).to_le_bytes()[0]).collect()
 }
 
-/// One region from address 0 on.
+/// Memory of one region at address 0.
 pub fn memory(len: u64) -> GuestMemoryMmap {
     regions(&[(0, len)])
 }
@@ -70,11 +70,11 @@ pub fn regions(ranges: &[(u64, u64)]) -> GuestMemoryMmap {
     GuestMemoryMmap::from_ranges(&ranges).unwrap()
 }
 
-/// An engine that maps from one page on.
+/// An engine that maps ranges of one page and more.
 pub fn mapping(memory: GuestMemoryMmap) -> Engine<GuestMemoryMmap> {
     static BLOCKED: Once = Once::new();
     BLOCKED.call_once(|| {
-        // SAFETY: only changes what the signal does to this process, for all of its threads: nothing.
+        // SAFETY: only changes the signal's disposition in this process, to ignore it.
         unsafe { libc::signal(libc::SIGIO, libc::SIG_IGN) };
     });
     Engine::mapping(memory, MappingOptions { from: PAGE, small_pages: true, signal: libc::SIGIO })
@@ -89,7 +89,7 @@ pub fn place(
     engine.transfer(Source::File { file, part: 0..file.len() }, GuestAddress(at))
 }
 
-/// What is in guest memory.
+/// Reads guest memory.
 pub fn bytes<M: GuestMemoryBackend>(memory: &M, at: u64, len: u64) -> Vec<u8> {
     let mut bytes = vec![0; usize::try_from(len).unwrap()];
     memory.read_slice(&mut bytes, GuestAddress(at)).unwrap();
@@ -102,12 +102,12 @@ pub fn fill(memory: &GuestMemoryMmap, at: u64, len: u64, byte: u8) {
     memory.write_slice(&bytes, GuestAddress(at)).unwrap();
 }
 
-/// Whether memory has `expected` at `at`, between bytes that are still `around`.
+/// Asserts that memory holds `expected` at `at`, between bytes that are still `around`.
 pub fn assert_placed(memory: &GuestMemoryMmap, at: u64, expected: &[u8], around: u8) {
     let len = expected.len() as u64;
     assert!(bytes(memory, at, len) == expected, "other bytes at {at:#x}");
-    assert_eq!(bytes(memory, at + len, 64), [around; 64], "what is behind it has changed");
+    assert_eq!(bytes(memory, at + len, 64), [around; 64], "bytes after the range have changed");
     if let Some(before) = at.checked_sub(64) {
-        assert_eq!(bytes(memory, before, 64), [around; 64], "what is before it has changed");
+        assert_eq!(bytes(memory, before, 64), [around; 64], "bytes before the range have changed");
     }
 }

@@ -98,7 +98,8 @@ fn a_guest_booted_by_seabios_never_sees_that_it_is_rewritten_and_cannot_have_it_
     change(&mut chukka, &initrd, Change::Rewritten);
     chukka.send(b"R");
     chukka.wait_for_within("chukka: cannot load the initrd: fw_cfg DMA error", LONG);
-    let named = format!("by fw_cfg: '{}': it has been written to", initrd.path.display());
+    let named =
+        format!("by fw_cfg: '{}': it was modified after it was opened", initrd.path.display());
     chukka.wait_for_error(&named);
     chukka.signal(libc::SIGTERM);
     assert!(chukka.wait_within(LONG).code().is_none(), "SeaBIOS goes on with its next device");
@@ -120,9 +121,9 @@ fn it_cannot_be_had_after_a_reboot_and_is_named() {
         let ended = chukka.wait();
         assert_eq!(ended.code(), Some(125), "{way:?}, {how:?}: {ended:?}");
         let why = match how {
-            Change::Cut => "it ends at byte 1048576, 20971520 were expected",
-            Change::Emptied => "it ends at byte 3, 20971520 were expected",
-            Change::Rewritten => "it has been written to since it was opened",
+            Change::Cut => "it now ends at byte 1048576, before byte 20971520",
+            Change::Emptied => "it now ends at byte 3, before byte 20971520",
+            Change::Rewritten => "it was modified after it was opened",
         };
         let path = initrd.path.display();
         let (first, last) = match way {

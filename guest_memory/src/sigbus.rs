@@ -1,34 +1,35 @@
-//! SIGBUS: the host itself came to a mapped page that its file does not have any more, or that its disk cannot read.
-#![expect(unsafe_code, reason = "a page is put where there is none, from a signal handler")]
+//! SIGBUS: this process touched a mapped page that its file no longer has, or that its disk cannot
+//! read.
+#![expect(unsafe_code, reason = "a signal handler maps a page in place of a lost one")]
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Page size, as an address.
 const PAGE: usize = 4096;
-/// Regions that can be watched at a time: of every guest of the process.
-const MOST_REGIONS: usize = 256;
+/// How many regions can be watched at a time, for all guests of the process together.
+const MAX_REGIONS: usize = 256;
 
-/// Addresses of replaceable guest memory. In a static, as signal handlers have nothing else to look at. Free while `end` is 0; taken
-/// by who changes `start` from 0.
+/// Addresses of replaceable guest memory. In a static, the only thing a signal handler can use. A
+/// thread takes a slot by changing `start` from 0; the slot is valid while `end` is not 0.
 struct Slot {
     start: AtomicUsize,
     end: AtomicUsize,
     lost: AtomicBool,
 }
 
-static SLOTS: [Slot; MOST_REGIONS] = [const {
+static SLOTS: [Slot; MAX_REGIONS] = [const {
     Slot { start: AtomicUsize::new(0), end: AtomicUsize::new(0), lost: AtomicBool::new(false) }
-}; MOST_REGIONS];
+}; MAX_REGIONS];
 
-/// Regions whose lost pages are replaced, as long as it lives.
+/// Regions whose lost pages are replaced while this value exists.
 #[derive(Debug)]
 pub(crate) struct Watch {
     slots: Vec<usize>,
 }
 
 impl Watch {
-    /// `None`: too many are watched already.
+    /// `None` if too many regions are watched already.
     pub fn new(regions: impl Iterator<Item = Range<usize>>) -> Option<Self> {
         let mut watch = Self { slots: Vec::new() };
         for region in regions {
@@ -48,12 +49,12 @@ impl Watch {
         Some(watch)
     }
 
-    /// Whether a page is lost.
+    /// Whether a page was lost since [`Watch::take_lost`].
     pub fn is_lost(&self) -> bool {
         self.slots.iter().any(|slot| SLOTS[*slot].lost.load(Ordering::Acquire))
     }
 
-    /// Whether a page was lost since this was last asked.
+    /// Whether a page was lost since the last call.
     pub fn take_lost(&self) -> bool {
         let lost = |slot: &usize| SLOTS[*slot].lost.swap(false, Ordering::AcqRel);
         self.slots.iter().filter(|slot| lost(slot)).count() > 0
@@ -69,10 +70,11 @@ impl Drop for Watch {
     }
 }
 
-/// For a handler of SIGBUS: if `address` (`si_addr`) is in guest memory of an engine that maps, puts a page of zeros there, and
-/// the access can be run again. False: the signal is about something else. Async-signal-safe.
+/// For a SIGBUS handler: maps a page of zeros at `address` (`si_addr`) if it is guest memory of an
+/// engine that maps. Returns true if it did, and the access can be retried; false if the signal has
+/// another cause. Async-signal-safe.
 ///
-/// [`Engine::take_lost_page`](super::Engine::take_lost_page) tells the engine's user afterwards.
+/// [`Engine::take_lost_page`](crate::Engine::take_lost_page) reports it afterwards.
 pub fn repair(address: usize) -> bool {
     let page = address / PAGE * PAGE;
     let watched = SLOTS.iter().find(|slot| {
@@ -81,8 +83,8 @@ pub fn repair(address: usize) -> bool {
         slot.start.load(Ordering::Acquire) <= page && page < end
     });
     let Some(slot) = watched else { return false };
-    // SAFETY: a page of private anonymous guest memory of an engine that lives, which cannot be accessed as it is; no reference
-    // to it exists. mmap(2) only makes a system call.
+    // SAFETY: this is a page of private guest memory of an engine that still exists. Nobody can
+    // access it as it is, and no reference to it exists. mmap(2) is only a system call.
     let mapped = unsafe {
         libc::mmap(
             std::ptr::without_provenance_mut(page),
