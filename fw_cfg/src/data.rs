@@ -1,21 +1,22 @@
-//! What an item holds: bytes, or a part of an open file.
+//! The contents of an item: bytes, or part of an open file.
 
 use std::borrow::Cow;
 use std::io;
 
 use guest_memory::{FileRange, Source};
 
-/// What an item holds.
+/// The contents of an item.
 #[derive(Debug)]
 pub enum Data {
     /// These bytes.
     Bytes(Cow<'static, [u8]>),
-    /// A part of a file, read when the guest asks for it: a kernel or an initrd is never on the heap.
+    /// Part of a file, read when the guest asks for it, so that kernels and initrds are never on
+    /// the heap.
     File(FileRange),
 }
 
 impl Data {
-    /// How many bytes it has.
+    /// Its length in bytes.
     pub fn len(&self) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,
@@ -23,25 +24,25 @@ impl Data {
         }
     }
 
-    /// Whether it has none.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// All of it, on the heap: for small items and for tests.
+    /// Reads all of it onto the heap. For small items and tests.
     ///
     /// # Errors
-    /// It is of a file that cannot be read or has changed.
+    /// It is part of a file that cannot be read or has changed.
     pub fn read_to_vec(&self) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; usize::try_from(self.len()).map_err(io::Error::other)?];
         self.read_at(0, &mut bytes)?;
         Ok(bytes)
     }
 
-    /// Fills `to` from `offset` on. The caller has checked that it has as many bytes.
+    /// Fills `to` with the bytes from `offset`. The caller has checked that there are enough.
     ///
     /// # Errors
-    /// It is of a file that cannot be read or has changed.
+    /// It is part of a file that cannot be read or has changed.
     pub(crate) fn read_at(&self, offset: u64, to: &mut [u8]) -> io::Result<()> {
         match self {
             Self::Bytes(bytes) => {
@@ -54,7 +55,8 @@ impl Data {
         }
     }
 
-    /// `len` bytes from `offset` on, to be moved into guest memory. The caller has checked that it has as many.
+    /// `len` bytes from `offset`, to be moved into guest memory. The caller has checked that there
+    /// are enough.
     pub(crate) fn part(&self, offset: u64, len: u64) -> Source<'_> {
         match self {
             Self::Bytes(bytes) => {
@@ -87,7 +89,8 @@ impl From<FileRange> for Data {
 
 macro_rules! from_integer {
     ($($integer:ty),*) => {$(
-        /// Little-endian, as all of fw_cfg's integers on x86 but those of the file directory and DMA.
+        /// Little-endian, like all integers of fw_cfg on x86 except those in the file directory and
+        /// in DMA descriptors.
         impl From<$integer> for Data {
             fn from(value: $integer) -> Self {
                 value.to_le_bytes().to_vec().into()

@@ -1,33 +1,34 @@
-//! The device: what is selected, how far it has been read, and the registers that lead there.
+//! The device: the selected item, the offset into it, and the selector and data registers.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::ops::Range;
 
+use guest_memory::Engine;
+
 use crate::data::Data;
 use crate::event::{Event, ItemName, Observer};
 use crate::items::{Items, Tables};
 use crate::key;
-use guest_memory::{Engine, Memory};
 
-/// What the DMA address register reads as, byte by byte (`FW_CFG_DMA_SIGNATURE`).
+/// What the DMA address register reads as, in the order of its bytes (`FW_CFG_DMA_SIGNATURE`).
 pub const DMA_SIGNATURE: [u8; 8] = *b"QEMU CFG";
 
-/// The fw_cfg device, without the ports or memory-mapped registers it is reached by.
+/// The fw_cfg device, without the I/O ports or memory-mapped registers in front of it.
 ///
-/// One thing is selected at a time, and there is one offset into it, whether by port or by DMA: SeaBIOS selects by the port and
-/// reads by DMA. `M` is the guest's memory, as DMA sees it: what is not in it, ROM included, can neither be read nor written.
+/// Ports and DMA share one selected item and one offset into it: SeaBIOS selects by port and reads
+/// by DMA. `M` is the guest's memory as DMA sees it. DMA cannot reach anything else, such as ROM.
 pub struct FwCfg<M> {
-    /// The way into guest memory.
+    /// Gives access to guest memory.
     pub(crate) engine: Engine<M>,
     pub(crate) items: Tables,
-    /// The key as the guest gave it.
+    /// The selected key, as the guest wrote it.
     pub(crate) selected: u16,
-    /// How many bytes of the item have been read. Never beyond its end.
+    /// Offset of the next byte of the item, in bytes. Never beyond its end.
     pub(crate) offset: u64,
-    /// What was written to the DMA address register so far.
-    dma_address: u64,
+    /// The DMA address register.
+    pub(crate) dma_address: u64,
     pub(crate) observer: Option<Box<dyn Observer>>,
 }
 
@@ -41,40 +42,41 @@ impl<M> fmt::Debug for FwCfg<M> {
 }
 
 impl<M> FwCfg<M> {
-    /// A device with these items, in the machine whose memory `engine` reaches. It is as after power-on: the signature is selected.
+    /// Creates a device with these items, in its power-on state: the signature is selected. DMA
+    /// goes through `engine`.
     pub fn new(items: Items, engine: Engine<M>) -> Self {
         let items = items.into_tables();
         Self { engine, items, selected: key::SIGNATURE, offset: 0, dma_address: 0, observer: None }
     }
 
-    /// From now on tells `observer` what the guest does.
+    /// Reports what the guest does to `observer` from now on.
     pub fn observe(&mut self, observer: Box<dyn Observer>) {
         self.observer = Some(observer);
     }
 
-    /// The machine's reset (`fw_cfg_reset`). What the guest has written to items stays.
+    /// Resets the device with the machine (`fw_cfg_reset`). Items keep what the guest has written.
     pub fn reset(&mut self) {
         self.set_selected(key::SIGNATURE);
         self.dma_address = 0;
     }
 
-    /// Every item there is, in the order of keys, the architecture's own last.
+    /// All items in the order of their keys, the architecture's own last.
     pub fn items(&self) -> impl Iterator<Item = ItemName<'_>> {
         self.items.keys().map(|key| self.items.name(key))
     }
 
-    /// Selects an item, or nothing where `key` is beyond the tables (`fw_cfg_select`).
+    /// Selects an item; or nothing, if `key` is beyond the tables (`fw_cfg_select`).
     pub(crate) fn set_selected(&mut self, key: u16) {
         self.selected = key;
         self.offset = 0;
     }
 
-    /// Bytes of the selected item that have not been read.
+    /// How many bytes of the selected item are left to read.
     pub(crate) fn remaining(&self) -> u64 {
         self.items.get(self.selected).map_or(0, |item| item.data.len().saturating_sub(self.offset))
     }
 
-    /// The selector register: selects an item, from its first byte on.
+    /// Writes the selector register: selects the item and sets the offset to 0.
     pub fn select(&mut self, key: u16) {
         self.set_selected(key);
         let name = self.items.name(key);
@@ -83,7 +85,7 @@ impl<M> FwCfg<M> {
         }
     }
 
-    /// The data register, read as often as `to` has bytes: the item's next bytes, then zeros without end.
+    /// Reads the data register once per byte of `to`: the item's next bytes, then zeros.
     pub fn read_data(&mut self, to: &mut [u8]) {
         let count = self.remaining().min(to.len() as u64);
         let (bytes, zeros) = to.split_at_mut(usize::try_from(count).unwrap_or(0));
@@ -92,23 +94,24 @@ impl<M> FwCfg<M> {
         let item = self.items.get(self.selected);
         let read = item.map_or(Ok(()), |item| item.data.read_at(range.start, bytes));
         if let Err(error) = &read {
-            // By this way there is no word of an error: zeros, as past the end.
+            // A port read cannot report an error: return zeros, as past the end.
             bytes.fill(0);
-            self.tell_host_error(error);
+            self.report_host_error(error);
         }
         self.offset = range.end;
-        self.tell_port_read(range, zeros.len() as u64);
+        self.report_port_read(range, zeros.len() as u64);
     }
 
-    fn tell_port_read(&mut self, range: Range<u64>, zeros: u64) {
+    fn report_port_read(&mut self, range: Range<u64>, zeros: u64) {
         let item = self.items.name(self.selected);
         if let Some(observer) = &mut self.observer {
             observer.observe(&Event::PortRead { item, range, zeros });
         }
     }
 
-    /// Tells that the selected item cannot be read, by the name of its file too, where it has one.
-    pub(crate) fn tell_host_error(&mut self, error: &io::Error) {
+    /// Reports that the selected item cannot be read. Adds the name of the host's file, if there is
+    /// one.
+    pub(crate) fn report_host_error(&mut self, error: &io::Error) {
         let item = self.items.name(self.selected);
         let path = match self.items.get(self.selected).map(|item| &item.data) {
             Some(Data::File(file)) => file.file().name().to_string_lossy(),
@@ -121,28 +124,10 @@ impl<M> FwCfg<M> {
         }
     }
 
-    /// The DMA address register, 8 bytes, read from byte `offset` of it on: the signature. Beyond it there are zeros.
+    /// Reads the DMA address register, 8 bytes, from byte `offset`. It always holds the signature;
+    /// zeros follow it.
     pub fn read_dma_register(&self, offset: usize, to: &mut [u8]) {
         let mut signature = DMA_SIGNATURE.iter().skip(offset);
         to.fill_with(|| signature.next().copied().unwrap_or(0));
-    }
-}
-
-impl<M: Memory> FwCfg<M> {
-    /// The DMA address register, 8 bytes, big-endian, written from byte `offset` of it on. It takes 4 bytes at offset 0 (the high
-    /// half; the low one becomes 0), 4 at offset 4 or 8 at offset 0, and nothing else (`fw_cfg_dma_mem_valid`). The last two
-    /// start the operation; when they return, it has ended. The register is 0 again before it begins.
-    pub fn write_dma_register(&mut self, offset: usize, from: &[u8]) {
-        let address = match (offset, from) {
-            (0, [a, b, c, d]) => {
-                self.dma_address = u64::from(u32::from_be_bytes([*a, *b, *c, *d])) << 32;
-                return;
-            }
-            (4, [a, b, c, d]) => self.dma_address | u64::from(u32::from_be_bytes([*a, *b, *c, *d])),
-            (0, &[a, b, c, d, e, f, g, h]) => u64::from_be_bytes([a, b, c, d, e, f, g, h]),
-            _ => return,
-        };
-        self.dma_address = 0;
-        self.run_dma(address);
     }
 }

@@ -1,69 +1,81 @@
-//! What the guest does with the device, told to who wants to know.
+//! Events: what the guest does with the device, for traces and messages.
 
 use std::fmt;
 use std::io;
 use std::ops::Range;
 
-use crate::dma::Descriptor;
+use crate::dma::{Descriptor, READ, SKIP, WRITE};
 use crate::key;
 
-/// One thing the guest did. Made without allocation; it lives as long as the call.
+/// One thing the guest did. Creating an event does not allocate.
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// It selected an item by the port.
+    /// It wrote the selector register.
     Select(ItemName<'a>),
-    /// It read the data port.
+    /// It read the data register.
     PortRead {
-        /// What was selected.
+        /// The selected item.
         item: ItemName<'a>,
-        /// Bytes of the item that it got.
+        /// Which bytes of the item it got.
         range: Range<u64>,
-        /// Zeros that it got after them.
+        /// How many zeros it got after them.
         zeros: u64,
     },
     /// It ran a DMA operation.
     Dma(&'a DmaEvent<'a>),
-    /// An item could not be read, for a reason that is the host's.
+    /// The host could not read an item.
     HostError {
-        /// What was selected.
+        /// The selected item.
         item: ItemName<'a>,
         /// What went wrong.
         error: &'a io::Error,
     },
 }
 
-/// A DMA operation that has ended.
+/// A completed DMA operation.
 #[derive(Debug)]
 pub struct DmaEvent<'a> {
     /// Guest-physical address of the descriptor.
     pub at: u64,
-    /// The descriptor, as it was before the operation; `None` if there is no memory.
+    /// The descriptor as it was before the operation; `None` if it is not in memory.
     pub descriptor: Option<Descriptor>,
-    /// Whether it selected the item first.
+    /// Whether the operation selected the item.
     pub selected: bool,
-    /// What was, or stayed, selected.
+    /// The item that is selected now.
     pub item: ItemName<'a>,
-    /// What was done.
+    /// What the operation did.
     pub kind: DmaKind,
-    /// Bytes of the item that were moved or skipped.
+    /// Which bytes of the item were moved or skipped.
     pub range: Range<u64>,
-    /// Zeros written after them.
+    /// How many zeros were written after them.
     pub zeros: u64,
-    /// How it ended.
+    /// Whether it succeeded.
     pub result: Result<(), DmaError>,
 }
 
-/// What a DMA operation does, after it has selected an item or not.
+/// What a DMA operation does, apart from selecting an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DmaKind {
-    /// From item to guest memory.
+    /// Copies from the item to guest memory.
     Read,
-    /// From guest memory to item.
+    /// Copies from guest memory to the item.
     Write,
-    /// Moves the offset.
+    /// Advances the offset.
     Skip,
     /// Nothing.
     Nothing,
+}
+
+impl DmaKind {
+    /// What a descriptor asks for. READ takes precedence over WRITE, and WRITE over SKIP.
+    pub(crate) fn of(descriptor: Descriptor) -> Self {
+        match descriptor.control {
+            control if control & READ != 0 => Self::Read,
+            control if control & WRITE != 0 => Self::Write,
+            control if control & SKIP != 0 => Self::Skip,
+            _ => Self::Nothing,
+        }
+    }
 }
 
 impl fmt::Display for DmaKind {
@@ -77,16 +89,16 @@ impl fmt::Display for DmaKind {
     }
 }
 
-/// Why a DMA operation failed. The guest only sees the ERROR bit.
+/// Why a DMA operation failed. The guest sees only the ERROR bit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DmaError {
     /// The descriptor is not in memory.
     Descriptor,
-    /// The address is not memory all along.
+    /// The address range is not entirely guest memory.
     Address,
     /// The item cannot be written to.
     ReadOnly,
-    /// The write goes beyond the item's end.
+    /// The write would go beyond the item's end.
     BeyondEnd,
     /// The host cannot read the item.
     Host,
@@ -96,26 +108,26 @@ impl fmt::Display for DmaError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Descriptor => "the descriptor is not in memory",
-            Self::Address => "the address is not memory all along",
+            Self::Address => "the address range is not entirely guest memory",
             Self::ReadOnly => "the item is read-only",
-            Self::BeyondEnd => "it goes beyond the item's end",
+            Self::BeyondEnd => "the write would go beyond the item's end",
             Self::Host => "the host cannot read the item",
         })
     }
 }
 
-/// Which item: its key, its file name, and whether it is there at all.
+/// Identifies an item: its key, its file name, and whether it exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ItemName<'a> {
-    /// The key as the guest gave it.
+    /// The key, as the guest wrote it.
     pub key: u16,
-    /// The name, where it is a file.
+    /// The name, if it is a file.
     pub file: Option<&'a str>,
-    /// Whether there is such an item.
+    /// Whether the item exists.
     pub exists: bool,
 }
 
-/// The file's name, or QEMU's name of the key, or its number.
+/// The file's name, QEMU's name for the key, or the key in hexadecimal.
 impl fmt::Display for ItemName<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.file, key::name(self.key)) {
@@ -126,9 +138,9 @@ impl fmt::Display for ItemName<'_> {
     }
 }
 
-/// Hears of what the guest does with the device.
+/// Receives events.
 pub trait Observer: Send {
-    /// The guest did this. Called with the device locked, in the vCPU's thread: it has to be quick.
+    /// Called for each event, on the vCPU's thread and with the device locked: it must be quick.
     fn observe(&mut self, event: &Event<'_>);
 }
 

@@ -1,4 +1,4 @@
-//! Items: built by the host before the machine starts, then moved into the device.
+//! Items. The host builds them before the machine starts and then moves them into the device.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -10,70 +10,72 @@ use crate::data::Data;
 use crate::event::ItemName;
 use crate::key;
 
-/// Longest name of a file, in bytes; the directory has room for one more, the terminator (`FW_CFG_MAX_FILE_PATH`).
+/// Longest name of a file, in bytes, without the terminator (`FW_CFG_MAX_FILE_PATH` - 1).
 pub const MAX_NAME: usize = 55;
-/// How many files there can be unless more is asked for (`FW_CFG_FILE_SLOTS_DFLT`, hw/nvram/fw_cfg.c).
+/// Default capacity of the file directory (`FW_CFG_FILE_SLOTS_DFLT`, hw/nvram/fw_cfg.c in QEMU).
 pub const DEFAULT_FILE_SLOTS: u16 = 0x20;
-/// How many files there can be at most: the keys from [`key::FILE_FIRST`] to [`key::ENTRY_MASK`].
+/// Largest capacity of the file directory: the keys from [`key::FILE_FIRST`] to
+/// [`key::ENTRY_MASK`].
 pub const MAX_FILE_SLOTS: u16 = key::ENTRY_MASK - key::FILE_FIRST + 1;
-/// Bytes of an entry of the file directory (`struct fw_cfg_file`).
+/// Length of a directory entry in bytes (`struct fw_cfg_file`).
 const DIRECTORY_ENTRY: usize = 64;
 
-/// Called after the guest has written to an item: with all of the item's bytes, and the first byte written and how many.
+/// Called after the guest has written to an item, with all bytes of the item, the offset of the
+/// first byte written, and how many were written.
 pub type OnWrite = Box<dyn FnMut(&[u8], usize, usize) + Send>;
 
 /// Why an item cannot be published.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum ItemError {
-    /// A file without a name, or with one that the directory cannot hold.
+    /// The file's name is empty, or too long for the directory.
     #[error("The fw_cfg name '{name}' has {} bytes, expected 1 to {MAX_NAME}", name.len())]
     NameLength {
         /// The name.
         name: String,
     },
-    /// The name has a byte that would end it early.
+    /// The name has a zero byte, which would end it.
     #[error("The fw_cfg name '{}' has a zero byte", name.escape_default())]
     NameNul {
         /// The name.
         name: String,
     },
-    /// There is a file of that name.
+    /// A file of that name exists.
     #[error("There are two fw_cfg files named '{name}'")]
     Duplicate {
         /// The name.
         name: String,
     },
-    /// The key has an item.
+    /// The key already has an item.
     #[error("The fw_cfg key {key:#06x} is set twice")]
     KeyTaken {
         /// The key.
         key: u16,
     },
-    /// The key belongs to the directory or to files, or is beyond the table.
-    #[error("The fw_cfg key {key:#06x} is not free to be set")]
+    /// The key is used by the directory or by files, or is beyond the table.
+    #[error("The fw_cfg key {key:#06x} is reserved")]
     KeyReserved {
         /// The key.
         key: u16,
     },
-    /// More files than the directory has room for.
-    #[error("The fw_cfg file '{name}' is one too many: the directory has room for {slots}")]
+    /// The directory is full.
+    #[error("No room for the fw_cfg file '{name}': the directory holds {slots} files")]
     DirectoryFull {
         /// The file's name.
         name: String,
-        /// How many files there can be.
+        /// The capacity of the directory.
         slots: u16,
     },
-    /// Sizes are 32 bits wide.
+    /// The length does not fit in 32 bits.
     #[error("The fw_cfg item '{name}' has {len} bytes, expected fewer than {}", u32::MAX)]
     TooBig {
         /// The file's name, or the key.
         name: String,
-        /// Bytes it has.
+        /// Its length in bytes.
         len: u64,
     },
 }
 
-/// One item: what it holds, and whether the guest may write to it.
+/// An item: its contents, and whether the guest may write to it.
 pub(crate) struct Item {
     pub data: Data,
     pub on_write: Option<OnWrite>,
@@ -95,12 +97,12 @@ impl Item {
     }
 }
 
-/// The items of a machine, while it is being put together. The device takes them whole: nothing is added after power-on, and so
-/// no key ever changes its meaning.
+/// The items of a machine, while the host builds it. The device takes all of them at once: none is
+/// added after power-on, so the meaning of a key never changes.
 #[derive(Debug)]
 pub struct Items {
     keyed: BTreeMap<u16, Item>,
-    /// Sorted by name, byte by byte: the order of the directory.
+    /// Sorted by the bytes of their names, the order of the directory.
     files: BTreeMap<String, Item>,
     slots: u16,
 }
@@ -112,12 +114,13 @@ impl Default for Items {
 }
 
 impl Items {
-    /// Signature and features, and room for [`DEFAULT_FILE_SLOTS`] files.
+    /// Creates the signature and feature items, and a directory of [`DEFAULT_FILE_SLOTS`].
     pub fn new() -> Self {
         Self::with_file_slots(DEFAULT_FILE_SLOTS)
     }
 
-    /// Signature and features, and room for `slots` files: at least 16, at most [`MAX_FILE_SLOTS`], as QEMU's `x-file-slots`.
+    /// Creates the signature and feature items, and a directory for `slots` files. `slots` is
+    /// raised to 16 or lowered to [`MAX_FILE_SLOTS`], the bounds of QEMU's `x-file-slots`.
     pub fn with_file_slots(slots: u16) -> Self {
         let id = key::FEATURE_TRADITIONAL | key::FEATURE_DMA;
         let keyed = BTreeMap::from([
@@ -127,10 +130,10 @@ impl Items {
         Self { keyed, files: BTreeMap::new(), slots: slots.clamp(0x10, MAX_FILE_SLOTS) }
     }
 
-    /// Gives a well-known key its item.
+    /// Sets the item of a well-known key.
     ///
     /// # Errors
-    /// The key has one, belongs to files or to the directory, or the item is too big.
+    /// The key already has an item or is reserved, or the item is too long.
     pub fn set(&mut self, key: u16, data: impl Into<Data>) -> Result<(), ItemError> {
         let data = data.into();
         if key & key::WRITE_CHANNEL != 0
@@ -149,18 +152,21 @@ impl Items {
         }
     }
 
-    /// Adds a file. Its key is known when all are there: the files are numbered by their names' order.
+    /// Adds a file. Files are numbered in the order of their names, so its key is known only once
+    /// all files are added.
     ///
     /// # Errors
-    /// The name is empty, too long or taken, there are too many files, or the item is too big.
+    /// The name is empty, too long, taken or has a zero byte, the directory is full, or the item is
+    /// too long.
     pub fn add_file(&mut self, name: &str, data: impl Into<Data>) -> Result<(), ItemError> {
         self.insert(name, Item::read_only(data.into()))
     }
 
-    /// Adds a file that the guest may write to, within its size. `on_write` hears of each write.
+    /// Adds a file that the guest may overwrite, within its length. `on_write` is called after each
+    /// write.
     ///
     /// # Errors
-    /// As [`Items::add_file`].
+    /// Those of [`Items::add_file`].
     pub fn add_writable_file(
         &mut self,
         name: &str,
@@ -188,28 +194,29 @@ impl Items {
         Ok(())
     }
 
-    /// What a well-known key holds.
+    /// The contents of a well-known key's item.
     pub fn get(&self, key: u16) -> Option<&Data> {
         self.keyed.get(&key).map(|item| &item.data)
     }
 
-    /// What a file holds.
+    /// The contents of a file.
     pub fn file(&self, name: &str) -> Option<&Data> {
         self.files.get(name).map(|item| &item.data)
     }
 
-    /// The names of the files, in the directory's order.
+    /// The names of the files, in the order of the directory.
     pub fn file_names(&self) -> impl Iterator<Item = &str> {
         self.files.keys().map(String::as_str)
     }
 
-    /// The directory: a u32 count, then {u32 size, u16 key, u16 0, 56 bytes of name} for each slot, used or not. All big-endian.
+    /// Encodes the directory, all big-endian: a u32 count, then {u32 length, u16 key, u16 0, 56
+    /// bytes of name} for each slot, used or not.
     fn directory(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(4 + DIRECTORY_ENTRY * usize::from(self.slots));
         let count = u32::try_from(self.files.len()).unwrap_or(u32::MAX);
         bytes.extend(count.to_be_bytes());
         for (key, (name, item)) in (key::FILE_FIRST..).zip(&self.files) {
-            // Both were checked when the file was added.
+            // Length and name were checked when the file was added.
             bytes.extend(u32::try_from(item.data.len()).unwrap_or(u32::MAX).to_be_bytes());
             bytes.extend(key.to_be_bytes());
             bytes.extend([0; 2]);
@@ -221,7 +228,7 @@ impl Items {
         bytes
     }
 
-    /// The items by key.
+    /// Arranges the items by key.
     pub(crate) fn into_tables(mut self) -> Tables {
         let directory = Item::read_only(self.directory().into());
         self.keyed.insert(key::FILE_DIR, directory);
@@ -243,11 +250,11 @@ impl Items {
     }
 }
 
-/// Items by key. Both tables have the same length, which is the limit of valid keys (`fw_cfg_max_entry`).
+/// Items by key. Both tables have the same length, the limit of valid keys (`fw_cfg_max_entry`).
 pub(crate) struct Tables {
     generic: Box<[Option<Item>]>,
     arch: Box<[Option<Item>]>,
-    /// Of the files, in the order of their keys.
+    /// The names of the files, in the order of their keys.
     names: Vec<String>,
 }
 
@@ -258,7 +265,7 @@ impl Tables {
         table.get(usize::from(key & key::ENTRY_MASK))?.as_ref()
     }
 
-    /// The item of a key, if there is one, to write to.
+    /// The item of a key, if there is one, mutably.
     pub fn get_mut(&mut self, key: u16) -> Option<&mut Item> {
         self.slot_mut(key)?.as_mut()
     }
@@ -268,14 +275,14 @@ impl Tables {
         table.get_mut(usize::from(key & key::ENTRY_MASK))
     }
 
-    /// What a key is called, whether there is an item or not.
+    /// Identifies a key, whether or not it has an item.
     pub fn name(&self, key: u16) -> ItemName<'_> {
         let index = (key & !key::WRITE_CHANNEL).checked_sub(key::FILE_FIRST);
         let file = index.and_then(|index| self.names.get(usize::from(index))).map(String::as_str);
         ItemName { key, file, exists: self.get(key).is_some() }
     }
 
-    /// The keys that have items: the architecture's own last.
+    /// The keys that have items, the architecture's own last.
     pub fn keys(&self) -> impl Iterator<Item = u16> {
         let keys = |first: u16| first..first + u16::try_from(self.generic.len()).unwrap_or(0);
         keys(0).chain(keys(key::ARCH_LOCAL)).filter(|key| self.get(*key).is_some())

@@ -1,39 +1,39 @@
 //! Keys: the 16-bit selectors of items.
 //!
-//! Source: docs/specs/fw_cfg.rst and include/standard-headers/linux/qemu_fw_cfg.h in QEMU. Integers are little-endian unless
-//! said otherwise.
+//! Source: docs/specs/fw_cfg.rst and include/standard-headers/linux/qemu_fw_cfg.h in QEMU. Integers
+//! are little-endian unless stated otherwise.
 
 /// "QEMU", 4 bytes.
 pub const SIGNATURE: u16 = 0x00;
-/// u32 of features: [`FEATURE_TRADITIONAL`] and [`FEATURE_DMA`].
+/// u32: feature bits, [`FEATURE_TRADITIONAL`] and [`FEATURE_DMA`].
 pub const ID: u16 = 0x01;
-/// The machine's UUID: 16 bytes in the order of its text form.
+/// The machine's UUID: 16 bytes, in the order of its textual form.
 pub const UUID: u16 = 0x02;
-/// u64: bytes of RAM in all.
+/// u64: total RAM in bytes.
 pub const RAM_SIZE: u16 = 0x03;
-/// u16: not 0 where there is no screen; SeaBIOS then talks on COM1.
+/// u16: not 0 if there is no screen. SeaBIOS then uses COM1.
 pub const NOGRAPHIC: u16 = 0x04;
-/// u16: CPUs that are there at power-on. SeaBIOS waits until it has counted as many.
+/// u16: number of CPUs at power-on. SeaBIOS waits until it has counted as many.
 pub const NB_CPUS: u16 = 0x05;
 /// Not used on x86.
 pub const MACHINE_ID: u16 = 0x06;
-/// u32: where the protected-mode kernel goes.
+/// u32: load address of the protected-mode kernel.
 pub const KERNEL_ADDR: u16 = 0x07;
-/// u32: bytes of [`KERNEL_DATA`].
+/// u32: length of [`KERNEL_DATA`] in bytes.
 pub const KERNEL_SIZE: u16 = 0x08;
 /// Not used on x86.
 pub const KERNEL_CMDLINE: u16 = 0x09;
-/// u32: where the initrd goes.
+/// u32: load address of the initrd.
 pub const INITRD_ADDR: u16 = 0x0a;
-/// u32: bytes of [`INITRD_DATA`].
+/// u32: length of [`INITRD_DATA`] in bytes.
 pub const INITRD_SIZE: u16 = 0x0b;
 /// Not used on x86.
 pub const BOOT_DEVICE: u16 = 0x0c;
-/// u64s: number of NUMA nodes, node of each CPU, memory of each node.
+/// u64s: number of NUMA nodes, node of each CPU, bytes of memory of each node.
 pub const NUMA: u16 = 0x0d;
-/// u16: not 0 where the firmware is to show its boot menu.
+/// u16: not 0 if the firmware should show its boot menu.
 pub const BOOT_MENU: u16 = 0x0e;
-/// u16: one more than the highest local APIC ID there can be.
+/// u16: the highest possible local APIC ID plus one.
 pub const MAX_CPUS: u16 = 0x0f;
 /// u32: entry point of a PVH or multiboot kernel.
 pub const KERNEL_ENTRY: u16 = 0x10;
@@ -41,47 +41,47 @@ pub const KERNEL_ENTRY: u16 = 0x10;
 pub const KERNEL_DATA: u16 = 0x11;
 /// The initrd.
 pub const INITRD_DATA: u16 = 0x12;
-/// u32: where the command line goes.
+/// u32: load address of the command line.
 pub const CMDLINE_ADDR: u16 = 0x13;
-/// u32: bytes of [`CMDLINE_DATA`], terminator included.
+/// u32: length of [`CMDLINE_DATA`] in bytes, including the terminator.
 pub const CMDLINE_SIZE: u16 = 0x14;
 /// The command line, zero-terminated.
 pub const CMDLINE_DATA: u16 = 0x15;
-/// u32: where the real-mode set-up code goes.
+/// u32: load address of the real-mode setup code.
 pub const SETUP_ADDR: u16 = 0x16;
-/// u32: bytes of [`SETUP_DATA`].
+/// u32: length of [`SETUP_DATA`] in bytes.
 pub const SETUP_SIZE: u16 = 0x17;
-/// The real-mode set-up code, with the set-up header filled in.
+/// The real-mode setup code, with the setup header filled in.
 pub const SETUP_DATA: u16 = 0x18;
-/// The directory of files (big-endian: [`crate::Items`] makes it).
+/// The file directory, big-endian. [`crate::Items`] builds it.
 pub const FILE_DIR: u16 = 0x19;
-/// The first key that belongs to a file.
+/// The key of the first file.
 pub const FILE_FIRST: u16 = 0x20;
 
-/// This bit was once set to write by port; it is ignored.
+/// Key bit that once requested a write by port. Ignored.
 pub const WRITE_CHANNEL: u16 = 0x4000;
-/// Keys with this bit are a table of their own, for the architecture.
+/// Key bit of the architecture's own table.
 pub const ARCH_LOCAL: u16 = 0x8000;
-/// The bits that number an item in its table.
+/// The bits that index an item in its table.
 pub const ENTRY_MASK: u16 = !(WRITE_CHANNEL | ARCH_LOCAL);
 
-/// x86: u16 count, then {u16 length, table} each: ACPI tables of the user's.
+/// x86: u16 count, then {u16 length, table} each: ACPI tables supplied by the user.
 pub const ACPI_TABLES: u16 = ARCH_LOCAL;
-/// x86: u16 count, then entries: SMBIOS fields and tables, as before QEMU 2.1.
+/// x86: u16 count, then entries: SMBIOS fields and tables in the format before QEMU 2.1.
 pub const SMBIOS_ENTRIES: u16 = ARCH_LOCAL | 1;
-/// x86: u32, 1 where ISA interrupt 0 arrives at pin 2 of the I/O APIC.
+/// x86: u32: 1 if ISA interrupt 0 is wired to input 2 of the I/O APIC.
 pub const IRQ0_OVERRIDE: u16 = ARCH_LOCAL | 2;
-/// x86: u32 count, then entries: reservations, as before `etc/e820`.
+/// x86: u32 count, then entries: reserved ranges, from before `etc/e820`.
 pub const E820_TABLE: u16 = ARCH_LOCAL | 3;
-/// x86: the HPETs there are.
+/// x86: the machine's HPETs.
 pub const HPET: u16 = ARCH_LOCAL | 4;
 
-/// [`ID`]: selector and data register. Always set.
+/// Bit of [`ID`]: selector and data register. Always set.
 pub const FEATURE_TRADITIONAL: u32 = 1;
-/// [`ID`]: the DMA interface.
+/// Bit of [`ID`]: the DMA interface.
 pub const FEATURE_DMA: u32 = 2;
 
-/// What QEMU calls a well-known key, without its `FW_CFG_`. `None`: it has no name of its own.
+/// QEMU's name for a well-known key, without the prefix `FW_CFG_`. `None` if it has no name.
 pub fn name(key: u16) -> Option<&'static str> {
     Some(match key & !WRITE_CHANNEL {
         SIGNATURE => "SIGNATURE",

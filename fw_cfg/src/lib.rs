@@ -1,19 +1,23 @@
-//! QEMU's firmware configuration device, fw_cfg: the protocol, for any virtual machine monitor.
+//! QEMU's firmware configuration device, fw_cfg: the protocol as a library for any virtual machine
+//! monitor.
 //!
-//! The host publishes *items*, blobs of bytes with a 16-bit *key* each. The guest selects a key, and reads the item from its first
-//! byte on: a byte at a time from a data register, or any number at once by DMA. Firmware finds the memory map, ACPI tables,
-//! option ROMs, kernel and initrd in this way, and Linux has a driver that shows the items under /sys/firmware/qemu_fw_cfg.
+//! The host publishes *items*, sequences of bytes that each have a 16-bit *key*. The guest selects
+//! a key and reads the item from its first byte, either byte by byte from a data register or by
+//! DMA. Firmware finds the memory map, ACPI tables, option ROMs, kernel and initrd this way, and a
+//! Linux driver shows the items under /sys/firmware/qemu_fw_cfg.
 //!
 //! # Items
 //!
-//! Keys below 0x20 are [well known](key): the signature, the number of CPUs, the twelve that a kernel is handed over by. Keys with
-//! bit 15 are a second table, which belongs to the architecture. From 0x20 on there are *files*: items with a name of up to 55
-//! bytes, listed in a directory, which is an item itself. Files are numbered in the order of their names, so their keys are only
-//! known when all of them are. That is why [`Items`] is built first, and then moved into the device whole.
+//! Keys below 0x20 are [well known](key): the signature, the number of CPUs, the parts of a kernel
+//! and so on. Keys with bit 15 set belong to a second table, for the architecture. From 0x20 there
+//! are *files*: items with a name of up to 55 bytes, listed in a directory that is itself an item.
+//! Files are numbered in the order of their names, so their keys are known only once all files are.
+//! That is why the host first builds [`Items`] and then moves all of them into the device.
 //!
-//! An item is bytes, or a [range of an open file](guest_memory::FileRange), which is read when the guest asks for it and is never on the heap; how it gets
-//! into guest memory is the business of the [transfer engine](guest_memory).
-//! Items can be [writable](Items::add_writable_file), within their size: so a guest tells its host something.
+//! An item consists of bytes, or of a [range of an open file](guest_memory::FileRange), which is
+//! read when the guest asks for it and is never on the heap. The [transfer engine](guest_memory)
+//! moves it into guest memory. The guest can overwrite [writable files](Items::add_writable_file),
+//! within their length, to tell the host something.
 //!
 //! # Registers
 //!
@@ -25,17 +29,19 @@
 //! | 0x518 | 32 | write, big-endian | DMA address, low half; starts the operation |
 //! | 0x514 | 64 | read | "QEMU CFG": [`FwCfg::read_dma_register`] |
 //!
-//! The ports are the business of who uses this library, as are memory-mapped registers on other architectures.
+//! The user of this library connects the registers to I/O ports, or to memory-mapped registers on
+//! other architectures.
 //!
 //! # DMA
 //!
-//! The address is that of a 16-byte [descriptor](dma::Descriptor): control, length, address, all big-endian. The device selects an
-//! item where control says so, moves the bytes, and writes control back: 0, or [`dma::ERROR`]. What an item does not have reads as
-//! zeros, and is no error: firmware reads items that need not be there into variables it has not set. Reads are done before
-//! writes and those before skips where control asks for more than one.
+//! The DMA address is that of a [descriptor](dma::Descriptor) of 16 bytes: control, length and
+//! address, all big-endian. The device selects an item if control asks for it, moves the bytes, and
+//! writes control back as 0 or [`dma::ERROR`]. Bytes beyond the end of an item read as zeros, which
+//! is not an error: firmware reads items that may be absent into uninitialised variables. If
+//! control asks for several operations, read takes precedence over write, and write over skip.
 //!
-//! Nothing the guest does makes the device allocate by a length of the guest's, panic, or leave control unwritten where there is
-//! memory for it.
+//! Nothing a guest does makes the device panic, allocate a length of the guest's choice, or leave
+//! control unwritten, as long as control is in guest memory.
 //!
 //! # Example
 //!
@@ -43,8 +49,8 @@
 //!
 //! ```
 //! use fw_cfg::dma::{Descriptor, READ, SELECT};
-//! use guest_memory::Engine;
 //! use fw_cfg::{FwCfg, Items, key};
+//! use guest_memory::Engine;
 //! use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 //!
 //! let mut items = Items::new();
@@ -54,7 +60,7 @@
 //! let memory: GuestMemoryMmap = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), 1 << 20)])?;
 //! let mut device = FwCfg::new(items, Engine::new(memory.clone()));
 //!
-//! // The guest: it knows from the directory that the file has the key 0x20.
+//! // The guest has learned from the directory that the file's key is 0x20.
 //! let control = 0x20 << 16 | SELECT | READ;
 //! let request = Descriptor { control, length: 8, address: 0x2000 };
 //! memory.write_slice(&request.to_bytes(), GuestAddress(0x1000))?;
@@ -65,7 +71,7 @@
 //! assert_eq!(&read, b"Hello\0\0\0");
 //! assert_eq!(memory.read_obj::<u32>(GuestAddress(0x1000))?, 0); // control: done, no error
 //!
-//! // The same by the ports.
+//! // Reading by port.
 //! device.select(key::NB_CPUS);
 //! let mut cpus = [0; 2];
 //! device.read_data(&mut cpus);
@@ -73,8 +79,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Sources: docs/specs/fw_cfg.rst and hw/nvram/fw_cfg.c in QEMU, which decides where the two differ; src/fw/paravirt.c in SeaBIOS and
-//! drivers/firmware/qemu_fw_cfg.c in Linux for what guests rely on.
+//! Sources: docs/specs/fw_cfg.rst and hw/nvram/fw_cfg.c in QEMU (where they differ, the code
+//! decides); src/fw/paravirt.c in SeaBIOS and drivers/firmware/qemu_fw_cfg.c in Linux for what
+//! guests rely on.
+
+#![forbid(unsafe_code)]
 
 mod data;
 mod device;
@@ -83,6 +92,7 @@ pub mod event;
 mod items;
 pub mod key;
 pub mod loader;
+mod operation;
 pub mod x86;
 
 pub use data::Data;

@@ -1,17 +1,20 @@
-//! The linker-loader script: how a host has the firmware place tables that point at each other.
+//! The linker-loader script, by which firmware places tables that point at each other.
 //!
-//! The script is the file [`FILE_NAME`]: commands of 128 bytes, a u32 of what to do and 124 bytes of arguments, little-endian.
-//! The firmware runs them in order: it puts files into memory of its choice, adds the address of one file to a field of another,
-//! and makes checksums right. Source: hw/acpi/bios-linker-loader.c in QEMU, src/fw/romfile_loader.c in SeaBIOS.
+//! The script is the file [`FILE_NAME`]. It consists of commands of 128 bytes, little-endian: a u32
+//! command number and 124 bytes of arguments. Firmware runs them in order. It loads files at
+//! addresses of its choice, adds the address of one file to a field of another, and updates
+//! checksums.
+//!
+//! Source: hw/acpi/bios-linker-loader.c in QEMU, src/fw/romfile_loader.c in SeaBIOS.
 
 use thiserror::Error;
 
 use crate::items::MAX_NAME;
 
-/// Where firmware looks for the script.
+/// Name of the script's file.
 pub const FILE_NAME: &str = "etc/table-loader";
 
-/// Bytes of a command.
+/// Length of a command in bytes.
 const COMMAND: usize = 128;
 
 const ALLOCATE: u32 = 1;
@@ -19,17 +22,17 @@ const ADD_POINTER: u32 = 2;
 const ADD_CHECKSUM: u32 = 3;
 const WRITE_POINTER: u32 = 4;
 
-/// Where a file goes.
+/// Where firmware loads a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Zone {
-    /// Anywhere; in SeaBIOS near the top of RAM below 4 GiB.
+    /// Anywhere. SeaBIOS uses the top of RAM below 4 GiB.
     High = 1,
-    /// The segment at 0xf0000, where an RSDP is looked for.
+    /// The segment at 0xf0000, where operating systems look for an RSDP.
     FSeg = 2,
 }
 
-/// A command that cannot be written down.
+/// Why a command cannot be encoded.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum ScriptError {
     /// The field for a name is 56 bytes wide.
@@ -38,7 +41,7 @@ pub enum ScriptError {
         /// The name.
         name: String,
     },
-    /// The name has a byte that would end it early: firmware would take it for another file's.
+    /// The name has a zero byte, which would end it: firmware would read another name.
     #[error("The name '{}' in a linker-loader script has a zero byte", name.escape_default())]
     NameNul {
         /// The name.
@@ -47,33 +50,34 @@ pub enum ScriptError {
     /// Fields are 1, 2, 4 or 8 bytes wide.
     #[error("A pointer in a linker-loader script has {size} bytes, expected 1, 2, 4 or 8")]
     PointerSize {
-        /// The width asked for, in bytes.
+        /// The requested width in bytes.
         size: u8,
     },
     /// Alignments are powers of two.
     #[error("An alignment in a linker-loader script is {align}, expected a power of two")]
     Alignment {
-        /// The alignment asked for, in bytes.
+        /// The requested alignment in bytes.
         align: u32,
     },
 }
 
-/// A script in the making.
+/// Builds a script.
 #[derive(Clone, Debug, Default)]
 pub struct Script {
     bytes: Vec<u8>,
 }
 
 impl Script {
-    /// A script that does nothing yet.
+    /// An empty script.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Puts a file into memory, at a multiple of `align` bytes. Comes before all that names the file.
+    /// Loads a file into memory, aligned to `align` bytes. Must come before other commands that
+    /// name the file.
     ///
     /// # Errors
-    /// The name is too long or has a zero byte, or `align` is no power of two.
+    /// The name is empty, too long or has a zero byte, or `align` is not a power of two.
     pub fn allocate(&mut self, file: &str, align: u32, zone: Zone) -> Result<(), ScriptError> {
         if !align.is_power_of_two() {
             return Err(ScriptError::Alignment { align });
@@ -82,11 +86,11 @@ impl Script {
         Ok(())
     }
 
-    /// Adds the address of file `source` to the little-endian field of `size` bytes at `offset` in file `dest`. What the field
-    /// holds before is the offset within `source` that it is to point at.
+    /// Adds the address of file `source` to the little-endian field of `size` bytes at `offset` in
+    /// file `dest`. The field initially holds the target's offset within `source`.
     ///
     /// # Errors
-    /// A name is too long or has a zero byte, or there is no field of that size.
+    /// A name is empty, too long or has a zero byte, or `size` is not 1, 2, 4 or 8.
     pub fn add_pointer(
         &mut self,
         dest: &str,
@@ -100,11 +104,11 @@ impl Script {
         Ok(())
     }
 
-    /// Takes the sum of `length` bytes from `start` on in `file` away from the byte at `at`, so that with that byte, 0 before,
-    /// they sum up to 0.
+    /// Subtracts the sum of the `length` bytes from `start` in `file` from the byte at `at`. If
+    /// that byte is among them and initially 0, the bytes then sum up to 0.
     ///
     /// # Errors
-    /// The name is too long or has a zero byte.
+    /// The name is empty, too long or has a zero byte.
     pub fn add_checksum(
         &mut self,
         file: &str,
@@ -118,11 +122,12 @@ impl Script {
         Ok(())
     }
 
-    /// Writes the address of file `source`, plus `source_offset`, to the field of `size` bytes at `offset` in the writable
-    /// item `dest` of the device: so the host learns where the file went.
+    /// Writes the address of file `source`, plus `source_offset`, to the field of `size` bytes at
+    /// `offset` in the device's writable file `dest`. This tells the host where the file was
+    /// loaded.
     ///
     /// # Errors
-    /// A name is too long or has a zero byte, or there is no field of that size.
+    /// A name is empty, too long or has a zero byte, or `size` is not 1, 2, 4 or 8.
     pub fn write_pointer(
         &mut self,
         dest: &str,
@@ -143,7 +148,7 @@ impl Script {
         Ok(())
     }
 
-    /// The script as the item's bytes.
+    /// The contents of the script's file.
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }
@@ -156,7 +161,7 @@ impl Script {
     }
 }
 
-/// A name as the scripts' fields hold it.
+/// Encodes a name as a field of a command.
 fn name(name: &str) -> Result<[u8; MAX_NAME + 1], ScriptError> {
     let mut field = [0; MAX_NAME + 1];
     if name.is_empty() || name.len() > MAX_NAME {
@@ -178,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn commands_are_as_the_structs_of_seabios_have_them() {
+    fn commands_match_the_structs_in_seabios() {
         let mut script = Script::new();
         script.allocate("etc/acpi/rsdp", 16, Zone::FSeg).unwrap();
         script.add_pointer("etc/acpi/rsdp", "etc/acpi/tables", 24, 8).unwrap();
@@ -204,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_firmware_would_run_is_refused() {
+    fn invalid_commands_are_refused() {
         let mut script = Script::new();
         let long = "x".repeat(56);
         assert!(script.allocate(&long, 16, Zone::High).is_err());
@@ -215,7 +220,7 @@ mod tests {
         assert!(script.into_bytes().is_empty());
     }
 
-    // Found by the fuzz target `loader_script`: what firmware reads of "a\0b" is "a", another file.
+    // Found by the fuzz target `loader_script`: firmware reads "a\0b" as "a", another file.
     #[test]
     fn a_name_that_firmware_would_read_as_another_is_refused() {
         let mut script = Script::new();

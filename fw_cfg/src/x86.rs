@@ -1,29 +1,32 @@
-//! What PC firmware expects in some files and items: bytes from plain values.
+//! Builds the contents of files that PC firmware expects.
 //!
-//! Sources: hw/i386/fw_cfg.c, hw/i386/e820_memory_layout.c, system/bootdevice.c and hw/nvram/fw_cfg.c in QEMU; src/fw/paravirt.c and
-//! src/boot.c in SeaBIOS.
+//! Sources: hw/i386/fw_cfg.c, hw/i386/e820_memory_layout.c, system/bootdevice.c and
+//! hw/nvram/fw_cfg.c in QEMU; src/fw/paravirt.c and src/boot.c in SeaBIOS.
 
-/// File of the memory map: see [`e820`].
+/// File name of the memory map, see [`e820`].
 pub const E820_FILE: &str = "etc/e820";
-/// File of the order in which to boot from devices: see [`bootorder`].
+/// File name of the boot order, see [`bootorder`].
 pub const BOOTORDER_FILE: &str = "bootorder";
-/// File of a u32: milliseconds after which firmware that found nothing to boot tries again; [`NEVER`] for not at all.
+/// File name of a u32: after how many milliseconds firmware that found nothing to boot tries again,
+/// or [`NEVER`].
 pub const BOOT_FAIL_WAIT_FILE: &str = "etc/boot-fail-wait";
-/// File of a u16: milliseconds for which a boot menu offers itself.
+/// File name of a u16: for how many milliseconds the firmware offers its boot menu.
 pub const BOOT_MENU_WAIT_FILE: &str = "etc/boot-menu-wait";
-/// The SMBIOS entry point.
+/// File name of the SMBIOS entry point.
 pub const SMBIOS_ANCHOR_FILE: &str = "etc/smbios/smbios-anchor";
-/// The SMBIOS structures.
+/// File name of the SMBIOS structures.
 pub const SMBIOS_TABLES_FILE: &str = "etc/smbios/smbios-tables";
-/// Folder of option ROMs that belong to no device.
+/// Directory of option ROMs that belong to no device.
 pub const OPTION_ROM_FOLDER: &str = "genroms/";
-/// A writable file of 16 bytes in which Linux says where its VMCOREINFO note is (docs/specs/vmcoreinfo.rst).
+/// File name of a writable item of 16 bytes to which Linux writes the address of its VMCOREINFO
+/// note (docs/specs/vmcoreinfo.rst in QEMU).
 pub const VMCOREINFO_FILE: &str = "etc/vmcoreinfo";
 
-/// In [`BOOT_FAIL_WAIT_FILE`]: do not try again.
+/// Value of [`BOOT_FAIL_WAIT_FILE`]: do not try again.
 pub const NEVER: u32 = u32::MAX;
 
-/// The memory map: (first byte, bytes, type) each, as 20 bytes without padding, little-endian.
+/// Encodes the memory map from (start address, length in bytes, type): 20 bytes for each entry,
+/// little-endian, without padding.
 pub fn e820(entries: impl IntoIterator<Item = (u64, u64, u32)>) -> Vec<u8> {
     let mut bytes = Vec::new();
     for (start, size, kind) in entries {
@@ -34,8 +37,8 @@ pub fn e820(entries: impl IntoIterator<Item = (u64, u64, u32)>) -> Vec<u8> {
     bytes
 }
 
-/// The order of devices by their firmware paths, first to last, a line each, zero-terminated; empty without any. `strict`: boot
-/// from nothing else.
+/// Encodes the boot order from the firmware paths of devices: one line each, zero-terminated, or
+/// nothing if there are none. With `strict`, firmware does not boot from any other device.
 pub fn bootorder<'a>(paths: impl IntoIterator<Item = &'a str>, strict: bool) -> Vec<u8> {
     let mut lines: Vec<&str> = paths.into_iter().collect();
     if strict {
@@ -54,33 +57,33 @@ pub fn rom_path(file: &str) -> String {
     format!("/rom@{file}")
 }
 
-/// What Linux writes to [`VMCOREINFO_FILE`] (`struct fw_cfg_vmcoreinfo`, all little-endian).
+/// What Linux writes to [`VMCOREINFO_FILE`] (`struct fw_cfg_vmcoreinfo`, little-endian).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VmCoreInfo {
-    /// What the host can use: 0 none, 1 an ELF note.
+    /// Format that the host accepts: 0 for none, 1 for an ELF note.
     pub host_format: u16,
-    /// What the guest gave.
+    /// Format that the guest supplied.
     pub guest_format: u16,
-    /// Bytes of the note.
+    /// Length of the note in bytes.
     pub size: u32,
-    /// Its guest-physical address.
+    /// Guest-physical address of the note.
     pub paddr: u64,
 }
 
 impl VmCoreInfo {
     /// An ELF note (`FW_CFG_VMCOREINFO_FORMAT_ELF`).
     pub const ELF: u16 = 1;
-    /// Bytes of the file.
+    /// Length of the file in bytes.
     pub const SIZE: usize = 16;
 
-    /// What the host puts into the file: that it can use an ELF note, and nothing from the guest yet.
+    /// The file's initial contents: the host accepts an ELF note, the guest has supplied nothing.
     pub fn offer() -> [u8; Self::SIZE] {
         let mut bytes = [0; Self::SIZE];
         bytes[..2].copy_from_slice(&Self::ELF.to_le_bytes());
         bytes
     }
 
-    /// What the file says. `None`: it has another size.
+    /// Parses the file. `None` if it has another length.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let [a, b, c, d, s0, s1, s2, s3, paddr @ ..] =
             *<&[u8; Self::SIZE]>::try_from(bytes).ok()?;
@@ -104,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn bootorder_ends_with_one_zero() {
+    fn bootorder_ends_with_a_single_zero() {
         assert_eq!(bootorder([], false), b"");
         assert_eq!(bootorder([], true), b"HALT\0");
         let rom = rom_path("genroms/a.rom");

@@ -117,11 +117,11 @@ fn each_failure_has_its_reason() {
         told(&log).iter().map(|line| line.rsplit(": ").next().unwrap().to_owned()).collect();
     let expected = [
         "the descriptor is not in memory",
-        "the address is not memory all along",
+        "the address range is not entirely guest memory",
         "the item is read-only",
-        "it goes beyond the item's end",
-        "the address is not memory all along",
-        "it goes beyond the item's end",
+        "the write would go beyond the item's end",
+        "the address range is not entirely guest memory",
+        "the write would go beyond the item's end",
     ];
     assert_eq!(reasons, expected);
 }
