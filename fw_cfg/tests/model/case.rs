@@ -1,24 +1,25 @@
-//! Cases: a machine and what its guest does, at random. What matters is made frequent: addresses at the ends of regions, lengths
-//! around the item's and around whole pages, and file items whose pages are congruent with those of guest memory.
+//! Random cases: a machine and the operations of its guest. Interesting values are frequent:
+//! addresses at the ends of regions, lengths near the item's and near whole pages, and file items
+//! whose pages are congruent with those of guest memory.
 
 use proptest::prelude::*;
 
 /// Bytes of a page.
 pub const PAGE: u64 = 4096;
-/// Bytes of the host's file, of which file items are parts.
+/// Length of the host's file in bytes. File items are parts of it.
 pub const FILE: u64 = 12 * PAGE + 0x123;
 
-/// A machine and what its guest does.
+/// A machine and the operations of its guest.
 #[derive(Clone, Debug)]
 pub struct Case {
-    /// Of the lowest byte of memory.
+    /// Address of the lowest byte of memory.
     pub start: u64,
     pub regions: Vec<Region>,
     pub items: Vec<Item>,
     pub operations: Vec<Operation>,
 }
 
-/// Memory: so many addresses without any, then so many with.
+/// A memory region and the gap before it, both in bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Region {
     pub gap: u64,
@@ -34,39 +35,39 @@ pub enum Item {
     Range { name: u8, start: u64, size: u64 },
 }
 
-/// An address, by something that is known of the machine.
+/// An address, relative to the machine's memory.
 #[derive(Clone, Copy, Debug)]
 pub enum Place {
-    /// So many bytes after the start of one of the regions (modulo their number).
+    /// This many bytes after the start of a region (index modulo their number).
     Start(u8, u64),
-    /// So many bytes before the end of one of the regions.
+    /// This many bytes before the end of a region.
     End(u8, u64),
-    /// In one of the regions, so many pages on, where addresses and the selected item's offset in the host's file agree modulo the
-    /// page size.
+    /// This many pages into a region, at an address that agrees with the selected item's offset in
+    /// the host's file modulo the page size.
     Congruent(u8, u64),
-    /// This one.
+    /// This value.
     Raw(u64),
 }
 
 /// A key.
 #[derive(Clone, Copy, Debug)]
 pub enum Key {
-    /// That of one of the case's items (modulo their number), with bit 14 or without.
+    /// The key of an item (index modulo their number), with or without bit 14.
     Item(u8, bool),
-    /// That of the first item that the guest may write to.
+    /// The key of the first writable item.
     Writable,
-    /// That of the first item that is a part of the host's file.
+    /// The key of the first item that is part of the host's file.
     Range,
-    /// This one.
+    /// This value.
     Raw(u16),
 }
 
 /// A number of bytes.
 #[derive(Clone, Copy, Debug)]
 pub enum Length {
-    /// This one.
+    /// This value.
     Raw(u32),
-    /// What is left of the item, and so many more, or less (the second).
+    /// The rest of the item, plus the first number, minus the second.
     Rest(u32, u32),
 }
 
@@ -75,28 +76,28 @@ pub enum Length {
 pub enum Operation {
     /// Selects by port.
     Select(Key),
-    /// Reads the data port so many times.
+    /// Reads the data port this many times.
     Port(u16),
     /// Runs a DMA operation.
     Dma { at: Place, control: u16, key: Key, length: Length, address: Place, register: Register },
-    /// Writes to the DMA address register, in halves and widths that it takes or not.
+    /// Writes to the DMA address register, with valid and invalid offsets and widths.
     Register { offset: u8, bytes: Vec<u8> },
     /// Reads the DMA address register.
     Signature { offset: u8, count: u8 },
-    /// Writes to its memory, a run of one byte.
+    /// Fills guest memory with one byte.
     Poke { at: Place, byte: u8, count: u16 },
-    /// Has the machine reset.
+    /// Resets the machine.
     Reset,
 }
 
-/// How the descriptor's address gets into the register.
+/// How the guest writes the descriptor's address.
 #[derive(Clone, Copy, Debug)]
 pub enum Register {
-    /// The low half alone: what SeaBIOS does.
+    /// Only the low half, as SeaBIOS does.
     Low,
-    /// High half, low half: what Linux does.
+    /// First the high half, then the low half, as Linux does.
     Halves,
-    /// At once.
+    /// All 8 bytes at once.
     Whole,
 }
 
@@ -142,7 +143,7 @@ fn item() -> impl Strategy<Value = Item> {
     let keys = prop::sample::select(vec![0x02, 0x05, 0x11, 0x18, 0x1f, 0x8000, 0x8003, 0x801f]);
     let name = || 0..6u8;
     let range = prop_oneof![
-        // Whole pages, and little more or less.
+        // Whole pages, and slightly more or less.
         5 => (0..8u64, 2..=5u64, 0..3u64).prop_map(|(page, pages, less)| (page * PAGE, pages * PAGE - less)),
         2 => (0..8 * PAGE, 0..4 * PAGE),
         // To the end of the file and beyond it.
@@ -201,7 +202,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         1 => place(),
     ];
     let any_key = (control, key(), length(), place());
-    // What would be rare by chance: a write that is one, and whole pages.
+    // Rare by chance: successful writes, and whole pages.
     let write = (
         prop::sample::select(vec![0x18, 0x18, 0x10]),
         Just(Key::Writable),

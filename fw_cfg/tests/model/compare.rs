@@ -1,4 +1,4 @@
-//! Drives model and device with the same operations, and compares all that either shows.
+//! Runs the same operations on the model and the device, and compares everything visible.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -19,27 +19,27 @@ use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 use crate::case::{Case, FILE, Item, Key, Length, Operation, PAGE, Place, Register};
 use crate::model::{self, Done, Memory, Model};
 
-/// Files that there is room for.
+/// Capacity of the file directory.
 const SLOTS: u16 = 16;
 
 type Checked<T = ()> = Result<T, TestCaseError>;
 
-/// What a DMA operation was, for those who count.
+/// Classifies DMA operations, for counting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
     /// It failed.
     Failed(DmaError),
-    /// It did this, and moved nothing or little.
+    /// It did this, and none of the following applies.
     Done(DmaKind),
-    /// Item and zeros after it.
+    /// It read the item and zeros after it.
     Zeros,
-    /// To more than one region.
+    /// It read to more than one region.
     Regions,
-    /// At least two whole pages of the host's file to pages of memory that are congruent with them.
+    /// It read at least two whole pages of the host's file to congruent pages of memory.
     Pages,
 }
 
-/// What the device tells its observer, kept.
+/// Records the device's events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Heard {
     Select(Name),
@@ -97,7 +97,7 @@ fn hear(log: &Log, event: &Event<'_>) {
     log.lock().unwrap().push(heard);
 }
 
-/// Bytes of which no two places look alike, and other ones for another `salt`.
+/// Bytes of which no two places look alike. They differ by `salt`.
 fn pattern(len: u64, salt: u8) -> Vec<u8> {
     static PATTERN: LazyLock<Vec<u8>> =
         LazyLock::new(|| (0..2 * FILE).map(|i| (i ^ (i >> 8).wrapping_mul(5)) as u8).collect());
@@ -108,7 +108,7 @@ fn pattern(len: u64, salt: u8) -> Vec<u8> {
 /// The bytes of the host's file.
 static FILE_BYTES: LazyLock<Vec<u8>> = LazyLock::new(|| pattern(FILE, 0x33));
 thread_local! {
-    /// The file itself. Nobody ever writes to it.
+    /// The file itself. It never changes.
     static HOST_FILE: File = {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -121,12 +121,12 @@ thread_local! {
     };
 }
 
-/// A descriptor of its own, as an engine that maps takes a lease on it.
+/// A separate descriptor, because an engine that maps takes a lease on it.
 fn host_file() -> File {
     HOST_FILE.with(|file| File::open(format!("/proc/self/fd/{}", file.as_raw_fd())).unwrap())
 }
 
-/// Names in no order.
+/// File names, not sorted.
 fn name(name: u8) -> String {
     match name {
         0 => "opt/b".into(),
@@ -138,22 +138,22 @@ fn name(name: u8) -> String {
     }
 }
 
-/// The two, side by side.
+/// Model and device, side by side.
 struct Pair<M: guest_memory::Memory> {
     model: Model,
-    /// Where the selected item's bytes are in the host's file: offsets of the parts, by names.
+    /// Offsets in the host's file of the items that are parts of it, by name.
     parts: BTreeMap<String, u64>,
-    /// Keys of the case's items, in its order.
+    /// Keys of the case's items, in order.
     keys: Vec<u16>,
     regions: Vec<(u64, u64)>,
     memory: GuestMemoryMmap,
     device: FwCfg<M>,
     log: Log,
-    /// Room for what a region holds.
+    /// Buffer for the contents of a region.
     found: Vec<u8>,
 }
 
-/// Runs a case on the model, and on the device that `build` makes. `seen` hears what each DMA operation was.
+/// Runs a case on the model and on the device from `build`. Calls `seen` for each DMA operation.
 pub fn run<M: guest_memory::Memory>(
     case: &Case,
     build: impl Fn(Items, GuestMemoryMmap) -> FwCfg<M>,
@@ -168,7 +168,7 @@ pub fn run<M: guest_memory::Memory>(
             pair.compare_memory(None)?;
         }
     }
-    // What is left of the selected item, and every other item.
+    // The rest of the selected item, and every other item.
     pair.read_port(0x3000)?;
     for key in pair.keys.clone() {
         pair.select(key)?;
@@ -181,7 +181,7 @@ pub fn run<M: guest_memory::Memory>(
 }
 
 impl<M: guest_memory::Memory> Pair<M> {
-    /// `None`: so much memory would not end below 2^64.
+    /// `None` if the memory would extend beyond 2^64.
     fn new(case: &Case, build: impl Fn(Items, GuestMemoryMmap) -> FwCfg<M>) -> Option<Self> {
         let mut end = case.start;
         let mut regions = Vec::new();
@@ -221,7 +221,7 @@ impl<M: guest_memory::Memory> Pair<M> {
         Some(Self { model, parts, keys, regions, memory, device, log, found })
     }
 
-    /// Does it. What it was, if a DMA operation.
+    /// Runs an operation. Returns its class, if it is a DMA operation.
     fn perform(&mut self, operation: &Operation) -> Checked<Option<Done>> {
         if let Operation::Dma { at, control, key, length, address, register } = operation {
             let control = u32::from(self.key(*key)) << 16 | u32::from(*control);
@@ -261,10 +261,10 @@ impl<M: guest_memory::Memory> Pair<M> {
         }
     }
 
-    /// The guest's write to its memory, as far as there is any.
+    /// Writes to guest memory, where there is any.
     fn poke(&mut self, at: u64, bytes: &[u8]) {
         for (start, size) in &self.regions {
-            // What of `bytes` is in this region.
+            // The part of `bytes` in this region.
             let from = start.saturating_sub(at).min(bytes.len() as u64);
             let to = (start + size).saturating_sub(at).min(bytes.len() as u64);
             if from < to && at.checked_add(to).is_some() {
@@ -298,7 +298,7 @@ impl<M: guest_memory::Memory> Pair<M> {
         }
     }
 
-    /// The item that an operation with this control is about, and the offset into it.
+    /// The item that an operation with this control uses, and the offset into it.
     fn about(&self, control: u32) -> (Option<&model::Item>, usize) {
         let (_, item, offset) = self.model.current();
         if control & 8 == 0 { (item, offset) } else { (self.model.item((control >> 16) as u16), 0) }
@@ -347,7 +347,7 @@ impl<M: guest_memory::Memory> Pair<M> {
         let start = self.model.current().2 as u64;
         let (expected, given, failed) = self.model.read_data(count);
         if failed {
-            // Nothing is known but that it is nothing else.
+            // Either the item's bytes or zeros.
             let known = read.iter().zip(&expected).all(|(read, byte)| *read == 0 || read == byte);
             prop_assert!(known, "a port read of a file that is too short");
         } else {
@@ -377,7 +377,7 @@ impl<M: guest_memory::Memory> Pair<M> {
         }
     }
 
-    /// What it has started, if anything.
+    /// Checks the DMA operation that a register write has started.
     fn write_register(&mut self, offset: usize, bytes: &[u8]) -> Checked<Option<Done>> {
         self.device.write_dma_register(offset, bytes);
         if !self.model.write_register(offset, bytes) {
@@ -414,8 +414,8 @@ impl<M: guest_memory::Memory> Pair<M> {
         }
     }
 
-    /// Memory is as the model has it. What the model leaves open is taken from the device, if it is one of the two things that
-    /// it can be.
+    /// Checks that memory is as in the model. Where the model allows two values, it takes over the
+    /// device's, if that is one of them.
     fn compare_memory(&mut self, done: Option<&Done>) -> Checked {
         for (start, bytes) in &mut self.model.memory.0 {
             let found = &mut self.found[..bytes.len()];
@@ -456,7 +456,7 @@ impl<M: guest_memory::Memory> Pair<M> {
             item: self.selected(),
             kind: done.kind,
             range: (done.range.0 as u64, done.range.1 as u64),
-            // Of what failed it is not known how far it came.
+            // How far a failed operation came is not defined.
             zeros: if heard.result.is_ok() { done.zeros } else { heard.zeros },
             result: heard.result,
         };
@@ -473,7 +473,7 @@ impl<M: guest_memory::Memory> Pair<M> {
         Ok(())
     }
 
-    /// What the observer heard since it was asked last.
+    /// The events since the last call.
     fn heard(&self, expected: &[Heard]) -> Checked {
         let log = std::mem::take(&mut *self.log.lock().unwrap());
         prop_assert_eq!(&log[..], expected);
@@ -481,7 +481,7 @@ impl<M: guest_memory::Memory> Pair<M> {
     }
 }
 
-/// Gives an item to both. A second one of the same name or key is refused by the one and left out by the other.
+/// Adds an item to both. The device refuses a duplicate name or key, the model ignores it.
 fn publish(
     item: &Item,
     items: &mut Items,
@@ -532,7 +532,7 @@ fn publish(
                 let end = (start + size).min(FILE).max(start);
                 let readable = FILE_BYTES.get(start as usize..end as usize).unwrap_or_default();
                 let mut bytes = readable.to_vec();
-                // What the file does not have.
+                // Bytes beyond the end of the file.
                 bytes.resize(size as usize, 0xee);
                 let item = model::Item { readable: readable.len(), ..of(Some(name(n)), bytes) };
                 files.insert(name(n), item);

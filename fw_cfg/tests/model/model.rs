@@ -1,25 +1,25 @@
-//! The device, as small and plain as it can be said: what docs/specs/fw_cfg.rst and `fw_cfg_dma_transfer` of hw/nvram/fw_cfg.c in QEMU
-//! say, in their order, byte by byte, without a line of the device's own code.
+//! A model of the device, as simple as possible: docs/specs/fw_cfg.rst and `fw_cfg_dma_transfer` of
+//! hw/nvram/fw_cfg.c in QEMU, step by step and byte by byte, without any of the device's own code.
 //!
-//! Where they leave open what memory holds (after an ERROR some bytes have arrived and others have not), so does the model: see
-//! [`Uncertain`].
+//! Where they do not define the contents of memory (after an ERROR, any of the bytes may have been
+//! written), neither does the model: see [`Uncertain`].
 
 use std::collections::BTreeMap;
 
 use fw_cfg::event::{DmaError, DmaKind};
 
-/// Bits of control.
+/// Bits of the control field.
 const READ: u32 = 0x02;
 const SKIP: u32 = 0x04;
 const SELECT: u32 = 0x08;
 const WRITE: u32 = 0x10;
 
-/// Guest memory: runs of bytes, each with the address of its first, without overlap. What is in none of them is no memory.
+/// Guest memory: (address, bytes) of each region, without overlap.
 #[derive(Clone, Debug, Default)]
 pub struct Memory(pub Vec<(u64, Vec<u8>)>);
 
 impl Memory {
-    /// The run that an address is in, and its place in it.
+    /// The region that contains an address, and the offset into it.
     fn find(&mut self, at: u64) -> Option<(&mut Vec<u8>, usize)> {
         self.0.iter_mut().find_map(|(start, bytes)| {
             let place = usize::try_from(at.checked_sub(*start)?).ok()?;
@@ -32,7 +32,7 @@ impl Memory {
         self.find(at).map(|(bytes, place)| &mut bytes[place])
     }
 
-    /// Whether `count` addresses from `at` on are memory. There is none beyond 2^64.
+    /// Whether `count` addresses from `at` are memory. Memory ends at 2^64.
     pub fn holds(&mut self, mut at: u64, mut count: u64) -> bool {
         while count > 0 {
             let Some((bytes, place)) = self.find(at) else { return false };
@@ -46,12 +46,12 @@ impl Memory {
         true
     }
 
-    /// `count` bytes from `at` on, if all are memory.
+    /// Reads `count` bytes from `at`, if all of them are memory.
     pub fn read(&mut self, at: u64, count: u64) -> Option<Vec<u8>> {
         self.holds(at, count).then(|| (0..count).map(|i| *self.byte(at + i).unwrap()).collect())
     }
 
-    /// Puts bytes at `at`, as far as there is memory.
+    /// Writes bytes at `at`, where there is memory.
     pub fn write(&mut self, at: u64, bytes: &[u8]) {
         for (i, new) in (0..).zip(bytes) {
             if let Some(old) = at.checked_add(i).and_then(|at| self.byte(at)) {
@@ -61,21 +61,21 @@ impl Memory {
     }
 }
 
-/// What an item holds.
+/// An item.
 #[derive(Clone, Debug)]
 pub struct Item {
-    /// The name, where it is a file.
+    /// The name, if it is a file.
     pub name: Option<String>,
     /// All its bytes.
     pub bytes: Vec<u8>,
-    /// How many of them the host can read: less than all where its file has become shorter.
+    /// How many of them the host can read: fewer than all if its file has shrunk.
     pub readable: usize,
-    /// Whether the guest may write.
+    /// Whether the guest may write to it.
     pub writable: bool,
 }
 
-/// Bytes that an operation that failed has brought to memory or has not, each by itself: from `address` on first `bytes`, then up to
-/// `item` of which nothing is known but that they are not anything else's, then zeros up to `length`.
+/// Bytes that a failed operation may or may not have written, each independently: from `address`,
+/// first `bytes`, then zeros from offset `item` up to `length`.
 #[derive(Clone, Debug, Default)]
 pub struct Uncertain {
     pub address: u64,
@@ -92,22 +92,22 @@ pub struct Done {
     pub descriptor: Option<(u32, u32, u64)>,
     pub selected: bool,
     pub kind: DmaKind,
-    /// Offsets before and after.
+    /// Offsets before and after the operation.
     pub range: (usize, usize),
     pub zeros: u64,
-    /// The result; where two things are wrong, either.
+    /// The possible results. More than one if several things are wrong.
     pub results: Vec<Result<(), DmaError>>,
     pub uncertain: Uncertain,
-    /// Offset and count of what was written to the item.
+    /// Offset and length of a write to the item.
     pub written: Option<(usize, usize)>,
     /// How many bytes of control are in memory.
     pub control: u64,
 }
 
 impl Done {
-    /// Whether an address may hold this, although the model has something else there.
+    /// Whether memory may hold `byte` at `address`, although the model has another value there.
     pub fn may_hold(&self, address: u64, byte: u8) -> bool {
-        // Control comes last; nothing is known of it where it is not all in memory.
+        // Control is written last. It is undefined if it is not all in memory.
         if let Some(place @ 0..4) = address.checked_sub(self.at) {
             return self.control < 4 && byte == u8::from(place == 3);
         }
@@ -120,22 +120,22 @@ impl Done {
     }
 }
 
-/// The device and the memory it moves bytes from and to.
+/// The device and guest memory.
 #[derive(Clone, Debug)]
 pub struct Model {
     pub memory: Memory,
-    /// By keys without the bit that is ignored.
+    /// By key, without the ignored bit.
     items: BTreeMap<u16, Item>,
-    /// One more than the last key in each table.
+    /// The number of keys in each table.
     limit: u16,
-    /// As the guest gave it.
+    /// The selected key, as the guest wrote it.
     key: u16,
     offset: usize,
     dma_address: u64,
 }
 
 impl Model {
-    /// With items of well-known keys, files, and room for `slots` of these.
+    /// A device with items of well-known keys, files, and a directory of `slots` entries.
     pub fn new(
         memory: Memory,
         keyed: BTreeMap<u16, Item>,
@@ -160,12 +160,12 @@ impl Model {
         Self { memory, items, limit: 0x20 + slots, key: 0, offset: 0, dma_address: 0 }
     }
 
-    /// The item that is selected, and the offset into it.
+    /// The selected key, its item, and the offset into it.
     pub fn current(&self) -> (u16, Option<&Item>, usize) {
         (self.key, self.item(self.key), self.offset)
     }
 
-    /// The item of a key: bit 14 is ignored, bit 15 chooses the table, the others number it.
+    /// The item of a key. Bit 14 is ignored, bit 15 selects the table.
     pub fn item(&self, key: u16) -> Option<&Item> {
         (key & 0x3fff < self.limit).then(|| self.items.get(&(key & 0xbfff)))?
     }
@@ -186,7 +186,8 @@ impl Model {
         self.offset = 0;
     }
 
-    /// `count` reads of the data register: what they give, what the item gave of it, and whether the host could not read it.
+    /// Reads the data register `count` times. Returns the bytes, how many of them come from the
+    /// item, and whether the host failed to read it.
     pub fn read_data(&mut self, count: usize) -> (Vec<u8>, usize, bool) {
         let start = self.offset;
         let (mut read, mut failed) = (Vec::new(), false);
@@ -201,7 +202,7 @@ impl Model {
         (read, given, failed)
     }
 
-    /// A write to the DMA address register. Whether it starts an operation.
+    /// Writes the DMA address register. Returns whether that starts an operation.
     pub fn write_register(&mut self, offset: usize, bytes: &[u8]) -> bool {
         let value = bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte));
         match (offset, bytes.len()) {
@@ -213,7 +214,7 @@ impl Model {
         matches!((offset, bytes.len()), (4, 4) | (0, 8))
     }
 
-    /// The operation whose descriptor's address is in the register.
+    /// Runs the operation whose descriptor's address is in the register.
     pub fn run_dma(&mut self) -> Done {
         let at = std::mem::take(&mut self.dma_address);
         let mut done = Done {
@@ -268,7 +269,7 @@ impl Model {
         }
     }
 
-    /// Item to memory, then zeros.
+    /// Copies the item to memory, then zeros.
     fn read(&mut self, length: u32, address: u64, count: usize, done: &mut Done) {
         let start = self.offset;
         self.offset += count;
@@ -294,7 +295,7 @@ impl Model {
         done.uncertain = Uncertain { address, bytes, item: count as u64, length };
     }
 
-    /// Memory to item, all of it or nothing.
+    /// Copies memory to the item, all bytes or none.
     fn write(&mut self, length: u32, address: u64, count: usize, done: &mut Done) {
         if length == 0 {
             return;

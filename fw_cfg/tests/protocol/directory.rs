@@ -1,11 +1,11 @@
-//! The directory of files, and what cannot be published.
+//! The file directory, and items that cannot be published.
 
 use fw_cfg::{ItemError, Items, MAX_FILE_SLOTS, MAX_NAME, key};
 use guest_memory::FileRange;
 
 use crate::guest::{Guest, file};
 
-/// All of the directory, by DMA.
+/// Reads all of the directory by DMA.
 fn directory(items: Items, slots: usize) -> Vec<u8> {
     let len = 4 + 64 * slots;
     let mut guest = Guest::new(items, &[(0, 0x2000 + len + 0x1000)]);
@@ -35,7 +35,7 @@ fn an_entry_is_size_key_zero_and_name_all_big_endian() {
 }
 
 #[test]
-fn it_has_room_for_all_slots_whether_used_or_not() {
+fn the_directory_has_all_slots_whether_used_or_not() {
     assert_eq!(directory(Items::new(), 32), vec![0; 2052]);
     assert_eq!(directory(Items::with_file_slots(0), 16), vec![0; 4 + 64 * 16]);
     assert_eq!(directory(Items::with_file_slots(100), 100).len(), 4 + 64 * 100);
@@ -44,9 +44,9 @@ fn it_has_room_for_all_slots_whether_used_or_not() {
 }
 
 #[test]
-fn files_are_numbered_in_the_order_of_their_names_bytes() {
+fn files_are_numbered_in_the_byte_order_of_their_names() {
     let mut items = Items::new();
-    // strcmp: shorter first, upper case before lower case, and bytes are unsigned.
+    // As strcmp: shorter first, upper case before lower case, unsigned bytes.
     let order = ["A", "B", "a", "a.b", "a/b", "aa", "b", "\u{e9}"];
     for name in ["b", "aa", "a/b", "A", "\u{e9}", "a", "B", "a.b"] {
         items.add_file(name, name.as_bytes().to_vec()).unwrap();
@@ -63,7 +63,7 @@ fn files_are_numbered_in_the_order_of_their_names_bytes() {
 }
 
 #[test]
-fn well_known_keys_are_not_in_it() {
+fn well_known_keys_are_not_in_the_directory() {
     let mut items = Items::new();
     items.set(key::NB_CPUS, 1u16).unwrap();
     items.set(key::IRQ0_OVERRIDE, 1u32).unwrap();
@@ -82,7 +82,7 @@ fn a_name_of_55_bytes_fits_and_ends_with_a_zero() {
 }
 
 #[test]
-fn a_name_of_56_bytes_or_none_is_refused() {
+fn an_empty_name_or_one_of_56_bytes_is_refused() {
     let mut items = Items::new();
     let long = "n".repeat(56);
     for name in [long.as_str(), "", &"\u{e9}".repeat(28)] {
@@ -102,7 +102,7 @@ fn a_name_with_a_zero_byte_is_refused() {
 }
 
 #[test]
-fn a_second_file_of_a_name_is_refused_and_the_first_stays() {
+fn a_second_file_with_a_name_is_refused_and_the_first_stays() {
     let mut items = Items::new();
     items.add_file("a", vec![1]).unwrap();
     let error = items.add_file("a", vec![2]).unwrap_err();
@@ -111,7 +111,7 @@ fn a_second_file_of_a_name_is_refused_and_the_first_stays() {
 }
 
 #[test]
-fn a_file_too_many_is_refused() {
+fn a_file_that_exceeds_the_directory_is_refused() {
     for slots in [0, 16, 32, 33] {
         let mut items = Items::with_file_slots(slots);
         let slots = slots.max(16);
@@ -127,7 +127,7 @@ fn a_file_too_many_is_refused() {
 }
 
 #[test]
-fn a_size_that_32_bits_do_not_hold_is_refused() {
+fn a_size_that_does_not_fit_in_32_bits_is_refused() {
     let sparse = |len: u64| FileRange::new(file(&[]), 0..len);
     let most = u64::from(u32::MAX) - 1;
     for len in [most + 1, most + 2, u64::MAX] {
@@ -143,7 +143,7 @@ fn a_size_that_32_bits_do_not_hold_is_refused() {
 }
 
 #[test]
-fn keys_of_the_directory_and_of_files_and_beyond_are_refused() {
+fn keys_of_the_directory_of_files_and_beyond_the_table_are_refused() {
     let mut items = Items::new();
     for key in [0x19, 0x20, 0x3f, 0x40, 0x3fff, 0x4000, 0x4002, 0x8020, 0xc000, 0xffff] {
         let error = items.set(key, 1u16).unwrap_err();
@@ -167,7 +167,7 @@ fn a_key_set_twice_is_refused_and_the_first_stays() {
 }
 
 #[test]
-fn integers_are_little_endian_and_of_their_own_size() {
+fn integers_are_little_endian_and_keep_their_width() {
     let mut items = Items::new();
     items.set(key::NB_CPUS, 0x0102u16).unwrap();
     items.set(key::KERNEL_ADDR, 0x0102_0304u32).unwrap();

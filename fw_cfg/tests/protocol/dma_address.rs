@@ -4,7 +4,7 @@ use fw_cfg::dma::{Descriptor, READ};
 
 use crate::guest::{BUFFER, DATA, DESC, Guest, MEMORY, OK};
 
-/// Memory above 4 GiB too.
+/// Start of the memory above 4 GiB.
 const HIGH: u64 = 0x1_0000_0000;
 
 fn guest() -> Guest {
@@ -28,7 +28,7 @@ fn the_low_half_alone_starts_an_operation() {
 }
 
 #[test]
-fn the_high_half_starts_nothing_and_the_low_half_joins_it() {
+fn the_high_half_does_not_start_an_operation_and_the_low_half_completes_it() {
     let mut guest = guest();
     guest.outl(0x514, 1u32.swap_bytes());
     assert!(!has_run(&guest, DESC) && !has_run(&guest, HIGH + DESC));
@@ -37,7 +37,7 @@ fn the_high_half_starts_nothing_and_the_low_half_joins_it() {
 }
 
 #[test]
-fn the_high_half_is_forgotten_when_the_operation_starts() {
+fn the_high_half_is_cleared_when_the_operation_starts() {
     let mut guest = guest();
     guest.start(HIGH + DESC);
     guest.outl(0x518, (DESC as u32).swap_bytes());
@@ -45,7 +45,7 @@ fn the_high_half_is_forgotten_when_the_operation_starts() {
 }
 
 #[test]
-fn the_register_is_clear_after_an_operation_that_failed_too() {
+fn the_register_is_cleared_by_a_failed_operation_too() {
     let mut guest = guest();
     guest.start(0x77_0000_0000);
     guest.outl(0x518, (DESC as u32).swap_bytes());
@@ -53,7 +53,7 @@ fn the_register_is_clear_after_an_operation_that_failed_too() {
 }
 
 #[test]
-fn the_high_half_written_twice_counts_once() {
+fn the_last_write_of_the_high_half_counts() {
     let mut guest = guest();
     guest.outl(0x514, u32::MAX);
     guest.outl(0x514, 1u32.swap_bytes());
@@ -62,7 +62,7 @@ fn the_high_half_written_twice_counts_once() {
 }
 
 #[test]
-fn a_high_half_of_0_takes_back_the_one_before() {
+fn a_high_half_of_0_replaces_the_previous_one() {
     let mut guest = guest();
     guest.outl(0x514, 1u32.swap_bytes());
     guest.outl(0x514, 0);
@@ -71,7 +71,7 @@ fn a_high_half_of_0_takes_back_the_one_before() {
 }
 
 #[test]
-fn eight_bytes_at_once_are_the_whole_address() {
+fn eight_bytes_at_once_write_the_whole_address() {
     let mut guest = guest();
     guest.outl(0x514, u32::MAX);
     guest.device.write_dma_register(0, &(HIGH + DESC).to_be_bytes());
@@ -79,7 +79,7 @@ fn eight_bytes_at_once_are_the_whole_address() {
 }
 
 #[test]
-fn other_widths_and_places_are_ignored() {
+fn other_widths_and_offsets_are_ignored() {
     let mut guest = guest();
     let address = (HIGH + DESC).to_be_bytes();
     guest.outl(0x514, 1u32.swap_bytes());
@@ -94,11 +94,11 @@ fn other_widths_and_places_are_ignored() {
     guest.device.write_dma_register(usize::MAX, &address);
     guest.device.write_dma_register(0, &[0; 16]);
     guest.outl(0x518, (DESC as u32).swap_bytes());
-    assert!(has_run(&guest, HIGH + DESC), "the high half is as it was");
+    assert!(has_run(&guest, HIGH + DESC), "the high half has changed");
 }
 
 #[test]
-fn it_reads_as_the_signature_whatever_was_written() {
+fn the_register_always_reads_as_the_signature() {
     let mut guest = guest();
     for _ in 0..2 {
         assert_eq!(guest.inl(0x514), 0x554d_4551);
@@ -116,7 +116,7 @@ fn it_reads_as_the_signature_whatever_was_written() {
 }
 
 #[test]
-fn a_reset_forgets_the_high_half_and_selects_the_signature() {
+fn a_reset_clears_the_high_half_and_selects_the_signature() {
     let mut guest = guest();
     guest.outw(0x510, DATA);
     guest.inb(0x511);

@@ -8,7 +8,7 @@ use crate::guest::{
 };
 
 #[test]
-fn a_descriptor_that_is_not_in_memory_changes_neither_selection_nor_offset() {
+fn a_descriptor_outside_memory_changes_neither_selection_nor_offset() {
     let mut guest = Guest::standard();
     guest.outw(0x510, DATA);
     assert_eq!(guest.insb(2), [1, 2]);
@@ -19,7 +19,7 @@ fn a_descriptor_that_is_not_in_memory_changes_neither_selection_nor_offset() {
 }
 
 #[test]
-fn a_descriptor_over_the_end_of_memory_gets_the_error_bit_where_control_is_memory() {
+fn a_descriptor_across_the_end_of_memory_gets_the_error_bit_if_control_is_in_memory() {
     let mut guest = Guest::standard();
     let request = Descriptor { control: Guest::select_and(DATA, READ), length: 4, address: BUFFER };
     for inside in [4, 8, 15] {
@@ -27,14 +27,14 @@ fn a_descriptor_over_the_end_of_memory_gets_the_error_bit_where_control_is_memor
         let at = MEMORY - inside as u64;
         guest.poke(at, &request.to_bytes()[..inside]);
         guest.start(at);
-        assert_eq!(guest.control(at), ERROR, "{inside} bytes are memory");
+        assert_eq!(guest.control(at), ERROR, "{inside} bytes are in memory");
         assert_eq!(guest.peek(BUFFER, 4), [OLD; 4]);
-        assert_eq!(guest.insb(8), WRITABLE_BYTES, "nothing was selected");
+        assert_eq!(guest.insb(8), WRITABLE_BYTES, "an item was selected");
     }
 }
 
 #[test]
-fn a_descriptor_of_which_part_of_control_is_memory_does_nothing() {
+fn a_descriptor_with_control_partly_outside_memory_does_nothing() {
     let mut guest = Guest::standard();
     for inside in 1..4 {
         guest.start(MEMORY - inside);
@@ -43,7 +43,7 @@ fn a_descriptor_of_which_part_of_control_is_memory_does_nothing() {
 }
 
 #[test]
-fn a_descriptor_may_be_the_last_bytes_of_memory() {
+fn a_descriptor_may_be_at_the_very_end_of_memory() {
     let mut guest = Guest::standard();
     assert_eq!(guest.dma_at(MEMORY - 16, Guest::select_and(DATA, READ), 4, BUFFER), OK);
     assert_eq!(guest.peek(BUFFER, 4), [1, 2, 3, 4]);
@@ -60,7 +60,7 @@ fn a_descriptor_needs_no_alignment() {
 }
 
 #[test]
-fn a_descriptor_may_lie_across_two_regions_without_a_gap() {
+fn a_descriptor_may_span_two_adjacent_regions() {
     let mut guest = Guest::with_memory(&[(0, 0x8000), (0x8000, 0x8000)]);
     for inside in 1..16 {
         let at = 0x8000 - inside;
@@ -70,7 +70,7 @@ fn a_descriptor_may_lie_across_two_regions_without_a_gap() {
 }
 
 #[test]
-fn a_descriptor_may_not_lie_across_a_hole() {
+fn a_descriptor_may_not_span_a_hole() {
     let mut guest = Guest::with_memory(&[(0, 0x8000), (0x9000, 0x8000)]);
     guest.poke(0x7ff8, &Guest::select_and(DATA, READ).to_be_bytes());
     guest.start(0x7ff8);
@@ -90,14 +90,14 @@ fn only_control_is_written_back() {
 }
 
 #[test]
-fn control_is_written_last_even_where_the_data_went_over_it() {
+fn control_is_written_last_even_if_the_data_overwrote_it() {
     let mut guest = Guest::standard();
     assert_eq!(guest.dma(Guest::select_and(DATA, READ), 16, DESC), OK);
     assert_eq!(guest.peek(DESC + 4, 12), DATA_BYTES[4..]);
 }
 
 #[test]
-fn select_starts_at_the_first_byte_and_comes_before_the_operation() {
+fn select_resets_the_offset_before_the_operation() {
     let mut guest = Guest::standard();
     assert_eq!(guest.item(DATA, 5), DATA_BYTES[..5]);
     assert_eq!(guest.item(DATA, 5), DATA_BYTES[..5]);
@@ -105,7 +105,7 @@ fn select_starts_at_the_first_byte_and_comes_before_the_operation() {
 }
 
 #[test]
-fn select_of_a_key_beyond_the_tables_is_no_error() {
+fn selecting_a_key_beyond_the_tables_is_not_an_error() {
     let mut guest = Guest::standard();
     assert_eq!(guest.dma(Guest::select_and(INVALID, 0), 0, 0), OK);
     assert_eq!(guest.insb(4), [0; 4]);
@@ -113,25 +113,25 @@ fn select_of_a_key_beyond_the_tables_is_no_error() {
 }
 
 #[test]
-fn select_alone_moves_nothing_and_succeeds_whatever_length_and_address() {
+fn select_alone_ignores_length_and_address() {
     let mut guest = Guest::standard();
     assert_eq!(guest.dma(Guest::select_and(DATA, 0), u32::MAX, u64::MAX), OK);
     assert_eq!(guest.insb(3), [1, 2, 3]);
 }
 
 #[test]
-fn a_request_without_any_bit_succeeds_and_does_nothing() {
+fn a_request_without_any_bit_does_nothing_and_succeeds() {
     let mut guest = Guest::standard();
     guest.outw(0x510, DATA);
     guest.inb(0x511);
-    // The key in the upper half is no key without SELECT.
+    // Without SELECT, the upper half is ignored.
     assert_eq!(guest.dma(u32::from(WRITABLE) << 16, 4, BUFFER), OK);
     assert_eq!(guest.peek(BUFFER, 4), [OLD; 4]);
     assert_eq!(guest.inb(0x511), 2);
 }
 
 #[test]
-fn read_comes_before_write_and_skip() {
+fn read_takes_precedence_over_write_and_skip() {
     let mut guest = Guest::standard();
     guest.poke(BUFFER, b"new");
     assert_eq!(guest.dma(Guest::select_and(WRITABLE, READ | WRITE | SKIP), 3, BUFFER), OK);
@@ -141,7 +141,7 @@ fn read_comes_before_write_and_skip() {
 }
 
 #[test]
-fn write_comes_before_skip() {
+fn write_takes_precedence_over_skip() {
     let mut guest = Guest::standard();
     guest.poke(BUFFER, b"new");
     assert_eq!(guest.dma(Guest::select_and(WRITABLE, WRITE | SKIP), 3, BUFFER), OK);
@@ -169,7 +169,7 @@ fn the_error_bit_in_a_request_is_ignored_and_overwritten() {
 }
 
 #[test]
-fn length_0_succeeds_and_the_address_is_not_looked_at() {
+fn length_0_succeeds_and_ignores_the_address() {
     let mut guest = Guest::standard();
     for control in [READ, WRITE, SKIP, READ | WRITE | SKIP, 0] {
         for address in [MEMORY, u64::MAX] {
@@ -182,7 +182,7 @@ fn length_0_succeeds_and_the_address_is_not_looked_at() {
 }
 
 #[test]
-fn a_read_gives_the_next_bytes_and_moves_the_offset() {
+fn a_read_copies_the_next_bytes_and_advances_the_offset() {
     let mut guest = Guest::standard();
     assert_eq!(guest.dma(Guest::select_and(DATA, READ), 6, BUFFER), OK);
     assert_eq!(guest.dma(READ, 6, BUFFER + 6), OK);
@@ -191,7 +191,7 @@ fn a_read_gives_the_next_bytes_and_moves_the_offset() {
 }
 
 #[test]
-fn a_read_past_the_end_is_filled_with_zeros_and_succeeds() {
+fn a_read_past_the_end_is_padded_with_zeros_and_succeeds() {
     let mut guest = Guest::standard();
     let read = guest.item(DATA, 24);
     assert_eq!(read, [&DATA_BYTES[..], &[0; 8]].concat());
@@ -199,7 +199,7 @@ fn a_read_past_the_end_is_filled_with_zeros_and_succeeds() {
 }
 
 #[test]
-fn a_read_of_what_is_not_there_or_empty_or_at_its_end_is_zeros_and_succeeds() {
+fn a_read_of_an_absent_or_empty_item_or_at_its_end_returns_zeros_and_succeeds() {
     let mut guest = Guest::standard();
     for key in [ABSENT, INVALID, EMPTY, 0x8000, 0xffff, 0x23] {
         guest.poke(BUFFER, &[OLD; 8]);
@@ -212,7 +212,7 @@ fn a_read_of_what_is_not_there_or_empty_or_at_its_end_is_zeros_and_succeeds() {
 }
 
 #[test]
-fn zeros_are_written_without_end_of_a_chunk() {
+fn zeros_are_written_across_chunks_and_regions() {
     let len = 0x3_0007u32;
     let mut guest = Guest::with_memory(&[(0, 0x2_0000), (0x2_0000, 0x4_0000)]);
     assert_eq!(guest.item(DATA, len)[16..], vec![0; len as usize - 16]);
@@ -220,7 +220,7 @@ fn zeros_are_written_without_end_of_a_chunk() {
 }
 
 #[test]
-fn a_read_to_no_memory_is_an_error_and_moves_the_offset_all_the_same() {
+fn a_read_to_outside_memory_is_an_error_but_advances_the_offset() {
     let mut guest = Guest::standard();
     for address in [MEMORY, 1 << 32, u64::MAX - 1, u64::MAX] {
         assert_eq!(guest.dma(Guest::select_and(DATA, READ), 4, address), ERROR);
@@ -231,7 +231,7 @@ fn a_read_to_no_memory_is_an_error_and_moves_the_offset_all_the_same() {
 }
 
 #[test]
-fn a_read_over_the_end_of_memory_is_an_error_and_the_next_request_works() {
+fn a_read_across_the_end_of_memory_is_an_error_and_the_next_request_works() {
     let mut guest = Guest::standard();
     assert_eq!(guest.dma(Guest::select_and(DATA, READ), 16, MEMORY - 8), ERROR);
     assert_eq!(guest.dma(Guest::select_and(ABSENT, READ), 16, MEMORY - 8), ERROR);
@@ -241,7 +241,7 @@ fn a_read_over_the_end_of_memory_is_an_error_and_the_next_request_works() {
 }
 
 #[test]
-fn a_read_across_two_regions_without_a_gap_is_whole() {
+fn a_read_across_adjacent_regions_succeeds() {
     let mut guest = Guest::with_memory(&[(0, 0x8000), (0x8000, 0x8000)]);
     for before in 0..20 {
         let address = 0x8000 - before;
@@ -251,7 +251,7 @@ fn a_read_across_two_regions_without_a_gap_is_whole() {
 }
 
 #[test]
-fn a_read_across_a_hole_is_an_error_and_nothing_goes_behind_the_hole() {
+fn a_read_across_a_hole_is_an_error_and_writes_nothing_beyond_it() {
     let mut guest = Guest::with_memory(&[(0, 0x8000), (0x8001, 0x8000)]);
     for key in [DATA, ABSENT] {
         assert_eq!(guest.dma(Guest::select_and(key, READ), 16, 0x7ff8), ERROR);
@@ -260,8 +260,8 @@ fn a_read_across_a_hole_is_an_error_and_nothing_goes_behind_the_hole() {
 }
 
 #[test]
-fn a_read_does_not_wrap_around_the_end_of_addresses() {
-    // Memory up to the last byte that vm-memory can address.
+fn a_read_does_not_wrap_around_the_address_space() {
+    // Memory up to the last address that vm-memory supports.
     let mut guest = Guest::with_memory(&[(0, MEMORY as usize), (u64::MAX - 0x1000, 0x1000)]);
     let at = u64::MAX - 16;
     assert_eq!(guest.dma_at(at, Guest::select_and(DATA, READ), 16, BUFFER), OK);
@@ -273,18 +273,18 @@ fn a_read_does_not_wrap_around_the_end_of_addresses() {
 }
 
 #[test]
-fn length_0xffffffff_ends_with_memory() {
+fn length_0xffffffff_stops_at_the_end_of_memory() {
     let mut guest = Guest::standard();
     for key in [DATA, EMPTY, ABSENT, INVALID] {
         assert_eq!(guest.dma(Guest::select_and(key, READ), u32::MAX, BUFFER), ERROR);
-        assert_eq!(guest.peek(MEMORY - 1, 1), [0], "zeros as far as there is memory");
+        assert_eq!(guest.peek(MEMORY - 1, 1), [0], "zeros up to the end of memory");
     }
     assert_eq!(guest.dma(Guest::select_and(WRITABLE, WRITE), u32::MAX, BUFFER), ERROR);
     assert_eq!(guest.dma(Guest::select_and(DATA, SKIP), u32::MAX, BUFFER), OK);
 }
 
 #[test]
-fn a_skip_moves_the_offset_and_looks_at_no_address() {
+fn a_skip_advances_the_offset_and_ignores_the_address() {
     let mut guest = Guest::standard();
     assert_eq!(guest.dma(Guest::select_and(DATA, SKIP), 4, u64::MAX), OK);
     assert_eq!(guest.dma(SKIP, 3, MEMORY), OK);
@@ -293,7 +293,7 @@ fn a_skip_moves_the_offset_and_looks_at_no_address() {
 }
 
 #[test]
-fn a_skip_beyond_the_end_stops_there_and_succeeds() {
+fn a_skip_beyond_the_end_stops_at_the_end_and_succeeds() {
     let mut guest = Guest::standard();
     for _ in 0..3 {
         assert_eq!(guest.dma(Guest::select_and(DATA, SKIP), 17, 0), OK);
@@ -306,7 +306,7 @@ fn a_skip_beyond_the_end_stops_there_and_succeeds() {
 }
 
 #[test]
-fn select_is_bit_3_and_its_key_is_the_upper_half() {
+fn select_is_bit_3_and_the_key_is_the_upper_half() {
     assert_eq!([ERROR_BIT, READ, SKIP, SELECT, WRITE], [1, 2, 4, 8, 16]);
     let wire = *b"\x00\x19\x00\x0a\x00\x00\x00\x40\x00\x00\x00\x01\x00\x00\x20\x00";
     let descriptor = Descriptor { control: 0x19_000a, length: 0x40, address: 0x1_0000_2000 };

@@ -13,12 +13,12 @@ fn guest() -> Guest {
     guest
 }
 
-fn unheard(guest: &Guest) -> bool {
+fn no_writes(guest: &Guest) -> bool {
     guest.writes.lock().unwrap().is_empty()
 }
 
 #[test]
-fn a_write_goes_into_the_item_and_is_heard_of() {
+fn a_write_changes_the_item_and_calls_on_write() {
     let mut guest = guest();
     assert_eq!(guest.dma(Guest::select_and(WRITABLE, WRITE), 8, BUFFER), OK);
     assert_eq!(*guest.writes.lock().unwrap(), [(b"ABCDEFGH".to_vec(), 0, 8)]);
@@ -26,7 +26,7 @@ fn a_write_goes_into_the_item_and_is_heard_of() {
 }
 
 #[test]
-fn a_write_after_a_skip_says_where_it_went() {
+fn a_write_after_a_skip_reports_its_offset() {
     let mut guest = guest();
     assert_eq!(guest.dma(Guest::select_and(WRITABLE, SKIP), 2, 0), OK);
     assert_eq!(guest.dma(WRITE, 3, BUFFER), OK);
@@ -37,7 +37,7 @@ fn a_write_after_a_skip_says_where_it_went() {
 }
 
 #[test]
-fn a_write_to_a_read_only_item_is_an_error_and_changes_nothing_but_the_offset() {
+fn a_write_to_a_read_only_item_is_an_error_and_only_advances_the_offset() {
     let mut guest = guest();
     assert_eq!(guest.dma(Guest::select_and(DATA, WRITE), 4, BUFFER), ERROR);
     assert_eq!(guest.inb(0x511), 5);
@@ -50,30 +50,30 @@ fn a_write_to_a_read_only_item_is_an_error_and_changes_nothing_but_the_offset() 
 }
 
 #[test]
-fn a_write_longer_than_what_is_left_is_an_error_and_writes_nothing() {
+fn a_write_beyond_the_end_is_an_error_and_writes_nothing() {
     let mut guest = guest();
     assert_eq!(guest.dma(Guest::select_and(WRITABLE, WRITE), 9, BUFFER), ERROR);
     assert_eq!(guest.inb(0x511), 0, "the offset is at the end");
     assert_eq!(guest.dma(Guest::select_and(WRITABLE, SKIP), 5, 0), OK);
     assert_eq!(guest.dma(WRITE, 4, BUFFER), ERROR);
-    assert!(unheard(&guest));
+    assert!(no_writes(&guest));
     assert_eq!(guest.item(WRITABLE, 9), *b"unwritte\0");
 }
 
 #[test]
-fn a_write_from_no_memory_is_an_error_and_writes_nothing() {
+fn a_write_from_outside_memory_is_an_error_and_writes_nothing() {
     let mut guest = guest();
     for address in [MEMORY - 7, MEMORY, 1 << 50, u64::MAX - 3, u64::MAX] {
         assert_eq!(guest.dma(Guest::select_and(WRITABLE, WRITE), 8, address), ERROR);
-        assert_eq!(guest.inb(0x511), 0, "the offset has moved");
+        assert_eq!(guest.inb(0x511), 0, "the offset has not advanced");
     }
-    assert!(unheard(&guest));
+    assert!(no_writes(&guest));
     guest.poke(BUFFER, &[0; 8]);
     assert_eq!(guest.item(WRITABLE, 8), WRITABLE_BYTES);
 }
 
 #[test]
-fn a_write_from_across_two_regions_is_whole_and_across_a_hole_is_an_error() {
+fn a_write_from_adjacent_regions_succeeds_and_from_across_a_hole_is_an_error() {
     let mut guest = Guest::with_memory(&[(0, 0x8000), (0x8000, 0x1000), (0xa000, 0x1000)]);
     guest.poke(0x7ffc, b"ABCDEFGH");
     assert_eq!(guest.dma(Guest::select_and(WRITABLE, WRITE), 8, 0x7ffc), OK);
@@ -83,18 +83,18 @@ fn a_write_from_across_two_regions_is_whole_and_across_a_hole_is_an_error() {
 }
 
 #[test]
-fn a_write_at_the_end_or_to_what_is_empty_or_not_there_is_an_error() {
+fn a_write_at_the_end_or_to_an_empty_or_absent_item_is_an_error() {
     let mut guest = guest();
     for key in [EMPTY, ABSENT, INVALID, 0xffff] {
         assert_eq!(guest.dma(Guest::select_and(key, WRITE), 1, BUFFER), ERROR, "{key:#x}");
     }
     guest.dma(Guest::select_and(WRITABLE, SKIP), 8, 0);
     assert_eq!(guest.dma(WRITE, 1, BUFFER), ERROR);
-    assert!(unheard(&guest));
+    assert!(no_writes(&guest));
 }
 
 #[test]
-fn bit_14_of_the_key_neither_allows_nor_forbids_a_write() {
+fn bit_14_of_the_key_does_not_affect_writes() {
     let mut guest = guest();
     assert_eq!(guest.dma(Guest::select_and(DATA | 0x4000, WRITE), 4, BUFFER), ERROR);
     assert_eq!(guest.item(DATA, 16), DATA_BYTES);
@@ -104,7 +104,7 @@ fn bit_14_of_the_key_neither_allows_nor_forbids_a_write() {
 }
 
 #[test]
-fn what_was_written_is_read_by_port_and_by_dma_and_outlives_a_reset() {
+fn written_bytes_are_read_by_port_and_by_dma_and_survive_a_reset() {
     let mut guest = guest();
     guest.dma(Guest::select_and(WRITABLE, WRITE), 4, BUFFER);
     guest.device.reset();

@@ -1,4 +1,4 @@
-//! What an observer hears.
+//! What an observer receives.
 
 use std::sync::{Arc, Mutex};
 
@@ -12,9 +12,9 @@ type Log = Arc<Mutex<Vec<String>>>;
 fn observed() -> (Guest, Log) {
     let mut guest = Guest::standard();
     let log = Log::default();
-    let told = Arc::clone(&log);
+    let events = Arc::clone(&log);
     guest.device.observe(Box::new(move |event: &Event<'_>| {
-        told.lock().unwrap().push(match event {
+        events.lock().unwrap().push(match event {
             Event::Select(item) => format!("select {item} {}", item.exists),
             Event::PortRead { item, range, zeros } => format!("port {item} {range:?} +{zeros}"),
             Event::Dma(dma) => {
@@ -29,12 +29,12 @@ fn observed() -> (Guest, Log) {
     (guest, log)
 }
 
-fn told(log: &Log) -> Vec<String> {
+fn take(log: &Log) -> Vec<String> {
     std::mem::take(&mut *log.lock().unwrap())
 }
 
 #[test]
-fn a_select_names_the_item_and_says_whether_it_is_there() {
+fn a_select_event_has_the_name_of_the_item_and_whether_it_exists() {
     let (mut guest, log) = observed();
     for key in [DATA, 0, 0x4000, ABSENT, INVALID, DATA | 0x4000, 0x8003] {
         guest.outw(0x510, key);
@@ -48,11 +48,11 @@ fn a_select_names_the_item_and_says_whether_it_is_there() {
         "select opt/a true",
         "select E820_TABLE false",
     ];
-    assert_eq!(told(&log), expected);
+    assert_eq!(take(&log), expected);
 }
 
 #[test]
-fn a_port_read_says_which_bytes_and_how_many_zeros() {
+fn a_port_read_event_has_the_range_and_the_number_of_zeros() {
     let (mut guest, log) = observed();
     guest.outw(0x510, WRITABLE);
     guest.insb(2);
@@ -65,11 +65,11 @@ fn a_port_read_says_which_bytes_and_how_many_zeros() {
         "port opt/c 2..8 +2",
         "port opt/c 8..8 +1",
     ];
-    assert_eq!(told(&log), expected);
+    assert_eq!(take(&log), expected);
 }
 
 #[test]
-fn a_dma_read_says_which_bytes_and_how_many_zeros() {
+fn a_dma_read_event_has_the_range_and_the_number_of_zeros() {
     let (mut guest, log) = observed();
     guest.dma(Guest::select_and(DATA, READ), 10, BUFFER);
     guest.dma(READ, 10, BUFFER);
@@ -83,11 +83,11 @@ fn a_dma_read_says_which_bytes_and_how_many_zeros() {
         "selected READ opt/b 0..0 +3: ok",
         "selected READ NUMA 0..0 +4: ok",
     ];
-    assert_eq!(told(&log), expected);
+    assert_eq!(take(&log), expected);
 }
 
 #[test]
-fn skips_writes_and_selects_say_what_they_did() {
+fn events_of_skips_writes_and_selects_have_their_range() {
     let (mut guest, log) = observed();
     guest.dma(Guest::select_and(WRITABLE, 0), 4, 0);
     guest.dma(SKIP, 3, 0);
@@ -101,11 +101,11 @@ fn skips_writes_and_selects_say_what_they_did() {
         "SKIP opt/c 5..8 +0: ok",
         "SELECT opt/c 8..8 +0: ok",
     ];
-    assert_eq!(told(&log), expected);
+    assert_eq!(take(&log), expected);
 }
 
 #[test]
-fn each_failure_has_its_reason() {
+fn each_failure_has_its_own_reason() {
     let (mut guest, log) = observed();
     guest.start(MEMORY);
     guest.dma(Guest::select_and(DATA, READ), 4, MEMORY);
@@ -114,7 +114,7 @@ fn each_failure_has_its_reason() {
     guest.dma(Guest::select_and(WRITABLE, WRITE), 8, MEMORY);
     guest.dma(Guest::select_and(INVALID, WRITE), 8, BUFFER);
     let reasons: Vec<_> =
-        told(&log).iter().map(|line| line.rsplit(": ").next().unwrap().to_owned()).collect();
+        take(&log).iter().map(|line| line.rsplit(": ").next().unwrap().to_owned()).collect();
     let expected = [
         "the descriptor is not in memory",
         "the address range is not entirely guest memory",
@@ -127,13 +127,13 @@ fn each_failure_has_its_reason() {
 }
 
 #[test]
-fn a_dma_event_has_the_descriptor_as_it_was() {
+fn a_dma_event_has_the_original_descriptor() {
     let seen = Arc::new(Mutex::new(Vec::new()));
-    let heard = Arc::clone(&seen);
+    let events = Arc::clone(&seen);
     let mut guest = Guest::standard();
     guest.device.observe(Box::new(move |event: &Event<'_>| {
         if let Event::Dma(dma) = event {
-            heard.lock().unwrap().push((dma.at, dma.descriptor));
+            events.lock().unwrap().push((dma.at, dma.descriptor));
         }
     }));
     let control = Guest::select_and(DATA, READ | 1);

@@ -19,7 +19,7 @@ fn guest(range: FileRange, memory: &[(u64, usize)]) -> Guest {
 }
 
 #[test]
-fn a_range_is_the_same_by_port_and_by_dma() {
+fn a_range_reads_the_same_by_port_and_by_dma() {
     let bytes = pattern(5000);
     let mut guest = guest(FileRange::new(file(&bytes), 700..4900), &[(0, 0x1_0000)]);
     guest.outw(0x510, FILE);
@@ -33,21 +33,21 @@ fn a_range_is_the_same_by_port_and_by_dma() {
 }
 
 #[test]
-fn a_range_is_whole_across_regions() {
+fn a_range_is_read_across_regions() {
     let bytes = pattern(0x3000);
     let regions = [(0, 0x3000), (0x3000, 0x1000), (0x4000, 0x2000), (0x7000, 0x1000)];
     let mut guest = guest(FileRange::new(file(&bytes), 1..0x3000), &regions);
     assert_eq!(guest.item(FILE, 0x3000), [&bytes[1..], &[0]].concat());
-    // And an error where there is a hole, without a byte behind it.
+    // An error at a hole, and nothing is written beyond it.
     assert_eq!(guest.dma(Guest::select_and(FILE, READ), 0x2800, 0x5000), ERROR);
     assert_eq!(guest.peek(0x7000, 0x1000), [OLD; 0x1000]);
 }
 
 #[test]
-fn two_ranges_of_one_file_do_not_disturb_each_other() {
+fn two_ranges_of_one_file_do_not_interfere() {
     let bytes = pattern(0x1000);
     let first = file(&bytes);
-    // The same cursor for both: `dup`.
+    // `try_clone` uses dup(2), so both share one file offset.
     let second = first.try_clone().unwrap();
     let mut items = Items::new();
     items.add_file("a", FileRange::new(first, 0..0x800)).unwrap();
@@ -70,14 +70,14 @@ fn a_range_that_ends_before_it_starts_is_empty() {
     assert_eq!(guest(range, &[(0, 0x1_0000)]).item(FILE, 4), [0; 4]);
 }
 
-/// A file of 64 bytes of which 16 are left after the machine started, and the errors that the host is told.
+/// A file that shrinks from 64 to 16 bytes after the machine started, and the errors reported.
 fn shrunk() -> (Guest, Arc<Mutex<Vec<String>>>) {
     let bytes = file(&[0x55; 64]);
     let handle = bytes.try_clone().unwrap();
     let mut guest = guest(FileRange::new(bytes, 0..64), &[(0, 0x1_0000)]);
     handle.set_len(16).unwrap();
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let log = Arc::clone(&told);
+    let reported = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&reported);
     guest.device.observe(Box::new(move |event: &Event<'_>| match event {
         Event::HostError { item, .. } => log.lock().unwrap().push(format!("host {item}")),
         Event::Dma(dma) if dma.result == Err(DmaError::Host) => {
@@ -85,42 +85,42 @@ fn shrunk() -> (Guest, Arc<Mutex<Vec<String>>>) {
         }
         _ => {}
     }));
-    (guest, told)
+    (guest, reported)
 }
 
 #[test]
-fn a_file_that_has_shrunk_is_an_error_by_dma_and_the_host_is_told() {
-    let (mut guest, told) = shrunk();
+fn a_file_that_has_shrunk_is_a_reported_error_by_dma() {
+    let (mut guest, reported) = shrunk();
     assert_eq!(guest.dma(Guest::select_and(FILE, READ), 64, BUFFER), ERROR);
-    assert_eq!(*told.lock().unwrap(), ["host file", "dma"]);
+    assert_eq!(*reported.lock().unwrap(), ["host file", "dma"]);
     assert_eq!(guest.dma(Guest::select_and(FILE, SKIP), 32, 0), OK);
     assert_eq!(guest.dma(READ, 8, BUFFER), ERROR);
-    // What is left of it is not what it was.
+    // The remaining bytes may have changed as well.
     assert_eq!(guest.dma(Guest::select_and(FILE, READ), 16, BUFFER), ERROR);
 }
 
 #[test]
-fn a_file_that_has_shrunk_is_zeros_by_port_and_the_host_is_told() {
-    let (mut guest, told) = shrunk();
+fn a_file_that_has_shrunk_reads_as_zeros_by_port_and_is_reported() {
+    let (mut guest, reported) = shrunk();
     guest.outw(0x510, FILE);
     assert_eq!(guest.insb(20), [0; 20]);
-    assert_eq!(*told.lock().unwrap(), ["host file"; 20]);
+    assert_eq!(*reported.lock().unwrap(), ["host file"; 20]);
 }
 
 #[test]
-fn nothing_of_before_is_given_where_a_file_has_shrunk() {
+fn a_failed_read_of_a_file_that_has_shrunk_leaks_no_old_bytes() {
     let (mut guest, _) = shrunk();
     guest.outw(0x510, FILE);
     let mut wide = [0x77; 64];
     guest.device.read_data(&mut wide);
-    assert_eq!(wide, [0; 64], "not half a read, and not what was in the buffer");
-    // By DMA, the guest's own memory stays as it was beyond what could be read.
+    assert_eq!(wide, [0; 64], "a partial read, or old bytes of the buffer");
+    // By DMA, guest memory beyond the readable bytes stays unchanged.
     guest.dma(Guest::select_and(FILE, READ), 64, BUFFER);
     assert_eq!(guest.peek(BUFFER + 16, 48), [OLD; 48]);
 }
 
 #[test]
-fn a_file_gives_no_more_than_its_range_and_nothing_once_it_has_grown() {
+fn a_file_is_not_read_beyond_its_range_nor_once_it_has_grown() {
     let bytes = file(&[0x55; 32]);
     let handle = bytes.try_clone().unwrap();
     let mut guest = guest(FileRange::new(bytes, 0..16), &[(0, 0x1_0000)]);
@@ -130,7 +130,7 @@ fn a_file_gives_no_more_than_its_range_and_nothing_once_it_has_grown() {
 }
 
 #[test]
-fn a_big_file_is_read_in_its_middle_after_a_skip() {
+fn a_large_file_is_read_in_its_middle_after_a_skip() {
     const SIZE: u64 = 64 << 20;
     let big = file(&[]);
     big.set_len(SIZE).unwrap();
@@ -144,8 +144,8 @@ fn a_big_file_is_read_in_its_middle_after_a_skip() {
 }
 
 #[test]
-fn a_file_that_gives_less_than_it_is_asked_for_is_read_on() {
-    // read(2) gives at most a page of it at a time.
+fn short_reads_of_a_file_are_continued() {
+    // read(2) returns at most a page of it at a time.
     let Ok(symbols) = File::open("/proc/kallsyms") else { return };
     let mut guest = guest(FileRange::new(symbols, 0..0x8000), &[(0, 0x5000), (0x5000, 0xb000)]);
     guest.outw(0x510, FILE);

@@ -1,4 +1,4 @@
-//! A small guest: the ports of the device and some memory.
+//! A small guest: the device's ports and some memory.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -11,33 +11,33 @@ use fw_cfg::{FwCfg, Items, key};
 use guest_memory::Engine;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
-/// Key of a read-only file with the bytes of [`DATA_BYTES`].
+/// Key of a read-only file, which holds [`DATA_BYTES`].
 pub const DATA: u16 = 0x20;
 pub const DATA_BYTES: [u8; 16] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16];
-/// Key of a file without bytes.
+/// Key of an empty file.
 pub const EMPTY: u16 = 0x21;
-/// Key of a writable file with the bytes of [`WRITABLE_BYTES`].
+/// Key of a writable file, which holds [`WRITABLE_BYTES`].
 pub const WRITABLE: u16 = 0x22;
 pub const WRITABLE_BYTES: [u8; 8] = *b"unwritte";
-/// A key within the tables that has no item.
+/// A key within the tables without an item.
 pub const ABSENT: u16 = key::NUMA;
 /// A key beyond the tables.
 pub const INVALID: u16 = 0x3fff;
 
-/// Where descriptors are.
+/// Address of descriptors.
 pub const DESC: u64 = 0x1000;
-/// Where data goes.
+/// Address of data.
 pub const BUFFER: u64 = 0x2000;
-/// Bytes of the memory of [`Guest::standard`].
+/// Memory of [`Guest::standard`] in bytes.
 pub const MEMORY: u64 = 0x1_0000;
-/// What memory holds that nobody has written to.
+/// The initial value of every byte of memory.
 pub const OLD: u8 = 0xaa;
-/// Control after a request: done.
+/// Control after a successful operation.
 pub const OK: u32 = 0;
-/// Control after a request: failed.
+/// Control after a failed operation.
 pub const ERROR: u32 = 1;
 
-/// Each write that a writable item heard of: all its bytes, offset, count.
+/// Each call of `on_write`: all bytes of the item, offset, count.
 pub type Writes = Arc<Mutex<Vec<(Vec<u8>, usize, usize)>>>;
 
 pub struct Guest {
@@ -47,7 +47,7 @@ pub struct Guest {
 }
 
 impl Guest {
-    /// With these items, and memory at these addresses of these sizes, all [`OLD`].
+    /// A guest with these items, and memory at these (address, length), filled with [`OLD`].
     pub fn new(items: Items, ranges: &[(u64, usize)]) -> Self {
         let ranges: Vec<_> = ranges.iter().map(|(at, len)| (GuestAddress(*at), *len)).collect();
         let memory = GuestMemoryMmap::from_ranges(&ranges).unwrap();
@@ -61,20 +61,20 @@ impl Guest {
         }
     }
 
-    /// With [`DATA`], [`EMPTY`] and [`WRITABLE`], and [`MEMORY`] at 0.
+    /// A guest with [`DATA`], [`EMPTY`] and [`WRITABLE`], and [`MEMORY`] bytes at address 0.
     pub fn standard() -> Self {
         Self::with_memory(&[(0, MEMORY as usize)])
     }
 
-    /// With the items of [`Guest::standard`].
+    /// A guest with the items of [`Guest::standard`] and other memory.
     pub fn with_memory(ranges: &[(u64, usize)]) -> Self {
         let writes = Writes::default();
-        let heard = Arc::clone(&writes);
+        let calls = Arc::clone(&writes);
         let mut items = Items::new();
         items.add_file("opt/a", DATA_BYTES.to_vec()).unwrap();
         items.add_file("opt/b", Vec::new()).unwrap();
         let on_write = move |bytes: &[u8], offset, count| {
-            heard.lock().unwrap().push((bytes.to_vec(), offset, count));
+            calls.lock().unwrap().push((bytes.to_vec(), offset, count));
         };
         items.add_writable_file("opt/c", WRITABLE_BYTES.to_vec(), Box::new(on_write)).unwrap();
         Self { writes, ..Self::new(items, ranges) }
@@ -102,7 +102,7 @@ impl Guest {
         u32::from_le_bytes(bytes)
     }
 
-    /// `count` bytes by port.
+    /// Reads `count` bytes by port.
     pub fn insb(&mut self, count: usize) -> Vec<u8> {
         (0..count).map(|_| self.inb(0x511)).collect()
     }
@@ -121,7 +121,7 @@ impl Guest {
         u32::from_le_bytes(self.peek(at, 4).try_into().unwrap())
     }
 
-    /// What control says: big-endian.
+    /// The control field, big-endian, of the descriptor at `at`.
     pub fn control(&self, at: u64) -> u32 {
         u32::from_be_bytes(self.peek(at, 4).try_into().unwrap())
     }
@@ -132,7 +132,7 @@ impl Guest {
         self.outl(0x518, (at as u32).swap_bytes());
     }
 
-    /// One operation with its descriptor at `at`; returns control as it is after it.
+    /// Runs one operation with its descriptor at `at`. Returns control afterwards.
     pub fn dma_at(&mut self, at: u64, control: u32, length: u32, address: u64) -> u32 {
         self.poke(at, &Descriptor { control, length, address }.to_bytes());
         self.start(at);
@@ -143,19 +143,19 @@ impl Guest {
         self.dma_at(DESC, control, length, address)
     }
 
-    /// Control that selects `key` first.
+    /// A control field that selects `key` first.
     pub fn select_and(key: u16, control: u32) -> u32 {
         u32::from(key) << 16 | SELECT | control
     }
 
-    /// The first bytes of an item, by SELECT and READ to [`BUFFER`].
+    /// Reads the first bytes of an item with SELECT and READ, to [`BUFFER`].
     pub fn item(&mut self, key: u16, length: u32) -> Vec<u8> {
         assert_eq!(self.dma(Self::select_and(key, READ), length, BUFFER), OK);
         self.peek(BUFFER, length as usize)
     }
 }
 
-/// An open file with these bytes, without a name.
+/// An open, unlinked file with these bytes.
 pub fn file(bytes: &[u8]) -> File {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);

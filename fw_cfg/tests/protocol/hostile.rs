@@ -1,4 +1,4 @@
-//! A guest that does anything at all.
+//! A hostile guest: random operations.
 
 use fw_cfg::Items;
 use fw_cfg::dma::Descriptor;
@@ -26,7 +26,7 @@ impl Random {
         self.next() % end
     }
 
-    /// Mostly near where memory starts or ends.
+    /// Mostly near the start or end of a memory region.
     fn address(&mut self) -> u64 {
         let edges = [0, 0x2000, 0x3000, 0x4000, 0x5000, 1 << 32, u64::MAX - 0x1000, u64::MAX];
         let edge = edges[self.below(edges.len() as u64) as usize];
@@ -65,7 +65,7 @@ fn guest() -> Guest {
     items.add_file("bytes", pattern(0x123)).unwrap();
     items.add_file("empty", Vec::new()).unwrap();
     items.add_file("file", FileRange::new(file(&pattern(0x1800)), 3..0x1777)).unwrap();
-    // It ends early.
+    // Shorter than its range.
     items.add_file("shrunk", FileRange::new(file(&[1; 10]), 0..0x100)).unwrap();
     let on_write = |bytes: &[u8], offset: usize, count: usize| {
         assert!(bytes.len() == 40 && count > 0 && offset + count <= 40);
@@ -74,7 +74,7 @@ fn guest() -> Guest {
     Guest::new(items, &REGIONS)
 }
 
-/// One DMA operation; control has to be 0 or 1 after it where all of the descriptor is in memory.
+/// Runs one DMA operation. Control must be 0 or 1 afterwards if the descriptor is in memory.
 fn operation(guest: &mut Guest, random: &mut Random) {
     let (control, length) = (random.control(), random.length());
     let (at, address) = (random.address(), random.address());
@@ -111,7 +111,7 @@ fn anything(guest: &mut Guest, random: &mut Random) {
 }
 
 #[test]
-fn nothing_a_guest_does_panics_or_leaves_control_unwritten_or_changes_a_read_only_item() {
+fn a_guest_cannot_cause_a_panic_leave_control_unwritten_or_change_a_read_only_item() {
     let mut guest = guest();
     let directory = guest.item(0x19, 0xffc);
     let mut random = Random(0x5eed_0bad_cafe);

@@ -1,9 +1,10 @@
-//! The protocol, corner by corner: what QEMU does, what SeaBIOS and linuxboot_dma rely on, and what others got wrong.
+//! The protocol, corner case by corner case: what QEMU does, what SeaBIOS and linuxboot_dma rely
+//! on, and the defects of other implementations.
 
 #![expect(
     clippy::cast_possible_truncation,
     clippy::unwrap_used,
-    reason = "this is how a test fails, in its helpers too"
+    reason = "helpers of tests fail as tests do"
 )]
 
 mod directory;

@@ -1,4 +1,4 @@
-//! Selector and data port, and which keys there are.
+//! Selector and data port, and the valid keys.
 
 use std::sync::{Arc, Mutex};
 
@@ -15,14 +15,14 @@ fn the_signature_is_selected_at_power_on() {
 }
 
 #[test]
-fn features_are_both_and_little_endian() {
+fn both_features_are_set_in_little_endian() {
     let mut guest = Guest::standard();
     guest.outw(0x510, key::ID);
     assert_eq!(guest.insb(5), [3, 0, 0, 0, 0]);
 }
 
 #[test]
-fn select_starts_at_the_first_byte_again() {
+fn select_resets_the_offset() {
     let mut guest = Guest::standard();
     for count in 0..20 {
         guest.outw(0x510, DATA);
@@ -31,11 +31,11 @@ fn select_starts_at_the_first_byte_again() {
 }
 
 #[test]
-fn past_the_end_there_are_zeros_and_the_offset_stays() {
+fn reads_past_the_end_return_zeros_and_keep_the_offset() {
     let mut guest = Guest::standard();
     guest.outw(0x510, WRITABLE);
     assert_eq!(guest.insb(1000)[8..], [0; 992]);
-    // No access shows the offset there; Debug does.
+    // No access reveals the offset there, but Debug does.
     assert!(format!("{:?}", guest.device).contains("offset: 8"), "{:?}", guest.device);
     for key in [EMPTY, ABSENT, INVALID] {
         guest.outw(0x510, key);
@@ -45,7 +45,7 @@ fn past_the_end_there_are_zeros_and_the_offset_stays() {
 }
 
 #[test]
-fn a_wide_read_is_the_bytes_in_order_and_zeros_after_them() {
+fn a_wide_read_returns_the_bytes_in_order_then_zeros() {
     let mut guest = Guest::standard();
     guest.outw(0x510, WRITABLE);
     let mut bytes = [0xff; 6];
@@ -57,13 +57,13 @@ fn a_wide_read_is_the_bytes_in_order_and_zeros_after_them() {
 }
 
 #[test]
-fn keys_at_the_edges_of_the_tables_are_zeros_where_nothing_is() {
+fn absent_keys_at_the_edges_of_the_tables_read_as_zeros() {
     let mut guest = Guest::standard();
     for key in [0x1a, 0x1f, 0x23, 0x3f, 0x40, 0x3fff, 0x7fff, 0x8000, 0x8040, 0xbfff, 0xffff] {
         guest.outw(0x510, key);
         assert_eq!(guest.insb(4), [0; 4], "{key:#x}");
     }
-    // 0x4000 is the signature with the bit that is ignored, 0xc000 the architecture's item 0.
+    // 0x4000 is the signature with the ignored bit, 0xc000 the architecture's item 0.
     guest.outw(0x510, 0x4000);
     assert_eq!(guest.insb(4), *b"QEMU");
     guest.outw(0x510, 0xc000);
@@ -83,7 +83,7 @@ fn the_write_channel_bit_is_ignored_in_both_tables() {
 }
 
 #[test]
-fn the_architecture_has_a_table_of_its_own() {
+fn the_architecture_has_its_own_table() {
     let mut items = Items::new();
     items.set(key::UUID, b"generic!".as_slice()).unwrap();
     items.set(key::IRQ0_OVERRIDE, b"arch".as_slice()).unwrap();
@@ -92,11 +92,11 @@ fn the_architecture_has_a_table_of_its_own() {
     assert_eq!(guest.item(2, 8), *b"generic!");
     assert_eq!(guest.item(0x8002, 8), *b"arch\0\0\0\0");
     assert_eq!(guest.item(0x8019, 2), *b"no");
-    assert_eq!(guest.item(0x8001, 4), [0; 4], "0x0001 is another");
+    assert_eq!(guest.item(0x8001, 4), [0; 4], "0x0001 is another item");
 }
 
 #[test]
-fn every_key_is_an_item_or_zeros_by_port_and_by_dma() {
+fn every_key_reads_as_an_item_or_zeros_by_port_and_by_dma() {
     let mut guest = Guest::standard();
     for key in 0..=u16::MAX {
         guest.outw(0x510, key);
@@ -115,7 +115,7 @@ fn every_key_is_an_item_or_zeros_by_port_and_by_dma() {
 }
 
 #[test]
-fn every_key_is_safe_with_the_largest_tables_too() {
+fn every_key_is_safe_with_the_largest_tables() {
     let mut items = Items::with_file_slots(u16::MAX);
     for i in 0..MAX_FILE_SLOTS {
         items.add_file(&format!("{i:05}"), i.to_le_bytes().to_vec()).unwrap();
@@ -134,7 +134,7 @@ fn every_key_is_safe_with_the_largest_tables_too() {
 }
 
 #[test]
-fn a_select_by_port_and_a_read_by_dma_are_one_state() {
+fn port_and_dma_share_selection_and_offset() {
     let mut guest = Guest::standard();
     guest.outw(0x510, DATA);
     assert_eq!(guest.dma(READ, 2, BUFFER), OK);
@@ -149,7 +149,7 @@ fn a_select_by_port_and_a_read_by_dma_are_one_state() {
 }
 
 #[test]
-fn a_select_by_port_starts_nothing_and_forgets_no_dma_address() {
+fn a_select_by_port_does_not_affect_the_dma_address() {
     let mut guest = Guest::with_memory(&[(0, 0x1_0000), (1 << 32, 0x1_0000)]);
     guest.outl(0x514, 1u32.swap_bytes());
     guest.outw(0x510, DATA);
@@ -159,7 +159,7 @@ fn a_select_by_port_starts_nothing_and_forgets_no_dma_address() {
 }
 
 #[test]
-fn vcpus_that_take_turns_each_get_what_they_select() {
+fn concurrent_vcpus_each_read_the_item_they_selected() {
     let guest = Arc::new(Mutex::new(Guest::standard()));
     let vcpu = |key, expected: &'static [u8]| {
         let guest = Arc::clone(&guest);

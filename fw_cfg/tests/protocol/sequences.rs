@@ -1,4 +1,4 @@
-//! What SeaBIOS and linuxboot_dma.bin do with the device, access by access.
+//! The accesses of SeaBIOS and linuxboot_dma.bin, one by one.
 
 use fw_cfg::dma::{Descriptor, READ, SKIP};
 use fw_cfg::x86::{E820_FILE, e820};
@@ -7,7 +7,7 @@ use guest_memory::FileRange;
 
 use crate::guest::{Guest, file, pattern};
 
-/// SeaBIOS's and the option ROM's stack: descriptors and variables.
+/// The stack of SeaBIOS and the option ROM, with descriptors and variables.
 const STACK: u64 = 0x6f00;
 const RAM: usize = 0x40_0000;
 const E820: [(u64, u64, u32); 3] =
@@ -30,15 +30,15 @@ fn guest(more: impl FnOnce(&mut Items)) -> Guest {
     Guest::new(items, &[(0, RAM)])
 }
 
-/// `qemu_cfg_dma_transfer`: only the low half is written; the guest waits until nothing but ERROR is left of control, and does not
-/// look at ERROR.
+/// `qemu_cfg_dma_transfer`: writes only the low half, polls control until all bits except ERROR are
+/// clear, and ignores ERROR.
 fn transfer(guest: &mut Guest, control: u32, length: u32, address: u64) {
     guest.poke(STACK, &Descriptor { control, length, address }.to_bytes());
     guest.outl(0x518, (STACK as u32).swap_bytes());
-    assert_eq!(guest.control(STACK) & !1, 0, "the guest would wait for ever");
+    assert_eq!(guest.control(STACK) & !1, 0, "the guest would poll forever");
 }
 
-/// `qemu_cfg_read`: to a variable on the stack, which nobody has set before.
+/// `qemu_cfg_read`: reads to an uninitialised variable on the stack.
 fn variable(guest: &mut Guest, control: u32, length: u32) -> Vec<u8> {
     guest.poke(STACK + 16, &vec![0xee; length as usize]);
     transfer(guest, control, length, STACK + 16);
@@ -54,19 +54,19 @@ fn u32_of(guest: &mut Guest, key: u16) -> u32 {
     u32::from_le_bytes(entry(guest, key, 4).try_into().unwrap())
 }
 
-/// Detection: by port, byte by byte.
+/// Detects the device by port, byte by byte.
 fn detect(guest: &mut Guest) {
     guest.outw(0x510, 0x0000);
     assert_eq!(guest.insb(4), *b"QEMU");
     guest.outw(0x510, 0x0001);
-    assert_eq!(guest.insb(4)[0] & 2, 2, "DMA is on");
+    assert_eq!(guest.insb(4)[0] & 2, 2, "DMA is available");
 }
 
 #[test]
 fn seabios_detects_the_device_and_finds_the_memory_map() {
     let mut guest = guest(|_| {});
     detect(&mut guest);
-    // `qemu_early_e820`: the directory until the name is found.
+    // `qemu_early_e820`: reads the directory until it finds the name.
     let count = u32::from_be_bytes(entry(&mut guest, 0x19, 4).try_into().unwrap());
     let found = (0..count).find_map(|_| {
         let file = variable(&mut guest, READ, 64);
@@ -76,7 +76,7 @@ fn seabios_detects_the_device_and_finds_the_memory_map() {
     let size = u32::from_be_bytes(found[..4].try_into().unwrap());
     let select = u16::from_be_bytes(found[4..6].try_into().unwrap());
     assert_eq!(size, 60);
-    // Selected by the port, read by DMA without SELECT.
+    // Selects by port, reads by DMA without SELECT.
     guest.outw(0x510, select);
     let entries: Vec<_> = (0..size / 20).map(|_| variable(&mut guest, READ, 20)).collect();
     assert_eq!(entries.concat(), e820(E820));
@@ -92,7 +92,7 @@ fn seabios_reads_absent_legacy_items_as_zero_counts() {
 }
 
 #[test]
-fn seabios_walks_legacy_acpi_and_smbios_items_by_reads_and_skips() {
+fn seabios_walks_legacy_acpi_and_smbios_items_with_reads_and_skips() {
     let acpi = [b"\x02\0\x04\0AAAA".as_slice(), b"\x03\0BBB"].concat();
     let smbios =
         [b"\x02\0".as_slice(), b"\x09\0\x01\x02\x03\x04xyz", b"\x06\0\x05\x06\x07\x08"].concat();
@@ -100,7 +100,7 @@ fn seabios_walks_legacy_acpi_and_smbios_items_by_reads_and_skips() {
         items.set(key::ACPI_TABLES, acpi).unwrap();
         items.set(key::SMBIOS_ENTRIES, smbios).unwrap();
     });
-    // Each table is passed over once to learn its size, and read later from its offset on.
+    // Skips each table once to learn its size, and reads it later from its offset.
     assert_eq!(entry(&mut guest, 0x8000, 2), [2, 0]);
     let mut sizes = Vec::new();
     for _ in 0..2 {
@@ -132,7 +132,7 @@ fn seabios_lists_the_files_and_loads_each() {
     for file in files {
         let size = u32::from_be_bytes(file[..4].try_into().unwrap());
         let select = u16::from_be_bytes(file[4..6].try_into().unwrap());
-        // `qemu_cfg_read_file` with an offset of 0: an empty skip is asked for, too.
+        // `qemu_cfg_read_file` at offset 0 still requests a skip, of length 0.
         transfer(&mut guest, Guest::select_and(select, SKIP), 0, 0);
         contents.push(variable(&mut guest, READ, size));
     }
@@ -141,7 +141,8 @@ fn seabios_lists_the_files_and_loads_each() {
     assert_eq!(contents[2], e820(E820));
 }
 
-/// A set-up header with the fields that the option ROM looks at: protocol 2.15, initrd below 0x7fffffff.
+/// A setup header with the fields that the option ROM reads: protocol 2.15, initrd below
+/// 0x7fffffff.
 fn setup() -> Vec<u8> {
     let mut setup = pattern(0x3e00);
     setup[0x206..0x208].copy_from_slice(&0x020fu16.to_le_bytes());
@@ -167,7 +168,7 @@ fn direct_kernel(items: &mut Items) {
     items.set(key::CMDLINE_DATA, b"console=ttyS0\0".to_vec()).unwrap();
 }
 
-/// Address, size and data of one part, as the option ROM reads them; returns address and size.
+/// Loads one part as the option ROM does: address, size, data. Returns address and size.
 fn load(guest: &mut Guest, [address, size, data]: [u16; 3]) -> (u64, u32) {
     let address = u64::from(u32_of(guest, address));
     let size = u32_of(guest, size);
@@ -182,7 +183,7 @@ fn linuxboot_dma_loads_a_kernel_in_twelve_operations() {
     assert_eq!(guest.peek(SETUP, 0x3e00), setup());
     assert!(guest.peek(SETUP + 0x206, 2) >= vec![0x03, 0x02]);
 
-    // The initrd goes below the top of memory, whatever address there is.
+    // The option ROM computes the initrd's address itself, below the end of memory.
     let address = u32_of(&mut guest, 0x0a);
     let size = u32_of(&mut guest, 0x0b);
     let end = (address + size) & !4095;
@@ -200,10 +201,10 @@ fn linuxboot_dma_loads_a_kernel_in_twelve_operations() {
 }
 
 #[test]
-fn linuxboot_dma_runs_without_an_initrd() {
+fn linuxboot_dma_works_without_an_initrd() {
     let mut guest = guest(|_| {});
     let zero_page = guest.peek(0, 64);
-    // Absent: address 0 and size 0, and an operation for them all the same.
+    // Absent items read as address 0 and size 0. The option ROM still runs the operation.
     assert_eq!(load(&mut guest, [0x0a, 0x0b, 0x12]), (0, 0));
     assert_eq!(guest.peek(0, 64), zero_page);
 }
