@@ -1,0 +1,166 @@
+//! ARCHITECTURE.md is true: its map, its table of imports, and every path on it.
+
+#![expect(clippy::unwrap_used, reason = "this is how a test fails")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::Command;
+
+use chukka_tests::assets::workspace;
+
+fn page() -> String {
+    std::fs::read_to_string(workspace().join("ARCHITECTURE.md")).unwrap()
+}
+
+/// The lines of the section with this heading.
+fn section<'a>(page: &'a str, heading: &str) -> impl Iterator<Item = &'a str> {
+    let heading = format!("## {heading}");
+    page.lines()
+        .skip_while(move |line| *line != heading)
+        .skip(1)
+        .take_while(|line| !line.starts_with("## "))
+}
+
+/// The lines of the map of rooms: (directory, description).
+fn rooms(page: &str) -> Vec<(&str, &str)> {
+    section(page, "Rooms")
+        .skip_while(|line| !line.starts_with("```"))
+        .skip(1)
+        .take_while(|line| !line.starts_with("```"))
+        .map(|line| line.split_once(' ').unwrap())
+        .collect()
+}
+
+/// What is between backticks.
+fn code(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+/// What each of our packages imports of the others, without what only its tests need.
+fn imports() -> BTreeMap<String, BTreeSet<String>> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
+        .current_dir(workspace())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    let packages = metadata["packages"].as_array().unwrap();
+    packages
+        .iter()
+        .map(|package| {
+            // Ours have a path. Normal dependencies have no kind; there are also "dev" and "build".
+            let ours =
+                package["dependencies"].as_array().unwrap().iter().filter(|dependency| {
+                    dependency["path"].is_string() && dependency["kind"] != "dev"
+                });
+            (text(&package["name"]), ours.map(|dependency| text(&dependency["name"])).collect())
+        })
+        .collect()
+}
+
+#[test]
+fn every_path_in_architecture_md_exists() {
+    let page = page();
+    let rooms = rooms(&page);
+    let is_path = |text: &&str| {
+        let start = text.split('/').next().unwrap_or_default();
+        text.contains('/') && rooms.iter().any(|(room, _)| room.split('/').next() == Some(start))
+    };
+    let links = page.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    let prose: String = page.split("```").step_by(2).collect();
+    let paths: BTreeSet<&str> = rooms
+        .iter()
+        .map(|(room, _)| *room)
+        .chain(code(&prose).filter(is_path))
+        .chain(links)
+        .collect();
+    assert!(paths.len() >= 20, "the page has only these paths: {paths:?}");
+    for path in paths {
+        assert!(
+            workspace().join(path).exists(),
+            "ARCHITECTURE.md names {path}, which does not exist"
+        );
+    }
+}
+
+#[test]
+fn every_package_is_in_the_map() {
+    let page = page();
+    let rooms: BTreeSet<&str> =
+        rooms(&page).iter().map(|(room, _)| room.trim_end_matches('/')).collect();
+    for package in imports().keys() {
+        let directory = package.strip_prefix("chukka-").unwrap_or(package);
+        assert!(
+            rooms.contains(directory),
+            "{directory}/ is missing from the map in ARCHITECTURE.md"
+        );
+    }
+}
+
+#[test]
+fn the_table_of_imports_is_what_cargo_says() {
+    let page = page();
+    let documented: BTreeMap<String, BTreeSet<String>> = section(&page, "Rooms")
+        .filter(|line| line.starts_with("| `"))
+        .map(|line| {
+            let mut cells = line.trim_matches('|').split('|');
+            let name = code(cells.next().unwrap()).next().unwrap().to_owned();
+            (name, code(cells.next().unwrap()).map(str::to_owned).collect())
+        })
+        .collect();
+    let mut imports = imports();
+    imports.retain(|package, _| !package.starts_with("chukka-"));
+    assert_eq!(
+        documented, imports,
+        "ARCHITECTURE.md (left) and the Cargo.toml files (right) differ"
+    );
+}
+
+#[test]
+fn rooms_that_must_not_know_each_other_do_not() {
+    let imports = imports();
+    let all = |package: &str| {
+        let mut found = BTreeSet::new();
+        let mut next = vec![package.to_owned()];
+        while let Some(package) = next.pop() {
+            for import in &imports[&package] {
+                if found.insert(import.clone()) {
+                    next.push(import.clone());
+                }
+            }
+        }
+        found
+    };
+    for (package, others) in [
+        ("vmm", ["location", "storage", "chukka"].as_slice()),
+        ("devices", &["firmware", "vmm"]),
+        ("firmware", &["devices", "vmm"]),
+        ("location", &["guest_memory", "vmm"]),
+        ("storage", &["location", "guest_memory"]),
+    ] {
+        let imported = all(package);
+        for other in others {
+            assert!(!imported.contains(*other), "{package} imports {other}");
+        }
+    }
+}
+
+#[test]
+fn crates_that_claim_to_forbid_unsafe_code_do() {
+    const ATTRIBUTE: &str = "forbid(unsafe_code)";
+    let page = page();
+    let claims = |description: &str| description.contains(ATTRIBUTE);
+    let forbids = |room: &str, file: &str| {
+        let source = std::fs::read_to_string(workspace().join(Path::new(room)).join(file));
+        source.is_ok_and(|source| source.lines().any(|line| line == format!("#![{ATTRIBUTE}]")))
+    };
+    let rooms = rooms(&page);
+    assert!(rooms.iter().filter(|(_, description)| claims(description)).count() >= 5);
+    for (room, description) in rooms {
+        let forbidden = forbids(room, "src/lib.rs");
+        assert_eq!(claims(description), forbidden, "{room}: the map, and its lib.rs");
+    }
+}
