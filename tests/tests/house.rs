@@ -1,9 +1,10 @@
-//! ARCHITECTURE.md is true: its map, its table of imports, and every path on it.
+//! The documentation is true about the house: ARCHITECTURE.md's map, its table of imports, and every
+//! path and link.
 
 #![expect(clippy::unwrap_used, reason = "this is how a test fails")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use chukka_tests::assets::workspace;
@@ -162,5 +163,67 @@ fn crates_that_claim_to_forbid_unsafe_code_do() {
     for (room, description) in rooms {
         let forbidden = forbids(room, "src/lib.rs");
         assert_eq!(claims(description), forbidden, "{room}: the map, and its lib.rs");
+    }
+}
+
+/// The Markdown files at the top and in docs/, relative to the workspace.
+fn documents() -> Vec<PathBuf> {
+    ["", "docs", "docs/decisions"]
+        .iter()
+        .flat_map(|directory| {
+            let entries = std::fs::read_dir(workspace().join(directory)).unwrap();
+            entries.map(|entry| Path::new(directory).join(entry.unwrap().file_name()))
+        })
+        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+        .collect()
+}
+
+/// How GitHub derives an anchor from a heading.
+fn anchor(heading: &str) -> String {
+    heading
+        .trim_start_matches('#')
+        .trim()
+        .to_lowercase()
+        .chars()
+        .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'))
+        .map(|c| if c == ' ' { '-' } else { c })
+        .collect()
+}
+
+#[test]
+fn every_link_in_the_documentation_leads_somewhere() {
+    let mut seen = 0;
+    for document in documents() {
+        let text = std::fs::read_to_string(workspace().join(&document)).unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if link.contains("://") {
+                continue;
+            }
+            seen += 1;
+            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+            let target = match file {
+                "" => workspace().join(&document),
+                _ => workspace().join(&document).with_file_name("").join(file),
+            };
+            assert!(target.exists(), "{}: there is nothing at {link}", document.display());
+            if !heading.is_empty() {
+                let text = std::fs::read_to_string(target).unwrap();
+                let found =
+                    text.lines().any(|line| line.starts_with('#') && anchor(line) == heading);
+                assert!(found, "{}: there is no heading for {link}", document.display());
+            }
+        }
+    }
+    assert!(seen >= 30, "the documentation has only {seen} links");
+}
+
+#[test]
+fn the_rust_version_in_the_documentation_is_that_of_cargo_toml() {
+    let manifest = std::fs::read_to_string(workspace().join("Cargo.toml")).unwrap();
+    let version = manifest.lines().find_map(|line| line.strip_prefix("rust-version = ")).unwrap();
+    for document in ["README.md", "CONTRIBUTING.md"] {
+        let text = std::fs::read_to_string(workspace().join(document)).unwrap();
+        let wanted = format!("Rust {} or newer", version.trim_matches('"'));
+        assert!(text.contains(&wanted), "{document} does not say: {wanted}");
     }
 }
