@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "this is how a test fails")]
 
+mod modules;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
