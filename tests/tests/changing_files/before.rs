@@ -66,7 +66,7 @@ fn under_seabios_the_option_rom_says_so_and_chukka_names_it() {
     let changed = start_and_change(Way::SeaBios, &scratch, &initrd, Change::Rewritten);
     let Some(chukka) = changed else { return };
     chukka.wait_for_within("chukka: cannot load the initrd: fw_cfg DMA error", LONG);
-    chukka.wait_for_error(&format!("by fw_cfg: '{}': it has been", initrd.path.display()));
+    chukka.wait_for_error(&format!("by fw_cfg: '{}': it was modified", initrd.path.display()));
     chukka.signal(libc::SIGTERM);
     assert_eq!(chukka.wait_within(LONG).signal(), Some(libc::SIGTERM));
 }
