@@ -2,5 +2,6 @@
 
 pub mod boot_state;
 pub(crate) mod linux;
+pub(crate) mod multiboot;
 pub(crate) mod placement;
 pub(crate) mod pvh;
