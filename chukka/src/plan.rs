@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use firmware::SourceFile;
-use firmware::image::KernelKind;
+use firmware::image::ContainerKind;
 use location::checksum::Checked;
 use location::tree::Installer;
 use location::tree::Sum;
@@ -65,12 +65,15 @@ fn describe(text: &mut String, resolved: &Resolved) {
     let found = resolved.found.as_ref();
     let sum = |sum: Option<&Sum>| sum.map(checksum).unwrap_or_default();
     let kernel = &resolved.boot.kernel;
-    let kind = match kernel.kind {
-        KernelKind::BzImage(_) => "bzImage",
-        KernelKind::Elf(_) => "vmlinux",
+    let kind = match kernel.container.as_ref().map(|container| container.kind) {
+        None => kernel.kind.name().to_owned(),
+        Some(ContainerKind::Gzip) => format!("{} packed by gzip", kernel.kind.name()),
+        Some(ContainerKind::UnifiedKernelImage) => {
+            format!("{} of a unified kernel image", kernel.kind.name())
+        }
     };
     let kernel_sum = sum(found.and_then(|found| found.kernel_sum.as_ref()));
-    line(text, "kernel", &format!("{}, {kind}{kernel_sum}", file(&kernel.source)));
+    line(text, "kernel", &format!("{}, {kind}{kernel_sum}", file(kernel.file())));
     let initrds = found.map(|found| found.initrds.as_slice()).unwrap_or_default();
     match (&resolved.boot.initrd, initrds) {
         (None, _) => line(text, "initrd", "none"),
@@ -85,6 +88,9 @@ fn describe(text: &mut String, resolved: &Resolved) {
                 line(text, "  of", &format!("'{name}' ({}){verdict}", Size(*bytes)));
             }
         }
+    }
+    for module in &resolved.boot.modules {
+        line(text, "  module", &file(&module.file));
     }
     for (name, path, size) in &resolved.injected {
         line(text, "  with", &format!("/{name}, from '{path}' ({size} bytes)"));

@@ -77,7 +77,14 @@ impl Resolved {
         for injection in &source.injections {
             injected.push(Injected::open(&injection.path)?);
         }
-        let Files { kernel, initrd, found } = Files::get(source, memory, watch)?;
+        let Files { mut kernel, initrd, modules, found } = Files::get(source, memory, watch)?;
+        // The user's -initrd and -append replace what a unified kernel image has.
+        let mut own = source.clone();
+        let initrd = initrd.or_else(|| kernel.container.as_mut()?.initrd.take());
+        if let (true, Some(container)) = (own.cmdline.is_empty(), &kernel.container) {
+            own.cmdline.clone_from(&container.cmdline);
+        }
+        let source = &own;
         let initrd_name = initrd.as_ref().map(|initrd| initrd.path().to_owned());
         let initrd = files::with_injected(initrd, &mut injected)?;
         let (cmdline, advice) = words::command_line(source, &injected, found.as_ref());
@@ -85,7 +92,7 @@ impl Resolved {
             (file.name().to_owned(), file.path().display().to_string(), file.size().into())
         });
         let injected = injected.collect();
-        let boot = Payload { kernel, initrd, cmdline };
+        let boot = Payload { kernel, initrd, modules, cmdline };
         Ok(Self { boot, found, initrd_name, injected, advice })
     }
 }

@@ -1,7 +1,12 @@
 //! What kind of kernel a file holds, found by its content and before anything is loaded.
 
 mod bzimage;
+mod container;
+mod efi;
 mod elf;
+mod foreign;
+mod multiboot;
+mod pe;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,22 +14,28 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 pub(crate) use bzimage::ENTRY_64;
-pub use bzimage::{BzImage, BzImageError};
-pub use elf::{Elf, ElfError, Segment};
+pub use bzimage::{BzImage, BzImageError, LinuxEntry};
+pub use container::{Container, ContainerKind};
+pub use elf::{Class, Elf, ElfError, Segment};
+pub use multiboot::{Multiboot, MultibootError, Version as MultibootVersion};
 
 use crate::source_file::{SourceError, SourceFile};
+use efi::Efi;
+use elf::Parsed;
 
-/// Bytes of a file that are looked at to tell what it is: a bzImage's header ends below 0x290, ELF's program headers and a
-/// foreign kernel's magic lie below this too.
-const PROBE: usize = 4096;
+/// Bytes of a file that are read to recognize it: the area in which multiboot headers are. All other headers end
+/// before.
+const PROBE: usize = multiboot::SEARCHED;
 
 /// A kernel file and what was found in it.
 #[derive(Debug)]
 pub struct KernelImage {
-    /// The file.
+    /// The kernel: the file itself, or the part of it that is the kernel, unpacked.
     pub source: SourceFile,
     /// What it holds.
     pub kind: KernelKind,
+    /// What the kernel was taken out of, if anything.
+    pub container: Option<Container>,
 }
 
 /// The kinds of kernel chukka boots.
@@ -32,11 +43,27 @@ pub struct KernelImage {
 pub enum KernelKind {
     /// A bzImage, whatever its compression: it unpacks itself.
     BzImage(BzImage),
-    /// An uncompressed 64-bit ELF image: vmlinux.
+    /// An ELF image that is entered by PVH, or a 64-bit vmlinux of Linux.
     Elf(Elf),
+    /// A multiboot kernel, ELF or flat.
+    Multiboot(Multiboot),
 }
 
-/// Why a file is no kernel for chukka.
+impl KernelKind {
+    /// Its name, for messages.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::BzImage(_) => "bzImage",
+            Self::Elf(elf) if elf.pvh_entry.is_none() => "vmlinux",
+            Self::Elf(Elf { class: Class::Bits32, .. }) => "32-bit ELF, PVH",
+            Self::Elf(_) => "vmlinux",
+            Self::Multiboot(Multiboot { version: MultibootVersion::One, .. }) => "multiboot",
+            Self::Multiboot(_) => "multiboot2",
+        }
+    }
+}
+
+/// Why a file is not a kernel for chukka.
 #[derive(Debug, Error)]
 pub enum ImageError {
     /// The file itself.
@@ -47,7 +74,7 @@ pub enum ImageError {
     Read {
         /// Its name.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// It is something else, known or not.
@@ -60,7 +87,7 @@ pub enum ImageError {
         /// What to do.
         hint: &'static str,
     },
-    /// A bzImage that does not hold together, or not for this machine.
+    /// A bzImage that is damaged, or not for this machine.
     #[error("The kernel '{}' {reason}", path.display())]
     BzImage {
         /// Its name.
@@ -68,13 +95,21 @@ pub enum ImageError {
         /// What is wrong.
         reason: BzImageError,
     },
-    /// An ELF file that does not hold together, or not for this machine.
+    /// An ELF file that is damaged, not for this machine, or not a kernel.
     #[error("The kernel '{}' {reason}", path.display())]
     Elf {
         /// Its name.
         path: PathBuf,
         /// What is wrong.
         reason: ElfError,
+    },
+    /// A multiboot kernel that is damaged, or requires what chukka does not have.
+    #[error("The kernel '{}' {reason}", path.display())]
+    Multiboot {
+        /// Its name.
+        path: PathBuf,
+        /// What is wrong.
+        reason: MultibootError,
     },
 }
 
@@ -83,119 +118,158 @@ impl ImageError {
     pub fn hint(&self) -> String {
         match self {
             Self::Source(error) => error.hint(),
-            Self::Read { .. } => "is the medium it lies on in order?".into(),
+            Self::Read { .. } => "read error: check the disk".into(),
             Self::Foreign { hint, .. } => (*hint).into(),
             Self::BzImage { reason, .. } => reason.hint().into(),
             Self::Elf { reason, .. } => reason.hint().into(),
+            Self::Multiboot { reason, .. } => reason.hint().into(),
         }
     }
 }
 
 impl KernelImage {
-    /// Opens `path` and finds out what it holds. Reads no more than the headers.
+    /// Opens `path` and finds out what it holds. Reads no more than the headers, unless the kernel has to be unpacked.
     ///
     /// # Errors
-    /// [`ImageError`]: no such file, no kernel, a kernel for another machine, or a damaged one.
+    /// [`ImageError`]: no such file, not a kernel, a kernel for another machine, or a damaged one.
     pub fn open(path: &Path) -> Result<Self, ImageError> {
         Self::of(SourceFile::open(path, "kernel")?)
     }
 
-    /// The same of a file that is open already.
+    /// The same for a file that is already open.
     ///
     /// # Errors
-    /// As of [`KernelImage::open`].
+    /// As for [`KernelImage::open`].
     pub fn of(source: SourceFile) -> Result<Self, ImageError> {
-        let path = source.path().to_owned();
-        let read_error = |source| ImageError::Read { path: path.clone(), source };
-        let head = source.head::<PROBE>().map_err(read_error)?;
-        let kind = if head.starts_with(b"\x7fELF") {
-            let elf = Elf::parse(&source, &head).map_err(read_error)?;
-            KernelKind::Elf(elf.map_err(|reason| ImageError::Elf { path: path.clone(), reason })?)
-        } else if let Some(parsed) = BzImage::parse(&head, source.len()) {
-            KernelKind::BzImage(
-                parsed.map_err(|reason| ImageError::BzImage { path: path.clone(), reason })?,
-            )
-        } else {
-            let (found, hint) = recognize(&head);
+        let head = head(&source)?;
+        if head.starts_with(b"\x1f\x8b") {
+            return Self::of_gzip(source, &head);
+        }
+        let is_bzimage = BzImage::parse(&head, source.len()).is_some_and(|parsed| parsed.is_ok());
+        if head.starts_with(b"MZ") && !is_bzimage {
+            match Efi::read(&source, &head).map_err(read_error(&source))? {
+                Some(Efi::Unified { kernel, container }) => {
+                    return Self::plain(kernel, Some(container));
+                }
+                Some(Efi::Foreign { found, hint }) if !has_linux_magic(&head) => {
+                    return Err(ImageError::Foreign { path: source.path().into(), found, hint });
+                }
+                _ => {}
+            }
+        }
+        Self::plain(source, None)
+    }
+
+    /// The file that the user named: what holds the kernel, or the kernel.
+    pub fn file(&self) -> &SourceFile {
+        self.container.as_ref().map_or(&self.source, |container| &container.file)
+    }
+
+    /// A kernel that gzip packed, unpacked; anything else that is packed stays so.
+    fn of_gzip(packed: SourceFile, packed_head: &[u8]) -> Result<Self, ImageError> {
+        let path = packed.path().to_owned();
+        let head = container::peek(&packed);
+        let elf = head.starts_with(b"\x7fELF") || multiboot::Header::find(&head).is_some();
+        if !elf && !has_linux_magic(&head) {
+            let (found, hint) = match foreign::recognize(&head) {
+                (found, hint) if found.starts_with('a') => {
+                    (format!("gzip data with {found}"), hint)
+                }
+                _ => foreign::recognize(packed_head),
+            };
             return Err(ImageError::Foreign { path, found, hint });
-        };
-        Ok(Self { source, kind })
+        }
+        let source = container::unpack(&packed).map_err(|error| ImageError::Foreign {
+            path,
+            found: format!("gzip data that cannot be unpacked ({error})"),
+            hint: "copy or download it again, and test it with gunzip -t",
+        })?;
+        let kind = ContainerKind::Gzip;
+        Self::plain(
+            source,
+            Some(Container { file: packed, kind, initrd: None, cmdline: Vec::new() }),
+        )
+    }
+
+    /// A kernel that is not inside anything.
+    fn plain(source: SourceFile, container: Option<Container>) -> Result<Self, ImageError> {
+        let head = head(&source)?;
+        let kind = KernelKind::of(&source, &head)?;
+        Ok(Self { source, kind, container })
     }
 }
 
-/// Names what a file is that is no kernel of ours, from its first bytes, and says what to do with it.
-fn recognize(head: &[u8]) -> (String, &'static str) {
-    const UNPACK: &str =
-        "chukka takes a bzImage as it is (it unpacks itself); unpack anything else first";
-    /// (offset, magic, what it is, what to do)
-    type Known = (usize, &'static [u8], &'static str, &'static str);
-    const KNOWN: [Known; 16] = [
-        (
-            0x38,
-            b"ARM\x64",
-            "an arm64 Image",
-            "this is a kernel for another processor; take the x86-64 one",
-        ),
-        (
-            0x24,
-            b"\x18\x28\x6f\x01",
-            "an ARM zImage",
-            "this is a kernel for another processor; take the x86-64 one",
-        ),
-        (
-            0x38,
-            b"RSC\x05",
-            "a RISC-V Image",
-            "this is a kernel for another processor; take the x86-64 one",
-        ),
-        (
-            0,
-            b"\x27\x05\x19\x56",
-            "a U-Boot uImage",
-            "this is a kernel for another machine; take arch/x86/boot/bzImage",
-        ),
-        (0, b"\x1f\x8b", "gzip data", "unpack it with gunzip, or take arch/x86/boot/bzImage"),
-        (0, b"\xfd7zXZ\0", "xz data", "unpack it with unxz, or take arch/x86/boot/bzImage"),
-        (
-            0,
-            b"\x28\xb5\x2f\xfd",
-            "zstd data",
-            "unpack it with unzstd, or take arch/x86/boot/bzImage",
-        ),
-        (0, b"BZh", "bzip2 data", "unpack it with bunzip2, or take arch/x86/boot/bzImage"),
-        (0, b"\x02\x21\x4c\x18", "lz4 data", "unpack it with unlz4, or take arch/x86/boot/bzImage"),
-        (0, b"\x04\x22\x4d\x18", "lz4 data", "unpack it with unlz4, or take arch/x86/boot/bzImage"),
-        (0, b"0707", "a cpio archive", "an initramfs goes to -initrd"),
-        (
-            0,
-            b"!<arch>\n",
-            "a Debian package or ar archive",
-            "unpack it with dpkg-deb -x; the kernel is boot/vmlinuz-*",
-        ),
-        (0, b"#!", "a script", UNPACK),
-        (0, b"<!", "an HTML page", "a server answered with it for the kernel: curl --fail"),
-        (0, b"<html", "an HTML page", "a server answered with it for the kernel: curl --fail"),
-        (
-            0,
-            b"MZ",
-            "an EFI program without a bzImage header",
-            "a unified kernel image: pass the .linux and .initrd sections separately",
-        ),
-    ];
-    let at = |offset: usize, magic: &[u8]| {
-        head.get(offset..).is_some_and(|rest| rest.starts_with(magic))
-    };
-    if let Some((_, _, found, hint)) =
-        KNOWN.into_iter().find(|(offset, magic, ..)| at(*offset, magic))
-    {
-        return (found.into(), hint);
+impl KernelKind {
+    /// Linux's header first, then multiboot's, then PVH's note: the order of QEMU's `x86_load_linux`.
+    fn of(source: &SourceFile, head: &[u8]) -> Result<Self, ImageError> {
+        let path = || source.path().to_owned();
+        let bzimage = |reason| ImageError::BzImage { path: path(), reason };
+        if head.starts_with(b"\x7fELF") {
+            return Self::of_elf(source, head);
+        }
+        let parsed = BzImage::parse(head, source.len());
+        if let Some(Ok(image)) = parsed {
+            return Ok(Self::BzImage(image));
+        }
+        let multiboot = |reason| ImageError::Multiboot { path: path(), reason };
+        if let Some(header) = multiboot::Header::find(head) {
+            let kernel = header.and_then(|header| header.flat(source.len()));
+            return kernel.map(Self::Multiboot).map_err(multiboot);
+        }
+        match parsed {
+            Some(Err(reason)) => Err(bzimage(reason)),
+            _ => {
+                let (found, hint) = foreign::recognize(head);
+                Err(ImageError::Foreign { path: path(), found, hint })
+            }
+        }
     }
-    let first: Vec<String> = head.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-    let found = format!(
-        "neither ELF nor bzImage (its first bytes are {}, and there is no 'HdrS' at 0x202)",
-        first.join(" ")
-    );
-    (found, UNPACK)
+
+    /// An ELF file. Multiboot's header is preferred to PVH's note where the file has 32 bits, as in QEMU; 64-bit files
+    /// with both are entered by PVH, which is made for them.
+    fn of_elf(source: &SourceFile, head: &[u8]) -> Result<Self, ImageError> {
+        let path = || source.path().to_owned();
+        let elf_error = |reason| ImageError::Elf { path: path(), reason };
+        let multiboot_error = |reason| ImageError::Multiboot { path: path(), reason };
+        let header = multiboot::Header::find(head);
+        if let Some(Ok(header)) = &header
+            && header.has_addresses()
+            && header.version() == MultibootVersion::One
+        {
+            return header.flat(source.len()).map(Self::Multiboot).map_err(multiboot_error);
+        }
+        let parsed = Parsed::read(source, head).map_err(read_error(source))?.map_err(elf_error)?;
+        let preferred = |header: &multiboot::Header| {
+            parsed.elf.class == Class::Bits32 && header.version() == MultibootVersion::One
+        };
+        let without_pvh = parsed.elf.pvh_entry.is_none();
+        match header {
+            Some(header) if without_pvh || header.as_ref().is_ok_and(preferred) => {
+                let kernel = header.and_then(|header| match header.has_addresses() {
+                    true => header.flat(source.len()),
+                    false => header.elf(parsed.elf.entry, parsed.elf.segments),
+                });
+                kernel.map(Self::Multiboot).map_err(multiboot_error)
+            }
+            _ => {
+                let elf = parsed.into_elf(source).map_err(read_error(source))?;
+                elf.map(Self::Elf).map_err(elf_error)
+            }
+        }
+    }
+}
+
+fn has_linux_magic(head: &[u8]) -> bool {
+    head.get(0x202..0x206).is_some_and(|magic| magic == b"HdrS")
+}
+
+fn head(source: &SourceFile) -> Result<Vec<u8>, ImageError> {
+    source.head::<PROBE>().map_err(read_error(source))
+}
+
+fn read_error(source: &SourceFile) -> impl FnOnce(io::Error) -> ImageError + use<> {
+    let path = source.path().to_owned();
+    move |source| ImageError::Read { path, source }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! 0x0000_0500  GDT of the boot CPU                      RAM, free for the kernel once it has its own
 //! 0x0000_6000  PVH start info, module list, memory map  RAM
 //! 0x0000_7000  zero page (struct boot_params)           RAM
-//! 0x0000_9000  page tables: PML4, PDPT, 4 PDs           RAM
+//! 0x0000_9000  page tables: PML4, PDPT, 4 PDs; multiboot kernels: memory map, information  RAM
 //! 0x0001_0000  real-mode set-up code, when firmware boots it  RAM
 //! 0x0002_0000  kernel command line                      RAM
 //! 0x0009_fc00  ── end of low RAM; EBDA and video hole: reserved in e820
@@ -28,10 +28,18 @@ pub const HUGE_PAGE_SIZE: u64 = 0x20_0000;
 
 /// Boot CPU's global descriptor table. Just above the BIOS data area (0x400-0x4ff), as real firmware leaves it.
 pub const GDT: u64 = 0x500;
+/// Bytes of it: five descriptors, with room to spare.
+pub const GDT_SIZE: u64 = 0x100;
+/// First page that boot information may move to where the kernel is loaded over its usual place. Page 0 has the BIOS's data.
+pub const LOW_PAGES: u64 = 0x1000;
 /// `struct hvm_start_info` of the PVH boot protocol, followed by its module list.
 pub const PVH_START_INFO: u64 = 0x6000;
 /// The PVH memory map table, in the same page as the start info.
 pub const PVH_MEMORY_MAP: u64 = 0x6100;
+/// Multiboot 1's memory map, followed by its information at [`MULTIBOOT_INFO`]: where QEMU has them (hw/i386/multiboot.c).
+pub const MULTIBOOT_MEMORY_MAP: u64 = 0x9000;
+/// Multiboot 1's information structure, in the same page.
+pub const MULTIBOOT_INFO: u64 = 0x9500;
 /// `struct boot_params`: one page. 0x7000 is where a boot sector's stack used to end, so no kernel expects data here.
 pub const ZERO_PAGE: u64 = 0x7000;
 /// Page-map level 4, one page; the other tables follow it.
@@ -83,7 +91,8 @@ pub const KVM_IDENTITY_MAP: u64 = 0xfeff_c000;
 pub const KVM_TSS: u64 = 0xfeff_d000;
 
 const _: () = {
-    assert!(GDT + 0x100 <= PVH_START_INFO);
+    assert!(GDT + GDT_SIZE <= LOW_PAGES && LOW_PAGES <= PVH_START_INFO);
+    assert!(MULTIBOOT_MEMORY_MAP + 0x500 == MULTIBOOT_INFO);
     assert!(PVH_MEMORY_MAP + 0xf00 <= ZERO_PAGE);
     assert!(ZERO_PAGE + PAGE_SIZE <= PML4);
     assert!(PML4 + PAGE_SIZE == PDPT && PDPT + PAGE_SIZE == PAGE_DIRECTORIES);
@@ -113,6 +122,7 @@ mod tests {
             .lines()
             .filter(|line| line.starts_with("pub const ") && line.contains("= 0x"))
             .filter(|line| !line.contains("PAGE_SIZE") && !line.contains("CAPACITY"))
+            .filter(|line| !line.contains("GDT_SIZE") && !line.contains("LOW_PAGES"))
             .filter_map(|line| line.split("= 0x").nth(1)?.split(';').next().map(digits))
             .collect();
         assert!(addresses.len() >= 14, "found {addresses:?}");

@@ -12,7 +12,7 @@ use guest_memory::{FileRange, HostFile};
 use thiserror::Error;
 
 /// A regular file, opened for reading, whose name and length at opening are kept for messages and checks.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct SourceFile {
     file: Arc<HostFile>,
 }

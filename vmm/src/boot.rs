@@ -170,6 +170,9 @@ impl FirmwareBoot {
     ) -> Result<Vec<String>, StartError> {
         let mut order = Vec::new();
         if let Some(boot) = &self.kernel {
+            if self.bios.is_builtin() {
+                linuxboot::check_builtin(&boot.kernel)?;
+            }
             let (initrd, reserved) = (boot.initrd.as_ref(), reserved_for_acpi(machine));
             linuxboot::publish(items, &boot.kernel, initrd, &boot.cmdline, map, reserved)?;
         }

@@ -77,6 +77,7 @@ pub fn apply(vcpu: &VcpuFd, state: &BootState) -> Result<(), KvmError> {
     // Bit 1 of RFLAGS is always 1; interrupts are off.
     let regs = kvm_regs {
         rip: state.rip,
+        rax: state.rax,
         rsi: state.rsi,
         rbx: state.rbx,
         rflags: 2,

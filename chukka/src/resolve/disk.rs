@@ -33,6 +33,7 @@ pub(super) fn find(fetcher: &Fetcher, place: &Place, choice: &Choice) -> Result<
     Ok(Files {
         kernel: KernelImage::of(opened(picked.kernel, "kernel")?)?,
         initrd: joined(picked.initrds)?,
+        modules: Vec::new(),
         found: Some(found),
     })
 }

@@ -4,6 +4,8 @@ use std::ffi::OsStr;
 use std::fmt::Write;
 use std::sync::Arc;
 
+use firmware::image::KernelKind;
+use firmware::payload::Module;
 use firmware::{KernelImage, SourceFile};
 use location::checksum::{self, Checked};
 use location::fetch::Watch;
@@ -19,6 +21,8 @@ use crate::request::{BootFiles, BootSource, Checksum};
 pub(super) struct Files {
     pub kernel: KernelImage,
     pub initrd: Option<SourceFile>,
+    /// The modules of a multiboot kernel.
+    pub modules: Vec<Module>,
     pub found: Option<Found>,
 }
 
@@ -58,12 +62,17 @@ impl Files {
             Place::Local(path) => KernelImage::open(path)?,
             place => KernelImage::of(url(place, "kernel")?)?,
         };
+        // A multiboot kernel's -initrd is a list of modules.
+        if let (KernelKind::Multiboot(_), Some(Place::Local(list))) = (&kernel.kind, initrd) {
+            let modules = Module::open_all(list.as_os_str())?;
+            return Ok(Self { kernel, initrd: None, modules, found: None });
+        }
         let initrd = match initrd {
             None => None,
             Some(Place::Local(path)) => Some(SourceFile::open(path, "initrd")?),
             Some(place) => Some(url(place, "initrd")?),
         };
-        Ok(Self { kernel, initrd, found: None })
+        Ok(Self { kernel, initrd, modules: Vec::new(), found: None })
     }
 
     /// Finds them in a place.
@@ -86,13 +95,13 @@ impl Files {
         };
         let kernel = KernelImage::of(opened(tree.kernel.bytes, "kernel")?)?;
         let initrds = tree.initrds.into_iter().map(|part| part.bytes).collect();
-        Ok(Self { kernel, initrd: joined(initrds)?, found: Some(found) })
+        Ok(Self { kernel, initrd: joined(initrds)?, modules: Vec::new(), found: Some(found) })
     }
 
     /// Checks them against the user's sums.
     fn check(&self, sums: &[Checksum]) -> Result<(), RunError> {
         let initrd = self.initrd.as_ref().map(|initrd| ("initrd", initrd));
-        let files = [Some(("kernel", &self.kernel.source)), initrd].into_iter().flatten();
+        let files = [Some(("kernel", self.kernel.file())), initrd].into_iter().flatten();
         for Checksum { of, sum } in sums {
             let is_meant = |(role, file): &(&str, &SourceFile)| {
                 role == of || file.path().file_name().is_some_and(|name| name == OsStr::new(of))

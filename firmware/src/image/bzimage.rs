@@ -1,65 +1,105 @@
-//! The bzImage: real-mode set-up code with the set-up header, then the protected-mode kernel, which unpacks itself.
+//! The bzImage: real-mode set-up code with the set-up header, then the protected-mode kernel.
 //!
-//! Source of each rule: Documentation/arch/x86/boot.rst in Linux ("The Real-Mode Kernel Header", "64-bit Boot Protocol").
+//! Source of each rule: Documentation/arch/x86/boot.rst in Linux ("The Real-Mode Kernel Header", "32-bit Boot
+//! Protocol", "64-bit Boot Protocol"). A field counts from the protocol version that introduced it; in older headers
+//! the same bytes are code or data.
 
 use linux_loader::bootparam::{XLF_CAN_BE_LOADED_ABOVE_4G, XLF_KERNEL_64, setup_header};
 use thiserror::Error;
 use vm_memory::ByteValued;
 
+use crate::layout;
+
 /// File offset of `struct setup_header`.
 const HEADER: usize = 0x1f1;
-/// File offset of the byte that tells where the header ends: the displacement of the jump over it.
+/// File offset of the byte that gives the header's end: the displacement of the jump over it.
 const JUMP_LENGTH: usize = 0x201;
 /// File offset of the magic.
 const MAGIC: usize = 0x202;
-/// Protocol 2.12: the first to say whether there is a 64-bit entry (`xloadflags`); Linux 3.8.
+/// Protocol 2.02: `cmd_line_ptr`, without which a 32-bit entry has no command line.
+const PROTOCOL_2_02: u16 = 0x202;
+/// Protocol 2.03: `initrd_addr_max`.
+const PROTOCOL_2_03: u16 = 0x203;
+/// Protocol 2.04: `syssize` has 32 bits.
+const PROTOCOL_2_04: u16 = 0x204;
+/// Protocol 2.06: `cmdline_size`.
+const PROTOCOL_2_06: u16 = 0x206;
+/// Protocol 2.10: `pref_address` and `init_size`.
+const PROTOCOL_2_10: u16 = 0x20a;
+/// Protocol 2.12: `xloadflags`, which says whether there is a 64-bit entry; Linux 3.8.
 const PROTOCOL_2_12: u16 = 0x20c;
-/// `loadflags`: the protected-mode kernel goes to 1 MiB.
+/// `loadflags`: the protected-mode kernel is loaded at 1 MiB.
 const LOADED_HIGH: u8 = 1;
 /// Offset of the 64-bit entry point from the start of the protected-mode kernel.
 pub(crate) const ENTRY_64: u64 = 0x200;
+/// `initrd_addr_max` of kernels that do not have the field (boot.rst).
+const OLD_INITRD_ADDR_MAX: u64 = 0x37ff_ffff;
+/// `cmdline_size` of kernels that do not have the field (boot.rst).
+const OLD_CMDLINE_SIZE: u64 = 255;
+/// Bytes of the version text that are used in messages.
+const VERSION_MAX: usize = 64;
+/// Programs that use the bzImage format for its real-mode entry only, by the start of their version text.
+const REAL_MODE_PROGRAMS: [&str; 5] = ["MEMDISK", "wimboot", "iPXE", "gPXE", "Etherboot"];
 
-/// What a bzImage's set-up header says.
-#[derive(Clone, Copy, Debug)]
+/// The set-up header of a bzImage.
+#[derive(Clone, Debug)]
 pub struct BzImage {
     header: setup_header,
     payload: u64,
     file_len: u64,
+    version_text: String,
+}
+
+/// How a bzImage is entered without firmware.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinuxEntry {
+    /// In long mode, [`ENTRY_64`] bytes after the load address.
+    Long,
+    /// In 32-bit protected mode, at the load address.
+    Protected,
 }
 
 /// Why a bzImage cannot be booted.
-#[derive(Debug, Error, PartialEq, Eq)]
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum BzImageError {
     /// The file ends inside the header.
     #[error(
         "is a bzImage cut short: it ends at byte {found}, inside its set-up header, which ends at byte {expected}"
     )]
     HeaderCut {
-        /// Bytes there are.
+        /// Bytes in the file.
         found: u64,
-        /// Bytes there have to be.
+        /// Bytes up to the header's end.
         expected: u64,
     },
     /// The file ends inside set-up code or kernel.
     #[error("is a bzImage cut short: it has {found} bytes, its header promises {expected}")]
     BodyCut {
-        /// Bytes there are.
+        /// Bytes in the file.
         found: u64,
-        /// Bytes there have to be.
+        /// Bytes that the header promises.
         expected: u64,
     },
-    /// There is no 64-bit entry.
-    #[error("is a 32-bit kernel (boot protocol {}.{:02}, no 64-bit entry point), expected a 64-bit one", protocol >> 8, protocol & 0xff)]
-    Only32Bit {
+    /// The protocol is too old for a 32-bit entry, or the kernel is a zImage.
+    #[error(
+        "has no 32-bit entry point (boot protocol {}.{:02}{})",
+        protocol >> 8, protocol & 0xff, if *low { ", a zImage, loaded below 640 KiB" } else { "" }
+    )]
+    RealModeOnly {
         /// Boot protocol version: major in the high byte.
         protocol: u16,
+        /// It is loaded below 640 KiB.
+        low: bool,
     },
+    /// A program, not a kernel, that uses the bzImage format to be started in real mode.
+    #[error("is a real-mode program ('{0}'), which needs a BIOS")]
+    RealModeProgram(String),
     /// The header contradicts itself.
     #[error("is a bzImage whose header makes no sense: {field} is {value:#x}")]
     Nonsense {
         /// The field's name in boot.rst.
         field: &'static str,
-        /// What it holds.
+        /// Its value.
         value: u64,
     },
 }
@@ -71,18 +111,22 @@ impl BzImageError {
             Self::HeaderCut { .. } | Self::BodyCut { .. } => {
                 "copy or download it again, and compare its size and checksum"
             }
-            Self::Only32Bit { .. } => {
-                "take the distribution's amd64/x86_64 kernel, or build with CONFIG_64BIT=y (Linux 3.8 or later)"
+            Self::RealModeOnly { .. } | Self::RealModeProgram(_) => {
+                "boot it through a BIOS: -bios seabios (on -machine pc)"
             }
-            Self::Nonsense { .. } => "the file is damaged; build, copy or download it again",
+            Self::Nonsense { .. } => {
+                "a BIOS does not read this field: -bios seabios; or build, copy or download the file again"
+            }
         }
     }
 }
 
 impl BzImage {
     /// Reads the set-up header from the first bytes of a file of `file_len` bytes. `None`: not a bzImage at all.
+    ///
+    /// Only what every way of booting needs is checked here.
     pub(crate) fn parse(head: &[u8], file_len: u64) -> Option<Result<Self, BzImageError>> {
-        // The magic may be what was cut off: a boot sector whose magic is cut short still begins like a kernel.
+        // The magic itself may be cut off: such a file still begins like a kernel.
         let magic = head.get(MAGIC..MAGIC + 4);
         if magic.is_some_and(|found| found != b"HdrS") {
             return None;
@@ -98,7 +142,7 @@ impl BzImage {
 
     fn parse_header(head: &[u8], file_len: u64) -> Result<Self, BzImageError> {
         let end = MAGIC + usize::from(head.get(JUMP_LENGTH).copied().unwrap_or_default());
-        // What the kernel has of the header, in the place the whole of it takes: newer fields read as 0, as they should.
+        // The kernel's part of the header, zero-extended: fields newer than the kernel read as 0.
         let mut bytes = [0; size_of::<setup_header>()];
         let present = end.clamp(HEADER, HEADER + bytes.len());
         let found = head
@@ -111,41 +155,69 @@ impl BzImage {
         let sectors = if header.setup_sects == 0 { 4 } else { u64::from(header.setup_sects) };
         let payload = (sectors + 1) * 512;
         // syssize counts 16-byte paragraphs; linkers may leave the last one short.
-        let expected = payload + (u64::from(header.syssize) * 16).max(16) - 15;
+        let syssize = if header.version < PROTOCOL_2_04 { 0 } else { u64::from(header.syssize) };
+        let expected = payload + (syssize * 16).max(16) - 15;
         if file_len < expected {
             return Err(BzImageError::BodyCut { found: file_len, expected });
         }
-        if header.version < PROTOCOL_2_12 || header.xloadflags & XLF_KERNEL_64 == 0 {
-            return Err(BzImageError::Only32Bit { protocol: header.version });
+        let version_text = version_text(head, header.kernel_version);
+        Ok(Self { header, payload, file_len, version_text })
+    }
+
+    /// How it is entered without firmware: at 64 bits where it has such an entry.
+    ///
+    /// # Errors
+    /// It has no entry point but the real-mode one, or the fields that this entry needs make no sense.
+    pub fn direct_entry(&self) -> Result<LinuxEntry, BzImageError> {
+        if !self.has_64_bit_entry() {
+            self.check_32_bit_entry()?;
+            return Ok(LinuxEntry::Protected);
         }
-        let image = Self { header, payload, file_len };
-        for (field, value, good) in [
-            (
-                "loadflags",
-                header.loadflags.into(),
-                header.loadflags & LOADED_HIGH != 0, // a zImage, which is loaded below 640 KiB, is never a 64-bit kernel
-            ),
-            (
-                "pref_address",
-                header.pref_address,
-                header.pref_address >= crate::layout::HIGH_RAM && header.pref_address < 1 << 32,
-            ),
-            (
-                "init_size",
-                u64::from(header.init_size),
-                u64::from(header.init_size) >= image.payload_len(),
-            ),
-            (
-                "kernel_alignment",
-                u64::from(header.kernel_alignment),
-                header.kernel_alignment.is_power_of_two(),
-            ),
-        ] {
-            if !good {
-                return Err(BzImageError::Nonsense { field, value });
-            }
+        let (init_size, alignment) = (self.init_size(), self.header.kernel_alignment);
+        let promised = (u64::from(self.header.syssize) * 16).min(self.payload_len());
+        self.check_load_address()?;
+        nonsense("loadflags", self.header.loadflags.into(), self.is_loaded_high())?;
+        nonsense("init_size", init_size, init_size >= promised.max(1))?;
+        nonsense("kernel_alignment", alignment.into(), alignment.is_power_of_two())?;
+        Ok(LinuxEntry::Long)
+    }
+
+    /// Whether it can be entered in 32-bit protected mode at its load address.
+    ///
+    /// # Errors
+    /// It has only the real-mode entry, or its load address makes no sense.
+    pub fn check_32_bit_entry(&self) -> Result<(), BzImageError> {
+        let named = REAL_MODE_PROGRAMS.iter().any(|name| self.version_text.starts_with(name));
+        // Linux names its load address from 2.00 on; iPXE has 0 there, as it has no 32-bit code.
+        let no_code32 = self.header.code32_start == 0 && self.protocol() < PROTOCOL_2_10;
+        if named || (no_code32 && self.protocol() >= PROTOCOL_2_02) {
+            return Err(BzImageError::RealModeProgram(self.version_text.clone()));
         }
-        Ok(image)
+        if self.protocol() < PROTOCOL_2_02 || !self.is_loaded_high() {
+            let (protocol, low) = (self.protocol(), !self.is_loaded_high());
+            return Err(BzImageError::RealModeOnly { protocol, low });
+        }
+        self.check_load_address()
+    }
+
+    fn check_load_address(&self) -> Result<(), BzImageError> {
+        let address = self.load_address();
+        nonsense("pref_address", address, (layout::HIGH_RAM..1 << 32).contains(&address))
+    }
+
+    /// Whether `xloadflags` promises a 64-bit entry.
+    pub fn has_64_bit_entry(&self) -> bool {
+        self.protocol() >= PROTOCOL_2_12 && self.header.xloadflags & XLF_KERNEL_64 != 0
+    }
+
+    /// Boot protocol version: major in the high byte, minor in the low one.
+    pub fn protocol(&self) -> u16 {
+        self.header.version
+    }
+
+    /// Whether the protected-mode kernel is loaded at 1 MiB or above; a zImage is not.
+    pub fn is_loaded_high(&self) -> bool {
+        self.header.loadflags & LOADED_HIGH != 0
     }
 
     /// The set-up header, to be copied into the zero page.
@@ -158,38 +230,73 @@ impl BzImage {
         self.payload
     }
 
-    /// Bytes of the protected-mode kernel. What a signature added after it is part of the file, not of this.
+    /// Bytes of the protected-mode kernel: the rest of the file, as GRUB, kexec and QEMU take it. `syssize` may count
+    /// less: some kernels have data behind it, or leave it 0. A signature at the end is loaded too, which does no harm.
     pub fn payload_len(&self) -> u64 {
-        (u64::from(self.header.syssize) * 16).min(self.file_len - self.payload)
+        self.file_len - self.payload
     }
 
-    /// Where the kernel wants to be, and where it goes to when it may choose.
+    /// Guest-physical address at which a kernel entered at 32 or 64 bits is loaded: `pref_address`, or 1 MiB.
+    pub fn load_address(&self) -> u64 {
+        if self.pref_address() == 0 { layout::HIGH_RAM } else { self.pref_address() }
+    }
+
+    /// `pref_address`; 0 for a kernel that has none.
     pub fn pref_address(&self) -> u64 {
-        self.header.pref_address
+        if self.protocol() < PROTOCOL_2_10 { 0 } else { self.header.pref_address }
     }
 
-    /// Bytes of memory, from where it is loaded, that the kernel needs before it has looked at the memory map.
+    /// Bytes of memory that the kernel needs from its load address on before it has read the memory map. 0: it does
+    /// not say.
     pub fn init_size(&self) -> u64 {
-        self.header.init_size.into()
+        if self.protocol() < PROTOCOL_2_10 { 0 } else { self.header.init_size.into() }
+    }
+
+    /// Bytes from the load address on that nothing else may use: [`BzImage::init_size`], or the file's part if that
+    /// is more.
+    pub fn room(&self) -> u64 {
+        self.init_size().max(self.payload_len())
     }
 
     /// Longest command line, in bytes without the terminator.
     pub fn cmdline_size(&self) -> u64 {
-        self.header.cmdline_size.into()
+        match u64::from(self.header.cmdline_size) {
+            size if self.protocol() >= PROTOCOL_2_06 && size != 0 => size,
+            _ => OLD_CMDLINE_SIZE,
+        }
     }
 
-    /// First address an initrd may not reach any more.
+    /// First address that an initrd may not reach, for the entry that [`BzImage::direct_entry`] returns.
     pub fn initrd_limit(&self) -> u64 {
-        if self.above_4g() { u64::MAX } else { self.initrd_addr_max() + 1 }
+        match (self.above_4g(), self.has_64_bit_entry()) {
+            (true, true) => u64::MAX,
+            (true, false) => 1 << 32,
+            (false, _) => self.initrd_addr_max() + 1,
+        }
     }
 
-    /// Last address an initrd may occupy, as a loader reads it that does not know of [`BzImage::above_4g`].
+    /// Last address that an initrd may occupy, ignoring [`BzImage::above_4g`].
     pub fn initrd_addr_max(&self) -> u64 {
-        self.header.initrd_addr_max.into()
+        match u64::from(self.header.initrd_addr_max) {
+            max if self.protocol() >= PROTOCOL_2_03 && max != 0 => max,
+            _ => OLD_INITRD_ADDR_MAX,
+        }
     }
 
-    /// Whether initrd, command line and zero page may lie anywhere, above 4 GiB too (`XLF_CAN_BE_LOADED_ABOVE_4G`).
+    /// Whether initrd, command line and zero page may be anywhere, above 4 GiB too (`XLF_CAN_BE_LOADED_ABOVE_4G`).
     pub fn above_4g(&self) -> bool {
-        self.header.xloadflags & XLF_CAN_BE_LOADED_ABOVE_4G != 0
+        self.protocol() >= PROTOCOL_2_12 && self.header.xloadflags & XLF_CAN_BE_LOADED_ABOVE_4G != 0
     }
+}
+
+fn nonsense(field: &'static str, value: u64, good: bool) -> Result<(), BzImageError> {
+    if good { Ok(()) } else { Err(BzImageError::Nonsense { field, value }) }
+}
+
+/// The text that `kernel_version` points to (boot.rst: an offset from 0x200, 0 for none), safe to print.
+fn version_text(head: &[u8], pointer: u16) -> String {
+    let text = head.get(usize::from(pointer) + 0x200..).filter(|_| pointer != 0);
+    let text = text.unwrap_or_default().iter().take_while(|byte| **byte != 0).take(VERSION_MAX);
+    text.map(|byte| if byte.is_ascii_graphic() || *byte == b' ' { char::from(*byte) } else { '?' })
+        .collect()
 }

@@ -60,27 +60,99 @@ fn bzimage_is_refused_when_cut_anywhere() {
     assert!(open(&whole[..whole.len() - 15]).is_ok(), "the last paragraph may be short");
 }
 
-#[test]
-fn bzimage_is_refused_when_it_has_no_64_bit_entry() {
-    let mut old = bzimage(8192);
-    old[0x206..0x208].copy_from_slice(&0x20au16.to_le_bytes());
-    assert!(error(&old).contains("is a 32-bit kernel (boot protocol 2.10"), "{}", error(&old));
-    let mut only32 = bzimage(8192);
-    only32[0x236] = 0;
-    assert!(error(&only32).contains("is a 32-bit kernel (boot protocol 2.15"));
+fn parsed(bytes: &[u8]) -> BzImage {
+    match open(bytes).unwrap().kind {
+        KernelKind::BzImage(image) => image,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn put(image: &mut [u8], at: usize, bytes: &[u8]) {
+    image[at..at + bytes.len()].copy_from_slice(bytes);
 }
 
 #[test]
-fn bzimage_is_refused_when_its_header_makes_no_sense() {
+fn a_bzimage_without_a_64_bit_entry_is_entered_at_32_bits() {
+    assert_eq!(parsed(&bzimage(64)).direct_entry(), Ok(LinuxEntry::Long));
+    for version in [0x202u16, 0x206, 0x20a, 0x20b] {
+        let mut old = bzimage(8192);
+        put(&mut old, 0x206, &version.to_le_bytes());
+        assert_eq!(parsed(&old).direct_entry(), Ok(LinuxEntry::Protected), "{version:#x}");
+    }
+    let mut only32 = bzimage(8192);
+    put(&mut only32, 0x236, &[0]);
+    put(&mut only32, 0x260, &[0; 4]);
+    put(&mut only32, 0x230, &[0; 4]);
+    let image = parsed(&only32);
+    assert_eq!(image.direct_entry(), Ok(LinuxEntry::Protected), "init_size is not read");
+    assert_eq!(image.room(), 8192);
+}
+
+#[test]
+fn fields_count_from_the_protocol_that_has_them() {
+    let mut old = bzimage(64);
+    let of = |old: &[u8]| {
+        let image = parsed(old);
+        (image.load_address(), image.init_size(), image.cmdline_size(), image.initrd_limit())
+    };
+    assert_eq!(of(&old), (0x100_0000, 0x200_0000, 2047, u64::MAX));
+    put(&mut old, 0x206, &0x20bu16.to_le_bytes());
+    assert_eq!(of(&old), (0x100_0000, 0x200_0000, 2047, 0x8000_0000));
+    put(&mut old, 0x206, &0x209u16.to_le_bytes());
+    assert_eq!(of(&old), (0x10_0000, 0, 2047, 0x8000_0000));
+    put(&mut old, 0x206, &0x202u16.to_le_bytes());
+    assert_eq!(of(&old), (0x10_0000, 0, 255, 0x3800_0000));
+}
+
+#[test]
+fn a_program_that_has_only_real_mode_code_is_named() {
+    let mut memdisk = bzimage(8192);
+    put(&mut memdisk, 0x206, &0x203u16.to_le_bytes());
+    put(&mut memdisk, 0x20e, &0x80u16.to_le_bytes());
+    put(&mut memdisk, 0x280, b"MEMDISK 6.04\x1b");
+    let error = parsed(&memdisk).direct_entry().unwrap_err();
+    let text = "is a real-mode program ('MEMDISK 6.04?'), which needs a BIOS";
+    assert_eq!(error.to_string(), text);
+    let mut ipxe = bzimage(8192);
+    put(&mut ipxe, 0x206, &0x207u16.to_le_bytes());
+    put(&mut ipxe, 0x214, &[0; 4]);
+    assert!(matches!(parsed(&ipxe).direct_entry(), Err(BzImageError::RealModeProgram(_))));
+    for (version, loadflags) in [(0x201u16, 1), (0x206, 0)] {
+        let mut old = bzimage(8192);
+        put(&mut old, 0x206, &version.to_le_bytes());
+        put(&mut old, 0x211, &[loadflags]);
+        let error = parsed(&old).direct_entry().unwrap_err();
+        assert!(error.to_string().starts_with("has no 32-bit entry point (boot protocol 2.0"));
+        assert!(error.hint().contains("-bios seabios"));
+    }
+}
+
+#[test]
+fn the_rest_of_the_file_is_the_kernel_whatever_syssize_says() {
+    for syssize in [0u32, 1, 256] {
+        let mut image = bzimage(8192);
+        put(&mut image, 0x1f4, &syssize.to_le_bytes());
+        image.extend(b"signature");
+        assert_eq!(parsed(&image).payload_len(), 8201);
+    }
+}
+
+#[test]
+fn a_64_bit_entry_is_refused_when_the_header_makes_no_sense() {
     for (at, bytes, field) in [
-        (0x258, &[0; 8][..], "pref_address"),
+        (0x258, &[0, 0x10, 0, 0, 0, 0, 0, 0][..], "pref_address"),
+        (0x258, &[0, 0, 0, 0, 1, 0, 0, 0], "pref_address"),
         (0x260, &[0; 4], "init_size"),
         (0x230, &[3, 0, 0, 0], "kernel_alignment"),
     ] {
         let mut image = bzimage(8192);
-        image[at..at + bytes.len()].copy_from_slice(bytes);
-        assert!(error(&image).contains(field), "{}", error(&image));
+        put(&mut image, at, bytes);
+        let error = parsed(&image).direct_entry().unwrap_err();
+        assert!(error.to_string().contains(field), "{error}");
     }
+    let mut image = bzimage(8192);
+    put(&mut image, 0x258, &[0; 8]);
+    assert_eq!(parsed(&image).load_address(), 0x10_0000, "none is 1 MiB");
 }
 
 #[test]
@@ -91,6 +163,7 @@ fn bzimage_header_never_panics_whatever_it_holds() {
             let kept = std::mem::replace(&mut image[at], value);
             if let Some(Ok(parsed)) = BzImage::parse(&image, image.len() as u64) {
                 assert!(parsed.payload_offset() + parsed.payload_len() <= image.len() as u64);
+                let _ = (parsed.direct_entry(), parsed.check_32_bit_entry(), parsed.room());
             }
             image[at] = kept;
         }
@@ -114,21 +187,59 @@ fn foreign_files_are_named() {
     }
 }
 
-/// An ELF executable with one loadable segment of 4096 bytes at 16 MiB.
+/// An ELF executable with one loadable segment of 4096 bytes at 16 MiB, and a note that only Linux has.
 pub(crate) fn elf(machine: u16) -> Vec<u8> {
+    elf_with(machine, &[(0x100, b"Linux\0", &[])])
+}
+
+/// The same with these notes (type, name, descriptor) instead.
+pub(crate) fn elf_with(machine: u16, notes: &[(u32, &[u8], &[u8])]) -> Vec<u8> {
     let mut image = vec![0; 8192];
-    let mut put = |at: usize, bytes: &[u8]| image[at..at + bytes.len()].copy_from_slice(bytes);
-    put(0, b"\x7fELF\x02\x01\x01");
-    put(16, &2u16.to_le_bytes());
-    put(18, &machine.to_le_bytes());
-    put(24, &0x100_0000u64.to_le_bytes());
-    put(32, &64u64.to_le_bytes());
-    put(54, &56u16.to_le_bytes());
-    put(56, &1u16.to_le_bytes());
-    put(64, &1u32.to_le_bytes());
-    for (field, value) in [(8, 4096u64), (16, 0), (24, 0x100_0000), (32, 4096), (40, 8192)] {
-        put(64 + field, &value.to_le_bytes());
+    let mut bytes = Vec::new();
+    for (kind, name, descriptor) in notes {
+        for word in [name.len(), descriptor.len(), *kind as usize] {
+            bytes.extend(u32::try_from(word).unwrap().to_le_bytes());
+        }
+        for part in [name, descriptor] {
+            bytes.extend(*part);
+            bytes.resize(bytes.len().next_multiple_of(4), 0);
+        }
     }
+    put(&mut image, 0, b"\x7fELF\x02\x01\x01");
+    put(&mut image, 16, &2u16.to_le_bytes());
+    put(&mut image, 18, &machine.to_le_bytes());
+    put(&mut image, 24, &0x100_0000u64.to_le_bytes());
+    put(&mut image, 32, &64u64.to_le_bytes());
+    put(&mut image, 54, &56u16.to_le_bytes());
+    put(&mut image, 56, &2u16.to_le_bytes());
+    put(&mut image, 64, &1u32.to_le_bytes());
+    for (field, value) in [(8, 4096u64), (16, 0), (24, 0x100_0000), (32, 4096), (40, 8192)] {
+        put(&mut image, 64 + field, &value.to_le_bytes());
+    }
+    put(&mut image, 120, &4u32.to_le_bytes());
+    for (field, value) in [(8, 0x200), (32, bytes.len() as u64), (48, 4)] {
+        put(&mut image, 120 + field, &value.to_le_bytes());
+    }
+    put(&mut image, 0x200, &bytes);
+    image
+}
+
+/// A 32-bit ELF executable of x86 with one segment of 4096 bytes at 1 MiB, which begins with `content`.
+pub(crate) fn elf32(content: &[u8]) -> Vec<u8> {
+    let mut image = vec![0; 8192];
+    put(&mut image, 0, b"\x7fELF\x01\x01\x01");
+    put(&mut image, 16, &2u16.to_le_bytes());
+    put(&mut image, 18, &3u16.to_le_bytes());
+    put(&mut image, 24, &0x10_0100u32.to_le_bytes());
+    put(&mut image, 28, &52u32.to_le_bytes());
+    put(&mut image, 42, &32u16.to_le_bytes());
+    put(&mut image, 44, &1u16.to_le_bytes());
+    for (field, value) in
+        [(0, 1u32), (4, 4096), (8, 0x10_0000), (12, 0x10_0000), (16, 4096), (20, 8192)]
+    {
+        put(&mut image, 52 + field, &value.to_le_bytes());
+    }
+    put(&mut image, 4096, content);
     image
 }
 
@@ -147,14 +258,123 @@ fn elf_is_recognized_and_measured() {
 #[test]
 fn elf_is_refused_when_cut_or_for_another_machine() {
     let whole = elf(62);
-    for len in [4, 63, 64, 119, 4096, 8191] {
+    for len in [4, 63, 64, 175, 4096, 8191] {
         assert!(error(&whole[..len]).contains("cut short"), "{len}: {}", error(&whole[..len]));
     }
     assert!(error(&elf(183)).contains("is an ELF file for arm64"));
-    assert!(error(&elf(3)).contains("for 32-bit x86"));
+    assert!(error(&elf(3)).contains("for 32-bit x86"), "64-bit headers");
     let mut program = whole.clone();
     program[16] = 3;
-    assert!(error(&program).contains("no kernel"));
+    assert!(error(&program).contains("not a kernel"), "{}", error(&program));
+    program[16] = 1;
+    assert!(error(&program).contains("an object file"), "{}", error(&program));
+}
+
+#[test]
+fn an_elf_file_that_does_not_say_how_it_is_entered_is_refused() {
+    let program = elf_with(62, &[(3, b"GNU\0", &[1; 20])]);
+    let message = error(&program);
+    assert!(message.contains("is a 64-bit ELF program without a known kernel entry"), "{message}");
+    let mut limine = program.clone();
+    put(&mut limine, 4096, &[0x88, 0x4c, 0x8b, 0xdf, 0x30, 0xdd, 0xb1, 0xc7]);
+    put(&mut limine, 4104, &[0x7b, 0xf0, 0x94, 0xe1, 0x83, 0xe8, 0x82, 0x0a]);
+    assert!(error(&limine).contains("a kernel for the Limine boot protocol"), "{}", error(&limine));
+    assert!(error(&elf32(&[])).contains("for 32-bit x86 without a known entry"));
+    let mut outside = elf(62);
+    put(&mut outside, 24, &0x200_0000u64.to_le_bytes());
+    assert!(error(&outside).contains("64-bit entry point at 0x2000000, outside of what it loads"));
+}
+
+#[test]
+fn a_vmlinux_without_notes_is_told_by_its_sections() {
+    let mut image = elf_with(62, &[]);
+    let names = b"\0.init.text\0__ksymtab\0.shstrtab\0";
+    put(&mut image, 0x300, names);
+    put(&mut image, 40, &0x400u64.to_le_bytes());
+    for (at, value) in [(58, 64u16), (60, 4), (62, 3)] {
+        put(&mut image, at, &value.to_le_bytes());
+    }
+    for (index, name) in [(1, 1u32), (2, 12), (3, 22)] {
+        put(&mut image, 0x400 + index * 64, &name.to_le_bytes());
+    }
+    put(&mut image, 0x400 + 3 * 64 + 24, &0x300u64.to_le_bytes());
+    put(&mut image, 0x400 + 3 * 64 + 32, &(names.len() as u64).to_le_bytes());
+    let KernelKind::Elf(elf) = open(&image).unwrap().kind else { panic!("an ELF file") };
+    assert_eq!((elf.entry, elf.pvh_entry), (0x100_0000, None));
+    put(&mut image, 0x300, b"\0.initx");
+    assert!(error(&image).contains("without a known kernel entry"));
+}
+
+#[test]
+fn pvh_is_found_in_both_classes_and_types() {
+    let entry = 0x100_0010u32.to_le_bytes();
+    let mut image = elf_with(62, &[(18, b"Xen\0", &entry)]);
+    for kind in [2, 3] {
+        image[16] = kind;
+        let KernelKind::Elf(elf) = open(&image).unwrap().kind else { panic!("an ELF file") };
+        assert_eq!(elf.pvh_entry, Some(0x100_0010));
+    }
+    let outside = elf_with(62, &[(18, b"Xen\0", &[0; 4])]);
+    assert!(error(&outside).contains("has its PVH entry point at 0x0, outside of what it loads"));
+    let mut small = elf32(&[]);
+    put(&mut small, 44, &2u16.to_le_bytes());
+    for (field, value) in [(0, 4u32), (4, 0x200), (16, 20), (28, 4)] {
+        put(&mut small, 84 + field, &value.to_le_bytes());
+    }
+    put(&mut small, 0x200, &[4, 0, 0, 0, 4, 0, 0, 0, 18, 0, 0, 0]);
+    put(&mut small, 0x20c, b"Xen\0\x10\0\x10\0");
+    let KernelKind::Elf(elf) = open(&small).unwrap().kind else { panic!("an ELF file") };
+    assert_eq!((elf.class, elf.pvh_entry), (Class::Bits32, Some(0x10_0010)));
+}
+
+const MULTIBOOT: [u8; 12] = [0x02, 0xb0, 0xad, 0x1b, 3, 0, 0, 0, 0xfb, 0x4f, 0x52, 0xe4];
+
+#[test]
+fn multiboot_is_found_in_elf_files_of_both_classes() {
+    for image in [elf32(&MULTIBOOT), {
+        let mut image = elf_with(62, &[]);
+        put(&mut image, 4096, &MULTIBOOT);
+        image
+    }] {
+        let KernelKind::Multiboot(kernel) = open(&image).unwrap().kind else { panic!("multiboot") };
+        assert_eq!(kernel.version, MultibootVersion::One);
+        assert!(kernel.entry == 0x10_0100 || kernel.entry == 0x100_0000);
+    }
+    let mut both = elf_with(62, &[(18, b"Xen\0", &0x100_0010u32.to_le_bytes())]);
+    put(&mut both, 4096, &MULTIBOOT);
+    assert!(matches!(open(&both).unwrap().kind, KernelKind::Elf(_)), "64-bit: PVH");
+    let mut high = elf_with(62, &[]);
+    put(&mut high, 4096, &MULTIBOOT);
+    put(&mut high, 24, &u64::MAX.to_le_bytes());
+    assert!(error(&high).contains("makes no sense: the entry address is 0xffffffffffffffff"));
+}
+
+#[test]
+fn a_kernel_linked_high_is_entered_at_its_physical_address() {
+    let mut image = elf32(&MULTIBOOT);
+    put(&mut image, 24, &0xc010_0100u32.to_le_bytes());
+    put(&mut image, 52 + 8, &0xc010_0000u32.to_le_bytes());
+    let KernelKind::Multiboot(kernel) = open(&image).unwrap().kind else { panic!("multiboot") };
+    assert_eq!(kernel.entry, 0x10_0100);
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    use std::io::Write;
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packer.write_all(bytes).unwrap();
+    packer.finish().unwrap()
+}
+
+#[test]
+fn a_kernel_that_gzip_packed_is_unpacked() {
+    let packed = gzip(&elf32(&MULTIBOOT));
+    let kernel = open(&packed).unwrap();
+    assert!(matches!(kernel.kind, KernelKind::Multiboot(_)));
+    assert_eq!((kernel.source.len(), kernel.file().len()), (8192, packed.len() as u64));
+    assert!(error(&gzip(b"070701")).contains("is gzip data with a cpio archive"));
+    assert!(error(&gzip(b"text")).contains("is gzip data, expected"));
+    let message = error(&packed[..packed.len() - 5]);
+    assert!(message.contains("is gzip data that cannot be unpacked"), "{message}");
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! Where things go, and what is refused.
 
 use super::*;
-use crate::acpi::AcpiConfig;
 use crate::image::tests::{bzimage, elf};
-use crate::smbios::{SmbiosConfig, SystemStrings};
+use crate::tables::acpi::AcpiConfig;
+use crate::tables::smbios::{SmbiosConfig, SystemStrings};
 use crate::testing::{TempFile, TestRam};
 
 const MIB: u64 = 1 << 20;
@@ -41,7 +41,15 @@ impl Case {
             files.push(TempFile::new(bytes));
             SourceFile::open(&files[1].0, "initrd").unwrap()
         });
-        Self { boot: Payload { kernel, initrd, cmdline: b"console=ttyS0".to_vec() }, _files: files }
+        Self {
+            boot: Payload {
+                kernel,
+                initrd,
+                modules: Vec::new(),
+                cmdline: b"console=ttyS0".to_vec(),
+            },
+            _files: files,
+        }
     }
 
     fn load(&self, memory: u64) -> Result<(TestRam, BootState), LoadError> {
@@ -95,13 +103,13 @@ fn initrd_goes_above_4_gib_when_the_kernel_allows() {
     let map = MemoryMap::new(6144 * MIB);
     let case = Case::new(&bzimage(64), Some(&[1; 5000]));
     assert_eq!(
-        case.boot.plan(&map).unwrap().initrd,
+        case.boot.plan(&map).unwrap().placement.initrd,
         Some(7168 * MIB - 8192..7168 * MIB - 8192 + 5000)
     );
     let mut old = bzimage(64);
     old[0x236] = 1; // 64-bit, but not XLF_CAN_BE_LOADED_ABOVE_4G: initrd_addr_max 0x7fffffff counts
     let case = Case::new(&old, Some(&[1; 5000]));
-    assert_eq!(case.boot.plan(&map).unwrap().initrd.unwrap().start, 0x8000_0000 - 8192);
+    assert_eq!(case.boot.plan(&map).unwrap().placement.initrd.unwrap().start, 0x8000_0000 - 8192);
 }
 
 #[test]
@@ -109,7 +117,7 @@ fn initrd_never_reaches_into_the_room_the_kernel_needs() {
     let case = Case::new(&bzimage(64), Some(&[1; 8192]));
     let kernel_end = 0x300_0000; // pref_address + init_size
     assert_eq!(
-        case.boot.plan(&MemoryMap::new(kernel_end + 8192)).unwrap().initrd.unwrap().start,
+        case.boot.plan(&MemoryMap::new(kernel_end + 8192)).unwrap().placement.initrd.unwrap().start,
         kernel_end
     );
     let error = case.boot.plan(&MemoryMap::new(kernel_end + 8191)).unwrap_err();

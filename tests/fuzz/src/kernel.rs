@@ -9,7 +9,7 @@ use std::cell::OnceCell;
 use arbitrary::Unstructured;
 use firmware::acpi::{AcpiConfig, AcpiTables};
 use firmware::payload::{Payload, LoadError};
-use firmware::image::KernelKind;
+use firmware::image::{Elf, KernelKind, Multiboot};
 use firmware::smbios::{SmbiosConfig, SystemStrings};
 use firmware::{KernelImage, MemoryMap, SmbiosTables, SourceFile, layout, linuxboot};
 use fw_cfg::{Items, key};
@@ -133,7 +133,7 @@ fn boot(machine: &Machine, header: Header, cmdline: &[u8], file: &[u8]) -> Reach
         SourceFile::open(&machine.initrd.path(), "initrd").expect("a file just made")
     });
     let (map, ram) = &machine.rams[usize::from(header.memory) % machine.rams.len()];
-    let direct = Payload { kernel, initrd, cmdline: cmdline.to_vec() };
+    let direct = Payload { kernel, initrd, modules: Vec::new(), cmdline: cmdline.to_vec() };
     for size in PLANNED {
         if let Err(error) = direct.check(&MemoryMap::new(size)) {
             assert!(!error.to_string().is_empty() && !error.hint().is_empty());
@@ -154,8 +154,10 @@ fn load(machine: &Machine, direct: &Payload, map: &MemoryMap, ram: &Ram) -> bool
                 ram.memory().read_slice(&mut bytes, GuestAddress(at)).expect("it is in memory");
                 bytes
             };
-            let cmdline = [direct.cmdline.as_slice(), &[0]].concat();
-            assert!(read(layout::CMDLINE, cmdline.len()) == cmdline, "the command line");
+            if let KernelKind::BzImage(_) = direct.kernel.kind {
+                let cmdline = [direct.cmdline.as_slice(), &[0]].concat();
+                assert!(read(layout::CMDLINE, cmdline.len()) == cmdline, "the command line");
+            }
             let file = |start: u64, len: u64| {
                 let bytes = std::fs::read(direct.kernel.source.path()).expect("a file just opened");
                 bytes[start as usize..(start + len) as usize].to_vec()
@@ -163,10 +165,11 @@ fn load(machine: &Machine, direct: &Payload, map: &MemoryMap, ram: &Ram) -> bool
             match &direct.kernel.kind {
                 KernelKind::BzImage(image) => {
                     let payload = file(image.payload_offset(), image.payload_len());
-                    assert!(read(image.pref_address(), payload.len()) == payload, "the kernel");
+                    assert!(read(image.load_address(), payload.len()) == payload, "the kernel");
                 }
-                KernelKind::Elf(elf) => {
-                    if let [segment] = elf.segments.as_slice() {
+                KernelKind::Elf(Elf { segments, .. })
+                | KernelKind::Multiboot(Multiboot { segments, .. }) => {
+                    if let [segment] = segments.as_slice() {
                         let mut expected = file(segment.offset, segment.file_size);
                         expected.resize(segment.mem_size as usize, 0);
                         assert!(read(segment.addr, expected.len()) == expected, "the segment");

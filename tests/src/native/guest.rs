@@ -94,7 +94,11 @@ pub fn sum_of_pages(initrd: &[u8]) -> String {
     format!("{sum:016x} ")
 }
 
-/// The headers of a 64-bit ELF executable for `machine` (x86-64 is 62) with one segment of `size` bytes.
+/// A note of the name "Linux", by which chukka tells a vmlinux from other programs: sizes of name and content, type, name.
+const LINUX_NOTE: [u8; 20] = *b"\x06\0\0\0\0\0\0\0\0\x01\0\0Linux\0\0\0";
+
+/// The headers of a 64-bit ELF executable for `machine` (x86-64 is 62) with one segment of `size` bytes, and the note of
+/// a vmlinux.
 #[must_use]
 pub fn elf_header(machine: u16, size: u64) -> Vec<u8> {
     let mut file = b"\x7fELF\x02\x01\x01".to_vec();
@@ -106,11 +110,17 @@ pub fn elf_header(machine: u16, size: u64) -> Vec<u8> {
     [ADDRESS, 64, 0].iter().for_each(|field| file.extend(field.to_le_bytes()));
     // e_flags, then e_ehsize, e_phentsize, e_phnum, and no sections
     file.extend(0u32.to_le_bytes());
-    [64u16, 56, 1, 0, 0, 0].iter().for_each(|field| file.extend(field.to_le_bytes()));
+    [64u16, 56, 2, 0, 0, 0].iter().for_each(|field| file.extend(field.to_le_bytes()));
     // p_type LOAD, p_flags RWX; offset, virtual and physical address, size in the file and in memory, alignment
     [1u32, 7].iter().for_each(|field| file.extend(field.to_le_bytes()));
     let fields = [OFFSET, ADDRESS, ADDRESS, size, size, 0x1000];
     fields.iter().for_each(|field| file.extend(field.to_le_bytes()));
+    // p_type NOTE, p_flags R, and the note itself after this header
+    [4u32, 4].iter().for_each(|field| file.extend(field.to_le_bytes()));
+    let (note, length) = (64 + 2 * 56, LINUX_NOTE.len() as u64);
+    let fields = [note, 0, 0, length, length, 4];
+    fields.iter().for_each(|field| file.extend(field.to_le_bytes()));
+    file.extend(LINUX_NOTE);
     file
 }
 

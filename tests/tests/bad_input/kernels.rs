@@ -55,8 +55,8 @@ fn a_vmlinux_cut_short_anywhere_is_told() {
         (4, "header"),
         (63, "header"),
         (64, "program headers"),
-        (119, "program headers"),
-        (120, "segment"),
+        (175, "program headers"),
+        (176, "segment"),
         (0x1000, "segment"),
         (whole.len() - 1, "segment"),
     ] {
@@ -96,16 +96,41 @@ fn a_kernel_for_another_processor_is_told_by_its_name() {
 }
 
 #[test]
-fn a_32_bit_kernel_is_told() {
-    let without_entry = BzImage { xloadflags: 0, ..BzImage::default() };
-    refused(&without_entry.file())
-        .says("is a 32-bit kernel (boot protocol 2.15, no 64-bit entry point), expected a 64-bit")
-        .hints("CONFIG_64BIT=y");
-    let old = BzImage { version: 0x20b, ..BzImage::default() };
-    refused(&old.file()).says("is a 32-bit kernel (boot protocol 2.11, no 64-bit entry point)");
-    refused(&image::elf32(3))
-        .says("is an ELF file for 32-bit x86, expected one for x86-64")
-        .hints("CONFIG_64BIT=y");
+fn a_kernel_without_an_entry_for_a_direct_boot_is_told() {
+    let old = BzImage { version: 0x201, ..BzImage::default() };
+    refused(&old.file())
+        .says("has no 32-bit entry point (boot protocol 2.01)")
+        .hints("boot it through a BIOS: -bios seabios");
+    let mut zimage = BzImage { version: 0x206, ..BzImage::default() }.file();
+    zimage[0x211] = 0;
+    // iPXE's header has no address for 32-bit code; its file here is one of protocol 2.07 without LOADED_HIGH's code.
+    refused(&zimage).says("which needs a BIOS").hints("-bios seabios");
+}
+
+#[test]
+fn an_elf_file_that_says_in_no_way_how_it_is_entered_is_told() {
+    refused(&image::elf32(3)).says("its program headers are missing");
+    let mut program = guest::kernel("P");
+    // Without Linux's note it is a program like any other.
+    let note = 64 + 2 * 56;
+    program[note + 12..note + 17].copy_from_slice(b"Other");
+    refused(&program)
+        .says("is a 64-bit ELF program without a known kernel entry")
+        .says("expected a kernel with a PVH note, a multiboot header, or a vmlinux of Linux")
+        .hints("give it a PVH note");
+    program[16] = 3;
+    refused(&program).says("a shared object or position-independent program");
+}
+
+#[test]
+fn a_multiboot_kernel_that_requires_what_there_is_none_of_is_told() {
+    let mut kernel = vec![0; 4096];
+    for (at, word) in [(0, 0x1bad_b002u32), (4, 0x20), (8, 0u32.wrapping_sub(0x1bad_b022))] {
+        kernel[at..at + 4].copy_from_slice(&word.to_le_bytes());
+    }
+    refused(&kernel)
+        .says("has a multiboot header that requires flags 0x20, unknown to the specification")
+        .hints("build it without that requirement");
 }
 
 #[test]

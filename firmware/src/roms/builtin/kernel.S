@@ -10,7 +10,7 @@ read_header:
         cmpl    $0x53726448, HEADER_MAGIC       # "HdrS"
         jne     missing
         movl    $text_old, %esi
-        cmpw    $0x20a, PROTOCOL        # Since 2.10 a kernel tells how much room it needs, and where.
+        cmpw    $0x202, PROTOCOL        # Since 2.02 the header has the command line's address.
         jb      fail
         movl    $HEADER - zero_page, %ecx
         xorl    %eax, %eax
@@ -21,14 +21,33 @@ read_header:
         subl    %edi, %ecx
         jbe     1f
         rep stosb                       # ... and after it.
-1:      movl    $KEY_KERNEL_SIZE, %eax
+1:      xorl    %eax, %eax              # A field that is newer than the kernel counts as 0.
+        cmpw    $0x20c, PROTOCOL
+        jae     3f
+        movw    %ax, XLOADFLAGS
+        cmpw    $0x20a, PROTOCOL
+        jae     3f
+        movl    %eax, PREF_ADDRESS
+        movl    %eax, PREF_ADDRESS + 4
+        movl    %eax, INIT_SIZE
+        cmpw    $0x203, PROTOCOL
+        jae     3f
+        movl    %eax, RAMDISK_MAX
+3:      cmpl    %eax, RAMDISK_MAX
+        jne     4f
+        movl    $0x37ffffff, RAMDISK_MAX
+4:      movl    $KEY_KERNEL_SIZE, %eax
         call    read_value
         testl   %ecx, %ecx
         jz      missing
         movl    %ecx, kernel_size
         cmpl    $0, PREF_ADDRESS + 4
         jne     no_room
-        cmpl    INIT_SIZE, %ecx
+        movl    PREF_ADDRESS, %eax
+        testl   %eax, %eax
+        jnz     1f
+        movl    $HIGH_RAM, PREF_ADDRESS
+1:      cmpl    INIT_SIZE, %ecx
         jae     2f
         movl    INIT_SIZE, %ecx
 2:      addl    PREF_ADDRESS, %ecx

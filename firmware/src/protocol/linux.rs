@@ -5,8 +5,9 @@
 use linux_loader::bootparam::{boot_e820_entry, boot_params, setup_header};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryError};
 
-use crate::payload::Loaded;
-use crate::{MemoryMap, layout};
+use super::placement::Placement;
+use crate::layout;
+use crate::tables::memory_map::MemoryMap;
 
 /// `type_of_loader`: 0xff is "undefined", for loaders without a number of their own (boot.rst).
 const LOADER_UNDEFINED: u8 = 0xff;
@@ -25,22 +26,22 @@ pub(crate) fn header_for_elf() -> setup_header {
     }
 }
 
-/// Writes the zero page at [`layout::ZERO_PAGE`]: `header` as the kernel file had it, completed with what was loaded.
+/// Writes the zero page at [`layout::ZERO_PAGE`]: `header` as the kernel file had it, completed with what was placement.
 ///
 /// # Errors
 /// There is no RAM at the zero page.
 pub(crate) fn write_zero_page<M: GuestMemoryBackend>(
     memory: &M,
     header: setup_header,
-    loaded: &Loaded,
+    placement: &Placement,
     map: &MemoryMap,
 ) -> Result<(), GuestMemoryError> {
     let mut params =
         boot_params { hdr: header, acpi_rsdp_addr: layout::ACPI_TABLES, ..Default::default() };
     params.hdr.type_of_loader = LOADER_UNDEFINED;
-    params.hdr.code32_start = low(loaded.kernel.start);
-    params.hdr.cmd_line_ptr = low(layout::CMDLINE);
-    if let Some(initrd) = &loaded.initrd {
+    params.hdr.code32_start = low(placement.kernel.start);
+    params.hdr.cmd_line_ptr = low(placement.low.cmdline);
+    if let Some(initrd) = &placement.initrd {
         params.hdr.ramdisk_image = low(initrd.start);
         params.ext_ramdisk_image = high(initrd.start);
         params.hdr.ramdisk_size = low(initrd.end - initrd.start);
@@ -69,15 +70,19 @@ const _: () = assert!(size_of::<boot_params>() as u64 == layout::PAGE_SIZE);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::placement::LowMemory;
     use crate::testing::TestRam;
 
     #[test]
     fn zero_page_fields_are_where_zero_page_rst_puts_them() {
         let map = MemoryMap::new(128 << 20);
         let ram = TestRam::new(&map);
-        let loaded =
-            Loaded { kernel: 0x100_0000..0x200_0000, initrd: Some(0x1_2345_6000..0x1_2345_7001) };
-        write_zero_page(ram.memory(), header_for_elf(), &loaded, &map).unwrap();
+        let placement = Placement {
+            kernel: 0x100_0000..0x200_0000,
+            initrd: Some(0x1_2345_6000..0x1_2345_7001),
+            low: LowMemory::default(),
+        };
+        write_zero_page(ram.memory(), header_for_elf(), &placement, &map).unwrap();
         let page = ram.bytes(layout::ZERO_PAGE, 4096);
         let word = |at: usize| u32::from_le_bytes(page[at..at + 4].try_into().unwrap());
         assert_eq!(word(0x70), u32::try_from(layout::ACPI_TABLES).unwrap(), "acpi_rsdp_addr");

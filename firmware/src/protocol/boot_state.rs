@@ -87,9 +87,11 @@ const EFER_LME_LMA: u64 = 1 << 8 | 1 << 10;
 pub struct BootState {
     /// First instruction.
     pub rip: u64,
+    /// RAX: the loader's magic in the multiboot protocols.
+    pub rax: u64,
     /// RSI: the zero page in the Linux boot protocol.
     pub rsi: u64,
-    /// RBX: the start info in the PVH boot protocol.
+    /// RBX: the start info in the PVH boot protocol, the boot information in the multiboot protocols.
     pub rbx: u64,
     /// Code segment.
     pub cs: Segment,
@@ -134,6 +136,24 @@ impl BootState {
         Self { rbx: start_info, ..Self::protected(u64::from(entry)) }
     }
 
+    /// 32-bit protected mode without paging, as the 32-bit Linux boot protocol asks (boot.rst, "32-bit Boot Protocol"):
+    /// `__BOOT_CS` 0x10, `__BOOT_DS` 0x18, interrupts off, ESI at the zero page; EBP, EDI and EBX are 0.
+    pub fn linux32(entry: u64, zero_page: u64) -> Self {
+        Self { rsi: zero_page, ..Self::protected(entry) }
+    }
+
+    /// 32-bit protected mode without paging, as Multiboot asks (specification 0.6.96, 3.2 "Machine state"; 2.0, 3.3): EAX
+    /// is the loader's magic, EBX at the boot information.
+    pub fn multiboot(entry: u32, magic: u32, information: u64) -> Self {
+        Self { rax: magic.into(), rbx: information, ..Self::protected(u64::from(entry)) }
+    }
+
+    /// This, with its GDT at `address`: where the kernel itself is loaded at the usual place.
+    #[must_use]
+    pub fn with_gdt_at(self, address: u64) -> Self {
+        Self { gdt_base: address, ..self }
+    }
+
     fn protected(rip: u64) -> Self {
         let tr = Segment {
             selector: 0x20,
@@ -145,6 +165,7 @@ impl BootState {
         };
         Self {
             rip,
+            rax: 0,
             rsi: 0,
             rbx: 0,
             cs: Segment::flat(0x10, CODE, false),
@@ -228,7 +249,8 @@ fn write_page<M: GuestMemoryBackend>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{MemoryMap, testing::TestRam};
+    use crate::tables::memory_map::MemoryMap;
+    use crate::testing::TestRam;
 
     #[test]
     fn descriptors_are_those_linux_uses() {

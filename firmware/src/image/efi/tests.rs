@@ -1,0 +1,124 @@
+//! Unified kernel images and other EFI programs, made byte by byte.
+
+use std::os::unix::fs::FileExt;
+
+use crate::image::tests::bzimage;
+use crate::image::{ContainerKind, ImageError, KernelImage, KernelKind};
+use crate::source_file::SourceFile;
+use crate::testing::TempFile;
+
+/// An EFI program for x86-64 with these sections.
+fn program(sections: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut image = b"MZ".to_vec();
+    image.resize(0x80, 0);
+    image[0x3c] = 0x80;
+    image.extend(b"PE\0\0\x64\x86");
+    image.extend(u16::try_from(sections.len()).unwrap().to_le_bytes());
+    image.resize(0x80 + 24, 0);
+    let mut at = 0x2000u32;
+    for (name, content) in sections {
+        let size = u32::try_from(content.len()).unwrap();
+        let mut header = name.as_bytes().to_vec();
+        header.resize(8, 0);
+        for word in [size, 0, size.next_multiple_of(0x200), at] {
+            header.extend(word.to_le_bytes());
+        }
+        header.resize(40, 0);
+        image.extend(header);
+        at += size.next_multiple_of(0x200);
+    }
+    image.resize(0x2000, 0);
+    for (_, content) in sections {
+        image.extend(*content);
+        image.resize(image.len().next_multiple_of(0x200), 0);
+    }
+    image
+}
+
+fn open(bytes: &[u8]) -> Result<KernelImage, ImageError> {
+    KernelImage::open(&TempFile::new(bytes).0)
+}
+
+fn bytes(file: &SourceFile) -> Vec<u8> {
+    let mut bytes = vec![0; usize::try_from(file.len()).unwrap()];
+    file.file().read_exact_at(&mut bytes, 0).unwrap();
+    bytes
+}
+
+#[test]
+fn a_unified_kernel_image_is_taken_apart() {
+    let kernel = bzimage(8192);
+    let image = program(&[
+        (".osrel", b"ID=x"),
+        (".cmdline", b"console=ttyS0 quiet\n\0"),
+        (".ucode", b"microcode"),
+        (".initrd", b"initrd"),
+        (".linux", &kernel),
+    ]);
+    let found = open(&image).unwrap();
+    assert!(matches!(found.kind, KernelKind::BzImage(_)));
+    assert_eq!(bytes(&found.source), kernel);
+    assert_eq!(found.file().len(), image.len() as u64);
+    let container = found.container.unwrap();
+    assert_eq!(container.kind, ContainerKind::UnifiedKernelImage);
+    assert_eq!(container.cmdline, b"console=ttyS0 quiet");
+    assert_eq!(bytes(&container.initrd.unwrap()), b"microcodeinitrd");
+}
+
+#[test]
+fn the_first_profile_counts() {
+    let kernel = bzimage(64);
+    let sections: [(&str, &[u8]); 6] = [
+        (".linux", &kernel),
+        (".cmdline", b"base"),
+        (".profile", b"ID=a"),
+        (".cmdline", b"first"),
+        (".profile", b"ID=b"),
+        (".cmdline", b"second"),
+    ];
+    assert_eq!(open(&program(&sections)).unwrap().container.unwrap().cmdline, b"first");
+}
+
+#[test]
+fn a_unified_kernel_image_that_is_damaged_is_refused() {
+    let image = program(&[(".linux", &bzimage(8192))]);
+    let error = open(&image[..image.len() - 0x400]).unwrap_err().to_string();
+    assert!(error.contains("a unified kernel image cut short"), "{error}");
+    let error = open(&program(&[(".linux", b"")])).unwrap_err().to_string();
+    assert!(error.contains("section .linux is empty"), "{error}");
+    let error = open(&program(&[(".linux", b"ARM?")])).unwrap_err().to_string();
+    assert!(error.contains("(.linux)' is neither ELF nor bzImage"), "{error}");
+}
+
+#[test]
+fn other_efi_programs_are_named() {
+    let mut arm = program(&[(".text", b"")]);
+    arm[0x84..0x86].copy_from_slice(&[0x64, 0xaa]);
+    let mut zboot = arm.clone();
+    zboot[4..8].copy_from_slice(b"zimg");
+    zboot[24..29].copy_from_slice(b"gzip\0");
+    for (image, expected, hint) in [
+        (program(&[(".text", b"iPXE")]), "is iPXE, an EFI program for x86-64", "ipxe.lkrn"),
+        (program(&[(".text", b"Xen-4.17")]), "is Xen, an EFI program", "xen-*.gz"),
+        (program(&[(".text", b"")]), "is an EFI program for x86-64", "chukka has no EFI"),
+        (arm, "is an EFI program for arm64", "chukka has no EFI"),
+        (zboot, "is an EFI zboot image for arm64, packed by gzip", "take the x86-64 kernel"),
+        (b"MZ\0\0zimg".to_vec(), "is an EFI zboot image, expected", "take the x86-64 kernel"),
+    ] {
+        let error = open(&image).unwrap_err();
+        assert!(error.to_string().contains(expected), "{error}");
+        assert!(error.hint().contains(hint), "{}", error.hint());
+    }
+}
+
+#[test]
+fn headers_never_panic_whatever_they_hold() {
+    let whole = program(&[(".linux", &bzimage(64)), (".initrd", b"1")]);
+    for at in (0..0x40).chain(0x80..0x80 + 24 + 80) {
+        for value in [0, 1, 0x7f, 0x80, 0xff] {
+            let mut image = whole.clone();
+            image[at] = value;
+            let _ = open(&image);
+        }
+    }
+}

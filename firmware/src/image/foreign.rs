@@ -1,0 +1,61 @@
+//! Names files that are not kernels for chukka, from their first bytes, and says what to do with them.
+
+const UNPACK: &str =
+    "chukka takes a bzImage as it is (it unpacks itself); unpack anything else first";
+const OTHER_PROCESSOR: &str = "this is a kernel for another processor; take the x86-64 one";
+
+const HTML: &str = "a server sent it instead of the kernel: download with curl --fail";
+
+/// Offset, magic, what it is, what to do.
+type Known = (usize, &'static [u8], &'static str, &'static str);
+
+const KNOWN: [Known; 16] = [
+    (0x38, b"ARM\x64", "an arm64 Image", OTHER_PROCESSOR),
+    (0x24, b"\x18\x28\x6f\x01", "an ARM zImage", OTHER_PROCESSOR),
+    (0x38, b"RSC\x05", "a RISC-V Image", OTHER_PROCESSOR),
+    (
+        0,
+        b"\x27\x05\x19\x56",
+        "a U-Boot uImage",
+        "this is a kernel for another machine; take arch/x86/boot/bzImage",
+    ),
+    (0, b"\x1f\x8b", "gzip data", "unpack it with gunzip, or take arch/x86/boot/bzImage"),
+    (0, b"\xfd7zXZ\0", "xz data", "unpack it with unxz, or take arch/x86/boot/bzImage"),
+    (0, b"\x28\xb5\x2f\xfd", "zstd data", "unpack it with unzstd, or take arch/x86/boot/bzImage"),
+    (0, b"BZh", "bzip2 data", "unpack it with bunzip2, or take arch/x86/boot/bzImage"),
+    (0, b"\x02\x21\x4c\x18", "lz4 data", "unpack it with unlz4, or take arch/x86/boot/bzImage"),
+    (0, b"\x04\x22\x4d\x18", "lz4 data", "unpack it with unlz4, or take arch/x86/boot/bzImage"),
+    (0, b"0707", "a cpio archive", "pass an initramfs with -initrd"),
+    (
+        0,
+        b"!<arch>\n",
+        "a Debian package or ar archive",
+        "unpack it with dpkg-deb -x; the kernel is boot/vmlinuz-*",
+    ),
+    (0, b"#!", "a script", UNPACK),
+    (0, b"<!", "an HTML page", HTML),
+    (0, b"<html", "an HTML page", HTML),
+    (
+        0,
+        b"MZ",
+        "a DOS or EFI program without a bzImage header",
+        "take the bzImage or vmlinux, or the program's build for a BIOS",
+    ),
+];
+
+/// What the file that begins with `head` is, and a hint.
+pub(super) fn recognize(head: &[u8]) -> (String, &'static str) {
+    let at = |offset: usize, magic: &[u8]| {
+        head.get(offset..).is_some_and(|rest| rest.starts_with(magic))
+    };
+    let known = KNOWN.into_iter().find(|(offset, magic, ..)| at(*offset, magic));
+    if let Some((_, _, found, hint)) = known {
+        return (found.into(), hint);
+    }
+    let first: Vec<String> = head.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    let found = format!(
+        "neither ELF nor bzImage (its first bytes are {}, and 'HdrS' is not at 0x202)",
+        first.join(" ")
+    );
+    (found, UNPACK)
+}

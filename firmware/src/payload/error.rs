@@ -1,0 +1,201 @@
+//! Why a payload cannot be loaded, and what helps.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use guest_memory::TransferError;
+use thiserror::Error;
+use vm_memory::GuestMemoryError;
+
+use crate::image::BzImageError;
+use crate::layout;
+
+/// Why what was asked for cannot be loaded. Sizes count bytes.
+#[derive(Debug, Error)]
+pub enum LoadError {
+    /// The command line is too long for the kernel.
+    #[error("The kernel command line has {found} bytes, the kernel '{}' takes {limit} at most", kernel.display())]
+    CmdlineTooLong {
+        /// The kernel's file name.
+        kernel: PathBuf,
+        /// Bytes there are.
+        found: u64,
+        /// Bytes there may be.
+        limit: u64,
+    },
+    /// The kernel does not fit into the guest's RAM.
+    #[error("The kernel '{}' needs {} of guest memory to start, the guest has {}", kernel.display(), mib(*needed), mib(*memory))]
+    KernelTooBig {
+        /// The kernel's file name.
+        kernel: PathBuf,
+        /// Least RAM it needs.
+        needed: u64,
+        /// RAM there is below 4 GiB.
+        memory: u64,
+    },
+    /// The initrd does not fit beside the kernel.
+    #[error(
+        "The initrd '{}' ({}) does not fit: between the kernel's end at {floor:#x} and {ceiling:#x} there are {}{}{}",
+        initrd.display(), mib(*size), mib(ceiling.saturating_sub(*floor)), for_firmware(*reserved), beyond_4_gib(*above_4g)
+    )]
+    InitrdTooBig {
+        /// The initrd's file name.
+        initrd: PathBuf,
+        /// Its size.
+        size: u64,
+        /// First address after the kernel.
+        floor: u64,
+        /// First address it may not reach.
+        ceiling: u64,
+        /// Bytes between that and the end of RAM that are left to a firmware; 0 without one.
+        reserved: u64,
+        /// Bytes of RAM from 4 GiB on, where they count: there it has to lie whole.
+        above_4g: u64,
+        /// What helps, beside a smaller one.
+        remedy: Remedy,
+    },
+    /// A file could not be brought into memory.
+    #[error("Cannot load '{}' into guest memory", path.display())]
+    Place {
+        /// Its name.
+        path: PathBuf,
+        /// What went wrong.
+        source: TransferError,
+    },
+    /// It has no entry point that a direct boot can use.
+    #[error("The kernel '{}' {reason}", kernel.display())]
+    Entry {
+        /// The kernel's file name.
+        kernel: PathBuf,
+        /// What is wrong.
+        reason: BzImageError,
+    },
+    /// A part of the kernel is linked to an address where there is no free RAM.
+    #[error("The kernel '{}' has a segment at {:#x}-{:#x}, {what}", kernel.display(), segment.start, segment.end - 1)]
+    SegmentTaken {
+        /// The kernel's file name.
+        kernel: PathBuf,
+        /// Guest-physical addresses.
+        segment: Range<u64>,
+        /// What is there.
+        what: &'static str,
+    },
+    /// The kernel leaves no room below 640 KiB for what it is to read at its start.
+    #[error("The kernel '{}' fills the memory below 640 KiB, which leaves no room for its boot information", kernel.display())]
+    NoLowMemory {
+        /// The kernel's file name.
+        kernel: PathBuf,
+    },
+    /// The modules of a multiboot kernel do not fit behind it.
+    #[error("The modules of the kernel '{}' need {} of guest memory, the guest has {} below 4 GiB", kernel.display(), mib(*needed), mib(*memory))]
+    ModulesTooBig {
+        /// The kernel's file name.
+        kernel: PathBuf,
+        /// First address behind the last module.
+        needed: u64,
+        /// RAM below 4 GiB.
+        memory: u64,
+    },
+    /// The tables could not be written.
+    #[error("Cannot write the boot tables into guest memory")]
+    Tables(#[from] GuestMemoryError),
+}
+
+/// How an initrd that does not fit could be booted as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// With so many bytes of memory.
+    Memory(u64),
+    /// Not by firmware, which reaches what is below 4 GiB; but directly, with so many bytes of memory.
+    Payload(u64),
+    /// Not by this kernel, whose limit the ceiling is.
+    None,
+}
+
+impl Remedy {
+    /// For an initrd of `size` bytes above `floor`, of which the kernel takes what ends at `limit`; `reserved`: as in
+    /// [`LoadError::InitrdTooBig`].
+    pub(crate) fn find(size: u64, floor: u64, limit: u64, reserved: u64) -> Self {
+        let needed = floor.saturating_add(size).next_multiple_of(layout::PAGE_SIZE);
+        // One page more, as it begins at a page's start and may end where it wants to.
+        let below = needed.saturating_add(layout::PAGE_SIZE).saturating_add(reserved);
+        // RAM from 4 GiB on is what there is beyond the hole's start.
+        let above = size.saturating_add(layout::MMIO_HOLE + layout::PAGE_SIZE);
+        match reserved {
+            _ if needed < limit && below <= layout::MMIO_HOLE => Self::Memory(below),
+            _ if limit <= layout::MMIO_HOLE_END => Self::None,
+            0 => Self::Memory(above),
+            _ => Self::Payload(above),
+        }
+    }
+}
+
+impl LoadError {
+    /// What the user can do about it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::CmdlineTooLong { .. } => {
+                "shorten -append; settings can also go into a file of the initrd".into()
+            }
+            Self::KernelTooBig { needed, .. } if *needed <= layout::MMIO_HOLE => {
+                format!("give the guest more memory: -m {}M or more", needed.div_ceil(1 << 20))
+            }
+            Self::KernelTooBig { .. } => "the kernel has to fit below 3 GiB".into(),
+            Self::InitrdTooBig { remedy: Remedy::Memory(needed), .. } => {
+                format!("give the guest more memory: -m {}M or more", needed.div_ceil(1 << 20))
+            }
+            Self::InitrdTooBig { remedy: Remedy::Payload(needed), .. } => format!(
+                "firmware reaches no more than 3 GiB; boot it directly, without -bios, with -m {}M or more, or make \
+                 the initrd smaller",
+                needed.div_ceil(1 << 20)
+            ),
+            Self::InitrdTooBig { remedy: Remedy::None, .. } => {
+                "this kernel cannot take an initrd above that address; make the initrd smaller"
+                    .into()
+            }
+            Self::Entry { reason, .. } => reason.hint().into(),
+            Self::SegmentTaken { .. } | Self::NoLowMemory { .. } => {
+                "link the kernel at 1 MiB or above; small parts, such as code for other CPUs, may be below 636 KiB".into()
+            }
+            Self::ModulesTooBig { needed, .. } if *needed <= layout::MMIO_HOLE => {
+                format!("give the guest more memory: -m {}M or more", needed.div_ceil(1 << 20))
+            }
+            Self::ModulesTooBig { .. } => "kernel and modules have to fit below 3 GiB".into(),
+            Self::Place { .. } => "did the file change while it was being loaded?".into(),
+            Self::Tables(_) => "give the guest at least 1 MiB of memory".into(),
+        }
+    }
+}
+
+fn mib(bytes: u64) -> String {
+    match bytes {
+        0..0x10_0000 => format!("{} KiB", bytes.div_ceil(1 << 10)),
+        _ => format!("{} MiB", bytes.div_ceil(1 << 20)),
+    }
+}
+
+/// Words on RAM that nothing may be loaded to.
+fn for_firmware(reserved: u64) -> String {
+    match reserved {
+        0 => String::new(),
+        _ => format!(" ({} are left to the firmware)", mib(reserved)),
+    }
+}
+
+/// Words on RAM from 4 GiB on.
+fn beyond_4_gib(size: u64) -> String {
+    match size {
+        0 => String::new(),
+        _ => format!(", and from 4 GiB on {}", mib(size)),
+    }
+}
+
+/// Whether a command line, without terminator, is one that the kernel takes: `limit` bytes, and what there is room for.
+pub(crate) fn check_cmdline(kernel: &Path, cmdline: &[u8], limit: u64) -> Result<(), LoadError> {
+    let limit = limit.min(layout::CMDLINE_CAPACITY - 1);
+    let found = cmdline.len() as u64;
+    if found > limit {
+        return Err(LoadError::CmdlineTooLong { kernel: kernel.into(), found, limit });
+    }
+    Ok(())
+}

@@ -1,0 +1,84 @@
+//! Modules of multiboot kernels, as `-initrd` names them.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
+
+use crate::source_file::{SourceError, SourceFile};
+
+/// A file that a multiboot kernel gets beside itself.
+#[derive(Debug)]
+pub struct Module {
+    /// The file.
+    pub file: SourceFile,
+    /// The whole text that named it: its path, and what follows the first space.
+    pub text: Vec<u8>,
+}
+
+impl Module {
+    /// Opens the modules in a list such as `a args,b`, as QEMU reads it: commas separate them, `,,` stands for a comma,
+    /// and a path ends at the first space.
+    ///
+    /// # Errors
+    /// [`SourceError`] of the first file that cannot be used.
+    pub fn open_all(list: &OsStr) -> Result<Vec<Self>, SourceError> {
+        let open = |text: Vec<u8>| {
+            let path = text.split(|byte| *byte == b' ').next().unwrap_or_default();
+            let file = SourceFile::open(Path::new(&OsString::from_vec(path.to_vec())), "initrd")?;
+            Ok(Self { file, text })
+        };
+        texts(list.as_bytes()).into_iter().map(open).collect()
+    }
+
+    /// A module out of an initrd, whose name is all of its text.
+    pub fn of_initrd(file: SourceFile) -> Self {
+        let text = file.path().as_os_str().as_bytes().to_vec();
+        Self { file, text }
+    }
+
+    /// What follows the path: the module's arguments.
+    pub fn arguments(&self) -> &[u8] {
+        let space = self.text.iter().position(|byte| *byte == b' ');
+        space.map_or(&[], |space| &self.text[space + 1..])
+    }
+}
+
+/// The texts between single commas.
+fn texts(list: &[u8]) -> Vec<Vec<u8>> {
+    let mut texts = vec![Vec::new()];
+    let mut rest = list;
+    while let Some((first, after)) = rest.split_first() {
+        rest = after;
+        match (first, after.first()) {
+            (b',', Some(b',')) => rest = &after[1..],
+            (b',', _) => {
+                texts.push(Vec::new());
+                continue;
+            }
+            _ => {}
+        }
+        if let Some(text) = texts.last_mut() {
+            text.push(*first);
+        }
+    }
+    texts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commas_separate_and_two_stand_for_one() {
+        for (list, expected) in [
+            ("a", &["a"][..]),
+            ("a args,b c d", &["a args", "b c d"]),
+            ("a x=1,,2,b", &["a x=1,2", "b"]),
+            ("a,", &["a", ""]),
+            (",,,b", &[",", "b"]),
+        ] {
+            let found = texts(list.as_bytes());
+            assert_eq!(found, expected.iter().map(|text| text.as_bytes()).collect::<Vec<_>>());
+        }
+    }
+}
