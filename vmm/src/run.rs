@@ -209,7 +209,7 @@ impl<'a> Vm<'a> {
                 Ok(Vcpu { cpu, fd, bus, ram, stop })
             })
             .collect::<Result<_, _>>()?;
-        devices.connect(Arc::new(vm));
+        devices.irq_chip.connect(Arc::new(vm));
         Ok(vcpus)
     }
 
