@@ -25,6 +25,7 @@ use acpi_tables::{Aml, AmlSink};
 use vm_device::MutDevicePio;
 use vm_device::bus::{PioAddress, PioAddressOffset};
 
+use crate::device::MachineDevice;
 use crate::exit::{ExitHandle, ExitRequest, ResetSource};
 use crate::irq::IrqLine;
 use crate::pio;
@@ -82,13 +83,6 @@ impl AcpiPm {
         self.event_line.pulse();
     }
 
-    /// Back to the state after power-on.
-    pub fn reset(&mut self) {
-        self.sleep_type = 0;
-        self.sleep_status = 0;
-        self.events = 0;
-    }
-
     fn read(&mut self, register: u16) -> u8 {
         match register {
             SLEEP_CONTROL => self.sleep_type,
@@ -121,6 +115,14 @@ impl AcpiPm {
             // The guest waits in a loop for this bit.
             self.sleep_status |= WAKE_STATUS;
         }
+    }
+}
+
+impl MachineDevice for AcpiPm {
+    fn reset(&mut self) {
+        self.sleep_type = 0;
+        self.sleep_status = 0;
+        self.events = 0;
     }
 }
 

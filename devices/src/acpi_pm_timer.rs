@@ -16,6 +16,7 @@ use vm_device::MutDevicePio;
 use vm_device::bus::{PioAddress, PioAddressOffset};
 
 use crate::clock::MonotonicClock;
+use crate::device::MachineDevice;
 use crate::pio;
 
 /// The register's first port: `PM_TMR_BLK` and `X_PM_TMR_BLK` of the FADT.
@@ -45,6 +46,11 @@ impl AcpiPmTimer {
         let ticks = self.clock.elapsed().as_nanos() * u128::from(FREQUENCY) / NANOS_PER_SECOND;
         u32::try_from(ticks & u128::from(MASK)).unwrap_or(0)
     }
+}
+
+impl MachineDevice for AcpiPmTimer {
+    /// The counter is free-running: a reset of the machine does not touch it.
+    fn reset(&mut self) {}
 }
 
 impl MutDevicePio for AcpiPmTimer {

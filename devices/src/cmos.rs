@@ -35,6 +35,7 @@ use vm_device::bus::{PioAddress, PioAddressOffset};
 
 use crate::calendar::DateTime;
 use crate::clock::Clock;
+use crate::device::MachineDevice;
 use crate::pio;
 
 /// The index port; the data port follows.
@@ -121,13 +122,6 @@ impl Cmos {
         sizes(&[0x5b, 0x5c, 0x5d], above_4g >> 16);
         sizes(&[0x5f], u64::from(cpus.saturating_sub(1)));
         Self { clock, offset: 0, latched: None, index: 0, memory }
-    }
-
-    /// The reset of the machine. Time and memory are kept by the battery.
-    pub fn reset(&mut self) {
-        self.index = 0;
-        let control = self.get(REGISTER_B) & !B_INTERRUPTS;
-        self.write_data(REGISTER_B, control);
     }
 
     fn read_data(&mut self, index: u8) -> u8 {
@@ -291,6 +285,15 @@ fn seconds(nanos: i128) -> i64 {
     const YEAR_9999: i64 = 253_402_300_799;
     let bounded = nanos.div_euclid(NANOS).clamp(i128::from(YEAR_0), i128::from(YEAR_9999));
     i64::try_from(bounded).unwrap_or(0)
+}
+
+impl MachineDevice for Cmos {
+    /// The reset of the machine. Time and memory are kept by the battery.
+    fn reset(&mut self) {
+        self.index = 0;
+        let control = self.get(REGISTER_B) & !B_INTERRUPTS;
+        self.write_data(REGISTER_B, control);
+    }
 }
 
 impl MutDevicePio for Cmos {

@@ -13,6 +13,7 @@
 use vm_device::MutDevicePio;
 use vm_device::bus::{PioAddress, PioAddressOffset};
 
+use crate::device::MachineDevice;
 use crate::exit::{ExitHandle, ExitRequest};
 
 /// The first port unless told otherwise.
@@ -36,6 +37,11 @@ impl DebugExit {
 /// What the process ends with when the guest has written a value whose lowest byte is `value`.
 fn status(value: u8) -> u8 {
     value << 1 | 1
+}
+
+impl MachineDevice for DebugExit {
+    /// The device has no state.
+    fn reset(&mut self) {}
 }
 
 impl MutDevicePio for DebugExit {

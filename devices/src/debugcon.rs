@@ -18,6 +18,7 @@ use vm_device::bus::{PioAddress, PioAddressOffset};
 
 use crate::clock::MonotonicClock;
 use crate::console::ConsoleSink;
+use crate::device::MachineDevice;
 use crate::pio;
 
 /// Where SeaBIOS and OVMF write.
@@ -52,13 +53,6 @@ impl Debugcon {
         &mut self.sink
     }
 
-    /// The reset of the machine. What comes after it begins on a line of its own.
-    pub fn reset(&mut self) {
-        if !self.at_line_start {
-            self.put(b'\n');
-        }
-    }
-
     fn put(&mut self, character: u8) {
         // The sink does not fail: what it cannot pass on it drops.
         if self.at_line_start
@@ -69,6 +63,19 @@ impl Debugcon {
         }
         let _ = self.sink.write(&[character]);
         self.at_line_start = character == b'\n';
+    }
+}
+
+impl MachineDevice for Debugcon {
+    /// The reset of the machine. What comes after it begins on a line of its own.
+    fn reset(&mut self) {
+        if !self.at_line_start {
+            self.put(b'\n');
+        }
+    }
+
+    fn flush(&mut self) {
+        self.sink.flush_now();
     }
 }
 

@@ -15,6 +15,7 @@ use guest_memory::Memory;
 use vm_device::MutDevicePio;
 use vm_device::bus::{PioAddress, PioAddressOffset};
 
+use crate::device::MachineDevice;
 use crate::pio::FLOATING;
 
 /// The selector's port; the data register's is the next.
@@ -48,14 +49,15 @@ impl<M> FwCfgPorts<M> {
         Self { device }
     }
 
-    /// The reset of the machine.
-    pub fn reset(&mut self) {
-        self.device.reset();
-    }
-
     /// The device behind the ports.
     pub fn device(&mut self) -> &mut FwCfg<M> {
         &mut self.device
+    }
+}
+
+impl<M: Memory + Send> MachineDevice for FwCfgPorts<M> {
+    fn reset(&mut self) {
+        self.device.reset();
     }
 }
 

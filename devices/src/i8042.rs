@@ -20,6 +20,7 @@
 use vm_device::MutDevicePio;
 use vm_device::bus::{PioAddress, PioAddressOffset};
 
+use crate::device::MachineDevice;
 use crate::exit::{ExitHandle, ExitRequest, ResetSource};
 use crate::pio;
 
@@ -59,12 +60,6 @@ impl I8042 {
         Self { exit, stale_bytes: STALE_BYTES, output_port_next: false }
     }
 
-    /// Back to the state after power-on.
-    pub fn reset(&mut self) {
-        self.stale_bytes = STALE_BYTES;
-        self.output_port_next = false;
-    }
-
     fn read(&mut self, port: u16) -> u8 {
         match port {
             DATA_PORT => {
@@ -100,6 +95,13 @@ impl I8042 {
         if value & OUTPUT_PORT_RESET == 0 {
             self.exit.request(ExitRequest::Reset(ResetSource::I8042));
         }
+    }
+}
+
+impl MachineDevice for I8042 {
+    fn reset(&mut self) {
+        self.stale_bytes = STALE_BYTES;
+        self.output_port_next = false;
     }
 }
 

@@ -55,6 +55,7 @@ pub mod cmos;
 pub mod console;
 pub mod debug_exit;
 pub mod debugcon;
+pub mod device;
 pub mod exit;
 pub mod fw_cfg;
 pub mod i8042;

@@ -17,6 +17,7 @@
 use vm_device::MutDevicePio;
 use vm_device::bus::{PioAddress, PioAddressOffset};
 
+use crate::device::MachineDevice;
 use crate::exit::{ExitHandle, ExitRequest, ResetSource};
 use crate::pio;
 
@@ -41,17 +42,18 @@ impl Port92 {
         Self { exit, latch: A20 }
     }
 
-    /// Back to the state after power-on.
-    pub fn reset(&mut self) {
-        self.latch = A20;
-    }
-
     fn write(&mut self, value: u8) {
         let rising = value & !self.latch;
         self.latch = value & (RESET | A20);
         if rising & RESET != 0 {
             self.exit.request(ExitRequest::Reset(ResetSource::Port92));
         }
+    }
+}
+
+impl MachineDevice for Port92 {
+    fn reset(&mut self) {
+        self.latch = A20;
     }
 }
 

@@ -20,6 +20,7 @@
 use vm_device::MutDevicePio;
 use vm_device::bus::{PioAddress, PioAddressOffset};
 
+use crate::device::MachineDevice;
 use crate::exit::{ExitHandle, ExitRequest, ResetSource};
 use crate::pio;
 
@@ -51,11 +52,6 @@ impl ResetControl {
         Self { exit, kind: 0 }
     }
 
-    /// Back to the state after power-on.
-    pub fn reset(&mut self) {
-        self.kind = 0;
-    }
-
     /// What the register reads as.
     pub(crate) fn read(&self) -> u8 {
         self.kind
@@ -67,6 +63,12 @@ impl ResetControl {
         } else {
             self.kind = value & SYSTEM;
         }
+    }
+}
+
+impl MachineDevice for ResetControl {
+    fn reset(&mut self) {
+        self.kind = 0;
     }
 }
 

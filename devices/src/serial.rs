@@ -21,6 +21,7 @@ use vm_device::bus::{PioAddress, PioAddressOffset};
 use vm_superio::serial::NoEvents;
 
 use crate::console::ConsoleSink;
+use crate::device::MachineDevice;
 use crate::irq::{IrqLine, LineTrigger};
 use crate::pio;
 
@@ -172,20 +173,6 @@ impl Serial {
         self.uart.writer_mut()
     }
 
-    /// The reset of the machine. What the guest has written is still passed on; input that it has not read is lost.
-    pub fn reset(&mut self) {
-        self.write(MODEM_CONTROL, MCR_OUT2);
-        self.write(LINE_CONTROL, LCR_DIVISOR_LATCH);
-        self.write(DATA, DIVISOR);
-        self.write(INTERRUPT_ENABLE, 0);
-        self.write(LINE_CONTROL, LCR_8_BITS);
-        self.write(INTERRUPT_ENABLE, 0);
-        self.write(FIFO_CONTROL, FCR_CLEAR_RECEIVER);
-        self.write(SCRATCH, 0);
-        self.read(INTERRUPT_ID);
-        self.transmitter_empty = false;
-    }
-
     fn read(&mut self, register: u16) -> u8 {
         let Ok(offset) = u8::try_from(register) else { return pio::FLOATING };
         match register {
@@ -272,6 +259,26 @@ impl Serial {
     /// Reads one of the registers that reading does not change.
     fn peek(&mut self, register: u16) -> u8 {
         u8::try_from(register).map_or(pio::FLOATING, |offset| self.uart.read(offset))
+    }
+}
+
+impl MachineDevice for Serial {
+    /// The reset of the machine. What the guest has written is still passed on; input that it has not read is lost.
+    fn reset(&mut self) {
+        self.write(MODEM_CONTROL, MCR_OUT2);
+        self.write(LINE_CONTROL, LCR_DIVISOR_LATCH);
+        self.write(DATA, DIVISOR);
+        self.write(INTERRUPT_ENABLE, 0);
+        self.write(LINE_CONTROL, LCR_8_BITS);
+        self.write(INTERRUPT_ENABLE, 0);
+        self.write(FIFO_CONTROL, FCR_CLEAR_RECEIVER);
+        self.write(SCRATCH, 0);
+        self.read(INTERRUPT_ID);
+        self.transmitter_empty = false;
+    }
+
+    fn flush(&mut self) {
+        self.uart.writer_mut().flush_now();
     }
 }
 

@@ -1,12 +1,14 @@
 //! The I/O ports: which device answers, and what happens where none does.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use devices::fw_cfg::StringPort;
+use vm_device::DevicePio;
 use vm_device::bus::{PioAddress, PioRange};
 use vm_device::device_manager::{IoManager, PioManager};
-use vm_device::{DevicePio, MutDevicePio};
+
+use crate::lock::lock;
 
 /// What a port reads where nothing drives the bus.
 const FLOATING: u8 = 0xff;
@@ -32,7 +34,7 @@ impl Bus {
     /// # Errors
     /// Two of them overlap.
     pub fn new(
-        devices: Vec<(u16, u16, Arc<dyn DevicePio + Send + Sync>)>,
+        devices: impl IntoIterator<Item = (u16, u16, Arc<dyn DevicePio + Send + Sync>)>,
     ) -> Result<Self, vm_device::bus::Error> {
         let mut ports = IoManager::new();
         for (first, count, device) in devices {
@@ -120,21 +122,10 @@ impl Bus {
     }
 }
 
-/// A device's lock. A thread that panicked while it held one has left a chip in an odd state, not an unsafe one.
-pub(crate) fn lock<T>(device: &Mutex<T>) -> MutexGuard<'_, T> {
-    device.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A device as the bus takes it.
-pub fn shared<D: MutDevicePio + Send + 'static>(
-    device: &Arc<Mutex<D>>,
-) -> Arc<dyn DevicePio + Send + Sync> {
-    Arc::<Mutex<D>>::clone(device)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use vm_device::MutDevicePio;
     use vm_device::bus::PioAddressOffset;
 
     /// Reads as its offset, and keeps what is written.
@@ -152,7 +143,7 @@ mod tests {
     #[test]
     fn an_access_that_straddles_a_device_is_split() {
         let latch = Arc::new(Mutex::new(Latch(Vec::new())));
-        let bus = Bus::new(vec![(0x100, 2, shared(&latch))]).unwrap();
+        let bus = Bus::new([(0x100, 2, latch.clone() as _)]).unwrap();
         let mut data = [0; 4];
         bus.port_read(0x101, &mut data);
         assert_eq!(data, [1, 0xff, 0xff, 0xff]);
@@ -165,7 +156,7 @@ mod tests {
 
     #[test]
     fn overlapping_devices_are_refused() {
-        let latch = || shared(&Arc::new(Mutex::new(Latch(Vec::new()))));
-        assert!(Bus::new(vec![(0x100, 8, latch()), (0x107, 1, latch())]).is_err());
+        let latch = || Arc::new(Mutex::new(Latch(Vec::new()))) as _;
+        assert!(Bus::new([(0x100, 8, latch()), (0x107, 1, latch())]).is_err());
     }
 }

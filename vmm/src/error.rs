@@ -1,7 +1,7 @@
 //! What kept a guest from being started.
 
+use std::io;
 use std::path::PathBuf;
-use std::{fmt, io};
 
 use devices::pci::bus::PlaceTaken;
 use firmware::linuxboot;
@@ -74,13 +74,15 @@ pub enum StartError {
     /// Two devices at one port.
     #[error("Two devices claim one port")]
     Bus(#[source] vm_device::bus::Error),
-    /// The user's port for a device is another device's.
-    #[error("{of} cannot have port {port:#x}: another device has it")]
+    /// Another device, or KVM, answers a port.
+    #[error("{device} cannot have port {port:#x}: another device has it")]
     PortTaken {
-        /// Which device wants it.
-        of: UserDevice,
+        /// The device that wants it.
+        device: &'static str,
         /// The port.
         port: u16,
+        /// How to choose another, if the user chose this one.
+        hint: Option<&'static str>,
     },
     /// Two functions at one place of the PCI bus.
     #[error(transparent)]
@@ -96,34 +98,6 @@ pub enum StartError {
     /// A thread of chukka's panicked: a defect of chukka, which the panic's own message tells.
     #[error("chukka itself failed in {0}")]
     Defect(&'static str),
-}
-
-/// A device whose ports the user chooses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UserDevice {
-    /// The debug console.
-    Debugcon,
-    /// The debug exit device.
-    DebugExit,
-}
-
-impl UserDevice {
-    /// Where it may be put.
-    fn hint(self) -> &'static str {
-        match self {
-            Self::Debugcon => "SeaBIOS writes its log to port 0x402: iobase=0x402",
-            Self::DebugExit => "many guests write to port 0xf4: iobase=0xf4,iosize=0x4",
-        }
-    }
-}
-
-impl fmt::Display for UserDevice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Debugcon => "The debug console",
-            Self::DebugExit => "isa-debug-exit",
-        })
-    }
 }
 
 impl StartError {
@@ -149,9 +123,13 @@ impl StartError {
             Self::Memory(error) => error.hint(),
             Self::Kvm(error) => error.hint(),
             Self::Output { .. } => "check that its directory exists and is writable".into(),
-            Self::PortTaken { of, .. } => of.hint().into(),
+            Self::PortTaken { hint: Some(hint), .. } => (*hint).into(),
             Self::Host { .. } => "is a limit of the host reached? See ulimit -a".into(),
-            Self::Bus(_) | Self::Pci(_) | Self::Platform(_) | Self::Defect(_) => {
+            Self::Bus(_)
+            | Self::PortTaken { .. }
+            | Self::Pci(_)
+            | Self::Platform(_)
+            | Self::Defect(_) => {
                 "this is a defect of chukka; please report it with the command line".into()
             }
         })

@@ -16,6 +16,7 @@ use vm_device::MutDevicePio;
 use vm_device::bus::{PioAddress, PioAddressOffset};
 
 use super::bus::{Devfn, PciBus};
+use crate::device::MachineDevice;
 use crate::pio;
 use crate::reset_control::{self, ResetControl};
 
@@ -49,13 +50,6 @@ impl PciConfigPorts {
         Self { bus, reset_control, address: 0 }
     }
 
-    /// Back to the state after power-on, with all functions of the bus.
-    pub fn reset(&mut self) {
-        self.address = 0;
-        self.bus.reset();
-        self.reset_control.reset();
-    }
-
     /// Bus, place and byte that the data register stands for at `offset`.
     fn target(&self, offset: PioAddressOffset) -> Option<(u8, Devfn, u8)> {
         let [register, devfn, bus, _] = self.address.to_le_bytes();
@@ -68,6 +62,14 @@ impl PciConfigPorts {
 /// Whether an access lies within the data register.
 fn is_data(offset: PioAddressOffset, width: usize) -> bool {
     offset >= DATA && usize::from(offset) + width <= usize::from(DATA_END)
+}
+
+impl MachineDevice for PciConfigPorts {
+    fn reset(&mut self) {
+        self.address = 0;
+        self.bus.reset();
+        self.reset_control.reset();
+    }
 }
 
 impl MutDevicePio for PciConfigPorts {

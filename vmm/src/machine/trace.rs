@@ -16,7 +16,7 @@ use std::time::Instant;
 use devices::console::ConsoleSink;
 use fw_cfg::event::{DmaEvent, DmaKind, Event, ItemName, Observer};
 
-use crate::bus::lock;
+use crate::lock::lock;
 
 /// How many failed operations the summary shows: the guest may cause any number.
 const ERRORS_SHOWN: usize = 8;
