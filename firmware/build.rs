@@ -1,5 +1,5 @@
-//! Assembles our ROMs: the option ROM, `src/option_rom/linux.S`, becomes `$OUT_DIR/linux.bin`, padded and checksummed; the built-in
-//! firmware, `src/builtin/rom.S`, becomes `$OUT_DIR/builtin.bin` as it is.
+//! Assembles our ROMs: the option ROM, `src/roms/option_rom/linux.S`, becomes `$OUT_DIR/linux.bin`, padded and checksummed; the built-in
+//! firmware, `src/roms/builtin/rom.S`, becomes `$OUT_DIR/builtin.bin` as it is.
 //!
 //! The GNU assembler and linker do it, as they do for a kernel; `AS` and `LD` name others (x86_64-linux-gnu-as on another
 //! processor).
@@ -13,10 +13,10 @@ use std::{env, fs};
 use binutils::run;
 
 /// The option ROM's source, relative to the crate. Its code runs wherever it is copied to.
-const OPTION_ROM: &str = "src/option_rom/linux.S";
+const OPTION_ROM: &str = "src/roms/option_rom/linux.S";
 /// The built-in firmware's source, the folder of the files it includes, and where it begins: it is one page, which ends at 4 GiB.
-const BUILTIN: &str = "src/builtin/rom.S";
-const BUILTIN_FOLDER: &str = "src/builtin";
+const BUILTIN: &str = "src/roms/builtin/rom.S";
+const BUILTIN_FOLDER: &str = "src/roms/builtin";
 const BUILTIN_ADDRESS: u32 = 0xffff_f000;
 /// Unit of an option ROM's length, in bytes.
 const BLOCK: usize = 512;

@@ -1,49 +1,56 @@
-//! What is read or runs before the kernel: the guest-physical map, kernel images, boot protocols, ACPI tables.
+//! What is read or runs before a kernel: kernel files, boot protocols, tables for the guest, firmware ROMs.
 //!
-//! Nothing here knows KVM. A loader takes guest memory and files, puts bytes into the one from the other, and hands back a
-//! [`BootState`]: the registers the boot CPU has to start with.
+//! This crate does not know KVM. It puts bytes into guest memory, or publishes them in fw_cfg for firmware to
+//! fetch, and returns a [`BootState`]: the registers the boot CPU starts with.
 //!
-//! | module | what it owns |
+//! | module | contents |
 //! |---|---|
-//! | [`layout`] | every guest-physical address, each with its reason |
-//! | [`memory_map`] | where RAM is, and the e820 map that tells the guest |
-//! | [`image`] | what kind of kernel a file holds, found before anything is loaded |
-//! | [`direct`] | the direct boot: kernel, initrd, command line and tables into memory |
-//! | [`linux`] | the Linux/x86 boot protocol: load address, zero page, 64-bit entry |
-//! | [`pvh`] | the PVH start info and 32-bit entry |
-//! | [`linuxboot`] | kernel, initrd and command line, published in fw_cfg for a firmware to boot |
-//! | [`builtin`] | our own firmware, which does nothing but boot Linux from fw_cfg |
-//! | [`option_rom`] | our option ROM, which has SeaBIOS boot Linux from fw_cfg |
-//! | [`acpi`] | RSDP, XSDT, FADT, MADT and DSDT: put into memory, or handed to firmware with a script |
-//! | [`publish`] | what firmware is told by fw_cfg: well-known keys, memory map, boot order |
-//! | [`rom`] | BIOS images and option ROMs: where they are found, what is refused, where they go |
-//! | [`source_file`] | files as the user names them: opened once, never blocking, with a clear error |
-//! | [`smbios`] | what kind of machine it is, in words: put into memory, or handed to firmware |
-//! | [`boot_state`] | registers, as plain data |
+//! | [`image`] | what a kernel file is, found before anything is loaded: bzImage, ELF |
+//! | [`protocol`] | how a kernel is entered: Linux at 64 or 32 bits, PVH; the registers |
+//! | [`tables`] | what describes the machine: ACPI, SMBIOS, the memory map |
+//! | [`roms`] | firmware: our option ROM and built-in ROM; where BIOS images are found and go |
+//! | [`payload`] | the direct boot: kernel, initrd, command line and tables into guest memory |
+//! | [`publish`] | the boot by firmware: the same, and the machine's description, in fw_cfg |
+//! | [`layout`] | every guest-physical address, with its reason |
+//! | [`source_file`] | files that guest memory is filled from |
+//!
+//! Data flows from `image` through `payload` or `publish` to `protocol`; `layout` and `source_file` are at the
+//! bottom and import nothing of ours.
+//!
+//! # Example
+//!
+//! ```
+//! use firmware::{BootState, MemoryMap, layout};
+//!
+//! let map = MemoryMap::new(4 << 30);
+//! assert_eq!(map.below_4g(), layout::MMIO_HOLE);
+//! assert_eq!(map.above_4g(), 1 << 30);
+//!
+//! // A kernel that is entered by PVH at 1 MiB: 32-bit protected mode, EBX at the start info.
+//! let state = BootState::pvh(0x10_0000, layout::PVH_START_INFO);
+//! assert_eq!((state.rip, state.rbx, state.efer), (0x10_0000, layout::PVH_START_INFO, 0));
+//! ```
 #![forbid(unsafe_code)]
 
-pub mod acpi;
-pub mod boot_state;
-pub mod builtin;
 pub mod image;
 pub mod layout;
-pub mod linux;
-pub mod linuxboot;
-pub mod memory_map;
-pub mod option_rom;
 pub mod payload;
+pub mod protocol;
 pub mod publish;
-pub mod pvh;
-pub mod rom;
-pub mod smbios;
+pub mod roms;
 pub mod source_file;
+pub mod tables;
 #[cfg(test)]
 mod testing;
 
-pub use boot_state::BootState;
 pub use image::KernelImage;
-pub use memory_map::MemoryMap;
-pub use publish::{BootOptions, PlatformConfig, PublishError};
-pub use rom::{BiosImage, OptionRom};
-pub use smbios::{SmbiosConfig, SmbiosTables};
+pub use protocol::boot_state::{self, BootState};
+pub use publish::error::PublishError;
+pub use publish::linux as linuxboot;
+pub use publish::platform::{BootOptions, PlatformConfig};
+pub use roms::files::{self as rom, BiosImage, OptionRom};
+pub use roms::{builtin, option_rom};
 pub use source_file::SourceFile;
+pub use tables::memory_map::MemoryMap;
+pub use tables::smbios::{SmbiosConfig, SmbiosTables};
+pub use tables::{acpi, smbios};

@@ -7,11 +7,15 @@ use guest_memory::{Content, Engine, Memory, Source, TransferError};
 use thiserror::Error;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryError};
 
-use crate::acpi::AcpiTables;
 use crate::image::{BzImage, Elf, KernelImage, KernelKind};
-use crate::smbios::SmbiosTables;
+use crate::layout;
+use crate::protocol::boot_state::BootState;
+use crate::protocol::placement::Placement;
+use crate::protocol::{linux, pvh};
 use crate::source_file::SourceFile;
-use crate::{BootState, MemoryMap, layout, linux, pvh};
+use crate::tables::acpi::AcpiTables;
+use crate::tables::memory_map::MemoryMap;
+use crate::tables::smbios::SmbiosTables;
 
 /// Longest command line of a kernel that does not say: COMMAND_LINE_SIZE in Linux's arch/x86/include/asm/setup.h, less the
 /// terminator.
@@ -26,15 +30,6 @@ pub struct Payload {
     pub initrd: Option<SourceFile>,
     /// The kernel's command line, without terminator.
     pub cmdline: Vec<u8>,
-}
-
-/// Where things lie in guest memory.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Loaded {
-    /// The kernel, with all it needs to unpack itself.
-    pub kernel: Range<u64>,
-    /// The initrd.
-    pub initrd: Option<Range<u64>>,
 }
 
 /// Why what was asked for cannot be loaded. Sizes count bytes.
@@ -240,7 +235,7 @@ impl Payload {
     ///
     /// # Errors
     /// [`LoadError`]: the command line, the kernel or the initrd is too big.
-    fn plan(&self, map: &MemoryMap) -> Result<Loaded, LoadError> {
+    fn plan(&self, map: &MemoryMap) -> Result<Placement, LoadError> {
         // A header-less kernel gets its initrd below 4 GiB: PVH's start info is read with 32 bits by Linux.
         let (span, cmdline_limit, initrd_limit) = match &self.kernel.kind {
             KernelKind::BzImage(image) => {
@@ -264,7 +259,7 @@ impl Payload {
             None => None,
             Some(file) => Some(self.place_initrd(file, map, span.end, initrd_limit)?),
         };
-        Ok(Loaded { kernel: span, initrd })
+        Ok(Placement { kernel: span, initrd })
     }
 
     /// The initrd's place: as high as the kernel allows, and never over the kernel and the room it needs to start.

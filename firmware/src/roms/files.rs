@@ -13,8 +13,9 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryError};
 
+use super::builtin;
+use crate::layout;
 use crate::source_file::{SourceError, SourceFile};
-use crate::{builtin, layout};
 
 /// Where distributions put firmware, in the order looked at.
 ///

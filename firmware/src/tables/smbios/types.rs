@@ -3,7 +3,7 @@
 
 use super::structures::{self, Structures};
 use super::{Maker, SmbiosConfig, SmbiosError};
-use crate::MemoryMap;
+use crate::tables::memory_map::MemoryMap;
 
 /// Most strings of one structure: their numbers are bytes, from 1.
 const STRINGS: usize = 255;

@@ -12,7 +12,7 @@ use fw_cfg::{Items, x86};
 use thiserror::Error;
 
 use crate::layout;
-use crate::publish::PublishError;
+use crate::publish::error::PublishError;
 
 use self::structures::Structures;
 

@@ -1,7 +1,9 @@
 //! Items byte for byte. The vectors were read from Debian's QEMU 7.2.
 
 use super::*;
-use crate::rom::OptionRom;
+use fw_cfg::ItemError;
+
+use crate::roms::files::OptionRom;
 
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;

@@ -228,7 +228,8 @@ fn write_page<M: GuestMemoryBackend>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{MemoryMap, testing::TestRam};
+    use crate::tables::memory_map::MemoryMap;
+    use crate::testing::TestRam;
 
     #[test]
     fn descriptors_are_those_linux_uses() {

@@ -5,8 +5,9 @@
 use linux_loader::start_info::{hvm_memmap_table_entry, hvm_modlist_entry, hvm_start_info};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryError};
 
-use crate::payload::Loaded;
-use crate::{MemoryMap, layout};
+use super::placement::Placement;
+use crate::layout;
+use crate::tables::memory_map::MemoryMap;
 
 /// `XEN_HVM_START_MAGIC_VALUE`: "xEn3" with the top bit of the E set.
 const MAGIC: u32 = 0x336e_c578;
@@ -21,7 +22,7 @@ const MODULES: u64 = layout::PVH_START_INFO + size_of::<hvm_start_info>() as u64
 /// There is no RAM there.
 pub(crate) fn write_start_info<M: GuestMemoryBackend>(
     memory: &M,
-    loaded: &Loaded,
+    loaded: &Placement,
     map: &MemoryMap,
 ) -> Result<(), GuestMemoryError> {
     let entries = map.e820();
@@ -68,7 +69,7 @@ mod tests {
         let map = MemoryMap::new(128 << 20);
         let ram = TestRam::new(&map);
         let loaded =
-            Loaded { kernel: 0x100_0000..0x200_0000, initrd: Some(0x700_0000..0x700_1234) };
+            Placement { kernel: 0x100_0000..0x200_0000, initrd: Some(0x700_0000..0x700_1234) };
         write_start_info(ram.memory(), &loaded, &map).unwrap();
         let page = ram.bytes(layout::PVH_START_INFO, 4096);
         let long = |at: usize| u64::from_le_bytes(page[at..at + 8].try_into().unwrap());

@@ -12,7 +12,7 @@ use acpi_tables::{Aml, rsdp::Rsdp, xsdt::XSDT};
 use fw_cfg::Items;
 use fw_cfg::loader::{self, Script, Zone};
 
-use crate::publish::PublishError;
+use crate::publish::error::PublishError;
 
 /// OEM ID of every table: 6 characters.
 const OEM_ID: [u8; 6] = *b"CHUKKA";

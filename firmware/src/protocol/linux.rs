@@ -5,8 +5,9 @@
 use linux_loader::bootparam::{boot_e820_entry, boot_params, setup_header};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryError};
 
-use crate::payload::Loaded;
-use crate::{MemoryMap, layout};
+use super::placement::Placement;
+use crate::layout;
+use crate::tables::memory_map::MemoryMap;
 
 /// `type_of_loader`: 0xff is "undefined", for loaders without a number of their own (boot.rst).
 const LOADER_UNDEFINED: u8 = 0xff;
@@ -32,7 +33,7 @@ pub(crate) fn header_for_elf() -> setup_header {
 pub(crate) fn write_zero_page<M: GuestMemoryBackend>(
     memory: &M,
     header: setup_header,
-    loaded: &Loaded,
+    loaded: &Placement,
     map: &MemoryMap,
 ) -> Result<(), GuestMemoryError> {
     let mut params =
@@ -75,8 +76,10 @@ mod tests {
     fn zero_page_fields_are_where_zero_page_rst_puts_them() {
         let map = MemoryMap::new(128 << 20);
         let ram = TestRam::new(&map);
-        let loaded =
-            Loaded { kernel: 0x100_0000..0x200_0000, initrd: Some(0x1_2345_6000..0x1_2345_7001) };
+        let loaded = Placement {
+            kernel: 0x100_0000..0x200_0000,
+            initrd: Some(0x1_2345_6000..0x1_2345_7001),
+        };
         write_zero_page(ram.memory(), header_for_elf(), &loaded, &map).unwrap();
         let page = ram.bytes(layout::ZERO_PAGE, 4096);
         let word = |at: usize| u32::from_le_bytes(page[at..at + 4].try_into().unwrap());

@@ -24,9 +24,10 @@ use guest_memory::Content;
 use thiserror::Error;
 
 use crate::image::{BzImage, KernelImage, KernelKind};
+use crate::layout;
 use crate::payload::{LoadError, Remedy, check_cmdline};
 use crate::source_file::SourceFile;
-use crate::{MemoryMap, layout};
+use crate::tables::memory_map::MemoryMap;
 
 /// RAM below its end below 4 GiB that is left to the firmware, in bytes. SeaBIOS keeps ACPI and SMBIOS tables there (128 KiB under
 /// QEMU, which itself counts on 160 KiB), and int 15h E801 tells the rest in units of 64 KiB.

@@ -1,0 +1,16 @@
+//! Why something cannot be published in fw_cfg.
+
+use fw_cfg::ItemError;
+use fw_cfg::loader::ScriptError;
+use thiserror::Error;
+
+/// Why something cannot be handed to firmware.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum PublishError {
+    /// An item.
+    #[error(transparent)]
+    Item(#[from] ItemError),
+    /// A command of the linker-loader script.
+    #[error(transparent)]
+    Script(#[from] ScriptError),
+}

@@ -1,0 +1,115 @@
+//! The fw_cfg items a machine publishes for its firmware: well-known keys, memory map and boot order.
+//!
+//! Widths are those of QEMU 7.2, all little-endian (`fw_cfg_arch_create`, hw/i386/fw_cfg.c; `microvm_memory_init`,
+//! hw/i386/microvm.c; `fw_cfg_common_realize`, hw/nvram/fw_cfg.c). What a key lacks reads as zeros, so an item of nothing but
+//! zeros is for the guest the same as none. A file is seen in the directory even if it is empty, and costs SeaBIOS one operation
+//! of its own (`qemu_cfg_init`, src/fw/paravirt.c): files without content are left out, unlike in QEMU.
+
+use fw_cfg::{Items, key, x86};
+
+use super::error::PublishError;
+use crate::layout;
+use crate::roms::files::OptionRom;
+use crate::tables::memory_map::{E820Type, MemoryMap};
+
+/// What firmware is told about the machine. Everything else it is told by ACPI and SMBIOS.
+#[derive(Clone, Debug)]
+pub struct PlatformConfig {
+    /// CPUs, with local APIC IDs from 0: all of them start with the machine.
+    pub cpus: u8,
+    /// Where RAM is.
+    pub map: MemoryMap,
+    /// The machine's UUID, in the order it is written in: the first byte is the one its text starts with.
+    pub uuid: Option<[u8; 16]>,
+    /// SeaBIOS shows its screen on COM1, unless there is `etc/sercon-port`. It costs an exit for each character.
+    pub nographic: bool,
+    /// How to boot.
+    pub boot: BootOptions,
+    /// Firmware paths of what to boot from, best first: [`x86::rom_path`] makes those of option ROMs.
+    pub boot_order: Vec<String>,
+}
+
+/// How to boot: QEMU's `-boot`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BootOptions {
+    /// Offer a menu. SeaBIOS then waits for a key, 2.5 seconds unless [`BootOptions::splash_time`] says otherwise.
+    pub menu: bool,
+    /// Milliseconds to wait in the menu.
+    pub splash_time: Option<u16>,
+    /// Milliseconds after which to try again when nothing could be booted; none, QEMU's -1: never.
+    pub reboot_timeout: Option<u16>,
+    /// Boot from nothing that is not in the boot order.
+    pub strict: bool,
+}
+
+impl PlatformConfig {
+    /// Adds the items.
+    ///
+    /// | key or file | type | |
+    /// |---|---|---|
+    /// | `UUID` | 16 bytes | zeros without one; not swapped as SMBIOS has it |
+    /// | `RAM_SIZE` | u64 | bytes of RAM in all |
+    /// | `NOGRAPHIC` | u16 | 0 or 1 |
+    /// | `NB_CPUS` | u16 | SeaBIOS waits until as many have come up |
+    /// | `MAX_CPUS` | u16 | highest local APIC ID and 1 |
+    /// | `NUMA` | u64 each | 0 nodes, then the node of each CPU, 0 |
+    /// | `BOOT_MENU` | u16 | 0 or 1 |
+    /// | `ACPI_TABLES` | u16 | tables in the form from before `etc/acpi/tables`: 0, the item is empty |
+    /// | `IRQ0_OVERRIDE` | u32 | 0: the timer is at input 0 of the I/O APIC, as the MADT says; in QEMU 1: input 2 |
+    /// | `etc/e820` | 20 bytes each | [`firmware_e820`] |
+    /// | `etc/boot-fail-wait` | u32 | milliseconds, all ones for never |
+    /// | `etc/boot-menu-wait` | u16 | milliseconds; only if given |
+    /// | `bootorder` | text | lines, zero-terminated; only if there are any, then with `HALT` last if strict |
+    ///
+    /// # Errors
+    /// One of the items is there already, or the directory is full.
+    pub fn publish(&self, items: &mut Items) -> Result<(), PublishError> {
+        let cpus = u16::from(self.cpus);
+        items.set(key::UUID, self.uuid.unwrap_or_default().to_vec())?;
+        items.set(key::RAM_SIZE, self.map.size())?;
+        items.set(key::NOGRAPHIC, u16::from(self.nographic))?;
+        items.set(key::NB_CPUS, cpus)?;
+        items.set(key::MAX_CPUS, cpus)?;
+        items.set(key::NUMA, vec![0; size_of::<u64>() * (1 + usize::from(cpus))])?;
+        items.set(key::BOOT_MENU, u16::from(self.boot.menu))?;
+        items.set(key::ACPI_TABLES, Vec::new())?;
+        items.set(key::IRQ0_OVERRIDE, 0u32)?;
+        items.add_file(x86::E820_FILE, firmware_e820(&self.map))?;
+        let retry = self.boot.reboot_timeout.map_or(x86::NEVER, u32::from);
+        items.add_file(x86::BOOT_FAIL_WAIT_FILE, retry)?;
+        if let Some(wait) = self.boot.splash_time {
+            items.add_file(x86::BOOT_MENU_WAIT_FILE, wait)?;
+        }
+        if !self.boot_order.is_empty() {
+            let paths = self.boot_order.iter().map(String::as_str);
+            items.add_file(x86::BOOTORDER_FILE, x86::bootorder(paths, self.boot.strict))?;
+        }
+        Ok(())
+    }
+}
+
+/// The memory map for firmware, as the bytes of `etc/e820`.
+///
+/// Firmware makes its own map of it, with what it reserves for itself. So RAM is whole here, the legacy area included; and the
+/// four pages that KVM needs come first, as in QEMU with KVM (`kvm_arch_init`, target/i386/kvm/kvm.c, runs before the RAM is
+/// added).
+pub fn firmware_e820(map: &MemoryMap) -> Vec<u8> {
+    let end = layout::KVM_TSS + 3 * layout::PAGE_SIZE;
+    let kvm = (layout::KVM_IDENTITY_MAP, end - layout::KVM_IDENTITY_MAP, E820Type::Reserved as u32);
+    let ram = map.ram().map(|range| (range.start, range.end - range.start, E820Type::Ram as u32));
+    x86::e820(std::iter::once(kvm).chain(ram))
+}
+
+impl OptionRom {
+    /// Adds the ROM as a file.
+    ///
+    /// # Errors
+    /// Its name is too long or there already, or the directory is full.
+    pub fn publish(&self, items: &mut Items) -> Result<(), PublishError> {
+        items.add_file(&self.fw_cfg_name(), self.bytes().to_vec())?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

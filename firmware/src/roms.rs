@@ -1,0 +1,5 @@
+//! Firmware: our own ROMs, and the placement of others' BIOS images and option ROMs.
+
+pub mod builtin;
+pub mod files;
+pub mod option_rom;

@@ -1,0 +1,5 @@
+//! Tables that describe the machine to firmware and kernel.
+
+pub mod acpi;
+pub mod memory_map;
+pub mod smbios;
