@@ -7,18 +7,16 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 
 use acpi_tables::Aml;
-use devices::acpi_pm::{self, AcpiPm, AcpiPmDescription};
-use devices::acpi_pm_timer;
 use devices::cmos::{self, Cmos, CmosDescription};
 use devices::debug_exit::DebugExit;
 use devices::debugcon::Debugcon;
 use devices::fw_cfg::{self as fw_cfg_ports, FwCfgDescription, FwCfgPorts, StringPort};
 use devices::i8042::{self, I8042};
-use devices::irq::IrqLine;
+use devices::irq::{IrqLine, LevelLine};
 use devices::port92::{self, Port92};
 use devices::serial::{self, Serial};
 use firmware::MemoryMap;
-use firmware::acpi::{AcpiConfig, AcpiTables};
+use firmware::acpi::AcpiTables;
 use firmware::smbios::SmbiosTables;
 use fw_cfg::FwCfg;
 use fw_cfg::event::{Event, Observer};
@@ -29,7 +27,7 @@ use vm_memory::GuestMemoryMmap;
 
 use crate::boot::Boot;
 use crate::bus::{Bus, lock, shared};
-use crate::config::{MachineKind, VmConfig};
+use crate::config::VmConfig;
 use crate::error::{StartError, UserDevice};
 use crate::memory::Ram;
 use crate::notices::Notifier;
@@ -55,6 +53,14 @@ impl IrqLine for KvmLine {
         if let Some(vm) = &*self.chip.read().unwrap_or_else(PoisonError::into_inner) {
             // KVM refuses this only without interrupt controllers, and then nobody waits for the interrupt.
             let _ = vm.set_irq_line(self.irq, true).and_then(|()| vm.set_irq_line(self.irq, false));
+        }
+    }
+}
+
+impl LevelLine for KvmLine {
+    fn set(&self, high: bool) {
+        if let Some(vm) = &*self.chip.read().unwrap_or_else(PoisonError::into_inner) {
+            let _ = vm.set_irq_line(self.irq, high); // as above
         }
     }
 }
@@ -87,7 +93,6 @@ pub struct Devices {
     serial: Vec<SerialPort>,
     i8042: Arc<Mutex<I8042>>,
     cmos: Arc<Mutex<Cmos>>,
-    acpi_pm: Arc<Mutex<AcpiPm>>,
     fw_cfg: Arc<Mutex<FwCfgPorts<GuestMemoryMmap>>>,
     port92: Arc<Mutex<Port92>>,
     chipset: Chipset,
@@ -108,22 +113,21 @@ impl Devices {
     pub fn new(parts: &Parts<'_>) -> Result<Self, StartError> {
         let &Parts { config, map, notifier, .. } = parts;
         let irq_chip = IrqChip::default();
-        let line = |irq: u8| Box::new(KvmLine { chip: Arc::clone(&irq_chip), irq: irq.into() });
+        let line = |irq: u8| KvmLine { chip: Arc::clone(&irq_chip), irq: irq.into() };
         let serial = outputs::serial_ports(parts, &irq_chip)?;
         let i8042 = share(I8042::new(notifier.exit_handle()));
         let clock = Box::new(RtcClock::new(config.rtc.base));
         let cmos = share(Cmos::new(clock, map.below_4g(), map.above_4g(), config.cpus));
-        let acpi_pm = share(AcpiPm::new(notifier.exit_handle(), line(acpi_pm::GED_IRQ)));
         let port92 = share(Port92::new(notifier.exit_handle()));
-        let chipset = Chipset::new(config.machine, notifier)?;
+        let chipset = Chipset::new(config, notifier, line)?;
         let debugcon = outputs::debugcon(parts)?.map(share);
 
         let mut described: Vec<&dyn Aml> =
             serial.iter().map(|port| &port.com as &dyn Aml).collect();
-        described.extend([&CmosDescription as &dyn Aml, &AcpiPmDescription, &FwCfgDescription]);
-        let pci = chipset.description(map);
-        described.extend(pci.iter().map(|pci| pci as &dyn Aml));
-        let acpi = AcpiTables::build(&acpi_config(config), &described);
+        described.extend([&CmosDescription as &dyn Aml, &FwCfgDescription]);
+        let chips = chipset.description(map);
+        described.extend(chips.iter().map(|chip| &**chip));
+        let acpi = AcpiTables::build(&chipset.acpi_config(config.cpus), &described);
 
         let items = publish::items(parts, &acpi)?;
         let trace = outputs::trace(parts)?;
@@ -135,7 +139,6 @@ impl Devices {
             (i8042::DATA_PORT, 1, shared(&i8042)),
             (i8042::COMMAND_PORT, 1, shared(&i8042)),
             (cmos::BASE_PORT, cmos::PORT_COUNT, shared(&cmos)),
-            (acpi_pm::BASE_PORT, acpi_pm::PORT_COUNT, shared(&acpi_pm)),
             (port92::PORT, 1, shared(&port92)),
             (fw_cfg_ports::SELECTOR_PORT, fw_cfg_ports::SELECTOR_PORT_COUNT, shared(&fw_cfg)),
             (fw_cfg_ports::DMA_PORT, fw_cfg_ports::DMA_PORT_COUNT, shared(&fw_cfg)),
@@ -162,7 +165,6 @@ impl Devices {
             serial,
             i8042,
             cmos,
-            acpi_pm,
             fw_cfg,
             port92,
             chipset,
@@ -192,7 +194,6 @@ impl Devices {
         }
         lock(&self.i8042).reset();
         lock(&self.cmos).reset();
-        lock(&self.acpi_pm).reset();
         lock(&self.fw_cfg).reset();
         lock(&self.port92).reset();
         self.chipset.reset();
@@ -243,18 +244,7 @@ impl Devices {
 
     /// Presses the power button.
     pub fn press_power_button(&self) {
-        lock(&self.acpi_pm).press_power_button();
-    }
-}
-
-fn acpi_config(config: &VmConfig) -> AcpiConfig {
-    AcpiConfig {
-        cpus: config.cpus,
-        reset_port: acpi_pm::RESET_PORT,
-        reset_value: acpi_pm::RESET_VALUE,
-        sleep_control_port: acpi_pm::SLEEP_CONTROL_PORT,
-        sleep_status_port: acpi_pm::SLEEP_STATUS_PORT,
-        pm_timer_port: (config.machine == MachineKind::Pc).then_some(acpi_pm_timer::BASE_PORT),
+        self.chipset.press_power_button();
     }
 }
 
