@@ -6,12 +6,35 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// An edge-triggered interrupt line.
 pub trait IrqLine: Send {
     /// Raises the line and lowers it again. A line that cannot be raised stays silent: the device has nobody to tell.
     fn pulse(&self);
+}
+
+/// A level-triggered interrupt line, active high.
+pub trait LevelLine: Send {
+    /// Drives the line high or low. Driving it to the level it has changes nothing.
+    fn set(&self, high: bool);
+}
+
+/// A level-triggered line that remembers its level, for tests. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct RecordingLine(Arc<AtomicBool>);
+
+impl RecordingLine {
+    /// Whether the line is high.
+    pub fn is_high(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+impl LevelLine for RecordingLine {
+    fn set(&self, high: bool) {
+        self.0.store(high, Ordering::SeqCst);
+    }
 }
 
 /// A line that counts its pulses, for tests. Clones share the count.

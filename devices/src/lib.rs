@@ -62,6 +62,7 @@ pub mod i8042;
 pub mod irq;
 pub mod panic_watch;
 pub mod pci;
+pub mod piix4_pm;
 mod pio;
 pub mod port92;
 pub mod reset_control;

@@ -23,7 +23,9 @@ const REBOOT: &[u8] = b"reboot: ";
 pub enum ConsoleEvent {
     /// The kernel panicked; its message from `Kernel panic` to the end of the line, at most 256 bytes.
     Panic(String),
-    /// The kernel has printed all it had to say about its panic.
+    /// The kernel has printed another line after the one that says that it panicked.
+    PanicLine,
+    /// The kernel has printed all of its panic report.
     PanicEnd,
     /// The kernel restarts the machine in an orderly way.
     Restarting,
@@ -59,7 +61,11 @@ impl PanicWatch {
     pub fn feed(&mut self, mut bytes: &[u8], mut found: impl FnMut(ConsoleEvent)) {
         while let Some(end) = bytes.iter().position(|byte| matches!(byte, b'\n' | b'\r')) {
             self.extend(&bytes[..end], &mut found);
+            let is_report = self.panicked && (self.settled || !self.line.is_empty());
             self.examine(&mut found);
+            if is_report {
+                found(ConsoleEvent::PanicLine);
+            }
             self.line.clear();
             self.settled = false;
             bytes = &bytes[end + 1..];

@@ -31,6 +31,9 @@ pub const PORT_COUNT: u16 = 4;
 /// The register's port.
 pub const PORT: u16 = 0xcf9;
 
+/// Resets the system when it is written to [`PORT`]: `RESET_VALUE` of the FADT.
+pub const RESET_VALUE: u8 = SYSTEM | TRIGGER;
+
 /// The register's place in the range.
 pub(crate) const OFFSET: PioAddressOffset = PORT - BASE_PORT;
 

@@ -115,6 +115,9 @@ const LSR_DATA_READY: u8 = 1 << 0;
 /// The divisor of 9600 baud, vm-superio's power-on value.
 const DIVISOR: u8 = 12;
 
+/// Reads of the line status register in a row that show that the guest polls for input.
+pub const LISTENING_POLLS: u32 = 64;
+
 /// Depth of vm-superio's receive buffer in bytes. Input from the host may fill it: fewer interrupts.
 const BUFFER_DEPTH: usize = 64;
 /// Depth of the chip's FIFO in bytes, which a driver can measure in loopback mode.
@@ -126,8 +129,10 @@ pub struct Serial {
     on_room: Box<dyn Fn() + Send>,
     /// The last [`Serial::enqueue`] took less than it was offered.
     hungry: bool,
-    /// Input is held back until the guest enables the interrupt for received data.
+    /// Input is held back until the guest listens: see [`Serial::await_listener`].
     awaits_listener: bool,
+    /// Reads of the line status register since the guest last sent a byte, while input is held back.
+    status_polls: u32,
     interrupt_enable: u8,
     /// vm-superio forgets this when its interrupt identification is read.
     transmitter_empty: bool,
@@ -147,16 +152,23 @@ impl Serial {
             on_room: Box::new(on_room),
             hungry: false,
             awaits_listener: false,
+            status_polls: 0,
             interrupt_enable: 0,
             transmitter_empty: false,
         }
     }
 
-    /// Holds input back until the guest enables the interrupt for received data for the first time. For input from a file or a
-    /// pipe: a driver empties the FIFO when it opens the port, and what came before is lost. A guest that only polls never gets
-    /// such input.
+    /// Holds input back until the guest listens. For input from a file or a pipe: a driver empties
+    /// the FIFO when it opens the port, and would discard what came before.
+    ///
+    /// A guest listens once it enables the interrupt for received data, or polls for input: reads the
+    /// line status register [`LISTENING_POLLS`] times without sending a byte in between. A kernel
+    /// that prints reads the register once or twice for each byte it sends (`wait_for_xmitr` in
+    /// Linux's drivers/tty/serial/8250/8250_port.c); boot loaders and hobby kernels that wait for a
+    /// key read it in a loop (`ns16550_serial_getc` in U-Boot's drivers/serial/ns16550.c).
     pub fn await_listener(&mut self) {
         self.awaits_listener = true;
+        self.status_polls = 0;
     }
 
     /// Gives `input` to the guest, as much as there is room for, and says how many bytes that were. If it is not all of it,
@@ -179,6 +191,9 @@ impl Serial {
             INTERRUPT_ID => self.identify_interrupt(),
             PORT_COUNT.. => pio::FLOATING,
             _ => {
+                if register == LINE_STATUS {
+                    self.count_poll();
+                }
                 let value = self.uart.read(offset);
                 self.offer_room();
                 value
@@ -189,6 +204,7 @@ impl Serial {
     fn write(&mut self, register: u16, value: u8) {
         match register {
             DATA if self.is_loopback() && self.received() >= FIFO_DEPTH => return,
+            DATA => self.status_polls = 0,
             INTERRUPT_ENABLE if !self.is_divisor_latch() => {
                 self.interrupt_enable = value;
                 self.awaits_listener &= value & IER_RECEIVED == 0;
@@ -201,6 +217,13 @@ impl Serial {
             let _ = self.uart.write(offset, value);
         }
         self.offer_room();
+    }
+
+    fn count_poll(&mut self) {
+        if self.awaits_listener {
+            self.status_polls += 1;
+            self.awaits_listener = self.status_polls < LISTENING_POLLS;
+        }
     }
 
     /// Received data comes first and stays until it is read; an empty transmitter is told once.

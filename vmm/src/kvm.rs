@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 
 use firmware::layout;
 use kvm_bindings::{
-    KVM_MEM_READONLY, KVM_PIT_SPEAKER_DUMMY, kvm_pit_config, kvm_userspace_memory_region,
+    KVM_IRQCHIP_PIC_MASTER, KVM_IRQCHIP_PIC_SLAVE, KVM_MEM_READONLY, KVM_PIT_SPEAKER_DUMMY,
+    kvm_irqchip, kvm_pit_config, kvm_userspace_memory_region,
 };
 use kvm_ioctls::{Cap, Kvm, VmFd};
 use thiserror::Error;
@@ -165,8 +166,32 @@ pub fn create_vm(kvm: &Kvm, ram: &Ram, rom: Option<&Rom>) -> Result<VmFd, KvmErr
     let tss = usize::try_from(layout::KVM_TSS).unwrap_or_default();
     vm.set_tss_address(tss).map_err(KvmError::ioctl("KVM_SET_TSS_ADDR"))?;
     vm.create_irq_chip().map_err(KvmError::ioctl("KVM_CREATE_IRQCHIP"))?;
+    set_up_pics(&vm)?;
     // With the dummy speaker KVM answers port 0x61 too, where a guest without another clock counts the PIT's channel 2.
     let pit = kvm_pit_config { flags: KVM_PIT_SPEAKER_DUMMY, ..Default::default() };
     vm.create_pit2(pit).map_err(KvmError::ioctl("KVM_CREATE_PIT2"))?;
     Ok(vm)
+}
+
+/// The master 8259, and the vector and mask that a PC's firmware leaves there: IRQ 0 is interrupt 8,
+/// and only the cascade is unmasked (`pic_setup` in SeaBIOS's src/hw/pic.c).
+const PRIMARY_PIC: (u32, u8, u8) = (KVM_IRQCHIP_PIC_MASTER, 0x08, 0xfb);
+/// The same of the slave: IRQ 8 is interrupt 0x70, and nothing is unmasked.
+const SECONDARY_PIC: (u32, u8, u8) = (KVM_IRQCHIP_PIC_SLAVE, 0x70, 0xff);
+
+/// Sets the two 8259s up as a PC's firmware leaves them.
+///
+/// KVM starts them unmasked with vector base 0. The boot CPU's LINT0 passes their interrupts on
+/// (ExtINT), so that a kernel that enables interrupts without setting up the 8259s would get IRQ 4 as
+/// exception 4.
+fn set_up_pics(vm: &VmFd) -> Result<(), KvmError> {
+    for (chip_id, vector_base, mask) in [PRIMARY_PIC, SECONDARY_PIC] {
+        let mut chip = kvm_irqchip { chip_id, ..Default::default() };
+        vm.get_irqchip(&mut chip).map_err(KvmError::ioctl("KVM_GET_IRQCHIP"))?;
+        // SAFETY: for these two chip IDs KVM has filled in `pic`, and integers may hold any value.
+        let pic = unsafe { &mut chip.chip.pic };
+        (pic.irq_base, pic.imr) = (vector_base, mask);
+        vm.set_irqchip(&chip).map_err(KvmError::ioctl("KVM_SET_IRQCHIP"))?;
+    }
+    Ok(())
 }

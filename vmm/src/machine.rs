@@ -7,29 +7,28 @@ pub mod items;
 mod list;
 mod outputs;
 pub mod parts;
+mod power;
 mod trace;
 
 use std::sync::{Arc, Mutex};
 
 use acpi_tables::Aml;
-use devices::acpi_pm::{self, AcpiPm, AcpiPmDescription};
-use devices::acpi_pm_timer;
 use devices::cmos::{self, Cmos, CmosDescription};
 use devices::debug_exit::DebugExit;
 use devices::fw_cfg::FwCfgDescription;
 use devices::i8042::{self, I8042};
 use devices::port92::{self, Port92};
 use devices::serial::Serial;
-use firmware::acpi::{AcpiConfig, AcpiTables};
+use firmware::acpi::AcpiTables;
 
 use crate::bus::Bus;
-use crate::config::{MachineKind, VmConfig};
 use crate::error::StartError;
 use crate::host::rtc_clock::RtcClock;
 use crate::lock::{lock, try_lock};
 use irq::IrqChip;
 use list::{Attached, DeviceList};
 use parts::Parts;
+use power::PowerButton;
 use trace::FwCfgTrace;
 
 /// The devices. They live as long as the process; a reset of the machine resets them.
@@ -44,7 +43,7 @@ pub struct Devices {
     list: DeviceList,
     /// The serial port on standard input and output.
     terminal: Option<Arc<Mutex<Serial>>>,
-    acpi_pm: Arc<Mutex<AcpiPm>>,
+    power_button: PowerButton,
     /// Present if the user wants to see what the guest does with fw_cfg.
     trace: Option<(FwCfgTrace, fw_cfg::SharedFwCfg)>,
 }
@@ -70,13 +69,7 @@ impl Devices {
                 .ports(cmos::BASE_PORT, cmos::PORT_COUNT)
                 .described(CmosDescription),
         )?;
-        let acpi_pm = AcpiPm::new(exit(), irq_chip.line(acpi_pm::GED_IRQ));
-        let acpi_pm = Arc::new(Mutex::new(acpi_pm));
-        list.attach(
-            Attached::shared("ACPI power management", Arc::clone(&acpi_pm))
-                .ports(acpi_pm::BASE_PORT, acpi_pm::PORT_COUNT)
-                .described(AcpiPmDescription),
-        )?;
+        let power = power::attach(&mut list, parts, &irq_chip)?;
         list.attach(
             Attached::new("i8042", I8042::new(exit()))
                 .ports(i8042::DATA_PORT, 1)
@@ -88,7 +81,7 @@ impl Devices {
         // fw_cfg comes after all devices with a description, since it hands these to the guest.
         let described: Vec<_> =
             list.descriptions().chain([&FwCfgDescription as &dyn Aml]).collect();
-        let acpi = AcpiTables::build(&acpi_config(config), &described);
+        let acpi = AcpiTables::build(&power.acpi, &described);
         let trace = outputs::trace(parts)?;
         let fw_cfg = fw_cfg::attach(&mut list, parts, &acpi, trace.clone())?;
 
@@ -105,7 +98,7 @@ impl Devices {
         let bus = list.bus().map_err(StartError::Bus)?;
         let bus = Arc::new(if trace.is_some() { bus.counting_unanswered() } else { bus });
         let trace = trace.map(|trace| (trace, fw_cfg));
-        Ok(Self { bus, irq_chip, acpi, list, terminal, acpi_pm, trace })
+        Ok(Self { bus, irq_chip, acpi, list, terminal, power_button: power.button, trace })
     }
 
     /// Resets the machine while no vCPU runs. False: nothing happened, because the flusher holds a
@@ -151,17 +144,6 @@ impl Devices {
 
     /// Presses the power button.
     pub fn press_power_button(&self) {
-        lock(&self.acpi_pm).press_power_button();
-    }
-}
-
-fn acpi_config(config: &VmConfig) -> AcpiConfig {
-    AcpiConfig {
-        cpus: config.cpus,
-        reset_port: acpi_pm::RESET_PORT,
-        reset_value: acpi_pm::RESET_VALUE,
-        sleep_control_port: acpi_pm::SLEEP_CONTROL_PORT,
-        sleep_status_port: acpi_pm::SLEEP_STATUS_PORT,
-        pm_timer_port: (config.machine == MachineKind::Pc).then_some(acpi_pm_timer::BASE_PORT),
+        self.power_button.press();
     }
 }

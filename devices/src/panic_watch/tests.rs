@@ -4,13 +4,26 @@ const PANIC_LINE: &str = "[    1.234567] Kernel panic - not syncing: VFS: Unable
 const MESSAGE: &str =
     "Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)";
 
+/// All events but [`ConsoleEvent::PanicLine`].
 fn events(chunks: &[&[u8]]) -> Vec<ConsoleEvent> {
+    all_events(chunks).into_iter().filter(|event| *event != ConsoleEvent::PanicLine).collect()
+}
+
+fn all_events(chunks: &[&[u8]]) -> Vec<ConsoleEvent> {
     let mut watch = PanicWatch::new();
     let mut events = Vec::new();
     for chunk in chunks {
         watch.feed(chunk, |event| events.push(event));
     }
     events
+}
+
+#[test]
+fn reports_each_line_that_follows_the_panic() {
+    let long = "x".repeat(3 * LINE_LIMIT);
+    let text = format!("before\r\n{PANIC_LINE}\r\nCall Trace:\r\n{long}\r\nlast");
+    let found = all_events(&[text.as_bytes()]);
+    assert_eq!(found, [panic(), ConsoleEvent::PanicLine, ConsoleEvent::PanicLine]);
 }
 
 fn panic() -> ConsoleEvent {

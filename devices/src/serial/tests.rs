@@ -105,6 +105,30 @@ fn holds_input_back_when_awaiting_a_listener() {
 }
 
 #[test]
+fn gives_held_input_to_a_guest_that_polls_for_it() {
+    let mut guest = Guest::new();
+    guest.port.await_listener();
+    assert_eq!(guest.port.enqueue(b"go\n"), 0);
+
+    // A kernel that prints reads the line status for each byte, and is not listening.
+    for _ in 0..1000 {
+        guest.inb(LSR);
+        guest.inb(LSR);
+        guest.outb(DATA, b'.');
+    }
+    assert_eq!(guest.room_calls(), 0);
+
+    for _ in 1..LISTENING_POLLS {
+        guest.inb(LSR);
+    }
+    assert_eq!(guest.room_calls(), 0);
+    guest.inb(LSR);
+    assert_eq!(guest.room_calls(), 1);
+    assert_eq!(guest.port.enqueue(b"go\n"), 3);
+    assert_eq!(guest.read_all(), b"go\n");
+}
+
+#[test]
 fn holds_input_back_when_in_loopback_mode() {
     let mut guest = Guest::new();
     guest.outb(MCR, 0x10);

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::image::tests::{bzimage, elf};
-use crate::tables::acpi::AcpiConfig;
+use crate::tables::acpi::{AcpiConfig, PowerManagement};
 use crate::tables::smbios::{SmbiosConfig, SystemStrings};
 use crate::testing::{TempFile, TestRam};
 
@@ -13,8 +13,10 @@ fn acpi() -> AcpiTables {
         cpus: 1,
         reset_port: 0x604,
         reset_value: 1,
-        sleep_control_port: 0x600,
-        sleep_status_port: 0x601,
+        power: PowerManagement::HardwareReduced {
+            sleep_control_port: 0x600,
+            sleep_status_port: 0x601,
+        },
         pm_timer_port: None,
     };
     AcpiTables::build(&config, &[])

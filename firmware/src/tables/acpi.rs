@@ -8,7 +8,7 @@
 
 mod tables;
 
-use acpi_tables::{Aml, rsdp::Rsdp, xsdt::XSDT};
+use acpi_tables::{Aml, facs::FACS, rsdp::Rsdp, xsdt::XSDT};
 use fw_cfg::Items;
 use fw_cfg::loader::{self, Script, Zone};
 
@@ -35,6 +35,8 @@ const RSDP_ALIGN: usize = 16;
 /// Offset of `DSDT`, the 32-bit address, in the FADT (ACPI 6.5, table 5.9). SeaBIOS knows no other (`acpi_dsdt_parse`,
 /// src/fw/dsdt_parser.c); an OS takes `X_DSDT` and would warn if the two differed.
 const FADT_DSDT: usize = 40;
+/// Offset of `FIRMWARE_CTRL`, the 32-bit address of the FACS, in the FADT (ACPI 6.5, table 5.9).
+const FADT_FIRMWARE_CTRL: usize = 36;
 /// Offset of `X_DSDT` in the FADT (ACPI 6.5, table 5.9).
 const FADT_X_DSDT: usize = 140;
 
@@ -45,15 +47,45 @@ pub struct AcpiConfig {
     pub cpus: u8,
     /// I/O port of the reset register, 8 bits wide.
     pub reset_port: u16,
-    /// What written there resets the machine.
+    /// The value that resets the machine when it is written there.
     pub reset_value: u8,
-    /// I/O port of the sleep control register, 8 bits wide (ACPI 6.5, table 4.19).
-    pub sleep_control_port: u16,
-    /// I/O port of the sleep status register, 8 bits wide (ACPI 6.5, table 4.20).
-    pub sleep_status_port: u16,
+    /// The registers for sleep states and events.
+    pub power: PowerManagement,
     /// I/O port of the power management timer, if there is one: a 24-bit counter of 3.579545 MHz, read with 32 bits
     /// (ACPI 6.5, 4.8.2.1).
     pub pm_timer_port: Option<u16>,
+}
+
+/// The two kinds of ACPI hardware.
+#[derive(Clone, Copy, Debug)]
+pub enum PowerManagement {
+    /// Hardware-reduced (ACPI 6.5, 4.1): no SCI, no PM1 blocks, no FACS. Linux then uses neither the
+    /// 8259s nor the PIT.
+    HardwareReduced {
+        /// I/O port of the sleep control register, 8 bits wide (ACPI 6.5, table 4.19).
+        sleep_control_port: u16,
+        /// I/O port of the sleep status register, 8 bits wide (ACPI 6.5, table 4.20).
+        sleep_status_port: u16,
+    },
+    /// The fixed hardware of a PC (ACPI 6.5, 4.8.3), with a fixed power button.
+    Fixed(FixedHardware),
+}
+
+/// Where a PC has its power-management registers.
+#[derive(Clone, Copy, Debug)]
+pub struct FixedHardware {
+    /// I/O port of the PM1 event block: status and enable register, 16 bits each.
+    pub event_port: u16,
+    /// I/O port of the PM1 control register, 16 bits.
+    pub control_port: u16,
+    /// The ISA interrupt of the SCI, level-triggered and active high.
+    pub sci: u8,
+    /// I/O port of the SMI command register, 8 bits.
+    pub command_port: u16,
+    /// The command that hands power management to the OS.
+    pub enable: u8,
+    /// The command that takes it back.
+    pub disable: u8,
 }
 
 /// A little-endian field that holds the address of a table.
@@ -108,7 +140,7 @@ impl AcpiTables {
         let xsdt = tables.push(&bytes(&xsdt));
         let dsdt = tables.push(&tables::dsdt(devices));
         let fadt = tables.push(&bytes(&tables::fadt(config)));
-        let madt = tables.push(&bytes(&tables::madt(config)));
+        let madt = tables.push(&tables::madt(config));
         tables.pointers.extend([
             Pointer { at: 24, size: 8, to: xsdt },
             Pointer { at: xsdt + SDT_HEADER, size: 8, to: fadt },
@@ -116,15 +148,25 @@ impl AcpiTables {
             Pointer { at: fadt + FADT_DSDT, size: 4, to: dsdt },
             Pointer { at: fadt + FADT_X_DSDT, size: 8, to: dsdt },
         ]);
+        if let PowerManagement::Fixed(_) = config.power {
+            let facs = tables.place(&bytes(&FACS::new()));
+            tables.pointers.push(Pointer { at: fadt + FADT_FIRMWARE_CTRL, size: 4, to: facs });
+        }
         // Innermost last would leave the RSDP's second sum over a stale first one: the order of `checksums` is the one to run in.
         tables
     }
 
     fn push(&mut self, table: &[u8]) -> usize {
+        let start = self.place(table);
+        self.checksums.push(Checksum { at: start + SDT_CHECKSUM, start, len: table.len() });
+        start
+    }
+
+    /// Appends a table that has no checksum, as the FACS has none.
+    fn place(&mut self, table: &[u8]) -> usize {
         let start = self.blob.len().next_multiple_of(ALIGN);
         self.blob.resize(start, 0);
         self.blob.extend(table);
-        self.checksums.push(Checksum { at: start + SDT_CHECKSUM, start, len: table.len() });
         start
     }
 

@@ -7,7 +7,7 @@
 use std::cell::OnceCell;
 
 use arbitrary::Unstructured;
-use firmware::acpi::{AcpiConfig, AcpiTables};
+use firmware::acpi::{AcpiConfig, AcpiTables, PowerManagement};
 use firmware::payload::{Payload, LoadError};
 use firmware::image::{Elf, KernelKind, Multiboot};
 use firmware::smbios::{SmbiosConfig, SystemStrings};
@@ -73,8 +73,10 @@ impl Machine {
             cpus: 2,
             reset_port: 0x604,
             reset_value: 1,
-            sleep_control_port: 0x600,
-            sleep_status_port: 0x601,
+            power: PowerManagement::HardwareReduced {
+                sleep_control_port: 0x600,
+                sleep_status_port: 0x601,
+            },
             pm_timer_port: None,
         };
         let system = SystemStrings::default();

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use acpi_tables::{Aml, AmlSink};
 use arbitrary::{Arbitrary, Result, Unstructured};
-use firmware::acpi::{AcpiConfig, AcpiTables};
+use firmware::acpi::{AcpiConfig, AcpiTables, PowerManagement};
 use fw_cfg::Items;
 use fw_cfg::loader::{self, Script, Zone};
 
@@ -355,8 +355,10 @@ fn tables(input: &Tables) {
         cpus: input.cpus,
         reset_port: reset,
         reset_value: input.cpus ^ 0x55,
-        sleep_control_port: 0x600,
-        sleep_status_port: 0x601,
+        power: PowerManagement::HardwareReduced {
+            sleep_control_port: 0x600,
+            sleep_status_port: 0x601,
+        },
         pm_timer_port: (timer != 0).then_some(timer),
     };
     let built = AcpiTables::build(&config, &[&Bytes(&input.aml)]);

@@ -200,9 +200,12 @@ chukka_tiny_guest_start:
     jmp .Lnext
 
 .Lpower_off:
-    mov dx, 0x600               # sleep control: S5 is type 5, bit 5 enables
+    mov dx, 0x600               # microvm's sleep control: S5 is type 5, bit 5 enables
     mov al, (5 << 2) | 0x20
     out dx, al
+    mov dx, 0x604               # pc's PM1 control: S5 is type 0, bit 13 enables
+    mov ax, 0x2000
+    out dx, ax
 .Lhalt:
     hlt
     jmp .Lhalt
@@ -225,8 +228,11 @@ chukka_tiny_guest_start:
     out 0x64, al
     jmp .Lhalt
 .Lacpi_reset:
-    mov dx, 0x602
+    mov dx, 0x602               # microvm's reset register
     mov al, 0x42
+    out dx, al
+    mov dx, 0xcf9               # pc's
+    mov al, 0x06
     out dx, al
     jmp .Lhalt
 .Lspam:

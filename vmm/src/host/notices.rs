@@ -21,7 +21,9 @@ pub struct Notices {
     pub exit: Option<ExitRequest>,
     /// The kernel panicked: its message.
     pub panic: Option<String>,
-    /// The kernel has printed all of its panic.
+    /// The kernel goes on printing its panic report.
+    pub panic_line: bool,
+    /// The kernel has printed all of its panic report.
     pub panic_end: bool,
     /// A console holds bytes back that have to be flushed soon.
     pub flush: bool,
@@ -100,6 +102,7 @@ impl ConsoleEvents for Notifier {
             ConsoleEvent::Panic(message) => {
                 self.note(|n| n.panic = n.panic.take().or(Some(message)));
             }
+            ConsoleEvent::PanicLine => self.note(|n| n.panic_line = true),
             ConsoleEvent::PanicEnd => self.note(|n| n.panic_end = true),
             ConsoleEvent::Restarting | ConsoleEvent::PowerDown | ConsoleEvent::Halted => {}
         }

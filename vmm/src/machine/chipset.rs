@@ -1,11 +1,10 @@
-//! Where the two kinds of machine differ: what is between the CPU and the ISA bus.
+//! What is between the CPU and the ISA bus.
 
-use devices::acpi_pm_timer::{self, AcpiPmTimer};
-use devices::clock::HostStopwatch;
 use devices::pci::bus::PciBus;
 use devices::pci::config::PciConfigPorts;
 use devices::pci::description::PciDescription;
 use devices::pci::{self, host_bridge, isa_bridge};
+use devices::piix4_pm;
 use devices::reset_control::{self, ResetControl};
 use firmware::{MemoryMap, layout};
 
@@ -17,8 +16,8 @@ use crate::error::StartError;
 /// Attaches the chipset.
 ///
 /// microvm has no PCI, only the reset control register in the middle of the ports of PCI's
-/// configuration space. pc has PCI with the bridges of an i440FX, and the power-management timer of a
-/// PIIX4, which has no function of its own here.
+/// configuration space. pc has PCI with the bridges of an i440FX and the power-management function of a
+/// PIIX4.
 ///
 /// # Errors
 /// Two devices claim one port or one PCI slot.
@@ -33,15 +32,11 @@ pub(super) fn attach(list: &mut DeviceList, parts: &Parts<'_>) -> Result<(), Sta
             let mut bus = PciBus::new();
             bus.add(host_bridge::PLACE, Box::new(host_bridge::function()))?;
             bus.add(isa_bridge::PLACE, Box::new(isa_bridge::function()))?;
+            bus.add(piix4_pm::PLACE, Box::new(piix4_pm::function()))?;
             list.attach(
                 Attached::new("PCI", PciConfigPorts::new(bus, reset_control))
                     .ports(pci::config::BASE_PORT, pci::config::PORT_COUNT)
                     .described(PciDescription::new(memory_window(parts.map))),
-            )?;
-            let timer = AcpiPmTimer::new(Box::new(HostStopwatch::start()));
-            list.attach(
-                Attached::new("ACPI timer", timer)
-                    .ports(acpi_pm_timer::BASE_PORT, acpi_pm_timer::PORT_COUNT),
             )
         }
     }

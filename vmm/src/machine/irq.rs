@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use devices::irq::IrqLine;
+use devices::irq::{IrqLine, LevelLine};
 use kvm_ioctls::VmFd;
 
 /// The interrupt controllers of the VM that runs at the moment; a reboot replaces the VM.
@@ -15,8 +15,13 @@ impl IrqChip {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(vm);
     }
 
-    /// Interrupt line `irq`, for a device. A device may have several.
+    /// Interrupt line `irq`, edge-triggered, for a device. A device may have several.
     pub fn line(&self, irq: u8) -> Box<dyn IrqLine> {
+        Box::new(KvmLine { chip: self.clone(), irq: irq.into() })
+    }
+
+    /// Interrupt line `irq`, level-triggered.
+    pub fn level_line(&self, irq: u8) -> Box<dyn LevelLine> {
         Box::new(KvmLine { chip: self.clone(), irq: irq.into() })
     }
 }
@@ -34,6 +39,14 @@ impl IrqLine for KvmLine {
         if let Some(vm) = &*self.chip.0.read().unwrap_or_else(PoisonError::into_inner) {
             // KVM refuses this only without interrupt controllers: then no CPU waits for the interrupt.
             let _ = vm.set_irq_line(self.irq, true).and_then(|()| vm.set_irq_line(self.irq, false));
+        }
+    }
+}
+
+impl LevelLine for KvmLine {
+    fn set(&self, high: bool) {
+        if let Some(vm) = &*self.chip.0.read().unwrap_or_else(PoisonError::into_inner) {
+            let _ = vm.set_irq_line(self.irq, high); // as in `pulse`
         }
     }
 }

@@ -22,7 +22,8 @@ use crate::run::flusher::Flusher;
 
 /// How long output without an end of line may be held back: short for a person, long for a guest.
 const FLUSH_AFTER: Duration = Duration::from_millis(10);
-/// How long a panicked kernel may go on printing. It says "end Kernel panic" when it is through, mostly within milliseconds.
+/// How long a panicked kernel may pause between the lines of its report. It ends the report with "end Kernel panic", mostly within
+/// milliseconds.
 const PANIC_GRACE: Duration = Duration::from_secs(1);
 /// Most bytes kept of what is typed faster than the guest reads.
 const TYPE_AHEAD: usize = 4096;
@@ -138,9 +139,13 @@ impl EventLoop {
     fn on_notices(&mut self) {
         let notices = self.notifier.take();
         self.tell(&notices);
-        let Notices { ended, exit, panic, panic_end, flush, input_wanted, .. } = notices;
+        let Notices { ended, exit, panic, panic_line, panic_end, flush, input_wanted, .. } =
+            notices;
         if let Some(message) = panic {
             self.panic.get_or_insert(message);
+            let _ = self.panic_timer.reset(PANIC_GRACE, None);
+        }
+        if panic_line && self.panic.is_some() {
             let _ = self.panic_timer.reset(PANIC_GRACE, None);
         }
         if panic_end {

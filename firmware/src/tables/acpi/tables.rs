@@ -1,4 +1,4 @@
-//! What is in each table. The machine is "hardware-reduced" (ACPI 6.5, 4.1): no SCI, no PM1 blocks, no FACS.
+//! What is in each table.
 
 use acpi_tables::Aml;
 use acpi_tables::fadt::{FADT, FADTBuilder, Flags};
@@ -8,7 +8,7 @@ use acpi_tables::madt::{
 };
 use acpi_tables::sdt::Sdt;
 
-use super::{AcpiConfig, OEM_ID, OEM_TABLE_ID, SDT_HEADER};
+use super::{AcpiConfig, FixedHardware, OEM_ID, OEM_TABLE_ID, PowerManagement, SDT_HEADER};
 use crate::layout;
 
 /// IAPC_BOOT_ARCH (ACPI 6.5, table 5.11): no VGA to probe. 8042 (bit 1) is left clear: there is a reset line, but no keyboard;
@@ -21,6 +21,20 @@ const CMOS_CENTURY: u8 = 0x32;
 /// Bytes of the power management timer's register (ACPI 6.5, table 5.9, PM_TMR_LEN).
 const PM_TIMER_LENGTH: u8 = 4;
 
+/// Bytes of the PM1 event block: two registers of 16 bits (ACPI 6.5, table 5.9, PM1_EVT_LEN).
+const PM1_EVENT_LENGTH: u8 = 4;
+/// Bytes of the PM1 control block (ACPI 6.5, table 5.9, PM1_CNT_LEN).
+const PM1_CONTROL_LENGTH: u8 = 2;
+
+/// Offset of a table's length, 32 bits (ACPI 6.5, table 5.4).
+const SDT_LENGTH: usize = 4;
+/// Offset of the MADT's flags, 32 bits (ACPI 6.5, table 5.19).
+const MADT_FLAGS: usize = 40;
+/// MADT flag: the machine has two 8259s as well (ACPI 6.5, table 5.20).
+const PCAT_COMPAT: u8 = 1 << 0;
+/// MPS INTI flags: active high, level-triggered (ACPI 6.5, table 5.27).
+const LEVEL_ACTIVE_HIGH: u16 = 0b11_01;
+
 /// The FADT, with the addresses of the DSDT left open.
 ///
 /// A hardware-reduced machine needs no power management timer, and ACPICA does not look at its registers there
@@ -28,45 +42,92 @@ const PM_TIMER_LENGTH: u8 = 4;
 /// arch/x86/kernel/acpi/boot.c): it takes the address of X_PM_TMR_BLK if that is in I/O space, and counts 24 bits. TMR_VAL_EXT,
 /// "32 bits", is never set. SeaBIOS on QEMU finds its timer without the FADT.
 pub(super) fn fadt(config: &AcpiConfig) -> FADT {
-    let port =
-        |port: u16| GAS::new(AddressSpace::SystemIo, 8, 0, AccessSize::ByteAccess, port.into());
     let mut fadt = FADTBuilder::new(OEM_ID, OEM_TABLE_ID, 1)
-        .flag(Flags::HwReducedAcpi)
         .flag(Flags::ResetRegSup)
         .flag(Flags::Wbinvd)
         .flag(Flags::ProcC1)
-        // Set means "no fixed-hardware button": the power button is a control-method device in the DSDT.
-        .flag(Flags::PwrButton)
+        // Set means "no fixed-hardware button".
         .flag(Flags::SlpButton)
-        // The clock's alarm has no fixed-hardware wake-up status either.
+        // The clock's alarm has no fixed-hardware wake-up status.
         .flag(Flags::FixRtc);
     fadt.century = CMOS_CENTURY;
     fadt.iapc_boot_arch = VGA_NOT_PRESENT.into();
-    fadt.reset_reg = port(config.reset_port);
+    fadt.reset_reg = io_register(config.reset_port, 8);
     fadt.reset_value = config.reset_value;
-    fadt.sleep_control_reg = port(config.sleep_control_port);
+    match config.power {
+        PowerManagement::HardwareReduced { sleep_control_port, sleep_status_port } => {
+            // The power button is a control-method device in the DSDT.
+            fadt = fadt.flag(Flags::HwReducedAcpi).flag(Flags::PwrButton);
+            fadt.sleep_control_reg = io_register(sleep_control_port, 8);
+            fadt.sleep_status_reg = io_register(sleep_status_port, 8);
+        }
+        PowerManagement::Fixed(hardware) => set_fixed_hardware(&mut fadt, &hardware),
+    }
     if let Some(pm_timer) = config.pm_timer_port {
         fadt.pm_tmr_blk = u32::from(pm_timer).into();
         fadt.pm_tmr_len = PM_TIMER_LENGTH;
-        fadt.x_pm_tmr_blk =
-            GAS::new(AddressSpace::SystemIo, 32, 0, AccessSize::DwordAccess, pm_timer.into());
+        fadt.x_pm_tmr_blk = io_register(pm_timer, 32);
     }
-    fadt.sleep_status_reg = port(config.sleep_status_port);
     fadt.hypervisor_vendor_identity = u64::from_le_bytes(*b"CHUKKA\0\0").into();
     fadt.finalize()
+}
+
+/// The registers of a PC, in the fields of 32 bits and in those of 64 bits.
+fn set_fixed_hardware(fadt: &mut FADTBuilder, hardware: &FixedHardware) {
+    fadt.sci_int = u16::from(hardware.sci).into();
+    fadt.smi_cmd = u32::from(hardware.command_port).into();
+    fadt.acpi_enable = hardware.enable;
+    fadt.acpi_disable = hardware.disable;
+    fadt.pm1a_evt_blk = u32::from(hardware.event_port).into();
+    fadt.pm1_evt_len = PM1_EVENT_LENGTH;
+    fadt.x_pm1a_evt_blk = io_register(hardware.event_port, 8 * PM1_EVENT_LENGTH);
+    fadt.pm1a_cnt_blk = u32::from(hardware.control_port).into();
+    fadt.pm1_cnt_len = PM1_CONTROL_LENGTH;
+    fadt.x_pm1a_cnt_blk = io_register(hardware.control_port, 8 * PM1_CONTROL_LENGTH);
+    // Latencies above 100 and 1000 us say that there are no C2 and C3 states.
+    fadt.p_lvl2_lat = 0xfff.into();
+    fadt.p_lvl3_lat = 0xfff.into();
+}
+
+/// A register in I/O space, `bits` wide, accessed as wide as a port access can be.
+fn io_register(port: u16, bits: u8) -> GAS {
+    let access = match bits {
+        8 => AccessSize::ByteAccess,
+        16 => AccessSize::WordAccess,
+        _ => AccessSize::DwordAccess,
+    };
+    GAS::new(AddressSpace::SystemIo, bits, 0, access, port.into())
 }
 
 /// The MADT: one local APIC a CPU, one I/O APIC for global interrupts 0 to 23. ISA interrupts are identity-mapped,
 /// the timer's too: KVM leads line 0 to input 0 unless told otherwise (`default_routing`, arch/x86/kvm/irq_comm.c), where QEMU
 /// tells it to lead it to input 2 and says so in its MADT.
-pub(super) fn madt(config: &AcpiConfig) -> MADT {
+///
+/// On a machine with fixed hardware the MADT also says that there are 8259s, and that the SCI is
+/// level-triggered and active high: an ISA interrupt is taken for edge-triggered otherwise.
+pub(super) fn madt(config: &AcpiConfig) -> Vec<u8> {
     let mut madt =
         MADT::new(OEM_ID, OEM_TABLE_ID, 1, LocalInterruptController::Address(layout::LOCAL_APIC));
     for cpu in 0..config.cpus {
         madt.add_structure(ProcessorLocalApic::new(cpu, cpu, EnabledStatus::Enabled));
     }
     madt.add_structure(IoApic::new(0, layout::IO_APIC, 0));
-    madt
+    let mut table = super::bytes(&madt);
+    if let PowerManagement::Fixed(hardware) = config.power {
+        table.extend(source_override(hardware.sci, LEVEL_ACTIVE_HIGH));
+        let length = u32::try_from(table.len()).unwrap_or(u32::MAX);
+        table[SDT_LENGTH..SDT_LENGTH + 4].copy_from_slice(&length.to_le_bytes());
+        table[MADT_FLAGS] |= PCAT_COMPAT;
+    }
+    table
+}
+
+/// An interrupt source override: ISA interrupt `irq` is global interrupt `irq`, with these MPS INTI
+/// flags (ACPI 6.5, table 5.26).
+fn source_override(irq: u8, flags: u16) -> Vec<u8> {
+    let (kind, length, isa_bus) = (2, 10, 0);
+    let [low, high] = flags.to_le_bytes();
+    vec![kind, length, isa_bus, irq, irq, 0, 0, 0, low, high]
 }
 
 /// The DSDT: a header and the devices' definitions.

@@ -6,8 +6,7 @@ const CONFIG: AcpiConfig = AcpiConfig {
     cpus: 3,
     reset_port: 0x604,
     reset_value: 1,
-    sleep_control_port: 0x600,
-    sleep_status_port: 0x601,
+    power: PowerManagement::HardwareReduced { sleep_control_port: 0x600, sleep_status_port: 0x601 },
     pm_timer_port: None,
 };
 
@@ -209,4 +208,73 @@ fn madt_lists_each_cpu_and_the_io_apic() {
         entries = &entries[usize::from(len)..];
     }
     assert_eq!((apic_ids, io_apics), (vec![0, 1, 2], 1));
+}
+
+/// The registers of QEMU's `pc` (hw/i386/acpi-build.c, `init_common_fadt_data`), its SCI and its
+/// APM port.
+const FIXED: FixedHardware = FixedHardware {
+    event_port: 0x600,
+    control_port: 0x604,
+    sci: 9,
+    command_port: 0xb2,
+    enable: 0xf1,
+    disable: 0xf0,
+};
+
+fn fixed() -> AcpiConfig {
+    AcpiConfig { power: PowerManagement::Fixed(FIXED), pm_timer_port: Some(0x608), ..CONFIG }
+}
+
+#[test]
+fn fadt_names_the_fixed_hardware_of_a_pc() {
+    let blob = AcpiTables::build(&fixed(), &[]).relocate(0xe_0000);
+    let xsdt = table(&blob, 0xe_0000, 24, b"XSDT");
+    let fadt = table(&blob, 0xe_0000, xsdt + SDT_HEADER, b"FACP");
+    let flags = u32::from_le_bytes(blob[fadt + 112..fadt + 116].try_into().unwrap());
+    // Neither hardware-reduced nor without a fixed power button.
+    assert_eq!(flags, 1 | 1 << 2 | 1 << 5 | 1 << 6 | 1 << 10);
+    assert_eq!(blob[fadt + 46..fadt + 48], [9, 0]); // SCI_INT
+    assert_eq!(blob[fadt + 48..fadt + 54], [0xb2, 0, 0, 0, 0xf1, 0xf0]); // SMI_CMD
+    assert_eq!(blob[fadt + 56..fadt + 60], [0, 6, 0, 0]); // PM1a_EVT_BLK
+    assert_eq!(blob[fadt + 64..fadt + 68], [4, 6, 0, 0]); // PM1a_CNT_BLK
+    assert_eq!(blob[fadt + 76..fadt + 80], [8, 6, 0, 0]); // PM_TMR_BLK
+    assert_eq!(blob[fadt + 88..fadt + 92], [4, 2, 0, 4]); // lengths: event, control, PM2, timer
+    assert_eq!(blob[fadt + 148..fadt + 160], [1, 32, 0, 3, 0, 6, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(blob[fadt + 172..fadt + 184], [1, 16, 0, 2, 4, 6, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(blob[fadt + 244..fadt + 268], [0; 24]); // no sleep registers
+}
+
+#[test]
+fn a_machine_with_fixed_hardware_has_a_facs() {
+    let blob = AcpiTables::build(&fixed(), &[]).relocate(0xe_0000);
+    let xsdt = table(&blob, 0xe_0000, 24, b"XSDT");
+    let fadt = table(&blob, 0xe_0000, xsdt + SDT_HEADER, b"FACP");
+    let field = blob[fadt + FADT_FIRMWARE_CTRL..fadt + FADT_FIRMWARE_CTRL + 4].try_into().unwrap();
+    let facs = u32::from_le_bytes(field) as usize - 0xe_0000;
+    assert_eq!(facs % 64, 0);
+    assert_eq!(blob[facs..facs + 8], *b"FACS\x40\0\0\0");
+    assert_eq!(blob.len(), facs + 64);
+    // A hardware-reduced machine has none.
+    let reduced = AcpiTables::build(&CONFIG, &[]).relocate(0xe_0000);
+    assert!(!reduced.windows(4).any(|window| window == b"FACS"));
+}
+
+#[test]
+fn firmware_places_the_tables_of_a_pc_as_relocation_does() {
+    let tables = AcpiTables::build(&fixed(), &[]);
+    let base = 0x7fff_0000;
+    let mut firmware = Firmware::run(&published(&tables), base, base + TABLES_START as u64);
+    let mut blob = firmware.file(RSDP_FILE).1.clone();
+    blob.resize(TABLES_START, 0);
+    blob.extend_from_slice(firmware.file(TABLES_FILE).1);
+    assert_eq!(blob, tables.relocate(base));
+}
+
+#[test]
+fn madt_of_a_pc_has_8259s_and_a_level_triggered_sci() {
+    let blob = AcpiTables::build(&fixed(), &[]).relocate(0);
+    let madt = table(&blob, 0, table(&blob, 0, 24, b"XSDT") + SDT_HEADER + 8, b"APIC");
+    let end = madt + u32::from_le_bytes(blob[madt + 4..madt + 8].try_into().unwrap()) as usize;
+    assert_eq!(blob[madt + 40..madt + 44], [1, 0, 0, 0]);
+    assert_eq!(blob[end - 10..end], [2, 10, 0, 9, 9, 0, 0, 0, 0x0d, 0]);
 }

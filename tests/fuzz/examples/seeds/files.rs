@@ -3,7 +3,7 @@
 use chukka_fuzz::kernel::Header;
 use chukka_fuzz::loader_script::{Call, FileOf, Input, Tables};
 use chukka_tests::native::{guest, image};
-use firmware::acpi::{AcpiConfig, AcpiTables};
+use firmware::acpi::{AcpiConfig, AcpiTables, PowerManagement};
 use fw_cfg::{Items, loader};
 
 use crate::Seeds;
@@ -17,8 +17,10 @@ pub fn scripts() -> Seeds {
         cpus: 4,
         reset_port: 0x607,
         reset_value: 1,
-        sleep_control_port: 0x604,
-        sleep_status_port: 0x605,
+        power: PowerManagement::HardwareReduced {
+            sleep_control_port: 0x604,
+            sleep_status_port: 0x605,
+        },
         pm_timer_port: Some(0x608),
     };
     let mut items = Items::new();
