@@ -11,6 +11,7 @@ use chukka::report::{COULD_NOT_RUN, tell, warn, with_sources};
 use chukka::request::Request;
 use chukka::resolve::Resolved;
 use chukka::{commands, plan};
+use guest_memory::hint::Hint;
 use vmm::host::signals;
 use vmm::outcome::Outcome;
 use vmm::run::Vm;

@@ -12,7 +12,7 @@ use fw_cfg::x86::rom_path;
 use vm_memory::{Bytes, GuestAddress};
 
 use crate::config::{FirmwareConfig, MachineKind, VmConfig};
-use crate::error::StartError;
+use crate::error::BootError;
 use crate::memory::Ram;
 use crate::memory::rom::Rom;
 
@@ -48,13 +48,13 @@ impl Boot {
         config: &VmConfig,
         kernel: Option<Payload>,
         warnings: &mut Vec<String>,
-    ) -> Result<Self, StartError> {
+    ) -> Result<Self, BootError> {
         match (&config.firmware, kernel) {
             (Some(firmware), kernel) => {
                 FirmwareBoot::open(firmware, kernel, warnings).map(Self::Firmware)
             }
             (None, Some(kernel)) => Ok(Self::Direct(kernel)),
-            (None, None) => Err(StartError::Defect("the command line")),
+            (None, None) => Err(BootError::Nothing),
         }
     }
 
@@ -62,7 +62,7 @@ impl Boot {
     ///
     /// # Errors
     /// Something does not.
-    pub fn check(&self, map: &MemoryMap, machine: MachineKind) -> Result<(), StartError> {
+    pub fn check(&self, map: &MemoryMap, machine: MachineKind) -> Result<(), BootError> {
         match self {
             Self::Direct(boot) => Ok(boot.check(map)?),
             Self::Firmware(boot) => boot.publish(&mut Items::new(), map, machine).map(drop),
@@ -104,7 +104,7 @@ impl Boot {
         items: &mut Items,
         map: &MemoryMap,
         machine: MachineKind,
-    ) -> Result<Vec<String>, StartError> {
+    ) -> Result<Vec<String>, BootError> {
         match self {
             Self::Direct(_) => Ok(Vec::new()),
             Self::Firmware(boot) => boot.publish(items, map, machine),
@@ -121,17 +121,17 @@ impl Boot {
         map: &MemoryMap,
         acpi: &AcpiTables,
         smbios: &SmbiosTables,
-    ) -> Result<BootState, StartError> {
+    ) -> Result<BootState, BootError> {
         match self {
             Self::Direct(boot) => Ok(boot.load(ram.engine(), map, acpi, smbios)?),
             Self::Firmware(boot) => {
-                boot.rom.fill(boot.bios.bytes()).map_err(StartError::Rom)?;
-                boot.bios.place_low(ram.memory()).map_err(StartError::Rom)?;
+                boot.rom.fill(boot.bios.bytes()).map_err(BootError::Rom)?;
+                boot.bios.place_low(ram.memory()).map_err(BootError::Rom)?;
                 // Linux reboots "by BIOS" where ACPI is hardware-reduced and there is no EFI: it jumps to the low reset vector.
                 if !boot.bios.restarts_below_1_mib() {
                     let at = GuestAddress(layout::RESET_VECTOR);
                     let written = ram.memory().write_slice(&acpi.reset_code(), at);
-                    written.map_err(StartError::Rom)?;
+                    written.map_err(BootError::Rom)?;
                 }
                 Ok(BootState::reset_vector())
             }
@@ -144,13 +144,13 @@ impl FirmwareBoot {
         config: &FirmwareConfig,
         kernel: Option<Payload>,
         warnings: &mut Vec<String>,
-    ) -> Result<Self, StartError> {
+    ) -> Result<Self, BootError> {
         let bios = BiosImage::open(&config.bios, &config.search)?;
         if bios.is_builtin() && !config.option_roms.is_empty() {
             warnings.push(format!("-bios {} runs no option ROMs", builtin::NAME));
         }
         let rom =
-            Rom::new(bios.high_address(), bios.bytes().len()).map_err(StartError::RomMemory)?;
+            Rom::new(bios.high_address(), bios.bytes().len()).map_err(BootError::RomMemory)?;
         let open = |path: &Path| OptionRom::open(path.as_os_str(), &config.search);
         let mut option_roms = Vec::new();
         for wanted in &config.option_roms {
@@ -167,7 +167,7 @@ impl FirmwareBoot {
         items: &mut Items,
         map: &MemoryMap,
         machine: MachineKind,
-    ) -> Result<Vec<String>, StartError> {
+    ) -> Result<Vec<String>, BootError> {
         let mut order = Vec::new();
         if let Some(boot) = &self.kernel {
             let (initrd, reserved) = (boot.initrd.as_ref(), reserved_for_acpi(machine));

@@ -7,9 +7,11 @@
 pub mod cpu_model;
 pub mod credential;
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use guest_memory::hint::Hint;
 use thiserror::Error;
 
 use self::cpu_model::CpuModel;
@@ -293,7 +295,7 @@ pub enum RtcBase {
 
 /// More memory was asked for than there is.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error("The guest is to have {} of memory, the host has {}", Size(*.wanted), Size(*.host))]
+#[error("{} of guest memory requested; the host has {}", Size(*.wanted), Size(*.host))]
 pub struct TooMuchMemory {
     /// What `-m` says, in bytes.
     pub wanted: u64,
@@ -301,11 +303,9 @@ pub struct TooMuchMemory {
     pub host: u64,
 }
 
-impl TooMuchMemory {
-    /// What the user can do.
-    #[must_use]
-    pub fn hint(&self) -> String {
-        format!("give the guest less: -m {}", Size(self.host / 2))
+impl Hint for TooMuchMemory {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        Some(format!("give the guest less: -m {}", Size(self.host / 2)).into())
     }
 }
 
@@ -361,7 +361,7 @@ mod tests {
     fn memory_beyond_the_host_is_refused_with_both_sizes() {
         assert_eq!(check_memory(4 << 30, 4 << 30), Ok(()));
         let error = check_memory(1 << 40, 16 << 30).unwrap_err();
-        assert_eq!(error.to_string(), "The guest is to have 1T of memory, the host has 16G");
-        assert_eq!(error.hint(), "give the guest less: -m 8G");
+        assert_eq!(error.to_string(), "1T of guest memory requested; the host has 16G");
+        assert_eq!(error.hint().unwrap(), "give the guest less: -m 8G");
     }
 }

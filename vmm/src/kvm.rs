@@ -6,10 +6,12 @@ mod snapshot;
 pub mod vcpu;
 pub mod vcpu_state;
 
+use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use firmware::layout;
+use guest_memory::hint::Hint;
 use kvm_bindings::{
     KVM_MEM_READONLY, KVM_PIT_SPEAKER_DUMMY, kvm_pit_config, kvm_userspace_memory_region,
 };
@@ -42,7 +44,7 @@ pub enum KvmError {
         source: io::Error,
     },
     /// It is something else, or speaks another version.
-    #[error("{} is no KVM device: its API version is {found}, expected 12", path.display())]
+    #[error("{} is not a KVM device: its API version is {found}, expected 12", path.display())]
     Version {
         /// The device.
         path: PathBuf,
@@ -50,10 +52,10 @@ pub enum KvmError {
         found: i32,
     },
     /// The host's KVM lacks something.
-    #[error("The host's KVM has no {0}, which chukka needs")]
+    #[error("The host's KVM lacks {0}, which chukka needs")]
     Capability(&'static str),
     /// More CPUs than KVM gives.
-    #[error("The guest is to have {asked} CPUs, the host's KVM gives {limit} at most")]
+    #[error("{asked} CPUs requested; the host's KVM supports at most {limit}")]
     Cpus {
         /// CPUs asked for.
         asked: u8,
@@ -71,38 +73,35 @@ pub enum KvmError {
 }
 
 impl KvmError {
-    /// What the user can do about it.
-    pub fn hint(&self) -> String {
-        match self {
+    /// The error of a failed ioctl.
+    pub(crate) fn ioctl(ioctl: &'static str) -> impl FnOnce(kvm_ioctls::Error) -> Self {
+        move |error| Self::Ioctl { ioctl, source: io::Error::from_raw_os_error(error.errno()) }
+    }
+}
+
+impl Hint for KvmError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        Some(match self {
             Self::Open { path, source } => match source.kind() {
-                io::ErrorKind::PermissionDenied => {
-                    format!(
-                        "add yourself to the group of {}: sudo usermod -aG kvm $USER, and log in again",
-                        path.display()
-                    )
-                }
-                io::ErrorKind::NotFound => {
-                    "load KVM (sudo modprobe kvm_intel or kvm_amd), switch on VT-x or AMD-V in the \
-                    firmware, or, inside a VM, nested virtualization in its host"
-                        .into()
-                }
-                _ => {
-                    "is KVM loaded? sudo modprobe kvm_intel or kvm_amd; dmesg says what went wrong"
-                        .into()
-                }
+                io::ErrorKind::PermissionDenied => format!(
+                    "add yourself to the group of {}: sudo usermod -aG kvm $USER, and log in again",
+                    path.display()
+                )
+                .into(),
+                io::ErrorKind::NotFound => "load KVM (sudo modprobe kvm_intel or kvm_amd), enable \
+                     VT-x or AMD-V in the host's firmware, or, inside a VM, nested virtualization \
+                     in its host"
+                    .into(),
+                _ => "check that KVM is loaded (sudo modprobe kvm_intel or kvm_amd) and see dmesg"
+                    .into(),
             },
             Self::Version { .. } => "name the KVM device, usually /dev/kvm".into(),
             Self::Capability(_) => {
                 "use a newer host kernel, with KVM built in or as a module".into()
             }
-            Self::Cpus { limit, .. } => format!("give -smp {limit} or fewer"),
-            Self::Ioctl { .. } => "dmesg of the host may say more".into(),
-        }
-    }
-
-    /// The error of a failed ioctl.
-    pub(crate) fn ioctl(ioctl: &'static str) -> impl FnOnce(kvm_ioctls::Error) -> Self {
-        move |error| Self::Ioctl { ioctl, source: io::Error::from_raw_os_error(error.errno()) }
+            Self::Cpus { limit, .. } => format!("use -smp {limit} or fewer").into(),
+            Self::Ioctl { .. } => "see dmesg on the host".into(),
+        })
     }
 }
 

@@ -102,7 +102,7 @@ impl Devices {
             )?;
         }
 
-        let bus = list.bus().map_err(StartError::Bus)?;
+        let bus = list.bus()?;
         let bus = Arc::new(if trace.is_some() { bus.counting_unanswered() } else { bus });
         let trace = trace.map(|trace| (trace, fw_cfg));
         Ok(Self { bus, irq_chip, acpi, list, terminal, acpi_pm, trace })

@@ -4,11 +4,13 @@
 mod paging;
 pub mod rom;
 
+use std::borrow::Cow;
 use std::io;
 use std::ops::Range;
 use std::ptr::{null_mut, without_provenance_mut};
 
 use firmware::MemoryMap;
+use guest_memory::hint::Hint;
 use guest_memory::{Engine, MappingOptions};
 use thiserror::Error;
 use vm_memory::mmap::MmapRegionError;
@@ -23,7 +25,7 @@ use crate::host::signals;
 /// x86's huge page. KVM maps guest memory by huge pages where host and guest address agree below this.
 const HUGE_PAGE: usize = 2 << 20;
 
-/// Data of at least so many bytes is mapped and not read (docs/decisions/0007-transfer.md).
+/// Data of at least this many bytes is mapped instead of read (docs/decisions/0007-transfer.md).
 pub const MAP_FROM: u64 = 16 << 20;
 
 /// Why guest memory cannot be had.
@@ -33,7 +35,7 @@ pub enum MemoryError {
     #[error(transparent)]
     BeyondHost(#[from] TooMuchMemory),
     /// The host would not give it.
-    #[error("Cannot get {} MiB of memory for the guest", size >> 20)]
+    #[error("Cannot allocate {} MiB of guest memory", size >> 20)]
     Map {
         /// Bytes asked for.
         size: u64,
@@ -44,16 +46,15 @@ pub enum MemoryError {
     #[error("Cannot describe guest memory")]
     Region(#[from] MmapRegionError),
     /// The regions do not fit together.
-    #[error("Cannot put guest memory together")]
+    #[error("Cannot assemble guest memory")]
     Collection(#[from] vm_memory::GuestRegionCollectionError),
 }
 
-impl MemoryError {
-    /// What the user can do about it.
-    pub fn hint(&self) -> String {
+impl Hint for MemoryError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
         match self {
             Self::BeyondHost(error) => error.hint(),
-            _ => "give the guest less memory with -m, or look at ulimit -v".into(),
+            _ => Some("give the guest less memory with -m, or check ulimit -v".into()),
         }
     }
 }

@@ -19,7 +19,7 @@ use vmm_sys_util::signal::Killable;
 
 use crate::boot::Boot;
 use crate::config::{InterruptKey, SerialBackend, VmConfig};
-use crate::error::StartError;
+use crate::error::{BootError, HostError, StartError};
 use crate::host::input::Input;
 use crate::host::notices::Notifier;
 use crate::host::signals::{self, Signals};
@@ -77,14 +77,15 @@ impl<'a> Vm<'a> {
         let boot = Boot::open(config, kernel, &mut warnings)?;
         let map = MemoryMap::new(config.memory);
         boot.check(&map, config.machine)?;
-        let smbios = SmbiosTables::build(&items::smbios_config(config)?)?;
+        let smbios =
+            SmbiosTables::build(&items::smbios_config(config)?).map_err(BootError::from)?;
         let kvm = kvm::open(Path::new(KVM_DEVICE), config.cpus)?;
         let ram = Arc::new(Ram::new(&map, config.map_initrd)?);
         let cpuid = Cpuid::new(&kvm, &config.cpu, config.cpus)?;
         warnings.extend(cpuid.unsupported().iter().map(|feature| {
             format!("-cpu {feature}=on: the host's KVM does not have it; it stays off")
         }));
-        let notifier = Notifier::new().map_err(StartError::event)?;
+        let notifier = Notifier::new().map_err(HostError::descriptors)?;
         let stop = Arc::default();
         Ok(Self { config, boot, map, smbios, kvm, ram, cpuid, stop, notifier, warnings })
     }
@@ -99,7 +100,7 @@ impl<'a> Vm<'a> {
     /// # Errors
     /// [`StartError`]: it could not be started, or chukka itself failed.
     pub fn run(&self) -> Result<Outcome, StartError> {
-        let host = |what| move |source| StartError::Host { what, source };
+        let host = StartError::host;
         terminal::restore_on_disaster();
         signals::prepare_kick().map_err(host("signals"))?;
         let devices = Arc::new(Devices::new(&Parts {
@@ -231,7 +232,7 @@ impl<'a> Vm<'a> {
             .into_iter()
             .map(start)
             .collect::<Result<_, _>>()
-            .map_err(|source| StartError::Host { what: "a vCPU's thread", source })
+            .map_err(StartError::host("a vCPU's thread"))
     }
 
     /// Brings every vCPU's thread home, and hands over those vCPUs that could go on. One that is about to enter KVM_RUN, or to wait for a reader of its output, may miss a
@@ -269,7 +270,7 @@ impl<'a> Vm<'a> {
             InterruptKey::GoesToGuest => Keys::ToGuest,
         };
         let terminal = Terminal::acquire(keys);
-        let input = Input::open().map_err(StartError::event)?;
+        let input = Input::open().map_err(HostError::descriptors)?;
         if input.is_terminal && terminal.is_none() {
             return Ok((None, None)); // in the background: the terminal is somebody else's
         }

@@ -12,7 +12,7 @@ use firmware::{MemoryMap, layout};
 use super::list::{Attached, DeviceList};
 use super::parts::Parts;
 use crate::config::MachineKind;
-use crate::error::StartError;
+use crate::error::DeviceError;
 
 /// Attaches the chipset.
 ///
@@ -22,7 +22,7 @@ use crate::error::StartError;
 ///
 /// # Errors
 /// Two devices claim one port or one PCI slot.
-pub(super) fn attach(list: &mut DeviceList, parts: &Parts<'_>) -> Result<(), StartError> {
+pub(super) fn attach(list: &mut DeviceList, parts: &Parts<'_>) -> Result<(), DeviceError> {
     let reset_control = ResetControl::new(parts.notifier.exit_handle());
     match parts.config.machine {
         MachineKind::Microvm => list.attach(

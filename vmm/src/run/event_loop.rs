@@ -10,7 +10,7 @@ use guest_memory::Leases;
 use vmm_sys_util::timerfd::TimerFd;
 
 use crate::config::OnReset;
-use crate::error::StartError;
+use crate::error::HostError;
 use crate::host::input::Input;
 use crate::host::keys::{self, Command, Keys};
 use crate::host::notices::{Notices, Notifier};
@@ -76,9 +76,8 @@ impl EventLoop {
         terminal: Option<Terminal>,
         (devices, flusher): (Arc<Devices>, Arc<Flusher>),
         on_reset: OnReset,
-    ) -> Result<Self, StartError> {
-        let timer =
-            || TimerFd::new().map_err(|e| StartError::Host { what: "a timer", source: e.into() });
+    ) -> Result<Self, HostError> {
+        let timer = || TimerFd::new().map_err(|e| HostError { what: "a timer", source: e.into() });
         let (flush_timer, panic_timer) = (timer()?, timer()?);
         Ok(Self {
             notifier,
