@@ -5,8 +5,7 @@ use std::path::PathBuf;
 
 use guest_memory::{Engine, Memory};
 
-/// How the guest, or the run, came to its end. Ordered from what overrules to what is overruled: a panic that is followed by a
-/// reset is a panic.
+/// How the guest, or the run, ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The guest switched itself off by ACPI.

@@ -1,7 +1,10 @@
 //! One run: from a configuration to an outcome, over as many boots as the guest makes.
 
+pub mod course;
 pub mod event_loop;
 pub mod flusher;
+pub mod message;
+mod typing;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -33,8 +36,10 @@ use crate::machine::items;
 use crate::machine::parts::Parts;
 use crate::memory::Ram;
 use crate::outcome::Outcome;
-use crate::run::event_loop::{EventLoop, Next};
-use crate::run::flusher::Flusher;
+use course::Next;
+use event_loop::{EventLoop, Sources};
+use flusher::Flusher;
+use message::Message;
 
 /// Where KVM is.
 const KVM_DEVICE: &str = "/dev/kvm";
@@ -95,11 +100,12 @@ impl<'a> Vm<'a> {
         &self.warnings
     }
 
-    /// Runs it to its end.
+    /// Runs the guest to its end. Calls `tell` with what the user should know meanwhile; the terminal
+    /// may be raw then, with the cursor anywhere in a line.
     ///
     /// # Errors
     /// [`StartError`]: it could not be started, or chukka itself failed.
-    pub fn run(&self) -> Result<Outcome, StartError> {
+    pub fn run(&self, mut tell: impl FnMut(&Message)) -> Result<Outcome, StartError> {
         let host = StartError::host;
         terminal::restore_on_disaster();
         signals::prepare_kick().map_err(host("signals"))?;
@@ -119,30 +125,35 @@ impl<'a> Vm<'a> {
         // The guest is ready to run before the terminal changes: an error on the way is printed on one that is in order.
         let mut vcpus = self.boot_guest(&devices)?;
         let (input, terminal) = self.open_terminal(&devices)?;
-        let on_reset = self.config.on_reset;
-        let events = EventLoop::new(
-            self.notifier.clone(),
+        let sources = Sources {
+            notifier: self.notifier.clone(),
             signals,
             input,
             terminal,
-            (Arc::clone(&devices), Arc::clone(&flusher)),
-            on_reset,
-        )?;
+            devices: Arc::clone(&devices),
+            flusher: Arc::clone(&flusher),
+        };
+        let events = EventLoop::new(sources, self.config.on_reset)?;
         let mut manager =
             EventManager::new().map_err(|e| host("epoll")(std::io::Error::other(e.to_string())))?;
         let id = manager.add_subscriber(events);
         let outcome = loop {
             let threads = self.start_vcpus(vcpus)?;
             let next = loop {
-                if let Some(next) = manager.subscriber_mut(id).ok().and_then(EventLoop::take_next) {
-                    break next;
+                if let Ok(events) = manager.subscriber_mut(id) {
+                    for message in events.take_messages() {
+                        tell(&message);
+                    }
+                    if let Some(next) = events.take_next() {
+                        break next;
+                    }
                 }
                 manager.run().map_err(|e| host("epoll")(std::io::Error::other(e.to_string())))?;
             };
             let stopped = self.stop_vcpus(threads, &flusher)?;
             match next {
                 Next::End(outcome) => break outcome,
-                Next::LetGo(which) => {
+                Next::ReleaseLeases(which) => {
                     self.ram.engine().detach(which);
                     if let Some(outcome) = Outcome::file_lost(self.ram.engine()) {
                         break outcome;

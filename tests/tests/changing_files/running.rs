@@ -68,8 +68,10 @@ fn power_off_after_a_word(mut chukka: Chukka, initrd: &Initrd) {
     chukka.send(b"P");
     let ended = chukka.wait_within(LONG);
     assert_eq!(ended.code(), Some(0), "{ended:?}");
-    let warning =
-        format!("the guest cannot read INITRD_DATA through fw_cfg: '{}': it ", initrd.path.display());
+    let warning = format!(
+        "the guest cannot read INITRD_DATA through fw_cfg: '{}': it ",
+        initrd.path.display()
+    );
     assert!(ended.stderr.contains(&warning), "{ended:?}");
 }
 
