@@ -1,4 +1,5 @@
-//! What is booted, by one of two ways: chukka loads the kernel itself, or firmware fetches it by fw_cfg.
+//! What is booted: a kernel that chukka loads itself, or firmware, which fetches a kernel through
+//! fw_cfg.
 
 use std::path::Path;
 
@@ -16,7 +17,7 @@ use crate::error::BootError;
 use crate::memory::Ram;
 use crate::memory::rom::Rom;
 
-/// The way to the kernel, with all its files open.
+/// What is booted, with all its files open.
 #[derive(Debug)]
 pub enum Boot {
     /// chukka loads the kernel and enters it.
@@ -25,7 +26,7 @@ pub enum Boot {
     Firmware(FirmwareBoot),
 }
 
-/// Firmware, and what it is to boot.
+/// Firmware, and what it boots.
 #[derive(Debug)]
 pub struct FirmwareBoot {
     bios: BiosImage,
@@ -39,11 +40,11 @@ pub struct FirmwareBoot {
 }
 
 impl Boot {
-    /// Opens the firmware that `config` names, if any, to boot `kernel`. Nothing is loaded yet. What the user should know is added
-    /// to `warnings`.
+    /// Opens the firmware that `config` names, if any, to boot `kernel`. Nothing is loaded yet.
+    /// What the user should know is added to `warnings`.
     ///
     /// # Errors
-    /// The firmware cannot be opened, or is not what it is to be.
+    /// The firmware cannot be opened, or is not a firmware image.
     pub fn open(
         config: &VmConfig,
         kernel: Option<Payload>,
@@ -77,12 +78,14 @@ impl Boot {
         }
     }
 
-    /// Whether the firmware is to show what it does where the user sees it: there is nothing yet that would.
+    /// Whether the firmware is to show what it does where the user sees it: there is nothing yet
+    /// that would.
     pub fn firmware_talks(&self) -> bool {
         matches!(self, Self::Firmware(boot) if boot.kernel.is_none())
     }
 
-    /// Whether firmware readies CPU `cpu` for the kernel: its MTRRs and its local APIC. Our own wakes none but the first.
+    /// Whether firmware readies CPU `cpu` for the kernel: its MTRRs and its local APIC. Our own
+    /// wakes none but the first.
     pub fn firmware_readies(&self, cpu: u8) -> bool {
         match self {
             Self::Direct(_) => false,
@@ -111,10 +114,11 @@ impl Boot {
         }
     }
 
-    /// Loads what the first instruction needs, and says how the boot CPU starts. Can be run again: that is a reboot.
+    /// Loads what the first instruction needs, and says how the boot CPU starts. Can be run again:
+    /// that is a reboot.
     ///
     /// # Errors
-    /// A file cannot be read any more.
+    /// A file can no longer be read.
     pub fn load(
         &self,
         ram: &Ram,
@@ -127,7 +131,8 @@ impl Boot {
             Self::Firmware(boot) => {
                 boot.rom.fill(boot.bios.bytes()).map_err(BootError::Rom)?;
                 boot.bios.place_low(ram.memory()).map_err(BootError::Rom)?;
-                // Linux reboots "by BIOS" where ACPI is hardware-reduced and there is no EFI: it jumps to the low reset vector.
+                // Linux reboots "by BIOS" where ACPI is hardware-reduced and there is no EFI: it
+                // jumps to the low reset vector.
                 if !boot.bios.restarts_below_1_mib() {
                     let at = GuestAddress(layout::RESET_VECTOR);
                     let written = ram.memory().write_slice(&acpi.reset_code(), at);
@@ -188,8 +193,9 @@ impl FirmwareBoot {
     }
 }
 
-/// Bytes at the end of RAM below 4 GiB that QEMU keeps the initrd away from, for its firmware's ACPI tables: `acpi_data_size` of
-/// `pc_i440fx_machine_options` (hw/i386/pc.c), none on microvm. Our option ROM moves the initrd anyway; others may not.
+/// Bytes at the end of RAM below 4 GiB that QEMU keeps the initrd away from, for its firmware's
+/// ACPI tables: `acpi_data_size` of `pc_i440fx_machine_options` (hw/i386/pc.c), none on microvm.
+/// Our option ROM moves the initrd anyway; others may not.
 fn reserved_for_acpi(machine: MachineKind) -> u64 {
     match machine {
         MachineKind::Microvm => 0,

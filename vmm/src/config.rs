@@ -1,8 +1,8 @@
-//! What one run of chukka is to do: plain data, checked, with no text left to interpret.
+//! The configuration of one run: plain, checked data, with no text left to interpret.
 //!
-//! Whoever reads a command line makes a [`VmConfig`]; everything after that reads this and never argv.
-//! Nothing here has looked at the host: whether the files exist, the memory is there and KVM can be
-//! opened is found out by whoever uses them.
+//! The command line becomes a [`VmConfig`], which does not change afterwards; nothing else reads
+//! argv. Nothing here has looked at the host: whether the files exist, the memory is there and KVM
+//! can be opened is found out by whoever uses them.
 
 pub mod cpu_model;
 pub mod credential;
@@ -45,7 +45,7 @@ pub struct VmConfig {
     pub firmware: Option<FirmwareConfig>,
     /// What firmware is told about booting; only the defaults where there is no firmware.
     pub boot_options: BootOptions,
-    /// fw_cfg files of the user's; no name is there twice, none is longer than 55 bytes.
+    /// fw_cfg files of the user; no name is there twice, none is longer than 55 bytes.
     pub fw_cfg: Vec<FwCfgItem>,
     /// What the SMBIOS tables say.
     pub smbios: SmbiosOptions,
@@ -53,7 +53,8 @@ pub struct VmConfig {
     pub credentials: Vec<Credential>,
     /// The port that firmware writes its log to.
     pub debugcon: Option<Debugcon>,
-    /// The ports with which the guest can end the run with a status of its own (`-device isa-debug-exit`).
+    /// The ports with which the guest can end the run with a status of its own (`-device
+    /// isa-debug-exit`).
     pub debug_exit: Option<DebugExit>,
     /// Whether the guest can leave its vmcoreinfo note (`-device vmcoreinfo`).
     pub vmcoreinfo: bool,
@@ -81,10 +82,12 @@ pub struct VmConfig {
     pub rtc: RtcConfig,
 }
 
-/// Whether pages of a large initrd are mapped into guest memory (`-machine x-map-initrd`), or read: docs/decisions/0007-transfer.md.
+/// Whether pages of a large initrd are mapped into guest memory (`-machine x-map-initrd`), or read:
+/// docs/decisions/0007-transfer.md.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MapInitrd {
-    /// Those that the page cache has as huge pages; the others where the host's KVM does not shadow page tables.
+    /// Those that the page cache has as huge pages; the others where the host's KVM does not shadow
+    /// page tables.
     #[default]
     Auto,
     /// All.
@@ -96,17 +99,19 @@ pub enum MapInitrd {
 /// The firmware (`-bios`) and what belongs to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FirmwareConfig {
-    /// `-bios`: the path of an image, `builtin`, or a name such as `seabios` to be looked for; never empty.
+    /// `-bios`: the path of an image, `builtin`, or a name such as `seabios` to be looked for;
+    /// never empty.
     pub bios: OsString,
     /// Directories (`-L`) to look in before the usual ones, in their order.
     pub search: Vec<PathBuf>,
-    /// Whether chukka's own option ROM, which loads the kernel, is there (`-machine x-option-roms=off`: it is not).
+    /// Whether chukka's own option ROM, which loads the kernel, is there (`-machine
+    /// x-option-roms=off`: it is not).
     pub own_option_rom: bool,
     /// Option ROMs (`-option-rom`) besides chukka's own, in their order.
     pub option_roms: Vec<OptionRomConfig>,
 }
 
-/// An option ROM of the user's.
+/// An option ROM of the user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OptionRomConfig {
     /// The ROM's file, looked for as `-bios` is.
@@ -122,14 +127,14 @@ pub struct BootOptions {
     pub menu: bool,
     /// How long the boot menu waits, in milliseconds.
     pub splash_time: Option<u16>,
-    /// After how many milliseconds without anything to boot the firmware starts again: 0 to 65535, or
-    /// -1, never, which is also what `None` means.
+    /// After how many milliseconds without anything to boot the firmware starts again: 0 to 65535,
+    /// or -1, never, which is also what `None` means.
     pub reboot_timeout: Option<i32>,
     /// Whether only what is in the boot order is booted.
     pub strict: bool,
 }
 
-/// A fw_cfg file of the user's (`-fw_cfg`).
+/// A fw_cfg file of the user (`-fw_cfg`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FwCfgItem {
     /// Its name, 1 to 55 bytes.
@@ -150,7 +155,8 @@ pub enum FwCfgSource {
 /// What the SMBIOS tables say (`-smbios`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SmbiosOptions {
-    /// The strings of type 11 in their order; at most [`OEM_STRINGS`], those of credentials counted.
+    /// The strings of type 11 in their order; at most [`OEM_STRINGS`], those of credentials
+    /// counted.
     pub oem_strings: Vec<OemString>,
     /// Type 1. Its UUID is [`VmConfig::uuid`].
     pub system: SystemInformation,
@@ -188,8 +194,8 @@ pub const DEBUGCON_PORT: u16 = 0xe9;
 pub struct Debugcon {
     /// The I/O port.
     pub port: u16,
-    /// Where the bytes go; never [`SerialBackend::None`]. On [`SerialBackend::Stdio`] it only writes,
-    /// and may share it with a serial port.
+    /// Where the bytes go; never [`SerialBackend::None`]. On [`SerialBackend::Stdio`] it only
+    /// writes, and may share it with a serial port.
     pub out: SerialBackend,
 }
 

@@ -1,4 +1,4 @@
-//! One run: from a configuration to an outcome, over as many boots as the guest makes.
+//! One run: from a configuration to an outcome, through every reboot of the guest.
 
 pub mod course;
 pub mod event_loop;
@@ -41,13 +41,14 @@ use event_loop::{EventLoop, Sources};
 use flusher::Flusher;
 use message::Message;
 
-/// Where KVM is.
+/// The KVM device.
 const KVM_DEVICE: &str = "/dev/kvm";
 
-/// Checks all that can be checked without KVM: that the firmware can be opened, and that everything fits into the guest's memory.
+/// Checks all that can be checked without KVM: that the firmware can be opened, and that everything
+/// fits into the guest's memory.
 ///
 /// # Errors
-/// What would keep the guest from starting.
+/// What would prevent the guest from starting.
 pub fn check(config: &VmConfig, kernel: Option<Payload>) -> Result<Vec<String>, StartError> {
     let mut warnings = Vec::new();
     let boot = Boot::open(config, kernel, &mut warnings)?;
@@ -55,7 +56,7 @@ pub fn check(config: &VmConfig, kernel: Option<Payload>) -> Result<Vec<String>, 
     Ok(warnings)
 }
 
-/// A guest that is ready to be run: what stays the same over every boot of it.
+/// A guest that is ready to run: what stays the same across its reboots.
 #[expect(missing_debug_implementations, reason = "a guest has no useful one")]
 pub struct Vm<'a> {
     config: &'a VmConfig,
@@ -65,18 +66,18 @@ pub struct Vm<'a> {
     kvm: Kvm,
     ram: Arc<Ram>,
     cpuid: Cpuid,
-    /// Tells vCPUs and consoles to give up.
+    /// Tells vCPUs and consoles to stop waiting.
     stop: Arc<AtomicBool>,
     notifier: Notifier,
     warnings: Vec<String>,
 }
 
 impl<'a> Vm<'a> {
-    /// Readies a guest that boots `kernel`, if any. What the user named is looked at first, then the host; nothing is touched before
-    /// all is known to fit.
+    /// Readies a guest that boots `kernel`, if any. What the user named is looked at first, then
+    /// the host; nothing is touched before all is known to fit.
     ///
     /// # Errors
-    /// It cannot be started.
+    /// The guest cannot be started.
     pub fn new(config: &'a VmConfig, kernel: Option<Payload>) -> Result<Self, StartError> {
         let mut warnings = Vec::new();
         let boot = Boot::open(config, kernel, &mut warnings)?;
@@ -100,8 +101,8 @@ impl<'a> Vm<'a> {
         &self.warnings
     }
 
-    /// Runs the guest to its end. Calls `tell` with what the user should know meanwhile; the terminal
-    /// may be raw then, with the cursor anywhere in a line.
+    /// Runs the guest to its end. Calls `tell` with what the user should know meanwhile; the
+    /// terminal may be raw then, with the cursor anywhere in a line.
     ///
     /// # Errors
     /// [`StartError`]: it could not be started, or chukka itself failed.
@@ -122,7 +123,8 @@ impl<'a> Vm<'a> {
         let signals = Signals::listen().map_err(host("signals"))?;
         let flusher = Flusher::start(Arc::clone(&devices)).map_err(host("a thread"))?;
         let flusher = Arc::new(flusher);
-        // The guest is ready to run before the terminal changes: an error on the way is printed on one that is in order.
+        // The guest is ready to run before the terminal changes: an error on the way is printed on
+        // one that is in order.
         let mut vcpus = self.boot_guest(&devices)?;
         let (input, terminal) = self.open_terminal(&devices)?;
         let sources = Sources {
@@ -169,7 +171,8 @@ impl<'a> Vm<'a> {
                 Next::Reboot => {
                     drop(stopped);
                     self.ram.engine().detach(Leases::Wanted);
-                    // The flusher may be in a write that waits for a reader, and only this thread hears when to give up.
+                    // The flusher may be in a write that waits for a reader, and only this thread
+                    // hears when to give up.
                     while !devices.try_reset() {
                         flusher.kick();
                         thread::sleep(Duration::from_micros(200));
@@ -180,7 +183,8 @@ impl<'a> Vm<'a> {
                 }
             }
         };
-        // The terminal is as it was, and signals kill again, before anything may wait for a reader of the output.
+        // The terminal is as it was, and signals kill again, before anything may wait for a reader
+        // of the output.
         drop(manager);
         self.ram.engine().release();
         if !matches!(outcome, Outcome::Signal(_) | Outcome::Quit) {
@@ -230,7 +234,8 @@ impl<'a> Vm<'a> {
         let start = |mut vcpu: Vcpu| {
             let notifier = self.notifier.clone();
             thread::Builder::new().name(format!("vcpu{}", vcpu.cpu)).spawn(move || {
-                // A panic in here is a defect of chukka's; the main thread has to hear of it, or it waits for ever.
+                // A panic in here is a defect of chukka's; the main thread has to hear of it, or it
+                // waits for ever.
                 let noted = notifier.clone();
                 let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| vcpu.run()));
                 let outcome = ended.unwrap_or(Some(Outcome::Defect("a vCPU's thread")));
@@ -246,8 +251,9 @@ impl<'a> Vm<'a> {
             .map_err(StartError::host("a vCPU's thread"))
     }
 
-    /// Brings every vCPU's thread home, and hands over those vCPUs that could go on. One that is about to enter KVM_RUN, or to wait for a reader of its output, may miss a
-    /// kick: so it gets another. All are kicked, as one may wait for a device that another has, or the flusher.
+    /// Brings every vCPU's thread home, and hands over those vCPUs that could go on. One that is
+    /// about to enter KVM_RUN, or to wait for a reader of its output, may miss a kick: so it gets
+    /// another. All are kicked, as one may wait for a device that another has, or the flusher.
     fn stop_vcpus(
         &self,
         threads: Vec<JoinHandle<Option<Vcpu>>>,

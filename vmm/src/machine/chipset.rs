@@ -17,8 +17,8 @@ use crate::error::DeviceError;
 /// Attaches the chipset.
 ///
 /// microvm has no PCI, only the reset control register in the middle of the ports of PCI's
-/// configuration space. pc has PCI with the bridges of an i440FX, and the power-management timer of a
-/// PIIX4, which has no function of its own here.
+/// configuration space. pc has PCI with the bridges of an i440FX, and the power-management timer of
+/// a PIIX4, which has no function of its own here.
 ///
 /// # Errors
 /// Two devices claim one port or one PCI slot.

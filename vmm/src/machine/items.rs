@@ -1,4 +1,5 @@
-//! All that the host tells the guest by fw_cfg: what the machine is, what is to be booted, and what the user adds.
+//! All that the host tells the guest by fw_cfg: what the machine is, what is to be booted, and what
+//! the user adds.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
-//! The list of devices: it drives the port bus, the DSDT, the machine's reset and the flushing of output.
+//! The list of devices: it drives the port bus, the DSDT, the machine's reset and the flushing of
+//! output.
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -133,8 +134,9 @@ impl DeviceList {
         Ok(strings.fold(bus, |bus, (port, device)| bus.with_string_port(port, device)))
     }
 
-    /// Resets every device while no vCPU runs. False: nothing happened, because another thread holds a
-    /// device, such as the flusher that waits for a reader of a serial port's output. Try again.
+    /// Resets every device while no vCPU runs. False: nothing happened, because another thread
+    /// holds a device, such as the flusher that waits for a reader of a serial port's output. Try
+    /// again.
     #[must_use]
     pub fn try_reset(&self) -> bool {
         let guards = self.0.iter().map(|device| try_lock(&device.device));

@@ -19,7 +19,8 @@ use super::trace::FwCfgTrace;
 use crate::config::SerialBackend;
 use crate::error::{DeviceError, HostError, StartError};
 
-/// Attaches those of COM1 to COM4 that the user asked for. Returns the one on standard input and output.
+/// Attaches those of COM1 to COM4 that the user asked for. Returns the one on standard input and
+/// output.
 pub(super) fn attach_serial_ports(
     list: &mut DeviceList,
     parts: &Parts<'_>,
@@ -84,7 +85,8 @@ fn output(
         SerialBackend::None => None,
         SerialBackend::Null => Some(Box::new(io::sink())),
         SerialBackend::Stdio => {
-            // A descriptor of its own: std's standard output holds lines back and a lock that a stuck write would keep.
+            // A descriptor of its own: std's standard output holds lines back and a lock that a
+            // stuck write would keep.
             let stdout =
                 io::stdout().as_fd().try_clone_to_owned().map_err(HostError::descriptors)?;
             Some(Box::new(File::from(stdout)))

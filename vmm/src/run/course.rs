@@ -8,10 +8,10 @@ use crate::outcome::Outcome;
 /// What the run has to do next.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Copy the mapped pages of files, give their leases back, and go on. [`Leases::Wanted`]: another
-    /// process wants to write to a file. [`Leases::All`]: chukka is about to be stopped (Ctrl-Z), and
-    /// nobody should have to wait for it; [`EventLoop::suspend`](super::event_loop::EventLoop::suspend)
-    /// comes next.
+    /// Copy the mapped pages of files, give their leases back, and go on. [`Leases::Wanted`]:
+    /// another process wants to write to a file. [`Leases::All`]: chukka is about to be stopped
+    /// (Ctrl-Z), and nobody should have to wait for it;
+    /// [`EventLoop::suspend`](super::event_loop::EventLoop::suspend) comes next.
     ReleaseLeases(Leases),
     /// The guest reset the machine: boot it again.
     Reboot,
@@ -19,8 +19,8 @@ pub enum Next {
     End(Outcome),
 }
 
-/// Resolves events that happen at once. The first end wins and overrules a reboot, which overrules a
-/// release of leases.
+/// Resolves events that happen at once. The first end wins and overrules a reboot, which overrules
+/// a release of leases.
 #[derive(Debug)]
 pub struct Course {
     on_reset: OnReset,

@@ -25,8 +25,8 @@ use crate::outcome::Outcome;
 
 /// How long output without an end of line may wait: short for a person, long for a guest.
 const FLUSH_AFTER: Duration = Duration::from_millis(10);
-/// How long a panicked kernel may go on printing. It prints "end Kernel panic" when it is done, mostly
-/// within milliseconds.
+/// How long a panicked kernel may go on printing. It prints "end Kernel panic" when it is done,
+/// mostly within milliseconds.
 const PANIC_GRACE: Duration = Duration::from_secs(1);
 
 /// What the loop does when a descriptor is ready.

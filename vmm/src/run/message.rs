@@ -4,7 +4,8 @@ use std::fmt;
 
 use fw_cfg::x86::VmCoreInfo;
 
-/// A message to the user, for standard error. [`fmt::Display`] gives the text without chukka's name.
+/// A message to the user, for standard error. [`fmt::Display`] gives the text without chukka's
+/// name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
     /// The guest's output failed. Holds the system's error.
