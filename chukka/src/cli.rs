@@ -45,7 +45,7 @@ use crate::request::Request;
 use debugcon::Devices;
 use options::Argv;
 use value::texts;
-use vmm::config::{OnReset, VmConfig};
+use vmm::config::{OnPanic, OnReset, VmConfig};
 
 /// What argv asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,6 +130,7 @@ fn request(matches: &ArgMatches) -> Result<Request, CliError> {
         serial,
         terminal,
         on_reset,
+        on_panic: OnPanic::default(),
         rtc,
     };
     Ok(Request { vm, boot, state, warnings })

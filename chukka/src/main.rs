@@ -11,6 +11,7 @@ use chukka::report::{COULD_NOT_RUN, tell, warn, with_sources};
 use chukka::request::Request;
 use chukka::resolve::Resolved;
 use chukka::{commands, plan};
+use guest_memory::hint::Hint;
 use vmm::host::signals;
 use vmm::outcome::Outcome;
 use vmm::run::Vm;
@@ -90,7 +91,8 @@ fn run(request: Request, state: &mut Option<InstallState>) -> Result<Outcome, Ru
     resolved.iter().flat_map(|resolved| &resolved.advice).for_each(|advice| warn(advice));
     let vm = Vm::new(&request.vm, resolved.map(|resolved| resolved.boot))?;
     vm.warnings().iter().for_each(|warning| warn(warning));
-    Ok(vm.run()?)
+    // The terminal is raw, and the cursor may be in the middle of a line of the guest's.
+    Ok(vm.run(|message| eprintln!("\rchukka: {message}"))?)
 }
 
 /// What a run would do.

@@ -1,8 +1,9 @@
 //! Reads along on the guest's console and recognises how a Linux kernel says that it ends.
 //!
-//! It looks for `Kernel panic - not syncing` (kernel/panic.c), for the same behind `---[ end `, which closes the report, and for the
-//! last words of kernel/reboot.c. A message may follow a time stamp (`[    1.234567] `), a log level (`<0>`) or an unfinished line,
-//! such as a shell's prompt. Lines end at CR or LF. Memory is bounded: one line buffer of 512 bytes.
+//! It looks for `Kernel panic - not syncing` (kernel/panic.c), for the same behind `---[ end `,
+//! which closes the report, and for the last words of kernel/reboot.c. A message may follow a time
+//! stamp (`[    1.234567] `), a log level (`<0>`) or an unfinished line, such as a shell's prompt.
+//! Lines end at CR or LF. Memory is bounded: one line buffer of 512 bytes.
 //!
 //! It trusts the text: a program in the guest can print the same words.
 
@@ -21,7 +22,8 @@ const REBOOT: &[u8] = b"reboot: ";
 /// What the guest's kernel said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConsoleEvent {
-    /// The kernel panicked; its message from `Kernel panic` to the end of the line, at most 256 bytes.
+    /// The kernel panicked; its message from `Kernel panic` to the end of the line, at most 256
+    /// bytes.
     Panic(String),
     /// The kernel has printed another line after the one that says that it panicked.
     PanicLine,

@@ -1,15 +1,18 @@
 //! A serial port: the National Semiconductor 16550A, on `vm_superio::Serial`.
 //!
-//! COM1 to COM4 at the ports of a PC: 0x3f8, 0x2f8, 0x3e8, 0x2e8, eight each. Source: PC16550D data sheet;
+//! COM1 to COM4 at the ports of a PC: 0x3f8, 0x2f8, 0x3e8, 0x2e8, eight each. Source: PC16550D data
+//! sheet;
 //! <https://www.lammertbies.nl/comm/info/serial-uart>.
 //!
-//! On the ISA bus COM3 shares IRQ 4 with COM1 and COM4 shares IRQ 3 with COM2, as QEMU has it; but an edge-triggered line cannot be
-//! shared without losing interrupts. Here COM3 has IRQ 5 and COM4 IRQ 7, the lines for which cards had jumpers: they belong to
-//! parallel ports, which this machine lacks. The guest learns of them from the DSDT.
+//! On the ISA bus COM3 shares IRQ 4 with COM1 and COM4 shares IRQ 3 with COM2, as QEMU has it; but
+//! an edge-triggered line cannot be shared without losing interrupts. Here COM3 has IRQ 5 and COM4
+//! IRQ 7, the lines for which cards had jumpers: they belong to parallel ports, which this machine
+//! lacks. The guest learns of them from the DSDT.
 //!
-//! On top of vm-superio this file gives interrupt identification as the chip does (received data before an empty transmitter,
-//! pending until the data is read, nothing that is not enabled), the 16-byte FIFO of the loopback mode (by which drivers tell a
-//! 16550A from its successors) and FIFO control's "clear the receiver". Not emulated: baud rate and line settings (kept, without
+//! On top of vm-superio this file gives interrupt identification as the chip does (received data
+//! before an empty transmitter, pending until the data is read, nothing that is not enabled), the
+//! 16-byte FIFO of the loopback mode (by which drivers tell a 16550A from its successors) and FIFO
+//! control's "clear the receiver". Not emulated: baud rate and line settings (kept, without
 //! effect), modem status changes, line errors and breaks, a disabled FIFO.
 
 use std::fmt;
@@ -118,7 +121,8 @@ const DIVISOR: u8 = 12;
 /// Reads of the line status register in a row that show that the guest polls for input.
 pub const LISTENING_POLLS: u32 = 64;
 
-/// Depth of vm-superio's receive buffer in bytes. Input from the host may fill it: fewer interrupts.
+/// Depth of vm-superio's receive buffer in bytes. Input from the host may fill it: fewer
+/// interrupts.
 const BUFFER_DEPTH: usize = 64;
 /// Depth of the chip's FIFO in bytes, which a driver can measure in loopback mode.
 const FIFO_DEPTH: usize = 16;
@@ -139,9 +143,9 @@ pub struct Serial {
 }
 
 impl Serial {
-    /// A serial port that announces itself on `line` and writes its output to `sink`. `on_room` is called when the guest has
-    /// made room after [`Serial::enqueue`] took less than it was offered; it is called with the device locked, so it should wake
-    /// the reader of the input and return.
+    /// A serial port that announces itself on `line` and writes its output to `sink`. `on_room` is
+    /// called when the guest has made room after [`Serial::enqueue`] took less than it was offered;
+    /// it is called with the device locked, so it should wake the reader of the input and return.
     pub fn new(
         line: Box<dyn IrqLine>,
         sink: ConsoleSink,
@@ -171,8 +175,8 @@ impl Serial {
         self.status_polls = 0;
     }
 
-    /// Gives `input` to the guest, as much as there is room for, and says how many bytes that were. If it is not all of it,
-    /// `on_room` is called once when there is room again.
+    /// Gives `input` to the guest, as much as there is room for, and says how many bytes that were.
+    /// If it is not all of it, `on_room` is called once when there is room again.
     pub fn enqueue(&mut self, input: &[u8]) -> usize {
         let taken =
             if self.accepts_input() { self.uart.enqueue_raw_bytes(input).unwrap_or(0) } else { 0 };
@@ -286,7 +290,8 @@ impl Serial {
 }
 
 impl MachineDevice for Serial {
-    /// The reset of the machine. What the guest has written is still passed on; input that it has not read is lost.
+    /// The reset of the machine. What the guest has written is still passed on; input that it has
+    /// not read is lost.
     fn reset(&mut self) {
         self.write(MODEM_CONTROL, MCR_OUT2);
         self.write(LINE_CONTROL, LCR_DIVISOR_LATCH);

@@ -32,6 +32,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod hint;
 pub mod image;
 pub mod layout;
 pub mod payload;

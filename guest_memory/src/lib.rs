@@ -60,6 +60,7 @@ mod discard;
 mod engine;
 mod error;
 mod file;
+pub mod hint;
 mod host;
 mod mapped;
 mod mapping;

@@ -1,4 +1,4 @@
-//! The I/O ports: which device answers, and what happens where none does.
+//! The I/O ports: which device answers, and what happens if none does.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -10,15 +10,15 @@ use vm_device::device_manager::{IoManager, PioManager};
 
 use crate::lock::lock;
 
-/// What a port reads where nothing drives the bus.
+/// What a port reads as if nothing drives the bus.
 const FLOATING: u8 = 0xff;
 
 /// The machine's I/O ports. Built once; then only looked up, from every vCPU's thread.
 pub struct Bus {
     ports: IoManager,
-    /// Ports that string instructions read at once.
+    /// Ports that string instructions read in one go.
     strings: Vec<(u16, Arc<dyn StringPort>)>,
-    /// Accesses to ports without a device, where somebody wants to know: one count a port.
+    /// Accesses to ports without a device, per port, if they are counted.
     unanswered: Option<Mutex<BTreeMap<u16, u64>>>,
 }
 
@@ -50,7 +50,7 @@ impl Bus {
         self
     }
 
-    /// Has accesses to ports without a device counted.
+    /// Counts accesses to ports without a device.
     #[must_use]
     pub fn counting_unanswered(mut self) -> Self {
         self.unanswered = Some(Mutex::default());

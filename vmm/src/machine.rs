@@ -53,8 +53,8 @@ impl Devices {
     /// this order.
     ///
     /// # Errors
-    /// An output file cannot be created, two devices claim one port, the host is out of descriptors,
-    /// or fw_cfg cannot publish an item.
+    /// An output file cannot be created, two devices claim one port, the host is out of
+    /// descriptors, or fw_cfg cannot publish an item.
     pub fn new(parts: &Parts<'_>) -> Result<Self, StartError> {
         let &Parts { config, map, notifier, .. } = parts;
         let irq_chip = IrqChip::default();
@@ -95,7 +95,7 @@ impl Devices {
             )?;
         }
 
-        let bus = list.bus().map_err(StartError::Bus)?;
+        let bus = list.bus()?;
         let bus = Arc::new(if trace.is_some() { bus.counting_unanswered() } else { bus });
         let trace = trace.map(|trace| (trace, fw_cfg));
         Ok(Self { bus, irq_chip, acpi, list, terminal, power_button: power.button, trace })
@@ -109,8 +109,8 @@ impl Devices {
     }
 
     /// Writes out what the serial ports and the debug console have buffered. May block for ever if
-    /// nobody reads their output, so only the flusher's thread calls this; the main thread may when the
-    /// run is over.
+    /// nobody reads their output, so only the flusher's thread calls this; the main thread may when
+    /// the run is over.
     pub fn flush(&self) {
         self.list.flush();
     }
@@ -122,8 +122,8 @@ impl Devices {
         }
     }
 
-    /// Passes typed bytes to the serial port on standard input, and removes those it takes. False: the
-    /// port is busy; try again.
+    /// Passes typed bytes to the serial port on standard input, and removes those it takes. False:
+    /// the port is busy; try again.
     pub fn type_in(&self, typed: &mut Vec<u8>) -> bool {
         let Some(terminal) = &self.terminal else {
             typed.clear();

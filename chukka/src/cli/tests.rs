@@ -123,6 +123,7 @@ fn a_kernel_alone_gets_the_defaults() {
                 serial: stdio_only(),
                 terminal: Terminal { interrupt: InterruptKey::GoesToGuest },
                 on_reset: OnReset::Reboot,
+                on_panic: OnPanic::End,
                 rtc: vmm::config::RtcConfig { base: RtcBase::Utc },
             }
         }

@@ -52,8 +52,9 @@ impl PciBus {
         Self::default()
     }
 
-    /// Puts `function` at `place`. A device of several functions needs one with number 0; the bus sets bit 7 of its header
-    /// type, so that guests look for the others, and look in vain nowhere else.
+    /// Puts `function` at `place`. A device of several functions needs one with number 0; the bus
+    /// sets bit 7 of its header type, so that guests look for the others, and look in vain nowhere
+    /// else.
     ///
     /// # Errors
     /// The place is taken.

@@ -1,7 +1,7 @@
 //! Configuration mechanism 1: the two registers through which a PC reaches PCI configuration space.
 //!
-//! Ports 0xcf8 to 0xcff, no IRQ. Source: PCI Local Bus Specification 3.0, 3.2.2.3.2; Intel 82441FX data sheet, "CONFADD" and
-//! "CONFDATA"; QEMU's `hw/pci/pci_host.c`.
+//! Ports 0xcf8 to 0xcff, no IRQ. Source: PCI Local Bus Specification 3.0, 3.2.2.3.2; Intel 82441FX
+//! data sheet, "CONFADD" and "CONFDATA"; QEMU's `hw/pci/pci_host.c`.
 //!
 //! | port | access | |
 //! |---|---|---|
@@ -9,8 +9,8 @@
 //! | 0xcf9 | 8 bits | [`ResetControl`], another chip's register that lies in the middle |
 //! | 0xcfc to 0xcff | 8, 16 or 32 bits, within the four | data: the bytes of the register that the address names |
 //!
-//! Anything else floats: in particular a byte or word at 0xcf8 is not the address. While bit 31 is clear, and where there is no
-//! function, data reads as all ones and is dropped when written.
+//! Anything else floats: in particular a byte or word at 0xcf8 is not the address. While bit 31 is
+//! clear, and where there is no function, data reads as all ones and is dropped when written.
 
 use vm_device::MutDevicePio;
 use vm_device::bus::{PioAddress, PioAddressOffset};

@@ -1,7 +1,9 @@
-//! What vCPU threads and devices tell the event loop. Bounded: the first of each kind counts until it is taken.
+//! What vCPU threads and devices report to the event loop. Bounded: the first of each kind counts
+//! until it is taken.
 
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use devices::console::ConsoleEvents;
@@ -42,15 +44,18 @@ pub struct Notices {
 pub struct Notifier {
     notices: Arc<Mutex<Notices>>,
     event: Arc<EventFd>,
+    /// A device was asked to power off or reset: no vCPU executes another instruction.
+    exiting: Arc<AtomicBool>,
 }
 
 impl Notifier {
-    /// A new one, with nothing to tell.
+    /// A notifier without notices.
     ///
     /// # Errors
-    /// As of eventfd(2).
+    /// See eventfd(2).
     pub fn new() -> io::Result<Self> {
-        Ok(Self { notices: Arc::default(), event: Arc::new(EventFd::new(EFD_NONBLOCK)?) })
+        let event = Arc::new(EventFd::new(EFD_NONBLOCK)?);
+        Ok(Self { notices: Arc::default(), event, exiting: Arc::default() })
     }
 
     /// Notes something and wakes the event loop.
@@ -60,25 +65,36 @@ impl Notifier {
         let _ = self.event.write(1);
     }
 
-    /// Takes all there is.
+    /// Takes all notices.
     pub fn take(&self) -> Notices {
         let _ = self.event.read();
         std::mem::take(&mut self.notices.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Forgets what the guest asked for and said, for the next boot. What is about the host stays: output to be flushed, or lost.
+    /// Forgets what the guest asked for and said, for the next boot. What is about the host stays:
+    /// output to be flushed, or lost.
     pub fn start_over(&self) {
         let mut notices = self.notices.lock().unwrap_or_else(PoisonError::into_inner);
         notices.ended = None;
         notices.exit = None;
         notices.panic = None;
+        notices.panic_line = false;
         notices.panic_end = false;
+        self.exiting.store(false, Ordering::Release);
+    }
+
+    /// Whether a device was asked to power off or reset, so that vCPUs stop.
+    pub fn is_exiting(&self) -> bool {
+        self.exiting.load(Ordering::Acquire)
     }
 
     /// For devices that power off or reset.
     pub fn exit_handle(&self) -> ExitHandle {
         let notifier = self.clone();
-        ExitHandle::new(move |request| notifier.note(|n| n.exit = n.exit.or(Some(request))))
+        ExitHandle::new(move |request| {
+            notifier.exiting.store(true, Ordering::Release);
+            notifier.note(|n| n.exit = n.exit.or(Some(request)));
+        })
     }
 }
 

@@ -11,17 +11,17 @@ use firmware::{MemoryMap, layout};
 use super::list::{Attached, DeviceList};
 use super::parts::Parts;
 use crate::config::MachineKind;
-use crate::error::StartError;
+use crate::error::DeviceError;
 
 /// Attaches the chipset.
 ///
 /// microvm has no PCI, only the reset control register in the middle of the ports of PCI's
-/// configuration space. pc has PCI with the bridges of an i440FX and the power-management function of a
-/// PIIX4.
+/// configuration space. pc has PCI with the bridges of an i440FX and the power-management function
+/// of a PIIX4.
 ///
 /// # Errors
 /// Two devices claim one port or one PCI slot.
-pub(super) fn attach(list: &mut DeviceList, parts: &Parts<'_>) -> Result<(), StartError> {
+pub(super) fn attach(list: &mut DeviceList, parts: &Parts<'_>) -> Result<(), DeviceError> {
     let reset_control = ResetControl::new(parts.notifier.exit_handle());
     match parts.config.machine {
         MachineKind::Microvm => list.attach(

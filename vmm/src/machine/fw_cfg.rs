@@ -43,8 +43,8 @@ pub(super) fn attach(
     Ok(device)
 }
 
-/// Watches what the guest does with fw_cfg: everything for the trace, and in any case an item that the
-/// host can no longer read.
+/// Watches what the guest does with fw_cfg: everything for the trace, and in any case an item that
+/// the host can no longer read.
 fn observer(
     mut trace: Option<FwCfgTrace>,
     notifier: Notifier,

@@ -1,4 +1,5 @@
-//! The list of devices: it drives the port bus, the DSDT, the machine's reset and the flushing of output.
+//! The list of devices: it drives the port bus, the DSDT, the machine's reset and the flushing of
+//! output.
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -9,7 +10,7 @@ use devices::fw_cfg::StringPort;
 use vm_device::DevicePio;
 
 use crate::bus::Bus;
-use crate::error::StartError;
+use crate::error::DeviceError;
 use crate::lock::{lock, try_lock};
 
 /// The ports that KVM's own devices answer, as first port and number of ports: the PICs with their
@@ -102,13 +103,13 @@ impl DeviceList {
     /// Adds a device.
     ///
     /// # Errors
-    /// [`StartError::PortTaken`]: another device, or KVM, answers one of its ports.
-    pub fn attach(&mut self, device: Attached) -> Result<(), StartError> {
+    /// [`DeviceError::PortTaken`]: another device, or KVM, answers one of its ports.
+    pub fn attach(&mut self, device: Attached) -> Result<(), DeviceError> {
         for range in &device.ports {
             let taken = self.0.iter().flat_map(|other| other.ports.iter().copied());
             if let Some(port) = first_taken(*range, taken.chain(KVM_PORTS)) {
                 let (device, hint) = (device.name, device.port_hint);
-                return Err(StartError::PortTaken { device, port, hint });
+                return Err(DeviceError::PortTaken { device, port, hint });
             }
         }
         self.0.push(device);
@@ -124,7 +125,7 @@ impl DeviceList {
     ///
     /// # Errors
     /// Two devices overlap: never, as [`Self::attach`] refuses that.
-    pub fn bus(&self) -> Result<Bus, vm_device::bus::Error> {
+    pub fn bus(&self) -> Result<Bus, DeviceError> {
         let places = self.0.iter().flat_map(|device| {
             device.ports.iter().map(|(first, count)| (*first, *count, Arc::clone(&device.pio)))
         });
@@ -133,8 +134,9 @@ impl DeviceList {
         Ok(strings.fold(bus, |bus, (port, device)| bus.with_string_port(port, device)))
     }
 
-    /// Resets every device while no vCPU runs. False: nothing happened, because another thread holds a
-    /// device, such as the flusher that waits for a reader of a serial port's output. Try again.
+    /// Resets every device while no vCPU runs. False: nothing happened, because another thread
+    /// holds a device, such as the flusher that waits for a reader of a serial port's output. Try
+    /// again.
     #[must_use]
     pub fn try_reset(&self) -> bool {
         let guards = self.0.iter().map(|device| try_lock(&device.device));

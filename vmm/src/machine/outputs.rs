@@ -17,9 +17,10 @@ use super::list::{Attached, DeviceList};
 use super::parts::Parts;
 use super::trace::FwCfgTrace;
 use crate::config::SerialBackend;
-use crate::error::StartError;
+use crate::error::{DeviceError, HostError, StartError};
 
-/// Attaches those of COM1 to COM4 that the user asked for. Returns the one on standard input and output.
+/// Attaches those of COM1 to COM4 that the user asked for. Returns the one on standard input and
+/// output.
 pub(super) fn attach_serial_ports(
     list: &mut DeviceList,
     parts: &Parts<'_>,
@@ -58,7 +59,8 @@ pub(super) fn attach_debugcon(list: &mut DeviceList, parts: &Parts<'_>) -> Resul
             .ports(wanted.port, 1)
             .port_hint("SeaBIOS writes its log to port 0x402: iobase=0x402")
             .buffers_output(),
-    )
+    )?;
+    Ok(())
 }
 
 /// The trace of fw_cfg on standard error, where it is asked for.
@@ -66,7 +68,7 @@ pub(super) fn trace(parts: &Parts<'_>) -> Result<Option<FwCfgTrace>, StartError>
     if !parts.config.trace.fw_cfg {
         return Ok(None);
     }
-    let stderr = io::stderr().as_fd().try_clone_to_owned().map_err(StartError::event)?;
+    let stderr = io::stderr().as_fd().try_clone_to_owned().map_err(HostError::descriptors)?;
     Ok(Some(FwCfgTrace::new(Instant::now(), sink(parts, Box::new(File::from(stderr))))))
 }
 
@@ -83,12 +85,14 @@ fn output(
         SerialBackend::None => None,
         SerialBackend::Null => Some(Box::new(io::sink())),
         SerialBackend::Stdio => {
-            // A descriptor of its own: std's standard output holds lines back and a lock that a stuck write would keep.
-            let stdout = io::stdout().as_fd().try_clone_to_owned().map_err(StartError::event)?;
+            // A descriptor of its own: std's standard output holds lines back and a lock that a
+            // stuck write would keep.
+            let stdout =
+                io::stdout().as_fd().try_clone_to_owned().map_err(HostError::descriptors)?;
             Some(Box::new(File::from(stdout)))
         }
         SerialBackend::File(path) => {
-            let create_error = |source| StartError::Output { of, path: path.clone(), source };
+            let create_error = |source| DeviceError::Output { of, path: path.clone(), source };
             Some(Box::new(File::create(path).map_err(create_error)?))
         }
     })

@@ -50,7 +50,7 @@ fn ports_of_another_device_or_of_kvm_are_refused() {
     for (first, count, taken) in [(0x107, 1, 0x107), (0xf0, 0x20, 0x100), (0x1f, 2, 0x20)] {
         let second = Attached::new("b", Latch::default()).ports(first, count).port_hint("move b");
         let error = list.attach(second).unwrap_err();
-        let StartError::PortTaken { device, port, hint } = error else { panic!("{error}") };
+        let DeviceError::PortTaken { device, port, hint } = error else { panic!("{error}") };
         assert_eq!((device, port, hint), ("b", taken, Some("move b")));
     }
     list.attach(Attached::new("c", Latch::default()).ports(0x108, 1)).unwrap();
