@@ -55,10 +55,10 @@ impl KernelKind {
         match self {
             Self::BzImage(_) => "bzImage",
             Self::Elf(elf) if elf.pvh_entry.is_none() => "vmlinux",
-            Self::Elf(Elf { class: Class::Bits32, .. }) => "32-bit ELF, PVH",
+            Self::Elf(Elf { class: Class::Bits32, .. }) => "32-bit PVH kernel",
             Self::Elf(_) => "vmlinux",
-            Self::Multiboot(Multiboot { version: MultibootVersion::One, .. }) => "multiboot",
-            Self::Multiboot(_) => "multiboot2",
+            Self::Multiboot(Multiboot { version: MultibootVersion::One, .. }) => "multiboot kernel",
+            Self::Multiboot(_) => "multiboot2 kernel",
         }
     }
 }
