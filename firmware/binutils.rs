@@ -18,7 +18,7 @@ pub fn run(variable: &str, default: &str, flags: &[&str], files: &[&Path]) -> Re
     }
     let said = String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ");
     Err(format!(
-        "'{tool}' ended with {}: {said}. hint: it has to be GNU binutils for x86; {variable} names another",
+        "'{tool}' ended with {}: {said}. hint: use GNU binutils for x86; set {variable} to another tool",
         output.status
     ))
 }

@@ -55,10 +55,10 @@ impl KernelKind {
         match self {
             Self::BzImage(_) => "bzImage",
             Self::Elf(elf) if elf.pvh_entry.is_none() => "vmlinux",
-            Self::Elf(Elf { class: Class::Bits32, .. }) => "32-bit ELF, PVH",
+            Self::Elf(Elf { class: Class::Bits32, .. }) => "32-bit PVH kernel",
             Self::Elf(_) => "vmlinux",
-            Self::Multiboot(Multiboot { version: MultibootVersion::One, .. }) => "multiboot",
-            Self::Multiboot(_) => "multiboot2",
+            Self::Multiboot(Multiboot { version: MultibootVersion::One, .. }) => "multiboot kernel",
+            Self::Multiboot(_) => "multiboot2 kernel",
         }
     }
 }
@@ -145,16 +145,15 @@ impl KernelImage {
         if head.starts_with(b"\x1f\x8b") {
             return Self::of_gzip(source, &head);
         }
-        let is_bzimage = BzImage::parse(&head, source.len()).is_some_and(|parsed| parsed.is_ok());
-        if head.starts_with(b"MZ") && !is_bzimage {
+        if head.starts_with(b"MZ") && BzImage::parse(&head, source.len()).is_none() {
             match Efi::read(&source, &head).map_err(read_error(&source))? {
                 Some(Efi::Unified { kernel, container }) => {
                     return Self::plain(kernel, Some(container));
                 }
-                Some(Efi::Foreign { found, hint }) if !has_linux_magic(&head) => {
+                Some(Efi::Foreign { found, hint }) => {
                     return Err(ImageError::Foreign { path: source.path().into(), found, hint });
                 }
-                _ => {}
+                None => {}
             }
         }
         Self::plain(source, None)

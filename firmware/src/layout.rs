@@ -1,4 +1,4 @@
-//! The guest-physical map: every address chukka chooses, each one named once, with its reason.
+//! The guest-physical map: every address chukka chooses, named once, with its reason.
 //!
 //! ```text
 //! 0x0000_0500  GDT of the boot CPU                      RAM, free for the kernel once it has its own
@@ -23,7 +23,8 @@
 
 /// 4 KiB, the page size of x86.
 pub const PAGE_SIZE: u64 = 0x1000;
-/// 2 MiB, its huge page. What is mapped into guest memory lies at the start of one where there is room, so that it can be mapped as such.
+/// 2 MiB, its huge page. What is mapped into guest memory starts at such a boundary if there is room, so that huge pages can
+/// be used.
 pub const HUGE_PAGE_SIZE: u64 = 0x20_0000;
 
 /// Boot CPU's global descriptor table. Just above the BIOS data area (0x400-0x4ff), as real firmware leaves it.
@@ -59,10 +60,10 @@ pub const CMDLINE: u64 = 0x2_0000;
 pub const CMDLINE_CAPACITY: u64 = 0x1_0000;
 /// First byte after low RAM: the last KiB below 640 KiB is the extended BIOS data area on every PC.
 pub const EBDA: u64 = 0x9_fc00;
-/// Where firmware puts option ROMs, and the lowest address its own copy below 1 MiB may have: below are video memory's 128 KiB.
+/// Where firmware puts option ROMs, and the lowest address its own copy below 1 MiB may have: video memory's 128 KiB are below it.
 /// Unused by a direct boot.
 pub const OPTION_ROMS: u64 = 0xc_0000;
-/// ACPI tables, RSDP first: inside the range that an OS without other word searches (ACPI 6.5, 5.2.5.1: 0xe0000-0xfffff).
+/// ACPI tables, RSDP first: inside the range that an OS searches by default (ACPI 6.5, 5.2.5.1: 0xe0000-0xfffff).
 pub const ACPI_TABLES: u64 = 0xe_0000;
 /// First byte after the room for ACPI tables.
 pub const ACPI_TABLES_END: u64 = SMBIOS;
@@ -73,7 +74,7 @@ pub const SMBIOS: u64 = 0xf_0000;
 pub const SMBIOS_END: u64 = RESET_VECTOR;
 /// Where a PC's processor starts, F000:FFF0 in real mode. A kernel that reboots "by BIOS" jumps there.
 pub const RESET_VECTOR: u64 = 0xf_fff0;
-/// Where a PC's processor really starts, in the last 16 bytes of the firmware's ROM (Intel SDM vol. 3, 10.1.4).
+/// Where the processor starts, in the last 16 bytes of the firmware's ROM (Intel SDM vol. 3, 10.1.4).
 pub const HIGH_RESET_VECTOR: u64 = 0xffff_fff0;
 /// RAM above the legacy area.
 pub const HIGH_RAM: u64 = 0x10_0000;
@@ -113,7 +114,7 @@ const _: () = {
 
 #[cfg(test)]
 mod tests {
-    /// ARCHITECTURE.md draws the same map: each address of this file stands in it.
+    /// ARCHITECTURE.md draws the same map, with every address of this file.
     #[test]
     fn the_architecture_page_has_every_address() {
         let page = include_str!("../../ARCHITECTURE.md");

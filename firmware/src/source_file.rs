@@ -11,7 +11,7 @@ use guest_memory::Content;
 use guest_memory::{FileRange, HostFile};
 use thiserror::Error;
 
-/// A regular file, opened for reading, whose name and length at opening are kept for messages and checks.
+/// A regular file, opened for reading, with its name and its length at opening.
 #[derive(Clone, Debug)]
 pub struct SourceFile {
     file: Arc<HostFile>,
@@ -23,27 +23,27 @@ pub enum SourceError {
     /// It could not be opened.
     #[error("Cannot open the {role} '{}'", path.display())]
     Open {
-        /// What the file was to be: "kernel", "initrd".
+        /// The file's role: "kernel", "initrd".
         role: &'static str,
         /// Its name.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// It is there, but is no regular file.
+    /// It exists, but is not a regular file.
     #[error("The {role} '{}' is {found}, expected a regular file", path.display())]
     Kind {
-        /// What the file was to be.
+        /// The file's role.
         role: &'static str,
         /// Its name.
         path: PathBuf,
-        /// What it is: "a directory", "a pipe".
+        /// Its kind: "a directory", "a pipe".
         found: &'static str,
     },
     /// It has no bytes.
     #[error("The {role} '{}' is empty (0 bytes)", path.display())]
     Empty {
-        /// What the file was to be.
+        /// The file's role.
         role: &'static str,
         /// Its name.
         path: PathBuf,
@@ -77,7 +77,7 @@ impl SourceFile {
     /// Opens `path`; `role` ("kernel", "initrd") names it in messages. Never blocks, not even on a pipe.
     ///
     /// # Errors
-    /// [`SourceError`]: cannot be opened, is no regular file, or is empty.
+    /// [`SourceError`]: cannot be opened, is not a regular file, or is empty.
     pub fn open(path: &Path, role: &'static str) -> Result<Self, SourceError> {
         const O_NONBLOCK: i32 = 0o4000; // so that opening a FIFO returns at once (open(2)); no effect on regular files
         let open_error = |source| SourceError::Open { role, path: path.into(), source };
@@ -89,10 +89,10 @@ impl SourceFile {
         Self::opened(file, path, role)
     }
 
-    /// Takes over a file that is open already, for reading. `name` is for messages: it may lie elsewhere, or nowhere.
+    /// Takes over a file that is already open for reading. `name` is for messages; no such path has to exist.
     ///
     /// # Errors
-    /// [`SourceError`]: it is no regular file, or is empty.
+    /// [`SourceError`]: it is not a regular file, or is empty.
     pub fn opened(
         file: File,
         name: impl Into<PathBuf>,

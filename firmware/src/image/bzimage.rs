@@ -92,7 +92,7 @@ pub enum BzImageError {
         low: bool,
     },
     /// A program, not a kernel, that uses the bzImage format to be started in real mode.
-    #[error("is a real-mode program ('{0}'), which needs a BIOS")]
+    #[error("is a real-mode program{}, which needs a BIOS", quoted(.0))]
     RealModeProgram(String),
     /// The header contradicts itself.
     #[error("is a bzImage whose header makes no sense: {field} is {value:#x}")]
@@ -287,6 +287,11 @@ impl BzImage {
     pub fn above_4g(&self) -> bool {
         self.protocol() >= PROTOCOL_2_12 && self.header.xloadflags & XLF_CAN_BE_LOADED_ABOVE_4G != 0
     }
+}
+
+/// A version text for a message; nothing where there is none.
+fn quoted(text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!(" ('{text}')") }
 }
 
 fn nonsense(field: &'static str, value: u64, good: bool) -> Result<(), BzImageError> {

@@ -4,6 +4,7 @@
 //! drivers/firmware/efi/libstub/zboot-header.S.
 
 use std::io;
+use std::slice;
 
 use super::container::{Container, ContainerKind, copy};
 use super::pe::{Pe, Section};
@@ -38,19 +39,20 @@ impl Efi {
         let sections = first_profile(&pe.sections);
         let section = |name: &[u8]| sections.iter().rev().find(|section| section.name() == name);
         let Some(linux) = section(b".linux") else {
-            return Ok(Some(other(source, machine)?));
+            return Ok(Some(other(source, &machine)?));
         };
         let parts = [Some(linux), section(b".ucode"), section(b".initrd"), section(b".cmdline")];
-        for part in parts.into_iter().flatten().filter(|part| part.file.end > source.len()) {
-            let name = String::from_utf8_lossy(part.name());
-            let (has, needs) = (source.len(), part.file.end);
+        let mut parts = parts.into_iter().flatten();
+        if let Some(part) = parts.find(|part| part.file.end > source.len()) {
+            let (name, has) = (String::from_utf8_lossy(part.name()), source.len());
             let found = format!(
-                "a unified kernel image cut short: it has {has} bytes, its section {name} needs {needs}"
+                "a unified kernel image cut short: it has {has} bytes, its section {name} needs {}",
+                part.file.end
             );
             let hint = "copy or download it again, and compare its size and checksum";
             return Ok(Some(Self::Foreign { found, hint }));
         }
-        let kernel = copy(source, &[linux.file.clone()], ".linux", "kernel")?;
+        let kernel = copy(source, slice::from_ref(&linux.file), ".linux", "kernel")?;
         // The stub passes microcode updates as the first initrd.
         let initrds = [section(b".ucode"), section(b".initrd")].into_iter().flatten();
         let initrds: Vec<_> =
@@ -106,7 +108,7 @@ fn zboot(pe: Option<&Pe>, head: &[u8]) -> Efi {
     Efi::Foreign { found, hint }
 }
 
-fn other(source: &SourceFile, machine: String) -> io::Result<Efi> {
+fn other(source: &SourceFile, machine: &str) -> io::Result<Efi> {
     use std::os::unix::fs::FileExt;
     let mut bytes = vec![0; usize::try_from(source.len().min(SEARCHED)).unwrap_or_default()];
     source.file().read_exact_at(&mut bytes, 0)?;

@@ -10,7 +10,7 @@ use vm_memory::GuestMemoryError;
 use crate::image::BzImageError;
 use crate::layout;
 
-/// Why what was asked for cannot be loaded. Sizes count bytes.
+/// Why a payload cannot be loaded. Sizes count bytes.
 #[derive(Debug, Error)]
 pub enum LoadError {
     /// The command line is too long for the kernel.
@@ -18,9 +18,9 @@ pub enum LoadError {
     CmdlineTooLong {
         /// The kernel's file name.
         kernel: PathBuf,
-        /// Bytes there are.
+        /// Bytes found.
         found: u64,
-        /// Bytes there may be.
+        /// Bytes allowed.
         limit: u64,
     },
     /// The kernel does not fit into the guest's RAM.
@@ -30,7 +30,7 @@ pub enum LoadError {
         kernel: PathBuf,
         /// Least RAM it needs.
         needed: u64,
-        /// RAM there is below 4 GiB.
+        /// RAM below 4 GiB.
         memory: u64,
     },
     /// The initrd does not fit beside the kernel.
@@ -47,11 +47,11 @@ pub enum LoadError {
         floor: u64,
         /// First address it may not reach.
         ceiling: u64,
-        /// Bytes between that and the end of RAM that are left to a firmware; 0 without one.
+        /// Bytes between that and the end of RAM that are reserved for firmware; 0 without one.
         reserved: u64,
-        /// Bytes of RAM from 4 GiB on, where they count: there it has to lie whole.
+        /// Bytes of RAM from 4 GiB on, if the kernel takes an initrd there.
         above_4g: u64,
-        /// What helps, beside a smaller one.
+        /// What helps, besides a smaller one.
         remedy: Remedy,
     },
     /// A file could not be brought into memory.
@@ -101,14 +101,14 @@ pub enum LoadError {
     Tables(#[from] GuestMemoryError),
 }
 
-/// How an initrd that does not fit could be booted as it is.
+/// How an initrd that does not fit could be booted without changing it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Remedy {
-    /// With so many bytes of memory.
+    /// With this many bytes of memory.
     Memory(u64),
-    /// Not by firmware, which reaches what is below 4 GiB; but directly, with so many bytes of memory.
+    /// Not through firmware, which only reaches below 4 GiB, but directly, with this many bytes of memory.
     Payload(u64),
-    /// Not by this kernel, whose limit the ceiling is.
+    /// Not by this kernel: the ceiling is its own limit.
     None,
 }
 
@@ -174,15 +174,15 @@ fn mib(bytes: u64) -> String {
     }
 }
 
-/// Words on RAM that nothing may be loaded to.
+/// A note on RAM that is reserved for firmware.
 fn for_firmware(reserved: u64) -> String {
     match reserved {
         0 => String::new(),
-        _ => format!(" ({} are left to the firmware)", mib(reserved)),
+        _ => format!(" ({} are reserved for the firmware)", mib(reserved)),
     }
 }
 
-/// Words on RAM from 4 GiB on.
+/// A note on RAM from 4 GiB on.
 fn beyond_4_gib(size: u64) -> String {
     match size {
         0 => String::new(),

@@ -97,7 +97,7 @@ fn elf_bss_is_zero_on_memory_that_was_used_before() {
     ram.memory().write_slice(&[0xaa; 8192], GuestAddress(0x100_0000)).unwrap();
     case.boot.load(&ram.engine, &map, &acpi(), &smbios(map.size())).unwrap();
     assert_eq!(ram.bytes(0x100_1000, 4096), [0; 4096]);
-    assert_eq!(ram.bytes(0x100_2000, 1), [0] as [u8; 1], "nothing lies after it");
+    assert_eq!(ram.bytes(0x100_2000, 1), [0] as [u8; 1], "nothing after it is written");
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn command_line_is_refused_when_longer_than_the_kernel_takes() {
     );
 }
 
-/// What an initrd of `size` bytes, sparse, is told; empty: there is a place for it.
+/// The error and hint for a sparse initrd of `size` bytes; empty if it fits.
 fn told(kernel: &[u8], size: u64, memory: u64) -> String {
     let case = Case::new(kernel, Some(b"1"));
     let file = std::fs::OpenOptions::new().write(true).open(&case._files[1].0).unwrap();

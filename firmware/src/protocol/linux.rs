@@ -1,4 +1,4 @@
-//! The Linux/x86 boot protocol: where a bzImage goes, and the zero page that tells the kernel the rest.
+//! The Linux/x86 boot protocol: the zero page, which describes to the kernel what was loaded where.
 //!
 //! Source: Documentation/arch/x86/boot.rst and zero-page.rst in Linux.
 

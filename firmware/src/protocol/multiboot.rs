@@ -1,4 +1,4 @@
-//! The multiboot protocols: the information that tells a kernel entered in 32-bit mode the rest.
+//! The multiboot protocols: the boot information for a kernel entered in 32-bit mode.
 //!
 //! Sources: Multiboot Specification 0.6.96, 3.3 "Boot information format"; Multiboot2 Specification 2.0, 3.6; QEMU's
 //! hw/i386/multiboot.c, whose layout version 1 follows. All integers are little-endian.

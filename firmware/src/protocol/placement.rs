@@ -62,7 +62,11 @@ mod tests {
 
     #[test]
     fn everything_has_its_usual_place_beside_a_kernel_above_1_mib() {
-        let low = LowMemory::beside(&[0x10_0000..0x20_0000], layout::PVH_START_INFO, 100);
+        let low = LowMemory::beside(
+            std::slice::from_ref(&(0x10_0000..0x20_0000)),
+            layout::PVH_START_INFO,
+            100,
+        );
         assert_eq!(low, Some(LowMemory::default()));
     }
 
@@ -75,6 +79,9 @@ mod tests {
 
     #[test]
     fn a_kernel_that_fills_low_memory_leaves_no_place() {
-        assert_eq!(LowMemory::beside(&[0..layout::EBDA], layout::PVH_START_INFO, 1), None);
+        assert_eq!(
+            LowMemory::beside(std::slice::from_ref(&(0..layout::EBDA)), layout::PVH_START_INFO, 1),
+            None
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! The PVH boot protocol: the start info that tells a kernel entered in 32-bit mode the rest.
+//! The PVH boot protocol: the start info for a kernel entered in 32-bit mode.
 //!
 //! Source: docs/misc/pvh.pandoc and xen/include/public/arch-x86/hvm/start_info.h in Xen.
 

@@ -4,7 +4,7 @@ use fw_cfg::ItemError;
 use fw_cfg::loader::ScriptError;
 use thiserror::Error;
 
-/// Why something cannot be handed to firmware.
+/// Why something cannot be published in fw_cfg.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum PublishError {
     /// An item.

@@ -386,7 +386,7 @@ fn narrow(name: &str, value: u64) -> Result<u32, ItemError> {
     u32::try_from(value).map_err(|_| ItemError::TooBig { name: name.into(), len: value })
 }
 
-/// The start of the page that `address` lies in.
+/// The start of the page that contains `address`.
 fn page_of(address: u64) -> u64 {
     address & !(layout::PAGE_SIZE - 1)
 }

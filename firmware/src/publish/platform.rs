@@ -1,8 +1,8 @@
 //! The fw_cfg items a machine publishes for its firmware: well-known keys, memory map and boot order.
 //!
 //! Widths are those of QEMU 7.2, all little-endian (`fw_cfg_arch_create`, hw/i386/fw_cfg.c; `microvm_memory_init`,
-//! hw/i386/microvm.c; `fw_cfg_common_realize`, hw/nvram/fw_cfg.c). What a key lacks reads as zeros, so an item of nothing but
-//! zeros is for the guest the same as none. A file is seen in the directory even if it is empty, and costs SeaBIOS one operation
+//! hw/i386/microvm.c; `fw_cfg_common_realize`, hw/nvram/fw_cfg.c). What a key lacks reads as zeros, so to the guest an item of zeros
+//! is the same as no item. A file is seen in the directory even if it is empty, and costs SeaBIOS one operation
 //! of its own (`qemu_cfg_init`, src/fw/paravirt.c): files without content are left out, unlike in QEMU.
 
 use fw_cfg::{Items, key, x86};
@@ -12,7 +12,7 @@ use crate::layout;
 use crate::roms::files::OptionRom;
 use crate::tables::memory_map::{E820Type, MemoryMap};
 
-/// What firmware is told about the machine. Everything else it is told by ACPI and SMBIOS.
+/// What fw_cfg tells firmware about the machine. The rest is in the ACPI and SMBIOS tables.
 #[derive(Clone, Debug)]
 pub struct PlatformConfig {
     /// CPUs, with local APIC IDs from 0: all of them start with the machine.
@@ -38,7 +38,7 @@ pub struct BootOptions {
     pub splash_time: Option<u16>,
     /// Milliseconds after which to try again when nothing could be booted; none, QEMU's -1: never.
     pub reboot_timeout: Option<u16>,
-    /// Boot from nothing that is not in the boot order.
+    /// Boot only from what is in the boot order.
     pub strict: bool,
 }
 
@@ -62,7 +62,7 @@ impl PlatformConfig {
     /// | `bootorder` | text | lines, zero-terminated; only if there are any, then with `HALT` last if strict |
     ///
     /// # Errors
-    /// One of the items is there already, or the directory is full.
+    /// One of the items already exists, or the directory is full.
     pub fn publish(&self, items: &mut Items) -> Result<(), PublishError> {
         let cpus = u16::from(self.cpus);
         items.set(key::UUID, self.uuid.unwrap_or_default().to_vec())?;
@@ -104,7 +104,7 @@ impl OptionRom {
     /// Adds the ROM as a file.
     ///
     /// # Errors
-    /// Its name is too long or there already, or the directory is full.
+    /// Its name is too long or already taken, or the directory is full.
     pub fn publish(&self, items: &mut Items) -> Result<(), PublishError> {
         items.add_file(&self.fw_cfg_name(), self.bytes().to_vec())?;
         Ok(())

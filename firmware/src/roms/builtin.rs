@@ -1,21 +1,21 @@
-//! Our built-in firmware, `-bios builtin`: what starts Linux from fw_cfg, and nothing else.
+//! Our built-in firmware, `-bios builtin`: it starts Linux from fw_cfg, and does nothing else.
 //!
 //! The ROM (`builtin/rom.S`, assembled by the crate's `build.rs`) is one page at the end of the first 4 GiB. It goes from the reset
 //! vector to protected mode, has fw_cfg copy what [`crate::linuxboot`] publishes into guest memory, places ACPI and SMBIOS tables,
 //! and enters the kernel at its 32-bit entry. It offers no services, runs no option ROMs and boots nothing else.
 //!
-//! What keeps it from booting it says on COM1, and in the file [`ERROR_FILE`], where the host has published one.
+//! Errors go to COM1, and to the file [`ERROR_FILE`] if the host has published it.
 
 use fw_cfg::{ItemError, Items};
 
-/// What `-bios` calls it.
+/// Its name for `-bios`.
 pub const NAME: &str = "builtin";
 
 /// The image: one page, with the reset vector in its last 16 bytes.
 pub static IMAGE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/builtin.bin"));
 
-/// The writable file in which the firmware says what kept it from booting. By it the host learns of the end, whether or not there
-/// is a serial port: the ROM's message goes to both.
+/// The writable file to which the firmware writes its error message. The host learns of a failed boot by it even without a serial
+/// port.
 pub const ERROR_FILE: &str = "opt/org.chukka/boot-error";
 
 /// Bytes of [`ERROR_FILE`]: more than the longest message.
@@ -59,7 +59,7 @@ mod tests {
         assert_eq!(vector[3..], [0; 13]);
     }
 
-    /// Whoever places tables and stack has to leave the same addresses alone as the rest of the house.
+    /// The ROM's source and the layout have to agree on every address.
     #[test]
     fn its_addresses_are_those_of_the_layout() {
         let source = include_str!("builtin/rom.S");

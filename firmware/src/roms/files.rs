@@ -17,7 +17,7 @@ use super::builtin;
 use crate::layout;
 use crate::source_file::{SourceError, SourceFile};
 
-/// Where distributions put firmware, in the order looked at.
+/// Where distributions put firmware, in search order.
 ///
 /// SeaBIOS's own directory comes before QEMU's: on Debian `/usr/share/qemu/bios-microvm.bin` is a link to `qboot.rom`, and the
 /// SeaBIOS of that name is only in `/usr/share/seabios`.
@@ -48,7 +48,7 @@ const BIOS_MAX: u64 = layout::MMIO_HOLE_END - (layout::KVM_TSS + 3 * layout::PAG
 /// QEMU shows 128 KiB there, and its host bridge lets SeaBIOS copy the rest itself. Where no bridge unlocks that memory, SeaBIOS
 /// goes on without a copy (`make_bios_writable`, src/fw/shadow.c), so its image has to be there whole: of bios-256k.bin the first
 /// byte that is not zero belongs at 0xd2720, below those 128 KiB. (QEMU's microvm, which has no bridge, starts over and over with
-/// that image after "Unable to unlock ram - bridge not found".) More than 256 KiB would lie below 0xc0000, where a PC has its
+/// that image after "Unable to unlock ram - bridge not found".) More than 256 KiB would be below 0xc0000, where a PC has its
 /// video memory.
 const LOW_COPY_MAX: u64 = 256 << 10;
 /// Biggest option ROM: what fits between 0xc0000, where SeaBIOS puts them, and 0xe0000, where the last part of a 128 KiB BIOS is.
@@ -70,24 +70,24 @@ pub enum RomError {
     /// No directory has it.
     #[error("Cannot find the {role} '{}'{} in {}", Path::new(name).display(), file(name, looked), directories(looked))]
     NotFound {
-        /// What it was to be: "bios", "option-rom".
+        /// Its role: "bios", "option-rom".
         role: &'static str,
         /// The name as given.
         name: OsString,
         /// The files looked for.
         looked: Vec<PathBuf>,
     },
-    /// It cannot be opened, is no regular file, or is empty.
+    /// It cannot be opened, is not a regular file, or is empty.
     #[error(transparent)]
     Source(#[from] SourceError),
     /// It could be opened but not read.
     #[error("Cannot read the {role} '{}'", path.display())]
     Read {
-        /// What it was to be.
+        /// Its role.
         role: &'static str,
         /// Its name.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// A BIOS image cannot have that size.
@@ -122,7 +122,7 @@ pub enum RomError {
         /// Its first two bytes.
         found: [u8; 2],
     },
-    /// It is shorter than it says, or says that it is empty.
+    /// It is shorter than its header says, or its header says 0.
     #[error("The option-rom '{}' has {found} bytes, its header says {declared}", path.display())]
     OptionRomCut {
         /// Its name.
@@ -150,24 +150,24 @@ impl RomError {
             Self::Source(source) => source.hint(),
             Self::Read { .. } => "did the file change while it was being read?".into(),
             Self::BiosSize { .. } => {
-                "this is no complete BIOS image; SeaBIOS's are called bios.bin, bios-256k.bin and bios-microvm.bin".into()
+                "this is not a complete BIOS image; SeaBIOS's are bios.bin, bios-256k.bin and bios-microvm.bin".into()
             }
             Self::NoResetVector { .. } => {
-                "this is no complete BIOS image: of one that comes in parts (OVMF_CODE, OVMF_VARS) the part with the code is \
-                 needed, and no file of variables"
+                "this is not a complete BIOS image: of a firmware in two parts (OVMF_CODE, OVMF_VARS), give the one with the \
+                 code"
                     .into()
             }
             Self::OptionRomSize { .. } | Self::OptionRomCut { .. } => {
                 "was its download or copy cut short?".into()
             }
             Self::OptionRomSignature { .. } => {
-                "this is no option ROM; a BIOS image is given with -bios".into()
+                "this is not an option ROM; pass a BIOS image with -bios".into()
             }
         }
     }
 }
 
-/// The file that a name stands for, in brackets, if it is not called that itself.
+/// In brackets, the file that an alias stands for; empty for a name that is not an alias.
 fn file(name: &OsStr, looked: &[PathBuf]) -> String {
     match looked.first().and_then(|path| path.file_name()) {
         Some(file) if file != name => format!(" ({})", Path::new(file).display()),
@@ -175,7 +175,7 @@ fn file(name: &OsStr, looked: &[PathBuf]) -> String {
     }
 }
 
-/// Names the directories of `files`, in order, each once.
+/// The directories of `files`, in order, without repetition.
 fn directories(files: &[PathBuf]) -> String {
     let mut text = String::new();
     let mut last = None;
@@ -324,7 +324,7 @@ pub struct OptionRom {
 }
 
 impl OptionRom {
-    /// Reads the option ROM `name`: a path, or the name of a file in a directory of `search` or of [`DIRECTORIES`].
+    /// Reads the option ROM `name`: a path, or a file's name in a directory of `search` or of [`DIRECTORIES`].
     ///
     /// # Errors
     /// [`RomError`]: not found, not readable, no regular file, of a wrong size, or no option ROM.

@@ -1,6 +1,6 @@
 //! The ACPI tables: RSDP, XSDT, FADT, MADT and DSDT, built once.
 //!
-//! The tables point at each other by physical address, and where they will lie depends on the way of booting. So they are built
+//! The tables point at each other by physical address, and where they will be depends on the way of booting. So they are built
 //! at address 0 with a list of their pointers and checksums; direct boot [relocates](AcpiTables::relocate) them itself, and with
 //! firmware the same list becomes the linker-loader script that is [published](AcpiTables::publish) with them.
 //!

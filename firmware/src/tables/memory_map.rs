@@ -1,4 +1,4 @@
-//! Where RAM is, and the e820 map that tells the guest. The one source for both.
+//! Where RAM is, and the e820 map that reports it to the guest. The one source for both.
 
 use std::ops::Range;
 
@@ -25,7 +25,7 @@ pub struct E820Entry {
     pub kind: E820Type,
 }
 
-/// The guest's RAM: one range from 0, and a second one above 4 GiB where the first cannot hold it all.
+/// The guest's RAM: one range from 0, and a second one above 4 GiB if the first cannot hold it all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemoryMap {
     below_hole: u64,
@@ -61,7 +61,7 @@ impl MemoryMap {
         self.above_4g
     }
 
-    /// The e820 map: low RAM, the reserved legacy area (EBDA to 1 MiB, where the ACPI tables lie), RAM above it.
+    /// The e820 map: low RAM, the reserved legacy area (EBDA to 1 MiB, where the ACPI tables are), RAM above it.
     pub fn e820(&self) -> Vec<E820Entry> {
         let entry = |range: Range<u64>, kind| E820Entry {
             addr: range.start,
@@ -78,7 +78,7 @@ impl MemoryMap {
         map
     }
 
-    /// The highest place for `size` bytes, page-aligned, that lies in RAM, from `floor` up and below `limit`; at the start of a huge
+    /// The highest place for `size` bytes, page-aligned, in RAM, from `floor` up and below `limit`; at the start of a huge
     /// page for what has at least one, if there is room.
     pub fn highest_fit(&self, size: u64, floor: u64, limit: u64) -> Option<u64> {
         let ranges: Vec<_> = self.ram().collect();

@@ -23,7 +23,7 @@ const ENTRY_SIZE: usize = 31;
 /// Where the structures start after the entry point in a direct boot: at the next multiple of 16.
 const ENTRY_ROOM: usize = 32;
 /// Most bytes of structures. Their size is a u16, to which SeaBIOS adds its type 0, less than 128 bytes; and in a direct boot
-/// they lie between entry point and reset vector.
+/// they are between entry point and reset vector.
 const LIMIT: usize = 0xff00;
 const _: () = {
     assert!(layout::SMBIOS.is_multiple_of(16) && ENTRY_SIZE <= ENTRY_ROOM);

@@ -60,7 +60,7 @@ fn an_image_of_a_wrong_size_is_told_its_size() {
         bios(&sparse(&scratch, "odd", size))
             .refused()
             .says(&format!("has {size} bytes, expected a multiple of 65536 (64 KiB), 16777216"))
-            .hints("no complete BIOS image");
+            .hints("not a complete BIOS image");
     }
 }
 
@@ -71,7 +71,7 @@ fn an_image_without_a_reset_vector_is_told() {
         bios(&scratch.file("image", &[byte; 64 << 10]))
             .refused()
             .says(&format!("has no reset vector: each of its last 16 bytes is {byte:#04x}"))
-            .hints("no complete BIOS image");
+            .hints("not a complete BIOS image");
     }
 }
 
@@ -115,7 +115,7 @@ fn an_initrd_that_does_not_fit_below_what_firmware_keeps_is_told_how_much_would_
             "The initrd '{}' (50 MiB) does not fit: between the kernel's end",
             initrd.display()
         ))
-        .says("(256 KiB are left to the firmware)")
+        .says("(256 KiB are reserved for the firmware)")
         .hints("-m 75M or more");
 }
 

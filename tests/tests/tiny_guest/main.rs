@@ -2,6 +2,7 @@
 //! (`chukka_tests::native::guest`): they run on this machine, whatever its KVM.
 
 mod ends;
+mod entries;
 mod files;
 mod hostile;
 mod streams;

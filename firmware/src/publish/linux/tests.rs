@@ -55,7 +55,7 @@ fn twelve_keys_hold_addresses_sizes_and_bytes() {
     assert_eq!(number(&items, key::KERNEL_ADDR), 0x10_0000);
     assert_eq!(number(&items, key::KERNEL_SIZE), 8201, "all the file has");
     assert_eq!(bytes(&items, key::KERNEL_DATA), kernel[2048..]);
-    // What QEMU 7.2 says for -M pc -m 256 and an initrd below a page: 0x10000000 - 0x28000 - 1 - 6, and down to a page.
+    // QEMU 7.2's value for -M pc -m 256 and an initrd below a page: 0x10000000 - 0x28000 - 1 - 6, and down to a page.
     assert_eq!(number(&items, key::INITRD_ADDR), 0xffd_7000);
     assert_eq!(number(&items, key::INITRD_SIZE), 6);
     assert_eq!(bytes(&items, key::INITRD_DATA), b"initrd");
@@ -169,7 +169,7 @@ fn an_initrd_never_reaches_into_the_room_the_kernel_or_the_firmware_needs() {
     let error = try_publish(&bzimage(64), Some(&[1; 8192]), "", least - 1).unwrap_err();
     let text = error.to_string();
     assert!(text.contains("(8 KiB) does not fit: between the kernel's end at 0x3000000"), "{text}");
-    assert!(text.contains("256 KiB are left to the firmware"), "{text}");
+    assert!(text.contains("256 KiB are reserved for the firmware"), "{text}");
     assert!(error.hint().contains("-m 49M"), "{}", error.hint());
 }
 
@@ -190,13 +190,13 @@ fn an_initrd_beyond_32_bits_is_refused() {
         text.contains("(4097 MiB) does not fit: between the kernel's end at 0x3000000"),
         "{text}"
     );
-    assert!(text.contains("and 0xbffc0000 there are 3024 MiB (256 KiB are left"), "{text}");
+    assert!(text.contains("and 0xbffc0000 there are 3024 MiB (256 KiB are reserved"), "{text}");
     let hint = "firmware reaches no more than 3 GiB; boot it directly, without -bios, with -m 7169M or more, or make \
                 the initrd smaller";
     assert_eq!(error.hint(), hint);
 }
 
-/// What an initrd of `size` bytes, sparse, is told; empty: it is published.
+/// The error and hint for a sparse initrd of `size` bytes; empty if it is published.
 fn told(kernel: &[u8], size: u64, memory: u64) -> String {
     let (kernel, initrd) = (TempFile::new(kernel), TempFile::new(b"1"));
     let file = std::fs::OpenOptions::new().write(true).open(&initrd.0).unwrap();

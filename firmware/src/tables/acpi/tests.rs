@@ -14,7 +14,7 @@ fn sum(bytes: &[u8]) -> u8 {
     bytes.iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte))
 }
 
-/// Follows a pointer as an OS does, and checks signature and checksum of the table there. `blob` lies at `base`.
+/// Follows a pointer as an OS does, and checks signature and checksum of the table there. `blob` is at `base`.
 fn table(blob: &[u8], base: u64, pointer: usize, signature: &[u8; 4]) -> usize {
     table_at(
         blob,
@@ -33,7 +33,7 @@ fn table_at(blob: &[u8], base: u64, address: u64, signature: &[u8; 4]) -> usize 
     at
 }
 
-/// All an OS and SeaBIOS do to find the tables: from the RSDP, and from the rest, which lies at `base`.
+/// All an OS and SeaBIOS do to find the tables: from the RSDP, and from the rest, which is at `base`.
 fn find_every_table(rsdp: &[u8], blob: &[u8], base: u64) {
     assert_eq!(&rsdp[..8], b"RSD PTR ");
     assert_eq!((sum(&rsdp[..20]), sum(&rsdp[..36])), (0, 0));

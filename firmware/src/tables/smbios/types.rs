@@ -30,7 +30,7 @@ const HANDLE_END: u16 = 0x7f00;
 const NO_CACHE: u16 = 0xffff;
 const NO_ERROR_INFORMATION: u16 = 0xfffe;
 
-/// What the firmware says of itself: type 0.
+/// BIOS information, type 0: the firmware describes itself.
 pub(super) fn firmware(maker: &Maker) -> Structures {
     let mut structures = Structures::default();
     bios_information(&mut structures, maker);
