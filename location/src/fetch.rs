@@ -14,7 +14,6 @@ mod watch;
 
 use std::io;
 use std::path::PathBuf;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -122,8 +121,8 @@ impl Fetcher {
         }
     }
 
-    fn shared(&self, place: &Place) -> Rc<Shared> {
-        Rc::new(Shared::new(place, &self.settings, Arc::clone(&self.watch), self.cache()))
+    fn shared(&self, place: &Place) -> Arc<Shared> {
+        Arc::new(Shared::new(place, &self.settings, Arc::clone(&self.watch), self.cache()))
     }
 
     /// Where things are kept. If nothing can be, that is no reason not to boot.

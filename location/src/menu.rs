@@ -5,7 +5,7 @@
 
 mod joined;
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use thiserror::Error;
 
@@ -45,13 +45,13 @@ fn is_image(file: &dyn RandomAccess) -> bool {
 }
 
 /// The file itself where it can be read in places, else a copy of it.
-fn in_places(file: Box<dyn RandomAccess>) -> Result<Rc<dyn RandomAccess>, SourceError> {
+fn in_places(file: Box<dyn RandomAccess>) -> Result<Arc<dyn RandomAccess>, SourceError> {
     if !file.is_sequential() {
         return Ok(file.into());
     }
     let name = file.name().to_owned();
     let copy = file.into_file().and_then(|copy| LocalFile::new(copy, name.clone()));
-    Ok(Rc::new(copy.map_err(|source| SourceError::Io { name, source })?))
+    Ok(Arc::new(copy.map_err(|source| SourceError::Io { name, source })?))
 }
 
 /// The file system that begins `offset` bytes behind a disk's beginning.
@@ -59,10 +59,10 @@ fn in_places(file: Box<dyn RandomAccess>) -> Result<Rc<dyn RandomAccess>, Source
 /// # Errors
 /// There is none.
 pub fn volume_at(fetcher: &Fetcher, disk: &Place, offset: u64) -> Result<Vec<Volume>, PlaceError> {
-    let file: Rc<dyn RandomAccess> = fetcher.file(disk)?.into();
+    let file: Arc<dyn RandomAccess> = fetcher.file(disk)?.into();
     let name = format!("{} from byte {offset}", file.name());
     let slice = Slice::new(file, offset, u64::MAX, name.clone());
-    Ok(vec![Volume { name, source: image::open(Rc::new(slice))? }])
+    Ok(vec![Volume { name, source: image::open(Arc::new(slice))? }])
 }
 
 /// Which entry.

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use thiserror::Error;
 
@@ -164,7 +164,7 @@ impl Place {
                 Err(SourceError::Kind { found: "a directory", .. }) => {
                     Box::new(Directory::open(path)?)
                 }
-                file => image::open(Rc::new(file?))?,
+                file => image::open(Arc::new(file?))?,
             });
         }
         let tree = self.tree(net)?;
@@ -220,13 +220,13 @@ fn is_image(file: &dyn RandomAccess) -> bool {
 fn in_places(
     file: Box<dyn RandomAccess>,
     whole: Whole<'_>,
-) -> Result<Rc<dyn RandomAccess>, SourceError> {
+) -> Result<Arc<dyn RandomAccess>, SourceError> {
     if !file.is_sequential() {
         return Ok(file.into());
     }
     let name = file.name().to_owned();
     let copy = whole(file).and_then(|copy| LocalFile::new(copy, name.clone()));
-    Ok(Rc::new(copy.map_err(|source| SourceError::Io { name, source })?))
+    Ok(Arc::new(copy.map_err(|source| SourceError::Io { name, source })?))
 }
 
 /// The place that a URL names, if `given` is one; a path of the same look is none unless it begins as a URL does: `gopher://`.

@@ -2,13 +2,14 @@
 
 pub(crate) mod http;
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::{Mutex, MutexGuard};
 
 pub(crate) use storage::testing::Temp;
 
 use storage::source::{Entry, RandomAccess, Source, SourceError, TreePath};
+use storage::sync::lock;
 
 /// What a [`Remote`] says of a path.
 type Answer = fn(&str) -> Option<SourceError>;
@@ -18,7 +19,7 @@ type Answer = fn(&str) -> Option<SourceError>;
 pub(crate) struct Remote {
     files: BTreeMap<TreePath, Vec<u8>>,
     /// What it was asked for, in order.
-    pub asked: RefCell<Vec<String>>,
+    asked: Mutex<Vec<String>>,
     /// What it says instead of giving a file, or instead of "not there".
     pub answer: Option<Answer>,
 }
@@ -28,6 +29,11 @@ impl Remote {
     pub fn of(paths: &[&str]) -> Self {
         let files = paths.iter().map(|path| (TreePath::new(path), path.as_bytes().to_vec()));
         Self { files: files.collect(), ..Self::default() }
+    }
+
+    /// What it was asked for, in order.
+    pub fn asked(&self) -> MutexGuard<'_, Vec<String>> {
+        lock(&self.asked)
     }
 
     /// Adds a file.
@@ -48,7 +54,7 @@ impl Source for Remote {
 
     fn open(&self, path: &TreePath) -> Result<Box<dyn RandomAccess>, SourceError> {
         let name = path.to_string();
-        self.asked.borrow_mut().push(name.clone());
+        self.asked().push(name.clone());
         if let Some(error) = self.answer.and_then(|answer| answer(&name)) {
             return Err(error);
         }

@@ -25,7 +25,7 @@ mod volumes;
 mod xfs;
 
 use std::fmt;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::source::{RandomAccess, Slice, Source, SourceError, head};
 use format::{FileSystem, Format};
@@ -58,7 +58,7 @@ pub fn kind(head: &[u8]) -> Option<&'static str> {
 ///
 /// # Errors
 /// It is none that is known, or it is damaged.
-pub fn open(file: Rc<dyn RandomAccess>) -> Result<Box<dyn Source>, SourceError> {
+pub fn open(file: Arc<dyn RandomAccess>) -> Result<Box<dyn Source>, SourceError> {
     let name = file.name().to_owned();
     let mut volumes = volumes(file)?;
     if volumes.len() == 1
@@ -73,7 +73,7 @@ pub fn open(file: Rc<dyn RandomAccess>) -> Result<Box<dyn Source>, SourceError> 
 ///
 /// # Errors
 /// As of [`open`].
-pub fn volumes(file: Rc<dyn RandomAccess>) -> Result<Vec<Volume>, SourceError> {
+pub fn volumes(file: Arc<dyn RandomAccess>) -> Result<Vec<Volume>, SourceError> {
     let mut search = Search::default();
     search.look(file, 0)?;
     Ok(search.found)
@@ -87,7 +87,7 @@ struct Search {
 }
 
 impl Search {
-    fn look(&mut self, file: Rc<dyn RandomAccess>, depth: u32) -> Result<(), SourceError> {
+    fn look(&mut self, file: Arc<dyn RandomAccess>, depth: u32) -> Result<(), SourceError> {
         let name = file.name().to_owned();
         if depth > DEPTH {
             return Err(SourceError::failure(
@@ -118,7 +118,7 @@ impl Search {
 
     fn look_into_partitions(
         &mut self,
-        disk: &Rc<dyn RandomAccess>,
+        disk: &Arc<dyn RandomAccess>,
         depth: u32,
     ) -> Result<(), SourceError> {
         let mut partitions = partitions::list(disk)?;
@@ -155,7 +155,7 @@ impl Search {
     /// Why there is nothing to be found in a partition.
     fn look_into(
         &mut self,
-        disk: &Rc<dyn RandomAccess>,
+        disk: &Arc<dyn RandomAccess>,
         partition: &Partition,
         depth: u32,
     ) -> Result<(), Reason> {
@@ -164,14 +164,14 @@ impl Search {
             return Err(Reason::Behind);
         }
         let name = format!("{}, partition {number}", disk.name());
-        let part = Rc::new(Slice::new(Rc::clone(disk), at, len, name));
+        let part = Arc::new(Slice::new(Arc::clone(disk), at, len, name));
         self.look(part, depth + 1).map_err(Reason::Error)
     }
 }
 
 fn open_file_system(
     system: FileSystem,
-    file: Rc<dyn RandomAccess>,
+    file: Arc<dyn RandomAccess>,
 ) -> Result<Box<dyn Source>, SourceError> {
     match system {
         FileSystem::Iso => iso::open(file),

@@ -9,9 +9,11 @@
 //! Knows nothing of servers, kernels or guests.
 #![forbid(unsafe_code)]
 
+pub mod bytes;
 pub mod host_file;
 pub mod image;
 pub mod source;
+pub mod sync;
 
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

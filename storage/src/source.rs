@@ -18,7 +18,7 @@ pub use path::TreePath;
 pub use slice::{Slice, Unread};
 
 /// A place that files are looked for in. No path leads out of it: `..` stops at its root, and so does a symbolic link.
-pub trait Source: Debug {
+pub trait Source: Debug + Send + Sync {
     /// What messages call it: as the user named it, without a slash at the end.
     fn name(&self) -> &str;
 
@@ -41,7 +41,7 @@ pub trait Source: Debug {
 }
 
 /// The bytes of a file in a [`Source`].
-pub trait RandomAccess: Debug {
+pub trait RandomAccess: Debug + Send + Sync {
     /// What messages call it: the source's name and the path in it.
     fn name(&self) -> &str;
 

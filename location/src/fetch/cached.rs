@@ -1,10 +1,9 @@
 //! A place on another host, as far as it is known already; it is asked for the rest.
 
-use std::cell::{Cell, OnceCell, RefCell};
 use std::fs::File;
 use std::io::{self, Read};
-use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use super::cache::Cache;
 use super::partial::{self, Partial};
@@ -13,6 +12,7 @@ use super::watch::Watch;
 use super::{IMAGE, Settings};
 use crate::place::{Place, PlaceError};
 use storage::source::{Entry, Failure, LocalFile, RandomAccess, Source, SourceError, TreePath};
+use storage::sync::lock;
 
 /// A file of so many bytes is kept whole, whatever is read of it: a piece of it costs as much.
 const SMALL: u64 = 64 << 10;
@@ -25,11 +25,11 @@ pub(super) struct Shared {
     settings: Settings,
     watch: Arc<dyn Watch>,
     cache: Option<Cache>,
-    record: RefCell<Record>,
+    record: Mutex<Record>,
     /// Whether the record has what was not written yet.
-    changed: Cell<bool>,
+    changed: AtomicBool,
     /// The place itself, once it is asked.
-    opened: OnceCell<Box<dyn Source>>,
+    opened: OnceLock<Box<dyn Source>>,
 }
 
 impl Shared {
@@ -54,7 +54,8 @@ impl Shared {
             record.asked = now();
         }
         let (place, settings) = (place.clone(), settings.clone());
-        let (record, changed, opened) = (record.into(), Cell::default(), OnceCell::new());
+        let (record, changed, opened) =
+            (Mutex::new(record), AtomicBool::default(), OnceLock::new());
         Self { place, name, settings, watch, cache, record, changed, opened }
     }
 
@@ -63,7 +64,7 @@ impl Shared {
     /// # Errors
     /// As of [`Place::open`].
     pub fn begin(&self) -> Result<(), PlaceError> {
-        let record = self.record.borrow();
+        let record = lock(&self.record);
         let known = record.answers.keys().any(|path| record.current(path).is_some());
         drop(record);
         if known {
@@ -91,8 +92,8 @@ impl Shared {
     }
 
     fn note(&self, key: &str, said: Said) {
-        self.record.borrow_mut().note(key, said);
-        self.changed.set(true);
+        lock(&self.record).note(key, said);
+        self.changed.store(true, Ordering::Relaxed);
     }
 
     /// Nothing more than what is kept may be asked for.
@@ -108,7 +109,7 @@ impl Shared {
     fn about(&self, key: &str, file: &dyn RandomAccess) -> About {
         let (len, version, sequential) = (file.len(), file.version(), file.is_sequential());
         let mut about = About { len, version, sequential, sha256: None };
-        if let Some(Answer { said: Said::File(before), .. }) = self.record.borrow().answers.get(key)
+        if let Some(Answer { said: Said::File(before), .. }) = lock(&self.record).answers.get(key)
             && before.is_same(&about)
             && self.content(before).is_some()
         {
@@ -185,8 +186,8 @@ impl Shared {
     /// Writes down what the place said.
     fn save(&self) {
         let Some(cache) = &self.cache else { return };
-        match self.record.borrow().save(cache) {
-            Ok(()) => self.changed.set(false),
+        match lock(&self.record).save(cache) {
+            Ok(()) => self.changed.store(false, Ordering::Relaxed),
             Err(error) => {
                 let problem = "the cache cannot be written to, the next run fetches it again";
                 self.watch.note(&format!("warning: {problem}: {error}"));
@@ -197,7 +198,7 @@ impl Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        if self.changed.get() {
+        if self.changed.load(Ordering::Relaxed) {
             self.save();
         }
     }
@@ -206,14 +207,14 @@ impl Drop for Shared {
 /// A place on another host.
 #[derive(Debug)]
 pub(super) struct Cached {
-    shared: Rc<Shared>,
-    label: OnceCell<Option<String>>,
+    shared: Arc<Shared>,
+    label: OnceLock<Option<String>>,
 }
 
 impl Cached {
     /// What is known of it is `shared`.
-    pub fn of(shared: Rc<Shared>) -> Self {
-        Self { shared, label: OnceCell::new() }
+    pub fn of(shared: Arc<Shared>) -> Self {
+        Self { shared, label: OnceLock::new() }
     }
 
     /// Asks the place itself.
@@ -232,7 +233,7 @@ impl Source for Cached {
     }
 
     fn label(&self) -> Option<&str> {
-        let label = || match self.shared.record.borrow().current(LABEL) {
+        let label = || match lock(&self.shared.record).current(LABEL) {
             Some(Said::Label(label)) => label.clone(),
             _ => None,
         };
@@ -242,7 +243,7 @@ impl Source for Cached {
     fn list(&self, directory: &TreePath) -> Result<Vec<Entry>, SourceError> {
         let shared = &*self.shared;
         let (name, key) = (shared.shown(directory), list_key(directory));
-        match shared.record.borrow().current(&key) {
+        match lock(&shared.record).current(&key) {
             Some(Said::List(pairs)) => {
                 let entry = |(name, is_directory): &(String, bool)| Entry {
                     name: name.clone(),
@@ -272,13 +273,13 @@ impl Source for Cached {
     fn open(&self, path: &TreePath) -> Result<Box<dyn RandomAccess>, SourceError> {
         let shared = &self.shared;
         let (name, key) = (shared.shown(path), key(path));
-        let said = shared.record.borrow().current(&key).cloned();
+        let said = lock(&shared.record).current(&key).cloned();
         if let Some(error) = said.as_ref().and_then(|said| said.error(&name, "a regular file")) {
             return Err(error);
         }
         let file = |about, opened| {
-            let (whole, path) = (OnceCell::new(), path.clone());
-            let shared = Rc::clone(shared);
+            let (whole, path) = (OnceLock::new(), path.clone());
+            let shared = Arc::clone(shared);
             Box::new(CachedFile {
                 shared,
                 path,
@@ -292,10 +293,10 @@ impl Source for Cached {
         if let Some(Said::File(about)) = said
             && (about.sha256.is_none() || shared.content(&about).is_some())
         {
-            return Ok(file(about, OnceCell::new()));
+            return Ok(file(about, OnceLock::new()));
         }
         match self.ask(path) {
-            Ok(opened) => Ok(file(shared.about(&key, &*opened), OnceCell::from(opened))),
+            Ok(opened) => Ok(file(shared.about(&key, &*opened), OnceLock::from(opened))),
             Err(error) => {
                 if let Some(said) = Said::of_error(&error) {
                     shared.note(&key, said);
@@ -309,16 +310,16 @@ impl Source for Cached {
 /// A file in such a place.
 #[derive(Debug)]
 struct CachedFile {
-    shared: Rc<Shared>,
+    shared: Arc<Shared>,
     path: TreePath,
     /// Its name in the record.
     key: String,
     name: String,
     about: About,
     /// The file itself, once it is asked.
-    opened: OnceCell<Box<dyn RandomAccess>>,
+    opened: OnceLock<Box<dyn RandomAccess>>,
     /// All of it on this host.
-    whole: OnceCell<LocalFile>,
+    whole: OnceLock<LocalFile>,
 }
 
 impl CachedFile {
@@ -326,7 +327,7 @@ impl CachedFile {
         if let Some(file) = self.opened.get() {
             return Ok(&**file);
         }
-        let file = Cached::of(Rc::clone(&self.shared)).ask(&self.path).map_err(into_io)?;
+        let file = Cached::of(Arc::clone(&self.shared)).ask(&self.path).map_err(into_io)?;
         if file.len() != self.about.len || file.version() != self.about.version {
             self.shared.about(&self.key, &*file);
             let problem = format!(

@@ -1,11 +1,11 @@
 //! One file on its way here: in part, until all of it is there.
 
-use std::cell::Cell;
 use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
@@ -31,7 +31,7 @@ pub(super) struct Partial<'a> {
     /// In the directory of such files, without an extension.
     stem: PathBuf,
     /// What came is of no use to the next run, and may be what fills the disk.
-    useless: Cell<bool>,
+    useless: AtomicBool,
     /// Open and locked.
     _lock: File,
 }
@@ -78,7 +78,7 @@ impl<'a> Partial<'a> {
                 break lock;
             }
         };
-        Ok(Self { cache, place, path, stem, useless: Cell::new(false), _lock: lock })
+        Ok(Self { cache, place, path, stem, useless: AtomicBool::new(false), _lock: lock })
     }
 
     /// Fetches all of `file`, or what is missing of it. Its SHA-256, and the file itself.
@@ -108,7 +108,7 @@ impl<'a> Partial<'a> {
         let done = self.receive(file, already..part_of.len, &data, watch);
         drop(data);
         let done = done.and_then(|sha256| self.finish(&sha256, part_of.len));
-        if done.is_err() && (self.useless.get() || part_of.version.is_empty()) {
+        if done.is_err() && (self.useless.load(Ordering::Relaxed) || part_of.version.is_empty()) {
             self.forget();
         }
         watch.end(done.is_ok());
@@ -180,7 +180,7 @@ impl<'a> Partial<'a> {
         // The last is what a process gets that is allowed no larger files (setrlimit(2)).
         let full = [ErrorKind::StorageFull, ErrorKind::QuotaExceeded, ErrorKind::FileTooLarge];
         if full.contains(&error.kind()) {
-            self.useless.set(true);
+            self.useless.store(true, Ordering::Relaxed);
             return Failure::new(
                 format!("there is no space for it in the cache '{root}': {error}"),
                 "make room (chukka cache prune), or name another: -fetch cache=DIR, or XDG_CACHE_HOME",
@@ -230,7 +230,7 @@ pub(super) fn in_memory(file: &dyn RandomAccess, watch: &dyn Watch) -> io::Resul
     let mut memory = host_file::in_memory()?;
     watch.begin(file.name(), file.len(), 0, false);
     let done = file.stream(0).and_then(|mut stream| {
-        let useless = Cell::new(true);
+        let useless = AtomicBool::new(true);
         exactly(&mut stream, 0..file.len(), watch, &useless, |piece| memory.write_all(piece))
     });
     let done = done.and_then(|()| host_file::read_only(&memory));
@@ -243,7 +243,7 @@ fn exactly(
     stream: &mut dyn Read,
     range: Range<u64>,
     watch: &dyn Watch,
-    useless: &Cell<bool>,
+    useless: &AtomicBool,
     mut take: impl FnMut(&[u8]) -> io::Result<()>,
 ) -> io::Result<()> {
     let mut buffer = vec![0; PIECE];
@@ -265,7 +265,7 @@ fn exactly(
         };
         at += count as u64;
         if at > end {
-            useless.set(true);
+            useless.store(true, Ordering::Relaxed);
             let problem = format!("it has more bytes than the {end} that were announced");
             return Err(Failure::new(problem, "was it changed meanwhile? start again").into());
         }

@@ -3,15 +3,15 @@
 
 mod session;
 
-use std::cell::RefCell;
 use std::io::{self, Read, Write};
-use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 
 use super::Net;
 use super::address::{Host, decode};
 use session::{Found, Session};
 use storage::host_file;
 use storage::source::{Entry, Failure, LocalFile, RandomAccess, Source, SourceError, TreePath};
+use storage::sync::lock;
 
 /// The files below a URL; its root is the URL itself. Nothing is asked yet.
 ///
@@ -65,7 +65,7 @@ fn parse(url: &str, net: &Net) -> Result<Ftp, &'static str> {
     Ok(Ftp {
         name: format!("ftp://{shown}/{trimmed}").trim_end_matches('/').into(),
         root: one_line(root)?,
-        session: Rc::new(RefCell::new(Session::new(login))),
+        session: Arc::new(Mutex::new(Session::new(login))),
     })
 }
 
@@ -82,7 +82,7 @@ struct Ftp {
     name: String,
     /// Empty: the directory that the server shows first.
     root: String,
-    session: Rc<RefCell<Session>>,
+    session: Arc<Mutex<Session>>,
 }
 
 impl Ftp {
@@ -115,7 +115,7 @@ impl Source for Ftp {
 
     fn list(&self, directory: &TreePath) -> Result<Vec<Entry>, SourceError> {
         let (name, path) = self.names(directory)?;
-        let found = self.session.borrow_mut().list(&path);
+        let found = lock(&self.session).list(&path);
         match found {
             Ok(Found::This(entries)) => Ok(entries),
             Ok(Found::Nothing) => Err(SourceError::Missing(name)),
@@ -128,7 +128,7 @@ impl Source for Ftp {
 
     fn open(&self, path: &TreePath) -> Result<Box<dyn RandomAccess>, SourceError> {
         let (name, path) = self.names(path)?;
-        let found = self.session.borrow_mut().find(&path);
+        let found = lock(&self.session).find(&path);
         let about = match found {
             Ok(Found::This(about)) => about,
             Ok(Found::Nothing) => return Err(SourceError::Missing(name)),
@@ -138,10 +138,10 @@ impl Source for Ftp {
             Err(source) => return Err(SourceError::Io { name, source }),
         };
         if let Some(len) = about.len {
-            let session = Rc::clone(&self.session);
+            let session = Arc::clone(&self.session);
             return Ok(Box::new(FtpFile { name, path, len, version: about.version, session }));
         }
-        let whole = self.session.borrow_mut().whole(&path, take_whole);
+        let whole = lock(&self.session).whole(&path, take_whole);
         match whole {
             Ok(Some(file)) => match LocalFile::of_copy(file, name.clone()) {
                 Ok(file) => Ok(Box::new(file)),
@@ -179,7 +179,7 @@ struct FtpFile {
     path: String,
     len: u64,
     version: String,
-    session: Rc<RefCell<Session>>,
+    session: Arc<Mutex<Session>>,
 }
 
 impl RandomAccess for FtpFile {
@@ -195,7 +195,7 @@ impl RandomAccess for FtpFile {
         if to.is_empty() || at >= self.len {
             return Ok(0);
         }
-        self.session.borrow_mut().read(&self.path, self.len, to, at)
+        lock(&self.session).read(&self.path, self.len, to, at)
     }
 
     fn is_sequential(&self) -> bool {

@@ -19,7 +19,7 @@ mod proxy;
 mod url;
 
 use std::os::unix::ffi::OsStrExt;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use self::client::{Ask, Client, Trouble};
 use self::url::Url;
@@ -41,7 +41,7 @@ pub(crate) fn tree(url: &str, net: &Net) -> Result<Box<dyn Source>, SourceError>
         let problem = "this chukka was built without TLS, and so reads no https: locations";
         return Err(SourceError::failure(name, problem, "build it with the feature tls"));
     }
-    Ok(Box::new(Tree { url: parsed, name, client: Rc::new(Client::new(net)) }))
+    Ok(Box::new(Tree { url: parsed, name, client: Arc::new(Client::new(net)) }))
 }
 
 /// What is at and below a URL.
@@ -49,7 +49,7 @@ pub(crate) fn tree(url: &str, net: &Net) -> Result<Box<dyn Source>, SourceError>
 struct Tree {
     url: Url,
     name: String,
-    client: Rc<Client>,
+    client: Arc<Client>,
 }
 
 impl Tree {

@@ -3,14 +3,15 @@
 
 mod transfer;
 
-use std::cell::RefCell;
 use std::io::{self, Write};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use super::Net;
 use super::address::{Host, decode, goes_on};
 use storage::host_file;
 use storage::source::{Entry, Failure, LocalFile, RandomAccess, Source, SourceError, TreePath};
+use storage::sync::lock;
 use transfer::{Refused, Stopped, Transfer};
 
 /// As RFC 1350 has it.
@@ -99,7 +100,7 @@ impl Source for Tftp {
         };
         match transfer.announced() {
             // Its bytes are asked for when they are needed, which may be much later.
-            Some(len) => Ok(Box::new(TftpFile { name, len, asked, running: RefCell::default() })),
+            Some(len) => Ok(Box::new(TftpFile { name, len, asked, running: Mutex::default() })),
             None => {
                 let whole = take_whole(transfer, self.net.unannounced).map_err(fail)?;
                 Ok(Box::new(LocalFile::of_copy(whole, name.clone()).map_err(fail)?))
@@ -155,7 +156,7 @@ struct TftpFile {
     name: String,
     len: u64,
     asked: Asked,
-    running: RefCell<Option<Running>>,
+    running: Mutex<Option<Running>>,
 }
 
 /// A transfer, and where it is.
@@ -203,7 +204,7 @@ impl TftpFile {
     }
 
     fn read_once(&self, to: &mut [u8], at: u64) -> io::Result<usize> {
-        let running = self.running.borrow_mut().take();
+        let running = lock(&self.running).take();
         let mut running = self.run_to(running, at)?;
         let count = running.transfer.read(to)?;
         if count == 0 {
@@ -221,7 +222,7 @@ impl TftpFile {
                 return Err(goes_on(self.len));
             }
         }
-        *self.running.borrow_mut() = Some(running);
+        *lock(&self.running) = Some(running);
         Ok(count)
     }
 }

@@ -1,6 +1,6 @@
 //! btrfs is known, and not read: the crates for it are experiments.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::source::{RandomAccess, Source, SourceError};
 
@@ -9,7 +9,7 @@ use crate::source::{RandomAccess, Source, SourceError};
 /// # Errors
 /// Always.
 #[expect(clippy::needless_pass_by_value, reason = "as of the other file systems")]
-pub(crate) fn open(image: Rc<dyn RandomAccess>) -> Result<Box<dyn Source>, SourceError> {
+pub(crate) fn open(image: Arc<dyn RandomAccess>) -> Result<Box<dyn Source>, SourceError> {
     Err(SourceError::failure(
         image.name(),
         "it is a btrfs file system, which is not read here",

@@ -3,7 +3,7 @@
 //! Ours: fatfs computes with numbers of the image as they are, and follows chains of clusters that lead back to themselves for ever.
 
 use std::io;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::filesystem::{DAMAGED, FileSystem, Files, Node};
 use super::pages::Pages;
@@ -16,7 +16,7 @@ const DIRECTORY_LEN: u64 = 65_536 * 32;
 ///
 /// # Errors
 /// It cannot be read, or is damaged.
-pub(crate) fn open(image: Rc<dyn RandomAccess>) -> Result<Box<dyn Source>, SourceError> {
+pub(crate) fn open(image: Arc<dyn RandomAccess>) -> Result<Box<dyn Source>, SourceError> {
     let name = image.name().to_owned();
     match Fat::open(image) {
         Ok(fat) => Ok(Box::new(FileSystem::new(fat, name))),
@@ -68,7 +68,7 @@ struct Item {
 }
 
 impl Fat {
-    fn open(image: Rc<dyn RandomAccess>) -> io::Result<Self> {
+    fn open(image: Arc<dyn RandomAccess>) -> io::Result<Self> {
         let image = Pages::new(image);
         let mut boot = [0; 512];
         image.read_exact_at(&mut boot, 0)?;
@@ -169,7 +169,7 @@ impl Fat {
         };
         let (mut items, mut long) = (Vec::new(), LongName::default());
         for run in runs {
-            let part = Slice::new(Rc::clone(self.image.file()), run.at, run.len, "");
+            let part = Slice::new(Arc::clone(self.image.file()), run.at, run.len, "");
             let most = usize::try_from(run.len).unwrap_or(usize::MAX);
             for entry in head(&part, most)?.as_chunks::<32>().0 {
                 match (entry[0], entry[11]) {
@@ -285,14 +285,14 @@ impl Files for Fat {
         Ok(self.items(at.as_ref())?.into_iter().map(entry).collect())
     }
 
-    fn open(self: Rc<Self>, path: &TreePath, name: String) -> io::Result<Box<dyn RandomAccess>> {
+    fn open(self: Arc<Self>, path: &TreePath, name: String) -> io::Result<Box<dyn RandomAccess>> {
         let item = self.find(path)?.ok().flatten().ok_or(io::ErrorKind::NotFound)?;
         let runs = self.runs(item.first, item.len, false)?;
         let image = self.image.file();
         // Most files lie in one piece.
         Ok(match *runs {
             [Run { at, len }] if at + len <= image.len() => {
-                Box::new(Slice::new(Rc::clone(image), at, len, name))
+                Box::new(Slice::new(Arc::clone(image), at, len, name))
             }
             _ => Box::new(FatFile { fat: self, runs, name, len: item.len }),
         })
@@ -302,7 +302,7 @@ impl Files for Fat {
 /// A file that lies in several pieces.
 #[derive(Debug)]
 struct FatFile {
-    fat: Rc<Fat>,
+    fat: Arc<Fat>,
     runs: Vec<Run>,
     name: String,
     len: u64,

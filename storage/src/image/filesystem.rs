@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::fmt::Debug;
 use std::io;
 use std::path::{Component, Path, PathBuf};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::source::{Entry, RandomAccess, Source, SourceError, TreePath};
 
@@ -34,7 +34,7 @@ pub(crate) enum Node {
 
 /// A file system as a library reads it. Paths that it is asked for have neither symbolic links in them nor `..`; the last name may be a
 /// link's for [`Files::node`].
-pub(crate) trait Files: Debug {
+pub(crate) trait Files: Debug + Send + Sync {
     /// What is there; `None`: nothing.
     fn node(&self, path: &TreePath) -> io::Result<Option<Node>>;
 
@@ -42,20 +42,20 @@ pub(crate) trait Files: Debug {
     fn list(&self, directory: &TreePath) -> io::Result<Vec<Entry>>;
 
     /// Opens a regular file; `name` is for messages.
-    fn open(self: Rc<Self>, path: &TreePath, name: String) -> io::Result<Box<dyn RandomAccess>>;
+    fn open(self: Arc<Self>, path: &TreePath, name: String) -> io::Result<Box<dyn RandomAccess>>;
 }
 
 /// A file system in an image.
 #[derive(Debug)]
 pub(crate) struct FileSystem<F> {
-    files: Rc<F>,
+    files: Arc<F>,
     name: String,
 }
 
 impl<F: Files> FileSystem<F> {
     /// The file system of the image `name`.
     pub(crate) fn new(files: F, name: impl Into<String>) -> Self {
-        Self { files: Rc::new(files), name: name.into() }
+        Self { files: Arc::new(files), name: name.into() }
     }
 
     fn shown(&self, path: &TreePath) -> String {
@@ -132,7 +132,7 @@ impl<F: Files + 'static> Source for FileSystem<F> {
     fn open(&self, path: &TreePath) -> Result<Box<dyn RandomAccess>, SourceError> {
         let name = self.shown(path);
         match self.resolve(path)? {
-            (path, Node::File) => Rc::clone(&self.files)
+            (path, Node::File) => Arc::clone(&self.files)
                 .open(&path, name.clone())
                 .map_err(|source| SourceError::Io { name, source }),
             (_, node) => {

@@ -12,7 +12,7 @@ mod rock;
 
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::pages::Pages;
 use crate::source::{Entry, Failure, RandomAccess, Slice, Source, SourceError, TreePath};
@@ -93,14 +93,14 @@ impl Steps {
 ///
 /// # Errors
 /// It is none, or it is damaged.
-pub(crate) fn open(file: Rc<dyn RandomAccess>) -> Result<Box<dyn Source>, SourceError> {
+pub(crate) fn open(file: Arc<dyn RandomAccess>) -> Result<Box<dyn Source>, SourceError> {
     let name = file.name().to_owned();
     let opened = Iso::new(file).map_err(|source| SourceError::Io { name, source })?;
     Ok(Box::new(opened))
 }
 
 impl Iso {
-    fn new(file: Rc<dyn RandomAccess>) -> io::Result<Self> {
+    fn new(file: Arc<dyn RandomAccess>) -> io::Result<Self> {
         let (name, pages) = (file.name().to_owned(), Pages::new(file));
         let (primary, joliet) = descriptor::read(&pages)?;
         let mut iso = Self {
@@ -199,7 +199,7 @@ impl Iso {
                 _ => ranges.push((at, len)),
             }
         }
-        let slice = |(at, len): &(u64, u64)| Slice::new(Rc::clone(image), *at, *len, name);
+        let slice = |(at, len): &(u64, u64)| Slice::new(Arc::clone(image), *at, *len, name);
         Ok(match ranges.as_slice() {
             [range] => Box::new(slice(range)),
             ranges => Box::new(Parts::new(ranges.iter().map(slice).collect(), name.to_owned())),

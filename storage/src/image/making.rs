@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::source::{LocalFile, RandomAccess, Source, each_piece};
 use crate::testing::Temp;
@@ -147,8 +147,8 @@ impl RandomAccess for Bytes {
 }
 
 /// An image on this host.
-pub(crate) fn local(path: &Path) -> Rc<dyn RandomAccess> {
-    Rc::new(LocalFile::open(path).unwrap())
+pub(crate) fn local(path: &Path) -> Arc<dyn RandomAccess> {
+    Arc::new(LocalFile::open(path).unwrap())
 }
 
 /// `path` as a tool wants it.
@@ -193,12 +193,12 @@ pub(crate) fn abuse(
     image: &[u8],
     among: &[std::ops::Range<usize>],
     times: u32,
-    look: impl Fn(Rc<dyn RandomAccess>),
+    look: impl Fn(Arc<dyn RandomAccess>),
 ) {
     let started = std::time::Instant::now();
     for bits in 0..usize::BITS {
         let Some(part) = image.get(..1 << bits) else { break };
-        look(Rc::new(Bytes(part.to_vec())));
+        look(Arc::new(Bytes(part.to_vec())));
     }
     let mut random = Random(5);
     for _ in 0..times {
@@ -206,7 +206,7 @@ pub(crate) fn abuse(
         let range = &among[random.below(among.len())];
         let at = range.start + random.below(range.len());
         image[at] = random.next().to_le_bytes()[0];
-        look(Rc::new(Bytes(image)));
+        look(Arc::new(Bytes(image)));
     }
     assert!(started.elapsed().as_secs() < 60, "{:?}", started.elapsed());
 }

@@ -1,11 +1,11 @@
 //! A file's bytes in pages that are kept: what looks into an image reads a few bytes here and there, often the same.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 
 use crate::source::RandomAccess;
+use crate::sync::lock;
 
 /// Bytes in a page.
 const PAGE: usize = 8 << 10;
@@ -17,8 +17,8 @@ const AHEAD: usize = (1 << 20) / PAGE;
 /// A file, with pages of it in memory.
 #[derive(Debug)]
 pub(crate) struct Pages {
-    file: Rc<dyn RandomAccess>,
-    kept: RefCell<Kept>,
+    file: Arc<dyn RandomAccess>,
+    kept: Mutex<Kept>,
 }
 
 #[derive(Debug, Default)]
@@ -35,12 +35,12 @@ struct Kept {
 
 impl Pages {
     /// Of this file.
-    pub(crate) fn new(file: Rc<dyn RandomAccess>) -> Self {
-        Self { file, kept: RefCell::default() }
+    pub(crate) fn new(file: Arc<dyn RandomAccess>) -> Self {
+        Self { file, kept: Mutex::default() }
     }
 
     /// The file itself.
-    pub(crate) fn file(&self) -> &Rc<dyn RandomAccess> {
+    pub(crate) fn file(&self) -> &Arc<dyn RandomAccess> {
         &self.file
     }
 
@@ -49,7 +49,7 @@ impl Pages {
         if to.is_empty() || at >= self.file.len() {
             return Ok(0);
         }
-        let mut kept = self.kept.borrow_mut();
+        let mut kept = lock(&self.kept);
         let (number, within) = (at / PAGE as u64, at % PAGE as u64);
         if !kept.pages.contains_key(&number) {
             kept.read(&*self.file, number)?;
@@ -127,7 +127,7 @@ pub(crate) struct Reader {
 
 impl Reader {
     /// At the beginning of this file.
-    pub(crate) fn new(file: Rc<dyn RandomAccess>) -> Self {
+    pub(crate) fn new(file: Arc<dyn RandomAccess>) -> Self {
         Self { pages: Pages::new(file), at: 0 }
     }
 }
@@ -165,7 +165,6 @@ impl Write for Reader {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
 
     use super::*;
 
@@ -173,12 +172,12 @@ mod tests {
     #[derive(Debug)]
     struct Watched {
         len: u64,
-        asked: RefCell<Vec<(u64, usize)>>,
+        asked: Mutex<Vec<(u64, usize)>>,
     }
 
     impl Watched {
-        fn of(len: u64) -> Rc<Self> {
-            Rc::new(Self { len, asked: RefCell::default() })
+        fn of(len: u64) -> Arc<Self> {
+            Arc::new(Self { len, asked: Mutex::default() })
         }
     }
 
@@ -196,7 +195,7 @@ mod tests {
         }
 
         fn read_at(&self, to: &mut [u8], at: u64) -> io::Result<usize> {
-            self.asked.borrow_mut().push((at, to.len()));
+            lock(&self.asked).push((at, to.len()));
             for (to, at) in to.iter_mut().zip(at..self.len) {
                 *to = byte(at);
             }
@@ -229,21 +228,21 @@ mod tests {
     #[test]
     fn a_page_is_asked_for_once_and_many_where_one_follows_the_other() {
         let file = Watched::of(64 << 20);
-        let pages = Pages::new(Rc::clone(&file) as _);
+        let pages = Pages::new(Arc::clone(&file) as _);
         for at in [1 << 20, (1 << 20) + 5, 9 << 20, 1 << 20] {
             pages.read_exact_at(&mut [0; 16], at).unwrap();
         }
-        assert_eq!(file.asked.take(), [(1 << 20, PAGE), (9 << 20, PAGE)]);
+        assert_eq!(std::mem::take(&mut *lock(&file.asked)), [(1 << 20, PAGE), (9 << 20, PAGE)]);
         pages.read_exact_at(&mut vec![0; 8 << 20], 32 << 20).unwrap();
-        let asked = file.asked.take();
+        let asked = std::mem::take(&mut *lock(&file.asked));
         assert_eq!(
             asked[..3],
             [(32 << 20, PAGE), ((32 << 20) + 8192, 2 * PAGE), ((32 << 20) + 24_576, 4 * PAGE)]
         );
         assert!(asked.len() < 16 && asked.iter().all(|(_, count)| *count <= 1 << 20), "{asked:?}");
         // What was read long ago is forgotten.
-        assert!(pages.kept.borrow().pages.len() <= KEPT);
+        assert!(lock(&pages.kept).pages.len() <= KEPT);
         pages.read_exact_at(&mut [0; 16], 1 << 20).unwrap();
-        assert_eq!(file.asked.take(), [(1 << 20, PAGE)]);
+        assert_eq!(std::mem::take(&mut *lock(&file.asked)), [(1 << 20, PAGE)]);
     }
 }

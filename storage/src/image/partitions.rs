@@ -4,7 +4,7 @@
 //! Linux (block/partitions/{msdos,efi}.c), the layouts those of the UEFI specification, chapter 5, and of illumos (sys/dktp/fdisk.h, sys/vtoc.h).
 
 use std::io;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::source::{RandomAccess, Slice, SourceError, head};
 
@@ -35,7 +35,7 @@ pub(crate) struct Partition {
 ///
 /// # Errors
 /// It cannot be read, or the MBR says that there is a GPT, and neither of its two copies is whole.
-pub(crate) fn list(disk: &Rc<dyn RandomAccess>) -> Result<Vec<Partition>, SourceError> {
+pub(crate) fn list(disk: &Arc<dyn RandomAccess>) -> Result<Vec<Partition>, SourceError> {
     let disk = Disk(disk);
     let fail = |source| SourceError::Io { name: disk.0.name().into(), source };
     let Some(slots) = disk.slots(0).map_err(fail)? else { return Ok(Vec::new()) };
@@ -57,7 +57,7 @@ pub(crate) fn list(disk: &Rc<dyn RandomAccess>) -> Result<Vec<Partition>, Source
     disk.mbr(&slots).map_err(fail)
 }
 
-struct Disk<'a>(&'a Rc<dyn RandomAccess>);
+struct Disk<'a>(&'a Arc<dyn RandomAccess>);
 
 /// One of the four entries in an MBR or in what begins a logical partition.
 struct Slot {
@@ -81,7 +81,7 @@ impl Slot {
 impl Disk<'_> {
     /// `len` bytes from `at` on; fewer where the disk ends.
     fn bytes(&self, at: u64, len: usize) -> io::Result<Vec<u8>> {
-        head(&Slice::new(Rc::clone(self.0), at, len as u64, self.0.name()), len)
+        head(&Slice::new(Arc::clone(self.0), at, len as u64, self.0.name()), len)
     }
 
     /// The entries of the sector at byte `at`; `None`: it is no partition table. A FAT's first sector has the same mark at its end, and

@@ -3,12 +3,12 @@
 //! Ours, for imago wants `unsafe` of whoever gives it bytes, and to write. Nothing that the image tells the length of is held in memory:
 //! its tables are read where they are needed, through pages that are kept.
 
-use std::cell::RefCell;
 use std::io::{self, Read};
-use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 
 use super::pages::Pages;
 use crate::source::{Failure, RandomAccess, SourceError};
+use crate::sync::lock;
 
 /// What it begins with.
 pub(crate) const MAGIC: &[u8] = b"QFI\xfb";
@@ -26,8 +26,8 @@ const DAMAGED: &str = "`qemu-img check` says more; was it copied to its end?";
 ///
 /// # Errors
 /// It cannot be read, is damaged, encrypted, or needs another file.
-pub(crate) fn open(file: Rc<dyn RandomAccess>) -> Result<Rc<dyn RandomAccess>, SourceError> {
-    Ok(Rc::new(Qcow2::open(file)?))
+pub(crate) fn open(file: Arc<dyn RandomAccess>) -> Result<Arc<dyn RandomAccess>, SourceError> {
+    Ok(Arc::new(Qcow2::open(file)?))
 }
 
 /// A disk in an image.
@@ -39,7 +39,7 @@ struct Qcow2 {
     l1: u64,
     is_zstd: bool,
     /// The compressed cluster that was read last, by its entry: who reads on reads more of it.
-    inflated: RefCell<Option<(u64, Vec<u8>)>>,
+    inflated: Mutex<Option<(u64, Vec<u8>)>>,
 }
 
 /// Where a piece of the disk is.
@@ -54,7 +54,7 @@ enum Place {
 }
 
 impl Qcow2 {
-    fn open(file: Rc<dyn RandomAccess>) -> Result<Self, SourceError> {
+    fn open(file: Arc<dyn RandomAccess>) -> Result<Self, SourceError> {
         let name = file.name().to_owned();
         let pages = Pages::new(file);
         let fail = |source| SourceError::Io { name: name.clone(), source };
@@ -94,7 +94,7 @@ impl Qcow2 {
                 format!("{l1_entries} entries in its first table are for no disk of {len} bytes");
             return refuse(problem, DAMAGED);
         }
-        let inflated = RefCell::default();
+        let inflated = Mutex::default();
         Ok(Self { pages, cluster_bits, len, l1: long(&header, 40), is_zstd, inflated })
     }
 
@@ -167,7 +167,7 @@ impl Qcow2 {
 
     /// Fills `to`, which does not reach over the end of the cluster.
     fn read_compressed(&self, entry: u64, to: &mut [u8], at: u64) -> io::Result<()> {
-        let mut inflated = self.inflated.borrow_mut();
+        let mut inflated = lock(&self.inflated);
         if inflated.as_ref().is_none_or(|(of, _)| *of != entry) {
             *inflated = Some((entry, self.inflate(entry)?));
         }

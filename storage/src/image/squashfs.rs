@@ -4,10 +4,9 @@ use std::fmt;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use backhand::{BackhandError, FilesystemReader, InnerNode, Node as Found, SquashfsFileReader};
-use send_wrapper::SendWrapper;
 
 use super::filesystem::{DAMAGED, ENTRIES, FileSystem, Files, Node};
 use super::pages::{Pages, Reader};
@@ -24,10 +23,10 @@ const INODES: u64 = 1 << 20;
 ///
 /// # Errors
 /// It cannot be read, is damaged, or compressed in an unknown way.
-pub(crate) fn open(image: Rc<dyn RandomAccess>) -> Result<Box<dyn Source>, SourceError> {
+pub(crate) fn open(image: Arc<dyn RandomAccess>) -> Result<Box<dyn Source>, SourceError> {
     let name = image.name().to_owned();
     let opened = check(&image).and_then(|()| {
-        let reader = OneThread(SendWrapper::new(Reader::new(Rc::clone(&image))));
+        let reader = Reader::new(Arc::clone(&image));
         caught(|| FilesystemReader::from_reader(BufReader::new(reader)))
     });
     match opened {
@@ -38,9 +37,9 @@ pub(crate) fn open(image: Rc<dyn RandomAccess>) -> Result<Box<dyn Source>, Sourc
 
 /// Whether the tables are of a length that may be held in memory, decompressed too. Their blocks' lengths are in the image (2 bytes each),
 /// and lead from the one to the next; the library goes on to the image's end where they do not lead to the table's.
-fn check(image: &Rc<dyn RandomAccess>) -> io::Result<()> {
+fn check(image: &Arc<dyn RandomAccess>) -> io::Result<()> {
     let mut superblock = [0; 96];
-    let pages = Pages::new(Rc::clone(image));
+    let pages = Pages::new(Arc::clone(image));
     pages.read_exact_at(&mut superblock, 0)?;
     let number = |at: usize, len: usize| {
         superblock[at..at + len].iter().rev().fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte))
@@ -98,21 +97,6 @@ fn is_table(pages: &Pages, mut from: u64, to: u64) -> io::Result<bool> {
     Ok(from == to)
 }
 
-/// What any thread may use as the library wants it, and is used by the one that made it only.
-struct OneThread(SendWrapper<Reader>);
-
-impl Read for OneThread {
-    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
-        self.0.read(to)
-    }
-}
-
-impl Seek for OneThread {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        self.0.seek(to)
-    }
-}
-
 /// Runs something of the library's. backhand 0.25.5 computes with a directory's offset and length as they are in the image
 /// (`dir_from_index`), and panics where they are behind the table's end.
 fn caught<T>(run: impl FnOnce() -> Result<T, BackhandError>) -> io::Result<T> {
@@ -127,7 +111,7 @@ fn caught<T>(run: impl FnOnce() -> Result<T, BackhandError>) -> io::Result<T> {
 
 struct Squashfs {
     squashfs: FilesystemReader<'static>,
-    image: Rc<dyn RandomAccess>,
+    image: Arc<dyn RandomAccess>,
 }
 
 impl fmt::Debug for Squashfs {
@@ -166,7 +150,7 @@ impl Files for Squashfs {
         Ok(inside.filter_map(entry).take(ENTRIES).collect())
     }
 
-    fn open(self: Rc<Self>, path: &TreePath, name: String) -> io::Result<Box<dyn RandomAccess>> {
+    fn open(self: Arc<Self>, path: &TreePath, name: String) -> io::Result<Box<dyn RandomAccess>> {
         let file = match self.find(path).map(|node| &node.inner) {
             Some(InnerNode::File(file)) => file.clone(),
             _ => return Err(io::ErrorKind::NotFound.into()),
@@ -178,7 +162,7 @@ impl Files for Squashfs {
 /// A file in the image.
 #[derive(Debug)]
 struct SquashfsFile {
-    squashfs: Rc<Squashfs>,
+    squashfs: Arc<Squashfs>,
     file: SquashfsFileReader,
     name: String,
     len: u64,

@@ -5,12 +5,10 @@ use std::fmt;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::rc::Rc;
 use std::sync::Arc;
 
 use fs_core::BlockRead;
 use fs_xfs::{Error, Filesystem};
-use send_wrapper::SendWrapper;
 
 use super::filesystem::{DAMAGED, ENTRIES, FileSystem, Files, Node};
 use super::pages::Pages;
@@ -20,10 +18,9 @@ use crate::source::{Entry, Failure, RandomAccess, Source, SourceError, TreePath}
 ///
 /// # Errors
 /// It cannot be read, is damaged, or has features that are not known.
-pub(crate) fn open(image: Rc<dyn RandomAccess>) -> Result<Box<dyn Source>, SourceError> {
+pub(crate) fn open(image: Arc<dyn RandomAccess>) -> Result<Box<dyn Source>, SourceError> {
     let name = image.name().to_owned();
-    let device =
-        Device { len: image.len(), pages: SendWrapper::new(Pages::new(Rc::clone(&image))) };
+    let device = Device { len: image.len(), pages: Pages::new(Arc::clone(&image)) };
     match caught(|| Filesystem::mount(Arc::new(device))) {
         Ok(xfs) => Ok(Box::new(FileSystem::new(Xfs { xfs, image }, name))),
         Err(source) => Err(SourceError::Io { name, source }),
@@ -39,9 +36,9 @@ fn caught<T>(run: impl FnOnce() -> Result<T, Error>) -> io::Result<T> {
     }
 }
 
-/// How the library gets at the image. It wants what any thread may use, and is used by the one that made it only.
+/// How the library reads the image.
 struct Device {
-    pages: SendWrapper<Pages>,
+    pages: Pages,
     len: u64,
 }
 
@@ -57,7 +54,7 @@ impl BlockRead for Device {
 
 struct Xfs {
     xfs: Filesystem,
-    image: Rc<dyn RandomAccess>,
+    image: Arc<dyn RandomAccess>,
 }
 
 impl fmt::Debug for Xfs {
@@ -111,7 +108,7 @@ impl Files for Xfs {
         Ok(entries)
     }
 
-    fn open(self: Rc<Self>, path: &TreePath, name: String) -> io::Result<Box<dyn RandomAccess>> {
+    fn open(self: Arc<Self>, path: &TreePath, name: String) -> io::Result<Box<dyn RandomAccess>> {
         let path = path.as_path().as_os_str().as_bytes();
         let (len, inode, raw) = caught(|| {
             let file = self.xfs.open_bytes(path)?;
@@ -123,7 +120,7 @@ impl Files for Xfs {
 
 /// A file in the image.
 struct XfsFile {
-    xfs: Rc<Xfs>,
+    xfs: Arc<Xfs>,
     inode: fs_xfs::inode::Inode,
     raw: Vec<u8>,
     name: String,

@@ -2,14 +2,14 @@
 
 use std::io::{self, Read};
 use std::ops::Range;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::RandomAccess;
 
 /// A range of another file's bytes: a partition, a file of a medium that lies in one piece.
 #[derive(Debug)]
 pub struct Slice {
-    of: Rc<dyn RandomAccess>,
+    of: Arc<dyn RandomAccess>,
     name: String,
     at: u64,
     len: u64,
@@ -17,7 +17,7 @@ pub struct Slice {
 
 impl Slice {
     /// The `len` bytes of `of` from `at` on; what is behind its end is cut off. `name` is for messages.
-    pub fn new(of: Rc<dyn RandomAccess>, at: u64, len: u64, name: impl Into<String>) -> Self {
+    pub fn new(of: Arc<dyn RandomAccess>, at: u64, len: u64, name: impl Into<String>) -> Self {
         let at = at.min(of.len());
         let len = len.min(of.len() - at);
         Self { of, name: name.into(), at, len }

@@ -114,9 +114,9 @@ fn a_file_that_was_changed_while_it_was_looked_at_is_not_taken() {
 fn a_slice_is_a_part_and_never_more() {
     let temp = Temp::new();
     temp.file("f", b"0123456789");
-    let file: std::rc::Rc<dyn RandomAccess> =
+    let file: std::sync::Arc<dyn RandomAccess> =
         temp.source().open(&TreePath::new("f")).unwrap().into();
-    let part = |at, len| Slice::new(std::rc::Rc::clone(&file), at, len, "part");
+    let part = |at, len| Slice::new(std::sync::Arc::clone(&file), at, len, "part");
     for (at, len, expected) in [(2, 3, "234"), (8, 9, "89"), (10, 1, ""), (99, u64::MAX, "")] {
         let part = part(at, len);
         assert_eq!(part.len(), expected.len() as u64);

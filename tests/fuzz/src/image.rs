@@ -5,7 +5,7 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::{Mutex, Once};
 
 use location::{RandomAccess, SourceError, TreePath};
@@ -99,7 +99,7 @@ pub(crate) fn quietly<T>(run: impl FnOnce() -> T) -> T {
 }
 
 fn look(bytes: &[u8]) -> bool {
-    let source = match storage::image::open(Rc::new(unpacked(bytes))) {
+    let source = match storage::image::open(Arc::new(unpacked(bytes))) {
         Ok(source) => source,
         Err(error) => {
             told(&error);

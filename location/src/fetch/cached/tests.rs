@@ -139,7 +139,7 @@ fn host(temp: &Temp, far: &Far, settings: &Settings) -> Cached {
     let place = Place::Http(URL.into());
     let shared = Shared::new(&place, settings, Arc::new(Nobody), Some(cache));
     shared.opened.set(Box::new(far.clone())).unwrap();
-    Cached::of(Rc::new(shared))
+    Cached::of(Arc::new(shared))
 }
 
 fn get(host: &Cached, path: &str) -> io::Result<Vec<u8>> {
@@ -381,7 +381,7 @@ fn without_a_cache_it_is_all_in_memory() {
     let place = Place::Http(URL.into());
     let shared = Shared::new(&place, &Settings::default(), Arc::new(Nobody), None);
     shared.opened.set(Box::new(far.clone())).unwrap();
-    let host = Cached::of(Rc::new(shared));
+    let host = Cached::of(Arc::new(shared));
     assert_eq!(get(&host, "linux").unwrap().len(), LEN);
     assert!(host.open(&TreePath::new("absent")).is_err());
     let error = get(&host, "absent").unwrap_err();

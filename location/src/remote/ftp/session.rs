@@ -64,12 +64,12 @@ struct Running {
 }
 
 /// A data connection. suppaftp does not name the type of one without TLS.
-trait Data: Read {
+trait Data: Read + Send {
     /// Closes it, and reads the server's last word about it.
     fn end(self: Box<Self>) -> Result<(), FtpError>;
 }
 
-impl<T: TlsStream> Data for TransferStream<T> {
+impl<T: TlsStream + Send> Data for TransferStream<T> {
     fn end(self: Box<Self>) -> Result<(), FtpError> {
         self.finish()
     }

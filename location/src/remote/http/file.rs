@@ -1,12 +1,11 @@
 //! A file of an HTTP server.
 
-use std::cell::RefCell;
 use std::fmt;
 use std::fs::File as HostFile;
 use std::io::{self, Read};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 
 use super::client::{Body, Client, Trouble};
 use super::opening::{self, Expected, Identity, Opened};
@@ -14,41 +13,42 @@ use super::pages::{PAGE, Pages};
 use super::url::Url;
 use storage::host_file;
 use storage::source::RandomAccess;
+use storage::sync::lock;
 
 /// Where the bytes behind a file's first ones come from.
 pub(super) enum Rest {
     /// Whatever range is asked for, from the server.
     Ranges,
     /// The server always begins at the beginning: an answer's body, and where in the file it is.
-    Sequential(Box<RefCell<Option<(u64, Body)>>>),
+    Sequential(Box<Mutex<Option<(u64, Body)>>>),
     /// The server did not say how many there are: all bytes are here by now.
     Copied(HostFile),
 }
 
 /// A file of an HTTP server.
 pub(super) struct File {
-    client: Rc<Client>,
+    client: Arc<Client>,
     url: Url,
     name: String,
     len: u64,
     /// The first bytes.
     head: Vec<u8>,
     rest: Rest,
-    pages: RefCell<Pages>,
+    pages: Mutex<Pages>,
     identity: Identity,
 }
 
 impl File {
     /// What was found out by opening it.
     pub fn new(
-        client: Rc<Client>,
+        client: Arc<Client>,
         url: Url,
         name: &str,
         opened: Opened,
         identity: Identity,
     ) -> Self {
         let Opened { len, head, rest } = opened;
-        let pages = RefCell::default();
+        let pages = Mutex::default();
         Self { client, url, name: name.into(), len, head, rest, pages, identity }
     }
 
@@ -67,7 +67,7 @@ impl File {
 
     /// Reads by pages. `at` is within the file.
     fn read_pages(&self, to: &mut [u8], at: u64) -> io::Result<usize> {
-        let mut pages = self.pages.borrow_mut();
+        let mut pages = lock(&self.pages);
         if let Some(count) = pages.read(to, at) {
             return Ok(count);
         }
@@ -93,11 +93,11 @@ impl File {
     /// Goes on with the body that is open, if `at` is not before it.
     fn read_body(
         &self,
-        open: &RefCell<Option<(u64, Body)>>,
+        open: &Mutex<Option<(u64, Body)>>,
         to: &mut [u8],
         at: u64,
     ) -> io::Result<usize> {
-        let body = open.take().filter(|(position, _)| *position <= at);
+        let body = lock(open).take().filter(|(position, _)| *position <= at);
         let mut stream = self.part(at..self.len);
         if let Some((position, mut body)) = body
             && body.skip(at - position).is_ok()
@@ -106,7 +106,7 @@ impl File {
         }
         let count = stream.read(to)?;
         let at = stream.at;
-        *open.borrow_mut() = stream.body.take().map(|(body, _)| (at, body));
+        *lock(open) = stream.body.take().map(|(body, _)| (at, body));
         Ok(count)
     }
 
@@ -150,7 +150,7 @@ impl RandomAccess for File {
     fn stream_range(&self, range: Range<u64>) -> io::Result<Box<dyn Read + '_>> {
         let body = match &self.rest {
             // What was sent on opening goes on.
-            Rest::Sequential(open) => match open.take() {
+            Rest::Sequential(open) => match lock(open).take() {
                 Some((at, body)) if at == self.head.len() as u64 && range.start <= at => {
                     Some((body, false))
                 }

@@ -2,7 +2,7 @@
 
 use std::fs::File as HostFile;
 use std::io::Write;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::client::{Answer, Ask, Body, Client, Trouble};
 use super::file::{File, Rest};
@@ -59,7 +59,7 @@ impl Identity {
 ///
 /// # Errors
 /// There is no answer, or none that makes sense.
-pub(super) fn open(client: &Rc<Client>, url: &Url, name: &str) -> Result<Option<File>, Trouble> {
+pub(super) fn open(client: &Arc<Client>, url: &Url, name: &str) -> Result<Option<File>, Trouble> {
     let ask = Ask { range: Some((0, Some(FIRST as u64 - 1))), condition: None };
     let answer = client.get(url, &ask)?;
     let identity = Identity::of(&answer);
@@ -80,7 +80,7 @@ pub(super) fn open(client: &Rc<Client>, url: &Url, name: &str) -> Result<Option<
             return Err(failure);
         }
     };
-    Ok(Some(File::new(Rc::clone(client), url, name, opened, identity)))
+    Ok(Some(File::new(Arc::clone(client), url, name, opened, identity)))
 }
 
 /// What came with the first answer.

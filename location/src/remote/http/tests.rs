@@ -122,8 +122,8 @@ fn a_part_is_one_request_for_no_byte_more_over_the_same_connection() {
                 Reply::new(200, sent.clone())
             }
         });
-        let file: Rc<dyn RandomAccess> = Rc::from(root(&server.url("/disk")).unwrap());
-        let part = Slice::new(Rc::clone(&file), 200_000, 300_000, "part");
+        let file: Arc<dyn RandomAccess> = Arc::from(root(&server.url("/disk")).unwrap());
+        let part = Slice::new(Arc::clone(&file), 200_000, 300_000, "part");
         let read = |mut stream: Box<dyn Read + '_>| {
             let mut found = Vec::new();
             stream.read_to_end(&mut found).unwrap();

@@ -1,14 +1,14 @@
 //! Paths below a directory of an NFS server, resolved here: the server knows no paths, only names in directories.
 
-use std::cell::RefCell;
 use std::io;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 
 use super::calls::Node;
 use super::client::{Mounted, Program, Trouble, mount};
 use crate::remote::Net;
 use crate::remote::address::Host;
 use storage::source::{Entry, Failure, RandomAccess, Source, SourceError, TreePath};
+use storage::sync::lock;
 
 /// As many entries of a directory are looked at.
 const ENTRIES: usize = 1 << 16;
@@ -24,13 +24,13 @@ pub(super) struct Nfs {
     server: Host,
     path: Vec<String>,
     net: Net,
-    opened: RefCell<Option<Rc<Opened>>>,
+    opened: Mutex<Option<Arc<Opened>>>,
 }
 
 /// A tree that was found.
 #[derive(Debug)]
 struct Opened {
-    program: RefCell<Program>,
+    program: Mutex<Program>,
     root: Node,
     piece: usize,
 }
@@ -55,7 +55,7 @@ impl Nfs {
     pub fn new(name: &str, server: Host, path: &str, net: &Net) -> Self {
         let path = names(&TreePath::new(path));
         let trimmed = name.trim_end_matches('/').to_owned();
-        Self { name: trimmed, server, path, net: net.clone(), opened: RefCell::default() }
+        Self { name: trimmed, server, path, net: net.clone(), opened: Mutex::default() }
     }
 
     fn shown(&self, path: &TreePath) -> String {
@@ -65,9 +65,9 @@ impl Nfs {
         format!("{}/{path}", self.name)
     }
 
-    fn opened(&self) -> Result<Rc<Opened>, Astray> {
-        if let Some(opened) = &*self.opened.borrow() {
-            return Ok(Rc::clone(opened));
+    fn opened(&self) -> Result<Arc<Opened>, Astray> {
+        if let Some(opened) = &*lock(&self.opened) {
+            return Ok(Arc::clone(opened));
         }
         let opened = mount(&self.server, &self.path, &self.net, |mounted| {
             let Mounted { mut nfs, handle, below } = mounted;
@@ -79,16 +79,16 @@ impl Nfs {
                 Err(Astray::Trouble(trouble)) => return Err(trouble),
             };
             let piece = usize::try_from(piece).unwrap_or(512);
-            Ok(Some(Opened { program: RefCell::new(nfs), root, piece }))
+            Ok(Some(Opened { program: Mutex::new(nfs), root, piece }))
         });
-        let opened = Rc::new(opened?.ok_or(Astray::Missing)?);
-        *self.opened.borrow_mut() = Some(Rc::clone(&opened));
+        let opened = Arc::new(opened?.ok_or(Astray::Missing)?);
+        *lock(&self.opened) = Some(Arc::clone(&opened));
         Ok(opened)
     }
 
-    fn find(&self, path: &TreePath) -> Result<(Rc<Opened>, Node), Astray> {
+    fn find(&self, path: &TreePath) -> Result<(Arc<Opened>, Node), Astray> {
         let opened = self.opened()?;
-        let node = walk(&mut opened.program.borrow_mut(), &opened.root, names(path))?;
+        let node = walk(&mut lock(&opened.program), &opened.root, names(path))?;
         Ok((opened, node))
     }
 
@@ -105,7 +105,7 @@ impl Nfs {
         if !node.attributes.is_directory() {
             return Ok(Err(node));
         }
-        let mut program = opened.program.borrow_mut();
+        let mut program = lock(&opened.program);
         let mut entries = Vec::new();
         for found in program.names(&node.handle, ENTRIES)? {
             if matches!(found.name.as_str(), "" | "." | "..") {
@@ -231,7 +231,7 @@ fn explained(trouble: Trouble) -> io::Error {
 struct NfsFile {
     name: String,
     node: Node,
-    opened: Rc<Opened>,
+    opened: Arc<Opened>,
 }
 
 impl RandomAccess for NfsFile {
@@ -249,7 +249,7 @@ impl RandomAccess for NfsFile {
         if most == 0 {
             return Ok(0);
         }
-        let read = self.opened.program.borrow_mut().read(&self.node.handle, at, &mut to[..most]);
+        let read = lock(&self.opened.program).read(&self.node.handle, at, &mut to[..most]);
         match read {
             Ok(0) => {
                 let problem = format!("it ended after {at} bytes, expected {}", self.len());

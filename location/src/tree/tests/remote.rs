@@ -13,7 +13,7 @@ fn each_path_is_asked_for_once() {
     let remote = Remote::of(&["README"]);
     Tree::find(&remote, Wanted::default()).unwrap_err();
     let mut times: BTreeMap<String, u32> = BTreeMap::new();
-    for path in remote.asked.borrow().iter() {
+    for path in remote.asked().iter() {
         *times.entry(path.clone()).or_default() += 1;
     }
     assert!(times.values().all(|times| *times == 1), "{times:?}");
@@ -27,7 +27,7 @@ fn a_tree_with_a_treeinfo_takes_three_questions() {
     let remote = Remote::of(&["other/vmlinuz", "other/initrd.img"]);
     let remote = remote.file(".treeinfo", text.as_bytes());
     Tree::find(&remote, Wanted::default()).unwrap();
-    assert_eq!(*remote.asked.borrow(), [".treeinfo", "other/vmlinuz", "other/initrd.img"]);
+    assert_eq!(*remote.asked(), [".treeinfo", "other/vmlinuz", "other/initrd.img"]);
 }
 
 #[test]
@@ -35,7 +35,7 @@ fn a_host_that_does_not_answer_ends_the_search() {
     let mut remote = Remote::of(&[]);
     remote.answer = Some(|path| Some(SourceError::failure(path, "no answer", "is it up?")));
     let error = Tree::find(&remote, Wanted::default()).unwrap_err();
-    assert_eq!(remote.asked.borrow().len(), 1);
+    assert_eq!(remote.asked().len(), 1);
     assert_eq!(
         (error.to_string().as_str(), error.hint().as_str()),
         ("Cannot read '.treeinfo'", "is it up?")
@@ -45,13 +45,13 @@ fn a_host_that_does_not_answer_ends_the_search() {
     assert!(matches!(error, TreeError::Source(_)));
 
     // Also in the middle of it.
-    remote.asked.borrow_mut().clear();
+    remote.asked().clear();
     remote.answer = Some(|path| {
         let source = io::ErrorKind::ConnectionReset.into();
         path.starts_with("images/").then(|| SourceError::Io { name: path.into(), source })
     });
     Tree::find(&remote, Wanted::default()).unwrap_err();
-    assert_eq!(remote.asked.borrow().last().unwrap(), "images/pxeboot/vmlinuz");
+    assert_eq!(remote.asked().last().unwrap(), "images/pxeboot/vmlinuz");
 }
 
 #[test]

@@ -1,7 +1,7 @@
-use std::cell::Cell;
 use std::io::Read;
 use std::os::unix::fs::symlink;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 use crate::source::{each_piece, read_whole};
@@ -11,7 +11,7 @@ use crate::testing::Temp;
 struct Image {
     bytes: Vec<u8>,
     len: u64,
-    read: Cell<usize>,
+    read: AtomicUsize,
 }
 
 impl std::fmt::Debug for Image {
@@ -37,13 +37,13 @@ impl RandomAccess for Image {
         let known = self.bytes.get(at..).unwrap_or_default();
         let known = &known[..known.len().min(count)];
         to[..known.len()].copy_from_slice(known);
-        self.read.set(self.read.get() + count);
+        self.read.fetch_add(count, Ordering::Relaxed);
         Ok(count)
     }
 }
 
-fn image(bytes: Vec<u8>) -> Rc<Image> {
-    Rc::new(Image { len: bytes.len() as u64, bytes, read: Cell::default() })
+fn image(bytes: Vec<u8>) -> Arc<Image> {
+    Arc::new(Image { len: bytes.len() as u64, bytes, read: AtomicUsize::default() })
 }
 
 fn opened(bytes: &[u8]) -> Box<dyn Source> {
@@ -192,11 +192,15 @@ fn a_medium_that_is_a_disk_too_is_a_medium() {
 fn little_is_read_before_the_kernel_itself() {
     let bytes = made("xorriso -as mkisofs -quiet -R -J", &tree());
     let image = image(bytes);
-    let iso = super::super::open(Rc::clone(&image) as _).unwrap();
+    let iso = super::super::open(Arc::clone(&image) as _).unwrap();
     for path in ["absent/vmlinuz", ".treeinfo", "isolinux/isolinux.cfg", "boot/vmlinuz"] {
         drop(iso.open(&TreePath::new(path)));
     }
-    assert!(image.read.get() < 160 << 10, "{} bytes", image.read.get());
+    assert!(
+        image.read.load(Ordering::Relaxed) < 160 << 10,
+        "{} bytes",
+        image.read.load(Ordering::Relaxed)
+    );
 }
 
 /// What is wrong with what `path` says of a medium.
@@ -272,8 +276,8 @@ fn whatever_is_broken_there_is_an_end() {
             bytes[at] = [0, 1, 0x80, 0xff, b'C', b'L', b'N', b'M'][random(8)];
         }
         // As far as it says it goes, there are zeros.
-        let image = Image { len: 1 << 40, bytes, read: Cell::default() };
-        let Ok(iso) = super::super::open(Rc::new(image)) else {
+        let image = Image { len: 1 << 40, bytes, read: AtomicUsize::default() };
+        let Ok(iso) = super::super::open(Arc::new(image)) else {
             broken += 1;
             continue;
         };
@@ -291,8 +295,8 @@ fn whatever_is_broken_there_is_an_end() {
 #[test]
 fn parts_of_a_file_are_one_file() {
     let bytes: Vec<u8> = (0..=255).collect();
-    let image: Rc<dyn RandomAccess> = image(bytes);
-    let part = |at, len| Slice::new(Rc::clone(&image), at, len, "part");
+    let image: Arc<dyn RandomAccess> = image(bytes);
+    let part = |at, len| Slice::new(Arc::clone(&image), at, len, "part");
     let parts = Parts::new(vec![part(10, 3), part(0, 0), part(100, 2), part(50, 1)], "x".into());
     let all = [10, 11, 12, 100, 101, 50];
     assert_eq!(read_whole(&parts, 10).unwrap().as_deref(), Some(&all[..]));
@@ -326,8 +330,8 @@ fn a_file_of_more_than_4_gib_is_read_at_its_end() {
     bytes[at + len..at + 2 * len].copy_from_slice(&two);
     bytes.truncate(block as usize * SECTOR);
     let len = bytes.len() as u64 + (4 << 30) + 10;
-    let image = Image { bytes, len, read: Cell::default() };
-    let iso = super::super::open(Rc::new(image)).unwrap();
+    let image = Image { bytes, len, read: AtomicUsize::default() };
+    let iso = super::super::open(Arc::new(image)).unwrap();
     let big = iso.open(&TreePath::new("big")).unwrap();
     assert_eq!(big.len(), (4 << 30) + 10);
     assert_eq!(big.read_at(&mut [1; 20], (4 << 30) + 3).unwrap(), 7);

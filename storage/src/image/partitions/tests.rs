@@ -5,7 +5,7 @@ use crate::testing::Temp;
 const MIB: u64 = 1 << 20;
 
 fn of(bytes: Vec<u8>) -> Result<Vec<Partition>, SourceError> {
-    list(&(Rc::new(Bytes(bytes)) as _))
+    list(&(Arc::new(Bytes(bytes)) as _))
 }
 
 /// The disk that sfdisk makes of this script.
@@ -215,7 +215,7 @@ fn slices_of_solaris_are_found() {
 
 #[test]
 fn a_damaged_table_is_an_error_and_no_more() {
-    let look = |disk: Rc<dyn RandomAccess>| {
+    let look = |disk: Arc<dyn RandomAccess>| {
         let len = disk.len();
         for one in list(&disk).unwrap_or_default() {
             assert!(one.at < len && one.len <= len - one.at && one.len > 0, "{one:?}");

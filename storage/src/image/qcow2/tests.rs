@@ -14,7 +14,7 @@ fn disk() -> Vec<u8> {
     disk
 }
 
-fn made(temp: &Temp, options: &[&str]) -> Rc<dyn RandomAccess> {
+fn made(temp: &Temp, options: &[&str]) -> Arc<dyn RandomAccess> {
     temp.file("disk", &disk());
     let (raw, image) = (temp.path().join("disk"), temp.path().join("image"));
     let mut arguments = vec!["convert", "-f", "raw", "-O", "qcow2"];
@@ -107,10 +107,10 @@ fn what_needs_more_than_the_image_is_refused_by_name() {
 }
 
 /// An image with the bytes at `at` exchanged.
-fn with(image: &[u8], at: usize, bytes: &[u8]) -> Rc<dyn RandomAccess> {
+fn with(image: &[u8], at: usize, bytes: &[u8]) -> Arc<dyn RandomAccess> {
     let mut image = image.to_vec();
     image[at..at + bytes.len()].copy_from_slice(bytes);
-    Rc::new(Bytes(image))
+    Arc::new(Bytes(image))
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn a_kernel_in_a_file_system_in_a_partition_of_a_disk_in_an_image() {
     assert_eq!((found.len(), found[0].at, found[0].len), (1, 2 << 20, 8 << 20));
     let name = disk.name().to_owned();
     let part = Slice::new(disk, found[0].at, found[0].len, name.clone());
-    let source = ext::open(Rc::new(part)).unwrap();
+    let source = ext::open(Arc::new(part)).unwrap();
     assert_eq!(
         source.open(&crate::TreePath::new("boot/vmlinuz")).unwrap().name(),
         format!("{name}/boot/vmlinuz")

@@ -46,7 +46,7 @@ fn tables_that_are_too_long_are_refused_before_they_are_read() {
     let mut image = std::fs::read(made(&temp, 3, "-comp gzip -noI")).unwrap();
     let number =
         |image: &[u8], at: usize| u64::from_le_bytes(image[at..at + 8].try_into().unwrap());
-    let refused = |image: Vec<u8>| format!("{:?}", open(Rc::new(Bytes(image))).unwrap_err());
+    let refused = |image: Vec<u8>| format!("{:?}", open(Arc::new(Bytes(image))).unwrap_err());
     // More files, more fragments.
     for at in [4, 16] {
         let mut image = image.clone();

@@ -67,7 +67,7 @@ fn a_damaged_image_is_an_error_and_no_more() {
     bytes.truncate((at + (1 << 20)).min(8 << 20));
     let len = bytes.len();
     abuse(&bytes, &[0..512, 0..65_536, 65_536..len.min(200_000)], 25, |image| {
-        if let Ok(source) = open(Rc::new(Sparse(image, 24 << 20))) {
+        if let Ok(source) = open(Arc::new(Sparse(image, 24 << 20))) {
             walk(&*source);
         }
     });
@@ -76,7 +76,7 @@ fn a_damaged_image_is_an_error_and_no_more() {
 
 /// An image with nothing behind what it has.
 #[derive(Debug)]
-struct Sparse(Rc<dyn RandomAccess>, u64);
+struct Sparse(Arc<dyn RandomAccess>, u64);
 
 impl RandomAccess for Sparse {
     fn name(&self) -> &str {
