@@ -7,7 +7,7 @@ use firmware::image::ImageError;
 use firmware::source_file::SourceError;
 use location::menu::MenuError;
 use location::{InjectError, PlaceError, TreeError};
-use storage::source::hint_of;
+use storage::hint_of;
 use thiserror::Error;
 use vmm::error::StartError;
 

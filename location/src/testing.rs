@@ -8,11 +8,11 @@ use std::sync::{Mutex, MutexGuard};
 
 pub(crate) use storage::testing::Temp;
 
-use storage::source::{Entry, RandomAccess, Source, SourceError, TreePath};
 use storage::sync::lock;
+use storage::{Entry, FileError, FileTree, RandomAccess, TreePath};
 
 /// What a [`Remote`] says of a path.
-type Answer = fn(&str) -> Option<SourceError>;
+type Answer = fn(&str) -> Option<FileError>;
 
 /// A place as one on another host is: it has no lists, and counts what it is asked for.
 #[derive(Debug, Default)]
@@ -43,16 +43,16 @@ impl Remote {
     }
 }
 
-impl Source for Remote {
+impl FileTree for Remote {
     fn name(&self) -> &str {
         "http://host/tree"
     }
 
-    fn list(&self, directory: &TreePath) -> Result<Vec<Entry>, SourceError> {
-        Err(SourceError::Unlisted(format!("http://host/tree/{directory}")))
+    fn list(&self, directory: &TreePath) -> Result<Vec<Entry>, FileError> {
+        Err(FileError::Unlisted(format!("http://host/tree/{directory}")))
     }
 
-    fn open(&self, path: &TreePath) -> Result<Box<dyn RandomAccess>, SourceError> {
+    fn open(&self, path: &TreePath) -> Result<Box<dyn RandomAccess>, FileError> {
         let name = path.to_string();
         self.asked().push(name.clone());
         if let Some(error) = self.answer.and_then(|answer| answer(&name)) {
@@ -60,7 +60,7 @@ impl Source for Remote {
         }
         match self.files.get(path) {
             Some(bytes) => Ok(Box::new(Bytes { name, bytes: bytes.clone() })),
-            None => Err(SourceError::Missing(name)),
+            None => Err(FileError::Missing(name)),
         }
     }
 }

@@ -14,10 +14,10 @@ use serde::{Deserialize, Serialize};
 
 use super::cache::{Cache, about, is_at, name_of, writable};
 use super::places;
-use super::watch::Watch;
+use super::progress::FetchProgress;
 use crate::checksum::hex;
 use storage::host_file;
-use storage::source::{Failure, RandomAccess};
+use storage::{Failure, RandomAccess};
 
 /// So much is read at once.
 const PIECE: usize = 256 << 10;
@@ -59,7 +59,7 @@ impl<'a> Partial<'a> {
         cache: &'a Cache,
         place: &'a str,
         path: &'a str,
-        watch: &dyn Watch,
+        watch: &dyn FetchProgress,
     ) -> io::Result<Self> {
         let stem = cache.partials().join(name_of(&format!("{place}\0{path}")));
         let name = stem.with_extension("lock");
@@ -68,7 +68,9 @@ impl<'a> Partial<'a> {
             let lock = writable(&name).map_err(|error| about(&name, &error))?;
             if lock.try_lock().is_err() {
                 if !told {
-                    watch.note(&format!("{place}: another chukka fetches {path}, waiting for it"));
+                    watch.note(&format!(
+                        "{place}: waiting for another chukka that is fetching {path}"
+                    ));
                     told = true;
                 }
                 lock.lock()?;
@@ -86,7 +88,11 @@ impl<'a> Partial<'a> {
     /// # Errors
     /// It cannot be read to its end, has more or fewer bytes than it said, or there is no space left. What came is kept if the next
     /// run can tell that it goes on from there.
-    pub fn fill(&self, file: &dyn RandomAccess, watch: &dyn Watch) -> io::Result<(String, File)> {
+    pub fn fill(
+        &self,
+        file: &dyn RandomAccess,
+        watch: &dyn FetchProgress,
+    ) -> io::Result<(String, File)> {
         let about_it = self.stem.with_extension("json");
         let part_of = PartOf {
             place: self.place.into(),
@@ -122,7 +128,7 @@ impl<'a> Partial<'a> {
         file: &dyn RandomAccess,
         range: Range<u64>,
         mut data: &File,
-        watch: &dyn Watch,
+        watch: &dyn FetchProgress,
     ) -> io::Result<String> {
         let local = |error| self.local(&error);
         thread::scope(|scope| {
@@ -182,14 +188,14 @@ impl<'a> Partial<'a> {
         if full.contains(&error.kind()) {
             self.useless.store(true, Ordering::Relaxed);
             return Failure::new(
-                format!("there is no space for it in the cache '{root}': {error}"),
-                "make room (chukka cache prune), or name another: -fetch cache=DIR, or XDG_CACHE_HOME",
+                format!("no space left in the cache '{root}': {error}"),
+                "free space (chukka cache prune), or use another directory: -fetch cache=DIR or XDG_CACHE_HOME",
             )
             .into();
         }
         Failure::new(
-            format!("the cache '{root}' cannot be written to: {error}"),
-            "make it writable for you, or name another: -fetch cache=DIR, or XDG_CACHE_HOME",
+            format!("cannot write to the cache '{root}': {error}"),
+            "make it writable, or use another directory: -fetch cache=DIR or XDG_CACHE_HOME",
         )
         .into()
     }
@@ -226,7 +232,7 @@ fn add(file: &File, told: &Receiver<u64>) -> io::Result<String> {
 ///
 /// # Errors
 /// As of [`Partial::fill`].
-pub(super) fn in_memory(file: &dyn RandomAccess, watch: &dyn Watch) -> io::Result<File> {
+pub(super) fn in_memory(file: &dyn RandomAccess, watch: &dyn FetchProgress) -> io::Result<File> {
     let mut memory = host_file::in_memory()?;
     watch.begin(file.name(), file.len(), 0, false);
     let done = file.stream(0).and_then(|mut stream| {
@@ -242,7 +248,7 @@ pub(super) fn in_memory(file: &dyn RandomAccess, watch: &dyn Watch) -> io::Resul
 fn exactly(
     stream: &mut dyn Read,
     range: Range<u64>,
-    watch: &dyn Watch,
+    watch: &dyn FetchProgress,
     useless: &AtomicBool,
     mut take: impl FnMut(&[u8]) -> io::Result<()>,
 ) -> io::Result<()> {
@@ -255,7 +261,7 @@ fn exactly(
                 let problem = format!("it ended after {at} bytes, expected {end}");
                 return Err(Failure::new(
                     problem,
-                    "start again; if it stays so, the file is damaged where it comes from",
+                    "try again; if it happens again, the file on the server is damaged",
                 )
                 .into());
             }
@@ -266,8 +272,10 @@ fn exactly(
         at += count as u64;
         if at > end {
             useless.store(true, Ordering::Relaxed);
-            let problem = format!("it has more bytes than the {end} that were announced");
-            return Err(Failure::new(problem, "was it changed meanwhile? start again").into());
+            let problem = format!("it is longer than the announced {end} bytes");
+            return Err(
+                Failure::new(problem, "was it changed during the download? try again").into()
+            );
         }
         take(&buffer[..count])?;
         watch.advance(count as u64);

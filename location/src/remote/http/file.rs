@@ -7,12 +7,12 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex};
 
-use super::client::{Body, Client, Trouble};
+use super::client::{Body, Client, RequestError};
 use super::opening::{self, Expected, Identity, Opened};
-use super::pages::{PAGE, Pages};
+use super::page_cache::{PAGE, PageCache};
 use super::url::Url;
+use storage::RandomAccess;
 use storage::host_file;
-use storage::source::RandomAccess;
 use storage::sync::lock;
 
 /// Where the bytes behind a file's first ones come from.
@@ -34,7 +34,7 @@ pub(super) struct File {
     /// The first bytes.
     head: Vec<u8>,
     rest: Rest,
-    pages: Mutex<Pages>,
+    pages: Mutex<PageCache>,
     identity: Identity,
 }
 
@@ -60,7 +60,7 @@ impl File {
         count
     }
 
-    fn ask(&self, from: u64, to: Option<u64>) -> Result<(Body, bool), Trouble> {
+    fn ask(&self, from: u64, to: Option<u64>) -> Result<(Body, bool), RequestError> {
         let expected = Expected { len: self.len, identity: &self.identity };
         opening::part(&self.client, &self.url, (from, to), &expected)
     }
@@ -79,7 +79,7 @@ impl File {
             let (mut body, is_part) = self.ask(from, Some(end - 1))?;
             if body.fill(&mut bytes)? < most {
                 let problem = format!("the server sent less than the bytes {from}-{}", end - 1);
-                return Err(Trouble::passing(problem, "start again, or try another server"));
+                return Err(RequestError::retryable(problem, "try again, or use another server"));
             }
             if is_part {
                 body.ended()?;
@@ -172,7 +172,7 @@ impl RandomAccess for File {
     fn into_file(self: Box<Self>) -> io::Result<HostFile> {
         match self.rest {
             Rest::Copied(file) => host_file::read_only(&file),
-            _ => host_file::copy_of(&*self),
+            _ => storage::copy_to_memory(&*self),
         }
     }
 }
@@ -198,7 +198,7 @@ struct Stream<'a> {
 }
 
 impl Stream<'_> {
-    fn read_server(&mut self, to: &mut [u8]) -> Result<usize, Trouble> {
+    fn read_server(&mut self, to: &mut [u8]) -> Result<usize, RequestError> {
         let to_its_end = self.end == self.file.len;
         let (mut body, is_part, is_new) = match self.body.take() {
             Some((body, is_part)) => (body, is_part, false),
@@ -215,7 +215,7 @@ impl Stream<'_> {
                 return self.read_server(to);
             }
             let problem = format!("the server ended after {} of {} bytes", self.at, self.file.len);
-            return Err(Trouble::passing(problem, "start again, or try another server"));
+            return Err(RequestError::retryable(problem, "try again, or use another server"));
         }
         if self.at + (count as u64) < self.end {
             self.body = Some((body, is_part));
@@ -240,7 +240,9 @@ impl Read for Stream<'_> {
         while count == 0 {
             match self.read_server(to) {
                 Ok(read) => (count, self.failures) = (read, 0),
-                Err(Trouble::Passing(_)) if self.failures < self.file.client.net().retries => {
+                Err(RequestError::Retryable(_))
+                    if self.failures < self.file.client.net().retries =>
+                {
                     self.file.client.pause(self.failures);
                     self.failures += 1;
                 }
