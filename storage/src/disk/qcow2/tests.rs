@@ -121,10 +121,10 @@ fn lies_are_refused_before_anything_is_allocated_by_them() {
     let refused = |at, bytes: &[u8]| format!("{:?}", open(with(&image, at, bytes)).unwrap_err());
     assert!(refused(36, &(1_u32 << 31).to_be_bytes()).contains("2147483648 entries"));
     assert!(refused(36, &0_u32.to_be_bytes()).contains("0 entries"));
-    assert!(refused(24, &u64::MAX.to_be_bytes()).contains("no disk of"));
+    assert!(refused(24, &u64::MAX.to_be_bytes()).contains("do not fit a disk of"));
     assert!(refused(20, &63_u32.to_be_bytes()).contains("2^63"));
     assert!(refused(20, &8_u32.to_be_bytes()).contains("2^8"));
-    assert!(refused(72, &(1_u64 << 40).to_be_bytes()).contains("not known"));
+    assert!(refused(72, &(1_u64 << 40).to_be_bytes()).contains("unknown features"));
     assert!(refused(72, &2_u64.to_be_bytes()).contains("corrupt"));
     // Reference counts are for those who write: dirty ones, and ones of an impossible width, are nothing to us.
     for (at, bytes) in

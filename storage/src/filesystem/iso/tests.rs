@@ -238,13 +238,13 @@ fn what_a_damaged_medium_says_is_not_believed() {
     // A record that is shorter than one, and one that ends behind its sector.
     for (at, len) in [(0, 5), (0, 33), (32, 255)] {
         let problem = wrong(&*patched(b"DIR", at, &[len]), "top.txt");
-        assert!(problem.contains("is none"), "{len}: {problem}");
+        assert!(problem.contains("does not hold a directory"), "{len}: {problem}");
     }
     // A directory in itself is as deep as the path.
     let root = good[156 + 16 * SECTOR + 2..][..4].to_vec();
     let iso = patched(b"DIR", 2, &root);
     assert_eq!(content(&*iso, "dir/dir/dir/top.txt"), b"TOP.TXT");
-    assert!(wrong(&*iso, &"dir/".repeat(300)).contains("more than 256 names"));
+    assert!(wrong(&*iso, &"dir/".repeat(300)).contains("more than 256 components"));
     // A file that never ends.
     let iso = patched(b"TOP.TXT;1", 25, &[0x80]);
     assert!(iso.open(&TreePath::new("top.txt")).unwrap_err().is_missing());
