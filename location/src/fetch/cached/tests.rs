@@ -279,7 +279,7 @@ fn what_has_more_bytes_than_it_said_is_not_kept() {
     let (temp, far) = (Temp::new(), Far::with("linux", "1"));
     far.change(|state| state.announced = Some(LEN - 1));
     let error = fetched(&temp, &far).unwrap_err();
-    assert!(error.to_string().contains("more bytes than the 1048575"), "{error}");
+    assert!(error.to_string().contains("longer than the announced 1048575 bytes"), "{error}");
     for directory in ["content", "partial"] {
         assert!(names(temp.path().join(directory)).is_empty());
     }
@@ -290,7 +290,7 @@ fn what_is_larger_than_the_limit_is_not_begun() {
     let (temp, far) = (Temp::new(), Far::with("linux", "1"));
     let limited = Settings { limit: 1000, ..Settings::default() };
     let error = get(&host(&temp, &far, &limited), "linux").unwrap_err();
-    assert_eq!(error.to_string(), "it has 1048576 bytes, more than the limit of 1000");
+    assert_eq!(error.to_string(), "it has 1048576 bytes; the limit is 1000");
     assert!(hint_of(&error).unwrap().contains("-fetch limit="));
     assert_eq!(far.asked_and_sent(), (1, 0));
 }

@@ -179,7 +179,7 @@ fn a_server_that_lies_about_a_length_is_caught() {
     assert!(long.error().contains("continues after 100 bytes"));
     for size in ["213 18446744073709551616", "213 -1", "213 x"] {
         let garbage = fake(move |c| c.starts_with("SIZE").then(|| size.into()), |_| vec![]);
-        assert!(garbage.error().contains("no FTP"), "{size}");
+        assert!(garbage.error().contains("not FTP"), "{size}");
     }
 }
 
@@ -191,11 +191,11 @@ fn what_stalls_or_is_no_ftp_ends_in_time() {
         assert!(error.contains("the server sent nothing for 0.5 s"), "{command}: {error}");
     }
     for (greeting, words) in [
-        ("HTTP/1.1 400 Bad", "no FTP"),
-        ("", "no FTP"),
+        ("HTTP/1.1 400 Bad", "not FTP"),
+        ("", "not FTP"),
         ("220-\r\n".repeat(100_000).as_str(), ""),
         ("421 full", "421 full"),
-        ("530 secret@x", "lets nobody in: 530 secret@x"),
+        ("530 secret@x", "refused the login: 530 secret@x"),
     ] {
         let greeting = greeting.to_owned();
         let fake = fake(move |c| (c == "greeting").then(|| greeting.clone()), |_| vec![]);
