@@ -9,7 +9,7 @@ use firmware::source_file::SourceError;
 use guest_memory::hint::Hint;
 use location::menu::MenuError;
 use location::{InjectError, PlaceError, TreeError};
-use storage::source::hint_of;
+use storage::hint_of;
 use thiserror::Error;
 use vmm::error::StartError;
 

@@ -13,7 +13,7 @@ use firmware::SourceFile;
 use location::fetch::Settings;
 use location::{Place, arguments, checksum};
 use serde::{Deserialize, Serialize};
-use storage::source::LocalFile;
+use storage::LocalFile;
 use thiserror::Error;
 
 use crate::request::{BootFiles, BootSource, Request};

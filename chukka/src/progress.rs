@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use location::fetch::Watch;
+use location::fetch::FetchProgress;
 
 use vmm::config::Size;
 
@@ -131,7 +131,7 @@ impl Transfer {
     }
 }
 
-impl Watch for Progress {
+impl FetchProgress for Progress {
     fn begin(&self, name: &str, total: u64, already: u64, resumes: bool) {
         // What a server says of itself is not to command the terminal.
         let name = name.escape_debug().to_string();

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use firmware::payload::Payload;
 use location::Injected;
-use location::fetch::{Nobody, Watch};
+use location::fetch::{FetchProgress, NoProgress};
 use location::tree::{self, Installer, Release, Sum};
 
 use crate::error::RunError;
@@ -64,7 +64,7 @@ impl Resolved {
     /// Something is not there, or not what it is to be.
     pub fn open(source: &BootSource, memory: u64) -> Result<Self, RunError> {
         if !source.files.is_remote() {
-            return Self::watched(source, memory, Arc::new(Nobody));
+            return Self::watched(source, memory, Arc::new(NoProgress));
         }
         let progress = Arc::new(Progress::new());
         let (watch, source) = (Arc::clone(&progress), source.clone());
@@ -72,7 +72,11 @@ impl Resolved {
         interruptible::run(work, || progress.stop())
     }
 
-    fn watched(source: &BootSource, memory: u64, watch: Arc<dyn Watch>) -> Result<Self, RunError> {
+    fn watched(
+        source: &BootSource,
+        memory: u64,
+        watch: Arc<dyn FetchProgress>,
+    ) -> Result<Self, RunError> {
         let mut injected = Vec::new();
         for injection in &source.injections {
             injected.push(Injected::open(&injection.path)?);

@@ -5,7 +5,7 @@ use std::io;
 
 use ring::digest::{Algorithm, Context, SHA1_FOR_LEGACY_USE_ONLY as SHA1, SHA256, SHA512, digest};
 
-use storage::source::{RandomAccess, each_piece};
+use storage::{RandomAccess, each_piece};
 
 /// What a check said.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,8 +87,8 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
     use crate::testing::Temp;
-    use crate::{Source, TreePath};
-    use storage::source::LocalFile;
+    use crate::{FileTree, TreePath};
+    use storage::LocalFile;
 
     /// Of the three bytes "abc": FIPS 180-2, appendix B.1, and FIPS 180-1, appendix A.
     const SHA256: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";

@@ -10,21 +10,20 @@ mod cached;
 mod housekeeping;
 mod partial;
 mod places;
-mod watch;
+mod progress;
 
 use std::io;
 use std::path::PathBuf;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::place::{Place, PlaceError};
 use crate::remote::Net;
-use storage::source::{RandomAccess, Source, TreePath};
+use storage::{FileTree, RandomAccess, TreePath};
 
-pub use housekeeping::{Kept, Pruned};
+pub use housekeeping::{CacheEntry, Pruned};
 pub use places::without_password;
-pub use watch::{Nobody, Watch};
+pub use progress::{FetchProgress, NoProgress};
 
 use cache::Cache;
 use cached::{Cached, Shared};
@@ -74,19 +73,19 @@ pub enum Keep {
 #[derive(Debug)]
 pub struct Fetcher {
     settings: Settings,
-    watch: Arc<dyn Watch>,
+    watch: Arc<dyn FetchProgress>,
 }
 
 impl Fetcher {
     /// Of these settings, with nobody watching.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        Self::watched(settings, Arc::new(Nobody))
+        Self::with_progress(settings, Arc::new(NoProgress))
     }
 
     /// The same, with somebody who is told of all that comes.
     #[must_use]
-    pub fn watched(settings: Settings, watch: Arc<dyn Watch>) -> Self {
+    pub fn with_progress(settings: Settings, watch: Arc<dyn FetchProgress>) -> Self {
         Self { settings, watch }
     }
 
@@ -95,7 +94,7 @@ impl Fetcher {
     ///
     /// # Errors
     /// It is not there, or not what can be looked into; of a place on another host that may be told later, by the first look.
-    pub fn place(&self, place: &Place) -> Result<Box<dyn Source>, PlaceError> {
+    pub fn place(&self, place: &Place) -> Result<Box<dyn FileTree>, PlaceError> {
         if !place.is_remote() {
             return place.open(&self.settings.net, &|file| file.into_file());
         }
@@ -122,8 +121,8 @@ impl Fetcher {
         }
     }
 
-    fn shared(&self, place: &Place) -> Rc<Shared> {
-        Rc::new(Shared::new(place, &self.settings, Arc::clone(&self.watch), self.cache()))
+    fn shared(&self, place: &Place) -> Arc<Shared> {
+        Arc::new(Shared::new(place, &self.settings, Arc::clone(&self.watch), self.cache()))
     }
 
     /// Where things are kept. If nothing can be, that is no reason not to boot.
@@ -138,8 +137,7 @@ impl Fetcher {
             None => Err(io::Error::other("neither XDG_CACHE_HOME nor HOME is set")),
         };
         let unusable = |error| {
-            self.watch
-                .note(&format!("warning: there is no cache, what is fetched is not kept: {error}"));
+            self.watch.note(&format!("warning: no cache, downloads are not kept: {error}"));
         };
         opened.map_err(unusable).ok()
     }

@@ -14,7 +14,7 @@ use rustix::fs::OFlags;
 use thiserror::Error;
 
 use storage::host_file::{in_memory, read_only};
-use storage::source::{RandomAccess, each_piece};
+use storage::{RandomAccess, each_piece};
 
 /// The name that ends an archive.
 const TRAILER: &str = "TRAILER!!!";
@@ -186,7 +186,7 @@ pub fn compose(initrds: &[&dyn RandomAccess], files: &mut [Injected]) -> Result<
 mod tests {
     use super::*;
     use crate::testing::Temp;
-    use crate::{Source, TreePath};
+    use crate::{FileTree, TreePath};
 
     /// Names, modes and contents of an archive.
     fn entries(mut bytes: &[u8]) -> Vec<(String, u32, Vec<u8>)> {

@@ -33,5 +33,5 @@ mod testing;
 pub use fetch::Fetcher;
 pub use inject::{InjectError, Injected};
 pub use place::{Place, PlaceError, SpellingError};
-pub use storage::{RandomAccess, Source, SourceError, TreePath};
+pub use storage::{FileError, FileTree, RandomAccess, TreePath};
 pub use tree::{Tree, TreeError, Wanted};

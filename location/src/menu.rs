@@ -5,7 +5,7 @@
 
 mod joined;
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use thiserror::Error;
 
@@ -15,7 +15,7 @@ pub use crate::tree::Look;
 pub use crate::tree::boot_config::{BootConfig, Entry, Loader, Step};
 pub use joined::joined;
 use storage::image;
-use storage::source::{LocalFile, RandomAccess, Slice, Source, SourceError, TreePath, head};
+use storage::{FileError, FileTree, LocalFile, RandomAccess, Slice, TreePath, head};
 
 /// A file system of a disk.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub struct Volume {
     /// What messages call it.
     pub name: String,
     /// What is in it.
-    pub source: Box<dyn Source>,
+    pub source: Box<dyn FileTree>,
 }
 
 /// All file systems of a disk; a directory is one.
@@ -45,13 +45,13 @@ fn is_image(file: &dyn RandomAccess) -> bool {
 }
 
 /// The file itself where it can be read in places, else a copy of it.
-fn in_places(file: Box<dyn RandomAccess>) -> Result<Rc<dyn RandomAccess>, SourceError> {
+fn in_places(file: Box<dyn RandomAccess>) -> Result<Arc<dyn RandomAccess>, FileError> {
     if !file.is_sequential() {
         return Ok(file.into());
     }
     let name = file.name().to_owned();
     let copy = file.into_file().and_then(|copy| LocalFile::new(copy, name.clone()));
-    Ok(Rc::new(copy.map_err(|source| SourceError::Io { name, source })?))
+    Ok(Arc::new(copy.map_err(|source| FileError::Io { name, source })?))
 }
 
 /// The file system that begins `offset` bytes behind a disk's beginning.
@@ -59,10 +59,10 @@ fn in_places(file: Box<dyn RandomAccess>) -> Result<Rc<dyn RandomAccess>, Source
 /// # Errors
 /// There is none.
 pub fn volume_at(fetcher: &Fetcher, disk: &Place, offset: u64) -> Result<Vec<Volume>, PlaceError> {
-    let file: Rc<dyn RandomAccess> = fetcher.file(disk)?.into();
+    let file: Arc<dyn RandomAccess> = fetcher.file(disk)?.into();
     let name = format!("{} from byte {offset}", file.name());
     let slice = Slice::new(file, offset, u64::MAX, name.clone());
-    Ok(vec![Volume { name, source: image::open(Rc::new(slice))? }])
+    Ok(vec![Volume { name, source: image::open(Arc::new(slice))? }])
 }
 
 /// Which entry.
@@ -152,7 +152,7 @@ pub fn menus<'a>(volumes: &'a [Volume], looks: &mut Vec<Look>) -> Vec<Menu<'a>> 
 }
 
 /// Systems that are known by their kernel's place: Solaris as a paravirtual guest, 64 bits before 32, and NetWare.
-fn known(source: &dyn Source) -> Option<BootConfig> {
+fn known(source: &dyn FileTree) -> Option<BootConfig> {
     const KNOWN: [(&str, &str, Option<&str>); 3] = [
         (
             "Solaris, 64 bits",
@@ -258,10 +258,7 @@ fn open(
 ///
 /// # Errors
 /// None has it.
-pub fn named(
-    volumes: &[Volume],
-    path: &str,
-) -> Result<(usize, Box<dyn RandomAccess>), SourceError> {
+pub fn named(volumes: &[Volume], path: &str) -> Result<(usize, Box<dyn RandomAccess>), FileError> {
     let mut first = None;
     for (index, volume) in volumes.iter().enumerate() {
         match volume.source.open(&TreePath::new(path)) {
@@ -271,7 +268,7 @@ pub fn named(
             }
         }
     }
-    Err(first.unwrap_or_else(|| SourceError::Missing(path.to_owned())))
+    Err(first.unwrap_or_else(|| FileError::Missing(path.to_owned())))
 }
 
 /// The command line that Solaris as a paravirtual guest wants: what is for Xen, the kernel's own name, the rest.
@@ -283,7 +280,7 @@ pub fn solaris_arguments(kernel: &str, arguments: &str) -> String {
     xen.chain([kernel]).chain(user).collect::<Vec<_>>().join(" ")
 }
 
-fn with_cause(error: &SourceError) -> String {
+fn with_cause(error: &FileError) -> String {
     match std::error::Error::source(error) {
         Some(cause) => format!("{error}: {cause}"),
         None => error.to_string(),

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use thiserror::Error;
 
@@ -16,7 +16,7 @@ use crate::fetch::without_password;
 use crate::remote::address::{NO_DIGITS, decoded};
 use crate::remote::{Net, ftp, http, nfs, tftp};
 use storage::image;
-use storage::source::{Directory, LocalFile, RandomAccess, Source, SourceError, TreePath, head};
+use storage::{Directory, FileError, FileTree, LocalFile, RandomAccess, TreePath, head};
 
 /// A place, told by how it is written; nothing has been looked at yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub enum Place {
 pub enum SpellingError {
     /// A URL of a kind that cannot be read.
     #[error(
-        "{given}: chukka reads no {scheme}: locations, expected a path or a URL of http, https, ftp, tftp, nfs, nfs+iso or file"
+        "{given}: {scheme}: is not supported, expected a path or a URL of http, https, ftp, tftp, nfs, nfs+iso or file"
     )]
     Scheme {
         /// What was given.
@@ -68,10 +68,8 @@ impl SpellingError {
     #[must_use]
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::Scheme { .. } => "copy it to this host, and name the directory or the image",
-            Self::Url { .. } => {
-                "a path of this host can also be given as it is: -location /srv/tree"
-            }
+            Self::Scheme { .. } => "copy it to this host, and use that directory or image",
+            Self::Url { .. } => "local paths need no scheme: -location /srv/tree",
         }
     }
 }
@@ -79,10 +77,10 @@ impl SpellingError {
 /// Why there is nothing to look into.
 #[derive(Debug, Error)]
 #[error("The location cannot be used")]
-pub struct PlaceError(#[from] SourceError);
+pub struct PlaceError(#[from] FileError);
 
 /// What it is about the place: where a place is opened by the first look into it.
-impl From<PlaceError> for SourceError {
+impl From<PlaceError> for FileError {
     fn from(error: PlaceError) -> Self {
         error.0
     }
@@ -91,7 +89,7 @@ impl From<PlaceError> for SourceError {
 impl PlaceError {
     /// What is wrong, for a message that says what was wanted.
     #[must_use]
-    pub fn into_problem(self) -> SourceError {
+    pub fn into_problem(self) -> FileError {
         self.0
     }
 
@@ -99,11 +97,11 @@ impl PlaceError {
     #[must_use]
     pub fn hint(&self) -> &'static str {
         match &self.0 {
-            SourceError::Missing(_) => {
+            FileError::Missing(_) => {
                 "check the path; a relative one starts at the current directory"
             }
-            SourceError::Kind { .. } => {
-                "name a directory, or an image or a block device with a file system in it"
+            FileError::Kind { .. } => {
+                "use a directory, or an image or block device with a file system"
             }
             error => error.hint().unwrap_or("make it readable for you"),
         }
@@ -158,13 +156,13 @@ impl Place {
     ///
     /// # Errors
     /// It is not there, or not what can be looked into.
-    pub fn open(&self, net: &Net, whole: Whole<'_>) -> Result<Box<dyn Source>, PlaceError> {
+    pub fn open(&self, net: &Net, whole: Whole<'_>) -> Result<Box<dyn FileTree>, PlaceError> {
         if let Self::Local(path) = self {
             return Ok(match LocalFile::open(path) {
-                Err(SourceError::Kind { found: "a directory", .. }) => {
+                Err(FileError::Kind { found: "a directory", .. }) => {
                     Box::new(Directory::open(path)?)
                 }
-                file => image::open(Rc::new(file?))?,
+                file => image::open(Arc::new(file?))?,
             });
         }
         let tree = self.tree(net)?;
@@ -172,7 +170,7 @@ impl Place {
             // A page that lists a directory is no image either.
             Ok(file) if is_image(&*file) => Ok(image::open(in_places(file, whole)?)?),
             // Whatever is said of the root: what is below it may be had.
-            Ok(_) | Err(SourceError::Missing(_) | SourceError::Kind { .. }) => Ok(tree),
+            Ok(_) | Err(FileError::Missing(_) | FileError::Kind { .. }) => Ok(tree),
             Err(error) => Err(error.into()),
         }
     }
@@ -188,7 +186,7 @@ impl Place {
         })
     }
 
-    fn tree(&self, net: &Net) -> Result<Box<dyn Source>, SourceError> {
+    fn tree(&self, net: &Net) -> Result<Box<dyn FileTree>, FileError> {
         match self {
             Self::Local(path) => Ok(Box::new(Directory::open(path)?)),
             Self::Http(url) => http::tree(url, net),
@@ -220,13 +218,13 @@ fn is_image(file: &dyn RandomAccess) -> bool {
 fn in_places(
     file: Box<dyn RandomAccess>,
     whole: Whole<'_>,
-) -> Result<Rc<dyn RandomAccess>, SourceError> {
+) -> Result<Arc<dyn RandomAccess>, FileError> {
     if !file.is_sequential() {
         return Ok(file.into());
     }
     let name = file.name().to_owned();
     let copy = whole(file).and_then(|copy| LocalFile::new(copy, name.clone()));
-    Ok(Rc::new(copy.map_err(|source| SourceError::Io { name, source })?))
+    Ok(Arc::new(copy.map_err(|source| FileError::Io { name, source })?))
 }
 
 /// The place that a URL names, if `given` is one; a path of the same look is none unless it begins as a URL does: `gopher://`.
@@ -253,12 +251,12 @@ fn split_scheme(given: &[u8]) -> Option<(String, &[u8])> {
 
 /// The whole of a URL with a host in it, as text; the rest is for whoever speaks with that host.
 fn host_url(given: &OsStr) -> Result<&str, &'static str> {
-    let url = given.to_str().ok_or("it is no UTF-8")?;
+    let url = given.to_str().ok_or("it is not UTF-8")?;
     if url.bytes().any(|byte| byte.is_ascii_control() || byte == b' ') {
         return Err("it has a space or a control character in it (%20 is a space)");
     }
     let rest = url.split_once(':').map_or("", |(_, rest)| rest);
-    let host = rest.strip_prefix("//").ok_or("there are no two slashes behind the colon")?;
+    let host = rest.strip_prefix("//").ok_or("'//' is missing after the colon")?;
     if host.split(['/', '?', '#']).next().is_none_or(str::is_empty) {
         return Err("there is no host");
     }
@@ -267,7 +265,7 @@ fn host_url(given: &OsStr) -> Result<&str, &'static str> {
 
 /// `HOST:/PATH`, as mount(8) has it; `//HOST/PATH` as RFC 2224; `//HOST:/PATH`, a mixture that is in use.
 fn nfs_url(rest: &[u8]) -> Result<(String, String), &'static str> {
-    let rest = str::from_utf8(rest).map_err(|_| "it is no UTF-8")?;
+    let rest = str::from_utf8(rest).map_err(|_| "it is not UTF-8")?;
     let (host, path) = match rest.strip_prefix("//") {
         Some(rest) => {
             let slash = rest.find('/').ok_or("there is no path")?;
@@ -276,7 +274,7 @@ fn nfs_url(rest: &[u8]) -> Result<(String, String), &'static str> {
         None => rest.split_once(":/").map_or(("", ""), |(host, _)| (host, &rest[host.len() + 1..])),
     };
     if host.is_empty() {
-        return Err("there is no host, or no path that begins with a slash");
+        return Err("there is no host, or the path is not absolute");
     }
     Ok((host.into(), path.into()))
 }
@@ -358,12 +356,12 @@ mod tests {
     #[test]
     fn other_urls_are_refused_by_name() {
         for (url, word) in [
-            ("gopher://host/x", "no gopher: locations"),
-            ("http:host/x", "two slashes"),
+            ("gopher://host/x", "gopher: is not supported"),
+            ("http:host/x", "'//' is missing"),
             ("http://", "no host"),
             ("http:///x", "no host"),
             ("http://h/a b", "a space"),
-            ("nfs:host", "no path"),
+            ("nfs:host", "path is not absolute"),
             ("nfs:/path", "no host"),
             ("nfs://host", "no path"),
             ("file://host/x", "another host"),

@@ -2,23 +2,24 @@
 
 pub(crate) mod http;
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::{Mutex, MutexGuard};
 
 pub(crate) use storage::testing::Temp;
 
-use storage::source::{Entry, RandomAccess, Source, SourceError, TreePath};
+use storage::sync::lock;
+use storage::{Entry, FileError, FileTree, RandomAccess, TreePath};
 
 /// What a [`Remote`] says of a path.
-type Answer = fn(&str) -> Option<SourceError>;
+type Answer = fn(&str) -> Option<FileError>;
 
 /// A place as one on another host is: it has no lists, and counts what it is asked for.
 #[derive(Debug, Default)]
 pub(crate) struct Remote {
     files: BTreeMap<TreePath, Vec<u8>>,
     /// What it was asked for, in order.
-    pub asked: RefCell<Vec<String>>,
+    asked: Mutex<Vec<String>>,
     /// What it says instead of giving a file, or instead of "not there".
     pub answer: Option<Answer>,
 }
@@ -30,6 +31,11 @@ impl Remote {
         Self { files: files.collect(), ..Self::default() }
     }
 
+    /// What it was asked for, in order.
+    pub fn asked(&self) -> MutexGuard<'_, Vec<String>> {
+        lock(&self.asked)
+    }
+
     /// Adds a file.
     pub fn file(mut self, path: &str, bytes: &[u8]) -> Self {
         self.files.insert(TreePath::new(path), bytes.to_vec());
@@ -37,24 +43,24 @@ impl Remote {
     }
 }
 
-impl Source for Remote {
+impl FileTree for Remote {
     fn name(&self) -> &str {
         "http://host/tree"
     }
 
-    fn list(&self, directory: &TreePath) -> Result<Vec<Entry>, SourceError> {
-        Err(SourceError::Unlisted(format!("http://host/tree/{directory}")))
+    fn list(&self, directory: &TreePath) -> Result<Vec<Entry>, FileError> {
+        Err(FileError::Unlisted(format!("http://host/tree/{directory}")))
     }
 
-    fn open(&self, path: &TreePath) -> Result<Box<dyn RandomAccess>, SourceError> {
+    fn open(&self, path: &TreePath) -> Result<Box<dyn RandomAccess>, FileError> {
         let name = path.to_string();
-        self.asked.borrow_mut().push(name.clone());
+        self.asked().push(name.clone());
         if let Some(error) = self.answer.and_then(|answer| answer(&name)) {
             return Err(error);
         }
         match self.files.get(path) {
             Some(bytes) => Ok(Box::new(Bytes { name, bytes: bytes.clone() })),
-            None => Err(SourceError::Missing(name)),
+            None => Err(FileError::Missing(name)),
         }
     }
 }

@@ -33,7 +33,7 @@ use crate::checksum::Checked;
 use crate::place::{Place, PlaceError};
 use crate::remote::Net;
 use search::Search;
-use storage::source::{RandomAccess, Source, TreePath};
+use storage::{FileTree, RandomAccess, TreePath};
 
 /// Opens a file by its own URL.
 pub type Elsewhere<'a> = &'a dyn Fn(&Place) -> Result<Box<dyn RandomAccess>, PlaceError>;
@@ -121,7 +121,7 @@ impl Tree {
     ///
     /// # Errors
     /// [`TreeError`]: there is none, what was named is not there, or it is not what it should be.
-    pub fn find(source: &dyn Source, wanted: Wanted<'_>) -> Result<Self, TreeError> {
+    pub fn find(source: &dyn FileTree, wanted: Wanted<'_>) -> Result<Self, TreeError> {
         Search::new(source, wanted).find()
     }
 }
@@ -142,14 +142,14 @@ pub fn open_url(
 }
 
 /// What `source` has in its root, for messages: some names, directories with a slash behind them.
-fn contents(source: &dyn Source, directory: &TreePath) -> String {
+fn contents(source: &dyn FileTree, directory: &TreePath) -> String {
     const SHOWN: usize = 12;
     let entries = match source.list(directory) {
         Ok(entries) => entries,
         Err(error) if error.is_missing() => return "nothing, it is not there itself".into(),
         Err(error) => return error.to_string(),
     };
-    let name = |entry: &storage::source::Entry| {
+    let name = |entry: &storage::Entry| {
         format!("{}{}", entry.name.escape_debug(), if entry.is_directory { "/" } else { "" })
     };
     let names: Vec<_> = entries.iter().take(SHOWN).map(name).collect();

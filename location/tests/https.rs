@@ -104,7 +104,7 @@ fn nobody_else_is() {
         (authority.server("elsewhere.example", |_, _| Reply::new(200, "x")), "not valid for name"),
     ] {
         let said = support::read("nobody_else_is", &https(&server, "/x"), &authority.variable());
-        assert!(said.starts_with("failed: ") && said.contains("no safe connection"), "{said}");
+        assert!(said.starts_with("failed: ") && said.contains("no secure connection"), "{said}");
         assert!(said.contains(words) && said.contains("SSL_CERT_FILE"), "{said}");
         assert!(server.asked().is_empty());
     }

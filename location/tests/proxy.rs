@@ -79,7 +79,7 @@ fn a_proxy_for_https_is_asked_for_a_tunnel() {
     let url = FAR.replace("http:", "https:");
     let variables = [("https_proxy", &*proxy.url("")), ("http_proxy", "http://127.0.0.1:1")];
     let said = support::read("a_proxy_for_https_is_asked_for_a_tunnel", &url, &variables);
-    assert!(said.contains("the proxy makes no connection to far.invalid"), "{said}");
+    assert!(said.contains("the proxy cannot connect to far.invalid"), "{said}");
     assert!(said.contains("check https_proxy"), "{said}");
     assert_eq!(proxy.requests()[0].line, "CONNECT far.invalid:443");
 }

@@ -9,27 +9,18 @@
 //! | all file systems of a disk as one place | `volumes` |
 //! | pages of an image in memory, for those who read few bytes at a time | `pages` |
 
-mod btrfs;
-mod ext;
-mod fat;
-mod filesystem;
 mod format;
-mod iso;
-#[cfg(test)]
-mod making;
-mod pages;
-mod partitions;
-mod qcow2;
-mod squashfs;
 mod volumes;
-mod xfs;
 
 use std::fmt;
-use std::rc::Rc;
+use std::sync::Arc;
 
-use crate::source::{RandomAccess, Slice, Source, SourceError, head};
+use crate::disk::partitions::{self, Partition};
+use crate::disk::qcow2;
+use crate::filesystem::{btrfs, ext, fat, iso, squashfs, xfs};
+use crate::{FileError, FileTree, RandomAccess, Slice, head};
 use format::{FileSystem, Format};
-use partitions::Partition;
+pub use volumes::Volume;
 use volumes::Volumes;
 
 /// As many bytes from the beginning tell what an image is.
@@ -38,15 +29,6 @@ pub const TELLING: usize = 68 << 10;
 const DEPTH: u32 = 4;
 /// Partitions that are looked into, of one in another too.
 const PARTITIONS: usize = 256;
-
-/// A file system of an image.
-#[derive(Debug)]
-pub struct Volume {
-    /// What messages call it: the image's name, and the partition's number.
-    pub name: String,
-    /// What is in it.
-    pub source: Box<dyn Source>,
-}
 
 /// What a file is by its first bytes, for messages: "an ISO 9660 image"; `None`: no image.
 pub fn kind(head: &[u8]) -> Option<&'static str> {
@@ -58,7 +40,7 @@ pub fn kind(head: &[u8]) -> Option<&'static str> {
 ///
 /// # Errors
 /// It is none that is known, or it is damaged.
-pub fn open(file: Rc<dyn RandomAccess>) -> Result<Box<dyn Source>, SourceError> {
+pub fn open(file: Arc<dyn RandomAccess>) -> Result<Box<dyn FileTree>, FileError> {
     let name = file.name().to_owned();
     let mut volumes = volumes(file)?;
     if volumes.len() == 1
@@ -73,7 +55,7 @@ pub fn open(file: Rc<dyn RandomAccess>) -> Result<Box<dyn Source>, SourceError> 
 ///
 /// # Errors
 /// As of [`open`].
-pub fn volumes(file: Rc<dyn RandomAccess>) -> Result<Vec<Volume>, SourceError> {
+pub fn volumes(file: Arc<dyn RandomAccess>) -> Result<Vec<Volume>, FileError> {
     let mut search = Search::default();
     search.look(file, 0)?;
     Ok(search.found)
@@ -87,17 +69,17 @@ struct Search {
 }
 
 impl Search {
-    fn look(&mut self, file: Rc<dyn RandomAccess>, depth: u32) -> Result<(), SourceError> {
+    fn look(&mut self, file: Arc<dyn RandomAccess>, depth: u32) -> Result<(), FileError> {
         let name = file.name().to_owned();
         if depth > DEPTH {
-            return Err(SourceError::failure(
+            return Err(FileError::failure(
                 name,
-                format!("more than {DEPTH} images are one in the other"),
-                "get the innermost one out, and name that",
+                format!("more than {DEPTH} nested images"),
+                "extract the innermost image, and use that",
             ));
         }
-        let head = head(&*file, TELLING)
-            .map_err(|source| SourceError::Io { name: name.clone(), source })?;
+        let head =
+            head(&*file, TELLING).map_err(|source| FileError::Io { name: name.clone(), source })?;
         match format::of(&head).or_else(|| format::by_end(&*file)) {
             Some(Format::Qcow2) => self.look(qcow2::open(file)?, depth + 1),
             Some(Format::Partitions(_)) => self.look_into_partitions(&file, depth),
@@ -107,20 +89,20 @@ impl Search {
                 Ok(())
             }
             Some(Format::Foreign { name: what, hint }) => {
-                Err(SourceError::failure(name, format!("it is {what}"), hint))
+                Err(FileError::failure(name, format!("it is {what}"), hint))
             }
             None => {
                 let expected = "an image with a file system, or a directory";
-                Err(SourceError::Kind { name, found: format::otherwise(&head), expected })
+                Err(FileError::Kind { name, found: format::otherwise(&head), expected })
             }
         }
     }
 
     fn look_into_partitions(
         &mut self,
-        disk: &Rc<dyn RandomAccess>,
+        disk: &Arc<dyn RandomAccess>,
         depth: u32,
-    ) -> Result<(), SourceError> {
+    ) -> Result<(), FileError> {
         let mut partitions = partitions::list(disk)?;
         partitions.sort_by_key(|partition| !partition.active);
         let before = self.found.len();
@@ -128,7 +110,7 @@ impl Search {
         for partition in partitions {
             self.partitions += 1;
             if self.partitions > PARTITIONS {
-                seen.push(format!("more than {PARTITIONS} partitions are not looked into"));
+                seen.push(format!("partitions after the first {PARTITIONS} are ignored"));
                 break;
             }
             let Partition { number, at, len, .. } = partition;
@@ -145,17 +127,17 @@ impl Search {
             return Ok(());
         }
         let seen = if seen.is_empty() { "it has no partitions".into() } else { seen.join("; ") };
-        Err(SourceError::failure(
+        Err(FileError::failure(
             disk.name(),
-            format!("none of its partitions has a file system that can be read: {seen}"),
-            "chukka reads ext2, ext3, ext4, FAT, ISO 9660, squashfs and XFS, and no encrypted or logical volumes",
+            format!("no partition has a supported file system: {seen}"),
+            "supported are ext2, ext3, ext4, FAT, ISO 9660, squashfs and XFS; encrypted and logical volumes are not",
         ))
     }
 
     /// Why there is nothing to be found in a partition.
     fn look_into(
         &mut self,
-        disk: &Rc<dyn RandomAccess>,
+        disk: &Arc<dyn RandomAccess>,
         partition: &Partition,
         depth: u32,
     ) -> Result<(), Reason> {
@@ -164,15 +146,15 @@ impl Search {
             return Err(Reason::Behind);
         }
         let name = format!("{}, partition {number}", disk.name());
-        let part = Rc::new(Slice::new(Rc::clone(disk), at, len, name));
+        let part = Arc::new(Slice::new(Arc::clone(disk), at, len, name));
         self.look(part, depth + 1).map_err(Reason::Error)
     }
 }
 
 fn open_file_system(
     system: FileSystem,
-    file: Rc<dyn RandomAccess>,
-) -> Result<Box<dyn Source>, SourceError> {
+    file: Arc<dyn RandomAccess>,
+) -> Result<Box<dyn FileTree>, FileError> {
     match system {
         FileSystem::Iso => iso::open(file),
         FileSystem::Ext => ext::open(file),
@@ -186,15 +168,15 @@ fn open_file_system(
 /// Why nothing is to be found in a partition, without the image's name before it.
 enum Reason {
     Behind,
-    Error(SourceError),
+    Error(FileError),
 }
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Behind => f.write_str("it begins behind the end of the disk"),
-            Self::Error(SourceError::Kind { found, .. }) => f.write_str(found),
-            Self::Error(SourceError::Io { source, .. }) => source.fmt(f),
+            Self::Behind => f.write_str("it starts beyond the end of the disk"),
+            Self::Error(FileError::Kind { found, .. }) => f.write_str(found),
+            Self::Error(FileError::Io { source, .. }) => source.fmt(f),
             Self::Error(error) => error.fmt(f),
         }
     }

@@ -1,19 +1,42 @@
-//! Files and what is in them: directories of this host, disk images, partitions and file systems, all read in place.
+//! Files and disk images: directories of this host, disk images, partitions and file systems, all read in place.
 //!
 //! | what | module |
 //! |---|---|
-//! | the traits every file and every place has, and this host's own files | [`source`] |
-//! | disk formats, partition tables and file systems, one inside the other | [`image`] |
-//! | bytes from anywhere as an open file of this host | [`host_file`] |
+//! | the trait of every file, files of this host, parts of files, a page cache | [`file`] |
+//! | the trait of everything with directories and files, and paths in it | [`FileTree`], [`TreePath`] |
+//! | a directory of this host | [`Directory`] |
+//! | what an image is, and all that is inside it | [`image`] |
+//! | disk formats and partition tables | `disk` |
+//! | file systems | `filesystem` |
+//! | files in this host's memory | [`host_file`] |
+//! | errors and their hints | [`FileError`], [`Failure`] |
 //!
-//! Knows nothing of servers, kernels or guests.
+//! Every file and tree is `Send` and `Sync`. Whatever an image says about its own lengths is checked before it is used: a reader never
+//! panics, never allocates without a bound and always ends. Nothing here depends on servers, kernels or guests.
 #![forbid(unsafe_code)]
 
+pub mod bytes;
+mod directory;
+mod disk;
+mod error;
+pub mod file;
+mod filesystem;
 pub mod host_file;
 pub mod image;
-pub mod source;
-
+#[cfg(test)]
+mod making;
+mod path;
+pub mod sync;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+#[cfg(test)]
+mod tests;
+mod tree;
 
-pub use source::{RandomAccess, Source, SourceError, TreePath};
+pub use directory::Directory;
+pub use error::{Failure, FileError, hint_of};
+pub use file::local::LocalFile;
+pub use file::slice::Slice;
+pub use file::{RandomAccess, Unread, copy_to_memory, each_piece, head, read_whole};
+pub use path::TreePath;
+pub use tree::{Entry, FileTree};

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::source::Directory;
+use crate::Directory;
 
 /// A directory that is gone when dropped.
 #[derive(Debug)]

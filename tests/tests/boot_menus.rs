@@ -8,7 +8,7 @@ use std::path::Path;
 use chukka_tests::assets;
 use chukka_tests::native::Scratch;
 use location::menu::{BootConfig, Entry, Loader};
-use storage::source::Directory;
+use storage::Directory;
 
 const KERNEL: &str = "debian-installer/amd64/linux";
 const INITRD: &str = "debian-installer/amd64/initrd.gz";

@@ -146,7 +146,7 @@ fn what_gives_no_kernel_is_refused_with_what_was_there() {
     let scratch = Scratch::new();
     at(&scratch.path("absent")).refused().says("is not there").hints("check the path");
     let image = scratch.file("debian.iso", b"CD001");
-    at(&image).refused().says("is a file without a file system that is known").hints("an image");
+    at(&image).refused().says("is a file without a known file system").hints("an image");
     start(["-location", "gopher://host/x"])
         .refused()
         .says("no gopher: locations")

@@ -15,7 +15,7 @@ use chukka_tests::native::Scratch;
 use chukka_tests::servers::{self, Server};
 use chukka_tests::skip;
 use location::fetch::{Keep, Settings};
-use location::{Fetcher, Place, Source, TreePath};
+use location::{Fetcher, FileTree, Place, TreePath};
 
 /// Not a multiple of any block.
 const BIG: usize = 3_000_001;
@@ -36,14 +36,14 @@ fn tree() -> Scratch {
     scratch
 }
 
-fn place(url: &str) -> Box<dyn Source> {
+fn place(url: &str) -> Box<dyn FileTree> {
     let place = Place::parse(url.as_ref()).unwrap();
     Fetcher::new(Settings { cache: Keep::No, ..Settings::default() })
         .place(&place)
         .unwrap_or_else(|error| panic!("{error:?}"))
 }
 
-fn whole(source: &dyn Source, path: &str) -> Vec<u8> {
+fn whole(source: &dyn FileTree, path: &str) -> Vec<u8> {
     let file =
         source.open(&TreePath::new(path)).unwrap_or_else(|error| panic!("{path}: {error:?}"));
     let mut bytes = Vec::new();
@@ -116,7 +116,7 @@ fn ftp() {
         .place(&wrong.unwrap())
         .map(|_| ());
     let told = format!("{error:?}");
-    assert!(told.contains("lets nobody in") && !told.contains("secret"), "{told}");
+    assert!(told.contains("refused the login") && !told.contains("secret"), "{told}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use location::fetch::Kept;
+use location::fetch::CacheEntry;
 use location::fetch::cache::{self, Cache};
 
 use super::{answer, fail, parsed};
@@ -93,9 +93,9 @@ fn done(matches: &ArgMatches, directory: PathBuf) -> io::Result<Option<String>> 
     })
 }
 
-fn list(all: &[Kept]) -> String {
+fn list(all: &[CacheEntry]) -> String {
     let mut text = String::new();
-    for Kept { place, path, here, of, age, .. } in all {
+    for CacheEntry { place, path, here, of, age, .. } in all {
         let size = match of {
             Some(of) => format!("{} of {}", Size(*here), Size(*of)),
             None => Size(*here).to_string(),

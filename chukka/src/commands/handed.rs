@@ -8,7 +8,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use location::RandomAccess;
-use storage::source::each_piece;
+use storage::each_piece;
 
 /// How the text is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

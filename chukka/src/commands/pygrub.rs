@@ -10,10 +10,10 @@ use std::process::ExitCode;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use location::fetch::Settings;
 use location::menu::{self, BootConfig, Choice, Entry, Loader, Picked, Volume};
-use location::{Fetcher, Place, RandomAccess, Source, TreePath};
+use location::{Fetcher, FileTree, Place, RandomAccess, TreePath};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{Gid, Uid, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
-use storage::source::{LocalFile, read_whole};
+use storage::{LocalFile, read_whole};
 
 use super::handed::{Draft, Format, Handed, output, repr};
 use super::parsed_as;
@@ -297,19 +297,16 @@ fn print_config(matches: &ArgMatches, path: &str) -> Result<(), String> {
 #[derive(Debug)]
 struct Alone;
 
-impl Source for Alone {
+impl FileTree for Alone {
     fn name(&self) -> &'static str {
         "nothing"
     }
 
-    fn list(
-        &self,
-        directory: &TreePath,
-    ) -> Result<Vec<storage::source::Entry>, location::SourceError> {
-        Err(location::SourceError::Missing(directory.to_string()))
+    fn list(&self, directory: &TreePath) -> Result<Vec<storage::Entry>, location::FileError> {
+        Err(location::FileError::Missing(directory.to_string()))
     }
 
-    fn open(&self, path: &TreePath) -> Result<Box<dyn RandomAccess>, location::SourceError> {
-        Err(location::SourceError::Missing(path.to_string()))
+    fn open(&self, path: &TreePath) -> Result<Box<dyn RandomAccess>, location::FileError> {
+        Err(location::FileError::Missing(path.to_string()))
     }
 }

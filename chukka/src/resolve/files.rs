@@ -8,10 +8,10 @@ use firmware::image::KernelKind;
 use firmware::payload::Module;
 use firmware::{KernelImage, SourceFile};
 use location::checksum::{self, Checked};
-use location::fetch::Watch;
+use location::fetch::FetchProgress;
 use location::tree::{self, Mismatch, TreeError};
 use location::{Fetcher, Injected, Place, RandomAccess, Tree, Wanted, inject, menu};
-use storage::source::LocalFile;
+use storage::LocalFile;
 
 use super::{Found, disk, words};
 use crate::error::RunError;
@@ -28,8 +28,12 @@ pub(super) struct Files {
 
 impl Files {
     /// Gets them, and checks them against the user's sums.
-    pub fn get(source: &BootSource, memory: u64, watch: Arc<dyn Watch>) -> Result<Self, RunError> {
-        let fetcher = Fetcher::watched(source.fetch.clone(), watch);
+    pub fn get(
+        source: &BootSource,
+        memory: u64,
+        watch: Arc<dyn FetchProgress>,
+    ) -> Result<Self, RunError> {
+        let fetcher = Fetcher::with_progress(source.fetch.clone(), watch);
         let files = Self::open(source, memory, &fetcher).and_then(|files| {
             files.check(&source.checksums)?;
             Ok(files)

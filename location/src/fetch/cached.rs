@@ -1,18 +1,20 @@
 //! A place on another host, as far as it is known already; it is asked for the rest.
 
-use std::cell::{Cell, OnceCell, RefCell};
 use std::fs::File;
 use std::io::{self, Read};
-use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use super::cache::Cache;
 use super::partial::{self, Partial};
-use super::places::{About, Answer, LABEL, Record, Said, key, list_key, now, without_password};
-use super::watch::Watch;
+use super::places::{
+    Answer, FileInfo, LABEL, Record, RecordedAnswer, key, list_key, now, without_password,
+};
+use super::progress::FetchProgress;
 use super::{IMAGE, Settings};
 use crate::place::{Place, PlaceError};
-use storage::source::{Entry, Failure, LocalFile, RandomAccess, Source, SourceError, TreePath};
+use storage::sync::lock;
+use storage::{Entry, Failure, FileError, FileTree, LocalFile, RandomAccess, TreePath};
 
 /// A file of so many bytes is kept whole, whatever is read of it: a piece of it costs as much.
 const SMALL: u64 = 64 << 10;
@@ -23,21 +25,21 @@ pub(super) struct Shared {
     place: Place,
     name: String,
     settings: Settings,
-    watch: Arc<dyn Watch>,
+    watch: Arc<dyn FetchProgress>,
     cache: Option<Cache>,
-    record: RefCell<Record>,
+    record: Mutex<Record>,
     /// Whether the record has what was not written yet.
-    changed: Cell<bool>,
+    changed: AtomicBool,
     /// The place itself, once it is asked.
-    opened: OnceCell<Box<dyn Source>>,
+    opened: OnceLock<Box<dyn FileTree>>,
 }
 
 impl Shared {
-    /// Nobody is asked yet.
+    /// Nothing is sent yet.
     pub fn new(
         place: &Place,
         settings: &Settings,
-        watch: Arc<dyn Watch>,
+        watch: Arc<dyn FetchProgress>,
         cache: Option<Cache>,
     ) -> Self {
         let name = without_password(&place.to_string());
@@ -54,7 +56,8 @@ impl Shared {
             record.asked = now();
         }
         let (place, settings) = (place.clone(), settings.clone());
-        let (record, changed, opened) = (record.into(), Cell::default(), OnceCell::new());
+        let (record, changed, opened) =
+            (Mutex::new(record), AtomicBool::default(), OnceLock::new());
         Self { place, name, settings, watch, cache, record, changed, opened }
     }
 
@@ -63,7 +66,7 @@ impl Shared {
     /// # Errors
     /// As of [`Place::open`].
     pub fn begin(&self) -> Result<(), PlaceError> {
-        let record = self.record.borrow();
+        let record = lock(&self.record);
         let known = record.answers.keys().any(|path| record.current(path).is_some());
         drop(record);
         if known {
@@ -73,12 +76,12 @@ impl Shared {
         self.opened().map(drop)
     }
 
-    fn opened(&self) -> Result<&dyn Source, PlaceError> {
+    fn opened(&self) -> Result<&dyn FileTree, PlaceError> {
         if let Some(source) = self.opened.get() {
             return Ok(&**source);
         }
         let source = self.place.open(&self.settings.net, &|file| self.image(&*file))?;
-        self.note(LABEL, Said::Label(source.label().map(str::to_owned)));
+        self.note(LABEL, Answer::Label(source.label().map(str::to_owned)));
         Ok(&**self.opened.get_or_init(|| source))
     }
 
@@ -90,36 +93,37 @@ impl Shared {
         if *path == TreePath::root() { self.name.clone() } else { format!("{}/{path}", self.name) }
     }
 
-    fn note(&self, key: &str, said: Said) {
-        self.record.borrow_mut().note(key, said);
-        self.changed.set(true);
+    fn note(&self, key: &str, said: Answer) {
+        lock(&self.record).note(key, said);
+        self.changed.store(true, Ordering::Relaxed);
     }
 
     /// Nothing more than what is kept may be asked for.
-    fn not_offline(&self, name: &str) -> Result<(), SourceError> {
+    fn not_offline(&self, name: &str) -> Result<(), FileError> {
         if !self.settings.offline {
             return Ok(());
         }
-        let problem = "it is not among what is kept, and nothing may be fetched (-offline)";
-        Err(SourceError::failure(name, problem, "run it once without -offline"))
+        let problem = "not in the cache, and -offline forbids fetching";
+        Err(FileError::failure(name, problem, "run it once without -offline"))
     }
 
     /// What is known of a file that the place has just told of; its content too, if that did not change.
-    fn about(&self, key: &str, file: &dyn RandomAccess) -> About {
+    fn about(&self, key: &str, file: &dyn RandomAccess) -> FileInfo {
         let (len, version, sequential) = (file.len(), file.version(), file.is_sequential());
-        let mut about = About { len, version, sequential, sha256: None };
-        if let Some(Answer { said: Said::File(before), .. }) = self.record.borrow().answers.get(key)
+        let mut about = FileInfo { len, version, sequential, sha256: None };
+        if let Some(RecordedAnswer { said: Answer::File(before), .. }) =
+            lock(&self.record).answers.get(key)
             && before.is_same(&about)
             && self.content(before).is_some()
         {
             about.sha256.clone_from(&before.sha256);
         }
-        self.note(key, Said::File(about.clone()));
+        self.note(key, Answer::File(about.clone()));
         about
     }
 
     /// The bytes, if they are kept.
-    fn content(&self, about: &About) -> Option<File> {
+    fn content(&self, about: &FileInfo) -> Option<File> {
         self.cache.as_ref()?.find(about.sha256.as_deref()?, about.len)
     }
 
@@ -135,7 +139,7 @@ impl Shared {
     fn whole<'a>(
         &self,
         key: &str,
-        about: &About,
+        about: &FileInfo,
         limit: u64,
         opened: &dyn Fn() -> io::Result<&'a dyn RandomAccess>,
     ) -> io::Result<(File, Option<String>)> {
@@ -143,8 +147,10 @@ impl Shared {
             return Ok((file, None));
         }
         if about.len > limit {
-            let problem = format!("it has {} bytes, more than the limit of {limit}", about.len);
-            return Err(Failure::new(problem, "if it is to have so many: -fetch limit=SIZE").into());
+            let problem = format!("it has {} bytes; the limit is {limit}", about.len);
+            return Err(
+                Failure::new(problem, "to allow it, raise the limit: -fetch limit=SIZE").into()
+            );
         }
         let asked = now();
         let file = opened()?;
@@ -159,7 +165,7 @@ impl Shared {
             part.forget();
         }
         let (sha256, file) = part.fill(file, &*self.watch)?;
-        self.note(key, Said::File(About { sha256: Some(sha256.clone()), ..about.clone() }));
+        self.note(key, Answer::File(FileInfo { sha256: Some(sha256.clone()), ..about.clone() }));
         self.save();
         Ok((file, Some(sha256)))
     }
@@ -169,26 +175,27 @@ impl Shared {
         &self,
         cache: &Cache,
         key: &str,
-        about: &About,
+        about: &FileInfo,
         asked: u64,
     ) -> Option<File> {
         let record = Record::load(cache, &self.name);
-        let Answer { asked: when, said: Said::File(theirs) } = record.answers.get(key)? else {
+        let RecordedAnswer { asked: when, said: Answer::File(theirs) } = record.answers.get(key)?
+        else {
             return None;
         };
         let counts = *when >= asked || (!self.settings.refresh && theirs.is_same(about));
         let file = self.content(theirs).filter(|_| counts && theirs.len == about.len)?;
-        self.note(key, Said::File(theirs.clone()));
+        self.note(key, Answer::File(theirs.clone()));
         Some(file)
     }
 
     /// Writes down what the place said.
     fn save(&self) {
         let Some(cache) = &self.cache else { return };
-        match self.record.borrow().save(cache) {
-            Ok(()) => self.changed.set(false),
+        match lock(&self.record).save(cache) {
+            Ok(()) => self.changed.store(false, Ordering::Relaxed),
             Err(error) => {
-                let problem = "the cache cannot be written to, the next run fetches it again";
+                let problem = "cannot write to the cache, the next run will fetch it again";
                 self.watch.note(&format!("warning: {problem}: {error}"));
             }
         }
@@ -197,7 +204,7 @@ impl Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        if self.changed.get() {
+        if self.changed.load(Ordering::Relaxed) {
             self.save();
         }
     }
@@ -206,18 +213,18 @@ impl Drop for Shared {
 /// A place on another host.
 #[derive(Debug)]
 pub(super) struct Cached {
-    shared: Rc<Shared>,
-    label: OnceCell<Option<String>>,
+    shared: Arc<Shared>,
+    label: OnceLock<Option<String>>,
 }
 
 impl Cached {
     /// What is known of it is `shared`.
-    pub fn of(shared: Rc<Shared>) -> Self {
-        Self { shared, label: OnceCell::new() }
+    pub fn of(shared: Arc<Shared>) -> Self {
+        Self { shared, label: OnceLock::new() }
     }
 
     /// Asks the place itself.
-    fn ask(&self, path: &TreePath) -> Result<Box<dyn RandomAccess>, SourceError> {
+    fn ask(&self, path: &TreePath) -> Result<Box<dyn RandomAccess>, FileError> {
         self.shared.not_offline(&self.shared.shown(path))?;
         if *path == TreePath::root() {
             return Ok(self.shared.root()?);
@@ -226,24 +233,24 @@ impl Cached {
     }
 }
 
-impl Source for Cached {
+impl FileTree for Cached {
     fn name(&self) -> &str {
         &self.shared.name
     }
 
     fn label(&self) -> Option<&str> {
-        let label = || match self.shared.record.borrow().current(LABEL) {
-            Some(Said::Label(label)) => label.clone(),
+        let label = || match lock(&self.shared.record).current(LABEL) {
+            Some(Answer::Label(label)) => label.clone(),
             _ => None,
         };
         self.label.get_or_init(label).as_deref()
     }
 
-    fn list(&self, directory: &TreePath) -> Result<Vec<Entry>, SourceError> {
+    fn list(&self, directory: &TreePath) -> Result<Vec<Entry>, FileError> {
         let shared = &*self.shared;
         let (name, key) = (shared.shown(directory), list_key(directory));
-        match shared.record.borrow().current(&key) {
-            Some(Said::List(pairs)) => {
+        match lock(&shared.record).current(&key) {
+            Some(Answer::List(pairs)) => {
                 let entry = |(name, is_directory): &(String, bool)| Entry {
                     name: name.clone(),
                     is_directory: *is_directory,
@@ -260,8 +267,8 @@ impl Source for Cached {
         shared.not_offline(&name)?;
         let listed = shared.opened()?.list(directory);
         let said = match &listed {
-            Ok(entries) => Some(Said::of_list(entries)),
-            Err(error) => Said::of_error(error),
+            Ok(entries) => Some(Answer::of_list(entries)),
+            Err(error) => Answer::of_error(error),
         };
         if let Some(said) = said {
             shared.note(&key, said);
@@ -269,16 +276,16 @@ impl Source for Cached {
         listed
     }
 
-    fn open(&self, path: &TreePath) -> Result<Box<dyn RandomAccess>, SourceError> {
+    fn open(&self, path: &TreePath) -> Result<Box<dyn RandomAccess>, FileError> {
         let shared = &self.shared;
         let (name, key) = (shared.shown(path), key(path));
-        let said = shared.record.borrow().current(&key).cloned();
+        let said = lock(&shared.record).current(&key).cloned();
         if let Some(error) = said.as_ref().and_then(|said| said.error(&name, "a regular file")) {
             return Err(error);
         }
         let file = |about, opened| {
-            let (whole, path) = (OnceCell::new(), path.clone());
-            let shared = Rc::clone(shared);
+            let (whole, path) = (OnceLock::new(), path.clone());
+            let shared = Arc::clone(shared);
             Box::new(CachedFile {
                 shared,
                 path,
@@ -289,15 +296,15 @@ impl Source for Cached {
                 whole,
             })
         };
-        if let Some(Said::File(about)) = said
+        if let Some(Answer::File(about)) = said
             && (about.sha256.is_none() || shared.content(&about).is_some())
         {
-            return Ok(file(about, OnceCell::new()));
+            return Ok(file(about, OnceLock::new()));
         }
         match self.ask(path) {
-            Ok(opened) => Ok(file(shared.about(&key, &*opened), OnceCell::from(opened))),
+            Ok(opened) => Ok(file(shared.about(&key, &*opened), OnceLock::from(opened))),
             Err(error) => {
-                if let Some(said) = Said::of_error(&error) {
+                if let Some(said) = Answer::of_error(&error) {
                     shared.note(&key, said);
                 }
                 Err(error)
@@ -309,16 +316,16 @@ impl Source for Cached {
 /// A file in such a place.
 #[derive(Debug)]
 struct CachedFile {
-    shared: Rc<Shared>,
+    shared: Arc<Shared>,
     path: TreePath,
     /// Its name in the record.
     key: String,
     name: String,
-    about: About,
+    about: FileInfo,
     /// The file itself, once it is asked.
-    opened: OnceCell<Box<dyn RandomAccess>>,
+    opened: OnceLock<Box<dyn RandomAccess>>,
     /// All of it on this host.
-    whole: OnceCell<LocalFile>,
+    whole: OnceLock<LocalFile>,
 }
 
 impl CachedFile {
@@ -326,19 +333,15 @@ impl CachedFile {
         if let Some(file) = self.opened.get() {
             return Ok(&**file);
         }
-        let file = Cached::of(Rc::clone(&self.shared)).ask(&self.path).map_err(into_io)?;
+        let file = Cached::of(Arc::clone(&self.shared)).ask(&self.path).map_err(into_io)?;
         if file.len() != self.about.len || file.version() != self.about.version {
             self.shared.about(&self.key, &*file);
             let problem = format!(
-                "it is another one than before: it has {} bytes now, and had {}",
+                "it changed on the server: it has {} bytes now, and had {}",
                 file.len(),
                 self.about.len
             );
-            return Err(Failure::new(
-                problem,
-                "start again: what was known of it is forgotten now",
-            )
-            .into());
+            return Err(Failure::new(problem, "try again: the cache entry is removed").into());
         }
         Ok(&**self.opened.get_or_init(|| file))
     }
@@ -399,9 +402,9 @@ impl RandomAccess for CachedFile {
 }
 
 /// The same error where only that of a system is told.
-fn into_io(error: SourceError) -> io::Error {
+fn into_io(error: FileError) -> io::Error {
     match error {
-        SourceError::Io { source, .. } => source,
+        FileError::Io { source, .. } => source,
         error => Failure::new(error.to_string(), "it was there before; start again").into(),
     }
 }

@@ -8,14 +8,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::cache::Cache;
 use super::partial::PartOf;
-use super::places::{self, Record, Said, now};
+use super::places::{self, Answer, Record, now};
 
 /// What came of a file that nobody goes on with for so long is removed.
 const STALE: Duration = Duration::from_secs(7 * 86_400);
 
 /// A file that is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Kept {
+pub struct CacheEntry {
     /// The place it is from.
     pub place: String,
     /// Its path there; `/`: the place is the file.
@@ -46,17 +46,17 @@ impl Cache {
     ///
     /// # Errors
     /// The cache cannot be read.
-    pub fn list(&self) -> io::Result<Vec<Kept>> {
+    pub fn list(&self) -> io::Result<Vec<CacheEntry>> {
         let mut all = Vec::new();
         for (_, record) in self.records()? {
             let place = record.place;
             for (path, answer) in record.answers {
-                let Said::File(about) = answer.said else { continue };
+                let Answer::File(about) = answer.said else { continue };
                 let Some(sha256) = about.sha256 else { continue };
                 let (file, age) = (self.content(&sha256), age(answer.asked));
                 if self.find(&sha256, about.len).is_some() {
                     let (place, here) = (place.clone(), about.len);
-                    all.push(Kept { place, path, here, of: None, age, file });
+                    all.push(CacheEntry { place, path, here, of: None, age, file });
                 }
             }
         }
@@ -68,7 +68,14 @@ impl Cache {
                 continue;
             };
             let here = fs::metadata(&file)?.len();
-            all.push(Kept { place, path, here, of: Some(len), age: unchanged_for(&file), file });
+            all.push(CacheEntry {
+                place,
+                path,
+                here,
+                of: Some(len),
+                age: unchanged_for(&file),
+                file,
+            });
         }
         all.sort_by(|a, b| (&a.place, &a.path).cmp(&(&b.place, &b.path)));
         Ok(all)
@@ -92,7 +99,7 @@ impl Cache {
             }
             places::write(&path, &record)?;
             known.extend(record.answers.into_values().filter_map(|answer| match answer.said {
-                Said::File(about) => Some(self.content(&about.sha256?)),
+                Answer::File(about) => Some(self.content(&about.sha256?)),
                 _ => None,
             }));
         }

@@ -1,11 +1,11 @@
 //! One file on its way here: in part, until all of it is there.
 
-use std::cell::Cell;
 use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
@@ -14,10 +14,10 @@ use serde::{Deserialize, Serialize};
 
 use super::cache::{Cache, about, is_at, name_of, writable};
 use super::places;
-use super::watch::Watch;
+use super::progress::FetchProgress;
 use crate::checksum::hex;
 use storage::host_file;
-use storage::source::{Failure, RandomAccess};
+use storage::{Failure, RandomAccess};
 
 /// So much is read at once.
 const PIECE: usize = 256 << 10;
@@ -31,7 +31,7 @@ pub(super) struct Partial<'a> {
     /// In the directory of such files, without an extension.
     stem: PathBuf,
     /// What came is of no use to the next run, and may be what fills the disk.
-    useless: Cell<bool>,
+    useless: AtomicBool,
     /// Open and locked.
     _lock: File,
 }
@@ -59,7 +59,7 @@ impl<'a> Partial<'a> {
         cache: &'a Cache,
         place: &'a str,
         path: &'a str,
-        watch: &dyn Watch,
+        watch: &dyn FetchProgress,
     ) -> io::Result<Self> {
         let stem = cache.partials().join(name_of(&format!("{place}\0{path}")));
         let name = stem.with_extension("lock");
@@ -68,7 +68,9 @@ impl<'a> Partial<'a> {
             let lock = writable(&name).map_err(|error| about(&name, &error))?;
             if lock.try_lock().is_err() {
                 if !told {
-                    watch.note(&format!("{place}: another chukka fetches {path}, waiting for it"));
+                    watch.note(&format!(
+                        "{place}: waiting for another chukka that is fetching {path}"
+                    ));
                     told = true;
                 }
                 lock.lock()?;
@@ -78,7 +80,7 @@ impl<'a> Partial<'a> {
                 break lock;
             }
         };
-        Ok(Self { cache, place, path, stem, useless: Cell::new(false), _lock: lock })
+        Ok(Self { cache, place, path, stem, useless: AtomicBool::new(false), _lock: lock })
     }
 
     /// Fetches all of `file`, or what is missing of it. Its SHA-256, and the file itself.
@@ -86,7 +88,11 @@ impl<'a> Partial<'a> {
     /// # Errors
     /// It cannot be read to its end, has more or fewer bytes than it said, or there is no space left. What came is kept if the next
     /// run can tell that it goes on from there.
-    pub fn fill(&self, file: &dyn RandomAccess, watch: &dyn Watch) -> io::Result<(String, File)> {
+    pub fn fill(
+        &self,
+        file: &dyn RandomAccess,
+        watch: &dyn FetchProgress,
+    ) -> io::Result<(String, File)> {
         let about_it = self.stem.with_extension("json");
         let part_of = PartOf {
             place: self.place.into(),
@@ -108,7 +114,7 @@ impl<'a> Partial<'a> {
         let done = self.receive(file, already..part_of.len, &data, watch);
         drop(data);
         let done = done.and_then(|sha256| self.finish(&sha256, part_of.len));
-        if done.is_err() && (self.useless.get() || part_of.version.is_empty()) {
+        if done.is_err() && (self.useless.load(Ordering::Relaxed) || part_of.version.is_empty()) {
             self.forget();
         }
         watch.end(done.is_ok());
@@ -122,7 +128,7 @@ impl<'a> Partial<'a> {
         file: &dyn RandomAccess,
         range: Range<u64>,
         mut data: &File,
-        watch: &dyn Watch,
+        watch: &dyn FetchProgress,
     ) -> io::Result<String> {
         let local = |error| self.local(&error);
         thread::scope(|scope| {
@@ -180,16 +186,16 @@ impl<'a> Partial<'a> {
         // The last is what a process gets that is allowed no larger files (setrlimit(2)).
         let full = [ErrorKind::StorageFull, ErrorKind::QuotaExceeded, ErrorKind::FileTooLarge];
         if full.contains(&error.kind()) {
-            self.useless.set(true);
+            self.useless.store(true, Ordering::Relaxed);
             return Failure::new(
-                format!("there is no space for it in the cache '{root}': {error}"),
-                "make room (chukka cache prune), or name another: -fetch cache=DIR, or XDG_CACHE_HOME",
+                format!("no space left in the cache '{root}': {error}"),
+                "free space (chukka cache prune), or use another directory: -fetch cache=DIR or XDG_CACHE_HOME",
             )
             .into();
         }
         Failure::new(
-            format!("the cache '{root}' cannot be written to: {error}"),
-            "make it writable for you, or name another: -fetch cache=DIR, or XDG_CACHE_HOME",
+            format!("cannot write to the cache '{root}': {error}"),
+            "make it writable, or use another directory: -fetch cache=DIR or XDG_CACHE_HOME",
         )
         .into()
     }
@@ -226,11 +232,11 @@ fn add(file: &File, told: &Receiver<u64>) -> io::Result<String> {
 ///
 /// # Errors
 /// As of [`Partial::fill`].
-pub(super) fn in_memory(file: &dyn RandomAccess, watch: &dyn Watch) -> io::Result<File> {
+pub(super) fn in_memory(file: &dyn RandomAccess, watch: &dyn FetchProgress) -> io::Result<File> {
     let mut memory = host_file::in_memory()?;
     watch.begin(file.name(), file.len(), 0, false);
     let done = file.stream(0).and_then(|mut stream| {
-        let useless = Cell::new(true);
+        let useless = AtomicBool::new(true);
         exactly(&mut stream, 0..file.len(), watch, &useless, |piece| memory.write_all(piece))
     });
     let done = done.and_then(|()| host_file::read_only(&memory));
@@ -242,8 +248,8 @@ pub(super) fn in_memory(file: &dyn RandomAccess, watch: &dyn Watch) -> io::Resul
 fn exactly(
     stream: &mut dyn Read,
     range: Range<u64>,
-    watch: &dyn Watch,
-    useless: &Cell<bool>,
+    watch: &dyn FetchProgress,
+    useless: &AtomicBool,
     mut take: impl FnMut(&[u8]) -> io::Result<()>,
 ) -> io::Result<()> {
     let mut buffer = vec![0; PIECE];
@@ -255,7 +261,7 @@ fn exactly(
                 let problem = format!("it ended after {at} bytes, expected {end}");
                 return Err(Failure::new(
                     problem,
-                    "start again; if it stays so, the file is damaged where it comes from",
+                    "try again; if it happens again, the file on the server is damaged",
                 )
                 .into());
             }
@@ -265,9 +271,11 @@ fn exactly(
         };
         at += count as u64;
         if at > end {
-            useless.set(true);
-            let problem = format!("it has more bytes than the {end} that were announced");
-            return Err(Failure::new(problem, "was it changed meanwhile? start again").into());
+            useless.store(true, Ordering::Relaxed);
+            let problem = format!("it is longer than the announced {end} bytes");
+            return Err(
+                Failure::new(problem, "was it changed during the download? try again").into()
+            );
         }
         take(&buffer[..count])?;
         watch.advance(count as u64);

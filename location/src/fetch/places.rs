@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::FRESH;
 use super::cache::{Cache, name_of};
-use storage::source::{Entry, Failure, SourceError, TreePath};
+use storage::{Entry, Failure, FileError, TreePath};
 
 /// A longer record was not written by chukka.
 const LONGEST: u64 = 64 << 20;
@@ -23,22 +23,22 @@ pub(super) struct Record {
     /// When it was first asked in the round of questions that counts, in microseconds since 1970.
     pub asked: u64,
     /// What it said, by path; of earlier rounds too.
-    pub answers: BTreeMap<String, Answer>,
+    pub answers: BTreeMap<String, RecordedAnswer>,
 }
 
 /// One thing a place said.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Answer {
+pub(super) struct RecordedAnswer {
     /// When, in microseconds since 1970.
     pub asked: u64,
     /// What.
-    pub said: Said,
+    pub said: Answer,
 }
 
 /// What a place says of a path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Said {
+pub(super) enum Answer {
     /// There is nothing.
     Missing,
     /// It is not given to us: what the place said.
@@ -48,7 +48,7 @@ pub(super) enum Said {
     /// It is something else than it was asked for as: what it is.
     Other(String),
     /// A file.
-    File(About),
+    File(FileInfo),
     /// A directory: names, and whether each is a directory.
     List(Vec<(String, bool)>),
     /// A medium's name, if it has one.
@@ -57,7 +57,7 @@ pub(super) enum Said {
 
 /// What is known of a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct About {
+pub(super) struct FileInfo {
     /// Its length in bytes.
     pub len: u64,
     /// Its version; may be empty.
@@ -68,7 +68,7 @@ pub(super) struct About {
     pub sha256: Option<String>,
 }
 
-impl About {
+impl FileInfo {
     /// Whether this is the same content, as far as its place can tell.
     pub fn is_same(&self, other: &Self) -> bool {
         !self.version.is_empty() && self.version == other.version && self.len == other.len
@@ -103,14 +103,14 @@ impl Record {
     }
 
     /// What was said of `path` in the round that counts.
-    pub fn current(&self, path: &str) -> Option<&Said> {
+    pub fn current(&self, path: &str) -> Option<&Answer> {
         let answer = self.answers.get(path)?;
         (answer.asked >= self.asked).then_some(&answer.said)
     }
 
     /// Notes what was said just now.
-    pub fn note(&mut self, path: &str, said: Said) {
-        self.answers.insert(path.to_owned(), Answer { asked: now().max(self.asked), said });
+    pub fn note(&mut self, path: &str, said: Answer) {
+        self.answers.insert(path.to_owned(), RecordedAnswer { asked: now().max(self.asked), said });
     }
 
     /// Adds what another record of the same place has: what was said last counts.
@@ -141,9 +141,9 @@ impl Record {
     }
 }
 
-impl Answer {
+impl RecordedAnswer {
     fn has_content(&self) -> bool {
-        matches!(&self.said, Said::File(About { sha256: Some(_), .. }))
+        matches!(&self.said, Answer::File(FileInfo { sha256: Some(_), .. }))
     }
 }
 
@@ -154,12 +154,13 @@ pub(super) fn read(path: &Path) -> Option<Record> {
     serde_json::from_slice(&bytes).ok()
 }
 
-/// Replaces a file as a whole. Only one process at a time may do that.
+/// Replaces a file atomically: it is written and synced under another name, and renamed. The caller holds the lock.
 pub(super) fn write(path: &Path, what: &impl Serialize) -> io::Result<()> {
     let new = path.with_extension("new");
     let done = (|| {
         let mut file = File::create(&new)?;
         file.write_all(&serde_json::to_vec_pretty(what)?)?;
+        file.sync_all()?;
         fs::rename(&new, path)
     })();
     if done.is_err() {
@@ -205,17 +206,17 @@ pub fn without_password(url: &str) -> String {
     format!("{scheme}://{user}@{host}{path}")
 }
 
-impl Said {
+impl Answer {
     /// What an error says, if it says something of the place, and not of the way there.
-    pub fn of_error(error: &SourceError) -> Option<Self> {
+    pub fn of_error(error: &FileError) -> Option<Self> {
         match error {
-            SourceError::Missing(_) => Some(Self::Missing),
-            SourceError::Unlisted(_) => Some(Self::Unlisted),
-            SourceError::Kind { found, .. } => Some(Self::Other((*found).to_owned())),
-            SourceError::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+            FileError::Missing(_) => Some(Self::Missing),
+            FileError::Unlisted(_) => Some(Self::Unlisted),
+            FileError::Kind { found, .. } => Some(Self::Other((*found).to_owned())),
+            FileError::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 Some(Self::Refused(source.to_string()))
             }
-            SourceError::Io { .. } => None,
+            FileError::Io { .. } => None,
         }
     }
 
@@ -226,20 +227,20 @@ impl Said {
     }
 
     /// The error that was noted; `expected` is what is asked for now. `None`: it was none, or none for this question.
-    pub fn error(&self, name: &str, expected: &'static str) -> Option<SourceError> {
+    pub fn error(&self, name: &str, expected: &'static str) -> Option<FileError> {
         let name = name.to_owned();
         match self {
-            Self::Missing => Some(SourceError::Missing(name)),
-            Self::Unlisted => Some(SourceError::Unlisted(name)),
+            Self::Missing => Some(FileError::Missing(name)),
+            Self::Unlisted => Some(FileError::Unlisted(name)),
             Self::Refused(problem) => {
                 let failure = Failure::new(problem.clone(), "check the URL");
                 let source = io::Error::new(io::ErrorKind::PermissionDenied, failure);
-                Some(SourceError::Io { name, source })
+                Some(FileError::Io { name, source })
             }
             Self::Other(found) if found == "a directory" => {
-                Some(SourceError::Kind { name, found: "a directory", expected })
+                Some(FileError::Kind { name, found: "a directory", expected })
             }
-            Self::Other(_) => Some(SourceError::Kind { name, found: "something else", expected }),
+            Self::Other(_) => Some(FileError::Kind { name, found: "something else", expected }),
             Self::File(_) | Self::List(_) | Self::Label(_) => None,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use storage::source::{Failure, RandomAccess};
+use storage::{Failure, RandomAccess};
 
 /// Each begins at a multiple of so many bytes, as the kernel reads them (Documentation/driver-api/early-userspace/buffer-format.rst).
 const GRAIN: u64 = 4;

@@ -1,7 +1,7 @@
 use super::*;
 use crate::fetch::Settings;
 use crate::testing::Temp;
-use storage::source::head;
+use storage::head;
 
 fn volume(temp: &Temp) -> Volume {
     Volume { name: temp.path().display().to_string(), source: Box::new(temp.source()) }

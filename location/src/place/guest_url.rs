@@ -1,7 +1,7 @@
 //! What a guest can be told of a place.
 
 use super::Place;
-use storage::source::TreePath;
+use storage::TreePath;
 
 impl Place {
     /// The URL at which a guest finds what is at `path` in this place, without a slash at its end: of http, https or ftp as it was given,

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
-use storage::source::Failure;
+use storage::Failure;
 
 /// A host by name or address, and its port where one was named.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ impl Host {
                 let (name, rest) = rest.split_once(']').ok_or("its host has a [ without a ]")?;
                 let port = match rest.strip_prefix(':') {
                     None if rest.is_empty() => None,
-                    None => return Err("its host has something behind the ]"),
+                    None => return Err("its host has characters after the ]"),
                     port => port,
                 };
                 (name, port)
@@ -42,7 +42,7 @@ impl Host {
         let port = match port {
             None | Some("") => None,
             Some(port) => match port.parse() {
-                Ok(0) | Err(_) => return Err("its port is no number from 1 to 65535"),
+                Ok(0) | Err(_) => return Err("its port is not a number from 1 to 65535"),
                 Ok(port) => Some(port),
             },
         };
@@ -56,13 +56,13 @@ impl Host {
     pub fn addresses(&self, port: u16) -> io::Result<Vec<SocketAddr>> {
         let found = (self.name.as_str(), self.port.unwrap_or(port)).to_socket_addrs();
         let found = found.map_err(|error| {
-            let problem = format!("the host '{}' is not found: {error}", self.name);
-            Failure::new(problem, "check its name, and this host's DNS")
+            let problem = format!("host '{}' not found: {error}", self.name);
+            Failure::new(problem, "check the name and the DNS of this host")
         })?;
         let found: Vec<_> = found.collect();
         if found.is_empty() {
             let problem = format!("the host '{}' has no address", self.name);
-            return Err(Failure::new(problem, "check its name, and this host's DNS").into());
+            return Err(Failure::new(problem, "check the name and the DNS of this host").into());
         }
         Ok(found)
     }
@@ -103,7 +103,7 @@ pub(crate) fn unreached(address: SocketAddr, idle: Duration, error: &io::Error) 
     } else {
         error.to_string()
     };
-    let problem = format!("there is no connection to {address}: {why}");
+    let problem = format!("cannot connect to {address}: {why}");
     Failure::new(problem, "is the server running there, and is the port open?").into()
 }
 
@@ -114,14 +114,14 @@ pub(crate) fn is_stall(error: &io::Error) -> bool {
 
 /// That not one byte came for `idle`.
 pub(crate) fn stalled(idle: Duration) -> io::Error {
-    let problem = format!("nothing came from the server for {}", seconds(idle));
-    Failure::new(problem, "is the server alive? start again").into()
+    let problem = format!("the server sent nothing for {}", seconds(idle));
+    Failure::new(problem, "is the server up? try again").into()
 }
 
 /// That a file has more than the `len` bytes that its server told.
 pub(crate) fn goes_on(len: u64) -> io::Error {
-    let problem = format!("it goes on after {len} bytes, where it was to end");
-    Failure::new(problem, "was it changed meanwhile? start again").into()
+    let problem = format!("it continues after {len} bytes, where it should end");
+    Failure::new(problem, "was it changed during the download? try again").into()
 }
 
 fn seconds(time: Duration) -> String {
@@ -133,7 +133,7 @@ fn seconds(time: Duration) -> String {
 /// # Errors
 /// What is wrong with it.
 pub(crate) fn decode(text: &str) -> Result<String, &'static str> {
-    String::from_utf8(decoded(text.as_bytes())?).map_err(|_| "it is no UTF-8")
+    String::from_utf8(decoded(text.as_bytes())?).map_err(|_| "it is not UTF-8")
 }
 
 /// The same of any bytes.
@@ -182,11 +182,11 @@ mod tests {
             ("[::1]:69", host("::1", Some(69))),
             ("", Err("there is no host")),
             (":1", Err("there is no host")),
-            ("h:0", Err("its port is no number from 1 to 65535")),
-            ("h:65536", Err("its port is no number from 1 to 65535")),
-            ("h:1:2", Err("its port is no number from 1 to 65535")),
+            ("h:0", Err("its port is not a number from 1 to 65535")),
+            ("h:65536", Err("its port is not a number from 1 to 65535")),
+            ("h:1:2", Err("its port is not a number from 1 to 65535")),
             ("[::1", Err("its host has a [ without a ]")),
-            ("[::1]x", Err("its host has something behind the ]")),
+            ("[::1]x", Err("its host has characters after the ]")),
         ] {
             assert_eq!(Host::parse(given), expected, "{given}");
         }
@@ -200,7 +200,7 @@ mod tests {
         for bad in ["%", "%4", "%zz", "%+1"] {
             assert_eq!(decode(bad), Err("a % is not followed by two hexadecimal digits"), "{bad}");
         }
-        assert_eq!(decode("%ff"), Err("it is no UTF-8"));
+        assert_eq!(decode("%ff"), Err("it is not UTF-8"));
     }
 
     #[test]

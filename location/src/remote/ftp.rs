@@ -3,26 +3,26 @@
 
 mod session;
 
-use std::cell::RefCell;
 use std::io::{self, Read, Write};
-use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 
 use super::Net;
 use super::address::{Host, decode};
 use session::{Found, Session};
 use storage::host_file;
-use storage::source::{Entry, Failure, LocalFile, RandomAccess, Source, SourceError, TreePath};
+use storage::sync::lock;
+use storage::{Entry, Failure, FileError, FileTree, LocalFile, RandomAccess, TreePath};
 
 /// The files below a URL; its root is the URL itself. Nothing is asked yet.
 ///
 /// # Errors
 /// The URL is none.
-pub(crate) fn tree(url: &str, net: &Net) -> Result<Box<dyn Source>, SourceError> {
+pub(crate) fn tree(url: &str, net: &Net) -> Result<Box<dyn FileTree>, FileError> {
     let tree = parse(url, net).map_err(|why| {
         // What is before the @ may be a password.
         let shown =
             url.rsplit_once('@').map_or(url.to_owned(), |(_, rest)| format!("ftp://{rest}"));
-        SourceError::failure(shown, why, "expected ftp://[USER[:PASSWORD]@]HOST[:PORT]/PATH")
+        FileError::failure(shown, why, "expected ftp://[USER[:PASSWORD]@]HOST[:PORT]/PATH")
     })?;
     Ok(Box::new(tree))
 }
@@ -47,7 +47,7 @@ fn parse(url: &str, net: &Net) -> Result<Ftp, &'static str> {
     // RFC 1738, 3.2.2: what kind of file it is. Bytes are taken as they are.
     let path = match path.rsplit_once(";type=") {
         Some((path, "i" | "I")) => path,
-        Some(_) => return Err("its type is none that leaves bytes as they are"),
+        Some(_) => return Err("its type is not binary"),
         None => path,
     };
     let trimmed = path.trim_end_matches('/');
@@ -65,7 +65,7 @@ fn parse(url: &str, net: &Net) -> Result<Ftp, &'static str> {
     Ok(Ftp {
         name: format!("ftp://{shown}/{trimmed}").trim_end_matches('/').into(),
         root: one_line(root)?,
-        session: Rc::new(RefCell::new(Session::new(login))),
+        session: Arc::new(Mutex::new(Session::new(login))),
     })
 }
 
@@ -82,18 +82,18 @@ struct Ftp {
     name: String,
     /// Empty: the directory that the server shows first.
     root: String,
-    session: Rc<RefCell<Session>>,
+    session: Arc<Mutex<Session>>,
 }
 
 impl Ftp {
     /// What a path is called in messages, and by the server.
-    fn names(&self, path: &TreePath) -> Result<(String, String), SourceError> {
+    fn names(&self, path: &TreePath) -> Result<(String, String), FileError> {
         if *path == TreePath::root() {
             return Ok((self.name.clone(), self.root.clone()));
         }
         let name = format!("{}/{path}", self.name);
         let Some(below) = path.as_path().to_str() else {
-            return Err(SourceError::failure(name, "it is no UTF-8", "check the path"));
+            return Err(FileError::failure(name, "it is not UTF-8", "check the path"));
         };
         let file = match self.root.as_str() {
             "" => below.to_owned(),
@@ -102,53 +102,53 @@ impl Ftp {
         match one_line(file) {
             Ok(file) => Ok((name, file)),
             Err(why) => {
-                Err(SourceError::failure(name.replace(['\r', '\n'], "?"), why, "check the path"))
+                Err(FileError::failure(name.replace(['\r', '\n'], "?"), why, "check the path"))
             }
         }
     }
 }
 
-impl Source for Ftp {
+impl FileTree for Ftp {
     fn name(&self) -> &str {
         &self.name
     }
 
-    fn list(&self, directory: &TreePath) -> Result<Vec<Entry>, SourceError> {
+    fn list(&self, directory: &TreePath) -> Result<Vec<Entry>, FileError> {
         let (name, path) = self.names(directory)?;
-        let found = self.session.borrow_mut().list(&path);
+        let found = lock(&self.session).list(&path);
         match found {
             Ok(Found::This(entries)) => Ok(entries),
-            Ok(Found::Nothing) => Err(SourceError::Missing(name)),
+            Ok(Found::Nothing) => Err(FileError::Missing(name)),
             Ok(Found::Other(found)) => {
-                Err(SourceError::Kind { name, found, expected: "a directory" })
+                Err(FileError::Kind { name, found, expected: "a directory" })
             }
-            Err(source) => Err(SourceError::Io { name, source }),
+            Err(source) => Err(FileError::Io { name, source }),
         }
     }
 
-    fn open(&self, path: &TreePath) -> Result<Box<dyn RandomAccess>, SourceError> {
+    fn open(&self, path: &TreePath) -> Result<Box<dyn RandomAccess>, FileError> {
         let (name, path) = self.names(path)?;
-        let found = self.session.borrow_mut().find(&path);
+        let found = lock(&self.session).find(&path);
         let about = match found {
             Ok(Found::This(about)) => about,
-            Ok(Found::Nothing) => return Err(SourceError::Missing(name)),
+            Ok(Found::Nothing) => return Err(FileError::Missing(name)),
             Ok(Found::Other(found)) => {
-                return Err(SourceError::Kind { name, found, expected: "a regular file" });
+                return Err(FileError::Kind { name, found, expected: "a regular file" });
             }
-            Err(source) => return Err(SourceError::Io { name, source }),
+            Err(source) => return Err(FileError::Io { name, source }),
         };
         if let Some(len) = about.len {
-            let session = Rc::clone(&self.session);
+            let session = Arc::clone(&self.session);
             return Ok(Box::new(FtpFile { name, path, len, version: about.version, session }));
         }
-        let whole = self.session.borrow_mut().whole(&path, take_whole);
+        let whole = lock(&self.session).whole(&path, take_whole);
         match whole {
             Ok(Some(file)) => match LocalFile::of_copy(file, name.clone()) {
                 Ok(file) => Ok(Box::new(file)),
-                Err(source) => Err(SourceError::Io { name, source }),
+                Err(source) => Err(FileError::Io { name, source }),
             },
-            Ok(None) => Err(SourceError::Missing(name)),
-            Err(source) => Err(SourceError::Io { name, source }),
+            Ok(None) => Err(FileError::Missing(name)),
+            Err(source) => Err(FileError::Io { name, source }),
         }
     }
 }
@@ -165,7 +165,7 @@ fn take_whole(from: &mut dyn Read, most: u64) -> io::Result<std::fs::File> {
         }
         left = left.checked_sub(count as u64).ok_or_else(|| {
             let problem =
-                format!("the server does not say how long it is, and has more than {most} bytes");
+                format!("the server does not announce the length, and has more than {most} bytes");
             Failure::new(problem, "use a server that knows SIZE (RFC 3659)")
         })?;
         whole.write_all(&piece[..count])?;
@@ -179,7 +179,7 @@ struct FtpFile {
     path: String,
     len: u64,
     version: String,
-    session: Rc<RefCell<Session>>,
+    session: Arc<Mutex<Session>>,
 }
 
 impl RandomAccess for FtpFile {
@@ -195,7 +195,7 @@ impl RandomAccess for FtpFile {
         if to.is_empty() || at >= self.len {
             return Ok(0);
         }
-        self.session.borrow_mut().read(&self.path, self.len, to, at)
+        lock(&self.session).read(&self.path, self.len, to, at)
     }
 
     fn is_sequential(&self) -> bool {

@@ -7,41 +7,41 @@
 //! | proxies of the environment | `proxy` |
 //! | what the status line and the headers of an answer mean for a file | `opening` |
 //! | a file: its pages, and streams that go on where they broke | `file` |
-//! | the pages that are kept, and how much is read ahead | `pages` |
+//! | the pages that are kept, and how much is read ahead | `page_cache` |
 //! | pages that list a directory | `index` |
 
 mod client;
 mod file;
 mod index;
 mod opening;
-mod pages;
+mod page_cache;
 mod proxy;
 mod url;
 
 use std::os::unix::ffi::OsStrExt;
-use std::rc::Rc;
+use std::sync::Arc;
 
-use self::client::{Ask, Client, Trouble};
+use self::client::{Ask, Client, RequestError};
 use self::url::Url;
 use super::Net;
-use storage::source::{Entry, RandomAccess, Source, SourceError, TreePath};
+use storage::{Entry, FileError, FileTree, RandomAccess, TreePath};
 
 /// The files below a URL; its root is the URL itself. Nothing is asked yet.
 ///
 /// # Errors
 /// The URL is none.
-pub(crate) fn tree(url: &str, net: &Net) -> Result<Box<dyn Source>, SourceError> {
+pub(crate) fn tree(url: &str, net: &Net) -> Result<Box<dyn FileTree>, FileError> {
     let parsed = Url::parse(url).map_err(|why| {
         // There may be a password in it.
         let name = url.rsplit_once('@').map_or(url, |(_, behind)| behind);
-        SourceError::failure(name, why, "expected is http://HOST/PATH or https://HOST/PATH")
+        FileError::failure(name, why, "expected is http://HOST/PATH or https://HOST/PATH")
     })?;
     let name = parsed.shown();
     if parsed.tls && !cfg!(feature = "tls") {
-        let problem = "this chukka was built without TLS, and so reads no https: locations";
-        return Err(SourceError::failure(name, problem, "build it with the feature tls"));
+        let problem = "this chukka was built without TLS and does not support https:";
+        return Err(FileError::failure(name, problem, "build it with the feature tls"));
     }
-    Ok(Box::new(Tree { url: parsed, name, client: Rc::new(Client::new(net)) }))
+    Ok(Box::new(Tree { url: parsed, name, client: Arc::new(Client::new(net)) }))
 }
 
 /// What is at and below a URL.
@@ -49,7 +49,7 @@ pub(crate) fn tree(url: &str, net: &Net) -> Result<Box<dyn Source>, SourceError>
 struct Tree {
     url: Url,
     name: String,
-    client: Rc<Client>,
+    client: Arc<Client>,
 }
 
 impl Tree {
@@ -63,31 +63,31 @@ impl Tree {
     }
 }
 
-impl Source for Tree {
+impl FileTree for Tree {
     fn name(&self) -> &str {
         &self.name
     }
 
-    fn list(&self, directory: &TreePath) -> Result<Vec<Entry>, SourceError> {
+    fn list(&self, directory: &TreePath) -> Result<Vec<Entry>, FileError> {
         let (mut url, name) = self.at(directory);
         if !url.path.ends_with('/') {
             url.path.push('/');
         }
         let page = self.client.persist(|| page(&self.client, &url));
-        match page.map_err(|source| SourceError::Io { name: name.clone(), source })? {
-            Page::Missing => Err(SourceError::Missing(name)),
-            Page::Other => Err(SourceError::Unlisted(name)),
-            Page::Html(url, text) => index::entries(&text, &url).ok_or(SourceError::Unlisted(name)),
+        match page.map_err(|source| FileError::Io { name: name.clone(), source })? {
+            Page::Missing => Err(FileError::Missing(name)),
+            Page::Other => Err(FileError::Unlisted(name)),
+            Page::Html(url, text) => index::entries(&text, &url).ok_or(FileError::Unlisted(name)),
         }
     }
 
-    fn open(&self, path: &TreePath) -> Result<Box<dyn RandomAccess>, SourceError> {
+    fn open(&self, path: &TreePath) -> Result<Box<dyn RandomAccess>, FileError> {
         let (url, name) = self.at(path);
         let opened = self.client.persist(|| opening::open(&self.client, &url, &name));
         match opened {
             Ok(Some(file)) => Ok(Box::new(file)),
-            Ok(None) => Err(SourceError::Missing(name)),
-            Err(source) => Err(SourceError::Io { name, source }),
+            Ok(None) => Err(FileError::Missing(name)),
+            Err(source) => Err(FileError::Io { name, source }),
         }
     }
 }
@@ -99,7 +99,7 @@ enum Page {
     Html(Url, String),
 }
 
-fn page(client: &Client, url: &Url) -> Result<Page, Trouble> {
+fn page(client: &Client, url: &Url) -> Result<Page, RequestError> {
     let mut answer = client.get(url, &Ask::default())?;
     match answer.status() {
         200 if answer.is_page() => {}

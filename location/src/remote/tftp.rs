@@ -3,14 +3,15 @@
 
 mod transfer;
 
-use std::cell::RefCell;
 use std::io::{self, Write};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use super::Net;
 use super::address::{Host, decode, goes_on};
 use storage::host_file;
-use storage::source::{Entry, Failure, LocalFile, RandomAccess, Source, SourceError, TreePath};
+use storage::sync::lock;
+use storage::{Entry, Failure, FileError, FileTree, LocalFile, RandomAccess, TreePath};
 use transfer::{Refused, Stopped, Transfer};
 
 /// As RFC 1350 has it.
@@ -23,9 +24,9 @@ const PAUSE: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// The URL is none.
-pub(crate) fn tree(url: &str, net: &Net) -> Result<Box<dyn Source>, SourceError> {
+pub(crate) fn tree(url: &str, net: &Net) -> Result<Box<dyn FileTree>, FileError> {
     let tree = parse(url, net).map_err(|why| {
-        SourceError::failure(url, why, "expected tftp://HOST[:PORT]/PATH[;mode=octet]")
+        FileError::failure(url, why, "expected tftp://HOST[:PORT]/PATH[;mode=octet]")
     })?;
     Ok(Box::new(tree))
 }
@@ -35,7 +36,7 @@ fn parse(url: &str, net: &Net) -> Result<Tftp, &'static str> {
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
     let path = match path.rsplit_once(";mode=") {
         Some((path, mode)) if mode.eq_ignore_ascii_case("octet") => path,
-        Some(_) => return Err("its mode is none that leaves bytes as they are"),
+        Some(_) => return Err("its mode is not octet"),
         None => path,
     };
     let name = format!("tftp://{host}/{path}");
@@ -68,38 +69,38 @@ impl Tftp {
     }
 }
 
-impl Source for Tftp {
+impl FileTree for Tftp {
     fn name(&self) -> &str {
         &self.name
     }
 
-    fn list(&self, directory: &TreePath) -> Result<Vec<Entry>, SourceError> {
-        Err(SourceError::Unlisted(self.names(directory).0))
+    fn list(&self, directory: &TreePath) -> Result<Vec<Entry>, FileError> {
+        Err(FileError::Unlisted(self.names(directory).0))
     }
 
-    fn open(&self, path: &TreePath) -> Result<Box<dyn RandomAccess>, SourceError> {
+    fn open(&self, path: &TreePath) -> Result<Box<dyn RandomAccess>, FileError> {
         let (name, file) = self.names(path);
         if file.is_empty() {
-            return Err(SourceError::Missing(name));
+            return Err(FileError::Missing(name));
         }
         if file.contains('\0') || file.len() > 400 {
             let problem = "its path is longer than 400 bytes, or has a zero byte in it";
-            return Err(SourceError::failure(name, problem, "check the path"));
+            return Err(FileError::failure(name, problem, "check the path"));
         }
-        let fail = |source: io::Error| SourceError::Io { name: name.clone(), source };
+        let fail = |source: io::Error| FileError::Io { name: name.clone(), source };
         let server = self.host.addresses(PORT).map_err(fail)?[0];
         let asked = Asked { server, file, net: self.net.clone() };
         let transfer = match asked.begin() {
             Ok(transfer) => transfer,
             // There are no directories: what cannot be had of the root is not what was meant.
             Err(Stopped::Refused(refused)) if refused.is_missing() || *path == TreePath::root() => {
-                return Err(SourceError::Missing(name));
+                return Err(FileError::Missing(name));
             }
             Err(stopped) => return Err(fail(stopped.into())),
         };
         match transfer.announced() {
             // Its bytes are asked for when they are needed, which may be much later.
-            Some(len) => Ok(Box::new(TftpFile { name, len, asked, running: RefCell::default() })),
+            Some(len) => Ok(Box::new(TftpFile { name, len, asked, running: Mutex::default() })),
             None => {
                 let whole = take_whole(transfer, self.net.unannounced).map_err(fail)?;
                 Ok(Box::new(LocalFile::of_copy(whole, name.clone()).map_err(fail)?))
@@ -120,7 +121,7 @@ fn take_whole(mut transfer: Transfer, most: u64) -> io::Result<std::fs::File> {
                 count += some as u64;
                 if count > most {
                     let problem = format!(
-                        "the server does not say how long it is, and has more than {most} bytes"
+                        "the server does not announce the length, and has more than {most} bytes"
                     );
                     return Err(Failure::new(problem, "use a server that knows tsize").into());
                 }
@@ -155,7 +156,7 @@ struct TftpFile {
     name: String,
     len: u64,
     asked: Asked,
-    running: RefCell<Option<Running>>,
+    running: Mutex<Option<Running>>,
 }
 
 /// A transfer, and where it is.
@@ -192,18 +193,18 @@ impl TftpFile {
             len => {
                 let len = len.map_or("an unknown number of".into(), |len| len.to_string());
                 let problem = format!("it has {len} bytes by now, expected {}", self.len);
-                Err(Failure::new(problem, "was it changed meanwhile? start again").into())
+                Err(Failure::new(problem, "was it changed during the download? try again").into())
             }
         }
     }
 
     fn shorter(&self, at: u64) -> io::Error {
         let problem = format!("it ended after {at} bytes, expected {}", self.len);
-        Failure::new(problem, "was it changed meanwhile? start again").into()
+        Failure::new(problem, "was it changed during the download? try again").into()
     }
 
     fn read_once(&self, to: &mut [u8], at: u64) -> io::Result<usize> {
-        let running = self.running.borrow_mut().take();
+        let running = lock(&self.running).take();
         let mut running = self.run_to(running, at)?;
         let count = running.transfer.read(to)?;
         if count == 0 {
@@ -221,7 +222,7 @@ impl TftpFile {
                 return Err(goes_on(self.len));
             }
         }
-        *self.running.borrow_mut() = Some(running);
+        *lock(&self.running) = Some(running);
         Ok(count)
     }
 }

@@ -8,7 +8,7 @@ mod grub;
 mod legacy;
 mod syslinux;
 
-use storage::source::{RandomAccess, Source, TreePath, read_whole};
+use storage::{FileTree, RandomAccess, TreePath, read_whole};
 
 /// Bytes that one configuration file may have.
 const LIMIT: usize = 1 << 20;
@@ -182,11 +182,11 @@ pub struct BootConfig {
 
 impl BootConfig {
     /// Reads all there are in a place.
-    pub fn read_all(source: &dyn Source) -> Vec<Self> {
+    pub fn read_all(source: &dyn FileTree) -> Vec<Self> {
         PLACES.iter().filter_map(|(place, loader)| Self::read(source, place, *loader)).collect()
     }
 
-    fn read(source: &dyn Source, place: &str, loader: Loader) -> Option<Self> {
+    fn read(source: &dyn FileTree, place: &str, loader: Loader) -> Option<Self> {
         let mut path = TreePath::new(place);
         let mut directories = vec![path.parent(), TreePath::root()];
         let mut files = Files::new(source, path.parent());
@@ -208,7 +208,7 @@ impl BootConfig {
 
     /// Reads one whose text is known, which includes nothing.
     #[must_use]
-    pub fn of_text(source: &dyn Source, path: TreePath, loader: Loader, text: &str) -> Self {
+    pub fn of_text(source: &dyn FileTree, path: TreePath, loader: Loader, text: &str) -> Self {
         let mut files = Files::new(source, path.parent());
         let menu = Self::menu(text, loader, &mut files);
         let directories = vec![path.parent(), TreePath::root()];
@@ -297,14 +297,14 @@ fn meanings(directories: &[TreePath], name: &str) -> Vec<TreePath> {
 
 /// The files that a configuration is made of; no more than so many are looked for.
 struct Files<'a> {
-    source: &'a dyn Source,
+    source: &'a dyn FileTree,
     directory: TreePath,
     left: usize,
     bytes: usize,
 }
 
 impl<'a> Files<'a> {
-    fn new(source: &'a dyn Source, directory: TreePath) -> Self {
+    fn new(source: &'a dyn FileTree, directory: TreePath) -> Self {
         Self { source, directory, left: FILES, bytes: TOTAL }
     }
 

@@ -5,7 +5,7 @@ use std::io;
 use thiserror::Error;
 
 use crate::place::SpellingError;
-use storage::source::{SourceError, hint_of};
+use storage::{FileError, hint_of};
 
 /// Where nothing better is known.
 const UNREADABLE: &str = "is the medium it lies on in order?";
@@ -42,11 +42,11 @@ pub enum TreeError {
         /// "kernel", "initrd".
         role: &'static str,
         /// Why.
-        source: SourceError,
+        source: FileError,
     },
     /// The place itself cannot be read.
     #[error(transparent)]
-    Source(SourceError),
+    Source(FileError),
     /// An initrd was named, and no kernel goes with it.
     #[error("No kernel is known to belong to the initrd '{initrd}' in '{place}'")]
     NoPartner {
@@ -126,7 +126,7 @@ impl TreeError {
             ),
             Self::Url { .. } => "a path in the location is given as it is".into(),
             Self::Elsewhere { source, .. } => match source {
-                SourceError::Missing(_) => "check the URL: what it names is the file itself".into(),
+                FileError::Missing(_) => "check the URL: what it names is the file itself".into(),
                 error => error.hint().unwrap_or(UNREADABLE).into(),
             },
             Self::Source(error) => error.hint().unwrap_or(UNREADABLE).into(),

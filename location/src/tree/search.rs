@@ -11,14 +11,14 @@ use super::seen::{NOT_THERE, Seen};
 use super::treeinfo::{self, Treeinfo};
 use super::version::by_version;
 use super::{Installer, Look, Release, Tree, TreeError, Wanted, contents, identity};
-use storage::source::{RandomAccess, Source, TreePath};
+use storage::{FileTree, RandomAccess, TreePath};
 
 /// The processors whose trees are taken, in this order; `i586` and the like are SUSE's and ALT's.
 const ARCHES: [&str; 6] = ["x86_64", "i386", "i686", "i586", "i486", "amd64"];
 
 /// A search, with what it has seen so far.
 pub(super) struct Search<'a> {
-    source: &'a dyn Source,
+    source: &'a dyn FileTree,
     wanted: Wanted<'a>,
     seen: Seen<'a>,
     treeinfo: Option<Info>,
@@ -59,7 +59,7 @@ impl Pair {
 }
 
 impl<'a> Search<'a> {
-    pub fn new(source: &'a dyn Source, wanted: Wanted<'a>) -> Self {
+    pub fn new(source: &'a dyn FileTree, wanted: Wanted<'a>) -> Self {
         let seen = Seen::of(source);
         Self { source, wanted, seen, treeinfo: None, looks: Vec::new() }
     }

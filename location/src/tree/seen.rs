@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::io;
 
 use super::TreeError;
-use storage::source::{RandomAccess, Source, SourceError, TreePath, read_whole};
+use storage::{FileError, FileTree, RandomAccess, TreePath, read_whole};
 
 /// What is in the way of using a file that does not exist.
 pub(super) const NOT_THERE: &str = "not there";
 
 /// What was asked for, and what came of it.
 pub(super) struct Seen<'a> {
-    source: &'a dyn Source,
+    source: &'a dyn FileTree,
     files: BTreeMap<TreePath, State>,
     texts: BTreeMap<TreePath, Result<String, String>>,
 }
@@ -25,7 +25,7 @@ enum State {
 }
 
 impl<'a> Seen<'a> {
-    pub fn of(source: &'a dyn Source) -> Self {
+    pub fn of(source: &'a dyn FileTree) -> Self {
         Self { source, files: BTreeMap::new(), texts: BTreeMap::new() }
     }
 
@@ -97,8 +97,8 @@ impl<'a> Seen<'a> {
 }
 
 /// Whether what failed for one file would for the next: a host that does not answer, a medium that cannot be read.
-fn ends_the_search(error: &SourceError) -> bool {
-    let SourceError::Io { source, .. } = error else { return false };
+fn ends_the_search(error: &FileError) -> bool {
+    let FileError::Io { source, .. } = error else { return false };
     let of_this_path = [rustix::io::Errno::LOOP, rustix::io::Errno::NAMETOOLONG];
     let of_this_path = of_this_path.map(|errno| Some(errno.raw_os_error()));
     source.kind() != io::ErrorKind::PermissionDenied

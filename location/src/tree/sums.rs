@@ -1,7 +1,7 @@
 //! Lists of checksums that trees have.
 
 use super::Installer;
-use storage::source::TreePath;
+use storage::TreePath;
 
 /// Bytes that a list may have; Debian's has 80 KiB.
 pub(super) const LIMIT: usize = 1 << 20;

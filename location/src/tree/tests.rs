@@ -6,7 +6,7 @@ mod sums;
 use super::layouts::LAYOUTS;
 use super::*;
 use crate::testing::Temp;
-use storage::source::read_whole;
+use storage::read_whole;
 
 /// What each file of [`Temp::of`] holds is its own path.
 fn content(part: &Part) -> String {

@@ -4,7 +4,7 @@
 //! doc/treeinfo-1.2.rst) has `[release]` and `[tree]` too, and keeps `[general]`. Both name the files in `[images-ARCH]` and their sums in
 //! `[checksums]`, by path: `sha256:HEX`, in the oldest HEX alone.
 
-use storage::source::TreePath;
+use storage::TreePath;
 
 /// The names it has, in the order they are looked for: some servers hide what begins with a dot.
 pub(crate) const NAMES: [&str; 2] = [".treeinfo", "treeinfo"];

@@ -4,7 +4,8 @@
 //! medium. A file system on a whole disk may begin with a boot sector that ends as a partition table does: it is that file system, if what it
 //! says of itself makes sense.
 
-use crate::source::RandomAccess;
+use crate::RandomAccess;
+use crate::bytes::{le16, le32};
 
 /// What a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,12 +60,11 @@ impl Format {
     }
 }
 
-const CONVERT: &str = "make a qcow2 image of it (qemu-img convert -O qcow2 FROM TO), and name that";
-const UNPACK: &str = "unpack it, and name what comes out";
-const COPY: &str = "copy its files into a directory of this host, and name that";
-const ENCRYPTED: &str = "open it (cryptsetup open), and name the device in /dev/mapper";
-const LOGICAL: &str =
-    "activate it (vgchange -ay, mdadm --assemble), and name the device of the volume";
+const CONVERT: &str = "convert it to qcow2 first: qemu-img convert -O qcow2 FROM TO";
+const UNPACK: &str = "unpack it, and use the result";
+const COPY: &str = "copy its files to a directory of this host, and use that";
+const ENCRYPTED: &str = "open it (cryptsetup open), and use the device in /dev/mapper";
+const LOGICAL: &str = "activate it (vgchange -ay, mdadm --assemble), and use the volume's device";
 
 /// What is told by bytes at a fixed place, and is not read: offset, bytes, name, hint. The first list of its kinds is util-linux's
 /// libblkid, that of the packed ones file(1)'s.
@@ -86,14 +86,14 @@ const FOREIGN: [(usize, &[u8], &str, &str); 35] = [
     (0, b"WithoutFreeSpace", "a Parallels disk image", CONVERT),
     (0, b"WithouFreSpacExt", "a Parallels disk image", CONVERT),
     (0, b"PK\x03\x04", "a zip archive", UNPACK),
-    (0, b"\xfd7zXZ\0", "a file packed by xz", UNPACK),
-    (0, b"\x1f\x8b", "a file packed by gzip", UNPACK),
-    (0, b"\x28\xb5\x2f\xfd", "a file packed by zstd", UNPACK),
-    (0, b"\x04\x22\x4d\x18", "a file packed by lz4", UNPACK),
-    (0, b"BZh", "a file packed by bzip2", UNPACK),
+    (0, b"\xfd7zXZ\0", "a file compressed with xz", UNPACK),
+    (0, b"\x1f\x8b", "a file compressed with gzip", UNPACK),
+    (0, b"\x28\xb5\x2f\xfd", "a file compressed with zstd", UNPACK),
+    (0, b"\x04\x22\x4d\x18", "a file compressed with lz4", UNPACK),
+    (0, b"BZh", "a file compressed with bzip2", UNPACK),
     (0, b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", UNPACK),
     (257, b"ustar", "a tar archive", UNPACK),
-    (0, b"!<arch>\n", "an archive of ar or a Debian package", UNPACK),
+    (0, b"!<arch>\n", "an ar archive or a Debian package", UNPACK),
     (0, b"\xed\xab\xee\xdb", "an RPM package", UNPACK),
     (0, b"MSWIM\0\0\0", "a Windows image (WIM)", COPY),
     (3, b"NTFS    ", "an NTFS file system", COPY),
@@ -162,39 +162,29 @@ pub(crate) fn otherwise(head: &[u8]) -> &'static str {
         () if page(b"<!doctype html") || page(b"<html") => "a web page",
         // Documentation/arch/x86/boot.rst
         () if head.get(0x202..0x206) == Some(b"HdrS") => "a Linux kernel",
-        () if head.starts_with(b"070701") => "a cpio archive, as an initrd is",
-        () => "a file without a file system that is known",
+        () if head.starts_with(b"070701") => "a cpio archive, such as an initrd",
+        () => "a file without a known file system",
     }
-}
-
-fn u16_at(bytes: &[u8], at: usize) -> u16 {
-    let bytes = bytes.get(at..at + 2).and_then(|bytes| bytes.try_into().ok());
-    bytes.map_or(0, u16::from_le_bytes)
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    let bytes = bytes.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
-    bytes.map_or(0, u32::from_le_bytes)
 }
 
 /// A superblock with its magic number, and with sizes that can be (Linux, Documentation/filesystems/ext4/super.rst).
 fn is_ext(head: &[u8]) -> bool {
     let Some(superblock) = head.get(1024..2048) else { return false };
     let [inodes, blocks, _, _, _, _, block_size, _] =
-        [0, 4, 8, 12, 16, 20, 24, 28].map(|at| u32_at(superblock, at));
-    u16_at(superblock, 56) == 0xef53 && inodes != 0 && blocks != 0 && block_size <= 6
+        [0, 4, 8, 12, 16, 20, 24, 28].map(|at| le32(superblock, at));
+    le16(superblock, 56) == 0xef53 && inodes != 0 && blocks != 0 && block_size <= 6
 }
 
 /// A parameter block whose values can be (Microsoft's FAT specification 1.03, "Boot Sector and BPB").
 fn is_fat(head: &[u8]) -> bool {
     let Some(sector) = head.get(..512) else { return false };
     let jump = matches!(sector, [0xeb, _, 0x90, ..] | [0xe9, ..]);
-    let (size, cluster, fats) = (u16_at(sector, 11), sector[13], sector[16]);
-    let has_sectors = u16_at(sector, 19) != 0 || u32_at(sector, 32) != 0;
-    let has_table = u16_at(sector, 22) != 0 || u32_at(sector, 36) != 0;
+    let (size, cluster, fats) = (le16(sector, 11), sector[13], sector[16]);
+    let has_sectors = le16(sector, 19) != 0 || le32(sector, 32) != 0;
+    let has_table = le16(sector, 22) != 0 || le32(sector, 36) != 0;
     jump && matches!(size, 512 | 1024 | 2048 | 4096)
         && cluster.is_power_of_two()
-        && u16_at(sector, 14) != 0
+        && le16(sector, 14) != 0
         && matches!(fats, 1 | 2)
         && matches!(sector[21], 0xf0 | 0xf8..)
         && has_sectors
@@ -208,6 +198,6 @@ fn is_mbr(head: &[u8]) -> bool {
         return false;
     }
     let entries = || sector[446..510].chunks_exact(16);
-    let is_used = |entry: &[u8]| entry[4] != 0 && u32_at(entry, 12) != 0;
+    let is_used = |entry: &[u8]| entry[4] != 0 && le32(entry, 12) != 0;
     entries().all(|entry| matches!(entry[0], 0 | 0x80)) && entries().any(is_used)
 }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::TreePath;
-use crate::image::making::{assert_tree, blank, content, local, run, text, tree};
+use crate::making::{assert_tree, blank, content, local, run, text, tree};
 use crate::testing::Temp;
 
 fn with(parts: &[(usize, &[u8])]) -> Vec<u8> {
@@ -134,7 +134,7 @@ fn what_was_seen_is_said_where_no_partition_has_a_file_system() {
     ] {
         assert!(why.contains(told), "{told}: {why}");
     }
-    assert!(error.hint().unwrap().contains("chukka reads ext2"), "{error:?}");
+    assert!(error.hint().unwrap().contains("supported are ext2"), "{error:?}");
 }
 
 /// A medium that has a partition table too, so that a disk can be made of it, is a medium.
@@ -180,7 +180,7 @@ fn images_in_images_end_somewhere() {
             assert_eq!(content(&*opened.unwrap(), "file"), b"innermost", "{depth}");
         } else {
             let error = opened.unwrap_err();
-            assert!(format!("{error:?}").contains("images are one in the other"), "{error:?}");
+            assert!(format!("{error:?}").contains("nested images"), "{error:?}");
         }
         inner = outer;
     }

@@ -2,8 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use super::Volume;
-use crate::source::{Entry, RandomAccess, Source, SourceError, TreePath};
+use crate::{Entry, FileError, FileTree, RandomAccess, TreePath};
+
+/// A file system of an image.
+#[derive(Debug)]
+pub struct Volume {
+    /// What messages call it: the image's name, and the partition's number.
+    pub name: String,
+    /// What is in it.
+    pub source: Box<dyn FileTree>,
+}
 
 /// Several file systems, looked into in order.
 #[derive(Debug)]
@@ -20,13 +28,13 @@ impl Volumes {
 
     /// What to say where none of the volumes has `path`: that one has something else there, or cannot be read, says more than that another
     /// has nothing.
-    fn failure(&self, path: &TreePath, failures: Vec<SourceError>) -> SourceError {
+    fn failure(&self, path: &TreePath, failures: Vec<FileError>) -> FileError {
         let telling = failures.into_iter().find(|error| !error.is_missing());
-        telling.unwrap_or_else(|| SourceError::Missing(format!("{}/{path}", self.name)))
+        telling.unwrap_or_else(|| FileError::Missing(format!("{}/{path}", self.name)))
     }
 }
 
-impl Source for Volumes {
+impl FileTree for Volumes {
     fn name(&self) -> &str {
         &self.name
     }
@@ -36,7 +44,7 @@ impl Source for Volumes {
     }
 
     /// What any of them has there; a name that two have is the first one's.
-    fn list(&self, directory: &TreePath) -> Result<Vec<Entry>, SourceError> {
+    fn list(&self, directory: &TreePath) -> Result<Vec<Entry>, FileError> {
         let (mut names, mut failures, mut any) = (BTreeMap::new(), Vec::new(), false);
         for volume in &self.volumes {
             match volume.source.list(directory) {
@@ -55,7 +63,7 @@ impl Source for Volumes {
         Ok(names.into_iter().map(|(name, is_directory)| Entry { name, is_directory }).collect())
     }
 
-    fn open(&self, path: &TreePath) -> Result<Box<dyn RandomAccess>, SourceError> {
+    fn open(&self, path: &TreePath) -> Result<Box<dyn RandomAccess>, FileError> {
         let mut failures = Vec::new();
         for volume in &self.volumes {
             match volume.source.open(path) {

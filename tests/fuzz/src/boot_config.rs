@@ -2,8 +2,8 @@
 //!
 //! An input is one byte, which file it is (modulo their number), and the file. Kernels and initrds of other names are there too.
 
-use location::{RandomAccess, Source, SourceError, Tree, TreePath, Wanted};
-use storage::source::Entry;
+use location::{RandomAccess, FileTree, FileError, Tree, TreePath, Wanted};
+use storage::Entry;
 
 use crate::image::Bytes;
 
@@ -26,20 +26,20 @@ struct Place<'a> {
     bytes: &'a [u8],
 }
 
-impl Source for Place<'_> {
+impl FileTree for Place<'_> {
     fn name(&self) -> &str {
         "place"
     }
 
-    fn list(&self, directory: &TreePath) -> Result<Vec<Entry>, SourceError> {
+    fn list(&self, directory: &TreePath) -> Result<Vec<Entry>, FileError> {
         if *directory != self.path.parent() {
-            return Err(SourceError::Missing(directory.to_string()));
+            return Err(FileError::Missing(directory.to_string()));
         }
         let name = self.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         Ok(vec![Entry { name, is_directory: false }])
     }
 
-    fn open(&self, path: &TreePath) -> Result<Box<dyn RandomAccess>, SourceError> {
+    fn open(&self, path: &TreePath) -> Result<Box<dyn RandomAccess>, FileError> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         if *path == self.path {
             Ok(Box::new(Bytes(self.bytes.to_vec())))
@@ -51,7 +51,7 @@ impl Source for Place<'_> {
         } else if name == "i" {
             Ok(Box::new(Bytes(b"070701".repeat(100))))
         } else {
-            Err(SourceError::Missing(path.to_string()))
+            Err(FileError::Missing(path.to_string()))
         }
     }
 }

@@ -5,11 +5,11 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::{Mutex, Once};
 
-use location::{RandomAccess, SourceError, TreePath};
-use storage::source::{head, read_whole};
+use location::{RandomAccess, FileError, TreePath};
+use storage::{head, read_whole};
 
 /// What is looked for in an image.
 const NAMES: [&str; 6] =
@@ -99,7 +99,7 @@ pub(crate) fn quietly<T>(run: impl FnOnce() -> T) -> T {
 }
 
 fn look(bytes: &[u8]) -> bool {
-    let source = match storage::image::open(Rc::new(unpacked(bytes))) {
+    let source = match storage::image::open(Arc::new(unpacked(bytes))) {
         Ok(source) => source,
         Err(error) => {
             told(&error);
@@ -171,7 +171,7 @@ pub fn packed(image: &[u8]) -> Vec<u8> {
     packed
 }
 
-fn told(error: &SourceError) {
+fn told(error: &FileError) {
     assert!(!error.to_string().is_empty(), "{error:?}");
     assert!(error.hint().is_none_or(|hint| !hint.is_empty()), "{error:?}");
 }

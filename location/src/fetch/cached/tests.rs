@@ -5,10 +5,10 @@ use std::sync::Mutex;
 use std::thread;
 
 use super::super::cache::name_of;
-use super::super::{Keep, Nobody, places};
+use super::super::{Keep, NoProgress, places};
 use super::*;
 use crate::testing::Temp;
-use storage::source::{hint_of, read_whole};
+use storage::{hint_of, read_whole};
 
 const URL: &str = "http://far.example/tree";
 const LEN: usize = 1 << 20;
@@ -50,29 +50,29 @@ impl Far {
     }
 }
 
-impl Source for Far {
+impl FileTree for Far {
     fn name(&self) -> &'static str {
         URL
     }
 
-    fn list(&self, directory: &TreePath) -> Result<Vec<Entry>, SourceError> {
+    fn list(&self, directory: &TreePath) -> Result<Vec<Entry>, FileError> {
         self.change(|state| {
             state.asked += 1;
             if *directory != TreePath::root() {
-                return Err(SourceError::Unlisted(directory.to_string()));
+                return Err(FileError::Unlisted(directory.to_string()));
             }
             let entry = |name: &String| Entry { name: name.clone(), is_directory: false };
             Ok(state.files.keys().map(entry).collect())
         })
     }
 
-    fn open(&self, path: &TreePath) -> Result<Box<dyn RandomAccess>, SourceError> {
+    fn open(&self, path: &TreePath) -> Result<Box<dyn RandomAccess>, FileError> {
         self.change(|state| {
             state.asked += 1;
             let (bytes, version) = state
                 .files
                 .get(&path.to_string())
-                .ok_or_else(|| SourceError::Missing(path.to_string()))?;
+                .ok_or_else(|| FileError::Missing(path.to_string()))?;
             let len = state.announced.unwrap_or(bytes.len());
             let (bytes, version) = (bytes.clone(), version.clone());
             Ok(Box::new(FarFile { far: self.clone(), bytes, version, len }) as Box<_>)
@@ -107,7 +107,7 @@ impl RandomAccess for FarFile {
         let breaks = self.far.change(|state| state.breaks).unwrap_or(usize::MAX);
         let (sent, broken) = rest.split_at(rest.len().min(breaks));
         let end = if broken.is_empty() { None } else { Some(io::ErrorKind::ConnectionReset) };
-        Ok(Box::new(Answer { far: &self.far, rest: sent, end }))
+        Ok(Box::new(RecordedAnswer { far: &self.far, rest: sent, end }))
     }
 
     fn version(&self) -> String {
@@ -115,13 +115,13 @@ impl RandomAccess for FarFile {
     }
 }
 
-struct Answer<'a> {
+struct RecordedAnswer<'a> {
     far: &'a Far,
     rest: &'a [u8],
     end: Option<io::ErrorKind>,
 }
 
-impl Read for Answer<'_> {
+impl Read for RecordedAnswer<'_> {
     fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
         match (self.rest.read(to)?, self.end) {
             (0, Some(kind)) if !to.is_empty() => Err(kind.into()),
@@ -137,9 +137,9 @@ impl Read for Answer<'_> {
 fn host(temp: &Temp, far: &Far, settings: &Settings) -> Cached {
     let cache = Cache::open(temp.path().into()).unwrap();
     let place = Place::Http(URL.into());
-    let shared = Shared::new(&place, settings, Arc::new(Nobody), Some(cache));
+    let shared = Shared::new(&place, settings, Arc::new(NoProgress), Some(cache));
     shared.opened.set(Box::new(far.clone())).unwrap();
-    Cached::of(Rc::new(shared))
+    Cached::of(Arc::new(shared))
 }
 
 fn get(host: &Cached, path: &str) -> io::Result<Vec<u8>> {
@@ -182,7 +182,7 @@ fn what_is_known_is_not_asked_again() {
         assert!(host.open(&TreePath::new("absent")).unwrap_err().is_missing());
         assert_eq!(host.list(&TreePath::root()).unwrap().len(), 1);
         let unlisted = host.list(&TreePath::new("sub")).unwrap_err();
-        assert!(matches!(unlisted, SourceError::Unlisted(_)));
+        assert!(matches!(unlisted, FileError::Unlisted(_)));
         assert_eq!(get(&host, "linux").unwrap().len(), LEN);
         let file = host.open(&TreePath::new("linux")).unwrap();
         assert_eq!((file.len(), file.version()), (LEN as u64, "1".into()));
@@ -279,7 +279,7 @@ fn what_has_more_bytes_than_it_said_is_not_kept() {
     let (temp, far) = (Temp::new(), Far::with("linux", "1"));
     far.change(|state| state.announced = Some(LEN - 1));
     let error = fetched(&temp, &far).unwrap_err();
-    assert!(error.to_string().contains("more bytes than the 1048575"), "{error}");
+    assert!(error.to_string().contains("longer than the announced 1048575 bytes"), "{error}");
     for directory in ["content", "partial"] {
         assert!(names(temp.path().join(directory)).is_empty());
     }
@@ -290,7 +290,7 @@ fn what_is_larger_than_the_limit_is_not_begun() {
     let (temp, far) = (Temp::new(), Far::with("linux", "1"));
     let limited = Settings { limit: 1000, ..Settings::default() };
     let error = get(&host(&temp, &far, &limited), "linux").unwrap_err();
-    assert_eq!(error.to_string(), "it has 1048576 bytes, more than the limit of 1000");
+    assert_eq!(error.to_string(), "it has 1048576 bytes; the limit is 1000");
     assert!(hint_of(&error).unwrap().contains("-fetch limit="));
     assert_eq!(far.asked_and_sent(), (1, 0));
 }
@@ -379,9 +379,9 @@ fn what_led_to_nothing_is_asked_again() {
 fn without_a_cache_it_is_all_in_memory() {
     let far = Far::with("linux", "1");
     let place = Place::Http(URL.into());
-    let shared = Shared::new(&place, &Settings::default(), Arc::new(Nobody), None);
+    let shared = Shared::new(&place, &Settings::default(), Arc::new(NoProgress), None);
     shared.opened.set(Box::new(far.clone())).unwrap();
-    let host = Cached::of(Rc::new(shared));
+    let host = Cached::of(Arc::new(shared));
     assert_eq!(get(&host, "linux").unwrap().len(), LEN);
     assert!(host.open(&TreePath::new("absent")).is_err());
     let error = get(&host, "absent").unwrap_err();
@@ -399,7 +399,7 @@ fn what_is_kept_is_listed_and_pruned() {
     far.change(|state| state.breaks = Some(1000));
     get(&host(&temp, &far, &Settings::default()), "initrd").unwrap_err();
     let shown = |cache: &Cache| {
-        let show = |kept: super::super::Kept| (kept.path, kept.here, kept.of);
+        let show = |kept: super::super::CacheEntry| (kept.path, kept.here, kept.of);
         cache.list().unwrap().into_iter().map(show).collect::<Vec<_>>()
     };
     let (part, whole) =

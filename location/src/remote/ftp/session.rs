@@ -12,7 +12,7 @@ use suppaftp::{FtpError, FtpStream, Mode, Status, TlsStream, TransferStream};
 
 use super::Login;
 use crate::remote::address::{connect, goes_on, is_stall, limit, said, stalled, unreached};
-use storage::source::{Entry, Failure};
+use storage::{Entry, Failure};
 
 /// As RFC 959 has it.
 const PORT: u16 = 21;
@@ -64,12 +64,12 @@ struct Running {
 }
 
 /// A data connection. suppaftp does not name the type of one without TLS.
-trait Data: Read {
+trait Data: Read + Send {
     /// Closes it, and reads the server's last word about it.
     fn end(self: Box<Self>) -> Result<(), FtpError>;
 }
 
-impl<T: TlsStream> Data for TransferStream<T> {
+impl<T: TlsStream + Send> Data for TransferStream<T> {
     fn end(self: Box<Self>) -> Result<(), FtpError> {
         self.finish()
     }
@@ -254,16 +254,16 @@ impl Session {
                     password => text.replace(password, "***"),
                 };
                 if response.status == Status::NotLoggedIn {
-                    let problem = format!("the FTP server lets nobody in: {text}");
-                    let hint = "name a user: ftp://USER:PASSWORD@HOST/PATH";
+                    let problem = format!("the FTP server refused the login: {text}");
+                    let hint = "give a user name: ftp://USER:PASSWORD@HOST/PATH";
                     return Failure::new(problem, hint).into();
                 }
                 format!("the FTP server said: {text}")
             }
-            FtpError::BadResponse => "what the server answers is no FTP".into(),
-            error => format!("the FTP server cannot be understood: {error}"),
+            FtpError::BadResponse => "the server's reply is not FTP".into(),
+            error => format!("unexpected reply of the FTP server: {error}"),
         };
-        Failure::new(problem, "is it an FTP server, and may the user read it?").into()
+        Failure::new(problem, "is it an FTP server, and check that the user may read it").into()
     }
 }
 
@@ -395,7 +395,7 @@ impl Line {
             }
         }
         let problem = format!("the directory has more than {ENTRIES} entries");
-        let failure = Failure::new(problem, "name the kernel and the initrd themselves");
+        let failure = Failure::new(problem, "use the URLs of the kernel and the initrd themselves");
         Err(FtpError::ConnectionError(failure.into()))
     }
 }

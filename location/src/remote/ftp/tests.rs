@@ -90,13 +90,13 @@ fn talk(
 }
 
 impl Fake {
-    fn place(&self) -> Box<dyn Source> {
+    fn place(&self) -> Box<dyn FileTree> {
         tree(&format!("ftp://127.0.0.1:{}/", self.port), &net()).unwrap()
     }
 
     fn read(&self) -> io::Result<Vec<u8>> {
         let file = self.place().open(&TreePath::new("f")).map_err(|error| match error {
-            SourceError::Io { source, .. } => source,
+            FileError::Io { source, .. } => source,
             other => io::Error::other(other),
         })?;
         let mut bytes = Vec::new();
@@ -176,10 +176,10 @@ fn a_server_that_lies_about_a_length_is_caught() {
     let short = fake(|_| None, |from| pattern().into_iter().take(60).skip(from).collect());
     assert!(short.error().contains("ended after 60 bytes, expected 100"));
     let long = fake(|_| None, |_| vec![1; 101]);
-    assert!(long.error().contains("goes on after 100 bytes"));
+    assert!(long.error().contains("continues after 100 bytes"));
     for size in ["213 18446744073709551616", "213 -1", "213 x"] {
         let garbage = fake(move |c| c.starts_with("SIZE").then(|| size.into()), |_| vec![]);
-        assert!(garbage.error().contains("no FTP"), "{size}");
+        assert!(garbage.error().contains("not FTP"), "{size}");
     }
 }
 
@@ -188,14 +188,14 @@ fn what_stalls_or_is_no_ftp_ends_in_time() {
     for command in ["greeting", "USER", "SIZE", "EPSV", "RETR"] {
         let silent = move |c: &str| c.starts_with(command).then(|| "silence".to_owned());
         let error = fake(silent, |_| vec![]).error();
-        assert!(error.contains("nothing came from the server for 0.5 s"), "{command}: {error}");
+        assert!(error.contains("the server sent nothing for 0.5 s"), "{command}: {error}");
     }
     for (greeting, words) in [
-        ("HTTP/1.1 400 Bad", "no FTP"),
-        ("", "no FTP"),
+        ("HTTP/1.1 400 Bad", "not FTP"),
+        ("", "not FTP"),
         ("220-\r\n".repeat(100_000).as_str(), ""),
         ("421 full", "421 full"),
-        ("530 secret@x", "lets nobody in: 530 secret@x"),
+        ("530 secret@x", "refused the login: 530 secret@x"),
     ] {
         let greeting = greeting.to_owned();
         let fake = fake(move |c| (c == "greeting").then(|| greeting.clone()), |_| vec![]);

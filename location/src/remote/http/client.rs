@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use ureq::{Body as UreqBody, BodyReader, Error, Timeout};
 
-use super::proxy::Ways;
+use super::proxy::ProxySettings;
 use super::url::Url;
 use crate::remote::{Net, traffic};
-use storage::source::Failure;
+use storage::Failure;
 
 /// As many redirections are followed, as by most browsers and by ureq itself.
 const REDIRECTIONS: usize = 10;
@@ -18,33 +18,33 @@ const REDIRECTIONS: usize = 10;
 /// As much of a body that nobody wants is read, so that its connection can be used again.
 const DRAINED: u64 = 64 << 10;
 
-const CHECK_SERVER: &str = "check the URL, and whether the server is well";
-const AGAIN: &str = "check the network and the server, and start again";
+const CHECK_SERVER: &str = "check the URL and the server";
+const AGAIN: &str = "check the network and the server, and try again";
 
 /// A failure, and whether it may be better the next time.
 #[derive(Debug)]
-pub(super) enum Trouble {
+pub(super) enum RequestError {
     /// A connection that broke, a server that is busy.
-    Passing(io::Error),
+    Retryable(io::Error),
     /// Anything else.
-    Lasting(io::Error),
+    Permanent(io::Error),
 }
 
-impl Trouble {
+impl RequestError {
     /// Not worth another try.
-    pub fn lasting(problem: impl Into<String>, hint: &'static str) -> Self {
-        Self::Lasting(Failure::new(problem, hint).into())
+    pub fn permanent(problem: impl Into<String>, hint: &'static str) -> Self {
+        Self::Permanent(Failure::new(problem, hint).into())
     }
 
     /// Worth another try.
-    pub fn passing(problem: impl Into<String>, hint: &'static str) -> Self {
-        Self::Passing(Failure::new(problem, hint).into())
+    pub fn retryable(problem: impl Into<String>, hint: &'static str) -> Self {
+        Self::Retryable(Failure::new(problem, hint).into())
     }
 
     /// The failure.
     pub fn into_error(self) -> io::Error {
         match self {
-            Self::Passing(error) | Self::Lasting(error) => error,
+            Self::Retryable(error) | Self::Permanent(error) => error,
         }
     }
 }
@@ -61,14 +61,14 @@ pub(super) struct Ask {
 /// Asks servers.
 #[derive(Debug)]
 pub(super) struct Client {
-    ways: Ways,
+    proxies: ProxySettings,
     net: Net,
 }
 
 impl Client {
     /// With the proxies of the environment.
     pub fn new(net: &Net) -> Self {
-        Self { ways: Ways::new(net), net: net.clone() }
+        Self { proxies: ProxySettings::new(net), net: net.clone() }
     }
 
     /// How servers are talked to.
@@ -77,15 +77,15 @@ impl Client {
     }
 
     /// Does `act` until it is done, fails for good, or failed too often.
-    pub fn persist<T>(&self, mut act: impl FnMut() -> Result<T, Trouble>) -> io::Result<T> {
+    pub fn persist<T>(&self, mut act: impl FnMut() -> Result<T, RequestError>) -> io::Result<T> {
         let mut failures = 0;
         loop {
             match act() {
-                Err(Trouble::Passing(_)) if failures < self.net.retries => {
+                Err(RequestError::Retryable(_)) if failures < self.net.retries => {
                     self.pause(failures);
                     failures += 1;
                 }
-                done => return done.map_err(Trouble::into_error),
+                done => return done.map_err(RequestError::into_error),
             }
         }
     }
@@ -100,7 +100,7 @@ impl Client {
     ///
     /// # Errors
     /// There is no answer, or one of a server that is busy. Other statuses are an answer.
-    pub fn get(&self, url: &Url, ask: &Ask) -> Result<Answer, Trouble> {
+    pub fn get(&self, url: &Url, ask: &Ask) -> Result<Response, RequestError> {
         let mut way = vec![url.clone()];
         loop {
             let url = way.last().unwrap_or(url);
@@ -112,22 +112,23 @@ impl Client {
             let shown = next.shown();
             if way.contains(&next) {
                 let problem = format!("the server redirects in a loop, back to {shown}");
-                return Err(Trouble::lasting(problem, CHECK_SERVER));
+                return Err(RequestError::permanent(problem, CHECK_SERVER));
             }
             if way.len() > REDIRECTIONS {
                 let problem = format!("{REDIRECTIONS} redirections, and one more to {shown}");
-                return Err(Trouble::lasting(problem, CHECK_SERVER));
+                return Err(RequestError::permanent(problem, CHECK_SERVER));
             }
             way.push(next);
         }
     }
 
-    fn once(&self, url: &Url, ask: &Ask) -> Result<Answer, Trouble> {
+    fn once(&self, url: &Url, ask: &Ask) -> Result<Response, RequestError> {
         if url.tls && !cfg!(feature = "tls") {
-            let problem = "this chukka was built without TLS, and so reads no https: locations";
-            return Err(Trouble::lasting(problem, "build it with the feature tls"));
+            let problem = "this chukka was built without TLS and does not support https:";
+            return Err(RequestError::permanent(problem, "build it with the feature tls"));
         }
-        let way = self.ways.to(url).map_err(|failure| Trouble::Lasting(failure.into()))?;
+        let way =
+            self.proxies.to(url).map_err(|failure| RequestError::Permanent(failure.into()))?;
         // The bytes are to be the file's, not packed for the way.
         let mut request = way.agent.get(url.to_string()).header("Accept-Encoding", "identity");
         if let Some(login) = &url.login {
@@ -147,13 +148,13 @@ impl Client {
         let response = request.call().map_err(|error| explain(error, url, &self.net))?;
         let (parts, body) = response.into_parts();
         let body = Body::new(body, url.clone(), self.net.clone());
-        Ok(Answer { url: url.clone(), parts, body })
+        Ok(Response { url: url.clone(), parts, body })
     }
 }
 
 /// What a server said.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct Response {
     /// Where it came from in the end.
     pub url: Url,
     parts: ureq::http::response::Parts,
@@ -161,7 +162,7 @@ pub(super) struct Answer {
     pub body: Body,
 }
 
-impl Answer {
+impl Response {
     /// The status code.
     pub fn status(&self) -> u16 {
         self.parts.status.as_u16()
@@ -185,47 +186,50 @@ impl Answer {
     }
 
     /// The failure that its status is.
-    pub fn failure(&self) -> Trouble {
+    pub fn failure(&self) -> RequestError {
         let status = self.parts.status;
         let name = status.canonical_reason().unwrap_or("no status that is known");
         let problem = format!("the server answered {} ({name})", status.as_u16());
         let hint = match self.status() {
             401 if self.url.login.is_some() => "the name or the password in the URL is wrong",
             401 => "name who you are in the URL: http://USER:PASSWORD@HOST/PATH",
-            403 => "the server does not let you read it; check the URL",
+            403 => "the server denies access; check the URL",
             407 => "name who you are in the proxy's URL: http_proxy=http://USER:PASSWORD@HOST:PORT",
-            408 | 429 | 500.. => "the server is busy or broken; start again later",
+            408 | 429 | 500.. => "the server is busy or broken; try again later",
             _ => CHECK_SERVER,
         };
         match self.status() {
-            408 | 429 | 500 | 502 | 503 | 504 => Trouble::passing(problem, hint),
+            408 | 429 | 500 | 502 | 503 | 504 => RequestError::retryable(problem, hint),
             // What an object store says of a file that it has not: a search goes on.
             403 => {
                 let failure = Failure::new(problem, hint);
-                Trouble::Lasting(io::Error::new(io::ErrorKind::PermissionDenied, failure))
+                RequestError::Permanent(io::Error::new(io::ErrorKind::PermissionDenied, failure))
             }
-            _ => Trouble::lasting(problem, hint),
+            _ => RequestError::permanent(problem, hint),
         }
     }
 
-    fn unless_busy(self) -> Result<Self, Trouble> {
+    fn unless_busy(self) -> Result<Self, RequestError> {
         match self.failure() {
-            Trouble::Passing(error) => {
+            RequestError::Retryable(error) => {
                 self.body.drain();
-                Err(Trouble::Passing(error))
+                Err(RequestError::Retryable(error))
             }
-            Trouble::Lasting(_) => Ok(self),
+            RequestError::Permanent(_) => Ok(self),
         }
     }
 
     /// Where a redirection leads.
-    fn leads_to(&self) -> Result<Option<Url>, Trouble> {
+    fn leads_to(&self) -> Result<Option<Url>, RequestError> {
         if !matches!(self.status(), 301 | 302 | 303 | 307 | 308) {
             return Ok(None);
         }
-        let fail = |problem: String| Trouble::lasting(problem, CHECK_SERVER);
+        let fail = |problem: String| RequestError::permanent(problem, CHECK_SERVER);
         let Some(location) = self.header("Location") else {
-            return Err(fail(format!("the server answered {} and not where to go", self.status())));
+            return Err(fail(format!(
+                "the server answered {} without a Location header",
+                self.status()
+            )));
         };
         let next = self.url.resolve(location).map_err(|why| {
             // What is behind a question mark may be a key.
@@ -234,8 +238,8 @@ impl Answer {
         })?;
         if self.url.tls && !next.tls {
             let problem = format!("the server redirects from https: to {}", next.shown());
-            let hint = "name that URL yourself if nobody on the way has to be feared";
-            return Err(Trouble::lasting(problem, hint));
+            let hint = "use that URL directly if you trust the network";
+            return Err(RequestError::permanent(problem, hint));
         }
         Ok(Some(next))
     }
@@ -254,7 +258,7 @@ impl Body {
     }
 
     /// Reads some of it; 0: that was all.
-    pub fn read(&mut self, to: &mut [u8]) -> Result<usize, Trouble> {
+    pub fn read(&mut self, to: &mut [u8]) -> Result<usize, RequestError> {
         let count = loop {
             match self.reader.read(to) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -267,24 +271,17 @@ impl Body {
     }
 
     /// Reads until `to` is full or it ends; how many bytes that were.
-    pub fn fill(&mut self, to: &mut [u8]) -> Result<usize, Trouble> {
-        let mut filled = 0;
-        while filled < to.len() {
-            match self.read(&mut to[filled..])? {
-                0 => break,
-                count => filled += count,
-            }
-        }
-        Ok(filled)
+    pub fn fill(&mut self, to: &mut [u8]) -> Result<usize, RequestError> {
+        storage::file::fill(to, |to, _| self.read(to))
     }
 
     /// Reads over `count` bytes.
-    pub fn skip(&mut self, mut count: u64) -> Result<(), Trouble> {
+    pub fn skip(&mut self, mut count: u64) -> Result<(), RequestError> {
         let mut buffer = vec![0; 64 << 10];
         while count > 0 {
             let most = usize::try_from(count).map_or(buffer.len(), |count| count.min(buffer.len()));
             match self.read(&mut buffer[..most])? {
-                0 => return Err(Trouble::passing("it ended early", AGAIN)),
+                0 => return Err(RequestError::retryable("it ended early", AGAIN)),
                 read => count -= read as u64,
             }
         }
@@ -292,10 +289,13 @@ impl Body {
     }
 
     /// Sees that it has ended, which makes its connection free.
-    pub fn ended(mut self) -> Result<(), Trouble> {
+    pub fn ended(mut self) -> Result<(), RequestError> {
         match self.read(&mut [0])? {
             0 => Ok(()),
-            _ => Err(Trouble::lasting("the server sent more bytes than it said", CHECK_SERVER)),
+            _ => Err(RequestError::permanent(
+                "the server sent more bytes than it announced",
+                CHECK_SERVER,
+            )),
         }
     }
 
@@ -312,51 +312,55 @@ impl fmt::Debug for Body {
 }
 
 /// What a user can make of ureq's errors.
-fn explain(error: Error, url: &Url, net: &Net) -> Trouble {
+fn explain(error: Error, url: &Url, net: &Net) -> RequestError {
     let host = &url.authority;
     let idle = seconds(net.idle);
     match error {
         Error::Timeout(Timeout::Resolve | Timeout::Connect) => {
-            Trouble::lasting(format!("no connection to {host} within {idle}"), AGAIN)
+            RequestError::permanent(format!("no connection to {host} within {idle}"), AGAIN)
         }
-        Error::Timeout(_) => Trouble::lasting(format!("the server sent nothing for {idle}"), AGAIN),
-        Error::HostNotFound => Trouble::lasting(format!("no host {host} is known"), AGAIN),
-        Error::Protocol(error) => Trouble::lasting(
+        Error::Timeout(_) => {
+            RequestError::permanent(format!("the server sent nothing for {idle}"), AGAIN)
+        }
+        Error::HostNotFound => RequestError::permanent(format!("no host {host} is known"), AGAIN),
+        Error::Protocol(error) => RequestError::permanent(
             format!("{host} does not speak HTTP as expected: {error}"),
             CHECK_SERVER,
         ),
         Error::LargeResponseHeader(_, most) => {
             let problem = format!("the answer's headers are longer than {most} bytes");
-            Trouble::lasting(problem, CHECK_SERVER)
+            RequestError::permanent(problem, CHECK_SERVER)
         }
-        Error::ConnectProxyFailed(why) => Trouble::lasting(
-            format!("the proxy makes no connection to {host}: {why}"),
+        Error::ConnectProxyFailed(why) => RequestError::permanent(
+            format!("the proxy cannot connect to {host}: {why}"),
             "check https_proxy and no_proxy in the environment",
         ),
         Error::Io(error) => explain_io(&error, host, &idle),
-        error => Trouble::lasting(format!("{host}: {error}"), tls_hint(url)),
+        error => RequestError::permanent(format!("{host}: {error}"), tls_hint(url)),
     }
 }
 
-fn explain_io(error: &io::Error, host: &str, idle: &str) -> Trouble {
+fn explain_io(error: &io::Error, host: &str, idle: &str) -> RequestError {
     use io::ErrorKind as Kind;
     match error.kind() {
         Kind::UnexpectedEof
         | Kind::ConnectionReset
         | Kind::ConnectionAborted
         | Kind::BrokenPipe
-        | Kind::NotConnected => Trouble::passing(format!("the connection to {host} broke"), AGAIN),
+        | Kind::NotConnected => {
+            RequestError::retryable(format!("the connection to {host} broke"), AGAIN)
+        }
         Kind::ConnectionRefused => {
-            Trouble::lasting(format!("{host} refuses the connection"), CHECK_SERVER)
+            RequestError::permanent(format!("{host} refuses the connection"), CHECK_SERVER)
         }
         Kind::TimedOut | Kind::WouldBlock => {
-            Trouble::lasting(format!("the server sent nothing for {idle}"), AGAIN)
+            RequestError::permanent(format!("the server sent nothing for {idle}"), AGAIN)
         }
         // What rustls says of a certificate.
         Kind::InvalidData => {
-            Trouble::lasting(format!("no safe connection to {host}: {error}"), CERTIFICATE)
+            RequestError::permanent(format!("no secure connection to {host}: {error}"), CERTIFICATE)
         }
-        _ => Trouble::lasting(format!("{host}: {error}"), AGAIN),
+        _ => RequestError::permanent(format!("{host}: {error}"), AGAIN),
     }
 }
 

@@ -1,54 +1,54 @@
 //! A file of an HTTP server.
 
-use std::cell::RefCell;
 use std::fmt;
 use std::fs::File as HostFile;
 use std::io::{self, Read};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 
-use super::client::{Body, Client, Trouble};
+use super::client::{Body, Client, RequestError};
 use super::opening::{self, Expected, Identity, Opened};
-use super::pages::{PAGE, Pages};
+use super::page_cache::{PAGE, PageCache};
 use super::url::Url;
+use storage::RandomAccess;
 use storage::host_file;
-use storage::source::RandomAccess;
+use storage::sync::lock;
 
 /// Where the bytes behind a file's first ones come from.
 pub(super) enum Rest {
     /// Whatever range is asked for, from the server.
     Ranges,
     /// The server always begins at the beginning: an answer's body, and where in the file it is.
-    Sequential(Box<RefCell<Option<(u64, Body)>>>),
+    Sequential(Box<Mutex<Option<(u64, Body)>>>),
     /// The server did not say how many there are: all bytes are here by now.
     Copied(HostFile),
 }
 
 /// A file of an HTTP server.
 pub(super) struct File {
-    client: Rc<Client>,
+    client: Arc<Client>,
     url: Url,
     name: String,
     len: u64,
     /// The first bytes.
     head: Vec<u8>,
     rest: Rest,
-    pages: RefCell<Pages>,
+    pages: Mutex<PageCache>,
     identity: Identity,
 }
 
 impl File {
     /// What was found out by opening it.
     pub fn new(
-        client: Rc<Client>,
+        client: Arc<Client>,
         url: Url,
         name: &str,
         opened: Opened,
         identity: Identity,
     ) -> Self {
         let Opened { len, head, rest } = opened;
-        let pages = RefCell::default();
+        let pages = Mutex::default();
         Self { client, url, name: name.into(), len, head, rest, pages, identity }
     }
 
@@ -60,14 +60,14 @@ impl File {
         count
     }
 
-    fn ask(&self, from: u64, to: Option<u64>) -> Result<(Body, bool), Trouble> {
+    fn ask(&self, from: u64, to: Option<u64>) -> Result<(Body, bool), RequestError> {
         let expected = Expected { len: self.len, identity: &self.identity };
         opening::part(&self.client, &self.url, (from, to), &expected)
     }
 
     /// Reads by pages. `at` is within the file.
     fn read_pages(&self, to: &mut [u8], at: u64) -> io::Result<usize> {
-        let mut pages = self.pages.borrow_mut();
+        let mut pages = lock(&self.pages);
         if let Some(count) = pages.read(to, at) {
             return Ok(count);
         }
@@ -79,7 +79,7 @@ impl File {
             let (mut body, is_part) = self.ask(from, Some(end - 1))?;
             if body.fill(&mut bytes)? < most {
                 let problem = format!("the server sent less than the bytes {from}-{}", end - 1);
-                return Err(Trouble::passing(problem, "start again, or try another server"));
+                return Err(RequestError::retryable(problem, "try again, or use another server"));
             }
             if is_part {
                 body.ended()?;
@@ -93,11 +93,11 @@ impl File {
     /// Goes on with the body that is open, if `at` is not before it.
     fn read_body(
         &self,
-        open: &RefCell<Option<(u64, Body)>>,
+        open: &Mutex<Option<(u64, Body)>>,
         to: &mut [u8],
         at: u64,
     ) -> io::Result<usize> {
-        let body = open.take().filter(|(position, _)| *position <= at);
+        let body = lock(open).take().filter(|(position, _)| *position <= at);
         let mut stream = self.part(at..self.len);
         if let Some((position, mut body)) = body
             && body.skip(at - position).is_ok()
@@ -106,7 +106,7 @@ impl File {
         }
         let count = stream.read(to)?;
         let at = stream.at;
-        *open.borrow_mut() = stream.body.take().map(|(body, _)| (at, body));
+        *lock(open) = stream.body.take().map(|(body, _)| (at, body));
         Ok(count)
     }
 
@@ -150,7 +150,7 @@ impl RandomAccess for File {
     fn stream_range(&self, range: Range<u64>) -> io::Result<Box<dyn Read + '_>> {
         let body = match &self.rest {
             // What was sent on opening goes on.
-            Rest::Sequential(open) => match open.take() {
+            Rest::Sequential(open) => match lock(open).take() {
                 Some((at, body)) if at == self.head.len() as u64 && range.start <= at => {
                     Some((body, false))
                 }
@@ -172,7 +172,7 @@ impl RandomAccess for File {
     fn into_file(self: Box<Self>) -> io::Result<HostFile> {
         match self.rest {
             Rest::Copied(file) => host_file::read_only(&file),
-            _ => host_file::copy_of(&*self),
+            _ => storage::copy_to_memory(&*self),
         }
     }
 }
@@ -198,7 +198,7 @@ struct Stream<'a> {
 }
 
 impl Stream<'_> {
-    fn read_server(&mut self, to: &mut [u8]) -> Result<usize, Trouble> {
+    fn read_server(&mut self, to: &mut [u8]) -> Result<usize, RequestError> {
         let to_its_end = self.end == self.file.len;
         let (mut body, is_part, is_new) = match self.body.take() {
             Some((body, is_part)) => (body, is_part, false),
@@ -215,7 +215,7 @@ impl Stream<'_> {
                 return self.read_server(to);
             }
             let problem = format!("the server ended after {} of {} bytes", self.at, self.file.len);
-            return Err(Trouble::passing(problem, "start again, or try another server"));
+            return Err(RequestError::retryable(problem, "try again, or use another server"));
         }
         if self.at + (count as u64) < self.end {
             self.body = Some((body, is_part));
@@ -240,7 +240,9 @@ impl Read for Stream<'_> {
         while count == 0 {
             match self.read_server(to) {
                 Ok(read) => (count, self.failures) = (read, 0),
-                Err(Trouble::Passing(_)) if self.failures < self.file.client.net().retries => {
+                Err(RequestError::Retryable(_))
+                    if self.failures < self.file.client.net().retries =>
+                {
                     self.file.client.pause(self.failures);
                     self.failures += 1;
                 }

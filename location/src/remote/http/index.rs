@@ -1,7 +1,7 @@
 //! Pages that list a directory, as Apache, nginx, lighttpd and Python's http.server make them.
 
 use super::url::{Url, decoded};
-use storage::source::Entry;
+use storage::Entry;
 
 /// Such pages have as many bytes at most.
 pub(super) const LONGEST: usize = 1 << 20;

@@ -2,9 +2,9 @@
 
 use std::fs::File as HostFile;
 use std::io::Write;
-use std::rc::Rc;
+use std::sync::Arc;
 
-use super::client::{Answer, Ask, Body, Client, Trouble};
+use super::client::{Ask, Body, Client, RequestError, Response};
 use super::file::{File, Rest};
 use super::url::Url;
 use storage::host_file;
@@ -12,8 +12,8 @@ use storage::host_file;
 /// The first request asks for as many bytes: enough to tell every image. Small files are had whole by it.
 pub(super) const FIRST: usize = 128 << 10;
 
-const LIES: &str = "the server is broken, or something on the way to it; try another one";
-const CHANGED: &str = "wait until the server has all of it, and start again";
+const LIES: &str = "the server or a proxy is broken; try another one";
+const CHANGED: &str = "wait until the server has the complete file, and try again";
 
 /// What tells whether a file is still the same: RFC 9110, 8.8.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    fn of(answer: &Answer) -> Self {
+    fn of(answer: &Response) -> Self {
         let etag = answer.header("ETag").filter(|tag| tag.starts_with('"'));
         let modified = answer.header("Last-Modified");
         Self { etag: etag.map(Into::into), modified: modified.map(Into::into) }
@@ -59,7 +59,11 @@ impl Identity {
 ///
 /// # Errors
 /// There is no answer, or none that makes sense.
-pub(super) fn open(client: &Rc<Client>, url: &Url, name: &str) -> Result<Option<File>, Trouble> {
+pub(super) fn open(
+    client: &Arc<Client>,
+    url: &Url,
+    name: &str,
+) -> Result<Option<File>, RequestError> {
     let ask = Ask { range: Some((0, Some(FIRST as u64 - 1))), condition: None };
     let answer = client.get(url, &ask)?;
     let identity = Identity::of(&answer);
@@ -80,7 +84,7 @@ pub(super) fn open(client: &Rc<Client>, url: &Url, name: &str) -> Result<Option<
             return Err(failure);
         }
     };
-    Ok(Some(File::new(Rc::clone(client), url, name, opened, identity)))
+    Ok(Some(File::new(Arc::clone(client), url, name, opened, identity)))
 }
 
 /// What came with the first answer.
@@ -94,7 +98,7 @@ pub(super) struct Opened {
 }
 
 /// Asks once more, for the whole: the answer to a range said nothing of use.
-fn all_of(client: &Client, answer: Answer) -> Result<Opened, Trouble> {
+fn all_of(client: &Client, answer: Response) -> Result<Opened, RequestError> {
     let url = answer.url.clone();
     answer.body.drain();
     let answer = client.get(&url, &Ask::default())?;
@@ -105,7 +109,7 @@ fn all_of(client: &Client, answer: Answer) -> Result<Opened, Trouble> {
 }
 
 /// A server that sends the whole: what is in the first bytes, and what to do about those behind.
-fn whole(client: &Client, answer: Answer) -> Result<Opened, Trouble> {
+fn whole(client: &Client, answer: Response) -> Result<Opened, RequestError> {
     let len = answer.length();
     let mut body = answer.body;
     let mut head = vec![0; FIRST];
@@ -128,22 +132,22 @@ fn whole(client: &Client, answer: Answer) -> Result<Opened, Trouble> {
 }
 
 /// All of a file whose length nobody told.
-fn copy(head: &[u8], mut body: Body, most: u64) -> Result<(u64, HostFile), Trouble> {
-    let mut file = host_file::in_memory().map_err(Trouble::Lasting)?;
-    file.write_all(head).map_err(Trouble::Lasting)?;
+fn copy(head: &[u8], mut body: Body, most: u64) -> Result<(u64, HostFile), RequestError> {
+    let mut file = host_file::in_memory().map_err(RequestError::Permanent)?;
+    file.write_all(head).map_err(RequestError::Permanent)?;
     let mut len = head.len() as u64;
     let mut buffer = vec![0; 1 << 20];
     loop {
         if len > most {
             let problem =
-                format!("the server does not say how long it is, and sent more than {most} bytes");
-            let hint = "such files are read up to a limit; get it yourself, and name it as a file";
-            return Err(Trouble::lasting(problem, hint));
+                format!("the server does not announce the length, and sent more than {most} bytes");
+            let hint = "such files have a limit; download it yourself, and use the file";
+            return Err(RequestError::permanent(problem, hint));
         }
         match body.read(&mut buffer)? {
             0 => return Ok((len, file)),
             count => {
-                file.write_all(&buffer[..count]).map_err(Trouble::Lasting)?;
+                file.write_all(&buffer[..count]).map_err(RequestError::Permanent)?;
                 len += count as u64;
             }
         }
@@ -151,7 +155,7 @@ fn copy(head: &[u8], mut body: Body, most: u64) -> Result<(u64, HostFile), Troub
 }
 
 /// A server that sends a part: the length of the whole, and the first bytes.
-fn beginning(client: &Client, mut answer: Answer) -> Result<Opened, Trouble> {
+fn beginning(client: &Client, mut answer: Response) -> Result<Opened, RequestError> {
     let part = Part::of(&answer)?;
     let Some(len) = part.len else {
         return all_of(client, answer);
@@ -162,14 +166,14 @@ fn beginning(client: &Client, mut answer: Answer) -> Result<Opened, Trouble> {
     };
     let mut head = vec![0; count];
     if answer.body.fill(&mut head)? < count {
-        return Err(Trouble::passing("the answer ended early", LIES));
+        return Err(RequestError::retryable("the answer ended early", LIES));
     }
     answer.body.ended()?;
     Ok(Opened { len, head, rest: Rest::Ranges })
 }
 
-fn lie(what: &str) -> Trouble {
-    Trouble::lasting(format!("the server sent {what}"), LIES)
+fn lie(what: &str) -> RequestError {
+    RequestError::permanent(format!("the server sent {what}"), LIES)
 }
 
 /// `Content-Range: bytes FROM-TO/LEN`, RFC 9110, 14.4.
@@ -192,7 +196,7 @@ impl Part {
     }
 
     /// That of an answer with the status 206; its body has as many bytes as it says.
-    fn of(answer: &Answer) -> Result<Self, Trouble> {
+    fn of(answer: &Response) -> Result<Self, RequestError> {
         let text = answer.header("Content-Range").unwrap_or_default();
         let Some(part) = Self::parse(text) else {
             return Err(lie(&format!(
@@ -232,11 +236,11 @@ pub(super) fn part(
     url: &Url,
     (from, to): (u64, Option<u64>),
     expected: &Expected<'_>,
-) -> Result<(Body, bool), Trouble> {
+) -> Result<(Body, bool), RequestError> {
     let ask = Ask { range: Some((from, to)), condition: expected.identity.condition() };
     let answer = client.get(url, &ask)?;
     let changed = |found: String| {
-        Trouble::lasting(format!("it was changed while it was read: {found}"), CHANGED)
+        RequestError::permanent(format!("it was changed while it was read: {found}"), CHANGED)
     };
     let check = |len: Option<u64>| match len {
         Some(len) if len != expected.len => {

@@ -15,11 +15,11 @@ use ureq::{Agent, Error, Proxy};
 
 use super::url::{Login, Url};
 use crate::remote::Net;
-use storage::source::Failure;
+use storage::Failure;
 
 /// The ways to hosts.
 #[derive(Debug)]
-pub(super) struct Ways {
+pub(super) struct ProxySettings {
     direct: Agent,
     plain: Option<Result<(Agent, Option<Login>), Failure>>,
     tunnel: Option<Result<Agent, Failure>>,
@@ -28,14 +28,14 @@ pub(super) struct Ways {
 
 /// The way to one host.
 #[derive(Debug)]
-pub(super) struct Way<'a> {
+pub(super) struct Route<'a> {
     /// What connects and asks.
     pub agent: &'a Agent,
     /// Who asks, for the proxy.
     pub login: Option<&'a Login>,
 }
 
-impl Ways {
+impl ProxySettings {
     /// Those of the environment.
     pub fn new(net: &Net) -> Self {
         // A web server hands the header `Proxy:` to its programs as HTTP_PROXY (httpoxy.org).
@@ -56,14 +56,14 @@ impl Ways {
     ///
     /// # Errors
     /// A proxy is named that is none.
-    pub fn to(&self, url: &Url) -> Result<Way<'_>, Failure> {
-        let direct = Way { agent: &self.direct, login: None };
+    pub fn to(&self, url: &Url) -> Result<Route<'_>, Failure> {
+        let direct = Route { agent: &self.direct, login: None };
         if self.exceptions.has(url) {
             return Ok(direct);
         }
         match (url.tls, &self.plain, &self.tunnel) {
-            (false, Some(Ok((agent, login))), _) => Ok(Way { agent, login: login.as_ref() }),
-            (true, _, Some(Ok(agent))) => Ok(Way { agent, login: None }),
+            (false, Some(Ok((agent, login))), _) => Ok(Route { agent, login: login.as_ref() }),
+            (true, _, Some(Ok(agent))) => Ok(Route { agent, login: None }),
             (false, Some(Err(failure)), _) | (true, _, Some(Err(failure))) => Err(failure.clone()),
             (false, None, _) | (true, _, None) => Ok(direct),
         }

@@ -58,7 +58,7 @@ impl Url {
         let tls = match scheme.to_ascii_lowercase().as_str() {
             "http" => false,
             "https" => true,
-            _ => return Err("it is neither an http: nor an https: URL"),
+            _ => return Err("it is not an http: or https: URL"),
         };
         let rest = rest.split('#').next().unwrap_or_default();
         let (authority, rest) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
@@ -72,7 +72,7 @@ impl Url {
         let host = url.to_string().parse::<ureq::http::Uri>().ok();
         match host.as_ref().and_then(|uri| uri.host()) {
             Some(host) if !host.is_empty() => Ok(url),
-            _ => Err("its host is no name or address"),
+            _ => Err("its host is not a name or address"),
         }
     }
 

@@ -9,9 +9,9 @@ use nfs3_client::nfs3_types::nfs3::{
 };
 use nfs3_client::nfs3_types::xdr_codec::{Opaque, Pack};
 
-use super::client::{Program, Trouble, status};
+use super::client::{CallError, Program, status};
 use super::wire::garbage;
-use super::xdr::{Answer, Attributes, Fields, Handle};
+use super::xdr::{Attributes, Fields, Handle, Reply};
 
 /// A server asks to come again later: `NFS3ERR_JUKEBOX`.
 const LATER: u32 = 10008;
@@ -43,12 +43,12 @@ impl Program {
         &mut self,
         procedure: u32,
         arguments: &A,
-    ) -> Result<Answer, Trouble> {
+    ) -> Result<Reply, CallError> {
         let begun = Instant::now();
         loop {
             let answer = self.call(procedure, arguments)?;
             match status(&mut answer.fields()) {
-                Err(Trouble::Status(LATER)) if begun.elapsed() < self.net().idle => {
+                Err(CallError::Status(LATER)) if begun.elapsed() < self.net().idle => {
                     sleep(Duration::from_millis(200));
                 }
                 done => return done.map(|()| answer),
@@ -57,14 +57,14 @@ impl Program {
     }
 
     /// GETATTR.
-    pub fn look_at(&mut self, handle: Handle) -> Result<Node, Trouble> {
+    pub fn look_at(&mut self, handle: Handle) -> Result<Node, CallError> {
         let answer = self.ask(1, &GETATTR3args { object: handle.argument() })?;
         let attributes = after_status(&answer, Fields::attributes)?;
         Ok(Node { handle, attributes })
     }
 
     /// LOOKUP.
-    pub fn look_up(&mut self, directory: &Handle, name: &str) -> Result<Node, Trouble> {
+    pub fn look_up(&mut self, directory: &Handle, name: &str) -> Result<Node, CallError> {
         let name = filename3(Opaque::borrowed(name.as_bytes()));
         let what = diropargs3 { dir: directory.argument(), name };
         let answer = self.ask(3, &LOOKUP3args { what })?;
@@ -77,7 +77,7 @@ impl Program {
     }
 
     /// READLINK.
-    pub fn read_link(&mut self, link: &Handle) -> Result<Vec<u8>, Trouble> {
+    pub fn read_link(&mut self, link: &Handle) -> Result<Vec<u8>, CallError> {
         let answer = self.ask(5, &READLINK3args { symlink: link.argument() })?;
         after_status(&answer, |fields| {
             fields.perhaps_attributes()?;
@@ -87,7 +87,7 @@ impl Program {
     }
 
     /// READ: how many bytes it brought.
-    pub fn read(&mut self, file: &Handle, at: u64, to: &mut [u8]) -> Result<usize, Trouble> {
+    pub fn read(&mut self, file: &Handle, at: u64, to: &mut [u8]) -> Result<usize, CallError> {
         let count = u32::try_from(to.len()).unwrap_or(u32::MAX);
         let answer = self.ask(6, &READ3args { file: file.argument(), offset: at, count })?;
         after_status(&answer, |fields| {
@@ -100,7 +100,7 @@ impl Program {
     }
 
     /// READDIRPLUS: all names of a directory, `most` of them at most; what is above that is left out.
-    pub fn names(&mut self, directory: &Handle, most: usize) -> Result<Vec<Name>, Trouble> {
+    pub fn names(&mut self, directory: &Handle, most: usize) -> Result<Vec<Name>, CallError> {
         let mut names = Vec::new();
         let (mut cookie, mut verifier) = (0, [0; 8]);
         while names.len() < most {
@@ -139,7 +139,7 @@ impl Program {
     }
 
     /// FSINFO: how many bytes it sends at a time.
-    pub fn piece(&mut self, root: &Handle) -> Result<u32, Trouble> {
+    pub fn piece(&mut self, root: &Handle) -> Result<u32, CallError> {
         let answer = self.ask(19, &FSINFO3args { fsroot: root.argument() })?;
         after_status(&answer, |fields| {
             fields.perhaps_attributes()?;
@@ -149,9 +149,9 @@ impl Program {
 }
 
 fn after_status<'a, T>(
-    answer: &'a Answer,
+    answer: &'a Reply,
     take: impl FnOnce(&mut Fields<'a>) -> Option<T>,
-) -> Result<T, Trouble> {
+) -> Result<T, CallError> {
     let mut fields = answer.fields();
     status(&mut fields)?;
     take(&mut fields).ok_or_else(|| garbage("an answer that ends in the middle").into())

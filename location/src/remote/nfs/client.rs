@@ -13,10 +13,10 @@ use nfs3_client::nfs3_types::xdr_codec::{Opaque, Pack};
 use nfs3_client::rpc::RpcClient;
 
 use super::wire::{Wire, done, garbage};
-use super::xdr::{Answer, Fields, Handle};
+use super::xdr::{Fields, Handle, Reply};
 use crate::remote::Net;
 use crate::remote::address::Host;
-use storage::source::Failure;
+use storage::Failure;
 
 /// Where an NFS server is unless somebody says otherwise.
 const PORT: u16 = 2049;
@@ -26,7 +26,7 @@ const FORBIDDEN: [u32; 2] = [1, 13];
 
 /// Why a call brought nothing.
 #[derive(Debug)]
-pub(super) enum Trouble {
+pub(super) enum CallError {
     /// A status other than 0: a mountstat3 or nfsstat3.
     Status(u32),
     /// The server does not talk to this user, or from this port.
@@ -37,7 +37,7 @@ pub(super) enum Trouble {
     Io(io::Error),
 }
 
-impl Trouble {
+impl CallError {
     /// Whether it may be done for who asks from a reserved port.
     fn is_denied(&self) -> bool {
         match self {
@@ -48,7 +48,7 @@ impl Trouble {
     }
 }
 
-impl From<io::Error> for Trouble {
+impl From<io::Error> for CallError {
     fn from(error: io::Error) -> Self {
         Self::Io(error)
     }
@@ -85,14 +85,14 @@ impl Program {
         &mut self,
         procedure: u32,
         arguments: &A,
-    ) -> Result<Answer, Trouble> {
+    ) -> Result<Reply, CallError> {
         let mut tries = 0;
         loop {
             let mut rpc = match self.rpc.take() {
                 Some(rpc) => rpc,
                 None => self.connect()?,
             };
-            let call = rpc.call::<A, Answer>(self.number, self.version, procedure, arguments);
+            let call = rpc.call::<A, Reply>(self.number, self.version, procedure, arguments);
             let answer = done(call)?;
             match answer {
                 Ok(answer) => {
@@ -104,9 +104,9 @@ impl Program {
                     tries += 1;
                 }
                 Err(RpcError::Io(error)) => return Err(error.into()),
-                Err(RpcError::Auth(why)) => return Err(Trouble::Denied(why.to_string())),
+                Err(RpcError::Auth(why)) => return Err(CallError::Denied(why.to_string())),
                 Err(RpcError::ProgUnavail | RpcError::ProgMismatch { .. }) => {
-                    return Err(Trouble::Absent);
+                    return Err(CallError::Absent);
                 }
                 Err(error) => return Err(garbage(&format!("no answer: {error}")).into()),
             }
@@ -149,14 +149,14 @@ pub(super) fn mount<T>(
     server: &Host,
     path: &[String],
     net: &Net,
-    then: impl Fn(Mounted) -> Result<T, Trouble>,
-) -> Result<T, Trouble> {
+    then: impl Fn(Mounted) -> Result<T, CallError>,
+) -> Result<T, CallError> {
     let from = |reserved| {
-        let mut last = Trouble::Absent;
+        let mut last = CallError::Absent;
         for address in server.addresses(PORT)? {
-            let place = Place { address, fixed: server.port.is_some(), reserved, net };
-            match place.mount(path).and_then(&then) {
-                Err(trouble @ Trouble::Io(_)) => last = trouble,
+            let server = Server { address, fixed: server.port.is_some(), reserved, net };
+            match server.mount(path).and_then(&then) {
+                Err(trouble @ CallError::Io(_)) => last = trouble,
                 done => return done,
             }
         }
@@ -170,7 +170,7 @@ pub(super) fn mount<T>(
 }
 
 /// A server at one address.
-struct Place<'a> {
+struct Server<'a> {
     address: SocketAddr,
     /// Whether the user named the port.
     fixed: bool,
@@ -178,18 +178,18 @@ struct Place<'a> {
     net: &'a Net,
 }
 
-impl Place<'_> {
-    fn mount(&self, path: &[String]) -> Result<Mounted, Trouble> {
+impl Server<'_> {
+    fn mount(&self, path: &[String]) -> Result<Mounted, CallError> {
         let nfs = (nfs3::PROGRAM, nfs3::VERSION);
         let daemon = (mount::PROGRAM, mount::VERSION);
         if !self.fixed {
             let at = self.mapped(nfs)?.unwrap_or(self.address);
-            let daemon = self.mapped(daemon)?.ok_or(Trouble::Absent)?;
+            let daemon = self.mapped(daemon)?.ok_or(CallError::Absent)?;
             return self.mount_by(daemon, at, path);
         }
         match self.mount_by(self.address, self.address, path) {
-            Err(Trouble::Absent) => {
-                let daemon = self.mapped(daemon)?.ok_or(Trouble::Absent)?;
+            Err(CallError::Absent) => {
+                let daemon = self.mapped(daemon)?.ok_or(CallError::Absent)?;
                 self.mount_by(daemon, self.address, path)
             }
             done => done,
@@ -197,7 +197,7 @@ impl Place<'_> {
     }
 
     /// Where a program is, as the port mapper has it.
-    fn mapped(&self, program: (u32, u32)) -> Result<Option<SocketAddr>, Trouble> {
+    fn mapped(&self, program: (u32, u32)) -> Result<Option<SocketAddr>, CallError> {
         let at = SocketAddr::new(self.address.ip(), portmap::PMAP_PORT);
         let mapper = (portmap::PROGRAM, portmap::VERSION);
         let mut mapper = Program::new(at, mapper, false, self.net);
@@ -217,10 +217,10 @@ impl Place<'_> {
         daemon: SocketAddr,
         nfs: SocketAddr,
         path: &[String],
-    ) -> Result<Mounted, Trouble> {
+    ) -> Result<Mounted, CallError> {
         let program = (mount::PROGRAM, mount::VERSION);
         let mut daemon = Program::new(daemon, program, self.reserved, self.net);
-        let mut refused = Trouble::Absent;
+        let mut refused = CallError::Absent;
         for count in (0..=path.len()).rev() {
             let (exported, below) = path.split_at(count);
             let exported = format!("/{}", exported.join("/"));
@@ -244,10 +244,10 @@ impl Place<'_> {
 }
 
 /// The status in front of an answer.
-pub(super) fn status(fields: &mut Fields<'_>) -> Result<(), Trouble> {
+pub(super) fn status(fields: &mut Fields<'_>) -> Result<(), CallError> {
     match fields.number() {
         Some(0) => Ok(()),
-        Some(status) => Err(Trouble::Status(status)),
+        Some(status) => Err(CallError::Status(status)),
         None => Err(garbage("an answer without a status").into()),
     }
 }

@@ -4,7 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::*;
-use storage::source::{SourceError, TreePath};
+use storage::{FileError, TreePath};
 
 const QUICK: Duration = Duration::from_millis(500);
 
@@ -16,7 +16,7 @@ type Lie = fn(u32, Vec<u8>) -> Vec<u8>;
 
 /// A server of a directory that has a file of any name. Its answers go through `lie` on their way: a whole record,
 /// its length in front. What is empty hangs up.
-fn fake(lie: Lie) -> Box<dyn Source> {
+fn fake(lie: Lie) -> Box<dyn FileTree> {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     thread::spawn(move || {
@@ -70,12 +70,12 @@ fn set(record: &mut [u8], word: usize, value: u32) {
     record[word * 4..word * 4 + 4].copy_from_slice(&value.to_be_bytes());
 }
 
-fn read(source: &dyn Source) -> Result<Vec<u8>, SourceError> {
+fn read(source: &dyn FileTree) -> Result<Vec<u8>, FileError> {
     let file = source.open(&TreePath::new("f"))?;
     let mut bytes = Vec::new();
     let name = file.name().to_owned();
     let read = file.stream(0).and_then(|mut stream| stream.read_to_end(&mut bytes));
-    read.map_err(|source| SourceError::Io { name, source })?;
+    read.map_err(|source| FileError::Io { name, source })?;
     Ok(bytes)
 }
 
@@ -84,7 +84,7 @@ fn error(lie: Lie) -> String {
     let error = read(&*fake(lie)).unwrap_err();
     assert!(begun.elapsed() < QUICK * 6, "{error:?}");
     match error {
-        SourceError::Io { source, .. } => source.to_string(),
+        FileError::Io { source, .. } => source.to_string(),
         other => other.to_string(),
     }
 }
@@ -183,7 +183,7 @@ fn what_is_no_answer_is_an_error_in_time() {
         (|_, _| b"HTTP/1.1 400 Bad Request\r\n".to_vec(), "an answer of more than"),
         (|_, _| [words(&[1 << 31 | 4]), vec![0; 4]].concat(), "no answer"),
         // It says that an answer comes, which does not.
-        (|_, r| r[..r.len() - 4].to_vec(), "nothing came from the server for 0.5 s"),
+        (|_, r| r[..r.len() - 4].to_vec(), "the server sent nothing for 0.5 s"),
         // NFS3ERR_STALE
         (
             |p, mut r| {
@@ -192,7 +192,7 @@ fn what_is_no_answer_is_an_error_in_time() {
                 }
                 r
             },
-            "stale handle",
+            "stale file handle",
         ),
         // Come again later, always.
         (
@@ -214,7 +214,7 @@ fn what_is_no_answer_is_an_error_in_time() {
 fn a_directory_without_an_end_is_not_read_for_ever() {
     let names = |lie: Lie| match fake(lie).list(&TreePath::root()) {
         Ok(entries) => Ok(entries.len()),
-        Err(SourceError::Io { source, .. }) => Err(source.to_string()),
+        Err(FileError::Io { source, .. }) => Err(source.to_string()),
         Err(error) => Err(error.to_string()),
     };
     assert_eq!(names(|_, record| record), Ok(1));
@@ -237,7 +237,7 @@ fn who_is_not_let_in_is_told_so_and_what_is_not_there_is_missing() {
         }
         r
     };
-    assert!(error(refused).contains("does not let this host"));
+    assert!(error(refused).contains("denies access to this host"));
     let source = fake(|p, mut r| {
         if p == 3 {
             set(&mut r, 7, 2);

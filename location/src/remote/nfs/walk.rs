@@ -1,14 +1,14 @@
 //! Paths below a directory of an NFS server, resolved here: the server knows no paths, only names in directories.
 
-use std::cell::RefCell;
 use std::io;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 
 use super::calls::Node;
-use super::client::{Mounted, Program, Trouble, mount};
+use super::client::{CallError, Mounted, Program, mount};
 use crate::remote::Net;
 use crate::remote::address::Host;
-use storage::source::{Entry, Failure, RandomAccess, Source, SourceError, TreePath};
+use storage::sync::lock;
+use storage::{Entry, Failure, FileError, FileTree, RandomAccess, TreePath};
 
 /// As many entries of a directory are looked at.
 const ENTRIES: usize = 1 << 16;
@@ -24,29 +24,29 @@ pub(super) struct Nfs {
     server: Host,
     path: Vec<String>,
     net: Net,
-    opened: RefCell<Option<Rc<Opened>>>,
+    opened: Mutex<Option<Arc<Opened>>>,
 }
 
 /// A tree that was found.
 #[derive(Debug)]
 struct Opened {
-    program: RefCell<Program>,
+    program: Mutex<Program>,
     root: Node,
     piece: usize,
 }
 
 /// Why a path leads to nothing.
-enum Astray {
+enum LookupError {
     Missing,
-    Trouble(Trouble),
+    CallError(CallError),
 }
 
-impl From<Trouble> for Astray {
-    fn from(trouble: Trouble) -> Self {
+impl From<CallError> for LookupError {
+    fn from(trouble: CallError) -> Self {
         match trouble {
             // NOENT, NOTDIR, NAMETOOLONG
-            Trouble::Status(2 | 20 | 63) => Self::Missing,
-            trouble => Self::Trouble(trouble),
+            CallError::Status(2 | 20 | 63) => Self::Missing,
+            trouble => Self::CallError(trouble),
         }
     }
 }
@@ -55,7 +55,7 @@ impl Nfs {
     pub fn new(name: &str, server: Host, path: &str, net: &Net) -> Self {
         let path = names(&TreePath::new(path));
         let trimmed = name.trim_end_matches('/').to_owned();
-        Self { name: trimmed, server, path, net: net.clone(), opened: RefCell::default() }
+        Self { name: trimmed, server, path, net: net.clone(), opened: Mutex::default() }
     }
 
     fn shown(&self, path: &TreePath) -> String {
@@ -65,9 +65,9 @@ impl Nfs {
         format!("{}/{path}", self.name)
     }
 
-    fn opened(&self) -> Result<Rc<Opened>, Astray> {
-        if let Some(opened) = &*self.opened.borrow() {
-            return Ok(Rc::clone(opened));
+    fn opened(&self) -> Result<Arc<Opened>, LookupError> {
+        if let Some(opened) = &*lock(&self.opened) {
+            return Ok(Arc::clone(opened));
         }
         let opened = mount(&self.server, &self.path, &self.net, |mounted| {
             let Mounted { mut nfs, handle, below } = mounted;
@@ -75,37 +75,37 @@ impl Nfs {
             let piece = nfs.piece(&top.handle).map_or(PIECE.1, |most| most.clamp(512, PIECE.0));
             let root = match walk(&mut nfs, &top, below) {
                 Ok(root) => root,
-                Err(Astray::Missing) => return Ok(None),
-                Err(Astray::Trouble(trouble)) => return Err(trouble),
+                Err(LookupError::Missing) => return Ok(None),
+                Err(LookupError::CallError(trouble)) => return Err(trouble),
             };
             let piece = usize::try_from(piece).unwrap_or(512);
-            Ok(Some(Opened { program: RefCell::new(nfs), root, piece }))
+            Ok(Some(Opened { program: Mutex::new(nfs), root, piece }))
         });
-        let opened = Rc::new(opened?.ok_or(Astray::Missing)?);
-        *self.opened.borrow_mut() = Some(Rc::clone(&opened));
+        let opened = Arc::new(opened?.ok_or(LookupError::Missing)?);
+        *lock(&self.opened) = Some(Arc::clone(&opened));
         Ok(opened)
     }
 
-    fn find(&self, path: &TreePath) -> Result<(Rc<Opened>, Node), Astray> {
+    fn find(&self, path: &TreePath) -> Result<(Arc<Opened>, Node), LookupError> {
         let opened = self.opened()?;
-        let node = walk(&mut opened.program.borrow_mut(), &opened.root, names(path))?;
+        let node = walk(&mut lock(&opened.program), &opened.root, names(path))?;
         Ok((opened, node))
     }
 
-    fn failure(&self, path: &TreePath, astray: Astray) -> SourceError {
+    fn failure(&self, path: &TreePath, astray: LookupError) -> FileError {
         let name = self.shown(path);
         match astray {
-            Astray::Missing => SourceError::Missing(name),
-            Astray::Trouble(trouble) => SourceError::Io { name, source: explained(trouble) },
+            LookupError::Missing => FileError::Missing(name),
+            LookupError::CallError(trouble) => FileError::Io { name, source: explained(trouble) },
         }
     }
 
-    fn entries(&self, directory: &TreePath) -> Result<Result<Vec<Entry>, Node>, Astray> {
+    fn entries(&self, directory: &TreePath) -> Result<Result<Vec<Entry>, Node>, LookupError> {
         let (opened, node) = self.find(directory)?;
         if !node.attributes.is_directory() {
             return Ok(Err(node));
         }
-        let mut program = opened.program.borrow_mut();
+        let mut program = lock(&opened.program);
         let mut entries = Vec::new();
         for found in program.names(&node.handle, ENTRIES)? {
             if matches!(found.name.as_str(), "" | "." | "..") {
@@ -124,28 +124,28 @@ impl Nfs {
     }
 }
 
-impl Source for Nfs {
+impl FileTree for Nfs {
     fn name(&self) -> &str {
         &self.name
     }
 
-    fn list(&self, directory: &TreePath) -> Result<Vec<Entry>, SourceError> {
+    fn list(&self, directory: &TreePath) -> Result<Vec<Entry>, FileError> {
         match self.entries(directory) {
             Ok(Ok(entries)) => Ok(entries),
             Ok(Err(node)) => {
                 let (name, found) = (self.shown(directory), node.attributes.kind());
-                Err(SourceError::Kind { name, found, expected: "a directory" })
+                Err(FileError::Kind { name, found, expected: "a directory" })
             }
             Err(astray) => Err(self.failure(directory, astray)),
         }
     }
 
-    fn open(&self, path: &TreePath) -> Result<Box<dyn RandomAccess>, SourceError> {
+    fn open(&self, path: &TreePath) -> Result<Box<dyn RandomAccess>, FileError> {
         let (opened, node) = self.find(path).map_err(|astray| self.failure(path, astray))?;
         let name = self.shown(path);
         if !node.attributes.is_regular() {
             let found = node.attributes.kind();
-            return Err(SourceError::Kind { name, found, expected: "a regular file" });
+            return Err(FileError::Kind { name, found, expected: "a regular file" });
         }
         Ok(Box::new(NfsFile { name, node, opened }))
     }
@@ -156,12 +156,12 @@ fn names(path: &TreePath) -> Vec<String> {
 }
 
 /// From `root` by `path`. Symbolic links are followed; neither they nor `..` lead out of it.
-fn walk(nfs: &mut Program, root: &Node, path: Vec<String>) -> Result<Node, Astray> {
+fn walk(nfs: &mut Program, root: &Node, path: Vec<String>) -> Result<Node, LookupError> {
     let mut way = vec![root.clone()];
     let mut rest: Vec<String> = path.into_iter().rev().collect();
     let mut links = 0;
     while let Some(name) = rest.pop() {
-        let Some(here) = way.last() else { return Err(Astray::Missing) };
+        let Some(here) = way.last() else { return Err(LookupError::Missing) };
         match name.as_str() {
             "" | "." => continue,
             ".." => {
@@ -171,7 +171,7 @@ fn walk(nfs: &mut Program, root: &Node, path: Vec<String>) -> Result<Node, Astra
             _ => {}
         }
         if !here.attributes.is_directory() || name.contains(['/', '\0']) {
-            return Err(Astray::Missing);
+            return Err(LookupError::Missing);
         }
         let found = nfs.look_up(&here.handle, &name)?;
         if !found.attributes.is_link() {
@@ -184,7 +184,7 @@ fn walk(nfs: &mut Program, root: &Node, path: Vec<String>) -> Result<Node, Astra
                 format!("there are more than {LINKS} symbolic links on the way"),
                 "name the file itself",
             );
-            return Err(Astray::Trouble(Trouble::Io(failure.into())));
+            return Err(LookupError::CallError(CallError::Io(failure.into())));
         }
         let target = nfs.read_link(&found.handle)?;
         let target = String::from_utf8_lossy(&target).into_owned();
@@ -193,33 +193,33 @@ fn walk(nfs: &mut Program, root: &Node, path: Vec<String>) -> Result<Node, Astra
         }
         rest.extend(target.split('/').rev().map(str::to_owned));
     }
-    way.pop().ok_or(Astray::Missing)
+    way.pop().ok_or(LookupError::Missing)
 }
 
 /// What a server's refusal means.
-fn explained(trouble: Trouble) -> io::Error {
+fn explained(trouble: CallError) -> io::Error {
     let (problem, hint) = match trouble {
-        Trouble::Io(error) => return error,
-        Trouble::Absent => (
-            "the server has no NFS of version 3, or no mount daemon".into(),
-            "is it exported by NFS 3? name the server's port as nfs:HOST:PORT:/PATH where it has no port mapper",
+        CallError::Io(error) => return error,
+        CallError::Absent => (
+            "the server has no NFS version 3 or no mount daemon".into(),
+            "is it exported by NFS 3? name the server's port as nfs:HOST:PORT:/PATH if it has no port mapper",
         ),
-        Trouble::Denied(why) => (
-            format!("the server does not talk to this user: {why}"),
+        CallError::Denied(why) => (
+            format!("the server denies access to this user: {why}"),
             "let the server export it to this host with sec=sys, and with 'insecure' where you are not root",
         ),
-        Trouble::Status(1 | 13) => (
-            "the server does not let this host or this user read it".into(),
+        CallError::Status(1 | 13) => (
+            "the server denies access to this host or user".into(),
             "let the server export it to this host, with 'insecure' where you are not root",
         ),
-        Trouble::Status(70 | 10001) => {
-            ("it is not what it was any more on the server (a stale handle)".into(), "start again")
+        CallError::Status(70 | 10001) => {
+            ("it was replaced on the server (stale file handle)".into(), "start again")
         }
-        Trouble::Status(5) => (
+        CallError::Status(5) => (
             "the server cannot read it (an input/output error)".into(),
             "look at the server's disk",
         ),
-        Trouble::Status(status) => {
+        CallError::Status(status) => {
             (format!("the server refused with NFS error {status}"), "look at the server's log")
         }
     };
@@ -231,7 +231,7 @@ fn explained(trouble: Trouble) -> io::Error {
 struct NfsFile {
     name: String,
     node: Node,
-    opened: Rc<Opened>,
+    opened: Arc<Opened>,
 }
 
 impl RandomAccess for NfsFile {
@@ -249,11 +249,11 @@ impl RandomAccess for NfsFile {
         if most == 0 {
             return Ok(0);
         }
-        let read = self.opened.program.borrow_mut().read(&self.node.handle, at, &mut to[..most]);
+        let read = lock(&self.opened.program).read(&self.node.handle, at, &mut to[..most]);
         match read {
             Ok(0) => {
                 let problem = format!("it ended after {at} bytes, expected {}", self.len());
-                Err(Failure::new(problem, "was it changed meanwhile? start again").into())
+                Err(Failure::new(problem, "was it changed during the download? try again").into())
             }
             Ok(count) => Ok(count),
             Err(trouble) => Err(explained(trouble)),

@@ -10,7 +10,7 @@ use nfs3_client::io::{AsyncRead, AsyncWrite};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
 use crate::remote::address::{connect, is_stall, limit, stalled, unreached};
-use storage::source::Failure;
+use storage::Failure;
 
 /// Bytes of an answer at most: a piece of a file, and what is around it.
 pub(super) const RECORD: usize = (1 << 20) + (1 << 12);

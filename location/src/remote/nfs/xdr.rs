@@ -8,9 +8,9 @@ use super::wire::RECORD;
 
 /// What comes back from a call, as it is.
 #[derive(Debug)]
-pub(super) struct Answer(Vec<u8>);
+pub(super) struct Reply(Vec<u8>);
 
-impl Unpack for Answer {
+impl Unpack for Reply {
     fn unpack(input: &mut impl Read) -> Unpacked<(Self, usize)> {
         let mut bytes = Vec::new();
         input.take(RECORD as u64).read_to_end(&mut bytes)?;
@@ -19,7 +19,7 @@ impl Unpack for Answer {
     }
 }
 
-impl Answer {
+impl Reply {
     /// From its beginning.
     pub fn fields(&self) -> Fields<'_> {
         Fields(&self.0)

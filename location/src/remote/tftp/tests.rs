@@ -11,7 +11,7 @@ fn net() -> Net {
     Net { idle: QUICK, ..Net::default() }
 }
 
-fn place(server: &UdpSocket, path: &str) -> Box<dyn Source> {
+fn place(server: &UdpSocket, path: &str) -> Box<dyn FileTree> {
     let port = server.local_addr().unwrap().port();
     tree(&format!("tftp://127.0.0.1:{port}/{path}"), &net()).unwrap()
 }
@@ -47,7 +47,7 @@ fn server(mut answer: impl FnMut(&[u8]) -> Vec<Vec<u8>> + Send + 'static) -> Udp
 
 fn refusal(server: &UdpSocket) -> String {
     match place(server, "x").open(&TreePath::new("f")) {
-        Err(SourceError::Io { source, .. }) => source.to_string(),
+        Err(FileError::Io { source, .. }) => source.to_string(),
         other => panic!("{other:?}"),
     }
 }
@@ -80,7 +80,7 @@ fn errors_of_a_server_are_told_or_mean_that_there_is_nothing() {
         assert_eq!(error.is_missing(), missing, "{error:?}");
         // A directory cannot be had, and things below it can.
         assert!(tree.open(&TreePath::root()).unwrap_err().is_missing());
-        assert!(matches!(tree.list(&TreePath::root()), Err(SourceError::Unlisted(_))));
+        assert!(matches!(tree.list(&TreePath::root()), Err(FileError::Unlisted(_))));
     }
     let server = server(|_| vec![packet(5, 2, b"may\x1bnot\0")]);
     assert!(refusal(&server).contains("refused: may not (error 2)"));
@@ -91,7 +91,7 @@ fn a_server_that_lies_about_options_is_not_listened_to() {
     for lie in [&b"blksize\x0065464\0"[..], b"windowsize\x00999\0", b"multicast\x00a\0", b"tsize\0"]
     {
         let server = server(move |_| vec![oack(lie)]);
-        assert!(refusal(&server).contains("answers what was not asked"), "{lie:?}");
+        assert!(refusal(&server).contains("unexpected TFTP reply"), "{lie:?}");
     }
 }
 
@@ -102,14 +102,14 @@ fn a_block_that_is_too_long_or_garbage_or_nothing_is_an_error_in_time() {
     for answer in [vec![], vec![vec![]], vec![vec![0, 3, 0]], vec![packet(9, 1, b"x")]] {
         let silent = server(move |_| answer.clone());
         let begun = Instant::now();
-        assert!(refusal(&silent).contains("nothing came from the server for 0.6 s"));
+        assert!(refusal(&silent).contains("the server sent nothing for 0.6 s"));
         assert!(begun.elapsed() < QUICK * 4);
     }
 }
 
 #[test]
 fn a_server_that_stops_in_the_middle_or_ends_early_is_an_error() {
-    for (last, word) in [(None, "nothing came"), (Some(&b"end"[..]), "ended after 11 bytes")] {
+    for (last, word) in [(None, "sent nothing"), (Some(&b"end"[..]), "ended after 11 bytes")] {
         let server = server(move |asked| match asked[1] {
             1 => vec![oack(b"blksize\x008\0tsize\x00100\0")],
             4 if asked[3] == 0 => vec![packet(3, 1, b"12345678")],
@@ -132,7 +132,7 @@ fn what_is_longer_than_announced_is_an_error() {
     });
     let file = place(&server, "").open(&TreePath::new("f")).unwrap();
     let error = file.stream(0).unwrap().read_to_end(&mut Vec::new()).unwrap_err();
-    assert!(error.to_string().contains("where it was to end"), "{error}");
+    assert!(error.to_string().contains("where it should end"), "{error}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use crate::remote::address::{is_stall, said, stalled};
-use storage::source::Failure;
+use storage::Failure;
 
 const RRQ: u16 = 1;
 const DATA: u16 = 3;
@@ -58,7 +58,7 @@ impl From<Stopped> for io::Error {
             Stopped::Failed(error) => error,
             Stopped::Refused(Refused { code, text }) => {
                 let problem = format!("the TFTP server refused: {text} (error {code})");
-                Failure::new(problem, "may the server's user read it?").into()
+                Failure::new(problem, "check the file's permissions on the server").into()
             }
         }
     }
@@ -230,7 +230,7 @@ impl Transfer {
                     }
                     Err(why) => {
                         self.refuse(8, &why);
-                        let problem = format!("the TFTP server answers what was not asked: {why}");
+                        let problem = format!("unexpected TFTP reply: {why}");
                         let failure = Failure::new(problem, "is it a TFTP server?");
                         Err(Stopped::Failed(failure.into()))
                     }
@@ -251,7 +251,7 @@ impl Transfer {
             self.refuse(4, &why);
             let failure = Failure::new(
                 format!("the TFTP server sent {why}"),
-                "try it again, or another server",
+                "try again, or use another server",
             );
             return Err(Stopped::Failed(failure.into()));
         }

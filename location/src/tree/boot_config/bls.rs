@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 
 use super::super::version::by_version;
 use super::{ENTRIES, Entry, Files, Menu, Step, environment};
-use storage::source::TreePath;
+use storage::TreePath;
 
 /// Where the entries are: of `/boot` that is a partition of its own, and of one that is none.
 const DIRECTORIES: [&str; 2] = ["loader/entries", "boot/loader/entries"];

@@ -4,7 +4,7 @@ use super::super::error::Mismatch;
 use super::super::{Installer, Part, Sum, TreeError, sums};
 use super::{Item, Search};
 use crate::checksum::{self, Checked};
-use storage::source::{LocalFile, RandomAccess, TreePath, head};
+use storage::{LocalFile, RandomAccess, TreePath, head};
 
 impl Search<'_> {
     /// Looks at a file's first bytes, and at its sum where the tree has one.

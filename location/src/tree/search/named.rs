@@ -7,7 +7,7 @@ use super::super::seen::{NOT_THERE, with_source};
 use super::super::{Installer, TreeError, contents};
 use super::{ARCHES, Item, Pair, Search};
 use crate::place::{self, Place};
-use storage::source::{Directory, TreePath};
+use storage::{Directory, TreePath};
 
 /// Which of a pair was named.
 #[derive(Clone, Copy)]

@@ -6,14 +6,14 @@ use std::io;
 use super::super::layouts::LAYOUTS;
 use super::{Tree, TreeError, Wanted, content};
 use crate::testing::Remote;
-use storage::source::SourceError;
+use storage::FileError;
 
 #[test]
 fn each_path_is_asked_for_once() {
     let remote = Remote::of(&["README"]);
     Tree::find(&remote, Wanted::default()).unwrap_err();
     let mut times: BTreeMap<String, u32> = BTreeMap::new();
-    for path in remote.asked.borrow().iter() {
+    for path in remote.asked().iter() {
         *times.entry(path.clone()).or_default() += 1;
     }
     assert!(times.values().all(|times| *times == 1), "{times:?}");
@@ -27,15 +27,15 @@ fn a_tree_with_a_treeinfo_takes_three_questions() {
     let remote = Remote::of(&["other/vmlinuz", "other/initrd.img"]);
     let remote = remote.file(".treeinfo", text.as_bytes());
     Tree::find(&remote, Wanted::default()).unwrap();
-    assert_eq!(*remote.asked.borrow(), [".treeinfo", "other/vmlinuz", "other/initrd.img"]);
+    assert_eq!(*remote.asked(), [".treeinfo", "other/vmlinuz", "other/initrd.img"]);
 }
 
 #[test]
 fn a_host_that_does_not_answer_ends_the_search() {
     let mut remote = Remote::of(&[]);
-    remote.answer = Some(|path| Some(SourceError::failure(path, "no answer", "is it up?")));
+    remote.answer = Some(|path| Some(FileError::failure(path, "no answer", "is it up?")));
     let error = Tree::find(&remote, Wanted::default()).unwrap_err();
-    assert_eq!(remote.asked.borrow().len(), 1);
+    assert_eq!(remote.asked().len(), 1);
     assert_eq!(
         (error.to_string().as_str(), error.hint().as_str()),
         ("Cannot read '.treeinfo'", "is it up?")
@@ -45,13 +45,13 @@ fn a_host_that_does_not_answer_ends_the_search() {
     assert!(matches!(error, TreeError::Source(_)));
 
     // Also in the middle of it.
-    remote.asked.borrow_mut().clear();
+    remote.asked().clear();
     remote.answer = Some(|path| {
         let source = io::ErrorKind::ConnectionReset.into();
-        path.starts_with("images/").then(|| SourceError::Io { name: path.into(), source })
+        path.starts_with("images/").then(|| FileError::Io { name: path.into(), source })
     });
     Tree::find(&remote, Wanted::default()).unwrap_err();
-    assert_eq!(remote.asked.borrow().last().unwrap(), "images/pxeboot/vmlinuz");
+    assert_eq!(remote.asked().last().unwrap(), "images/pxeboot/vmlinuz");
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn a_place_that_refuses_what_it_has_not_is_searched() {
     let mut remote = Remote::of(&["isolinux/vmlinuz", "isolinux/initrd.img"]);
     remote.answer = Some(|path| {
         let source = io::Error::new(io::ErrorKind::PermissionDenied, "HTTP 403");
-        let refused = SourceError::Io { name: path.into(), source };
+        let refused = FileError::Io { name: path.into(), source };
         (!path.starts_with("isolinux/")).then_some(refused)
     });
     let tree = Tree::find(&remote, Wanted::default()).unwrap();
@@ -69,7 +69,7 @@ fn a_place_that_refuses_what_it_has_not_is_searched() {
     assert_eq!(look.found, "Cannot read '.treeinfo': HTTP 403");
     remote.answer = Some(|path| {
         let source = io::ErrorKind::PermissionDenied.into();
-        path.starts_with(".tree").then(|| SourceError::Io { name: path.into(), source })
+        path.starts_with(".tree").then(|| FileError::Io { name: path.into(), source })
     });
     assert!(Tree::find(&remote, Wanted::default()).is_ok());
 }
@@ -77,5 +77,5 @@ fn a_place_that_refuses_what_it_has_not_is_searched() {
 #[test]
 fn a_place_without_lists_says_so_where_nothing_is_found() {
     let error = Tree::find(&Remote::of(&[]), Wanted::default()).unwrap_err().to_string();
-    assert!(error.contains("'http://host/tree//' has no list of its files; tried"), "{error}");
+    assert!(error.contains("'http://host/tree//' has no directory listing; tried"), "{error}");
 }

@@ -7,7 +7,7 @@ use crate::arguments::{Origin, package_source};
 use crate::place::{Place, PlaceError};
 use crate::testing::{Remote, Temp};
 use crate::tree::open_url;
-use storage::source::{RandomAccess, Source, SourceError, TreePath};
+use storage::{FileError, FileTree, RandomAccess, TreePath};
 
 const KERNEL: &str = "linux/releases/43/os/images/pxeboot/vmlinuz";
 const INITRD: &str = "linux/releases/43/os/images/pxeboot/initrd.img";
@@ -62,10 +62,7 @@ fn four_spellings_of_one_pair() {
     for (url, expected) in urls.iter().zip(pair) {
         let place = Place::parse(url.as_ref()).unwrap();
         let bytes = open_url(&place, "kernel", &fetch).unwrap();
-        assert_eq!(
-            storage::source::read_whole(&*bytes, 100).unwrap().unwrap(),
-            expected.as_bytes()
-        );
+        assert_eq!(storage::read_whole(&*bytes, 100).unwrap().unwrap(), expected.as_bytes());
     }
 }
 
@@ -104,7 +101,7 @@ fn a_url_that_gives_nothing_is_an_error_whatever_the_place_has() {
     let error = Tree::find(&tree(), wanted("http://host/gone", "")).unwrap_err();
     assert_eq!(error.to_string(), "The kernel named by -kernel cannot be used");
     assert!(error.hint().contains("the file itself"), "{}", error.hint());
-    for (url, word) in [("gopher://h/x", "reads no gopher:"), ("http://", "no host")] {
+    for (url, word) in [("gopher://h/x", "gopher: is not supported"), ("http://", "no host")] {
         let error = Tree::find(&tree(), wanted("", url)).unwrap_err();
         let cause = std::error::Error::source(&error).unwrap().to_string();
         assert!(cause.contains(word), "{cause}");
@@ -126,7 +123,7 @@ fn a_file_url_needs_no_host_at_all() {
     let gone = Place::Local(temp.path().join("gone"));
     let error = open_url(&gone, "initrd", by_default.elsewhere).unwrap_err();
     let TreeError::Elsewhere { source, .. } = &error else { panic!("{error}") };
-    assert!(matches!(source, SourceError::Missing(_)));
+    assert!(matches!(source, FileError::Missing(_)));
     temp.file("page", b"<html>");
     let page = Place::Local(temp.path().join("page"));
     let error = open_url(&page, "initrd", by_default.elsewhere).unwrap_err().to_string();

@@ -42,7 +42,7 @@ fn each_tree_s_own_list_counts() {
         let tree = Tree::find(&right, Wanted::default()).unwrap();
         let expected = Some(Sum { checked: Checked::Right("sha256"), by: list.into() });
         assert_eq!((&tree.kernel.sum, &tree.initrds[0].sum), (&expected, &expected), "{list}");
-        let asked = right.asked.borrow().iter().filter(|path| *path == list).count();
+        let asked = right.asked().iter().filter(|path| *path == list).count();
         assert_eq!(asked, 1, "{list}");
 
         let wrong = Remote::of(&files).file(list, lines(|_| sum("x")).as_bytes());

@@ -1,0 +1,117 @@
+//! A directory of this host.
+//!
+//! Every path is resolved by the kernel itself, with openat2(2) and `RESOLVE_IN_ROOT`: the directory is the root, for `..`, for absolute
+//! paths and for what symbolic links say, as it would be after chroot(2), and nobody can win a race by exchanging a directory for a
+//! link. Links that were made for the directory's place in another file system, as those on a mounted medium, mean what they meant
+//! there. Checks of our own before each open could not do that. rustix has the call without `unsafe`; cap-std has no absolute links.
+
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use rustix::fs::{self, CWD, Dir, FileType, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+
+use crate::file::local::{LocalFile, failure, kind};
+use crate::{Entry, FileError, FileTree, RandomAccess, TreePath};
+
+/// As many entries of a directory are looked at.
+const ENTRIES: usize = 1 << 16;
+
+/// A directory of this host.
+#[derive(Debug)]
+pub struct Directory {
+    root: OwnedFd,
+    name: String,
+}
+
+impl Directory {
+    /// Opens the directory `path`.
+    ///
+    /// # Errors
+    /// It is not there, is none, or may not be entered.
+    pub fn open(path: &Path) -> Result<Self, FileError> {
+        let shown = path.display().to_string();
+        let trimmed = shown.trim_end_matches('/');
+        let name = if trimmed.is_empty() { "/" } else { trimmed }.to_owned();
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        match fs::openat(CWD, path, flags, Mode::empty()) {
+            Ok(root) => Ok(Self { root, name }),
+            Err(Errno::NOTDIR) => {
+                let found = match fs::stat(path) {
+                    Ok(about) => kind(FileType::from_raw_mode(about.st_mode)),
+                    Err(_) => "a file",
+                };
+                Err(FileError::Kind { name, found, expected: "a directory" })
+            }
+            Err(error) => Err(failure(name, error)),
+        }
+    }
+
+    /// Nothing is ever waited for: what could be is looked at first, without opening it.
+    fn resolve(&self, path: &TreePath, flags: OFlags) -> Result<OwnedFd, Errno> {
+        let path = if *path == TreePath::root() { Path::new(".") } else { path.as_path() };
+        let flags = flags | OFlags::CLOEXEC;
+        loop {
+            // EAGAIN: a directory on the way was moved meanwhile.
+            match fs::openat2(&self.root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT) {
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                done => return done,
+            }
+        }
+    }
+
+    fn shown(&self, path: &TreePath) -> String {
+        if *path == TreePath::root() {
+            return self.name.clone();
+        }
+        format!("{}/{path}", self.name.trim_end_matches('/'))
+    }
+}
+
+impl FileTree for Directory {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn list(&self, directory: &TreePath) -> Result<Vec<Entry>, FileError> {
+        let fail = |error| failure(self.shown(directory), error);
+        let opened = self.resolve(directory, OFlags::RDONLY | OFlags::DIRECTORY).map_err(fail)?;
+        let mut entries = Vec::new();
+        for entry in Dir::new(opened).map_err(fail)?.take(ENTRIES) {
+            let entry = entry.map_err(fail)?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name != "." && name != ".." {
+                entries
+                    .push(Entry { name, is_directory: entry.file_type() == FileType::Directory });
+            }
+        }
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(entries)
+    }
+
+    fn open(&self, path: &TreePath) -> Result<Box<dyn RandomAccess>, FileError> {
+        let name = self.shown(path);
+        let fail = |error| failure(name.clone(), error);
+        // Opening a device can do something to it, and opening a pipe waits.
+        let about = fs::fstat(self.resolve(path, OFlags::PATH).map_err(fail)?).map_err(fail)?;
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let about = match FileType::from_raw_mode(about.st_mode) {
+            FileType::RegularFile => {
+                let file = self.resolve(path, flags).map_err(fail)?;
+                // It may be another one by now.
+                (fs::fstat(&file).map_err(fail)?, Some(file))
+            }
+            _ => (about, None),
+        };
+        match about {
+            (about, Some(file)) if FileType::from_raw_mode(about.st_mode).is_file() => {
+                let opened = LocalFile::new(file.into(), name.clone());
+                Ok(Box::new(opened.map_err(|source| FileError::Io { name, source })?))
+            }
+            (about, _) => {
+                let found = kind(FileType::from_raw_mode(about.st_mode));
+                Err(FileError::Kind { name, found, expected: "a regular file" })
+            }
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! What parts a disk has: MBR with its logical partitions, GPT, and the slices of Solaris.
+//!
+//! Ours, and small: the crates for it read writable disks, and believe what the tables say about their own length. The rules are those of
+//! Linux (block/partitions/{msdos,efi}.c), the layouts those of the UEFI specification, chapter 5, and of illumos (sys/dktp/fdisk.h, sys/vtoc.h).
+
+use std::io;
+use std::sync::Arc;
+
+use crate::bytes::{le16, le32, le64};
+use crate::{FileError, RandomAccess, Slice, head};
+
+/// The unit of MBR, and of the addresses in it.
+const SECTOR: u64 = 512;
+/// As many logical partitions are looked at: Linux stops at 100 too.
+const LOGICAL: usize = 100;
+/// A GPT has 16 KiB of entries as a rule; it may have as many bytes.
+const ENTRIES: u64 = 1 << 20;
+
+/// A part of a disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Partition {
+    /// As Linux counts: 1 to 4 in the MBR, logical ones from 5 on, then slices; in a GPT by its place in it.
+    pub number: u32,
+    /// Its first byte on the disk.
+    pub at: u64,
+    /// How many bytes it has; it ends within the disk.
+    pub len: u64,
+    /// Whether it is marked as the one to boot from.
+    pub active: bool,
+    /// What its table says it holds, for messages.
+    pub kind: String,
+}
+
+/// All partitions of a disk, sorted by number; none: it has no table. Those that begin behind the disk's end are left out, and those that
+/// end there are cut off.
+///
+/// # Errors
+/// It cannot be read, or the MBR says that there is a GPT, and neither of its two copies is whole.
+pub(crate) fn list(disk: &Arc<dyn RandomAccess>) -> Result<Vec<Partition>, FileError> {
+    let disk = Disk(disk);
+    let fail = |source| FileError::Io { name: disk.0.name().into(), source };
+    let Some(slots) = disk.slots(0).map_err(fail)? else { return Ok(Vec::new()) };
+    // A hybrid MBR names some of the GPT's partitions again.
+    if slots.iter().any(|slot| slot.kind == 0xee) {
+        for sector in [512, 4096] {
+            if let Some(found) = disk.gpt(sector).map_err(fail)? {
+                return Ok(found);
+            }
+        }
+        if slots.iter().all(|slot| slot.kind == 0xee || slot.is_empty()) {
+            return Err(FileError::failure(
+                disk.0.name(),
+                "both copies of its partition table (GPT) are damaged",
+                "is the copy complete? `sgdisk --verify` shows details",
+            ));
+        }
+    }
+    disk.mbr(&slots).map_err(fail)
+}
+
+struct Disk<'a>(&'a Arc<dyn RandomAccess>);
+
+/// One of the four entries in an MBR or in what begins a logical partition.
+struct Slot {
+    active: bool,
+    kind: u8,
+    /// In sectors.
+    start: u64,
+    count: u64,
+}
+
+impl Slot {
+    fn is_empty(&self) -> bool {
+        self.kind == 0 || self.count == 0
+    }
+
+    fn is_extended(&self) -> bool {
+        matches!(self.kind, 0x05 | 0x0f | 0x85)
+    }
+}
+
+impl Disk<'_> {
+    /// `len` bytes from `at` on; fewer where the disk ends.
+    fn bytes(&self, at: u64, len: usize) -> io::Result<Vec<u8>> {
+        head(&Slice::new(Arc::clone(self.0), at, len as u64, self.0.name()), len)
+    }
+
+    /// The entries of the sector at byte `at`; `None`: it is no partition table. A FAT's first sector has the same mark at its end, and
+    /// text where the entries would be.
+    fn slots(&self, at: u64) -> io::Result<Option<Vec<Slot>>> {
+        let sector = self.bytes(at, 512)?;
+        let (Some(entries), Some([0x55, 0xaa])) = (sector.get(446..510), sector.get(510..512))
+        else {
+            return Ok(None);
+        };
+        let slot = |entry: &[u8]| Slot {
+            active: entry[0] == 0x80,
+            kind: entry[4],
+            start: u64::from(le32(entry, 8)),
+            count: u64::from(le32(entry, 12)),
+        };
+        let is_table = entries.chunks(16).all(|entry| matches!(entry[0], 0 | 0x80));
+        Ok(is_table.then(|| entries.chunks(16).map(slot).collect()))
+    }
+
+    /// Adds a partition, in bytes, if it is on the disk at all.
+    fn add(&self, found: &mut Vec<Partition>, partition: Partition) {
+        let rest = self.0.len().saturating_sub(partition.at);
+        if rest != 0 && partition.len != 0 {
+            found.push(Partition { len: partition.len.min(rest), ..partition });
+        }
+    }
+
+    fn mbr(&self, slots: &[Slot]) -> io::Result<Vec<Partition>> {
+        let mut found = Vec::new();
+        let mut next = 5;
+        for (number, slot) in (1..).zip(slots) {
+            if !slot.is_empty() && !slot.is_extended() && slot.kind != 0xee {
+                self.add(&mut found, of_slot(number, 0, slot));
+            }
+        }
+        for slot in slots.iter().filter(|slot| !slot.is_empty() && slot.is_extended()) {
+            self.logical(slot.start, &mut next, &mut found)?;
+        }
+        for index in 0..found.len() {
+            if found[index].kind.starts_with("Solaris") {
+                let (at, len) = (found[index].at, found[index].len);
+                self.slices(at, len, &mut next, &mut found)?;
+            }
+        }
+        Ok(found)
+    }
+
+    /// Each logical partition begins with a table that has it and where the next such table is, counted from the first. Stops where one is
+    /// damaged or was there before.
+    fn logical(&self, first: u64, next: &mut u32, found: &mut Vec<Partition>) -> io::Result<()> {
+        let mut seen = Vec::new();
+        let mut at = first;
+        while seen.len() < LOGICAL && !seen.contains(&at) {
+            seen.push(at);
+            let Some(slots) = self.slots(at * SECTOR)? else { return Ok(()) };
+            for slot in slots.iter().filter(|slot| !slot.is_empty() && !slot.is_extended()) {
+                self.add(found, of_slot(*next, at, slot));
+                *next += 1;
+            }
+            match slots.iter().find(|slot| !slot.is_empty() && slot.is_extended()) {
+                Some(slot) => at = first + slot.start,
+                None => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+
+    /// The slices in a partition of Solaris, whose table (VTOC) is in the second sector. Types 0x82 and 0xbf may be something else.
+    fn slices(
+        &self,
+        at: u64,
+        len: u64,
+        next: &mut u32,
+        found: &mut Vec<Partition>,
+    ) -> io::Result<()> {
+        let sector = self.bytes(at + SECTOR, 512)?;
+        if sector.len() < 512 || le16(&sector, 508) != 0xdabe || le32(&sector, 12) != 0x600d_deee {
+            return Ok(());
+        }
+        let count = usize::from(le16(&sector, 30)).min(16);
+        for slice in sector[72..264].chunks(12).take(count) {
+            let (tag, from) = (le16(slice, 0), u64::from(le32(slice, 4)) * SECTOR);
+            // Tag 5 is the whole disk, 0 nothing.
+            if tag == 0 || tag == 5 || from >= len {
+                continue;
+            }
+            let slice_len = (u64::from(le32(slice, 8)) * SECTOR).min(len - from);
+            let kind = match tag {
+                2 => "root slice of Solaris".into(),
+                tag => format!("slice of Solaris, tag {tag}"),
+            };
+            let number = *next;
+            let at = at + from;
+            self.add(found, Partition { number, at, len: slice_len, active: tag == 2, kind });
+            *next += 1;
+        }
+        Ok(())
+    }
+
+    /// The partitions by the GPT behind the first sector of `sector` bytes, or else by its copy in the last one.
+    fn gpt(&self, sector: u64) -> io::Result<Option<Vec<Partition>>> {
+        let last = (self.0.len() / sector).saturating_sub(1);
+        for lba in [1, last] {
+            if let Some(entries) = self.gpt_entries(sector, lba)? {
+                let mut found = Vec::new();
+                for (number, entry) in (1..).zip(entries.1.chunks_exact(entries.0)) {
+                    self.add_entry(&mut found, sector, number, entry);
+                }
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    /// How long an entry is, and all of them; `None`: there is no whole GPT with its header in sector `lba`.
+    fn gpt_entries(&self, sector: u64, lba: u64) -> io::Result<Option<(usize, Vec<u8>)>> {
+        let header = self.bytes(lba * sector, 512)?;
+        let len = usize::try_from(le32(&header, 12)).unwrap_or(usize::MAX);
+        if !header.starts_with(b"EFI PART") || !(92..=header.len()).contains(&len) {
+            return Ok(None);
+        }
+        let mut summed = header[..len].to_vec();
+        summed[16..20].fill(0);
+        let (count, size) = (u64::from(le32(&header, 80)), u64::from(le32(&header, 84)));
+        if crc32fast::hash(&summed) != le32(&header, 16)
+            || le64(&header, 24) != lba
+            || !(128..=4096).contains(&size)
+            || count * size > ENTRIES
+        {
+            return Ok(None);
+        }
+        let Some(at) = le64(&header, 72).checked_mul(sector) else { return Ok(None) };
+        let (Ok(size), Ok(all)) = (usize::try_from(size), usize::try_from(count * size)) else {
+            return Ok(None);
+        };
+        let entries = self.bytes(at, all)?;
+        let is_whole = entries.len() == all && crc32fast::hash(&entries) == le32(&header, 88);
+        Ok(is_whole.then_some((size, entries)))
+    }
+
+    fn add_entry(&self, found: &mut Vec<Partition>, sector: u64, index: u32, entry: &[u8]) {
+        let (first, last) = (le64(entry, 32), le64(entry, 40));
+        let bytes =
+            last.checked_sub(first).and_then(|count| count.checked_add(1)?.checked_mul(sector));
+        if let (false, Some(at), Some(len)) =
+            (entry[..16].iter().all(|byte| *byte == 0), first.checked_mul(sector), bytes)
+        {
+            // Attribute 2: a BIOS may boot from it.
+            let active = entry[48] & 1 << 2 != 0;
+            let kind = gpt_kind(&entry[..16]);
+            self.add(found, Partition { number: index, at, len, active, kind });
+        }
+    }
+}
+
+fn of_slot(number: u32, base: u64, slot: &Slot) -> Partition {
+    let kind = match slot.kind {
+        0x01 | 0x04 | 0x06 | 0x0b | 0x0c | 0x0e => "FAT".into(),
+        0x07 => "NTFS or exFAT".into(),
+        0x82 => "Solaris or Linux swap".into(),
+        0x83 => "Linux".into(),
+        0x8e => "Linux LVM".into(),
+        0xbf => "Solaris".into(),
+        0xef => "EFI system".into(),
+        0xfd => "Linux RAID".into(),
+        other => format!("type 0x{other:02x}"),
+    };
+    let (at, len) = ((base + slot.start) * SECTOR, slot.count * SECTOR);
+    Partition { number, at, len, active: slot.active, kind }
+}
+
+/// The types that are met, by their GUID as it is written; in the table its first three parts are little-endian.
+fn gpt_kind(guid: &[u8]) -> String {
+    let text = format!(
+        "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+        le32(guid, 0),
+        le16(guid, 4),
+        le16(guid, 6),
+        guid[8..10].iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)),
+        guid[10..16].iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)),
+    );
+    match &*text {
+        "c12a7328-f81f-11d2-ba4b-00a0c93ec93b" => "EFI system".into(),
+        "21686148-6449-6e6f-744e-656564454649" => "BIOS boot".into(),
+        "0fc63daf-8483-4772-8e79-3d69d8477de4" => "Linux".into(),
+        "4f68bce3-e8cd-4db1-96e7-fbcaf984b709" => "Linux root, x86-64".into(),
+        "bc13c2ff-59e6-4262-a352-b275fd6f7172" => "Linux extended boot".into(),
+        "0657fd6d-a4ab-43c4-84e5-0933c84b4f4f" => "Linux swap".into(),
+        "e6d6d379-f507-44c2-a23c-238f2a3df928" => "Linux LVM".into(),
+        "a19d880f-05fc-4d3b-a006-743f0f84911e" => "Linux RAID".into(),
+        "ebd0a0a2-b9e5-4433-87c0-68b6b72699c7" => "Microsoft basic data".into(),
+        "6a82cb45-1dd2-11b2-99a6-080020736631" => "Solaris boot".into(),
+        "6a85cf4d-1dd2-11b2-99a6-080020736631" => "Solaris root".into(),
+        _ => format!("type {text}"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

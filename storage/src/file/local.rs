@@ -1,0 +1,146 @@
+//! Files and block devices of this host.
+
+use std::fs::File;
+use std::io::{self, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use rustix::fs::{self, CWD, FileType, Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::error::{Failure, FileError};
+use crate::file::RandomAccess;
+
+/// An open regular file or block device of this host.
+#[derive(Debug)]
+pub struct LocalFile {
+    file: File,
+    name: String,
+    len: u64,
+    version: String,
+    sha256: Option<String>,
+}
+
+impl LocalFile {
+    /// Takes over a file that is open for reading; `name` is for messages.
+    ///
+    /// # Errors
+    /// As of fstat(2) and lseek(2).
+    pub fn new(mut file: File, name: impl Into<String>) -> io::Result<Self> {
+        // A block device has its length nowhere else.
+        let len = file.seek(SeekFrom::End(0))?;
+        file.rewind()?;
+        let version = version_of(&file)?;
+        Ok(Self { file, name: name.into(), len, version, sha256: None })
+    }
+
+    /// A copy of ours of a file that is elsewhere, whose place cannot tell one version of it from the next.
+    ///
+    /// # Errors
+    /// As of lseek(2).
+    pub fn of_copy(mut copy: File, name: impl Into<String>) -> io::Result<Self> {
+        let len = copy.seek(SeekFrom::End(0))?;
+        copy.rewind()?;
+        Ok(Self { file: copy, name: name.into(), len, version: String::new(), sha256: None })
+    }
+
+    /// The same file, whose SHA-256 somebody has counted already.
+    #[must_use]
+    pub fn with_sha256(self, sha256: Option<String>) -> Self {
+        Self { sha256, ..self }
+    }
+
+    /// Opens a regular file or a block device.
+    ///
+    /// # Errors
+    /// It is not there, is something else, or cannot be opened.
+    pub fn open(path: &Path) -> Result<Self, FileError> {
+        let name = path.display().to_string();
+        let fail = |error| failure(name.clone(), error);
+        let is_file = |about: &fs::Stat| {
+            let of = FileType::from_raw_mode(about.st_mode);
+            matches!(of, FileType::RegularFile | FileType::BlockDevice).then_some(()).ok_or(of)
+        };
+        // Opening another device can do something to it, and opening a pipe waits.
+        if let Err(of) = is_file(&fs::stat(path).map_err(fail)?) {
+            let expected = "a regular file or a block device";
+            return Err(FileError::Kind { name, found: kind(of), expected });
+        }
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let file = fs::openat(CWD, path, flags, Mode::empty()).map_err(fail)?;
+        if let Err(of) = is_file(&fs::fstat(&file).map_err(fail)?) {
+            let expected = "a regular file or a block device";
+            return Err(FileError::Kind { name, found: kind(of), expected });
+        }
+        Self::new(file.into(), name.clone()).map_err(|source| FileError::Io { name, source })
+    }
+}
+
+impl RandomAccess for LocalFile {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn read_at(&self, to: &mut [u8], at: u64) -> io::Result<usize> {
+        loop {
+            match self.file.read_at(to, at) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                done => return done,
+            }
+        }
+    }
+
+    fn version(&self) -> String {
+        self.version.clone()
+    }
+
+    fn sha256(&self) -> io::Result<Option<String>> {
+        Ok(self.sha256.clone())
+    }
+
+    fn into_file(self: Box<Self>) -> io::Result<File> {
+        // What was checked in it is to be what is booted.
+        if !self.version.is_empty() && version_of(&self.file)? != self.version {
+            return Err(Failure::new(
+                "the file changed while chukka was reading it",
+                "wait until it is complete, and try again",
+            )
+            .into());
+        }
+        Ok(self.file)
+    }
+}
+
+/// What tells a file from what it was before: as `HostFile` of `fw_cfg` has it.
+fn version_of(file: &File) -> io::Result<String> {
+    let about = fs::fstat(file)?;
+    let times = [about.st_mtime, about.st_ctime];
+    let parts = [about.st_mtime_nsec, about.st_ctime_nsec];
+    Ok(format!("{:x}-{:x}-{:x}-{times:x?}-{parts:x?}", about.st_dev, about.st_ino, about.st_size))
+}
+
+/// What a file of this type is called in messages.
+pub(crate) fn kind(of: FileType) -> &'static str {
+    match of {
+        FileType::RegularFile => "a file",
+        FileType::Directory => "a directory",
+        FileType::Fifo => "a pipe",
+        FileType::BlockDevice => "a block device",
+        FileType::CharacterDevice => "a character device",
+        FileType::Socket => "a socket",
+        _ => "a special file",
+    }
+}
+
+/// The error for `name` when a system call fails.
+pub(crate) fn failure(name: String, error: Errno) -> FileError {
+    match error {
+        // ENOTDIR: a name on the way is a file's.
+        Errno::NOENT | Errno::NOTDIR => FileError::Missing(name),
+        error => FileError::Io { name, source: error.into() },
+    }
+}

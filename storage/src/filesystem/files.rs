@@ -1,0 +1,153 @@
+//! What the file systems have in common: names, symbolic links, and what messages call it all.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::fmt::Debug;
+use std::io;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use crate::{Entry, FileError, FileTree, RandomAccess, TreePath};
+
+/// As many symbolic links are followed on the way to a file: path_resolution(7).
+const LINKS: u32 = 40;
+/// No symbolic link is longer: `PATH_MAX`.
+pub(crate) const LINK_LEN: u64 = 4096;
+/// As many entries of a directory are looked at.
+pub(crate) const ENTRIES: usize = 1 << 16;
+/// What to do about an image that makes no sense.
+pub(crate) const DAMAGED: &str = "is the copy complete? check the file system with fsck";
+
+/// What a name in a file system is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Node {
+    /// A directory.
+    Directory,
+    /// A regular file.
+    File,
+    /// A symbolic link, and what it says.
+    Link(PathBuf),
+    /// Something else: "a pipe".
+    Special(&'static str),
+}
+
+/// A file system as a library reads it. Paths that it is asked for have neither symbolic links in them nor `..`; the last name may be a
+/// link's for [`Files::node`].
+pub(crate) trait Files: Debug + Send + Sync {
+    /// What is there; `None`: nothing.
+    fn node(&self, path: &TreePath) -> io::Result<Option<Node>>;
+
+    /// What is in a directory, in any order.
+    fn list(&self, directory: &TreePath) -> io::Result<Vec<Entry>>;
+
+    /// Opens a regular file; `name` is for messages.
+    fn open(self: Arc<Self>, path: &TreePath, name: String) -> io::Result<Box<dyn RandomAccess>>;
+}
+
+/// A file system in an image.
+#[derive(Debug)]
+pub(crate) struct FileSystem<F> {
+    files: Arc<F>,
+    name: String,
+}
+
+impl<F: Files> FileSystem<F> {
+    /// The file system of the image `name`.
+    pub(crate) fn new(files: F, name: impl Into<String>) -> Self {
+        Self { files: Arc::new(files), name: name.into() }
+    }
+
+    fn shown(&self, path: &TreePath) -> String {
+        if *path == TreePath::root() { self.name.clone() } else { format!("{}/{path}", self.name) }
+    }
+
+    /// Follows symbolic links, by path_resolution(7), with the image's root as the root.
+    fn resolve(&self, asked: &TreePath) -> Result<(TreePath, Node), FileError> {
+        let fail = |source| FileError::Io { name: self.shown(asked), source };
+        let missing = || FileError::Missing(self.shown(asked));
+        let mut rest: VecDeque<OsString> = names(asked.as_path()).collect();
+        let (mut at, mut node, mut links) = (TreePath::root(), Node::Directory, 0);
+        while let Some(name) = rest.pop_front() {
+            // A name behind a file's.
+            if node != Node::Directory {
+                return Err(missing());
+            }
+            // From a link: the root's is the root.
+            if name == ".." {
+                at = at.parent();
+                continue;
+            }
+            let next = TreePath::new(at.as_path().join(&name));
+            match self.files.node(&next).map_err(fail)?.ok_or_else(missing)? {
+                Node::Link(to) => {
+                    links += 1;
+                    if links > LINKS {
+                        let problem = format!("its path has more than {LINKS} symbolic links");
+                        let hint = "the links may form a loop; use the path of the file itself";
+                        return Err(FileError::failure(self.shown(asked), problem, hint));
+                    }
+                    if to.is_absolute() {
+                        at = TreePath::root();
+                    }
+                    names(&to).rev().for_each(|name| rest.push_front(name));
+                }
+                found => (at, node) = (next, found),
+            }
+        }
+        Ok((at, node))
+    }
+}
+
+/// The names in a path, `..` among them.
+fn names(path: &Path) -> impl DoubleEndedIterator<Item = OsString> + '_ {
+    path.components().filter_map(|component| match component {
+        Component::Normal(name) => Some(name.to_owned()),
+        Component::ParentDir => Some("..".into()),
+        Component::CurDir | Component::RootDir | Component::Prefix(_) => None,
+    })
+}
+
+impl<F: Files + 'static> FileTree for FileSystem<F> {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn list(&self, directory: &TreePath) -> Result<Vec<Entry>, FileError> {
+        let name = || self.shown(directory);
+        let path = match self.resolve(directory)? {
+            (path, Node::Directory) => path,
+            (_, node) => {
+                let found = node.kind();
+                return Err(FileError::Kind { name: name(), found, expected: "a directory" });
+            }
+        };
+        let fail = |source| FileError::Io { name: name(), source };
+        let mut entries = self.files.list(&path).map_err(fail)?;
+        entries.retain(|entry| entry.name != "." && entry.name != "..");
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(entries)
+    }
+
+    fn open(&self, path: &TreePath) -> Result<Box<dyn RandomAccess>, FileError> {
+        let name = self.shown(path);
+        match self.resolve(path)? {
+            (path, Node::File) => Arc::clone(&self.files)
+                .open(&path, name.clone())
+                .map_err(|source| FileError::Io { name, source }),
+            (_, node) => {
+                Err(FileError::Kind { name, found: node.kind(), expected: "a regular file" })
+            }
+        }
+    }
+}
+
+impl Node {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Directory => "a directory",
+            Self::File => "a file",
+            Self::Link(_) => "a symbolic link",
+            Self::Special(kind) => kind,
+        }
+    }
+}

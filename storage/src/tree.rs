@@ -1,0 +1,39 @@
+//! Trees of directories and files: the trait that directories, file systems, media and servers share.
+
+use std::fmt::Debug;
+
+use crate::error::FileError;
+use crate::file::RandomAccess;
+use crate::path::TreePath;
+
+/// A tree of directories and files. No path leads out of it: `..` and symbolic links stop at its root.
+pub trait FileTree: Debug + Send + Sync {
+    /// Its name in messages: as the user wrote it, without a slash at the end.
+    fn name(&self) -> &str;
+
+    /// The label of the medium or file system, by which Linux finds it (`hd:LABEL=`).
+    fn label(&self) -> Option<&str> {
+        None
+    }
+
+    /// Lists a directory, sorted by name, with hidden files and without `.` and `..`.
+    ///
+    /// # Errors
+    /// The directory does not exist, is not a directory, or cannot be read; [`FileError::Unlisted`] if the tree has no listings.
+    fn list(&self, directory: &TreePath) -> Result<Vec<Entry>, FileError>;
+
+    /// Opens a regular file. Never blocks on a pipe or device. The root may be a file: a URL that names a file.
+    ///
+    /// # Errors
+    /// It does not exist, is not a regular file, or cannot be opened.
+    fn open(&self, path: &TreePath) -> Result<Box<dyn RandomAccess>, FileError>;
+}
+
+/// An entry of a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name. Invalid UTF-8 is replaced, so such a file cannot be opened by this name.
+    pub name: String,
+    /// Whether it is a directory.
+    pub is_directory: bool,
+}
