@@ -18,6 +18,7 @@
 
 pub mod arguments;
 pub mod checksum;
+mod cmdline;
 pub mod fetch;
 
 pub mod inject;

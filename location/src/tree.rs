@@ -14,6 +14,7 @@
 
 pub(crate) mod boot_config;
 mod error;
+mod glob;
 mod identity;
 mod installer;
 pub(crate) mod layouts;

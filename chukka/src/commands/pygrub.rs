@@ -211,6 +211,9 @@ fn choose(matches: &ArgMatches, volumes: &[Volume]) -> Result<Chosen, String> {
             let _ = writeln!(std::io::stderr(), "{}: {}", look.what, look.found);
         }
     }
+    for warning in &picked.warnings {
+        let _ = writeln!(std::io::stderr(), "pygrub: warning: {warning}");
+    }
     let Picked { entry, kernel, initrds, .. } = picked;
     let args = arguments(&entry, user);
     let initrd_name = entry.initrds.join(" ");

@@ -9,7 +9,7 @@ use super::boot_config::BootConfig;
 use super::layouts::{LAYOUTS, Layout};
 use super::seen::{NOT_THERE, Seen};
 use super::treeinfo::{self, Treeinfo};
-use super::version::by_version;
+use super::version;
 use super::{Installer, Look, Release, Tree, TreeError, Wanted, contents, identity};
 use storage::source::{RandomAccess, Source, TreePath};
 
@@ -216,7 +216,7 @@ impl<'a> Search<'a> {
         let Ok(entries) = self.source.list(&TreePath::new(above)) else { return Vec::new() };
         let star = |name: &str| name.strip_prefix(prefix)?.strip_suffix(after).map(str::to_owned);
         let mut stars: Vec<_> = entries.iter().filter_map(|entry| star(&entry.name)).collect();
-        stars.sort_by(|a, b| by_version(b, a));
+        stars.sort_by(|a, b| version::compare(b, a));
         let path = |pattern: &str, star: &str| TreePath::new(pattern.replacen('*', star, 1));
         stars.iter().map(|star| (path(row.kernel, star), path(row.initrd, star))).collect()
     }
@@ -247,9 +247,8 @@ impl<'a> Search<'a> {
                 }
                 self.look(what, "there");
                 let rule = format!("the entry '{}' of {}", entry.title, config.path);
-                let words = entry.arguments.split_ascii_whitespace().map(str::to_owned);
                 let pair = Pair::new(kernel, initrds, rule, Installer::Other);
-                return Ok(Some(Pair { arguments: words.collect(), ..pair }));
+                return Ok(Some(Pair { arguments: entry.words(), ..pair }));
             }
             if config.entries.is_empty() {
                 self.look(config.path.to_string(), "has no entry that boots a kernel");
