@@ -35,4 +35,4 @@ pub use fetch::Fetcher;
 pub use inject::{InjectError, Injected};
 pub use place::{Place, PlaceError, SpellingError};
 pub use storage::{RandomAccess, Source, SourceError, TreePath};
-pub use tree::{Tree, TreeError, Wanted};
+pub use tree::{Query, Tree, TreeError};

@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use crate::fetch::Fetcher;
 use crate::place::{Place, PlaceError};
-pub use crate::tree::Look;
+pub use crate::tree::Attempt;
 use crate::tree::boot_config::unified::UnifiedImage;
 pub use crate::tree::boot_config::{BootConfig, Entry, Loader, Step};
 pub use joined::joined;
@@ -116,16 +116,16 @@ pub struct Picked {
 
 /// Nothing on the disk can be booted, or not what was asked for.
 #[derive(Debug, Error)]
-#[error("{problem}{}", shown(.looks))]
+#[error("{problem}{}", shown(.attempts))]
 pub struct MenuError {
     problem: String,
     hint: &'static str,
     /// Where was looked, in order.
-    pub looks: Vec<Look>,
+    pub attempts: Vec<Attempt>,
 }
 
 impl MenuError {
-    fn nothing_bootable(choice: &Choice, is_without_menu: bool, looks: Vec<Look>) -> Self {
+    fn nothing_bootable(choice: &Choice, is_without_menu: bool, attempts: Vec<Attempt>) -> Self {
         let (problem, hint) = match (choice, is_without_menu) {
             (_, true) => (
                 "There is no boot menu".into(),
@@ -140,7 +140,7 @@ impl MenuError {
                 "name the files: chukka bootloader --kernel /boot/vmlinuz-… --initrd /boot/initrd.img-… DISK",
             ),
         };
-        Self { problem, hint, looks }
+        Self { problem, hint, attempts }
     }
 
     /// What the user can do about it.
@@ -150,13 +150,13 @@ impl MenuError {
     }
 }
 
-fn shown(looks: &[Look]) -> String {
-    let one = |look: &Look| format!("\n  {}: {}", look.what, look.found);
-    looks.iter().map(one).collect()
+fn shown(attempts: &[Attempt]) -> String {
+    let one = |attempt: &Attempt| format!("\n  {}: {}", attempt.what, attempt.found);
+    attempts.iter().map(one).collect()
 }
 
 /// All menus in their order of preference. Volumes without one are noted in `looks`.
-pub fn menus<'a>(volumes: &'a [Volume], looks: &mut Vec<Look>) -> Vec<Menu<'a>> {
+pub fn menus<'a>(volumes: &'a [Volume], attempts: &mut Vec<Attempt>) -> Vec<Menu<'a>> {
     let mut menus: Vec<Menu<'a>> = Vec::new();
     for (index, volume) in volumes.iter().enumerate() {
         let mut configs: Vec<_> = known(&*volume.source).into_iter().collect();
@@ -168,7 +168,7 @@ pub fn menus<'a>(volumes: &'a [Volume], looks: &mut Vec<Look>) -> Vec<Menu<'a>> 
         if configs.is_empty() {
             let found =
                 "no grub.cfg, loader/entries, extlinux.conf, isolinux.cfg, menu.lst or elilo.conf";
-            looks.push(Look { what: volume.name.clone(), found: found.into() });
+            attempts.push(Attempt { what: volume.name.clone(), found: found.into() });
         }
         // Entries of two volumes that a boot loader reads as one are found on both.
         configs.retain(|config| {
@@ -184,15 +184,16 @@ pub fn menus<'a>(volumes: &'a [Volume], looks: &mut Vec<Look>) -> Vec<Menu<'a>> 
 ///
 /// # Errors
 /// There is no menu, or there are only such menus.
-pub fn require_entries(menus: &[Menu<'_>], mut looks: Vec<Look>) -> Result<(), MenuError> {
+pub fn require_entries(menus: &[Menu<'_>], mut attempts: Vec<Attempt>) -> Result<(), MenuError> {
     if menus.iter().any(|menu| !menu.config.entries.is_empty()) {
         return Ok(());
     }
     for menu in menus {
-        looks.push(Look { what: menu.path(), found: "has no entry that boots a kernel".into() });
-        looks.extend(menu.warnings());
+        attempts
+            .push(Attempt { what: menu.path(), found: "has no entry that boots a kernel".into() });
+        attempts.extend(menu.warnings());
     }
-    Err(MenuError::nothing_bootable(&Choice::Default, menus.is_empty(), looks))
+    Err(MenuError::nothing_bootable(&Choice::Default, menus.is_empty(), attempts))
 }
 
 impl Menu<'_> {
@@ -200,12 +201,12 @@ impl Menu<'_> {
         format!("{}/{}", self.volume.name, self.config.path)
     }
 
-    fn warnings(&self) -> impl Iterator<Item = Look> {
+    fn warnings(&self) -> impl Iterator<Item = Attempt> {
         let what = self.path();
         self.config
             .warnings
             .iter()
-            .map(move |found| Look { what: what.clone(), found: found.clone() })
+            .map(move |found| Attempt { what: what.clone(), found: found.clone() })
     }
 }
 
@@ -232,39 +233,39 @@ fn known(source: &dyn Source) -> Option<BootConfig> {
 ///
 /// # Errors
 /// There is no such entry, or none whose files are there.
-pub fn pick(volumes: &[Volume], choice: &Choice) -> Result<(Picked, Vec<Look>), MenuError> {
-    let mut looks = Vec::new();
-    let menus = menus(volumes, &mut looks);
+pub fn pick(volumes: &[Volume], choice: &Choice) -> Result<(Picked, Vec<Attempt>), MenuError> {
+    let mut attempts = Vec::new();
+    let menus = menus(volumes, &mut attempts);
     // Entries that should have been booted before the one that is.
     let mut passed = Vec::new();
     for menu in &menus {
         let path = menu.path();
         let entries = chosen(&menu.config, choice);
-        looks.extend(menu.warnings());
+        attempts.extend(menu.warnings());
         if entries.is_empty() {
             let found = match choice {
                 Choice::Entry(wanted) => format!("has no entry '{wanted}' that boots a kernel"),
                 _ => "has no entry that boots a kernel".into(),
             };
-            looks.push(Look { what: path.clone(), found });
+            attempts.push(Attempt { what: path.clone(), found });
         }
         for entry in entries {
             let what = format!("{path}: '{}': {}", entry.title, entry.kernel);
             match open(menu, entry, volumes) {
                 Err(missing) => {
                     passed.push(format!("'{}' cannot be booted ({missing})", entry.title));
-                    looks.push(Look { what, found: missing });
+                    attempts.push(Attempt { what, found: missing });
                 }
                 Ok(Opened { kernel, initrds }) => {
-                    looks.push(Look { what, found: "there".into() });
+                    attempts.push(Attempt { what, found: "there".into() });
                     let warnings = warnings(menu, entry, choice, &passed);
                     let (place, entry) = (path, entry.clone());
-                    return Ok((Picked { place, entry, kernel, initrds, warnings }, looks));
+                    return Ok((Picked { place, entry, kernel, initrds, warnings }, attempts));
                 }
             }
         }
     }
-    Err(MenuError::nothing_bootable(choice, menus.is_empty(), looks))
+    Err(MenuError::nothing_bootable(choice, menus.is_empty(), attempts))
 }
 
 /// What the user should know about an entry: that it is another one than the boot loader would boot, and what in its menu could not

@@ -14,12 +14,12 @@
 
 pub(crate) mod boot_config;
 mod error;
+mod file_cache;
 mod glob;
 mod identity;
 mod installer;
 pub(crate) mod layouts;
 mod search;
-mod seen;
 mod sums;
 mod treeinfo;
 mod version;
@@ -37,11 +37,11 @@ use search::Search;
 use storage::source::{RandomAccess, Source, TreePath};
 
 /// Opens a file by its own URL.
-pub type Elsewhere<'a> = &'a dyn Fn(&Place) -> Result<Box<dyn RandomAccess>, PlaceError>;
+pub type OpenUrl<'a> = &'a dyn Fn(&Place) -> Result<Box<dyn RandomAccess>, PlaceError>;
 
 /// What the user wants.
 #[derive(Clone, Copy)]
-pub struct Wanted<'a> {
+pub struct Query<'a> {
     /// The kernel (`-kernel`): a path from the place's root, or a URL, which has nothing to do with the place.
     pub kernel: Option<&'a Path>,
     /// The initrd (`-initrd`), likewise.
@@ -49,19 +49,19 @@ pub struct Wanted<'a> {
     /// Bytes of memory the guest has: Solaris has kernels for few and for many.
     pub memory: u64,
     /// What gets files that have a URL of their own.
-    pub elsewhere: Elsewhere<'a>,
+    pub elsewhere: OpenUrl<'a>,
 }
 
-impl Default for Wanted<'_> {
+impl Default for Query<'_> {
     fn default() -> Self {
-        let elsewhere: Elsewhere<'_> = &|place| place.open_file(&Net::default());
+        let elsewhere: OpenUrl<'_> = &|place| place.open_file(&Net::default());
         Self { kernel: None, initrd: None, memory: u64::MAX, elsewhere }
     }
 }
 
-impl fmt::Debug for Wanted<'_> {
+impl fmt::Debug for Query<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut fields = f.debug_struct("Wanted");
+        let mut fields = f.debug_struct("Query");
         fields.field("kernel", &self.kernel).field("initrd", &self.initrd);
         fields.field("memory", &self.memory).finish_non_exhaustive()
     }
@@ -84,8 +84,10 @@ pub struct Tree {
     pub root: TreePath,
     /// Words for the kernel's command line that the place's own boot loader has; a `---` may be among them.
     pub arguments: Vec<String>,
-    /// Where was looked, in order.
-    pub looks: Vec<Look>,
+    /// Where the search looked, in order.
+    pub attempts: Vec<Attempt>,
+    /// What the user should know: entries of a boot menu that were passed over, and what in it could not be followed.
+    pub warnings: Vec<String>,
 }
 
 /// A file that was found.
@@ -110,7 +112,7 @@ pub struct Sum {
 
 /// One place that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Look {
+pub struct Attempt {
     /// What was looked for.
     pub what: String,
     /// What was there.
@@ -122,8 +124,8 @@ impl Tree {
     ///
     /// # Errors
     /// [`TreeError`]: there is none, what was named is not there, or it is not what it should be.
-    pub fn find(source: &dyn Source, wanted: Wanted<'_>) -> Result<Self, TreeError> {
-        Search::new(source, wanted).find()
+    pub fn find(source: &dyn Source, query: Query<'_>) -> Result<Self, TreeError> {
+        Search::new(source, query).find()
     }
 }
 
@@ -134,7 +136,7 @@ impl Tree {
 pub fn open_url(
     place: &Place,
     role: &'static str,
-    elsewhere: Elsewhere<'_>,
+    elsewhere: OpenUrl<'_>,
 ) -> Result<Box<dyn RandomAccess>, TreeError> {
     let file = elsewhere(place)
         .map_err(|error| TreeError::Elsewhere { role, source: error.into_problem() })?;

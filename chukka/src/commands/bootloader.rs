@@ -110,9 +110,9 @@ fn cannot(what: &str, path: &str, error: &io::Error) -> Problem {
 
 /// All entries of all menus, by their numbers.
 fn list(volumes: &[Volume], format: &str) -> Result<String, Problem> {
-    let mut looks = Vec::new();
-    let menus = menu::menus(volumes, &mut looks);
-    menu::require_entries(&menus, looks).map_err(|error| (error.to_string(), error.hint()))?;
+    let mut attempts = Vec::new();
+    let menus = menu::menus(volumes, &mut attempts);
+    menu::require_entries(&menus, attempts).map_err(|error| (error.to_string(), error.hint()))?;
     let mut text = String::new();
     let mut all = Vec::new();
     for menu in &menus {

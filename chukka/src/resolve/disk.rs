@@ -16,13 +16,13 @@ use crate::report;
 /// There is no disk, no such entry, or its files are not what they should be.
 pub(super) fn find(fetcher: &Fetcher, place: &Place, choice: &Choice) -> Result<Files, RunError> {
     let volumes = menu::volumes(fetcher, place)?;
-    let (picked, looks) = menu::pick(&volumes, choice)?;
+    let (picked, attempts) = menu::pick(&volumes, choice)?;
     picked.warnings.iter().for_each(|warning| report::warn(warning));
     let entry = &picked.entry;
     let rule = format!("entry {} '{}' of {}", entry.number, entry.title, picked.place);
     let found = Found {
         place: place.to_string(),
-        looks,
+        attempts,
         rule,
         installer: Installer::Other,
         release: Release::default(),

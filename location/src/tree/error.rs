@@ -8,7 +8,7 @@ use crate::place::SpellingError;
 use storage::source::{SourceError, hint_of};
 
 /// Where nothing better is known.
-const UNREADABLE: &str = "is the medium it lies on in order?";
+const UNREADABLE: &str = "read error: check the disk";
 
 /// Why a place gives nothing to boot. Each names the file, what was found and what was expected.
 #[derive(Debug, Error)]
@@ -56,10 +56,12 @@ pub enum TreeError {
         place: String,
     },
     /// By no rule.
-    #[error("There is no kernel to be found in '{place}'; in it there is: {there}; tried {tried}")]
+    #[error("No kernel found in '{place}'{}; it contains: {there}; tried {tried}", candidates_text(.candidates))]
     Nothing {
         /// The place.
         place: String,
+        /// Paths of files that look like kernels.
+        candidates: Vec<String>,
         /// What was tried.
         tried: String,
         /// What is there.
@@ -98,6 +100,14 @@ pub enum TreeError {
     },
 }
 
+fn candidates_text(candidates: &[String]) -> String {
+    match candidates {
+        [] => String::new(),
+        [one] => format!(" by the known rules, but {one} is there"),
+        several => format!(" by the known rules, but these are there: {}", several.join(", ")),
+    }
+}
+
 /// A file that has not the checksum it should have.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("The {role} '{name}' has the {algorithm} {found}, expected {expected} by {by}")]
@@ -131,9 +141,10 @@ impl TreeError {
             },
             Self::Source(error) => error.hint().unwrap_or(UNREADABLE).into(),
             Self::NoPartner { .. } => "name the kernel too: -kernel PATH, from the location's root".into(),
-            Self::Nothing { .. } => {
-                "name them: -kernel PATH -initrd PATH, from the location's root; is it the tree's root that -location names?".into()
-            }
+            Self::Nothing { candidates, .. } => match candidates.first() {
+                Some(kernel) => format!("name the files: -kernel {kernel} -initrd PATH, from the location's root"),
+                None => "check that -location names the root of the tree; or name the files: -kernel PATH -initrd PATH, from the location's root".into(),
+            },
             Self::Arch { .. } => "take the distribution's x86_64 tree".into(),
             Self::Foreign { found: "empty (0 bytes)", .. } => "was its download or copy cut short?".into(),
             Self::Foreign { .. } => {

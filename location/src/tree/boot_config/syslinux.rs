@@ -432,4 +432,60 @@ mod tests {
         let entries = read(&[("extlinux.conf", "label a\nkernel k\ninclude extlinux.conf\n")]);
         assert_eq!((entries.len(), &entries[0].kernel[..]), (256, "k"));
     }
+
+    #[test]
+    fn help_texts_are_skipped() {
+        let entries = read(&[(
+            "isolinux.cfg",
+            "label a\nkernel k\ntext help\nlabel no\nkernel no\nappend wrong\nendtext\nappend x=1\n",
+        )]);
+        assert_eq!(plain(entries), [entry("a", "k", &[], "x=1")]);
+    }
+
+    #[test]
+    fn default_can_be_a_kernel_or_a_label_with_words() {
+        let file = (
+            "isolinux/isolinux.cfg",
+            "DEFAULT vmlinuz initrd=initrd.img root=/dev/vda1 ro\nPROMPT 0\n",
+        );
+        let expected = entry("vmlinuz", "vmlinuz", &["initrd.img"], "root=/dev/vda1 ro");
+        assert_eq!(plain(read(&[file])), [expected]);
+        let label =
+            ("isolinux.cfg", "default b single\nlabel a\nkernel a\nlabel b\nkernel k\nappend ro\n");
+        assert_eq!(plain(read(&[label]))[0], entry("b", "k", &[], "ro single"));
+    }
+
+    #[test]
+    fn a_menu_that_times_out_boots_ontimeout() {
+        let text = "ui menu.c32\ndefault a\nontimeout b\nlabel a\nmenu default\nkernel a\nlabel b\nkernel b\n";
+        assert_eq!(read(&[("syslinux.cfg", text)])[0].kernel, "b");
+        let text = text.replace("ui menu.c32", "prompt 0");
+        assert_eq!(read(&[("syslinux.cfg", &text)])[0].kernel, "a");
+    }
+
+    #[test]
+    fn two_colons_mean_the_server_s_root() {
+        let text = "DEFAULT install\nLABEL install\n KERNEL ::boot/vmlinuz\n APPEND initrd=::boot/initrd x=1\n";
+        let expected = entry("install", "/boot/vmlinuz", &["/boot/initrd"], "x=1");
+        assert_eq!(plain(read(&[("pxelinux.cfg/default", text)])), [expected]);
+    }
+
+    #[test]
+    fn a_configuration_can_lead_to_another_with_its_directory() {
+        let entries = read(&[
+            (
+                "syslinux.cfg",
+                "default go\nlabel a\nkernel a\nlabel go\nmenu label Go\nconfig inner.cfg /live\n",
+            ),
+            ("live/inner.cfg", "default y\nlabel x\nkernel x\nlabel y\nkernel k\ninitrd /i\n"),
+        ]);
+        let expected = [
+            entry("Go > y", "/live/k", &["/i"], ""),
+            entry("a", "a", &[], ""),
+            entry("Go > x", "/live/x", &[], ""),
+        ];
+        assert_eq!(plain(entries), expected);
+        let circle = read(&[("syslinux.cfg", "label a\nconfig syslinux.cfg\nlabel b\nkernel k\n")]);
+        assert!(circle.len() <= 64, "{}", circle.len());
+    }
 }

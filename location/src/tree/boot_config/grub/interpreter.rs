@@ -15,9 +15,9 @@ use super::variables::Variables;
 /// How deep functions, blocks and included files can be nested.
 const DEPTH: usize = 48;
 /// Commands that one configuration can run.
-const STEPS: usize = 1 << 17;
+const STEPS: usize = 1 << 16;
 /// Bytes that all expanded words can have together.
-const EXPANDED: usize = 16 << 20;
+const EXPANDED: usize = 4 << 20;
 /// Warnings that are kept.
 const WARNINGS: usize = 8;
 
