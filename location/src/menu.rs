@@ -1,6 +1,6 @@
-//! The menus of the boot loaders on a disk, and what one of their entries boots: what Xen's pygrub does (its tools/pygrub).
+//! The boot menus on a disk, and what an entry boots: what Xen's pygrub does (tools/pygrub in Xen).
 //!
-//! Volume by volume; in each, a system that is known by its kernel's place (Solaris, NetWare), then GRUB 2, the entries of the Boot
+//! Each volume in turn is searched for a system known by the path of its kernel (Solaris, NetWare), then for GRUB 2, the entries of the Boot
 //! Loader Specification, syslinux and its relatives, GRUB legacy, elilo. The first entry whose files are there is booted.
 
 mod joined;
@@ -21,23 +21,23 @@ use storage::source::{LocalFile, RandomAccess, Slice, Source, SourceError, TreeP
 /// A file system of a disk.
 #[derive(Debug)]
 pub struct Volume {
-    /// What messages call it.
+    /// Its name in messages.
     pub name: String,
-    /// What is in it.
+    /// Its files.
     pub source: Box<dyn Source>,
 }
 
 /// All file systems of a disk; a directory is one.
 ///
 /// # Errors
-/// There is none.
+/// The disk has no file system, or cannot be read.
 pub fn volumes(fetcher: &Fetcher, disk: &Place) -> Result<Vec<Volume>, PlaceError> {
     let whole = fetcher.file(disk).ok().filter(|file| is_image(&**file));
     let Some(file) = whole else {
         let source = fetcher.place(disk)?;
         return Ok(vec![Volume { name: source.name().to_owned(), source }]);
     };
-    let found = image::volumes(in_places(file)?)?.into_iter();
+    let found = image::volumes(with_random_access(file)?)?.into_iter();
     Ok(found.map(|volume| Volume { name: volume.name, source: volume.source }).collect())
 }
 
@@ -45,8 +45,8 @@ fn is_image(file: &dyn RandomAccess) -> bool {
     head(file, image::TELLING).is_ok_and(|head| image::kind(&head).is_some())
 }
 
-/// The file itself where it can be read in places, else a copy of it.
-fn in_places(file: Box<dyn RandomAccess>) -> Result<Rc<dyn RandomAccess>, SourceError> {
+/// The file itself if it has random access, else a copy of it.
+fn with_random_access(file: Box<dyn RandomAccess>) -> Result<Rc<dyn RandomAccess>, SourceError> {
     if !file.is_sequential() {
         return Ok(file.into());
     }
@@ -55,10 +55,10 @@ fn in_places(file: Box<dyn RandomAccess>) -> Result<Rc<dyn RandomAccess>, Source
     Ok(Rc::new(copy.map_err(|source| SourceError::Io { name, source })?))
 }
 
-/// The file system that begins `offset` bytes behind a disk's beginning.
+/// The file system at byte `offset` of a disk.
 ///
 /// # Errors
-/// There is none.
+/// There is no file system.
 pub fn volume_at(fetcher: &Fetcher, disk: &Place, offset: u64) -> Result<Vec<Volume>, PlaceError> {
     let file: Rc<dyn RandomAccess> = fetcher.file(disk)?.into();
     let name = format!("{} from byte {offset}", file.name());
@@ -66,13 +66,13 @@ pub fn volume_at(fetcher: &Fetcher, disk: &Place, offset: u64) -> Result<Vec<Vol
     Ok(vec![Volume { name, source: image::open(Rc::new(slice))? }])
 }
 
-/// Which entry.
+/// Which entry to boot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Choice {
-    /// The one that is booted unasked.
+    /// The default.
     #[default]
     Default,
-    /// The one that was booted last; where that is not known, the one that is booted unasked.
+    /// The saved entry; the default if none is saved.
     Saved,
     /// A number, a title or an id ([`BootConfig::entry`]).
     Entry(String),
@@ -93,18 +93,18 @@ impl Choice {
 /// A menu on a disk.
 #[derive(Debug)]
 pub struct Menu<'a> {
-    /// Where it is.
+    /// The volume it is on.
     pub volume: &'a Volume,
-    /// What it says.
+    /// Its configuration.
     pub config: BootConfig,
 }
 
 /// What an entry boots, with its files open.
 #[derive(Debug)]
 pub struct Picked {
-    /// Where it is: volume and file.
+    /// The menu's volume and path.
     pub place: String,
-    /// What the menu says.
+    /// The menu's entry.
     pub entry: Entry,
     /// The kernel.
     pub kernel: Box<dyn RandomAccess>,
@@ -114,13 +114,13 @@ pub struct Picked {
     pub warnings: Vec<String>,
 }
 
-/// Nothing on the disk can be booted, or not what was asked for.
+/// Nothing on the disk can be booted, or not the entry that was asked for.
 #[derive(Debug, Error)]
 #[error("{problem}{}", shown(.attempts))]
 pub struct MenuError {
     problem: String,
     hint: &'static str,
-    /// Where was looked, in order.
+    /// What the search tried, in order.
     pub attempts: Vec<Attempt>,
 }
 
@@ -210,7 +210,7 @@ impl Menu<'_> {
     }
 }
 
-/// Systems that are known by their kernel's place: Solaris as a paravirtual guest, 64 bits before 32, and NetWare.
+/// Systems known by the path of their kernel: Solaris as a paravirtual guest, 64 bits before 32, and NetWare.
 fn known(source: &dyn Source) -> Option<BootConfig> {
     const KNOWN: [(&str, &str, Option<&str>); 3] = [
         (

@@ -125,7 +125,7 @@ fn a_treeinfo_of_another_processor_is_an_error() {
     let text = TREEINFO.replace("x86_64", "aarch64");
     let error = find(&with_treeinfo(".treeinfo", &text)).unwrap_err();
     assert!(
-        error.to_string().ends_with("is for aarch64 by its .treeinfo, expected x86_64"),
+        error.to_string().ends_with("is for aarch64 according to its .treeinfo, expected x86_64"),
         "{error}"
     );
 }
@@ -192,7 +192,7 @@ fn named_files_are_taken_from_the_place_only() {
         "{error}"
     );
     let error = named(&temp, Some("a/vmlinuz"), None).unwrap_err().to_string();
-    assert!(error.ends_with("/a' there is: i, k"), "{error}");
+    assert!(error.ends_with("/a' contains: i, k"), "{error}");
 }
 
 #[test]
@@ -298,7 +298,7 @@ fn a_page_saved_as_a_kernel_is_named() {
         error.to_string().ends_with("/isolinux/vmlinuz' is an HTML or XML page, expected a kernel"),
         "{error}"
     );
-    assert!(error.hint().contains("curl --fail"));
+    assert!(error.hint().contains("with curl, use --fail"));
     let temp = Temp::of(&["isolinux/vmlinuz"]);
     temp.file("isolinux/initrd.img", b"");
     let error = find(&temp).unwrap_err();
