@@ -104,8 +104,8 @@ fn describe(text: &mut String, resolved: &Resolved) {
 
 fn describe_search(text: &mut String, found: &Found) {
     line(text, "location", &format!("'{}'", found.place));
-    for look in &found.looks {
-        line(text, "  looked for", &format!("{}: {}", look.what, look.found));
+    for attempt in &found.attempts {
+        line(text, "  looked for", &format!("{}: {}", attempt.what, attempt.found));
     }
     line(text, "found", &found.rule);
     let release = format!("{} {}", found.release.family, found.release.version);

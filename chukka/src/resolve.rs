@@ -39,7 +39,7 @@ pub struct Found {
     /// What messages call the place.
     pub place: String,
     /// Where was looked, in order.
-    pub looks: Vec<tree::Look>,
+    pub attempts: Vec<tree::Attempt>,
     /// By which rule they were found.
     pub rule: String,
     /// What starts from them.

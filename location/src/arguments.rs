@@ -5,6 +5,7 @@ mod source;
 
 pub use source::{Origin, PackageSource, package_source};
 
+use crate::cmdline::words;
 use crate::tree::Release;
 use source::is_old_anaconda;
 
@@ -63,16 +64,6 @@ fn has(cmdline: &[u8], key: &str) -> bool {
         let rest = word.strip_prefix(key.as_bytes());
         rest.is_some_and(|rest| rest.is_empty() || rest[0] == b'=')
     })
-}
-
-/// The words as the kernel has them: a space between double quotes parts none (`next_arg`, lib/cmdline.c in Linux).
-fn words(cmdline: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut quoted = false;
-    let parts = cmdline.split(move |byte| {
-        quoted ^= *byte == b'"';
-        !quoted && byte.is_ascii_whitespace()
-    });
-    parts.filter(|word| !word.is_empty())
 }
 
 /// The words that a boot loader's entry has for the kernel. A separator has done its work there: it told Debian's installer which words are for

@@ -1,4 +1,4 @@
-//! Files of the user's, put into the initrd: as an archive of their own behind it.
+//! Adds files of the user to the initrd, as an archive of their own behind it.
 //!
 //! The kernel unpacks one archive after the other (Documentation/driver-api/early-userspace/buffer-format.rst), each compressed or not, so
 //! the first one is left as it is. A plain archive begins at a multiple of four bytes, zeros may stand before it. A file is found in the
@@ -35,15 +35,15 @@ pub struct Injected {
 #[derive(Debug, Error)]
 pub enum InjectError {
     /// It cannot be opened or read.
-    #[error("Cannot read '{}', which is to go into the initrd", path.display())]
+    #[error("Cannot read '{}' for the initrd", path.display())]
     Read {
         /// Its path.
         path: PathBuf,
         /// What the system said.
         source: io::Error,
     },
-    /// It is no regular file.
-    #[error("'{}' is to go into the initrd and is no regular file", path.display())]
+    /// It is not a regular file.
+    #[error("'{}' cannot go into the initrd: it is not a regular file", path.display())]
     Kind {
         /// Its path.
         path: PathBuf,
@@ -57,7 +57,7 @@ pub enum InjectError {
         size: u64,
     },
     /// Its name cannot stand in the archive.
-    #[error("'{}' has a name that cannot stand in an initrd, expected text in UTF-8", path.display())]
+    #[error("'{}' has a name that an initrd cannot hold, expected UTF-8", path.display())]
     Name {
         /// Its path.
         path: PathBuf,
@@ -73,7 +73,7 @@ pub enum InjectError {
         name: String,
     },
     /// The initrd could not be put together.
-    #[error("Cannot put the initrd together in memory")]
+    #[error("Cannot compose the initrd in memory")]
     Compose(#[source] io::Error),
 }
 
@@ -85,12 +85,14 @@ impl InjectError {
             Self::Read { .. } => {
                 "check the path; a relative one starts at the current directory".into()
             }
-            Self::Kind { .. } => "name one file; several files take one -initrd-inject each".into(),
-            Self::TooBig { .. } => "let the guest fetch it by other means".into(),
+            Self::Kind { .. } => {
+                "name a regular file; use -initrd-inject once for each file".into()
+            }
+            Self::TooBig { .. } => "have the guest fetch it in another way".into(),
             Self::Name { .. } => "give it another name".into(),
             Self::Twice { .. } => "give one of them another name".into(),
             Self::Compose(_) => {
-                "it takes as much of the host's memory as the initrd has bytes".into()
+                "free some of the host's memory: the initrd is put together there".into()
             }
         }
     }
@@ -100,7 +102,7 @@ impl Injected {
     /// Opens a file; never blocks.
     ///
     /// # Errors
-    /// It cannot be opened, is no regular file, or has a name or size that no archive can hold.
+    /// It cannot be opened, is not a regular file, or has a name or size that no archive can hold.
     pub fn open(path: &Path) -> Result<Self, InjectError> {
         let read = |source| InjectError::Read { path: path.into(), source };
         let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits();
@@ -212,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn files_stand_behind_the_initrd_at_a_multiple_of_four() {
+    fn files_follow_the_initrd_aligned_to_four_bytes() {
         use std::os::unix::fs::PermissionsExt;
         let temp = Temp::of(&["initrd", "dir/ks.cfg", "run.sh"]);
         let script = temp.path().join("run.sh");
@@ -240,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn several_initrds_stand_one_behind_the_other() {
+    fn several_initrds_are_concatenated() {
         let temp = Temp::of(&["first", "second", "four"]);
         let open = |path: &str| temp.source().open(&TreePath::new(path)).unwrap();
         let all = ["first", "second", "four"].map(open);
@@ -250,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_can_write_to_what_was_composed() {
+    fn the_composed_initrd_is_read_only() {
         let temp = Temp::of(&["a"]);
         let mut files = [Injected::open(&temp.path().join("a")).unwrap()];
         let file = compose(&[], &mut files).unwrap();
@@ -258,14 +260,14 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_go_into_an_initrd_is_named() {
+    fn unsuitable_files_are_reported_by_name() {
         let temp = Temp::of(&["a/ks", "b/ks", "TRAILER!!!"]);
         let open = |path: &str| Injected::open(&temp.path().join(path));
         let mut files = [open("a/ks").unwrap(), open("b/ks").unwrap()];
         let error = compose(&[], &mut files).unwrap_err();
         assert!(error.to_string().ends_with("would both be /ks in the initrd"), "{error}");
         for (path, word) in
-            [("a", "no regular file"), ("absent", "Cannot read"), ("TRAILER!!!", "a name")]
+            [("a", "not a regular file"), ("absent", "Cannot read"), ("TRAILER!!!", "a name")]
         {
             let error = open(path).unwrap_err();
             assert!(error.to_string().contains(word), "{error}");

@@ -18,6 +18,7 @@
 
 pub mod arguments;
 pub mod checksum;
+mod cmdline;
 pub mod fetch;
 
 pub mod inject;
@@ -34,4 +35,4 @@ pub use fetch::Fetcher;
 pub use inject::{InjectError, Injected};
 pub use place::{Place, PlaceError, SpellingError};
 pub use storage::{FileError, FileTree, RandomAccess, TreePath};
-pub use tree::{Tree, TreeError, Wanted};
+pub use tree::{Query, Tree, TreeError};

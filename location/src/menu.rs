@@ -1,6 +1,6 @@
-//! The menus of the boot loaders on a disk, and what one of their entries boots: what Xen's pygrub does (its tools/pygrub).
+//! The boot menus on a disk, and what an entry boots: what Xen's pygrub does (tools/pygrub in Xen).
 //!
-//! Volume by volume; in each, a system that is known by its kernel's place (Solaris, NetWare), then GRUB 2, the entries of the Boot
+//! Each volume in turn is searched for a system known by the path of its kernel (Solaris, NetWare), then for GRUB 2, the entries of the Boot
 //! Loader Specification, syslinux and its relatives, GRUB legacy, elilo. The first entry whose files are there is booted.
 
 mod joined;
@@ -11,7 +11,8 @@ use thiserror::Error;
 
 use crate::fetch::Fetcher;
 use crate::place::{Place, PlaceError};
-pub use crate::tree::Look;
+pub use crate::tree::Attempt;
+use crate::tree::boot_config::unified::UnifiedImage;
 pub use crate::tree::boot_config::{BootConfig, Entry, Loader, Step};
 pub use joined::joined;
 use storage::image;
@@ -20,23 +21,23 @@ use storage::{FileError, FileTree, LocalFile, RandomAccess, Slice, TreePath, hea
 /// A file system of a disk.
 #[derive(Debug)]
 pub struct Volume {
-    /// What messages call it.
+    /// Its name in messages.
     pub name: String,
-    /// What is in it.
+    /// Its files.
     pub source: Box<dyn FileTree>,
 }
 
 /// All file systems of a disk; a directory is one.
 ///
 /// # Errors
-/// There is none.
+/// The disk has no file system, or cannot be read.
 pub fn volumes(fetcher: &Fetcher, disk: &Place) -> Result<Vec<Volume>, PlaceError> {
     let whole = fetcher.file(disk).ok().filter(|file| is_image(&**file));
     let Some(file) = whole else {
         let source = fetcher.place(disk)?;
         return Ok(vec![Volume { name: source.name().to_owned(), source }]);
     };
-    let found = image::volumes(in_places(file)?)?.into_iter();
+    let found = image::volumes(with_random_access(file)?)?.into_iter();
     Ok(found.map(|volume| Volume { name: volume.name, source: volume.source }).collect())
 }
 
@@ -44,8 +45,8 @@ fn is_image(file: &dyn RandomAccess) -> bool {
     head(file, image::TELLING).is_ok_and(|head| image::kind(&head).is_some())
 }
 
-/// The file itself where it can be read in places, else a copy of it.
-fn in_places(file: Box<dyn RandomAccess>) -> Result<Arc<dyn RandomAccess>, FileError> {
+/// The file itself if it has random access, else a copy of it.
+fn with_random_access(file: Box<dyn RandomAccess>) -> Result<Arc<dyn RandomAccess>, FileError> {
     if !file.is_sequential() {
         return Ok(file.into());
     }
@@ -54,10 +55,10 @@ fn in_places(file: Box<dyn RandomAccess>) -> Result<Arc<dyn RandomAccess>, FileE
     Ok(Arc::new(copy.map_err(|source| FileError::Io { name, source })?))
 }
 
-/// The file system that begins `offset` bytes behind a disk's beginning.
+/// The file system at byte `offset` of a disk.
 ///
 /// # Errors
-/// There is none.
+/// There is no file system.
 pub fn volume_at(fetcher: &Fetcher, disk: &Place, offset: u64) -> Result<Vec<Volume>, PlaceError> {
     let file: Arc<dyn RandomAccess> = fetcher.file(disk)?.into();
     let name = format!("{} from byte {offset}", file.name());
@@ -65,13 +66,13 @@ pub fn volume_at(fetcher: &Fetcher, disk: &Place, offset: u64) -> Result<Vec<Vol
     Ok(vec![Volume { name, source: image::open(Arc::new(slice))? }])
 }
 
-/// Which entry.
+/// Which entry to boot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Choice {
-    /// The one that is booted unasked.
+    /// The default.
     #[default]
     Default,
-    /// The one that was booted last; where that is not known, the one that is booted unasked.
+    /// The saved entry; the default if none is saved.
     Saved,
     /// A number, a title or an id ([`BootConfig::entry`]).
     Entry(String),
@@ -92,36 +93,56 @@ impl Choice {
 /// A menu on a disk.
 #[derive(Debug)]
 pub struct Menu<'a> {
-    /// Where it is.
+    /// The volume it is on.
     pub volume: &'a Volume,
-    /// What it says.
+    /// Its configuration.
     pub config: BootConfig,
 }
 
 /// What an entry boots, with its files open.
 #[derive(Debug)]
 pub struct Picked {
-    /// Where it is: volume and file.
+    /// The menu's volume and path.
     pub place: String,
-    /// What the menu says.
+    /// The menu's entry.
     pub entry: Entry,
     /// The kernel.
     pub kernel: Box<dyn RandomAccess>,
     /// Its initrds, in their order.
     pub initrds: Vec<Box<dyn RandomAccess>>,
+    /// What the user should know: why it is another entry than expected, and what in the menu could not be followed.
+    pub warnings: Vec<String>,
 }
 
-/// Nothing on the disk can be booted, or not what was asked for.
+/// Nothing on the disk can be booted, or not the entry that was asked for.
 #[derive(Debug, Error)]
-#[error("{problem}{}", shown(.looks))]
+#[error("{problem}{}", shown(.attempts))]
 pub struct MenuError {
     problem: String,
     hint: &'static str,
-    /// Where was looked, in order.
-    pub looks: Vec<Look>,
+    /// What the search tried, in order.
+    pub attempts: Vec<Attempt>,
 }
 
 impl MenuError {
+    fn nothing_bootable(choice: &Choice, is_without_menu: bool, attempts: Vec<Attempt>) -> Self {
+        let (problem, hint) = match (choice, is_without_menu) {
+            (_, true) => (
+                "There is no boot menu".into(),
+                "check that this is the right disk and that a system is installed on it; chukka bootloader --kernel PATH --initrd PATH DISK takes files by their names",
+            ),
+            (Choice::Entry(wanted), false) => (
+                format!("No entry '{wanted}' can be booted"),
+                "chukka bootloader --list DISK lists the entries; choose one by its number, title or id",
+            ),
+            (_, false) => (
+                "No entry of a boot menu can be booted".into(),
+                "name the files: chukka bootloader --kernel /boot/vmlinuz-… --initrd /boot/initrd.img-… DISK",
+            ),
+        };
+        Self { problem, hint, attempts }
+    }
+
     /// What the user can do about it.
     #[must_use]
     pub fn hint(&self) -> &'static str {
@@ -129,29 +150,67 @@ impl MenuError {
     }
 }
 
-fn shown(looks: &[Look]) -> String {
-    let one = |look: &Look| format!("\n  {}: {}", look.what, look.found);
-    looks.iter().map(one).collect()
+fn shown(attempts: &[Attempt]) -> String {
+    let one = |attempt: &Attempt| format!("\n  {}: {}", attempt.what, attempt.found);
+    attempts.iter().map(one).collect()
 }
 
-/// All menus, in the order in which they count; where one was looked for and none was found goes to `looks`.
-pub fn menus<'a>(volumes: &'a [Volume], looks: &mut Vec<Look>) -> Vec<Menu<'a>> {
-    let mut menus = Vec::new();
-    for volume in volumes {
+/// All menus in their order of preference. Volumes without one are noted in `looks`.
+pub fn menus<'a>(volumes: &'a [Volume], attempts: &mut Vec<Attempt>) -> Vec<Menu<'a>> {
+    let mut menus: Vec<Menu<'a>> = Vec::new();
+    for (index, volume) in volumes.iter().enumerate() {
         let mut configs: Vec<_> = known(&*volume.source).into_iter().collect();
-        let mut read = BootConfig::read_all(&*volume.source);
+        let others = volumes.iter().enumerate().filter(|(other, _)| *other != index);
+        let others: Vec<_> = others.map(|(_, volume)| &*volume.source).collect();
+        let mut read = BootConfig::read_volume(&*volume.source, &others);
         read.sort_by_key(|config| config.loader);
         configs.append(&mut read);
         if configs.is_empty() {
-            let found = "no grub.cfg, loader/entries, extlinux.conf, isolinux.cfg, menu.lst or elilo.conf where they are looked for";
-            looks.push(Look { what: volume.name.clone(), found: found.into() });
+            let found =
+                "no grub.cfg, loader/entries, extlinux.conf, isolinux.cfg, menu.lst or elilo.conf";
+            attempts.push(Attempt { what: volume.name.clone(), found: found.into() });
         }
+        // Entries of two volumes that a boot loader reads as one are found on both.
+        configs.retain(|config| {
+            let is_same = |menu: &Menu<'_>| menu.config.entries == config.entries;
+            config.loader != Loader::Entries || !menus.iter().any(is_same)
+        });
         menus.extend(configs.into_iter().map(|config| Menu { volume, config }));
     }
     menus
 }
 
-/// Systems that are known by their kernel's place: Solaris as a paravirtual guest, 64 bits before 32, and NetWare.
+/// An error if menus were found, and none has an entry that boots a kernel.
+///
+/// # Errors
+/// There is no menu, or there are only such menus.
+pub fn require_entries(menus: &[Menu<'_>], mut attempts: Vec<Attempt>) -> Result<(), MenuError> {
+    if menus.iter().any(|menu| !menu.config.entries.is_empty()) {
+        return Ok(());
+    }
+    for menu in menus {
+        attempts
+            .push(Attempt { what: menu.path(), found: "has no entry that boots a kernel".into() });
+        attempts.extend(menu.warnings());
+    }
+    Err(MenuError::nothing_bootable(&Choice::Default, menus.is_empty(), attempts))
+}
+
+impl Menu<'_> {
+    fn path(&self) -> String {
+        format!("{}/{}", self.volume.name, self.config.path)
+    }
+
+    fn warnings(&self) -> impl Iterator<Item = Attempt> {
+        let what = self.path();
+        self.config
+            .warnings
+            .iter()
+            .map(move |found| Attempt { what: what.clone(), found: found.clone() })
+    }
+}
+
+/// Systems known by the path of their kernel: Solaris as a paravirtual guest, 64 bits before 32, and NetWare.
 fn known(source: &dyn FileTree) -> Option<BootConfig> {
     const KNOWN: [(&str, &str, Option<&str>); 3] = [
         (
@@ -169,52 +228,66 @@ fn known(source: &dyn FileTree) -> Option<BootConfig> {
     })
 }
 
-/// Finds the entry and opens its files. What is not on the menu's own volume may be on another one, as it is where `/boot` is one.
+/// Finds the entry and opens its files. A file that is not on the menu's own volume can be on another one, as where `/boot` is a
+/// partition of its own.
 ///
 /// # Errors
 /// There is no such entry, or none whose files are there.
-pub fn pick(volumes: &[Volume], choice: &Choice) -> Result<(Picked, Vec<Look>), MenuError> {
-    let mut looks = Vec::new();
-    let menus = menus(volumes, &mut looks);
+pub fn pick(volumes: &[Volume], choice: &Choice) -> Result<(Picked, Vec<Attempt>), MenuError> {
+    let mut attempts = Vec::new();
+    let menus = menus(volumes, &mut attempts);
+    // Entries that should have been booted before the one that is.
+    let mut passed = Vec::new();
     for menu in &menus {
-        let path = format!("{}/{}", menu.volume.name, menu.config.path);
+        let path = menu.path();
         let entries = chosen(&menu.config, choice);
+        attempts.extend(menu.warnings());
         if entries.is_empty() {
             let found = match choice {
                 Choice::Entry(wanted) => format!("has no entry '{wanted}' that boots a kernel"),
                 _ => "has no entry that boots a kernel".into(),
             };
-            looks.push(Look { what: path.clone(), found });
+            attempts.push(Attempt { what: path.clone(), found });
         }
         for entry in entries {
             let what = format!("{path}: '{}': {}", entry.title, entry.kernel);
             match open(menu, entry, volumes) {
-                Err(missing) => looks.push(Look { what, found: missing }),
-                Ok((kernel, initrds)) => {
-                    looks.push(Look { what, found: "there".into() });
+                Err(missing) => {
+                    passed.push(format!("'{}' cannot be booted ({missing})", entry.title));
+                    attempts.push(Attempt { what, found: missing });
+                }
+                Ok(Opened { kernel, initrds }) => {
+                    attempts.push(Attempt { what, found: "there".into() });
+                    let warnings = warnings(menu, entry, choice, &passed);
                     let (place, entry) = (path, entry.clone());
-                    return Ok((Picked { place, entry, kernel, initrds }, looks));
+                    return Ok((Picked { place, entry, kernel, initrds, warnings }, attempts));
                 }
             }
         }
     }
-    Err(match (choice, menus.is_empty()) {
-        (Choice::Entry(wanted), false) => MenuError {
-            problem: format!("No entry '{wanted}' can be booted"),
-            hint: "chukka bootloader --list DISK shows the entries; each can be given by its number, title or id",
-            looks,
-        },
-        (_, false) => MenuError {
-            problem: "No entry of a boot menu can be booted".into(),
-            hint: "name the files: chukka bootloader --kernel /boot/vmlinuz-… --initrd /boot/initrd.img-… DISK",
-            looks,
-        },
-        (_, true) => MenuError {
-            problem: "There is no boot menu".into(),
-            hint: "is it the right disk, and is a system installed on it? chukka bootloader --kernel PATH --initrd PATH DISK gets files of it by their names",
-            looks,
-        },
-    })
+    Err(MenuError::nothing_bootable(choice, menus.is_empty(), attempts))
+}
+
+/// What the user should know about an entry: that it is another one than the boot loader would boot, and what in its menu could not
+/// be followed.
+fn warnings(menu: &Menu<'_>, entry: &Entry, choice: &Choice, passed: &[String]) -> Vec<String> {
+    let mut warnings: Vec<_> =
+        menu.config.warnings.iter().map(|warning| format!("{}: {warning}", menu.path())).collect();
+    let title = &entry.title;
+    if !passed.is_empty() {
+        warnings.push(format!("Booting the entry '{title}', as {}", passed.join(", ")));
+    } else if !matches!(choice, Choice::Entry(_))
+        && entry.is_default
+        && !menu.config.is_first_default()
+    {
+        warnings.push(format!(
+            "Booting the entry '{title}', as the menu's own default needs a hypervisor or boots no Linux kernel"
+        ));
+    }
+    if *choice == Choice::Saved && menu.config.saved().is_none() {
+        warnings.push(format!("Booting the entry '{title}', as no saved entry is known"));
+    }
+    warnings
 }
 
 /// The entries to try, in their order.
@@ -226,14 +299,14 @@ fn chosen<'c>(config: &'c BootConfig, choice: &Choice) -> Vec<&'c Entry> {
     }
 }
 
-type Opened = Box<dyn RandomAccess>;
+/// The files of an entry.
+struct Opened {
+    kernel: Box<dyn RandomAccess>,
+    initrds: Vec<Box<dyn RandomAccess>>,
+}
 
-/// The files of an entry; else which one is missing.
-fn open(
-    menu: &Menu<'_>,
-    entry: &Entry,
-    volumes: &[Volume],
-) -> Result<(Opened, Vec<Opened>), String> {
+/// Opens the files of an entry; else says which one is missing.
+fn open(menu: &Menu<'_>, entry: &Entry, volumes: &[Volume]) -> Result<Opened, String> {
     let others = volumes.iter().filter(|volume| !std::ptr::eq(*volume, menu.volume));
     let places: Vec<_> = [menu.volume].into_iter().chain(others).collect();
     let file = |name: &str| {
@@ -250,8 +323,28 @@ fn open(
         Err(problem)
     };
     let kernel = file(&entry.kernel)?;
-    let initrds = entry.initrds.iter().map(|name| file(name)).collect::<Result<_, _>>()?;
-    Ok((kernel, initrds))
+    let initrds = entry.initrds.iter().map(|name| file(name)).collect::<Result<Vec<_>, _>>()?;
+    if !entry.is_unified {
+        return Ok(Opened { kernel, initrds });
+    }
+    open_unified(kernel, initrds, &entry.kernel)
+}
+
+/// Takes a unified kernel image apart: its initrd comes before the entry's own.
+fn open_unified(
+    file: Box<dyn RandomAccess>,
+    own: Vec<Box<dyn RandomAccess>>,
+    name: &str,
+) -> Result<Opened, String> {
+    let image = UnifiedImage::open(file).map_err(|error| format!("{name}: {error}"))?;
+    let kernel = image.as_ref().and_then(|image| image.kernel());
+    let (Some(image), Some(kernel)) = (image, kernel) else {
+        return Err(format!(
+            "{name} should be a unified kernel image, but has no .linux section: name its kernel and initrd by --kernel and --initrd, or boot it by firmware"
+        ));
+    };
+    let initrds = image.initrds().into_iter().chain(own).collect();
+    Ok(Opened { kernel, initrds })
 }
 
 /// Opens a file that the user names, on the first volume that has it.

@@ -1,24 +1,25 @@
-//! Which kernel and initrd a place has, as a pair, and what starts from them.
+//! Finds a kernel and its initrd in a place, and says what they start.
 //!
-//! The rules, in their order; the first that gives a kernel decides:
+//! The rules in their order; the first that finds a kernel decides:
 //!
 //! 1. what the user named, relative to the place;
 //! 2. `.treeinfo`, or `treeinfo`;
 //! 3. the known layouts: one table, `layouts.rs`;
 //! 4. what the place's own boot loader would boot: isolinux, syslinux, extlinux or GRUB.
 //!
-//! Whichever it was, the tree's checksums count for the files found: those of `.treeinfo`, of `SHA256SUMS` and the like.
+//! The files are then checked against the tree's checksums: those of `.treeinfo`, `SHA256SUMS` and the like.
 //!
-//! A place may be far away: each path is asked for once, an initrd only where its kernel is, and what keeps a place from being read at
-//! all ends the search at the first file.
+//! A place can be on another host: each path is requested once, an initrd only if its kernel is there, and an error that concerns the
+//! whole place ends the search.
 
 pub(crate) mod boot_config;
 mod error;
+mod file_cache;
+mod glob;
 mod identity;
 mod installer;
 pub(crate) mod layouts;
 mod search;
-mod seen;
 mod sums;
 mod treeinfo;
 mod version;
@@ -35,56 +36,58 @@ use crate::remote::Net;
 use search::Search;
 use storage::{FileTree, RandomAccess, TreePath};
 
-/// Opens a file by its own URL.
-pub type Elsewhere<'a> = &'a dyn Fn(&Place) -> Result<Box<dyn RandomAccess>, PlaceError>;
+/// Opens a file by its URL.
+pub type OpenUrl<'a> = &'a dyn Fn(&Place) -> Result<Box<dyn RandomAccess>, PlaceError>;
 
-/// What the user wants.
+/// What to search for.
 #[derive(Clone, Copy)]
-pub struct Wanted<'a> {
+pub struct Query<'a> {
     /// The kernel (`-kernel`): a path from the place's root, or a URL, which has nothing to do with the place.
     pub kernel: Option<&'a Path>,
     /// The initrd (`-initrd`), likewise.
     pub initrd: Option<&'a Path>,
-    /// Bytes of memory the guest has: Solaris has kernels for few and for many.
+    /// The guest's memory in bytes: Solaris has different kernels for small guests.
     pub memory: u64,
-    /// What gets files that have a URL of their own.
-    pub elsewhere: Elsewhere<'a>,
+    /// Opens files that have a URL of their own.
+    pub elsewhere: OpenUrl<'a>,
 }
 
-impl Default for Wanted<'_> {
+impl Default for Query<'_> {
     fn default() -> Self {
-        let elsewhere: Elsewhere<'_> = &|place| place.open_file(&Net::default());
+        let elsewhere: OpenUrl<'_> = &|place| place.open_file(&Net::default());
         Self { kernel: None, initrd: None, memory: u64::MAX, elsewhere }
     }
 }
 
-impl fmt::Debug for Wanted<'_> {
+impl fmt::Debug for Query<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut fields = f.debug_struct("Wanted");
+        let mut fields = f.debug_struct("Query");
         fields.field("kernel", &self.kernel).field("initrd", &self.initrd);
         fields.field("memory", &self.memory).finish_non_exhaustive()
     }
 }
 
-/// What a place has to boot.
+/// What can be booted from a place.
 #[derive(Debug)]
 pub struct Tree {
     /// The kernel.
     pub kernel: Part,
-    /// The initrds that belong to it, in their order: a boot loader puts one behind the other, each at a multiple of four bytes.
+    /// Its initrds in their order: a boot loader concatenates them, each aligned to four bytes.
     pub initrds: Vec<Part>,
-    /// By which rule they were found: "named by the user", ".treeinfo".
+    /// The rule that found them: "named by the user", ".treeinfo".
     pub rule: String,
     /// What starts from them.
     pub installer: Installer,
     /// What the tree says it is.
     pub release: Release,
-    /// The directory in the place that the rule counts its paths from: what the installer has to be told of.
+    /// The directory that the rule's paths are relative to: the tree's root for the installer.
     pub root: TreePath,
-    /// Words for the kernel's command line that the place's own boot loader has; a `---` may be among them.
+    /// Words for the kernel's command line from the place's own boot loader; they can contain a `---`.
     pub arguments: Vec<String>,
-    /// Where was looked, in order.
-    pub looks: Vec<Look>,
+    /// What the search tried, in order.
+    pub attempts: Vec<Attempt>,
+    /// What the user should know: entries of a boot menu that were passed over, and what in it could not be followed.
+    pub warnings: Vec<String>,
 }
 
 /// A file that was found.
@@ -92,27 +95,27 @@ pub struct Tree {
 pub struct Part {
     /// Its bytes, and its name for messages.
     pub bytes: Box<dyn RandomAccess>,
-    /// Its path in the place; `None`: it is elsewhere.
+    /// Its path in the place; `None` if it is not in the place.
     pub path: Option<TreePath>,
-    /// What the tree's checksum for it said, if it has one.
+    /// The result of checking the tree's checksum, if it has one.
     pub sum: Option<Sum>,
 }
 
-/// What a tree's checksum said of a file.
+/// The result of checking a file against the tree's checksum.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sum {
-    /// The verdict; never [`Checked::Wrong`], which is an error.
+    /// The result; never [`Checked::Wrong`], which is an error.
     pub checked: Checked,
-    /// The file that has the sum: ".treeinfo", "current/images/SHA256SUMS".
+    /// The file with the checksum: ".treeinfo", "current/images/SHA256SUMS".
     pub by: String,
 }
 
-/// One place that was looked at.
+/// One thing that the search tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Look {
+pub struct Attempt {
     /// What was looked for.
     pub what: String,
-    /// What was there.
+    /// What it found.
     pub found: String,
 }
 
@@ -120,20 +123,20 @@ impl Tree {
     /// Looks for a kernel and its initrd in `source`.
     ///
     /// # Errors
-    /// [`TreeError`]: there is none, what was named is not there, or it is not what it should be.
-    pub fn find(source: &dyn FileTree, wanted: Wanted<'_>) -> Result<Self, TreeError> {
-        Search::new(source, wanted).find()
+    /// [`TreeError`]: there is no kernel, a named file is missing, or a file is not what it should be.
+    pub fn find(source: &dyn FileTree, query: Query<'_>) -> Result<Self, TreeError> {
+        Search::new(source, query).find()
     }
 }
 
 /// Opens a kernel or an initrd by its own URL; `role` is "kernel" or "initrd".
 ///
 /// # Errors
-/// [`TreeError`]: it is not to be had, or plainly something else.
+/// [`TreeError`]: it cannot be read, or is obviously something else.
 pub fn open_url(
     place: &Place,
     role: &'static str,
-    elsewhere: Elsewhere<'_>,
+    elsewhere: OpenUrl<'_>,
 ) -> Result<Box<dyn RandomAccess>, TreeError> {
     let file = elsewhere(place)
         .map_err(|error| TreeError::Elsewhere { role, source: error.into_problem() })?;
@@ -141,12 +144,12 @@ pub fn open_url(
     Ok(file)
 }
 
-/// What `source` has in its root, for messages: some names, directories with a slash behind them.
+/// The contents of a directory for messages: some names, with a slash behind those of directories.
 fn contents(source: &dyn FileTree, directory: &TreePath) -> String {
     const SHOWN: usize = 12;
     let entries = match source.list(directory) {
         Ok(entries) => entries,
-        Err(error) if error.is_missing() => return "nothing, it is not there itself".into(),
+        Err(error) if error.is_missing() => return "nothing, as it does not exist".into(),
         Err(error) => return error.to_string(),
     };
     let name = |entry: &storage::Entry| {

@@ -155,7 +155,7 @@ fn what_gives_no_kernel_is_refused_with_what_was_there() {
     let _ = scratch.file("README", b"text");
     let empty = at(scratch.as_ref());
     empty.refused().says("tried .treeinfo: not there;").hints("-kernel PATH -initrd PATH");
-    at(scratch.as_ref()).refused().says("in it there is: README, debian.iso");
+    at(scratch.as_ref()).refused().says("it contains: README, debian.iso");
     let named = at(scratch.as_ref()).args(["-kernel", "/etc/passwd"]);
     named.refused().says("/etc/passwd' is not there; in ").hints("file:///PATH");
 
@@ -163,7 +163,7 @@ fn what_gives_no_kernel_is_refused_with_what_was_there() {
     at(&root)
         .refused()
         .says("linux' is an HTML or XML page, expected a kernel")
-        .hints("curl --fail");
+        .hints("with curl, use --fail");
     let root = tree(&scratch, b"no kernel at all", b"initrd");
     at(&root).refused().says("linux' is neither ELF nor bzImage").hints("bzImage");
 
@@ -178,8 +178,8 @@ fn what_cannot_go_into_the_initrd_is_refused() {
     let scratch = Scratch::new();
     let root = tree(&scratch, &bzimage("P"), b"initrd");
     let inject = |path: &Path| at(&root).args(["-initrd-inject".as_ref(), path]);
-    inject(&scratch.path("absent")).refused().says("absent', which is to go into the initrd");
-    inject(&scratch.fifo("pipe")).refused().says("is no regular file");
+    inject(&scratch.path("absent")).refused().says("absent' for the initrd");
+    inject(&scratch.fifo("pipe")).refused().says("is not a regular file");
     let (one, two) = (scratch.file("ks", b"1"), root.join("ks"));
     fs::write(&two, b"2").unwrap();
     let both = inject(&one).args(["-kickstart".as_ref(), two.as_path()]);

@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::handed::{Draft, Format, Handed, output};
 use super::{fail, parsed};
-use crate::report::with_sources;
+use crate::report::{self, with_sources};
 
 /// Why it cannot be done, and what the user can do about it.
 type Problem = (String, &'static str);
@@ -110,13 +110,9 @@ fn cannot(what: &str, path: &str, error: &io::Error) -> Problem {
 
 /// All entries of all menus, by their numbers.
 fn list(volumes: &[Volume], format: &str) -> Result<String, Problem> {
-    let mut looks = Vec::new();
-    let menus = menu::menus(volumes, &mut looks);
-    if menus.is_empty() {
-        let error = menu::pick(volumes, &Choice::Default).err();
-        let problem = error.map(|error| (error.to_string(), error.hint()));
-        return Err(problem.unwrap_or_default());
-    }
+    let mut attempts = Vec::new();
+    let menus = menu::menus(volumes, &mut attempts);
+    menu::require_entries(&menus, attempts).map_err(|error| (error.to_string(), error.hint()))?;
     let mut text = String::new();
     let mut all = Vec::new();
     for menu in &menus {
@@ -189,6 +185,7 @@ fn choose(
         None => {
             let picked = menu::pick(volumes, &Choice::of(entry));
             let (picked, _) = picked.map_err(|error| (error.to_string(), error.hint()))?;
+            picked.warnings.iter().for_each(|warning| report::warn(warning));
             let joined = menu::joined(picked.initrds);
             let initrd = joined.map_err(|error| cannot("read", "the initrds", &error))?;
             Chosen { entry: picked.entry, place: picked.place, kernel: picked.kernel, initrd }

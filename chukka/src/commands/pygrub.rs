@@ -203,13 +203,16 @@ fn choose(matches: &ArgMatches, volumes: &[Volume]) -> Result<Chosen, String> {
         Choice::Entry(_) => menu::pick(volumes, &Choice::Default),
         _ => Err(error),
     });
-    let (picked, looks) = picked.map_err(|error| {
+    let (picked, attempts) = picked.map_err(|error| {
         format!("Unable to find partition containing kernel: {}", with_sources(&error))
     })?;
     if has(matches, "debug") {
-        for look in looks {
-            let _ = writeln!(std::io::stderr(), "{}: {}", look.what, look.found);
+        for attempt in attempts {
+            let _ = writeln!(std::io::stderr(), "{}: {}", attempt.what, attempt.found);
         }
+    }
+    for warning in &picked.warnings {
+        let _ = writeln!(std::io::stderr(), "pygrub: warning: {warning}");
     }
     let Picked { entry, kernel, initrds, .. } = picked;
     let args = arguments(&entry, user);

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use location::fetch::Settings;
-use location::{Fetcher, Place, RandomAccess, Tree, Wanted, menu, tree};
+use location::{Fetcher, Place, Query, RandomAccess, Tree, menu, tree};
 
 use super::handed::{Draft, Format, Handed, output};
 use super::parsed_as;
@@ -120,10 +120,10 @@ fn find(
         format!("Cannot get kernel from location: {location}: {}", with_sources(error))
     };
     let source = fetcher.place(&place).map_err(|error| failed(&error))?;
-    let elsewhere: tree::Elsewhere<'_> = &|place| fetcher.file(place);
+    let elsewhere: tree::OpenUrl<'_> = &|place| fetcher.file(place);
     let (kernel, initrd) = (kernel.map(Path::new), ramdisk.map(Path::new));
     // How much the guest will have is not said; 64-bit systems come first.
-    let wanted = Wanted { kernel, initrd, memory: u64::MAX, elsewhere };
+    let wanted = Query { kernel, initrd, memory: u64::MAX, elsewhere };
     let tree = Tree::find(&*source, wanted).map_err(|error| failed(&error))?;
     let initrds = tree.initrds.into_iter().map(|part| part.bytes).collect();
     let initrd = menu::joined(initrds).map_err(|error| failed(&error))?;

@@ -8,6 +8,7 @@ use location::{Fetcher, Place};
 use super::files::{Files, joined, opened};
 use super::{Found, words};
 use crate::error::RunError;
+use crate::report;
 
 /// Finds the entry and opens its files.
 ///
@@ -15,17 +16,17 @@ use crate::error::RunError;
 /// There is no disk, no such entry, or its files are not what they should be.
 pub(super) fn find(fetcher: &Fetcher, place: &Place, choice: &Choice) -> Result<Files, RunError> {
     let volumes = menu::volumes(fetcher, place)?;
-    let (picked, looks) = menu::pick(&volumes, choice)?;
+    let (picked, attempts) = menu::pick(&volumes, choice)?;
+    picked.warnings.iter().for_each(|warning| report::warn(warning));
     let entry = &picked.entry;
-    let arguments = entry.arguments.split_ascii_whitespace().map(str::to_owned);
     let rule = format!("entry {} '{}' of {}", entry.number, entry.title, picked.place);
     let found = Found {
         place: place.to_string(),
-        looks,
+        attempts,
         rule,
         installer: Installer::Other,
         release: Release::default(),
-        arguments: arguments.collect(),
+        arguments: entry.words(),
         home: words::Home::default(),
         kernel_sum: None,
         initrds: Vec::new(),

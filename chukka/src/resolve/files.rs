@@ -10,7 +10,7 @@ use firmware::{KernelImage, SourceFile};
 use location::checksum::{self, Checked};
 use location::fetch::FetchProgress;
 use location::tree::{self, Mismatch, TreeError};
-use location::{Fetcher, Injected, Place, RandomAccess, Tree, Wanted, inject, menu};
+use location::{Fetcher, Injected, Place, Query, RandomAccess, Tree, inject, menu};
 use storage::LocalFile;
 
 use super::{Found, disk, words};
@@ -53,14 +53,14 @@ impl Files {
             BootFiles::Disk { place, choice } => disk::find(fetcher, place, choice),
             BootFiles::Location { place, kernel, initrd } => {
                 let (kernel, initrd) = (kernel.as_deref(), initrd.as_deref());
-                let elsewhere: tree::Elsewhere<'_> = &|place| fetcher.file(place);
-                Self::find(fetcher, place, Wanted { kernel, initrd, memory, elsewhere })
+                let elsewhere: tree::OpenUrl<'_> = &|place| fetcher.file(place);
+                Self::find(fetcher, place, Query { kernel, initrd, memory, elsewhere })
             }
         }
     }
 
     fn named(fetcher: &Fetcher, kernel: &Place, initrd: Option<&Place>) -> Result<Self, RunError> {
-        let elsewhere: tree::Elsewhere<'_> = &|place| fetcher.file(place);
+        let elsewhere: tree::OpenUrl<'_> = &|place| fetcher.file(place);
         let url = |place, role| opened(tree::open_url(place, role, elsewhere)?, role);
         let kernel = match kernel {
             Place::Local(path) => KernelImage::open(path)?,
@@ -80,9 +80,10 @@ impl Files {
     }
 
     /// Finds them in a place.
-    fn find(fetcher: &Fetcher, place: &Place, wanted: Wanted<'_>) -> Result<Self, RunError> {
+    fn find(fetcher: &Fetcher, place: &Place, query: Query<'_>) -> Result<Self, RunError> {
         let files = fetcher.place(place)?;
-        let tree = Tree::find(&*files, wanted)?;
+        let tree = Tree::find(&*files, query)?;
+        tree.warnings.iter().for_each(|warning| crate::report::warn(warning));
         let initrds = tree.initrds.iter();
         let initrds =
             initrds.map(|part| (part.bytes.name().to_owned(), part.bytes.len(), part.sum.clone()));
@@ -91,7 +92,7 @@ impl Files {
             initrds: initrds.collect(),
             home: words::Home::of(place, files.label(), &tree),
             kernel_sum: tree.kernel.sum,
-            looks: tree.looks,
+            attempts: tree.attempts,
             rule: tree.rule,
             installer: tree.installer,
             release: tree.release,

@@ -153,7 +153,7 @@ mod tests {
     fn found(installer: Installer, url: Option<&str>, label: Option<&str>) -> Found {
         Found {
             place: "x".into(),
-            looks: Vec::new(),
+            attempts: Vec::new(),
             rule: String::new(),
             installer,
             release: Release { family: "Fedora".into(), version: "43".into() },

@@ -112,6 +112,7 @@ pub fn package_source(installer: Installer, release: &Release) -> Option<Package
         | Installer::DebianLive
         | Installer::Nevada
         | Installer::OpenSolaris
+        | Installer::CoreOs
         | Installer::Other => return None,
     };
     Some(PackageSource { form, names, how })

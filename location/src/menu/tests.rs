@@ -25,9 +25,9 @@ fn an_entry_is_picked_by_default_number_title_or_id() {
         let (picked, _) = pick(&volumes, &Choice::of(given)).unwrap();
         assert_eq!(bytes(&*picked.kernel), kernel, "{given}");
     }
-    let (picked, looks) = pick(&volumes, &Choice::Default).unwrap();
+    let (picked, attempts) = pick(&volumes, &Choice::Default).unwrap();
     assert_eq!(picked.entry.arguments, "two");
-    assert_eq!(looks.len(), 1);
+    assert_eq!(attempts.len(), 1);
     let initrd = joined(picked.initrds).unwrap().unwrap();
     assert_eq!((initrd.len(), bytes(&*initrd).as_str()), (5, "i\0\0\0k"));
     let error = pick(&volumes, &Choice::of("c")).unwrap_err();
@@ -39,9 +39,11 @@ fn an_entry_without_its_files_is_passed_over_and_they_may_be_on_another_volume()
     let (esp, boot) = (Temp::of(&["EFI/x"]), Temp::of(&["a", "i"]));
     esp.file("EFI/fedora/grub.cfg", MENU.as_bytes());
     let volumes = [volume(&Temp::of(&["x"])), volume(&esp), volume(&boot)];
-    let (picked, looks) = pick(&volumes, &Choice::Default).unwrap();
+    let (picked, attempts) = pick(&volumes, &Choice::Default).unwrap();
     assert_eq!(picked.entry.title, "a");
-    let found: Vec<_> = looks.iter().map(|look| look.found.as_str()).collect();
+    let warning = "Booting the entry 'a', as 'b' cannot be booted (/b is not there)";
+    assert_eq!(picked.warnings, [warning]);
+    let found: Vec<_> = attempts.iter().map(|attempt| attempt.found.as_str()).collect();
     assert!(found[0].starts_with("no grub.cfg"), "{found:?}");
     assert_eq!(found[2..], ["/b is not there", "there"]);
     let error = pick(&volumes[..2], &Choice::Default).unwrap_err();
@@ -72,4 +74,52 @@ fn solaris_and_netware_are_known_by_their_kernel() {
     ] {
         assert_eq!(solaris_arguments(unix, given), expected);
     }
+}
+
+#[test]
+fn the_default_is_booted_without_a_warning_and_another_entry_never_is() {
+    let temp = Temp::of(&["b", "c"]);
+    let text = |default: &str| {
+        format!(
+            "default={default}\nmenuentry a {{ chainloader +1 }}\nmenuentry b {{ linux /b }}\n}}\nmenuentry c {{ linux /c }}\n"
+        )
+    };
+    for (default, title, count) in [("1", "b", 1), ("2", "c", 1), ("0", "b", 2), ("9", "b", 2)] {
+        temp.file("boot/grub/grub.cfg", text(default).as_bytes());
+        let (picked, _) = pick(&[volume(&temp)], &Choice::Default).unwrap();
+        assert_eq!(picked.entry.title, title, "{default}");
+        assert_eq!(picked.warnings.len(), count, "{:?}", picked.warnings);
+        assert!(picked.warnings[0].contains("syntax error in line 4"), "{:?}", picked.warnings);
+    }
+}
+
+#[test]
+fn a_menu_without_entries_is_an_error() {
+    let temp = Temp::new();
+    temp.file("boot/grub/grub.cfg", b"set timeout=1\n");
+    let volumes = [volume(&temp)];
+    let mut attempts = Vec::new();
+    let menus = menus(&volumes, &mut attempts);
+    let error = require_entries(&menus, attempts).unwrap_err();
+    assert!(error.to_string().contains("has no entry that boots a kernel"), "{error}");
+}
+
+#[test]
+fn a_unified_kernel_image_is_taken_apart() {
+    let temp = Temp::new();
+    let image = crate::tree::boot_config::unified::image(&[
+        (".linux", b"kernel"),
+        (".initrd", b"initrd"),
+        (".cmdline", b"ro"),
+    ]);
+    temp.file("EFI/Linux/a.efi", &image);
+    let (picked, _) = pick(&[volume(&temp)], &Choice::Default).unwrap();
+    assert_eq!(
+        (bytes(&*picked.kernel), bytes(&*picked.initrds[0])),
+        ("kernel".into(), "initrd".into())
+    );
+    assert_eq!(picked.entry.arguments, "ro");
+    temp.file("EFI/Linux/a.efi", b"MZ not an image");
+    let error = pick(&[volume(&temp)], &Choice::Default).unwrap_err();
+    assert!(error.to_string().contains("a.efi should be a unified kernel image"), "{error}");
 }

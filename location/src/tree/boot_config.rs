@@ -7,7 +7,9 @@ mod environment;
 mod grub;
 mod legacy;
 mod syslinux;
+pub(crate) mod unified;
 
+use crate::cmdline;
 use storage::{FileTree, RandomAccess, TreePath, read_whole};
 
 /// Bytes that one configuration file may have.
@@ -102,6 +104,8 @@ pub struct Entry {
     pub initrds: Vec<String>,
     /// The kernel's command line, without `initrd=`.
     pub arguments: String,
+    /// Whether the kernel is a unified kernel image, which has initrd and command line in it.
+    pub is_unified: bool,
     /// The hypervisor that is to start the kernel, as it stands there; mostly empty.
     pub hypervisor: String,
     /// Whether it is booted unasked.
@@ -125,6 +129,13 @@ impl Entry {
         self.steps.last().map(|step| step.id.as_str()).unwrap_or_default()
     }
 
+    /// The words of its command line; one with a space in double quotes is one word.
+    #[must_use]
+    pub fn words(&self) -> Vec<String> {
+        let words = cmdline::words(self.arguments.as_bytes());
+        words.map(|word| String::from_utf8_lossy(word).into_owned()).collect()
+    }
+
     /// What is behind the kernel with a multiboot loader's modules: a hypervisor and the kernel it starts, or a kernel with its own files
     /// (as Solaris has them).
     fn set_multiboot(&mut self, (kernel, arguments): (String, String), modules: Vec<Module>) {
@@ -140,14 +151,27 @@ impl Entry {
         }
     }
 
-    /// Whether `wanted` means it as GRUB's `default` does: a place in the menu, a title or an `--id`, with `>` behind each menu's.
-    fn is_meant_by(&self, wanted: &str) -> bool {
-        let wanted: Vec<_> = wanted.split('>').map(str::trim).collect();
-        wanted.iter().zip(&self.steps).all(|(wanted, step)| {
-            *wanted == step.title
-                || (!wanted.is_empty() && *wanted == step.id)
-                || wanted.parse() == Ok(step.position)
-        })
+    /// Whether `name` is this entry's, as in GRUB's `default`: positions, titles or ids of menus and entry, with `>` between.
+    fn has_name(&self, name: &str) -> bool {
+        let names = menu_path(name);
+        names
+            .iter()
+            .zip(&self.steps)
+            .all(|(name, step)| is_in_menu_named(step.position, &step.title, &step.id, name))
+    }
+}
+
+/// The names in a path through menus: `Advanced>Rescue`. A doubled `>>` is a `>` in a title.
+fn menu_path(path: &str) -> Vec<String> {
+    let names = path.replace(">>", "\0");
+    names.split('>').map(|name| name.trim().replace('\0', ">")).collect()
+}
+
+/// Whether an entry is called `name` in its own menu: by its position, title or id.
+fn is_in_menu_named(position: usize, title: &str, id: &str, name: &str) -> bool {
+    match name.parse::<usize>() {
+        Ok(number) => number == position || name == title || name == id,
+        Err(_) => !name.is_empty() && (name == title || name == id),
     }
 }
 
@@ -163,6 +187,8 @@ struct Menu {
     defaults: Vec<usize>,
     /// What was booted last, where the loader keeps that: as `default` would name it.
     saved: String,
+    /// What could not be followed, for the user.
+    warnings: Vec<String>,
 }
 
 /// A configuration that was read.
@@ -174,22 +200,44 @@ pub struct BootConfig {
     pub loader: Loader,
     /// Its entries that boot a kernel; the one that is booted unasked comes first, those that need a hypervisor last.
     pub entries: Vec<Entry>,
+    /// What in it could not be followed, for the user.
+    pub warnings: Vec<String>,
     /// What was booted last, where the loader keeps that.
     saved: String,
+    /// Whether the first entry is the one that the loader itself would boot.
+    is_first_default: bool,
     /// Where names in it may begin.
     directories: Vec<TreePath>,
 }
 
 impl BootConfig {
-    /// Reads all there are in a place.
+    /// Reads all configurations of a place.
     pub fn read_all(source: &dyn FileTree) -> Vec<Self> {
-        PLACES.iter().filter_map(|(place, loader)| Self::read(source, place, *loader)).collect()
+        Self::read_volume(source, &[])
     }
 
-    fn read(source: &dyn FileTree, place: &str, loader: Loader) -> Option<Self> {
+    /// Reads all configurations of a volume; what they include or refer to can be on `others`.
+    pub fn read_volume(source: &dyn FileTree, others: &[&dyn FileTree]) -> Vec<Self> {
+        let mut places: Vec<_> =
+            PLACES.iter().map(|(place, loader)| ((*place).to_owned(), *loader)).collect();
+        // Every distribution has a directory of its own on an EFI system partition.
+        for directory in ["EFI", "boot/efi/EFI"] {
+            for vendor in vendors(source, directory) {
+                let path = format!("{directory}/{vendor}/grub.cfg");
+                if !places.iter().any(|(place, _)| place.eq_ignore_ascii_case(&path)) {
+                    places.push((path, Loader::Grub));
+                }
+            }
+        }
+        let volumes: Vec<_> = std::iter::once(source).chain(others.iter().copied()).collect();
+        let read = |(place, loader): &(String, Loader)| Self::read(&volumes, place, *loader);
+        places.iter().filter_map(read).collect()
+    }
+
+    fn read(volumes: &[&dyn FileTree], place: &str, loader: Loader) -> Option<Self> {
         let mut path = TreePath::new(place);
         let mut directories = vec![path.parent(), TreePath::root()];
-        let mut files = Files::new(source, path.parent());
+        let mut files = Files::new(volumes, path.parent());
         let menu = match loader {
             Loader::Entries => {
                 directories.reverse();
@@ -199,7 +247,7 @@ impl BootConfig {
                 menu
             }
             _ => {
-                let text = files.read(&path)?;
+                let text = files.read_own(&path)?;
                 Self::menu(&text, loader, &mut files)
             }
         };
@@ -209,7 +257,7 @@ impl BootConfig {
     /// Reads one whose text is known, which includes nothing.
     #[must_use]
     pub fn of_text(source: &dyn FileTree, path: TreePath, loader: Loader, text: &str) -> Self {
-        let mut files = Files::new(source, path.parent());
+        let mut files = Files::new(&[source], path.parent());
         let menu = Self::menu(text, loader, &mut files);
         let directories = vec![path.parent(), TreePath::root()];
         Self::of(path, loader, menu, directories)
@@ -238,10 +286,12 @@ impl BootConfig {
     }
 
     fn of(path: TreePath, loader: Loader, menu: Menu, directories: Vec<TreePath>) -> Self {
-        let Menu { mut entries, defaults, saved } = menu;
+        let Menu { mut entries, defaults, saved, warnings } = menu;
         for (number, entry) in entries.iter_mut().enumerate() {
             entry.number = number;
         }
+        // Where the configuration names none, its first entry is the default.
+        let default = defaults.first().copied().unwrap_or(0);
         entries.retain(|entry| !entry.kernel.is_empty());
         entries.sort_by_key(|entry| {
             let default = defaults.iter().position(|index| *index == entry.number);
@@ -250,7 +300,8 @@ impl BootConfig {
         if let Some(first) = entries.first_mut() {
             first.is_default = true;
         }
-        Self { path, loader, entries, saved, directories }
+        let is_first_default = entries.first().is_some_and(|entry| entry.number == default);
+        Self { path, loader, entries, warnings, saved, is_first_default, directories }
     }
 
     /// The paths that a name in it may mean, in their order: from its own directory, then from the root, which a network's loader
@@ -269,14 +320,21 @@ impl BootConfig {
         let own = |entry: &Entry| entry.steps.last().is_some_and(|step| step.title == wanted);
         find(&|entry| entry.title == wanted || own(entry))
             .or_else(|| find(&|entry| !wanted.is_empty() && entry.id() == wanted))
-            .or_else(|| find(&|entry| wanted.contains('>') && entry.is_meant_by(wanted)))
+            .or_else(|| find(&|entry| wanted.contains('>') && entry.has_name(wanted)))
+    }
+
+    /// Whether the first entry is the one that the loader itself would boot; if not, that one boots no Linux, or needs a
+    /// hypervisor.
+    #[must_use]
+    pub fn is_first_default(&self) -> bool {
+        self.is_first_default
     }
 
     /// The entry that was booted last, where the loader keeps that.
     #[must_use]
     pub fn saved(&self) -> Option<&Entry> {
         let saved = (!self.saved.is_empty()).then_some(&self.saved)?;
-        self.entries.iter().find(|entry| entry.is_meant_by(saved))
+        self.entries.iter().find(|entry| entry.has_name(saved))
     }
 }
 
@@ -295,41 +353,96 @@ fn meanings(directories: &[TreePath], name: &str) -> Vec<TreePath> {
     paths
 }
 
-/// The files that a configuration is made of; no more than so many are looked for.
+/// The vendors' directories on an EFI system partition.
+fn vendors(source: &dyn FileTree, directory: &str) -> Vec<String> {
+    const VENDORS: usize = 32;
+    let found = source.list(&TreePath::new(directory)).unwrap_or_default();
+    let names = found.into_iter().filter(|entry| entry.is_directory).map(|entry| entry.name);
+    names.take(VENDORS).collect()
+}
+
+/// The files that a configuration is made of, on its own volume first. The number of look-ups and the bytes read are limited.
 struct Files<'a> {
-    source: &'a dyn FileTree,
+    volumes: Vec<&'a dyn FileTree>,
     directory: TreePath,
     left: usize,
     bytes: usize,
 }
 
 impl<'a> Files<'a> {
-    fn new(source: &'a dyn FileTree, directory: TreePath) -> Self {
-        Self { source, directory, left: FILES, bytes: TOTAL }
+    fn new(volumes: &[&'a dyn FileTree], directory: TreePath) -> Self {
+        Self { volumes: volumes.to_vec(), directory, left: FILES, bytes: TOTAL }
     }
 
-    /// What is in the file that a configuration includes.
+    /// The text of a file that a configuration includes.
     fn include(&mut self, name: &str) -> Option<String> {
-        self.meanings(name).iter().find_map(|path| self.read(path))
+        let file = self.find(name)?;
+        self.text(&*file)
     }
 
-    /// Whether a file is there.
-    fn has(&mut self, name: &str) -> bool {
-        self.meanings(name).iter().any(|path| self.open(path).is_some())
+    /// Whether there is a file or directory of this name.
+    fn exists(&mut self, name: &str) -> bool {
+        self.find(name).is_some() || self.is_directory(name)
+    }
+
+    /// Whether there is a directory of this name.
+    fn is_directory(&mut self, name: &str) -> bool {
+        let paths = self.meanings(name);
+        self.left = self.left.saturating_sub(1);
+        self.left > 0
+            && self.volumes.iter().any(|volume| {
+                paths.iter().any(|path| *path == TreePath::root() || volume.list(path).is_ok())
+            })
+    }
+
+    /// Whether there is a file of this name that is not empty.
+    fn has_content(&mut self, name: &str) -> bool {
+        self.find(name).is_some_and(|file| !file.is_empty())
+    }
+
+    /// Whether a file system has this label.
+    fn has_label(&self, label: &str) -> bool {
+        self.volumes.iter().any(|volume| volume.label() == Some(label))
+    }
+
+    /// The names of what is in a directory, on the first volume that has it.
+    fn list(&mut self, directory: &TreePath) -> Vec<String> {
+        self.left = self.left.saturating_sub(1);
+        if self.left == 0 {
+            return Vec::new();
+        }
+        let mut found = self.volumes.iter().filter_map(|volume| volume.list(directory).ok());
+        found.next().unwrap_or_default().into_iter().map(|entry| entry.name).collect()
     }
 
     fn meanings(&self, name: &str) -> Vec<TreePath> {
         meanings(&[self.directory.clone(), TreePath::root()], name)
     }
 
-    fn open(&mut self, path: &TreePath) -> Option<Box<dyn RandomAccess>> {
-        self.left = self.left.checked_sub(1)?;
-        self.source.open(path).ok()
+    fn find(&mut self, name: &str) -> Option<Box<dyn RandomAccess>> {
+        let paths = self.meanings(name);
+        let volumes = self.volumes.clone();
+        volumes.iter().find_map(|volume| paths.iter().find_map(|path| self.open(*volume, path)))
     }
 
-    fn read(&mut self, path: &TreePath) -> Option<String> {
-        let file = self.open(path)?;
-        let bytes = read_whole(&*file, LIMIT.min(self.bytes)).ok()??;
+    fn open(&mut self, volume: &dyn FileTree, path: &TreePath) -> Option<Box<dyn RandomAccess>> {
+        self.left = self.left.checked_sub(1)?;
+        volume.open(path).ok()
+    }
+
+    /// The text of a file on the configuration's own volume.
+    fn read_own(&mut self, path: &TreePath) -> Option<String> {
+        let own = *self.volumes.first()?;
+        self.read_from(own, path)
+    }
+
+    fn read_from(&mut self, volume: &dyn FileTree, path: &TreePath) -> Option<String> {
+        let file = self.open(volume, path)?;
+        self.text(&*file)
+    }
+
+    fn text(&mut self, file: &dyn RandomAccess) -> Option<String> {
+        let bytes = read_whole(file, LIMIT.min(self.bytes)).ok()??;
         self.bytes -= bytes.len();
         Some(String::from_utf8_lossy(&bytes).into_owned())
     }

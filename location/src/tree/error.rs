@@ -1,4 +1,4 @@
-//! Why a place gives nothing to boot.
+//! Why nothing in a place can be booted.
 
 use std::io;
 
@@ -7,16 +7,14 @@ use thiserror::Error;
 use crate::place::SpellingError;
 use storage::{FileError, hint_of};
 
-/// Where nothing better is known.
-const UNREADABLE: &str = "is the medium it lies on in order?";
+/// The hint for an error without one of its own.
+const UNREADABLE: &str = "read error: check the disk";
 
-/// Why a place gives nothing to boot. Each names the file, what was found and what was expected.
+/// Why nothing in a place can be booted. Each message names the file, what was found and what was expected.
 #[derive(Debug, Error)]
 pub enum TreeError {
-    /// What the user named is not to be had.
-    #[error(
-        "The {role} named by -{role} cannot be used: {problem}; in {directory} there is: {there}"
-    )]
+    /// The file that the user named cannot be used.
+    #[error("The {role} named by -{role} cannot be used: {problem}; {directory} contains: {there}")]
     Named {
         /// "kernel", "initrd".
         role: &'static str,
@@ -27,7 +25,7 @@ pub enum TreeError {
         /// What is there instead.
         there: String,
     },
-    /// A URL that is none.
+    /// A malformed URL.
     #[error("-{role} names no file")]
     Url {
         /// "kernel", "initrd".
@@ -36,7 +34,7 @@ pub enum TreeError {
         #[source]
         why: SpellingError,
     },
-    /// What has a URL of its own is not to be had.
+    /// A file with a URL of its own cannot be used.
     #[error("The {role} named by -{role} cannot be used")]
     Elsewhere {
         /// "kernel", "initrd".
@@ -47,35 +45,37 @@ pub enum TreeError {
     /// The place itself cannot be read.
     #[error(transparent)]
     Source(FileError),
-    /// An initrd was named, and no kernel goes with it.
-    #[error("No kernel is known to belong to the initrd '{initrd}' in '{place}'")]
+    /// An initrd was named, and no kernel is known for it.
+    #[error("No kernel is known for the initrd '{initrd}' in '{place}'")]
     NoPartner {
         /// The initrd.
         initrd: String,
         /// The place.
         place: String,
     },
-    /// By no rule.
-    #[error("There is no kernel to be found in '{place}'; in it there is: {there}; tried {tried}")]
+    /// No rule found a kernel.
+    #[error("No kernel found in '{place}'{}; it contains: {there}; tried {tried}", candidates_text(.candidates))]
     Nothing {
         /// The place.
         place: String,
+        /// Paths of files that look like kernels.
+        candidates: Vec<String>,
         /// What was tried.
         tried: String,
         /// What is there.
         there: String,
     },
     /// The tree is for another processor.
-    #[error("The tree '{place}' is for {arch} by its {by}, expected x86_64")]
+    #[error("The tree '{place}' is for {arch} according to its {by}, expected x86_64")]
     Arch {
         /// The place.
         place: String,
         /// Which processor.
         arch: String,
-        /// The file that says so.
+        /// The file with this information.
         by: String,
     },
-    /// A file is plainly something else.
+    /// A file is obviously something else.
     #[error("The {role} '{name}' is {found}, expected {}", if *role == "kernel" { "a kernel" } else { "an initrd" })]
     Foreign {
         /// "kernel", "initrd".
@@ -85,7 +85,7 @@ pub enum TreeError {
         /// What it is.
         found: &'static str,
     },
-    /// A file's checksum is another one.
+    /// A file has the wrong checksum.
     #[error(transparent)]
     Checksum(Box<Mismatch>),
     /// A file cannot be read to its end.
@@ -98,7 +98,15 @@ pub enum TreeError {
     },
 }
 
-/// A file that has not the checksum it should have.
+fn candidates_text(candidates: &[String]) -> String {
+    match candidates {
+        [] => String::new(),
+        [one] => format!(" by the known rules, but {one} is there"),
+        several => format!(" by the known rules, but these are there: {}", several.join(", ")),
+    }
+}
+
+/// A file with the wrong checksum.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("The {role} '{name}' has the {algorithm} {found}, expected {expected} by {by}")]
 pub struct Mismatch {
@@ -108,11 +116,11 @@ pub struct Mismatch {
     pub name: String,
     /// "sha256".
     pub algorithm: &'static str,
-    /// What it has.
+    /// Its checksum.
     pub found: String,
-    /// What it was to have.
+    /// The expected checksum.
     pub expected: String,
-    /// The file that says so.
+    /// The file with this information.
     pub by: String,
 }
 
@@ -122,24 +130,25 @@ impl TreeError {
     pub fn hint(&self) -> String {
         match self {
             Self::Named { role, .. } => format!(
-                "-{role} is a path from the location's root, however it begins; a file elsewhere is -{role} file:///PATH"
+                "-{role} is a path from the location's root, also with a leading slash; for another file of this host, write -{role} file:///PATH"
             ),
-            Self::Url { .. } => "a path in the location is given as it is".into(),
+            Self::Url { .. } => "for a path in the location, write it without a scheme".into(),
             Self::Elsewhere { source, .. } => match source {
-                FileError::Missing(_) => "check the URL: what it names is the file itself".into(),
+                FileError::Missing(_) => "check the URL: it must be that of the file itself".into(),
                 error => error.hint().unwrap_or(UNREADABLE).into(),
             },
             Self::Source(error) => error.hint().unwrap_or(UNREADABLE).into(),
             Self::NoPartner { .. } => "name the kernel too: -kernel PATH, from the location's root".into(),
-            Self::Nothing { .. } => {
-                "name them: -kernel PATH -initrd PATH, from the location's root; is it the tree's root that -location names?".into()
-            }
-            Self::Arch { .. } => "take the distribution's x86_64 tree".into(),
-            Self::Foreign { found: "empty (0 bytes)", .. } => "was its download or copy cut short?".into(),
+            Self::Nothing { candidates, .. } => match candidates.first() {
+                Some(kernel) => format!("name the files: -kernel {kernel} -initrd PATH, from the location's root"),
+                None => "check that -location names the root of the tree; or name the files: -kernel PATH -initrd PATH, from the location's root".into(),
+            },
+            Self::Arch { .. } => "use the distribution's x86_64 tree".into(),
+            Self::Foreign { found: "empty (0 bytes)", .. } => "check whether its download or copy was cut short".into(),
             Self::Foreign { .. } => {
-                "a server answered with a page where the file was to be: see what its URL shows in a browser; what you fetch yourself, fetch by curl --fail".into()
+                "the server answered with a web page: open the URL in a browser; with curl, use --fail".into()
             }
-            Self::Checksum(_) => "its download or copy is damaged, or of another version than the rest: fetch it again".into(),
+            Self::Checksum(_) => "the download or copy is damaged, or from another version than the rest: fetch it again".into(),
             Self::Read { source, .. } => hint_of(source).unwrap_or(UNREADABLE).into(),
         }
     }

@@ -24,7 +24,9 @@ pub(super) fn files(installer: Installer) -> &'static [(&'static str, Read)] {
         }
         Installer::Yast => &[("content", content)],
         Installer::Mageia => &[("VERSION", first_line)],
-        Installer::Other => &[(".disk/info", first_line), (".discinfo", discinfo)],
+        Installer::Other | Installer::CoreOs => {
+            &[(".disk/info", first_line), (".discinfo", discinfo)]
+        }
         Installer::Arch | Installer::Alpine | Installer::Nevada | Installer::OpenSolaris => &[],
     }
 }

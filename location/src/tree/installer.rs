@@ -27,6 +27,8 @@ pub enum Installer {
     Nevada,
     /// OpenSolaris, illumos and what came after: a live system.
     OpenSolaris,
+    /// The live system of Fedora CoreOS, RHEL CoreOS and their relatives.
+    CoreOs,
     /// Something that needs no words, or is not known.
     #[default]
     Other,
@@ -60,6 +62,7 @@ impl fmt::Display for Installer {
             Self::Mageia => "Mageia's installer",
             Self::Nevada => "Solaris' installer",
             Self::OpenSolaris => "the live system of OpenSolaris or illumos",
+            Self::CoreOs => "CoreOS' live system",
             Self::Other => "not known",
         })
     }

@@ -17,7 +17,7 @@ pub(super) fn lists(installer: Installer) -> &'static [&'static str] {
         Installer::Yast => &["CHECKSUMS", "content"],
         Installer::Arch => &["sha256sums.txt"],
         Installer::Alpine | Installer::Mageia => &[],
-        Installer::Other => &["SHA256SUMS", "CHECKSUMS", "sha256sums.txt"],
+        Installer::Other | Installer::CoreOs => &["SHA256SUMS", "CHECKSUMS", "sha256sums.txt"],
     }
 }
 

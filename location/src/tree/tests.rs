@@ -19,12 +19,12 @@ fn pair(tree: &Tree) -> (String, Option<String>) {
 }
 
 fn find(temp: &Temp) -> Result<Tree, TreeError> {
-    Tree::find(&temp.source(), Wanted::default())
+    Tree::find(&temp.source(), Query::default())
 }
 
 fn named(temp: &Temp, kernel: Option<&str>, initrd: Option<&str>) -> Result<Tree, TreeError> {
     let (kernel, initrd) = (kernel.map(Path::new), initrd.map(Path::new));
-    let wanted = Wanted { kernel, initrd, ..Wanted::default() };
+    let wanted = Query { kernel, initrd, ..Query::default() };
     Tree::find(&temp.source(), wanted)
 }
 
@@ -75,7 +75,11 @@ fn of_several_versions_the_highest_with_its_own_initrd_is_taken() {
     ]);
     let tree = find(&temp).unwrap();
     assert_eq!(content(&tree.kernel), "live/vmlinuz-6.1.0-10-amd64");
-    assert!(tree.looks.iter().any(|look| look.what.contains("6.1.0-11")), "{:?}", tree.looks);
+    assert!(
+        tree.attempts.iter().any(|attempt| attempt.what.contains("6.1.0-11")),
+        "{:?}",
+        tree.attempts
+    );
 }
 
 const TREEINFO: &str = "[general]\nfamily = Fedora\nversion = 42\narch = x86_64\n\
@@ -108,7 +112,11 @@ fn a_treeinfo_that_does_not_help_is_passed_over_and_noted() {
     ] {
         let tree = find(&with_treeinfo(".treeinfo", text)).unwrap();
         assert_eq!(content(&tree.kernel), "isolinux/vmlinuz");
-        assert!(tree.looks.iter().any(|look| look.found.contains(note)), "{:?}", tree.looks);
+        assert!(
+            tree.attempts.iter().any(|attempt| attempt.found.contains(note)),
+            "{:?}",
+            tree.attempts
+        );
     }
 }
 
@@ -117,7 +125,7 @@ fn a_treeinfo_of_another_processor_is_an_error() {
     let text = TREEINFO.replace("x86_64", "aarch64");
     let error = find(&with_treeinfo(".treeinfo", &text)).unwrap_err();
     assert!(
-        error.to_string().ends_with("is for aarch64 by its .treeinfo, expected x86_64"),
+        error.to_string().ends_with("is for aarch64 according to its .treeinfo, expected x86_64"),
         "{error}"
     );
 }
@@ -184,7 +192,7 @@ fn named_files_are_taken_from_the_place_only() {
         "{error}"
     );
     let error = named(&temp, Some("a/vmlinuz"), None).unwrap_err().to_string();
-    assert!(error.ends_with("/a' there is: i, k"), "{error}");
+    assert!(error.ends_with("/a' contains: i, k"), "{error}");
 }
 
 #[test]
@@ -231,9 +239,8 @@ fn the_medium_s_own_boot_loader_is_the_last_resort() {
     assert_eq!(tree.rule, "the entry 'one' of boot/isolinux/isolinux.cfg");
     assert_eq!(tree.arguments, ["a=1"]);
     assert!(
-        tree.looks
-            .iter()
-            .any(|look| look.what.contains("'two'") && look.found.contains("initrd is not there"))
+        tree.attempts.iter().any(|attempt| attempt.what.contains("'two'")
+            && attempt.found.contains("initrd is not there"))
     );
 
     temp.file("gone", b"gone");
@@ -268,14 +275,14 @@ fn nothing_found_says_what_was_tried_and_what_is_there() {
     for word in [
         "tried .treeinfo: not there",
         "; treeinfo: not there",
-        "images/pxeboot, current/images/netboot",
+        "; the 82 known layouts: no kernel with its initrd",
         "EFI/, README",
     ] {
         assert!(text.contains(word), "{word}: {text}");
     }
     assert!(error.hint().contains("-kernel PATH -initrd PATH"));
     let text = find(&Temp::new()).unwrap_err().to_string();
-    assert!(text.contains("in it there is: nothing; tried"), "{text}");
+    assert!(text.contains("it contains: nothing; tried"), "{text}");
     let many: Vec<_> = (10..30).map(|number| format!("file{number}")).collect();
     let many: Vec<_> = many.iter().map(String::as_str).collect();
     let text = find(&Temp::of(&many)).unwrap_err().to_string();
@@ -291,7 +298,7 @@ fn a_page_saved_as_a_kernel_is_named() {
         error.to_string().ends_with("/isolinux/vmlinuz' is an HTML or XML page, expected a kernel"),
         "{error}"
     );
-    assert!(error.hint().contains("curl --fail"));
+    assert!(error.hint().contains("with curl, use --fail"));
     let temp = Temp::of(&["isolinux/vmlinuz"]);
     temp.file("isolinux/initrd.img", b"");
     let error = find(&temp).unwrap_err();
@@ -309,4 +316,56 @@ fn a_pipe_where_a_kernel_was_to_be_is_passed_over_and_noted() {
     rustix::fs::mknodat(cwd, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
     let error = find(&temp).unwrap_err().to_string();
     assert!(error.contains("isolinux/vmlinuz' is a pipe, expected a regular file"), "{error}");
+}
+
+#[test]
+fn the_root_file_system_of_coreos_is_part_of_its_initrd() {
+    let files =
+        ["images/pxeboot/vmlinuz", "images/pxeboot/initrd.img", "images/pxeboot/rootfs.img"];
+    let temp = Temp::of(&files);
+    let check = |rule: &str| {
+        let tree = find(&temp).unwrap();
+        let initrds: Vec<_> = tree.initrds.iter().map(content).collect();
+        assert_eq!(initrds, files[1..]);
+        assert_eq!((tree.installer, tree.rule.contains(rule)), (Installer::CoreOs, true));
+    };
+    check("the layout of");
+    let info = "[general]\narch = x86_64\nfamily = Fedora CoreOS\n[images-x86_64]\nkernel = images/pxeboot/vmlinuz\n\
+                initrd = images/pxeboot/initrd.img\nrootfs = images/pxeboot/rootfs.img\n";
+    temp.file(".treeinfo", info.as_bytes());
+    check(".treeinfo");
+}
+
+#[test]
+fn a_live_medium_keeps_the_words_of_its_menu() {
+    let temp = Temp::of(&["images/pxeboot/vmlinuz", "images/pxeboot/initrd.img"]);
+    let menu = |words: &str| {
+        let text = format!(
+            "menuentry Live {{ linux /images/pxeboot/vmlinuz {words}; initrd /images/pxeboot/initrd.img }}"
+        );
+        temp.file("boot/grub2/grub.cfg", text.as_bytes());
+        find(&temp).unwrap()
+    };
+    let live = menu("root=live:CDLABEL=F42 rd.live.image");
+    assert_eq!((live.installer, live.arguments.len()), (Installer::Other, 2));
+    let installer = menu("inst.stage2=hd:LABEL=F42");
+    assert_eq!((installer.installer, installer.arguments.len()), (Installer::Anaconda, 0));
+}
+
+#[test]
+fn files_that_look_like_kernels_are_named_first_where_nothing_is_found() {
+    let temp = Temp::of(&["boot/vmlinuz-6.1", "boot/config-6.1"]);
+    let error = find(&temp).unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("but boot/vmlinuz-6.1 is there; it contains: boot/;"), "{text}");
+    assert!(error.hint().contains("-kernel boot/vmlinuz-6.1"), "{}", error.hint());
+    assert!(text.len() < 600, "{text}");
+}
+
+#[test]
+fn an_entry_that_is_passed_over_is_reported() {
+    let temp = Temp::of(&["k"]);
+    temp.file("grub/grub.cfg", b"menuentry a { linux /gone }\nmenuentry b { linux /k }");
+    let tree = find(&temp).unwrap();
+    assert_eq!(tree.warnings, ["the entry 'a' was passed over: the kernel is not there"]);
 }

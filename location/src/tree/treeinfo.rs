@@ -58,6 +58,11 @@ impl Treeinfo {
         path("kernel").zip(path("initrd"))
     }
 
+    /// The root file system of the section for `arch`, which CoreOS has beside its initrd.
+    pub fn rootfs(&self, arch: &str) -> Option<TreePath> {
+        self.get(&format!("images-{arch}"), "rootfs").map(TreePath::new)
+    }
+
     /// Whose tree it is: "Fedora", "Red Hat Enterprise Linux".
     pub fn family(&self) -> Option<&str> {
         self.get("release", "name").or_else(|| self.get("general", "family"))

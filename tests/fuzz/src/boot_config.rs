@@ -2,7 +2,7 @@
 //!
 //! An input is one byte, which file it is (modulo their number), and the file. Kernels and initrds of other names are there too.
 
-use location::{RandomAccess, FileTree, FileError, Tree, TreePath, Wanted};
+use location::{RandomAccess, FileTree, FileError, Tree, TreePath, Query};
 use storage::Entry;
 
 use crate::image::Bytes;
@@ -63,7 +63,7 @@ impl FileTree for Place<'_> {
 pub fn run(bytes: &[u8]) -> bool {
     let Some((which, bytes)) = bytes.split_first() else { return false };
     let path = TreePath::new(FILES[usize::from(*which) % FILES.len()]);
-    match Tree::find(&Place { path, bytes }, Wanted::default()) {
+    match Tree::find(&Place { path, bytes }, Query::default()) {
         Ok(tree) => !tree.kernel.bytes.is_empty(),
         Err(error) => {
             assert!(!error.to_string().is_empty(), "{error:?}");

@@ -27,7 +27,7 @@ pub(super) fn menu(text: &str) -> Menu {
     let default = global.get("default");
     let named =
         entries.iter().position(|entry| default.is_some_and(|default| entry.id() == default));
-    Menu { entries, defaults: named.into_iter().collect(), saved: String::new() }
+    Menu { entries, defaults: named.into_iter().collect(), ..Menu::default() }
 }
 
 fn entry(position: usize, own: &Options, global: &Options) -> Entry {

@@ -17,7 +17,7 @@ pub(super) fn menu(text: &str, files: &mut Files<'_>) -> Menu {
     if default.parse::<usize>().is_err() {
         defaults.insert(0, 0);
     }
-    Menu { entries, defaults, saved }
+    Menu { entries, defaults, saved, warnings: Vec::new() }
 }
 
 #[derive(Default)]

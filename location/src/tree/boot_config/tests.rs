@@ -1,4 +1,4 @@
-//! All readers together: what real programs wrote, what each format can say, and what nobody should write.
+//! All readers together: what real programs write, what each format can express, and hostile input.
 
 use std::time::{Duration, Instant};
 
@@ -263,7 +263,84 @@ fn grub_s_conditions_ask_for_files() {
 }
 
 #[test]
-fn what_nobody_should_write_ends_soon() {
+fn hidden_files_are_no_entries_and_exhausted_ones_come_last() {
+    let config = one(&[
+        ("loader/entries/.z-9.conf", "title z\nversion 9\nlinux /z\nsort-key a\n"),
+        ("loader/entries/a+0-3.conf", "title bad\nversion 9\nlinux /a\n"),
+        ("loader/entries/b+3-1.conf", "title counted\nversion 2\nlinux /b\n"),
+        ("loader/entries/c.conf", "title c\nversion 1~rc1\nlinux /c\n"),
+        ("loader/entries/c+x.conf", "title plus\nlinux /d\n"),
+    ]);
+    assert_eq!(titles(&config), ["plus", "c", "counted", "bad"]);
+    assert_eq!(config.entries[2].id(), "b");
+    assert_eq!(config.entries[0].id(), "c+x");
+}
+
+#[test]
+fn a_variable_without_a_value_is_reported() {
+    let entry = ("loader/entries/a.conf", "linux /k\noptions $kernelopts $tuned_params ro\n");
+    let config = one(&[entry]);
+    assert!(config.warnings[0].contains("$kernelopts, which is not set"), "{:?}", config.warnings);
+    assert_eq!(config.warnings.len(), 1);
+    let block = environment("kernelopts=root=/dev/x\n");
+    let config = one(&[entry, ("EFI/rocky/grubenv", &block)]);
+    assert_eq!((config.warnings.len(), &*config.entries[0].arguments), (0, "root=/dev/x ro"));
+}
+
+/// As EL8 on UEFI: grub.cfg and grubenv on the EFI system partition, entries and kernels on /boot.
+#[test]
+fn an_efi_partition_and_a_boot_partition_are_one_menu() {
+    let (esp, boot) = (Temp::new(), Temp::new());
+    esp.file("EFI/almalinux/grub.cfg", b"load_env\ndefault=$saved_entry\nblscfg\n");
+    let block = environment("saved_entry=m-1\nkernelopts=root=/dev/cl ro\n");
+    esp.file("EFI/almalinux/grubenv", block.as_bytes());
+    for version in ["1", "2"] {
+        let text = format!(
+            "title L {version}\nversion {version}\nlinux /k{version}\noptions $kernelopts\n"
+        );
+        boot.file(&format!("loader/entries/m-{version}.conf"), text.as_bytes());
+    }
+    let (esp, boot) = (esp.source(), boot.source());
+    for (own, other) in [(&esp, &boot), (&boot, &esp)] {
+        let config = BootConfig::read_volume(own, &[other as &dyn FileTree]).remove(0);
+        assert_eq!(titles(&config), ["L 1", "L 2"], "{:?}", config.path);
+        assert_eq!(config.entries[0].arguments, "root=/dev/cl ro");
+    }
+}
+
+#[test]
+fn unified_kernel_images_are_entries() {
+    let temp = Temp::new();
+    let image = unified::image(&[
+        (".osrel", b"ID=arch\nPRETTY_NAME=\"Arch Linux\"\nVERSION_ID=3\n"),
+        (".cmdline", b"root=/dev/sda2  rw\0"),
+        (".linux", b"kernel"),
+        (".initrd", b"initrd"),
+    ]);
+    temp.file("EFI/Linux/arch.efi", &image);
+    temp.file("EFI/Linux/stub.efi", b"MZ");
+    temp.file("loader/loader.conf", b"default arch*\n");
+    let config = BootConfig::read_all(&temp.source()).remove(0);
+    assert_eq!(titles(&config), ["Arch Linux", "stub.efi"]);
+    let entry = &config.entries[0];
+    assert_eq!((&*entry.kernel, &*entry.arguments), ("/EFI/Linux/arch.efi", "root=/dev/sda2 rw"));
+    assert!(entry.is_unified && entry.is_default);
+}
+
+#[test]
+fn a_damaged_unified_image_has_no_sections() {
+    let whole = unified::image(&[(".linux", b"kernel")]);
+    for len in 0..whole.len() {
+        let temp = Temp::new();
+        temp.file("a", &whole[..len]);
+        let file = temp.source().open(&TreePath::new("a")).unwrap();
+        let image = unified::UnifiedImage::open(file).unwrap();
+        assert_eq!(image.is_some(), len >= 64 + 24 + 24, "{len}");
+    }
+}
+
+#[test]
+fn hostile_configurations_end_soon() {
     let started = Instant::now();
     let line = "x".repeat(1 << 20);
     let repeated = |text: &str| text.repeat((1 << 15) / text.len());

@@ -43,7 +43,7 @@ impl Search<'_> {
     ) -> Result<Option<(String, String)>, TreeError> {
         if let Some(info) = &self.treeinfo {
             let below = path.as_path().strip_prefix(info.root.as_path()).ok();
-            let sum = below.and_then(|below| info.says.checksum(&TreePath::new(below)));
+            let sum = below.and_then(|below| info.content.checksum(&TreePath::new(below)));
             if let Some(sum) = sum {
                 return Ok(Some((sum.to_owned(), info.by.clone())));
             }
@@ -52,7 +52,7 @@ impl Search<'_> {
             let below = path.as_path().strip_prefix(directory).unwrap_or(path.as_path());
             for name in sums::lists(installer) {
                 let list = TreePath::new(directory).join(name);
-                let Ok(text) = self.seen.text(&list, sums::LIMIT)? else { continue };
+                let Ok(text) = self.files.text(&list, sums::LIMIT)? else { continue };
                 if let Some(sum) = sums::find(text, &TreePath::new(below)) {
                     return Ok(Some((sum, list.to_string())));
                 }

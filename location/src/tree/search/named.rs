@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use super::super::file_cache::{NOT_THERE, with_source};
 use super::super::layouts::{LAYOUTS, Layout};
-use super::super::seen::{NOT_THERE, with_source};
 use super::super::{Installer, TreeError, contents};
 use super::{ARCHES, Item, Pair, Search};
 use crate::place::{self, Place};
@@ -40,11 +40,15 @@ impl Role {
 }
 
 impl Search<'_> {
-    pub(super) fn named(&mut self) -> Result<Pair, TreeError> {
+    /// The rule for `-kernel` and `-initrd`.
+    pub(super) fn named(&mut self) -> Result<Option<Pair>, TreeError> {
+        if self.query.kernel.is_none() && self.query.initrd.is_none() {
+            return Ok(None);
+        }
         let by_user = "named by the user";
-        let kernel = self.wanted.kernel.map(|path| self.open_named(path, Role::Kernel));
+        let kernel = self.query.kernel.map(|path| self.open_named(path, Role::Kernel));
         let kernel = kernel.transpose()?;
-        let initrd = self.wanted.initrd.map(|path| self.open_named(path, Role::Initrd));
+        let initrd = self.query.initrd.map(|path| self.open_named(path, Role::Initrd));
         let initrd = initrd.transpose()?;
         let named = kernel.as_ref().or(initrd.as_ref()).and_then(|item| item.path.clone());
         let role = if kernel.is_some() { Role::Kernel } else { Role::Initrd };
@@ -71,15 +75,15 @@ impl Search<'_> {
                 };
                 (kernel, vec![initrd], format!("{by_user}; the kernel by {rule}"))
             }
-            (None, None) => return Err(self.nothing()),
+            (None, None) => return Ok(None),
         };
-        let family = self.treeinfo.as_ref().and_then(|info| info.says.family());
+        let family = self.treeinfo.as_ref().and_then(|info| info.content.family());
         let installer = match (family, row) {
             (Some(family), _) if named.is_some() => Installer::of_family(family),
             (_, Some((row, _))) => row.installer,
             _ => Installer::Other,
         };
-        Ok(Pair { root, ..Pair::new(kernel, initrds, rule, installer) })
+        Ok(Some(Pair { root, ..Pair::new(kernel, initrds, rule, installer) }))
     }
 
     fn open_named(&mut self, given: &Path, role: Role) -> Result<Item, TreeError> {
@@ -101,7 +105,7 @@ impl Search<'_> {
 
     /// Why a file of the place was not to be had.
     fn not_usable(&mut self, path: &TreePath, role: Role) -> Result<TreeError, TreeError> {
-        let problem = self.seen.problem(path)?.unwrap_or(NOT_THERE).to_owned();
+        let problem = self.files.problem(path)?.unwrap_or(NOT_THERE).to_owned();
         let problem = match problem.as_str() {
             NOT_THERE => {
                 format!("'{}/{path}' is not there", self.source.name().trim_end_matches('/'))
@@ -115,7 +119,7 @@ impl Search<'_> {
     /// What has a URL of its own; a `file:` URL is a file of this host.
     fn open_elsewhere(&self, place: &Place, role: Role) -> Result<Item, TreeError> {
         let role = role.name();
-        match ((self.wanted.elsewhere)(place), place) {
+        match ((self.query.elsewhere)(place), place) {
             (Ok(bytes), _) => Ok(Item { path: None, bytes }),
             (Err(error), Place::Local(path)) => {
                 let parent: PathBuf = path.parent().unwrap_or(Path::new("/")).into();
@@ -149,7 +153,7 @@ impl Search<'_> {
     ) -> Result<Option<(Item, String)>, TreeError> {
         let Some(named) = named else { return Ok(None) };
         let by_info = self.treeinfo.as_ref().and_then(|info| {
-            let pairs = ARCHES.into_iter().filter_map(|arch| info.says.images(arch));
+            let pairs = ARCHES.into_iter().filter_map(|arch| info.content.images(arch));
             let mut pairs = pairs.map(|pair| below(&info.root, &pair));
             pairs.find(|pair| role.own(pair) == named).map(|pair| (pair, info.by.clone()))
         });

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::io;
 
 use super::super::layouts::LAYOUTS;
-use super::{Tree, TreeError, Wanted, content};
+use super::{Query, Tree, TreeError, content};
 use crate::testing::Remote;
 use storage::FileError;
 
 #[test]
 fn each_path_is_asked_for_once() {
     let remote = Remote::of(&["README"]);
-    Tree::find(&remote, Wanted::default()).unwrap_err();
+    Tree::find(&remote, Query::default()).unwrap_err();
     let mut times: BTreeMap<String, u32> = BTreeMap::new();
     for path in remote.asked().iter() {
         *times.entry(path.clone()).or_default() += 1;
@@ -26,7 +26,7 @@ fn a_tree_with_a_treeinfo_takes_three_questions() {
     let text = super::TREEINFO;
     let remote = Remote::of(&["other/vmlinuz", "other/initrd.img"]);
     let remote = remote.file(".treeinfo", text.as_bytes());
-    Tree::find(&remote, Wanted::default()).unwrap();
+    Tree::find(&remote, Query::default()).unwrap();
     assert_eq!(*remote.asked(), [".treeinfo", "other/vmlinuz", "other/initrd.img"]);
 }
 
@@ -34,7 +34,7 @@ fn a_tree_with_a_treeinfo_takes_three_questions() {
 fn a_host_that_does_not_answer_ends_the_search() {
     let mut remote = Remote::of(&[]);
     remote.answer = Some(|path| Some(FileError::failure(path, "no answer", "is it up?")));
-    let error = Tree::find(&remote, Wanted::default()).unwrap_err();
+    let error = Tree::find(&remote, Query::default()).unwrap_err();
     assert_eq!(remote.asked().len(), 1);
     assert_eq!(
         (error.to_string().as_str(), error.hint().as_str()),
@@ -50,7 +50,7 @@ fn a_host_that_does_not_answer_ends_the_search() {
         let source = io::ErrorKind::ConnectionReset.into();
         path.starts_with("images/").then(|| FileError::Io { name: path.into(), source })
     });
-    Tree::find(&remote, Wanted::default()).unwrap_err();
+    Tree::find(&remote, Query::default()).unwrap_err();
     assert_eq!(remote.asked().last().unwrap(), "images/pxeboot/vmlinuz");
 }
 
@@ -62,20 +62,20 @@ fn a_place_that_refuses_what_it_has_not_is_searched() {
         let refused = FileError::Io { name: path.into(), source };
         (!path.starts_with("isolinux/")).then_some(refused)
     });
-    let tree = Tree::find(&remote, Wanted::default()).unwrap();
+    let tree = Tree::find(&remote, Query::default()).unwrap();
     assert_eq!(content(&tree.kernel), "isolinux/vmlinuz");
     // It is told that it was not just absent.
-    let look = tree.looks.iter().find(|look| look.what == ".treeinfo").unwrap();
+    let look = tree.attempts.iter().find(|attempt| attempt.what == ".treeinfo").unwrap();
     assert_eq!(look.found, "Cannot read '.treeinfo': HTTP 403");
     remote.answer = Some(|path| {
         let source = io::ErrorKind::PermissionDenied.into();
         path.starts_with(".tree").then(|| FileError::Io { name: path.into(), source })
     });
-    assert!(Tree::find(&remote, Wanted::default()).is_ok());
+    assert!(Tree::find(&remote, Query::default()).is_ok());
 }
 
 #[test]
 fn a_place_without_lists_says_so_where_nothing_is_found() {
-    let error = Tree::find(&Remote::of(&[]), Wanted::default()).unwrap_err().to_string();
-    assert!(error.contains("'http://host/tree//' has no directory listing; tried"), "{error}");
+    let error = Tree::find(&Remote::of(&[]), Query::default()).unwrap_err().to_string();
+    assert!(error.contains("'http://host/tree//' has no list of its files; tried"), "{error}");
 }

@@ -1,7 +1,7 @@
 //! Trees of the shapes that tools and distributions know: xenpvnetboot's search list, virt-install's paths, xVM's for Solaris, the network
 //! trees and the media of today. Each with what its installer is told.
 
-use super::{Installer, Tree, Wanted, content};
+use super::{Installer, Query, Tree, content};
 use crate::arguments::{Origin, package_source};
 use crate::testing::Remote;
 
@@ -9,7 +9,7 @@ use Installer::{Alpine, Anaconda, Arch, Casper, Debian, DebianMedium, Mageia, Ot
 
 /// What is found in a place with these files: kernel, initrd, rule, and the tree itself.
 fn found(remote: &Remote, memory: u64) -> (String, String, Tree) {
-    let tree = Tree::find(remote, Wanted { memory, ..Wanted::default() }).unwrap();
+    let tree = Tree::find(remote, Query { memory, ..Query::default() }).unwrap();
     (content(&tree.kernel), content(&tree.initrds[0]), tree)
 }
 
@@ -38,7 +38,7 @@ fn xenpvnetboot_s_search_list() {
         // A kernel of one row goes with no initrd of another.
         let others = list.iter().filter(|(other, _)| *other != kernel).map(|(_, other)| *other);
         let halves: Vec<_> = [kernel].into_iter().chain(others).collect();
-        assert!(Tree::find(&Remote::of(&halves), Wanted::default()).is_err(), "{kernel}");
+        assert!(Tree::find(&Remote::of(&halves), Query::default()).is_err(), "{kernel}");
     }
     // The order is ours: what boots without Xen comes first.
     let all: Vec<_> = list.iter().flat_map(|(kernel, initrd)| [*kernel, *initrd]).collect();
@@ -136,7 +136,7 @@ fn solaris_kernels_by_the_guest_s_memory() {
         }
         // Without the kernel for few, it is said why there is none.
         if files != oldest {
-            let wanted = Wanted { memory: GIB - 1, ..Wanted::default() };
+            let wanted = Query { memory: GIB - 1, ..Query::default() };
             let error = Tree::find(&Remote::of(&files[2..]), wanted).unwrap_err().to_string();
             assert!(error.contains("is for guests with 1 GiB of memory or more"), "{error}");
         }

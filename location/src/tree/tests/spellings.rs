@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Installer, Tree, TreeError, Wanted, content};
+use super::{Installer, Query, Tree, TreeError, content};
 use crate::arguments::{Origin, package_source};
 use crate::place::{Place, PlaceError};
 use crate::testing::{Remote, Temp};
@@ -22,9 +22,9 @@ fn fetch(place: &Place) -> Result<Box<dyn RandomAccess>, PlaceError> {
     Ok(host.open(&TreePath::new(path))?)
 }
 
-fn wanted<'a>(kernel: &'a str, initrd: &'a str) -> Wanted<'a> {
+fn wanted<'a>(kernel: &'a str, initrd: &'a str) -> Query<'a> {
     let named = |path: &'a str| Some(Path::new(path)).filter(|path| !path.as_os_str().is_empty());
-    Wanted { kernel: named(kernel), initrd: named(initrd), elsewhere: &fetch, ..Wanted::default() }
+    Query { kernel: named(kernel), initrd: named(initrd), elsewhere: &fetch, ..Query::default() }
 }
 
 fn whole_host() -> Remote {
@@ -115,9 +115,9 @@ fn a_file_url_needs_no_host_at_all() {
     let url = |name: &str| format!("file://{}/{name}", temp.path().display());
     let place = Remote::of(&[]);
     let (kernel, initrd) = (url("k"), url("i"));
-    let by_default = Wanted::default();
+    let by_default = Query::default();
     let named = wanted(&kernel, &initrd);
-    let wanted = Wanted { elsewhere: by_default.elsewhere, ..named };
+    let wanted = Query { elsewhere: by_default.elsewhere, ..named };
     let found = Tree::find(&place, wanted).unwrap();
     assert_eq!((content(&found.kernel).as_str(), content(&found.initrds[0]).as_str()), ("k", "i"));
     let gone = Place::Local(temp.path().join("gone"));

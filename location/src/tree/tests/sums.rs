@@ -1,6 +1,6 @@
 //! The lists of checksums that trees have beside their files.
 
-use super::{Checked, Sum, Tree, Wanted};
+use super::{Checked, Query, Sum, Tree};
 use crate::testing::Remote;
 
 /// A layout, the list it has, where the list's paths begin, and of how a line is made of sum and path.
@@ -39,14 +39,14 @@ fn each_tree_s_own_list_counts() {
             lines.join("\n") + "\n"
         };
         let right = Remote::of(&files).file(list, lines(sum).as_bytes());
-        let tree = Tree::find(&right, Wanted::default()).unwrap();
+        let tree = Tree::find(&right, Query::default()).unwrap();
         let expected = Some(Sum { checked: Checked::Right("sha256"), by: list.into() });
         assert_eq!((&tree.kernel.sum, &tree.initrds[0].sum), (&expected, &expected), "{list}");
         let asked = right.asked().iter().filter(|path| *path == list).count();
         assert_eq!(asked, 1, "{list}");
 
         let wrong = Remote::of(&files).file(list, lines(|_| sum("x")).as_bytes());
-        let error = Tree::find(&wrong, Wanted::default()).unwrap_err();
+        let error = Tree::find(&wrong, Query::default()).unwrap_err();
         let text = error.to_string();
         assert!(text.contains(&sum(files[0])) && text.contains(&sum("x")), "{text}");
         assert!(text.ends_with(&format!("by {list}")), "{text}");
@@ -59,7 +59,7 @@ fn a_list_without_the_file_or_too_long_says_nothing() {
     let long = "x".repeat((1 << 20) + 1);
     for text in [other, long, String::new()] {
         let remote = Remote::of(&DEBIAN).file("current/images/SHA256SUMS", text.as_bytes());
-        let tree = Tree::find(&remote, Wanted::default()).unwrap();
+        let tree = Tree::find(&remote, Query::default()).unwrap();
         assert_eq!(tree.kernel.sum, None);
     }
 }
@@ -70,6 +70,6 @@ fn a_treeinfo_s_sum_comes_first() {
     let remote = Remote::of(&["other/vmlinuz", "other/initrd.img"]);
     let remote = remote.file(".treeinfo", info.as_bytes());
     let remote = remote.file("SHA256SUMS", format!("{}  other/vmlinuz", sum("x")).as_bytes());
-    let tree = Tree::find(&remote, Wanted::default()).unwrap();
+    let tree = Tree::find(&remote, Query::default()).unwrap();
     assert_eq!(tree.kernel.sum.unwrap().by, ".treeinfo");
 }

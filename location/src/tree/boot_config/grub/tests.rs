@@ -121,7 +121,7 @@ menuentry 'Debian GNU/Linux' --class debian --class gnu-linux $menuentry_id_opti
     assert_eq!(titles(&entries), ["Debian GNU/Linux"]);
     assert_eq!(entries[0].kernel, "/boot/vmlinuz-6.1.0-9");
     assert_eq!(entries[0].initrds, ["/boot/ucode.img", "/boot/initrd.img"]);
-    assert_eq!(entries[0].arguments, "root=UUID=1 ro quote=a b");
+    assert_eq!(entries[0].arguments, "root=UUID=1 ro \"quote=a b\"");
 }
 
 #[test]
@@ -159,4 +159,148 @@ fn broken_text_ends_nowhere_bad() {
     assert_eq!(one(&"if [ a ]; then\n".repeat(50_000)), []);
     let doubling = format!("a=xxxxxxxx\n{}", "a=$a$a\n".repeat(60));
     assert_eq!(one(&doubling), []);
+}
+
+/// A variable that a function sets is expanded by the entry that calls it (Ubuntu's `gfxmode`).
+#[test]
+fn functions_get_arguments_and_set_variables() {
+    let text = "\
+function gfxmode {
+\tset gfxpayload=\"${1}\"
+\tif [ \"${1}\" = \"keep\" ]; then
+\t\tset handoff=vt.handoff=$#
+\telse
+\t\tset handoff=
+\tfi
+}
+menuentry a { gfxmode keep x; linux k $handoff }
+menuentry b { gfxmode text; linux k ro $handoff }
+";
+    let entries = one(text);
+    assert_eq!(entries[0].arguments, "vt.handoff=2");
+    assert_eq!(entries[1].arguments, "ro");
+}
+
+#[test]
+fn entries_have_arguments_of_their_own() {
+    let entries = one("menuentry Linux --class x vmlinuz 'a b' { linux /boot/$2 $# \"$3\" $@ }");
+    assert_eq!(entries[0].kernel, "/boot/vmlinuz");
+    assert_eq!(entries[0].arguments, "3 \"a b\" Linux vmlinuz a b");
+}
+
+#[test]
+fn loops_conditions_and_negation_run() {
+    let text = "\
+for n in 1 2 3; do
+  if [ $n = 2 ]; then continue; fi
+  words=\"$words n=$n\"
+done
+while [ x$count != xaaa ]; do count=a$count; done
+until test -n \"$done\"; do done=yes; break; done
+if ! false; then words=\"$words not\"; fi
+if search --file --set=dev /boot/grub/grub.cfg; then words=\"$words $dev\"; fi
+if search --file /missing; then words=wrong; fi
+if regexp --set=1:major --set 2:minor '^([0-9]+)[.]([0-9]+)' 6.12-rc1; then words=\"$words $major/$minor\"; fi
+unset gone
+menuentry a { linux k $words $count $done $gone }
+";
+    let entries = one(text);
+    let expected = "n=1 n=3 not file//boot/grub/grub.cfg 6/12 aaa yes";
+    assert_eq!(entries[0].arguments, expected);
+}
+
+/// As in GRUB, an entry's commands run when it is chosen, so after the whole configuration.
+#[test]
+fn entries_see_the_variables_at_the_end_and_submenus_only_exported_ones() {
+    let text = "\
+x=1; y=1; export y
+menuentry a { linux k $x $y }
+submenu s { menuentry b { linux k $x $y }; menuentry c { linux l }; default=1 }
+x=2
+default=s
+";
+    let entries = one(text);
+    let lines: Vec<_> = entries.iter().map(|e| (&*e.title, &*e.arguments)).collect();
+    assert_eq!(lines, [("s > c", ""), ("a", "2 1"), ("s > b", "1")]);
+}
+
+#[test]
+fn commands_outside_entries_boot() {
+    let entries =
+        one("set root=hd0,1\nlinux /k root=/dev/sda1 ro\ninitrd /i\nboot\nmenuentry a { linux k }");
+    assert_eq!(
+        (entries[0].kernel.as_str(), entries[0].arguments.as_str()),
+        ("/k", "root=/dev/sda1 ro")
+    );
+    assert_eq!((&entries[0].initrds[..], entries[0].is_default), (&["/i".to_owned()][..], true));
+}
+
+#[test]
+fn fallback_follows_the_default() {
+    let entry = |name: &str| format!("menuentry {name} {{ linux {name} }}\n");
+    let text = format!("default=1\nfallback='3 0'\n{}", ["a", "b", "c", "d"].map(entry).concat());
+    assert_eq!(titles(&one(&text)), ["b", "d", "a", "c"]);
+}
+
+#[test]
+fn hidden_entries_come_last() {
+    let entries = one("hiddenentry h { linux h }\nmenuentry a { linux a }");
+    assert_eq!(titles(&entries), ["a", "h"]);
+}
+
+#[test]
+fn a_syntax_error_costs_one_statement_and_is_reported() {
+    for text in [
+        "}\nmenuentry a { linux k }",
+        "menuentry bad { linux no } }\nmenuentry a { linux k }",
+        "true && false\nmenuentry a { linux k }",
+        "menuentry empty { }\nmenuentry a { linux k }",
+    ] {
+        let temp = Temp::new();
+        temp.file("boot/grub/grub.cfg", text.as_bytes());
+        let config = BootConfig::read_all(&temp.source()).remove(0);
+        assert_eq!(titles(&config.entries).last(), Some(&"a"), "{text}");
+        assert!(config.warnings[0].contains("syntax error in line 1"), "{:?}", config.warnings);
+    }
+}
+
+#[test]
+fn endless_scripts_stop_with_a_warning() {
+    for text in [
+        "while true; do true; done",
+        "function f { f; f; }\nf",
+        "a=x; while true; do a=$a$a; done",
+        "while true; do menuentry a { linux k }; done",
+    ] {
+        let temp = Temp::new();
+        temp.file("boot/grub/grub.cfg", text.as_bytes());
+        let config = BootConfig::read_all(&temp.source()).remove(0);
+        assert!(!config.warnings.is_empty(), "{text}");
+    }
+}
+
+#[test]
+fn patterns_stand_for_files() {
+    let entries = read(&[
+        (
+            "boot/grub/grub.cfg",
+            "insmod regexp\nfor f in (hd0)/conf.d/*.cfg; do source $f; done\nfor f in /none/*; do menuentry $f { linux k }; done",
+        ),
+        ("conf.d/1.cfg", "menuentry one { linux 1 }"),
+        ("conf.d/2.cfg", "menuentry two { linux 2 }"),
+        ("conf.d/3.txt", "menuentry three { linux 3 }"),
+    ]);
+    assert_eq!(titles(&entries), ["one", "two", "/none/*"]);
+}
+
+#[test]
+fn what_cannot_be_answered_is_reported() {
+    let temp = Temp::new();
+    let text = "probe --set=uuid --fs-uuid $root\nloopback loop /x.iso\nmenuentry a { linux (loop)/k root=$uuid }";
+    temp.file("boot/grub/grub.cfg", text.as_bytes());
+    temp.file("x.iso", b"iso");
+    let config = BootConfig::read_all(&temp.source()).remove(0);
+    assert!(config.warnings[0].starts_with("$uuid stays empty"), "{:?}", config.warnings);
+    assert!(config.warnings[1].contains("/x.iso"), "{:?}", config.warnings);
+    assert_eq!(config.entries[0].kernel, "(loop)/k");
 }

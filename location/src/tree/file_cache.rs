@@ -10,7 +10,7 @@ use storage::{FileError, FileTree, RandomAccess, TreePath, read_whole};
 pub(super) const NOT_THERE: &str = "not there";
 
 /// What was asked for, and what came of it.
-pub(super) struct Seen<'a> {
+pub(super) struct FileCache<'a> {
     source: &'a dyn FileTree,
     files: BTreeMap<TreePath, State>,
     texts: BTreeMap<TreePath, Result<String, String>>,
@@ -24,7 +24,7 @@ enum State {
     Not(String),
 }
 
-impl<'a> Seen<'a> {
+impl<'a> FileCache<'a> {
     pub fn of(source: &'a dyn FileTree) -> Self {
         Self { source, files: BTreeMap::new(), texts: BTreeMap::new() }
     }

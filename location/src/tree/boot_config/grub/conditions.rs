@@ -1,0 +1,210 @@
+//! The `test` and `[` commands (GRUB's grub-core/commands/test.c).
+
+/// How deep parentheses can be nested.
+const DEPTH: usize = 32;
+
+/// Answers questions about files.
+pub(super) trait FileTests {
+    /// Whether there is a file or directory of this name.
+    fn exists(&mut self, name: &str) -> bool;
+    /// Whether it is a directory.
+    fn is_directory(&mut self, name: &str) -> bool;
+    /// Whether it is a file with at least one byte.
+    fn has_content(&mut self, name: &str) -> bool;
+}
+
+/// Whether an expression is true.
+pub(super) fn is_true(arguments: &[String], files: &mut dyn FileTests) -> bool {
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    Expression { rest: &arguments, files }.evaluate(0)
+}
+
+struct Expression<'a> {
+    rest: &'a [&'a str],
+    files: &'a mut dyn FileTests,
+}
+
+impl Expression<'_> {
+    /// Evaluates up to the end or a closing parenthesis. `-a` is implied between two terms.
+    fn evaluate(&mut self, depth: usize) -> bool {
+        let (mut any, mut all, mut is_negated) = (false, true, false);
+        while let [first, ..] = self.rest {
+            let value = if let Some(value) = self.comparison() {
+                value
+            } else {
+                let first = *first;
+                self.rest = &self.rest[1..];
+                match first {
+                    ")" => break,
+                    "(" if depth < DEPTH => self.evaluate(depth + 1),
+                    "!" => {
+                        is_negated = !is_negated;
+                        continue;
+                    }
+                    "-a" => continue,
+                    "-o" => {
+                        any |= all;
+                        all = true;
+                        continue;
+                    }
+                    text => !text.is_empty(),
+                }
+            };
+            all &= value != is_negated;
+            is_negated = false;
+        }
+        any || all
+    }
+
+    /// Takes a comparison of two or three words.
+    fn comparison(&mut self) -> Option<bool> {
+        if let [a, operator, b, rest @ ..] = self.rest
+            && let Some(value) = self.binary(a, operator, b)
+        {
+            self.rest = rest;
+            return Some(value);
+        }
+        let [operator, name, rest @ ..] = self.rest else { return None };
+        let value = match *operator {
+            "-d" => self.files.is_directory(name),
+            "-e" => self.files.exists(name),
+            "-f" => self.files.exists(name) && !self.files.is_directory(name),
+            "-s" => self.files.has_content(name),
+            "-n" => !name.is_empty(),
+            "-z" => name.is_empty(),
+            _ => return None,
+        };
+        self.rest = rest;
+        Some(value)
+    }
+
+    fn binary(&mut self, a: &str, operator: &str, b: &str) -> Option<bool> {
+        Some(match operator {
+            "=" | "==" => a == b,
+            "!=" => a != b,
+            "<" => a < b,
+            "<=" => a <= b,
+            ">" => a > b,
+            ">=" => a >= b,
+            "-eq" => number(a) == number(b),
+            "-ne" => number(a) != number(b),
+            "-lt" => number(a) < number(b),
+            "-le" => number(a) <= number(b),
+            "-gt" => number(a) > number(b),
+            "-ge" => number(a) >= number(b),
+            "-pgt" | "-plt" => {
+                let (a, b) = without_common_prefix(a, b);
+                if operator == "-pgt" { number(a) > number(b) } else { number(a) < number(b) }
+            }
+            // No source of files has their times: only a missing file is older.
+            _ if operator.starts_with("-nt") => self.files.exists(a) && !self.files.exists(b),
+            _ if operator.starts_with("-ot") => !self.files.exists(a) && self.files.exists(b),
+            _ => return None,
+        })
+    }
+}
+
+/// The number at the beginning of a text, as strtoul with base 0 reads it; 0 if there is none.
+fn number(text: &str) -> i128 {
+    let (is_negative, text) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text),
+    };
+    let (radix, digits) = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(rest) => (16, rest),
+        None if text.starts_with('0') => (8, text),
+        None => (10, text),
+    };
+    let end = digits.find(|c: char| !c.is_digit(radix)).unwrap_or(digits.len());
+    let value = i128::from_str_radix(&digits[..end.min(24)], radix).unwrap_or(0);
+    if is_negative { -value } else { value }
+}
+
+/// Both texts from the first number in which they differ.
+fn without_common_prefix<'t>(a: &'t str, b: &'t str) -> (&'t str, &'t str) {
+    let same = a.bytes().zip(b.bytes()).take_while(|(a, b)| a == b).count();
+    let digits = a.as_bytes()[..same].iter().rev().take_while(|byte| byte.is_ascii_digit());
+    let at = same - digits.count();
+    (a.get(at..).unwrap_or_default(), b.get(at..).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct FakeFiles;
+
+    impl FileTests for FakeFiles {
+        fn exists(&mut self, name: &str) -> bool {
+            matches!(name, "/file" | "/empty" | "/dir")
+        }
+
+        fn is_directory(&mut self, name: &str) -> bool {
+            name == "/dir"
+        }
+
+        fn has_content(&mut self, name: &str) -> bool {
+            name == "/file"
+        }
+    }
+
+    #[test]
+    fn every_operator_works_as_in_grub() {
+        let check = |text: &str| {
+            let arguments: Vec<_> = text.split(' ').map(|word| word.replace("EMPTY", "")).collect();
+            is_true(&arguments, &mut FakeFiles)
+        };
+        for text in [
+            "a",
+            "a = a",
+            "a == a",
+            "a != b",
+            "a < b",
+            "b >= b",
+            "-z EMPTY",
+            "-n a",
+            "10 -gt 9",
+            "0x10 -eq 16",
+            "-1 -lt 0",
+            "vmlinuz-11 -pgt vmlinuz-2",
+            "vmlinuz-2 -plt vmlinuz-11",
+            "-d /dir",
+            "-e /dir",
+            "-e /file",
+            "-f /file",
+            "-s /file",
+            "! -f /dir",
+            "! -s /empty",
+            "/file -nt /none",
+            "/none -ot /file",
+            "EMPTY -o a",
+            "a -a b",
+            "a b",
+            "! ( a -a EMPTY )",
+            "( EMPTY -o a ) -a b",
+            "! ! a",
+            "x = x -a ! -z y",
+        ] {
+            assert!(check(text), "{text}");
+        }
+        for text in [
+            "EMPTY",
+            "a = b",
+            "b < a",
+            "9 -gt 10",
+            "-f /dir",
+            "-d /file",
+            "-s /empty",
+            "-e /none",
+            "a -a EMPTY",
+            "a EMPTY",
+            "EMPTY -o EMPTY",
+            "/none -nt /none",
+            "! a",
+        ] {
+            assert!(!check(text), "{text}");
+        }
+        assert!(is_true(&vec!["(".to_owned(); 100_000], &mut FakeFiles));
+        assert!(is_true(&[], &mut FakeFiles), "an empty expression has no false term, as in GRUB");
+    }
+}

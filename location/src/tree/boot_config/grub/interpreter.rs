@@ -1,0 +1,338 @@
+//! Runs GRUB scripts within limits: nothing is executed but what decides which files are booted.
+
+mod commands;
+mod expansion;
+mod loading;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use super::super::{ENTRIES, Entry, Files, Module};
+use super::lexer::{Word, tokens};
+use super::parser::{Command, Script, parse};
+use super::variables::Variables;
+
+/// How deep functions, blocks and included files can be nested.
+const DEPTH: usize = 48;
+/// Commands that one configuration can run.
+const STEPS: usize = 1 << 16;
+/// Bytes that all expanded words can have together.
+const EXPANDED: usize = 4 << 20;
+/// Warnings that are kept.
+const WARNINGS: usize = 8;
+
+/// What follows a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flow {
+    /// The next one.
+    Next,
+    /// The end of this many loops.
+    Break(usize),
+    /// The next round of the loop outside this many others.
+    Continue(usize),
+    /// The end of the function.
+    Return,
+    /// Nothing: another menu took over, something was booted, or a limit was reached.
+    Stop,
+}
+
+/// An entry of a menu, whose commands have not run yet.
+pub(super) struct MenuItem {
+    /// Its title.
+    pub title: String,
+    /// Its `--id`; empty without one.
+    pub id: String,
+    /// Whether it opens another menu.
+    pub is_submenu: bool,
+    /// Whether the menu does not show it.
+    pub is_hidden: bool,
+    /// `$1` and so on: its title, then its own arguments.
+    pub arguments: Vec<String>,
+    /// Its commands.
+    pub body: MenuBody,
+}
+
+/// What a menu entry does.
+pub(super) enum MenuBody {
+    /// It runs these commands.
+    Script(Script),
+    /// It was read from a file of the Boot Loader Specification.
+    Entry(Box<Entry>),
+}
+
+/// What is loaded for booting.
+#[derive(Default)]
+pub(super) struct Loaded {
+    /// The kernel and its command line.
+    pub kernel: Option<Module>,
+    /// The initrds.
+    pub initrds: Vec<String>,
+    /// A multiboot kernel and its command line.
+    pub multiboot: Option<Module>,
+    /// Its modules.
+    pub modules: Vec<Module>,
+}
+
+/// The state of GRUB while it reads a configuration.
+pub(super) struct Interpreter<'a, 'f> {
+    pub files: &'a mut Files<'f>,
+    pub variables: Variables,
+    /// The entries of the menu that is being read.
+    pub menu: Vec<MenuItem>,
+    /// What the last commands loaded.
+    pub loaded: Loaded,
+    /// Whether `boot` ran with a kernel loaded.
+    pub has_booted: bool,
+    /// What could not be followed, for the user.
+    pub warnings: Vec<String>,
+    functions: BTreeMap<String, Script>,
+    /// `$1` and so on.
+    parameters: Vec<String>,
+    /// `$?`: whether the last command succeeded.
+    status: bool,
+    /// Whether unquoted `*` and `?` are patterns: the module "regexp" does that.
+    has_patterns: bool,
+    /// Names of devices made by `loopback`.
+    loopbacks: BTreeSet<String>,
+    has_blscfg: bool,
+    depth: usize,
+    steps: usize,
+    bytes: usize,
+}
+
+impl<'a, 'f> Interpreter<'a, 'f> {
+    pub fn new(files: &'a mut Files<'f>) -> Self {
+        Self {
+            files,
+            variables: Variables::default(),
+            menu: Vec::new(),
+            loaded: Loaded::default(),
+            has_booted: false,
+            warnings: Vec::new(),
+            functions: BTreeMap::new(),
+            parameters: Vec::new(),
+            status: true,
+            has_patterns: false,
+            loopbacks: BTreeSet::new(),
+            has_blscfg: false,
+            depth: 0,
+            steps: STEPS,
+            bytes: EXPANDED,
+        }
+    }
+
+    /// Notes something for the user, once.
+    pub fn warn(&mut self, text: impl Into<String>) {
+        let text = text.into();
+        if self.warnings.len() < WARNINGS && !self.warnings.contains(&text) {
+            self.warnings.push(text);
+        }
+    }
+
+    /// Takes bytes from the budget. Returns whether there were enough.
+    pub fn charge(&mut self, bytes: usize) -> bool {
+        let left = self.bytes.checked_sub(bytes);
+        self.bytes = left.unwrap_or(0);
+        if left.is_none() {
+            self.warn("the configuration is too long: its end was not read");
+        }
+        left.is_some()
+    }
+
+    /// Runs the text of a file; `name` is for warnings.
+    pub fn run_text(&mut self, text: &str, name: &str) -> Flow {
+        let parsed = parse(&tokens(text));
+        if let Some(line) = parsed.bad_lines.first() {
+            self.warn(format!("{name}: syntax error in line {line}; the statement was skipped"));
+        }
+        self.run(&parsed.script)
+    }
+
+    /// Runs a menu entry's commands with its arguments as `$1` and so on.
+    pub fn run_entry(&mut self, script: &Script, arguments: Vec<String>) -> Flow {
+        self.parameters = arguments;
+        self.run(script)
+    }
+
+    fn run(&mut self, script: &Script) -> Flow {
+        if self.depth >= DEPTH {
+            self.warn("the configuration is nested too deeply: not all of it was read");
+            return Flow::Stop;
+        }
+        self.depth += 1;
+        let mut flow = Flow::Next;
+        for command in script.iter() {
+            flow = self.command(command);
+            if flow != Flow::Next {
+                break;
+            }
+        }
+        self.depth -= 1;
+        flow
+    }
+
+    fn command(&mut self, command: &Command) -> Flow {
+        let Some(steps) = self.steps.checked_sub(1) else {
+            self.warn("the configuration runs too long: its end was not read");
+            return Flow::Stop;
+        };
+        self.steps = steps;
+        match command {
+            Command::Simple { words, block } => self.simple(words, block.as_ref()),
+            Command::If { branches, otherwise } => self.if_statement(branches, otherwise.as_ref()),
+            Command::For { name, words, body } => self.for_statement(name, words, body),
+            Command::While { is_until, condition, body } => {
+                self.while_statement(*is_until, condition, body)
+            }
+            Command::Function { name, body } => {
+                self.functions.insert(name.clone(), Rc::clone(body));
+                Flow::Next
+            }
+        }
+    }
+
+    fn if_statement(&mut self, branches: &[(Script, Script)], otherwise: Option<&Script>) -> Flow {
+        for (condition, body) in branches {
+            match self.run(condition) {
+                Flow::Next if self.status => return self.run(body),
+                Flow::Next => {}
+                other => return other,
+            }
+        }
+        otherwise.map_or(Flow::Next, |body| self.run(body))
+    }
+
+    fn for_statement(&mut self, name: &str, words: &[Word], body: &Script) -> Flow {
+        let Some(values) = self.expand(words) else { return Flow::Stop };
+        for value in values {
+            self.variables.set(name, &value);
+            match after_round(self.run(body)) {
+                Flow::Next => {}
+                Flow::Break(0) => break,
+                other => return other,
+            }
+        }
+        Flow::Next
+    }
+
+    fn while_statement(&mut self, is_until: bool, condition: &Script, body: &Script) -> Flow {
+        loop {
+            match self.run(condition) {
+                Flow::Next if self.status == is_until => return Flow::Next,
+                Flow::Next => {}
+                other => return other,
+            }
+            match after_round(self.run(body)) {
+                Flow::Next => {}
+                Flow::Break(0) => return Flow::Next,
+                other => return other,
+            }
+        }
+    }
+
+    fn simple(&mut self, words: &[Word], block: Option<&Script>) -> Flow {
+        let Some(mut words) = self.expand(words) else { return Flow::Stop };
+        let negations = words.iter().take_while(|word| *word == "!").count();
+        words.drain(..negations);
+        let Some((name, arguments)) = words.split_first() else {
+            self.status = true;
+            return Flow::Next;
+        };
+        let flow = self.named(name, arguments, block);
+        self.status ^= negations % 2 == 1;
+        flow
+    }
+
+    fn named(&mut self, name: &str, arguments: &[String], block: Option<&Script>) -> Flow {
+        if let Some(body) = self.functions.get(name).cloned() {
+            return self.call(&body, arguments);
+        }
+        match name {
+            "menuentry" | "submenu" | "hiddenentry" => {
+                self.status = self.add_item(name, arguments, block);
+                Flow::Next
+            }
+            _ => self.built_in(name, arguments),
+        }
+    }
+
+    fn call(&mut self, body: &Script, arguments: &[String]) -> Flow {
+        let outer = std::mem::replace(&mut self.parameters, arguments.to_vec());
+        let flow = self.run(body);
+        self.parameters = outer;
+        if flow == Flow::Stop { Flow::Stop } else { Flow::Next }
+    }
+
+    fn add_item(&mut self, name: &str, arguments: &[String], block: Option<&Script>) -> bool {
+        let options = EntryOptions::of(arguments);
+        let body = match (options.source, block) {
+            (None, Some(block)) => Rc::clone(block),
+            (Some(source), None) => parse(&tokens(&source)).script,
+            _ => {
+                self.warn(format!("a {name} without a body was skipped"));
+                return false;
+            }
+        };
+        let (Some(title), true) = (options.own.first(), self.menu.len() < ENTRIES) else {
+            return false;
+        };
+        self.menu.push(MenuItem {
+            title: title.clone(),
+            id: options.id,
+            is_submenu: name == "submenu",
+            is_hidden: name == "hiddenentry",
+            arguments: options.own,
+            body: MenuBody::Script(body),
+        });
+        true
+    }
+}
+
+/// What a loop does after its body ended with `flow`: `Break(0)` leaves this loop.
+fn after_round(flow: Flow) -> Flow {
+    match flow {
+        Flow::Break(count) if count <= 1 => Flow::Break(0),
+        Flow::Break(count) => Flow::Break(count - 1),
+        Flow::Continue(count) if count > 1 => Flow::Continue(count - 1),
+        Flow::Next | Flow::Continue(_) => Flow::Next,
+        other => other,
+    }
+}
+
+/// The options of `menuentry` (GRUB's grub-core/commands/menuentry.c).
+#[derive(Default)]
+struct EntryOptions {
+    id: String,
+    source: Option<String>,
+    /// What is neither an option nor an option's value: the title and the entry's own arguments.
+    own: Vec<String>,
+}
+
+impl EntryOptions {
+    fn of(arguments: &[String]) -> Self {
+        const WITH_VALUE: [&str; 5] = ["class", "users", "hotkey", "source", "id"];
+        let mut options = Self::default();
+        let mut arguments = arguments.iter();
+        while let Some(argument) = arguments.next() {
+            let Some(option) = argument.strip_prefix("--") else {
+                options.own.push(argument.clone());
+                continue;
+            };
+            if option.is_empty() {
+                options.own.extend(arguments.cloned());
+                break;
+            }
+            let (name, value) = match option.split_once('=') {
+                Some((name, value)) => (name, Some(value.to_owned())),
+                None if WITH_VALUE.contains(&option) => (option, arguments.next().cloned()),
+                None => (option, None),
+            };
+            match name {
+                "id" => options.id = value.unwrap_or_default(),
+                "source" => options.source = value,
+                _ => {}
+            }
+        }
+        options
+    }
+}

@@ -1,0 +1,220 @@
+//! GRUB's other commands: whether each succeeds, and what it does to variables.
+
+use regex::bytes::RegexBuilder;
+
+use super::super::conditions::{self, FileTests};
+use super::super::without_device;
+use super::{Flow, Interpreter};
+
+/// Bytes that a compiled `regexp` pattern can have.
+const PATTERN_LIMIT: usize = 1 << 18;
+
+impl FileTests for super::Files<'_> {
+    fn exists(&mut self, name: &str) -> bool {
+        self.exists(&without_device(name))
+    }
+
+    fn is_directory(&mut self, name: &str) -> bool {
+        self.is_directory(&without_device(name))
+    }
+
+    fn has_content(&mut self, name: &str) -> bool {
+        self.has_content(&without_device(name))
+    }
+}
+
+impl Interpreter<'_, '_> {
+    /// Runs a command that is not a function and not a menu entry.
+    pub(super) fn built_in(&mut self, name: &str, arguments: &[String]) -> Flow {
+        self.status = match name {
+            "set" => self.set(arguments),
+            "unset" => {
+                arguments.iter().for_each(|name| self.variables.unset(name));
+                true
+            }
+            "export" => {
+                arguments.iter().for_each(|name| self.variables.export(name));
+                true
+            }
+            "[" | "test" => {
+                let expression = arguments.strip_suffix(&["]".to_owned()]).unwrap_or(arguments);
+                conditions::is_true(expression, self.files)
+            }
+            "linux" | "linux16" | "linuxefi" => self.load_kernel(arguments),
+            "initrd" | "initrd16" | "initrdefi" => self.load_initrds(arguments),
+            "multiboot" | "multiboot2" | "xen_hypervisor" => self.load_multiboot(arguments),
+            "module" | "module2" | "xen_module" => self.load_module(arguments),
+            "load_env" => self.load_env(arguments),
+            "blscfg" => self.blscfg(),
+            "search" | "search.file" | "search.fs_label" | "search.fs_uuid" => {
+                self.search(name, arguments)
+            }
+            "regexp" => self.regexp(arguments),
+            "probe" | "smbios" => self.unanswered(name, arguments),
+            "loopback" => self.loopback(arguments),
+            "insmod" => {
+                self.has_patterns |= arguments.iter().any(|module| module == "regexp");
+                true
+            }
+            // The guest's processor has 64 bits.
+            "cpuid" => true,
+            "setparams" => {
+                self.parameters = arguments.to_vec();
+                true
+            }
+            "shift" => {
+                let count = count(arguments).min(self.parameters.len());
+                self.parameters.drain(..count);
+                true
+            }
+            "true" | "echo" | "save_env" | "list_env" | "terminal_input" | "terminal_output"
+            | "serial" | "sleep" | "clear" | "rmmod" | "play" | "hexdump" | "ls" | "cat" => true,
+            _ => return self.control(name, arguments),
+        };
+        Flow::Next
+    }
+
+    /// Commands that decide what runs next, and all others.
+    fn control(&mut self, name: &str, arguments: &[String]) -> Flow {
+        let (name_part, value) = name.split_once('=').unwrap_or((name, ""));
+        match name {
+            "source" | "." | "extract_entries_source" => self.source(arguments),
+            "configfile" | "normal" | "extract_entries_configfile" => self.configfile(arguments),
+            "eval" => self.run_text(&arguments.join(" "), "eval"),
+            "break" => Flow::Break(count(arguments)),
+            "continue" => Flow::Continue(count(arguments)),
+            "return" => {
+                self.status = arguments.first().is_none_or(|status| status == "0");
+                Flow::Return
+            }
+            "boot" => {
+                let loaded = &self.loaded;
+                self.has_booted = loaded.kernel.is_some() || loaded.multiboot.is_some();
+                self.status = self.has_booted;
+                if self.has_booted { Flow::Stop } else { Flow::Next }
+            }
+            "exit" | "halt" | "reboot" => Flow::Stop,
+            "legacy_configfile" | "syslinux_configfile" | "legacy_source" | "syslinux_source" => {
+                self.warn(format!("the menu that {name} includes was not read"));
+                self.status = false;
+                Flow::Next
+            }
+            _ if name_part.len() < name.len() && !name_part.is_empty() => {
+                self.status = self.variables.set(name_part, value);
+                Flow::Next
+            }
+            // What asks the machine something, such as loadfont or keystatus.
+            _ => {
+                self.status = false;
+                Flow::Next
+            }
+        }
+    }
+
+    fn set(&mut self, arguments: &[String]) -> bool {
+        let Some(assignment) = arguments.first() else { return true };
+        match assignment.split_once('=') {
+            Some((name, value)) => self.variables.set(name, value),
+            None => true,
+        }
+    }
+
+    /// `search [--set[=NAME]] [--file|--label|--fs-uuid] NAME`. All file systems of the disk are searched for every path, so
+    /// the device it sets is only a name. A UUID is taken to be there: nothing here knows the UUIDs.
+    fn search(&mut self, command: &str, arguments: &[String]) -> bool {
+        let mut kind = match command {
+            "search.file" => "file",
+            "search.fs_label" => "label",
+            _ => "fs-uuid",
+        };
+        if command == "search" {
+            kind = "file";
+        }
+        let (mut variable, mut names): (Option<String>, Vec<&str>) = (None, Vec::new());
+        let mut arguments = arguments.iter().map(String::as_str).peekable();
+        while let Some(argument) = arguments.next() {
+            match argument {
+                "-f" | "--file" => kind = "file",
+                "-l" | "--label" | "--fs-label" => kind = "label",
+                "-u" | "--fs-uuid" => kind = "fs-uuid",
+                "-s" | "--set" => variable = Some("root".to_owned()),
+                _ if argument.starts_with("--set=") => variable = Some(argument[6..].to_owned()),
+                "-h" | "--hint" | "--hint-bios" | "--hint-efi" | "--hint-baremetal"
+                | "--hint-ieee1275" | "--hint-arc" => {
+                    arguments.next();
+                }
+                _ if argument.starts_with('-') => {}
+                _ => names.push(argument),
+            }
+        }
+        // `search.fs_uuid NAME VARIABLE`
+        if command != "search" && names.len() > 1 {
+            variable = Some(names.remove(1).to_owned());
+        }
+        let Some(name) = names.first() else { return false };
+        let is_found = match kind {
+            "file" => self.files.exists(&without_device(name)),
+            "label" => self.files.has_label(name),
+            _ => true,
+        };
+        if let (true, Some(variable)) = (is_found, variable) {
+            self.variables.set(&variable, &format!("{kind}/{name}"));
+        }
+        is_found
+    }
+
+    /// `regexp [--set [NUMBER:]NAME] PATTERN TEXT`.
+    fn regexp(&mut self, arguments: &[String]) -> bool {
+        self.has_patterns = true;
+        let (mut sets, mut rest): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
+        let mut arguments = arguments.iter();
+        while let Some(argument) = arguments.next() {
+            match argument.as_str() {
+                "-s" | "--set" => sets.extend(arguments.next().map(String::as_str)),
+                set if set.starts_with("--set=") => sets.push(&set[6..]),
+                "--" if rest.is_empty() => {}
+                other => rest.push(other),
+            }
+        }
+        let [pattern, text] = rest[..] else { return false };
+        let pattern = RegexBuilder::new(pattern).unicode(false).size_limit(PATTERN_LIMIT).build();
+        let Ok(pattern) = pattern else {
+            self.warn("a pattern of regexp could not be read");
+            return false;
+        };
+        let Some(captures) = pattern.captures(text.as_bytes()) else { return false };
+        for set in sets {
+            let (number, name) = set.split_once(':').unwrap_or(("1", set));
+            let group = number.parse().ok().and_then(|number| captures.get(number));
+            let value = group.map(|group| String::from_utf8_lossy(group.as_bytes()).into_owned());
+            match value {
+                Some(value) => {
+                    self.variables.set(name, &value);
+                }
+                None => self.variables.unset(name),
+            }
+        }
+        true
+    }
+
+    /// A command that asks the hardware or the disk for something that is not known here.
+    fn unanswered(&mut self, command: &str, arguments: &[String]) -> bool {
+        let mut words = arguments.iter();
+        let set = words.find_map(|word| match word.as_str() {
+            "-s" | "--set" => Some(String::new()),
+            word => word.strip_prefix("--set=").map(str::to_owned),
+        });
+        if let Some(name) = set {
+            let name = if name.is_empty() { words.next().cloned() } else { Some(name) };
+            let name = name.unwrap_or_default();
+            self.variables.unset(&name);
+            self.warn(format!("${name} stays empty: GRUB's {command} has no answer here"));
+        }
+        false
+    }
+}
+
+/// The number that `break`, `continue` and `shift` take; 1 by default.
+fn count(arguments: &[String]) -> usize {
+    arguments.first().and_then(|count| count.parse().ok()).unwrap_or(1)
+}

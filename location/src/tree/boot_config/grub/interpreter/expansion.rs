@@ -1,0 +1,115 @@
+//! Expands words: variables, splitting at spaces, and patterns (GRUB's `grub_script_arglist_to_argv`).
+
+use super::super::lexer::{Content, Part, Word};
+use super::Interpreter;
+use crate::tree::glob;
+use storage::TreePath;
+
+/// Files that one pattern can stand for.
+const MATCHES: usize = 256;
+
+/// An argument while it is put together.
+#[derive(Default)]
+struct Argument {
+    text: String,
+    /// Whether there is one at all: an unset variable without quotes makes none.
+    is_begun: bool,
+    /// Whether an unquoted `*`, `?` or `[` is in it.
+    is_pattern: bool,
+}
+
+impl Interpreter<'_, '_> {
+    /// The arguments that words stand for; `None` if they are too long.
+    pub(super) fn expand(&mut self, words: &[Word]) -> Option<Vec<String>> {
+        let mut arguments = Vec::new();
+        for word in words {
+            let mut argument = Argument::default();
+            for part in &word.parts {
+                self.expand_part(part, &mut argument, &mut arguments)?;
+            }
+            self.finish(argument, &mut arguments);
+        }
+        Some(arguments)
+    }
+
+    fn expand_part(
+        &mut self,
+        part: &Part,
+        argument: &mut Argument,
+        arguments: &mut Vec<String>,
+    ) -> Option<()> {
+        let name = match &part.content {
+            Content::Text(text) => {
+                self.charge(text.len() + 1).then_some(())?;
+                argument.is_begun = true;
+                argument.is_pattern |= !part.is_quoted && text.contains(['*', '?', '[']);
+                argument.text += text;
+                return Some(());
+            }
+            Content::Variable(name) => name,
+        };
+        let values = self.values(name, part.is_quoted);
+        let size: usize = values.iter().map(|value| value.len() + 1).sum();
+        self.charge(size + 1).then_some(())?;
+        for (index, value) in values.into_iter().enumerate() {
+            if index > 0 {
+                self.finish(std::mem::take(argument), arguments);
+            }
+            argument.is_begun |= part.is_quoted || !value.is_empty();
+            argument.is_pattern |= !part.is_quoted && value.contains(['*', '?', '[']);
+            argument.text += &value;
+        }
+        Some(())
+    }
+
+    /// The values of a variable: several if it is split.
+    fn values(&self, name: &str, is_quoted: bool) -> Vec<String> {
+        let value = match name {
+            "@" if is_quoted => return self.parameters.clone(),
+            "@" | "*" => self.parameters.join(" "),
+            "#" => self.parameters.len().to_string(),
+            "?" => u8::from(!self.status).to_string(),
+            _ => match name.parse::<usize>() {
+                Ok(0) | Err(_) => self.variables.value(name).to_owned(),
+                Ok(number) => self.parameters.get(number - 1).cloned().unwrap_or_default(),
+            },
+        };
+        if is_quoted {
+            return vec![value];
+        }
+        let mut values: Vec<_> = value.split_whitespace().map(str::to_owned).collect();
+        if values.is_empty() {
+            return values;
+        }
+        // A space at an end separates it from what is beside it.
+        if value.starts_with(char::is_whitespace) {
+            values.insert(0, String::new());
+        }
+        if value.ends_with(char::is_whitespace) {
+            values.push(String::new());
+        }
+        values
+    }
+
+    fn finish(&mut self, argument: Argument, arguments: &mut Vec<String>) {
+        let Argument { text, is_begun, is_pattern } = argument;
+        if !is_begun {
+            return;
+        }
+        let found = if is_pattern && self.has_patterns { self.matches(&text) } else { Vec::new() };
+        if found.is_empty() {
+            arguments.push(text);
+        } else {
+            arguments.extend(found);
+        }
+    }
+
+    /// The files that a pattern in a path's last name stands for, with its device in front as it was.
+    fn matches(&mut self, pattern: &str) -> Vec<String> {
+        let Some((above, last)) = pattern.rsplit_once('/') else { return Vec::new() };
+        let directory = TreePath::new(super::super::without_device(above));
+        let names = self.files.list(&directory);
+        let fitting = names.into_iter().filter(|name| glob::matches(last, name)).take(MATCHES);
+        fitting.map(|name| format!("{above}/{name}")).collect()
+    }
+}

@@ -1,0 +1,122 @@
+//! Unified kernel images (UAPI.5): an EFI program with kernel, initrd and command line as sections of it.
+//!
+//! The layout of the file is that of Microsoft's PE format: a DOS header with the offset of the PE header at byte 60, then a header of
+//! 24 bytes, an optional header, and a section header of 40 bytes for each section. Numbers are little-endian.
+
+use std::io;
+use std::sync::Arc;
+
+use storage::{RandomAccess, Slice, head, read_whole};
+
+/// Bytes in which all headers must be.
+const HEADERS: usize = 1 << 16;
+/// Bytes that a section with text can have.
+const TEXT: usize = 1 << 16;
+
+/// The sections of a unified kernel image.
+#[derive(Debug)]
+pub(crate) struct UnifiedImage {
+    file: Arc<dyn RandomAccess>,
+    sections: Vec<Section>,
+}
+
+#[derive(Debug)]
+struct Section {
+    name: String,
+    offset: u64,
+    len: u64,
+}
+
+impl UnifiedImage {
+    /// Reads the headers. `None`: it is not a PE file, or has no `.linux` section.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn open(file: Box<dyn RandomAccess>) -> io::Result<Option<Self>> {
+        let sections = sections(&head(&*file, HEADERS)?).unwrap_or_default();
+        let image = Self { file: file.into(), sections };
+        Ok(image.kernel().is_some().then_some(image))
+    }
+
+    /// The kernel.
+    pub fn kernel(&self) -> Option<Box<dyn RandomAccess>> {
+        self.section(".linux")
+    }
+
+    /// What belongs into the initrd: microcode first.
+    pub fn initrds(&self) -> Vec<Box<dyn RandomAccess>> {
+        [".ucode", ".initrd"].iter().filter_map(|name| self.section(name)).collect()
+    }
+
+    /// The kernel's command line.
+    pub fn command_line(&self) -> String {
+        let text = self.text(".cmdline");
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    /// The value of a key in its os-release file, without quotes.
+    pub fn os_release(&self, key: &str) -> String {
+        let text = self.text(".osrel");
+        let mut values = text.lines().filter_map(|line| line.trim().split_once('='));
+        let value = values.find(|(name, _)| *name == key).unwrap_or_default().1;
+        value.trim_matches(['"', '\'']).to_owned()
+    }
+
+    fn text(&self, name: &str) -> String {
+        let bytes = self.section(name).and_then(|section| read_whole(&*section, TEXT).ok()?);
+        let bytes = bytes.unwrap_or_default();
+        String::from_utf8_lossy(&bytes).trim_end_matches('\0').to_owned()
+    }
+
+    fn section(&self, name: &str) -> Option<Box<dyn RandomAccess>> {
+        let found = self.sections.iter().find(|section| section.name == name)?;
+        let name = format!("{}:{name}", self.file.name());
+        Some(Box::new(Slice::new(Arc::clone(&self.file), found.offset, found.len, name)))
+    }
+}
+
+fn sections(bytes: &[u8]) -> Option<Vec<Section>> {
+    let u16_at = |at: usize| Some(u16::from_le_bytes(bytes.get(at..at + 2)?.try_into().ok()?));
+    let u32_at = |at: usize| Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
+    bytes.starts_with(b"MZ").then_some(())?;
+    let header = usize::try_from(u32_at(60)?).ok().filter(|at| *at < HEADERS)?;
+    (bytes.get(header..header + 4)? == b"PE\0\0").then_some(())?;
+    let count = u16_at(header + 6)?;
+    let first = header + 24 + usize::from(u16_at(header + 20)?);
+    let section = |index: u16| {
+        let at = first + 40 * usize::from(index);
+        let name = bytes.get(at..at + 8)?;
+        let name = String::from_utf8_lossy(name).trim_end_matches('\0').to_owned();
+        // What is in memory can be shorter than what is in the file, which is padded.
+        let len = u32_at(at + 8)?.min(u32_at(at + 16)?);
+        Some(Section { name, offset: u32_at(at + 20)?.into(), len: len.into() })
+    };
+    (0..count).map(section).collect()
+}
+
+/// The bytes of an image with these sections, for tests.
+#[cfg(test)]
+pub(crate) fn image(sections: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut headers = vec![0; 64];
+    headers[..2].copy_from_slice(b"MZ");
+    headers[60] = 64;
+    headers.extend(b"PE\0\0\x64\x86");
+    headers.extend(u16::try_from(sections.len()).unwrap_or(0).to_le_bytes());
+    headers.extend([0; 16]);
+    let mut offset = headers.len() + 40 * sections.len();
+    let mut contents = Vec::new();
+    for (name, content) in sections {
+        let mut header = [0; 40];
+        header[..name.len()].copy_from_slice(name.as_bytes());
+        let number = |value: usize| u32::try_from(value).unwrap_or(0).to_le_bytes();
+        header[8..12].copy_from_slice(&number(content.len()));
+        header[16..20].copy_from_slice(&number(content.len() + 3));
+        header[20..24].copy_from_slice(&number(offset));
+        headers.extend(header);
+        contents.extend_from_slice(content);
+        contents.extend([0; 3]);
+        offset += content.len() + 3;
+    }
+    headers.extend(contents);
+    headers
+}

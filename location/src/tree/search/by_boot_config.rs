@@ -1,0 +1,71 @@
+//! The rule for the place's own boot loader.
+
+use super::super::boot_config::{BootConfig, Entry};
+use super::super::{Installer, TreeError};
+use super::{Item, Pair, Search};
+use storage::TreePath;
+
+impl Search<'_> {
+    /// The default entry of the first menu, or else the first one whose files are there.
+    pub(super) fn by_boot_config(&mut self) -> Result<Option<Pair>, TreeError> {
+        let all = BootConfig::read_all(self.source);
+        if all.is_empty() {
+            self.look("isolinux.cfg, syslinux.cfg, extlinux.conf, grub.cfg", "not there");
+        }
+        for config in &all {
+            let warnings = config.warnings.iter();
+            self.warnings.extend(warnings.map(|warning| format!("{}: {warning}", config.path)));
+            for entry in &config.entries {
+                if let Some(pair) = self.entry(config, entry)? {
+                    return Ok(Some(pair));
+                }
+            }
+            if config.entries.is_empty() {
+                self.look(config.path.to_string(), "has no entry that boots a kernel");
+            }
+        }
+        Ok(None)
+    }
+
+    /// Opens the files of an entry. Where one is missing, the entry is passed over with a warning.
+    fn entry(&mut self, config: &BootConfig, entry: &Entry) -> Result<Option<Pair>, TreeError> {
+        let what = format!("{}: '{}': {}", config.path, entry.title, entry.kernel);
+        let missing = |search: &mut Self, problem: &str| {
+            search.look(what.clone(), problem);
+            let title = &entry.title;
+            search.warnings.push(format!("the entry '{title}' was passed over: {problem}"));
+            Ok(None)
+        };
+        if entry.is_unified {
+            return missing(
+                self,
+                "it is a unified kernel image, which -location does not take apart (-bootdisk does)",
+            );
+        }
+        let Some(kernel) = self.first(config.meanings(&entry.kernel))? else {
+            return missing(self, "the kernel is not there");
+        };
+        let mut initrds = Vec::new();
+        for name in &entry.initrds {
+            initrds.extend(self.first(config.meanings(name))?);
+        }
+        if initrds.len() < entry.initrds.len() {
+            let one = if entry.initrds.len() == 1 { "the initrd" } else { "an initrd" };
+            return missing(self, &format!("{one} is not there"));
+        }
+        self.look(what, "there");
+        let rule = format!("the entry '{}' of {}", entry.title, config.path);
+        let pair = Pair::new(kernel, initrds, rule, Installer::Other);
+        Ok(Some(Pair { arguments: entry.words(), ..pair }))
+    }
+
+    /// The first of these paths that is there.
+    fn first(&mut self, paths: Vec<TreePath>) -> Result<Option<Item>, TreeError> {
+        for path in paths {
+            if let Some(item) = self.item(&path)? {
+                return Ok(Some(item));
+            }
+        }
+        Ok(None)
+    }
+}
