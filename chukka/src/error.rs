@@ -11,7 +11,7 @@ use storage::source::hint_of;
 use thiserror::Error;
 use vmm::error::StartError;
 
-use crate::cli::CliError;
+use crate::args::ArgsError;
 use crate::install_state::StateError;
 
 /// Anything that ends chukka with status 125. Each message says what was found and what was expected.
@@ -19,7 +19,7 @@ use crate::install_state::StateError;
 pub enum RunError {
     /// argv.
     #[error(transparent)]
-    Cli(#[from] CliError),
+    Cli(#[from] ArgsError),
     /// The kernel file.
     #[error(transparent)]
     Image(#[from] ImageError),

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use chukka::cli::{self, Command};
+use chukka::args::{self, Invocation};
 use chukka::error::RunError;
 use chukka::install_state::{self, InstallState};
 use chukka::report::{COULD_NOT_RUN, tell, warn, with_sources};
@@ -24,17 +24,17 @@ fn main() -> ExitCode {
         return status;
     }
     let (mut name, mut state) = (String::new(), None);
-    let result = match cli::parse(args) {
-        Ok(Command::Help(text) | Command::Version(text)) => {
+    let result = match args::parse(args) {
+        Ok(Invocation::Print(text)) => {
             // A closed pipe (`chukka -help | head`) is no failure.
             let _ = std::io::stdout().write_all(text.as_bytes());
             return ExitCode::SUCCESS;
         }
-        Ok(Command::Run(request)) => {
+        Ok(Invocation::Boot(request)) => {
             name = request.vm.name.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
             run(*request, &mut state)
         }
-        Ok(Command::Plan(request)) => match planned(*request) {
+        Ok(Invocation::DryRun(request)) => match planned(*request) {
             Ok(text) => {
                 let _ = std::io::stdout().write_all(text.as_bytes());
                 return ExitCode::SUCCESS;

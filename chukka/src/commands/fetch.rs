@@ -3,9 +3,8 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io;
-use std::iter;
 use std::os::fd::AsRawFd;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -15,10 +14,9 @@ use firmware::SourceFile;
 use serde_json::json;
 
 use super::{answer, failed, parsed};
-use crate::cli::{self, CliError};
+use crate::args::{self, BootArgs, RawPair};
 use crate::error::RunError;
 use crate::report::warn;
-use crate::request::Request;
 use crate::resolve::Resolved;
 use crate::{install_state, plan, whole_file};
 
@@ -33,19 +31,6 @@ An installer that is booted until it has finished, and its disk from then on:
   chukka fetch --state DIR LOCATION
   chukka -state DIR -bootdisk DISK
 What powers the guest off or resets it has finished; chukka restart-install DIR begins again.";
-
-/// What a run's options are called, by their names here.
-const PASSED_ON: [(&str, &str); 9] = [
-    ("location", "-location"),
-    ("kernel", "-kernel"),
-    ("initrd", "-initrd"),
-    ("append", "-append"),
-    ("initrd-inject", "-initrd-inject"),
-    ("preseed", "-preseed"),
-    ("kickstart", "-kickstart"),
-    ("autoyast", "-autoyast"),
-    ("checksum", "-checksum"),
-];
 
 /// How much memory the guest will have is not known: enough for a 64-bit Solaris, whose kernel goes by that.
 const FOR_MEMORY: u64 = 1 << 30;
@@ -113,13 +98,12 @@ fn command() -> Command {
 }
 
 fn fetched(matches: &ArgMatches) -> Result<String, RunError> {
-    let request = request(matches)?;
-    let Some(source) = &request.boot else { return Err(CliError::NoKernel.into()) };
+    let source = args::boot_source(&boot_args(matches))?;
     let state = matches.get_one::<PathBuf>("state");
     if let Some(directory) = state {
         install_state::check_vacant(directory)?;
     }
-    let resolved = Resolved::open(source, FOR_MEMORY)?;
+    let resolved = Resolved::open(&source, FOR_MEMORY)?;
     if matches.get_flag("dry-run") {
         return Ok(plan::of(&resolved));
     }
@@ -140,33 +124,31 @@ fn fetched(matches: &ArgMatches) -> Result<String, RunError> {
     Ok(format!("kernel {}\n{initrd}args {args}\n", kernel.display()))
 }
 
-/// The configuration of a run with the same options: they mean the same, whoever reads them.
-fn request(matches: &ArgMatches) -> Result<Request, RunError> {
-    let mut words: Vec<OsString> = Vec::new();
-    let mut add = |option: &str, value: OsString| words.extend([option.into(), value]);
-    for (name, option) in PASSED_ON {
-        for given in matches.get_many::<OsString>(name).into_iter().flatten() {
-            add(option, given.clone());
-        }
-    }
-    for name in ["timeout", "retries", "limit", "cache"] {
-        if let Some(given) = matches.get_one::<OsString>(name) {
-            // A comma in a value is doubled, as in QEMU's options.
-            let given = given.as_bytes().iter().copied();
-            let given = given.flat_map(|byte| iter::repeat_n(byte, 1 + usize::from(byte == b',')));
-            let pair = name.bytes().chain(iter::once(b'=')).chain(given).collect();
-            add("-fetch", OsString::from_vec(pair));
-        }
-    }
+/// The options that `chukka` itself has too: they mean the same here.
+fn boot_args(matches: &ArgMatches) -> BootArgs {
+    let one = |name: &str| matches.get_one::<OsString>(name).cloned();
+    let all = |name: &str| matches.get_many(name).into_iter().flatten().cloned().collect();
+    let mut fetch: Vec<_> = ["timeout", "retries", "limit", "cache"]
+        .into_iter()
+        .filter_map(|key| Some(RawPair::new(key, one(key)?.into_vec())))
+        .collect();
     if matches.get_flag("refresh") {
-        add("-fetch", "refresh=on".into());
+        fetch.push(RawPair::new("refresh", b"on".to_vec()));
     }
-    for name in ["offline", "no-location-args"].into_iter().filter(|name| matches.get_flag(name)) {
-        words.push(format!("-{name}").into());
-    }
-    match cli::parse(words)? {
-        cli::Command::Run(request) => Ok(*request),
-        _ => Err(CliError::NoKernel.into()),
+    BootArgs {
+        location: one("location"),
+        kernel: one("kernel"),
+        initrd: one("initrd"),
+        append: one("append"),
+        initrd_inject: all("initrd-inject"),
+        preseed: one("preseed"),
+        kickstart: one("kickstart"),
+        autoyast: one("autoyast"),
+        checksum: all("checksum"),
+        no_location_args: matches.get_flag("no-location-args"),
+        offline: matches.get_flag("offline"),
+        fetch,
+        ..BootArgs::default()
     }
 }
 

@@ -2,7 +2,7 @@ use super::*;
 use std::ffi::OsString;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::cli;
+use crate::args;
 
 /// A directory of its own, removed at the end.
 struct Folder(PathBuf);
@@ -35,8 +35,8 @@ impl Folder {
 
     fn request(&self, words: &[&str]) -> Request {
         let words = ["-state", self.0.to_str().unwrap()].into_iter().chain(words.iter().copied());
-        match cli::parse(words.map(OsString::from)) {
-            Ok(cli::Command::Run(request)) => *request,
+        match args::parse(words.map(OsString::from)) {
+            Ok(args::Invocation::Boot(request)) => *request,
             other => panic!("{other:?}"),
         }
     }

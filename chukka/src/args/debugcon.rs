@@ -1,10 +1,9 @@
 //! `-debugcon`, `-chardev`, `-device`, `-global`: the debug console in QEMU's three spellings, and
 //! the other devices that are there to be asked for.
 
-use clap::ArgMatches;
-
 use super::debug_exit::debug_exit;
-use super::error::CliError;
+use super::error::ArgsError;
+use super::options::Options;
 use super::value::{Pair, RawPair, integer, raw, raw_pairs};
 use vmm::config::{DEBUGCON_PORT, DebugExit, Debugcon, SerialBackend};
 
@@ -26,31 +25,28 @@ struct Chardev {
 }
 
 /// Reads them all, as one may refer to another that comes later.
-pub(super) fn devices(
-    matches: &ArgMatches,
-    warnings: &mut Vec<String>,
-) -> Result<Devices, CliError> {
+pub(super) fn devices(options: &Options, warnings: &mut Vec<String>) -> Result<Devices, ArgsError> {
     let mut chardevs: Vec<Chardev> = Vec::new();
-    for given in raw(matches, "chardev") {
+    for given in raw(&options.chardevs) {
         let chardev = chardev(given)?;
         if chardevs.iter().any(|earlier| earlier.id == chardev.id) {
-            return Err(CliError::bad(format!("-chardev id={}", chardev.id), "each id once")
+            return Err(ArgsError::bad(format!("-chardev id={}", chardev.id), "each id once")
                 .with_hint("give each -chardev an id of its own"));
         }
         chardevs.push(chardev);
     }
     let mut port = None;
-    for given in raw(matches, "global") {
+    for given in raw(&options.global) {
         port = global(given)?.or(port);
     }
     let mut devices = Devices::default();
-    for given in raw(matches, "debugcon") {
+    for given in raw(&options.debugcon) {
         if let Some(out) = debugcon(given)? {
             let port = port.unwrap_or(DEBUGCON_PORT);
             devices.add_debugcon(Debugcon { port, out })?;
         }
     }
-    for given in raw(matches, "device") {
+    for given in raw(&options.devices) {
         device(&mut devices, given, port.unwrap_or(DEBUGCON_PORT), &mut chardevs)?;
     }
     if port.is_some() && devices.debugcon.is_none() {
@@ -66,11 +62,11 @@ pub(super) fn devices(
 }
 
 impl Devices {
-    fn add_debugcon(&mut self, debugcon: Debugcon) -> Result<(), CliError> {
+    fn add_debugcon(&mut self, debugcon: Debugcon) -> Result<(), ArgsError> {
         if self.debugcon.is_some() {
             let given = "-debugcon or -device isa-debugcon, more than once";
             let why = "chukka has one debug console";
-            return Err(CliError::unsupported(given, why, "leave all but one out"));
+            return Err(ArgsError::unsupported(given, why, "leave all but one out"));
         }
         self.debugcon = Some(debugcon);
         Ok(())
@@ -78,7 +74,7 @@ impl Devices {
 }
 
 /// `-debugcon DEV`: where its output goes.
-fn debugcon(given: &[u8]) -> Result<Option<SerialBackend>, CliError> {
+fn debugcon(given: &[u8]) -> Result<Option<SerialBackend>, ArgsError> {
     match given {
         b"none" => Ok(None),
         b"null" => Ok(Some(SerialBackend::Null)),
@@ -89,18 +85,18 @@ fn debugcon(given: &[u8]) -> Result<Option<SerialBackend>, CliError> {
         }
         _ => {
             let given = format!("-debugcon {}", String::from_utf8_lossy(given));
-            Err(CliError::bad(given, "stdio, file:PATH, null or none"))
+            Err(ArgsError::bad(given, "stdio, file:PATH, null or none"))
         }
     }
 }
 
 /// `-chardev BACKEND,id=ID[,…]`.
-fn chardev(given: &[u8]) -> Result<Chardev, CliError> {
+fn chardev(given: &[u8]) -> Result<Chardev, ArgsError> {
     let option = "chardev";
     let shown = || format!("-chardev {}", String::from_utf8_lossy(given));
     let (mut backend, mut id, mut path) = (String::new(), None, None);
     for pair in raw_pairs(given, "backend") {
-        let unsupported = |why, hint| Err(CliError::unsupported(pair.shown(option), why, hint));
+        let unsupported = |why, hint| Err(ArgsError::unsupported(pair.shown(option), why, hint));
         match (pair.key.as_str(), pair.bytes(option)?) {
             ("backend", _) => pair.text(option)?.value(option)?.clone_into(&mut backend),
             ("id", _) => id = Some(identifier(&pair.text(option)?)?),
@@ -113,18 +109,18 @@ fn chardev(given: &[u8]) -> Result<Chardev, CliError> {
             ("mux", _) => return unsupported("only output goes there", "leave mux=on out"),
             _ => {
                 let expected = "stdio,id=ID, file,id=ID,path=PATH or null,id=ID";
-                return Err(CliError::bad(pair.shown(option), expected));
+                return Err(ArgsError::bad(pair.shown(option), expected));
             }
         }
     }
-    let missing = |what| Err(CliError::bad(shown(), what));
+    let missing = |what| Err(ArgsError::bad(shown(), what));
     let out = match (backend.as_str(), path) {
         ("stdio", _) => SerialBackend::Stdio,
         ("null", _) => SerialBackend::Null,
         ("file", Some(path)) => SerialBackend::File(path),
         ("file", None) => return missing("the file's name: file,id=ID,path=PATH"),
         _ => {
-            return Err(CliError::bad(shown(), "stdio, file or null").with_hint(
+            return Err(ArgsError::bad(shown(), "stdio, file or null").with_hint(
                 "chukka's debug console only writes: to a file, for example, file,id=ID,path=PATH",
             ));
         }
@@ -136,19 +132,19 @@ fn chardev(given: &[u8]) -> Result<Chardev, CliError> {
 }
 
 /// QEMU's `id_wellformed` (util/id.c).
-fn identifier(pair: &Pair) -> Result<String, CliError> {
+fn identifier(pair: &Pair) -> Result<String, ArgsError> {
     let id = pair.value("chardev")?;
     let letter = |letter: char| letter.is_ascii_alphanumeric() || "-._".contains(letter);
     if id.starts_with(|first: char| first.is_ascii_alphabetic()) && id.chars().all(letter) {
         return Ok(id.to_owned());
     }
     let expected = "a letter, and letters, digits, '-', '.' or '_' after it";
-    Err(CliError::bad(pair.shown("chardev"), expected))
+    Err(ArgsError::bad(pair.shown("chardev"), expected))
 }
 
 /// `-global isa-debugcon.iobase=N`, or `driver=isa-debugcon,property=iobase,value=N`: the port, if it
 /// is about that.
-fn global(given: &[u8]) -> Result<Option<u16>, CliError> {
+fn global(given: &[u8]) -> Result<Option<u16>, ArgsError> {
     let shown = format!("-global {}", String::from_utf8_lossy(given));
     let text = String::from_utf8_lossy(given);
     let short = text.split_once('=').and_then(|(name, value)| {
@@ -164,12 +160,12 @@ fn global(given: &[u8]) -> Result<Option<u16>, CliError> {
                     "driver" => &mut driver,
                     "property" => &mut property,
                     "value" => &mut value,
-                    _ => return Err(CliError::bad(shown, "DRIVER.PROPERTY=VALUE")),
+                    _ => return Err(ArgsError::bad(shown, "DRIVER.PROPERTY=VALUE")),
                 };
                 *place = Some(pair.text("global")?.value("global")?.to_owned());
             }
             let (Some(driver), Some(property), Some(value)) = (driver, property, value) else {
-                return Err(CliError::bad(shown, "DRIVER.PROPERTY=VALUE"));
+                return Err(ArgsError::bad(shown, "DRIVER.PROPERTY=VALUE"));
             };
             (driver, property, value)
         }
@@ -180,24 +176,24 @@ fn global(given: &[u8]) -> Result<Option<u16>, CliError> {
         _ => {
             let why = "chukka does not have this property";
             let hint = "the one there is: -global isa-debugcon.iobase=0x402";
-            Err(CliError::unsupported(shown, why, hint))
+            Err(ArgsError::unsupported(shown, why, hint))
         }
     }
 }
 
-fn port(shown: String, value: &str) -> Result<u16, CliError> {
+fn port(shown: String, value: &str) -> Result<u16, ArgsError> {
     integer(value).and_then(|port| u16::try_from(port).ok()).ok_or_else(|| {
-        CliError::bad(shown, "an I/O port, 0 to 0xffff").with_hint("SeaBIOS's log goes to 0x402")
+        ArgsError::bad(shown, "an I/O port, 0 to 0xffff").with_hint("SeaBIOS's log goes to 0x402")
     })
 }
 
 /// What a guest finds when it looks whether there is a debug console.
-fn readback(shown: String, value: &str) -> Result<(), CliError> {
+fn readback(shown: String, value: &str) -> Result<(), ArgsError> {
     if integer(value) == Some(0xe9) {
         return Ok(());
     }
     let why = "chukka's debug console always reads back 0xe9";
-    Err(CliError::unsupported(shown, why, "leave readback out"))
+    Err(ArgsError::unsupported(shown, why, "leave readback out"))
 }
 
 /// `-device [driver=]NAME[,…]`.
@@ -206,7 +202,7 @@ fn device(
     given: &[u8],
     default_port: u16,
     chardevs: &mut Vec<Chardev>,
-) -> Result<(), CliError> {
+) -> Result<(), ArgsError> {
     let pairs = raw_pairs(given, "driver");
     let driver = pairs.iter().rev().find(|pair| pair.key == "driver");
     let driver = driver.map(|pair| pair.text("device")).transpose()?;
@@ -225,7 +221,7 @@ fn device(
         }
         Some("vmcoreinfo") => {
             if let Some(pair) = pairs.iter().find(|pair| !matches!(&*pair.key, "driver" | "id")) {
-                return Err(CliError::bad(pair.shown("device"), "vmcoreinfo alone"));
+                return Err(ArgsError::bad(pair.shown("device"), "vmcoreinfo alone"));
             }
             if devices.vmcoreinfo {
                 return Err(twice("vmcoreinfo"));
@@ -237,21 +233,21 @@ fn device(
             let name = name.unwrap_or_default();
             let why = "chukka does not have this device";
             let hint = format!("the devices there are: {DEVICES}");
-            Err(CliError::unsupported(format!("-device {name}"), why, hint))
+            Err(ArgsError::unsupported(format!("-device {name}"), why, hint))
         }
     }
 }
 
 /// A device that there is one of.
-fn twice(name: &str) -> CliError {
-    CliError::bad(format!("-device {name}, given twice"), "one of them").with_hint("leave one out")
+fn twice(name: &str) -> ArgsError {
+    ArgsError::bad(format!("-device {name}, given twice"), "one of them").with_hint("leave one out")
 }
 
 fn isa_debugcon<'a>(
     properties: impl Iterator<Item = &'a RawPair>,
     mut port: u16,
     chardevs: &mut Vec<Chardev>,
-) -> Result<Debugcon, CliError> {
+) -> Result<Debugcon, ArgsError> {
     let mut chardev = None;
     for pair in properties {
         let text = pair.text("device")?;
@@ -262,19 +258,19 @@ fn isa_debugcon<'a>(
             "chardev" => chardev = Some(value.to_owned()),
             _ => {
                 let expected = "isa-debugcon,iobase=PORT,chardev=ID";
-                return Err(CliError::bad(pair.shown("device"), expected));
+                return Err(ArgsError::bad(pair.shown("device"), expected));
             }
         }
     }
     let example = "for example: -chardev file,id=log,path=log -device isa-debugcon,chardev=log";
     let Some(id) = chardev else {
-        return Err(CliError::bad("-device isa-debugcon", "chardev=ID, where its output goes")
+        return Err(ArgsError::bad("-device isa-debugcon", "chardev=ID, where its output goes")
             .with_hint(example));
     };
     // Taken out: a second device cannot have it, and what is left is told as unused.
     let Some(at) = chardevs.iter().position(|chardev| chardev.id == id) else {
         let given = format!("-device isa-debugcon,chardev={id}");
-        return Err(CliError::bad(given, "the id of a -chardev that no other device has")
+        return Err(ArgsError::bad(given, "the id of a -chardev that no other device has")
             .with_hint(example));
     };
     Ok(Debugcon { port, out: chardevs.swap_remove(at).out })

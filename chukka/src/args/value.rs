@@ -4,27 +4,20 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use clap::ArgMatches;
+use super::error::ArgsError;
 
-use super::error::CliError;
-
-/// The last value of an option, as it was given.
-pub(super) fn last<'a>(matches: &'a ArgMatches, id: &str) -> Option<&'a OsString> {
-    matches.get_many::<OsString>(id)?.next_back()
+/// Every value of `option`, which must be text.
+pub(super) fn texts<'a>(
+    values: &'a [OsString],
+    option: &'static str,
+) -> Result<Vec<&'a str>, ArgsError> {
+    values.iter().map(|value| text(value, option)).collect()
 }
 
-/// Every value of an option, which has to be text.
-pub(super) fn texts<'a>(
-    matches: &'a ArgMatches,
-    id: &'static str,
-) -> Result<Vec<&'a str>, CliError> {
-    let values = matches.get_many::<OsString>(id).into_iter().flatten();
-    values
-        .map(|value| {
-            let given = || value.to_string_lossy().into_owned();
-            value.to_str().ok_or_else(|| CliError::NotUtf8 { option: id, given: given() })
-        })
-        .collect()
+/// A value of `option`, which must be text.
+pub(super) fn text<'a>(value: &'a OsStr, option: &'static str) -> Result<&'a str, ArgsError> {
+    let given = || value.to_string_lossy().into_owned();
+    value.to_str().ok_or_else(|| ArgsError::NotUtf8 { option, given: given() })
 }
 
 /// One `key=value` of a list; `value` is missing where there was no `=`.
@@ -36,10 +29,10 @@ pub(super) struct Pair {
 
 impl Pair {
     /// The value, which has to be there. `option` is shown in the error.
-    pub fn value(&self, option: &str) -> Result<&str, CliError> {
+    pub fn value(&self, option: &str) -> Result<&str, ArgsError> {
         self.value.as_deref().ok_or_else(|| {
             let expected = format!("a value: {0}=…", self.key);
-            CliError::bad(format!("-{option} {}", self.key), expected)
+            ArgsError::bad(format!("-{option} {}", self.key), expected)
         })
     }
 
@@ -52,8 +45,8 @@ impl Pair {
     }
 
     /// Its value as a switch: QEMU's `qapi_bool_parse` (qapi/qapi-util.c).
-    pub fn switch(&self, option: &str) -> Result<bool, CliError> {
-        switch(self.value(option)?).ok_or_else(|| CliError::bad(self.shown(option), "on or off"))
+    pub fn switch(&self, option: &str) -> Result<bool, ArgsError> {
+        switch(self.value(option)?).ok_or_else(|| ArgsError::bad(self.shown(option), "on or off"))
     }
 }
 
@@ -79,16 +72,24 @@ pub(super) fn pairs(text: &str, first: &str) -> Vec<Pair> {
 
 /// A [`Pair`] whose value may be any bytes: a path, or a text for the guest.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct RawPair {
+pub struct RawPair {
+    /// The key, with U+FFFD for bytes that are not UTF-8.
     pub key: String,
+    /// The value; `None` without a `=`.
     pub value: Option<Vec<u8>>,
 }
 
 impl RawPair {
+    /// `key=value`.
+    #[must_use]
+    pub fn new(key: &str, value: Vec<u8>) -> Self {
+        Self { key: key.to_owned(), value: Some(value) }
+    }
+
     /// The same with a value that has to be text.
-    pub fn text(&self, option: &'static str) -> Result<Pair, CliError> {
+    pub(super) fn text(&self, option: &'static str) -> Result<Pair, ArgsError> {
         let value = self.value.clone().map(String::from_utf8).transpose();
-        let value = value.map_err(|error| CliError::NotUtf8 {
+        let value = value.map_err(|error| ArgsError::NotUtf8 {
             option,
             given: String::from_utf8_lossy(error.as_bytes()).into_owned(),
         })?;
@@ -96,23 +97,23 @@ impl RawPair {
     }
 
     /// The value, which has to be there.
-    pub fn bytes(&self, option: &str) -> Result<&[u8], CliError> {
+    pub(super) fn bytes(&self, option: &str) -> Result<&[u8], ArgsError> {
         self.value.as_deref().ok_or_else(|| {
             let expected = format!("a value: {0}=…", self.key);
-            CliError::bad(format!("-{option} {}", self.key), expected)
+            ArgsError::bad(format!("-{option} {}", self.key), expected)
         })
     }
 
     /// The value as a path, which has to be there and not to be empty.
-    pub fn path(&self, option: &'static str) -> Result<PathBuf, CliError> {
+    pub(super) fn path(&self, option: &'static str) -> Result<PathBuf, ArgsError> {
         match self.bytes(option)? {
-            [] => Err(CliError::EmptyPath { option }),
+            [] => Err(ArgsError::EmptyPath { option }),
             bytes => Ok(OsStr::from_bytes(bytes).into()),
         }
     }
 
     /// How an error shows it.
-    pub fn shown(&self, option: &str) -> String {
+    pub(super) fn shown(&self, option: &str) -> String {
         let value = self.value.as_deref().map(|value| String::from_utf8_lossy(value).into_owned());
         Pair { key: self.key.clone(), value }.shown(option)
     }
@@ -147,9 +148,9 @@ pub(super) fn raw_pairs(bytes: &[u8], first: &str) -> Vec<RawPair> {
     pairs
 }
 
-/// Every value of an option, of any bytes.
-pub(super) fn raw<'a>(matches: &'a ArgMatches, id: &str) -> impl Iterator<Item = &'a [u8]> {
-    matches.get_many::<OsString>(id).into_iter().flatten().map(|value| value.as_bytes())
+/// Values as bytes.
+pub(super) fn raw(values: &[OsString]) -> impl Iterator<Item = &[u8]> {
+    values.iter().map(|value| value.as_bytes())
 }
 
 /// A whole number as C's `strtol` reads it with base 0, but for octal ones, which nobody means.

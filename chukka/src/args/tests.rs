@@ -24,14 +24,14 @@ use vmm::config::{
 };
 use vmm::cpu_model::CpuModel;
 
-fn parse_words(words: &[&str]) -> Result<Command, CliError> {
+fn parse_words(words: &[&str]) -> Result<Invocation, ArgsError> {
     parse(words.iter().map(OsString::from))
 }
 
 /// What a whole argv asks for.
 fn whole(words: &[&str]) -> Request {
     match parse_words(words) {
-        Ok(Command::Run(request)) => *request,
+        Ok(Invocation::Boot(request)) => *request,
         other => panic!("{words:?}: {other:?}"),
     }
 }
@@ -249,7 +249,7 @@ fn paths_and_the_command_line_may_be_any_bytes() {
     let serial = OsString::from_vec(b"file:log\xff".to_vec());
     let words =
         ["-kernel".into(), raw.clone(), "-append".into(), raw.clone(), "-serial".into(), serial];
-    let Ok(Command::Run(request)) = parse(words) else { panic!("refused") };
+    let Ok(Invocation::Boot(request)) = parse(words) else { panic!("refused") };
     assert_eq!(files(&request).0.as_os_str(), raw);
     assert_eq!(boot(&request).cmdline, b"k\xff\xfe");
     let path = OsString::from_vec(b"log\xff".to_vec());
@@ -310,13 +310,13 @@ fn the_last_of_a_repeated_option_counts() {
 #[test]
 fn help_and_version_end_the_reading() {
     for word in ["-help", "--help", "-h", "-?"] {
-        let Ok(Command::Help(text)) = parse_words(&["-m", "512", word, "-nonsense"]) else {
+        let Ok(Invocation::Print(text)) = parse_words(&["-m", "512", word, "-nonsense"]) else {
             panic!("{word}")
         };
         assert!(text.starts_with("chukka boots"));
     }
     for word in ["-version", "--version"] {
-        let expected = Command::Version(format!("chukka {}\n", env!("CARGO_PKG_VERSION")));
+        let expected = Invocation::Print(format!("chukka {}\n", env!("CARGO_PKG_VERSION")));
         assert_eq!(parse_words(&[word]), Ok(expected));
     }
     assert_eq!(message(&["-nonsense", "-help"]).0, "-nonsense is not an option of chukka");
@@ -329,13 +329,13 @@ fn help_fits_the_screen_and_shows_every_option() {
         assert!(line.chars().count() <= 80, "{line}");
     }
     assert!(text.lines().count() < 110);
-    for option in &options::OPTIONS {
+    for option in &OPTIONS {
         assert!(text.contains(&format!("-{}", option.name)), "{}", option.name);
     }
     for word in [
         "Boot:",
         "Firmware:",
-        "Watching:",
+        "Debugging:",
         "Machine:",
         "Console:",
         "Ending:",
@@ -359,7 +359,9 @@ fn lists_can_be_asked_for() {
         ("-device", "vmcoreinfo"),
         ("-trace", "fw_cfg"),
     ] {
-        let Ok(Command::Help(text)) = parse_words(&[option, "help"]) else { panic!("{option}") };
+        let Ok(Invocation::Print(text)) = parse_words(&[option, "help"]) else {
+            panic!("{option}")
+        };
         assert!(text.contains(word) && text.lines().all(|line| line.len() <= 80), "{text}");
     }
 }

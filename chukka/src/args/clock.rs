@@ -1,11 +1,11 @@
 //! `-rtc [base=]…,clock=…,driftfix=…`
 
-use super::error::CliError;
+use super::error::ArgsError;
 use super::value::{Pair, pairs};
 use vmm::config::{RtcBase, RtcConfig};
 
 /// `-rtc`, as QEMU's `configure_rtc` (system/rtc.c) reads it.
-pub(super) fn rtc(values: &[&str]) -> Result<RtcConfig, CliError> {
+pub(super) fn rtc(values: &[&str]) -> Result<RtcConfig, ArgsError> {
     let mut rtc = RtcConfig::default();
     // QEMU has no key for the first value: `-rtc utc` is an error there, and so here.
     for pair in values.iter().flat_map(|text| pairs(text, "")) {
@@ -17,26 +17,28 @@ pub(super) fn rtc(values: &[&str]) -> Result<RtcConfig, CliError> {
             ("clock", "host" | "rt") | ("driftfix", "none" | "slew") => {}
             ("clock", "vm") => {
                 let why = "chukka's clock does not stop with the guest";
-                return Err(CliError::unsupported(pair.shown("rtc"), why, "use clock=host"));
+                return Err(ArgsError::unsupported(pair.shown("rtc"), why, "use clock=host"));
             }
-            ("clock", _) => return Err(CliError::bad(pair.shown("rtc"), "clock=host or clock=rt")),
+            ("clock", _) => {
+                return Err(ArgsError::bad(pair.shown("rtc"), "clock=host or clock=rt"));
+            }
             ("driftfix", _) => {
-                return Err(CliError::bad(pair.shown("rtc"), "driftfix=none or driftfix=slew"));
+                return Err(ArgsError::bad(pair.shown("rtc"), "driftfix=none or driftfix=slew"));
             }
             ("", value) => {
                 let hint = format!("did you mean -rtc base={value}?");
-                return Err(CliError::bad(format!("-rtc {value}"), "base=, clock= or driftfix=")
+                return Err(ArgsError::bad(format!("-rtc {value}"), "base=, clock= or driftfix=")
                     .with_hint(hint));
             }
-            _ => return Err(CliError::bad(pair.shown("rtc"), "base=, clock= or driftfix=")),
+            _ => return Err(ArgsError::bad(pair.shown("rtc"), "base=, clock= or driftfix=")),
         }
     }
     Ok(rtc)
 }
 
-fn fixed(pair: &Pair, text: &str) -> Result<i64, CliError> {
+fn fixed(pair: &Pair, text: &str) -> Result<i64, ArgsError> {
     let expected = "utc, localtime, 2006-06-17 or 2006-06-17T16:01:21";
-    moment(text).ok_or_else(|| CliError::bad(pair.shown("rtc"), expected))
+    moment(text).ok_or_else(|| ArgsError::bad(pair.shown("rtc"), expected))
 }
 
 /// Seconds since 1970-01-01T00:00:00 of `2006-06-17[T16:01:21]`. The RTC has two digits of century

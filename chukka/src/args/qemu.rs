@@ -117,7 +117,7 @@ static PLAIN: [&str; 29] = [
 
 #[cfg(test)]
 mod tests {
-    use super::super::options::OPTIONS;
+    use super::super::table::OPTIONS;
     use super::*;
 
     #[test]
@@ -149,7 +149,7 @@ mod tests {
             usbdevice uuid version vga virtfs vnc watchdog-action win2k-hack xen-attach xen-domid \
             xen-domid-restrict";
         for name in help.split_whitespace() {
-            let ours = OPTIONS.iter().any(|option| option.name == name || option.alias == name);
+            let ours = OPTIONS.iter().any(|o| o.name == name || o.aliases.contains(&name));
             assert!(ours || find(name).is_some(), "-{name}");
         }
     }

@@ -1,27 +1,27 @@
 //! `-smbios`, and `-uuid`, which is a part of it.
 
-use clap::ArgMatches;
+use std::os::unix::ffi::OsStrExt;
 
-use super::error::CliError;
+use super::error::ArgsError;
 use super::machine;
-use super::value::{RawPair, integer, raw, raw_pairs, texts};
+use super::options::Smbios;
+use super::value::{RawPair, integer, raw_pairs, text};
 use vmm::config::{Credential, OEM_STRINGS, OemString, SmbiosOptions, SystemInformation};
 
 /// What the SMBIOS tables say, and the machine's UUID: of `-uuid` and `-smbios type=1,uuid=` the one
 /// that comes last counts, as both set the same thing in QEMU.
-pub(super) fn smbios(matches: &ArgMatches) -> Result<(SmbiosOptions, Option<[u8; 16]>), CliError> {
+pub(super) fn smbios(given: &[Smbios]) -> Result<(SmbiosOptions, Option<[u8; 16]>), ArgsError> {
     let mut smbios = SmbiosOptions::default();
-    let mut uuids = Vec::new();
-    let places = |id| matches.indices_of(id).into_iter().flatten();
-    for (place, text) in places("uuid").zip(texts(matches, "uuid")?) {
-        uuids.push((place, machine::uuid(&format!("-uuid {text}"), text)?));
+    let mut uuid = None;
+    for option in given {
+        uuid = match option {
+            Smbios::Uuid(given) => {
+                let text = text(given, "uuid")?;
+                Some(machine::uuid(&format!("-uuid {text}"), text)?)
+            }
+            Smbios::Structure(given) => structure(&mut smbios, given.as_bytes())?.or(uuid),
+        };
     }
-    for (place, given) in places("smbios").zip(raw(matches, "smbios")) {
-        if let Some(uuid) = structure(&mut smbios, given)? {
-            uuids.push((place, uuid));
-        }
-    }
-    let uuid = uuids.into_iter().max_by_key(|(place, _)| *place).map(|(_, uuid)| uuid);
     Ok((smbios, uuid))
 }
 
@@ -29,7 +29,7 @@ pub(super) fn smbios(matches: &ArgMatches) -> Result<(SmbiosOptions, Option<[u8;
 pub(super) fn check_strings(
     smbios: &SmbiosOptions,
     credentials: &[Credential],
-) -> Result<(), CliError> {
+) -> Result<(), ArgsError> {
     let long = credentials.iter().filter(|credential| credential.fw_cfg_name().is_none()).count();
     let count = smbios.oem_strings.len() + long;
     if count <= OEM_STRINGS {
@@ -37,18 +37,19 @@ pub(super) fn check_strings(
     }
     let given = format!("-smbios type=11 and -credential, {count} strings");
     let expected = format!("at most {OEM_STRINGS}, the most that one SMBIOS structure has");
-    Err(CliError::bad(given, expected).with_hint("credentials with names up to 28 bytes need none"))
+    Err(ArgsError::bad(given, expected)
+        .with_hint("credentials with names up to 28 bytes need none"))
 }
 
 /// Takes one `-smbios` in; gives its UUID if it has one.
-fn structure(smbios: &mut SmbiosOptions, given: &[u8]) -> Result<Option<[u8; 16]>, CliError> {
+fn structure(smbios: &mut SmbiosOptions, given: &[u8]) -> Result<Option<[u8; 16]>, ArgsError> {
     let shown = || format!("-smbios {}", String::from_utf8_lossy(given));
     let hint = "chukka has type=11,value=TEXT and type=1,product=TEXT";
     // QEMU has no key for the first value.
     let pairs = raw_pairs(given, "");
     if pairs.iter().any(|pair| pair.key == "file") {
         let why = "chukka makes its own structures and takes none from a file";
-        return Err(CliError::unsupported(shown(), why, hint));
+        return Err(ArgsError::unsupported(shown(), why, hint));
     }
     let mut number = None;
     for pair in pairs.iter().filter(|pair| pair.key == "type") {
@@ -56,7 +57,7 @@ fn structure(smbios: &mut SmbiosOptions, given: &[u8]) -> Result<Option<[u8; 16]
         let value = integer(text.value("smbios")?).and_then(|value| u8::try_from(value).ok());
         let value = value.filter(|value| *value < 128);
         let expected = "a structure's type: type=1 or type=11";
-        number = Some(value.ok_or_else(|| CliError::bad(pair.shown("smbios"), expected))?);
+        number = Some(value.ok_or_else(|| ArgsError::bad(pair.shown("smbios"), expected))?);
     }
     let fields = || pairs.iter().filter(|pair| pair.key != "type");
     match number {
@@ -69,16 +70,16 @@ fn structure(smbios: &mut SmbiosOptions, given: &[u8]) -> Result<Option<[u8; 16]
         }
         Some(number) => {
             let why = "chukka has no options for this SMBIOS structure";
-            Err(CliError::unsupported(format!("-smbios type={number}"), why, hint))
+            Err(ArgsError::unsupported(format!("-smbios type={number}"), why, hint))
         }
-        None => Err(CliError::bad(shown(), "type=1,… or type=11,…").with_hint(hint)),
+        None => Err(ArgsError::bad(shown(), "type=1,… or type=11,…").with_hint(hint)),
     }
 }
 
 fn system<'a>(
     system: &mut SystemInformation,
     pairs: impl Iterator<Item = &'a RawPair>,
-) -> Result<Option<[u8; 16]>, CliError> {
+) -> Result<Option<[u8; 16]>, ArgsError> {
     let mut uuid = None;
     for pair in pairs {
         let text = pair.text("smbios")?;
@@ -95,7 +96,7 @@ fn system<'a>(
             }
             _ => {
                 let expected = "manufacturer=, product=, version=, serial=, uuid=, sku= or family=";
-                return Err(CliError::bad(pair.shown("smbios"), expected).with_hint(COMMA));
+                return Err(ArgsError::bad(pair.shown("smbios"), expected).with_hint(COMMA));
             }
         };
         *field = Some(text.value("smbios")?.to_owned());
@@ -106,20 +107,20 @@ fn system<'a>(
 /// What is behind most keys that nobody meant.
 const COMMA: &str = "a comma in a text is written twice: ,,";
 
-fn oem_string(pair: &RawPair) -> Result<OemString, CliError> {
+fn oem_string(pair: &RawPair) -> Result<OemString, ArgsError> {
     match pair.key.as_str() {
         "path" => Ok(OemString::File(pair.path("smbios")?)),
         "value" => match pair.bytes("smbios")? {
             [] => {
                 let expected = "a text of at least one character";
-                Err(CliError::bad("-smbios type=11,value=", expected)
+                Err(ArgsError::bad("-smbios type=11,value=", expected)
                     .with_hint("SMBIOS has no empty strings: leave it out"))
             }
             bytes => Ok(OemString::Text(bytes.to_vec())),
         },
         _ => {
             let expected = "value=TEXT or path=FILE";
-            Err(CliError::bad(pair.shown("smbios"), expected).with_hint(COMMA))
+            Err(ArgsError::bad(pair.shown("smbios"), expected).with_hint(COMMA))
         }
     }
 }

@@ -2,7 +2,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
 use super::{config, parse, refusal, request, whole};
-use crate::cli::Command;
+use crate::args::Invocation;
 use crate::request::Request;
 use vmm::config::{
     BootOptions, Credential, FirmwareConfig, FwCfgItem, FwCfgSource, OptionRomConfig, Trace,
@@ -58,7 +58,7 @@ fn firmware_s_paths_may_be_any_bytes() {
         "-credential".into(),
         raw(b"n=\xff=,"),
     ];
-    let Ok(Command::Run(config)) = parse(words) else { panic!("refused") };
+    let Ok(Invocation::Boot(config)) = parse(words) else { panic!("refused") };
     let config = config.vm;
     let firmware = config.firmware.unwrap();
     assert_eq!(firmware.bios, raw(b"b\xff"));

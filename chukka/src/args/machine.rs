@@ -1,9 +1,8 @@
 //! `-machine`, `-accel`, `-m`, `-smp`, `-name`, and the form of `-uuid`.
 
-use clap::ArgMatches;
-
-use super::error::CliError;
+use super::error::ArgsError;
 use super::nearest::nearest;
+use super::options::Options;
 use super::value::{Pair, number, pairs, size, texts};
 use vmm::config::{
     DEFAULT_MEMORY, MAX_CPUS, MEMORY_GRAIN, MIN_MEMORY, MachineKind, MapInitrd, Size,
@@ -47,12 +46,12 @@ const ELSEWHERE: [(&str, &str); 7] = [
 /// `-machine` with all its properties, `-accel` and `-enable-kvm`.
 ///
 /// QEMU's property x-option-roms=off leaves out its option ROMs but those of -option-rom; here that is ours. x-map-initrd is our own.
-pub(super) fn machine(matches: &ArgMatches) -> Result<Machine, CliError> {
+pub(super) fn machine(options: &Options) -> Result<Machine, ArgsError> {
     let mut kind = MachineKind::default();
     let mut own_option_rom = true;
     let mut map_initrd = MapInitrd::default();
     let mut accels = Vec::new();
-    for text in texts(matches, "machine")? {
+    for text in texts(&options.machine, "machine")? {
         for pair in pairs(text, "type") {
             match pair.key.as_str() {
                 "type" => kind = machine_type(pair.value("machine")?)?,
@@ -63,26 +62,26 @@ pub(super) fn machine(matches: &ArgMatches) -> Result<Machine, CliError> {
             }
         }
     }
-    for text in texts(matches, "accel")? {
+    for text in texts(&options.accel, "accel")? {
         accels.push(accelerator(text)?);
     }
-    if matches.get_count("enable-kvm") > 0 {
+    if options.enable_kvm {
         accels.push("kvm".to_owned());
     }
     if !accels.is_empty() && !accels.iter().any(|name| name == "kvm") {
         let why = "chukka cannot run a guest that way, it runs on KVM only";
         let hint = "say -accel kvm, or leave -accel and accel= out";
-        return Err(CliError::unsupported(format!("-accel {}", accels.join(", ")), why, hint));
+        return Err(ArgsError::unsupported(format!("-accel {}", accels.join(", ")), why, hint));
     }
     Ok(Machine { kind, own_option_rom, map_initrd })
 }
 
-fn map_initrd_of(value: &str) -> Result<MapInitrd, CliError> {
+fn map_initrd_of(value: &str) -> Result<MapInitrd, ArgsError> {
     match value {
         "auto" => Ok(MapInitrd::Auto),
         "on" => Ok(MapInitrd::On),
         "off" => Ok(MapInitrd::Off),
-        _ => Err(CliError::bad(format!("-machine x-map-initrd={value}"), "auto, on or off")),
+        _ => Err(ArgsError::bad(format!("-machine x-map-initrd={value}"), "auto, on or off")),
     }
 }
 
@@ -98,7 +97,7 @@ pub(super) struct Machine {
 
 /// QEMU's versioned names promise a guest that nothing changes from release to release: chukka's pc
 /// cannot promise that, so it does not take them.
-fn machine_type(name: &str) -> Result<MachineKind, CliError> {
+fn machine_type(name: &str) -> Result<MachineKind, ArgsError> {
     let given = || format!("-machine {name}");
     let kinds = [MachineKind::Microvm, MachineKind::Pc];
     if let Some(kind) = kinds.into_iter().find(|kind| kind.name() == name) {
@@ -106,21 +105,21 @@ fn machine_type(name: &str) -> Result<MachineKind, CliError> {
     }
     if name.starts_with("pc-i440fx-") {
         let why = "chukka's pc has no versions";
-        return Err(CliError::unsupported(given(), why, "use -machine pc"));
+        return Err(ArgsError::unsupported(given(), why, "use -machine pc"));
     }
     if ["q35", "isapc", "none", "x-remote"].contains(&name) || name.starts_with("pc-") {
         let why = "chukka does not have this machine, only microvm and pc";
         let hint = "leave -machine out, or say -machine pc where the guest wants PCI";
-        return Err(CliError::unsupported(given(), why, hint));
+        return Err(ArgsError::unsupported(given(), why, hint));
     }
     let hint = match nearest(name, kinds.into_iter().map(MachineKind::name)) {
         Some(name) => format!("did you mean {name}?"),
         None => "leave -machine out: microvm is the default".into(),
     };
-    Err(CliError::bad(given(), "the name of a machine: microvm or pc").with_hint(hint))
+    Err(ArgsError::bad(given(), "the name of a machine: microvm or pc").with_hint(hint))
 }
 
-fn harmless_property(pair: &Pair, kind: MachineKind) -> Result<(), CliError> {
+fn harmless_property(pair: &Pair, kind: MachineKind) -> Result<(), ArgsError> {
     // QEMU takes either spelling of this one (its hw/core/machine.c).
     let key = pair.key.replace('_', "-");
     let value = pair.value("machine")?;
@@ -135,11 +134,11 @@ fn harmless_property(pair: &Pair, kind: MachineKind) -> Result<(), CliError> {
         }
         (None, hint) => (format!("chukka's {} has no property {key:?}", kind.name()), hint),
     };
-    Err(CliError::unsupported(pair.shown("machine"), why, hint.unwrap_or("leave it out")))
+    Err(ArgsError::unsupported(pair.shown("machine"), why, hint.unwrap_or("leave it out")))
 }
 
 /// The accelerator's name. Properties matter only where it is the one chukka has.
-fn accelerator(text: &str) -> Result<String, CliError> {
+fn accelerator(text: &str) -> Result<String, ArgsError> {
     let mut name = String::new();
     for pair in pairs(text, "accel") {
         let value = pair.value("accel")?;
@@ -149,7 +148,7 @@ fn accelerator(text: &str) -> Result<String, CliError> {
             "kernel-irqchip" if value == "on" => {}
             _ => {
                 let why = "chukka does not have this property of -accel kvm";
-                return Err(CliError::unsupported(pair.shown("accel"), why, "leave it out"));
+                return Err(ArgsError::unsupported(pair.shown("accel"), why, "leave it out"));
             }
         }
     }
@@ -157,7 +156,7 @@ fn accelerator(text: &str) -> Result<String, CliError> {
 }
 
 /// `-m`: bytes of guest memory, rounded up to [`MEMORY_GRAIN`].
-pub(super) fn memory(values: &[&str]) -> Result<u64, CliError> {
+pub(super) fn memory(values: &[&str]) -> Result<u64, ArgsError> {
     let expected = "a size such as 512 (MiB), 512M, 2G or 1.5G, below 2^64 bytes";
     let mut bytes = DEFAULT_MEMORY;
     let mut maxmem = None;
@@ -165,20 +164,23 @@ pub(super) fn memory(values: &[&str]) -> Result<u64, CliError> {
         for pair in pairs(text, "size") {
             let given = if pair.key == "size" { format!("-m {text}") } else { pair.shown("m") };
             let value = pair.value("m")?;
-            let read = || size(value).ok_or_else(|| CliError::bad(given.clone(), expected));
+            let read = || size(value).ok_or_else(|| ArgsError::bad(given.clone(), expected));
             match pair.key.as_str() {
                 "size" => {
                     bytes = read()?;
                     if bytes < MIN_MEMORY {
                         let hint = "a Debian kernel wants 128M and more, its installer 512M";
-                        return Err(CliError::bad(given, format!("at least {}", Size(MIN_MEMORY)))
-                            .with_hint(hint));
+                        return Err(ArgsError::bad(
+                            given,
+                            format!("at least {}", Size(MIN_MEMORY)),
+                        )
+                        .with_hint(hint));
                     }
                 }
                 "maxmem" => maxmem = Some((read()?, given)),
                 "slots" if number(value) == Some(0) => {}
                 "slots" => return Err(no_memory_hotplug(given)),
-                _ => return Err(CliError::bad(given, "size=SIZE")),
+                _ => return Err(ArgsError::bad(given, "size=SIZE")),
             }
         }
     }
@@ -186,12 +188,12 @@ pub(super) fn memory(values: &[&str]) -> Result<u64, CliError> {
         Some((maxmem, given)) if maxmem != bytes => Err(no_memory_hotplug(given)),
         _ => bytes
             .checked_next_multiple_of(MEMORY_GRAIN)
-            .ok_or_else(|| CliError::bad(format!("-m {}", values.join(" -m ")), expected)),
+            .ok_or_else(|| ArgsError::bad(format!("-m {}", values.join(" -m ")), expected)),
     }
 }
 
-fn no_memory_hotplug(given: String) -> CliError {
-    CliError::unsupported(given, "chukka cannot plug memory in later", "say -m SIZE alone")
+fn no_memory_hotplug(given: String) -> ArgsError {
+    ArgsError::unsupported(given, "chukka cannot plug memory in later", "say -m SIZE alone")
 }
 
 /// The numbers of `-smp`, in the order QEMU multiplies them in; 0 is "not given".
@@ -209,7 +211,7 @@ struct Smp {
 /// `-smp`: the number of vCPUs, 1 to [`MAX_CPUS`]. Sockets, cores and threads have to give that
 /// number, what is left out is filled in as QEMU does (`machine_parse_smp_config`,
 /// hw/core/machine-smp.c, since 6.2: cores first, then sockets, then threads).
-pub(super) fn cpus(values: &[&str]) -> Result<u8, CliError> {
+pub(super) fn cpus(values: &[&str]) -> Result<u8, ArgsError> {
     let mut smp = Smp { between: 1, ..Smp::default() };
     for pair in values.iter().flat_map(|text| pairs(text, "cpus")) {
         read_smp(&mut smp, &pair)?;
@@ -228,11 +230,11 @@ pub(super) fn cpus(values: &[&str]) -> Result<u8, CliError> {
             "sockets × cores × threads to be {total}, \
              they are {sockets}{between} × {cores} × {threads} = {product}"
         );
-        return Err(CliError::bad(given(), expected).with_hint("-smp N alone is enough"));
+        return Err(ArgsError::bad(given(), expected).with_hint("-smp N alone is enough"));
     }
     if cpus != total {
         let why = "chukka cannot plug CPUs in later";
-        return Err(CliError::unsupported(
+        return Err(ArgsError::unsupported(
             given(),
             why,
             format!("leave maxcpus out, or say maxcpus={cpus}"),
@@ -240,7 +242,7 @@ pub(super) fn cpus(values: &[&str]) -> Result<u8, CliError> {
     }
     let fits = u8::try_from(cpus).ok().filter(|cpus| (1..=MAX_CPUS).contains(cpus));
     fits.ok_or_else(|| {
-        CliError::bad(given(), format!("1 to {MAX_CPUS} CPUs"))
+        ArgsError::bad(given(), format!("1 to {MAX_CPUS} CPUs"))
             .with_hint(format!("the machine has room for {MAX_CPUS} CPUs: -smp {MAX_CPUS}"))
     })
 }
@@ -259,13 +261,13 @@ fn topology(smp: &Smp, total: u64) -> [u64; 3] {
     }
 }
 
-fn read_smp(smp: &mut Smp, pair: &Pair) -> Result<(), CliError> {
+fn read_smp(smp: &mut Smp, pair: &Pair) -> Result<(), ArgsError> {
     let value = pair.value("smp")?;
     let given = || if pair.key == "cpus" { format!("-smp {value}") } else { pair.shown("smp") };
     // Above 1024 nothing could match, and up to there no product of these leaves 64 bits.
     let number = number(value).filter(|number| (1..=1024).contains(number));
     let number = number.ok_or_else(|| {
-        CliError::bad(given(), format!("a number, 1 to {MAX_CPUS} CPUs in all"))
+        ArgsError::bad(given(), format!("a number, 1 to {MAX_CPUS} CPUs in all"))
             .with_hint("a guest has one CPU at least: -smp 1")
     })?;
     match pair.key.as_str() {
@@ -277,7 +279,7 @@ fn read_smp(smp: &mut Smp, pair: &Pair) -> Result<(), CliError> {
         "drawers" | "books" | "dies" | "clusters" | "modules" if number == 1 => {}
         "dies" | "clusters" | "modules" if smp.between * number <= 1024 => smp.between *= number,
         _ => {
-            return Err(CliError::bad(
+            return Err(ArgsError::bad(
                 given(),
                 "cpus=, sockets=, dies=, cores=, threads= or maxcpus=",
             ));
@@ -288,10 +290,10 @@ fn read_smp(smp: &mut Smp, pair: &Pair) -> Result<(), CliError> {
 
 /// A UUID: 32 hexadecimal digits in groups of 8, 4, 4, 4 and 12 (`qemu_uuid_parse`, util/uuid.c).
 /// `given` is the option with its value, for the error.
-pub(super) fn uuid(given: &str, text: &str) -> Result<[u8; 16], CliError> {
+pub(super) fn uuid(given: &str, text: &str) -> Result<[u8; 16], ArgsError> {
     let bad = || {
         let expected = "a UUID such as 550e8400-e29b-41d4-a716-446655440000";
-        CliError::bad(given, expected)
+        ArgsError::bad(given, expected)
     };
     let groups: Vec<_> = text.split('-').map(str::len).collect();
     let digits: Vec<u8> = text.bytes().filter(|byte| *byte != b'-').collect();
@@ -307,7 +309,7 @@ pub(super) fn uuid(given: &str, text: &str) -> Result<[u8; 16], CliError> {
 }
 
 /// `-name [guest=]NAME[,debug-threads=on|off]`; chukka's threads always have names.
-pub(super) fn name(values: &[&str]) -> Result<Option<String>, CliError> {
+pub(super) fn name(values: &[&str]) -> Result<Option<String>, ArgsError> {
     let mut name = None;
     for pair in values.iter().flat_map(|text| pairs(text, "guest")) {
         match pair.key.as_str() {
@@ -315,10 +317,10 @@ pub(super) fn name(values: &[&str]) -> Result<Option<String>, CliError> {
             "debug-threads" => drop(pair.switch("name")?),
             "process" => {
                 let why = "chukka does not rename its process";
-                return Err(CliError::unsupported(pair.shown("name"), why, "leave process= out"));
+                return Err(ArgsError::unsupported(pair.shown("name"), why, "leave process= out"));
             }
             _ => {
-                return Err(CliError::bad(
+                return Err(ArgsError::bad(
                     pair.shown("name"),
                     "NAME, guest=NAME or debug-threads=on|off",
                 ));

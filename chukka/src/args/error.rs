@@ -12,7 +12,7 @@ pub(super) const EXAMPLE: &str =
 /// Why chukka does not start: each message names what was found and, where it is no plain refusal,
 /// what was expected. Options are shown with one dash, whatever was typed.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum CliError {
+pub enum ArgsError {
     /// No option of that name, here or in QEMU.
     #[error("{given} is not an option of chukka")]
     UnknownOption {
@@ -97,12 +97,9 @@ pub enum CliError {
     /// A `-location` that is none.
     #[error(transparent)]
     Location(#[from] SpellingError),
-    /// clap refused what was made for it: a defect of chukka's.
-    #[error("Reading the options failed: {0}")]
-    Internal(String),
 }
 
-impl CliError {
+impl ArgsError {
     /// What the user can do about it, in one line. There is always something.
     #[must_use]
     pub fn hint(&self) -> Option<Cow<'_, str>> {
@@ -135,9 +132,6 @@ impl CliError {
                 "only paths and the kernel's command line may be arbitrary bytes".into()
             }
             Self::Location(error) => error.hint().into(),
-            Self::Internal(_) => {
-                "this is a defect of chukka: please report the command line".into()
-            }
         };
         Some(hint)
     }

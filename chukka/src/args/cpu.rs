@@ -1,6 +1,6 @@
 //! `-cpu host|max[,feature=on|off][,+feature][,-feature]…`
 
-use super::error::CliError;
+use super::error::ArgsError;
 use super::nearest::nearest;
 use super::value::switch;
 use vmm::cpu_model::{CpuModel, Feature, without_pmu};
@@ -40,7 +40,7 @@ enum Property {
 ///
 /// QEMU's order (`x86_cpu_parse_featurestr` and `x86_cpu_expand_features`, target/i386/cpu.c):
 /// first every `feature=on|off` as they stand, then every `+feature`, then every `-feature`.
-pub(super) fn model(value: Option<&str>) -> Result<CpuModel, CliError> {
+pub(super) fn model(value: Option<&str>) -> Result<CpuModel, ArgsError> {
     let Some(value) = value else { return Ok(CpuModel::default()) };
     let mut words = value.split(',');
     check_model(words.next().unwrap_or_default())?;
@@ -55,27 +55,27 @@ pub(super) fn model(value: Option<&str>) -> Result<CpuModel, CliError> {
             let (name, on) = word.split_once('=').unwrap_or((word, "on"));
             let property = property(name, word)?;
             let on =
-                switch(on).ok_or_else(|| CliError::bad(format!("-cpu …,{word}"), "on or off"))?;
+                switch(on).ok_or_else(|| ArgsError::bad(format!("-cpu …,{word}"), "on or off"))?;
             plain.push((property, on));
         }
     }
     Ok(resolve(plain.into_iter().chain(plus).chain(minus)))
 }
 
-fn check_model(name: &str) -> Result<(), CliError> {
+fn check_model(name: &str) -> Result<(), ArgsError> {
     if ["host", "max"].contains(&name) {
         return Ok(());
     }
     let given = format!("-cpu {name}");
     if name.is_empty() || nearest(name, ["host", "max"].into_iter()).is_some() {
-        return Err(CliError::bad(given, "host or max, with or without feature switches"));
+        return Err(ArgsError::bad(given, "host or max, with or without feature switches"));
     }
     let why = "chukka does not have this CPU model, only host and max (the same: the host's CPU)";
     let hint = "say -cpu host, and switch off what the guest must not see: -cpu host,-avx512f";
-    Err(CliError::unsupported(given, why, hint))
+    Err(ArgsError::unsupported(given, why, hint))
 }
 
-fn property(name: &str, word: &str) -> Result<Property, CliError> {
+fn property(name: &str, word: &str) -> Result<Property, ArgsError> {
     let dashed = name.replace('_', "-");
     match dashed.as_str() {
         "kvm" => return Ok(Property::Kvm),
@@ -90,7 +90,7 @@ fn property(name: &str, word: &str) -> Result<Property, CliError> {
     let family = ["hv-", "vmx-", "x-"].iter().any(|prefix| dashed.starts_with(prefix));
     if family || QEMU_S.contains(&dashed.as_str()) {
         let why = "a QEMU CPU property that chukka does not have";
-        return Err(CliError::unsupported(
+        return Err(ArgsError::unsupported(
             given,
             why,
             "chukka switches CPUID features: -cpu help lists them",
@@ -100,7 +100,7 @@ fn property(name: &str, word: &str) -> Result<Property, CliError> {
         Some(name) => format!("did you mean {name}?"),
         None => "-cpu help lists the names".to_owned(),
     };
-    Err(CliError::bad(given, "the name of a CPU feature").with_hint(hint))
+    Err(ArgsError::bad(given, "the name of a CPU feature").with_hint(hint))
 }
 
 /// The last word on each property counts.

@@ -1,8 +1,8 @@
 //! `-trace`, `-msg`: what chukka tells while the guest runs.
 
-use clap::ArgMatches;
+use std::ffi::OsString;
 
-use super::error::CliError;
+use super::error::ArgsError;
 use super::value::{Pair, pairs, texts};
 use vmm::config::Trace;
 
@@ -10,32 +10,31 @@ use vmm::config::Trace;
 pub(super) const EVENTS: &str = "fw_cfg";
 
 /// `-trace [enable=]PATTERN`; QEMU's events of this device are all named `fw_cfg_…`.
-pub(super) fn trace(matches: &ArgMatches) -> Result<Trace, CliError> {
+pub(super) fn trace(given: &[OsString]) -> Result<Trace, ArgsError> {
     let mut trace = Trace::default();
-    for pair in texts(matches, "trace")?.into_iter().flat_map(|text| pairs(text, "enable")) {
+    for pair in texts(given, "trace")?.into_iter().flat_map(|text| pairs(text, "enable")) {
         let hint = "say -trace fw_cfg; it goes to standard error";
         match (pair.key.as_str(), pair.value("trace")?) {
             ("enable", "fw_cfg" | "fw_cfg*" | "fw_cfg_*") => trace.fw_cfg = true,
             ("enable", pattern) => {
                 let given = format!("-trace {pattern}");
-                return Err(
-                    CliError::bad(given, EVENTS).with_hint(format!("what can be traced: {EVENTS}"))
-                );
+                return Err(ArgsError::bad(given, EVENTS)
+                    .with_hint(format!("what can be traced: {EVENTS}")));
             }
             ("events" | "file", _) => {
                 let why = "chukka neither reads nor writes trace files";
-                return Err(CliError::unsupported(pair.shown("trace"), why, hint));
+                return Err(ArgsError::unsupported(pair.shown("trace"), why, hint));
             }
-            _ => return Err(CliError::bad(pair.shown("trace"), EVENTS).with_hint(hint)),
+            _ => return Err(ArgsError::bad(pair.shown("trace"), EVENTS).with_hint(hint)),
         }
     }
     Ok(trace)
 }
 
 /// `-msg timestamp[=on|off]`: whether there are timestamps.
-pub(super) fn timestamps(matches: &ArgMatches) -> Result<bool, CliError> {
+pub(super) fn timestamps(given: &[OsString]) -> Result<bool, ArgsError> {
     let mut timestamps = false;
-    for text in texts(matches, "msg")? {
+    for text in texts(given, "msg")? {
         for mut pair in pairs(text, "") {
             // `timestamp` alone is `timestamp=on`, though QEMU calls that deprecated.
             if pair.key.is_empty() {
@@ -47,9 +46,11 @@ pub(super) fn timestamps(matches: &ArgMatches) -> Result<bool, CliError> {
                 "guest-name" if !on => {}
                 "guest-name" => {
                     let why = "chukka's messages always have the name that -name gives";
-                    return Err(CliError::unsupported(pair.shown("msg"), why, "leave it out"));
+                    return Err(ArgsError::unsupported(pair.shown("msg"), why, "leave it out"));
                 }
-                _ => return Err(CliError::bad(pair.shown("msg"), "timestamp=on or timestamp=off")),
+                _ => {
+                    return Err(ArgsError::bad(pair.shown("msg"), "timestamp=on or timestamp=off"));
+                }
             }
         }
     }

@@ -1,12 +1,11 @@
 //! `-help`, `-version` and the lists of names.
 
+use std::ffi::OsString;
 use std::fmt::Write;
 
-use clap::ArgMatches;
-
-use super::options::{Group, OPTIONS};
-use super::value::last;
-use super::watch::EVENTS;
+use super::options::Options;
+use super::table::{Group, OPTIONS};
+use super::trace::EVENTS;
 use vmm::cpu_model::Feature;
 
 const HEAD: &str = "\
@@ -52,24 +51,13 @@ const COLUMN: usize = 21;
 /// What `-help` prints.
 pub(super) fn text() -> String {
     let mut text = HEAD.to_owned();
-    let groups = [
-        (Group::Boot, "Boot"),
-        (Group::Firmware, "Firmware"),
-        (Group::Machine, "Machine"),
-        (Group::Console, "Console"),
-        (Group::Watching, "Watching"),
-        (Group::Ending, "Ending"),
-        (Group::Other, "Other"),
-    ];
-    for (group, title) in groups {
-        text += &format!("\n{title}:\n");
+    for group in Group::SHOWN {
+        text += &format!("\n{}:\n", group.title());
         for option in OPTIONS.iter().filter(|option| option.group == group) {
-            let alias = if option.alias.is_empty() {
-                String::new()
-            } else {
-                format!(", -{}", option.alias)
-            };
-            let left = format!("  -{}{alias} {}", option.name, option.metavar);
+            let aliases: String =
+                option.aliases.iter().map(|alias| format!(", -{alias}")).collect();
+            let metavar = option.metavar().unwrap_or_default();
+            let left = format!("  -{}{aliases} {metavar}", option.name);
             for (index, line) in option.help.iter().enumerate() {
                 let left = if index == 0 { left.trim_end() } else { "" };
                 // Writing to a String cannot fail.
@@ -86,21 +74,22 @@ pub(super) fn version() -> String {
 }
 
 /// The list that `-machine help`, `-cpu help`, `-accel help`, `-device help` or `-trace help` asks for.
-pub(super) fn list_asked_for(matches: &ArgMatches) -> Option<String> {
-    let asked = |id| last(matches, id).is_some_and(|value| value == "help" || value == "?");
-    if asked("machine") {
+pub(super) fn list_asked_for(options: &Options) -> Option<String> {
+    let asked =
+        |values: &[OsString]| values.last().is_some_and(|value| value == "help" || value == "?");
+    if asked(&options.machine) {
         return Some("Machines:\n  microvm (default)\n  pc\n".to_owned());
     }
-    if asked("device") {
+    if asked(&options.devices) {
         return Some("Devices:\n  isa-debugcon\n  isa-debug-exit\n  vmcoreinfo\n".to_owned());
     }
-    if asked("trace") {
+    if asked(&options.trace) {
         return Some(format!("Events:\n  {EVENTS}\n"));
     }
-    if asked("accel") {
+    if asked(&options.accel) {
         return Some("Accelerators:\n  kvm\n".to_owned());
     }
-    asked("cpu").then(|| {
+    asked(&options.cpu).then(|| {
         let mut text =
             "CPU models:\n  host, max (the same)\n\nSwitches: kvm pmu and the CPUID features\n"
                 .to_owned();

@@ -3,7 +3,7 @@
 use location::Place;
 
 use super::{boot, boot_source, message, named, parse_words, whole};
-use crate::cli::Command;
+use crate::args::Invocation;
 use crate::request::{Answers, BootFiles, BootSource, Injection};
 
 fn location(place: &str, kernel: Option<&str>, initrd: Option<&str>) -> BootSource {
@@ -79,7 +79,7 @@ fn kernel_and_initrd_may_have_urls() {
 #[test]
 fn a_dry_run_is_told_apart() {
     let words = ["-kernel", "K", "-dry-run"];
-    let Ok(Command::Plan(config)) = parse_words(&words) else { panic!("no plan") };
+    let Ok(Invocation::DryRun(config)) = parse_words(&words) else { panic!("no plan") };
     assert_eq!(*config, whole(&words[..2]));
 }
 
@@ -92,7 +92,7 @@ fn what_is_no_location_is_refused() {
         (&["-location", "/srv", "-kickstart", "nfs:x"], "there is no host", "-location /srv"),
         (
             &["-location", "/srv", "-initrd-inject", "http://h/x"],
-            "only files of this host go into the initrd",
+            "only files of this host can be added to the initrd",
             "download it",
         ),
         (&["-location", "file://host/x"], "names another host", "-location /srv/tree"),
