@@ -40,8 +40,9 @@ mod value;
 use std::ffi::OsString;
 
 pub use error::ArgsError;
+pub use help::{text as help_text, version};
 pub use options::{AbsentDevices, BootArgs, Options, Smbios};
-pub use table::{Group, OPTIONS, Opt, Takes};
+pub use table::{COMMANDS, Group, OPTIONS, Opt, Takes};
 pub use value::RawPair;
 
 use crate::request::{BootSource, Request};
@@ -69,8 +70,8 @@ pub enum Invocation {
 /// [`ArgsError`] for the first thing in argv that chukka cannot do; the process then ends with 125.
 pub fn parse<I: IntoIterator<Item = OsString>>(args: I) -> Result<Invocation, ArgsError> {
     let options = match read::read(args)? {
-        Argv::Help => return Ok(Invocation::Print(help::text())),
-        Argv::Version => return Ok(Invocation::Print(help::version())),
+        Argv::Help => return Ok(Invocation::Print(help_text())),
+        Argv::Version => return Ok(Invocation::Print(version())),
         Argv::Options(options) => options,
     };
     if let Some(list) = help::list_asked_for(&options) {

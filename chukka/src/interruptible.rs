@@ -9,7 +9,7 @@ use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 use vmm::error::StartError;
 
-use crate::error::RunError;
+use crate::error::{ResolveError, RunError};
 use vmm::signals::{self, Signals};
 
 /// Does `work` on a thread of its own, until it is done or a signal comes that ends chukka. Then the thread is left where it is: the
@@ -18,7 +18,7 @@ use vmm::signals::{self, Signals};
 /// # Errors
 /// Those of `work`; [`RunError::Stopped`], with what `stop` says was under way.
 pub fn run<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, RunError> + Send + 'static,
+    work: impl FnOnce() -> Result<T, ResolveError> + Send + 'static,
     stop: impl FnOnce() -> Option<String>,
 ) -> Result<T, RunError> {
     let host = |what| move |source| StartError::Host { what, source };
@@ -52,7 +52,7 @@ pub fn run<T: Send + 'static>(
             _ => {}
         }
     }
-    worker.join().map_err(|_| StartError::Defect("fetching"))?
+    Ok(worker.join().map_err(|_| StartError::Defect("fetching"))??)
 }
 
 /// Tells that the work is done, also if it panicked.

@@ -7,6 +7,7 @@ use firmware::image::KernelKind;
 use location::checksum::Checked;
 use location::tree::Installer;
 use location::tree::Sum;
+use serde_json::{Value, json};
 
 use crate::error::RunError;
 use crate::request::Request;
@@ -56,6 +57,25 @@ pub fn of(resolved: &Resolved) -> String {
     let mut text = String::new();
     describe(&mut text, resolved);
     text
+}
+
+/// The same as JSON, with the keys of `chukka fetch --format json`, `location`, `looked_for` and
+/// `warning`.
+#[must_use]
+pub fn json(resolved: &Resolved) -> Value {
+    let name = |file: &SourceFile| file.path().display().to_string();
+    let found = resolved.found.as_ref();
+    let looks = found.map(|found| found.looks.as_slice()).unwrap_or_default();
+    let looks = looks.iter().map(|look| json!({ "what": look.what, "found": look.found }));
+    json!({
+        "location": found.map(|found| &found.place),
+        "looked_for": looks.collect::<Vec<_>>(),
+        "found": found.map(|found| &found.rule),
+        "kernel": name(&resolved.boot.kernel.source),
+        "initrd": resolved.boot.initrd.as_ref().map(name),
+        "args": String::from_utf8_lossy(&resolved.boot.cmdline),
+        "warning": resolved.advice,
+    })
 }
 
 fn describe(text: &mut String, resolved: &Resolved) {

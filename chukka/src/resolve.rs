@@ -2,6 +2,7 @@
 
 mod disk;
 mod files;
+mod silent_console;
 mod words;
 
 use std::path::PathBuf;
@@ -12,11 +13,12 @@ use location::Injected;
 use location::fetch::{Nobody, Watch};
 use location::tree::{self, Installer, Release, Sum};
 
-use crate::error::RunError;
+use crate::error::{ResolveError, RunError};
 use crate::interruptible;
 use crate::progress::Progress;
 use crate::request::BootSource;
 use files::Files;
+use vmm::config::VmConfig;
 
 /// What is booted, with its files open, and how it came to be.
 #[derive(Debug)]
@@ -57,6 +59,12 @@ pub struct Found {
 }
 
 impl Resolved {
+    /// A warning if a terminal with the guest's first serial port is going to stay empty.
+    #[must_use]
+    pub fn silent_console(&self, config: &VmConfig) -> Option<String> {
+        silent_console::warning(&self.boot, config)
+    }
+
     /// Finds and opens everything that `source` names, for a guest with `memory` bytes. What is on another host is fetched; a signal that
     /// ends chukka then ends that.
     ///
@@ -64,7 +72,7 @@ impl Resolved {
     /// Something is not there, or not what it is to be.
     pub fn open(source: &BootSource, memory: u64) -> Result<Self, RunError> {
         if !source.files.is_remote() {
-            return Self::watched(source, memory, Arc::new(Nobody));
+            return Ok(Self::watched(source, memory, Arc::new(Nobody))?);
         }
         let progress = Arc::new(Progress::new());
         let (watch, source) = (Arc::clone(&progress), source.clone());
@@ -72,7 +80,11 @@ impl Resolved {
         interruptible::run(work, || progress.stop())
     }
 
-    fn watched(source: &BootSource, memory: u64, watch: Arc<dyn Watch>) -> Result<Self, RunError> {
+    fn watched(
+        source: &BootSource,
+        memory: u64,
+        watch: Arc<dyn Watch>,
+    ) -> Result<Self, ResolveError> {
         let mut injected = Vec::new();
         for injection in &source.injections {
             injected.push(Injected::open(&injection.path)?);

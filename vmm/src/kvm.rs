@@ -1,7 +1,9 @@
 //! /dev/kvm and the VM: what has to be there, and how it is set up.
 #![expect(unsafe_code, reason = "KVM_SET_USER_MEMORY_REGION hands the kernel host addresses")]
 
+use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use firmware::layout;
@@ -70,12 +72,7 @@ impl KvmError {
     pub fn hint(&self) -> String {
         match self {
             Self::Open { path, source } => match source.kind() {
-                io::ErrorKind::PermissionDenied => {
-                    format!(
-                        "add yourself to the group of {}: sudo usermod -aG kvm $USER, and log in again",
-                        path.display()
-                    )
-                }
+                io::ErrorKind::PermissionDenied => permission_hint(path),
                 io::ErrorKind::NotFound => {
                     "load KVM (sudo modprobe kvm_intel or kvm_amd), switch on VT-x or AMD-V in the \
                     firmware, or, inside a VM, nested virtualization in its host"
@@ -99,6 +96,36 @@ impl KvmError {
     pub(crate) fn ioctl(ioctl: &'static str) -> impl FnOnce(kvm_ioctls::Error) -> Self {
         move |error| Self::Ioctl { ioctl, source: io::Error::from_raw_os_error(error.errno()) }
     }
+}
+
+/// What to do about a device that the user may not open, by its mode and group.
+fn permission_hint(path: &Path) -> String {
+    let shown = path.display();
+    let Ok(file) = fs::metadata(path) else {
+        return format!("check the permissions of {shown}: ls -l {shown}");
+    };
+    let mode = file.mode() & 0o777;
+    match group_name(file.gid()) {
+        Some(group) if mode & 0o060 == 0o060 && file.gid() != 0 => format!(
+            "{shown} is open to the group {group}: sudo usermod -aG {group} $USER, and log in again"
+        ),
+        _ => format!(
+            "{shown} has mode {mode:04o} and is closed to you: sudo chown root:kvm {shown}; sudo chmod \
+             0660 {shown}; sudo usermod -aG kvm $USER, and log in again"
+        ),
+    }
+}
+
+/// The name of a group, by /etc/group (group(5)).
+fn group_name(gid: u32) -> Option<String> {
+    let groups = fs::read_to_string("/etc/group").ok()?;
+    let name = groups.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(gid)).then(|| name.to_owned())
+    });
+    // A group without a name can still be named by its number.
+    Some(name.unwrap_or_else(|| gid.to_string()))
 }
 
 /// Opens the KVM device and checks that it can do what a machine of `cpus` CPUs needs.
@@ -129,7 +156,7 @@ pub fn open(path: &Path, cpus: u8) -> Result<Kvm, KvmError> {
 /// tables, and each page costs a page fault of some ten microseconds.
 pub fn has_two_dimensional_paging() -> bool {
     let on = |parameter: &str| {
-        let text = std::fs::read_to_string(Path::new("/sys/module").join(parameter));
+        let text = fs::read_to_string(Path::new("/sys/module").join(parameter));
         text.is_ok_and(|text| matches!(text.trim(), "Y" | "1"))
     };
     on("kvm_intel/parameters/ept") || on("kvm_amd/parameters/npt")

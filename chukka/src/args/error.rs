@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use location::SpellingError;
 use thiserror::Error;
 
+use crate::error::Hint;
+
 /// A command line that worked, for the hints.
 pub(super) const EXAMPLE: &str =
     "chukka -kernel /boot/vmlinuz -initrd /boot/initrd.img -append console=ttyS0";
@@ -44,6 +46,14 @@ pub enum ArgsError {
         option: &'static str,
         /// The value.
         value: String,
+    },
+    /// A first argument that is almost the name of a command.
+    #[error("{given:?} is not a command of chukka")]
+    UnknownCommand {
+        /// What was typed.
+        given: String,
+        /// The command it resembles most.
+        nearest: &'static str,
     },
     /// Something that is neither an option nor an option's value.
     #[error("Found {given:?} where an option was expected")]
@@ -99,43 +109,59 @@ pub enum ArgsError {
     Location(#[from] SpellingError),
 }
 
-impl ArgsError {
-    /// What the user can do about it, in one line. There is always something.
-    #[must_use]
-    pub fn hint(&self) -> Option<Cow<'_, str>> {
-        let hint = match self {
+impl Hint for ArgsError {
+    /// There always is one.
+    fn hint(&self) -> Option<String> {
+        Some(match self {
             Self::UnknownOption { nearest: Some(nearest), .. } => {
-                format!("did you mean -{nearest}?").into()
+                format!("did you mean -{nearest}?")
             }
             Self::UnknownOption { .. } | Self::QemuOption { instead: "", .. } => {
-                "chukka -help lists the options there are".into()
+                "chukka -help lists the options".into()
             }
-            Self::QemuOption { instead, .. } => Cow::Borrowed(*instead),
+            Self::QemuOption { instead, .. } => (*instead).into(),
             Self::BadValue { hint, .. } | Self::Unsupported { hint, .. } if hint.is_empty() => {
                 "chukka -help shows what each option takes".into()
             }
-            Self::BadValue { hint, .. } | Self::Unsupported { hint, .. } => Cow::Borrowed(&**hint),
-            Self::Positional { given } => format!(
-                "there are no disk images here; to boot a kernel say -kernel {given}, \
-                 and quote a value that has spaces: -append \"console=ttyS0 quiet\""
-            )
-            .into(),
+            Self::BadValue { hint, .. } | Self::Unsupported { hint, .. } => hint.to_string(),
+            Self::UnknownCommand { nearest, .. } => format!("did you mean chukka {nearest}?"),
+            Self::Positional { given } => positional_hint(given),
             Self::EmptyPath { option } => {
-                format!("is a shell variable unset? Leave -{option} out or name a file").into()
+                format!("is a shell variable unset? Leave -{option} out or name a file")
             }
-            Self::NoKernel | Self::NeedsKernel { .. } => format!("for example: {EXAMPLE}").into(),
+            Self::NoKernel | Self::NeedsKernel { .. } => format!("for example: {EXAMPLE}"),
             Self::MissingValue { option, .. } => {
-                format!("if the value is empty on purpose, say so: -{option} ''").into()
+                format!("if the value is empty on purpose, say so: -{option} ''")
             }
-            Self::UnwantedValue { option, .. } => format!("say -{option} alone").into(),
+            Self::UnwantedValue { option, .. } => format!("say -{option} alone"),
             Self::NotUtf8 { .. } => {
                 "only paths and the kernel's command line may be arbitrary bytes".into()
             }
             Self::Location(error) => error.hint().into(),
-        };
-        Some(hint)
+        })
     }
+}
 
+/// What an argument without an option is likely to be: the name of a disk image, of an ISO, or of a
+/// kernel.
+fn positional_hint(given: &str) -> String {
+    let is = |extension: &str| given.to_ascii_lowercase().ends_with(extension);
+    if is(".iso") {
+        return format!("to boot an installer's ISO: -location {given}");
+    }
+    if DISKS.into_iter().any(is) || given.starts_with("/dev/") {
+        return format!("to boot the kernel that this disk's boot menu names: -bootdisk {given}");
+    }
+    format!(
+        "to boot a kernel: -kernel {given}; quote a value that has spaces: \
+         -append \"console=ttyS0 quiet\""
+    )
+}
+
+/// How the names of disk images end.
+const DISKS: [&str; 7] = [".qcow2", ".qcow", ".img", ".raw", ".vmdk", ".vdi", ".vhd"];
+
+impl ArgsError {
     /// A value that cannot be read.
     pub(crate) fn bad(given: impl Into<String>, expected: impl Into<Cow<'static, str>>) -> Self {
         Self::BadValue { given: given.into(), expected: expected.into(), hint: "".into() }

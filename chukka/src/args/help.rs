@@ -4,35 +4,37 @@ use std::ffi::OsString;
 use std::fmt::Write;
 
 use super::options::Options;
-use super::table::{Group, OPTIONS};
+use super::table::{COMMANDS, Group, OPTIONS};
 use super::trace::EVENTS;
 use vmm::cpu_model::Feature;
 
 const HEAD: &str = "\
-chukka boots a Linux kernel in a virtual machine and tells how it ended.
+chukka boots a Linux kernel in a virtual machine and says how it ended.
+The guest has a serial console; it has no disk, no network and no screen.
 
   chukka -kernel FILE [-initrd FILE] [-append TEXT] [OPTION]…
   chukka -location PLACE [-append TEXT] [OPTION]…
   chukka -bootdisk DISK [-append TEXT] [OPTION]…
 
+  chukka COMMAND [OPTION]…
+
 The options are QEMU's; each may be written with one dash or two.
-Without a guest: chukka fetch, bootloader and cache, each with its own --help.
 ";
 
 const TAIL: &str = "
-Taken so that QEMU's command lines work, without effect: -display none,
+Accepted without effect, so that QEMU command lines work: -display none,
 -vga none, -monitor none, -parallel none, -net none, -nic none, -no-user-config,
--d unimp,guest_errors. Other options of QEMU's are refused by name.
+-d unimp,guest_errors. QEMU's other options are refused by name.
 
 Keys: Ctrl-A x ends chukka, Ctrl-A h lists the others.
 
 Exit status:
-    0  the guest switched itself off, or was reset on purpose with -no-reboot
+    0  the guest powered off, or reset itself with -no-reboot
   120  its kernel panicked
-  121  it was reset without having asked for it (triple fault)
-  122  KVM could not go on
-  125  chukka or its own firmware could not start it
-  with -device isa-debug-exit also what the guest chose, always an odd number
+  121  it was reset without asking for it (triple fault)
+  122  KVM failed
+  125  chukka or its own firmware could not start the guest
+  with -device isa-debug-exit also the guest's own status, always odd
 
 Examples:
   chukka -kernel /boot/vmlinuz -initrd /boot/initrd.img \\
@@ -49,8 +51,13 @@ Examples:
 const COLUMN: usize = 21;
 
 /// What `-help` prints.
-pub(super) fn text() -> String {
-    let mut text = HEAD.to_owned();
+#[must_use]
+pub fn text() -> String {
+    let mut text = HEAD.to_owned() + "\nCommands (chukka COMMAND --help says more):\n";
+    for (name, help) in COMMANDS {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "  {name:18} {help}");
+    }
     for group in Group::SHOWN {
         text += &format!("\n{}:\n", group.title());
         for option in OPTIONS.iter().filter(|option| option.group == group) {
@@ -69,7 +76,8 @@ pub(super) fn text() -> String {
 }
 
 /// What `-version` prints.
-pub(super) fn version() -> String {
+#[must_use]
+pub fn version() -> String {
     concat!("chukka ", env!("CARGO_PKG_VERSION"), "\n").to_owned()
 }
 

@@ -7,7 +7,7 @@ use super::error::ArgsError;
 use super::nearest::nearest;
 use super::options::Options;
 use super::qemu;
-use super::table::{OPTIONS, Opt, Takes};
+use super::table::{COMMANDS, OPTIONS, Opt, Takes};
 
 /// What an argv is.
 #[derive(Debug)]
@@ -21,7 +21,11 @@ pub(super) enum Argv {
 pub(super) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Argv, ArgsError> {
     let mut args = args.into_iter();
     let mut options = Box::<Options>::default();
+    let mut is_first = true;
     while let Some(arg) = args.next() {
+        if std::mem::take(&mut is_first) {
+            check_command(&arg)?;
+        }
         let (option, inline) = recognise(&arg)?;
         match (option.takes, inline) {
             (Takes::Help, _) => return Ok(Argv::Help),
@@ -39,6 +43,18 @@ pub(super) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Argv, Arg
         }
     }
     Ok(Argv::Options(options))
+}
+
+/// Refuses a misspelt command.
+fn check_command(arg: &OsStr) -> Result<(), ArgsError> {
+    let given = arg.to_string_lossy();
+    if given.starts_with('-') {
+        return Ok(());
+    }
+    match nearest(&given, COMMANDS.iter().map(|(name, _)| *name)) {
+        Some(nearest) => Err(ArgsError::UnknownCommand { given: given.into_owned(), nearest }),
+        None => Ok(()),
+    }
 }
 
 /// The option in `arg` and, in `-name=value`, its value.

@@ -122,6 +122,17 @@ const fn flag(
     Opt { name, aliases: &[], group, takes: Takes::Nothing(set), help }
 }
 
+/// The commands: what chukka does besides running a guest, and `help` and `version` for those who
+/// expect them. Name and one line of help.
+pub static COMMANDS: [(&str, &str); 6] = [
+    ("fetch", "find or download a kernel and initrd without booting"),
+    ("restart-install", "make -state DIR boot its installer again"),
+    ("bootloader", "read a disk's boot menu; copy out its kernel and initrd"),
+    ("cache", "list, prune or locate the download cache"),
+    ("help", "this text, or the help of a command: chukka help fetch"),
+    ("version", "the version"),
+];
+
 /// Every option.
 #[rustfmt::skip]
 pub static OPTIONS: [Opt; 52] = [

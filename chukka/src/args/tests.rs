@@ -8,13 +8,13 @@ mod machine;
 mod smbios;
 mod state;
 
-use std::borrow::Cow;
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
 use ::location::fetch::Settings;
 
 use super::*;
+use crate::error::Hint;
 use ::location::Place;
 
 use crate::request::{BootFiles, BootSource};
@@ -87,7 +87,7 @@ fn refusal(words: &[&str]) -> (String, String) {
 /// Message and hint of what a whole argv gives.
 fn message(words: &[&str]) -> (String, String) {
     let error = parse_words(words).expect_err(&format!("{words:?}"));
-    (error.to_string(), error.hint().map(Cow::into_owned).expect("a hint"))
+    (error.to_string(), error.hint().expect("a hint"))
 }
 
 fn stdio_only() -> [SerialBackend; 4] {
@@ -374,10 +374,16 @@ fn what_is_no_option_is_refused() {
     assert_eq!(message(&["--inird=x"]).1, "did you mean -initrd?");
     assert_eq!(message(&["-nographics"]).1, "did you mean -nographic?");
     assert_eq!(message(&["--"]).0, "-- is not an option of chukka");
-    assert_eq!(message(&["-xyzzy"]).1, "chukka -help lists the options there are");
+    assert_eq!(message(&["-xyzzy"]).1, "chukka -help lists the options");
     let (text, hint) = message(&["disk.img"]);
     assert_eq!(text, "Found \"disk.img\" where an option was expected");
-    assert!(hint.contains("-kernel disk.img"), "{hint}");
+    assert!(hint.ends_with("-bootdisk disk.img"), "{hint}");
+    assert!(message(&["vmlinuz"]).1.contains("-kernel vmlinuz"));
+    assert!(message(&["x.ISO"]).1.ends_with("-location x.ISO"));
+    let (text, hint) = message(&["fetc", "x"]);
+    assert_eq!(text, "\"fetc\" is not a command of chukka");
+    assert_eq!(hint, "did you mean chukka fetch?");
+    assert!(message(&["-no-reboot", "fetc"]).1.contains("-kernel fetc"));
     assert_eq!(
         refusal(&["-append", "console=ttyS0", "quiet"]).0,
         "Found \"quiet\" where an option was expected"
@@ -393,7 +399,7 @@ fn options_of_qemu_s_are_refused_by_name() {
     assert_eq!(hint, "chukka has no network: leave it out");
     assert_eq!(refusal(&["--drive=file=x"]).0, "-drive is a QEMU option that chukka does not have");
     assert_eq!(refusal(&["-s"]).1, "chukka has no debugger stub yet");
-    assert_eq!(refusal(&["-acpitable", "x"]).1, "chukka -help lists the options there are");
+    assert_eq!(refusal(&["-acpitable", "x"]).1, "chukka -help lists the options");
 }
 
 #[test]

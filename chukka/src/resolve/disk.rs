@@ -7,14 +7,21 @@ use location::{Fetcher, Place};
 
 use super::files::{Files, joined, opened};
 use super::{Found, words};
-use crate::error::RunError;
+use crate::error::ResolveError;
 
 /// Finds the entry and opens its files.
 ///
 /// # Errors
 /// There is no disk, no such entry, or its files are not what they should be.
-pub(super) fn find(fetcher: &Fetcher, place: &Place, choice: &Choice) -> Result<Files, RunError> {
-    let volumes = menu::volumes(fetcher, place)?;
+pub(super) fn find(
+    fetcher: &Fetcher,
+    place: &Place,
+    choice: &Choice,
+) -> Result<Files, ResolveError> {
+    let volumes = menu::volumes(fetcher, place).map_err(|error| {
+        let hint = error.hint();
+        ResolveError::Disk { source: error.into_problem(), hint }
+    })?;
     let (picked, looks) = menu::pick(&volumes, choice)?;
     let entry = &picked.entry;
     let arguments = entry.arguments.split_ascii_whitespace().map(str::to_owned);

@@ -12,7 +12,7 @@ use location::{Fetcher, Injected, Place, RandomAccess, Tree, Wanted, inject, men
 use storage::source::LocalFile;
 
 use super::{Found, disk, words};
-use crate::error::RunError;
+use crate::error::ResolveError;
 use crate::request::{BootFiles, BootSource, Checksum};
 
 /// Files that are open, and how they were found.
@@ -24,14 +24,18 @@ pub(super) struct Files {
 
 impl Files {
     /// Gets them, and checks them against the user's sums.
-    pub fn get(source: &BootSource, memory: u64, watch: Arc<dyn Watch>) -> Result<Self, RunError> {
+    pub fn get(
+        source: &BootSource,
+        memory: u64,
+        watch: Arc<dyn Watch>,
+    ) -> Result<Self, ResolveError> {
         let fetcher = Fetcher::watched(source.fetch.clone(), watch);
         let files = Self::open(source, memory, &fetcher).and_then(|files| {
             files.check(&source.checksums)?;
             Ok(files)
         });
         // Whatever led there is asked again by the next run.
-        if let Err(RunError::Tree(error)) = &files
+        if let Err(ResolveError::Tree(error)) = &files
             && !matches!(error, TreeError::Read { .. })
         {
             source.files.places().for_each(|place| fetcher.forget(place));
@@ -39,7 +43,7 @@ impl Files {
         files
     }
 
-    fn open(source: &BootSource, memory: u64, fetcher: &Fetcher) -> Result<Self, RunError> {
+    fn open(source: &BootSource, memory: u64, fetcher: &Fetcher) -> Result<Self, ResolveError> {
         match &source.files {
             BootFiles::Named { kernel, initrd } => Self::named(fetcher, kernel, initrd.as_ref()),
             BootFiles::Disk { place, choice } => disk::find(fetcher, place, choice),
@@ -51,7 +55,11 @@ impl Files {
         }
     }
 
-    fn named(fetcher: &Fetcher, kernel: &Place, initrd: Option<&Place>) -> Result<Self, RunError> {
+    fn named(
+        fetcher: &Fetcher,
+        kernel: &Place,
+        initrd: Option<&Place>,
+    ) -> Result<Self, ResolveError> {
         let elsewhere: tree::Elsewhere<'_> = &|place| fetcher.file(place);
         let url = |place, role| opened(tree::open_url(place, role, elsewhere)?, role);
         let kernel = match kernel {
@@ -67,7 +75,7 @@ impl Files {
     }
 
     /// Finds them in a place.
-    fn find(fetcher: &Fetcher, place: &Place, wanted: Wanted<'_>) -> Result<Self, RunError> {
+    fn find(fetcher: &Fetcher, place: &Place, wanted: Wanted<'_>) -> Result<Self, ResolveError> {
         let files = fetcher.place(place)?;
         let tree = Tree::find(&*files, wanted)?;
         let initrds = tree.initrds.iter();
@@ -90,7 +98,7 @@ impl Files {
     }
 
     /// Checks them against the user's sums.
-    fn check(&self, sums: &[Checksum]) -> Result<(), RunError> {
+    fn check(&self, sums: &[Checksum]) -> Result<(), ResolveError> {
         let initrd = self.initrd.as_ref().map(|initrd| ("initrd", initrd));
         let files = [Some(("kernel", &self.kernel.source)), initrd].into_iter().flatten();
         for Checksum { of, sum } in sums {
@@ -100,13 +108,13 @@ impl Files {
             let Some((role, file)) = files.clone().find(is_meant) else {
                 let names: Vec<_> =
                     files.map(|(_, file)| file.path().display().to_string()).collect();
-                return Err(RunError::NothingToCheck {
+                return Err(ResolveError::NothingToCheck {
                     of: of.clone(),
                     there: names.join(" and "),
                 });
             };
             let name = file.path().display().to_string();
-            let read = |source| RunError::Fetch { name: name.clone(), source };
+            let read = |source| ResolveError::Fetch { name: name.clone(), source };
             let bytes = LocalFile::new(file.file().try_clone().map_err(read)?, name.clone());
             let checked = checksum::check(&bytes.map_err(read)?, sum).map_err(read)?;
             if let Checked::Wrong { algorithm, found, expected } = checked {
@@ -123,18 +131,21 @@ impl Files {
 pub(super) fn opened(
     bytes: Box<dyn RandomAccess>,
     role: &'static str,
-) -> Result<SourceFile, RunError> {
+) -> Result<SourceFile, ResolveError> {
     let name = bytes.name().to_owned();
     let file = bytes.into_file();
-    let file = file.map_err(|source| RunError::Fetch { name: name.clone(), source })?;
+    let file = file.map_err(|source| ResolveError::Fetch { name: name.clone(), source })?;
     Ok(SourceFile::opened(file, name, role)?)
 }
 
 /// One initrd of all there are, as a boot loader would put them into memory.
-pub(super) fn joined(initrds: Vec<Box<dyn RandomAccess>>) -> Result<Option<SourceFile>, RunError> {
+pub(super) fn joined(
+    initrds: Vec<Box<dyn RandomAccess>>,
+) -> Result<Option<SourceFile>, ResolveError> {
     let names: Vec<_> = initrds.iter().map(|initrd| initrd.name().to_owned()).collect();
     let joined = menu::joined(initrds);
-    let joined = joined.map_err(|source| RunError::Fetch { name: names.join(" + "), source })?;
+    let joined =
+        joined.map_err(|source| ResolveError::Fetch { name: names.join(" + "), source })?;
     joined.map(|initrd| opened(initrd, "initrd")).transpose()
 }
 
@@ -142,7 +153,7 @@ pub(super) fn joined(initrds: Vec<Box<dyn RandomAccess>>) -> Result<Option<Sourc
 pub(super) fn with_injected(
     initrd: Option<SourceFile>,
     files: &mut [Injected],
-) -> Result<Option<SourceFile>, RunError> {
+) -> Result<Option<SourceFile>, ResolveError> {
     if files.is_empty() {
         return Ok(initrd);
     }
@@ -152,7 +163,7 @@ pub(super) fn with_injected(
     };
     // A copy of the descriptor: nobody takes a lease on this one.
     let first = initrd.map(|initrd| LocalFile::new(initrd.file().try_clone()?, name.clone()));
-    let fetch = |source| RunError::Fetch { name: name.clone(), source };
+    let fetch = |source| ResolveError::Fetch { name: name.clone(), source };
     let first = first.transpose().map_err(fetch)?;
     let first: Vec<_> = first.iter().map(|file| -> &dyn RandomAccess { file }).collect();
     let file = inject::compose(&first, files)?;

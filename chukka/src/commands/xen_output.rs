@@ -1,14 +1,13 @@
-//! What a Xen bootloader hands to the toolstack: files, and a text that names them (libxl_bootloader.c reads it).
+//! The output of a Xen bootloader for Xen's toolstack: files, and a text that names them, which
+//! libxl_bootloader.c reads.
 
-use std::collections::hash_map::RandomState;
-use std::fs::{self, File};
-use std::hash::{BuildHasher, Hasher};
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use location::RandomAccess;
 use storage::source::each_piece;
+use tempfile::NamedTempFile;
 
 /// How the text is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,13 +33,13 @@ impl Format {
 
 /// What is named in the text.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Handed<'a> {
+pub(super) struct Answer<'a> {
     pub kernel: &'a str,
     pub ramdisk: Option<&'a str>,
     pub args: &'a str,
 }
 
-impl Handed<'_> {
+impl Answer<'_> {
     /// The bytes. In an s-expression `quote` is put around files, `quote_args` around the arguments.
     ///
     /// # Errors
@@ -96,63 +95,39 @@ pub(super) fn repr(text: &str) -> String {
     written
 }
 
-/// A new file of our own that is gone again unless it is kept.
+/// A new file that is removed unless it is kept.
 #[derive(Debug)]
-pub(super) struct Draft {
-    pub path: PathBuf,
-    file: File,
-    is_kept: bool,
-}
+pub(super) struct Draft(NamedTempFile);
 
 impl Draft {
-    /// `PREFIX` and six letters in `directory`, for its owner only.
+    /// `PREFIX` and six random letters in `directory`, readable and writable by its owner only.
     ///
     /// # Errors
     /// As of open(2).
     pub fn new(directory: &Path, prefix: &str) -> io::Result<Self> {
-        loop {
-            let path = directory.join(format!("{prefix}{}", letters()));
-            match File::options().write(true).create_new(true).mode(0o600).open(&path) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                file => return Ok(Self { path, file: file?, is_kept: false }),
-            }
-        }
+        tempfile::Builder::new().prefix(prefix).rand_bytes(6).tempfile_in(directory).map(Self)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.0.path()
     }
 
     /// Fills it.
     ///
     /// # Errors
-    /// What the file is filled from cannot be read, or there is no space.
+    /// The source cannot be read, or the disk is full.
     pub fn fill(&mut self, from: &dyn RandomAccess) -> io::Result<()> {
-        each_piece(from, |piece| self.file.write_all(piece)).map(drop)
+        each_piece(from, |piece| self.0.write_all(piece)).map(drop)
     }
 
-    /// Its path, and it stays.
-    pub fn keep(mut self) -> PathBuf {
-        self.is_kept = true;
-        self.path.clone()
+    /// Its path; it stays.
+    ///
+    /// # Errors
+    /// The system cannot keep it.
+    pub fn keep(self) -> io::Result<PathBuf> {
+        self.0.keep().map(|(_, path)| path).map_err(|error| error.error)
     }
-}
-
-impl Drop for Draft {
-    fn drop(&mut self) {
-        if !self.is_kept {
-            let _ = fs::remove_file(&self.path);
-        }
-    }
-}
-
-fn letters() -> String {
-    // Keys of a hash map are the standard library's only randomness.
-    let mut number = RandomState::new().build_hasher().finish();
-    let mut letter = || {
-        let all = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-        let count = all.len() as u64;
-        let index = usize::try_from(number % count).unwrap_or_default();
-        number /= count;
-        char::from(all[index])
-    };
-    (0..6).map(|_| letter()).collect()
 }
 
 /// Where the text goes: standard output, or a file that is there already.
@@ -184,8 +159,8 @@ mod tests {
 
     #[test]
     fn what_a_format_cannot_carry_is_refused() {
-        let handed = Handed { kernel: "/k", ramdisk: None, args: "a\nb" };
-        let text = |format| handed.text(format, repr, repr);
+        let answer = Answer { kernel: "/k", ramdisk: None, args: "a\nb" };
+        let text = |format| answer.text(format, repr, repr);
         assert!(text(Format::Simple).is_err());
         assert_eq!(text(Format::Simple0).unwrap(), "kernel /k\0args a\nb\0\0");
         assert_eq!(text(Format::Sxp).unwrap(), "linux (kernel '/k')(args 'a\\nb')");
