@@ -68,7 +68,7 @@ _chukka() {
                 -output-directory|--output-directory) _chukka_paths -d; return ;;
             esac
             if [[ $cur == -* ]]; then
-                _chukka_options "list l entry kernel initrd args output output-format output-directory" --
+                _chukka_options "list entry kernel initrd args output output-format output-directory" --
             else
                 _chukka_paths -f
             fi

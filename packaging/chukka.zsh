@@ -6,8 +6,8 @@ local -a commands=(
     'restart-install:make -state DIR boot its installer again'
     'bootloader:read a disk'\''s boot menu; copy out its kernel and initrd'
     'cache:list, prune or locate the download cache'
-    'help:this text, or the help of a command: chukka help fetch'
-    'version:the version'
+    'help:print this text, or help on a command: chukka help fetch'
+    'version:print the version'
 )
 if (( CURRENT > 2 )); then
     case $words[2] in
@@ -23,7 +23,7 @@ if (( CURRENT > 2 )); then
                 '*--autoyast[Likewise for SUSE]:FILE:_files' \
                 '*--no-location-args[Do not tell the installer where its tree is]' \
                 '*--output[Copy kernel and initrd into DIR, under their own names]:DIR:_files -/' \
-                '*--state[Save them in DIR for chukka -state DIR, see below]:DIR:_files -/' \
+                '*--state[Save them in DIR, for chukka -state DIR to boot]:DIR:_files -/' \
                 '*--format[The format of the answer]:FORMAT:(text json)' \
                 '*--dry-run[Only show what was found, where and by which rule]' \
                 '*--offline[Use the cache only, fetch nothing]' \
@@ -120,9 +120,9 @@ _arguments \
     '*-msg[put the host'\''s time before each line of that log]:timestamp:(timestamp)' \
     '*-trace[print each fw_cfg operation, and a summary]:fw_cfg:(fw_cfg)' \
     '*-no-reboot[end when the guest resets, instead of rebooting it]' \
-    '*-help[this text]' \
-    '*-h[this text]' \
-    '*-version[the version]' \
+    '*-help[print this text]' \
+    '*-h[print this text]' \
+    '*-version[print the version]' \
     '*-display[]:TYPE:(none)' \
     '*-monitor[]:DEVICE:(none)' \
     '*-parallel[]:DEVICE:(none)' \

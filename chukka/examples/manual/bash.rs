@@ -78,7 +78,11 @@ pub(super) fn completion() -> String {
 }
 
 fn names(options: &[&Item]) -> String {
-    let names = options.iter().flat_map(|option| option.names()).filter(|name| *name != "?");
+    // A command's short options have one dash, and are not worth completing.
+    let is_shown =
+        |option: &Item, name: &str| name != "?" && (option.group.is_some() || name.len() > 1);
+    let names =
+        options.iter().flat_map(|option| option.names().filter(move |name| is_shown(option, name)));
     names.collect::<Vec<_>>().join(" ")
 }
 

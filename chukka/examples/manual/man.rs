@@ -163,7 +163,7 @@ pub(super) fn page() -> String {
     let mut text = format!(
         ".\\\" Made by: cargo run -p chukka --example manual\n\
          .TH CHUKKA 1 \"\" \"chukka {version}\" \"User Commands\"\n\
-         .\\\" Words are not hyphenated: an option must be found as it is typed.\n.nh\n{HEAD}"
+         .\\\" No hyphenation and no adjustment: an option must be found as it is typed.\n.nh\n.ad l\n{HEAD}"
     );
     let options = item::options();
     for group in Group::SHOWN {

@@ -129,8 +129,8 @@ pub static COMMANDS: [(&str, &str); 6] = [
     ("restart-install", "make -state DIR boot its installer again"),
     ("bootloader", "read a disk's boot menu; copy out its kernel and initrd"),
     ("cache", "list, prune or locate the download cache"),
-    ("help", "this text, or the help of a command: chukka help fetch"),
-    ("version", "the version"),
+    ("help", "print this text, or help on a command: chukka help fetch"),
+    ("version", "print the version"),
 ];
 
 /// Every option.
@@ -280,11 +280,11 @@ pub static OPTIONS: [Opt; 52] = [
     ]),
     Opt {
         name: "help", aliases: &["h", "?"], group: Group::Other, takes: Takes::Help,
-        help: &["this text"],
+        help: &["print this text"],
     },
     Opt {
         name: "version", aliases: &[], group: Group::Other, takes: Takes::Version,
-        help: &["the version"],
+        help: &["print the version"],
     },
     value("display", "TYPE", |o, v| o.absent.display.push(v), Group::Ignored, &[]),
     value("monitor", "DEVICE", |o, v| o.absent.monitor.push(v), Group::Ignored, &[]),

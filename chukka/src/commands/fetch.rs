@@ -79,7 +79,7 @@ pub(super) fn command() -> Command {
             switch("no-location-args", "Do not tell the installer where its tree is"),
             value("output", "DIR", "Copy kernel and initrd into DIR, under their own names")
                 .value_parser(ValueParser::path_buf()),
-            value("state", "DIR", "Save them in DIR for chukka -state DIR, see below")
+            value("state", "DIR", "Save them in DIR, for chukka -state DIR to boot")
                 .value_parser(ValueParser::path_buf())
                 .conflicts_with("output"),
             value("format", "FORMAT", "The format of the answer")
