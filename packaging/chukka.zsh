@@ -6,7 +6,7 @@ local -a commands=(
     'restart-install:make -state DIR boot its installer again'
     'bootloader:read a disk'\''s boot menu; copy out its kernel and initrd'
     'cache:list, prune or locate the download cache'
-    'help:print this text, or help on a command: chukka help fetch'
+    'help:print a summary of the options, or help on a command'
     'version:print the version'
 )
 if (( CURRENT > 2 )); then
@@ -120,8 +120,8 @@ _arguments \
     '*-msg[put the host'\''s time before each line of that log]:timestamp:(timestamp)' \
     '*-trace[print each fw_cfg operation, and a summary]:fw_cfg:(fw_cfg)' \
     '*-no-reboot[end when the guest resets, instead of rebooting it]' \
-    '*-help[print this text]' \
-    '*-h[print this text]' \
+    '*-help[print a summary of the options]' \
+    '*-h[print a summary of the options]' \
     '*-version[print the version]' \
     '*-display[]:TYPE:(none)' \
     '*-monitor[]:DEVICE:(none)' \

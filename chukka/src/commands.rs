@@ -99,13 +99,8 @@ impl Program {
 pub fn run(args: &[OsString]) -> Option<ExitCode> {
     let (name, rest) = args.split_first()?;
     match (name.to_str()?, rest) {
-        ("version", []) => return Some(answer(&args::version())),
-        ("help", []) => return Some(answer(&args::help_text())),
-        ("help", [command]) => {
-            let command = find(command);
-            let text = command.map(|command| (command.describe)().render_help().to_string());
-            return text.map(|text| answer(&text));
-        }
+        ("version", _) => return Some(answer(&args::version())),
+        ("help", words) => return Some(help(words.first())),
         _ => {}
     }
     let command = find(name)?;
@@ -113,6 +108,19 @@ pub fn run(args: &[OsString]) -> Option<ExitCode> {
         Ok(matches) => (command.run)(&matches),
         Err(status) => status,
     })
+}
+
+/// `chukka help [COMMAND]`.
+fn help(command: Option<&OsString>) -> ExitCode {
+    match command.map(|name| (name, find(name))) {
+        None => answer(&args::help_text()),
+        Some((_, Some(command))) => answer(&(command.describe)().render_help().to_string()),
+        Some((name, None)) if name == "help" || name == "version" => answer(&args::help_text()),
+        Some((name, None)) => fail(
+            &format!("\"{}\" is not a command of chukka", name.display()),
+            "chukka help lists the commands",
+        ),
+    }
 }
 
 fn find(name: &OsStr) -> Option<&'static Subcommand> {

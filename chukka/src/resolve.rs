@@ -51,7 +51,7 @@ pub struct Found {
     /// The words its boot loader has for the kernel.
     pub arguments: Vec<String>,
     /// What a guest is told of it.
-    pub home: words::Home,
+    pub install_source: words::InstallSource,
     /// What the tree's checksums said of the kernel.
     pub kernel_sum: Option<Sum>,
     /// And of each initrd: its name, its bytes, the verdict.

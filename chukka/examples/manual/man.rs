@@ -130,7 +130,7 @@ Start Debian's installer from a mirror, with answers:
 .PP
 .RS
 .EX
-chukka \-location http://mirror.example/debian/dists/stable/main/installer\-amd64 \e
+chukka \-location http://mirror.example/debian/installer\-amd64 \e
        \-preseed preseed.cfg \-append console=ttyS0 \-m 1G
 .EE
 .RE
@@ -140,7 +140,7 @@ Boot through SeaBIOS and log what it does:
 .RS
 .EX
 chukka \-bios seabios \-kernel vmlinuz \-initrd initrd \e
-       \-debugcon file:bios.log
+       \-debugcon file:bios.log \-global isa\-debugcon.iobase=0x402
 .EE
 .RE
 .PP

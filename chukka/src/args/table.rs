@@ -129,7 +129,7 @@ pub static COMMANDS: [(&str, &str); 6] = [
     ("restart-install", "make -state DIR boot its installer again"),
     ("bootloader", "read a disk's boot menu; copy out its kernel and initrd"),
     ("cache", "list, prune or locate the download cache"),
-    ("help", "print this text, or help on a command: chukka help fetch"),
+    ("help", "print a summary of the options, or help on a command"),
     ("version", "print the version"),
 ];
 
@@ -280,7 +280,7 @@ pub static OPTIONS: [Opt; 52] = [
     ]),
     Opt {
         name: "help", aliases: &["h", "?"], group: Group::Other, takes: Takes::Help,
-        help: &["print this text"],
+        help: &["print a summary of the options"],
     },
     Opt {
         name: "version", aliases: &[], group: Group::Other, takes: Takes::Version,

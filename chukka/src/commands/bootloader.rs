@@ -72,7 +72,10 @@ fn answer(matches: &ArgMatches) -> Result<(), Problem> {
     let disk = get("disk").unwrap_or_default();
     let place = Place::parse(disk.as_ref()).map_err(|error| (error.to_string(), error.hint()))?;
     let volumes = menu::volumes(&Fetcher::new(Settings::default()), &place);
-    let volumes = volumes.map_err(|error| (with_sources(&error), error.hint()))?;
+    let volumes = volumes.map_err(|error| {
+        let hint = error.hint();
+        (format!("The disk cannot be used: {}", with_sources(&error.into_problem())), hint)
+    })?;
     let format = get("output-format").unwrap_or("text");
     let text = if matches.get_count("list") > 0 {
         list(&volumes, format)?

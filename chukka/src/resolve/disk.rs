@@ -33,7 +33,7 @@ pub(super) fn find(
         installer: Installer::Other,
         release: Release::default(),
         arguments: arguments.collect(),
-        home: words::Home::default(),
+        install_source: words::InstallSource::default(),
         kernel_sum: None,
         initrds: Vec::new(),
     };

@@ -84,7 +84,7 @@ impl Files {
         let found = Found {
             place: files.name().to_owned(),
             initrds: initrds.collect(),
-            home: words::Home::of(place, files.label(), &tree),
+            install_source: words::InstallSource::of(place, files.label(), &tree),
             kernel_sum: tree.kernel.sum,
             looks: tree.looks,
             rule: tree.rule,

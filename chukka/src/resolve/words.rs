@@ -9,7 +9,7 @@ use crate::request::{Answers, BootSource};
 
 /// What a guest is told of where its installer comes from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Home {
+pub struct InstallSource {
     /// Where a guest finds it, if it can.
     url: Option<String>,
     /// The medium's label, where it is one.
@@ -20,7 +20,7 @@ pub struct Home {
     kernel: String,
 }
 
-impl Home {
+impl InstallSource {
     /// Of a tree in a place; a `label` says that the place is a medium's image.
     pub fn of(place: &Place, label: Option<&str>, tree: &Tree) -> Self {
         let root = if label.is_some() { location::TreePath::root() } else { tree.root.clone() };
@@ -80,7 +80,7 @@ pub fn command_line(
     }
     let wanted = arguments::package_source(found.installer, release);
     let Some(wanted) = wanted.filter(|wanted| !wanted.is_in(&line)) else { return (line, None) };
-    let told = wanted.words(found.home.origin(), found.home.kernel_name());
+    let told = wanted.words(found.install_source.origin(), found.install_source.kernel_name());
     match told.filter(|_| source.location_args) {
         Some(told) => (arguments::command_line(&line, &told), None),
         None => (line, Some(advice(found, wanted.form, source.location_args))),
@@ -89,11 +89,11 @@ pub fn command_line(
 
 /// What is going to be missing once it runs.
 fn advice(found: &Found, form: &str, wanted: bool) -> String {
-    let Found { installer, home, .. } = found;
-    let why = if wanted { home.otherwise } else { "-no-location-args leaves it out" };
+    let Found { installer, install_source, .. } = found;
+    let why = if wanted { install_source.otherwise } else { "-no-location-args leaves it out" };
     let mut advice =
         format!("{installer} has to be told where its packages are, by -append '{form}': {why}");
-    if let (Installer::Anaconda, Some(label)) = (installer, &home.label) {
+    if let (Installer::Anaconda, Some(label)) = (installer, &install_source.label) {
         let label = label.replace(' ', "\\x20");
         advice.push_str(&format!(
             "; a guest that has the medium itself is told by 'inst.stage2=hd:LABEL={label}'"
@@ -123,7 +123,7 @@ fn solaris_line(source: &BootSource, found: &Found) -> Option<String> {
         Installer::OpenSolaris => solaris::System::OpenSolaris,
         _ => return None,
     };
-    let Home { url, label, kernel, .. } = &found.home;
+    let InstallSource { url, label, kernel, .. } = &found.install_source;
     let nfs = url.as_deref().and_then(|url| url.strip_prefix("nfs:")?.split_once(":/"));
     let path = nfs.map(|(_, path)| format!("/{path}")).unwrap_or_default();
     let media = match (url, nfs) {
@@ -158,7 +158,7 @@ mod tests {
             installer,
             release: Release { family: "Fedora".into(), version: "43".into() },
             arguments: Vec::new(),
-            home: Home {
+            install_source: InstallSource {
                 url: url.map(str::to_owned),
                 label: label.map(str::to_owned),
                 otherwise: "it is so",
