@@ -81,10 +81,10 @@ pub fn parse<I: IntoIterator<Item = OsString>>(args: I) -> Result<Invocation, Ar
     Ok(if options.dry_run { Invocation::DryRun(request) } else { Invocation::Boot(request) })
 }
 
-/// Checks what is to be booted where there is no guest: for `chukka fetch`.
+/// Checks the boot options alone, for `chukka fetch`.
 ///
 /// # Errors
-/// [`ArgsError`] for the first value that is wrong, or if nothing is to be booted.
+/// [`ArgsError`] for the first value that is wrong, or if there is nothing to boot.
 pub fn boot_source(args: &BootArgs) -> Result<BootSource, ArgsError> {
     boot::boot(args, false)?.ok_or(ArgsError::NoKernel)
 }

@@ -1,4 +1,4 @@
-//! What kept chukka from running a guest, by stage, for `report` to print.
+//! Why chukka could not run a guest, by stage.
 
 use std::io;
 use std::path::PathBuf;

@@ -36,9 +36,9 @@ const RECORD_LIMIT: u64 = 1 << 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
-    /// The installer is to be booted.
+    /// The next run boots the installer.
     Pending,
-    /// It has finished: the disk is to be booted.
+    /// The installer has finished: the next run boots the disk.
     Installed,
 }
 
@@ -96,7 +96,7 @@ pub fn begin(request: Request) -> Result<(Request, Option<InstallState>), StateE
     Ok((state.apply(request)?, Some(state)))
 }
 
-/// The same for a run that only tells what it would do. What it says of the state comes with it.
+/// The same for a dry run, with a description of the state.
 ///
 /// # Errors
 /// The state cannot be used.
@@ -155,9 +155,9 @@ fn make(
     command_line: String,
     lock: File,
 ) -> Result<InstallState, StateError> {
-    let kernel = kept(directory, "kernel", &resolved.boot.kernel.source)?;
+    let kernel = saved(directory, "kernel", &resolved.boot.kernel.source)?;
     let initrd = resolved.boot.initrd.as_ref();
-    let initrd = initrd.map(|file| kept(directory, "initrd", file)).transpose()?;
+    let initrd = initrd.map(|file| saved(directory, "initrd", file)).transpose()?;
     let found = resolved.found.as_ref();
     let (location, rule) =
         found.map_or_else(Default::default, |found| (found.place.clone(), found.rule.clone()));
@@ -220,7 +220,7 @@ impl InstallState {
         Ok(Self { directory: directory.to_owned(), record, has_disk: false, _lock: None })
     }
 
-    /// Makes `config` boot what the phase says.
+    /// Makes `request` boot what the phase says.
     fn apply(&mut self, request: Request) -> Result<Request, StateError> {
         self.has_disk = request.boot.is_some();
         match self.record.phase {
@@ -239,8 +239,8 @@ impl InstallState {
     fn installer(&self, append: &[u8]) -> Result<BootSource, StateError> {
         let (kernel, initrd) = self.files();
         check(&kernel, &self.record.kernel)?;
-        if let (Some(path), Some(kept)) = (&initrd, &self.record.initrd) {
-            check(path, kept)?;
+        if let (Some(path), Some(saved)) = (&initrd, &self.record.initrd) {
+            check(path, saved)?;
         }
         let line = &self.record.command_line;
         let cmdline = if append.trim_ascii().is_empty() {
@@ -305,7 +305,7 @@ fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
 }
 
 /// Copies a file into the directory.
-fn kept(directory: &Path, name: &str, file: &SourceFile) -> Result<SavedFile, StateError> {
+fn saved(directory: &Path, name: &str, file: &SourceFile) -> Result<SavedFile, StateError> {
     let path = directory.join(name);
     let copied = whole_file::copy(file.file(), &path).and_then(|()| sha256(&path));
     let sha256 = copied.map_err(|source| StateError::Write { path, source })?;
@@ -313,13 +313,13 @@ fn kept(directory: &Path, name: &str, file: &SourceFile) -> Result<SavedFile, St
 }
 
 /// Checks that a file is what was put there.
-fn check(path: &Path, kept: &SavedFile) -> Result<(), StateError> {
+fn check(path: &Path, saved: &SavedFile) -> Result<(), StateError> {
     let found =
         sha256(path).map_err(|source| StateError::Read { path: path.to_owned(), source })?;
-    if found == kept.sha256 {
+    if found == saved.sha256 {
         return Ok(());
     }
-    let why = format!("its sha256 is {found}, {RECORD} has {}", kept.sha256);
+    let why = format!("its sha256 is {found}, {RECORD} has {}", saved.sha256);
     Err(StateError::Damaged { path: path.to_owned(), why })
 }
 
@@ -393,7 +393,7 @@ pub enum StateError {
         /// What the system said.
         source: io::Error,
     },
-    /// The command line is no text.
+    /// The command line is not text.
     #[error("The command line cannot be saved: it is not UTF-8")]
     CommandLine,
 }

@@ -7,9 +7,9 @@
 //! | [`args`] | argv, in QEMU's spelling |
 //! | [`request`] | what argv asks for, as plain checked data |
 //! | [`resolve`], [`plan`], [`progress`], [`interruptible`] | kernel and initrd, named or found by the crate `location`; `-dry-run`; how the fetching goes |
-//! | [`install_state`], [`whole_file`] | an installer that is kept, and booted until it has finished; files that are there whole or not at all |
-//! | [`commands`] | what is no run of a guest: `chukka fetch`, `chukka restart-install`, `chukka cache` |
-//! | [`error`], [`report`] | why it did not begin, and how that is told |
+//! | [`install_state`], [`whole_file`] | an installer that is booted until it has finished; atomic writes |
+//! | [`commands`] | the commands: `chukka fetch`, `restart-install`, `bootloader`, `cache` |
+//! | [`error`], [`report`] | why a guest could not be started; printing messages and warnings |
 
 pub mod args;
 pub mod commands;

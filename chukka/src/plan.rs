@@ -15,14 +15,14 @@ use crate::resolve::{Found, Resolved};
 use vmm::config::Size;
 use vmm::run;
 
-/// The column that what is said of a heading begins in.
+/// The column in which the text after a heading begins.
 const COLUMN: usize = 14;
 
 /// What one run would do, up to the moment a guest is started: all files are opened and checked, and everything fits into the
-/// guest's memory. KVM is not touched. `state` is what there is to say of `-state`.
+/// guest's memory. KVM is not touched. `state` describes the state of `-state`.
 ///
 /// # Errors
-/// What would keep the guest from starting.
+/// What would prevent the guest from starting.
 pub fn text(request: &Request, state: Option<&str>) -> Result<String, RunError> {
     let config = &request.vm;
     let resolved = request.boot.as_ref();

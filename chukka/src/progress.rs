@@ -48,7 +48,7 @@ struct Transfer {
     began: Instant,
     bar: Option<ProgressBar>,
     /// When there was a line last, and how many bytes were here then.
-    told: Option<(Instant, u64)>,
+    last_line: Option<(Instant, u64)>,
 }
 
 impl Progress {
@@ -123,9 +123,9 @@ impl Transfer {
         bar.set_position(self.here);
     }
 
-    fn tell(&mut self) {
+    fn print_line(&mut self) {
         let (now, here, total) = (Instant::now(), Size(self.here), Size(self.total));
-        match self.told {
+        match self.last_line {
             None if self.began.elapsed() < SHORT => return,
             None if self.already > 0 => {
                 say(&format!(
@@ -145,17 +145,17 @@ impl Transfer {
                 say(&format!("  {here} of {total} ({percent} %)"));
             }
         }
-        self.told = Some((now, self.here));
+        self.last_line = Some((now, self.here));
     }
 }
 
 impl Watch for Progress {
     fn begin(&self, name: &str, total: u64, already: u64, resumes: bool) {
-        // What a server says of itself is not to command the terminal.
+        // A server's names must not control the terminal.
         let name = name.escape_debug().to_string();
         let (here, began) = (already, Instant::now());
         let transfer =
-            Transfer { name, total, already, here, resumes, began, bar: None, told: None };
+            Transfer { name, total, already, here, resumes, began, bar: None, last_line: None };
         self.state().transfer = Some(transfer);
     }
 
@@ -163,7 +163,7 @@ impl Watch for Progress {
         let mut state = self.state();
         if let Some(transfer) = &mut state.transfer {
             transfer.here += bytes;
-            if self.terminal { transfer.draw() } else { transfer.tell() }
+            if self.terminal { transfer.draw() } else { transfer.print_line() }
         }
     }
 

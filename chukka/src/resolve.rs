@@ -31,7 +31,7 @@ pub struct Resolved {
     pub initrd_name: Option<PathBuf>,
     /// The files that were put into the initrd: name in there, path, bytes.
     pub injected: Vec<(String, String, u64)>,
-    /// What the user should know before it runs.
+    /// A warning for the user.
     pub advice: Option<String>,
 }
 
@@ -40,17 +40,17 @@ pub struct Resolved {
 pub struct Found {
     /// What messages call the place.
     pub place: String,
-    /// Where was looked, in order.
+    /// Where chukka looked, in order.
     pub looks: Vec<tree::Look>,
     /// By which rule they were found.
     pub rule: String,
-    /// What starts from them.
+    /// The installer that they start.
     pub installer: Installer,
-    /// What the tree says it is.
+    /// The release, by what the tree says.
     pub release: Release,
     /// The words its boot loader has for the kernel.
     pub arguments: Vec<String>,
-    /// What a guest is told of it.
+    /// What a guest can be told about it.
     pub install_source: words::InstallSource,
     /// What the tree's checksums said of the kernel.
     pub kernel_sum: Option<Sum>,
@@ -69,7 +69,7 @@ impl Resolved {
     /// ends chukka then ends that.
     ///
     /// # Errors
-    /// Something is not there, or not what it is to be.
+    /// A file is missing, or is not what it should be.
     pub fn open(source: &BootSource, memory: u64) -> Result<Self, RunError> {
         if !source.files.is_remote() {
             return Ok(Self::watched(source, memory, Arc::new(Nobody))?);

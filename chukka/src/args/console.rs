@@ -1,4 +1,4 @@
-//! `-serial`, and the options that say which of QEMU's other devices are not wanted.
+//! `-serial`, and the options that switch off QEMU devices chukka does not have.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -78,7 +78,7 @@ fn backend(value: &OsStr) -> Result<SerialBackend, ArgsError> {
                 b"/dev/",
             ];
             let hint = if qemu_s.iter().any(|prefix| bytes.starts_with(prefix)) {
-                "this is one of QEMU's that chukka does not have"
+                "QEMU has this backend, chukka does not"
             } else {
                 ""
             };

@@ -20,7 +20,7 @@ const QEMU_S: [&str; 53] = [
     "full-width-write", "xen-vapic",
 ];
 
-/// What is no CPUID bit and yet is switched here.
+/// Switches that are not CPUID bits.
 const OURS: [&str; 6] = ["kvm", "pmu", "migratable", "check", "host", "max"];
 
 /// One word after the model.
@@ -32,7 +32,7 @@ enum Property {
     /// `pmu=`: whether it has performance counters.
     Pmu,
     /// Taken without effect: `migratable=` (chukka does not migrate guests, so the guest may have
-    /// what ties it to this host) and `check` (what KVM lacks is always told).
+    /// what ties it to this host) and `check` (chukka always says what KVM lacks).
     NoEffect,
 }
 

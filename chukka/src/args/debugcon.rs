@@ -238,7 +238,7 @@ fn device(
     }
 }
 
-/// A device that there is one of.
+/// A device that can be there once only.
 fn twice(name: &str) -> ArgsError {
     ArgsError::bad(format!("-device {name}, given twice"), "one of them").with_hint("leave one out")
 }
@@ -267,7 +267,7 @@ fn isa_debugcon<'a>(
         return Err(ArgsError::bad("-device isa-debugcon", "chardev=ID, where its output goes")
             .with_hint(example));
     };
-    // Taken out: a second device cannot have it, and what is left is told as unused.
+    // Removed: a second device cannot have it, and what remains is reported as unused.
     let Some(at) = chardevs.iter().position(|chardev| chardev.id == id) else {
         let given = format!("-device isa-debugcon,chardev={id}");
         return Err(ArgsError::bad(given, "the id of a -chardev that no other device has")

@@ -11,7 +11,7 @@ use crate::error::Hint;
 pub(super) const EXAMPLE: &str =
     "chukka -kernel /boot/vmlinuz -initrd /boot/initrd.img -append console=ttyS0";
 
-/// Why chukka does not start: each message names what was found and, where it is no plain refusal,
+/// Why chukka does not start: each message names what was found and, unless it is a plain refusal,
 /// what was expected. Options are shown with one dash, whatever was typed.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum ArgsError {
@@ -23,7 +23,7 @@ pub enum ArgsError {
         /// The option it resembles most.
         nearest: Option<&'static str>,
     },
-    /// An option of QEMU's that chukka does not have.
+    /// A QEMU option that chukka does not have.
     #[error("-{option} is a QEMU option that chukka does not have")]
     QemuOption {
         /// Its name, without the dash.
@@ -92,7 +92,7 @@ pub enum ArgsError {
     NotUtf8 {
         /// The option's name.
         option: &'static str,
-        /// The value, as far as it can be shown.
+        /// The value, with U+FFFD for what is not UTF-8.
         given: String,
     },
     /// No `-kernel`.
@@ -104,7 +104,7 @@ pub enum ArgsError {
         /// The option's name.
         option: &'static str,
     },
-    /// A `-location` that is none.
+    /// A `-location` that cannot be read.
     #[error(transparent)]
     Location(#[from] SpellingError),
 }

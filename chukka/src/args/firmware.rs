@@ -14,8 +14,8 @@ const OPTION_ROMS: usize = 16;
 
 /// The firmware, if `-bios` names one. The last `-bios` counts, `-L` and `-option-rom` are lists.
 ///
-/// QEMU always has firmware; here an option ROM without it would do nothing, so that is refused. `-L`
-/// alone says where something is that nobody looks for, which harms nobody.
+/// QEMU always has firmware; here an option ROM without firmware would do nothing, so it is refused.
+/// `-L` alone is harmless.
 pub(super) fn firmware(
     options: &Options,
     own_option_rom: bool,

@@ -8,9 +8,8 @@ use vmm::config::{
     DEFAULT_MEMORY, MAX_CPUS, MEMORY_GRAIN, MIN_MEMORY, MachineKind, MapInitrd, Size,
 };
 
-/// Properties of QEMU's microvm and pc that change nothing here, with the values they may have. What can
-/// be left out of QEMU's microvm to make it faster (`pic=off`) may be left out by name and stays:
-/// it costs nothing here. Names: `qemu-system-x86_64 -machine microvm,help`.
+/// Properties of QEMU's microvm and pc that have no effect here, with the values they accept. Devices that
+/// QEMU's microvm can drop to be faster (`pic=off`) are accepted and stay: they cost nothing here. Names: `qemu-system-x86_64 -machine microvm,help`.
 const HARMLESS: [(&str, &[&str]); 18] = [
     ("acpi", &["on", "auto"]),
     ("pic", &["on", "off", "auto"]),
@@ -39,7 +38,7 @@ const ELSEWHERE: [(&str, &str); 7] = [
     ("append", "use -append"),
     ("acpi", "to have Linux not use it: -append acpi=off"),
     ("isa-serial", "to have no serial port: -serial none"),
-    ("memory-backend", "-m SIZE is all there is to say about memory"),
+    ("memory-backend", "-m SIZE is the only option about memory"),
     ("firmware", "use -bios"),
 ];
 

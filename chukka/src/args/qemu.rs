@@ -1,6 +1,6 @@
 //! QEMU's options that chukka does not have.
 
-/// The option's name as kept here and what to do instead (may be empty), if `name` is an option of
+/// The option's name and what to do instead (may be empty), if `name` is an option of
 /// QEMU's that chukka does not have.
 pub(super) fn find(name: &str) -> Option<(&'static str, &'static str)> {
     WITH_HINT
@@ -19,11 +19,11 @@ const DEVICES: &str =
     "chukka's machine is fixed; it has four serial ports (-serial) and an RTC (-rtc)";
 const MONITOR: &str = "chukka has no monitor; Ctrl-A x on the console ends it";
 const DEBUG: &str = "chukka has no debugger stub yet";
-const TCG: &str = "chukka runs the guest on KVM only, there is nothing of that kind to see";
+const TCG: &str = "chukka runs guests on KVM only and has no emulation to observe";
 const SNAPSHOTS: &str = "chukka neither saves nor restores guests";
 const KVM: &str = "chukka runs on KVM only: -enable-kvm";
 const MEMORY: &str =
-    "chukka's guest memory is private anonymous memory: -m SIZE is all there is to say";
+    "chukka's guest memory is private anonymous memory; -m SIZE is its only option";
 
 /// Names and a hint for them; of QEMU's past and present (qemu-options.hx).
 static WITH_HINT: [(&[&str], &str); 12] = [

@@ -104,7 +104,7 @@ fn system<'a>(
     Ok(uuid)
 }
 
-/// What is behind most keys that nobody meant.
+/// The likely cause of an unknown key.
 const COMMA: &str = "a comma in a text is written twice: ,,";
 
 fn oem_string(pair: &RawPair) -> Result<OemString, ArgsError> {

@@ -153,7 +153,7 @@ pub(super) fn raw(values: &[OsString]) -> impl Iterator<Item = &[u8]> {
     values.iter().map(|value| value.as_bytes())
 }
 
-/// A whole number as C's `strtol` reads it with base 0, but for octal ones, which nobody means.
+/// A whole number as C's `strtol` reads it with base 0, except that octal numbers are refused.
 pub(super) fn integer(text: &str) -> Option<i64> {
     let (negative, digits) = text.strip_prefix('-').map_or((false, text), |digits| (true, digits));
     let all = |digits: &str, right: fn(&u8) -> bool| {

@@ -16,9 +16,9 @@ use storage::source::{LocalFile, read_whole};
 use super::xen_output::{Answer, Draft, Format, output, repr};
 use crate::report::with_sources;
 
-/// Files of a guest that the toolstack gets may have so many bytes, where it confines what reads them: the largest initrds have 100 MB.
+/// The most bytes of a file that is written as another user: the largest initrds have 100 MB.
 const FILE_LIMIT: u64 = 1 << 30;
-/// A configuration may have so many (`FS_READ_MAX`).
+/// The most bytes of a configuration (`FS_READ_MAX`).
 const CONFIG_LIMIT: usize = 1 << 20;
 
 /// Its options.
@@ -36,12 +36,12 @@ pub(super) fn command() -> Command {
         .infer_long_args(true)
         .about("Hands the kernel, the initrd and the arguments of a disk's boot menu to Xen's toolstack (chukka as pygrub)")
         .args([
-            flag("quiet").short('q').help("ask nobody; nobody is asked in any case"),
-            flag("interactive").short('i').help("no menu is shown: the entry that is booted unasked is taken"),
+            flag("quiet").short('q').help("never ask; without effect, as chukka never asks"),
+            flag("interactive").short('i').help("without effect: no menu is shown, the default entry is taken"),
             flag("list-entries").short('l').help("list the entries"),
-            flag("not-really").short('n').help("copy nothing, only say what would be"),
-            flag("isconfig").help("DISK is the text of a boot menu"),
-            flag("debug").help("say where was looked"),
+            flag("not-really").short('n').help("copy nothing, only show what would be copied"),
+            flag("isconfig").help("DISK is the configuration file of a boot menu"),
+            flag("debug").help("show where it looked"),
         ])
         .args(["output", "output-format", "output-directory", "offset", "runas", "entry"].map(value))
         .args(["kernel", "ramdisk", "args", "default_args", "extra_args", "vm"].map(value))
@@ -57,7 +57,7 @@ fn has(matches: &ArgMatches, name: &str) -> bool {
     matches.get_count(name) > 0
 }
 
-/// What is to be booted.
+/// What an entry boots.
 struct Chosen {
     kernel: Box<dyn RandomAccess>,
     kernel_name: String,
