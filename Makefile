@@ -71,3 +71,26 @@ bench-guest: ## the fw_cfg DMA transfer of an initrd, timed by the guest, agains
 bench-location: ## an installer by HTTP against wget, and what is read of an ISO, into docs/performance.md; BENCHFLAGS=5 prints only
 	@sh tests/setup.sh test
 	$(CARGO) run --release --package chukka-benches --bin bench-location -- $(or $(BENCHFLAGS),--write)
+
+# Installation: make install PREFIX=/usr/local DESTDIR=
+PREFIX ?= /usr/local
+ZSH_COMPLETIONS ?= $(PREFIX)/share/zsh/site-functions
+SHARE = $(DESTDIR)$(PREFIX)/share
+
+.PHONY: install install-files man completions deb
+
+install: build install-files ## install chukka, its man page and completions; PREFIX=/usr/local DESTDIR=
+
+install-files:
+	install -Dm755 target/release/chukka $(DESTDIR)$(PREFIX)/bin/chukka
+	install -Dm644 packaging/chukka.1 $(SHARE)/man/man1/chukka.1
+	install -Dm644 packaging/chukka.bash $(SHARE)/bash-completion/completions/chukka
+	install -Dm644 packaging/chukka.zsh $(DESTDIR)$(ZSH_COMPLETIONS)/_chukka
+	install -Dm644 packaging/chukka.fish $(SHARE)/fish/vendor_completions.d/chukka.fish
+	install -Dm644 -t $(SHARE)/doc/chukka LICENSE-APACHE LICENSE-BSD-3-Clause
+
+man completions: ## refresh packaging/: the man page and the completions, from the option table
+	$(CARGO) run --package chukka --example manual
+
+deb: build ## build a Debian package: target/chukka_VERSION_ARCH.deb
+	sh packaging/deb.sh

@@ -1,13 +1,15 @@
 //! What chukka does besides running a guest: argv's first word names it, as in `chukka cache list`.
 //!
-//! These take long options in GNU's style, each with a `--help` of its own; what runs a guest keeps QEMU's.
+//! Commands take long options in GNU's style, each with a `--help` of its own; what runs a guest has
+//! QEMU's. One dash works as two.
 
 mod bootloader;
 mod cache;
+mod dashes;
 mod fetch;
-mod handed;
 mod pygrub;
 mod restart_install;
+mod xen_output;
 mod xenpvnetboot;
 
 use std::ffi::{OsStr, OsString};
@@ -17,43 +19,124 @@ use std::process::ExitCode;
 
 use clap::ArgMatches;
 
+use crate::args;
 use crate::error::RunError;
-use crate::report::{COULD_NOT_RUN, tell, with_sources};
+use crate::report::{self, COULD_NOT_RUN, with_sources};
 use guest_memory::hint::Hint;
 use vmm::host::signals;
 
-/// A command and what it does with the arguments after its name.
-type Command = (&'static str, fn(&[OsString]) -> ExitCode);
+/// A command with options.
+struct Subcommand {
+    name: &'static str,
+    /// Its options.
+    describe: fn() -> clap::Command,
+    /// Runs it with the options given.
+    run: fn(&ArgMatches) -> ExitCode,
+}
 
 /// All of them.
-static COMMANDS: [Command; 4] = [
-    ("bootloader", bootloader::run),
-    ("cache", cache::run),
-    ("fetch", fetch::run),
-    ("restart-install", restart_install::run),
+static SUBCOMMANDS: [Subcommand; 4] = [
+    Subcommand { name: "bootloader", describe: bootloader::command, run: bootloader::run },
+    Subcommand { name: "cache", describe: cache::command, run: cache::run },
+    Subcommand { name: "fetch", describe: fetch::command, run: fetch::run },
+    Subcommand {
+        name: "restart-install",
+        describe: restart_install::command,
+        run: restart_install::run,
+    },
 ];
 
-/// Names of other programs, whose work chukka does when it is called by one of them.
-static PROGRAMS: [Command; 2] = [("pygrub", pygrub::run), ("xenpvnetboot", xenpvnetboot::run)];
+/// Another program, whose work chukka does when it is called by that program's name.
+struct Program {
+    name: &'static str,
+    command: fn() -> clap::Command,
+    /// Runs it with the options given. An error is a message.
+    run: fn(&ArgMatches) -> Result<(), String>,
+    /// Whether messages begin with the program's name.
+    names_itself: bool,
+}
+
+static PROGRAMS: [Program; 2] = [
+    Program { name: "pygrub", command: pygrub::command, run: pygrub::answer, names_itself: true },
+    Program {
+        name: "xenpvnetboot",
+        command: xenpvnetboot::command,
+        run: xenpvnetboot::answer,
+        names_itself: false,
+    },
+];
 
 /// Does another program's work, if `program`, the path chukka was called by, is one that it knows.
 #[must_use]
 pub fn run_as(program: &OsStr, args: &[OsString]) -> Option<ExitCode> {
     let name = Path::new(program).file_name()?;
-    let (_, program) = PROGRAMS.iter().find(|(known, _)| OsStr::new(known) == name)?;
-    Some(program(args))
+    let program = PROGRAMS.iter().find(|known| OsStr::new(known.name) == name)?;
+    Some(program.run(args))
 }
 
-/// Runs the command that the first of `args` names, if it names one. `args` begins after the program's name.
+impl Program {
+    /// Runs it. The status of every failure is 1.
+    fn run(&self, args: &[OsString]) -> ExitCode {
+        let matches = match (self.command)().try_get_matches_from(args) {
+            Ok(matches) => matches,
+            Err(error) => {
+                let _ = error.print();
+                return if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+            }
+        };
+        let Err(problem) = (self.run)(&matches) else { return ExitCode::SUCCESS };
+        if self.names_itself {
+            let _ = writeln!(io::stderr(), "{}: {problem}", self.name);
+        } else if matches.get_count("quiet") == 0 {
+            let _ = writeln!(io::stderr(), "{problem}");
+        }
+        ExitCode::FAILURE
+    }
+}
+
+/// Runs the command that the first of `args` names, if it names one. `args` begins after the
+/// program's name.
 #[must_use]
 pub fn run(args: &[OsString]) -> Option<ExitCode> {
     let (name, rest) = args.split_first()?;
-    let (_, command) = COMMANDS.iter().find(|(known, _)| OsStr::new(known) == name)?;
-    Some(command(rest))
+    match (name.to_str()?, rest) {
+        ("version", _) => return Some(answer(&args::version())),
+        ("help", words) => return Some(help(words.first())),
+        _ => {}
+    }
+    let command = find(name)?;
+    Some(match parsed((command.describe)(), rest) {
+        Ok(matches) => (command.run)(&matches),
+        Err(status) => status,
+    })
 }
 
-/// Reads the arguments of a command; an error in them, or `--help`, has been answered, and the status is what remains.
+/// `chukka help [COMMAND]`.
+fn help(command: Option<&OsString>) -> ExitCode {
+    match command.map(|name| (name, find(name))) {
+        None => answer(&args::help_text()),
+        Some((_, Some(command))) => answer(&(command.describe)().render_help().to_string()),
+        Some((name, None)) if name == "help" || name == "version" => answer(&args::help_text()),
+        Some((name, None)) => fail(
+            &format!("\"{}\" is not a command of chukka", name.display()),
+            "chukka help lists the commands",
+        ),
+    }
+}
+
+fn find(name: &OsStr) -> Option<&'static Subcommand> {
+    SUBCOMMANDS.iter().find(|known| OsStr::new(known.name) == name)
+}
+
+/// What clap knows about the commands that have options, for the man page and the completions.
+pub fn described() -> impl Iterator<Item = (&'static str, clap::Command)> {
+    SUBCOMMANDS.iter().map(|command| (command.name, (command.describe)()))
+}
+
+/// Reads the arguments of a command. An error in them, or `--help`, has been answered: the status is
+/// what remains.
 fn parsed(command: clap::Command, args: &[OsString]) -> Result<ArgMatches, ExitCode> {
+    let args = dashes::doubled(&command, args);
     command.no_binary_name(true).try_get_matches_from(args).map_err(|error| {
         if error.use_stderr() {
             let text = error.to_string();
@@ -65,15 +148,7 @@ fn parsed(command: clap::Command, args: &[OsString]) -> Result<ArgMatches, ExitC
     })
 }
 
-/// The same for the work of another program, in its words and with its status.
-fn parsed_as(command: clap::Command, args: &[OsString]) -> Result<ArgMatches, ExitCode> {
-    command.try_get_matches_from(args).map_err(|error| {
-        let _ = error.print();
-        if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
-    })
-}
-
-/// Prints what was asked for. A closed pipe (`chukka cache list | head`) is no failure.
+/// Prints what was asked for. A closed pipe (`chukka cache list | head`) is not a failure.
 fn answer(text: &str) -> ExitCode {
     let _ = io::stdout().write_all(text.as_bytes());
     ExitCode::SUCCESS
@@ -81,15 +156,38 @@ fn answer(text: &str) -> ExitCode {
 
 /// Says why it cannot be done.
 fn fail(message: &str, hint: &str) -> ExitCode {
-    tell(message, Some(hint));
+    report::message(message, Some(hint));
     ExitCode::from(COULD_NOT_RUN)
 }
 
-/// The same for what keeps a guest from starting. It does not come back from a signal.
+/// The same for what keeps a guest from starting. After a signal it does not return.
 fn failed(error: &RunError) -> ExitCode {
-    tell(&with_sources(error), error.hint().as_deref());
+    report::message(&with_sources(error), error.hint().as_deref());
     if let RunError::Stopped { signal, .. } = error {
         signals::die_of(*signal);
     }
     ExitCode::from(COULD_NOT_RUN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn help_names_every_command() {
+        for command in &SUBCOMMANDS {
+            assert!(args::COMMANDS.iter().any(|(name, _)| *name == command.name));
+        }
+        for (name, _) in args::COMMANDS {
+            let is_plain = ["help", "version"].contains(&name);
+            assert!(is_plain || find(OsStr::new(name)).is_some(), "{name}");
+        }
+    }
+
+    #[test]
+    fn commands_describe_their_options_without_conflicts() {
+        for (_, command) in described() {
+            command.debug_assert();
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! What kept chukka from running a guest, for `main` to print.
+//! Why chukka could not run a guest, by stage.
 
 use std::borrow::Cow;
 use std::io;
@@ -13,15 +13,40 @@ use storage::hint_of;
 use thiserror::Error;
 use vmm::error::StartError;
 
-use crate::cli::CliError;
+use crate::args::ArgsError;
 use crate::install_state::StateError;
 
-/// Anything that ends chukka with status 125. Each message says what was found and what was expected.
+/// Anything that ends chukka with status 125, by stage.
 #[derive(Debug, Error)]
 pub enum RunError {
-    /// argv.
+    /// Reading argv.
     #[error(transparent)]
-    Cli(#[from] CliError),
+    Args(#[from] ArgsError),
+    /// Reading the state that `-state` names.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// Finding and opening what is booted.
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
+    /// Handing files to the user (`chukka fetch`).
+    #[error(transparent)]
+    Copy(#[from] CopyError),
+    /// Starting the guest.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// A signal ended chukka before the guest ran: chukka dies of the same signal.
+    #[error("Stopped{}", during.as_ref().map(|what| format!(" while fetching {what}")).unwrap_or_default())]
+    Stopped {
+        /// Which signal.
+        signal: i32,
+        /// What was being fetched, and what happens to the part that is here.
+        during: Option<String>,
+    },
+}
+
+/// Why there is nothing to boot.
+#[derive(Debug, Error)]
+pub enum ResolveError {
     /// The kernel file.
     #[error(transparent)]
     Image(#[from] ImageError),
@@ -31,82 +56,100 @@ pub enum RunError {
     /// The place that `-location` names.
     #[error(transparent)]
     Place(#[from] PlaceError),
-    /// What is in it.
+    /// The tree in it.
     #[error(transparent)]
     Tree(#[from] TreeError),
-    /// The boot menu of a disk.
+    /// The disk that `-bootdisk` names.
+    #[error("The disk cannot be used")]
+    Disk {
+        /// What is wrong with it.
+        source: location::FileError,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// The disk's boot menu.
     #[error(transparent)]
     Menu(#[from] MenuError),
-    /// The installation that `-state` names.
-    #[error(transparent)]
-    State(#[from] StateError),
     /// A file for the initrd.
     #[error(transparent)]
     Inject(#[from] InjectError),
-    /// What was found could not be made a file of this host.
+    /// A file that was found cannot be fetched or read.
     #[error("Cannot read '{name}'")]
     Fetch {
         /// Its name.
         name: String,
-        /// What the system said.
+        /// The cause.
         source: io::Error,
     },
-    /// The user, or the host, wanted chukka to end before the guest ran: it dies of the signal.
-    #[error("Stopped{}", during.as_ref().map(|what| format!(" while fetching {what}")).unwrap_or_default())]
-    Stopped {
-        /// Which signal.
-        signal: i32,
-        /// What was under way, and what is left of it.
-        during: Option<String>,
-    },
-    /// A sum was given for a file that is not there.
-    #[error("-checksum {of}=…: there is no such file, kernel and initrd are {there}")]
+    /// A checksum was given for a file that is not booted.
+    #[error("-checksum {of}=…: no such file; kernel and initrd are {there}")]
     NothingToCheck {
-        /// Which file.
+        /// The name that was given.
         of: String,
-        /// Which there are.
+        /// The files that are booted.
         there: String,
     },
+}
+
+/// Why `chukka fetch` cannot hand a file to the user.
+#[derive(Debug, Error)]
+pub enum CopyError {
     /// A file that is only in memory, where a path was asked for.
-    #[error("The {role} is put together in memory, and has no path")]
+    #[error("The {role} exists only in memory and has no path")]
     NoName {
         /// "kernel", "initrd".
         role: &'static str,
     },
-    /// A copy for the user cannot be written.
+    /// A copy cannot be written.
     #[error("Cannot create '{}'", path.display())]
-    Copy {
+    Create {
         /// Its name.
         path: PathBuf,
-        /// What the system said.
+        /// The cause.
         source: io::Error,
     },
-    /// The guest could not be started.
-    #[error(transparent)]
-    Start(#[from] StartError),
 }
 
 impl Hint for RunError {
     fn hint(&self) -> Option<Cow<'_, str>> {
-        Some(match self {
-            Self::Cli(error) => return error.hint(),
-            Self::Image(error) => return Hint::hint(error),
-            Self::Initrd(error) => return Hint::hint(error),
-            Self::Start(error) => return error.hint(),
+        match self {
+            Self::Args(error) => error.hint(),
+            Self::State(error) => error.hint(),
+            Self::Resolve(error) => error.hint(),
+            Self::Copy(error) => error.hint(),
+            Self::Start(error) => error.hint(),
+            Self::Stopped { .. } => None,
+        }
+    }
+}
+
+impl Hint for ResolveError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        let hint: String = match self {
+            Self::Image(error) => error.hint(),
+            Self::Initrd(error) => error.hint(),
             Self::Place(error) => error.hint().into(),
-            Self::Tree(error) => error.hint().into(),
+            Self::Tree(error) => error.hint(),
+            Self::Disk { hint, .. } => (*hint).into(),
             Self::Menu(error) => error.hint().into(),
-            Self::State(error) => error.hint().into(),
-            Self::Inject(error) => error.hint().into(),
+            Self::Inject(error) => error.hint(),
             Self::Fetch { source, .. } => {
                 hint_of(source).unwrap_or("read error: check the disk").into()
             }
-            Self::Stopped { .. } => return None,
-            Self::NoName { .. } => "have it copied: --output DIR".into(),
             Self::NothingToCheck { .. } => {
-                "name it as it is called there, or say kernel= or initrd=".into()
+                "give the file's own name, or say kernel= or initrd=".into()
             }
-            Self::Copy { .. } => "check that its directory exists and is writable".into(),
-        })
+        };
+        Some(hint.into())
+    }
+}
+
+impl Hint for CopyError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        let hint: String = match self {
+            Self::NoName { .. } => "have it copied: --output DIR".into(),
+            Self::Create { .. } => "check that its directory exists and is writable".into(),
+        };
+        Some(hint.into())
     }
 }

@@ -4,6 +4,7 @@
 //! It holds `kernel`, `initrd`, and `install.json`, which says what they are and how far things are, and is only ever replaced as a
 //! whole: whatever ends chukka, the phase is the one before or the one after. `lock` is for one chukka at a time.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
@@ -19,6 +20,7 @@ use thiserror::Error;
 use crate::request::{BootFiles, BootSource, Request};
 use crate::resolve::Resolved;
 use crate::whole_file;
+use guest_memory::hint::Hint;
 use vmm::config::{OnReset, VmConfig};
 use vmm::outcome::Outcome;
 
@@ -35,9 +37,9 @@ const RECORD_LIMIT: u64 = 1 << 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
-    /// The installer is to be booted.
+    /// The next run boots the installer.
     Pending,
-    /// It has finished: the disk is to be booted.
+    /// The installer has finished: the next run boots the disk.
     Installed,
 }
 
@@ -61,13 +63,13 @@ struct Record {
     rule: String,
     /// The kernel's whole command line.
     command_line: String,
-    kernel: Kept,
-    initrd: Option<Kept>,
+    kernel: SavedFile,
+    initrd: Option<SavedFile>,
 }
 
 /// A file in the directory.
 #[derive(Debug, Serialize, Deserialize)]
-struct Kept {
+struct SavedFile {
     /// What it was called where it comes from, for people.
     from: String,
     /// Its sum, in hexadecimal digits.
@@ -95,7 +97,7 @@ pub fn begin(request: Request) -> Result<(Request, Option<InstallState>), StateE
     Ok((state.apply(request)?, Some(state)))
 }
 
-/// The same for a run that only tells what it would do. What it says of the state comes with it.
+/// The same for a dry run, with a description of the state.
 ///
 /// # Errors
 /// The state cannot be used.
@@ -154,9 +156,9 @@ fn make(
     command_line: String,
     lock: File,
 ) -> Result<InstallState, StateError> {
-    let kernel = kept(directory, "kernel", &resolved.boot.kernel.source)?;
+    let kernel = saved(directory, "kernel", &resolved.boot.kernel.source)?;
     let initrd = resolved.boot.initrd.as_ref();
-    let initrd = initrd.map(|file| kept(directory, "initrd", file)).transpose()?;
+    let initrd = initrd.map(|file| saved(directory, "initrd", file)).transpose()?;
     let found = resolved.found.as_ref();
     let (location, rule) =
         found.map_or_else(Default::default, |found| (found.place.clone(), found.rule.clone()));
@@ -201,7 +203,7 @@ impl InstallState {
         let text = match read(&path) {
             Ok(Some(text)) => text,
             Ok(None) => {
-                return Err(damaged(format!("it is no file of up to {RECORD_LIMIT} bytes")));
+                return Err(damaged(format!("it is not a file of up to {RECORD_LIMIT} bytes")));
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(StateError::Absent { directory: directory.to_owned() });
@@ -219,7 +221,7 @@ impl InstallState {
         Ok(Self { directory: directory.to_owned(), record, has_disk: false, _lock: None })
     }
 
-    /// Makes `config` boot what the phase says.
+    /// Makes `request` boot what the phase says.
     fn apply(&mut self, request: Request) -> Result<Request, StateError> {
         self.has_disk = request.boot.is_some();
         match self.record.phase {
@@ -238,8 +240,8 @@ impl InstallState {
     fn installer(&self, append: &[u8]) -> Result<BootSource, StateError> {
         let (kernel, initrd) = self.files();
         check(&kernel, &self.record.kernel)?;
-        if let (Some(path), Some(kept)) = (&initrd, &self.record.initrd) {
-            check(path, kept)?;
+        if let (Some(path), Some(saved)) = (&initrd, &self.record.initrd) {
+            check(path, saved)?;
         }
         let line = &self.record.command_line;
         let cmdline = if append.trim_ascii().is_empty() {
@@ -279,7 +281,7 @@ impl InstallState {
         let next = if self.has_disk {
             "the same command line boots the disk now".to_owned()
         } else {
-            format!("chukka -state {shown} -bootdisk DISK boots the disk it was installed on")
+            format!("chukka -state {shown} -bootdisk DISK boots the disk that it was installed on")
         };
         Ok(Some(format!("'{shown}' is installed: {next}")))
     }
@@ -287,11 +289,8 @@ impl InstallState {
     fn write(&self) -> Result<(), StateError> {
         let path = self.directory.join(RECORD);
         let written = serde_json::to_string_pretty(&self.record).map_err(io::Error::from);
-        let written = written.and_then(|text| {
-            whole_file::write(&path, |file| writeln!(file, "{text}"))?;
-            // The name too is to be there after the host has lost its power.
-            File::open(&self.directory)?.sync_all()
-        });
+        let written =
+            written.and_then(|text| whole_file::write(&path, |file| writeln!(file, "{text}")));
         written.map_err(|source| StateError::Write { path, source })
     }
 }
@@ -307,21 +306,21 @@ fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
 }
 
 /// Copies a file into the directory.
-fn kept(directory: &Path, name: &str, file: &SourceFile) -> Result<Kept, StateError> {
+fn saved(directory: &Path, name: &str, file: &SourceFile) -> Result<SavedFile, StateError> {
     let path = directory.join(name);
     let copied = whole_file::copy(file.file(), &path).and_then(|()| sha256(&path));
     let sha256 = copied.map_err(|source| StateError::Write { path, source })?;
-    Ok(Kept { from: file.path().display().to_string(), sha256 })
+    Ok(SavedFile { from: file.path().display().to_string(), sha256 })
 }
 
 /// Checks that a file is what was put there.
-fn check(path: &Path, kept: &Kept) -> Result<(), StateError> {
+fn check(path: &Path, saved: &SavedFile) -> Result<(), StateError> {
     let found =
         sha256(path).map_err(|source| StateError::Read { path: path.to_owned(), source })?;
-    if found == kept.sha256 {
+    if found == saved.sha256 {
         return Ok(());
     }
-    let why = format!("its sha256 is {found}, {RECORD} has {}", kept.sha256);
+    let why = format!("its sha256 is {found}, {RECORD} has {}", saved.sha256);
     Err(StateError::Damaged { path: path.to_owned(), why })
 }
 
@@ -344,13 +343,13 @@ fn lock(directory: &Path) -> Result<File, StateError> {
 #[derive(Debug, Error)]
 pub enum StateError {
     /// There is none.
-    #[error("'{}' has no installer that was kept: there is no {RECORD} in it", directory.display())]
+    #[error("'{}' has no saved installer: there is no {RECORD} in it", directory.display())]
     Absent {
         /// Where.
         directory: PathBuf,
     },
     /// There is one already.
-    #[error("'{}' has an installer already, {phase}, from {location}", directory.display())]
+    #[error("'{}' already has an installer, {phase}, from {location}", directory.display())]
     Taken {
         /// Where.
         directory: PathBuf,
@@ -366,7 +365,7 @@ pub enum StateError {
         directory: PathBuf,
     },
     /// It is installed, and there is no disk to boot.
-    #[error("'{}' is installed: its disk is to be booted, and there is no -bootdisk", directory.display())]
+    #[error("'{}' is installed, and there is no -bootdisk to boot", directory.display())]
     NoDisk {
         /// Where.
         directory: PathBuf,
@@ -395,30 +394,28 @@ pub enum StateError {
         /// What the system said.
         source: io::Error,
     },
-    /// The command line is no text.
-    #[error("The command line cannot be kept: it is no text in UTF-8")]
+    /// The command line is not text.
+    #[error("The command line cannot be saved: it is not UTF-8")]
     CommandLine,
 }
 
-impl StateError {
-    /// What the user can do about it.
-    #[must_use]
-    pub fn hint(&self) -> String {
-        match self {
+impl Hint for StateError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        let hint: String = match self {
             Self::Absent { directory } => {
                 format!("make it: chukka fetch --state {} LOCATION", directory.display())
             }
             Self::Taken { directory, .. } => {
                 let shown = directory.display();
                 format!(
-                    "chukka restart-install {shown} boots that one again; remove {shown} to keep another one there"
+                    "chukka restart-install {shown} boots it again; remove {shown} to save another one there"
                 )
             }
-            Self::InUse { .. } => "wait for its end, or end it".into(),
+            Self::InUse { .. } => "wait for it to end, or end it".into(),
             Self::NoDisk { directory } => {
                 let shown = directory.display();
                 format!(
-                    "add -bootdisk DISK; or chukka restart-install {shown}, to boot the installer again"
+                    "add -bootdisk DISK, or run chukka restart-install {shown} to boot the installer again"
                 )
             }
             Self::Damaged { path, .. } => {
@@ -427,12 +424,13 @@ impl StateError {
                     "remove {directory} and make it again: chukka fetch --state {directory} LOCATION"
                 )
             }
-            Self::Read { .. } => "check that it is there and readable".into(),
+            Self::Read { .. } => "check that it exists and is readable".into(),
             Self::Write { .. } => {
-                "check that its directory is writable, and that there is space".into()
+                "check that its directory is writable and that the disk is not full".into()
             }
-            Self::CommandLine => "give -append text".into(),
-        }
+            Self::CommandLine => "give -append text in UTF-8".into(),
+        };
+        Some(hint.into())
     }
 }
 

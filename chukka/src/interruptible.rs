@@ -1,4 +1,4 @@
-//! Work that may take long before a guest runs, and that Ctrl-C ends at once.
+//! Work before a guest runs that may take long, and that Ctrl-C ends at once.
 
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
@@ -9,16 +9,16 @@ use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 use vmm::error::StartError;
 
-use crate::error::RunError;
+use crate::error::{ResolveError, RunError};
 use vmm::host::signals::{self, Signals};
 
 /// Does `work` on a thread of its own, until it is done or a signal comes that ends chukka. Then the thread is left where it is: the
-/// process is about to die, and what is in the cache is in order at any moment.
+/// process is about to die, and the cache is consistent at any moment.
 ///
 /// # Errors
 /// Those of `work`; [`RunError::Stopped`], with what `stop` says was under way.
 pub fn run<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, RunError> + Send + 'static,
+    work: impl FnOnce() -> Result<T, ResolveError> + Send + 'static,
     stop: impl FnOnce() -> Option<String>,
 ) -> Result<T, RunError> {
     let host = StartError::host;
@@ -52,10 +52,10 @@ pub fn run<T: Send + 'static>(
             _ => {}
         }
     }
-    worker.join().map_err(|_| StartError::Defect("fetching"))?
+    Ok(worker.join().map_err(|_| StartError::Defect("fetching"))??)
 }
 
-/// Tells that the work is done, also if it panicked.
+/// Signals that the work is done, even if it panicked.
 struct Done(Arc<EventFd>);
 
 impl Drop for Done {

@@ -1,13 +1,13 @@
 //! The `chukka` binary: argv in, a guest's console through, one verdict line and an exit status out.
 
-use std::io::Write;
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use chukka::cli::{self, Command};
+use chukka::args::{self, Invocation};
 use chukka::error::RunError;
-use chukka::install_state::{self, InstallState};
-use chukka::report::{COULD_NOT_RUN, tell, warn, with_sources};
+use chukka::install_state::{self, InstallState, StateError};
+use chukka::report::{self, COULD_NOT_RUN, with_sources};
 use chukka::request::Request;
 use chukka::resolve::Resolved;
 use chukka::{commands, plan};
@@ -25,58 +25,59 @@ fn main() -> ExitCode {
         return status;
     }
     let (mut name, mut state) = (String::new(), None);
-    let result = match cli::parse(args) {
-        Ok(Command::Help(text) | Command::Version(text)) => {
-            // A closed pipe (`chukka -help | head`) is no failure.
-            let _ = std::io::stdout().write_all(text.as_bytes());
-            return ExitCode::SUCCESS;
-        }
-        Ok(Command::Run(request)) => {
+    let result = match args::parse(args) {
+        Ok(Invocation::Print(text)) => return print(&text),
+        Ok(Invocation::Boot(request)) => {
             name = request.vm.name.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
             run(*request, &mut state)
         }
-        Ok(Command::Plan(request)) => match planned(*request) {
-            Ok(text) => {
-                let _ = std::io::stdout().write_all(text.as_bytes());
-                return ExitCode::SUCCESS;
-            }
+        Ok(Invocation::DryRun(request)) => match dry_run(*request) {
+            Ok(text) => return print(&text),
             Err(error) => Err(error),
         },
         Err(error) => Err(error.into()),
     };
-    // First of all: what comes next may be the end of this process.
+    // Before anything else: what comes next may end this process.
     let state = state.map(|state| state.finish(result.as_ref().ok()));
-    let tell_state = || match state {
-        None | Some(Ok(None)) => true,
-        Some(Ok(Some(said))) => {
-            tell(&said, None);
-            true
-        }
-        Some(Err(error)) => {
-            tell(&with_sources(&error), Some(&error.hint()));
-            false
-        }
-    };
     match result {
         Ok(outcome) => {
             let elapsed = started.elapsed().as_secs_f64();
-            tell(&format!("{name}{outcome} (after {elapsed:.2} s)"), outcome.hint());
+            report::message(&format!("{name}{outcome} (after {elapsed:.2} s)"), outcome.hint());
             match (outcome.status(), outcome) {
-                _ if !tell_state() => ExitCode::from(COULD_NOT_RUN),
+                _ if !report_state(state) => ExitCode::from(COULD_NOT_RUN),
                 (Some(status), _) => ExitCode::from(status),
                 (None, Outcome::Signal(signal)) => signals::die_of(signal),
                 (None, _) => ExitCode::from(COULD_NOT_RUN),
             }
         }
-        Err(error @ RunError::Stopped { signal, .. }) => {
-            tell(&(name + &error.to_string()), None);
-            tell_state();
-            signals::die_of(signal)
-        }
         Err(error) => {
-            tell(&(name + &with_sources(&error)), error.hint().as_deref());
-            tell_state();
-            ExitCode::from(COULD_NOT_RUN)
+            report::message(&(name + &with_sources(&error)), error.hint().as_deref());
+            report_state(state);
+            match error {
+                RunError::Stopped { signal, .. } => signals::die_of(signal),
+                _ => ExitCode::from(COULD_NOT_RUN),
+            }
+        }
+    }
+}
+
+/// Prints what was asked for. A closed pipe (`chukka -help | head`) is not a failure.
+fn print(text: &str) -> ExitCode {
+    let _ = io::stdout().write_all(text.as_bytes());
+    ExitCode::SUCCESS
+}
+
+/// Says what became of the installation that the run belongs to. Whether all is well with it.
+fn report_state(state: Option<Result<Option<String>, StateError>>) -> bool {
+    match state {
+        None | Some(Ok(None)) => true,
+        Some(Ok(Some(text))) => {
+            report::message(&text, None);
+            true
+        }
+        Some(Err(error)) => {
+            report::message(&with_sources(&error), error.hint().as_deref());
+            false
         }
     }
 }
@@ -85,18 +86,23 @@ fn main() -> ExitCode {
 fn run(request: Request, state: &mut Option<InstallState>) -> Result<Outcome, RunError> {
     let (request, begun) = install_state::begin(request)?;
     *state = begun;
-    request.warnings.iter().for_each(|warning| warn(warning));
+    report::warnings(&request.warnings);
     let resolved = request.boot.as_ref();
     let resolved = resolved.map(|source| Resolved::open(source, request.vm.memory)).transpose()?;
-    resolved.iter().flat_map(|resolved| &resolved.advice).for_each(|advice| warn(advice));
+    if let Some(resolved) = &resolved {
+        report::warnings(&resolved.warnings);
+        if io::stdout().is_terminal() {
+            report::warnings(resolved.silent_console(&request.vm));
+        }
+    }
     let vm = Vm::new(&request.vm, resolved.map(|resolved| resolved.boot))?;
-    vm.warnings().iter().for_each(|warning| warn(warning));
+    report::warnings(vm.warnings());
     // The terminal is raw, and the cursor may be in the middle of a line of the guest's.
     Ok(vm.run(|message| eprintln!("\rchukka: {message}"))?)
 }
 
 /// What a run would do.
-fn planned(request: Request) -> Result<String, RunError> {
+fn dry_run(request: Request) -> Result<String, RunError> {
     let (request, state) = install_state::look(request)?;
     plan::text(&request, state.as_deref())
 }

@@ -7,6 +7,7 @@ use firmware::image::ContainerKind;
 use location::checksum::Checked;
 use location::tree::Installer;
 use location::tree::Sum;
+use serde_json::{Value, json};
 
 use crate::error::RunError;
 use crate::request::Request;
@@ -14,14 +15,14 @@ use crate::resolve::{Found, Resolved};
 use vmm::config::Size;
 use vmm::run;
 
-/// The column that what is said of a heading begins in.
+/// The column in which the text after a heading begins.
 const COLUMN: usize = 14;
 
 /// What one run would do, up to the moment a guest is started: all files are opened and checked, and everything fits into the
-/// guest's memory. KVM is not touched. `state` is what there is to say of `-state`.
+/// guest's memory. KVM is not touched. `state` describes the state of `-state`.
 ///
 /// # Errors
-/// What would keep the guest from starting.
+/// What would prevent the guest from starting.
 pub fn text(request: &Request, state: Option<&str>) -> Result<String, RunError> {
     let config = &request.vm;
     let resolved = request.boot.as_ref();
@@ -56,6 +57,26 @@ pub fn of(resolved: &Resolved) -> String {
     let mut text = String::new();
     describe(&mut text, resolved);
     text
+}
+
+/// The same as JSON, with the keys of `chukka fetch --format json`, `location`, `looked_for` and
+/// `warning`.
+#[must_use]
+pub fn json(resolved: &Resolved) -> Value {
+    let name = |file: &SourceFile| file.path().display().to_string();
+    let found = resolved.found.as_ref();
+    let attempts = found.map(|found| found.attempts.as_slice()).unwrap_or_default();
+    let attempts =
+        attempts.iter().map(|attempt| json!({ "what": attempt.what, "found": attempt.found }));
+    json!({
+        "location": found.map(|found| &found.place),
+        "looked_for": attempts.collect::<Vec<_>>(),
+        "found": found.map(|found| &found.rule),
+        "kernel": name(resolved.boot.kernel.file()),
+        "initrd": resolved.boot.initrd.as_ref().map(name),
+        "args": String::from_utf8_lossy(&resolved.boot.cmdline),
+        "warnings": resolved.warnings,
+    })
 }
 
 fn describe(text: &mut String, resolved: &Resolved) {
@@ -97,8 +118,8 @@ fn describe(text: &mut String, resolved: &Resolved) {
     }
     let cmdline = String::from_utf8_lossy(&resolved.boot.cmdline);
     line(text, "command line", if cmdline.is_empty() { "(empty)" } else { &cmdline });
-    if let Some(advice) = &resolved.advice {
-        line(text, "warning", advice);
+    for warning in &resolved.warnings {
+        line(text, "warning", warning);
     }
 }
 

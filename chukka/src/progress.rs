@@ -1,10 +1,12 @@
-//! How the fetching goes, on standard error: a bar on a terminal, lines elsewhere. What is over in no time is not shown.
+//! Download progress on standard error: a bar on a terminal, lines elsewhere. Short downloads are not
+//! shown.
 
+use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use location::fetch::FetchProgress;
 
 use vmm::config::Size;
@@ -12,13 +14,13 @@ use vmm::config::Size;
 /// What takes less time is not worth a bar.
 const SHORT: Duration = Duration::from_millis(300);
 
-/// What has fewer bytes, and took less time, is not worth a line: a tree's lists and settings.
+/// A shorter and smaller transfer is not worth a line: a tree's lists and settings.
 const SMALL: u64 = 64 << 10;
 
-/// As often there is a line that it still goes on; more often only for each tenth of the file.
+/// The longest time without a line; more often only for each tenth of the file.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Tells the user of each transfer.
+/// Shows each transfer.
 #[derive(Debug)]
 pub struct Progress {
     terminal: bool,
@@ -46,7 +48,7 @@ struct Transfer {
     began: Instant,
     bar: Option<ProgressBar>,
     /// When there was a line last, and how many bytes were here then.
-    told: Option<(Instant, u64)>,
+    last_line: Option<(Instant, u64)>,
 }
 
 impl Progress {
@@ -56,7 +58,7 @@ impl Progress {
         Self { terminal: io::stderr().is_terminal(), state: Mutex::default() }
     }
 
-    /// Says nothing any more. What was under way, and what is left of it, in words.
+    /// Falls silent. Returns, in words, the transfer that was running and what remains of it.
     pub fn stop(&self) -> Option<String> {
         let mut state = self.state();
         state.silent = true;
@@ -65,9 +67,9 @@ impl Progress {
         let Transfer { name, total, here, resumes, .. } = &transfer;
         let (here, total) = (Size(*here), Size(*total));
         Some(if *resumes {
-            format!("{name}: {here} of {total} are kept, the next run goes on from there")
+            format!("{name}: {here} of {total} are cached; the next run resumes there")
         } else {
-            format!("{name}: {here} of {total} had come, the next run starts again")
+            format!("{name}: {here} of {total} received; the next run starts over")
         })
     }
 
@@ -96,8 +98,20 @@ impl Transfer {
         let (name, total) = (&self.name, self.total);
         let bar = self.bar.get_or_insert_with(|| {
             let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
-            let template = "{wide_msg} {bytes:>10} of {total_bytes:10} {bar:20} {binary_bytes_per_sec:>12} {eta:>4}";
-            let style = ProgressStyle::with_template(template);
+            let template = "{wide_msg} {here:>6} of {total:6} {bar:20} {speed:>8} {eta:>4}";
+            let style = ProgressStyle::with_template(template).map(|style| {
+                // Sizes as messages have them: "13.5M".
+                style
+                    .with_key("here", |state: &ProgressState, out: &mut dyn fmt::Write| {
+                        let _ = write!(out, "{}", Size(state.pos()));
+                    })
+                    .with_key("total", |state: &ProgressState, out: &mut dyn fmt::Write| {
+                        let _ = write!(out, "{}", Size(state.len().unwrap_or_default()));
+                    })
+                    .with_key("speed", |state: &ProgressState, out: &mut dyn fmt::Write| {
+                        let _ = write!(out, "{}/s", Size(whole(state.per_sec())));
+                    })
+            });
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             // The place is long, and known; the file's name is what is new.
             bar.set_message(name.rsplit('/').next().unwrap_or(name).to_owned());
@@ -109,12 +123,16 @@ impl Transfer {
         bar.set_position(self.here);
     }
 
-    fn tell(&mut self) {
+    fn print_line(&mut self) {
         let (now, here, total) = (Instant::now(), Size(self.here), Size(self.total));
-        match self.told {
+        match self.last_line {
             None if self.began.elapsed() < SHORT => return,
             None if self.already > 0 => {
-                say(&format!("fetching {}: {} of {total} are here", self.name, Size(self.already)));
+                say(&format!(
+                    "fetching {}: {} of {total} are cached",
+                    self.name,
+                    Size(self.already)
+                ));
             }
             None => say(&format!("fetching {} ({total})", self.name)),
             Some((when, then)) => {
@@ -127,17 +145,17 @@ impl Transfer {
                 say(&format!("  {here} of {total} ({percent} %)"));
             }
         }
-        self.told = Some((now, self.here));
+        self.last_line = Some((now, self.here));
     }
 }
 
 impl FetchProgress for Progress {
     fn begin(&self, name: &str, total: u64, already: u64, resumes: bool) {
-        // What a server says of itself is not to command the terminal.
+        // A server's names must not control the terminal.
         let name = name.escape_debug().to_string();
         let (here, began) = (already, Instant::now());
         let transfer =
-            Transfer { name, total, already, here, resumes, began, bar: None, told: None };
+            Transfer { name, total, already, here, resumes, began, bar: None, last_line: None };
         self.state().transfer = Some(transfer);
     }
 
@@ -145,7 +163,7 @@ impl FetchProgress for Progress {
         let mut state = self.state();
         if let Some(transfer) = &mut state.transfer {
             transfer.here += bytes;
-            if self.terminal { transfer.draw() } else { transfer.tell() }
+            if self.terminal { transfer.draw() } else { transfer.print_line() }
         }
     }
 
@@ -158,7 +176,7 @@ impl FetchProgress for Progress {
             let (total, name) = (Size(transfer.total), &transfer.name);
             let size = match transfer.already {
                 0 => total.to_string(),
-                already => format!("{total}, {} of them before", Size(already)),
+                already => format!("{total}, {} of it cached", Size(already)),
             };
             say(&format!("fetched {name} ({size}) in {:.1} s", took.as_secs_f64()));
         }
@@ -174,6 +192,16 @@ impl FetchProgress for Progress {
             None => say(text),
         }
     }
+}
+
+/// Bytes per second as a whole number; 0 if there is no speed yet.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a float becomes an integer by saturating, and NaN becomes 0"
+)]
+fn whole(speed: f64) -> u64 {
+    speed as u64
 }
 
 fn say(text: &str) {

@@ -1,20 +1,24 @@
-//! What chukka says of itself: on standard error, as standard output is the guest's.
+//! The one place where chukka's own messages are printed: on standard error, as standard output is
+//! the guest's.
 
 use std::error::Error;
-use std::io::Write;
+use std::io::{self, Write};
 
-/// The status of a chukka that could not do what it was asked to: usage, files, memory, KVM (docs/exit-codes.md).
+/// The status of a chukka that could not do what it was asked to: usage, files, memory, KVM
+/// (docs/exit-codes.md).
 pub const COULD_NOT_RUN: u8 = 125;
 
-/// One line, and a second one with what to do.
-pub fn tell(message: &str, hint: Option<&str>) {
+/// Prints one line, and the hint on a second one.
+pub fn message(text: &str, hint: Option<&str>) {
     let hint = hint.map(|hint| format!("hint: {hint}\n")).unwrap_or_default();
-    let _ = write!(std::io::stderr(), "chukka: {message}\n{hint}");
+    let _ = write!(io::stderr(), "chukka: {text}\n{hint}");
 }
 
-/// One line about something that works, but is hardly meant or wanted.
-pub fn warn(message: &str) {
-    let _ = writeln!(std::io::stderr(), "chukka: warning: {message}");
+/// Prints a line for each warning.
+pub fn warnings(warnings: impl IntoIterator<Item = impl AsRef<str>>) {
+    for warning in warnings {
+        let _ = writeln!(io::stderr(), "chukka: warning: {}", warning.as_ref());
+    }
 }
 
 /// The message of an error with those of its causes.

@@ -1,4 +1,5 @@
-//! What the command line asks for: what to boot, and the machine to boot it on. Plain data; nothing here has looked at the host.
+//! What the command line asks for: what to boot, and the machine to boot it on. Plain data, not yet
+//! checked against the host.
 
 use std::path::PathBuf;
 
@@ -16,7 +17,7 @@ pub struct Request {
     pub boot: Option<BootSource>,
     /// The installation that says what is booted; [`Request::boot`] is then the disk to boot once it has finished, if there is one.
     pub state: Option<StateConfig>,
-    /// Options that work but are hardly meant, one line each, to be printed at the start.
+    /// Options that work but are probably a mistake, one line each.
     pub warnings: Vec<String>,
 }
 
@@ -42,13 +43,13 @@ pub struct BootSource {
 /// An installation that is under way, or has finished (`-state`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateConfig {
-    /// The directory that it is kept in.
+    /// The directory that holds it.
     pub directory: PathBuf,
     /// The user's words for the installer's kernel (`-append`): bytes as given, without a NUL.
     pub append: Vec<u8>,
 }
 
-/// What a file is to have.
+/// The checksum that a file must have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checksum {
     /// `kernel`, `initrd`, or the file's name without its directory.

@@ -2,6 +2,7 @@
 
 mod disk;
 mod files;
+mod silent_console;
 mod words;
 
 use std::path::PathBuf;
@@ -12,11 +13,12 @@ use location::Injected;
 use location::fetch::{FetchProgress, NoProgress};
 use location::tree::{self, Installer, Release, Sum};
 
-use crate::error::RunError;
+use crate::error::{ResolveError, RunError};
 use crate::interruptible;
 use crate::progress::Progress;
 use crate::request::BootSource;
 use files::Files;
+use vmm::config::VmConfig;
 
 /// What is booted, with its files open, and how it came to be.
 #[derive(Debug)]
@@ -29,8 +31,8 @@ pub struct Resolved {
     pub initrd_name: Option<PathBuf>,
     /// The files that were put into the initrd: name in there, path, bytes.
     pub injected: Vec<(String, String, u64)>,
-    /// What the user should know before it runs.
-    pub advice: Option<String>,
+    /// What the user should know before the guest runs, one line each.
+    pub warnings: Vec<String>,
 }
 
 /// How kernel and initrd were found: what [`location::Tree`] says, but for the files.
@@ -40,16 +42,18 @@ pub struct Found {
     pub place: String,
     /// Where was looked, in order.
     pub attempts: Vec<tree::Attempt>,
+    /// What was not understood on the way, one line each.
+    pub warnings: Vec<String>,
     /// By which rule they were found.
     pub rule: String,
-    /// What starts from them.
+    /// The installer that they start.
     pub installer: Installer,
-    /// What the tree says it is.
+    /// The release, by what the tree says.
     pub release: Release,
     /// The words its boot loader has for the kernel.
     pub arguments: Vec<String>,
-    /// What a guest is told of it.
-    pub home: words::Home,
+    /// What a guest can be told about it.
+    pub install_source: words::InstallSource,
     /// What the tree's checksums said of the kernel.
     pub kernel_sum: Option<Sum>,
     /// And of each initrd: its name, its bytes, the verdict.
@@ -57,14 +61,20 @@ pub struct Found {
 }
 
 impl Resolved {
+    /// A warning if a terminal with the guest's first serial port is going to stay empty.
+    #[must_use]
+    pub fn silent_console(&self, config: &VmConfig) -> Option<String> {
+        silent_console::warning(&self.boot, config)
+    }
+
     /// Finds and opens everything that `source` names, for a guest with `memory` bytes. What is on another host is fetched; a signal that
     /// ends chukka then ends that.
     ///
     /// # Errors
-    /// Something is not there, or not what it is to be.
+    /// A file is missing, or is not what it should be.
     pub fn open(source: &BootSource, memory: u64) -> Result<Self, RunError> {
         if !source.files.is_remote() {
-            return Self::watched(source, memory, Arc::new(NoProgress));
+            return Ok(Self::watched(source, memory, Arc::new(NoProgress))?);
         }
         let progress = Arc::new(Progress::new());
         let (watch, source) = (Arc::clone(&progress), source.clone());
@@ -76,7 +86,7 @@ impl Resolved {
         source: &BootSource,
         memory: u64,
         watch: Arc<dyn FetchProgress>,
-    ) -> Result<Self, RunError> {
+    ) -> Result<Self, ResolveError> {
         let mut injected = Vec::new();
         for injection in &source.injections {
             injected.push(Injected::open(&injection.path)?);
@@ -97,6 +107,8 @@ impl Resolved {
         });
         let injected = injected.collect();
         let boot = Payload { kernel, initrd, modules, cmdline };
-        Ok(Self { boot, found, initrd_name, injected, advice })
+        let warnings = found.iter().flat_map(|found| found.warnings.iter().cloned());
+        let warnings = warnings.chain(advice).collect();
+        Ok(Self { boot, found, initrd_name, injected, warnings })
     }
 }

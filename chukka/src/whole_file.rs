@@ -1,4 +1,4 @@
-//! Files that are there whole or not at all.
+//! Atomic writes: a file is there whole or not at all.
 
 use std::fs::{self, File};
 use std::io;
@@ -17,7 +17,10 @@ pub fn write(target: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> i
         let mut file = File::create(&new)?;
         fill(&mut file)?;
         file.sync_all()?;
-        fs::rename(&new, target)
+        fs::rename(&new, target)?;
+        // The name must survive a power failure too.
+        let directory = target.parent().filter(|parent| !parent.as_os_str().is_empty());
+        File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
     })();
     if done.is_err() {
         let _ = fs::remove_file(&new);

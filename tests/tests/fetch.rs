@@ -198,7 +198,7 @@ fn a_fetch_that_is_ended_by_any_signal_is_gone_on_with() {
         let ended = running.wait();
         assert_eq!(ended.signal(), Some(signal), "{}", ended.stderr);
         if signal != libc::SIGKILL {
-            let said = " of 3M are kept, the next run goes on from there\n";
+            let said = " of 3M are cached; the next run resumes there\n";
             assert!(
                 ended.stderr.contains("chukka: Stopped while fetching http"),
                 "{}",

@@ -136,7 +136,7 @@ fn what_is_missing_from_the_command_line_is_said() {
     fs::write(root.join("images/pxeboot/initrd.img"), b"initrd").unwrap();
     let plan = |append: &str| at(&root).args(["-dry-run", "-append", append]).run().text();
     let warning =
-        "warning       anaconda has to be told where its packages are, by -append 'inst.repo=URL'";
+        "warning       anaconda does not know where its packages are: add -append 'inst.repo=URL'";
     assert!(plan("quiet").contains(warning), "{}", plan("quiet"));
     assert!(!plan("inst.repo=http://mirror/").contains("warning"));
 }

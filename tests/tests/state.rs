@@ -101,7 +101,7 @@ fn fetch_makes_a_state_that_says_where_everything_comes_from() {
         fs::read_dir(&state.0).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
     assert_eq!(names, ["initrd", "install.json", "kernel", "lock"]);
-    let there = format!("'{shown}' has an installer already, pending, from {place}");
+    let there = format!("'{shown}' already has an installer, pending, from {place}");
     state.fetch(&root).refused().says(&there).hints(&format!("chukka restart-install {shown}"));
 }
 

@@ -7,7 +7,9 @@ pub mod vcpu;
 pub mod vcpu_state;
 
 use std::borrow::Cow;
+use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use firmware::layout;
@@ -84,11 +86,7 @@ impl Hint for KvmError {
     fn hint(&self) -> Option<Cow<'_, str>> {
         Some(match self {
             Self::Open { path, source } => match source.kind() {
-                io::ErrorKind::PermissionDenied => format!(
-                    "add yourself to the group of {}: sudo usermod -aG kvm $USER, and log in again",
-                    path.display()
-                )
-                .into(),
+                io::ErrorKind::PermissionDenied => permission_hint(path).into(),
                 io::ErrorKind::NotFound => "load KVM (sudo modprobe kvm_intel or kvm_amd), enable \
                      VT-x or AMD-V in the host's firmware, or, inside a VM, nested virtualization \
                      in its host"
@@ -104,6 +102,36 @@ impl Hint for KvmError {
             Self::Ioctl { .. } => "see dmesg on the host".into(),
         })
     }
+}
+
+/// What to do about a device that the user may not open, by its mode and group.
+fn permission_hint(path: &Path) -> String {
+    let shown = path.display();
+    let Ok(file) = fs::metadata(path) else {
+        return format!("check the permissions of {shown}: ls -l {shown}");
+    };
+    let mode = file.mode() & 0o777;
+    match group_name(file.gid()) {
+        Some(group) if mode & 0o060 == 0o060 && file.gid() != 0 => format!(
+            "{shown} is open to the group {group}: sudo usermod -aG {group} $USER, and log in again"
+        ),
+        _ => format!(
+            "{shown} has mode {mode:04o} and is closed to you: sudo chown root:kvm {shown}; sudo chmod \
+             0660 {shown}; sudo usermod -aG kvm $USER, and log in again"
+        ),
+    }
+}
+
+/// The name of a group, by /etc/group (group(5)).
+fn group_name(gid: u32) -> Option<String> {
+    let groups = fs::read_to_string("/etc/group").ok()?;
+    let name = groups.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(gid)).then(|| name.to_owned())
+    });
+    // A group without a name can still be named by its number.
+    Some(name.unwrap_or_else(|| gid.to_string()))
 }
 
 /// Opens the KVM device and checks that it can do what a machine of `cpus` CPUs needs.

@@ -1,6 +1,5 @@
 //! `chukka bootloader`: what a disk's own boot menu has, and what one of its entries boots.
 
-use std::ffi::OsString;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -13,62 +12,58 @@ use location::menu::{self, Choice, Entry, Volume};
 use location::{Fetcher, Place, RandomAccess};
 use serde_json::json;
 
-use super::handed::{Draft, Format, Handed, output};
-use super::{fail, parsed};
+use super::fail;
+use super::xen_output::{Answer, Draft, Format, output};
 use crate::report::{self, with_sources};
 
 /// Why it cannot be done, and what the user can do about it.
 type Problem = (String, &'static str);
 
 /// `chukka bootloader [OPTION]… DISK`.
-pub(super) fn run(args: &[OsString]) -> ExitCode {
-    let matches = match parsed(command(), args) {
-        Ok(matches) => matches,
-        Err(status) => return status,
-    };
-    match answer(&matches) {
+pub(super) fn run(matches: &ArgMatches) -> ExitCode {
+    match answer(matches) {
         Ok(()) => ExitCode::SUCCESS,
         Err((problem, hint)) => fail(&problem, hint),
     }
 }
 
-fn command() -> Command {
+pub(super) fn command() -> Command {
     let value = |name: &'static str, metavar: &'static str, help: &'static str| {
         Arg::new(name).long(name).value_name(metavar).help(help).allow_hyphen_values(true)
     };
     let formats = PossibleValuesParser::new(["text", "json", "sxp", "simple", "simple0"]);
     Command::new("chukka bootloader")
-        .about("Finds the boot menu of a disk, and hands out what one of its entries boots")
+        .about("Read a disk's boot menu, and copy out the kernel and initrd of an entry")
         .arg(
             Arg::new("disk")
                 .value_name("DISK")
                 .required(true)
-                .help("an image, a block device or a directory"),
+                .help("An image, a block device or a directory"),
         )
         .arg(
             Arg::new("list")
                 .long("list")
                 .short('l')
                 .action(ArgAction::Count)
-                .help("list the entries"),
+                .help("List the entries"),
         )
         .arg(
-            value("entry", "ENTRY", "its number, title or id; default, saved")
+            value("entry", "ENTRY", "The entry: its number, title or id; default or saved")
                 .default_value("default"),
         )
-        .arg(value("kernel", "PATH", "take this file of the disk, whatever the menu says"))
-        .arg(value("initrd", "PATH", "likewise"))
-        .arg(value("args", "TEXT", "more words for the kernel, behind the entry's"))
-        .arg(value("output", "FILE", "write the answer into this file, which is there"))
+        .arg(value("kernel", "PATH", "Take this kernel from the disk instead of the menu's"))
+        .arg(value("initrd", "PATH", "Take this initrd from the disk instead of the menu's"))
+        .arg(value("args", "TEXT", "Append this to the entry's kernel command line"))
+        .arg(value("output", "FILE", "Write the answer into this existing file"))
         .arg(
-            value("output-format", "FORMAT", "how the answer is written")
+            value("output-format", "FORMAT", "The format of the answer")
                 .value_parser(formats)
                 .default_value("text"),
         )
         .arg(value(
             "output-directory",
             "DIR",
-            "copy kernel and initrd into this directory, and name the copies",
+            "Copy kernel and initrd into this directory, and name the copies in the answer",
         ))
 }
 
@@ -77,7 +72,10 @@ fn answer(matches: &ArgMatches) -> Result<(), Problem> {
     let disk = get("disk").unwrap_or_default();
     let place = Place::parse(disk.as_ref()).map_err(|error| (error.to_string(), error.hint()))?;
     let volumes = menu::volumes(&Fetcher::new(Settings::default()), &place);
-    let volumes = volumes.map_err(|error| (with_sources(&error), error.hint()))?;
+    let volumes = volumes.map_err(|error| {
+        let hint = error.hint();
+        (format!("The disk cannot be used: {}", with_sources(&error.into_problem())), hint)
+    })?;
     let format = get("output-format").unwrap_or("text");
     let text = if matches.get_count("list") > 0 {
         list(&volumes, format)?
@@ -104,7 +102,7 @@ fn write(mut output: Box<dyn io::Write>, text: &str) -> io::Result<()> {
 fn cannot(what: &str, path: &str, error: &io::Error) -> Problem {
     (
         format!("Cannot {what} {path}: {error}"),
-        "check that it is there, that you may write to it, and that there is space",
+        "check that it exists and is writable, and that the disk is not full",
     )
 }
 
@@ -185,7 +183,7 @@ fn choose(
         None => {
             let picked = menu::pick(volumes, &Choice::of(entry));
             let (picked, _) = picked.map_err(|error| (error.to_string(), error.hint()))?;
-            picked.warnings.iter().for_each(|warning| report::warn(warning));
+            report::warnings(&picked.warnings);
             let joined = menu::joined(picked.initrds);
             let initrd = joined.map_err(|error| cannot("read", "the initrds", &error))?;
             Chosen { entry: picked.entry, place: picked.place, kernel: picked.kernel, initrd }
@@ -216,13 +214,14 @@ fn hand_out(chosen: Chosen, directory: Option<&Path>, format: &str) -> Result<St
         let initrd =
             initrd.map(|initrd| copy("boot_ramdisk.", &*initrd)).transpose().map_err(failed)?;
         let path = |path: PathBuf| path.display().to_string();
-        paths = [path(kernel.keep()), initrd.map(|initrd| path(initrd.keep())).unwrap_or_default()];
+        let initrd = initrd.map(Draft::keep).transpose().map_err(failed)?;
+        paths = [path(kernel.keep().map_err(failed)?), initrd.map(path).unwrap_or_default()];
     }
     let [kernel, ramdisk] = paths.each_ref().map(String::as_str);
     let args = entry.arguments.as_str();
     if let Some(format) = Format::parse(format) {
-        let handed = Handed { kernel, ramdisk: (!ramdisk.is_empty()).then_some(ramdisk), args };
-        let text = handed.text(format, str::to_owned, |args| format!("\"{args}\""));
+        let answer = Answer { kernel, ramdisk: (!ramdisk.is_empty()).then_some(ramdisk), args };
+        let text = answer.text(format, str::to_owned, |args| format!("\"{args}\""));
         return text.map_err(|problem| (problem.into(), "take another --output-format"));
     }
     if format == "json" {

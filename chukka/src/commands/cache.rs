@@ -1,7 +1,6 @@
-//! `chukka cache`: what was fetched, and is kept.
+//! `chukka cache`: the download cache.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,36 +11,36 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use location::fetch::CacheEntry;
 use location::fetch::cache::{self, Cache};
 
-use super::{answer, fail, parsed};
+use super::{answer, fail};
 use vmm::config::Size;
 
 const DAY: u64 = 86_400;
 
 const AFTER: &str = "\
-What -location and chukka fetch get from other hosts is kept in one directory, and got from there for an hour without asking; after that its
-place is asked whether it has changed. Everything in it may be removed at any time: it is then fetched again.";
+The cache holds what -location and chukka fetch download. Cached answers are trusted for one hour; after
+that chukka asks the server whether they have changed. You can delete anything in the cache at any time.";
 
 /// `chukka cache list`, `prune`, `path`.
-pub(super) fn run(args: &[OsString]) -> ExitCode {
+pub(super) fn command() -> Command {
     let prune = Command::new("prune")
-        .about("Removes what is of no use any more: old parts, and files that no place has")
+        .about("Remove partial downloads and files that no entry uses any more")
         .arg(
             Arg::new("older-than")
                 .long("older-than")
                 .value_name("DAYS")
                 .value_parser(value_parser!(u32))
-                .help("Also what no run has asked for in so many days"),
+                .help("Also remove entries unused for DAYS days"),
         )
         .arg(
             Arg::new("all")
                 .long("all")
                 .action(ArgAction::SetTrue)
                 .conflicts_with("older-than")
-                .help("Everything that is not in use"),
+                .help("Remove everything that is not in use"),
         );
-    let command = Command::new("chukka cache")
+    Command::new("chukka cache")
         .bin_name("chukka cache")
-        .about("What chukka has fetched, and keeps")
+        .about("List, prune or locate the download cache")
         .after_help(AFTER)
         .subcommand_required(true)
         .arg(
@@ -50,31 +49,34 @@ pub(super) fn run(args: &[OsString]) -> ExitCode {
                 .global(true)
                 .value_name("DIR")
                 .value_parser(ValueParser::path_buf())
-                .help("This one, and not the user's: $XDG_CACHE_HOME/chukka or ~/.cache/chukka"),
+                .help("Cache directory [default: $XDG_CACHE_HOME/chukka or ~/.cache/chukka]"),
         )
-        .subcommand(Command::new("list").about("Lists the files: size, age, place and path"))
+        .subcommand(Command::new("list").about("List the files: size, age, origin and path"))
         .subcommand(prune)
-        .subcommand(Command::new("path").about("Says where it is"));
-    let matches = match parsed(command, args) {
-        Ok(matches) => matches,
-        Err(status) => return status,
-    };
+        .subcommand(Command::new("path").about("Print the cache directory"))
+}
+
+/// Runs it.
+pub(super) fn run(matches: &ArgMatches) -> ExitCode {
     let named = matches.get_one::<PathBuf>("cache").cloned();
     let Some(directory) = named.or_else(cache::directory) else {
         return fail(
-            "There is no directory for a cache: neither XDG_CACHE_HOME nor HOME is set",
+            "No cache directory: neither XDG_CACHE_HOME nor HOME is set",
             "name one: --cache DIR",
         );
     };
     let path = format!("{}\n", directory.display());
-    match done(&matches, directory) {
+    match done(matches, directory) {
         Ok(None) => answer(&path),
         Ok(Some(text)) => answer(&text),
-        Err(error) => fail(&format!("The cache cannot be used: {error}"), "is it yours?"),
+        Err(error) => fail(
+            &format!("The cache cannot be used: {error}"),
+            "check that the directory is yours and writable, or name another: --cache DIR",
+        ),
     }
 }
 
-/// What there is to say; `None`: where it is.
+/// What to print; `None` for the directory.
 fn done(matches: &ArgMatches, directory: PathBuf) -> io::Result<Option<String>> {
     Ok(match matches.subcommand() {
         Some(("list", _)) => Some(list(&Cache::open(directory)?.list()?)),
@@ -100,11 +102,11 @@ fn list(all: &[CacheEntry]) -> String {
             Some(of) => format!("{} of {}", Size(*here), Size(*of)),
             None => Size(*here).to_string(),
         };
-        // What a server calls its files is not to command the terminal.
+        // A server's file names must not control the terminal.
         let path = if path == "/" { String::new() } else { format!(" {}", path.escape_debug()) };
         text += &format!("{size:>16}  {:>7}  {place}{path}\n", ago(*age));
     }
-    // Places that have the same file share it.
+    // Identical files are stored once.
     let distinct: BTreeMap<_, _> = all.iter().map(|kept| (&kept.file, kept.here)).collect();
     let (total, count) = (distinct.values().sum(), distinct.len());
     let files = if count == 1 { "file" } else { "files" };

@@ -1,11 +1,10 @@
-//! `chukka fetch`: kernel, initrd and command line of a place, for whoever boots them.
+//! `chukka fetch`: finds or downloads kernel, initrd and command line, without booting them.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io;
-use std::iter;
 use std::os::fd::AsRawFd;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -14,55 +13,41 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use firmware::SourceFile;
 use serde_json::json;
 
-use super::{answer, failed, parsed};
-use crate::cli::{self, CliError};
-use crate::error::RunError;
-use crate::report::warn;
-use crate::request::Request;
+use super::{answer, failed};
+use crate::args::{self, BootArgs, RawPair};
+use crate::error::{CopyError, RunError};
+use crate::report;
 use crate::resolve::Resolved;
 use crate::{install_state, plan, whole_file};
 
 const AFTER: &str = "\
-LOCATION is what -location takes: a directory, an image or a URL. What is fetched is kept, see chukka cache --help.
+LOCATION is a directory, an image or a URL, as for -location. Downloads are cached; see
+chukka cache --help.
 
 Examples:
-  chukka fetch http://deb.debian.org/debian/dists/stable/main/installer-amd64/
+  chukka fetch http://mirror.example/debian/dists/stable/main/installer-amd64/
   chukka fetch --preseed preseed.cfg --output /srv/boot --format json LOCATION
 
-An installer that is booted until it has finished, and its disk from then on:
+Boot an installer until it has finished, and its disk from then on:
   chukka fetch --state DIR LOCATION
   chukka -state DIR -bootdisk DISK
-What powers the guest off or resets it has finished; chukka restart-install DIR begins again.";
+The installer has finished when it powers the guest off or resets it. chukka restart-install DIR
+starts over.";
 
-/// What a run's options are called, by their names here.
-const PASSED_ON: [(&str, &str); 9] = [
-    ("location", "-location"),
-    ("kernel", "-kernel"),
-    ("initrd", "-initrd"),
-    ("append", "-append"),
-    ("initrd-inject", "-initrd-inject"),
-    ("preseed", "-preseed"),
-    ("kickstart", "-kickstart"),
-    ("autoyast", "-autoyast"),
-    ("checksum", "-checksum"),
-];
-
-/// How much memory the guest will have is not known: enough for a 64-bit Solaris, whose kernel goes by that.
+/// The guest's memory, which is not known here. It matters only to Solaris, whose 64-bit kernel needs
+/// this much.
 const FOR_MEMORY: u64 = 1 << 30;
 
 /// `chukka fetch LOCATION`.
-pub(super) fn run(args: &[OsString]) -> ExitCode {
-    let matches = match parsed(command(), args) {
-        Ok(matches) => matches,
-        Err(status) => return status,
-    };
-    match fetched(&matches) {
+pub(super) fn run(matches: &ArgMatches) -> ExitCode {
+    match fetched(matches) {
         Ok(text) => answer(&text),
         Err(error) => failed(&error),
     }
 }
 
-fn command() -> Command {
+/// Its options.
+pub(super) fn command() -> Command {
     let value = |name: &'static str, of: &'static str, help: &'static str| {
         Arg::new(name).long(name).value_name(of).help(help).value_parser(ValueParser::os_string())
     };
@@ -72,7 +57,7 @@ fn command() -> Command {
     };
     Command::new("chukka fetch")
         .about(
-            "Finds kernel and initrd in a place and gets them onto this host, without booting them",
+            "Find or download a kernel and initrd, without booting them",
         )
         .after_help(AFTER)
         .arg(
@@ -86,52 +71,55 @@ fn command() -> Command {
             path("kernel", "The kernel, a path in LOCATION"),
             path("initrd", "The initrd, a path in LOCATION"),
             value("append", "TEXT", "Words for the kernel's command line").alias("args"),
-            path("initrd-inject", "Put FILE into the initrd's root; repeatable")
+            path("initrd-inject", "Add FILE to the root of the initrd; repeatable")
                 .action(ArgAction::Append),
-            path("preseed", "The same, and have Debian's installer read it; or a URL"),
-            path("kickstart", "The same for Fedora's and RHEL's"),
-            path("autoyast", "The same for SUSE's"),
-            switch("no-location-args", "The installer is not told where its tree is"),
-            value("output", "DIR", "Copy kernel and initrd there, under their names")
+            path("preseed", "Answers for Debian's installer, added to the initrd; or a URL that the guest fetches"),
+            path("kickstart", "Likewise for Fedora and RHEL"),
+            path("autoyast", "Likewise for SUSE"),
+            switch("no-location-args", "Do not tell the installer where its tree is"),
+            value("output", "DIR", "Copy kernel and initrd into DIR, under their own names")
                 .value_parser(ValueParser::path_buf()),
-            value("state", "DIR", "Keep them there for chukka -state DIR, see below")
+            value("state", "DIR", "Save them in DIR, for chukka -state DIR to boot")
                 .value_parser(ValueParser::path_buf())
                 .conflicts_with("output"),
-            value("format", "FORMAT", "What to print")
+            value("format", "FORMAT", "The format of the answer")
                 .value_parser(["text", "json"])
                 .default_value("text"),
-            switch("dry-run", "Only say what was found, where and by which rule"),
-            switch("offline", "Fetch nothing: use what earlier runs have kept"),
-            switch("refresh", "Nothing that is kept counts").conflicts_with("offline"),
-            value("timeout", "SECONDS", "Give up when no byte came for so long [default: 30]"),
-            value("retries", "N", "Try again so often [default: 3]"),
-            value("limit", "SIZE", "The largest file to fetch [default: 4G]"),
-            value("cache", "DIR", "Keep things there, or not at all: off"),
+            switch("dry-run", "Only show what was found, where and by which rule"),
+            switch("offline", "Use the cache only, fetch nothing"),
+            switch("refresh", "Ignore the cache").conflicts_with("offline"),
+            value("timeout", "SECONDS", "Idle timeout in seconds [default: 30]"),
+            value("retries", "N", "Retries after a failure [default: 3]"),
+            value("limit", "SIZE", "Limit for the size of a file [default: 4G]"),
+            value("cache", "DIR", "Cache directory, or off"),
             value("checksum", "SUM", "sha256:HEX of the kernel; initrd=sha256:HEX; repeatable")
                 .action(ArgAction::Append),
         ])
 }
 
 fn fetched(matches: &ArgMatches) -> Result<String, RunError> {
-    let request = request(matches)?;
-    let Some(source) = &request.boot else { return Err(CliError::NoKernel.into()) };
+    let source = args::boot_source(&boot_args(matches))?;
     let state = matches.get_one::<PathBuf>("state");
     if let Some(directory) = state {
         install_state::check_vacant(directory)?;
     }
-    let resolved = Resolved::open(source, FOR_MEMORY)?;
+    let resolved = Resolved::open(&source, FOR_MEMORY)?;
+    let format = matches.get_one::<String>("format");
+    let wants_json = format.is_some_and(|format| format == "json");
     if matches.get_flag("dry-run") {
-        return Ok(plan::of(&resolved));
+        return Ok(if wants_json {
+            format!("{:#}\n", plan::json(&resolved))
+        } else {
+            plan::of(&resolved)
+        });
     }
-    if let Some(advice) = &resolved.advice {
-        warn(advice);
-    }
+    report::warnings(&resolved.warnings);
     let (kernel, initrd) = match state {
         Some(directory) => install_state::keep(directory, &resolved)?.files(),
         None => both_placed(&resolved, matches.get_one::<PathBuf>("output"))?,
     };
     let args = String::from_utf8_lossy(&resolved.boot.cmdline);
-    if matches.get_one::<String>("format").is_some_and(|format| format == "json") {
+    if wants_json {
         let rule = resolved.found.as_ref().map(|found| &found.rule);
         let value = json!({ "kernel": kernel, "initrd": initrd, "args": args, "found": rule });
         return Ok(format!("{value:#}\n"));
@@ -140,33 +128,31 @@ fn fetched(matches: &ArgMatches) -> Result<String, RunError> {
     Ok(format!("kernel {}\n{initrd}args {args}\n", kernel.display()))
 }
 
-/// The configuration of a run with the same options: they mean the same, whoever reads them.
-fn request(matches: &ArgMatches) -> Result<Request, RunError> {
-    let mut words: Vec<OsString> = Vec::new();
-    let mut add = |option: &str, value: OsString| words.extend([option.into(), value]);
-    for (name, option) in PASSED_ON {
-        for given in matches.get_many::<OsString>(name).into_iter().flatten() {
-            add(option, given.clone());
-        }
-    }
-    for name in ["timeout", "retries", "limit", "cache"] {
-        if let Some(given) = matches.get_one::<OsString>(name) {
-            // A comma in a value is doubled, as in QEMU's options.
-            let given = given.as_bytes().iter().copied();
-            let given = given.flat_map(|byte| iter::repeat_n(byte, 1 + usize::from(byte == b',')));
-            let pair = name.bytes().chain(iter::once(b'=')).chain(given).collect();
-            add("-fetch", OsString::from_vec(pair));
-        }
-    }
+/// The options that `chukka` itself has too: they mean the same here.
+fn boot_args(matches: &ArgMatches) -> BootArgs {
+    let one = |name: &str| matches.get_one::<OsString>(name).cloned();
+    let all = |name: &str| matches.get_many(name).into_iter().flatten().cloned().collect();
+    let mut fetch: Vec<_> = ["timeout", "retries", "limit", "cache"]
+        .into_iter()
+        .filter_map(|key| Some(RawPair::new(key, one(key)?.into_vec())))
+        .collect();
     if matches.get_flag("refresh") {
-        add("-fetch", "refresh=on".into());
+        fetch.push(RawPair::new("refresh", b"on".to_vec()));
     }
-    for name in ["offline", "no-location-args"].into_iter().filter(|name| matches.get_flag(name)) {
-        words.push(format!("-{name}").into());
-    }
-    match cli::parse(words)? {
-        cli::Command::Run(request) => Ok(*request),
-        _ => Err(CliError::NoKernel.into()),
+    BootArgs {
+        location: one("location"),
+        kernel: one("kernel"),
+        initrd: one("initrd"),
+        append: one("append"),
+        initrd_inject: all("initrd-inject"),
+        preseed: one("preseed"),
+        kickstart: one("kickstart"),
+        autoyast: one("autoyast"),
+        checksum: all("checksum"),
+        no_location_args: matches.get_flag("no-location-args"),
+        offline: matches.get_flag("offline"),
+        fetch,
+        ..BootArgs::default()
     }
 }
 
@@ -174,7 +160,7 @@ fn request(matches: &ArgMatches) -> Result<Request, RunError> {
 fn both_placed(
     resolved: &Resolved,
     directory: Option<&PathBuf>,
-) -> Result<(PathBuf, Option<PathBuf>), RunError> {
+) -> Result<(PathBuf, Option<PathBuf>), CopyError> {
     let directory = directory.map(PathBuf::as_path);
     let kernel = &resolved.boot.kernel.source;
     let kernel = placed(kernel, kernel.path(), directory, "kernel")?;
@@ -192,16 +178,16 @@ fn placed(
     name: &Path,
     directory: Option<&Path>,
     role: &'static str,
-) -> Result<PathBuf, RunError> {
+) -> Result<PathBuf, CopyError> {
     let Some(directory) = directory else {
         let path = fs::read_link(format!("/proc/self/fd/{}", file.file().as_raw_fd()));
-        // A file without a name has one that is not there.
+        // The link of a file without a name leads nowhere.
         let path = path.ok().filter(|path| path.exists());
-        return path.ok_or(RunError::NoName { role });
+        return path.ok_or(CopyError::NoName { role });
     };
     let target = directory.join(name.file_name().unwrap_or(OsStr::new(role)));
     let copied = copy(file.file(), &target);
-    copied.map_err(|source| RunError::Copy { path: target.clone(), source })?;
+    copied.map_err(|source| CopyError::Create { path: target.clone(), source })?;
     Ok(target)
 }
 

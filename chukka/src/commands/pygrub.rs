@@ -1,11 +1,9 @@
 //! pygrub: what this program does under that name, for Xen's toolstack (tools/pygrub/src/pygrub of Xen, of which it takes the options and
 //! writes the output, byte for byte).
 
-use std::ffi::OsString;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
-use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use location::fetch::Settings;
@@ -15,31 +13,16 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{Gid, Uid, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 use storage::{LocalFile, read_whole};
 
-use super::handed::{Draft, Format, Handed, output, repr};
-use super::parsed_as;
+use super::xen_output::{Answer, Draft, Format, output, repr};
 use crate::report::with_sources;
 
-/// Files of a guest that the toolstack gets may have so many bytes, where it confines what reads them: the largest initrds have 100 MB.
+/// The most bytes of a file that is written as another user: the largest initrds have 100 MB.
 const FILE_LIMIT: u64 = 1 << 30;
-/// A configuration may have so many (`FS_READ_MAX`).
+/// The most bytes of a configuration (`FS_READ_MAX`).
 const CONFIG_LIMIT: usize = 1 << 20;
 
-/// Runs it. The status of every failure is 1.
-pub(super) fn run(args: &[OsString]) -> ExitCode {
-    let matches = match parsed_as(command(), args) {
-        Ok(matches) => matches,
-        Err(status) => return status,
-    };
-    match answer(&matches) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(problem) => {
-            let _ = writeln!(std::io::stderr(), "pygrub: {problem}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn command() -> Command {
+/// Its options.
+pub(super) fn command() -> Command {
     let flag = |name: &'static str| Arg::new(name).long(name).action(ArgAction::Count);
     let value = |name: &'static str| {
         Arg::new(name)
@@ -53,12 +36,12 @@ fn command() -> Command {
         .infer_long_args(true)
         .about("Hands the kernel, the initrd and the arguments of a disk's boot menu to Xen's toolstack (chukka as pygrub)")
         .args([
-            flag("quiet").short('q').help("ask nobody; nobody is asked in any case"),
-            flag("interactive").short('i').help("no menu is shown: the entry that is booted unasked is taken"),
+            flag("quiet").short('q').help("never ask; without effect, as chukka never asks"),
+            flag("interactive").short('i').help("without effect: no menu is shown, the default entry is taken"),
             flag("list-entries").short('l').help("list the entries"),
-            flag("not-really").short('n').help("copy nothing, only say what would be"),
-            flag("isconfig").help("DISK is the text of a boot menu"),
-            flag("debug").help("say where was looked"),
+            flag("not-really").short('n').help("copy nothing, only show what would be copied"),
+            flag("isconfig").help("DISK is the configuration file of a boot menu"),
+            flag("debug").help("show where it looked"),
         ])
         .args(["output", "output-format", "output-directory", "offset", "runas", "entry"].map(value))
         .args(["kernel", "ramdisk", "args", "default_args", "extra_args", "vm"].map(value))
@@ -74,7 +57,7 @@ fn has(matches: &ArgMatches, name: &str) -> bool {
     matches.get_count(name) > 0
 }
 
-/// What is to be booted.
+/// What an entry boots.
 struct Chosen {
     kernel: Box<dyn RandomAccess>,
     kernel_name: String,
@@ -83,7 +66,11 @@ struct Chosen {
     args: String,
 }
 
-fn answer(matches: &ArgMatches) -> Result<(), String> {
+/// Does its work.
+///
+/// # Errors
+/// What it cannot do, as a message.
+pub(super) fn answer(matches: &ArgMatches) -> Result<(), String> {
     let format = text(matches, "output-format").unwrap_or("sxp");
     let format = Format::parse(format).ok_or_else(|| format!("unknown output format {format}"))?;
     let number = |name: &str| {
@@ -127,8 +114,8 @@ fn answer(matches: &ArgMatches) -> Result<(), String> {
             (format!("<kernel:{}>", chosen.kernel_name), ramdisk)
         }
     };
-    let handed = Handed { kernel: &kernel, ramdisk: ramdisk.as_deref(), args: &chosen.args };
-    let text = handed.text(format, repr, repr)?;
+    let answer = Answer { kernel: &kernel, ramdisk: ramdisk.as_deref(), args: &chosen.args };
+    let text = answer.text(format, repr, repr)?;
     let written = output.write_all(text.as_bytes()).and_then(|()| output.flush());
     written.map_err(|error| format!("Cannot write the answer: {error}"))
 }
@@ -245,10 +232,16 @@ fn hand_out(
         Some(initrd) => {
             let filled = ramdisk.fill(&**initrd);
             filled.map_err(|error| format!("Error writing temporary copy of ramdisk: {error}"))?;
-            Some(ramdisk.keep().display().to_string())
+            Some(kept(ramdisk)?)
         }
     };
-    Ok((kernel.keep().display().to_string(), initrd))
+    Ok((kept(kernel)?, initrd))
+}
+
+/// Keeps the file. Its path.
+fn kept(draft: Draft) -> Result<String, String> {
+    let path = draft.keep().map_err(|error| format!("Cannot keep a file: {error}"))?;
+    Ok(path.display().to_string())
 }
 
 fn list(volumes: &[Volume]) -> String {

@@ -1,39 +1,20 @@
 //! xenpvnetboot: what this program does under that name, for Xen's toolstack (tools/misc/xenpvnetboot of Xen, of which it takes the options
 //! and writes the output, byte for byte). Nothing is mounted, and a path never leaves the location.
 
-use std::ffi::OsString;
 use std::fs::DirBuilder;
 use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
-use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use location::fetch::Settings;
 use location::{Fetcher, Place, Query, RandomAccess, Tree, menu, tree};
 
-use super::handed::{Draft, Format, Handed, output};
-use super::parsed_as;
+use super::xen_output::{Answer, Draft, Format, output};
 use crate::report::with_sources;
 
-/// Runs it. The status of every failure is 1.
-pub(super) fn run(args: &[OsString]) -> ExitCode {
-    let matches = match parsed_as(command(), args) {
-        Ok(matches) => matches,
-        Err(status) => return status,
-    };
-    match answer(&matches) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(problem) => {
-            if matches.get_count("quiet") == 0 {
-                let _ = writeln!(std::io::stderr(), "{problem}");
-            }
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn command() -> Command {
+/// Its options.
+pub(super) fn command() -> Command {
     let value = |(name, help): (&'static str, &'static str)| {
         let arg = Arg::new(name).long(name).help(help).action(ArgAction::Set);
         arg.allow_hyphen_values(true).overrides_with(name)
@@ -62,7 +43,11 @@ fn command() -> Command {
 
 type Opened = Box<dyn RandomAccess>;
 
-fn answer(matches: &ArgMatches) -> Result<(), String> {
+/// Does its work.
+///
+/// # Errors
+/// What it cannot do, as a message.
+pub(super) fn answer(matches: &ArgMatches) -> Result<(), String> {
     let get = |name: &str| {
         matches.get_one::<String>(name).map(String::as_str).filter(|text| !text.is_empty())
     };
@@ -84,16 +69,17 @@ fn answer(matches: &ArgMatches) -> Result<(), String> {
     made.map_err(|error| format!("Cannot make {}: {error}", directory.display()))?;
     let kernel = fetched(directory, &*kernel)?;
     let ramdisk = ramdisk.map(|file| fetched(directory, &*file)).transpose()?;
-    let handed = Handed {
-        kernel: &kernel.path.display().to_string(),
-        ramdisk: ramdisk.as_ref().map(|file| file.path.display().to_string()).as_deref(),
+    let answer = Answer {
+        kernel: &kernel.path().display().to_string(),
+        ramdisk: ramdisk.as_ref().map(|file| file.path().display().to_string()).as_deref(),
         args: get("args").unwrap_or_default(),
     }
     .text(format, str::to_owned, |args| format!("\"{args}\""))?;
-    let written = output.write_all(handed.as_bytes()).and_then(|()| output.flush());
+    let written = output.write_all(answer.as_bytes()).and_then(|()| output.flush());
     written.map_err(|error| format!("Cannot write the answer: {error}"))?;
-    ramdisk.map(Draft::keep);
-    kernel.keep();
+    let keep = |draft: Draft| draft.keep().map_err(|error| format!("Cannot keep a file: {error}"));
+    ramdisk.map(keep).transpose()?;
+    keep(kernel)?;
     Ok(())
 }
 

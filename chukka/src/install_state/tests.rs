@@ -1,8 +1,9 @@
 use super::*;
+use guest_memory::hint::Hint;
 use std::ffi::OsString;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::cli;
+use crate::args;
 
 /// A directory of its own, removed at the end.
 struct Folder(PathBuf);
@@ -17,7 +18,7 @@ impl Folder {
         fs::create_dir(&folder.0).unwrap();
         let kept = |name: &str| {
             fs::write(folder.0.join(name), name).unwrap();
-            Kept { from: name.into(), sha256: sha256(&folder.0.join(name)).unwrap() }
+            SavedFile { from: name.into(), sha256: sha256(&folder.0.join(name)).unwrap() }
         };
         let record = Record {
             version: VERSION,
@@ -35,8 +36,8 @@ impl Folder {
 
     fn request(&self, words: &[&str]) -> Request {
         let words = ["-state", self.0.to_str().unwrap()].into_iter().chain(words.iter().copied());
-        match cli::parse(words.map(OsString::from)) {
-            Ok(cli::Command::Run(request)) => *request,
+        match args::parse(words.map(OsString::from)) {
+            Ok(args::Invocation::Boot(request)) => *request,
             other => panic!("{other:?}"),
         }
     }
@@ -137,7 +138,7 @@ fn what_is_damaged_is_told() {
         let folder = Folder::new(Phase::Pending, "");
         fs::write(folder.0.join(RECORD), content).unwrap();
         let error = begin(folder.request(&[])).unwrap_err();
-        assert!(error.hint().starts_with("remove "), "{error}");
+        assert!(error.hint().unwrap().starts_with("remove "), "{error}");
         assert!(matches!(check_vacant(&folder.0), Err(StateError::Damaged { .. })));
         error.to_string()
     };
@@ -150,7 +151,7 @@ fn what_is_damaged_is_told() {
     assert!(with("\"version\": 1", "\"version\": 2").ends_with("its version is 2, not 1"));
     assert!(with("pending", "begun").contains("unknown variant `begun`"));
     assert!(with("its words", "\\u0000").ends_with("has a NUL"));
-    assert!(why(&vec![b' '; 1 << 21]).contains("no file of up to 1048576 bytes"));
+    assert!(why(&vec![b' '; 1 << 21]).contains("not a file of up to 1048576 bytes"));
     assert!(why(b"\xff\xfe").contains("damaged"));
     fs::write(folder.0.join("initrd"), "other").unwrap();
     let error = begin(folder.request(&[])).unwrap_err().to_string();

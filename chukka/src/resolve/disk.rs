@@ -7,17 +7,22 @@ use location::{Fetcher, Place};
 
 use super::files::{Files, joined, opened};
 use super::{Found, words};
-use crate::error::RunError;
-use crate::report;
+use crate::error::ResolveError;
 
 /// Finds the entry and opens its files.
 ///
 /// # Errors
 /// There is no disk, no such entry, or its files are not what they should be.
-pub(super) fn find(fetcher: &Fetcher, place: &Place, choice: &Choice) -> Result<Files, RunError> {
-    let volumes = menu::volumes(fetcher, place)?;
+pub(super) fn find(
+    fetcher: &Fetcher,
+    place: &Place,
+    choice: &Choice,
+) -> Result<Files, ResolveError> {
+    let volumes = menu::volumes(fetcher, place).map_err(|error| {
+        let hint = error.hint();
+        ResolveError::Disk { source: error.into_problem(), hint }
+    })?;
     let (picked, attempts) = menu::pick(&volumes, choice)?;
-    picked.warnings.iter().for_each(|warning| report::warn(warning));
     let entry = &picked.entry;
     let rule = format!("entry {} '{}' of {}", entry.number, entry.title, picked.place);
     let found = Found {
@@ -27,7 +32,8 @@ pub(super) fn find(fetcher: &Fetcher, place: &Place, choice: &Choice) -> Result<
         installer: Installer::Other,
         release: Release::default(),
         arguments: entry.words(),
-        home: words::Home::default(),
+        install_source: words::InstallSource::default(),
+        warnings: picked.warnings.clone(),
         kernel_sum: None,
         initrds: Vec::new(),
     };

@@ -14,7 +14,7 @@ use location::{Fetcher, Injected, Place, Query, RandomAccess, Tree, inject, menu
 use storage::LocalFile;
 
 use super::{Found, disk, words};
-use crate::error::RunError;
+use crate::error::ResolveError;
 use crate::request::{BootFiles, BootSource, Checksum};
 
 /// Files that are open, and how they were found.
@@ -32,14 +32,14 @@ impl Files {
         source: &BootSource,
         memory: u64,
         watch: Arc<dyn FetchProgress>,
-    ) -> Result<Self, RunError> {
+    ) -> Result<Self, ResolveError> {
         let fetcher = Fetcher::with_progress(source.fetch.clone(), watch);
         let files = Self::open(source, memory, &fetcher).and_then(|files| {
             files.check(&source.checksums)?;
             Ok(files)
         });
         // Whatever led there is asked again by the next run.
-        if let Err(RunError::Tree(error)) = &files
+        if let Err(ResolveError::Tree(error)) = &files
             && !matches!(error, TreeError::Read { .. })
         {
             source.files.places().for_each(|place| fetcher.forget(place));
@@ -47,7 +47,7 @@ impl Files {
         files
     }
 
-    fn open(source: &BootSource, memory: u64, fetcher: &Fetcher) -> Result<Self, RunError> {
+    fn open(source: &BootSource, memory: u64, fetcher: &Fetcher) -> Result<Self, ResolveError> {
         match &source.files {
             BootFiles::Named { kernel, initrd } => Self::named(fetcher, kernel, initrd.as_ref()),
             BootFiles::Disk { place, choice } => disk::find(fetcher, place, choice),
@@ -59,7 +59,11 @@ impl Files {
         }
     }
 
-    fn named(fetcher: &Fetcher, kernel: &Place, initrd: Option<&Place>) -> Result<Self, RunError> {
+    fn named(
+        fetcher: &Fetcher,
+        kernel: &Place,
+        initrd: Option<&Place>,
+    ) -> Result<Self, ResolveError> {
         let elsewhere: tree::OpenUrl<'_> = &|place| fetcher.file(place);
         let url = |place, role| opened(tree::open_url(place, role, elsewhere)?, role);
         let kernel = match kernel {
@@ -80,19 +84,19 @@ impl Files {
     }
 
     /// Finds them in a place.
-    fn find(fetcher: &Fetcher, place: &Place, query: Query<'_>) -> Result<Self, RunError> {
+    fn find(fetcher: &Fetcher, place: &Place, query: Query<'_>) -> Result<Self, ResolveError> {
         let files = fetcher.place(place)?;
         let tree = Tree::find(&*files, query)?;
-        tree.warnings.iter().for_each(|warning| crate::report::warn(warning));
         let initrds = tree.initrds.iter();
         let initrds =
             initrds.map(|part| (part.bytes.name().to_owned(), part.bytes.len(), part.sum.clone()));
         let found = Found {
             place: files.name().to_owned(),
             initrds: initrds.collect(),
-            home: words::Home::of(place, files.label(), &tree),
+            install_source: words::InstallSource::of(place, files.label(), &tree),
             kernel_sum: tree.kernel.sum,
             attempts: tree.attempts,
+            warnings: tree.warnings,
             rule: tree.rule,
             installer: tree.installer,
             release: tree.release,
@@ -104,7 +108,7 @@ impl Files {
     }
 
     /// Checks them against the user's sums.
-    fn check(&self, sums: &[Checksum]) -> Result<(), RunError> {
+    fn check(&self, sums: &[Checksum]) -> Result<(), ResolveError> {
         let initrd = self.initrd.as_ref().map(|initrd| ("initrd", initrd));
         let files = [Some(("kernel", self.kernel.file())), initrd].into_iter().flatten();
         for Checksum { of, sum } in sums {
@@ -114,13 +118,13 @@ impl Files {
             let Some((role, file)) = files.clone().find(is_meant) else {
                 let names: Vec<_> =
                     files.map(|(_, file)| file.path().display().to_string()).collect();
-                return Err(RunError::NothingToCheck {
+                return Err(ResolveError::NothingToCheck {
                     of: of.clone(),
                     there: names.join(" and "),
                 });
             };
             let name = file.path().display().to_string();
-            let read = |source| RunError::Fetch { name: name.clone(), source };
+            let read = |source| ResolveError::Fetch { name: name.clone(), source };
             let bytes = LocalFile::new(file.file().try_clone().map_err(read)?, name.clone());
             let checked = checksum::check(&bytes.map_err(read)?, sum).map_err(read)?;
             if let Checked::Wrong { algorithm, found, expected } = checked {
@@ -137,18 +141,21 @@ impl Files {
 pub(super) fn opened(
     bytes: Box<dyn RandomAccess>,
     role: &'static str,
-) -> Result<SourceFile, RunError> {
+) -> Result<SourceFile, ResolveError> {
     let name = bytes.name().to_owned();
     let file = bytes.into_file();
-    let file = file.map_err(|source| RunError::Fetch { name: name.clone(), source })?;
+    let file = file.map_err(|source| ResolveError::Fetch { name: name.clone(), source })?;
     Ok(SourceFile::opened(file, name, role)?)
 }
 
 /// One initrd of all there are, as a boot loader would put them into memory.
-pub(super) fn joined(initrds: Vec<Box<dyn RandomAccess>>) -> Result<Option<SourceFile>, RunError> {
+pub(super) fn joined(
+    initrds: Vec<Box<dyn RandomAccess>>,
+) -> Result<Option<SourceFile>, ResolveError> {
     let names: Vec<_> = initrds.iter().map(|initrd| initrd.name().to_owned()).collect();
     let joined = menu::joined(initrds);
-    let joined = joined.map_err(|source| RunError::Fetch { name: names.join(" + "), source })?;
+    let joined =
+        joined.map_err(|source| ResolveError::Fetch { name: names.join(" + "), source })?;
     joined.map(|initrd| opened(initrd, "initrd")).transpose()
 }
 
@@ -156,7 +163,7 @@ pub(super) fn joined(initrds: Vec<Box<dyn RandomAccess>>) -> Result<Option<Sourc
 pub(super) fn with_injected(
     initrd: Option<SourceFile>,
     files: &mut [Injected],
-) -> Result<Option<SourceFile>, RunError> {
+) -> Result<Option<SourceFile>, ResolveError> {
     if files.is_empty() {
         return Ok(initrd);
     }
@@ -166,7 +173,7 @@ pub(super) fn with_injected(
     };
     // A copy of the descriptor: nobody takes a lease on this one.
     let first = initrd.map(|initrd| LocalFile::new(initrd.file().try_clone()?, name.clone()));
-    let fetch = |source| RunError::Fetch { name: name.clone(), source };
+    let fetch = |source| ResolveError::Fetch { name: name.clone(), source };
     let first = first.transpose().map_err(fetch)?;
     let first: Vec<_> = first.iter().map(|file| -> &dyn RandomAccess { file }).collect();
     let file = inject::compose(&first, files)?;

@@ -7,9 +7,9 @@ use location::{Injected, Place, Tree};
 use super::Found;
 use crate::request::{Answers, BootSource};
 
-/// What a guest is told of where its installer comes from.
+/// What a guest can be told about where its installer comes from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Home {
+pub struct InstallSource {
     /// Where a guest finds it, if it can.
     url: Option<String>,
     /// The medium's label, where it is one.
@@ -20,16 +20,16 @@ pub struct Home {
     kernel: String,
 }
 
-impl Home {
+impl InstallSource {
     /// Of a tree in a place; a `label` says that the place is a medium's image.
     pub fn of(place: &Place, label: Option<&str>, tree: &Tree) -> Self {
         let root = if label.is_some() { location::TreePath::root() } else { tree.root.clone() };
         let otherwise = match place {
-            Place::Local(_) if label.is_some() => "an image of this host has no URL for the guest",
-            Place::Local(_) => "a directory of this host has no URL for the guest",
-            _ if label.is_some() => "a medium's URL is not where its packages are",
-            Place::Tftp(_) => "its installer reads nothing by TFTP",
-            _ => "it does not follow from the tree's own URL",
+            Place::Local(_) if label.is_some() => "the guest has no URL for an image of this host",
+            Place::Local(_) => "the guest has no URL for a directory of this host",
+            _ if label.is_some() => "the URL of a medium does not lead to its packages",
+            Place::Tftp(_) => "its installer does not read TFTP",
+            _ => "the tree's own URL does not tell",
         };
         let url = place.guest_url(&root);
         let kernel = tree.kernel.path.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -49,7 +49,7 @@ impl Home {
     }
 }
 
-/// The whole command line, and what the user should know of it.
+/// The whole command line, and a warning if it lacks something.
 pub fn command_line(
     source: &BootSource,
     injected: &[Injected],
@@ -69,7 +69,7 @@ pub fn command_line(
     let line = arguments::command_line(&source.cmdline, &words);
     if found.installer == Installer::DebianMedium {
         let advice = format!(
-            "{} looks for its packages on a medium, and the guest has none: the tree for the network (netboot) has one that does not",
+            "{} looks for its packages on a medium, and the guest has none: use the netboot tree instead",
             found.installer
         );
         return (line, Some(advice));
@@ -80,29 +80,27 @@ pub fn command_line(
     }
     let wanted = arguments::package_source(found.installer, release);
     let Some(wanted) = wanted.filter(|wanted| !wanted.is_in(&line)) else { return (line, None) };
-    let told = wanted.words(found.home.origin(), found.home.kernel_name());
-    match told.filter(|_| source.location_args) {
-        Some(told) => (arguments::command_line(&line, &told), None),
+    let words = wanted.words(found.install_source.origin(), found.install_source.kernel_name());
+    match words.filter(|_| source.location_args) {
+        Some(words) => (arguments::command_line(&line, &words), None),
         None => (line, Some(advice(found, wanted.form, source.location_args))),
     }
 }
 
-/// What is going to be missing once it runs.
+/// A warning about the word that is missing.
 fn advice(found: &Found, form: &str, wanted: bool) -> String {
-    let Found { installer, home, .. } = found;
-    let why = if wanted { home.otherwise } else { "-no-location-args leaves it out" };
+    let Found { installer, install_source, .. } = found;
+    let why = if wanted { install_source.otherwise } else { "-no-location-args is given" };
     let mut advice =
-        format!("{installer} has to be told where its packages are, by -append '{form}': {why}");
-    if let (Installer::Anaconda, Some(label)) = (installer, &home.label) {
+        format!("{installer} does not know where its packages are: add -append '{form}' ({why})");
+    if let (Installer::Anaconda, Some(label)) = (installer, &install_source.label) {
         let label = label.replace(' ', "\\x20");
-        advice.push_str(&format!(
-            "; a guest that has the medium itself is told by 'inst.stage2=hd:LABEL={label}'"
-        ));
+        advice.push_str(&format!("; with the medium in the guest: 'inst.stage2=hd:LABEL={label}'"));
     }
     advice
 }
 
-/// What the command line has to say of the user's answers.
+/// The words of the command line for the user's answers.
 fn answers(source: &BootSource, injected: &[Injected], release: &Release) -> Vec<String> {
     let word = |whose, at| match whose {
         Answers::None => None,
@@ -116,14 +114,14 @@ fn answers(source: &BootSource, injected: &[Injected], release: &Release) -> Vec
     files.chain(urls).filter_map(|(whose, at)| word(whose, at)).collect()
 }
 
-/// The line of a kernel of Solaris', which has a grammar of its own.
+/// The command line of a Solaris kernel, which has a grammar of its own.
 fn solaris_line(source: &BootSource, found: &Found) -> Option<String> {
     let system = match found.installer {
         Installer::Nevada => solaris::System::Nevada,
         Installer::OpenSolaris => solaris::System::OpenSolaris,
         _ => return None,
     };
-    let Home { url, label, kernel, .. } = &found.home;
+    let InstallSource { url, label, kernel, .. } = &found.install_source;
     let nfs = url.as_deref().and_then(|url| url.strip_prefix("nfs:")?.split_once(":/"));
     let path = nfs.map(|(_, path)| format!("/{path}")).unwrap_or_default();
     let media = match (url, nfs) {
@@ -154,11 +152,12 @@ mod tests {
         Found {
             place: "x".into(),
             attempts: Vec::new(),
+            warnings: Vec::new(),
             rule: String::new(),
             installer,
             release: Release { family: "Fedora".into(), version: "43".into() },
             arguments: Vec::new(),
-            home: Home {
+            install_source: InstallSource {
                 url: url.map(str::to_owned),
                 label: label.map(str::to_owned),
                 otherwise: "it is so",
@@ -209,13 +208,13 @@ mod tests {
         let tree = found(Anaconda, Some("http://h/os"), None);
         let (whole, advice) = line(&off, &tree);
         assert_eq!(whole, "quiet");
-        assert!(advice.ends_with("by -append 'inst.repo=URL': -no-location-args leaves it out"));
+        assert!(advice.ends_with("add -append 'inst.repo=URL' (-no-location-args is given)"));
         let (whole, advice) = line(&source("quiet"), &found(Anaconda, None, None));
         assert_eq!(whole, "quiet");
-        assert!(advice.ends_with("by -append 'inst.repo=URL': it is so"), "{advice}");
+        assert!(advice.ends_with("add -append 'inst.repo=URL' (it is so)"), "{advice}");
         let (_, advice) =
             line(&source(""), &found(Anaconda, Some("http://h/x"), Some("Fedora 43")));
-        assert!(advice.ends_with("is told by 'inst.stage2=hd:LABEL=Fedora\\x2043'"), "{advice}");
+        assert!(advice.ends_with("in the guest: 'inst.stage2=hd:LABEL=Fedora\\x2043'"), "{advice}");
         let (_, advice) = line(&source(""), &found(DebianMedium, None, None));
         assert!(advice.contains("on a medium, and the guest has none"), "{advice}");
         assert_eq!(line(&source(""), &found(Debian, None, None)).1, "");

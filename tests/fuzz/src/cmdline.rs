@@ -1,10 +1,10 @@
 //! chukka's command line: words as no user would write them. Nothing is opened or created by reading a command line
-//! (`chukka::cli` makes plain data), so every path in it is harmless.
+//! (`chukka::args` makes plain data), so every path in it is harmless.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
-use chukka::cli::{self, Command};
+use chukka::args::{self, Invocation};
 
 /// Reads a command line of one word a line. A word has no zero byte, as execve(2) passes none; it may end in one here.
 ///
@@ -15,9 +15,9 @@ pub fn run(bytes: &[u8]) {
         .split(|byte| matches!(byte, b'\n' | 0))
         .map(|word| OsString::from_vec(word.to_vec()))
         .collect();
-    match cli::parse(words) {
-        Ok(Command::Help(text) | Command::Version(text)) => assert!(text.ends_with('\n')),
-        Ok(Command::Run(request) | Command::Plan(request)) => {
+    match args::parse(words) {
+        Ok(Invocation::Print(text)) => assert!(text.ends_with('\n')),
+        Ok(Invocation::Boot(request) | Invocation::DryRun(request)) => {
             let config = &request.vm;
             assert!(request.boot.is_some() || config.firmware.is_some(), "nothing to run");
             assert!((1..=64).contains(&config.cpus), "{} CPUs", config.cpus);

@@ -1,0 +1,148 @@
+//! argv: QEMU's command line, made into a [`Request`].
+//!
+//! chukka takes the options that a direct kernel boot needs, in QEMU's spelling with one dash or
+//! two, and refuses QEMU's other options by name:
+//!
+//! 1. `table` is the one table of options;
+//! 2. `read` walks argv as QEMU's `lookup_opt` (system/vl.c) does, so that a value may begin with a
+//!    dash, and fills [`Options`];
+//! 3. `boot`, `fetching`, `state`, `machine`, `console`, `cpu`, `clock`, `firmware`, `fw_cfg`,
+//!    `smbios`, `debugcon` and `trace` check the values.
+//!
+//! Repeated options follow QEMU: the last `-kernel`, `-initrd`, `-append`, `-cpu`, `-uuid` or `-bios`
+//! counts, and so do chukka's own `-location`, `-state`, `-preseed`, `-kickstart` and `-autoyast`;
+//! `-serial`, `-accel`, `-L`, `-option-rom`, `-fw_cfg`, `-credential`, `-chardev`, `-device`,
+//! `-global`, `-initrd-inject` and `-smbios type=11` are lists; `-m`, `-smp`, `-machine`, `-rtc`,
+//! `-name`, `-boot`, `-msg`, `-trace` and `-smbios type=1` are merged key by key.
+
+mod boot;
+mod clock;
+mod console;
+mod cpu;
+mod debug_exit;
+mod debugcon;
+mod ending;
+mod error;
+mod fetching;
+mod firmware;
+mod fw_cfg;
+mod help;
+mod machine;
+mod nearest;
+mod options;
+mod qemu;
+mod read;
+mod smbios;
+mod state;
+mod table;
+mod trace;
+mod value;
+
+use std::ffi::OsString;
+
+pub use error::ArgsError;
+pub use help::{text as help_text, version};
+pub use options::{AbsentDevices, BootArgs, Options, Smbios};
+pub use table::{COMMANDS, Group, OPTIONS, Opt, Takes};
+pub use value::RawPair;
+
+use crate::request::{BootSource, Request};
+use debugcon::Devices;
+use ending::Ending;
+use read::Argv;
+use value::texts;
+use vmm::config::VmConfig;
+
+/// What argv asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Invocation {
+    /// Boot a guest.
+    Boot(Box<Request>),
+    /// Show what would be booted and how it was found (`-dry-run`).
+    DryRun(Box<Request>),
+    /// Print this text, which ends with a newline, on standard output and end with status 0.
+    Print(String),
+}
+
+/// Reads argv; `args` begins after the program's name.
+///
+/// `-help` and `-version` take effect as soon as they are met: what follows is not read.
+///
+/// # Errors
+/// [`ArgsError`] for the first thing in argv that chukka cannot do; the process then ends with 125.
+pub fn parse<I: IntoIterator<Item = OsString>>(args: I) -> Result<Invocation, ArgsError> {
+    let options = match read::read(args)? {
+        Argv::Help => return Ok(Invocation::Print(help_text())),
+        Argv::Version => return Ok(Invocation::Print(version())),
+        Argv::Options(options) => options,
+    };
+    if let Some(list) = help::list_asked_for(&options) {
+        return Ok(Invocation::Print(list));
+    }
+    let request = Box::new(request(&options)?);
+    Ok(if options.dry_run { Invocation::DryRun(request) } else { Invocation::Boot(request) })
+}
+
+/// Checks the boot options alone, for `chukka fetch`.
+///
+/// # Errors
+/// [`ArgsError`] for the first value that is wrong, or if there is nothing to boot.
+pub fn boot_source(args: &BootArgs) -> Result<BootSource, ArgsError> {
+    boot::boot(args, false)?.ok_or(ArgsError::NoKernel)
+}
+
+fn request(options: &Options) -> Result<Request, ArgsError> {
+    console::check_absent(&options.absent)?;
+    let machine::Machine { kind: machine, own_option_rom, map_initrd } = machine::machine(options)?;
+    let memory = machine::memory(&texts(&options.memory, "m")?)?;
+    let cpus = machine::cpus(&texts(&options.cpus, "smp")?)?;
+    let cpu = cpu::model(texts(&options.cpu, "cpu")?.last().copied())?;
+    let rtc = clock::rtc(&texts(&options.rtc, "rtc")?)?;
+    let (smbios, uuid) = smbios::smbios(&options.smbios)?;
+    let name = machine::name(&texts(&options.name, "name")?)?;
+    let (serial, terminal) = console::serial(options)?;
+    let Ending { on_reset, on_panic } = ending::ending(options)?;
+    let firmware = firmware::firmware(options, own_option_rom)?;
+    let boot_options = firmware::boot_options(options, firmware.is_some())?;
+    let mut warnings = Vec::new();
+    let fw_cfg = fw_cfg::items(&options.fw_cfg, &mut warnings)?;
+    let credentials = fw_cfg::credentials(&options.credentials, &fw_cfg)?;
+    smbios::check_strings(&smbios, &credentials)?;
+    let Devices { debugcon, debug_exit, vmcoreinfo } = debugcon::devices(options, &mut warnings)?;
+    let trace = trace::trace(&options.trace)?;
+    let timestamps = trace::timestamps(&options.msg)?;
+    // Last: what is wrong is reported before what is missing.
+    let state = state::state(&options.boot)?;
+    let boot = match &state {
+        Some(_) if !state::has_disk(&options.boot) => None,
+        _ => boot::boot(&options.boot, firmware.is_some())?,
+    };
+    let vm = VmConfig {
+        name,
+        uuid,
+        firmware,
+        boot_options,
+        fw_cfg,
+        smbios,
+        credentials,
+        debugcon,
+        debug_exit,
+        vmcoreinfo,
+        trace,
+        timestamps,
+        machine,
+        map_initrd,
+        memory,
+        cpus,
+        cpu,
+        serial,
+        terminal,
+        on_reset,
+        on_panic,
+        rtc,
+    };
+    Ok(Request { vm, boot, state, warnings })
+}
+
+#[cfg(test)]
+mod tests;

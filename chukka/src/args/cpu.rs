@@ -1,0 +1,127 @@
+//! `-cpu host|max[,feature=on|off][,+feature][,-feature]…`
+
+use super::error::ArgsError;
+use super::nearest::nearest;
+use super::value::switch;
+use vmm::config::cpu_model::{CpuModel, Feature, without_pmu};
+
+/// Properties of QEMU's x86 CPUs (target/i386/cpu.c) that chukka's CPU does not have. All `hv-…`,
+/// `vmx-…` and `x-…` belong here as well.
+#[rustfmt::skip]
+const QEMU_S: [&str; 53] = [
+    "enforce", "family", "model", "stepping", "model-id", "vendor", "level", "xlevel", "xlevel2",
+    "level-func7", "min-level", "min-xlevel", "min-xlevel2", "full-cpuid-auto-level", "phys-bits",
+    "guest-phys-bits", "host-phys-bits", "host-phys-bits-limit", "host-cache-info", "l3-cache",
+    "legacy-cache", "cpuid-0xb", "tsc-frequency", "tsc-freq", "lmce", "lbr-fmt", "ucode-rev",
+    "fill-mtrr-mask", "kvm-no-smi-migration", "kvm-pv-enforce-cpuid", "vmware-cpuid-freq",
+    "tcg-cpuid", "rdctl-no", "ibrs-all", "rsba", "skip-l1dfl-vmentry", "ssb-no", "mds-no",
+    "pschange-mc-no", "tsx-ctrl", "taa-no", "sbdr-ssdp-no", "fbsdp-no", "psdp-no", "fb-clear",
+    "bhi-no", "pbrsb-no", "gds-no", "rfds-no", "rfds-clear", "split-lock-detect",
+    "full-width-write", "xen-vapic",
+];
+
+/// Switches that are not CPUID bits.
+const OURS: [&str; 6] = ["kvm", "pmu", "migratable", "check", "host", "max"];
+
+/// One word after the model.
+#[derive(Clone, Copy, Debug)]
+enum Property {
+    Feature(Feature),
+    /// `kvm=`: whether the guest may know of KVM.
+    Kvm,
+    /// `pmu=`: whether it has performance counters.
+    Pmu,
+    /// Taken without effect: `migratable=` (chukka does not migrate guests, so the guest may have
+    /// what ties it to this host) and `check` (chukka always says what KVM lacks).
+    NoEffect,
+}
+
+/// The last `-cpu`, or the host's CPU without one.
+///
+/// QEMU's order (`x86_cpu_parse_featurestr` and `x86_cpu_expand_features`, target/i386/cpu.c):
+/// first every `feature=on|off` as they stand, then every `+feature`, then every `-feature`.
+pub(super) fn model(value: Option<&str>) -> Result<CpuModel, ArgsError> {
+    let Some(value) = value else { return Ok(CpuModel::default()) };
+    let mut words = value.split(',');
+    check_model(words.next().unwrap_or_default())?;
+    let (mut plain, mut plus, mut minus) = (Vec::new(), Vec::new(), Vec::new());
+    for word in words.filter(|word| !word.is_empty()) {
+        if let Some(name) = word.strip_prefix('+') {
+            plus.push((property(name, word)?, true));
+        } else if let Some(name) = word.strip_prefix('-') {
+            minus.push((property(name, word)?, false));
+        } else {
+            // `feature` alone is `feature=on`.
+            let (name, on) = word.split_once('=').unwrap_or((word, "on"));
+            let property = property(name, word)?;
+            let on =
+                switch(on).ok_or_else(|| ArgsError::bad(format!("-cpu …,{word}"), "on or off"))?;
+            plain.push((property, on));
+        }
+    }
+    Ok(resolve(plain.into_iter().chain(plus).chain(minus)))
+}
+
+fn check_model(name: &str) -> Result<(), ArgsError> {
+    if ["host", "max"].contains(&name) {
+        return Ok(());
+    }
+    let given = format!("-cpu {name}");
+    if name.is_empty() || nearest(name, ["host", "max"].into_iter()).is_some() {
+        return Err(ArgsError::bad(given, "host or max, with or without feature switches"));
+    }
+    let why = "chukka does not have this CPU model, only host and max (the same: the host's CPU)";
+    let hint = "say -cpu host, and switch off what the guest must not see: -cpu host,-avx512f";
+    Err(ArgsError::unsupported(given, why, hint))
+}
+
+fn property(name: &str, word: &str) -> Result<Property, ArgsError> {
+    let dashed = name.replace('_', "-");
+    match dashed.as_str() {
+        "kvm" => return Ok(Property::Kvm),
+        "pmu" => return Ok(Property::Pmu),
+        "migratable" | "check" => return Ok(Property::NoEffect),
+        _ => {}
+    }
+    if let Some(feature) = Feature::find(&dashed) {
+        return Ok(Property::Feature(feature));
+    }
+    let given = format!("-cpu …,{word}");
+    let family = ["hv-", "vmx-", "x-"].iter().any(|prefix| dashed.starts_with(prefix));
+    if family || QEMU_S.contains(&dashed.as_str()) {
+        let why = "a QEMU CPU property that chukka does not have";
+        return Err(ArgsError::unsupported(
+            given,
+            why,
+            "chukka switches CPUID features: -cpu help lists them",
+        ));
+    }
+    let hint = match nearest(&dashed, Feature::names().chain(OURS)) {
+        Some(name) => format!("did you mean {name}?"),
+        None => "-cpu help lists the names".to_owned(),
+    };
+    Err(ArgsError::bad(given, "the name of a CPU feature").with_hint(hint))
+}
+
+/// The last word on each property counts.
+fn resolve(settings: impl Iterator<Item = (Property, bool)>) -> CpuModel {
+    let mut model = CpuModel::default();
+    let mut pmu = true;
+    let mut features: Vec<(Feature, bool)> = Vec::new();
+    for (property, on) in settings {
+        match property {
+            Property::Kvm => model.kvm = on,
+            Property::Pmu => pmu = on,
+            Property::NoEffect => {}
+            Property::Feature(feature) => {
+                features.retain(|(known, _)| *known != feature);
+                features.push((feature, on));
+            }
+        }
+    }
+    model.switches.extend(features.into_iter().flat_map(|(feature, on)| feature.switch(on)));
+    if !pmu {
+        model.switches.extend(without_pmu());
+    }
+    model
+}

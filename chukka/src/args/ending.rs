@@ -1,0 +1,45 @@
+//! `-no-reboot` and `-action`: what a reset and a panic of the guest do.
+
+use super::error::ArgsError;
+use super::options::Options;
+use super::value::{pairs, texts};
+use vmm::config::{OnPanic, OnReset};
+
+/// What ends the run.
+#[derive(Debug)]
+pub(super) struct Ending {
+    pub on_reset: OnReset,
+    pub on_panic: OnPanic,
+}
+
+/// `-no-reboot`, and QEMU's `-action` (qapi/run-state.json): the last value of each event counts.
+///
+/// QEMU hears of a panic from the pvpanic device, and ends by default. chukka reads it on the
+/// console.
+pub(super) fn ending(options: &Options) -> Result<Ending, ArgsError> {
+    let on_reset = if options.no_reboot { OnReset::Exit } else { OnReset::Reboot };
+    let mut ending = Ending { on_reset, on_panic: OnPanic::End };
+    for pair in texts(&options.actions, "action")?.into_iter().flat_map(|text| pairs(text, "")) {
+        match (pair.key.as_str(), pair.value("action")?) {
+            ("panic", "none") => ending.on_panic = OnPanic::Continue,
+            ("panic", "shutdown" | "exit-failure") => ending.on_panic = OnPanic::End,
+            ("reboot", "shutdown") => ending.on_reset = OnReset::Exit,
+            ("reboot", "reset") => ending.on_reset = OnReset::Reboot,
+            ("shutdown", "poweroff") => {}
+            ("panic" | "shutdown", "pause") => {
+                let why = "chukka cannot pause a guest";
+                let hint = "panic=none lets the guest go on; leave shutdown= out";
+                return Err(ArgsError::unsupported(pair.shown("action"), why, hint));
+            }
+            ("watchdog", _) => {
+                let why = "chukka has no watchdog device";
+                return Err(ArgsError::unsupported(pair.shown("action"), why, "leave it out"));
+            }
+            _ => {
+                let expected = "panic=none, panic=shutdown, reboot=shutdown, reboot=reset or shutdown=poweroff";
+                return Err(ArgsError::bad(pair.shown("action"), expected));
+            }
+        }
+    }
+    Ok(ending)
+}

@@ -1,0 +1,187 @@
+//! What can be wrong with an argv.
+
+use std::borrow::Cow;
+
+use location::SpellingError;
+use thiserror::Error;
+
+use guest_memory::hint::Hint;
+
+/// A command line that worked, for the hints.
+pub(super) const EXAMPLE: &str =
+    "chukka -kernel /boot/vmlinuz -initrd /boot/initrd.img -append console=ttyS0";
+
+/// Why chukka does not start: each message names what was found and, unless it is a plain refusal,
+/// what was expected. Options are shown with one dash, whatever was typed.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum ArgsError {
+    /// No option of that name, here or in QEMU.
+    #[error("{given} is not an option of chukka")]
+    UnknownOption {
+        /// What was typed.
+        given: String,
+        /// The option it resembles most.
+        nearest: Option<&'static str>,
+    },
+    /// A QEMU option that chukka does not have.
+    #[error("-{option} is a QEMU option that chukka does not have")]
+    QemuOption {
+        /// Its name, without the dash.
+        option: &'static str,
+        /// What to do instead; empty where there is nothing to say.
+        instead: &'static str,
+    },
+    /// argv ends where a value was due.
+    #[error("-{option} is the last argument, it needs a value: -{option} {metavar}")]
+    MissingValue {
+        /// The option's name.
+        option: &'static str,
+        /// What the value is.
+        metavar: &'static str,
+    },
+    /// `--option=value` for an option that takes none.
+    #[error("-{option} takes no value, {value:?} was given")]
+    UnwantedValue {
+        /// The option's name.
+        option: &'static str,
+        /// The value.
+        value: String,
+    },
+    /// A first argument that is almost the name of a command.
+    #[error("{given:?} is not a command of chukka")]
+    UnknownCommand {
+        /// What was typed.
+        given: String,
+        /// The command it resembles most.
+        nearest: &'static str,
+    },
+    /// Something that is neither an option nor an option's value.
+    #[error("Found {given:?} where an option was expected")]
+    Positional {
+        /// What was typed.
+        given: String,
+    },
+    /// A value that cannot be read.
+    #[error("{given}: expected {expected}")]
+    BadValue {
+        /// The option with its value, or the part of the value it is about.
+        given: String,
+        /// What would be right.
+        expected: Cow<'static, str>,
+        /// What to do; may be empty.
+        hint: Cow<'static, str>,
+    },
+    /// A value that is right in QEMU and that chukka cannot do.
+    #[error("{given}: {why}")]
+    Unsupported {
+        /// The option with its value, or the part of the value it is about.
+        given: String,
+        /// What chukka cannot do.
+        why: Cow<'static, str>,
+        /// What to do; may be empty.
+        hint: Cow<'static, str>,
+    },
+    /// A path of no characters.
+    #[error("-{option} was given an empty path")]
+    EmptyPath {
+        /// The option's name.
+        option: &'static str,
+    },
+    /// A value that has to be text and is not UTF-8.
+    #[error("-{option} {given:?}: expected text in UTF-8")]
+    NotUtf8 {
+        /// The option's name.
+        option: &'static str,
+        /// The value, with U+FFFD for what is not UTF-8.
+        given: String,
+    },
+    /// No `-kernel`.
+    #[error("There is no kernel to boot: -kernel is missing")]
+    NoKernel,
+    /// `-initrd` or `-append` without `-kernel`.
+    #[error("-{option} is only allowed with -kernel, which is missing")]
+    NeedsKernel {
+        /// The option's name.
+        option: &'static str,
+    },
+    /// A `-location` that cannot be read.
+    #[error(transparent)]
+    Location(#[from] SpellingError),
+}
+
+impl Hint for ArgsError {
+    /// There always is one.
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        let hint: String = match self {
+            Self::UnknownOption { nearest: Some(nearest), .. } => {
+                format!("did you mean -{nearest}?")
+            }
+            Self::UnknownOption { .. } | Self::QemuOption { instead: "", .. } => {
+                "chukka -help lists the options".into()
+            }
+            Self::QemuOption { instead, .. } => (*instead).into(),
+            Self::BadValue { hint, .. } | Self::Unsupported { hint, .. } if hint.is_empty() => {
+                "chukka -help shows what each option takes".into()
+            }
+            Self::BadValue { hint, .. } | Self::Unsupported { hint, .. } => hint.to_string(),
+            Self::UnknownCommand { nearest, .. } => format!("did you mean chukka {nearest}?"),
+            Self::Positional { given } => positional_hint(given),
+            Self::EmptyPath { option } => {
+                format!("is a shell variable unset? Leave -{option} out or name a file")
+            }
+            Self::NoKernel | Self::NeedsKernel { .. } => format!("for example: {EXAMPLE}"),
+            Self::MissingValue { option, .. } => {
+                format!("if the value is empty on purpose, say so: -{option} ''")
+            }
+            Self::UnwantedValue { option, .. } => format!("say -{option} alone"),
+            Self::NotUtf8 { .. } => {
+                "only paths and the kernel's command line may be arbitrary bytes".into()
+            }
+            Self::Location(error) => error.hint().into(),
+        };
+        Some(hint.into())
+    }
+}
+
+/// What an argument without an option is likely to be: the name of a disk image, of an ISO, or of a
+/// kernel.
+fn positional_hint(given: &str) -> String {
+    let is = |extension: &str| given.to_ascii_lowercase().ends_with(extension);
+    if is(".iso") {
+        return format!("to boot an installer's ISO: -location {given}");
+    }
+    if DISKS.into_iter().any(is) || given.starts_with("/dev/") {
+        return format!("to boot the kernel that this disk's boot menu names: -bootdisk {given}");
+    }
+    format!(
+        "to boot a kernel: -kernel {given}; quote a value that has spaces: \
+         -append \"console=ttyS0 quiet\""
+    )
+}
+
+/// How the names of disk images end.
+const DISKS: [&str; 7] = [".qcow2", ".qcow", ".img", ".raw", ".vmdk", ".vdi", ".vhd"];
+
+impl ArgsError {
+    /// A value that cannot be read.
+    pub(crate) fn bad(given: impl Into<String>, expected: impl Into<Cow<'static, str>>) -> Self {
+        Self::BadValue { given: given.into(), expected: expected.into(), hint: "".into() }
+    }
+
+    /// A value that chukka cannot do.
+    pub(super) fn unsupported(
+        given: impl Into<String>,
+        why: impl Into<Cow<'static, str>>,
+        hint: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self::Unsupported { given: given.into(), why: why.into(), hint: hint.into() }
+    }
+
+    /// The same error with a hint, where it is one that can carry it.
+    pub(super) fn with_hint(mut self, text: impl Into<Cow<'static, str>>) -> Self {
+        if let Self::BadValue { hint, .. } | Self::Unsupported { hint, .. } = &mut self {
+            *hint = text.into();
+        }
+        self
+    }
+}

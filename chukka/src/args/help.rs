@@ -1,0 +1,115 @@
+//! `-help`, `-version` and the lists of names.
+
+use std::ffi::OsString;
+use std::fmt::Write;
+
+use super::options::Options;
+use super::table::{COMMANDS, Group, OPTIONS};
+use super::trace::EVENTS;
+use vmm::config::cpu_model::Feature;
+
+const HEAD: &str = "\
+chukka boots a Linux kernel in a virtual machine and says how it ended.
+The guest has a serial console; it has no disk, no network and no screen.
+
+  chukka -kernel FILE [-initrd FILE] [-append TEXT] [OPTION]…
+  chukka -location PLACE [-append TEXT] [OPTION]…
+  chukka -bootdisk DISK [-append TEXT] [OPTION]…
+  chukka COMMAND [OPTION]…
+
+The options are QEMU's; each may be written with one dash or two.
+";
+
+const TAIL: &str = "
+Accepted without effect, so that QEMU command lines work: -display none,
+-vga none, -monitor none, -parallel none, -net none, -nic none, -no-user-config,
+-d unimp,guest_errors. QEMU's other options are refused by name.
+
+Keys: Ctrl-A x ends chukka, Ctrl-A h lists the others.
+
+Exit status:
+    0  the guest powered off, or reset itself with -no-reboot
+  120  its kernel panicked
+  121  it was reset without asking for it (triple fault)
+  122  KVM failed
+  125  chukka or its own firmware could not start the guest
+  with -device isa-debug-exit also the guest's own status, always odd
+
+Examples:
+  chukka -kernel /boot/vmlinuz -initrd /boot/initrd.img \\
+         -append 'console=ttyS0' -m 1G -smp 4
+  chukka -location /srv/debian/installer-amd64 -preseed preseed.cfg \\
+         -append 'console=ttyS0' -m 1G
+  chukka -bios seabios -kernel vmlinuz -initrd initrd -nographic \\
+         -debugcon file:bios.log -global isa-debugcon.iobase=0x402
+  chukka -nodefaults -m 1024 -kernel arch/x86/boot/bzImage -no-reboot \\
+         -append 'console=ttyS0 panic=-1' -nographic -accel kvm -serial stdio
+";
+
+/// The column help texts begin in.
+const COLUMN: usize = 21;
+
+/// What `-help` prints.
+#[must_use]
+pub fn text() -> String {
+    let mut text = HEAD.to_owned() + "\nCommands (chukka COMMAND --help says more):\n";
+    for (name, help) in COMMANDS {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "  {name:18} {help}");
+    }
+    for group in Group::SHOWN {
+        text += &format!("\n{}:\n", group.title());
+        for option in OPTIONS.iter().filter(|option| option.group == group) {
+            let aliases: String =
+                option.aliases.iter().map(|alias| format!(", -{alias}")).collect();
+            let metavar = option.metavar().unwrap_or_default();
+            let left = format!("  -{}{aliases} {metavar}", option.name);
+            for (index, line) in option.help.iter().enumerate() {
+                let left = if index == 0 { left.trim_end() } else { "" };
+                // Writing to a String cannot fail.
+                let _ = writeln!(text, "{left:COLUMN$} {line}");
+            }
+        }
+    }
+    text + TAIL
+}
+
+/// What `-version` prints.
+#[must_use]
+pub fn version() -> String {
+    concat!("chukka ", env!("CARGO_PKG_VERSION"), "\n").to_owned()
+}
+
+/// The list that `-machine help`, `-cpu help`, `-accel help`, `-device help` or `-trace help` asks for.
+pub(super) fn list_asked_for(options: &Options) -> Option<String> {
+    let asked =
+        |values: &[OsString]| values.last().is_some_and(|value| value == "help" || value == "?");
+    if asked(&options.machine) {
+        return Some("Machines:\n  microvm (default)\n  pc\n".to_owned());
+    }
+    if asked(&options.devices) {
+        return Some("Devices:\n  isa-debugcon\n  isa-debug-exit\n  vmcoreinfo\n".to_owned());
+    }
+    if asked(&options.trace) {
+        return Some(format!("Events:\n  {EVENTS}\n"));
+    }
+    if asked(&options.accel) {
+        return Some("Accelerators:\n  kvm\n".to_owned());
+    }
+    asked(&options.cpu).then(|| {
+        let mut text =
+            "CPU models:\n  host, max (the same)\n\nSwitches: kvm pmu and the CPUID features\n"
+                .to_owned();
+        let mut line = String::from(" ");
+        for name in Feature::names() {
+            if line.len() + 1 + name.len() > 78 {
+                text += &line;
+                text.push('\n');
+                line = String::from(" ");
+            }
+            line.push(' ');
+            line += name;
+        }
+        text + &line + "\n"
+    })
+}

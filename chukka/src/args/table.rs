@@ -1,0 +1,301 @@
+//! The table of options: argv is read by it, and `-help`, the man page and the completions are made
+//! from it.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+
+use super::options::{Options, Smbios};
+use super::value::raw_pairs;
+
+/// The headings of `-help`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// What to boot.
+    Boot,
+    /// Firmware and what it is given.
+    Firmware,
+    /// The virtual hardware.
+    Machine,
+    /// Serial ports.
+    Console,
+    /// Logs and traces.
+    Debugging,
+    /// When a run ends.
+    Ending,
+    /// Everything else.
+    Other,
+    /// Options that scripts pass and that have no effect. `-help` names them in one paragraph.
+    Ignored,
+}
+
+impl Group {
+    /// The groups that `-help` lists option by option, in its order.
+    pub const SHOWN: [Self; 7] = [
+        Self::Boot,
+        Self::Firmware,
+        Self::Machine,
+        Self::Console,
+        Self::Debugging,
+        Self::Ending,
+        Self::Other,
+    ];
+
+    /// The heading.
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Boot => "Boot",
+            Self::Firmware => "Firmware",
+            Self::Machine => "Machine",
+            Self::Console => "Console",
+            Self::Debugging => "Debugging",
+            Self::Ending => "Ending",
+            Self::Other => "Other",
+            Self::Ignored => "Ignored",
+        }
+    }
+}
+
+/// What an option takes, and what it does.
+#[derive(Clone, Copy, Debug)]
+pub enum Takes {
+    /// No value.
+    Nothing(fn(&mut Options)),
+    /// One value, under this name in `-help`.
+    Value(&'static str, fn(&mut Options, OsString)),
+    /// No value: prints the help text, whatever comes after it.
+    Help,
+    /// No value: prints the version, whatever comes after it.
+    Version,
+}
+
+/// One option.
+#[derive(Debug)]
+pub struct Opt {
+    /// Its name, without dashes.
+    pub name: &'static str,
+    /// Its other names.
+    pub aliases: &'static [&'static str],
+    /// Where `-help` lists it.
+    pub group: Group,
+    /// What it takes, and what it does.
+    pub takes: Takes,
+    /// What `-help` says about it: lines of at most 53 characters.
+    pub help: &'static [&'static str],
+}
+
+impl Opt {
+    /// What its value is called; `None` if it takes none.
+    #[must_use]
+    pub fn metavar(&self) -> Option<&'static str> {
+        match self.takes {
+            Takes::Value(metavar, _) => Some(metavar),
+            Takes::Nothing(_) | Takes::Help | Takes::Version => None,
+        }
+    }
+
+    /// The option with this name or alias.
+    pub(super) fn find(name: &[u8]) -> Option<&'static Self> {
+        OPTIONS.iter().find(|option| {
+            let mut names = [option.name].into_iter().chain(option.aliases.iter().copied());
+            names.any(|known| known.as_bytes() == name)
+        })
+    }
+}
+
+const fn value(
+    name: &'static str,
+    metavar: &'static str,
+    set: fn(&mut Options, OsString),
+    group: Group,
+    help: &'static [&'static str],
+) -> Opt {
+    Opt { name, aliases: &[], group, takes: Takes::Value(metavar, set), help }
+}
+
+const fn flag(
+    name: &'static str,
+    set: fn(&mut Options),
+    group: Group,
+    help: &'static [&'static str],
+) -> Opt {
+    Opt { name, aliases: &[], group, takes: Takes::Nothing(set), help }
+}
+
+/// The commands: what chukka does besides running a guest, and `help` and `version` for those who
+/// expect them. Name and one line of help.
+pub static COMMANDS: [(&str, &str); 6] = [
+    ("fetch", "find or download a kernel and initrd without booting"),
+    ("restart-install", "make -state DIR boot its installer again"),
+    ("bootloader", "read a disk's boot menu; copy out its kernel and initrd"),
+    ("cache", "list, prune or locate the download cache"),
+    ("help", "print a summary of the options, or help on a command"),
+    ("version", "print the version"),
+];
+
+/// Every option.
+#[rustfmt::skip]
+pub static OPTIONS: [Opt; 53] = [
+    value("kernel", "FILE", |o, v| o.boot.kernel = Some(v), Group::Boot, &[
+        "the kernel: a bzImage or a vmlinux; a path or a URL",
+    ]),
+    value("initrd", "FILE", |o, v| o.boot.initrd = Some(v), Group::Boot, &[
+        "the initial RAM disk; a path or a URL",
+    ]),
+    value("append", "TEXT", |o, v| o.boot.append = Some(v), Group::Boot, &[
+        "the kernel's command line",
+    ]),
+    value("location", "PLACE", |o, v| o.boot.location = Some(v), Group::Boot, &[
+        "find kernel and initrd in an install tree: a URL, a",
+        "directory or an image; -kernel and -initrd are then",
+        "paths in it; the installer is told where its tree is",
+    ]),
+    flag("no-location-args", |o| o.boot.no_location_args = true, Group::Boot, &[
+        "do not tell the installer where its tree is",
+    ]),
+    value("bootdisk", "DISK", |o, v| o.boot.bootdisk = Some(v), Group::Boot, &[
+        "boot the kernel that this disk's boot menu names: an",
+        "image, a block device or a directory",
+    ]),
+    value("entry", "ENTRY", |o, v| o.boot.entry.push(v), Group::Boot, &[
+        "menu entry by number, title or id; default or saved",
+    ]),
+    value("state", "DIR", |o, v| o.boot.state = Some(v), Group::Boot, &[
+        "boot the installer that chukka fetch --state DIR saved",
+        "until it has finished, and -bootdisk DISK from then on",
+    ]),
+    value("initrd-inject", "FILE", |o, v| o.boot.initrd_inject.push(v), Group::Boot, &[
+        "add FILE to the root of the initrd; repeatable",
+    ]),
+    value("preseed", "FILE", |o, v| o.boot.preseed = Some(v), Group::Boot, &[
+        "answers for Debian's installer, added to the initrd;",
+        "or a URL that the guest fetches",
+    ]),
+    value("kickstart", "FILE", |o, v| o.boot.kickstart = Some(v), Group::Boot, &[
+        "likewise for Fedora and RHEL",
+    ]),
+    value("autoyast", "FILE", |o, v| o.boot.autoyast = Some(v), Group::Boot, &[
+        "likewise for SUSE",
+    ]),
+    flag("offline", |o| o.boot.offline = true, Group::Boot, &[
+        "use the cache only, fetch nothing",
+    ]),
+    value("fetch", "KEY=VALUE",
+        |o, v| o.boot.fetch.extend(raw_pairs(v.as_bytes(), "")), Group::Boot, &[
+        "timeout=SECONDS without data (30), retries=N (3),",
+        "limit=SIZE per file (4G), cache=DIR or cache=off,",
+        "refresh=on to ignore the cache",
+    ]),
+    value("checksum", "SUM", |o, v| o.boot.checksum.push(v), Group::Boot, &[
+        "sha256:HEX of the kernel, or initrd=sha256:HEX;",
+        "repeatable",
+    ]),
+    flag("dry-run", |o| o.dry_run = true, Group::Boot, &[
+        "show what would be booted and how it was found",
+    ]),
+    value("bios", "NAME", |o, v| o.bios = Some(v), Group::Firmware, &[
+        "run firmware, which fetches the kernel: builtin,",
+        "seabios, seabios-microvm, qboot or a file;",
+        "default: no firmware",
+    ]),
+    value("L", "DIR", |o, v| o.firmware_dirs.push(v), Group::Firmware, &[
+        "look for firmware here first; repeatable",
+    ]),
+    value("option-rom", "FILE", |o, v| o.option_roms.push(v), Group::Firmware, &[
+        "an additional option ROM; FILE,bootindex=N; repeatable",
+    ]),
+    value("boot", "KEY=VALUE", |o, v| o.boot_options.push(v), Group::Firmware, &[
+        "menu=on, strict=on, splash-time=MS, reboot-timeout=MS",
+    ]),
+    value("fw_cfg", "ITEM", |o, v| o.fw_cfg.push(v), Group::Firmware, &[
+        "a file for the guest: opt/NAME,file=PATH or",
+        "opt/NAME,string=TEXT; repeatable",
+    ]),
+    value("smbios", "type=N", |o, v| o.smbios.push(Smbios::Structure(v)), Group::Firmware, &[
+        "type=1,manufacturer=TEXT,product=TEXT,version=,serial=,",
+        "uuid=,sku=,family=; type=11,value=TEXT or path=FILE",
+    ]),
+    value("credential", "N=VALUE", |o, v| o.credentials.push(v), Group::Firmware, &[
+        "a systemd credential for the guest; repeatable",
+    ]),
+    value("m", "SIZE", |o, v| o.memory.push(v), Group::Machine, &[
+        "memory: 512 (MiB), 2G, size=1.5G; default 512M",
+    ]),
+    value("smp", "N", |o, v| o.cpus.push(v), Group::Machine, &[
+        "CPUs, 1 to 64: 4, or cpus=4,sockets=1,cores=4; default 1",
+    ]),
+    value("cpu", "MODEL", |o, v| o.cpu.push(v), Group::Machine, &[
+        "host or max (the same), with switches: host,-cx16,+pcid,",
+        "kvm=off,pmu=off; -cpu help lists the names",
+    ]),
+    Opt { aliases: &["M"], ..value("machine", "TYPE", |o, v| o.machine.push(v), Group::Machine, &[
+        "microvm (default, no PCI) or pc; microvm,accel=kvm",
+    ]) },
+    value("accel", "NAME", |o, v| o.accel.push(v), Group::Machine, &[
+        "accelerators in order of preference; chukka has kvm",
+    ]),
+    flag("enable-kvm", |o| o.enable_kvm = true, Group::Machine, &[
+        "the same as -accel kvm, which is the default",
+    ]),
+    value("rtc", "base=TIME", |o, v| o.rtc.push(v), Group::Machine, &[
+        "start of the clock: utc, localtime, 2006-06-17T16:01:21",
+    ]),
+    value("uuid", "UUID", |o, v| o.smbios.push(Smbios::Uuid(v)), Group::Machine, &[
+        "the machine's UUID, for firmware and SMBIOS",
+    ]),
+    value("name", "NAME", |o, v| o.name.push(v), Group::Machine, &[
+        "the guest's name, for messages",
+    ]),
+    value("serial", "DEVICE", |o, v| o.serial.push(v), Group::Console, &[
+        "COM1, then COM2, …: stdio (Ctrl-C ends chukka),",
+        "mon:stdio (Ctrl-C goes to the guest), file:PATH, null,",
+        "none (no such port); default mon:stdio",
+    ]),
+    flag("nographic", |_| {}, Group::Console, &["no window: always the case"]),
+    flag("nodefaults", |o| o.no_defaults = true, Group::Console, &[
+        "no serial port unless -serial adds one",
+    ]),
+    value("debugcon", "DEVICE", |o, v| o.debugcon.push(v), Group::Debugging, &[
+        "the firmware's log: stdio, file:PATH, null, none",
+    ]),
+    value("global", "PROPERTY", |o, v| o.global.push(v), Group::Debugging, &[
+        "its port: isa-debugcon.iobase=0x402 (SeaBIOS)",
+    ]),
+    value("device", "NAME", |o, v| o.devices.push(v), Group::Debugging, &[
+        "isa-debugcon,iobase=PORT,chardev=ID; vmcoreinfo, for",
+        "the guest's crash note; isa-debug-exit,iobase=PORT,",
+        "iosize=PORTS, for the guest to end with a status",
+    ]),
+    value("chardev", "BACKEND", |o, v| o.chardevs.push(v), Group::Debugging, &[
+        "for isa-debugcon: file,id=ID,path=PATH or stdio,id=ID",
+    ]),
+    value("msg", "timestamp", |o, v| o.msg.push(v), Group::Debugging, &[
+        "put the host's time before each line of that log",
+    ]),
+    value("trace", "fw_cfg", |o, v| o.trace.push(v), Group::Debugging, &[
+        "print each fw_cfg operation, and a summary",
+    ]),
+    flag("no-reboot", |o| o.no_reboot = true, Group::Ending, &[
+        "end when the guest resets, instead of rebooting it",
+    ]),
+    value("action", "EVENT=DO", |o, v| o.actions.push(v), Group::Ending, &[
+        "panic=none: a kernel panic does not end the run;",
+        "panic=shutdown (default); reboot=shutdown: -no-reboot",
+    ]),
+    Opt {
+        name: "help", aliases: &["h", "?"], group: Group::Other, takes: Takes::Help,
+        help: &["print a summary of the options"],
+    },
+    Opt {
+        name: "version", aliases: &[], group: Group::Other, takes: Takes::Version,
+        help: &["print the version"],
+    },
+    value("display", "TYPE", |o, v| o.absent.display.push(v), Group::Ignored, &[]),
+    value("monitor", "DEVICE", |o, v| o.absent.monitor.push(v), Group::Ignored, &[]),
+    value("parallel", "DEVICE", |o, v| o.absent.parallel.push(v), Group::Ignored, &[]),
+    value("vga", "TYPE", |o, v| o.absent.vga.push(v), Group::Ignored, &[]),
+    value("net", "TYPE", |o, v| o.absent.net.push(v), Group::Ignored, &[]),
+    value("nic", "TYPE", |o, v| o.absent.nic.push(v), Group::Ignored, &[]),
+    flag("no-user-config", |_| {}, Group::Ignored, &[]),
+    value("d", "ITEMS", |o, v| o.absent.log.push(v), Group::Ignored, &[]),
+];

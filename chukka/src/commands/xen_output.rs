@@ -1,0 +1,168 @@
+//! The output of a Xen bootloader for Xen's toolstack: files, and a text that names them, which
+//! libxl_bootloader.c reads.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use location::RandomAccess;
+use storage::each_piece;
+use tempfile::NamedTempFile;
+
+/// How the text is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    /// One s-expression.
+    Sxp,
+    /// A line each, and an empty one.
+    Simple,
+    /// The same with NUL in place of newlines.
+    Simple0,
+}
+
+impl Format {
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "sxp" => Some(Self::Sxp),
+            "simple" => Some(Self::Simple),
+            "simple0" => Some(Self::Simple0),
+            _ => None,
+        }
+    }
+}
+
+/// What is named in the text.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Answer<'a> {
+    pub kernel: &'a str,
+    pub ramdisk: Option<&'a str>,
+    pub args: &'a str,
+}
+
+impl Answer<'_> {
+    /// The bytes. In an s-expression `quote` is put around files, `quote_args` around the arguments.
+    ///
+    /// # Errors
+    /// What the values have that the format cannot carry.
+    pub fn text(
+        &self,
+        format: Format,
+        quote: fn(&str) -> String,
+        quote_args: fn(&str) -> String,
+    ) -> Result<String, &'static str> {
+        let separator = match format {
+            Format::Sxp => {
+                let mut text = format!("linux (kernel {})", quote(self.kernel));
+                text.extend(self.ramdisk.map(|path| format!("(ramdisk {})", quote(path))));
+                if !self.args.is_empty() {
+                    text += &format!("(args {})", quote_args(self.args));
+                }
+                return Ok(text);
+            }
+            Format::Simple => '\n',
+            Format::Simple0 => '\0',
+        };
+        let values = [Some(self.kernel), self.ramdisk, Some(self.args)];
+        if values.into_iter().flatten().any(|value| value.contains(separator)) {
+            return Err("a file's name or the arguments contain the character that ends them");
+        }
+        let mut text = format!("kernel {}{separator}", self.kernel);
+        text.extend(self.ramdisk.map(|path| format!("ramdisk {path}{separator}")));
+        if !self.args.is_empty() {
+            text += &format!("args {}{separator}", self.args);
+        }
+        text.push(separator);
+        Ok(text)
+    }
+}
+
+/// As Python's `repr` writes a string, which is what pygrub does.
+pub(super) fn repr(text: &str) -> String {
+    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
+    let mut written = String::from(quote);
+    for c in text.chars() {
+        match c {
+            '\\' => written += "\\\\",
+            '\n' => written += "\\n",
+            '\r' => written += "\\r",
+            '\t' => written += "\\t",
+            c if c == quote => written.extend(['\\', c]),
+            c if c.is_ascii_control() => written += &format!("\\x{:02x}", u32::from(c)),
+            c => written.push(c),
+        }
+    }
+    written.push(quote);
+    written
+}
+
+/// A new file that is removed unless it is kept.
+#[derive(Debug)]
+pub(super) struct Draft(NamedTempFile);
+
+impl Draft {
+    /// `PREFIX` and six random letters in `directory`, readable and writable by its owner only.
+    ///
+    /// # Errors
+    /// As of open(2).
+    pub fn new(directory: &Path, prefix: &str) -> io::Result<Self> {
+        tempfile::Builder::new().prefix(prefix).rand_bytes(6).tempfile_in(directory).map(Self)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Fills it.
+    ///
+    /// # Errors
+    /// The source cannot be read, or the disk is full.
+    pub fn fill(&mut self, from: &dyn RandomAccess) -> io::Result<()> {
+        each_piece(from, |piece| self.0.write_all(piece)).map(drop)
+    }
+
+    /// Its path; it stays.
+    ///
+    /// # Errors
+    /// The system cannot keep it.
+    pub fn keep(self) -> io::Result<PathBuf> {
+        self.0.keep().map(|(_, path)| path).map_err(|error| error.error)
+    }
+}
+
+/// Where the text goes: standard output, or a file that is there already.
+///
+/// # Errors
+/// As of open(2).
+pub(super) fn output(path: Option<&str>) -> io::Result<Box<dyn Write>> {
+    Ok(match path {
+        None | Some("" | "-") => Box::new(io::stdout()),
+        Some(path) => Box::new(File::options().write(true).open(path)?),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn python_s_strings() {
+        for (text, expected) in [
+            ("/a", "'/a'"),
+            ("it's", "\"it's\""),
+            ("a'b\"c\\", "'a\\'b\"c\\\\'"),
+            ("a\tb\u{1}", "'a\\tb\\x01'"),
+        ] {
+            assert_eq!(repr(text), expected);
+        }
+    }
+
+    #[test]
+    fn what_a_format_cannot_carry_is_refused() {
+        let answer = Answer { kernel: "/k", ramdisk: None, args: "a\nb" };
+        let text = |format| answer.text(format, repr, repr);
+        assert!(text(Format::Simple).is_err());
+        assert_eq!(text(Format::Simple0).unwrap(), "kernel /k\0args a\nb\0\0");
+        assert_eq!(text(Format::Sxp).unwrap(), "linux (kernel '/k')(args 'a\\nb')");
+    }
+}

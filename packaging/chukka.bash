@@ -1,0 +1,154 @@
+# Made by: cargo run -p chukka --example manual
+# bash completion for chukka
+
+# Completes one of the option names $1 with the dashes that were typed, or with $2.
+_chukka_options() {
+    local cur=${COMP_WORDS[COMP_CWORD]} dashes=$2
+    case $cur in
+        --*) dashes=-- ;;
+        -?*) dashes=- ;;
+    esac
+    cur=${cur#-}
+    mapfile -t COMPREPLY < <(compgen -P "$dashes" -W "$1" -- "${cur#-}")
+}
+
+_chukka_words() {
+    mapfile -t COMPREPLY < <(compgen -W "$1" -- "${COMP_WORDS[COMP_CWORD]}")
+}
+
+_chukka_paths() {
+    compopt -o filenames
+    mapfile -t COMPREPLY < <(compgen "$1" -- "${COMP_WORDS[COMP_CWORD]}")
+}
+
+_chukka() {
+    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} command=
+    COMPREPLY=()
+    ((COMP_CWORD > 1)) && command=${COMP_WORDS[1]}
+    case $command in
+        fetch)
+            case $prev in
+                -kernel|--kernel) _chukka_paths -f; return ;;
+                -initrd|--initrd) _chukka_paths -f; return ;;
+                -append|--append) return ;;
+                -initrd-inject|--initrd-inject) _chukka_paths -f; return ;;
+                -preseed|--preseed) _chukka_paths -f; return ;;
+                -kickstart|--kickstart) _chukka_paths -f; return ;;
+                -autoyast|--autoyast) _chukka_paths -f; return ;;
+                -output|--output) _chukka_paths -d; return ;;
+                -state|--state) _chukka_paths -d; return ;;
+                -format|--format) _chukka_words "text json"; return ;;
+                -timeout|--timeout) return ;;
+                -retries|--retries) return ;;
+                -limit|--limit) return ;;
+                -cache|--cache) _chukka_paths -d; return ;;
+                -checksum|--checksum) return ;;
+            esac
+            if [[ $cur == -* ]]; then
+                _chukka_options "kernel initrd append initrd-inject preseed kickstart autoyast no-location-args output state format dry-run offline refresh timeout retries limit cache checksum" --
+            else
+                _chukka_paths -f
+            fi
+            return ;;
+        restart-install)
+            if [[ $cur == -* ]]; then
+                _chukka_options "" --
+            else
+                _chukka_paths -f
+            fi
+            return ;;
+        bootloader)
+            case $prev in
+                -entry|--entry) return ;;
+                -kernel|--kernel) return ;;
+                -initrd|--initrd) return ;;
+                -args|--args) return ;;
+                -output|--output) _chukka_paths -f; return ;;
+                -output-format|--output-format) _chukka_words "text json sxp simple simple0"; return ;;
+                -output-directory|--output-directory) _chukka_paths -d; return ;;
+            esac
+            if [[ $cur == -* ]]; then
+                _chukka_options "list entry kernel initrd args output output-format output-directory" --
+            else
+                _chukka_paths -f
+            fi
+            return ;;
+        cache)
+            case $prev in
+                -cache|--cache) _chukka_paths -d; return ;;
+                -older-than|--older-than) return ;;
+            esac
+            if [[ $cur == -* ]]; then
+                _chukka_options "cache older-than all" --
+            else
+                _chukka_words "list prune path"
+            fi
+            return ;;
+        help)
+            if [[ $cur == -* ]]; then
+                _chukka_options "" --
+            else
+                _chukka_words "fetch restart-install bootloader cache help version"
+            fi
+            return ;;
+        version)
+            if [[ $cur == -* ]]; then
+                _chukka_options "" --
+            else
+                :
+            fi
+            return ;;
+    esac
+    case $prev in
+        -kernel|--kernel) _chukka_paths -f; return ;;
+        -initrd|--initrd) _chukka_paths -f; return ;;
+        -append|--append) return ;;
+        -location|--location) _chukka_paths -f; return ;;
+        -bootdisk|--bootdisk) _chukka_paths -f; return ;;
+        -entry|--entry) return ;;
+        -state|--state) _chukka_paths -d; return ;;
+        -initrd-inject|--initrd-inject) _chukka_paths -f; return ;;
+        -preseed|--preseed) _chukka_paths -f; return ;;
+        -kickstart|--kickstart) _chukka_paths -f; return ;;
+        -autoyast|--autoyast) _chukka_paths -f; return ;;
+        -fetch|--fetch) return ;;
+        -checksum|--checksum) return ;;
+        -bios|--bios) _chukka_words "builtin seabios seabios-microvm qboot"; return ;;
+        -L|--L) _chukka_paths -d; return ;;
+        -option-rom|--option-rom) _chukka_paths -f; return ;;
+        -boot|--boot) _chukka_words "menu=on strict=on splash-time= reboot-timeout="; return ;;
+        -fw_cfg|--fw_cfg) return ;;
+        -smbios|--smbios) return ;;
+        -credential|--credential) return ;;
+        -m|--m) return ;;
+        -smp|--smp) return ;;
+        -cpu|--cpu) _chukka_words "host max help"; return ;;
+        -machine|--machine|-M|--M) _chukka_words "microvm pc help"; return ;;
+        -accel|--accel) _chukka_words "kvm"; return ;;
+        -rtc|--rtc) _chukka_words "base=utc base=localtime"; return ;;
+        -uuid|--uuid) return ;;
+        -name|--name) return ;;
+        -serial|--serial) _chukka_words "stdio mon:stdio file: null none"; return ;;
+        -debugcon|--debugcon) _chukka_words "stdio file: null none"; return ;;
+        -global|--global) return ;;
+        -device|--device) _chukka_words "isa-debugcon isa-debug-exit vmcoreinfo"; return ;;
+        -chardev|--chardev) return ;;
+        -msg|--msg) _chukka_words "timestamp"; return ;;
+        -trace|--trace) _chukka_words "fw_cfg"; return ;;
+        -action|--action) return ;;
+        -display|--display) _chukka_words "none"; return ;;
+        -monitor|--monitor) _chukka_words "none"; return ;;
+        -parallel|--parallel) _chukka_words "none"; return ;;
+        -vga|--vga) _chukka_words "none"; return ;;
+        -net|--net) _chukka_words "none"; return ;;
+        -nic|--nic) _chukka_words "none"; return ;;
+        -d|--d) return ;;
+    esac
+    if [[ $cur == -* || COMP_CWORD -gt 1 ]]; then
+        _chukka_options "kernel initrd append location no-location-args bootdisk entry state initrd-inject preseed kickstart autoyast offline fetch checksum dry-run bios L option-rom boot fw_cfg smbios credential m smp cpu machine M accel enable-kvm rtc uuid name serial nographic nodefaults debugcon global device chardev msg trace no-reboot action help h version display monitor parallel vga net nic no-user-config d" -
+    else
+        _chukka_words "fetch restart-install bootloader cache help version"
+    fi
+}
+
+complete -F _chukka chukka

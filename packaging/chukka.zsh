@@ -1,0 +1,134 @@
+#compdef chukka
+# Made by: cargo run -p chukka --example manual
+
+local -a commands=(
+    'fetch:find or download a kernel and initrd without booting'
+    'restart-install:make -state DIR boot its installer again'
+    'bootloader:read a disk'\''s boot menu; copy out its kernel and initrd'
+    'cache:list, prune or locate the download cache'
+    'help:print a summary of the options, or help on a command'
+    'version:print the version'
+)
+if (( CURRENT > 2 )); then
+    case $words[2] in
+        fetch)
+            shift words; (( CURRENT-- ))
+            _arguments \
+                '*--kernel[The kernel, a path in LOCATION]:FILE:_files' \
+                '*--initrd[The initrd, a path in LOCATION]:FILE:_files' \
+                '*--append[Words for the kernel'\''s command line]:TEXT: ' \
+                '*--initrd-inject[Add FILE to the root of the initrd; repeatable]:FILE:_files' \
+                '*--preseed[Answers for Debian'\''s installer, added to the initrd; or a URL that the guest fetches]:FILE:_files' \
+                '*--kickstart[Likewise for Fedora and RHEL]:FILE:_files' \
+                '*--autoyast[Likewise for SUSE]:FILE:_files' \
+                '*--no-location-args[Do not tell the installer where its tree is]' \
+                '*--output[Copy kernel and initrd into DIR, under their own names]:DIR:_files -/' \
+                '*--state[Save them in DIR, for chukka -state DIR to boot]:DIR:_files -/' \
+                '*--format[The format of the answer]:FORMAT:(text json)' \
+                '*--dry-run[Only show what was found, where and by which rule]' \
+                '*--offline[Use the cache only, fetch nothing]' \
+                '*--refresh[Ignore the cache]' \
+                '*--timeout[Idle timeout in seconds \[default\: 30\]]:SECONDS: ' \
+                '*--retries[Retries after a failure \[default\: 3\]]:N: ' \
+                '*--limit[Limit for the size of a file \[default\: 4G\]]:SIZE: ' \
+                '*--cache[Cache directory, or off]:DIR:_files -/' \
+                '*--checksum[sha256\:HEX of the kernel; initrd=sha256\:HEX; repeatable]:SUM: ' \
+                ':LOCATION:_files'
+            return ;;
+        restart-install)
+            shift words; (( CURRENT-- ))
+            _arguments \
+                ':DIR:_files'
+            return ;;
+        bootloader)
+            shift words; (( CURRENT-- ))
+            _arguments \
+                '*--list[List the entries]' \
+                '*-l[List the entries]' \
+                '*--entry[The entry\: its number, title or id; default or saved]:ENTRY: ' \
+                '*--kernel[Take this kernel from the disk instead of the menu'\''s]:PATH: ' \
+                '*--initrd[Take this initrd from the disk instead of the menu'\''s]:PATH: ' \
+                '*--args[Append this to the entry'\''s kernel command line]:TEXT: ' \
+                '*--output[Write the answer into this existing file]:FILE:_files' \
+                '*--output-format[The format of the answer]:FORMAT:(text json sxp simple simple0)' \
+                '*--output-directory[Copy kernel and initrd into this directory, and name the copies in the answer]:DIR:_files -/' \
+                ':DISK:_files'
+            return ;;
+        cache)
+            shift words; (( CURRENT-- ))
+            _arguments \
+                '*--cache[Cache directory \[default\: $XDG_CACHE_HOME/chukka or ~/.cache/chukka\]]:DIR:_files -/' \
+                '*--older-than[Also remove entries unused for DAYS days]:DAYS: ' \
+                '*--all[Remove everything that is not in use]' \
+                '1:command:(list prune path)'
+            return ;;
+        help)
+            shift words; (( CURRENT-- ))
+            _arguments \
+                '1:command:((fetch restart-install bootloader cache help version))'
+            return ;;
+        version)
+            shift words; (( CURRENT-- ))
+            _arguments
+            return ;;
+    esac
+elif [[ $words[2] != -* ]]; then
+    _describe command commands
+    return
+fi
+_arguments \
+    '*-kernel[the kernel\: a bzImage or a vmlinux; a path or a URL]:FILE:_files' \
+    '*-initrd[the initial RAM disk; a path or a URL]:FILE:_files' \
+    '*-append[the kernel'\''s command line]:TEXT: ' \
+    '*-location[find kernel and initrd in an install tree\: a URL, a directory or an image; -kernel and -initrd are then paths in it; the installer is told where its tree is]:PLACE:_files' \
+    '*-no-location-args[do not tell the installer where its tree is]' \
+    '*-bootdisk[boot the kernel that this disk'\''s boot menu names\: an image, a block device or a directory]:DISK:_files' \
+    '*-entry[menu entry by number, title or id; default or saved]:ENTRY: ' \
+    '*-state[boot the installer that chukka fetch --state DIR saved until it has finished, and -bootdisk DISK from then on]:DIR:_files -/' \
+    '*-initrd-inject[add FILE to the root of the initrd; repeatable]:FILE:_files' \
+    '*-preseed[answers for Debian'\''s installer, added to the initrd; or a URL that the guest fetches]:FILE:_files' \
+    '*-kickstart[likewise for Fedora and RHEL]:FILE:_files' \
+    '*-autoyast[likewise for SUSE]:FILE:_files' \
+    '*-offline[use the cache only, fetch nothing]' \
+    '*-fetch[timeout=SECONDS without data (30), retries=N (3), limit=SIZE per file (4G), cache=DIR or cache=off, refresh=on to ignore the cache]:KEY=VALUE: ' \
+    '*-checksum[sha256\:HEX of the kernel, or initrd=sha256\:HEX; repeatable]:SUM: ' \
+    '*-dry-run[show what would be booted and how it was found]' \
+    '*-bios[run firmware, which fetches the kernel\: builtin, seabios, seabios-microvm, qboot or a file; default\: no firmware]:NAME:(builtin seabios seabios-microvm qboot)' \
+    '*-L[look for firmware here first; repeatable]:DIR:_files -/' \
+    '*-option-rom[an additional option ROM; FILE,bootindex=N; repeatable]:FILE:_files' \
+    '*-boot[menu=on, strict=on, splash-time=MS, reboot-timeout=MS]:KEY=VALUE:(menu=on strict=on splash-time= reboot-timeout=)' \
+    '*-fw_cfg[a file for the guest\: opt/NAME,file=PATH or opt/NAME,string=TEXT; repeatable]:ITEM: ' \
+    '*-smbios[type=1,manufacturer=TEXT,product=TEXT,version=,serial=, uuid=,sku=,family=; type=11,value=TEXT or path=FILE]:type=N: ' \
+    '*-credential[a systemd credential for the guest; repeatable]:N=VALUE: ' \
+    '*-m[memory\: 512 (MiB), 2G, size=1.5G; default 512M]:SIZE: ' \
+    '*-smp[CPUs, 1 to 64\: 4, or cpus=4,sockets=1,cores=4; default 1]:N: ' \
+    '*-cpu[host or max (the same), with switches\: host,-cx16,+pcid, kvm=off,pmu=off; -cpu help lists the names]:MODEL:(host max help)' \
+    '*-machine[microvm (default, no PCI) or pc; microvm,accel=kvm]:TYPE:(microvm pc help)' \
+    '*-M[microvm (default, no PCI) or pc; microvm,accel=kvm]:TYPE:(microvm pc help)' \
+    '*-accel[accelerators in order of preference; chukka has kvm]:NAME:(kvm)' \
+    '*-enable-kvm[the same as -accel kvm, which is the default]' \
+    '*-rtc[start of the clock\: utc, localtime, 2006-06-17T16\:01\:21]:base=TIME:(base=utc base=localtime)' \
+    '*-uuid[the machine'\''s UUID, for firmware and SMBIOS]:UUID: ' \
+    '*-name[the guest'\''s name, for messages]:NAME: ' \
+    '*-serial[COM1, then COM2, …\: stdio (Ctrl-C ends chukka), mon\:stdio (Ctrl-C goes to the guest), file\:PATH, null, none (no such port); default mon\:stdio]:DEVICE:(stdio mon\:stdio file\: null none)' \
+    '*-nographic[no window\: always the case]' \
+    '*-nodefaults[no serial port unless -serial adds one]' \
+    '*-debugcon[the firmware'\''s log\: stdio, file\:PATH, null, none]:DEVICE:(stdio file\: null none)' \
+    '*-global[its port\: isa-debugcon.iobase=0x402 (SeaBIOS)]:PROPERTY: ' \
+    '*-device[isa-debugcon,iobase=PORT,chardev=ID; vmcoreinfo, for the guest'\''s crash note; isa-debug-exit,iobase=PORT, iosize=PORTS, for the guest to end with a status]:NAME:(isa-debugcon isa-debug-exit vmcoreinfo)' \
+    '*-chardev[for isa-debugcon\: file,id=ID,path=PATH or stdio,id=ID]:BACKEND: ' \
+    '*-msg[put the host'\''s time before each line of that log]:timestamp:(timestamp)' \
+    '*-trace[print each fw_cfg operation, and a summary]:fw_cfg:(fw_cfg)' \
+    '*-no-reboot[end when the guest resets, instead of rebooting it]' \
+    '*-action[panic=none\: a kernel panic does not end the run; panic=shutdown (default); reboot=shutdown\: -no-reboot]:EVENT=DO: ' \
+    '*-help[print a summary of the options]' \
+    '*-h[print a summary of the options]' \
+    '*-version[print the version]' \
+    '*-display[]:TYPE:(none)' \
+    '*-monitor[]:DEVICE:(none)' \
+    '*-parallel[]:DEVICE:(none)' \
+    '*-vga[]:TYPE:(none)' \
+    '*-net[]:TYPE:(none)' \
+    '*-nic[]:TYPE:(none)' \
+    '*-no-user-config[]' \
+    '*-d[]:ITEMS: '
