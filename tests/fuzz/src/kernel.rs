@@ -8,8 +8,8 @@ use std::cell::OnceCell;
 
 use arbitrary::Unstructured;
 use firmware::acpi::{AcpiConfig, AcpiTables};
-use firmware::payload::{Payload, LoadError};
 use firmware::image::KernelKind;
+use firmware::payload::{LoadError, Payload};
 use firmware::smbios::{SmbiosConfig, SystemStrings};
 use firmware::{KernelImage, MemoryMap, SmbiosTables, SourceFile, layout, linuxboot};
 use fw_cfg::{Items, key};
