@@ -54,10 +54,10 @@ build: ## build chukka: target/release/chukka
 	@sh tests/setup.sh build
 	$(CARGO) build --release
 
-costs: ## measure what boots cost and write tests/costs.toml and the documents' tables
+costs: ## measure what boots cost and write benches/costs.toml and the table in docs/performance.md
 	@sh tests/setup.sh test
 	$(CARGO) build $(PROGRAMS)
-	CHUKKA_COSTS=write $(CARGO) test --package chukka-tests --test costs
+	CHUKKA_COSTS=write $(CARGO) test --workspace --test costs
 
 fuzz: ## fuzz everything that reads untrusted input: FUZZ_SECONDS=60 for each target
 	@sh tests/setup.sh fuzz

@@ -10,7 +10,7 @@ use crate::{Doing, Error, Result, assets};
 /// The `chukka` to test: `CHUKKA_BIN`, or else the release build of this workspace.
 ///
 /// # Errors
-/// Where it does not build, or `CHUKKA_BIN` names no file.
+/// It does not build, or `CHUKKA_BIN` is not a file.
 pub fn chukka() -> Result<PathBuf> {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     named("CHUKKA_BIN").unwrap_or_else(|| once(&PATH, "chukka", "chukka"))
@@ -19,7 +19,7 @@ pub fn chukka() -> Result<PathBuf> {
 /// The first process of the outer machine: `CHUKKA_LAB_AGENT`, or else the release build of this workspace.
 ///
 /// # Errors
-/// Where it does not build, or `CHUKKA_LAB_AGENT` names no file.
+/// It does not build, or `CHUKKA_LAB_AGENT` is not a file.
 pub fn lab_agent() -> Result<PathBuf> {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     named("CHUKKA_LAB_AGENT").unwrap_or_else(|| once(&PATH, env!("CARGO_PKG_NAME"), "lab-agent"))
@@ -29,7 +29,7 @@ pub fn lab_agent() -> Result<PathBuf> {
 fn named(variable: &str) -> Option<Result<PathBuf>> {
     let path = PathBuf::from(env::var_os(variable)?);
     let absolute = std::path::absolute(&path).ok().filter(|path| path.is_file());
-    let none = || Error::Other(format!("{variable}={}: there is no such file", path.display()));
+    let none = || Error::Other(format!("{variable}={}: no such file", path.display()));
     Some(absolute.ok_or_else(none))
 }
 

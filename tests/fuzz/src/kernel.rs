@@ -32,7 +32,7 @@ pub struct Header {
     pub memory: u8,
     /// Bit 0: there is an initrd.
     pub flags: u8,
-    /// Its length: so many times 4096 bytes, and 4095.
+    /// Its length in units of 4096 bytes, plus 4095.
     pub initrd: u8,
     /// Bytes of the command line.
     pub cmdline: u8,
