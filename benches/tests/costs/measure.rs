@@ -39,9 +39,10 @@ pub fn measure() -> Result<Values> {
         let mut put =
             |key: &str, value: u64| put(format!("{}.{key}", row.section), value.to_string());
         put("us", u64::try_from(boot.time.as_micros()).unwrap());
-        put("resident", boot.resident_kib);
         put("exits", boot.exits);
-        if row.section.starts_with("userspace.") {
+        if row.section.starts_with("entry.") {
+            put("resident", boot.resident_kib);
+        } else {
             for (kind, count) in boot.by_kind() {
                 put(kind.rsplit(' ').next().unwrap(), count);
             }

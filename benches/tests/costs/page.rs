@@ -20,9 +20,11 @@ pub fn text(values: &Values) -> String {
         ("userspace: vmlinux by PVH", "userspace.vmlinux"),
     ] {
         let ms = f64::from(number(&format!("{section}.us"))) / 1000.0;
-        let mib = f64::from(number(&format!("{section}.resident"))) / 1024.0;
+        let resident = values.get(&format!("{section}.resident"));
+        let mib = |kib: &String| format!("{:.1}", f64::from(kib.parse::<u32>().unwrap()) / 1024.0);
+        let mib = resident.map_or_else(|| "-".into(), mib);
         let exits = number(&format!("{section}.exits")).to_string();
-        table.row([title.into(), format!("{ms:.1}"), exits, format!("{mib:.1}")]);
+        table.row([title.into(), format!("{ms:.1}"), exits, mib]);
     }
     let bytes = f64::from(number("binary.bytes")) / 1e6;
     format!(
