@@ -1,53 +1,69 @@
-# Thin: what each target does is in tests/setup.sh and in the packages `tests` and `benches`.
+# Thin: what each target does is in tests/*.sh and in the packages `tests` and `benches`.
 
 CARGO ?= cargo
-# Where rustup puts it, for shells that do not know yet.
+# Where rustup puts cargo, for shells that do not have it on their PATH yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
+# The two programs that tests, the demo and the lab start. Always named together, so that cargo resolves the same
+# features each time and does not build chukka again.
+PROGRAMS = --release --package chukka --package chukka-tests --bin chukka --bin lab-agent
+RELEASE = $(or $(CARGO_TARGET_DIR),target)/release
 
-.PHONY: help demo test sanitize lint lab build fuzz bench bench-start bench-boot bench-firmware bench-guest bench-location
+.PHONY: help demo check test soak lint sanitize lab build costs fuzz bench bench-start bench-boot bench-firmware bench-guest bench-location
 
 help: ## list the targets (the default)
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
 demo: ## boot Debian's kernel in chukka and show its console
 	@sh tests/setup.sh demo
-	@$(CARGO) build --quiet --release --package chukka
-	@$(CARGO) run --quiet --package chukka-tests --bin demo
+	@$(CARGO) build $(PROGRAMS) --bin demo
+	@$(RELEASE)/demo
 
-test: ## run every test: units, guests, the lab
+check: lint ## minutes: format, clippy, rustdoc, unit tests, cargo-deny; no guests, no servers
+	@sh tests/setup.sh check
+	$(CARGO) test --workspace --lib --bins
+	@sh tests/deny.sh
+
+test: ## every test: units, servers, guests, the lab, costs
 	@sh tests/setup.sh test
-	$(CARGO) build --release --package chukka --bin chukka
-	$(CARGO) build --release --package chukka-tests --bin lab-agent
-	$(CARGO) test --workspace --no-fail-fast
-	$(CARGO) test --manifest-path tests/fuzz/Cargo.toml --target-dir target/fuzz
+	$(CARGO) build $(PROGRAMS)
+	@sh tests/run.sh
+
+soak: ## hours, for nightly use: a million model cases, the address sanitizer, long fuzzing
+	PROPTEST_CASES=1000000 $(CARGO) test --package fw_cfg --test model
+	$(MAKE) sanitize
+	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),1200) $(MAKE) fuzz
 
 sanitize: ## the transfer engine's tests under the address sanitizer
 	@sh tests/setup.sh build
-	RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address PROPTEST_CASES=5000 $(CARGO) test --package guest_memory --package fw_cfg --test transfer --test model \
+	RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address PROPTEST_CASES=100000 $(CARGO) test --package guest_memory --package fw_cfg --test transfer --test model \
 		--target x86_64-unknown-linux-gnu --target-dir target/sanitize
 
 lint: ## formatting, clippy and the documentation, all warnings as errors
 	@sh tests/setup.sh build
 	$(CARGO) fmt --all --check
-	$(CARGO) fmt --manifest-path tests/fuzz/Cargo.toml --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	$(CARGO) clippy --manifest-path tests/fuzz/Cargo.toml --target-dir target/fuzz --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
 
 lab: export LAB_COMMAND = $(CMD)
 lab: ## run CMD='chukka -kernel …' in the lab; LABFLAGS=--icount counts instructions
 	@sh tests/setup.sh demo
-	@$(CARGO) run --quiet --package chukka-tests --bin lab -- $(LABFLAGS) -- "$$LAB_COMMAND"
+	@$(CARGO) build $(PROGRAMS) --bin lab
+	@$(RELEASE)/lab $(LABFLAGS) -- "$$LAB_COMMAND"
 
 build: ## build chukka: target/release/chukka
 	@sh tests/setup.sh build
 	$(CARGO) build --release
 
-fuzz: ## fuzz what comes in from guests, files and command lines: FUZZ_SECONDS=60 for each target
+costs: ## measure what boots cost and write benches/costs.toml and the table in docs/performance.md
+	@sh tests/setup.sh test
+	$(CARGO) build $(PROGRAMS)
+	CHUKKA_COSTS=write $(CARGO) test --workspace --test costs
+
+fuzz: ## fuzz everything that reads untrusted input: FUZZ_SECONDS=60 for each target
 	@sh tests/setup.sh fuzz
 	@sh tests/fuzz/run.sh
 BENCHFLAGS ?= --write
-bench: ## the fw_cfg transfer against its peers' ways, into docs/performance.md; BENCHFLAGS=--quick prints only
+bench: ## the fw_cfg transfer against its peers, into docs/performance.md; BENCHFLAGS=--quick prints only
 	@sh tests/setup.sh build
 	$(CARGO) run --release --package chukka-benches --bin bench-transfer -- $(BENCHFLAGS)
 	$(CARGO) run --release --package chukka-benches --bin bench-operations -- $(BENCHFLAGS)
@@ -60,7 +76,7 @@ bench-boot: ## exec to userspace on a clock that counts instructions, against QE
 	@sh tests/setup.sh demo
 	$(CARGO) run --release --package chukka-benches --bin bench-boot
 
-bench-firmware: ## boot by SeaBIOS, in counted instructions and natively, against QEMU
+bench-firmware: ## boot through SeaBIOS, in counted instructions and natively, against QEMU
 	@sh tests/setup.sh demo
 	$(CARGO) run --release --package chukka-benches --bin bench-firmware
 

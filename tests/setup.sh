@@ -2,6 +2,7 @@
 # Brings what the demo and the tests need: packages by apt-get, and kernels unpacked under target/assets.
 #
 #   sh tests/setup.sh build    what Rust needs to link
+#   sh tests/setup.sh check    that, and what makes the images that unit tests read
 #   sh tests/setup.sh demo     that, the cloud kernel, busybox and, for the lab, QEMU
 #   sh tests/setup.sh test     that, firmware, the generic kernel, Debian's installer, a Debian disk, and servers to get them from
 #   sh tests/setup.sh fuzz     what Rust needs to link, a C++ compiler and cargo-fuzz
@@ -20,8 +21,8 @@ die() {
 }
 
 case $what in
-build | demo | test | fuzz) ;;
-*) die "unknown part '$what' (hint: build, demo, test or fuzz)" ;;
+build | check | demo | test | fuzz) ;;
+*) die "unknown part '$what' (hint: build, check, demo, test or fuzz)" ;;
 esac
 
 [ "$(uname -m)" = x86_64 ] || die "chukka is for x86-64 machines; this is $(uname -m)"
@@ -40,7 +41,7 @@ programs="cc:gcc"
 # Servers that locations are read from (tests/src/servers).
 servers="atftpd:atftpd ganesha.nfsd:nfs-ganesha rpcbind:rpcbind openssl:openssl"
 case $what in
-build) ;;
+build | check) ;;
 fuzz) programs="$programs c++:g++" ;;
 *)
 	programs="$programs busybox:busybox-static qemu-system-x86_64:qemu-system-x86 lz4:lz4 xz:xz-utils zstd:zstd"
@@ -52,12 +53,11 @@ if [ "$what" = test ]; then
 	# What bench-location compares with.
 	programs="$programs wget:wget"
 	# What makes the images that tests read, and the Debian disk below.
-	programs="$programs xorriso:xorriso genisoimage:genisoimage mke2fs:e2fsprogs mkfs.vfat:dosfstools mcopy:mtools"
-	programs="$programs mksquashfs:squashfs-tools mkfs.xfs:xfsprogs qemu-img:qemu-utils sfdisk:fdisk sgdisk:gdisk mmdebstrap:mmdebstrap"
+	programs="$programs xorriso:xorriso genisoimage:genisoimage mmdebstrap:mmdebstrap"
 fi
 
-# What makes the images that unit tests of location/ read.
-if [ "$what" = test ]; then
+# What makes the images that unit tests of storage/ and location/ read.
+if [ "$what" = test ] || [ "$what" = check ]; then
 	PATH=$PATH:/usr/sbin:/sbin
 	programs="$programs mke2fs:e2fsprogs mkfs.vfat:dosfstools mcopy:mtools mksquashfs:squashfs-tools mkfs.xfs:xfsprogs"
 	programs="$programs qemu-img:qemu-utils sfdisk:fdisk sgdisk:gdisk"
@@ -78,7 +78,7 @@ missing() {
 	# The C library's headers and start files, which the linker needs.
 	[ -e /usr/include/stdlib.h ] || echo libc6-dev
 	# A busybox that needs libraries is of no use in an initrd.
-	if [ "$what" != build ] && [ "$what" != fuzz ] && command -v busybox >/dev/null && ldd "$(command -v busybox)" >/dev/null 2>&1; then
+	if [ "$what" != build ] && [ "$what" != check ] && [ "$what" != fuzz ] && command -v busybox >/dev/null && ldd "$(command -v busybox)" >/dev/null 2>&1; then
 		echo busybox-static
 	fi
 }
@@ -141,7 +141,7 @@ if [ "$what" = fuzz ]; then
 	exit 0
 fi
 
-[ "$what" != build ] || exit 0
+case $what in build | check) exit 0 ;; esac
 
 # --- kernels ----------------------------------------------------------------------------------------------
 

@@ -11,9 +11,12 @@ use chukka_tests::lab;
 
 use crate::Error;
 use crate::peer::{Guest, Peer};
+use crate::resident;
 
 /// Memory of the outer machine, in MiB.
-const OUTER_MEMORY: u32 = 3072;
+pub const OUTER_MEMORY: u32 = 3072;
+/// The memory that every peer gives its guest (`-m 256`), in bytes.
+const GUEST_MEMORY: u64 = 256 << 20;
 /// In virtual time: several times what the slowest needs.
 const ENOUGH_SECS: u64 = 30;
 
@@ -44,7 +47,9 @@ impl Stage {
         let job =
             job.mark(self.mark).when(self.mark, chukka_tests::job::Act::Signal(libc::SIGKILL));
         let job = job.need(&peer.program).need(&self.guest.kernel).need(&self.guest.initrd);
-        peer.files.iter().fold(job, |job, file| job.need(file)).timeout_secs(ENOUGH_SECS)
+        let mut job = peer.files.iter().fold(job, |job, file| job.need(file));
+        job.proc_files.push("smaps".into());
+        job.timeout_secs(ENOUGH_SECS)
     }
 }
 
@@ -55,11 +60,17 @@ pub struct Boot {
     pub time: Duration,
     /// All VM exits.
     pub exits: u64,
+    /// What the VMM has in memory beyond the guest's, in KiB.
+    pub resident_kib: u64,
     kinds: [u64; KINDS.len()],
 }
 
 impl Boot {
-    fn of(report: &Report, stage: &Stage, peer: &Peer) -> Result<Self, Error> {
+    /// What a stage's job reported.
+    ///
+    /// # Errors
+    /// The mark was not reached, or KVM's counters or the guest's memory were not found.
+    pub fn of(report: &Report, stage: &Stage, peer: &Peer) -> Result<Self, Error> {
         let Some(mark) = report.mark(stage.mark) else {
             let (name, said) = (&peer.name, report.merged());
             return Err(format!("{name}: no {:?}: {}\n{said}", stage.mark, report.status).into());
@@ -68,9 +79,13 @@ impl Boot {
         if count("exits") == 0 {
             return Err(format!("{}: KVM's counters were not found", peer.name).into());
         }
+        let smaps = mark.proc_files.get("smaps").map_or("", String::as_str);
+        let resident = resident::in_smaps(smaps, &stage.guest, GUEST_MEMORY)
+            .map_err(|error| format!("{}: {error}", peer.name))?;
         Ok(Self {
             time: Duration::from_nanos(mark.ns),
             exits: count("exits"),
+            resident_kib: resident.rss,
             kinds: KINDS.map(|(_, counter)| count(counter)),
         })
     }
@@ -79,6 +94,14 @@ impl Boot {
     #[must_use]
     pub fn kind_headings() -> Vec<String> {
         KINDS.iter().map(|(kind, _)| *kind).chain(["other"]).map(String::from).collect()
+    }
+
+    /// The exits of each kind by name, "other" for those that KVM does not count apart.
+    #[must_use]
+    pub fn by_kind(&self) -> Vec<(&'static str, u64)> {
+        let other = self.exits.saturating_sub(self.kinds.iter().sum());
+        let names = KINDS.iter().map(|(kind, _)| *kind);
+        names.zip(self.kinds).chain([("other", other)]).collect()
     }
 
     /// Exits of each kind, and those of no kind that KVM counts apart.
@@ -123,7 +146,7 @@ pub struct Boots {
     pub remarks: Vec<String>,
 }
 
-/// Boots all cases, each so many times, as many at once as there are processors: no boot's clock sees the others.
+/// Boots every case `times` times, one boot per processor at once: boots do not affect each other's clocks.
 ///
 /// # Errors
 /// Where the lab fails, or a mark is not reached; then with what was printed.

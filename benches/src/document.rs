@@ -19,6 +19,17 @@ pub fn write(name: &str, text: &str) -> Result<(), Error> {
     replace(&page, &new)
 }
 
+/// What is between the marks of this name in docs/performance.md.
+///
+/// # Errors
+/// The page cannot be read, or has no such marks.
+pub fn read(name: &str) -> Result<String, Error> {
+    let page = fs::read_to_string(assets::workspace().join("docs/performance.md"))?;
+    let text = page.split_once(&format!("<!-- bench:{name} -->\n"));
+    let text = text.and_then(|(_, rest)| rest.split_once(&format!("<!-- /bench:{name} -->")));
+    Ok(text.ok_or_else(|| format!("no marks for {name} in docs/performance.md"))?.0.into())
+}
+
 /// Writes a file of docs/ whole.
 ///
 /// # Errors
@@ -57,7 +68,7 @@ mod tests {
     #[test]
     fn the_page_has_a_place_for_each_bench() {
         let page = include_str!("../../docs/performance.md");
-        for name in ["transfer", "operations", "location"] {
+        for name in ["costs", "transfer", "operations", "location"] {
             assert!(between(page, name, "").is_some(), "{name}");
         }
     }

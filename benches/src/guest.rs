@@ -30,7 +30,7 @@ const ENOUGH_SECS: u64 = 120;
 /// What the memory that a transfer goes to has been through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Before {
-    /// Nobody has touched it: it is not there yet.
+    /// Never touched: it is not allocated yet.
     Untouched,
     /// It has the transfer before, which the guest has only read, but for the first page and the last.
     Read,
@@ -77,7 +77,7 @@ impl Guest {
     pub fn new() -> Self {
         let folder = Scratch::new();
         let image = folder.file("guest.rom", IMAGE);
-        // Nobody runs it: there is no -initrd without a -kernel.
+        // Never run: -initrd requires a -kernel.
         let kernel = folder.file("kernel", &BzImage::default().file());
         Self { image, kernel, _folder: folder }
     }
@@ -92,7 +92,7 @@ impl Guest {
         words
     }
 
-    /// Runs it in a VMM: so many rounds.
+    /// Runs it in a VMM for `rounds` rounds.
     ///
     /// # Errors
     /// Where it does not come to its end, or has found other pages than there are; with what was said.
@@ -130,7 +130,7 @@ const DONE: u8 = 0x10;
 const FAILURES: [(u8, &str); 4] = [
     (0x11, "there is no fw_cfg DMA"),
     (0x12, "a DMA operation failed"),
-    (0x13, "the initrd is no whole number of pages, or there is no room for it"),
+    (0x13, "the initrd is not a whole number of pages, or does not fit"),
     (0x14, "the command line does not begin with a number"),
 ];
 
@@ -151,7 +151,7 @@ const RECORD: usize = 48;
 fn parse(told: &[u8], sum: u32) -> Result<Vec<Round>, Error> {
     let (records, rest) = told.as_chunks::<RECORD>();
     if !rest.is_empty() {
-        return Err(format!("{} bytes are no whole number of records", told.len()).into());
+        return Err(format!("{} bytes are not a whole number of records", told.len()).into());
     }
     records.iter().map(|record| round(record, sum)).collect()
 }
@@ -167,7 +167,7 @@ fn round(record: &[u8; RECORD], sum: u32) -> Result<Round, Error> {
         0 => Before::Untouched,
         1 => Before::Read,
         2 => Before::Written,
-        other => return Err(format!("there is no state {other}").into()),
+        other => return Err(format!("unknown state {other}").into()),
     };
     for found in [short(40)?, short(44)?] {
         if found != sum {
@@ -217,9 +217,9 @@ mod tests {
     #[test]
     fn what_is_no_record_is_an_error() {
         let error = |told: &[u8]| parse(told, 7).unwrap_err().to_string();
-        assert_eq!(error(&[0; 49]), "49 bytes are no whole number of records");
+        assert_eq!(error(&[0; 49]), "49 bytes are not a whole number of records");
         assert_eq!(error(&[0; 48]), "no record begins with [0, 0, 0, 0]");
-        assert_eq!(error(&record(3, [7, 7])), "there is no state 3");
+        assert_eq!(error(&record(3, [7, 7])), "unknown state 3");
     }
 
     #[test]

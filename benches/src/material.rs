@@ -46,7 +46,7 @@ const PAGE: u32 = 4096;
 pub enum Cached {
     /// In huge pages, where the file system knows such (XFS, ext4 since Linux 6.16, btrfs since 6.17): written 4 MiB at a time.
     Huge,
-    /// In pages of 64 KiB at most: written so many bytes at a time, as compressors and cpio do.
+    /// In pages of 64 KiB at most: written 64 KiB at a time, as compressors and cpio do.
     Small,
 }
 
@@ -72,7 +72,7 @@ pub struct Pages {
     pub sum: u32,
 }
 
-/// An initrd of so many MiB of numbered pages, in the page cache.
+/// An initrd of `mib` MiB of numbered pages, in the page cache.
 ///
 /// # Errors
 /// Where it cannot be written.

@@ -1,4 +1,4 @@
-//! The programs that are compared, and how each is told to boot the same guest.
+//! The programs that are compared, and the arguments with which each boots the same guest.
 
 use std::path::{Path, PathBuf};
 
@@ -45,7 +45,7 @@ pub fn chukka() -> Result<Peer, Error> {
 /// A second chukka, to be compared with the first: called by its path.
 ///
 /// # Errors
-/// Where there is no current directory for a relative path to start at.
+/// A relative path, and no current directory.
 pub fn another_chukka(path: &Path) -> Result<Peer, Error> {
     let (name, program) = (path.to_string_lossy().into_owned(), std::path::absolute(path)?);
     Ok(Peer { name, program, files: Vec::new(), words: split(CHUKKA) })
@@ -95,6 +95,15 @@ const SEABIOS_MICROVM: &str = "/usr/share/seabios/bios-microvm.bin";
 pub fn with_seabios(chukka: &Peer) -> Vec<Peer> {
     let rows = [("pc", SEABIOS), ("microvm", SEABIOS), ("microvm", SEABIOS_MICROVM)];
     rows.map(|(machine, bios)| chukka.clone().booting_by(machine, bios)).into()
+}
+
+/// A chukka with its built-in firmware.
+#[must_use]
+pub fn with_builtin(chukka: &Peer) -> Peer {
+    let mut peer = chukka.clone();
+    peer.name = format!("{}, built-in firmware", peer.name);
+    peer.words.extend(["-bios", "builtin"].map(String::from));
+    peer
 }
 
 /// QEMU with SeaBIOS: `-M pc` as it comes and with the fewest devices, and `-M microvm`.

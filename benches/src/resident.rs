@@ -27,11 +27,22 @@ struct Mapping {
 /// Measures a process that has a guest with `memory` bytes.
 ///
 /// # Errors
-/// Where the process has gone, or its guest's memory cannot be told from its own.
+/// The process has gone, or its guest's memory cannot be told from its own.
 pub fn beyond_guest(pid: u32, guest: &Guest, memory: u64) -> Result<Resident, Error> {
-    let mappings = parse(&fs::read_to_string(format!("/proc/{pid}/smaps"))?);
+    in_smaps(&fs::read_to_string(format!("/proc/{pid}/smaps"))?, guest, memory)
+}
+
+/// The same from the text of its `/proc/PID/smaps`.
+///
+/// # Errors
+/// The guest's memory cannot be told from the process's own.
+pub fn in_smaps(smaps: &str, guest: &Guest, memory: u64) -> Result<Resident, Error> {
+    let mappings = parse(smaps);
     let ram = guest_ram(&mappings, memory).ok_or_else(|| {
-        format!("no mappings of {} MiB in all: whose is the guest?", memory >> 20)
+        format!(
+            "no adjacent mappings add up to {} MiB: cannot tell which are the guest's memory",
+            memory >> 20
+        )
     })?;
     let files = [fs::canonicalize(&guest.kernel)?, fs::canonicalize(&guest.initrd)?];
     let own = mappings.iter().enumerate();

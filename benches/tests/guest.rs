@@ -37,7 +37,7 @@ fn other_pages_than_expected_are_an_error() {
 }
 
 #[test]
-fn an_initrd_that_is_no_whole_number_of_pages_is_an_error() {
+fn an_initrd_with_a_partial_page_is_an_error() {
     if !native::kvm() {
         return;
     }
@@ -46,5 +46,5 @@ fn an_initrd_that_is_no_whole_number_of_pages_is_an_error() {
     let initrd =
         Pages { path: folder.file("initrd", &[0; 5000]), mib: 0, cached: Cached::Small, sum: 0 };
     let error = guest.run(&chukka, "pc", &initrd, 1).unwrap_err().to_string();
-    assert!(error.contains("the initrd is no whole number of pages"), "{error}");
+    assert!(error.contains("the initrd is not a whole number of pages"), "{error}");
 }

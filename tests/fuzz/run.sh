@@ -13,6 +13,9 @@ findings=$work/findings
 
 # The sanitizer and the fuzzer's counters are options that a stable compiler has, but does not take without this word.
 export RUSTC_BOOTSTRAP=1
+# The release profile without what takes long to build or hides where a panic comes from.
+export CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
+export CARGO_PROFILE_RELEASE_STRIP=none CARGO_PROFILE_RELEASE_DEBUG=line-tables-only
 cd "$root"
 cargo fuzz build --fuzz-dir tests/fuzz --features libfuzzer --target-dir "$work"
 

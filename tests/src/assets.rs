@@ -1,4 +1,4 @@
-//! What set-up brings: Debian's kernels and installer, unpacked but not installed.
+//! What set-up downloads: Debian's kernels and installer, unpacked but not installed.
 
 use std::env;
 use std::fs;
@@ -40,7 +40,7 @@ pub struct Installer {
 /// Debian's kernel for cloud machines (packed with LZ4).
 ///
 /// # Errors
-/// Where set-up has not brought it.
+/// Set-up has not downloaded it.
 pub fn cloud() -> Result<Kernel> {
     kernel("cloud")
 }
@@ -48,7 +48,7 @@ pub fn cloud() -> Result<Kernel> {
 /// Debian's generic kernel (packed with XZ).
 ///
 /// # Errors
-/// Where set-up has not brought it.
+/// Set-up has not downloaded it.
 pub fn generic() -> Result<Kernel> {
     kernel("generic")
 }
@@ -56,7 +56,7 @@ pub fn generic() -> Result<Kernel> {
 /// Debian's installer.
 ///
 /// # Errors
-/// Where set-up has not brought it; only Debian has one.
+/// Set-up has not downloaded it; only Debian has one.
 pub fn installer() -> Result<Installer> {
     let folder = assets_folder().join("installer");
     Ok(Installer {
@@ -68,7 +68,7 @@ pub fn installer() -> Result<Installer> {
 /// The folder with the installer's boot menus: `grub/`, `boot-screens/` and `pxelinux.cfg/`, which the package has beside the kernel.
 ///
 /// # Errors
-/// Where set-up has not brought it.
+/// Set-up has not downloaded it.
 pub fn installer_menus() -> Result<PathBuf> {
     let folder = assets_folder().join("installer");
     present(folder.join("grub/grub.cfg")).map(|_| folder)
@@ -77,7 +77,7 @@ pub fn installer_menus() -> Result<PathBuf> {
 /// A disk with Debian on it, as an installer leaves it.
 ///
 /// # Errors
-/// Where set-up has not brought it.
+/// Set-up has not downloaded it.
 pub fn disk() -> Result<Disk> {
     let folder = assets_folder().join("disk");
     let (image, grub_cfg) = (folder.join("disk.qcow2"), folder.join("grub.cfg"));
@@ -88,7 +88,7 @@ pub fn disk() -> Result<Disk> {
 /// `bios-microvm.bin` is a link to qboot.
 ///
 /// # Errors
-/// Where neither has it.
+/// Neither folder has it.
 pub fn firmware(name: &str) -> Result<PathBuf> {
     let folders = ["/usr/share/seabios", "/usr/share/qemu"];
     let paths = folders.map(|folder| Path::new(folder).join(name));
@@ -96,7 +96,7 @@ pub fn firmware(name: &str) -> Result<PathBuf> {
     paths.into_iter().find(|path| path.is_file()).ok_or_else(missing)
 }
 
-/// What was got, or nothing and a loud word about the test that is skipped without it.
+/// The asset, or `None` after reporting that the test is skipped without it.
 pub fn or_skip<T>(asset: Result<T>) -> Option<T> {
     asset.map_err(|error| skip(&error.to_string())).ok()
 }
@@ -108,16 +108,16 @@ pub fn workspace() -> &'static Path {
     package.parent().unwrap_or(package)
 }
 
-/// Where set-up puts what it brings.
+/// Where set-up puts its downloads.
 #[must_use]
 pub fn assets_folder() -> PathBuf {
     env::var_os("CHUKKA_ASSETS").map_or_else(|| workspace().join("target/assets"), PathBuf::from)
 }
 
-/// Where the tests put what they make: initrds, answers to keep.
+/// Where the tests put the files they create: initrds, cached results.
 ///
 /// # Errors
-/// Where it cannot be made.
+/// The folder cannot be created.
 pub fn work_folder() -> Result<PathBuf> {
     let folder = workspace().join("target/lab");
     fs::create_dir_all(&folder).doing_with("Making", &folder)?;

@@ -7,7 +7,7 @@
 //! use chukka_tests::job::Act;
 //! use chukka_tests::runner::{Guest, Runner};
 //!
-//! // Nothing, and a loud word, where guests cannot run for want of set-up.
+//! // `None`, with the reason printed, where guests cannot run without set-up.
 //! let Some(runner) = Runner::get() else { return };
 //!
 //! // Debian's cloud kernel and our initrd; once up, the guest tells about itself and powers off.

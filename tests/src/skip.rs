@@ -2,8 +2,8 @@
 
 use std::io::Write;
 
-/// Says loudly that the current test is skipped, and why; the test returns after it. Where `CHUKKA_NO_SKIP` is
-/// set, as in CI, that is a failure.
+/// Reports that the current test is skipped, and why; the test then returns. With `CHUKKA_NO_SKIP` set, as in CI,
+/// it fails instead.
 ///
 /// # Panics
 /// With `CHUKKA_NO_SKIP` set.
@@ -11,9 +11,8 @@ use std::io::Write;
 pub fn skip(why: &str) {
     let name = std::thread::current().name().unwrap_or("a test").to_owned();
     if std::env::var_os("CHUKKA_NO_SKIP").is_some() {
-        panic!("{name} cannot run, and CHUKKA_NO_SKIP forbids to skip it: {why}");
+        panic!("{name} cannot run, and CHUKKA_NO_SKIP does not allow a skip: {why}");
     }
-    // Straight to the descriptor: the test harness keeps what goes through the macros to itself. Nothing can be
-    // done where that fails.
+    // Straight to the descriptor: the test harness captures what the macros print. A failure is ignored.
     drop(writeln!(std::io::stderr().lock(), "SKIPPED: {name}: {why}"));
 }

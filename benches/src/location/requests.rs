@@ -9,7 +9,7 @@ pub struct Request {
     pub path: String,
     /// The first byte of the file that was asked for.
     pub from: u64,
-    /// Bytes of the body; 0: the answer was that there is no such file.
+    /// Bytes of the body; 0 if the answer was 404.
     pub sent: u64,
 }
 

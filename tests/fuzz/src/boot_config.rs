@@ -2,7 +2,7 @@
 //!
 //! An input is one byte, which file it is (modulo their number), and the file. Kernels and initrds of other names are there too.
 
-use location::{RandomAccess, FileTree, FileError, Tree, TreePath, Query};
+use location::{FileError, FileTree, Query, RandomAccess, Tree, TreePath};
 use storage::Entry;
 
 use crate::image::Bytes;

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
 use chukka::args::{self, Invocation};
+use guest_memory::hint::Hint;
 
 /// Reads a command line of one word a line. A word has no zero byte, as execve(2) passes none; it may end in one here.
 ///

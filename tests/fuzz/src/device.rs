@@ -5,6 +5,7 @@ use std::os::fd::AsRawFd;
 use std::sync::{Arc, LazyLock, Mutex};
 
 use arbitrary::{Arbitrary, Result, Unstructured};
+use devices::device::MachineDevice;
 use devices::fw_cfg::{DMA_PORT, FwCfgPorts, SELECTOR_PORT, StringPort};
 use fw_cfg::dma::Descriptor;
 use fw_cfg::event::{DmaError, Event};

@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::{Mutex, Once};
 
-use location::{RandomAccess, FileError, TreePath};
+use location::{FileError, RandomAccess, TreePath};
 use storage::{head, read_whole};
 
 /// What is looked for in an image.

@@ -8,8 +8,8 @@ use std::cell::OnceCell;
 
 use arbitrary::Unstructured;
 use firmware::acpi::{AcpiConfig, AcpiTables, PowerManagement};
-use firmware::payload::{Payload, LoadError};
 use firmware::image::{Elf, KernelKind, Multiboot};
+use firmware::payload::{LoadError, Payload};
 use firmware::smbios::{SmbiosConfig, SystemStrings};
 use firmware::{KernelImage, MemoryMap, SmbiosTables, SourceFile, layout, linuxboot};
 use fw_cfg::{Items, key};
@@ -32,7 +32,7 @@ pub struct Header {
     pub memory: u8,
     /// Bit 0: there is an initrd.
     pub flags: u8,
-    /// Its length: so many times 4096 bytes, and 4095.
+    /// Its length in units of 4096 bytes, plus 4095.
     pub initrd: u8,
     /// Bytes of the command line.
     pub cmdline: u8,

@@ -1,6 +1,6 @@
-//! What the fuzzer runs: the doors by which the bytes of others come into chukka.
+//! What the fuzzer runs: every place where untrusted bytes enter chukka.
 //!
-//! | target | what comes in | format of an input |
+//! | target | input | format |
 //! |---|---|---|
 //! | [`device`] | a guest's accesses to fw_cfg: ports, descriptors, memory layouts | [`device::Input`] |
 //! | [`loader_script`] | what our linker-loader scripts make a firmware do, run as SeaBIOS runs them | [`loader_script::Input`] |
@@ -9,10 +9,10 @@
 //! | [`image`] | images: media, disks, file systems | [`image`], an image without most of its zeros |
 //! | [`boot_config`] | boot loaders' configurations and `.treeinfo` | which file it is, and the file |
 //!
-//! A target panics where what it looks at is not as it must be. That an allocation or the time is not bounded is found by the
-//! fuzzer's own limits (`run.sh`), and what is out of bounds by the address sanitizer.
+//! A target panics when a property does not hold. Unbounded allocations and run times are found by the fuzzer's limits
+//! (`run.sh`), accesses out of bounds by the address sanitizer.
 //!
-//! The inputs under `seeds/` are real accesses: `cargo run --example seeds` writes them. `cargo test` runs each of them once.
+//! The inputs under `seeds/` are real accesses: `cargo run -p chukka-fuzz --example seeds` writes them. `cargo test` runs each once.
 #![forbid(unsafe_code)]
 
 pub mod boot_config;

@@ -39,7 +39,7 @@ fn demo() -> Result<Report, Box<dyn Error>> {
 }
 
 fn show(chunk: &Chunk) {
-    // A closed output is no reason to end the guest early.
+    // The guest goes on if the output is closed.
     drop(match chunk.stream {
         Stream::Out => io::stdout().write_all(&chunk.bytes).and_then(|()| io::stdout().flush()),
         Stream::Err => io::stderr().write_all(&chunk.bytes),

@@ -15,7 +15,7 @@ use chukka_tests::{binaries, pack};
 const HELP: &str = "\
 usage: lab [FLAG...] COMMAND
 
-Runs COMMAND, a line of shell, in an emulated machine with a genuine KVM. Every file that it names is there under
+Runs COMMAND, a line of shell, in an emulated machine with a real KVM. Every file it names is available there under
 the same name, and `chukka` is the release build of this workspace. Ends with COMMAND's exit status.
 
 In target/ there are assets/cloud/vmlinuz, assets/cloud/vmlinux and lab/initrd.cpio, whose first process takes orders from
@@ -25,7 +25,7 @@ the kernel's command line (tests/src/guest/init.sh).
   --peer-qemu      bring qemu-system-x86_64 along (done without asking where COMMAND names it)
   --timeout SECS   end it after this time (default 120)
   --memory MIB     memory of the emulated machine (default 7168, or what the host has)
-  --mark TEXT      tell when this was printed (default: when the test guest reaches userspace)
+  --mark TEXT      report when this was printed (default: when the test guest reaches userspace)
   --json           print the whole report as JSON instead of the output";
 
 struct Words {
@@ -80,10 +80,9 @@ fn words() -> Result<Words, Box<dyn Error>> {
     }
     words.command = command.join(" ");
     if words.command.trim().is_empty() {
-        return Err(format!(
-            "there is no command to run (hint: make lab CMD='chukka -kernel …')\n{HELP}"
-        )
-        .into());
+        return Err(
+            format!("no command given (hint: make lab CMD='chukka -kernel …')\n{HELP}").into()
+        );
     }
     Ok(words)
 }
@@ -148,7 +147,7 @@ fn job(words: &Words) -> Result<Job, Box<dyn Error>> {
 }
 
 fn show(chunk: &Chunk) {
-    // A closed output is no reason to end the job early.
+    // The job goes on if the output is closed.
     drop(match chunk.stream {
         Stream::Out => io::stdout().write_all(&chunk.bytes).and_then(|()| io::stdout().flush()),
         Stream::Err => io::stderr().write_all(&chunk.bytes),

@@ -19,7 +19,7 @@ const KVM: &str = "/sys/kernel/debug/kvm";
 
 /// The counters of the virtual machines of one job.
 pub(super) struct Counters {
-    /// Readable when a VM or a vCPU was made; none where there is no debugfs to look at.
+    /// Readable when a VM or a vCPU was made; `None` without debugfs.
     pub news: Option<OwnedFd>,
     vms: BTreeMap<PathBuf, OwnedFd>,
 }

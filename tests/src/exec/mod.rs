@@ -107,7 +107,7 @@ impl<'a> Run<'a> {
         Ok(ready[2])
     }
 
-    /// Takes one piece of output; false if there is none.
+    /// Takes one piece of output; false if there was none.
     fn take(&mut self, stream: Stream) -> bool {
         let bytes = self.child.read(stream);
         if bytes.is_empty() {

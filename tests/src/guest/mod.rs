@@ -63,7 +63,7 @@ impl Initrd {
 /// The usual initrd as a file: `target/lab/initrd.cpio`.
 ///
 /// # Errors
-/// Where there is no static busybox, or no room.
+/// There is no static busybox, or the disk is full.
 pub fn initrd() -> Result<PathBuf> {
     let bytes = Initrd::new()?.0.finish();
     let path = assets::work_folder()?.join("initrd.cpio");

@@ -66,7 +66,9 @@ impl Outer {
                 }
             }
         });
-        let started = started.recv().map_err(|_| Error::Other("Nobody starts QEMU".into()))?;
+        let started = started
+            .recv()
+            .map_err(|_| Error::Other("The thread that starts QEMU has ended".into()))?;
         let (process, (stdout, stderr)) = started.doing("Starting qemu-system-x86_64")?;
         let console = Arc::default();
         follow(stdout, &console);

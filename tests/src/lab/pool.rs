@@ -1,4 +1,4 @@
-//! As many labs as there is work for, and room.
+//! A pool of labs, as many as the work and the host's memory allow.
 
 use std::io::Write;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -9,10 +9,10 @@ use super::memory::{room, usual_memory_mib};
 use crate::job::{Chunk, Job, Report};
 use crate::{Error, Result};
 
-/// More at once are of no use: the tests that need labs are few.
+/// More would only wait for each other: few tests need a lab.
 const MOST: usize = 4;
 
-/// Labs that share the work.
+/// Labs that share the jobs.
 #[derive(Debug)]
 pub struct Pool {
     state: Mutex<State>,
@@ -40,14 +40,14 @@ impl Pool {
 
     /// Runs a job in the first lab that is free; hands its output to `sink` as it comes.
     ///
-    /// A lab that fails is given up for a new one, once and loudly: the job cannot help it.
+    /// A lab that fails is replaced once, and the failure is printed: it is not the job's fault.
     ///
     /// # Errors
     /// Where a file that the job needs is not there, or labs fail: never for what the job does.
     pub fn run(&self, job: &Job, sink: &mut dyn FnMut(&Chunk)) -> Result<Report> {
         match self.run_once(job, sink) {
             Err(error @ Error::Lab { .. }) => {
-                // Straight to the descriptor: a test harness must not keep this to itself.
+                // Straight to the descriptor: a test harness would capture it.
                 drop(writeln!(
                     std::io::stderr().lock(),
                     "{error}\nTrying again in a new lab: {}",

@@ -85,6 +85,19 @@ pub fn bzimage(script: &str) -> Vec<u8> {
     file
 }
 
+/// The bzImage of [`bzimage`] with zeros after it, so that `size` bytes are loaded.
+#[must_use]
+pub fn bzimage_of(script: &str, size: u64) -> Vec<u8> {
+    let mut file = bzimage(script);
+    let size = usize::try_from(size).unwrap_or_default().next_multiple_of(16);
+    file.resize(file.len().max(BzImage::PAYLOAD_OFFSET + size), 0);
+    let payload = u32::try_from(file.len() - BzImage::PAYLOAD_OFFSET).unwrap_or_default();
+    // syssize in paragraphs, and init_size: Documentation/arch/x86/boot.rst in Linux
+    file[0x1f4..0x1f8].copy_from_slice(&(payload / 16).to_le_bytes());
+    file[0x260..0x264].copy_from_slice(&payload.max(8 << 20).to_le_bytes());
+    file
+}
+
 /// What `=` prints for an initrd of these bytes, whole pages.
 #[must_use]
 pub fn sum_of_pages(initrd: &[u8]) -> String {

@@ -91,7 +91,7 @@ impl Session {
     /// The terminal's settings now.
     ///
     /// # Panics
-    /// Where there is no terminal any more.
+    /// The terminal is gone.
     #[must_use]
     #[expect(clippy::panic, reason = "this is how a test fails")]
     pub fn settings(&self) -> Settings {

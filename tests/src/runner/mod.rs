@@ -1,5 +1,5 @@
-//! Runs guests where they can run: on this host if its KVM runs a stock kernel, else in the lab. A test does not
-//! see the difference.
+//! Runs guests on this host if its KVM runs a stock kernel, and in the lab otherwise. A test does not see the
+//! difference.
 
 mod guest;
 mod probe;
@@ -23,11 +23,11 @@ pub struct Runner {
 }
 
 impl Runner {
-    /// The runner of this process, started by whoever asks first. Nothing where it cannot be had for want of
-    /// set-up: the test has then been skipped loudly and returns.
+    /// The runner of this process, started by the first test that asks. `None` without set-up: the skip has then
+    /// been reported, and the test returns.
     ///
     /// # Panics
-    /// Where chukka itself does not build or start, or the lab fails.
+    /// chukka does not build or start, or the lab fails.
     #[expect(clippy::panic, reason = "this is how a test fails")]
     pub fn get() -> Option<&'static Self> {
         static RUNNER: OnceLock<Result<Runner>> = OnceLock::new();
@@ -41,11 +41,11 @@ impl Runner {
         }
     }
 
-    /// Finds out where guests can run, and starts a lab if need be. `CHUKKA_LAB=1` asks for the lab in any case,
-    /// `CHUKKA_LAB=0` for this host.
+    /// Finds out where guests can run, and starts a lab if necessary. `CHUKKA_LAB=1` forces the lab, `CHUKKA_LAB=0`
+    /// this host.
     ///
     /// # Errors
-    /// Where neither can be had.
+    /// Neither is available.
     pub fn start() -> Result<Self> {
         let (lab, why) = match host_kvm()? {
             HostKvm::Works => (None, "KVM on this host runs a stock kernel".into()),

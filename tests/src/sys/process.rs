@@ -105,7 +105,7 @@ pub(crate) fn prepare(command: &mut Command, clock: &ExecClock, what: Prepare) {
     unsafe { command.pre_exec(hook) };
 }
 
-/// Has the child killed as soon as the *thread* that spawns it ends, however it ends. Signals that whoever started the tests has ignored, as
+/// Has the child killed as soon as the *thread* that spawns it ends, however it ends. Signals that the tests' own parent has set to be ignored, as
 /// nohup(1) does, are not to it.
 pub fn die_with_parent_thread(command: &mut Command) {
     // SAFETY: getpid takes nothing.

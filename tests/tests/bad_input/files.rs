@@ -1,4 +1,4 @@
-//! Kernels and initrds that are no files to read.
+//! Kernels and initrds that cannot be read.
 
 use std::path::Path;
 

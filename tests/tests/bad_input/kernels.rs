@@ -1,4 +1,4 @@
-//! Files that are no kernel for chukka, or not a whole one.
+//! Files that are not kernels chukka boots, or are truncated.
 
 use std::fs;
 

@@ -57,7 +57,7 @@ pub struct Qemu {
 }
 
 impl Qemu {
-    /// Starts QEMU's emulator with our ROM. `None`, and a loud word: there is no QEMU.
+    /// Starts QEMU's emulator with our ROM. `None` without QEMU, after reporting the skip.
     pub fn start(folder: &Folder, args: &[&str], files: &[(&str, &Path)]) -> Option<Self> {
         let qemu = "qemu-system-x86_64";
         if pack::which(qemu).is_none() {

@@ -1,4 +1,4 @@
-//! Standard input and output that are no terminal.
+//! Standard input and output that are not a terminal.
 
 use chukka_tests::native::{self, Input, Output, Scratch, Start};
 

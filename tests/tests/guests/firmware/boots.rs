@@ -4,7 +4,7 @@ use chukka_tests::assets;
 use chukka_tests::guest::Initrd;
 use chukka_tests::runner::{Guest, Run, Runner};
 
-use crate::{SEABIOS_STARTS, firmware, seabios};
+use super::{SEABIOS_STARTS, firmware, seabios};
 
 /// `MemTotal` in MiB: what `-m` gave, less what the kernel keeps for itself.
 fn memory_of(run: &Run) -> u64 {

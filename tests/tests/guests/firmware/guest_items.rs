@@ -10,7 +10,7 @@ use chukka_tests::modules::Modules;
 use chukka_tests::native::Scratch;
 use chukka_tests::runner::{Guest, Run, Runner};
 
-use crate::{MACHINES, seabios};
+use super::{MACHINES, seabios};
 
 const UUID: &str = "01234567-89ab-cdef-0011-223344556677";
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use chukka_tests::assets;
 use chukka_tests::native::{self, Start};
 
-use crate::MACHINES;
+use super::MACHINES;
 
 /// Enough for SeaBIOS on a software KVM whose two processors others use too.
 const LIMIT: Duration = Duration::from_secs(240);

@@ -6,7 +6,7 @@ use std::fs;
 use chukka_tests::assets;
 use chukka_tests::runner::Runner;
 
-use crate::{MACHINES, firmware};
+use super::{MACHINES, firmware};
 
 /// The images that Debian has, of its packages seabios and qemu-system-data.
 const IMAGES: [&str; 4] = ["bios.bin", "bios-256k.bin", "bios-microvm.bin", "qboot.rom"];

@@ -1,0 +1,51 @@
+//! Counted costs do not grow unseen: boots in the lab, on a clock that counts instructions, against `benches/costs.toml`.
+
+#![expect(clippy::panic, clippy::unwrap_used, reason = "this is how a test fails")]
+
+mod compare;
+mod measure;
+mod page;
+mod table;
+
+use std::env;
+use std::io::Write;
+
+use chukka_benches::document;
+use chukka_tests::{Error, skip};
+
+#[test]
+fn boots_cost_no_more_than_the_table_allows() {
+    let measured = match measure::measure() {
+        Err(error @ Error::Missing(_)) => return skip(&error.to_string()),
+        measured => measured.unwrap_or_else(|error| panic!("{error}")),
+    };
+    if env::var_os("CHUKKA_COSTS").is_some_and(|value| value == "write") {
+        table::write(&measured);
+        return document::write("costs", &page::text(&measured)).unwrap();
+    }
+    let verdict = compare::compare(&table::read(), &measured);
+    let loudly = |text: &str| drop(writeln!(std::io::stderr().lock(), "costs: {text}"));
+    for line in &verdict.environment {
+        loudly(&format!(
+            "10 % instead of 2 % is allowed: {line} (hint: make costs, before your change)"
+        ));
+    }
+    for line in &verdict.better {
+        loudly(&format!(
+            "better than benches/costs.toml: {line} (hint: make costs, and commit it)"
+        ));
+    }
+    assert!(
+        verdict.worse.is_empty(),
+        "worse than benches/costs.toml:\n  {}\n\
+         hint: find what costs it. If it is worth that, run `make costs`, commit benches/costs.toml and \
+         docs/performance.md with the change, and say why in the message",
+        verdict.worse.join("\n  ")
+    );
+}
+
+#[test]
+fn the_documents_have_the_figures_of_the_table() {
+    let expected = page::text(&table::read());
+    assert_eq!(document::read("costs").unwrap().trim(), expected.trim(), "hint: make costs");
+}

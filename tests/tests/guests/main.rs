@@ -1,0 +1,10 @@
+//! Real kernels, booted every way chukka has, on the host or in the lab. They are one program so that all of them share one pool of
+//! outer machines, each of which takes seconds to boot.
+
+mod boot;
+mod bootdisk;
+mod builtin;
+mod firmware;
+mod installer;
+mod location;
+mod old_ways;
