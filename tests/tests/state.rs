@@ -257,7 +257,7 @@ fn one_run_at_a_time() {
     assert_eq!(state.run(&["-dry-run"]).run().code(), Some(0));
     running.signal(libc::SIGKILL);
     assert_eq!(running.wait().signal(), Some(libc::SIGKILL));
-    assert!(state.restart().text().ends_with("was pending already\n"));
+    assert!(state.restart().text().ends_with("was already pending\n"));
 }
 
 #[test]
