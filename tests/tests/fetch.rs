@@ -263,7 +263,7 @@ fn a_sum_of_the_user_s_counts() {
         );
     }
     let ended = fetch(&cache, &server, &["--checksum", &format!("other=sha256:{zeros}")]).run();
-    assert!(ended.stderr.contains("there is no such file"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("no such file; kernel and initrd are"), "{}", ended.stderr);
     let list = fetch(&cache, &server, &[]).run().text();
     let sum = list.lines().next().unwrap().rsplit_once("sha256-").unwrap().1.to_owned();
     assert_whole(&fetch(&cache, &server, &["--checksum", &format!("sha256:{sum}")]).run(), &server);

@@ -121,7 +121,7 @@ fn no_space_leaves_nothing_half_done() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(125), "{said}");
     let error = format!("chukka: Cannot write '{}/initrd': File too large", state.display());
-    assert!(said.starts_with(&error) && said.contains("that there is space"), "{said}");
+    assert!(said.starts_with(&error) && said.contains("the disk is not full"), "{said}");
     let left: Vec<_> =
         fs::read_dir(&state).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["lock"]);
@@ -235,7 +235,7 @@ fn a_run_that_is_ended_leaves_it_pending() {
     let ended = running.wait();
     let shown = state.0.display();
     let next = format!(
-        "installed: chukka -state {shown} -bootdisk DISK boots the disk it was installed on"
+        "installed: chukka -state {shown} -bootdisk DISK boots the disk that it was installed on"
     );
     assert!(last_line(&ended).ends_with(&next), "{ended:?}");
     state.assert_is("installed");
@@ -252,12 +252,12 @@ fn one_run_at_a_time() {
     running.wait_for("ready");
     let in_use = format!("'{}' is in use by another chukka", state.0.display());
     for second in [state.run(&[]), start(["restart-install"]).args([&state.0])] {
-        second.refused().says(&in_use).hints("wait for its end");
+        second.refused().says(&in_use).hints("wait for it to end");
     }
     assert_eq!(state.run(&["-dry-run"]).run().code(), Some(0));
     running.signal(libc::SIGKILL);
     assert_eq!(running.wait().signal(), Some(libc::SIGKILL));
-    assert!(state.restart().text().ends_with("was pending already\n"));
+    assert!(state.restart().text().ends_with("was already pending\n"));
 }
 
 #[test]
@@ -302,8 +302,8 @@ fn what_cannot_be_used_is_refused() {
     let json = fs::read_to_string(state.0.join("install.json")).unwrap();
     let put = |text: &str| fs::write(state.0.join("install.json"), text).unwrap();
     put(&json.replace("pending", "installed"));
-    let no_disk = state.run(&[]).refused().says("is installed: its disk is to be booted");
-    no_disk.hints(&format!("-bootdisk DISK; or chukka restart-install {shown}"));
+    let no_disk = state.run(&[]).refused().says("is installed, and there is no -bootdisk");
+    no_disk.hints(&format!("-bootdisk DISK, or run chukka restart-install {shown}"));
     put(&json[..json.len() / 2]);
     let again = format!("remove {shown} and make it again");
     for start in [state.run(&[]), start(["restart-install"]).args([&state.0])] {
@@ -313,6 +313,6 @@ fn what_cannot_be_used_is_refused() {
     fs::write(state.0.join("kernel"), bzimage("R")).unwrap();
     state.run(&[]).refused().says("/kernel' is damaged: its sha256 is ").hints(&again);
     fs::remove_file(state.0.join("kernel")).unwrap();
-    state.run(&[]).refused().says("Cannot read '").hints("check that it is there");
+    state.run(&[]).refused().says("Cannot read '").hints("check that it exists");
     state.assert_is("pending");
 }
