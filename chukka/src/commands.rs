@@ -19,7 +19,7 @@ use clap::ArgMatches;
 
 use crate::error::RunError;
 use crate::report::{COULD_NOT_RUN, tell, with_sources};
-use vmm::signals;
+use vmm::host::signals;
 
 /// A command and what it does with the arguments after its name.
 type Command = (&'static str, fn(&[OsString]) -> ExitCode);

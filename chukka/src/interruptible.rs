@@ -10,7 +10,7 @@ use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 use vmm::error::StartError;
 
 use crate::error::RunError;
-use vmm::signals::{self, Signals};
+use vmm::host::signals::{self, Signals};
 
 /// Does `work` on a thread of its own, until it is done or a signal comes that ends chukka. Then the thread is left where it is: the
 /// process is about to die, and what is in the cache is in order at any moment.

@@ -11,9 +11,9 @@ use chukka::report::{COULD_NOT_RUN, tell, warn, with_sources};
 use chukka::request::Request;
 use chukka::resolve::Resolved;
 use chukka::{commands, plan};
+use vmm::host::signals;
 use vmm::outcome::Outcome;
 use vmm::run::Vm;
-use vmm::signals;
 
 fn main() -> ExitCode {
     let started = Instant::now();

@@ -14,7 +14,7 @@ use vm_memory::{Bytes, GuestAddress};
 use crate::config::{FirmwareConfig, MachineKind, VmConfig};
 use crate::error::StartError;
 use crate::memory::Ram;
-use crate::rom::Rom;
+use crate::memory::rom::Rom;
 
 /// The way to the kernel, with all its files open.
 #[derive(Debug)]

@@ -4,13 +4,16 @@
 //! Nothing here has looked at the host: whether the files exist, the memory is there and KVM can be
 //! opened is found out by whoever uses them.
 
+pub mod cpu_model;
+pub mod credential;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::cpu_model::CpuModel;
-pub use crate::credential::Credential;
+use self::cpu_model::CpuModel;
+pub use self::credential::Credential;
 
 /// The memory a guest gets without `-m`, in bytes: 512 MiB. QEMU's 128 MiB is too little for a
 /// distribution's kernel and initrd; pages that the guest does not touch cost the host nothing.

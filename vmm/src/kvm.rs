@@ -1,6 +1,11 @@
 //! /dev/kvm and the VM: what has to be there, and how it is set up.
 #![expect(unsafe_code, reason = "KVM_SET_USER_MEMORY_REGION hands the kernel host addresses")]
 
+pub mod cpuid;
+mod snapshot;
+pub mod vcpu;
+pub mod vcpu_state;
+
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -12,7 +17,7 @@ use kvm_ioctls::{Cap, Kvm, VmFd};
 use thiserror::Error;
 
 use crate::memory::Ram;
-use crate::rom::Rom;
+use crate::memory::rom::Rom;
 
 /// The capabilities chukka cannot do without, with the names of Documentation/virt/kvm/api.rst.
 const NEEDED: [(Cap, &str); 7] = [
@@ -123,16 +128,6 @@ pub fn open(path: &Path, cpus: u8) -> Result<Kvm, KvmError> {
         return Err(KvmError::Cpus { asked: cpus, limit });
     }
     Ok(kvm)
-}
-
-/// Whether the processor itself translates guest addresses (EPT, NPT), as KVM's modules tell. If not, KVM shadows the guest's page
-/// tables, and each page costs a page fault of some ten microseconds.
-pub fn has_two_dimensional_paging() -> bool {
-    let on = |parameter: &str| {
-        let text = std::fs::read_to_string(Path::new("/sys/module").join(parameter));
-        text.is_ok_and(|text| matches!(text.trim(), "Y" | "1"))
-    };
-    on("kvm_intel/parameters/ept") || on("kvm_amd/parameters/npt")
 }
 
 /// Makes a VM with in-kernel interrupt controllers and PIT, `ram` as its memory and `rom`, if any, at the top of 4 GiB.

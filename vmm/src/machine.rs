@@ -1,10 +1,13 @@
 //! The machine: THE list of its devices, at which ports and interrupts, and the VM they are part of.
 
 mod chipset;
+pub mod irq;
+pub mod items;
 mod outputs;
+pub mod parts;
+pub mod trace;
 
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
 use acpi_tables::Aml;
 use devices::acpi_pm::{self, AcpiPm, AcpiPmDescription};
@@ -14,12 +17,9 @@ use devices::debug_exit::DebugExit;
 use devices::debugcon::Debugcon;
 use devices::fw_cfg::{self as fw_cfg_ports, FwCfgDescription, FwCfgPorts, StringPort};
 use devices::i8042::{self, I8042};
-use devices::irq::IrqLine;
 use devices::port92::{self, Port92};
 use devices::serial::{self, Serial};
-use firmware::MemoryMap;
 use firmware::acpi::{AcpiConfig, AcpiTables};
-use firmware::smbios::SmbiosTables;
 use fw_cfg::FwCfg;
 use fw_cfg::event::{Event, Observer};
 use guest_memory::Engine;
@@ -27,56 +27,17 @@ use kvm_ioctls::VmFd;
 use vm_device::DevicePio;
 use vm_memory::GuestMemoryMmap;
 
-use crate::boot::Boot;
 use crate::bus::{Bus, lock, shared};
 use crate::config::{MachineKind, VmConfig};
 use crate::error::{StartError, UserDevice};
-use crate::memory::Ram;
-use crate::notices::Notifier;
+use crate::host::notices::Notifier;
+use crate::host::rtc_clock::RtcClock;
 use crate::outcome::Outcome;
-use crate::publish;
-use crate::rtc_clock::RtcClock;
-use crate::trace::FwCfgTrace;
 use chipset::Chipset;
+use irq::IrqChip;
 use outputs::SerialPort;
-
-/// The interrupt controllers: those of the VM that runs at the moment.
-type IrqChip = Arc<RwLock<Option<Arc<VmFd>>>>;
-
-/// A line into the VM's interrupt controllers. It is set from the thread that has the device, so that the interrupt is pending
-/// before the CPU goes on, as on a PC. An irqfd would leave it to a worker of the host's kernel, some time later.
-struct KvmLine {
-    chip: IrqChip,
-    irq: u32,
-}
-
-impl IrqLine for KvmLine {
-    fn pulse(&self) {
-        if let Some(vm) = &*self.chip.read().unwrap_or_else(PoisonError::into_inner) {
-            // KVM refuses this only without interrupt controllers, and then nobody waits for the interrupt.
-            let _ = vm.set_irq_line(self.irq, true).and_then(|()| vm.set_irq_line(self.irq, false));
-        }
-    }
-}
-
-/// What a machine is put together from.
-#[derive(Debug)]
-pub struct Parts<'a> {
-    /// What the user wants.
-    pub config: &'a VmConfig,
-    /// Where RAM is.
-    pub map: &'a MemoryMap,
-    /// The RAM, which fw_cfg reaches by DMA.
-    pub ram: &'a Ram,
-    /// What is booted, which fw_cfg tells the guest.
-    pub boot: &'a Boot,
-    /// What the machine says of itself.
-    pub smbios: &'a SmbiosTables,
-    /// By which devices tell the event loop what happens.
-    pub notifier: &'a Notifier,
-    /// Once it is set, no device waits for the host any more.
-    pub stopping: &'a Arc<AtomicBool>,
-}
+use parts::Parts;
+use trace::FwCfgTrace;
 
 /// The devices. They live as long as the process; a reset of the machine resets them.
 #[derive(Debug)]
@@ -108,12 +69,11 @@ impl Devices {
     pub fn new(parts: &Parts<'_>) -> Result<Self, StartError> {
         let &Parts { config, map, notifier, .. } = parts;
         let irq_chip = IrqChip::default();
-        let line = |irq: u8| Box::new(KvmLine { chip: Arc::clone(&irq_chip), irq: irq.into() });
         let serial = outputs::serial_ports(parts, &irq_chip)?;
         let i8042 = share(I8042::new(notifier.exit_handle()));
         let clock = Box::new(RtcClock::new(config.rtc.base));
         let cmos = share(Cmos::new(clock, map.below_4g(), map.above_4g(), config.cpus));
-        let acpi_pm = share(AcpiPm::new(notifier.exit_handle(), line(acpi_pm::GED_IRQ)));
+        let acpi_pm = share(AcpiPm::new(notifier.exit_handle(), irq_chip.line(acpi_pm::GED_IRQ)));
         let port92 = share(Port92::new(notifier.exit_handle()));
         let chipset = Chipset::new(config.machine, notifier)?;
         let debugcon = outputs::debugcon(parts)?.map(share);
@@ -125,7 +85,7 @@ impl Devices {
         described.extend(pci.iter().map(|pci| pci as &dyn Aml));
         let acpi = AcpiTables::build(&acpi_config(config), &described);
 
-        let items = publish::items(parts, &acpi)?;
+        let items = items::items(parts, &acpi)?;
         let trace = outputs::trace(parts)?;
         let mut device = FwCfg::new(items, parts.ram.engine().clone());
         device.observe(observer(trace.clone(), notifier.clone(), parts.ram.engine().clone()));
@@ -175,7 +135,7 @@ impl Devices {
 
     /// Leads the interrupt lines to a VM, away from the one before.
     pub fn connect(&self, vm: Arc<VmFd>) {
-        *self.irq_chip.write().unwrap_or_else(PoisonError::into_inner) = Some(vm);
+        self.irq_chip.connect(vm);
     }
 
     /// The reset of the machine, while no vCPU runs. False: the flusher has a serial port, perhaps waiting for a reader of its

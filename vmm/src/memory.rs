@@ -1,6 +1,9 @@
 //! Guest memory: anonymous, huge-page-aligned, private.
 #![expect(unsafe_code, reason = "mmap(2), munmap(2) and madvise(2) have no safe form")]
 
+mod paging;
+pub mod rom;
+
 use std::io;
 use std::ops::Range;
 use std::ptr::{null_mut, without_provenance_mut};
@@ -15,7 +18,7 @@ use vm_memory::{
 };
 
 use crate::config::{MapInitrd, TooMuchMemory, check_memory};
-use crate::{kvm, signals};
+use crate::host::signals;
 
 /// x86's huge page. KVM maps guest memory by huge pages where host and guest address agree below this.
 const HUGE_PAGE: usize = 2 << 20;
@@ -73,7 +76,7 @@ impl Ram {
         let small_pages = match mapping {
             MapInitrd::Off => return Ok(Self { engine: Engine::new(memory) }),
             MapInitrd::On => true,
-            MapInitrd::Auto => kvm::has_two_dimensional_paging(),
+            MapInitrd::Auto => paging::is_two_dimensional(),
         };
         let options = MappingOptions { from: MAP_FROM, small_pages, signal: signals::LEASE };
         Ok(Self { engine: Engine::mapping(memory, options) })

@@ -1,5 +1,8 @@
 //! One run: from a configuration to an outcome, over as many boots as the guest makes.
 
+pub mod event_loop;
+pub mod flusher;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,21 +19,22 @@ use vmm_sys_util::signal::Killable;
 
 use crate::boot::Boot;
 use crate::config::{InterruptKey, SerialBackend, VmConfig};
-use crate::cpuid::Cpuid;
 use crate::error::StartError;
-use crate::event_loop::{EventLoop, Next};
-use crate::flusher::Flusher;
-use crate::input::Input;
+use crate::host::input::Input;
+use crate::host::notices::Notifier;
+use crate::host::signals::{self, Signals};
+use crate::host::terminal::{self, Keys, Terminal};
+use crate::kvm::cpuid::Cpuid;
+use crate::kvm::vcpu::Vcpu;
+use crate::kvm::vcpu_state;
 use crate::kvm::{self, KvmError};
-use crate::machine::{Devices, Parts};
+use crate::machine::Devices;
+use crate::machine::items;
+use crate::machine::parts::Parts;
 use crate::memory::Ram;
-use crate::notices::Notifier;
 use crate::outcome::Outcome;
-use crate::publish;
-use crate::signals::{self, Signals};
-use crate::terminal::{self, Keys, Terminal};
-use crate::vcpu::Vcpu;
-use crate::vcpu_state;
+use crate::run::event_loop::{EventLoop, Next};
+use crate::run::flusher::Flusher;
 
 /// Where KVM is.
 const KVM_DEVICE: &str = "/dev/kvm";
@@ -73,7 +77,7 @@ impl<'a> Vm<'a> {
         let boot = Boot::open(config, kernel, &mut warnings)?;
         let map = MemoryMap::new(config.memory);
         boot.check(&map, config.machine)?;
-        let smbios = SmbiosTables::build(&publish::smbios_config(config)?)?;
+        let smbios = SmbiosTables::build(&items::smbios_config(config)?)?;
         let kvm = kvm::open(Path::new(KVM_DEVICE), config.cpus)?;
         let ram = Arc::new(Ram::new(&map, config.map_initrd)?);
         let cpuid = Cpuid::new(&kvm, &config.cpu, config.cpus)?;

@@ -3,7 +3,7 @@
 use super::error::CliError;
 use super::nearest::nearest;
 use super::value::switch;
-use vmm::cpu_model::{CpuModel, Feature, without_pmu};
+use vmm::config::cpu_model::{CpuModel, Feature, without_pmu};
 
 /// Properties of QEMU's x86 CPUs (target/i386/cpu.c) that chukka's CPU does not have. All `hv-…`,
 /// `vmx-…` and `x-…` belong here as well.

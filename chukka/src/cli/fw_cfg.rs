@@ -7,8 +7,8 @@ use clap::ArgMatches;
 
 use super::error::CliError;
 use super::value::{raw, raw_pairs};
+use vmm::config::credential::{FW_CFG_NAME_MAX, NAME_MAX, TOTAL_MAX, name_is_valid};
 use vmm::config::{Credential, FwCfgItem, FwCfgSource};
-use vmm::credential::{FW_CFG_NAME_MAX, NAME_MAX, TOTAL_MAX, name_is_valid};
 
 /// What `-fw_cfg` takes.
 const FORM: &str = "a name and either file= or string=: opt/NAME,file=PATH or opt/NAME,string=TEXT";

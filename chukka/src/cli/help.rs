@@ -7,7 +7,7 @@ use clap::ArgMatches;
 use super::options::{Group, OPTIONS};
 use super::value::last;
 use super::watch::EVENTS;
-use vmm::cpu_model::Feature;
+use vmm::config::cpu_model::Feature;
 
 const HEAD: &str = "\
 chukka boots a Linux kernel in a virtual machine and tells how it ended.

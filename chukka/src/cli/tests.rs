@@ -18,11 +18,11 @@ use super::*;
 use ::location::Place;
 
 use crate::request::{BootFiles, BootSource};
+use vmm::config::cpu_model::CpuModel;
 use vmm::config::{
     BootOptions, InterruptKey, MachineKind, MapInitrd, RtcBase, SerialBackend, SmbiosOptions,
     Terminal, Trace,
 };
-use vmm::cpu_model::CpuModel;
 
 fn parse_words(words: &[&str]) -> Result<Command, CliError> {
     parse(words.iter().map(OsString::from))

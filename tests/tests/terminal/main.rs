@@ -1,7 +1,7 @@
 //! The terminal: raw while the guest has it, and exactly as it was on every way out.
 //!
 //! The terminal of these tests has uncommon settings, so that putting back common ones does not pass for restoring it. That
-//! it is restored when chukka itself panics is tested in `vmm::terminal`: nothing from outside makes it panic.
+//! it is restored when chukka itself panics is tested in `vmm::host::terminal`: nothing from outside makes it panic.
 
 mod background;
 mod keys;

@@ -16,7 +16,7 @@ use super::{lock, share};
 use crate::bus::shared;
 use crate::config::MachineKind;
 use crate::error::StartError;
-use crate::notices::Notifier;
+use crate::host::notices::Notifier;
 
 /// What is between the CPU and the ISA bus, and where the two kinds of machine differ.
 #[derive(Debug)]

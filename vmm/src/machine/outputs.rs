@@ -12,10 +12,12 @@ use devices::debugcon::Debugcon;
 use devices::panic_watch::PanicWatch;
 use devices::serial::{ComPort, Serial};
 
-use super::{IrqChip, KvmLine, Parts, share};
+use super::irq::IrqChip;
+use super::parts::Parts;
+use super::share;
 use crate::config::SerialBackend;
 use crate::error::StartError;
-use crate::trace::FwCfgTrace;
+use crate::machine::trace::FwCfgTrace;
 
 /// A serial port that is there.
 #[derive(Debug)]
@@ -39,7 +41,7 @@ pub(super) fn serial_ports(
             .with_watch(PanicWatch::new());
         let wake = notifier.clone();
         let on_room = move || wake.note(|n| n.input_wanted = true);
-        let line = Box::new(KvmLine { chip: Arc::clone(irq_chip), irq: com.irq().into() });
+        let line = irq_chip.line(com.irq());
         let chip = share(Serial::new(line, sink, on_room));
         present.push(SerialPort { com, chip, on_stdio: *backend == SerialBackend::Stdio });
     }

@@ -1,5 +1,5 @@
 use super::{config, refusal};
-use vmm::cpu_model::{CpuModel, Register};
+use vmm::config::cpu_model::{CpuModel, Register};
 
 /// Name and state of each switch that a `-cpu` gives.
 fn switches(value: &str) -> Vec<(&'static str, bool)> {

@@ -13,9 +13,9 @@ use kvm_ioctls::{VcpuExit, VcpuFd};
 use vm_memory::{GuestAddress, GuestMemoryBackend};
 
 use crate::bus::Bus;
+use crate::kvm::snapshot;
 use crate::memory::Ram;
 use crate::outcome::{CpuSnapshot, Outcome};
-use crate::snapshot;
 
 /// What a vCPU's thread needs.
 #[derive(Debug)]

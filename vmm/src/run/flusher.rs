@@ -10,8 +10,8 @@ use std::thread::{Builder, JoinHandle};
 
 use vmm_sys_util::signal::Killable;
 
+use crate::host::signals;
 use crate::machine::Devices;
-use crate::signals;
 
 /// The way to that thread. It lives as long as this does, or until it has written what it is at.
 #[derive(Debug)]

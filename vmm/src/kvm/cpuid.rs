@@ -3,7 +3,7 @@
 use kvm_bindings::{CpuId, KVM_MAX_CPUID_ENTRIES, kvm_cpuid_entry2};
 use kvm_ioctls::{Cap, Kvm};
 
-use crate::cpu_model::{CpuModel, FeatureSwitch, Register};
+use crate::config::cpu_model::{CpuModel, FeatureSwitch, Register};
 use crate::kvm::KvmError;
 
 /// CPUID.1:ECX[24], the local APIC timer's TSC deadline mode. KVM has it but leaves it to the VMM to say so

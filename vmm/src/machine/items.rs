@@ -12,10 +12,10 @@ use fw_cfg::x86::{VMCOREINFO_FILE, VmCoreInfo};
 use fw_cfg::{DEFAULT_FILE_SLOTS, Data, Items, MAX_FILE_SLOTS};
 use guest_memory::Content;
 
+use super::parts::Parts;
+use crate::config::credential::CredentialPlace;
 use crate::config::{FwCfgItem, FwCfgSource, OemString, VmConfig};
-use crate::credential::CredentialPlace;
 use crate::error::StartError;
-use crate::machine::Parts;
 use crate::outcome::Outcome;
 
 /// More files than chukka publishes of its own.

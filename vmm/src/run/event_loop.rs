@@ -11,14 +11,14 @@ use vmm_sys_util::timerfd::TimerFd;
 
 use crate::config::OnReset;
 use crate::error::StartError;
-use crate::flusher::Flusher;
-use crate::input::Input;
-use crate::keys::{self, Command, Keys};
+use crate::host::input::Input;
+use crate::host::keys::{self, Command, Keys};
+use crate::host::notices::{Notices, Notifier};
+use crate::host::signals::{self, Signals};
+use crate::host::terminal::Terminal;
 use crate::machine::Devices;
-use crate::notices::{Notices, Notifier};
 use crate::outcome::Outcome;
-use crate::signals::{self, Signals};
-use crate::terminal::Terminal;
+use crate::run::flusher::Flusher;
 
 /// How long output without an end of line may be held back: short for a person, long for a guest.
 const FLUSH_AFTER: Duration = Duration::from_millis(10);
@@ -201,7 +201,7 @@ impl EventLoop {
 
     /// Stops this process, until it is continued, with the terminal as it was before.
     pub fn suspend(&self) {
-        crate::terminal::restore();
+        crate::host::terminal::restore();
         signals::stop_self();
     }
 

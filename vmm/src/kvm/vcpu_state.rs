@@ -8,8 +8,8 @@ use firmware::boot_state::Segment;
 use kvm_bindings::{Msrs, kvm_fpu, kvm_msr_entry, kvm_regs, kvm_segment};
 use kvm_ioctls::VcpuFd;
 
-use crate::cpuid::Cpuid;
 use crate::kvm::KvmError;
+use crate::kvm::cpuid::Cpuid;
 
 /// IA32_MISC_ENABLE, and its fast-string bit (Intel SDM vol. 4). Linux warns of slow string operations without it.
 const MISC_ENABLE: (u32, u64) = (0x1a0, 1);

@@ -17,7 +17,7 @@ fn a_panic_in_any_thread_restores_the_terminal() {
     let (_master, slave) = open_pty();
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
-        .args(["--exact", "terminal::tests::a_panic_in_any_thread_restores_the_terminal"])
+        .args(["--exact", "host::terminal::tests::a_panic_in_any_thread_restores_the_terminal"])
         .env(ON_TERMINAL, "1")
         .stdin(slave)
         .stdout(Stdio::piped())
