@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use devices::fw_cfg::StringPort;
-use vm_device::bus::{PioAddress, PioRange};
-use vm_device::device_manager::{IoManager, PioManager};
-use vm_device::{DevicePio, MutDevicePio};
+use vm_device::bus::{MmioAddress, MmioRange, PioAddress, PioRange};
+use vm_device::device_manager::{IoManager, MmioManager, PioManager};
+use vm_device::{DeviceMmio, DevicePio, MutDevicePio};
 
 /// What a port reads where nothing drives the bus.
 const FLOATING: u8 = 0xff;
@@ -46,6 +46,32 @@ impl Bus {
     pub fn with_string_port(mut self, port: u16, device: Arc<dyn StringPort>) -> Self {
         self.strings.push((port, device));
         self
+    }
+
+    /// Puts a device at `size` guest-physical addresses from `base` on.
+    ///
+    /// # Errors
+    /// Another device is there.
+    pub fn add_mmio(
+        &mut self,
+        base: u64,
+        size: u32,
+        device: Arc<dyn DeviceMmio + Send + Sync>,
+    ) -> Result<(), vm_device::bus::Error> {
+        self.ports.register_mmio(MmioRange::new(MmioAddress(base), size.into())?, device)
+    }
+
+    /// A read of memory that is not RAM. Where there is no device it reads as all ones.
+    pub fn mmio_read(&self, at: u64, data: &mut [u8]) {
+        if self.ports.mmio_read(MmioAddress(at), data).is_err() {
+            data.fill(FLOATING);
+        }
+    }
+
+    /// A write to memory that is not RAM. Where there is no device it is dropped.
+    pub fn mmio_write(&self, at: u64, data: &[u8]) {
+        // It fails only where there is no device.
+        let _ = self.ports.mmio_write(MmioAddress(at), data);
     }
 
     /// Has accesses to ports without a device counted.

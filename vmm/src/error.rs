@@ -74,6 +74,12 @@ pub enum StartError {
     /// Two devices at one port.
     #[error("Two devices claim one port")]
     Bus(#[source] vm_device::bus::Error),
+    /// More disks than interrupts for them.
+    #[error("{wanted} disks, and there can be {} at most", crate::machine::disks::MAX_DISKS)]
+    TooManyDisks {
+        /// How many there would be.
+        wanted: usize,
+    },
     /// The user's port for a device is another device's.
     #[error("{of} cannot have port {port:#x}: another device has it")]
     PortTaken {
@@ -150,6 +156,7 @@ impl StartError {
             Self::Kvm(error) => error.hint(),
             Self::Output { .. } => "check that its directory exists and is writable".into(),
             Self::PortTaken { of, .. } => of.hint().into(),
+            Self::TooManyDisks { .. } => "leave some out".into(),
             Self::Host { .. } => "is a limit of the host reached? See ulimit -a".into(),
             Self::Bus(_) | Self::Pci(_) | Self::Platform(_) | Self::Defect(_) => {
                 "this is a defect of chukka; please report it with the command line".into()

@@ -1,6 +1,7 @@
 //! The machine: THE list of its devices, at which ports and interrupts, and the VM they are part of.
 
 mod chipset;
+pub mod disks;
 pub mod irq;
 pub mod items;
 mod outputs;
@@ -19,6 +20,7 @@ use devices::fw_cfg::{self as fw_cfg_ports, FwCfgDescription, FwCfgPorts, String
 use devices::i8042::{self, I8042};
 use devices::port92::{self, Port92};
 use devices::serial::{self, Serial};
+use devices::virtio::mmio;
 use firmware::acpi::{AcpiConfig, AcpiTables};
 use fw_cfg::FwCfg;
 use fw_cfg::event::{Event, Observer};
@@ -34,6 +36,7 @@ use crate::host::notices::Notifier;
 use crate::host::rtc_clock::RtcClock;
 use crate::outcome::Outcome;
 use chipset::Chipset;
+use disks::Disks;
 use irq::IrqChip;
 use outputs::SerialPort;
 use parts::Parts;
@@ -53,6 +56,8 @@ pub struct Devices {
     port92: Arc<Mutex<Port92>>,
     chipset: Chipset,
     debugcon: Option<Arc<Mutex<Debugcon>>>,
+    /// The guest's disks.
+    pub disks: Disks,
     /// What the guest does with fw_cfg, where the user wants to see it.
     trace: Option<FwCfgTrace>,
     /// Where their interrupt lines lead.
@@ -81,6 +86,8 @@ impl Devices {
         let mut described: Vec<&dyn Aml> =
             serial.iter().map(|port| &port.com as &dyn Aml).collect();
         described.extend([&CmosDescription as &dyn Aml, &AcpiPmDescription, &FwCfgDescription]);
+        let disks = Disks::new(parts.disks, parts.ram.memory(), &irq_chip)?;
+        described.extend(disks.descriptions().map(|disk| disk as &dyn Aml));
         let pci = chipset.description(map);
         described.extend(pci.iter().map(|pci| pci as &dyn Aml));
         let acpi = AcpiTables::build(&acpi_config(config), &described);
@@ -113,9 +120,12 @@ impl Devices {
             add(&mut ports, UserDevice::DebugExit, place)?;
         }
         let data_port: Arc<dyn StringPort> = Arc::<Mutex<FwCfgPorts<_>>>::clone(&fw_cfg);
-        let bus = Bus::new(ports)
+        let mut bus = Bus::new(ports)
             .map_err(StartError::Bus)?
             .with_string_port(fw_cfg_ports::DATA_PORT, data_port);
+        for (base, registers) in disks.registers() {
+            bus.add_mmio(base, mmio::SIZE, registers).map_err(StartError::Bus)?;
+        }
         let bus = Arc::new(if trace.is_some() { bus.counting_unanswered() } else { bus });
         Ok(Self {
             bus,
@@ -127,6 +137,7 @@ impl Devices {
             port92,
             chipset,
             debugcon,
+            disks,
             trace,
             irq_chip,
             acpi,
@@ -135,6 +146,7 @@ impl Devices {
 
     /// Leads the interrupt lines to a VM, away from the one before.
     pub fn connect(&self, vm: Arc<VmFd>) {
+        self.disks.connect(&vm);
         self.irq_chip.connect(vm);
     }
 
@@ -156,6 +168,7 @@ impl Devices {
         lock(&self.fw_cfg).reset();
         lock(&self.port92).reset();
         self.chipset.reset();
+        self.disks.reset();
         true
     }
 

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use devices::virtio::block::Block;
 use event_manager::{EventManager, SubscriberOps};
 use firmware::payload::Payload;
 use firmware::smbios::SmbiosTables;
@@ -64,6 +65,7 @@ pub struct Vm<'a> {
     stop: Arc<AtomicBool>,
     notifier: Notifier,
     warnings: Vec<String>,
+    disks: Vec<Arc<Block>>,
 }
 
 impl<'a> Vm<'a> {
@@ -86,7 +88,25 @@ impl<'a> Vm<'a> {
         }));
         let notifier = Notifier::new().map_err(StartError::event)?;
         let stop = Arc::default();
-        Ok(Self { config, boot, map, smbios, kvm, ram, cpuid, stop, notifier, warnings })
+        Ok(Self {
+            config,
+            boot,
+            map,
+            smbios,
+            kvm,
+            ram,
+            cpuid,
+            stop,
+            notifier,
+            warnings,
+            disks: Vec::new(),
+        })
+    }
+
+    /// Gives the guest disks, in this order.
+    #[must_use]
+    pub fn with_disks(self, disks: Vec<Arc<Block>>) -> Self {
+        Self { disks, ..self }
     }
 
     /// What the user should know before it runs, one line each.
@@ -108,6 +128,7 @@ impl<'a> Vm<'a> {
             ram: &self.ram,
             boot: &self.boot,
             smbios: &self.smbios,
+            disks: &self.disks,
             notifier: &self.notifier,
             stopping: &self.stop,
         })?);
@@ -115,6 +136,7 @@ impl<'a> Vm<'a> {
         let signals = Signals::listen().map_err(host("signals"))?;
         let flusher = Flusher::start(Arc::clone(&devices)).map_err(host("a thread"))?;
         let flusher = Arc::new(flusher);
+        let disks = devices.disks.start(&self.notifier).map_err(host("a thread"))?;
         // The guest is ready to run before the terminal changes: an error on the way is printed on one that is in order.
         let mut vcpus = self.boot_guest(&devices)?;
         let (input, terminal) = self.open_terminal(&devices)?;
@@ -170,6 +192,7 @@ impl<'a> Vm<'a> {
         };
         // The terminal is as it was, and signals kill again, before anything may wait for a reader of the output.
         drop(manager);
+        drop(disks);
         self.ram.engine().release();
         if !matches!(outcome, Outcome::Signal(_) | Outcome::Quit) {
             devices.flush();

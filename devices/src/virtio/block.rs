@@ -144,9 +144,11 @@ impl Block {
         Self { backend, options, queue_sizes, write_cache, features: AtomicU64::new(0) }
     }
 
-    /// The backend, which outlives the machine: it is flushed at the end.
-    pub fn backend(&self) -> &dyn BlockBackend {
-        &*self.backend
+    /// Makes durable what was written, at the end of the run. The observer hears of what could not be.
+    pub fn flush(&self) {
+        if let Err(error) = self.backend.flush() {
+            (self.options.on_error)(Operation::Flush, &error);
+        }
     }
 
     fn has(&self, feature: u32) -> bool {
