@@ -6,12 +6,12 @@
 //! 1. `options` has the one table of options. It walks argv as QEMU's `lookup_opt` (system/vl.c)
 //!    does, so that a value may begin with a dash, and hands clap an argv it cannot misread;
 //! 2. clap collects the values of each option;
-//! 3. `kernel`, `state`, `machine`, `console`, `cpu`, `clock`, `firmware`, `fw_cfg`, `smbios`, `debugcon` and `watch`
+//! 3. `kernel`, `state`, `machine`, `console`, `cpu`, `clock`, `firmware`, `fw_cfg`, `smbios`, `debugcon`, `drive` and `watch`
 //!    read the values.
 //!
 //! Repeated options follow QEMU: the last `-kernel`, `-initrd`, `-append`, `-cpu`, `-uuid` or `-bios`
 //! counts, and so do chukka's own `-location`, `-state`, `-preseed`, `-kickstart` and `-autoyast`; `-serial`, `-accel`, `-L`,
-//! `-option-rom`, `-fw_cfg`, `-credential`, `-chardev`, `-device`, `-global`, `-initrd-inject` and
+//! `-drive`, `-option-rom`, `-fw_cfg`, `-credential`, `-chardev`, `-device`, `-global`, `-initrd-inject` and
 //! `-smbios type=11` are lists; `-m`, `-smp`, `-machine`, `-rtc`, `-name`, `-boot`,
 //! `-msg`, `-trace` and `-smbios type=1` are merged key by key.
 
@@ -20,6 +20,7 @@ mod console;
 mod cpu;
 mod debug_exit;
 mod debugcon;
+mod drive;
 mod error;
 mod fetching;
 mod firmware;
@@ -101,6 +102,7 @@ fn request(matches: &ArgMatches) -> Result<Request, CliError> {
     let credentials = fw_cfg::credentials(matches, &fw_cfg)?;
     smbios::check_strings(&smbios, &credentials)?;
     let Devices { debugcon, debug_exit, vmcoreinfo } = debugcon::devices(matches, &mut warnings)?;
+    let disks = drive::disks(matches, machine)?;
     let trace = watch::trace(matches)?;
     let timestamps = watch::timestamps(matches)?;
     // Last, so that an argv with something wrong and no kernel hears of what is wrong.
@@ -132,7 +134,7 @@ fn request(matches: &ArgMatches) -> Result<Request, CliError> {
         on_reset,
         rtc,
     };
-    Ok(Request { vm, boot, state, warnings })
+    Ok(Request { vm, boot, state, disks, warnings })
 }
 
 #[cfg(test)]

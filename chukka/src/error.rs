@@ -7,6 +7,7 @@ use firmware::image::ImageError;
 use firmware::source_file::SourceError;
 use location::menu::MenuError;
 use location::{InjectError, PlaceError, TreeError};
+use storage::disk::DiskError;
 use storage::source::hint_of;
 use thiserror::Error;
 use vmm::error::StartError;
@@ -79,6 +80,9 @@ pub enum RunError {
         /// What the system said.
         source: io::Error,
     },
+    /// A disk for the guest.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
     /// The guest could not be started.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -105,6 +109,7 @@ impl RunError {
                 "name it as it is called there, or say kernel= or initrd=".into()
             }
             Self::Copy { .. } => "check that its directory exists and is writable".into(),
+            Self::Disk(error) => return error.hint(),
             Self::Start(error) => return error.hint(),
         })
     }

@@ -10,7 +10,7 @@ use chukka::install_state::{self, InstallState};
 use chukka::report::{COULD_NOT_RUN, tell, warn, with_sources};
 use chukka::request::Request;
 use chukka::resolve::Resolved;
-use chukka::{commands, plan};
+use chukka::{commands, disks, plan};
 use vmm::host::signals;
 use vmm::outcome::Outcome;
 use vmm::run::Vm;
@@ -85,10 +85,13 @@ fn run(request: Request, state: &mut Option<InstallState>) -> Result<Outcome, Ru
     let (request, begun) = install_state::begin(request)?;
     *state = begun;
     request.warnings.iter().for_each(|warning| warn(warning));
+    // Before anything is fetched for a guest that has no disk then.
+    let disks = disks::open(&request.disks)?;
     let resolved = request.boot.as_ref();
     let resolved = resolved.map(|source| Resolved::open(source, request.vm.memory)).transpose()?;
     resolved.iter().flat_map(|resolved| &resolved.advice).for_each(|advice| warn(advice));
     let vm = Vm::new(&request.vm, resolved.map(|resolved| resolved.boot))?;
+    let vm = vm.with_disks(disks);
     vm.warnings().iter().for_each(|warning| warn(warning));
     Ok(vm.run()?)
 }

@@ -8,6 +8,7 @@ use location::checksum::Checked;
 use location::tree::Installer;
 use location::tree::Sum;
 
+use crate::disks;
 use crate::error::RunError;
 use crate::request::Request;
 use crate::resolve::{Found, Resolved};
@@ -43,6 +44,11 @@ pub fn text(request: &Request, state: Option<&str>) -> Result<String, RunError> 
     let (machine, memory) = (config.machine.name(), Size(config.memory));
     line(&mut text, "boots", &how);
     line(&mut text, "machine", &format!("{machine}, {memory} of memory, {} {cpus}", config.cpus));
+    for (config, disk) in request.disks.iter().zip(disks::open(&request.disks)?) {
+        let access = if config.options.read_only { "read-only" } else { "writable" };
+        let size = Size(disk.size());
+        line(&mut text, "disk", &format!("'{}' ({size}, raw, {access})", config.path.display()));
+    }
     let warnings = run::check(config, boot)?;
     for warning in request.warnings.iter().chain(&warnings) {
         line(&mut text, "warning", warning);

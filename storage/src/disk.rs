@@ -76,7 +76,7 @@ impl CacheMode {
 }
 
 /// How a disk is opened.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DiskOptions {
     /// The guest may not write to it.
     pub read_only: bool,

@@ -52,7 +52,7 @@ const fn silent(name: &'static str, metavar: &'static str) -> Opt {
 }
 
 /// Every option.
-pub(super) static OPTIONS: [Opt; 53] = [
+pub(super) static OPTIONS: [Opt; 54] = [
     opt(
         "kernel",
         "FILE",
@@ -182,6 +182,16 @@ pub(super) static OPTIONS: [Opt; 53] = [
             &["microvm (default, no PCI) or pc; microvm,accel=kvm"],
         )
     },
+    opt(
+        "drive",
+        "file=FILE",
+        Group::Machine,
+        &[
+            "a disk, /dev/vda in the guest: file=FILE,format=raw,",
+            "if=virtio,readonly=on,cache=none,discard=unmap; or",
+            "if=none,id=ID with -device virtio-blk,drive=ID",
+        ],
+    ),
     opt("accel", "NAME", Group::Machine, &["repeatable, the first usable counts; chukka has kvm"]),
     opt("enable-kvm", "", Group::Machine, &["the same as -accel kvm, which is the default"]),
     opt(

@@ -144,6 +144,11 @@ impl Block {
         Self { backend, options, queue_sizes, write_cache, features: AtomicU64::new(0) }
     }
 
+    /// Bytes that the guest sees.
+    pub fn size(&self) -> u64 {
+        self.backend.len()
+    }
+
     /// Makes durable what was written, at the end of the run. The observer hears of what could not be.
     pub fn flush(&self) {
         if let Err(error) = self.backend.flush() {
