@@ -73,8 +73,8 @@ pub struct Vm<'a> {
 }
 
 impl<'a> Vm<'a> {
-    /// Readies a guest that boots `kernel`, if any. What the user named is looked at first, then
-    /// the host; nothing is touched before all is known to fit.
+    /// Readies a guest that boots `kernel`, if any. Checks the user's files first, then the host,
+    /// and changes nothing before everything is known to fit.
     ///
     /// # Errors
     /// The guest cannot be started.
@@ -123,8 +123,8 @@ impl<'a> Vm<'a> {
         let signals = Signals::listen().map_err(host("signals"))?;
         let flusher = Flusher::start(Arc::clone(&devices)).map_err(host("a thread"))?;
         let flusher = Arc::new(flusher);
-        // The guest is ready to run before the terminal changes: an error on the way is printed on
-        // one that is in order.
+        // The guest is ready to run before the terminal changes: an error before that is printed on
+        // an unchanged one.
         let mut vcpus = self.boot_guest(&devices)?;
         let (input, terminal) = self.open_terminal(&devices)?;
         let sources = Sources {
@@ -229,7 +229,7 @@ impl<'a> Vm<'a> {
         Ok(vcpus)
     }
 
-    /// Each thread gives its vCPU back if it is told to stop.
+    /// Each thread returns its vCPU when it stops.
     fn start_vcpus(&self, vcpus: Vec<Vcpu>) -> Result<Vec<JoinHandle<Option<Vcpu>>>, StartError> {
         let start = |mut vcpu: Vcpu| {
             let notifier = self.notifier.clone();
@@ -251,9 +251,9 @@ impl<'a> Vm<'a> {
             .map_err(StartError::host("a vCPU's thread"))
     }
 
-    /// Brings every vCPU's thread home, and hands over those vCPUs that could go on. One that is
-    /// about to enter KVM_RUN, or to wait for a reader of its output, may miss a kick: so it gets
-    /// another. All are kicked, as one may wait for a device that another has, or the flusher.
+    /// Joins every vCPU's thread and returns the vCPUs that can go on. One that is about to enter
+    /// KVM_RUN, or to wait for a reader of its output, may miss a kick: so it gets another. All are
+    /// kicked, as one may wait for a device that another has, or the flusher.
     fn stop_vcpus(
         &self,
         threads: Vec<JoinHandle<Option<Vcpu>>>,
