@@ -19,6 +19,7 @@ use clap::ArgMatches;
 
 use crate::error::RunError;
 use crate::report::{COULD_NOT_RUN, tell, with_sources};
+use guest_memory::hint::Hint;
 use vmm::host::signals;
 
 /// A command and what it does with the arguments after its name.

@@ -1,10 +1,12 @@
 //! What kept chukka from running a guest, for `main` to print.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::PathBuf;
 
 use firmware::image::ImageError;
 use firmware::source_file::SourceError;
+use guest_memory::hint::Hint;
 use location::menu::MenuError;
 use location::{InjectError, PlaceError, TreeError};
 use storage::disk::DiskError;
@@ -88,20 +90,21 @@ pub enum RunError {
     Start(#[from] StartError),
 }
 
-impl RunError {
-    /// What the user can do about it.
-    pub fn hint(&self) -> Option<String> {
+impl Hint for RunError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
         Some(match self {
-            Self::Cli(error) => return error.hint().map(Into::into),
-            Self::Image(error) => error.hint(),
-            Self::Initrd(error) => error.hint(),
+            Self::Cli(error) => return error.hint(),
+            Self::Image(error) => return Hint::hint(error),
+            Self::Initrd(error) => return Hint::hint(error),
+            Self::Disk(error) => return error.hint().map(Into::into),
+            Self::Start(error) => return error.hint(),
             Self::Place(error) => error.hint().into(),
-            Self::Tree(error) => error.hint(),
+            Self::Tree(error) => error.hint().into(),
             Self::Menu(error) => error.hint().into(),
-            Self::State(error) => error.hint(),
-            Self::Inject(error) => error.hint(),
+            Self::State(error) => error.hint().into(),
+            Self::Inject(error) => error.hint().into(),
             Self::Fetch { source, .. } => {
-                hint_of(source).unwrap_or("is the medium it lies on in order?").into()
+                hint_of(source).unwrap_or("read error: check the disk").into()
             }
             Self::Stopped { .. } => return None,
             Self::NoName { .. } => "have it copied: --output DIR".into(),
@@ -109,8 +112,6 @@ impl RunError {
                 "name it as it is called there, or say kernel= or initrd=".into()
             }
             Self::Copy { .. } => "check that its directory exists and is writable".into(),
-            Self::Disk(error) => return error.hint(),
-            Self::Start(error) => return error.hint(),
         })
     }
 }

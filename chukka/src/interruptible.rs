@@ -21,9 +21,9 @@ pub fn run<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, RunError> + Send + 'static,
     stop: impl FnOnce() -> Option<String>,
 ) -> Result<T, RunError> {
-    let host = |what| move |source| StartError::Host { what, source };
+    let host = StartError::host;
     let mut signals = Signals::listen().map_err(host("signals"))?;
-    let done = Arc::new(EventFd::new(EFD_NONBLOCK).map_err(StartError::event)?);
+    let done = Arc::new(EventFd::new(EFD_NONBLOCK).map_err(host("file descriptors"))?);
     let epoll = Epoll::new().map_err(host("epoll"))?;
     for fd in [signals.as_raw_fd(), done.as_raw_fd()] {
         let event = EpollEvent::new(EventSet::IN, 0);

@@ -11,6 +11,7 @@ use chukka::report::{COULD_NOT_RUN, tell, warn, with_sources};
 use chukka::request::Request;
 use chukka::resolve::Resolved;
 use chukka::{commands, disks, plan};
+use guest_memory::hint::Hint;
 use vmm::host::signals;
 use vmm::outcome::Outcome;
 use vmm::run::Vm;
@@ -85,7 +86,7 @@ fn run(request: Request, state: &mut Option<InstallState>) -> Result<Outcome, Ru
     let (request, begun) = install_state::begin(request)?;
     *state = begun;
     request.warnings.iter().for_each(|warning| warn(warning));
-    // Before anything is fetched for a guest that has no disk then.
+    // Before anything is fetched: a disk that is in use ends the run at once.
     let disks = disks::open(&request.disks)?;
     let resolved = request.boot.as_ref();
     let resolved = resolved.map(|source| Resolved::open(source, request.vm.memory)).transpose()?;
@@ -93,7 +94,8 @@ fn run(request: Request, state: &mut Option<InstallState>) -> Result<Outcome, Ru
     let vm = Vm::new(&request.vm, resolved.map(|resolved| resolved.boot))?;
     let vm = vm.with_disks(disks);
     vm.warnings().iter().for_each(|warning| warn(warning));
-    Ok(vm.run()?)
+    // The terminal is raw, and the cursor may be in the middle of a line of the guest's.
+    Ok(vm.run(|message| eprintln!("\rchukka: {message}"))?)
 }
 
 /// What a run would do.

@@ -1,7 +1,8 @@
 //! ACPI power management of a hardware-reduced machine: power-off, reset and the power button.
 //!
-//! Ports 0x600 to 0x607, IRQ 9, edge-triggered. Source: ACPI 6.5, 4.8.3.7 (sleep control and status registers), 4.8.3.6 (reset
-//! register), 5.6.9 (interrupt-signaled events, the Generic Event Device) and 7.4.2 (`\_Sx`),
+//! Ports 0x600 to 0x607, IRQ 9, edge-triggered. Source: ACPI 6.5, 4.8.3.7 (sleep control and status
+//! registers), 4.8.3.6 (reset register), 5.6.9 (interrupt-signaled events, the Generic Event
+//! Device) and 7.4.2 (`\_Sx`),
 //! <https://uefi.org/specs/ACPI/6.5/>.
 //!
 //! | port | register | |
@@ -11,8 +12,9 @@
 //! | 0x602 | reset | write-only; [`RESET_VALUE`] resets |
 //! | 0x603 | events | bit 0 power button; cleared by reading |
 //!
-//! Not emulated: sleep states other than S5 (a guest that enters one wakes at once), the fixed-hardware registers (PM1, GPE) and
-//! the PM timer, which [`crate::acpi_pm_timer`] adds at its customary place, 0x608.
+//! Not emulated: sleep states other than S5 (a guest that enters one wakes at once), the
+//! fixed-hardware registers (PM1, GPE) and the PM timer, which [`crate::acpi_pm_timer`] adds at its
+//! customary place, 0x608.
 
 use std::fmt;
 
@@ -25,6 +27,7 @@ use acpi_tables::{Aml, AmlSink};
 use vm_device::MutDevicePio;
 use vm_device::bus::{PioAddress, PioAddressOffset};
 
+use crate::device::MachineDevice;
 use crate::exit::{ExitHandle, ExitRequest, ResetSource};
 use crate::irq::IrqLine;
 use crate::pio;
@@ -39,9 +42,11 @@ pub const SLEEP_CONTROL_PORT: u16 = BASE_PORT + SLEEP_CONTROL;
 pub const SLEEP_STATUS_PORT: u16 = BASE_PORT + SLEEP_STATUS;
 /// The reset register: 8 bits, `RESET_REG` of the FADT.
 pub const RESET_PORT: u16 = BASE_PORT + RESET;
-/// What resets the machine when written to [`RESET_PORT`]: `RESET_VALUE` of the FADT. Not 0 or 1, which stray writes have.
+/// What resets the machine when written to [`RESET_PORT`]: `RESET_VALUE` of the FADT. Not 0 or 1,
+/// which stray writes have.
 pub const RESET_VALUE: u8 = 0x42;
-/// The interrupt of the Generic Event Device: edge-triggered, active high. It is the line that a PC uses for ACPI.
+/// The interrupt of the Generic Event Device: edge-triggered, active high. It is the line that a PC
+/// uses for ACPI.
 pub const GED_IRQ: u8 = 9;
 /// The value of `SLP_TYPx` for S5, soft off.
 pub const SLEEP_TYPE_S5: u8 = 5;
@@ -71,7 +76,8 @@ pub struct AcpiPm {
 }
 
 impl AcpiPm {
-    /// A device that asks `exit` for power-off and reset, and announces events on `event_line`, which is [`GED_IRQ`].
+    /// A device that asks `exit` for power-off and reset, and announces events on `event_line`,
+    /// which is [`GED_IRQ`].
     pub fn new(exit: ExitHandle, event_line: Box<dyn IrqLine>) -> Self {
         Self { exit, event_line, sleep_type: 0, sleep_status: 0, events: 0 }
     }
@@ -80,13 +86,6 @@ impl AcpiPm {
     pub fn press_power_button(&mut self) {
         self.events |= EVENT_POWER_BUTTON;
         self.event_line.pulse();
-    }
-
-    /// Back to the state after power-on.
-    pub fn reset(&mut self) {
-        self.sleep_type = 0;
-        self.sleep_status = 0;
-        self.events = 0;
     }
 
     fn read(&mut self, register: u16) -> u8 {
@@ -124,6 +123,14 @@ impl AcpiPm {
     }
 }
 
+impl MachineDevice for AcpiPm {
+    fn reset(&mut self) {
+        self.sleep_type = 0;
+        self.sleep_status = 0;
+        self.events = 0;
+    }
+}
+
 impl MutDevicePio for AcpiPm {
     fn pio_read(&mut self, _base: PioAddress, offset: PioAddressOffset, data: &mut [u8]) {
         pio::read_bytes(offset, data, |register| self.read(register));
@@ -142,7 +149,8 @@ impl fmt::Debug for AcpiPm {
     }
 }
 
-/// The device in the DSDT: `\_S5`, the power button `\_SB.PWRB` and the Generic Event Device `\_SB.GED_`.
+/// The device in the DSDT: `\_S5`, the power button `\_SB.PWRB` and the Generic Event Device
+/// `\_SB.GED_`.
 #[derive(Clone, Copy, Debug)]
 pub struct AcpiPmDescription;
 

@@ -1,14 +1,16 @@
 //! The ACPI power-management timer, a counter that runs at 3.579545 MHz.
 //!
-//! Port 0x608, one register of 4 bytes, little-endian, read-only, no IRQ. Source: ACPI 6.5, 4.8.3.3; QEMU's `hw/acpi/core.c`,
-//! `acpi_pm_tmr_get`.
+//! Port 0x608, one register of 4 bytes, little-endian, read-only, no IRQ. Source: ACPI 6.5,
+//! 4.8.3.3; QEMU's `hw/acpi/core.c`, `acpi_pm_tmr_get`.
 //!
-//! The counter has **24 bits**, as QEMU's and the PIIX4's: bits 31:24 read as 0 and the FADT's `TMR_VAL_EXT` is to be **clear**.
-//! It wraps every 4.69 s. Guests take no more than 24 bits anyhow (SeaBIOS' `timer_read`, Linux' `ACPI_PM_MASK`).
+//! The counter has **24 bits**, as QEMU's and the PIIX4's: bits 31:24 read as 0 and the FADT's
+//! `TMR_VAL_EXT` must be **clear**. It wraps every 4.69 s. Guests take no more than 24 bits anyhow
+//! (SeaBIOS' `timer_read`, Linux' `ACPI_PM_MASK`).
 //!
-//! The port is where SeaBIOS puts it (`acpi_pm_base` is 0x600 when `etc/table-loader` exists, src/fw/paravirt.c). SeaBIOS does so
-//! only after it has found a PIIX4 or ICH9 and no better timer; on our machines the TSC's frequency is told by CPUID, and nobody
-//! reads this one unless the FADT names it. Not emulated: the carry interrupt (`TMR_STS` of the PM1 event registers).
+//! The port is where SeaBIOS puts it (`acpi_pm_base` is 0x600 when `etc/table-loader` exists,
+//! src/fw/paravirt.c). SeaBIOS does so only after it has found a PIIX4 or ICH9 and no better timer;
+//! on our machines the TSC's frequency is told by CPUID, and nobody reads this one unless the FADT
+//! names it. Not emulated: the carry interrupt (`TMR_STS` of the PM1 event registers).
 
 use std::fmt;
 
@@ -16,6 +18,7 @@ use vm_device::MutDevicePio;
 use vm_device::bus::{PioAddress, PioAddressOffset};
 
 use crate::clock::MonotonicClock;
+use crate::device::MachineDevice;
 use crate::pio;
 
 /// The register's first port: `PM_TMR_BLK` and `X_PM_TMR_BLK` of the FADT.
@@ -45,6 +48,11 @@ impl AcpiPmTimer {
         let ticks = self.clock.elapsed().as_nanos() * u128::from(FREQUENCY) / NANOS_PER_SECOND;
         u32::try_from(ticks & u128::from(MASK)).unwrap_or(0)
     }
+}
+
+impl MachineDevice for AcpiPmTimer {
+    /// The counter is free-running: a reset of the machine does not touch it.
+    fn reset(&mut self) {}
 }
 
 impl MutDevicePio for AcpiPmTimer {
@@ -106,7 +114,8 @@ mod tests {
         assert_eq!(inl(&mut timer) >> 24, 0);
     }
 
-    /// `timer_adjust_bits` in SeaBIOS' src/hw/timer.c extends the value; it must never seem to go back.
+    /// `timer_adjust_bits` in SeaBIOS' src/hw/timer.c extends the value; it must never seem to go
+    /// back.
     #[test]
     fn seabios_sees_time_go_forward_when_counter_wraps() {
         let (mut timer, stopwatch) = timer();

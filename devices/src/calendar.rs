@@ -1,7 +1,8 @@
 //! Dates of the Gregorian calendar, reckoned from the Unix epoch. Leap seconds do not exist here.
 //!
-//! The day arithmetic is that of Howard Hinnant, <https://howardhinnant.github.io/date_algorithms.html>: years begin in March, so
-//! that the leap day is the last of its year.
+//! The day arithmetic is that of Howard Hinnant,
+//! <https://howardhinnant.github.io/date_algorithms.html>: years begin in March, so that the leap
+//! day is the last of its year.
 
 const SECONDS_PER_DAY: i64 = 86_400;
 /// Days in 400 years, after which the calendar repeats.

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A source of the time of day.
 pub trait Clock: Send {
-    /// Nanoseconds since 1970-01-01 00:00:00 UTC; negative before. Leap seconds are not counted, as on a POSIX system. It may
-    /// jump, backwards too.
+    /// Nanoseconds since 1970-01-01 00:00:00 UTC; negative before. Leap seconds are not counted, as
+    /// on a POSIX system. It may jump, backwards too.
     fn unix_nanos(&self) -> i128;
 }
 
@@ -29,7 +29,8 @@ pub trait MonotonicClock: Send {
     fn elapsed(&self) -> Duration;
 }
 
-/// The host's monotonic time since this clock was made. Copies share their start, so that what they time can be compared.
+/// The host's monotonic time since this clock was made. Copies share their start, so that what they
+/// time can be compared.
 #[derive(Clone, Copy, Debug)]
 pub struct HostStopwatch(Instant);
 

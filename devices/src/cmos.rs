@@ -1,7 +1,8 @@
 //! The real-time clock of a PC and its battery-backed memory, a Motorola MC146818A.
 //!
-//! Ports 0x70 (index; bit 7 masks the NMI on a PC and is ignored) and 0x71 (data), no IRQ. Source: Motorola MC146818A data sheet;
-//! the bytes that tell firmware the size of memory are those of QEMU's `pc_cmos_init` and SeaBIOS' `src/fw/paravirt.c`.
+//! Ports 0x70 (index; bit 7 masks the NMI on a PC and is ignored) and 0x71 (data), no IRQ. Source:
+//! Motorola MC146818A data sheet; the bytes that tell firmware the size of memory are those of
+//! QEMU's `pc_cmos_init` and SeaBIOS' `src/fw/paravirt.c`.
 //!
 //! | index | |
 //! |---|---|
@@ -18,13 +19,16 @@
 //! | 0x5b to 5d | memory above 4 GiB, in units of 64 KiB |
 //! | 0x5f | number of CPUs less one: SeaBIOS waits until so many have started, or as many as fw_cfg says if that is more |
 //!
-//! The rest is memory, 0 after power-on. Firmware takes a month other than 0xff for proof that the chip is there. Not emulated:
-//! IRQ 8 and so the alarm, periodic and update interrupts (register C reads as 0); the square wave; daylight saving.
+//! The rest is memory, 0 after power-on. Firmware takes a month other than 0xff for proof that the
+//! chip is there. Not emulated: IRQ 8 and so the alarm, periodic and update interrupts (register C
+//! reads as 0); the square wave; daylight saving.
 //!
-//! Update in progress (register A, bit 7) never reads as 1. Instead, a read of the seconds or of register A latches the time for
-//! 10 ms, so that the registers read after it belong to the same second; that is what a driver does after it has seen the bit
-//! clear. Linux's `mc146818_get_time` therefore succeeds at the first attempt unless the second really changes between its two
-//! reads of the seconds, and never sleeps; nor does SeaBIOS' `rtc_updating`, which waits 15 ms where the bit is stuck.
+//! Update in progress (register A, bit 7) never reads as 1. Instead, a read of the seconds or of
+//! register A latches the time for 10 ms, so that the registers read after it belong to the same
+//! second; that is what a driver does after it has seen the bit clear. Linux's `mc146818_get_time`
+//! therefore succeeds at the first attempt unless the second really changes between its two reads
+//! of the seconds, and never sleeps; nor does SeaBIOS' `rtc_updating`, which waits 15 ms where the
+//! bit is stuck.
 
 use std::fmt;
 
@@ -35,6 +39,7 @@ use vm_device::bus::{PioAddress, PioAddressOffset};
 
 use crate::calendar::DateTime;
 use crate::clock::Clock;
+use crate::device::MachineDevice;
 use crate::pio;
 
 /// The index port; the data port follows.
@@ -64,7 +69,8 @@ const A_DIVIDER_RESET: u8 = 0b0110_0000;
 const A_DEFAULT: u8 = 0x26;
 /// Register B: the time stands still so that it can be set.
 const B_SET: u8 = 1 << 7;
-/// Register B: periodic, alarm and update interrupts and the square wave, which a reset switches off.
+/// Register B: periodic, alarm and update interrupts and the square wave, which a reset switches
+/// off.
 const B_INTERRUPTS: u8 = 0b0111_1000;
 /// Register B: binary instead of BCD.
 const B_BINARY: u8 = 1 << 2;
@@ -76,7 +82,8 @@ const D_VALID: u8 = 1 << 7;
 const HOURS_PM: u8 = 1 << 7;
 
 const NANOS: i128 = 1_000_000_000;
-/// How long a latched time is used, in nanoseconds: ample for reading all registers, short enough not to be noticed.
+/// How long a latched time is used, in nanoseconds: ample for reading all registers, short enough
+/// not to be noticed.
 const LATCH: i128 = 10_000_000;
 
 /// The index of the equipment byte.
@@ -92,15 +99,16 @@ pub struct Cmos {
     clock: Box<dyn Clock>,
     /// Guest time less host time, in nanoseconds.
     offset: i128,
-    /// The guest time that the time registers hold, in nanoseconds; `None` when they are out of date.
+    /// The guest time that the time registers hold, in nanoseconds; `None` when they are out of
+    /// date.
     latched: Option<i128>,
     index: u8,
     memory: [u8; SIZE],
 }
 
 impl Cmos {
-    /// A clock that begins at the time of `clock`, in a machine with `below_4g` bytes of memory below 4 GiB (all of it, from
-    /// address 0), `above_4g` bytes above and `cpus` processors.
+    /// A clock that begins at the time of `clock`, in a machine with `below_4g` bytes of memory
+    /// below 4 GiB (all of it, from address 0), `above_4g` bytes above and `cpus` processors.
     pub fn new(clock: Box<dyn Clock>, below_4g: u64, above_4g: u64, cpus: u8) -> Self {
         let mut memory = [0; SIZE];
         memory[usize::from(REGISTER_A)] = A_DEFAULT;
@@ -121,13 +129,6 @@ impl Cmos {
         sizes(&[0x5b, 0x5c, 0x5d], above_4g >> 16);
         sizes(&[0x5f], u64::from(cpus.saturating_sub(1)));
         Self { clock, offset: 0, latched: None, index: 0, memory }
-    }
-
-    /// The reset of the machine. Time and memory are kept by the battery.
-    pub fn reset(&mut self) {
-        self.index = 0;
-        let control = self.get(REGISTER_B) & !B_INTERRUPTS;
-        self.write_data(REGISTER_B, control);
     }
 
     fn read_data(&mut self, index: u8) -> u8 {
@@ -232,8 +233,8 @@ impl Cmos {
         self.latched = None;
     }
 
-    /// Keeps the second and moves to its middle: the chip counts on half a second after its divider is let go, and Linux sets the
-    /// time accordingly.
+    /// Keeps the second and moves to its middle: the chip counts on half a second after its divider
+    /// is let go, and Linux sets the time accordingly.
     fn start_half_a_second_before_update(&mut self) {
         let now = self.guest_nanos();
         self.offset = self.offset.saturating_add(NANOS / 2 - now.rem_euclid(NANOS));
@@ -293,6 +294,15 @@ fn seconds(nanos: i128) -> i64 {
     i64::try_from(bounded).unwrap_or(0)
 }
 
+impl MachineDevice for Cmos {
+    /// The reset of the machine. Time and memory are kept by the battery.
+    fn reset(&mut self) {
+        self.index = 0;
+        let control = self.get(REGISTER_B) & !B_INTERRUPTS;
+        self.write_data(REGISTER_B, control);
+    }
+}
+
 impl MutDevicePio for Cmos {
     fn pio_read(&mut self, _base: PioAddress, offset: PioAddressOffset, data: &mut [u8]) {
         pio::read_bytes(offset, data, |port| match port {
@@ -319,7 +329,8 @@ impl fmt::Debug for Cmos {
 }
 
 /// The clock in the DSDT: `\_SB.RTC_`, PNP0B00 with its ports and without an interrupt: on a
-/// hardware-reduced machine Linux then offers no alarm. (On another it takes IRQ 8 for granted and waits for it in vain.)
+/// hardware-reduced machine Linux then offers no alarm. (On another it takes IRQ 8 for granted and
+/// waits for it in vain.)
 #[derive(Clone, Copy, Debug)]
 pub struct CmosDescription;
 

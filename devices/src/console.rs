@@ -1,15 +1,17 @@
 //! Where a serial port's output goes: bytes are collected and passed on in runs.
 //!
-//! A guest writes one byte at a time. A [`ConsoleSink`] passes them on at the end of a line, when its buffer of [`CAPACITY`] bytes
-//! is full, and when the VMM calls [`ConsoleSink::flush_now`]; so a line costs one write(2), and a prompt appears after the VMM's
-//! timer, which the sink asks for when it is needed.
+//! A guest writes one byte at a time. A [`ConsoleSink`] passes them on at the end of a line, when
+//! its buffer of [`CAPACITY`] bytes is full, and when the VMM calls [`ConsoleSink::flush_now`]; so
+//! a line costs one write(2), and a prompt appears after the VMM's timer, which the sink asks for
+//! when it is needed.
 //!
 //! `Write::flush` does nothing: vm-superio calls it after each byte.
 //!
-//! An output that fails (closed pipe, full disk) is reported once and what follows is dropped. The writer underneath may block; so
-//! that it cannot hold up the end of the VMM, a write that a signal interrupts while the VMM is stopping is not repeated. Then, and
-//! when a writer says `WouldBlock`, the bytes stay in the buffer; what does not fit into it is dropped, but for
-//! the run that was being written when the VMM stopped the guest: it may go on.
+//! An output that fails (closed pipe, full disk) is reported once and what follows is dropped. The
+//! writer underneath may block; so that it cannot hold up the end of the VMM, a write that a signal
+//! interrupts while the VMM is stopping is not repeated. Then, and when a writer says `WouldBlock`,
+//! the bytes stay in the buffer; what does not fit into it is dropped, but for the run that was
+//! being written when the VMM stopped the guest: it may go on.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
@@ -21,10 +23,11 @@ use crate::panic_watch::{ConsoleEvent, PanicWatch};
 /// How many bytes a sink holds back at most.
 pub const CAPACITY: usize = 4096;
 
-/// What a [`ConsoleSink`] tells the VMM. It is called on a vCPU's thread with the device locked: it should note, wake and return.
+/// What a [`ConsoleSink`] tells the VMM. It is called on a vCPU's thread with the device locked: it
+/// should note, wake and return.
 pub trait ConsoleEvents: Send {
-    /// There are bytes that no end of line has passed on: call [`ConsoleSink::flush_now`] in about 10 ms. Not called again
-    /// before that.
+    /// There are bytes that no end of line has passed on: call [`ConsoleSink::flush_now`] in about
+    /// 10 ms. Not called again before that.
     fn flush_soon(&self) {}
 
     /// The output failed with `error`; the guest's output is dropped from now on. Called once.
@@ -49,7 +52,8 @@ pub struct ConsoleSink {
 }
 
 impl ConsoleSink {
-    /// A sink that writes to `out` and tells `events`. Once `stopping` is set, a write that is interrupted is not repeated.
+    /// A sink that writes to `out` and tells `events`. Once `stopping` is set, a write that is
+    /// interrupted is not repeated.
     pub fn new(
         out: Box<dyn Write + Send>,
         events: Box<dyn ConsoleEvents>,
@@ -76,7 +80,8 @@ impl ConsoleSink {
         !self.buffer.is_empty()
     }
 
-    /// Passes on what there is. To be called when the time of [`ConsoleEvents::flush_soon`] has come and at the very end.
+    /// Passes on what there is. To be called when the time of [`ConsoleEvents::flush_soon`] has
+    /// come and at the very end.
     pub fn flush_now(&mut self) {
         self.flush_due = false;
         self.pass_on();
@@ -97,7 +102,8 @@ impl ConsoleSink {
                 self.pass_on();
             }
         }
-        // The guest may only be made to stand still for a moment: one run of a CPU more is not lost by that.
+        // The guest may only be made to stand still for a moment: one run of a CPU more is not lost
+        // by that.
         if self.stopping.load(Ordering::SeqCst) && !self.lost {
             self.buffer.extend_from_slice(rest);
         }

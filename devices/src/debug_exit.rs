@@ -1,23 +1,28 @@
-//! The debug exit device of QEMU (`isa-debug-exit`): ports with which a guest ends the run, and says with which exit status.
+//! The debug exit device of QEMU (`isa-debug-exit`): ports with which a guest ends the run, and
+//! says with which exit status.
 //!
-//! [`DEFAULT_SIZE`] ports from [`DEFAULT_PORT`] on unless told otherwise, no IRQ; much used are four ports at 0xf4. Source: QEMU's
-//! `hw/misc/debugexit.c`, which ends the process by `exit((val << 1) | 1)`.
+//! [`DEFAULT_SIZE`] ports from [`DEFAULT_PORT`] on by default, no IRQ; much used are four ports at
+//! 0xf4. Source: QEMU's `hw/misc/debugexit.c`, which ends the process by `exit((val << 1) | 1)`.
 //!
-//! A write of any width to any of the ports ends the run. The value written, little-endian, is shifted left by one with bit 0 set,
-//! and the system keeps 8 bits of that: so of a wide write only the byte counts that goes to the lowest of the ports it hits, and of that
-//! byte bits 6:0. The status is odd, never 0: a guest that succeeded cannot be told from a failed one by 0 and not 0. A read gives 0.
+//! A write of any width to any of the ports ends the run. The value written, little-endian, is
+//! shifted left by one with bit 0 set, and the system keeps 8 bits of that: so of a wide write only
+//! the byte counts that goes to the lowest of the ports it hits, and of that byte bits 6:0. The
+//! status is odd, never 0: a guest that succeeded cannot be told from a failed one by 0 and not 0.
+//! A read gives 0.
 //!
-//! The bus breaks up an access that reaches beyond the device, lowest port first, and the first piece that hits it ends the run: as in QEMU
-//! (`memory_access_size`, softmmu/physmem.c), whatever the size of the pieces.
+//! The bus breaks up an access that reaches beyond the device, lowest port first, and the first
+//! piece that hits it ends the run: as in QEMU (`memory_access_size`, softmmu/physmem.c), whatever
+//! the size of the pieces.
 
 use vm_device::MutDevicePio;
 use vm_device::bus::{PioAddress, PioAddressOffset};
 
+use crate::device::MachineDevice;
 use crate::exit::{ExitHandle, ExitRequest};
 
-/// The first port unless told otherwise.
+/// The first port by default.
 pub const DEFAULT_PORT: u16 = 0x501;
-/// How many ports there are unless told otherwise.
+/// How many ports there are by default.
 pub const DEFAULT_SIZE: u16 = 2;
 
 /// The debug exit device.
@@ -36,6 +41,11 @@ impl DebugExit {
 /// What the process ends with when the guest has written a value whose lowest byte is `value`.
 fn status(value: u8) -> u8 {
     value << 1 | 1
+}
+
+impl MachineDevice for DebugExit {
+    /// The device has no state.
+    fn reset(&mut self) {}
 }
 
 impl MutDevicePio for DebugExit {
@@ -62,7 +72,8 @@ mod tests {
         (DebugExit::new(requests.handle()), requests)
     }
 
-    /// `exit` in kvm-unit-tests' lib/x86/io.c writes 32 bits: 0 where all tests passed, which is status 1.
+    /// `exit` in kvm-unit-tests' lib/x86/io.c writes 32 bits: 0 where all tests passed, which is
+    /// status 1.
     #[test]
     fn kvm_unit_tests_end_with_1_when_all_passed() {
         let (mut device, requests) = device();

@@ -1,14 +1,15 @@
-//! The debug console of Bochs and QEMU (`isa-debugcon`): a port that takes the characters firmware wants its makers to see.
+//! The debug console of Bochs and QEMU (`isa-debugcon`): a port to which firmware writes its log.
 //!
-//! One port of one byte, no IRQ; 0x402 where SeaBIOS and OVMF write, 0xe9 where QEMU puts it unless told otherwise. A write is a
-//! character; a read says [`READBACK`]. Source: QEMU's `hw/char/debugcon.c`.
+//! One port of one byte, no IRQ; 0x402 where SeaBIOS and OVMF write, 0xe9 where QEMU puts it by
+//! default. A write is a character; a read says [`READBACK`]. Source: QEMU's `hw/char/debugcon.c`.
 //!
-//! Each character costs the guest an exit. SeaBIOS reads the port once, and without the device, when it reads 0xff, writes nothing
-//! more (`qemu_debug_preinit`, src/hw/serialio.c); only its banner comes before that. So the device is there
-//! only when somebody wants to read.
+//! Each character costs the guest an exit. SeaBIOS reads the port once, and without the device,
+//! when it reads 0xff, writes nothing more (`qemu_debug_preinit`, src/hw/serialio.c); only its
+//! banner comes before that. So the device is there only when somebody wants to read.
 //!
-//! The characters go to a [`ConsoleSink`], line by line. On request each line begins with the host's time since the machine was
-//! made, as the kernel writes it: `[    0.012345] `, the moment of the line's first character.
+//! The characters go to a [`ConsoleSink`], line by line. On request each line begins with the
+//! host's time since the machine was made, as the kernel writes it: `[    0.012345] `, the moment
+//! of the line's first character.
 
 use std::fmt;
 use std::io::Write;
@@ -18,11 +19,12 @@ use vm_device::bus::{PioAddress, PioAddressOffset};
 
 use crate::clock::MonotonicClock;
 use crate::console::ConsoleSink;
+use crate::device::MachineDevice;
 use crate::pio;
 
 /// Where SeaBIOS and OVMF write.
 pub const FIRMWARE_PORT: u16 = 0x402;
-/// Where QEMU puts the device unless told otherwise.
+/// Where QEMU puts the device by default.
 pub const DEFAULT_PORT: u16 = 0xe9;
 /// What the port reads as: the device is there.
 pub const READBACK: u8 = 0xe9;
@@ -52,13 +54,6 @@ impl Debugcon {
         &mut self.sink
     }
 
-    /// The reset of the machine. What comes after it begins on a line of its own.
-    pub fn reset(&mut self) {
-        if !self.at_line_start {
-            self.put(b'\n');
-        }
-    }
-
     fn put(&mut self, character: u8) {
         // The sink does not fail: what it cannot pass on it drops.
         if self.at_line_start
@@ -69,6 +64,19 @@ impl Debugcon {
         }
         let _ = self.sink.write(&[character]);
         self.at_line_start = character == b'\n';
+    }
+}
+
+impl MachineDevice for Debugcon {
+    /// The reset of the machine. What comes after it begins on a line of its own.
+    fn reset(&mut self) {
+        if !self.at_line_start {
+            self.put(b'\n');
+        }
+    }
+
+    fn flush(&mut self) {
+        self.sink.flush_now();
     }
 }
 

@@ -1,9 +1,9 @@
-//! How a device asks for the end of the machine. It asks; the run loop decides.
+//! How a device asks to stop or reset the machine. It asks; the run loop decides.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// What a device wants to happen to the machine.
+/// What a device asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExitRequest {
     /// The guest switched the machine off.
@@ -32,8 +32,8 @@ pub enum ResetSource {
 pub struct ExitHandle(Arc<dyn Fn(ExitRequest) + Send + Sync>);
 
 impl ExitHandle {
-    /// Wraps what the run loop does with a request. It is called on a vCPU's thread with the device locked: it should note the
-    /// request, wake the run loop and return.
+    /// Wraps what the run loop does with a request. It is called on a vCPU's thread with the device
+    /// locked: it should note the request, wake the run loop and return.
     pub fn new(on_request: impl Fn(ExitRequest) + Send + Sync + 'static) -> Self {
         Self(Arc::new(on_request))
     }

@@ -1,8 +1,10 @@
-//! The ports of QEMU's fw_cfg device: the selector and data registers, and the DMA address register.
+//! The ports of QEMU's fw_cfg device: the selector and data registers, and the DMA address
+//! register.
 //!
-//! Ports 0x510 and 0x511 (one 16-bit selector, written little-endian; the 8-bit data register is either byte of it when read) and
-//! 0x514 to 0x51b (DMA address, 64 bits, big-endian), no IRQ. Source: hw/nvram/fw_cfg.c in QEMU (`fw_cfg_comb_valid`,
-//! `fw_cfg_dma_mem_valid`). What the registers do is the business of the crate [`fw_cfg`].
+//! Ports 0x510 and 0x511 (one 16-bit selector, written little-endian; the 8-bit data register is
+//! either byte of it when read) and 0x514 to 0x51b (DMA address, 64 bits, big-endian), no IRQ.
+//! Source: hw/nvram/fw_cfg.c in QEMU (`fw_cfg_comb_valid`, `fw_cfg_dma_mem_valid`). What the
+//! registers do is the business of the crate [`fw_cfg`].
 //!
 //! The data register is a [`StringPort`]: a `rep insb` is one read of as many bytes.
 
@@ -15,6 +17,7 @@ use guest_memory::Memory;
 use vm_device::MutDevicePio;
 use vm_device::bus::{PioAddress, PioAddressOffset};
 
+use crate::device::MachineDevice;
 use crate::pio::FLOATING;
 
 /// The selector's port; the data register's is the next.
@@ -27,7 +30,8 @@ pub const DATA_PORT: u16 = 0x511;
 pub const DMA_PORT: u16 = 0x514;
 /// How many ports the DMA address register has.
 pub const DMA_PORT_COUNT: u16 = 8;
-/// What the device claims in the DSDT: from the selector to the DMA address, the gap included (`fw_cfg_add_acpi_dsdt`).
+/// What the device claims in the DSDT: from the selector to the DMA address, the gap included
+/// (`fw_cfg_add_acpi_dsdt`).
 const CLAIMED: u8 = 0x0c;
 
 /// A port from which a string instruction (`rep insb`) takes many bytes at once.
@@ -48,14 +52,15 @@ impl<M> FwCfgPorts<M> {
         Self { device }
     }
 
-    /// The reset of the machine.
-    pub fn reset(&mut self) {
-        self.device.reset();
-    }
-
     /// The device behind the ports.
     pub fn device(&mut self) -> &mut FwCfg<M> {
         &mut self.device
+    }
+}
+
+impl<M: Memory + Send> MachineDevice for FwCfgPorts<M> {
+    fn reset(&mut self) {
+        self.device.reset();
     }
 }
 

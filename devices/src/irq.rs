@@ -1,7 +1,8 @@
 //! Interrupt lines, as a device sees them: something to pulse.
 //!
-//! All our devices use edge-triggered lines, so one verb is enough. In the VMM a line is an eventfd that KVM watches; in tests it
-//! counts.
+//! All devices here use edge-triggered lines, so one method is enough. In the VMM a pulse is an
+//! ioctl on the thread that accesses the device, so that the interrupt is pending before the CPU
+//! continues; in tests a line counts its pulses.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -10,7 +11,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// An edge-triggered interrupt line.
 pub trait IrqLine: Send {
-    /// Raises the line and lowers it again. A line that cannot be raised stays silent: the device has nobody to tell.
+    /// Raises the line and lowers it again. A line that cannot be raised stays silent: the device
+    /// has nobody to tell.
     fn pulse(&self);
 }
 

@@ -1,4 +1,4 @@
-//! The chips of the chukka machine, one to a file.
+//! The devices of the chukka machine, one per file.
 //!
 //! | device | ports | IRQ | specification |
 //! |---|---|---|---|
@@ -6,23 +6,25 @@
 //! | [`i8042`]: the reset line | 0x60, 0x64 | – | IBM PS/2 Hardware Interface Technical Reference |
 //! | [`cmos`]: real-time clock, memory size | 0x70, 0x71 | – | Motorola MC146818A; QEMU's `pc_cmos_init` |
 //! | [`port92`]: A20, fast reset | 0x92 | – | IBM PS/2 Hardware Interface Technical Reference |
-//! | [`debugcon`]: characters for firmware's makers | 0x402 or as asked for | – | QEMU's `hw/char/debugcon.c` |
-//! | [`debug_exit`]: end with a status | 0x501, 0x502 or as asked for | – | QEMU's `hw/misc/debugexit.c` |
+//! | [`debugcon`]: firmware's log | 0x402 or as configured | – | QEMU's `hw/char/debugcon.c` |
+//! | [`debug_exit`]: end with a status | 0x501, 0x502 or as configured | – | QEMU's `hw/misc/debugexit.c` |
 //! | [`acpi_pm`]: power-off, reset, power button | 0x600 to 0x607 | 9 | ACPI 6.5, 4.8.3.6, 4.8.3.7 and 5.6.9 |
-//! | [`fw_cfg`](mod@fw_cfg): what the host tells the guest | 0x510, 0x511, 0x514 to 0x51b | – | QEMU, hw/nvram/fw_cfg.c |
+//! | [`fw_cfg`](mod@fw_cfg): items that the host passes to the guest | 0x510, 0x511, 0x514 to 0x51b | – | QEMU, hw/nvram/fw_cfg.c |
 //! | [`acpi_pm_timer`]: 3.58 MHz counter | 0x608 to 0x60b | – | ACPI 6.5, 4.8.3.3 |
 //! | [`reset_control`]: reset | 0xcf9 | – | Intel 82371SB (PIIX3) |
 //! | [`virtio`]: disks | memory-mapped | – | OASIS virtio 1.2 |
 //! | [`pci`]: configuration, host bridge, ISA bridge | 0xcf8 to 0xcff | – | PCI 3.0; Intel 82441FX and 82371SB |
 //!
-//! A device implements [`vm_device::MutDevicePio`], so that an `Arc<Mutex<Device>>` goes on a `vm_device` bus. It knows nothing of
-//! KVM, threads or file descriptors. What it needs from the outside is handed to its constructor: an [`irq::IrqLine`] to pulse, an
-//! [`exit::ExitHandle`] to ask for the end of the machine, a [`clock::Clock`] or a
-//! [`clock::MonotonicClock`], a [`console::ConsoleSink`] for its output.
+//! A device implements [`vm_device::MutDevicePio`], so that an `Arc<Mutex<Device>>` goes on a
+//! `vm_device` bus. It knows nothing of KVM, threads or file descriptors. What it needs from the
+//! outside is handed to its constructor: an [`irq::IrqLine`] to pulse, an [`exit::ExitHandle`] to
+//! ask for the end of the machine, a [`clock::Clock`] or a [`clock::MonotonicClock`], a
+//! [`console::ConsoleSink`] for its output.
 //!
-//! What the guest does never panics, blocks or allocates here: a bad access reads as all ones or is dropped. Devices that the
-//! guest learns of through the DSDT have a plain description that implements `acpi_tables::Aml`; each is a complete term list for
-//! the top level of a definition block and brings its own `Scope (\_SB)`.
+//! Nothing that the guest does makes a device panic, block or allocate: a bad access reads as all
+//! ones or is dropped. Devices that the guest learns of through the DSDT have a plain description
+//! that implements `acpi_tables::Aml`; each is a complete term list for the top level of a
+//! definition block and brings its own `Scope (\_SB)`.
 //!
 //! ```
 //! use std::sync::{Arc, Mutex};
@@ -56,6 +58,7 @@ pub mod cmos;
 pub mod console;
 pub mod debug_exit;
 pub mod debugcon;
+pub mod device;
 pub mod exit;
 pub mod fw_cfg;
 pub mod i8042;

@@ -1,12 +1,13 @@
 //! Reads along on the guest's console and recognises how a Linux kernel says that it ends.
 //!
-//! It looks for `Kernel panic - not syncing` (kernel/panic.c), for the same behind `---[ end `, which closes the report, and for the
-//! last words of kernel/reboot.c. A message may follow a time stamp (`[    1.234567] `), a log level (`<0>`) or an unfinished line,
-//! such as a shell's prompt. Lines end at CR or LF. Memory is bounded: one line buffer of 512 bytes.
+//! It looks for `Kernel panic - not syncing` (kernel/panic.c), for the same behind `---[ end `,
+//! which closes the report, and for the last words of kernel/reboot.c. A message may follow a time
+//! stamp (`[    1.234567] `), a log level (`<0>`) or an unfinished line, such as a shell's prompt.
+//! Lines end at CR or LF. Memory is bounded: one line buffer of 512 bytes.
 //!
 //! It trusts the text: a program in the guest can print the same words.
 
-/// Longest part of a line that is looked at, in bytes. A longer line is looked at piece by piece.
+/// Most bytes of a line examined at once. A longer line is examined in pieces.
 const LINE_LIMIT: usize = 512;
 /// What is kept of a long line, in bytes: more than the longest words looked for.
 const LINE_KEEP: usize = LINE_LIMIT / 2;
@@ -21,7 +22,8 @@ const REBOOT: &[u8] = b"reboot: ";
 /// What the guest's kernel said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConsoleEvent {
-    /// The kernel panicked; its message from `Kernel panic` to the end of the line, at most 256 bytes.
+    /// The kernel panicked; its message from `Kernel panic` to the end of the line, at most 256
+    /// bytes.
     Panic(String),
     /// The kernel has printed all it had to say about its panic.
     PanicEnd,

@@ -15,8 +15,9 @@
 //! | [`host_bridge`], [`isa_bridge`] | the two functions of the machine `pc` |
 //! | [`description`] | the host bridge in the DSDT |
 //!
-//! There is one bus and no interrupt pin. A device with BARs keeps them in its [`function::ConfigSpace`], whose write masks make
-//! the sizing handshake work, and looks in its `write_config` where the guest has put them.
+//! There is one bus and no interrupt pin. A device with BARs keeps them in its
+//! [`function::ConfigSpace`], whose write masks make the sizing handshake work, and looks in its
+//! `write_config` where the guest has put them.
 //!
 //! Source: PCI Local Bus Specification 3.0, 3.2.2.3.2 (mechanism 1) and 6.1 (the header of type 0).
 

@@ -1,7 +1,8 @@
 //! How a port access reaches a chip whose registers are one byte wide.
 //!
-//! The ISA bus breaks a wider access into byte cycles at consecutive ports, lowest first, so `outw 0x70` writes the index and then
-//! the data register. An access of more than four bytes is no x86 port access: it floats.
+//! The ISA bus breaks a wider access into byte cycles at consecutive ports, lowest first, so `outw
+//! 0x70` writes the index and then the data register. An access of more than four bytes is no x86
+//! port access: it floats.
 
 use vm_device::bus::PioAddressOffset;
 

@@ -1,7 +1,7 @@
 //! System control port A of a PS/2: the fast reset and the A20 gate.
 //!
-//! Port 0x92, one byte, no IRQ. Source: IBM PS/2 Hardware Interface Technical Reference, "System Control Port A"; QEMU's
-//! `hw/isa/port92.c`.
+//! Port 0x92, one byte, no IRQ. Source: IBM PS/2 Hardware Interface Technical Reference, "System
+//! Control Port A"; QEMU's `hw/isa/port92.c`.
 //!
 //! | bit | |
 //! |---|---|
@@ -9,14 +9,16 @@
 //! | 1 | A20 gate: read back as it was written, 1 after power-on |
 //! | 7:2 | read as 0 |
 //!
-//! The gate gates nothing: address line 20 always follows the CPU, which is what every guest wants and all that KVM has. It is a
-//! latch because firmware looks whether it took: SeaBIOS' `transition32` (src/romlayout.S) reads the port, sets bit 1 and writes it
-//! back on each of its ways into protected mode. For the same reason the port must never float: 0xff written back is a reset.
-//! Not emulated: the fixed-disk lights and the password lock, which QEMU keeps in bits 7:2.
+//! The gate gates nothing: address line 20 always follows the CPU, which is what every guest wants
+//! and all that KVM has. It is a latch because firmware looks whether it took: SeaBIOS'
+//! `transition32` (src/romlayout.S) reads the port, sets bit 1 and writes it back on each of its
+//! ways into protected mode. For the same reason the port must never float: 0xff written back is a
+//! reset. Not emulated: the fixed-disk lights and the password lock, which QEMU keeps in bits 7:2.
 
 use vm_device::MutDevicePio;
 use vm_device::bus::{PioAddress, PioAddressOffset};
 
+use crate::device::MachineDevice;
 use crate::exit::{ExitHandle, ExitRequest, ResetSource};
 use crate::pio;
 
@@ -41,17 +43,18 @@ impl Port92 {
         Self { exit, latch: A20 }
     }
 
-    /// Back to the state after power-on.
-    pub fn reset(&mut self) {
-        self.latch = A20;
-    }
-
     fn write(&mut self, value: u8) {
         let rising = value & !self.latch;
         self.latch = value & (RESET | A20);
         if rising & RESET != 0 {
             self.exit.request(ExitRequest::Reset(ResetSource::Port92));
         }
+    }
+}
+
+impl MachineDevice for Port92 {
+    fn reset(&mut self) {
+        self.latch = A20;
     }
 }
 

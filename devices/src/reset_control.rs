@@ -1,25 +1,30 @@
-//! The reset control register of a PC's PCI-to-ISA bridge, with which firmware and kernels reset the machine.
+//! The reset control register of a PC's PCI-to-ISA bridge, with which firmware and kernels reset
+//! the machine.
 //!
-//! Port 0xcf9, one byte, no IRQ. Source: Intel 82371SB (PIIX3) data sheet, "RC: reset control register"; QEMU's `hw/isa/piix.c`,
-//! `rcr_write`.
+//! Port 0xcf9, one byte, no IRQ. Source: Intel 82371SB (PIIX3) data sheet, "RC: reset control
+//! register"; QEMU's `hw/isa/piix.c`, `rcr_write`.
 //!
 //! | bit | |
 //! |---|---|
 //! | 1 | which reset: 0 of the CPU, 1 of the system; kept and read back |
 //! | 2 | a write with this bit set resets; reads as 0 |
 //!
-//! Both kinds reset the whole machine here, as in QEMU; bit 3 (power cycle) of later chips changes nothing.
+//! Both kinds reset the whole machine here, as in QEMU; bit 3 (power cycle) of later chips changes
+//! nothing.
 //!
-//! The register lies within the four ports 0xcf8 to 0xcfb. On a machine with PCI, a 32-bit access there is the address of
-//! configuration mechanism 1 and only a byte access is the register, so [`crate::pci::config::PciConfigPorts`] has all the ports
-//! and a `ResetControl` inside. On a machine without PCI, `ResetControl` goes on the bus alone, and still takes all four: a driver
-//! that looks for PCI writes addresses to 0xcf8, and were these split into bytes, `outl 0x80000400, 0xcf8` (function 4) would
-//! write 0x04 to the register and reset the machine. All that is not a byte at 0xcf9 floats, so that 0xcf8 does not
-//! read back 0x80000000 and SeaBIOS says "Detected non-PCI system".
+//! The register lies within the four ports 0xcf8 to 0xcfb. On a machine with PCI, a 32-bit access
+//! there is the address of configuration mechanism 1 and only a byte access is the register, so
+//! [`crate::pci::config::PciConfigPorts`] has all the ports and a `ResetControl` inside. On a
+//! machine without PCI, `ResetControl` goes on the bus alone, and still takes all four: a driver
+//! that looks for PCI writes addresses to 0xcf8, and were these split into bytes, `outl 0x80000400,
+//! 0xcf8` (function 4) would write 0x04 to the register and reset the machine. All that is not a
+//! byte at 0xcf9 floats, so that 0xcf8 does not read back 0x80000000 and SeaBIOS says "Detected
+//! non-PCI system".
 
 use vm_device::MutDevicePio;
 use vm_device::bus::{PioAddress, PioAddressOffset};
 
+use crate::device::MachineDevice;
 use crate::exit::{ExitHandle, ExitRequest, ResetSource};
 use crate::pio;
 
@@ -51,11 +56,6 @@ impl ResetControl {
         Self { exit, kind: 0 }
     }
 
-    /// Back to the state after power-on.
-    pub fn reset(&mut self) {
-        self.kind = 0;
-    }
-
     /// What the register reads as.
     pub(crate) fn read(&self) -> u8 {
         self.kind
@@ -67,6 +67,12 @@ impl ResetControl {
         } else {
             self.kind = value & SYSTEM;
         }
+    }
+}
+
+impl MachineDevice for ResetControl {
+    fn reset(&mut self) {
+        self.kind = 0;
     }
 }
 

@@ -1,15 +1,18 @@
 //! A serial port: the National Semiconductor 16550A, on `vm_superio::Serial`.
 //!
-//! COM1 to COM4 at the ports of a PC: 0x3f8, 0x2f8, 0x3e8, 0x2e8, eight each. Source: PC16550D data sheet;
+//! COM1 to COM4 at the ports of a PC: 0x3f8, 0x2f8, 0x3e8, 0x2e8, eight each. Source: PC16550D data
+//! sheet;
 //! <https://www.lammertbies.nl/comm/info/serial-uart>.
 //!
-//! On the ISA bus COM3 shares IRQ 4 with COM1 and COM4 shares IRQ 3 with COM2, as QEMU has it; but an edge-triggered line cannot be
-//! shared without losing interrupts. Here COM3 has IRQ 5 and COM4 IRQ 7, the lines for which cards had jumpers: they belong to
-//! parallel ports, which this machine lacks. The guest learns of them from the DSDT.
+//! On the ISA bus COM3 shares IRQ 4 with COM1 and COM4 shares IRQ 3 with COM2, as QEMU has it; but
+//! an edge-triggered line cannot be shared without losing interrupts. Here COM3 has IRQ 5 and COM4
+//! IRQ 7, the lines for which cards had jumpers: they belong to parallel ports, which this machine
+//! lacks. The guest learns of them from the DSDT.
 //!
-//! On top of vm-superio this file gives interrupt identification as the chip does (received data before an empty transmitter,
-//! pending until the data is read, nothing that is not enabled), the 16-byte FIFO of the loopback mode (by which drivers tell a
-//! 16550A from its successors) and FIFO control's "clear the receiver". Not emulated: baud rate and line settings (kept, without
+//! On top of vm-superio this file gives interrupt identification as the chip does (received data
+//! before an empty transmitter, pending until the data is read, nothing that is not enabled), the
+//! 16-byte FIFO of the loopback mode (by which drivers tell a 16550A from its successors) and FIFO
+//! control's "clear the receiver". Not emulated: baud rate and line settings (kept, without
 //! effect), modem status changes, line errors and breaks, a disabled FIFO.
 
 use std::fmt;
@@ -21,6 +24,7 @@ use vm_device::bus::{PioAddress, PioAddressOffset};
 use vm_superio::serial::NoEvents;
 
 use crate::console::ConsoleSink;
+use crate::device::MachineDevice;
 use crate::irq::{IrqLine, LineTrigger};
 use crate::pio;
 
@@ -114,7 +118,8 @@ const LSR_DATA_READY: u8 = 1 << 0;
 /// The divisor of 9600 baud, vm-superio's power-on value.
 const DIVISOR: u8 = 12;
 
-/// Depth of vm-superio's receive buffer in bytes. Input from the host may fill it: fewer interrupts.
+/// Depth of vm-superio's receive buffer in bytes. Input from the host may fill it: fewer
+/// interrupts.
 const BUFFER_DEPTH: usize = 64;
 /// Depth of the chip's FIFO in bytes, which a driver can measure in loopback mode.
 const FIFO_DEPTH: usize = 16;
@@ -133,9 +138,9 @@ pub struct Serial {
 }
 
 impl Serial {
-    /// A serial port that announces itself on `line` and writes its output to `sink`. `on_room` is called when the guest has
-    /// made room after [`Serial::enqueue`] took less than it was offered; it is called with the device locked, so it should wake
-    /// the reader of the input and return.
+    /// A serial port that announces itself on `line` and writes its output to `sink`. `on_room` is
+    /// called when the guest has made room after [`Serial::enqueue`] took less than it was offered;
+    /// it is called with the device locked, so it should wake the reader of the input and return.
     pub fn new(
         line: Box<dyn IrqLine>,
         sink: ConsoleSink,
@@ -151,15 +156,15 @@ impl Serial {
         }
     }
 
-    /// Holds input back until the guest enables the interrupt for received data for the first time. For input from a file or a
-    /// pipe: a driver empties the FIFO when it opens the port, and what came before is lost. A guest that only polls never gets
-    /// such input.
+    /// Holds input back until the guest enables the interrupt for received data for the first time.
+    /// For input from a file or a pipe: a driver empties the FIFO when it opens the port, and what
+    /// came before is lost. A guest that only polls never gets such input.
     pub fn await_listener(&mut self) {
         self.awaits_listener = true;
     }
 
-    /// Gives `input` to the guest, as much as there is room for, and says how many bytes that were. If it is not all of it,
-    /// `on_room` is called once when there is room again.
+    /// Gives the guest as much of `input` as fits, and returns the number of bytes. If some did not
+    /// fit, `on_room` is called once when there is room again.
     pub fn enqueue(&mut self, input: &[u8]) -> usize {
         let taken =
             if self.accepts_input() { self.uart.enqueue_raw_bytes(input).unwrap_or(0) } else { 0 };
@@ -170,20 +175,6 @@ impl Serial {
     /// The output side, for [`ConsoleSink::flush_now`].
     pub fn sink_mut(&mut self) -> &mut ConsoleSink {
         self.uart.writer_mut()
-    }
-
-    /// The reset of the machine. What the guest has written is still passed on; input that it has not read is lost.
-    pub fn reset(&mut self) {
-        self.write(MODEM_CONTROL, MCR_OUT2);
-        self.write(LINE_CONTROL, LCR_DIVISOR_LATCH);
-        self.write(DATA, DIVISOR);
-        self.write(INTERRUPT_ENABLE, 0);
-        self.write(LINE_CONTROL, LCR_8_BITS);
-        self.write(INTERRUPT_ENABLE, 0);
-        self.write(FIFO_CONTROL, FCR_CLEAR_RECEIVER);
-        self.write(SCRATCH, 0);
-        self.read(INTERRUPT_ID);
-        self.transmitter_empty = false;
     }
 
     fn read(&mut self, register: u16) -> u8 {
@@ -216,7 +207,7 @@ impl Serial {
         self.offer_room();
     }
 
-    /// Received data comes first and stays until it is read; an empty transmitter is told once.
+    /// Received data comes first and stays until it is read; an empty transmitter is reported once.
     fn identify_interrupt(&mut self) -> u8 {
         let raw = self.uart.read(2);
         self.transmitter_empty |= raw & IIR_TRANSMITTER_EMPTY != 0;
@@ -272,6 +263,27 @@ impl Serial {
     /// Reads one of the registers that reading does not change.
     fn peek(&mut self, register: u16) -> u8 {
         u8::try_from(register).map_or(pio::FLOATING, |offset| self.uart.read(offset))
+    }
+}
+
+impl MachineDevice for Serial {
+    /// The reset of the machine. What the guest has written is still passed on; input that it has
+    /// not read is lost.
+    fn reset(&mut self) {
+        self.write(MODEM_CONTROL, MCR_OUT2);
+        self.write(LINE_CONTROL, LCR_DIVISOR_LATCH);
+        self.write(DATA, DIVISOR);
+        self.write(INTERRUPT_ENABLE, 0);
+        self.write(LINE_CONTROL, LCR_8_BITS);
+        self.write(INTERRUPT_ENABLE, 0);
+        self.write(FIFO_CONTROL, FCR_CLEAR_RECEIVER);
+        self.write(SCRATCH, 0);
+        self.read(INTERRUPT_ID);
+        self.transmitter_empty = false;
+    }
+
+    fn flush(&mut self) {
+        self.uart.writer_mut().flush_now();
     }
 }
 

@@ -25,6 +25,7 @@
 pub mod acpi;
 pub mod boot_state;
 pub mod builtin;
+mod hint;
 pub mod image;
 pub mod layout;
 pub mod linux;

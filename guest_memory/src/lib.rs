@@ -25,6 +25,7 @@
 mod bus_error;
 mod discard;
 mod file;
+pub mod hint;
 mod host;
 mod mapped;
 mod memory;

@@ -1,4 +1,5 @@
-//! What is booted, by one of two ways: chukka loads the kernel itself, or firmware fetches it by fw_cfg.
+//! What is booted: a kernel that chukka loads itself, or firmware, which fetches a kernel through
+//! fw_cfg.
 
 use std::path::Path;
 
@@ -12,11 +13,11 @@ use fw_cfg::x86::rom_path;
 use vm_memory::{Bytes, GuestAddress};
 
 use crate::config::{FirmwareConfig, MachineKind, VmConfig};
-use crate::error::StartError;
+use crate::error::BootError;
 use crate::memory::Ram;
 use crate::memory::rom::Rom;
 
-/// The way to the kernel, with all its files open.
+/// What is booted, with all its files open.
 #[derive(Debug)]
 pub enum Boot {
     /// chukka loads the kernel and enters it.
@@ -25,7 +26,7 @@ pub enum Boot {
     Firmware(FirmwareBoot),
 }
 
-/// Firmware, and what it is to boot.
+/// Firmware, and what it boots.
 #[derive(Debug)]
 pub struct FirmwareBoot {
     bios: BiosImage,
@@ -39,22 +40,22 @@ pub struct FirmwareBoot {
 }
 
 impl Boot {
-    /// Opens the firmware that `config` names, if any, to boot `kernel`. Nothing is loaded yet. What the user should know is added
-    /// to `warnings`.
+    /// Opens the firmware that `config` names, if any, to boot `kernel`. Nothing is loaded yet.
+    /// What the user should know is added to `warnings`.
     ///
     /// # Errors
-    /// The firmware cannot be opened, or is not what it is to be.
+    /// The firmware cannot be opened, or is not a firmware image.
     pub fn open(
         config: &VmConfig,
         kernel: Option<Payload>,
         warnings: &mut Vec<String>,
-    ) -> Result<Self, StartError> {
+    ) -> Result<Self, BootError> {
         match (&config.firmware, kernel) {
             (Some(firmware), kernel) => {
                 FirmwareBoot::open(firmware, kernel, warnings).map(Self::Firmware)
             }
             (None, Some(kernel)) => Ok(Self::Direct(kernel)),
-            (None, None) => Err(StartError::Defect("the command line")),
+            (None, None) => Err(BootError::Nothing),
         }
     }
 
@@ -62,7 +63,7 @@ impl Boot {
     ///
     /// # Errors
     /// Something does not.
-    pub fn check(&self, map: &MemoryMap, machine: MachineKind) -> Result<(), StartError> {
+    pub fn check(&self, map: &MemoryMap, machine: MachineKind) -> Result<(), BootError> {
         match self {
             Self::Direct(boot) => Ok(boot.check(map)?),
             Self::Firmware(boot) => boot.publish(&mut Items::new(), map, machine).map(drop),
@@ -77,12 +78,14 @@ impl Boot {
         }
     }
 
-    /// Whether the firmware is to show what it does where the user sees it: there is nothing yet that would.
+    /// Whether the firmware is to show what it does where the user sees it: there is nothing yet
+    /// that would.
     pub fn firmware_talks(&self) -> bool {
         matches!(self, Self::Firmware(boot) if boot.kernel.is_none())
     }
 
-    /// Whether firmware readies CPU `cpu` for the kernel: its MTRRs and its local APIC. Our own wakes none but the first.
+    /// Whether firmware readies CPU `cpu` for the kernel: its MTRRs and its local APIC. Our own
+    /// wakes none but the first.
     pub fn firmware_readies(&self, cpu: u8) -> bool {
         match self {
             Self::Direct(_) => false,
@@ -104,34 +107,36 @@ impl Boot {
         items: &mut Items,
         map: &MemoryMap,
         machine: MachineKind,
-    ) -> Result<Vec<String>, StartError> {
+    ) -> Result<Vec<String>, BootError> {
         match self {
             Self::Direct(_) => Ok(Vec::new()),
             Self::Firmware(boot) => boot.publish(items, map, machine),
         }
     }
 
-    /// Loads what the first instruction needs, and says how the boot CPU starts. Can be run again: that is a reboot.
+    /// Loads what the first instruction needs, and says how the boot CPU starts. Can be run again:
+    /// that is a reboot.
     ///
     /// # Errors
-    /// A file cannot be read any more.
+    /// A file can no longer be read.
     pub fn load(
         &self,
         ram: &Ram,
         map: &MemoryMap,
         acpi: &AcpiTables,
         smbios: &SmbiosTables,
-    ) -> Result<BootState, StartError> {
+    ) -> Result<BootState, BootError> {
         match self {
             Self::Direct(boot) => Ok(boot.load(ram.engine(), map, acpi, smbios)?),
             Self::Firmware(boot) => {
-                boot.rom.fill(boot.bios.bytes()).map_err(StartError::Rom)?;
-                boot.bios.place_low(ram.memory()).map_err(StartError::Rom)?;
-                // Linux reboots "by BIOS" where ACPI is hardware-reduced and there is no EFI: it jumps to the low reset vector.
+                boot.rom.fill(boot.bios.bytes()).map_err(BootError::Rom)?;
+                boot.bios.place_low(ram.memory()).map_err(BootError::Rom)?;
+                // Linux reboots "by BIOS" where ACPI is hardware-reduced and there is no EFI: it
+                // jumps to the low reset vector.
                 if !boot.bios.restarts_below_1_mib() {
                     let at = GuestAddress(layout::RESET_VECTOR);
                     let written = ram.memory().write_slice(&acpi.reset_code(), at);
-                    written.map_err(StartError::Rom)?;
+                    written.map_err(BootError::Rom)?;
                 }
                 Ok(BootState::reset_vector())
             }
@@ -144,13 +149,13 @@ impl FirmwareBoot {
         config: &FirmwareConfig,
         kernel: Option<Payload>,
         warnings: &mut Vec<String>,
-    ) -> Result<Self, StartError> {
+    ) -> Result<Self, BootError> {
         let bios = BiosImage::open(&config.bios, &config.search)?;
         if bios.is_builtin() && !config.option_roms.is_empty() {
             warnings.push(format!("-bios {} runs no option ROMs", builtin::NAME));
         }
         let rom =
-            Rom::new(bios.high_address(), bios.bytes().len()).map_err(StartError::RomMemory)?;
+            Rom::new(bios.high_address(), bios.bytes().len()).map_err(BootError::RomMemory)?;
         let open = |path: &Path| OptionRom::open(path.as_os_str(), &config.search);
         let mut option_roms = Vec::new();
         for wanted in &config.option_roms {
@@ -167,7 +172,7 @@ impl FirmwareBoot {
         items: &mut Items,
         map: &MemoryMap,
         machine: MachineKind,
-    ) -> Result<Vec<String>, StartError> {
+    ) -> Result<Vec<String>, BootError> {
         let mut order = Vec::new();
         if let Some(boot) = &self.kernel {
             let (initrd, reserved) = (boot.initrd.as_ref(), reserved_for_acpi(machine));
@@ -188,8 +193,9 @@ impl FirmwareBoot {
     }
 }
 
-/// Bytes at the end of RAM below 4 GiB that QEMU keeps the initrd away from, for its firmware's ACPI tables: `acpi_data_size` of
-/// `pc_i440fx_machine_options` (hw/i386/pc.c), none on microvm. Our option ROM moves the initrd anyway; others may not.
+/// Bytes at the end of RAM below 4 GiB that QEMU keeps the initrd away from, for its firmware's
+/// ACPI tables: `acpi_data_size` of `pc_i440fx_machine_options` (hw/i386/pc.c), none on microvm.
+/// Our option ROM moves the initrd anyway; others may not.
 fn reserved_for_acpi(machine: MachineKind) -> u64 {
     match machine {
         MachineKind::Microvm => 0,

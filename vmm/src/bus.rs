@@ -1,22 +1,24 @@
-//! The I/O ports: which device answers, and what happens where none does.
+//! The I/O ports: which device answers, and what happens if none does.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use devices::fw_cfg::StringPort;
 use vm_device::bus::{MmioAddress, MmioRange, PioAddress, PioRange};
 use vm_device::device_manager::{IoManager, MmioManager, PioManager};
-use vm_device::{DeviceMmio, DevicePio, MutDevicePio};
+use vm_device::{DeviceMmio, DevicePio};
 
-/// What a port reads where nothing drives the bus.
+use crate::lock::lock;
+
+/// What a port reads as if nothing drives the bus.
 const FLOATING: u8 = 0xff;
 
 /// The machine's I/O ports. Built once; then only looked up, from every vCPU's thread.
 pub struct Bus {
     ports: IoManager,
-    /// Ports that string instructions read at once.
+    /// Ports that string instructions read in one go.
     strings: Vec<(u16, Arc<dyn StringPort>)>,
-    /// Accesses to ports without a device, where somebody wants to know: one count a port.
+    /// Accesses to ports without a device, per port, if they are counted.
     unanswered: Option<Mutex<BTreeMap<u16, u64>>>,
 }
 
@@ -32,7 +34,7 @@ impl Bus {
     /// # Errors
     /// Two of them overlap.
     pub fn new(
-        devices: Vec<(u16, u16, Arc<dyn DevicePio + Send + Sync>)>,
+        devices: impl IntoIterator<Item = (u16, u16, Arc<dyn DevicePio + Send + Sync>)>,
     ) -> Result<Self, vm_device::bus::Error> {
         let mut ports = IoManager::new();
         for (first, count, device) in devices {
@@ -61,20 +63,20 @@ impl Bus {
         self.ports.register_mmio(MmioRange::new(MmioAddress(base), size.into())?, device)
     }
 
-    /// A read of memory that is not RAM. Where there is no device it reads as all ones.
+    /// Reads from an address that is not RAM: all ones where no device answers.
     pub fn mmio_read(&self, at: u64, data: &mut [u8]) {
         if self.ports.mmio_read(MmioAddress(at), data).is_err() {
             data.fill(FLOATING);
         }
     }
 
-    /// A write to memory that is not RAM. Where there is no device it is dropped.
+    /// Writes to an address that is not RAM: dropped where no device answers.
     pub fn mmio_write(&self, at: u64, data: &[u8]) {
-        // It fails only where there is no device.
+        // The only error is that no device answers.
         let _ = self.ports.mmio_write(MmioAddress(at), data);
     }
 
-    /// Has accesses to ports without a device counted.
+    /// Counts accesses to ports without a device.
     #[must_use]
     pub fn counting_unanswered(mut self) -> Self {
         self.unanswered = Some(Mutex::default());
@@ -146,21 +148,10 @@ impl Bus {
     }
 }
 
-/// A device's lock. A thread that panicked while it held one has left a chip in an odd state, not an unsafe one.
-pub(crate) fn lock<T>(device: &Mutex<T>) -> MutexGuard<'_, T> {
-    device.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A device as the bus takes it.
-pub fn shared<D: MutDevicePio + Send + 'static>(
-    device: &Arc<Mutex<D>>,
-) -> Arc<dyn DevicePio + Send + Sync> {
-    Arc::<Mutex<D>>::clone(device)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use vm_device::MutDevicePio;
     use vm_device::bus::PioAddressOffset;
 
     /// Reads as its offset, and keeps what is written.
@@ -178,7 +169,7 @@ mod tests {
     #[test]
     fn an_access_that_straddles_a_device_is_split() {
         let latch = Arc::new(Mutex::new(Latch(Vec::new())));
-        let bus = Bus::new(vec![(0x100, 2, shared(&latch))]).unwrap();
+        let bus = Bus::new([(0x100, 2, latch.clone() as _)]).unwrap();
         let mut data = [0; 4];
         bus.port_read(0x101, &mut data);
         assert_eq!(data, [1, 0xff, 0xff, 0xff]);
@@ -191,7 +182,7 @@ mod tests {
 
     #[test]
     fn overlapping_devices_are_refused() {
-        let latch = || shared(&Arc::new(Mutex::new(Latch(Vec::new()))));
-        assert!(Bus::new(vec![(0x100, 8, latch()), (0x107, 1, latch())]).is_err());
+        let latch = || Arc::new(Mutex::new(Latch(Vec::new()))) as _;
+        assert!(Bus::new([(0x100, 8, latch()), (0x107, 1, latch())]).is_err());
     }
 }

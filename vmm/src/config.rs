@@ -1,15 +1,17 @@
-//! What one run of chukka is to do: plain data, checked, with no text left to interpret.
+//! The configuration of one run: plain, checked data, with no text left to interpret.
 //!
-//! Whoever reads a command line makes a [`VmConfig`]; everything after that reads this and never argv.
-//! Nothing here has looked at the host: whether the files exist, the memory is there and KVM can be
-//! opened is found out by whoever uses them.
+//! The command line becomes a [`VmConfig`], which does not change afterwards; nothing else reads
+//! argv. Nothing here depends on the host: whether files exist, memory suffices and KVM can be
+//! opened is checked at start.
 
 pub mod cpu_model;
 pub mod credential;
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use guest_memory::hint::Hint;
 use thiserror::Error;
 
 use self::cpu_model::CpuModel;
@@ -41,9 +43,9 @@ pub struct VmConfig {
     pub uuid: Option<[u8; 16]>,
     /// What runs before the kernel and fetches it; without it chukka enters the kernel itself.
     pub firmware: Option<FirmwareConfig>,
-    /// What firmware is told about booting; only the defaults where there is no firmware.
+    /// Boot options for firmware; the defaults without firmware.
     pub boot_options: BootOptions,
-    /// fw_cfg files of the user's; no name is there twice, none is longer than 55 bytes.
+    /// fw_cfg files of the user; no name is there twice, none is longer than 55 bytes.
     pub fw_cfg: Vec<FwCfgItem>,
     /// What the SMBIOS tables say.
     pub smbios: SmbiosOptions,
@@ -51,11 +53,12 @@ pub struct VmConfig {
     pub credentials: Vec<Credential>,
     /// The port that firmware writes its log to.
     pub debugcon: Option<Debugcon>,
-    /// The ports with which the guest can end the run with a status of its own (`-device isa-debug-exit`).
+    /// The ports with which the guest can end the run with a status of its own (`-device
+    /// isa-debug-exit`).
     pub debug_exit: Option<DebugExit>,
     /// Whether the guest can leave its vmcoreinfo note (`-device vmcoreinfo`).
     pub vmcoreinfo: bool,
-    /// What is told while the guest runs.
+    /// What is traced while the guest runs.
     pub trace: Trace,
     /// Whether each line of the debug console has the host's time in front (`-msg timestamp`).
     pub timestamps: bool,
@@ -79,10 +82,12 @@ pub struct VmConfig {
     pub rtc: RtcConfig,
 }
 
-/// Whether pages of a large initrd are mapped into guest memory (`-machine x-map-initrd`), or read: docs/decisions/0007-transfer.md.
+/// Whether pages of a large initrd are mapped into guest memory (`-machine x-map-initrd`), or read:
+/// docs/decisions/0007-transfer.md.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MapInitrd {
-    /// Those that the page cache has as huge pages; the others where the host's KVM does not shadow page tables.
+    /// Those that the page cache has as huge pages; the others where the host's KVM does not shadow
+    /// page tables.
     #[default]
     Auto,
     /// All.
@@ -94,17 +99,19 @@ pub enum MapInitrd {
 /// The firmware (`-bios`) and what belongs to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FirmwareConfig {
-    /// `-bios`: the path of an image, `builtin`, or a name such as `seabios` to be looked for; never empty.
+    /// `-bios`: the path of an image, `builtin`, or a name such as `seabios` to be looked for;
+    /// never empty.
     pub bios: OsString,
     /// Directories (`-L`) to look in before the usual ones, in their order.
     pub search: Vec<PathBuf>,
-    /// Whether chukka's own option ROM, which loads the kernel, is there (`-machine x-option-roms=off`: it is not).
+    /// Whether chukka's own option ROM, which loads the kernel, is there (`-machine
+    /// x-option-roms=off`: it is not).
     pub own_option_rom: bool,
     /// Option ROMs (`-option-rom`) besides chukka's own, in their order.
     pub option_roms: Vec<OptionRomConfig>,
 }
 
-/// An option ROM of the user's.
+/// An option ROM of the user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OptionRomConfig {
     /// The ROM's file, looked for as `-bios` is.
@@ -113,21 +120,21 @@ pub struct OptionRomConfig {
     pub bootindex: Option<i32>,
 }
 
-/// `-boot`: what firmware is told.
+/// `-boot`: options that chukka passes to firmware.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BootOptions {
     /// Whether there is a boot menu.
     pub menu: bool,
     /// How long the boot menu waits, in milliseconds.
     pub splash_time: Option<u16>,
-    /// After how many milliseconds without anything to boot the firmware starts again: 0 to 65535, or
-    /// -1, never, which is also what `None` means.
+    /// After how many milliseconds without anything to boot the firmware starts again: 0 to 65535,
+    /// or -1, never, which is also what `None` means.
     pub reboot_timeout: Option<i32>,
     /// Whether only what is in the boot order is booted.
     pub strict: bool,
 }
 
-/// A fw_cfg file of the user's (`-fw_cfg`).
+/// A fw_cfg file of the user (`-fw_cfg`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FwCfgItem {
     /// Its name, 1 to 55 bytes.
@@ -148,7 +155,8 @@ pub enum FwCfgSource {
 /// What the SMBIOS tables say (`-smbios`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SmbiosOptions {
-    /// The strings of type 11 in their order; at most [`OEM_STRINGS`], those of credentials counted.
+    /// The strings of type 11 in their order; at most [`OEM_STRINGS`], those of credentials
+    /// counted.
     pub oem_strings: Vec<OemString>,
     /// Type 1. Its UUID is [`VmConfig::uuid`].
     pub system: SystemInformation,
@@ -162,7 +170,7 @@ pub const OEM_STRINGS: usize = 255;
 pub enum OemString {
     /// These bytes; at least one, no NUL.
     Text(Vec<u8>),
-    /// What is in this file, of which a NUL or nothing at all cannot be carried.
+    /// The content of this file, which must not be empty or contain a NUL.
     File(PathBuf),
 }
 
@@ -181,13 +189,13 @@ pub struct SystemInformation {
 /// The port of `-debugcon` and of `-device isa-debugcon` where nothing else is said, as in QEMU.
 pub const DEBUGCON_PORT: u16 = 0xe9;
 
-/// The debug console: one port, of which every byte written goes to `out`.
+/// The debug console: one port; every byte written to it goes to `out`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Debugcon {
     /// The I/O port.
     pub port: u16,
-    /// Where the bytes go; never [`SerialBackend::None`]. On [`SerialBackend::Stdio`] it only writes,
-    /// and may share it with a serial port.
+    /// Where the bytes go; never [`SerialBackend::None`]. On [`SerialBackend::Stdio`] it only
+    /// writes, and may share it with a serial port.
     pub out: SerialBackend,
 }
 
@@ -200,7 +208,7 @@ pub struct DebugExit {
     pub size: u16,
 }
 
-/// What is told on standard error while the guest runs (`-trace`).
+/// What is traced on standard error while the guest runs (`-trace`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Trace {
     /// Each operation of the fw_cfg device.
@@ -293,7 +301,7 @@ pub enum RtcBase {
 
 /// More memory was asked for than there is.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error("The guest is to have {} of memory, the host has {}", Size(*.wanted), Size(*.host))]
+#[error("{} of guest memory requested; the host has {}", Size(*.wanted), Size(*.host))]
 pub struct TooMuchMemory {
     /// What `-m` says, in bytes.
     pub wanted: u64,
@@ -301,11 +309,9 @@ pub struct TooMuchMemory {
     pub host: u64,
 }
 
-impl TooMuchMemory {
-    /// What the user can do.
-    #[must_use]
-    pub fn hint(&self) -> String {
-        format!("give the guest less: -m {}", Size(self.host / 2))
+impl Hint for TooMuchMemory {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        Some(format!("give the guest less: -m {}", Size(self.host / 2)).into())
     }
 }
 
@@ -361,7 +367,7 @@ mod tests {
     fn memory_beyond_the_host_is_refused_with_both_sizes() {
         assert_eq!(check_memory(4 << 30, 4 << 30), Ok(()));
         let error = check_memory(1 << 40, 16 << 30).unwrap_err();
-        assert_eq!(error.to_string(), "The guest is to have 1T of memory, the host has 16G");
-        assert_eq!(error.hint(), "give the guest less: -m 8G");
+        assert_eq!(error.to_string(), "1T of guest memory requested; the host has 16G");
+        assert_eq!(error.hint().unwrap(), "give the guest less: -m 8G");
     }
 }

@@ -6,10 +6,12 @@ mod snapshot;
 pub mod vcpu;
 pub mod vcpu_state;
 
+use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use firmware::layout;
+use guest_memory::hint::Hint;
 use kvm_bindings::{
     KVM_MEM_READONLY, KVM_PIT_SPEAKER_DUMMY, kvm_pit_config, kvm_userspace_memory_region,
 };
@@ -30,34 +32,34 @@ const NEEDED: [(Cap, &str); 7] = [
     (Cap::MpState, "KVM_CAP_MP_STATE"),
 ];
 
-/// Why there is no VM.
+/// Why KVM cannot run a guest.
 #[derive(Debug, Error)]
 pub enum KvmError {
-    /// The device could not be opened.
+    /// The device cannot be opened.
     #[error("Cannot open {}", path.display())]
     Open {
         /// The device.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// It is something else, or speaks another version.
-    #[error("{} is no KVM device: its API version is {found}, expected 12", path.display())]
+    /// The device is not KVM, or has another API version.
+    #[error("{} is not a KVM device: its API version is {found}, expected 12", path.display())]
     Version {
         /// The device.
         path: PathBuf,
         /// What KVM_GET_API_VERSION said.
         found: i32,
     },
-    /// The host's KVM lacks something.
-    #[error("The host's KVM has no {0}, which chukka needs")]
+    /// The host's KVM lacks a capability.
+    #[error("The host's KVM lacks {0}, which chukka needs")]
     Capability(&'static str),
-    /// More CPUs than KVM gives.
-    #[error("The guest is to have {asked} CPUs, the host's KVM gives {limit} at most")]
+    /// More CPUs than KVM supports.
+    #[error("{asked} CPUs requested; the host's KVM supports at most {limit}")]
     Cpus {
         /// CPUs asked for.
         asked: u8,
-        /// Most there can be.
+        /// The most that KVM supports.
         limit: usize,
     },
     /// An ioctl failed.
@@ -65,44 +67,41 @@ pub enum KvmError {
     Ioctl {
         /// Its name.
         ioctl: &'static str,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 }
 
 impl KvmError {
-    /// What the user can do about it.
-    pub fn hint(&self) -> String {
-        match self {
+    /// The error of a failed ioctl.
+    pub(crate) fn ioctl(ioctl: &'static str) -> impl FnOnce(kvm_ioctls::Error) -> Self {
+        move |error| Self::Ioctl { ioctl, source: io::Error::from_raw_os_error(error.errno()) }
+    }
+}
+
+impl Hint for KvmError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        Some(match self {
             Self::Open { path, source } => match source.kind() {
-                io::ErrorKind::PermissionDenied => {
-                    format!(
-                        "add yourself to the group of {}: sudo usermod -aG kvm $USER, and log in again",
-                        path.display()
-                    )
-                }
-                io::ErrorKind::NotFound => {
-                    "load KVM (sudo modprobe kvm_intel or kvm_amd), switch on VT-x or AMD-V in the \
-                    firmware, or, inside a VM, nested virtualization in its host"
-                        .into()
-                }
-                _ => {
-                    "is KVM loaded? sudo modprobe kvm_intel or kvm_amd; dmesg says what went wrong"
-                        .into()
-                }
+                io::ErrorKind::PermissionDenied => format!(
+                    "add yourself to the group of {}: sudo usermod -aG kvm $USER, and log in again",
+                    path.display()
+                )
+                .into(),
+                io::ErrorKind::NotFound => "load KVM (sudo modprobe kvm_intel or kvm_amd), enable \
+                     VT-x or AMD-V in the host's firmware, or, inside a VM, nested virtualization \
+                     in its host"
+                    .into(),
+                _ => "check that KVM is loaded (sudo modprobe kvm_intel or kvm_amd) and see dmesg"
+                    .into(),
             },
             Self::Version { .. } => "name the KVM device, usually /dev/kvm".into(),
             Self::Capability(_) => {
                 "use a newer host kernel, with KVM built in or as a module".into()
             }
-            Self::Cpus { limit, .. } => format!("give -smp {limit} or fewer"),
-            Self::Ioctl { .. } => "dmesg of the host may say more".into(),
-        }
-    }
-
-    /// The error of a failed ioctl.
-    pub(crate) fn ioctl(ioctl: &'static str) -> impl FnOnce(kvm_ioctls::Error) -> Self {
-        move |error| Self::Ioctl { ioctl, source: io::Error::from_raw_os_error(error.errno()) }
+            Self::Cpus { limit, .. } => format!("use -smp {limit} or fewer").into(),
+            Self::Ioctl { .. } => "see dmesg on the host".into(),
+        })
     }
 }
 
@@ -130,21 +129,23 @@ pub fn open(path: &Path, cpus: u8) -> Result<Kvm, KvmError> {
     Ok(kvm)
 }
 
-/// Makes a VM with in-kernel interrupt controllers and PIT, `ram` as its memory and `rom`, if any, at the top of 4 GiB.
+/// Makes a VM with in-kernel interrupt controllers and PIT, `ram` as its memory and `rom`, if any,
+/// at the top of 4 GiB.
 ///
 /// # Errors
 /// [`KvmError::Ioctl`]: the host's KVM refused a step.
 pub fn create_vm(kvm: &Kvm, ram: &Ram, rom: Option<&Rom>) -> Result<VmFd, KvmError> {
-    // KVM_CREATE_VM gives up with EINTR when a signal is pending (virt/kvm/kvm_main.c); one more try is all it needs.
+    // KVM_CREATE_VM gives up with EINTR when a signal is pending (virt/kvm/kvm_main.c); one more
+    // try is all it needs.
     let vm = loop {
         match kvm.create_vm() {
             Err(e) if e.errno() == libc::EINTR => {}
             other => break other.map_err(KvmError::ioctl("KVM_CREATE_VM"))?,
         }
     };
-    // Memory comes first: once the interrupt controllers are there, KVM waits several milliseconds for readers of the old
-    // memslots, which do not exist yet (docs/performance.md).
-    // Without read-only memory a ROM can be written to by the guest until it is reset.
+    // Memory comes first: once the interrupt controllers are there, KVM waits several milliseconds
+    // for readers of the old memslots, which do not exist yet (docs/performance.md). Without
+    // read-only memory a ROM can be written to by the guest until it is reset.
     let rom_flags = if kvm.check_extension(Cap::ReadonlyMem) { KVM_MEM_READONLY } else { 0 };
     let ram = ram.slots().map(|slot| (slot, 0));
     let slots = ram.chain(rom.map(|rom| (rom.slot(), rom_flags)));
@@ -156,7 +157,8 @@ pub fn create_vm(kvm: &Kvm, ram: &Ram, rom: Option<&Rom>) -> Result<VmFd, KvmErr
             userspace_addr,
             flags,
         };
-        // SAFETY: the range is guest memory or ROM that stays mapped as long as the process lives, and nothing else is in it.
+        // SAFETY: the range is guest memory or ROM that stays mapped as long as the process lives,
+        // and nothing else is in it.
         unsafe { vm.set_user_memory_region(region) }
             .map_err(KvmError::ioctl("KVM_SET_USER_MEMORY_REGION"))?;
     }
@@ -165,7 +167,8 @@ pub fn create_vm(kvm: &Kvm, ram: &Ram, rom: Option<&Rom>) -> Result<VmFd, KvmErr
     let tss = usize::try_from(layout::KVM_TSS).unwrap_or_default();
     vm.set_tss_address(tss).map_err(KvmError::ioctl("KVM_SET_TSS_ADDR"))?;
     vm.create_irq_chip().map_err(KvmError::ioctl("KVM_CREATE_IRQCHIP"))?;
-    // With the dummy speaker KVM answers port 0x61 too, where a guest without another clock counts the PIT's channel 2.
+    // With the dummy speaker KVM answers port 0x61 too, where a guest without another clock counts
+    // the PIT's channel 2.
     let pit = kvm_pit_config { flags: KVM_PIT_SPEAKER_DUMMY, ..Default::default() };
     vm.create_pit2(pit).map_err(KvmError::ioctl("KVM_CREATE_PIT2"))?;
     Ok(vm)

@@ -23,6 +23,7 @@ pub mod config;
 pub mod error;
 pub mod host;
 pub mod kvm;
+mod lock;
 pub mod machine;
 pub mod memory;
 pub mod outcome;

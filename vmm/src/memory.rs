@@ -4,11 +4,13 @@
 mod paging;
 pub mod rom;
 
+use std::borrow::Cow;
 use std::io;
 use std::ops::Range;
 use std::ptr::{null_mut, without_provenance_mut};
 
 use firmware::MemoryMap;
+use guest_memory::hint::Hint;
 use guest_memory::{Engine, MappingOptions};
 use thiserror::Error;
 use vm_memory::mmap::MmapRegionError;
@@ -20,40 +22,40 @@ use vm_memory::{
 use crate::config::{MapInitrd, TooMuchMemory, check_memory};
 use crate::host::signals;
 
-/// x86's huge page. KVM maps guest memory by huge pages where host and guest address agree below this.
+/// x86's huge page. KVM maps guest memory by huge pages where host and guest address agree below
+/// this.
 const HUGE_PAGE: usize = 2 << 20;
 
-/// Data of at least so many bytes is mapped and not read (docs/decisions/0007-transfer.md).
+/// Data of at least this many bytes is mapped instead of read (docs/decisions/0007-transfer.md).
 pub const MAP_FROM: u64 = 16 << 20;
 
-/// Why guest memory cannot be had.
+/// Why guest memory cannot be allocated.
 #[derive(Debug, Error)]
 pub enum MemoryError {
     /// More than the host has, RAM and swap together.
     #[error(transparent)]
     BeyondHost(#[from] TooMuchMemory),
-    /// The host would not give it.
-    #[error("Cannot get {} MiB of memory for the guest", size >> 20)]
+    /// The host refused to allocate it.
+    #[error("Cannot allocate {} MiB of guest memory", size >> 20)]
     Map {
         /// Bytes asked for.
         size: u64,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// vm-memory would not take it.
     #[error("Cannot describe guest memory")]
     Region(#[from] MmapRegionError),
     /// The regions do not fit together.
-    #[error("Cannot put guest memory together")]
+    #[error("Cannot assemble guest memory")]
     Collection(#[from] vm_memory::GuestRegionCollectionError),
 }
 
-impl MemoryError {
-    /// What the user can do about it.
-    pub fn hint(&self) -> String {
+impl Hint for MemoryError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
         match self {
             Self::BeyondHost(error) => error.hint(),
-            _ => "give the guest less memory with -m, or look at ulimit -v".into(),
+            _ => Some("give the guest less memory with -m, or check ulimit -v".into()),
         }
     }
 }
@@ -65,7 +67,8 @@ pub struct Ram {
 }
 
 impl Ram {
-    /// Gets memory for `map`. Nothing of it is touched yet. `mapping` says whether files may be mapped over it.
+    /// Allocates memory for `map` without touching it. `mapping` says whether files may be mapped
+    /// over it.
     ///
     /// # Errors
     /// [`MemoryError`]: more than the host has, or the host refuses.
@@ -87,7 +90,7 @@ impl Ram {
         self.engine.memory()
     }
 
-    /// The way of files into it.
+    /// The engine that loads files into it.
     pub fn engine(&self) -> &Engine<GuestMemoryMmap> {
         &self.engine
     }
@@ -98,7 +101,8 @@ impl Ram {
     }
 }
 
-/// Anonymous memory for one range of guest-physical addresses, at a host address that agrees with it below 2 MiB.
+/// Anonymous memory for one range of guest-physical addresses, at a host address that agrees with
+/// it below 2 MiB.
 fn region(range: Range<u64>) -> Result<GuestRegionMmap, MemoryError> {
     let map_error = |source| MemoryError::Map { size: range.end - range.start, source };
     let too_big = || map_error(io::Error::from_raw_os_error(libc::ENOMEM));
@@ -116,8 +120,8 @@ fn region(range: Range<u64>) -> Result<GuestRegionMmap, MemoryError> {
     let aligned = (start as usize).next_multiple_of(HUGE_PAGE);
     let pointer: *mut u8 = start.cast::<u8>().wrapping_add(aligned - start as usize);
     let (head, tail) = (aligned - start as usize, start as usize + reserved - aligned - size);
-    // SAFETY: head and tail are parts of the mapping just made that nothing else knows of; MADV_HUGEPAGE only advises. What
-    // fails here costs speed or address space, nothing else.
+    // SAFETY: head and tail are parts of the mapping just made that nothing else knows of;
+    // MADV_HUGEPAGE only advises. What fails here costs speed or address space, nothing else.
     unsafe {
         if head > 0 {
             libc::munmap(start, head);
@@ -127,7 +131,8 @@ fn region(range: Range<u64>) -> Result<GuestRegionMmap, MemoryError> {
         }
         libc::madvise(pointer.cast(), size, libc::MADV_HUGEPAGE);
     }
-    // SAFETY: `pointer` is `size` bytes of a mapping that lasts as long as the process: nothing unmaps it.
+    // SAFETY: `pointer` is `size` bytes of a mapping that lasts as long as the process: nothing
+    // unmaps it.
     let mmap = unsafe { MmapRegion::build_raw(pointer, size, prot, flags) }?;
     GuestRegionMmap::new(mmap, GuestAddress(range.start)).ok_or_else(too_big)
 }

@@ -1,12 +1,11 @@
-//! How a run ended, in one word, one line and one exit status.
+//! How a run ended: the outcome, its message and its exit status.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use guest_memory::{Engine, Memory};
 
-/// How the guest, or the run, came to its end. Ordered from what overrules to what is overruled: a panic that is followed by a
-/// reset is a panic.
+/// How the guest, or the run, ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The guest switched itself off by ACPI.
@@ -15,11 +14,11 @@ pub enum Outcome {
     Reset,
     /// The guest ended the run by `-device isa-debug-exit`. Holds the exit status it chose.
     DebugExit(u8),
-    /// The kernel said so on a serial port. Holds the line.
+    /// The guest's kernel panicked, as it printed on a serial port. Holds the line.
     Panic(String),
     /// A CPU triple-faulted: nobody asked for that reset.
     TripleFault(Box<CpuSnapshot>),
-    /// KVM could not go on. Holds what it said.
+    /// KVM could not go on.
     Kvm {
         /// What happened.
         what: String,
@@ -37,7 +36,8 @@ pub enum Outcome {
         /// Bytes it has.
         found: u64,
     },
-    /// A file was written to before the pages of it that guest memory shows could be copied. Holds its name.
+    /// A file was written to before the pages of it that guest memory shows could be copied. Holds
+    /// its name.
     FileChanged(PathBuf),
     /// The user typed Ctrl-A x.
     Quit,
@@ -47,7 +47,7 @@ pub enum Outcome {
     Defect(&'static str),
 }
 
-/// Where a CPU was when it could not go on.
+/// The state of a CPU that could not continue.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CpuSnapshot {
     /// Its number, from 0.
@@ -84,7 +84,8 @@ impl fmt::Display for CpuSnapshot {
 }
 
 impl Outcome {
-    /// If guest memory shows a file that is not whole any more, or showed one that changed, that is the end.
+    /// If guest memory shows a file that is not whole any more, or showed one that changed, that is
+    /// the end.
     pub fn file_lost<M: Memory>(engine: &Engine<M>) -> Option<Self> {
         Self::file_cut(engine).or_else(|| engine.changed_file().map(Self::FileChanged))
     }
@@ -95,7 +96,8 @@ impl Outcome {
         Some(Self::FileCut { path, expected, found })
     }
 
-    /// The exit status of the process (docs/exit-codes.md). `None`: the process dies of the signal instead.
+    /// The exit status of the process (docs/exit-codes.md). `None`: the process dies of the signal
+    /// instead.
     pub fn status(&self) -> Option<u8> {
         match self {
             Self::PowerOff | Self::Reset | Self::Quit => Some(0),
@@ -114,7 +116,7 @@ impl Outcome {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Kvm { .. } => {
-                Some("the host's KVM gave up on this instruction; dmesg of the host may say more")
+                Some("the host's KVM gave up on this instruction; see dmesg on the host for more")
             }
             Self::Firmware(_) => {
                 Some("it boots what -kernel names; -trace fw_cfg shows what it asked for")
@@ -123,7 +125,7 @@ impl Outcome {
                 "leave kernel and initrd alone while the guest runs; write a new file and rename it over the old",
             ),
             Self::Defect(_) => {
-                Some("this is a defect of chukka; please report it with the command line")
+                Some("this is a bug in chukka; please report it with the command line")
             }
             Self::TripleFault(_) => {
                 Some("add earlyprintk=ttyS0 to -append to see how far the kernel came")

@@ -1,7 +1,10 @@
-//! One run: from a configuration to an outcome, over as many boots as the guest makes.
+//! One run: from a configuration to an outcome, through every reboot of the guest.
 
+pub mod course;
 pub mod event_loop;
 pub mod flusher;
+pub mod message;
+mod typing;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,7 +23,7 @@ use vmm_sys_util::signal::Killable;
 
 use crate::boot::Boot;
 use crate::config::{InterruptKey, SerialBackend, VmConfig};
-use crate::error::StartError;
+use crate::error::{BootError, HostError, StartError};
 use crate::host::input::Input;
 use crate::host::notices::Notifier;
 use crate::host::signals::{self, Signals};
@@ -34,16 +37,19 @@ use crate::machine::items;
 use crate::machine::parts::Parts;
 use crate::memory::Ram;
 use crate::outcome::Outcome;
-use crate::run::event_loop::{EventLoop, Next};
-use crate::run::flusher::Flusher;
+use course::Next;
+use event_loop::{EventLoop, Sources};
+use flusher::Flusher;
+use message::Message;
 
-/// Where KVM is.
+/// The KVM device.
 const KVM_DEVICE: &str = "/dev/kvm";
 
-/// Checks all that can be checked without KVM: that the firmware can be opened, and that everything fits into the guest's memory.
+/// Checks all that can be checked without KVM: that the firmware can be opened, and that everything
+/// fits into the guest's memory.
 ///
 /// # Errors
-/// What would keep the guest from starting.
+/// What would prevent the guest from starting.
 pub fn check(config: &VmConfig, kernel: Option<Payload>) -> Result<Vec<String>, StartError> {
     let mut warnings = Vec::new();
     let boot = Boot::open(config, kernel, &mut warnings)?;
@@ -51,7 +57,7 @@ pub fn check(config: &VmConfig, kernel: Option<Payload>) -> Result<Vec<String>, 
     Ok(warnings)
 }
 
-/// A guest that is ready to be run: what stays the same over every boot of it.
+/// A guest that is ready to run: what stays the same across its reboots.
 #[expect(missing_debug_implementations, reason = "a guest has no useful one")]
 pub struct Vm<'a> {
     config: &'a VmConfig,
@@ -61,7 +67,7 @@ pub struct Vm<'a> {
     kvm: Kvm,
     ram: Arc<Ram>,
     cpuid: Cpuid,
-    /// Tells vCPUs and consoles to give up.
+    /// Tells vCPUs and consoles to stop waiting.
     stop: Arc<AtomicBool>,
     notifier: Notifier,
     warnings: Vec<String>,
@@ -69,38 +75,28 @@ pub struct Vm<'a> {
 }
 
 impl<'a> Vm<'a> {
-    /// Readies a guest that boots `kernel`, if any. What the user named is looked at first, then the host; nothing is touched before
-    /// all is known to fit.
+    /// Readies a guest that boots `kernel`, if any. Checks the user's files first, then the host,
+    /// and changes nothing before everything is known to fit.
     ///
     /// # Errors
-    /// It cannot be started.
+    /// The guest cannot be started.
     pub fn new(config: &'a VmConfig, kernel: Option<Payload>) -> Result<Self, StartError> {
         let mut warnings = Vec::new();
         let boot = Boot::open(config, kernel, &mut warnings)?;
         let map = MemoryMap::new(config.memory);
         boot.check(&map, config.machine)?;
-        let smbios = SmbiosTables::build(&items::smbios_config(config)?)?;
+        let smbios =
+            SmbiosTables::build(&items::smbios_config(config)?).map_err(BootError::from)?;
         let kvm = kvm::open(Path::new(KVM_DEVICE), config.cpus)?;
         let ram = Arc::new(Ram::new(&map, config.map_initrd)?);
         let cpuid = Cpuid::new(&kvm, &config.cpu, config.cpus)?;
         warnings.extend(cpuid.unsupported().iter().map(|feature| {
             format!("-cpu {feature}=on: the host's KVM does not have it; it stays off")
         }));
-        let notifier = Notifier::new().map_err(StartError::event)?;
+        let notifier = Notifier::new().map_err(HostError::descriptors)?;
         let stop = Arc::default();
-        Ok(Self {
-            config,
-            boot,
-            map,
-            smbios,
-            kvm,
-            ram,
-            cpuid,
-            stop,
-            notifier,
-            warnings,
-            disks: Vec::new(),
-        })
+        let disks = Vec::new();
+        Ok(Self { config, boot, map, smbios, kvm, ram, cpuid, stop, notifier, warnings, disks })
     }
 
     /// Gives the guest disks, in this order.
@@ -114,56 +110,54 @@ impl<'a> Vm<'a> {
         &self.warnings
     }
 
-    /// Runs it to its end.
+    /// Runs the guest to its end. Calls `tell` with what the user should know meanwhile; the
+    /// terminal may be raw then, with the cursor anywhere in a line.
     ///
     /// # Errors
     /// [`StartError`]: it could not be started, or chukka itself failed.
-    pub fn run(&self) -> Result<Outcome, StartError> {
-        let host = |what| move |source| StartError::Host { what, source };
+    pub fn run(&self, mut tell: impl FnMut(&Message)) -> Result<Outcome, StartError> {
+        let host = StartError::host;
         terminal::restore_on_disaster();
         signals::prepare_kick().map_err(host("signals"))?;
-        let devices = Arc::new(Devices::new(&Parts {
-            config: self.config,
-            map: &self.map,
-            ram: &self.ram,
-            boot: &self.boot,
-            smbios: &self.smbios,
-            disks: &self.disks,
-            notifier: &self.notifier,
-            stopping: &self.stop,
-        })?);
+        let devices = Arc::new(Devices::new(&self.parts())?);
         // Until here Ctrl-C kills: opening an output may wait, as a FIFO's does.
         let signals = Signals::listen().map_err(host("signals"))?;
         let flusher = Flusher::start(Arc::clone(&devices)).map_err(host("a thread"))?;
         let flusher = Arc::new(flusher);
         let disks = devices.disks.start(&self.notifier).map_err(host("a thread"))?;
-        // The guest is ready to run before the terminal changes: an error on the way is printed on one that is in order.
+        // The guest is ready to run before the terminal changes: an error before that is printed on
+        // an unchanged one.
         let mut vcpus = self.boot_guest(&devices)?;
         let (input, terminal) = self.open_terminal(&devices)?;
-        let on_reset = self.config.on_reset;
-        let events = EventLoop::new(
-            self.notifier.clone(),
+        let sources = Sources {
+            notifier: self.notifier.clone(),
             signals,
             input,
             terminal,
-            (Arc::clone(&devices), Arc::clone(&flusher)),
-            on_reset,
-        )?;
+            devices: Arc::clone(&devices),
+            flusher: Arc::clone(&flusher),
+        };
+        let events = EventLoop::new(sources, self.config.on_reset)?;
         let mut manager =
             EventManager::new().map_err(|e| host("epoll")(std::io::Error::other(e.to_string())))?;
         let id = manager.add_subscriber(events);
         let outcome = loop {
             let threads = self.start_vcpus(vcpus)?;
             let next = loop {
-                if let Some(next) = manager.subscriber_mut(id).ok().and_then(EventLoop::take_next) {
-                    break next;
+                if let Ok(events) = manager.subscriber_mut(id) {
+                    for message in events.take_messages() {
+                        tell(&message);
+                    }
+                    if let Some(next) = events.take_next() {
+                        break next;
+                    }
                 }
                 manager.run().map_err(|e| host("epoll")(std::io::Error::other(e.to_string())))?;
             };
             let stopped = self.stop_vcpus(threads, &flusher)?;
             match next {
                 Next::End(outcome) => break outcome,
-                Next::LetGo(which) => {
+                Next::ReleaseLeases(which) => {
                     self.ram.engine().detach(which);
                     if let Some(outcome) = Outcome::file_lost(self.ram.engine()) {
                         break outcome;
@@ -179,7 +173,8 @@ impl<'a> Vm<'a> {
                 Next::Reboot => {
                     drop(stopped);
                     self.ram.engine().detach(Leases::Wanted);
-                    // The flusher may be in a write that waits for a reader, and only this thread hears when to give up.
+                    // The flusher may be in a write that waits for a reader, and only this thread
+                    // hears when to give up.
                     while !devices.try_reset() {
                         flusher.kick();
                         thread::sleep(Duration::from_micros(200));
@@ -190,7 +185,8 @@ impl<'a> Vm<'a> {
                 }
             }
         };
-        // The terminal is as it was, and signals kill again, before anything may wait for a reader of the output.
+        // The terminal is as it was, and signals kill again, before anything may wait for a reader
+        // of the output.
         drop(manager);
         drop(disks);
         self.ram.engine().release();
@@ -199,6 +195,20 @@ impl<'a> Vm<'a> {
         }
         devices.finish_trace();
         Ok(outcome)
+    }
+
+    /// What the machine is built from.
+    fn parts(&self) -> Parts<'_> {
+        Parts {
+            config: self.config,
+            map: &self.map,
+            ram: &self.ram,
+            boot: &self.boot,
+            smbios: &self.smbios,
+            disks: &self.disks,
+            notifier: &self.notifier,
+            stopping: &self.stop,
+        }
     }
 
     /// Makes a VM and loads the guest into its memory: all that comes before the first instruction.
@@ -232,16 +242,18 @@ impl<'a> Vm<'a> {
                 Ok(Vcpu { cpu, fd, bus, ram, stop })
             })
             .collect::<Result<_, _>>()?;
-        devices.connect(Arc::new(vm));
+        devices.disks.connect(&vm);
+        devices.irq_chip.connect(Arc::new(vm));
         Ok(vcpus)
     }
 
-    /// Each thread gives its vCPU back if it is told to stop.
+    /// Each thread returns its vCPU when it stops.
     fn start_vcpus(&self, vcpus: Vec<Vcpu>) -> Result<Vec<JoinHandle<Option<Vcpu>>>, StartError> {
         let start = |mut vcpu: Vcpu| {
             let notifier = self.notifier.clone();
             thread::Builder::new().name(format!("vcpu{}", vcpu.cpu)).spawn(move || {
-                // A panic in here is a defect of chukka's; the main thread has to hear of it, or it waits for ever.
+                // A panic in here is a defect of chukka's; the main thread has to hear of it, or it
+                // waits for ever.
                 let noted = notifier.clone();
                 let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| vcpu.run()));
                 let outcome = ended.unwrap_or(Some(Outcome::Defect("a vCPU's thread")));
@@ -254,11 +266,12 @@ impl<'a> Vm<'a> {
             .into_iter()
             .map(start)
             .collect::<Result<_, _>>()
-            .map_err(|source| StartError::Host { what: "a vCPU's thread", source })
+            .map_err(StartError::host("a vCPU's thread"))
     }
 
-    /// Brings every vCPU's thread home, and hands over those vCPUs that could go on. One that is about to enter KVM_RUN, or to wait for a reader of its output, may miss a
-    /// kick: so it gets another. All are kicked, as one may wait for a device that another has, or the flusher.
+    /// Joins every vCPU's thread and returns the vCPUs that can go on. One that is about to enter
+    /// KVM_RUN, or to wait for a reader of its output, may miss a kick: so it gets another. All are
+    /// kicked, as one may wait for a device that another has, or the flusher.
     fn stop_vcpus(
         &self,
         threads: Vec<JoinHandle<Option<Vcpu>>>,
@@ -292,7 +305,7 @@ impl<'a> Vm<'a> {
             InterruptKey::GoesToGuest => Keys::ToGuest,
         };
         let terminal = Terminal::acquire(keys);
-        let input = Input::open().map_err(StartError::event)?;
+        let input = Input::open().map_err(HostError::descriptors)?;
         if input.is_terminal && terminal.is_none() {
             return Ok((None, None)); // in the background: the terminal is somebody else's
         }

@@ -41,7 +41,8 @@ fn write(cmos: &mut Cmos, index: u8, value: u8) {
     cmos.pio_write(PioAddress(BASE_PORT), 1, &[value]);
 }
 
-/// Century, year, month, day, hours, minutes, seconds; read in the opposite order, the seconds first.
+/// Century, year, month, day, hours, minutes, seconds; read in the opposite order, the seconds
+/// first.
 fn time(cmos: &mut Cmos) -> [u8; 7] {
     let mut time = [SECONDS, MINUTES, HOURS, DAY, MONTH, YEAR, CENTURY];
     for register in &mut time {
@@ -118,7 +119,8 @@ fn tells_the_present_time_when_last_latch_is_old() {
     assert_eq!(read(&mut cmos, MINUTES), 0x00);
 }
 
-/// `mc146818_avoid_UIP` in Linux's drivers/rtc/rtc-mc146818-lib.c, with a millisecond for each access.
+/// `mc146818_avoid_UIP` in Linux's drivers/rtc/rtc-mc146818-lib.c, with a millisecond for each
+/// access.
 #[test]
 fn linux_reads_time_at_first_attempt_when_second_does_not_change() {
     let (mut cmos, clock) = cmos_at(LEAP_DAY);
@@ -138,7 +140,8 @@ fn linux_reads_time_at_first_attempt_when_second_does_not_change() {
     assert_eq!(control, 0x02);
 }
 
-/// `mc146818_set_time` in the same file: it holds the divider in reset meanwhile, and expects the next second half a second later.
+/// `mc146818_set_time` in the same file: it holds the divider in reset meanwhile, and expects the
+/// next second half a second later.
 #[test]
 fn linux_sets_time_when_it_lets_go_of_divider() {
     let (mut cmos, clock) = cmos_at(LEAP_DAY);
@@ -242,7 +245,8 @@ fn has_power_on_values_when_built() {
     assert_eq!(registers.map(|index| read(&mut cmos, index)), [0x26, 0x02, 0, 0x80, 0, 0]);
 }
 
-/// What SeaBIOS 1.16 reads through index | 0x80: `boot_init`, `floppy_setup`, the translation of disk 0, and `smp_setup`.
+/// What SeaBIOS 1.16 reads through index | 0x80: `boot_init`, `floppy_setup`, the translation of
+/// disk 0, and `smp_setup`.
 #[test]
 fn seabios_finds_no_drives_and_no_boot_order_when_it_looks() {
     let (mut cmos, _) = cmos_at(LEAP_DAY);

@@ -15,7 +15,7 @@ const MULTIFUNCTION: u8 = 1 << 7;
 pub struct Devfn(u8);
 
 impl Devfn {
-    /// Function `function` (of which 3 bits count) of device `device` (of which 5 bits count).
+    /// Function `function` (3 bits) of device `device` (5 bits).
     pub const fn new(device: u8, function: u8) -> Self {
         Self((device & 0x1f) << 3 | function & 0x07)
     }
@@ -52,8 +52,9 @@ impl PciBus {
         Self::default()
     }
 
-    /// Puts `function` at `place`. A device of several functions needs one with number 0; the bus sets bit 7 of its header
-    /// type, so that guests look for the others, and look in vain nowhere else.
+    /// Puts `function` at `place`. A device of several functions needs one with number 0; the bus
+    /// sets bit 7 of its header type, so that guests look for the others, and look in vain nowhere
+    /// else.
     ///
     /// # Errors
     /// The place is taken.

@@ -1,7 +1,7 @@
 //! Configuration mechanism 1: the two registers through which a PC reaches PCI configuration space.
 //!
-//! Ports 0xcf8 to 0xcff, no IRQ. Source: PCI Local Bus Specification 3.0, 3.2.2.3.2; Intel 82441FX data sheet, "CONFADD" and
-//! "CONFDATA"; QEMU's `hw/pci/pci_host.c`.
+//! Ports 0xcf8 to 0xcff, no IRQ. Source: PCI Local Bus Specification 3.0, 3.2.2.3.2; Intel 82441FX
+//! data sheet, "CONFADD" and "CONFDATA"; QEMU's `hw/pci/pci_host.c`.
 //!
 //! | port | access | |
 //! |---|---|---|
@@ -9,13 +9,14 @@
 //! | 0xcf9 | 8 bits | [`ResetControl`], another chip's register that lies in the middle |
 //! | 0xcfc to 0xcff | 8, 16 or 32 bits, within the four | data: the bytes of the register that the address names |
 //!
-//! Anything else floats: in particular a byte or word at 0xcf8 is not the address. While bit 31 is clear, and where there is no
-//! function, data reads as all ones and is dropped when written.
+//! Anything else floats: in particular a byte or word at 0xcf8 is not the address. While bit 31 is
+//! clear, and where there is no function, data reads as all ones and is dropped when written.
 
 use vm_device::MutDevicePio;
 use vm_device::bus::{PioAddress, PioAddressOffset};
 
 use super::bus::{Devfn, PciBus};
+use crate::device::MachineDevice;
 use crate::pio;
 use crate::reset_control::{self, ResetControl};
 
@@ -49,13 +50,6 @@ impl PciConfigPorts {
         Self { bus, reset_control, address: 0 }
     }
 
-    /// Back to the state after power-on, with all functions of the bus.
-    pub fn reset(&mut self) {
-        self.address = 0;
-        self.bus.reset();
-        self.reset_control.reset();
-    }
-
     /// Bus, place and byte that the data register stands for at `offset`.
     fn target(&self, offset: PioAddressOffset) -> Option<(u8, Devfn, u8)> {
         let [register, devfn, bus, _] = self.address.to_le_bytes();
@@ -68,6 +62,14 @@ impl PciConfigPorts {
 /// Whether an access lies within the data register.
 fn is_data(offset: PioAddressOffset, width: usize) -> bool {
     offset >= DATA && usize::from(offset) + width <= usize::from(DATA_END)
+}
+
+impl MachineDevice for PciConfigPorts {
+    fn reset(&mut self) {
+        self.address = 0;
+        self.bus.reset();
+        self.reset_control.reset();
+    }
 }
 
 impl MutDevicePio for PciConfigPorts {

@@ -15,20 +15,21 @@ pub const MEMORY_WINDOW_LAST: u32 = 0xfebf_ffff;
 const IO_WINDOWS: [(u16, u16); 2] =
     [(0x0000, config::BASE_PORT - 1), (config::BASE_PORT + config::PORT_COUNT, 0xffff)];
 
-/// The PCI bus in the DSDT: PNP0A03, segment 0, buses 0 to 255 as QEMU says (of which only 0 has functions), all ports but the
-/// configuration ports themselves, and one window for memory.
+/// The PCI bus in the DSDT: PNP0A03, segment 0, buses 0 to 255 as QEMU says (of which only 0 has
+/// functions), all ports but the configuration ports themselves, and one window for memory.
 ///
-/// There is no `_PRT`, because no function has an interrupt pin, no `_OSC`, because this is not PCI Express, and no `_ADR`,
-/// which ACPI 6.5, 6.1 does not want beside a `_HID`: Linux misses none of them. Nor is there a window at 0xa0000, since there
-/// is no display.
+/// There is no `_PRT`, because no function has an interrupt pin, no `_OSC`, because this is not PCI
+/// Express, and no `_ADR`, which ACPI 6.5, 6.1 does not want beside a `_HID`: Linux misses none of
+/// them. Nor is there a window at 0xa0000, since there is no display.
 #[derive(Clone, Copy, Debug)]
 pub struct PciDescription {
     memory_window: u32,
 }
 
 impl PciDescription {
-    /// A description whose memory window begins at `memory_window`, which is the end of memory below 4 GiB or whatever lies
-    /// above that, and ends at [`MEMORY_WINDOW_LAST`]. Without room in between there is no window.
+    /// A description whose memory window begins at `memory_window`, which is the end of memory
+    /// below 4 GiB or whatever lies above that, and ends at [`MEMORY_WINDOW_LAST`]. Without room in
+    /// between there is no window.
     pub fn new(memory_window: u32) -> Self {
         Self { memory_window }
     }
@@ -67,7 +68,8 @@ mod tests {
         aml
     }
 
-    /// Checked with `iasl -d` and compiled again without a warning; the source as it prints it stands beside the bytes.
+    /// Checked with `iasl -d` and compiled again without a warning; the source as it prints it
+    /// stands beside the bytes.
     #[test]
     fn describes_itself_when_dsdt_is_built() {
         let expected = [
@@ -92,7 +94,8 @@ mod tests {
     fn has_no_memory_window_when_there_is_no_room() {
         let with = aml(0xc000_0000).len();
         for start in [MEMORY_WINDOW_LAST, MEMORY_WINDOW_LAST + 1, u32::MAX] {
-            // The descriptor, and a byte each of the lengths of _CRS, PCI0 and \_SB where they fit into 6 bits.
+            // The descriptor, and a byte each of the lengths of _CRS, PCI0 and \_SB where they fit
+            // into 6 bits.
             assert!(aml(start).len() <= with - 26, "{start:#x}");
         }
         assert_eq!(aml(0).len(), with);

@@ -13,7 +13,8 @@ pub const STATUS: u8 = 0x06;
 pub const REVISION_ID: u8 = 0x08;
 /// Cache line size: 8 bits.
 pub const CACHE_LINE_SIZE: u8 = 0x0c;
-/// Header type: 8 bits; bit 7 tells that the device has several functions, and is the business of [`super::bus::PciBus`].
+/// Header type: 8 bits; bit 7 tells that the device has several functions, and is the business of
+/// [`super::bus::PciBus`].
 pub const HEADER_TYPE: u8 = 0x0e;
 /// The first of six base address registers: 32 bits each.
 pub const BASE_ADDRESS_0: u8 = 0x10;
@@ -24,11 +25,12 @@ pub const INTERRUPT_LINE: u8 = 0x3c;
 /// The first byte after the header.
 pub const AFTER_HEADER: u8 = 0x40;
 
-/// Command: answer I/O, answer memory, be master, report system errors, keep the interrupt pin still. The other bits are read-only.
+/// Command: answer I/O, answer memory, be master, report system errors, keep the interrupt pin
+/// still. The other bits are read-only.
 const COMMAND_WRITABLE: u16 = 0x0507;
 
-/// Something that answers configuration accesses on a [`super::bus::PciBus`]. An access is of 1, 2 or 4 bytes and does not cross a
-/// multiple of 4.
+/// Something that answers configuration accesses on a [`super::bus::PciBus`]. An access is of 1, 2
+/// or 4 bytes and does not cross a multiple of 4.
 pub trait PciFunction: Send {
     /// Fills `data` from `offset` on.
     fn read_config(&mut self, offset: u8, data: &mut [u8]);
@@ -57,7 +59,8 @@ pub struct Identity {
     pub subsystem: u16,
 }
 
-/// The bytes of a function: what they are, what a reset makes of them, and which bits the guest may write.
+/// The bytes of a function: what they are, what a reset makes of them, and which bits the guest may
+/// write.
 #[derive(Clone, Debug)]
 pub struct ConfigSpace {
     bytes: [u8; CONFIG_SIZE],
@@ -66,9 +69,11 @@ pub struct ConfigSpace {
 }
 
 impl ConfigSpace {
-    /// A header of type 0 (a device, not a bridge between buses) without base addresses, capabilities or interrupt pin.
+    /// A header of type 0 (a device, not a bridge between buses) without base addresses,
+    /// capabilities or interrupt pin.
     ///
-    /// The guest may write command, cache line size and interrupt line, as in QEMU's `pci_init_wmask`; the rest is read-only.
+    /// The guest may write command, cache line size and interrupt line, as in QEMU's
+    /// `pci_init_wmask`; the rest is read-only.
     pub fn type_0(identity: &Identity) -> Self {
         let zero = [0; CONFIG_SIZE];
         let [interface, subclass, class, _] = identity.class.to_le_bytes();

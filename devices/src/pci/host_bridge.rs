@@ -1,6 +1,7 @@
-//! The host bridge of a PC, an Intel 440FX, as far as firmware looks at it.
+//! The host bridge of a PC, an Intel 440FX, with the registers that firmware uses.
 //!
-//! Function 00:00.0, 8086:1237. Source: Intel 82441FX (PMC) data sheet, 290549; QEMU's `hw/pci-host/i440fx.c`.
+//! Function 00:00.0, 8086:1237. Source: Intel 82441FX (PMC) data sheet, 290549; QEMU's
+//! `hw/pci-host/i440fx.c`.
 //!
 //! | register | width | after reset | |
 //! |---|---|---|---|
@@ -9,14 +10,17 @@
 //! | 0x72 | 8 | 0x02 | SMRAM: the memory of system management mode |
 //! | other than these, 0x40 to 0xff | 8 | 0x00 | |
 //!
-//! All of them are stored and read back, and **change nothing: behind 0xc0000 to 0xfffff there is always memory, readable and
-//! writable**, which the VMM fills with the firmware before the reset. So no write to a PAM register costs a new memory map, and a
-//! ROM area that firmware has locked can still be written. A real bridge has 0x00 there after a reset, for ROM; this one says from the
-//! start what is true. SeaBIOS finds PAM0 with bit 4 set and so does not copy itself from the ROM below 4 GiB, page by page through
-//! KVM, over the copy that is there already (`make_bios_writable`, src/fw/shadow.c).
+//! All of them are stored and read back, and **change nothing: behind 0xc0000 to 0xfffff there is
+//! always memory, readable and writable**, which the VMM fills with the firmware before the reset.
+//! So no write to a PAM register costs a new memory map, and a ROM area that firmware has locked
+//! can still be written. A real bridge has 0x00 there after a reset, for ROM; this one says from
+//! the start what is true. SeaBIOS finds PAM0 with bit 4 set and so does not copy itself from the
+//! ROM below 4 GiB, page by page through KVM, over the copy that is there already
+//! (`make_bios_writable`, src/fw/shadow.c).
 //!
-//! There is no system management mode either: firmware does not ask for it because there is no PIIX4 power management function
-//! (see [`super::isa_bridge`]). The subsystem 1af4:1100 is how SeaBIOS knows QEMU (`qemu_detect`, src/fw/paravirt.c).
+//! There is no system management mode either: firmware does not ask for it because there is no
+//! PIIX4 power management function (see [`super::isa_bridge`]). The subsystem 1af4:1100 is how
+//! SeaBIOS knows QEMU (`qemu_detect`, src/fw/paravirt.c).
 
 use super::bus::Devfn;
 use super::function::{AFTER_HEADER, ConfigSpace, Identity};

@@ -1,6 +1,8 @@
-//! The bridge from PCI to the ISA bus, an Intel PIIX3, as far as firmware and kernels look at it.
+//! The bridge from PCI to the ISA bus, an Intel PIIX3, with the registers that firmware and kernels
+//! use.
 //!
-//! Function 00:01.0, 8086:7000. Source: Intel 82371SB (PIIX3) data sheet, 290550; QEMU's `hw/isa/piix.c`.
+//! Function 00:01.0, 8086:7000. Source: Intel 82371SB (PIIX3) data sheet, 290550; QEMU's
+//! `hw/isa/piix.c`.
 //!
 //! | register | width | after reset | |
 //! |---|---|---|---|
@@ -9,19 +11,22 @@
 //! | 0x60 to 0x63 | 8 | 0x80 | `PIRQRC`: the IRQ of each of the four PCI interrupts; bit 7: none |
 //! | other than these, 0x40 to 0xff | 8 | as in QEMU's `piix_reset` | |
 //!
-//! Those from 0x40 on are stored and read back, and change nothing: no function here has an interrupt pin. (One that gets a pin
-//! needs its route from `PIRQRC` to the interrupt controller.)
+//! Those from 0x40 on are stored and read back, and change nothing: no function here has an
+//! interrupt pin. (One that gets a pin needs its route from `PIRQRC` to the interrupt controller.)
 //!
-//! What else is in a PIIX3 is elsewhere or nowhere. The edge/level registers 0x4d0 and 0x4d1, which SeaBIOS writes with the routes,
-//! are answered by KVM's interrupt controller (`kvm_pic_init` in Linux' arch/x86/kvm/i8259.c), so no device must be put there; the
-//! reset register is [`crate::reset_control`]; there are no IDE and no USB functions.
+//! What else is in a PIIX3 is elsewhere or nowhere. The edge/level registers 0x4d0 and 0x4d1, which
+//! SeaBIOS writes with the routes, are answered by KVM's interrupt controller (`kvm_pic_init` in
+//! Linux' arch/x86/kvm/i8259.c), so no device must be put there; the reset register is
+//! [`crate::reset_control`]; there are no IDE and no USB functions.
 //!
-//! Function 3 of a PIIX4 (8086:7113, power management) is missing on purpose: where SeaBIOS finds it next to a 440FX it sets up
-//! system management mode (`smm_setup`, src/fw/smm.c), and waits without end for an answer from code that KVM would have to run
-//! in that mode. ACPI does not need it: see [`crate::acpi_pm`].
+//! Function 3 of a PIIX4 (8086:7113, power management) is missing on purpose: where SeaBIOS finds
+//! it next to a 440FX it sets up system management mode (`smm_setup`, src/fw/smm.c), and waits
+//! without end for an answer from code that KVM would have to run in that mode. ACPI does not need
+//! it: see [`crate::acpi_pm`].
 //!
-//! QEMU's bridge calls itself a device of several functions even where it is the only one. Here bit 7 of the header type is set by
-//! [`super::bus::PciBus`] when it is true; clear, it saves every scan of the bus seven functions.
+//! QEMU's bridge calls itself a device of several functions even where it is the only one. Here bit
+//! 7 of the header type is set by [`super::bus::PciBus`] when it is true; clear, it saves every
+//! scan of the bus seven functions.
 
 use super::bus::Devfn;
 use super::function::{AFTER_HEADER, COMMAND, ConfigSpace, Identity};

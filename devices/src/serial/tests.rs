@@ -157,7 +157,8 @@ fn identifies_nothing_when_interrupt_is_not_enabled() {
     assert_eq!(guest.inb(IIR), 0xc4);
 }
 
-/// Linux's console masks the interrupts while it prints; on another CPU the handler reads the identification meanwhile.
+/// Linux's console masks the interrupts while it prints; on another CPU the handler reads the
+/// identification meanwhile.
 #[test]
 fn interrupts_again_when_identification_was_read_while_masked() {
     let mut guest = Guest::new();
@@ -172,7 +173,8 @@ fn interrupts_again_when_identification_was_read_while_masked() {
     assert_eq!(guest.inb(IIR), 0xc2);
 }
 
-/// `autoconfig` and `autoconfig_16550a` in Linux's drivers/tty/serial/8250/8250_port.c, with CONFIG_SERIAL_8250_16550A_VARIANTS.
+/// `autoconfig` and `autoconfig_16550a` in Linux's drivers/tty/serial/8250/8250_port.c, with
+/// CONFIG_SERIAL_8250_16550A_VARIANTS.
 #[test]
 fn linux_finds_a_16550a_when_it_configures_the_port() {
     let mut guest = Guest::new();

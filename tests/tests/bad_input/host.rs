@@ -57,7 +57,7 @@ fn a_kvm_device_that_is_none_is_told() {
     if !native::kvm() || !host.possible() {
         return;
     }
-    kernel(&Scratch::new()).confined(host).refused().says("/dev/kvm is no KVM device");
+    kernel(&Scratch::new()).confined(host).refused().says("/dev/kvm is not a KVM device");
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn a_missing_capability_is_named() {
         kernel(&scratch)
             .confined(Confinement { without_capabilities, ..Confinement::default() })
             .refused()
-            .says(&format!("The host's KVM has no {name}, which chukka needs"))
+            .says(&format!("The host's KVM lacks {name}, which chukka needs"))
             .hints("newer host kernel");
     }
 }
@@ -87,6 +87,6 @@ fn more_cpus_than_the_host_s_kvm_gives_are_told_with_its_limit() {
         .confined(Confinement { without_capabilities, ..Confinement::default() })
         .args(["-smp", "5"])
         .refused()
-        .says("The guest is to have 5 CPUs, the host's KVM gives 4 at most")
+        .says("5 CPUs requested; the host's KVM supports at most 4")
         .hints("-smp 4");
 }

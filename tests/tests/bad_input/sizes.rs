@@ -89,7 +89,7 @@ fn a_guest_with_more_memory_than_the_host_is_told_what_the_host_has() {
         kernel(&scratch, BzImage::default())
             .args(["-m", &format!("{mib}M")])
             .refused()
-            .says("The guest is to have ")
+            .says(" of guest memory requested")
             .says("the host has ")
             .hints("give the guest less: -m ");
     }

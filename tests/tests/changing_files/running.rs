@@ -68,8 +68,10 @@ fn power_off_after_a_word(mut chukka: Chukka, initrd: &Initrd) {
     chukka.send(b"P");
     let ended = chukka.wait_within(LONG);
     assert_eq!(ended.code(), Some(0), "{ended:?}");
-    let warning =
-        format!("the guest cannot have INITRD_DATA by fw_cfg: '{}': it ", initrd.path.display());
+    let warning = format!(
+        "the guest cannot read INITRD_DATA through fw_cfg: '{}': it ",
+        initrd.path.display()
+    );
     assert!(ended.stderr.contains(&warning), "{ended:?}");
 }
 
@@ -128,7 +130,7 @@ fn it_cannot_be_had_after_a_reboot_and_is_named() {
         let (first, last) = match way {
             Way::Direct => (format!("Cannot load '{path}' into guest memory: {why}"), "hint: "),
             _ => (
-                format!("the guest cannot have INITRD_DATA by fw_cfg: '{path}': {why}"),
+                format!("the guest cannot read INITRD_DATA through fw_cfg: '{path}': {why}"),
                 "the firmware could not boot: initrd: fw_cfg DMA error",
             ),
         };

@@ -1,4 +1,5 @@
-//! A systemd credential, and the two ways by which one reaches a guest (systemd.system-credentials(7)).
+//! A systemd credential, and the two ways by which one reaches a guest
+//! (systemd.system-credentials(7)).
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -12,7 +13,8 @@ pub const FW_CFG_NAME_MAX: usize = 55;
 /// The longest name of a credential, in bytes: that of a file, and of a systemd descriptor.
 pub const NAME_MAX: usize = 255;
 
-/// systemd takes no more than this of all credentials together, in bytes; what comes after is dropped.
+/// systemd takes no more than this of all credentials together, in bytes; what comes after is
+/// dropped.
 pub const TOTAL_MAX: usize = 1 << 20;
 
 /// A credential (`-credential NAME=VALUE`).
@@ -48,8 +50,8 @@ impl Credential {
         fits.then(|| format!("{FW_CFG_PREFIX}{}", self.name))
     }
 
-    /// Its string of SMBIOS type 11 (smbios-type-11(7)): as text, or in base64 where the value is none
-    /// or has characters that an SMBIOS string cannot carry.
+    /// Its string of SMBIOS type 11 (smbios-type-11(7)): as text, or in base64 where the value is
+    /// none or has characters that an SMBIOS string cannot carry.
     #[must_use]
     pub fn smbios_string(&self) -> String {
         match std::str::from_utf8(&self.value) {
@@ -67,8 +69,8 @@ impl Credential {
     }
 }
 
-/// Whether systemd takes this as a credential's name (its `credential_name_valid`): the name of a file
-/// in printable ASCII, without a colon.
+/// Whether systemd takes this as a credential's name (its `credential_name_valid`): the name of a
+/// file in printable ASCII, without a colon.
 #[must_use]
 pub fn name_is_valid(name: &str) -> bool {
     let letter = |byte: u8| (b' '..127).contains(&byte) && byte != b':' && byte != b'/';

@@ -1,4 +1,4 @@
-//! Standard input as the event loop sees it: a descriptor that can be waited for, whatever it is.
+//! Standard input as a descriptor that epoll can wait for, whatever standard input is.
 
 use std::fs::File;
 use std::io::{self, IsTerminal, PipeReader, Read, Write};
@@ -11,7 +11,8 @@ const CHUNK: usize = 1024;
 #[derive(Debug)]
 pub struct Input {
     source: Source,
-    /// A terminal is always read, so that Ctrl-A x is heard; anything else only when the guest has room.
+    /// A terminal is always read, so that Ctrl-A x is heard; anything else only when the guest has
+    /// room.
     pub is_terminal: bool,
 }
 
@@ -27,7 +28,7 @@ impl Input {
     /// Standard input.
     ///
     /// # Errors
-    /// As of dup(2) and pipe(2).
+    /// See dup(2) and pipe(2).
     pub fn open() -> io::Result<Self> {
         let stdin = io::stdin();
         let file = File::from(stdin.as_fd().try_clone_to_owned()?);
@@ -42,7 +43,7 @@ impl Input {
     /// What there is to read, a chunk at most; empty at the end.
     ///
     /// # Errors
-    /// As of read(2).
+    /// See read(2).
     pub fn read(&mut self) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; CHUNK];
         let count = match &mut self.source {

@@ -1,4 +1,5 @@
-//! What the user types: bytes for the guest, and the commands behind Ctrl-A, as in QEMU's `-nographic`.
+//! What the user types: bytes for the guest, and the commands behind Ctrl-A, as in QEMU's
+//! `-nographic`.
 
 /// Ctrl-A.
 const ESCAPE: u8 = 1;
@@ -15,7 +16,7 @@ pub const HELP: &str = "\r\n\
 pub enum Command {
     /// End at once.
     Quit,
-    /// Say what there is.
+    /// Print the help.
     Help,
     /// Press the power button.
     PowerButton,
@@ -28,7 +29,8 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// Takes what was typed; bytes for the guest are appended to `guest`, commands are returned in order.
+    /// Takes what was typed; bytes for the guest are appended to `guest`, commands are returned in
+    /// order.
     pub fn feed(&mut self, typed: &[u8], guest: &mut Vec<u8>) -> Vec<Command> {
         let mut commands = Vec::new();
         for &byte in typed {

@@ -1,4 +1,5 @@
-//! What vCPU threads and devices tell the event loop. Bounded: the first of each kind counts until it is taken.
+//! What vCPU threads and devices report to the event loop. Bounded: the first of each kind counts
+//! until it is taken.
 
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
@@ -43,10 +44,10 @@ pub struct Notifier {
 }
 
 impl Notifier {
-    /// A new one, with nothing to tell.
+    /// A notifier without notices.
     ///
     /// # Errors
-    /// As of eventfd(2).
+    /// See eventfd(2).
     pub fn new() -> io::Result<Self> {
         Ok(Self { notices: Arc::default(), event: Arc::new(EventFd::new(EFD_NONBLOCK)?) })
     }
@@ -58,13 +59,14 @@ impl Notifier {
         let _ = self.event.write(1);
     }
 
-    /// Takes all there is.
+    /// Takes all notices.
     pub fn take(&self) -> Notices {
         let _ = self.event.read();
         std::mem::take(&mut self.notices.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Forgets what the guest asked for and said, for the next boot. What is about the host stays: output to be flushed, or lost.
+    /// Forgets what the guest asked for and said, for the next boot. What is about the host stays:
+    /// output to be flushed, or lost.
     pub fn start_over(&self) {
         let mut notices = self.notices.lock().unwrap_or_else(PoisonError::into_inner);
         notices.ended = None;

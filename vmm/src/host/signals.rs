@@ -12,11 +12,12 @@ use vmm_sys_util::signal::{
     self, block_signal, create_sigset, register_signal_handler, unblock_signal,
 };
 
-/// Signals that end chukka, cleanly: the terminal is restored, the guest's output written, and then chukka dies of the signal,
-/// so that whoever waits for it sees the truth.
+/// Signals that end chukka, cleanly: the terminal is restored, the guest's output written, and then
+/// chukka dies of the signal, so that its parent sees how it ended.
 pub const ENDING: [i32; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT];
 
-/// Tells that somebody wants to write to a file whose pages the guest has. By default it kills, so it stays blocked to the end.
+/// Tells that somebody wants to write to a file whose pages the guest has. By default it kills, so
+/// it stays blocked to the end.
 pub const LEASE: i32 = libc::SIGIO;
 
 /// The signals chukka listens to.
@@ -27,11 +28,11 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Blocks the signals in this thread and those it will start, and opens their descriptor. A signal that is ignored stays
-    /// ignored (nohup(1)).
+    /// Blocks the signals in this thread and those it will start, and opens their descriptor. A
+    /// signal that is ignored stays ignored (nohup(1)).
     ///
     /// # Errors
-    /// As of sigprocmask(2) and signalfd(2).
+    /// See sigprocmask(2) and signalfd(2).
     pub fn listen() -> io::Result<Self> {
         let heard: Vec<i32> = ENDING
             .into_iter()
@@ -41,7 +42,8 @@ impl Signals {
         let all: Vec<i32> = heard.iter().copied().chain([LEASE]).collect();
         for signal in &all {
             match block_signal(*signal) {
-                // A lease's stays so, from the first time they are listened to: nobody hears it in between.
+                // A lease's stays so, from the first time they are listened to: nobody hears it in
+                // between.
                 Ok(()) | Err(signal::Error::SignalAlreadyBlocked(_)) => {}
                 Err(error) => return Err(io::Error::other(format!("{error:?}"))),
             }
@@ -68,8 +70,9 @@ impl Signals {
 }
 
 impl Drop for Signals {
-    /// From here on the signals do to this process what they do to any. One that has come by now is dropped: the end is near, and
-    /// timeout(1), which sends each signal twice, would otherwise keep chukka from telling it.
+    /// From here on the signals do to this process what they do to any. One that has come by now is
+    /// dropped: the end is near, and timeout(1), which sends each signal twice, would otherwise
+    /// keep chukka from telling it.
     fn drop(&mut self) {
         while self.take_one().is_some() {}
         for signal in &self.heard {
@@ -85,7 +88,8 @@ impl AsRawFd for Signals {
 }
 
 fn is_ignored(signal: i32) -> bool {
-    // SAFETY: with a null second argument sigaction(2) only fills in the third; all zero is a valid one.
+    // SAFETY: with a null second argument sigaction(2) only fills in the third; all zero is a valid
+    // one.
     unsafe {
         let mut action = std::mem::zeroed::<libc::sigaction>();
         libc::sigaction(signal, std::ptr::null(), &raw mut action) == 0
@@ -101,7 +105,7 @@ pub fn kick_number() -> i32 {
 /// Gives the kick a handler that does nothing: it is there to interrupt.
 ///
 /// # Errors
-/// As of sigaction(2).
+/// See sigaction(2).
 pub fn prepare_kick() -> io::Result<()> {
     extern "C" fn nothing(_: i32, _: *mut libc::siginfo_t, _: *mut libc::c_void) {}
     register_signal_handler(kick_number(), nothing).map_err(io::Error::from)

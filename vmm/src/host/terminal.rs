@@ -8,7 +8,8 @@ use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsRawFd;
 use std::sync::OnceLock;
 
-/// The settings to go back to. Set once, before the first change, so that a signal handler can read it.
+/// The settings to go back to. Set once, before the first change, so that a signal handler can read
+/// it.
 static ORIGINAL: OnceLock<libc::termios> = OnceLock::new();
 
 /// Whether Ctrl-C, Ctrl-\ and Ctrl-Z on the terminal are signals to chukka or bytes for the guest.
@@ -27,7 +28,8 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// Makes the terminal raw. `None` when standard input is no terminal, or not ours to change: in the background.
+    /// Makes the terminal raw. `None` when standard input is no terminal, or not ours to change: in
+    /// the background.
     pub fn acquire(keys: Keys) -> Option<Self> {
         let stdin = io::stdin();
         if !stdin.is_terminal() || !in_foreground() {
@@ -47,8 +49,8 @@ impl Terminal {
         Some(terminal)
     }
 
-    /// Makes it raw again, after a stop during which the shell had it. False: the shell still has it, this process is in the
-    /// background.
+    /// Makes it raw again, after a stop during which the shell had it. False: the shell still has
+    /// it, this process is in the background.
     pub fn make_raw(&self) -> bool {
         let Some(mut raw) = ORIGINAL.get().copied() else { return false };
         // As QEMU's stdio character device does (chardev/char-stdio.c): output processing stays on.
@@ -76,38 +78,42 @@ impl Drop for Terminal {
     }
 }
 
-/// Puts the terminal back as it was found. Does nothing where it was never changed. Async-signal-safe.
+/// Puts the terminal back as it was found. Does nothing where it was never changed.
+/// Async-signal-safe.
 pub fn restore() {
     if let Some(original) = ORIGINAL.get() {
         set(original);
     }
 }
 
-/// Changes the terminal, unless this process is in the background (`bg`): then the shell has it, and has put it in order.
+/// Changes the terminal, unless this process is in the background (`bg`): then the shell has it and
+/// has restored it.
 fn set(settings: &libc::termios) -> bool {
     if !in_foreground() {
         return false;
     }
-    // SAFETY: tcsetattr(3) only reads the settings; file descriptor 0 is a terminal, or the call fails and changes nothing.
+    // SAFETY: tcsetattr(3) only reads the settings; file descriptor 0 is a terminal, or the call
+    // fails and changes nothing.
     unsafe { libc::tcsetattr(0, libc::TCSANOW, settings) == 0 }
 }
 
-/// Whether this process is in the terminal's foreground process group. A background process that touches the terminal is
-/// stopped by SIGTTOU or SIGTTIN.
+/// Whether this process is in the terminal's foreground process group. A background process that
+/// touches the terminal is stopped by SIGTTOU or SIGTTIN.
 fn in_foreground() -> bool {
     // SAFETY: both calls only read ids.
     unsafe { libc::tcgetpgrp(0) == libc::getpgrp() }
 }
 
-/// From here on, a panic and a SIGBUS restore the terminal before they end the process; a SIGBUS at a page of guest memory does
-/// not end it (see [`guest_memory::repair`]).
+/// From here on, a panic and a SIGBUS restore the terminal before they end the process; a SIGBUS at
+/// a page of guest memory does not end it (see [`guest_memory::repair`]).
 pub fn restore_on_disaster() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         restore();
         report(info);
     }));
-    // SAFETY: the handler does only what a signal handler may: mmap(2), tcsetattr(3), write(2) and _exit(2). It is installed once.
+    // SAFETY: the handler does only what a signal handler may: mmap(2), tcsetattr(3), write(2) and
+    // _exit(2). It is installed once.
     unsafe {
         let mut action = std::mem::zeroed::<libc::sigaction>();
         let handler: extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void) = on_sigbus;
@@ -117,11 +123,12 @@ pub fn restore_on_disaster() {
     }
 }
 
-/// chukka itself came to a page of a file that is not there any more: in guest memory the guest is told, or the user by whoever
-/// asks [`guest_memory::Engine::cut_file`]. Or memory is broken: never end without a word.
+/// chukka itself came to a page of a file that is not there any more: in guest memory the guest is
+/// told, or the user by whoever asks [`guest_memory::Engine::cut_file`]. Or memory is broken: never
+/// end without a word.
 extern "C" fn on_sigbus(_: i32, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
-    // SAFETY: the kernel gives a handler with SA_SIGINFO a valid siginfo_t. `si_code` is positive where the kernel itself sent the
-    // signal, and only then there is an address.
+    // SAFETY: the kernel gives a handler with SA_SIGINFO a valid siginfo_t. `si_code` is positive
+    // where the kernel itself sent the signal, and only then there is an address.
     let (code, address) = unsafe { ((*info).si_code, (*info).si_addr().addr()) };
     if code > 0 && guest_memory::repair(address) {
         return;

@@ -1,4 +1,4 @@
-//! What CPUID says to the guest: what KVM can give, completed for each CPU, with the user's switches applied.
+//! The guest's CPUID: what KVM can give, completed for each CPU, with the user's switches applied.
 
 use kvm_bindings::{CpuId, KVM_MAX_CPUID_ENTRIES, kvm_cpuid_entry2};
 use kvm_ioctls::{Cap, Kvm};
@@ -6,8 +6,8 @@ use kvm_ioctls::{Cap, Kvm};
 use crate::config::cpu_model::{CpuModel, FeatureSwitch, Register};
 use crate::kvm::KvmError;
 
-/// CPUID.1:ECX[24], the local APIC timer's TSC deadline mode. KVM has it but leaves it to the VMM to say so
-/// (Documentation/virt/kvm/api.rst, KVM_GET_SUPPORTED_CPUID).
+/// CPUID.1:ECX[24], the local APIC timer's TSC deadline mode. KVM has it but leaves it to the VMM
+/// to say so (Documentation/virt/kvm/api.rst, KVM_GET_SUPPORTED_CPUID).
 const TSC_DEADLINE: u32 = 1 << 24;
 /// CPUID.1:ECX[21]: x2APIC, which the in-kernel local APIC always has.
 const X2APIC: u32 = 1 << 21;
@@ -27,7 +27,8 @@ pub struct Cpuid {
 }
 
 impl Cpuid {
-    /// What `kvm` supports, for a machine of `cpus` CPUs (one socket, a core each), with the switches of `model`.
+    /// What `kvm` supports, for a machine of `cpus` CPUs (one socket, a core each), with the
+    /// switches of `model`.
     ///
     /// # Errors
     /// KVM_GET_SUPPORTED_CPUID failed.
@@ -77,7 +78,8 @@ impl Cpuid {
     }
 }
 
-/// Writes one switch of `-cpu` into the entries. False: it switches on what the host has not, and so nothing.
+/// Writes one switch of `-cpu` into the entries. False: it switches on what the host has not, and
+/// so nothing.
 fn apply(entries: &mut [kvm_cpuid_entry2], switch: &FeatureSwitch) -> bool {
     let entry = entries.iter_mut().find(|e| e.function == switch.leaf && e.index == switch.subleaf);
     let Some(entry) = entry else { return !switch.on };
@@ -96,7 +98,8 @@ fn apply(entries: &mut [kvm_cpuid_entry2], switch: &FeatureSwitch) -> bool {
 
 /// Fills in what differs from CPU to CPU: APIC IDs, and how many CPUs share what.
 ///
-/// Sources: Intel SDM vol. 2, CPUID; AMD APM vol. 3, appendix E. The topology is one socket of single-threaded cores.
+/// Sources: Intel SDM vol. 2, CPUID; AMD APM vol. 3, appendix E. The topology is one socket of
+/// single-threaded cores.
 fn topology(entry: &mut kvm_cpuid_entry2, cpu: u8, cpus: u8) {
     let apic_id = u32::from(cpu);
     let count = u32::from(cpus);

@@ -1,4 +1,4 @@
-//! Where a CPU stands when it cannot go on: mode, RIP and the bytes there.
+//! The state of a CPU that cannot continue: mode, RIP and the bytes there.
 #![expect(unsafe_code, reason = "process_vm_readv(2) has no safe form")]
 
 use kvm_ioctls::VcpuFd;
@@ -10,7 +10,7 @@ use crate::outcome::CpuSnapshot;
 /// The longest x86 instruction, in bytes.
 const LONGEST_INSTRUCTION: u64 = 15;
 
-/// Reads what there is to know; what cannot be read is left out.
+/// Reads the state; what cannot be read is left out.
 pub fn take(fd: &mut VcpuFd, cpu: u8, ram: &Ram) -> CpuSnapshot {
     let (Ok(regs), Ok(sregs)) = (fd.get_regs(), fd.get_sregs()) else {
         return CpuSnapshot { cpu, ..Default::default() };
@@ -32,8 +32,9 @@ pub fn take(fd: &mut VcpuFd, cpu: u8, ram: &Ram) -> CpuSnapshot {
     CpuSnapshot { cpu, rip: regs.rip, linear, mode, protected: sregs.cr0 & 1 != 0, bytes }
 }
 
-/// The snapshot of a CPU that triple-faulted. An AMD processor does not keep its state over that, and KVM resets it
-/// (`shutdown_interception`, arch/x86/kvm/svm/svm.c): better none than one that misleads.
+/// The snapshot of a CPU that triple-faulted. An AMD processor does not keep its state over that,
+/// and KVM resets it (`shutdown_interception`, arch/x86/kvm/svm/svm.c): better none than one that
+/// misleads.
 pub fn unless_reset(found: Box<CpuSnapshot>) -> Box<CpuSnapshot> {
     const RESET_VECTOR: u64 = 0xffff_fff0;
     if found.linear == RESET_VECTOR && !found.protected {
@@ -42,8 +43,8 @@ pub fn unless_reset(found: Box<CpuSnapshot>) -> Box<CpuSnapshot> {
     found
 }
 
-/// A byte of guest memory. By process_vm_readv(2), which fails where a mapped file has been cut short; a plain read would be a
-/// SIGBUS.
+/// A byte of guest memory. By process_vm_readv(2), which fails where a mapped file has been cut
+/// short; a plain read would be a SIGBUS.
 fn read_byte(ram: &Ram, at: u64) -> Option<u8> {
     let slice = ram.memory().get_slice(GuestAddress(at), 1).ok()?;
     let mut byte = 0u8;

@@ -1,4 +1,4 @@
-//! A vCPU's thread: run, look why it came back, act, run again.
+//! A vCPU's thread: run, handle the exit, run again.
 #![expect(
     unsafe_code,
     reason = "the width of a port access is in a union of struct kvm_run that kvm-ioctls does not show"
@@ -17,24 +17,24 @@ use crate::kvm::snapshot;
 use crate::memory::Ram;
 use crate::outcome::{CpuSnapshot, Outcome};
 
-/// What a vCPU's thread needs.
+/// A vCPU and what its thread needs.
 #[derive(Debug)]
 pub struct Vcpu {
     /// Its number, from 0.
     pub cpu: u8,
     /// The vCPU.
     pub fd: VcpuFd,
-    /// The ports and devices it reaches.
+    /// The ports it can access.
     pub bus: Arc<Bus>,
     /// Guest memory, to read instructions from.
     pub ram: Arc<Ram>,
-    /// Set when the machine is to stop.
+    /// Set when the machine stops.
     pub stop: Arc<AtomicBool>,
 }
 
-/// Why a vCPU came back for good.
+/// Why a vCPU stopped.
 enum Ended {
-    /// Told to stop.
+    /// The machine stops.
     Stopped,
     TripleFault,
     PowerOff,
@@ -43,7 +43,8 @@ enum Ended {
 }
 
 impl Vcpu {
-    /// Runs until the machine stops. `None`: it was told to, and can be run again; otherwise this CPU is why.
+    /// Runs until the machine stops. `None`: it was told to, and can be run again; otherwise this
+    /// CPU is why.
     pub fn run(&mut self) -> Option<Outcome> {
         let ended = self.run_loop();
         let mut snapshot =
@@ -62,15 +63,16 @@ impl Vcpu {
 
     fn run_loop(&mut self) -> Ended {
         let kvm_run = std::ptr::from_ref(self.fd.get_kvm_run());
-        // SAFETY: `kvm_run` is the vCPU's shared page, mapped as long as `self.fd` lives; it is read only after a port exit, when
-        // `io` is the union's valid member, and KVM writes it only inside KVM_RUN.
+        // SAFETY: `kvm_run` is the vCPU's shared page, mapped as long as `self.fd` lives; it is
+        // read only after a port exit, when `io` is the union's valid member, and KVM writes it
+        // only inside KVM_RUN.
         let width = || unsafe { usize::from((*kvm_run).__bindgen_anon_1.io.size) };
         while !self.stop.load(Ordering::Acquire) {
             match self.fd.run() {
                 Ok(VcpuExit::IoOut(port, data)) => self.bus.write(port, width(), data),
                 Ok(VcpuExit::IoIn(port, data)) => self.bus.read(port, width(), data),
-                // Where KVM emulates an instruction, it takes memory that cannot be read for a device's: the page of a file that
-                // was cut short.
+                // Where KVM emulates an instruction, it takes memory that cannot be read for a
+                // device's: the page of a file that was cut short.
                 Ok(VcpuExit::MmioRead(at, _) | VcpuExit::MmioWrite(at, _))
                     if self.ram.memory().address_in_range(GuestAddress(at)) =>
                 {
@@ -108,7 +110,8 @@ impl Vcpu {
 
 /// What KVM_EXIT_INTERNAL_ERROR was about (include/uapi/linux/kvm.h).
 fn internal_error(fd: &mut VcpuFd) -> String {
-    // SAFETY: the exit reason is KVM_EXIT_INTERNAL_ERROR, so `internal` is the union's valid member.
+    // SAFETY: the exit reason is KVM_EXIT_INTERNAL_ERROR, so `internal` is the union's valid
+    // member.
     let suberror = unsafe { fd.get_kvm_run().__bindgen_anon_1.internal.suberror };
     let name = match suberror {
         1 => "instruction emulation failed",

@@ -1,7 +1,7 @@
 //! Puts a vCPU's registers in place. The one spot that turns a [`BootState`] into KVM's structs.
 //!
-//! The order is KVM's: CPUID first, since it decides which MSRs and registers exist; then MSRs, local APIC, special registers,
-//! general registers.
+//! The order is KVM's: CPUID first, since it decides which MSRs and registers exist; then MSRs,
+//! local APIC, special registers, general registers.
 
 use firmware::BootState;
 use firmware::boot_state::Segment;
@@ -11,12 +11,15 @@ use kvm_ioctls::VcpuFd;
 use crate::kvm::KvmError;
 use crate::kvm::cpuid::Cpuid;
 
-/// IA32_MISC_ENABLE, and its fast-string bit (Intel SDM vol. 4). Linux warns of slow string operations without it.
+/// IA32_MISC_ENABLE, and its fast-string bit (Intel SDM vol. 4). Linux warns of slow string
+/// operations without it.
 const MISC_ENABLE: (u32, u64) = (0x1a0, 1);
-/// IA32_MTRR_DEF_TYPE: MTRRs on, all memory write-back, as firmware leaves it (Intel SDM vol. 3, 12.11.2.1).
+/// IA32_MTRR_DEF_TYPE: MTRRs on, all memory write-back, as firmware leaves it (Intel SDM vol. 3,
+/// 12.11.2.1).
 const MTRR_DEF_TYPE: (u32, u64) = (0x2ff, 1 << 11 | 6);
 
-/// Local vector table entries in the APIC's register page (Intel SDM vol. 3, 11.5.1), and delivery modes in bits 8 to 10.
+/// Local vector table entries in the APIC's register page (Intel SDM vol. 3, 11.5.1), and delivery
+/// modes in bits 8 to 10.
 const LVT_LINT0: usize = 0x350;
 const LVT_LINT1: usize = 0x360;
 const EXTINT: u32 = 0b111 << 8;
@@ -31,8 +34,7 @@ pub fn configure(vcpu: &VcpuFd, cpu: u8, cpuid: &Cpuid) -> Result<(), KvmError> 
     set_msr(vcpu, MISC_ENABLE)
 }
 
-/// Puts a CPU into the state in which firmware leaves it, where there is none, or none that wakes
-/// this CPU: MTRRs, and the local APIC's pins.
+/// Sets the MTRRs and the local APIC's pins as firmware does, for a CPU that no firmware sets up.
 ///
 /// # Errors
 /// KVM refused a step.

@@ -1,6 +1,4 @@
-//! Where the two kinds of machine differ.
-
-use std::sync::{Arc, Mutex};
+//! Where the two kinds of machine differ: what is between the CPU and the ISA bus.
 
 use devices::acpi_pm_timer::{self, AcpiPmTimer};
 use devices::clock::HostStopwatch;
@@ -10,60 +8,46 @@ use devices::pci::description::PciDescription;
 use devices::pci::{self, host_bridge, isa_bridge};
 use devices::reset_control::{self, ResetControl};
 use firmware::{MemoryMap, layout};
-use vm_device::DevicePio;
 
-use super::{lock, share};
-use crate::bus::shared;
+use super::list::{Attached, DeviceList};
+use super::parts::Parts;
 use crate::config::MachineKind;
-use crate::error::StartError;
-use crate::host::notices::Notifier;
+use crate::error::DeviceError;
 
-/// What is between the CPU and the ISA bus, and where the two kinds of machine differ.
-#[derive(Debug)]
-pub(super) enum Chipset {
-    /// No PCI; only the reset control register at the place where PCI would be configured.
-    Microvm(Arc<Mutex<ResetControl>>),
-    /// PCI with the bridges of an i440FX, and the power-management timer of a PIIX4, which has no function of its own here.
-    Pc(Arc<Mutex<PciConfigPorts>>, Arc<Mutex<AcpiPmTimer>>),
+/// Attaches the chipset.
+///
+/// microvm has no PCI, only the reset control register in the middle of the ports of PCI's
+/// configuration space. pc has PCI with the bridges of an i440FX, and the power-management timer of
+/// a PIIX4, which has no function of its own here.
+///
+/// # Errors
+/// Two devices claim one port or one PCI slot.
+pub(super) fn attach(list: &mut DeviceList, parts: &Parts<'_>) -> Result<(), DeviceError> {
+    let reset_control = ResetControl::new(parts.notifier.exit_handle());
+    match parts.config.machine {
+        MachineKind::Microvm => list.attach(
+            Attached::new("reset control", reset_control)
+                .ports(reset_control::BASE_PORT, reset_control::PORT_COUNT),
+        ),
+        MachineKind::Pc => {
+            let mut bus = PciBus::new();
+            bus.add(host_bridge::PLACE, Box::new(host_bridge::function()))?;
+            bus.add(isa_bridge::PLACE, Box::new(isa_bridge::function()))?;
+            list.attach(
+                Attached::new("PCI", PciConfigPorts::new(bus, reset_control))
+                    .ports(pci::config::BASE_PORT, pci::config::PORT_COUNT)
+                    .described(PciDescription::new(memory_window(parts.map))),
+            )?;
+            let timer = AcpiPmTimer::new(Box::new(HostStopwatch::start()));
+            list.attach(
+                Attached::new("ACPI timer", timer)
+                    .ports(acpi_pm_timer::BASE_PORT, acpi_pm_timer::PORT_COUNT),
+            )
+        }
+    }
 }
 
-impl Chipset {
-    pub fn new(machine: MachineKind, notifier: &Notifier) -> Result<Self, StartError> {
-        let reset_control = ResetControl::new(notifier.exit_handle());
-        if machine == MachineKind::Microvm {
-            return Ok(Self::Microvm(share(reset_control)));
-        }
-        let mut bus = PciBus::new();
-        bus.add(host_bridge::PLACE, Box::new(host_bridge::function()))?;
-        bus.add(isa_bridge::PLACE, Box::new(isa_bridge::function()))?;
-        let timer = AcpiPmTimer::new(Box::new(HostStopwatch::start()));
-        Ok(Self::Pc(share(PciConfigPorts::new(bus, reset_control)), share(timer)))
-    }
-
-    pub fn ports(&self) -> Vec<(u16, u16, Arc<dyn DevicePio + Send + Sync>)> {
-        match self {
-            Self::Microvm(reset) => {
-                vec![(reset_control::BASE_PORT, reset_control::PORT_COUNT, shared(reset))]
-            }
-            Self::Pc(pci, timer) => vec![
-                (pci::config::BASE_PORT, pci::config::PORT_COUNT, shared(pci)),
-                (acpi_pm_timer::BASE_PORT, acpi_pm_timer::PORT_COUNT, shared(timer)),
-            ],
-        }
-    }
-
-    pub fn reset(&self) {
-        match self {
-            Self::Microvm(reset) => lock(reset).reset(),
-            Self::Pc(pci, _) => lock(pci).reset(),
-        }
-    }
-
-    /// PCI in the DSDT.
-    pub fn description(&self, map: &MemoryMap) -> Option<PciDescription> {
-        // Devices of the future find their place above all RAM there can be below 4 GiB.
-        let window = map.below_4g().max(layout::MMIO_HOLE);
-        let window = u32::try_from(window).unwrap_or(u32::MAX);
-        matches!(self, Self::Pc(..)).then(|| PciDescription::new(window))
-    }
+/// Where the window for memory-mapped PCI devices starts: above all RAM below 4 GiB.
+fn memory_window(map: &MemoryMap) -> u32 {
+    u32::try_from(map.below_4g().max(layout::MMIO_HOLE)).unwrap_or(u32::MAX)
 }

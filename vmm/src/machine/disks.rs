@@ -16,9 +16,9 @@ use vm_memory::GuestMemoryMmap;
 use vmm_sys_util::eventfd::EventFd;
 
 use super::irq::IrqChip;
-use crate::bus::lock;
-use crate::error::StartError;
+use crate::error::{DeviceError, HostError, StartError};
 use crate::host::notices::Notifier;
+use crate::lock::lock;
 use crate::outcome::Outcome;
 
 /// The first interrupt: an I/O APIC pin that no ISA device has. QEMU's microvm uses the same eight.
@@ -65,11 +65,12 @@ impl Disks {
         irq_chip: &IrqChip,
     ) -> Result<Self, StartError> {
         if blocks.len() > MAX_DISKS {
-            return Err(StartError::TooManyDisks { wanted: blocks.len() });
+            let (wanted, limit) = (blocks.len(), MAX_DISKS);
+            return Err(DeviceError::TooManyDisks { wanted, limit }.into());
         }
         let mut disks = Vec::new();
         for (index, block) in (0..).zip(blocks) {
-            let wake = Arc::new(EventFd::new(0).map_err(StartError::event)?);
+            let wake = Arc::new(EventFd::new(0).map_err(HostError::descriptors)?);
             let gsi = FIRST_GSI + index;
             let device: Arc<dyn VirtioDevice> = Arc::<Block>::clone(block);
             let notifier = Box::new(Wake(Arc::clone(&wake)));

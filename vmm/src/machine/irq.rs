@@ -22,8 +22,8 @@ impl IrqChip {
 }
 
 /// A line into the VM's interrupt controllers. The thread that has the device raises it with
-/// KVM_IRQ_LINE, so that the interrupt is pending before the CPU continues, as on a PC. An irqfd would
-/// leave it to a worker of the host's kernel, some time later.
+/// KVM_IRQ_LINE, so that the interrupt is pending before the CPU continues, as on a PC. An irqfd
+/// would leave it to a worker of the host's kernel, some time later.
 struct KvmLine {
     chip: IrqChip,
     irq: u32,
@@ -32,7 +32,8 @@ struct KvmLine {
 impl IrqLine for KvmLine {
     fn pulse(&self) {
         if let Some(vm) = &*self.chip.0.read().unwrap_or_else(PoisonError::into_inner) {
-            // KVM refuses this only without interrupt controllers: then no CPU waits for the interrupt.
+            // KVM refuses this only without interrupt controllers: then no CPU waits for the
+            // interrupt.
             let _ = vm.set_irq_line(self.irq, true).and_then(|()| vm.set_irq_line(self.irq, false));
         }
     }

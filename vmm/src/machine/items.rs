@@ -1,4 +1,4 @@
-//! All that the host tells the guest by fw_cfg: what the machine is, what is to be booted, and what the user adds.
+//! All items of fw_cfg: the description of the machine, what is booted, and the user's own items.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use guest_memory::Content;
 use super::parts::Parts;
 use crate::config::credential::CredentialPlace;
 use crate::config::{FwCfgItem, FwCfgSource, OemString, VmConfig};
-use crate::error::StartError;
+use crate::error::BootError;
 use crate::outcome::Outcome;
 
 /// More files than chukka publishes of its own.
@@ -25,7 +25,7 @@ const OWN_FILES: usize = 16;
 ///
 /// # Errors
 /// A file cannot be read, something does not fit, or two items have one name.
-pub fn items(parts: &Parts<'_>, acpi: &AcpiTables) -> Result<Items, StartError> {
+pub fn items(parts: &Parts<'_>, acpi: &AcpiTables) -> Result<Items, BootError> {
     let &Parts { config, map, boot, notifier, .. } = parts;
     let theirs = config.fw_cfg.len() + config.credentials.len();
     let roms = config.firmware.as_ref().map_or(0, |firmware| firmware.option_roms.len());
@@ -75,7 +75,7 @@ pub fn items(parts: &Parts<'_>, acpi: &AcpiTables) -> Result<Items, StartError> 
 }
 
 /// What a user's file holds. It is read when the guest asks for it.
-fn data(item: &FwCfgItem) -> Result<Data, StartError> {
+fn data(item: &FwCfgItem) -> Result<Data, BootError> {
     let path = match &item.source {
         FwCfgSource::Text(bytes) => return Ok(bytes.clone().into()),
         FwCfgSource::File(path) => path,
@@ -92,7 +92,7 @@ fn data(item: &FwCfgItem) -> Result<Data, StartError> {
 ///
 /// # Errors
 /// A file with an OEM string cannot be read.
-pub fn smbios_config(config: &VmConfig) -> Result<SmbiosConfig, StartError> {
+pub fn smbios_config(config: &VmConfig) -> Result<SmbiosConfig, BootError> {
     let mut oem_strings = Vec::new();
     for string in &config.smbios.oem_strings {
         oem_strings.push(match string {
@@ -122,6 +122,6 @@ pub fn smbios_config(config: &VmConfig) -> Result<SmbiosConfig, StartError> {
     Ok(SmbiosConfig { uuid, memory, cpus, oem_strings, system })
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, StartError> {
-    fs::read(path).map_err(|source| StartError::OemString { path: PathBuf::from(path), source })
+fn read(path: &Path) -> Result<Vec<u8>, BootError> {
+    fs::read(path).map_err(|source| BootError::OemString { path: PathBuf::from(path), source })
 }

@@ -10,68 +10,70 @@ use devices::clock::HostStopwatch;
 use devices::console::ConsoleSink;
 use devices::debugcon::Debugcon;
 use devices::panic_watch::PanicWatch;
-use devices::serial::{ComPort, Serial};
+use devices::serial::{self, ComPort, Serial};
 
 use super::irq::IrqChip;
+use super::list::{Attached, DeviceList};
 use super::parts::Parts;
-use super::share;
+use super::trace::FwCfgTrace;
 use crate::config::SerialBackend;
-use crate::error::StartError;
-use crate::machine::trace::FwCfgTrace;
+use crate::error::{DeviceError, HostError, StartError};
 
-/// A serial port that is there.
-#[derive(Debug)]
-pub(super) struct SerialPort {
-    pub com: ComPort,
-    pub chip: Arc<Mutex<Serial>>,
-    /// Whether it is the user's console.
-    pub on_stdio: bool,
-}
-
-/// COM1 to COM4, as far as the user wants them.
-pub(super) fn serial_ports(
+/// Attaches those of COM1 to COM4 that the user asked for. Returns the one on standard input and
+/// output.
+pub(super) fn attach_serial_ports(
+    list: &mut DeviceList,
     parts: &Parts<'_>,
     irq_chip: &IrqChip,
-) -> Result<Vec<SerialPort>, StartError> {
-    let &Parts { config, notifier, stopping, .. } = parts;
-    let mut present = Vec::new();
-    for (com, backend) in ComPort::ALL.into_iter().zip(&config.serial) {
+) -> Result<Option<Arc<Mutex<Serial>>>, StartError> {
+    let mut terminal = None;
+    for (com, backend) in ComPort::ALL.into_iter().zip(&parts.config.serial) {
         let Some(out) = output(backend, "-serial")? else { continue };
-        let sink = ConsoleSink::new(out, Box::new(notifier.clone()), Arc::clone(stopping))
-            .with_watch(PanicWatch::new());
-        let wake = notifier.clone();
-        let on_room = move || wake.note(|n| n.input_wanted = true);
-        let line = irq_chip.line(com.irq());
-        let chip = share(Serial::new(line, sink, on_room));
-        present.push(SerialPort { com, chip, on_stdio: *backend == SerialBackend::Stdio });
+        let sink = sink(parts, out).with_watch(PanicWatch::new());
+        let notifier = parts.notifier.clone();
+        let on_room = move || notifier.note(|n| n.input_wanted = true);
+        let chip = Arc::new(Mutex::new(Serial::new(irq_chip.line(com.irq()), sink, on_room)));
+        if *backend == SerialBackend::Stdio {
+            terminal = Some(Arc::clone(&chip));
+        }
+        list.attach(
+            Attached::shared("serial port", chip)
+                .ports(com.base_port(), serial::PORT_COUNT)
+                .described(com)
+                .buffers_output(),
+        )?;
     }
-    Ok(present)
+    Ok(terminal)
 }
 
-/// The port that firmware writes its log to, where somebody wants it.
-pub(super) fn debugcon(parts: &Parts<'_>) -> Result<Option<Debugcon>, StartError> {
-    let &Parts { config, notifier, stopping, .. } = parts;
-    let Some(wanted) = &config.debugcon else { return Ok(None) };
-    let Some(out) = output(&wanted.out, "the debug console")? else { return Ok(None) };
-    let sink = ConsoleSink::new(out, Box::new(notifier.clone()), Arc::clone(stopping));
-    let chip = Debugcon::new(sink);
-    let stamps = config.timestamps.then(|| Box::new(HostStopwatch::start()));
-    Ok(Some(match stamps {
-        Some(clock) => chip.with_stamps(clock),
-        None => chip,
-    }))
+/// Attaches the port that firmware writes its log to, if the user asked for it.
+pub(super) fn attach_debugcon(list: &mut DeviceList, parts: &Parts<'_>) -> Result<(), StartError> {
+    let Some(wanted) = &parts.config.debugcon else { return Ok(()) };
+    let Some(out) = output(&wanted.out, "the debug console")? else { return Ok(()) };
+    let mut device = Debugcon::new(sink(parts, out));
+    if parts.config.timestamps {
+        device = device.with_stamps(Box::new(HostStopwatch::start()));
+    }
+    list.attach(
+        Attached::new("The debug console", device)
+            .ports(wanted.port, 1)
+            .port_hint("SeaBIOS writes its log to port 0x402: iobase=0x402")
+            .buffers_output(),
+    )?;
+    Ok(())
 }
 
 /// The trace of fw_cfg on standard error, where it is asked for.
 pub(super) fn trace(parts: &Parts<'_>) -> Result<Option<FwCfgTrace>, StartError> {
-    let &Parts { config, notifier, stopping, .. } = parts;
-    if !config.trace.fw_cfg {
+    if !parts.config.trace.fw_cfg {
         return Ok(None);
     }
-    let stderr = io::stderr().as_fd().try_clone_to_owned().map_err(StartError::event)?;
-    let out = Box::new(File::from(stderr));
-    let sink = ConsoleSink::new(out, Box::new(notifier.clone()), Arc::clone(stopping));
-    Ok(Some(FwCfgTrace::new(Instant::now(), sink)))
+    let stderr = io::stderr().as_fd().try_clone_to_owned().map_err(HostError::descriptors)?;
+    Ok(Some(FwCfgTrace::new(Instant::now(), sink(parts, Box::new(File::from(stderr))))))
+}
+
+fn sink(parts: &Parts<'_>, out: Box<dyn Write + Send>) -> ConsoleSink {
+    ConsoleSink::new(out, Box::new(parts.notifier.clone()), Arc::clone(parts.stopping))
 }
 
 /// Where the output of `of` goes. `None`: there is no such port.
@@ -83,12 +85,14 @@ fn output(
         SerialBackend::None => None,
         SerialBackend::Null => Some(Box::new(io::sink())),
         SerialBackend::Stdio => {
-            // A descriptor of its own: std's standard output holds lines back and a lock that a stuck write would keep.
-            let stdout = io::stdout().as_fd().try_clone_to_owned().map_err(StartError::event)?;
+            // A descriptor of its own: std's standard output holds lines back and a lock that a
+            // stuck write would keep.
+            let stdout =
+                io::stdout().as_fd().try_clone_to_owned().map_err(HostError::descriptors)?;
             Some(Box::new(File::from(stdout)))
         }
         SerialBackend::File(path) => {
-            let create_error = |source| StartError::Output { of, path: path.clone(), source };
+            let create_error = |source| DeviceError::Output { of, path: path.clone(), source };
             Some(Box::new(File::create(path).map_err(create_error)?))
         }
     })

@@ -1,10 +1,12 @@
-//! `-trace fw_cfg`: a line for each thing the guest does with the fw_cfg device, and a summary at the end.
+//! `-trace fw_cfg`: one line per operation of the guest on the fw_cfg device, and a summary at the
+//! end.
 //!
 //! ```text
 //!    3.1 ms  DMA READ   etc/e820 [0..80) -> 0x000f5e40
 //! ```
 //!
-//! Reads by the data port are resolved until the guest does something else, so that a string read byte by byte is one line.
+//! Reads by the data port are resolved until the guest does something else, so that a string read
+//! byte by byte is one line.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
@@ -16,7 +18,7 @@ use std::time::Instant;
 use devices::console::ConsoleSink;
 use fw_cfg::event::{DmaEvent, DmaKind, Event, ItemName, Observer};
 
-use crate::bus::lock;
+use crate::lock::lock;
 
 /// How many failed operations the summary shows: the guest may cause any number.
 const ERRORS_SHOWN: usize = 8;
@@ -54,7 +56,8 @@ struct State {
     run: Option<PortRun>,
 }
 
-/// The trace. Its copies are one: the device's observer is one, who asks for the summary has another.
+/// The trace. Clones share their state: the device's observer has one, the printer of the summary
+/// another.
 #[derive(Clone, Debug)]
 pub struct FwCfgTrace(Arc<Mutex<State>>);
 
@@ -65,8 +68,9 @@ impl FwCfgTrace {
         Self(Arc::new(Mutex::new(state)))
     }
 
-    /// Writes the summary: what was moved and how, which of `items` were never read, what was asked for and is not there, which
-    /// ports nobody answered (`unanswered`: port and number of accesses), and what failed.
+    /// Writes the summary: what was moved and how, which of `items` were never read, what was asked
+    /// for and is not there, which ports nobody answered (`unanswered`: port and number of
+    /// accesses), and what failed.
     pub fn finish<'a>(
         &self,
         items: impl Iterator<Item = ItemName<'a>>,
@@ -204,7 +208,8 @@ impl Totals {
     }
 }
 
-/// The column in which a row of the summary begins, and the last one it may reach: a list goes on in the next line.
+/// The column in which a row of the summary begins, and the last one it may reach: a list goes on
+/// in the next line.
 const COLUMNS: (usize, usize) = (24, 100);
 
 /// A row of the summary: its name, and after it what it says, broken between the entries of a list.
@@ -248,7 +253,8 @@ impl fmt::Display for Zeros {
     }
 }
 
-/// A DMA operation in one line: kind, item, bytes of it, address; the descriptor too where it failed.
+/// A DMA operation in one line: kind, item, bytes of it, address; the descriptor too where it
+/// failed.
 struct DmaLine<'a>(&'a DmaEvent<'a>);
 
 impl fmt::Display for DmaLine<'_> {

@@ -1,4 +1,5 @@
-//! The firmware's ROM at the top of 4 GiB: memory of its own, which neither the guest nor a device can write to.
+//! The firmware's ROM at the top of 4 GiB: memory of its own, which neither the guest nor a device
+//! can write to.
 
 use vm_memory::mmap::MmapRegionError;
 use vm_memory::{
@@ -21,7 +22,8 @@ impl Rom {
         region.map(|region| Self { region }).ok_or(MmapRegionError::InvalidOffsetLength)
     }
 
-    /// Puts its contents in place, again after a guest may have written to it: a host whose KVM has no read-only memory lets it.
+    /// Puts its contents in place, again after a guest may have written to it: a host whose KVM has
+    /// no read-only memory lets it.
     ///
     /// # Errors
     /// There are more bytes than the ROM has.

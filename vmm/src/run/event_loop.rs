@@ -1,6 +1,6 @@
-//! The main thread's loop: standard input, signals, timers, and what the vCPUs and devices tell.
+//! The main thread's loop: standard input, signals, timers, and notices from vCPUs and devices.
 
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,34 +9,44 @@ use event_manager::{EventOps, EventSet, Events, MutEventSubscriber};
 use guest_memory::Leases;
 use vmm_sys_util::timerfd::TimerFd;
 
+use super::course::{Course, Next};
+use super::flusher::Flusher;
+use super::message::Message;
+use super::typing::Typing;
 use crate::config::OnReset;
-use crate::error::StartError;
+use crate::error::HostError;
 use crate::host::input::Input;
-use crate::host::keys::{self, Command, Keys};
+use crate::host::keys::{self, Command};
 use crate::host::notices::{Notices, Notifier};
 use crate::host::signals::{self, Signals};
-use crate::host::terminal::Terminal;
+use crate::host::terminal::{self, Terminal};
 use crate::machine::Devices;
 use crate::outcome::Outcome;
-use crate::run::flusher::Flusher;
 
-/// How long output without an end of line may be held back: short for a person, long for a guest.
+/// How long output without an end of line may wait: short for a person, long for a guest.
 const FLUSH_AFTER: Duration = Duration::from_millis(10);
-/// How long a panicked kernel may go on printing. It says "end Kernel panic" when it is through, mostly within milliseconds.
+/// How long a panicked kernel may go on printing. It prints "end Kernel panic" when it is done,
+/// mostly within milliseconds.
 const PANIC_GRACE: Duration = Duration::from_secs(1);
-/// Most bytes kept of what is typed faster than the guest reads.
-const TYPE_AHEAD: usize = 4096;
 
-/// What the run has to do next.
+/// What the loop does when a descriptor is ready.
+type Handler = fn(&mut EventLoop);
+
+/// What the loop listens to and acts on.
 #[derive(Debug)]
-pub enum Next {
-    /// Somebody wants to write to files whose pages the guest has, or chukka is to be stopped and nobody shall have to wait for it
-    /// then ([`Leases::All`]: [`EventLoop::suspend`] comes next): have them copied, and go on.
-    LetGo(Leases),
-    /// The guest reset the machine: boot it again.
-    Reboot,
-    /// The run is over.
-    End(Outcome),
+pub struct Sources {
+    /// Notices from vCPUs and devices.
+    pub notifier: Notifier,
+    /// Signals to chukka.
+    pub signals: Signals,
+    /// Standard input, if a serial port has it.
+    pub input: Option<Input>,
+    /// The terminal, if standard input is one and chukka is in the foreground.
+    pub terminal: Option<Terminal>,
+    /// The machine, for typed bytes and the power button.
+    pub devices: Arc<Devices>,
+    /// Writes out buffered output.
+    pub flusher: Arc<Flusher>,
 }
 
 /// The event loop's state.
@@ -44,107 +54,78 @@ pub enum Next {
 pub struct EventLoop {
     notifier: Notifier,
     signals: Signals,
-    input: Option<Input>,
-    /// Whether the event manager watches `input` at the moment.
-    watching_input: bool,
-    /// chukka goes on in the background (`bg`): what is typed is for somebody else, and reading it would stop chukka.
-    in_background: bool,
-    keys: Keys,
-    /// Typed, and not yet taken by the guest.
-    typed: Vec<u8>,
-    flush_timer: TimerFd,
-    panic_timer: TimerFd,
-    panic: Option<String>,
     terminal: Option<Terminal>,
     devices: Arc<Devices>,
     flusher: Arc<Flusher>,
-    on_reset: OnReset,
-    next: Option<Next>,
-    /// chukka is to be stopped once the guest has been booted again.
-    stop_later: bool,
+    typing: Typing,
+    course: Course,
+    /// chukka runs in the background (`bg`): the shell has the terminal.
+    in_background: bool,
+    flush_timer: TimerFd,
+    panic_timer: TimerFd,
+    messages: Vec<Message>,
 }
 
 impl EventLoop {
-    /// A loop over everything that can happen. `input` is standard input, where a serial port has it.
+    /// A loop over `sources`.
     ///
     /// # Errors
     /// The host is out of descriptors.
-    pub fn new(
-        notifier: Notifier,
-        signals: Signals,
-        input: Option<Input>,
-        terminal: Option<Terminal>,
-        (devices, flusher): (Arc<Devices>, Arc<Flusher>),
-        on_reset: OnReset,
-    ) -> Result<Self, StartError> {
-        let timer =
-            || TimerFd::new().map_err(|e| StartError::Host { what: "a timer", source: e.into() });
-        let (flush_timer, panic_timer) = (timer()?, timer()?);
+    pub fn new(sources: Sources, on_reset: OnReset) -> Result<Self, HostError> {
+        let timer = || TimerFd::new().map_err(|e| HostError { what: "a timer", source: e.into() });
+        let Sources { notifier, signals, input, terminal, devices, flusher } = sources;
         Ok(Self {
             notifier,
             signals,
-            input,
-            watching_input: false,
-            in_background: false,
-            keys: Keys::default(),
-            typed: Vec::new(),
-            flush_timer,
-            panic_timer,
-            panic: None,
             terminal,
+            typing: Typing::new(input, Arc::clone(&devices)),
             devices,
             flusher,
-            on_reset,
-            next: None,
-            stop_later: false,
+            course: Course::new(on_reset),
+            in_background: false,
+            flush_timer: timer()?,
+            panic_timer: timer()?,
+            messages: Vec::new(),
         })
     }
 
-    /// What is to be done, once there is something.
+    /// What the run has to do, if anything.
     pub fn take_next(&mut self) -> Option<Next> {
-        let later = || std::mem::take(&mut self.stop_later).then_some(Next::LetGo(Leases::All));
-        self.next.take().or_else(later)
+        self.course.take_next()
     }
 
-    /// The run is over. Several things may happen at once: the first end counts, and overrules a reboot.
-    fn end(&mut self, outcome: Outcome) {
-        if matches!(self.next, Some(Next::End(_))) {
-            return;
-        }
-        // A panicked guest that then resets, or faults on the way, has panicked.
-        let outcome = match (self.panic.take(), outcome) {
-            (Some(message), Outcome::Reset | Outcome::PowerOff | Outcome::TripleFault(_)) => {
-                Outcome::Panic(message)
-            }
-            (_, outcome) => outcome,
-        };
-        self.next = Some(Next::End(outcome));
+    /// What the user should be told.
+    pub fn take_messages(&mut self) -> Vec<Message> {
+        std::mem::take(&mut self.messages)
     }
 
-    /// Tells the user what concerns him, between the guest's lines.
-    #[expect(clippy::unused_self, reason = "it belongs to the loop")]
-    fn tell(&self, notices: &Notices) {
-        if let Some(error) = &notices.output_lost {
-            eprintln!("\rchukka: warning: the guest's output cannot be written any more: {error}");
-        }
-        if let Some(lost) = &notices.item_lost {
-            eprintln!("\rchukka: warning: {lost}");
-        }
-        if let Some(info) = notices.vmcoreinfo {
-            eprintln!("\rchukka: the guest's vmcoreinfo: {} bytes at {:#x}", info.size, info.paddr);
-        }
+    /// Stops this process, with the terminal restored, until it is continued.
+    pub fn suspend(&self) {
+        terminal::restore();
+        signals::stop_self();
     }
 
     fn on_notices(&mut self) {
-        let notices = self.notifier.take();
-        self.tell(&notices);
-        let Notices { ended, exit, panic, panic_end, flush, input_wanted, .. } = notices;
+        let Notices {
+            ended,
+            exit,
+            panic,
+            panic_end,
+            flush,
+            input_wanted,
+            output_lost,
+            item_lost,
+            vmcoreinfo,
+        } = self.notifier.take();
+        self.messages.extend(output_lost.map(Message::OutputLost));
+        self.messages.extend(item_lost.map(Message::ItemLost));
+        self.messages.extend(vmcoreinfo.map(Message::VmCoreInfo));
         if let Some(message) = panic {
-            self.panic.get_or_insert(message);
+            self.course.panicked(message);
             let _ = self.panic_timer.reset(PANIC_GRACE, None);
         }
         if panic_end {
-            // The line it stands in is not at its end yet.
+            // The line that says so has not ended yet.
             let _ = self.panic_timer.reset(FLUSH_AFTER, None);
         }
         if flush {
@@ -154,82 +135,43 @@ impl EventLoop {
             self.pass_on_typed();
         }
         match (ended, exit) {
-            // Here the run ends, as QEMU does: what a guest runs into after it is of no interest.
-            (_, Some(ExitRequest::Status(status))) => self.end(Outcome::DebugExit(status)),
-            (Some(Outcome::Reset), _) | (None, Some(ExitRequest::Reset(_))) => self.reset(),
-            (Some(outcome), _) => self.end(outcome),
-            (None, Some(ExitRequest::PowerOff)) => self.end(Outcome::PowerOff),
+            // As in QEMU, the run ends here: what the guest runs into afterwards does not matter.
+            (_, Some(ExitRequest::Status(status))) => self.course.end(Outcome::DebugExit(status)),
+            (Some(Outcome::Reset), _) | (None, Some(ExitRequest::Reset(_))) => self.course.reset(),
+            (Some(outcome), _) => self.course.end(outcome),
+            (None, Some(ExitRequest::PowerOff)) => self.course.end(Outcome::PowerOff),
             (None, None) => {}
-        }
-    }
-
-    fn reset(&mut self) {
-        match self.on_reset {
-            OnReset::Reboot if self.panic.is_none() => {
-                if !matches!(self.next, Some(Next::End(_))) {
-                    let overruled = self.next.replace(Next::Reboot);
-                    self.stop_later |= matches!(overruled, Some(Next::LetGo(Leases::All)));
-                }
-            }
-            OnReset::Reboot | OnReset::Exit => self.end(Outcome::Reset),
         }
     }
 
     fn on_signal(&mut self) {
         while let Some(signal) = self.signals.take_one() {
             match signal {
-                signals::LEASE => self.let_go(Leases::Wanted),
-                libc::SIGTSTP => self.let_go(Leases::All),
+                signals::LEASE => self.course.release(Leases::Wanted),
+                libc::SIGTSTP => self.course.release(Leases::All),
                 libc::SIGCONT => {
                     if let Some(terminal) = &self.terminal {
                         self.in_background = !terminal.make_raw();
                     }
                 }
-                signal => return self.end(Outcome::Signal(signal)),
+                signal => return self.course.end(Outcome::Signal(signal)),
             }
         }
     }
 
-    /// A reboot or the end overrules it: there is nothing to be copied then. To be stopped is put off by a reboot.
-    fn let_go(&mut self, which: Leases) {
-        match &self.next {
-            None | Some(Next::LetGo(Leases::Wanted)) => self.next = Some(Next::LetGo(which)),
-            Some(Next::Reboot) => self.stop_later |= which == Leases::All,
-            Some(_) => {}
-        }
-    }
-
-    /// Stops this process, until it is continued, with the terminal as it was before.
-    pub fn suspend(&self) {
-        crate::host::terminal::restore();
-        signals::stop_self();
-    }
-
-    fn on_input(&mut self) {
-        let Some(input) = &mut self.input else { return };
-        let bytes = input.read().unwrap_or_default();
-        if bytes.is_empty() {
-            // The end of standard input is not the end of the guest.
-            self.input = None;
-            return;
-        }
-        if !input.is_terminal {
-            self.typed.extend(bytes);
-            return self.pass_on_typed();
-        }
-        for command in self.keys.feed(&bytes, &mut self.typed) {
+    fn on_input(&mut self, ops: &mut EventOps<'_>) {
+        for command in self.typing.read(ops) {
             match command {
-                Command::Quit => return self.end(Outcome::Quit),
+                Command::Quit => return self.course.end(Outcome::Quit),
                 Command::Help => eprint!("{}", keys::HELP),
                 Command::PowerButton => self.devices.press_power_button(),
             }
         }
-        self.typed.truncate(TYPE_AHEAD);
         self.pass_on_typed();
     }
 
     fn pass_on_typed(&mut self) {
-        if !self.devices.type_in(&mut self.typed) {
+        if !self.typing.pass_on() {
             let _ = self.flush_timer.reset(FLUSH_AFTER, None);
         }
     }
@@ -237,60 +179,43 @@ impl EventLoop {
     fn on_flush_timer(&mut self) {
         let _ = self.flush_timer.wait();
         self.flusher.flush();
-        if !self.typed.is_empty() {
+        if self.typing.is_pending() {
             self.pass_on_typed();
         }
     }
 
-    /// Watches standard input only while there is somewhere to put what comes.
-    fn update_watch(&mut self, ops: &mut EventOps<'_>) {
-        let Some(input) = &self.input else {
-            self.watching_input = false;
-            return;
-        };
-        let wanted = if input.is_terminal { !self.in_background } else { self.typed.is_empty() };
-        if wanted != self.watching_input {
-            let events = Events::new(input, EventSet::IN);
-            let changed = if wanted { ops.add(events) } else { ops.remove(events) };
-            self.watching_input = wanted && changed.is_ok();
-        }
+    fn on_panic_timer(&mut self) {
+        let _ = self.panic_timer.wait();
+        self.course.end(Outcome::Reset); // after a panic, this is Outcome::Panic
+    }
+
+    /// The descriptors that the event manager always watches, each with what to do.
+    fn handlers(&self) -> [(RawFd, Handler); 4] {
+        [
+            (self.notifier.as_raw_fd(), Self::on_notices),
+            (self.signals.as_raw_fd(), Self::on_signal),
+            (self.flush_timer.as_raw_fd(), Self::on_flush_timer),
+            (self.panic_timer.as_raw_fd(), Self::on_panic_timer),
+        ]
     }
 }
 
 impl MutEventSubscriber for EventLoop {
     fn process(&mut self, events: Events, ops: &mut EventOps<'_>) {
         let fd = events.fd();
-        if fd == self.notifier.as_raw_fd() {
-            self.on_notices();
-        } else if fd == self.signals.as_raw_fd() {
-            self.on_signal();
-        } else if fd == self.flush_timer.as_raw_fd() {
-            self.on_flush_timer();
-        } else if fd == self.panic_timer.as_raw_fd() {
-            let _ = self.panic_timer.wait();
-            self.end(Outcome::Reset); // with a panic seen, that is Outcome::Panic
-        } else if self.watching_input
-            && self.input.as_ref().is_some_and(|input| fd == input.as_raw_fd())
-        {
-            self.on_input();
-            if self.input.is_none() {
-                let _ = ops.remove(events);
-            }
+        if let Some((_, handle)) = self.handlers().into_iter().find(|(known, _)| *known == fd) {
+            handle(self);
+        } else if self.typing.owns(fd) {
+            self.on_input(ops);
         }
-        self.update_watch(ops);
+        self.typing.update_watch(self.in_background, ops);
     }
 
     fn init(&mut self, ops: &mut EventOps<'_>) {
-        let fds = [
-            self.notifier.as_raw_fd(),
-            self.signals.as_raw_fd(),
-            self.flush_timer.as_raw_fd(),
-            self.panic_timer.as_raw_fd(),
-        ];
-        for fd in fds {
-            // These can be watched always; only what standard input is, is not ours to choose.
+        for (fd, _) in self.handlers() {
+            // epoll takes all of these; only standard input may be something that it refuses.
             let _ = ops.add(Events::new_raw(fd, EventSet::IN));
         }
-        self.update_watch(ops);
+        self.typing.update_watch(self.in_background, ops);
     }
 }

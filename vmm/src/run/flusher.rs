@@ -1,7 +1,7 @@
 //! The thread that passes on what the serial ports hold back.
 //!
-//! The main thread must not do it: a write may wait for a reader of the output, and the main thread is the one that hears when
-//! it is to wait no longer.
+//! The main thread must not do it: a write may wait for a reader of the output, and the main thread
+//! is the one that hears when it is to wait no longer.
 
 use std::io;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use vmm_sys_util::signal::Killable;
 use crate::host::signals;
 use crate::machine::Devices;
 
-/// The way to that thread. It lives as long as this does, or until it has written what it is at.
+/// A handle to that thread, which lives as long as the handle, or until its current write ends.
 #[derive(Debug)]
 pub struct Flusher {
     asked: SyncSender<()>,
@@ -21,10 +21,10 @@ pub struct Flusher {
 }
 
 impl Flusher {
-    /// Starts it.
+    /// Starts the thread.
     ///
     /// # Errors
-    /// The host gives no thread.
+    /// The host refuses a thread.
     pub fn start(devices: Arc<Devices>) -> io::Result<Self> {
         let (asked, requests) = sync_channel(1);
         let thread = Builder::new().name("flush".into()).spawn(move || {
@@ -35,13 +35,13 @@ impl Flusher {
         Ok(Self { asked, thread })
     }
 
-    /// Has it pass on what there is. Returns at once.
+    /// Asks the thread to write out all buffered output. Returns at once.
     pub fn flush(&self) {
-        // Where there is no room, somebody has just asked.
+        // If the channel is full, a request is already pending.
         let _ = self.asked.try_send(());
     }
 
-    /// Interrupts a write that it may be in.
+    /// Interrupts a write that may be blocking the thread.
     pub fn kick(&self) {
         // A thread that has panicked is gone; its message has been printed.
         let _ = self.thread.kill(signals::kick_number());

@@ -21,7 +21,8 @@ fn output(ports: &mut PciConfigPorts, port: u16, width: usize, value: u32) {
     ports.pio_write(PioAddress(BASE_PORT), port - BASE_PORT, &value.to_le_bytes()[..width]);
 }
 
-/// `pci_ioconfig_readl` and its like in SeaBIOS' src/hw/pci.c; Linux' `pci_conf1_read` in arch/x86/pci/direct.c does the same.
+/// `pci_ioconfig_readl` and its like in SeaBIOS' src/hw/pci.c; Linux' `pci_conf1_read` in
+/// arch/x86/pci/direct.c does the same.
 fn config_read(ports: &mut PciConfigPorts, bdf: u32, register: u32, width: usize) -> u32 {
     output(ports, 0xcf8, 4, 0x8000_0000 | bdf << 8 | register & 0xfc);
     input(ports, 0xcfc + u16::try_from(register & 3).unwrap(), width)
@@ -88,7 +89,8 @@ fn seabios_opens_shadow_memory_when_it_has_found_the_bridge() {
     assert_eq!(config_read(&mut ports, 0, 0x58, 1), 0x00);
 }
 
-/// `pci_next` in SeaBIOS' src/hw/pci.c: all devices of the bus, and functions only where there are several.
+/// `pci_next` in SeaBIOS' src/hw/pci.c: all devices of the bus, and functions only where there are
+/// several.
 #[test]
 fn seabios_finds_two_functions_when_it_scans_the_bus() {
     let (mut ports, requests) = machine();
@@ -108,7 +110,8 @@ fn seabios_finds_two_functions_when_it_scans_the_bus() {
     assert_eq!((probes, requests.take()), (32, vec![]));
 }
 
-/// `pci_bios_get_bar` in SeaBIOS' src/fw/pciinit.c: write ones, read the size, restore; no function has a BAR or a ROM.
+/// `pci_bios_get_bar` in SeaBIOS' src/fw/pciinit.c: write ones, read the size, restore; no function
+/// has a BAR or a ROM.
 #[test]
 fn seabios_finds_no_bars_when_it_sizes_them() {
     let (mut ports, _) = machine();
@@ -150,7 +153,8 @@ fn drops_bits_that_do_not_exist_when_address_is_written() {
     assert_eq!(input(&mut ports, 0xcf8, 4), 0x80ff_fffc);
 }
 
-/// Both kinds of access to the same ports: SeaBIOS' `qemu_reboot` in src/fw/shadow.c after a configuration access.
+/// Both kinds of access to the same ports: SeaBIOS' `qemu_reboot` in src/fw/shadow.c after a
+/// configuration access.
 #[test]
 fn resets_machine_when_byte_is_written_in_the_middle_of_the_address() {
     let (mut ports, requests) = machine();

@@ -1,4 +1,5 @@
-//! A panic hook is the whole process's, and a terminal has to be its own: so this test runs itself again, on a new terminal.
+//! A panic hook is the whole process's, and a terminal has to be its own: so this test runs itself
+//! again, on a new terminal.
 
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
@@ -49,7 +50,8 @@ fn panic_on_terminal() {
 fn open_pty() -> (OwnedFd, OwnedFd) {
     let (mut master, mut slave) = (-1, -1);
     let null = std::ptr::null_mut::<u8>();
-    // SAFETY: both integers live through the call; the rest may be null. The descriptors are new and have no other owner.
+    // SAFETY: both integers live through the call; the rest may be null. The descriptors are new
+    // and have no other owner.
     unsafe {
         let (name, settings, size) = (null.cast(), null.cast(), null.cast());
         assert_eq!(libc::openpty(&raw mut master, &raw mut slave, name, settings, size), 0);

@@ -1,0 +1,48 @@
+//! [`Hint`] for this crate's errors. Each error's module has the text.
+
+use std::borrow::Cow;
+
+use guest_memory::hint::Hint;
+
+use crate::image::ImageError;
+use crate::linuxboot;
+use crate::payload::LoadError;
+use crate::rom::RomError;
+use crate::smbios::SmbiosError;
+use crate::source_file::SourceError;
+
+impl Hint for ImageError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        Some(Self::hint(self).into())
+    }
+}
+
+impl Hint for LoadError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        Some(Self::hint(self).into())
+    }
+}
+
+impl Hint for linuxboot::PublishError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        Some(Self::hint(self).into())
+    }
+}
+
+impl Hint for RomError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        Some(Self::hint(self).into())
+    }
+}
+
+impl Hint for SmbiosError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        Some(Self::hint(self).into())
+    }
+}
+
+impl Hint for SourceError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        Some(Self::hint(self).into())
+    }
+}

@@ -1,0 +1,92 @@
+use std::borrow::Cow;
+use std::io;
+use std::path::PathBuf;
+
+use firmware::linuxboot;
+use firmware::payload::LoadError;
+use firmware::rom::RomError;
+use firmware::smbios::SmbiosError;
+use firmware::source_file::SourceError;
+use fw_cfg::ItemError;
+use guest_memory::hint::Hint;
+use thiserror::Error;
+use vm_memory::GuestMemoryError;
+use vm_memory::mmap::MmapRegionError;
+
+use super::REPORT_DEFECT;
+
+/// Why a file for the guest, or the firmware, cannot be used.
+#[derive(Debug, Error)]
+pub enum BootError {
+    /// A file for the guest.
+    #[error(transparent)]
+    File(#[from] SourceError),
+    /// A file does not fit into guest memory.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The SMBIOS tables.
+    #[error(transparent)]
+    Smbios(#[from] SmbiosError),
+    /// A firmware image or an option ROM.
+    #[error(transparent)]
+    RomFile(#[from] RomError),
+    /// Firmware cannot boot the kernel.
+    #[error(transparent)]
+    Publish(#[from] linuxboot::PublishError),
+    /// The description of the machine does not fit into fw_cfg.
+    #[error(transparent)]
+    Platform(#[from] firmware::PublishError),
+    /// An item of fw_cfg.
+    #[error(transparent)]
+    Item(#[from] ItemError),
+    /// Memory for the firmware's ROM.
+    #[error("Cannot allocate memory for the firmware's ROM")]
+    RomMemory(#[source] MmapRegionError),
+    /// The firmware does not fit into guest memory.
+    #[error("Cannot copy the firmware into guest memory")]
+    Rom(#[source] GuestMemoryError),
+    /// A file with a string for SMBIOS.
+    #[error("Cannot read '{}' for -smbios type=11", path.display())]
+    OemString {
+        /// The file's name.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// The configuration names neither.
+    #[error("There is neither firmware nor a kernel to boot")]
+    Nothing,
+}
+
+impl Hint for BootError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::File(error) => Hint::hint(error),
+            Self::Load(error) => Hint::hint(error),
+            Self::Smbios(error) => Hint::hint(error),
+            Self::RomFile(error) => Hint::hint(error),
+            Self::Publish(error) => Hint::hint(error),
+            Self::Platform(firmware::PublishError::Item(error)) | Self::Item(error) => {
+                item_hint(error).map(Into::into)
+            }
+            Self::Rom(_) => Some("give the guest at least 1 MiB of memory".into()),
+            Self::RomMemory(_) => Some("check ulimit -v".into()),
+            Self::OemString { .. } => Some("check the path given to path=".into()),
+            Self::Platform(_) | Self::Nothing => Some(REPORT_DEFECT.into()),
+        }
+    }
+}
+
+/// What the user can do about an item that cannot be published.
+fn item_hint(error: &ItemError) -> Option<&'static str> {
+    Some(match error {
+        ItemError::Duplicate { .. } => {
+            "chukka publishes this name itself, or it is given twice: use another, such as \
+             opt/org.example/…"
+        }
+        ItemError::NameLength { .. } | ItemError::NameNul { .. } => "use a shorter name",
+        ItemError::DirectoryFull { .. } => "give fewer files",
+        ItemError::TooBig { .. } => "sizes in fw_cfg are 32 bits wide; make the file smaller",
+        ItemError::KeyTaken { .. } | ItemError::KeyReserved { .. } => return None,
+    })
+}

@@ -1,0 +1,59 @@
+use std::borrow::Cow;
+use std::io;
+use std::path::PathBuf;
+
+use devices::pci::bus::PlaceTaken;
+use guest_memory::hint::Hint;
+use thiserror::Error;
+
+use super::REPORT_DEFECT;
+
+/// Why a device could not be attached.
+#[derive(Debug, Error)]
+pub enum DeviceError {
+    /// A file for the output of a serial port or the debug console.
+    #[error("Cannot create '{}' for the output of {of}", path.display())]
+    Output {
+        /// Whose output: "-serial", "the debug console".
+        of: &'static str,
+        /// The file's name.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// Another device, or KVM, answers a port.
+    #[error("{device} cannot have port {port:#x}: another device has it")]
+    PortTaken {
+        /// The device that wants it.
+        device: &'static str,
+        /// The port.
+        port: u16,
+        /// How to choose another, if the user chose this one.
+        hint: Option<&'static str>,
+    },
+    /// More disks than interrupts for them.
+    #[error("{wanted} disks requested; there can be at most {limit}")]
+    TooManyDisks {
+        /// How many the user wants.
+        wanted: usize,
+        /// How many there can be.
+        limit: usize,
+    },
+    /// The bus refused a device.
+    #[error("Two devices claim one port")]
+    Bus(#[from] vm_device::bus::Error),
+    /// Two functions in one slot of the PCI bus.
+    #[error(transparent)]
+    Pci(#[from] PlaceTaken),
+}
+
+impl Hint for DeviceError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        Some(Cow::Borrowed(match self {
+            Self::Output { .. } => "check that its directory exists and is writable",
+            Self::PortTaken { hint: Some(hint), .. } => hint,
+            Self::TooManyDisks { .. } => "leave out some -drive",
+            Self::PortTaken { hint: None, .. } | Self::Bus(_) | Self::Pci(_) => REPORT_DEFECT,
+        }))
+    }
+}

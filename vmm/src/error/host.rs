@@ -1,0 +1,28 @@
+use std::borrow::Cow;
+use std::io;
+
+use guest_memory::hint::Hint;
+use thiserror::Error;
+
+/// The host refused a descriptor, a thread, a timer or a signal handler.
+#[derive(Debug, Error)]
+#[error("Cannot set up {what}")]
+pub struct HostError {
+    /// What chukka wanted to set up.
+    pub what: &'static str,
+    /// The system's error.
+    pub source: io::Error,
+}
+
+impl HostError {
+    /// An eventfd, a pipe or a copy of a descriptor could not be opened.
+    pub fn descriptors(source: io::Error) -> Self {
+        Self { what: "file descriptors", source }
+    }
+}
+
+impl Hint for HostError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        Some("check the host's limits with ulimit -a".into())
+    }
+}

@@ -1,0 +1,168 @@
+//! The list of devices: it drives the port bus, the DSDT, the machine's reset and the flushing of
+//! output.
+
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use acpi_tables::Aml;
+use devices::device::MachineDevice;
+use devices::fw_cfg::StringPort;
+use vm_device::DevicePio;
+
+use crate::bus::Bus;
+use crate::error::DeviceError;
+use crate::lock::{lock, try_lock};
+
+/// The ports that KVM's own devices answer, as first port and number of ports: the PICs with their
+/// edge/level registers, the PIT and its gate.
+const KVM_PORTS: [(u16, u16); 5] = [(0x20, 2), (0xa0, 2), (0x4d0, 2), (0x40, 4), (0x61, 1)];
+
+/// A device and what the machine does with it.
+pub struct Attached {
+    name: &'static str,
+    /// The device as the machine sees it.
+    device: Arc<Mutex<dyn MachineDevice>>,
+    /// The same device as the port bus sees it.
+    pio: Arc<dyn DevicePio + Send + Sync>,
+    /// First port and number of ports, in any order.
+    ports: Vec<(u16, u16)>,
+    port_hint: Option<&'static str>,
+    string_port: Option<(u16, Arc<dyn StringPort>)>,
+    description: Option<Box<dyn Aml + Send + Sync>>,
+    buffers_output: bool,
+}
+
+impl Attached {
+    /// A device without ports. `name` is what messages call it.
+    pub fn new(name: &'static str, device: impl MachineDevice + 'static) -> Self {
+        Self::shared(name, Arc::new(Mutex::new(device)))
+    }
+
+    /// The same for a device to which somebody keeps a handle.
+    pub fn shared<D: MachineDevice + 'static>(name: &'static str, device: Arc<Mutex<D>>) -> Self {
+        Self {
+            name,
+            pio: Arc::<Mutex<D>>::clone(&device),
+            device,
+            ports: Vec::new(),
+            port_hint: None,
+            string_port: None,
+            description: None,
+            buffers_output: false,
+        }
+    }
+
+    /// The device answers `count` ports from `first` on. May be called for each of several ranges.
+    #[must_use]
+    pub fn ports(mut self, first: u16, count: u16) -> Self {
+        self.ports.push((first, count));
+        self
+    }
+
+    /// The user chose the ports: `hint` says how to choose others.
+    #[must_use]
+    pub fn port_hint(mut self, hint: &'static str) -> Self {
+        self.port_hint = Some(hint);
+        self
+    }
+
+    /// String instructions read `port`, one of the device's own, through `device`.
+    #[must_use]
+    pub fn string_port(mut self, port: u16, device: Arc<dyn StringPort>) -> Self {
+        self.string_port = Some((port, device));
+        self
+    }
+
+    /// `description` describes the device in the DSDT.
+    #[must_use]
+    pub fn described(mut self, description: impl Aml + Send + Sync + 'static) -> Self {
+        self.description = Some(Box::new(description));
+        self
+    }
+
+    /// The device buffers output: the flusher calls [`MachineDevice::flush`].
+    #[must_use]
+    pub fn buffers_output(mut self) -> Self {
+        self.buffers_output = true;
+        self
+    }
+}
+
+impl fmt::Debug for Attached {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("Attached");
+        debug.field("name", &self.name).field("ports", &self.ports).finish_non_exhaustive()
+    }
+}
+
+/// All devices of a machine. Their order is that of the DSDT and of flushing.
+#[derive(Debug, Default)]
+pub struct DeviceList(Vec<Attached>);
+
+impl DeviceList {
+    /// Adds a device.
+    ///
+    /// # Errors
+    /// [`DeviceError::PortTaken`]: another device, or KVM, answers one of its ports.
+    pub fn attach(&mut self, device: Attached) -> Result<(), DeviceError> {
+        for range in &device.ports {
+            let taken = self.0.iter().flat_map(|other| other.ports.iter().copied());
+            if let Some(port) = first_taken(*range, taken.chain(KVM_PORTS)) {
+                let (device, hint) = (device.name, device.port_hint);
+                return Err(DeviceError::PortTaken { device, port, hint });
+            }
+        }
+        self.0.push(device);
+        Ok(())
+    }
+
+    /// The devices that the DSDT describes.
+    pub fn descriptions(&self) -> impl Iterator<Item = &dyn Aml> {
+        self.0.iter().filter_map(|device| Some(&**device.description.as_ref()? as &dyn Aml))
+    }
+
+    /// A bus on which every device answers its ports.
+    ///
+    /// # Errors
+    /// Two devices overlap: never, as [`Self::attach`] refuses that.
+    pub fn bus(&self) -> Result<Bus, DeviceError> {
+        let places = self.0.iter().flat_map(|device| {
+            device.ports.iter().map(|(first, count)| (*first, *count, Arc::clone(&device.pio)))
+        });
+        let bus = Bus::new(places)?;
+        let strings = self.0.iter().filter_map(|device| device.string_port.clone());
+        Ok(strings.fold(bus, |bus, (port, device)| bus.with_string_port(port, device)))
+    }
+
+    /// Resets every device while no vCPU runs. False: nothing happened, because another thread
+    /// holds a device, such as the flusher that waits for a reader of a serial port's output. Try
+    /// again.
+    #[must_use]
+    pub fn try_reset(&self) -> bool {
+        let guards = self.0.iter().map(|device| try_lock(&device.device));
+        let Some(mut guards) = guards.collect::<Option<Vec<_>>>() else { return false };
+        guards.iter_mut().for_each(|device| device.reset());
+        true
+    }
+
+    /// Writes out what devices have buffered. May block for as long as nobody reads their output.
+    pub fn flush(&self) {
+        for device in self.0.iter().filter(|device| device.buffers_output) {
+            lock(&device.device).flush();
+        }
+    }
+}
+
+/// The lowest port of a range, as first port and number, that one of `taken` contains.
+fn first_taken((first, count): (u16, u16), taken: impl Iterator<Item = (u16, u16)>) -> Option<u16> {
+    let wanted = u32::from(first)..u32::from(first) + u32::from(count);
+    let common = |(first, count): (u16, u16)| {
+        let end = u32::from(first) + u32::from(count);
+        let lowest = wanted.start.max(first.into());
+        (lowest < wanted.end.min(end)).then_some(lowest)
+    };
+    taken.filter_map(common).min().and_then(|port| port.try_into().ok())
+}
+
+#[cfg(test)]
+mod tests;
