@@ -113,7 +113,12 @@ impl Disk {
     /// # Errors
     /// It is not there, is not a disk image that can be used, or another process has it.
     pub fn open(path: &Path, options: DiskOptions) -> Result<Self, DiskError> {
-        let failed = |source| DiskError::Open { path: path.into(), source };
+        let failed = |source: io::Error| match source.kind() {
+            io::ErrorKind::IsADirectory => {
+                DiskError::Kind { path: path.into(), is_directory: true }
+            }
+            _ => DiskError::Open { path: path.into(), source },
+        };
         let file = open(path, options.read_only, libc::O_NONBLOCK).map_err(failed)?;
         let kind = file.metadata().map_err(failed)?.file_type();
         let is_block_device = kind.is_block_device();
@@ -127,10 +132,10 @@ impl Disk {
         };
         let unlocked = lock::lock(&file, path, options.read_only)?;
         let file_len = length(&file, is_block_device).map_err(failed)?;
-        let len = check_length(path, file_len, options.read_only)?;
         if !options.is_raw {
             refuse_other_formats(path, &file)?;
         }
+        let len = check_length(path, file_len, options.read_only)?;
         let direct = match options.cache.is_direct() {
             true => Some(open_direct(path, &file, options.read_only)?),
             false => None,

@@ -106,7 +106,9 @@ impl DiskError {
             Self::InUse { read_only: true, .. } => {
                 "wait until it no longer writes to the disk".into()
             }
-            Self::InUse { .. } => "only one process can write to a disk at a time".into(),
+            Self::InUse { .. } => {
+                "while one process or -drive writes to a disk, no other can open it".into()
+            }
             Self::Open { .. } | Self::Kind { .. } | Self::Lock { .. } => return None,
         })
     }

@@ -92,6 +92,7 @@ fn what_is_not_a_disk_is_refused() {
     assert_eq!(hint.unwrap(), "to create a disk of 20 GiB: truncate -s 20G PATH");
     assert_eq!(message("empty", true).0, "The disk PATH is empty");
     assert_eq!(message(".", true).0, "The disk PATH is a directory");
+    assert_eq!(message(".", false).0, "The disk PATH is a directory");
     assert_eq!(message("fifo", true).0, "The disk PATH is not a file or block device");
     let error = Disk::open(Path::new("/dev/zero"), DiskOptions::default()).unwrap_err();
     assert_eq!(error.to_string(), "The disk /dev/zero is not a file or block device");
@@ -163,10 +164,11 @@ fn the_locks_are_the_bytes_that_qemu_takes() {
 
 #[test]
 fn images_of_other_formats_are_refused_unless_they_are_called_raw() {
-    let (_temp, path) = image(&[&b"QFI\xfb"[..], &[0; 508]].concat());
+    let (_temp, path) = image(&[&b"QFI\xfb"[..], &[0; 600]].concat());
     let error = open_with(&path, |_| {}).unwrap_err();
     assert!(error.to_string().ends_with(" is a qcow2 image, not a raw image"), "{error}");
     assert!(error.hint().unwrap().contains("qemu-img convert -O raw"));
+    File::options().write(true).open(&path).unwrap().set_len(512).unwrap();
     open_with(&path, |options| options.is_raw = true).unwrap();
 }
 
