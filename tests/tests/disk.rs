@@ -3,12 +3,13 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use chukka_tests::assets;
 use chukka_tests::guest::Initrd;
 use chukka_tests::job::quote;
 use chukka_tests::modules::Modules;
-use chukka_tests::native::Scratch;
+use chukka_tests::native::{self, Scratch};
 use chukka_tests::pack;
 use chukka_tests::runner::{Guest, Runner};
 use storage::disk::{Disk, DiskError, DiskOptions};
@@ -176,4 +177,65 @@ fn a_disk_that_a_program_of_qemu_s_has_is_refused_with_its_name() {
     drop(input);
     holder.wait().expect("it ends with its input");
     Disk::open(&path, DiskOptions::default()).expect("nobody has it");
+}
+
+/// A boot sector that reads sector 1 by INT 13h, prints it on port 0x402, writes it to sector 2, and ends with status 33 by port 0xf4;
+/// with 35 if the disk fails.
+const BOOT_SECTOR: [u8; 48] = [
+    0x31, 0xc0, 0x8e, 0xd8, // xor ax, ax; mov ds, ax
+    0xb4, 0x42, 0xbe, 0x80, 0x7c, 0xcd, 0x13, 0x72, 0x1c, // read by the packet at 0x7c80
+    0xbe, 0x00, 0x80, 0xb9, 0x05, 0x00, // mov si, 0x8000; mov cx, 5
+    0x52, 0xba, 0x02, 0x04, 0xfc, 0xf3, 0x6e,
+    0x5a, // to port 0x402: rep outsb; dl is the drive
+    0xb8, 0x00, 0x43, 0xbe, 0x90, 0x7c, 0xcd, 0x13, 0x72,
+    0x04, // write by the packet at 0x7c90
+    0xb0, 0x10, 0xeb, 0x02, 0xb0, 0x11, // mov al, 0x10, or 0x11 where it failed
+    0xba, 0xf4, 0x00, 0xee, 0xf4, // mov dx, 0xf4; out dx, al; hlt
+];
+
+/// A disk with that boot sector, and `hello` in its second sector.
+fn bootable() -> Vec<u8> {
+    let mut disk = vec![0; 1 << 20];
+    disk[..48].copy_from_slice(&BOOT_SECTOR);
+    for (at, sector) in [(0x80, 1), (0x90, 2)] {
+        // Size of the packet, sectors, offset and segment of the buffer, first sector.
+        disk[at..at + 9].copy_from_slice(&[16, 0, 1, 0, 0, 0x80, 0, 0, sector]);
+    }
+    disk[510..512].copy_from_slice(&[0x55, 0xaa]);
+    disk[512..517].copy_from_slice(b"hello");
+    disk
+}
+
+#[test]
+fn seabios_boots_a_disk() {
+    if !native::kvm() {
+        return;
+    }
+    for image in ["bios-256k.bin", "bios-microvm.bin"] {
+        let Some(image) = assets::or_skip(assets::firmware(image)) else { return };
+        let scratch = Scratch::new();
+        let path = scratch.file("disk.raw", &bootable());
+        let log = scratch.path("log");
+        let drive = format!("file={},format=raw,if=virtio", path.display());
+        let chardev = format!("file,id=log,path={}", log.display());
+        let chukka = native::start(["-bios"]).args([&image]).args([
+            "-drive",
+            &drive,
+            "-chardev",
+            &chardev,
+            "-device",
+            "isa-debugcon,iobase=0x402,chardev=log",
+            "-device",
+            "isa-debug-exit,iobase=0xf4,iosize=4",
+            "-m",
+            "64",
+            "-nographic",
+        ]);
+        let ended = chukka.start().wait_within(Duration::from_secs(240));
+        let log = String::from_utf8_lossy(&std::fs::read(&log).expect("SeaBIOS logs")).into_owned();
+        assert_eq!(ended.code(), Some(33), "{}\n{log}", ended.text());
+        assert!(log.ends_with("hello"), "{log}");
+        let disk = std::fs::read(&path).expect("it is there");
+        assert_eq!(disk[1024..1029], *b"hello");
+    }
 }
