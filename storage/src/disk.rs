@@ -263,7 +263,8 @@ impl Disk {
             match rustix::fs::fallocate(&self.file, how, range.start, range.end - range.start) {
                 Ok(()) => return Ok(true),
                 Err(Errno::INTR) => {}
-                Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(false),
+                // INVAL: a device whose blocks are larger than the range.
+                Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => return Ok(false),
                 Err(error) => return Err(error.into()),
             }
         }

@@ -43,7 +43,7 @@ fn what_only_firmware_does_is_refused_without_it() {
 #[test]
 fn booting_from_a_disk_is_refused() {
     refused(&["-bios", "seabios", "-boot", "d"])
-        .says("-boot order=d: chukka has no disks and no network to choose from")
+        .says("-boot order=d: chukka has no boot order")
         .hints("firmware boots what -kernel names");
 }
 

@@ -167,3 +167,91 @@ fn serve(state: &VirtioState, wake: &EventFd, stop: &AtomicBool) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ops::Range;
+    use std::sync::atomic::AtomicUsize;
+
+    use devices::virtio::block::{BlockBackend, BlockOptions};
+    use vm_memory::{GuestAddress, VolatileSlice};
+
+    use super::*;
+
+    /// A disk that counts how often it is flushed.
+    #[derive(Clone, Debug, Default)]
+    struct Counting(Arc<AtomicUsize>);
+
+    impl BlockBackend for Counting {
+        fn len(&self) -> u64 {
+            1 << 20
+        }
+
+        fn is_read_only(&self) -> bool {
+            false
+        }
+
+        fn read(&self, _: &[VolatileSlice<'_>], _: u64) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn write(&self, _: &[VolatileSlice<'_>], _: u64) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn flush(&self) -> io::Result<()> {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            Err(io::ErrorKind::StorageFull.into())
+        }
+
+        fn discard(&self, _: Range<u64>) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn write_zeroes(&self, _: Range<u64>, _: bool) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// `count` disks that share a backend, and the number of errors they reported.
+    fn disks(count: usize) -> (Result<Disks, StartError>, Counting, Arc<AtomicUsize>) {
+        let (backend, errors) = (Counting::default(), Arc::<AtomicUsize>::default());
+        let block = || {
+            let errors = Arc::clone(&errors);
+            let options = BlockOptions {
+                serial: String::new(),
+                queues: 1,
+                write_cache: true,
+                on_error: Box::new(move |_, _| {
+                    errors.fetch_add(1, Ordering::SeqCst);
+                }),
+            };
+            Arc::new(Block::new(Box::new(backend.clone()), options))
+        };
+        let blocks: Vec<_> = (0..count).map(|_| block()).collect();
+        let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), 0x1000)]).unwrap();
+        (Disks::new(&blocks, &memory, &IrqChip::default()), backend, errors)
+    }
+
+    #[test]
+    fn every_way_out_of_a_run_flushes_each_disk_once_and_ends_its_thread() {
+        let (disks, backend, errors) = disks(2);
+        let disks = disks.unwrap();
+        let running = disks.start(&Notifier::new().unwrap()).unwrap();
+        assert_eq!(lock(&disks.threads).len(), 2);
+        assert_eq!(backend.0.load(Ordering::SeqCst), 0);
+        drop(running);
+        assert!(lock(&disks.threads).is_empty());
+        assert_eq!(backend.0.load(Ordering::SeqCst), 2);
+        assert_eq!(errors.load(Ordering::SeqCst), 2, "what could not be flushed is reported");
+    }
+
+    #[test]
+    fn disks_have_registers_and_interrupts_of_their_own() {
+        let machine = disks(MAX_DISKS).0.unwrap();
+        let places: Vec<_> = machine.descriptions().map(|disk| (disk.base, disk.gsi)).collect();
+        assert_eq!((places[0], places[7]), ((0xfeb0_0000, 16), (0xfeb0_0e00, 23)));
+        let error = disks(MAX_DISKS + 1).0.unwrap_err();
+        assert_eq!(error.to_string(), "9 disks requested; there can be at most 8");
+    }
+}
