@@ -12,6 +12,7 @@ use crate::disks;
 use crate::error::RunError;
 use crate::request::Request;
 use crate::resolve::{Found, Resolved};
+use storage::disk::DiskOptions;
 use vmm::config::Size;
 use vmm::run;
 
@@ -45,7 +46,11 @@ pub fn text(request: &Request, state: Option<&str>) -> Result<String, RunError> 
     line(&mut text, "boots", &how);
     line(&mut text, "machine", &format!("{machine}, {memory} of memory, {} {cpus}", config.cpus));
     for (config, disk) in request.disks.iter().zip(disks::open(&request.disks)?) {
-        let access = if config.options.read_only { "read-only" } else { "writable" };
+        let access = match config.options {
+            DiskOptions { read_only: true, .. } => "read-only",
+            DiskOptions { snapshot: true, .. } => "writes are not kept",
+            _ => "writable",
+        };
         let size = Size(disk.size());
         line(&mut text, "disk", &format!("'{}' ({size}, raw, {access})", config.path.display()));
     }

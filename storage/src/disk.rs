@@ -12,6 +12,7 @@
 
 mod error;
 mod lock;
+mod overlay;
 mod probe;
 mod sys;
 
@@ -29,6 +30,7 @@ use vm_memory::VolatileSlice;
 
 pub use error::DiskError;
 pub use lock::Holder;
+use overlay::Overlay;
 
 const SECTOR_BYTES: usize = 512;
 /// Bytes of a sector: what sizes and requests are multiples of.
@@ -84,6 +86,8 @@ pub struct DiskOptions {
     pub cache: CacheMode,
     /// Space that the guest discards is given back to the host (`discard=unmap`).
     pub unmap: bool,
+    /// The guest may write, and the image stays as it is: what it writes is gone with this process (`snapshot=on`).
+    pub snapshot: bool,
     /// The user says that it is a raw image (`format=raw`). Otherwise an image of another format is refused, and so is a write that
     /// would make it look like one.
     pub is_raw: bool,
@@ -101,6 +105,8 @@ pub struct Disk {
     len: u64,
     file_len: u64,
     is_block_device: bool,
+    /// Where the guest's writes go if the image is to stay as it is.
+    overlay: Option<Overlay>,
     /// A flush has failed: what was written before is lost, and the kernel says so only once (fsync(2)).
     is_flush_lost: AtomicBool,
     /// Why there is no lock, where the file system has none.
@@ -113,33 +119,35 @@ impl Disk {
     /// # Errors
     /// It is not there, is not a disk image that can be used, or another process has it.
     pub fn open(path: &Path, options: DiskOptions) -> Result<Self, DiskError> {
+        let read_only = options.read_only || options.snapshot;
         let failed = |source: io::Error| match source.kind() {
             io::ErrorKind::IsADirectory => {
                 DiskError::Kind { path: path.into(), is_directory: true }
             }
             _ => DiskError::Open { path: path.into(), source },
         };
-        let file = open(path, options.read_only, libc::O_NONBLOCK).map_err(failed)?;
+        let file = open(path, read_only, libc::O_NONBLOCK).map_err(failed)?;
         let kind = file.metadata().map_err(failed)?.file_type();
         let is_block_device = kind.is_block_device();
         if !kind.is_file() && !is_block_device {
             return Err(DiskError::Kind { path: path.into(), is_directory: kind.is_dir() });
         }
         // A device that is mounted is in use (open(2), O_EXCL).
-        let file = match is_block_device && !options.read_only {
+        let file = match is_block_device && !read_only {
             true => open(&same_file(&file), false, libc::O_EXCL).map_err(failed)?,
             false => file,
         };
-        let unlocked = lock::lock(&file, path, options.read_only)?;
+        let unlocked = lock::lock(&file, path, read_only)?;
         let file_len = length(&file, is_block_device).map_err(failed)?;
         if !options.is_raw {
             refuse_other_formats(path, &file)?;
         }
-        let len = check_length(path, file_len, options.read_only)?;
+        let len = check_length(path, file_len, read_only)?;
         let direct = match options.cache.is_direct() {
-            true => Some(open_direct(path, &file, options.read_only)?),
+            true => Some(open_direct(path, &file, read_only)?),
             false => None,
         };
+        let overlay = options.snapshot.then(|| new_overlay(len)).transpose()?;
         Ok(Self {
             path: path.into(),
             file,
@@ -148,6 +156,7 @@ impl Disk {
             len,
             file_len,
             is_block_device,
+            overlay,
             is_flush_lost: AtomicBool::new(false),
             unlocked,
         })
@@ -179,6 +188,23 @@ impl Disk {
     /// # Errors
     /// As of preadv(2); `UnexpectedEof`: the file has become shorter.
     pub fn read(&self, to: &[VolatileSlice<'_>], offset: u64) -> io::Result<()> {
+        let Some(overlay) = &self.overlay else { return self.read_image(to, offset) };
+        let (mut at, end) = (offset, offset + byte_count(to) as u64);
+        while at < end {
+            let (next, is_written) = overlay.run(&(at..end));
+            let part = part_of(to, at - offset..next - offset)?;
+            if is_written {
+                sys::read_at(overlay.file(), &part, at)?;
+            } else {
+                self.read_image(&part, at)?;
+            }
+            at = next;
+        }
+        Ok(())
+    }
+
+    /// Reads the image itself.
+    fn read_image(&self, to: &[VolatileSlice<'_>], offset: u64) -> io::Result<()> {
         let wanted = byte_count(to);
         let done = self.past_cache(|file| sys::read_at(file, to, offset))?;
         if done == wanted {
@@ -198,6 +224,11 @@ impl Disk {
     /// As of pwritev(2), `StorageFull` among them; `UnexpectedEof`: the file has become shorter; `PermissionDenied`: the image would
     /// look like one of another format.
     pub fn write(&self, from: &[VolatileSlice<'_>], offset: u64) -> io::Result<()> {
+        if let Some(overlay) = &self.overlay {
+            sys::write_at(overlay.file(), from, offset)?;
+            overlay.mark(&(offset..offset + byte_count(from) as u64));
+            return Ok(());
+        }
         self.check_not_shrunk()?;
         if offset < SECTOR && !self.options.is_raw {
             return self.write_head(from, offset);
@@ -210,7 +241,8 @@ impl Disk {
     /// # Errors
     /// As of fdatasync(2). Later calls fail as well.
     pub fn flush(&self) -> io::Result<()> {
-        if self.options.read_only || self.options.cache == CacheMode::Unsafe {
+        let is_lost_anyway = self.options.cache == CacheMode::Unsafe || self.overlay.is_some();
+        if self.options.read_only || is_lost_anyway {
             return Ok(());
         }
         if self.is_flush_lost.load(Ordering::SeqCst) {
@@ -224,7 +256,7 @@ impl Disk {
     /// # Errors
     /// As of fallocate(2).
     pub fn discard(&self, range: Range<u64>) -> io::Result<()> {
-        if self.options.unmap && !range.is_empty() {
+        if self.options.unmap && self.overlay.is_none() && !range.is_empty() {
             self.check_not_shrunk()?;
             self.allocate(FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, &range)?;
         }
@@ -236,10 +268,15 @@ impl Disk {
     /// # Errors
     /// As of fallocate(2) and pwritev(2).
     pub fn write_zeroes(&self, range: Range<u64>, may_unmap: bool) -> io::Result<()> {
-        self.check_not_shrunk()?;
         if range.is_empty() {
             return Ok(());
         }
+        if let Some(overlay) = &self.overlay {
+            write_zeros(overlay.file(), &range)?;
+            overlay.mark(&range);
+            return Ok(());
+        }
+        self.check_not_shrunk()?;
         let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
         if may_unmap && self.options.unmap && self.allocate(hole, &range)? {
             return Ok(());
@@ -247,14 +284,7 @@ impl Disk {
         if self.allocate(FallocateFlags::ZERO_RANGE | FallocateFlags::KEEP_SIZE, &range)? {
             return Ok(());
         }
-        let mut zeros = vec![0; ZEROS];
-        let mut at = range.start;
-        while at < range.end {
-            let count = usize::try_from(range.end - at).map_or(ZEROS, |rest| rest.min(ZEROS));
-            sys::write_at(&self.file, &[VolatileSlice::from(&mut zeros[..count])], at)?;
-            at += count as u64;
-        }
-        Ok(())
+        write_zeros(&self.file, &range)
     }
 
     /// fallocate(2). False: the file system cannot.
@@ -312,6 +342,24 @@ impl Disk {
         }
         Err(shrunk())
     }
+}
+
+fn write_zeros(file: &File, range: &Range<u64>) -> io::Result<()> {
+    let mut zeros = vec![0; ZEROS];
+    let mut at = range.start;
+    while at < range.end {
+        let count = usize::try_from(range.end - at).map_or(ZEROS, |rest| rest.min(ZEROS));
+        sys::write_at(file, &[VolatileSlice::from(&mut zeros[..count])], at)?;
+        at += count as u64;
+    }
+    Ok(())
+}
+
+/// An overlay where QEMU has it too: in `$TMPDIR`, or in /var/tmp, which is not memory on most hosts.
+fn new_overlay(len: u64) -> Result<Overlay, DiskError> {
+    let directory = std::env::var_os("TMPDIR").filter(|directory| !directory.is_empty());
+    let directory = directory.map_or_else(|| PathBuf::from("/var/tmp"), PathBuf::from);
+    Overlay::new(&directory, len).map_err(|source| DiskError::Temporary { directory, source })
 }
 
 fn shrunk() -> io::Error {
@@ -393,6 +441,24 @@ fn copy_front(from: &[VolatileSlice<'_>], to: &mut [u8]) -> usize {
         done += slice.copy_to(&mut to[done..]);
     }
     done
+}
+
+/// Bytes `range` of the slices together.
+fn part_of<'a>(
+    slices: &[VolatileSlice<'a>],
+    range: Range<u64>,
+) -> io::Result<Vec<VolatileSlice<'a>>> {
+    let start = usize::try_from(range.start).map_err(io::Error::other)?;
+    let mut left = usize::try_from(range.end - range.start).map_err(io::Error::other)?;
+    let mut part = Vec::new();
+    for slice in without_front(slices, start).map_err(io::Error::other)? {
+        let count = slice.len().min(left);
+        if count > 0 {
+            part.push(slice.subslice(0, count).map_err(io::Error::other)?);
+        }
+        left -= count;
+    }
+    Ok(part)
 }
 
 /// What comes after the first `count` bytes.

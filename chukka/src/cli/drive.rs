@@ -66,7 +66,11 @@ pub(super) fn disks(
         let hint = "use -machine microvm; the guest's kernel needs virtio_mmio and virtio_blk";
         return Err(CliError::unsupported("-drive with -machine pc", why, hint));
     }
-    Ok(disks.into_iter().map(|drive| drive.disk).collect())
+    let mut disks: Vec<_> = disks.into_iter().map(|drive| drive.disk).collect();
+    if matches.get_count("snapshot") > 0 {
+        disks.iter_mut().for_each(|disk| disk.options.snapshot = true);
+    }
+    Ok(disks)
 }
 
 /// `-drive file=PATH,if=virtio,…`.
@@ -136,17 +140,13 @@ fn property(pair: &Pair, options: &mut DiskOptions) -> Result<(), CliError> {
         ("discard", "unmap" | "on") => options.unmap = true,
         ("discard", "ignore" | "off") => options.unmap = false,
         ("discard", _) => return Err(CliError::bad(pair.shown(option), "unmap or ignore")),
-        ("snapshot", _) if !pair.switch(option)? => {}
-        ("snapshot", _) => {
-            let hint = "use a copy: cp --reflink=auto --sparse=always DISK COPY";
-            return unsupported("chukka has no snapshots of disks", hint);
-        }
+        ("snapshot", _) => options.snapshot = pair.switch(option)?,
         ("serial", _) => {
             let hint = "give the drive if=none,id=ID, and add -device virtio-blk,drive=ID,serial=…";
             return unsupported("the serial number is the device's", hint);
         }
         _ => {
-            let expected = "file, if, format, readonly, cache, discard, id";
+            let expected = "file, if, format, readonly, snapshot, cache, discard, id";
             return Err(CliError::bad(pair.shown(option), expected).with_hint(EXAMPLE));
         }
     }

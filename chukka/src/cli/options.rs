@@ -52,7 +52,7 @@ const fn silent(name: &'static str, metavar: &'static str) -> Opt {
 }
 
 /// Every option.
-pub(super) static OPTIONS: [Opt; 54] = [
+pub(super) static OPTIONS: [Opt; 55] = [
     opt(
         "kernel",
         "FILE",
@@ -192,6 +192,7 @@ pub(super) static OPTIONS: [Opt; 54] = [
             "if=none,id=ID with -device virtio-blk,drive=ID",
         ],
     ),
+    opt("snapshot", "", Group::Machine, &["what the guest writes to its disks is not kept"]),
     opt("accel", "NAME", Group::Machine, &["repeatable, the first usable counts; chukka has kvm"]),
     opt("enable-kvm", "", Group::Machine, &["the same as -accel kvm, which is the default"]),
     opt(

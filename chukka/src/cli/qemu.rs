@@ -40,7 +40,6 @@ static WITH_HINT: [(&[&str], &str); 12] = [
             "sd",
             "mtdblock",
             "pflash",
-            "snapshot",
             "iscsi",
             "fsdev",
             "virtfs",

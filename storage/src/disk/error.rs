@@ -54,6 +54,14 @@ pub enum DiskError {
         /// The image.
         path: PathBuf,
     },
+    /// There is no place for what the guest writes.
+    #[error("Cannot create a temporary file in {} for snapshot=on", directory.display())]
+    Temporary {
+        /// Where it would be.
+        directory: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// Another process has it.
     #[error("The disk {} is in use{}", path.display(), holder.as_ref().map_or_else(String::new, |holder| format!(" by {holder}")))]
     InUse {
@@ -102,6 +110,10 @@ impl DiskError {
                 "convert it: qemu-img convert -O raw {} DISK.raw; or, if it is raw, say format=raw",
                 path.display()
             ),
+            Self::Temporary { .. } => {
+                "set TMPDIR to a directory that can be written to, on a file system with room"
+                    .into()
+            }
             Self::NoDirect { .. } => "use cache=writeback".into(),
             Self::InUse { read_only: true, .. } => {
                 "wait until it no longer writes to the disk".into()

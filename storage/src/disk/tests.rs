@@ -215,6 +215,27 @@ fn zeros_are_written_and_space_is_given_back_only_when_asked() {
 }
 
 #[test]
+fn a_snapshot_leaves_the_image_as_it_is() {
+    let (_temp, path) = image(&[5; 2148]);
+    let disk = open_with(&path, |options| options.snapshot = true).unwrap();
+    let other = read_only(&path).unwrap();
+    assert_eq!(disk.len(), 2560);
+    write(&disk, 512, &[7; 512]).unwrap();
+    write(&disk, 0, &[&b"QFI\xfb"[..], &[6; 508]].concat()).unwrap();
+    disk.write_zeroes(1536..2048, true).unwrap();
+    disk.discard(0..2048).unwrap();
+    disk.flush().unwrap();
+    let tail = [&[5; 100][..], &[0; 412]].concat();
+    let head = [&b"QFI\xfb"[..], &[6; 508]].concat();
+    let expected = [&head[..], &[7; 512], &[5; 512], &[0; 512], &tail].concat();
+    assert_eq!(read(&disk, 0, 2560).unwrap(), expected);
+    assert_eq!(read(&disk, 1024, 1024).unwrap(), expected[1024..2048]);
+    assert_eq!(read(&other, 0, 2048).unwrap(), [5; 2048]);
+    drop(disk);
+    assert_eq!(fs::read(&path).unwrap(), [5; 2148]);
+}
+
+#[test]
 fn cache_modes_are_those_of_qemu() {
     let shown = |name| CacheMode::by_name(name).map(CacheMode::has_write_cache);
     for (name, write_cache) in [

@@ -35,11 +35,18 @@ fn drives_say_how_they_are_opened() {
         ("readonly=off,snapshot=off,werror=report,rerror=report,aio=threads", plain),
         ("cache=none", DiskOptions { cache: CacheMode::None, ..plain }),
         ("cache=unsafe", DiskOptions { cache: CacheMode::Unsafe, ..plain }),
+        ("snapshot=on", DiskOptions { snapshot: true, ..plain }),
         ("discard=unmap", DiskOptions { unmap: true, ..plain }),
         ("discard=on,discard=ignore", plain),
     ] {
         assert_eq!(of(properties), options, "{properties}");
     }
+}
+
+#[test]
+fn snapshot_is_for_all_drives() {
+    let disks = disks(&["-snapshot", "-drive", "a,if=virtio", "-drive", "b,if=virtio"]);
+    assert!(disks.iter().all(|disk| disk.options.snapshot));
 }
 
 #[test]
@@ -72,7 +79,6 @@ fn what_chukka_cannot_do_is_refused_with_what_it_can() {
         ("file=a,if=scsi", "virtio disks only", "use if=virtio"),
         ("file=a,if=virtio,format=qcow2", "raw disks only", "qemu-img convert -O raw"),
         ("file=a,if=virtio,media=cdrom", "no CD drive", "media=disk"),
-        ("file=a,if=virtio,snapshot=on", "no snapshots", "cp "),
         ("file=a,if=virtio,werror=stop", "reports errors to the guest", "werror=report"),
         ("file=a,if=virtio,aio=native", "by threads", "aio=threads"),
         ("file=a,if=virtio,serial=1", "the device's", "-device virtio-blk"),
@@ -98,7 +104,7 @@ fn values_that_cannot_be_read_are_refused() {
         ("file=a,if=virtio,readonly=maybe", "-drive readonly=maybe: expected on or off"),
         (
             "file=a,if=virtio,heads=4",
-            "-drive heads=4: expected file, if, format, readonly, cache, discard, id",
+            "-drive heads=4: expected file, if, format, readonly, snapshot, cache, discard, id",
         ),
     ] {
         assert_eq!(refusal(&["-drive", properties]).0, text);
