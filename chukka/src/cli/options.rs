@@ -187,9 +187,8 @@ pub(super) static OPTIONS: [Opt; 55] = [
         "file=FILE",
         Group::Machine,
         &[
-            "a disk, /dev/vda in the guest: file=FILE,format=raw,",
-            "if=virtio,readonly=on,cache=none,discard=unmap; or",
-            "if=none,id=ID with -device virtio-blk,drive=ID",
+            "a disk: file=FILE,format=raw,if=virtio,readonly=on;",
+            "if=none,id=ID goes with -device virtio-blk,drive=ID",
         ],
     ),
     opt("snapshot", "", Group::Machine, &["what the guest writes to its disks is not kept"]),
