@@ -206,36 +206,54 @@ fn bootable() -> Vec<u8> {
     disk
 }
 
-#[test]
-fn seabios_boots_a_disk() {
+/// SeaBIOS boots a disk with these properties: how chukka ended, and the disk's third sector afterwards.
+fn boot_disk(image: &str, properties: &str) -> Option<(Option<i32>, Vec<u8>)> {
     if !native::kvm() {
-        return;
+        return None;
     }
-    for image in ["bios-256k.bin", "bios-microvm.bin"] {
-        let Some(image) = assets::or_skip(assets::firmware(image)) else { return };
-        let scratch = Scratch::new();
-        let path = scratch.file("disk.raw", &bootable());
-        let log = scratch.path("log");
-        let drive = format!("file={},format=raw,if=virtio", path.display());
-        let chardev = format!("file,id=log,path={}", log.display());
-        let chukka = native::start(["-bios"]).args([&image]).args([
-            "-drive",
-            &drive,
-            "-chardev",
-            &chardev,
-            "-device",
-            "isa-debugcon,iobase=0x402,chardev=log",
-            "-device",
-            "isa-debug-exit,iobase=0xf4,iosize=4",
-            "-m",
-            "64",
-            "-nographic",
-        ]);
-        let ended = chukka.start().wait_within(Duration::from_secs(240));
-        let log = String::from_utf8_lossy(&std::fs::read(&log).expect("SeaBIOS logs")).into_owned();
-        assert_eq!(ended.code(), Some(33), "{}\n{log}", ended.text());
-        assert!(log.ends_with("hello"), "{log}");
-        let disk = std::fs::read(&path).expect("it is there");
-        assert_eq!(disk[1024..1029], *b"hello");
+    let image = assets::or_skip(assets::firmware(image))?;
+    let scratch = Scratch::new();
+    let path = scratch.file("disk.raw", &bootable());
+    let log = scratch.path("log");
+    let drive = format!("file={},format=raw,if=virtio{properties}", path.display());
+    let chardev = format!("file,id=log,path={}", log.display());
+    let chukka = native::start(["-bios"]).args([&image]).args([
+        "-drive",
+        &drive,
+        "-chardev",
+        &chardev,
+        "-device",
+        "isa-debugcon,iobase=0x402,chardev=log",
+        "-device",
+        "isa-debug-exit,iobase=0xf4,iosize=4",
+        "-m",
+        "64",
+        "-nographic",
+    ]);
+    let ended = chukka.start().wait_within(Duration::from_secs(240));
+    let log = String::from_utf8_lossy(&std::fs::read(&log).expect("SeaBIOS logs")).into_owned();
+    assert!(log.ends_with("hello"), "{}\n{log}", ended.text());
+    let disk = std::fs::read(&path).expect("it is there");
+    Some((ended.code(), disk[1024..1029].to_vec()))
+}
+
+#[test]
+fn seabios_boots_a_disk_and_writes_to_it() {
+    for (image, properties) in [
+        ("bios-256k.bin", ""),
+        ("bios-microvm.bin", ""),
+        ("bios-microvm.bin", ",cache=writethrough"),
+    ] {
+        let Some(result) = boot_disk(image, properties) else { return };
+        assert_eq!(result, (Some(33), b"hello".to_vec()), "{image}{properties}");
+    }
+}
+
+#[test]
+fn a_disk_that_is_not_to_change_does_not() {
+    // The boot sector sees the error of a read-only disk, and what it has written to a snapshot.
+    for (properties, status) in [(",readonly=on", 35), (",snapshot=on", 33)] {
+        let Some(result) = boot_disk("bios-microvm.bin", properties) else { return };
+        assert_eq!(result, (Some(status), vec![0; 5]), "{properties}");
     }
 }
