@@ -37,7 +37,8 @@ fn disk(config: &DiskConfig) -> Result<Block, DiskError> {
     Ok(Block::new(Box::new(Image(disk)), options))
 }
 
-/// Tells of the first error of each kind. What comes after it is most likely the same, and there may be many.
+/// Tells of the first error of each kind. What comes after it is most likely the same, and there
+/// may be many.
 fn report_once(name: String) -> ErrorObserver {
     let told = Mutex::new(BTreeSet::new());
     Box::new(move |operation: Operation, error: &io::Error| {

@@ -9,12 +9,13 @@
 //! | transport: memory-mapped registers, version 2 | [`mmio`] |
 //! | device: disk | [`block`] |
 //!
-//! A device has two sides. vCPU threads reach its **registers** through a transport, which is one `Mutex` each. A thread of its own
-//! **serves** its queues by [`state::VirtioState::serve`]: so a vCPU never waits for a request, only for the end of the one in service
-//! when the driver resets the device or stops a queue.
+//! A device has two sides. vCPU threads reach its **registers** through a transport, which is one
+//! `Mutex` each. A thread of its own **serves** its queues by [`state::VirtioState::serve`]: so a
+//! vCPU never waits for a request, only for the end of the one in service when the driver resets
+//! the device or stops a queue.
 //!
-//! A driver that breaks the rules stops its own device and nothing else: the device sets DEVICE_NEEDS_RESET, raises a
-//! configuration interrupt and serves nothing until it is reset.
+//! A driver that breaks the rules stops its own device and nothing else: the device sets
+//! DEVICE_NEEDS_RESET, raises a configuration interrupt and serves nothing until it is reset.
 
 pub mod block;
 pub mod chain;

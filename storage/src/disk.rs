@@ -1,15 +1,17 @@
 //! Disks for guests: raw files and block devices of this host.
 //!
 //! What it promises:
-//! - what was written is in the host's page cache or on the medium when [`Disk::write`] returns: no write is lost when this process
-//!   dies;
-//! - what was written before [`Disk::flush`] is on the medium when that returns without an error (except with
-//!   [`CacheMode::Unsafe`]); once a flush has failed, all later ones fail;
+//! - what was written is in the host's page cache or on the medium when [`Disk::write`] returns: no
+//!   write is lost when this process dies;
+//! - what was written before [`Disk::flush`] is on the medium when that returns without an error
+//!   (except with [`CacheMode::Unsafe`]); once a flush has failed, all later ones fail;
 //! - two processes never write to one image: the locks are QEMU's own;
 //! - a file that becomes shorter gives errors, never zeros.
 //!
-//! Images are read and written by system calls only, never through a mapping: a read error is an error and not a signal.
+//! Images are read and written by system calls only, never through a mapping: a read error is an
+//! error and not a signal.
 
+mod buffers;
 mod error;
 mod lock;
 mod overlay;
@@ -28,6 +30,7 @@ use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 use vm_memory::VolatileSlice;
 
+use buffers::{byte_count, copy_front, part_of, without_front, zero_from};
 pub use error::DiskError;
 pub use lock::Holder;
 use overlay::Overlay;
@@ -86,10 +89,11 @@ pub struct DiskOptions {
     pub cache: CacheMode,
     /// Space that the guest discards is given back to the host (`discard=unmap`).
     pub unmap: bool,
-    /// The guest may write, and the image stays as it is: what it writes is gone with this process (`snapshot=on`).
+    /// The guest may write, and the image stays as it is: what it writes is gone with this process
+    /// (`snapshot=on`).
     pub snapshot: bool,
-    /// The user says that it is a raw image (`format=raw`). Otherwise an image of another format is refused, and so is a write that
-    /// would make it look like one.
+    /// The user says that it is a raw image (`format=raw`). Otherwise an image of another format is
+    /// refused, and so is a write that would make it look like one.
     pub is_raw: bool,
 }
 
@@ -107,7 +111,8 @@ pub struct Disk {
     is_block_device: bool,
     /// Where the guest's writes go if the image is to stay as it is.
     overlay: Option<Overlay>,
-    /// A flush has failed: what was written before is lost, and the kernel says so only once (fsync(2)).
+    /// A flush has failed: what was written before is lost, and the kernel says so only once
+    /// (fsync(2)).
     is_flush_lost: AtomicBool,
     /// Why there is no lock, where the file system has none.
     unlocked: Option<io::Error>,
@@ -183,7 +188,8 @@ impl Disk {
         self.unlocked.as_ref()
     }
 
-    /// Fills `to` with the bytes from `offset` on. The part of the last sector that the file does not have is zeros.
+    /// Fills `to` with the bytes from `offset` on. The part of the last sector that the file does
+    /// not have is zeros.
     ///
     /// # Errors
     /// As of preadv(2); `UnexpectedEof`: the file has become shorter.
@@ -221,8 +227,8 @@ impl Disk {
     /// Writes `from` from `offset` on.
     ///
     /// # Errors
-    /// As of pwritev(2), `StorageFull` among them; `UnexpectedEof`: the file has become shorter; `PermissionDenied`: the image would
-    /// look like one of another format.
+    /// As of pwritev(2), `StorageFull` among them; `UnexpectedEof`: the file has become shorter;
+    /// `PermissionDenied`: the image would look like one of another format.
     pub fn write(&self, from: &[VolatileSlice<'_>], offset: u64) -> io::Result<()> {
         if let Some(overlay) = &self.overlay {
             sys::write_at(overlay.file(), from, offset)?;
@@ -300,8 +306,8 @@ impl Disk {
         }
     }
 
-    /// Reads or writes past the page cache, where the image was opened so. Buffers that are not aligned as the file system wants it go
-    /// through the cache, which the kernel keeps coherent.
+    /// Reads or writes past the page cache, where the image was opened so. Buffers that are not
+    /// aligned as the file system wants it go through the cache, which the kernel keeps coherent.
     fn past_cache<T>(&self, transfer: impl Fn(&File) -> io::Result<T>) -> io::Result<T> {
         if let Some(direct) = &self.direct {
             match transfer(direct) {
@@ -312,8 +318,8 @@ impl Disk {
         transfer(&self.file)
     }
 
-    /// A write to the first sector of an image that was not called raw. It is checked in a copy: the guest can change its memory
-    /// meanwhile.
+    /// A write to the first sector of an image that was not called raw. It is checked in a copy:
+    /// the guest can change its memory meanwhile.
     fn write_head(&self, from: &[VolatileSlice<'_>], offset: u64) -> io::Result<()> {
         let mut head = [0; SECTOR_BYTES];
         let start = usize::try_from(offset).map_err(io::Error::other)?;
@@ -335,7 +341,8 @@ impl Disk {
         self.past_cache(|file| sys::write_at(file, &rest, SECTOR))
     }
 
-    /// A write beyond the end of a file that was cut short would make it longer again, with zeros where data was.
+    /// A write beyond the end of a file that was cut short would make it longer again, with zeros
+    /// where data was.
     fn check_not_shrunk(&self) -> io::Result<()> {
         if self.is_block_device || length(&self.file, false)? >= self.file_len {
             return Ok(());
@@ -355,7 +362,8 @@ fn write_zeros(file: &File, range: &Range<u64>) -> io::Result<()> {
     Ok(())
 }
 
-/// An overlay where QEMU has it too: in `$TMPDIR`, or in /var/tmp, which is not memory on most hosts.
+/// An overlay where QEMU has it too: in `$TMPDIR`, or in /var/tmp, which is not memory on most
+/// hosts.
 fn new_overlay(len: u64) -> Result<Overlay, DiskError> {
     let directory = std::env::var_os("TMPDIR").filter(|directory| !directory.is_empty());
     let directory = directory.map_or_else(|| PathBuf::from("/var/tmp"), PathBuf::from);
@@ -393,8 +401,8 @@ fn length(file: &File, is_block_device: bool) -> io::Result<u64> {
     u64::try_from(length).map_err(io::Error::other)
 }
 
-/// Bytes for the guest: whole sectors. The last one of a read-only image may be partly missing; that of a writable one may not, as
-/// writing it would change the length of the file.
+/// Bytes for the guest: whole sectors. The last one of a read-only image may be partly missing;
+/// that of a writable one may not, as writing it would change the length of the file.
 fn check_length(path: &Path, len: u64, read_only: bool) -> Result<u64, DiskError> {
     if len == 0 {
         return Err(DiskError::Empty { path: path.into() });
@@ -414,67 +422,6 @@ fn refuse_other_formats(path: &Path, file: &File) -> Result<(), DiskError> {
         Some(format) => Err(DiskError::Format { path: path.into(), format }),
         None => Ok(()),
     }
-}
-
-fn byte_count(slices: &[VolatileSlice<'_>]) -> usize {
-    slices.iter().map(VolatileSlice::len).sum()
-}
-
-/// Zeros after the first `done` bytes.
-fn zero_from(to: &[VolatileSlice<'_>], done: usize) {
-    for slice in without_front(to, done).unwrap_or_default() {
-        let mut at = 0;
-        while at < slice.len() {
-            let count = (slice.len() - at).min(SECTOR_BYTES);
-            if let Ok(part) = slice.subslice(at, count) {
-                part.copy_from(&[0u8; SECTOR_BYTES][..count]);
-            }
-            at += count;
-        }
-    }
-}
-
-/// Copies as many bytes as `to` has room for, and returns how many.
-fn copy_front(from: &[VolatileSlice<'_>], to: &mut [u8]) -> usize {
-    let mut done = 0;
-    for slice in from {
-        done += slice.copy_to(&mut to[done..]);
-    }
-    done
-}
-
-/// Bytes `range` of the slices together.
-fn part_of<'a>(
-    slices: &[VolatileSlice<'a>],
-    range: Range<u64>,
-) -> io::Result<Vec<VolatileSlice<'a>>> {
-    let start = usize::try_from(range.start).map_err(io::Error::other)?;
-    let mut left = usize::try_from(range.end - range.start).map_err(io::Error::other)?;
-    let mut part = Vec::new();
-    for slice in without_front(slices, start).map_err(io::Error::other)? {
-        let count = slice.len().min(left);
-        if count > 0 {
-            part.push(slice.subslice(0, count).map_err(io::Error::other)?);
-        }
-        left -= count;
-    }
-    Ok(part)
-}
-
-/// What comes after the first `count` bytes.
-fn without_front<'a>(
-    slices: &[VolatileSlice<'a>],
-    mut count: usize,
-) -> Result<Vec<VolatileSlice<'a>>, vm_memory::VolatileMemoryError> {
-    let mut rest = Vec::with_capacity(slices.len());
-    for slice in slices {
-        let skipped = count.min(slice.len());
-        count -= skipped;
-        if skipped < slice.len() {
-            rest.push(slice.offset(skipped)?);
-        }
-    }
-    Ok(rest)
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! Disks: a kernel finds them, and what it writes is there; and programs keep each other away from them.
+//! Disks: a kernel finds them, and what it writes is there; and programs keep each other away from
+//! them.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -179,8 +180,8 @@ fn a_disk_that_a_program_of_qemu_s_has_is_refused_with_its_name() {
     Disk::open(&path, DiskOptions::default()).expect("nobody has it");
 }
 
-/// A boot sector that reads sector 1 by INT 13h, prints it on port 0x402, writes it to sector 2, and ends with status 33 by port 0xf4;
-/// with 35 if the disk fails.
+/// A boot sector that reads sector 1 by INT 13h, prints it on port 0x402, writes it to sector 2,
+/// and ends with status 33 by port 0xf4; with 35 if the disk fails.
 const BOOT_SECTOR: [u8; 48] = [
     0x31, 0xc0, 0x8e, 0xd8, // xor ax, ax; mov ds, ax
     0xb4, 0x42, 0xbe, 0x80, 0x7c, 0xcd, 0x13, 0x72, 0x1c, // read by the packet at 0x7c80
@@ -206,7 +207,8 @@ fn bootable() -> Vec<u8> {
     disk
 }
 
-/// SeaBIOS boots a disk with these properties: how chukka ended, and the disk's third sector afterwards.
+/// SeaBIOS boots a disk with these properties: how chukka ended, and the disk's third sector
+/// afterwards.
 fn boot_disk(image: &str, properties: &str) -> Option<(Option<i32>, Vec<u8>)> {
     if !native::kvm() {
         return None;

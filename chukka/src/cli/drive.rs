@@ -28,10 +28,12 @@ struct Drive {
     disk: DiskConfig,
 }
 
-/// Reads all drives and the devices that attach them: the disks in the order in which the guest finds them.
+/// Reads all drives and the devices that attach them: the disks in the order in which the guest
+/// finds them.
 ///
 /// # Errors
-/// A value that is wrong or that chukka cannot do; a drive without a device, or a device without a drive.
+/// A value that is wrong or that chukka cannot do; a drive without a device, or a device without a
+/// drive.
 pub(super) fn disks(
     matches: &ArgMatches,
     machine: MachineKind,

@@ -1,11 +1,13 @@
 //! A disk (virtio 1.2, 5.2). Data moves between the backend and guest memory without a copy.
 //!
-//! What it offers: FLUSH with a write cache that the driver can switch (CONFIG_WCE), DISCARD and WRITE_ZEROES, SIZE_MAX and SEG_MAX,
-//! BLK_SIZE, TOPOLOGY, RO, and MQ where there is more than one queue.
+//! What it offers: FLUSH with a write cache that the driver can switch (CONFIG_WCE), DISCARD and
+//! WRITE_ZEROES, SIZE_MAX and SEG_MAX, BLK_SIZE, TOPOLOGY, RO, and MQ where there is more than one
+//! queue.
 //!
-//! What it promises: a write that was answered is in the backend; without a write cache, or for a driver that cannot flush, it is
-//! durable too. A FLUSH that was answered was a successful [`BlockBackend::flush`]. A read-only disk is never written to, whatever
-//! the driver has agreed to.
+//! What it promises: a write that was answered is in the backend; without a write cache, or for a
+//! driver that cannot flush, it is durable too. A FLUSH that was answered was a successful
+//! [`BlockBackend::flush`]. A read-only disk is never written to, whatever the driver has agreed
+//! to.
 
 mod config;
 mod request;
@@ -29,8 +31,9 @@ pub const QUEUE_SIZE: u16 = 256;
 /// Bytes of a serial number; what is longer is cut.
 pub const SERIAL_SIZE: usize = bindings::VIRTIO_BLK_ID_BYTES as usize;
 
-/// Where a disk's bytes are. Offsets and lengths are in bytes and multiples of [`SECTOR`]; the device has checked that they are within
-/// [`BlockBackend::len`]. Called from every thread that serves a queue.
+/// Where a disk's bytes are. Offsets and lengths are in bytes and multiples of [`SECTOR`]; the
+/// device has checked that they are within [`BlockBackend::len`]. Called from every thread that
+/// serves a queue.
 pub trait BlockBackend: fmt::Debug + Send + Sync {
     /// Bytes; what is beyond the last whole sector is not shown to the guest.
     fn len(&self) -> u64;
@@ -61,7 +64,8 @@ pub trait BlockBackend: fmt::Debug + Send + Sync {
     /// It may not be durable.
     fn flush(&self) -> io::Result<()>;
 
-    /// The bytes of `range` are not needed any more; what they read as is not defined. A backend may do nothing.
+    /// The bytes of `range` are not needed any more; what they read as is not defined. A backend
+    /// may do nothing.
     ///
     /// # Errors
     /// As of the host.
@@ -149,7 +153,8 @@ impl Block {
         self.backend.len()
     }
 
-    /// Makes durable what was written, at the end of the run. The observer hears of what could not be.
+    /// Makes durable what was written, at the end of the run. The observer hears of what could not
+    /// be.
     pub fn flush(&self) {
         if let Err(error) = self.backend.flush() {
             (self.options.on_error)(Operation::Flush, &error);
@@ -160,7 +165,8 @@ impl Block {
         self.features.load(Ordering::SeqCst) & 1 << feature != 0
     }
 
-    /// Whether writes may be answered before they are durable: the driver can flush, and the cache is on.
+    /// Whether writes may be answered before they are durable: the driver can flush, and the cache
+    /// is on.
     fn is_write_back(&self) -> bool {
         self.has(bindings::VIRTIO_BLK_F_FLUSH) && self.write_cache.load(Ordering::SeqCst)
     }

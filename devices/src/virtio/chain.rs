@@ -1,14 +1,15 @@
-//! One request of a driver: a chain of descriptors, read and checked as a whole before a device sees it
-//! (virtio 1.2, 2.7.5 to 2.7.7).
+//! One request of a driver: a chain of descriptors, read and checked as a whole before a device
+//! sees it (virtio 1.2, 2.7.5 to 2.7.7).
 //!
-//! virtio-queue's own iterator ends a chain silently where it breaks a rule, and a device would take the part for the whole.
+//! virtio-queue's own iterator ends a chain silently where it breaks a rule, and a device would
+//! take the part for the whole.
 
 use thiserror::Error;
 use virtio_queue::desc::split::Descriptor;
 use vm_memory::{Bytes, GuestAddress, GuestMemory, GuestMemoryMmap, Permissions, VolatileSlice};
 
-/// The longest indirect table that is read, in descriptors. QEMU has the same limit (`VIRTQUEUE_MAX_SIZE`); Linux makes tables of no
-/// more than the queue's size.
+/// The longest indirect table that is read, in descriptors. QEMU has the same limit
+/// (`VIRTQUEUE_MAX_SIZE`); Linux makes tables of no more than the queue's size.
 const MAX_INDIRECT: u32 = 1024;
 /// Bytes of a descriptor.
 const DESCRIPTOR_SIZE: u32 = 16;
@@ -30,7 +31,8 @@ pub enum ChainError {
     /// A descriptor cannot be read.
     #[error("a descriptor at {0:#x} is not in memory")]
     Memory(u64),
-    /// An indirect table that must not be: not negotiated, inside another one, or followed by a descriptor.
+    /// An indirect table that must not be: not negotiated, inside another one, or followed by a
+    /// descriptor.
     #[error("an indirect descriptor is not allowed here")]
     Indirect,
     /// An indirect table of no descriptors, of part of one, or of too many.
@@ -87,7 +89,8 @@ impl Table {
     }
 }
 
-/// The buffers of one request: first those the device reads, then those it writes. Kept from request to request, so that its memory is.
+/// The buffers of one request: first those the device reads, then those it writes. Kept from
+/// request to request, so that its memory is.
 #[derive(Debug, Default)]
 pub struct Chain {
     segments: Vec<Segment>,
@@ -191,7 +194,8 @@ impl<'a> Buffers<'a> {
         &self.slices
     }
 
-    /// Keeps the first `at` bytes, and returns the rest. `None`: there are fewer; nothing has changed.
+    /// Keeps the first `at` bytes, and returns the rest. `None`: there are fewer; nothing has
+    /// changed.
     pub fn split_off(&mut self, at: usize) -> Option<Self> {
         let rest_len = self.len.checked_sub(at)?;
         let (mut keep, mut index) = (at, 0);

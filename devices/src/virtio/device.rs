@@ -8,13 +8,14 @@ use super::chain::Chain;
 
 /// A virtio device without its transport.
 ///
-/// Its methods are called from vCPU threads (configuration, negotiation, reset) and from the threads that serve its queues. Two
-/// queues may be served at once; one queue never is.
+/// Its methods are called from vCPU threads (configuration, negotiation, reset) and from the
+/// threads that serve its queues. Two queues may be served at once; one queue never is.
 pub trait VirtioDevice: Debug + Send + Sync {
     /// The device type (virtio 1.2, section 5), as `virtio_bindings::virtio_ids` has it.
     fn device_id(&self) -> u32;
 
-    /// The device's own feature bits, as a mask. Those of the rings and VIRTIO_F_VERSION_1 are not its business.
+    /// The device's own feature bits, as a mask. Those of the rings and VIRTIO_F_VERSION_1 are not
+    /// its business.
     fn features(&self) -> u64;
 
     /// The largest size of each queue, in descriptors; each a power of two.
@@ -32,7 +33,8 @@ pub trait VirtioDevice: Debug + Send + Sync {
     /// The device is reset. No request is in service.
     fn reset(&self);
 
-    /// Serves one request of queue `queue`, and returns how many bytes it wrote to the chain's writable part.
+    /// Serves one request of queue `queue`, and returns how many bytes it wrote to the chain's
+    /// writable part.
     fn serve(&self, queue: u16, memory: &GuestMemoryMmap, chain: &Chain) -> u32;
 }
 

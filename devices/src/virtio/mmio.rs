@@ -1,10 +1,11 @@
 //! The transport of memory-mapped registers, version 2 (virtio 1.2, 4.2), as on QEMU's microvm.
 //!
-//! 512 bytes: registers of 4 bytes, and from 0x100 on the device's configuration space, which is accessed by 1, 2 or 4 bytes. The
-//! interrupt is edge-triggered: each one is a pulse, and InterruptStatus tells what for.
+//! 512 bytes: registers of 4 bytes, and from 0x100 on the device's configuration space, which is
+//! accessed by 1, 2 or 4 bytes. The interrupt is edge-triggered: each one is a pulse, and
+//! InterruptStatus tells what for.
 //!
-//! The guest finds the device through the DSDT ([`VirtioMmioDescription`]), in the form that both Linux (`virtio_mmio.c`,
-//! `acpi*:LNRO0005:*`) and SeaBIOS (`dsdt_parser.c`, `virtio-mmio.c`) read.
+//! The guest finds the device through the DSDT ([`VirtioMmioDescription`]), in the form that both
+//! Linux (`virtio_mmio.c`, `acpi*:LNRO0005:*`) and SeaBIOS (`dsdt_parser.c`, `virtio-mmio.c`) read.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -24,7 +25,8 @@ use crate::irq::IrqLine;
 
 /// Bytes of the registers and the configuration space.
 pub const SIZE: u32 = 0x200;
-/// The register that tells of requests: the driver writes the queue's number, 32 bits. An ioeventfd may stand in for it.
+/// The register that tells of requests: the driver writes the queue's number, 32 bits. An ioeventfd
+/// may stand in for it.
 pub const QUEUE_NOTIFY: u64 = register::VIRTIO_MMIO_QUEUE_NOTIFY as u64;
 
 /// "virt", little-endian.
@@ -67,7 +69,8 @@ pub struct VirtioMmio {
 }
 
 impl VirtioMmio {
-    /// Gives a device its registers. `line` interrupts the driver, `notifier` wakes the threads that serve the queues.
+    /// Gives a device its registers. `line` interrupts the driver, `notifier` wakes the threads
+    /// that serve the queues.
     pub fn new(
         device: Arc<dyn VirtioDevice>,
         memory: GuestMemoryMmap,

@@ -18,7 +18,8 @@ pub(super) enum QueueError {
     /// Part of the ring is not in memory.
     #[error("the rings are not in memory")]
     Memory,
-    /// The driver makes a request available that cannot be: its first descriptor does not exist, so that it cannot be answered.
+    /// The driver makes a request available that cannot be: its first descriptor does not exist, so
+    /// that it cannot be answered.
     #[error("request {0} does not exist")]
     Head(u16),
 }
@@ -53,7 +54,8 @@ impl ServedQueue {
     /// Takes a queue into service, from the beginning of its rings.
     ///
     /// # Errors
-    /// The size is 0, not a power of two or more than `max_size`; a ring is not aligned, or not in memory.
+    /// The size is 0, not a power of two or more than `max_size`; a ring is not aligned, or not in
+    /// memory.
     pub fn start(
         &mut self,
         setup: &QueueSetup,
@@ -66,7 +68,8 @@ impl ServedQueue {
         ring.try_set_avail_ring_address(GuestAddress(setup.available))?;
         ring.try_set_used_ring_address(GuestAddress(setup.used))?;
         ring.set_ready(true);
-        // A ring of available requests at address 0 is one that was not set up, for QEMU as for virtio-queue.
+        // A ring of available requests at address 0 is one that was not set up, for QEMU as for
+        // virtio-queue.
         if !ring.is_valid(memory) || setup.available == 0 {
             return Err(QueueError::Memory);
         }
@@ -92,8 +95,8 @@ impl ServedQueue {
             while (service.may_go_on)()
                 && let Some(head) = next_head(ring, memory)?
             {
-                // A chain that breaks a rule is given back unanswered: a driver that has one flag wrong loses this request and
-                // no more.
+                // A chain that breaks a rule is given back unanswered: a driver that has one flag
+                // wrong loses this request and no more.
                 let chain = self.chain.read(memory, table(ring, service), head);
                 let written = chain.map_or(0, |()| (service.answer)(&self.chain));
                 ring.add_used(memory, head, written)?;
@@ -141,8 +144,8 @@ fn next_head(ring: &mut Queue, memory: &GuestMemoryMmap) -> Result<Option<u16>, 
     }
 }
 
-/// Whether the driver wants to hear of what was used. Without event indices it is a flag (virtio 1.2, 2.7.7.1), which virtio-queue
-/// does not look at.
+/// Whether the driver wants to hear of what was used. Without event indices it is a flag (virtio
+/// 1.2, 2.7.7.1), which virtio-queue does not look at.
 fn needs_interrupt(ring: &mut Queue, memory: &GuestMemoryMmap) -> Result<bool, QueueError> {
     if ring.event_idx_enabled() {
         return Ok(ring.needs_notification(memory)?);

@@ -1,4 +1,5 @@
-//! The registers of the common configuration, which each transport shows in a layout of its own (virtio 1.2, 4.1.4.3 and 4.2.2).
+//! The registers of the common configuration, which each transport shows in a layout of its own
+//! (virtio 1.2, 4.1.4.3 and 4.2.2).
 
 use std::sync::Arc;
 
@@ -79,7 +80,8 @@ impl Registers {
         half(self.state.offered(), self.device_features_select)
     }
 
-    /// Takes 32 feature bits of the driver's. Once the device has agreed to the features they stay until the reset.
+    /// Takes 32 feature bits of the driver's. Once the device has agreed to the features they stay
+    /// until the reset.
     pub fn set_driver_features(&mut self, bits: u32) {
         if self.state.features() != 0 {
             return;
@@ -95,8 +97,8 @@ impl Registers {
         self.state.status()
     }
 
-    /// The driver's steps. 0 is the reset. What comes in which order is left to the driver, as some skip steps; what counts is that
-    /// FEATURES_OK becomes set, and later DRIVER_OK.
+    /// The driver's steps. 0 is the reset. What comes in which order is left to the driver, as some
+    /// skip steps; what counts is that FEATURES_OK becomes set, and later DRIVER_OK.
     pub fn set_status(&mut self, status: u8) {
         if status == 0 {
             self.reset();

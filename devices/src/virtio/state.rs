@@ -1,4 +1,5 @@
-//! A virtio device whatever its transport: status, features, queues and reset (virtio 1.2, 2.1 to 2.4 and 3.1).
+//! A virtio device whatever its transport: status, features, queues and reset (virtio 1.2, 2.1 to
+//! 2.4 and 3.1).
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
@@ -78,8 +79,9 @@ impl VirtioState {
         self.queues.len()
     }
 
-    /// Serves the requests of a queue: all there are, one after the other. For the queue's own thread, which is woken by
-    /// [`super::device::QueueNotifier`]. A queue that is not in service, or does not exist, has no requests.
+    /// Serves the requests of a queue: all there are, one after the other. For the queue's own
+    /// thread, which is woken by [`super::device::QueueNotifier`]. A queue that is not in service,
+    /// or does not exist, has no requests.
     pub fn serve(&self, index: u16) {
         let Some(slot) = self.queues.get(usize::from(index)) else { return };
         let mut queue = lock(&slot.queue);
@@ -104,7 +106,8 @@ impl VirtioState {
         self.interrupt.config_changed();
     }
 
-    /// The reset by the driver or of the machine: returns once the requests in service are answered.
+    /// The reset by the driver or of the machine: returns once the requests in service are
+    /// answered.
     pub(super) fn reset(&self) {
         self.status.store(0, Ordering::SeqCst);
         self.queues.iter().for_each(QueueSlot::stop);
@@ -112,7 +115,8 @@ impl VirtioState {
         self.device.reset();
     }
 
-    /// The device gives up until it is reset. A driver that is not set up yet reads it from the status only (virtio 1.2, 2.1.2).
+    /// The device gives up until it is reset. A driver that is not set up yet reads it from the
+    /// status only (virtio 1.2, 2.1.2).
     pub(super) fn fail(&self) {
         let before = self.status.fetch_or(NEEDS_RESET, Ordering::SeqCst);
         if before & (DRIVER_OK | NEEDS_RESET) == DRIVER_OK {
@@ -120,7 +124,8 @@ impl VirtioState {
         }
     }
 
-    /// Takes the driver's choice of features. False: it is not one that was offered, or not that of a driver of version 1.
+    /// Takes the driver's choice of features. False: it is not one that was offered, or not that of
+    /// a driver of version 1.
     pub(super) fn negotiate(&self, wanted: u64) -> bool {
         let is_fine = wanted & !self.offered() == 0 && wanted & VERSION_1 != 0;
         if is_fine {
@@ -130,7 +135,8 @@ impl VirtioState {
         is_fine
     }
 
-    /// Takes a queue into service. False: it cannot be as the driver has set it up, and the device gives up.
+    /// Takes a queue into service. False: it cannot be as the driver has set it up, and the device
+    /// gives up.
     pub(super) fn start_queue(&self, index: usize, setup: &QueueSetup) -> bool {
         let (Some(slot), Some(&max)) =
             (self.queues.get(index), self.device.queue_sizes().get(index))
@@ -180,8 +186,8 @@ impl VirtioState {
         self.generation.load(Ordering::SeqCst)
     }
 
-    /// The driver is set up, and the device has not given up. Whether FEATURES_OK is still set does not count: SeaBIOS overwrites it
-    /// (`virtio_scsi_mmio_init`).
+    /// The driver is set up, and the device has not given up. Whether FEATURES_OK is still set does
+    /// not count: SeaBIOS overwrites it (`virtio_scsi_mmio_init`).
     fn is_running(&self) -> bool {
         self.status() & (DRIVER_OK | NEEDS_RESET) == DRIVER_OK && self.features() != 0
     }

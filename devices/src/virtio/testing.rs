@@ -1,4 +1,5 @@
-//! A driver for tests: it sets a device up through memory-mapped registers and puts requests into its rings, well-formed or not.
+//! A driver for tests: it sets a device up through memory-mapped registers and puts requests into
+//! its rings, well-formed or not.
 
 use std::sync::{Arc, Mutex};
 
@@ -166,8 +167,8 @@ impl Driver {
         queues.into_iter().for_each(|queue| self.mmio.state().serve(queue));
     }
 
-    /// Makes the chain from descriptor 0 on available, has it served, and returns how many bytes were written. `None`: it was not
-    /// answered.
+    /// Makes the chain from descriptor 0 on available, has it served, and returns how many bytes
+    /// were written. `None`: it was not answered.
     pub fn request(&mut self, buffers: &[(u64, u32, u16)]) -> Option<u32> {
         self.chain(buffers);
         let before = self.used_index();

@@ -1,9 +1,10 @@
-//! QEMU's own locks on images (block/file-posix.c, `raw_check_lock_bytes`), so that QEMU, qemu-img, libguestfs and chukka keep each
-//! other away.
+//! QEMU's own locks on images (block/file-posix.c, `raw_check_lock_bytes`), so that QEMU, qemu-img,
+//! libguestfs and chukka keep each other away.
 //!
-//! Each is a read lock of an open file description (fcntl(2), F_OFD_SETLK) on one byte: byte 100 + n says "I use permission n", byte
-//! 200 + n says "I do not share permission n". After taking its own bytes a process tests those that would contradict them. The bytes
-//! need not exist in the file. The locks end with the descriptor.
+//! Each is a read lock of an open file description (fcntl(2), F_OFD_SETLK) on one byte: byte 100 +
+//! n says "I use permission n", byte 200 + n says "I do not share permission n". After taking its
+//! own bytes a process tests those that would contradict them. The bytes need not exist in the
+//! file. The locks end with the descriptor.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -35,8 +36,8 @@ impl fmt::Display for Holder {
     }
 }
 
-/// Locks an image as QEMU does: a reader bears other readers, a writer nobody. What is returned is why there are no locks, where the
-/// file system has none.
+/// Locks an image as QEMU does: a reader bears other readers, a writer nobody. What is returned is
+/// why there are no locks, where the file system has none.
 ///
 /// # Errors
 /// Another process has it.
@@ -73,8 +74,8 @@ fn has_no_locks(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|errno| without.contains(&errno))
 }
 
-/// Which process has a lock on the file. The kernel does not tell of locks like these, but for each open file of a process of the same
-/// user (proc(5), fdinfo).
+/// Which process has a lock on the file. The kernel does not tell of locks like these, but for each
+/// open file of a process of the same user (proc(5), fdinfo).
 fn holder(file: &File) -> Option<Holder> {
     let about = file.metadata().ok()?;
     let own = std::process::id();

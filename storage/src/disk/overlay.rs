@@ -1,4 +1,5 @@
-//! The writes of a guest whose disk is to stay as it is (`snapshot=on`): in a temporary file without a name, sector by sector.
+//! The writes of a guest whose disk is to stay as it is (`snapshot=on`): in a temporary file
+//! without a name, sector by sector.
 
 use std::collections::HashMap;
 use std::fs::File;

@@ -1,11 +1,13 @@
 //! Whether the first sector of a raw image looks like a header of another format.
 //!
-//! Some of these name other files of the host, as backing files or extents. A guest that can write such a header to its raw disk could
-//! have the next program that guesses the format read those files for it. So the guess is never made against the user: an image
-//! with such a header is refused unless the user says that it is raw, and a guest cannot make one of an image whose format was guessed
-//! (as in QEMU, block/raw-format.c, `raw_co_pwritev`).
+//! Some of these name other files of the host, as backing files or extents. A guest that can write
+//! such a header to its raw disk could have the next program that guesses the format read those
+//! files for it. So the guess is never made against the user: an image with such a header is
+//! refused unless the user says that it is raw, and a guest cannot make one of an image whose
+//! format was guessed (as in QEMU, block/raw-format.c, `raw_co_pwritev`).
 
-/// Formats by what they begin with: those that QEMU probes for (block/*.c, `.bdrv_probe`), and VHDX and VDI with it.
+/// Formats by what they begin with: those that QEMU probes for (block/*.c, `.bdrv_probe`), and VHDX
+/// and VDI with it.
 const MAGIC: [(usize, &[u8], &str); 12] = [
     (0, b"QFI\xfb", "a qcow2 image"),
     (0, b"KDMV", "a VMDK image"),
@@ -28,7 +30,8 @@ pub(super) fn image_format(head: &[u8]) -> Option<&'static str> {
     by_magic.or_else(|| is_vmdk_descriptor(head).then_some("a VMDK descriptor"))
 }
 
-/// A VMDK descriptor is text: comments and empty lines, then its version (block/vmdk.c, `vmdk_probe`).
+/// A VMDK descriptor is text: comments and empty lines, then its version (block/vmdk.c,
+/// `vmdk_probe`).
 fn is_vmdk_descriptor(head: &[u8]) -> bool {
     let mut lines = head.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
     let first = lines.find(|line| !line.is_empty() && !line.starts_with(b"#"));

@@ -14,7 +14,8 @@ use vm_memory::VolatileSlice;
 /// How many buffers a call takes (UIO_MAXIOV in include/uapi/linux/uio.h in Linux).
 const MAX_BUFFERS: usize = 1024;
 
-/// Fills `to` with bytes from `offset` of the file on, and returns how many there were: fewer than wanted only where the file ends.
+/// Fills `to` with bytes from `offset` of the file on, and returns how many there were: fewer than
+/// wanted only where the file ends.
 ///
 /// # Errors
 /// As of preadv(2).
@@ -26,8 +27,9 @@ pub(super) fn read_at(file: &File, to: &[VolatileSlice<'_>], offset: u64) -> io:
     };
     let mut buffers: Vec<iovec> = guards.iter().map(buffer).collect();
     transfer(&mut buffers, offset, |buffers, count, at| {
-        // SAFETY: each of the `count` buffers is guest memory that stays mapped while `guards` lives, and which is only ever
-        // accessed as volatile bytes, so that no reference to it exists.
+        // SAFETY: each of the `count` buffers is guest memory that stays mapped while `guards`
+        // lives, and which is only ever accessed as volatile bytes, so that no reference to it
+        // exists.
         unsafe { libc::preadv(file.as_raw_fd(), buffers, count, at) }
     })
 }

@@ -1,4 +1,5 @@
-//! The guest's disks: virtio-blk devices on virtio-mmio, and a thread for each that serves its queue.
+//! The guest's disks: virtio-blk devices on virtio-mmio, and a thread for each that serves its
+//! queue.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -86,7 +87,8 @@ impl Disks {
         Ok(Self { disks, ..Self::default() })
     }
 
-    /// Where their registers are, and what answers there: guest-physical address and device, [`SIZE`] bytes each.
+    /// Where their registers are, and what answers there: guest-physical address and device,
+    /// [`SIZE`] bytes each.
     pub fn registers(&self) -> impl Iterator<Item = (u64, Arc<Mutex<VirtioMmio>>)> {
         self.disks.iter().map(|disk| (disk.description.base.into(), Arc::clone(&disk.mmio)))
     }
@@ -96,7 +98,8 @@ impl Disks {
         self.disks.iter().map(|disk| &disk.description)
     }
 
-    /// Has KVM wake the threads itself when the guest notifies a queue, without a return to this process.
+    /// Has KVM wake the threads itself when the guest notifies a queue, without a return to this
+    /// process.
     pub fn connect(&self, vm: &VmFd) {
         for disk in &self.disks {
             let at = IoEventAddress::Mmio(u64::from(disk.description.base) + QUEUE_NOTIFY);
@@ -105,8 +108,8 @@ impl Disks {
         }
     }
 
-    /// Starts the threads. Signals are blocked in them as in the caller. Whatever way the run ends, what is returned ends it for the
-    /// disks.
+    /// Starts the threads. Signals are blocked in them as in the caller. Whatever way the run ends,
+    /// what is returned ends it for the disks.
     ///
     /// # Errors
     /// The host gives no thread.
@@ -128,7 +131,8 @@ impl Disks {
         Ok(running)
     }
 
-    /// The reset of the machine, while no vCPU runs: returns once the requests in service are answered.
+    /// The reset of the machine, while no vCPU runs: returns once the requests in service are
+    /// answered.
     pub fn reset(&self) {
         self.disks.iter().for_each(|disk| lock(&disk.mmio).reset());
     }
@@ -148,7 +152,8 @@ impl Disks {
     }
 }
 
-/// The disks while the guest runs. Once it is dropped no request is in service, and everything written is durable.
+/// The disks while the guest runs. Once it is dropped no request is in service, and everything
+/// written is durable.
 #[derive(Debug)]
 pub struct Running<'a>(&'a Disks);
 

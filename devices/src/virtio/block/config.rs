@@ -1,4 +1,5 @@
-//! The disk's features and its configuration space, `struct virtio_blk_config` (virtio 1.2, 5.2.4), little-endian, 60 bytes.
+//! The disk's features and its configuration space, `struct virtio_blk_config` (virtio 1.2, 5.2.4),
+//! little-endian, 60 bytes.
 
 use virtio_bindings::virtio_blk as bindings;
 
@@ -11,8 +12,9 @@ pub(super) const WRITE_CACHE: u64 = 32;
 
 /// Buffers of a request: all descriptors of a queue but those of header and status.
 const SEG_MAX: u32 = QUEUE_SIZE as u32 - 2;
-/// Bytes of a buffer. SeaBIOS multiplies it by `SEG_MAX` and keeps 16 bits of the sectors that makes: here 65,024, so that each of its
-/// reads is one request; without the field they are cut to 32 KiB (`virtio_blk_setup`).
+/// Bytes of a buffer. SeaBIOS multiplies it by `SEG_MAX` and keeps 16 bits of the sectors that
+/// makes: here 65,024, so that each of its reads is one request; without the field they are cut to
+/// 32 KiB (`virtio_blk_setup`).
 const SIZE_MAX: u32 = 128 << 10;
 /// Sectors that a request may discard or zero, as QEMU has it (`BDRV_REQUEST_MAX_SECTORS`).
 pub(super) const MAX_RANGE: u32 = 0x3f_ffff;
@@ -62,7 +64,8 @@ impl Config {
         put(12, &SEG_MAX.to_le_bytes());
         // 16 to 19: the geometry, which is not offered.
         put(20, &block_size.to_le_bytes());
-        // 24 to 31: the topology; all zero: a physical block is a logical one, and no size is better than another.
+        // 24 to 31: the topology; all zero: a physical block is a logical one, and no size is
+        // better than another.
         put(32, &[self.write_cache.into()]);
         put(34, &queues.to_le_bytes());
         put(36, &MAX_RANGE.to_le_bytes());

@@ -1,4 +1,5 @@
-//! What a disk does with a request (virtio 1.2, 5.2.6). Where the specification leaves a choice it is QEMU's (hw/block/virtio-blk.c).
+//! What a disk does with a request (virtio 1.2, 5.2.6). Where the specification leaves a choice it
+//! is QEMU's (hw/block/virtio-blk.c).
 
 use std::io;
 use std::ops::Range;
@@ -12,7 +13,8 @@ use crate::virtio::chain::{Buffers, Chain};
 
 /// Bytes of `struct virtio_blk_outhdr`: type and priority, 32 bits each, and the sector, 64 bits.
 const HEADER_SIZE: usize = 16;
-/// Bytes of `struct virtio_blk_discard_write_zeroes`: the sector, 64 bits, and count and flags, 32 bits each.
+/// Bytes of `struct virtio_blk_discard_write_zeroes`: the sector, 64 bits, and count and flags, 32
+/// bits each.
 const RANGE_SIZE: usize = 16;
 /// Flag of a range: its space may be given back.
 const FLAG_UNMAP: u32 = 1;
@@ -45,8 +47,8 @@ struct Data<'a> {
 }
 
 impl<'a> Data<'a> {
-    /// `None`: no whole header, no status, or a buffer that is not in memory. Drivers may divide the bytes among buffers as they like
-    /// (VIRTIO_F_ANY_LAYOUT is part of version 1).
+    /// `None`: no whole header, no status, or a buffer that is not in memory. Drivers may divide
+    /// the bytes among buffers as they like (VIRTIO_F_ANY_LAYOUT is part of version 1).
     fn new(memory: &'a GuestMemoryMmap, chain: &Chain) -> Option<Self> {
         let mut header = Buffers::new(memory, chain.readable(), Permissions::Read)?;
         let from_driver = header.split_off(HEADER_SIZE)?;
@@ -84,7 +86,8 @@ impl Block {
     fn read(&self, data: &Data<'_>) -> Status {
         let buffers = &data.to_driver;
         match self.range(data.sector, buffers.len() as u64) {
-            // Data where there is nothing to read into is a driver's mistake, and no reason to answer that all is well.
+            // Data where there is nothing to read into is a driver's mistake, and no reason to
+            // answer that all is well.
             Some(range) if data.from_driver.is_empty() => {
                 self.finish(Operation::Read, self.backend.read(buffers.slices(), range.start))
             }

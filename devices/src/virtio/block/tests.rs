@@ -147,7 +147,8 @@ impl Bench {
         self.driver.put(STATUS, &[0xee]);
     }
 
-    /// A request with the buffers between header and status; the status, or `None` if it was not written.
+    /// A request with the buffers between header and status; the status, or `None` if it was not
+    /// written.
     fn request(&mut self, kind: u32, sector: u64, data: &[(u64, u32, u16)]) -> u8 {
         self.header(kind, sector);
         let chain = [&[(HEADER, 16, 0)], data, &[(STATUS, 1, WRITE)]].concat();
