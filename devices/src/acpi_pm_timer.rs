@@ -4,7 +4,7 @@
 //! 4.8.3.3; QEMU's `hw/acpi/core.c`, `acpi_pm_tmr_get`.
 //!
 //! The counter has **24 bits**, as QEMU's and the PIIX4's: bits 31:24 read as 0 and the FADT's
-//! `TMR_VAL_EXT` is to be **clear**. It wraps every 4.69 s. Guests take no more than 24 bits anyhow
+//! `TMR_VAL_EXT` must be **clear**. It wraps every 4.69 s. Guests take no more than 24 bits anyhow
 //! (SeaBIOS' `timer_read`, Linux' `ACPI_PM_MASK`).
 //!
 //! The port is where SeaBIOS puts it (`acpi_pm_base` is 0x600 when `etc/table-loader` exists,

@@ -7,7 +7,7 @@
 //!
 //! It trusts the text: a program in the guest can print the same words.
 
-/// Longest part of a line that is looked at, in bytes. A longer line is looked at piece by piece.
+/// Most bytes of a line examined at once. A longer line is examined in pieces.
 const LINE_LIMIT: usize = 512;
 /// What is kept of a long line, in bytes: more than the longest words looked for.
 const LINE_KEEP: usize = LINE_LIMIT / 2;

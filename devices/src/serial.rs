@@ -175,8 +175,8 @@ impl Serial {
         self.status_polls = 0;
     }
 
-    /// Gives `input` to the guest, as much as there is room for, and says how many bytes that were.
-    /// If it is not all of it, `on_room` is called once when there is room again.
+    /// Gives the guest as much of `input` as fits, and returns the number of bytes. If some did not
+    /// fit, `on_room` is called once when there is room again.
     pub fn enqueue(&mut self, input: &[u8]) -> usize {
         let taken =
             if self.accepts_input() { self.uart.enqueue_raw_bytes(input).unwrap_or(0) } else { 0 };
@@ -230,7 +230,7 @@ impl Serial {
         }
     }
 
-    /// Received data comes first and stays until it is read; an empty transmitter is told once.
+    /// Received data comes first and stays until it is read; an empty transmitter is reported once.
     fn identify_interrupt(&mut self) -> u8 {
         let raw = self.uart.read(2);
         self.transmitter_empty |= raw & IIR_TRANSMITTER_EMPTY != 0;

@@ -1,8 +1,8 @@
 //! The configuration of one run: plain, checked data, with no text left to interpret.
 //!
 //! The command line becomes a [`VmConfig`], which does not change afterwards; nothing else reads
-//! argv. Nothing here has looked at the host: whether the files exist, the memory is there and KVM
-//! can be opened is found out by whoever uses them.
+//! argv. Nothing here depends on the host: whether files exist, memory suffices and KVM can be
+//! opened is checked at start.
 
 pub mod cpu_model;
 pub mod credential;
@@ -43,7 +43,7 @@ pub struct VmConfig {
     pub uuid: Option<[u8; 16]>,
     /// What runs before the kernel and fetches it; without it chukka enters the kernel itself.
     pub firmware: Option<FirmwareConfig>,
-    /// What firmware is told about booting; only the defaults where there is no firmware.
+    /// Boot options for firmware; the defaults without firmware.
     pub boot_options: BootOptions,
     /// fw_cfg files of the user; no name is there twice, none is longer than 55 bytes.
     pub fw_cfg: Vec<FwCfgItem>,
@@ -58,7 +58,7 @@ pub struct VmConfig {
     pub debug_exit: Option<DebugExit>,
     /// Whether the guest can leave its vmcoreinfo note (`-device vmcoreinfo`).
     pub vmcoreinfo: bool,
-    /// What is told while the guest runs.
+    /// What is traced while the guest runs.
     pub trace: Trace,
     /// Whether each line of the debug console has the host's time in front (`-msg timestamp`).
     pub timestamps: bool,
@@ -122,7 +122,7 @@ pub struct OptionRomConfig {
     pub bootindex: Option<i32>,
 }
 
-/// `-boot`: what firmware is told.
+/// `-boot`: options that chukka passes to firmware.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BootOptions {
     /// Whether there is a boot menu.
@@ -172,7 +172,7 @@ pub const OEM_STRINGS: usize = 255;
 pub enum OemString {
     /// These bytes; at least one, no NUL.
     Text(Vec<u8>),
-    /// What is in this file, of which a NUL or nothing at all cannot be carried.
+    /// The content of this file, which must not be empty or contain a NUL.
     File(PathBuf),
 }
 
@@ -191,7 +191,7 @@ pub struct SystemInformation {
 /// The port of `-debugcon` and of `-device isa-debugcon` where nothing else is said, as in QEMU.
 pub const DEBUGCON_PORT: u16 = 0xe9;
 
-/// The debug console: one port, of which every byte written goes to `out`.
+/// The debug console: one port; every byte written to it goes to `out`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Debugcon {
     /// The I/O port.
@@ -210,7 +210,7 @@ pub struct DebugExit {
     pub size: u16,
 }
 
-/// What is told on standard error while the guest runs (`-trace`).
+/// What is traced on standard error while the guest runs (`-trace`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Trace {
     /// Each operation of the fw_cfg device.

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use devices::virtio::block::Block;
 use event_manager::{EventManager, SubscriberOps};
 use firmware::payload::Payload;
 use firmware::smbios::SmbiosTables;
@@ -70,11 +71,12 @@ pub struct Vm<'a> {
     stop: Arc<AtomicBool>,
     notifier: Notifier,
     warnings: Vec<String>,
+    disks: Vec<Arc<Block>>,
 }
 
 impl<'a> Vm<'a> {
-    /// Readies a guest that boots `kernel`, if any. What the user named is looked at first, then
-    /// the host; nothing is touched before all is known to fit.
+    /// Readies a guest that boots `kernel`, if any. Checks the user's files first, then the host,
+    /// and changes nothing before everything is known to fit.
     ///
     /// # Errors
     /// The guest cannot be started.
@@ -93,7 +95,14 @@ impl<'a> Vm<'a> {
         }));
         let notifier = Notifier::new().map_err(HostError::descriptors)?;
         let stop = Arc::default();
-        Ok(Self { config, boot, map, smbios, kvm, ram, cpuid, stop, notifier, warnings })
+        let disks = Vec::new();
+        Ok(Self { config, boot, map, smbios, kvm, ram, cpuid, stop, notifier, warnings, disks })
+    }
+
+    /// Gives the guest disks, in this order.
+    #[must_use]
+    pub fn with_disks(self, disks: Vec<Arc<Block>>) -> Self {
+        Self { disks, ..self }
     }
 
     /// What the user should know before it runs, one line each.
@@ -110,21 +119,14 @@ impl<'a> Vm<'a> {
         let host = StartError::host;
         terminal::restore_on_disaster();
         signals::prepare_kick().map_err(host("signals"))?;
-        let devices = Arc::new(Devices::new(&Parts {
-            config: self.config,
-            map: &self.map,
-            ram: &self.ram,
-            boot: &self.boot,
-            smbios: &self.smbios,
-            notifier: &self.notifier,
-            stopping: &self.stop,
-        })?);
+        let devices = Arc::new(Devices::new(&self.parts())?);
         // Until here Ctrl-C kills: opening an output may wait, as a FIFO's does.
         let signals = Signals::listen().map_err(host("signals"))?;
         let flusher = Flusher::start(Arc::clone(&devices)).map_err(host("a thread"))?;
         let flusher = Arc::new(flusher);
-        // The guest is ready to run before the terminal changes: an error on the way is printed on
-        // one that is in order.
+        let disks = devices.disks.start(&self.notifier).map_err(host("a thread"))?;
+        // The guest is ready to run before the terminal changes: an error before that is printed on
+        // an unchanged one.
         let mut vcpus = self.boot_guest(&devices)?;
         let (input, terminal) = self.open_terminal(&devices)?;
         let sources = Sources {
@@ -186,12 +188,27 @@ impl<'a> Vm<'a> {
         // The terminal is as it was, and signals kill again, before anything may wait for a reader
         // of the output.
         drop(manager);
+        drop(disks);
         self.ram.engine().release();
         if !matches!(outcome, Outcome::Signal(_) | Outcome::Quit) {
             devices.flush();
         }
         devices.finish_trace();
         Ok(outcome)
+    }
+
+    /// What the machine is built from.
+    fn parts(&self) -> Parts<'_> {
+        Parts {
+            config: self.config,
+            map: &self.map,
+            ram: &self.ram,
+            boot: &self.boot,
+            smbios: &self.smbios,
+            disks: &self.disks,
+            notifier: &self.notifier,
+            stopping: &self.stop,
+        }
     }
 
     /// Makes a VM and loads the guest into its memory: all that comes before the first instruction.
@@ -226,6 +243,7 @@ impl<'a> Vm<'a> {
                 Ok(Vcpu { cpu, fd, bus, ram, stop, notifier })
             })
             .collect::<Result<_, _>>()?;
+        devices.disks.connect(&vm);
         devices.irq_chip.connect(Arc::new(vm));
         Ok(vcpus)
     }
@@ -239,7 +257,7 @@ impl<'a> Vm<'a> {
         }
     }
 
-    /// Each thread gives its vCPU back if it is told to stop.
+    /// Each thread returns its vCPU when it stops.
     fn start_vcpus(&self, vcpus: Vec<Vcpu>) -> Result<Vec<JoinHandle<Option<Vcpu>>>, StartError> {
         let start = |mut vcpu: Vcpu| {
             let notifier = self.notifier.clone();
@@ -261,9 +279,9 @@ impl<'a> Vm<'a> {
             .map_err(StartError::host("a vCPU's thread"))
     }
 
-    /// Brings every vCPU's thread home, and hands over those vCPUs that could go on. One that is
-    /// about to enter KVM_RUN, or to wait for a reader of its output, may miss a kick: so it gets
-    /// another. All are kicked, as one may wait for a device that another has, or the flusher.
+    /// Joins every vCPU's thread and returns the vCPUs that can go on. One that is about to enter
+    /// KVM_RUN, or to wait for a reader of its output, may miss a kick: so it gets another. All are
+    /// kicked, as one may wait for a device that another has, or the flusher.
     fn stop_vcpus(
         &self,
         threads: Vec<JoinHandle<Option<Vcpu>>>,

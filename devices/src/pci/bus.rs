@@ -15,7 +15,7 @@ const MULTIFUNCTION: u8 = 1 << 7;
 pub struct Devfn(u8);
 
 impl Devfn {
-    /// Function `function` (of which 3 bits count) of device `device` (of which 5 bits count).
+    /// Function `function` (3 bits) of device `device` (5 bits).
     pub const fn new(device: u8, function: u8) -> Self {
         Self((device & 0x1f) << 3 | function & 0x07)
     }

@@ -1,4 +1,4 @@
-//! The host bridge of a PC, an Intel 440FX, as far as firmware looks at it.
+//! The host bridge of a PC, an Intel 440FX, with the registers that firmware uses.
 //!
 //! Function 00:00.0, 8086:1237. Source: Intel 82441FX (PMC) data sheet, 290549; QEMU's
 //! `hw/pci-host/i440fx.c`.

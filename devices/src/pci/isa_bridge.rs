@@ -1,4 +1,5 @@
-//! The bridge from PCI to the ISA bus, an Intel PIIX3, as far as firmware and kernels look at it.
+//! The bridge from PCI to the ISA bus, an Intel PIIX3, with the registers that firmware and kernels
+//! use.
 //!
 //! Function 00:01.0, 8086:7000. Source: Intel 82371SB (PIIX3) data sheet, 290550; QEMU's
 //! `hw/isa/piix.c`.

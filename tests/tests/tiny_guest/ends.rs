@@ -120,7 +120,7 @@ fn a_kernel_panic_ends_with_120_within_a_second_and_a_half() {
 
 /// A guest that prints the line of a panicking Linux, and then does what it is sent.
 fn panicked(words: &[&str]) -> native::Chukka {
-    let mut chukka = Start::guest("L").args(words).input(Input::Pipe).start();
+    let chukka = Start::guest("L").args(words).input(Input::Pipe).start();
     chukka.wait_for("Kernel panic - not syncing: test\r\n");
     chukka.wait_for("ready");
     chukka

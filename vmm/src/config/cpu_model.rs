@@ -1,7 +1,7 @@
 //! What the guest's CPUs look like: the host's CPU, with single CPUID features switched on or off.
 //!
 //! Plain data that knows nothing of KVM: a [`FeatureSwitch`] says which bits of which CPUID
-//! register to set or clear, and whoever builds the guest's CPUID applies the switches, in their
+//! register to set or clear, and [`Cpuid`](crate::kvm::cpuid::Cpuid) applies the switches, in their
 //! order, to what KVM supports. A feature that KVM does not support stays off whatever a switch
 //! says; saying so to the user is that caller's business, hence the name in each switch.
 //!
@@ -17,8 +17,8 @@ use table::{ALIASES, AMD_COPY_OF_LEAF_1, WORDS, Word};
 pub struct CpuModel {
     /// Changes to the CPUID bits the guest would see otherwise, to be applied in this order.
     pub switches: Vec<FeatureSwitch>,
-    /// Whether the guest is told that KVM is below it (CPUID leaves 0x40000000 and above);
-    /// `-cpu host,kvm=off` hides them. The `hypervisor` bit is a feature of its own.
+    /// Whether the guest can detect KVM (CPUID leaves 0x40000000 and above); `-cpu host,kvm=off`
+    /// hides them. The `hypervisor` bit is a feature of its own.
     pub kvm: bool,
 }
 

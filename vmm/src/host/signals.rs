@@ -13,7 +13,7 @@ use vmm_sys_util::signal::{
 };
 
 /// Signals that end chukka, cleanly: the terminal is restored, the guest's output written, and then
-/// chukka dies of the signal, so that whoever waits for it sees the truth.
+/// chukka dies of the signal, so that its parent sees how it ended.
 pub const ENDING: [i32; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT];
 
 /// Tells that somebody wants to write to a file whose pages the guest has. By default it kills, so

@@ -86,8 +86,8 @@ pub fn restore() {
     }
 }
 
-/// Changes the terminal, unless this process is in the background (`bg`): then the shell has it,
-/// and has put it in order.
+/// Changes the terminal, unless this process is in the background (`bg`): then the shell has it and
+/// has restored it.
 fn set(settings: &libc::termios) -> bool {
     if !in_foreground() {
         return false;

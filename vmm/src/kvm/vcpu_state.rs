@@ -34,8 +34,7 @@ pub fn configure(vcpu: &VcpuFd, cpu: u8, cpuid: &Cpuid) -> Result<(), KvmError> 
     set_msr(vcpu, MISC_ENABLE)
 }
 
-/// Puts a CPU into the state in which firmware leaves it, where there is none, or none that wakes
-/// this CPU: MTRRs, and the local APIC's pins.
+/// Sets the MTRRs and the local APIC's pins as firmware does, for a CPU that no firmware sets up.
 ///
 /// # Errors
 /// KVM refused a step.

@@ -1,5 +1,4 @@
-//! All that the host tells the guest by fw_cfg: what the machine is, what is to be booted, and what
-//! the user adds.
+//! All items of fw_cfg: the description of the machine, what is booted, and the user's own items.
 
 use std::fs;
 use std::path::{Path, PathBuf};

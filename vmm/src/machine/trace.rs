@@ -56,7 +56,7 @@ struct State {
     run: Option<PortRun>,
 }
 
-/// The trace. Its copies are one: the device's observer is one, who asks for the summary has
+/// The trace. Clones share their state: the device's observer has one, the printer of the summary
 /// another.
 #[derive(Clone, Debug)]
 pub struct FwCfgTrace(Arc<Mutex<State>>);
