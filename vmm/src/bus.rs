@@ -1,4 +1,4 @@
-//! The I/O ports: which device answers, and what happens if none does.
+//! The I/O ports: which device handles each one, and what happens if none does.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -10,13 +10,13 @@ use vm_device::device_manager::{IoManager, PioManager};
 
 use crate::lock::lock;
 
-/// What a port reads as if nothing drives the bus.
+/// Value read from a port that no device drives.
 const FLOATING: u8 = 0xff;
 
-/// The machine's I/O ports. Built once; then only looked up, from every vCPU's thread.
+/// The machine's I/O ports. Built once, then only read, from every vCPU thread.
 pub struct Bus {
     ports: IoManager,
-    /// Ports that string instructions read in one go.
+    /// Ports whose string reads are handled in one call.
     strings: Vec<(u16, Arc<dyn StringPort>)>,
     /// Accesses to ports without a device, per port, if they are counted.
     unanswered: Option<Mutex<BTreeMap<u16, u64>>>,
@@ -29,10 +29,10 @@ impl std::fmt::Debug for Bus {
 }
 
 impl Bus {
-    /// A bus with the given devices at `(first port, number of ports)`.
+    /// Creates a bus with the given devices at `(first port, number of ports)`.
     ///
     /// # Errors
-    /// Two of them overlap.
+    /// Two devices overlap.
     pub fn new(
         devices: impl IntoIterator<Item = (u16, u16, Arc<dyn DevicePio + Send + Sync>)>,
     ) -> Result<Self, vm_device::bus::Error> {
@@ -43,7 +43,7 @@ impl Bus {
         Ok(Self { ports, strings: Vec::new(), unanswered: None })
     }
 
-    /// Has `rep insb` from `port` read by `device` at once.
+    /// Makes `device` handle each `rep insb` from `port` in one call.
     #[must_use]
     pub fn with_string_port(mut self, port: u16, device: Arc<dyn StringPort>) -> Self {
         self.strings.push((port, device));
@@ -57,13 +57,14 @@ impl Bus {
         self
     }
 
-    /// Ports without a device that were accessed, and how often; empty unless they are counted.
+    /// The ports without a device that were accessed and the number of accesses; empty unless
+    /// counting is enabled.
     pub fn unanswered(&self) -> BTreeMap<u16, u64> {
         let counts = self.unanswered.as_ref();
         counts.map(|counts| lock(counts).clone()).unwrap_or_default()
     }
 
-    /// What `IN` or `REP INS` reads: accesses of `width` bytes, as many as `data` has room for.
+    /// Handles `IN` and `REP INS`: fills `data` with accesses of `width` bytes.
     pub fn read(&self, port: u16, width: usize, data: &mut [u8]) {
         if width == 1
             && data.len() > 1
@@ -75,7 +76,7 @@ impl Bus {
         data.chunks_mut(width.max(1)).for_each(|bytes| self.port_read(port, bytes));
     }
 
-    /// What `OUT` or `REP OUTS` writes: accesses of `width` bytes.
+    /// Handles `OUT` and `REP OUTS`: writes `data` in accesses of `width` bytes.
     pub fn write(&self, port: u16, width: usize, data: &[u8]) {
         data.chunks(width.max(1)).for_each(|bytes| self.port_write(port, bytes));
     }
@@ -96,7 +97,8 @@ impl Bus {
                 *byte = FLOATING;
                 self.count_unanswered(port);
             }
-            // No device has all of the ports: as on the ISA bus, each is asked for its byte.
+            // No single device covers all ports: as on the ISA bus, read each port's byte
+            // separately.
             bytes => {
                 for (offset, byte) in (0..).zip(bytes) {
                     *byte = FLOATING;
@@ -108,7 +110,7 @@ impl Bus {
         }
     }
 
-    /// One access of 1, 2 or 4 bytes. Ports without a device drop what is written.
+    /// One access of 1, 2 or 4 bytes. Writes to ports without a device are dropped.
     fn port_write(&self, port: u16, data: &[u8]) {
         if self.ports.pio_write(PioAddress(port), data).is_ok() {
             return;
@@ -128,7 +130,7 @@ mod tests {
     use vm_device::MutDevicePio;
     use vm_device::bus::PioAddressOffset;
 
-    /// Reads as its offset, and keeps what is written.
+    /// Reads return the offset; writes are recorded.
     struct Latch(Vec<(u16, Vec<u8>)>);
 
     impl MutDevicePio for Latch {

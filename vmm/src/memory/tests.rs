@@ -1,4 +1,4 @@
-//! Where guest memory lies, and how much of it there can be.
+//! Placement and size limits of guest memory.
 
 use super::*;
 

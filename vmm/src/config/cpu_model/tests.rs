@@ -1,6 +1,6 @@
 use super::*;
 
-/// CPUID of an Intel Cascade Lake server under a hypervisor, as the CPUID instruction gave it:
+/// CPUID of an Intel Cascade Lake server under a hypervisor, as returned by the CPUID instruction:
 /// (leaf, subleaf, [EAX, EBX, ECX, EDX]).
 const CASCADE_LAKE: [(u32, u32, [u32; 4]); 8] = [
     (0x1, 0, [0x0005_0657, 0x0102_0800, 0xfffa_3203, 0x1f8b_fbff]),
@@ -13,8 +13,8 @@ const CASCADE_LAKE: [(u32, u32, [u32; 4]); 8] = [
     (0x8000_0008, 0, [0x002e_302e, 0x0100_d000, 0, 0]),
 ];
 
-/// The flags Linux's /proc/cpuinfo shows for it, without those that Linux makes up itself
-/// (`constant_tsc`, `rep_good`, `nopl`, `cpuid`, `ibrs_enhanced`, …).
+/// The flags in its /proc/cpuinfo, without the synthetic ones that Linux adds (`constant_tsc`,
+/// `rep_good`, `nopl`, `cpuid`, `ibrs_enhanced`, …).
 const CASCADE_LAKE_FLAGS: &str = "fpu vme de pse tsc msr pae mce cx8 apic sep mtrr pge mca cmov \
     pat pse36 clflush mmx fxsr sse sse2 ss ht syscall nx pdpe1gb rdtscp lm nonstop_tsc pni \
     pclmulqdq ssse3 fma cx16 pcid sse4_1 sse4_2 x2apic movbe popcnt tsc_deadline_timer aes xsave \
@@ -55,8 +55,8 @@ fn every_bit_set_in_a_real_cpu_s_cpuid_is_shown_by_linux() {
     for name in Feature::names() {
         let (leaf, subleaf, register, mask) = place(name);
         let set = register_of(leaf, subleaf, register).is_some_and(|value| value & mask == mask);
-        // Linux has ibrs, ibpb, stibp and ssbd from either vendor's bit, and keeps quiet about two
-        // changes of the FPU.
+        // Linux sets ibrs, ibpb, stibp and ssbd for either vendor's bit, and does not show two FPU
+        // changes.
         let not_shown = ["spec-ctrl", "amd-stibp", "amd-ssbd", "fdp-excptn-only", "zero-fcs-fds"];
         let expected = shown.contains(&name) || not_shown.contains(&name);
         assert_eq!(set, expected, "{name}");

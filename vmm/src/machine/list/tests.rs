@@ -3,7 +3,7 @@ use vm_device::bus::{PioAddress, PioAddressOffset};
 
 use super::*;
 
-/// One register. A reset clears it; `flushed` counts flushes.
+/// A device with one register, cleared on reset; `flushed` counts flushes.
 #[derive(Default)]
 struct Latch {
     value: u8,
