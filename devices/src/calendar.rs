@@ -1,8 +1,8 @@
-//! Dates of the Gregorian calendar, reckoned from the Unix epoch. Leap seconds do not exist here.
+//! Dates of the Gregorian calendar, relative to the Unix epoch. Leap seconds are not supported.
 //!
-//! The day arithmetic is that of Howard Hinnant,
-//! <https://howardhinnant.github.io/date_algorithms.html>: years begin in March, so that the leap
-//! day is the last of its year.
+//! The day arithmetic follows Howard Hinnant,
+//! <https://howardhinnant.github.io/date_algorithms.html>: years start in March, so that the leap
+//! day is the last day of its year.
 
 const SECONDS_PER_DAY: i64 = 86_400;
 /// Days in 400 years, after which the calendar repeats.
@@ -32,7 +32,8 @@ impl DateTime {
         Self { year, month, day, hour, minute, second }
     }
 
-    /// Seconds since the epoch. A day beyond its month's end counts into the next month.
+    /// Converts to seconds since the epoch. A day past the end of its month rolls over into the
+    /// next month.
     pub(crate) fn to_unix(self) -> i64 {
         let days = days_from_civil(self.year, self.month, self.day);
         days * SECONDS_PER_DAY + self.hour * 3600 + self.minute * 60 + self.second

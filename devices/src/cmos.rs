@@ -17,7 +17,8 @@
 //! | 0x34, 35 | memory between 16 MiB and 4 GiB, in units of 64 KiB |
 //! | 0x38, 3d | boot order: 0, unset; SeaBIOS gets it from fw_cfg (`bootorder`) |
 //! | 0x5b to 5d | memory above 4 GiB, in units of 64 KiB |
-//! | 0x5f | number of CPUs less one: SeaBIOS waits until so many have started, or as many as fw_cfg says if that is more |
+//! | 0x5f | number of CPUs minus one: SeaBIOS waits until that many have started, or the number
+//! given by fw_cfg if that is higher |
 //!
 //! All other bytes are plain memory, 0 after power-on. Firmware detects the chip by a month other
 //! than 0xff. Not emulated: IRQ 8 and therefore the alarm, periodic and update interrupts (register

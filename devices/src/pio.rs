@@ -1,12 +1,12 @@
-//! How a port access reaches a chip whose registers are one byte wide.
+//! Splits port accesses for chips whose registers are one byte wide.
 //!
-//! The ISA bus breaks a wider access into byte cycles at consecutive ports, lowest first, so `outw
-//! 0x70` writes the index and then the data register. An access of more than four bytes is no x86
-//! port access: it floats.
+//! The ISA bus splits a wider access into byte cycles at consecutive ports, lowest first, so `outw
+//! 0x70` writes the index and then the data register. Accesses of more than four bytes are not
+//! valid x86 port accesses: they float.
 
 use vm_device::bus::PioAddressOffset;
 
-/// What a port reads when no register drives the bus.
+/// Value read from a port that no register drives.
 pub(crate) const FLOATING: u8 = 0xff;
 
 /// The widest port access, in bytes.

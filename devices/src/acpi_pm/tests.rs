@@ -89,7 +89,7 @@ fn floats_when_no_register_is_there() {
     assert_eq!(requests.take(), []);
 }
 
-/// Checked with `iasl -d`; the source as it prints it stands beside the bytes.
+/// Checked with `iasl -d`; its disassembly is next to the bytes.
 #[test]
 fn describes_itself_when_dsdt_is_built() {
     let mut aml = Vec::new();

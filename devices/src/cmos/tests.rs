@@ -8,7 +8,7 @@ const LEAP_DAY: i64 = 1_709_251_198;
 const MILLISECOND: i64 = 1_000_000;
 const SECOND: i64 = 1000 * MILLISECOND;
 
-/// A clock that stands until it is moved. Clones share the time.
+/// A clock that only advances when moved. Clones share the time.
 #[derive(Clone)]
 struct TestClock(Arc<AtomicI64>);
 
@@ -41,8 +41,7 @@ fn write(cmos: &mut Cmos, index: u8, value: u8) {
     cmos.pio_write(PioAddress(BASE_PORT), 1, &[value]);
 }
 
-/// Century, year, month, day, hours, minutes, seconds; read in the opposite order, the seconds
-/// first.
+/// Century, year, month, day, hours, minutes, seconds; read in reverse order, seconds first.
 fn time(cmos: &mut Cmos) -> [u8; 7] {
     let mut time = [SECONDS, MINUTES, HOURS, DAY, MONTH, YEAR, CENTURY];
     for register in &mut time {
@@ -119,8 +118,7 @@ fn tells_the_present_time_when_last_latch_is_old() {
     assert_eq!(read(&mut cmos, MINUTES), 0x00);
 }
 
-/// `mc146818_avoid_UIP` in Linux's drivers/rtc/rtc-mc146818-lib.c, with a millisecond for each
-/// access.
+/// `mc146818_avoid_UIP` in Linux's drivers/rtc/rtc-mc146818-lib.c, with one millisecond per access.
 #[test]
 fn linux_reads_time_at_first_attempt_when_second_does_not_change() {
     let (mut cmos, clock) = cmos_at(LEAP_DAY);
@@ -140,8 +138,8 @@ fn linux_reads_time_at_first_attempt_when_second_does_not_change() {
     assert_eq!(control, 0x02);
 }
 
-/// `mc146818_set_time` in the same file: it holds the divider in reset meanwhile, and expects the
-/// next second half a second later.
+/// `mc146818_set_time` in the same file: it holds the divider in reset while it sets the time, and
+/// expects the next second half a second later.
 #[test]
 fn linux_sets_time_when_it_lets_go_of_divider() {
     let (mut cmos, clock) = cmos_at(LEAP_DAY);
@@ -255,7 +253,7 @@ fn seabios_finds_no_drives_and_no_boot_order_when_it_looks() {
     assert_eq!(found, [0, 0, 0, 0, 0x02, 0, 0x02, 0]);
 }
 
-/// `rtc_setup` and `clock_setup` in SeaBIOS' src/hw/rtc.c and src/clock.c.
+/// `rtc_setup` and `clock_setup` in SeaBIOS's src/hw/rtc.c and src/clock.c.
 #[test]
 fn seabios_sets_its_clock_without_waiting_when_it_starts() {
     let (mut cmos, _) = cmos_at(LEAP_DAY);
@@ -310,7 +308,7 @@ fn survives_when_every_register_takes_every_value() {
     }
 }
 
-/// Checked with `iasl -d`; the source as it prints it stands beside the bytes.
+/// Checked with `iasl -d`; its disassembly is next to the bytes.
 #[test]
 fn describes_itself_when_dsdt_is_built() {
     let mut aml = Vec::new();

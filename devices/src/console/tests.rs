@@ -3,7 +3,8 @@ use std::sync::Mutex;
 
 use super::*;
 
-/// A writer and listener that records, and answers as scripted before it takes everything.
+/// A writer and event listener that records everything. Writes first return scripted results, then
+/// succeed.
 #[derive(Clone, Default)]
 pub(crate) struct Recorder(Arc<Mutex<Record>>);
 

@@ -12,7 +12,7 @@ fn say(device: &mut Debugcon, text: &str) {
     }
 }
 
-/// `qemu_debug_preinit` in SeaBIOS' src/hw/serialio.c.
+/// `qemu_debug_preinit` in SeaBIOS's src/hw/serialio.c.
 #[test]
 fn seabios_keeps_talking_when_it_asks_who_is_there() {
     let mut device = Debugcon::new(ConsoleSink::null());

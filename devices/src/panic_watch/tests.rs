@@ -4,7 +4,7 @@ const PANIC_LINE: &str = "[    1.234567] Kernel panic - not syncing: VFS: Unable
 const MESSAGE: &str =
     "Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)";
 
-/// All events but [`ConsoleEvent::PanicLine`].
+/// All events except [`ConsoleEvent::PanicLine`].
 fn events(chunks: &[&[u8]]) -> Vec<ConsoleEvent> {
     all_events(chunks).into_iter().filter(|event| *event != ConsoleEvent::PanicLine).collect()
 }

@@ -149,7 +149,7 @@ impl EventLoop {
         }
         if panic_end {
             self.panic_reported = true;
-            // The end of the report is an incomplete line at this point.
+            // Give the kernel time to finish the line that ends the report.
             self.start_panic_timer(FLUSH_AFTER);
         }
         if flush {

@@ -1,4 +1,4 @@
-//! The tables as an OS finds them, by both ways of delivery.
+//! Checks the tables as an OS finds them, with both delivery methods.
 
 use super::*;
 
@@ -14,7 +14,8 @@ fn sum(bytes: &[u8]) -> u8 {
     bytes.iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte))
 }
 
-/// Follows a pointer as an OS does, and checks signature and checksum of the table there. `blob` is at `base`.
+/// Follows a pointer as an OS does, and checks the target table's signature and checksum. `blob` is
+/// at `base`.
 fn table(blob: &[u8], base: u64, pointer: usize, signature: &[u8; 4]) -> usize {
     table_at(
         blob,
@@ -33,7 +34,7 @@ fn table_at(blob: &[u8], base: u64, address: u64, signature: &[u8; 4]) -> usize 
     at
 }
 
-/// All an OS and SeaBIOS do to find the tables: from the RSDP, and from the rest, which is at `base`.
+/// Finds the tables as an OS and SeaBIOS do: from the RSDP, and in the remaining tables at `base`.
 fn find_every_table(rsdp: &[u8], blob: &[u8], base: u64) {
     assert_eq!(&rsdp[..8], b"RSD PTR ");
     assert_eq!((sum(&rsdp[..20]), sum(&rsdp[..36])), (0, 0));
@@ -56,8 +57,8 @@ fn an_os_finds_every_table_with_a_good_checksum() {
     }
 }
 
-/// Runs the published script as SeaBIOS does (src/fw/romfile_loader.c), its allocator putting the RSDP and the tables at the
-/// given addresses.
+/// Runs the published script as SeaBIOS does (src/fw/romfile_loader.c), with an allocator that
+/// places the RSDP and the tables at the given addresses.
 struct Firmware {
     files: Vec<(String, u64, Vec<u8>)>,
 }
