@@ -1,4 +1,4 @@
-//! What [`KernelImage::open`] makes of files, good and bad.
+//! Checks what [`KernelImage::open`] returns for valid and invalid files.
 
 use super::*;
 use crate::testing::TempFile;
@@ -49,7 +49,7 @@ fn bzimage_is_recognized_and_measured() {
 #[test]
 fn bzimage_is_refused_when_cut_anywhere() {
     let whole = bzimage(8192);
-    // From the boot flag on, each length is recognized for what it is: a kernel cut short.
+    // From the boot flag on, every length is recognized as a truncated kernel.
     for len in (0x200..0x290).chain([2047, 2048, 2049, 8192, whole.len() - 16]) {
         let message = error(&whole[..len]);
         assert!(message.contains("cut short"), "{len:#x}: {message}");
@@ -187,12 +187,13 @@ fn foreign_files_are_named() {
     }
 }
 
-/// An ELF executable with one loadable segment of 4096 bytes at 16 MiB, and a note that only Linux has.
+/// An ELF executable with one loadable segment of 4096 bytes at 16 MiB, and a note that only Linux
+/// has.
 pub(crate) fn elf(machine: u16) -> Vec<u8> {
     elf_with(machine, &[(0x100, b"Linux\0", &[])])
 }
 
-/// The same with these notes (type, name, descriptor) instead.
+/// As [`elf`], but with these notes (type, name, descriptor).
 pub(crate) fn elf_with(machine: u16, notes: &[(u32, &[u8], &[u8])]) -> Vec<u8> {
     let mut image = vec![0; 8192];
     let mut bytes = Vec::new();
@@ -224,7 +225,8 @@ pub(crate) fn elf_with(machine: u16, notes: &[(u32, &[u8], &[u8])]) -> Vec<u8> {
     image
 }
 
-/// A 32-bit ELF executable of x86 with one segment of 4096 bytes at 1 MiB, which begins with `content`.
+/// A 32-bit x86 ELF executable with one segment of 4096 bytes at 1 MiB, which begins with
+/// `content`.
 pub(crate) fn elf32(content: &[u8]) -> Vec<u8> {
     let mut image = vec![0; 8192];
     put(&mut image, 0, b"\x7fELF\x01\x01\x01");

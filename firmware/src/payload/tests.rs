@@ -1,4 +1,4 @@
-//! Where things go, and what is refused.
+//! Checks where data is placed, and what is rejected.
 
 use super::*;
 use crate::image::tests::{bzimage, elf};
@@ -28,7 +28,7 @@ fn smbios(memory: u64) -> SmbiosTables {
     SmbiosTables::build(&config).unwrap()
 }
 
-/// A boot of a kernel and an initrd given by their bytes.
+/// A boot of a kernel and an initrd with the given contents.
 struct Case {
     boot: Payload,
     _files: Vec<TempFile>,
@@ -167,7 +167,7 @@ fn told(kernel: &[u8], size: u64, memory: u64) -> String {
 
 #[test]
 fn a_large_initrd_goes_above_4_gib_or_is_told_how_much_memory_that_takes() {
-    // RAM from 4 GiB on is what there is beyond 3 GiB.
+    // RAM beyond 3 GiB is moved above 4 GiB.
     assert_eq!(told(&bzimage(64), 5120 * MIB, 8192 * MIB), "");
     let text = told(&bzimage(64), 5120 * MIB, 8191 * MIB);
     assert!(

@@ -1,4 +1,4 @@
-//! What is refused of files.
+//! Checks which files are rejected.
 
 use super::*;
 use crate::testing::TempFile;

@@ -1,4 +1,4 @@
-//! Where RAM is, and the e820 map that reports it to the guest. The one source for both.
+//! The layout of RAM, and the e820 map that reports it to the guest. The only source of both.
 
 use std::ops::Range;
 
@@ -8,9 +8,9 @@ use crate::layout;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum E820Type {
-    /// Memory the OS may use.
+    /// Memory the OS can use.
     Ram = 1,
-    /// Memory or address space the OS must leave alone.
+    /// Memory or address space the OS must not use.
     Reserved = 2,
 }
 
@@ -33,20 +33,21 @@ pub struct MemoryMap {
 }
 
 impl MemoryMap {
-    /// The map of a guest with `size` bytes of RAM: up to [`layout::MMIO_HOLE`] of it from address 0, the rest from 4 GiB.
+    /// The map of a guest with `size` bytes of RAM: up to [`layout::MMIO_HOLE`] at address 0, the
+    /// rest above 4 GiB.
     pub fn new(size: u64) -> Self {
         let below_hole = size.min(layout::MMIO_HOLE);
         Self { below_hole, above_4g: size - below_hole }
     }
 
-    /// The ranges of RAM, rising. An empty range is left out.
+    /// The ranges of RAM in ascending order, without empty ones.
     pub fn ram(&self) -> impl Iterator<Item = Range<u64>> + use<> {
-        // Saturating: a size near 2^64 is refused when the host is asked for it, not here.
+        // Saturating: a size near 2^64 is rejected when memory is allocated, not here.
         let high = layout::MMIO_HOLE_END..layout::MMIO_HOLE_END.saturating_add(self.above_4g);
         [0..self.below_hole, high].into_iter().filter(|range| !range.is_empty())
     }
 
-    /// Bytes of RAM in all.
+    /// Total RAM in bytes.
     pub fn size(&self) -> u64 {
         self.below_hole + self.above_4g
     }
@@ -56,12 +57,13 @@ impl MemoryMap {
         self.below_hole
     }
 
-    /// Bytes of RAM from 4 GiB up.
+    /// Bytes of RAM above 4 GiB.
     pub fn above_4g(&self) -> u64 {
         self.above_4g
     }
 
-    /// The e820 map: low RAM, the reserved legacy area (EBDA to 1 MiB, where the ACPI tables are), RAM above it.
+    /// The e820 map: low RAM, the reserved legacy area (EBDA to 1 MiB, which contains the ACPI
+    /// tables), and the RAM above it.
     pub fn e820(&self) -> Vec<E820Entry> {
         let entry = |range: Range<u64>, kind| E820Entry {
             addr: range.start,
@@ -78,8 +80,8 @@ impl MemoryMap {
         map
     }
 
-    /// The highest place for `size` bytes, page-aligned, in RAM, from `floor` up and below `limit`; at the start of a huge
-    /// page for what has at least one, if there is room.
+    /// The highest page-aligned address for `size` bytes of RAM, from `floor` and below `limit`.
+    /// Data of at least one huge page is aligned to a huge page if there is room.
     pub fn highest_fit(&self, size: u64, floor: u64, limit: u64) -> Option<u64> {
         let ranges: Vec<_> = self.ram().collect();
         ranges.iter().rev().find_map(|range| {

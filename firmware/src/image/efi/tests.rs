@@ -1,4 +1,4 @@
-//! Unified kernel images and other EFI programs, made byte by byte.
+//! Unified kernel images and other EFI programs, built byte by byte.
 
 use std::os::unix::fs::FileExt;
 

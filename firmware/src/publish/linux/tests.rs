@@ -1,4 +1,4 @@
-//! What is published, where things go, and what is refused.
+//! Checks what is published, where it is placed, and what is rejected.
 
 use fw_cfg::Data;
 
@@ -7,7 +7,7 @@ use crate::image::tests::{bzimage, elf};
 use crate::testing::TempFile;
 
 const MIB: u64 = 1 << 20;
-/// What QEMU keeps clear of the initrd on its machine "pc" (`acpi_data_size`).
+/// The area QEMU's "pc" machine reserves when it places the initrd (`acpi_data_size`).
 const PC: u64 = 0x2_8000;
 /// Where the kernel of [`bzimage`] ends: `pref_address` and `init_size`.
 const KERNEL_END: u64 = 0x300_0000;
@@ -55,7 +55,8 @@ fn twelve_keys_hold_addresses_sizes_and_bytes() {
     assert_eq!(number(&items, key::KERNEL_ADDR), 0x10_0000);
     assert_eq!(number(&items, key::KERNEL_SIZE), 8201, "all the file has");
     assert_eq!(bytes(&items, key::KERNEL_DATA), kernel[2048..]);
-    // QEMU 7.2's value for -M pc -m 256 and an initrd below a page: 0x10000000 - 0x28000 - 1 - 6, and down to a page.
+    // QEMU 7.2's value for -M pc -m 256 and an initrd of less than a page: 0x10000000 - 0x28000 - 1
+    // - 6, rounded down to a page.
     assert_eq!(number(&items, key::INITRD_ADDR), 0xffd_7000);
     assert_eq!(number(&items, key::INITRD_SIZE), 6);
     assert_eq!(bytes(&items, key::INITRD_DATA), b"initrd");

@@ -1,10 +1,10 @@
-//! Where firmware is found, and what is refused.
+//! Checks where firmware is found, and what is rejected.
 
 use super::*;
 use crate::MemoryMap;
 use crate::testing::{TempFile, TestRam};
 
-/// A directory with files, gone when dropped.
+/// A directory with files, deleted when dropped.
 struct TempDir(PathBuf);
 
 impl TempDir {
@@ -25,7 +25,7 @@ impl Drop for TempDir {
     }
 }
 
-/// An image of `size` bytes that starts with a text and ends with SeaBIOS's reset vector.
+/// An image of `size` bytes that starts with `text` and ends with SeaBIOS's reset vector.
 fn bios(size: usize, text: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0; size];
     bytes[..text.len()].copy_from_slice(text);
@@ -165,7 +165,7 @@ fn the_installed_seabios_and_qboot_are_found_by_their_aliases() {
     }
 }
 
-/// An option ROM of `units` times 512 bytes with a right checksum.
+/// An option ROM of `units` times 512 bytes with a correct checksum.
 fn option_rom(units: u8) -> Vec<u8> {
     let mut bytes = vec![0; usize::from(units) * 512];
     bytes[..4].copy_from_slice(&[0x55, 0xaa, units, 0xcb]);
