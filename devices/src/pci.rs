@@ -15,9 +15,9 @@
 //! | [`host_bridge`], [`isa_bridge`] | the two functions of the machine `pc` |
 //! | [`description`] | the host bridge in the DSDT |
 //!
-//! There is one bus, and no function has an interrupt pin except where its module says so. A device
-//! with BARs stores them in its [`function::ConfigSpace`], whose write masks implement the BAR
-//! sizing protocol, and checks in its `write_config` where the guest has placed them.
+//! There is one bus, and no PCI interrupt is routed. A device with BARs stores them in its
+//! [`function::ConfigSpace`], whose write masks implement the BAR sizing protocol, and checks in
+//! its `write_config` where the guest has placed them.
 //!
 //! Source: PCI Local Bus Specification 3.0, 3.2.2.3.2 (mechanism 1) and 6.1 (the header of type 0).
 

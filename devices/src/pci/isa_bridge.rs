@@ -18,10 +18,7 @@
 //! (`kvm_pic_init` in Linux's arch/x86/kvm/i8259.c), so no device may use these ports. The reset
 //! register is [`crate::reset_control`]. There are no IDE and no USB functions.
 //!
-//! Function 3 of a PIIX4 (8086:7113, power management) is missing on purpose: where SeaBIOS finds
-//! it next to a 440FX it sets up system management mode (`smm_setup`, src/fw/smm.c), and waits
-//! without end for an answer from code that KVM would have to run in that mode. ACPI does not need
-//! it: see [`crate::acpi_pm`].
+//! Function 3 (power management) is that of a PIIX4, not a PIIX3: see [`crate::piix4_pm`].
 //!
 //! QEMU's bridge declares itself a multifunction device even if it has only one function. Here
 //! [`super::bus::PciBus`] sets bit 7 of the header type only if there are more; a clear bit saves

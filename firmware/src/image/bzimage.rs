@@ -126,7 +126,6 @@ impl BzImage {
     /// Reads the setup header from the first bytes of a file of `file_len` bytes. Returns `None` if
     /// the file is not a bzImage.
     ///
-    ///
     /// Checks only what all boot methods need.
     pub(crate) fn parse(head: &[u8], file_len: u64) -> Option<Result<Self, BzImageError>> {
         // The magic number itself may be cut off: such a file still begins like a kernel.

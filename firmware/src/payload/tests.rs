@@ -109,7 +109,7 @@ fn initrd_goes_above_4_gib_when_the_kernel_allows() {
         Some(7168 * MIB - 8192..7168 * MIB - 8192 + 5000)
     );
     let mut old = bzimage(64);
-    old[0x236] = 1; // 64-bit, but not XLF_CAN_BE_LOADED_ABOVE_4G: initrd_addr_max 0x7fffffff counts
+    old[0x236] = 1; // 64-bit, but not XLF_CAN_BE_LOADED_ABOVE_4G: so initrd_addr_max 0x7fffffff applies
     let case = Case::new(&old, Some(&[1; 5000]));
     assert_eq!(case.boot.plan(&map).unwrap().placement.initrd.unwrap().start, 0x8000_0000 - 8192);
 }

@@ -220,7 +220,7 @@ fn an_initrd_beyond_2_gib_goes_where_the_kernel_takes_it_up_to_3_gib() {
     let text = told(&bzimage(64), most + 1, 8192 * MIB);
     assert!(text.contains("there are 3024 MiB") && text.contains("boot it directly"), "{text}");
     let mut low = bzimage(64);
-    low[0x236] = 1; // not XLF_CAN_BE_LOADED_ABOVE_4G: initrd_addr_max 0x7fffffff counts
+    low[0x236] = 1; // not XLF_CAN_BE_LOADED_ABOVE_4G: so initrd_addr_max 0x7fffffff applies
     let text = told(&low, 2560 * MIB, 8192 * MIB);
     assert!(text.contains("and 0x7fffffff there are 2000 MiB"), "{text}");
     assert!(text.ends_with("above that address; make the initrd smaller"), "{text}");
@@ -231,7 +231,7 @@ fn the_kernels_limit_counts_when_memory_is_large() {
     let mut kernel = bzimage(64);
     let items = try_publish(&kernel, Some(&[1; 5000]), "", 4096 * MIB).unwrap();
     assert_eq!(number(&items, key::INITRD_ADDR), 0xc000_0000 - 0x2_8000 - 0x2000, "anywhere");
-    kernel[0x236] = 1; // not XLF_CAN_BE_LOADED_ABOVE_4G: initrd_addr_max 0x7fffffff counts
+    kernel[0x236] = 1; // not XLF_CAN_BE_LOADED_ABOVE_4G: so initrd_addr_max 0x7fffffff applies
     let items = try_publish(&kernel, Some(&[1; 5000]), "", 4096 * MIB).unwrap();
     assert_eq!(number(&items, key::INITRD_ADDR), 0x8000_0000 - 0x2000);
 }

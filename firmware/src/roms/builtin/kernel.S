@@ -1,6 +1,7 @@
-# The kernel, its set-up header, its command line and its initrd.
+# The kernel, its setup header, its command line and its initrd.
 
-# Reads the set-up header, straight into the zero page, and works out the kernel's room.
+# Reads the setup header directly into the zero page, and computes the memory range the kernel
+# needs.
 read_header:
         movl    $kernel_name, item
         movl    $KEY_SETUP_DATA, %eax
@@ -57,7 +58,8 @@ read_header:
         movl    %ecx, floor
         ret
 
-# Loads the kernel to where it unpacks itself: wherever else it was, it would need more memory, and touch more.
+# Loads the kernel to the address where it decompresses itself: anywhere else it would need and
+# touch more memory.
 load_kernel:
         movl    $kernel_name, item
         movl    kernel_size, %ecx
@@ -65,7 +67,7 @@ load_kernel:
         movl    $KEY_KERNEL_DATA, %eax
         jmp     read
 
-# Loads the command line, with a zero after it.
+# Loads the command line and appends a NUL.
 load_command_line:
         movl    $command_line_name, item
         movl    CMDLINE_SIZE, %ecx
@@ -79,7 +81,7 @@ load_command_line:
         movb    $0, (%edi,%ecx)
         ret
 
-# Loads the initrd, if there is one, as high as RAM and the kernel allow, at the start of a page.
+# Loads the initrd, if any, page-aligned and as high as RAM and the kernel allow.
 load_initrd:
         movl    $initrd_name, item
         movl    $KEY_INITRD_SIZE, %eax

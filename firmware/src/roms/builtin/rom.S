@@ -1,12 +1,15 @@
-# chukka's built-in firmware: from the reset vector to Linux's 32-bit entry, with everything the kernel needs on the way.
+# chukka's built-in firmware: from the reset vector to Linux's 32-bit entry point.
 #
-# The host has published the kernel, its set-up header, the command line and perhaps an initrd, as for our option ROM, and files:
-# the memory map, ACPI tables with the script that links them, SMBIOS tables. We have the fw_cfg device copy each to where it
-# stays, write the zero page, and jump. There are no BIOS services: who is entered at 32 bits must not ask for any.
+# The host has published the kernel, its setup header, the command line and, if there is one, an
+# initrd, as for our option ROM. It has also published the memory map, the ACPI tables with the
+# script that links them, and the SMBIOS tables as files. We have the fw_cfg device copy each to its
+# destination, write the zero page, and jump. There are no BIOS services: a kernel entered at 32
+# bits must not use any.
 #
-# A dozen lines run in real mode; the rest in 32-bit protected mode, segments flat, no paging, interrupts off: so a physical address
-# is a pointer, below 4 GiB. The other CPUs sleep on, until the kernel wakes them. Whatever goes wrong is said on the first serial
-# port and written to the fw_cfg file opt/org.chukka/boot-error, which chukka takes as the end; elsewhere we halt.
+# A dozen lines run in real mode. The rest runs in 32-bit protected mode with flat segments, no
+# paging and interrupts disabled, so a physical address below 4 GiB is a pointer. The other CPUs
+# wait until the kernel wakes them. Errors are printed on the first serial port and written to the
+# fw_cfg file opt/org.chukka/boot-error, on which chukka ends the run; other VMMs only see us halt.
 #
 # Sources: fw_cfg - docs/specs/fw_cfg.rst in QEMU; the script - hw/acpi/bios-linker-loader.c there; the kernel -
 # Documentation/arch/x86/boot.rst ("32-bit Boot Protocol") and zero-page.rst in Linux; SMBIOS 2.8, 5.2.1 and 7.1.
@@ -15,7 +18,7 @@
 
         .set    ROM_SIZE, 0x1000        # one page, which ends at 4 GiB; build.rs links it there
 
-# fw_cfg's port, the bits of a DMA descriptor's control word, the keys of items.
+# fw_cfg's port, the control bits of a DMA descriptor, the keys of items.
         .set    DMA_ADDRESS, 0x514      # reads as "QEMU CFG"; writing a descriptor's address to its second half starts it
         .set    DMA_ERROR, 0x01
         .set    DMA_READ, 0x02
@@ -30,14 +33,14 @@
         .set    KEY_SETUP_DATA, 0x18
         .set    KEY_DIRECTORY, 0x19
 
-# An entry of the directory of files, 64 bytes; its integers are big-endian.
+# An entry of the file directory, 64 bytes; its integers are big-endian.
         .set    FILE_SIZE, 0            # u32
         .set    FILE_KEY, 4             # u16, then 16 bits of 0
         .set    FILE_ADDRESS, 4         # once the file is placed, its address, as its key is not needed any more
         .set    FILE_NAME, 8            # zero-terminated
         .set    FILE_ENTRY, 64
 
-# An entry of the memory map, 20 bytes, the same in fw_cfg and in the zero page.
+# An entry of the memory map, 20 bytes, in the same format in fw_cfg and the zero page.
         .set    MAP_START, 0            # u64
         .set    MAP_SIZE, 8             # u64
         .set    MAP_TYPE, 16            # u32
@@ -45,7 +48,7 @@
         .set    RAM, 1
         .set    RESERVED, 2
 
-# Where things go below 1 MiB. All of it is free again for the kernel, but for what lies from 0xf0000 on.
+# Addresses below 1 MiB. The kernel can reuse all of this memory except from 0xf0000.
         .set    CMDLINE, 0x20000
         .set    CMDLINE_MAX, 0xffff
         .set    SCRATCH, 0x30000        # the directory, then files we only read
@@ -55,7 +58,7 @@
         .set    RESET_VECTOR, 0xffff0   # where a kernel jumps that reboots "by BIOS"
         .set    HIGH_RAM, 0x100000
 
-# Our variables, all 0 at first. The stack grows down from them, the zero page follows.
+# Our variables, initially 0. The stack grows down from here, the zero page follows.
         .struct 0x6f00
 stack:
 descriptor:     .skip 16                # big-endian: u32 control, u32 length, u64 address
@@ -72,7 +75,7 @@ kernel_size:    .skip 4
 value:          .skip 8
 message:        .skip 128
 
-# The zero page, by its fields.
+# Fields of the zero page.
         .struct 0x7000
 zero_page:      .skip 0x70
 ACPI_RSDP:      .skip 0x1e8 - 0x70      # u64, where the RSDP is
@@ -106,7 +109,8 @@ start:  cli
         movl    %eax, %cr0
         ljmpl   $gdt_code - gdt, $protected
 
-# The selectors are those that the kernel expects: __BOOT_CS, __BOOT_DS. "Accessed" is set, as a ROM cannot be written to.
+# The kernel expects these selectors: __BOOT_CS, __BOOT_DS. "Accessed" is set because the CPU cannot
+# set it in a ROM.
         .balign 8
 gdt:    .quad   0, 0
 gdt_code:       .quad 0x00cf9b000000ffff
@@ -151,7 +155,8 @@ protected:
         jmp     *%eax
 
 # ---- the machine -----------------------------------------------------------------------------------------------------
-# Memory types: all write-back, which is what KVM makes of it anyway. The kernel trusts a CPU more whose MTRRs are on.
+# Memory types: all write-back, which is what KVM uses anyway. The kernel expects firmware to have
+# enabled the MTRRs.
 prepare_cpu:
         movl    $1, %eax
         cpuid
@@ -163,7 +168,8 @@ prepare_cpu:
         wrmsr
 1:      ret
 
-# Linux reboots a machine like ours by a jump to F000:FFF0. Code that resets the machine goes there.
+# On a hardware-reduced machine, Linux reboots by jumping to F000:FFF0, so place code there that
+# resets the machine.
 guard_reset_vector:
         movl    $reset_name, item
         movl    $FSEG, fseg

@@ -1,5 +1,5 @@
-# SMBIOS: the structures go to the top of RAM, after the one that describes the firmware, which is ours to give; the entry point
-# goes where it is looked for.
+# SMBIOS: the structures go to the top of RAM, after our own type 0 structure, which describes the
+# firmware. The entry point goes where operating systems search for it.
 
         .set    ENTRY_LONGEST, 8        # u16, bytes of the biggest structure
         .set    ENTRY_LENGTH, 22        # u16, bytes of all

@@ -1,12 +1,14 @@
-# chukka's option ROM: loads Linux by fw_cfg DMA and starts it at its real-mode entry.
+# chukka's option ROM: loads Linux through fw_cfg DMA and starts it at its real-mode entry point.
 #
-# SeaBIOS finds this image among the fw_cfg files (genroms/...), copies it below 1 MiB, and calls its "bootstrap entry
-# vector" (BEV) when it boots from it. The host has published four items: the kernel's set-up code, the command line, the
-# kernel proper, and perhaps an initrd; for each a key that says where it goes, one that says how big it is, and one with
-# the bytes. We have the device copy all four into place, move the initrd where the BIOS's map leaves room, and jump.
+# SeaBIOS finds this image among the fw_cfg files (genroms/...), copies it below 1 MiB, and calls
+# its "bootstrap entry vector" (BEV) when it boots from it. The host has published four items: the
+# kernel's setup code, the command line, the protected-mode kernel and, if there is one, an initrd.
+# Each item has three keys: its address, its size and its bytes. We have the device copy all four
+# into place, move the initrd to an address that is free in the BIOS's memory map, and jump.
 #
-# Everything runs in real mode, interrupts off: DMA reaches all of the first 4 GiB, so we need not. Registers are those of a
-# 486 (BSWAP). Whatever goes wrong is said on the screen and on the first serial port; then the BIOS tries its next device.
+# Everything runs in real mode with interrupts disabled: DMA can access the whole first 4 GiB, so
+# the CPU need not. The code requires a 486 (BSWAP). Errors are printed on the screen and on the
+# first serial port; then the BIOS tries its next boot device.
 #
 # Sources: fw_cfg - docs/specs/fw_cfg.rst in QEMU; ROM header - Plug and Play BIOS Specification 1.0A, 3.2, and BIOS Boot
 # Specification 1.01; the kernel's header and entry - Documentation/arch/x86/boot.rst in Linux.
@@ -14,7 +16,7 @@
         .arch   i486
         .code16
 
-# fw_cfg's ports and the bits of a DMA descriptor's control word.
+# fw_cfg's ports and the control bits of a DMA descriptor.
         .set    SELECTOR, 0x510         # 16 bit: which item; the data port, 8 bit, is the next one
         .set    DMA_ADDRESS, 0x518      # 32 bit, big-endian: writing a descriptor's address here starts it
         .set    KEY_ID, 0x01            # item 1 tells what the device can do
@@ -22,7 +24,7 @@
         .set    DMA_ERROR, 0x01
         .set    DMA_READ_KEY, 0x0a      # READ (2) from the start of the item SELECTed (8) by bits 16 to 31
 
-# The kernel's set-up header: offsets in its set-up code, which %es points to.
+# The kernel's setup header: offsets in its setup code, which %es points to.
         .set    PROTOCOL, 0x206         # u16, the boot protocol's version
         .set    RAMDISK_IMAGE, 0x218    # u32, where the initrd is
         .set    RAMDISK_MAX, 0x22c      # u32, last address it may occupy, since protocol 2.03 ...
@@ -31,7 +33,8 @@
         .set    INIT_SIZE, 0x260        # u32, bytes it needs from there; since 2.10
         .set    ENTRY, 0x200            # where its code begins
 
-# Our variables, in the RAM below 0x7c00 that belongs to what the BIOS boots. The stack grows down from them.
+# Our variables, in the RAM below 0x7c00 that the BIOS leaves to boot programs. The stack grows down
+# from here.
         .struct 0x7b00
 stack:
 descriptor:     .skip 16                # big-endian: u32 control, u32 length, u64 address
@@ -109,8 +112,9 @@ boot:   cli
         movw    $initrd_item, %si
         call    load
 
-# Enters the kernel as boot.rst wants it: all data segments at the set-up code, the stack in the same segment as high as
-# the command line leaves it, the code segment 0x20 paragraphs (512 bytes) on, interrupts off.
+# Enters the kernel as boot.rst requires: all data segments at the setup code, the stack in the same
+# segment and as high as the command line allows, the code segment 0x20 paragraphs (512 bytes)
+# further, interrupts disabled.
 start:  cli
         movl    cmdline, %esp
         subl    setup, %esp
@@ -126,7 +130,7 @@ start:  cli
         lret
 
 # ---- fw_cfg ----------------------------------------------------------------------------------------------------------
-# An item: the offset of its variables, its three keys, its name.
+# An item: the offset of its variables, its three keys and its name.
         .struct 0
 ITEM_VARIABLES: .skip 2
 ITEM_ADDR_KEY:  .skip 1
@@ -151,7 +155,7 @@ initrd_item:
         .byte   0x0a, 0x0b, 0x12
         .asciz  "initrd"
 
-# Fills in the variables of the item at %cs:%si. The integers are little-endian, as we want them.
+# Sets the variables of the item at %cs:%si. The integers are little-endian, like ours.
 locate: movzwl  %cs:ITEM_VARIABLES(%si), %edi
         movl    $4, %ecx
         movb    %cs:ITEM_ADDR_KEY(%si), %al
@@ -161,13 +165,14 @@ locate: movzwl  %cs:ITEM_VARIABLES(%si), %edi
         movb    %cs:ITEM_SIZE_KEY(%si), %al
         jmp     read
 
-# Has the data of the item at %cs:%si copied to where its variables say.
+# Copies the data of the item at %cs:%si to the address in its variables.
 load:   movw    %cs:ITEM_VARIABLES(%si), %bx
         movl    (%bx), %edi
         movl    SIZE(%bx), %ecx
         movb    %cs:ITEM_DATA_KEY(%si), %al
 
-# Reads %ecx bytes of key %al to physical address %edi, for the item at %cs:%si. Keeps %si, %edi and %es.
+# Reads %ecx bytes of key %al to physical address %edi, for the item at %cs:%si. Preserves %si, %edi
+# and %es.
 read:   movzbl  %al, %eax
         shll    $16, %eax
         movb    $DMA_READ_KEY, %al
@@ -197,8 +202,9 @@ read:   movzbl  %al, %eax
         ret
 
 # ---- the initrd's place ----------------------------------------------------------------------------------------------
-# Answers in %eax: as high as RAM and the kernel allow, at the start of a page, and never over the kernel or the room in
-# which it unpacks itself. The host's choice does not count: it cannot know what the BIOS keeps at the top of RAM.
+# Returns the initrd's address in %eax: page-aligned, as high as RAM and the kernel allow, and never
+# overlapping the kernel or the memory in which it decompresses itself. The host's address is
+# ignored: the host cannot know what the BIOS stores at the top of RAM.
 place:  movl    kernel, %edi            # %edi = end of the room: max(load address, preferred address) + init_size ...
         movl    %edi, %eax
         addl    kernel + SIZE, %eax
@@ -280,7 +286,8 @@ give_up:
 1:      hlt
         jmp     1b
 
-# Prints the text at %cs:%si, whole, on the screen and then whole on COM1 (SeaBIOS may show its screen there, too).
+# Prints the string at %cs:%si on the screen and then on COM1 (where SeaBIOS may also show its
+# screen).
 print:  pushw   %si
 1:      lodsb   %cs:(%si), %al
         testb   %al, %al

@@ -58,10 +58,10 @@ pub(super) fn machine(config: &SmbiosConfig, maker: &Maker) -> Result<Structures
 /// structure.
 fn bios_information(to: &mut Structures, maker: &Maker) {
     let mut fields = Vec::from([1, 2]);
-    fields.extend([0x00, 0xf0, 3, 0]); // the segment of the reset vector; its date; 64 KiB
+    fields.extend([0x00, 0xf0, 3, 0]); // segment of the reset vector; release date; 64 KiB
     fields.extend(0x08u64.to_le_bytes()); // "BIOS characteristics are not supported"
     fields.extend([0, 0x14]); // enables targeted content distribution; this is a virtual machine
-    fields.extend([0xff; 4]); // its release, and that of an embedded controller: not supported
+    fields.extend([0xff; 4]); // BIOS and embedded controller releases: not supported
     let strings = [maker.name, maker.version, RELEASE_DATE].map(str::as_bytes);
     to.push(0, HANDLE_BIOS, &fields, &strings);
 }
@@ -94,7 +94,7 @@ fn system_information(to: &mut Structures, config: &SmbiosConfig) -> Result<(), 
     let [manufacturer, product, version, serial, sku, family] = numbers;
     let mut fields = Vec::from([manufacturer, product, version, serial]);
     fields.extend(uuid);
-    fields.extend([0x06, sku, family]); // woken up by the power switch
+    fields.extend([0x06, sku, family]); // wake-up type: power switch
     to.push(1, HANDLE_SYSTEM, &fields, &strings);
     Ok(())
 }
@@ -110,7 +110,7 @@ fn chassis(to: &mut Structures, maker: &Maker) {
 /// Type 4 (7.5): one processor with all CPUs as its cores. Its ID and clock are omitted; CPUID
 /// reports them.
 fn processor(to: &mut Structures, maker: &Maker, cpus: u8) {
-    let mut fields = Vec::from([1, 0x03, 0x01, 2]); // a central processor of another family
+    let mut fields = Vec::from([1, 0x03, 0x01, 2]); // central processor, family: other
     fields.extend([0; 8]); // ID
     fields.extend([3, 0, 0, 0]); // version; voltage, external clock
     fields.extend([0; 4]); // maximum and current speed: unknown
@@ -118,7 +118,7 @@ fn processor(to: &mut Structures, maker: &Maker, cpus: u8) {
     for _level in 1..=3 {
         fields.extend(NO_CACHE.to_le_bytes());
     }
-    fields.extend([0, 0, 0, cpus, cpus, cpus]); // serial, asset tag, part; cores, those enabled, threads
+    fields.extend([0, 0, 0, cpus, cpus, cpus]); // serial, asset tag, part; cores, enabled cores, threads
     fields.extend(0x0002u16.to_le_bytes()); // characteristics: unknown
     fields.extend(0x0001u16.to_le_bytes()); // family: other
     to.push(
@@ -157,7 +157,7 @@ fn memory_array(to: &mut Structures, memory: u64, dimms: u64) {
         Ok(kib) if kib < EXTENDED => (kib, 0),
         _ => (EXTENDED, memory),
     };
-    let mut fields = Vec::from([0x01, 0x03, 0x06]); // elsewhere; system memory; multi-bit error correction
+    let mut fields = Vec::from([0x01, 0x03, 0x06]); // location: other; system memory; multi-bit error correction
     fields.extend(kib.to_le_bytes());
     fields.extend(NO_ERROR_INFORMATION.to_le_bytes());
     fields.extend(u16::try_from(dimms).unwrap_or(u16::MAX).to_le_bytes());
@@ -176,8 +176,8 @@ fn memory_device(to: &mut Structures, maker: &Maker, handle: u16, number: u64, s
     fields.extend(NO_ERROR_INFORMATION.to_le_bytes());
     fields.extend([0xff; 4]); // widths: unknown
     fields.extend(short.to_le_bytes());
-    fields.extend([0x09, 0, 1, 0, 0x07]); // DIMM; of no set; locator; no bank; RAM
-    fields.extend([0x02, 0, 0, 0]); // another kind of RAM; speed: unknown
+    fields.extend([0x09, 0, 1, 0, 0x07]); // DIMM; no set; locator; no bank; RAM
+    fields.extend([0x02, 0, 0, 0]); // type detail: other; speed: unknown
     fields.extend([2, 0, 0, 0, 0]); // manufacturer; no serial number, asset tag, part number; attributes
     fields.extend(extended.to_le_bytes());
     fields.extend([0; 8]); // configured speed, voltages: unknown
@@ -195,7 +195,7 @@ fn mapped_memory(to: &mut Structures, handle: u16, start: u64, last: u64) {
     let mut fields = Vec::from(start_kib.to_le_bytes());
     fields.extend(last_kib.to_le_bytes());
     fields.extend(HANDLE_MEMORY.to_le_bytes());
-    fields.push(1); // devices in a row
+    fields.push(1); // partition width: devices per range
     fields.extend(start.to_le_bytes());
     fields.extend(last.to_le_bytes());
     to.push(19, handle, &fields, &[]);
