@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_at_its_frequency_when_time_passes() {
+    fn ticks_at_3_579545_mhz() {
         let (mut timer, stopwatch) = timer();
         assert_eq!(inl(&mut timer), 0);
         let cases = [(279, 0), (280, 1), (1_000_000, 3579), (1_000_000_000, FREQUENCY)];
@@ -104,7 +104,7 @@ mod tests {
 
     /// 2^24 ticks take just under 4686968875 ns.
     #[test]
-    fn wraps_at_24_bits_when_time_passes() {
+    fn wraps_at_24_bits() {
         let (mut timer, stopwatch) = timer();
         stopwatch.set(Duration::from_nanos(4_686_968_874));
         assert_eq!(inl(&mut timer), MASK);
@@ -117,7 +117,7 @@ mod tests {
     /// `timer_adjust_bits` in SeaBIOS's src/hw/timer.c extends the value, which must never appear
     /// to go backwards.
     #[test]
-    fn seabios_sees_time_go_forward_when_counter_wraps() {
+    fn seabios_sees_no_step_back_when_counter_wraps() {
         let (mut timer, stopwatch) = timer();
         let mut last = 0u32;
         for tenths in 0u64..600 {
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn shows_its_bytes_when_read_in_parts() {
+    fn partial_reads_return_the_register_bytes() {
         let (mut timer, stopwatch) = timer();
         stopwatch.set(Duration::from_secs(1));
         let bytes = FREQUENCY.to_le_bytes();
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn goes_on_counting_when_written() {
+    fn writes_do_not_stop_the_counter() {
         let (mut timer, stopwatch) = timer();
         stopwatch.set(Duration::from_secs(1));
         timer.pio_write(PioAddress(BASE_PORT), 0, &[0; 4]);

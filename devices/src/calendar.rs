@@ -81,7 +81,7 @@ mod tests {
 
     /// Compared with `date -u -d @SECONDS`.
     #[test]
-    fn converts_both_ways_when_date_is_known() {
+    fn converts_known_dates_both_ways() {
         let cases = [
             (0, at(1970, 1, 1, 0, 0, 0), 4),
             (-1, at(1969, 12, 31, 23, 59, 59), 3),
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_on_day_by_day_when_walking_four_centuries() {
+    fn is_continuous_day_by_day_over_four_centuries() {
         let mut days = days_from_civil(1900, 1, 1);
         for year in 1900..2300 {
             let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn rolls_over_when_day_is_beyond_its_month() {
+    fn day_past_the_end_of_the_month_rolls_over() {
         assert_eq!(at(2023, 2, 31, 0, 0, 0).to_unix(), at(2023, 3, 3, 0, 0, 0).to_unix());
     }
 }

@@ -72,7 +72,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn goes_forward_from_a_common_start_when_copied() {
+    fn copies_share_their_start() {
         let stopwatch = HostStopwatch::start();
         let copy = stopwatch;
         let first = stopwatch.elapsed();
@@ -81,7 +81,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn reads_a_plausible_time_when_asked_for_the_host_time() {
+    fn host_clock_returns_a_plausible_time() {
         let year_2020 = 1_577_836_800 * 1_000_000_000;
         assert!(SystemClock.unix_nanos() > year_2020);
     }

@@ -83,7 +83,7 @@ mod tests {
 
     /// The 8-bit exit status after `exit((val << 1) | 1)`.
     #[test]
-    fn status_is_low_seven_bits_and_a_one_when_write_is_of_any_width() {
+    fn status_is_low_seven_bits_and_a_one_for_any_write_width() {
         for value in
             [0, 1, 0x10, 0x22, 0x7f, 0x80, 0xff, 0x100, 0x1234, 0xff00, 0x8000_0001, u32::MAX]
         {
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_as_zero_and_goes_on_when_read() {
+    fn reads_as_zero_and_does_not_end_the_run() {
         let (mut device, requests) = device();
         for width in [1, 2, 4] {
             let mut data = [0xff; 4];
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_happens_when_nothing_is_written() {
+    fn empty_write_has_no_effect() {
         let (mut device, requests) = device();
         device.pio_write(BASE, 0, &[]);
         assert_eq!(requests.take(), []);

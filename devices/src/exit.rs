@@ -72,7 +72,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn hands_on_requests_when_cloned() {
+    fn clones_forward_requests() {
         let requests = Requests::default();
         let handle = requests.handle();
 

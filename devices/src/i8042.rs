@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn asks_for_reset_when_reset_line_is_pulsed() {
+    fn requests_reset_when_reset_line_is_pulsed() {
         let (mut device, requests) = controller();
         for command in [0xfe, 0xf0] {
             outb(&mut device, COMMAND_PORT, command);
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn asks_for_reset_only_when_output_port_bit_is_cleared() {
+    fn requests_reset_only_when_output_port_bit_is_cleared() {
         let (mut device, requests) = controller();
         for (value, expected) in [(0xdf, vec![]), (0xfe, vec![RESET])] {
             outb(&mut device, COMMAND_PORT, 0xd1);
@@ -180,7 +180,7 @@ mod tests {
 
     /// `kb_wait` in Linux's arch/x86/kernel/reboot.c.
     #[test]
-    fn takes_command_at_once_when_guest_waits_for_input_buffer() {
+    fn accepts_command_at_once_when_guest_waits_for_input_buffer() {
         let (mut device, _) = controller();
         for _ in 0..1000 {
             assert_eq!(inb(&mut device, COMMAND_PORT) & 0x02, 0);
@@ -191,7 +191,7 @@ mod tests {
     /// `i8042_flush` in Linux's drivers/input/serio/i8042.c and in SeaBIOS's src/hw/ps2port.c: both
     /// give up after 16 bytes.
     #[test]
-    fn fails_driver_flush_when_probed_again_and_again() {
+    fn driver_flush_fails_on_every_probe() {
         let (mut device, _) = controller();
         for _ in 0..10 {
             for _ in 0..16 {
@@ -205,7 +205,7 @@ mod tests {
     /// `i8042_flush`, called first in `ps2_keyboard_setup` in SeaBIOS's src/hw/ps2port.c; it sleeps
     /// 50 µs between reading status and data.
     #[test]
-    fn seabios_gives_up_after_16_bytes_when_it_looks_for_a_keyboard() {
+    fn seabios_gives_up_probing_for_a_keyboard_after_16_bytes() {
         let (mut device, requests) = controller();
         let mut delays = 0;
         for _ in 0..16 {
@@ -234,14 +234,14 @@ mod tests {
     }
 
     #[test]
-    fn answers_anything_but_pass_when_self_test_is_asked_for() {
+    fn self_test_never_reports_success() {
         let (mut device, _) = controller();
         outb(&mut device, COMMAND_PORT, 0xaa);
         assert_ne!(inb(&mut device, DATA_PORT), 0x55);
     }
 
     #[test]
-    fn shows_empty_buffer_when_drained_without_limit() {
+    fn reports_empty_buffer_when_drained_without_limit() {
         let (mut device, _) = controller();
         let reads = (0..1000).take_while(|_| {
             let full = inb(&mut device, COMMAND_PORT) & 0x01 != 0;

@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn bits_and_ports_that_do_not_exist_hold_nothing() {
+    fn unimplemented_bits_and_ports_store_nothing() {
         let (mut device, requests, _) = device();
         for port in (BASE_PORT..BASE_PORT + PORT_COUNT).step_by(2) {
             outw(&mut device, port, 0xdfff);
@@ -348,7 +348,7 @@ mod tests {
 
     /// `piix4_pm_setup` and `smm_device_setup` in SeaBIOS.
     #[test]
-    fn seabios_finds_the_registers_and_no_work_for_smm() {
+    fn seabios_finds_the_registers_and_skips_smm_setup() {
         let mut function = function();
         assert_eq!(read(&mut function, 0x00), 0x7113_8086);
         assert_eq!(read(&mut function, 0x08), 0x0680_0003);

@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn takes_consecutive_registers_when_access_is_wide() {
+    fn wide_access_covers_consecutive_registers() {
         let mut data = [0; 4];
         read_bytes(6, &mut data, |register| if register < 8 { 0x10 } else { FLOATING });
         assert_eq!(data, [0x10, 0x10, 0xff, 0xff]);

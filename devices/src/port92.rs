@@ -109,7 +109,7 @@ mod tests {
 
     /// `set_a20` in SeaBIOS' src/x86.h.
     #[test]
-    fn reads_back_a20_when_it_is_shut_and_opened() {
+    fn reads_back_a20_when_it_is_closed_and_opened() {
         let (mut device, _) = port();
         for value in [0x00, 0x02, 0x00] {
             outb(&mut device, value);
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn asks_for_reset_once_when_bit_0_rises() {
+    fn requests_reset_once_when_bit_0_rises() {
         let (mut device, requests) = port();
         outb(&mut device, 0x03);
         assert_eq!(requests.take(), [RESET_ASKED]);
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn never_floats_when_every_value_is_written() {
+    fn never_floats_whatever_is_written() {
         let (mut device, _) = port();
         for value in 0..=0xff {
             outb(&mut device, value);
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn leaves_neighbours_alone_when_access_is_wide() {
+    fn wide_access_does_not_affect_adjacent_ports() {
         let (mut device, requests) = port();
         let mut data = [0; 2];
         device.pio_read(PioAddress(PORT), 0, &mut data);

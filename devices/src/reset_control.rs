@@ -128,7 +128,7 @@ mod tests {
 
     /// `BOOT_CF9_SAFE` in `native_machine_emergency_restart`, Linux's arch/x86/kernel/reboot.c.
     #[test]
-    fn linux_resets_when_told_reboot_pci() {
+    fn linux_resets_with_reboot_pci() {
         for code in [0x06, 0x0e] {
             let (mut device, requests) = register();
             let kept = inb(&mut device) & !code;
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn keeps_only_kind_of_reset_when_other_bits_are_written() {
+    fn stores_only_the_kind_of_reset() {
         let (mut device, requests) = register();
         outb(&mut device, 0xfb);
         assert_eq!(inb(&mut device), 0x02);
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn stays_up_when_configuration_space_is_scanned_without_pci() {
+    fn does_not_reset_when_configuration_space_is_scanned_without_pci() {
         let (mut device, requests) = register();
         for function in 0u32..256 {
             let address = 0x8000_0000 | function << 8;
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn floats_when_access_is_no_byte() {
+    fn floats_when_access_is_not_a_byte() {
         let (mut device, requests) = register();
         for (offset, width) in [(0, 1), (2, 1), (3, 1), (0, 2), (OFFSET, 2), (0, 4)] {
             let mut data = [0; 4];

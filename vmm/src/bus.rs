@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn overlapping_devices_are_refused() {
+    fn overlapping_devices_are_rejected() {
         let latch = || Arc::new(Mutex::new(Latch(Vec::new()))) as _;
         assert!(Bus::new([(0x100, 8, latch()), (0x107, 1, latch())]).is_err());
     }

@@ -364,7 +364,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn size_is_shown_as_dash_m_takes_it() {
+    fn size_is_displayed_in_the_format_of_dash_m() {
         for (bytes, text) in [
             (0, "0B"),
             (1023, "1023B"),
@@ -378,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_beyond_the_host_is_refused_with_both_sizes() {
+    fn too_much_memory_is_rejected_with_both_sizes() {
         assert_eq!(check_memory(4 << 30, 4 << 30), Ok(()));
         let error = check_memory(1 << 40, 16 << 30).unwrap_err();
         assert_eq!(error.to_string(), "1T of guest memory requested; the host has 16G");

@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_function_when_place_is_taken() {
+    fn rejects_function_when_slot_is_occupied() {
         let mut bus = PciBus::new();
         let place = Devfn::new(31, 7);
         bus.add(place, function(1)).unwrap();
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_all_ones_when_nobody_is_there() {
+    fn reads_all_ones_where_there_is_no_function() {
         let mut bus = PciBus::new();
         bus.add(Devfn::new(0, 0), function(1)).unwrap();
         for (number, place) in [(0, Devfn::new(0, 1)), (0, Devfn::new(1, 0)), (1, Devfn::new(0, 0))]
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_of_several_functions_when_there_are() {
+    fn sets_multifunction_bit_when_there_are_several_functions() {
         let mut bus = PciBus::new();
         for place in [Devfn::new(0, 0), Devfn::new(1, 0), Devfn::new(1, 3)] {
             bus.add(place, function(1)).unwrap();

@@ -71,7 +71,7 @@ mod tests {
     /// Checked with `iasl -d` and recompiled without warnings; the disassembly is next to the
     /// bytes.
     #[test]
-    fn describes_itself_when_dsdt_is_built() {
+    fn has_the_expected_dsdt_entry() {
         let expected = [
             &b"\x10\x43\x08\\_SB_"[..],                            // Scope (\_SB)
             b"\x5b\x82\x4a\x07PCI0",                               // Device (PCI0)

@@ -176,7 +176,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn takes_only_writable_bits_when_everything_is_written() {
+    fn only_writable_bits_change() {
         let mut space = ConfigSpace::type_0(&NETWORK_CARD);
         for offset in (0..CONFIG_SIZE).step_by(4) {
             write(&mut space, u8::try_from(offset).unwrap(), u32::MAX);
@@ -200,7 +200,7 @@ pub(crate) mod tests {
 
     /// `__pci_size_bars` in Linux's drivers/pci/probe.c: a memory BAR of 4 KiB.
     #[test]
-    fn tells_size_of_bar_when_ones_are_written() {
+    fn reports_bar_size_when_ones_are_written() {
         let mut space = ConfigSpace::type_0(&NETWORK_CARD)
             .with_writable(BASE_ADDRESS_0, &0xffff_f000u32.to_le_bytes());
         write(&mut space, BASE_ADDRESS_0, 0xffff_ffff);
@@ -211,7 +211,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn stays_within_its_bytes_when_access_reaches_beyond() {
+    fn access_beyond_the_end_is_bounded() {
         let mut space = ConfigSpace::type_0(&NETWORK_CARD).with_writable(0xfe, &[0xff; 8]);
         space.write_config(0xfe, &[1, 2, 3, 4]);
         assert_eq!(read(&mut space, 0xfe), 0xffff_0201);

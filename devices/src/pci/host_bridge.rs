@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn is_a_440fx_made_by_qemu_when_identified() {
+    fn identifies_as_qemus_440fx() {
         let mut bridge = function();
         assert_eq!(read(&mut bridge, 0x00), 0x1237_8086);
         assert_eq!(read(&mut bridge, 0x08), 0x0600_0002);
@@ -74,7 +74,7 @@ mod tests {
 
     /// `make_bios_writable_intel` and `__make_bios_writable_intel` in SeaBIOS's src/fw/shadow.c.
     #[test]
-    fn seabios_does_not_copy_itself_when_it_starts() {
+    fn seabios_does_not_copy_itself_at_startup() {
         let mut bridge = function();
         let mut pam0 = [0];
         bridge.read_config(PAM0, &mut pam0);

@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn is_a_piix3_when_identified() {
+    fn identifies_as_a_piix3() {
         let mut bridge = function();
         assert_eq!(read(&mut bridge, 0x00), 0x7000_8086);
         assert_eq!(read(&mut bridge, 0x04), 0x0200_0007);
@@ -119,7 +119,7 @@ mod tests {
 
     /// `quirk_passive_release` in Linux's drivers/pci/quirks.c.
     #[test]
-    fn linux_turns_passive_release_on_when_it_finds_it_off() {
+    fn linux_enables_passive_release() {
         let mut bridge = function();
         let mut latency = [0];
         bridge.read_config(0x82, &mut latency);

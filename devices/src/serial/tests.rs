@@ -73,7 +73,7 @@ fn passes_output_on_when_guest_transmits() {
 }
 
 #[test]
-fn takes_what_fits_when_input_is_long() {
+fn accepts_as_much_input_as_fits() {
     let mut guest = Guest::new();
     guest.outb(IER, 0x01);
     let input: Vec<u8> = (0..100).collect();
@@ -140,7 +140,7 @@ fn holds_input_back_when_in_loopback_mode() {
 }
 
 #[test]
-fn empties_receiver_when_fifo_control_says_so() {
+fn fifo_control_clears_the_receiver() {
     for line_control in [0x03, 0x83] {
         let mut guest = Guest::new();
         guest.port.enqueue(&[b'x'; 100]);
@@ -302,7 +302,7 @@ fn linux_finds_no_bugs_when_it_opens_the_port() {
 }
 
 #[test]
-fn keeps_scratch_and_divisor_when_written() {
+fn stores_scratch_and_divisor() {
     let mut guest = Guest::new();
     guest.outb(SCR, 0xa5);
     guest.outb(LCR, 0x83);
@@ -345,7 +345,7 @@ fn splits_access_when_it_is_a_word() {
 }
 
 #[test]
-fn survives_when_every_register_takes_every_value() {
+fn survives_any_value_in_any_register() {
     let mut guest = Guest::new();
     for value in 0..=0xff {
         for register in 0..16 {
@@ -357,7 +357,7 @@ fn survives_when_every_register_takes_every_value() {
 }
 
 #[test]
-fn has_lines_of_its_own_when_there_are_four_ports() {
+fn four_ports_have_separate_irqs() {
     let mut lines = ComPort::ALL.map(ComPort::irq).to_vec();
     lines.push(crate::acpi_pm::GED_IRQ);
     lines.sort_unstable();
@@ -367,7 +367,7 @@ fn has_lines_of_its_own_when_there_are_four_ports() {
 
 /// Checked with `iasl -d`; its disassembly is next to the bytes.
 #[test]
-fn describes_itself_when_dsdt_is_built() {
+fn has_the_expected_dsdt_entry() {
     let mut aml = Vec::new();
     ComPort::Com3.to_aml_bytes(&mut aml);
 

@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn commas_separate_and_two_stand_for_one() {
+    fn commas_separate_modules_and_double_commas_are_literal() {
         for (list, expected) in [
             ("a", &["a"][..]),
             ("a args,b c d", &["a args", "b c d"]),

@@ -115,7 +115,7 @@ fn initrd_goes_above_4_gib_when_the_kernel_allows() {
 }
 
 #[test]
-fn initrd_never_reaches_into_the_room_the_kernel_needs() {
+fn initrd_never_overlaps_memory_the_kernel_needs() {
     let case = Case::new(&bzimage(64), Some(&[1; 8192]));
     let kernel_end = 0x300_0000; // pref_address + init_size
     assert_eq!(
@@ -166,7 +166,7 @@ fn told(kernel: &[u8], size: u64, memory: u64) -> String {
 }
 
 #[test]
-fn a_large_initrd_goes_above_4_gib_or_is_told_how_much_memory_that_takes() {
+fn a_large_initrd_goes_above_4_gib_or_the_error_says_how_much_memory_is_needed() {
     // RAM beyond 3 GiB is moved above 4 GiB.
     assert_eq!(told(&bzimage(64), 5120 * MIB, 8192 * MIB), "");
     let text = told(&bzimage(64), 5120 * MIB, 8191 * MIB);
@@ -184,7 +184,7 @@ fn a_large_initrd_goes_above_4_gib_or_is_told_how_much_memory_that_takes() {
 }
 
 #[test]
-fn a_large_initrd_is_refused_where_the_kernel_takes_none_above_4_gib() {
+fn a_large_initrd_is_rejected_if_the_kernel_cannot_use_memory_above_4_gib() {
     let text = told(&elf(62), 3072 * MIB, 16384 * MIB);
     assert!(text.contains("and 0xc0000000 there are"), "{text}");
     assert!(!text.contains("from 4 GiB on"), "{text}");

@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn version_2_has_the_tags_one_after_the_other() {
+    fn version_2_is_a_sequence_of_tags() {
         let bytes = with(|information| information.version_2());
         assert_eq!(word(&bytes, 0) as usize, bytes.len());
         let (mut at, mut found) = (8, Vec::new());

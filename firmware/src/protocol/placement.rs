@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn everything_has_its_usual_place_beside_a_kernel_above_1_mib() {
+    fn everything_is_at_its_usual_address_with_a_kernel_above_1_mib() {
         let low = LowMemory::beside(
             std::slice::from_ref(&(0x10_0000..0x20_0000)),
             layout::PVH_START_INFO,
@@ -72,14 +72,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_the_kernel_s_way_moves() {
+    fn data_that_overlaps_the_kernel_is_moved() {
         let taken = [0x500..0x600, 0x6800..0x9000, 0x2_0fff..0x2_1000];
         let low = LowMemory::beside(&taken, layout::PVH_START_INFO, 0x1000).unwrap();
         assert_eq!((low.gdt, low.info, low.cmdline), (0x1000, 0x2000, 0x3000));
     }
 
     #[test]
-    fn a_kernel_that_fills_low_memory_leaves_no_place() {
+    fn a_kernel_that_fills_low_memory_leaves_no_room() {
         assert_eq!(
             LowMemory::beside(std::slice::from_ref(&(0..layout::EBDA)), layout::PVH_START_INFO, 1),
             None

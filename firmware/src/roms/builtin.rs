@@ -46,7 +46,7 @@ mod tests {
     use crate::layout;
 
     #[test]
-    fn it_is_one_page_that_ends_at_4_gib() {
+    fn image_is_one_page_that_ends_at_4_gib() {
         assert_eq!(IMAGE.len() as u64, layout::PAGE_SIZE);
         assert!(IMAGE.len() <= 16 << 10);
     }
@@ -63,7 +63,7 @@ mod tests {
 
     /// The ROM's source and the layout must agree on every address.
     #[test]
-    fn its_addresses_are_those_of_the_layout() {
+    fn addresses_match_the_layout() {
         let source = include_str!("builtin/rom.S");
         for (name, address) in [
             ("CMDLINE", layout::CMDLINE),
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn its_file_names_are_those_that_are_published() {
+    fn file_names_match_the_published_ones() {
         let texts: Vec<&[u8]> = IMAGE.split(|byte| *byte == 0).collect();
         for name in [
             fw_cfg::x86::E820_FILE,

@@ -33,7 +33,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rom_header_tells_the_length_and_the_sum_is_0() {
+    fn the_rom_header_has_the_length_and_the_sum_is_0() {
         assert_eq!(IMAGE[..2], [0x55, 0xaa]);
         assert_eq!(usize::from(IMAGE[2]) * 512, IMAGE.len());
         assert_eq!(IMAGE[3], 0xcb, "initialization is a far return");

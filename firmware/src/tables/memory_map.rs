@@ -108,21 +108,21 @@ mod tests {
     }
 
     #[test]
-    fn ram_goes_on_at_4_gib_when_it_does_not_fit_below_the_hole() {
+    fn ram_continues_at_4_gib_when_it_does_not_fit_below_the_hole() {
         let map = MemoryMap::new(6 * GIB);
         assert_eq!(map.ram().collect::<Vec<_>>(), [0..3 * GIB, 4 * GIB..7 * GIB]);
         assert_eq!((map.size(), map.below_4g(), map.above_4g()), (6 * GIB, 3 * GIB, 3 * GIB));
     }
 
     #[test]
-    fn the_largest_size_there_is_does_not_overflow() {
+    fn the_largest_size_does_not_overflow() {
         let map = MemoryMap::new(u64::MAX);
         assert_eq!(map.size(), u64::MAX);
         assert_eq!(map.ram().collect::<Vec<_>>(), [0..3 * GIB, 4 * GIB..u64::MAX]);
     }
 
     #[test]
-    fn e820_counts_all_ram_but_the_legacy_area() {
+    fn e820_covers_all_ram_except_the_legacy_area() {
         let map = MemoryMap::new(6 * GIB).e820();
         let ram: u64 = map.iter().filter(|e| e.kind == E820Type::Ram).map(|e| e.size).sum();
         assert_eq!(ram, 6 * GIB - (layout::HIGH_RAM - layout::EBDA));

@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_name_goes_by_fw_cfg_and_a_long_one_by_smbios() {
+    fn a_short_name_uses_fw_cfg_and_a_long_one_smbios() {
         let short = "n".repeat(28);
         let name = format!("opt/io.systemd.credentials/{short}");
         assert_eq!(name.len(), 55);
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_plain_text_is_base64_in_smbios() {
+    fn binary_values_are_base64_in_smbios() {
         for (value, string) in [
             (&b"plain text, a=b"[..], "io.systemd.credential:n=plain text, a=b"),
             (b"", "io.systemd.credential:n="),
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_those_that_systemd_takes() {
+    fn accepts_the_names_that_systemd_accepts() {
         for name in ["n", "ssh.authorized_keys.root", "a b", "...", &"n".repeat(255)] {
             assert!(name_is_valid(name), "{name}");
         }

@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn commands_and_bytes_are_told_apart_across_reads() {
+    fn commands_and_bytes_are_distinguished_across_reads() {
         let (mut keys, mut guest) = (Keys::default(), Vec::new());
         assert_eq!(keys.feed(b"ab\x01", &mut guest), []);
         assert_eq!(

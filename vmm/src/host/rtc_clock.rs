@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn utc_is_the_hosts_time() {
+    fn utc_base_is_the_host_time() {
         let ahead = RtcClock::new(RtcBase::Utc).unix_nanos() - SystemClock.unix_nanos();
         assert!(ahead.abs() < 60 * NANOS);
     }

@@ -287,7 +287,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_long_list_is_broken_between_its_entries() {
+    fn a_long_list_wraps_between_entries() {
         let ports: Vec<String> = (0..30).map(|port| format!("{port:#05x} (1)")).collect();
         let text = wrapped("ports nobody answered", &ports.join(", "));
         assert!(text.lines().count() > 3);
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_ends_with_how_many_are_left_out() {
+    fn a_truncated_list_ends_with_the_number_of_omitted_entries() {
         assert_eq!(list(["a", "b"].iter()), "a, b");
         assert!(list(0..30).ends_with("23 and 6 more"));
     }

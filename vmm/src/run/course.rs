@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_guest_that_may_continue_after_a_panic_reboots_and_has_panicked() {
+    fn a_guest_allowed_to_continue_reboots_after_a_panic_and_still_counts_as_panicked() {
         let mut course = Course::new(OnReset::Reboot, OnPanic::Continue);
         course.panicked("message".into());
         course.reset();
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_s_end_after_a_panic_is_not_a_panic() {
+    fn quitting_after_a_panic_is_not_a_panic() {
         let mut course = Course::new(OnReset::Reboot, OnPanic::End);
         course.panicked("message".into());
         course.end(Outcome::Quit);
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_end_wins_and_overrules_a_reboot() {
+    fn the_first_end_wins_and_overrides_a_reboot() {
         let mut course = Course::new(OnReset::Reboot, OnPanic::End);
         course.reset();
         course.end(Outcome::PowerOff);
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stop_overrules_another_process_s_wish() {
+    fn a_stop_overrides_the_request_of_another_process() {
         let mut course = Course::new(OnReset::Reboot, OnPanic::End);
         course.release(Leases::All);
         course.release(Leases::Wanted);

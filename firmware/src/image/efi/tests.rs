@@ -46,7 +46,7 @@ fn bytes(file: &SourceFile) -> Vec<u8> {
 }
 
 #[test]
-fn a_unified_kernel_image_is_taken_apart() {
+fn a_unified_kernel_image_is_extracted() {
     let kernel = bzimage(8192);
     let image = program(&[
         (".osrel", b"ID=x"),

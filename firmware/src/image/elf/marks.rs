@@ -106,7 +106,7 @@ mod tests {
     use crate::testing::TempFile;
 
     #[test]
-    fn limine_s_requests_are_found_where_they_are_aligned() {
+    fn limine_requests_are_found_if_aligned() {
         for (at, expected) in [(0, true), (4096, true), (0x1_0008, true), (4, false)] {
             let mut bytes = vec![0x5a; at];
             bytes.extend(LIMINE_MAGIC);

@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn linux_is_told_by_its_own_notes_and_by_xen_s() {
+    fn linux_is_recognized_by_its_own_notes_and_by_xen_notes() {
         assert!(read_all(&note(0x100, b"Linux\0", &[], 4), 4).linux);
         assert!(read_all(&note(6, b"Xen\0", b"linux\0", 4), 4).linux);
         assert!(!read_all(&note(6, b"Xen\0", b"NetBSD\0", 4), 4).linux);

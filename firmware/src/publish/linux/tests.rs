@@ -41,7 +41,7 @@ fn word(setup: &[u8], at: usize) -> u32 {
 }
 
 #[test]
-fn twelve_keys_hold_addresses_sizes_and_bytes() {
+fn twelve_keys_contain_addresses_sizes_and_bytes() {
     let mut kernel = bzimage(8192);
     kernel[2048..2052].copy_from_slice(b"code");
     kernel.extend(b"signature");
@@ -163,7 +163,7 @@ fn a_kernel_is_refused_when_the_file_itself_does_not_fit() {
 }
 
 #[test]
-fn an_initrd_never_reaches_into_the_room_the_kernel_or_the_firmware_needs() {
+fn an_initrd_never_overlaps_memory_of_the_kernel_or_the_firmware() {
     let least = KERNEL_END + 8192 + FIRMWARE_RAM;
     let items = try_publish(&bzimage(64), Some(&[1; 8192]), "", least).unwrap();
     assert!(u64::from(number(&items, key::INITRD_ADDR)) >= KERNEL_END);
@@ -210,7 +210,7 @@ fn told(kernel: &[u8], size: u64, memory: u64) -> String {
 }
 
 #[test]
-fn an_initrd_beyond_2_gib_goes_where_the_kernel_takes_it_up_to_3_gib() {
+fn an_initrd_can_be_placed_between_2_and_3_gib_if_the_kernel_allows() {
     let most = layout::MMIO_HOLE - FIRMWARE_RAM - KERNEL_END;
     assert_eq!(told(&bzimage(64), most, 8192 * MIB), "");
     assert_eq!(told(&bzimage(64), 2560 * MIB, 3072 * MIB), "");
@@ -227,7 +227,7 @@ fn an_initrd_beyond_2_gib_goes_where_the_kernel_takes_it_up_to_3_gib() {
 }
 
 #[test]
-fn the_kernels_limit_counts_when_memory_is_large() {
+fn the_kernel_limit_applies_when_memory_is_large() {
     let mut kernel = bzimage(64);
     let items = try_publish(&kernel, Some(&[1; 5000]), "", 4096 * MIB).unwrap();
     assert_eq!(number(&items, key::INITRD_ADDR), 0xc000_0000 - 0x2_8000 - 0x2000, "anywhere");

@@ -92,7 +92,7 @@ fn boot_options_have_the_bytes_of_qemu() {
 }
 
 #[test]
-fn files_without_content_are_left_out() {
+fn files_without_content_are_omitted() {
     let boot = BootOptions { strict: true, ..BootOptions::default() };
     let items = publish(&PlatformConfig { boot, ..config(GIB) });
     assert_eq!(items.file_names().collect::<Vec<_>>(), ["etc/boot-fail-wait", "etc/e820"]);

@@ -131,7 +131,7 @@ fn published(tables: &AcpiTables) -> Items {
 }
 
 #[test]
-fn firmware_makes_of_the_script_what_relocation_makes() {
+fn script_and_relocation_give_the_same_tables() {
     let tables = AcpiTables::build(&CONFIG, &[]);
     for base in [0xe_0000, 0x7fff_0000] {
         let mut firmware = Firmware::run(&published(&tables), base, base + TABLES_START as u64);
@@ -143,7 +143,7 @@ fn firmware_makes_of_the_script_what_relocation_makes() {
 }
 
 #[test]
-fn an_os_finds_every_table_where_firmware_has_put_them_apart() {
+fn an_os_finds_every_table_when_firmware_places_them_apart() {
     let tables = AcpiTables::build(&CONFIG, &[]);
     for (rsdp_at, tables_at) in [(0xf_5a10, 0x7ffe_0140), (0xf_0000, 0xbffd_f000)] {
         let mut firmware = Firmware::run(&published(&tables), rsdp_at, tables_at);

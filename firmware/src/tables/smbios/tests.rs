@@ -153,7 +153,7 @@ fn linux_finds_all_types_of_a_direct_boot() {
 }
 
 #[test]
-fn the_firmware_is_left_to_describe_itself() {
+fn type_0_is_left_to_the_firmware() {
     let (anchor, tables) = published(&SmbiosTables::build(&config(GIB)).unwrap());
     let all = walk(&tables);
     assert!(all.iter().all(|s| s.0 != 0));
@@ -171,7 +171,7 @@ fn more_than_255_oem_strings_are_several_structures() {
 }
 
 #[test]
-fn tables_are_as_long_as_fits_and_no_longer() {
+fn tables_are_limited_to_the_available_size() {
     let room = LIMIT - SmbiosTables::build(&oem(&[b"x"])).unwrap().place(layout::SMBIOS).len()
         + ENTRY_ROOM;
     let fits = vec![b'x'; 1 + room];
@@ -184,7 +184,7 @@ fn tables_are_as_long_as_fits_and_no_longer() {
 }
 
 #[test]
-fn what_would_end_a_string_or_structure_early_is_refused() {
+fn nul_bytes_and_empty_strings_are_rejected() {
     let error = SmbiosTables::build(&oem(&[b"a", b""])).unwrap_err();
     assert_eq!(error, SmbiosError::Empty { what: "value" });
     let error = SmbiosTables::build(&oem(&[b"a\0b"])).unwrap_err();

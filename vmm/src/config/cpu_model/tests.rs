@@ -38,7 +38,7 @@ fn register_of(leaf: u32, subleaf: u32, register: Register) -> Option<u32> {
 }
 
 #[test]
-fn every_flag_linux_shows_for_a_real_cpu_is_set_in_that_cpu_s_cpuid() {
+fn every_flag_linux_shows_for_a_real_cpu_is_set_in_its_cpuid() {
     for flag in CASCADE_LAKE_FLAGS.split_whitespace() {
         let (leaf, subleaf, register, mask) = place(flag);
         let value = register_of(leaf, subleaf, register).unwrap();
@@ -47,7 +47,7 @@ fn every_flag_linux_shows_for_a_real_cpu_is_set_in_that_cpu_s_cpuid() {
 }
 
 #[test]
-fn every_bit_set_in_a_real_cpu_s_cpuid_is_shown_by_linux() {
+fn every_bit_set_in_the_cpuid_of_a_real_cpu_is_shown_by_linux() {
     let shown: Vec<_> = CASCADE_LAKE_FLAGS
         .split_whitespace()
         .map(|flag| Feature::find(flag).unwrap().name())
@@ -64,7 +64,7 @@ fn every_bit_set_in_a_real_cpu_s_cpuid_is_shown_by_linux() {
 }
 
 #[test]
-fn features_are_where_the_manuals_say() {
+fn features_have_the_bit_positions_of_the_manuals() {
     use Register::{Eax, Ebx, Ecx, Edx};
     for (name, expected) in [
         ("cx16", (1, 0, Ecx, 1 << 13)),
@@ -88,7 +88,7 @@ fn features_are_where_the_manuals_say() {
 }
 
 #[test]
-fn no_bit_has_two_names_and_no_name_two_words() {
+fn every_bit_has_one_name_and_every_name_one_register() {
     for (index, word) in WORDS.iter().enumerate() {
         let mut seen = 0u32;
         for (bit, name) in word.bits {
@@ -101,7 +101,7 @@ fn no_bit_has_two_names_and_no_name_two_words() {
 }
 
 #[test]
-fn aliases_lead_to_features() {
+fn aliases_resolve_to_features() {
     for (alias, name) in ALIASES {
         assert_eq!(Feature::find(alias).unwrap().name(), name);
     }
@@ -119,7 +119,7 @@ fn a_switch_sets_or_clears_only_its_bits() {
 }
 
 #[test]
-fn clearing_a_leaf_1_feature_clears_amd_s_copy_and_setting_it_does_not_set_the_copy() {
+fn clearing_a_leaf_1_feature_clears_the_amd_copy_but_setting_it_does_not_set_the_copy() {
     let off = switches("mmx", false);
     assert_eq!(off.len(), 2);
     assert_eq!(
