@@ -12,16 +12,16 @@
 //! | 0xb2 | 8 | APM control | 0xf1 sets `SCI_EN`, 0xf0 clears it |
 //! | 0xb3 | 8 | APM status | stored and read back |
 //!
-//! All registers are little-endian. The system control interrupt (SCI) is IRQ 9, level-triggered and
-//! active high. It is raised while a status bit is set whose enable bit is set too.
+//! All registers are little-endian. The system control interrupt (SCI) is IRQ 9, level-triggered
+//! and active high. It is raised while a status bit is set whose enable bit is set too.
 //!
 //! `SLP_TYP` 0 is S5, soft off, as in QEMU's DSDT. Test suites and hobby kernels rely on that
 //! value: they write 0x2000 to port 0x604 to power off. Other sleep states are not supported; a
 //! guest that enters one wakes immediately.
 //!
 //! The timer at 0x608 is [`crate::acpi_pm_timer`]. Its carry interrupt (status bit 0) is not
-//! emulated, and neither are the global lock, the sleep button, the RTC alarm and the general-purpose
-//! events.
+//! emulated, and neither are the global lock, the sleep button, the RTC alarm and the
+//! general-purpose events.
 
 use std::fmt;
 

@@ -107,7 +107,7 @@ mod tests {
         assert_eq!(requests.take(), []);
     }
 
-    /// `set_a20` in SeaBIOS' src/x86.h.
+    /// `set_a20` in SeaBIOS's src/x86.h.
     #[test]
     fn reads_back_a20_when_it_is_closed_and_opened() {
         let (mut device, _) = port();

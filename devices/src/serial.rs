@@ -136,7 +136,8 @@ pub struct Serial {
     hungry: bool,
     /// Input is held back until the guest listens: see [`Serial::await_listener`].
     awaits_listener: bool,
-    /// Reads of the line status register since the guest last sent a byte, while input is held back.
+    /// Reads of the line status register since the guest last sent a byte, while input is held
+    /// back.
     status_polls: u32,
     interrupt_enable: u8,
     /// Transmitter-empty interrupt pending: vm-superio loses it when its interrupt identification

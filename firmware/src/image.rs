@@ -165,7 +165,8 @@ impl KernelImage {
         self.container.as_ref().map_or(&self.source, |container| &container.file)
     }
 
-    /// Decompresses a gzip-compressed kernel, and rejects any other gzip file without decompressing it.
+    /// Decompresses a gzip-compressed kernel, and rejects any other gzip file without decompressing
+    /// it.
     fn of_gzip(packed: SourceFile, packed_head: &[u8]) -> Result<Self, ImageError> {
         let path = packed.path().to_owned();
         let head = container::peek(&packed);

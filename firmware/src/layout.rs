@@ -79,9 +79,11 @@ pub const ACPI_TABLES_END: u64 = SMBIOS;
 pub const SMBIOS: u64 = 0xf_0000;
 /// First byte after the area for SMBIOS.
 pub const SMBIOS_END: u64 = RESET_VECTOR;
-/// Where a PC's processor starts, F000:FFF0 in real mode. A kernel that reboots "by BIOS" jumps there.
+/// Where a PC's processor starts, F000:FFF0 in real mode. A kernel that reboots "by BIOS" jumps
+/// there.
 pub const RESET_VECTOR: u64 = 0xf_fff0;
-/// Where the processor starts, in the last 16 bytes of the firmware's ROM (Intel SDM vol. 3, 10.1.4).
+/// Where the processor starts, in the last 16 bytes of the firmware's ROM (Intel SDM vol. 3,
+/// 10.1.4).
 pub const HIGH_RESET_VECTOR: u64 = 0xffff_fff0;
 /// RAM above the legacy area.
 pub const HIGH_RAM: u64 = 0x10_0000;

@@ -38,7 +38,8 @@ pub struct Container {
 pub enum ContainerKind {
     /// gzip data.
     Gzip,
-    /// A unified kernel image: an EFI program with a kernel, an initrd and a command line in its sections.
+    /// A unified kernel image: an EFI program with a kernel, an initrd and a command line in its
+    /// sections.
     UnifiedKernelImage,
 }
 

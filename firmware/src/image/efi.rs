@@ -1,7 +1,7 @@
 //! EFI programs: extracts unified kernel images, and identifies all others.
 //!
-//! Sources: the UAPI Group's "Unified Kernel Image" specification (UAPI.5); `struct linux_efi_zboot_header` in Linux's
-//! drivers/firmware/efi/libstub/zboot-header.S.
+//! Sources: the UAPI Group's "Unified Kernel Image" specification (UAPI.5); `struct
+//! linux_efi_zboot_header` in Linux's drivers/firmware/efi/libstub/zboot-header.S.
 
 use std::io;
 use std::slice;

@@ -1,6 +1,7 @@
 //! The PE headers of EFI programs: machine, subsystem and sections.
 //!
-//! Source: "PE Format" (Microsoft), sections "COFF File Header", "Optional Header", "Section Table".
+//! Source: "PE Format" (Microsoft), sections "COFF File Header", "Optional Header", "Section
+//! Table".
 
 use std::io;
 use std::ops::Range;

@@ -92,7 +92,8 @@ pub struct BootState {
     pub rax: u64,
     /// RSI: the zero page in the Linux boot protocol.
     pub rsi: u64,
-    /// RBX: the start info in the PVH boot protocol, the boot information in the multiboot protocols.
+    /// RBX: the start info in the PVH boot protocol, the boot information in the multiboot
+    /// protocols.
     pub rbx: u64,
     /// Code segment.
     pub cs: Segment,
@@ -261,7 +262,8 @@ mod tests {
 
     #[test]
     fn descriptors_are_those_linux_uses() {
-        // arch/x86/boot/compressed/head_64.S, gdt64: __KERNEL_CS 0x00af9a.., __KERNEL_DS 0x00cf92.. (plus the accessed bit)
+        // arch/x86/boot/compressed/head_64.S, gdt64: __KERNEL_CS 0x00af9a.., __KERNEL_DS 0x00cf92..
+        // (plus the accessed bit)
         let state = BootState::linux64(0x100_0200, layout::ZERO_PAGE);
         assert_eq!(state.cs.descriptor(), 0x00af_9b00_0000_ffff);
         assert_eq!(state.data.descriptor(), 0x00cf_9300_0000_ffff);

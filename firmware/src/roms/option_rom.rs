@@ -10,7 +10,8 @@
 //! The image must be published as the file [`NAME`], and `fw_cfg::x86::rom_path(NAME)` must be
 //! first in the file `bootorder`. Otherwise a disk may be booted first.
 
-/// Name of the fw_cfg file that holds [`IMAGE`]. SeaBIOS runs every file under `genroms/` (`optionrom_setup`).
+/// Name of the fw_cfg file that holds [`IMAGE`]. SeaBIOS runs every file under `genroms/`
+/// (`optionrom_setup`).
 pub const NAME: &str = "genroms/chukka-linux.bin";
 
 /// The image: a multiple of 512 bytes that sum up to 0 modulo 256.

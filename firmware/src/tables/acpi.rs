@@ -62,8 +62,8 @@ pub struct AcpiConfig {
 /// The two kinds of ACPI hardware.
 #[derive(Clone, Copy, Debug)]
 pub enum PowerManagement {
-    /// Hardware-reduced (ACPI 6.5, 4.1): no SCI, no PM1 blocks, no FACS. Linux then uses neither the
-    /// 8259s nor the PIT.
+    /// Hardware-reduced (ACPI 6.5, 4.1): no SCI, no PM1 blocks, no FACS. Linux then uses neither
+    /// the 8259s nor the PIT.
     HardwareReduced {
         /// I/O port of the sleep control register, 8 bits wide (ACPI 6.5, table 4.19).
         sleep_control_port: u16,

@@ -10,8 +10,8 @@
         .set    POINTER_SIZE, 120       #   2: u8
         .set    SOURCE_OFFSET, 120      #   4: u32
         .set    WRITTEN_SIZE, 124       #   4: u8
-        .set    SUM_AT, 60              # 3 ADD_CHECKSUM: u32, offset of the sum in FILE
-        .set    SUM_START, 64           #   u32: offset of the first byte it is of
+        .set    SUM_AT, 60              # 3 ADD_CHECKSUM: u32, offset of the checksum in FILE
+        .set    SUM_START, 64           #   u32: offset of the first byte summed up
         .set    SUM_LENGTH, 68          #   u32
         .set    COMMAND, 128
 
@@ -37,7 +37,7 @@ next:   addl    $COMMAND, %ebp
         jz      add_checksum
         decl    %eax
         jz      write_pointer
-        jmp     next                    # Others are for firmware that knows them.
+        jmp     next                    # Ignore unknown commands.
 2:      ret
 
 allocate:
@@ -57,7 +57,7 @@ allocate:
         jne     next
         cmpl    $0x20525450, 4(%edi)    # "PTR "
         jne     next
-        movl    %edi, ACPI_RSDP         # From here all tables are found.
+        movl    %edi, ACPI_RSDP         # The RSDP leads to all other tables.
         jmp     next
 
 add_pointer:
@@ -71,7 +71,7 @@ add_pointer:
         call    inside
         popl    %eax
         cmpl    $4, %edx
-        jb      bad_script              # No address of ours fits.
+        jb      bad_script              # None of our addresses fits.
         addl    %eax, (%edi)
         setc    %al
         cmpl    $8, %edx
@@ -117,7 +117,7 @@ write_pointer:
 # Returns the address of the file named at %esi in %edi and its size in %ecx.
 placed: call    need
         movl    FILE_ADDRESS(%ebx), %edi
-        cmpl    $0x10000, %edi          # A key, not an address?
+        cmpl    $0x10000, %edi          # Is it a key, not an address?
         jb      bad_script
         jmp     file_size
 

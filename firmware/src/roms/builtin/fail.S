@@ -26,7 +26,7 @@ fail:   pushl   %esi
         call    print
         popl    %ecx
         movl    $error_name, %esi
-        call    find                    # In vain, where there is no directory yet.
+        call    find                    # Fails if the directory has not been read yet.
         jc      1f
         movl    $message, %edi
         subl    %edi, %ecx
@@ -50,7 +50,7 @@ print:  lodsb
         testb   %al, %al
         jz      3f
         movb    %al, %ah
-        movl    $4096, %ecx             # at most so often: a port that is never ready does not stop us
+        movl    $4096, %ecx             # retry limit, in case the port is never ready
 1:      movw    $0x3fd, %dx             # line status; bit 5: ready for the next byte
         inb     %dx, %al
         testb   $0x20, %al

@@ -14,7 +14,7 @@ read_directory:
         jne     fail
         movl    $KEY_DIRECTORY, %eax
         call    read_value
-        bswap   %ecx                    # how many files
+        bswap   %ecx                    # number of files
         cmpl    $(SCRATCH_END - SCRATCH) / FILE_ENTRY, %ecx
         ja      no_room
         shll    $6, %ecx
@@ -117,7 +117,7 @@ dma:    bswap   %eax
         bswap   %eax
         movw    $DMA_ADDRESS + 4, %dx
         outl    %eax, %dx
-1:      movl    descriptor, %eax        # QEMU and chukka are done now; another device may take its time.
+1:      movl    descriptor, %eax        # Already done on QEMU and chukka.
         bswap   %eax
         testl   $~DMA_ERROR, %eax
         jz      2f

@@ -11,18 +11,18 @@ read_header:
         cmpl    $0x53726448, HEADER_MAGIC       # "HdrS"
         jne     missing
         movl    $text_old, %esi
-        cmpw    $0x202, PROTOCOL        # Since 2.02 the header has the command line's address.
+        cmpw    $0x202, PROTOCOL        # The command line's address requires 2.02.
         jb      fail
         movl    $HEADER - zero_page, %ecx
         xorl    %eax, %eax
-        rep stosb                       # The kernel wants zeros before its header ...
+        rep stosb                       # The kernel expects zeros before its header ...
         movzbl  HEADER_LENGTH, %edi
         addl    $HEADER_MAGIC, %edi
         movl    $HEADER_END, %ecx
         subl    %edi, %ecx
         jbe     1f
         rep stosb                       # ... and after it.
-1:      xorl    %eax, %eax              # A field that is newer than the kernel counts as 0.
+1:      xorl    %eax, %eax              # Fields newer than the kernel read as 0.
         cmpw    $0x20c, PROTOCOL
         jae     3f
         movw    %ax, XLOADFLAGS
@@ -101,7 +101,7 @@ load_initrd:
         andl    $~0xfff, %edi
         cmpl    floor, %edi
         jb      no_room
-        cmpl    $0x200000, %ecx         # A big one at the start of a huge page, if there is room: the host may have it in such.
+        cmpl    $0x200000, %ecx         # Align to a huge page if there is room.
         jb      1f
         movl    %edi, %eax
         andl    $~0x1fffff, %eax
