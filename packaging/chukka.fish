@@ -40,6 +40,8 @@ complete -c chukka -n 'not __fish_seen_subcommand_from fetch restart-install boo
 complete -c chukka -n 'not __fish_seen_subcommand_from fetch restart-install bootloader cache help version' -o rtc -x -a 'base=utc base=localtime' -d 'start of the clock: utc, localtime, 2006-06-17T16:01:21'
 complete -c chukka -n 'not __fish_seen_subcommand_from fetch restart-install bootloader cache help version' -o uuid -x -d 'the machine\'s UUID, for firmware and SMBIOS'
 complete -c chukka -n 'not __fish_seen_subcommand_from fetch restart-install bootloader cache help version' -o name -x -d 'the guest\'s name, for messages'
+complete -c chukka -n 'not __fish_seen_subcommand_from fetch restart-install bootloader cache help version' -o drive -x -d 'a disk: file=FILE,format=raw,if=virtio,readonly=on; if=none,id=ID goes with -device virtio-blk,drive=ID'
+complete -c chukka -n 'not __fish_seen_subcommand_from fetch restart-install bootloader cache help version' -o snapshot -d 'discard what the guest writes to its disks'
 complete -c chukka -n 'not __fish_seen_subcommand_from fetch restart-install bootloader cache help version' -o serial -x -a 'stdio mon:stdio file: null none' -d 'COM1, then COM2, …: stdio (Ctrl-C ends chukka), mon:stdio (Ctrl-C goes to the guest), file:PATH, null, none (no such port); default mon:stdio'
 complete -c chukka -n 'not __fish_seen_subcommand_from fetch restart-install bootloader cache help version' -o nographic -d 'no window: always the case'
 complete -c chukka -n 'not __fish_seen_subcommand_from fetch restart-install bootloader cache help version' -o nodefaults -d 'no serial port unless -serial adds one'

@@ -110,6 +110,8 @@ _arguments \
     '*-rtc[start of the clock\: utc, localtime, 2006-06-17T16\:01\:21]:base=TIME:(base=utc base=localtime)' \
     '*-uuid[the machine'\''s UUID, for firmware and SMBIOS]:UUID: ' \
     '*-name[the guest'\''s name, for messages]:NAME: ' \
+    '*-drive[a disk\: file=FILE,format=raw,if=virtio,readonly=on; if=none,id=ID goes with -device virtio-blk,drive=ID]:file=FILE: ' \
+    '*-snapshot[discard what the guest writes to its disks]' \
     '*-serial[COM1, then COM2, …\: stdio (Ctrl-C ends chukka), mon\:stdio (Ctrl-C goes to the guest), file\:PATH, null, none (no such port); default mon\:stdio]:DEVICE:(stdio mon\:stdio file\: null none)' \
     '*-nographic[no window\: always the case]' \
     '*-nodefaults[no serial port unless -serial adds one]' \

@@ -8,4 +8,6 @@ if ! ${CARGO:-cargo} deny --version >/dev/null 2>&1; then
 	echo "SKIPPED: cargo-deny is not installed (hint: cargo install cargo-deny --locked)" >&2
 	exit 0
 fi
+# Every package of Cargo.lock has to be here, those of features that are off included.
+${CARGO:-cargo} fetch --locked --quiet
 ${CARGO:-cargo} deny --offline --log-level warn check bans licenses sources

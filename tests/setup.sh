@@ -141,6 +141,18 @@ if [ "$what" = fuzz ]; then
 	exit 0
 fi
 
+# Where no check may be skipped, what checks licences and sources has to be there. It takes minutes to build, once.
+if [ "$what" = check ] && [ -n "${CHUKKA_NO_SKIP:-}" ]; then
+	PATH=$PATH:${HOME:-/root}/.cargo/bin
+	cargo deny --version >/dev/null 2>&1 || {
+		say "cargo install cargo-deny"
+		cargo install cargo-deny --locked >"$assets/cargo-deny.log" 2>&1 || {
+			tail -n 20 "$assets/cargo-deny.log" >&2
+			die "cargo install cargo-deny failed (see above)"
+		}
+	}
+fi
+
 case $what in build | check) exit 0 ;; esac
 
 # --- kernels ----------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ mod console;
 mod cpu;
 mod debug_exit;
 mod debugcon;
+mod drive;
 mod ending;
 mod error;
 mod fetching;
@@ -109,6 +110,7 @@ fn request(options: &Options) -> Result<Request, ArgsError> {
     let credentials = fw_cfg::credentials(&options.credentials, &fw_cfg)?;
     smbios::check_strings(&smbios, &credentials)?;
     let Devices { debugcon, debug_exit, vmcoreinfo } = debugcon::devices(options, &mut warnings)?;
+    let disks = drive::disks(options, machine)?;
     let trace = trace::trace(&options.trace)?;
     let timestamps = trace::timestamps(&options.msg)?;
     // Last: what is wrong is reported before what is missing.
@@ -141,7 +143,7 @@ fn request(options: &Options) -> Result<Request, ArgsError> {
         on_panic,
         rtc,
     };
-    Ok(Request { vm, boot, state, warnings })
+    Ok(Request { vm, boot, state, disks, warnings })
 }
 
 #[cfg(test)]

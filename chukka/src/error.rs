@@ -9,6 +9,7 @@ use firmware::source_file::SourceError;
 use guest_memory::hint::Hint;
 use location::menu::MenuError;
 use location::{InjectError, PlaceError, TreeError};
+use storage::disk::DiskError;
 use storage::hint_of;
 use thiserror::Error;
 use vmm::error::StartError;
@@ -31,6 +32,9 @@ pub enum RunError {
     /// Handing files to the user (`chukka fetch`).
     #[error(transparent)]
     Copy(#[from] CopyError),
+    /// Opening a disk for the guest.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
     /// Starting the guest.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -117,6 +121,7 @@ impl Hint for RunError {
             Self::State(error) => error.hint(),
             Self::Resolve(error) => error.hint(),
             Self::Copy(error) => error.hint(),
+            Self::Disk(error) => error.hint().map(Into::into),
             Self::Start(error) => error.hint(),
             Self::Stopped { .. } => None,
         }

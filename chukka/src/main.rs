@@ -10,7 +10,7 @@ use chukka::install_state::{self, InstallState, StateError};
 use chukka::report::{self, COULD_NOT_RUN, with_sources};
 use chukka::request::Request;
 use chukka::resolve::Resolved;
-use chukka::{commands, plan};
+use chukka::{commands, disks, plan};
 use guest_memory::hint::Hint;
 use vmm::host::signals;
 use vmm::outcome::Outcome;
@@ -87,6 +87,8 @@ fn run(request: Request, state: &mut Option<InstallState>) -> Result<Outcome, Ru
     let (request, begun) = install_state::begin(request)?;
     *state = begun;
     report::warnings(&request.warnings);
+    // Before anything is fetched: a disk that is in use ends the run at once.
+    let disks = disks::open(&request.disks)?;
     let resolved = request.boot.as_ref();
     let resolved = resolved.map(|source| Resolved::open(source, request.vm.memory)).transpose()?;
     if let Some(resolved) = &resolved {
@@ -96,6 +98,7 @@ fn run(request: Request, state: &mut Option<InstallState>) -> Result<Outcome, Ru
         }
     }
     let vm = Vm::new(&request.vm, resolved.map(|resolved| resolved.boot))?;
+    let vm = vm.with_disks(disks);
     report::warnings(vm.warnings());
     // The terminal is raw, and the cursor may be in the middle of a line of the guest's.
     Ok(vm.run(|message| eprintln!("\rchukka: {message}"))?)

@@ -9,9 +9,11 @@ use location::tree::Installer;
 use location::tree::Sum;
 use serde_json::{Value, json};
 
+use crate::disks;
 use crate::error::RunError;
 use crate::request::Request;
 use crate::resolve::{Found, Resolved};
+use storage::disk::DiskOptions;
 use vmm::config::Size;
 use vmm::run;
 
@@ -44,6 +46,15 @@ pub fn text(request: &Request, state: Option<&str>) -> Result<String, RunError> 
     let (machine, memory) = (config.machine.name(), Size(config.memory));
     line(&mut text, "boots", &how);
     line(&mut text, "machine", &format!("{machine}, {memory} of memory, {} {cpus}", config.cpus));
+    for (config, disk) in request.disks.iter().zip(disks::open(&request.disks)?) {
+        let access = match config.options {
+            DiskOptions { read_only: true, .. } => "read-only",
+            DiskOptions { snapshot: true, .. } => "writes are not kept",
+            _ => "writable",
+        };
+        let size = Size(disk.size());
+        line(&mut text, "disk", &format!("'{}' ({size}, raw, {access})", config.path.display()));
+    }
     let warnings = run::check(config, boot)?;
     for warning in request.warnings.iter().chain(&warnings) {
         line(&mut text, "warning", warning);

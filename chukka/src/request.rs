@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use location::Place;
 use location::fetch::Settings;
 use location::menu::Choice;
+use storage::disk::DiskOptions;
 use vmm::config::VmConfig;
 
 /// Everything that argv decides about one run.
@@ -17,8 +18,21 @@ pub struct Request {
     pub boot: Option<BootSource>,
     /// The installation that says what is booted; [`Request::boot`] is then the disk to boot once it has finished, if there is one.
     pub state: Option<StateConfig>,
+    /// The guest's disks, in the order in which it finds them.
+    pub disks: Vec<DiskConfig>,
     /// Options that work but are probably a mistake, one line each.
     pub warnings: Vec<String>,
+}
+
+/// A disk for the guest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiskConfig {
+    /// The image or block device.
+    pub path: PathBuf,
+    /// How it is opened.
+    pub options: DiskOptions,
+    /// The serial number that the guest sees.
+    pub serial: String,
 }
 
 /// The kernel with its files and its command line.

@@ -14,6 +14,7 @@
 //! 0x000f_fff0  reset vector: code that resets           reserved in e820
 //! 0x0010_0000  RAM: kernel from its preferred address up, initrd as high as the kernel allows
 //! 0xc000_0000  ── end of RAM below 4 GiB at the latest: the MMIO hole
+//! 0xfeb0_0000  registers of virtio devices, on a machine without PCI
 //! 0xfec0_0000  I/O APIC
 //! 0xfee0_0000  local APIC
 //! 0xfeff_c000  identity-map page, then the TSS (3 pages), which VMX without "unrestricted guest" needs
@@ -92,6 +93,10 @@ pub const HIGH_RAM: u64 = 0x10_0000;
 pub const MMIO_HOLE: u64 = 0xc000_0000;
 /// First byte after the hole, where RAM continues.
 pub const MMIO_HOLE_END: u64 = 0x1_0000_0000;
+/// Registers of the first virtio device on a machine without PCI; the others follow. QEMU's microvm
+/// uses the same address (include/hw/i386/microvm.h, `VIRTIO_MMIO_BASE`). Below 4 GiB, as SeaBIOS
+/// requires.
+pub const VIRTIO_MMIO: u32 = 0xfeb0_0000;
 /// I/O APIC, at the address of KVM's in-kernel one (arch/x86/kvm/ioapic.h,
 /// IOAPIC_DEFAULT_BASE_ADDRESS).
 pub const IO_APIC: u32 = 0xfec0_0000;

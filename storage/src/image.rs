@@ -15,8 +15,8 @@ mod volumes;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::disk::partitions::{self, Partition};
-use crate::disk::qcow2;
+use crate::disk_format::partitions::{self, Partition};
+use crate::disk_format::qcow2;
 use crate::filesystem::{btrfs, ext, fat, iso, squashfs, xfs};
 use crate::{FileError, FileTree, RandomAccess, Slice, head};
 use format::{FileSystem, Format};

@@ -6,18 +6,19 @@
 //! | the trait of everything with directories and files, and paths in it | [`FileTree`], [`TreePath`] |
 //! | a directory of this host | [`Directory`] |
 //! | what an image is, and all that is inside it | [`image`] |
-//! | disk formats and partition tables | `disk` |
+//! | disks that guests read and write: raw files and block devices, with locks | [`disk`] |
+//! | disk formats and partition tables, for reading | `disk_format` |
 //! | file systems | `filesystem` |
 //! | files in this host's memory | [`host_file`] |
 //! | errors and their hints | [`FileError`], [`Failure`] |
 //!
 //! Every file and tree is `Send` and `Sync`. Whatever an image says about its own lengths is checked before it is used: a reader never
 //! panics, never allocates without a bound and always ends. Nothing here depends on servers, kernels or guests.
-#![forbid(unsafe_code)]
 
 pub mod bytes;
 mod directory;
-mod disk;
+pub mod disk;
+mod disk_format;
 mod error;
 pub mod file;
 mod filesystem;

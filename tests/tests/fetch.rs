@@ -244,7 +244,7 @@ fn no_space_is_an_error_that_leaves_nothing() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(125), "{said}");
     assert!(said.contains("no space left in the cache"), "{said}");
-    assert!(said.contains("hint: make room"), "{said}");
+    assert!(said.contains("hint: free space"), "{said}");
     assert_eq!(fs::read_dir(cache.join("partial")).unwrap().count(), 0);
 }
 

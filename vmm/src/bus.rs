@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use devices::fw_cfg::StringPort;
-use vm_device::DevicePio;
-use vm_device::bus::{PioAddress, PioRange};
-use vm_device::device_manager::{IoManager, PioManager};
+use vm_device::bus::{MmioAddress, MmioRange, PioAddress, PioRange};
+use vm_device::device_manager::{IoManager, MmioManager, PioManager};
+use vm_device::{DeviceMmio, DevicePio};
 
 use crate::lock::lock;
 
@@ -48,6 +48,32 @@ impl Bus {
     pub fn with_string_port(mut self, port: u16, device: Arc<dyn StringPort>) -> Self {
         self.strings.push((port, device));
         self
+    }
+
+    /// Puts a device at `size` guest-physical addresses from `base` on.
+    ///
+    /// # Errors
+    /// Another device is there.
+    pub fn add_mmio(
+        &mut self,
+        base: u64,
+        size: u32,
+        device: Arc<dyn DeviceMmio + Send + Sync>,
+    ) -> Result<(), vm_device::bus::Error> {
+        self.ports.register_mmio(MmioRange::new(MmioAddress(base), size.into())?, device)
+    }
+
+    /// Reads from an address that is not RAM: all ones where no device answers.
+    pub fn mmio_read(&self, at: u64, data: &mut [u8]) {
+        if self.ports.mmio_read(MmioAddress(at), data).is_err() {
+            data.fill(FLOATING);
+        }
+    }
+
+    /// Writes to an address that is not RAM: dropped where no device answers.
+    pub fn mmio_write(&self, at: u64, data: &[u8]) {
+        // The only error is that no device answers.
+        let _ = self.ports.mmio_write(MmioAddress(at), data);
     }
 
     /// Counts accesses to ports without a device.

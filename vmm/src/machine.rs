@@ -1,6 +1,7 @@
 //! The machine: its list of devices, with their ports and interrupt lines.
 
 mod chipset;
+pub mod disks;
 mod fw_cfg;
 pub mod irq;
 pub mod items;
@@ -19,12 +20,14 @@ use devices::fw_cfg::FwCfgDescription;
 use devices::i8042::{self, I8042};
 use devices::port92::{self, Port92};
 use devices::serial::Serial;
+use devices::virtio::mmio;
 use firmware::acpi::AcpiTables;
 
 use crate::bus::Bus;
-use crate::error::StartError;
+use crate::error::{DeviceError, StartError};
 use crate::host::rtc_clock::RtcClock;
 use crate::lock::{lock, try_lock};
+use disks::Disks;
 use irq::IrqChip;
 use list::{Attached, DeviceList};
 use parts::Parts;
@@ -40,6 +43,8 @@ pub struct Devices {
     pub irq_chip: IrqChip,
     /// The ACPI tables that describe the devices.
     pub acpi: AcpiTables,
+    /// The guest's disks, which answer memory accesses.
+    pub disks: Disks,
     list: DeviceList,
     /// The serial port on standard input and output.
     terminal: Option<Arc<Mutex<Serial>>>,
@@ -78,9 +83,15 @@ impl Devices {
         list.attach(Attached::new("port92", Port92::new(exit())).ports(port92::PORT, 1))?;
         chipset::attach(&mut list, parts)?;
 
+        let disks = Disks::new(parts.disks, parts.ram.memory(), &irq_chip)?;
+
         // fw_cfg comes after all devices with a DSDT entry, because it passes these to the guest.
-        let described: Vec<_> =
-            list.descriptions().chain([&FwCfgDescription as &dyn Aml]).collect();
+        let disk_descriptions = disks.descriptions().map(|disk| disk as &dyn Aml);
+        let described: Vec<_> = list
+            .descriptions()
+            .chain([&FwCfgDescription as &dyn Aml])
+            .chain(disk_descriptions)
+            .collect();
         let acpi = AcpiTables::build(&power.acpi, &described);
         let trace = outputs::trace(parts)?;
         let fw_cfg = fw_cfg::attach(&mut list, parts, &acpi, trace.clone())?;
@@ -95,17 +106,25 @@ impl Devices {
             )?;
         }
 
-        let bus = list.bus()?;
+        let mut bus = list.bus()?;
+        for (base, registers) in disks.registers() {
+            bus.add_mmio(base, mmio::SIZE, registers).map_err(DeviceError::from)?;
+        }
         let bus = Arc::new(if trace.is_some() { bus.counting_unanswered() } else { bus });
         let trace = trace.map(|trace| (trace, fw_cfg));
-        Ok(Self { bus, irq_chip, acpi, list, terminal, power_button: power.button, trace })
+        let power_button = power.button;
+        Ok(Self { bus, irq_chip, acpi, disks, list, terminal, power_button, trace })
     }
 
     /// Resets the machine while no vCPU runs. Returns false, without resetting anything, if the
     /// flusher holds a device while it waits for a reader of its output. Try again.
     #[must_use]
     pub fn try_reset(&self) -> bool {
-        self.list.try_reset()
+        if !self.list.try_reset() {
+            return false;
+        }
+        self.disks.reset();
+        true
     }
 
     /// Writes out the buffers of the serial ports and the debug console. May block indefinitely if

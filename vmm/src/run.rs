@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use devices::virtio::block::Block;
 use event_manager::{EventManager, SubscriberOps};
 use firmware::payload::Payload;
 use firmware::smbios::SmbiosTables;
@@ -70,6 +71,7 @@ pub struct Vm<'a> {
     stop: Arc<AtomicBool>,
     notifier: Notifier,
     warnings: Vec<String>,
+    disks: Vec<Arc<Block>>,
 }
 
 impl<'a> Vm<'a> {
@@ -93,7 +95,14 @@ impl<'a> Vm<'a> {
         }));
         let notifier = Notifier::new().map_err(HostError::descriptors)?;
         let stop = Arc::default();
-        Ok(Self { config, boot, map, smbios, kvm, ram, cpuid, stop, notifier, warnings })
+        let disks = Vec::new();
+        Ok(Self { config, boot, map, smbios, kvm, ram, cpuid, stop, notifier, warnings, disks })
+    }
+
+    /// Gives the guest disks, in this order.
+    #[must_use]
+    pub fn with_disks(self, disks: Vec<Arc<Block>>) -> Self {
+        Self { disks, ..self }
     }
 
     /// Warnings for the user before the run, one line each.
@@ -110,19 +119,12 @@ impl<'a> Vm<'a> {
         let host = StartError::host;
         terminal::restore_on_disaster();
         signals::prepare_kick().map_err(host("signals"))?;
-        let devices = Arc::new(Devices::new(&Parts {
-            config: self.config,
-            map: &self.map,
-            ram: &self.ram,
-            boot: &self.boot,
-            smbios: &self.smbios,
-            notifier: &self.notifier,
-            stopping: &self.stop,
-        })?);
+        let devices = Arc::new(Devices::new(&self.parts())?);
         // Until here Ctrl-C kills the process: opening an output such as a FIFO can block.
         let signals = Signals::listen().map_err(host("signals"))?;
         let flusher = Flusher::start(Arc::clone(&devices)).map_err(host("a thread"))?;
         let flusher = Arc::new(flusher);
+        let disks = devices.disks.start(&self.notifier).map_err(host("a thread"))?;
         // Prepare the guest before changing the terminal, so that errors are printed to a terminal
         // in its normal mode.
         let mut vcpus = self.boot_guest(&devices)?;
@@ -186,12 +188,27 @@ impl<'a> Vm<'a> {
         // Restore the terminal and the signals' default actions before anything can block on a
         // reader of the output.
         drop(manager);
+        drop(disks);
         self.ram.engine().release();
         if !matches!(outcome, Outcome::Signal(_) | Outcome::Quit) {
             devices.flush();
         }
         devices.finish_trace();
         Ok(outcome)
+    }
+
+    /// The inputs from which the machine is built.
+    fn parts(&self) -> Parts<'_> {
+        Parts {
+            config: self.config,
+            map: &self.map,
+            ram: &self.ram,
+            boot: &self.boot,
+            smbios: &self.smbios,
+            disks: &self.disks,
+            notifier: &self.notifier,
+            stopping: &self.stop,
+        }
     }
 
     /// Creates a VM and loads the guest into memory: everything before the first instruction.
@@ -226,6 +243,7 @@ impl<'a> Vm<'a> {
                 Ok(Vcpu { cpu, fd, bus, ram, stop, notifier })
             })
             .collect::<Result<_, _>>()?;
+        devices.disks.connect(&vm);
         devices.irq_chip.connect(Arc::new(vm));
         Ok(vcpus)
     }

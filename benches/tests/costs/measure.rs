@@ -14,6 +14,9 @@ use chukka_tests::{Result, assets, binaries, lab};
 
 use crate::table::Values;
 
+/// How often the boots of a tiny kernel are measured; the least counts. A boot that just misses a
+/// tick of the host's clock takes 4 ms more, and a huge page more or less is 2 MiB.
+const ROUNDS: usize = 3;
 /// Bytes of the tiny kernels: about what Debian's cloud kernel has.
 const TINY: u64 = 14 << 20;
 /// The tiny kernels' first word.
@@ -35,9 +38,12 @@ pub fn measure() -> Result<Values> {
     }
     let chukka = binaries::chukka()?;
     put("binary.bytes".into(), fs::metadata(&chukka).unwrap().len().to_string());
+    let mut least = BTreeMap::<String, u64>::new();
     for (row, boot) in boots()? {
-        let mut put =
-            |key: &str, value: u64| put(format!("{}.{key}", row.section), value.to_string());
+        let mut put = |key: &str, value: u64| {
+            let least = least.entry(format!("{}.{key}", row.section)).or_insert(value);
+            *least = value.min(*least);
+        };
         put("us", u64::try_from(boot.time.as_micros()).unwrap());
         put("exits", boot.exits);
         if row.section.starts_with("entry.") {
@@ -48,12 +54,17 @@ pub fn measure() -> Result<Values> {
             }
         }
     }
+    values.extend(least.into_iter().map(|(name, value)| (name, value.to_string())));
     Ok(values)
 }
 
 /// Boots all, in two outer machines at once. Each always has the same boots in the same order: their numbers depend on it.
 fn boots() -> Result<Vec<(Row, Boot)>> {
-    let (mut first, second) = (entries()?, userspace()?);
+    let mut first = Vec::new();
+    for _ in 0..ROUNDS {
+        first.extend(entries()?);
+    }
+    let second = userspace()?;
     // About the same work for both.
     let mut second = second.into_iter();
     first.extend(second.next());

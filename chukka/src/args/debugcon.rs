@@ -2,13 +2,14 @@
 //! the other devices that are there to be asked for.
 
 use super::debug_exit::debug_exit;
+use super::drive;
 use super::error::ArgsError;
 use super::options::Options;
 use super::value::{Pair, RawPair, integer, raw, raw_pairs};
 use vmm::config::{DEBUGCON_PORT, DebugExit, Debugcon, SerialBackend};
 
 /// The devices of `-device`.
-pub(super) const DEVICES: &str = "isa-debugcon, isa-debug-exit and vmcoreinfo";
+pub(super) const DEVICES: &str = "virtio-blk, isa-debugcon, isa-debug-exit and vmcoreinfo";
 
 /// What `-device` and its relatives ask for.
 #[derive(Debug, Default)]
@@ -228,6 +229,13 @@ fn device(
             }
             devices.vmcoreinfo = true;
             Ok(())
+        }
+        // Read with the drives they attach.
+        Some(name) if drive::DEVICES.contains(&name) => Ok(()),
+        Some("virtio-blk-pci") => {
+            let why = "chukka has no PCI disks yet";
+            let hint = "use -machine microvm -device virtio-blk-device,drive=ID";
+            Err(ArgsError::unsupported("-device virtio-blk-pci", why, hint))
         }
         name => {
             let name = name.unwrap_or_default();

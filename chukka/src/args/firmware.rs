@@ -121,8 +121,8 @@ fn boot_option(options: &mut BootOptions, pair: &Pair) -> Result<bool, ArgsError
             Ok(options.reboot_timeout != Some(-1))
         }
         "order" | "once" => {
-            let why = "chukka has no disks and no network to choose from";
-            let hint = "leave it out: firmware boots what -kernel names";
+            let why = "chukka has no boot order";
+            let hint = "leave it out: firmware boots what -kernel names, or the first disk";
             Err(ArgsError::unsupported(shown(), why, hint))
         }
         "splash" => {

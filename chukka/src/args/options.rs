@@ -41,6 +41,10 @@ pub struct Options {
     pub accel: Vec<OsString>,
     /// `-enable-kvm`.
     pub enable_kvm: bool,
+    /// `-drive`.
+    pub drives: Vec<OsString>,
+    /// `-snapshot`.
+    pub snapshot: bool,
     /// `-rtc`.
     pub rtc: Vec<OsString>,
     /// `-name`.

@@ -11,7 +11,7 @@ pub(super) fn find(name: &str) -> Option<(&'static str, &'static str)> {
         .or_else(|| PLAIN.iter().find(|known| **known == name).map(|known| (*known, "")))
 }
 
-const DISK: &str = "chukka has no disks: put the root file system into -initrd";
+const DISK: &str = "chukka has virtio disks only: -drive file=FILE,format=raw,if=virtio";
 const NET: &str = "chukka has no network: leave it out";
 const SCREEN: &str =
     "chukka has no screen: use -nographic and a serial console (-append console=ttyS0)";
@@ -29,7 +29,6 @@ const MEMORY: &str =
 static WITH_HINT: [(&[&str], &str); 12] = [
     (
         &[
-            "drive",
             "blockdev",
             "hda",
             "hdb",
@@ -41,7 +40,6 @@ static WITH_HINT: [(&[&str], &str); 12] = [
             "sd",
             "mtdblock",
             "pflash",
-            "snapshot",
             "iscsi",
             "fsdev",
             "virtfs",

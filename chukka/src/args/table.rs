@@ -135,7 +135,7 @@ pub static COMMANDS: [(&str, &str); 6] = [
 
 /// Every option.
 #[rustfmt::skip]
-pub static OPTIONS: [Opt; 53] = [
+pub static OPTIONS: [Opt; 55] = [
     value("kernel", "FILE", |o, v| o.boot.kernel = Some(v), Group::Boot, &[
         "the kernel: a bzImage or a vmlinux; a path or a URL",
     ]),
@@ -245,6 +245,13 @@ pub static OPTIONS: [Opt; 53] = [
     ]),
     value("name", "NAME", |o, v| o.name.push(v), Group::Machine, &[
         "the guest's name, for messages",
+    ]),
+    value("drive", "file=FILE", |o, v| o.drives.push(v), Group::Machine, &[
+        "a disk: file=FILE,format=raw,if=virtio,readonly=on;",
+        "if=none,id=ID goes with -device virtio-blk,drive=ID",
+    ]),
+    flag("snapshot", |o| o.snapshot = true, Group::Machine, &[
+        "discard what the guest writes to its disks",
     ]),
     value("serial", "DEVICE", |o, v| o.serial.push(v), Group::Console, &[
         "COM1, then COM2, …: stdio (Ctrl-C ends chukka),",

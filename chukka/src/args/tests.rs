@@ -2,6 +2,7 @@ mod console;
 mod cpu;
 mod debug_exit;
 mod debugcon;
+mod drive;
 mod ending;
 mod firmware;
 mod location;
@@ -102,6 +103,7 @@ fn a_kernel_alone_gets_the_defaults() {
         Request {
             state: None,
             boot: Some(named("vmlinuz", None, b"")),
+            disks: Vec::new(),
             warnings: Vec::new(),
             vm: VmConfig {
                 name: None,
@@ -399,7 +401,7 @@ fn options_of_qemu_s_are_refused_by_name() {
     let (text, hint) = refusal(&["-netdev", "user,id=n0"]);
     assert_eq!(text, "-netdev is a QEMU option that chukka does not have");
     assert_eq!(hint, "chukka has no network: leave it out");
-    assert_eq!(refusal(&["--drive=file=x"]).0, "-drive is a QEMU option that chukka does not have");
+    assert_eq!(refusal(&["--hda=x"]).0, "-hda is a QEMU option that chukka does not have");
     assert_eq!(refusal(&["-s"]).1, "chukka has no debugger stub yet");
     assert_eq!(refusal(&["-acpitable", "x"]).1, "chukka -help lists the options");
 }

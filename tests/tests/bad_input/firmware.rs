@@ -43,7 +43,7 @@ fn what_only_firmware_does_is_refused_without_it() {
 #[test]
 fn booting_from_a_disk_is_refused() {
     refused(&["-bios", "seabios", "-boot", "d"])
-        .says("-boot order=d: chukka has no disks and no network to choose from")
+        .says("-boot order=d: chukka has no boot order")
         .hints("firmware boots what -kernel names");
 }
 
@@ -63,8 +63,8 @@ fn a_missing_character_device_is_named() {
 
 #[test]
 fn a_device_of_qemu_s_is_refused_by_name() {
-    refused(&["-device", "virtio-blk-pci,drive=d0"])
-        .says("-device virtio-blk-pci: chukka does not have this device")
+    refused(&["-device", "virtio-net-pci,netdev=n0"])
+        .says("-device virtio-net-pci: chukka does not have this device")
         .hints("isa-debugcon, isa-debug-exit and vmcoreinfo");
 }
 

@@ -4,9 +4,10 @@ use chukka_tests::native::{Scratch, Start, start};
 
 #[test]
 fn an_option_of_qemu_s_is_refused_by_name() {
-    start(["-kernel", "k", "-drive", "file=disk.img"])
+    start(["-kernel", "k", "-hda", "disk.img"])
         .refused()
-        .says("-drive is a QEMU option that chukka does not have");
+        .says("-hda is a QEMU option that chukka does not have")
+        .hints("-drive file=FILE,format=raw,if=virtio");
     start(["-kernel", "k", "-netdev", "user,id=n0"]).refused().hints("chukka has no network");
 }
 

@@ -47,7 +47,7 @@ fn the_built_in_firmware_says_so_and_chukka_names_it() {
         let ended = chukka.wait();
         assert_eq!(ended.code(), Some(125), "{how:?}: {ended:?}");
         assert_eq!(ended.text(), "chukka builtin: initrd: fw_cfg DMA error\r\n", "{how:?}");
-        let said = format!("by fw_cfg: '{}': it ", initrd.path.display());
+        let said = format!("through fw_cfg: '{}': it ", initrd.path.display());
         assert!(ended.stderr.contains(&said), "{how:?}: {ended:?}");
         assert!(
             ended.stderr.contains("the firmware could not boot: initrd: fw_cfg DMA error"),
@@ -66,7 +66,7 @@ fn under_seabios_the_option_rom_says_so_and_chukka_names_it() {
     let changed = start_and_change(Way::SeaBios, &scratch, &initrd, Change::Rewritten);
     let Some(chukka) = changed else { return };
     chukka.wait_for_within("chukka: cannot load the initrd: fw_cfg DMA error", LONG);
-    chukka.wait_for_error(&format!("by fw_cfg: '{}': it was modified", initrd.path.display()));
+    chukka.wait_for_error(&format!("through fw_cfg: '{}': it was modified", initrd.path.display()));
     chukka.signal(libc::SIGTERM);
     assert_eq!(chukka.wait_within(LONG).signal(), Some(libc::SIGTERM));
 }

@@ -101,7 +101,7 @@ fn a_guest_booted_by_seabios_never_sees_that_it_is_rewritten_and_cannot_have_it_
     chukka.send(b"R");
     chukka.wait_for_within("chukka: cannot load the initrd: fw_cfg DMA error", LONG);
     let named =
-        format!("by fw_cfg: '{}': it was modified after it was opened", initrd.path.display());
+        format!("through fw_cfg: '{}': it was modified after it was opened", initrd.path.display());
     chukka.wait_for_error(&named);
     chukka.signal(libc::SIGTERM);
     assert!(chukka.wait_within(LONG).code().is_none(), "SeaBIOS goes on with its next device");

@@ -6,5 +6,6 @@ mod bootdisk;
 mod builtin;
 mod firmware;
 mod installer;
+mod kdump;
 mod location;
 mod old_ways;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chukka_tests::native::{self, Ended, Start};
+use chukka_tests::native::{self, Ended, Input, Start};
 
 /// Runs the tiny guest with this script, once.
 fn run(script: &str, words: &[&str]) -> Ended {
@@ -116,6 +116,47 @@ fn a_kernel_panic_ends_with_120_within_a_second_and_a_half() {
     let verdict = "the guest's kernel panicked: Kernel panic - not syncing: test (after ";
     assert!(ended.stderr.contains(verdict), "{ended:?}");
     assert_eq!(ended.text(), "Kernel panic - not syncing: test\r\n");
+}
+
+/// A guest that prints the line of a panicking Linux, and then does what it is sent.
+fn panicked(words: &[&str]) -> native::Chukka {
+    let chukka = Start::guest("L").args(words).input(Input::Pipe).start();
+    chukka.wait_for("Kernel panic - not syncing: test\r\n");
+    chukka.wait_for("ready");
+    chukka
+}
+
+#[test]
+fn a_panic_report_may_take_longer_than_a_second() {
+    if !native::kvm() {
+        return;
+    }
+    let mut chukka = panicked(&[]);
+    for lines in 1..=4 {
+        std::thread::sleep(Duration::from_millis(400));
+        chukka.send(b"D");
+        chukka.wait_for(&"done\r\n".repeat(lines));
+    }
+    let ended = chukka.wait();
+    assert_eq!(ended.code(), Some(120), "{ended:?}");
+    assert!(ended.text().ends_with(&"done\r\n".repeat(4)), "{ended:?}");
+}
+
+#[test]
+fn a_panic_does_not_end_a_guest_that_may_start_a_crash_kernel() {
+    if !native::kvm() {
+        return;
+    }
+    for words in [&["-append", "quiet crashkernel=64M"][..], &["-action", "panic=none"]] {
+        let mut chukka = panicked(words);
+        std::thread::sleep(Duration::from_millis(1500));
+        chukka.send(b"DP");
+        let ended = chukka.wait();
+        assert_eq!(ended.code(), Some(120), "{ended:?}");
+        let verdict = "the guest's kernel panicked: Kernel panic - not syncing: test (after ";
+        assert!(ended.stderr.contains(verdict), "{ended:?}");
+        assert!(ended.text().ends_with("done\r\n"), "{ended:?}");
+    }
 }
 
 #[test]

@@ -31,6 +31,14 @@ pub enum DeviceError {
         /// How to choose another port, if the user chose this one.
         hint: Option<&'static str>,
     },
+    /// More disks than interrupts for them.
+    #[error("{wanted} disks requested; there can be at most {limit}")]
+    TooManyDisks {
+        /// How many the user wants.
+        wanted: usize,
+        /// How many there can be.
+        limit: usize,
+    },
     /// The bus refused a device.
     #[error("Two devices claim one port")]
     Bus(#[from] vm_device::bus::Error),
@@ -44,6 +52,7 @@ impl Hint for DeviceError {
         Some(Cow::Borrowed(match self {
             Self::Output { .. } => "check that its directory exists and is writable",
             Self::PortTaken { hint: Some(hint), .. } => hint,
+            Self::TooManyDisks { .. } => "leave out some -drive",
             Self::PortTaken { hint: None, .. } | Self::Bus(_) | Self::Pci(_) => REPORT_DEFECT,
         }))
     }

@@ -82,9 +82,9 @@ impl Vcpu {
                 {
                     return Ended::Kvm(format!("guest memory at {at:#x} cannot be accessed"));
                 }
-                // No device has memory-mapped registers: reads return all ones, writes are dropped.
-                Ok(VcpuExit::MmioRead(_, data)) => data.fill(0xff),
-                Ok(VcpuExit::MmioWrite(..) | VcpuExit::Intr | VcpuExit::Hlt) => {}
+                Ok(VcpuExit::MmioRead(at, data)) => self.bus.mmio_read(at, data),
+                Ok(VcpuExit::MmioWrite(at, data)) => self.bus.mmio_write(at, data),
+                Ok(VcpuExit::Intr | VcpuExit::Hlt) => {}
                 Ok(VcpuExit::Shutdown) => return Ended::TripleFault,
                 Ok(VcpuExit::SystemEvent(kind, _)) => match kind {
                     KVM_SYSTEM_EVENT_SHUTDOWN => return Ended::PowerOff,

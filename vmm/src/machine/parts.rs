@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use devices::virtio::block::Block;
 use firmware::MemoryMap;
 use firmware::smbios::SmbiosTables;
 
@@ -24,6 +25,8 @@ pub struct Parts<'a> {
     pub boot: &'a Boot,
     /// The SMBIOS tables.
     pub smbios: &'a SmbiosTables,
+    /// The guest's disks.
+    pub disks: &'a [Arc<Block>],
     /// How devices notify the main thread.
     pub notifier: &'a Notifier,
     /// Once set, devices must not block on the host any longer.

@@ -125,9 +125,9 @@ fn boot_refuses_what_is_not_there() {
     let with_bios = |value: &str| refusal(&["-bios", "seabios", "-boot", value]);
     for (value, shown) in [("d", "order=d"), ("order=c", "order=c"), ("once=n", "once=n")] {
         let (message, hint) = with_bios(value);
-        let why = "chukka has no disks and no network to choose from";
+        let why = "chukka has no boot order";
         assert_eq!(message, format!("-boot {shown}: {why}"));
-        assert_eq!(hint, "leave it out: firmware boots what -kernel names");
+        assert_eq!(hint, "leave it out: firmware boots what -kernel names, or the first disk");
     }
     assert_eq!(
         with_bios("splash=x.bmp").0,

@@ -77,5 +77,5 @@ fn a_place_that_refuses_what_it_has_not_is_searched() {
 #[test]
 fn a_place_without_lists_says_so_where_nothing_is_found() {
     let error = Tree::find(&Remote::of(&[]), Query::default()).unwrap_err().to_string();
-    assert!(error.contains("'http://host/tree//' has no list of its files; tried"), "{error}");
+    assert!(error.contains("'http://host/tree//' has no directory listing; tried"), "{error}");
 }

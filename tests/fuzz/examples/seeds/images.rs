@@ -18,7 +18,7 @@ const MADE: [(&str, &str); 16] = [
     ("ext4", "mke2fs -q -F -t ext4 -b 1024 -N 32 -O ^has_journal,^metadata_csum,^resize_inode -d tree image 512k"),
     ("ext4-checksums", "mke2fs -q -F -t ext4 -b 1024 -N 32 -O ^has_journal,metadata_csum,^resize_inode -d tree image 512k"),
     (
-        "no-ext4-journal",
+        "ext4-journal",
         "mke2fs -q -F -t ext4 -b 1024 -N 32 -J size=1 -O ^metadata_csum,^resize_inode -d tree image 8m
         head -c 1024 /dev/zero >block
         printf 'jo\njw -b 1500 block\njc\n' | debugfs -w -f - image >log 2>&1",

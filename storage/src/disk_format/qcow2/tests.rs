@@ -172,7 +172,7 @@ fn a_damaged_image_is_an_error_and_no_more() {
 #[test]
 fn a_kernel_in_a_file_system_in_a_partition_of_a_disk_in_an_image() {
     use crate::Slice;
-    use crate::disk::partitions;
+    use crate::disk_format::partitions;
     use crate::filesystem::ext;
     use crate::making;
     let (temp, from) = (Temp::new(), making::tree(3));

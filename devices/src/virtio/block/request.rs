@@ -1,0 +1,173 @@
+//! What a disk does with a request (virtio 1.2, 5.2.6). Where the specification leaves a choice it
+//! is QEMU's (hw/block/virtio-blk.c).
+
+use std::io;
+use std::ops::Range;
+
+use virtio_bindings::virtio_blk as bindings;
+use vm_memory::{GuestMemoryMmap, Permissions};
+
+use super::config::MAX_RANGE;
+use super::{Block, Operation, SECTOR, SERIAL_SIZE};
+use crate::virtio::chain::{Buffers, Chain};
+
+/// Bytes of `struct virtio_blk_outhdr`: type and priority, 32 bits each, and the sector, 64 bits.
+const HEADER_SIZE: usize = 16;
+/// Bytes of `struct virtio_blk_discard_write_zeroes`: the sector, 64 bits, and count and flags, 32
+/// bits each.
+const RANGE_SIZE: usize = 16;
+/// Flag of a range: its space may be given back.
+const FLAG_UNMAP: u32 = 1;
+
+/// How a request ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Status {
+    Ok,
+    IoError,
+    Unsupported,
+}
+
+impl Status {
+    /// As the driver sees it.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::IoError => 1,
+            Self::Unsupported => 2,
+        }
+    }
+}
+
+/// The data of a request, once header and status are taken away.
+struct Data<'a> {
+    kind: u32,
+    sector: u64,
+    from_driver: Buffers<'a>,
+    to_driver: Buffers<'a>,
+}
+
+impl<'a> Data<'a> {
+    /// `None`: no whole header, no status, or a buffer that is not in memory. Drivers may divide
+    /// the bytes among buffers as they like (VIRTIO_F_ANY_LAYOUT is part of version 1).
+    fn new(memory: &'a GuestMemoryMmap, chain: &Chain) -> Option<Self> {
+        let mut header = Buffers::new(memory, chain.readable(), Permissions::Read)?;
+        let from_driver = header.split_off(HEADER_SIZE)?;
+        let mut to_driver = Buffers::new(memory, chain.writable(), Permissions::Write)?;
+        to_driver.split_off(to_driver.len().checked_sub(1)?)?;
+        let mut bytes = [0; HEADER_SIZE];
+        header.copy_to(&mut bytes);
+        let [k0, k1, k2, k3, _, _, _, _, sector @ ..] = bytes;
+        let (kind, sector) = (u32::from_le_bytes([k0, k1, k2, k3]), u64::from_le_bytes(sector));
+        Some(Self { kind, sector, from_driver, to_driver })
+    }
+}
+
+impl Block {
+    /// Does what a request asks for.
+    pub(super) fn answer(&self, memory: &GuestMemoryMmap, chain: &Chain) -> Status {
+        let Some(data) = Data::new(memory, chain) else { return Status::IoError };
+        match data.kind {
+            bindings::VIRTIO_BLK_T_IN => self.read(&data),
+            bindings::VIRTIO_BLK_T_OUT => self.write(&data),
+            bindings::VIRTIO_BLK_T_FLUSH => self.finish(Operation::Flush, self.backend.flush()),
+            bindings::VIRTIO_BLK_T_GET_ID => self.tell_serial(&data),
+            bindings::VIRTIO_BLK_T_DISCARD if self.has(bindings::VIRTIO_BLK_F_DISCARD) => {
+                self.change_range(&data, Operation::Discard)
+            }
+            bindings::VIRTIO_BLK_T_WRITE_ZEROES
+                if self.has(bindings::VIRTIO_BLK_F_WRITE_ZEROES) =>
+            {
+                self.change_range(&data, Operation::WriteZeroes)
+            }
+            _ => Status::Unsupported,
+        }
+    }
+
+    fn read(&self, data: &Data<'_>) -> Status {
+        let buffers = &data.to_driver;
+        match self.range(data.sector, buffers.len() as u64) {
+            // Data where there is nothing to read into is a driver's mistake, and no reason to
+            // answer that all is well.
+            Some(range) if data.from_driver.is_empty() => {
+                self.finish(Operation::Read, self.backend.read(buffers.slices(), range.start))
+            }
+            _ => Status::IoError,
+        }
+    }
+
+    fn write(&self, data: &Data<'_>) -> Status {
+        let buffers = &data.from_driver;
+        match self.range(data.sector, buffers.len() as u64) {
+            Some(range) if data.to_driver.is_empty() && !self.backend.is_read_only() => {
+                let written = self.backend.write(buffers.slices(), range.start);
+                self.finish_write(Operation::Write, written)
+            }
+            _ => Status::IoError,
+        }
+    }
+
+    fn tell_serial(&self, data: &Data<'_>) -> Status {
+        let mut id = [0; SERIAL_SIZE];
+        for (to, from) in id.iter_mut().zip(self.options.serial.bytes()) {
+            *to = from;
+        }
+        data.to_driver.copy_from(&id[..data.to_driver.len().min(SERIAL_SIZE)]);
+        Status::Ok
+    }
+
+    /// DISCARD and WRITE_ZEROES: one range each.
+    fn change_range(&self, data: &Data<'_>, operation: Operation) -> Status {
+        let mut bytes = [0; RANGE_SIZE];
+        if data.from_driver.len() < RANGE_SIZE {
+            return Status::IoError;
+        }
+        if data.from_driver.len() > RANGE_SIZE {
+            return Status::Unsupported;
+        }
+        data.from_driver.copy_to(&mut bytes);
+        let [s0, s1, s2, s3, s4, s5, s6, s7, c0, c1, c2, c3, flags @ ..] = bytes;
+        let sector = u64::from_le_bytes([s0, s1, s2, s3, s4, s5, s6, s7]);
+        let (count, flags) = (u32::from_le_bytes([c0, c1, c2, c3]), u32::from_le_bytes(flags));
+        let known = if operation == Operation::WriteZeroes { FLAG_UNMAP } else { 0 };
+        if flags & !known != 0 {
+            return Status::Unsupported;
+        }
+        let range = self.range(sector, u64::from(count) * SECTOR).filter(|_| count <= MAX_RANGE);
+        let Some(range) = range.filter(|_| !self.backend.is_read_only()) else {
+            return Status::IoError;
+        };
+        let changed = match operation {
+            Operation::Discard => self.backend.discard(range),
+            _ => self.backend.write_zeroes(range, flags & FLAG_UNMAP != 0),
+        };
+        self.finish_write(operation, changed)
+    }
+
+    /// The bytes that a request is about. `None`: not whole sectors, or beyond the end.
+    fn range(&self, sector: u64, len: u64) -> Option<Range<u64>> {
+        let start = sector.checked_mul(SECTOR)?;
+        let end = start.checked_add(len)?;
+        let capacity = self.backend.len() / SECTOR * SECTOR;
+        (len.is_multiple_of(SECTOR) && end <= capacity).then_some(start..end)
+    }
+
+    /// A write is answered once it is durable, unless there is a write cache.
+    fn finish_write(&self, operation: Operation, written: io::Result<()>) -> Status {
+        match self.finish(operation, written) {
+            Status::Ok if !self.is_write_back() => {
+                self.finish(Operation::Flush, self.backend.flush())
+            }
+            status => status,
+        }
+    }
+
+    fn finish(&self, operation: Operation, done: io::Result<()>) -> Status {
+        match done {
+            Ok(()) => Status::Ok,
+            Err(error) => {
+                (self.options.on_error)(operation, &error);
+                Status::IoError
+            }
+        }
+    }
+}

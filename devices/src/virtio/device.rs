@@ -1,0 +1,54 @@
+//! What a virtio device implements, and what a transport gives it.
+
+use std::fmt::Debug;
+
+use vm_memory::GuestMemoryMmap;
+
+use super::chain::Chain;
+
+/// A virtio device without its transport.
+///
+/// Its methods are called from vCPU threads (configuration, negotiation, reset) and from the
+/// threads that serve its queues. Two queues may be served at once; one queue never is.
+pub trait VirtioDevice: Debug + Send + Sync {
+    /// The device type (virtio 1.2, section 5), as `virtio_bindings::virtio_ids` has it.
+    fn device_id(&self) -> u32;
+
+    /// The device's own feature bits, as a mask. Those of the rings and VIRTIO_F_VERSION_1 are not
+    /// its business.
+    fn features(&self) -> u64;
+
+    /// The largest size of each queue, in descriptors; each a power of two.
+    fn queue_sizes(&self) -> &[u16];
+
+    /// Reads the device's configuration space. Bytes beyond its end are all ones, as QEMU has it.
+    fn read_config(&self, offset: u64, data: &mut [u8]);
+
+    /// Writes the device's configuration space. What cannot be written is dropped.
+    fn write_config(&self, offset: u64, data: &[u8]);
+
+    /// The driver has chosen its features, a subset of what was offered.
+    fn negotiated(&self, features: u64);
+
+    /// The device is reset. No request is in service.
+    fn reset(&self);
+
+    /// Serves one request of queue `queue`, and returns how many bytes it wrote to the chain's
+    /// writable part.
+    fn serve(&self, queue: u16, memory: &GuestMemoryMmap, chain: &Chain) -> u32;
+}
+
+/// How a device interrupts its driver; the transport implements it.
+pub trait VirtioInterrupt: Send + Sync {
+    /// A request of `queue` has been answered.
+    fn queue_used(&self, queue: u16);
+
+    /// The configuration space has changed, or the device needs a reset.
+    fn config_changed(&self);
+}
+
+/// What wakes the thread that serves a queue.
+pub trait QueueNotifier: Send + Sync {
+    /// The driver says that `queue` has requests.
+    fn notify(&self, queue: u16);
+}

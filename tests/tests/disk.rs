@@ -1,0 +1,261 @@
+//! Disks: a kernel finds them, and what it writes is there; and programs keep each other away from
+//! them.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use chukka_tests::assets;
+use chukka_tests::guest::Initrd;
+use chukka_tests::job::quote;
+use chukka_tests::modules::Modules;
+use chukka_tests::native::{self, Scratch};
+use chukka_tests::pack;
+use chukka_tests::runner::{Guest, Runner};
+use storage::disk::{Disk, DiskError, DiskOptions};
+
+/// An initrd whose first process has disks, e2fsprogs and sfdisk, and runs `script`.
+fn initrd(kernel: &assets::Kernel, script: &str) -> PathBuf {
+    let modules = Modules::find(&kernel.modules).expect("set-up has unpacked them");
+    let modules = modules.closure(&["virtio_mmio", "virtio_blk"]).expect("Debian has them");
+    let mut initrd = Initrd::new().expect("busybox is there");
+    let mut load = String::new();
+    for module in modules {
+        let name = format!("modules/{}.ko", module.name);
+        load += &format!("insmod /{name}\n");
+        initrd = initrd.file(&name, &module.content);
+    }
+    for program in ["mkfs.ext4", "sfdisk", "blkdiscard"] {
+        let path = program_path(program);
+        for file in pack::closure(&path).expect("ldd lists its libraries") {
+            let content = std::fs::read(&file).expect("it is installed");
+            initrd = initrd.file(file.to_str().expect("text").trim_start_matches('/'), &content);
+        }
+    }
+    let wait = "while [ ! -b /dev/vda ]; do sleep 0.1; done\nmkdir -p /mnt\nexport PATH=$PATH:/usr/bin:/usr/sbin\n";
+    initrd.script(&format!("{load}{wait}{script}")).write().expect("there is room")
+}
+
+fn program_path(name: &str) -> PathBuf {
+    let path = ["/usr/sbin", "/sbin"].iter().map(|folder| Path::new(folder).join(name));
+    path.into_iter()
+        .find(|path| path.exists())
+        .or_else(|| pack::which(name))
+        .expect("set-up brings it")
+}
+
+/// Partitions, formats and fills the disk in the first boot, and reads it back in the second.
+const TWO_BOOTS: &str = r#"
+echo "ro=$(cat /sys/block/vdb/ro) serial=$(cat /sys/block/vdb/serial) sectors=$(cat /sys/block/vdb/size)"
+echo "cache=$(cat /sys/block/vda/queue/write_cache)"
+echo "first=$(head -c 512 /dev/vdb | sha256sum | cut -c 1-8)"
+if [ ! -b /dev/vda1 ]; then
+	echo ',,L' | sfdisk -q /dev/vda && mkfs.ext4 -q /dev/vda1 && mount -t ext4 /dev/vda1 /mnt || exit 1
+	for n in 1 2 3 4 5 6 7 8; do head -c 1500000 /dev/urandom >/mnt/file$n; done
+	cd /mnt && sha256sum file* >sums && cd / && sync && echo 3 >/proc/sys/vm/drop_caches
+	(cd /mnt && sha256sum -c sums) && umount /mnt && echo "boot 1: written and read back"
+	reboot -f
+fi
+mount -t ext4 /dev/vda1 /mnt && (cd /mnt && sha256sum -c sums) && rm /mnt/file3 && umount /mnt &&
+	echo "boot 2: still there"
+"#;
+
+#[test]
+fn a_disk_is_partitioned_formatted_and_still_right_after_a_reboot() {
+    let Some(runner) = Runner::get() else { return };
+    let Some(kernel) = assets::or_skip(assets::cloud()) else { return };
+    let guest =
+        Guest::new().reboots().initrd(&initrd(&kernel, TWO_BOOTS)).timeout_secs(400).args([
+            "-smp",
+            "2",
+            "-drive",
+            "file=/tmp/chukka-disk.raw,format=raw,if=virtio",
+            "-drive",
+            "file=/tmp/chukka-ro.raw,format=raw,if=none,id=r,readonly=on",
+            "-device",
+            "virtio-blk-device,drive=r,serial=chukka-ro",
+        ]);
+    let mut job = guest.job().expect("set-up is done");
+    let e2fsck = program_path("e2fsck");
+    let check = format!(
+        "rm -f /tmp/chukka-disk.raw; truncate -s 96M /tmp/chukka-disk.raw; \
+         head -c 1000 /dev/zero | tr '\\0' 'x' >/tmp/chukka-ro.raw; \"$@\"; status=$?; \
+         {} -fn '/tmp/chukka-disk.raw?offset=1048576'; echo \"e2fsck ended with $?\"; \
+         rm -f /tmp/chukka-disk.raw /tmp/chukka-ro.raw; exit $status",
+        quote(&e2fsck.to_string_lossy())
+    );
+    job.command.splice(0..0, ["/bin/sh", "-c", &check, "sh"].map(String::from));
+    let run = runner.run(&job.need(&e2fsck));
+    run.assert_userspace().assert_exit(0);
+    run.assert_stdout("ro=1 serial=chukka-ro sectors=2");
+    run.assert_stdout("cache=write back");
+    // 512 bytes of "x".
+    run.assert_stdout("first=64164443");
+    run.assert_stdout("boot 1: written and read back");
+    run.assert_stdout("boot 2: still there");
+    run.assert_stdout("e2fsck ended with 0");
+}
+
+/// A raw image of 1 MiB.
+fn image(scratch: &Scratch) -> PathBuf {
+    let path = scratch.path("disk.raw");
+    std::fs::File::create(&path).and_then(|file| file.set_len(1 << 20)).expect("there is room");
+    path
+}
+
+#[test]
+fn qemu_s_programs_stay_away_from_a_disk_that_is_open() {
+    let Some(qemu_io) = assets::or_skip(
+        pack::which("qemu-io")
+            .ok_or_else(|| chukka_tests::Error::Missing("qemu-io (package qemu-utils)".into())),
+    ) else {
+        return;
+    };
+    let scratch = Scratch::new();
+    let path = image(&scratch);
+    let run = |options: &[&str]| {
+        let output = Command::new(&qemu_io)
+            .args(["-f", "raw"])
+            .args(options)
+            .arg(&path)
+            .stdin(Stdio::null())
+            .output()
+            .expect("it is there");
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8_lossy(&text).into_owned())
+    };
+    let write = ["-c", "write 0 512"];
+    let read = ["-r", "-c", "read 0 512"];
+    let disk = Disk::open(&path, DiskOptions::default()).expect("nobody has it");
+    let (done, text) = run(&write);
+    assert!(!done && text.contains("lock"), "{text}");
+    drop(disk);
+    let options = DiskOptions { read_only: true, ..DiskOptions::default() };
+    let disk = Disk::open(&path, options).expect("nobody has it");
+    let (done, text) = run(&write);
+    assert!(!done && text.contains("lock"), "{text}");
+    assert!(run(&read).0, "two readers");
+    drop(disk);
+    assert!(run(&write).0, "nobody has it");
+}
+
+#[test]
+fn a_disk_that_a_program_of_qemu_s_has_is_refused_with_its_name() {
+    let Some(qemu_io) = assets::or_skip(
+        pack::which("qemu-io")
+            .ok_or_else(|| chukka_tests::Error::Missing("qemu-io (package qemu-utils)".into())),
+    ) else {
+        return;
+    };
+    let scratch = Scratch::new();
+    let path = image(&scratch);
+    let mut holder = Command::new(&qemu_io)
+        .args(["-f", "raw"])
+        .arg(&path)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it is there");
+    // It has the image once it answers.
+    let mut input = holder.stdin.take().expect("a pipe");
+    input.write_all(b"length\n").expect("it reads");
+    let mut output = holder.stdout.take().expect("a pipe");
+    let mut seen = String::new();
+    while !seen.contains("MiB") {
+        let mut byte = [0];
+        std::io::Read::read_exact(&mut output, &mut byte).expect("it answers");
+        seen.push(byte[0].into());
+    }
+    for read_only in [false, true] {
+        let options = DiskOptions { read_only, ..DiskOptions::default() };
+        let error = Disk::open(&path, options).expect_err("qemu-io writes to it");
+        let expected =
+            format!("The disk {} is in use by qemu-io (process {})", path.display(), holder.id());
+        assert_eq!(error.to_string(), expected);
+        assert!(matches!(error, DiskError::InUse { .. }));
+    }
+    drop(input);
+    holder.wait().expect("it ends with its input");
+    Disk::open(&path, DiskOptions::default()).expect("nobody has it");
+}
+
+/// A boot sector that reads sector 1 by INT 13h, prints it on port 0x402, writes it to sector 2,
+/// and ends with status 33 by port 0xf4; with 35 if the disk fails.
+const BOOT_SECTOR: [u8; 48] = [
+    0x31, 0xc0, 0x8e, 0xd8, // xor ax, ax; mov ds, ax
+    0xb4, 0x42, 0xbe, 0x80, 0x7c, 0xcd, 0x13, 0x72, 0x1c, // read by the packet at 0x7c80
+    0xbe, 0x00, 0x80, 0xb9, 0x05, 0x00, // mov si, 0x8000; mov cx, 5
+    0x52, 0xba, 0x02, 0x04, 0xfc, 0xf3, 0x6e,
+    0x5a, // to port 0x402: rep outsb; dl is the drive
+    0xb8, 0x00, 0x43, 0xbe, 0x90, 0x7c, 0xcd, 0x13, 0x72,
+    0x04, // write by the packet at 0x7c90
+    0xb0, 0x10, 0xeb, 0x02, 0xb0, 0x11, // mov al, 0x10, or 0x11 where it failed
+    0xba, 0xf4, 0x00, 0xee, 0xf4, // mov dx, 0xf4; out dx, al; hlt
+];
+
+/// A disk with that boot sector, and `hello` in its second sector.
+fn bootable() -> Vec<u8> {
+    let mut disk = vec![0; 1 << 20];
+    disk[..48].copy_from_slice(&BOOT_SECTOR);
+    for (at, sector) in [(0x80, 1), (0x90, 2)] {
+        // Size of the packet, sectors, offset and segment of the buffer, first sector.
+        disk[at..at + 9].copy_from_slice(&[16, 0, 1, 0, 0, 0x80, 0, 0, sector]);
+    }
+    disk[510..512].copy_from_slice(&[0x55, 0xaa]);
+    disk[512..517].copy_from_slice(b"hello");
+    disk
+}
+
+/// SeaBIOS boots a disk with these properties: how chukka ended, and the disk's third sector
+/// afterwards.
+fn boot_disk(image: &str, properties: &str) -> Option<(Option<i32>, Vec<u8>)> {
+    if !native::kvm() {
+        return None;
+    }
+    let image = assets::or_skip(assets::firmware(image))?;
+    let scratch = Scratch::new();
+    let path = scratch.file("disk.raw", &bootable());
+    let log = scratch.path("log");
+    let drive = format!("file={},format=raw,if=virtio{properties}", path.display());
+    let chardev = format!("file,id=log,path={}", log.display());
+    let chukka = native::start(["-bios"]).args([&image]).args([
+        "-drive",
+        &drive,
+        "-chardev",
+        &chardev,
+        "-device",
+        "isa-debugcon,iobase=0x402,chardev=log",
+        "-device",
+        "isa-debug-exit,iobase=0xf4,iosize=4",
+        "-m",
+        "64",
+        "-nographic",
+    ]);
+    let ended = chukka.start().wait_within(Duration::from_secs(240));
+    let log = String::from_utf8_lossy(&std::fs::read(&log).expect("SeaBIOS logs")).into_owned();
+    assert!(log.ends_with("hello"), "{}\n{log}", ended.text());
+    let disk = std::fs::read(&path).expect("it is there");
+    Some((ended.code(), disk[1024..1029].to_vec()))
+}
+
+#[test]
+fn seabios_boots_a_disk_and_writes_to_it() {
+    for (image, properties) in [
+        ("bios-256k.bin", ""),
+        ("bios-microvm.bin", ""),
+        ("bios-microvm.bin", ",cache=writethrough"),
+    ] {
+        let Some(result) = boot_disk(image, properties) else { return };
+        assert_eq!(result, (Some(33), b"hello".to_vec()), "{image}{properties}");
+    }
+}
+
+#[test]
+fn a_disk_that_is_not_to_change_does_not() {
+    // The boot sector sees the error of a read-only disk, and what it has written to a snapshot.
+    for (properties, status) in [(",readonly=on", 35), (",snapshot=on", 33)] {
+        let Some(result) = boot_disk("bios-microvm.bin", properties) else { return };
+        assert_eq!(result, (Some(status), vec![0; 5]), "{properties}");
+    }
+}
