@@ -1,4 +1,5 @@
-//! The I/O ports: which device handles each one, and what happens if none does.
+//! The I/O ports and memory-mapped registers: which device handles each one, and what happens if
+//! none does.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -50,10 +51,10 @@ impl Bus {
         self
     }
 
-    /// Puts a device at `size` guest-physical addresses from `base` on.
+    /// Maps a device at `size` guest-physical addresses from `base`.
     ///
     /// # Errors
-    /// Another device is there.
+    /// The addresses overlap another device's.
     pub fn add_mmio(
         &mut self,
         base: u64,
@@ -63,14 +64,14 @@ impl Bus {
         self.ports.register_mmio(MmioRange::new(MmioAddress(base), size.into())?, device)
     }
 
-    /// Reads from an address that is not RAM: all ones where no device answers.
+    /// Reads from an address that is not RAM: all ones if there is no device.
     pub fn mmio_read(&self, at: u64, data: &mut [u8]) {
         if self.ports.mmio_read(MmioAddress(at), data).is_err() {
             data.fill(FLOATING);
         }
     }
 
-    /// Writes to an address that is not RAM: dropped where no device answers.
+    /// Writes to an address that is not RAM: dropped if there is no device.
     pub fn mmio_write(&self, at: u64, data: &[u8]) {
         // The only error is that no device answers.
         let _ = self.ports.mmio_write(MmioAddress(at), data);
