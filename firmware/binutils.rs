@@ -1,10 +1,11 @@
-//! The GNU assembler and linker, for build scripts: this crate's, and that of `benches`.
+//! The GNU assembler and linker, for the build scripts of this crate and of `benches`.
 
 use std::env;
 use std::path::Path;
 use std::process::Command;
 
-/// Runs a tool of binutils: the one that the environment names in `variable`, or `default`. `files` come after `flags`.
+/// Runs a binutils program: the one given by the environment variable `variable`, or `default`.
+/// `files` come after `flags`.
 pub fn run(variable: &str, default: &str, flags: &[&str], files: &[&Path]) -> Result<(), String> {
     println!("cargo::rerun-if-env-changed={variable}");
     let tool = env::var(variable).unwrap_or_else(|_| default.into());

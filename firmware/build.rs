@@ -1,8 +1,9 @@
-//! Assembles our ROMs: the option ROM, `src/roms/option_rom/linux.S`, becomes `$OUT_DIR/linux.bin`, padded and checksummed; the built-in
-//! firmware, `src/roms/builtin/rom.S`, becomes `$OUT_DIR/builtin.bin` as it is.
+//! Assembles our ROMs: the option ROM, `src/roms/option_rom/linux.S`, becomes `$OUT_DIR/linux.bin`,
+//! padded and checksummed; the built-in firmware, `src/roms/builtin/rom.S`, becomes
+//! `$OUT_DIR/builtin.bin` unchanged.
 //!
-//! The GNU assembler and linker do it, as they do for a kernel; `AS` and `LD` name others (x86_64-linux-gnu-as on another
-//! processor).
+//! Uses the GNU assembler and linker, like a kernel build; `AS` and `LD` select others (such as
+//! x86_64-linux-gnu-as on another architecture).
 
 mod binutils;
 
@@ -12,18 +13,19 @@ use std::{env, fs};
 
 use binutils::run;
 
-/// The option ROM's source, relative to the crate. Its code runs wherever it is copied to.
+/// The option ROM's source, relative to the crate. Its code is position-independent.
 const OPTION_ROM: &str = "src/roms/option_rom/linux.S";
-/// The built-in firmware's source, the folder of the files it includes, and where it begins: it is one page, which ends at 4 GiB.
+/// The built-in firmware's source, the directory of its include files, and its start address: it is
+/// one page, which ends at 4 GiB.
 const BUILTIN: &str = "src/roms/builtin/rom.S";
 const BUILTIN_FOLDER: &str = "src/roms/builtin";
 const BUILTIN_ADDRESS: u32 = 0xffff_f000;
 /// Unit of an option ROM's length, in bytes.
 const BLOCK: usize = 512;
-/// Offsets of what is filled in here: the length in blocks, the sum of the image.
+/// Offsets of the fields filled in here: the length in blocks, the checksum of the image.
 const LENGTH: usize = 0x02;
 const CHECKSUM: usize = 0x06;
-/// The Plug and Play header: its bytes, and where in them its own sum is.
+/// The Plug and Play header: its byte range, and the offset of its checksum within.
 const PNP: std::ops::Range<usize> = 0x1c..0x3c;
 const PNP_CHECKSUM: usize = 0x1c + 0x09;
 
@@ -46,7 +48,7 @@ fn build() -> Result<(), String> {
     write(&out.join("builtin.bin"), &assemble(&out, BUILTIN, BUILTIN_ADDRESS)?)
 }
 
-/// The bytes of a source's code, linked for `address`.
+/// Assembles a source file and links it for `address`.
 fn assemble(out: &Path, source: &str, address: u32) -> Result<Vec<u8>, String> {
     let name = Path::new(source).file_stem().unwrap_or_default();
     let (object, raw) = (out.join(name).with_extension("o"), out.join(name).with_extension("raw"));
@@ -61,7 +63,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), String> {
     fs::write(path, bytes).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// Pads the option ROM to whole blocks, and fills in its length and its sums.
+/// Pads the option ROM to whole blocks, and fills in its length and checksums.
 fn finish(mut image: Vec<u8>) -> Result<Vec<u8>, String> {
     if !image.starts_with(&[0x55, 0xaa]) || image.len() < PNP.end {
         return Err(format!("{OPTION_ROM} does not begin with its headers"));
@@ -73,7 +75,7 @@ fn finish(mut image: Vec<u8>) -> Result<Vec<u8>, String> {
     Ok(image)
 }
 
-/// What makes the sum of `bytes` 0.
+/// The byte that makes the sum of `bytes` 0.
 fn complement(bytes: &[u8]) -> u8 {
     bytes.iter().fold(0u8, |sum, byte| sum.wrapping_sub(*byte))
 }

@@ -12,9 +12,9 @@
 //! | 0x602 | reset | write-only; [`RESET_VALUE`] resets |
 //! | 0x603 | events | bit 0 power button; cleared by reading |
 //!
-//! Not emulated: sleep states other than S5 (a guest that enters one wakes at once), the
-//! fixed-hardware registers (PM1, GPE) and the PM timer, which [`crate::acpi_pm_timer`] adds at its
-//! customary place, 0x608.
+//! Not emulated: sleep states other than S5 (a guest that enters one wakes immediately), the
+//! fixed-hardware registers (PM1, GPE) and the PM timer, which [`crate::acpi_pm_timer`] provides at
+//! its usual port, 0x608.
 
 use std::fmt;
 
@@ -32,9 +32,9 @@ use crate::exit::{ExitHandle, ExitRequest, ResetSource};
 use crate::irq::IrqLine;
 use crate::pio;
 
-/// The first port of the device.
+/// First I/O port of the device.
 pub const BASE_PORT: u16 = 0x600;
-/// How many ports it has.
+/// Number of I/O ports.
 pub const PORT_COUNT: u16 = 8;
 /// The sleep control register: 8 bits, `SLEEP_CONTROL_REG` of the FADT.
 pub const SLEEP_CONTROL_PORT: u16 = BASE_PORT + SLEEP_CONTROL;
@@ -42,11 +42,10 @@ pub const SLEEP_CONTROL_PORT: u16 = BASE_PORT + SLEEP_CONTROL;
 pub const SLEEP_STATUS_PORT: u16 = BASE_PORT + SLEEP_STATUS;
 /// The reset register: 8 bits, `RESET_REG` of the FADT.
 pub const RESET_PORT: u16 = BASE_PORT + RESET;
-/// What resets the machine when written to [`RESET_PORT`]: `RESET_VALUE` of the FADT. Not 0 or 1,
-/// which stray writes have.
+/// The value that resets the machine when written to [`RESET_PORT`]: `RESET_VALUE` of the FADT. Not
+/// 0 or 1, which stray writes are likely to contain.
 pub const RESET_VALUE: u8 = 0x42;
-/// The interrupt of the Generic Event Device: edge-triggered, active high. It is the line that a PC
-/// uses for ACPI.
+/// IRQ of the Generic Event Device: edge-triggered, active high. PCs use this line for ACPI.
 pub const GED_IRQ: u8 = 9;
 /// The value of `SLP_TYPx` for S5, soft off.
 pub const SLEEP_TYPE_S5: u8 = 5;
@@ -76,13 +75,13 @@ pub struct AcpiPm {
 }
 
 impl AcpiPm {
-    /// A device that asks `exit` for power-off and reset, and announces events on `event_line`,
-    /// which is [`GED_IRQ`].
+    /// Creates a device that requests power-off and reset through `exit` and signals events on
+    /// `event_line`, IRQ [`GED_IRQ`].
     pub fn new(exit: ExitHandle, event_line: Box<dyn IrqLine>) -> Self {
         Self { exit, event_line, sleep_type: 0, sleep_status: 0, events: 0 }
     }
 
-    /// Presses the power button: the guest is asked to switch itself off.
+    /// Presses the power button, which asks the guest to power off.
     pub fn press_power_button(&mut self) {
         self.events |= EVENT_POWER_BUTTON;
         self.event_line.pulse();
@@ -117,7 +116,7 @@ impl AcpiPm {
         if self.sleep_type >> SLEEP_TYPE_SHIFT == SLEEP_TYPE_S5 {
             self.exit.request(ExitRequest::PowerOff);
         } else {
-            // The guest waits in a loop for this bit.
+            // The guest polls for this bit.
             self.sleep_status |= WAKE_STATUS;
         }
     }
@@ -149,7 +148,7 @@ impl fmt::Debug for AcpiPm {
     }
 }
 
-/// The device in the DSDT: `\_S5`, the power button `\_SB.PWRB` and the Generic Event Device
+/// The device's DSDT entries: `\_S5`, the power button `\_SB.PWRB` and the Generic Event Device
 /// `\_SB.GED_`.
 #[derive(Clone, Copy, Debug)]
 pub struct AcpiPmDescription;

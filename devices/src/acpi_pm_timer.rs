@@ -3,14 +3,14 @@
 //! Port 0x608, one register of 4 bytes, little-endian, read-only, no IRQ. Source: ACPI 6.5,
 //! 4.8.3.3; QEMU's `hw/acpi/core.c`, `acpi_pm_tmr_get`.
 //!
-//! The counter has **24 bits**, as QEMU's and the PIIX4's: bits 31:24 read as 0 and the FADT's
-//! `TMR_VAL_EXT` must be **clear**. It wraps every 4.69 s. Guests take no more than 24 bits anyhow
-//! (SeaBIOS' `timer_read`, Linux' `ACPI_PM_MASK`).
+//! The counter has **24 bits**, like QEMU's and the PIIX4's: bits 31:24 read as 0, and the FADT's
+//! `TMR_VAL_EXT` flag must be **clear**. It wraps every 4.69 s. Guests use only 24 bits anyway
+//! (SeaBIOS's `timer_read`, Linux's `ACPI_PM_MASK`).
 //!
-//! The port is where SeaBIOS puts it (`acpi_pm_base` is 0x600 when `etc/table-loader` exists,
-//! src/fw/paravirt.c). SeaBIOS does so only after it has found a PIIX4 or ICH9 and no better timer;
-//! on our machines the TSC's frequency is told by CPUID, and nobody reads this one unless the FADT
-//! names it. Not emulated: the carry interrupt (`TMR_STS` of the PM1 event registers).
+//! The port is where SeaBIOS expects it (`acpi_pm_base` is 0x600 when `etc/table-loader` exists,
+//! src/fw/paravirt.c). SeaBIOS uses it only if it has found a PIIX4 or ICH9 and has no better
+//! timer. On our machines CPUID gives the TSC frequency, so nothing reads this timer unless the
+//! FADT names it. Not emulated: the carry interrupt (`TMR_STS` in the PM1 event registers).
 
 use std::fmt;
 
@@ -21,14 +21,14 @@ use crate::clock::MonotonicClock;
 use crate::device::MachineDevice;
 use crate::pio;
 
-/// The register's first port: `PM_TMR_BLK` and `X_PM_TMR_BLK` of the FADT.
+/// First port of the register: `PM_TMR_BLK` and `X_PM_TMR_BLK` in the FADT.
 pub const BASE_PORT: u16 = 0x608;
-/// How many ports it has: `PM_TMR_LEN` of the FADT.
+/// Number of ports: `PM_TMR_LEN` in the FADT.
 pub const PORT_COUNT: u16 = 4;
-/// How many times a second it counts.
+/// Counter frequency in hertz.
 pub const FREQUENCY: u32 = 3_579_545;
 
-/// The bits that count.
+/// The implemented bits of the counter.
 const MASK: u32 = 0x00ff_ffff;
 
 const NANOS_PER_SECOND: u128 = 1_000_000_000;
@@ -39,7 +39,7 @@ pub struct AcpiPmTimer {
 }
 
 impl AcpiPmTimer {
-    /// A timer that counts as `clock` runs, from 0. A reset of the machine does not stop it.
+    /// Creates a timer that counts from 0 at the pace of `clock`. A machine reset does not stop it.
     pub fn new(clock: Box<dyn MonotonicClock>) -> Self {
         Self { clock }
     }
@@ -51,12 +51,12 @@ impl AcpiPmTimer {
 }
 
 impl MachineDevice for AcpiPmTimer {
-    /// The counter is free-running: a reset of the machine does not touch it.
+    /// The counter is free-running: a machine reset does not affect it.
     fn reset(&mut self) {}
 }
 
 impl MutDevicePio for AcpiPmTimer {
-    /// Any part of the register may be read; all bytes of one access are of the same moment.
+    /// Any part of the register can be read; all bytes of one access come from the same sample.
     fn pio_read(&mut self, _base: PioAddress, offset: PioAddressOffset, data: &mut [u8]) {
         let value = self.value().to_le_bytes();
         pio::read_bytes(offset, data, |byte| {
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_at_its_frequency_when_time_passes() {
+    fn ticks_at_3_579545_mhz() {
         let (mut timer, stopwatch) = timer();
         assert_eq!(inl(&mut timer), 0);
         let cases = [(279, 0), (280, 1), (1_000_000, 3579), (1_000_000_000, FREQUENCY)];
@@ -102,9 +102,9 @@ mod tests {
         }
     }
 
-    /// 2^24 ticks take a little under 4686968875 ns.
+    /// 2^24 ticks take just under 4686968875 ns.
     #[test]
-    fn wraps_at_24_bits_when_time_passes() {
+    fn wraps_at_24_bits() {
         let (mut timer, stopwatch) = timer();
         stopwatch.set(Duration::from_nanos(4_686_968_874));
         assert_eq!(inl(&mut timer), MASK);
@@ -114,10 +114,10 @@ mod tests {
         assert_eq!(inl(&mut timer) >> 24, 0);
     }
 
-    /// `timer_adjust_bits` in SeaBIOS' src/hw/timer.c extends the value; it must never seem to go
-    /// back.
+    /// `timer_adjust_bits` in SeaBIOS's src/hw/timer.c extends the value, which must never appear
+    /// to go backwards.
     #[test]
-    fn seabios_sees_time_go_forward_when_counter_wraps() {
+    fn seabios_sees_no_step_back_when_counter_wraps() {
         let (mut timer, stopwatch) = timer();
         let mut last = 0u32;
         for tenths in 0u64..600 {
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn shows_its_bytes_when_read_in_parts() {
+    fn partial_reads_return_the_register_bytes() {
         let (mut timer, stopwatch) = timer();
         stopwatch.set(Duration::from_secs(1));
         let bytes = FREQUENCY.to_le_bytes();
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn goes_on_counting_when_written() {
+    fn writes_do_not_stop_the_counter() {
         let (mut timer, stopwatch) = timer();
         stopwatch.set(Duration::from_secs(1));
         timer.pio_write(PioAddress(BASE_PORT), 0, &[0; 4]);

@@ -1,8 +1,8 @@
-//! Dates of the Gregorian calendar, reckoned from the Unix epoch. Leap seconds do not exist here.
+//! Dates of the Gregorian calendar, relative to the Unix epoch. Leap seconds are not supported.
 //!
-//! The day arithmetic is that of Howard Hinnant,
-//! <https://howardhinnant.github.io/date_algorithms.html>: years begin in March, so that the leap
-//! day is the last of its year.
+//! The day arithmetic follows Howard Hinnant,
+//! <https://howardhinnant.github.io/date_algorithms.html>: years start in March, so that the leap
+//! day is the last day of its year.
 
 const SECONDS_PER_DAY: i64 = 86_400;
 /// Days in 400 years, after which the calendar repeats.
@@ -32,7 +32,8 @@ impl DateTime {
         Self { year, month, day, hour, minute, second }
     }
 
-    /// Seconds since the epoch. A day beyond its month's end counts into the next month.
+    /// Converts to seconds since the epoch. A day past the end of its month rolls over into the
+    /// next month.
     pub(crate) fn to_unix(self) -> i64 {
         let days = days_from_civil(self.year, self.month, self.day);
         days * SECONDS_PER_DAY + self.hour * 3600 + self.minute * 60 + self.second
@@ -80,7 +81,7 @@ mod tests {
 
     /// Compared with `date -u -d @SECONDS`.
     #[test]
-    fn converts_both_ways_when_date_is_known() {
+    fn converts_known_dates_both_ways() {
         let cases = [
             (0, at(1970, 1, 1, 0, 0, 0), 4),
             (-1, at(1969, 12, 31, 23, 59, 59), 3),
@@ -100,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_on_day_by_day_when_walking_four_centuries() {
+    fn is_continuous_day_by_day_over_four_centuries() {
         let mut days = days_from_civil(1900, 1, 1);
         for year in 1900..2300 {
             let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
@@ -117,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn rolls_over_when_day_is_beyond_its_month() {
+    fn day_past_the_end_of_the_month_rolls_over() {
         assert_eq!(at(2023, 2, 31, 0, 0, 0).to_unix(), at(2023, 3, 3, 0, 0, 0).to_unix());
     }
 }

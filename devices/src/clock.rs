@@ -1,15 +1,15 @@
-//! Time of day and time since the start, injected so that tests can stop them.
+//! Wall-clock time and monotonic time, injected so that tests can control them.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// A source of the time of day.
+/// A source of wall-clock time.
 pub trait Clock: Send {
-    /// Nanoseconds since 1970-01-01 00:00:00 UTC; negative before. Leap seconds are not counted, as
-    /// on a POSIX system. It may jump, backwards too.
+    /// Nanoseconds since 1970-01-01 00:00:00 UTC; negative before that. Leap seconds are not
+    /// counted, as in POSIX. The time may jump, even backwards.
     fn unix_nanos(&self) -> i128;
 }
 
-/// The host's time of day.
+/// The host's wall clock.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
@@ -23,19 +23,19 @@ impl Clock for SystemClock {
     }
 }
 
-/// A source of time that only goes forward.
+/// A source of monotonic time.
 pub trait MonotonicClock: Send {
-    /// How long ago the clock was started.
+    /// The time since the clock was started.
     fn elapsed(&self) -> Duration;
 }
 
-/// The host's monotonic time since this clock was made. Copies share their start, so that what they
-/// time can be compared.
+/// The host's monotonic time since this clock was created. Copies share their start, so their times
+/// can be compared.
 #[derive(Clone, Copy, Debug)]
 pub struct HostStopwatch(Instant);
 
 impl HostStopwatch {
-    /// Starts now.
+    /// Starts the clock now.
     pub fn start() -> Self {
         Self(Instant::now())
     }
@@ -54,7 +54,7 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// A stopwatch that stands until it is set. Clones share the time.
+    /// A stopwatch that only advances when set. Clones share the time.
     #[derive(Clone, Default)]
     pub(crate) struct TestStopwatch(Arc<AtomicU64>);
 
@@ -72,7 +72,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn goes_forward_from_a_common_start_when_copied() {
+    fn copies_share_their_start() {
         let stopwatch = HostStopwatch::start();
         let copy = stopwatch;
         let first = stopwatch.elapsed();
@@ -81,7 +81,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn reads_a_plausible_time_when_asked_for_the_host_time() {
+    fn host_clock_returns_a_plausible_time() {
         let year_2020 = 1_577_836_800 * 1_000_000_000;
         assert!(SystemClock.unix_nanos() > year_2020);
     }

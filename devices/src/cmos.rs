@@ -1,34 +1,35 @@
-//! The real-time clock of a PC and its battery-backed memory, a Motorola MC146818A.
+//! The real-time clock of a PC and its battery-backed memory: a Motorola MC146818A.
 //!
-//! Ports 0x70 (index; bit 7 masks the NMI on a PC and is ignored) and 0x71 (data), no IRQ. Source:
-//! Motorola MC146818A data sheet; the bytes that tell firmware the size of memory are those of
-//! QEMU's `pc_cmos_init` and SeaBIOS' `src/fw/paravirt.c`.
+//! Ports 0x70 (index; bit 7 masks the NMI on a PC and is ignored here) and 0x71 (data), no IRQ.
+//! Source: Motorola MC146818A data sheet. The bytes that give firmware the memory size follow
+//! QEMU's `pc_cmos_init` and SeaBIOS's `src/fw/paravirt.c`.
 //!
 //! | index | |
 //! |---|---|
 //! | 0x00, 02, 04, 06 to 09, 32 | second, minute, hour, day of the week (1 is Sunday), day, month, year, century |
-//! | 0x01, 03, 05 | alarm: kept, never rings |
+//! | 0x01, 03, 05 | alarm: stored, never fires |
 //! | 0x0a to 0x0d | registers A to D |
-//! | 0x0f | why the CPU was reset: SeaBIOS writes it, nobody here reads it |
-//! | 0x10, 12 | floppy and hard disk types: 0, there are none |
+//! | 0x0f | reset reason (shutdown status): written by SeaBIOS, never read here |
+//! | 0x10, 12 | floppy and hard disk types: 0, no drives |
 //! | 0x14 | equipment: 0x02, a floating-point unit; no floppy, no mouse |
 //! | 0x15, 16 | memory below 640 KiB, in KiB, little-endian |
 //! | 0x17, 18 and 0x30, 31 | memory above 1 MiB, in KiB, at most 65535 |
 //! | 0x34, 35 | memory between 16 MiB and 4 GiB, in units of 64 KiB |
-//! | 0x38, 3d | boot order: 0, none; SeaBIOS has it from fw_cfg (`bootorder`) |
+//! | 0x38, 3d | boot order: 0, unset; SeaBIOS gets it from fw_cfg (`bootorder`) |
 //! | 0x5b to 5d | memory above 4 GiB, in units of 64 KiB |
-//! | 0x5f | number of CPUs less one: SeaBIOS waits until so many have started, or as many as fw_cfg says if that is more |
+//! | 0x5f | number of CPUs minus one: SeaBIOS waits until that many have started, or the number
+//! given by fw_cfg if that is higher |
 //!
-//! The rest is memory, 0 after power-on. Firmware takes a month other than 0xff for proof that the
-//! chip is there. Not emulated: IRQ 8 and so the alarm, periodic and update interrupts (register C
-//! reads as 0); the square wave; daylight saving.
+//! All other bytes are plain memory, 0 after power-on. Firmware detects the chip by a month other
+//! than 0xff. Not emulated: IRQ 8 and therefore the alarm, periodic and update interrupts (register
+//! C reads as 0); the square wave; daylight saving time.
 //!
-//! Update in progress (register A, bit 7) never reads as 1. Instead, a read of the seconds or of
-//! register A latches the time for 10 ms, so that the registers read after it belong to the same
-//! second; that is what a driver does after it has seen the bit clear. Linux's `mc146818_get_time`
-//! therefore succeeds at the first attempt unless the second really changes between its two reads
-//! of the seconds, and never sleeps; nor does SeaBIOS' `rtc_updating`, which waits 15 ms where the
-//! bit is stuck.
+//! The update-in-progress flag (register A, bit 7) never reads as 1. Instead, reading the seconds
+//! or register A latches the time for 10 ms, so that the registers read next, as a driver does once
+//! it has seen the flag clear, belong to the same second. Linux's `mc146818_get_time` therefore
+//! succeeds at the first attempt, without sleeping, unless the second really changes between its
+//! two reads of the seconds. SeaBIOS's `rtc_updating`, which waits up to 15 ms for the flag to
+//! clear, does not wait either.
 
 use std::fmt;
 
@@ -44,9 +45,9 @@ use crate::pio;
 
 /// The index port; the data port follows.
 pub const BASE_PORT: u16 = 0x70;
-/// How many ports the device has.
+/// Number of I/O ports.
 pub const PORT_COUNT: u16 = 2;
-/// The index of the century, which the FADT names: BCD or binary as the others.
+/// The index of the century register, named in the FADT. BCD or binary, like the other registers.
 pub const CENTURY: u8 = 0x32;
 
 const SECONDS: u8 = 0x00;
@@ -63,14 +64,14 @@ const REGISTER_D: u8 = 0x0d;
 
 /// Register A: update in progress; read-only.
 const A_UPDATE_IN_PROGRESS: u8 = 1 << 7;
-/// Register A: both upper divider bits set hold the divider in reset.
+/// Register A: both upper divider bits set, which holds the divider in reset.
 const A_DIVIDER_RESET: u8 = 0b0110_0000;
 /// Register A: a 32768 Hz crystal, a periodic rate of 1024 Hz.
 const A_DEFAULT: u8 = 0x26;
-/// Register B: the time stands still so that it can be set.
+/// Register B: stops the clock so that the time can be set.
 const B_SET: u8 = 1 << 7;
-/// Register B: periodic, alarm and update interrupts and the square wave, which a reset switches
-/// off.
+/// Register B: the periodic, alarm and update interrupts and the square wave, all of which a reset
+/// disables.
 const B_INTERRUPTS: u8 = 0b0111_1000;
 /// Register B: binary instead of BCD.
 const B_BINARY: u8 = 1 << 2;
@@ -78,12 +79,12 @@ const B_BINARY: u8 = 1 << 2;
 const B_24_HOURS: u8 = 1 << 1;
 /// Register D: the battery is good.
 const D_VALID: u8 = 1 << 7;
-/// Hours: afternoon, where a day has twice 12 hours.
+/// Hours: the PM flag in 12-hour mode.
 const HOURS_PM: u8 = 1 << 7;
 
 const NANOS: i128 = 1_000_000_000;
-/// How long a latched time is used, in nanoseconds: ample for reading all registers, short enough
-/// not to be noticed.
+/// How long a latched time stays valid, in nanoseconds: long enough to read all registers, too
+/// short to be noticed.
 const LATCH: i128 = 10_000_000;
 
 /// The index of the equipment byte.
@@ -94,21 +95,21 @@ const EQUIPMENT_FPU: u8 = 1 << 1;
 const SIZE: usize = 128;
 const INDEX_MASK: u8 = 0x7f;
 
-/// The real-time clock and its memory.
+/// The real-time clock and its battery-backed memory.
 pub struct Cmos {
     clock: Box<dyn Clock>,
-    /// Guest time less host time, in nanoseconds.
+    /// Guest time minus host time, in nanoseconds.
     offset: i128,
-    /// The guest time that the time registers hold, in nanoseconds; `None` when they are out of
-    /// date.
+    /// The guest time shown by the time registers, in nanoseconds; `None` if they are out of date.
     latched: Option<i128>,
     index: u8,
     memory: [u8; SIZE],
 }
 
 impl Cmos {
-    /// A clock that begins at the time of `clock`, in a machine with `below_4g` bytes of memory
-    /// below 4 GiB (all of it, from address 0), `above_4g` bytes above and `cpus` processors.
+    /// Creates a clock that starts at the time of `clock`, in a machine with `below_4g` bytes of
+    /// memory below 4 GiB (contiguous from address 0), `above_4g` bytes above 4 GiB and `cpus`
+    /// processors.
     pub fn new(clock: Box<dyn Clock>, below_4g: u64, above_4g: u64, cpus: u8) -> Self {
         let mut memory = [0; SIZE];
         memory[usize::from(REGISTER_A)] = A_DEFAULT;
@@ -160,7 +161,7 @@ impl Cmos {
                 }
             }
             REGISTER_B => self.write_control(value),
-            // Read-only, or follows from the date.
+            // Read-only, or derived from the date.
             REGISTER_C | REGISTER_D | WEEKDAY => {}
             _ => self.set(index, value),
         }
@@ -178,7 +179,7 @@ impl Cmos {
         }
     }
 
-    /// Whether the guest holds the time in order to set it.
+    /// Whether the guest has stopped the clock to set it.
     fn is_stopped(&self) -> bool {
         self.get(REGISTER_B) & B_SET != 0
     }
@@ -192,7 +193,7 @@ impl Cmos {
         age.is_some_and(|age| (0..LATCH).contains(&age))
     }
 
-    /// Brings the time registers up to date, unless the guest holds them.
+    /// Updates the time registers, unless the guest has stopped the clock.
     fn latch(&mut self) {
         if self.is_stopped() {
             return;
@@ -217,7 +218,8 @@ impl Cmos {
         self.set(HOURS, hours);
     }
 
-    /// Lets time begin at what the registers say. What is no date becomes the nearest one.
+    /// Restarts the clock at the time in the registers. An invalid date is replaced by the nearest
+    /// valid one.
     fn start_at_registers(&mut self) {
         let year = self.decode(CENTURY).min(99) * 100 + self.decode(YEAR).min(99);
         let date = DateTime {
@@ -233,8 +235,8 @@ impl Cmos {
         self.latched = None;
     }
 
-    /// Keeps the second and moves to its middle: the chip counts on half a second after its divider
-    /// is let go, and Linux sets the time accordingly.
+    /// Keeps the second but moves to its middle: the chip's next update comes half a second after
+    /// the divider is released, and Linux sets the time accordingly.
     fn start_half_a_second_before_update(&mut self) {
         let now = self.guest_nanos();
         self.offset = self.offset.saturating_add(NANOS / 2 - now.rem_euclid(NANOS));
@@ -245,7 +247,7 @@ impl Cmos {
         self.get(REGISTER_B) & B_BINARY != 0
     }
 
-    /// A number from 0 to 99 as the registers hold it.
+    /// Encodes a number from 0 to 99 as BCD or binary, as register B selects.
     fn encode(&self, value: i64) -> u8 {
         let value = u8::try_from(value.clamp(0, 99)).unwrap_or(0);
         if self.is_binary() { value } else { ((value / 10) << 4) | (value % 10) }
@@ -286,7 +288,7 @@ impl Cmos {
     }
 }
 
-/// Whole seconds, within the years that the chip can show.
+/// Converts to whole seconds, clamped to the years the chip can represent.
 fn seconds(nanos: i128) -> i64 {
     const YEAR_0: i64 = -62_167_219_200;
     const YEAR_9999: i64 = 253_402_300_799;
@@ -295,7 +297,7 @@ fn seconds(nanos: i128) -> i64 {
 }
 
 impl MachineDevice for Cmos {
-    /// The reset of the machine. Time and memory are kept by the battery.
+    /// Resets the machine's side of the chip. The battery preserves time and memory.
     fn reset(&mut self) {
         self.index = 0;
         let control = self.get(REGISTER_B) & !B_INTERRUPTS;
@@ -328,8 +330,8 @@ impl fmt::Debug for Cmos {
     }
 }
 
-/// The clock in the DSDT: `\_SB.RTC_`, PNP0B00 with its ports and without an interrupt: on a
-/// hardware-reduced machine Linux then offers no alarm. (On another it takes IRQ 8 for granted and
+/// The clock's DSDT entry: `\_SB.RTC_`, PNP0B00 with its ports and without an interrupt. On a
+/// hardware-reduced machine, Linux then offers no alarm. (On other machines Linux assumes IRQ 8 and
 /// waits for it in vain.)
 #[derive(Clone, Copy, Debug)]
 pub struct CmosDescription;

@@ -1,17 +1,18 @@
-//! Where a serial port's output goes: bytes are collected and passed on in runs.
+//! Output of a serial port: bytes are buffered and written in batches.
 //!
-//! A guest writes one byte at a time. A [`ConsoleSink`] passes them on at the end of a line, when
-//! its buffer of [`CAPACITY`] bytes is full, and when the VMM calls [`ConsoleSink::flush_now`]; so
-//! a line costs one write(2), and a prompt appears after the VMM's timer, which the sink asks for
-//! when it is needed.
+//! A guest writes one byte at a time. A [`ConsoleSink`] writes its buffer out at the end of a line,
+//! when the buffer of [`CAPACITY`] bytes is full, and when the VMM calls
+//! [`ConsoleSink::flush_now`]. So a line costs one write(2). A prompt, which has no line end,
+//! appears when the VMM's timer expires; the sink asks for the timer when it needs one.
 //!
-//! `Write::flush` does nothing: vm-superio calls it after each byte.
+//! `Write::flush` does nothing, because vm-superio calls it after each byte.
 //!
-//! An output that fails (closed pipe, full disk) is reported once and what follows is dropped. The
-//! writer underneath may block; so that it cannot hold up the end of the VMM, a write that a signal
-//! interrupts while the VMM is stopping is not repeated. Then, and when a writer says `WouldBlock`,
-//! the bytes stay in the buffer; what does not fit into it is dropped, but for the run that was
-//! being written when the VMM stopped the guest: it may go on.
+//! If the output fails (closed pipe, full disk), the sink reports the error once and drops
+//! everything that follows. The underlying writer may block. So that it cannot delay the VMM's
+//! exit, a write interrupted by a signal while the VMM is stopping is not retried. In that case,
+//! and when the writer returns `WouldBlock`, the bytes stay in the buffer and bytes that do not fit
+//! are dropped. The one exception is the run being written when the VMM stopped the guest: it may
+//! complete.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
@@ -20,27 +21,27 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::panic_watch::{ConsoleEvent, PanicWatch};
 
-/// How many bytes a sink holds back at most.
+/// Most bytes a sink buffers.
 pub const CAPACITY: usize = 4096;
 
-/// What a [`ConsoleSink`] tells the VMM. It is called on a vCPU's thread with the device locked: it
-/// should note, wake and return.
+/// Notifications from a [`ConsoleSink`] to the VMM. The methods are called on a vCPU thread with
+/// the device locked: they should record the event, wake another thread and return.
 pub trait ConsoleEvents: Send {
-    /// There are bytes that no end of line has passed on: call [`ConsoleSink::flush_now`] in about
-    /// 10 ms. Not called again before that.
+    /// The buffer holds an incomplete line: call [`ConsoleSink::flush_now`] in about 10 ms. Not
+    /// called again before that.
     fn flush_soon(&self) {}
 
-    /// The output failed with `error`; the guest's output is dropped from now on. Called once.
+    /// The output failed with `error`; all further output of the guest is dropped. Called once.
     fn output_lost(&self, _error: &io::Error) {}
 
-    /// The guest's kernel said something about its end.
+    /// The guest's kernel announced a panic, a restart or a shutdown.
     fn guest_said(&self, _event: ConsoleEvent) {}
 }
 
-/// Tells nobody.
+/// Ignores all notifications.
 impl ConsoleEvents for () {}
 
-/// Collects a serial port's output and passes it on in runs.
+/// Buffers a serial port's output and writes it in batches.
 pub struct ConsoleSink {
     out: Box<dyn Write + Send>,
     events: Box<dyn ConsoleEvents>,
@@ -52,8 +53,8 @@ pub struct ConsoleSink {
 }
 
 impl ConsoleSink {
-    /// A sink that writes to `out` and tells `events`. Once `stopping` is set, a write that is
-    /// interrupted is not repeated.
+    /// Creates a sink that writes to `out` and notifies `events`. Once `stopping` is set,
+    /// interrupted writes are not retried.
     pub fn new(
         out: Box<dyn Write + Send>,
         events: Box<dyn ConsoleEvents>,
@@ -63,32 +64,32 @@ impl ConsoleSink {
         Self { out, events, stopping, watch: None, buffer, flush_due: false, lost: false }
     }
 
-    /// A sink that drops everything.
+    /// Creates a sink that drops everything.
     pub fn null() -> Self {
         Self::new(Box::new(io::sink()), Box::new(()), Arc::default())
     }
 
-    /// Has `watch` read along, even when the output is lost.
+    /// Lets `watch` see all output, even when writing it fails.
     #[must_use]
     pub fn with_watch(mut self, watch: PanicWatch) -> Self {
         self.watch = Some(watch);
         self
     }
 
-    /// Whether there are bytes that have not been passed on.
+    /// Whether the buffer holds unwritten bytes.
     pub fn needs_flush(&self) -> bool {
         !self.buffer.is_empty()
     }
 
-    /// Passes on what there is. To be called when the time of [`ConsoleEvents::flush_soon`] has
-    /// come and at the very end.
+    /// Writes out the buffer. Call this when the time given by [`ConsoleEvents::flush_soon`] has
+    /// passed, and once at the very end.
     pub fn flush_now(&mut self) {
         self.flush_due = false;
         self.pass_on();
         self.ask_for_flush();
     }
 
-    /// Takes a run without an end of line except as its last byte, as much of it as fits.
+    /// Buffers as much of a run as fits. Only the last byte of a run may be a line end.
     fn take(&mut self, run: &[u8]) {
         if let Some(watch) = &mut self.watch {
             watch.feed(run, |event| self.events.guest_said(event));
@@ -102,8 +103,7 @@ impl ConsoleSink {
                 self.pass_on();
             }
         }
-        // The guest may only be made to stand still for a moment: one run of a CPU more is not lost
-        // by that.
+        // Stopping may only pause the guest, so a run that a vCPU is writing must not be lost.
         if self.stopping.load(Ordering::SeqCst) && !self.lost {
             self.buffer.extend_from_slice(rest);
         }
@@ -117,7 +117,7 @@ impl ConsoleSink {
         }
     }
 
-    /// Empties the buffer, except for what a writer that would block does not take.
+    /// Writes out the buffer, except for bytes the writer cannot take without blocking.
     fn pass_on(&mut self) {
         let mut passed = 0;
         while passed < self.buffer.len() && !self.lost {

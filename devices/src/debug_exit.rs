@@ -1,18 +1,18 @@
-//! The debug exit device of QEMU (`isa-debug-exit`): ports with which a guest ends the run, and
-//! says with which exit status.
+//! QEMU's debug exit device (`isa-debug-exit`): ports through which a guest ends the run with an
+//! exit status.
 //!
-//! [`DEFAULT_SIZE`] ports from [`DEFAULT_PORT`] on by default, no IRQ; much used are four ports at
-//! 0xf4. Source: QEMU's `hw/misc/debugexit.c`, which ends the process by `exit((val << 1) | 1)`.
+//! By default [`DEFAULT_SIZE`] ports from [`DEFAULT_PORT`], no IRQ; four ports at 0xf4 are a common
+//! choice. Source: QEMU's `hw/misc/debugexit.c`, which ends the process with `exit((val << 1) |
+//! 1)`.
 //!
-//! A write of any width to any of the ports ends the run. The value written, little-endian, is
-//! shifted left by one with bit 0 set, and the system keeps 8 bits of that: so of a wide write only
-//! the byte counts that goes to the lowest of the ports it hits, and of that byte bits 6:0. The
-//! status is odd, never 0: a guest that succeeded cannot be told from a failed one by 0 and not 0.
-//! A read gives 0.
+//! A write of any width to any of the ports ends the run. The exit status is the written value,
+//! little-endian, shifted left by one, with bit 0 set and truncated to 8 bits. So only bits 6:0 of
+//! a single byte matter: the one written to the lowest of the device's ports. The status is odd,
+//! never 0, so it cannot signal success in the usual way. Reads return 0.
 //!
-//! The bus breaks up an access that reaches beyond the device, lowest port first, and the first
-//! piece that hits it ends the run: as in QEMU (`memory_access_size`, softmmu/physmem.c), whatever
-//! the size of the pieces.
+//! The bus splits an access that extends beyond the device, lowest port first, and the first piece
+//! that reaches the device ends the run: as in QEMU (`memory_access_size`, softmmu/physmem.c),
+//! regardless of the size of the pieces.
 
 use vm_device::MutDevicePio;
 use vm_device::bus::{PioAddress, PioAddressOffset};
@@ -20,9 +20,9 @@ use vm_device::bus::{PioAddress, PioAddressOffset};
 use crate::device::MachineDevice;
 use crate::exit::{ExitHandle, ExitRequest};
 
-/// The first port by default.
+/// First I/O port by default.
 pub const DEFAULT_PORT: u16 = 0x501;
-/// How many ports there are by default.
+/// Number of I/O ports by default.
 pub const DEFAULT_SIZE: u16 = 2;
 
 /// The debug exit device.
@@ -32,13 +32,13 @@ pub struct DebugExit {
 }
 
 impl DebugExit {
-    /// A device that asks `exit` for the end of the run.
+    /// Creates a device that ends the run through `exit`.
     pub fn new(exit: ExitHandle) -> Self {
         Self { exit }
     }
 }
 
-/// What the process ends with when the guest has written a value whose lowest byte is `value`.
+/// The exit status of the process for a written value whose lowest byte is `value`.
 fn status(value: u8) -> u8 {
     value << 1 | 1
 }
@@ -72,8 +72,8 @@ mod tests {
         (DebugExit::new(requests.handle()), requests)
     }
 
-    /// `exit` in kvm-unit-tests' lib/x86/io.c writes 32 bits: 0 where all tests passed, which is
-    /// status 1.
+    /// `exit` in kvm-unit-tests' lib/x86/io.c writes 32 bits. If all tests passed, it writes 0,
+    /// which gives status 1.
     #[test]
     fn kvm_unit_tests_end_with_1_when_all_passed() {
         let (mut device, requests) = device();
@@ -81,9 +81,9 @@ mod tests {
         assert_eq!(requests.take(), [ExitRequest::Status(1)]);
     }
 
-    /// What `exit((val << 1) | 1)` leaves of `val` in a status of 8 bits.
+    /// The 8-bit exit status after `exit((val << 1) | 1)`.
     #[test]
-    fn status_is_low_seven_bits_and_a_one_when_write_is_of_any_width() {
+    fn status_is_low_seven_bits_and_a_one_for_any_write_width() {
         for value in
             [0, 1, 0x10, 0x22, 0x7f, 0x80, 0xff, 0x100, 0x1234, 0xff00, 0x8000_0001, u32::MAX]
         {
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_as_zero_and_goes_on_when_read() {
+    fn reads_as_zero_and_does_not_end_the_run() {
         let (mut device, requests) = device();
         for width in [1, 2, 4] {
             let mut data = [0xff; 4];
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_happens_when_nothing_is_written() {
+    fn empty_write_has_no_effect() {
         let (mut device, requests) = device();
         device.pio_write(BASE, 0, &[]);
         assert_eq!(requests.take(), []);

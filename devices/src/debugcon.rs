@@ -1,15 +1,15 @@
 //! The debug console of Bochs and QEMU (`isa-debugcon`): a port to which firmware writes its log.
 //!
-//! One port of one byte, no IRQ; 0x402 where SeaBIOS and OVMF write, 0xe9 where QEMU puts it by
-//! default. A write is a character; a read says [`READBACK`]. Source: QEMU's `hw/char/debugcon.c`.
+//! One 8-bit port, no IRQ: 0x402, where SeaBIOS and OVMF write, or 0xe9, QEMU's default. Each byte
+//! written is a character; reads return [`READBACK`]. Source: QEMU's `hw/char/debugcon.c`.
 //!
-//! Each character costs the guest an exit. SeaBIOS reads the port once, and without the device,
-//! when it reads 0xff, writes nothing more (`qemu_debug_preinit`, src/hw/serialio.c); only its
-//! banner comes before that. So the device is there only when somebody wants to read.
+//! Each character costs the guest an exit. SeaBIOS reads the port once, after printing its banner,
+//! and writes nothing more if it reads 0xff, as it does without the device (`qemu_debug_preinit`,
+//! src/hw/serialio.c). So the device only exists if its output is wanted.
 //!
-//! The characters go to a [`ConsoleSink`], line by line. On request each line begins with the
-//! host's time since the machine was made, as the kernel writes it: `[    0.012345] `, the moment
-//! of the line's first character.
+//! The characters go to a [`ConsoleSink`], line by line. Lines can be prefixed with the host's time
+//! since the machine was created, in the kernel's format: `[    0.012345] `, the time of the line's
+//! first character.
 
 use std::fmt;
 use std::io::Write;
@@ -22,11 +22,11 @@ use crate::console::ConsoleSink;
 use crate::device::MachineDevice;
 use crate::pio;
 
-/// Where SeaBIOS and OVMF write.
+/// The port to which SeaBIOS and OVMF write.
 pub const FIRMWARE_PORT: u16 = 0x402;
-/// Where QEMU puts the device by default.
+/// QEMU's default port.
 pub const DEFAULT_PORT: u16 = 0xe9;
-/// What the port reads as: the device is there.
+/// The value the port reads as, by which guests detect the device.
 pub const READBACK: u8 = 0xe9;
 
 /// The debug console.
@@ -37,25 +37,25 @@ pub struct Debugcon {
 }
 
 impl Debugcon {
-    /// A console that writes to `sink`.
+    /// Creates a console that writes to `sink`.
     pub fn new(sink: ConsoleSink) -> Self {
         Self { sink, stamps: None, at_line_start: true }
     }
 
-    /// Begins each line with the time of `clock`.
+    /// Prefixes each line with the time of `clock`.
     #[must_use]
     pub fn with_stamps(mut self, clock: Box<dyn MonotonicClock>) -> Self {
         self.stamps = Some(clock);
         self
     }
 
-    /// Where the output goes, to be flushed.
+    /// The output sink, for flushing.
     pub fn sink_mut(&mut self) -> &mut ConsoleSink {
         &mut self.sink
     }
 
     fn put(&mut self, character: u8) {
-        // The sink does not fail: what it cannot pass on it drops.
+        // Writing to the sink cannot fail: it drops what it cannot write.
         if self.at_line_start
             && let Some(clock) = &self.stamps
         {
@@ -68,7 +68,7 @@ impl Debugcon {
 }
 
 impl MachineDevice for Debugcon {
-    /// The reset of the machine. What comes after it begins on a line of its own.
+    /// Resets the console with the machine. Later output starts on a new line.
     fn reset(&mut self) {
         if !self.at_line_start {
             self.put(b'\n');

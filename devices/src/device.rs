@@ -1,4 +1,4 @@
-//! What the machine does with every device, beside passing port accesses to it.
+//! What the machine does with each device, besides forwarding port accesses.
 
 use vm_device::MutDevicePio;
 
@@ -7,10 +7,10 @@ use vm_device::MutDevicePio;
 /// Port accesses come through [`MutDevicePio`]. The machine calls every method with the device
 /// locked.
 pub trait MachineDevice: MutDevicePio + Send {
-    /// Resets the device with the machine, while no vCPU runs: its registers have their power-on
-    /// values afterwards. A device without state that the guest can change does nothing.
+    /// Resets the device together with the machine, while no vCPU runs: its registers return to
+    /// their power-on values. Devices without guest-visible state do nothing.
     fn reset(&mut self);
 
-    /// Writes out buffered output. May block for as long as the host's reader does not read.
+    /// Writes out buffered output. May block until the reader on the host reads it.
     fn flush(&mut self) {}
 }

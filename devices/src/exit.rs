@@ -1,23 +1,23 @@
-//! How a device asks to stop or reset the machine. It asks; the run loop decides.
+//! How a device requests the end or reset of the machine. The run loop decides what to do.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// What a device asks for.
+/// A request from a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExitRequest {
-    /// The guest switched the machine off.
+    /// The guest powered off the machine.
     PowerOff,
     /// The guest reset the machine.
     Reset(ResetSource),
-    /// The guest ended the run by the debug exit device, with this exit status.
+    /// The guest ended the run through the debug exit device, with this exit status.
     Status(u8),
 }
 
-/// By which register the guest reset the machine.
+/// The register through which the guest reset the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResetSource {
-    /// The ACPI reset register that the FADT names.
+    /// The ACPI reset register given in the FADT.
     AcpiRegister,
     /// The reset line of the keyboard controller.
     I8042,
@@ -27,18 +27,18 @@ pub enum ResetSource {
     ResetControl,
 }
 
-/// A device's way to the run loop. Cheap to clone; it may be used from any thread.
+/// Sends requests from a device to the run loop. Cheap to clone; can be used from any thread.
 #[derive(Clone)]
 pub struct ExitHandle(Arc<dyn Fn(ExitRequest) + Send + Sync>);
 
 impl ExitHandle {
-    /// Wraps what the run loop does with a request. It is called on a vCPU's thread with the device
-    /// locked: it should note the request, wake the run loop and return.
+    /// Creates a handle that passes requests to `on_request`. It is called on a vCPU thread with
+    /// the device locked: it should record the request, wake the run loop and return.
     pub fn new(on_request: impl Fn(ExitRequest) + Send + Sync + 'static) -> Self {
         Self(Arc::new(on_request))
     }
 
-    /// Asks for `request`. Returns at once; the guest may execute a few more instructions.
+    /// Sends `request`. Returns immediately; the guest may execute a few more instructions.
     pub fn request(&self, request: ExitRequest) {
         (self.0)(request);
     }
@@ -56,7 +56,7 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// What was asked for, in order.
+    /// The requests, in order.
     #[derive(Clone, Default)]
     pub(crate) struct Requests(Arc<Mutex<Vec<ExitRequest>>>);
 
@@ -72,7 +72,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn hands_on_requests_when_cloned() {
+    fn clones_forward_requests() {
         let requests = Requests::default();
         let handle = requests.handle();
 

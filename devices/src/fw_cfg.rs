@@ -1,12 +1,12 @@
 //! The ports of QEMU's fw_cfg device: the selector and data registers, and the DMA address
 //! register.
 //!
-//! Ports 0x510 and 0x511 (one 16-bit selector, written little-endian; the 8-bit data register is
-//! either byte of it when read) and 0x514 to 0x51b (DMA address, 64 bits, big-endian), no IRQ.
-//! Source: hw/nvram/fw_cfg.c in QEMU (`fw_cfg_comb_valid`, `fw_cfg_dma_mem_valid`). What the
-//! registers do is the business of the crate [`fw_cfg`].
+//! Ports 0x510 and 0x511 (a 16-bit selector, written little-endian; reading either byte reads the
+//! 8-bit data register) and 0x514 to 0x51b (DMA address, 64 bits, big-endian), no IRQ. Source:
+//! hw/nvram/fw_cfg.c in QEMU (`fw_cfg_comb_valid`, `fw_cfg_dma_mem_valid`). The crate [`fw_cfg`]
+//! implements the registers.
 //!
-//! The data register is a [`StringPort`]: a `rep insb` is one read of as many bytes.
+//! The data register is a [`StringPort`]: `rep insb` is a single read of many bytes.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -20,23 +20,23 @@ use vm_device::bus::{PioAddress, PioAddressOffset};
 use crate::device::MachineDevice;
 use crate::pio::FLOATING;
 
-/// The selector's port; the data register's is the next.
+/// The selector's port; the data register's port is the next one.
 pub const SELECTOR_PORT: u16 = 0x510;
-/// How many ports selector and data register have.
+/// Number of ports of the selector and the data register.
 pub const SELECTOR_PORT_COUNT: u16 = 2;
 /// The data register.
 pub const DATA_PORT: u16 = 0x511;
 /// The first port of the DMA address register.
 pub const DMA_PORT: u16 = 0x514;
-/// How many ports the DMA address register has.
+/// Number of ports of the DMA address register.
 pub const DMA_PORT_COUNT: u16 = 8;
-/// What the device claims in the DSDT: from the selector to the DMA address, the gap included
-/// (`fw_cfg_add_acpi_dsdt`).
+/// Number of ports the device claims in the DSDT: from the selector to the DMA address, including
+/// the gap (`fw_cfg_add_acpi_dsdt`).
 const CLAIMED: u8 = 0x0c;
 
-/// A port from which a string instruction (`rep insb`) takes many bytes at once.
+/// A port that string instructions (`rep insb`) read many bytes at a time.
 pub trait StringPort: Send + Sync {
-    /// Fills `to` with what as many reads of one byte would give.
+    /// Fills `to` with the bytes that one-byte reads would return.
     fn read_string(&self, to: &mut [u8]);
 }
 
@@ -47,7 +47,7 @@ pub struct FwCfgPorts<M> {
 }
 
 impl<M> FwCfgPorts<M> {
-    /// Gives a device its ports.
+    /// Creates the ports for a device.
     pub fn new(device: FwCfg<M>) -> Self {
         Self { device }
     }
@@ -76,7 +76,7 @@ impl<M: Memory> MutDevicePio for FwCfgPorts<M> {
     fn pio_write(&mut self, base: PioAddress, offset: PioAddressOffset, data: &[u8]) {
         match (base.0, offset, data) {
             (SELECTOR_PORT, 0, &[low, high]) => self.device.select(u16::from_le_bytes([low, high])),
-            // Writes by the data register have been ignored since QEMU 2.4.
+            // QEMU has ignored writes to the data register since version 2.4.
             (DMA_PORT, offset, data) => self.device.write_dma_register(offset.into(), data),
             _ => {}
         }
@@ -89,7 +89,8 @@ impl<M: Memory + Send> StringPort for Mutex<FwCfgPorts<M>> {
     }
 }
 
-/// The device in the DSDT: `\_SB.FWCF`, QEMU0002, by which Linux's qemu_fw_cfg driver finds it.
+/// The device's DSDT entry: `\_SB.FWCF`, QEMU0002, through which Linux's qemu_fw_cfg driver finds
+/// it.
 #[derive(Clone, Copy, Debug)]
 pub struct FwCfgDescription;
 

@@ -1,26 +1,27 @@
-//! The keyboard controller of a PC, an Intel 8042, reduced to the line that resets the CPU.
+//! The keyboard controller of a PC, an Intel 8042, reduced to its CPU reset line.
 //!
 //! Ports 0x60 (data) and 0x64 (status and command), no IRQ. Source: IBM PS/2 Hardware Interface
 //! Technical Reference, "Keyboard and Auxiliary Device Controller";
 //! <https://wiki.osdev.org/I8042_PS/2_Controller>.
 //!
-//! The guest resets the machine by a pulse on bit 0 of the output port (command 0xfe, or any of
-//! 0xf0 to 0xff with bit 0 clear) or by writing that bit as 0 (command 0xd1). Not emulated:
-//! keyboard, mouse, the A20 gate (always open), commands with an answer.
+//! The guest resets the machine by pulsing bit 0 of the output port (command 0xfe, or any command
+//! from 0xf0 to 0xff with bit 0 clear) or by writing that bit as 0 (command 0xd1). Not emulated:
+//! keyboard, mouse, the A20 gate (always open), and commands that return data.
 //!
-//! What a driver reads has to serve two readers. Linux's `reboot=k` (`kb_wait`) and hand-made reset
-//! code wait until bit 1 of the status is clear, so a floating bus (0xff) would cost 65536 reads
-//! before the reset. Drivers that look for a keyboard send a command and wait half a second for bit
-//! 0, so a status of 0x00, which `vm_superio::I8042Device` gives, costs Linux and SeaBIOS 500 ms.
-//! Both first empty the output buffer and give up if it still has something after 16 bytes: so here
-//! it always has. A status of 0x15 says "data to read, ready for a command", and Linux says "No
-//! controller found" within a millisecond. Loops that drain the buffer without a limit must end
-//! too: after 255 reads of data one status reads as empty.
+//! The status register has to satisfy two kinds of readers. Linux's `reboot=k` (`kb_wait`) and
+//! hand-written reset code wait until bit 1 is clear, so a floating bus (0xff) would cost 65536
+//! reads before the reset. Drivers that probe for a keyboard send a command and wait half a second
+//! for bit 0, so a status of 0x00, which `vm_superio::I8042Device` returns, costs Linux and SeaBIOS
+//! 500 ms. Both drain the output buffer first and give up if it is still not empty after 16 bytes,
+//! so this device always reports more data: with a status of 0x15, "data to read, ready for a
+//! command", Linux reports "No controller found" within a millisecond. Loops that drain the buffer
+//! without a limit must terminate too: after 255 data reads, one status read reports an empty
+//! buffer.
 //!
-//! SeaBIOS (`ps2_keyboard_setup`, src/hw/ps2port.c) thus gives up after 32 reads and 16 times 50
-//! µs, as it does where the port floats, and does not come at all once it has read a DSDT without
-//! PNP0303, which ours is. Linux does not come either, since the FADT does not say that there is an
-//! 8042; its `kb_wait` is over after one read.
+//! SeaBIOS (`ps2_keyboard_setup`, src/hw/ps2port.c) thus gives up after 32 reads and 16 delays of
+//! 50 µs, just as with a floating port. If it has read a DSDT without PNP0303, such as ours, it
+//! does not probe at all. Linux does not probe either, because the FADT does not report an 8042;
+//! its `kb_wait` returns after one read.
 
 use vm_device::MutDevicePio;
 use vm_device::bus::{PioAddress, PioAddressOffset};
@@ -33,24 +34,24 @@ use crate::pio;
 pub const DATA_PORT: u16 = 0x60;
 /// The status (read) and command (write) port.
 pub const COMMAND_PORT: u16 = 0x64;
-/// The ports of the device, one byte each. Those between belong to other chips.
+/// The device's ports, one byte each. The ports in between belong to other chips.
 pub const PORTS: [u16; 2] = [DATA_PORT, COMMAND_PORT];
 
 /// Status: output buffer full (bit 0), self-test passed (2), keyboard not locked (4). Bit 1, input
 /// buffer full, is clear.
 const STATUS_FULL: u8 = 0b0001_0101;
-/// The same with an empty output buffer.
+/// As [`STATUS_FULL`], but with the output buffer empty.
 const STATUS_EMPTY: u8 = 0b0001_0100;
 
-/// How many bytes may be read before the output buffer shows itself empty once: many times the 16
-/// that each probe takes.
+/// Number of data reads before one status read reports an empty output buffer: many times the 16
+/// reads of each probe.
 const STALE_BYTES: u8 = 255;
 
-/// The next byte for the data port goes to the output port.
+/// Command: write the next data byte to the output port.
 const COMMAND_WRITE_OUTPUT_PORT: u8 = 0xd1;
-/// From here on: pulse those bits of the output port which are 0 in the low nibble.
+/// The first of the pulse commands: pulses the output port bits that are 0 in the low nibble.
 const COMMAND_PULSE: u8 = 0xf0;
-/// The bit of the output port that holds the CPU in reset while it is 0.
+/// Output port bit that holds the CPU in reset while it is 0.
 const OUTPUT_PORT_RESET: u8 = 0x01;
 
 /// The keyboard controller's reset line.
@@ -62,7 +63,7 @@ pub struct I8042 {
 }
 
 impl I8042 {
-    /// A controller that asks `exit` for a reset.
+    /// Creates a controller that requests resets through `exit`.
     pub fn new(exit: ExitHandle) -> Self {
         Self { exit, stale_bytes: STALE_BYTES, output_port_next: false }
     }
@@ -147,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn asks_for_reset_when_reset_line_is_pulsed() {
+    fn requests_reset_when_reset_line_is_pulsed() {
         let (mut device, requests) = controller();
         for command in [0xfe, 0xf0] {
             outb(&mut device, COMMAND_PORT, command);
@@ -156,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn asks_for_reset_only_when_output_port_bit_is_cleared() {
+    fn requests_reset_only_when_output_port_bit_is_cleared() {
         let (mut device, requests) = controller();
         for (value, expected) in [(0xdf, vec![]), (0xfe, vec![RESET])] {
             outb(&mut device, COMMAND_PORT, 0xd1);
@@ -179,7 +180,7 @@ mod tests {
 
     /// `kb_wait` in Linux's arch/x86/kernel/reboot.c.
     #[test]
-    fn takes_command_at_once_when_guest_waits_for_input_buffer() {
+    fn accepts_command_at_once_when_guest_waits_for_input_buffer() {
         let (mut device, _) = controller();
         for _ in 0..1000 {
             assert_eq!(inb(&mut device, COMMAND_PORT) & 0x02, 0);
@@ -187,10 +188,10 @@ mod tests {
         }
     }
 
-    /// `i8042_flush` in Linux's drivers/input/serio/i8042.c and in SeaBIOS' src/hw/ps2port.c: both
+    /// `i8042_flush` in Linux's drivers/input/serio/i8042.c and in SeaBIOS's src/hw/ps2port.c: both
     /// give up after 16 bytes.
     #[test]
-    fn fails_driver_flush_when_probed_again_and_again() {
+    fn driver_flush_fails_on_every_probe() {
         let (mut device, _) = controller();
         for _ in 0..10 {
             for _ in 0..16 {
@@ -201,10 +202,10 @@ mod tests {
         }
     }
 
-    /// `i8042_flush` at the head of `ps2_keyboard_setup` in SeaBIOS' src/hw/ps2port.c; it sleeps 50
-    /// µs between status and data.
+    /// `i8042_flush`, called first in `ps2_keyboard_setup` in SeaBIOS's src/hw/ps2port.c; it sleeps
+    /// 50 µs between reading status and data.
     #[test]
-    fn seabios_gives_up_after_16_bytes_when_it_looks_for_a_keyboard() {
+    fn seabios_gives_up_probing_for_a_keyboard_after_16_bytes() {
         let (mut device, requests) = controller();
         let mut delays = 0;
         for _ in 0..16 {
@@ -217,8 +218,8 @@ mod tests {
         assert_eq!((delays, requests.take()), (16, vec![]));
     }
 
-    /// `i8042_reboot` in the same file, and `BOOT_KBD` in Linux'
-    /// `native_machine_emergency_restart`: one read for each attempt.
+    /// `i8042_reboot` in the same file, and `BOOT_KBD` in Linux's
+    /// `native_machine_emergency_restart`: one status read per attempt.
     #[test]
     fn resets_without_waiting_when_guest_has_drained_the_buffer() {
         for drained in [0, 16, 254, 255, 256] {
@@ -233,14 +234,14 @@ mod tests {
     }
 
     #[test]
-    fn answers_anything_but_pass_when_self_test_is_asked_for() {
+    fn self_test_never_reports_success() {
         let (mut device, _) = controller();
         outb(&mut device, COMMAND_PORT, 0xaa);
         assert_ne!(inb(&mut device, DATA_PORT), 0x55);
     }
 
     #[test]
-    fn shows_empty_buffer_when_drained_without_limit() {
+    fn reports_empty_buffer_when_drained_without_limit() {
         let (mut device, _) = controller();
         let reads = (0..1000).take_while(|_| {
             let full = inb(&mut device, COMMAND_PORT) & 0x01 != 0;

@@ -1,8 +1,8 @@
-//! Interrupt lines, as a device sees them: something to pulse.
+//! Interrupt lines, as devices see them.
 //!
-//! All devices here use edge-triggered lines, so one method is enough. In the VMM a pulse is an
-//! ioctl on the thread that accesses the device, so that the interrupt is pending before the CPU
-//! continues; in tests a line counts its pulses.
+//! Edge-triggered lines are pulsed; level-triggered lines are driven high or low. In the VMM this
+//! is an ioctl on the thread that accesses the device, so that the interrupt is pending before the
+//! CPU continues. In tests, lines record what happens to them.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -11,14 +11,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// An edge-triggered interrupt line.
 pub trait IrqLine: Send {
-    /// Raises the line and lowers it again. A line that cannot be raised stays silent: the device
-    /// has nobody to tell.
+    /// Raises the line and lowers it again. Errors are ignored, because the device could not handle
+    /// them.
     fn pulse(&self);
 }
 
 /// A level-triggered interrupt line, active high.
 pub trait LevelLine: Send {
-    /// Drives the line high or low. Driving it to the level it has changes nothing.
+    /// Drives the line high or low. Has no effect if the line already has that level.
     fn set(&self, high: bool);
 }
 
@@ -44,7 +44,7 @@ impl LevelLine for RecordingLine {
 pub struct CountingLine(Arc<AtomicUsize>);
 
 impl CountingLine {
-    /// How often the line was pulsed.
+    /// Number of pulses so far.
     pub fn count(&self) -> usize {
         self.0.load(Ordering::SeqCst)
     }
@@ -56,7 +56,7 @@ impl IrqLine for CountingLine {
     }
 }
 
-/// A line in the shape that vm-superio wants.
+/// Adapts a line to vm-superio's `Trigger` trait.
 pub(crate) struct LineTrigger(pub(crate) Box<dyn IrqLine>);
 
 impl vm_superio::Trigger for LineTrigger {

@@ -15,16 +15,16 @@
 //! | [`virtio`]: disks | memory-mapped | – | OASIS virtio 1.2 |
 //! | [`pci`]: configuration, host bridge, ISA bridge | 0xcf8 to 0xcff | – | PCI 3.0; Intel 82441FX and 82371SB |
 //!
-//! A device implements [`vm_device::MutDevicePio`], so that an `Arc<Mutex<Device>>` goes on a
-//! `vm_device` bus. It knows nothing of KVM, threads or file descriptors. What it needs from the
-//! outside is handed to its constructor: an [`irq::IrqLine`] to pulse, an [`exit::ExitHandle`] to
-//! ask for the end of the machine, a [`clock::Clock`] or a [`clock::MonotonicClock`], a
-//! [`console::ConsoleSink`] for its output.
+//! A device implements [`vm_device::MutDevicePio`], so that an `Arc<Mutex<Device>>` can be
+//! registered on a `vm_device` bus. Devices do not depend on KVM, threads or file descriptors. They
+//! receive what they need through their constructor: an [`irq::IrqLine`] to pulse, an
+//! [`exit::ExitHandle`] to end or reset the machine, a [`clock::Clock`] or a
+//! [`clock::MonotonicClock`], a [`console::ConsoleSink`] for output.
 //!
-//! Nothing that the guest does makes a device panic, block or allocate: a bad access reads as all
-//! ones or is dropped. Devices that the guest learns of through the DSDT have a plain description
-//! that implements `acpi_tables::Aml`; each is a complete term list for the top level of a
-//! definition block and brings its own `Scope (\_SB)`.
+//! Nothing the guest does makes a device panic, block or allocate: an invalid access reads as all
+//! ones or is dropped. Devices listed in the DSDT have a plain description type that implements
+//! `acpi_tables::Aml`. Each description is a complete term list for the top level of a definition
+//! block, including its own `Scope (\_SB)`.
 //!
 //! ```
 //! use std::sync::{Arc, Mutex};

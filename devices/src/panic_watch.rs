@@ -1,65 +1,66 @@
-//! Reads along on the guest's console and recognises how a Linux kernel says that it ends.
+//! Watches the guest's console output for a Linux kernel's panic, restart and shutdown messages.
 //!
-//! It looks for `Kernel panic - not syncing` (kernel/panic.c), for the same behind `---[ end `,
-//! which closes the report, and for the last words of kernel/reboot.c. A message may follow a time
-//! stamp (`[    1.234567] `), a log level (`<0>`) or an unfinished line, such as a shell's prompt.
-//! Lines end at CR or LF. Memory is bounded: one line buffer of 512 bytes.
+//! It looks for `Kernel panic - not syncing` (kernel/panic.c), for the same text after `---[ end `,
+//! which ends the panic report, and for the final messages of kernel/reboot.c. A message may follow
+//! a time stamp (`[    1.234567] `), a log level (`<0>`) or an incomplete line such as a shell
+//! prompt. Lines end at CR or LF. Memory use is bounded by one line buffer of 512 bytes.
 //!
-//! It trusts the text: a program in the guest can print the same words.
+//! The text is not authenticated: any program in the guest can print the same messages.
 
-/// Most bytes of a line examined at once. A longer line is examined in pieces.
+/// Size of the line buffer in bytes. Longer lines are searched in pieces.
 const LINE_LIMIT: usize = 512;
-/// What is kept of a long line, in bytes: more than the longest words looked for.
+/// Bytes of a long line carried over to the next search: more than the longest message.
 const LINE_KEEP: usize = LINE_LIMIT / 2;
-/// Longest panic message that is reported, in bytes.
+/// Longest panic message reported, in bytes.
 const MESSAGE_LIMIT: usize = 256;
 
 const PANIC: &[u8] = b"Kernel panic - not syncing";
-/// What precedes [`PANIC`] on the line that closes the report.
+/// Text before [`PANIC`] on the line that ends the report.
 const PANIC_END: &[u8] = b"---[ end ";
 const REBOOT: &[u8] = b"reboot: ";
 
-/// What the guest's kernel said.
+/// A message from the guest's kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConsoleEvent {
-    /// The kernel panicked; its message from `Kernel panic` to the end of the line, at most 256
-    /// bytes.
+    /// The kernel panicked. The message runs from `Kernel panic` to the end of the line, at most
+    /// 256 bytes.
     Panic(String),
-    /// The kernel has printed another line after the one that says that it panicked.
+    /// The kernel printed another line after its panic message.
     PanicLine,
-    /// The kernel has printed all of its panic report.
+    /// The kernel finished its panic report.
     PanicEnd,
-    /// The kernel restarts the machine in an orderly way.
+    /// The kernel is restarting the machine (orderly reboot).
     Restarting,
-    /// The kernel switches the machine off in an orderly way.
+    /// The kernel is powering the machine off (orderly shutdown).
     PowerDown,
-    /// The kernel stopped and leaves the machine on.
+    /// The kernel halted the CPUs without powering the machine off.
     Halted,
 }
 
-/// What follows [`REBOOT`].
+/// The messages that follow [`REBOOT`].
 const LAST_WORDS: [(&[u8], ConsoleEvent); 3] = [
     (b"Restarting system", ConsoleEvent::Restarting),
     (b"Power down", ConsoleEvent::PowerDown),
     (b"System halted", ConsoleEvent::Halted),
 ];
 
-/// Recognises the end of a kernel in its console output.
+/// Detects kernel panics, restarts and shutdowns in console output.
 #[derive(Debug)]
 pub struct PanicWatch {
     line: Vec<u8>,
-    /// This line has had its event.
+    /// This line has already produced its event.
     settled: bool,
     panicked: bool,
 }
 
 impl PanicWatch {
-    /// A watch at the beginning of a line.
+    /// Creates a watch positioned at the start of a line.
     pub fn new() -> Self {
         Self { line: Vec::with_capacity(LINE_LIMIT), settled: false, panicked: false }
     }
 
-    /// Reads on, and hands each finding to `found`. `bytes` may begin and end anywhere in a line.
+    /// Consumes `bytes`, which may start and end anywhere in a line, and passes each event to
+    /// `found`.
     pub fn feed(&mut self, mut bytes: &[u8], mut found: impl FnMut(ConsoleEvent)) {
         while let Some(end) = bytes.iter().position(|byte| matches!(byte, b'\n' | b'\r')) {
             self.extend(&bytes[..end], &mut found);
@@ -86,7 +87,8 @@ impl PanicWatch {
         }
     }
 
-    /// Looks at a full buffer. A message near its end waits for the rest.
+    /// Searches a full buffer. A message that starts near its end is deferred until more of it has
+    /// arrived.
     fn examine_long(&mut self, found: &mut impl FnMut(ConsoleEvent)) -> bool {
         let complete = find(&self.line, PANIC).is_none_or(|start| start <= LINE_KEEP);
         let settled = complete && self.examine(found);
@@ -94,7 +96,7 @@ impl PanicWatch {
         settled
     }
 
-    /// Looks for a message in the buffer. Says whether there was one.
+    /// Searches the buffer for a message and returns whether it contains one.
     fn examine(&mut self, found: &mut impl FnMut(ConsoleEvent)) -> bool {
         if self.settled {
             return false;
@@ -125,7 +127,7 @@ impl Default for PanicWatch {
     }
 }
 
-/// Where `words` begin in `line`, at its start or after a prefix.
+/// Returns the offset of `words` in `line`, either at its start or after a prefix.
 fn find(line: &[u8], words: &[u8]) -> Option<usize> {
     let starts = line.windows(words.len()).enumerate().filter(|(_, window)| *window == words);
     starts
@@ -133,7 +135,8 @@ fn find(line: &[u8], words: &[u8]) -> Option<usize> {
         .find(|&start| start == 0 || matches!(line[start - 1], b' ' | b']' | b'>' | b'\t'))
 }
 
-/// A bounded text without the trailing blanks, whatever the bytes.
+/// Converts bytes to a string of bounded length, without trailing whitespace; invalid UTF-8 is
+/// replaced.
 fn text(bytes: &[u8]) -> String {
     let bytes = &bytes[..bytes.len().min(MESSAGE_LIMIT)];
     String::from_utf8_lossy(bytes).trim_end().to_owned()

@@ -1,4 +1,4 @@
-//! PCI: a host bridge, an ISA bridge, and the way to their configuration space.
+//! PCI: a host bridge, an ISA bridge, and access to their configuration space.
 //!
 //! ```text
 //! ports 0xcf8 to 0xcff ─► PciConfigPorts ─► PciBus ─► 00:00.0 host_bridge (Intel 440FX)
@@ -15,9 +15,9 @@
 //! | [`host_bridge`], [`isa_bridge`] | the two functions of the machine `pc` |
 //! | [`description`] | the host bridge in the DSDT |
 //!
-//! There is one bus and no interrupt pin. A device with BARs keeps them in its
-//! [`function::ConfigSpace`], whose write masks make the sizing handshake work, and looks in its
-//! `write_config` where the guest has put them.
+//! There is one bus, and no PCI interrupt is routed. A device with BARs stores them in its
+//! [`function::ConfigSpace`], whose write masks implement the BAR sizing protocol, and checks in
+//! its `write_config` where the guest has placed them.
 //!
 //! Source: PCI Local Bus Specification 3.0, 3.2.2.3.2 (mechanism 1) and 6.1 (the header of type 0).
 

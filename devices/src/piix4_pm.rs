@@ -12,16 +12,16 @@
 //! | 0xb2 | 8 | APM control | 0xf1 sets `SCI_EN`, 0xf0 clears it |
 //! | 0xb3 | 8 | APM status | stored and read back |
 //!
-//! All registers are little-endian. The system control interrupt (SCI) is IRQ 9, level-triggered and
-//! active high. It is raised while a status bit is set whose enable bit is set too.
+//! All registers are little-endian. The system control interrupt (SCI) is IRQ 9, level-triggered
+//! and active high. It is raised while a status bit is set whose enable bit is set too.
 //!
-//! `SLP_TYP` 0 is S5, soft off, as in QEMU's DSDT. Test suites and hobby kernels rely on that value:
-//! they write 0x2000 to port 0x604 to power off. Other sleep states do not exist; a guest that enters
-//! one wakes at once.
+//! `SLP_TYP` 0 is S5, soft off, as in QEMU's DSDT. Test suites and hobby kernels rely on that
+//! value: they write 0x2000 to port 0x604 to power off. Other sleep states are not supported; a
+//! guest that enters one wakes immediately.
 //!
 //! The timer at 0x608 is [`crate::acpi_pm_timer`]. Its carry interrupt (status bit 0) is not
-//! emulated, and neither are the global lock, the sleep button, the RTC alarm and the general-purpose
-//! events.
+//! emulated, and neither are the global lock, the sleep button, the RTC alarm and the
+//! general-purpose events.
 
 use std::fmt;
 
@@ -37,9 +37,9 @@ use crate::pci::bus::Devfn;
 use crate::pci::function::{ConfigSpace, Identity};
 use crate::pio;
 
-/// The first port of the power-management registers.
+/// First I/O port of the power-management registers.
 pub const BASE_PORT: u16 = 0x600;
-/// The number of ports they take.
+/// Number of their I/O ports.
 pub const PORT_COUNT: u16 = 8;
 /// The PM1 event block: `PM1a_EVT_BLK` of the FADT, status and enable registers.
 pub const EVENT_PORT: u16 = BASE_PORT;
@@ -47,7 +47,7 @@ pub const EVENT_PORT: u16 = BASE_PORT;
 pub const CONTROL_PORT: u16 = BASE_PORT + CONTROL;
 /// The APM control register: `SMI_CMD` of the FADT.
 pub const APM_PORT: u16 = 0xb2;
-/// The number of ports of the APM registers.
+/// Number of I/O ports of the APM registers.
 pub const APM_PORT_COUNT: u16 = 2;
 /// The value that hands power management to the operating system: `ACPI_ENABLE` of the FADT.
 pub const ACPI_ENABLE: u8 = 0xf1;
@@ -55,7 +55,7 @@ pub const ACPI_ENABLE: u8 = 0xf1;
 pub const ACPI_DISABLE: u8 = 0xf0;
 /// The system control interrupt: `SCI_INT` of the FADT.
 pub const SCI_IRQ: u8 = 9;
-/// Where the PCI function is.
+/// The PCI function's address on the bus.
 pub const PLACE: Devfn = Devfn::new(1, 3);
 
 const STATUS: u16 = 0;
@@ -65,7 +65,7 @@ const CONTROL_END: u16 = 6;
 
 const POWER_BUTTON: u16 = 1 << 8;
 const WAKE: u16 = 1 << 15;
-/// The status bits that exist; the others read as 0.
+/// The implemented status bits; the others read as 0.
 const STATUS_BITS: u16 = POWER_BUTTON | WAKE;
 
 const SCI_ENABLE: u16 = 1 << 0;
@@ -85,7 +85,7 @@ pub struct Piix4Pm {
 }
 
 impl Piix4Pm {
-    /// Registers that ask `exit` for power-off and raise `sci`, which is IRQ [`SCI_IRQ`].
+    /// Creates registers that request power-off through `exit` and raise `sci`, IRQ [`SCI_IRQ`].
     pub fn new(exit: ExitHandle, sci: Box<dyn LevelLine>) -> Self {
         Self { exit, sci, status: 0, enable: 0, control: 0, apm: [0; 2] }
     }
@@ -155,7 +155,7 @@ impl MachineDevice for Piix4Pm {
     }
 }
 
-/// The bus passes the base of the range that was hit, which tells the two ranges apart.
+/// The bus passes the base port of the accessed range, which distinguishes the two ranges.
 impl MutDevicePio for Piix4Pm {
     fn pio_read(&mut self, base: PioAddress, offset: PioAddressOffset, data: &mut [u8]) {
         if base.0 == APM_PORT {
@@ -191,7 +191,7 @@ impl fmt::Debug for Piix4Pm {
     }
 }
 
-/// `\_S5` in the DSDT. The power button is part of the fixed hardware and needs no device.
+/// The DSDT entry `\_S5`. The power button is part of the fixed hardware and needs no device.
 #[derive(Clone, Copy, Debug)]
 pub struct Piix4PmDescription;
 
@@ -222,10 +222,10 @@ const IDENTITY: Identity = Identity {
 
 /// The PCI function at [`PLACE`], 00:01.3.
 ///
-/// Firmware looks here for the registers' port. It is hard-wired to [`BASE_PORT`] and enabled, so
-/// that OVMF (`OvmfPkg/PlatformPei`) and SeaBIOS (`piix4_pm_setup`, src/fw/pciinit.c) leave it where
-/// the FADT says. Bit 25 of `DEVACTB` says that system management mode is set up already. SeaBIOS
-/// then does not set it up itself (`smm_device_setup`, src/fw/smm.c), which would wait forever for
+/// Firmware reads the registers' port from here. It is hard-wired to [`BASE_PORT`] and enabled, so
+/// OVMF (`OvmfPkg/PlatformPei`) and SeaBIOS (`piix4_pm_setup`, src/fw/pciinit.c) use the same port
+/// as the FADT. Bit 25 of `DEVACTB` indicates that system management mode is already set up.
+/// Otherwise SeaBIOS would set it up itself (`smm_device_setup`, src/fw/smm.c) and wait forever for
 /// code that KVM would have to run in that mode. QEMU with `smm=off` does the same.
 pub fn function() -> ConfigSpace {
     let [low, high] = (BASE_PORT | 1).to_le_bytes();
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn bits_and_ports_that_do_not_exist_hold_nothing() {
+    fn unimplemented_bits_and_ports_store_nothing() {
         let (mut device, requests, _) = device();
         for port in (BASE_PORT..BASE_PORT + PORT_COUNT).step_by(2) {
             outw(&mut device, port, 0xdfff);
@@ -348,7 +348,7 @@ mod tests {
 
     /// `piix4_pm_setup` and `smm_device_setup` in SeaBIOS.
     #[test]
-    fn seabios_finds_the_registers_and_no_work_for_smm() {
+    fn seabios_finds_the_registers_and_skips_smm_setup() {
         let mut function = function();
         assert_eq!(read(&mut function, 0x00), 0x7113_8086);
         assert_eq!(read(&mut function, 0x08), 0x0680_0003);

@@ -1,12 +1,12 @@
-//! How a port access reaches a chip whose registers are one byte wide.
+//! Splits port accesses for chips whose registers are one byte wide.
 //!
-//! The ISA bus breaks a wider access into byte cycles at consecutive ports, lowest first, so `outw
-//! 0x70` writes the index and then the data register. An access of more than four bytes is no x86
-//! port access: it floats.
+//! The ISA bus splits a wider access into byte cycles at consecutive ports, lowest first, so `outw
+//! 0x70` writes the index and then the data register. Accesses of more than four bytes are not
+//! valid x86 port accesses: they float.
 
 use vm_device::bus::PioAddressOffset;
 
-/// What a port reads when no register drives the bus.
+/// Value read from a port that no register drives.
 pub(crate) const FLOATING: u8 = 0xff;
 
 /// The widest port access, in bytes.
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn takes_consecutive_registers_when_access_is_wide() {
+    fn wide_access_covers_consecutive_registers() {
         let mut data = [0; 4];
         read_bytes(6, &mut data, |register| if register < 8 { 0x10 } else { FLOATING });
         assert_eq!(data, [0x10, 0x10, 0xff, 0xff]);

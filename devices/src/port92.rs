@@ -1,4 +1,4 @@
-//! System control port A of a PS/2: the fast reset and the A20 gate.
+//! System control port A of a PS/2: fast reset and the A20 gate.
 //!
 //! Port 0x92, one byte, no IRQ. Source: IBM PS/2 Hardware Interface Technical Reference, "System
 //! Control Port A"; QEMU's `hw/isa/port92.c`.
@@ -9,11 +9,12 @@
 //! | 1 | A20 gate: read back as it was written, 1 after power-on |
 //! | 7:2 | read as 0 |
 //!
-//! The gate gates nothing: address line 20 always follows the CPU, which is what every guest wants
-//! and all that KVM has. It is a latch because firmware looks whether it took: SeaBIOS'
-//! `transition32` (src/romlayout.S) reads the port, sets bit 1 and writes it back on each of its
-//! ways into protected mode. For the same reason the port must never float: 0xff written back is a
-//! reset. Not emulated: the fixed-disk lights and the password lock, which QEMU keeps in bits 7:2.
+//! The A20 gate has no effect: address line 20 is always enabled, which is what every guest wants
+//! and all that KVM supports. The bit is stored because firmware checks it: SeaBIOS's
+//! `transition32` (src/romlayout.S) reads the port, sets bit 1 and writes the value back each time
+//! it enters protected mode. For the same reason the port must never float: writing 0xff back would
+//! reset the machine. Not emulated: the fixed-disk lights and the password lock, which QEMU stores
+//! in bits 7:2.
 
 use vm_device::MutDevicePio;
 use vm_device::bus::{PioAddress, PioAddressOffset};
@@ -22,12 +23,12 @@ use crate::device::MachineDevice;
 use crate::exit::{ExitHandle, ExitRequest, ResetSource};
 use crate::pio;
 
-/// The port of the device.
+/// The device's I/O port.
 pub const PORT: u16 = 0x92;
 
-/// Fast reset.
+/// Fast reset bit.
 const RESET: u8 = 1 << 0;
-/// The A20 gate is open.
+/// A20 gate bit: set while the gate is open.
 const A20: u8 = 1 << 1;
 
 /// System control port A.
@@ -38,7 +39,7 @@ pub struct Port92 {
 }
 
 impl Port92 {
-    /// A port that asks `exit` for a reset.
+    /// Creates a port that requests resets through `exit`.
     pub fn new(exit: ExitHandle) -> Self {
         Self { exit, latch: A20 }
     }
@@ -94,7 +95,7 @@ mod tests {
         device.pio_write(PioAddress(PORT), 0, &[value]);
     }
 
-    /// `transition32` in SeaBIOS' src/romlayout.S: on each way from 16-bit to 32-bit code.
+    /// `transition32` in SeaBIOS's src/romlayout.S, run on each switch from 16-bit to 32-bit code.
     #[test]
     fn seabios_opens_a20_without_reset_when_it_enters_protected_mode() {
         let (mut device, requests) = port();
@@ -106,9 +107,9 @@ mod tests {
         assert_eq!(requests.take(), []);
     }
 
-    /// `set_a20` in SeaBIOS' src/x86.h.
+    /// `set_a20` in SeaBIOS's src/x86.h.
     #[test]
-    fn reads_back_a20_when_it_is_shut_and_opened() {
+    fn reads_back_a20_when_it_is_closed_and_opened() {
         let (mut device, _) = port();
         for value in [0x00, 0x02, 0x00] {
             outb(&mut device, value);
@@ -119,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn asks_for_reset_once_when_bit_0_rises() {
+    fn requests_reset_once_when_bit_0_rises() {
         let (mut device, requests) = port();
         outb(&mut device, 0x03);
         assert_eq!(requests.take(), [RESET_ASKED]);
@@ -134,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn never_floats_when_every_value_is_written() {
+    fn never_floats_whatever_is_written() {
         let (mut device, _) = port();
         for value in 0..=0xff {
             outb(&mut device, value);
@@ -143,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn leaves_neighbours_alone_when_access_is_wide() {
+    fn wide_access_does_not_affect_adjacent_ports() {
         let (mut device, requests) = port();
         let mut data = [0; 2];
         device.pio_read(PioAddress(PORT), 0, &mut data);

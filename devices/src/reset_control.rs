@@ -1,4 +1,4 @@
-//! The reset control register of a PC's PCI-to-ISA bridge, with which firmware and kernels reset
+//! The reset control register of a PC's PCI-to-ISA bridge, through which firmware and kernels reset
 //! the machine.
 //!
 //! Port 0xcf9, one byte, no IRQ. Source: Intel 82371SB (PIIX3) data sheet, "RC: reset control
@@ -6,20 +6,20 @@
 //!
 //! | bit | |
 //! |---|---|
-//! | 1 | which reset: 0 of the CPU, 1 of the system; kept and read back |
-//! | 2 | a write with this bit set resets; reads as 0 |
+//! | 1 | kind of reset: 0 CPU, 1 system; stored and read back |
+//! | 2 | writing 1 resets; reads as 0 |
 //!
-//! Both kinds reset the whole machine here, as in QEMU; bit 3 (power cycle) of later chips changes
-//! nothing.
+//! Both kinds reset the whole machine here, as in QEMU; bit 3 (power cycle) of later chips has no
+//! effect.
 //!
-//! The register lies within the four ports 0xcf8 to 0xcfb. On a machine with PCI, a 32-bit access
-//! there is the address of configuration mechanism 1 and only a byte access is the register, so
-//! [`crate::pci::config::PciConfigPorts`] has all the ports and a `ResetControl` inside. On a
-//! machine without PCI, `ResetControl` goes on the bus alone, and still takes all four: a driver
-//! that looks for PCI writes addresses to 0xcf8, and were these split into bytes, `outl 0x80000400,
-//! 0xcf8` (function 4) would write 0x04 to the register and reset the machine. All that is not a
-//! byte at 0xcf9 floats, so that 0xcf8 does not read back 0x80000000 and SeaBIOS says "Detected
-//! non-PCI system".
+//! The register is within the four ports 0xcf8 to 0xcfb. On a machine with PCI, a 32-bit access to
+//! them is the address register of configuration mechanism 1 and only a byte access reaches this
+//! register, so [`crate::pci::config::PciConfigPorts`] owns all these ports and contains a
+//! `ResetControl`. On a machine without PCI, `ResetControl` is on the bus by itself but still
+//! claims all four ports: a driver that probes for PCI writes addresses to 0xcf8, and if they were
+//! split into bytes, `outl 0x80000400, 0xcf8` (function 4) would write 0x04 to the register and
+//! reset the machine. All accesses except a byte at 0xcf9 float, so 0xcf8 does not read back
+//! 0x80000000 and SeaBIOS reports "Detected non-PCI system".
 
 use vm_device::MutDevicePio;
 use vm_device::bus::{PioAddress, PioAddressOffset};
@@ -28,22 +28,22 @@ use crate::device::MachineDevice;
 use crate::exit::{ExitHandle, ExitRequest, ResetSource};
 use crate::pio;
 
-/// The first port that the device takes where there is no PCI.
+/// First I/O port on a machine without PCI.
 pub const BASE_PORT: u16 = 0xcf8;
-/// How many ports it takes there.
+/// Number of I/O ports on a machine without PCI.
 pub const PORT_COUNT: u16 = 4;
 /// The register's port.
 pub const PORT: u16 = 0xcf9;
 
-/// Resets the system when it is written to [`PORT`]: `RESET_VALUE` of the FADT.
+/// The value that resets the system when written to [`PORT`]: `RESET_VALUE` of the FADT.
 pub const RESET_VALUE: u8 = SYSTEM | TRIGGER;
 
-/// The register's place in the range.
+/// The register's offset within the range.
 pub(crate) const OFFSET: PioAddressOffset = PORT - BASE_PORT;
 
-/// A reset of the system, not only of the CPU.
+/// Resets the system, not only the CPU.
 const SYSTEM: u8 = 1 << 1;
-/// Reset now.
+/// Triggers the reset.
 const TRIGGER: u8 = 1 << 2;
 
 /// The reset control register.
@@ -54,12 +54,12 @@ pub struct ResetControl {
 }
 
 impl ResetControl {
-    /// A register that asks `exit` for a reset.
+    /// Creates a register that requests resets through `exit`.
     pub fn new(exit: ExitHandle) -> Self {
         Self { exit, kind: 0 }
     }
 
-    /// What the register reads as.
+    /// The register's value when read.
     pub(crate) fn read(&self) -> u8 {
         self.kind
     }
@@ -116,7 +116,7 @@ mod tests {
         device.pio_write(PioAddress(BASE_PORT), OFFSET, &[value]);
     }
 
-    /// `qemu_reboot` in SeaBIOS' src/fw/shadow.c.
+    /// `qemu_reboot` in SeaBIOS's src/fw/shadow.c.
     #[test]
     fn seabios_resets_when_it_writes_2_and_6() {
         let (mut device, requests) = register();
@@ -126,9 +126,9 @@ mod tests {
         assert_eq!(requests.take(), [RESET]);
     }
 
-    /// `BOOT_CF9_SAFE` in `native_machine_emergency_restart`, Linux' arch/x86/kernel/reboot.c.
+    /// `BOOT_CF9_SAFE` in `native_machine_emergency_restart`, Linux's arch/x86/kernel/reboot.c.
     #[test]
-    fn linux_resets_when_told_reboot_pci() {
+    fn linux_resets_with_reboot_pci() {
         for code in [0x06, 0x0e] {
             let (mut device, requests) = register();
             let kept = inb(&mut device) & !code;
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn keeps_only_kind_of_reset_when_other_bits_are_written() {
+    fn stores_only_the_kind_of_reset() {
         let (mut device, requests) = register();
         outb(&mut device, 0xfb);
         assert_eq!(inb(&mut device), 0x02);
@@ -152,7 +152,7 @@ mod tests {
         assert_eq!(requests.take(), []);
     }
 
-    /// `pci_probe_host` in SeaBIOS' src/hw/pci.c: the machine has no PCI.
+    /// `pci_probe_host` in SeaBIOS's src/hw/pci.c: the machine has no PCI.
     #[test]
     fn does_not_read_back_when_pci_is_probed() {
         let (mut device, _) = register();
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn stays_up_when_configuration_space_is_scanned_without_pci() {
+    fn does_not_reset_when_configuration_space_is_scanned_without_pci() {
         let (mut device, requests) = register();
         for function in 0u32..256 {
             let address = 0x8000_0000 | function << 8;
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn floats_when_access_is_no_byte() {
+    fn floats_when_access_is_not_a_byte() {
         let (mut device, requests) = register();
         for (offset, width) in [(0, 1), (2, 1), (3, 1), (0, 2), (OFFSET, 2), (0, 4)] {
             let mut data = [0; 4];

@@ -1,19 +1,19 @@
 //! A serial port: the National Semiconductor 16550A, on `vm_superio::Serial`.
 //!
-//! COM1 to COM4 at the ports of a PC: 0x3f8, 0x2f8, 0x3e8, 0x2e8, eight each. Source: PC16550D data
-//! sheet;
-//! <https://www.lammertbies.nl/comm/info/serial-uart>.
+//! COM1 to COM4 use the standard PC port ranges: eight ports each, from 0x3f8, 0x2f8, 0x3e8 and
+//! 0x2e8. Source: PC16550D data sheet; <https://www.lammertbies.nl/comm/info/serial-uart>.
 //!
-//! On the ISA bus COM3 shares IRQ 4 with COM1 and COM4 shares IRQ 3 with COM2, as QEMU has it; but
-//! an edge-triggered line cannot be shared without losing interrupts. Here COM3 has IRQ 5 and COM4
-//! IRQ 7, the lines for which cards had jumpers: they belong to parallel ports, which this machine
-//! lacks. The guest learns of them from the DSDT.
+//! On the ISA bus, COM3 shares IRQ 4 with COM1 and COM4 shares IRQ 3 with COM2, and QEMU does the
+//! same. But sharing an edge-triggered line loses interrupts, so here COM3 uses IRQ 5 and COM4 uses
+//! IRQ 7. Serial cards had jumpers for these lines, which normally belong to parallel ports; this
+//! machine has none. The guest finds the assignment in the DSDT.
 //!
-//! On top of vm-superio this file gives interrupt identification as the chip does (received data
-//! before an empty transmitter, pending until the data is read, nothing that is not enabled), the
-//! 16-byte FIFO of the loopback mode (by which drivers tell a 16550A from its successors) and FIFO
-//! control's "clear the receiver". Not emulated: baud rate and line settings (kept, without
-//! effect), modem status changes, line errors and breaks, a disabled FIFO.
+//! On top of vm-superio, this module implements interrupt identification as the chip does it
+//! (received data has priority over an empty transmitter and stays pending until it is read; only
+//! enabled interrupts are reported), the 16-byte FIFO in loopback mode (drivers use it to
+//! distinguish a 16550A from its successors) and the "clear receive FIFO" bit of the FIFO control
+//! register. Not emulated: baud rate and line settings (stored, but without effect), modem status
+//! changes, line errors and breaks, and disabling the FIFO.
 
 use std::fmt;
 
@@ -28,10 +28,10 @@ use crate::device::MachineDevice;
 use crate::irq::{IrqLine, LineTrigger};
 use crate::pio;
 
-/// How many ports a serial port has.
+/// Number of I/O ports of a serial port.
 pub const PORT_COUNT: u16 = 8;
 
-/// One of the four serial ports of a PC. In the DSDT it is `\_SB.COM1` to `\_SB.COM4`, PNP0501.
+/// One of the four serial ports of a PC: `\_SB.COM1` to `\_SB.COM4` in the DSDT, PNP0501.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ComPort {
     /// `ttyS0` in Linux.
@@ -45,10 +45,10 @@ pub enum ComPort {
 }
 
 impl ComPort {
-    /// All of them, in order.
+    /// All four, in order.
     pub const ALL: [Self; 4] = [Self::Com1, Self::Com2, Self::Com3, Self::Com4];
 
-    /// The first of its [`PORT_COUNT`] ports.
+    /// The first of the port's [`PORT_COUNT`] I/O ports.
     pub const fn base_port(self) -> u16 {
         match self {
             Self::Com1 => 0x3f8,
@@ -58,7 +58,7 @@ impl ComPort {
         }
     }
 
-    /// Its interrupt: edge-triggered, active high, not shared.
+    /// The port's IRQ: edge-triggered, active high, not shared.
     pub const fn irq(self) -> u8 {
         match self {
             Self::Com1 => 4,
@@ -68,7 +68,7 @@ impl ComPort {
         }
     }
 
-    /// Its name in the DSDT and its `_UID`.
+    /// The port's name in the DSDT and its `_UID`.
     const fn identity(self) -> (&'static str, u8) {
         match self {
             Self::Com1 => ("COM1", 1),
@@ -115,37 +115,41 @@ const MCR_OUT2: u8 = 1 << 3;
 const MCR_LOOPBACK: u8 = 1 << 4;
 const LSR_DATA_READY: u8 = 1 << 0;
 
-/// The divisor of 9600 baud, vm-superio's power-on value.
+/// The divisor for 9600 baud, vm-superio's power-on value.
 const DIVISOR: u8 = 12;
 
-/// Reads of the line status register in a row that show that the guest polls for input.
+/// Number of consecutive reads of the line status register that show that the guest polls for
+/// input.
 pub const LISTENING_POLLS: u32 = 64;
 
-/// Depth of vm-superio's receive buffer in bytes. Input from the host may fill it: fewer
+/// Depth of vm-superio's receive buffer in bytes. Host input may fill all of it, which saves
 /// interrupts.
 const BUFFER_DEPTH: usize = 64;
-/// Depth of the chip's FIFO in bytes, which a driver can measure in loopback mode.
+/// Depth of the chip's FIFO in bytes, which drivers can measure in loopback mode.
 const FIFO_DEPTH: usize = 16;
 
 /// A serial port.
 pub struct Serial {
     uart: vm_superio::Serial<LineTrigger, NoEvents, ConsoleSink>,
     on_room: Box<dyn Fn() + Send>,
-    /// The last [`Serial::enqueue`] took less than it was offered.
+    /// The last call to [`Serial::enqueue`] could not take all of its input.
     hungry: bool,
     /// Input is held back until the guest listens: see [`Serial::await_listener`].
     awaits_listener: bool,
-    /// Reads of the line status register since the guest last sent a byte, while input is held back.
+    /// Reads of the line status register since the guest last sent a byte, while input is held
+    /// back.
     status_polls: u32,
     interrupt_enable: u8,
-    /// vm-superio forgets this when its interrupt identification is read.
+    /// Transmitter-empty interrupt pending: vm-superio loses it when its interrupt identification
+    /// is read.
     transmitter_empty: bool,
 }
 
 impl Serial {
-    /// A serial port that announces itself on `line` and writes its output to `sink`. `on_room` is
-    /// called when the guest has made room after [`Serial::enqueue`] took less than it was offered;
-    /// it is called with the device locked, so it should wake the reader of the input and return.
+    /// Creates a serial port that raises interrupts on `line` and writes its output to `sink`.
+    /// After [`Serial::enqueue`] could not take all of its input, `on_room` is called once the
+    /// guest has made room. It runs with the device locked, so it should only wake the thread that
+    /// reads the input.
     pub fn new(
         line: Box<dyn IrqLine>,
         sink: ConsoleSink,
@@ -162,12 +166,12 @@ impl Serial {
         }
     }
 
-    /// Holds input back until the guest listens. For input from a file or a pipe: a driver empties
-    /// the FIFO when it opens the port, and would discard what came before.
+    /// Holds input back until the guest listens. Use this for input from a file or a pipe: a driver
+    /// clears the FIFO when it opens the port and would discard anything that arrived earlier.
     ///
-    /// A guest listens once it enables the interrupt for received data, or polls for input: reads the
-    /// line status register [`LISTENING_POLLS`] times without sending a byte in between. A kernel
-    /// that prints reads the register once or twice for each byte it sends (`wait_for_xmitr` in
+    /// A guest listens once it enables the received-data interrupt or polls for input, that is,
+    /// reads the line status register [`LISTENING_POLLS`] times without sending a byte in between.
+    /// A kernel that prints reads the register once or twice per byte it sends (`wait_for_xmitr` in
     /// Linux's drivers/tty/serial/8250/8250_port.c); boot loaders and hobby kernels that wait for a
     /// key read it in a loop (`ns16550_serial_getc` in U-Boot's drivers/serial/ns16550.c).
     pub fn await_listener(&mut self) {
@@ -175,8 +179,8 @@ impl Serial {
         self.status_polls = 0;
     }
 
-    /// Gives the guest as much of `input` as fits, and returns the number of bytes. If some did not
-    /// fit, `on_room` is called once when there is room again.
+    /// Passes as much of `input` to the guest as there is room for, and returns the number of bytes
+    /// taken. If that is not all of it, `on_room` is called once there is room again.
     pub fn enqueue(&mut self, input: &[u8]) -> usize {
         let taken =
             if self.accepts_input() { self.uart.enqueue_raw_bytes(input).unwrap_or(0) } else { 0 };
@@ -184,7 +188,7 @@ impl Serial {
         taken
     }
 
-    /// The output side, for [`ConsoleSink::flush_now`].
+    /// The output sink, for [`ConsoleSink::flush_now`].
     pub fn sink_mut(&mut self) -> &mut ConsoleSink {
         self.uart.writer_mut()
     }
@@ -217,7 +221,7 @@ impl Serial {
             _ => {}
         }
         if let Ok(offset) = u8::try_from(register) {
-            // The line and the sink do not fail.
+            // Writing to the interrupt line and to the sink cannot fail.
             let _ = self.uart.write(offset, value);
         }
         self.offer_room();
@@ -230,7 +234,8 @@ impl Serial {
         }
     }
 
-    /// Received data comes first and stays until it is read; an empty transmitter is reported once.
+    /// Received data has priority and stays pending until it is read; an empty transmitter is
+    /// reported once.
     fn identify_interrupt(&mut self) -> u8 {
         let raw = self.uart.read(2);
         self.transmitter_empty |= raw & IIR_TRANSMITTER_EMPTY != 0;
@@ -246,7 +251,7 @@ impl Serial {
         raw & !IIR_ID_MASK | id
     }
 
-    /// Empties the receive buffer, by reading it behind the guest's back.
+    /// Empties the receive buffer by reading it without the guest noticing.
     fn clear_receiver(&mut self) {
         let line_control = self.peek(LINE_CONTROL);
         let _ = self.uart.write(3, line_control & !LCR_DIVISOR_LATCH);
@@ -270,7 +275,7 @@ impl Serial {
         !self.awaits_listener && !self.is_loopback()
     }
 
-    /// How many bytes wait to be read by the guest.
+    /// Number of bytes the guest has not read yet.
     fn received(&self) -> usize {
         BUFFER_DEPTH - self.uart.fifo_capacity()
     }
@@ -283,15 +288,15 @@ impl Serial {
         self.peek(LINE_CONTROL) & LCR_DIVISOR_LATCH != 0
     }
 
-    /// Reads one of the registers that reading does not change.
+    /// Reads a register that has no side effects on read.
     fn peek(&mut self, register: u16) -> u8 {
         u8::try_from(register).map_or(pio::FLOATING, |offset| self.uart.read(offset))
     }
 }
 
 impl MachineDevice for Serial {
-    /// The reset of the machine. What the guest has written is still passed on; input that it has
-    /// not read is lost.
+    /// Resets the port with the machine. Output the guest has already written is still passed on;
+    /// unread input is lost.
     fn reset(&mut self) {
         self.write(MODEM_CONTROL, MCR_OUT2);
         self.write(LINE_CONTROL, LCR_DIVISOR_LATCH);

@@ -2,9 +2,9 @@
 //!
 //! | part | module |
 //! |---|---|
-//! | what a device implements, and what it is given | [`device`] |
+//! | the interface between a device and its transport | [`device`] |
 //! | one request of a driver: a chain of descriptors | [`chain`] |
-//! | status, features, queues and reset, whatever the transport | [`state`] |
+//! | status, features, queues and reset, independent of the transport | [`state`] |
 //! | the registers that every transport shows in its own layout | `registers` |
 //! | transport: memory-mapped registers, version 2 | [`mmio`] |
 //! | device: disk | [`block`] |

@@ -1,4 +1,4 @@
-//! [`Hint`] for this crate's errors. Each error's module has the text.
+//! Implements [`Hint`] for this crate's errors. The text is in each error's module.
 
 use std::borrow::Cow;
 

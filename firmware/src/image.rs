@@ -1,4 +1,4 @@
-//! What kind of kernel a file holds, found by its content and before anything is loaded.
+//! Determines the kind of kernel in a file by its content, before anything is loaded.
 
 mod bzimage;
 mod container;
@@ -23,27 +23,27 @@ use crate::source_file::{SourceError, SourceFile};
 use efi::Efi;
 use elf::Parsed;
 
-/// Bytes of a file that are read to recognize it: the area in which multiboot headers are. All other headers end
-/// before.
+/// Number of bytes read to recognize a file: the area searched for multiboot headers. All other
+/// headers end before that.
 const PROBE: usize = multiboot::SEARCHED;
 
 /// A kernel file and what was found in it.
 #[derive(Debug)]
 pub struct KernelImage {
-    /// The kernel: the file itself, or the part of it that is the kernel, unpacked.
+    /// The kernel: the file itself, or the kernel extracted from it, decompressed.
     pub source: SourceFile,
-    /// What it holds.
+    /// The kind of kernel.
     pub kind: KernelKind,
-    /// What the kernel was taken out of, if anything.
+    /// The file the kernel was extracted from, if any.
     pub container: Option<Container>,
 }
 
-/// The kinds of kernel chukka boots.
+/// The kernel formats that chukka boots.
 #[derive(Debug)]
 pub enum KernelKind {
-    /// A bzImage, whatever its compression: it unpacks itself.
+    /// A bzImage with any compression: it decompresses itself.
     BzImage(BzImage),
-    /// An ELF image that is entered by PVH, or a 64-bit vmlinux of Linux.
+    /// An ELF image with a PVH entry point, or a 64-bit Linux vmlinux.
     Elf(Elf),
     /// A multiboot kernel, ELF or flat.
     Multiboot(Multiboot),
@@ -63,7 +63,7 @@ impl KernelKind {
     }
 }
 
-/// Why a file is not a kernel for chukka.
+/// Why a file is not a supported kernel.
 #[derive(Debug, Error)]
 pub enum ImageError {
     /// The file itself.
@@ -72,43 +72,43 @@ pub enum ImageError {
     /// It could not be read.
     #[error("Cannot read the kernel '{}'", path.display())]
     Read {
-        /// Its name.
+        /// Its path.
         path: PathBuf,
-        /// The system's error.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// It is something else, known or not.
+    /// It is not a kernel; its format may be known or unknown.
     #[error("The kernel '{}' is {found}, expected an x86-64 bzImage or vmlinux", path.display())]
     Foreign {
-        /// Its name.
+        /// Its path.
         path: PathBuf,
         /// What it is.
         found: String,
-        /// What to do.
+        /// A hint.
         hint: &'static str,
     },
     /// A bzImage that is damaged, or not for this machine.
     #[error("The kernel '{}' {reason}", path.display())]
     BzImage {
-        /// Its name.
+        /// Its path.
         path: PathBuf,
-        /// What is wrong.
+        /// The reason.
         reason: BzImageError,
     },
     /// An ELF file that is damaged, not for this machine, or not a kernel.
     #[error("The kernel '{}' {reason}", path.display())]
     Elf {
-        /// Its name.
+        /// Its path.
         path: PathBuf,
-        /// What is wrong.
+        /// The reason.
         reason: ElfError,
     },
-    /// A multiboot kernel that is damaged, or requires what chukka does not have.
+    /// A multiboot kernel that is damaged, or requires an unsupported feature.
     #[error("The kernel '{}' {reason}", path.display())]
     Multiboot {
-        /// Its name.
+        /// Its path.
         path: PathBuf,
-        /// What is wrong.
+        /// The reason.
         reason: MultibootError,
     },
 }
@@ -128,7 +128,8 @@ impl ImageError {
 }
 
 impl KernelImage {
-    /// Opens `path` and finds out what it holds. Reads no more than the headers, unless the kernel has to be unpacked.
+    /// Opens `path` and identifies its contents. Reads only the headers, unless the kernel must be
+    /// decompressed.
     ///
     /// # Errors
     /// [`ImageError`]: no such file, not a kernel, a kernel for another machine, or a damaged one.
@@ -136,7 +137,7 @@ impl KernelImage {
         Self::of(SourceFile::open(path, "kernel")?)
     }
 
-    /// The same for a file that is already open.
+    /// Identifies the contents of a file that is already open.
     ///
     /// # Errors
     /// As for [`KernelImage::open`].
@@ -159,12 +160,13 @@ impl KernelImage {
         Self::plain(source, None)
     }
 
-    /// The file that the user named: what holds the kernel, or the kernel.
+    /// The file that the user named: the kernel, or the file that contains it.
     pub fn file(&self) -> &SourceFile {
         self.container.as_ref().map_or(&self.source, |container| &container.file)
     }
 
-    /// A kernel that gzip packed, unpacked; anything else that is packed stays so.
+    /// Decompresses a gzip-compressed kernel, and rejects any other gzip file without decompressing
+    /// it.
     fn of_gzip(packed: SourceFile, packed_head: &[u8]) -> Result<Self, ImageError> {
         let path = packed.path().to_owned();
         let head = container::peek(&packed);
@@ -190,7 +192,7 @@ impl KernelImage {
         )
     }
 
-    /// A kernel that is not inside anything.
+    /// A kernel that is not inside another file.
     fn plain(source: SourceFile, container: Option<Container>) -> Result<Self, ImageError> {
         let head = head(&source)?;
         let kind = KernelKind::of(&source, &head)?;
@@ -199,7 +201,8 @@ impl KernelImage {
 }
 
 impl KernelKind {
-    /// Linux's header first, then multiboot's, then PVH's note: the order of QEMU's `x86_load_linux`.
+    /// Checks for Linux's header first, then multiboot's, then the PVH note: the order of QEMU's
+    /// `x86_load_linux`.
     fn of(source: &SourceFile, head: &[u8]) -> Result<Self, ImageError> {
         let path = || source.path().to_owned();
         let bzimage = |reason| ImageError::BzImage { path: path(), reason };
@@ -224,8 +227,8 @@ impl KernelKind {
         }
     }
 
-    /// An ELF file. Multiboot's header is preferred to PVH's note where the file has 32 bits, as in QEMU; 64-bit files
-    /// with both are entered by PVH, which is made for them.
+    /// Identifies an ELF file. As in QEMU, a multiboot header is preferred to the PVH note in
+    /// 32-bit files; 64-bit files with both are entered by PVH, which is made for them.
     fn of_elf(source: &SourceFile, head: &[u8]) -> Result<Self, ImageError> {
         let path = || source.path().to_owned();
         let elf_error = |reason| ImageError::Elf { path: path(), reason };

@@ -1,4 +1,4 @@
-//! The guest-physical map: every address chukka chooses, named once, with its reason.
+//! The guest-physical memory map: every address chukka chooses, defined once, with an explanation.
 //!
 //! ```text
 //! 0x0000_0500  GDT of the boot CPU                      RAM, free for the kernel once it has its own
@@ -24,21 +24,24 @@
 
 /// 4 KiB, the page size of x86.
 pub const PAGE_SIZE: u64 = 0x1000;
-/// 2 MiB, its huge page. What is mapped into guest memory starts at such a boundary if there is room, so that huge pages can
-/// be used.
+/// 2 MiB, the huge page size of x86. Data mapped into guest memory starts at a huge page boundary
+/// if there is room, so that huge pages can be used.
 pub const HUGE_PAGE_SIZE: u64 = 0x20_0000;
 
-/// Boot CPU's global descriptor table. Just above the BIOS data area (0x400-0x4ff), as real firmware leaves it.
+/// Boot CPU's global descriptor table. Just above the BIOS data area (0x400-0x4ff), as with real
+/// firmware.
 pub const GDT: u64 = 0x500;
-/// Bytes of it: five descriptors, with room to spare.
+/// Its size in bytes: five descriptors, with room to spare.
 pub const GDT_SIZE: u64 = 0x100;
-/// First page that boot information may move to where the kernel is loaded over its usual place. Page 0 has the BIOS's data.
+/// First page to which boot information can be moved if the kernel is loaded over its usual
+/// location. Page 0 contains the BIOS data area.
 pub const LOW_PAGES: u64 = 0x1000;
 /// `struct hvm_start_info` of the PVH boot protocol, followed by its module list.
 pub const PVH_START_INFO: u64 = 0x6000;
 /// The PVH memory map table, in the same page as the start info.
 pub const PVH_MEMORY_MAP: u64 = 0x6100;
-/// Multiboot 1's memory map, followed by its information at [`MULTIBOOT_INFO`]: where QEMU has them (hw/i386/multiboot.c).
+/// Multiboot 1's memory map, followed by its information at [`MULTIBOOT_INFO`], as in QEMU
+/// (hw/i386/multiboot.c).
 pub const MULTIBOOT_MEMORY_MAP: u64 = 0x9000;
 /// Multiboot 1's information structure, in the same page.
 pub const MULTIBOOT_INFO: u64 = 0x9500;
@@ -52,45 +55,54 @@ pub const PDPT: u64 = 0xa000;
 pub const PAGE_DIRECTORIES: u64 = 0xb000;
 /// Number of page directories; each maps 1 GiB.
 pub const PAGE_DIRECTORY_COUNT: u64 = 4;
-/// A bzImage's real-mode set-up code, with its heap and stack after it up to the command line, when firmware boots it. QEMU and qboot
-/// put it here too.
+/// A bzImage's real-mode setup code when booted by firmware, followed by its heap and stack up to
+/// the command line. QEMU and qboot use the same address.
 pub const SETUP: u64 = 0x1_0000;
-/// The kernel's command line, zero-terminated. QEMU and qboot put it here too (`x86_load_linux`, hw/i386/x86-common.c).
+/// The kernel's command line, NUL-terminated. QEMU and qboot use the same address
+/// (`x86_load_linux`, hw/i386/x86-common.c).
 pub const CMDLINE: u64 = 0x2_0000;
-/// Most bytes of command line, terminator included, that fit; kernels take 2 KiB (`cmdline_size`, COMMAND_LINE_SIZE).
+/// Maximum size of the command line in bytes, including its terminating NUL. Kernels accept 2 KiB
+/// (`cmdline_size`, COMMAND_LINE_SIZE).
 pub const CMDLINE_CAPACITY: u64 = 0x1_0000;
 /// First byte after low RAM: the last KiB below 640 KiB is the extended BIOS data area on every PC.
 pub const EBDA: u64 = 0x9_fc00;
-/// Where firmware puts option ROMs, and the lowest address its own copy below 1 MiB may have: video memory's 128 KiB are below it.
-/// Unused by a direct boot.
+/// Where firmware loads option ROMs, and the lowest address of its own copy below 1 MiB: the 128
+/// KiB below are video memory. Unused by a direct boot.
 pub const OPTION_ROMS: u64 = 0xc_0000;
-/// ACPI tables, RSDP first: inside the range that an OS searches by default (ACPI 6.5, 5.2.5.1: 0xe0000-0xfffff).
+/// ACPI tables, RSDP first: inside the range that an OS searches by default (ACPI 6.5, 5.2.5.1:
+/// 0xe0000-0xfffff).
 pub const ACPI_TABLES: u64 = 0xe_0000;
-/// First byte after the room for ACPI tables.
+/// First byte after the area for ACPI tables.
 pub const ACPI_TABLES_END: u64 = SMBIOS;
-/// SMBIOS entry point, then the structures. Without EFI an OS looks for it from here to 1 MiB, at multiples of 16 (SMBIOS 3.6,
-/// 5.2.1; Linux: `dmi_scan_machine`, drivers/firmware/dmi_scan.c); the first place is the soonest found.
+/// SMBIOS entry point, then the structures. Without EFI, an OS searches for it from here to 1 MiB,
+/// at multiples of 16 (SMBIOS 3.6, 5.2.1; Linux: `dmi_scan_machine`, drivers/firmware/dmi_scan.c);
+/// the first address is found soonest.
 pub const SMBIOS: u64 = 0xf_0000;
-/// First byte after the room for SMBIOS.
+/// First byte after the area for SMBIOS.
 pub const SMBIOS_END: u64 = RESET_VECTOR;
-/// Where a PC's processor starts, F000:FFF0 in real mode. A kernel that reboots "by BIOS" jumps there.
+/// Where a PC's processor starts, F000:FFF0 in real mode. A kernel that reboots "by BIOS" jumps
+/// there.
 pub const RESET_VECTOR: u64 = 0xf_fff0;
-/// Where the processor starts, in the last 16 bytes of the firmware's ROM (Intel SDM vol. 3, 10.1.4).
+/// Where the processor starts, in the last 16 bytes of the firmware's ROM (Intel SDM vol. 3,
+/// 10.1.4).
 pub const HIGH_RESET_VECTOR: u64 = 0xffff_fff0;
 /// RAM above the legacy area.
 pub const HIGH_RAM: u64 = 0x10_0000;
-/// RAM ends here at the latest below 4 GiB; the rest of the first 4 GiB is for devices. QEMU's microvm and pc do the same.
+/// Highest possible end of RAM below 4 GiB; the rest of the first 4 GiB is for devices. QEMU's
+/// microvm and pc do the same.
 pub const MMIO_HOLE: u64 = 0xc000_0000;
-/// First byte after the hole, where RAM goes on.
+/// First byte after the hole, where RAM continues.
 pub const MMIO_HOLE_END: u64 = 0x1_0000_0000;
-/// Registers of the first virtio device on a machine without PCI; the others follow. QEMU's microvm has them at the same place
-/// (include/hw/i386/microvm.h, `VIRTIO_MMIO_BASE`). Below 4 GiB, as SeaBIOS wants them.
+/// Registers of the first virtio device on a machine without PCI; the others follow. QEMU's microvm
+/// uses the same address (include/hw/i386/microvm.h, `VIRTIO_MMIO_BASE`). Below 4 GiB, as SeaBIOS
+/// requires.
 pub const VIRTIO_MMIO: u32 = 0xfeb0_0000;
-/// I/O APIC: where KVM's in-kernel one answers (arch/x86/kvm/ioapic.h, IOAPIC_DEFAULT_BASE_ADDRESS).
+/// I/O APIC, at the address of KVM's in-kernel one (arch/x86/kvm/ioapic.h,
+/// IOAPIC_DEFAULT_BASE_ADDRESS).
 pub const IO_APIC: u32 = 0xfec0_0000;
 /// Local APIC at reset (Intel SDM vol. 3, 11.4.1).
 pub const LOCAL_APIC: u32 = 0xfee0_0000;
-/// One page for KVM's identity map; QEMU puts it at the same place (target/i386/kvm/kvm.c).
+/// One page for KVM's identity map, as in QEMU (target/i386/kvm/kvm.c).
 pub const KVM_IDENTITY_MAP: u64 = 0xfeff_c000;
 /// Three pages for KVM's real-mode task state segment, after the identity map.
 pub const KVM_TSS: u64 = 0xfeff_d000;

@@ -1,21 +1,25 @@
-//! What is read or runs before a kernel: kernel files, boot protocols, tables for the guest, firmware ROMs.
+//! Everything that runs or is read before a kernel: kernel files, boot protocols, tables for the
+//! guest, firmware ROMs.
 //!
-//! This crate does not know KVM. It puts bytes into guest memory, or publishes them in fw_cfg for firmware to
-//! fetch, and returns a [`BootState`]: the registers the boot CPU starts with.
+//! This crate does not depend on KVM. It writes bytes into guest memory, or publishes them in
+//! fw_cfg for firmware to read, and returns a [`BootState`]: the registers the boot CPU starts
+//! with.
 //!
 //! | module | contents |
 //! |---|---|
-//! | [`image`] | what a kernel file is, found before anything is loaded: bzImage, ELF |
-//! | [`protocol`] | how a kernel is entered: Linux at 64 or 32 bits, PVH; the registers |
-//! | [`tables`] | what describes the machine: ACPI, SMBIOS, the memory map |
-//! | [`roms`] | firmware: our option ROM and built-in ROM; where BIOS images are found and go |
-//! | [`payload`] | the direct boot: kernel, initrd, command line and tables into guest memory |
-//! | [`publish`] | the boot by firmware: the same, and the machine's description, in fw_cfg |
-//! | [`layout`] | every guest-physical address, with its reason |
-//! | [`source_file`] | files that guest memory is filled from |
+//! | [`image`] | recognizes kernel files before anything is loaded: bzImage, ELF, multiboot |
+//! | [`protocol`] | how a kernel is entered: Linux at 64 or 32 bits, PVH, multiboot; the registers
+//! |
+//! | [`tables`] | the machine's description: ACPI, SMBIOS, the memory map |
+//! | [`roms`] | firmware: our option ROM and built-in ROM; finding BIOS images |
+//! | [`payload`] | direct boot: loads kernel, initrd, command line and tables into guest memory |
+//! | [`publish`] | boot through firmware: publishes the same, and the machine's description, in
+//! fw_cfg |
+//! | [`layout`] | all guest-physical addresses, with explanations |
+//! | [`source_file`] | files that are loaded into guest memory |
 //!
-//! Data flows from `image` through `payload` or `publish` to `protocol`; `layout` and `source_file` are at the
-//! bottom and import nothing of ours.
+//! Data flows from `image` through `payload` or `publish` to `protocol`. `layout` and `source_file`
+//! are the lowest layer and import nothing from this crate.
 //!
 //! # Example
 //!

@@ -1,4 +1,5 @@
-//! The direct boot: kernel, initrd, command line and tables go into guest memory, and the boot CPU starts in the kernel.
+//! Direct boot: loads kernel, initrd, command line and tables into guest memory; the boot CPU
+//! starts in the kernel.
 
 mod error;
 mod module;
@@ -25,7 +26,7 @@ use crate::tables::acpi::AcpiTables;
 use crate::tables::memory_map::MemoryMap;
 use crate::tables::smbios::SmbiosTables;
 
-/// Bytes of an RSDP of revision 2 (ACPI 6.5, 5.2.5.3).
+/// Size of a revision 2 RSDP in bytes (ACPI 6.5, 5.2.5.3).
 const RSDP_SIZE: usize = 36;
 
 /// What to boot.
@@ -33,17 +34,18 @@ const RSDP_SIZE: usize = 36;
 pub struct Payload {
     /// The kernel.
     pub kernel: KernelImage,
-    /// The initrd, if any. A multiboot kernel gets it as its last module.
+    /// The initrd, if any. Passed to a multiboot kernel as its last module.
     pub initrd: Option<SourceFile>,
-    /// The modules of a multiboot kernel; nothing for others.
+    /// The modules of a multiboot kernel; empty for other kernels.
     pub modules: Vec<Module>,
-    /// The kernel's command line, without terminator.
+    /// The kernel's command line, without a terminating NUL.
     pub cmdline: Vec<u8>,
 }
 
 impl Payload {
-    /// Loads everything into the memory that `engine` reaches, laid out by `map`, and returns how the boot CPU starts. Can
-    /// be run again on the same memory, whatever a guest has left in it: that is a reboot.
+    /// Loads everything into the guest memory of `engine`, whose layout is `map`, and returns the
+    /// boot CPU's initial state. Can be repeated on the same memory, regardless of its contents, to
+    /// reboot the guest.
     ///
     /// # Errors
     /// [`LoadError`]: something does not fit, or a file cannot be read.
@@ -82,11 +84,11 @@ impl Payload {
         Ok(state)
     }
 
-    /// Whether everything fits, without touching memory.
+    /// Checks that everything fits, without touching memory.
     ///
     /// # Errors
-    /// [`LoadError`]: the kernel has no entry for a direct boot; or the command line, the kernel or the initrd is too
-    /// big.
+    /// [`LoadError`]: the kernel has no entry point for a direct boot, or the command line, the
+    /// kernel or the initrd is too big.
     pub fn check(&self, map: &MemoryMap) -> Result<(), LoadError> {
         self.plan(map).map(|_| ())
     }
@@ -125,7 +127,7 @@ impl Payload {
         Ok(BootState::linux64(elf.entry, layout::ZERO_PAGE))
     }
 
-    /// `plan` comes with the RSDP's bytes.
+    /// `plan` is paired with the bytes of the RSDP.
     fn load_multiboot<M: Memory>(
         &self,
         engine: &Engine<M>,
@@ -177,7 +179,7 @@ impl Payload {
     }
 }
 
-/// Brings bytes `range` of a file to guest-physical address `at`.
+/// Loads bytes `range` of a file at guest-physical address `at`.
 fn place<M: Memory>(
     engine: &Engine<M>,
     source: &SourceFile,

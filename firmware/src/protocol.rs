@@ -1,4 +1,4 @@
-//! How a kernel is entered: what each boot protocol wants in memory and in the registers.
+//! How a kernel is entered: what each boot protocol requires in memory and in the registers.
 
 pub mod boot_state;
 pub(crate) mod linux;

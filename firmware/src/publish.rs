@@ -1,4 +1,4 @@
-//! What firmware reads from fw_cfg: a description of the machine, and the kernel it boots.
+//! What firmware reads from fw_cfg: a description of the machine, and the kernel to boot.
 
 pub mod error;
 pub mod linux;

@@ -1,4 +1,4 @@
-//! The files that guest memory is filled from.
+//! Files that are loaded into guest memory.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -11,13 +11,13 @@ use guest_memory::Content;
 use guest_memory::{FileRange, HostFile};
 use thiserror::Error;
 
-/// A regular file, opened for reading, with its name and its length at opening.
+/// A regular file opened for reading, with its name and its length when it was opened.
 #[derive(Clone, Debug)]
 pub struct SourceFile {
     file: Arc<HostFile>,
 }
 
-/// Why a file cannot be used at all.
+/// Why a file cannot be used.
 #[derive(Debug, Error)]
 pub enum SourceError {
     /// It could not be opened.
@@ -27,7 +27,7 @@ pub enum SourceError {
         role: &'static str,
         /// Its name.
         path: PathBuf,
-        /// The system's error.
+        /// The operating system's error.
         source: io::Error,
     },
     /// It exists, but is not a regular file.
@@ -40,7 +40,7 @@ pub enum SourceError {
         /// Its kind: "a directory", "a pipe".
         found: &'static str,
     },
-    /// It has no bytes.
+    /// The file is empty.
     #[error("The {role} '{}' is empty (0 bytes)", path.display())]
     Empty {
         /// The file's role.
@@ -74,10 +74,11 @@ impl SourceError {
 }
 
 impl SourceFile {
-    /// Opens `path`; `role` ("kernel", "initrd") names it in messages. Never blocks, not even on a pipe.
+    /// Opens `path`; messages refer to it by `role` ("kernel", "initrd"). Never blocks, even on a
+    /// pipe.
     ///
     /// # Errors
-    /// [`SourceError`]: cannot be opened, is not a regular file, or is empty.
+    /// [`SourceError`]: cannot be opened, not a regular file, or empty.
     pub fn open(path: &Path, role: &'static str) -> Result<Self, SourceError> {
         const O_NONBLOCK: i32 = 0o4000; // so that opening a FIFO returns at once (open(2)); no effect on regular files
         let open_error = |source| SourceError::Open { role, path: path.into(), source };
@@ -89,10 +90,11 @@ impl SourceFile {
         Self::opened(file, path, role)
     }
 
-    /// Takes over a file that is already open for reading. `name` is for messages; no such path has to exist.
+    /// Takes ownership of a file that is already open for reading. `name` is used in messages and
+    /// need not exist as a path.
     ///
     /// # Errors
-    /// [`SourceError`]: it is not a regular file, or is empty.
+    /// [`SourceError`]: not a regular file, or empty.
     pub fn opened(
         file: File,
         name: impl Into<PathBuf>,
@@ -130,25 +132,26 @@ impl SourceFile {
         self.file.file()
     }
 
-    /// Bytes `range` of it, which the guest is going to use as `content`.
+    /// Bytes `range` of the file, which the guest will use as `content`.
     pub fn range(&self, range: Range<u64>, content: Content) -> FileRange {
         FileRange::of(&self.file, range).used_as(content)
     }
 
-    /// Its length in bytes when it was opened.
+    /// Length in bytes when the file was opened.
     pub fn len(&self) -> u64 {
         self.file.len()
     }
 
-    /// Whether it was empty when it was opened: never, [`SourceFile::open`] refuses that.
+    /// Whether the file was empty when opened. Never true, because [`SourceFile::open`] rejects
+    /// empty files.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Its first bytes: as many as there are, `N` at most.
+    /// The first `N` bytes of the file, or all of them if it is shorter.
     ///
     /// # Errors
-    /// As of read(2).
+    /// Those of read(2).
     pub fn head<const N: usize>(&self) -> io::Result<Vec<u8>> {
         let mut head = vec![0; N];
         let mut filled = 0;

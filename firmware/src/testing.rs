@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use guest_memory::Engine;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
-/// Guest memory that whatever is placed is copied to.
+/// Guest memory with an engine that always copies.
 pub(crate) struct TestRam {
-    /// The way into it.
+    /// The engine that loads data into it.
     pub engine: Engine<GuestMemoryMmap>,
 }
 
@@ -33,7 +33,7 @@ impl TestRam {
     }
 }
 
-/// A file under the system's temporary directory that is gone when dropped.
+/// A file in the system's temporary directory, deleted when dropped.
 pub(crate) struct TempFile(pub PathBuf);
 
 impl TempFile {

@@ -13,11 +13,11 @@ use std::thread;
 use crate::memory::Pages;
 use crate::reservation::Reservation;
 
-/// How many bytes may be pending at a time, unless a single transfer has more. A guest that keeps
-/// transferring waits for its memory to be freed.
+/// Maximum number of bytes pending at a time, unless a single transfer is larger. A guest that
+/// keeps transferring waits until its memory is freed.
 const MAX_PENDING: usize = 1 << 30;
 
-/// How many bytes are freed at a time.
+/// Number of bytes freed at a time.
 const PART: usize = 4 << 20;
 
 /// Frees memory on background threads.
@@ -29,8 +29,8 @@ pub(crate) struct Discarder {
 
 impl Discarder {
     /// Moves the pages' memory away and frees it. The pages then read as zeros, or as the file that
-    /// was mapped over them, until they are replaced. Does nothing where the kernel cannot do it
-    /// (before Linux 5.13): then replacing the pages frees them.
+    /// was mapped over them, until they are replaced. Does nothing if the kernel does not support
+    /// it (before Linux 5.13): then replacing the pages frees them.
     pub fn discard(&self, pages: &Pages<'_>) {
         let Some(moved) = move_away(pages) else { return };
         let (pending, len) = (Arc::clone(&self.pending), pages.len());

@@ -17,7 +17,7 @@ use crate::pages::HUGE_PAGE;
 use crate::parallel::in_parallel;
 use crate::source::Source;
 
-/// From this many bytes on, zeros are made by returning pages to the host.
+/// Minimum length in bytes from which zeros are created by returning pages to the host.
 const DROP_FROM: u64 = 4 << 20;
 
 /// Moves bytes into the memory of one guest. Clones share their mappings and leases.
@@ -113,8 +113,8 @@ impl<M: Memory> Engine<M> {
         placed
     }
 
-    /// Maps `pages` of a piece, and reads the bytes before and after them, whose pages hold
-    /// something else as well.
+    /// Maps `pages` of a piece. Reads the bytes before and after them, whose pages also hold other
+    /// data.
     fn map(
         &self,
         mapping: &Mapping,
@@ -207,8 +207,9 @@ impl<M: Memory> Engine<M> {
         }
     }
 
-    /// The first mapped file that is now shorter than what the guest was given of it: its name, the
-    /// length it had, and the length it has, in bytes. Its lease was broken by the kernel.
+    /// The first mapped file that is now shorter than the part the guest was given: its name, its
+    /// length at that time, and its current length, in bytes. The kernel must have broken its
+    /// lease.
     pub fn cut_file(&self) -> Option<(PathBuf, u64, u64)> {
         self.mapping.as_ref()?.cut_file()
     }
@@ -227,7 +228,7 @@ impl<M: Memory> Engine<M> {
         }
     }
 
-    /// How many bytes of guest memory are mapped pages of files.
+    /// Number of bytes of guest memory that are mapped file pages.
     pub fn mapped_bytes(&self) -> u64 {
         self.mapping.as_ref().map_or(0, |mapping| mapping.bytes())
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::host::status;
 
-/// What the guest does with a file's bytes. It decides whether mapping them pays off.
+/// How the guest uses a file's bytes, which determines whether mapping them pays off.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Content {
     /// It reads them at most once, like an initrd.
@@ -37,7 +37,7 @@ struct Version {
 }
 
 impl Version {
-    /// `None` if it is not a regular file: then length and times say nothing about its content.
+    /// `None` if it is not a regular file: its length and times then do not describe its content.
     fn of(about: &libc::stat) -> Option<Self> {
         let is_file = about.st_mode & libc::S_IFMT == libc::S_IFREG;
         let len = u64::try_from(about.st_size).ok().filter(|_| is_file)?;
@@ -81,8 +81,8 @@ impl HostFile {
     /// # Errors
     /// The file now ends before byte `end`, or was modified.
     pub(crate) fn check(&self, end: u64) -> io::Result<()> {
-        // The length of a file in procfs is 0 whatever it holds. So only trust a length that
-        // covered `end` when the file was opened.
+        // The length of a file in procfs is 0 regardless of its content, so only trust a length
+        // that covered `end` when the file was opened.
         let Some(version) = self.version.as_ref().filter(|version| version.len >= end) else {
             return Ok(());
         };
@@ -127,7 +127,7 @@ impl FileRange {
         Self { content, ..self }
     }
 
-    /// Its length in bytes, whatever the file's length is.
+    /// Its length in bytes, regardless of the file's length.
     #[expect(clippy::len_without_is_empty, reason = "no caller needs is_empty")]
     pub fn len(&self) -> u64 {
         self.range.end - self.range.start
@@ -138,7 +138,7 @@ impl FileRange {
         &self.file
     }
 
-    /// What the guest does with its bytes.
+    /// How the guest uses its bytes.
     pub(crate) fn content(&self) -> Content {
         self.content
     }

@@ -9,7 +9,7 @@ use crate::file::HostFile;
 use crate::host;
 use crate::pages::PAGE_SIZE;
 
-/// How many ranges may be mapped at a time. The guest chooses where its transfers go, and each
+/// Maximum number of ranges mapped at a time. The guest chooses where its transfers go, and each
 /// range is a mapping of the process. The kernel allows about 65,000 (/proc/sys/vm/max_map_count);
 /// beyond that, even memory allocations fail.
 const MAX_RANGES: usize = 256;
@@ -68,7 +68,7 @@ impl MappedRanges {
         self.ranges.iter().any(|range| range.within(at).is_some())
     }
 
-    /// How many bytes are mapped.
+    /// Number of mapped bytes.
     pub fn bytes(&self) -> u64 {
         self.ranges.iter().map(|range| range.at.end - range.at.start).sum()
     }

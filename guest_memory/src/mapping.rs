@@ -79,8 +79,9 @@ impl Mapping {
         self.lock().release_unneeded();
     }
 
-    /// Maps those parts of `whole`, which is whole pages, that pay off. Returns the parts that must
-    /// be read instead, counted from its start. `offset` is the file offset of its first byte.
+    /// Maps those parts of `whole`, which consists of whole pages, for which mapping pays off.
+    /// Returns the parts that must be read instead, relative to its start. `offset` is the file
+    /// offset of its first byte.
     pub fn map_pages<M: Memory>(
         &self,
         file: &FileRange,
@@ -182,7 +183,7 @@ impl Mapping {
         self.lock().release();
     }
 
-    /// How many bytes of guest memory are mapped pages of files.
+    /// Number of bytes of guest memory that are mapped file pages.
     pub fn bytes(&self) -> u64 {
         self.lock().bytes()
     }

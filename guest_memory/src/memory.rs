@@ -11,7 +11,7 @@ use vm_memory::{
 use crate::error::TransferError;
 use crate::pages::PAGE_SIZE;
 
-/// What the engine needs of a memory region beyond [`GuestMemoryRegion`].
+/// The engine's requirements on a memory region beyond [`GuestMemoryRegion`].
 pub trait Region: GuestMemoryRegion {
     /// Whether its pages can be replaced by a mapping of a file or by fresh memory: they are
     /// private to this process, anonymous, writable, and of the host's smallest page size. Memory
@@ -41,7 +41,7 @@ pub(crate) struct Piece<'a, M: Memory> {
     region: &'a M::R,
     /// Its first address.
     pub at: GuestAddress,
-    /// How many bytes of the transfer precede it.
+    /// Number of bytes of the transfer that precede it.
     pub done: u64,
     len: u64,
     host: usize,
@@ -98,8 +98,8 @@ impl<M: Memory> Piece<'_, M> {
     }
 }
 
-/// `len` bytes of guest memory from `at`, region by region. Where there is no memory, an error,
-/// which ends the iterator.
+/// Iterates over `len` bytes of guest memory from `at`, region by region. At a hole, yields an
+/// error and ends.
 pub(crate) fn pieces<M: Memory>(
     memory: &M,
     at: GuestAddress,

@@ -14,7 +14,7 @@ use crate::sigbus::Watch;
 const PAGEMAP_SCAN: libc::c_ulong = 0xc060_6610;
 const PAGE_IS_PRESENT: u64 = 1 << 3;
 const PAGE_IS_HUGE: u64 = 1 << 6;
-/// How many runs of huge pages are reported at most. Later ones count as small pages.
+/// Maximum number of huge page runs reported. Later ones are treated as small pages.
 const MAX_HUGE_RANGES: usize = 128;
 
 /// `struct pm_scan_arg`.
@@ -44,9 +44,9 @@ struct PageRegion {
     categories: u64,
 }
 
-/// The parts of `pages`, counted from their start, that would be huge pages if the file were mapped
-/// over them from `offset`. Empty on hosts without PAGEMAP_SCAN (before Linux 6.7), and where file
-/// offset and address do not agree modulo the huge page size.
+/// The parts of `pages`, relative to their start, that would be huge pages if the file were mapped
+/// over them from `offset`. Empty on hosts without PAGEMAP_SCAN (before Linux 6.7), and if file
+/// offset and address differ modulo the huge page size.
 ///
 /// The file is mapped elsewhere to find out, so that guest memory stays unchanged.
 pub(crate) fn huge_pages(pages: &Pages<'_>, file: &File, offset: u64) -> Vec<Range<u64>> {

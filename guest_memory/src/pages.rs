@@ -1,6 +1,6 @@
 //! Page sizes, of x86 and of the host.
 
-/// Bytes of a small page.
+/// Size of a small page in bytes.
 pub(crate) const PAGE_SIZE: u64 = 4096;
-/// Bytes of a huge page.
+/// Size of a huge page in bytes.
 pub(crate) const HUGE_PAGE: u64 = 2 << 20;

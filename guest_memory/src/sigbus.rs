@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Page size, as an address.
 const PAGE: usize = 4096;
-/// How many regions can be watched at a time, for all guests of the process together.
+/// Maximum number of regions watched at a time, for all guests of the process together.
 const MAX_REGIONS: usize = 256;
 
 /// Addresses of replaceable guest memory. In a static, the only thing a signal handler can use. A

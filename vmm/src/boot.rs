@@ -1,5 +1,4 @@
-//! What is booted: a kernel that chukka loads itself, or firmware, which fetches a kernel through
-//! fw_cfg.
+//! What to boot: a kernel that chukka loads itself, or firmware that loads a kernel through fw_cfg.
 
 use std::path::Path;
 
@@ -17,7 +16,7 @@ use crate::error::BootError;
 use crate::memory::Ram;
 use crate::memory::rom::Rom;
 
-/// What is booted, with all its files open.
+/// What to boot, with all files open.
 #[derive(Debug)]
 pub enum Boot {
     /// chukka loads the kernel and enters it.
@@ -26,22 +25,22 @@ pub enum Boot {
     Firmware(FirmwareBoot),
 }
 
-/// Firmware, and what it boots.
+/// Firmware and what it boots.
 #[derive(Debug)]
 pub struct FirmwareBoot {
     bios: BiosImage,
     rom: Rom,
-    /// The kernel that an option ROM loads, or our own firmware itself.
+    /// The kernel, loaded by an option ROM or by the built-in firmware.
     kernel: Option<Payload>,
-    /// Whether that is ours.
+    /// Whether that option ROM is chukka's own.
     own_option_rom: bool,
-    /// The user's option ROMs and their places in the boot order.
+    /// The user's option ROMs and their positions in the boot order.
     option_roms: Vec<(OptionRom, Option<i32>)>,
 }
 
 impl Boot {
-    /// Opens the firmware that `config` names, if any, to boot `kernel`. Nothing is loaded yet.
-    /// What the user should know is added to `warnings`.
+    /// Opens the firmware selected by `config`, if any, to boot `kernel`. Nothing is loaded yet.
+    /// Appends to `warnings` anything the user should know.
     ///
     /// # Errors
     /// The firmware cannot be opened, or is not a firmware image.
@@ -59,10 +58,10 @@ impl Boot {
         }
     }
 
-    /// Whether everything fits into the machine.
+    /// Checks that everything fits into the machine.
     ///
     /// # Errors
-    /// Something does not.
+    /// Something does not fit.
     pub fn check(&self, map: &MemoryMap, machine: MachineKind) -> Result<(), BootError> {
         match self {
             Self::Direct(boot) => Ok(boot.check(map)?),
@@ -70,8 +69,8 @@ impl Boot {
         }
     }
 
-    /// Whether the guest's kernel is told to reserve memory for a crash kernel, which it starts when
-    /// it panics (Linux, Documentation/admin-guide/kdump/kdump.rst).
+    /// Whether the guest's kernel is asked to reserve memory for a crash kernel, which it starts
+    /// when it panics (Linux, Documentation/admin-guide/kdump/kdump.rst).
     pub fn reserves_crash_kernel(&self) -> bool {
         let kernel = match self {
             Self::Direct(kernel) => Some(kernel),
@@ -91,14 +90,14 @@ impl Boot {
         }
     }
 
-    /// Whether the firmware is to show what it does where the user sees it: there is nothing yet
-    /// that would.
+    /// Whether the firmware should print its progress where the user sees it: nothing else is
+    /// visible yet.
     pub fn firmware_talks(&self) -> bool {
         matches!(self, Self::Firmware(boot) if boot.kernel.is_none())
     }
 
-    /// Whether firmware readies CPU `cpu` for the kernel: its MTRRs and its local APIC. Our own
-    /// wakes none but the first.
+    /// Whether the firmware initializes CPU `cpu` for the kernel: its MTRRs and local APIC. The
+    /// built-in firmware only runs on the boot CPU.
     pub fn firmware_readies(&self, cpu: u8) -> bool {
         match self {
             Self::Direct(_) => false,
@@ -106,15 +105,15 @@ impl Boot {
         }
     }
 
-    /// Whether the firmware is our own, which says by a file of fw_cfg what keeps it from booting.
+    /// Whether this is the built-in firmware, which reports boot errors through an fw_cfg file.
     pub fn is_builtin(&self) -> bool {
         matches!(self, Self::Firmware(boot) if boot.bios.is_builtin())
     }
 
-    /// Adds the kernel and the option ROMs to `items`, and says in which order to boot from them.
+    /// Adds the kernel and the option ROMs to `items`, and sets the boot order.
     ///
     /// # Errors
-    /// Something does not fit, or has the name of something else.
+    /// Something does not fit, or a name is already taken.
     pub fn publish(
         &self,
         items: &mut Items,
@@ -127,11 +126,11 @@ impl Boot {
         }
     }
 
-    /// Loads what the first instruction needs, and says how the boot CPU starts. Can be run again:
-    /// that is a reboot.
+    /// Loads what the boot CPU needs for its first instruction and returns its initial state. Run
+    /// it again to reboot.
     ///
     /// # Errors
-    /// A file can no longer be read.
+    /// A file is no longer readable.
     pub fn load(
         &self,
         ram: &Ram,
@@ -144,8 +143,8 @@ impl Boot {
             Self::Firmware(boot) => {
                 boot.rom.fill(boot.bios.bytes()).map_err(BootError::Rom)?;
                 boot.bios.place_low(ram.memory()).map_err(BootError::Rom)?;
-                // Linux reboots "by BIOS" where ACPI is hardware-reduced and there is no EFI: it
-                // jumps to the low reset vector.
+                // On a hardware-reduced machine without EFI, Linux reboots "by BIOS": it jumps to
+                // the low reset vector.
                 if !boot.bios.restarts_below_1_mib() {
                     let at = GuestAddress(layout::RESET_VECTOR);
                     let written = ram.memory().write_slice(&acpi.reset_code(), at);
@@ -209,9 +208,9 @@ impl FirmwareBoot {
     }
 }
 
-/// Bytes at the end of RAM below 4 GiB that QEMU keeps the initrd away from, for its firmware's
-/// ACPI tables: `acpi_data_size` of `pc_i440fx_machine_options` (hw/i386/pc.c), none on microvm.
-/// Our option ROM moves the initrd anyway; others may not.
+/// Bytes at the end of RAM below 4 GiB that QEMU reserves for the firmware's ACPI tables when it
+/// places the initrd: `acpi_data_size` in `pc_i440fx_machine_options` (hw/i386/pc.c); none on
+/// microvm. Our option ROM moves the initrd anyway, but others may not.
 fn reserved_for_acpi(machine: MachineKind) -> u64 {
     match machine {
         MachineKind::Microvm => 0,

@@ -1,4 +1,5 @@
-//! The I/O ports: which device answers, and what happens if none does.
+//! The I/O ports and memory-mapped registers: which device handles each one, and what happens if
+//! none does.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -10,13 +11,13 @@ use vm_device::{DeviceMmio, DevicePio};
 
 use crate::lock::lock;
 
-/// What a port reads as if nothing drives the bus.
+/// Value read from a port that no device drives.
 const FLOATING: u8 = 0xff;
 
-/// The machine's I/O ports. Built once; then only looked up, from every vCPU's thread.
+/// The machine's I/O ports. Built once, then only read, from every vCPU thread.
 pub struct Bus {
     ports: IoManager,
-    /// Ports that string instructions read in one go.
+    /// Ports whose string reads are handled in one call.
     strings: Vec<(u16, Arc<dyn StringPort>)>,
     /// Accesses to ports without a device, per port, if they are counted.
     unanswered: Option<Mutex<BTreeMap<u16, u64>>>,
@@ -29,10 +30,10 @@ impl std::fmt::Debug for Bus {
 }
 
 impl Bus {
-    /// A bus with the given devices at `(first port, number of ports)`.
+    /// Creates a bus with the given devices at `(first port, number of ports)`.
     ///
     /// # Errors
-    /// Two of them overlap.
+    /// Two devices overlap.
     pub fn new(
         devices: impl IntoIterator<Item = (u16, u16, Arc<dyn DevicePio + Send + Sync>)>,
     ) -> Result<Self, vm_device::bus::Error> {
@@ -43,17 +44,17 @@ impl Bus {
         Ok(Self { ports, strings: Vec::new(), unanswered: None })
     }
 
-    /// Has `rep insb` from `port` read by `device` at once.
+    /// Makes `device` handle each `rep insb` from `port` in one call.
     #[must_use]
     pub fn with_string_port(mut self, port: u16, device: Arc<dyn StringPort>) -> Self {
         self.strings.push((port, device));
         self
     }
 
-    /// Puts a device at `size` guest-physical addresses from `base` on.
+    /// Maps a device at `size` guest-physical addresses from `base`.
     ///
     /// # Errors
-    /// Another device is there.
+    /// The addresses overlap another device's.
     pub fn add_mmio(
         &mut self,
         base: u64,
@@ -63,14 +64,14 @@ impl Bus {
         self.ports.register_mmio(MmioRange::new(MmioAddress(base), size.into())?, device)
     }
 
-    /// Reads from an address that is not RAM: all ones where no device answers.
+    /// Reads from an address that is not RAM: all ones if there is no device.
     pub fn mmio_read(&self, at: u64, data: &mut [u8]) {
         if self.ports.mmio_read(MmioAddress(at), data).is_err() {
             data.fill(FLOATING);
         }
     }
 
-    /// Writes to an address that is not RAM: dropped where no device answers.
+    /// Writes to an address that is not RAM: dropped if there is no device.
     pub fn mmio_write(&self, at: u64, data: &[u8]) {
         // The only error is that no device answers.
         let _ = self.ports.mmio_write(MmioAddress(at), data);
@@ -83,13 +84,14 @@ impl Bus {
         self
     }
 
-    /// Ports without a device that were accessed, and how often; empty unless they are counted.
+    /// The ports without a device that were accessed and the number of accesses; empty unless
+    /// counting is enabled.
     pub fn unanswered(&self) -> BTreeMap<u16, u64> {
         let counts = self.unanswered.as_ref();
         counts.map(|counts| lock(counts).clone()).unwrap_or_default()
     }
 
-    /// What `IN` or `REP INS` reads: accesses of `width` bytes, as many as `data` has room for.
+    /// Handles `IN` and `REP INS`: fills `data` with accesses of `width` bytes.
     pub fn read(&self, port: u16, width: usize, data: &mut [u8]) {
         if width == 1
             && data.len() > 1
@@ -101,7 +103,7 @@ impl Bus {
         data.chunks_mut(width.max(1)).for_each(|bytes| self.port_read(port, bytes));
     }
 
-    /// What `OUT` or `REP OUTS` writes: accesses of `width` bytes.
+    /// Handles `OUT` and `REP OUTS`: writes `data` in accesses of `width` bytes.
     pub fn write(&self, port: u16, width: usize, data: &[u8]) {
         data.chunks(width.max(1)).for_each(|bytes| self.port_write(port, bytes));
     }
@@ -122,7 +124,8 @@ impl Bus {
                 *byte = FLOATING;
                 self.count_unanswered(port);
             }
-            // No device has all of the ports: as on the ISA bus, each is asked for its byte.
+            // No single device covers all ports: as on the ISA bus, read each port's byte
+            // separately.
             bytes => {
                 for (offset, byte) in (0..).zip(bytes) {
                     *byte = FLOATING;
@@ -134,7 +137,7 @@ impl Bus {
         }
     }
 
-    /// One access of 1, 2 or 4 bytes. Ports without a device drop what is written.
+    /// One access of 1, 2 or 4 bytes. Writes to ports without a device are dropped.
     fn port_write(&self, port: u16, data: &[u8]) {
         if self.ports.pio_write(PioAddress(port), data).is_ok() {
             return;
@@ -154,7 +157,7 @@ mod tests {
     use vm_device::MutDevicePio;
     use vm_device::bus::PioAddressOffset;
 
-    /// Reads as its offset, and keeps what is written.
+    /// Reads return the offset; writes are recorded.
     struct Latch(Vec<(u16, Vec<u8>)>);
 
     impl MutDevicePio for Latch {
@@ -181,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn overlapping_devices_are_refused() {
+    fn overlapping_devices_are_rejected() {
         let latch = || Arc::new(Mutex::new(Latch(Vec::new()))) as _;
         assert!(Bus::new([(0x100, 8, latch()), (0x107, 1, latch())]).is_err());
     }

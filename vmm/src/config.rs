@@ -1,8 +1,8 @@
-//! The configuration of one run: plain, checked data, with no text left to interpret.
+//! The configuration of one run: plain, validated data with nothing left to parse.
 //!
-//! The command line becomes a [`VmConfig`], which does not change afterwards; nothing else reads
-//! argv. Nothing here depends on the host: whether files exist, memory suffices and KVM can be
-//! opened is checked at start.
+//! The command line is parsed into a [`VmConfig`], which does not change afterwards; nothing else
+//! reads argv. Nothing here depends on the host: code that uses the configuration checks whether
+//! the files exist, enough memory is available and KVM can be opened.
 
 pub mod cpu_model;
 pub mod credential;
@@ -17,166 +17,166 @@ use thiserror::Error;
 use self::cpu_model::CpuModel;
 pub use self::credential::Credential;
 
-/// The memory a guest gets without `-m`, in bytes: 512 MiB. QEMU's 128 MiB is too little for a
-/// distribution's kernel and initrd; pages that the guest does not touch cost the host nothing.
+/// Default size of guest memory (no `-m`), in bytes: 512 MiB. QEMU's 128 MiB is too little for a
+/// distribution's kernel and initrd, and pages the guest does not touch cost the host nothing.
 pub const DEFAULT_MEMORY: u64 = 512 << 20;
 
-/// The least memory a guest can have, in bytes: the 1 MiB that real mode addresses, below which
-/// there is no place for the ACPI tables and the zero page.
+/// Minimum size of guest memory, in bytes: the 1 MiB that real mode can address. Less leaves no
+/// room for the ACPI tables and the zero page.
 pub const MIN_MEMORY: u64 = 1 << 20;
 
-/// `-m` is rounded up to whole pages of this many bytes, the grain of a KVM memory slot.
+/// `-m` is rounded up to a multiple of this page size in bytes, the granularity of a KVM memory
+/// slot.
 pub const MEMORY_GRAIN: u64 = 4096;
 
-/// The most vCPUs a guest can have.
+/// Maximum number of vCPUs.
 pub const MAX_CPUS: u8 = 64;
 
-/// How many serial ports a PC has room for: COM1 to COM4.
+/// Number of serial ports a PC supports: COM1 to COM4.
 pub const SERIAL_PORTS: usize = 4;
 
-/// Everything that argv decides about one run.
+/// All settings of one run, as given by argv.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VmConfig {
-    /// The guest's name (`-name`); only for messages and process listings.
+    /// The guest's name (`-name`), used only in messages and process listings.
     pub name: Option<String>,
-    /// The machine's UUID (`-uuid`), its bytes in the order of the text form (RFC 4122).
+    /// The machine's UUID (`-uuid`): 16 bytes in the order of the text form (RFC 4122).
     pub uuid: Option<[u8; 16]>,
-    /// What runs before the kernel and fetches it; without it chukka enters the kernel itself.
+    /// The firmware that loads the kernel. Without firmware, chukka enters the kernel directly.
     pub firmware: Option<FirmwareConfig>,
-    /// Boot options for firmware; the defaults without firmware.
+    /// Boot options for the firmware; at their defaults if there is no firmware.
     pub boot_options: BootOptions,
-    /// fw_cfg files of the user; no name is there twice, none is longer than 55 bytes.
+    /// User-defined fw_cfg files. Names are unique and at most 55 bytes long.
     pub fw_cfg: Vec<FwCfgItem>,
-    /// What the SMBIOS tables say.
+    /// Contents of the SMBIOS tables.
     pub smbios: SmbiosOptions,
-    /// systemd credentials; no name is there twice.
+    /// systemd credentials. Names are unique.
     pub credentials: Vec<Credential>,
-    /// The port that firmware writes its log to.
+    /// The port to which firmware writes its log.
     pub debugcon: Option<Debugcon>,
-    /// The ports with which the guest can end the run with a status of its own (`-device
+    /// The ports through which the guest can end the run with an exit status (`-device
     /// isa-debug-exit`).
     pub debug_exit: Option<DebugExit>,
-    /// Whether the guest can leave its vmcoreinfo note (`-device vmcoreinfo`).
+    /// Whether the guest can publish its vmcoreinfo note (`-device vmcoreinfo`).
     pub vmcoreinfo: bool,
-    /// What is traced while the guest runs.
+    /// What to trace while the guest runs.
     pub trace: Trace,
-    /// Whether each line of the debug console has the host's time in front (`-msg timestamp`).
+    /// Whether to prefix each line of the debug console with the host's time (`-msg timestamp`).
     pub timestamps: bool,
-    /// The machine it is booted on.
+    /// The machine type.
     pub machine: MachineKind,
     /// Guest memory in bytes: a multiple of [`MEMORY_GRAIN`], at least [`MIN_MEMORY`].
     pub memory: u64,
-    /// Whether the pages of a large initrd are mapped into guest memory.
+    /// Whether to map the pages of a large initrd into guest memory.
     pub map_initrd: MapInitrd,
-    /// How many vCPUs: 1 to [`MAX_CPUS`].
+    /// Number of vCPUs: 1 to [`MAX_CPUS`].
     pub cpus: u8,
-    /// What the guest's CPUs look like.
+    /// The CPU model of the vCPUs.
     pub cpu: CpuModel,
-    /// COM1 to COM4.
+    /// Backends of COM1 to COM4.
     pub serial: [SerialBackend; SERIAL_PORTS],
-    /// What chukka's own terminal does.
+    /// How chukka treats its own terminal.
     pub terminal: Terminal,
-    /// What a guest reset does.
+    /// What happens on a guest reset.
     pub on_reset: OnReset,
-    /// What a panic of the guest's kernel does.
+    /// What happens when the guest's kernel panics.
     pub on_panic: OnPanic,
-    /// Where the guest's wall clock starts.
+    /// The guest's wall clock at power-on.
     pub rtc: RtcConfig,
 }
 
-/// Whether pages of a large initrd are mapped into guest memory (`-machine x-map-initrd`), or read:
-/// docs/decisions/0007-transfer.md.
+/// Whether the pages of a large initrd are mapped into guest memory or read into it (`-machine
+/// x-map-initrd`): docs/decisions/0007-transfer.md.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MapInitrd {
-    /// Those that the page cache has as huge pages; the others where the host's KVM does not shadow
-    /// page tables.
+    /// Map pages that the page cache holds as huge pages. Map the others only if the host's KVM
+    /// does not shadow page tables.
     #[default]
     Auto,
-    /// All.
+    /// Map all pages.
     On,
-    /// None.
+    /// Map no pages.
     Off,
 }
 
-/// The firmware (`-bios`) and what belongs to it.
+/// The firmware (`-bios`) and its settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FirmwareConfig {
-    /// `-bios`: the path of an image, `builtin`, or a name such as `seabios` to be looked for;
-    /// never empty.
+    /// `-bios`: the path of an image, `builtin`, or a name to search for, such as `seabios`. Never
+    /// empty.
     pub bios: OsString,
-    /// Directories (`-L`) to look in before the usual ones, in their order.
+    /// Directories (`-L`) to search before the default ones, in order.
     pub search: Vec<PathBuf>,
-    /// Whether chukka's own option ROM, which loads the kernel, is there (`-machine
-    /// x-option-roms=off`: it is not).
+    /// Whether to include chukka's own option ROM, which loads the kernel (excluded by `-machine
+    /// x-option-roms=off`).
     pub own_option_rom: bool,
-    /// Option ROMs (`-option-rom`) besides chukka's own, in their order.
+    /// Additional option ROMs (`-option-rom`), in order.
     pub option_roms: Vec<OptionRomConfig>,
 }
 
-/// An option ROM of the user.
+/// A user-provided option ROM.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OptionRomConfig {
-    /// The ROM's file, looked for as `-bios` is.
+    /// The ROM's file, searched for in the same directories as `-bios`.
     pub path: PathBuf,
-    /// Its place in the boot order, 0 and up; without one it has none.
+    /// Its position in the boot order, from 0. `None` leaves it out of the boot order.
     pub bootindex: Option<i32>,
 }
 
-/// `-boot`: options that chukka passes to firmware.
+/// `-boot`: boot options passed to the firmware.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BootOptions {
-    /// Whether there is a boot menu.
+    /// Whether to show a boot menu.
     pub menu: bool,
-    /// How long the boot menu waits, in milliseconds.
+    /// How long to show the boot menu, in milliseconds.
     pub splash_time: Option<u16>,
-    /// After how many milliseconds without anything to boot the firmware starts again: 0 to 65535,
-    /// or -1, never, which is also what `None` means.
+    /// How long the firmware waits before it restarts if nothing is bootable, in milliseconds: 0 to
+    /// 65535. -1, like `None`, means never.
     pub reboot_timeout: Option<i32>,
-    /// Whether only what is in the boot order is booted.
+    /// Whether to boot only from devices in the boot order.
     pub strict: bool,
 }
 
-/// A fw_cfg file of the user (`-fw_cfg`).
+/// A user-defined fw_cfg file (`-fw_cfg`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FwCfgItem {
     /// Its name, 1 to 55 bytes.
     pub name: String,
-    /// What is in it.
+    /// Its contents.
     pub source: FwCfgSource,
 }
 
-/// What is in a fw_cfg file.
+/// Contents of a fw_cfg file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FwCfgSource {
-    /// What is in this file.
+    /// The contents of this file.
     File(PathBuf),
-    /// These bytes, without a NUL at the end; at least one.
+    /// These bytes, without a terminating NUL; at least one.
     Text(Vec<u8>),
 }
 
-/// What the SMBIOS tables say (`-smbios`).
+/// Contents of the SMBIOS tables (`-smbios`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SmbiosOptions {
-    /// The strings of type 11 in their order; at most [`OEM_STRINGS`], those of credentials
-    /// counted.
+    /// The type 11 strings, in order; at most [`OEM_STRINGS`], including those of credentials.
     pub oem_strings: Vec<OemString>,
     /// Type 1. Its UUID is [`VmConfig::uuid`].
     pub system: SystemInformation,
 }
 
-/// How many strings one SMBIOS structure can have.
+/// Maximum number of strings in one SMBIOS structure.
 pub const OEM_STRINGS: usize = 255;
 
-/// A string of SMBIOS type 11.
+/// A string for SMBIOS type 11.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OemString {
     /// These bytes; at least one, no NUL.
     Text(Vec<u8>),
-    /// The content of this file, which must not be empty or contain a NUL.
+    /// The contents of this file, which must not be empty or contain a NUL.
     File(PathBuf),
 }
 
-/// The strings of SMBIOS type 1; `None` leaves the default, an empty one says nothing.
+/// The strings of SMBIOS type 1. `None` keeps the default; an empty string omits the field.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "named as in the specification")]
 pub struct SystemInformation {
@@ -188,16 +188,16 @@ pub struct SystemInformation {
     pub family: Option<String>,
 }
 
-/// The port of `-debugcon` and of `-device isa-debugcon` where nothing else is said, as in QEMU.
+/// Default port of `-debugcon` and `-device isa-debugcon`, as in QEMU.
 pub const DEBUGCON_PORT: u16 = 0xe9;
 
-/// The debug console: one port; every byte written to it goes to `out`.
+/// The debug console: each byte written to its port goes to `out`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Debugcon {
     /// The I/O port.
     pub port: u16,
-    /// Where the bytes go; never [`SerialBackend::None`]. On [`SerialBackend::Stdio`] it only
-    /// writes, and may share it with a serial port.
+    /// Where the bytes go; never [`SerialBackend::None`]. [`SerialBackend::Stdio`] is output only
+    /// and can be shared with a serial port.
     pub out: SerialBackend,
 }
 
@@ -206,18 +206,18 @@ pub struct Debugcon {
 pub struct DebugExit {
     /// The first I/O port.
     pub port: u16,
-    /// How many ports: at least 1, the last one 0xffff at most.
+    /// Number of ports: at least 1; the last port is at most 0xffff.
     pub size: u16,
 }
 
-/// What is traced on standard error while the guest runs (`-trace`).
+/// What to trace on standard error while the guest runs (`-trace`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Trace {
-    /// Each operation of the fw_cfg device.
+    /// Trace each operation of the fw_cfg device.
     pub fw_cfg: bool,
 }
 
-/// The machines chukka can build.
+/// The supported machine types.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MachineKind {
     /// No PCI: serial ports, i8042 reset line, CMOS RTC, ACPI.
@@ -228,7 +228,7 @@ pub enum MachineKind {
 }
 
 impl MachineKind {
-    /// Its name, as `-machine` takes it.
+    /// The name that `-machine` accepts.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -238,22 +238,22 @@ impl MachineKind {
     }
 }
 
-/// What is behind a serial port, or behind the debug console.
+/// The backend of a serial port or of the debug console.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum SerialBackend {
     /// The port does not exist.
     #[default]
     None,
-    /// The port exists, its output is dropped and nothing ever arrives.
+    /// The port exists, but its output is dropped and it receives no input.
     Null,
-    /// chukka's standard input and output; at most one port has it.
+    /// chukka's standard input and output; at most one port can use it.
     Stdio,
-    /// Output goes to this file, which is created or cut to nothing first; nothing ever arrives.
+    /// Output goes to this file, which is created or truncated first; the port receives no input.
     File(PathBuf),
 }
 
 /// How chukka treats the terminal it was started on. The Ctrl-A escapes (Ctrl-A x, Ctrl-A h) work
-/// on every terminal that carries a serial port, whatever is said here.
+/// on every terminal connected to a serial port, regardless of these settings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Terminal {
     /// What Ctrl-C does.
@@ -261,14 +261,14 @@ pub struct Terminal {
 }
 
 /// What Ctrl-C on chukka's terminal does. As in QEMU's `qemu_chr_parse_compat` (chardev/char.c):
-/// `-serial mon:stdio`, which is also what `-nographic` stands for, turns the terminal's signals
-/// off; plain `-serial stdio` leaves them on.
+/// `-serial mon:stdio`, which `-nographic` implies, disables the terminal's signals; plain `-serial
+/// stdio` leaves them enabled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum InterruptKey {
-    /// It is SIGINT for chukka, which ends.
+    /// It sends SIGINT to chukka, which exits.
     #[default]
     EndsChukka,
-    /// It is a byte for the guest like any other.
+    /// It is passed to the guest like any other byte.
     GoesToGuest,
 }
 
@@ -278,7 +278,7 @@ pub enum OnReset {
     /// The guest boots again.
     #[default]
     Reboot,
-    /// chukka ends (`-no-reboot`).
+    /// chukka exits (`-no-reboot`).
     Exit,
 }
 
@@ -288,18 +288,19 @@ pub enum OnPanic {
     /// The run ends once the kernel has printed its report.
     #[default]
     End,
-    /// The guest runs on: it halts, or resets, as its kernel was told to (`-action panic=none`).
+    /// The guest keeps running: it halts or resets as its kernel is configured (`-action
+    /// panic=none`).
     Continue,
 }
 
 /// The guest's real-time clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RtcConfig {
-    /// What the clock shows at power-on.
+    /// The clock's time at power-on.
     pub base: RtcBase,
 }
 
-/// What the guest's real-time clock shows at power-on; from there it runs with the host's clock.
+/// The time of the guest's real-time clock at power-on. From then on it runs with the host's clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RtcBase {
     /// The host's time in UTC.
@@ -307,17 +308,17 @@ pub enum RtcBase {
     Utc,
     /// The host's time in its own time zone.
     Localtime,
-    /// A fixed moment: what the clock's registers show, as seconds since 1970-01-01T00:00:00.
+    /// A fixed time for the clock's registers, in seconds since 1970-01-01T00:00:00.
     Fixed(i64),
 }
 
-/// More memory was asked for than there is.
+/// More memory was requested than the host has.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("{} of guest memory requested; the host has {}", Size(*.wanted), Size(*.host))]
 pub struct TooMuchMemory {
-    /// What `-m` says, in bytes.
+    /// The size given by `-m`, in bytes.
     pub wanted: u64,
-    /// What the host has, in bytes.
+    /// The host's memory, in bytes.
     pub host: u64,
 }
 
@@ -327,17 +328,18 @@ impl Hint for TooMuchMemory {
     }
 }
 
-/// Checks `-m` against what the host has, both in bytes. The caller says what counts as the host's
-/// memory; asking for exactly all of it is allowed, as pages are only taken when they are touched.
+/// Checks the size given by `-m` against the host's memory, both in bytes. The caller decides what
+/// counts as host memory. A request for exactly all of it is allowed, because pages are allocated
+/// only when touched.
 ///
 /// # Errors
-/// [`TooMuchMemory`] when `wanted` is above `host`.
+/// [`TooMuchMemory`] if `wanted` exceeds `host`.
 pub fn check_memory(wanted: u64, host: u64) -> Result<(), TooMuchMemory> {
     if wanted > host { Err(TooMuchMemory { wanted, host }) } else { Ok(()) }
 }
 
-/// A number of bytes, shown the way `-m` takes it: `512M`, `2G`, or rounded down to a tenth where
-/// it is no whole number (`1.5G`).
+/// A number of bytes, displayed in the format that `-m` accepts (`512M`, `2G`), or rounded down to
+/// a tenth if it is not a whole number of units (`1.5G`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size(pub u64);
 
@@ -362,7 +364,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn size_is_shown_as_dash_m_takes_it() {
+    fn size_is_displayed_in_the_format_of_dash_m() {
         for (bytes, text) in [
             (0, "0B"),
             (1023, "1023B"),
@@ -376,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_beyond_the_host_is_refused_with_both_sizes() {
+    fn too_much_memory_is_rejected_with_both_sizes() {
         assert_eq!(check_memory(4 << 30, 4 << 30), Ok(()));
         let error = check_memory(1 << 40, 16 << 30).unwrap_err();
         assert_eq!(error.to_string(), "1T of guest memory requested; the host has 16G");

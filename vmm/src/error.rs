@@ -1,4 +1,4 @@
-//! Why a guest could not start, by stage.
+//! Reasons why a guest could not start, by stage.
 
 mod boot;
 mod device;
@@ -16,13 +16,13 @@ pub use boot::BootError;
 pub use device::DeviceError;
 pub use host::HostError;
 
-/// What the user can do about an error that should be impossible.
+/// Hint for errors that should be impossible.
 const REPORT_DEFECT: &str = "this is a bug in chukka; please report it with the command line";
 
-/// Why a guest could not start. Each message says what was found and what was expected.
+/// Why a guest could not start. Each message states what was found and what was expected.
 #[derive(Debug, Error)]
 pub enum StartError {
-    /// A file for the guest, or the firmware.
+    /// A guest file or the firmware.
     #[error(transparent)]
     Boot(#[from] BootError),
     /// Guest memory.
@@ -37,7 +37,7 @@ pub enum StartError {
     /// Descriptors, threads, timers or signals.
     #[error(transparent)]
     Host(#[from] HostError),
-    /// A thread panicked; the panic has printed its own message. Holds the part that failed.
+    /// A thread panicked and has already printed its message. Holds the part that failed.
     #[error("chukka itself failed in {0}")]
     Defect(&'static str),
 }

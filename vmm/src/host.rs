@@ -1,5 +1,5 @@
-//! The host as chukka meets it: the terminal, standard input, signals, the clock, and the messages
-//! that other threads leave for the main thread.
+//! The interface to the host: the terminal, standard input, signals, the clock, and notices from
+//! other threads to the main thread.
 
 pub mod input;
 pub mod keys;

@@ -1,4 +1,4 @@
-//! /dev/kvm and the VM: what has to be there, and how it is set up.
+//! /dev/kvm and the VM: required capabilities and setup.
 #![expect(unsafe_code, reason = "KVM_SET_USER_MEMORY_REGION hands the kernel host addresses")]
 
 pub mod cpuid;
@@ -24,7 +24,7 @@ use thiserror::Error;
 use crate::memory::Ram;
 use crate::memory::rom::Rom;
 
-/// The capabilities chukka cannot do without, with the names of Documentation/virt/kvm/api.rst.
+/// The capabilities chukka requires, by their names in Documentation/virt/kvm/api.rst.
 const NEEDED: [(Cap, &str); 7] = [
     (Cap::UserMemory, "KVM_CAP_USER_MEMORY"),
     (Cap::Irqchip, "KVM_CAP_IRQCHIP"),
@@ -43,7 +43,7 @@ pub enum KvmError {
     Open {
         /// The device.
         path: PathBuf,
-        /// The system's error.
+        /// The operating system's error.
         source: io::Error,
     },
     /// The device is not KVM, or has another API version.
@@ -51,18 +51,18 @@ pub enum KvmError {
     Version {
         /// The device.
         path: PathBuf,
-        /// What KVM_GET_API_VERSION said.
+        /// The value KVM_GET_API_VERSION returned.
         found: i32,
     },
-    /// The host's KVM lacks a capability.
+    /// The host's KVM lacks a required capability.
     #[error("The host's KVM lacks {0}, which chukka needs")]
     Capability(&'static str),
-    /// More CPUs than KVM supports.
+    /// More vCPUs requested than KVM supports.
     #[error("{asked} CPUs requested; the host's KVM supports at most {limit}")]
     Cpus {
-        /// CPUs asked for.
+        /// Number of vCPUs requested.
         asked: u8,
-        /// The most that KVM supports.
+        /// Maximum number of vCPUs KVM supports.
         limit: usize,
     },
     /// An ioctl failed.
@@ -70,13 +70,13 @@ pub enum KvmError {
     Ioctl {
         /// Its name.
         ioctl: &'static str,
-        /// The system's error.
+        /// The operating system's error.
         source: io::Error,
     },
 }
 
 impl KvmError {
-    /// The error of a failed ioctl.
+    /// Creates the error for a failed ioctl.
     pub(crate) fn ioctl(ioctl: &'static str) -> impl FnOnce(kvm_ioctls::Error) -> Self {
         move |error| Self::Ioctl { ioctl, source: io::Error::from_raw_os_error(error.errno()) }
     }
@@ -104,7 +104,7 @@ impl Hint for KvmError {
     }
 }
 
-/// What to do about a device that the user may not open, by its mode and group.
+/// Suggests how to get access to a device the user may not open, based on its mode and group.
 fn permission_hint(path: &Path) -> String {
     let shown = path.display();
     let Ok(file) = fs::metadata(path) else {
@@ -122,7 +122,7 @@ fn permission_hint(path: &Path) -> String {
     }
 }
 
-/// The name of a group, by /etc/group (group(5)).
+/// The name of a group according to /etc/group (group(5)).
 fn group_name(gid: u32) -> Option<String> {
     let groups = fs::read_to_string("/etc/group").ok()?;
     let name = groups.lines().find_map(|line| {
@@ -130,14 +130,14 @@ fn group_name(gid: u32) -> Option<String> {
         let name = fields.next()?;
         (fields.nth(1)?.parse() == Ok(gid)).then(|| name.to_owned())
     });
-    // A group without a name can still be named by its number.
+    // A group without a name can still be referred to by its number.
     Some(name.unwrap_or_else(|| gid.to_string()))
 }
 
-/// Opens the KVM device and checks that it can do what a machine of `cpus` CPUs needs.
+/// Opens the KVM device and checks that it supports a machine with `cpus` vCPUs.
 ///
 /// # Errors
-/// [`KvmError`]: no device, no permission, not KVM, or a KVM that lacks something.
+/// [`KvmError`]: no device, no permission, not KVM, or a missing capability.
 pub fn open(path: &Path, cpus: u8) -> Result<Kvm, KvmError> {
     let open_error = |source| KvmError::Open { path: path.into(), source };
     let name = std::ffi::CString::new(path.as_os_str().as_encoded_bytes())
@@ -158,23 +158,22 @@ pub fn open(path: &Path, cpus: u8) -> Result<Kvm, KvmError> {
     Ok(kvm)
 }
 
-/// Makes a VM with in-kernel interrupt controllers and PIT, `ram` as its memory and `rom`, if any,
-/// at the top of 4 GiB.
+/// Creates a VM with in-kernel interrupt controllers and PIT, with `ram` as its memory and `rom`,
+/// if any, just below 4 GiB.
 ///
 /// # Errors
-/// [`KvmError::Ioctl`]: the host's KVM refused a step.
+/// [`KvmError::Ioctl`] if the host's KVM refused a step.
 pub fn create_vm(kvm: &Kvm, ram: &Ram, rom: Option<&Rom>) -> Result<VmFd, KvmError> {
-    // KVM_CREATE_VM gives up with EINTR when a signal is pending (virt/kvm/kvm_main.c); one more
-    // try is all it needs.
+    // KVM_CREATE_VM fails with EINTR if a signal is pending (virt/kvm/kvm_main.c), so retry once.
     let vm = loop {
         match kvm.create_vm() {
             Err(e) if e.errno() == libc::EINTR => {}
             other => break other.map_err(KvmError::ioctl("KVM_CREATE_VM"))?,
         }
     };
-    // Memory comes first: once the interrupt controllers are there, KVM waits several milliseconds
-    // for readers of the old memslots, which do not exist yet (docs/performance.md). Without
-    // read-only memory a ROM can be written to by the guest until it is reset.
+    // Set up memory first: once the interrupt controllers exist, KVM waits several milliseconds for
+    // readers of the old memslots, of which there are none yet (docs/performance.md). Without
+    // KVM_CAP_READONLY_MEM, the guest can overwrite a ROM until the next reset.
     let rom_flags = if kvm.check_extension(Cap::ReadonlyMem) { KVM_MEM_READONLY } else { 0 };
     let ram = ram.slots().map(|slot| (slot, 0));
     let slots = ram.chain(rom.map(|rom| (rom.slot(), rom_flags)));
@@ -186,8 +185,8 @@ pub fn create_vm(kvm: &Kvm, ram: &Ram, rom: Option<&Rom>) -> Result<VmFd, KvmErr
             userspace_addr,
             flags,
         };
-        // SAFETY: the range is guest memory or ROM that stays mapped as long as the process lives,
-        // and nothing else is in it.
+        // SAFETY: the range is guest memory or ROM that stays mapped for the lifetime of the
+        // process and contains nothing else.
         unsafe { vm.set_user_memory_region(region) }
             .map_err(KvmError::ioctl("KVM_SET_USER_MEMORY_REGION"))?;
     }
@@ -197,29 +196,30 @@ pub fn create_vm(kvm: &Kvm, ram: &Ram, rom: Option<&Rom>) -> Result<VmFd, KvmErr
     vm.set_tss_address(tss).map_err(KvmError::ioctl("KVM_SET_TSS_ADDR"))?;
     vm.create_irq_chip().map_err(KvmError::ioctl("KVM_CREATE_IRQCHIP"))?;
     set_up_pics(&vm)?;
-    // With the dummy speaker KVM answers port 0x61 too, where a guest without another clock counts
-    // the PIT's channel 2.
+    // With the dummy speaker, KVM also handles port 0x61, through which guests without another
+    // clock count the PIT's channel 2.
     let pit = kvm_pit_config { flags: KVM_PIT_SPEAKER_DUMMY, ..Default::default() };
     vm.create_pit2(pit).map_err(KvmError::ioctl("KVM_CREATE_PIT2"))?;
     Ok(vm)
 }
 
-/// The master 8259, and the vector and mask that a PC's firmware leaves there: IRQ 0 is interrupt 8,
-/// and only the cascade is unmasked (`pic_setup` in SeaBIOS's src/hw/pic.c).
+/// The master 8259, with the vector base and mask that a PC's firmware sets: IRQ 0 is vector 8, and
+/// only the cascade is unmasked (`pic_setup` in SeaBIOS's src/hw/pic.c).
 const PRIMARY_PIC: (u32, u8, u8) = (KVM_IRQCHIP_PIC_MASTER, 0x08, 0xfb);
-/// The same of the slave: IRQ 8 is interrupt 0x70, and nothing is unmasked.
+/// The slave 8259: IRQ 8 is vector 0x70, and all lines are masked.
 const SECONDARY_PIC: (u32, u8, u8) = (KVM_IRQCHIP_PIC_SLAVE, 0x70, 0xff);
 
-/// Sets the two 8259s up as a PC's firmware leaves them.
+/// Initializes the two 8259s as a PC's firmware does.
 ///
-/// KVM starts them unmasked with vector base 0. The boot CPU's LINT0 passes their interrupts on
-/// (ExtINT), so that a kernel that enables interrupts without setting up the 8259s would get IRQ 4 as
-/// exception 4.
+/// KVM starts them unmasked with vector base 0. The boot CPU's LINT0 forwards their interrupts
+/// (ExtINT), so a kernel that enables interrupts without initializing the 8259s would receive IRQ 4
+/// as exception 4.
 fn set_up_pics(vm: &VmFd) -> Result<(), KvmError> {
     for (chip_id, vector_base, mask) in [PRIMARY_PIC, SECONDARY_PIC] {
         let mut chip = kvm_irqchip { chip_id, ..Default::default() };
         vm.get_irqchip(&mut chip).map_err(KvmError::ioctl("KVM_GET_IRQCHIP"))?;
-        // SAFETY: for these two chip IDs KVM has filled in `pic`, and integers may hold any value.
+        // SAFETY: for these two chip IDs KVM has initialized `pic`, and any bit pattern is a valid
+        // integer.
         let pic = unsafe { &mut chip.chip.pic };
         (pic.irq_base, pic.imr) = (vector_base, mask);
         vm.set_irqchip(&chip).map_err(KvmError::ioctl("KVM_SET_IRQCHIP"))?;

@@ -1,4 +1,5 @@
-//! A virtual machine monitor on KVM, as a library: open files in, the way the guest ended out.
+//! A virtual machine monitor on KVM, as a library: it takes open files and returns how the guest
+//! ended.
 //!
 //! Data flows one way: [`config::VmConfig`] and a kernel → [`run::Vm`] → [`outcome::Outcome`].
 //!

@@ -1,5 +1,5 @@
-//! Locks that survive a panic. A thread that panicked while it held one left a device in an odd
-//! state, not an unsafe one.
+//! Locks that survive a panic. A thread that panics while holding one may leave a device in an
+//! inconsistent state, but not an unsafe one.
 
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 

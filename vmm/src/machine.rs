@@ -1,4 +1,4 @@
-//! The machine: the one list of its devices, with their ports and interrupt lines.
+//! The machine: its list of devices, with their ports and interrupt lines.
 
 mod chipset;
 pub mod disks;
@@ -34,14 +34,14 @@ use parts::Parts;
 use power::PowerButton;
 use trace::FwCfgTrace;
 
-/// The devices. They live as long as the process; a reset of the machine resets them.
+/// The devices. They exist as long as the process does; a machine reset resets them.
 #[derive(Debug)]
 pub struct Devices {
     /// The ports that the vCPUs access.
     pub bus: Arc<Bus>,
-    /// Where the devices' interrupt lines lead.
+    /// Routes the devices' interrupt lines.
     pub irq_chip: IrqChip,
-    /// The tables that describe the devices.
+    /// The ACPI tables that describe the devices.
     pub acpi: AcpiTables,
     /// The guest's disks, which answer memory accesses.
     pub disks: Disks,
@@ -49,7 +49,7 @@ pub struct Devices {
     /// The serial port on standard input and output.
     terminal: Option<Arc<Mutex<Serial>>>,
     power_button: PowerButton,
-    /// Present if the user wants to see what the guest does with fw_cfg.
+    /// Present if the user requested a trace of fw_cfg.
     trace: Option<(FwCfgTrace, fw_cfg::SharedFwCfg)>,
 }
 
@@ -58,7 +58,7 @@ impl Devices {
     /// this order.
     ///
     /// # Errors
-    /// An output file cannot be created, two devices claim one port, the host is out of
+    /// An output file cannot be created, two devices claim the same port, the host is out of
     /// descriptors, or fw_cfg cannot publish an item.
     pub fn new(parts: &Parts<'_>) -> Result<Self, StartError> {
         let &Parts { config, map, notifier, .. } = parts;
@@ -85,7 +85,7 @@ impl Devices {
 
         let disks = Disks::new(parts.disks, parts.ram.memory(), &irq_chip)?;
 
-        // fw_cfg comes after all devices with a description, since it hands these to the guest.
+        // fw_cfg comes after all devices with a DSDT entry, because it passes these to the guest.
         let disk_descriptions = disks.descriptions().map(|disk| disk as &dyn Aml);
         let described: Vec<_> = list
             .descriptions()
@@ -96,7 +96,7 @@ impl Devices {
         let trace = outputs::trace(parts)?;
         let fw_cfg = fw_cfg::attach(&mut list, parts, &acpi, trace.clone())?;
 
-        // Last come the devices whose ports the user chooses: a conflict is then theirs.
+        // Devices on user-chosen ports come last, so that a conflict is reported against them.
         outputs::attach_debugcon(&mut list, parts)?;
         if let Some(at) = config.debug_exit {
             list.attach(
@@ -116,8 +116,8 @@ impl Devices {
         Ok(Self { bus, irq_chip, acpi, disks, list, terminal, power_button, trace })
     }
 
-    /// Resets the machine while no vCPU runs. False: nothing happened, because the flusher holds a
-    /// device while it waits for a reader of its output. Try again.
+    /// Resets the machine while no vCPU runs. Returns false, without resetting anything, if the
+    /// flusher holds a device while it waits for a reader of its output. Try again.
     #[must_use]
     pub fn try_reset(&self) -> bool {
         if !self.list.try_reset() {
@@ -127,22 +127,22 @@ impl Devices {
         true
     }
 
-    /// Writes out what the serial ports and the debug console have buffered. May block for ever if
-    /// nobody reads their output, so only the flusher's thread calls this; the main thread may when
-    /// the run is over.
+    /// Writes out the buffers of the serial ports and the debug console. May block indefinitely if
+    /// nobody reads their output, so only the flusher thread calls this while the guest runs. The
+    /// main thread may call it after the run.
     pub fn flush(&self) {
         self.list.flush();
     }
 
-    /// Prints the summary of the trace, at the very end.
+    /// Prints the trace summary. Call this last.
     pub fn finish_trace(&self) {
         if let Some((trace, fw_cfg)) = &self.trace {
             trace.finish(lock(fw_cfg).device().items(), &self.bus.unanswered());
         }
     }
 
-    /// Passes typed bytes to the serial port on standard input, and removes those it takes. False:
-    /// the port is busy; try again.
+    /// Passes typed bytes to the serial port on standard input and removes those it accepts.
+    /// Returns false if the port is busy; try again.
     pub fn type_in(&self, typed: &mut Vec<u8>) -> bool {
         let Some(terminal) = &self.terminal else {
             typed.clear();
@@ -154,7 +154,7 @@ impl Devices {
         true
     }
 
-    /// Holds input back until the guest listens. For standard input that is not a terminal.
+    /// Holds input back until the guest listens. For standard input other than a terminal.
     pub fn await_listener(&self) {
         if let Some(terminal) = &self.terminal {
             lock(terminal).await_listener();

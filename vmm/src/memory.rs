@@ -22,11 +22,11 @@ use vm_memory::{
 use crate::config::{MapInitrd, TooMuchMemory, check_memory};
 use crate::host::signals;
 
-/// x86's huge page. KVM maps guest memory by huge pages where host and guest address agree below
-/// this.
+/// Size of an x86 huge page. KVM can map guest memory with huge pages only if host and guest
+/// addresses are equal modulo this size.
 const HUGE_PAGE: usize = 2 << 20;
 
-/// Data of at least this many bytes is mapped instead of read (docs/decisions/0007-transfer.md).
+/// Data of at least this size in bytes is mapped instead of read (docs/decisions/0007-transfer.md).
 pub const MAP_FROM: u64 = 16 << 20;
 
 /// Why guest memory cannot be allocated.
@@ -35,18 +35,18 @@ pub enum MemoryError {
     /// More than the host has, RAM and swap together.
     #[error(transparent)]
     BeyondHost(#[from] TooMuchMemory),
-    /// The host refused to allocate it.
+    /// The host refused the allocation.
     #[error("Cannot allocate {} MiB of guest memory", size >> 20)]
     Map {
-        /// Bytes asked for.
+        /// The requested size in bytes.
         size: u64,
-        /// The system's error.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// vm-memory would not take it.
+    /// vm-memory rejected the mapping.
     #[error("Cannot describe guest memory")]
     Region(#[from] MmapRegionError),
-    /// The regions do not fit together.
+    /// The regions overlap or are out of order.
     #[error("Cannot assemble guest memory")]
     Collection(#[from] vm_memory::GuestRegionCollectionError),
 }
@@ -60,18 +60,18 @@ impl Hint for MemoryError {
     }
 }
 
-/// The guest's RAM. It lives as long as the process does, over every reboot of the guest.
+/// The guest's RAM. It exists as long as the process does and survives guest reboots.
 #[derive(Debug)]
 pub struct Ram {
     engine: Engine<GuestMemoryMmap>,
 }
 
 impl Ram {
-    /// Allocates memory for `map` without touching it. `mapping` says whether files may be mapped
-    /// over it.
+    /// Allocates memory for `map` without touching it. `mapping` determines whether files may be
+    /// mapped over it.
     ///
     /// # Errors
-    /// [`MemoryError`]: more than the host has, or the host refuses.
+    /// [`MemoryError`] if `map` needs more than the host has, or the host refuses the allocation.
     pub fn new(map: &MemoryMap, mapping: MapInitrd) -> Result<Self, MemoryError> {
         check_memory(map.size(), host_memory())?;
         let regions = map.ram().map(region).collect::<Result<Vec<_>, _>>()?;
@@ -90,7 +90,7 @@ impl Ram {
         self.engine.memory()
     }
 
-    /// The engine that loads files into it.
+    /// The engine that loads files into guest memory.
     pub fn engine(&self) -> &Engine<GuestMemoryMmap> {
         &self.engine
     }
@@ -101,8 +101,8 @@ impl Ram {
     }
 }
 
-/// Anonymous memory for one range of guest-physical addresses, at a host address that agrees with
-/// it below 2 MiB.
+/// Allocates anonymous memory for a range of guest-physical addresses, at a host address that is
+/// equal to the guest address modulo 2 MiB.
 fn region(range: Range<u64>) -> Result<GuestRegionMmap, MemoryError> {
     let map_error = |source| MemoryError::Map { size: range.end - range.start, source };
     let too_big = || map_error(io::Error::from_raw_os_error(libc::ENOMEM));
@@ -112,7 +112,7 @@ fn region(range: Range<u64>) -> Result<GuestRegionMmap, MemoryError> {
         libc::PROT_READ | libc::PROT_WRITE,
         libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
     );
-    // SAFETY: a new mapping, placed by the kernel; it overlaps nothing.
+    // SAFETY: a new mapping at an address chosen by the kernel; it overlaps no other.
     let start = unsafe { libc::mmap(null_mut(), reserved, prot, flags, -1, 0) };
     if start == libc::MAP_FAILED {
         return Err(map_error(io::Error::last_os_error()));
@@ -120,8 +120,8 @@ fn region(range: Range<u64>) -> Result<GuestRegionMmap, MemoryError> {
     let aligned = (start as usize).next_multiple_of(HUGE_PAGE);
     let pointer: *mut u8 = start.cast::<u8>().wrapping_add(aligned - start as usize);
     let (head, tail) = (aligned - start as usize, start as usize + reserved - aligned - size);
-    // SAFETY: head and tail are parts of the mapping just made that nothing else knows of;
-    // MADV_HUGEPAGE only advises. What fails here costs speed or address space, nothing else.
+    // SAFETY: head and tail are parts of the new mapping that nothing else refers to. MADV_HUGEPAGE
+    // is only a hint. Failures here cost speed or address space, nothing else.
     unsafe {
         if head > 0 {
             libc::munmap(start, head);
@@ -131,8 +131,7 @@ fn region(range: Range<u64>) -> Result<GuestRegionMmap, MemoryError> {
         }
         libc::madvise(pointer.cast(), size, libc::MADV_HUGEPAGE);
     }
-    // SAFETY: `pointer` is `size` bytes of a mapping that lasts as long as the process: nothing
-    // unmaps it.
+    // SAFETY: `pointer` is the start of `size` mapped bytes that are never unmapped.
     let mmap = unsafe { MmapRegion::build_raw(pointer, size, prot, flags) }?;
     GuestRegionMmap::new(mmap, GuestAddress(range.start)).ok_or_else(too_big)
 }

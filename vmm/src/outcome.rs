@@ -5,45 +5,45 @@ use std::path::PathBuf;
 
 use guest_memory::{Engine, Memory};
 
-/// How the guest, or the run, ended.
+/// How the guest or the run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The guest switched itself off by ACPI.
+    /// The guest powered off through ACPI.
     PowerOff,
-    /// The guest asked for a reset, and `-no-reboot` makes that the end.
+    /// The guest requested a reset, which ends the run because of `-no-reboot`.
     Reset,
-    /// The guest ended the run by `-device isa-debug-exit`. Holds the exit status it chose.
+    /// The guest ended the run through `-device isa-debug-exit`. Holds the exit status it chose.
     DebugExit(u8),
-    /// The guest's kernel panicked, as it printed on a serial port. Holds the line.
+    /// The guest's kernel printed a panic message on a serial port. Holds that line.
     Panic(String),
-    /// A CPU triple-faulted: nobody asked for that reset.
+    /// A CPU triple-faulted, an unintended reset.
     TripleFault(Box<CpuSnapshot>),
-    /// KVM could not go on.
+    /// KVM could not continue.
     Kvm {
         /// What happened.
         what: String,
-        /// Where the CPU was.
+        /// The state of the CPU.
         cpu: Box<CpuSnapshot>,
     },
-    /// chukka's own firmware could not boot the kernel. Holds what it said.
+    /// The built-in firmware could not boot the kernel. Holds its error message.
     Firmware(String),
-    /// A file that guest memory shows was cut short while the guest ran.
+    /// A file mapped into guest memory was truncated while the guest ran.
     FileCut {
         /// Its name.
         path: PathBuf,
-        /// Bytes it had to keep.
+        /// Minimum length in bytes that the mapping requires.
         expected: u64,
-        /// Bytes it has.
+        /// Actual length in bytes.
         found: u64,
     },
-    /// A file was written to before the pages of it that guest memory shows could be copied. Holds
-    /// its name.
+    /// A file was written to before its pages that are mapped into guest memory could be copied.
+    /// Holds its path.
     FileChanged(PathBuf),
     /// The user typed Ctrl-A x.
     Quit,
-    /// A signal that ends a process: chukka cleans up, then dies of it.
+    /// A signal that terminates the process: chukka cleans up, then dies of it.
     Signal(i32),
-    /// chukka itself failed, in the named part; the panic's own message has been printed.
+    /// chukka itself failed in the named part; the panic message has already been printed.
     Defect(&'static str),
 }
 
@@ -54,13 +54,13 @@ pub struct CpuSnapshot {
     pub cpu: u8,
     /// Instruction pointer.
     pub rip: u64,
-    /// Linear address of the instruction: CS base added, where it counts.
+    /// Linear address of the instruction: RIP plus the CS base in modes that use it.
     pub linear: u64,
-    /// Bits of the mode: 16, 32 or 64, or 0 where not even the registers are to be had.
+    /// The CPU mode in bits: 16, 32 or 64, or 0 if the registers could not be read.
     pub mode: u8,
-    /// Whether protection was on.
+    /// Whether protected mode was enabled.
     pub protected: bool,
-    /// The bytes at RIP, as many as could be read.
+    /// The bytes at RIP that could be read.
     pub bytes: Vec<u8>,
 }
 
@@ -84,20 +84,19 @@ impl fmt::Display for CpuSnapshot {
 }
 
 impl Outcome {
-    /// If guest memory shows a file that is not whole any more, or showed one that changed, that is
-    /// the end.
+    /// Returns the outcome if a file mapped into guest memory was truncated or changed.
     pub fn file_lost<M: Memory>(engine: &Engine<M>) -> Option<Self> {
         Self::file_cut(engine).or_else(|| engine.changed_file().map(Self::FileChanged))
     }
 
-    /// If guest memory shows a file that is not whole any more, that is the end.
+    /// Returns the outcome if a file mapped into guest memory was truncated.
     pub fn file_cut<M: Memory>(engine: &Engine<M>) -> Option<Self> {
         let (path, expected, found) = engine.cut_file()?;
         Some(Self::FileCut { path, expected, found })
     }
 
-    /// The exit status of the process (docs/exit-codes.md). `None`: the process dies of the signal
-    /// instead.
+    /// The exit status of the process (docs/exit-codes.md). `None` if the process dies of the
+    /// signal instead.
     pub fn status(&self) -> Option<u8> {
         match self {
             Self::PowerOff | Self::Reset | Self::Quit => Some(0),

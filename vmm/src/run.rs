@@ -45,11 +45,11 @@ use message::Message;
 /// The KVM device.
 const KVM_DEVICE: &str = "/dev/kvm";
 
-/// Checks all that can be checked without KVM: that the firmware can be opened, and that everything
-/// fits into the guest's memory.
+/// Checks everything that does not require KVM: that the firmware can be opened and that everything
+/// fits into guest memory.
 ///
 /// # Errors
-/// What would prevent the guest from starting.
+/// Anything that would prevent the guest from starting.
 pub fn check(config: &VmConfig, kernel: Option<Payload>) -> Result<Vec<String>, StartError> {
     let mut warnings = Vec::new();
     let boot = Boot::open(config, kernel, &mut warnings)?;
@@ -57,7 +57,7 @@ pub fn check(config: &VmConfig, kernel: Option<Payload>) -> Result<Vec<String>, 
     Ok(warnings)
 }
 
-/// A guest that is ready to run: what stays the same across its reboots.
+/// A guest that is ready to run: the state that is preserved across its reboots.
 #[expect(missing_debug_implementations, reason = "a guest has no useful one")]
 pub struct Vm<'a> {
     config: &'a VmConfig,
@@ -75,8 +75,8 @@ pub struct Vm<'a> {
 }
 
 impl<'a> Vm<'a> {
-    /// Readies a guest that boots `kernel`, if any. Checks the user's files first, then the host,
-    /// and changes nothing before everything is known to fit.
+    /// Prepares a guest that boots `kernel`, if any. Checks the user's files first, then the host;
+    /// changes nothing until everything is known to fit.
     ///
     /// # Errors
     /// The guest cannot be started.
@@ -105,28 +105,28 @@ impl<'a> Vm<'a> {
         Self { disks, ..self }
     }
 
-    /// What the user should know before it runs, one line each.
+    /// Warnings for the user before the run, one line each.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
 
-    /// Runs the guest to its end. Calls `tell` with what the user should know meanwhile; the
-    /// terminal may be raw then, with the cursor anywhere in a line.
+    /// Runs the guest until it ends. Calls `tell` with messages for the user; at that point the
+    /// terminal may be raw and the cursor in the middle of a line.
     ///
     /// # Errors
-    /// [`StartError`]: it could not be started, or chukka itself failed.
+    /// [`StartError`] if the guest could not be started or chukka itself failed.
     pub fn run(&self, mut tell: impl FnMut(&Message)) -> Result<Outcome, StartError> {
         let host = StartError::host;
         terminal::restore_on_disaster();
         signals::prepare_kick().map_err(host("signals"))?;
         let devices = Arc::new(Devices::new(&self.parts())?);
-        // Until here Ctrl-C kills: opening an output may wait, as a FIFO's does.
+        // Until here Ctrl-C kills the process: opening an output such as a FIFO can block.
         let signals = Signals::listen().map_err(host("signals"))?;
         let flusher = Flusher::start(Arc::clone(&devices)).map_err(host("a thread"))?;
         let flusher = Arc::new(flusher);
         let disks = devices.disks.start(&self.notifier).map_err(host("a thread"))?;
-        // The guest is ready to run before the terminal changes: an error before that is printed on
-        // an unchanged one.
+        // Prepare the guest before changing the terminal, so that errors are printed to a terminal
+        // in its normal mode.
         let mut vcpus = self.boot_guest(&devices)?;
         let (input, terminal) = self.open_terminal(&devices)?;
         let sources = Sources {
@@ -173,8 +173,8 @@ impl<'a> Vm<'a> {
                 Next::Reboot => {
                     drop(stopped);
                     self.ram.engine().detach(Leases::Wanted);
-                    // The flusher may be in a write that waits for a reader, and only this thread
-                    // hears when to give up.
+                    // The flusher may be blocked in a write until someone reads, and only this
+                    // thread receives the event to give up.
                     while !devices.try_reset() {
                         flusher.kick();
                         thread::sleep(Duration::from_micros(200));
@@ -185,8 +185,8 @@ impl<'a> Vm<'a> {
                 }
             }
         };
-        // The terminal is as it was, and signals kill again, before anything may wait for a reader
-        // of the output.
+        // Restore the terminal and the signals' default actions before anything can block on a
+        // reader of the output.
         drop(manager);
         drop(disks);
         self.ram.engine().release();
@@ -197,7 +197,7 @@ impl<'a> Vm<'a> {
         Ok(outcome)
     }
 
-    /// What the machine is built from.
+    /// The inputs from which the machine is built.
     fn parts(&self) -> Parts<'_> {
         Parts {
             config: self.config,
@@ -211,9 +211,9 @@ impl<'a> Vm<'a> {
         }
     }
 
-    /// Makes a VM and loads the guest into its memory: all that comes before the first instruction.
+    /// Creates a VM and loads the guest into memory: everything before the first instruction.
     fn boot_guest(&self, devices: &Devices) -> Result<Vec<Vcpu>, StartError> {
-        // KVM waits for grace periods of the host's kernel while the files are read.
+        // Read the files while KVM waits for grace periods of the host's kernel.
         let (state, vcpus) = thread::scope(|scope| {
             let load = || self.boot.load(&self.ram, &self.map, &devices.acpi, &self.smbios);
             let loading = scope.spawn(load);
@@ -248,7 +248,7 @@ impl<'a> Vm<'a> {
         Ok(vcpus)
     }
 
-    /// What ends the run.
+    /// The events that end the run.
     fn policy(&self) -> Policy {
         Policy {
             on_reset: self.config.on_reset,
@@ -257,13 +257,13 @@ impl<'a> Vm<'a> {
         }
     }
 
-    /// Each thread returns its vCPU when it stops.
+    /// Starts the vCPU threads. Each returns its vCPU when told to stop.
     fn start_vcpus(&self, vcpus: Vec<Vcpu>) -> Result<Vec<JoinHandle<Option<Vcpu>>>, StartError> {
         let start = |mut vcpu: Vcpu| {
             let notifier = self.notifier.clone();
             thread::Builder::new().name(format!("vcpu{}", vcpu.cpu)).spawn(move || {
-                // A panic in here is a defect of chukka's; the main thread has to hear of it, or it
-                // waits for ever.
+                // A panic here is a bug in chukka. Report it to the main thread, which would
+                // otherwise wait forever.
                 let noted = notifier.clone();
                 let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| vcpu.run()));
                 let outcome = ended.unwrap_or(Some(Outcome::Defect("a vCPU's thread")));
@@ -279,9 +279,10 @@ impl<'a> Vm<'a> {
             .map_err(StartError::host("a vCPU's thread"))
     }
 
-    /// Joins every vCPU's thread and returns the vCPUs that can go on. One that is about to enter
-    /// KVM_RUN, or to wait for a reader of its output, may miss a kick: so it gets another. All are
-    /// kicked, as one may wait for a device that another has, or the flusher.
+    /// Stops all vCPU threads and returns the vCPUs that can continue. A thread that is about to
+    /// enter KVM_RUN, or to wait for a reader of its output, may miss a kick, so kicks are
+    /// repeated. All threads are kicked, because one may wait for a device that another thread or
+    /// the flusher holds.
     fn stop_vcpus(
         &self,
         threads: Vec<JoinHandle<Option<Vcpu>>>,
@@ -290,7 +291,7 @@ impl<'a> Vm<'a> {
         self.stop.store(true, Ordering::Release);
         while threads.iter().any(|thread| !thread.is_finished()) {
             for thread in threads.iter().filter(|thread| !thread.is_finished()) {
-                // It fails when the thread has just ended.
+                // Fails if the thread has just ended.
                 let _ = thread.kill(signals::kick_number());
             }
             flusher.kick();
@@ -302,7 +303,7 @@ impl<'a> Vm<'a> {
         threads.into_iter().filter_map(join).collect()
     }
 
-    /// Standard input and the terminal, where a serial port has them.
+    /// Opens standard input and the terminal if a serial port uses them.
     fn open_terminal(
         &self,
         devices: &Devices,

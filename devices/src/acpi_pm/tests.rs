@@ -72,7 +72,7 @@ fn latches_event_until_read_when_power_button_is_pressed() {
 }
 
 #[test]
-fn forgets_event_when_machine_is_reset() {
+fn clears_event_when_machine_is_reset() {
     let (mut device, _, _) = device();
     device.press_power_button();
     device.reset();
@@ -80,7 +80,7 @@ fn forgets_event_when_machine_is_reset() {
 }
 
 #[test]
-fn floats_when_no_register_is_there() {
+fn floats_when_there_is_no_register() {
     let (mut device, requests, _) = device();
     for port in [RESET_PORT, BASE_PORT + 4, BASE_PORT + 7] {
         assert_eq!(inb(&mut device, port), 0xff);
@@ -89,9 +89,9 @@ fn floats_when_no_register_is_there() {
     assert_eq!(requests.take(), []);
 }
 
-/// Checked with `iasl -d`; the source as it prints it stands beside the bytes.
+/// Checked with `iasl -d`; its disassembly is next to the bytes.
 #[test]
-fn describes_itself_when_dsdt_is_built() {
+fn has_the_expected_dsdt_entry() {
     let mut aml = Vec::new();
     AcpiPmDescription.to_aml_bytes(&mut aml);
 

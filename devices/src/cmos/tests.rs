@@ -8,7 +8,7 @@ const LEAP_DAY: i64 = 1_709_251_198;
 const MILLISECOND: i64 = 1_000_000;
 const SECOND: i64 = 1000 * MILLISECOND;
 
-/// A clock that stands until it is moved. Clones share the time.
+/// A clock that only advances when moved. Clones share the time.
 #[derive(Clone)]
 struct TestClock(Arc<AtomicI64>);
 
@@ -41,8 +41,7 @@ fn write(cmos: &mut Cmos, index: u8, value: u8) {
     cmos.pio_write(PioAddress(BASE_PORT), 1, &[value]);
 }
 
-/// Century, year, month, day, hours, minutes, seconds; read in the opposite order, the seconds
-/// first.
+/// Century, year, month, day, hours, minutes, seconds; read in reverse order, seconds first.
 fn time(cmos: &mut Cmos) -> [u8; 7] {
     let mut time = [SECONDS, MINUTES, HOURS, DAY, MONTH, YEAR, CENTURY];
     for register in &mut time {
@@ -63,7 +62,7 @@ fn set_time(cmos: &mut Cmos, time: [u8; 7]) {
 }
 
 #[test]
-fn tells_time_in_bcd_when_guest_has_set_nothing() {
+fn shows_time_in_bcd_by_default() {
     let (mut cmos, clock) = cmos_at(LEAP_DAY);
     assert_eq!(time(&mut cmos), [0x20, 0x24, 0x02, 0x29, 0x23, 0x59, 0x58]);
     assert_eq!(read(&mut cmos, WEEKDAY), 5);
@@ -74,14 +73,14 @@ fn tells_time_in_bcd_when_guest_has_set_nothing() {
 }
 
 #[test]
-fn tells_time_in_binary_when_guest_asks_for_it() {
+fn shows_time_in_binary_when_guest_selects_it() {
     let (mut cmos, _) = cmos_at(LEAP_DAY);
     write(&mut cmos, REGISTER_B, B_24_HOURS | B_BINARY);
     assert_eq!(time(&mut cmos), [20, 24, 2, 29, 23, 59, 58]);
 }
 
 #[test]
-fn counts_twice_twelve_hours_when_guest_asks_for_it() {
+fn shows_12_hour_time_when_guest_selects_it() {
     let cases = [(0, 0x12), (1, 0x01), (11, 0x11), (12, 0x92), (13, 0x81), (23, 0x91)];
     for (hour, expected) in cases {
         let (mut cmos, _) = cmos_at(hour * 3600);
@@ -95,7 +94,7 @@ fn counts_twice_twelve_hours_when_guest_asks_for_it() {
 }
 
 #[test]
-fn reads_belong_to_one_second_when_it_changes_between_them() {
+fn consecutive_reads_belong_to_the_same_second() {
     let (mut cmos, clock) = cmos_at(LEAP_DAY + 1);
     clock.advance(SECOND - 1);
 
@@ -110,7 +109,7 @@ fn reads_belong_to_one_second_when_it_changes_between_them() {
 }
 
 #[test]
-fn tells_the_present_time_when_last_latch_is_old() {
+fn shows_current_time_when_latch_has_expired() {
     let (mut cmos, clock) = cmos_at(LEAP_DAY);
     assert_eq!(read(&mut cmos, MINUTES), 0x59);
     clock.advance(120 * SECOND);
@@ -119,8 +118,7 @@ fn tells_the_present_time_when_last_latch_is_old() {
     assert_eq!(read(&mut cmos, MINUTES), 0x00);
 }
 
-/// `mc146818_avoid_UIP` in Linux's drivers/rtc/rtc-mc146818-lib.c, with a millisecond for each
-/// access.
+/// `mc146818_avoid_UIP` in Linux's drivers/rtc/rtc-mc146818-lib.c, with one millisecond per access.
 #[test]
 fn linux_reads_time_at_first_attempt_when_second_does_not_change() {
     let (mut cmos, clock) = cmos_at(LEAP_DAY);
@@ -140,10 +138,10 @@ fn linux_reads_time_at_first_attempt_when_second_does_not_change() {
     assert_eq!(control, 0x02);
 }
 
-/// `mc146818_set_time` in the same file: it holds the divider in reset meanwhile, and expects the
-/// next second half a second later.
+/// `mc146818_set_time` in the same file: it holds the divider in reset while it sets the time, and
+/// expects the next second half a second later.
 #[test]
-fn linux_sets_time_when_it_lets_go_of_divider() {
+fn linux_sets_time_when_it_releases_divider() {
     let (mut cmos, clock) = cmos_at(LEAP_DAY);
     let control = read(&mut cmos, REGISTER_B);
     write(&mut cmos, REGISTER_B, control | 0x80);
@@ -165,7 +163,7 @@ fn linux_sets_time_when_it_lets_go_of_divider() {
 }
 
 #[test]
-fn stands_still_when_guest_sets_time() {
+fn clock_stops_while_guest_sets_time() {
     let (mut cmos, clock) = cmos_at(LEAP_DAY);
     write(&mut cmos, REGISTER_B, B_24_HOURS | B_SET);
     clock.advance(100 * SECOND);
@@ -177,7 +175,7 @@ fn stands_still_when_guest_sets_time() {
 }
 
 #[test]
-fn takes_new_time_at_once_when_written_without_stopping() {
+fn time_written_without_stopping_takes_effect_at_once() {
     let (mut cmos, clock) = cmos_at(LEAP_DAY);
     write(&mut cmos, HOURS, 0x05);
     assert_eq!(time(&mut cmos), [0x20, 0x24, 0x02, 0x29, 0x05, 0x59, 0x58]);
@@ -186,7 +184,7 @@ fn takes_new_time_at_once_when_written_without_stopping() {
 }
 
 #[test]
-fn takes_nearest_date_when_guest_sets_nonsense() {
+fn invalid_date_becomes_nearest_valid_date() {
     let cases = [
         ([0xff; 7], [0x99, 0x99, 0x12, 0x31, 0x23, 0x59, 0x59]),
         ([0; 7], [0x00, 0x00, 0x01, 0x01, 0x00, 0x00, 0x00]),
@@ -200,7 +198,7 @@ fn takes_nearest_date_when_guest_sets_nonsense() {
 }
 
 #[test]
-fn stops_at_last_year_it_can_show_when_time_runs_out() {
+fn clock_stops_at_last_representable_year() {
     let (mut cmos, clock) = cmos_at(0);
     set_time(&mut cmos, [0x99, 0x99, 0x12, 0x31, 0x23, 0x59, 0x59]);
     clock.advance(10 * SECOND);
@@ -222,7 +220,7 @@ fn keeps_time_and_memory_when_machine_is_reset() {
 }
 
 #[test]
-fn tells_memory_size_as_qemu_does_when_built() {
+fn reports_memory_size_as_qemu_does() {
     let sizes = |below_4g, above_4g, cpus| {
         let mut cmos = Cmos::new(Box::new(crate::clock::SystemClock), below_4g, above_4g, cpus);
         [0x15, 0x16, 0x17, 0x18, 0x30, 0x31, 0x34, 0x35, 0x5b, 0x5c, 0x5d, 0x5f]
@@ -248,16 +246,16 @@ fn has_power_on_values_when_built() {
 /// What SeaBIOS 1.16 reads through index | 0x80: `boot_init`, `floppy_setup`, the translation of
 /// disk 0, and `smp_setup`.
 #[test]
-fn seabios_finds_no_drives_and_no_boot_order_when_it_looks() {
+fn seabios_finds_no_drives_and_no_boot_order() {
     let (mut cmos, _) = cmos_at(LEAP_DAY);
     let registers = [0x38, 0x3d, 0x10, 0x12, 0x14, 0x39, 0x08, 0x5f];
     let found = registers.map(|index| read(&mut cmos, index | 0x80));
     assert_eq!(found, [0, 0, 0, 0, 0x02, 0, 0x02, 0]);
 }
 
-/// `rtc_setup` and `clock_setup` in SeaBIOS' src/hw/rtc.c and src/clock.c.
+/// `rtc_setup` and `clock_setup` in SeaBIOS's src/hw/rtc.c and src/clock.c.
 #[test]
-fn seabios_sets_its_clock_without_waiting_when_it_starts() {
+fn seabios_sets_its_clock_without_waiting() {
     let (mut cmos, _) = cmos_at(LEAP_DAY);
     write(&mut cmos, 0x8a, 0x26);
     let control = read(&mut cmos, 0x8b);
@@ -299,7 +297,7 @@ fn writes_index_and_data_when_access_is_a_word() {
 }
 
 #[test]
-fn survives_when_every_register_takes_every_value() {
+fn survives_any_value_in_any_register() {
     let (mut cmos, clock) = cmos_at(LEAP_DAY);
     for value in 0..=0xff {
         for index in 0..=0xff {
@@ -310,9 +308,9 @@ fn survives_when_every_register_takes_every_value() {
     }
 }
 
-/// Checked with `iasl -d`; the source as it prints it stands beside the bytes.
+/// Checked with `iasl -d`; its disassembly is next to the bytes.
 #[test]
-fn describes_itself_when_dsdt_is_built() {
+fn has_the_expected_dsdt_entry() {
     let mut aml = Vec::new();
     CmosDescription.to_aml_bytes(&mut aml);
 

@@ -3,7 +3,8 @@ use std::sync::Mutex;
 
 use super::*;
 
-/// A writer and listener that records, and answers as scripted before it takes everything.
+/// A writer and event listener that records everything. Writes first return scripted results, then
+/// succeed.
 #[derive(Clone, Default)]
 pub(crate) struct Recorder(Arc<Mutex<Record>>);
 
@@ -80,7 +81,7 @@ fn print(sink: &mut ConsoleSink, text: &str) {
 }
 
 #[test]
-fn writes_once_a_line_when_fed_bytewise() {
+fn writes_once_per_line() {
     let recorder = Recorder::default();
     let mut sink = recorder.sink();
 
@@ -92,7 +93,7 @@ fn writes_once_a_line_when_fed_bytewise() {
 }
 
 #[test]
-fn asks_for_one_flush_when_a_line_stays_open() {
+fn requests_one_flush_for_an_incomplete_line() {
     let recorder = Recorder::default();
     let mut sink = recorder.sink();
 
@@ -122,14 +123,14 @@ fn writes_when_buffer_is_full() {
 }
 
 #[test]
-fn goes_on_when_a_write_is_short_or_interrupted() {
+fn continues_after_a_short_or_interrupted_write() {
     let recorder = Recorder::with_script(vec![Ok(2), Err(ErrorKind::Interrupted.into()), Ok(1)]);
     print(&mut recorder.sink(), "hello\n");
     assert_eq!(recorder.text(), "hello\n");
 }
 
 #[test]
-fn does_not_repeat_interrupted_write_when_stopping() {
+fn does_not_retry_interrupted_write_when_stopping() {
     let recorder = Recorder::with_script(vec![Ok(3), Err(ErrorKind::Interrupted.into())]);
     let mut sink = recorder.sink_with(Arc::new(AtomicBool::new(true)));
 
@@ -141,7 +142,7 @@ fn does_not_repeat_interrupted_write_when_stopping() {
 }
 
 #[test]
-fn says_so_once_and_drops_when_output_fails() {
+fn reports_failed_output_once_and_drops_the_rest() {
     for failure in [Err(ErrorKind::BrokenPipe.into()), Err(ErrorKind::StorageFull.into()), Ok(0)] {
         let recorder = Recorder::with_script(vec![failure]);
         let mut sink = recorder.sink();
@@ -155,7 +156,7 @@ fn says_so_once_and_drops_when_output_fails() {
 }
 
 #[test]
-fn keeps_bytes_when_writer_would_block() {
+fn keeps_bytes_buffered_when_writer_would_block() {
     let recorder = Recorder::with_script(vec![Ok(1), Err(ErrorKind::WouldBlock.into())]);
     let mut sink = recorder.sink();
 
@@ -168,7 +169,7 @@ fn keeps_bytes_when_writer_would_block() {
 }
 
 #[test]
-fn drops_what_does_not_fit_when_writer_goes_on_blocking() {
+fn drops_excess_bytes_while_writer_would_block() {
     let script = (0..10).map(|_| Err(ErrorKind::WouldBlock.into())).collect();
     let recorder = Recorder::with_script(script);
     let mut sink = recorder.sink();
@@ -182,7 +183,7 @@ fn drops_what_does_not_fit_when_writer_goes_on_blocking() {
 }
 
 #[test]
-fn watch_reads_along_when_output_is_lost() {
+fn watch_sees_output_after_output_is_lost() {
     let recorder = Recorder::with_script(vec![Err(ErrorKind::BrokenPipe.into())]);
     let mut sink = recorder.sink().with_watch(PanicWatch::new());
 

@@ -12,9 +12,9 @@ fn say(device: &mut Debugcon, text: &str) {
     }
 }
 
-/// `qemu_debug_preinit` in SeaBIOS' src/hw/serialio.c.
+/// `qemu_debug_preinit` in SeaBIOS's src/hw/serialio.c.
 #[test]
-fn seabios_keeps_talking_when_it_asks_who_is_there() {
+fn seabios_detects_the_port_and_keeps_logging() {
     let mut device = Debugcon::new(ConsoleSink::null());
     let mut data = [0; 2];
     device.pio_read(PioAddress(FIRMWARE_PORT), 0, &mut data[..1]);
@@ -24,7 +24,7 @@ fn seabios_keeps_talking_when_it_asks_who_is_there() {
 }
 
 #[test]
-fn passes_on_lines_when_they_end() {
+fn writes_complete_lines() {
     let recorder = Recorder::default();
     let mut device = Debugcon::new(recorder.sink());
     say(&mut device, "SeaBIOS (version 1.16.2)\nBUILD: ");
@@ -34,7 +34,7 @@ fn passes_on_lines_when_they_end() {
 }
 
 #[test]
-fn stamps_each_line_when_asked_to() {
+fn stamps_each_line_when_enabled() {
     let (recorder, stopwatch) = (Recorder::default(), TestStopwatch::default());
     let mut device = Debugcon::new(recorder.sink()).with_stamps(Box::new(stopwatch.clone()));
     stopwatch.set(Duration::from_micros(12_345));
@@ -59,7 +59,7 @@ fn begins_new_line_when_machine_is_reset_in_the_middle() {
 }
 
 #[test]
-fn takes_one_character_when_access_is_wide() {
+fn wide_access_writes_one_character() {
     let recorder = Recorder::default();
     let mut device = Debugcon::new(recorder.sink());
     device.pio_write(PioAddress(FIRMWARE_PORT), 0, b"\n??");

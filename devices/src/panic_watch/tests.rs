@@ -4,7 +4,7 @@ const PANIC_LINE: &str = "[    1.234567] Kernel panic - not syncing: VFS: Unable
 const MESSAGE: &str =
     "Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)";
 
-/// All events but [`ConsoleEvent::PanicLine`].
+/// All events except [`ConsoleEvent::PanicLine`].
 fn events(chunks: &[&[u8]]) -> Vec<ConsoleEvent> {
     all_events(chunks).into_iter().filter(|event| *event != ConsoleEvent::PanicLine).collect()
 }
@@ -48,7 +48,7 @@ fn finds_panic_when_line_has_a_prefix() {
 }
 
 #[test]
-fn finds_panic_when_cut_at_any_byte() {
+fn finds_panic_when_split_at_any_byte() {
     let text = format!("one\r\n{PANIC_LINE}two\r\n").into_bytes();
     for cut in 0..text.len() {
         let (first, second) = text.split_at(cut);
@@ -74,7 +74,7 @@ fn reports_panic_too_when_only_its_end_was_seen() {
 }
 
 #[test]
-fn reports_orderly_endings_when_kernel_says_so() {
+fn reports_restart_power_down_and_halt() {
     let cases = [
         ("[    2.5] reboot: Restarting system\r\n", ConsoleEvent::Restarting),
         ("[    2.5] reboot: Restarting system with command 'x'\r\n", ConsoleEvent::Restarting),
@@ -88,7 +88,7 @@ fn reports_orderly_endings_when_kernel_says_so() {
 }
 
 #[test]
-fn stays_silent_when_words_are_not_a_message() {
+fn ignores_text_that_is_not_a_kernel_message() {
     let lines: [&[u8]; 6] = [
         b"xKernel panic - not syncing\n",
         b"kernel panic - not syncing\n",
@@ -120,7 +120,7 @@ fn finds_panic_when_it_ends_a_long_line() {
 }
 
 #[test]
-fn keeps_memory_bounded_when_line_never_ends() {
+fn bounds_memory_when_line_never_ends() {
     let mut watch = PanicWatch::new();
     for _ in 0..100 {
         watch.feed(&[b'x'; 4096], |event| panic!("{event:?}"));
@@ -129,7 +129,7 @@ fn keeps_memory_bounded_when_line_never_ends() {
 }
 
 #[test]
-fn survives_when_bytes_are_no_text() {
+fn survives_invalid_utf8() {
     let found = events(&[b"\xff\x00 Kernel panic - not syncing: \xff\xfe\n"]);
     assert_eq!(found, [ConsoleEvent::Panic("Kernel panic - not syncing: \u{fffd}\u{fffd}".into())]);
 }

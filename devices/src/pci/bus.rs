@@ -1,4 +1,4 @@
-//! Bus 0: which function answers a configuration access.
+//! Bus 0: routes configuration accesses to functions.
 
 use std::fmt;
 
@@ -7,15 +7,15 @@ use thiserror::Error;
 use super::function::{HEADER_TYPE, PciFunction};
 use crate::pio::FLOATING;
 
-/// Header type: the device has more functions than the first.
+/// Header type: the device has several functions.
 const MULTIFUNCTION: u8 = 1 << 7;
 
-/// The place of a function on its bus: 32 devices of 8 functions each.
+/// The address of a function on its bus: 32 devices of 8 functions each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Devfn(u8);
 
 impl Devfn {
-    /// Function `function` (3 bits) of device `device` (5 bits).
+    /// Function `function` (3 bits) of device `device` (5 bits); higher bits are ignored.
     pub const fn new(device: u8, function: u8) -> Self {
         Self((device & 0x1f) << 3 | function & 0x07)
     }
@@ -35,29 +35,29 @@ impl fmt::Display for Devfn {
     }
 }
 
-/// There is a function at this place already.
+/// The address on the bus is already occupied.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[error("PCI function {0} is there already")]
 pub struct PlaceTaken(pub Devfn);
 
-/// The functions of bus 0, the only one. Built once; then only looked up.
+/// The functions of bus 0, the only bus. Built once, then only accessed.
 #[derive(Default)]
 pub struct PciBus {
     functions: Vec<(Devfn, Box<dyn PciFunction>)>,
 }
 
 impl PciBus {
-    /// An empty bus.
+    /// Creates an empty bus.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Puts `function` at `place`. A device of several functions needs one with number 0; the bus
-    /// sets bit 7 of its header type, so that guests look for the others, and look in vain nowhere
-    /// else.
+    /// Adds `function` at `place`. A device with several functions needs one with number 0; the bus
+    /// sets bit 7 of its header type, so that guests scan the other functions of this device but
+    /// not those of others.
     ///
     /// # Errors
-    /// The place is taken.
+    /// The place is occupied.
     pub fn add(&mut self, place: Devfn, function: Box<dyn PciFunction>) -> Result<(), PlaceTaken> {
         if self.functions.iter().any(|(taken, _)| *taken == place) {
             return Err(PlaceTaken(place));
@@ -73,7 +73,7 @@ impl PciBus {
         }
     }
 
-    /// Reads configuration space. Where there is no function it reads as all ones.
+    /// Reads configuration space. Where there is no function, reads return all ones.
     pub fn read_config(&mut self, bus: u8, place: Devfn, offset: u8, data: &mut [u8]) {
         let Some(function) = self.find(bus, place) else {
             data.fill(FLOATING);
@@ -88,7 +88,7 @@ impl PciBus {
         }
     }
 
-    /// Writes configuration space. Where there is no function, what is written is dropped.
+    /// Writes configuration space. Where there is no function, writes are dropped.
     pub fn write_config(&mut self, bus: u8, place: Devfn, offset: u8, data: &[u8]) {
         if let Some(function) = self.find(bus, place) {
             function.write_config(offset, data);
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_function_when_place_is_taken() {
+    fn rejects_function_when_slot_is_occupied() {
         let mut bus = PciBus::new();
         let place = Devfn::new(31, 7);
         bus.add(place, function(1)).unwrap();
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_all_ones_when_nobody_is_there() {
+    fn reads_all_ones_where_there_is_no_function() {
         let mut bus = PciBus::new();
         bus.add(Devfn::new(0, 0), function(1)).unwrap();
         for (number, place) in [(0, Devfn::new(0, 1)), (0, Devfn::new(1, 0)), (1, Devfn::new(0, 0))]
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_of_several_functions_when_there_are() {
+    fn sets_multifunction_bit_when_there_are_several_functions() {
         let mut bus = PciBus::new();
         for place in [Devfn::new(0, 0), Devfn::new(1, 0), Devfn::new(1, 3)] {
             bus.add(place, function(1)).unwrap();

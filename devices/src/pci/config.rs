@@ -1,4 +1,4 @@
-//! Configuration mechanism 1: the two registers through which a PC reaches PCI configuration space.
+//! Configuration mechanism 1: the two registers through which PCI configuration space is accessed.
 //!
 //! Ports 0xcf8 to 0xcff, no IRQ. Source: PCI Local Bus Specification 3.0, 3.2.2.3.2; Intel 82441FX
 //! data sheet, "CONFADD" and "CONFDATA"; QEMU's `hw/pci/pci_host.c`.
@@ -9,8 +9,9 @@
 //! | 0xcf9 | 8 bits | [`ResetControl`], another chip's register that lies in the middle |
 //! | 0xcfc to 0xcff | 8, 16 or 32 bits, within the four | data: the bytes of the register that the address names |
 //!
-//! Anything else floats: in particular a byte or word at 0xcf8 is not the address. While bit 31 is
-//! clear, and where there is no function, data reads as all ones and is dropped when written.
+//! All other accesses float; in particular, an 8- or 16-bit access to 0xcf8 does not reach the
+//! address register. While bit 31 is clear, or if there is no function, data reads return all ones
+//! and writes are dropped.
 
 use vm_device::MutDevicePio;
 use vm_device::bus::{PioAddress, PioAddressOffset};
@@ -20,23 +21,23 @@ use crate::device::MachineDevice;
 use crate::pio;
 use crate::reset_control::{self, ResetControl};
 
-/// The first port of the device.
+/// First I/O port of the device.
 pub const BASE_PORT: u16 = 0xcf8;
-/// How many ports it has.
+/// Number of I/O ports.
 pub const PORT_COUNT: u16 = 8;
 
 const ADDRESS: PioAddressOffset = 0;
 const DATA: PioAddressOffset = 4;
 const DATA_END: PioAddressOffset = 8;
 
-/// Address: accesses to the data register are configuration accesses.
+/// Address register: data accesses are configuration accesses.
 const ENABLE: u32 = 1 << 31;
-/// Address: the bits that exist.
+/// Address register: the implemented bits.
 const ADDRESS_MASK: u32 = 0x80ff_fffc;
 
 const _: () = assert!(BASE_PORT == reset_control::BASE_PORT);
 
-/// The way to the functions of a [`PciBus`], and the reset control register in its middle.
+/// The configuration ports of a [`PciBus`], including the reset control register among them.
 #[derive(Debug)]
 pub struct PciConfigPorts {
     bus: PciBus,
@@ -45,12 +46,12 @@ pub struct PciConfigPorts {
 }
 
 impl PciConfigPorts {
-    /// The ports for the functions on `bus`.
+    /// Creates the ports for the functions on `bus`.
     pub fn new(bus: PciBus, reset_control: ResetControl) -> Self {
         Self { bus, reset_control, address: 0 }
     }
 
-    /// Bus, place and byte that the data register stands for at `offset`.
+    /// The bus, function and byte that the data register accesses at `offset`.
     fn target(&self, offset: PioAddressOffset) -> Option<(u8, Devfn, u8)> {
         let [register, devfn, bus, _] = self.address.to_le_bytes();
         let [byte, _] = (offset - DATA).to_le_bytes();
@@ -59,7 +60,7 @@ impl PciConfigPorts {
     }
 }
 
-/// Whether an access lies within the data register.
+/// Whether an access is entirely within the data register.
 fn is_data(offset: PioAddressOffset, width: usize) -> bool {
     offset >= DATA && usize::from(offset) + width <= usize::from(DATA_END)
 }

@@ -1,4 +1,4 @@
-//! The host bridge in the DSDT: `\_SB.PCI0`.
+//! The host bridge's DSDT entry: `\_SB.PCI0`.
 
 use acpi_tables::aml::{
     AddressSpace, AddressSpaceCacheable, Device, EISAName, IO, Name, Path, ResourceTemplate, Scope,
@@ -8,28 +8,28 @@ use acpi_tables::{Aml, AmlSink};
 
 use super::config;
 
-/// The last address of the memory window: the I/O interrupt controller comes next.
+/// Last address of the memory window: the I/O APIC follows.
 pub const MEMORY_WINDOW_LAST: u32 = 0xfebf_ffff;
 
-/// The last port below the configuration ports, and the first above them.
+/// The ports below and above the configuration ports.
 const IO_WINDOWS: [(u16, u16); 2] =
     [(0x0000, config::BASE_PORT - 1), (config::BASE_PORT + config::PORT_COUNT, 0xffff)];
 
-/// The PCI bus in the DSDT: PNP0A03, segment 0, buses 0 to 255 as QEMU says (of which only 0 has
-/// functions), all ports but the configuration ports themselves, and one window for memory.
+/// The PCI bus's DSDT entry: PNP0A03, segment 0, buses 0 to 255 as in QEMU (although only bus 0 has
+/// functions), all ports except the configuration ports themselves, and one memory window.
 ///
-/// There is no `_PRT`, because no function has an interrupt pin, no `_OSC`, because this is not PCI
-/// Express, and no `_ADR`, which ACPI 6.5, 6.1 does not want beside a `_HID`: Linux misses none of
-/// them. Nor is there a window at 0xa0000, since there is no display.
+/// There is no `_PRT`, because no PCI interrupt is routed; no `_OSC`,
+/// because this is not PCI Express; and no `_ADR`, which ACPI 6.5, 6.1 forbids in addition to
+/// `_HID`. Linux needs none of them. There is no window at 0xa0000 either, because there is no
+/// display.
 #[derive(Clone, Copy, Debug)]
 pub struct PciDescription {
     memory_window: u32,
 }
 
 impl PciDescription {
-    /// A description whose memory window begins at `memory_window`, which is the end of memory
-    /// below 4 GiB or whatever lies above that, and ends at [`MEMORY_WINDOW_LAST`]. Without room in
-    /// between there is no window.
+    /// Creates a description whose memory window runs from `memory_window`, at or above the end of
+    /// memory below 4 GiB, to [`MEMORY_WINDOW_LAST`]. If the window would be empty, it is left out.
     pub fn new(memory_window: u32) -> Self {
         Self { memory_window }
     }
@@ -68,10 +68,10 @@ mod tests {
         aml
     }
 
-    /// Checked with `iasl -d` and compiled again without a warning; the source as it prints it
-    /// stands beside the bytes.
+    /// Checked with `iasl -d` and recompiled without warnings; the disassembly is next to the
+    /// bytes.
     #[test]
-    fn describes_itself_when_dsdt_is_built() {
+    fn has_the_expected_dsdt_entry() {
         let expected = [
             &b"\x10\x43\x08\\_SB_"[..],                            // Scope (\_SB)
             b"\x5b\x82\x4a\x07PCI0",                               // Device (PCI0)
@@ -94,8 +94,8 @@ mod tests {
     fn has_no_memory_window_when_there_is_no_room() {
         let with = aml(0xc000_0000).len();
         for start in [MEMORY_WINDOW_LAST, MEMORY_WINDOW_LAST + 1, u32::MAX] {
-            // The descriptor, and a byte each of the lengths of _CRS, PCI0 and \_SB where they fit
-            // into 6 bits.
+            // The descriptor, plus one byte for each of the lengths of _CRS, PCI0 and \_SB that
+            // fits into 6 bits.
             assert!(aml(start).len() <= with - 26, "{start:#x}");
         }
         assert_eq!(aml(0).len(), with);

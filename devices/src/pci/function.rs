@@ -1,6 +1,6 @@
-//! A PCI function as software that configures it sees it: 256 bytes, little-endian.
+//! The configuration space of a PCI function: 256 bytes, little-endian.
 
-/// How many bytes of configuration space a function has.
+/// Size of a function's configuration space in bytes.
 pub const CONFIG_SIZE: usize = 256;
 
 /// Vendor and device: 16 bits each, read-only.
@@ -13,53 +13,52 @@ pub const STATUS: u8 = 0x06;
 pub const REVISION_ID: u8 = 0x08;
 /// Cache line size: 8 bits.
 pub const CACHE_LINE_SIZE: u8 = 0x0c;
-/// Header type: 8 bits; bit 7 tells that the device has several functions, and is the business of
-/// [`super::bus::PciBus`].
+/// Header type: 8 bits. Bit 7, several functions, is set by [`super::bus::PciBus`].
 pub const HEADER_TYPE: u8 = 0x0e;
 /// The first of six base address registers: 32 bits each.
 pub const BASE_ADDRESS_0: u8 = 0x10;
 /// Vendor and device of the board: 16 bits each, read-only.
 pub const SUBSYSTEM_VENDOR_ID: u8 = 0x2c;
-/// Interrupt line: 8 bits, a note of the firmware for the operating system.
+/// Interrupt line: 8 bits, written by firmware for the operating system.
 pub const INTERRUPT_LINE: u8 = 0x3c;
-/// The first byte after the header.
+/// First byte after the header.
 pub const AFTER_HEADER: u8 = 0x40;
 
-/// Command: answer I/O, answer memory, be master, report system errors, keep the interrupt pin
-/// still. The other bits are read-only.
+/// Command: I/O space, memory space, bus master, system error reporting, interrupt disable. The
+/// other bits are read-only.
 const COMMAND_WRITABLE: u16 = 0x0507;
 
-/// Something that answers configuration accesses on a [`super::bus::PciBus`]. An access is of 1, 2
-/// or 4 bytes and does not cross a multiple of 4.
+/// A function on a [`super::bus::PciBus`]. Configuration accesses are 1, 2 or 4 bytes wide and do
+/// not cross a multiple of 4.
 pub trait PciFunction: Send {
-    /// Fills `data` from `offset` on.
+    /// Reads the bytes from `offset` into `data`.
     fn read_config(&mut self, offset: u8, data: &mut [u8]);
 
-    /// Takes `data` from `offset` on.
+    /// Writes `data` from `offset`.
     fn write_config(&mut self, offset: u8, data: &[u8]);
 
-    /// Back to the state after power-on.
+    /// Returns to the power-on state.
     fn reset(&mut self);
 }
 
-/// What a function is.
+/// The identification registers of a function.
 #[derive(Clone, Copy, Debug)]
 pub struct Identity {
-    /// Who made the chip.
+    /// Vendor ID of the chip.
     pub vendor: u16,
-    /// Which chip it is.
+    /// Device ID of the chip.
     pub device: u16,
     /// Its revision.
     pub revision: u8,
     /// Class in bits 23:16, subclass in 15:8, programming interface in 7:0.
     pub class: u32,
-    /// Who made the board.
+    /// Vendor ID of the board.
     pub subsystem_vendor: u16,
-    /// Which board it is.
+    /// Device ID of the board.
     pub subsystem: u16,
 }
 
-/// The bytes of a function: what they are, what a reset makes of them, and which bits the guest may
+/// The bytes of a function: their current values, their reset values, and the bits the guest can
 /// write.
 #[derive(Clone, Debug)]
 pub struct ConfigSpace {
@@ -69,10 +68,10 @@ pub struct ConfigSpace {
 }
 
 impl ConfigSpace {
-    /// A header of type 0 (a device, not a bridge between buses) without base addresses,
-    /// capabilities or interrupt pin.
+    /// Creates a type 0 header (a device, not a bridge between buses) without BARs, capabilities or
+    /// interrupt pin.
     ///
-    /// The guest may write command, cache line size and interrupt line, as in QEMU's
+    /// The guest can write the command, cache line size and interrupt line registers, as in QEMU's
     /// `pci_init_wmask`; the rest is read-only.
     pub fn type_0(identity: &Identity) -> Self {
         let zero = [0; CONFIG_SIZE];
@@ -88,7 +87,7 @@ impl ConfigSpace {
             .with_writable(INTERRUPT_LINE, &[0xff])
     }
 
-    /// The same with these bytes from `offset` on, now and after each reset.
+    /// Sets the bytes from `offset`, now and after each reset.
     #[must_use]
     pub fn with(mut self, offset: u8, bytes: &[u8]) -> Self {
         put(&mut self.after_reset, offset, bytes);
@@ -96,7 +95,7 @@ impl ConfigSpace {
         self
     }
 
-    /// The same with those bits writable, from `offset` on, which are 1 in `mask`.
+    /// Makes the bits that are set in `mask` writable, from `offset`.
     #[must_use]
     pub fn with_writable(mut self, offset: u8, mask: &[u8]) -> Self {
         put(&mut self.writable, offset, mask);
@@ -110,7 +109,7 @@ impl ConfigSpace {
 }
 
 impl PciFunction for ConfigSpace {
-    /// Beyond the end, bytes read as all ones.
+    /// Bytes beyond the end read as all ones.
     fn read_config(&mut self, offset: u8, data: &mut [u8]) {
         let bytes = self.bytes.iter().skip(offset.into()).chain(std::iter::repeat(&0xff));
         for (byte, value) in data.iter_mut().zip(bytes) {
@@ -177,7 +176,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn takes_only_writable_bits_when_everything_is_written() {
+    fn only_writable_bits_change() {
         let mut space = ConfigSpace::type_0(&NETWORK_CARD);
         for offset in (0..CONFIG_SIZE).step_by(4) {
             write(&mut space, u8::try_from(offset).unwrap(), u32::MAX);
@@ -199,9 +198,9 @@ pub(crate) mod tests {
         assert_eq!(read(&mut space, 0x04), 0);
     }
 
-    /// `__pci_size_bars` in Linux' drivers/pci/probe.c: a memory BAR of 4 KiB.
+    /// `__pci_size_bars` in Linux's drivers/pci/probe.c: a memory BAR of 4 KiB.
     #[test]
-    fn tells_size_of_bar_when_ones_are_written() {
+    fn reports_bar_size_when_ones_are_written() {
         let mut space = ConfigSpace::type_0(&NETWORK_CARD)
             .with_writable(BASE_ADDRESS_0, &0xffff_f000u32.to_le_bytes());
         write(&mut space, BASE_ADDRESS_0, 0xffff_ffff);
@@ -212,7 +211,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn stays_within_its_bytes_when_access_reaches_beyond() {
+    fn access_beyond_the_end_is_bounded() {
         let mut space = ConfigSpace::type_0(&NETWORK_CARD).with_writable(0xfe, &[0xff; 8]);
         space.write_config(0xfe, &[1, 2, 3, 4]);
         assert_eq!(read(&mut space, 0xfe), 0xffff_0201);

@@ -1,4 +1,4 @@
-//! The host bridge of a PC, an Intel 440FX, with the registers that firmware uses.
+//! The host bridge of a PC, an Intel 440FX, reduced to what firmware uses.
 //!
 //! Function 00:00.0, 8086:1237. Source: Intel 82441FX (PMC) data sheet, 290549; QEMU's
 //! `hw/pci-host/i440fx.c`.
@@ -10,31 +10,32 @@
 //! | 0x72 | 8 | 0x02 | SMRAM: the memory of system management mode |
 //! | other than these, 0x40 to 0xff | 8 | 0x00 | |
 //!
-//! All of them are stored and read back, and **change nothing: behind 0xc0000 to 0xfffff there is
-//! always memory, readable and writable**, which the VMM fills with the firmware before the reset.
-//! So no write to a PAM register costs a new memory map, and a ROM area that firmware has locked
-//! can still be written. A real bridge has 0x00 there after a reset, for ROM; this one says from
-//! the start what is true. SeaBIOS finds PAM0 with bit 4 set and so does not copy itself from the
-//! ROM below 4 GiB, page by page through KVM, over the copy that is there already
-//! (`make_bios_writable`, src/fw/shadow.c).
+//! All of them are stored and read back but have **no effect: 0xc0000 to 0xfffff is always readable
+//! and writable memory**, which the VMM fills with the firmware before the reset. So no write to a
+//! PAM register causes a new memory map, and a ROM area locked by firmware can still be written. A
+//! real bridge resets these registers to 0x00, which selects ROM; this one starts with the values
+//! that match its behavior. SeaBIOS finds bit 4 of PAM0 set and therefore does not copy itself from
+//! the ROM below 4 GiB, page by page through KVM, over the existing copy (`make_bios_writable`,
+//! src/fw/shadow.c).
 //!
-//! There is no system management mode either: firmware does not ask for it because there is no
-//! PIIX4 power management function (see [`super::isa_bridge`]). The subsystem 1af4:1100 is how
-//! SeaBIOS knows QEMU (`qemu_detect`, src/fw/paravirt.c).
+//! There is no system management mode: firmware does not set it up, see
+//! [`crate::piix4_pm::function`]. SeaBIOS recognizes QEMU by the subsystem 1af4:1100
+//! (`qemu_detect`, src/fw/paravirt.c).
 
 use super::bus::Devfn;
 use super::function::{AFTER_HEADER, ConfigSpace, Identity};
 
-/// Where the bridge is.
+/// The bridge's address on the bus.
 pub const PLACE: Devfn = Devfn::new(0, 0);
 /// PAM0, the first of seven programmable attribute maps.
 pub const PAM0: u8 = 0x59;
 /// System management RAM control.
 pub const SMRAM: u8 = 0x72;
 
-/// PAM0 to PAM6: read from memory, write to memory. The lower half of PAM0 stands for nothing.
+/// PAM0 to PAM6: reads and writes go to memory. The lower half of PAM0 is unused.
 const PAM_AFTER_RESET: [u8; 7] = [0x30, 0x33, 0x33, 0x33, 0x33, 0x33, 0x33];
-/// SMRAM: at segment 0xa0000, the only place the chip has; neither open, closed, locked nor on.
+/// SMRAM: at segment 0xa0000, the only place the chip supports; not open, closed, locked or
+/// enabled.
 const SMRAM_AFTER_RESET: u8 = 0x02;
 
 const IDENTITY: Identity = Identity {
@@ -46,7 +47,7 @@ const IDENTITY: Identity = Identity {
     subsystem: 0x1100,
 };
 
-/// The host bridge after power-on.
+/// Creates the host bridge in its power-on state.
 pub fn function() -> ConfigSpace {
     ConfigSpace::type_0(&IDENTITY)
         .with(PAM0, &PAM_AFTER_RESET)
@@ -61,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn is_a_440fx_made_by_qemu_when_identified() {
+    fn identifies_as_qemus_440fx() {
         let mut bridge = function();
         assert_eq!(read(&mut bridge, 0x00), 0x1237_8086);
         assert_eq!(read(&mut bridge, 0x08), 0x0600_0002);
@@ -71,9 +72,9 @@ mod tests {
         assert_eq!(read(&mut bridge, 0x70) >> 16, 0x0002);
     }
 
-    /// `make_bios_writable_intel` and `__make_bios_writable_intel` in SeaBIOS' src/fw/shadow.c.
+    /// `make_bios_writable_intel` and `__make_bios_writable_intel` in SeaBIOS's src/fw/shadow.c.
     #[test]
-    fn seabios_does_not_copy_itself_when_it_starts() {
+    fn seabios_does_not_copy_itself_at_startup() {
         let mut bridge = function();
         let mut pam0 = [0];
         bridge.read_config(PAM0, &mut pam0);

@@ -1,5 +1,4 @@
-//! The bridge from PCI to the ISA bus, an Intel PIIX3, with the registers that firmware and kernels
-//! use.
+//! The PCI-to-ISA bridge, an Intel PIIX3, reduced to what firmware and kernels use.
 //!
 //! Function 00:01.0, 8086:7000. Source: Intel 82371SB (PIIX3) data sheet, 290550; QEMU's
 //! `hw/isa/piix.c`.
@@ -11,29 +10,26 @@
 //! | 0x60 to 0x63 | 8 | 0x80 | `PIRQRC`: the IRQ of each of the four PCI interrupts; bit 7: none |
 //! | other than these, 0x40 to 0xff | 8 | as in QEMU's `piix_reset` | |
 //!
-//! Those from 0x40 on are stored and read back, and change nothing: no function here has an
-//! interrupt pin. (One that gets a pin needs its route from `PIRQRC` to the interrupt controller.)
+//! The registers from 0x40 are stored and read back without effect: no function here has an
+//! interrupt that is routed through `PIRQRC`.
 //!
-//! What else is in a PIIX3 is elsewhere or nowhere. The edge/level registers 0x4d0 and 0x4d1, which
-//! SeaBIOS writes with the routes, are answered by KVM's interrupt controller (`kvm_pic_init` in
-//! Linux' arch/x86/kvm/i8259.c), so no device must be put there; the reset register is
-//! [`crate::reset_control`]; there are no IDE and no USB functions.
+//! Other parts of a PIIX3 are elsewhere or missing. KVM's interrupt controller implements the
+//! edge/level registers 0x4d0 and 0x4d1, which SeaBIOS programs along with the routes
+//! (`kvm_pic_init` in Linux's arch/x86/kvm/i8259.c), so no device may use these ports. The reset
+//! register is [`crate::reset_control`]. There are no IDE and no USB functions.
 //!
-//! Function 3 of a PIIX4 (8086:7113, power management) is missing on purpose: where SeaBIOS finds
-//! it next to a 440FX it sets up system management mode (`smm_setup`, src/fw/smm.c), and waits
-//! without end for an answer from code that KVM would have to run in that mode. ACPI does not need
-//! it: see [`crate::acpi_pm`].
+//! Function 3 (power management) is that of a PIIX4, not a PIIX3: see [`crate::piix4_pm`].
 //!
-//! QEMU's bridge calls itself a device of several functions even where it is the only one. Here bit
-//! 7 of the header type is set by [`super::bus::PciBus`] when it is true; clear, it saves every
-//! scan of the bus seven functions.
+//! QEMU's bridge declares itself a multifunction device even if it has only one function. Here
+//! [`super::bus::PciBus`] sets bit 7 of the header type only if there are more; a clear bit saves
+//! every bus scan seven functions.
 
 use super::bus::Devfn;
 use super::function::{AFTER_HEADER, COMMAND, ConfigSpace, Identity};
 
-/// Where the bridge is.
+/// The bridge's address on the bus.
 pub const PLACE: Devfn = Devfn::new(1, 0);
-/// The route of the first of four PCI interrupts.
+/// The routing register of the first of the four PCI interrupts.
 pub const PIRQ_ROUTE: u8 = 0x60;
 
 const IDENTITY: Identity = Identity {
@@ -45,9 +41,9 @@ const IDENTITY: Identity = Identity {
     subsystem: 0x1100,
 };
 
-/// Registers that a reset does not clear: the data sheet's defaults.
+/// Registers with nonzero reset values: the data sheet's defaults.
 const AFTER_RESET: [(u8, &[u8]); 9] = [
-    // Command: I/O, memory and master, which the chip cannot switch off. Status: medium DEVSEL.
+    // Command: I/O, memory and bus master, which the chip cannot disable. Status: medium DEVSEL.
     (COMMAND, &[0x07, 0x00, 0x00, 0x02]),
     // I/O recovery time; chip selects: the RTC and the keyboard controller are on the ISA bus.
     (0x4c, &[0x4d, 0x00, 0x03]),
@@ -66,7 +62,7 @@ const AFTER_RESET: [(u8, &[u8]); 9] = [
     (0xa8, &[0x0f]),
 ];
 
-/// The ISA bridge after power-on.
+/// Creates the ISA bridge in its power-on state.
 pub fn function() -> ConfigSpace {
     let space = ConfigSpace::type_0(&IDENTITY).with_writable(AFTER_HEADER, &[0xff; 0xc0]);
     AFTER_RESET.into_iter().fold(space, |space, (offset, bytes)| space.with(offset, bytes))
@@ -79,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn is_a_piix3_when_identified() {
+    fn identifies_as_a_piix3() {
         let mut bridge = function();
         assert_eq!(read(&mut bridge, 0x00), 0x7000_8086);
         assert_eq!(read(&mut bridge, 0x04), 0x0200_0007);
@@ -88,7 +84,7 @@ mod tests {
         assert_eq!(read(&mut bridge, 0x3c), 0);
     }
 
-    /// The dwords that differ from 0, as QEMU's `piix_reset` leaves them.
+    /// The nonzero dwords, as QEMU's `piix_reset` sets them.
     #[test]
     fn has_qemus_defaults_when_reset() {
         let mut bridge = function();
@@ -111,7 +107,7 @@ mod tests {
         }
     }
 
-    /// `piix_isa_bridge_setup` in SeaBIOS' src/fw/pciinit.c.
+    /// `piix_isa_bridge_setup` in SeaBIOS's src/fw/pciinit.c.
     #[test]
     fn seabios_routes_interrupts_when_it_sets_up_the_bridge() {
         let mut bridge = function();
@@ -121,9 +117,9 @@ mod tests {
         assert_eq!(read(&mut bridge, PIRQ_ROUTE), 0x0b0b_0a0a);
     }
 
-    /// `quirk_passive_release` in Linux' drivers/pci/quirks.c.
+    /// `quirk_passive_release` in Linux's drivers/pci/quirks.c.
     #[test]
-    fn linux_turns_passive_release_on_when_it_finds_it_off() {
+    fn linux_enables_passive_release() {
         let mut bridge = function();
         let mut latency = [0];
         bridge.read_config(0x82, &mut latency);

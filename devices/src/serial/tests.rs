@@ -5,7 +5,8 @@ use super::*;
 use crate::console::tests::Recorder;
 use crate::irq::CountingLine;
 
-/// The guest's side of a serial port, in the words of Linux's include/uapi/linux/serial_reg.h.
+/// The guest's side of a serial port, using the register names of Linux's
+/// include/uapi/linux/serial_reg.h.
 struct Guest {
     port: Serial,
     line: CountingLine,
@@ -72,7 +73,7 @@ fn passes_output_on_when_guest_transmits() {
 }
 
 #[test]
-fn takes_what_fits_when_input_is_long() {
+fn accepts_as_much_input_as_fits() {
     let mut guest = Guest::new();
     guest.outb(IER, 0x01);
     let input: Vec<u8> = (0..100).collect();
@@ -139,7 +140,7 @@ fn holds_input_back_when_in_loopback_mode() {
 }
 
 #[test]
-fn empties_receiver_when_fifo_control_says_so() {
+fn fifo_control_clears_the_receiver() {
     for line_control in [0x03, 0x83] {
         let mut guest = Guest::new();
         guest.port.enqueue(&[b'x'; 100]);
@@ -181,8 +182,8 @@ fn identifies_nothing_when_interrupt_is_not_enabled() {
     assert_eq!(guest.inb(IIR), 0xc4);
 }
 
-/// Linux's console masks the interrupts while it prints; on another CPU the handler reads the
-/// identification meanwhile.
+/// Linux's console masks the interrupts while it prints, and the handler on another CPU reads the
+/// identification in the meantime.
 #[test]
 fn interrupts_again_when_identification_was_read_while_masked() {
     let mut guest = Guest::new();
@@ -202,30 +203,30 @@ fn interrupts_again_when_identification_was_read_while_masked() {
 #[test]
 fn linux_finds_a_16550a_when_it_configures_the_port() {
     let mut guest = Guest::new();
-    // Is there anything?
+    // Is a UART present?
     let interrupts = guest.inb(IER);
     guest.outb(IER, 0);
     assert_eq!(guest.inb(IER) & 0x0f, 0);
     guest.outb(IER, 0x0f);
     assert_eq!(guest.inb(IER) & 0x0f, 0x0f);
     guest.outb(IER, interrupts);
-    // Does it loop back?
+    // Does loopback mode work?
     let (modem, line) = (guest.inb(MCR), guest.inb(LCR));
     guest.outb(MCR, 0x1a);
     assert_eq!(guest.inb(MSR) & 0xf0, 0x90);
     guest.outb(MCR, modem);
-    // Has it working FIFOs?
+    // Does it have working FIFOs?
     guest.outb(LCR, 0xbf);
     guest.outb(EFR, 0);
     guest.outb(LCR, 0);
     guest.outb(FCR, 0x01);
     assert_eq!(guest.inb(IIR) >> 6, 3);
-    // ST16C650 and successors have an EFR.
+    // ST16C650 and its successors have an EFR.
     guest.outb(LCR, 0x80);
     assert_ne!(guest.inb(EFR), 0);
     guest.outb(LCR, 0xbf);
     assert_ne!(guest.inb(EFR), 0);
-    // NS16550A in a Super I/O has a second bank.
+    // An NS16550A in a Super I/O chip has a second register bank.
     guest.outb(LCR, 0);
     let before = guest.inb(MCR);
     guest.outb(LCR, 0xe0);
@@ -236,14 +237,14 @@ fn linux_finds_a_16550a_when_it_configures_the_port() {
     assert_eq!((guest.inb(2) ^ before) & 0x10, 0);
     guest.outb(LCR, 0);
     guest.outb(MCR, before);
-    // TI16750 has a FIFO of 64 bytes.
+    // A TI16750 has a FIFO of 64 bytes.
     guest.outb(FCR, 0x21);
     assert_eq!(guest.inb(IIR) >> 5, 6);
     guest.outb(LCR, 0x80);
     guest.outb(FCR, 0x21);
     assert_eq!(guest.inb(IIR) >> 5, 6);
     guest.outb(LCR, 0);
-    // XScale has a bit to switch it on.
+    // An XScale UART has an enable bit.
     guest.outb(IER, 0x40);
     assert_eq!(guest.inb(IER) & 0x40, 0);
     guest.outb(IER, interrupts);
@@ -301,7 +302,7 @@ fn linux_finds_no_bugs_when_it_opens_the_port() {
 }
 
 #[test]
-fn keeps_scratch_and_divisor_when_written() {
+fn stores_scratch_and_divisor() {
     let mut guest = Guest::new();
     guest.outb(SCR, 0xa5);
     guest.outb(LCR, 0x83);
@@ -344,7 +345,7 @@ fn splits_access_when_it_is_a_word() {
 }
 
 #[test]
-fn survives_when_every_register_takes_every_value() {
+fn survives_any_value_in_any_register() {
     let mut guest = Guest::new();
     for value in 0..=0xff {
         for register in 0..16 {
@@ -356,7 +357,7 @@ fn survives_when_every_register_takes_every_value() {
 }
 
 #[test]
-fn has_lines_of_its_own_when_there_are_four_ports() {
+fn four_ports_have_separate_irqs() {
     let mut lines = ComPort::ALL.map(ComPort::irq).to_vec();
     lines.push(crate::acpi_pm::GED_IRQ);
     lines.sort_unstable();
@@ -364,9 +365,9 @@ fn has_lines_of_its_own_when_there_are_four_ports() {
     assert_eq!(lines, [3, 4, 5, 7, 9]);
 }
 
-/// Checked with `iasl -d`; the source as it prints it stands beside the bytes.
+/// Checked with `iasl -d`; its disassembly is next to the bytes.
 #[test]
-fn describes_itself_when_dsdt_is_built() {
+fn has_the_expected_dsdt_entry() {
     let mut aml = Vec::new();
     ComPort::Com3.to_aml_bytes(&mut aml);
 

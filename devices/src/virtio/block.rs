@@ -28,14 +28,14 @@ use super::device::VirtioDevice;
 pub const SECTOR: u64 = 512;
 /// Descriptors of a queue, as QEMU has it.
 pub const QUEUE_SIZE: u16 = 256;
-/// Bytes of a serial number; what is longer is cut.
+/// Maximum length of a serial number in bytes; longer ones are truncated.
 pub const SERIAL_SIZE: usize = bindings::VIRTIO_BLK_ID_BYTES as usize;
 
 /// Where a disk's bytes are. Offsets and lengths are in bytes and multiples of [`SECTOR`]; the
 /// device has checked that they are within [`BlockBackend::len`]. Called from every thread that
 /// serves a queue.
 pub trait BlockBackend: fmt::Debug + Send + Sync {
-    /// Bytes; what is beyond the last whole sector is not shown to the guest.
+    /// Size in bytes; a partial sector at the end is not visible to the guest.
     fn len(&self) -> u64;
 
     /// Whether there are no bytes.
@@ -78,7 +78,7 @@ pub trait BlockBackend: fmt::Debug + Send + Sync {
     fn write_zeroes(&self, range: Range<u64>, may_unmap: bool) -> io::Result<()>;
 }
 
-/// What a request asked of the backend, for messages.
+/// The operation that a request needed from the backend, for messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Operation {
     /// Reading.
@@ -105,7 +105,7 @@ impl fmt::Display for Operation {
     }
 }
 
-/// Hears of what the backend could not do; the guest gets an I/O error.
+/// Receives the backend's errors; the guest gets an I/O error.
 pub type ErrorObserver = Box<dyn Fn(Operation, &io::Error) + Send + Sync>;
 
 /// How a disk shows itself.
@@ -134,14 +134,14 @@ pub struct Block {
     backend: Box<dyn BlockBackend>,
     options: BlockOptions,
     queue_sizes: Vec<u16>,
-    /// Whether the driver wants the write cache to be on.
+    /// Whether the driver has enabled the write cache.
     write_cache: AtomicBool,
-    /// What the driver has chosen.
+    /// The features the driver has accepted.
     features: AtomicU64,
 }
 
 impl Block {
-    /// A disk of what `backend` holds.
+    /// Creates a disk with the contents of `backend`.
     pub fn new(backend: Box<dyn BlockBackend>, options: BlockOptions) -> Self {
         let queue_sizes = vec![QUEUE_SIZE; options.queues.max(1).into()];
         let write_cache = AtomicBool::new(options.write_cache);

@@ -14,7 +14,7 @@ const MAX_INDIRECT: u32 = 1024;
 /// Bytes of a descriptor.
 const DESCRIPTOR_SIZE: u32 = 16;
 
-/// What is wrong with a chain.
+/// Why a chain is invalid.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum ChainError {
     /// A descriptor's index is not in its table.
@@ -112,7 +112,7 @@ impl Chain {
     /// Reads the chain that begins at `head`.
     ///
     /// # Errors
-    /// It breaks a rule. What has been read is of no use then.
+    /// It violates a rule. Data read so far must be discarded.
     pub(super) fn read(
         &mut self,
         memory: &GuestMemoryMmap,

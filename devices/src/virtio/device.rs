@@ -1,4 +1,4 @@
-//! What a virtio device implements, and what a transport gives it.
+//! The interface between a virtio device and its transport.
 
 use std::fmt::Debug;
 
@@ -24,10 +24,10 @@ pub trait VirtioDevice: Debug + Send + Sync {
     /// Reads the device's configuration space. Bytes beyond its end are all ones, as QEMU has it.
     fn read_config(&self, offset: u64, data: &mut [u8]);
 
-    /// Writes the device's configuration space. What cannot be written is dropped.
+    /// Writes the device's configuration space. Writes to read-only fields are dropped.
     fn write_config(&self, offset: u64, data: &[u8]);
 
-    /// The driver has chosen its features, a subset of what was offered.
+    /// The driver has accepted its features, a subset of those offered.
     fn negotiated(&self, features: u64);
 
     /// The device is reset. No request is in service.
@@ -47,7 +47,7 @@ pub trait VirtioInterrupt: Send + Sync {
     fn config_changed(&self);
 }
 
-/// What wakes the thread that serves a queue.
+/// Wakes the thread that serves a queue.
 pub trait QueueNotifier: Send + Sync {
     /// The driver says that `queue` has requests.
     fn notify(&self, queue: u16);

@@ -136,7 +136,7 @@ impl VirtioMmio {
             register::VIRTIO_MMIO_INTERRUPT_ACK => {
                 self.interrupt.status.fetch_and(!value, Ordering::SeqCst);
             }
-            // Eight bits; what is above them is reserved.
+            // Only the low eight bits are defined; the others are reserved.
             register::VIRTIO_MMIO_STATUS if value & 0xff == 0 => self.reset(),
             register::VIRTIO_MMIO_STATUS => registers.set_status(value.to_le_bytes()[0]),
             _ => {}

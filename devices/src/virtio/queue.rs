@@ -30,7 +30,7 @@ impl From<virtio_queue::Error> for QueueError {
     }
 }
 
-/// What the driver has set up of a queue.
+/// The driver's settings for a queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct QueueSetup {
     /// Descriptors.
@@ -112,7 +112,7 @@ impl ServedQueue {
     }
 }
 
-/// What a queue is served with.
+/// The resources for serving a queue.
 pub(super) struct Service<'a> {
     pub memory: &'a GuestMemoryMmap,
     /// VIRTIO_F_EVENT_IDX was negotiated.

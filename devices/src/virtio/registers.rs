@@ -21,7 +21,7 @@ pub(super) enum Ring {
     Used,
 }
 
-/// What the driver has written of a queue.
+/// The values the driver has written for a queue.
 #[derive(Clone, Copy, Debug)]
 struct QueueRegisters {
     setup: QueueSetup,
@@ -75,7 +75,7 @@ impl Registers {
         self.driver_features_select = half;
     }
 
-    /// 32 feature bits that the device offers; there are two such halves.
+    /// One of the two 32-bit halves of the features that the device offers.
     pub fn device_features(&self) -> u32 {
         half(self.state.offered(), self.device_features_select)
     }
@@ -120,7 +120,7 @@ impl Registers {
         self.queue_select = queue;
     }
 
-    /// Descriptors that the selected queue can have; 0: there is no such queue.
+    /// Maximum size of the selected queue; 0 if the queue does not exist.
     pub fn max_queue_size(&self) -> u16 {
         let sizes = self.state.device().queue_sizes();
         sizes.get(usize::from(self.queue_select)).copied().unwrap_or(0)

@@ -22,7 +22,7 @@ pub(super) const NEEDS_RESET: u8 = 64;
 const VERSION_1: u64 = 1 << VIRTIO_F_VERSION_1;
 const INDIRECT: u64 = 1 << VIRTIO_RING_F_INDIRECT_DESC;
 const EVENT_IDX: u64 = 1 << VIRTIO_RING_F_EVENT_IDX;
-/// What the rings can do here, for every device.
+/// The ring features supported for every device.
 const COMMON_FEATURES: u64 = VERSION_1 | INDIRECT | EVENT_IDX;
 
 /// A queue, and how to get it from the thread that serves it.
@@ -48,7 +48,7 @@ pub struct VirtioState {
     memory: GuestMemoryMmap,
     interrupt: Arc<dyn VirtioInterrupt>,
     status: AtomicU8,
-    /// What the driver has chosen; 0 until it has.
+    /// The features the driver has accepted; 0 before that.
     features: AtomicU64,
     /// How often the configuration space has changed.
     generation: AtomicU32,
@@ -161,12 +161,12 @@ impl VirtioState {
         &*self.device
     }
 
-    /// What the driver can choose from.
+    /// The features the driver can choose from.
     pub(super) fn offered(&self) -> u64 {
         self.device.features() | COMMON_FEATURES
     }
 
-    /// What the driver has chosen; 0 until it has.
+    /// The features the driver has accepted; 0 before that.
     pub(super) fn features(&self) -> u64 {
         self.features.load(Ordering::SeqCst)
     }

@@ -1,8 +1,8 @@
-//! The bzImage: real-mode set-up code with the set-up header, then the protected-mode kernel.
+//! The bzImage: real-mode setup code with the setup header, followed by the protected-mode kernel.
 //!
-//! Source of each rule: Documentation/arch/x86/boot.rst in Linux ("The Real-Mode Kernel Header", "32-bit Boot
-//! Protocol", "64-bit Boot Protocol"). A field counts from the protocol version that introduced it; in older headers
-//! the same bytes are code or data.
+//! Source of each rule: Documentation/arch/x86/boot.rst in Linux ("The Real-Mode Kernel Header",
+//! "32-bit Boot Protocol", "64-bit Boot Protocol"). A field is valid from the protocol version that
+//! introduced it; in older headers the same bytes are code or data.
 
 use linux_loader::bootparam::{XLF_CAN_BE_LOADED_ABOVE_4G, XLF_KERNEL_64, setup_header};
 use thiserror::Error;
@@ -12,21 +12,21 @@ use crate::layout;
 
 /// File offset of `struct setup_header`.
 const HEADER: usize = 0x1f1;
-/// File offset of the byte that gives the header's end: the displacement of the jump over it.
+/// File offset of the byte that determines the header's end: the displacement of the jump over it.
 const JUMP_LENGTH: usize = 0x201;
-/// File offset of the magic.
+/// File offset of the magic number.
 const MAGIC: usize = 0x202;
-/// Protocol 2.02: `cmd_line_ptr`, without which a 32-bit entry has no command line.
+/// Protocol 2.02: `cmd_line_ptr`, without which the 32-bit entry point has no command line.
 const PROTOCOL_2_02: u16 = 0x202;
 /// Protocol 2.03: `initrd_addr_max`.
 const PROTOCOL_2_03: u16 = 0x203;
-/// Protocol 2.04: `syssize` has 32 bits.
+/// Protocol 2.04: `syssize` is 32 bits wide.
 const PROTOCOL_2_04: u16 = 0x204;
 /// Protocol 2.06: `cmdline_size`.
 const PROTOCOL_2_06: u16 = 0x206;
 /// Protocol 2.10: `pref_address` and `init_size`.
 const PROTOCOL_2_10: u16 = 0x20a;
-/// Protocol 2.12: `xloadflags`, which says whether there is a 64-bit entry; Linux 3.8.
+/// Protocol 2.12: `xloadflags`, which declares the 64-bit entry point; Linux 3.8.
 const PROTOCOL_2_12: u16 = 0x20c;
 /// `loadflags`: the protected-mode kernel is loaded at 1 MiB.
 const LOADED_HIGH: u8 = 1;
@@ -36,12 +36,13 @@ pub(crate) const ENTRY_64: u64 = 0x200;
 const OLD_INITRD_ADDR_MAX: u64 = 0x37ff_ffff;
 /// `cmdline_size` of kernels that do not have the field (boot.rst).
 const OLD_CMDLINE_SIZE: u64 = 255;
-/// Bytes of the version text that are used in messages.
+/// Maximum length of the version string in messages, in bytes.
 const VERSION_MAX: usize = 64;
-/// Programs that use the bzImage format for its real-mode entry only, by the start of their version text.
+/// Programs that use the bzImage format only for its real-mode entry point, identified by the start
+/// of their version string.
 const REAL_MODE_PROGRAMS: [&str; 5] = ["MEMDISK", "wimboot", "iPXE", "gPXE", "Etherboot"];
 
-/// The set-up header of a bzImage.
+/// The setup header of a bzImage.
 #[derive(Clone, Debug)]
 pub struct BzImage {
     header: setup_header,
@@ -72,15 +73,15 @@ pub enum BzImageError {
         /// Bytes up to the header's end.
         expected: u64,
     },
-    /// The file ends inside set-up code or kernel.
+    /// The file ends inside the setup code or the kernel.
     #[error("is a bzImage cut short: it has {found} bytes, its header promises {expected}")]
     BodyCut {
         /// Bytes in the file.
         found: u64,
-        /// Bytes that the header promises.
+        /// Size declared by the header, in bytes.
         expected: u64,
     },
-    /// The protocol is too old for a 32-bit entry, or the kernel is a zImage.
+    /// The protocol is too old for a 32-bit entry point, or the kernel is a zImage.
     #[error(
         "has no 32-bit entry point (boot protocol {}.{:02}{})",
         protocol >> 8, protocol & 0xff, if *low { ", a zImage, loaded below 640 KiB" } else { "" }
@@ -88,13 +89,13 @@ pub enum BzImageError {
     RealModeOnly {
         /// Boot protocol version: major in the high byte.
         protocol: u16,
-        /// It is loaded below 640 KiB.
+        /// Whether it is loaded below 640 KiB.
         low: bool,
     },
-    /// A program, not a kernel, that uses the bzImage format to be started in real mode.
+    /// A program, not a kernel, that uses the bzImage format to start in real mode.
     #[error("is a real-mode program{}, which needs a BIOS", quoted(.0))]
     RealModeProgram(String),
-    /// The header contradicts itself.
+    /// A header field is inconsistent with the rest.
     #[error("is a bzImage whose header makes no sense: {field} is {value:#x}")]
     Nonsense {
         /// The field's name in boot.rst.
@@ -122,11 +123,12 @@ impl BzImageError {
 }
 
 impl BzImage {
-    /// Reads the set-up header from the first bytes of a file of `file_len` bytes. `None`: not a bzImage at all.
+    /// Reads the setup header from the first bytes of a file of `file_len` bytes. Returns `None` if
+    /// the file is not a bzImage.
     ///
-    /// Only what every way of booting needs is checked here.
+    /// Checks only what all boot methods need.
     pub(crate) fn parse(head: &[u8], file_len: u64) -> Option<Result<Self, BzImageError>> {
-        // The magic itself may be cut off: such a file still begins like a kernel.
+        // The magic number itself may be cut off: such a file still begins like a kernel.
         let magic = head.get(MAGIC..MAGIC + 4);
         if magic.is_some_and(|found| found != b"HdrS") {
             return None;
@@ -164,10 +166,10 @@ impl BzImage {
         Ok(Self { header, payload, file_len, version_text })
     }
 
-    /// How it is entered without firmware: at 64 bits where it has such an entry.
+    /// How to enter the kernel without firmware: at 64 bits if it has such an entry point.
     ///
     /// # Errors
-    /// It has no entry point but the real-mode one, or the fields that this entry needs make no sense.
+    /// It only has the real-mode entry point, or the fields required for the entry are invalid.
     pub fn direct_entry(&self) -> Result<LinuxEntry, BzImageError> {
         if !self.has_64_bit_entry() {
             self.check_32_bit_entry()?;
@@ -182,13 +184,13 @@ impl BzImage {
         Ok(LinuxEntry::Long)
     }
 
-    /// Whether it can be entered in 32-bit protected mode at its load address.
+    /// Checks that the kernel can be entered in 32-bit protected mode at its load address.
     ///
     /// # Errors
-    /// It has only the real-mode entry, or its load address makes no sense.
+    /// It only has the real-mode entry point, or its load address is invalid.
     pub fn check_32_bit_entry(&self) -> Result<(), BzImageError> {
         let named = REAL_MODE_PROGRAMS.iter().any(|name| self.version_text.starts_with(name));
-        // Linux names its load address from 2.00 on; iPXE has 0 there, as it has no 32-bit code.
+        // Linux sets its load address from 2.00; iPXE sets 0 because it has no 32-bit code.
         let no_code32 = self.header.code32_start == 0 && self.protocol() < PROTOCOL_2_10;
         if named || (no_code32 && self.protocol() >= PROTOCOL_2_02) {
             return Err(BzImageError::RealModeProgram(self.version_text.clone()));
@@ -205,7 +207,7 @@ impl BzImage {
         nonsense("pref_address", address, (layout::HIGH_RAM..1 << 32).contains(&address))
     }
 
-    /// Whether `xloadflags` promises a 64-bit entry.
+    /// Whether `xloadflags` declares a 64-bit entry point.
     pub fn has_64_bit_entry(&self) -> bool {
         self.protocol() >= PROTOCOL_2_12 && self.header.xloadflags & XLF_KERNEL_64 != 0
     }
@@ -215,12 +217,12 @@ impl BzImage {
         self.header.version
     }
 
-    /// Whether the protected-mode kernel is loaded at 1 MiB or above; a zImage is not.
+    /// Whether the protected-mode kernel is loaded at 1 MiB or above, unlike a zImage.
     pub fn is_loaded_high(&self) -> bool {
         self.header.loadflags & LOADED_HIGH != 0
     }
 
-    /// The set-up header, to be copied into the zero page.
+    /// The setup header, to copy into the zero page.
     pub fn header(&self) -> setup_header {
         self.header
     }
@@ -230,35 +232,36 @@ impl BzImage {
         self.payload
     }
 
-    /// Bytes of the protected-mode kernel: the rest of the file, as GRUB, kexec and QEMU take it. `syssize` may count
-    /// less: some kernels have data behind it, or leave it 0. A signature at the end is loaded too, which does no harm.
+    /// Size of the protected-mode kernel in bytes: the rest of the file, as in GRUB, kexec and
+    /// QEMU. `syssize` may be less: some kernels have data after it, or set it to 0. A trailing
+    /// signature is loaded too, which is harmless.
     pub fn payload_len(&self) -> u64 {
         self.file_len - self.payload
     }
 
-    /// Guest-physical address at which a kernel entered at 32 or 64 bits is loaded: `pref_address`, or 1 MiB.
+    /// Guest-physical load address of a kernel entered at 32 or 64 bits: `pref_address`, or 1 MiB.
     pub fn load_address(&self) -> u64 {
         if self.pref_address() == 0 { layout::HIGH_RAM } else { self.pref_address() }
     }
 
-    /// `pref_address`; 0 for a kernel that has none.
+    /// `pref_address`; 0 if the kernel has none.
     pub fn pref_address(&self) -> u64 {
         if self.protocol() < PROTOCOL_2_10 { 0 } else { self.header.pref_address }
     }
 
-    /// Bytes of memory that the kernel needs from its load address on before it has read the memory map. 0: it does
-    /// not say.
+    /// Bytes of memory the kernel needs from its load address before it has read the memory map; 0
+    /// if it does not declare that.
     pub fn init_size(&self) -> u64 {
         if self.protocol() < PROTOCOL_2_10 { 0 } else { self.header.init_size.into() }
     }
 
-    /// Bytes from the load address on that nothing else may use: [`BzImage::init_size`], or the file's part if that
-    /// is more.
+    /// Bytes from the load address that nothing else may use: [`BzImage::init_size`], or the size
+    /// of the kernel in the file if that is larger.
     pub fn room(&self) -> u64 {
         self.init_size().max(self.payload_len())
     }
 
-    /// Longest command line, in bytes without the terminator.
+    /// Maximum command line length in bytes, without the terminating NUL.
     pub fn cmdline_size(&self) -> u64 {
         match u64::from(self.header.cmdline_size) {
             size if self.protocol() >= PROTOCOL_2_06 && size != 0 => size,
@@ -266,7 +269,8 @@ impl BzImage {
         }
     }
 
-    /// First address that an initrd may not reach, for the entry that [`BzImage::direct_entry`] returns.
+    /// First address that an initrd must not reach, for the entry point that
+    /// [`BzImage::direct_entry`] returns.
     pub fn initrd_limit(&self) -> u64 {
         match (self.above_4g(), self.has_64_bit_entry()) {
             (true, true) => u64::MAX,
@@ -283,13 +287,14 @@ impl BzImage {
         }
     }
 
-    /// Whether initrd, command line and zero page may be anywhere, above 4 GiB too (`XLF_CAN_BE_LOADED_ABOVE_4G`).
+    /// Whether initrd, command line and zero page can be anywhere, including above 4 GiB
+    /// (`XLF_CAN_BE_LOADED_ABOVE_4G`).
     pub fn above_4g(&self) -> bool {
         self.protocol() >= PROTOCOL_2_12 && self.header.xloadflags & XLF_CAN_BE_LOADED_ABOVE_4G != 0
     }
 }
 
-/// A version text for a message; nothing where there is none.
+/// Formats a version string for a message; empty if there is none.
 fn quoted(text: &str) -> String {
     if text.is_empty() { String::new() } else { format!(" ('{text}')") }
 }
@@ -298,7 +303,8 @@ fn nonsense(field: &'static str, value: u64, good: bool) -> Result<(), BzImageEr
     if good { Ok(()) } else { Err(BzImageError::Nonsense { field, value }) }
 }
 
-/// The text that `kernel_version` points to (boot.rst: an offset from 0x200, 0 for none), safe to print.
+/// The string that `kernel_version` points to (boot.rst: an offset from 0x200, 0 for none), safe to
+/// print.
 fn version_text(head: &[u8], pointer: u16) -> String {
     let text = head.get(usize::from(pointer) + 0x200..).filter(|_| pointer != 0);
     let text = text.unwrap_or_default().iter().take_while(|byte| **byte != 0).take(VERSION_MAX);

@@ -1,4 +1,5 @@
-//! Files that hold a kernel: gzip'd ones, and unified kernel images. What is in them is copied to files in memory.
+//! Files that contain a kernel: gzip files and unified kernel images. Their contents are copied to
+//! in-memory files.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -11,36 +12,39 @@ use rustix::fs::{MemfdFlags, memfd_create};
 
 use crate::source_file::SourceFile;
 
-/// The largest kernel that is unpacked, in bytes. Xen has 4 MiB, a vmlinux with all its symbols some hundred.
+/// Maximum size of a decompressed kernel in bytes. Xen has 4 MiB, a vmlinux with all its symbols a
+/// few hundred.
 const UNPACKED_MAX: u64 = 512 << 20;
-/// The unpacked bytes by which a kernel is recognized before the rest is unpacked.
+/// Number of bytes decompressed to recognize a kernel before decompressing the rest.
 const PEEK: u64 = 64 << 10;
-/// Bytes that are copied at a time.
+/// Number of bytes copied at a time.
 const CHUNK: usize = 256 << 10;
 
-/// The file that a kernel was found in, and what else is in it.
+/// The file that contained a kernel, and its other contents.
 #[derive(Debug)]
 pub struct Container {
     /// The file.
     pub file: SourceFile,
-    /// What it is.
+    /// Its format.
     pub kind: ContainerKind,
-    /// The initrd in it, with microcode updates before it.
+    /// Its initrd, preceded by microcode updates.
     pub initrd: Option<SourceFile>,
-    /// The command line in it; empty without one.
+    /// Its command line, or empty.
     pub cmdline: Vec<u8>,
 }
 
-/// What a file is that holds a kernel.
+/// The format of a file that contains a kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ContainerKind {
     /// gzip data.
     Gzip,
-    /// A unified kernel image: an EFI program with a kernel, an initrd and a command line in its sections.
+    /// A unified kernel image: an EFI program with a kernel, an initrd and a command line in its
+    /// sections.
     UnifiedKernelImage,
 }
 
-/// A copy of parts of a file, one after the other; `None` where they are empty. The copy's name is the file's and `part`.
+/// Copies parts of a file, one after the other. Returns `None` if they are empty. The copy is named
+/// after the file and `part`.
 pub(super) fn copy(
     source: &SourceFile,
     ranges: &[Range<u64>],
@@ -59,19 +63,19 @@ pub(super) fn copy(
         }
     }
     let name = format!("{} ({part})", source.path().display());
-    // An empty file is refused, and nothing else can be wrong with this one.
+    // Empty files are rejected, and nothing else can be wrong with this one.
     Ok(SourceFile::opened(read_only(&file)?, name, role).ok())
 }
 
-/// The first bytes that are packed in a gzip file; fewer or none where it is damaged.
+/// Decompresses the first bytes of a gzip file; returns fewer or none if it is damaged.
 pub(super) fn peek(source: &SourceFile) -> Vec<u8> {
     let mut bytes = Vec::new();
-    // What was unpacked before an error is kept.
+    // Keep what was decompressed before the error.
     let _ = decoder(source).take(PEEK).read_to_end(&mut bytes);
     bytes
 }
 
-/// A gzip file, unpacked.
+/// Decompresses a gzip file.
 ///
 /// # Errors
 /// It is damaged, or larger than [`UNPACKED_MAX`].
@@ -100,7 +104,7 @@ fn decoder(source: &SourceFile) -> MultiGzDecoder<Reader<'_>> {
     MultiGzDecoder::new(Reader { file: source.file(), at: 0 })
 }
 
-/// A file read from its start, whatever the descriptor's own position.
+/// Reads a file from its start, independent of the descriptor's position.
 struct Reader<'a> {
     file: &'a File,
     at: u64,
@@ -118,7 +122,7 @@ fn memory_file() -> io::Result<File> {
     Ok(File::from(memfd_create("chukka-kernel", MemfdFlags::CLOEXEC)?))
 }
 
-/// The same file, for reading only: a file that is open for writing is not mapped into the guest.
+/// Reopens the file read-only: a file that is open for writing is not mapped into the guest.
 fn read_only(file: &File) -> io::Result<File> {
     File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }

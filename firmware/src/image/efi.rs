@@ -1,7 +1,7 @@
-//! EFI programs: unified kernel images, which are taken apart, and all others, which are named.
+//! EFI programs: extracts unified kernel images, and identifies all others.
 //!
-//! Sources: the UAPI Group's "Unified Kernel Image" specification (UAPI.5); `struct linux_efi_zboot_header` in Linux's
-//! drivers/firmware/efi/libstub/zboot-header.S.
+//! Sources: the UAPI Group's "Unified Kernel Image" specification (UAPI.5); `struct
+//! linux_efi_zboot_header` in Linux's drivers/firmware/efi/libstub/zboot-header.S.
 
 use std::io;
 use std::slice;
@@ -10,25 +10,26 @@ use super::container::{Container, ContainerKind, copy};
 use super::pe::{Pe, Section};
 use crate::source_file::SourceFile;
 
-/// "zimg" at offset 4 marks an EFI zboot image; the name of its compression is at offset 24.
+/// "zimg" at offset 4 identifies an EFI zboot image; the name of its compression is at offset 24.
 const ZBOOT_MAGIC: &[u8] = b"zimg";
 const ZBOOT_COMPRESSION: usize = 24;
-/// Longest command line of a unified kernel image that is read, in bytes.
+/// Maximum command line length read from a unified kernel image, in bytes.
 const CMDLINE_MAX: u64 = 64 << 10;
-/// Bytes of a program that are searched for its name.
+/// Number of bytes of a program searched for its name.
 const SEARCHED: u64 = 2 << 20;
 
 /// An EFI program.
 #[derive(Debug)]
 pub(super) enum Efi {
-    /// A unified kernel image: its kernel, and what else is in it.
+    /// A unified kernel image: its kernel and its other contents.
     Unified { kernel: SourceFile, container: Container },
-    /// Another one: what it is, and what to do.
+    /// Another program: its description, and a hint.
     Foreign { found: String, hint: &'static str },
 }
 
 impl Efi {
-    /// What a file is that begins with "MZ" and is not a bzImage; `None`: not an EFI program either.
+    /// Identifies a file that begins with "MZ" and is not a bzImage. Returns `None` if it is not an
+    /// EFI program either.
     pub fn read(source: &SourceFile, head: &[u8]) -> io::Result<Option<Self>> {
         let pe = Pe::read(source, head)?;
         if head.get(4..).is_some_and(|rest| rest.starts_with(ZBOOT_MAGIC)) {
@@ -76,14 +77,15 @@ impl Efi {
     }
 }
 
-/// The sections of the first profile: those before the first `.profile`, then its own, which overrule them.
+/// The sections of the first profile: those before the first `.profile`, and then the profile's
+/// own, which take precedence.
 fn first_profile(sections: &[Section]) -> &[Section] {
     let mut profiles = sections.iter().enumerate().filter(|(_, part)| part.name() == b".profile");
     let end = profiles.nth(1).map_or(sections.len(), |(index, _)| index);
     &sections[..end]
 }
 
-/// A section's text, without the zeros and line ends after it.
+/// A section's text, without trailing NULs and newlines.
 fn text(source: &SourceFile, section: &Section) -> io::Result<Vec<u8>> {
     use std::os::unix::fs::FileExt;
     let size = (section.file.end - section.file.start).min(CMDLINE_MAX);

@@ -1,7 +1,8 @@
-//! ELF kernels: what to load, where to enter, and how the file says that it can be entered.
+//! ELF kernels: what to load, the entry point, and the boot protocols the file declares.
 //!
-//! Sources: the ELF specification (gABI, chapters 4 and 5); `load_elf` in QEMU's include/hw/elf_ops.h for how physical
-//! addresses and the entry point are read; Xen's docs/misc/pvh.pandoc for the PVH note.
+//! Sources: the ELF specification (gABI, chapters 4 and 5); `load_elf` in QEMU's
+//! include/hw/elf_ops.h for the interpretation of physical addresses and the entry point; Xen's
+//! docs/misc/pvh.pandoc for the PVH note.
 
 mod marks;
 mod notes;
@@ -18,66 +19,67 @@ use marks::foreign_kind;
 pub use reader::Class;
 use reader::{ET_DYN, ET_EXEC, ET_REL, Header, ProgramHeader};
 
-/// A loadable part of a kernel. Addresses are guest-physical; offsets and sizes count bytes.
+/// A loadable part of a kernel. Addresses are guest-physical; offsets and sizes are in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment {
-    /// Where it starts in the file.
+    /// Its offset in the file.
     pub offset: u64,
-    /// Where it goes in guest memory.
+    /// Its address in guest memory.
     pub addr: u64,
-    /// Bytes from the file.
+    /// Number of bytes in the file.
     pub file_size: u64,
-    /// Bytes in memory; those beyond `file_size` are zero.
+    /// Number of bytes in memory; those beyond `file_size` are zero.
     pub mem_size: u64,
 }
 
 impl Segment {
-    /// The guest-physical addresses it occupies.
+    /// Its range of guest-physical addresses.
     pub fn range(&self) -> Range<u64> {
         self.addr..self.addr.saturating_add(self.mem_size)
     }
 }
 
-/// What an ELF kernel's headers say.
+/// The information in an ELF kernel's headers.
 #[derive(Clone, Debug)]
 pub struct Elf {
     /// 32- or 64-bit file format.
     pub class: Class,
-    /// Physical entry point: `e_entry`, moved with its segment where that is linked at another virtual address.
+    /// Physical entry point: `e_entry`, converted to a physical address if its segment is linked at
+    /// another virtual address.
     pub entry: u64,
-    /// 32-bit PVH entry point, where the kernel has the note.
+    /// 32-bit PVH entry point, if the kernel has the note.
     pub pvh_entry: Option<u32>,
-    /// What to load, in the order of the file.
+    /// What to load, in file order.
     pub segments: Vec<Segment>,
 }
 
 /// Why an ELF file cannot be booted.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum ElfError {
-    /// The file ends before something its headers promise.
+    /// The file ends before a part that its headers declare.
     #[error("is an ELF file cut short: it has {found} bytes, its {what} needs {expected}")]
     Cut {
-        /// What does not fit.
+        /// The part that is cut off.
         what: &'static str,
         /// Bytes in the file.
         found: u64,
         /// Bytes needed.
         expected: u64,
     },
-    /// It is for another processor.
+    /// It is for another architecture.
     #[error("is an ELF file for {0}, expected one for x86-64")]
     Machine(String),
-    /// Its headers make no sense.
+    /// Its headers are invalid.
     #[error("is an ELF file but not a kernel: {0}")]
     Malformed(&'static str),
-    /// It says in no way that chukka knows how it is entered.
+    /// It declares no supported entry point.
     #[error(
         "is {what}, expected a kernel with a PVH note, a multiboot header, or a vmlinux of Linux"
     )]
     NotBootable {
-        /// What it is.
+        /// A description of the file.
         what: &'static str,
-        /// What to do.
+        /// A hint.
         hint: &'static str,
     },
     /// The entry point is not in a loaded segment.
@@ -107,7 +109,7 @@ impl ElfError {
     }
 }
 
-/// An ELF file for x86, and what is needed to decide how to boot it.
+/// An x86 ELF file, with the information needed to decide how to boot it.
 #[derive(Debug)]
 pub(super) struct Parsed {
     pub elf: Elf,
@@ -116,7 +118,7 @@ pub(super) struct Parsed {
     linux_note: bool,
 }
 
-/// The outer error is the disk's, the inner one the file's.
+/// The outer error is from the disk, the inner one from the file's contents.
 type Read<T> = io::Result<Result<T, ElfError>>;
 
 impl Parsed {
@@ -149,7 +151,7 @@ impl Parsed {
         Ok(Ok(Self { elf, header, program, linux_note }))
     }
 
-    /// The kernel, if it is one that PVH or Linux's 64-bit boot protocol can enter.
+    /// The kernel, if PVH or Linux's 64-bit boot protocol can enter it.
     pub fn into_elf(self, source: &SourceFile) -> Read<Elf> {
         if let Some(entry) = self.elf.pvh_entry {
             return Ok(self.elf.entered_at("PVH", entry.into()));
@@ -173,7 +175,7 @@ impl Elf {
         end(&self.segments)
     }
 
-    /// This, if `entry` is in a loaded segment.
+    /// Returns the kernel if `entry` is in a loaded segment.
     pub(super) fn entered_at(self, which: &'static str, entry: u64) -> Result<Self, ElfError> {
         match self.segments.iter().any(|segment| segment.range().contains(&entry)) {
             true => Ok(self),
@@ -187,7 +189,7 @@ pub(super) fn end(segments: &[Segment]) -> u64 {
     segments.iter().map(|segment| segment.range().end).max().unwrap_or_default()
 }
 
-/// Whether it is a little-endian executable for x86.
+/// Checks that the file is a little-endian x86 executable.
 fn check(header: Result<Header, ElfError>) -> Result<Header, ElfError> {
     let header = header?;
     let machine = match (header.machine, header.class, header.little_endian) {
@@ -232,8 +234,9 @@ fn segments(file_len: u64, program: &[ProgramHeader]) -> Result<Vec<Segment>, El
     Ok(segments)
 }
 
-/// `e_entry` is a virtual address where text is linked at another address than it is loaded at, as QEMU and GRUB take
-/// it; Linux has the physical one there, which is in no segment's virtual range.
+/// As in QEMU and GRUB, `e_entry` is a virtual address if its segment is linked at an address other
+/// than its load address. In Linux it is a physical address, which is not in the virtual range of
+/// any segment.
 fn physical_entry(entry: u64, program: &[ProgramHeader]) -> u64 {
     let mut loaded = program.iter().filter(|p| p.kind == PT_LOAD);
     let inside =

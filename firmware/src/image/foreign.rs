@@ -1,4 +1,4 @@
-//! Names files that are not kernels for chukka, from their first bytes, and says what to do with them.
+//! Identifies unsupported files by their first bytes, and suggests what to do with them.
 
 const UNPACK: &str =
     "chukka takes a bzImage as it is (it unpacks itself); unpack anything else first";
@@ -6,7 +6,7 @@ const OTHER_PROCESSOR: &str = "this is a kernel for another processor; take the 
 
 const HTML: &str = "a server sent it instead of the kernel: download with curl --fail";
 
-/// Offset, magic, what it is, what to do.
+/// Offset, magic number, description, hint.
 type Known = (usize, &'static [u8], &'static str, &'static str);
 
 const KNOWN: [Known; 16] = [
@@ -43,7 +43,7 @@ const KNOWN: [Known; 16] = [
     ),
 ];
 
-/// What the file that begins with `head` is, and a hint.
+/// Describes the file that begins with `head`, and gives a hint.
 pub(super) fn recognize(head: &[u8]) -> (String, &'static str) {
     let at = |offset: usize, magic: &[u8]| {
         head.get(offset..).is_some_and(|rest| rest.starts_with(magic))

@@ -1,8 +1,8 @@
-//! Multiboot kernels: the header of version 1 or 2, what to load, and where to enter.
+//! Multiboot kernels: the version 1 or 2 header, what to load, and the entry point.
 //!
-//! Sources: the Multiboot Specification 0.6.96 and the Multiboot2 Specification 2.0; hw/i386/multiboot.c in QEMU and
-//! grub-core/loader/multiboot*.c in GRUB for what loaders make of them. All integers are little-endian; addresses are
-//! guest-physical.
+//! Sources: the Multiboot Specification 0.6.96 and the Multiboot2 Specification 2.0; for the
+//! behavior of loaders, hw/i386/multiboot.c in QEMU and grub-core/loader/multiboot*.c in GRUB. All
+//! integers are little-endian; addresses are guest-physical.
 
 mod v1;
 mod v2;
@@ -11,10 +11,10 @@ use thiserror::Error;
 
 use super::elf::{self, Segment};
 
-/// Bytes of a file in which a header is searched: version 2's limit. Version 1's is 8 KiB.
+/// Number of bytes searched for a header: version 2's limit. Version 1's is 8 KiB.
 pub(super) const SEARCHED: usize = 32 << 10;
 
-/// Which version of the protocol.
+/// The protocol version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
     /// Magic 0x1BADB002.
@@ -26,13 +26,13 @@ pub enum Version {
 /// A kernel that a multiboot loader starts in 32-bit protected mode.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Multiboot {
-    /// The protocol.
+    /// The protocol version.
     pub version: Version,
     /// 32-bit physical entry point.
     pub entry: u32,
-    /// What to load, in the order of the file.
+    /// What to load, in file order.
     pub segments: Vec<Segment>,
-    /// Version 2: the kernel may be moved, and so is told where it is.
+    /// Version 2: the kernel can be relocated, and is told its load address.
     pub relocatable: bool,
 }
 
@@ -43,50 +43,50 @@ impl Multiboot {
     }
 }
 
-/// A header that was found, before anything is made of it.
+/// A header, before it is interpreted.
 #[derive(Clone, Debug)]
 pub(super) struct Header {
     version: Version,
-    /// The load addresses it gives, instead of ELF's.
+    /// Load addresses that override ELF's.
     addresses: Option<Addresses>,
-    /// An entry point that overrules ELF's.
+    /// An entry point that overrides ELF's.
     entry: Option<u32>,
     relocatable: bool,
 }
 
-/// Where a file is loaded that is not ELF.
+/// Load addresses for a file that is not ELF.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Addresses {
     /// File offset of the header.
     offset: u64,
-    /// Where the header is in memory.
+    /// Address of the header in memory.
     header: u32,
-    /// First address; of version 2, all ones for the file's start.
+    /// First address; in version 2, all ones stand for the start of the file.
     load: u32,
-    /// End of what is loaded; 0 for the file's end.
+    /// End of the loaded data; 0 for the end of the file.
     load_end: u32,
-    /// End of what is zeroed; 0 for nothing.
+    /// End of the zeroed memory; 0 for none.
     bss_end: u32,
 }
 
 /// Why a file with a multiboot header cannot be booted.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum MultibootError {
-    /// A feature that chukka does not have.
+    /// A feature that chukka does not support.
     #[error("has a multiboot{} header that requires {feature}", version_suffix(*version))]
     Unsupported {
-        /// The protocol.
+        /// The protocol version.
         version: Version,
-        /// What is required.
+        /// The required feature.
         feature: String,
     },
-    /// It is for another processor.
+    /// It is for another architecture.
     #[error("has a multiboot2 header for architecture {0} (expected 0, i386)")]
     Architecture(u32),
-    /// Nothing says where to load it.
+    /// It has no load addresses.
     #[error("has a multiboot{} header without load addresses, and is not an ELF file", version_suffix(*.0))]
     NoAddresses(Version),
-    /// An address contradicts another, or the file.
+    /// An address is inconsistent with another, or with the file.
     #[error("has a multiboot header that makes no sense: {field} is {value:#x}")]
     Nonsense {
         /// The field's name in the specification.
@@ -120,13 +120,13 @@ impl MultibootError {
 type Found<T> = Option<Result<T, MultibootError>>;
 
 impl Header {
-    /// Searches the first [`SEARCHED`] bytes of a file for a header; version 1 is preferred, as in QEMU. `None`: there is
-    /// no header, nothing of which is wrong with the file.
+    /// Searches the first [`SEARCHED`] bytes of a file for a header. Version 1 is preferred, as in
+    /// QEMU. Returns `None` if there is no header, which is not an error.
     pub fn find(head: &[u8]) -> Found<Self> {
         v1::find(head).or_else(|| v2::find(head))
     }
 
-    /// Whether the header gives the load addresses, whatever the file is.
+    /// Whether the header gives the load addresses, regardless of the file's format.
     pub fn has_addresses(&self) -> bool {
         self.addresses.is_some()
     }
@@ -136,7 +136,7 @@ impl Header {
         self.version
     }
 
-    /// The kernel in a file that is not ELF, or whose load addresses overrule ELF's.
+    /// The kernel in a file that is not ELF, or whose header overrides ELF's load addresses.
     pub fn flat(&self, file_len: u64) -> Result<Multiboot, MultibootError> {
         let addresses = self.addresses.ok_or(MultibootError::NoAddresses(self.version))?;
         let segment = addresses.segment(file_len)?;
@@ -144,7 +144,8 @@ impl Header {
         self.kernel(self.entry.ok_or(nowhere)?.into(), vec![segment])
     }
 
-    /// The kernel in an ELF file: 32-bit code at its entry point, whatever the file's class, as GRUB takes it.
+    /// The kernel in an ELF file. As in GRUB, its entry point is 32-bit code regardless of the ELF
+    /// class.
     pub fn elf(&self, entry: u64, segments: Vec<Segment>) -> Result<Multiboot, MultibootError> {
         self.kernel(self.entry.map_or(entry, Into::into), segments)
     }
@@ -160,7 +161,7 @@ impl Header {
 }
 
 impl Addresses {
-    /// What to load. The checks are QEMU's, which came with CVE-2018-7550 and its like.
+    /// What to load. The checks are QEMU's, added for CVE-2018-7550 and similar vulnerabilities.
     fn segment(self, file_len: u64) -> Result<Segment, MultibootError> {
         let wrong = |field, value: u32| MultibootError::Nonsense { field, value: value.into() };
         let load = match self.load {

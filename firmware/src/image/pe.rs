@@ -1,6 +1,7 @@
 //! The PE headers of EFI programs: machine, subsystem and sections.
 //!
-//! Source: "PE Format" (Microsoft), sections "COFF File Header", "Optional Header", "Section Table".
+//! Source: "PE Format" (Microsoft), sections "COFF File Header", "Optional Header", "Section
+//! Table".
 
 use std::io;
 use std::ops::Range;
@@ -10,11 +11,11 @@ use crate::source_file::SourceFile;
 
 /// File offset of the 32-bit offset of the PE signature.
 const SIGNATURE_OFFSET: usize = 0x3c;
-/// Bytes of signature and COFF header, and of a section header.
+/// Sizes in bytes of signature and COFF header, and of a section header.
 const COFF: usize = 24;
 const SECTION: usize = 40;
-/// Most sections that are read. A unified kernel image has about 10, one with many profiles and device trees some
-/// hundred.
+/// Maximum number of sections read. A unified kernel image has about 10; one with many profiles and
+/// device trees, a few hundred.
 const MAX_SECTIONS: u16 = 1024;
 
 /// An EFI program's headers.
@@ -25,23 +26,23 @@ pub(super) struct Pe {
     pub sections: Vec<Section>,
 }
 
-/// A section: its name, and the bytes of the file that are its content.
+/// A section: its name and the byte range of its contents in the file.
 #[derive(Debug)]
 pub(super) struct Section {
     pub name: [u8; 8],
-    /// As its header has it; the file may end before.
+    /// As given by its header; may extend beyond the end of the file.
     pub file: Range<u64>,
 }
 
 impl Section {
-    /// Its name without the zeros that pad it.
+    /// The name without NUL padding.
     pub fn name(&self) -> &[u8] {
         self.name.split(|byte| *byte == 0).next().unwrap_or_default()
     }
 }
 
 impl Pe {
-    /// Reads the headers. `None`: not a PE file, or one whose headers make no sense.
+    /// Reads the headers. Returns `None` if this is not a PE file or its headers are invalid.
     pub fn read(source: &SourceFile, head: &[u8]) -> io::Result<Option<Self>> {
         let Some(at) = head.get(SIGNATURE_OFFSET..).and_then(|rest| rest.first_chunk()) else {
             return Ok(None);
@@ -73,7 +74,8 @@ fn section(header: &[u8]) -> Section {
     };
     let mut name = [0; 8];
     name.copy_from_slice(&header[..8]);
-    // The raw size is padded to the file's alignment; the virtual size is exact, but may be more, for zeros.
+    // The raw size is padded to the file's alignment. The virtual size is exact, but may be larger
+    // to include zeros.
     let (virtual_size, raw_size, start) = (word(8), word(16), word(20));
     let size = if virtual_size == 0 { raw_size } else { virtual_size.min(raw_size) };
     Section { name, file: start..start + size }

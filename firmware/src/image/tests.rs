@@ -1,4 +1,4 @@
-//! What [`KernelImage::open`] makes of files, good and bad.
+//! Checks what [`KernelImage::open`] returns for valid and invalid files.
 
 use super::*;
 use crate::testing::TempFile;
@@ -47,9 +47,9 @@ fn bzimage_is_recognized_and_measured() {
 }
 
 #[test]
-fn bzimage_is_refused_when_cut_anywhere() {
+fn bzimage_is_rejected_when_truncated_anywhere() {
     let whole = bzimage(8192);
-    // From the boot flag on, each length is recognized for what it is: a kernel cut short.
+    // From the boot flag on, every length is recognized as a truncated kernel.
     for len in (0x200..0x290).chain([2047, 2048, 2049, 8192, whole.len() - 16]) {
         let message = error(&whole[..len]);
         assert!(message.contains("cut short"), "{len:#x}: {message}");
@@ -89,7 +89,7 @@ fn a_bzimage_without_a_64_bit_entry_is_entered_at_32_bits() {
 }
 
 #[test]
-fn fields_count_from_the_protocol_that_has_them() {
+fn fields_are_used_from_the_protocol_version_that_has_them() {
     let mut old = bzimage(64);
     let of = |old: &[u8]| {
         let image = parsed(old);
@@ -138,7 +138,7 @@ fn the_rest_of_the_file_is_the_kernel_whatever_syssize_says() {
 }
 
 #[test]
-fn a_64_bit_entry_is_refused_when_the_header_makes_no_sense() {
+fn a_64_bit_entry_is_rejected_when_the_header_is_invalid() {
     for (at, bytes, field) in [
         (0x258, &[0, 0x10, 0, 0, 0, 0, 0, 0][..], "pref_address"),
         (0x258, &[0, 0, 0, 0, 1, 0, 0, 0], "pref_address"),
@@ -187,12 +187,13 @@ fn foreign_files_are_named() {
     }
 }
 
-/// An ELF executable with one loadable segment of 4096 bytes at 16 MiB, and a note that only Linux has.
+/// An ELF executable with one loadable segment of 4096 bytes at 16 MiB, and a note that only Linux
+/// has.
 pub(crate) fn elf(machine: u16) -> Vec<u8> {
     elf_with(machine, &[(0x100, b"Linux\0", &[])])
 }
 
-/// The same with these notes (type, name, descriptor) instead.
+/// As [`elf`], but with these notes (type, name, descriptor).
 pub(crate) fn elf_with(machine: u16, notes: &[(u32, &[u8], &[u8])]) -> Vec<u8> {
     let mut image = vec![0; 8192];
     let mut bytes = Vec::new();
@@ -224,7 +225,8 @@ pub(crate) fn elf_with(machine: u16, notes: &[(u32, &[u8], &[u8])]) -> Vec<u8> {
     image
 }
 
-/// A 32-bit ELF executable of x86 with one segment of 4096 bytes at 1 MiB, which begins with `content`.
+/// A 32-bit x86 ELF executable with one segment of 4096 bytes at 1 MiB, which begins with
+/// `content`.
 pub(crate) fn elf32(content: &[u8]) -> Vec<u8> {
     let mut image = vec![0; 8192];
     put(&mut image, 0, b"\x7fELF\x01\x01\x01");
@@ -271,7 +273,7 @@ fn elf_is_refused_when_cut_or_for_another_machine() {
 }
 
 #[test]
-fn an_elf_file_that_does_not_say_how_it_is_entered_is_refused() {
+fn an_elf_file_without_a_known_entry_protocol_is_rejected() {
     let program = elf_with(62, &[(3, b"GNU\0", &[1; 20])]);
     let message = error(&program);
     assert!(message.contains("is a 64-bit ELF program without a known kernel entry"), "{message}");
@@ -286,7 +288,7 @@ fn an_elf_file_that_does_not_say_how_it_is_entered_is_refused() {
 }
 
 #[test]
-fn a_vmlinux_without_notes_is_told_by_its_sections() {
+fn a_vmlinux_without_notes_is_recognized_by_its_sections() {
     let mut image = elf_with(62, &[]);
     let names = b"\0.init.text\0__ksymtab\0.shstrtab\0";
     put(&mut image, 0x300, names);
@@ -366,7 +368,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn a_kernel_that_gzip_packed_is_unpacked() {
+fn a_gzip_compressed_kernel_is_decompressed() {
     let packed = gzip(&elf32(&MULTIBOOT));
     let kernel = open(&packed).unwrap();
     assert!(matches!(kernel.kind, KernelKind::Multiboot(_)));
@@ -390,7 +392,7 @@ fn elf_headers_never_panic_whatever_they_hold() {
 }
 
 #[test]
-fn a_page_that_a_server_sent_instead_is_named() {
+fn an_html_page_sent_instead_of_a_kernel_is_identified() {
     for page in [&b"<!DOCTYPE html><title>404</title>"[..], b"<html><body>"] {
         let message = error(page);
         assert!(

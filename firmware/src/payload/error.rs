@@ -1,4 +1,4 @@
-//! Why a payload cannot be loaded, and what helps.
+//! Why a payload cannot be loaded, and suggested remedies.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use vm_memory::GuestMemoryError;
 use crate::image::BzImageError;
 use crate::layout;
 
-/// Why a payload cannot be loaded. Sizes count bytes.
+/// Why a payload cannot be loaded. Sizes are in bytes.
 #[derive(Debug, Error)]
 pub enum LoadError {
     /// The command line is too long for the kernel.
@@ -18,9 +18,9 @@ pub enum LoadError {
     CmdlineTooLong {
         /// The kernel's file name.
         kernel: PathBuf,
-        /// Bytes found.
+        /// Actual length in bytes.
         found: u64,
-        /// Bytes allowed.
+        /// Maximum length in bytes.
         limit: u64,
     },
     /// The kernel does not fit into the guest's RAM.
@@ -28,12 +28,12 @@ pub enum LoadError {
     KernelTooBig {
         /// The kernel's file name.
         kernel: PathBuf,
-        /// Least RAM it needs.
+        /// Minimum RAM it needs.
         needed: u64,
         /// RAM below 4 GiB.
         memory: u64,
     },
-    /// The initrd does not fit beside the kernel.
+    /// The initrd does not fit next to the kernel.
     #[error(
         "The initrd '{}' ({}) does not fit: between the kernel's end at {floor:#x} and {ceiling:#x} there are {}{}{}",
         initrd.display(), mib(*size), mib(ceiling.saturating_sub(*floor)), for_firmware(*reserved), beyond_4_gib(*above_4g)
@@ -45,29 +45,30 @@ pub enum LoadError {
         size: u64,
         /// First address after the kernel.
         floor: u64,
-        /// First address it may not reach.
+        /// First address the initrd must not reach.
         ceiling: u64,
-        /// Bytes between that and the end of RAM that are reserved for firmware; 0 without one.
+        /// Bytes between `ceiling` and the end of RAM that are reserved for firmware; 0 without
+        /// firmware.
         reserved: u64,
-        /// Bytes of RAM from 4 GiB on, if the kernel takes an initrd there.
+        /// Bytes of RAM above 4 GiB, if the kernel accepts an initrd there.
         above_4g: u64,
-        /// What helps, besides a smaller one.
+        /// The remedy, besides a smaller initrd.
         remedy: Remedy,
     },
-    /// A file could not be brought into memory.
+    /// A file could not be loaded into memory.
     #[error("Cannot load '{}' into guest memory", path.display())]
     Place {
-        /// Its name.
+        /// Its path.
         path: PathBuf,
-        /// What went wrong.
+        /// The cause.
         source: TransferError,
     },
-    /// It has no entry point that a direct boot can use.
+    /// It has no entry point for a direct boot.
     #[error("The kernel '{}' {reason}", kernel.display())]
     Entry {
         /// The kernel's file name.
         kernel: PathBuf,
-        /// What is wrong.
+        /// The reason.
         reason: BzImageError,
     },
     /// A part of the kernel is linked to an address where there is no free RAM.
@@ -77,21 +78,21 @@ pub enum LoadError {
         kernel: PathBuf,
         /// Guest-physical addresses.
         segment: Range<u64>,
-        /// What is there.
+        /// What occupies the address range.
         what: &'static str,
     },
-    /// The kernel leaves no room below 640 KiB for what it is to read at its start.
+    /// The kernel leaves no room below 640 KiB for its boot information.
     #[error("The kernel '{}' fills the memory below 640 KiB, which leaves no room for its boot information", kernel.display())]
     NoLowMemory {
         /// The kernel's file name.
         kernel: PathBuf,
     },
-    /// The modules of a multiboot kernel do not fit behind it.
+    /// The modules of a multiboot kernel do not fit after it.
     #[error("The modules of the kernel '{}' need {} of guest memory, the guest has {} below 4 GiB", kernel.display(), mib(*needed), mib(*memory))]
     ModulesTooBig {
         /// The kernel's file name.
         kernel: PathBuf,
-        /// First address behind the last module.
+        /// First address after the last module.
         needed: u64,
         /// RAM below 4 GiB.
         memory: u64,
@@ -101,25 +102,26 @@ pub enum LoadError {
     Tables(#[from] GuestMemoryError),
 }
 
-/// How an initrd that does not fit could be booted without changing it.
+/// How to boot an initrd that does not fit, without changing it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Remedy {
-    /// With this many bytes of memory.
+    /// Give the guest this many bytes of memory.
     Memory(u64),
-    /// Not through firmware, which only reaches below 4 GiB, but directly, with this many bytes of memory.
+    /// Use a direct boot with this many bytes of memory: firmware can only access memory below 4
+    /// GiB.
     Payload(u64),
-    /// Not by this kernel: the ceiling is its own limit.
+    /// This kernel cannot boot it: the ceiling is the kernel's own limit.
     None,
 }
 
 impl Remedy {
-    /// For an initrd of `size` bytes above `floor`, of which the kernel takes what ends at `limit`; `reserved`: as in
-    /// [`LoadError::InitrdTooBig`].
+    /// Finds a remedy for an initrd of `size` bytes above `floor`, if the kernel accepts initrds
+    /// that end at or below `limit`. `reserved` is as in [`LoadError::InitrdTooBig`].
     pub(crate) fn find(size: u64, floor: u64, limit: u64, reserved: u64) -> Self {
         let needed = floor.saturating_add(size).next_multiple_of(layout::PAGE_SIZE);
-        // One page more, as it begins at a page's start and may end where it wants to.
+        // Add one page, because the initrd starts at a page boundary but can end anywhere.
         let below = needed.saturating_add(layout::PAGE_SIZE).saturating_add(reserved);
-        // RAM from 4 GiB on is what there is beyond the hole's start.
+        // RAM beyond the start of the hole is moved above 4 GiB.
         let above = size.saturating_add(layout::MMIO_HOLE + layout::PAGE_SIZE);
         match reserved {
             _ if needed < limit && below <= layout::MMIO_HOLE => Self::Memory(below),
@@ -174,7 +176,7 @@ fn mib(bytes: u64) -> String {
     }
 }
 
-/// A note on RAM that is reserved for firmware.
+/// A note about RAM reserved for firmware.
 fn for_firmware(reserved: u64) -> String {
     match reserved {
         0 => String::new(),
@@ -182,7 +184,7 @@ fn for_firmware(reserved: u64) -> String {
     }
 }
 
-/// A note on RAM from 4 GiB on.
+/// A note about RAM above 4 GiB.
 fn beyond_4_gib(size: u64) -> String {
     match size {
         0 => String::new(),
@@ -190,7 +192,8 @@ fn beyond_4_gib(size: u64) -> String {
     }
 }
 
-/// Whether a command line, without terminator, is one that the kernel takes: `limit` bytes, and what there is room for.
+/// Checks that the kernel accepts the command line (without a terminating NUL): at most `limit`
+/// bytes, and no more than fit.
 pub(crate) fn check_cmdline(kernel: &Path, cmdline: &[u8], limit: u64) -> Result<(), LoadError> {
     let limit = limit.min(layout::CMDLINE_CAPACITY - 1);
     let found = cmdline.len() as u64;

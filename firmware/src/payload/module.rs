@@ -1,4 +1,4 @@
-//! Modules of multiboot kernels, as `-initrd` names them.
+//! Modules of multiboot kernels, as given by `-initrd`.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -6,21 +6,21 @@ use std::path::Path;
 
 use crate::source_file::{SourceError, SourceFile};
 
-/// A file that a multiboot kernel gets beside itself.
+/// A module of a multiboot kernel.
 #[derive(Debug)]
 pub struct Module {
     /// The file.
     pub file: SourceFile,
-    /// The whole text that named it: its path, and what follows the first space.
+    /// The full text from the list: its path, and any arguments after the first space.
     pub text: Vec<u8>,
 }
 
 impl Module {
-    /// Opens the modules in a list such as `a args,b`, as QEMU reads it: commas separate them, `,,` stands for a comma,
-    /// and a path ends at the first space.
+    /// Opens the modules in a list such as `a args,b`. As in QEMU, modules are separated by commas,
+    /// `,,` is a literal comma, and a path ends at the first space.
     ///
     /// # Errors
-    /// [`SourceError`] of the first file that cannot be used.
+    /// [`SourceError`] for the first file that cannot be used.
     pub fn open_all(list: &OsStr) -> Result<Vec<Self>, SourceError> {
         let open = |text: Vec<u8>| {
             let path = text.split(|byte| *byte == b' ').next().unwrap_or_default();
@@ -30,20 +30,20 @@ impl Module {
         texts(list.as_bytes()).into_iter().map(open).collect()
     }
 
-    /// A module out of an initrd, whose name is all of its text.
+    /// Turns an initrd into a module whose text is only its name.
     pub fn of_initrd(file: SourceFile) -> Self {
         let text = file.path().as_os_str().as_bytes().to_vec();
         Self { file, text }
     }
 
-    /// What follows the path: the module's arguments.
+    /// The module's arguments: the text after the path.
     pub fn arguments(&self) -> &[u8] {
         let space = self.text.iter().position(|byte| *byte == b' ');
         space.map_or(&[], |space| &self.text[space + 1..])
     }
 }
 
-/// The texts between single commas.
+/// Splits the list at single commas.
 fn texts(list: &[u8]) -> Vec<Vec<u8>> {
     let mut texts = vec![Vec::new()];
     let mut rest = list;
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn commas_separate_and_two_stand_for_one() {
+    fn commas_separate_modules_and_double_commas_are_literal() {
         for (list, expected) in [
             ("a", &["a"][..]),
             ("a args,b c d", &["a args", "b c d"]),

@@ -1,4 +1,5 @@
-//! Decides where a payload goes in guest memory, and refuses what does not fit. Touches no memory.
+//! Decides where a payload goes in guest memory, and rejects what does not fit. Does not touch
+//! memory.
 
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
@@ -12,19 +13,20 @@ use crate::protocol::placement::{LowMemory, Placement};
 use crate::source_file::SourceFile;
 use crate::tables::memory_map::MemoryMap;
 
-/// Longest command line of a kernel that does not say: COMMAND_LINE_SIZE in Linux's arch/x86/include/asm/setup.h, less the
-/// terminator.
+/// Maximum command line length for kernels that do not declare one: COMMAND_LINE_SIZE in Linux's
+/// arch/x86/include/asm/setup.h, minus the terminating NUL.
 const ELF_CMDLINE_SIZE: u64 = 2047;
 
-/// Where everything goes.
+/// The locations of everything in guest memory.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub placement: Placement,
-    /// What a multiboot kernel gets; `None` for others.
+    /// Data for a multiboot kernel; `None` for other kernels.
     pub multiboot: Option<MultibootPlan>,
 }
 
-/// What is placed behind a multiboot kernel: a block with lists and texts, or version 2's information; then the modules.
+/// Data placed after a multiboot kernel: a block with lists and strings, or version 2's
+/// information; then the modules.
 #[derive(Debug)]
 pub(super) struct MultibootPlan {
     /// Guest-physical address of the block.
@@ -35,10 +37,11 @@ pub(super) struct MultibootPlan {
 }
 
 impl Payload {
-    /// Where everything goes.
+    /// Plans where everything goes.
     ///
     /// # Errors
-    /// [`LoadError`]: the command line, the kernel or the initrd is too big, or an address is not free.
+    /// [`LoadError`]: the command line, the kernel or the initrd is too big, or an address is not
+    /// available.
     pub(super) fn plan(&self, map: &MemoryMap) -> Result<Plan, LoadError> {
         match &self.kernel.kind {
             KernelKind::BzImage(image) => self.plan_bzimage(image, map),
@@ -65,7 +68,7 @@ impl Payload {
             let what = "below 1 MiB, where Linux finds its boot information";
             return Err(LoadError::SegmentTaken { kernel, segment, what });
         }
-        // PVH's start info is read with 32 bits by Linux, so the initrd goes below 4 GiB.
+        // Linux reads PVH's start info with 32-bit addresses, so the initrd goes below 4 GiB.
         self.finish(start(&elf.segments)..elf.end(), 1 << 32, low, map)
     }
 
@@ -84,7 +87,7 @@ impl Payload {
         Ok(Plan { placement: Placement { kernel, initrd, low }, multiboot: None })
     }
 
-    /// Modules follow the kernel, each at a page's start, as QEMU has them.
+    /// Modules follow the kernel, each page-aligned, as in QEMU.
     fn plan_multiboot(&self, kernel: &Multiboot, map: &MemoryMap) -> Result<Plan, LoadError> {
         let version = kernel.version;
         let cmdline = match version {
@@ -98,7 +101,7 @@ impl Payload {
         let low = self.low_memory(&kernel.segments, layout::MULTIBOOT_MEMORY_MAP)?;
         self.check_kernel_end(kernel.end(), map)?;
         let modules = self.multiboot_modules(version);
-        // Texts and lists have the same size wherever the modules are.
+        // The size of strings and lists does not depend on the modules' addresses.
         let of = |(_, text): &(_, Vec<u8>)| LoadedModule { range: 0..0, text: text.clone() };
         let unplaced: Vec<_> = modules.iter().map(of).collect();
         let information = Information {
@@ -129,8 +132,8 @@ impl Payload {
         Ok(Plan { placement: Placement { kernel, initrd: None, low }, multiboot: Some(multiboot) })
     }
 
-    /// The files of a multiboot kernel's modules, and their texts. Version 1 has the path in them, as under QEMU; version
-    /// 2 has the arguments alone, as under GRUB.
+    /// The files of a multiboot kernel's modules, and their strings. Version 1's strings include
+    /// the path, as in QEMU; version 2's are only the arguments, as in GRUB.
     pub(super) fn multiboot_modules(
         &self,
         version: MultibootVersion,
@@ -152,7 +155,8 @@ impl Payload {
         Ok(())
     }
 
-    /// Places below 1 MiB that are clear of the kernel's segments, which may be there where RAM is.
+    /// Locations below 1 MiB that do not overlap the kernel's segments, which may be anywhere in
+    /// RAM.
     fn low_memory(&self, segments: &[Segment], info: u64) -> Result<LowMemory, LoadError> {
         for segment in segments.iter().map(Segment::range) {
             let what = match segment {
@@ -178,21 +182,22 @@ fn start(segments: &[Segment]) -> u64 {
     segments.iter().map(|segment| segment.addr).min().unwrap_or(layout::HIGH_RAM)
 }
 
-/// The first page behind `end` from which `size` bytes are RAM below the hole.
+/// The first page boundary after `end` from which `size` bytes are RAM below the hole.
 fn behind(end: u64, size: u64) -> u64 {
     let start = end.next_multiple_of(layout::PAGE_SIZE);
     let reaches_hole = start < layout::HIGH_RAM && start.saturating_add(size) > layout::EBDA;
     if reaches_hole { layout::HIGH_RAM } else { start }
 }
 
-/// The initrd's place: as high as the kernel allows, and never over the kernel and the room it needs to start.
+/// The initrd's location: as high as the kernel allows, but never overlapping the kernel and the
+/// memory it needs to start.
 fn place_initrd(
     file: &SourceFile,
     map: &MemoryMap,
     floor: u64,
     limit: u64,
 ) -> Result<Range<u64>, LoadError> {
-    // A kernel below 1 MiB leaves the rest of that to others.
+    // Memory below 1 MiB is reserved for other data, even if the kernel ends there.
     let (size, floor) = (file.len(), floor.max(layout::HIGH_RAM));
     let start = map.highest_fit(size, floor, limit).ok_or_else(|| {
         let ceiling = map.below_4g().min(limit);
@@ -210,7 +215,7 @@ fn place_initrd(
     Ok(start..start + size)
 }
 
-/// How a bzImage is entered; a plan has checked that it can be.
+/// Whether a bzImage is entered at 64 bits; the plan has checked that it can be entered.
 pub(super) fn is_long(image: &BzImage) -> bool {
     image.direct_entry() == Ok(LinuxEntry::Long)
 }

@@ -1,4 +1,4 @@
-//! Where things go, and what is refused.
+//! Checks where data is placed, and what is rejected.
 
 use super::*;
 use crate::image::tests::{bzimage, elf};
@@ -28,7 +28,7 @@ fn smbios(memory: u64) -> SmbiosTables {
     SmbiosTables::build(&config).unwrap()
 }
 
-/// A boot of a kernel and an initrd given by their bytes.
+/// A boot of a kernel and an initrd with the given contents.
 struct Case {
     boot: Payload,
     _files: Vec<TempFile>,
@@ -109,13 +109,13 @@ fn initrd_goes_above_4_gib_when_the_kernel_allows() {
         Some(7168 * MIB - 8192..7168 * MIB - 8192 + 5000)
     );
     let mut old = bzimage(64);
-    old[0x236] = 1; // 64-bit, but not XLF_CAN_BE_LOADED_ABOVE_4G: initrd_addr_max 0x7fffffff counts
+    old[0x236] = 1; // 64-bit, but not XLF_CAN_BE_LOADED_ABOVE_4G: so initrd_addr_max 0x7fffffff applies
     let case = Case::new(&old, Some(&[1; 5000]));
     assert_eq!(case.boot.plan(&map).unwrap().placement.initrd.unwrap().start, 0x8000_0000 - 8192);
 }
 
 #[test]
-fn initrd_never_reaches_into_the_room_the_kernel_needs() {
+fn initrd_never_overlaps_memory_the_kernel_needs() {
     let case = Case::new(&bzimage(64), Some(&[1; 8192]));
     let kernel_end = 0x300_0000; // pref_address + init_size
     assert_eq!(
@@ -166,8 +166,8 @@ fn told(kernel: &[u8], size: u64, memory: u64) -> String {
 }
 
 #[test]
-fn a_large_initrd_goes_above_4_gib_or_is_told_how_much_memory_that_takes() {
-    // RAM from 4 GiB on is what there is beyond 3 GiB.
+fn a_large_initrd_goes_above_4_gib_or_the_error_says_how_much_memory_is_needed() {
+    // RAM beyond 3 GiB is moved above 4 GiB.
     assert_eq!(told(&bzimage(64), 5120 * MIB, 8192 * MIB), "");
     let text = told(&bzimage(64), 5120 * MIB, 8191 * MIB);
     assert!(
@@ -184,7 +184,7 @@ fn a_large_initrd_goes_above_4_gib_or_is_told_how_much_memory_that_takes() {
 }
 
 #[test]
-fn a_large_initrd_is_refused_where_the_kernel_takes_none_above_4_gib() {
+fn a_large_initrd_is_rejected_if_the_kernel_cannot_use_memory_above_4_gib() {
     let text = told(&elf(62), 3072 * MIB, 16384 * MIB);
     assert!(text.contains("and 0xc0000000 there are"), "{text}");
     assert!(!text.contains("from 4 GiB on"), "{text}");

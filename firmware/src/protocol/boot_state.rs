@@ -1,10 +1,10 @@
-//! The registers a boot CPU starts with, as plain data: what every way of booting hands to the vCPU.
+//! The initial registers of the boot CPU as plain data, which every boot method passes to the vCPU.
 
 use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryError};
 
 use crate::layout;
 
-/// A segment register with its hidden part, in the terms of a descriptor (Intel SDM vol. 3, 3.4.5).
+/// A segment register with its hidden part, in the form of a descriptor (Intel SDM vol. 3, 3.4.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment {
     /// Visible selector.
@@ -15,13 +15,13 @@ pub struct Segment {
     pub limit: u32,
     /// Descriptor type, 4 bits; with `system` false, bit 3 is "code".
     pub kind: u8,
-    /// A system segment (here: the TSS) and not code or data.
+    /// A system segment (here: the TSS), as opposed to code or data.
     pub system: bool,
     /// 64-bit code (L).
     pub long: bool,
     /// 32-bit default operand size (D/B).
     pub big: bool,
-    /// Limit counts pages and not bytes (G).
+    /// The limit is in pages, not bytes (G).
     pub pages: bool,
 }
 
@@ -39,12 +39,12 @@ impl Segment {
         }
     }
 
-    /// A segment of real mode after reset: 64 KiB.
+    /// A real-mode segment after reset: 64 KiB.
     const fn real(selector: u16, kind: u8) -> Self {
         Self { limit: 0xffff, big: false, pages: false, ..Self::flat(selector, kind, false) }
     }
 
-    /// The 8-byte descriptor that describes this segment (Intel SDM vol. 3, figure 3-8).
+    /// The 8-byte descriptor for this segment (Intel SDM vol. 3, figure 3-8).
     pub fn descriptor(&self) -> u64 {
         let limit = u64::from(if self.pages { self.limit >> 12 } else { self.limit });
         let base = u64::from(self.base);
@@ -82,7 +82,8 @@ const CR4_PAE: u64 = 1 << 5;
 /// EFER: long mode enabled and active.
 const EFER_LME_LMA: u64 = 1 << 8 | 1 << 10;
 
-/// Registers of the boot CPU at its first instruction. What is not named here is zero or as after reset.
+/// Registers of the boot CPU at its first instruction. Registers not listed here are zero or have
+/// their reset values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BootState {
     /// First instruction.
@@ -91,13 +92,14 @@ pub struct BootState {
     pub rax: u64,
     /// RSI: the zero page in the Linux boot protocol.
     pub rsi: u64,
-    /// RBX: the start info in the PVH boot protocol, the boot information in the multiboot protocols.
+    /// RBX: the start info in the PVH boot protocol, the boot information in the multiboot
+    /// protocols.
     pub rbx: u64,
     /// Code segment.
     pub cs: Segment,
     /// DS, ES, FS, GS and SS.
     pub data: Segment,
-    /// Task register; VM entry wants a busy TSS there.
+    /// Task register; VM entry requires a busy TSS.
     pub tr: Segment,
     /// CR0.
     pub cr0: u64,
@@ -109,15 +111,16 @@ pub struct BootState {
     pub efer: u64,
     /// Guest-physical address of the GDT.
     pub gdt_base: u64,
-    /// Last byte of the GDT, counted from its base.
+    /// Offset of the last byte of the GDT.
     pub gdt_limit: u16,
-    /// Last byte of the IDT, which is at address 0.
+    /// Offset of the last byte of the IDT, which is at address 0.
     pub idt_limit: u16,
 }
 
 impl BootState {
-    /// Long mode with paging on, as the 64-bit Linux boot protocol asks (Documentation/arch/x86/boot.rst, "64-bit Boot
-    /// Protocol"): `__BOOT_CS` 0x10, `__BOOT_DS` 0x18, interrupts off, RSI at the zero page.
+    /// Long mode with paging enabled, as required by the 64-bit Linux boot protocol
+    /// (Documentation/arch/x86/boot.rst, "64-bit Boot Protocol"): `__BOOT_CS` 0x10, `__BOOT_DS`
+    /// 0x18, interrupts disabled, RSI points to the zero page.
     pub fn linux64(entry: u64, zero_page: u64) -> Self {
         Self {
             rip: entry,
@@ -131,24 +134,27 @@ impl BootState {
         }
     }
 
-    /// 32-bit protected mode without paging, as PVH asks (Xen's docs/misc/pvh.pandoc): EBX at the start info.
+    /// 32-bit protected mode without paging, as required by PVH (Xen's docs/misc/pvh.pandoc): EBX
+    /// points to the start info.
     pub fn pvh(entry: u32, start_info: u64) -> Self {
         Self { rbx: start_info, ..Self::protected(u64::from(entry)) }
     }
 
-    /// 32-bit protected mode without paging, as the 32-bit Linux boot protocol asks (boot.rst, "32-bit Boot Protocol"):
-    /// `__BOOT_CS` 0x10, `__BOOT_DS` 0x18, interrupts off, ESI at the zero page; EBP, EDI and EBX are 0.
+    /// 32-bit protected mode without paging, as required by the 32-bit Linux boot protocol
+    /// (boot.rst, "32-bit Boot Protocol"): `__BOOT_CS` 0x10, `__BOOT_DS` 0x18, interrupts disabled,
+    /// ESI points to the zero page; EBP, EDI and EBX are 0.
     pub fn linux32(entry: u64, zero_page: u64) -> Self {
         Self { rsi: zero_page, ..Self::protected(entry) }
     }
 
-    /// 32-bit protected mode without paging, as Multiboot asks (specification 0.6.96, 3.2 "Machine state"; 2.0, 3.3): EAX
-    /// is the loader's magic, EBX at the boot information.
+    /// 32-bit protected mode without paging, as required by Multiboot (specification 0.6.96, 3.2
+    /// "Machine state"; 2.0, 3.3): EAX is the loader's magic number, EBX points to the boot
+    /// information.
     pub fn multiboot(entry: u32, magic: u32, information: u64) -> Self {
         Self { rax: magic.into(), rbx: information, ..Self::protected(u64::from(entry)) }
     }
 
-    /// This, with its GDT at `address`: where the kernel itself is loaded at the usual place.
+    /// Moves the GDT to `address`, for a kernel that is loaded over its usual location.
     #[must_use]
     pub fn with_gdt_at(self, address: u64) -> Self {
         Self { gdt_base: address, ..self }
@@ -181,8 +187,9 @@ impl BootState {
         }
     }
 
-    /// The state of a processor after reset (Intel SDM vol. 3, table 10-1): real mode, at [`layout::HIGH_RESET_VECTOR`], where
-    /// the last 16 bytes of the firmware's ROM are. It needs no tables.
+    /// The state of a processor after reset (Intel SDM vol. 3, table 10-1): real mode, at
+    /// [`layout::HIGH_RESET_VECTOR`], which is in the last 16 bytes of the firmware's ROM. It needs
+    /// no tables.
     pub fn reset_vector() -> Self {
         const SELECTOR: u16 = 0xf000;
         const OFFSET: u64 = 0xfff0;
@@ -202,10 +209,11 @@ impl BootState {
         }
     }
 
-    /// Writes what the registers point at into guest memory: the GDT and, where paging is on, the identity map of 4 GiB.
+    /// Writes the tables the registers point to into guest memory: the GDT and, if paging is
+    /// enabled, the identity map of 4 GiB.
     ///
     /// # Errors
-    /// Guest memory ends below the tables.
+    /// Guest memory is too small for the tables.
     pub fn write_tables<M: GuestMemoryBackend>(&self, memory: &M) -> Result<(), GuestMemoryError> {
         let gdt = [0, 0, self.cs.descriptor(), self.data.descriptor(), self.tr.descriptor()];
         write_u64s(memory, self.gdt_base, &gdt)?;
@@ -235,7 +243,7 @@ fn write_u64s<M: GuestMemoryBackend>(
     memory.write_slice(&bytes, GuestAddress(at))
 }
 
-/// A whole page: `values`, then zeros (the page may hold an earlier boot's bytes).
+/// Writes a whole page: `values`, then zeros (the page may still contain data of a previous boot).
 fn write_page<M: GuestMemoryBackend>(
     memory: &M,
     at: u64,
@@ -254,7 +262,8 @@ mod tests {
 
     #[test]
     fn descriptors_are_those_linux_uses() {
-        // arch/x86/boot/compressed/head_64.S, gdt64: __KERNEL_CS 0x00af9a.., __KERNEL_DS 0x00cf92.. (plus the accessed bit)
+        // arch/x86/boot/compressed/head_64.S, gdt64: __KERNEL_CS 0x00af9a.., __KERNEL_DS 0x00cf92..
+        // (plus the accessed bit)
         let state = BootState::linux64(0x100_0200, layout::ZERO_PAGE);
         assert_eq!(state.cs.descriptor(), 0x00af_9b00_0000_ffff);
         assert_eq!(state.data.descriptor(), 0x00cf_9300_0000_ffff);

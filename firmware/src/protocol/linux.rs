@@ -1,4 +1,4 @@
-//! The Linux/x86 boot protocol: the zero page, which describes to the kernel what was loaded where.
+//! The Linux/x86 boot protocol: the zero page, which tells the kernel what was loaded where.
 //!
 //! Source: Documentation/arch/x86/boot.rst and zero-page.rst in Linux.
 
@@ -9,12 +9,13 @@ use super::placement::Placement;
 use crate::layout;
 use crate::tables::memory_map::MemoryMap;
 
-/// `type_of_loader`: 0xff is "undefined", for loaders without a number of their own (boot.rst).
+/// `type_of_loader`: 0xff is "undefined", for loaders without an assigned number (boot.rst).
 const LOADER_UNDEFINED: u8 = 0xff;
-/// `LOADED_HIGH`, the only `loadflags` bit a kernel without a header of its own needs.
+/// `LOADED_HIGH`, the only `loadflags` bit required by a kernel without its own header.
 const LOADED_HIGH: u8 = 1;
 
-/// The set-up header of a kernel that brings none (vmlinux): what the kernel's early code looks at.
+/// The setup header for a kernel that has none (vmlinux): the fields that the kernel's early code
+/// reads.
 pub(crate) fn header_for_elf() -> setup_header {
     setup_header {
         boot_flag: 0xaa55,
@@ -26,7 +27,8 @@ pub(crate) fn header_for_elf() -> setup_header {
     }
 }
 
-/// Writes the zero page at [`layout::ZERO_PAGE`]: `header` as the kernel file had it, completed with what was placement.
+/// Writes the zero page at [`layout::ZERO_PAGE`]: `header` from the kernel file, completed with the
+/// locations of the loaded data.
 ///
 /// # Errors
 /// There is no RAM at the zero page.

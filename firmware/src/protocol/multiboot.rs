@@ -1,24 +1,26 @@
 //! The multiboot protocols: the boot information for a kernel entered in 32-bit mode.
 //!
-//! Sources: Multiboot Specification 0.6.96, 3.3 "Boot information format"; Multiboot2 Specification 2.0, 3.6; QEMU's
-//! hw/i386/multiboot.c, whose layout version 1 follows. All integers are little-endian.
+//! Sources: Multiboot Specification 0.6.96, 3.3 "Boot information format"; Multiboot2 Specification
+//! 2.0, 3.6. Version 1 uses the layout of QEMU's hw/i386/multiboot.c. All integers are
+//! little-endian.
 
 use std::ops::Range;
 
 use crate::layout;
 use crate::tables::memory_map::MemoryMap;
 
-/// EAX at the entry of version 1 and of version 2.
+/// The value of EAX at the entry point, for versions 1 and 2.
 pub(crate) const LOADER_MAGIC_1: u32 = 0x2bad_b002;
 pub(crate) const LOADER_MAGIC_2: u32 = 0x36d7_6289;
 /// `flags` of version 1: memory sizes, boot device, command line, modules, memory map, loader name. QEMU sets these.
 const FLAGS_1: u32 = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 3 | 1 << 6 | 1 << 9;
 /// `boot_device` of version 1: the first hard disk, no partition.
 const BOOT_DEVICE: u32 = 0x8000_ffff;
-/// Bytes of version 1's information, and the memory map's offset before it.
+/// Size of version 1's information in bytes, and the offset of the memory map before it.
 const INFO_SIZE: usize = 88;
 const INFO_OFFSET: u64 = layout::MULTIBOOT_INFO - layout::MULTIBOOT_MEMORY_MAP;
-/// Bytes of an entry of version 1's module list, of its memory map without the size field, and of version 2's.
+/// Sizes in bytes of an entry of version 1's module list, of its memory map without the size field,
+/// and of version 2's memory map.
 const MODULE_1: u64 = 16;
 const MAP_ENTRY_1: u32 = 20;
 const MAP_ENTRY_2: u32 = 24;
@@ -29,28 +31,29 @@ const LOADER_NAME: &[u8] = b"chukka\0";
 pub(crate) struct LoadedModule {
     /// Guest-physical addresses.
     pub range: Range<u64>,
-    /// Its text, without terminator.
+    /// Its text, without a terminating NUL.
     pub text: Vec<u8>,
 }
 
-/// What the information says, in either version.
+/// The contents of the boot information, for either version.
 #[derive(Debug)]
 pub(crate) struct Information<'a> {
-    /// The kernel's command line, without terminator.
+    /// The kernel's command line, without a terminating NUL.
     pub cmdline: &'a [u8],
     /// The modules.
     pub modules: &'a [LoadedModule],
-    /// Where RAM is.
+    /// The layout of RAM.
     pub map: &'a MemoryMap,
-    /// The RSDP's bytes.
+    /// The bytes of the RSDP.
     pub rsdp: &'a [u8],
-    /// Where a kernel was loaded that could have been moved.
+    /// The load address, if the kernel is relocatable.
     pub load_base: Option<u64>,
 }
 
 impl Information<'_> {
-    /// Version 1, in two parts: the module list with all texts, for guest-physical address `at`; and the memory map with
-    /// the information structure, for the page at `page`. The structure is at the address that is returned.
+    /// Builds the version 1 information in two parts: the module list with all strings, for
+    /// guest-physical address `at`; and the memory map with the information structure, for the page
+    /// at `page`. Also returns the structure's address.
     pub fn version_1(&self, at: u64, page: u64) -> (Vec<u8>, Vec<u8>, u64) {
         let texts = self.modules.iter().map(|module| module.text.as_slice());
         let mut list = Vec::new();
@@ -89,7 +92,7 @@ impl Information<'_> {
         (list, map, page + INFO_OFFSET)
     }
 
-    /// Version 2: one structure, for an address that is a multiple of 8.
+    /// Builds the version 2 information: one structure, for an address that is a multiple of 8.
     pub fn version_2(&self) -> Vec<u8> {
         let mut tags = vec![0; 8];
         let zero_terminated = |text: &[u8]| [text, &[0]].concat();
@@ -112,7 +115,7 @@ impl Information<'_> {
             put(&mut content, &[entry.kind as u32, 0]);
         }
         tag(&mut tags, 6, &content);
-        // Tag 14 is for an RSDP of revision 0, with an RSDT, which ours has not.
+        // Tag 14 would be a revision 0 RSDP with an RSDT, which ours does not have.
         tag(&mut tags, 15, self.rsdp);
         if let Some(base) = self.load_base {
             tag(&mut tags, 21, &low(base).to_le_bytes());
@@ -123,14 +126,14 @@ impl Information<'_> {
         tags
     }
 
-    /// KiB of RAM from 0 to the EBDA, and from 1 MiB to the first hole.
+    /// RAM in KiB from 0 to the EBDA, and from 1 MiB to the first hole.
     fn memory_sizes(&self) -> (u32, u32) {
         let upper = self.map.below_4g().saturating_sub(layout::HIGH_RAM);
         (low(layout::EBDA.min(self.map.below_4g()) >> 10), low(upper >> 10))
     }
 }
 
-/// Appends a tag of version 2: type, size, content, and zeros up to a multiple of 8 bytes.
+/// Appends a version 2 tag: type, size, content, and zeros up to a multiple of 8 bytes.
 fn tag(tags: &mut Vec<u8>, kind: u32, content: &[u8]) {
     put(tags, &[kind, low(8 + content.len() as u64)]);
     tags.extend(content);
@@ -141,7 +144,7 @@ fn put(bytes: &mut Vec<u8>, words: &[u32]) {
     bytes.extend(words.iter().flat_map(|word| word.to_le_bytes()));
 }
 
-/// Everything that these protocols name is below 4 GiB.
+/// All addresses and sizes in these protocols are below 4 GiB.
 fn low(value: u64) -> u32 {
     u32::try_from(value).unwrap_or(u32::MAX)
 }
@@ -181,14 +184,14 @@ mod tests {
         assert_eq!(text(word(info, 64)), b"chukka");
         assert_eq!([word(&list, 0), word(&list, 4), word(&list, 12)], [0x20_1000, 0x20_1005, 0]);
         assert_eq!((text(word(&list, 8)), text(word(&list, 24))), (&b"a one"[..], &b"b"[..]));
-        // The map: 24 bytes an entry, whose size field does not count itself.
+        // The map: 24 bytes per entry, whose size field does not include itself.
         assert_eq!(word(info, 44), 3 * 24);
         assert_eq!([0, 4, 12, 20].map(|at| word(&page, at)), [20, 0, 0x9_fc00, 1]);
         assert_eq!([24, 28, 36, 44].map(|at| word(&page, at)), [20, 0x9_fc00, 0x6_0400, 2]);
     }
 
     #[test]
-    fn version_2_has_the_tags_one_after_the_other() {
+    fn version_2_is_a_sequence_of_tags() {
         let bytes = with(|information| information.version_2());
         assert_eq!(word(&bytes, 0) as usize, bytes.len());
         let (mut at, mut found) = (8, Vec::new());

@@ -1,22 +1,22 @@
-//! Where a kernel and what comes with it are in guest memory.
+//! Locations of the kernel and its data in guest memory.
 
 use std::ops::Range;
 
 use crate::layout;
 
-/// Guest-physical ranges of what was loaded.
+/// Guest-physical address ranges of the loaded data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Placement {
-    /// The kernel, with the memory it needs to unpack itself.
+    /// The kernel, including the memory it needs to decompress itself.
     pub kernel: Range<u64>,
     /// The initrd.
     pub initrd: Option<Range<u64>>,
-    /// What the boot protocol needs below 1 MiB.
+    /// The boot protocol's data below 1 MiB.
     pub low: LowMemory,
 }
 
-/// Guest-physical addresses below 1 MiB of what a kernel reads when it starts. Each has its usual place in
-/// [`layout`], unless the kernel itself is loaded there.
+/// Guest-physical addresses below 1 MiB of data that the kernel reads at startup. [`layout`]
+/// defines their usual locations, which are used unless the kernel itself is loaded there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LowMemory {
     /// The GDT.
@@ -34,8 +34,9 @@ impl Default for LowMemory {
 }
 
 impl LowMemory {
-    /// Places that are clear of `taken`, with room for a command line of `cmdline` bytes, terminator included. `info` is
-    /// the usual address of the information. `None`: low memory is full.
+    /// Finds locations that do not overlap `taken`, with room for a command line of `cmdline` bytes
+    /// including its terminating NUL. `info` is the usual address of the boot information. Returns
+    /// `None` if low memory is full.
     pub fn beside(taken: &[Range<u64>], info: u64, cmdline: u64) -> Option<Self> {
         let mut taken = taken.to_vec();
         let mut place = |usual: u64, size: u64| {
@@ -61,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn everything_has_its_usual_place_beside_a_kernel_above_1_mib() {
+    fn everything_is_at_its_usual_address_with_a_kernel_above_1_mib() {
         let low = LowMemory::beside(
             std::slice::from_ref(&(0x10_0000..0x20_0000)),
             layout::PVH_START_INFO,
@@ -71,14 +72,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_the_kernel_s_way_moves() {
+    fn data_that_overlaps_the_kernel_is_moved() {
         let taken = [0x500..0x600, 0x6800..0x9000, 0x2_0fff..0x2_1000];
         let low = LowMemory::beside(&taken, layout::PVH_START_INFO, 0x1000).unwrap();
         assert_eq!((low.gdt, low.info, low.cmdline), (0x1000, 0x2000, 0x3000));
     }
 
     #[test]
-    fn a_kernel_that_fills_low_memory_leaves_no_place() {
+    fn a_kernel_that_fills_low_memory_leaves_no_room() {
         assert_eq!(
             LowMemory::beside(std::slice::from_ref(&(0..layout::EBDA)), layout::PVH_START_INFO, 1),
             None

@@ -13,7 +13,8 @@ use crate::tables::memory_map::MemoryMap;
 const MAGIC: u32 = 0x336e_c578;
 /// Version 1: the first with a memory map.
 const VERSION: u32 = 1;
-/// The module list follows the start info, the memory map is in the same page. Offsets from the start info.
+/// The module list follows the start info; the memory map is in the same page. Offsets from the
+/// start info.
 const MODULES: u64 = size_of::<hvm_start_info>() as u64;
 const MEMORY_MAP: u64 = layout::PVH_MEMORY_MAP - layout::PVH_START_INFO;
 

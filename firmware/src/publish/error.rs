@@ -7,7 +7,7 @@ use thiserror::Error;
 /// Why something cannot be published in fw_cfg.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum PublishError {
-    /// An item.
+    /// A fw_cfg item.
     #[error(transparent)]
     Item(#[from] ItemError),
     /// A command of the linker-loader script.

@@ -1,23 +1,28 @@
-//! What the host publishes for a firmware to boot a bzImage: four items, each by an address, a size and its bytes.
+//! Publishes a bzImage for firmware to boot: four items, each with an address, a size and its
+//! bytes.
 //!
-//! An option ROM ([`crate::option_rom`], or QEMU's linuxboot_dma.bin), or a firmware that reads the keys itself (qboot),
-//! copies them into guest memory and enters the kernel in real mode; our own firmware ([`crate::builtin`]) chooses its own
-//! places and enters it at its 32-bit entry. Keys and formulas are those of `x86_load_linux` in QEMU's
-//! hw/i386/x86-common.c, for every boot protocol from 2.00 on. All integers are little-endian, addresses are
-//! guest-physical, sizes count bytes.
+//! An option ROM ([`crate::option_rom`], or QEMU's linuxboot_dma.bin), or firmware that reads the
+//! keys itself (qboot), copies them into guest memory and enters the kernel in real mode. The
+//! built-in firmware ([`crate::builtin`]) chooses its own addresses and uses the kernel's 32-bit
+//! entry point. Keys and formulas are those of `x86_load_linux` in QEMU's hw/i386/x86-common.c, for
+//! all boot protocols from 2.00. All integers are little-endian, addresses are guest-physical,
+//! sizes are in bytes.
 //!
 //! | item | keys | address | content |
 //! |---|---|---|---|
 //! | set-up code | 0x16-0x18 | [`layout::SETUP`] | the file up to the protected-mode kernel, its header completed |
-//! | command line | 0x13-0x15 | [`layout::CMDLINE`] | `-append` with its terminator, which the size counts |
+//! | command line | 0x13-0x15 | [`layout::CMDLINE`] | `-append` with its terminating NUL, included
+//! in the size |
 //! | kernel | 0x07, 0x08, 0x11 | [`layout::HIGH_RAM`] | the rest of the file |
 //! | initrd | 0x0a, 0x0b, 0x12 | below the end of RAM below 4 GiB | the file; without one the keys are absent, and read as 0 |
 //!
-//! Before protocol 2.02, and for a zImage, which is loaded below 640 KiB, the addresses are those of [`Places::of`].
+//! Before protocol 2.02, and for a zImage (loaded below 640 KiB), the addresses are those of
+//! [`Places::of`].
 //!
-//! Sizes have 32 bits, and firmware reaches what is below 4 GiB: an initrd may be as big as the RAM between the kernel and
-//! 3 GiB, if the kernel takes it there (`xloadflags`, `initrd_addr_max`). Unlike in QEMU, what cannot work is refused
-//! before the machine starts: see [`PublishError`].
+//! Sizes are 32 bits wide, and firmware can only access memory below 4 GiB: an initrd can be as
+//! large as the RAM between the kernel and 3 GiB, if the kernel accepts it there (`xloadflags`,
+//! `initrd_addr_max`). Unlike in QEMU, kernels and initrds that cannot work are rejected before the
+//! machine starts: see [`PublishError`].
 
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -33,11 +38,13 @@ use crate::payload::{LoadError, Remedy, check_cmdline};
 use crate::source_file::SourceFile;
 use crate::tables::memory_map::MemoryMap;
 
-/// Bytes at the end of RAM below 4 GiB that are left to the firmware. SeaBIOS keeps ACPI and SMBIOS tables there (128 KiB
-/// under QEMU, which itself reserves 160 KiB), and int 15h E801 reports the rest in units of 64 KiB.
+/// Bytes at the end of RAM below 4 GiB that are reserved for firmware. SeaBIOS stores ACPI and
+/// SMBIOS tables there (128 KiB under QEMU, which itself reserves 160 KiB), and int 15h E801
+/// reports the rest in units of 64 KiB.
 pub const FIRMWARE_RAM: u64 = 256 << 10;
 
-/// Offsets in the set-up code of the header fields that a boot loader fills in (boot.rst), and what QEMU fills in.
+/// Offsets in the setup code of the header fields that a boot loader fills in (boot.rst), and
+/// QEMU's values for them.
 const VID_MODE: usize = 0x1fa;
 const TYPE_OF_LOADER: usize = 0x210;
 const LOADFLAGS: usize = 0x211;
@@ -45,19 +52,19 @@ const RAMDISK_IMAGE: usize = 0x218;
 const RAMDISK_SIZE: usize = 0x21c;
 const HEAP_END_PTR: usize = 0x224;
 const CMD_LINE_PTR: usize = 0x228;
-/// The command line of kernels before 2.02: a magic, and its offset from the set-up code.
+/// The command line of kernels before 2.02: a magic number, and its offset from the setup code.
 const OLD_CMDLINE_MAGIC: usize = 0x20;
 const OLD_CMDLINE_OFFSET: usize = 0x22;
-/// First offset after the fields above. Set-up code has at least 1024 bytes.
+/// First offset after the fields above. Setup code has at least 1024 bytes.
 const HEADER_END: usize = 0x22c;
-/// `type_of_loader`: QEMU (0xb), version 0. The number is QEMU's because the interface is.
+/// `type_of_loader`: QEMU (0xb), version 0, because this is QEMU's interface.
 const LOADER_QEMU: u8 = 0xb0;
 /// `loadflags`: `heap_end_ptr` is valid.
 const CAN_USE_HEAP: u8 = 0x80;
-/// Bytes below the command line that heap and stack leave free, as boot.rst asks.
+/// Bytes below the command line that heap and stack leave free, as boot.rst requires.
 const BELOW_CMDLINE: u64 = 0x200;
 
-/// Where firmware puts set-up code, command line and protected-mode kernel.
+/// Where firmware loads the setup code, command line and protected-mode kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Places {
     setup: u64,
@@ -66,8 +73,8 @@ struct Places {
 }
 
 impl Places {
-    /// For a command line of `size` bytes, terminator included: QEMU's addresses, which are those of boot.rst's "Memory
-    /// Layout" for each age of kernels.
+    /// The addresses for a command line of `size` bytes, including its terminating NUL. They are
+    /// QEMU's, which follow boot.rst's "Memory Layout" for each generation of kernels.
     fn of(image: &BzImage, size: u64) -> Self {
         const OLD_SETUP: u64 = 0x9_0000;
         const OLD_CMDLINE_END: u64 = 0x9_a000;
@@ -82,7 +89,7 @@ impl Places {
         }
     }
 
-    /// Where heap and stack end, as an offset from the set-up code.
+    /// The end of heap and stack, as an offset from the setup code.
     fn heap_end(self) -> u16 {
         u16::try_from(self.cmdline.saturating_sub(self.setup + BELOW_CMDLINE)).unwrap_or_default()
     }
@@ -90,18 +97,18 @@ impl Places {
 
 const _: () = assert!(layout::CMDLINE - layout::SETUP - BELOW_CMDLINE == 0xfe00);
 
-/// Why a kernel cannot be booted by firmware.
+/// Why firmware cannot boot a kernel.
 #[derive(Debug, Error)]
 pub enum PublishError {
-    /// Firmware enters kernels in real mode, and this one has no code for that.
+    /// Firmware enters kernels in real mode, and this one has no real-mode code.
     #[error("The kernel '{}' is a {kind}, expected a bzImage: firmware starts nothing else", kernel.display())]
     NotBzImage {
         /// The kernel's file name.
         kernel: PathBuf,
-        /// What it is.
+        /// Its format.
         kind: &'static str,
     },
-    /// Our firmware enters kernels at 32 bits, which this one cannot.
+    /// The built-in firmware enters kernels at 32 bits, which this one does not support.
     #[error("-bios builtin cannot start the kernel '{}': it {reason}", kernel.display())]
     NoProtectedEntry {
         /// The kernel's file name.
@@ -109,27 +116,27 @@ pub enum PublishError {
         /// What is wrong.
         reason: BzImageError,
     },
-    /// Its set-up code leaves no room for heap and stack.
+    /// Its setup code leaves no room for heap and stack.
     #[error("The kernel '{}' has {found} bytes of set-up code, expected {expected} at most", kernel.display())]
     SetupTooBig {
         /// The kernel's file name.
         kernel: PathBuf,
-        /// Bytes of set-up code.
+        /// Size of the setup code in bytes.
         found: u64,
-        /// Bytes that there is room for.
+        /// Available size in bytes.
         expected: u64,
     },
-    /// A zImage is loaded below its set-up code, and is too long for that.
+    /// A zImage is loaded below its setup code, and this one is too long for that.
     #[error("The kernel '{}' is a zImage of {found} bytes, expected {expected} at most", kernel.display())]
     ZImageTooBig {
         /// The kernel's file name.
         kernel: PathBuf,
-        /// Bytes of the protected-mode kernel.
+        /// Size of the protected-mode kernel in bytes.
         found: u64,
-        /// Bytes that there is room for.
+        /// Available size in bytes.
         expected: u64,
     },
-    /// The command line's `vga=` is for the boot loader, and is not a video mode.
+    /// The command line's `vga=`, which the boot loader handles, is not a video mode.
     #[error(
         "The kernel command line has vga={value}, expected normal, ext, ask or a number up to 65535"
     )]
@@ -137,18 +144,18 @@ pub enum PublishError {
         /// Its value.
         value: String,
     },
-    /// Command line, kernel or initrd do not fit.
+    /// The command line, kernel or initrd does not fit.
     #[error(transparent)]
     Load(#[from] LoadError),
     /// A file cannot be read.
     #[error("Cannot read '{}'", path.display())]
     Read {
-        /// Its name.
+        /// Its path.
         path: PathBuf,
-        /// The system's error.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// A key is taken.
+    /// A key is already in use.
     #[error(transparent)]
     Item(#[from] ItemError),
 }
@@ -170,14 +177,15 @@ impl PublishError {
     }
 }
 
-/// Publishes `kernel`, `initrd` and `cmdline` (without terminator) in `items` for a firmware to boot. The initrd's published
-/// address stays clear of `reserved_for_acpi` bytes at the end of RAM below 4 GiB: 0x28000 in QEMU on pc, 0 on microvm. Our
-/// option ROM finds its own place, at least [`FIRMWARE_RAM`] below that end.
+/// Publishes `kernel`, `initrd` and `cmdline` (without a terminating NUL) in `items` for firmware
+/// to boot. The initrd's published address stays clear of `reserved_for_acpi` bytes at the end of
+/// RAM below 4 GiB: 0x28000 in QEMU on pc, 0 on microvm. Our option ROM chooses its own address, at
+/// least [`FIRMWARE_RAM`] below that end.
 ///
 /// # Errors
-/// [`PublishError`]: the kernel is not a bzImage; the command line is longer than it takes; the memory it needs to unpack
-/// itself is not there below 4 GiB; the initrd does not fit above that memory; `vga=` makes no sense; a file cannot be
-/// read. `items` may then hold some of the keys.
+/// [`PublishError`]: the kernel is not a bzImage; the command line is too long for it; there is not
+/// enough memory below 4 GiB for it to decompress itself; the initrd does not fit above that
+/// memory; `vga=` is invalid; or a file cannot be read. `items` may then contain some of the keys.
 pub fn publish(
     items: &mut Items,
     kernel: &KernelImage,
@@ -221,11 +229,11 @@ pub fn publish(
     Ok(())
 }
 
-/// Whether our own firmware can boot `kernel`: it enters it at its 32-bit entry, and has no services that real-mode code
-/// could use.
+/// Checks that the built-in firmware can boot `kernel`: it uses the 32-bit entry point and offers
+/// no services to real-mode code.
 ///
 /// # Errors
-/// [`PublishError`]: the kernel is not a bzImage, or has no such entry.
+/// [`PublishError`]: the kernel is not a bzImage, or has no such entry point.
 pub fn check_builtin(kernel: &KernelImage) -> Result<(), PublishError> {
     let kernel_path = || kernel.source.path().into();
     let checked = bzimage(kernel)?.check_32_bit_entry();
@@ -242,8 +250,8 @@ fn bzimage(kernel: &KernelImage) -> Result<&BzImage, PublishError> {
     }
 }
 
-/// First address above all that the kernel occupies: where it is loaded, and the room from its preferred address in which it
-/// unpacks itself (`pref_address`, `init_size`).
+/// First address after the memory the kernel occupies: its load address range, and the range from
+/// its preferred address in which it decompresses itself (`pref_address`, `init_size`).
 fn kernel_end(
     kernel: &KernelImage,
     image: &BzImage,
@@ -268,7 +276,8 @@ fn kernel_end(
     Ok(end)
 }
 
-/// The initrd's address by QEMU's formula; what could not go there, or nowhere with our option ROM, is refused.
+/// The initrd's address by QEMU's formula. Rejects an initrd that does not fit there, or that our
+/// option ROM could not place.
 fn initrd_address(
     file: &SourceFile,
     image: &BzImage,
@@ -298,7 +307,7 @@ fn initrd_address(
     Ok(narrow("initrd", page_of(max - size))?)
 }
 
-/// The file up to the protected-mode kernel.
+/// Reads the file up to the protected-mode kernel.
 fn read_setup(
     source: &SourceFile,
     image: &BzImage,
@@ -317,8 +326,8 @@ fn read_setup(
     Ok(setup)
 }
 
-/// Fills in what does not depend on the initrd. Each field only where the kernel's protocol has it: in an older header its
-/// bytes are code.
+/// Fills in the header fields that do not depend on the initrd. Each field is set only if the
+/// kernel's protocol version has it: in older headers the same bytes are code.
 fn complete_header(
     setup: &mut [u8],
     image: &BzImage,
@@ -348,8 +357,9 @@ fn patch(setup: &mut [u8], at: usize, bytes: &[u8]) {
     setup[at..at + bytes.len()].copy_from_slice(bytes);
 }
 
-/// `vid_mode` for the command line's first `vga=` (Linux: Documentation/admin-guide/svga.rst), which is the boot loader's to obey.
-/// QEMU takes the text anywhere, also at the end of another word, and cuts a number to 16 bits.
+/// `vid_mode` for the command line's first `vga=` (Linux: Documentation/admin-guide/svga.rst),
+/// which the boot loader must handle. QEMU accepts the text anywhere, even at the end of another
+/// word, and truncates numbers to 16 bits.
 fn video_mode(cmdline: &[u8]) -> Result<Option<u16>, PublishError> {
     let words = cmdline.split(u8::is_ascii_whitespace);
     let Some(value) = words.filter_map(|word| word.strip_prefix(b"vga=")).next() else {
@@ -365,7 +375,7 @@ fn video_mode(cmdline: &[u8]) -> Result<Option<u16>, PublishError> {
     mode.map(Some).ok_or_else(|| PublishError::VideoMode { value: value.into_owned() })
 }
 
-/// A number as C writes it: 0x for base 16, 0 for base 8.
+/// Parses a number in C notation: 0x for base 16, 0 for base 8.
 fn c_number(text: &str) -> Option<u16> {
     let lower = text.to_ascii_lowercase();
     let (digits, base) = match (lower.strip_prefix("0x"), lower.strip_prefix('0')) {
@@ -381,7 +391,7 @@ fn read_error(source: &SourceFile, error: io::Error) -> PublishError {
     PublishError::Read { path: source.path().into(), source: error }
 }
 
-/// fw_cfg's addresses and sizes have 32 bits: what has more is refused.
+/// Converts an address or size to fw_cfg's 32 bits; rejects larger values.
 fn narrow(name: &str, value: u64) -> Result<u32, ItemError> {
     u32::try_from(value).map_err(|_| ItemError::TooBig { name: name.into(), len: value })
 }

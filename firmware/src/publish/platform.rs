@@ -1,9 +1,11 @@
-//! The fw_cfg items a machine publishes for its firmware: well-known keys, memory map and boot order.
+//! The fw_cfg items that describe the machine to firmware: well-known keys, memory map and boot
+//! order.
 //!
-//! Widths are those of QEMU 7.2, all little-endian (`fw_cfg_arch_create`, hw/i386/fw_cfg.c; `microvm_memory_init`,
-//! hw/i386/microvm.c; `fw_cfg_common_realize`, hw/nvram/fw_cfg.c). What a key lacks reads as zeros, so to the guest an item of zeros
-//! is the same as no item. A file is seen in the directory even if it is empty, and costs SeaBIOS one operation
-//! of its own (`qemu_cfg_init`, src/fw/paravirt.c): files without content are left out, unlike in QEMU.
+//! Widths are those of QEMU 7.2, all little-endian (`fw_cfg_arch_create`, hw/i386/fw_cfg.c;
+//! `microvm_memory_init`, hw/i386/microvm.c; `fw_cfg_common_realize`, hw/nvram/fw_cfg.c). Bytes
+//! beyond an item's end read as zeros, so to the guest an item of zeros is the same as a missing
+//! item. A file is listed in the directory even if it is empty, and costs SeaBIOS one operation
+//! (`qemu_cfg_init`, src/fw/paravirt.c). So, unlike in QEMU, files without content are omitted.
 
 use fw_cfg::{Items, key, x86};
 
@@ -12,33 +14,37 @@ use crate::layout;
 use crate::roms::files::OptionRom;
 use crate::tables::memory_map::{E820Type, MemoryMap};
 
-/// What fw_cfg tells firmware about the machine. The rest is in the ACPI and SMBIOS tables.
+/// The machine's description in fw_cfg. The rest is in the ACPI and SMBIOS tables.
 #[derive(Clone, Debug)]
 pub struct PlatformConfig {
-    /// CPUs, with local APIC IDs from 0: all of them start with the machine.
+    /// Number of CPUs, with local APIC IDs from 0. All of them are present at startup.
     pub cpus: u8,
-    /// Where RAM is.
+    /// The layout of RAM.
     pub map: MemoryMap,
-    /// The machine's UUID, in the order it is written in: the first byte is the one its text starts with.
+    /// The machine's UUID, in the byte order of its text form.
     pub uuid: Option<[u8; 16]>,
-    /// SeaBIOS shows its screen on COM1, unless there is `etc/sercon-port`. It costs an exit for each character.
+    /// Whether SeaBIOS should show its screen on COM1, unless `etc/sercon-port` exists. This costs
+    /// an exit per character.
     pub nographic: bool,
-    /// How to boot.
+    /// Boot options.
     pub boot: BootOptions,
-    /// Firmware paths of what to boot from, best first: [`x86::rom_path`] makes those of option ROMs.
+    /// Firmware paths to boot from, in order of preference. [`x86::rom_path`] returns those of
+    /// option ROMs.
     pub boot_order: Vec<String>,
 }
 
-/// How to boot: QEMU's `-boot`.
+/// QEMU's `-boot` options.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BootOptions {
-    /// Offer a menu. SeaBIOS then waits for a key, 2.5 seconds unless [`BootOptions::splash_time`] says otherwise.
+    /// Offer a boot menu. SeaBIOS then waits for a key, for 2.5 seconds unless
+    /// [`BootOptions::splash_time`] is set.
     pub menu: bool,
-    /// Milliseconds to wait in the menu.
+    /// How long to show the menu, in milliseconds.
     pub splash_time: Option<u16>,
-    /// Milliseconds after which to try again when nothing could be booted; none, QEMU's -1: never.
+    /// How long to wait before retrying if nothing is bootable, in milliseconds. `None` (QEMU's -1)
+    /// means never.
     pub reboot_timeout: Option<u16>,
-    /// Boot only from what is in the boot order.
+    /// Boot only from entries of the boot order.
     pub strict: bool,
 }
 
@@ -47,19 +53,21 @@ impl PlatformConfig {
     ///
     /// | key or file | type | |
     /// |---|---|---|
-    /// | `UUID` | 16 bytes | zeros without one; not swapped as SMBIOS has it |
-    /// | `RAM_SIZE` | u64 | bytes of RAM in all |
+    /// | `UUID` | 16 bytes | zeros if there is none; not byte-swapped as in SMBIOS |
+    /// | `RAM_SIZE` | u64 | total RAM in bytes |
     /// | `NOGRAPHIC` | u16 | 0 or 1 |
-    /// | `NB_CPUS` | u16 | SeaBIOS waits until as many have come up |
-    /// | `MAX_CPUS` | u16 | highest local APIC ID and 1 |
+    /// | `NB_CPUS` | u16 | SeaBIOS waits until that many have started |
+    /// | `MAX_CPUS` | u16 | highest local APIC ID plus 1 |
     /// | `NUMA` | u64 each | 0 nodes, then the node of each CPU, 0 |
     /// | `BOOT_MENU` | u16 | 0 or 1 |
-    /// | `ACPI_TABLES` | u16 | tables in the form from before `etc/acpi/tables`: 0, the item is empty |
+    /// | `ACPI_TABLES` | u16 | tables in the format that preceded `etc/acpi/tables`: 0, the item is
+    /// empty |
     /// | `IRQ0_OVERRIDE` | u32 | 0: the timer is at input 0 of the I/O APIC, as the MADT says; in QEMU 1: input 2 |
     /// | `etc/e820` | 20 bytes each | [`firmware_e820`] |
     /// | `etc/boot-fail-wait` | u32 | milliseconds, all ones for never |
     /// | `etc/boot-menu-wait` | u16 | milliseconds; only if given |
-    /// | `bootorder` | text | lines, zero-terminated; only if there are any, then with `HALT` last if strict |
+    /// | `bootorder` | text | lines, NUL-terminated; only if there are any; `HALT` is last if
+    /// strict |
     ///
     /// # Errors
     /// One of the items already exists, or the directory is full.
@@ -90,9 +98,9 @@ impl PlatformConfig {
 
 /// The memory map for firmware, as the bytes of `etc/e820`.
 ///
-/// Firmware makes its own map of it, with what it reserves for itself. So RAM is whole here, the legacy area included; and the
-/// four pages that KVM needs come first, as in QEMU with KVM (`kvm_arch_init`, target/i386/kvm/kvm.c, runs before the RAM is
-/// added).
+/// Firmware builds its own map from this one and its own reservations. So RAM is complete here,
+/// including the legacy area. The four pages that KVM needs come first, as in QEMU with KVM
+/// (`kvm_arch_init`, target/i386/kvm/kvm.c, runs before RAM is added).
 pub fn firmware_e820(map: &MemoryMap) -> Vec<u8> {
     let end = layout::KVM_TSS + 3 * layout::PAGE_SIZE;
     let kvm = (layout::KVM_IDENTITY_MAP, end - layout::KVM_IDENTITY_MAP, E820Type::Reserved as u32);

@@ -1,37 +1,39 @@
-//! Our built-in firmware, `-bios builtin`: it starts Linux from fw_cfg, and does nothing else.
+//! The built-in firmware, `-bios builtin`: starts Linux from fw_cfg and does nothing else.
 //!
-//! The ROM (`builtin/rom.S`, assembled by the crate's `build.rs`) is one page at the end of the first 4 GiB. It goes from the reset
-//! vector to protected mode, has fw_cfg copy what [`crate::linuxboot`] publishes into guest memory, places ACPI and SMBIOS tables,
-//! and enters the kernel at its 32-bit entry. It offers no services, runs no option ROMs and boots nothing else.
+//! The ROM (`builtin/rom.S`, assembled by the crate's `build.rs`) is one page that ends at 4 GiB.
+//! It switches from the reset vector to protected mode, has fw_cfg copy the items published by
+//! [`crate::linuxboot`] into guest memory, places ACPI and SMBIOS tables, and enters the kernel at
+//! its 32-bit entry point. It offers no services, runs no option ROMs and cannot boot anything
+//! else.
 //!
-//! Errors go to COM1, and to the file [`ERROR_FILE`] if the host has published it.
+//! Errors are written to COM1 and, if the host has published it, to the file [`ERROR_FILE`].
 
 use fw_cfg::{ItemError, Items};
 
-/// Its name for `-bios`.
+/// Its name in `-bios`.
 pub const NAME: &str = "builtin";
 
 /// The image: one page, with the reset vector in its last 16 bytes.
 pub static IMAGE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/builtin.bin"));
 
-/// The writable file to which the firmware writes its error message. The host learns of a failed boot by it even without a serial
-/// port.
+/// The writable file to which the firmware writes its error message. Through it the host detects a
+/// failed boot even without a serial port.
 pub const ERROR_FILE: &str = "opt/org.chukka/boot-error";
 
-/// Bytes of [`ERROR_FILE`]: more than the longest message.
+/// Size of [`ERROR_FILE`] in bytes: more than the longest message.
 const ERROR_SIZE: usize = 128;
 
-/// Publishes [`ERROR_FILE`]; `on_error` is called with what the guest writes, as text.
+/// Publishes [`ERROR_FILE`]; `on_error` is called with the text that the guest writes.
 ///
 /// # Errors
-/// There is a file of that name, or the directory is full.
+/// A file with that name already exists, or the directory is full.
 pub fn publish_error_file(
     items: &mut Items,
     on_error: impl Fn(String) + Send + 'static,
 ) -> Result<(), ItemError> {
     let on_write = Box::new(move |bytes: &[u8], start: usize, count: usize| {
         let text = bytes.get(start..start.saturating_add(count)).unwrap_or_default();
-        // The guest's words: no control characters for the user's terminal.
+        // The text comes from the guest: do not pass control characters to the user's terminal.
         let plain = |char: char| if char.is_control() { '?' } else { char };
         on_error(String::from_utf8_lossy(text).chars().map(plain).collect());
     });
@@ -44,7 +46,7 @@ mod tests {
     use crate::layout;
 
     #[test]
-    fn it_is_one_page_that_ends_at_4_gib() {
+    fn image_is_one_page_that_ends_at_4_gib() {
         assert_eq!(IMAGE.len() as u64, layout::PAGE_SIZE);
         assert!(IMAGE.len() <= 16 << 10);
     }
@@ -59,9 +61,9 @@ mod tests {
         assert_eq!(vector[3..], [0; 13]);
     }
 
-    /// The ROM's source and the layout have to agree on every address.
+    /// The ROM's source and the layout must agree on every address.
     #[test]
-    fn its_addresses_are_those_of_the_layout() {
+    fn addresses_match_the_layout() {
         let source = include_str!("builtin/rom.S");
         for (name, address) in [
             ("CMDLINE", layout::CMDLINE),
@@ -77,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn its_file_names_are_those_that_are_published() {
+    fn file_names_match_the_published_ones() {
         let texts: Vec<&[u8]> = IMAGE.split(|byte| *byte == 0).collect();
         for name in [
             fw_cfg::x86::E820_FILE,

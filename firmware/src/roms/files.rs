@@ -1,7 +1,7 @@
 //! Firmware files: the BIOS image that starts the machine, and option ROMs for it.
 //!
-//! Both are given by a path, or by a name that is looked for in each directory of `-L` and then where distributions put firmware
-//! ([`DIRECTORIES`]).
+//! Both are given as a path, or as a name that is looked up in each `-L` directory and then in the
+//! directories where distributions install firmware ([`DIRECTORIES`]).
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
@@ -17,10 +17,10 @@ use super::builtin;
 use crate::layout;
 use crate::source_file::{SourceError, SourceFile};
 
-/// Where distributions put firmware, in search order.
+/// Directories where distributions install firmware, in search order.
 ///
-/// SeaBIOS's own directory comes before QEMU's: on Debian `/usr/share/qemu/bios-microvm.bin` is a link to `qboot.rom`, and the
-/// SeaBIOS of that name is only in `/usr/share/seabios`.
+/// SeaBIOS's own directory precedes QEMU's: on Debian, `/usr/share/qemu/bios-microvm.bin` is a link
+/// to `qboot.rom`, and SeaBIOS's file of that name exists only in `/usr/share/seabios`.
 pub const DIRECTORIES: [&str; 8] = [
     "/usr/share/seabios",    // Debian, Ubuntu, Fedora: SeaBIOS
     "/usr/share/qemu", // Debian's qemu-system-data: qboot.rom, option ROMs; elsewhere SeaBIOS too
@@ -32,30 +32,35 @@ pub const DIRECTORIES: [&str; 8] = [
     "/usr/share/edk2/x64", // EDK2 on Arch
 ];
 
-/// Names that are short for a file, and a text that is in that file and not in another firmware's.
+/// Aliases: the short name, the file it stands for, and a byte string that only that firmware
+/// contains.
 const ALIASES: [(&str, &str, &[u8]); 3] = [
     ("seabios", "bios-256k.bin", b"SeaBIOS"),
     ("seabios-microvm", "bios-microvm.bin", b"SeaBIOS"),
     ("qboot", "qboot.rom", b""),
 ];
 
-/// A BIOS image has whole 64 KiB: QEMU asks the same (`x86_bios_rom_init`, hw/i386/x86-common.c).
+/// A BIOS image's size must be a multiple of 64 KiB, as in QEMU (`x86_bios_rom_init`,
+/// hw/i386/x86-common.c).
 const BIOS_UNIT: u64 = 64 << 10;
-/// Biggest BIOS image. It ends at 4 GiB, and 16 MiB below that KVM's task state segment ends.
+/// Maximum size of a BIOS image. It ends at 4 GiB, and must not overlap KVM's task state segment,
+/// which ends 16 MiB below that.
 const BIOS_MAX: u64 = layout::MMIO_HOLE_END - (layout::KVM_TSS + 3 * layout::PAGE_SIZE);
-/// Most of a BIOS image that is copied below 1 MiB.
+/// Maximum size of the part of a BIOS image that is copied below 1 MiB.
 ///
-/// QEMU shows 128 KiB there, and its host bridge lets SeaBIOS copy the rest itself. Where no bridge unlocks that memory, SeaBIOS
-/// goes on without a copy (`make_bios_writable`, src/fw/shadow.c), so its image has to be there whole: of bios-256k.bin the first
-/// byte that is not zero belongs at 0xd2720, below those 128 KiB. (QEMU's microvm, which has no bridge, starts over and over with
-/// that image after "Unable to unlock ram - bridge not found".) More than 256 KiB would be below 0xc0000, where a PC has its
-/// video memory.
+/// QEMU maps 128 KiB there, and its host bridge lets SeaBIOS copy the rest itself. Without a bridge
+/// to unlock that memory, SeaBIOS continues without a copy (`make_bios_writable`, src/fw/shadow.c),
+/// so the whole image must already be there: the first nonzero byte of bios-256k.bin belongs at
+/// 0xd2720, below those 128 KiB. (QEMU's microvm, which has no bridge, resets endlessly with that
+/// image after "Unable to unlock ram - bridge not found".) More than 256 KiB would start below
+/// 0xc0000, where a PC has its video memory.
 const LOW_COPY_MAX: u64 = 256 << 10;
-/// Biggest option ROM: what fits between 0xc0000, where SeaBIOS puts them, and 0xe0000, where the last part of a 128 KiB BIOS is.
+/// Maximum size of an option ROM: the space between 0xc0000, where SeaBIOS loads option ROMs, and
+/// 0xe0000, where the low copy of a 128 KiB BIOS starts.
 const OPTION_ROM_MAX: u64 = 128 << 10;
 /// The first two bytes of an option ROM.
 const OPTION_ROM_SIGNATURE: [u8; 2] = [0x55, 0xaa];
-/// The unit of the size byte of an option ROM, its third.
+/// Unit of the size in an option ROM's third byte.
 const OPTION_ROM_UNIT: usize = 512;
 
 const _: () = {
@@ -64,17 +69,17 @@ const _: () = {
     assert!(layout::OPTION_ROMS + OPTION_ROM_MAX <= layout::ACPI_TABLES);
 };
 
-/// Why a firmware file cannot be used. Sizes count bytes.
+/// Why a firmware file cannot be used. Sizes are in bytes.
 #[derive(Debug, Error)]
 pub enum RomError {
-    /// No directory has it.
+    /// The file is in none of the directories.
     #[error("Cannot find the {role} '{}'{} in {}", Path::new(name).display(), file(name, looked), directories(looked))]
     NotFound {
         /// Its role: "bios", "option-rom".
         role: &'static str,
         /// The name as given.
         name: OsString,
-        /// The files looked for.
+        /// The paths that were tried.
         looked: Vec<PathBuf>,
     },
     /// It cannot be opened, is not a regular file, or is empty.
@@ -87,10 +92,10 @@ pub enum RomError {
         role: &'static str,
         /// Its name.
         path: PathBuf,
-        /// The system's error.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// A BIOS image cannot have that size.
+    /// Not a valid size for a BIOS image.
     #[error("The bios '{}' has {found} bytes, expected a multiple of 65536 (64 KiB), 16777216 (16 MiB) at most", path.display())]
     BiosSize {
         /// Its name.
@@ -98,15 +103,15 @@ pub enum RomError {
         /// Its size.
         found: u64,
     },
-    /// The last 16 bytes, where the processor starts, are empty.
+    /// The last 16 bytes, where the processor starts, are all the same value.
     #[error("The bios '{}' has no reset vector: each of its last 16 bytes is {found:#04x}", path.display())]
     NoResetVector {
         /// Its name.
         path: PathBuf,
-        /// The byte they all are.
+        /// The value of those bytes.
         found: u8,
     },
-    /// An option ROM cannot have that size.
+    /// Not a valid size for an option ROM.
     #[error("The option-rom '{}' has {found} bytes, expected 512 to 131072 (128 KiB)", path.display())]
     OptionRomSize {
         /// Its name.
@@ -114,7 +119,7 @@ pub enum RomError {
         /// Its size.
         found: u64,
     },
-    /// It does not start as an option ROM does.
+    /// The option ROM signature is missing.
     #[error("The option-rom '{}' starts with {:02x} {:02x}, expected 55 aa", path.display(), found[0], found[1])]
     OptionRomSignature {
         /// Its name.
@@ -122,14 +127,14 @@ pub enum RomError {
         /// Its first two bytes.
         found: [u8; 2],
     },
-    /// It is shorter than its header says, or its header says 0.
+    /// The file is shorter than its header declares, or the header declares a size of 0.
     #[error("The option-rom '{}' has {found} bytes, its header says {declared}", path.display())]
     OptionRomCut {
         /// Its name.
         path: PathBuf,
         /// Its size.
         found: u64,
-        /// The size its third byte gives.
+        /// The size declared by its third byte.
         declared: u64,
     },
 }
@@ -167,7 +172,7 @@ impl RomError {
     }
 }
 
-/// In brackets, the file that an alias stands for; empty for a name that is not an alias.
+/// The file that an alias stands for, in parentheses; empty if the name is not an alias.
 fn file(name: &OsStr, looked: &[PathBuf]) -> String {
     match looked.first().and_then(|path| path.file_name()) {
         Some(file) if file != name => format!(" ({})", Path::new(file).display()),
@@ -175,7 +180,7 @@ fn file(name: &OsStr, looked: &[PathBuf]) -> String {
     }
 }
 
-/// The directories of `files`, in order, without repetition.
+/// The directories of `files`, in order and without duplicates.
 fn directories(files: &[PathBuf]) -> String {
     let mut text = String::new();
     let mut last = None;
@@ -190,8 +195,9 @@ fn directories(files: &[PathBuf]) -> String {
     text
 }
 
-/// Finds and reads a file: a path if `name` has a slash or is a file of the current directory, as in QEMU; otherwise a name
-/// to look for in `search` and in [`DIRECTORIES`]. A file that lacks its alias's text is passed over.
+/// Finds and reads a file. `name` is a path if it contains a slash or names a file in the current
+/// directory, as in QEMU; otherwise it is looked up in `search` and in [`DIRECTORIES`]. Files
+/// without the alias's byte string are skipped.
 fn read(
     role: &'static str,
     name: &OsStr,
@@ -219,7 +225,8 @@ fn read(
     Err(RomError::NotFound { role, name: name.into(), looked })
 }
 
-/// Name, bytes and size of a file. A file bigger than `max` is not read: its size alone makes it an error.
+/// Reads a file and returns its path, contents and size. A file larger than `max` is not read: the
+/// caller reports its size as an error.
 fn read_path(
     role: &'static str,
     path: &Path,
@@ -236,7 +243,8 @@ fn read_path(
     Ok((path.into(), bytes, len))
 }
 
-/// A BIOS image. It ends at 4 GiB, read-only, and is copied into RAM below 1 MiB at each reset.
+/// A BIOS image. It is mapped read-only so that it ends at 4 GiB, and is copied into RAM below 1
+/// MiB at each reset.
 #[derive(Debug)]
 pub struct BiosImage {
     path: PathBuf,
@@ -244,16 +252,19 @@ pub struct BiosImage {
 }
 
 impl BiosImage {
-    /// Our own: [`builtin::IMAGE`].
+    /// The built-in firmware: [`builtin::IMAGE`].
     pub fn builtin() -> Self {
         Self { path: builtin::NAME.into(), bytes: builtin::IMAGE.to_vec() }
     }
 
-    /// Reads the image `name`: `builtin`, which is ours even where there is a file of that name, a path, `seabios` (bios-256k.bin), `seabios-microvm` (bios-microvm.bin), `qboot` (qboot.rom), or
-    /// the name of a file in a directory of `search` (those of `-L`) or of [`DIRECTORIES`].
+    /// Reads the image `name`: `builtin` (always the built-in firmware, even if a file has that
+    /// name), a path, `seabios` (bios-256k.bin), `seabios-microvm` (bios-microvm.bin), `qboot`
+    /// (qboot.rom), or the name of a file in a directory of `search` (from `-L`) or
+    /// [`DIRECTORIES`].
     ///
     /// # Errors
-    /// [`RomError`]: not found, not readable, no regular file, of a wrong size, or without a reset vector.
+    /// [`RomError`]: not found, not readable, not a regular file, an invalid size, or no reset
+    /// vector.
     pub fn open(name: &OsStr, search: &[PathBuf]) -> Result<Self, RomError> {
         if name == OsStr::new(builtin::NAME) {
             return Ok(Self::builtin());
@@ -271,12 +282,12 @@ impl BiosImage {
         Ok(Self { path, bytes })
     }
 
-    /// Whether it is our own.
+    /// Whether this is the built-in firmware.
     pub fn is_builtin(&self) -> bool {
         self.path.as_os_str() == builtin::NAME
     }
 
-    /// The file it was read from; `builtin` for our own.
+    /// The path it was read from; `builtin` for the built-in firmware.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -286,26 +297,29 @@ impl BiosImage {
         &self.bytes
     }
 
-    /// Guest-physical address of its first byte: it ends at 4 GiB, so that the reset vector is 16 bytes below that.
+    /// Guest-physical address of the image's first byte. The image ends at 4 GiB, which puts the
+    /// reset vector 16 bytes below.
     pub fn high_address(&self) -> u64 {
         layout::MMIO_HOLE_END - self.bytes.len() as u64
     }
 
-    /// What is copied below 1 MiB, and to which guest-physical address: the last 256 KiB, or all of it.
+    /// The guest-physical address below 1 MiB and the bytes to copy there: the last 256 KiB, or all
+    /// of a smaller image.
     pub fn low_copy(&self) -> (u64, &[u8]) {
         let max = usize::try_from(LOW_COPY_MAX).unwrap_or(usize::MAX);
         let copy = &self.bytes[self.bytes.len().saturating_sub(max)..];
         (layout::HIGH_RAM - copy.len() as u64, copy)
     }
 
-    /// Whether its low copy can be entered at FFFF:0, as a kernel does that reboots "by BIOS": its reset vector is a far jump into the
-    /// copy. That is SeaBIOS's; qboot's is a relative jump, which counts on the code segment of a processor after reset.
+    /// Whether the low copy can be entered at FFFF:0, as a kernel does when it reboots "by BIOS":
+    /// its reset vector must be a far jump into the copy. SeaBIOS's is; qboot's is a relative jump,
+    /// which relies on the code segment the processor has after reset.
     pub fn restarts_below_1_mib(&self) -> bool {
         const FAR_JUMP: u8 = 0xea;
         self.bytes.last_chunk::<16>().is_some_and(|vector| vector[0] == FAR_JUMP)
     }
 
-    /// Writes the low copy into guest memory, over what a guest has left of the last one.
+    /// Writes the low copy into guest memory, replacing whatever the guest left there.
     ///
     /// # Errors
     /// The guest has less than 1 MiB of RAM.
@@ -315,7 +329,8 @@ impl BiosImage {
     }
 }
 
-/// An option ROM. The firmware finds it as a fw_cfg file below `genroms/`, copies it below 1 MiB and calls it.
+/// An option ROM. The firmware finds it as a fw_cfg file under `genroms/`, copies it below 1 MiB
+/// and calls it.
 #[derive(Debug)]
 pub struct OptionRom {
     path: PathBuf,
@@ -324,10 +339,12 @@ pub struct OptionRom {
 }
 
 impl OptionRom {
-    /// Reads the option ROM `name`: a path, or a file's name in a directory of `search` or of [`DIRECTORIES`].
+    /// Reads the option ROM `name`: a path, or the name of a file in a directory of `search` or
+    /// [`DIRECTORIES`].
     ///
     /// # Errors
-    /// [`RomError`]: not found, not readable, no regular file, of a wrong size, or no option ROM.
+    /// [`RomError`]: not found, not readable, not a regular file, an invalid size, or not an option
+    /// ROM.
     pub fn open(name: &OsStr, search: &[PathBuf]) -> Result<Self, RomError> {
         let (path, bytes, found) = read("option-rom", name, search, OPTION_ROM_MAX)?;
         let [first, second, units, ..] = *bytes else {
@@ -344,24 +361,24 @@ impl OptionRom {
         Ok(Self { path, bytes, checksum_ok })
     }
 
-    /// The file it was read from.
+    /// The path it was read from.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The whole file: the ROM, and what comes after it.
+    /// The whole file: the ROM and any bytes after it.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// The name of the fw_cfg file: `genroms/` and the file's own name, as QEMU's `rom_add_option` makes it.
+    /// The name of its fw_cfg file: `genroms/` and the file name, as in QEMU's `rom_add_option`.
     pub fn fw_cfg_name(&self) -> String {
         let name = self.path.file_name().unwrap_or_default();
         format!("genroms/{}", name.to_string_lossy())
     }
 
-    /// What to tell the user, if anything: with a wrong checksum SeaBIOS passes the ROM over, unless fw_cfg file
-    /// `etc/optionroms-checksum` is 0 (`is_valid_rom`, src/optionroms.c).
+    /// A warning for the user, if any: SeaBIOS skips a ROM with a wrong checksum unless the fw_cfg
+    /// file `etc/optionroms-checksum` is 0 (`is_valid_rom`, src/optionroms.c).
     pub fn warning(&self) -> Option<String> {
         (!self.checksum_ok).then(|| {
             format!(

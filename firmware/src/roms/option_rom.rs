@@ -1,17 +1,20 @@
-//! Our option ROM: what SeaBIOS runs to load Linux from fw_cfg.
+//! Our option ROM: SeaBIOS runs it to load Linux from fw_cfg.
 //!
-//! SeaBIOS cannot load a kernel by itself. It runs option ROMs, which it takes from the fw_cfg files under `genroms/`; ours
-//! (`option_rom/linux.S`, assembled by the crate's `build.rs`) registers a bootstrap entry vector, and when SeaBIOS boots
-//! from it, it has fw_cfg copy what [`crate::linuxboot`] publishes into guest memory, and enters the kernel in real mode. Any
-//! firmware that runs Plug and Play option ROMs below 1 MiB will do, and any fw_cfg with DMA: it works under QEMU, too.
+//! SeaBIOS cannot load a kernel by itself, but it runs option ROMs from the fw_cfg files under
+//! `genroms/`. Ours (`option_rom/linux.S`, assembled by the crate's `build.rs`) registers a
+//! bootstrap entry vector. When SeaBIOS boots from it, it has fw_cfg copy the items published by
+//! [`crate::linuxboot`] into guest memory and enters the kernel in real mode. It works with any
+//! firmware that runs Plug and Play option ROMs below 1 MiB and any fw_cfg with DMA, including
+//! QEMU's.
 //!
-//! The image needs to be published as the file [`NAME`], and `fw_cfg::x86::rom_path(NAME)` has to come
-//! first in the file `bootorder`, or a disk does.
+//! The image must be published as the file [`NAME`], and `fw_cfg::x86::rom_path(NAME)` must be
+//! first in the file `bootorder`. Otherwise a disk may be booted first.
 
-/// Name of the fw_cfg file that holds [`IMAGE`]. SeaBIOS runs every file under `genroms/` (`optionrom_setup`).
+/// Name of the fw_cfg file that holds [`IMAGE`]. SeaBIOS runs every file under `genroms/`
+/// (`optionrom_setup`).
 pub const NAME: &str = "genroms/chukka-linux.bin";
 
-/// The image: whole blocks of 512 bytes, whose sum is 0 modulo 256.
+/// The image: a multiple of 512 bytes that sum up to 0 modulo 256.
 pub static IMAGE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/linux.bin"));
 
 #[cfg(test)]
@@ -31,7 +34,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rom_header_tells_the_length_and_the_sum_is_0() {
+    fn the_rom_header_has_the_length_and_the_sum_is_0() {
         assert_eq!(IMAGE[..2], [0x55, 0xaa]);
         assert_eq!(usize::from(IMAGE[2]) * 512, IMAGE.len());
         assert_eq!(IMAGE[3], 0xcb, "initialization is a far return");

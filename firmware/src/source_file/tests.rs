@@ -1,10 +1,10 @@
-//! What is refused of files.
+//! Checks which files are rejected.
 
 use super::*;
 use crate::testing::TempFile;
 
 #[test]
-fn open_refuses_what_is_no_regular_file() {
+fn open_rejects_files_that_are_not_regular() {
     for (path, expected) in [("/", "is a directory"), ("/dev/null", "is a character device")] {
         let error = SourceFile::open(Path::new(path), "kernel").unwrap_err();
         assert!(error.to_string().contains(expected), "{error}");
@@ -36,7 +36,7 @@ fn head_is_short_when_the_file_is() {
 }
 
 #[test]
-fn an_open_file_is_taken_under_any_name_and_checked_as_well() {
+fn an_open_file_can_have_any_name_and_is_checked_too() {
     let file = TempFile::new(b"abc");
     let open = |path: &Path| File::open(path).unwrap();
     let source = SourceFile::opened(open(&file.0), "a tree + /ks.cfg", "initrd").unwrap();

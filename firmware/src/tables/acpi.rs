@@ -1,10 +1,12 @@
 //! The ACPI tables: RSDP, XSDT, FADT, MADT and DSDT, built once.
 //!
-//! The tables point at each other by physical address, and where they will be depends on the way of booting. So they are built
-//! at address 0 with a list of their pointers and checksums; direct boot [relocates](AcpiTables::relocate) them itself, and with
-//! firmware the same list becomes the linker-loader script that is [published](AcpiTables::publish) with them.
+//! The tables refer to each other by physical address, and their location depends on the boot
+//! method. So they are built at address 0 together with a list of their pointers and checksums.
+//! Direct boot [relocates](AcpiTables::relocate) them itself; for firmware, the same list becomes
+//! the linker-loader script that is [published](AcpiTables::publish) with them.
 //!
-//! There is no RSDT: Linux and SeaBIOS (`find_acpi_table`, src/fw/biostables.c) take the XSDT where there is one.
+//! There is no RSDT: Linux and SeaBIOS (`find_acpi_table`, src/fw/biostables.c) use the XSDT if
+//! there is one.
 
 mod tables;
 
@@ -14,53 +16,54 @@ use fw_cfg::loader::{self, Script, Zone};
 
 use crate::publish::error::PublishError;
 
-/// OEM ID of every table: 6 characters.
+/// OEM ID of all tables: 6 characters.
 const OEM_ID: [u8; 6] = *b"CHUKKA";
-/// OEM table ID of every table: 8 characters.
+/// OEM table ID of all tables: 8 characters.
 const OEM_TABLE_ID: [u8; 8] = *b"CHUKKA  ";
-/// Tables start at multiples of this, as QEMU's and EDK2's do.
+/// Alignment of the tables in bytes, as in QEMU and EDK2.
 const ALIGN: usize = 64;
 /// Offset of a table's 8-bit checksum (ACPI 6.5, table 5.4).
 const SDT_CHECKSUM: usize = 9;
-/// Bytes of a table's header.
+/// Size of a table's header in bytes.
 const SDT_HEADER: usize = 36;
-/// The fw_cfg file of the RSDP, by QEMU's name for it.
+/// QEMU's name for the fw_cfg file with the RSDP.
 const RSDP_FILE: &str = "etc/acpi/rsdp";
-/// The fw_cfg file of all other tables, by QEMU's name for it.
+/// QEMU's name for the fw_cfg file with all other tables.
 const TABLES_FILE: &str = "etc/acpi/tables";
-/// Bytes of the RSDP (ACPI 6.5, table 5.3).
+/// Size of the RSDP in bytes (ACPI 6.5, table 5.3).
 const RSDP_SIZE: usize = 36;
-/// Where an OS looks for the RSDP, it does so at multiples of this (ACPI 6.5, 5.2.5.1).
+/// Alignment at which an OS searches for the RSDP (ACPI 6.5, 5.2.5.1).
 const RSDP_ALIGN: usize = 16;
-/// Offset of `DSDT`, the 32-bit address, in the FADT (ACPI 6.5, table 5.9). SeaBIOS knows no other (`acpi_dsdt_parse`,
-/// src/fw/dsdt_parser.c); an OS takes `X_DSDT` and would warn if the two differed.
+/// Offset of `DSDT`, the 32-bit address, in the FADT (ACPI 6.5, table 5.9). SeaBIOS only reads this
+/// field (`acpi_dsdt_parse`, src/fw/dsdt_parser.c); an OS uses `X_DSDT` and would warn if the two
+/// differed.
 const FADT_DSDT: usize = 40;
 /// Offset of `FIRMWARE_CTRL`, the 32-bit address of the FACS, in the FADT (ACPI 6.5, table 5.9).
 const FADT_FIRMWARE_CTRL: usize = 36;
 /// Offset of `X_DSDT` in the FADT (ACPI 6.5, table 5.9).
 const FADT_X_DSDT: usize = 140;
 
-/// What the tables say about the machine, beyond its devices.
+/// The parts of the tables that do not come from devices.
 #[derive(Clone, Copy, Debug)]
 pub struct AcpiConfig {
-    /// CPUs, with local APIC IDs from 0.
+    /// Number of CPUs, with local APIC IDs from 0.
     pub cpus: u8,
     /// I/O port of the reset register, 8 bits wide.
     pub reset_port: u16,
-    /// The value that resets the machine when it is written there.
+    /// The value that resets the machine when written to the reset register.
     pub reset_value: u8,
-    /// The registers for sleep states and events.
+    /// The sleep and event registers.
     pub power: PowerManagement,
-    /// I/O port of the power management timer, if there is one: a 24-bit counter of 3.579545 MHz, read with 32 bits
-    /// (ACPI 6.5, 4.8.2.1).
+    /// I/O port of the power management timer, if any: a 24-bit counter at 3.579545 MHz, read as 32
+    /// bits (ACPI 6.5, 4.8.2.1).
     pub pm_timer_port: Option<u16>,
 }
 
 /// The two kinds of ACPI hardware.
 #[derive(Clone, Copy, Debug)]
 pub enum PowerManagement {
-    /// Hardware-reduced (ACPI 6.5, 4.1): no SCI, no PM1 blocks, no FACS. Linux then uses neither the
-    /// 8259s nor the PIT.
+    /// Hardware-reduced (ACPI 6.5, 4.1): no SCI, no PM1 blocks, no FACS. Linux then uses neither
+    /// the 8259s nor the PIT.
     HardwareReduced {
         /// I/O port of the sleep control register, 8 bits wide (ACPI 6.5, table 4.19).
         sleep_control_port: u16,
@@ -71,7 +74,7 @@ pub enum PowerManagement {
     Fixed(FixedHardware),
 }
 
-/// Where a PC has its power-management registers.
+/// The power-management registers of a PC.
 #[derive(Clone, Copy, Debug)]
 pub struct FixedHardware {
     /// I/O port of the PM1 event block: status and enable register, 16 bits each.
@@ -82,35 +85,35 @@ pub struct FixedHardware {
     pub sci: u8,
     /// I/O port of the SMI command register, 8 bits.
     pub command_port: u16,
-    /// The command that hands power management to the OS.
+    /// The command that passes control of power management to the OS.
     pub enable: u8,
-    /// The command that takes it back.
+    /// The command that returns it to the firmware.
     pub disable: u8,
 }
 
-/// A little-endian field that holds the address of a table.
+/// A little-endian field that contains the address of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Pointer {
     /// Offset of the field in the blob.
     at: usize,
-    /// Bytes of the field: 4 or 8.
+    /// Size of the field in bytes: 4 or 8.
     size: u8,
-    /// Offset of the table it points at.
+    /// Offset of the target table.
     to: usize,
 }
 
-/// A byte that makes a range of bytes sum up to 0.
+/// A checksum byte, which makes a range of bytes sum up to 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Checksum {
-    /// Offset of the byte in the blob.
+    /// Offset of the checksum byte in the blob.
     at: usize,
-    /// Offset of the first byte summed up.
+    /// Offset of the first byte of the range.
     start: usize,
-    /// How many are.
+    /// Length of the range in bytes.
     len: usize,
 }
 
-/// All tables in one blob, RSDP first, as if for address 0.
+/// All tables in one blob, RSDP first, built for address 0.
 #[derive(Clone, Debug)]
 pub struct AcpiTables {
     blob: Vec<u8>,
@@ -120,10 +123,11 @@ pub struct AcpiTables {
 }
 
 impl AcpiTables {
-    /// Builds the tables of a machine. `devices` are put into the DSDT, in this order.
+    /// Builds the tables of a machine. The DSDT contains `devices` in the given order.
     ///
-    /// SeaBIOS reads the DSDT for devices it may leave alone: where there is one without a PS/2 keyboard (PNP0303), it does not
-    /// look for it and waits for nothing (`ps2port_setup`, src/hw/ps2port.c). A DSDT without any device counts as none.
+    /// SeaBIOS reads the DSDT to find out which devices it need not probe: if the DSDT has no PS/2
+    /// keyboard (PNP0303), SeaBIOS neither looks nor waits for one (`ps2port_setup`,
+    /// src/hw/ps2port.c). It ignores a DSDT without any devices.
     pub fn build(config: &AcpiConfig, devices: &[&dyn Aml]) -> Self {
         let mut tables = Self {
             blob: bytes(&Rsdp::new(OEM_ID, 0)),
@@ -131,7 +135,8 @@ impl AcpiTables {
             checksums: Vec::new(),
             config: *config,
         };
-        // The first checksum of the RSDP covers its first 20 bytes, the second all 36 and so the first (ACPI 6.5, 5.2.5.3).
+        // The RSDP's first checksum covers its first 20 bytes, the second all 36 including the
+        // first checksum (ACPI 6.5, 5.2.5.3).
         tables.checksums.push(Checksum { at: 8, start: 0, len: 20 });
         tables.checksums.push(Checksum { at: 32, start: 0, len: 36 });
         let mut xsdt = XSDT::new(OEM_ID, OEM_TABLE_ID, 1);
@@ -152,7 +157,8 @@ impl AcpiTables {
             let facs = tables.place(&bytes(&FACS::new()));
             tables.pointers.push(Pointer { at: fadt + FADT_FIRMWARE_CTRL, size: 4, to: facs });
         }
-        // Innermost last would leave the RSDP's second sum over a stale first one: the order of `checksums` is the one to run in.
+        // Checksums must be computed in the order of `checksums`: the RSDP's second one covers the
+        // first.
         tables
     }
 
@@ -162,7 +168,7 @@ impl AcpiTables {
         start
     }
 
-    /// Appends a table that has no checksum, as the FACS has none.
+    /// Appends a table without a checksum, such as the FACS.
     fn place(&mut self, table: &[u8]) -> usize {
         let start = self.blob.len().next_multiple_of(ALIGN);
         self.blob.resize(start, 0);
@@ -170,7 +176,7 @@ impl AcpiTables {
         start
     }
 
-    /// The bytes to put at guest-physical address `base`, which is then also the address of the RSDP.
+    /// The bytes to place at guest-physical address `base`, which becomes the address of the RSDP.
     pub fn relocate(&self, base: u64) -> Vec<u8> {
         let mut blob = self.blob.clone();
         for pointer in &self.pointers {
@@ -185,15 +191,15 @@ impl AcpiTables {
         blob
     }
 
-    /// Hands the tables to firmware: two files, and the script by which it puts them into memory, fills in the addresses it has
-    /// chosen and makes the checksums right.
+    /// Publishes the tables for firmware: two files, and the script with which firmware loads them
+    /// into memory, fills in the addresses it has chosen and computes the checksums.
     ///
-    /// Each pointer's field holds the offset of its target within the file, to which the script adds the file's address; each
-    /// checksum's byte is 0, as it is summed up with the rest. All pointers come before all checksums, and these in the order
-    /// of [`AcpiTables::relocate`].
+    /// Each pointer field contains the offset of its target within the file, to which the script
+    /// adds the file's address. Each checksum byte is 0, because it is included in the sum. All
+    /// pointers precede all checksums, which are in the same order as in [`AcpiTables::relocate`].
     ///
     /// # Errors
-    /// One of the files is there already, or the directory is full.
+    /// One of the files already exists, or the directory is full.
     pub fn publish(&self, items: &mut Items) -> Result<(), PublishError> {
         let mut blob = self.blob.clone();
         let mut script = Script::new();
@@ -219,10 +225,12 @@ impl AcpiTables {
         Ok(())
     }
 
-    /// Real-mode code that resets the machine by its ACPI register, for the reset vector: at most 16 bytes.
+    /// Real-mode code for the reset vector that resets the machine through its ACPI register: at
+    /// most 16 bytes.
     ///
-    /// Linux reboots a hardware-reduced machine by EFI, and where there is none by a jump to the BIOS's entry, without trying the
-    /// register the FADT names (`reboot_init` and `native_machine_emergency_restart` in arch/x86/kernel/reboot.c).
+    /// Linux reboots a hardware-reduced machine through EFI or, without EFI, by jumping to the BIOS
+    /// entry point; it does not try the FADT's reset register (`reboot_init` and
+    /// `native_machine_emergency_restart` in arch/x86/kernel/reboot.c).
     pub fn reset_code(&self) -> Vec<u8> {
         let [low, high] = self.config.reset_port.to_le_bytes();
         let mut code = vec![0xba, low, high]; // mov dx, port
@@ -232,15 +240,15 @@ impl AcpiTables {
         code
     }
 
-    /// Bytes of all tables.
+    /// Size of all tables in bytes.
     pub fn size(&self) -> usize {
         self.blob.len()
     }
 }
 
 impl Pointer {
-    /// Makes the field hold `address`. One of 32 bits that cannot holds 0, "none" (ACPI 6.5, table 5.9): there is a field of 64
-    /// bits as well.
+    /// Sets the field to `address`. A 32-bit field that is too small is set to 0, "none" (ACPI 6.5,
+    /// table 5.9); there is a 64-bit field as well.
     fn set(&self, blob: &mut [u8], address: u64) {
         match self.size {
             4 => {
@@ -252,10 +260,10 @@ impl Pointer {
     }
 }
 
-/// The first table's offset in the blob, and so the first byte of [`TABLES_FILE`].
+/// Offset of the first table in the blob, which is the first byte of [`TABLES_FILE`].
 const TABLES_START: usize = RSDP_SIZE.next_multiple_of(ALIGN);
 
-/// In which fw_cfg file a byte of the blob is, and at which offset.
+/// The fw_cfg file that contains a byte of the blob, and its offset there.
 fn in_file(at: usize) -> (&'static str, u32) {
     match at.checked_sub(TABLES_START) {
         None => (RSDP_FILE, offset(at)),
@@ -263,7 +271,7 @@ fn in_file(at: usize) -> (&'static str, u32) {
     }
 }
 
-/// An offset or size as the script has it. Tables are some KiB.
+/// Converts an offset or size for the script. The tables are a few KiB long.
 fn offset(value: usize) -> u32 {
     u32::try_from(value).unwrap_or(u32::MAX)
 }

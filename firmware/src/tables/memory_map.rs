@@ -1,4 +1,4 @@
-//! Where RAM is, and the e820 map that reports it to the guest. The one source for both.
+//! The layout of RAM, and the e820 map that reports it to the guest. The only source of both.
 
 use std::ops::Range;
 
@@ -8,9 +8,9 @@ use crate::layout;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum E820Type {
-    /// Memory the OS may use.
+    /// Memory the OS can use.
     Ram = 1,
-    /// Memory or address space the OS must leave alone.
+    /// Memory or address space the OS must not use.
     Reserved = 2,
 }
 
@@ -33,20 +33,21 @@ pub struct MemoryMap {
 }
 
 impl MemoryMap {
-    /// The map of a guest with `size` bytes of RAM: up to [`layout::MMIO_HOLE`] of it from address 0, the rest from 4 GiB.
+    /// The map of a guest with `size` bytes of RAM: up to [`layout::MMIO_HOLE`] at address 0, the
+    /// rest above 4 GiB.
     pub fn new(size: u64) -> Self {
         let below_hole = size.min(layout::MMIO_HOLE);
         Self { below_hole, above_4g: size - below_hole }
     }
 
-    /// The ranges of RAM, rising. An empty range is left out.
+    /// The ranges of RAM in ascending order, without empty ones.
     pub fn ram(&self) -> impl Iterator<Item = Range<u64>> + use<> {
-        // Saturating: a size near 2^64 is refused when the host is asked for it, not here.
+        // Saturating: a size near 2^64 is rejected when memory is allocated, not here.
         let high = layout::MMIO_HOLE_END..layout::MMIO_HOLE_END.saturating_add(self.above_4g);
         [0..self.below_hole, high].into_iter().filter(|range| !range.is_empty())
     }
 
-    /// Bytes of RAM in all.
+    /// Total RAM in bytes.
     pub fn size(&self) -> u64 {
         self.below_hole + self.above_4g
     }
@@ -56,12 +57,13 @@ impl MemoryMap {
         self.below_hole
     }
 
-    /// Bytes of RAM from 4 GiB up.
+    /// Bytes of RAM above 4 GiB.
     pub fn above_4g(&self) -> u64 {
         self.above_4g
     }
 
-    /// The e820 map: low RAM, the reserved legacy area (EBDA to 1 MiB, where the ACPI tables are), RAM above it.
+    /// The e820 map: low RAM, the reserved legacy area (EBDA to 1 MiB, which contains the ACPI
+    /// tables), and the RAM above it.
     pub fn e820(&self) -> Vec<E820Entry> {
         let entry = |range: Range<u64>, kind| E820Entry {
             addr: range.start,
@@ -78,8 +80,8 @@ impl MemoryMap {
         map
     }
 
-    /// The highest place for `size` bytes, page-aligned, in RAM, from `floor` up and below `limit`; at the start of a huge
-    /// page for what has at least one, if there is room.
+    /// The highest page-aligned address for `size` bytes of RAM, from `floor` and below `limit`.
+    /// Data of at least one huge page is aligned to a huge page if there is room.
     pub fn highest_fit(&self, size: u64, floor: u64, limit: u64) -> Option<u64> {
         let ranges: Vec<_> = self.ram().collect();
         ranges.iter().rev().find_map(|range| {
@@ -106,21 +108,21 @@ mod tests {
     }
 
     #[test]
-    fn ram_goes_on_at_4_gib_when_it_does_not_fit_below_the_hole() {
+    fn ram_continues_at_4_gib_when_it_does_not_fit_below_the_hole() {
         let map = MemoryMap::new(6 * GIB);
         assert_eq!(map.ram().collect::<Vec<_>>(), [0..3 * GIB, 4 * GIB..7 * GIB]);
         assert_eq!((map.size(), map.below_4g(), map.above_4g()), (6 * GIB, 3 * GIB, 3 * GIB));
     }
 
     #[test]
-    fn the_largest_size_there_is_does_not_overflow() {
+    fn the_largest_size_does_not_overflow() {
         let map = MemoryMap::new(u64::MAX);
         assert_eq!(map.size(), u64::MAX);
         assert_eq!(map.ram().collect::<Vec<_>>(), [0..3 * GIB, 4 * GIB..u64::MAX]);
     }
 
     #[test]
-    fn e820_counts_all_ram_but_the_legacy_area() {
+    fn e820_covers_all_ram_except_the_legacy_area() {
         let map = MemoryMap::new(6 * GIB).e820();
         let ram: u64 = map.iter().filter(|e| e.kind == E820Type::Ram).map(|e| e.size).sum();
         assert_eq!(ram, 6 * GIB - (layout::HIGH_RAM - layout::EBDA));

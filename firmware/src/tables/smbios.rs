@@ -1,8 +1,9 @@
-//! The SMBIOS tables: what kind of machine it is, in words, built once and delivered in two ways.
+//! The SMBIOS tables, which describe the machine: built once and delivered in one of two ways.
 //!
-//! Direct boot puts them where an OS without EFI looks ([`SmbiosTables::place`]); with firmware they are two fw_cfg files
-//! ([`SmbiosTables::publish`]). The version is 2.8 with the 32-bit entry point, as of QEMU 7.2's PCs. The 64-bit one of version 3
-//! would allow more than 64 KiB of structures, but SeaBIOS 1.16.2 counts them with 16 bits all the same (`qtables_len`,
+//! Direct boot places them where an OS without EFI looks for them ([`SmbiosTables::place`]);
+//! firmware gets them as two fw_cfg files ([`SmbiosTables::publish`]). The version is 2.8 with the
+//! 32-bit entry point, as on QEMU 7.2's PCs. The 64-bit entry point of version 3 would allow more
+//! than 64 KiB of structures, but SeaBIOS 1.16.2 still stores their size in 16 bits (`qtables_len`,
 //! src/fw/biostables.c).
 
 mod structures;
@@ -16,14 +17,15 @@ use crate::publish::error::PublishError;
 
 use self::structures::Structures;
 
-/// Version of the specification the tables follow.
+/// Version of the SMBIOS specification.
 const VERSION: [u8; 2] = [2, 8];
-/// Bytes of the entry point (SMBIOS 2.8, 5.2.1).
+/// Size of the entry point in bytes (SMBIOS 2.8, 5.2.1).
 const ENTRY_SIZE: usize = 31;
-/// Where the structures start after the entry point in a direct boot: at the next multiple of 16.
+/// Offset of the structures after the entry point in a direct boot: the next multiple of 16.
 const ENTRY_ROOM: usize = 32;
-/// Most bytes of structures. Their size is a u16, to which SeaBIOS adds its type 0, less than 128 bytes; and in a direct boot
-/// they are between entry point and reset vector.
+/// Maximum size of the structures in bytes. It is stored in a u16, to which SeaBIOS adds the size
+/// of its type 0, less than 128 bytes. In a direct boot, the structures must also fit between entry
+/// point and reset vector.
 const LIMIT: usize = 0xff00;
 const _: () = {
     assert!(layout::SMBIOS.is_multiple_of(16) && ENTRY_SIZE <= ENTRY_ROOM);
@@ -31,35 +33,36 @@ const _: () = {
     assert!(LIMIT + 128 < u16::MAX as usize);
 };
 
-/// What the tables say.
+/// The contents of the tables.
 #[derive(Clone, Debug)]
 pub struct SmbiosConfig {
-    /// The machine's UUID, in the order it is written in.
+    /// The machine's UUID, in the byte order of its text form.
     pub uuid: Option<[u8; 16]>,
-    /// Bytes of RAM.
+    /// Size of RAM in bytes.
     pub memory: u64,
-    /// CPUs, all cores of one processor.
+    /// Number of CPUs, all cores of one processor.
     pub cpus: u8,
-    /// What the host has to say to who reads it in the guest: QEMU's `-smbios type=11,value=…`, and systemd's credentials.
+    /// Strings for software in the guest: QEMU's `-smbios type=11,value=…` and systemd's
+    /// credentials.
     pub oem_strings: Vec<Vec<u8>>,
-    /// The words for the machine.
+    /// The strings that describe the machine.
     pub system: SystemStrings,
 }
 
-/// QEMU's `-smbios type=1`. An empty string is left out.
+/// The strings of QEMU's `-smbios type=1`. Empty strings are omitted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SystemStrings {
-    /// Who made it.
+    /// Manufacturer.
     pub manufacturer: Vec<u8>,
-    /// What it is called.
+    /// Product name.
     pub product: Vec<u8>,
-    /// Which of that name.
+    /// Version.
     pub version: Vec<u8>,
-    /// Its serial number.
+    /// Serial number.
     pub serial: Vec<u8>,
-    /// Its number in a catalogue.
+    /// SKU number.
     pub sku: Vec<u8>,
-    /// What it is one of.
+    /// Product family.
     pub family: Vec<u8>,
 }
 
@@ -76,7 +79,7 @@ impl Default for SystemStrings {
     }
 }
 
-/// Who made the parts that no option is for.
+/// The manufacturer strings that no option sets.
 struct Maker {
     name: &'static str,
     version: &'static str,
@@ -86,27 +89,27 @@ impl Maker {
     const CHUKKA: Self = Self { name: "chukka", version: env!("CARGO_PKG_VERSION") };
 }
 
-/// Why there are no such tables.
+/// Why the tables cannot be built.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum SmbiosError {
-    /// Too many or too long strings.
+    /// The strings are too many or too long.
     #[error("The SMBIOS tables have {found} bytes, expected {LIMIT} at most")]
     TooBig {
-        /// Bytes they would have.
+        /// Size the structures would have, in bytes.
         found: usize,
     },
-    /// A zero byte would end the string early.
+    /// A NUL byte would terminate the string early.
     #[error("The SMBIOS string {what} '{}' has a zero byte", text.escape_ascii())]
     Nul {
-        /// Which one: "manufacturer", "value".
+        /// The string's option: "manufacturer", "value".
         what: &'static str,
         /// The string.
         text: Vec<u8>,
     },
-    /// An empty string would end the structure early.
+    /// An empty string would terminate the structure early.
     #[error("The SMBIOS string {what} is empty")]
     Empty {
-        /// Which one.
+        /// The string's option.
         what: &'static str,
     },
 }
@@ -124,12 +127,13 @@ impl SmbiosError {
     }
 }
 
-/// The tables of a machine.
+/// A machine's SMBIOS tables.
 #[derive(Clone, Debug)]
 pub struct SmbiosTables {
-    /// Type 0, which is the firmware's own to say: "optional, leave up to BIOS" (`smbios_build_type_0_table`, hw/smbios/smbios.c).
+    /// Type 0, which firmware provides itself: "optional, leave up to BIOS"
+    /// (`smbios_build_type_0_table`, hw/smbios/smbios.c).
     bios: Structures,
-    /// All others.
+    /// All other types.
     machine: Structures,
 }
 
@@ -137,7 +141,7 @@ impl SmbiosTables {
     /// Builds the tables.
     ///
     /// # Errors
-    /// [`SmbiosError`]: a string cannot be one, or all together are too long.
+    /// [`SmbiosError`]: a string is invalid, or the strings are too long in total.
     pub fn build(config: &SmbiosConfig) -> Result<Self, SmbiosError> {
         Self::build_as(config, &Maker::CHUKKA)
     }
@@ -152,13 +156,14 @@ impl SmbiosTables {
         Ok(Self { bios, machine })
     }
 
-    /// The bytes to put at guest-physical address `at`, a multiple of 16 in 0xf0000-0xfffff: the entry point, then all structures.
+    /// The bytes to place at guest-physical address `at`, a multiple of 16 in 0xf0000-0xfffff: the
+    /// entry point, followed by all structures.
     pub fn place(&self, at: u64) -> Vec<u8> {
         let tables = [self.bios.bytes(), self.machine.bytes()].concat();
         let longest = self.bios.longest().max(self.machine.longest());
         let count = self.bios.count() + self.machine.count();
         let mut bytes = entry_point(tables.len(), longest, count).to_vec();
-        // Below 1 MiB, so the low half is all of it.
+        // The address is below 1 MiB, so it fits into the low half.
         let address = (at + ENTRY_ROOM as u64).to_le_bytes();
         bytes[24..28].copy_from_slice(&address[..4]);
         bytes[21] = checksum(&bytes[16..]);
@@ -168,11 +173,12 @@ impl SmbiosTables {
         bytes
     }
 
-    /// Hands the tables to firmware: the entry point without address and checksums, and the structures but type 0, which the
-    /// firmware has of its own (SeaBIOS: `smbios_build_tables`, src/fw/biostables.c).
+    /// Publishes the tables for firmware: the entry point without address and checksums, and all
+    /// structures except type 0, which firmware provides itself (SeaBIOS: `smbios_build_tables`,
+    /// src/fw/biostables.c).
     ///
     /// # Errors
-    /// One of the files is there already, or the directory is full.
+    /// One of the files already exists, or the directory is full.
     pub fn publish(&self, items: &mut Items) -> Result<(), PublishError> {
         let tables = self.machine.bytes();
         let entry = entry_point(tables.len(), self.machine.longest(), self.machine.count());
@@ -182,9 +188,10 @@ impl SmbiosTables {
     }
 }
 
-/// The entry point (SMBIOS 2.8, table 1), with the address at 24 and the checksums at 4 and 21 left open.
+/// The entry point (SMBIOS 2.8, table 1), without the address at offset 24 and the checksums at 4
+/// and 21.
 fn entry_point(size: usize, longest: usize, count: usize) -> [u8; ENTRY_SIZE] {
-    // All of them are below LIMIT.
+    // All values are below LIMIT.
     let word = |value: usize| u16::try_from(value).unwrap_or(u16::MAX).to_le_bytes();
     let mut entry = [0; ENTRY_SIZE];
     entry[..4].copy_from_slice(b"_SM_");
@@ -198,7 +205,7 @@ fn entry_point(size: usize, longest: usize, count: usize) -> [u8; ENTRY_SIZE] {
     entry
 }
 
-/// What makes the bytes sum up to 0, if the checksum is still 0.
+/// The checksum byte that makes the bytes sum up to 0, given that it is still 0 in `bytes`.
 fn checksum(bytes: &[u8]) -> u8 {
     bytes.iter().fold(0u8, |sum, byte| sum.wrapping_sub(*byte))
 }

@@ -59,7 +59,7 @@ fn a_file_modified_before_the_transfer_is_an_error() {
 }
 
 #[test]
-fn a_file_that_has_grown_is_an_error_too() {
+fn a_file_that_has_grown_is_an_error() {
     for engine in engines() {
         let file = TempFile::new(&pattern(16 * PAGE));
         let range = file.range(0..16 * PAGE);
@@ -156,7 +156,7 @@ fn a_file_mapped_twice_is_copied_for_both() {
 }
 
 #[test]
-fn after_the_guest_has_ended_writers_do_not_wait() {
+fn writers_are_not_blocked_after_the_guest_has_ended() {
     let file = TempFile::new(&pattern(64 * PAGE));
     let engine = mapping(memory(MIB));
     place(&engine, &file.range(0..64 * PAGE), 0).unwrap();

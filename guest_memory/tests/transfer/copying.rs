@@ -109,7 +109,7 @@ fn a_transfer_continues_in_the_next_region_and_ends_at_a_hole() {
 }
 
 #[test]
-fn addresses_outside_memory_or_that_wrap_are_refused() {
+fn addresses_outside_memory_or_that_wrap_are_rejected() {
     let engine = Engine::new(memory(MIB));
     let file = TempFile::new(&pattern(PAGE));
     let range = file.range(0..PAGE);

@@ -1,12 +1,12 @@
-//! What the guest's CPUs look like: the host's CPU, with single CPUID features switched on or off.
+//! The guest's CPU model: the host's CPU, with individual CPUID features enabled or disabled.
 //!
-//! Plain data that knows nothing of KVM: a [`FeatureSwitch`] says which bits of which CPUID
-//! register to set or clear, and [`Cpuid`](crate::kvm::cpuid::Cpuid) applies the switches, in their
-//! order, to what KVM supports. A feature that KVM does not support stays off whatever a switch
-//! says; saying so to the user is that caller's business, hence the name in each switch.
+//! Plain data, independent of KVM: a [`FeatureSwitch`] names the bits of a CPUID register to set or
+//! clear. The code that builds the guest's CPUID applies the switches, in order, to the features
+//! KVM supports. A feature that KVM does not support stays off regardless of the switches; the
+//! caller uses the name in the switch to warn the user.
 //!
-//! Features that hang together are not switched together (`avx=off` leaves `avx2` on): Linux drops
-//! what depends on a missing feature by itself (its kernel/cpu/cpuid-deps.c).
+//! Dependent features are not switched together (`avx=off` leaves `avx2` on): Linux itself disables
+//! features whose dependencies are missing (its kernel/cpu/cpuid-deps.c).
 
 mod table;
 
@@ -15,21 +15,21 @@ use table::{ALIASES, AMD_COPY_OF_LEAF_1, WORDS, Word};
 /// The guest's CPU.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CpuModel {
-    /// Changes to the CPUID bits the guest would see otherwise, to be applied in this order.
+    /// Changes to the CPUID bits, applied in this order.
     pub switches: Vec<FeatureSwitch>,
     /// Whether the guest can detect KVM (CPUID leaves 0x40000000 and above); `-cpu host,kvm=off`
-    /// hides them. The `hypervisor` bit is a feature of its own.
+    /// hides these leaves. The `hypervisor` bit is a separate feature.
     pub kvm: bool,
 }
 
 impl Default for CpuModel {
-    /// The host's CPU as KVM offers it.
+    /// The host's CPU as supported by KVM.
     fn default() -> Self {
         Self { switches: Vec::new(), kvm: true }
     }
 }
 
-/// One of the four registers CPUID answers in.
+/// A CPUID output register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Register {
     /// EAX.
@@ -42,25 +42,25 @@ pub enum Register {
     Edx,
 }
 
-/// Bits of one CPUID register, switched on or off.
+/// Bits of one CPUID register to set or clear.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FeatureSwitch {
     /// The feature, in QEMU's spelling.
     pub name: &'static str,
     /// The CPUID leaf (EAX on entry).
     pub leaf: u32,
-    /// The CPUID subleaf (ECX on entry); 0 where the leaf has none.
+    /// The CPUID subleaf (ECX on entry); 0 if the leaf has none.
     pub subleaf: u32,
-    /// The register that answers.
+    /// The output register.
     pub register: Register,
-    /// The bits of the feature in it.
+    /// The feature's bits in that register.
     pub mask: u32,
-    /// Whether they are set (true) or cleared (false).
+    /// Whether to set (true) or clear (false) the bits.
     pub on: bool,
 }
 
 impl FeatureSwitch {
-    /// What `value`, the register's content, becomes.
+    /// Applies the switch to the register's `value`.
     #[must_use]
     pub fn apply(&self, value: u32) -> u32 {
         if self.on { value | self.mask } else { value & !self.mask }
@@ -71,13 +71,13 @@ impl FeatureSwitch {
     }
 }
 
-/// A feature known by name. It may have more than one bit (`kvmclock` has two).
+/// A named feature. It may have more than one bit (`kvmclock` has two).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Feature(FeatureSwitch);
 
 impl Feature {
-    /// Looks a feature up. Underscore and dash are the same, as in QEMU's `feat2prop`; QEMU's
-    /// aliases count, and so do the names in Linux's /proc/cpuinfo where they are others.
+    /// Looks a feature up. Underscores and dashes are equivalent, as in QEMU's `feat2prop`. QEMU's
+    /// aliases are accepted, and so are differing names from Linux's /proc/cpuinfo.
     #[must_use]
     pub fn find(name: &str) -> Option<Self> {
         let dashed = name.replace('_', "-");
@@ -100,9 +100,9 @@ impl Feature {
         self.0.name
     }
 
-    /// What switching it takes. AMD's CPUs repeat most of leaf 1 EDX in leaf 0x80000001, so that
-    /// clearing one of those bits clears its copy too (Intel's have zeros there). A copy is never
-    /// set: where it belongs, the host has it.
+    /// The switches that enable or disable the feature. AMD CPUs duplicate most of leaf 1 EDX in
+    /// leaf 0x80000001, so clearing one of those bits also clears its copy (zero on Intel). A copy
+    /// is never set: if the CPU has it, the host's CPUID already includes it.
     pub fn switch(self, on: bool) -> impl Iterator<Item = FeatureSwitch> {
         let main = FeatureSwitch { on, ..self.0 };
         let repeated = main.leaf == 1 && main.register == Register::Edx;
@@ -111,7 +111,7 @@ impl Feature {
         std::iter::once(main).chain((mask != 0).then_some(copy))
     }
 
-    /// Every name there is, once, in QEMU's spelling, leaf by leaf.
+    /// All feature names, without duplicates, in QEMU's spelling, leaf by leaf.
     pub fn names() -> impl Iterator<Item = &'static str> {
         WORDS.iter().flat_map(|word| {
             let first = |at: usize, name| {
@@ -125,8 +125,8 @@ impl Feature {
     }
 }
 
-/// What takes the performance counters away (`pmu=off`): the whole of leaf 0xa and the features
-/// that promise counters, as QEMU's `x86_cpu_expand_features` and `cpu_x86_cpuid` do.
+/// The switches that remove the performance counters (`pmu=off`): all of leaf 0xa and the features
+/// that depend on counters, as in QEMU's `x86_cpu_expand_features` and `cpu_x86_cpuid`.
 pub fn without_pmu() -> impl Iterator<Item = FeatureSwitch> {
     let leaf_a =
         [Register::Eax, Register::Ebx, Register::Ecx, Register::Edx].into_iter().map(|register| {

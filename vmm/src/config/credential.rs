@@ -1,57 +1,56 @@
-//! A systemd credential, and the two ways by which one reaches a guest
-//! (systemd.system-credentials(7)).
+//! systemd credentials and the two ways of passing one to a guest (systemd.system-credentials(7)).
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-/// What the fw_cfg names that systemd reads credentials from begin with.
+/// Prefix of the fw_cfg file names from which systemd reads credentials.
 pub const FW_CFG_PREFIX: &str = "opt/io.systemd.credentials/";
 
-/// The longest name of a fw_cfg item, in bytes: its field of 56 less the NUL at the end.
+/// Maximum length of a fw_cfg file name in bytes: 56, minus the terminating NUL.
 pub const FW_CFG_NAME_MAX: usize = 55;
 
-/// The longest name of a credential, in bytes: that of a file, and of a systemd descriptor.
+/// Maximum length of a credential's name in bytes: that of a file name and of a systemd descriptor
+/// name.
 pub const NAME_MAX: usize = 255;
 
-/// systemd takes no more than this of all credentials together, in bytes; what comes after is
-/// dropped.
+/// systemd's limit on the total size of all credentials, in bytes; it drops those that exceed it.
 pub const TOTAL_MAX: usize = 1 << 20;
 
 /// A credential (`-credential NAME=VALUE`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credential {
-    /// Its name, which [`name_is_valid`].
+    /// Its name, which satisfies [`name_is_valid`].
     pub name: String,
-    /// What it says.
+    /// Its value.
     pub value: Vec<u8>,
 }
 
-/// Where a credential goes.
+/// How a credential is passed to the guest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CredentialPlace {
-    /// The value is a fw_cfg file of this name.
+    /// As a fw_cfg file of this name.
     FwCfg(String),
-    /// This is one string of SMBIOS type 11.
+    /// As this SMBIOS type 11 string.
     Smbios(String),
 }
 
 impl Credential {
-    /// fw_cfg where the name fits, SMBIOS where it does not.
+    /// fw_cfg if the name fits, SMBIOS otherwise.
     #[must_use]
     pub fn place(&self) -> CredentialPlace {
         self.fw_cfg_name()
             .map_or_else(|| CredentialPlace::Smbios(self.smbios_string()), CredentialPlace::FwCfg)
     }
 
-    /// The name of its fw_cfg item, if it is not too long for one.
+    /// The name of its fw_cfg file, or `None` if that would be too long.
     #[must_use]
     pub fn fw_cfg_name(&self) -> Option<String> {
         let fits = FW_CFG_PREFIX.len() + self.name.len() <= FW_CFG_NAME_MAX;
         fits.then(|| format!("{FW_CFG_PREFIX}{}", self.name))
     }
 
-    /// Its string of SMBIOS type 11 (smbios-type-11(7)): as text, or in base64 where the value is
-    /// none or has characters that an SMBIOS string cannot carry.
+    /// Its SMBIOS type 11 string (smbios-type-11(7)): plain text, or base64 if the value is empty
+    /// or contains characters that an SMBIOS string cannot hold.
     #[must_use]
     pub fn smbios_string(&self) -> String {
         match std::str::from_utf8(&self.value) {
@@ -69,8 +68,8 @@ impl Credential {
     }
 }
 
-/// Whether systemd takes this as a credential's name (its `credential_name_valid`): the name of a
-/// file in printable ASCII, without a colon.
+/// Whether systemd accepts `name` for a credential (its `credential_name_valid`): a file name in
+/// printable ASCII, without a colon.
 #[must_use]
 pub fn name_is_valid(name: &str) -> bool {
     let letter = |byte: u8| (b' '..127).contains(&byte) && byte != b':' && byte != b'/';
@@ -86,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_name_goes_by_fw_cfg_and_a_long_one_by_smbios() {
+    fn a_short_name_uses_fw_cfg_and_a_long_one_smbios() {
         let short = "n".repeat(28);
         let name = format!("opt/io.systemd.credentials/{short}");
         assert_eq!(name.len(), 55);
@@ -97,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_plain_text_is_base64_in_smbios() {
+    fn binary_values_are_base64_in_smbios() {
         for (value, string) in [
             (&b"plain text, a=b"[..], "io.systemd.credential:n=plain text, a=b"),
             (b"", "io.systemd.credential:n="),
@@ -110,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_those_that_systemd_takes() {
+    fn accepts_the_names_that_systemd_accepts() {
         for name in ["n", "ssh.authorized_keys.root", "a b", "...", &"n".repeat(255)] {
             assert!(name_is_valid(name), "{name}");
         }

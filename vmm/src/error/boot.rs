@@ -15,10 +15,10 @@ use vm_memory::mmap::MmapRegionError;
 
 use super::REPORT_DEFECT;
 
-/// Why a file for the guest, or the firmware, cannot be used.
+/// Why a guest file or the firmware cannot be used.
 #[derive(Debug, Error)]
 pub enum BootError {
-    /// A file for the guest.
+    /// A guest file.
     #[error(transparent)]
     File(#[from] SourceError),
     /// A file does not fit into guest memory.
@@ -45,15 +45,15 @@ pub enum BootError {
     /// The firmware does not fit into guest memory.
     #[error("Cannot copy the firmware into guest memory")]
     Rom(#[source] GuestMemoryError),
-    /// A file with a string for SMBIOS.
+    /// A file that contains an SMBIOS string.
     #[error("Cannot read '{}' for -smbios type=11", path.display())]
     OemString {
         /// The file's name.
         path: PathBuf,
-        /// The system's error.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// The configuration names neither.
+    /// The configuration names neither a kernel nor firmware.
     #[error("There is neither firmware nor a kernel to boot")]
     Nothing,
 }
@@ -77,7 +77,7 @@ impl Hint for BootError {
     }
 }
 
-/// What the user can do about an item that cannot be published.
+/// Hint for an item that cannot be published.
 fn item_hint(error: &ItemError) -> Option<&'static str> {
     Some(match error {
         ItemError::Duplicate { .. } => {

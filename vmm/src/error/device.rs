@@ -14,21 +14,21 @@ pub enum DeviceError {
     /// A file for the output of a serial port or the debug console.
     #[error("Cannot create '{}' for the output of {of}", path.display())]
     Output {
-        /// Whose output: "-serial", "the debug console".
+        /// The option or device that owns the output: "-serial", "the debug console".
         of: &'static str,
         /// The file's name.
         path: PathBuf,
-        /// The system's error.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// Another device, or KVM, answers a port.
+    /// A port already belongs to another device or to KVM.
     #[error("{device} cannot have port {port:#x}: another device has it")]
     PortTaken {
-        /// The device that wants it.
+        /// The device that requested it.
         device: &'static str,
         /// The port.
         port: u16,
-        /// How to choose another, if the user chose this one.
+        /// How to choose another port, if the user chose this one.
         hint: Option<&'static str>,
     },
     /// More disks than interrupts for them.
@@ -42,7 +42,7 @@ pub enum DeviceError {
     /// The bus refused a device.
     #[error("Two devices claim one port")]
     Bus(#[from] vm_device::bus::Error),
-    /// Two functions in one slot of the PCI bus.
+    /// Two functions claim the same slot of the PCI bus.
     #[error(transparent)]
     Pci(#[from] PlaceTaken),
 }

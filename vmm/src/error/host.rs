@@ -4,18 +4,18 @@ use std::io;
 use guest_memory::hint::Hint;
 use thiserror::Error;
 
-/// The host refused a descriptor, a thread, a timer or a signal handler.
+/// The host refused a file descriptor, a thread, a timer or a signal handler.
 #[derive(Debug, Error)]
 #[error("Cannot set up {what}")]
 pub struct HostError {
     /// What chukka wanted to set up.
     pub what: &'static str,
-    /// The system's error.
+    /// The operating system's error.
     pub source: io::Error,
 }
 
 impl HostError {
-    /// An eventfd, a pipe or a copy of a descriptor could not be opened.
+    /// An eventfd or a pipe could not be created, or a descriptor not be duplicated.
     pub fn descriptors(source: io::Error) -> Self {
         Self { what: "file descriptors", source }
     }

@@ -1,18 +1,18 @@
-//! Standard input as a descriptor that epoll can wait for, whatever standard input is.
+//! Standard input as a descriptor that epoll can wait for, whatever its type.
 
 use std::fs::File;
 use std::io::{self, IsTerminal, PipeReader, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 
-/// Bytes read at once.
+/// Maximum number of bytes per read.
 const CHUNK: usize = 1024;
 
 /// Standard input.
 #[derive(Debug)]
 pub struct Input {
     source: Source,
-    /// A terminal is always read, so that Ctrl-A x is heard; anything else only when the guest has
-    /// room.
+    /// A terminal is always read so that Ctrl-A x is noticed. Other input is read only when the
+    /// guest has room for it.
     pub is_terminal: bool,
 }
 
@@ -20,12 +20,12 @@ pub struct Input {
 enum Source {
     /// Standard input itself.
     Direct(File),
-    /// epoll(7) takes no regular files: a thread reads them into a pipe.
+    /// A regular file, which epoll(7) does not support: a thread copies it into a pipe.
     Pumped(PipeReader),
 }
 
 impl Input {
-    /// Standard input.
+    /// Opens standard input.
     ///
     /// # Errors
     /// See dup(2) and pipe(2).
@@ -40,7 +40,7 @@ impl Input {
         Ok(Self { source, is_terminal })
     }
 
-    /// What there is to read, a chunk at most; empty at the end.
+    /// Reads the available input, at most one chunk; empty at end of file.
     ///
     /// # Errors
     /// See read(2).
@@ -64,7 +64,8 @@ impl AsRawFd for Input {
     }
 }
 
-/// Starts the thread that copies `file` into a pipe. It ends with the file, or with the process.
+/// Starts a thread that copies `file` into a pipe until the end of the file, or until the process
+/// exits.
 fn pump(mut file: File) -> io::Result<PipeReader> {
     let (reader, mut writer) = io::pipe()?;
     std::thread::Builder::new().name("stdin".into()).spawn(move || {

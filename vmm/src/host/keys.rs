@@ -1,5 +1,4 @@
-//! What the user types: bytes for the guest, and the commands behind Ctrl-A, as in QEMU's
-//! `-nographic`.
+//! Parses keyboard input: bytes for the guest and Ctrl-A commands, as in QEMU's `-nographic`.
 
 /// Ctrl-A.
 const ESCAPE: u8 = 1;
@@ -11,10 +10,10 @@ pub const HELP: &str = "\r\n\
     Ctrl-A p       press the guest's power button\r\n\
     Ctrl-A Ctrl-A  send Ctrl-A to the guest\r\n";
 
-/// A command behind Ctrl-A.
+/// A Ctrl-A command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// End at once.
+    /// Quit immediately.
     Quit,
     /// Print the help.
     Help,
@@ -22,15 +21,14 @@ pub enum Command {
     PowerButton,
 }
 
-/// Tells commands from bytes for the guest, over as many reads as they come in.
+/// Separates commands from bytes for the guest, across any number of reads.
 #[derive(Debug, Default)]
 pub struct Keys {
     escaped: bool,
 }
 
 impl Keys {
-    /// Takes what was typed; bytes for the guest are appended to `guest`, commands are returned in
-    /// order.
+    /// Processes typed bytes: appends those for the guest to `guest` and returns commands in order.
     pub fn feed(&mut self, typed: &[u8], guest: &mut Vec<u8>) -> Vec<Command> {
         let mut commands = Vec::new();
         for &byte in typed {
@@ -53,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn commands_and_bytes_are_told_apart_across_reads() {
+    fn commands_and_bytes_are_distinguished_across_reads() {
         let (mut keys, mut guest) = (Keys::default(), Vec::new());
         assert_eq!(keys.feed(b"ab\x01", &mut guest), []);
         assert_eq!(

@@ -1,5 +1,5 @@
-//! What vCPU threads and devices report to the event loop. Bounded: the first of each kind counts
-//! until it is taken.
+//! Reports from vCPU threads and devices to the event loop. Bounded: only the first notice of each
+//! kind is stored until the loop takes it.
 
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
@@ -14,42 +14,42 @@ use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 use crate::outcome::Outcome;
 
-/// What has happened since the event loop last looked.
+/// Notices since the event loop last took them.
 #[derive(Debug, Default)]
 pub struct Notices {
-    /// A CPU, or the firmware, could not go on.
+    /// A vCPU or the firmware could not continue.
     pub ended: Option<Outcome>,
     /// A device was asked to power off or reset.
     pub exit: Option<ExitRequest>,
-    /// The kernel panicked: its message.
+    /// The guest's kernel panicked with this message.
     pub panic: Option<String>,
-    /// The kernel goes on printing its panic report.
+    /// The kernel printed another line of its panic report.
     pub panic_line: bool,
-    /// The kernel has printed all of its panic report.
+    /// The kernel finished its panic report.
     pub panic_end: bool,
-    /// A console holds bytes back that have to be flushed soon.
+    /// A console has buffered output to flush soon.
     pub flush: bool,
-    /// The guest has read what was typed: there is room for more.
+    /// The guest has read typed input: there is room for more.
     pub input_wanted: bool,
-    /// An output was lost: what the system said.
+    /// An output failed with this error message.
     pub output_lost: Option<String>,
-    /// An item of fw_cfg cannot be read any more: which, and what the system said.
+    /// A fw_cfg item is no longer readable: which one, and the error message.
     pub item_lost: Option<String>,
-    /// The guest has left its vmcoreinfo note.
+    /// The guest published its vmcoreinfo note.
     pub vmcoreinfo: Option<VmCoreInfo>,
 }
 
-/// The way to the event loop, for any thread.
+/// Sends notices to the event loop from any thread.
 #[derive(Clone, Debug)]
 pub struct Notifier {
     notices: Arc<Mutex<Notices>>,
     event: Arc<EventFd>,
-    /// A device was asked to power off or reset: no vCPU executes another instruction.
+    /// A device was asked to power off or reset: vCPUs must not execute another instruction.
     exiting: Arc<AtomicBool>,
 }
 
 impl Notifier {
-    /// A notifier without notices.
+    /// Creates a notifier without pending notices.
     ///
     /// # Errors
     /// See eventfd(2).
@@ -58,10 +58,10 @@ impl Notifier {
         Ok(Self { notices: Arc::default(), event, exiting: Arc::default() })
     }
 
-    /// Notes something and wakes the event loop.
+    /// Records a notice and wakes the event loop.
     pub fn note(&self, change: impl FnOnce(&mut Notices)) {
         change(&mut self.notices.lock().unwrap_or_else(PoisonError::into_inner));
-        // A full counter (EAGAIN) means that the loop has been woken already.
+        // EAGAIN means that the counter is full, so the loop has been woken already.
         let _ = self.event.write(1);
     }
 
@@ -71,8 +71,8 @@ impl Notifier {
         std::mem::take(&mut self.notices.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Forgets what the guest asked for and said, for the next boot. What is about the host stays:
-    /// output to be flushed, or lost.
+    /// Clears everything the guest caused, for the next boot. Notices about the host are preserved:
+    /// output to flush, and lost output.
     pub fn start_over(&self) {
         let mut notices = self.notices.lock().unwrap_or_else(PoisonError::into_inner);
         notices.ended = None;
@@ -83,12 +83,12 @@ impl Notifier {
         self.exiting.store(false, Ordering::Release);
     }
 
-    /// Whether a device was asked to power off or reset, so that vCPUs stop.
+    /// Whether a device was asked to power off or reset, which stops the vCPUs.
     pub fn is_exiting(&self) -> bool {
         self.exiting.load(Ordering::Acquire)
     }
 
-    /// For devices that power off or reset.
+    /// A handle for devices that power off or reset the machine.
     pub fn exit_handle(&self) -> ExitHandle {
         let notifier = self.clone();
         ExitHandle::new(move |request| {

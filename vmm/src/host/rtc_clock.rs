@@ -1,4 +1,4 @@
-//! The time the guest's real-time clock starts from: `-rtc base=`.
+//! The initial time of the guest's real-time clock: `-rtc base=`.
 #![expect(unsafe_code, reason = "localtime_r(3) has no safe form in std")]
 
 use devices::clock::{Clock, SystemClock};
@@ -7,14 +7,14 @@ use crate::config::RtcBase;
 
 const NANOS: i128 = 1_000_000_000;
 
-/// The host's clock, shifted.
+/// The host's clock with an offset.
 #[derive(Clone, Copy, Debug)]
 pub struct RtcClock {
     shift: i128,
 }
 
 impl RtcClock {
-    /// A clock that shows `base` now and runs with the host's.
+    /// Creates a clock that shows `base` now and runs with the host's clock.
     pub fn new(base: RtcBase) -> Self {
         let now = SystemClock.unix_nanos();
         let shift = match base {
@@ -32,10 +32,11 @@ impl Clock for RtcClock {
     }
 }
 
-/// Seconds the host's time zone is ahead of UTC.
+/// Offset of the host's time zone from UTC, in seconds.
 fn utc_offset(now: i128) -> i64 {
     let Ok(seconds) = libc::time_t::try_from(now / NANOS) else { return 0 };
-    // SAFETY: localtime_r(3) reads the time and fills in the struct; all zero is a valid one.
+    // SAFETY: localtime_r(3) reads the time and fills in the struct; all zero is a valid value for
+    // it.
     unsafe {
         let mut local = std::mem::zeroed::<libc::tm>();
         if libc::localtime_r(&raw const seconds, &raw mut local).is_null() {
@@ -58,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn utc_is_the_hosts_time() {
+    fn utc_base_is_the_host_time() {
         let ahead = RtcClock::new(RtcBase::Utc).unix_nanos() - SystemClock.unix_nanos();
         assert!(ahead.abs() < 60 * NANOS);
     }

@@ -1,4 +1,4 @@
-//! Signals as events: blocked everywhere, read from a descriptor by the event loop.
+//! Signals as events: blocked in all threads and read from a signalfd by the event loop.
 #![expect(
     unsafe_code,
     reason = "signalfd(2) and sigaction(2) have no safe form in std or vmm-sys-util"
@@ -12,15 +12,15 @@ use vmm_sys_util::signal::{
     self, block_signal, create_sigset, register_signal_handler, unblock_signal,
 };
 
-/// Signals that end chukka, cleanly: the terminal is restored, the guest's output written, and then
-/// chukka dies of the signal, so that its parent sees how it ended.
+/// Signals that terminate chukka cleanly: it restores the terminal, writes the guest's output, and
+/// then dies of the signal so that the parent process sees the true cause.
 pub const ENDING: [i32; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT];
 
-/// Tells that somebody wants to write to a file whose pages the guest has. By default it kills, so
-/// it stays blocked to the end.
+/// Sent when another process wants to write to a file that is mapped into guest memory. Its default
+/// action terminates the process, so it stays blocked until the end.
 pub const LEASE: i32 = libc::SIGIO;
 
-/// The signals chukka listens to.
+/// The signals that chukka handles.
 #[derive(Debug)]
 pub struct Signals {
     file: File,
@@ -28,8 +28,8 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Blocks the signals in this thread and those it will start, and opens their descriptor. A
-    /// signal that is ignored stays ignored (nohup(1)).
+    /// Blocks the signals in this thread and its future child threads, and opens a signalfd for
+    /// them. Ignored signals stay ignored (nohup(1)).
     ///
     /// # Errors
     /// See sigprocmask(2) and signalfd(2).
@@ -42,8 +42,8 @@ impl Signals {
         let all: Vec<i32> = heard.iter().copied().chain([LEASE]).collect();
         for signal in &all {
             match block_signal(*signal) {
-                // A lease's stays so, from the first time they are listened to: nobody hears it in
-                // between.
+                // The lease signal stays blocked after the first call, because nothing would handle
+                // it in between.
                 Ok(()) | Err(signal::Error::SignalAlreadyBlocked(_)) => {}
                 Err(error) => return Err(io::Error::other(format!("{error:?}"))),
             }
@@ -59,7 +59,7 @@ impl Signals {
         Ok(Self { file: unsafe { File::from_raw_fd(fd) }, heard })
     }
 
-    /// The next signal that has come, if any.
+    /// The next pending signal, if any.
     pub fn take_one(&mut self) -> Option<i32> {
         let mut info = [0; size_of::<libc::signalfd_siginfo>()];
         let count = self.file.read(&mut info).ok()?;
@@ -70,9 +70,9 @@ impl Signals {
 }
 
 impl Drop for Signals {
-    /// From here on the signals do to this process what they do to any. One that has come by now is
-    /// dropped: the end is near, and timeout(1), which sends each signal twice, would otherwise
-    /// keep chukka from telling it.
+    /// Restores the signals' default behavior. Pending signals are dropped: chukka is about to
+    /// exit, and timeout(1), which sends each signal twice, would otherwise kill it before it can
+    /// report the outcome.
     fn drop(&mut self) {
         while self.take_one().is_some() {}
         for signal in &self.heard {
@@ -89,7 +89,7 @@ impl AsRawFd for Signals {
 
 fn is_ignored(signal: i32) -> bool {
     // SAFETY: with a null second argument sigaction(2) only fills in the third; all zero is a valid
-    // one.
+    // value for it.
     unsafe {
         let mut action = std::mem::zeroed::<libc::sigaction>();
         libc::sigaction(signal, std::ptr::null(), &raw mut action) == 0
@@ -97,12 +97,13 @@ fn is_ignored(signal: i32) -> bool {
     }
 }
 
-/// The signal that brings a vCPU's thread back from `KVM_RUN`, or out of a write(2) that blocks.
+/// The signal that interrupts a vCPU thread in `KVM_RUN` or in a blocking write(2).
 pub fn kick_number() -> i32 {
     signal::SIGRTMIN()
 }
 
-/// Gives the kick a handler that does nothing: it is there to interrupt.
+/// Installs a handler for the kick signal that does nothing: the signal only interrupts system
+/// calls.
 ///
 /// # Errors
 /// See sigaction(2).
@@ -111,15 +112,16 @@ pub fn prepare_kick() -> io::Result<()> {
     register_signal_handler(kick_number(), nothing).map_err(io::Error::from)
 }
 
-/// Stops this process as Ctrl-Z would, until it is continued.
+/// Stops this process, as Ctrl-Z would, until it is continued.
 pub fn stop_self() {
-    // SAFETY: sends a signal to this process, no more.
+    // SAFETY: only sends a signal to this process.
     unsafe { libc::kill(libc::getpid(), libc::SIGSTOP) };
 }
 
 /// Dies of `signal`, as if it had never been caught.
 pub fn die_of(signal: i32) -> ! {
-    // SAFETY: resets a disposition and raises the signal; nothing of ours runs after that.
+    // SAFETY: resets the disposition of a signal that is raised next; no code of ours runs after
+    // that.
     unsafe { libc::signal(signal, libc::SIG_DFL) };
     let _ = unblock_signal(signal);
     // SAFETY: as above.

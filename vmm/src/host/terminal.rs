@@ -1,4 +1,4 @@
-//! The terminal: raw while the guest has it, and as it was before on every way out.
+//! The terminal: raw while the guest uses it, and restored however chukka exits.
 #![expect(
     unsafe_code,
     reason = "tcgetattr(3), tcsetattr(3) and the SIGBUS handler have no safe form in std"
@@ -8,16 +8,15 @@ use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsRawFd;
 use std::sync::OnceLock;
 
-/// The settings to go back to. Set once, before the first change, so that a signal handler can read
-/// it.
+/// The settings to restore. Set once, before the first change, so that signal handlers can read it.
 static ORIGINAL: OnceLock<libc::termios> = OnceLock::new();
 
-/// Whether Ctrl-C, Ctrl-\ and Ctrl-Z on the terminal are signals to chukka or bytes for the guest.
+/// Whether Ctrl-C, Ctrl-\ and Ctrl-Z send signals to chukka or are passed to the guest as bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keys {
-    /// Bytes for the guest.
+    /// They are passed to the guest as bytes.
     ToGuest,
-    /// Signals to chukka.
+    /// They send signals to chukka.
     Signals,
 }
 
@@ -28,8 +27,8 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// Makes the terminal raw. `None` when standard input is no terminal, or not ours to change: in
-    /// the background.
+    /// Makes the terminal raw. Returns `None` if standard input is not a terminal or chukka runs in
+    /// the background and must not change it.
     pub fn acquire(keys: Keys) -> Option<Self> {
         let stdin = io::stdin();
         if !stdin.is_terminal() || !in_foreground() {
@@ -49,11 +48,12 @@ impl Terminal {
         Some(terminal)
     }
 
-    /// Makes it raw again, after a stop during which the shell had it. False: the shell still has
-    /// it, this process is in the background.
+    /// Makes the terminal raw again after chukka was stopped and the shell used the terminal.
+    /// Returns false if chukka is in the background, so that the shell still owns the terminal.
     pub fn make_raw(&self) -> bool {
         let Some(mut raw) = ORIGINAL.get().copied() else { return false };
-        // As QEMU's stdio character device does (chardev/char-stdio.c): output processing stays on.
+        // As in QEMU's stdio character device (chardev/char-stdio.c), output processing stays
+        // enabled.
         raw.c_iflag &= !(libc::IGNBRK
             | libc::BRKINT
             | libc::PARMRK
@@ -78,7 +78,7 @@ impl Drop for Terminal {
     }
 }
 
-/// Puts the terminal back as it was found. Does nothing where it was never changed.
+/// Restores the terminal's original settings. Does nothing if they were never changed.
 /// Async-signal-safe.
 pub fn restore() {
     if let Some(original) = ORIGINAL.get() {
@@ -86,8 +86,8 @@ pub fn restore() {
     }
 }
 
-/// Changes the terminal, unless this process is in the background (`bg`): then the shell has it and
-/// has restored it.
+/// Changes the terminal, unless this process is in the background (`bg`): then the shell owns the
+/// terminal and has already restored its settings.
 fn set(settings: &libc::termios) -> bool {
     if !in_foreground() {
         return false;
@@ -104,8 +104,8 @@ fn in_foreground() -> bool {
     unsafe { libc::tcgetpgrp(0) == libc::getpgrp() }
 }
 
-/// From here on, a panic and a SIGBUS restore the terminal before they end the process; a SIGBUS at
-/// a page of guest memory does not end it (see [`guest_memory::repair`]).
+/// Makes a panic or a SIGBUS restore the terminal before the process ends. A SIGBUS on a page of
+/// guest memory does not end it (see [`guest_memory::repair`]).
 pub fn restore_on_disaster() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
@@ -123,12 +123,13 @@ pub fn restore_on_disaster() {
     }
 }
 
-/// chukka itself came to a page of a file that is not there any more: in guest memory the guest is
-/// told, or the user by whoever asks [`guest_memory::Engine::cut_file`]. Or memory is broken: never
-/// end without a word.
+/// Handles an access by chukka itself to a page that is no longer in its file. If the page is guest
+/// memory, it is repaired; the guest is notified, or the user by the caller of
+/// [`guest_memory::Engine::cut_file`]. Otherwise (for example, on a memory error) the process ends
+/// with a message.
 extern "C" fn on_sigbus(_: i32, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
-    // SAFETY: the kernel gives a handler with SA_SIGINFO a valid siginfo_t. `si_code` is positive
-    // where the kernel itself sent the signal, and only then there is an address.
+    // SAFETY: the kernel passes a handler with SA_SIGINFO a valid siginfo_t. `si_code` is positive
+    // if the kernel itself sent the signal; only then is the address set.
     let (code, address) = unsafe { ((*info).si_code, (*info).si_addr().addr()) };
     if code > 0 && guest_memory::repair(address) {
         return;

@@ -1,4 +1,4 @@
-//! The guest's CPUID: what KVM can give, completed for each CPU, with the user's switches applied.
+//! The guest's CPUID: what KVM supports, adjusted for each vCPU, with the user's switches applied.
 
 use kvm_bindings::{CpuId, KVM_MAX_CPUID_ENTRIES, kvm_cpuid_entry2};
 use kvm_ioctls::{Cap, Kvm};
@@ -6,8 +6,8 @@ use kvm_ioctls::{Cap, Kvm};
 use crate::config::cpu_model::{CpuModel, FeatureSwitch, Register};
 use crate::kvm::KvmError;
 
-/// CPUID.1:ECX[24], the local APIC timer's TSC deadline mode. KVM has it but leaves it to the VMM
-/// to say so (Documentation/virt/kvm/api.rst, KVM_GET_SUPPORTED_CPUID).
+/// CPUID.1:ECX[24], the local APIC timer's TSC deadline mode. KVM implements it but leaves it to
+/// the VMM to set the bit (Documentation/virt/kvm/api.rst, KVM_GET_SUPPORTED_CPUID).
 const TSC_DEADLINE: u32 = 1 << 24;
 /// CPUID.1:ECX[21]: x2APIC, which the in-kernel local APIC always has.
 const X2APIC: u32 = 1 << 21;
@@ -15,10 +15,10 @@ const X2APIC: u32 = 1 << 21;
 const HYPERVISOR: u32 = 1 << 31;
 /// CPUID.1:EDX[28]: EBX[23:16] is valid (HTT).
 const HTT: u32 = 1 << 28;
-/// The 256 leaves that tell the guest of KVM (Documentation/virt/kvm/x86/cpuid.rst).
+/// The 256 leaves that identify KVM to the guest (Documentation/virt/kvm/x86/cpuid.rst).
 const KVM_LEAVES: u32 = 0x4000_0000;
 
-/// CPUID of a machine, complete but for what differs from CPU to CPU.
+/// A machine's CPUID, complete except for per-CPU values.
 #[derive(Debug)]
 pub struct Cpuid {
     entries: Vec<kvm_cpuid_entry2>,
@@ -27,8 +27,8 @@ pub struct Cpuid {
 }
 
 impl Cpuid {
-    /// What `kvm` supports, for a machine of `cpus` CPUs (one socket, a core each), with the
-    /// switches of `model`.
+    /// Builds the CPUID from what `kvm` supports, for a machine of `cpus` vCPUs (one socket, one
+    /// core each), with the switches of `model`.
     ///
     /// # Errors
     /// KVM_GET_SUPPORTED_CPUID failed.
@@ -57,15 +57,15 @@ impl Cpuid {
         Ok(Self { entries, cpus, unsupported })
     }
 
-    /// The features that were asked for and that the host has not: they stay off.
+    /// Requested features that the host does not support: they stay off.
     pub fn unsupported(&self) -> &[&'static str] {
         &self.unsupported
     }
 
-    /// The entries of CPU `cpu`, whose local APIC ID is the same number.
+    /// The entries for vCPU `cpu`, whose local APIC ID is the same number.
     ///
     /// # Errors
-    /// More entries than KVM takes: never, for they came from it.
+    /// Too many entries for KVM. Cannot happen, because they came from KVM.
     pub fn of_cpu(&self, cpu: u8) -> Result<CpuId, KvmError> {
         let mut entries = self.entries.clone();
         for entry in &mut entries {
@@ -78,8 +78,8 @@ impl Cpuid {
     }
 }
 
-/// Writes one switch of `-cpu` into the entries. False: it switches on what the host has not, and
-/// so nothing.
+/// Applies a `-cpu` switch to the entries. Returns false, without any effect, if it enables a
+/// feature that the host does not support.
 fn apply(entries: &mut [kvm_cpuid_entry2], switch: &FeatureSwitch) -> bool {
     let entry = entries.iter_mut().find(|e| e.function == switch.leaf && e.index == switch.subleaf);
     let Some(entry) = entry else { return !switch.on };
@@ -96,21 +96,21 @@ fn apply(entries: &mut [kvm_cpuid_entry2], switch: &FeatureSwitch) -> bool {
     true
 }
 
-/// Fills in what differs from CPU to CPU: APIC IDs, and how many CPUs share what.
+/// Sets the per-CPU values: APIC IDs and the number of CPUs that share each resource.
 ///
 /// Sources: Intel SDM vol. 2, CPUID; AMD APM vol. 3, appendix E. The topology is one socket of
 /// single-threaded cores.
 fn topology(entry: &mut kvm_cpuid_entry2, cpu: u8, cpus: u8) {
     let apic_id = u32::from(cpu);
     let count = u32::from(cpus);
-    // Bits of an APIC ID that number the cores of a socket.
+    // Number of APIC ID bits that identify a core within its socket.
     let core_bits = u32::from(cpus).next_power_of_two().trailing_zeros();
     match (entry.function, entry.index) {
         (1, _) => {
             entry.ebx = (entry.ebx & 0xff00) | apic_id << 24 | count << 16;
             entry.edx = if cpus > 1 { entry.edx | HTT } else { entry.edx & !HTT };
         }
-        // Deterministic cache parameters: levels 1 and 2 a core each, level 3 shared by all.
+        // Deterministic cache parameters: levels 1 and 2 are per core, level 3 is shared by all.
         (4, _) if entry.eax & 0x1f != 0 => {
             let level = entry.eax >> 5 & 7;
             let sharing = if level >= 3 { (1 << core_bits) - 1 } else { 0 };

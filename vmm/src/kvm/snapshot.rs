@@ -1,4 +1,4 @@
-//! The state of a CPU that cannot continue: mode, RIP and the bytes there.
+//! The state of a CPU that cannot continue: mode, RIP and the code bytes there.
 #![expect(unsafe_code, reason = "process_vm_readv(2) has no safe form")]
 
 use kvm_ioctls::VcpuFd;
@@ -7,10 +7,10 @@ use vm_memory::{GuestAddress, GuestMemoryBackend};
 use crate::memory::Ram;
 use crate::outcome::CpuSnapshot;
 
-/// The longest x86 instruction, in bytes.
+/// Maximum length of an x86 instruction, in bytes.
 const LONGEST_INSTRUCTION: u64 = 15;
 
-/// Reads the state; what cannot be read is left out.
+/// Reads the CPU's state; unreadable parts are omitted.
 pub fn take(fd: &mut VcpuFd, cpu: u8, ram: &Ram) -> CpuSnapshot {
     let (Ok(regs), Ok(sregs)) = (fd.get_regs(), fd.get_sregs()) else {
         return CpuSnapshot { cpu, ..Default::default() };
@@ -32,9 +32,9 @@ pub fn take(fd: &mut VcpuFd, cpu: u8, ram: &Ram) -> CpuSnapshot {
     CpuSnapshot { cpu, rip: regs.rip, linear, mode, protected: sregs.cr0 & 1 != 0, bytes }
 }
 
-/// The snapshot of a CPU that triple-faulted. An AMD processor does not keep its state over that,
-/// and KVM resets it (`shutdown_interception`, arch/x86/kvm/svm/svm.c): better none than one that
-/// misleads.
+/// The snapshot of a CPU that triple-faulted. AMD processors do not preserve their state in that
+/// case, and KVM resets it (`shutdown_interception`, arch/x86/kvm/svm/svm.c): no snapshot is better
+/// than a misleading one.
 pub fn unless_reset(found: Box<CpuSnapshot>) -> Box<CpuSnapshot> {
     const RESET_VECTOR: u64 = 0xffff_fff0;
     if found.linear == RESET_VECTOR && !found.protected {
@@ -43,14 +43,14 @@ pub fn unless_reset(found: Box<CpuSnapshot>) -> Box<CpuSnapshot> {
     found
 }
 
-/// A byte of guest memory. By process_vm_readv(2), which fails where a mapped file has been cut
-/// short; a plain read would be a SIGBUS.
+/// Reads a byte of guest memory with process_vm_readv(2), which fails if a mapped file was
+/// truncated; a plain read would raise SIGBUS.
 fn read_byte(ram: &Ram, at: u64) -> Option<u8> {
     let slice = ram.memory().get_slice(GuestAddress(at), 1).ok()?;
     let mut byte = 0u8;
     let local = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
     let remote = libc::iovec { iov_base: slice.ptr_guard_mut().as_ptr().cast(), iov_len: 1 };
-    // SAFETY: one byte is written, into `byte`; the remote side is only read, and by the kernel.
+    // SAFETY: the kernel writes one byte, into `byte`, and only reads the remote side.
     let read = unsafe {
         libc::process_vm_readv(libc::getpid(), &raw const local, 1, &raw const remote, 1, 0)
     };

@@ -1,4 +1,4 @@
-//! A vCPU's thread: run, handle the exit, run again.
+//! A vCPU thread: run the vCPU, handle the exit, repeat.
 #![expect(
     unsafe_code,
     reason = "the width of a port access is in a union of struct kvm_run that kvm-ioctls does not show"
@@ -18,26 +18,27 @@ use crate::kvm::snapshot;
 use crate::memory::Ram;
 use crate::outcome::{CpuSnapshot, Outcome};
 
-/// A vCPU and what its thread needs.
+/// A vCPU and the resources its thread needs.
 #[derive(Debug)]
 pub struct Vcpu {
     /// Its number, from 0.
     pub cpu: u8,
     /// The vCPU.
     pub fd: VcpuFd,
-    /// The ports it can access.
+    /// The port bus.
     pub bus: Arc<Bus>,
-    /// Guest memory, to read instructions from.
+    /// Guest memory, used to read instructions.
     pub ram: Arc<Ram>,
     /// Set when the machine stops.
     pub stop: Arc<AtomicBool>,
-    /// Says when the guest has powered off or reset the machine. It executes nothing after that.
+    /// Reports when the guest has powered off or reset the machine, after which it must not execute
+    /// anything.
     pub notifier: Notifier,
 }
 
 /// Why a vCPU stopped.
 enum Ended {
-    /// The machine stops.
+    /// The machine is being stopped.
     Stopped,
     TripleFault,
     PowerOff,
@@ -46,8 +47,8 @@ enum Ended {
 }
 
 impl Vcpu {
-    /// Runs until the machine stops. `None`: it was told to, and can be run again; otherwise this
-    /// CPU is why.
+    /// Runs until the machine stops. Returns `None` if the vCPU was told to stop and can run again;
+    /// otherwise returns why it ended the run.
     pub fn run(&mut self) -> Option<Outcome> {
         let ended = self.run_loop();
         let mut snapshot =
@@ -66,16 +67,16 @@ impl Vcpu {
 
     fn run_loop(&mut self) -> Ended {
         let kvm_run = std::ptr::from_ref(self.fd.get_kvm_run());
-        // SAFETY: `kvm_run` is the vCPU's shared page, mapped as long as `self.fd` lives; it is
-        // read only after a port exit, when `io` is the union's valid member, and KVM writes it
-        // only inside KVM_RUN.
+        // SAFETY: `kvm_run` is the vCPU's shared page, mapped as long as `self.fd` lives. It is
+        // read only after a port exit, when `io` is the active union member, and KVM writes it only
+        // inside KVM_RUN.
         let width = || unsafe { usize::from((*kvm_run).__bindgen_anon_1.io.size) };
         while !self.stop.load(Ordering::Acquire) && !self.notifier.is_exiting() {
             match self.fd.run() {
                 Ok(VcpuExit::IoOut(port, data)) => self.bus.write(port, width(), data),
                 Ok(VcpuExit::IoIn(port, data)) => self.bus.read(port, width(), data),
-                // Where KVM emulates an instruction, it takes memory that cannot be read for a
-                // device's: the page of a file that was cut short.
+                // When KVM emulates an instruction, it treats unreadable memory, such as the page
+                // of a truncated file, as MMIO.
                 Ok(VcpuExit::MmioRead(at, _) | VcpuExit::MmioWrite(at, _))
                     if self.ram.memory().address_in_range(GuestAddress(at)) =>
                 {
@@ -111,10 +112,9 @@ impl Vcpu {
     }
 }
 
-/// What KVM_EXIT_INTERNAL_ERROR was about (include/uapi/linux/kvm.h).
+/// Describes a KVM_EXIT_INTERNAL_ERROR (include/uapi/linux/kvm.h).
 fn internal_error(fd: &mut VcpuFd) -> String {
-    // SAFETY: the exit reason is KVM_EXIT_INTERNAL_ERROR, so `internal` is the union's valid
-    // member.
+    // SAFETY: the exit reason is KVM_EXIT_INTERNAL_ERROR, so `internal` is the active union member.
     let suberror = unsafe { fd.get_kvm_run().__bindgen_anon_1.internal.suberror };
     let name = match suberror {
         1 => "instruction emulation failed",

@@ -1,7 +1,7 @@
-//! Puts a vCPU's registers in place. The one spot that turns a [`BootState`] into KVM's structs.
+//! Sets a vCPU's registers. The only place that converts a [`BootState`] into KVM's structs.
 //!
-//! The order is KVM's: CPUID first, since it decides which MSRs and registers exist; then MSRs,
-//! local APIC, special registers, general registers.
+//! KVM requires this order: CPUID first, because it determines which MSRs and registers exist; then
+//! MSRs, local APIC, special registers and general registers.
 
 use firmware::BootState;
 use firmware::boot_state::Segment;
@@ -11,10 +11,10 @@ use kvm_ioctls::VcpuFd;
 use crate::kvm::KvmError;
 use crate::kvm::cpuid::Cpuid;
 
-/// IA32_MISC_ENABLE, and its fast-string bit (Intel SDM vol. 4). Linux warns of slow string
-/// operations without it.
+/// IA32_MISC_ENABLE with its fast-string bit (Intel SDM vol. 4). Linux warns about slow string
+/// operations if the bit is clear.
 const MISC_ENABLE: (u32, u64) = (0x1a0, 1);
-/// IA32_MTRR_DEF_TYPE: MTRRs on, all memory write-back, as firmware leaves it (Intel SDM vol. 3,
+/// IA32_MTRR_DEF_TYPE: MTRRs enabled, all memory write-back, as firmware sets it (Intel SDM vol. 3,
 /// 12.11.2.1).
 const MTRR_DEF_TYPE: (u32, u64) = (0x2ff, 1 << 11 | 6);
 
@@ -25,7 +25,7 @@ const LVT_LINT1: usize = 0x360;
 const EXTINT: u32 = 0b111 << 8;
 const NMI: u32 = 0b100 << 8;
 
-/// Readies every CPU: CPUID and MSRs. A CPU other than the first then waits for its start-up IPI.
+/// Initializes CPUID and MSRs of any CPU. Application processors then wait for their start-up IPI.
 ///
 /// # Errors
 /// KVM refused a step.
@@ -34,7 +34,8 @@ pub fn configure(vcpu: &VcpuFd, cpu: u8, cpuid: &Cpuid) -> Result<(), KvmError> 
     set_msr(vcpu, MISC_ENABLE)
 }
 
-/// Sets the MTRRs and the local APIC's pins as firmware does, for a CPU that no firmware sets up.
+/// Initializes a CPU as firmware would (MTRRs and the local APIC's LINT pins), for boots without
+/// firmware or with firmware that does not wake this CPU.
 ///
 /// # Errors
 /// KVM refused a step.
@@ -49,7 +50,7 @@ pub fn stand_in_for_firmware(vcpu: &VcpuFd) -> Result<(), KvmError> {
     vcpu.set_lapic(&lapic).map_err(KvmError::ioctl("KVM_SET_LAPIC"))
 }
 
-/// Sets an MSR. A processor without it is no reason to give up: KVM then sets none and says 0.
+/// Sets an MSR. A processor without it is not an error: KVM then sets nothing and returns 0.
 fn set_msr(vcpu: &VcpuFd, (index, data): (u32, u64)) -> Result<(), KvmError> {
     let entry = kvm_msr_entry { index, data, ..Default::default() };
     let msrs = Msrs::from_entries(&[entry]).map_err(|_| KvmError::Ioctl {
@@ -59,7 +60,7 @@ fn set_msr(vcpu: &VcpuFd, (index, data): (u32, u64)) -> Result<(), KvmError> {
     vcpu.set_msrs(&msrs).map(drop).map_err(KvmError::ioctl("KVM_SET_MSRS"))
 }
 
-/// Gives the boot CPU its registers.
+/// Sets the boot CPU's registers.
 ///
 /// # Errors
 /// KVM refused a step.
@@ -73,10 +74,11 @@ pub fn apply(vcpu: &VcpuFd, state: &BootState) -> Result<(), KvmError> {
     (sregs.idt.base, sregs.idt.limit) = (0, state.idt_limit);
     (sregs.cr0, sregs.cr3, sregs.cr4, sregs.efer) = (state.cr0, state.cr3, state.cr4, state.efer);
     vcpu.set_sregs(&sregs).map_err(KvmError::ioctl("KVM_SET_SREGS"))?;
-    // FINIT's control word and the reset value of MXCSR (Intel SDM vol. 1, 8.1.5 and 10.2.3).
+    // The x87 control word after FINIT and the reset value of MXCSR (Intel SDM vol. 1, 8.1.5 and
+    // 10.2.3).
     let fpu = kvm_fpu { fcw: 0x37f, mxcsr: 0x1f80, ..Default::default() };
     vcpu.set_fpu(&fpu).map_err(KvmError::ioctl("KVM_SET_FPU"))?;
-    // Bit 1 of RFLAGS is always 1; interrupts are off.
+    // Bit 1 of RFLAGS is always 1; interrupts are disabled.
     let regs = kvm_regs {
         rip: state.rip,
         rax: state.rax,

@@ -1,4 +1,4 @@
-//! What is between the CPU and the ISA bus.
+//! The chips between the CPU and the ISA bus.
 
 use devices::pci::bus::PciBus;
 use devices::pci::config::PciConfigPorts;
@@ -15,12 +15,11 @@ use crate::error::DeviceError;
 
 /// Attaches the chipset.
 ///
-/// microvm has no PCI, only the reset control register in the middle of the ports of PCI's
-/// configuration space. pc has PCI with the bridges of an i440FX and the power-management function
-/// of a PIIX4.
+/// microvm has no PCI, only the reset control register, whose port is within the PCI configuration
+/// ports. pc has PCI with the bridges of an i440FX and the power-management function of a PIIX4.
 ///
 /// # Errors
-/// Two devices claim one port or one PCI slot.
+/// Two devices claim the same port or PCI slot.
 pub(super) fn attach(list: &mut DeviceList, parts: &Parts<'_>) -> Result<(), DeviceError> {
     let reset_control = ResetControl::new(parts.notifier.exit_handle());
     match parts.config.machine {
@@ -42,7 +41,7 @@ pub(super) fn attach(list: &mut DeviceList, parts: &Parts<'_>) -> Result<(), Dev
     }
 }
 
-/// Where the window for memory-mapped PCI devices starts: above all RAM below 4 GiB.
+/// Start of the window for memory-mapped PCI devices: above all RAM below 4 GiB.
 fn memory_window(map: &MemoryMap) -> u32 {
     u32::try_from(map.below_4g().max(layout::MMIO_HOLE)).unwrap_or(u32::MAX)
 }

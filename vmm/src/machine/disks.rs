@@ -93,7 +93,7 @@ impl Disks {
         self.disks.iter().map(|disk| (disk.description.base.into(), Arc::clone(&disk.mmio)))
     }
 
-    /// How the DSDT tells of them.
+    /// Their DSDT entries.
     pub fn descriptions(&self) -> impl Iterator<Item = &VirtioMmioDescription> {
         self.disks.iter().map(|disk| &disk.description)
     }

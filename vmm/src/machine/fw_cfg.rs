@@ -1,4 +1,4 @@
-//! The fw_cfg device: its ports, and what chukka does when the guest uses it.
+//! The fw_cfg device: its ports, and chukka's reaction to guest accesses.
 
 use std::sync::{Arc, Mutex};
 
@@ -20,7 +20,7 @@ use crate::outcome::Outcome;
 /// The device, shared by the bus and the trace.
 pub(super) type SharedFwCfg = Arc<Mutex<FwCfgPorts<GuestMemoryMmap>>>;
 
-/// Attaches the device with all its items, `acpi` among them.
+/// Attaches the device with all its items, including the tables in `acpi`.
 ///
 /// # Errors
 /// An item cannot be published.
@@ -43,8 +43,8 @@ pub(super) fn attach(
     Ok(device)
 }
 
-/// Watches what the guest does with fw_cfg: everything for the trace, and in any case an item that
-/// the host can no longer read.
+/// Observes the guest's fw_cfg operations: all of them for the trace, and always those that fail
+/// because the host can no longer read an item.
 fn observer(
     mut trace: Option<FwCfgTrace>,
     notifier: Notifier,
@@ -57,7 +57,7 @@ fn observer(
         if let Event::HostError { item, error } = event {
             let lost = format!("the guest cannot read {item} through fw_cfg: {error}");
             notifier.note(|n| n.item_lost = n.item_lost.take().or(Some(lost)));
-            // The pages of a mapped file that the guest already has are gone too.
+            // The pages of a mapped file that the guest has already loaded are lost too.
             if let Some(cut) = Outcome::file_cut(&engine) {
                 notifier.note(|n| n.ended = n.ended.take().or(Some(cut)));
             }

@@ -1,4 +1,4 @@
-//! All items of fw_cfg: the description of the machine, what is booted, and the user's own items.
+//! The contents of fw_cfg: the machine's description, what to boot, and the user's files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,13 +18,13 @@ use crate::config::{FwCfgItem, FwCfgSource, OemString, VmConfig};
 use crate::error::BootError;
 use crate::outcome::Outcome;
 
-/// More files than chukka publishes of its own.
+/// Upper bound on the number of files chukka itself publishes.
 const OWN_FILES: usize = 16;
 
-/// Every item of the machine.
+/// Builds all fw_cfg items of the machine.
 ///
 /// # Errors
-/// A file cannot be read, something does not fit, or two items have one name.
+/// A file cannot be read, something does not fit, or two items have the same name.
 pub fn items(parts: &Parts<'_>, acpi: &AcpiTables) -> Result<Items, BootError> {
     let &Parts { config, map, boot, notifier, .. } = parts;
     let theirs = config.fw_cfg.len() + config.credentials.len();
@@ -74,13 +74,13 @@ pub fn items(parts: &Parts<'_>, acpi: &AcpiTables) -> Result<Items, BootError> {
     Ok(items)
 }
 
-/// What a user's file holds. It is read when the guest asks for it.
+/// The contents of a user-defined file, read when the guest accesses them.
 fn data(item: &FwCfgItem) -> Result<Data, BootError> {
     let path = match &item.source {
         FwCfgSource::Text(bytes) => return Ok(bytes.clone().into()),
         FwCfgSource::File(path) => path,
     };
-    // An empty file is a good answer to a guest that only asks whether there is one.
+    // Allow empty files: the guest may only check whether the file exists.
     if fs::metadata(path).is_ok_and(|about| about.is_file() && about.len() == 0) {
         return Ok(Vec::new().into());
     }
@@ -88,7 +88,7 @@ fn data(item: &FwCfgItem) -> Result<Data, BootError> {
     Ok(file.range(0..file.len(), Content::Data).into())
 }
 
-/// What the SMBIOS tables are to say.
+/// The contents of the SMBIOS tables.
 ///
 /// # Errors
 /// A file with an OEM string cannot be read.

@@ -1,5 +1,4 @@
-//! The list of devices: it drives the port bus, the DSDT, the machine's reset and the flushing of
-//! output.
+//! The list of devices, used for the port bus, the DSDT, machine resets and flushing output.
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -13,11 +12,11 @@ use crate::bus::Bus;
 use crate::error::DeviceError;
 use crate::lock::{lock, try_lock};
 
-/// The ports that KVM's own devices answer, as first port and number of ports: the PICs with their
+/// The ports of KVM's in-kernel devices, as first port and number of ports: the PICs with their
 /// edge/level registers, the PIT and its gate.
 const KVM_PORTS: [(u16, u16); 5] = [(0x20, 2), (0xa0, 2), (0x4d0, 2), (0x40, 4), (0x61, 1)];
 
-/// A device and what the machine does with it.
+/// A device and how the machine uses it.
 pub struct Attached {
     name: &'static str,
     /// The device as the machine sees it.
@@ -33,12 +32,12 @@ pub struct Attached {
 }
 
 impl Attached {
-    /// A device without ports. `name` is what messages call it.
+    /// Creates an entry for a device without ports. `name` is used in messages.
     pub fn new(name: &'static str, device: impl MachineDevice + 'static) -> Self {
         Self::shared(name, Arc::new(Mutex::new(device)))
     }
 
-    /// The same for a device to which somebody keeps a handle.
+    /// As [`Self::new`], for a device to which the caller keeps a handle.
     pub fn shared<D: MachineDevice + 'static>(name: &'static str, device: Arc<Mutex<D>>) -> Self {
         Self {
             name,
@@ -52,35 +51,36 @@ impl Attached {
         }
     }
 
-    /// The device answers `count` ports from `first` on. May be called for each of several ranges.
+    /// Assigns `count` ports from `first` to the device. Can be called more than once for several
+    /// ranges.
     #[must_use]
     pub fn ports(mut self, first: u16, count: u16) -> Self {
         self.ports.push((first, count));
         self
     }
 
-    /// The user chose the ports: `hint` says how to choose others.
+    /// Sets the hint that explains how to choose other ports, for ports the user chose.
     #[must_use]
     pub fn port_hint(mut self, hint: &'static str) -> Self {
         self.port_hint = Some(hint);
         self
     }
 
-    /// String instructions read `port`, one of the device's own, through `device`.
+    /// Lets `device` handle string reads from `port`, which must be one of the device's own ports.
     #[must_use]
     pub fn string_port(mut self, port: u16, device: Arc<dyn StringPort>) -> Self {
         self.string_port = Some((port, device));
         self
     }
 
-    /// `description` describes the device in the DSDT.
+    /// Sets the device's DSDT entry.
     #[must_use]
     pub fn described(mut self, description: impl Aml + Send + Sync + 'static) -> Self {
         self.description = Some(Box::new(description));
         self
     }
 
-    /// The device buffers output: the flusher calls [`MachineDevice::flush`].
+    /// Marks a device that buffers output: the flusher calls its [`MachineDevice::flush`].
     #[must_use]
     pub fn buffers_output(mut self) -> Self {
         self.buffers_output = true;
@@ -95,7 +95,7 @@ impl fmt::Debug for Attached {
     }
 }
 
-/// All devices of a machine. Their order is that of the DSDT and of flushing.
+/// All devices of a machine. Their order determines that of the DSDT and of flushing.
 #[derive(Debug, Default)]
 pub struct DeviceList(Vec<Attached>);
 
@@ -103,7 +103,7 @@ impl DeviceList {
     /// Adds a device.
     ///
     /// # Errors
-    /// [`DeviceError::PortTaken`]: another device, or KVM, answers one of its ports.
+    /// [`DeviceError::PortTaken`] if one of its ports belongs to another device or to KVM.
     pub fn attach(&mut self, device: Attached) -> Result<(), DeviceError> {
         for range in &device.ports {
             let taken = self.0.iter().flat_map(|other| other.ports.iter().copied());
@@ -116,15 +116,15 @@ impl DeviceList {
         Ok(())
     }
 
-    /// The devices that the DSDT describes.
+    /// The DSDT entries of the devices.
     pub fn descriptions(&self) -> impl Iterator<Item = &dyn Aml> {
         self.0.iter().filter_map(|device| Some(&**device.description.as_ref()? as &dyn Aml))
     }
 
-    /// A bus on which every device answers its ports.
+    /// Builds the port bus for all devices.
     ///
     /// # Errors
-    /// Two devices overlap: never, as [`Self::attach`] refuses that.
+    /// Two devices overlap. Cannot happen, because [`Self::attach`] rejects that.
     pub fn bus(&self) -> Result<Bus, DeviceError> {
         let places = self.0.iter().flat_map(|device| {
             device.ports.iter().map(|(first, count)| (*first, *count, Arc::clone(&device.pio)))
@@ -134,9 +134,9 @@ impl DeviceList {
         Ok(strings.fold(bus, |bus, (port, device)| bus.with_string_port(port, device)))
     }
 
-    /// Resets every device while no vCPU runs. False: nothing happened, because another thread
-    /// holds a device, such as the flusher that waits for a reader of a serial port's output. Try
-    /// again.
+    /// Resets every device while no vCPU runs. Returns false, without resetting anything, if
+    /// another thread holds a device, for example the flusher while it waits for a reader of a
+    /// serial port's output. Try again.
     #[must_use]
     pub fn try_reset(&self) -> bool {
         let guards = self.0.iter().map(|device| try_lock(&device.device));
@@ -145,7 +145,7 @@ impl DeviceList {
         true
     }
 
-    /// Writes out what devices have buffered. May block for as long as nobody reads their output.
+    /// Writes out buffered output of the devices. May block until someone reads it.
     pub fn flush(&self) {
         for device in self.0.iter().filter(|device| device.buffers_output) {
             lock(&device.device).flush();
@@ -153,7 +153,7 @@ impl DeviceList {
     }
 }
 
-/// The lowest port of a range, as first port and number, that one of `taken` contains.
+/// The lowest port of a range, given as first port and number of ports, that is in one of `taken`.
 fn first_taken((first, count): (u16, u16), taken: impl Iterator<Item = (u16, u16)>) -> Option<u16> {
     let wanted = u32::from(first)..u32::from(first) + u32::from(count);
     let common = |(first, count): (u16, u16)| {

@@ -1,4 +1,4 @@
-//! What writes to the outside: the serial ports, the debug console, the trace.
+//! Devices with host outputs: the serial ports, the debug console and the trace.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -19,7 +19,7 @@ use super::trace::FwCfgTrace;
 use crate::config::SerialBackend;
 use crate::error::{DeviceError, HostError, StartError};
 
-/// Attaches those of COM1 to COM4 that the user asked for. Returns the one on standard input and
+/// Attaches the configured serial ports, COM1 to COM4. Returns the one on standard input and
 /// output.
 pub(super) fn attach_serial_ports(
     list: &mut DeviceList,
@@ -46,7 +46,7 @@ pub(super) fn attach_serial_ports(
     Ok(terminal)
 }
 
-/// Attaches the port that firmware writes its log to, if the user asked for it.
+/// Attaches the debug console, to which firmware writes its log, if configured.
 pub(super) fn attach_debugcon(list: &mut DeviceList, parts: &Parts<'_>) -> Result<(), StartError> {
     let Some(wanted) = &parts.config.debugcon else { return Ok(()) };
     let Some(out) = output(&wanted.out, "the debug console")? else { return Ok(()) };
@@ -63,7 +63,7 @@ pub(super) fn attach_debugcon(list: &mut DeviceList, parts: &Parts<'_>) -> Resul
     Ok(())
 }
 
-/// The trace of fw_cfg on standard error, where it is asked for.
+/// Creates the fw_cfg trace on standard error, if configured.
 pub(super) fn trace(parts: &Parts<'_>) -> Result<Option<FwCfgTrace>, StartError> {
     if !parts.config.trace.fw_cfg {
         return Ok(None);
@@ -76,7 +76,7 @@ fn sink(parts: &Parts<'_>, out: Box<dyn Write + Send>) -> ConsoleSink {
     ConsoleSink::new(out, Box::new(parts.notifier.clone()), Arc::clone(parts.stopping))
 }
 
-/// Where the output of `of` goes. `None`: there is no such port.
+/// Opens the output of `of`. Returns `None` if the port does not exist.
 fn output(
     backend: &SerialBackend,
     of: &'static str,
@@ -85,8 +85,8 @@ fn output(
         SerialBackend::None => None,
         SerialBackend::Null => Some(Box::new(io::sink())),
         SerialBackend::Stdio => {
-            // A descriptor of its own: std's standard output holds lines back and a lock that a
-            // stuck write would keep.
+            // Use a separate descriptor: std's standard output buffers lines and holds a lock,
+            // which a blocked write would never release.
             let stdout =
                 io::stdout().as_fd().try_clone_to_owned().map_err(HostError::descriptors)?;
             Some(Box::new(File::from(stdout)))

@@ -1,4 +1,4 @@
-//! What a machine is built from.
+//! The inputs from which a machine is built.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -12,16 +12,16 @@ use crate::config::VmConfig;
 use crate::host::notices::Notifier;
 use crate::memory::Ram;
 
-/// What a machine is built from.
+/// The inputs from which a machine is built.
 #[derive(Clone, Copy, Debug)]
 pub struct Parts<'a> {
-    /// What the user asked for.
+    /// The user's configuration.
     pub config: &'a VmConfig,
-    /// Where RAM is.
+    /// The layout of RAM.
     pub map: &'a MemoryMap,
-    /// The RAM, the target of fw_cfg's DMA.
+    /// The RAM, which fw_cfg's DMA accesses.
     pub ram: &'a Ram,
-    /// What is booted; fw_cfg passes it to the guest.
+    /// What to boot; fw_cfg passes it to the guest.
     pub boot: &'a Boot,
     /// The SMBIOS tables.
     pub smbios: &'a SmbiosTables,
@@ -29,6 +29,6 @@ pub struct Parts<'a> {
     pub disks: &'a [Arc<Block>],
     /// How devices notify the main thread.
     pub notifier: &'a Notifier,
-    /// Once set, no device waits for the host any longer.
+    /// Once set, devices must not block on the host any longer.
     pub stopping: &'a Arc<AtomicBool>,
 }

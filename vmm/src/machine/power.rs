@@ -1,4 +1,4 @@
-//! ACPI power management: two kinds of hardware.
+//! ACPI power management, with either of two kinds of hardware.
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -17,15 +17,15 @@ use crate::config::MachineKind;
 use crate::error::StartError;
 use crate::lock::lock;
 
-/// What the rest of the machine needs of its power management.
+/// What the rest of the machine needs from power management.
 pub(super) struct Power {
-    /// What the ACPI tables say of it.
+    /// Its description for the ACPI tables.
     pub acpi: AcpiConfig,
     /// The power button.
     pub button: PowerButton,
 }
 
-/// The power button of whichever chip the machine has.
+/// The power button of the machine's power-management chip.
 pub(super) struct PowerButton(Box<dyn Fn() + Send + Sync>);
 
 impl PowerButton {
@@ -43,13 +43,13 @@ impl fmt::Debug for PowerButton {
 
 /// Attaches the machine's power management.
 ///
-/// pc has the fixed hardware of a PC. microvm is hardware-reduced, which is the cheapest to boot with,
-/// but Linux then uses neither the 8259s nor the PIT, and needs kvmclock. So microvm has the fixed
-/// hardware as well if the guest does not see KVM (`-cpu host,kvm=off`): it would find no clock, and
-/// hang.
+/// pc has the fixed hardware of a PC. microvm is hardware-reduced, which boots fastest, but Linux
+/// then uses neither the 8259s nor the PIT and needs kvmclock. If KVM is hidden from the guest
+/// (`-cpu host,kvm=off`), it would find no clock and hang, so microvm then has the fixed hardware
+/// too.
 ///
 /// # Errors
-/// Two devices claim one port.
+/// Two devices claim the same port.
 pub(super) fn attach(
     list: &mut DeviceList,
     parts: &Parts<'_>,

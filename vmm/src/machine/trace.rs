@@ -1,12 +1,11 @@
-//! `-trace fw_cfg`: one line per operation of the guest on the fw_cfg device, and a summary at the
-//! end.
+//! `-trace fw_cfg`: one line per guest operation on the fw_cfg device, and a summary at the end.
 //!
 //! ```text
 //!    3.1 ms  DMA READ   etc/e820 [0..80) -> 0x000f5e40
 //! ```
 //!
-//! Reads by the data port are resolved until the guest does something else, so that a string read
-//! byte by byte is one line.
+//! Reads through the data port are combined until the guest does something else, so that reading a
+//! string byte by byte gives a single line.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
@@ -20,26 +19,27 @@ use fw_cfg::event::{DmaEvent, DmaKind, Event, ItemName, Observer};
 
 use crate::lock::lock;
 
-/// How many failed operations the summary shows: the guest may cause any number.
+/// Number of failed operations listed in the summary. Bounded, because the guest can cause any
+/// number.
 const ERRORS_SHOWN: usize = 8;
 
-/// What the summary is made of.
+/// The data for the summary.
 #[derive(Debug, Default)]
 struct Totals {
     /// Keys of items that were read.
     read: BTreeSet<u16>,
-    /// Keys that were selected and do not exist: 65536 at most.
+    /// Keys that were selected but do not exist: at most 65536.
     missing: BTreeSet<u16>,
     by_port: u64,
     port_reads: u64,
     by_dma: u64,
     operations: u64,
     errors: u64,
-    /// The first of them.
+    /// The first [`ERRORS_SHOWN`] failed operations.
     error_lines: Vec<String>,
 }
 
-/// Reads by the data port that follow each other.
+/// Consecutive reads through the data port.
 #[derive(Debug)]
 struct PortRun {
     key: u16,
@@ -56,21 +56,21 @@ struct State {
     run: Option<PortRun>,
 }
 
-/// The trace. Clones share their state: the device's observer has one, the printer of the summary
-/// another.
+/// A handle to the trace. All clones share the same state: the device's observer holds one, and the
+/// code that requests the summary holds another.
 #[derive(Clone, Debug)]
 pub struct FwCfgTrace(Arc<Mutex<State>>);
 
 impl FwCfgTrace {
-    /// A trace that writes to `out`, with times since `started`.
+    /// Creates a trace that writes to `out`, with times relative to `started`.
     pub fn new(started: Instant, out: ConsoleSink) -> Self {
         let state = State { started, out, totals: Totals::default(), run: None };
         Self(Arc::new(Mutex::new(state)))
     }
 
-    /// Writes the summary: what was moved and how, which of `items` were never read, what was asked
-    /// for and is not there, which ports nobody answered (`unanswered`: port and number of
-    /// accesses), and what failed.
+    /// Writes the summary: the amount of data transferred and how, which of `items` were never
+    /// read, which missing items were requested, accesses to ports without a device (`unanswered`:
+    /// port and number of accesses), and failed operations.
     pub fn finish<'a>(
         &self,
         items: impl Iterator<Item = ItemName<'a>>,
@@ -79,7 +79,8 @@ impl FwCfgTrace {
         let mut state = lock(&self.0);
         state.end_run();
         let text = state.totals.summary(items, unanswered);
-        // The sink keeps or drops what cannot be written; there is nobody else to tell.
+        // The sink buffers or drops what it cannot write; there is nowhere else to report the
+        // error.
         let _ = state.out.write_all(text.as_bytes());
         state.out.flush_now();
     }
@@ -208,11 +209,11 @@ impl Totals {
     }
 }
 
-/// The column in which a row of the summary begins, and the last one it may reach: a list goes on
-/// in the next line.
+/// The first column of a summary row's text and the last column it may reach. Longer lists continue
+/// on the next line.
 const COLUMNS: (usize, usize) = (24, 100);
 
-/// A row of the summary: its name, and after it what it says, broken between the entries of a list.
+/// Formats a summary row: its name, then its text, wrapped between list entries.
 fn wrapped(name: &str, what: &str) -> String {
     let (start, end) = COLUMNS;
     let mut text = String::new();
@@ -227,7 +228,7 @@ fn wrapped(name: &str, what: &str) -> String {
     text + line.trim_end() + "\n"
 }
 
-/// Most entries of a list that are shown.
+/// Maximum number of list entries shown.
 const LISTED: usize = 24;
 
 fn list(entries: impl Iterator<Item = impl fmt::Display>) -> String {
@@ -244,7 +245,7 @@ fn absent(item: ItemName<'_>) -> &'static str {
     if item.exists { "" } else { " (not there)" }
 }
 
-/// Zeros that followed an item's bytes.
+/// Number of zero bytes read past the end of an item.
 struct Zeros(u64);
 
 impl fmt::Display for Zeros {
@@ -253,8 +254,8 @@ impl fmt::Display for Zeros {
     }
 }
 
-/// A DMA operation in one line: kind, item, bytes of it, address; the descriptor too where it
-/// failed.
+/// One line describing a DMA operation: kind, item, byte range and address; plus the descriptor if
+/// it failed.
 struct DmaLine<'a>(&'a DmaEvent<'a>);
 
 impl fmt::Display for DmaLine<'_> {
@@ -286,7 +287,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_long_list_is_broken_between_its_entries() {
+    fn a_long_list_wraps_between_entries() {
         let ports: Vec<String> = (0..30).map(|port| format!("{port:#05x} (1)")).collect();
         let text = wrapped("ports nobody answered", &ports.join(", "));
         assert!(text.lines().count() > 3);
@@ -296,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_ends_with_how_many_are_left_out() {
+    fn a_truncated_list_ends_with_the_number_of_omitted_entries() {
         assert_eq!(list(["a", "b"].iter()), "a, b");
         assert!(list(0..30).ends_with("23 and 6 more"));
     }

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-/// Whether the processor itself translates guest addresses (EPT or NPT), as the parameters of KVM's
-/// modules say. If not, KVM shadows the guest's page tables, and each new page costs a page fault
-/// of tens of microseconds.
+/// Whether the processor translates guest addresses in hardware (EPT or NPT), according to the
+/// parameters of KVM's modules. If not, KVM shadows the guest's page tables, and each new page
+/// costs a page fault of tens of microseconds.
 pub(super) fn is_two_dimensional() -> bool {
     let on = |parameter: &str| {
         let text = std::fs::read_to_string(Path::new("/sys/module").join(parameter));

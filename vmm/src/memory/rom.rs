@@ -1,32 +1,33 @@
-//! The firmware's ROM at the top of 4 GiB: memory of its own, which neither the guest nor a device
-//! can write to.
+//! The firmware's ROM just below 4 GiB: separate memory that neither the guest nor a device can
+//! write.
 
 use vm_memory::mmap::MmapRegionError;
 use vm_memory::{
     Bytes, GuestAddress, GuestMemoryRegion, GuestRegionMmap, MemoryRegionAddress, MmapRegion,
 };
 
-/// A ROM. It lives as long as the process does.
+/// A ROM. It exists as long as the process does.
 #[derive(Debug)]
 pub struct Rom {
     region: GuestRegionMmap,
 }
 
 impl Rom {
-    /// A ROM at guest-physical address `at`, still empty, for `size` bytes: whole pages.
+    /// Creates an empty ROM of `size` bytes, a multiple of the page size, at guest-physical address
+    /// `at`.
     ///
     /// # Errors
-    /// The host has no memory for it.
+    /// The host cannot allocate the memory.
     pub fn new(at: u64, size: usize) -> Result<Self, MmapRegionError> {
         let region = GuestRegionMmap::new(MmapRegion::new(size)?, GuestAddress(at));
         region.map(|region| Self { region }).ok_or(MmapRegionError::InvalidOffsetLength)
     }
 
-    /// Puts its contents in place, again after a guest may have written to it: a host whose KVM has
-    /// no read-only memory lets it.
+    /// Writes the ROM's contents. Repeated on each boot, because a guest can overwrite them if the
+    /// host's KVM lacks read-only memory.
     ///
     /// # Errors
-    /// There are more bytes than the ROM has.
+    /// `bytes` is larger than the ROM.
     pub fn fill(&self, bytes: &[u8]) -> Result<(), vm_memory::GuestMemoryError> {
         self.region.write_slice(bytes, MemoryRegionAddress(0))
     }

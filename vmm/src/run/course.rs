@@ -1,16 +1,16 @@
-//! What the run does next, decided from everything that happens to it.
+//! Decides what the run does next, based on all events so far.
 
 use guest_memory::Leases;
 
 use crate::config::{OnPanic, OnReset};
 use crate::outcome::Outcome;
 
-/// What the run has to do next.
+/// The run's next step.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Copy the mapped pages of files, give their leases back, and go on. [`Leases::Wanted`]:
+    /// Copy the mapped pages of files, release the leases, and continue. [`Leases::Wanted`]:
     /// another process wants to write to a file. [`Leases::All`]: chukka is about to be stopped
-    /// (Ctrl-Z), and nobody should have to wait for it;
+    /// (Ctrl-Z) and should not block other processes;
     /// [`EventLoop::suspend`](super::event_loop::EventLoop::suspend) comes next.
     ReleaseLeases(Leases),
     /// The guest reset the machine: boot it again.
@@ -19,38 +19,38 @@ pub enum Next {
     End(Outcome),
 }
 
-/// Resolves events that happen at once. The first end wins and overrules a reboot, which overrules
-/// a release of leases.
+/// Resolves concurrent events. The first end wins and overrides a reboot, which overrides a release
+/// of leases.
 #[derive(Debug)]
 pub struct Course {
     on_reset: OnReset,
     on_panic: OnPanic,
     next: Option<Next>,
-    /// The message of the guest's kernel, once it has panicked.
+    /// The panic message, once the guest's kernel has panicked.
     panic: Option<String>,
-    /// Release all leases once the guest has been booted again.
+    /// Release all leases once the guest has rebooted.
     release_later: bool,
 }
 
 impl Course {
-    /// The course of a run that treats resets and panics as these say.
+    /// Creates a course that handles resets and panics according to `on_reset` and `on_panic`.
     pub fn new(on_reset: OnReset, on_panic: OnPanic) -> Self {
         Self { on_reset, on_panic, next: None, panic: None, release_later: false }
     }
 
-    /// What the run has to do, if anything.
+    /// Returns what the run should do next, if anything.
     pub fn take_next(&mut self) -> Option<Next> {
         let later =
             || std::mem::take(&mut self.release_later).then_some(Next::ReleaseLeases(Leases::All));
         self.next.take().or_else(later)
     }
 
-    /// The guest's kernel panicked with `message`. The first message counts.
+    /// The guest's kernel panicked with `message`. Only the first message is stored.
     pub fn panicked(&mut self, message: String) {
         self.panic.get_or_insert(message);
     }
 
-    /// The run is over. A guest that resets, powers off or faults after a panic has panicked.
+    /// The run is over. A reset, power-off or fault after a panic counts as a panic.
     pub fn end(&mut self, outcome: Outcome) {
         if matches!(self.next, Some(Next::End(_))) {
             return;
@@ -78,7 +78,8 @@ impl Course {
         }
     }
 
-    /// Leases have to be released. A reboot releases the wanted ones anyway; a stop waits for it.
+    /// Requests a release of leases. A reboot releases the wanted ones anyway; a stop waits for the
+    /// reboot.
     pub fn release(&mut self, which: Leases) {
         match &self.next {
             None | Some(Next::ReleaseLeases(Leases::Wanted)) => {
@@ -106,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_guest_that_may_continue_after_a_panic_reboots_and_has_panicked() {
+    fn a_guest_allowed_to_continue_reboots_after_a_panic_and_still_counts_as_panicked() {
         let mut course = Course::new(OnReset::Reboot, OnPanic::Continue);
         course.panicked("message".into());
         course.reset();
@@ -116,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_s_end_after_a_panic_is_not_a_panic() {
+    fn quitting_after_a_panic_is_not_a_panic() {
         let mut course = Course::new(OnReset::Reboot, OnPanic::End);
         course.panicked("message".into());
         course.end(Outcome::Quit);
@@ -124,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_end_wins_and_overrules_a_reboot() {
+    fn the_first_end_wins_and_overrides_a_reboot() {
         let mut course = Course::new(OnReset::Reboot, OnPanic::End);
         course.reset();
         course.end(Outcome::PowerOff);
@@ -152,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stop_overrules_another_process_s_wish() {
+    fn a_stop_overrides_the_request_of_another_process() {
         let mut course = Course::new(OnReset::Reboot, OnPanic::End);
         course.release(Leases::All);
         course.release(Leases::Wanted);

@@ -23,23 +23,23 @@ use crate::host::terminal::{self, Terminal};
 use crate::machine::Devices;
 use crate::outcome::Outcome;
 
-/// How long output without an end of line may wait: short for a person, long for a guest.
+/// How long an incomplete line may stay buffered: short for a person, long for a guest.
 const FLUSH_AFTER: Duration = Duration::from_millis(10);
-/// How long a panicked kernel may be silent between the lines of its report. It prints "end Kernel
-/// panic" when it is done, mostly within milliseconds.
+/// How long a panicked kernel may pause between lines of its report. It prints "end Kernel panic"
+/// when done, usually within milliseconds.
 const PANIC_GRACE: Duration = Duration::from_secs(1);
 
 /// What the loop does when a descriptor is ready.
 type Handler = fn(&mut EventLoop);
 
-/// What the loop listens to and acts on.
+/// The event sources of the loop and the objects it acts on.
 #[derive(Debug)]
 pub struct Sources {
     /// Notices from vCPUs and devices.
     pub notifier: Notifier,
-    /// Signals to chukka.
+    /// Signals sent to chukka.
     pub signals: Signals,
-    /// Standard input, if a serial port has it.
+    /// Standard input, if a serial port uses it.
     pub input: Option<Input>,
     /// The terminal, if standard input is one and chukka is in the foreground.
     pub terminal: Option<Terminal>,
@@ -52,11 +52,11 @@ pub struct Sources {
 /// What ends the run.
 #[derive(Clone, Copy, Debug)]
 pub struct Policy {
-    /// What a reset of the guest does.
+    /// What a guest reset does.
     pub on_reset: OnReset,
     /// What a panic of the guest's kernel does.
     pub on_panic: OnPanic,
-    /// The guest's command line has `crashkernel=`.
+    /// The guest's command line contains `crashkernel=`.
     pub expects_crash_kernel: bool,
 }
 
@@ -70,21 +70,21 @@ pub struct EventLoop {
     flusher: Arc<Flusher>,
     typing: Typing,
     course: Course,
-    /// chukka runs in the background (`bg`): the shell has the terminal.
+    /// chukka runs in the background (`bg`): the shell owns the terminal.
     in_background: bool,
     flush_timer: TimerFd,
     panic_timer: TimerFd,
     on_panic: OnPanic,
-    /// The guest's kernel has reserved memory for a crash kernel (`crashkernel=`), which it may start
-    /// instead of ending its report.
+    /// The guest's kernel has reserved memory for a crash kernel (`crashkernel=`), which it may
+    /// start instead of finishing its report.
     expects_crash_kernel: bool,
-    /// The kernel has ended its panic report.
+    /// The kernel has finished its panic report.
     panic_reported: bool,
     messages: Vec<Message>,
 }
 
 impl EventLoop {
-    /// A loop over `sources` that ends the run as `policy` says.
+    /// Creates a loop over `sources` that ends the run according to `policy`.
     ///
     /// # Errors
     /// The host is out of descriptors.
@@ -109,12 +109,12 @@ impl EventLoop {
         })
     }
 
-    /// What the run has to do, if anything.
+    /// Returns what the run should do next, if anything.
     pub fn take_next(&mut self) -> Option<Next> {
         self.course.take_next()
     }
 
-    /// What the user should be told.
+    /// Returns pending messages to the user.
     pub fn take_messages(&mut self) -> Vec<Message> {
         std::mem::take(&mut self.messages)
     }
@@ -149,7 +149,7 @@ impl EventLoop {
         }
         if panic_end {
             self.panic_reported = true;
-            // The line that says so has not ended yet.
+            // Give the kernel time to finish the line that ends the report.
             self.start_panic_timer(FLUSH_AFTER);
         }
         if flush {
@@ -159,7 +159,7 @@ impl EventLoop {
             self.pass_on_typed();
         }
         match (ended, exit) {
-            // As in QEMU, the run ends here: what the guest runs into afterwards does not matter.
+            // As in QEMU, the run ends here: any later failure of the guest does not matter.
             (_, Some(ExitRequest::Status(status))) => self.course.end(Outcome::DebugExit(status)),
             (Some(Outcome::Reset), _) | (None, Some(ExitRequest::Reset(_))) => self.course.reset(),
             (Some(outcome), _) => self.course.end(outcome),
@@ -168,8 +168,8 @@ impl EventLoop {
         }
     }
 
-    /// Ends the run when the guest has been silent for `time`: unless its report has ended already, or a
-    /// crash kernel may follow, which can be silent for long.
+    /// Ends the run once the guest has been silent for `time`, unless its report has already ended
+    /// or a crash kernel, which can be silent for long, may follow.
     fn wait_for_panic_report(&mut self, time: Duration) {
         if !self.panic_reported && !self.expects_crash_kernel {
             self.start_panic_timer(time);
@@ -227,7 +227,7 @@ impl EventLoop {
         self.course.end(Outcome::Reset); // after a panic, this is Outcome::Panic
     }
 
-    /// The descriptors that the event manager always watches, each with what to do.
+    /// The descriptors that are always watched, each with its handler.
     fn handlers(&self) -> [(RawFd, Handler); 4] {
         [
             (self.notifier.as_raw_fd(), Self::on_notices),
@@ -251,7 +251,7 @@ impl MutEventSubscriber for EventLoop {
 
     fn init(&mut self, ops: &mut EventOps<'_>) {
         for (fd, _) in self.handlers() {
-            // epoll takes all of these; only standard input may be something that it refuses.
+            // epoll supports all of these descriptors; only standard input can be unsupported.
             let _ = ops.add(Events::new_raw(fd, EventSet::IN));
         }
         self.typing.update_watch(self.in_background, ops);

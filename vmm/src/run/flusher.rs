@@ -1,7 +1,7 @@
-//! The thread that passes on what the serial ports hold back.
+//! The thread that writes out buffered output of the serial ports.
 //!
-//! The main thread must not do it: a write may wait for a reader of the output, and the main thread
-//! is the one that hears when it is to wait no longer.
+//! The main thread must not do this: a write may block until someone reads the output, and the main
+//! thread handles the event that cancels it.
 
 use std::io;
 use std::sync::Arc;
@@ -13,7 +13,8 @@ use vmm_sys_util::signal::Killable;
 use crate::host::signals;
 use crate::machine::Devices;
 
-/// A handle to that thread, which lives as long as the handle, or until its current write ends.
+/// A handle to the flusher thread. The thread ends when the handle is dropped, after its current
+/// write.
 #[derive(Debug)]
 pub struct Flusher {
     asked: SyncSender<()>,
@@ -24,7 +25,7 @@ impl Flusher {
     /// Starts the thread.
     ///
     /// # Errors
-    /// The host refuses a thread.
+    /// The host cannot create a thread.
     pub fn start(devices: Arc<Devices>) -> io::Result<Self> {
         let (asked, requests) = sync_channel(1);
         let thread = Builder::new().name("flush".into()).spawn(move || {

@@ -1,18 +1,17 @@
-//! What the user should know while the guest runs.
+//! Messages to the user while the guest runs.
 
 use std::fmt;
 
 use fw_cfg::x86::VmCoreInfo;
 
-/// A message to the user, for standard error. [`fmt::Display`] gives the text without chukka's
-/// name.
+/// A message for standard error. [`fmt::Display`] formats it without chukka's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
-    /// The guest's output failed. Holds the system's error.
+    /// The guest's output failed. Holds the operating system's error.
     OutputLost(String),
-    /// The host can no longer read an item of fw_cfg. Holds which, and why.
+    /// The host can no longer read a fw_cfg item. Holds which one and why.
     ItemLost(String),
-    /// The guest left its vmcoreinfo note.
+    /// The guest published its vmcoreinfo note.
     VmCoreInfo(VmCoreInfo),
 }
 

@@ -1,4 +1,4 @@
-//! What the user types: read from standard input, split into commands and bytes for the guest.
+//! Keyboard input: read from standard input, split into commands and bytes for the guest.
 
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
@@ -9,15 +9,15 @@ use crate::host::input::Input;
 use crate::host::keys::{Command, Keys};
 use crate::machine::Devices;
 
-/// Most bytes held back if the user types faster than the guest reads.
+/// Maximum number of bytes buffered when the user types faster than the guest reads.
 const TYPE_AHEAD: usize = 4096;
 
-/// Standard input, and what the guest has not read of it yet.
+/// Standard input and the bytes of it that the guest has not read yet.
 #[derive(Debug)]
 pub struct Typing {
-    /// `None` after the end of standard input, or if no serial port has it.
+    /// `None` after the end of standard input, or if no serial port uses it.
     input: Option<Input>,
-    /// Whether the event manager watches `input` at the moment.
+    /// Whether the event manager currently watches `input`.
     watching: bool,
     keys: Keys,
     /// Bytes that the guest has not taken yet.
@@ -26,28 +26,28 @@ pub struct Typing {
 }
 
 impl Typing {
-    /// Reads `input`, if any, for the serial port of `devices` on standard input.
+    /// Reads `input`, if any, for the serial port on standard input.
     pub fn new(input: Option<Input>, devices: Arc<Devices>) -> Self {
         Self { input, watching: false, keys: Keys::default(), pending: Vec::new(), devices }
     }
 
-    /// Whether `fd` is standard input, and watched.
+    /// Whether `fd` is standard input and currently watched.
     pub fn owns(&self, fd: RawFd) -> bool {
         self.watching && self.input.as_ref().is_some_and(|input| fd == input.as_raw_fd())
     }
 
-    /// Whether the guest has not taken all bytes yet.
+    /// Whether some bytes have not reached the guest yet.
     pub fn is_pending(&self) -> bool {
         !self.pending.is_empty()
     }
 
-    /// Reads what was typed and returns the commands in it. The bytes for the guest wait for
+    /// Reads typed input and returns the commands in it. Bytes for the guest are queued for
     /// [`Self::pass_on`].
     pub fn read(&mut self, ops: &mut EventOps<'_>) -> Vec<Command> {
         let Some(input) = &mut self.input else { return Vec::new() };
         let bytes = input.read().unwrap_or_default();
         if bytes.is_empty() {
-            // The end of standard input does not end the guest.
+            // End of file on standard input does not end the run.
             let _ = ops.remove(Events::new(input, EventSet::IN));
             (self.input, self.watching) = (None, false);
             return Vec::new();
@@ -61,14 +61,14 @@ impl Typing {
         commands
     }
 
-    /// Passes pending bytes to the guest. False: the serial port is busy; try again soon.
+    /// Passes pending bytes to the guest. Returns false if the serial port is busy; try again soon.
     #[must_use]
     pub fn pass_on(&mut self) -> bool {
         self.devices.type_in(&mut self.pending)
     }
 
-    /// Watches standard input only while its bytes can go somewhere. A terminal is always read, so
-    /// that chukka sees Ctrl-A x, except in the background: there, reading would stop chukka.
+    /// Watches standard input only while there is room for its bytes. A terminal is always watched,
+    /// so that chukka sees Ctrl-A x, except in the background, where reading would stop chukka.
     pub fn update_watch(&mut self, in_background: bool, ops: &mut EventOps<'_>) {
         let Some(input) = &self.input else { return };
         let wanted = if input.is_terminal { !in_background } else { self.pending.is_empty() };

@@ -21,7 +21,7 @@ fn output(ports: &mut PciConfigPorts, port: u16, width: usize, value: u32) {
     ports.pio_write(PioAddress(BASE_PORT), port - BASE_PORT, &value.to_le_bytes()[..width]);
 }
 
-/// `pci_ioconfig_readl` and its like in SeaBIOS' src/hw/pci.c; Linux' `pci_conf1_read` in
+/// `pci_ioconfig_readl` and similar functions in SeaBIOS's src/hw/pci.c; Linux's `pci_conf1_read` in
 /// arch/x86/pci/direct.c does the same.
 fn config_read(ports: &mut PciConfigPorts, bdf: u32, register: u32, width: usize) -> u32 {
     output(ports, 0xcf8, 4, 0x8000_0000 | bdf << 8 | register & 0xfc);
@@ -33,17 +33,17 @@ fn config_write(ports: &mut PciConfigPorts, bdf: u32, register: u32, width: usiz
     output(ports, 0xcfc + u16::try_from(register & 3).unwrap(), width, value);
 }
 
-/// `pci_probe_host` in SeaBIOS' src/hw/pci.c.
+/// `pci_probe_host` in SeaBIOS's src/hw/pci.c.
 #[test]
-fn seabios_finds_pci_when_it_probes_for_the_host() {
+fn seabios_finds_pci() {
     let (mut ports, _) = machine();
     output(&mut ports, 0xcf8, 4, 0x8000_0000);
     assert_eq!(input(&mut ports, 0xcf8, 4), 0x8000_0000);
 }
 
-/// `pci_check_type1` and `pci_sanity_check` in Linux' arch/x86/pci/direct.c.
+/// `pci_check_type1` and `pci_sanity_check` in Linux's arch/x86/pci/direct.c.
 #[test]
-fn linux_uses_mechanism_1_when_it_probes() {
+fn linux_uses_mechanism_1() {
     let (mut ports, requests) = machine();
     output(&mut ports, 0xcfb, 1, 0x01);
     let before = input(&mut ports, 0xcf8, 4);
@@ -55,9 +55,9 @@ fn linux_uses_mechanism_1_when_it_probes() {
     assert_eq!(requests.take(), []);
 }
 
-/// `pci_check_type2` in the same file must not be taken in.
+/// `pci_check_type2` in the same file must fail.
 #[test]
-fn linux_rules_mechanism_2_out_when_it_probes() {
+fn linux_rules_out_mechanism_2() {
     let (mut ports, _) = machine();
     for port in [0xcfb, 0xcf8, 0xcfa] {
         output(&mut ports, port, 1, 0x00);
@@ -66,17 +66,17 @@ fn linux_rules_mechanism_2_out_when_it_probes() {
     assert_ne!(input(&mut ports, 0xcfa, 1), 0);
 }
 
-/// `qemu_detect` in SeaBIOS' src/fw/paravirt.c: words.
+/// `qemu_detect` in SeaBIOS's src/fw/paravirt.c: words.
 #[test]
-fn seabios_knows_qemu_when_it_reads_ids() {
+fn seabios_recognizes_qemu_by_its_ids() {
     let (mut ports, _) = machine();
     let ids = [0x00, 0x02, 0x2c, 0x2e].map(|register| config_read(&mut ports, 0, register, 2));
     assert_eq!(ids, [0x8086, 0x1237, 0x1af4, 0x1100]);
 }
 
-/// `__make_bios_writable_intel` in SeaBIOS' src/fw/shadow.c, through the ports.
+/// `__make_bios_writable_intel` in SeaBIOS's src/fw/shadow.c, through the ports.
 #[test]
-fn seabios_opens_shadow_memory_when_it_has_found_the_bridge() {
+fn seabios_unlocks_shadow_memory() {
     let (mut ports, _) = machine();
     assert_eq!(config_read(&mut ports, 0, 0x59, 1) & 0x10, 0x10);
     let low = config_read(&mut ports, 0, 0x58, 4);
@@ -89,10 +89,10 @@ fn seabios_opens_shadow_memory_when_it_has_found_the_bridge() {
     assert_eq!(config_read(&mut ports, 0, 0x58, 1), 0x00);
 }
 
-/// `pci_next` in SeaBIOS' src/hw/pci.c: all devices of the bus, and functions only where there are
+/// `pci_next` in SeaBIOS's src/hw/pci.c: all devices of the bus, and functions only where there are
 /// several.
 #[test]
-fn seabios_finds_two_functions_when_it_scans_the_bus() {
+fn seabios_finds_two_functions_on_the_bus() {
     let (mut ports, requests) = machine();
     let (mut bdf, mut found, mut probes) = (0, Vec::new(), 0);
     while bdf < 0x100 {
@@ -110,10 +110,10 @@ fn seabios_finds_two_functions_when_it_scans_the_bus() {
     assert_eq!((probes, requests.take()), (32, vec![]));
 }
 
-/// `pci_bios_get_bar` in SeaBIOS' src/fw/pciinit.c: write ones, read the size, restore; no function
+/// `pci_bios_get_bar` in SeaBIOS's src/fw/pciinit.c: write ones, read the size, restore; no function
 /// has a BAR or a ROM.
 #[test]
-fn seabios_finds_no_bars_when_it_sizes_them() {
+fn seabios_finds_no_bars() {
     let (mut ports, _) = machine();
     for bdf in [0x00, 0x08] {
         for register in (0x10..0x28).step_by(4).chain([0x30]) {
@@ -126,7 +126,7 @@ fn seabios_finds_no_bars_when_it_sizes_them() {
 }
 
 #[test]
-fn reads_all_ones_when_no_function_is_there() {
+fn reads_all_ones_when_there_is_no_function() {
     let (mut ports, _) = machine();
     // 00:00.1, 00:02.0, 00:1f.7, 01:00.0, ff:1f.7
     for bdf in [0x001, 0x010, 0x0ff, 0x100, 0xffff] {
@@ -147,16 +147,16 @@ fn reads_all_ones_when_not_enabled() {
 }
 
 #[test]
-fn drops_bits_that_do_not_exist_when_address_is_written() {
+fn unimplemented_address_bits_read_as_zero() {
     let (mut ports, _) = machine();
     output(&mut ports, 0xcf8, 4, 0xffff_ffff);
     assert_eq!(input(&mut ports, 0xcf8, 4), 0x80ff_fffc);
 }
 
-/// Both kinds of access to the same ports: SeaBIOS' `qemu_reboot` in src/fw/shadow.c after a
+/// Both kinds of access to the same ports: SeaBIOS's `qemu_reboot` in src/fw/shadow.c after a
 /// configuration access.
 #[test]
-fn resets_machine_when_byte_is_written_in_the_middle_of_the_address() {
+fn byte_write_to_the_reset_register_resets_the_machine() {
     let (mut ports, requests) = machine();
     output(&mut ports, 0xcf8, 4, 0x8000_0600);
     output(&mut ports, 0xcf8, 2, 0x0600);
@@ -169,7 +169,7 @@ fn resets_machine_when_byte_is_written_in_the_middle_of_the_address() {
 }
 
 #[test]
-fn forgets_everything_when_machine_is_reset() {
+fn machine_reset_clears_address_and_functions() {
     let (mut ports, _) = machine();
     config_write(&mut ports, 0, 0x59, 1, 0x11);
     output(&mut ports, 0xcf9, 1, 0x02);
@@ -192,9 +192,9 @@ fn floats_when_access_straddles_registers() {
     assert_eq!(requests.take(), []);
 }
 
-/// On a bus that finds one device for a range of ports, as the machine's does.
+/// Uses a bus that maps a range of ports to one device, like the machine's bus.
 #[test]
-fn shares_its_ports_when_it_is_on_a_bus() {
+fn works_on_a_port_bus() {
     use std::sync::{Arc, Mutex};
 
     use vm_device::bus::PioRange;
@@ -214,7 +214,7 @@ fn shares_its_ports_when_it_is_on_a_bus() {
 }
 
 #[test]
-fn survives_when_guest_does_everything() {
+fn survives_any_access() {
     let (mut ports, _) = machine();
     for address in (0..0x1_0000).chain([0xffff]).map(|bdf| 0x8000_0000 | bdf << 8 | 0xfc) {
         output(&mut ports, 0xcf8, 4, address);

@@ -19,7 +19,7 @@ const SIZE_MAX: u32 = 128 << 10;
 /// Sectors that a request may discard or zero, as QEMU has it (`BDRV_REQUEST_MAX_SECTORS`).
 pub(super) const MAX_RANGE: u32 = 0x3f_ffff;
 
-/// What the device offers.
+/// The features the device offers.
 pub(super) fn features(read_only: bool, queues: usize) -> u64 {
     let always = [
         bindings::VIRTIO_BLK_F_SIZE_MAX,
@@ -36,7 +36,7 @@ pub(super) fn features(read_only: bool, queues: usize) -> u64 {
     mask(&always) | access | several
 }
 
-/// What the configuration space is made from.
+/// The values for the configuration space.
 pub(super) struct Config {
     pub sectors: u64,
     pub write_cache: bool,

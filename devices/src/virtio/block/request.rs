@@ -63,7 +63,7 @@ impl<'a> Data<'a> {
 }
 
 impl Block {
-    /// Does what a request asks for.
+    /// Executes a request.
     pub(super) fn answer(&self, memory: &GuestMemoryMmap, chain: &Chain) -> Status {
         let Some(data) = Data::new(memory, chain) else { return Status::IoError };
         match data.kind {
@@ -143,7 +143,7 @@ impl Block {
         self.finish_write(operation, changed)
     }
 
-    /// The bytes that a request is about. `None`: not whole sectors, or beyond the end.
+    /// The byte range of a request. `None` if it is not whole sectors, or beyond the end.
     fn range(&self, sector: u64, len: u64) -> Option<Range<u64>> {
         let start = sector.checked_mul(SECTOR)?;
         let end = start.checked_add(len)?;

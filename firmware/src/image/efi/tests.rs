@@ -1,4 +1,4 @@
-//! Unified kernel images and other EFI programs, made byte by byte.
+//! Unified kernel images and other EFI programs, built byte by byte.
 
 use std::os::unix::fs::FileExt;
 
@@ -46,7 +46,7 @@ fn bytes(file: &SourceFile) -> Vec<u8> {
 }
 
 #[test]
-fn a_unified_kernel_image_is_taken_apart() {
+fn a_unified_kernel_image_is_extracted() {
     let kernel = bzimage(8192);
     let image = program(&[
         (".osrel", b"ID=x"),

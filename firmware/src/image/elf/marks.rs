@@ -1,4 +1,4 @@
-//! Linux's vmlinux told from other ELF files, and those named.
+//! Distinguishes Linux's vmlinux from other ELF files, and identifies those.
 
 use std::io;
 use std::ops::Range;
@@ -7,23 +7,24 @@ use std::os::unix::fs::FileExt;
 use super::reader::{Class, Fields, Header};
 use crate::source_file::SourceFile;
 
-/// Most section headers, and bytes of their names, that are read. vmlinux has about 80 and 1 KiB.
+/// Maximum number of section headers, and of bytes of their names, that are read. vmlinux has about
+/// 80 and 1 KiB.
 const MAX_SECTIONS: u16 = 4096;
 const MAX_NAMES: u64 = 256 << 10;
-/// Bytes of a file that are searched for the marks of other boot protocols.
+/// Number of bytes searched for the marks of other boot protocols.
 const SEARCHED: u64 = 8 << 20;
-/// A 64-bit vmlinux has code that is freed after boot in `.init.text`, and one of these tables of its own
-/// (include/asm-generic/vmlinux.lds.h; `.data.percpu` before Linux 2.6.33).
+/// A 64-bit vmlinux has `.init.text`, code that is freed after boot, and one of these
+/// Linux-specific tables (include/asm-generic/vmlinux.lds.h; `.data.percpu` before Linux 2.6.33).
 const LINUX_SECTIONS: [&[u8]; 4] = [b"__param", b"__ksymtab", b".data..percpu", b".data.percpu"];
-/// The first half of each of Limine's requests (`LIMINE_COMMON_MAGIC`, limine.h).
+/// The first half of the ID of each Limine request (`LIMINE_COMMON_MAGIC`, limine.h).
 const LIMINE_MAGIC: [u8; 16] = [
     0x88, 0x4c, 0x8b, 0xdf, 0x30, 0xdd, 0xb1, 0xc7, 0x7b, 0xf0, 0x94, 0xe1, 0x83, 0xe8, 0x82, 0x0a,
 ];
-/// What FreeBSD has for an interpreter (sys/conf/kern.pre.mk).
+/// FreeBSD's interpreter (sys/conf/kern.pre.mk).
 const FREEBSD_INTERPRETER: &[u8] = b"/red/herring";
 
-/// Whether the section table is that of a vmlinux. Kernels before Linux 5.1 have no note of their own, but all come with
-/// their section headers, stripped or not. A table that makes no sense is none.
+/// Whether the section table is that of a vmlinux. Kernels before Linux 5.1 have no Linux-specific
+/// note, but all have section headers, even if stripped. An invalid table counts as none.
 pub(super) fn has_linux_sections(source: &SourceFile, header: &Header) -> io::Result<bool> {
     const SECTION: u16 = 64;
     let count = header.section_count;
@@ -45,7 +46,7 @@ pub(super) fn has_linux_sections(source: &SourceFile, header: &Header) -> io::Re
     Ok(has(&[b".init.text"]) && has(&LINUX_SECTIONS))
 }
 
-/// Bytes of a file, if it has them.
+/// Reads bytes of a file, if it has them.
 fn read(source: &SourceFile, at: u64, size: u64) -> io::Result<Option<Vec<u8>>> {
     if at.checked_add(size).is_none_or(|end| end > source.len()) {
         return Ok(None);
@@ -55,7 +56,8 @@ fn read(source: &SourceFile, at: u64, size: u64) -> io::Result<Option<Vec<u8>>> 
     Ok(Some(bytes))
 }
 
-/// What an ELF file is that cannot be booted, and what to do. `interpreter` is the file range of `PT_INTERP`.
+/// Identifies an ELF file that cannot be booted, and gives a hint. `interpreter` is the file range
+/// of `PT_INTERP`.
 pub(super) fn foreign_kind(
     source: &SourceFile,
     dynamic: bool,
@@ -88,7 +90,8 @@ pub(super) fn foreign_kind(
     })
 }
 
-/// Whether one of Limine's requests is in the file's beginning. They are aligned to 8 bytes, in the file as in memory.
+/// Whether the beginning of the file contains a Limine request. Requests are aligned to 8 bytes,
+/// both in the file and in memory.
 fn has_limine_request(source: &SourceFile) -> io::Result<bool> {
     let size = source.len().min(SEARCHED);
     let bytes = read(source, 0, size)?.unwrap_or_default();
@@ -103,7 +106,7 @@ mod tests {
     use crate::testing::TempFile;
 
     #[test]
-    fn limine_s_requests_are_found_where_they_are_aligned() {
+    fn limine_requests_are_found_if_aligned() {
         for (at, expected) in [(0, true), (4096, true), (0x1_0008, true), (4, false)] {
             let mut bytes = vec![0x5a; at];
             bytes.extend(LIMINE_MAGIC);

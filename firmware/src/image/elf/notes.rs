@@ -1,4 +1,4 @@
-//! ELF notes: the PVH entry point, and Linux's marks.
+//! ELF notes: the PVH entry point, and notes that identify Linux.
 
 use std::fs::File;
 use std::io;
@@ -9,27 +9,28 @@ use super::reader::Fields;
 
 /// `XEN_ELFNOTE_PHYS32_ENTRY` (xen/include/public/elfnote.h): the 32-bit physical entry point of PVH.
 const PHYS32_ENTRY: u32 = 18;
-/// `XEN_ELFNOTE_GUEST_OS`: a name; Linux's is "linux".
+/// `XEN_ELFNOTE_GUEST_OS`: a name; Linux uses "linux".
 const XEN_GUEST_OS: u32 = 6;
-/// Bytes of a note's header: three 32-bit words.
+/// Size of a note's header in bytes: three 32-bit words.
 const HEADER: u64 = 12;
-/// Most notes of a segment that are read: a file cannot make us read for ever.
+/// Maximum number of notes read per segment, so that a file cannot keep us reading forever.
 const MAX_NOTES: usize = 1 << 14;
-/// Bytes that are read at a time.
+/// Number of bytes read at a time.
 const WINDOW: usize = 64 << 10;
 
-/// What the notes of a segment say.
+/// The contents of a segment's notes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Notes {
-    /// Where PVH enters the kernel.
+    /// The PVH entry point.
     pub pvh_entry: Option<u32>,
-    /// There is a note that only Linux has: of the name "Linux" (include/linux/elfnote-lto.h, build-salt.h), or
-    /// Xen's with the guest's name.
+    /// Whether there is a Linux-specific note: one named "Linux" (include/linux/elfnote-lto.h,
+    /// build-salt.h), or Xen's with the guest's name.
     pub linux: bool,
 }
 
-/// Reads the notes in `range` of a file, whatever the range's size. With `align` 8, names and descriptors are padded to
-/// 8 bytes (gABI); some linkers say 8 and pad to 4, so that is tried second.
+/// Reads the notes in `range` of a file, regardless of its size. With `align` 8, names and
+/// descriptors are padded to 8 bytes (gABI); some linkers declare 8 but pad to 4, so that is tried
+/// second.
 pub(super) fn read(file: &File, range: Range<u64>, align: u64) -> io::Result<Notes> {
     let mut notes = Notes::default();
     let aligns: &[u64] = if align == 8 { &[8, 4] } else { &[4] };
@@ -71,7 +72,7 @@ fn walk(window: &mut Window<'_>, align: u64) -> io::Result<Notes> {
     Ok(notes)
 }
 
-/// A part of a file, of which [`WINDOW`] bytes are in memory.
+/// A part of a file, of which [`WINDOW`] bytes are buffered.
 struct Window<'a> {
     file: &'a File,
     range: Range<u64>,
@@ -88,7 +89,7 @@ impl<'a> Window<'a> {
         self.range.end - self.range.start
     }
 
-    /// `count` bytes, a few, from `at` on; `None` where the range ends before.
+    /// Returns `count` bytes (a few) from `at`, or `None` if the range ends before that.
     fn bytes(&mut self, at: u64, count: u64) -> io::Result<Option<&[u8]>> {
         let end = at.saturating_add(count);
         if end > self.len() {
@@ -161,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn linux_is_told_by_its_own_notes_and_by_xen_s() {
+    fn linux_is_recognized_by_its_own_notes_and_by_xen_notes() {
         assert!(read_all(&note(0x100, b"Linux\0", &[], 4), 4).linux);
         assert!(read_all(&note(6, b"Xen\0", b"linux\0", 4), 4).linux);
         assert!(!read_all(&note(6, b"Xen\0", b"NetBSD\0", 4), 4).linux);

@@ -6,14 +6,14 @@ use std::os::unix::fs::FileExt;
 use super::{ElfError, cut};
 use crate::source_file::SourceFile;
 
-/// Most program headers that are read. vmlinux has 5.
+/// Maximum number of program headers read. vmlinux has 5.
 const MAX_PROGRAM_HEADERS: u16 = 64;
 
 pub(super) const ET_REL: u16 = 1;
 pub(super) const ET_EXEC: u16 = 2;
 pub(super) const ET_DYN: u16 = 3;
 
-/// The file format's width; x86-64 kernels may come in either.
+/// The width of the file format; x86-64 kernels can use either.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
     /// ELFCLASS32.
@@ -22,7 +22,7 @@ pub enum Class {
     Bits64,
 }
 
-/// Little-endian fields of a structure. What is beyond its end reads as 0.
+/// Little-endian fields of a structure. Bytes beyond its end read as 0.
 pub(super) struct Fields<'a>(pub &'a [u8]);
 
 impl Fields<'_> {
@@ -51,7 +51,7 @@ impl Fields<'_> {
     }
 }
 
-/// The ELF header. Offsets count bytes of the file.
+/// The ELF header. Offsets are in bytes of the file.
 #[derive(Clone, Debug)]
 pub(super) struct Header {
     pub class: Class,
@@ -69,7 +69,7 @@ pub(super) struct Header {
 }
 
 impl Header {
-    /// From the first bytes of a file of `file_len` bytes.
+    /// Parses the first bytes of a file of `file_len` bytes.
     pub fn parse(file_len: u64, head: &[u8]) -> Result<Self, ElfError> {
         let class = match head.get(4) {
             Some(1) => Class::Bits32,
@@ -78,7 +78,7 @@ impl Header {
         let size = if class == Class::Bits32 { 52 } else { 64 };
         let bytes = head.get(..size).ok_or(cut("header", file_len, size as u64))?;
         let fields = Fields(bytes);
-        // From e_flags on the 64-bit header is 12 bytes longer.
+        // From e_flags, the 64-bit header is 12 bytes longer.
         let tail = if class == Class::Bits32 { 0 } else { 12 };
         Ok(Self {
             class,
@@ -97,7 +97,7 @@ impl Header {
     }
 }
 
-/// A program header. Offsets and sizes count bytes.
+/// A program header. Offsets and sizes are in bytes.
 #[derive(Clone, Debug)]
 pub(super) struct ProgramHeader {
     pub kind: u32,
@@ -110,7 +110,8 @@ pub(super) struct ProgramHeader {
 }
 
 impl ProgramHeader {
-    /// All of a file. The outer error is the disk's, the inner one the file's.
+    /// Reads all program headers of a file. The outer error is from the disk, the inner one from
+    /// the file's contents.
     pub fn table(source: &SourceFile, header: &Header) -> io::Result<Result<Vec<Self>, ElfError>> {
         let size: u16 = if header.class == Class::Bits32 { 32 } else { 56 };
         let count = header.program_count;

@@ -1,4 +1,4 @@
-//! Headers of both versions: found, refused by name, never trusted.
+//! Headers of both versions: they are found, rejected by name, and never trusted.
 
 use super::*;
 
@@ -11,7 +11,7 @@ pub(crate) fn flat_v1(flags: u32, code: &[u8]) -> Vec<u8> {
     with_sum(&fields, 2, code)
 }
 
-/// `fields` with the sum of the first `at` made 0 by field `at`, then `code`.
+/// `fields`, with field `at` set so that the first `at` fields and it sum up to 0, then `code`.
 fn with_sum(fields: &[u32], at: usize, code: &[u8]) -> Vec<u8> {
     let mut fields = fields.to_vec();
     fields[at] = fields[..at].iter().fold(0u32, |sum, field| sum.wrapping_sub(*field));
@@ -140,7 +140,7 @@ fn headers_never_panic_whatever_they_hold() {
             for value in [0, 1, 0x7f, 0x80, 0xff] {
                 let mut file = whole.clone();
                 file[at] = value;
-                // The sum is made right again, so that what follows is read.
+                // Correct the checksum, so that the rest of the header is read.
                 let at = if file[0] == 0x02 { 8 } else { 12 };
                 let sum = file[..at].chunks_exact(4).fold(0u32, |sum, word| {
                     sum.wrapping_sub(u32::from_le_bytes(word.try_into().unwrap()))

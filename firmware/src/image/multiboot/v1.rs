@@ -1,17 +1,18 @@
-//! The header of Multiboot 1: at a multiple of 4 in the first 8 KiB.
+//! The Multiboot 1 header: at a multiple of 4 in the first 8 KiB.
 
 use super::{Addresses, Found, Header, MultibootError, Version};
 
 const MAGIC: u32 = 0x1bad_b002;
-/// QEMU wants all twelve words of the longest header below 8 KiB.
+/// QEMU requires all twelve words of the longest header to be below 8 KiB.
 const LAST: usize = 8192 - 48;
-/// Modules start at pages: ours always do.
+/// Modules must be page-aligned: ours always are.
 const PAGE_ALIGN: u32 = 1 << 0;
-/// Memory information: always given.
+/// Memory information: always provided.
 const MEMORY_INFO: u32 = 1 << 1;
-/// A preferred video mode. GRUB sets one; QEMU and chukka have no screen and start the kernel all the same.
+/// A preferred video mode. GRUB sets one; QEMU and chukka have no screen and start the kernel
+/// anyway.
 const VIDEO_MODE: u32 = 1 << 2;
-/// The low half of the flags is what a loader has to know.
+/// The low half of the flags: features a loader must support.
 const REQUIRED: u32 = 0xffff;
 /// The address fields are valid.
 const ADDRESSES: u32 = 1 << 16;

@@ -1,19 +1,20 @@
-//! The header of Multiboot 2: at a multiple of 8 in the first 32 KiB, followed by tags.
+//! The Multiboot 2 header: at a multiple of 8 in the first 32 KiB, followed by tags.
 
 use super::{Addresses, Found, Header, MultibootError, SEARCHED, Version};
 
 const MAGIC: u32 = 0xe852_50d6;
-/// Bytes of the header before its tags, and of a tag before its content.
+/// Sizes in bytes of the header before its tags, and of a tag before its content.
 const FIXED: usize = 16;
 const TAG: usize = 8;
 /// 32-bit protected mode of i386.
 const ARCHITECTURE_I386: u32 = 0;
 /// A tag's flag: the loader may ignore it.
 const OPTIONAL: u16 = 1;
-/// Console flags: at least one of the consoles that the kernel supports must be there.
+/// Console flags: at least one of the consoles that the kernel supports must be available.
 const CONSOLE_REQUIRED: u32 = 1;
-/// The last type of information that the specification defines (load base address). A kernel may require any of them:
-/// what does not apply to a machine without EFI, video or a BIOS is absent, as under GRUB.
+/// The last information type that the specification defines (load base address). A kernel may
+/// require any of them: as in GRUB, information that does not apply to a machine without EFI, video
+/// or a BIOS is absent.
 const LAST_INFORMATION: u32 = 21;
 
 /// The first header in `head`.
@@ -94,7 +95,8 @@ impl Header {
             }
             4 if field(0) & CONSOLE_REQUIRED != 0 => unsupported("a text console".into()),
             5 => unsupported("a framebuffer".into()),
-            // Module alignment is always given. EFI's boot services and entry points concern EFI loaders.
+            // Module alignment is always provided. EFI's boot services and entry points concern EFI
+            // loaders.
             4 | 6..=9 => Ok(()),
             10 => {
                 self.relocatable = true;

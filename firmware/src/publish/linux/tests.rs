@@ -1,4 +1,4 @@
-//! What is published, where things go, and what is refused.
+//! Checks what is published, where it is placed, and what is rejected.
 
 use fw_cfg::Data;
 
@@ -7,7 +7,7 @@ use crate::image::tests::{bzimage, elf};
 use crate::testing::TempFile;
 
 const MIB: u64 = 1 << 20;
-/// What QEMU keeps clear of the initrd on its machine "pc" (`acpi_data_size`).
+/// The area QEMU's "pc" machine reserves when it places the initrd (`acpi_data_size`).
 const PC: u64 = 0x2_8000;
 /// Where the kernel of [`bzimage`] ends: `pref_address` and `init_size`.
 const KERNEL_END: u64 = 0x300_0000;
@@ -41,7 +41,7 @@ fn word(setup: &[u8], at: usize) -> u32 {
 }
 
 #[test]
-fn twelve_keys_hold_addresses_sizes_and_bytes() {
+fn twelve_keys_contain_addresses_sizes_and_bytes() {
     let mut kernel = bzimage(8192);
     kernel[2048..2052].copy_from_slice(b"code");
     kernel.extend(b"signature");
@@ -55,7 +55,8 @@ fn twelve_keys_hold_addresses_sizes_and_bytes() {
     assert_eq!(number(&items, key::KERNEL_ADDR), 0x10_0000);
     assert_eq!(number(&items, key::KERNEL_SIZE), 8201, "all the file has");
     assert_eq!(bytes(&items, key::KERNEL_DATA), kernel[2048..]);
-    // QEMU 7.2's value for -M pc -m 256 and an initrd below a page: 0x10000000 - 0x28000 - 1 - 6, and down to a page.
+    // QEMU 7.2's value for -M pc -m 256 and an initrd of less than a page: 0x10000000 - 0x28000 - 1
+    // - 6, rounded down to a page.
     assert_eq!(number(&items, key::INITRD_ADDR), 0xffd_7000);
     assert_eq!(number(&items, key::INITRD_SIZE), 6);
     assert_eq!(bytes(&items, key::INITRD_DATA), b"initrd");
@@ -162,7 +163,7 @@ fn a_kernel_is_refused_when_the_file_itself_does_not_fit() {
 }
 
 #[test]
-fn an_initrd_never_reaches_into_the_room_the_kernel_or_the_firmware_needs() {
+fn an_initrd_never_overlaps_memory_of_the_kernel_or_the_firmware() {
     let least = KERNEL_END + 8192 + FIRMWARE_RAM;
     let items = try_publish(&bzimage(64), Some(&[1; 8192]), "", least).unwrap();
     assert!(u64::from(number(&items, key::INITRD_ADDR)) >= KERNEL_END);
@@ -209,7 +210,7 @@ fn told(kernel: &[u8], size: u64, memory: u64) -> String {
 }
 
 #[test]
-fn an_initrd_beyond_2_gib_goes_where_the_kernel_takes_it_up_to_3_gib() {
+fn an_initrd_can_be_placed_between_2_and_3_gib_if_the_kernel_allows() {
     let most = layout::MMIO_HOLE - FIRMWARE_RAM - KERNEL_END;
     assert_eq!(told(&bzimage(64), most, 8192 * MIB), "");
     assert_eq!(told(&bzimage(64), 2560 * MIB, 3072 * MIB), "");
@@ -219,18 +220,18 @@ fn an_initrd_beyond_2_gib_goes_where_the_kernel_takes_it_up_to_3_gib() {
     let text = told(&bzimage(64), most + 1, 8192 * MIB);
     assert!(text.contains("there are 3024 MiB") && text.contains("boot it directly"), "{text}");
     let mut low = bzimage(64);
-    low[0x236] = 1; // not XLF_CAN_BE_LOADED_ABOVE_4G: initrd_addr_max 0x7fffffff counts
+    low[0x236] = 1; // not XLF_CAN_BE_LOADED_ABOVE_4G: so initrd_addr_max 0x7fffffff applies
     let text = told(&low, 2560 * MIB, 8192 * MIB);
     assert!(text.contains("and 0x7fffffff there are 2000 MiB"), "{text}");
     assert!(text.ends_with("above that address; make the initrd smaller"), "{text}");
 }
 
 #[test]
-fn the_kernels_limit_counts_when_memory_is_large() {
+fn the_kernel_limit_applies_when_memory_is_large() {
     let mut kernel = bzimage(64);
     let items = try_publish(&kernel, Some(&[1; 5000]), "", 4096 * MIB).unwrap();
     assert_eq!(number(&items, key::INITRD_ADDR), 0xc000_0000 - 0x2_8000 - 0x2000, "anywhere");
-    kernel[0x236] = 1; // not XLF_CAN_BE_LOADED_ABOVE_4G: initrd_addr_max 0x7fffffff counts
+    kernel[0x236] = 1; // not XLF_CAN_BE_LOADED_ABOVE_4G: so initrd_addr_max 0x7fffffff applies
     let items = try_publish(&kernel, Some(&[1; 5000]), "", 4096 * MIB).unwrap();
     assert_eq!(number(&items, key::INITRD_ADDR), 0x8000_0000 - 0x2000);
 }

@@ -1,4 +1,4 @@
-//! Items byte for byte. The vectors were read from Debian's QEMU 7.2.
+//! Compares items byte by byte with those of Debian's QEMU 7.2.
 
 use super::*;
 use fw_cfg::ItemError;
@@ -33,7 +33,7 @@ fn file(items: &Items, name: &str) -> Vec<u8> {
     items.file(name).unwrap().read_to_vec().unwrap()
 }
 
-/// `qemu-system-x86_64 -M pc -accel kvm -m 6G -smp 3 -uuid …`, read by `-qtest`.
+/// `qemu-system-x86_64 -M pc -accel kvm -m 6G -smp 3 -uuid …`, read through `-qtest`.
 #[test]
 fn keys_have_the_bytes_of_qemu() {
     let uuid = 0x0011_2233_4455_6677_8899_aabb_ccdd_eeffu128.to_be_bytes();
@@ -46,7 +46,7 @@ fn keys_have_the_bytes_of_qemu() {
     assert_eq!(key(&items, key::NUMA), [0; 32]);
     assert_eq!(key(&items, key::BOOT_MENU), [0, 0]);
     assert_eq!(key(&items, key::ACPI_TABLES), []);
-    // The one that differs: QEMU has 1, and the MADT to go with it.
+    // The only difference: QEMU has 1, and a matching MADT.
     assert_eq!(key(&items, key::IRQ0_OVERRIDE), [0; 4]);
     assert_eq!(key(&publish(&config(MIB)), key::UUID), [0; 16]);
 }
@@ -92,7 +92,7 @@ fn boot_options_have_the_bytes_of_qemu() {
 }
 
 #[test]
-fn files_without_content_are_left_out() {
+fn files_without_content_are_omitted() {
     let boot = BootOptions { strict: true, ..BootOptions::default() };
     let items = publish(&PlatformConfig { boot, ..config(GIB) });
     assert_eq!(items.file_names().collect::<Vec<_>>(), ["etc/boot-fail-wait", "etc/e820"]);

@@ -1,6 +1,6 @@
 # ACPI tables: the linker-loader script.
 
-# A command of the linker-loader script, which %ebp points to: 128 bytes.
+# A linker-loader command, which %ebp points to: 128 bytes.
         .set    WHAT, 0                 # u32: 1 to 4
         .set    FILE, 4                 # char[56]
         .set    ALIGNMENT, 60           # 1 ALLOCATE: u32
@@ -10,12 +10,12 @@
         .set    POINTER_SIZE, 120       #   2: u8
         .set    SOURCE_OFFSET, 120      #   4: u32
         .set    WRITTEN_SIZE, 124       #   4: u8
-        .set    SUM_AT, 60              # 3 ADD_CHECKSUM: u32, offset of the sum in FILE
-        .set    SUM_START, 64           #   u32: offset of the first byte it is of
+        .set    SUM_AT, 60              # 3 ADD_CHECKSUM: u32, offset of the checksum in FILE
+        .set    SUM_START, 64           #   u32: offset of the first byte summed up
         .set    SUM_LENGTH, 68          #   u32
         .set    COMMAND, 128
 
-# Puts the ACPI tables into memory as the script says. A machine without the script has none.
+# Loads the ACPI tables into memory by running the script. A machine without a script has no tables.
 place_tables:
         movl    $script_name, %esi
         call    find
@@ -37,7 +37,7 @@ next:   addl    $COMMAND, %ebp
         jz      add_checksum
         decl    %eax
         jz      write_pointer
-        jmp     next                    # Others are for firmware that knows them.
+        jmp     next                    # Ignore unknown commands.
 2:      ret
 
 allocate:
@@ -57,7 +57,7 @@ allocate:
         jne     next
         cmpl    $0x20525450, 4(%edi)    # "PTR "
         jne     next
-        movl    %edi, ACPI_RSDP         # From here all tables are found.
+        movl    %edi, ACPI_RSDP         # The RSDP leads to all other tables.
         jmp     next
 
 add_pointer:
@@ -71,7 +71,7 @@ add_pointer:
         call    inside
         popl    %eax
         cmpl    $4, %edx
-        jb      bad_script              # No address of ours fits.
+        jb      bad_script              # None of our addresses fits.
         addl    %eax, (%edi)
         setc    %al
         cmpl    $8, %edx
@@ -114,14 +114,14 @@ write_pointer:
         call    transfer
         jmp     next
 
-# Where the file named at %esi has been placed: %edi, and its size in %ecx.
+# Returns the address of the file named at %esi in %edi and its size in %ecx.
 placed: call    need
         movl    FILE_ADDRESS(%ebx), %edi
-        cmpl    $0x10000, %edi          # A key, not an address?
+        cmpl    $0x10000, %edi          # Is it a key, not an address?
         jb      bad_script
         jmp     file_size
 
-# Moves %edi on by %eax, if from there %edx bytes are within the %ecx there are.
+# Advances %edi by %eax, if %edx bytes from there are within the %ecx available.
 inside: addl    %eax, %edi
         addl    %edx, %eax
         jc      bad_script
@@ -129,7 +129,7 @@ inside: addl    %eax, %edi
         ja      bad_script
         ret
 
-# %al: what makes the sum of %edx bytes at %edi 0. Keeps %edi.
+# Returns in %al the value that makes the sum of %edx bytes at %edi 0. Preserves %edi.
 complement:
         xorl    %eax, %eax
         jmp     2f

@@ -1,4 +1,4 @@
-# What goes wrong: how it is said, and all texts.
+# Error reporting, and all messages.
 
 missing:
         movl    $text_missing, %esi
@@ -10,7 +10,7 @@ bad_script:
 no_room:
         movl    $text_no_room, %esi
 
-# Says the name of the item and the text at %esi, and ends.
+# Reports the item's name and the message at %esi, and halts.
 fail:   pushl   %esi
         movl    $message, %edi
         movl    item, %esi
@@ -26,7 +26,7 @@ fail:   pushl   %esi
         call    print
         popl    %ecx
         movl    $error_name, %esi
-        call    find                    # In vain, where there is no directory yet.
+        call    find                    # Fails if the directory has not been read yet.
         jc      1f
         movl    $message, %edi
         subl    %edi, %ecx
@@ -36,7 +36,8 @@ fail:   pushl   %esi
 1:      hlt
         jmp     1b
 
-# Copies the text at %esi to %edi, without its zero. The longest text and a file's name are shorter than the message.
+# Copies the string at %esi to %edi, without its NUL. The longest message plus a file name fits into
+# the buffer.
 append: lodsb
         stosb
         testb   %al, %al
@@ -44,12 +45,12 @@ append: lodsb
         decl    %edi
         ret
 
-# Prints the text at %esi on COM1.
+# Prints the string at %esi on COM1.
 print:  lodsb
         testb   %al, %al
         jz      3f
         movb    %al, %ah
-        movl    $4096, %ecx             # at most so often: a port that is never ready does not stop us
+        movl    $4096, %ecx             # retry limit, in case the port is never ready
 1:      movw    $0x3fd, %dx             # line status; bit 5: ready for the next byte
         inb     %dx, %al
         testb   $0x20, %al

@@ -1,6 +1,6 @@
-# The fw_cfg device: its directory of files, its DMA.
+# The fw_cfg device: its file directory and DMA.
 
-# Finds the device and has it copy its directory of files.
+# Detects the device and copies its file directory.
 read_directory:
         movl    $directory_name, item
         movl    $text_no_dma, %esi
@@ -14,7 +14,7 @@ read_directory:
         jne     fail
         movl    $KEY_DIRECTORY, %eax
         call    read_value
-        bswap   %ecx                    # how many files
+        bswap   %ecx                    # number of files
         cmpl    $(SCRATCH_END - SCRATCH) / FILE_ENTRY, %ecx
         ja      no_room
         shll    $6, %ecx
@@ -25,7 +25,8 @@ read_directory:
         movl    $DMA_READ, %eax
         jmp     transfer
 
-# Answers with the entry of the file whose name %esi points to, in %ebx; carry: there is none. Keeps %esi.
+# Finds the file whose name %esi points to and returns its entry in %ebx; carry is set if there is
+# none. Preserves %esi.
 find:   movl    %esi, item
         movl    $SCRATCH, %ebx
 1:      cmpl    %ebx, directory_end
@@ -44,25 +45,25 @@ find:   movl    %esi, item
 4:      stc
 5:      ret
 
-# The same for a file that has to be there.
+# The same for a file that must exist.
 need:   call    find
         jc      missing
         ret
 
-# Bits 16 to 31 of %eax: the key of the file at %ebx.
+# Returns the key of the file at %ebx in bits 16 to 31 of %eax.
 file_key:
         movzwl  FILE_KEY(%ebx), %eax
         xchgb   %al, %ah
         shll    $16, %eax
         ret
 
-# %ecx: bytes of the file at %ebx.
+# Returns the size of the file at %ebx in %ecx, in bytes.
 file_size:
         movl    FILE_SIZE(%ebx), %ecx
         bswap   %ecx
         ret
 
-# Copies the file at %ebx to scratch memory; %edi: where that is.
+# Copies the file at %ebx to scratch memory and returns its address in %edi.
 load_scratch:
         call    file_size
         movl    scratch, %edi
@@ -81,7 +82,7 @@ load:   leal    FILE_NAME(%ebx), %eax
         orb     $DMA_SELECT | DMA_READ, %al
         jmp     transfer
 
-# %ecx: the u32 that is item %eax.
+# Returns the u32 item %eax in %ecx.
 read_value:
         movl    $4, %ecx
         movl    $value, %edi
@@ -89,11 +90,13 @@ read_value:
         movl    value, %ecx
         ret
 
-# Reads %ecx bytes of item %eax to %edi. What the item does not have becomes zeros, and is no error.
+# Reads %ecx bytes of item %eax to %edi. Bytes beyond the item's end read as zeros, which is not an
+# error.
 read:   shll    $16, %eax
         orb     $DMA_SELECT | DMA_READ, %al
 
-# Runs an operation: %eax = control, %ecx = bytes, %edi = address. Keeps all registers but %eax and %edx.
+# Runs an operation: %eax = control, %ecx = bytes, %edi = address. Preserves all registers except
+# %eax and %edx.
 transfer:
         call    dma
         jz      1f
@@ -101,7 +104,7 @@ transfer:
         jmp     fail
 1:      ret
 
-# The same; not zero: there was an error.
+# The same, but clears ZF on an error.
 dma:    bswap   %eax
         bswap   %ecx
         bswap   %edi
@@ -114,7 +117,7 @@ dma:    bswap   %eax
         bswap   %eax
         movw    $DMA_ADDRESS + 4, %dx
         outl    %eax, %dx
-1:      movl    descriptor, %eax        # QEMU and chukka are done now; another device may take its time.
+1:      movl    descriptor, %eax        # Already done on QEMU and chukka.
         bswap   %eax
         testl   $~DMA_ERROR, %eax
         jz      2f

@@ -1,6 +1,7 @@
-# The kernel, its set-up header, its command line and its initrd.
+# The kernel, its setup header, its command line and its initrd.
 
-# Reads the set-up header, straight into the zero page, and works out the kernel's room.
+# Reads the setup header directly into the zero page, and computes the memory range the kernel
+# needs.
 read_header:
         movl    $kernel_name, item
         movl    $KEY_SETUP_DATA, %eax
@@ -10,18 +11,18 @@ read_header:
         cmpl    $0x53726448, HEADER_MAGIC       # "HdrS"
         jne     missing
         movl    $text_old, %esi
-        cmpw    $0x202, PROTOCOL        # Since 2.02 the header has the command line's address.
+        cmpw    $0x202, PROTOCOL        # The command line's address requires 2.02.
         jb      fail
         movl    $HEADER - zero_page, %ecx
         xorl    %eax, %eax
-        rep stosb                       # The kernel wants zeros before its header ...
+        rep stosb                       # The kernel expects zeros before its header ...
         movzbl  HEADER_LENGTH, %edi
         addl    $HEADER_MAGIC, %edi
         movl    $HEADER_END, %ecx
         subl    %edi, %ecx
         jbe     1f
         rep stosb                       # ... and after it.
-1:      xorl    %eax, %eax              # A field that is newer than the kernel counts as 0.
+1:      xorl    %eax, %eax              # Fields newer than the kernel read as 0.
         cmpw    $0x20c, PROTOCOL
         jae     3f
         movw    %ax, XLOADFLAGS
@@ -57,7 +58,8 @@ read_header:
         movl    %ecx, floor
         ret
 
-# Loads the kernel to where it unpacks itself: wherever else it was, it would need more memory, and touch more.
+# Loads the kernel to the address where it decompresses itself: anywhere else it would need and
+# touch more memory.
 load_kernel:
         movl    $kernel_name, item
         movl    kernel_size, %ecx
@@ -65,7 +67,7 @@ load_kernel:
         movl    $KEY_KERNEL_DATA, %eax
         jmp     read
 
-# Loads the command line, with a zero after it.
+# Loads the command line and appends a NUL.
 load_command_line:
         movl    $command_line_name, item
         movl    CMDLINE_SIZE, %ecx
@@ -79,7 +81,7 @@ load_command_line:
         movb    $0, (%edi,%ecx)
         ret
 
-# Loads the initrd, if there is one, as high as RAM and the kernel allow, at the start of a page.
+# Loads the initrd, if any, page-aligned and as high as RAM and the kernel allow.
 load_initrd:
         movl    $initrd_name, item
         movl    $KEY_INITRD_SIZE, %eax
@@ -99,7 +101,7 @@ load_initrd:
         andl    $~0xfff, %edi
         cmpl    floor, %edi
         jb      no_room
-        cmpl    $0x200000, %ecx         # A big one at the start of a huge page, if there is room: the host may have it in such.
+        cmpl    $0x200000, %ecx         # Align to a huge page if there is room.
         jb      1f
         movl    %edi, %eax
         andl    $~0x1fffff, %eax

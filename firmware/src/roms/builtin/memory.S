@@ -1,6 +1,6 @@
-# RAM: where there is some, who gets it, and what the kernel is told.
+# RAM: finding it, allocating it, and the map for the kernel.
 
-# Reads the memory map, and finds the end of RAM below 4 GiB.
+# Reads the memory map and finds the end of RAM below 4 GiB.
 read_memory_map:
         movl    $map_name, %esi
         call    need
@@ -23,7 +23,7 @@ read_memory_map:
         jbe     1b
         ret
 
-# %eax: where the entry at %edi ends; not zero: beyond 4 GiB.
+# Returns the end of the entry at %edi in %eax; clears ZF if it is beyond 4 GiB.
 map_entry_end:
         movl    MAP_START(%edi), %eax
         movl    MAP_START + 4(%edi), %edx
@@ -31,7 +31,7 @@ map_entry_end:
         adcl    MAP_SIZE + 4(%edi), %edx
         ret
 
-# Room for %ecx bytes at a multiple of %edx in %edi, as high as there is RAM.
+# Allocates %ecx bytes at a multiple of %edx, at the top of RAM; returns the address in %edi.
 high:   movl    top, %edi
         subl    %ecx, %edi
         jb      no_room
@@ -42,7 +42,7 @@ high:   movl    top, %edi
         movl    %edi, top
         ret
 
-# The same at 0xf0000, from the bottom up.
+# The same from 0xf0000, bottom up.
 low:    movl    fseg, %edi
         leal    -1(%edi,%edx), %edi
         negl    %edx
@@ -55,7 +55,8 @@ low:    movl    fseg, %edi
         movl    %eax, fseg
         ret
 
-# The map for the kernel: as published, less what lies between low RAM and 1 MiB and what the tables have at the top.
+# Builds the kernel's map: the published map without the range between low RAM and 1 MiB and the
+# tables at the top.
 write_memory_map:
         movl    $map_name, item
         movl    map, %esi

@@ -1,22 +1,26 @@
-# chukka's built-in firmware: from the reset vector to Linux's 32-bit entry, with everything the kernel needs on the way.
+# chukka's built-in firmware: from the reset vector to Linux's 32-bit entry point.
 #
-# The host has published the kernel, its set-up header, the command line and perhaps an initrd, as for our option ROM, and files:
-# the memory map, ACPI tables with the script that links them, SMBIOS tables. We have the fw_cfg device copy each to where it
-# stays, write the zero page, and jump. There are no BIOS services: who is entered at 32 bits must not ask for any.
+# The host has published the kernel, its setup header, the command line and, if there is one, an
+# initrd, as for our option ROM. It has also published the memory map, the ACPI tables with the
+# script that links them, and the SMBIOS tables as files. We have the fw_cfg device copy each to its
+# destination, write the zero page, and jump. There are no BIOS services: a kernel entered at 32
+# bits must not use any.
 #
-# A dozen lines run in real mode; the rest in 32-bit protected mode, segments flat, no paging, interrupts off: so a physical address
-# is a pointer, below 4 GiB. The other CPUs sleep on, until the kernel wakes them. Whatever goes wrong is said on the first serial
-# port and written to the fw_cfg file opt/org.chukka/boot-error, which chukka takes as the end; elsewhere we halt.
+# A dozen lines run in real mode. The rest runs in 32-bit protected mode with flat segments, no
+# paging and interrupts disabled, so a physical address below 4 GiB is a pointer. The other CPUs
+# wait until the kernel wakes them. Errors are printed on the first serial port and written to the
+# fw_cfg file opt/org.chukka/boot-error, on which chukka ends the run; other VMMs only see us halt.
 #
-# Sources: fw_cfg - docs/specs/fw_cfg.rst in QEMU; the script - hw/acpi/bios-linker-loader.c there; the kernel -
-# Documentation/arch/x86/boot.rst ("32-bit Boot Protocol") and zero-page.rst in Linux; SMBIOS 2.8, 5.2.1 and 7.1.
+# Sources: fw_cfg - docs/specs/fw_cfg.rst in QEMU; the script - hw/acpi/bios-linker-loader.c there;
+# the kernel - Documentation/arch/x86/boot.rst ("32-bit Boot Protocol") and zero-page.rst in Linux;
+# SMBIOS 2.8, 5.2.1 and 7.1.
 
         .arch   i686
 
-        .set    ROM_SIZE, 0x1000        # one page, which ends at 4 GiB; build.rs links it there
+        .set    ROM_SIZE, 0x1000        # one page that ends at 4 GiB; linked there by build.rs
 
-# fw_cfg's port, the bits of a DMA descriptor's control word, the keys of items.
-        .set    DMA_ADDRESS, 0x514      # reads as "QEMU CFG"; writing a descriptor's address to its second half starts it
+# fw_cfg's port, the control bits of a DMA descriptor, the keys of items.
+        .set    DMA_ADDRESS, 0x514      # reads as "QEMU CFG"; writing the second half starts DMA
         .set    DMA_ERROR, 0x01
         .set    DMA_READ, 0x02
         .set    DMA_SKIP, 0x04
@@ -30,14 +34,14 @@
         .set    KEY_SETUP_DATA, 0x18
         .set    KEY_DIRECTORY, 0x19
 
-# An entry of the directory of files, 64 bytes; its integers are big-endian.
+# An entry of the file directory, 64 bytes; its integers are big-endian.
         .set    FILE_SIZE, 0            # u32
         .set    FILE_KEY, 4             # u16, then 16 bits of 0
-        .set    FILE_ADDRESS, 4         # once the file is placed, its address, as its key is not needed any more
-        .set    FILE_NAME, 8            # zero-terminated
+        .set    FILE_ADDRESS, 4         # replaces the key once the file is loaded
+        .set    FILE_NAME, 8            # NUL-terminated
         .set    FILE_ENTRY, 64
 
-# An entry of the memory map, 20 bytes, the same in fw_cfg and in the zero page.
+# An entry of the memory map, 20 bytes, in the same format in fw_cfg and the zero page.
         .set    MAP_START, 0            # u64
         .set    MAP_SIZE, 8             # u64
         .set    MAP_TYPE, 16            # u32
@@ -45,68 +49,69 @@
         .set    RAM, 1
         .set    RESERVED, 2
 
-# Where things go below 1 MiB. All of it is free again for the kernel, but for what lies from 0xf0000 on.
+# Addresses below 1 MiB. The kernel can reuse all of this memory except from 0xf0000.
         .set    CMDLINE, 0x20000
         .set    CMDLINE_MAX, 0xffff
         .set    SCRATCH, 0x30000        # the directory, then files we only read
         .set    SCRATCH_END, 0x90000
         .set    EBDA, 0x9fc00           # low RAM ends here on every PC
-        .set    FSEG, 0xf0000           # where RSDP and SMBIOS entry point are looked for
-        .set    RESET_VECTOR, 0xffff0   # where a kernel jumps that reboots "by BIOS"
+        .set    FSEG, 0xf0000           # searched for RSDP and SMBIOS entry point
+        .set    RESET_VECTOR, 0xffff0   # entered by kernels that reboot "by BIOS"
         .set    HIGH_RAM, 0x100000
 
-# Our variables, all 0 at first. The stack grows down from them, the zero page follows.
+# Our variables, initially 0. The stack grows down from here, the zero page follows.
         .struct 0x6f00
 stack:
 descriptor:     .skip 16                # big-endian: u32 control, u32 length, u64 address
-item:           .skip 4                 # name of what we are at, for messages
+item:           .skip 4                 # name of the current item, for messages
 directory_end:  .skip 4
 scratch:        .skip 4                 # first free byte of the scratch memory
 fseg:           .skip 4                 # first free byte of the segment at 0xf0000
-ram_end:        .skip 4                 # of RAM below 4 GiB: its end ...
-top:            .skip 4                 # ... and how much of it nobody has yet
-floor:          .skip 4                 # end of the room in which the kernel unpacks itself
+ram_end:        .skip 4                 # end of RAM below 4 GiB ...
+top:            .skip 4                 # ... and end of its unallocated part
+floor:          .skip 4                 # end of the memory the kernel needs to decompress itself
 map:            .skip 4                 # the memory map as published
 map_end:        .skip 4
 kernel_size:    .skip 4
 value:          .skip 8
 message:        .skip 128
 
-# The zero page, by its fields.
+# Fields of the zero page.
         .struct 0x7000
 zero_page:      .skip 0x70
-ACPI_RSDP:      .skip 0x1e8 - 0x70      # u64, where the RSDP is
+ACPI_RSDP:      .skip 0x1e8 - 0x70      # u64, address of the RSDP
 E820_ENTRIES:   .skip 0x1f1 - 0x1e8     # u8
-HEADER:         .skip 0x201 - 0x1f1     # the set-up header begins
-HEADER_LENGTH:  .skip 1                 # u8, its bytes from here on
+HEADER:         .skip 0x201 - 0x1f1     # start of the setup header
+HEADER_LENGTH:  .skip 1                 # u8, size of the header from here
 HEADER_MAGIC:   .skip 4                 # "HdrS"
-PROTOCOL:       .skip 0x214 - 0x206     # u16, the boot protocol's version
-CODE32_START:   .skip 4                 # u32, where the kernel is
-RAMDISK_IMAGE:  .skip 4                 # u32, where the initrd is
+PROTOCOL:       .skip 0x214 - 0x206     # u16, boot protocol version
+CODE32_START:   .skip 4                 # u32, address of the kernel
+RAMDISK_IMAGE:  .skip 4                 # u32, address of the initrd
 RAMDISK_SIZE:   .skip 0x228 - 0x21c     # u32
 CMD_LINE_PTR:   .skip 4                 # u32
 RAMDISK_MAX:    .skip 0x236 - 0x22c     # u32, last address the initrd may occupy, unless ...
 XLOADFLAGS:     .skip 2                 # u16, bit 1: ... it may be anywhere
-CMDLINE_SIZE:   .skip 0x258 - 0x238     # u32, most bytes without terminator
-PREF_ADDRESS:   .skip 8                 # u64, where the kernel unpacks itself
+CMDLINE_SIZE:   .skip 0x258 - 0x238     # u32, maximum length without terminating NUL
+PREF_ADDRESS:   .skip 8                 # u64, address where the kernel decompresses itself
 INIT_SIZE:      .skip 0x290 - 0x260     # u32, bytes it needs from there
 HEADER_END:     .skip 0x2d0 - 0x290     # the longest header ends before this
 E820_TABLE:     .skip 128 * MAP_ENTRY
 E820_END:       .skip 0x1000 - 0xcd0
 zero_page_end:
 
-# ---- from the reset vector to protected mode -------------------------------------------------------------------------
+# ---- from the reset vector to protected mode -----------------------------------------------------
         .text
 image:
         .code16
 start:  cli
         cld
         lgdtl   %cs:gdt_register - image + 0x10000 - ROM_SIZE
-        movl    $0x11, %eax             # CR0: protection on; caches, which a reset switches off, on
+        movl    $0x11, %eax             # CR0: enable protection, enable the caches
         movl    %eax, %cr0
         ljmpl   $gdt_code - gdt, $protected
 
-# The selectors are those that the kernel expects: __BOOT_CS, __BOOT_DS. "Accessed" is set, as a ROM cannot be written to.
+# The kernel expects these selectors: __BOOT_CS, __BOOT_DS. "Accessed" is set because the CPU cannot
+# set it in a ROM.
         .balign 8
 gdt:    .quad   0, 0
 gdt_code:       .quad 0x00cf9b000000ffff
@@ -124,7 +129,7 @@ protected:
         movl    %eax, %gs
         movl    %eax, %ss
         movl    $stack, %esp
-        movl    $stack, %edi            # A reboot finds in RAM what the last guest has left there.
+        movl    $stack, %edi            # After a reboot, RAM still contains old data.
         movl    $(zero_page_end - stack) / 4, %ecx
         xorl    %eax, %eax
         rep stosl
@@ -136,7 +141,7 @@ protected:
         call    read_header
         call    place_tables
         call    place_smbios
-        andl    $~0xfff, top            # What is above belongs to the tables, in whole pages.
+        andl    $~0xfff, top            # Reserve whole pages above for the tables.
         call    load_initrd
         call    write_memory_map
         call    load_command_line
@@ -150,8 +155,9 @@ protected:
         xorl    %edi, %edi
         jmp     *%eax
 
-# ---- the machine -----------------------------------------------------------------------------------------------------
-# Memory types: all write-back, which is what KVM makes of it anyway. The kernel trusts a CPU more whose MTRRs are on.
+# ---- the machine ---------------------------------------------------------------------------------
+# Memory types: all write-back, which is what KVM uses anyway. The kernel expects firmware to have
+# enabled the MTRRs.
 prepare_cpu:
         movl    $1, %eax
         cpuid
@@ -163,13 +169,14 @@ prepare_cpu:
         wrmsr
 1:      ret
 
-# Linux reboots a machine like ours by a jump to F000:FFF0. Code that resets the machine goes there.
+# On a hardware-reduced machine, Linux reboots by jumping to F000:FFF0, so place code there that
+# resets the machine.
 guard_reset_vector:
         movl    $reset_name, item
         movl    $FSEG, fseg
         call    1f
         je      2f
-        movl    $0x80000058, %eax       # The host bridge of an i440FX shows ROM there until told: PAM0, 0x59, bits 4 and 5.
+        movl    $0x80000058, %eax       # i440FX: map RAM, not ROM (PAM0, 0x59, bits 4 and 5).
         movw    $0xcf8, %dx
         outl    %eax, %dx
         movw    $0xcfd, %dx
@@ -192,7 +199,7 @@ guard_reset_vector:
 
         .code16
 reset_code:
-        movw    $0xcf9, %dx             # the reset control register: the system, now
+        movw    $0xcf9, %dx             # reset control register: reset the system
         movb    $0x06, %al
         outb    %al, %dx
         movb    $0xfe, %al              # the keyboard controller: pulse the reset line
@@ -202,7 +209,7 @@ reset_code:
         .skip   16 - (. - reset_code), 0x90
         .code32
 
-# ---- what each step is -----------------------------------------------------------------------------------------------
+# ---- names of the steps --------------------------------------------------------------------------
         .include "fw_cfg.S"
         .include "memory.S"
         .include "acpi.S"
@@ -210,7 +217,7 @@ reset_code:
         .include "kernel.S"
         .include "fail.S"
 
-# ---- the reset vector ------------------------------------------------------------------------------------------------
+# ---- the reset vector ----------------------------------------------------------------------------
         .org    ROM_SIZE - 16
         .code16
         jmp     start

@@ -1,9 +1,9 @@
-# SMBIOS: the structures go to the top of RAM, after the one that describes the firmware, which is ours to give; the entry point
-# goes where it is looked for.
+# SMBIOS: the structures go to the top of RAM, after our own type 0 structure, which describes the
+# firmware. The entry point goes where operating systems search for it.
 
-        .set    ENTRY_LONGEST, 8        # u16, bytes of the biggest structure
-        .set    ENTRY_LENGTH, 22        # u16, bytes of all
-        .set    ENTRY_ADDRESS, 24       # u32, where they are
+        .set    ENTRY_LONGEST, 8        # u16, size of the largest structure
+        .set    ENTRY_LENGTH, 22        # u16, size of all structures
+        .set    ENTRY_ADDRESS, 24       # u32, their address
         .set    ENTRY_COUNT, 28         # u16
         .set    ENTRY_SIZE, 31
 place_smbios:
@@ -23,7 +23,7 @@ place_smbios:
         movl    $entry_name, %esi
         call    need
         call    file_size
-        cmpl    $ENTRY_SIZE, %ecx       # That of version 2; version 3 has another.
+        cmpl    $ENTRY_SIZE, %ecx       # Version 2's; version 3 has another one.
         jne     1f
         movl    $16, %edx
         call    low
@@ -34,11 +34,11 @@ place_smbios:
         cmpw    $bios_structure_end - bios_structure, ENTRY_LONGEST(%edi)
         jae     3f
         movw    $bios_structure_end - bios_structure, ENTRY_LONGEST(%edi)
-3:      addl    $16, %edi               # The second half has a sum of its own, ...
+3:      addl    $16, %edi               # The second half has its own checksum, ...
         movl    $ENTRY_SIZE - 16, %edx
         call    complement
         movb    %al, 21 - 16(%edi)
-        subl    $16, %edi               # ... and then the whole.
+        subl    $16, %edi               # ... which the first one covers.
         movl    $ENTRY_SIZE, %edx
         call    complement
         movb    %al, 4(%edi)
@@ -47,13 +47,13 @@ place_smbios:
 2:      ret
 
 bios_structure:
-        .byte   0, 24                   # type; bytes without strings
+        .byte   0, 24                   # type; length without strings
         .word   0                       # handle
         .byte   1, 2                    # strings: vendor, version
         .word   0xf000                  # segment of the reset vector
         .byte   3, 0                    # string: release date; 64 KiB
         .quad   0x08                    # "characteristics are not supported"
-        .byte   0, 0x14                 # UUIDs tell machines apart; this is a virtual machine
+        .byte   0, 0x14                 # targeted content distribution; this is a virtual machine
         .byte   0xff, 0xff, 0xff, 0xff  # no version numbers
         .asciz  "chukka"
         .asciz  "built-in"

@@ -1,10 +1,10 @@
-//! Where firmware is found, and what is refused.
+//! Checks where firmware is found, and what is rejected.
 
 use super::*;
 use crate::MemoryMap;
 use crate::testing::{TempFile, TestRam};
 
-/// A directory with files, gone when dropped.
+/// A directory with files, deleted when dropped.
 struct TempDir(PathBuf);
 
 impl TempDir {
@@ -25,7 +25,7 @@ impl Drop for TempDir {
     }
 }
 
-/// An image of `size` bytes that starts with a text and ends with SeaBIOS's reset vector.
+/// An image of `size` bytes that starts with `text` and ends with SeaBIOS's reset vector.
 fn bios(size: usize, text: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0; size];
     bytes[..text.len()].copy_from_slice(text);
@@ -50,7 +50,7 @@ fn a_256_kib_image_is_placed_whole_below_4_gib_and_below_1_mib() {
 }
 
 #[test]
-fn our_own_image_is_found_by_its_name_and_ends_at_4_gib_and_at_1_mib() {
+fn the_builtin_image_is_found_by_name_and_ends_at_4_gib_and_at_1_mib() {
     let search = TempDir::new(&[("builtin", &bios(64 << 10, b""))]);
     let image = BiosImage::open(OsStr::new("builtin"), std::slice::from_ref(&search.0)).unwrap();
     assert!(image.is_builtin(), "also where -L has a file of that name");
@@ -70,7 +70,7 @@ fn only_a_far_jump_restarts_from_the_low_copy() {
 }
 
 #[test]
-fn of_a_bigger_image_the_last_256_kib_are_copied_low_and_of_a_smaller_one_all() {
+fn at_most_the_last_256_kib_of_an_image_are_copied_low() {
     let mut bytes = bios(1 << 20, b"");
     bytes[768 << 10] = 0x77;
     let image = open(&bytes).unwrap();
@@ -82,7 +82,7 @@ fn of_a_bigger_image_the_last_256_kib_are_copied_low_and_of_a_smaller_one_all() 
 }
 
 #[test]
-fn a_wrong_size_is_named_with_those_expected() {
+fn an_invalid_size_is_reported_with_the_expected_ones() {
     for size in [1000, (64 << 10) + 1, (16 << 20) + (64 << 10)] {
         let error = open(&bios(size, b"")).unwrap_err();
         let expected = format!("has {size} bytes, expected a multiple of 65536 (64 KiB)");
@@ -105,13 +105,13 @@ fn an_image_without_a_reset_vector_is_refused() {
 }
 
 #[test]
-fn a_directory_is_no_image() {
+fn a_directory_is_not_an_image() {
     let error = BiosImage::open(OsStr::new("/"), &[]).unwrap_err();
     assert_eq!(error.to_string(), "The bios '/' is a directory, expected a regular file");
 }
 
 #[test]
-fn a_name_is_looked_for_in_each_directory_in_order() {
+fn a_name_is_searched_for_in_each_directory_in_order() {
     let first = TempDir::new(&[("other.bin", b"")]);
     let second = TempDir::new(&[("mine.bin", &bios(64 << 10, b"two"))]);
     let third = TempDir::new(&[("mine.bin", &bios(64 << 10, b"three"))]);
@@ -121,7 +121,7 @@ fn a_name_is_looked_for_in_each_directory_in_order() {
 }
 
 #[test]
-fn what_is_found_nowhere_names_every_directory_and_the_package() {
+fn a_missing_file_error_names_every_directory_and_the_package() {
     let error = BiosImage::open(OsStr::new("no-such.bin"), &["/nonexistent".into()]).unwrap_err();
     let text = error.to_string();
     assert!(text.starts_with("Cannot find the bios 'no-such.bin' in /nonexistent, "), "{text}");
@@ -130,7 +130,7 @@ fn what_is_found_nowhere_names_every_directory_and_the_package() {
 }
 
 #[test]
-fn an_alias_that_is_found_nowhere_names_the_file_it_stands_for() {
+fn a_missing_alias_error_names_the_file_it_stands_for() {
     let looked = vec!["/usr/share/seabios/bios-256k.bin".into()];
     let error = RomError::NotFound { role: "bios", name: "seabios".into(), looked };
     let expected = "Cannot find the bios 'seabios' (bios-256k.bin) in /usr/share/seabios";
@@ -139,7 +139,7 @@ fn an_alias_that_is_found_nowhere_names_the_file_it_stands_for() {
 
 /// Debian's /usr/share/qemu/bios-microvm.bin is qboot.
 #[test]
-fn an_alias_passes_over_another_firmware_of_the_same_name() {
+fn an_alias_skips_other_firmware_with_the_same_file_name() {
     let qboot = TempDir::new(&[("bios-microvm.bin", &bios(64 << 10, b"qboot"))]);
     let seabios = TempDir::new(&[("bios-microvm.bin", &bios(128 << 10, b"SeaBIOS (version"))]);
     let search = [qboot.0.clone(), seabios.0.clone()];
@@ -165,7 +165,7 @@ fn the_installed_seabios_and_qboot_are_found_by_their_aliases() {
     }
 }
 
-/// An option ROM of `units` times 512 bytes with a right checksum.
+/// An option ROM of `units` times 512 bytes with a correct checksum.
 fn option_rom(units: u8) -> Vec<u8> {
     let mut bytes = vec![0; usize::from(units) * 512];
     bytes[..4].copy_from_slice(&[0x55, 0xaa, units, 0xcb]);
@@ -198,7 +198,7 @@ fn an_option_rom_with_a_bad_checksum_is_a_warning() {
 }
 
 #[test]
-fn what_is_no_option_rom_is_refused() {
+fn invalid_option_roms_are_rejected() {
     let cut = &option_rom(3)[..1024];
     let empty = [0x55, 0xaa, 0, 0];
     let big = vec![0x55; (128 << 10) + 1];

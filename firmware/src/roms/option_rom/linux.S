@@ -1,37 +1,41 @@
-# chukka's option ROM: loads Linux by fw_cfg DMA and starts it at its real-mode entry.
+# chukka's option ROM: loads Linux through fw_cfg DMA and starts it at its real-mode entry point.
 #
-# SeaBIOS finds this image among the fw_cfg files (genroms/...), copies it below 1 MiB, and calls its "bootstrap entry
-# vector" (BEV) when it boots from it. The host has published four items: the kernel's set-up code, the command line, the
-# kernel proper, and perhaps an initrd; for each a key that says where it goes, one that says how big it is, and one with
-# the bytes. We have the device copy all four into place, move the initrd where the BIOS's map leaves room, and jump.
+# SeaBIOS finds this image among the fw_cfg files (genroms/...), copies it below 1 MiB, and calls
+# its "bootstrap entry vector" (BEV) when it boots from it. The host has published four items: the
+# kernel's setup code, the command line, the protected-mode kernel and, if there is one, an initrd.
+# Each item has three keys: its address, its size and its bytes. We have the device copy all four
+# into place, move the initrd to an address that is free in the BIOS's memory map, and jump.
 #
-# Everything runs in real mode, interrupts off: DMA reaches all of the first 4 GiB, so we need not. Registers are those of a
-# 486 (BSWAP). Whatever goes wrong is said on the screen and on the first serial port; then the BIOS tries its next device.
+# Everything runs in real mode with interrupts disabled: DMA can access the whole first 4 GiB, so
+# the CPU need not. The code requires a 486 (BSWAP). Errors are printed on the screen and on the
+# first serial port; then the BIOS tries its next boot device.
 #
-# Sources: fw_cfg - docs/specs/fw_cfg.rst in QEMU; ROM header - Plug and Play BIOS Specification 1.0A, 3.2, and BIOS Boot
-# Specification 1.01; the kernel's header and entry - Documentation/arch/x86/boot.rst in Linux.
+# Sources: fw_cfg - docs/specs/fw_cfg.rst in QEMU; ROM header - Plug and Play BIOS Specification
+# 1.0A, 3.2, and BIOS Boot Specification 1.01; the kernel's header and entry -
+# Documentation/arch/x86/boot.rst in Linux.
 
         .arch   i486
         .code16
 
-# fw_cfg's ports and the bits of a DMA descriptor's control word.
-        .set    SELECTOR, 0x510         # 16 bit: which item; the data port, 8 bit, is the next one
-        .set    DMA_ADDRESS, 0x518      # 32 bit, big-endian: writing a descriptor's address here starts it
-        .set    KEY_ID, 0x01            # item 1 tells what the device can do
+# fw_cfg's ports and the control bits of a DMA descriptor.
+        .set    SELECTOR, 0x510         # 16 bits: selects an item; the 8-bit data port is next
+        .set    DMA_ADDRESS, 0x518      # 32 bits, big-endian: writing starts DMA
+        .set    KEY_ID, 0x01            # item 1: the device's features
         .set    ID_DMA, 0x02            #   bit 1: DMA
         .set    DMA_ERROR, 0x01
-        .set    DMA_READ_KEY, 0x0a      # READ (2) from the start of the item SELECTed (8) by bits 16 to 31
+        .set    DMA_READ_KEY, 0x0a      # READ (2), SELECT (8) the item in bits 16 to 31
 
-# The kernel's set-up header: offsets in its set-up code, which %es points to.
-        .set    PROTOCOL, 0x206         # u16, the boot protocol's version
-        .set    RAMDISK_IMAGE, 0x218    # u32, where the initrd is
+# The kernel's setup header: offsets in its setup code, which %es points to.
+        .set    PROTOCOL, 0x206         # u16, boot protocol version
+        .set    RAMDISK_IMAGE, 0x218    # u32, address of the initrd
         .set    RAMDISK_MAX, 0x22c      # u32, last address it may occupy, since protocol 2.03 ...
-        .set    XLOADFLAGS, 0x236       # u16, bit 1: ... unless the initrd may be anywhere; since 2.12
-        .set    PREF_ADDRESS, 0x258     # u64, where the kernel unpacks itself if loaded below; since 2.10
+        .set    XLOADFLAGS, 0x236       # u16, bit 1: ... unless it may be anywhere; since 2.12
+        .set    PREF_ADDRESS, 0x258     # u64, decompression address if loaded below; since 2.10
         .set    INIT_SIZE, 0x260        # u32, bytes it needs from there; since 2.10
-        .set    ENTRY, 0x200            # where its code begins
+        .set    ENTRY, 0x200            # start of its code
 
-# Our variables, in the RAM below 0x7c00 that belongs to what the BIOS boots. The stack grows down from them.
+# Our variables, in the RAM below 0x7c00 that the BIOS leaves to boot programs. The stack grows down
+# from here.
         .struct 0x7b00
 stack:
 descriptor:     .skip 16                # big-endian: u32 control, u32 length, u64 address
@@ -41,13 +45,13 @@ kernel:         .skip 8
 initrd:         .skip 8
         .set    SIZE, 4
 
-# ---- headers ---------------------------------------------------------------------------------------------------------
+# ---- headers -------------------------------------------------------------------------------------
         .text
         .byte   0x55, 0xaa              # "option ROM"
-        .byte   0                       # length in units of 512 bytes: build.rs writes it
-        lret                            # what the BIOS calls at start-up: there is nothing to initialize
+        .byte   0                       # length in units of 512 bytes, set by build.rs
+        lret                            # called by the BIOS at startup: nothing to initialize
         .org    0x06
-        .byte   0                       # makes the sum of all bytes 0: build.rs writes it
+        .byte   0                       # checksum of all bytes, set by build.rs
         .org    0x18
         .word   0                       # no PCI header
         .word   pnp
@@ -56,16 +60,16 @@ pnp:    .ascii  "$PnP"
         .byte   1, 32 / 16              # revision; length in units of 16 bytes
         .word   0                       # no further header
         .byte   0
-        .byte   0                       # makes the sum of this header 0: build.rs writes it
+        .byte   0                       # checksum of this header, set by build.rs
         .long   0                       # device identifier: none
-        .word   manufacturer, product   # what a boot menu shows
+        .word   manufacturer, product   # name in boot menus
         .byte   0, 0, 0                 # device type: none
         .byte   0x64                    # may be shadowed (0x40) and cached (0x20); boots (0x04)
         .word   0, 0                    # boot connection and disconnect vectors: none
         .word   boot                    # bootstrap entry vector
         .word   0, 0                    # reserved; no static resources
 
-# ---- the boot --------------------------------------------------------------------------------------------------------
+# ---- the boot ------------------------------------------------------------------------------------
 boot:   cli
         cld
         xorw    %ax, %ax
@@ -73,7 +77,7 @@ boot:   cli
         movw    %ax, %ss
         movl    $stack, %esp
 
-        movw    $SELECTOR, %dx          # Can the device do DMA?
+        movw    $SELECTOR, %dx          # Does the device support DMA?
         movw    $KEY_ID, %ax
         outw    %ax, %dx
         incw    %dx
@@ -84,14 +88,14 @@ boot:   cli
 
         movw    $setup_item, %si
         call    locate
-        cmpl    $0, setup + SIZE        # No set-up code: no kernel.
+        cmpl    $0, setup + SIZE        # No setup code means no kernel.
         movw    $no_kernel, %si
         je      give_up
         movw    $setup_item, %si
         call    load
         movl    setup, %eax
         shrl    $4, %eax
-        movw    %ax, %es                # From here on: %es = the set-up code's segment.
+        movw    %ax, %es                # From here: %es = the setup code's segment.
 
         movw    $cmdline_item, %si
         call    locate
@@ -109,8 +113,9 @@ boot:   cli
         movw    $initrd_item, %si
         call    load
 
-# Enters the kernel as boot.rst wants it: all data segments at the set-up code, the stack in the same segment as high as
-# the command line leaves it, the code segment 0x20 paragraphs (512 bytes) on, interrupts off.
+# Enters the kernel as boot.rst requires: all data segments at the setup code, the stack in the same
+# segment and as high as the command line allows, the code segment 0x20 paragraphs (512 bytes)
+# further, interrupts disabled.
 start:  cli
         movl    cmdline, %esp
         subl    setup, %esp
@@ -125,8 +130,8 @@ start:  cli
         pushw   $0
         lret
 
-# ---- fw_cfg ----------------------------------------------------------------------------------------------------------
-# An item: the offset of its variables, its three keys, its name.
+# ---- fw_cfg --------------------------------------------------------------------------------------
+# An item: the offset of its variables, its three keys and its name.
         .struct 0
 ITEM_VARIABLES: .skip 2
 ITEM_ADDR_KEY:  .skip 1
@@ -151,7 +156,7 @@ initrd_item:
         .byte   0x0a, 0x0b, 0x12
         .asciz  "initrd"
 
-# Fills in the variables of the item at %cs:%si. The integers are little-endian, as we want them.
+# Sets the variables of the item at %cs:%si. The integers are little-endian, like ours.
 locate: movzwl  %cs:ITEM_VARIABLES(%si), %edi
         movl    $4, %ecx
         movb    %cs:ITEM_ADDR_KEY(%si), %al
@@ -161,13 +166,14 @@ locate: movzwl  %cs:ITEM_VARIABLES(%si), %edi
         movb    %cs:ITEM_SIZE_KEY(%si), %al
         jmp     read
 
-# Has the data of the item at %cs:%si copied to where its variables say.
+# Copies the data of the item at %cs:%si to the address in its variables.
 load:   movw    %cs:ITEM_VARIABLES(%si), %bx
         movl    (%bx), %edi
         movl    SIZE(%bx), %ecx
         movb    %cs:ITEM_DATA_KEY(%si), %al
 
-# Reads %ecx bytes of key %al to physical address %edi, for the item at %cs:%si. Keeps %si, %edi and %es.
+# Reads %ecx bytes of key %al to physical address %edi, for the item at %cs:%si. Preserves %si, %edi
+# and %es.
 read:   movzbl  %al, %eax
         shll    $16, %eax
         movb    $DMA_READ_KEY, %al
@@ -179,12 +185,12 @@ read:   movzbl  %al, %eax
         movl    $0, descriptor + 8
         movl    %edi, descriptor + 12
         bswap   %edi
-        movl    $descriptor, %eax       # The stack's segment and ours are 0: offsets are physical addresses.
+        movl    $descriptor, %eax       # Segments are 0: offsets are physical addresses.
         bswap   %eax
         movw    $DMA_ADDRESS, %dx
         outl    %eax, %dx
 
-        xorl    %ecx, %ecx              # QEMU and chukka are done now. Another device may take its time, but not for ever.
+        xorl    %ecx, %ecx              # Already done on QEMU and chukka; others get a time limit.
 1:      movl    descriptor, %eax
         bswap   %eax
         testl   $~DMA_ERROR, %eax
@@ -196,10 +202,11 @@ read:   movzbl  %al, %eax
         jnz     failed
         ret
 
-# ---- the initrd's place ----------------------------------------------------------------------------------------------
-# Answers in %eax: as high as RAM and the kernel allow, at the start of a page, and never over the kernel or the room in
-# which it unpacks itself. The host's choice does not count: it cannot know what the BIOS keeps at the top of RAM.
-place:  movl    kernel, %edi            # %edi = end of the room: max(load address, preferred address) + init_size ...
+# ---- the initrd's place --------------------------------------------------------------------------
+# Returns the initrd's address in %eax: page-aligned, as high as RAM and the kernel allow, and never
+# overlapping the kernel or the memory in which it decompresses itself. The host's address is
+# ignored: the host cannot know what the BIOS stores at the top of RAM.
+place:  movl    kernel, %edi            # %edi = max(load, preferred address) + init_size ...
         movl    %edi, %eax
         addl    kernel + SIZE, %eax
         jc      too_big
@@ -214,21 +221,21 @@ place:  movl    kernel, %edi            # %edi = end of the room: max(load addre
         ja      2f
 1:      movl    %eax, %edi              # ... or the end of the kernel as loaded, if that is higher
 
-2:      xorw    %bx, %bx                # Where does the RAM below 4 GiB end?
+2:      xorw    %bx, %bx                # Find the end of RAM below 4 GiB.
         xorw    %cx, %cx
         xorw    %dx, %dx
         movw    $0xe801, %ax
         int     $0x15
         jc      too_big
-        movw    %cx, %si                # Some BIOSes answer in %cx and %dx, some in %ax and %bx only.
+        movw    %cx, %si                # Some BIOSes use %cx and %dx, some %ax and %bx only.
         orw     %dx, %si
         jnz     1f
         movw    %ax, %cx
         movw    %bx, %dx
-1:      movzwl  %cx, %eax               # KiB from 1 MiB on, up to 16 MiB
+1:      movzwl  %cx, %eax               # KiB from 1 MiB, up to 16 MiB
         addl    $1024, %eax
         shll    $10, %eax
-        movzwl  %dx, %edx               # 64 KiB from 16 MiB on
+        movzwl  %dx, %edx               # units of 64 KiB from 16 MiB
         testw   %dx, %dx
         jz      1f
         leal    256(%edx), %eax
@@ -252,16 +259,16 @@ place:  movl    kernel, %edi            # %edi = end of the room: max(load addre
         andw    $0xf000, %ax
         cmpl    %edi, %eax
         jb      too_big
-        cmpl    $0x200000, initrd + SIZE        # A big one at the start of a huge page, if there is room: the host may ...
+        cmpl    $0x200000, initrd + SIZE        # Align to a huge page ...
         jb      1f
-        movl    %eax, %ecx              # ... have it in such.
+        movl    %eax, %ecx              # ... if there is room.
         andl    $~0x1fffff, %ecx
         cmpl    %edi, %ecx
         jb      1f
         movl    %ecx, %eax
 1:      ret
 
-# ---- what goes wrong -------------------------------------------------------------------------------------------------
+# ---- what goes wrong -----------------------------------------------------------------------------
 too_big:
         movw    $does_not_fit, %si
         jmp     give_up
@@ -276,11 +283,12 @@ failed: addw    $ITEM_NAME, %si
 
 give_up:
         call    print
-        int     $0x18                   # The BIOS goes on to the next device, or says that there is none.
+        int     $0x18                   # The BIOS tries the next boot device, if any.
 1:      hlt
         jmp     1b
 
-# Prints the text at %cs:%si, whole, on the screen and then whole on COM1 (SeaBIOS may show its screen there, too).
+# Prints the string at %cs:%si on the screen and then on COM1 (where SeaBIOS may also show its
+# screen).
 print:  pushw   %si
 1:      lodsb   %cs:(%si), %al
         testb   %al, %al
@@ -295,7 +303,7 @@ print:  pushw   %si
         jz      5f
         movb    %al, %ah
         movw    $0x3fd, %dx             # line status; bit 5: ready for the next byte
-        movw    $4096, %cx              # at most so often: a port that is never ready does not stop us
+        movw    $4096, %cx              # retry limit, in case the port is never ready
 4:      inb     %dx, %al
         testb   $0x20, %al
         loopz   4b

@@ -1,4 +1,4 @@
-//! What is in each table.
+//! The contents of each table.
 
 use acpi_tables::Aml;
 use acpi_tables::fadt::{FADT, FADTBuilder, Flags};
@@ -11,19 +11,21 @@ use acpi_tables::sdt::Sdt;
 use super::{AcpiConfig, FixedHardware, OEM_ID, OEM_TABLE_ID, PowerManagement, SDT_HEADER};
 use crate::layout;
 
-/// IAPC_BOOT_ARCH (ACPI 6.5, table 5.11): no VGA to probe. 8042 (bit 1) is left clear: there is a reset line, but no keyboard;
-/// "CMOS RTC not present" (bit 5) too, for there is one.
+/// IAPC_BOOT_ARCH (ACPI 6.5, table 5.11): no VGA to probe. The 8042 flag (bit 1) is clear, because
+/// there is a reset line but no keyboard. "CMOS RTC not present" (bit 5) is clear, because there is
+/// an RTC.
 const VGA_NOT_PRESENT: u16 = 1 << 2;
 
-/// Index of the century in the real-time clock's memory (ACPI 6.5, table 5.9, CENTURY): where every PC has it.
+/// Index of the century in the real-time clock's memory (ACPI 6.5, table 5.9, CENTURY), as on every
+/// PC.
 const CMOS_CENTURY: u8 = 0x32;
 
-/// Bytes of the power management timer's register (ACPI 6.5, table 5.9, PM_TMR_LEN).
+/// Size of the power management timer's register in bytes (ACPI 6.5, table 5.9, PM_TMR_LEN).
 const PM_TIMER_LENGTH: u8 = 4;
 
-/// Bytes of the PM1 event block: two registers of 16 bits (ACPI 6.5, table 5.9, PM1_EVT_LEN).
+/// Size of the PM1 event block in bytes: two 16-bit registers (ACPI 6.5, table 5.9, PM1_EVT_LEN).
 const PM1_EVENT_LENGTH: u8 = 4;
-/// Bytes of the PM1 control block (ACPI 6.5, table 5.9, PM1_CNT_LEN).
+/// Size of the PM1 control block in bytes (ACPI 6.5, table 5.9, PM1_CNT_LEN).
 const PM1_CONTROL_LENGTH: u8 = 2;
 
 /// Offset of a table's length, 32 bits (ACPI 6.5, table 5.4).
@@ -35,12 +37,13 @@ const PCAT_COMPAT: u8 = 1 << 0;
 /// MPS INTI flags: active high, level-triggered (ACPI 6.5, table 5.27).
 const LEVEL_ACTIVE_HIGH: u16 = 0b11_01;
 
-/// The FADT, with the addresses of the DSDT left open.
+/// The FADT, without the addresses of the DSDT.
 ///
-/// A hardware-reduced machine needs no power management timer, and ACPICA does not look at its registers there
-/// (`acpi_tb_convert_fadt`, drivers/acpi/acpica/tbfadt.c). Linux's clocksource does all the same (`acpi_parse_fadt`,
-/// arch/x86/kernel/acpi/boot.c): it takes the address of X_PM_TMR_BLK if that is in I/O space, and counts 24 bits. TMR_VAL_EXT,
-/// "32 bits", is never set. SeaBIOS on QEMU finds its timer without the FADT.
+/// A hardware-reduced machine needs no power management timer, and ACPICA ignores its registers
+/// there (`acpi_tb_convert_fadt`, drivers/acpi/acpica/tbfadt.c). But Linux's clocksource uses it
+/// anyway (`acpi_parse_fadt`, arch/x86/kernel/acpi/boot.c): it takes the address of X_PM_TMR_BLK if
+/// that is in I/O space, and uses 24 bits. TMR_VAL_EXT, "32 bits", is never set. SeaBIOS on QEMU
+/// finds its timer without the FADT.
 pub(super) fn fadt(config: &AcpiConfig) -> FADT {
     let mut fadt = FADTBuilder::new(OEM_ID, OEM_TABLE_ID, 1)
         .flag(Flags::ResetRegSup)
@@ -72,7 +75,7 @@ pub(super) fn fadt(config: &AcpiConfig) -> FADT {
     fadt.finalize()
 }
 
-/// The registers of a PC, in the fields of 32 bits and in those of 64 bits.
+/// Sets the registers of a PC, in both the 32-bit and the 64-bit fields.
 fn set_fixed_hardware(fadt: &mut FADTBuilder, hardware: &FixedHardware) {
     fadt.sci_int = u16::from(hardware.sci).into();
     fadt.smi_cmd = u32::from(hardware.command_port).into();
@@ -84,12 +87,12 @@ fn set_fixed_hardware(fadt: &mut FADTBuilder, hardware: &FixedHardware) {
     fadt.pm1a_cnt_blk = u32::from(hardware.control_port).into();
     fadt.pm1_cnt_len = PM1_CONTROL_LENGTH;
     fadt.x_pm1a_cnt_blk = io_register(hardware.control_port, 8 * PM1_CONTROL_LENGTH);
-    // Latencies above 100 and 1000 us say that there are no C2 and C3 states.
+    // Latencies above 100 and 1000 us mean that C2 and C3 are not supported.
     fadt.p_lvl2_lat = 0xfff.into();
     fadt.p_lvl3_lat = 0xfff.into();
 }
 
-/// A register in I/O space, `bits` wide, accessed as wide as a port access can be.
+/// A register in I/O space, `bits` wide, accessed with the widest port access that fits.
 fn io_register(port: u16, bits: u8) -> GAS {
     let access = match bits {
         8 => AccessSize::ByteAccess,
@@ -99,12 +102,13 @@ fn io_register(port: u16, bits: u8) -> GAS {
     GAS::new(AddressSpace::SystemIo, bits, 0, access, port.into())
 }
 
-/// The MADT: one local APIC a CPU, one I/O APIC for global interrupts 0 to 23. ISA interrupts are identity-mapped,
-/// the timer's too: KVM leads line 0 to input 0 unless told otherwise (`default_routing`, arch/x86/kvm/irq_comm.c), where QEMU
-/// tells it to lead it to input 2 and says so in its MADT.
+/// The MADT: one local APIC per CPU and one I/O APIC for global interrupts 0 to 23. ISA interrupts
+/// are identity-mapped, including the timer's: by default KVM routes line 0 to input 0
+/// (`default_routing`, arch/x86/kvm/irq_comm.c), whereas QEMU routes it to input 2 and reports that
+/// in its MADT.
 ///
-/// On a machine with fixed hardware the MADT also says that there are 8259s, and that the SCI is
-/// level-triggered and active high: an ISA interrupt is taken for edge-triggered otherwise.
+/// On a machine with fixed hardware, the MADT also reports the 8259s, and declares the SCI
+/// level-triggered and active high: ISA interrupts are assumed to be edge-triggered otherwise.
 pub(super) fn madt(config: &AcpiConfig) -> Vec<u8> {
     let mut madt =
         MADT::new(OEM_ID, OEM_TABLE_ID, 1, LocalInterruptController::Address(layout::LOCAL_APIC));
@@ -122,15 +126,15 @@ pub(super) fn madt(config: &AcpiConfig) -> Vec<u8> {
     table
 }
 
-/// An interrupt source override: ISA interrupt `irq` is global interrupt `irq`, with these MPS INTI
-/// flags (ACPI 6.5, table 5.26).
+/// An interrupt source override: maps ISA interrupt `irq` to global interrupt `irq` with these MPS
+/// INTI flags (ACPI 6.5, table 5.26).
 fn source_override(irq: u8, flags: u16) -> Vec<u8> {
     let (kind, length, isa_bus) = (2, 10, 0);
     let [low, high] = flags.to_le_bytes();
     vec![kind, length, isa_bus, irq, irq, 0, 0, 0, low, high]
 }
 
-/// The DSDT: a header and the devices' definitions.
+/// The DSDT: a header and the definitions of the devices.
 pub(super) fn dsdt(devices: &[&dyn Aml]) -> Vec<u8> {
     let mut aml = Vec::new();
     for device in devices {

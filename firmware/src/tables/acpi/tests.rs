@@ -1,4 +1,4 @@
-//! The tables as an OS finds them, by both ways of delivery.
+//! Checks the tables as an OS finds them, with both delivery methods.
 
 use super::*;
 
@@ -14,7 +14,8 @@ fn sum(bytes: &[u8]) -> u8 {
     bytes.iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte))
 }
 
-/// Follows a pointer as an OS does, and checks signature and checksum of the table there. `blob` is at `base`.
+/// Follows a pointer as an OS does, and checks the target table's signature and checksum. `blob` is
+/// at `base`.
 fn table(blob: &[u8], base: u64, pointer: usize, signature: &[u8; 4]) -> usize {
     table_at(
         blob,
@@ -33,7 +34,7 @@ fn table_at(blob: &[u8], base: u64, address: u64, signature: &[u8; 4]) -> usize 
     at
 }
 
-/// All an OS and SeaBIOS do to find the tables: from the RSDP, and from the rest, which is at `base`.
+/// Finds the tables as an OS and SeaBIOS do: from the RSDP, and in the remaining tables at `base`.
 fn find_every_table(rsdp: &[u8], blob: &[u8], base: u64) {
     assert_eq!(&rsdp[..8], b"RSD PTR ");
     assert_eq!((sum(&rsdp[..20]), sum(&rsdp[..36])), (0, 0));
@@ -56,8 +57,8 @@ fn an_os_finds_every_table_with_a_good_checksum() {
     }
 }
 
-/// Runs the published script as SeaBIOS does (src/fw/romfile_loader.c), its allocator putting the RSDP and the tables at the
-/// given addresses.
+/// Runs the published script as SeaBIOS does (src/fw/romfile_loader.c), with an allocator that
+/// places the RSDP and the tables at the given addresses.
 struct Firmware {
     files: Vec<(String, u64, Vec<u8>)>,
 }
@@ -130,7 +131,7 @@ fn published(tables: &AcpiTables) -> Items {
 }
 
 #[test]
-fn firmware_makes_of_the_script_what_relocation_makes() {
+fn script_and_relocation_give_the_same_tables() {
     let tables = AcpiTables::build(&CONFIG, &[]);
     for base in [0xe_0000, 0x7fff_0000] {
         let mut firmware = Firmware::run(&published(&tables), base, base + TABLES_START as u64);
@@ -142,7 +143,7 @@ fn firmware_makes_of_the_script_what_relocation_makes() {
 }
 
 #[test]
-fn an_os_finds_every_table_where_firmware_has_put_them_apart() {
+fn an_os_finds_every_table_when_firmware_places_them_apart() {
     let tables = AcpiTables::build(&CONFIG, &[]);
     for (rsdp_at, tables_at) in [(0xf_5a10, 0x7ffe_0140), (0xf_0000, 0xbffd_f000)] {
         let mut firmware = Firmware::run(&published(&tables), rsdp_at, tables_at);

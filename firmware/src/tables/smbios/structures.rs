@@ -1,11 +1,12 @@
-//! Structures one after the other: a header, fields, and the strings that fields refer to by number (SMBIOS 2.8, 6.1).
+//! A sequence of structures: each a header, fields, and the strings that fields refer to by number
+//! (SMBIOS 2.8, 6.1).
 
 use super::SmbiosError;
 
-/// Bytes of a structure's header: type, length, handle.
+/// Size of a structure's header in bytes: type, length, handle.
 const HEADER: usize = 4;
 
-/// Structures in the making.
+/// A builder for structures.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Structures {
     bytes: Vec<u8>,
@@ -14,10 +15,10 @@ pub(super) struct Structures {
 }
 
 impl Structures {
-    /// Adds one. `fields` is what follows the header; its first string has the number 1.
+    /// Appends a structure. `fields` is everything after the header; its first string has number 1.
     pub fn push(&mut self, kind: u8, handle: u16, fields: &[u8], strings: &[&[u8]]) {
         let start = self.bytes.len();
-        // Structures are shorter than 64 bytes without their strings.
+        // Without their strings, structures are shorter than 64 bytes.
         let length = u8::try_from(HEADER + fields.len()).unwrap_or(u8::MAX);
         self.bytes.extend([kind, length]);
         self.bytes.extend(handle.to_le_bytes());
@@ -26,7 +27,8 @@ impl Structures {
             self.bytes.extend(*string);
             self.bytes.push(0);
         }
-        // Two zeros end the structure: that of the last string, or one more for there being none, and one.
+        // Two NULs end the structure. One ends the last string; without strings, both must be
+        // added.
         if strings.is_empty() {
             self.bytes.push(0);
         }
@@ -40,18 +42,18 @@ impl Structures {
         &self.bytes
     }
 
-    /// Bytes of the longest one, strings included.
+    /// Size of the longest structure in bytes, including its strings.
     pub fn longest(&self) -> usize {
         self.longest
     }
 
-    /// How many there are.
+    /// Number of structures.
     pub fn count(&self) -> usize {
         self.count
     }
 }
 
-/// Whether a text can be a string of a structure.
+/// Checks that `text` can be a string of a structure.
 pub(super) fn check(what: &'static str, text: &[u8]) -> Result<(), SmbiosError> {
     if text.is_empty() {
         return Err(SmbiosError::Empty { what });

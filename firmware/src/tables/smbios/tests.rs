@@ -1,4 +1,4 @@
-//! The tables against those of Debian's QEMU 7.2, and what cannot be one.
+//! Compares the tables with those of Debian's QEMU 7.2, and checks that invalid ones are rejected.
 
 use super::*;
 
@@ -54,9 +54,10 @@ fn hex(text: &str) -> Vec<u8> {
     digits.chunks(2).map(byte).collect()
 }
 
-/// `qemu-system-x86_64 -M pc -m 6G -smp 3 -uuid 00112233-4455-6677-8899-aabbccddeeff -smbios type=11,value=hello,value=world
-/// -smbios type=1,manufacturer=M,product=P,version=V,serial=S,sku=K,family=F`, read by `-qtest`. Of type 4 the ID and the two
-/// speeds are set to 0.
+/// `qemu-system-x86_64 -M pc -m 6G -smp 3 -uuid 00112233-4455-6677-8899-aabbccddeeff -smbios
+/// type=11,value=hello,value=world -smbios
+/// type=1,manufacturer=M,product=P,version=V,serial=S,sku=K,family=F`, read through `-qtest`. The
+/// ID and both speeds in type 4 are set to 0.
 #[test]
 fn firmware_gets_the_bytes_of_qemu() {
     const ANCHOR: &str = "5f534d5f001f020844000000000000005f444d495f004b01000000000a0028";
@@ -89,7 +90,7 @@ fn firmware_gets_the_bytes_of_qemu() {
     assert_eq!(anchor, hex(ANCHOR));
 }
 
-/// `-m 20G`: the memory devices and where they appear.
+/// `-m 20G`: the memory devices and their addresses.
 #[test]
 fn more_than_16_gib_are_two_memory_devices() {
     let (_, tables) = published(&SmbiosTables::build(&config(20 * GIB)).unwrap());
@@ -137,7 +138,7 @@ fn linux_finds_all_types_of_a_direct_boot() {
     let placed =
         SmbiosTables::build(&oem(&[b"io.systemd.credential:a=b"])).unwrap().place(layout::SMBIOS);
     let sum = |bytes: &[u8]| bytes.iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte));
-    // dmi_present: both sums, then size, address and count.
+    // dmi_present: both checksums, then size, address and count.
     assert_eq!((&placed[..4], &placed[16..21]), (&b"_SM_"[..], &b"_DMI_"[..]));
     assert_eq!((sum(&placed[..31]), sum(&placed[16..31])), (0, 0));
     assert_eq!(placed[24..28], 0xf_0020u32.to_le_bytes());
@@ -152,7 +153,7 @@ fn linux_finds_all_types_of_a_direct_boot() {
 }
 
 #[test]
-fn the_firmware_is_left_to_describe_itself() {
+fn type_0_is_left_to_the_firmware() {
     let (anchor, tables) = published(&SmbiosTables::build(&config(GIB)).unwrap());
     let all = walk(&tables);
     assert!(all.iter().all(|s| s.0 != 0));
@@ -170,7 +171,7 @@ fn more_than_255_oem_strings_are_several_structures() {
 }
 
 #[test]
-fn tables_are_as_long_as_fits_and_no_longer() {
+fn tables_are_limited_to_the_available_size() {
     let room = LIMIT - SmbiosTables::build(&oem(&[b"x"])).unwrap().place(layout::SMBIOS).len()
         + ENTRY_ROOM;
     let fits = vec![b'x'; 1 + room];
@@ -183,7 +184,7 @@ fn tables_are_as_long_as_fits_and_no_longer() {
 }
 
 #[test]
-fn what_would_end_a_string_or_structure_early_is_refused() {
+fn nul_bytes_and_empty_strings_are_rejected() {
     let error = SmbiosTables::build(&oem(&[b"a", b""])).unwrap_err();
     assert_eq!(error, SmbiosError::Empty { what: "value" });
     let error = SmbiosTables::build(&oem(&[b"a\0b"])).unwrap_err();

@@ -1,20 +1,20 @@
-//! The CPUID features there are names for: where each one's bit is.
+//! The named CPUID features and the positions of their bits.
 //!
-//! The names are QEMU's (`qemu-system-x86_64 -cpu help`), the bits are those of the Intel SDM
-//! (volume 2, CPUID), the AMD APM (volume 3, appendix E) and Linux's asm/cpufeatures.h; the KVM
-//! leaf is described in Linux's virt/kvm/x86/cpuid.rst.
+//! The names are QEMU's (`qemu-system-x86_64 -cpu help`). The bits follow the Intel SDM (volume 2,
+//! CPUID), the AMD APM (volume 3, appendix E) and Linux's asm/cpufeatures.h; the KVM leaf follows
+//! Linux's virt/kvm/x86/cpuid.rst.
 
 use super::Register;
 use super::Register::{Eax, Ebx, Ecx, Edx};
 
-/// One CPUID register that holds features.
+/// A CPUID register that holds feature bits.
 #[derive(Debug)]
 pub(super) struct Word {
     /// EAX on entry.
     pub leaf: u32,
     /// ECX on entry.
     pub subleaf: u32,
-    /// The register that answers.
+    /// The output register.
     pub register: Register,
     /// Bit number and name.
     pub bits: &'static [(u8, &'static str)],
@@ -29,10 +29,11 @@ const fn word(
     Word { leaf, subleaf, register, bits }
 }
 
-/// The bits of leaf 1 EDX that AMD repeats in leaf 0x80000001 EDX: 0 to 9, 12 to 17, 23 and 24.
+/// The bits of leaf 1 EDX that AMD duplicates in leaf 0x80000001 EDX: 0 to 9, 12 to 17, 23 and 24.
 pub(super) const AMD_COPY_OF_LEAF_1: u32 = 0x0183_f3ff;
 
-/// Other names, with dashes for underscores: those QEMU takes too, then those of /proc/cpuinfo.
+/// Aliases, with dashes for underscores: first those that QEMU accepts, then those from
+/// /proc/cpuinfo.
 pub(super) static ALIASES: [(&str, &str); 18] = [
     ("sse3", "pni"),
     ("pclmuldq", "pclmulqdq"),
@@ -54,7 +55,7 @@ pub(super) static ALIASES: [(&str, &str); 18] = [
     ("lzcnt", "abm"),
 ];
 
-/// Every word of features.
+/// All feature registers.
 pub(super) static WORDS: [Word; 18] = [
     word(1, 0, Edx, LEAF_1_EDX),
     word(1, 0, Ecx, LEAF_1_ECX),
@@ -85,7 +86,7 @@ const LEAF_1_EDX: &[(u8, &str)] = &[
     (31, "pbe"),
 ];
 
-// Bit 27 (osxsave) follows CR4 and is nobody's to switch.
+// Bit 27 (osxsave) follows CR4 and cannot be switched.
 #[rustfmt::skip]
 const LEAF_1_ECX: &[(u8, &str)] = &[
     (0, "pni"), (1, "pclmulqdq"), (2, "dtes64"), (3, "monitor"), (4, "ds-cpl"), (5, "vmx"),
@@ -141,7 +142,7 @@ const LEAF_7_2_EDX: &[(u8, &str)] = &[
     (5, "mcdt-no"),
 ];
 
-// kvmclock has an old pair of MSRs (bit 0) and a new one (bit 3): one name for both, as in QEMU.
+// kvmclock has an old pair of MSRs (bit 0) and a new one (bit 3): as in QEMU, one name covers both.
 #[rustfmt::skip]
 const KVM_FEATURES: &[(u8, &str)] = &[
     (0, "kvmclock"), (1, "kvm-nopiodelay"), (2, "kvm-mmu"), (3, "kvmclock"), (4, "kvm-asyncpf"),
@@ -159,7 +160,7 @@ const LEAF_80000001_ECX: &[(u8, &str)] = &[
     (21, "tbm"), (22, "topoext"), (23, "perfctr-core"), (24, "perfctr-nb"),
 ];
 
-// The other bits are AMD's copy of leaf 1 EDX.
+// The other bits duplicate leaf 1 EDX on AMD.
 #[rustfmt::skip]
 const LEAF_80000001_EDX: &[(u8, &str)] = &[
     (11, "syscall"), (20, "nx"), (22, "mmxext"), (25, "fxsr-opt"), (26, "pdpe1gb"), (27, "rdtscp"),

@@ -1,6 +1,6 @@
 use super::*;
 
-/// CPUID of an Intel Cascade Lake server under a hypervisor, as the CPUID instruction gave it:
+/// CPUID of an Intel Cascade Lake server under a hypervisor, as returned by the CPUID instruction:
 /// (leaf, subleaf, [EAX, EBX, ECX, EDX]).
 const CASCADE_LAKE: [(u32, u32, [u32; 4]); 8] = [
     (0x1, 0, [0x0005_0657, 0x0102_0800, 0xfffa_3203, 0x1f8b_fbff]),
@@ -13,8 +13,8 @@ const CASCADE_LAKE: [(u32, u32, [u32; 4]); 8] = [
     (0x8000_0008, 0, [0x002e_302e, 0x0100_d000, 0, 0]),
 ];
 
-/// The flags Linux's /proc/cpuinfo shows for it, without those that Linux makes up itself
-/// (`constant_tsc`, `rep_good`, `nopl`, `cpuid`, `ibrs_enhanced`, …).
+/// The flags in its /proc/cpuinfo, without the synthetic ones that Linux adds (`constant_tsc`,
+/// `rep_good`, `nopl`, `cpuid`, `ibrs_enhanced`, …).
 const CASCADE_LAKE_FLAGS: &str = "fpu vme de pse tsc msr pae mce cx8 apic sep mtrr pge mca cmov \
     pat pse36 clflush mmx fxsr sse sse2 ss ht syscall nx pdpe1gb rdtscp lm nonstop_tsc pni \
     pclmulqdq ssse3 fma cx16 pcid sse4_1 sse4_2 x2apic movbe popcnt tsc_deadline_timer aes xsave \
@@ -38,7 +38,7 @@ fn register_of(leaf: u32, subleaf: u32, register: Register) -> Option<u32> {
 }
 
 #[test]
-fn every_flag_linux_shows_for_a_real_cpu_is_set_in_that_cpu_s_cpuid() {
+fn every_flag_linux_shows_for_a_real_cpu_is_set_in_its_cpuid() {
     for flag in CASCADE_LAKE_FLAGS.split_whitespace() {
         let (leaf, subleaf, register, mask) = place(flag);
         let value = register_of(leaf, subleaf, register).unwrap();
@@ -47,7 +47,7 @@ fn every_flag_linux_shows_for_a_real_cpu_is_set_in_that_cpu_s_cpuid() {
 }
 
 #[test]
-fn every_bit_set_in_a_real_cpu_s_cpuid_is_shown_by_linux() {
+fn every_bit_set_in_the_cpuid_of_a_real_cpu_is_shown_by_linux() {
     let shown: Vec<_> = CASCADE_LAKE_FLAGS
         .split_whitespace()
         .map(|flag| Feature::find(flag).unwrap().name())
@@ -55,8 +55,8 @@ fn every_bit_set_in_a_real_cpu_s_cpuid_is_shown_by_linux() {
     for name in Feature::names() {
         let (leaf, subleaf, register, mask) = place(name);
         let set = register_of(leaf, subleaf, register).is_some_and(|value| value & mask == mask);
-        // Linux has ibrs, ibpb, stibp and ssbd from either vendor's bit, and keeps quiet about two
-        // changes of the FPU.
+        // Linux sets ibrs, ibpb, stibp and ssbd for either vendor's bit, and does not show two FPU
+        // changes.
         let not_shown = ["spec-ctrl", "amd-stibp", "amd-ssbd", "fdp-excptn-only", "zero-fcs-fds"];
         let expected = shown.contains(&name) || not_shown.contains(&name);
         assert_eq!(set, expected, "{name}");
@@ -64,7 +64,7 @@ fn every_bit_set_in_a_real_cpu_s_cpuid_is_shown_by_linux() {
 }
 
 #[test]
-fn features_are_where_the_manuals_say() {
+fn features_have_the_bit_positions_of_the_manuals() {
     use Register::{Eax, Ebx, Ecx, Edx};
     for (name, expected) in [
         ("cx16", (1, 0, Ecx, 1 << 13)),
@@ -88,7 +88,7 @@ fn features_are_where_the_manuals_say() {
 }
 
 #[test]
-fn no_bit_has_two_names_and_no_name_two_words() {
+fn every_bit_has_one_name_and_every_name_one_register() {
     for (index, word) in WORDS.iter().enumerate() {
         let mut seen = 0u32;
         for (bit, name) in word.bits {
@@ -101,7 +101,7 @@ fn no_bit_has_two_names_and_no_name_two_words() {
 }
 
 #[test]
-fn aliases_lead_to_features() {
+fn aliases_resolve_to_features() {
     for (alias, name) in ALIASES {
         assert_eq!(Feature::find(alias).unwrap().name(), name);
     }
@@ -119,7 +119,7 @@ fn a_switch_sets_or_clears_only_its_bits() {
 }
 
 #[test]
-fn clearing_a_leaf_1_feature_clears_amd_s_copy_and_setting_it_does_not_set_the_copy() {
+fn clearing_a_leaf_1_feature_clears_the_amd_copy_but_setting_it_does_not_set_the_copy() {
     let off = switches("mmx", false);
     assert_eq!(off.len(), 2);
     assert_eq!(

@@ -1,5 +1,5 @@
-//! A panic hook is the whole process's, and a terminal has to be its own: so this test runs itself
-//! again, on a new terminal.
+//! A panic hook is process-wide and the test needs a terminal of its own, so the test re-executes
+//! itself on a new terminal.
 
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use super::*;
 
-/// Set in the process that has the terminal.
+/// Set in the child process that owns the terminal.
 const ON_TERMINAL: &str = "CHUKKA_TEST_ON_TERMINAL";
 
 #[test]
@@ -50,8 +50,8 @@ fn panic_on_terminal() {
 fn open_pty() -> (OwnedFd, OwnedFd) {
     let (mut master, mut slave) = (-1, -1);
     let null = std::ptr::null_mut::<u8>();
-    // SAFETY: both integers live through the call; the rest may be null. The descriptors are new
-    // and have no other owner.
+    // SAFETY: both integers outlive the call; the other pointers may be null. The descriptors are
+    // new and have no other owner.
     unsafe {
         let (name, settings, size) = (null.cast(), null.cast(), null.cast());
         assert_eq!(libc::openpty(&raw mut master, &raw mut slave, name, settings, size), 0);
@@ -59,7 +59,7 @@ fn open_pty() -> (OwnedFd, OwnedFd) {
     }
 }
 
-/// The terminal's flags and characters.
+/// The terminal's flags and control characters.
 fn settings() -> ([libc::tcflag_t; 4], [libc::cc_t; libc::NCCS]) {
     // SAFETY: all zero is a valid termios, and tcgetattr(3) fills it in.
     let of = unsafe {

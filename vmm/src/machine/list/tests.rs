@@ -3,7 +3,7 @@ use vm_device::bus::{PioAddress, PioAddressOffset};
 
 use super::*;
 
-/// One register. A reset clears it; `flushed` counts flushes.
+/// A device with one register, cleared on reset; `flushed` counts flushes.
 #[derive(Default)]
 struct Latch {
     value: u8,
@@ -44,7 +44,7 @@ fn ports_of_an_attached_device_reach_it() {
 }
 
 #[test]
-fn ports_of_another_device_or_of_kvm_are_refused() {
+fn ports_of_another_device_or_of_kvm_are_rejected() {
     let mut list = DeviceList::default();
     list.attach(Attached::new("a", Latch::default()).ports(0x100, 8)).unwrap();
     for (first, count, taken) in [(0x107, 1, 0x107), (0xf0, 0x20, 0x100), (0x1f, 2, 0x20)] {
