@@ -95,7 +95,7 @@ impl Guest {
     /// Runs it in a VMM for `rounds` rounds.
     ///
     /// # Errors
-    /// Where it does not come to its end, or has found other pages than there are; with what was said.
+    /// If it does not come to its end, or has found other pages than there are; with what was said.
     pub fn run(
         &self,
         program: &Path,

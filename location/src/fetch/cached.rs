@@ -64,7 +64,7 @@ impl Shared {
     /// Opens the place itself, unless there is something that it said already.
     ///
     /// # Errors
-    /// As of [`Place::open`].
+    /// See [`Place::open`].
     pub fn begin(&self) -> Result<(), PlaceError> {
         let record = lock(&self.record);
         let known = record.answers.keys().any(|path| record.current(path).is_some());

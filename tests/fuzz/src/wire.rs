@@ -7,7 +7,7 @@ pub trait Wire: Sized {
     /// Takes it from the front of an input.
     ///
     /// # Errors
-    /// As of [`Unstructured`]: none for what is made of integers.
+    /// See [`Unstructured`]: none for what is made of integers.
     fn take(input: &mut Unstructured<'_>) -> Result<Self>;
 
     /// Adds it to an input.
