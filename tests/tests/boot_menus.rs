@@ -94,7 +94,7 @@ fn the_installers_pxelinux_menu_is_read() {
     ] {
         assert_boots_installer(&menu, title, arguments);
     }
-    // What leads to other menus and screens is no entry.
+    // Links to other menus and screens are not entries.
     let others = menu.entries.iter().filter(|entry| entry.kernel != KERNEL);
     assert_eq!(others.count(), 0, "{:?}", menu.entries);
 }

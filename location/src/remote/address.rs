@@ -71,7 +71,7 @@ impl Host {
 /// A connection to the first of `addresses` that takes one. Reading and writing give up after `idle` without a byte.
 ///
 /// # Errors
-/// See the last address.
+/// The error of the last address.
 pub(crate) fn connect(addresses: &[SocketAddr], idle: Duration) -> io::Result<TcpStream> {
     let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
     for address in addresses {

@@ -72,7 +72,7 @@ fn fat(temp: &Temp, name: &str, bytes: &[u8]) -> std::path::PathBuf {
     part
 }
 
-/// qcow2, GPT, ext4: what is read out of them all is what went in.
+/// qcow2, GPT, ext4: a file is read back unchanged through all of them.
 #[test]
 fn one_image_in_the_other_is_one_place() {
     let (temp, from) = (Temp::new(), tree(3));

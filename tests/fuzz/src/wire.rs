@@ -2,7 +2,7 @@
 
 use arbitrary::{Result, Unstructured};
 
-/// A value as it lies in an input. Integers are little-endian; what an input that has ended would hold reads as 0.
+/// A value as encoded in an input. Integers are little-endian; bytes beyond the end read as 0.
 pub trait Wire: Sized {
     /// Takes it from the front of an input.
     ///

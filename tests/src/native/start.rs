@@ -1,4 +1,4 @@
-//! How chukka is to be started: plain data, so that it can be done again.
+//! How to start chukka: plain data, so that it can be repeated.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -33,7 +33,7 @@ pub enum Output {
     /// A pipe that is read.
     #[default]
     Collected,
-    /// A pipe that is full, and that nobody reads.
+    /// A full pipe without a reader.
     Full,
     /// A pipe whose other end is closed.
     Broken,

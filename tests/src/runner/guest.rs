@@ -1,4 +1,4 @@
-//! One run of chukka, described by what is not usual about it.
+//! One run of chukka, described by its differences from the default.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

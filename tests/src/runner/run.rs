@@ -103,7 +103,7 @@ impl Run {
         self.mark(MARKER)
     }
 
-    /// What the guest told about itself under this name (`guest.run=info`): `nproc`, `memtotal_kib`, `cmdline`,
+    /// What the guest reported under this name (`guest.run=info`): `nproc`, `memtotal_kib`, `cmdline`,
     /// `kernel`, `clocksource`, `epoch`, `uptime`.
     #[must_use]
     pub fn info(&self, key: &str) -> Option<String> {

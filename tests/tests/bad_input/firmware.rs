@@ -1,4 +1,4 @@
-//! The command line of firmware boot, as far as argv itself shows what is wrong.
+//! Errors in the command line of a firmware boot that argv alone reveals.
 
 use chukka_tests::native::{Refusal, start};
 

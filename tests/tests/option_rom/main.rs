@@ -29,7 +29,7 @@ fn boots(test: &str, kernel: &Path) {
     let Some(mut qemu) = Qemu::start(&folder, &args, &files) else { return };
     qemu.wait_for("Linux version");
     qemu.wait_for(&format!("Command line: {}", APPEND[1]));
-    // SeaBIOS keeps the last 128 KiB; the initrd lies below it, at the start of a page.
+    // SeaBIOS reserves the last 128 KiB; the initrd is below, at a page boundary.
     qemu.wait_for("RAMDISK: [mem ");
     qemu.wait_for("Freeing initrd memory");
     let span = qemu.console.split("RAMDISK: [mem 0x").nth(1).unwrap();

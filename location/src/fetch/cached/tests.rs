@@ -23,7 +23,7 @@ struct State {
     files: BTreeMap<String, (Vec<u8>, String)>,
     /// The length that is announced, where it is not the file's.
     announced: Option<usize>,
-    /// After so many bytes of each answer the connection breaks.
+    /// The connection breaks after this number of bytes of each response.
     breaks: Option<usize>,
     asked: usize,
     sent: usize,

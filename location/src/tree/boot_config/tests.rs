@@ -132,7 +132,7 @@ fn blscfg_reads_the_entries_with_grub_s_variables() {
     assert_eq!((new.number, new.id()), (1, "abc-6.8.10-300.fc40.x86_64"));
     assert_eq!(new.initrds, ["/initramfs-6.8.10-300.fc40.x86_64.img", "/tuned.img"]);
     assert_eq!(new.arguments, "root=/dev/sda3 ro x=$ two");
-    // Without grub.cfg the same, as whoever reads the directory alone.
+    // The same without grub.cfg, for loaders that read only the directory.
     let alone = one(&files[1..]);
     assert_eq!(
         (alone.loader, alone.path.to_string()),

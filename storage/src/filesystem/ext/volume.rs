@@ -31,7 +31,7 @@ impl Volume {
     /// Reads the superblock; the journal comes later.
     ///
     /// # Errors
-    /// See [`Superblock::parse`], and the image cannot be read.
+    /// See [`Superblock::parse`]; or the image cannot be read.
     pub fn new(pages: PageCache) -> io::Result<Self> {
         let mut bytes = [0; superblock::LEN];
         pages.read_exact_at(&mut bytes, superblock::AT)?;
