@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_added_behind_the_user_s_and_once() {
+    fn words_are_added_once_after_the_user_s() {
         assert_eq!(line("", &[]), "");
         assert_eq!(line("", &["a=1"]), "a=1");
         assert_eq!(line("quiet", &["a=1", "b", "a=1"]), "quiet a=1 b");
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_for_the_kernel_stays_last() {
+    fn words_after_a_separator_stay_last() {
         assert_eq!(line("quiet --- console=ttyS0", &["a=1"]), "quiet a=1 --- console=ttyS0");
         assert_eq!(line("-- single", &["a=1"]), "a=1 -- single");
         assert_eq!(line("x=-- y", &["a=1"]), "x=-- y a=1");
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_told_by_the_words_of_the_release() {
+    fn answer_options_depend_on_the_release() {
         let (file, url) = (AnswersAt::Initrd("a.ks"), AnswersAt::Url("http://h/a"));
         let release = |family: &str, version: &str| Release {
             family: family.into(),

@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_directory_says_what_it_is() {
+    fn a_non_directory_reports_its_type() {
         let temp = crate::testing::Temp::new();
         temp.file("x.iso", b"CD001");
         let place = |name: &str| Place::Local(temp.path().join(name));

@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_elsewhere_is_copied_and_what_is_here_is_not() {
+    fn remote_files_are_copied_and_local_ones_are_not() {
         let bytes: Vec<u8> = (0..100).collect();
         assert_eq!(whole(Box::new(Elsewhere(bytes.clone())).into_file().unwrap()), bytes);
         let temp = Temp::of(&["here"]);

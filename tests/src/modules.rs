@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_needed_loads_first_and_once() {
+    fn dependencies_load_first_and_once() {
         let folder = std::env::temp_dir().join(format!("chukka-modules-{}", std::process::id()));
         fs::create_dir_all(folder.join("kernel/x")).unwrap();
         let write = |name: &str, depends: &str| {

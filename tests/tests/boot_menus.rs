@@ -1,4 +1,5 @@
-//! Boot menus that Debian makes: the installer's, for GRUB and for pxelinux, and that of a system that was installed.
+//! Boot menus that Debian writes: the installer's, for GRUB and for pxelinux, and that of an
+//! installed system.
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "this is how a test fails")]
 

@@ -179,7 +179,7 @@ fn files_are_copied_out_under_their_names() {
 }
 
 #[test]
-fn a_fetch_that_is_ended_by_any_signal_is_gone_on_with() {
+fn a_fetch_interrupted_by_any_signal_is_resumed() {
     for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGKILL] {
         let (scratch, server) = (Scratch::new(), Server::start());
         let cache = scratch.path("cache");
@@ -270,7 +270,7 @@ fn a_sum_of_the_user_s_counts() {
 }
 
 #[test]
-fn a_cache_that_cannot_be_made_is_no_reason_not_to_fetch() {
+fn fetching_works_without_a_usable_cache() {
     let (scratch, server) = (Scratch::new(), Server::start());
     let (file, output) = (scratch.file("file", b""), scratch.path("boot"));
     let ended = fetch(&file.join("cache"), &server, &["--output"]).args([&output]).run();

@@ -256,7 +256,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn passwords_are_not_kept() {
+    fn passwords_are_not_stored() {
         for (url, kept) in [
             ("http://h/x/", "http://h/x"),
             ("http://u:secret@h:8/x", "http://u@h:8/x"),

@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_says_nothing_is_passed_over() {
+    fn unrecognized_files_are_skipped() {
         for read in [first_line as Read, discinfo, manifest, content] {
             for text in ["", "\n", "\n\n\n", "12", "\u{1}\n\u{1}"] {
                 assert_eq!(read(text), None, "{text:?}");

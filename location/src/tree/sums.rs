@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_way_to_write_a_list_is_read() {
+    fn each_list_format_is_parsed() {
         let hex = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         let tagged = format!("SHA256:{hex}");
         for (line, sum) in [

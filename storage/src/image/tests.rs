@@ -12,7 +12,7 @@ fn with(parts: &[(usize, &[u8])]) -> Vec<u8> {
 }
 
 #[test]
-fn images_are_told_by_what_is_in_them() {
+fn images_are_recognized_by_their_content() {
     let (signature, entry) =
         ((510, &b"\x55\xaa"[..]), (446, &b"\x80\0\0\0\x83\0\0\0\0\x08\0\0\0\x08"[..]));
     let medium = (0x8001, &b"CD001"[..]);

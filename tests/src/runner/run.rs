@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_assertion_tells_the_story() {
+    fn a_failed_assertion_shows_command_and_console() {
         let run = run("echo out; echo bad >&2; exit 3");
         run.assert_exit(3)
             .assert_stdout("out")

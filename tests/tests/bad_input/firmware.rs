@@ -9,7 +9,7 @@ fn refused(words: &[&str]) -> Refusal {
 }
 
 #[test]
-fn an_item_s_name_that_is_too_long_is_told_both_lengths() {
+fn a_name_that_is_too_long_reports_both_lengths() {
     let name = format!("opt/{}", "x".repeat(52));
     refused(&["-fw_cfg", &format!("{name},string=a")])
         .says(&format!("-fw_cfg {name}: expected a name of at most 55 bytes, it has 56"))

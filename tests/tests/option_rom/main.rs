@@ -99,7 +99,7 @@ fn a_failed_transfer_is_named_and_the_bios_goes_on() {
 }
 
 #[test]
-fn what_is_missing_is_said() {
+fn the_option_rom_reports_missing_items() {
     let Some(kernel) = assets::or_skip(assets::cloud()) else { return };
     let folder = Folder::new("missing", option_rom::IMAGE);
     let without_dma = ["-global", "fw_cfg_io.dma_enabled=off"];

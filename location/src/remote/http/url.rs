@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shown_has_no_secrets() {
+    fn displayed_urls_have_no_secrets() {
         let url = Url::parse("HTTPS://me:secret@Host:8/x/?key=secret#there").unwrap();
         assert_eq!(url.shown(), "https://Host:8/x");
         assert_eq!(url.to_string(), "https://Host:8/x/?key=secret");
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_are_told_from_ports() {
+    fn hosts_and_ports_are_separated() {
         for (authority, host, port) in [
             ("H", "h", None),
             ("h:8", "h", Some(8)),

@@ -230,7 +230,7 @@ fn elilo_s_configuration_is_read() {
 }
 
 #[test]
-fn modules_of_multiboot_kernels_are_told_apart() {
+fn modules_of_multiboot_kernels_are_split() {
     let text = "default xen\nlabel two\nkernel mboot.c32\nappend vmlinuz a=1 --- initrd\n\
                 label xen\ncom32 /boot/mboot.c32\nappend xen.gz dom0 --- //vmlinuz b=2 c --- initrd\n\
                 label linux\nlinux odd.bin\ninitrd x\nfdt y.dtb\n";
