@@ -1,9 +1,9 @@
-# Thin: what each target does is in tests/*.sh and in the packages `tests` and `benches`.
+# Thin: the work of each target is done by tests/*.sh and the packages `tests` and `benches`.
 
 CARGO ?= cargo
 # Where rustup puts cargo, for shells that do not have it on their PATH yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
-# The two programs that tests, the demo and the lab start. Always named together, so that cargo resolves the same
+# The two programs that tests, the demo and the lab start. Always built together, so that cargo resolves the same
 # features each time and does not build chukka again.
 PROGRAMS = --release --package chukka --package chukka-tests --bin chukka --bin lab-agent
 RELEASE = $(or $(CARGO_TARGET_DIR),target)/release

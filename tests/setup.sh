@@ -7,7 +7,7 @@
 #   sh tests/setup.sh test     that, firmware, the generic kernel, Debian's installer, a Debian disk, and servers to get them from
 #   sh tests/setup.sh fuzz     what Rust needs to link, a C++ compiler and cargo-fuzz
 #
-# A machine that has everything is not touched again, and needs no network. Kernels are never installed.
+# A machine that has everything is not changed, and needs no network. Kernels are never installed.
 set -eu
 
 what=${1:-test}
@@ -71,7 +71,7 @@ missing() {
 	if [ "$what" = test ]; then
 		[ -e /usr/share/seabios/bios-256k.bin ] || echo seabios
 		[ -e /usr/share/qemu/qboot.rom ] || echo qemu-system-data
-		# Parts of servers that are no programs.
+		# Parts of servers that are not programs.
 		[ -e /usr/lib/python3/dist-packages/pyftpdlib ] || echo python3-pyftpdlib
 		[ -n "$(find /usr/lib -name libfsalvfs.so 2>/dev/null | head -n 1)" ] || echo nfs-ganesha-vfs
 	fi
@@ -157,7 +157,7 @@ case $what in build | check) exit 0 ;; esac
 
 # --- kernels ----------------------------------------------------------------------------------------------
 
-# Everything is made in here and moved to its place by one rename when it is whole: what is in place can be
+# Everything is made here and moved to its place by one rename when it is complete: what is in place can be
 # trusted, however an earlier run ended.
 draft=$assets/.draft
 trap 'rm -rf "$draft"' EXIT
@@ -188,7 +188,7 @@ fetch() {
 	rm -rf "$draft/deb"
 }
 
-# fetch, and once more with fresh lists: an old list may name a version that the mirror has not got any more.
+# Runs fetch, and again with new package lists: an old list may name a version that the mirror no longer has.
 fetch_fresh() {
 	fetch "$@" && return
 	[ -z "$updated" ] || die "cannot download $*"
@@ -199,7 +199,7 @@ fetch_fresh() {
 # number FILE OFFSET SIZE: a little-endian number in a file
 number() { od -An -v -j "$2" -N "$3" -t "u$3" "$1" | tr -d ' \n'; }
 
-# The ELF file in a bzImage. The header (Documentation/arch/x86/boot.rst) tells where the packed kernel is:
+# The ELF file in a bzImage. The header (Documentation/arch/x86/boot.rst) has the offset of the packed kernel:
 # setup_sects at 0x1f1, payload_offset at 0x248 and payload_length at 0x24c, from the end of the set-up part on.
 vmlinux_of() {
 	length=$(number "$1" 588 4)
@@ -278,7 +278,7 @@ bring_installer() {
 	for linux in "$draft"/tree/usr/lib/debian-installer/images/*/amd64/text/debian-installer/amd64/linux; do
 		made=$draft/installer
 		mkdir -p "$made"
-		# Its boot menus too, as they lie there.
+		# Its boot menus too, unchanged.
 		tree=$(dirname "$linux")
 		mkdir -p "$made/grub" "$made/boot-screens" "$made/pxelinux.cfg"
 		mv "$tree/boot-screens"/*.cfg "$made/boot-screens"
@@ -286,7 +286,7 @@ bring_installer() {
 		mv "$tree/grub/grub.cfg" "$made/grub"
 		mv "$linux" "$tree/initrd.gz" "$made"
 		chmod -R a+rX "$made"
-		# One by one, as another may be reading what is there; what tells that all is there comes last.
+		# One by one, because another process may be reading the old files. The file that marks completion comes last.
 		for part in linux initrd.gz boot-screens pxelinux.cfg grub; do
 			[ ! -d "$assets/installer/$part" ] || rm -rf "${assets:?}/installer/$part"
 			mv "$made/$part" "$assets/installer/$part"
@@ -297,7 +297,7 @@ bring_installer() {
 }
 
 # Debian on a disk, as an installer leaves it: an MBR, one ext4 partition, a kernel, its initrd, and a grub.cfg that grub-mkconfig wrote.
-# grub-probe, which looks for real disks, is replaced meanwhile by one that tells of this one.
+# grub-probe looks for real disks, so it is replaced meanwhile by a script that describes this disk.
 bring_disk() {
 	[ -e "$assets/disk/disk.qcow2" ] && return
 	need_apt "a Debian disk for $assets/disk"

@@ -149,7 +149,7 @@ pub struct Boots {
 /// Boots every case `times` times, one boot per processor at once: boots do not affect each other's clocks.
 ///
 /// # Errors
-/// Where the lab fails, or a mark is not reached; then with what was printed.
+/// If the lab fails, or a mark is not reached; then with what was printed.
 pub fn all(cases: &[Case], times: usize) -> Result<Boots, Error> {
     let all: Vec<&Case> = cases.iter().flat_map(|case| vec![case; times]).collect();
     let next = AtomicUsize::new(0);

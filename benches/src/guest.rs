@@ -95,7 +95,7 @@ impl Guest {
     /// Runs it in a VMM for `rounds` rounds.
     ///
     /// # Errors
-    /// Where it does not come to its end, or has found other pages than there are; with what was said.
+    /// If it does not come to its end, or has found other pages than there are; with what was said.
     pub fn run(
         &self,
         program: &Path,
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_record_is_an_error() {
+    fn an_invalid_record_is_an_error() {
         let error = |told: &[u8]| parse(told, 7).unwrap_err().to_string();
         assert_eq!(error(&[0; 49]), "49 bytes are not a whole number of records");
         assert_eq!(error(&[0; 48]), "no record begins with [0, 0, 0, 0]");

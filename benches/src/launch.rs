@@ -30,7 +30,7 @@ pub struct Start {
 /// Starts a VMM, stops it at its first `KVM_RUN`, and ends it.
 ///
 /// # Errors
-/// Where it does not come that far; with what it said.
+/// If it does not come that far; with what it said.
 pub fn start(peer: &Peer, guest: &Guest) -> Result<Start, Error> {
     let (ours, theirs) = UnixDatagram::pair()?;
     let mut command = Command::new(&peer.program);

@@ -49,7 +49,7 @@ impl Way {
     /// Runs it, in a new folder unless it is the warm one; how long it took from exec to exit.
     ///
     /// # Errors
-    /// It fails, or the files are not what they are to be.
+    /// It fails, or the files are wrong.
     pub fn run(
         self,
         chukka: &Path,

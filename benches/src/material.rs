@@ -15,7 +15,7 @@ const INITRD_BYTES: usize = 64 << 20;
 /// no guest comes to look at it.
 ///
 /// # Errors
-/// Where it cannot be written.
+/// If it cannot be written.
 pub fn big_initrd() -> Result<PathBuf, Error> {
     let path = assets::work_folder()?.join("initrd-64MiB.random");
     noise_file(&path, INITRD_BYTES)?;
@@ -25,7 +25,7 @@ pub fn big_initrd() -> Result<PathBuf, Error> {
 /// Makes a file of as many pseudo-random bytes, if it is not there, and writes it to the disk: nothing is left to be done later.
 ///
 /// # Errors
-/// Where it cannot be written.
+/// If it cannot be written.
 pub fn noise_file(path: &Path, bytes: usize) -> Result<(), Error> {
     if fs::metadata(path).is_ok_and(|about| about.len() == bytes as u64) {
         return Ok(());
@@ -75,7 +75,7 @@ pub struct Pages {
 /// An initrd of `mib` MiB of numbered pages, in the page cache.
 ///
 /// # Errors
-/// Where it cannot be written.
+/// If it cannot be written.
 pub fn numbered_pages(mib: u32, cached: Cached) -> Result<Pages, Error> {
     let path = assets::work_folder()?.join(format!("initrd-{mib}MiB-{cached:?}.pages"));
     // Anew each time, as it may have left the page cache, and would come back in other pages. Another process or thread may be at

@@ -14,7 +14,7 @@ const ENOUGH_SECS: u64 = 120;
 /// From exec to the stage's mark.
 ///
 /// # Errors
-/// Where the guest does not come that far; with what it said.
+/// If the guest does not come that far; with what it said.
 pub fn boot(peer: &Peer, stage: &Stage) -> Result<Duration, Error> {
     let report = exec::run(&stage.job(peer).timeout_secs(ENOUGH_SECS), &mut |_| {});
     match report.mark(stage.mark) {

@@ -37,7 +37,7 @@ const QEMU: &str = "-accel kvm -nodefaults -display none -serial stdio";
 /// chukka: the release build of this workspace, or `CHUKKA_BIN`.
 ///
 /// # Errors
-/// Where it does not build.
+/// If it does not build.
 pub fn chukka() -> Result<Peer, Error> {
     Ok(Peer { name: "chukka".into(), ..another_chukka(&binaries::chukka()?)? })
 }
@@ -54,7 +54,7 @@ pub fn another_chukka(path: &Path) -> Result<Peer, Error> {
 /// QEMU's `-M pc` with the fewest devices that it has: SeaBIOS finds the kernel in an option ROM.
 ///
 /// # Errors
-/// Where there is no QEMU.
+/// If there is no QEMU.
 pub fn qemu_pc() -> Result<Peer, Error> {
     qemu("QEMU pc", &format!("-M pc {QEMU}"))
 }
@@ -62,7 +62,7 @@ pub fn qemu_pc() -> Result<Peer, Error> {
 /// QEMU's `-M microvm` with the fewest devices that it has.
 ///
 /// # Errors
-/// Where there is no QEMU.
+/// If there is no QEMU.
 pub fn qemu_microvm() -> Result<Peer, Error> {
     qemu("QEMU microvm", &format!("-M microvm {QEMU}"))
 }
@@ -75,7 +75,7 @@ fn qemu(name: &str, words: &str) -> Result<Peer, Error> {
 /// QEMU's program.
 ///
 /// # Errors
-/// Where there is none.
+/// If there is none.
 pub fn qemu_program() -> Result<PathBuf, Error> {
     let program = pack::which("qemu-system-x86_64");
     program.ok_or_else(|| "qemu-system-x86_64 is not installed (package qemu-system-x86)".into())
@@ -109,7 +109,7 @@ pub fn with_builtin(chukka: &Peer) -> Peer {
 /// QEMU with SeaBIOS: `-M pc` as it comes and with the fewest devices, and `-M microvm`.
 ///
 /// # Errors
-/// Where there is no QEMU.
+/// If there is no QEMU.
 pub fn qemu_with_seabios() -> Result<Vec<Peer>, Error> {
     let fewest = format!("{QEMU} -no-user-config -nic none -vga none");
     Ok(vec![

@@ -51,7 +51,7 @@ impl Rival {
         }
     }
 
-    /// Gets ready for a case as at a VMM's start: what is made here is not measured.
+    /// Prepares a case, as a VMM does when it starts; this is not measured.
     ///
     /// # Errors
     /// The source cannot be had.

@@ -1,4 +1,5 @@
-//! The guest's command line: the user's words, then what is needed beside them, nothing twice.
+//! Composes the guest's command line: the user's options, then the required ones, without
+//! duplicates.
 
 pub mod solaris;
 mod source;
@@ -9,16 +10,16 @@ use crate::cmdline::words;
 use crate::tree::Release;
 use source::is_old_anaconda;
 
-/// Where an installer finds the user's answers.
+/// Where the installer finds the user's answer file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AnswersAt<'a> {
-    /// In the root directory of its initrd, under this name.
+    /// In the initrd's root directory, under this name.
     Initrd(&'a str),
-    /// At a URL, as the user wrote it.
+    /// At a URL, as given by the user.
     Url(&'a str),
 }
 
-/// The word that has an anaconda read a kickstart file.
+/// The option that makes anaconda read a kickstart file.
 #[must_use]
 pub fn kickstart(at: AnswersAt<'_>, release: &Release) -> String {
     let key = if is_old_anaconda(release) { "ks" } else { "inst.ks" };
@@ -28,7 +29,8 @@ pub fn kickstart(at: AnswersAt<'_>, release: &Release) -> String {
     }
 }
 
-/// The word that has Debian's installer read a file of answers. `preseed.cfg` in the initrd it would read without. (Its manual, B.2.)
+/// The option that makes Debian's installer read an answer file. It reads `preseed.cfg` in the
+/// initrd even without one. (Installation guide, B.2.)
 #[must_use]
 pub fn preseed(at: AnswersAt<'_>) -> String {
     match at {
@@ -37,7 +39,8 @@ pub fn preseed(at: AnswersAt<'_>) -> String {
     }
 }
 
-/// The word that has SUSE's installer read a profile. (AutoYaST Guide, "Invoking the auto-installation process".)
+/// The option that makes SUSE's installer read a profile. (AutoYaST Guide, "Invoking the
+/// auto-installation process".)
 #[must_use]
 pub fn autoyast(at: AnswersAt<'_>) -> String {
     match at {
@@ -46,7 +49,8 @@ pub fn autoyast(at: AnswersAt<'_>) -> String {
     }
 }
 
-/// The keys that mean the same as the word's: who has given one of them has decided already.
+/// The keys with the same meaning as the option's: if the user has set one of them, the option is
+/// not added.
 fn synonyms(word: &str) -> Vec<&str> {
     let key = word.split('=').next().unwrap_or(word);
     match key {
@@ -58,7 +62,7 @@ fn synonyms(word: &str) -> Vec<&str> {
     }
 }
 
-/// Whether one of the words of a command line is `key` or begins with `key=`.
+/// Whether a command line has the word `key`, or a word that begins with `key=`.
 fn has(cmdline: &[u8], key: &str) -> bool {
     words(cmdline).any(|word| {
         let rest = word.strip_prefix(key.as_bytes());
@@ -66,15 +70,17 @@ fn has(cmdline: &[u8], key: &str) -> bool {
     })
 }
 
-/// The words that a boot loader's entry has for the kernel. A separator has done its work there: it told Debian's installer which words are for
-/// the installed system too, and the user's own separator is to mean that here.
+/// The kernel options of a boot loader's entry, without its separator. The entry's separator tells
+/// Debian's installer which options also apply to the installed system; the user's own separator
+/// has to keep that meaning.
 #[must_use]
 pub fn of_entry(words: &[String]) -> Vec<String> {
     words.iter().filter(|word| !matches!(word.as_str(), "--" | "---")).cloned().collect()
 }
 
-/// The user's command line with `added` behind it, less what it says already. What stands behind `--` is not for the kernel (init(1)
-/// gets it) and behind `---` for the system to be installed (Debian's installer), so the words go in front of these.
+/// Appends `added` to the user's command line, except what is there already. Words after `--` are
+/// for init(1) and words after `---` are for the system to be installed (Debian's installer), so
+/// `added` goes before these.
 #[must_use]
 pub fn command_line(user: &[u8], added: &[String]) -> Vec<u8> {
     let mut fresh: Vec<&str> = Vec::new();
@@ -94,7 +100,7 @@ pub fn command_line(user: &[u8], added: &[String]) -> Vec<u8> {
     parts.join(&b' ')
 }
 
-/// Where the first `--` or `---` begins that stands alone.
+/// The offset of the first standalone `--` or `---`.
 fn separator(cmdline: &[u8]) -> Option<usize> {
     let start = cmdline.as_ptr().addr();
     words(cmdline)
@@ -112,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_added_behind_the_user_s_and_once() {
+    fn words_are_added_once_after_the_user_s() {
         assert_eq!(line("", &[]), "");
         assert_eq!(line("", &["a=1"]), "a=1");
         assert_eq!(line("quiet", &["a=1", "b", "a=1"]), "quiet a=1 b");
@@ -133,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_for_the_kernel_stays_last() {
+    fn words_after_a_separator_stay_last() {
         assert_eq!(line("quiet --- console=ttyS0", &["a=1"]), "quiet a=1 --- console=ttyS0");
         assert_eq!(line("-- single", &["a=1"]), "a=1 -- single");
         assert_eq!(line("x=-- y", &["a=1"]), "x=-- y a=1");
@@ -141,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_told_by_the_words_of_the_release() {
+    fn answer_options_depend_on_the_release() {
         let (file, url) = (AnswersAt::Initrd("a.ks"), AnswersAt::Url("http://h/a"));
         let release = |family: &str, version: &str| Release {
             family: family.into(),

@@ -1,9 +1,11 @@
-//! Getting what is in a place onto this host, once.
+//! Fetches files of a location to this host, once.
 //!
-//! What comes from another host is kept: its bytes under their own checksum (`content/`), and what each place said of its files, and
-//! when (`places/`). A place that was asked less than [`FRESH`] ago is not asked again; an older one is, and what it says has not
-//! changed is not fetched again. A file that came in part (`partial/`) is gone on with. Whatever process is killed at whatever moment:
-//! bytes get their name in `content/` when all of them are there, and a record replaces the one before it as a whole.
+//! Files from other hosts are cached: their contents under their own checksum (`content/`), and
+//! each location's answers about its files with the time (`places/`). Answers younger than
+//! [`FRESH`] are trusted; after that, the location is asked again, and unchanged files are not
+//! fetched again. An interrupted download (`partial/`) is resumed. Killing a process at any moment
+//! is harmless: a file gets its name in `content/` when it is complete, and a record replaces the
+//! previous one atomically.
 
 pub mod cache;
 mod cached;
@@ -29,24 +31,26 @@ use cache::Cache;
 use cached::{Cached, Shared};
 use places::Record;
 
-/// So long what a place said counts without asking it again: between two runs of somebody who tries something, no release comes out.
+/// How long cached answers are trusted. Long enough for repeated attempts, too short for a new
+/// release to matter.
 pub const FRESH: Duration = Duration::from_secs(3600);
 
-/// The bytes of an image at most that has to be fetched whole, as it cannot be read in places: the largest media have 16 GB.
+/// Default size limit in bytes for an image that must be fetched as a whole, because its server has
+/// no random access: the largest media have 16 GB.
 const IMAGE: u64 = 16 << 30;
 
-/// How things are got.
+/// Settings for fetching.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// How other hosts are talked to.
+    /// Settings for connections to other hosts.
     pub net: Net,
-    /// Not at all: only what is kept counts, whatever its age.
+    /// Use only the cache, whatever its age.
     pub offline: bool,
-    /// Nothing that is kept counts, it is all asked and fetched again.
+    /// Ignore the cache: ask for and fetch everything again.
     pub refresh: bool,
-    /// Bytes of one file, at most.
+    /// Maximum size of a file in bytes.
     pub limit: u64,
-    /// Where things are kept.
+    /// Where the cache is.
     pub cache: Keep,
 }
 
@@ -57,19 +61,19 @@ impl Default for Settings {
     }
 }
 
-/// Where things are kept.
+/// Where the cache is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Keep {
-    /// In the user's cache: [`cache::directory`].
+    /// The user's cache directory: [`cache::directory`].
     #[default]
     Usual,
-    /// In this directory.
+    /// This directory.
     In(PathBuf),
-    /// Nowhere: they are in the host's memory as long as they are used.
+    /// No cache: files are in the host's memory while in use.
     No,
 }
 
-/// Gets things.
+/// Fetches files.
 #[derive(Debug)]
 pub struct Fetcher {
     settings: Settings,
@@ -77,23 +81,25 @@ pub struct Fetcher {
 }
 
 impl Fetcher {
-    /// Of these settings, with nobody watching.
+    /// A fetcher with these settings and without progress reports.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         Self::with_progress(settings, Arc::new(NoProgress))
     }
 
-    /// The same, with somebody who is told of all that comes.
+    /// A fetcher that reports its progress.
     #[must_use]
     pub fn with_progress(settings: Settings, watch: Arc<dyn FetchProgress>) -> Self {
         Self { settings, watch }
     }
 
-    /// A place to look into. What is opened in it is got when its bytes are asked for: a little of it where a little is asked for,
-    /// the whole, which is then kept, by [`RandomAccess::stream`] and [`RandomAccess::into_file`]. A place on this host is not kept.
+    /// Opens a location. Its files are fetched on demand: parts of them by random access, whole
+    /// files, which are then cached, by [`RandomAccess::stream`] and [`RandomAccess::into_file`].
+    /// Files on this host are not cached.
     ///
     /// # Errors
-    /// It is not there, or not what can be looked into; of a place on another host that may be told later, by the first look.
+    /// The location does not exist, or is neither a directory nor an image. A remote location may
+    /// report this later, at the first access.
     pub fn place(&self, place: &Place) -> Result<Box<dyn FileTree>, PlaceError> {
         if !place.is_remote() {
             return place.open(&self.settings.net, &|file| file.into_file());
@@ -103,10 +109,10 @@ impl Fetcher {
         Ok(Box::new(Cached::of(shared)))
     }
 
-    /// A file by its own URL or path.
+    /// Opens a file by its own URL or path.
     ///
     /// # Errors
-    /// It is not there.
+    /// It does not exist.
     pub fn file(&self, place: &Place) -> Result<Box<dyn RandomAccess>, PlaceError> {
         if !place.is_remote() {
             return place.open_file(&self.settings.net);
@@ -114,7 +120,8 @@ impl Fetcher {
         Ok(Cached::of(self.shared(place)).open(&TreePath::root())?)
     }
 
-    /// What a place said led to nothing: the next run asks it again, and fetches what it needs.
+    /// Discards the cached answers of a location, because they led to nothing: the next run asks
+    /// again and fetches what it needs.
     pub fn forget(&self, place: &Place) {
         if let Some(cache) = self.cache().filter(|_| place.is_remote() && !self.settings.offline) {
             Record::forget(&cache, &without_password(&place.to_string()));
@@ -125,7 +132,7 @@ impl Fetcher {
         Arc::new(Shared::new(place, &self.settings, Arc::clone(&self.watch), self.cache()))
     }
 
-    /// Where things are kept. If nothing can be, that is no reason not to boot.
+    /// The cache. A boot continues without one if it cannot be created.
     fn cache(&self) -> Option<Cache> {
         let directory = match &self.settings.cache {
             Keep::No => return None,

@@ -18,7 +18,7 @@ use crate::remote::{Net, ftp, http, nfs, tftp};
 use storage::image;
 use storage::{Directory, FileError, FileTree, LocalFile, RandomAccess, TreePath, head};
 
-/// A place, told by how it is written; nothing has been looked at yet.
+/// A location, parsed from its text; it has not been accessed yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
     /// A path of this host, also written as `file:` URL: a directory, an image or a block device.
@@ -167,7 +167,7 @@ impl Place {
         }
         let tree = self.tree(net)?;
         match tree.open(&TreePath::root()) {
-            // A page that lists a directory is no image either.
+            // An HTML directory listing is not an image either.
             Ok(file) if is_image(&*file) => Ok(image::open(in_places(file, whole)?)?),
             // Whatever is said of the root: what is below it may be had.
             Ok(_) | Err(FileError::Missing(_) | FileError::Kind { .. }) => Ok(tree),
@@ -239,7 +239,8 @@ pub fn url(given: &Path) -> Option<Result<Place, SpellingError>> {
     is_url.then(|| Place::parse(given.as_os_str()))
 }
 
-/// The scheme in small letters, and what is behind its colon. A path with a colon in it is taken as such where a slash comes first.
+/// The scheme in lower case, and the rest after its colon. Text with a slash before the colon
+/// is a path.
 fn split_scheme(given: &[u8]) -> Option<(String, &[u8])> {
     let colon = given.iter().position(|byte| *byte == b':')?;
     let (scheme, rest) = (&given[..colon], &given[colon + 1..]);
@@ -249,7 +250,7 @@ fn split_scheme(given: &[u8]) -> Option<(String, &[u8])> {
     is_scheme.then(|| (String::from_utf8_lossy(scheme).to_ascii_lowercase(), rest))
 }
 
-/// The whole of a URL with a host in it, as text; the rest is for whoever speaks with that host.
+/// A URL with a host, as text; the host's protocol client parses the rest.
 fn host_url(given: &OsStr) -> Result<&str, &'static str> {
     let url = given.to_str().ok_or("it is not UTF-8")?;
     if url.bytes().any(|byte| byte.is_ascii_control() || byte == b' ') {
@@ -378,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_directory_says_what_it_is() {
+    fn a_non_directory_reports_its_type() {
         let temp = crate::testing::Temp::new();
         temp.file("x.iso", b"CD001");
         let place = |name: &str| Place::Local(temp.path().join(name));

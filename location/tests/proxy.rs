@@ -8,7 +8,7 @@ mod support;
 
 use http::{Reply, Server};
 
-/// Nobody has this name: who asks for it without a proxy fails.
+/// A name that does not resolve, so that requests without a proxy fail.
 const FAR: &str = "http://far.invalid/a%20file?x";
 
 fn proxy() -> Server {

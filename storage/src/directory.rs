@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use crate::file::local::{LocalFile, failure, kind};
 use crate::{Entry, FileError, FileTree, RandomAccess, TreePath};
 
-/// As many entries of a directory are looked at.
+/// Maximum number of directory entries read.
 const ENTRIES: usize = 1 << 16;
 
 /// A directory of this host.
@@ -47,7 +47,7 @@ impl Directory {
         }
     }
 
-    /// Nothing is ever waited for: what could be is looked at first, without opening it.
+    /// Never blocks: the file type is checked first, without opening the file.
     fn resolve(&self, path: &TreePath, flags: OFlags) -> Result<OwnedFd, Errno> {
         let path = if *path == TreePath::root() { Path::new(".") } else { path.as_path() };
         let flags = flags | OFlags::CLOEXEC;

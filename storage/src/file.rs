@@ -34,7 +34,7 @@ pub trait RandomAccess: Debug + Send + Sync {
     /// Streams all bytes from `from`. A server sends them in one response instead of one for each piece.
     ///
     /// # Errors
-    /// As of [`Self::read_at`]; reads from the stream fail likewise.
+    /// See [`Self::read_at`]; reads from the stream fail likewise.
     fn stream(&self, from: u64) -> io::Result<Box<dyn Read + '_>> {
         Ok(Box::new(Unread::of(self, from)))
     }
@@ -42,7 +42,7 @@ pub trait RandomAccess: Debug + Send + Sync {
     /// Streams the bytes of `range`, and requests none beyond them.
     ///
     /// # Errors
-    /// As of [`Self::stream`].
+    /// See [`Self::stream`].
     fn stream_range(&self, range: Range<u64>) -> io::Result<Box<dyn Read + '_>> {
         let count = range.end.saturating_sub(range.start);
         Ok(Box::new(self.stream(range.start)?.take(count)))
@@ -52,7 +52,7 @@ pub trait RandomAccess: Debug + Send + Sync {
     /// not computed in this run.
     ///
     /// # Errors
-    /// As of [`Self::read_at`].
+    /// See [`Self::read_at`].
     fn sha256(&self) -> io::Result<Option<String>> {
         Ok(None)
     }
@@ -79,7 +79,7 @@ pub trait RandomAccess: Debug + Send + Sync {
 /// Reads a whole file of at most `limit` bytes. `None` if it is longer.
 ///
 /// # Errors
-/// As of [`RandomAccess::read_at`].
+/// See [`RandomAccess::read_at`].
 pub fn read_whole(file: &dyn RandomAccess, limit: usize) -> io::Result<Option<Vec<u8>>> {
     let mut bytes = head(file, limit.saturating_add(1))?;
     let fits = bytes.len() <= limit;
@@ -90,7 +90,7 @@ pub fn read_whole(file: &dyn RandomAccess, limit: usize) -> io::Result<Option<Ve
 /// The first bytes of a file, at most `most`.
 ///
 /// # Errors
-/// As of [`RandomAccess::read_at`].
+/// See [`RandomAccess::read_at`].
 pub fn head(file: &dyn RandomAccess, most: usize) -> io::Result<Vec<u8>> {
     let most = usize::try_from(file.len()).map_or(most, |len| len.min(most));
     let mut bytes = vec![0; most];
@@ -103,7 +103,7 @@ pub fn head(file: &dyn RandomAccess, most: usize) -> io::Result<Vec<u8>> {
 /// are filled already.
 ///
 /// # Errors
-/// As of `read`.
+/// See `read`.
 pub fn fill<E>(
     to: &mut [u8],
     mut read: impl FnMut(&mut [u8], usize) -> Result<usize, E>,
@@ -121,7 +121,7 @@ pub fn fill<E>(
 /// Passes all bytes of a file to `take`, in order and in pieces of at most 1 MiB. Returns the number of bytes.
 ///
 /// # Errors
-/// As of [`RandomAccess::read_at`] and `take`.
+/// See [`RandomAccess::read_at`] and `take`.
 pub fn each_piece(
     file: &(impl RandomAccess + ?Sized),
     mut take: impl FnMut(&[u8]) -> io::Result<()>,
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_elsewhere_is_copied_and_what_is_here_is_not() {
+    fn remote_files_are_copied_and_local_ones_are_not() {
         let bytes: Vec<u8> = (0..100).collect();
         assert_eq!(whole(Box::new(Elsewhere(bytes.clone())).into_file().unwrap()), bytes);
         let temp = Temp::of(&["here"]);

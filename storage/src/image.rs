@@ -1,4 +1,5 @@
-//! Images: files that have files in them, or disks with partitions that have. Recognized by their content, read in place.
+//! Images: file systems, and disks whose partitions contain them. Images are recognized by their
+//! content and read in place.
 //!
 //! | what | module |
 //! |---|---|
@@ -23,23 +24,25 @@ use format::{FileSystem, Format};
 pub use volumes::Volume;
 use volumes::Volumes;
 
-/// As many bytes from the beginning tell what an image is.
+/// The number of bytes at the beginning that identify an image.
 pub const TELLING: usize = 68 << 10;
-/// How deep one may be in the other: a file system in a partition in a partition in a qcow2.
+/// Maximum nesting depth, such as a file system in a partition in a partition in a qcow2.
 const DEPTH: u32 = 4;
-/// Partitions that are looked into, of one in another too.
+/// Maximum number of partitions read, including nested ones.
 const PARTITIONS: usize = 256;
 
-/// What a file is by its first bytes, for messages: "an ISO 9660 image"; `None`: no image.
+/// What a file is, by its first bytes, for messages: "an ISO 9660 image". `None` if it is not an
+/// image.
 pub fn kind(head: &[u8]) -> Option<&'static str> {
     format::of(head).map(Format::name)
 }
 
-/// Looks into an image: disk formats, partitions and file systems, one in the other. Of a disk with several file systems, all are one place:
-/// what is in the active partition comes first, then the others in order.
+/// Opens an image: disk formats, partitions and file systems, which can be nested. All file systems
+/// of a disk form one tree: files in the active partition come first, then those of the others in
+/// order.
 ///
 /// # Errors
-/// It is none that is known, or it is damaged.
+/// The format is unknown, or the image is damaged.
 pub fn open(file: Arc<dyn RandomAccess>) -> Result<Box<dyn FileTree>, FileError> {
     let name = file.name().to_owned();
     let mut volumes = volumes(file)?;
@@ -54,7 +57,7 @@ pub fn open(file: Arc<dyn RandomAccess>) -> Result<Box<dyn FileTree>, FileError>
 /// The file systems of an image, one by one; at least one.
 ///
 /// # Errors
-/// As of [`open`].
+/// See [`open`].
 pub fn volumes(file: Arc<dyn RandomAccess>) -> Result<Vec<Volume>, FileError> {
     let mut search = Search::default();
     search.look(file, 0)?;
@@ -64,7 +67,7 @@ pub fn volumes(file: Arc<dyn RandomAccess>) -> Result<Vec<Volume>, FileError> {
 #[derive(Default)]
 struct Search {
     found: Vec<Volume>,
-    /// Partitions looked into.
+    /// Number of partitions read.
     partitions: usize,
 }
 
@@ -134,7 +137,7 @@ impl Search {
         ))
     }
 
-    /// Why there is nothing to be found in a partition.
+    /// Why nothing was found in a partition.
     fn look_into(
         &mut self,
         disk: &Arc<dyn RandomAccess>,
@@ -165,7 +168,7 @@ fn open_file_system(
     }
 }
 
-/// Why nothing is to be found in a partition, without the image's name before it.
+/// Why nothing was found in a partition, without the image's name as a prefix.
 enum Reason {
     Behind,
     Error(FileError),

@@ -100,7 +100,7 @@ fn a_whole_file_is_read_up_to_a_limit() {
 }
 
 #[test]
-fn a_file_that_was_changed_while_it_was_looked_at_is_not_taken() {
+fn a_file_that_changes_during_the_check_is_refused() {
     let temp = Temp::of(&["kernel"]);
     let file = temp.source().open(&TreePath::new("kernel")).unwrap();
     assert!(!file.version().is_empty());

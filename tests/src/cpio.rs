@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn folders_come_before_what_is_in_them_and_once() {
+    fn directories_come_once_and_before_their_contents() {
         let mut archive = Cpio::new();
         archive.file("/a/b/c", 0o644, b"1");
         archive.file("a/b/d", 0o644, b"2");

@@ -1,7 +1,8 @@
 //! Integration tests of chukka, and the lab they run in.
 //!
-//! A test asks for the [`runner::Runner`], describes a [`runner::Guest`] by what is not usual about it, runs it, and
-//! makes assertions on the [`runner::Run`], which show the command and the end of the console when they fail:
+//! A test gets the [`runner::Runner`], describes a [`runner::Guest`] by its differences from the
+//! default, runs it, and makes assertions on the [`runner::Run`]. A failed assertion shows the
+//! command and the end of the console:
 //!
 //! ```no_run
 //! use chukka_tests::job::Act;
@@ -33,11 +34,13 @@
 //! println!("{} ns, {:?} exits", mark.ns, mark.counters.get("exits"));
 //! ```
 //!
-//! The runner runs chukka on this host where its KVM runs a stock kernel, and else in a [`lab`]; the test is the same.
-//! Below it there are [`job::Job`], anything that can be run in either place, and [`job::Report`], what it did.
-//! [`lab::icount`] runs jobs on a clock that counts instructions, where the same job takes the same time on every run.
+//! The runner runs chukka on this host if its KVM runs a stock kernel, and in a [`lab`] otherwise;
+//! the test is the same. The runner is built on [`job::Job`], anything that can run in either
+//! place, and [`job::Report`], its result. [`lab::icount`] runs jobs on a clock that counts
+//! instructions: the same job takes the same time on every run.
 //!
-//! [`native`] runs chukka on this host only, with tiny guests, for what does not need a whole kernel.
+//! [`native`] runs chukka on this host only, with tiny guests, for tests that do not need a real
+//! kernel.
 
 pub mod agent;
 pub mod assets;

@@ -1,7 +1,8 @@
-//! Kernel modules: which ones are needed for one, and in which order they load.
+//! Kernel modules: the dependencies of a module, and their load order.
 //!
-//! A package that was unpacked and not installed has no `modules.dep`; each module names what it depends on in
-//! its own section `.modinfo` (`depends=a,b`), which is what depmod(8) goes by as well, beside the symbols.
+//! A package that was unpacked but not installed has no `modules.dep`. Each module lists its
+//! dependencies in its section `.modinfo` (`depends=a,b`), which depmod(8) uses too, in addition to
+//! the symbols.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -30,7 +31,7 @@ impl Modules {
     /// Finds all modules below a folder.
     ///
     /// # Errors
-    /// Where the folder cannot be read.
+    /// If the folder cannot be read.
     pub fn find(folder: &Path) -> Result<Self> {
         let mut files = BTreeMap::new();
         walk(&folder.join("kernel"), &mut files)?;
@@ -39,11 +40,10 @@ impl Modules {
         Ok(Self { files, built_in })
     }
 
-    /// These modules and all that they need, in the order in which to load them. What is built into the kernel
-    /// is left out.
+    /// These modules and all their dependencies, in load order. Built-in ones are left out.
     ///
     /// # Errors
-    /// Where one is neither a module of this kernel nor built in.
+    /// If one is neither a module of this kernel nor built in.
     pub fn closure(&self, names: &[&str]) -> Result<Vec<Module>> {
         let mut order = Vec::new();
         for name in names {
@@ -107,7 +107,7 @@ fn read(path: &Path) -> Result<Vec<u8>> {
     })
 }
 
-/// The modules that a module says it depends on.
+/// A module's dependencies according to its `.modinfo`.
 fn depends(module: &[u8]) -> Vec<String> {
     const KEY: &[u8] = b"\0depends=";
     let Some(at) = module.windows(KEY.len()).position(|window| window == KEY) else {
@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_needed_loads_first_and_once() {
+    fn dependencies_load_first_and_once() {
         let folder = std::env::temp_dir().join(format!("chukka-modules-{}", std::process::id()));
         fs::create_dir_all(folder.join("kernel/x")).unwrap();
         let write = |name: &str, depends: &str| {

@@ -1,5 +1,5 @@
-//! Which files of the host go into the outer machine, under the same names: a program takes its libraries
-//! along, QEMU its firmware.
+//! Selects the host's files that the outer machine needs, under the same names: a program with its
+//! libraries, QEMU with its firmware.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,7 +10,7 @@ use std::process::Command;
 
 use crate::{Doing, Result};
 
-/// Where Debian and Ubuntu keep the files that QEMU loads into its machines.
+/// Where Debian and Ubuntu install the files that QEMU loads into its machines.
 const QEMU_FILES: [(&str, &[&str]); 3] = [
     ("/usr/share/seabios", &["bios", "vgabios-stdvga"]),
     (
@@ -20,10 +20,10 @@ const QEMU_FILES: [(&str, &[&str]); 3] = [
     ("/usr/lib/ipxe/qemu", &["efi-e1000.rom", "pxe-e1000.rom"]),
 ];
 
-/// All files that have to be there so that `path` can be used: itself, and what a program needs to start.
+/// All files that are needed to use `path`: the file itself, and what a program needs to start.
 ///
 /// # Errors
-/// Where one cannot be read.
+/// If one cannot be read.
 pub fn closure(path: &Path) -> Result<BTreeSet<PathBuf>> {
     let path = std::path::absolute(path).doing_with("Finding", path)?;
     let mut files = BTreeSet::new();
@@ -38,7 +38,7 @@ pub fn closure(path: &Path) -> Result<BTreeSet<PathBuf>> {
     Ok(files)
 }
 
-/// The files that a line of shell names, seen from a folder.
+/// The files named in a shell command line, relative to a directory.
 #[must_use]
 pub fn files_in_line(line: &str, folder: &Path) -> Vec<PathBuf> {
     let words = line.split(|c: char| c.is_whitespace() || "'\"`;|&()<>$".contains(c));
@@ -46,13 +46,14 @@ pub fn files_in_line(line: &str, folder: &Path) -> Vec<PathBuf> {
     files.into_iter().collect()
 }
 
-/// The files that a word of a command names, even as a part of an option: `file:log`, `path=disk,ro`.
+/// The files named in a word of a command, including in a part of an option: `file:log`,
+/// `path=disk,ro`.
 #[must_use]
 pub fn files_in_word(word: &str, folder: &Path) -> Vec<PathBuf> {
     let parts = word.split([',', '=']).chain([word]);
     let parts = parts.flat_map(|part| [part, part.rsplit(':').next().unwrap_or_default()]);
     let paths = parts.filter(|part| !part.is_empty()).map(|part| folder.join(part));
-    // What the kernel makes up is there already, and not the same.
+    // Virtual files exist in the machine already, with other content.
     let made_up =
         |path: &PathBuf| ["/proc", "/sys", "/dev"].iter().any(|top| path.starts_with(top));
     paths.filter(|path| path.is_file() && !made_up(path)).collect()
@@ -74,7 +75,7 @@ fn is_program(path: &Path) -> Result<bool> {
 }
 
 fn libraries(program: &Path) -> Result<Vec<PathBuf>> {
-    // ldd fails for a static program: then there are none.
+    // ldd fails for a static program, which has no libraries.
     let output =
         Command::new("ldd").arg(program).output().doing_with("Starting ldd for", program)?;
     Ok(paths_of_ldd(&String::from_utf8_lossy(&output.stdout)))

@@ -84,13 +84,13 @@ impl Drop for Server {
     }
 }
 
-/// A port of 127.0.0.1 that nobody listens on now.
+/// A free port of 127.0.0.1.
 fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port of 127.0.0.1");
     listener.local_addr().expect("its number").port()
 }
 
-/// Whether somebody takes TCP connections there.
+/// Whether a server accepts TCP connections there.
 fn takes_connections(server: &Server) -> bool {
     let to = SocketAddr::from(([127, 0, 0, 1], server.port));
     TcpStream::connect_timeout(&to, Duration::from_secs(1)).is_ok()

@@ -1,4 +1,5 @@
-//! Boot menus that Debian makes: the installer's, for GRUB and for pxelinux, and that of a system that was installed.
+//! Boot menus that Debian writes: the installer's, for GRUB and for pxelinux, and that of an
+//! installed system.
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "this is how a test fails")]
 
@@ -94,7 +95,7 @@ fn the_installers_pxelinux_menu_is_read() {
     ] {
         assert_boots_installer(&menu, title, arguments);
     }
-    // What leads to other menus and screens is no entry.
+    // Links to other menus and screens are not entries.
     let others = menu.entries.iter().filter(|entry| entry.kernel != KERNEL);
     assert_eq!(others.count(), 0, "{:?}", menu.entries);
 }

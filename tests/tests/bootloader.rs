@@ -99,7 +99,7 @@ fn the_entries_are_listed_and_one_is_handed_out() {
 }
 
 #[test]
-fn what_is_not_there_is_told_with_a_hint() {
+fn a_missing_path_gives_a_hint() {
     let scratch = Scratch::new();
     let disk = disk(&scratch);
     let empty = scratch.path("empty");

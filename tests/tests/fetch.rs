@@ -26,7 +26,7 @@ struct Server {
     files: BTreeMap<String, Vec<u8>>,
     requests: AtomicUsize,
     sent: AtomicUsize,
-    /// After so many bytes of an answer nothing comes any more.
+    /// The server stalls after this number of bytes of an answer.
     stalls: Mutex<Option<usize>>,
 }
 
@@ -179,13 +179,13 @@ fn files_are_copied_out_under_their_names() {
 }
 
 #[test]
-fn a_fetch_that_is_ended_by_any_signal_is_gone_on_with() {
+fn a_fetch_interrupted_by_any_signal_is_resumed() {
     for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGKILL] {
         let (scratch, server) = (Scratch::new(), Server::start());
         let cache = scratch.path("cache");
         *server.stalls.lock().unwrap() = Some(1 << 20);
         let running = fetch(&cache, &server, &[]).start();
-        // The initrd is under way: more than the kernel, and the heads that were looked at.
+        // The initrd's transfer has begun: more than the kernel and the probed headers.
         let partial = cache.join("partial");
         let came = || {
             let entries = fs::read_dir(&partial).into_iter().flatten().flatten();
@@ -210,7 +210,7 @@ fn a_fetch_that_is_ended_by_any_signal_is_gone_on_with() {
         server.asked_and_sent();
         assert_whole(&fetch(&cache, &server, &[]).run(), &server);
         let sent = server.asked_and_sent().1;
-        // A head may be looked at again.
+        // A header may be read again.
         assert!(sent < LEN - (1 << 19), "{sent}");
         assert_eq!(fs::read_dir(&partial).unwrap().count(), 0);
     }
@@ -270,7 +270,7 @@ fn a_sum_of_the_user_s_counts() {
 }
 
 #[test]
-fn a_cache_that_cannot_be_made_is_no_reason_not_to_fetch() {
+fn fetching_works_without_a_usable_cache() {
     let (scratch, server) = (Scratch::new(), Server::start());
     let (file, output) = (scratch.file("file", b""), scratch.path("boot"));
     let ended = fetch(&file.join("cache"), &server, &["--output"]).args([&output]).run();

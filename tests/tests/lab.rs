@@ -111,7 +111,7 @@ fn a_signal_can_be_sent_when_something_is_seen() {
 }
 
 #[test]
-fn a_terminal_is_looked_at_before_and_after() {
+fn a_terminal_is_inspected_before_and_after() {
     let Some(lab) = lab() else { return };
     let job = Job::shell("stty raw -echo; echo ready; head -c 2; stty sane")
         .terminal()

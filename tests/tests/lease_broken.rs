@@ -1,6 +1,8 @@
-//! A lease that is broken by force, as chukka did not give it back in time: the run ends with the file's name, not by a signal.
+//! A lease that the kernel breaks because chukka did not release it in time: the run ends with an
+//! error that names the file, not by a signal.
 //!
-//! The time is the whole machine's (`/proc/sys/fs/lease-break-time`): so these tests are alone in their binary, and take turns.
+//! The time limit (`/proc/sys/fs/lease-break-time`) is global to the machine, so these tests are
+//! alone in their binary and take turns.
 
 #![expect(clippy::unwrap_used, reason = "this is how a test fails")]
 

@@ -1,5 +1,6 @@
-//! One boot, then the disk: `chukka fetch --state`, `-state` and `chukka restart-install`. An installer is booted until its guest has
-//! switched itself off or reset the machine, and its disk from then on; nothing else makes it installed.
+//! One boot, then the disk: `chukka fetch --state`, `-state` and `chukka restart-install`. An
+//! installer boots until its guest has powered off or reset the machine, and its disk boots from
+//! then on. Nothing else marks it as installed.
 
 #![expect(clippy::unwrap_used, reason = "this is how a test fails")]
 

@@ -11,7 +11,7 @@ use crate::Error;
 
 /// Bytes of a sector: files begin with one.
 const SECTOR: usize = 2048;
-/// What else is on a medium: as many packages of so many bytes, in folders of ten.
+/// Other content of a medium: the number of packages, in directories of ten, and the size of each.
 const PACKAGES: u64 = 600;
 const PACKAGE: u64 = 1 << 20;
 

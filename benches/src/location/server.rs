@@ -54,7 +54,7 @@ struct Line {
 }
 
 impl Line {
-    /// Waits until so many bytes more are through.
+    /// Waits until this number of further bytes has been sent.
     fn send(&self, bytes: u64) -> io::Result<()> {
         let mut through = self.through.lock().map_err(|_| io::ErrorKind::Other)?;
         let now = Instant::now();
@@ -66,14 +66,14 @@ impl Line {
     }
 }
 
-/// When so many bytes more are through a line that is free at `free`, if they are sent `now`.
+/// When further bytes sent `now` have passed a line that is free at `free`.
 fn after(free: Instant, now: Instant, bytes: u64, rate: u64) -> Instant {
     let begin = now.checked_sub(SLACK).map_or(free, |earliest| free.max(earliest));
     begin + Duration::from_nanos(bytes.saturating_mul(1_000_000_000) / rate.max(1))
 }
 
 impl Server {
-    /// Serves `root`, at so many bytes a second; `None`: at full speed.
+    /// Serves `root` at this rate in bytes per second, or at full speed if `None`.
     ///
     /// # Errors
     /// There is no port.

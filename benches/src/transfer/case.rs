@@ -111,7 +111,7 @@ impl Case {
     pub fn count(&self) -> usize {
         match (self.size, self.pages) {
             (..0x10_0000, Pages::Small) => 64,
-            // Each has a huge page of its own, to be cleared by whoever comes first.
+            // Each has a huge page of its own, which the first access clears.
             (..0x10_0000, Pages::Huge) => 16,
             _ => 1,
         }

@@ -1,23 +1,25 @@
-//! The command line of Solaris' kernel, as xVM's virt-install made it: the kernel's own path, options in one cluster, properties behind
-//! `-B`, and for Nevada a `-` with what the installer in the miniroot is to read behind it.
+//! The command line of Solaris' kernel, as xVM's virt-install composed it: the kernel's own path,
+//! the options in one group, the properties after `-B`, and, for Nevada, a `-` followed by the
+//! options of the installer in the miniroot.
 //!
-//! Rules: virt-manager's virtinst/OSDistro.py before 4378e40a (`SolarisDistro`, `OpenSolarisDistro`), and virt-install(1M) of xVM for
-//! JumpStart, the Automated Installer (AI) and ZFS. The order of properties means nothing to the kernel; of one that is there twice it takes
-//! the first, so what the user gave comes first and no default is added beside it.
+//! Rules: virt-manager's virtinst/OSDistro.py before 4378e40a (`SolarisDistro`,
+//! `OpenSolarisDistro`), and virt-install(1M) of xVM for JumpStart, the Automated Installer (AI)
+//! and ZFS. The kernel ignores the order of properties, except that the first of two with the same
+//! name wins. So the user's properties come first, and no default is added for them.
 
-/// Whose kernel it is.
+/// The kind of Solaris.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum System {
     /// Nevada, and Solaris Express.
     Nevada,
-    /// OpenSolaris and what came after.
+    /// OpenSolaris and its successors.
     OpenSolaris,
 }
 
-/// Where it is installed from.
+/// The installation source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Media<'a> {
-    /// A medium the guest has.
+    /// A medium in the guest's drive.
     Cdrom,
     /// NFS.
     Nfs {
@@ -25,30 +27,30 @@ pub enum Media<'a> {
         server: &'a str,
         /// The path there.
         path: &'a str,
-        /// The guest's own address, where its name has one; without it asks DHCP.
+        /// The guest's own address if its name resolves to one; otherwise the guest uses DHCP.
         guest: Option<Guest<'a>>,
     },
     /// A tree at this URL.
     Http(&'a str),
-    /// Something that the installer is not told of.
+    /// A source that is not passed to the installer.
     Other,
 }
 
-/// A guest whose address is known.
+/// A guest with a known address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Guest<'a> {
     /// Its IP address.
     pub address: &'a str,
     /// Its default router.
     pub router: Option<&'a str>,
-    /// Its MAC address: six numbers in hexadecimal, colons between them.
+    /// Its MAC address: six hexadecimal numbers, separated by colons.
     pub mac: Option<&'a str>,
 }
 
 /// The answers to the installer's questions (`--autocf`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answers<'a> {
-    /// JumpStart: a directory behind NFS with `sysidcfg` and the rules.
+    /// JumpStart: an NFS directory with `sysidcfg` and the rules.
     JumpStart {
         /// The server's address.
         server: &'a str,
@@ -59,36 +61,37 @@ pub enum Answers<'a> {
     Ai(&'a [&'a str]),
 }
 
-/// What a command line is made of.
+/// The parts of a command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Inputs<'a> {
-    /// Whose kernel it is.
+    /// The kind of Solaris.
     pub system: System,
     /// Its path in the tree.
     pub kernel: &'a str,
-    /// The user's words: `-B k=v`, `-kdv`, `-m SMF`, and others.
+    /// The user's options: `-B k=v`, `-kdv`, `-m SMF`, and others.
     pub extra: &'a str,
-    /// Whether there is no screen, for an installer that would draw on one.
+    /// Whether the guest has no screen, for an installer that would draw on one.
     pub no_window: bool,
-    /// Where it is installed from.
+    /// The installation source.
     pub media: Media<'a>,
     /// The answers, if there are any.
     pub answers: Option<Answers<'a>>,
 }
 
-/// The user's words, sorted.
+/// The user's options, sorted by kind.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Extra {
-    /// One cluster of option letters.
+    /// The option letters, in one group.
     options: String,
     /// Properties, `k=v`.
     properties: Vec<String>,
-    /// The rest.
+    /// Everything else.
     words: Vec<String>,
 }
 
-/// Sorts the user's words (`process_extra_args`): what stands behind each `-B` makes one list of properties; what stands behind `-m` is for
-/// SMF and counts for nothing here; letters of other options make one cluster.
+/// Sorts the user's options (`process_extra_args`). The arguments of all `-B` become one list of
+/// properties, the argument of `-m` is for SMF and is ignored here, and the letters of other
+/// options become one group.
 fn sorted(extra: &str) -> Extra {
     let mut sorted = Extra::default();
     let mut words = extra.split_ascii_whitespace();
@@ -107,7 +110,7 @@ fn sorted(extra: &str) -> Extra {
     sorted
 }
 
-/// The parts of a list of properties. A comma between quotes parts none: `bootpath='/x,y'`.
+/// Splits a list of properties at commas, except inside quotes: `bootpath='/x,y'`.
 fn properties(list: &str) -> impl Iterator<Item = &str> {
     let mut quote = None;
     let parts = list.split(move |c| {
@@ -127,7 +130,7 @@ pub fn command_line(inputs: &Inputs<'_>) -> String {
     let mut extra = sorted(inputs.extra);
     let kernel = inputs.kernel.trim_start_matches('/');
     let kernel = match inputs.system {
-        // The miniroot's root is what the tree has in boot/.
+        // The miniroot's root corresponds to the tree's boot/.
         System::Nevada => kernel.strip_prefix("boot/").unwrap_or(kernel),
         System::OpenSolaris => kernel,
     };
@@ -153,7 +156,7 @@ pub fn command_line(inputs: &Inputs<'_>) -> String {
     line.join(" ")
 }
 
-/// What the installer of a miniroot reads.
+/// The options of the miniroot's installer.
 fn installer_words(inputs: &Inputs<'_>, mask: Option<&str>) -> Vec<String> {
     let mut words = Vec::new();
     if inputs.no_window {
@@ -189,7 +192,7 @@ fn installer_words(inputs: &Inputs<'_>, mask: Option<&str>) -> Vec<String> {
     words
 }
 
-/// Each octet without a zero in front.
+/// Removes leading zeros from each octet.
 fn short_mac(mac: &str) -> String {
     let short = |octet: &'_ str| match octet.strip_prefix('0') {
         Some(rest) if !rest.is_empty() => rest.to_owned(),
@@ -198,7 +201,8 @@ fn short_mac(mac: &str) -> String {
     mac.split(':').map(short).collect::<Vec<_>>().join(":")
 }
 
-/// What the Automated Installer needs beside the user's properties. From a medium it is the bootable AI.
+/// Properties that the Automated Installer needs in addition to the user's. On a medium, it is the
+/// bootable AI.
 fn add_ai(list: &mut Vec<String>, inputs: &Inputs<'_>) {
     let Some(Answers::Ai(given)) = inputs.answers else { return };
     let mut add = |property: &str| {
@@ -219,8 +223,8 @@ fn add_ai(list: &mut Vec<String>, inputs: &Inputs<'_>) {
     ["network-interface=xnf0", "xpv-hcp=dhcp", "livemode=text"].into_iter().for_each(add);
 }
 
-/// The command line of an installed system whose root is in a ZFS pool: `bootfs` is pool and object set ("rpool/57"), `bootpath` the disk's
-/// path as the guest's kernel has it.
+/// The command line of an installed system with its root in a ZFS pool. `bootfs` is the pool and
+/// the object set ("rpool/57"); `bootpath` is the disk's path in the guest's kernel.
 #[must_use]
 pub fn zfs_root(kernel: &str, bootfs: &str, bootpath: &str) -> String {
     format!("/{} -B zfs-bootfs={bootfs},bootpath='{bootpath}'", kernel.trim_start_matches('/'))

@@ -1,37 +1,37 @@
-//! How an installer is told where its packages are: table of words by installer and release.
+//! The options that tell an installer where its packages are: a table by installer and release.
 
 use super::has;
 use crate::tree::{Installer, Release};
 
-/// How an installer is told where its packages are.
+/// How to tell an installer where its packages are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PackageSource {
-    /// What the user would write: `inst.repo=URL`.
+    /// The option as a user would write it: `inst.repo=URL`.
     pub form: &'static str,
-    /// Words that say it: the parts before `=`.
+    /// Keys of options with this meaning.
     names: &'static [&'static str],
     how: How,
 }
 
-/// Where a tree is, as a guest can be told.
+/// The location of a tree, as seen from the guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin<'a> {
-    /// The tree's root is at this URL, which has no slash at its end: of http, https, ftp, or `nfs:HOST:/PATH`.
+    /// The tree's root URL, without a trailing slash: http, https, ftp, or `nfs:HOST:/PATH`.
     Tree(&'a str),
-    /// It is in a medium's image, which is at this URL.
+    /// The URL of a medium's image that contains the tree.
     Medium(&'a str),
-    /// A guest cannot get at it.
+    /// Not reachable from the guest.
     Host,
 }
 
-/// Which words a URL makes.
+/// How to write a URL as options.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum How {
-    /// The word, then the tree's URL.
+    /// The key, then the tree's URL.
     Tree(&'static str),
-    /// SUSE's, which has NFS by `nfs://`.
+    /// As SUSE does, with `nfs://` for NFS.
     Suse,
-    /// The image that is live.
+    /// The live system's image.
     Agama,
     Casper,
     Arch,
@@ -40,13 +40,14 @@ enum How {
 }
 
 impl PackageSource {
-    /// Whether a command line says it already.
+    /// Whether a command line already has such an option.
     #[must_use]
     pub fn is_in(&self, cmdline: &[u8]) -> bool {
         self.names.iter().any(|name| has(cmdline, name))
     }
 
-    /// The words that say it; `None`: there are none for a tree that is there. `kernel` is the kernel's file name.
+    /// The options for this location, or `None` if the installer has none for it. `kernel` is the
+    /// kernel's file name.
     #[must_use]
     pub fn words(&self, origin: Origin<'_>, kernel: &str) -> Option<Vec<String>> {
         let is_web = |url: &str| ["http://", "https://"].iter().any(|with| url.starts_with(with));
@@ -72,14 +73,16 @@ impl PackageSource {
     }
 }
 
-/// What `installer` wants to be told, by release; `None`: it asks, or needs nothing.
+/// The options that `installer` needs, by release. `None` if it asks the user or needs nothing.
 ///
-/// The names by release: osinfo-db's kernel-url-argument (`method` to Fedora 18 and RHEL 6, `inst.repo` after), virt-manager's
-/// virtinst/install/urldetect.py (`install`), netboot.xyz's menus (the others). A directory of the host has no URL a guest could
-/// use, so the word cannot be added for the user: virt-install adds it for URLs only, and for a directory warns as chukka does.
+/// The keys by release: osinfo-db's kernel-url-argument (`method` up to Fedora 18 and RHEL 6,
+/// `inst.repo` since), virt-manager's virtinst/install/urldetect.py (`install`), netboot.xyz's
+/// menus (the others). A directory on the host has no URL that a guest could use, so no option can
+/// be added for it: virt-install adds one for URLs only, and warns about a directory, as chukka
+/// does.
 #[must_use]
 pub fn package_source(installer: Installer, release: &Release) -> Option<PackageSource> {
-    // openSUSE Leap 42 came before 15.
+    // openSUSE Leap 42 is older than 15.
     let is_agama = release.major().is_some_and(|major| (16..42).contains(&major));
     let (form, names, how): (_, &[_], _) = match installer {
         Installer::Anaconda if is_old_anaconda(release) => {
@@ -90,7 +93,7 @@ pub fn package_source(installer: Installer, release: &Release) -> Option<Package
             &["inst.repo", "inst.stage2", "root", "repo", "method"],
             How::Tree("inst.repo="),
         ),
-        // What is live is an image.
+        // A live system is an image.
         Installer::Yast if is_agama => ("root=live:URL", &["root"], How::Agama),
         Installer::Yast => ("install=URL", &["install"], How::Suse),
         Installer::Casper => ("ip=dhcp iso-url=URL", &["iso-url", "url", "netboot"], How::Casper),
@@ -118,14 +121,14 @@ pub fn package_source(installer: Installer, release: &Release) -> Option<Package
     Some(PackageSource { form, names, how })
 }
 
-/// Whether it is an anaconda from before its words began with `inst.`: to Fedora 18 and RHEL 6.
+/// Whether this anaconda is older than the prefix `inst.`: up to Fedora 18 and RHEL 6.
 pub(super) fn is_old_anaconda(release: &Release) -> bool {
     let Some(major) = release.major() else { return false };
     let family = release.family.to_ascii_lowercase();
     major <= if family.contains("fedora") { 18 } else { 6 }
 }
 
-/// `nfs:HOST:/PATH` as `nfs://HOST/PATH`; other URLs as they are.
+/// Rewrites `nfs:HOST:/PATH` as `nfs://HOST/PATH`; other URLs stay the same.
 fn with_slashes(url: &str) -> String {
     match url.strip_prefix("nfs:").and_then(|rest| rest.split_once(":/")) {
         Some((host, path)) => format!("nfs://{host}/{path}"),
@@ -133,8 +136,9 @@ fn with_slashes(url: &str) -> String {
     }
 }
 
-/// Packages are beside the releases that the tree is in: `…/v3.23/main` of `…/v3.23/releases/x86_64/netboot`; the modules in the tree,
-/// named as the kernel (`vmlinuz-lts`, `modloop-lts`).
+/// The package repository is next to the releases directory that contains the tree: `…/v3.23/main`
+/// for `…/v3.23/releases/x86_64/netboot`. The modules are in the tree, named like the kernel
+/// (`vmlinuz-lts`, `modloop-lts`).
 fn alpine(url: &str, kernel: &str) -> Option<Vec<String>> {
     let (above, tree) = url.rsplit_once('/')?;
     let (above, _arch) = above.rsplit_once('/')?;
@@ -151,7 +155,7 @@ fn alpine(url: &str, kernel: &str) -> Option<Vec<String>> {
     ])
 }
 
-/// Its stage 1 has no TLS.
+/// Stage 1 of this installer has no TLS.
 fn mageia(url: &str) -> Option<String> {
     let (method, server, path) = if let Some(rest) = url.strip_prefix("nfs:") {
         let (host, path) = rest.split_once(":/")?;
@@ -162,7 +166,7 @@ fn mageia(url: &str) -> Option<String> {
         (method, host, path)
     };
     let is_spoken = ["http", "ftp", "nfs"].contains(&method) && !server.contains(':');
-    // A comma would end the word's part.
+    // A comma would end this part of the option.
     let is_plain = is_spoken && !url.contains(',');
     is_plain.then(|| {
         format!("automatic=method:{method},network:dhcp,server:{server},directory:/{path}")

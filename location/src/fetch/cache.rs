@@ -17,7 +17,7 @@ pub fn directory() -> Option<PathBuf> {
     Some(base.join("chukka"))
 }
 
-/// A directory that things are kept in.
+/// A cache directory.
 #[derive(Clone, Debug)]
 pub struct Cache {
     root: PathBuf,

@@ -16,7 +16,7 @@ use crate::place::{Place, PlaceError};
 use storage::sync::lock;
 use storage::{Entry, Failure, FileError, FileTree, LocalFile, RandomAccess, TreePath};
 
-/// A file of so many bytes is kept whole, whatever is read of it: a piece of it costs as much.
+/// A file of up to this size in bytes is cached as a whole, because a part would cost as much.
 const SMALL: u64 = 64 << 10;
 
 /// What a place and the files of it share.
@@ -64,7 +64,7 @@ impl Shared {
     /// Opens the place itself, unless there is something that it said already.
     ///
     /// # Errors
-    /// As of [`Place::open`].
+    /// See [`Place::open`].
     pub fn begin(&self) -> Result<(), PlaceError> {
         let record = lock(&self.record);
         let known = record.answers.keys().any(|path| record.current(path).is_some());
@@ -122,7 +122,7 @@ impl Shared {
         about
     }
 
-    /// The bytes, if they are kept.
+    /// The bytes, if cached.
     fn content(&self, about: &FileInfo) -> Option<File> {
         self.cache.as_ref()?.find(about.sha256.as_deref()?, about.len)
     }

@@ -42,7 +42,7 @@ pub struct Pruned {
 }
 
 impl Cache {
-    /// All files that are kept, sorted by place and path.
+    /// All cached files, sorted by location and path.
     ///
     /// # Errors
     /// The cache cannot be read.

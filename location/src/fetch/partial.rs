@@ -1,4 +1,4 @@
-//! One file on its way here: in part, until all of it is there.
+//! A download in progress.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
@@ -19,39 +19,41 @@ use crate::checksum::hex;
 use storage::host_file;
 use storage::{Failure, RandomAccess};
 
-/// So much is read at once.
+/// Size of each read in bytes.
 const PIECE: usize = 256 << 10;
 
-/// The right to fetch one file into the cache. Who else wants the same file waits until this is dropped.
+/// The lock for fetching one file into the cache. Others who want the same file wait until this is
+/// dropped.
 #[derive(Debug)]
 pub(super) struct Partial<'a> {
     cache: &'a Cache,
     place: &'a str,
     path: &'a str,
-    /// In the directory of such files, without an extension.
+    /// Path in the directory of partial files, without an extension.
     stem: PathBuf,
-    /// What came is of no use to the next run, and may be what fills the disk.
+    /// The partial file is useless to the next run, and may be what fills the disk.
     useless: AtomicBool,
     /// Open and locked.
     _lock: File,
 }
 
-/// What a part is of, written down before its first byte.
+/// Identifies the file of a partial download; written before its first byte.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct PartOf {
-    /// The place.
+    /// The location.
     pub place: String,
-    /// The path in it.
+    /// Path in the location.
     pub path: String,
     version: String,
-    /// Bytes of all of it.
+    /// Length of the complete file in bytes.
     pub len: u64,
-    /// Which run of the host's kernel wrote it: what that had not written to the disk when the host went down may be zeros now.
+    /// Boot id of the host: data that was not yet on the disk when the host crashed may now be
+    /// zeros.
     boot: String,
 }
 
 impl<'a> Partial<'a> {
-    /// Waits until nobody else fetches the file.
+    /// Waits until no other process fetches the file.
     ///
     /// # Errors
     /// The cache cannot be written to.
@@ -75,7 +77,7 @@ impl<'a> Partial<'a> {
                 }
                 lock.lock()?;
             }
-            // Who had it before has removed it.
+            // The previous holder has removed it.
             if is_at(&lock, &name) {
                 break lock;
             }
@@ -83,11 +85,11 @@ impl<'a> Partial<'a> {
         Ok(Self { cache, place, path, stem, useless: AtomicBool::new(false), _lock: lock })
     }
 
-    /// Fetches all of `file`, or what is missing of it. Its SHA-256, and the file itself.
+    /// Fetches `file`, or the missing rest of it. Returns its SHA-256 and the file itself.
     ///
     /// # Errors
-    /// It cannot be read to its end, has more or fewer bytes than it said, or there is no space left. What came is kept if the next
-    /// run can tell that it goes on from there.
+    /// It cannot be read to its end, its length is not what it reported, or there is no space left.
+    /// The partial file stays if the next run can resume it.
     pub fn fill(
         &self,
         file: &dyn RandomAccess,
@@ -121,8 +123,8 @@ impl<'a> Partial<'a> {
         done
     }
 
-    /// Appends what is missing to `data`, and writes it to the disk. The sum of all of it is counted meanwhile: the network does not wait for
-    /// that, nor that for the disk.
+    /// Appends the missing rest to `data` and writes it to the disk. The checksum is computed
+    /// meanwhile, so that the network, the checksum and the disk do not wait for each other.
     fn receive(
         &self,
         file: &dyn RandomAccess,
@@ -136,7 +138,7 @@ impl<'a> Partial<'a> {
             let adder = thread::Builder::new().name("sha256".into());
             let adder = adder.spawn_scoped(scope, move || add(data, &told)).map_err(local)?;
             let mut at = range.start;
-            // The adder goes away early only where it cannot read, which it tells in the end.
+            // The hasher stops early only if it cannot read, and reports that at the end.
             let _ = here.send(at);
             let done = file.stream(at).and_then(|mut stream| {
                 exactly(&mut stream, range, watch, &self.useless, |piece| {
@@ -153,11 +155,12 @@ impl<'a> Partial<'a> {
         })
     }
 
-    /// Gives the bytes their name.
+    /// Moves the complete file to its name.
     fn finish(&self, sha256: &str, len: u64) -> io::Result<(String, File)> {
         let local = |error| self.local(&error);
         let path = self.cache.content(sha256);
-        // From another place, or by another name. It stays: a guest may have it.
+        // Already cached, from another location or by another name. It stays, because a guest may
+        // use it.
         let file = match self.cache.find(sha256, len) {
             Some(file) => file,
             None => {
@@ -165,7 +168,7 @@ impl<'a> Partial<'a> {
                 let file = File::open(&self.stem).map_err(local)?;
                 file.try_lock_shared().map_err(|error| local(error.into()))?;
                 fs::rename(&self.stem, &path).map_err(local)?;
-                // So that the name outlives a host that goes down.
+                // So that the name survives a crash of the host.
                 File::open(self.cache.contents())?.sync_all().map_err(local)?;
                 file
             }
@@ -174,16 +177,16 @@ impl<'a> Partial<'a> {
         Ok((sha256.to_owned(), file))
     }
 
-    /// Removes all of it that is not in `content/`.
+    /// Removes all files of this download except the one in `content/`.
     pub fn forget(&self) {
         let _ = fs::remove_file(&self.stem);
         let _ = fs::remove_file(self.stem.with_extension("json"));
     }
 
-    /// An error of the cache's own file system.
+    /// An error of the cache's file system.
     fn local(&self, error: &io::Error) -> io::Error {
         let root = self.cache.root().display();
-        // The last is what a process gets that is allowed no larger files (setrlimit(2)).
+        // The last one means that the process's file size limit is reached (setrlimit(2)).
         let full = [ErrorKind::StorageFull, ErrorKind::QuotaExceeded, ErrorKind::FileTooLarge];
         if full.contains(&error.kind()) {
             self.useless.store(true, Ordering::Relaxed);
@@ -201,14 +204,14 @@ impl<'a> Partial<'a> {
     }
 }
 
-/// Who comes next makes a new one: the name is that of who fetches.
+/// The next process creates a new one: the name belongs to the process that fetches.
 impl Drop for Partial<'_> {
     fn drop(&mut self) {
         let _ = fs::remove_file(self.stem.with_extension("lock"));
     }
 }
 
-/// The SHA-256 of a file that grows: up to the length that was told last.
+/// The SHA-256 of a growing file, up to the length last reported.
 fn add(file: &File, told: &Receiver<u64>) -> io::Result<String> {
     let (mut digest, mut buffer, mut at) = (Context::new(&SHA256), vec![0; PIECE], 0);
     for end in told {
@@ -228,10 +231,10 @@ fn add(file: &File, told: &Receiver<u64>) -> io::Result<String> {
     Ok(hex(digest.finish().as_ref()))
 }
 
-/// Reads a file into the host's memory, where there is no cache.
+/// Fetches a file into the host's memory, if there is no cache.
 ///
 /// # Errors
-/// As of [`Partial::fill`].
+/// See [`Partial::fill`].
 pub(super) fn in_memory(file: &dyn RandomAccess, watch: &dyn FetchProgress) -> io::Result<File> {
     let mut memory = host_file::in_memory()?;
     watch.begin(file.name(), file.len(), 0, false);
@@ -244,7 +247,8 @@ pub(super) fn in_memory(file: &dyn RandomAccess, watch: &dyn FetchProgress) -> i
     done
 }
 
-/// Hands `take` all bytes of `stream`, which are to be those of `range`. `useless` is set if they are of some other file.
+/// Passes all bytes of `stream`, which must be those of `range`, to `take`. Sets `useless` if they
+/// belong to another version of the file.
 fn exactly(
     stream: &mut dyn Read,
     range: Range<u64>,

@@ -1,4 +1,4 @@
-//! What places said of their files: one record each.
+//! Records of what locations answered about their files, one per location.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -12,108 +12,109 @@ use super::FRESH;
 use super::cache::{Cache, name_of};
 use storage::{Entry, Failure, FileError, TreePath};
 
-/// A longer record was not written by chukka.
+/// Maximum size of a record. chukka never writes a longer one.
 const LONGEST: u64 = 64 << 20;
 
-/// What a place said.
+/// The record of a location.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Record {
-    /// The place, without a password.
+    /// The location, without a password.
     pub place: String,
-    /// When it was first asked in the round of questions that counts, in microseconds since 1970.
+    /// When the current round of requests began, in microseconds since 1970.
     pub asked: u64,
-    /// What it said, by path; of earlier rounds too.
+    /// The answers by path, including those of earlier rounds.
     pub answers: BTreeMap<String, RecordedAnswer>,
 }
 
-/// One thing a place said.
+/// One answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct RecordedAnswer {
-    /// When, in microseconds since 1970.
+    /// When it was given, in microseconds since 1970.
     pub asked: u64,
-    /// What.
+    /// The answer itself.
     pub said: Answer,
 }
 
-/// What a place says of a path.
+/// A location's answer about a path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Answer {
-    /// There is nothing.
+    /// It does not exist.
     Missing,
-    /// It is not given to us: what the place said.
+    /// Access is denied: the server's reason.
     Refused(String),
-    /// There are no lists.
+    /// Directories cannot be listed.
     Unlisted,
-    /// It is something else than it was asked for as: what it is.
+    /// It is of another type than requested: which type.
     Other(String),
     /// A file.
     File(FileInfo),
-    /// A directory: names, and whether each is a directory.
+    /// A directory: its entries, and whether each is a directory.
     List(Vec<(String, bool)>),
-    /// A medium's name, if it has one.
+    /// A medium's label, if any.
     Label(Option<String>),
 }
 
-/// What is known of a file.
+/// The metadata of a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct FileInfo {
     /// Its length in bytes.
     pub len: u64,
     /// Its version; may be empty.
     pub version: String,
-    /// Whether it can be read only from its beginning.
+    /// Whether it can only be read from its beginning.
     pub sequential: bool,
-    /// Its content, once that was fetched.
+    /// The checksum of its content, once fetched.
     pub sha256: Option<String>,
 }
 
 impl FileInfo {
-    /// Whether this is the same content, as far as its place can tell.
+    /// Whether this is the same content, if the location can tell.
     pub fn is_same(&self, other: &Self) -> bool {
         !self.version.is_empty() && self.version == other.version && self.len == other.len
     }
 }
 
 impl Record {
-    /// Nothing was said yet; the questions begin now.
+    /// An empty record; the round begins now.
     pub fn of(place: &str) -> Self {
         Self { place: place.to_owned(), asked: now(), answers: BTreeMap::new() }
     }
 
-    /// Whether what was said in the round counts without asking again.
+    /// Whether the answers of this round are still trusted.
     pub fn is_fresh(&self) -> bool {
-        // A time to come: the clock was set back.
+        // A time in the future means that the clock was set back.
         let age = now().checked_sub(self.asked);
         age.is_some_and(|age| Duration::from_micros(age) < FRESH)
     }
 
-    /// The one that is kept of a place; an empty one if there is none, or it cannot be read: then the place is asked again.
+    /// The cached record of a location; an empty one if there is none or it is unreadable, so that
+    /// the location is asked again.
     pub fn load(cache: &Cache, place: &str) -> Self {
         let path = cache.places().join(file_name(place));
         let found = read(&path).filter(|record| record.place == place);
         found.unwrap_or_else(|| Self { asked: 0, ..Self::of(place) })
     }
 
-    /// Removes the one that is kept of a place.
+    /// Removes the cached record of a location.
     pub fn forget(cache: &Cache, place: &str) {
         if let Ok(_lock) = cache.lock() {
             let _ = fs::remove_file(cache.places().join(file_name(place)));
         }
     }
 
-    /// What was said of `path` in the round that counts.
+    /// The answer about `path` in the current round.
     pub fn current(&self, path: &str) -> Option<&Answer> {
         let answer = self.answers.get(path)?;
         (answer.asked >= self.asked).then_some(&answer.said)
     }
 
-    /// Notes what was said just now.
+    /// Records an answer given just now.
     pub fn note(&mut self, path: &str, said: Answer) {
         self.answers.insert(path.to_owned(), RecordedAnswer { asked: now().max(self.asked), said });
     }
 
-    /// Adds what another record of the same place has: what was said last counts.
+    /// Merges another record of the same location; the latest answers win.
     fn merge(&mut self, other: Self) {
         self.asked = self.asked.max(other.asked);
         for (path, answer) in other.answers {
@@ -127,7 +128,7 @@ impl Record {
         }
     }
 
-    /// Writes it, with what other processes have written meanwhile.
+    /// Writes the record, merged with what other processes have written meanwhile.
     ///
     /// # Errors
     /// It cannot be written.
@@ -147,14 +148,15 @@ impl RecordedAnswer {
     }
 }
 
-/// The record in a file; `None`: it is none.
+/// Reads a record. `None` if the file is not a valid record.
 pub(super) fn read(path: &Path) -> Option<Record> {
     let mut bytes = Vec::new();
     File::open(path).ok()?.take(LONGEST).read_to_end(&mut bytes).ok()?;
     serde_json::from_slice(&bytes).ok()
 }
 
-/// Replaces a file atomically: it is written and synced under another name, and renamed. The caller holds the lock.
+/// Replaces a file atomically: writes and syncs it under another name, then renames it. The caller
+/// holds the lock.
 pub(super) fn write(path: &Path, what: &impl Serialize) -> io::Result<()> {
     let new = path.with_extension("new");
     let done = (|| {
@@ -179,7 +181,7 @@ pub(super) fn now() -> u64 {
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// The path's name in a record.
+/// A path's key in a record.
 pub(super) fn key(path: &TreePath) -> String {
     match path.as_path().to_str() {
         Some(_) => path.to_string(),
@@ -187,15 +189,17 @@ pub(super) fn key(path: &TreePath) -> String {
     }
 }
 
-/// The name in a record of what a directory has: its path may be a file's too, as a page that lists it is.
+/// The key of a directory's entries. It differs from the path's own key, because the path may also
+/// be a file, such as a page with the list.
 pub(super) fn list_key(directory: &TreePath) -> String {
     format!("{}/*", key(directory).trim_end_matches('/'))
 }
 
-/// The key of a medium's name; no path of a place is like it.
+/// The key of a medium's label; it cannot be a path.
 pub(super) const LABEL: &str = "/label";
 
-/// A URL without the password that may be in it (`user:password@`, RFC 3986, section 3.2.1), and without slashes at its end.
+/// A URL without its password (`user:password@`, RFC 3986, section 3.2.1) and without trailing
+/// slashes.
 #[must_use]
 pub fn without_password(url: &str) -> String {
     let url = url.trim_end_matches('/');
@@ -207,7 +211,7 @@ pub fn without_password(url: &str) -> String {
 }
 
 impl Answer {
-    /// What an error says, if it says something of the place, and not of the way there.
+    /// The answer in an error, if the error is about the location and not about the connection.
     pub fn of_error(error: &FileError) -> Option<Self> {
         match error {
             FileError::Missing(_) => Some(Self::Missing),
@@ -220,13 +224,14 @@ impl Answer {
         }
     }
 
-    /// What a list says.
+    /// The answer in a directory listing.
     pub fn of_list(entries: &[Entry]) -> Self {
         let pairs = entries.iter().map(|entry| (entry.name.clone(), entry.is_directory));
         Self::List(pairs.collect())
     }
 
-    /// The error that was noted; `expected` is what is asked for now. `None`: it was none, or none for this question.
+    /// The recorded answer as an error; `expected` is what is requested now. `None` if the answer
+    /// is not an error for this request.
     pub fn error(&self, name: &str, expected: &'static str) -> Option<FileError> {
         let name = name.to_owned();
         match self {
@@ -251,7 +256,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn passwords_are_not_kept() {
+    fn passwords_are_not_stored() {
         for (url, kept) in [
             ("http://h/x/", "http://h/x"),
             ("http://u:secret@h:8/x", "http://u@h:8/x"),

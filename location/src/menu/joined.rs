@@ -1,16 +1,18 @@
-//! Several initrds as one.
+//! Concatenates several initrds.
 
 use std::io;
 
 use storage::{Failure, RandomAccess};
 
-/// Each begins at a multiple of so many bytes, as the kernel reads them (Documentation/driver-api/early-userspace/buffer-format.rst).
+/// Alignment of each initrd in bytes, as the kernel requires
+/// (Documentation/driver-api/early-userspace/buffer-format.rst).
 const GRAIN: u64 = 4;
 
-/// Files one behind the other, as a boot loader puts the initrds of an entry into memory; `None`: there are none.
+/// Concatenates files, as a boot loader does with the initrds of an entry. `None` if there are no
+/// files.
 ///
 /// # Errors
-/// They are longer together than a file can be.
+/// The total length is more than a file can have.
 pub fn joined(mut files: Vec<Box<dyn RandomAccess>>) -> io::Result<Option<Box<dyn RandomAccess>>> {
     if files.len() < 2 {
         return Ok(files.pop());
@@ -34,7 +36,7 @@ pub fn joined(mut files: Vec<Box<dyn RandomAccess>>) -> io::Result<Option<Box<dy
 struct Joined {
     name: String,
     len: u64,
-    /// Where each begins.
+    /// The offset of each file.
     parts: Vec<(u64, Box<dyn RandomAccess>)>,
 }
 
@@ -57,7 +59,7 @@ impl RandomAccess for Joined {
         if inside < part.len() {
             return part.read_at(to, inside);
         }
-        // Between two.
+        // In the padding between two files.
         let next = self.parts.get(index).map_or(self.len, |(start, _)| *start);
         let zeros =
             usize::try_from(next.saturating_sub(at)).map_or(to.len(), |len| len.min(to.len()));

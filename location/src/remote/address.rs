@@ -71,7 +71,7 @@ impl Host {
 /// A connection to the first of `addresses` that takes one. Reading and writing give up after `idle` without a byte.
 ///
 /// # Errors
-/// As of the last address.
+/// The error of the last address.
 pub(crate) fn connect(addresses: &[SocketAddr], idle: Duration) -> io::Result<TcpStream> {
     let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
     for address in addresses {
@@ -89,7 +89,7 @@ pub(crate) fn connect(addresses: &[SocketAddr], idle: Duration) -> io::Result<Tc
 /// Has reading and writing give up after `idle` without a byte; nothing is held back to be sent with more.
 ///
 /// # Errors
-/// As of setsockopt(2).
+/// See setsockopt(2).
 pub(crate) fn limit(stream: &TcpStream, idle: Duration) -> io::Result<()> {
     stream.set_read_timeout(Some(idle))?;
     stream.set_write_timeout(Some(idle))?;

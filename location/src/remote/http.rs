@@ -2,12 +2,12 @@
 //!
 //! | what | module |
 //! |---|---|
-//! | URLs: joining names, following links, who asks | `url` |
+//! | URLs: joining names, following links, credentials | `url` |
 //! | requests, redirections, what is tried again, what failures are called | `client` |
 //! | proxies of the environment | `proxy` |
 //! | what the status line and the headers of an answer mean for a file | `opening` |
 //! | a file: its pages, and streams that go on where they broke | `file` |
-//! | the pages that are kept, and how much is read ahead | `page_cache` |
+//! | the page cache and read-ahead | `page_cache` |
 //! | pages that list a directory | `index` |
 
 mod client;

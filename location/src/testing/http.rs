@@ -118,14 +118,14 @@ impl Reply {
         self.with(&format!("Content-Length: {len}"))
     }
 
-    /// Only so many bytes of the body, and the connection is closed.
+    /// Sends only this number of bytes of the body, then closes the connection.
     pub fn cut(mut self, count: usize) -> Self {
         self.body.truncate(count);
         self.then = Then::Close;
         self
     }
 
-    /// Only so many bytes of the body, and nothing more.
+    /// Sends only this number of bytes of the body, then stalls.
     pub fn stalled(mut self, count: usize) -> Self {
         self.body.truncate(count);
         self.then = Then::Silence;

@@ -1,15 +1,17 @@
-//! What a tree without `.treeinfo` says it is. Nothing depends on it: a tree that says nothing boots as well.
+//! Identifies the distribution and version of a tree without `.treeinfo`. This is information only:
+//! an unidentified tree boots as well.
 
 use super::{Installer, Release};
 
-/// Bytes that such a file may have: SUSE's `content` names every package's description.
+/// Maximum size in bytes of such a file: SUSE's `content` has the description of every package.
 pub(super) const LIMIT: usize = 1 << 20;
 
 /// Reads one.
 type Read = fn(&str) -> Option<Release>;
 
-/// The files that say it, by installer, in the order they are looked at: Debian's and Ubuntu's `.disk/info` and `MANIFEST` (virt-manager's
-/// virtinst/install/urldetect.py), `.discinfo` (productmd/discinfo.py), SUSE's `content`, Mageia's `VERSION`.
+/// The files that identify a tree, by installer, in search order: Debian's and Ubuntu's
+/// `.disk/info` and `MANIFEST` (virt-manager's virtinst/install/urldetect.py), `.discinfo`
+/// (productmd/discinfo.py), SUSE's `content`, Mageia's `VERSION`.
 pub(super) fn files(installer: Installer) -> &'static [(&'static str, Read)] {
     match installer {
         Installer::Anaconda => &[(".discinfo", discinfo)],
@@ -36,12 +38,12 @@ fn first_line(text: &str) -> Option<Release> {
     name_and_version(text.lines().next()?)
 }
 
-/// A time, what it is, the processor, the numbers of the discs: a line each.
+/// One line each: a timestamp, the name, the architecture, the disc numbers.
 fn discinfo(text: &str) -> Option<Release> {
     name_and_version(text.lines().nth(1)?.trim().trim_matches('"'))
 }
 
-/// `PATH -- DESCRIPTION`: whose installer it is stands in the paths, no version anywhere.
+/// `PATH -- DESCRIPTION`: the paths identify the installer; the version is not given.
 fn manifest(text: &str) -> Option<Release> {
     let family = match () {
         () if text.contains("ubuntu-installer") => "Ubuntu",
@@ -66,7 +68,7 @@ fn content(text: &str) -> Option<Release> {
     Some(release)
 }
 
-/// The words up to the first that begins with a digit, and that one.
+/// The words up to and including the first that begins with a digit.
 fn name_and_version(line: &str) -> Option<Release> {
     const NAME: usize = 64;
     let words: Vec<_> = line.split_ascii_whitespace().collect();
@@ -115,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_says_nothing_is_passed_over() {
+    fn unrecognized_files_are_skipped() {
         for read in [first_line as Read, discinfo, manifest, content] {
             for text in ["", "\n", "\n\n\n", "12", "\u{1}\n\u{1}"] {
                 assert_eq!(read(text), None, "{text:?}");

@@ -1,36 +1,42 @@
-//! Where kernel and initrd lie in the trees and on the media of distributions, for x86: the one table of that.
+//! The known layouts: where x86 distributions put the kernel and the initrd in their install trees
+//! and on their media.
 //!
-//! The order counts: the first row of which both files are there is taken. Trees for the network come before media, as a medium's
-//! installer looks for its medium; 64-bit before 32-bit; the rows with the plainest names, which say least, last; kernels for Xen's
-//! paravirtual guests after all, as only Xen boots them. A guest is an x86-64
-//! PC, so the rows that these sources have for other processors are left out; so are NixOS and older Guix, whose kernels need words that only their
-//! media's boot menus have, Clear Linux, whose first file is a boot loader, and NetWare, whose loader only Xen enters.
+//! The order matters: the first row whose files both exist wins. Network trees come before media,
+//! because a medium's installer looks for its medium; 64-bit kernels come before 32-bit ones; rows
+//! with generic file names, which say least about the distribution, come last; and kernels for
+//! Xen's paravirtual guests come after all of them, because only Xen can boot them. A guest is an
+//! x86-64 PC, so rows of these sources for other architectures are left out. So are NixOS and older
+//! Guix, whose kernels need options that only their media's boot menus have; Clear Linux, whose
+//! first file is a boot loader; and NetWare, whose loader only Xen can start.
 //!
-//! Sources: `osinfo` is osinfo-db (data/os, its media and trees, commit 62326e12 of 2026-05); `virt-install` is virt-manager
-//! (virtinst/install/urldetect.py, commit 2450354f, and older releases for ALT); `netboot.xyz` its menus (commit 5e6620cc); `xenpvnetboot` Xen's
-//! tools/misc/xenpvnetboot (before 4.18); `xVM` is OpenSolaris' virt-install for Xen and `pygrub` Xen's (tools/pygrub); `package` Debian's debian-installer-12-netboot-amd64.
+//! Sources: `osinfo` is osinfo-db (data/os, its media and trees, commit 62326e12 of 2026-05);
+//! `virt-install` is virt-manager (virtinst/install/urldetect.py, commit 2450354f, and older
+//! releases for ALT); `netboot.xyz` is its menus (commit 5e6620cc); `xenpvnetboot` is Xen's
+//! tools/misc/xenpvnetboot (before 4.18); `xVM` is OpenSolaris' virt-install for Xen; `pygrub` is
+//! Xen's (tools/pygrub); `package` is Debian's debian-installer-12-netboot-amd64.
 
 use std::fmt;
 
 use super::Installer;
 
-/// A pair of files, and whose it is.
+/// A kernel and an initrd, and the distribution that they belong to.
 #[derive(Debug)]
 pub(crate) struct Layout {
-    /// Whose tree has it.
+    /// The distribution.
     pub of: &'static str,
-    /// The kernel's path. A `*` in its last name stands for any text without a slash.
+    /// The kernel's path. A `*` in the file name matches any text without a slash.
     pub kernel: &'static str,
-    /// The initrd's path, with the same text for its `*`.
+    /// The initrd's path. A `*` stands for the text that the kernel's `*` matched.
     pub initrd: &'static str,
-    /// What starts from it.
+    /// What this pair starts.
     pub installer: Installer,
-    /// Where the row is from.
+    /// The source of the row.
     pub source: &'static str,
 }
 
 impl Layout {
-    /// Whether it is for a guest with so many bytes of memory. Solaris' kernel for 64 bits is, from 1 GiB on (xVM's virt-install).
+    /// Whether this row suits a guest with this much memory in bytes. Solaris' 64-bit kernel needs
+    /// at least 1 GiB (xVM's virt-install).
     pub fn suits(&self, memory: u64) -> bool {
         let is_solaris = matches!(self.installer, Nevada | OpenSolaris);
         memory >= 1 << 30 || !is_solaris || !self.kernel.contains("/amd64/")
@@ -61,7 +67,7 @@ use Installer::{
 /// Every row.
 #[rustfmt::skip]
 pub(crate) static LAYOUTS: [Layout; 82] = [
-    // trees for the network
+    // Network trees.
     row("Fedora, RHEL and its rebuilds", "images/pxeboot/vmlinuz", "images/pxeboot/initrd.img", Anaconda, "osinfo, virt-install, xenpvnetboot"),
     row("Anolis OS", "images/pxeboot/vmlinuz-*", "images/pxeboot/initrd-*.img", Anaconda, "osinfo"),
     row("Debian", "current/images/netboot/debian-installer/amd64/linux", "current/images/netboot/debian-installer/amd64/initrd.gz", Debian, "osinfo, virt-install"),
@@ -85,7 +91,7 @@ pub(crate) static LAYOUTS: [Layout; 82] = [
     row("Slackware", "kernels/huge.s/bzImage", "isolinux/initrd.img", Other, "osinfo"),
     row("Slackware", "kernels/generic.s/bzImage", "isolinux/initrd.img", Other, "osinfo"),
     row("Slackware", "kernels/hugesmp.s/bzImage", "isolinux/initrd.img", Other, "osinfo"),
-    // media
+    // Media.
     row("Fedora to 36, RHEL to 9 and its rebuilds", "isolinux/vmlinuz", "isolinux/initrd.img", Anaconda, "osinfo, xenpvnetboot"),
     row("Fedora, live, old", "isolinux/vmlinuz0", "isolinux/initrd0.img", Anaconda, "osinfo"),
     row("Debian", "install.amd/vmlinuz", "install.amd/initrd.gz", DebianMedium, "osinfo, virt-install"),
@@ -114,7 +120,7 @@ pub(crate) static LAYOUTS: [Layout; 82] = [
     row("Android-x86", "kernel", "initrd.img", Other, "osinfo"),
     row("illumos, SmartOS, 64-bit", "platform/i86pc/kernel/amd64/unix", "platform/i86pc/amd64/boot_archive", OpenSolaris, "netboot.xyz"),
     row("illumos", "platform/i86pc/kernel/unix", "platform/i86pc/boot_archive", OpenSolaris, "netboot.xyz"),
-    // 32-bit ones
+    // 32-bit kernels.
     row("Debian, 32-bit", "current/images/netboot/debian-installer/i386/linux", "current/images/netboot/debian-installer/i386/initrd.gz", Debian, "osinfo, virt-install"),
     row("Ubuntu, 32-bit", "current/images/netboot/ubuntu-installer/i386/linux", "current/images/netboot/ubuntu-installer/i386/initrd.gz", Debian, "osinfo, virt-install"),
     row("Ubuntu 20.04, 32-bit", "current/legacy-images/netboot/ubuntu-installer/i386/linux", "current/legacy-images/netboot/ubuntu-installer/i386/initrd.gz", Debian, "virt-install"),
@@ -128,12 +134,12 @@ pub(crate) static LAYOUTS: [Layout; 82] = [
     row("SUSE, 32-bit", "boot/i386/linux", "boot/i386/initrd", Yast, "virt-install"),
     row("Mageia, 32-bit", "isolinux/i386/vmlinuz", "isolinux/i386/all.rdz", Mageia, "osinfo, virt-install"),
     row("Slackware, 32-bit", "kernels/bare.i/bzImage", "isolinux/initrd.img", Other, "osinfo"),
-    // plain names
+    // Generic file names.
     row("Alpine, netboot", "vmlinuz-lts", "initramfs-lts", Alpine, "netboot.xyz"),
     row("Alpine, netboot", "vmlinuz-virt", "initramfs-virt", Alpine, "netboot.xyz"),
     row("Ubuntu from 22.04, netboot", "linux", "initrd", Casper, "netboot.xyz"),
     row("Debian's netboot files", "linux", "initrd.gz", Debian, "package"),
-    // Xen's paravirtual guests
+    // Xen's paravirtual guests.
     row("Fedora to 10, for Xen", "images/xen/vmlinuz", "images/xen/initrd.img", Anaconda, "xenpvnetboot"),
     row("Debian, for Xen", "current/images/netboot/xen/vmlinuz", "current/images/netboot/xen/initrd.gz", Debian, "xenpvnetboot, virt-install"),
     row("Debian, daily, for Xen", "daily/netboot/xen/vmlinuz", "daily/netboot/xen/initrd.gz", Debian, "virt-install"),
@@ -141,7 +147,7 @@ pub(crate) static LAYOUTS: [Layout; 82] = [
     row("Debian's medium as a tree, for Xen", "install/netboot/xen/vmlinuz", "install/netboot/xen/initrd.gz", Debian, "virt-install"),
     row("openSUSE, SLES, for Xen", "boot/x86_64/vmlinuz-xen", "boot/x86_64/initrd-xen", Yast, "xenpvnetboot, virt-install"),
     row("openSUSE, SLES, for Xen, 32-bit", "boot/i386/vmlinuz-xen", "boot/i386/initrd-xen", Yast, "xenpvnetboot, virt-install"),
-    // the same, Solaris': Nevada before what came after it
+    // Solaris for Xen's paravirtual guests: Nevada before its successors.
     row("Nevada, 64-bit", "boot/platform/i86xpv/kernel/amd64/unix", "boot/amd64/x86.miniroot", Nevada, "xVM"),
     row("Nevada", "boot/platform/i86xpv/kernel/unix", "boot/x86.miniroot", Nevada, "xVM, virt-install"),
     row("OpenSolaris from b128, 64-bit", "platform/i86xpv/kernel/amd64/unix", "platform/i86pc/amd64/boot_archive", OpenSolaris, "xVM, pygrub"),

@@ -12,10 +12,10 @@ use super::treeinfo::Treeinfo;
 use super::{Attempt, Installer, Query, Release, Tree, TreeError, identity};
 use storage::{FileTree, RandomAccess, TreePath};
 
-/// The processors whose trees are taken, in this order; `i586` and the like are SUSE's and ALT's.
+/// The architectures that are accepted, in this order; SUSE and ALT use `i586` and the like.
 const ARCHES: [&str; 6] = ["x86_64", "i386", "i686", "i586", "i486", "amd64"];
 
-/// A search, and what it has found out so far.
+/// A search, and its results so far.
 pub(super) struct Search<'a> {
     source: &'a dyn FileTree,
     query: Query<'a>,
@@ -36,15 +36,15 @@ struct Info {
 
 /// A file that was found.
 struct Item {
-    /// `None`: it is not in the place.
+    /// `None` if it is not in the location.
     path: Option<TreePath>,
     bytes: Box<dyn RandomAccess>,
 }
 
-/// A rule: what it finds, if anything.
+/// A rule: returns what it finds, if anything.
 type Rule<'a> = fn(&mut Search<'a>) -> Result<Option<Pair>, TreeError>;
 
-/// A kernel and what belongs to it.
+/// A kernel and the matching initrd.
 struct Pair {
     kernel: Item,
     initrds: Vec<Item>,
@@ -95,7 +95,7 @@ impl<'a> Search<'a> {
         self.attempts.push(Attempt { what: what.into(), found: found.into() });
     }
 
-    /// Opens a file of the place. `None`: it is not there.
+    /// Opens a file of the location. `None` if it does not exist.
     fn item(&mut self, path: &TreePath) -> Result<Option<Item>, TreeError> {
         let bytes = self.files.take(path)?;
         Ok(bytes.map(|bytes| Item { path: Some(path.clone()), bytes }))
@@ -122,7 +122,7 @@ impl<'a> Search<'a> {
         Ok(both)
     }
 
-    /// What the tree says it is.
+    /// Identifies the tree.
     fn release(&mut self, installer: Installer, root: &TreePath) -> Result<Release, TreeError> {
         if let Some(info) = &self.treeinfo {
             return Ok(release_of(&info.content));

@@ -1,16 +1,16 @@
-//! Lists of checksums that trees have.
+//! Reads a tree's checksum lists.
 
 use super::Installer;
 use storage::TreePath;
 
-/// Bytes that a list may have; Debian's has 80 KiB.
+/// Maximum size of a list in bytes; Debian's has 80 KiB.
 pub(super) const LIMIT: usize = 1 << 20;
 
-/// The lists that a tree may have, in the order they are looked at, in each directory from the file's own up to the root. A sum that is
-/// weaker than SHA-1 is not looked for: Debian's `MD5SUMS` lies beside a `SHA256SUMS`.
+/// The lists that a tree may have, in search order, in each directory from the file's own up to the
+/// root. Checksums weaker than SHA-1 are ignored: Debian has a `SHA256SUMS` next to its `MD5SUMS`.
 pub(super) fn lists(installer: Installer) -> &'static [&'static str] {
     match installer {
-        // Theirs are in .treeinfo.
+        // Their checksums are in .treeinfo.
         Installer::Anaconda | Installer::Nevada | Installer::OpenSolaris => &[],
         Installer::Debian | Installer::DebianMedium | Installer::DebianLive => &["SHA256SUMS"],
         Installer::Casper => &["SHA256SUMS"],
@@ -21,7 +21,8 @@ pub(super) fn lists(installer: Installer) -> &'static [&'static str] {
     }
 }
 
-/// The sum of a file, as `ALGORITHM:HEX` or HEX, in a list whose paths begin in its own directory.
+/// Finds a file's checksum, as `ALGORITHM:HEX` or HEX, in a list whose paths are relative to its
+/// own directory.
 pub(super) fn find(list: &str, path: &TreePath) -> Option<String> {
     list.lines().find_map(|line| {
         let (sum, name) = entry(line)?;
@@ -29,8 +30,9 @@ pub(super) fn find(list: &str, path: &TreePath) -> Option<String> {
     })
 }
 
-/// A line: the sum, and what it is of. As coreutils write it (`HEX  path`, `HEX *path`), with `--tag` (`SHA256 (path) = HEX`), and in SUSE's
-/// `content` (`HASH SHA256 HEX  path`; its `META` and `KEY` are of files elsewhere).
+/// Parses a line into the checksum and the file's path. Formats: coreutils (`HEX  path`,
+/// `HEX *path`), coreutils with `--tag` (`SHA256 (path) = HEX`), and SUSE's `content`
+/// (`HASH SHA256 HEX  path`; its `META` and `KEY` lines are for other files).
 fn entry(line: &str) -> Option<(String, &str)> {
     let line = line.trim();
     if let Some((algorithm, rest)) = line.split_once(" (") {
@@ -53,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_way_to_write_a_list_is_read() {
+    fn each_list_format_is_parsed() {
         let hex = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         let tagged = format!("SHA256:{hex}");
         for (line, sum) in [

@@ -52,7 +52,7 @@ fn a_pair_is_of_one_row() {
 }
 
 #[test]
-fn what_is_for_the_network_comes_first() {
+fn network_trees_come_first() {
     let temp = Temp::of(&[
         "isolinux/vmlinuz",
         "isolinux/initrd.img",
@@ -131,7 +131,7 @@ fn a_treeinfo_of_another_processor_is_an_error() {
 }
 
 #[test]
-fn a_treeinfo_cannot_name_what_is_outside() {
+fn a_treeinfo_cannot_name_files_outside_the_tree() {
     let outside = Temp::of(&["vmlinuz", "initrd.img"]);
     let text = |dir: String| {
         format!("[images-x86_64]\nkernel = {dir}/vmlinuz\ninitrd = {dir}/initrd.img\n")
@@ -268,7 +268,7 @@ fn an_entry_may_have_several_initrds() {
 }
 
 #[test]
-fn nothing_found_says_what_was_tried_and_what_is_there() {
+fn finding_nothing_reports_what_was_tried_and_what_exists() {
     let temp = Temp::of(&["README", "EFI/BOOT/x"]);
     let error = find(&temp).unwrap_err();
     let text = error.to_string();

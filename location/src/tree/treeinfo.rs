@@ -1,25 +1,26 @@
-//! `.treeinfo`: what a tree says of itself, in both generations of the format.
+//! `.treeinfo`: the description of a tree, in both generations of the format.
 //!
-//! The older one (anaconda's, to Fedora 20 or so) has `[general]` with family, version and arch; the newer one (productmd's
-//! doc/treeinfo-1.2.rst) has `[release]` and `[tree]` too, and keeps `[general]`. Both name the files in `[images-ARCH]` and their sums in
-//! `[checksums]`, by path: `sha256:HEX`, in the oldest HEX alone.
+//! The older one (anaconda's, up to about Fedora 20) has `[general]` with family, version and arch.
+//! The newer one (productmd's doc/treeinfo-1.2.rst) adds `[release]` and `[tree]`, and still has
+//! `[general]`. Both name the files in `[images-ARCH]` and their checksums in `[checksums]`, by
+//! path: `sha256:HEX`, or only HEX in the oldest ones.
 
 use storage::TreePath;
 
-/// The names it has, in the order they are looked for: some servers hide what begins with a dot.
+/// Its names, in search order: some servers hide files whose names begin with a dot.
 pub(crate) const NAMES: [&str; 2] = [".treeinfo", "treeinfo"];
 
-/// Bytes it may have.
+/// Its maximum size in bytes.
 pub(crate) const LIMIT: usize = 1 << 20;
 
-/// What one says.
+/// The contents of a `.treeinfo` file.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Treeinfo {
     sections: Vec<(String, Vec<(String, String)>)>,
 }
 
 impl Treeinfo {
-    /// Reads it. `None`: there is not one section in it, so it is something else.
+    /// Parses it. `None` if it has no section, and so is some other file.
     pub fn parse(text: &str) -> Option<Self> {
         let mut sections: Vec<(String, Vec<_>)> = Vec::new();
         for line in text.trim_start_matches('\u{feff}').lines().map(str::trim) {
@@ -37,7 +38,8 @@ impl Treeinfo {
         (!sections.is_empty()).then_some(Self { sections })
     }
 
-    /// The value of a key; of one that is there twice, the last, as Python's configparser has it without `strict`.
+    /// The value of a key. The last one wins if there are several, as in Python's configparser
+    /// without `strict`.
     fn get(&self, section: &str, key: &str) -> Option<&str> {
         let sections = self.sections.iter().rev().filter(|(name, _)| name == section);
         let found = sections
@@ -46,7 +48,7 @@ impl Treeinfo {
         found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
     }
 
-    /// The processor it is for.
+    /// The tree's architecture.
     pub fn arch(&self) -> Option<&str> {
         self.get("general", "arch").or_else(|| self.get("tree", "arch"))
     }
@@ -58,12 +60,12 @@ impl Treeinfo {
         path("kernel").zip(path("initrd"))
     }
 
-    /// The root file system of the section for `arch`, which CoreOS has beside its initrd.
+    /// The root file system of the section for `arch`, which CoreOS has in addition to the initrd.
     pub fn rootfs(&self, arch: &str) -> Option<TreePath> {
         self.get(&format!("images-{arch}"), "rootfs").map(TreePath::new)
     }
 
-    /// Whose tree it is: "Fedora", "Red Hat Enterprise Linux".
+    /// The distribution: "Fedora", "Red Hat Enterprise Linux".
     pub fn family(&self) -> Option<&str> {
         self.get("release", "name").or_else(|| self.get("general", "family"))
     }
@@ -73,7 +75,7 @@ impl Treeinfo {
         self.get("release", "version").or_else(|| self.get("general", "version"))
     }
 
-    /// The sum that a file has to have, as it stands there.
+    /// The expected checksum of a file, as written in the file.
     pub fn checksum(&self, path: &TreePath) -> Option<&str> {
         let sections = self.sections.iter().filter(|(name, _)| name == "checksums");
         let mut keys = sections.flat_map(|(_, keys)| keys);

@@ -1,7 +1,8 @@
-//! What parts a disk has: MBR with its logical partitions, GPT, and the slices of Solaris.
+//! Partition tables: MBR with logical partitions, GPT, and Solaris' slices.
 //!
-//! Ours, and small: the crates for it read writable disks, and believe what the tables say about their own length. The rules are those of
-//! Linux (block/partitions/{msdos,efi}.c), the layouts those of the UEFI specification, chapter 5, and of illumos (sys/dktp/fdisk.h, sys/vtoc.h).
+//! This is a small reader of our own: the existing crates expect writable disks and trust the
+//! lengths in the tables. It follows the rules of Linux (block/partitions/{msdos,efi}.c) and the
+//! layouts of the UEFI specification, chapter 5, and of illumos (sys/dktp/fdisk.h, sys/vtoc.h).
 
 use std::io;
 use std::sync::Arc;
@@ -9,38 +10,39 @@ use std::sync::Arc;
 use crate::bytes::{le16, le32, le64};
 use crate::{FileError, RandomAccess, Slice, head};
 
-/// The unit of MBR, and of the addresses in it.
+/// Sector size in bytes of an MBR and of the addresses in it.
 const SECTOR: u64 = 512;
-/// As many logical partitions are looked at: Linux stops at 100 too.
+/// Maximum number of logical partitions; Linux stops at 100 too.
 const LOGICAL: usize = 100;
-/// A GPT has 16 KiB of entries as a rule; it may have as many bytes.
+/// Maximum size in bytes of the entries of a GPT, which are usually 16 KiB.
 const ENTRIES: u64 = 1 << 20;
 
-/// A part of a disk.
+/// A partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Partition {
-    /// As Linux counts: 1 to 4 in the MBR, logical ones from 5 on, then slices; in a GPT by its place in it.
+    /// The number that Linux gives it: 1 to 4 in an MBR, from 5 on for logical partitions, followed
+    /// by slices; the position of the entry in a GPT.
     pub number: u32,
-    /// Its first byte on the disk.
+    /// Offset on the disk in bytes.
     pub at: u64,
-    /// How many bytes it has; it ends within the disk.
+    /// Length in bytes; the partition ends within the disk.
     pub len: u64,
-    /// Whether it is marked as the one to boot from.
+    /// Whether it is marked as active (bootable).
     pub active: bool,
-    /// What its table says it holds, for messages.
+    /// What it contains according to the table, for messages.
     pub kind: String,
 }
 
-/// All partitions of a disk, sorted by number; none: it has no table. Those that begin behind the disk's end are left out, and those that
-/// end there are cut off.
+/// All partitions of a disk, sorted by number; empty if there is no partition table. Partitions
+/// that begin beyond the end of the disk are left out, and those that end there are truncated.
 ///
 /// # Errors
-/// It cannot be read, or the MBR says that there is a GPT, and neither of its two copies is whole.
+/// The disk cannot be read, or the MBR announces a GPT, but neither of its two copies is intact.
 pub(crate) fn list(disk: &Arc<dyn RandomAccess>) -> Result<Vec<Partition>, FileError> {
     let disk = Disk(disk);
     let fail = |source| FileError::Io { name: disk.0.name().into(), source };
     let Some(slots) = disk.slots(0).map_err(fail)? else { return Ok(Vec::new()) };
-    // A hybrid MBR names some of the GPT's partitions again.
+    // A hybrid MBR repeats some of the GPT's partitions.
     if slots.iter().any(|slot| slot.kind == 0xee) {
         for sector in [512, 4096] {
             if let Some(found) = disk.gpt(sector).map_err(fail)? {
@@ -60,7 +62,7 @@ pub(crate) fn list(disk: &Arc<dyn RandomAccess>) -> Result<Vec<Partition>, FileE
 
 struct Disk<'a>(&'a Arc<dyn RandomAccess>);
 
-/// One of the four entries in an MBR or in what begins a logical partition.
+/// One of the four entries of an MBR or of an extended boot record.
 struct Slot {
     active: bool,
     kind: u8,
@@ -80,13 +82,13 @@ impl Slot {
 }
 
 impl Disk<'_> {
-    /// `len` bytes from `at` on; fewer where the disk ends.
+    /// Reads `len` bytes from offset `at`; fewer at the end of the disk.
     fn bytes(&self, at: u64, len: usize) -> io::Result<Vec<u8>> {
         head(&Slice::new(Arc::clone(self.0), at, len as u64, self.0.name()), len)
     }
 
-    /// The entries of the sector at byte `at`; `None`: it is no partition table. A FAT's first sector has the same mark at its end, and
-    /// text where the entries would be.
+    /// The entries of the sector at byte `at`. `None` if it is not a partition table: a FAT's first
+    /// sector has the same signature at its end, but text instead of entries.
     fn slots(&self, at: u64) -> io::Result<Option<Vec<Slot>>> {
         let sector = self.bytes(at, 512)?;
         let (Some(entries), Some([0x55, 0xaa])) = (sector.get(446..510), sector.get(510..512))
@@ -103,7 +105,7 @@ impl Disk<'_> {
         Ok(is_table.then(|| entries.chunks(16).map(slot).collect()))
     }
 
-    /// Adds a partition, in bytes, if it is on the disk at all.
+    /// Adds a partition, given in bytes, if it begins within the disk.
     fn add(&self, found: &mut Vec<Partition>, partition: Partition) {
         let rest = self.0.len().saturating_sub(partition.at);
         if rest != 0 && partition.len != 0 {
@@ -131,8 +133,9 @@ impl Disk<'_> {
         Ok(found)
     }
 
-    /// Each logical partition begins with a table that has it and where the next such table is, counted from the first. Stops where one is
-    /// damaged or was there before.
+    /// Follows the chain of extended boot records. Each has an entry for a logical partition and
+    /// one for the next record, relative to the first. Stops at a record that is damaged or was
+    /// visited before.
     fn logical(&self, first: u64, next: &mut u32, found: &mut Vec<Partition>) -> io::Result<()> {
         let mut seen = Vec::new();
         let mut at = first;
@@ -151,7 +154,8 @@ impl Disk<'_> {
         Ok(())
     }
 
-    /// The slices in a partition of Solaris, whose table (VTOC) is in the second sector. Types 0x82 and 0xbf may be something else.
+    /// The slices of a Solaris partition, whose table (VTOC) is in the second sector. Types 0x82
+    /// and 0xbf have other uses too.
     fn slices(
         &self,
         at: u64,
@@ -166,7 +170,7 @@ impl Disk<'_> {
         let count = usize::from(le16(&sector, 30)).min(16);
         for slice in sector[72..264].chunks(12).take(count) {
             let (tag, from) = (le16(slice, 0), u64::from(le32(slice, 4)) * SECTOR);
-            // Tag 5 is the whole disk, 0 nothing.
+            // Tag 5 is the whole disk, tag 0 is unassigned.
             if tag == 0 || tag == 5 || from >= len {
                 continue;
             }
@@ -183,7 +187,7 @@ impl Disk<'_> {
         Ok(())
     }
 
-    /// The partitions by the GPT behind the first sector of `sector` bytes, or else by its copy in the last one.
+    /// Reads the GPT after the first sector of `sector` bytes, or else its copy in the last sector.
     fn gpt(&self, sector: u64) -> io::Result<Option<Vec<Partition>>> {
         let last = (self.0.len() / sector).saturating_sub(1);
         for lba in [1, last] {
@@ -198,7 +202,8 @@ impl Disk<'_> {
         Ok(None)
     }
 
-    /// How long an entry is, and all of them; `None`: there is no whole GPT with its header in sector `lba`.
+    /// The length of an entry, and all entries. `None` if sector `lba` has no header of an intact
+    /// GPT.
     fn gpt_entries(&self, sector: u64, lba: u64) -> io::Result<Option<(usize, Vec<u8>)>> {
         let header = self.bytes(lba * sector, 512)?;
         let len = usize::try_from(le32(&header, 12)).unwrap_or(usize::MAX);
@@ -255,7 +260,8 @@ fn of_slot(number: u32, base: u64, slot: &Slot) -> Partition {
     Partition { number, at, len, active: slot.active, kind }
 }
 
-/// The types that are met, by their GUID as it is written; in the table its first three parts are little-endian.
+/// Names of common partition types, by GUID in its text form. On the disk, its first three parts
+/// are little-endian.
 fn gpt_kind(guid: &[u8]) -> String {
     let text = format!(
         "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",

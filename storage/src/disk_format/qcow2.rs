@@ -1,7 +1,9 @@
-//! Disks in QEMU's format, qcow2: what the guest would see of them. By QEMU's docs/interop/qcow2.txt.
+//! Disks in QEMU's format, qcow2, as the guest would see them. Source: QEMU's
+//! docs/interop/qcow2.txt.
 //!
-//! Ours, for imago wants `unsafe` of whoever gives it bytes, and to write. Nothing that the image tells the length of is held in memory:
-//! its tables are read where they are needed, through pages that are kept.
+//! This is a reader of our own, because imago requires `unsafe` of anyone who provides the bytes,
+//! and write access. Nothing whose length the image determines is held in memory: tables are read
+//! on demand, through a page cache.
 
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex};
@@ -11,13 +13,13 @@ use crate::file::page_cache::PageCache;
 use crate::sync::lock;
 use crate::{Failure, FileError, RandomAccess};
 
-/// What it begins with.
+/// The magic number.
 pub(crate) const MAGIC: &[u8] = b"QFI\xfb";
-/// QEMU takes clusters from 512 bytes to 2 MiB.
+/// QEMU accepts clusters from 512 bytes to 2 MiB.
 const CLUSTER_BITS: std::ops::RangeInclusive<u32> = 9..=21;
-/// QEMU takes no more entries of the first table: 32 MiB of them (`QCOW_MAX_L1_SIZE`).
+/// QEMU's limit for the first-level table: 32 MiB of entries (`QCOW_MAX_L1_SIZE`).
 const L1_ENTRIES: u32 = (32 << 20) / 8;
-/// Where a cluster is, in an entry of either table.
+/// The bits of an entry, in either table, with the cluster's offset.
 const OFFSET: u64 = 0x00ff_ffff_ffff_fe00;
 
 const CONVERT: &str = "convert it to a standalone image: `qemu-img convert -O qcow2 OLD NEW`";
@@ -39,14 +41,14 @@ struct Qcow2 {
     len: u64,
     l1: u64,
     is_zstd: bool,
-    /// The compressed cluster that was read last, by its entry: who reads on reads more of it.
+    /// The last compressed cluster read, by its entry: sequential readers read more of it.
     inflated: Mutex<Option<(u64, Vec<u8>)>>,
 }
 
-/// Where a piece of the disk is.
+/// Where a piece of the disk is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mapping {
-    /// It was never written to, or with zeros.
+    /// Nowhere: it was never written to, or only with zeros.
     Zeros,
     /// At this byte of the image.
     At(u64),
@@ -88,7 +90,7 @@ impl Qcow2 {
             (true, ..) => return refuse("it has an unknown compression type".into(), CONVERT),
         };
         let (len, l1_entries) = (be64(&header, 24), be32(&header, 36));
-        // A table of the second level is a cluster with entries of 8 bytes.
+        // A second-level table is one cluster of 8-byte entries.
         let needed = len.div_ceil(1 << (2 * cluster_bits - 3));
         if l1_entries > L1_ENTRIES || needed > u64::from(l1_entries) {
             let problem =
@@ -103,7 +105,7 @@ impl Qcow2 {
         1 << self.cluster_bits
     }
 
-    /// Where the disk's byte `at` is.
+    /// Locates the disk's byte `at`.
     fn mapping(&self, at: u64) -> io::Result<Mapping> {
         let l2_bits = self.cluster_bits - 3;
         let cluster = at >> self.cluster_bits;
@@ -117,7 +119,7 @@ impl Qcow2 {
         if entry & 1 << 62 != 0 {
             return Ok(Mapping::Compressed(entry));
         }
-        // Bit 0: it reads as zeros, wherever it is.
+        // Bit 0: reads as zeros, even if a cluster is allocated.
         if entry & 1 != 0 || place == 0 {
             return Ok(Mapping::Zeros);
         }
@@ -148,7 +150,7 @@ impl Qcow2 {
         let at = entry & ((1 << bits) - 1);
         let sectors = (entry & ((1 << 62) - 1)) >> bits;
         let len = (sectors + 1) * 512 - (at & 511);
-        // The last one may end with the image.
+        // The last cluster may end with the image.
         let len = len.min(self.pages.file().len().saturating_sub(at));
         let wrong = || damaged(format!("the compressed cluster at byte {at} is damaged"));
         let mut packed = vec![0; usize::try_from(len).map_err(|_| wrong())?];
@@ -168,7 +170,7 @@ impl Qcow2 {
         }
     }
 
-    /// Fills `to`, which does not reach over the end of the cluster.
+    /// Fills `to`, which must not extend beyond the end of the cluster.
     fn read_compressed(&self, entry: u64, to: &mut [u8], at: u64) -> io::Result<()> {
         let mut inflated = lock(&self.inflated);
         if inflated.as_ref().is_none_or(|(of, _)| *of != entry) {
@@ -215,7 +217,7 @@ impl RandomAccess for Qcow2 {
             Mapping::Zeros => to.fill(0),
             Mapping::Compressed(entry) => self.read_compressed(entry, to, at)?,
             Mapping::At(from) => {
-                // QEMU takes what the last cluster lacks as zeros.
+                // QEMU reads missing bytes of the last cluster as zeros.
                 let there = usize::try_from(self.pages.file().len().saturating_sub(from));
                 let (read, zeros) = to.split_at_mut(there.map_or(count, |there| there.min(count)));
                 zeros.fill(0);

@@ -1,4 +1,4 @@
-//! Files and block devices of this host.
+//! Files and block devices of the host.
 
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use crate::error::{Failure, FileError};
 use crate::file::RandomAccess;
 
-/// An open regular file or block device of this host.
+/// An open regular file or block device of the host.
 #[derive(Debug)]
 pub struct LocalFile {
     file: File,
@@ -22,29 +22,30 @@ pub struct LocalFile {
 }
 
 impl LocalFile {
-    /// Takes over a file that is open for reading; `name` is for messages.
+    /// Wraps a file that is open for reading; `name` is for messages.
     ///
     /// # Errors
+    /// See fstat(2) and lseek(2).
     /// As of fstat(2) and lseek(2).
     pub fn new(mut file: File, name: impl Into<String>) -> io::Result<Self> {
-        // A block device has its length nowhere else.
+        // fstat(2) does not report a block device's length.
         let len = file.seek(SeekFrom::End(0))?;
         file.rewind()?;
         let version = version_of(&file)?;
         Ok(Self { file, name: name.into(), len, version, sha256: None })
     }
 
-    /// A copy of ours of a file that is elsewhere, whose place cannot tell one version of it from the next.
+    /// Wraps our own copy of a remote file whose source cannot tell versions apart.
     ///
     /// # Errors
-    /// As of lseek(2).
+    /// See lseek(2).
     pub fn of_copy(mut copy: File, name: impl Into<String>) -> io::Result<Self> {
         let len = copy.seek(SeekFrom::End(0))?;
         copy.rewind()?;
         Ok(Self { file: copy, name: name.into(), len, version: String::new(), sha256: None })
     }
 
-    /// The same file, whose SHA-256 somebody has counted already.
+    /// The same file with a known SHA-256.
     #[must_use]
     pub fn with_sha256(self, sha256: Option<String>) -> Self {
         Self { sha256, ..self }
@@ -53,7 +54,7 @@ impl LocalFile {
     /// Opens a regular file or a block device.
     ///
     /// # Errors
-    /// It is not there, is something else, or cannot be opened.
+    /// It does not exist, is of another type, or cannot be opened.
     pub fn open(path: &Path) -> Result<Self, FileError> {
         let name = path.display().to_string();
         let fail = |error| failure(name.clone(), error);
@@ -61,7 +62,7 @@ impl LocalFile {
             let of = FileType::from_raw_mode(about.st_mode);
             matches!(of, FileType::RegularFile | FileType::BlockDevice).then_some(()).ok_or(of)
         };
-        // Opening another device can do something to it, and opening a pipe waits.
+        // Opening other devices can have side effects, and opening a pipe blocks.
         if let Err(of) = is_file(&fs::stat(path).map_err(fail)?) {
             let expected = "a regular file or a block device";
             return Err(FileError::Kind { name, found: kind(of), expected });
@@ -103,7 +104,7 @@ impl RandomAccess for LocalFile {
     }
 
     fn into_file(self: Box<Self>) -> io::Result<File> {
-        // What was checked in it is to be what is booted.
+        // The file that boots must be the file that was checked.
         if !self.version.is_empty() && version_of(&self.file)? != self.version {
             return Err(Failure::new(
                 "the file changed while chukka was reading it",
@@ -123,7 +124,7 @@ fn version_of(file: &File) -> io::Result<String> {
     Ok(format!("{:x}-{:x}-{:x}-{times:x?}-{parts:x?}", about.st_dev, about.st_ino, about.st_size))
 }
 
-/// What a file of this type is called in messages.
+/// The name of this file type in messages.
 pub(crate) fn kind(of: FileType) -> &'static str {
     match of {
         FileType::RegularFile => "a file",
@@ -136,10 +137,10 @@ pub(crate) fn kind(of: FileType) -> &'static str {
     }
 }
 
-/// The error for `name` when a system call fails.
+/// The error for `name` after a failed system call.
 pub(crate) fn failure(name: String, error: Errno) -> FileError {
     match error {
-        // ENOTDIR: a name on the way is a file's.
+        // ENOTDIR: a component of the path is a file.
         Errno::NOENT | Errno::NOTDIR => FileError::Missing(name),
         error => FileError::Io { name, source: error.into() },
     }

@@ -68,7 +68,7 @@ impl PageCache {
     /// Fills `to` with the bytes from `at` on.
     ///
     /// # Errors
-    /// As of [`RandomAccess::read_at`]; [`io::ErrorKind::UnexpectedEof`] if the file ends before.
+    /// See [`RandomAccess::read_at`]; [`io::ErrorKind::UnexpectedEof`] if the file ends before.
     pub(crate) fn read_exact_at(&self, mut to: &mut [u8], mut at: u64) -> io::Result<()> {
         while !to.is_empty() {
             match self.read_at(to, at)? {

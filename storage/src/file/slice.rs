@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::RandomAccess;
 
-/// A range of another file's bytes: a partition, a file of a medium that lies in one piece.
+/// A range of another file's bytes: a partition, or a contiguous file of a medium.
 #[derive(Debug)]
 pub struct Slice {
     of: Arc<dyn RandomAccess>,
@@ -16,7 +16,7 @@ pub struct Slice {
 }
 
 impl Slice {
-    /// The `len` bytes of `of` from `at` on; what is behind its end is cut off. `name` is for messages.
+    /// The `len` bytes of `of` from `at` on, truncated at its end. `name` is for messages.
     pub fn new(of: Arc<dyn RandomAccess>, at: u64, len: u64, name: impl Into<String>) -> Self {
         let at = at.min(of.len());
         let len = len.min(of.len() - at);

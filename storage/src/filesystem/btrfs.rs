@@ -1,10 +1,10 @@
-//! btrfs is known, and not read: the crates for it are experiments.
+//! btrfs is recognized, but not read: its crates are experimental.
 
 use std::sync::Arc;
 
 use crate::{FileError, FileTree, RandomAccess};
 
-/// Says that the file system in an image is not read here.
+/// Reports that this file system is not supported.
 ///
 /// # Errors
 /// Always.

@@ -36,7 +36,7 @@ use fault::{damaged, encrypted};
 use inode::Inode;
 use volume::Volume;
 
-/// Number of the root directory's inode.
+/// The root directory's inode number.
 const ROOT: u32 = 2;
 
 /// Opens the file system in an image.
@@ -64,7 +64,7 @@ impl Ext {
         Ok(Self(volume))
     }
 
-    /// The inode at `path`; `None`: there is none.
+    /// The inode at `path`. `None` if it does not exist.
     fn find(&self, path: &TreePath) -> io::Result<Option<Inode>> {
         let mut inode = Inode::read(&self.0, ROOT)?;
         for name in path.as_path() {
@@ -79,7 +79,8 @@ impl Ext {
         Ok(Some(inode))
     }
 
-    /// The inode that `directory` calls `wanted`, in another case too if the directory folds case.
+    /// The inode of the name `wanted` in `directory`, regardless of case if the directory folds
+    /// case.
     fn child(&self, directory: &Inode, wanted: &[u8]) -> io::Result<Option<u32>> {
         let lower = |name: &[u8]| String::from_utf8_lossy(name).to_lowercase();
         let folded = directory.ignores_case().then(|| lower(wanted));

@@ -1,6 +1,8 @@
-//! FAT12, FAT16 and FAT32, with long names. By Microsoft's "FAT: General Overview of On-Disk Format", version 1.03.
+//! FAT12, FAT16 and FAT32, with long names. Source: Microsoft's "FAT: General Overview of On-Disk
+//! Format", version 1.03.
 //!
-//! Ours: fatfs computes with numbers of the image as they are, and follows chains of clusters that lead back to themselves for ever.
+//! This is a reader of our own: fatfs does arithmetic on unchecked numbers from the image, and
+//! follows circular cluster chains forever.
 
 use std::io;
 use std::sync::Arc;
@@ -10,7 +12,7 @@ use crate::bytes::{le16, le32};
 use crate::file::page_cache::PageCache;
 use crate::{Entry, Failure, FileError, FileTree, RandomAccess, Slice, TreePath, head};
 
-/// No directory has more: 65,536 entries of 32 bytes.
+/// Maximum size of a directory: 65,536 entries of 32 bytes.
 const DIRECTORY_LEN: u64 = 65_536 * 32;
 
 /// Opens the file system in an image.
@@ -28,40 +30,40 @@ pub(crate) fn open(image: Arc<dyn RandomAccess>) -> Result<Box<dyn FileTree>, Fi
 #[derive(Debug)]
 struct Fat {
     image: PageCache,
-    /// Where the first table is.
+    /// Offset of the first table.
     table: u64,
-    /// How many bits an entry of it has: 12, 16 or 32.
+    /// Bits per entry: 12, 16 or 32.
     bits: u64,
     /// Bytes in a cluster.
     cluster: u64,
-    /// How many clusters there are; the first has number 2.
+    /// Number of clusters; the first one has number 2.
     clusters: u64,
-    /// Where cluster 2 is.
+    /// Offset of cluster 2.
     data: u64,
     root: Root,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Root {
-    /// Of FAT12 and FAT16: where, and how long.
+    /// On FAT12 and FAT16: offset and length.
     At(u64, u64),
-    /// Of FAT32: its first cluster.
+    /// On FAT32: the first cluster.
     Cluster(u64),
 }
 
-/// A part of a file that lies in one piece.
+/// A contiguous part of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Run {
-    /// In the image.
+    /// Offset in the image.
     at: u64,
     len: u64,
 }
 
-/// What a directory has.
+/// A directory entry.
 #[derive(Clone, Debug)]
 struct Item {
     name: String,
-    /// The name of eight and three characters.
+    /// The 8.3 name.
     short: String,
     is_directory: bool,
     first: u64,
@@ -91,7 +93,7 @@ impl Fat {
             return Err(damaged("no table").into());
         }
         let clusters = either(19, 32).saturating_sub(data) / per_cluster;
-        // The width is told by the number of clusters, and by nothing else.
+        // Only the number of clusters determines the width.
         let bits = match clusters {
             0 => return Err(damaged("no clusters").into()),
             1..4085 => 12,
@@ -109,7 +111,7 @@ impl Fat {
         Ok(Self { image, table, bits, cluster: per_cluster * sector, clusters, data, root })
     }
 
-    /// The cluster behind this one; `None`: it is the last.
+    /// The cluster after this one. `None` if this is the last.
     fn next(&self, cluster: u64) -> io::Result<Option<u64>> {
         let at = self.table + cluster * self.bits / 8;
         let mut entry = [0; 4];
@@ -125,7 +127,8 @@ impl Fat {
         Ok((entry < end).then_some(entry))
     }
 
-    /// The `len` bytes that begin with this cluster; fewer where `is_directory`, whose length is nowhere.
+    /// The `len` bytes that begin with this cluster; fewer if `is_directory`, because the length of
+    /// a directory is not stored.
     fn runs(&self, first: u64, len: u64, is_directory: bool) -> io::Result<Vec<Run>> {
         let damaged = |what: String| Failure::new(what, DAMAGED);
         let (mut runs, mut left, mut next) = (Vec::<Run>::new(), len, Some(first));
@@ -149,7 +152,7 @@ impl Fat {
             if left > 0 {
                 next = self.next(cluster)?;
             }
-            // Brent's way to find a circle: one stands still, and waits twice as long each time.
+            // Brent's cycle detection: one pointer stands still, and waits twice as long each time.
             steps += 1;
             if next == Some(waiting) && left > 0 {
                 return Err(damaged("its cluster chain is a loop".into()).into());
@@ -161,7 +164,7 @@ impl Fat {
         Ok(runs)
     }
 
-    /// What a directory has; the root's is `None`.
+    /// The entries of a directory; `None` is the root.
     fn items(&self, directory: Option<&Item>) -> io::Result<Vec<Item>> {
         let runs = match (directory, self.root) {
             (Some(item), _) => self.runs(item.first, DIRECTORY_LEN, true)?,
@@ -177,7 +180,7 @@ impl Fat {
                     (0, _) => return Ok(items),
                     (0xe5, _) => long = LongName::default(),
                     (_, 0x0f) => long.add(entry),
-                    // The label of the whole.
+                    // The volume label.
                     (_, attributes) if attributes & 0x08 != 0 => long = LongName::default(),
                     _ => items.push(item(entry, std::mem::take(&mut long))),
                 }
@@ -186,7 +189,7 @@ impl Fat {
         Ok(items)
     }
 
-    /// What is there; the root is `Ok(None)`, and nothing is an error of its own.
+    /// The entry at a path. The root is `Ok(None)`; a missing entry is an error of its own.
     fn find(&self, path: &TreePath) -> io::Result<Result<Option<Item>, ()>> {
         let mut at: Option<Item> = None;
         for name in path.as_path() {
@@ -205,14 +208,14 @@ impl Fat {
     }
 }
 
-/// A long name stands in front of its entry, its last part first.
+/// A long name is stored before its entry, its last part first.
 #[derive(Debug, Default)]
 struct LongName {
-    /// UTF-16, from its end on.
+    /// UTF-16, from the end.
     parts: Vec<[u16; 13]>,
-    /// The number of the part that was read last: 1 is the first of the name.
+    /// The number of the last part read; 1 is the beginning of the name.
     number: u8,
-    /// What the short name behind it adds up to.
+    /// The checksum of the short name that follows.
     sum: u8,
 }
 
@@ -222,7 +225,7 @@ impl LongName {
         if entry[0] & 0x40 != 0 {
             *self = Self { sum: entry[13], number: number + 1, ..Self::default() };
         }
-        // Something is missing, or belongs to another.
+        // A part is missing or belongs to another entry.
         if number == 0 || self.number != number + 1 || self.sum != entry[13] {
             *self = Self::default();
             return;
@@ -236,7 +239,7 @@ impl LongName {
         self.parts.push(part);
     }
 
-    /// The name, if it is whole and that of this entry.
+    /// The name, if it is complete and belongs to this entry.
     fn of(&self, entry: &[u8; 32]) -> Option<String> {
         let sum =
             entry[..11].iter().fold(0_u8, |sum, byte| sum.rotate_right(1).wrapping_add(*byte));
@@ -253,11 +256,11 @@ impl LongName {
 #[expect(clippy::needless_pass_by_value, reason = "it is the name of one entry, and used up")]
 fn item(entry: &[u8; 32], long: LongName) -> Item {
     let mut stem = entry[..8].to_vec();
-    // What is 0xe5 in Japanese would be a deleted one's.
+    // 0x05 stands for 0xe5, a Japanese character, which would mark a deleted entry.
     if stem[0] == 0x05 {
         stem[0] = 0xe5;
     }
-    // Windows NT has names that are all small here.
+    // Windows NT stores here that a name is in lower case.
     let part = |bytes: &[u8], is_small: bool| {
         let text = String::from_utf8_lossy(bytes).trim_end_matches(' ').to_owned();
         if is_small { text.to_lowercase() } else { text }
@@ -290,7 +293,7 @@ impl Files for Fat {
         let item = self.find(path)?.ok().flatten().ok_or(io::ErrorKind::NotFound)?;
         let runs = self.runs(item.first, item.len, false)?;
         let image = self.image.file();
-        // Most files lie in one piece.
+        // Most files are contiguous.
         Ok(match *runs {
             [Run { at, len }] if at + len <= image.len() => {
                 Box::new(Slice::new(Arc::clone(image), at, len, name))
@@ -300,7 +303,7 @@ impl Files for Fat {
     }
 }
 
-/// A file that lies in several pieces.
+/// A fragmented file.
 #[derive(Debug)]
 struct FatFile {
     fat: Arc<Fat>,

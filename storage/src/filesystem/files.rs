@@ -1,4 +1,4 @@
-//! What the file systems have in common: names, symbolic links, and what messages call it all.
+//! What all file systems share: names, symbolic links, and messages.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -9,35 +9,35 @@ use std::sync::Arc;
 
 use crate::{Entry, FileError, FileTree, RandomAccess, TreePath};
 
-/// As many symbolic links are followed on the way to a file: path_resolution(7).
+/// Maximum number of symbolic links on the way to a file: path_resolution(7).
 const LINKS: u32 = 40;
-/// No symbolic link is longer: `PATH_MAX`.
+/// Maximum length of a symbolic link: `PATH_MAX`.
 pub(crate) const LINK_LEN: u64 = 4096;
-/// As many entries of a directory are looked at.
+/// Maximum number of directory entries read.
 pub(crate) const ENTRIES: usize = 1 << 16;
-/// What to do about an image that makes no sense.
+/// The hint for a damaged image.
 pub(crate) const DAMAGED: &str = "is the copy complete? check the file system with fsck";
 
-/// What a name in a file system is.
+/// A node of a file system.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Node {
     /// A directory.
     Directory,
     /// A regular file.
     File,
-    /// A symbolic link, and what it says.
+    /// A symbolic link, with its target.
     Link(PathBuf),
     /// Something else: "a pipe".
     Special(&'static str),
 }
 
-/// A file system as a library reads it. Paths that it is asked for have neither symbolic links in them nor `..`; the last name may be a
-/// link's for [`Files::node`].
+/// A file system as read by a library. The paths passed to it contain neither symbolic links nor
+/// `..`, except that the last component may be a link in [`Files::node`].
 pub(crate) trait Files: Debug + Send + Sync {
-    /// What is there; `None`: nothing.
+    /// The node at a path. `None` if it does not exist.
     fn node(&self, path: &TreePath) -> io::Result<Option<Node>>;
 
-    /// What is in a directory, in any order.
+    /// The entries of a directory, in any order.
     fn list(&self, directory: &TreePath) -> io::Result<Vec<Entry>>;
 
     /// Opens a regular file; `name` is for messages.
@@ -68,11 +68,11 @@ impl<F: Files> FileSystem<F> {
         let mut rest: VecDeque<OsString> = names(asked.as_path()).collect();
         let (mut at, mut node, mut links) = (TreePath::root(), Node::Directory, 0);
         while let Some(name) = rest.pop_front() {
-            // A name behind a file's.
+            // A component after a file.
             if node != Node::Directory {
                 return Err(missing());
             }
-            // From a link: the root's is the root.
+            // From a link: the parent of the root is the root.
             if name == ".." {
                 at = at.parent();
                 continue;
@@ -98,7 +98,7 @@ impl<F: Files> FileSystem<F> {
     }
 }
 
-/// The names in a path, `..` among them.
+/// The components of a path, including `..`.
 fn names(path: &Path) -> impl DoubleEndedIterator<Item = OsString> + '_ {
     path.components().filter_map(|component| match component {
         Component::Normal(name) => Some(name.to_owned()),

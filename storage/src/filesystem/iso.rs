@@ -1,9 +1,12 @@
-//! Media: ISO 9660 (ECMA-119) with Rock Ridge, with Joliet, or with neither.
+//! ISO 9660 (ECMA-119), with Rock Ridge, with Joliet, or with neither.
 //!
-//! A reader of our own: a medium may come from anywhere, and hadris-iso, the best of the crates, takes the lengths that stand in an image as they are,
-//! makes some fifty small reads to open one, and leaves links, other letters' cases and Joliet's choice to its user. Names are Rock Ridge's
-//! where it is, else Joliet's, else plain ones in small letters, as Linux shows them. They are found in other cases too, if there is no
-//! exact one: a boot configuration was written for a loader that saw other names.
+//! This is a reader of our own, because a medium may come from anywhere. hadris-iso, the best of
+//! the crates, trusts the lengths in an image, makes some fifty small reads to open one, and leaves
+//! symbolic links, case folding and the choice of Joliet to its user.
+//!
+//! Names are Rock Ridge's if present, else Joliet's, else plain names in lower case, as Linux shows
+//! them. If there is no exact match, names match regardless of case: a boot configuration may have
+//! been written for a loader that saw other names.
 
 mod descriptor;
 mod directory;
@@ -19,33 +22,33 @@ use crate::{Entry, Failure, FileError, FileTree, RandomAccess, Slice, TreePath};
 use directory::{Extent, Node};
 use parts::Parts;
 
-/// Bytes in a sector, which records do not cross.
+/// Sector size in bytes; records do not cross sectors.
 const SECTOR: usize = 2048;
-/// Symbolic links that one path may lead over, as Linux has it.
+/// Maximum number of symbolic links in one path, as in Linux.
 const LINKS: usize = 40;
-/// Names that a path may have, those of its links included.
+/// Maximum number of components of a path, including those of its links.
 const NAMES: usize = 256;
-/// Entries of a directory that are listed.
+/// Maximum number of directory entries listed.
 const ENTRIES: usize = 1 << 16;
-/// Readings of sectors for one path.
+/// Maximum number of sectors read for one path.
 const STEPS: u32 = 1 << 17;
 
-/// A medium that was looked into.
+/// An opened medium.
 #[derive(Debug)]
 pub(crate) struct Iso {
     pages: PageCache,
     name: String,
     label: String,
-    /// Bytes of a logical block.
+    /// Logical block size in bytes.
     block: u64,
     root: Extent,
     names: Names,
 }
 
-/// Whose names are used.
+/// Which names are used.
 #[derive(Clone, Copy, Debug)]
 enum Names {
-    /// Rock Ridge's; so many bytes of a record's system use area are not its own.
+    /// Rock Ridge's. The number is how many bytes of a record's system use area to skip.
     Rock {
         skip: usize,
     },
@@ -54,7 +57,7 @@ enum Names {
 }
 
 impl Names {
-    /// A record's own name as it is shown.
+    /// A record's own name, as displayed.
     fn decode(self, name: &[u8]) -> Vec<u8> {
         let text = if matches!(self, Self::Joliet) {
             let units = name.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]]));
@@ -62,7 +65,7 @@ impl Names {
         } else {
             String::from_utf8_lossy(name).to_ascii_lowercase()
         };
-        // The version, and the dot before an extension that is not there (ECMA-119, 7.5.1).
+        // Removes the version, and the dot before an empty extension (ECMA-119, 7.5.1).
         let text = match text.rsplit_once(';') {
             Some((name, version)) if version.bytes().all(|byte| byte.is_ascii_digit()) => name,
             _ => &text,
@@ -75,7 +78,7 @@ impl Names {
     }
 }
 
-/// How much of a medium was read for one path: what is damaged on purpose ends too.
+/// How much of a medium was read for one path, so that malicious images cannot cause endless reads.
 #[derive(Debug, Default)]
 struct Steps(u32);
 
@@ -89,10 +92,10 @@ impl Steps {
     }
 }
 
-/// Opens the medium.
+/// Opens a medium.
 ///
 /// # Errors
-/// It is none, or it is damaged.
+/// It is not an ISO 9660 medium, or it is damaged.
 pub(crate) fn open(file: Arc<dyn RandomAccess>) -> Result<Box<dyn FileTree>, FileError> {
     let name = file.name().to_owned();
     let opened = Iso::new(file).map_err(|source| FileError::Io { name, source })?;
@@ -126,7 +129,7 @@ impl Iso {
         format!("{}/{path}", self.name)
     }
 
-    /// What a path stands for, links followed; never [`Node::Link`]. `None`: nothing.
+    /// The node at a path, with links followed; never [`Node::Link`]. `None` if it does not exist.
     fn find(&self, path: &TreePath) -> io::Result<Option<Node>> {
         let (mut steps, mut links) = (Steps::default(), 0);
         let path = path.as_path().as_os_str().as_bytes();
@@ -166,7 +169,7 @@ impl Iso {
         Ok(Some(here))
     }
 
-    /// What is called `name` in a directory, or is but for the letters' case.
+    /// The entry called `name` in a directory, or else one whose name differs only in case.
     fn child(&self, of: Extent, name: &[u8], steps: &mut Steps) -> io::Result<Option<Node>> {
         let (mut exact, mut similar) = (None, None);
         self.each(of, steps, |found, node| {
@@ -180,7 +183,7 @@ impl Iso {
         Ok(exact.or(similar))
     }
 
-    /// A file's bytes; parts that lie one behind the other are one.
+    /// A file's contents; contiguous parts are merged.
     fn file(&self, parts: &[Extent], name: &str) -> io::Result<Box<dyn RandomAccess>> {
         let image = self.pages.file();
         let mut ranges: Vec<(u64, u64)> = Vec::new();
@@ -256,20 +259,20 @@ impl FileTree for Iso {
     }
 }
 
-/// The names of a path, the first one last.
+/// The components of a path in reverse order.
 fn names(path: &[u8]) -> Vec<Vec<u8>> {
     let names = path.split(|byte| *byte == b'/');
     let names = names.filter(|name| !name.is_empty() && *name != b".");
     names.rev().map(<[u8]>::to_vec).collect()
 }
 
-/// The medium is not as it must be.
+/// The medium is malformed.
 fn fault(problem: impl Into<String>) -> io::Error {
     let hint = "the image may be damaged or truncated: compare its checksum with the publisher's, and download it again";
     Failure::new(problem, hint).into()
 }
 
-/// `what` could not be read: it is behind the end, or the place cannot give it.
+/// `what` could not be read: it is beyond the end, or the source cannot provide it.
 fn unread(error: io::Error, what: &str) -> io::Error {
     match error.kind() {
         io::ErrorKind::UnexpectedEof => fault(format!("it ends before {what}")),

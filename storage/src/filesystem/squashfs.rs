@@ -1,4 +1,4 @@
-//! squashfs, by backhand. It holds all names in memory, and decompresses files as they are read.
+//! squashfs, by backhand, which holds all names in memory and decompresses files as they are read.
 
 use std::fmt;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
@@ -14,11 +14,13 @@ use crate::file::fill;
 use crate::file::page_cache::{PageCache, Reader};
 use crate::{Entry, Failure, FileError, FileTree, RandomAccess, TreePath};
 
-/// As many blocks may a table about its files have, of 8 KiB each when decompressed: it is held in memory.
+/// Maximum number of blocks, of 8 KiB each when decompressed, in a table of the file system: it is
+/// held in memory.
 const BLOCKS: u32 = (64 << 20) / BLOCK;
-/// Bytes of such a block, compressed or not: Linux's Documentation/filesystems/squashfs.rst.
+/// Size of such a block in bytes, compressed or not: Linux's
+/// Documentation/filesystems/squashfs.rst.
 const BLOCK: u32 = 8 << 10;
-/// As many files and directories are taken, and as many fragments.
+/// Maximum number of files and directories, and of fragments.
 const INODES: u64 = 1 << 20;
 
 const REPACK: &str = "unpack and repack it: unsquashfs -d DIR IMAGE; mksquashfs DIR NEW -comp zstd";
@@ -39,8 +41,9 @@ pub(crate) fn open(image: Arc<dyn RandomAccess>) -> Result<Box<dyn FileTree>, Fi
     }
 }
 
-/// Whether the tables are of a length that may be held in memory, decompressed too. Their blocks' lengths are in the image (2 bytes each),
-/// and lead from the one to the next; the library goes on to the image's end where they do not lead to the table's.
+/// Whether the tables, when decompressed, are small enough for memory. Each block begins with its
+/// length (2 bytes), which leads to the next block. If this chain does not end at the table's end,
+/// the library continues to the end of the image.
 fn check(image: &Arc<dyn RandomAccess>) -> io::Result<()> {
     let mut superblock = [0; 96];
     let pages = PageCache::new(Arc::clone(image));
@@ -60,7 +63,8 @@ fn check(image: &Arc<dyn RandomAccess>) -> io::Result<()> {
     if inodes > INODES || fragments > INODES {
         return refused(format!("the file system claims {inodes} files and {fragments} fragments"));
     }
-    // What is behind the directories, in the order in which there is such a table; each is found by a pointer to its first block.
+    // The tables after the directories, in their order on disk; a pointer to its first block
+    // locates each.
     let has_fragments = fragments > 0 && le64(&superblock, 80) != u64::MAX;
     let has_exports = le16(&superblock, 24) & 0x80 != 0 && le64(&superblock, 88) != u64::MAX;
     let next = match (has_fragments, has_exports) {
@@ -83,7 +87,8 @@ fn check(image: &Arc<dyn RandomAccess>) -> io::Result<()> {
     Ok(())
 }
 
-/// Why the image's compression cannot be read. The numbers are those of Linux's fs/squashfs/squashfs_fs.h.
+/// Why the image's compression is not supported. The numbers are from Linux's
+/// fs/squashfs/squashfs_fs.h.
 fn unsupported(compression: u16) -> Option<String> {
     let name = match compression {
         1 | 4..=6 => return None,
@@ -96,13 +101,13 @@ fn unsupported(compression: u16) -> Option<String> {
     ))
 }
 
-/// Whether blocks that are not too many lead from here to there.
+/// Whether at most the allowed number of blocks leads from one offset to the other.
 fn is_table(pages: &PageCache, mut from: u64, to: u64) -> io::Result<bool> {
     let mut blocks = 0;
     while from < to && blocks < BLOCKS {
         let mut head = [0; 2];
         pages.read_exact_at(&mut head, from)?;
-        // The uppermost bit: it is not compressed.
+        // The top bit: the block is not compressed.
         let len = u16::from_le_bytes(head) & 0x7fff;
         if u32::from(len) > BLOCK {
             return Ok(false);
@@ -113,8 +118,8 @@ fn is_table(pages: &PageCache, mut from: u64, to: u64) -> io::Result<bool> {
     Ok(from == to)
 }
 
-/// Runs something of the library's. backhand 0.25.5 computes with a directory's offset and length as they are in the image
-/// (`dir_from_index`), and panics where they are behind the table's end.
+/// Runs library code and catches its panics. backhand 0.25.5 does unchecked arithmetic with a
+/// directory's offset and length (`dir_from_index`), and panics if they are beyond the table's end.
 fn caught<T>(run: impl FnOnce() -> Result<T, BackhandError>) -> io::Result<T> {
     let problem = match catch_unwind(AssertUnwindSafe(run)) {
         Ok(Ok(done)) => return Ok(done),
@@ -184,7 +189,7 @@ struct SquashfsFile {
     len: u64,
 }
 
-/// A file read from front to end, each block decompressed once.
+/// A file read sequentially, so that each block is decompressed once.
 struct Stream<R>(R);
 
 impl<R: Read> Read for Stream<R> {

@@ -1,4 +1,4 @@
-//! XFS, by rust-fs-xfs: versions 4 and 5, with what its log has still to do.
+//! XFS, by rust-fs-xfs: versions 4 and 5, with log replay.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -17,7 +17,7 @@ use crate::{Entry, Failure, FileError, FileTree, RandomAccess, TreePath};
 /// Opens the file system in an image.
 ///
 /// # Errors
-/// It cannot be read, is damaged, or has features that are not known.
+/// It cannot be read, is damaged, or has unknown features.
 pub(crate) fn open(image: Arc<dyn RandomAccess>) -> Result<Box<dyn FileTree>, FileError> {
     let name = image.name().to_owned();
     let device = Device { len: image.len(), pages: PageCache::new(Arc::clone(&image)) };
@@ -27,8 +27,9 @@ pub(crate) fn open(image: Arc<dyn RandomAccess>) -> Result<Box<dyn FileTree>, Fi
     }
 }
 
-/// Runs something of the library's, which computes with much that is in the image. What it changes meanwhile is a cache of the image's
-/// bytes; a lock that such a panic leaves poisoned is another panic, caught too.
+/// Runs library code and catches its panics: it does unchecked arithmetic with numbers from the
+/// image. It only changes a cache of the image's bytes; a lock poisoned by a panic leads to another
+/// panic, which is caught too.
 fn caught<T>(run: impl FnOnce() -> Result<T, Error>) -> io::Result<T> {
     match catch_unwind(AssertUnwindSafe(run)) {
         Ok(done) => done.map_err(failure),

@@ -1,22 +1,22 @@
-//! What a file is, by what is in it; its name tells nothing.
+//! Identifies a file by its content, never by its name.
 //!
-//! Where two kinds could be meant, the order decides. A medium often has a partition table too, so that a disk can be made of it: it is a
-//! medium. A file system on a whole disk may begin with a boot sector that ends as a partition table does: it is that file system, if what it
-//! says of itself makes sense.
+//! If a file could be of two kinds, the order decides. A medium often has a partition table too, so
+//! that it can be written to a disk; it is a medium. A file system on a whole disk may begin with a
+//! boot sector that ends like a partition table; it is that file system if its header is plausible.
 
 use crate::RandomAccess;
 use crate::bytes::{le16, le32};
 
-/// What a file is.
+/// The kind of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
-    /// A disk in QEMU's format.
+    /// A disk in QEMU's format, qcow2.
     Qcow2,
-    /// A disk with partitions, by the kind of their table.
+    /// A disk with partitions, by the kind of its partition table.
     Partitions(&'static str),
     /// A file system.
     FileSystem(FileSystem),
-    /// Something that chukka knows and does not read.
+    /// A known format that chukka does not read.
     Foreign {
         /// What it is.
         name: &'static str,
@@ -43,7 +43,7 @@ pub(crate) enum FileSystem {
 }
 
 impl Format {
-    /// What messages call it.
+    /// Its name in messages.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Qcow2 => "a qcow2 disk image",
@@ -66,8 +66,8 @@ const COPY: &str = "copy its files to a directory of this host, and use that";
 const ENCRYPTED: &str = "open it (cryptsetup open), and use the device in /dev/mapper";
 const LOGICAL: &str = "activate it (vgchange -ay, mdadm --assemble), and use the volume's device";
 
-/// What is told by bytes at a fixed place, and is not read: offset, bytes, name, hint. The first list of its kinds is util-linux's
-/// libblkid, that of the packed ones file(1)'s.
+/// Unsupported formats, recognized by bytes at a fixed offset: offset, bytes, name, hint. The first
+/// list comes from util-linux's libblkid, the list of compressed formats from file(1).
 const FOREIGN: [(usize, &[u8], &str, &str); 35] = [
     (0, b"LUKS\xba\xbe", "a LUKS encrypted volume", ENCRYPTED),
     (24, b"LVM2 001", "an LVM physical volume", LOGICAL),
@@ -106,7 +106,7 @@ const FOREIGN: [(usize, &[u8], &str, &str); 35] = [
     (0x8000, b"JFS1", "a JFS file system", COPY),
 ];
 
-/// What a file is that begins with `head`; `None`: no image.
+/// The kind of a file that begins with `head`. `None` if it is not an image.
 pub(crate) fn of(head: &[u8]) -> Option<Format> {
     let has = |at: usize, magic: &[u8]| head.get(at..).is_some_and(|rest| rest.starts_with(magic));
     if has(0, b"QFI\xfb") {
@@ -139,7 +139,7 @@ pub(crate) fn of(head: &[u8]) -> Option<Format> {
     is_mbr(head).then_some(Format::Partitions("a disk with partitions (MBR)"))
 }
 
-/// What is told by a file's last 512 bytes: Apple's disk images, and VHD images of a fixed size.
+/// Recognizes a file by its last 512 bytes: Apple's disk images and fixed-size VHD images.
 pub(crate) fn by_end(file: &dyn RandomAccess) -> Option<Format> {
     let mut end = [0; 8];
     let count = file.read_at(&mut end, file.len().checked_sub(512)?).ok()?;
@@ -151,7 +151,7 @@ pub(crate) fn by_end(file: &dyn RandomAccess) -> Option<Format> {
     }
 }
 
-/// What a file is that is no image, as far as its beginning tells.
+/// Describes a file that is not an image, by its beginning.
 pub(crate) fn otherwise(head: &[u8]) -> &'static str {
     let text = head.trim_ascii_start();
     let page =
@@ -167,7 +167,8 @@ pub(crate) fn otherwise(head: &[u8]) -> &'static str {
     }
 }
 
-/// A superblock with its magic number, and with sizes that can be (Linux, Documentation/filesystems/ext4/super.rst).
+/// A superblock with its magic number and plausible sizes (Linux,
+/// Documentation/filesystems/ext4/super.rst).
 fn is_ext(head: &[u8]) -> bool {
     let Some(superblock) = head.get(1024..2048) else { return false };
     let [inodes, blocks, _, _, _, _, block_size, _] =
@@ -175,7 +176,8 @@ fn is_ext(head: &[u8]) -> bool {
     le16(superblock, 56) == 0xef53 && inodes != 0 && blocks != 0 && block_size <= 6
 }
 
-/// A parameter block whose values can be (Microsoft's FAT specification 1.03, "Boot Sector and BPB").
+/// A parameter block with plausible values (Microsoft's FAT specification 1.03, "Boot Sector and
+/// BPB").
 fn is_fat(head: &[u8]) -> bool {
     let Some(sector) = head.get(..512) else { return false };
     let jump = matches!(sector, [0xeb, _, 0x90, ..] | [0xe9, ..]);
@@ -191,7 +193,8 @@ fn is_fat(head: &[u8]) -> bool {
         && has_table
 }
 
-/// The signature, and at least one entry, all of them such that they can be. A kernel that can be booted from a floppy has the signature too.
+/// The signature, and at least one entry, all of them plausible. A kernel that can boot from a
+/// floppy has the signature too.
 fn is_mbr(head: &[u8]) -> bool {
     let Some(sector) = head.get(..512) else { return false };
     if sector[510..] != [0x55, 0xaa] || head.get(0x202..0x206) == Some(b"HdrS") {

@@ -12,7 +12,7 @@ fn with(parts: &[(usize, &[u8])]) -> Vec<u8> {
 }
 
 #[test]
-fn images_are_told_by_what_is_in_them() {
+fn images_are_recognized_by_their_content() {
     let (signature, entry) =
         ((510, &b"\x55\xaa"[..]), (446, &b"\x80\0\0\0\x83\0\0\0\0\x08\0\0\0\x08"[..]));
     let medium = (0x8001, &b"CD001"[..]);
@@ -72,7 +72,7 @@ fn fat(temp: &Temp, name: &str, bytes: &[u8]) -> std::path::PathBuf {
     part
 }
 
-/// qcow2, GPT, ext4: what is read out of them all is what went in.
+/// qcow2, GPT, ext4: a file is read back unchanged through all of them.
 #[test]
 fn one_image_in_the_other_is_one_place() {
     let (temp, from) = (Temp::new(), tree(3));

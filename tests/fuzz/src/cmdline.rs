@@ -10,7 +10,7 @@ use guest_memory::hint::Hint;
 /// Reads a command line of one word a line. A word has no zero byte, as execve(2) passes none; it may end in one here.
 ///
 /// # Panics
-/// What is refused is not told, or what is taken is no machine.
+/// An error without a message, or an accepted command line without a machine.
 pub fn run(bytes: &[u8]) {
     let words: Vec<OsString> = bytes
         .split(|byte| matches!(byte, b'\n' | 0))

@@ -26,7 +26,7 @@ use crate::{Wire, wire_enum, wire_struct};
 const MOST: u32 = 1 << 16;
 /// Most bytes of an item that is bytes.
 const MOST_BYTES: u32 = 1 << 14;
-/// Bytes of the file that file items are parts of: some parts lie beyond its end.
+/// Size in bytes of the file behind file items: some items extend beyond its end.
 const FILE: usize = 0xc123;
 /// What memory holds at first.
 const OLD: u8 = 0xaa;

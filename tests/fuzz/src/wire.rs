@@ -2,12 +2,12 @@
 
 use arbitrary::{Result, Unstructured};
 
-/// A value as it lies in an input. Integers are little-endian; what an input that has ended would hold reads as 0.
+/// A value as encoded in an input. Integers are little-endian; bytes beyond the end read as 0.
 pub trait Wire: Sized {
     /// Takes it from the front of an input.
     ///
     /// # Errors
-    /// As of [`Unstructured`]: none for what is made of integers.
+    /// See [`Unstructured`]: none for what is made of integers.
     fn take(input: &mut Unstructured<'_>) -> Result<Self>;
 
     /// Adds it to an input.

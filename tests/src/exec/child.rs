@@ -25,7 +25,7 @@ pub(super) struct Child {
     pub flags_before: Option<String>,
     input: Option<File>,
     close: bool,
-    // Kept open so that the terminal can be looked at when the job has closed it.
+    // Kept open so that the terminal can be inspected when the job has closed it.
     slave: Option<OwnedFd>,
 }
 
@@ -103,7 +103,7 @@ impl Child {
             match input.write(self.pending.make_contiguous()) {
                 Ok(n) => drop(self.pending.drain(..n)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                // The job has closed its end: nobody will read the rest.
+                // The job has closed its end, so the rest is never read.
                 Err(_) => self.pending.clear(),
             }
         }
@@ -118,7 +118,7 @@ impl Child {
         self.write();
     }
 
-    /// Reads what there is of a stream; empty if there is nothing now.
+    /// Reads the available data of a stream; empty if there is none.
     pub fn read(&mut self, stream: Stream) -> Vec<u8> {
         let output = &mut self.outputs[stream as usize];
         let Some(file) = output else { return Vec::new() };

@@ -5,7 +5,7 @@ use crate::job::{Chunk, Stream};
 /// An unfinished line is handed on after this time without news.
 const IDLE_NS: u64 = 20_000_000;
 
-/// More than this is not kept: a job gone wild must not eat the memory.
+/// Maximum output kept in bytes, so that a runaway job cannot exhaust the memory.
 const MOST_BYTES: usize = 64 << 20;
 
 /// Collects a job's output and hands it on line by line.
@@ -17,7 +17,7 @@ pub(super) struct Gather<'a> {
 }
 
 impl<'a> Gather<'a> {
-    /// A collector that hands on to `sink`.
+    /// A collector that passes output on to `sink`.
     pub fn new(sink: &'a mut dyn FnMut(&Chunk)) -> Self {
         Self { sink, done: Vec::new(), open: None, bytes: 0 }
     }
@@ -35,7 +35,7 @@ impl<'a> Gather<'a> {
         }
     }
 
-    /// When an unfinished line is to be handed on.
+    /// When to pass on an unfinished line.
     pub fn due(&self) -> Option<u64> {
         self.open.as_ref().map(|open| open.ns + IDLE_NS)
     }
@@ -47,7 +47,7 @@ impl<'a> Gather<'a> {
         }
     }
 
-    /// Hands on what there is.
+    /// Passes on the output so far.
     pub fn flush(&mut self) {
         if let Some(open) = self.open.take() {
             (self.sink)(&open);

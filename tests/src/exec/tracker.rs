@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use crate::job::{Act, Step, Stream};
 
-/// What has been printed so far, and what is still waited for.
+/// The output so far, and the marks that have not appeared yet.
 pub(super) struct Tracker {
     text: [Vec<u8>; 2],
     // Where in each stream the current step looks.
@@ -30,7 +30,7 @@ impl Tracker {
         tracker
     }
 
-    /// Takes a piece of output; tells the marks seen in it for the first time.
+    /// Adds output; returns the marks that appear for the first time.
     pub fn feed(&mut self, stream: Stream, bytes: &[u8], now: u64) -> Vec<String> {
         let text = &mut self.text[stream as usize];
         let before = text.len();
@@ -60,7 +60,7 @@ impl Tracker {
         Some(step.act)
     }
 
-    /// When the next step is to be taken.
+    /// When the next step is due.
     pub fn due(&self) -> Option<u64> {
         self.due
     }
@@ -86,7 +86,7 @@ impl Tracker {
                 self.due = Some(due);
                 return;
             }
-            // What was looked at need not be looked at again, but for a beginning of the text at its end.
+            // Search only new output, plus the end of the old, which may have the beginning of the text.
             *from = text.len().saturating_sub(see.len() - 1).max(*from);
         }
     }

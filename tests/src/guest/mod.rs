@@ -18,7 +18,7 @@ impl Initrd {
     /// The usual one: busybox and our first process.
     ///
     /// # Errors
-    /// Where there is no static busybox.
+    /// If there is no static busybox.
     pub fn new() -> Result<Self> {
         let path =
             busybox().ok_or_else(|| Error::Missing("busybox (package busybox-static)".into()))?;
@@ -49,7 +49,7 @@ impl Initrd {
     /// Writes the initrd into the working folder of the tests, under a name made of its content.
     ///
     /// # Errors
-    /// Where it cannot be written.
+    /// If it cannot be written.
     pub fn write(self) -> Result<PathBuf> {
         let bytes = self.0.finish();
         let path = assets::work_folder()?.join(format!("initrd-{:016x}.cpio", hash(&bytes)));

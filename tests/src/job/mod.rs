@@ -32,7 +32,7 @@ pub struct Job {
     pub input: Input,
     /// What to do when, one after the other.
     pub steps: Vec<Step>,
-    /// Texts whose first appearance in the output is to be noted, in any order.
+    /// Texts whose first appearance in the output is recorded, in any order.
     pub marks: Vec<String>,
     /// Files below `/proc/PID/` to keep with each mark, such as `smaps_rollup`.
     pub proc_files: Vec<String>,

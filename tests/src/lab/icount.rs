@@ -1,4 +1,4 @@
-//! Boots whose cost is a number: the outer machine's clock counts instructions.
+//! Boots with a counted cost: the outer machine's clock counts instructions.
 
 use std::fs;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use super::{initramfs, outer};
 use crate::job::{Job, Report};
 use crate::{Doing, Result, assets, guest};
 
-/// One instruction a nanosecond, and no time passes but by instructions.
+/// One instruction per nanosecond; time passes only by instructions.
 const CLOCK: [&str; 8] = [
     "-accel",
     "tcg,thread=single",
@@ -15,16 +15,16 @@ const CLOCK: [&str; 8] = [
     "shift=0,sleep=off",
     "-rtc",
     "base=2024-01-01,clock=vm",
-    // Whatever the processor draws by lot comes out the same each time.
+    // Makes the processor's random numbers the same on each run.
     "-seed",
     "1",
 ];
 
-/// Runs jobs one after the other in a machine of their own on such a clock; all times in the reports are of that
-/// clock. Nothing is heard of them before the last has ended.
+/// Runs jobs one after the other in a new machine with such a clock, which all times in the reports
+/// refer to. There is no output until the last job has ended.
 ///
 /// # Errors
-/// Where something that the lab needs is missing, or it fails; then with the end of its console.
+/// If something that the lab needs is missing, or it fails; then with the end of its console.
 pub fn icount(jobs: &[Job], memory_mib: u32) -> Result<Vec<Report>> {
     let stem =
         assets::work_folder()?.join(format!("icount-{}-{:x}", std::process::id(), guest::stamp()));
@@ -34,12 +34,13 @@ pub fn icount(jobs: &[Job], memory_mib: u32) -> Result<Vec<Report>> {
         outer::command(&initramfs, memory_mib, "max,+svm", "nokaslr mitigations=off")?;
     command.args(CLOCK).arg("-serial").arg(format!("file:{}", reports.display()));
     let outer = outer::Outer::start(command)?;
-    // The jobs' own timeouts are in virtual time; counting takes some ten times as long as not counting.
+    // The jobs' own timeouts are in virtual time; counting makes the machine about ten times
+    // slower.
     let most = jobs.iter().map(|job| job.timeout).sum::<Duration>() * 10 + Duration::from_secs(300);
     let ended = outer.wait(most);
     let text = fs::read(&reports);
     for file in [&initramfs, &reports] {
-        // A leftover in a working folder harms nobody.
+        // A leftover in a temporary directory is harmless.
         drop(fs::remove_file(file));
     }
     if !ended {

@@ -1,4 +1,4 @@
-//! A lab that takes jobs while it runs.
+//! A running lab that accepts jobs.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -17,15 +17,16 @@ use super::{initramfs, outer};
 use crate::job::{Chunk, Job, Report};
 use crate::{Doing, Error, Result, assets, guest, pack, sys};
 
-/// A boot takes about five seconds; what takes this long does not come up at all.
+/// A boot takes about five seconds; after this long, it has failed.
 const BOOT: Duration = Duration::from_secs(120);
-/// What a job may take beyond its own timeout: files on their way, the report.
+/// Extra time for a job beyond its own timeout, for copying files and the report.
 const GRACE: Duration = Duration::from_secs(60);
 
-/// A running outer machine that takes jobs, one at a time.
+/// A running outer machine that runs jobs, one at a time.
 ///
-/// It has one processor. With two, emulated on two threads, guests triple-faulted in one boot of six, and now and then
-/// the whole machine stopped; with one, they never did. Two labs at once are as fast, and sound.
+/// It has one processor. With two, emulated by two threads, guests triple-faulted in one boot of
+/// six, and the whole machine sometimes stopped; with one, this never happened. Two labs in
+/// parallel are as fast, and reliable.
 #[derive(Debug)]
 pub struct Lab {
     outer: outer::Outer,
@@ -45,28 +46,28 @@ impl Lab {
     /// Starts the outer machine and waits until it is ready.
     ///
     /// # Errors
-    /// Where something that it needs is missing, or it does not come up; then with the end of its console.
+    /// If something that it needs is missing, or it fails to start; then with the end of its console.
     pub fn start(memory_mib: u32) -> Result<Self> {
         let name = format!("outer-{}-{}.cpio", std::process::id(), guest::stamp());
         let initramfs = assets::work_folder()?.join(name);
         initramfs::interactive(&initramfs)?;
         let lab = Self::boot(&initramfs, memory_mib);
-        // The machine has it in memory now; a leftover in a working folder harms nobody.
+        // The machine has it in memory now; a leftover in a temporary directory is harmless.
         drop(fs::remove_file(&initramfs));
         lab
     }
 
     fn boot(initramfs: &Path, memory_mib: u32) -> Result<Self> {
         let (to, theirs) = UnixStream::pair().doing("Making a pair of sockets")?;
-        // Without ERMS the kernel moves and clears memory by words instead of bytes, which the emulated processor
-        // does one by one: guests boot in half the time.
+        // Without ERMS, the kernel copies and clears memory by words instead of bytes. The emulated
+        // processor handles bytes one by one, so guests boot in half the time.
         let mut command =
             outer::command(initramfs, memory_mib, "max,+svm,-erms", "mitigations=off")?;
         command.args(["-accel", "tcg", "-smp", "1"]);
         command.args(["-chardev", &format!("socket,id=host,fd={}", theirs.as_raw_fd())]);
         command.args(["-device", "virtio-serial-pci"]);
         command.args(["-device", &format!("virtserialport,chardev=host,name={PORT}")]);
-        // Servers on the host's loopback are at HOST for the machine; nothing else of the world is there.
+        // The machine can reach servers on the host's loopback at HOST, and nothing else.
         command.args(["-netdev", "user,id=net,ipv6=off"]);
         command.args(["-device", "virtio-net-pci,netdev=net,romfile="]);
         sys::keep_open(&mut command, theirs.as_fd());
@@ -86,10 +87,10 @@ impl Lab {
         Ok(Self { outer, line: Mutex::new(line) })
     }
 
-    /// Runs a job when those before it have ended; hands its output to `sink` as it comes.
+    /// Runs a job after the previous ones, and passes its output to `sink` as it arrives.
     ///
     /// # Errors
-    /// Where a file that it needs is not there, or the lab itself fails: never for what the job does.
+    /// If a file that it needs is not there, or the lab itself fails: never for what the job does.
     pub fn run(&self, job: &Job, sink: &mut dyn FnMut(&Chunk)) -> Result<Report> {
         let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
         line.bring(&job.needs).map_err(|error| self.explain(error))?;
@@ -129,7 +130,7 @@ impl Lab {
         }
     }
 
-    /// A broken line means that the machine has gone, and its console says why.
+    /// A broken connection means that the machine has stopped; its console shows why.
     fn explain(&self, error: Error) -> Error {
         match error {
             Error::Io { source, .. } if source.kind() == io::ErrorKind::BrokenPipe => {
@@ -141,7 +142,7 @@ impl Lab {
 }
 
 impl Line {
-    /// Brings files into the machine that it has not got yet, or not as they are now.
+    /// Copies files into the machine that are missing there or have changed.
     fn bring(&mut self, needs: &[PathBuf]) -> Result<()> {
         for need in needs {
             for path in pack::closure(need)? {
@@ -162,12 +163,12 @@ impl Line {
         let name = path.to_string_lossy().into_owned();
         send(&mut self.to, &Order::Put { path: name, mode, size })?;
         let sent = io::copy(&mut file, &mut self.to).doing_with("Bringing to the lab", path)?;
-        // The agent counts on the size that was announced.
+        // The agent expects exactly the announced size.
         if sent == size { Ok(()) } else { Err(Error::Other(format!("{} changes", path.display()))) }
     }
 }
 
-/// Hands on what the agent says, until it hangs up.
+/// Passes on messages of the agent until the connection ends.
 fn listen(stream: UnixStream, events: &Sender<Event>) {
     let mut from = BufReader::new(stream);
     while let Ok(Some(event)) = receive(&mut from) {

@@ -1,9 +1,9 @@
 //! The lab: an emulated machine with a genuine KVM, for hosts whose own KVM cannot run a stock kernel.
 //!
-//! `qemu-system-x86_64 -accel tcg -cpu max,+svm` starts Debian's cloud kernel; in it, `lab-agent` loads `kvm-amd`
-//! and runs jobs. A [`Lab`] takes jobs one by one while it runs, and shows their output as it comes. [`icount`]
-//! boots a machine of its own for a list of jobs, on a clock that counts instructions: the same jobs take the
-//! same time, to the nanosecond, on every run.
+//! `qemu-system-x86_64 -accel tcg -cpu max,+svm` boots Debian's cloud kernel, in which `lab-agent`
+//! loads `kvm-amd` and runs jobs. A [`Lab`] runs jobs one by one and shows their output as it
+//! arrives. [`icount`] boots a separate machine for a list of jobs, on a clock that counts
+//! instructions: the same jobs take the same time, to the nanosecond, on every run.
 
 mod icount;
 mod initramfs;
@@ -14,7 +14,7 @@ mod pool;
 
 pub mod wire;
 
-/// The host as the machine sees it: what listens on the host's loopback, and nothing else.
+/// The host's address in the machine: servers on the host's loopback, and nothing else.
 pub const HOST: &str = "10.0.2.2";
 
 pub use icount::icount;

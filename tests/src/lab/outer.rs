@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::{Doing, Error, Result, assets, pack, sys};
 
-/// How much of the console is kept to explain a failure.
+/// How much of the console to keep for error messages.
 const TAIL: usize = 8192;
 
 /// A running outer machine; dropping it switches it off.

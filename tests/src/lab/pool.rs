@@ -30,7 +30,7 @@ impl Pool {
     /// Starts the first lab. Others start when jobs would have to wait, as many as there are processors and memory for.
     ///
     /// # Errors
-    /// Where the lab does not start.
+    /// If the lab does not start.
     pub fn start() -> Result<Self> {
         let state = State { free: vec![Lab::start(usual_memory_mib())?], started: 1 };
         let cpus = thread::available_parallelism().map_or(1, usize::from);
@@ -43,7 +43,7 @@ impl Pool {
     /// A lab that fails is replaced once, and the failure is printed: it is not the job's fault.
     ///
     /// # Errors
-    /// Where a file that the job needs is not there, or labs fail: never for what the job does.
+    /// If a file that the job needs is not there, or labs fail: never for what the job does.
     pub fn run(&self, job: &Job, sink: &mut dyn FnMut(&Chunk)) -> Result<Report> {
         match self.run_once(job, sink) {
             Err(error @ Error::Lab { .. }) => {

@@ -65,7 +65,7 @@ pub enum Event {
 /// Sends a message.
 ///
 /// # Errors
-/// Where it cannot be written.
+/// If it cannot be written.
 pub fn send(to: &mut impl Write, message: &impl Serialize) -> Result<()> {
     let mut line = serde_json::to_vec(message)?;
     line.push(b'\n');
@@ -75,7 +75,7 @@ pub fn send(to: &mut impl Write, message: &impl Serialize) -> Result<()> {
 /// Takes the next message; none at the end.
 ///
 /// # Errors
-/// Where it cannot be read or understood.
+/// If it cannot be read or understood.
 pub fn receive<T: DeserializeOwned>(from: &mut impl BufRead) -> Result<Option<T>> {
     let mut line = Vec::new();
     from.read_until(b'\n', &mut line).doing("Reading a message of the lab")?;

@@ -1,4 +1,4 @@
-//! Guests whose initrd is changed under them: in which ways they are booted, and how files are changed.
+//! Guests whose initrd changes while they run: the ways to boot them, and the ways to change files.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -9,29 +9,32 @@ use super::guest::sum_of_pages;
 use super::{Scratch, Start};
 use crate::assets;
 
-/// Enough for SeaBIOS on a software KVM whose two processors others use too.
+/// Long enough for SeaBIOS on a software KVM with two shared processors.
 pub const LONG: Duration = Duration::from_secs(240);
 
-/// How long who wants to write to a file may have to wait for chukka, on a busy machine: it takes milliseconds. After
-/// `/proc/sys/fs/lease-break-time`, 45 s, nobody waits any more, whatever chukka does.
+/// How long a writer may have to wait for chukka on a busy machine; usually, it takes milliseconds.
+/// After `/proc/sys/fs/lease-break-time`, 45 s, the kernel lets the writer continue, whatever
+/// chukka does.
 const NO_LONG_WAIT: Duration = Duration::from_secs(30);
 
-/// The words by which chukka maps what it otherwise may read: where KVM shadows page tables, that would be faster.
+/// The options that make chukka map files that it may otherwise read, because reading is faster
+/// where KVM shadows page tables.
 pub const MAPPED: [&str; 2] = ["-machine", "x-map-initrd=on"];
 
-/// A way to the kernel.
+/// A way to boot the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
     /// chukka loads it.
     Direct,
-    /// chukka's own firmware does.
+    /// chukka's built-in firmware loads it.
     Builtin,
-    /// SeaBIOS and chukka's option ROM do. It takes some 10 s on a software KVM.
+    /// SeaBIOS and chukka's option ROM load it. This takes about 10 s on a software KVM.
     SeaBios,
 }
 
 impl Way {
-    /// The tiny guest with this script, booted so, its initrd mapped. `None`: skipped, as there is no SeaBIOS.
+    /// The tiny guest with this script, booted in this way, with its initrd mapped. `None` if
+    /// skipped because SeaBIOS is missing.
     #[must_use]
     pub fn start(self, script: &str) -> Option<Start> {
         let start = match self {
@@ -46,7 +49,7 @@ impl Way {
     }
 }
 
-/// An initrd that is big enough to be mapped, every page of it another.
+/// An initrd large enough to be mapped, with different content in every page.
 #[derive(Debug)]
 pub struct Initrd {
     /// The file.
@@ -55,18 +58,18 @@ pub struct Initrd {
     pub sum: String,
 }
 
-/// What is done to a file.
+/// A change to a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// Its end is cut off.
+    /// Truncated.
     Cut,
-    /// It is emptied, as a shell does before it writes it anew.
+    /// Emptied, as a shell does before it rewrites a file.
     Emptied,
-    /// Other bytes are written over its own.
+    /// Overwritten with other bytes.
     Rewritten,
 }
 
-/// All of them.
+/// All changes.
 pub const CHANGES: [Change; 3] = [Change::Cut, Change::Emptied, Change::Rewritten];
 
 impl Initrd {
@@ -83,16 +86,16 @@ impl Initrd {
         Self { path: scratch.file("initrd", &bytes), sum: sum_of_pages(&bytes) }
     }
 
-    /// The words that give it to a guest, mapped whatever the processor.
+    /// The options that pass it to a guest, mapped on any processor.
     #[must_use]
     pub fn words(&self) -> [&Path; 4] {
         ["-initrd".as_ref(), &self.path, MAPPED[0].as_ref(), MAPPED[1].as_ref()]
     }
 
-    /// Changes it, and checks that this did not have to wait for long.
+    /// Changes it, and checks that this did not take long.
     ///
     /// # Panics
-    /// Where it had to, or where it cannot be changed.
+    /// If it had to, or if it cannot be changed.
     pub fn change(&self, how: Change) {
         let asked = Instant::now();
         self.change_unchecked(how);
@@ -102,9 +105,10 @@ impl Initrd {
     /// Changes it, however long it takes.
     ///
     /// # Panics
-    /// Where it cannot be changed.
+    /// If it cannot be changed.
     pub fn change_unchecked(&self, how: Change) {
-        // A clock that ticks by 4 ms may not have ticked since it was made, and its time would be the same.
+        // The clock ticks every 4 ms: without a tick since the file was made, its time would be
+        // unchanged.
         std::thread::sleep(Duration::from_millis(10));
         let open = || File::options().write(true).open(&self.path);
         let done = match how {

@@ -1,4 +1,4 @@
-//! What a process prints, read by a thread of its own, so that the process never waits for its test.
+//! Collects the output of a process in a thread, so that the process never blocks.
 
 use std::fs::File;
 use std::io::Read;
@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// All that has come from a descriptor so far.
+/// The output of a descriptor so far.
 #[derive(Debug)]
 pub struct Collected {
     shared: Arc<(Mutex<Vec<u8>>, Condvar)>,
@@ -21,7 +21,7 @@ impl Collected {
         let ours = Arc::clone(&shared);
         let reader = std::thread::spawn(move || {
             let mut piece = [0; 4096];
-            // The end of a terminal is an error: EIO.
+            // A terminal reports its end as an error: EIO.
             while let Ok(count @ 1..) = file.read(&mut piece) {
                 ours.0
                     .lock()
@@ -37,7 +37,7 @@ impl Collected {
         self.shared.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What there is now.
+    /// The output so far.
     #[must_use]
     pub fn bytes(&self) -> Vec<u8> {
         self.lock().clone()

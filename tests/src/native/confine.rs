@@ -1,5 +1,5 @@
-//! Hosts that lack something, made for one process out of one that has it: another user, a mount namespace of its own, a
-//! filter on its system calls. Nothing else on the machine notices.
+//! Simulates hosts that lack something, for one process: another user, a private mount namespace,
+//! or a filter on its system calls. Nothing else on the machine is affected.
 #![expect(unsafe_code, reason = "system calls without a wrapper in the standard library")]
 
 use std::ffi::{CStr, CString};
@@ -9,30 +9,30 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 
-/// Somebody who owns nothing.
+/// An unprivileged user.
 const NOBODY: u32 = 65534;
 /// `KVM_CHECK_EXTENSION` (include/uapi/linux/kvm.h).
 const KVM_CHECK_EXTENSION: u32 = 0xae03;
 /// `AUDIT_ARCH_X86_64` (include/uapi/linux/audit.h).
 const AUDIT_ARCH_X86_64: u32 = 0xc000_003e;
 
-/// What a process is to find changed.
+/// What changes for a process.
 #[derive(Clone, Debug, Default)]
 pub struct Confinement {
-    /// It belongs to another user; where these tests are not root's, it already does.
+    /// It runs as another user; if these tests do not run as root, it already does.
     pub nobody: bool,
-    /// What it finds in `/dev`.
+    /// The contents of `/dev`.
     pub mount: Option<Mount>,
-    /// KVM says 0 when it asks for the capabilities of these numbers.
+    /// KVM answers 0 to queries for these capabilities.
     pub without_capabilities: Vec<u32>,
 }
 
 /// A change in `/dev`.
 #[derive(Clone, Debug)]
 pub enum Mount {
-    /// There is nothing in it.
+    /// It is empty.
     EmptyDev,
-    /// This file is in the place of `/dev/kvm`.
+    /// This file replaces `/dev/kvm`.
     Kvm(PathBuf),
 }
 
@@ -46,7 +46,7 @@ fn check(result: libc::c_int) -> io::Result<()> {
 }
 
 impl Confinement {
-    /// Whether this machine lets these tests make it. Where it does not, the test has been skipped loudly and returns.
+    /// Whether this machine allows the change. If not, prints that the test is skipped.
     #[must_use]
     pub fn possible(&self) -> bool {
         let mut command = Command::new("/bin/true");
@@ -60,7 +60,7 @@ impl Confinement {
         }
     }
 
-    /// Has `command` start in it.
+    /// Makes `command` start with the change.
     pub(super) fn apply(&self, command: &mut Command) {
         let root = root();
         let nobody = self.nobody && root;
@@ -99,7 +99,8 @@ impl Confinement {
     }
 }
 
-/// Gives this process mounts of its own: `source` over `/dev/kvm`, or nothing over all of `/dev`.
+/// Gives this process a private mount namespace, with `source` over `/dev/kvm`, or with an empty
+/// `/dev`.
 fn change_dev(source: Option<&CStr>, root: bool) -> io::Result<()> {
     let none = std::ptr::null();
     let user = if root { 0 } else { libc::CLONE_NEWUSER };
@@ -120,8 +121,8 @@ fn change_dev(source: Option<&CStr>, root: bool) -> io::Result<()> {
     }
 }
 
-/// A seccomp filter that answers `ioctl(_, KVM_CHECK_EXTENSION, capability)` with 0 for these capabilities and lets all else
-/// through (seccomp(2), struct seccomp_data).
+/// A seccomp filter that answers `ioctl(_, KVM_CHECK_EXTENSION, capability)` with 0 for these
+/// capabilities and allows everything else (seccomp(2), struct seccomp_data).
 fn filter(capabilities: &[u32]) -> Vec<libc::sock_filter> {
     const LOAD: u16 = 0x20; // BPF_LD | BPF_W | BPF_ABS
     const JUMP_IF_EQUAL: u16 = 0x15; // BPF_JMP | BPF_JEQ | BPF_K

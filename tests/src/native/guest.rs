@@ -1,10 +1,11 @@
-//! The tiny guest: a 64-bit kernel of some hundred bytes that does one thing after the other, as told by letters.
+//! The tiny guest: a 64-bit kernel of a few hundred bytes that executes a script of letters.
 //!
-//! It is an ELF file, or a bzImage, which firmware boots too: the built-in one at 32 bits, an option ROM in real mode.
+//! It is an ELF file, or a bzImage, which also boots through firmware: at its 32-bit entry through
+//! the built-in firmware, in real mode through an option ROM.
 //!
-//! It needs no more of a processor than plain instructions, so that it runs on any KVM, software back-ends included. It
-//! first takes the letters that were built into it; then it prints `ready` and takes what it is sent on COM1. A letter
-//! that means nothing is printed as it is.
+//! It uses only plain instructions, so it runs on any KVM, including software back-ends. It first
+//! executes its built-in script, then prints `ready` and executes the letters that it receives on
+//! COM1. It echoes unknown letters.
 //!
 //! | letter | |
 //! |---|---|
@@ -47,7 +48,7 @@ use super::image::BzImage;
 
 /// Where it is loaded.
 pub const ADDRESS: u64 = 16 << 20;
-/// Where it lies in its file: at a page's start, so that it can be mapped.
+/// Its offset in its file, at a page boundary, so that it can be mapped.
 pub const OFFSET: u64 = 0x1000;
 
 /// Where a bzImage's set-up code goes on, after its header.
@@ -107,7 +108,8 @@ pub fn sum_of_pages(initrd: &[u8]) -> String {
     format!("{sum:016x} ")
 }
 
-/// A note of the name "Linux", by which chukka tells a vmlinux from other programs: sizes of name and content, type, name.
+/// A note named "Linux", by which chukka recognizes a vmlinux: sizes of name and content, type,
+/// name.
 const LINUX_NOTE: [u8; 20] = *b"\x06\0\0\0\0\0\0\0\0\x01\0\0Linux\0\0\0";
 
 /// The headers of a 64-bit ELF executable for `machine` (x86-64 is 62) with one segment of `size` bytes, and the note of

@@ -1,23 +1,24 @@
-//! Kernel files, good and bad, made byte by byte.
+//! Kernel files, valid and invalid, made byte by byte.
 
 use std::ops::Range;
 
-/// A bzImage with the set-up header's fields that chukka looks at. It passes every check; nothing in it could run.
+/// A bzImage with the setup header fields that chukka checks. It passes every check, but contains
+/// no code.
 ///
 /// Fields and offsets: Documentation/arch/x86/boot.rst in Linux.
 #[derive(Clone, Copy, Debug)]
 pub struct BzImage {
     /// Boot protocol.
     pub version: u16,
-    /// Bit 0: there is a 64-bit entry point. Bit 1: the initrd may lie anywhere.
+    /// Bit 0: there is a 64-bit entry point. Bit 1: the initrd can be anywhere.
     pub xloadflags: u16,
     /// Longest command line, without its zero.
     pub cmdline_size: u32,
     /// Last address of an initrd.
     pub initrd_addr_max: u32,
-    /// Where it wants to be loaded.
+    /// Preferred load address.
     pub pref_address: u64,
-    /// Memory it needs there.
+    /// Memory needed there in bytes.
     pub init_size: u32,
 }
 
@@ -35,9 +36,9 @@ impl Default for BzImage {
 }
 
 impl BzImage {
-    /// Sectors of set-up code beside the first.
+    /// Number of setup sectors after the first.
     const SETUP_SECTORS: u8 = 4;
-    /// Where the protected-mode kernel begins in the file.
+    /// Offset of the protected-mode kernel in the file.
     pub const PAYLOAD_OFFSET: usize = (Self::SETUP_SECTORS as usize + 1) * 512;
     /// Bytes of the protected-mode kernel.
     const PAYLOAD: usize = 64 << 10;
@@ -66,7 +67,7 @@ impl BzImage {
     }
 }
 
-/// Where each field of the set-up header begins, and where the last one of protocol 2.15 ends.
+/// Offset of each field of the setup header, and the end of the last one in protocol 2.15.
 pub const HEADER_FIELDS: [usize; 42] = [
     0x1f1, 0x1f2, 0x1f4, 0x1f8, 0x1fa, 0x1fc, 0x1fe, 0x200, 0x202, 0x206, 0x208, 0x20c, 0x20e,
     0x210, 0x211, 0x212, 0x214, 0x218, 0x21c, 0x220, 0x224, 0x226, 0x227, 0x228, 0x22c, 0x230,
@@ -74,7 +75,7 @@ pub const HEADER_FIELDS: [usize; 42] = [
     0x26c, 0x26d, 0x280,
 ];
 
-/// Where a bzImage's protected-mode kernel lies, by its header.
+/// Offset of a bzImage's protected-mode kernel, according to its header.
 #[must_use]
 pub fn payload(bzimage: &[u8]) -> Range<usize> {
     let start = (usize::from(bzimage[0x1f1]) + 1) * 512;
@@ -113,7 +114,7 @@ pub fn elf32(machine: u16) -> Vec<u8> {
     file
 }
 
-/// gzip data as gzip(1) writes it, cut short: nobody unpacks it.
+/// gzip data as written by gzip(1), truncated; it is never unpacked.
 #[must_use]
 pub fn gzip() -> Vec<u8> {
     let mut file = b"\x1f\x8b\x08\0\0\0\0\0\x02\x03".to_vec();

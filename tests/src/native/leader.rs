@@ -1,4 +1,4 @@
-//! The leader of a terminal's session: what a shell is to chukka, as one small process.
+//! The session leader of a terminal: it acts as chukka's shell, in one small process.
 #![expect(unsafe_code, reason = "what runs between fork and exec is system calls")]
 
 use std::io;
@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicI32, Ordering};
 /// chukka's process, in its leader's memory.
 static CHUKKA: AtomicI32 = AtomicI32::new(0);
 
-/// Splits this new process in two: one leads a session with `terminal` and tells by `out` what happens to the other; the
-/// other returns, to become chukka.
+/// Splits this new process in two. One leads a session with `terminal` and reports on `out` what
+/// happens to the other. The other returns, to become chukka.
 pub(super) fn become_session(terminal: i32, out: i32, foreground: bool) -> io::Result<()> {
     let check = |result: i32| if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) };
     // SAFETY: every call is async-signal-safe and takes no pointer but those to values that live through it.

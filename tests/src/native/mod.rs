@@ -1,5 +1,5 @@
-//! Tests of chukka on this very machine, without the lab: what it says of bad input, how it treats its terminal, and what
-//! it does with tiny guests of ours, which run on any KVM.
+//! Tests of chukka on this host, without the lab: its error messages, its handling of the terminal,
+//! and runs with tiny guests, which work on any KVM.
 
 pub mod changing;
 mod collect;
@@ -26,7 +26,7 @@ pub use start::{Input, Output, Start, start};
 use std::path::Path;
 use std::time::Duration;
 
-/// No process of these tests lives longer: then it is killed, and the test fails.
+/// Time limit of each process: then it is killed, and the test fails.
 pub const LIMIT: Duration = Duration::from_secs(60);
 
 /// Whether a process has a file mapped, privately and for writing, as guest memory is.
@@ -44,7 +44,7 @@ fn has_open(pid: i32, path: &Path) -> bool {
     links.any(|link| link.is_ok_and(|link| link == path))
 }
 
-/// Whether this machine has a KVM. Where it has none, the test has been skipped loudly and returns.
+/// Whether this machine has KVM. If not, prints that the test is skipped.
 #[must_use]
 pub fn kvm() -> bool {
     match std::fs::File::options().read(true).write(true).open("/dev/kvm") {

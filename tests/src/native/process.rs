@@ -16,7 +16,7 @@ use super::scratch::Scratch;
 use super::start::{Input, Output, Start};
 use crate::sys::{self, Watch};
 
-/// A chukka that runs. It is killed when it is dropped.
+/// A running chukka. Dropping it kills the process.
 #[derive(Debug)]
 pub struct Chukka {
     child: Child,
@@ -31,18 +31,18 @@ pub struct Chukka {
 /// A chukka that has ended.
 #[derive(Debug)]
 pub struct Ended {
-    /// How.
+    /// How it ended.
     pub status: ExitStatus,
-    /// What it wrote to standard output, where that was collected.
+    /// Its standard output, if collected.
     pub stdout: Vec<u8>,
-    /// What it wrote to standard error.
+    /// Its standard error.
     pub stderr: String,
     /// How long it ran.
     pub elapsed: Duration,
 }
 
 impl Ended {
-    /// Its exit status; none where a signal ended it.
+    /// Its exit status. `None` if a signal ended it.
     #[must_use]
     pub fn code(&self) -> Option<i32> {
         self.status.code()
@@ -102,7 +102,7 @@ impl Chukka {
     /// Its process.
     ///
     /// # Panics
-    /// Where the number makes no sense.
+    /// If the number makes no sense.
     #[must_use]
     #[expect(clippy::panic, reason = "this is how a test fails")]
     pub fn pid(&self) -> i32 {
@@ -112,7 +112,7 @@ impl Chukka {
     /// Writes to its standard input.
     ///
     /// # Panics
-    /// Where that is no pipe, or closed.
+    /// If that is no pipe, or closed.
     pub fn send(&mut self, bytes: &[u8]) {
         let sent = self.input.as_mut().map(|input| input.write_all(bytes));
         assert!(matches!(sent, Some(Ok(()))), "sending {bytes:?}: {sent:?}");
@@ -121,7 +121,7 @@ impl Chukka {
     /// Sends it a signal.
     ///
     /// # Panics
-    /// Where it cannot be sent.
+    /// If it cannot be sent.
     pub fn signal(&self, signal: i32) {
         let sent = sys::kill(self.pid(), signal);
         assert!(sent.is_ok(), "signal {signal}: {sent:?}");
@@ -130,24 +130,24 @@ impl Chukka {
     /// Waits until it has printed `text` on standard output.
     ///
     /// # Panics
-    /// Where it does not, in [`LIMIT`].
+    /// If it does not, in [`LIMIT`].
     pub fn wait_for(&self, text: &str) {
         self.wait_for_within(text, LIMIT);
     }
 
-    /// Waits until it has printed `text` on standard output, at most so long.
+    /// Waits until it has printed `text` on standard output, up to a time limit.
     ///
     /// # Panics
-    /// Where it does not.
+    /// If it does not.
     pub fn wait_for_within(&self, text: &str, limit: Duration) {
         let came = self.stdout.as_ref().is_some_and(|out| out.wait_for(text.as_bytes(), limit));
         assert!(came, "{text:?} did not come\n{}", self.said());
     }
 
-    /// Waits until it has said `text` on standard error.
+    /// Waits until it has printed `text` on standard error.
     ///
     /// # Panics
-    /// Where it does not, in [`LIMIT`].
+    /// If it does not, in [`LIMIT`].
     pub fn wait_for_error(&self, text: &str) {
         let came = self.stderr.as_ref().is_some_and(|err| err.wait_for(text.as_bytes(), LIMIT));
         assert!(came, "{text:?} did not come on standard error\n{}", self.said());
@@ -156,7 +156,7 @@ impl Chukka {
     /// Waits until it waits for room in the pipe that its output goes to.
     ///
     /// # Panics
-    /// Where that does not happen in [`LIMIT`].
+    /// If that does not happen in [`LIMIT`].
     pub fn wait_until_it_waits_to_write(&self) {
         while !waits_to_write(self.pid()) {
             assert!(self.started.elapsed() < LIMIT, "it never waits to write\n{}", self.said());
@@ -179,7 +179,7 @@ impl Chukka {
     /// Waits until it has opened a file.
     ///
     /// # Panics
-    /// Where that does not happen in [`LIMIT`].
+    /// If that does not happen in [`LIMIT`].
     pub fn wait_until_it_has_opened(&self, path: &Path) {
         while !super::has_open(self.pid(), path) {
             assert!(self.started.elapsed() < LIMIT, "it never opens it\n{}", self.said());
@@ -196,7 +196,7 @@ impl Chukka {
     /// Waits for its end, of all of its processes.
     ///
     /// # Panics
-    /// Where it does not end in [`LIMIT`], or leaves a process behind.
+    /// If it does not end in [`LIMIT`], or leaves a process behind.
     #[must_use]
     pub fn wait(self) -> Ended {
         self.wait_within(LIMIT)
@@ -205,7 +205,7 @@ impl Chukka {
     /// The same, at most so long after it was started.
     ///
     /// # Panics
-    /// Where it does not end, or leaves a process behind.
+    /// If it does not end, or leaves a process behind.
     #[must_use]
     #[expect(clippy::panic, reason = "this is how a test fails")]
     pub fn wait_within(mut self, limit: Duration) -> Ended {

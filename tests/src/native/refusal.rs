@@ -52,7 +52,7 @@ impl Refusal {
     /// The message says `text`, among other things.
     ///
     /// # Panics
-    /// Where it does not.
+    /// If it does not.
     #[track_caller]
     pub fn says(self, text: &str) -> Self {
         assert!(self.message.contains(text), "{text:?} is not in {:?}", self.message);
@@ -62,7 +62,7 @@ impl Refusal {
     /// The hint says `text`, among other things.
     ///
     /// # Panics
-    /// Where it does not.
+    /// If it does not.
     #[track_caller]
     pub fn hints(self, text: &str) -> Self {
         assert!(self.hint.contains(text), "{text:?} is not in {:?}", self.hint);

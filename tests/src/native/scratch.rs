@@ -15,7 +15,7 @@ impl Scratch {
     /// A new, empty one.
     ///
     /// # Panics
-    /// Where it cannot be made.
+    /// If it cannot be made.
     #[must_use]
     #[expect(clippy::new_without_default, reason = "it makes a folder, which is no default")]
     pub fn new() -> Self {
@@ -37,7 +37,7 @@ impl Scratch {
     /// A new file that everybody may read.
     ///
     /// # Panics
-    /// Where it cannot be written.
+    /// If it cannot be written.
     #[must_use]
     pub fn file(&self, name: &str, content: &[u8]) -> PathBuf {
         self.file_with_mode(name, content, 0o644)
@@ -46,7 +46,7 @@ impl Scratch {
     /// A new file with these permissions.
     ///
     /// # Panics
-    /// Where it cannot be written.
+    /// If it cannot be written.
     #[must_use]
     pub fn file_with_mode(&self, name: &str, content: &[u8], mode: u32) -> PathBuf {
         let path = self.path(name);
@@ -59,7 +59,7 @@ impl Scratch {
     /// A new named pipe.
     ///
     /// # Panics
-    /// Where it cannot be made.
+    /// If it cannot be made.
     #[must_use]
     #[expect(unsafe_code, reason = "mkfifo(3) is not in the standard library")]
     pub fn fifo(&self, name: &str) -> PathBuf {

@@ -101,7 +101,7 @@ impl Session {
     /// Waits until the terminal is raw.
     ///
     /// # Panics
-    /// Where that does not happen in [`LIMIT`].
+    /// If that does not happen in [`LIMIT`].
     pub fn wait_until_raw(&self) {
         self.wait_until("the terminal is raw", || self.settings().is_raw());
     }
@@ -109,7 +109,7 @@ impl Session {
     /// Waits until chukka waits for room in the pipe that its output goes to.
     ///
     /// # Panics
-    /// Where that does not happen in [`LIMIT`].
+    /// If that does not happen in [`LIMIT`].
     pub fn wait_until_it_waits_to_write(&self) {
         self.wait_until("it waits to write", || process::waits_to_write(self.pid));
     }
@@ -132,7 +132,7 @@ impl Session {
     /// Waits until the terminal has shown `text`.
     ///
     /// # Panics
-    /// Where it does not, in [`LIMIT`].
+    /// If it does not, in [`LIMIT`].
     #[track_caller]
     pub fn wait_for(&self, text: &str) {
         let came = self.shown.wait_for(text.as_bytes(), LIMIT);
@@ -142,7 +142,7 @@ impl Session {
     /// Types.
     ///
     /// # Panics
-    /// Where the terminal does not take it.
+    /// If the terminal does not take it.
     pub fn type_in(&mut self, keys: &[u8]) {
         let typed = self.master.write_all(keys);
         assert!(typed.is_ok(), "typing {keys:?}: {typed:?}");
@@ -151,7 +151,7 @@ impl Session {
     /// Sends chukka a signal.
     ///
     /// # Panics
-    /// Where it cannot be sent.
+    /// If it cannot be sent.
     pub fn signal(&self, signal: i32) {
         let sent = sys::kill(self.pid, signal);
         assert!(sent.is_ok(), "signal {signal}: {sent:?}");
@@ -160,7 +160,7 @@ impl Session {
     /// Puts chukka into the terminal's foreground, or the leader of the session, as a shell does before and after.
     ///
     /// # Panics
-    /// Where that does not happen in [`LIMIT`].
+    /// If that does not happen in [`LIMIT`].
     pub fn put_into_foreground(&self, chukka: bool) {
         let leader = i32::try_from(self.leader.id()).unwrap_or_default();
         let (signal, group) =
@@ -191,7 +191,7 @@ impl Session {
     /// Waits until it is stopped, and says by which signal.
     ///
     /// # Panics
-    /// Where something else happens to it, or nothing in [`LIMIT`].
+    /// If something else happens to it, or nothing in [`LIMIT`].
     pub fn wait_until_stopped(&mut self) -> i32 {
         let status = self.next_status();
         assert!(libc::WIFSTOPPED(status), "status {status:#x}; shown: {:?}", self.shown.tail());
@@ -201,7 +201,7 @@ impl Session {
     /// Has it continue.
     ///
     /// # Panics
-    /// Where it does not, in [`LIMIT`].
+    /// If it does not, in [`LIMIT`].
     pub fn go_on(&mut self) {
         self.signal(libc::SIGCONT);
         let status = self.next_status();
@@ -211,7 +211,7 @@ impl Session {
     /// Waits for its end. The terminal stays.
     ///
     /// # Panics
-    /// Where something else happens to it, or nothing in [`LIMIT`].
+    /// If something else happens to it, or nothing in [`LIMIT`].
     pub fn wait(&mut self) -> ExitStatus {
         let status = self.next_status();
         let ended = libc::WIFEXITED(status) || libc::WIFSIGNALED(status);

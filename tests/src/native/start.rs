@@ -1,4 +1,4 @@
-//! How chukka is to be started: plain data, so that it can be done again.
+//! How to start chukka: plain data, so that it can be repeated.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -33,7 +33,7 @@ pub enum Output {
     /// A pipe that is read.
     #[default]
     Collected,
-    /// A pipe that is full, and that nobody reads.
+    /// A full pipe without a reader.
     Full,
     /// A pipe whose other end is closed.
     Broken,
@@ -109,7 +109,7 @@ impl Start {
     /// Starts it.
     ///
     /// # Panics
-    /// Where it does not start.
+    /// If it does not start.
     #[must_use]
     pub fn start(&self) -> Chukka {
         Chukka::start(self)
@@ -118,7 +118,7 @@ impl Start {
     /// Starts it and waits for its end.
     ///
     /// # Panics
-    /// Where it does not start, or does not end in [`super::LIMIT`].
+    /// If it does not start, or does not end in [`super::LIMIT`].
     #[must_use]
     pub fn run(&self) -> Ended {
         self.start().wait()
@@ -127,7 +127,7 @@ impl Start {
     /// Runs it, and checks that it refuses to run a guest as it should refuse anything: see [`Refusal`].
     ///
     /// # Panics
-    /// Where it does not.
+    /// If it does not.
     #[must_use]
     pub fn refused(&self) -> Refusal {
         Refusal::of(self)
@@ -136,7 +136,7 @@ impl Start {
     /// Starts it on a terminal of its own, in the foreground.
     ///
     /// # Panics
-    /// Where it does not start.
+    /// If it does not start.
     #[must_use]
     pub fn on_terminal(&self) -> Session {
         Session::start(self, true)
@@ -145,7 +145,7 @@ impl Start {
     /// Starts it on a terminal of its own, in the background.
     ///
     /// # Panics
-    /// Where it does not start.
+    /// If it does not start.
     #[must_use]
     pub fn in_background(&self) -> Session {
         Session::start(self, false)

@@ -1,4 +1,4 @@
-//! One run of chukka, described by what is not usual about it.
+//! One run of chukka, described by its differences from the default.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -147,7 +147,7 @@ impl Guest {
     /// The job that runs this guest.
     ///
     /// # Errors
-    /// Where chukka, the kernel or the initrd cannot be had.
+    /// If chukka, the kernel or the initrd cannot be had.
     pub fn job(&self) -> Result<Job> {
         let chukka = binaries::chukka()?;
         let mut job = self.job.clone();
@@ -185,7 +185,7 @@ impl Guest {
     /// Runs it to its end.
     ///
     /// # Panics
-    /// Where it cannot be run; what the guest does is for the test to judge.
+    /// If it cannot be run; what the guest does is for the test to judge.
     #[must_use]
     #[expect(clippy::panic, reason = "this is how a test fails")]
     pub fn run(&self, runner: &Runner) -> Run {
@@ -198,7 +198,7 @@ impl Guest {
     /// Runs it on this host, whatever its KVM is good for: for what chukka says before a guest runs.
     ///
     /// # Panics
-    /// Where it cannot be run.
+    /// If it cannot be run.
     #[must_use]
     #[expect(clippy::panic, reason = "this is how a test fails")]
     pub fn run_here(&self) -> Run {

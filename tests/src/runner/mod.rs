@@ -75,7 +75,7 @@ impl Runner {
     /// Runs a job; hands its output to `sink` as it comes.
     ///
     /// # Errors
-    /// Where the lab fails: never for what the job does.
+    /// If the lab fails: never for what the job does.
     pub fn run_job(&self, job: &Job, sink: &mut dyn FnMut(&Chunk)) -> Result<Report> {
         match &self.lab {
             Some(lab) => lab.run(job, sink),
@@ -86,7 +86,7 @@ impl Runner {
     /// Runs a job to its end, as a test wants it.
     ///
     /// # Panics
-    /// Where the lab fails.
+    /// If the lab fails.
     #[must_use]
     #[expect(clippy::panic, reason = "this is how a test fails")]
     pub fn run(&self, job: &Job) -> Run {

@@ -33,7 +33,7 @@ struct Answer {
 /// build of chukka. `CHUKKA_LAB` (1 or 0) overrules it.
 ///
 /// # Errors
-/// Where chukka cannot be built or run at all: that says nothing about KVM.
+/// If chukka cannot be built or run at all: that says nothing about KVM.
 pub fn host_kvm() -> Result<HostKvm> {
     match env::var("CHUKKA_LAB").as_deref() {
         Ok("1") => return Ok(HostKvm::Unusable("CHUKKA_LAB=1 asks for the lab".into())),

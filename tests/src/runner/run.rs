@@ -103,7 +103,7 @@ impl Run {
         self.mark(MARKER)
     }
 
-    /// What the guest told about itself under this name (`guest.run=info`): `nproc`, `memtotal_kib`, `cmdline`,
+    /// What the guest reported under this name (`guest.run=info`): `nproc`, `memtotal_kib`, `cmdline`,
     /// `kernel`, `clocksource`, `epoch`, `uptime`.
     #[must_use]
     pub fn info(&self, key: &str) -> Option<String> {
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_assertion_tells_the_story() {
+    fn a_failed_assertion_shows_command_and_console() {
         let run = run("echo out; echo bad >&2; exit 3");
         run.assert_exit(3)
             .assert_stdout("out")

@@ -243,7 +243,7 @@ pub fn keep_open(command: &mut Command, fd: BorrowedFd<'_>) {
 /// Has this thread see the network that a process sees.
 ///
 /// # Errors
-/// As of setns(2): it is only for root.
+/// See setns(2): it is only for root.
 pub fn enter_network_of(pid: i32) -> io::Result<()> {
     let network = std::fs::File::open(format!("/proc/{pid}/ns/net"))?;
     // SAFETY: the descriptor is open; only this thread changes.

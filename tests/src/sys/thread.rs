@@ -14,7 +14,7 @@ impl StoppedThread {
     /// Stops the thread with this number; the first one's is its process's.
     ///
     /// # Errors
-    /// As of ptrace(2) and waitpid(2).
+    /// See ptrace(2) and waitpid(2).
     pub fn new(thread: i32) -> io::Result<Self> {
         let none = null_mut::<libc::c_void>();
         // SAFETY: these requests read and write no memory of ours.

@@ -1,4 +1,4 @@
-//! The command line of firmware boot, as far as argv itself shows what is wrong.
+//! Errors in the command line of a firmware boot that argv alone reveals.
 
 use chukka_tests::native::{Refusal, start};
 
@@ -9,7 +9,7 @@ fn refused(words: &[&str]) -> Refusal {
 }
 
 #[test]
-fn an_item_s_name_that_is_too_long_is_told_both_lengths() {
+fn a_name_that_is_too_long_reports_both_lengths() {
     let name = format!("opt/{}", "x".repeat(52));
     refused(&["-fw_cfg", &format!("{name},string=a")])
         .says(&format!("-fw_cfg {name}: expected a name of at most 55 bytes, it has 56"))

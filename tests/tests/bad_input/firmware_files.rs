@@ -29,7 +29,7 @@ fn bios(path: &Path) -> Start {
 }
 
 #[test]
-fn an_image_that_is_nowhere_is_told_with_every_directory_and_its_package() {
+fn a_missing_image_is_reported_with_searched_directories_and_package() {
     let mut refusal = start(["-bios", "no-such.bin", "-L", "/nonexistent"])
         .refused()
         .says("Cannot find the bios 'no-such.bin' in /nonexistent, ");
@@ -104,7 +104,7 @@ fn a_vmlinux_is_refused_with_firmware() {
 }
 
 #[test]
-fn an_initrd_that_does_not_fit_below_what_firmware_keeps_is_told_how_much_would_do() {
+fn an_initrd_that_does_not_fit_below_the_firmware_s_memory_reports_the_memory_needed() {
     let scratch = Scratch::new();
     let initrd = sparse(&scratch, "initrd", 50 << 20);
     with_bios(&scratch)
@@ -120,13 +120,13 @@ fn an_initrd_that_does_not_fit_below_what_firmware_keeps_is_told_how_much_would_
 }
 
 #[test]
-fn a_kernel_that_leaves_firmware_no_room_is_told_how_much_would_do() {
+fn a_kernel_that_leaves_firmware_no_room_reports_the_memory_needed() {
     let scratch = Scratch::new();
     with_bios(&scratch).args(["-m", "24M"]).refused().says("needs 25 MiB").hints("-m 25M or more");
 }
 
 #[test]
-fn a_video_mode_that_makes_no_sense_is_told() {
+fn an_invalid_video_mode_is_refused() {
     let scratch = Scratch::new();
     with_bios(&scratch)
         .args(["-append", "vga=odd"])
@@ -136,7 +136,7 @@ fn a_video_mode_that_makes_no_sense_is_told() {
 }
 
 #[test]
-fn a_file_for_an_item_is_looked_at_before_the_guest_starts() {
+fn a_file_for_an_item_is_checked_before_the_guest_starts() {
     if !native::kvm() {
         return;
     }
@@ -179,7 +179,7 @@ fn an_item_with_a_name_of_chukka_s_own_is_refused_after_a_warning() {
 }
 
 #[test]
-fn a_log_that_cannot_be_written_is_told() {
+fn an_unwritable_log_is_reported() {
     if !native::kvm() {
         return;
     }

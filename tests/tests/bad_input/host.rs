@@ -22,7 +22,7 @@ fn kernel(scratch: &Scratch) -> Start {
 }
 
 #[test]
-fn no_kvm_device_is_told_with_how_to_get_one() {
+fn a_missing_kvm_device_is_reported_with_a_remedy() {
     let host = Confinement { mount: Some(Mount::EmptyDev), ..Confinement::default() };
     if !host.possible() {
         return;
@@ -36,7 +36,7 @@ fn no_kvm_device_is_told_with_how_to_get_one() {
 }
 
 #[test]
-fn no_permission_on_the_kvm_device_is_told_with_the_group() {
+fn no_permission_on_the_kvm_device_is_reported_with_the_group() {
     let scratch = Scratch::new();
     let locked = Mount::Kvm(scratch.file_with_mode("locked", b"", 0o000));
     let host = Confinement { nobody: true, mount: Some(locked), ..Confinement::default() };

@@ -38,12 +38,12 @@ fn cut_everywhere(whole: &[u8]) {
 }
 
 #[test]
-fn a_bzimage_cut_short_anywhere_is_told() {
+fn a_bzimage_truncated_anywhere_is_refused() {
     cut_everywhere(&BzImage::default().file());
 }
 
 #[test]
-fn debian_s_kernel_cut_short_anywhere_is_told() {
+fn debian_s_kernel_truncated_anywhere_is_refused() {
     let Some(kernel) = assets::or_skip(assets::cloud()) else { return };
     cut_everywhere(&fs::read(kernel.vmlinuz).unwrap());
 }
@@ -108,7 +108,7 @@ fn a_kernel_without_an_entry_for_a_direct_boot_is_told() {
 }
 
 #[test]
-fn an_elf_file_that_says_in_no_way_how_it_is_entered_is_told() {
+fn an_elf_file_without_a_known_entry_is_refused() {
     refused(&image::elf32(3)).says("its program headers are missing");
     let mut program = guest::kernel("P");
     // Without Linux's note it is a program like any other.
@@ -123,7 +123,7 @@ fn an_elf_file_that_says_in_no_way_how_it_is_entered_is_told() {
 }
 
 #[test]
-fn a_multiboot_kernel_that_requires_what_there_is_none_of_is_told() {
+fn a_multiboot_kernel_that_requires_an_unsupported_feature_is_refused() {
     let mut kernel = vec![0; 4096];
     for (at, word) in [(0, 0x1bad_b002u32), (4, 0x20), (8, 0u32.wrapping_sub(0x1bad_b022))] {
         kernel[at..at + 4].copy_from_slice(&word.to_le_bytes());
@@ -134,7 +134,7 @@ fn a_multiboot_kernel_that_requires_what_there_is_none_of_is_told() {
 }
 
 #[test]
-fn a_header_that_contradicts_itself_is_told() {
+fn an_inconsistent_header_is_refused() {
     let nothing = BzImage { init_size: 0, ..BzImage::default() };
     refused(&nothing.file()).says("is a bzImage whose header makes no sense: init_size is 0x0");
     let low = BzImage { pref_address: 0x1000, ..BzImage::default() };

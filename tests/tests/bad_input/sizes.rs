@@ -10,7 +10,7 @@ fn kernel(scratch: &Scratch, image: BzImage) -> Start {
 }
 
 #[test]
-fn a_kernel_that_needs_more_than_dash_m_is_told_how_much() {
+fn a_kernel_that_needs_more_than_dash_m_reports_how_much() {
     let scratch = Scratch::new();
     let big = BzImage { init_size: 100 << 20, ..BzImage::default() };
     kernel(&scratch, big)
@@ -25,7 +25,7 @@ fn a_kernel_that_needs_more_than_dash_m_is_told_how_much() {
 }
 
 #[test]
-fn an_initrd_that_does_not_fit_beside_the_kernel_is_told_how_much_would_do() {
+fn an_initrd_that_does_not_fit_beside_the_kernel_reports_the_memory_needed() {
     let scratch = Scratch::new();
     let initrd = scratch.file("initrd", b"");
     File::options().write(true).open(&initrd).unwrap().set_len(50 << 20).unwrap();
@@ -45,7 +45,7 @@ fn an_initrd_that_does_not_fit_beside_the_kernel_is_told_how_much_would_do() {
 }
 
 #[test]
-fn a_command_line_beyond_the_kernel_s_limit_is_told_both_lengths() {
+fn a_command_line_beyond_the_kernel_s_limit_reports_both_lengths() {
     let scratch = Scratch::new();
     let short = BzImage { cmdline_size: 100, ..BzImage::default() };
     kernel(&scratch, short)

@@ -30,7 +30,7 @@ fn no_kernel_is_refused_with_an_example() {
 }
 
 #[test]
-fn a_value_that_cannot_be_read_is_refused_with_what_is_expected() {
+fn an_invalid_value_is_refused_with_the_expected_form() {
     start(["-kernel", "k", "-m", "lots"]).refused().says("-m lots: expected a size such as");
     start(["-kernel", "k", "-serial", "tty"]).refused().says("expected stdio, mon:stdio, file:");
     start(["-kernel", "k", "-append"]).refused().says("it needs a value: -append");

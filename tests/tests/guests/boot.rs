@@ -163,7 +163,7 @@ fn a_reset_ends_the_run_when_no_reboot_is_given() {
 }
 
 #[test]
-fn a_panic_is_told_and_ends_with_120_whatever_follows_it() {
+fn a_panic_is_reported_and_ends_with_120_whatever_follows() {
     let Some(runner) = Runner::get() else { return };
     for panic in ["panic=-1", "panic=0"] {
         let run = Guest::new().append("quiet").append(panic).does("panic").run(runner);

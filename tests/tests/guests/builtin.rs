@@ -138,7 +138,7 @@ fn a_kernel_finds_what_the_32_bit_boot_protocol_promises() {
 }
 
 #[test]
-fn ram_above_4_gib_is_told_as_published() {
+fn ram_above_4_gib_is_published() {
     if !native::kvm() {
         return;
     }

@@ -128,7 +128,7 @@ fn the_plan_of_the_real_installer_s_tree() {
 }
 
 #[test]
-fn what_is_missing_from_the_command_line_is_said() {
+fn missing_command_line_options_are_reported() {
     let scratch = Scratch::new();
     let root = scratch.path("tree");
     fs::create_dir_all(root.join("images/pxeboot")).unwrap();

@@ -1,4 +1,5 @@
-//! Large initrds: beyond 2 and beyond 4 GiB, and many guests on one. Alone in a binary, and one after the other: they take memory.
+//! Large initrds: beyond 2 and beyond 4 GiB, and many guests sharing one. These tests need much
+//! memory, so they are alone in a binary and run one after the other.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "this is how a test fails")]
 

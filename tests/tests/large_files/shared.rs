@@ -107,7 +107,7 @@ fn ten_guests_hold_an_initrd_ten_times_that_somebody_may_write_to() {
     }
     let (_turn, scratch) = (turn(), Scratch::new());
     let (path, sum) = initrd(&scratch);
-    // No lease is to be had: it is read. So the tests above can fail.
+    // No lease is available, so the file is read. This shows that the tests above can fail.
     let _open = File::options().write(true).open(&path).unwrap();
     let all = of_ten_guests(Way::Direct, &path, &sum);
     assert!(all.private_dirty >= GUESTS * SIZE, "{all:?}");

@@ -29,7 +29,7 @@ fn boots(test: &str, kernel: &Path) {
     let Some(mut qemu) = Qemu::start(&folder, &args, &files) else { return };
     qemu.wait_for("Linux version");
     qemu.wait_for(&format!("Command line: {}", APPEND[1]));
-    // SeaBIOS keeps the last 128 KiB; the initrd lies below it, at the start of a page.
+    // SeaBIOS reserves the last 128 KiB; the initrd is below, at a page boundary.
     qemu.wait_for("RAMDISK: [mem ");
     qemu.wait_for("Freeing initrd memory");
     let span = qemu.console.split("RAMDISK: [mem 0x").nth(1).unwrap();
@@ -99,7 +99,7 @@ fn a_failed_transfer_is_named_and_the_bios_goes_on() {
 }
 
 #[test]
-fn what_is_missing_is_said() {
+fn the_option_rom_reports_missing_items() {
     let Some(kernel) = assets::or_skip(assets::cloud()) else { return };
     let folder = Folder::new("missing", option_rom::IMAGE);
     let without_dma = ["-global", "fw_cfg_io.dma_enabled=off"];

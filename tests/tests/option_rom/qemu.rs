@@ -14,7 +14,7 @@ use chukka_tests::{pack, skip};
 /// Longest time for QEMU's emulator to come to what is waited for; it takes a few seconds.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A folder of the test's own, gone when dropped: the ROM and the initrd lie in it.
+/// A temporary directory with the ROM and the initrd, removed when dropped.
 pub struct Folder(pub PathBuf);
 
 impl Folder {

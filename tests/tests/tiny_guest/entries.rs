@@ -50,7 +50,7 @@ impl Dump {
         [0, 4, 8, 12, 16, 20].map(|at| u32::from_le_bytes(self.0[at..at + 4].try_into().unwrap()))
     }
 
-    /// Memory from `address` on, as far as it was dumped.
+    /// The dumped memory from `address` on.
     fn memory(&self, address: u32) -> &[u8] {
         let address = address as usize;
         match address {

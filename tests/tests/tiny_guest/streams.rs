@@ -34,7 +34,7 @@ fn the_end_of_standard_input_is_not_the_end_of_the_guest() {
 }
 
 #[test]
-fn a_closed_standard_output_is_no_error() {
+fn a_closed_standard_output_is_not_an_error() {
     if !native::kvm() {
         return;
     }

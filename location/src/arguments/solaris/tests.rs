@@ -109,7 +109,7 @@ fn the_automated_installer_by_the_network() {
          install_media=http://192.168.0.2:5555/export/ai,network-interface=xnf0,xpv-hcp=dhcp,\
          livemode=text"
     );
-    // What is given is not given again.
+    // A property that the user gave is not added again.
     let pairs = ["install_media=http://other", "livemode=graphics"];
     let inputs = Inputs {
         answers: Some(Answers::Ai(&pairs)),

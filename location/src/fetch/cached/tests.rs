@@ -23,7 +23,7 @@ struct State {
     files: BTreeMap<String, (Vec<u8>, String)>,
     /// The length that is announced, where it is not the file's.
     announced: Option<usize>,
-    /// After so many bytes of each answer the connection breaks.
+    /// The connection breaks after this number of bytes of each response.
     breaks: Option<usize>,
     asked: usize,
     sent: usize,
@@ -176,7 +176,7 @@ fn offline() -> Settings {
 }
 
 #[test]
-fn what_is_known_is_not_asked_again() {
+fn known_answers_are_not_requested_again() {
     let (temp, far) = (Temp::new(), Far::with("linux", "1"));
     let look = |host: Cached| {
         assert!(host.open(&TreePath::new("absent")).unwrap_err().is_missing());
@@ -216,7 +216,7 @@ fn asked_to_refresh_all_comes_again() {
 }
 
 #[test]
-fn offline_what_is_not_kept_is_an_error() {
+fn offline_an_uncached_file_is_an_error() {
     let (temp, far) = (Temp::new(), Far::with("linux", "1"));
     let error = get(&host(&temp, &far, &offline()), "linux").unwrap_err();
     assert!(error.to_string().contains("-offline"), "{error}");
@@ -226,7 +226,7 @@ fn offline_what_is_not_kept_is_an_error() {
 }
 
 #[test]
-fn a_transfer_that_broke_is_gone_on_with() {
+fn an_interrupted_transfer_is_resumed() {
     for announced in [None, Some(LEN)] {
         let (temp, far) = (Temp::new(), Far::with("linux", "1"));
         if announced.is_some() {
@@ -248,7 +248,7 @@ fn a_transfer_that_broke_is_gone_on_with() {
 }
 
 #[test]
-fn a_part_of_another_version_is_not_gone_on_with() {
+fn a_partial_file_of_another_version_is_not_resumed() {
     for (before, after) in [("1", "2"), ("", "")] {
         let (temp, far) = (Temp::new(), Far::with("linux", before));
         far.change(|state| state.breaks = Some(1000));
@@ -275,7 +275,7 @@ fn a_file_that_changed_since_it_was_asked_is_an_error_once() {
 }
 
 #[test]
-fn what_has_more_bytes_than_it_said_is_not_kept() {
+fn a_file_longer_than_reported_is_not_cached() {
     let (temp, far) = (Temp::new(), Far::with("linux", "1"));
     far.change(|state| state.announced = Some(LEN - 1));
     let error = fetched(&temp, &far).unwrap_err();
@@ -286,7 +286,7 @@ fn what_has_more_bytes_than_it_said_is_not_kept() {
 }
 
 #[test]
-fn what_is_larger_than_the_limit_is_not_begun() {
+fn a_file_above_the_limit_is_not_fetched() {
     let (temp, far) = (Temp::new(), Far::with("linux", "1"));
     let limited = Settings { limit: 1000, ..Settings::default() };
     let error = get(&host(&temp, &far, &limited), "linux").unwrap_err();
@@ -390,7 +390,7 @@ fn without_a_cache_it_is_all_in_memory() {
 }
 
 #[test]
-fn what_is_kept_is_listed_and_pruned() {
+fn cached_files_are_listed_and_pruned() {
     let (temp, far) = (Temp::new(), Far::with("linux", "1"));
     let cache = Cache::open(temp.path().into()).unwrap();
     let hour = std::time::Duration::from_secs(3600);
@@ -426,7 +426,7 @@ fn what_is_kept_is_listed_and_pruned() {
 }
 
 #[test]
-fn what_was_fetched_has_its_sum_and_what_was_kept_is_to_be_counted_again() {
+fn fetched_files_have_a_checksum_and_cached_ones_must_be_hashed_again() {
     let (temp, far) = (Temp::new(), Far::with("linux", "1"));
     // The sum is that of all of it, though it came in two goes.
     far.change(|state| state.breaks = Some(700_000));

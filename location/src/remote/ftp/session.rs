@@ -16,7 +16,7 @@ use storage::{Entry, Failure};
 
 /// As RFC 959 has it.
 const PORT: u16 = 21;
-/// As many entries of a directory are looked at.
+/// Maximum number of directory entries read.
 const ENTRIES: usize = 1 << 16;
 /// A line of a directory is no longer.
 const LINE: u64 = 1 << 14;
@@ -33,7 +33,7 @@ pub(super) enum Found<T> {
     Nothing,
 }
 
-/// What the server tells of a file.
+/// The server's metadata of a file.
 pub(super) struct About {
     /// Bytes, where it says so.
     pub len: Option<u64>,

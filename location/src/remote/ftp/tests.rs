@@ -122,7 +122,7 @@ fn pattern() -> Vec<u8> {
 }
 
 #[test]
-fn urls_are_read_as_rfc_1738_has_them_and_passwords_are_not_told() {
+fn urls_are_parsed_as_in_rfc_1738_and_passwords_are_hidden() {
     for (url, name, root) in [
         ("ftp://h/a/b/", "ftp://h/a/b", "a/b"),
         ("ftp://h:2121/a%20b", "ftp://h:2121/a%20b", "a b"),
@@ -163,7 +163,7 @@ fn a_broken_connection_is_made_again_where_it_broke() {
 }
 
 #[test]
-fn data_come_from_who_was_asked_whatever_address_he_names() {
+fn data_connections_go_to_the_server_s_own_address() {
     // It does not know EPSV, and names an address of somebody else's with PASV.
     let refuse = |command: &str| (command == "EPSV").then(|| "500 what".to_owned());
     let fake = fake(refuse, |from| pattern()[from..].to_vec());
@@ -172,7 +172,7 @@ fn data_come_from_who_was_asked_whatever_address_he_names() {
 }
 
 #[test]
-fn a_server_that_lies_about_a_length_is_caught() {
+fn a_wrong_length_from_the_server_is_detected() {
     let short = fake(|_| None, |from| pattern().into_iter().take(60).skip(from).collect());
     assert!(short.error().contains("ended after 60 bytes, expected 100"));
     let long = fake(|_| None, |_| vec![1; 101]);
@@ -184,7 +184,7 @@ fn a_server_that_lies_about_a_length_is_caught() {
 }
 
 #[test]
-fn what_stalls_or_is_no_ftp_ends_in_time() {
+fn stalled_or_non_ftp_servers_time_out() {
     for command in ["greeting", "USER", "SIZE", "EPSV", "RETR"] {
         let silent = move |c: &str| c.starts_with(command).then(|| "silence".to_owned());
         let error = fake(silent, |_| vec![]).error();

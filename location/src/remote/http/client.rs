@@ -54,7 +54,7 @@ impl RequestError {
 pub(super) struct Ask {
     /// The first byte and the last one; no last one: up to the end. `None`: the whole, of a page that is made as it is asked for.
     pub range: Option<(u64, Option<u64>)>,
-    /// What the file is to be still (`If-Range:`, RFC 9110, 13.1.5).
+    /// The version that the file must still have (`If-Range:`, RFC 9110, 13.1.5).
     pub condition: Option<String>,
 }
 
@@ -129,7 +129,7 @@ impl Client {
         }
         let way =
             self.proxies.to(url).map_err(|failure| RequestError::Permanent(failure.into()))?;
-        // The bytes are to be the file's, not packed for the way.
+        // Request the file's own bytes, without a content encoding.
         let mut request = way.agent.get(url.to_string()).header("Accept-Encoding", "identity");
         if let Some(login) = &url.login {
             request = request.header("Authorization", login.header());

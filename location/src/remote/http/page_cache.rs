@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 /// The bytes of a page; the last page of a file has fewer.
 pub(super) const PAGE: u64 = 64 << 10;
 
-/// As many pages are kept: 16 MiB.
+/// Number of pages in the cache: 16 MiB.
 const KEPT: usize = 256;
 
 /// As many pages are asked for at once: 4 MiB.

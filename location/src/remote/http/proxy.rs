@@ -31,7 +31,7 @@ pub(super) struct ProxySettings {
 pub(super) struct Route<'a> {
     /// What connects and asks.
     pub agent: &'a Agent,
-    /// Who asks, for the proxy.
+    /// The credentials for the proxy.
     pub login: Option<&'a Login>,
 }
 

@@ -159,7 +159,7 @@ fn names_are_encoded_and_a_query_stays_with_the_root() {
 }
 
 #[test]
-fn what_is_not_there_is_told_over_one_connection() {
+fn missing_files_are_reported_over_one_connection() {
     let server = Server::new(|request, _| match request.target() {
         "/t/gone" => Reply::new(410, "gone"),
         _ => Reply::new(404, "<html>no such page".repeat(100)),
@@ -415,7 +415,7 @@ fn a_busy_server_is_asked_again_and_others_are_not() {
 }
 
 #[test]
-fn who_asks_is_told_to_the_host_of_the_url_only_and_never_shown() {
+fn credentials_go_only_to_the_url_s_host_and_are_never_shown() {
     let elsewhere = right(10);
     let other = elsewhere.url("/x");
     // RFC 7617, 2: Aladdin's; the client's own is encoded in the URL.
@@ -454,7 +454,7 @@ fn the_bytes_are_the_files_packed_or_not() {
 }
 
 #[test]
-fn what_is_no_http_is_told() {
+fn a_non_http_server_is_reported() {
     for (reply, words) in [
         (Reply::raw("SSH-2.0-OpenSSH_9.2p1\r\n\r\n"), "does not speak HTTP"),
         (Reply::raw("HTTP/1.1 two hundred\r\n\r\n"), "does not speak HTTP"),

@@ -8,7 +8,7 @@ use base64::prelude::BASE64_STANDARD;
 /// What may stand in a path as it is: RFC 3986, 3.3. A plus sign is left out, which some servers take for a space.
 const IN_PATH: &[u8] = b"-._~!$&'()*,;=:@";
 
-/// Where a file is, and who asks for it.
+/// The location of a file, and the credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Url {
     /// Whether it is an `https:` URL.
@@ -19,7 +19,7 @@ pub(super) struct Url {
     pub path: String,
     /// With the question mark; empty: there is none.
     query: String,
-    /// Who asks.
+    /// The credentials.
     pub login: Option<Login>,
 }
 
@@ -49,7 +49,7 @@ impl fmt::Debug for Login {
 }
 
 impl Url {
-    /// Reads one; what is behind a `#` is left out.
+    /// Parses a URL, without its fragment (`#`).
     ///
     /// # Errors
     /// What is wrong with it.
@@ -178,7 +178,7 @@ fn without_dots(path: &str) -> String {
     legal(&format!("/{}", names.join("/")))
 }
 
-/// Each `%xx` as the byte it stands for; what is no such stays as it is.
+/// Decodes each `%xx` into its byte; invalid sequences stay unchanged.
 pub(super) fn decoded(text: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shown_has_no_secrets() {
+    fn displayed_urls_have_no_secrets() {
         let url = Url::parse("HTTPS://me:secret@Host:8/x/?key=secret#there").unwrap();
         assert_eq!(url.shown(), "https://Host:8/x");
         assert_eq!(url.to_string(), "https://Host:8/x/?key=secret");
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_are_told_from_ports() {
+    fn hosts_and_ports_are_separated() {
         for (authority, host, port) in [
             ("H", "h", None),
             ("h:8", "h", Some(8)),

@@ -38,7 +38,7 @@ impl Handle {
 }
 
 impl Program {
-    /// Calls a procedure; its answer, and its status looked at.
+    /// Calls a procedure, checks its status and returns its answer.
     fn ask<A: Pack + Send + Sync>(
         &mut self,
         procedure: u32,
@@ -99,7 +99,7 @@ impl Program {
         })
     }
 
-    /// READDIRPLUS: all names of a directory, `most` of them at most; what is above that is left out.
+    /// READDIRPLUS: the names of a directory, at most `most`; the others are left out.
     pub fn names(&mut self, directory: &Handle, most: usize) -> Result<Vec<Name>, CallError> {
         let mut names = Vec::new();
         let (mut cookie, mut verifier) = (0, [0; 8]);

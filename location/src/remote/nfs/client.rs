@@ -38,7 +38,7 @@ pub(super) enum CallError {
 }
 
 impl CallError {
-    /// Whether it may be done for who asks from a reserved port.
+    /// Whether the server may require a reserved port for this.
     fn is_denied(&self) -> bool {
         match self {
             Self::Status(status) => FORBIDDEN.contains(status),

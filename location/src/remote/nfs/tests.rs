@@ -169,7 +169,7 @@ fn lengths_that_are_not_true_are_not_believed() {
 }
 
 #[test]
-fn what_is_no_answer_is_an_error_in_time() {
+fn an_invalid_answer_is_an_error_in_time() {
     for (lie, words) in [
         ((|p, r| if p == 6 { vec![] } else { r }) as Lie, "failed to fill whole buffer"),
         // Another call's answer.
@@ -230,7 +230,7 @@ fn a_directory_without_an_end_is_not_read_for_ever() {
 }
 
 #[test]
-fn who_is_not_let_in_is_told_so_and_what_is_not_there_is_missing() {
+fn denied_access_is_reported_and_absent_files_are_missing() {
     let refused = |p, mut r: Vec<u8>| {
         if p == 100 {
             set(&mut r, 7, 13);

@@ -10,7 +10,7 @@ use crate::remote::address::Host;
 use storage::sync::lock;
 use storage::{Entry, Failure, FileError, FileTree, RandomAccess, TreePath};
 
-/// As many entries of a directory are looked at.
+/// Maximum number of directory entries read.
 const ENTRIES: usize = 1 << 16;
 /// As many symbolic links are followed on one path, as Linux does.
 const LINKS: u32 = 40;

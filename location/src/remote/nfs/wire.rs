@@ -14,7 +14,7 @@ use storage::Failure;
 
 /// Bytes of an answer at most: a piece of a file, and what is around it.
 pub(super) const RECORD: usize = (1 << 20) + (1 << 12);
-/// Bytes that a server tells of itself in front of an answer at most (RFC 5531, 8.2).
+/// Maximum length in bytes of the verifier before an answer (RFC 5531, 8.2).
 const VERIFIER: u32 = 400;
 
 /// A connection to a server.

@@ -97,7 +97,7 @@ impl<'a> Fields<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Handle(pub Vec<u8>);
 
-/// What a server tells of a file.
+/// A server's metadata of a file.
 #[derive(Clone, Debug)]
 pub(super) struct Attributes {
     /// `ftype3`.

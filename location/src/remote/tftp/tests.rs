@@ -124,7 +124,7 @@ fn a_server_that_stops_in_the_middle_or_ends_early_is_an_error() {
 }
 
 #[test]
-fn what_is_longer_than_announced_is_an_error() {
+fn a_response_longer_than_announced_is_an_error() {
     let server = server(|asked| match asked[1] {
         1 => vec![oack(b"blksize\x008\0tsize\x0010\0")],
         4 => vec![packet(3, u16::from(asked[3]) + 1, b"12345678")],

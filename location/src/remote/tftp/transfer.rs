@@ -152,7 +152,7 @@ impl Transfer {
     /// Waits for the next block, or for the answer to the request, which may be the options that the server takes.
     fn receive(&mut self, options_asked: bool) -> Result<(), Stopped> {
         let begun = Instant::now();
-        // RFC 1123, 4.2.3.2: what is sent again is sent ever more seldom.
+        // RFC 1123, 4.2.3.2: retransmissions back off.
         let mut again = (self.idle / 8).clamp(Duration::from_millis(10), Duration::from_secs(1));
         let mut sent = Instant::now();
         let mut packet = vec![0; 4 + self.block.max(ASKED_BLOCK) + 1];

@@ -1,4 +1,5 @@
-//! elilo.conf (elilo's docs/elilo.txt): `key=value` lines; what stands before the first `image=` is for all images.
+//! elilo.conf (elilo's docs/elilo.txt): `key=value` lines. Lines before the first `image=` apply to
+//! all images.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +7,7 @@ use super::{ENTRIES, Entry, Menu, Step};
 
 type Options = BTreeMap<String, String>;
 
-/// The entries; `default` is a label.
+/// Reads the entries. `default` is a label.
 pub(super) fn menu(text: &str) -> Menu {
     let mut global = Options::new();
     let mut images: Vec<Options> = Vec::new();

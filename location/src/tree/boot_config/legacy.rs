@@ -1,14 +1,15 @@
-//! menu.lst, also called grub.conf: GRUB before 2 (its manual, "Menu file commands"; for `kernel$`, `module$` and `$ISADIR` Solaris's).
+//! menu.lst, also called grub.conf: GRUB legacy (its manual, "Menu file commands"; Solaris adds
+//! `kernel$`, `module$` and `$ISADIR`).
 
 use super::{ENTRIES, Entry, Files, Menu, Module, Step, without_device};
 
-/// The entries; `default` is a place in the menu or `saved`, `fallback` a list of places.
+/// Reads the entries. `default` is an entry's index or `saved`; `fallback` is a list of indexes.
 pub(super) fn menu(text: &str, files: &mut Files<'_>) -> Menu {
     let mut reader = Reader::default();
     reader.read(text, files);
     reader.finish_entry();
     let Reader { entries, default, fallback, .. } = reader;
-    // grub-set-default writes the place of the entry into the first line of this file.
+    // grub-set-default writes the entry's index to the first line of this file.
     let saved = files.include("default").unwrap_or_default();
     let saved = saved.lines().next().unwrap_or_default().trim().to_owned();
     let default = if default == "saved" { saved.clone() } else { default };
@@ -25,7 +26,7 @@ struct Reader {
     entries: Vec<Entry>,
     default: String,
     fallback: Vec<String>,
-    /// The last entry's kernel with its words, and what it has besides.
+    /// The last entry's kernel with its arguments, and the rest of the entry.
     kernel: Option<Module>,
     modules: Vec<Module>,
 }
@@ -33,7 +34,7 @@ struct Reader {
 impl Reader {
     fn read(&mut self, text: &str, files: &mut Files<'_>) {
         for line in text.lines().map(str::trim) {
-            // Both `default 0` and `default=0`.
+            // Accepts both `default 0` and `default=0`.
             let end = line.find(|c: char| c.is_whitespace() || c == '=').unwrap_or(line.len());
             let (command, rest) = line.split_at(end);
             let rest = rest.trim_start_matches(|c: char| c.is_whitespace() || c == '=').trim_end();
@@ -78,9 +79,9 @@ impl Reader {
     }
 }
 
-/// A file and its words; the command's own options stand in front of it.
+/// Splits a line into the file and its arguments. The command's own options come first.
 fn module(text: &str) -> Module {
-    // A guest of ours has 64 bits.
+    // The guest is 64-bit.
     let text = text.replace("$ISADIR", "amd64");
     let mut words = text.split_whitespace().skip_while(|word| word.starts_with("--"));
     let name = words.next().map(without_device).unwrap_or_default();

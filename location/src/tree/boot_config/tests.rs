@@ -132,7 +132,7 @@ fn blscfg_reads_the_entries_with_grub_s_variables() {
     assert_eq!((new.number, new.id()), (1, "abc-6.8.10-300.fc40.x86_64"));
     assert_eq!(new.initrds, ["/initramfs-6.8.10-300.fc40.x86_64.img", "/tuned.img"]);
     assert_eq!(new.arguments, "root=/dev/sda3 ro x=$ two");
-    // Without grub.cfg the same, as whoever reads the directory alone.
+    // The same without grub.cfg, for loaders that read only the directory.
     let alone = one(&files[1..]);
     assert_eq!(
         (alone.loader, alone.path.to_string()),
@@ -230,7 +230,7 @@ fn elilo_s_configuration_is_read() {
 }
 
 #[test]
-fn modules_of_multiboot_kernels_are_told_apart() {
+fn modules_of_multiboot_kernels_are_split() {
     let text = "default xen\nlabel two\nkernel mboot.c32\nappend vmlinuz a=1 --- initrd\n\
                 label xen\ncom32 /boot/mboot.c32\nappend xen.gz dom0 --- //vmlinuz b=2 c --- initrd\n\
                 label linux\nlinux odd.bin\ninitrd x\nfdt y.dtb\n";

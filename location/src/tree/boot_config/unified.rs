@@ -87,7 +87,7 @@ fn sections(bytes: &[u8]) -> Option<Vec<Section>> {
         let at = first + 40 * usize::from(index);
         let name = bytes.get(at..at + 8)?;
         let name = String::from_utf8_lossy(name).trim_end_matches('\0').to_owned();
-        // What is in memory can be shorter than what is in the file, which is padded.
+        // The size in memory can be smaller than the padded size in the file.
         let len = u32_at(at + 8)?.min(u32_at(at + 16)?);
         Some(Section { name, offset: u32_at(at + 20)?.into(), len: len.into() })
     };

@@ -1,4 +1,4 @@
-//! Whether a file that was found is what it is to be.
+//! Checks that a file is what it should be.
 
 use super::super::error::Mismatch;
 use super::super::{Installer, Part, Sum, TreeError, sums};
@@ -7,7 +7,7 @@ use crate::checksum::{self, Checked};
 use storage::{LocalFile, RandomAccess, TreePath, head};
 
 impl Search<'_> {
-    /// Looks at a file's first bytes, and at its sum where the tree has one.
+    /// Checks a file's first bytes, and its checksum if the tree has one.
     pub(super) fn checked(
         &mut self,
         item: Item,
@@ -23,7 +23,7 @@ impl Search<'_> {
             None => None,
         };
         let Some((sum, by)) = sum else { return Ok(Part { bytes, path, sum: None }) };
-        // All of it is needed now, and again later: it comes from where it is once.
+        // The whole file is needed now and again later, so fetch it once.
         let sha256 = bytes.sha256().map_err(read)?;
         let file = bytes.into_file().and_then(|file| LocalFile::new(file, name.clone()));
         let bytes: Box<dyn RandomAccess> = Box::new(file.map_err(read)?.with_sha256(sha256));
@@ -35,7 +35,8 @@ impl Search<'_> {
         Ok(Part { bytes, path, sum: Some(Sum { checked, by }) })
     }
 
-    /// The sum that a file has to have, and the file that says so: `.treeinfo`, or a list beside it or in a directory above.
+    /// The expected checksum of a file, and the file that it comes from: `.treeinfo`, or a list in
+    /// the same directory or in one above.
     fn sum_of(
         &mut self,
         path: &TreePath,
@@ -62,7 +63,7 @@ impl Search<'_> {
     }
 }
 
-/// Refuses what is plainly no kernel and no initrd.
+/// Refuses a file that is obviously neither a kernel nor an initrd.
 pub(in super::super) fn plausible(
     file: &dyn RandomAccess,
     role: &'static str,
@@ -77,7 +78,7 @@ pub(in super::super) fn plausible(
     if is_page(&head) { Err(foreign("an HTML or XML page")) } else { Ok(()) }
 }
 
-/// Whether it begins as a page for a browser does, or the XML of an object store's error.
+/// Whether this is the beginning of an HTML page, or of an object store's XML error.
 fn is_page(head: &[u8]) -> bool {
     let text = head.trim_ascii_start();
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);

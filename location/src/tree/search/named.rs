@@ -1,4 +1,4 @@
-//! What the user named, and what belongs to it.
+//! The files that the user named, and the matching file if only one was named.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use super::{ARCHES, Item, Pair, Search};
 use crate::place::{self, Place};
 use storage::{Directory, TreePath};
 
-/// Which of a pair was named.
+/// Which file of the pair was named.
 #[derive(Clone, Copy)]
 enum Role {
     Kernel,
@@ -52,7 +52,7 @@ impl Search<'_> {
         let initrd = initrd.transpose()?;
         let named = kernel.as_ref().or(initrd.as_ref()).and_then(|item| item.path.clone());
         let role = if kernel.is_some() { Role::Kernel } else { Role::Initrd };
-        // A place may be a whole server: the tree is then somewhere below.
+        // The location may be a whole server, with the tree in a subdirectory.
         let row = named.as_ref().and_then(|path| row_of(path, role));
         let root = row.as_ref().map(|(_, root)| root.clone()).unwrap_or_default();
         if self.treeinfo.is_none() && root != TreePath::root() {
@@ -103,7 +103,7 @@ impl Search<'_> {
         Ok(item)
     }
 
-    /// Why a file of the place was not to be had.
+    /// Explains why a file of the location could not be opened.
     fn not_usable(&mut self, path: &TreePath, role: Role) -> Result<TreeError, TreeError> {
         let problem = self.files.problem(path)?.unwrap_or(NOT_THERE).to_owned();
         let problem = match problem.as_str() {
@@ -116,7 +116,7 @@ impl Search<'_> {
         Ok(TreeError::Named { role: role.name(), problem, directory, there })
     }
 
-    /// What has a URL of its own; a `file:` URL is a file of this host.
+    /// A file with its own URL. A `file:` URL is a file on the host.
     fn open_elsewhere(&self, place: &Place, role: Role) -> Result<Item, TreeError> {
         let role = role.name();
         match ((self.query.elsewhere)(place), place) {
@@ -133,7 +133,7 @@ impl Search<'_> {
         }
     }
 
-    /// What is in `directory`, or in the first one above it that is there.
+    /// The contents of `directory`, or of its nearest ancestor that exists.
     fn nearest(&self, directory: &TreePath) -> (String, String) {
         let mut at = directory.clone();
         while at != TreePath::root() && self.source.list(&at).is_err() {
@@ -143,8 +143,8 @@ impl Search<'_> {
         (format!("'{}{shown}'", self.source.name()), contents(self.source, &at))
     }
 
-    /// What belongs to the named file: by `.treeinfo`, by a layout that has just this file, or by one that has its directory.
-    /// `root` is what the layouts' paths begin at.
+    /// Finds the file that belongs to the named one: by `.treeinfo`, by a layout with exactly this
+    /// file, or by a layout with its directory. The layouts' paths are relative to `root`.
     fn partner(
         &mut self,
         named: Option<&TreePath>,
@@ -175,13 +175,14 @@ impl Search<'_> {
     }
 }
 
-/// The same two paths, in the directory `root`.
+/// The same two paths below the directory `root`.
 fn below(root: &TreePath, pair: &(TreePath, TreePath)) -> (TreePath, TreePath) {
     let path = |path: &TreePath| TreePath::new(root.as_path().join(path.as_path()));
     (path(&pair.0), path(&pair.1))
 }
 
-/// The first row that has just this file; or one whose path of several names it ends with. And the directory it is then counted from.
+/// The first row with exactly this file, or whose multi-component path is a suffix of it; and the
+/// directory that the row is then relative to.
 fn row_of(named: &TreePath, role: Role) -> Option<(&'static Layout, TreePath)> {
     let path = |row: &Layout| {
         TreePath::new(match role {

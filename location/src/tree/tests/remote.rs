@@ -55,7 +55,7 @@ fn a_host_that_does_not_answer_ends_the_search() {
 }
 
 #[test]
-fn a_place_that_refuses_what_it_has_not_is_searched() {
+fn a_server_that_denies_missing_files_is_searched() {
     let mut remote = Remote::of(&["isolinux/vmlinuz", "isolinux/initrd.img"]);
     remote.answer = Some(|path| {
         let source = io::Error::new(io::ErrorKind::PermissionDenied, "HTTP 403");

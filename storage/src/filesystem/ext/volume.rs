@@ -31,7 +31,7 @@ impl Volume {
     /// Reads the superblock; the journal comes later.
     ///
     /// # Errors
-    /// As of [`Superblock::parse`], and the image cannot be read.
+    /// See [`Superblock::parse`]; or the image cannot be read.
     pub fn new(pages: PageCache) -> io::Result<Self> {
         let mut bytes = [0; superblock::LEN];
         pages.read_exact_at(&mut bytes, superblock::AT)?;
@@ -42,7 +42,7 @@ impl Volume {
     /// Reads through the journal's blocks from now on; the superblock may be one of them.
     ///
     /// # Errors
-    /// As of [`Self::new`].
+    /// See [`Self::new`].
     pub fn replay(&mut self, journal: HashMap<u64, Journaled>) -> io::Result<()> {
         self.journal = journal;
         let mut bytes = [0; superblock::LEN];
@@ -86,7 +86,7 @@ impl Volume {
     /// One block.
     ///
     /// # Errors
-    /// As of [`Self::read_exact_at`].
+    /// See [`Self::read_exact_at`].
     pub fn block(&self, number: u64) -> io::Result<Vec<u8>> {
         let len = usize::try_from(self.superblock.block).map_err(io::Error::other)?;
         let mut bytes = vec![0; len];

@@ -9,7 +9,7 @@ use crate::file::page_cache::PageCache;
 
 /// The first sector of the descriptors.
 const FIRST: u64 = 16;
-/// As many descriptors are looked at; media have three or four.
+/// Maximum number of descriptors read; media have three or four.
 const MOST: u64 = 32;
 
 /// What a primary or a supplementary volume descriptor says.

@@ -1,4 +1,4 @@
-//! Directories (ECMA-119, 9): records of files, one behind the other, none across a sector's end.
+//! Directories (ECMA-119, 9): a sequence of records, none of which crosses the end of a sector.
 
 use std::io;
 
@@ -6,34 +6,34 @@ use super::rock::{Continuation, Rock};
 use super::{Iso, Names, SECTOR, Steps, fault, unread};
 use crate::bytes::le32;
 
-/// Bytes that a directory may have. One of 30 000 files with long names has 8 MiB.
+/// Maximum size of a directory in bytes. A directory of 30,000 files with long names has 8 MiB.
 const DIRECTORY: u32 = 16 << 20;
-/// Parts that a file may have; each but the last has about 4 GiB.
+/// Maximum number of parts of a file; each but the last has about 4 GiB.
 const PARTS: usize = 1024;
-/// Continuation areas that one record may have.
+/// Maximum number of continuation areas of one record.
 const AREAS: usize = 32;
 
-/// Where bytes are.
+/// A range of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Extent {
     /// The first block.
     pub block: u32,
-    /// How many bytes there are.
+    /// Length in bytes.
     pub len: u32,
 }
 
-/// What a name in a directory stands for.
+/// The node that a directory entry stands for.
 #[derive(Clone, Debug)]
 pub(super) enum Node {
     /// A directory.
     Directory(Extent),
-    /// A regular file, in order.
+    /// A regular file: its parts in order.
     File(Vec<Extent>),
-    /// A symbolic link, and what it says.
+    /// A symbolic link, with its target.
     Link(Vec<u8>),
-    /// Something that has no bytes to read: "a pipe".
+    /// A special file without content: "a pipe".
     Special(&'static str),
-    /// A file whose bytes cannot be made sense of, and why.
+    /// A file that cannot be read, and why.
     Unreadable(&'static str),
 }
 
@@ -47,20 +47,20 @@ struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// Another one of the file's parts follows in the next record.
+    /// The next record has another part of the file.
     const CONTINUED: u8 = 0x80;
-    /// It belongs to a file, and is none itself.
+    /// An associated file.
     const ASSOCIATED: u8 = 0x04;
     const DIRECTORY: u8 = 0x02;
 
-    /// ECMA-119, 9.1; `bytes` is one record. `None`: it is none.
+    /// ECMA-119, 9.1; `bytes` is one record. `None` if it is not a valid record.
     fn parse(bytes: &'a [u8]) -> Option<Self> {
         let name = usize::from(*bytes.get(32)?);
-        // A name of an even length has a byte behind it.
+        // A name of even length is followed by a padding byte.
         let system_use = 33 + name + (name + 1) % 2;
         Some(Self {
             extent: Extent {
-                // What is told of a file's owners and the like lies before its bytes.
+                // A file's extended attributes come before its content.
                 block: le32(bytes, 2).checked_add(u32::from(bytes[1]))?,
                 len: le32(bytes, 10),
             },
@@ -71,14 +71,14 @@ impl<'a> Record<'a> {
         })
     }
 
-    /// The directory itself, and the one above it.
+    /// The directory itself, and its parent.
     fn is_dots(&self) -> bool {
         matches!(self.name, [0 | 1])
     }
 }
 
 impl Iso {
-    /// Hands each name in a directory and what it stands for to `take`, until that wants no more.
+    /// Passes each name in a directory and its node to `take`, until `take` stops.
     pub(super) fn each(
         &self,
         directory: Extent,
@@ -136,7 +136,7 @@ impl Iso {
         })
     }
 
-    /// A directory that was moved, as too deep ones are: its own first record knows how long it is.
+    /// A relocated directory, as deeply nested ones are: its own first record has its length.
     fn directory_at(&self, block: u32, steps: &mut Steps) -> io::Result<Extent> {
         let mut found = None;
         let one = u32::try_from(SECTOR).unwrap_or(u32::MAX);
@@ -147,7 +147,7 @@ impl Iso {
         found.ok_or_else(|| fault(format!("there is no directory in block {block}")))
     }
 
-    /// What Rock Ridge says of a record; nothing, where that is not used.
+    /// The Rock Ridge information of a record; empty if Rock Ridge is not in use.
     fn rock(&self, record: &Record<'_>, steps: &mut Steps) -> io::Result<Rock> {
         let Names::Rock { skip } = self.names else { return Ok(Rock::default()) };
         self.rock_of(record.system_use.get(skip..).unwrap_or_default(), steps)
@@ -158,7 +158,7 @@ impl Iso {
         let mut next = rock.read(system_use)?;
         for _ in 0..AREAS {
             let Some(Continuation { block, offset, len }) = next else { return Ok(rock) };
-            // SUSP 1.12, 5.1: it does not cross a block's end.
+            // SUSP 1.12, 5.1: it does not cross the end of a block.
             let end = offset.checked_add(len).filter(|end| u64::from(*end) <= self.block);
             let area = end.and_then(|_| usize::try_from(len).ok());
             let area = area.ok_or_else(|| fault("a continuation area crosses a block boundary"))?;
@@ -172,7 +172,8 @@ impl Iso {
         Err(fault(format!("a record claims more than {AREAS} continuation areas")))
     }
 
-    /// Whether names and links are Rock Ridge's, and how many bytes of each record are not (SUSP 1.12, 5.3): the root's first record knows.
+    /// Whether Rock Ridge is in use, and how many bytes of each record to skip (SUSP 1.12, 5.3),
+    /// according to the root's first record.
     pub(super) fn rock_skip(&self, steps: &mut Steps) -> io::Result<Option<usize>> {
         let mut skip = None;
         self.records(self.root, steps, |record, steps| {
@@ -211,7 +212,7 @@ impl Iso {
                 .read_exact_at(&mut bytes, start + at)
                 .map_err(|error| unread(error, "a directory"))?;
             let mut rest = &bytes[..];
-            // A length of 0: the rest of the sector is not used.
+            // A length of 0: the rest of the sector is unused.
             while let Some(size) =
                 rest.first().map(|size| usize::from(*size)).filter(|size| *size != 0)
             {

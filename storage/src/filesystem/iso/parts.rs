@@ -1,4 +1,4 @@
-//! A file that lies in several places of its medium.
+//! A file that is fragmented on its medium.
 
 use std::io::{self, Read};
 

@@ -1,54 +1,55 @@
-//! Rock Ridge: names, links and kinds of files as Unix has them, in the records' system use areas (SUSP 1.12, RRIP 1.12).
+//! Rock Ridge: Unix names, links and file types, in the records' system use areas (SUSP 1.12, RRIP
+//! 1.12).
 
 use std::io;
 
 use super::fault;
 use crate::bytes::le32;
 
-/// Bytes of a name.
+/// Maximum length of a name in bytes.
 const NAME: usize = 255;
-/// Bytes of what a symbolic link says, as Linux has it.
+/// Maximum length of a symbolic link in bytes, as in Linux.
 const LINK: usize = 4096;
 
-/// What Rock Ridge says of a record.
+/// The Rock Ridge information of a record.
 #[derive(Debug, Default)]
 pub(super) struct Rock {
-    /// It says something at all.
+    /// Whether there is any.
     pub is_used: bool,
     /// The name.
     pub name: Option<Vec<u8>>,
-    /// What a symbolic link says.
+    /// The target of a symbolic link.
     pub link: Option<Vec<u8>>,
-    /// The block of the directory that belongs here, and was put elsewhere.
+    /// The block of a directory that belongs here but was relocated.
     pub child: Option<u32>,
-    /// It is such a directory, in the other place.
+    /// This is a relocated directory.
     pub relocated: bool,
     /// It is compressed by zisofs.
     pub compressed: bool,
     /// The file's mode: `st_mode`.
     mode: u32,
-    /// The link's last word goes on in the next component.
+    /// The last component of the link continues in the next one.
     unfinished: bool,
 }
 
-/// Where a record's system use area goes on.
+/// The continuation of a system use area.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Continuation {
     /// The block.
     pub block: u32,
-    /// The first byte in it.
+    /// Offset in it.
     pub offset: u32,
-    /// Bytes.
+    /// Length in bytes.
     pub len: u32,
 }
 
 impl Rock {
-    /// Reads one area; where it goes on.
+    /// Parses one area, and returns its continuation.
     pub(super) fn read(&mut self, mut area: &[u8]) -> io::Result<Option<Continuation>> {
         let mut next = None;
         while let [first, second, len, _version, ..] = *area {
             let len = usize::from(len);
-            // What is behind the last entry is no entry.
+            // What follows the last entry is padding.
             let Some(fields) = area.get(4..len) else { break };
             match &[first, second] {
                 b"CE" if fields.len() >= 24 => {
@@ -77,7 +78,7 @@ impl Rock {
         Ok(next)
     }
 
-    /// RRIP 4.1.4; a name may be in several entries.
+    /// RRIP 4.1.4; a name can be split among several entries.
     fn name(&mut self, fields: &[u8]) -> io::Result<()> {
         let [flags, text @ ..] = fields else { return Ok(()) };
         // "." and ".." have no text.
@@ -120,7 +121,7 @@ impl Rock {
         Ok(())
     }
 
-    /// What a file without bytes is, by its mode.
+    /// The type of a special file, by its mode.
     pub(super) fn special(&self) -> Option<&'static str> {
         match self.mode & 0o170_000 {
             0o010_000 => Some("a pipe"),
@@ -132,7 +133,7 @@ impl Rock {
     }
 }
 
-/// SUSP 1.12, 5.5: which extension is in use; the names of Rock Ridge in its versions.
+/// SUSP 1.12, 5.5: the extension in use; the identifiers of the versions of Rock Ridge.
 fn is_rock_ridge(fields: &[u8]) -> bool {
     let name = fields.first().and_then(|len| fields.get(4..4 + usize::from(*len)));
     name.is_some_and(|name| [&b"RRIP_1991A"[..], b"IEEE_P1282", b"IEEE_1282"].contains(&name))

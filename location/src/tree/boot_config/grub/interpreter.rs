@@ -18,7 +18,7 @@ const DEPTH: usize = 48;
 const STEPS: usize = 1 << 16;
 /// Bytes that all expanded words can have together.
 const EXPANDED: usize = 4 << 20;
-/// Warnings that are kept.
+/// Maximum number of warnings.
 const WARNINGS: usize = 8;
 
 /// What follows a command.
