@@ -1,5 +1,5 @@
-//! `chukka fetch` and the cache: what is fetched once is not fetched again, what is broken off is gone on with, and nothing half-done
-//! is taken for whole, however chukka ends.
+//! `chukka fetch` and the cache: files are fetched only once, interrupted downloads are resumed,
+//! and a partial file is never used as a complete one, however chukka ends.
 
 #![expect(clippy::unwrap_used, reason = "this is how a test fails")]
 

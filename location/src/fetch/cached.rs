@@ -1,4 +1,5 @@
-//! A place on another host, as far as it is known already; it is asked for the rest.
+//! A location on another host, with its cached answers and files. Everything else is requested from
+//! the host.
 
 use std::fs::File;
 use std::io::{self, Read};

@@ -1,5 +1,6 @@
-//! TFTP: `tftp://HOST[:PORT]/PATH[;mode=octet]` (RFC 3617). A server has neither directories nor parts of files: a file is sent from its
-//! beginning, and what is to be read again is sent again.
+//! TFTP: `tftp://HOST[:PORT]/PATH[;mode=octet]` (RFC 3617). A server has neither directory listings
+//! nor ranges: it always sends a file from the beginning, so reading a part again means another
+//! transfer.
 
 mod transfer;
 

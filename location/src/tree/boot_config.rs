@@ -1,5 +1,5 @@
-//! What the boot loader of a medium or a disk would boot: GRUB, GRUB legacy, isolinux, syslinux, extlinux, elilo, and whoever reads the
-//! entries of the Boot Loader Specification.
+//! Boot loader configurations of media and disks: GRUB, GRUB legacy, isolinux, syslinux, extlinux,
+//! elilo, and loaders that read Boot Loader Specification entries.
 
 mod bls;
 mod elilo;

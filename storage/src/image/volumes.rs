@@ -1,4 +1,5 @@
-//! All file systems of a disk as one place. A kernel is in the one for `/boot` or in that for `/`, and its path tells of no partition.
+//! All file systems of a disk as one tree. A kernel is in the file system for `/boot` or in that
+//! for `/`, and its path does not name a partition.
 
 use std::collections::BTreeMap;
 

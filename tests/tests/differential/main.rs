@@ -1,8 +1,10 @@
-//! chukka against QEMU: the same words on both command lines, the same firmware image in both guests, and what it tells of
-//! fw_cfg is the same, but for the differences of a list: `list.rs`, which docs/differences-from-qemu.md shows.
+//! chukka against QEMU: with the same command line and the same firmware image, both guests see the
+//! same fw_cfg, except for the differences listed in `list.rs` and shown in
+//! docs/differences-from-qemu.md.
 //!
-//! The image (`dump.S`) reads every well-known key, the directory and every file by DMA and by port, and tries what a guest may do
-//! with DMA. A difference that is not in the list fails, and so does an entry of the list that is none any more.
+//! The image (`dump.S`) reads every well-known key, the directory and every file by DMA and by
+//! port, and tries DMA operations that a guest may perform. An unlisted difference fails the test,
+//! and so does an entry of the list that no longer applies.
 
 #![expect(
     clippy::unwrap_used,

@@ -1,5 +1,5 @@
-//! `-location`: what is found in a tree is what the guest gets, with the user's files in its initrd; the plan; what is refused. And
-//! Debian's installer out of its tree, where KVM is genuine.
+//! `-location`: the guest gets the files found in a tree, with the user's files in its initrd; the
+//! plan; refusals. Debian's installer boots from its tree if KVM can run a stock kernel.
 
 #![expect(clippy::unwrap_used, reason = "this is how a test fails")]
 

@@ -1,4 +1,4 @@
-//! How a run ends: status, verdict, and what it tells of a CPU that could not go on.
+//! How a run ends: the status, the message, and the report on a CPU that could not continue.
 
 use std::time::Duration;
 
