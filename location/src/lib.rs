@@ -3,15 +3,13 @@
 //! | stage | module |
 //! |---|---|
 //! | what the user named, made into a place to read from | [`place`] |
-//! | a place with directories and files that can be read anywhere | [`source`] |
+//! | a tree of files that can be read at any offset, and images with such trees | the crate [`storage`] |
 //! | the same on another host | [`remote`] |
-//! | the same in an image: a medium's, a disk's, a file system's | [`image`] |
 //! | bytes from there onto this host, once | [`fetch`] |
 //! | which kernel and initrd are in it, and whose installer they are | [`tree`] |
 //! | the menus of the boot loaders in a place, and what one of their entries boots | [`menu`] |
 //! | what the guest's command line needs beside the user's words | [`arguments`] |
 //! | files of the user's, put into the initrd | [`inject`] |
-//! | all of it as files that guest memory can be filled from | [`host_file`] |
 //!
 //! Knows nothing of guests, memory or KVM. The rules and where they come from: docs/location.md.
 #![forbid(unsafe_code)]

@@ -2,7 +2,7 @@
 //!
 //! | what | module |
 //! |---|---|
-//! | the trait of every file, files of this host, parts of files, a page cache | [`file`] |
+//! | the trait of every file, files of this host, parts of files, a page cache | [`mod@file`] |
 //! | the trait of everything with directories and files, and paths in it | [`FileTree`], [`TreePath`] |
 //! | a directory of this host | [`Directory`] |
 //! | what an image is, and all that is inside it | [`image`] |

@@ -70,7 +70,7 @@ pub(super) fn pairs(text: &str, first: &str) -> Vec<Pair> {
         .collect()
 }
 
-/// A [`Pair`] whose value may be any bytes: a path, or a text for the guest.
+/// A `Pair` whose value may be any bytes: a path, or a text for the guest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RawPair {
     /// The key, with U+FFFD for bytes that are not UTF-8.
