@@ -54,7 +54,7 @@ pub struct BzImage {
 /// How a bzImage is entered without firmware.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinuxEntry {
-    /// In long mode, [`ENTRY_64`] bytes after the load address.
+    /// In long mode, `ENTRY_64` bytes after the load address.
     Long,
     /// In 32-bit protected mode, at the load address.
     Protected,

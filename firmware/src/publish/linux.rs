@@ -17,7 +17,7 @@
 //! | initrd | 0x0a, 0x0b, 0x12 | below the end of RAM below 4 GiB | the file; without one the keys are absent, and read as 0 |
 //!
 //! Before protocol 2.02, and for a zImage (loaded below 640 KiB), the addresses are those of
-//! [`Places::of`].
+//! `Places::of`.
 //!
 //! Sizes are 32 bits wide, and firmware can only access memory below 4 GiB: an initrd can be as
 //! large as the RAM between the kernel and 3 GiB, if the kernel accepts it there (`xloadflags`,
