@@ -80,7 +80,7 @@ _arguments \
     '*-kernel[the kernel\: a bzImage or a vmlinux; a path or a URL]:FILE:_files' \
     '*-initrd[the initial RAM disk; a path or a URL]:FILE:_files' \
     '*-append[the kernel'\''s command line]:TEXT: ' \
-    '*-location[find kernel and initrd in an install tree\: a URL, a directory or an image; -kernel and -initrd are then paths in it; the installer is told where its tree is]:PLACE:_files' \
+    '*-location[find kernel and initrd in an install tree\: a URL, a directory or an image; -kernel and -initrd are then paths in it; tells the installer where its tree is]:PLACE:_files' \
     '*-no-location-args[do not tell the installer where its tree is]' \
     '*-bootdisk[boot the kernel that this disk'\''s boot menu names\: an image, a block device or a directory]:DISK:_files' \
     '*-entry[menu entry by number, title or id; default or saved]:ENTRY: ' \

@@ -10,7 +10,8 @@ use vmm::config::cpu_model::Feature;
 
 const HEAD: &str = "\
 chukka boots a Linux kernel in a virtual machine and says how it ended.
-The guest has a serial console; it has no disk, no network and no screen.
+The guest has a serial console and, on microvm, raw disks; it has no network and
+no screen.
 
   chukka -kernel FILE [-initrd FILE] [-append TEXT] [OPTION]…
   chukka -location PLACE [-append TEXT] [OPTION]…

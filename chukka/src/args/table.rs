@@ -148,7 +148,7 @@ pub static OPTIONS: [Opt; 55] = [
     value("location", "PLACE", |o, v| o.boot.location = Some(v), Group::Boot, &[
         "find kernel and initrd in an install tree: a URL, a",
         "directory or an image; -kernel and -initrd are then",
-        "paths in it; the installer is told where its tree is",
+        "paths in it; tells the installer where its tree is",
     ]),
     flag("no-location-args", |o| o.boot.no_location_args = true, Group::Boot, &[
         "do not tell the installer where its tree is",
