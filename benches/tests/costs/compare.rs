@@ -47,12 +47,13 @@ fn number(value: &str) -> u64 {
     value.parse().unwrap()
 }
 
-/// The least difference that counts. Times and the binary have none: 2 % of them is a lot. A page more or less, or a timer's
-/// interrupt on this side of the mark or on the other, is chance.
+/// The least difference that counts. Times and the binary have none: 2 % of them is a lot. A timer's
+/// interrupt on this or the other side of the mark is chance. So are some 200 KiB of resident memory:
+/// around a page of a file that is touched, the kernel maps what its page cache has.
 fn floor(name: &str) -> u64 {
     match name.rsplit('.').next() {
         Some("us" | "bytes") => 0,
-        Some("resident") => 64,
+        Some("resident") => 512,
         _ => 8,
     }
 }
