@@ -149,7 +149,7 @@ fn what_gives_no_kernel_is_refused_with_what_was_there() {
     at(&image).refused().says("is a file without a known file system").hints("an image");
     start(["-location", "gopher://host/x"])
         .refused()
-        .says("no gopher: locations")
+        .says("gopher: is not supported")
         .hints("copy it to this host");
 
     let _ = scratch.file("README", b"text");
@@ -157,7 +157,7 @@ fn what_gives_no_kernel_is_refused_with_what_was_there() {
     empty.refused().says("tried .treeinfo: not there;").hints("-kernel PATH -initrd PATH");
     at(scratch.as_ref()).refused().says("it contains: README, debian.iso");
     let named = at(scratch.as_ref()).args(["-kernel", "/etc/passwd"]);
-    named.refused().says("/etc/passwd' is not there; in ").hints("file:///PATH");
+    named.refused().says("/etc/passwd' is not there; '").hints("file:///PATH");
 
     let root = tree(&scratch, b"<!DOCTYPE html><title>404</title>", b"initrd");
     at(&root)
