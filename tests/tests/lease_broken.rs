@@ -150,5 +150,8 @@ fn by_a_main_thread_that_stands_still_and_a_device_comes_to_a_page() {
     let (chukka, initrd) = while_only_the_guest_runs("U*");
     let ended = chukka.wait_within(LONG);
     assert_told(&ended, &initrd, Change::Cut);
-    assert!(ended.stderr.contains("a page of a file in guest memory cannot be read"), "{ended:?}");
+    assert!(
+        ended.stderr.contains("a file's page in guest memory can no longer be read"),
+        "{ended:?}"
+    );
 }

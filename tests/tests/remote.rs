@@ -126,7 +126,13 @@ fn tftp() {
         let server = servers::tftp::start_with(&tree.path(""), options);
         reads_everything(&server);
         let source = place(&server.url);
-        assert!(source.list(&TreePath::root()).unwrap_err().to_string().contains("no list"));
+        assert!(
+            source
+                .list(&TreePath::root())
+                .unwrap_err()
+                .to_string()
+                .contains("no directory listing")
+        );
     }
 }
 

@@ -63,7 +63,8 @@ fn a_kernel_cut_short_before_a_reboot_is_named() {
         let kernel = scratch.file("kernel", &guest::kernel_of("", size));
         let ended = run_and_cut(Start::kernel(&kernel), &kernel, b"R");
         assert_eq!(ended.code(), Some(125), "{ended:?}");
-        let expected = format!("Cannot load '{}' into guest memory: it ends at", kernel.display());
+        let expected =
+            format!("Cannot load '{}' into guest memory: it now ends at", kernel.display());
         assert!(ended.stderr.contains(&expected), "{ended:?}");
         assert!(ended.stderr.contains("\nhint: "), "{ended:?}");
     }
