@@ -104,14 +104,15 @@ fn image(scratch: &Scratch) -> PathBuf {
     path
 }
 
+/// QEMU's program that reads and writes images; the test is skipped loudly without it.
+fn qemu_io() -> Option<PathBuf> {
+    let missing = || chukka_tests::Error::Missing("qemu-io (package qemu-utils)".into());
+    assets::or_skip(pack::which("qemu-io").ok_or_else(missing))
+}
+
 #[test]
 fn qemu_s_programs_stay_away_from_a_disk_that_is_open() {
-    let Some(qemu_io) = assets::or_skip(
-        pack::which("qemu-io")
-            .ok_or_else(|| chukka_tests::Error::Missing("qemu-io (package qemu-utils)".into())),
-    ) else {
-        return;
-    };
+    let Some(qemu_io) = qemu_io() else { return };
     let scratch = Scratch::new();
     let path = image(&scratch);
     let run = |options: &[&str]| {
@@ -142,12 +143,7 @@ fn qemu_s_programs_stay_away_from_a_disk_that_is_open() {
 
 #[test]
 fn a_disk_that_a_program_of_qemu_s_has_is_refused_with_its_name() {
-    let Some(qemu_io) = assets::or_skip(
-        pack::which("qemu-io")
-            .ok_or_else(|| chukka_tests::Error::Missing("qemu-io (package qemu-utils)".into())),
-    ) else {
-        return;
-    };
+    let Some(qemu_io) = qemu_io() else { return };
     let scratch = Scratch::new();
     let path = image(&scratch);
     let mut holder = Command::new(&qemu_io)
