@@ -13,18 +13,34 @@ use std::io::Write;
 use chukka_benches::document;
 use chukka_tests::{Error, skip};
 
+/// How often everything is measured again if something is worse: a real cost is there each time.
+const REPEATS: usize = 2;
+
 #[test]
 fn boots_cost_no_more_than_the_table_allows() {
-    let measured = match measure::measure() {
+    let again = |measured| {
+        let second = measure::measure().unwrap_or_else(|error| panic!("{error}"));
+        table::least(measured, &second)
+    };
+    let mut measured = match measure::measure() {
         Err(error @ Error::Missing(_)) => return skip(&error.to_string()),
         measured => measured.unwrap_or_else(|error| panic!("{error}")),
     };
     if env::var_os("CHUKKA_COSTS").is_some_and(|value| value == "write") {
+        measured = again(measured);
         table::write(&measured);
         return document::write("costs", &page::text(&measured)).unwrap();
     }
-    let verdict = compare::compare(&table::read(), &measured);
     let loudly = |text: &str| drop(writeln!(std::io::stderr().lock(), "costs: {text}"));
+    let mut verdict = compare::compare(&table::read(), &measured);
+    for _ in 0..REPEATS {
+        if verdict.worse.is_empty() {
+            break;
+        }
+        loudly(&format!("measuring again: {}", verdict.worse.join("; ")));
+        measured = again(measured);
+        verdict = compare::compare(&table::read(), &measured);
+    }
     for line in &verdict.environment {
         loudly(&format!(
             "10 % instead of 2 % is allowed: {line} (hint: make costs, before your change)"
