@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use guest_memory::hint::Hint;
 
 use crate::image::ImageError;
-use crate::linuxboot;
 use crate::payload::LoadError;
+use crate::publish::kernel_error::KernelError;
 use crate::rom::RomError;
 use crate::smbios::SmbiosError;
 use crate::source_file::SourceError;
@@ -23,7 +23,7 @@ impl Hint for LoadError {
     }
 }
 
-impl Hint for linuxboot::PublishError {
+impl Hint for KernelError {
     fn hint(&self) -> Option<Cow<'_, str>> {
         Some(Self::hint(self).into())
     }

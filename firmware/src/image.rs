@@ -5,7 +5,7 @@ mod container;
 mod efi;
 mod elf;
 mod foreign;
-mod multiboot;
+pub(crate) mod multiboot;
 mod pe;
 
 use std::io;

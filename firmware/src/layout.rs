@@ -107,6 +107,14 @@ pub const KVM_IDENTITY_MAP: u64 = 0xfeff_c000;
 /// Three pages for KVM's real-mode task state segment, after the identity map.
 pub const KVM_TSS: u64 = 0xfeff_d000;
 
+/// Bytes at the end of RAM below 4 GiB that are reserved for firmware. SeaBIOS stores ACPI and
+/// SMBIOS tables there (128 KiB under QEMU, which itself reserves 160 KiB), and int 15h E801
+/// reports the rest in units of 64 KiB.
+pub const FIRMWARE_RAM: u64 = 256 << 10;
+/// Low RAM that firmware leaves to a kernel ends here at the latest: SeaBIOS may have drivers' data
+/// in the last 64 KiB below the extended BIOS data area.
+pub const FIRMWARE_LOW_RAM_END: u64 = 0x9_0000;
+
 const _: () = {
     assert!(GDT + GDT_SIZE <= LOW_PAGES && LOW_PAGES <= PVH_START_INFO);
     assert!(MULTIBOOT_MEMORY_MAP + 0x500 == MULTIBOOT_INFO);
@@ -139,6 +147,7 @@ mod tests {
             .lines()
             .filter(|line| line.starts_with("pub const ") && line.contains("= 0x"))
             .filter(|line| !line.contains("PAGE_SIZE") && !line.contains("CAPACITY"))
+            .filter(|line| !line.contains("FIRMWARE_LOW_RAM_END"))
             .filter(|line| !line.contains("GDT_SIZE") && !line.contains("LOW_PAGES"))
             .filter_map(|line| line.split("= 0x").nth(1)?.split(';').next().map(digits))
             .collect();

@@ -11,7 +11,7 @@
 //! | [`protocol`] | how a kernel is entered: Linux at 64 or 32 bits, PVH, multiboot; the registers
 //! |
 //! | [`tables`] | the machine's description: ACPI, SMBIOS, the memory map |
-//! | [`roms`] | firmware: our option ROM and built-in ROM; finding BIOS images |
+//! | [`roms`] | firmware: our option ROMs and built-in ROM; finding BIOS images |
 //! | [`payload`] | direct boot: loads kernel, initrd, command line and tables into guest memory |
 //! | [`publish`] | boot through firmware: publishes the same, and the machine's description, in
 //! fw_cfg |
@@ -51,7 +51,8 @@ mod testing;
 pub use image::KernelImage;
 pub use protocol::boot_state::{self, BootState};
 pub use publish::error::PublishError;
-pub use publish::linux as linuxboot;
+pub use publish::kernel::{self as kernel_items, Firmware};
+pub use publish::kernel_error::KernelError;
 pub use publish::platform::{BootOptions, PlatformConfig};
 pub use roms::files::{self as rom, BiosImage, OptionRom};
 pub use roms::{builtin, option_rom};

@@ -13,6 +13,7 @@ use vm_memory::{Bytes, GuestAddress};
 pub(crate) use error::check_cmdline;
 pub use error::{LoadError, Remedy};
 pub use module::Module;
+pub(crate) use plan::ELF_CMDLINE_SIZE;
 use plan::{MultibootPlan, Plan};
 
 use crate::image::{BzImage, Elf, KernelImage, KernelKind, Multiboot, MultibootVersion, Segment};
@@ -91,6 +92,18 @@ impl Payload {
     /// kernel or the initrd is too big.
     pub fn check(&self, map: &MemoryMap) -> Result<(), LoadError> {
         self.plan(map).map(|_| ())
+    }
+
+    /// Loads the segments of an ELF kernel and nothing else, for firmware that expects them in
+    /// memory.
+    ///
+    /// # Errors
+    /// [`LoadError`]: there is no RAM, or the file cannot be read.
+    pub fn load_segments<M: Memory>(&self, engine: &Engine<M>) -> Result<(), LoadError> {
+        match &self.kernel.kind {
+            KernelKind::Elf(elf) => self.place_segments(engine, &elf.segments),
+            KernelKind::BzImage(_) | KernelKind::Multiboot(_) => Ok(()),
+        }
     }
 
     fn load_bzimage<M: Memory>(

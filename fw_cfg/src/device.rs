@@ -1,6 +1,5 @@
 //! The device: the selected item, the offset into it, and the selector and data registers.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::ops::Range;
@@ -109,16 +108,18 @@ impl<M> FwCfg<M> {
         }
     }
 
-    /// Reports that the selected item cannot be read. Adds the name of the host's file, if there is
-    /// one.
+    /// Reports that the selected item cannot be read. Adds the names of the host's files, if it
+    /// has any.
     pub(crate) fn report_host_error(&mut self, error: &io::Error) {
         let item = self.items.name(self.selected);
-        let path = match self.items.get(self.selected).map(|item| &item.data) {
-            Some(Data::File(file)) => file.file().name().to_string_lossy(),
-            _ => Cow::default(),
-        };
-        let named = io::Error::new(error.kind(), format!("'{path}': {error}"));
-        let error = if path.is_empty() { error } else { &named };
+        let data = self.items.get(self.selected).map(|item| &item.data);
+        let names = data.into_iter().flat_map(Data::files).map(|file| file.file().name());
+        let mut names: Vec<_> = names.filter(|name| !name.as_os_str().is_empty()).collect();
+        names.dedup();
+        let names: Vec<_> = names.iter().map(|name| format!("'{}'", name.display())).collect();
+        let names = names.join(", ");
+        let named = io::Error::new(error.kind(), format!("{names}: {error}"));
+        let error = if names.is_empty() { error } else { &named };
         if let Some(observer) = &mut self.observer {
             observer.observe(&Event::HostError { item, error });
         }

@@ -95,6 +95,6 @@ pub mod loader;
 mod operation;
 pub mod x86;
 
-pub use data::Data;
+pub use data::{Data, Part};
 pub use device::{DMA_SIGNATURE, FwCfg};
 pub use items::{DEFAULT_FILE_SLOTS, ItemError, Items, MAX_FILE_SLOTS, MAX_NAME, OnWrite};

@@ -112,13 +112,15 @@ impl<M: Memory> FwCfg<M> {
         if from_item > 0
             && let Some(item) = self.items.get(self.selected)
         {
-            let to = GuestAddress(descriptor.address);
-            match self.engine.transfer(item.data.part(start, from_item), to) {
-                Ok(()) => {}
-                Err(TransferError::Guest) => return Err(DmaError::Address),
-                Err(TransferError::Host(error)) => {
-                    self.report_host_error(&error);
-                    return Err(DmaError::Host);
+            let mut to = descriptor.address;
+            for (source, len) in item.data.sources(start, from_item) {
+                match self.engine.transfer(source, GuestAddress(to)) {
+                    Ok(()) => to = to.wrapping_add(len),
+                    Err(TransferError::Guest) => return Err(DmaError::Address),
+                    Err(TransferError::Host(error)) => {
+                        self.report_host_error(&error);
+                        return Err(DmaError::Host);
+                    }
                 }
             }
         }

@@ -3,10 +3,12 @@
 use std::path::Path;
 
 use firmware::acpi::AcpiTables;
+use firmware::image::KernelKind;
+use firmware::option_rom::OwnRom;
 use firmware::payload::Payload;
 use firmware::rom::{BiosImage, OptionRom};
 use firmware::smbios::SmbiosTables;
-use firmware::{BootState, MemoryMap, builtin, layout, linuxboot, option_rom};
+use firmware::{BootState, Firmware, MemoryMap, builtin, kernel_items, layout};
 use fw_cfg::Items;
 use fw_cfg::x86::rom_path;
 use vm_memory::{Bytes, GuestAddress};
@@ -150,6 +152,9 @@ impl Boot {
                     let written = ram.memory().write_slice(&acpi.reset_code(), at);
                     written.map_err(BootError::Rom)?;
                 }
+                if let Some(kernel) = boot.kernel.as_ref().filter(|kernel| boot.preloads(kernel)) {
+                    kernel.load_segments(ram.engine())?;
+                }
                 Ok(BootState::reset_vector())
             }
         }
@@ -157,6 +162,14 @@ impl Boot {
 }
 
 impl FirmwareBoot {
+    /// Whether the firmware expects the kernel's segments in memory, as in QEMU: QEMU's own option
+    /// ROM for PVH does, and so does firmware that runs none, such as qboot. Our option ROM fetches
+    /// them when the firmware no longer uses any memory.
+    fn preloads(&self, boot: &Payload) -> bool {
+        let pvh = matches!(boot.kernel.kind, KernelKind::Elf(_));
+        pvh && !self.bios.is_builtin() && !(self.own_option_rom && self.bios.runs_option_roms())
+    }
+
     fn open(
         config: &FirmwareConfig,
         kernel: Option<Payload>,
@@ -187,15 +200,17 @@ impl FirmwareBoot {
     ) -> Result<Vec<String>, BootError> {
         let mut order = Vec::new();
         if let Some(boot) = &self.kernel {
-            if self.bios.is_builtin() {
-                linuxboot::check_builtin(&boot.kernel)?;
+            let firmware = Firmware {
+                reserved_for_acpi: reserved_for_acpi(machine),
+                builtin: self.bios.is_builtin(),
+                preloaded: self.preloads(boot),
+            };
+            kernel_items::publish(items, boot, map, firmware)?;
+            if self.own_option_rom && !self.bios.is_builtin() {
+                let OwnRom { name, image } = OwnRom::of(&boot.kernel.kind);
+                items.add_file(name, image)?;
+                order.push(rom_path(name));
             }
-            let (initrd, reserved) = (boot.initrd.as_ref(), reserved_for_acpi(machine));
-            linuxboot::publish(items, &boot.kernel, initrd, &boot.cmdline, map, reserved)?;
-        }
-        if self.kernel.is_some() && self.own_option_rom && !self.bios.is_builtin() {
-            items.add_file(option_rom::NAME, option_rom::IMAGE)?;
-            order.push(rom_path(option_rom::NAME));
         }
         let mut indexed = Vec::new();
         for (rom, index) in &self.option_roms {

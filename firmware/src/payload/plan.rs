@@ -15,7 +15,7 @@ use crate::tables::memory_map::MemoryMap;
 
 /// Maximum command line length for kernels that do not declare one: COMMAND_LINE_SIZE in Linux's
 /// arch/x86/include/asm/setup.h, minus the terminating NUL.
-const ELF_CMDLINE_SIZE: u64 = 2047;
+pub(crate) const ELF_CMDLINE_SIZE: u64 = 2047;
 
 /// The locations of everything in guest memory.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub(super) struct Plan {
 /// Data placed after a multiboot kernel: a block with lists and strings, or version 2's
 /// information; then the modules.
 #[derive(Debug)]
-pub(super) struct MultibootPlan {
+pub(crate) struct MultibootPlan {
     /// Guest-physical address of the block.
     pub block: u64,
     pub modules: Vec<LoadedModule>,
@@ -46,7 +46,7 @@ impl Payload {
         match &self.kernel.kind {
             KernelKind::BzImage(image) => self.plan_bzimage(image, map),
             KernelKind::Elf(elf) => self.plan_elf(elf, map),
-            KernelKind::Multiboot(kernel) => self.plan_multiboot(kernel, map),
+            KernelKind::Multiboot(kernel) => self.plan_multiboot_directly(kernel, map),
         }
     }
 
@@ -87,8 +87,26 @@ impl Payload {
         Ok(Plan { placement: Placement { kernel, initrd, low }, multiboot: None })
     }
 
+    fn plan_multiboot_directly(
+        &self,
+        kernel: &Multiboot,
+        map: &MemoryMap,
+    ) -> Result<Plan, LoadError> {
+        let low = self.low_memory(&kernel.segments, layout::MULTIBOOT_MEMORY_MAP)?;
+        let multiboot = Some(self.plan_multiboot(kernel, map)?);
+        let kernel = start(&kernel.segments)..kernel.end();
+        Ok(Plan { placement: Placement { kernel, initrd: None, low }, multiboot })
+    }
+
     /// Modules follow the kernel, each page-aligned, as in QEMU.
-    fn plan_multiboot(&self, kernel: &Multiboot, map: &MemoryMap) -> Result<Plan, LoadError> {
+    ///
+    /// # Errors
+    /// [`LoadError`]: the command line, the kernel or its modules are too big.
+    pub(crate) fn plan_multiboot(
+        &self,
+        kernel: &Multiboot,
+        map: &MemoryMap,
+    ) -> Result<MultibootPlan, LoadError> {
         let version = kernel.version;
         let cmdline = match version {
             MultibootVersion::One => {
@@ -98,7 +116,6 @@ impl Payload {
             MultibootVersion::Two => self.cmdline.clone(),
         };
         check_cmdline(self.kernel.source.path(), &cmdline, u64::MAX)?;
-        let low = self.low_memory(&kernel.segments, layout::MULTIBOOT_MEMORY_MAP)?;
         self.check_kernel_end(kernel.end(), map)?;
         let modules = self.multiboot_modules(version);
         // The size of strings and lists does not depend on the modules' addresses.
@@ -127,14 +144,12 @@ impl Payload {
             let (kernel, memory) = (self.kernel_path(), map.below_4g());
             return Err(LoadError::ModulesTooBig { kernel, needed: end, memory });
         }
-        let kernel = start(&kernel.segments)..kernel.end();
-        let multiboot = MultibootPlan { block, modules: placed, cmdline };
-        Ok(Plan { placement: Placement { kernel, initrd: None, low }, multiboot: Some(multiboot) })
+        Ok(MultibootPlan { block, modules: placed, cmdline })
     }
 
     /// The files of a multiboot kernel's modules, and their strings. Version 1's strings include
     /// the path, as in QEMU; version 2's are only the arguments, as in GRUB.
-    pub(super) fn multiboot_modules(
+    pub(crate) fn multiboot_modules(
         &self,
         version: MultibootVersion,
     ) -> Vec<(SourceFile, Vec<u8>)> {

@@ -25,6 +25,8 @@ const MODULE_1: u64 = 16;
 const MAP_ENTRY_1: u32 = 20;
 const MAP_ENTRY_2: u32 = 24;
 const LOADER_NAME: &[u8] = b"chukka\0";
+/// The name that firmware finds: the items for option ROMs are QEMU's interface.
+const LOADER_NAME_OF_QEMU: &[u8] = b"qemu\0";
 
 /// A module in guest memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +57,36 @@ impl Information<'_> {
     /// guest-physical address `at`; and the memory map with the information structure, for the page
     /// at `page`. Also returns the structure's address.
     pub fn version_1(&self, at: u64, page: u64) -> (Vec<u8>, Vec<u8>, u64) {
+        let (list, mut info) = self.list_1(at, LOADER_NAME);
+        let mut map = Vec::new();
+        for entry in self.map.e820() {
+            put(&mut map, &[MAP_ENTRY_1]);
+            map.extend(entry.addr.to_le_bytes());
+            map.extend(entry.size.to_le_bytes());
+            put(&mut map, &[entry.kind as u32]);
+        }
+        let (lower, upper) = self.memory_sizes();
+        info[1..3].copy_from_slice(&[lower, upper]);
+        info[11..13].copy_from_slice(&[low(map.len() as u64), low(page)]);
+        map.resize(usize::try_from(INFO_OFFSET).unwrap_or_default(), 0);
+        put(&mut map, &info);
+        (list, map, page + INFO_OFFSET)
+    }
+
+    /// Builds the version 1 information for an option ROM to complete, which knows the BIOS's
+    /// memory map: the module list with all strings, for guest-physical address `at`; and the
+    /// structure.
+    pub fn version_1_for_firmware(&self, at: u64) -> (Vec<u8>, Vec<u8>) {
+        let (list, mut info) = self.list_1(at, LOADER_NAME_OF_QEMU);
+        info[12] = low(layout::MULTIBOOT_MEMORY_MAP);
+        let mut bytes = Vec::new();
+        put(&mut bytes, &info);
+        (list, bytes)
+    }
+
+    /// The version 1 module list with all strings, for guest-physical address `at`; and the
+    /// information without the memory map.
+    fn list_1(&self, at: u64, loader_name: &[u8]) -> (Vec<u8>, [u32; INFO_SIZE / 4]) {
         let texts = self.modules.iter().map(|module| module.text.as_slice());
         let mut list = Vec::new();
         let mut strings = Vec::new();
@@ -68,28 +100,19 @@ impl Information<'_> {
         for (module, text) in self.modules.iter().zip(&addresses) {
             put(&mut list, &[low(module.range.start), low(module.range.end), *text, 0]);
         }
-        let loader_name = low(strings_at + strings.len() as u64);
-        strings.extend(LOADER_NAME);
+        // In QEMU, the loader's name begins after as many bytes as the option had, in which each
+        // comma of a module's text was doubled.
+        let texts = self.modules.iter().flat_map(|module| &module.text);
+        strings.resize(strings.len() + texts.filter(|byte| **byte == b',').count(), 0);
+        let loader = low(strings_at + strings.len() as u64);
+        strings.extend(loader_name);
         list.extend(strings);
-
-        let mut map = Vec::new();
-        for entry in self.map.e820() {
-            put(&mut map, &[MAP_ENTRY_1]);
-            map.extend(entry.addr.to_le_bytes());
-            map.extend(entry.size.to_le_bytes());
-            put(&mut map, &[entry.kind as u32]);
-        }
-        let map_length = low(map.len() as u64);
-        let (lower, upper) = self.memory_sizes();
         let cmdline = addresses.last().copied().unwrap_or_default();
         let count = low(self.modules.len() as u64);
         let mut info = [0u32; INFO_SIZE / 4];
-        info[..7].copy_from_slice(&[FLAGS_1, lower, upper, BOOT_DEVICE, cmdline, count, low(at)]);
-        info[11..13].copy_from_slice(&[map_length, low(page)]);
-        info[16] = loader_name;
-        map.resize(usize::try_from(INFO_OFFSET).unwrap_or_default(), 0);
-        put(&mut map, &info);
-        (list, map, page + INFO_OFFSET)
+        info[..7].copy_from_slice(&[FLAGS_1, 0, 0, BOOT_DEVICE, cmdline, count, low(at)]);
+        info[16] = loader;
+        (list, info)
     }
 
     /// Builds the version 2 information: one structure, for an address that is a multiple of 8.

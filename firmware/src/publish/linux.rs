@@ -22,26 +22,21 @@
 //! Sizes are 32 bits wide, and firmware can only access memory below 4 GiB: an initrd can be as
 //! large as the RAM between the kernel and 3 GiB, if the kernel accepts it there (`xloadflags`,
 //! `initrd_addr_max`). Unlike in QEMU, kernels and initrds that cannot work are rejected before the
-//! machine starts: see [`PublishError`].
+//! machine starts: see [`KernelError`].
 
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
 
-use fw_cfg::{ItemError, Items, key};
+use fw_cfg::{Items, key};
 use guest_memory::Content;
-use thiserror::Error;
 
-use crate::image::{BzImage, BzImageError, KernelImage, KernelKind};
-use crate::layout;
-use crate::payload::{LoadError, Remedy, check_cmdline};
+use super::initrd::{self, Bounds};
+use super::kernel_error::{KernelError, narrow, read_error};
+use crate::image::{BzImage, KernelImage};
+use crate::layout::{self, FIRMWARE_RAM};
+use crate::payload::{LoadError, check_cmdline};
 use crate::source_file::SourceFile;
 use crate::tables::memory_map::MemoryMap;
-
-/// Bytes at the end of RAM below 4 GiB that are reserved for firmware. SeaBIOS stores ACPI and
-/// SMBIOS tables there (128 KiB under QEMU, which itself reserves 160 KiB), and int 15h E801
-/// reports the rest in units of 64 KiB.
-pub const FIRMWARE_RAM: u64 = 256 << 10;
 
 /// Offsets in the setup code of the header fields that a boot loader fills in (boot.rst), and
 /// QEMU's values for them.
@@ -97,110 +92,34 @@ impl Places {
 
 const _: () = assert!(layout::CMDLINE - layout::SETUP - BELOW_CMDLINE == 0xfe00);
 
-/// Why firmware cannot boot a kernel.
-#[derive(Debug, Error)]
-pub enum PublishError {
-    /// Firmware enters kernels in real mode, and this one has no real-mode code.
-    #[error("The kernel '{}' is a {kind}, expected a bzImage: firmware starts nothing else", kernel.display())]
-    NotBzImage {
-        /// The kernel's file name.
-        kernel: PathBuf,
-        /// Its format.
-        kind: &'static str,
-    },
-    /// The built-in firmware enters kernels at 32 bits, which this one does not support.
-    #[error("-bios builtin cannot start the kernel '{}': it {reason}", kernel.display())]
-    NoProtectedEntry {
-        /// The kernel's file name.
-        kernel: PathBuf,
-        /// What is wrong.
-        reason: BzImageError,
-    },
-    /// Its setup code leaves no room for heap and stack.
-    #[error("The kernel '{}' has {found} bytes of set-up code, expected {expected} at most", kernel.display())]
-    SetupTooBig {
-        /// The kernel's file name.
-        kernel: PathBuf,
-        /// Size of the setup code in bytes.
-        found: u64,
-        /// Available size in bytes.
-        expected: u64,
-    },
-    /// A zImage is loaded below its setup code, and this one is too long for that.
-    #[error("The kernel '{}' is a zImage of {found} bytes, expected {expected} at most", kernel.display())]
-    ZImageTooBig {
-        /// The kernel's file name.
-        kernel: PathBuf,
-        /// Size of the protected-mode kernel in bytes.
-        found: u64,
-        /// Available size in bytes.
-        expected: u64,
-    },
-    /// The command line's `vga=`, which the boot loader handles, is not a video mode.
-    #[error(
-        "The kernel command line has vga={value}, expected normal, ext, ask or a number up to 65535"
-    )]
-    VideoMode {
-        /// Its value.
-        value: String,
-    },
-    /// The command line, kernel or initrd does not fit.
-    #[error(transparent)]
-    Load(#[from] LoadError),
-    /// A file cannot be read.
-    #[error("Cannot read '{}'", path.display())]
-    Read {
-        /// Its path.
-        path: PathBuf,
-        /// The operating system's error.
-        source: io::Error,
-    },
-    /// A key is already in use.
-    #[error(transparent)]
-    Item(#[from] ItemError),
-}
-
-impl PublishError {
-    /// What the user can do about it.
-    pub fn hint(&self) -> String {
-        match self {
-            Self::NotBzImage { .. } => {
-                "boot it directly, without -bios, or give the bzImage (arch/x86/boot/bzImage, /boot/vmlinuz-*)".into()
-            }
-            Self::NoProtectedEntry { reason, .. } => reason.hint().into(),
-            Self::SetupTooBig { .. } | Self::ZImageTooBig { .. } => "the file is damaged; build, copy or download it again".into(),
-            Self::VideoMode { .. } => "leave vga= out: a guest on a serial console needs no video mode".into(),
-            Self::Load(error) => error.hint(),
-            Self::Read { .. } => "read error: check the disk".into(),
-            Self::Item(_) => "this is a defect of chukka; please report it".into(),
-        }
-    }
-}
-
-/// Publishes `kernel`, `initrd` and `cmdline` (without a terminating NUL) in `items` for firmware
-/// to boot. The initrd's published address stays clear of `reserved_for_acpi` bytes at the end of
+/// Publishes `kernel`, whose header is `image`, `initrd` and `cmdline` (without a terminating NUL)
+/// in `items` for firmware to boot. The initrd's published address stays clear of `reserved_for_acpi` bytes at the end of
 /// RAM below 4 GiB: 0x28000 in QEMU on pc, 0 on microvm. Our option ROM chooses its own address, at
 /// least [`FIRMWARE_RAM`] below that end.
 ///
 /// # Errors
-/// [`PublishError`]: the kernel is not a bzImage; the command line is too long for it; there is not
-/// enough memory below 4 GiB for it to decompress itself; the initrd does not fit above that
-/// memory; `vga=` is invalid; or a file cannot be read. `items` may then contain some of the keys.
+/// [`KernelError`]: the command line is too long for the kernel; there is not enough memory below 4
+/// GiB for it to decompress itself; the initrd does not fit above that memory; `vga=` is invalid; or
+/// a file cannot be read. `items` may then contain some of the keys.
 pub fn publish(
     items: &mut Items,
     kernel: &KernelImage,
+    image: &BzImage,
     initrd: Option<&SourceFile>,
     cmdline: &[u8],
     map: &MemoryMap,
     reserved_for_acpi: u64,
-) -> Result<(), PublishError> {
+) -> Result<(), KernelError> {
     let path = kernel.source.path();
-    let image = bzimage(kernel)?;
     check_cmdline(path, cmdline, image.cmdline_size())?;
     let places = Places::of(image, cmdline.len() as u64 + 1);
     let floor = kernel_end(kernel, image, places, map)?;
     let initrd_addr = match initrd {
-        Some(file) => Some((file, initrd_address(file, image, floor, map, reserved_for_acpi)?)),
+        Some(file) => {
+            let last = (!image.above_4g()).then(|| image.initrd_addr_max());
+            let bounds = Bounds { floor, last, limit: image.initrd_limit() };
+            Some((file, initrd::address(file, bounds, map, reserved_for_acpi)?))
+        }
         None => None,
     };
     let mut setup = read_setup(&kernel.source, image, places)?;
@@ -229,25 +148,15 @@ pub fn publish(
     Ok(())
 }
 
-/// Checks that the built-in firmware can boot `kernel`: it uses the 32-bit entry point and offers
-/// no services to real-mode code.
+/// Checks that the built-in firmware can boot `image`: it uses the 32-bit entry point and offers no
+/// services to real-mode code.
 ///
 /// # Errors
-/// [`PublishError`]: the kernel is not a bzImage, or has no such entry point.
-pub fn check_builtin(kernel: &KernelImage) -> Result<(), PublishError> {
-    let kernel_path = || kernel.source.path().into();
-    let checked = bzimage(kernel)?.check_32_bit_entry();
-    checked.map_err(|reason| PublishError::NoProtectedEntry { kernel: kernel_path(), reason })
-}
-
-fn bzimage(kernel: &KernelImage) -> Result<&BzImage, PublishError> {
-    match &kernel.kind {
-        KernelKind::BzImage(image) => Ok(image),
-        other => {
-            let (kernel, kind) = (kernel.source.path().into(), other.name());
-            Err(PublishError::NotBzImage { kernel, kind })
-        }
-    }
+/// [`KernelError`]: the kernel has no such entry point.
+pub fn check_builtin(kernel: &KernelImage, image: &BzImage) -> Result<(), KernelError> {
+    let kernel = || kernel.source.path().into();
+    let checked = image.check_32_bit_entry();
+    checked.map_err(|reason| KernelError::NoProtectedEntry { kernel: kernel(), reason })
 }
 
 /// First address after the memory the kernel occupies: its load address range, and the range from
@@ -257,12 +166,12 @@ fn kernel_end(
     image: &BzImage,
     places: Places,
     map: &MemoryMap,
-) -> Result<u64, PublishError> {
+) -> Result<u64, KernelError> {
     let found = image.payload_len();
     let expected = places.setup.saturating_sub(places.kernel);
     let path = || kernel.source.path().into();
     if !image.is_loaded_high() && found > expected {
-        return Err(PublishError::ZImageTooBig { kernel: path(), found, expected });
+        return Err(KernelError::ZImageTooBig { kernel: path(), found, expected });
     }
     let loaded = places.kernel.saturating_add(found);
     let unpacked = image.pref_address().max(layout::HIGH_RAM).saturating_add(image.init_size());
@@ -276,47 +185,16 @@ fn kernel_end(
     Ok(end)
 }
 
-/// The initrd's address by QEMU's formula. Rejects an initrd that does not fit there, or that our
-/// option ROM could not place.
-fn initrd_address(
-    file: &SourceFile,
-    image: &BzImage,
-    floor: u64,
-    map: &MemoryMap,
-    reserved_for_acpi: u64,
-) -> Result<u32, PublishError> {
-    let size = file.len();
-    let reserved = FIRMWARE_RAM.max(reserved_for_acpi + layout::PAGE_SIZE);
-    let ram_end = map.below_4g().saturating_sub(reserved);
-    let ceiling = if image.above_4g() { ram_end } else { ram_end.min(image.initrd_addr_max()) };
-    let fits = ceiling.checked_sub(size).is_some_and(|at| page_of(at) >= floor);
-    if !fits {
-        return Err(LoadError::InitrdTooBig {
-            initrd: file.path().into(),
-            size,
-            floor,
-            ceiling,
-            reserved,
-            above_4g: 0,
-            remedy: Remedy::find(size, floor, image.initrd_limit(), reserved),
-        }
-        .into());
-    }
-    let limit = if image.above_4g() { u64::from(u32::MAX) } else { image.initrd_addr_max() };
-    let max = limit.min(map.below_4g() - reserved_for_acpi - 1);
-    Ok(narrow("initrd", page_of(max - size))?)
-}
-
 /// Reads the file up to the protected-mode kernel.
 fn read_setup(
     source: &SourceFile,
     image: &BzImage,
     places: Places,
-) -> Result<Vec<u8>, PublishError> {
+) -> Result<Vec<u8>, KernelError> {
     let (found, expected) = (image.payload_offset(), u64::from(places.heap_end()));
     let length = usize::try_from(found).ok().filter(|_| found <= expected);
     let Some(length) = length else {
-        return Err(PublishError::SetupTooBig { kernel: source.path().into(), found, expected });
+        return Err(KernelError::SetupTooBig { kernel: source.path().into(), found, expected });
     };
     let mut setup = vec![0; length];
     source.file().read_exact_at(&mut setup, 0).map_err(|error| read_error(source, error))?;
@@ -333,7 +211,7 @@ fn complete_header(
     image: &BzImage,
     places: Places,
     cmdline: &[u8],
-) -> Result<(), PublishError> {
+) -> Result<(), KernelError> {
     if let Some(mode) = video_mode(cmdline)? {
         patch(setup, VID_MODE, &mode.to_le_bytes());
     }
@@ -360,7 +238,7 @@ fn patch(setup: &mut [u8], at: usize, bytes: &[u8]) {
 /// `vid_mode` for the command line's first `vga=` (Linux: Documentation/admin-guide/svga.rst),
 /// which the boot loader must handle. QEMU accepts the text anywhere, even at the end of another
 /// word, and truncates numbers to 16 bits.
-fn video_mode(cmdline: &[u8]) -> Result<Option<u16>, PublishError> {
+fn video_mode(cmdline: &[u8]) -> Result<Option<u16>, KernelError> {
     let words = cmdline.split(u8::is_ascii_whitespace);
     let Some(value) = words.filter_map(|word| word.strip_prefix(b"vga=")).next() else {
         return Ok(None);
@@ -372,7 +250,7 @@ fn video_mode(cmdline: &[u8]) -> Result<Option<u16>, PublishError> {
         "ask" => Some(0xfffd),
         number => c_number(number),
     };
-    mode.map(Some).ok_or_else(|| PublishError::VideoMode { value: value.into_owned() })
+    mode.map(Some).ok_or_else(|| KernelError::VideoMode { value: value.into_owned() })
 }
 
 /// Parses a number in C notation: 0x for base 16, 0 for base 8.
@@ -385,20 +263,6 @@ fn c_number(text: &str) -> Option<u16> {
     };
     let unsigned = digits.starts_with(|first: char| first.is_ascii_hexdigit());
     u16::from_str_radix(digits, base).ok().filter(|_| unsigned)
-}
-
-fn read_error(source: &SourceFile, error: io::Error) -> PublishError {
-    PublishError::Read { path: source.path().into(), source: error }
-}
-
-/// Converts an address or size to fw_cfg's 32 bits; rejects larger values.
-fn narrow(name: &str, value: u64) -> Result<u32, ItemError> {
-    u32::try_from(value).map_err(|_| ItemError::TooBig { name: name.into(), len: value })
-}
-
-/// The start of the page that contains `address`.
-fn page_of(address: u64) -> u64 {
-    address & !(layout::PAGE_SIZE - 1)
 }
 
 #[cfg(test)]

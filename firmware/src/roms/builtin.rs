@@ -2,7 +2,7 @@
 //!
 //! The ROM (`builtin/rom.S`, assembled by the crate's `build.rs`) is one page that ends at 4 GiB.
 //! It switches from the reset vector to protected mode, has fw_cfg copy the items published by
-//! [`crate::linuxboot`] into guest memory, places ACPI and SMBIOS tables, and enters the kernel at
+//! [`crate::publish::linux`] into guest memory, places ACPI and SMBIOS tables, and enters the kernel at
 //! its 32-bit entry point. It offers no services, runs no option ROMs and cannot boot anything
 //! else.
 //!

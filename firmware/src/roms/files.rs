@@ -319,6 +319,12 @@ impl BiosImage {
         self.bytes.last_chunk::<16>().is_some_and(|vector| vector[0] == FAR_JUMP)
     }
 
+    /// Whether it runs option ROMs, as SeaBIOS does. qboot reads fw_cfg itself; it is recognized as
+    /// in [`BiosImage::restarts_below_1_mib`].
+    pub fn runs_option_roms(&self) -> bool {
+        !self.is_builtin() && self.restarts_below_1_mib()
+    }
+
     /// Writes the low copy into guest memory, replacing whatever the guest left there.
     ///
     /// # Errors

@@ -1,32 +1,79 @@
-//! Our option ROM: SeaBIOS runs it to load Linux from fw_cfg.
+//! Our option ROMs: SeaBIOS runs one of them to load a kernel from fw_cfg.
 //!
 //! SeaBIOS cannot load a kernel by itself, but it runs option ROMs from the fw_cfg files under
-//! `genroms/`. Ours (`option_rom/linux.S`, assembled by the crate's `build.rs`) registers a
-//! bootstrap entry vector. When SeaBIOS boots from it, it has fw_cfg copy the items published by
-//! [`crate::linuxboot`] into guest memory and enters the kernel in real mode. It works with any
-//! firmware that runs Plug and Play option ROMs below 1 MiB and any fw_cfg with DMA, including
-//! QEMU's.
+//! `genroms/`. There is one of ours for each boot protocol (`option_rom/*.S`, assembled by the
+//! crate's `build.rs`); [`OwnRom::of`] chooses. It registers a bootstrap entry vector. When SeaBIOS
+//! boots from it, it has fw_cfg copy the items published by [`crate::publish::kernel`] into guest
+//! memory and enters the kernel. They work with any firmware that runs Plug and Play option ROMs
+//! below 1 MiB and any fw_cfg with DMA, including QEMU's.
 //!
-//! The image must be published as the file [`NAME`], and `fw_cfg::x86::rom_path(NAME)` must be
-//! first in the file `bootorder`. Otherwise a disk may be booted first.
+//! | ROM | enters | takes the place of QEMU's |
+//! |---|---|---|
+//! | [`LINUX`] | a bzImage in real mode | linuxboot_dma.bin |
+//! | [`MULTIBOOT`] | a Multiboot 1 kernel in protected mode | multiboot_dma.bin |
+//! | [`PVH`] | an ELF kernel by PVH, in protected mode | pvh.bin |
+//!
+//! The image must be published as the file [`OwnRom::name`], and `fw_cfg::x86::rom_path` of that
+//! must be first in the file `bootorder`. Otherwise a disk may be booted first.
 
-/// Name of the fw_cfg file that holds [`IMAGE`]. SeaBIOS runs every file under `genroms/`
-/// (`optionrom_setup`).
-pub const NAME: &str = "genroms/chukka-linux.bin";
+use crate::image::KernelKind;
 
-/// The image: a multiple of 512 bytes that sum up to 0 modulo 256.
-pub static IMAGE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/linux.bin"));
+/// One of our option ROMs.
+#[derive(Clone, Copy, Debug)]
+pub struct OwnRom {
+    /// Name of the fw_cfg file that holds [`OwnRom::image`]. SeaBIOS runs every file under
+    /// `genroms/` (`optionrom_setup`).
+    pub name: &'static str,
+    /// The image: a multiple of 512 bytes that sum up to 0 modulo 256.
+    pub image: &'static [u8],
+}
+
+/// Boots a bzImage.
+pub static LINUX: OwnRom = OwnRom {
+    name: "genroms/chukka-linux.bin",
+    image: include_bytes!(concat!(env!("OUT_DIR"), "/linux.bin")),
+};
+
+/// Boots a Multiboot 1 kernel.
+pub static MULTIBOOT: OwnRom = OwnRom {
+    name: "genroms/chukka-multiboot.bin",
+    image: include_bytes!(concat!(env!("OUT_DIR"), "/multiboot.bin")),
+};
+
+/// Boots an ELF kernel by PVH.
+pub static PVH: OwnRom = OwnRom {
+    name: "genroms/chukka-pvh.bin",
+    image: include_bytes!(concat!(env!("OUT_DIR"), "/pvh.bin")),
+};
+
+impl OwnRom {
+    /// The ROM that boots kernels of this kind.
+    pub fn of(kind: &KernelKind) -> Self {
+        match kind {
+            KernelKind::BzImage(_) => LINUX,
+            KernelKind::Elf(_) => PVH,
+            KernelKind::Multiboot(_) => MULTIBOOT,
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn word(at: usize) -> usize {
-        usize::from(u16::from_le_bytes([IMAGE[at], IMAGE[at + 1]]))
+    /// Each ROM, its name in boot menus, and the size of QEMU 7.2's in bytes.
+    const ALL: [(&OwnRom, &str, usize); 3] = [
+        (&LINUX, "Linux by fw_cfg", 1536),
+        (&MULTIBOOT, "Multiboot by fw_cfg", 1024),
+        (&PVH, "PVH by fw_cfg", 1536),
+    ];
+
+    fn word(image: &[u8], at: usize) -> usize {
+        usize::from(u16::from_le_bytes([image[at], image[at + 1]]))
     }
 
-    fn text(at: usize) -> &'static [u8] {
-        IMAGE[at..].split(|byte| *byte == 0).next().unwrap()
+    fn text(image: &[u8], at: usize) -> &[u8] {
+        image[at..].split(|byte| *byte == 0).next().unwrap()
     }
 
     fn sum(bytes: &[u8]) -> u8 {
@@ -35,25 +82,29 @@ mod tests {
 
     #[test]
     fn the_rom_header_has_the_length_and_the_sum_is_0() {
-        assert_eq!(IMAGE[..2], [0x55, 0xaa]);
-        assert_eq!(usize::from(IMAGE[2]) * 512, IMAGE.len());
-        assert_eq!(IMAGE[3], 0xcb, "initialization is a far return");
-        assert_eq!(sum(IMAGE), 0);
-        assert!(IMAGE.len() <= 1536, "{} bytes: not larger than QEMU's", IMAGE.len());
+        for (OwnRom { name, image }, _, of_qemu) in ALL {
+            assert_eq!(image[..2], [0x55, 0xaa], "{name}");
+            assert_eq!(usize::from(image[2]) * 512, image.len(), "{name}");
+            assert_eq!(image[3], 0xcb, "{name}: initialization is a far return");
+            assert_eq!(sum(image), 0, "{name}");
+            assert!(image.len() <= of_qemu, "{name}: {} bytes, larger than QEMU's", image.len());
+        }
     }
 
     #[test]
     fn the_pnp_header_registers_a_bootstrap_entry() {
-        assert_eq!(word(0x18), 0, "no PCI header");
-        let pnp = word(0x1a);
-        let header = &IMAGE[pnp..pnp + 32];
-        assert_eq!(header[..6], *b"$PnP\x01\x02", "signature, revision, length / 16");
-        assert_eq!(sum(header), 0);
-        assert_eq!(text(word(pnp + 0x0e)), b"chukka");
-        assert_eq!(text(word(pnp + 0x10)), b"Linux by fw_cfg");
-        assert_eq!(header[0x15] & 0x04, 0x04, "a device to boot from");
-        assert_eq!((word(pnp + 0x16), word(pnp + 0x18)), (0, 0), "no connection vectors");
-        let entry = word(pnp + 0x1a);
-        assert_eq!(IMAGE[entry..entry + 2], [0xfa, 0xfc], "it begins with cli, cld");
+        for (OwnRom { image, .. }, product, _) in ALL {
+            assert_eq!(word(image, 0x18), 0, "no PCI header");
+            let pnp = word(image, 0x1a);
+            let header = &image[pnp..pnp + 32];
+            assert_eq!(header[..6], *b"$PnP\x01\x02", "signature, revision, length / 16");
+            assert_eq!(sum(header), 0);
+            assert_eq!(text(image, word(image, pnp + 0x0e)), b"chukka");
+            assert_eq!(text(image, word(image, pnp + 0x10)), product.as_bytes());
+            assert_eq!(header[0x15] & 0x04, 0x04, "a device to boot from");
+            assert_eq!((word(image, pnp + 0x16), word(image, pnp + 0x18)), (0, 0), "no vectors");
+            let entry = word(image, pnp + 0x1a);
+            assert_eq!(image[entry..entry + 2], [0xfa, 0xfc], "it begins with cli, cld");
+        }
     }
 }

@@ -11,7 +11,7 @@ use firmware::acpi::{AcpiConfig, AcpiTables, PowerManagement};
 use firmware::image::{Elf, KernelKind, Multiboot};
 use firmware::payload::{LoadError, Payload};
 use firmware::smbios::{SmbiosConfig, SystemStrings};
-use firmware::{KernelImage, MemoryMap, SmbiosTables, SourceFile, layout, linuxboot};
+use firmware::{Firmware, KernelImage, MemoryMap, SmbiosTables, SourceFile, kernel_items, layout};
 use fw_cfg::{Items, key};
 use vm_memory::{Bytes, GuestAddress};
 use vmm::config::MapInitrd;
@@ -193,13 +193,14 @@ fn load(machine: &Machine, direct: &Payload, map: &MemoryMap, ram: &Ram) -> bool
 /// Whether it could be published.
 fn publish(direct: &Payload, map: &MemoryMap) -> bool {
     let mut items = Items::new();
-    let (kernel, initrd) = (&direct.kernel, direct.initrd.as_ref());
     for reserved in [0, 0x28000] {
         if map.below_4g() < reserved {
             continue;
         }
         let mut fresh = Items::new();
-        match linuxboot::publish(&mut fresh, kernel, initrd, &direct.cmdline, map, reserved) {
+        let firmware =
+            Firmware { reserved_for_acpi: reserved, builtin: false, preloaded: reserved == 0 };
+        match kernel_items::publish(&mut fresh, direct, map, firmware) {
             Ok(()) => items = fresh,
             Err(error) => {
                 assert!(!error.to_string().is_empty() && !error.hint().is_empty());
@@ -221,7 +222,9 @@ fn publish(direct: &Payload, map: &MemoryMap) -> bool {
         let data = items.get(data).expect("a size is that of something");
         assert_eq!(data.len(), u64::from(size));
         assert_eq!(data.read_to_vec().expect("a file of that size").len(), size as usize);
-        let end = u64::from(number(addr).expect("an address")) + u64::from(size);
+        // The header of a PVH kernel is only looked at.
+        let Some(addr) = number(addr) else { continue };
+        let end = u64::from(addr) + u64::from(size);
         assert!(end <= map.below_4g(), "it ends at {end:#x} of {:#x}", map.below_4g());
     }
     items.get(key::KERNEL_DATA).is_some()

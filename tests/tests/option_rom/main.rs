@@ -21,7 +21,7 @@ const APPEND: [&str; 2] = ["-append", "console=ttyS0 earlyprintk=serial panic=-1
 
 /// Boots `kernel` and expects command line and initrd to have come through.
 fn boots(test: &str, kernel: &Path) {
-    let folder = Folder::new(test, option_rom::IMAGE);
+    let folder = Folder::new(test, option_rom::LINUX.image);
     let initrd = folder.initrd(1 << 20);
     let size = fs::metadata(&initrd).unwrap().len();
     let files = [("-kernel", kernel), ("-initrd", &*initrd)];
@@ -60,7 +60,7 @@ fn an_initrd_fills_the_room_above_the_kernel_and_no_more() {
     let field = |at: usize| u64::from(u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()));
     let kernel_end = (field(0x258) + field(0x260)).next_multiple_of(4096); // pref_address, init_size
     let ram_end = (256 << 20) - (128 << 10); // SeaBIOS's tables above
-    let folder = Folder::new("room", option_rom::IMAGE);
+    let folder = Folder::new("room", option_rom::LINUX.image);
     let initrd = folder.put("initrd", b"");
     let files = [("-kernel", &*kernel.vmlinuz), ("-initrd", &*initrd)];
     let args = [["-m", "256"], APPEND].concat();
@@ -84,7 +84,7 @@ fn a_failed_transfer_is_named_and_the_bios_goes_on() {
     ];
     for (name, keys) in items {
         // The signature instead of the address: "QEMU" is 0x554d4551, where there is nothing.
-        let mut rom = option_rom::IMAGE.to_vec();
+        let mut rom = option_rom::LINUX.image.to_vec();
         let at = rom.windows(3).position(|window| window == keys).unwrap();
         rom[6] = rom[6].wrapping_add(rom[at]); // the sum stays 0
         rom[at] = 0;
@@ -101,14 +101,14 @@ fn a_failed_transfer_is_named_and_the_bios_goes_on() {
 #[test]
 fn the_option_rom_reports_missing_items() {
     let Some(kernel) = assets::or_skip(assets::cloud()) else { return };
-    let folder = Folder::new("missing", option_rom::IMAGE);
+    let folder = Folder::new("missing", option_rom::LINUX.image);
     let without_dma = ["-global", "fw_cfg_io.dma_enabled=off"];
     let Some(mut qemu) = Qemu::start(&folder, &without_dma, &[("-kernel", &kernel.vmlinuz)]) else {
         return;
     };
     qemu.wait_for("chukka: fw_cfg has no DMA here");
     qemu.wait_for("No bootable device.");
-    let rom = folder.put("rom.bin", option_rom::IMAGE);
+    let rom = folder.put("rom.bin", option_rom::LINUX.image);
     let Some(mut qemu) = Qemu::start(&folder, &[], &[("-option-rom", &rom)]) else { return };
     qemu.wait_for("chukka: fw_cfg holds no kernel");
     qemu.wait_for("No bootable device.");

@@ -8,7 +8,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use chukka_tests::assets;
-use firmware::{KernelImage, MemoryMap, SourceFile, linuxboot, option_rom};
+use firmware::payload::Payload;
+use firmware::{Firmware, KernelImage, MemoryMap, SourceFile, kernel_items, option_rom};
 use fw_cfg::{Items, key};
 
 use crate::qemu::{Folder, PATIENCE, Qemu};
@@ -47,8 +48,14 @@ fn compare(kernel: &Path, mib: u64) {
     let image = KernelImage::open(kernel).unwrap();
     let source = SourceFile::open(&initrd, "initrd").unwrap();
     let map = MemoryMap::new(mib << 20);
-    linuxboot::publish(&mut items, &image, Some(&source), CMDLINE.as_bytes(), &map, ACPI_ON_PC)
-        .unwrap();
+    let payload = Payload {
+        kernel: image,
+        initrd: Some(source),
+        modules: Vec::new(),
+        cmdline: CMDLINE.into(),
+    };
+    let firmware = Firmware { reserved_for_acpi: ACPI_ON_PC, builtin: false, preloaded: false };
+    kernel_items::publish(&mut items, &payload, &map, firmware).unwrap();
     let ours = |key| items.get(key).unwrap().read_to_vec().unwrap();
 
     let socket = folder.0.join("monitor");
@@ -87,7 +94,7 @@ fn compare(kernel: &Path, mib: u64) {
 fn halting_rom() -> Vec<u8> {
     const IS_THERE_AN_INITRD: [u8; 6] = [0x66, 0x83, 0x3e, 0x2c, 0x7b, 0x00]; // cmpl $0, initrd + SIZE
     const HALT: [u8; 3] = [0xf4, 0xeb, 0xfd]; // 1: hlt; jmp 1b
-    let mut rom = option_rom::IMAGE.to_vec();
+    let mut rom = option_rom::LINUX.image.to_vec();
     let at = rom.windows(6).position(|window| window == IS_THERE_AN_INITRD).unwrap();
     rom[at..at + 3].copy_from_slice(&HALT);
     rom[6] = 0;

@@ -2,7 +2,7 @@ use std::borrow::Cow;
 use std::io;
 use std::path::PathBuf;
 
-use firmware::linuxboot;
+use firmware::KernelError;
 use firmware::payload::LoadError;
 use firmware::rom::RomError;
 use firmware::smbios::SmbiosError;
@@ -32,7 +32,7 @@ pub enum BootError {
     RomFile(#[from] RomError),
     /// Firmware cannot boot the kernel.
     #[error(transparent)]
-    Publish(#[from] linuxboot::PublishError),
+    Publish(#[from] KernelError),
     /// The description of the machine does not fit into fw_cfg.
     #[error(transparent)]
     Platform(#[from] firmware::PublishError),

@@ -3,7 +3,8 @@
 use fw_cfg::Data;
 
 use super::*;
-use crate::image::tests::{bzimage, elf};
+use crate::image::KernelKind;
+use crate::image::tests::bzimage;
 use crate::testing::TempFile;
 
 const MIB: u64 = 1 << 20;
@@ -17,7 +18,7 @@ fn try_publish(
     initrd: Option<&[u8]>,
     cmdline: &str,
     memory: u64,
-) -> Result<Items, PublishError> {
+) -> Result<Items, KernelError> {
     let kernel_file = TempFile::new(kernel);
     let kernel = KernelImage::open(&kernel_file.0).unwrap();
     let initrd_file = initrd.map(TempFile::new);
@@ -26,6 +27,19 @@ fn try_publish(
     let mut items = Items::new();
     publish(&mut items, &kernel, initrd.as_ref(), cmdline.as_bytes(), &map, PC)?;
     Ok(items)
+}
+
+/// [`super::publish`] for a file that is a bzImage.
+fn publish(
+    items: &mut Items,
+    kernel: &KernelImage,
+    initrd: Option<&SourceFile>,
+    cmdline: &[u8],
+    map: &MemoryMap,
+    reserved: u64,
+) -> Result<(), KernelError> {
+    let KernelKind::BzImage(image) = &kernel.kind else { panic!("{:?}", kernel.kind) };
+    super::publish(items, kernel, image, initrd, cmdline, map, reserved)
 }
 
 fn bytes(items: &Items, key: u16) -> Vec<u8> {
@@ -126,13 +140,6 @@ fn vga_sets_the_video_mode() {
 }
 
 #[test]
-fn a_vmlinux_is_refused() {
-    let error = try_publish(&elf(62), None, "", 256 * MIB).unwrap_err();
-    assert!(error.to_string().contains("is a vmlinux, expected a bzImage"), "{error}");
-    assert!(error.hint().starts_with("boot it directly, without -bios, or give the bzImage"));
-}
-
-#[test]
 fn a_command_line_is_refused_when_longer_than_the_kernel_takes() {
     assert!(try_publish(&bzimage(64), None, &"x".repeat(2047), 256 * MIB).is_ok());
     let error = try_publish(&bzimage(64), None, &"x".repeat(2048), 256 * MIB).unwrap_err();
@@ -159,7 +166,7 @@ fn a_kernel_is_refused_when_the_file_itself_does_not_fit() {
     let kernel = KernelImage::open(&file.0).unwrap();
     let map = MemoryMap::new(8192 * MIB);
     let error = publish(&mut Items::new(), &kernel, None, b"", &map, PC).unwrap_err();
-    assert!(matches!(error, PublishError::Load(LoadError::KernelTooBig { .. })), "{error}");
+    assert!(matches!(error, KernelError::Load(LoadError::KernelTooBig { .. })), "{error}");
 }
 
 #[test]
