@@ -114,6 +114,7 @@ _chukka() {
         -fetch|--fetch) return ;;
         -checksum|--checksum) return ;;
         -bios|--bios) _chukka_words "builtin seabios seabios-microvm qboot"; return ;;
+        -pflash|--pflash) _chukka_paths -f; return ;;
         -L|--L) _chukka_paths -d; return ;;
         -option-rom|--option-rom) _chukka_paths -f; return ;;
         -boot|--boot) _chukka_words "menu=on strict=on splash-time= reboot-timeout="; return ;;
@@ -146,7 +147,7 @@ _chukka() {
         -d|--d) return ;;
     esac
     if [[ $cur == -* || COMP_CWORD -gt 1 ]]; then
-        _chukka_options "kernel initrd append location no-location-args bootdisk entry state initrd-inject preseed kickstart autoyast offline fetch checksum dry-run bios L option-rom boot fw_cfg smbios credential m smp cpu machine M accel enable-kvm rtc uuid name drive snapshot serial nographic nodefaults debugcon global device chardev msg trace no-reboot action help h version display monitor parallel vga net nic no-user-config d" -
+        _chukka_options "kernel initrd append location no-location-args bootdisk entry state initrd-inject preseed kickstart autoyast offline fetch checksum dry-run bios pflash L option-rom boot fw_cfg smbios credential m smp cpu machine M accel enable-kvm rtc uuid name drive snapshot serial nographic nodefaults debugcon global device chardev msg trace no-reboot action help h version display monitor parallel vga net nic no-user-config d" -
     else
         _chukka_words "fetch restart-install bootloader cache help version"
     fi

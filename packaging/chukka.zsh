@@ -94,6 +94,7 @@ _arguments \
     '*-checksum[sha256\:HEX of the kernel, or initrd=sha256\:HEX; repeatable]:SUM: ' \
     '*-dry-run[show what would be booted and how it was found]' \
     '*-bios[run firmware, which fetches the kernel\: builtin, seabios, seabios-microvm, qboot or a file; default\: no firmware]:NAME:(builtin seabios seabios-microvm qboot)' \
+    '*-pflash[the firmware in a flash chip, on -machine pc; given twice, code and variables; or -drive if=pflash,…]:FILE:_files' \
     '*-L[look for firmware here first; repeatable]:DIR:_files -/' \
     '*-option-rom[an additional option ROM; FILE,bootindex=N; repeatable]:FILE:_files' \
     '*-boot[menu=on, strict=on, splash-time=MS, reboot-timeout=MS]:KEY=VALUE:(menu=on strict=on splash-time= reboot-timeout=)' \
@@ -110,7 +111,7 @@ _arguments \
     '*-rtc[start of the clock\: utc, localtime, 2006-06-17T16\:01\:21]:base=TIME:(base=utc base=localtime)' \
     '*-uuid[the machine'\''s UUID, for firmware and SMBIOS]:UUID: ' \
     '*-name[the guest'\''s name, for messages]:NAME: ' \
-    '*-drive[a disk\: file=FILE,format=raw,if=virtio,readonly=on; if=none,id=ID goes with -device virtio-blk,drive=ID]:file=FILE: ' \
+    '*-drive[a disk\: file=FILE,format=raw,if=virtio,readonly=on; if=none,id=ID goes with -device virtio-blk,drive=ID; if=pflash,unit=0 is the firmware'\''s code, unit=1 its variables]:file=FILE: ' \
     '*-snapshot[discard what the guest writes to its disks]' \
     '*-serial[COM1, then COM2, …\: stdio (Ctrl-C ends chukka), mon\:stdio (Ctrl-C goes to the guest), file\:PATH, null, none (no such port); default mon\:stdio]:DEVICE:(stdio mon\:stdio file\: null none)' \
     '*-nographic[no window\: always the case]' \

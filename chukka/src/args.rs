@@ -7,7 +7,7 @@
 //! 2. `read` walks argv as QEMU's `lookup_opt` (system/vl.c) does, so that a value may begin with a
 //!    dash, and fills [`Options`];
 //! 3. `boot`, `fetching`, `state`, `machine`, `console`, `cpu`, `clock`, `firmware`, `fw_cfg`,
-//!    `smbios`, `debugcon` and `trace` check the values.
+//!    `smbios`, `debugcon`, `drive`, `pflash` and `trace` check the values.
 //!
 //! Repeated options follow QEMU: the last `-kernel`, `-initrd`, `-append`, `-cpu`, `-uuid` or `-bios`
 //! counts, and so do chukka's own `-location`, `-state`, `-preseed`, `-kickstart` and `-autoyast`;
@@ -31,6 +31,7 @@ mod help;
 mod machine;
 mod nearest;
 mod options;
+mod pflash;
 mod qemu;
 mod read;
 mod smbios;
@@ -103,7 +104,8 @@ fn request(options: &Options) -> Result<Request, ArgsError> {
     let name = machine::name(&texts(&options.name, "name")?)?;
     let (serial, terminal) = console::serial(options)?;
     let Ending { on_reset, on_panic } = ending::ending(options)?;
-    let firmware = firmware::firmware(options, own_option_rom)?;
+    let flash = pflash::chips(options, machine)?;
+    let firmware = firmware::firmware(options, own_option_rom, !flash.is_empty())?;
     let boot_options = firmware::boot_options(options, firmware.is_some())?;
     let mut warnings = Vec::new();
     let fw_cfg = fw_cfg::items(&options.fw_cfg, &mut warnings)?;
@@ -143,7 +145,7 @@ fn request(options: &Options) -> Result<Request, ArgsError> {
         on_panic,
         rtc,
     };
-    Ok(Request { vm, boot, state, disks, warnings })
+    Ok(Request { vm, boot, state, disks, flash, warnings })
 }
 
 #[cfg(test)]

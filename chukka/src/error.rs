@@ -35,6 +35,9 @@ pub enum RunError {
     /// Opening a disk for the guest.
     #[error(transparent)]
     Disk(#[from] DiskError),
+    /// Opening a flash chip.
+    #[error(transparent)]
+    Flash(#[from] FlashFileError),
     /// Starting the guest.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -47,6 +50,47 @@ pub enum RunError {
         during: Option<String>,
     },
 }
+
+/// Why the image of a flash chip cannot be used.
+#[derive(Debug, Error)]
+#[error("The flash chip of unit {unit}")]
+pub struct FlashFileError {
+    /// Its number.
+    pub unit: usize,
+    /// The image.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub source: DiskError,
+}
+
+impl FlashFileError {
+    /// What the user can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        let DiskError::Open { source, .. } = &self.source else {
+            return match &self.source {
+                DiskError::InUse { .. } => {
+                    Some("give each guest its own copy of the firmware's variables".into())
+                }
+                DiskError::Empty { .. } | DiskError::OddSize { .. } => Some(COPY_TEMPLATE.into()),
+                other => other.hint(),
+            };
+        };
+        match source.kind() {
+            io::ErrorKind::NotFound if self.unit > 0 => Some(COPY_TEMPLATE.into()),
+            io::ErrorKind::NotFound => {
+                Some("install the firmware (Debian: 'apt install ovmf'), or check the path".into())
+            }
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Some(
+                "add readonly=on for the code; give the guest its own copy of the variables".into(),
+            ),
+            _ => None,
+        }
+    }
+}
+
+const COPY_TEMPLATE: &str =
+    "make a copy of the firmware's template: cp /usr/share/OVMF/OVMF_VARS.fd my-OVMF_VARS.fd";
 
 /// Why there is nothing to boot.
 #[derive(Debug, Error)]
@@ -122,6 +166,7 @@ impl Hint for RunError {
             Self::Resolve(error) => error.hint(),
             Self::Copy(error) => error.hint(),
             Self::Disk(error) => error.hint().map(Into::into),
+            Self::Flash(error) => error.hint().map(Into::into),
             Self::Start(error) => error.hint(),
             Self::Stopped { .. } => None,
         }

@@ -8,6 +8,7 @@
 //! | [`request`] | what argv asks for, as plain checked data |
 //! | [`resolve`], [`plan`], [`progress`], [`interruptible`] | kernel and initrd, named or found by the crate `location`; `-dry-run`; how the fetching goes |
 //! | [`disks`] | the guest's disks: images opened and locked, as devices |
+//! | [`flash`] | the flash chips with the firmware: images opened and locked |
 //! | [`install_state`], [`whole_file`] | an installer that is booted until it has finished; atomic writes |
 //! | [`commands`] | the commands: `chukka fetch`, `restart-install`, `bootloader`, `cache` |
 //! | [`error`], [`report`] | why a guest could not be started; printing messages and warnings |
@@ -16,6 +17,7 @@ pub mod args;
 pub mod commands;
 pub mod disks;
 pub mod error;
+pub mod flash;
 pub mod install_state;
 pub mod interruptible;
 pub mod plan;

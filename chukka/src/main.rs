@@ -10,7 +10,7 @@ use chukka::install_state::{self, InstallState, StateError};
 use chukka::report::{self, COULD_NOT_RUN, with_sources};
 use chukka::request::Request;
 use chukka::resolve::Resolved;
-use chukka::{commands, disks, plan};
+use chukka::{commands, disks, flash, plan};
 use guest_memory::hint::Hint;
 use vmm::host::signals;
 use vmm::outcome::Outcome;
@@ -89,6 +89,7 @@ fn run(request: Request, state: &mut Option<InstallState>) -> Result<Outcome, Ru
     report::warnings(&request.warnings);
     // Before anything is fetched: a disk that is in use ends the run at once.
     let disks = disks::open(&request.disks)?;
+    let flash = flash::open(&request.flash)?;
     let resolved = request.boot.as_ref();
     let resolved = resolved.map(|source| Resolved::open(source, request.vm.memory)).transpose()?;
     if let Some(resolved) = &resolved {
@@ -97,7 +98,7 @@ fn run(request: Request, state: &mut Option<InstallState>) -> Result<Outcome, Ru
             report::warnings(resolved.silent_console(&request.vm));
         }
     }
-    let vm = Vm::new(&request.vm, resolved.map(|resolved| resolved.boot))?;
+    let vm = Vm::new(&request.vm, resolved.map(|resolved| resolved.boot), flash)?;
     let vm = vm.with_disks(disks);
     report::warnings(vm.warnings());
     // The terminal is raw, and the cursor may be in the middle of a line of the guest's.

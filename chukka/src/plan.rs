@@ -11,10 +11,11 @@ use serde_json::{Value, json};
 
 use crate::disks;
 use crate::error::RunError;
-use crate::request::Request;
+use crate::flash;
+use crate::request::{DiskConfig, Request};
 use crate::resolve::{Found, Resolved};
 use storage::disk::DiskOptions;
-use vmm::config::Size;
+use vmm::config::{FirmwareConfig, Size};
 use vmm::run;
 
 /// The column in which the text after a heading begins.
@@ -40,26 +41,38 @@ pub fn text(request: &Request, state: Option<&str>) -> Result<String, RunError> 
     }
     let how = match &config.firmware {
         None => "directly, without firmware".to_owned(),
-        Some(firmware) => format!("by the firmware {}", firmware.bios.to_string_lossy()),
+        Some(FirmwareConfig { bios: Some(bios), .. }) => {
+            format!("by the firmware {}", bios.to_string_lossy())
+        }
+        Some(_) => "by the firmware in the flash chips".to_owned(),
     };
     let cpus = if config.cpus == 1 { "CPU" } else { "CPUs" };
     let (machine, memory) = (config.machine.name(), Size(config.memory));
     line(&mut text, "boots", &how);
     line(&mut text, "machine", &format!("{machine}, {memory} of memory, {} {cpus}", config.cpus));
     for (config, disk) in request.disks.iter().zip(disks::open(&request.disks)?) {
-        let access = match config.options {
-            DiskOptions { read_only: true, .. } => "read-only",
-            DiskOptions { snapshot: true, .. } => "writes are not kept",
-            _ => "writable",
-        };
-        let size = Size(disk.size());
+        let (size, access) = (Size(disk.size()), access(config));
         line(&mut text, "disk", &format!("'{}' ({size}, raw, {access})", config.path.display()));
     }
-    let warnings = run::check(config, boot)?;
+    let flash = flash::open(&request.flash)?;
+    for (config, chip) in request.flash.iter().zip(&flash) {
+        let (size, access) = (Size(chip.file.backend.len()), access(config));
+        line(&mut text, "flash", &format!("'{}' ({size}, {access})", config.path.display()));
+    }
+    let warnings = run::check(config, boot, flash)?;
     for warning in request.warnings.iter().chain(&warnings) {
         line(&mut text, "warning", warning);
     }
     Ok(text)
+}
+
+/// What the guest may do to an image.
+fn access(config: &DiskConfig) -> &'static str {
+    match config.options {
+        DiskOptions { read_only: true, .. } => "read-only",
+        DiskOptions { snapshot: true, .. } => "writes are not kept",
+        _ => "writable",
+    }
 }
 
 /// What was found, where, and how it is booted: as lines.

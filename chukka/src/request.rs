@@ -20,6 +20,8 @@ pub struct Request {
     pub state: Option<StateConfig>,
     /// The guest's disks, in the order in which it finds them.
     pub disks: Vec<DiskConfig>,
+    /// The flash chips with the firmware: its code, then its variables.
+    pub flash: Vec<DiskConfig>,
     /// Options that work but are probably a mistake, one line each.
     pub warnings: Vec<String>,
 }

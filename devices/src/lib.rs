@@ -12,6 +12,7 @@
 //! | [`fw_cfg`](mod@fw_cfg): items that the host passes to the guest | 0x510, 0x511, 0x514 to 0x51b | – | QEMU, hw/nvram/fw_cfg.c |
 //! | [`acpi_pm_timer`]: 3.58 MHz counter | 0x608 to 0x60b | – | ACPI 6.5, 4.8.3.3 |
 //! | [`reset_control`]: reset | 0xcf9 | – | Intel 82371SB (PIIX3) |
+//! | [`pflash`]: firmware and its variables | memory-mapped | – | JEDEC JESD68.01 and JEP137 |
 //! | [`virtio`]: disks | memory-mapped | – | OASIS virtio 1.2 |
 //! | [`pci`]: configuration, host bridge, ISA bridge | 0xcf8 to 0xcff | – | PCI 3.0; Intel 82441FX and 82371SB |
 //!
@@ -65,6 +66,7 @@ pub mod i8042;
 pub mod irq;
 pub mod panic_watch;
 pub mod pci;
+pub mod pflash;
 pub mod piix4_pm;
 mod pio;
 pub mod port92;

@@ -2,4 +2,5 @@
 
 pub mod builtin;
 pub mod files;
+pub mod flash;
 pub mod option_rom;

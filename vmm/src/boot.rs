@@ -1,8 +1,11 @@
 //! What to boot: a kernel that chukka loads itself, or firmware that loads a kernel through fw_cfg.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use devices::pflash::FlashFile;
 use firmware::acpi::AcpiTables;
+use firmware::flash::{self, FlashImage};
 use firmware::image::KernelKind;
 use firmware::option_rom::OwnRom;
 use firmware::payload::Payload;
@@ -27,11 +30,56 @@ pub enum Boot {
     Firmware(FirmwareBoot),
 }
 
+/// An image of a flash chip that the user gave.
+#[derive(Debug)]
+pub struct FlashDrive {
+    /// Its path, for messages.
+    pub path: PathBuf,
+    /// Its contents.
+    pub file: FlashFile,
+}
+
+impl FlashDrive {
+    /// What to check of it.
+    fn image<'a>((drive, bytes): (&'a Self, &'a Vec<u8>)) -> FlashImage<'a> {
+        let is_read_only = drive.file.backend.is_read_only();
+        FlashImage { path: &drive.path, bytes, is_read_only }
+    }
+}
+
+/// A flash chip, with its contents in memory.
+#[derive(Debug)]
+pub struct FlashChip {
+    file: Arc<FlashFile>,
+    rom: Arc<Rom>,
+}
+
+impl FlashChip {
+    /// The file with its contents.
+    pub fn file(&self) -> &Arc<FlashFile> {
+        &self.file
+    }
+
+    /// The memory that the guest reads.
+    pub fn rom(&self) -> &Arc<Rom> {
+        &self.rom
+    }
+}
+
+/// Where the firmware is, just below 4 GiB.
+#[derive(Debug)]
+enum Place {
+    /// In a ROM, which has the same contents at each boot.
+    Rom(Rom),
+    /// In flash chips, which keep what the guest writes. The first one ends at 4 GiB.
+    Flash(Vec<FlashChip>),
+}
+
 /// Firmware and what it boots.
 #[derive(Debug)]
 pub struct FirmwareBoot {
     bios: BiosImage,
-    rom: Rom,
+    place: Place,
     /// The kernel, loaded by an option ROM or by the built-in firmware.
     kernel: Option<Payload>,
     /// Whether that option ROM is chukka's own.
@@ -41,19 +89,28 @@ pub struct FirmwareBoot {
 }
 
 impl Boot {
-    /// Opens the firmware selected by `config`, if any, to boot `kernel`. Nothing is loaded yet.
-    /// Appends to `warnings` anything the user should know.
+    /// Opens the firmware selected by `config`, if any, to boot `kernel`. `flash` has the firmware if
+    /// it is in flash chips. Nothing is loaded yet. Appends to `warnings` anything the user should
+    /// know.
     ///
     /// # Errors
     /// The firmware cannot be opened, or is not a firmware image.
     pub fn open(
         config: &VmConfig,
         kernel: Option<Payload>,
+        flash: Vec<FlashDrive>,
         warnings: &mut Vec<String>,
     ) -> Result<Self, BootError> {
         match (&config.firmware, kernel) {
             (Some(firmware), kernel) => {
-                FirmwareBoot::open(firmware, kernel, warnings).map(Self::Firmware)
+                let boot = FirmwareBoot::open(firmware, kernel, flash, warnings)?;
+                if boot.bios.is_edk2() && config.machine == MachineKind::Microvm {
+                    warnings.push(format!(
+                        "'{}' looks like OVMF, which needs -machine pc",
+                        boot.bios.path().display()
+                    ));
+                }
+                Ok(Self::Firmware(boot))
             }
             (None, Some(kernel)) => Ok(Self::Direct(kernel)),
             (None, None) => Err(BootError::Nothing),
@@ -84,11 +141,20 @@ impl Boot {
         })
     }
 
-    /// The firmware's ROM, if there is firmware.
-    pub fn rom(&self) -> Option<&Rom> {
+    /// The memory that holds the firmware, if there is firmware: a ROM, or all flash chips.
+    pub fn roms(&self) -> impl Iterator<Item = &Rom> {
+        let rom = match self {
+            Self::Firmware(FirmwareBoot { place: Place::Rom(rom), .. }) => Some(rom),
+            _ => None,
+        };
+        rom.into_iter().chain(self.flash_chips().iter().map(|chip| &*chip.rom))
+    }
+
+    /// The flash chips.
+    pub fn flash_chips(&self) -> &[FlashChip] {
         match self {
-            Self::Direct(_) => None,
-            Self::Firmware(boot) => Some(&boot.rom),
+            Self::Firmware(FirmwareBoot { place: Place::Flash(chips), .. }) => chips,
+            _ => &[],
         }
     }
 
@@ -143,7 +209,9 @@ impl Boot {
         match self {
             Self::Direct(boot) => Ok(boot.load(ram.engine(), map, acpi, smbios)?),
             Self::Firmware(boot) => {
-                boot.rom.fill(boot.bios.bytes()).map_err(BootError::Rom)?;
+                if let Place::Rom(rom) = &boot.place {
+                    rom.fill(boot.bios.bytes()).map_err(BootError::Rom)?;
+                }
                 boot.bios.place_low(ram.memory()).map_err(BootError::Rom)?;
                 // On a hardware-reduced machine without EFI, Linux reboots "by BIOS": it jumps to
                 // the low reset vector.
@@ -173,14 +241,21 @@ impl FirmwareBoot {
     fn open(
         config: &FirmwareConfig,
         kernel: Option<Payload>,
+        flash: Vec<FlashDrive>,
         warnings: &mut Vec<String>,
     ) -> Result<Self, BootError> {
-        let bios = BiosImage::open(&config.bios, &config.search)?;
+        let (bios, place) = match &config.bios {
+            Some(bios) => {
+                let bios = BiosImage::open(bios, &config.search)?;
+                warnings.extend(bios.lacks_variables());
+                let rom = Rom::new(bios.high_address(), bios.bytes().len());
+                (bios, Place::Rom(rom.map_err(BootError::RomMemory)?))
+            }
+            None => open_flash(flash, warnings)?,
+        };
         if bios.is_builtin() && !config.option_roms.is_empty() {
             warnings.push(format!("-bios {} runs no option ROMs", builtin::NAME));
         }
-        let rom =
-            Rom::new(bios.high_address(), bios.bytes().len()).map_err(BootError::RomMemory)?;
         let open = |path: &Path| OptionRom::open(path.as_os_str(), &config.search);
         let mut option_roms = Vec::new();
         for wanted in &config.option_roms {
@@ -189,7 +264,7 @@ impl FirmwareBoot {
             option_roms.push((opened, wanted.bootindex));
         }
         let own_option_rom = config.own_option_rom;
-        Ok(Self { bios, rom, kernel, own_option_rom, option_roms })
+        Ok(Self { bios, place, kernel, own_option_rom, option_roms })
     }
 
     fn publish(
@@ -221,6 +296,37 @@ impl FirmwareBoot {
         order.extend(indexed.into_iter().map(|(_, path)| path));
         Ok(order)
     }
+}
+
+/// Reads the images of the flash chips: the first one has the code.
+fn open_flash(
+    drives: Vec<FlashDrive>,
+    warnings: &mut Vec<String>,
+) -> Result<(BiosImage, Place), BootError> {
+    let mut contents = Vec::new();
+    for FlashDrive { path, file } in &drives {
+        // A size beyond what `flash::check` accepts is not read.
+        let size = file.backend.len().min(2 * flash::MAX_SIZE);
+        let mut bytes = vec![0; usize::try_from(size).unwrap_or_default()];
+        if size <= flash::MAX_SIZE {
+            let read = file.backend.read(&mut bytes, 0);
+            read.map_err(|source| BootError::FlashRead { path: path.clone(), source })?;
+        }
+        contents.push(bytes);
+    }
+    let images: Vec<_> = drives.iter().zip(&contents).map(FlashDrive::image).collect();
+    let Some(code) = images.first() else { return Err(BootError::Nothing) };
+    let (bios, more) = flash::check(code, images.get(1))?;
+    warnings.extend(more);
+    let mut end = layout::MMIO_HOLE_END;
+    let mut chips = Vec::new();
+    for (drive, bytes) in drives.into_iter().zip(&contents) {
+        end -= bytes.len() as u64;
+        let rom = Rom::new(end, bytes.len()).map_err(BootError::RomMemory)?;
+        rom.fill(bytes).map_err(BootError::Rom)?;
+        chips.push(FlashChip { file: Arc::new(drive.file), rom: Arc::new(rom) });
+    }
+    Ok((bios, Place::Flash(chips)))
 }
 
 /// Bytes at the end of RAM below 4 GiB that QEMU reserves for the firmware's ACPI tables when it

@@ -99,12 +99,12 @@ pub enum MapInitrd {
     Off,
 }
 
-/// The firmware (`-bios`) and its settings.
+/// The firmware (`-bios` or flash chips) and its settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FirmwareConfig {
     /// `-bios`: the path of an image, `builtin`, or a name to search for, such as `seabios`. Never
-    /// empty.
-    pub bios: OsString,
+    /// empty. `None` if the firmware is in flash chips (`-drive if=pflash`).
+    pub bios: Option<OsString>,
     /// Directories (`-L`) to search before the default ones, in order.
     pub search: Vec<PathBuf>,
     /// Whether to include chukka's own option ROM, which loads the kernel (excluded by `-machine

@@ -158,12 +158,17 @@ pub fn open(path: &Path, cpus: u8) -> Result<Kvm, KvmError> {
     Ok(kvm)
 }
 
-/// Creates a VM with in-kernel interrupt controllers and PIT, with `ram` as its memory and `rom`,
-/// if any, just below 4 GiB.
+/// Creates a VM with in-kernel interrupt controllers and PIT, with `ram` as its memory and `roms`
+/// just below 4 GiB. The slots of RAM come first, so the first ROM has the slot number
+/// [`first_rom_slot`].
 ///
 /// # Errors
 /// [`KvmError::Ioctl`] if the host's KVM refused a step.
-pub fn create_vm(kvm: &Kvm, ram: &Ram, rom: Option<&Rom>) -> Result<VmFd, KvmError> {
+pub fn create_vm<'a>(
+    kvm: &Kvm,
+    ram: &Ram,
+    roms: impl Iterator<Item = &'a Rom>,
+) -> Result<VmFd, KvmError> {
     // KVM_CREATE_VM fails with EINTR if a signal is pending (virt/kvm/kvm_main.c), so retry once.
     let vm = loop {
         match kvm.create_vm() {
@@ -174,21 +179,11 @@ pub fn create_vm(kvm: &Kvm, ram: &Ram, rom: Option<&Rom>) -> Result<VmFd, KvmErr
     // Set up memory first: once the interrupt controllers exist, KVM waits several milliseconds for
     // readers of the old memslots, of which there are none yet (docs/performance.md). Without
     // KVM_CAP_READONLY_MEM, the guest can overwrite a ROM until the next reset.
-    let rom_flags = if kvm.check_extension(Cap::ReadonlyMem) { KVM_MEM_READONLY } else { 0 };
+    let rom_flags = if has_read_only_memory(kvm) { KVM_MEM_READONLY } else { 0 };
     let ram = ram.slots().map(|slot| (slot, 0));
-    let slots = ram.chain(rom.map(|rom| (rom.slot(), rom_flags)));
-    for (slot, ((guest_phys_addr, memory_size, userspace_addr), flags)) in (0..).zip(slots) {
-        let region = kvm_userspace_memory_region {
-            slot,
-            guest_phys_addr,
-            memory_size,
-            userspace_addr,
-            flags,
-        };
-        // SAFETY: the range is guest memory or ROM that stays mapped for the lifetime of the
-        // process and contains nothing else.
-        unsafe { vm.set_user_memory_region(region) }
-            .map_err(KvmError::ioctl("KVM_SET_USER_MEMORY_REGION"))?;
+    let slots = ram.chain(roms.map(|rom| (rom.slot(), rom_flags)));
+    for (slot, (place, flags)) in (0..).zip(slots) {
+        set_slot(&vm, slot, place, flags)?;
     }
     vm.set_identity_map_address(layout::KVM_IDENTITY_MAP)
         .map_err(KvmError::ioctl("KVM_SET_IDENTITY_MAP_ADDR"))?;
@@ -201,6 +196,43 @@ pub fn create_vm(kvm: &Kvm, ram: &Ram, rom: Option<&Rom>) -> Result<VmFd, KvmErr
     let pit = kvm_pit_config { flags: KVM_PIT_SPEAKER_DUMMY, ..Default::default() };
     vm.create_pit2(pit).map_err(KvmError::ioctl("KVM_CREATE_PIT2"))?;
     Ok(vm)
+}
+
+/// The slot number of the first ROM of [`create_vm`].
+pub fn first_rom_slot(ram: &Ram) -> u32 {
+    u32::try_from(ram.slots().count()).unwrap_or(u32::MAX)
+}
+
+/// Whether the guest's writes to ROM leave KVM_RUN, which flash chips need (KVM_CAP_READONLY_MEM).
+pub fn has_read_only_memory(kvm: &Kvm) -> bool {
+    kvm.check_extension(Cap::ReadonlyMem)
+}
+
+/// Shows a ROM in the guest's memory, or hides it, so that reads leave KVM_RUN too. `slot` is its
+/// slot number from [`create_vm`].
+///
+/// # Errors
+/// [`KvmError::Ioctl`] if the host's KVM refused.
+pub fn show_rom(vm: &VmFd, slot: u32, rom: &Rom, shown: bool) -> Result<(), KvmError> {
+    let (address, size, host) = rom.slot();
+    // A size of 0 deletes the slot.
+    set_slot(vm, slot, (address, if shown { size } else { 0 }, host), KVM_MEM_READONLY)
+}
+
+/// Sets a memory slot: guest-physical address, size in bytes and host address, of a [`Ram`] or a
+/// [`Rom`].
+fn set_slot(
+    vm: &VmFd,
+    slot: u32,
+    (guest_phys_addr, memory_size, userspace_addr): (u64, u64, u64),
+    flags: u32,
+) -> Result<(), KvmError> {
+    let region =
+        kvm_userspace_memory_region { slot, guest_phys_addr, memory_size, userspace_addr, flags };
+    // SAFETY: the range is guest memory or ROM that stays mapped for the lifetime of the process and
+    // contains nothing else.
+    unsafe { vm.set_user_memory_region(region) }
+        .map_err(KvmError::ioctl("KVM_SET_USER_MEMORY_REGION"))
 }
 
 /// The master 8259, with the vector base and mask that a PC's firmware sets: IRQ 0 is vector 8, and

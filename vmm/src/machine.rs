@@ -2,6 +2,7 @@
 
 mod chipset;
 pub mod disks;
+mod flash;
 mod fw_cfg;
 pub mod irq;
 pub mod items;
@@ -26,8 +27,10 @@ use firmware::acpi::AcpiTables;
 use crate::bus::Bus;
 use crate::error::{DeviceError, StartError};
 use crate::host::rtc_clock::RtcClock;
+use crate::kvm;
 use crate::lock::{lock, try_lock};
 use disks::Disks;
+use flash::FlashChips;
 use irq::IrqChip;
 use list::{Attached, DeviceList};
 use parts::Parts;
@@ -45,6 +48,8 @@ pub struct Devices {
     pub acpi: AcpiTables,
     /// The guest's disks, which answer memory accesses.
     pub disks: Disks,
+    /// The flash chips with the firmware.
+    pub flash: FlashChips,
     list: DeviceList,
     /// The serial port on standard input and output.
     terminal: Option<Arc<Mutex<Serial>>>,
@@ -110,10 +115,15 @@ impl Devices {
         for (base, registers) in disks.registers() {
             bus.add_mmio(base, mmio::SIZE, registers).map_err(DeviceError::from)?;
         }
+        let first_slot = kvm::first_rom_slot(parts.ram);
+        let flash = FlashChips::new(parts.boot.flash_chips().iter(), first_slot, notifier);
+        for (base, size, registers) in flash.registers() {
+            bus.add_mmio(base, size, registers).map_err(DeviceError::from)?;
+        }
         let bus = Arc::new(if trace.is_some() { bus.counting_unanswered() } else { bus });
         let trace = trace.map(|trace| (trace, fw_cfg));
         let power_button = power.button;
-        Ok(Self { bus, irq_chip, acpi, disks, list, terminal, power_button, trace })
+        Ok(Self { bus, irq_chip, acpi, disks, flash, list, terminal, power_button, trace })
     }
 
     /// Resets the machine while no vCPU runs. Returns false, without resetting anything, if the
@@ -124,6 +134,7 @@ impl Devices {
             return false;
         }
         self.disks.reset();
+        self.flash.reset();
         true
     }
 

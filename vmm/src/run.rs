@@ -21,7 +21,7 @@ use guest_memory::Leases;
 use kvm_ioctls::Kvm;
 use vmm_sys_util::signal::Killable;
 
-use crate::boot::Boot;
+use crate::boot::{Boot, FlashDrive};
 use crate::config::{InterruptKey, SerialBackend, VmConfig};
 use crate::error::{BootError, HostError, StartError};
 use crate::host::input::Input;
@@ -50,9 +50,13 @@ const KVM_DEVICE: &str = "/dev/kvm";
 ///
 /// # Errors
 /// Anything that would prevent the guest from starting.
-pub fn check(config: &VmConfig, kernel: Option<Payload>) -> Result<Vec<String>, StartError> {
+pub fn check(
+    config: &VmConfig,
+    kernel: Option<Payload>,
+    flash: Vec<FlashDrive>,
+) -> Result<Vec<String>, StartError> {
     let mut warnings = Vec::new();
-    let boot = Boot::open(config, kernel, &mut warnings)?;
+    let boot = Boot::open(config, kernel, flash, &mut warnings)?;
     boot.check(&MemoryMap::new(config.memory), config.machine)?;
     Ok(warnings)
 }
@@ -75,19 +79,27 @@ pub struct Vm<'a> {
 }
 
 impl<'a> Vm<'a> {
-    /// Prepares a guest that boots `kernel`, if any. Checks the user's files first, then the host;
-    /// changes nothing until everything is known to fit.
+    /// Prepares a guest that boots `kernel`, if any, by the firmware in `flash` if `config` says so.
+    /// Checks the user's files first, then the host; changes nothing until everything is known to
+    /// fit.
     ///
     /// # Errors
     /// The guest cannot be started.
-    pub fn new(config: &'a VmConfig, kernel: Option<Payload>) -> Result<Self, StartError> {
+    pub fn new(
+        config: &'a VmConfig,
+        kernel: Option<Payload>,
+        flash: Vec<FlashDrive>,
+    ) -> Result<Self, StartError> {
         let mut warnings = Vec::new();
-        let boot = Boot::open(config, kernel, &mut warnings)?;
+        let boot = Boot::open(config, kernel, flash, &mut warnings)?;
         let map = MemoryMap::new(config.memory);
         boot.check(&map, config.machine)?;
         let smbios =
             SmbiosTables::build(&items::smbios_config(config)?).map_err(BootError::from)?;
         let kvm = kvm::open(Path::new(KVM_DEVICE), config.cpus)?;
+        if !boot.flash_chips().is_empty() && !kvm::has_read_only_memory(&kvm) {
+            return Err(KvmError::Capability("KVM_CAP_READONLY_MEM").into());
+        }
         let ram = Arc::new(Ram::new(&map, config.map_initrd)?);
         let cpuid = Cpuid::new(&kvm, &config.cpu, config.cpus)?;
         warnings.extend(cpuid.unsupported().iter().map(|feature| {
@@ -189,6 +201,7 @@ impl<'a> Vm<'a> {
         // reader of the output.
         drop(manager);
         drop(disks);
+        devices.flash.finish();
         self.ram.engine().release();
         if !matches!(outcome, Outcome::Signal(_) | Outcome::Quit) {
             devices.flush();
@@ -229,7 +242,7 @@ impl<'a> Vm<'a> {
     }
 
     fn create_vcpus(&self, devices: &Devices) -> Result<Vec<Vcpu>, KvmError> {
-        let vm = kvm::create_vm(&self.kvm, &self.ram, self.boot.rom())?;
+        let vm = kvm::create_vm(&self.kvm, &self.ram, self.boot.roms())?;
         let vcpus = (0..self.config.cpus)
             .map(|cpu| {
                 let fd = vm.create_vcpu(cpu.into()).map_err(KvmError::ioctl("KVM_CREATE_VCPU"))?;
@@ -244,7 +257,9 @@ impl<'a> Vm<'a> {
             })
             .collect::<Result<_, _>>()?;
         devices.disks.connect(&vm);
-        devices.irq_chip.connect(Arc::new(vm));
+        let vm = Arc::new(vm);
+        devices.flash.connect(Arc::clone(&vm));
+        devices.irq_chip.connect(vm);
         Ok(vcpus)
     }
 

@@ -5,6 +5,7 @@ use vmm::config::MachineKind;
 
 use super::error::ArgsError;
 use super::options::Options;
+use super::pflash;
 use super::value::{Pair, RawPair, raw, raw_pairs};
 use crate::request::DiskConfig;
 
@@ -37,6 +38,9 @@ struct Drive {
 pub(super) fn disks(options: &Options, machine: MachineKind) -> Result<Vec<DiskConfig>, ArgsError> {
     let mut drives = Vec::new();
     for given in raw(&options.drives) {
+        if pflash::is_flash(&raw_pairs(given, "file")) {
+            continue;
+        }
         let drive = drive(given)?;
         if drive.id.is_some() && drives.iter().any(|other: &Drive| other.id == drive.id) {
             let given = format!("-drive id={}", drive.id.unwrap_or_default());
@@ -103,7 +107,7 @@ fn interface(pair: &Pair) -> Result<Interface, ArgsError> {
     match value {
         "virtio" => Ok(Interface::Virtio),
         "none" => Ok(Interface::None),
-        "ide" | "scsi" | "floppy" | "pflash" | "sd" | "mtd" | "xen" => Err(ArgsError::unsupported(
+        "ide" | "scsi" | "floppy" | "sd" | "mtd" | "xen" => Err(ArgsError::unsupported(
             pair.shown("drive"),
             "chukka has virtio disks only",
             "use if=virtio; the guest sees it as /dev/vda, not /dev/sda",
@@ -113,7 +117,7 @@ fn interface(pair: &Pair) -> Result<Interface, ArgsError> {
 }
 
 /// What a drive can say beside file, id and interface.
-fn property(pair: &Pair, options: &mut DiskOptions) -> Result<(), ArgsError> {
+pub(super) fn property(pair: &Pair, options: &mut DiskOptions) -> Result<(), ArgsError> {
     let option = "drive";
     let value = pair.value(option)?;
     let unsupported = |why, hint| Err(ArgsError::unsupported(pair.shown(option), why, hint));

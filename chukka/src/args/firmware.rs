@@ -12,13 +12,15 @@ use vmm::config::{BootOptions, FirmwareConfig, OptionRomConfig};
 /// How many `-option-rom` there can be: QEMU's `MAX_OPTION_ROMS`.
 const OPTION_ROMS: usize = 16;
 
-/// The firmware, if `-bios` names one. The last `-bios` counts, `-L` and `-option-rom` are lists.
+/// The firmware, if `-bios` names one or it is in flash chips. The last `-bios` counts, `-L` and
+/// `-option-rom` are lists.
 ///
 /// QEMU always has firmware; here an option ROM without firmware would do nothing, so it is refused.
 /// `-L` alone is harmless.
 pub(super) fn firmware(
     options: &Options,
     own_option_rom: bool,
+    is_in_flash: bool,
 ) -> Result<Option<FirmwareConfig>, ArgsError> {
     let search = raw(&options.firmware_dirs).map(|path| match path {
         [] => Err(ArgsError::EmptyPath { option: "L" }),
@@ -34,10 +36,10 @@ pub(super) fn firmware(
     }
     match &options.bios {
         Some(bios) if bios.is_empty() => Err(ArgsError::EmptyPath { option: "bios" }),
-        Some(bios) => {
+        bios if bios.is_some() || is_in_flash => {
             Ok(Some(FirmwareConfig { bios: bios.clone(), search, own_option_rom, option_roms }))
         }
-        None => match option_roms.first() {
+        _ => match option_roms.first() {
             Some(rom) => Err(needs_firmware(format!("-option-rom {}", rom.path.display()))),
             None => Ok(None),
         },

@@ -17,6 +17,8 @@ pub struct Options {
     pub dry_run: bool,
     /// `-bios`.
     pub bios: Option<OsString>,
+    /// `-pflash`.
+    pub pflash: Vec<OsString>,
     /// `-L`.
     pub firmware_dirs: Vec<OsString>,
     /// `-option-rom`.

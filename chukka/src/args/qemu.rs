@@ -39,7 +39,6 @@ static WITH_HINT: [(&[&str], &str); 12] = [
             "fdb",
             "sd",
             "mtdblock",
-            "pflash",
             "iscsi",
             "fsdev",
             "virtfs",

@@ -135,7 +135,7 @@ pub static COMMANDS: [(&str, &str); 6] = [
 
 /// Every option.
 #[rustfmt::skip]
-pub static OPTIONS: [Opt; 55] = [
+pub static OPTIONS: [Opt; 56] = [
     value("kernel", "FILE", |o, v| o.boot.kernel = Some(v), Group::Boot, &[
         "the kernel: a bzImage or a vmlinux; a path or a URL",
     ]),
@@ -198,6 +198,10 @@ pub static OPTIONS: [Opt; 55] = [
         "seabios, seabios-microvm, qboot or a file;",
         "default: no firmware",
     ]),
+    value("pflash", "FILE", |o, v| o.pflash.push(v), Group::Firmware, &[
+        "the firmware in a flash chip, on -machine pc; given",
+        "twice, code and variables; or -drive if=pflash,…",
+    ]),
     value("L", "DIR", |o, v| o.firmware_dirs.push(v), Group::Firmware, &[
         "look for firmware here first; repeatable",
     ]),
@@ -248,7 +252,9 @@ pub static OPTIONS: [Opt; 55] = [
     ]),
     value("drive", "file=FILE", |o, v| o.drives.push(v), Group::Machine, &[
         "a disk: file=FILE,format=raw,if=virtio,readonly=on;",
-        "if=none,id=ID goes with -device virtio-blk,drive=ID",
+        "if=none,id=ID goes with -device virtio-blk,drive=ID;",
+        "if=pflash,unit=0 is the firmware's code, unit=1 its",
+        "variables",
     ]),
     flag("snapshot", |o| o.snapshot = true, Group::Machine, &[
         "discard what the guest writes to its disks",

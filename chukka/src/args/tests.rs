@@ -7,6 +7,7 @@ mod ending;
 mod firmware;
 mod location;
 mod machine;
+mod pflash;
 mod smbios;
 mod state;
 
@@ -104,6 +105,7 @@ fn a_kernel_alone_gets_the_defaults() {
             state: None,
             boot: Some(named("vmlinuz", None, b"")),
             disks: Vec::new(),
+            flash: Vec::new(),
             warnings: Vec::new(),
             vm: VmConfig {
                 name: None,

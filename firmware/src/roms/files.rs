@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryError};
 
-use super::builtin;
+use super::{builtin, flash};
 use crate::layout;
 use crate::source_file::{SourceError, SourceFile};
 
@@ -40,12 +40,12 @@ const ALIASES: [(&str, &str, &[u8]); 3] = [
     ("qboot", "qboot.rom", b""),
 ];
 
-/// A BIOS image's size must be a multiple of 64 KiB, as in QEMU (`x86_bios_rom_init`,
-/// hw/i386/x86-common.c).
-const BIOS_UNIT: u64 = 64 << 10;
-/// Maximum size of a BIOS image. It ends at 4 GiB, and must not overlap KVM's task state segment,
-/// which ends 16 MiB below that.
-const BIOS_MAX: u64 = layout::MMIO_HOLE_END - (layout::KVM_TSS + 3 * layout::PAGE_SIZE);
+/// A BIOS image's size must be a multiple of 4 KiB, a page. QEMU wants 64 KiB (`x86_bios_rom_init`,
+/// hw/i386/x86-common.c), but EDK2's OVMF_CODE_4M.fd has 3568 KiB.
+const BIOS_UNIT: u64 = layout::PAGE_SIZE;
+/// Maximum size of a BIOS image, or of all flash images. They end at 4 GiB, and must not overlap
+/// KVM's task state segment, which ends 16 MiB below that.
+pub(super) const BIOS_MAX: u64 = layout::MMIO_HOLE_END - (layout::KVM_TSS + 3 * layout::PAGE_SIZE);
 /// Maximum size of the part of a BIOS image that is copied below 1 MiB.
 ///
 /// QEMU maps 128 KiB there, and its host bridge lets SeaBIOS copy the rest itself. Without a bridge
@@ -96,7 +96,7 @@ pub enum RomError {
         source: io::Error,
     },
     /// Not a valid size for a BIOS image.
-    #[error("The bios '{}' has {found} bytes, expected a multiple of 65536 (64 KiB), 16777216 (16 MiB) at most", path.display())]
+    #[error("The bios '{}' has {found} bytes, expected a multiple of 4096 (4 KiB), 16777216 (16 MiB) at most", path.display())]
     BiosSize {
         /// Its name.
         path: PathBuf,
@@ -158,8 +158,8 @@ impl RomError {
                 "this is not a complete BIOS image; SeaBIOS's are bios.bin, bios-256k.bin and bios-microvm.bin".into()
             }
             Self::NoResetVector { .. } => {
-                "this is not a complete BIOS image: of a firmware in two parts (OVMF_CODE, OVMF_VARS), give the one with the \
-                 code"
+                "this is not a complete firmware image; of firmware in two files (OVMF_CODE.fd, OVMF_VARS.fd), the first is \
+                 the one with the code"
                     .into()
             }
             Self::OptionRomSize { .. } | Self::OptionRomCut { .. } => {
@@ -273,6 +273,14 @@ impl BiosImage {
         if found > BIOS_MAX || !found.is_multiple_of(BIOS_UNIT) {
             return Err(RomError::BiosSize { path, found });
         }
+        Self::from_bytes(path, bytes)
+    }
+
+    /// The image with these bytes, which were read from `path`. Their number is valid.
+    ///
+    /// # Errors
+    /// [`RomError::NoResetVector`].
+    pub(super) fn from_bytes(path: PathBuf, bytes: Vec<u8>) -> Result<Self, RomError> {
         if let Some([first, rest @ ..]) = bytes.last_chunk::<16>()
             && matches!(first, 0 | 0xff)
             && rest.iter().all(|byte| byte == first)
@@ -280,6 +288,16 @@ impl BiosImage {
             return Err(RomError::NoResetVector { path, found: *first });
         }
         Ok(Self { path, bytes })
+    }
+
+    /// Whether this is EDK2's firmware for a virtual PC (OVMF).
+    pub fn is_edk2(&self) -> bool {
+        flash::is_edk2(&self.bytes)
+    }
+
+    /// Warns the user if the image is EDK2's code without a store of variables.
+    pub fn lacks_variables(&self) -> Option<String> {
+        flash::lacks_variables(&self.path, &self.bytes)
     }
 
     /// Whether this is the built-in firmware.

@@ -4,6 +4,7 @@
 pub mod changing;
 mod collect;
 mod confine;
+pub mod flash_guest;
 pub mod guest;
 pub mod image;
 mod leader;

@@ -59,7 +59,7 @@ fn an_image_of_a_wrong_size_is_told_its_size() {
     for size in [1000, (64 << 10) - 1, (128 << 10) + 16, (16 << 20) + (64 << 10)] {
         bios(&sparse(&scratch, "odd", size))
             .refused()
-            .says(&format!("has {size} bytes, expected a multiple of 65536 (64 KiB), 16777216"))
+            .says(&format!("has {size} bytes, expected a multiple of 4096 (4 KiB), 16777216"))
             .hints("not a complete BIOS image");
     }
 }
@@ -71,7 +71,7 @@ fn an_image_without_a_reset_vector_is_told() {
         bios(&scratch.file("image", &[byte; 64 << 10]))
             .refused()
             .says(&format!("has no reset vector: each of its last 16 bytes is {byte:#04x}"))
-            .hints("not a complete BIOS image");
+            .hints("not a complete firmware image");
     }
 }
 

@@ -3,6 +3,7 @@ use std::io;
 use std::path::PathBuf;
 
 use firmware::KernelError;
+use firmware::flash::FlashError;
 use firmware::payload::LoadError;
 use firmware::rom::RomError;
 use firmware::smbios::SmbiosError;
@@ -30,6 +31,17 @@ pub enum BootError {
     /// A firmware image or an option ROM.
     #[error(transparent)]
     RomFile(#[from] RomError),
+    /// The images of the flash chips.
+    #[error(transparent)]
+    Flash(#[from] FlashError),
+    /// An image of a flash chip could be opened but not read.
+    #[error("Cannot read the flash image '{}'", path.display())]
+    FlashRead {
+        /// Its name.
+        path: PathBuf,
+        /// The operating system's error.
+        source: io::Error,
+    },
     /// Firmware cannot boot the kernel.
     #[error(transparent)]
     Publish(#[from] KernelError),
@@ -65,6 +77,8 @@ impl Hint for BootError {
             Self::Load(error) => Hint::hint(error),
             Self::Smbios(error) => Hint::hint(error),
             Self::RomFile(error) => Hint::hint(error),
+            Self::Flash(error) => Hint::hint(error),
+            Self::FlashRead { .. } => Some("did the file change while it was being read?".into()),
             Self::Publish(error) => Hint::hint(error),
             Self::Platform(firmware::PublishError::Item(error)) | Self::Item(error) => {
                 item_hint(error).map(Into::into)

@@ -1,5 +1,4 @@
-//! The firmware's ROM just below 4 GiB: separate memory that neither the guest nor a device can
-//! write.
+//! The firmware's ROM or flash chip just below 4 GiB: separate memory that the guest cannot write.
 
 use vm_memory::mmap::MmapRegionError;
 use vm_memory::{
@@ -30,6 +29,17 @@ impl Rom {
     /// `bytes` is larger than the ROM.
     pub fn fill(&self, bytes: &[u8]) -> Result<(), vm_memory::GuestMemoryError> {
         self.region.write_slice(bytes, MemoryRegionAddress(0))
+    }
+
+    /// Copies bytes from `offset` on into `data`. Bytes beyond the end are left unchanged.
+    pub fn read_at(&self, offset: u64, data: &mut [u8]) {
+        // It fails only beyond the end.
+        let _ = self.region.read_slice(data, MemoryRegionAddress(offset));
+    }
+
+    /// Replaces bytes from `offset` on. Bytes beyond the end are dropped.
+    pub fn write_at(&self, offset: u64, data: &[u8]) {
+        let _ = self.region.write_slice(data, MemoryRegionAddress(offset)); // as in `read_at`
     }
 
     /// The memslot: guest-physical address, size in bytes, host address.

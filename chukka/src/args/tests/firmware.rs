@@ -32,7 +32,7 @@ fn firmware_and_its_roms_are_read() {
     ];
     let rom = |path: &str, bootindex| OptionRomConfig { path: path.into(), bootindex };
     let firmware = FirmwareConfig {
-        bios: "seabios".into(),
+        bios: Some("seabios".into()),
         search: vec!["/a".into(), "b".into()],
         own_option_rom: true,
         option_roms: vec![rom("x.bin", None), rom("y,z.bin", Some(3)), rom("z", None)],
@@ -61,7 +61,7 @@ fn firmware_s_paths_may_be_any_bytes() {
     let Ok(Invocation::Boot(config)) = parse(words) else { panic!("refused") };
     let config = config.vm;
     let firmware = config.firmware.unwrap();
-    assert_eq!(firmware.bios, raw(b"b\xff"));
+    assert_eq!(firmware.bios, Some(raw(b"b\xff")));
     assert_eq!(firmware.option_roms[0].path.as_os_str(), raw(b"o\xff"));
     assert_eq!(config.fw_cfg[0].source, FwCfgSource::Text(b"\xfe,\xff".to_vec()));
     assert_eq!(config.fw_cfg[1].source, FwCfgSource::File(raw(b"\xff").into()));

@@ -79,13 +79,18 @@ fn at_most_the_last_256_kib_of_an_image_are_copied_low() {
     assert_eq!((address, copy.len(), copy[0]), (0xc_0000, 256 << 10, 0x77));
     assert_eq!(open(&bios(64 << 10, b"")).unwrap().low_copy().0, 0xf_0000);
     assert_eq!(open(&bios(16 << 20, b"")).unwrap().high_address(), 0xff00_0000);
+    assert_eq!(
+        open(&bios(3568 << 10, b"")).unwrap().high_address(),
+        0xffc8_4000,
+        "OVMF_CODE_4M.fd"
+    );
 }
 
 #[test]
 fn an_invalid_size_is_reported_with_the_expected_ones() {
-    for size in [1000, (64 << 10) + 1, (16 << 20) + (64 << 10)] {
+    for size in [1000, (64 << 10) + 1, (16 << 20) + (4 << 10)] {
         let error = open(&bios(size, b"")).unwrap_err();
-        let expected = format!("has {size} bytes, expected a multiple of 65536 (64 KiB)");
+        let expected = format!("has {size} bytes, expected a multiple of 4096 (4 KiB)");
         assert!(error.to_string().contains(&expected), "{error}");
         assert!(!error.hint().is_empty());
     }
