@@ -110,7 +110,7 @@ need_apt() {
 }
 
 command -v cargo >/dev/null || [ -x "${HOME:-/root}/.cargo/bin/cargo" ] ||
-	die "there is no cargo (hint: install Rust by https://rustup.rs, 1.90 or newer, and run again)"
+	die "there is no cargo (hint: install Rust by https://rustup.rs, 1.91 or newer, and run again)"
 
 # Twice at most: to install one package apt may remove another that is needed too, such as a qemu-utils from backports that
 # conflicts with the release's qemu-system-x86. The second round brings that one back in the version that fits.

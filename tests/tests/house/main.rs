@@ -146,6 +146,7 @@ fn rooms_that_must_not_know_each_other_do_not() {
         ("firmware", &["devices", "vmm"]),
         ("location", &["guest_memory", "vmm"]),
         ("storage", &["location", "guest_memory"]),
+        ("network", &["devices", "guest_memory", "location", "vmm"]),
     ] {
         let imported = all(package);
         for other in others {
