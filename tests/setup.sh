@@ -296,6 +296,22 @@ bring_installer() {
 	say "installer: $newest"
 }
 
+# Firmware that no other package needs, so it is not installed: EDK2 for virtual machines, and U-Boot.
+bring_firmware() {
+	[ -e "$assets/firmware/OVMF.fd" ] && return
+	need_apt "OVMF and U-Boot for $assets/firmware"
+	knows ovmf && knows u-boot-qemu || apt_update
+	fetch_fresh ovmf u-boot-qemu
+	made=$draft/firmware
+	mkdir -p "$made"
+	mv "$draft/tree/usr/share/ovmf/OVMF.fd" "$draft"/tree/usr/share/OVMF/OVMF_*_4M.fd "$made"
+	mv "$draft/tree/usr/lib/u-boot/qemu-x86/u-boot.rom" "$made"
+	chmod a+r "$made"/*
+	rm -rf "$assets/firmware"
+	mv "$made" "$assets/firmware"
+	say "firmware: OVMF and U-Boot"
+}
+
 # Debian on a disk, as an installer leaves it: an MBR, one ext4 partition, a kernel, its initrd, and a grub.cfg that grub-mkconfig wrote.
 # grub-probe looks for real disks, so it is replaced meanwhile by a script that describes this disk.
 bring_disk() {
@@ -358,5 +374,6 @@ bring_kernel cloud linux-image-cloud-amd64 linux-image-virtual
 if [ "$what" = test ]; then
 	bring_kernel generic linux-image-amd64 linux-image-generic
 	bring_installer
+	bring_firmware
 	bring_disk
 fi

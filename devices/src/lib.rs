@@ -5,6 +5,7 @@
 //! | [`serial`]: COM1 to COM4, 16550A | 0x3f8, 0x2f8, 0x3e8, 0x2e8 (8 each) | 4, 3, 5, 7 | National Semiconductor PC16550D |
 //! | [`i8042`]: the reset line | 0x60, 0x64 | – | IBM PS/2 Hardware Interface Technical Reference |
 //! | [`cmos`]: real-time clock, memory size | 0x70, 0x71 | – | Motorola MC146818A; QEMU's `pc_cmos_init` |
+//! | [`ide_connectors`]: no drives | 0x1f0 to 0x1f7, 0x3f6, 0x170 to 0x177, 0x376 | – | ATA/ATAPI-6 |
 //! | [`port92`]: A20, fast reset | 0x92 | – | IBM PS/2 Hardware Interface Technical Reference |
 //! | [`debugcon`]: firmware's log | 0x402 or as configured | – | QEMU's `hw/char/debugcon.c` |
 //! | [`debug_exit`]: end with a status | 0x501, 0x502 or as configured | – | QEMU's `hw/misc/debugexit.c` |
@@ -63,6 +64,7 @@ pub mod device;
 pub mod exit;
 pub mod fw_cfg;
 pub mod i8042;
+pub mod ide_connectors;
 pub mod irq;
 pub mod panic_watch;
 pub mod pci;

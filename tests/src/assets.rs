@@ -84,15 +84,18 @@ pub fn disk() -> Result<Disk> {
     Ok(Disk { image: present(image)?, grub_cfg: present(grub_cfg)? })
 }
 
-/// A firmware image of Debian's packages seabios and qemu-system-data, by its file's name. SeaBIOS's folder comes first: QEMU's
-/// `bios-microvm.bin` is a link to qboot.
+/// A firmware image of Debian's packages seabios, qemu-system-data, ovmf and u-boot-qemu, by its file's name. SeaBIOS's folder comes
+/// first: QEMU's `bios-microvm.bin` is a link to qboot. The last two packages are unpacked, not installed.
 ///
 /// # Errors
-/// Neither folder has it.
+/// No folder has it.
 pub fn firmware(name: &str) -> Result<PathBuf> {
-    let folders = ["/usr/share/seabios", "/usr/share/qemu"];
-    let paths = folders.map(|folder| Path::new(folder).join(name));
-    let missing = || Error::Missing(format!("{name} (packages seabios, qemu-system-data)"));
+    let folders =
+        ["/usr/share/seabios".into(), "/usr/share/qemu".into(), assets_folder().join("firmware")];
+    let paths = folders.map(|folder: PathBuf| folder.join(name));
+    let missing = || {
+        Error::Missing(format!("{name} (packages seabios, qemu-system-data, ovmf, u-boot-qemu)"))
+    };
     paths.into_iter().find(|path| path.is_file()).ok_or_else(missing)
 }
 

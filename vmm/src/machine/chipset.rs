@@ -1,5 +1,6 @@
 //! The chips between the CPU and the ISA bus.
 
+use devices::ide_connectors::{self, IdeConnectors};
 use devices::pci::bus::PciBus;
 use devices::pci::config::PciConfigPorts;
 use devices::pci::description::PciDescription;
@@ -16,7 +17,8 @@ use crate::error::DeviceError;
 /// Attaches the chipset.
 ///
 /// microvm has no PCI, only the reset control register, whose port is within the PCI configuration
-/// ports. pc has PCI with the bridges of an i440FX and the power-management function of a PIIX4.
+/// ports. pc has PCI with the bridges of an i440FX and the power-management function of a PIIX4, and
+/// IDE connectors without drives.
 ///
 /// # Errors
 /// Two devices claim the same port or PCI slot.
@@ -28,6 +30,9 @@ pub(super) fn attach(list: &mut DeviceList, parts: &Parts<'_>) -> Result<(), Dev
                 .ports(reset_control::BASE_PORT, reset_control::PORT_COUNT),
         ),
         MachineKind::Pc => {
+            let connectors = Attached::new("IDE connectors", IdeConnectors);
+            let ports = ide_connectors::PORTS.into_iter();
+            list.attach(ports.fold(connectors, |all, (first, count)| all.ports(first, count)))?;
             let mut bus = PciBus::new();
             bus.add(host_bridge::PLACE, Box::new(host_bridge::function()))?;
             bus.add(isa_bridge::PLACE, Box::new(isa_bridge::function()))?;

@@ -5,10 +5,10 @@
 //! there from exec to the kernel's first words, and nothing that the machine could spare it. qboot, which clears nothing, takes a fraction
 //! of a second; so does SeaBIOS where KVM is genuine.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chukka_tests::assets;
-use chukka_tests::native::{self, Start};
+use chukka_tests::native::{self, Input, Scratch, Start};
 
 use super::MACHINES;
 
@@ -58,4 +58,50 @@ fn qboot_reaches_the_kernel() {
         // qboot's int 10h writes to COM1 itself.
         reaches_the_kernel("qboot.rom", machine, "console=ttyS0");
     }
+}
+
+/// U-Boot takes the kernel, the initrd and the command line from fw_cfg. Its commands come through a pipe: it polls its serial port.
+#[test]
+fn u_boot_loads_the_kernel_by_qfw_and_starts_it() {
+    if !native::kvm() {
+        return;
+    }
+    let Some(image) = assets::or_skip(assets::firmware("u-boot.rom")) else { return };
+    let scratch = Scratch::new();
+    let initrd = scratch.file("initrd", &[b"initrd".repeat(5000), b"the end.".to_vec()].concat());
+    let size = std::fs::metadata(&initrd).expect("it was just written").len();
+    let commands = format!(
+        "\nprint ramdisk_addr_r\nqfw load 1000000 2000000\nprint bootargs\n\
+         zboot 1000000 - 2000000 {size:x}\n"
+    );
+    let input = scratch.file("commands", commands.as_bytes());
+    for machine in MACHINES {
+        let start = Start::bzimage("$DP").args(["-m", "128M", "-machine", machine]);
+        let start = start.args(["-append", "console=ttyS0 from=fw_cfg", "-initrd"]).args([&initrd]);
+        let start = start.args(["-bios"]).args([&image]);
+        let ended = start.input(Input::File(input.clone())).run();
+        assert_eq!(ended.code(), Some(0), "{machine}: {ended:?}");
+        let text = ended.text();
+        assert!(text.contains("bootargs=console=ttyS0 from=fw_cfg"), "{machine}: {text}");
+        let found = format!("{:016x} {size:016x} 2e646e6520656874 ", 0x200_0000);
+        assert!(text.contains(&found), "{machine}: {text}");
+        assert!(text.ends_with("done\r\n"), "{machine}: {text}");
+    }
+}
+
+/// Without input, U-Boot looks for something to boot and gives up soon: nothing answers as a drive that spins up.
+#[test]
+fn u_boot_does_not_wait_for_drives_that_are_not_there() {
+    if !native::kvm() {
+        return;
+    }
+    let Some(image) = assets::or_skip(assets::firmware("u-boot.rom")) else { return };
+    let start = native::start(["-machine", "pc", "-m", "128M", "-nographic", "-bios"]);
+    let chukka = start.args([image]).start();
+    chukka.wait_for("Hit any key to stop autoboot");
+    let countdown_began = Instant::now();
+    chukka.wait_for("No ethernet found.\r\nNo ethernet found.\r\n=> ");
+    // Two seconds of countdown; a timeout alone takes thirty.
+    let took = countdown_began.elapsed();
+    assert!(took < Duration::from_secs(20), "{took:?}");
 }
