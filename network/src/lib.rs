@@ -10,6 +10,7 @@
 //! | IP packets of the guest, and their fragments | `packet`, `fragments` |
 //! | which address of the world a guest's address is | `addresses`, `resolver` |
 //! | ARP; ICMP; DHCP; the same for IPv6 | `arp`; `icmp`; `dhcp`; `ndp` |
+//! | TFTP | `tftp` |
 //! | echo requests to the outside | `echo` |
 //! | ports of this host that lead to the guest | `forward` |
 //! | UDP; TCP | `udp`; `tcp` |
@@ -36,6 +37,7 @@ mod packet;
 mod resolver;
 mod sockets;
 mod tcp;
+mod tftp;
 mod udp;
 
 pub use config::{

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use smoltcp::wire::{EthernetAddress, EthernetFrame, EthernetProtocol, IpProtocol};
@@ -18,7 +19,7 @@ use crate::link::{Link, Path};
 use crate::packet::Packet;
 use crate::resolver::Servers;
 use crate::sockets::{Kind, Sockets, Token};
-use crate::{dhcp, echo, ndp, tcp, udp};
+use crate::{dhcp, echo, ndp, tcp, tftp, udp};
 
 /// The gateway's Ethernet address: QEMU's, 52:55 and 10.0.2.2.
 const GATEWAY: EthernetAddress = EthernetAddress([0x52, 0x55, 0x0a, 0x00, 0x02, 0x02]);
@@ -36,6 +37,9 @@ pub enum NetworkError {
     /// A port of this host cannot be forwarded.
     #[error("Cannot listen on {} to forward it to the guest", .0.host)]
     Listen(Forward, #[source] std::io::Error),
+    /// The directory of the TFTP server cannot be opened.
+    #[error("Cannot open the directory '{}' for TFTP", .0.display())]
+    Tftp(PathBuf, #[source] std::io::Error),
     /// The host refuses what the network needs.
     #[error("Cannot make a socket for the guest's network")]
     Sockets(#[source] std::io::Error),
@@ -73,6 +77,7 @@ pub struct UserNetwork {
     fragments: Fragments,
     boot: BootConfig,
     dhcp: Option<dhcp::Server>,
+    tftp: Option<tftp::Server>,
     echo: echo::Flows,
     forwards: Forwards,
     tcp: tcp::Flows,
@@ -95,6 +100,11 @@ impl UserNetwork {
         let mut sockets = Sockets::new().map_err(|error| NetworkError::Sockets(error.into()))?;
         let forwards = Forwards::new(&config.forwards, &mut sockets)
             .map_err(|busy| NetworkError::Listen(busy.forward, busy.error.into()))?;
+        let open = |path: &PathBuf| {
+            let failed = |error: rustix::io::Errno| NetworkError::Tftp(path.clone(), error.into());
+            tftp::Server::new(path).map_err(failed)
+        };
+        let tftp = config.tftp.as_ref().map(open).transpose()?;
         Ok(Self {
             addresses: Addresses::new(config),
             link: Link::new(GATEWAY),
@@ -103,6 +113,7 @@ impl UserNetwork {
             neighbours: Neighbours::default(),
             fragments: Fragments::default(),
             boot: config.boot.clone(),
+            tftp,
             echo: echo::Flows::default(),
             forwards,
             dhcp: config.ipv4.map(|net| dhcp::Server::new(net, config.boot.clone())),
@@ -233,7 +244,16 @@ impl UserNetwork {
                 return ndp::dhcpv6(packet, payload, net, &self.boot, &mut self.link);
             }
             let guest = SocketAddr::new(packet.from, from);
-            if self.forwards.answer(guest, SocketAddr::new(packet.to, to), payload, now) {
+            let asked = SocketAddr::new(packet.to, to);
+            if let (tftp::PORT, Some(tftp)) = (to, &mut self.tftp)
+                && self.addresses.is_host(packet.to)
+            {
+                let ends = (packet.mac, guest, asked);
+                tftp.datagram(ends, payload, &mut self.link, now);
+                self.expiry = None;
+                return;
+            }
+            if self.forwards.answer(guest, asked, payload, now) {
                 return;
             }
         }
@@ -299,7 +319,8 @@ impl UserNetwork {
             }
         }
         if self.expiry.is_none_or(|at| at <= now) {
-            let times = [self.udp.expire(now), self.echo.expire(now)];
+            let tftp = self.tftp.as_mut().and_then(|tftp| tftp.expire(&mut self.link, now));
+            let times = [self.udp.expire(now), self.echo.expire(now), tftp];
             self.expiry = times.into_iter().flatten().min();
         }
         for address in self.with_tcp(now, |tcp, cx| tcp.run(cx)) {

@@ -9,10 +9,13 @@ use std::time::{Duration, Instant};
 
 use network::{Checksum, Config, Frame, Offloads, Resolver, UserNetwork};
 use smoltcp::iface::{Config as InterfaceConfig, Interface, SocketHandle, SocketSet};
-use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
+use smoltcp::phy::{ChecksumCapabilities, Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::socket::tcp;
 use smoltcp::time::Instant as SmolInstant;
-use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr, Ipv4Address, Ipv6Address};
+use smoltcp::wire::{
+    EthernetAddress, EthernetFrame, EthernetProtocol, EthernetRepr, IpAddress, IpCidr, IpProtocol,
+    Ipv4Address, Ipv4Packet, Ipv4Repr, Ipv6Address, UdpPacket, UdpRepr,
+};
 
 pub const MAC: EthernetAddress = EthernetAddress([0x52, 0x54, 0, 0x12, 0x34, 0x56]);
 
@@ -248,4 +251,40 @@ impl Raw {
         }
         Vec::new()
     }
+}
+
+/// A UDP datagram of the guest to the gateway, in a frame.
+pub fn udp_frame(to: EthernetAddress, from_port: u16, to_port: u16, payload: &[u8]) -> Vec<u8> {
+    let (from, host) = (Ipv4Address::new(10, 0, 2, 15), Ipv4Address::new(10, 0, 2, 2));
+    let checksums = ChecksumCapabilities::default();
+    let datagram = UdpRepr { src_port: from_port, dst_port: to_port };
+    let length = datagram.header_len() + payload.len();
+    let packet = Ipv4Repr {
+        src_addr: from,
+        dst_addr: host,
+        next_header: IpProtocol::Udp,
+        payload_len: length,
+        hop_limit: 64,
+    };
+    let mut bytes = vec![0; 14 + packet.buffer_len() + length];
+    let mut frame = EthernetFrame::new_unchecked(&mut bytes);
+    EthernetRepr { src_addr: MAC, dst_addr: to, ethertype: EthernetProtocol::Ipv4 }
+        .emit(&mut frame);
+    let mut ipv4 = Ipv4Packet::new_unchecked(frame.payload_mut());
+    packet.emit(&mut ipv4, &checksums);
+    let mut udp = UdpPacket::new_unchecked(ipv4.payload_mut());
+    let fill = |bytes: &mut [u8]| bytes.copy_from_slice(payload);
+    datagram.emit(&mut udp, &from.into(), &host.into(), payload.len(), fill, &checksums);
+    bytes
+}
+
+/// Whether this host has IPv6 on its loopback interface. Without it, a test says so, and fails in CI.
+pub fn has_ipv6() -> bool {
+    let has = std::net::TcpListener::bind("[::1]:0").is_ok();
+    if !has {
+        let strict = std::env::var_os("CHUKKA_NO_SKIP").is_some();
+        assert!(!strict, "CHUKKA_NO_SKIP does not allow a skip: this host has no IPv6");
+        eprintln!("SKIPPED: this host has no IPv6");
+    }
+    has
 }
