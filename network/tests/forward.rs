@@ -47,7 +47,7 @@ fn serve(guest: &str, gateway: IpAddress) {
     let (answer, port) = client.join().unwrap();
     assert_eq!(answer, "200 OK");
     assert_eq!(remote, IpEndpoint::new(gateway, port), "the client is the gateway to the guest");
-    peer.until("closed", |peer| !peer.tcp(handle).may_recv());
+    peer.until("closed", |peer| peer.tcp(handle).state() == State::TimeWait);
 }
 
 #[test]

@@ -166,12 +166,14 @@ fn bulk(peer: &mut Peer, total: usize, size: usize) {
 #[test]
 fn many_bytes_arrive_as_they_were_sent() {
     let mut peer = Peer::new(&config());
-    bulk(&mut peer, 32 << 20, 256 << 10);
+    let soak = std::env::var_os("CHUKKA_SOAK").is_some();
+    bulk(&mut peer, if soak { 1 << 30 } else { 64 << 20 }, 256 << 10);
 }
 
 #[test]
 fn many_bytes_arrive_over_a_wire_that_loses_and_reorders_frames() {
     let mut peer = Peer::new(&config());
+    peer.hurry = true;
     peer.wire.loss = 200;
     peer.wire.reordering = 100;
     bulk(&mut peer, 2 << 20, 64 << 10);
