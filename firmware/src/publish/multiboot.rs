@@ -10,6 +10,8 @@
 //! | memory image | 0x07, 0x08, 0x11 | the kernel's | the kernel, zeros to the next page, module list and strings, zeros to the next page, the modules, each filled up to a page |
 //! | information | 0x0a, 0x0b, 0x12 | [`layout::MULTIBOOT_INFO`] | 88 bytes, without what only the BIOS knows |
 //!
+//! Unlike QEMU's, lists and modules begin at page boundaries even if the kernel does not.
+//!
 //! There is no ROM for Multiboot 2.
 
 use fw_cfg::{Data, Items, Part, key};

@@ -54,6 +54,16 @@ pub fn differences(script: &[Operation], theirs: &Told, ours: &Told) -> BTreeSet
     found
 }
 
+/// Clears what QEMU leaves in the kernel's item as it got it from the C library, and checks that ours is clear there.
+pub fn clear(script: &[Operation], theirs: &mut Told, ours: &Told, unused: &[(usize, usize)]) {
+    let at = asked(script, key::KERNEL_DATA).unwrap();
+    for (start, end) in unused.iter().copied() {
+        theirs.frames[at].bytes[start..end].fill(0);
+        let ours = &ours.frames[at].bytes[start..end];
+        assert!(ours.iter().all(|byte| *byte == 0), "{start:#x}..{end:#x}");
+    }
+}
+
 /// Where in the script an item is read.
 fn asked(script: &[Operation], key: u16) -> Option<usize> {
     script.iter().position(|operation| operation.key() == Some(key))

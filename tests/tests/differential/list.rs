@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use crate::Case;
+use crate::{Case, Kind};
 
 /// The machine that both were told to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,10 +28,13 @@ type When = fn(&Case<'_>) -> bool;
 const ALWAYS: (&str, When) = ("always", |_| true);
 const PC: (&str, When) = ("`-M pc`", |case| case.machine == Machine::Pc);
 const MICROVM: (&str, When) = ("`-M microvm`", |case| case.machine == Machine::Microvm);
-const ANY_KERNEL: (&str, When) = ("`-kernel`", |case| case.kernel.is_some());
-const KERNEL: (&str, When) = ("`-kernel`", |case| case.kernel.is_some() && !case.has("strict=on"));
+const ANY_KERNEL: (&str, When) = ("`-kernel`", is_linux);
+const KERNEL: (&str, When) = ("`-kernel`", |case| is_linux(case) && !case.has("strict=on"));
 const STRICT: (&str, When) =
-    ("`-kernel -boot strict=on`", |case| case.kernel.is_some() && case.has("strict=on"));
+    ("`-kernel -boot strict=on`", |case| is_linux(case) && case.has("strict=on"));
+const MULTIBOOT: (&str, When) =
+    ("a Multiboot kernel", |case| matches!(case.kind, Kind::Multiboot(..)));
+const PVH: (&str, When) = ("a PVH kernel", |case| matches!(case.kind, Kind::Pvh(_)));
 const NO_ORDER: (&str, When) =
     ("nothing to boot", |case| case.kernel.is_none() && case.option_rom.is_none());
 const SILENT: (&str, When) =
@@ -39,6 +42,10 @@ const SILENT: (&str, When) =
 const UNNAMED: (&str, When) =
     ("`-M pc`", |case| case.machine == Machine::Pc && !case.has("type=1,"));
 const BETWEEN: (&str, When) = ("`-M pc -m 3200`", |case| (PC.1)(case) && case.mib == 3200);
+
+fn is_linux(case: &Case<'_>) -> bool {
+    case.kernel.is_some() && case.kind == Kind::Linux
+}
 
 /// A difference: when there is one, what `compare` calls it (QEMU's value, "against", ours), and why.
 struct Difference {
@@ -55,6 +62,9 @@ const EMPTY: &str =
     "Empty. SeaBIOS takes an empty file for none, but asks for each with an operation of its own.";
 const OUR_ROM: &str = "Our option ROM instead of QEMU's, under a name of its own, so that neither is taken for the other. It keeps \
     the initrd clear of the kernel and says what went wrong.";
+const OUR_ROM_TOO: &str = "Our option ROM instead of QEMU's, as for Linux.";
+const SEGMENTS: &str = "QEMU puts the segments into memory before the firmware starts, which may use that memory. Our option ROM \
+    reads them by DMA when it no longer does; the address tells it that it can. For QEMU's option ROM, they are in memory.";
 const FOLLOWS: &str = "Follows from the tables: how many there are, and how long.";
 const MAKER: &str = "The maker is another.";
 const SMBIOS_MICROVM: &str = "QEMU's microvm has no SMBIOS, and takes `-smbios` without a word. Here it works, as systemd's \
@@ -63,7 +73,7 @@ const HOLE: &str = "QEMU's pc lets RAM end at 3.5 GiB where all of it fits below
     machines, so that there is one memory map. The initrd's address and SMBIOS follow.";
 
 /// THE list. It is also in docs/differences-from-qemu.md.
-const LIST: [Difference; 38] = [
+const LIST: [Difference; 46] = [
     differs(
         SILENT,
         "key 0x0004 NOGRAPHIC: 0x1 against 0x0",
@@ -95,6 +105,22 @@ const LIST: [Difference; 38] = [
     ),
     differs(ANY_KERNEL, "file genroms/linuxboot_dma.bin: not in chukka", OUR_ROM),
     differs(ANY_KERNEL, "file genroms/chukka-linux.bin: not in QEMU", OUR_ROM),
+    differs(
+        MULTIBOOT,
+        "file bootorder: \"/rom@genroms/multiboot_dma.bin\" against \"/rom@genroms/chukka-multiboot.bin\"",
+        OUR_ROM_TOO,
+    ),
+    differs(MULTIBOOT, "file genroms/multiboot_dma.bin: not in chukka", OUR_ROM_TOO),
+    differs(MULTIBOOT, "file genroms/chukka-multiboot.bin: not in QEMU", OUR_ROM_TOO),
+    differs(
+        PVH,
+        "file bootorder: \"/rom@genroms/pvh.bin\" against \"/rom@genroms/chukka-pvh.bin\"",
+        OUR_ROM_TOO,
+    ),
+    differs(PVH, "file genroms/pvh.bin: not in chukka", OUR_ROM_TOO),
+    differs(PVH, "file genroms/chukka-pvh.bin: not in QEMU", OUR_ROM_TOO),
+    differs(PVH, "key 0x0011 KERNEL_DATA: other bytes", SEGMENTS),
+    differs(PVH, "key 0x0013 CMDLINE_ADDR: 0x0 against 0x20000", SEGMENTS),
     differs(
         PC,
         "file genroms/kvmvapic.bin: not in chukka",

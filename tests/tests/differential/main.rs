@@ -14,6 +14,7 @@
 )]
 
 mod compare;
+mod elf_kernels;
 mod frame;
 mod list;
 mod machine;
@@ -41,10 +42,21 @@ pub(crate) struct Case<'a> {
     pub machine: Machine,
     pub mib: u64,
     pub kernel: Option<&'a Path>,
+    pub kind: Kind<'a>,
     pub initrd: usize,
     /// A user's option ROM, and its place in the boot order.
     pub option_rom: Option<&'a str>,
     pub words: &'a [&'a str],
+}
+
+/// A kind of kernel, by the option ROM that boots it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind<'a> {
+    Linux,
+    /// The item that has the kernel has this many bytes, of which these ranges are not used.
+    Multiboot(u32, &'a [(usize, usize)]),
+    /// The item has this many bytes.
+    Pvh(u32),
 }
 
 impl Case<'_> {
@@ -86,10 +98,18 @@ fn same(case: Case<'_>) {
     if let Some(kernel) = case.kernel {
         words.extend(["-kernel".into(), kernel.display().to_string()]);
         words.extend(APPEND.map(String::from));
-        let image = fs::read(kernel).unwrap();
-        let setup = payload(&image).start;
-        sizes.setup = u32::try_from(setup).unwrap();
-        sizes.kernel = u32::try_from(image.len() - setup).unwrap();
+        match case.kind {
+            Kind::Linux => {
+                let image = fs::read(kernel).unwrap();
+                let setup = payload(&image).start;
+                sizes.setup = u32::try_from(setup).unwrap();
+                sizes.kernel = u32::try_from(image.len() - setup).unwrap();
+            }
+            Kind::Multiboot(size, _) => sizes.kernel = size,
+            // Of the file's first 8 KiB, QEMU 7.2 publishes the place on its stack where they were
+            // (`x86_load_linux`, hw/i386/x86.c). Only the first bytes are compared.
+            Kind::Pvh(size) => sizes.kernel = size,
+        }
     }
     if case.initrd > 0 {
         let mut archive = Cpio::new();
@@ -117,7 +137,10 @@ fn same(case: Case<'_>) {
     let script = script::operations(sizes, ram_end);
     let rom = scratch.file("rom", &rom::assemble(&scratch, &script));
     let all = [machine::words(case.machine.name(), &rom), words].concat();
-    let (theirs, ours) = (machine::qemu(&all), machine::chukka(&all));
+    let (mut theirs, ours) = (machine::qemu(&all), machine::chukka(&all));
+    if let Kind::Multiboot(_, unused) = case.kind {
+        compare::clear(&script, &mut theirs, &ours, unused);
+    }
     let differences = compare::differences(&script, &theirs, &ours);
     list::check(&case, &differences);
 }
@@ -127,8 +150,15 @@ fn pattern(size: usize) -> Vec<u8> {
     (0..size).map(|at| ((at % 251) ^ (at / 251)).to_le_bytes()[0]).collect()
 }
 
-const CASE: Case<'_> =
-    Case { machine: Machine::Pc, mib: 256, kernel: None, initrd: 0, option_rom: None, words: &[] };
+const CASE: Case<'_> = Case {
+    machine: Machine::Pc,
+    mib: 256,
+    kernel: None,
+    kind: Kind::Linux,
+    initrd: 0,
+    option_rom: None,
+    words: &[],
+};
 
 /// One test for each machine.
 macro_rules! on_both_machines {
@@ -176,7 +206,8 @@ on_both_machines!(with_the_generic_kernel_and_6_gib, |machine| {
     let Some(kernel) = assets::or_skip(assets::generic()) else { return };
     let kernel = Some(&*kernel.vmlinuz);
     let words = &["-smp", "2", "-boot", "strict=on"];
-    same(Case { machine, mib: 6144, kernel, initrd: 1, option_rom: Some(""), words });
+    let case = Case { machine, mib: 6144, kernel, initrd: 1, option_rom: Some(""), ..CASE };
+    same(Case { words, ..case });
 });
 
 on_both_machines!(with_3200_mib, |machine| {

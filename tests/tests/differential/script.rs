@@ -9,6 +9,8 @@ const LONG: [u16; 5] =
     [key::KERNEL_DATA, key::INITRD_DATA, key::CMDLINE_DATA, key::SETUP_DATA, key::FILE_DIR];
 /// Bytes read of each of the others.
 const SHORT: u32 = 80;
+/// Items that are no longer than this are read as a whole.
+const WHOLE: u32 = 0xf000;
 /// Size of the directory: room for 32 files.
 pub const DIRECTORY: u32 = 4 + 64 * 32;
 /// Item 0: "QEMU", 4 bytes.
@@ -39,8 +41,12 @@ fn keys(sizes: Sizes) -> Vec<Operation> {
     operations.push(Operation::item(key::FILE_DIR, DIRECTORY + 64));
     operations.push(Operation::item(key::SETUP_DATA, sizes.setup + 64));
     operations.push(Operation::item(key::CMDLINE_DATA, 4096));
-    // Of these what comes first, in the middle, and at the end.
+    // Of these what comes first, in the middle, and at the end, unless they are short.
     for (key, size) in [(key::KERNEL_DATA, sizes.kernel), (key::INITRD_DATA, sizes.initrd)] {
+        if size <= WHOLE {
+            operations.push(Operation::item(key, size.max(64) + 64));
+            continue;
+        }
         operations.push(Operation::item(key, 4096));
         let more = |what: &str, control, length| Operation {
             told: 0,

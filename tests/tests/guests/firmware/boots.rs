@@ -40,6 +40,30 @@ fn the_generic_kernel_finds_4_cpus_and_6_gib_on_pc() {
     generic_kernel_on_4_cpus_and_6_gib("pc");
 }
 
+/// The kernel uncompressed: an ELF file with a PVH note.
+fn vmlinux_by_pvh(machine: &str) {
+    let Some(runner) = Runner::get() else { return };
+    let Some(kernel) = assets::or_skip(assets::cloud()) else { return };
+    let Some(guest) = seabios(machine) else { return };
+    let run = guest.kernel(&kernel.vmlinux).memory("256M").does("info").run(runner);
+    run.assert_userspace().assert_exit(0).assert_stderr("chukka: the guest powered off (after ");
+    run.assert(starts(&run) == 1, "SeaBIOS ran once");
+    run.assert_stdout("RAMDISK: [mem ");
+    run.assert((200..=256).contains(&memory_of(&run)), "MemTotal below 256 MiB");
+    let acpi = run.section("acpi").unwrap_or_default();
+    run.assert(acpi.lines().any(|line| line == "FACP"), "ACPI tables");
+}
+
+#[test]
+fn a_vmlinux_is_entered_by_pvh_on_microvm() {
+    vmlinux_by_pvh("microvm");
+}
+
+#[test]
+fn a_vmlinux_is_entered_by_pvh_on_pc() {
+    vmlinux_by_pvh("pc");
+}
+
 /// An initrd with 200 MiB of numbers in it, and a file behind them: all arrives. Then the guest asks for a reset.
 fn initrd_of_200_mib(machine: &str) {
     const MIB: usize = 1 << 20;
