@@ -89,7 +89,13 @@
         movw    $initrd_item, %si
         call    load
 
-3:      xorl    %eax, %eax
+# Where ACPI is hardware-reduced, Linux does not touch the 8259s, and the BIOS's timer interrupt would
+# arrive as exception 8. A bzImage's real-mode code masks them (arch/x86/boot/pm.c), so we do.
+3:      movb    $0xff, %al
+        outb    %al, $0xa1
+        movb    $0xfb, %al              # all but the cascade
+        outb    %al, $0x21
+        xorl    %eax, %eax
         movl    $INFO, %ebx
         jmp     enter
 

@@ -45,10 +45,12 @@ fn vmlinux_by_pvh(machine: &str) {
     let Some(runner) = Runner::get() else { return };
     let Some(kernel) = assets::or_skip(assets::cloud()) else { return };
     let Some(guest) = seabios(machine) else { return };
-    let run = guest.kernel(&kernel.vmlinux).memory("256M").does("info").run(runner);
+    let guest = guest.kernel(&kernel.vmlinux).memory("256M");
+    let run =
+        guest.shell("echo loader=$(cat /proc/sys/kernel/bootloader_type)").does("info").run(runner);
     run.assert_userspace().assert_exit(0).assert_stderr("chukka: the guest powered off (after ");
     run.assert(starts(&run) == 1, "SeaBIOS ran once");
-    run.assert_stdout("RAMDISK: [mem ");
+    run.assert_stdout("loader=176"); // Linux's own PVH entry says that QEMU has loaded it.
     run.assert((200..=256).contains(&memory_of(&run)), "MemTotal below 256 MiB");
     let acpi = run.section("acpi").unwrap_or_default();
     run.assert(acpi.lines().any(|line| line == "FACP"), "ACPI tables");
