@@ -3,6 +3,7 @@
 mod machine;
 mod poll;
 mod process;
+mod tap;
 mod terminal;
 mod thread;
 
@@ -13,6 +14,7 @@ pub use process::{
     Usage, die_with_parent_thread, enter_network_of, keep_open, kill, kill_group, pidfd,
     pidfd_getfd, pidfd_kill, session_of, wait,
 };
+pub use tap::{enter_new_network, tap};
 pub use terminal::{Pty, describe};
 pub use thread::StoppedThread;
 

@@ -1,0 +1,274 @@
+//! The guest's network with Linux as the guest: a tap interface in a network namespace of the test's own.
+
+#![expect(clippy::unwrap_used, reason = "this is how a test fails")]
+
+use std::fs::File;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::AsFd;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use chukka_tests::skip;
+use chukka_tests::sys::{Watch, enter_new_network, poll, tap};
+use network::{Checksum, Config, Forward, Protocol, Resolver, UserNetwork};
+
+/// How much goes each way in a test of bulk data.
+const BULK: usize = 64 << 20;
+
+/// A network, in a thread of its own, and what it says at the end.
+struct Served {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<UserNetwork>>,
+    forwarded: Vec<Forward>,
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::SeqCst);
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
+
+/// Carries frames between an interface and a network.
+fn carry(tap: &mut File, network: &mut UserNetwork, stop: &AtomicBool) {
+    let mut frame = vec![0; network::MAX_FRAME];
+    while !stop.load(Ordering::SeqCst) {
+        let now = Instant::now();
+        let wait = network.deadline().map_or(Duration::from_millis(50), |at| {
+            at.saturating_duration_since(now).min(Duration::from_millis(50))
+        });
+        if !network.is_busy() {
+            let watches = [Watch::read(Some(tap.as_fd())), Watch::read(Some(network.as_fd()))];
+            poll(&watches, Some(wait)).unwrap();
+        }
+        let now = Instant::now();
+        while let Ok(length) = tap.read(&mut frame) {
+            network.send(&frame[..length], Checksum::Complete, now);
+        }
+        network.poll(now);
+        while let Some(frame) = network.receive() {
+            // A full queue loses frames, as a card does.
+            drop(tap.write(&frame.bytes));
+            network.recycle(frame);
+        }
+    }
+}
+
+fn run(command: &str) -> String {
+    let output = Command::new("sh").args(["-c", command]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+    text
+}
+
+/// Runs `guest` in a namespace with an interface to a network. The network itself is in this host's namespace.
+fn with_guest(config: Config, guest: impl FnOnce(&Served) + Send + 'static) {
+    let name = std::thread::current().name().unwrap_or("a test").to_owned();
+    let thread = std::thread::Builder::new().name(name).spawn(move || {
+        // Made before the thread moves, so that its sockets are this host's.
+        let mut network = UserNetwork::new(&config).unwrap();
+        let forwarded = network.forwarded();
+        let stop = Arc::new(AtomicBool::new(false));
+        let (sender, receiver) = std::sync::mpsc::channel::<File>();
+        let stopped = Arc::clone(&stop);
+        let serve = std::thread::spawn(move || {
+            if let Ok(mut tap) = receiver.recv() {
+                carry(&mut tap, &mut network, &stopped);
+            }
+            network
+        });
+        let served = Served { stop, thread: Some(serve), forwarded };
+        let tap = match enter_new_network().and_then(|()| tap("tap0")) {
+            Ok(tap) => tap,
+            Err(error) => {
+                drop(sender);
+                return skip(&format!("no network namespace with a tap interface: {error}"));
+            }
+        };
+        run("ip link set lo up && ip addr add 10.0.2.15/24 dev tap0 && ip link set tap0 up && \
+             ip route add default via 10.0.2.2");
+        sender.send(tap).unwrap();
+        guest(&served);
+    });
+    if let Err(panic) = thread.unwrap().join() {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+fn config() -> Config {
+    Config { resolver: Resolver::Server("127.0.0.1:9".parse().unwrap()), ..Config::default() }
+}
+
+/// A listener of this host, and its address for the guest.
+fn listener(at: &str, gateway: &str) -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind(at).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    (listener, SocketAddr::new(gateway.parse().unwrap(), port))
+}
+
+fn pattern(at: usize) -> Vec<u8> {
+    let mut value = u32::try_from(at).unwrap().wrapping_mul(0x9e37_79b9) | 1;
+    let mut bytes = vec![0; 1 << 16];
+    for word in bytes.chunks_exact_mut(4) {
+        value = value.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        word.copy_from_slice(&value.to_be_bytes());
+    }
+    bytes
+}
+
+fn write_all(mut stream: &TcpStream) {
+    for at in (0..BULK).step_by(1 << 16) {
+        stream.write_all(&pattern(at)).unwrap();
+    }
+    stream.shutdown(Shutdown::Write).unwrap();
+}
+
+fn read_all(mut stream: &TcpStream) {
+    let mut bytes = vec![0; 1 << 16];
+    for at in (0..BULK).step_by(1 << 16) {
+        stream.read_exact(&mut bytes).unwrap();
+        assert!(bytes == pattern(at), "wrong bytes from {at} on");
+    }
+    assert_eq!(stream.read(&mut bytes).unwrap(), 0, "and then the end");
+}
+
+#[test]
+fn linux_downloads_and_uploads_at_once() {
+    let (listener, to) = listener("127.0.0.1:0", "10.0.2.2");
+    let server = std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| write_all(&stream));
+            read_all(&stream);
+        });
+    });
+    with_guest(config(), move |_| {
+        let stream = TcpStream::connect(to).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| write_all(&stream));
+            read_all(&stream);
+        });
+    });
+    server.join().unwrap();
+}
+
+#[test]
+fn linux_is_told_what_is_refused_and_what_is_unreachable() {
+    let (listener, to) = listener("127.0.0.1:0", "10.0.2.2");
+    drop(listener);
+    with_guest(config(), move |_| {
+        let kind = |to: SocketAddr| TcpStream::connect(to).unwrap_err().kind();
+        assert_eq!(kind(to), ErrorKind::ConnectionRefused);
+        assert_eq!(kind("10.0.2.3:80".parse().unwrap()), ErrorKind::ConnectionRefused);
+        // No loopback address of this host but by the gateway.
+        let socket = UdpSocket::bind("10.0.2.15:0").unwrap();
+        socket.connect("10.0.2.3:54").unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        socket.send(b"x").unwrap();
+        let error = socket.recv(&mut [0; 1]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+    });
+}
+
+#[test]
+fn linux_is_told_that_restrict_prohibits() {
+    with_guest(Config { restrict: true, ..config() }, |_| {
+        for to in ["10.0.2.2:80", "192.0.2.1:80"] {
+            let error = TcpStream::connect(to.parse::<SocketAddr>().unwrap()).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::HostUnreachable, "{to}");
+        }
+    });
+}
+
+#[test]
+fn linux_exchanges_datagrams_of_every_size() {
+    let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = server.local_addr().unwrap().port();
+    server.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let echo = std::thread::spawn(move || {
+        let mut bytes = vec![0; 65_536];
+        while let Ok((length, from)) = server.recv_from(&mut bytes) {
+            server.send_to(&bytes[..length], from).unwrap();
+            if length == 1 {
+                break;
+            }
+        }
+    });
+    with_guest(config(), move |_| {
+        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        socket.connect(("10.0.2.2", port)).unwrap();
+        let mut answer = vec![0; 65_536];
+        for length in [0, 100, 1472, 1473, 4000, 30_000, 65_507, 1] {
+            let bytes = &pattern(length)[..length];
+            socket.send(bytes).unwrap();
+            let count = socket.recv(&mut answer).unwrap();
+            assert!(&answer[..count] == bytes, "{length} bytes came back as {count}");
+        }
+    });
+    echo.join().unwrap();
+}
+
+#[test]
+fn linux_serves_a_forwarded_port() {
+    let forward = Forward {
+        protocol: Protocol::Tcp,
+        host: "127.0.0.1:0".parse().unwrap(),
+        guest: "10.0.2.15:8080".parse().unwrap(),
+    };
+    // The client is in this host's namespace, so it is a thread made before.
+    let (sender, receiver) = std::sync::mpsc::channel::<SocketAddr>();
+    let (finished, until_finished) = std::sync::mpsc::channel();
+    let client = std::thread::spawn(move || {
+        let Ok(to) = receiver.recv() else { return };
+        let mut stream = TcpStream::connect(to).unwrap();
+        stream.write_all(b"hello").unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "HELLO");
+        finished.send(()).unwrap();
+    });
+    with_guest(Config { forwards: vec![forward], ..config() }, move |served| {
+        let listener = TcpListener::bind("10.0.2.15:8080").unwrap();
+        sender.send(served.forwarded[0].host).unwrap();
+        let (mut stream, from) = listener.accept().unwrap();
+        assert_eq!(from.ip().to_string(), "10.0.2.2");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        stream.write_all(text.to_uppercase().as_bytes()).unwrap();
+        drop(stream);
+        // The network ends with this function.
+        until_finished.recv_timeout(Duration::from_secs(10)).unwrap();
+    });
+    client.join().unwrap();
+}
+
+#[test]
+fn linux_configures_ipv6_by_itself() {
+    let (listener, to) = listener("[::1]:0", "fec0::2");
+    let server = std::thread::spawn(move || {
+        let (mut stream, from) = listener.accept().unwrap();
+        assert_eq!(from.ip().to_string(), "::1");
+        stream.write_all(b"six").unwrap();
+    });
+    with_guest(config(), move |_| {
+        let end = Instant::now() + Duration::from_secs(15);
+        let address = "ip -6 addr show dev tap0 scope site -tentative";
+        while !run(address).contains("fec0::") {
+            assert!(Instant::now() < end, "no address: {}", run("ip -6 addr; ip -6 route"));
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        assert!(run("ip -6 route").contains("default via fe80::2"));
+        let mut text = String::new();
+        TcpStream::connect(to).unwrap().read_to_string(&mut text).unwrap();
+        assert_eq!(text, "six");
+    });
+    server.join().unwrap();
+}
