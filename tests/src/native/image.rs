@@ -114,6 +114,17 @@ pub fn elf32(machine: u16) -> Vec<u8> {
     file
 }
 
+/// A flat Multiboot 1 kernel: its header has these flags, and it is loaded at `load`, with `memory` bytes in all.
+#[must_use]
+pub fn multiboot(flags: u32, load: u32, memory: u32) -> Vec<u8> {
+    let sum = 0u32.wrapping_sub(0x1bad_b002u32.wrapping_add(flags));
+    let (end, entry) = (load + memory, load + 32);
+    let header = [0x1bad_b002, flags, sum, load, load, 0, end, entry];
+    let mut file: Vec<u8> = header.iter().flat_map(|word| word.to_le_bytes()).collect();
+    file.resize(64, 0xf4);
+    file
+}
+
 /// gzip data as written by gzip(1), truncated; it is never unpacked.
 #[must_use]
 pub fn gzip() -> Vec<u8> {

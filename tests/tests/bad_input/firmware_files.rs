@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use chukka_tests::native::image::BzImage;
+use chukka_tests::native::image::{self, BzImage};
 use chukka_tests::native::{self, Scratch, Start, guest, start};
 
 /// Where SeaBIOS and QEMU's images are on Debian.
@@ -101,6 +101,45 @@ fn a_vmlinux_is_refused_with_firmware() {
         .refused()
         .says(&format!("The kernel '{}' is a vmlinux, expected a bzImage", vmlinux.display()))
         .hints("boot it directly, without -bios");
+}
+
+#[test]
+fn a_multiboot_kernel_that_overlaps_the_firmware_is_refused() {
+    let scratch = Scratch::new();
+    let with = |load, memory| {
+        let file = image::multiboot(1 << 16, load, memory);
+        let kernel = scratch.file(&format!("at-{load:x}-{memory:x}"), &file);
+        with_bios(&scratch).args(["-m", "16M", "-kernel"]).args([&kernel])
+    };
+    for (load, memory, found) in [
+        (0x7c00, 0x400, "is loaded at 0x7c00-0x8fff, which the firmware uses"),
+        (0x1_0000, 0x8_0000, "is loaded at 0x10000-0x90fff, which the firmware uses"),
+    ] {
+        with(load, memory)
+            .refused()
+            .says(found)
+            .says("expected 0x10000-0x8ffff, or from 1 MiB on")
+            .hints("link it at 1 MiB or above, or boot it directly");
+    }
+    with(1 << 20, 15 << 20).refused().says("need 17 MiB of guest memory").hints("-m 17M or more");
+    let modules = sparse(&scratch, "module", 8 << 20).display().to_string();
+    let modules = format!("{modules},{modules}");
+    with(1 << 20, 4096)
+        .args(["-initrd", &modules])
+        .refused()
+        .says("need 18 MiB of guest memory")
+        .hints("-m 18M or more");
+}
+
+#[test]
+fn the_built_in_firmware_refuses_what_it_cannot_enter() {
+    let scratch = Scratch::new();
+    let kernel = scratch.file("kernel", &image::multiboot(1 << 16, 1 << 20, 4096));
+    Start::kernel(&kernel)
+        .args(["-bios", "builtin"])
+        .refused()
+        .says("is a multiboot kernel, expected a bzImage: -bios builtin starts nothing else")
+        .hints("or through SeaBIOS: -bios seabios");
 }
 
 #[test]

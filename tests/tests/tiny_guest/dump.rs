@@ -78,9 +78,8 @@ pub fn words(words: &[u32]) -> Vec<u8> {
     words.iter().flat_map(|word| word.to_le_bytes()).collect()
 }
 
-/// A flat Multiboot 1 kernel.
-pub fn multiboot1() -> Vec<u8> {
-    let flags = 1 << 16 | 0b11;
+/// A flat Multiboot 1 kernel whose header has these flags.
+pub fn multiboot1(flags: u32) -> Vec<u8> {
     let sum = 0u32.wrapping_sub(0x1bad_b002 + flags);
     let end = MIB + 32 + u32::try_from(DUMP.len()).unwrap();
     let header = [0x1bad_b002, flags, sum, MIB, MIB, end, end + 0x800, MIB + 32];

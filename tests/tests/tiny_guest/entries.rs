@@ -104,7 +104,7 @@ fn multiboot_1_gets_memory_map_command_line_and_modules() {
         return;
     }
     let scratch = Scratch::new();
-    let path = kernel(&scratch, &multiboot1());
+    let path = kernel(&scratch, &multiboot1(1 << 16 | 0b11));
     let one = scratch.file("one", b"first module");
     let two = scratch.file("two", &[0x5a; 5000]);
     let modules = format!("{} x=1,,2,{}", one.display(), two.display());
@@ -129,6 +129,21 @@ fn multiboot_1_gets_memory_map_command_line_and_modules() {
         assert!(length >= 72 && length.is_multiple_of(24), "{length}");
         assert_eq!([0, 4, 12, 20].map(|at| found.word(map + at)), [20, 0, 0x9_fc00, 1]);
         assert_eq!(found.text(found.word(info + 64)), "chukka");
+    }
+}
+
+#[test]
+fn a_multiboot_1_header_with_any_known_or_optional_flag_is_entered() {
+    if !native::kvm() {
+        return;
+    }
+    const ADDRESSES: u32 = 1 << 16;
+    let scratch = Scratch::new();
+    // Aligned modules, memory information, a video mode; and a flag that a loader may ignore.
+    for flags in [0, 1 << 0, 1 << 1, 1 << 2, 0b111, 1 << 31] {
+        let path = kernel(&scratch, &multiboot1(flags | ADDRESSES));
+        let found = dump(&path, "microvm", &[]);
+        assert_eq!(found.registers()[..2], [0x2bad_b002, 0x9500], "{flags:#x}");
     }
 }
 

@@ -44,7 +44,7 @@ fn multiboot(machine: &str, rom: Option<&str>) {
     let one = scratch.file("one", b"first module").display().to_string();
     let two = scratch.file("two", &[0x5a; 5000]).display().to_string();
     let modules = format!("{one} x=1,,2,{two}");
-    let found = found(&multiboot1(), "bios-256k.bin", machine, rom, &[&modules]);
+    let found = found(&multiboot1(1 << 16 | 0b11), "bios-256k.bin", machine, rom, &[&modules]);
     let Some((found, kernel)) = found else { return };
     // QEMU's option ROMs have other selectors.
     if rom.is_none() {
