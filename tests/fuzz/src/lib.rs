@@ -7,6 +7,7 @@
 //! | [`kernel`] | kernel files, by direct boot and through fw_cfg | a header of 8 bytes, the command line, the file |
 //! | [`cmdline`] | chukka's command line | one word a line |
 //! | [`image`] | images: media, disks, file systems | [`image`], an image without most of its zeros |
+//! | [`network`] | frames and packets of a guest, and what a far end sends | a list of operations ([`network`]) |
 //! | [`boot_config`] | boot loaders' configurations and `.treeinfo` | which file it is, and the file |
 //!
 //! A target panics when a property does not hold. Unbounded allocations and run times are found by the fuzzer's limits
@@ -21,6 +22,7 @@ pub mod device;
 pub mod image;
 pub mod kernel;
 pub mod loader_script;
+pub mod network;
 mod scratch;
 mod wire;
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use arbitrary::{Arbitrary, Unstructured};
 use chukka_fuzz::kernel::Reached;
-use chukka_fuzz::{boot_config, cmdline, device, image, kernel, loader_script};
+use chukka_fuzz::{boot_config, cmdline, device, image, kernel, loader_script, network};
 
 fn seeds(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(target);
@@ -71,5 +71,15 @@ fn the_seeds_of_image_run() {
 fn the_seeds_of_boot_config_run() {
     for (path, bytes) in seeds("boot_config") {
         assert!(boot_config::run(&bytes), "{}", path.display());
+    }
+}
+
+#[test]
+fn the_seeds_of_network_run() {
+    for (path, bytes) in seeds("network") {
+        let reached = network::run(&bytes);
+        let name = path.file_name().unwrap().to_str().unwrap();
+        assert!(reached.answers > 0, "{name} is answered");
+        assert_eq!(reached.delivered > 0, name.starts_with("tcp"), "{name}: {reached:?}");
     }
 }

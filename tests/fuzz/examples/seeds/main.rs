@@ -8,6 +8,7 @@
 mod accesses;
 mod files;
 mod images;
+mod network;
 mod words;
 
 use std::fs;
@@ -24,6 +25,7 @@ fn main() -> std::io::Result<()> {
         ("kernel", files::kernels()),
         ("cmdline", words::seeds()),
         ("image", images::seeds()?),
+        ("network", network::seeds()),
     ] {
         let folder = root.join(target);
         let _ = fs::remove_dir_all(&folder);
