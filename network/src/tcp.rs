@@ -33,7 +33,7 @@ mod seq;
 
 /// Maximum number of flows. A guest's SYN beyond is not answered, so that it tries again.
 const FLOWS: usize = 1024;
-/// Flows of them that are not established: a flood of SYNs leaves room for others.
+/// Flows of them that are not established; the oldest gives way, so that a flood of SYNs leaves room for others.
 const HALF_OPEN: usize = 256;
 /// Bytes buffered in each direction of all flows together, about.
 const BUFFERS: usize = 32 << 20;
@@ -166,8 +166,14 @@ impl Flows {
         {
             self.remove(&key);
         }
-        let half_open = self.flows.values().filter(|flow| flow.is_half_open()).count();
-        self.flows.len() < FLOWS && half_open < HALF_OPEN
+        let half_open = self.flows.values().filter(|flow| flow.is_half_open());
+        // The oldest gives way: its SYN comes again if the guest still wants it.
+        if half_open.clone().count() >= HALF_OPEN
+            && let Some(key) = half_open.min_by_key(|flow| flow.token).map(|flow| flow.key)
+        {
+            self.remove(&key);
+        }
+        self.flows.len() < FLOWS
     }
 
     fn insert(&mut self, flow: Flow) {

@@ -18,9 +18,10 @@ use crate::link::{Link, Path};
 pub(crate) const PORT: u16 = 69;
 /// Transfers at a time; the one that was idle for longest gives way.
 const TRANSFERS: usize = 16;
-/// Block size in bytes without an option, and its bounds.
+/// Block size in bytes without an option, and its bounds. A block fits into a frame, as boot ROMs ask for more than they can
+/// put together; libslirp has the same limit.
 const BLOCK: usize = 512;
-const BLOCKS: std::ops::RangeInclusive<usize> = 8..=65_464;
+const BLOCKS: std::ops::RangeInclusive<usize> = 8..=1428;
 /// Blocks sent before an acknowledgement, at most.
 const WINDOW: usize = 64;
 /// How long an acknowledgement may take without an option.

@@ -474,3 +474,113 @@ fn frames_that_the_guest_does_not_take_are_bounded() {
     assert!(raw.poll().len() <= 256);
     assert!(raw.network.counters().dropped > 0);
 }
+
+/// An ICMPv6 message or a UDP datagram over IPv6, with its checksum at `at`.
+fn ipv6(from: &str, to: &str, next: u8, payload: &[u8], at: usize) -> Vec<u8> {
+    let address = |text: &str| text.parse::<std::net::Ipv6Addr>().unwrap().octets();
+    let (from, to) = (address(from), address(to));
+    let length = u16::try_from(payload.len()).unwrap();
+    let mut payload = payload.to_vec();
+    let pseudo = sum(&from) + sum(&to) + u32::from(next) + u32::from(length);
+    let checksum = !fold(pseudo + sum(&payload));
+    payload[at..at + 2].copy_from_slice(&checksum.to_be_bytes());
+    let mut packet = vec![0x60, 0, 0, 0];
+    packet.extend(length.to_be_bytes());
+    packet.extend([next, 255]);
+    packet.extend(from);
+    packet.extend(to);
+    packet.extend(payload);
+    ethernet(0x86dd, &packet)
+}
+
+/// Source and payload of an IPv6 frame whose checksum at `at` must be right.
+fn parse6(frame: &Frame) -> (std::net::Ipv6Addr, &[u8]) {
+    let packet = &frame.bytes[14..];
+    let (from, payload) = (<[u8; 16]>::try_from(&packet[8..24]).unwrap(), &packet[40..]);
+    let pseudo = sum(&packet[8..40]) + u32::from(packet[6]) + u32::try_from(payload.len()).unwrap();
+    assert_eq!(fold(pseudo + sum(payload)), 0xffff, "the checksum");
+    (from.into(), payload)
+}
+
+#[test]
+fn routers_are_solicited_and_advertise_prefix_and_dns_server() {
+    let search = vec!["a.example".to_owned()];
+    let boot = BootConfig { search, ..BootConfig::default() };
+    let mut raw = Raw::new(&Config { boot, ..config() });
+    let solicitation = [133, 0, 0, 0, 0, 0, 0, 0];
+    for from in ["fe80::5054:ff:fe12:3456", "::"] {
+        let frames = raw.send(&ipv6(from, "ff02::2", 58, &solicitation, 2));
+        let (source, message) = parse6(&frames[0]);
+        assert_eq!(source.to_string(), "fe80::2");
+        assert_eq!((message[0], message[5]), (134, 0x40));
+        let options = &message[16..];
+        assert_eq!(options[..8], [1, 1, 0x52, 0x55, 10, 0, 2, 2], "our Ethernet address");
+        assert_eq!(options[8..12], [3, 4, 64, 0xc0], "a /64, on-link, autonomous");
+        assert_eq!(options[24..28], [0xfe, 0xc0, 0, 0]);
+        assert_eq!((options[40], options[41], options[63]), (25, 3, 3), "fec0::3");
+        assert_eq!((options[64], options[65]), (31, 3));
+        assert_eq!(&options[72..83], b"\x01a\x07example\0");
+        assert_eq!(options.len(), 88);
+    }
+    // From beyond the link.
+    let mut far = ipv6("fe80::1", "ff02::2", 58, &solicitation, 2);
+    far[21] = 64;
+    assert!(raw.send(&far).is_empty());
+}
+
+#[test]
+fn neighbours_find_the_gateway_and_the_dns_server_alone() {
+    let mut raw = Raw::new(&config());
+    let solicit = |target: &str| {
+        let mut message = vec![135, 0, 0, 0, 0, 0, 0, 0];
+        message.extend(target.parse::<std::net::Ipv6Addr>().unwrap().octets());
+        message
+    };
+    for (target, answered) in [
+        ("fec0::2", true),
+        ("fec0::3", true),
+        ("fe80::2", true),
+        ("fec0::4", false),
+        ("fec0::15", false),
+    ] {
+        let frames = raw.send(&ipv6("fec0::15", "ff02::1:ff00:2", 58, &solicit(target), 2));
+        assert_eq!(!frames.is_empty(), answered, "{target}");
+        if answered {
+            let (source, message) = parse6(&frames[0]);
+            assert_eq!(source.to_string(), target);
+            assert_eq!((message[0], message[4]), (136, 0xe0));
+            assert_eq!(message[24..], [2, 1, 0x52, 0x55, 10, 0, 2, 2]);
+        }
+    }
+}
+
+#[test]
+fn dhcpv6_tells_the_dns_server_and_the_boot_file() {
+    let boot = BootConfig { boot_file: Some("/boot.efi".into()), ..BootConfig::default() };
+    let mut raw = Raw::new(&Config { boot, ..config() });
+    let request = [11, 1, 2, 3, 0, 1, 0, 4, 0, 3, 0, 1, 0, 6, 0, 4, 0, 23, 0, 59];
+    let mut datagram = udp_bytes(546, 547, &request);
+    datagram.truncate(8 + request.len());
+    let frames = raw.send(&ipv6("fe80::1:1", "ff02::1:2", 17, &datagram, 6));
+    let (_, datagram) = parse6(&frames[0]);
+    let reply = &datagram[8..];
+    assert_eq!(reply[..12], [7, 1, 2, 3, 0, 1, 0, 4, 0, 3, 0, 1], "the client's identifier");
+    let text = String::from_utf8_lossy(reply);
+    assert!(text.contains("tftp://[fec0::2]/boot.efi"), "{text}");
+    let dns = [0, 23, 0, 16, 0xfe, 0xc0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3];
+    assert!(reply.windows(dns.len()).any(|window| window == dns));
+}
+
+#[test]
+fn the_gateway_answers_echo_requests_by_ipv6() {
+    let mut raw = Raw::new(&config());
+    for to in ["fec0::2", "fec0::3", "fe80::2"] {
+        let frames = raw.send(&ipv6("fec0::15", to, 58, b"\x80\0\0\0\x12\x34\0\x01ping", 2));
+        let (source, message) = parse6(&frames[0]);
+        assert_eq!((source.to_string().as_str(), message[0]), (to, 129));
+        assert_eq!(&message[4..], b"\x12\x34\0\x01ping");
+    }
+    let off = Config { ipv6: None, ..config() };
+    let frame = ipv6("fec0::15", "fec0::2", 58, b"\x80\0\0\0\x12\x34\0\x01ping", 2);
+    assert!(Raw::new(&off).send(&frame).is_empty(), "ipv6=off");
+}

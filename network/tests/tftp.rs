@@ -28,9 +28,7 @@ fn answers(frames: &[Frame], port: u16) -> Vec<Vec<u8>> {
     let payload = |frame: &Frame| {
         let ethernet = EthernetFrame::new_checked(&frame.bytes[..]).unwrap();
         let packet = Ipv4Packet::new_checked(ethernet.payload()).unwrap();
-        if packet.more_frags() || packet.frag_offset() > 0 {
-            return packet.payload().to_vec(); // put together by the caller
-        }
+        assert!(!packet.more_frags() && packet.frag_offset() == 0, "a block fits into a frame");
         let datagram = UdpPacket::new_checked(packet.payload()).unwrap();
         assert_eq!((datagram.src_port(), datagram.dst_port()), (69, port));
         datagram.payload().to_vec()
@@ -194,4 +192,14 @@ fn a_directory_that_is_not_there_is_an_error() {
     let config = Config { tftp: Some("/nonexistent".into()), ..config() };
     let error = network::UserNetwork::new(&config).unwrap_err();
     assert_eq!(error.to_string(), "Cannot open the directory '/nonexistent' for TFTP");
+}
+
+#[test]
+fn blocks_fit_into_frames() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("file"), vec![1; 9000]).unwrap();
+    let mut raw = raw(directory.path());
+    let answer = ask(&mut raw, 1000, &request("file", &[("blksize", "65464")]));
+    assert_eq!(answer, [b"\0\x06blksize\x001428\0".to_vec()]);
+    assert_eq!(ask(&mut raw, 1000, &ack(0))[0].len(), 4 + 1428);
 }

@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use chukka_tests::skip;
-use chukka_tests::sys::{Watch, enter_new_network, poll, tap};
+use chukka_tests::sys::{Watch, enter_new_network, ping_socket, poll, tap};
 use network::{Checksum, Config, Forward, Protocol, Resolver, UserNetwork};
 
 /// How much goes each way in a test of bulk data.
@@ -271,4 +271,71 @@ fn linux_configures_ipv6_by_itself() {
         assert_eq!(text, "six");
     });
     server.join().unwrap();
+}
+
+/// Runs `test` in a namespace that is this host to the network, with the address 192.0.2.1 and no route anywhere. `range`: who
+/// may send echo requests in it.
+fn with_host(range: &'static str, test: impl FnOnce() + Send + 'static) {
+    let name = std::thread::current().name().unwrap_or("a test").to_owned();
+    let thread = std::thread::Builder::new().name(name).spawn(move || {
+        if let Err(error) = enter_new_network() {
+            return skip(&format!("no network namespace: {error}"));
+        }
+        run("ip link set lo up && ip addr add 192.0.2.1/32 dev lo");
+        allow_pings(range);
+        test();
+    });
+    if let Err(panic) = thread.unwrap().join() {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+/// Of the calling thread's namespace: the groups that may send echo requests without privilege.
+fn allow_pings(range: &str) {
+    std::fs::write("/proc/sys/net/ipv4/ping_group_range", range).unwrap();
+}
+
+/// Sends an echo request to `to`, and returns the answer.
+fn ping(to: &str) -> std::io::Result<Vec<u8>> {
+    allow_pings("0 2147483647");
+    let socket = ping_socket()?;
+    socket.set_read_timeout(Some(Duration::from_secs(5)))?;
+    socket.connect((to, 0))?;
+    socket.send(b"\x08\0\0\0\0\0\0\x01is anybody there")?;
+    let mut answer = vec![0; 100];
+    let length = socket.recv(&mut answer)?;
+    answer.truncate(length);
+    Ok(answer)
+}
+
+#[test]
+fn linux_pings_the_outside_where_the_host_allows_it() {
+    with_host("0 2147483647", || {
+        with_guest(config(), |_| {
+            for to in ["10.0.2.2", "192.0.2.1"] {
+                let answer = ping(to).unwrap();
+                assert_eq!((answer[0], &answer[6..]), (0, &b"\0\x01is anybody there"[..]), "{to}");
+            }
+        });
+    });
+    with_host("1 0", || {
+        with_guest(config(), |_| {
+            assert!(ping("10.0.2.2").is_ok());
+            assert_eq!(ping("192.0.2.1").unwrap_err().kind(), ErrorKind::HostUnreachable);
+        });
+    });
+}
+
+#[test]
+fn linux_is_told_that_the_host_has_no_route() {
+    with_host("1 0", || {
+        with_guest(config(), |_| {
+            let to: SocketAddr = "198.51.100.1:80".parse().unwrap();
+            let error = TcpStream::connect(to).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::NetworkUnreachable);
+            // But the host's own address is there, with nobody at the port.
+            let to: SocketAddr = "192.0.2.1:80".parse().unwrap();
+            assert_eq!(TcpStream::connect(to).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+        });
+    });
 }

@@ -3,7 +3,8 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::AsRawFd;
+use std::net::UdpSocket;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 
 use super::check;
@@ -37,4 +38,17 @@ pub fn tap(name: &str) -> io::Result<File> {
     // SAFETY: the request lives through the call, which reads and writes an ifreq.
     check(unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF, &raw mut request) }.into())?;
     Ok(file)
+}
+
+/// A socket for ICMP echo requests, which `net.ipv4.ping_group_range` must allow (icmp(7)). Its datagrams are ICMP messages.
+///
+/// # Errors
+/// What socket(2) says.
+pub fn ping_socket() -> io::Result<UdpSocket> {
+    let kind = libc::SOCK_DGRAM | libc::SOCK_CLOEXEC;
+    // SAFETY: integers only; the result is checked.
+    let fd = check(unsafe { libc::socket(libc::AF_INET, kind, libc::IPPROTO_ICMP) }.into())?;
+    let fd = i32::try_from(fd).map_err(io::Error::other)?;
+    // SAFETY: the descriptor was just made and has no other owner.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) }.into())
 }
