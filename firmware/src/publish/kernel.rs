@@ -42,13 +42,9 @@ pub fn publish(
             }
             linux::publish(items, kernel, image, initrd.as_ref(), cmdline, map, reserved_for_acpi)
         }
-        other if builtin => {
-            let (kernel, kind) = (kernel.source.path().into(), other.name());
-            Err(KernelError::NotForBuiltin { kernel, kind })
-        }
         KernelKind::Elf(elf) => {
             pvh::publish(items, payload, elf, map, reserved_for_acpi, preloaded)
         }
-        KernelKind::Multiboot(kernel) => multiboot::publish(items, payload, kernel, map),
+        KernelKind::Multiboot(kernel) => multiboot::publish(items, payload, kernel, map, builtin),
     }
 }

@@ -25,14 +25,6 @@ pub enum KernelError {
         /// Its format.
         kind: &'static str,
     },
-    /// The built-in firmware boots nothing but Linux.
-    #[error("The kernel '{}' is a {kind}, expected a bzImage: -bios builtin starts nothing else", kernel.display())]
-    NotForBuiltin {
-        /// The kernel's file name.
-        kernel: PathBuf,
-        /// Its format.
-        kind: &'static str,
-    },
     /// The built-in firmware enters kernels at 32 bits, which this one does not support.
     #[error("-bios builtin cannot start the kernel '{}': it {reason}", kernel.display())]
     NoProtectedEntry {
@@ -114,7 +106,6 @@ impl KernelError {
                 "boot it directly, without -bios, or give the bzImage (arch/x86/boot/bzImage, /boot/vmlinuz-*)".into()
             }
             Self::NotForFirmware { .. } => "boot it directly, without -bios".into(),
-            Self::NotForBuiltin { .. } => "boot it directly, without -bios, or through SeaBIOS: -bios seabios".into(),
             Self::Taken { .. } => "link it at 1 MiB or above, or boot it directly, without -bios".into(),
             Self::Overlap { .. } => "the file is damaged or wrongly linked; build it again".into(),
             Self::NoProtectedEntry { reason, .. } => reason.hint().into(),

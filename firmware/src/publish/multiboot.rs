@@ -1,7 +1,7 @@
 //! Publishes a Multiboot 1 kernel for firmware to boot.
 //!
 //! Our option ROM ([`crate::option_rom::MULTIBOOT`]), or QEMU's multiboot_dma.bin or multiboot.bin,
-//! copies the items into guest memory, adds the BIOS's memory map to the information and enters the
+//! or the built-in firmware, copies the items into guest memory, adds the BIOS's memory map to the information and enters the
 //! kernel in protected mode. The items are those of `load_multiboot` in QEMU's hw/i386/multiboot.c:
 //!
 //! | item | keys | address | content |
@@ -25,7 +25,8 @@ use crate::payload::{LoadError, Payload};
 use crate::protocol::multiboot::Information;
 use crate::tables::memory_map::MemoryMap;
 
-/// Publishes `payload`, whose kernel is `kernel`, in `items`.
+/// Publishes `payload`, whose kernel is `kernel`, in `items`. The built-in firmware (`builtin`) needs
+/// the memory below 1 MiB.
 ///
 /// # Errors
 /// [`KernelError`]: it is a Multiboot 2 kernel, does not fit into memory below 4 GiB, or is loaded
@@ -35,6 +36,7 @@ pub(super) fn publish(
     payload: &Payload,
     kernel: &Multiboot,
     map: &MemoryMap,
+    builtin: bool,
 ) -> Result<(), KernelError> {
     let source = &payload.kernel.source;
     let path = || source.path().into();
@@ -58,8 +60,8 @@ pub(super) fn publish(
     image.fill_to(image.end.next_multiple_of(layout::PAGE_SIZE));
     let range = image.start..image.end;
     let low = range.start >= layout::SETUP && range.end <= layout::FIRMWARE_LOW_RAM_END;
-    if !low && range.start < layout::HIGH_RAM {
-        let expected = "0x10000-0x8ffff, or from 1 MiB on";
+    if range.start < layout::HIGH_RAM && (builtin || !low) {
+        let expected = if builtin { "1 MiB or above" } else { "0x10000-0x8ffff, or from 1 MiB on" };
         return Err(KernelError::Taken { kernel: path(), range, expected });
     }
     let (needed, memory) = (range.end.saturating_add(FIRMWARE_RAM), map.below_4g());

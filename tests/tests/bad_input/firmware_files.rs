@@ -134,12 +134,17 @@ fn a_multiboot_kernel_that_overlaps_the_firmware_is_refused() {
 #[test]
 fn the_built_in_firmware_refuses_what_it_cannot_enter() {
     let scratch = Scratch::new();
-    let kernel = scratch.file("kernel", &image::multiboot(1 << 16, 1 << 20, 4096));
+    let kernel = scratch.file("kernel", &image::multiboot(1 << 16, 0x1_0000, 4096));
     Start::kernel(&kernel)
         .args(["-bios", "builtin"])
         .refused()
-        .says("is a multiboot kernel, expected a bzImage: -bios builtin starts nothing else")
-        .hints("or through SeaBIOS: -bios seabios");
+        .says("is loaded at 0x10000-0x11fff, which the firmware uses; expected 1 MiB or above");
+    let kernel = scratch.file("vmlinux", &guest::kernel("P"));
+    Start::kernel(&kernel)
+        .args(["-bios", "builtin"])
+        .refused()
+        .says("is a vmlinux, expected a bzImage, a PVH or a Multiboot 1 kernel")
+        .hints("boot it directly, without -bios");
 }
 
 #[test]

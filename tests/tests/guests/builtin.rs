@@ -227,6 +227,15 @@ fn the_cloud_kernel_boots_in_128_mib() {
 }
 
 #[test]
+fn a_vmlinux_is_entered_by_pvh() {
+    let Some(runner) = Runner::get() else { return };
+    let Some(kernel) = assets::or_skip(assets::cloud()) else { return };
+    let run = boots(runner, Guest::new().kernel(&kernel.vmlinux).memory("256M"));
+    let acpi = run.section("acpi").unwrap_or_default();
+    run.assert(acpi.lines().any(|line| line == "FACP"), "ACPI tables");
+}
+
+#[test]
 fn the_generic_kernel_finds_4_cpus_and_6_gib() {
     let Some(runner) = Runner::get() else { return };
     let Some(kernel) = assets::or_skip(assets::generic()) else { return };

@@ -13,6 +13,7 @@ use std::fs::{self, File};
 use std::path::Path;
 
 use chukka_tests::assets;
+use chukka_tests::native::image;
 use firmware::option_rom;
 
 use qemu::{Folder, Qemu};
@@ -51,6 +52,42 @@ fn the_cloud_kernel_boots() {
 fn the_generic_kernel_boots() {
     let Some(kernel) = assets::or_skip(assets::generic()) else { return };
     boots("generic", &kernel.vmlinuz);
+}
+
+#[test]
+fn a_vmlinux_boots_by_pvh() {
+    let Some(kernel) = assets::or_skip(assets::cloud()) else { return };
+    let folder = Folder::new("pvh", option_rom::PVH.image);
+    let initrd = folder.initrd(1 << 20);
+    let files = [("-kernel", &*kernel.vmlinux), ("-initrd", &*initrd)];
+    let args = [["-m", "256"], APPEND].concat();
+    let Some(mut qemu) = Qemu::start(&folder, &args, &files) else { return };
+    qemu.wait_for(&format!("Command line: {}", APPEND[1]));
+    qemu.wait_for("RAMDISK: [mem 0x0f");
+    qemu.wait_for("Using ACPI (MADT) for SMP configuration information");
+}
+
+#[test]
+fn a_multiboot_kernel_is_entered() {
+    // Prints the first four bytes of its module: EBX leads to the information, that to the list, and that to the module.
+    const CODE: [u8; 21] = [
+        0x8b, 0x43, 0x18, // mov 24(%ebx), %eax
+        0x8b, 0x30, // mov (%eax), %esi
+        0x66, 0xba, 0xf8, 0x03, // mov $0x3f8, %dx
+        0xb9, 0x04, 0x00, 0x00, 0x00, // mov $4, %ecx
+        0xfc, 0xf3, 0x6e, // cld; rep outsb
+        0xf4, 0xeb, 0xfd, // hlt, for ever
+        0x90,
+    ];
+    let folder = Folder::new("multiboot", option_rom::MULTIBOOT.image);
+    let mut kernel = image::multiboot(1 << 16, 1 << 20, 4096);
+    kernel[32..53].copy_from_slice(&CODE);
+    let kernel = folder.put("kernel", &kernel);
+    let module = folder.put("module", b"done");
+    let files = [("-kernel", &*kernel), ("-initrd", &*module)];
+    let Some(mut qemu) = Qemu::start(&folder, &["-append", "a=b"], &files) else { return };
+    qemu.wait_for("Booting from ROM");
+    qemu.wait_for("done");
 }
 
 #[test]

@@ -24,6 +24,8 @@ impl Folder {
         fs::create_dir_all(&path).unwrap();
         fs::write(path.join("linuxboot_dma.bin"), rom).unwrap();
         fs::write(path.join("linuxboot.bin"), rom).unwrap(); // where fw_cfg has no DMA
+        fs::write(path.join("multiboot_dma.bin"), rom).unwrap();
+        fs::write(path.join("pvh.bin"), rom).unwrap();
         Self(path)
     }
 

@@ -1,11 +1,14 @@
-//! How ELF and multiboot kernels are entered through firmware: by our option ROMs, by QEMU's, and by qboot.
+//! How ELF and multiboot kernels are entered through firmware: by our option ROMs, by QEMU's, by qboot, and by the built-in
+//! firmware.
 
 use chukka_tests::assets;
 use chukka_tests::native::{self, Scratch};
 
 use crate::dump::{Dump, MACHINES, MIB, dump, kernel, multiboot1, pvh32};
 
-/// RAM from 1 MiB to the first hole. SeaBIOS has the ACPI tables above it.
+/// The firmware that needs no file.
+const BUILTIN: &str = "builtin";
+/// RAM from 1 MiB to the first hole. The firmware has the ACPI tables above it.
 const UPPER_RAM: u32 = (63 << 20) - 0x1000;
 
 /// Runs the kernel through `image`, and an option ROM of QEMU's if there is one. `None` if one of both is missing: the test has
@@ -20,7 +23,10 @@ fn found(
     if !native::kvm() {
         return None;
     }
-    let image = assets::or_skip(assets::firmware(image))?.display().to_string();
+    let image = match image {
+        BUILTIN => BUILTIN.into(),
+        file => assets::or_skip(assets::firmware(file))?.display().to_string(),
+    };
     let rom = match rom {
         Some(rom) => Some(assets::or_skip(assets::firmware(rom))?.display().to_string()),
         None => None,
@@ -39,12 +45,18 @@ fn found(
     Some((dump(&path, machine, &more), path.display().to_string()))
 }
 
-fn multiboot(machine: &str, rom: Option<&str>) {
+/// Where RAM from 1 MiB on is in the memory map: SeaBIOS adds the BIOS data area and the BIOS to RAM's first entry; our firmware
+/// leaves KVM's pages in front.
+fn entries_of_ram(image: &str) -> [u32; 2] {
+    if image == BUILTIN { [1, 3] } else { [0, 3] }
+}
+
+fn multiboot(image: &str, machine: &str, rom: Option<&str>) {
     let scratch = Scratch::new();
     let one = scratch.file("one", b"first module").display().to_string();
     let two = scratch.file("two", &[0x5a; 5000]).display().to_string();
     let modules = format!("{one} x=1,,2,{two}");
-    let found = found(&multiboot1(1 << 16 | 0b11), "bios-256k.bin", machine, rom, &[&modules]);
+    let found = found(&multiboot1(1 << 16 | 0b11), image, machine, rom, &[&modules]);
     let Some((found, kernel)) = found else { return };
     // QEMU's option ROMs have other selectors.
     if rom.is_none() {
@@ -63,25 +75,25 @@ fn multiboot(machine: &str, rom: Option<&str>) {
     let (start, end) = (found.word(list + 16), found.word(list + 20));
     assert_eq!((end - start, found.memory(start)[0]), (5000, 0x5a));
     assert_eq!(found.text(found.word(list + 24)), two);
-    // The BIOS's map: low RAM, the BIOS data area, the BIOS, then RAM from 1 MiB on.
-    let entry = |at: u32| [0, 4, 8, 12, 16, 20].map(|field| found.word(map + at + field));
+    let entry = |number: u32| [0, 4, 8, 12, 16, 20].map(|at| found.word(map + number * 24 + at));
     assert_eq!(found.word(info + 44) % 24, 0);
-    assert_eq!(entry(0), [20, 0, 0, 0x9_fc00, 0, 1]);
-    assert_eq!(entry(72), [20, MIB, 0, UPPER_RAM, 0, 1]);
+    let [low, high] = entries_of_ram(image);
+    assert_eq!(entry(low), [20, 0, 0, 0x9_fc00, 0, 1]);
+    assert_eq!(entry(high), [20, MIB, 0, UPPER_RAM, 0, 1]);
 }
 
 #[test]
 fn our_option_rom_enters_a_multiboot_kernel() {
     for machine in MACHINES {
-        multiboot(machine, None);
+        multiboot("bios-256k.bin", machine, None);
     }
 }
 
 #[test]
 fn qemus_option_roms_enter_a_multiboot_kernel() {
     // One reads by DMA; the other by the data port, with string instructions.
-    multiboot("pc", Some("multiboot_dma.bin"));
-    multiboot("microvm", Some("multiboot.bin"));
+    multiboot("bios-256k.bin", "pc", Some("multiboot_dma.bin"));
+    multiboot("bios-256k.bin", "microvm", Some("multiboot.bin"));
 }
 
 /// `selectors`: whether they are those of our GDT.
@@ -111,8 +123,9 @@ fn pvh(image: &str, machine: &str, rom: Option<&str>, selectors: bool) {
         (long(at), long(at + 8), found.word(at + 16), found.word(at + 20))
     };
     assert!((5..=32).contains(&found.word(info + 48)), "{}", found.word(info + 48));
-    assert_eq!(entry(0), ((0, 0), (0x9_fc00, 0), 1, 0));
-    assert_eq!(entry(3), ((MIB, 0), (UPPER_RAM, 0), 1, 0));
+    let [low, high] = entries_of_ram(image);
+    assert_eq!(entry(low), ((0, 0), (0x9_fc00, 0), 1, 0));
+    assert_eq!(entry(high), ((MIB, 0), (UPPER_RAM, 0), 1, 0));
     assert_eq!(found.word(info + 12), 1, "one module");
     let module = long(info + 16).0;
     let (at, size) = (long(module).0, long(module + 8));
@@ -125,6 +138,14 @@ fn pvh(image: &str, machine: &str, rom: Option<&str>, selectors: bool) {
 fn our_option_rom_enters_a_pvh_kernel() {
     for machine in MACHINES {
         pvh("bios-256k.bin", machine, None, true);
+    }
+}
+
+#[test]
+fn the_built_in_firmware_enters_multiboot_and_pvh_kernels() {
+    for machine in MACHINES {
+        multiboot(BUILTIN, machine, None);
+        pvh(BUILTIN, machine, None, true);
     }
 }
 

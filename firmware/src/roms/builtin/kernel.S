@@ -9,7 +9,7 @@ read_header:
         movl    $zero_page, %edi
         call    read
         cmpl    $0x53726448, HEADER_MAGIC       # "HdrS"
-        jne     missing
+        jne     read_image
         movl    $text_old, %esi
         cmpw    $0x202, PROTOCOL        # The command line's address requires 2.02.
         jb      fail

@@ -1,9 +1,10 @@
-# chukka's built-in firmware: from the reset vector to Linux's 32-bit entry point.
+# chukka's built-in firmware: from the reset vector to the kernel's 32-bit entry point, Linux's, PVH's
+# or Multiboot 1's.
 #
 # The host has published the kernel, its setup header, the command line and, if there is one, an
-# initrd, as for our option ROM. It has also published the memory map, the ACPI tables with the
+# initrd, as for our option ROMs. It has also published the memory map, the ACPI tables with the
 # script that links them, and the SMBIOS tables as files. We have the fw_cfg device copy each to its
-# destination, write the zero page, and jump. There are no BIOS services: a kernel entered at 32
+# destination, write the zero page or what takes its place, and jump. There are no BIOS services: a kernel entered at 32
 # bits must not use any.
 #
 # A dozen lines run in real mode. The rest runs in 32-bit protected mode with flat segments, no
@@ -26,10 +27,14 @@
         .set    DMA_SKIP, 0x04
         .set    DMA_SELECT, 0x08        # the item in bits 16 to 31, from its start
         .set    DMA_WRITE, 0x10
+        .set    KEY_KERNEL_ADDR, 0x07
         .set    KEY_KERNEL_SIZE, 0x08
         .set    KEY_INITRD_SIZE, 0x0b
+        .set    KEY_KERNEL_ENTRY, 0x10
         .set    KEY_KERNEL_DATA, 0x11
         .set    KEY_INITRD_DATA, 0x12
+        .set    KEY_CMDLINE_ADDR, 0x13
+        .set    KEY_CMDLINE_SIZE, 0x14
         .set    KEY_CMDLINE_DATA, 0x15
         .set    KEY_SETUP_DATA, 0x18
         .set    KEY_DIRECTORY, 0x19
@@ -73,6 +78,7 @@ floor:          .skip 4                 # end of the memory the kernel needs to 
 map:            .skip 4                 # the memory map as published
 map_end:        .skip 4
 kernel_size:    .skip 4
+entry:          .skip 4                 # of a PVH or Multiboot kernel; 0 for a bzImage
 value:          .skip 8
 message:        .skip 128
 
@@ -146,6 +152,8 @@ protected:
         call    write_memory_map
         call    load_command_line
         call    load_kernel
+        cmpl    $0, entry
+        jne     enter
 
         movl    PREF_ADDRESS, %eax
         movl    %eax, CODE32_START
@@ -215,6 +223,7 @@ reset_code:
         .include "acpi.S"
         .include "smbios.S"
         .include "kernel.S"
+        .include "entry.S"
         .include "fail.S"
 
 # ---- the reset vector ----------------------------------------------------------------------------
