@@ -203,7 +203,7 @@ fn a_file_of_that_name_is_reached_by_its_path() {
     let scratch = Scratch::new();
     let path = scratch.file("builtin", &[0xff; 65536]);
     let start = native::start(["-bios".as_ref(), path.as_os_str()]);
-    start.refused().says("has no reset vector").hints("not a complete BIOS image");
+    start.refused().says("has no reset vector").hints("not a complete firmware image");
 }
 
 // ---- Debian's kernels ---------------------------------------------------------------------------------------------------------------
