@@ -5,6 +5,7 @@
 //! then the file.
 
 use std::cell::OnceCell;
+use std::os::unix::fs::FileExt;
 
 use arbitrary::Unstructured;
 use firmware::acpi::{AcpiConfig, AcpiTables, PowerManagement};
@@ -161,8 +162,10 @@ fn load(machine: &Machine, direct: &Payload, map: &MemoryMap, ram: &Ram) -> bool
                 assert!(read(layout::CMDLINE, cmdline.len()) == cmdline, "the command line");
             }
             let file = |start: u64, len: u64| {
-                let bytes = std::fs::read(direct.kernel.source.path()).expect("a file just opened");
-                bytes[start as usize..(start + len) as usize].to_vec()
+                let mut bytes = vec![0; len as usize];
+                let source = direct.kernel.source.file();
+                source.read_exact_at(&mut bytes, start).expect("a file just opened");
+                bytes
             };
             match &direct.kernel.kind {
                 KernelKind::BzImage(image) => {
@@ -198,8 +201,14 @@ fn publish(direct: &Payload, map: &MemoryMap) -> bool {
             continue;
         }
         let mut fresh = Items::new();
-        let firmware =
-            Firmware { reserved_for_acpi: reserved, builtin: false, preloaded: reserved == 0 };
+        let firmware = Firmware { reserved_for_acpi: reserved, builtin: false, preloaded: false };
+        // Other firmware may refuse it, with a message.
+        for firmware in
+            [Firmware { builtin: true, ..firmware }, Firmware { preloaded: true, ..firmware }]
+        {
+            let other = kernel_items::publish(&mut Items::new(), direct, map, firmware);
+            other.inspect_err(|error| assert!(!error.hint().is_empty())).unwrap_or_default();
+        }
         match kernel_items::publish(&mut fresh, direct, map, firmware) {
             Ok(()) => items = fresh,
             Err(error) => {

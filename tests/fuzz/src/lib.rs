@@ -5,6 +5,7 @@
 //! | [`device`] | a guest's accesses to fw_cfg: ports, descriptors, memory layouts | [`device::Input`] |
 //! | [`loader_script`] | what our linker-loader scripts make a firmware do, run as SeaBIOS runs them | [`loader_script::Input`] |
 //! | [`kernel`] | kernel files, by direct boot and through fw_cfg | a header of 8 bytes, the command line, the file |
+//! | [`headers`] | kernel files of the right outer form: multiboot headers, ELF notes, PE sections | [`headers`] |
 //! | [`cmdline`] | chukka's command line | one word a line |
 //! | [`image`] | images: media, disks, file systems | [`image`], an image without most of its zeros |
 //! | [`network`] | frames and packets of a guest, and what a far end sends | a list of operations ([`network`]) |
@@ -19,6 +20,7 @@
 pub mod boot_config;
 pub mod cmdline;
 pub mod device;
+pub mod headers;
 pub mod image;
 pub mod kernel;
 pub mod loader_script;

@@ -7,6 +7,7 @@
 
 mod accesses;
 mod files;
+mod headers;
 mod images;
 mod network;
 mod words;
@@ -23,6 +24,9 @@ fn main() -> std::io::Result<()> {
         ("device", accesses::seeds()),
         ("loader_script", files::scripts()),
         ("kernel", files::kernels()),
+        ("multiboot", headers::multiboot()),
+        ("elf_notes", headers::notes()),
+        ("pe_sections", headers::sections()),
         ("cmdline", words::seeds()),
         ("image", images::seeds()?),
         ("network", network::seeds()),
