@@ -48,8 +48,9 @@ impl Link {
         self.mac
     }
 
-    fn header(&mut self, to: EthernetAddress, ethertype: u16) -> Vec<u8> {
-        let mut bytes = self.outbox.buffer();
+    /// Starts a frame whose payload has `length` bytes.
+    fn header(&mut self, to: EthernetAddress, ethertype: u16, length: usize) -> Vec<u8> {
+        let mut bytes = self.outbox.buffer(14 + length);
         bytes.extend_from_slice(to.as_bytes());
         bytes.extend_from_slice(self.mac.as_bytes());
         bytes.extend_from_slice(&ethertype.to_be_bytes());
@@ -58,29 +59,29 @@ impl Link {
 
     /// Sends a frame that is not IP.
     pub fn ethernet(&mut self, to: EthernetAddress, ethertype: u16, payload: &[u8]) {
-        let mut bytes = self.header(to, ethertype);
+        let mut bytes = self.header(to, ethertype, payload.len());
         bytes.extend_from_slice(payload);
         self.outbox.push(Frame { bytes, offload: None });
     }
 
-    /// Starts a frame with an IP packet whose payload has `length` bytes. `hops`: its hop limit. `fragment`: for
+    /// Starts a frame with an IP packet whose payload has `count` bytes. `hops`: its hop limit. `fragment`: for
     /// IPv4 the field with flags and offset.
     fn ip(
         &mut self,
         path: &Path,
         protocol: IpProtocol,
-        length: usize,
+        count: usize,
         hops: u8,
         fragment: u16,
     ) -> Vec<u8> {
-        let length = |more: usize| u16::try_from(length + more).unwrap_or(u16::MAX);
+        let length = |more: usize| u16::try_from(count + more).unwrap_or(u16::MAX);
         match (path.from, path.to) {
             (IpAddr::V4(from), IpAddr::V4(to)) => {
                 let identification = u16::try_from(self.identification & 0xffff).unwrap_or(0);
                 if fragment == 0 {
                     self.identification = self.identification.wrapping_add(1);
                 }
-                let mut bytes = self.header(path.mac, 0x0800);
+                let mut bytes = self.header(path.mac, 0x0800, IPV4 + count);
                 bytes.extend_from_slice(&ipv4_header(
                     (from, to),
                     protocol.into(),
@@ -91,7 +92,7 @@ impl Link {
                 bytes
             }
             (from, to) => {
-                let mut bytes = self.header(path.mac, 0x86dd);
+                let mut bytes = self.header(path.mac, 0x86dd, IPV6 + count);
                 bytes.extend_from_slice(&[0x60, 0, 0, 0]);
                 bytes.extend_from_slice(&length(0).to_be_bytes());
                 bytes.extend_from_slice(&[protocol.into(), hops]);
@@ -166,7 +167,7 @@ impl Link {
     /// Sends a UDP datagram of at most 65,507 bytes, in fragments if need be.
     pub fn udp(&mut self, path: &Path, from: u16, to: u16, payload: &[u8]) {
         let Ok(length) = u16::try_from(8 + payload.len()) else { return };
-        let mut datagram = self.outbox.buffer();
+        let mut datagram = self.outbox.buffer(payload.len() + 8);
         for field in [from, to, length, 0] {
             datagram.extend_from_slice(&field.to_be_bytes());
         }

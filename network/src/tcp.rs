@@ -278,7 +278,8 @@ impl Flows {
                 self.schedule(&key);
                 continue;
             }
-            let mut step = Step { link: cx.link, capacity, now: cx.now };
+            let short = capacity < CAPACITY;
+            let mut step = Step { link: cx.link, capacity, short, now: cx.now };
             match flow.pump(&mut step) {
                 Fate::Over | Fate::Failed(_) => self.remove(&key),
                 fate => {

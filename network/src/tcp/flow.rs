@@ -18,6 +18,8 @@ use crate::sockets::{Ready, Token};
 
 /// Bytes read from a socket at once.
 const READ: usize = 64 << 10;
+/// A segment of as many bytes goes to the socket at once. Those of smaller ones are collected, for one system call.
+const DIRECT: usize = 8 << 10;
 /// Frames sent for one flow before others have a turn.
 const BURST: usize = 16;
 /// How long a connection that we closed first is remembered (TIME-WAIT): the guest's last segments are not delayed by a
@@ -79,6 +81,8 @@ pub(crate) struct Step<'a> {
     pub link: &'a mut Link,
     /// Bytes that may be buffered in each direction.
     pub capacity: usize,
+    /// Memory is short: there are many flows.
+    pub short: bool,
     pub now: Instant,
 }
 
@@ -145,7 +149,9 @@ impl Flow {
         };
         let (socket, ready) = (&self.socket, &mut self.ready);
         let mut sink = |bytes: &[u8]| match socket {
-            Some(socket) if ready.writable => send(socket, bytes, ready).unwrap_or(0),
+            Some(socket) if ready.writable && bytes.len() >= DIRECT => {
+                send(socket, bytes, ready).unwrap_or(0)
+            }
             _ => 0,
         };
         connection.segment(segment, &mut sink, now)
@@ -161,6 +167,9 @@ impl Flow {
                 .and_then(|()| from_socket(connection, socket, &mut self.ready, step));
             if let Err(error) = done {
                 return self.broken(error, step.link);
+            }
+            if step.short {
+                connection.sender.buffer.shrink();
             }
             if connection.receiver.has_opened(step.capacity, connection.sender.mss) {
                 connection.receiver.ack_due = true;

@@ -59,8 +59,11 @@ impl Receiver {
         let edge = self.next.plus(capacity.saturating_sub(self.inbox.len()));
         let told = self.edge.after(self.next);
         let more = edge.after(self.edge);
-        // A guest with an eighth to go is not waiting, and hears it with the next acknowledgement.
-        !self.finished && told < capacity / 8 && more >= (capacity / 2).min(2 * mss).max(1)
+        // A guest with a quarter to go is not waiting, and hears it with the next acknowledgement. Not more, as the window
+        // of a SYN is not scaled, and its first update would be a segment for nothing.
+        !self.finished
+            && told + 2 * mss < capacity / 4
+            && more >= (capacity / 2).min(2 * mss).max(1)
     }
 
     /// Whether a segment touches the window (RFC 9293 section 3.10.7.4).

@@ -16,6 +16,9 @@ const RETRIES: u32 = 10;
 /// Duplicate acknowledgements that mean a loss (RFC 5681 section 3.2).
 const DUPLICATES: u32 = 3;
 
+/// Bytes that an empty buffer keeps when memory is short.
+const SMALL: usize = 16 << 10;
+
 /// Bytes for the guest, from the first that it has not acknowledged on.
 #[derive(Debug, Default)]
 pub(crate) struct Buffer {
@@ -49,8 +52,13 @@ impl Buffer {
         if self.start == self.bytes.len() {
             self.start = 0;
             self.bytes.clear();
-            // A connection that is idle keeps little memory.
-            self.bytes.shrink_to(64 << 10);
+        }
+    }
+
+    /// Gives memory back that was used once.
+    pub fn shrink(&mut self) {
+        if self.bytes.is_empty() {
+            self.bytes.shrink_to(SMALL);
         }
     }
 }
