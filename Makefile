@@ -30,6 +30,7 @@ test: ## every test: units, servers, guests, the lab, costs
 
 soak: ## hours, for nightly use: a million model cases, the address sanitizer, long fuzzing
 	PROPTEST_CASES=1000000 $(CARGO) test --package fw_cfg --test model
+	CHUKKA_SOAK=1 $(CARGO) test --package network --test tcp
 	$(MAKE) sanitize
 	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),1200) $(MAKE) fuzz
 

@@ -20,16 +20,22 @@ pub(crate) struct Servers {
     found: Vec<SocketAddr>,
     modified: Option<SystemTime>,
     read: Option<Instant>,
+    /// Number of times that a server has not answered: it is the next one's turn.
+    failures: usize,
 }
 
 impl Servers {
     pub fn new(source: Resolver) -> Self {
-        Self { source, found: Vec::new(), modified: None, read: None }
+        Self { source, found: Vec::new(), modified: None, read: None, failures: 0 }
     }
 
-    /// The server for the query number `attempt` of a guest's socket: the first one, and the others in turn if it does
-    /// not answer.
-    pub fn server(&mut self, attempt: usize, now: Instant) -> SocketAddr {
+    /// The server has not answered: the next one is asked from now on.
+    pub fn failed(&mut self) {
+        self.failures = self.failures.wrapping_add(1);
+    }
+
+    /// The server to ask: the first one, and the others in turn after [`Self::failed`].
+    pub fn server(&mut self, now: Instant) -> SocketAddr {
         let path = match &self.source {
             Resolver::Server(server) => return *server,
             Resolver::File(path) => path,
@@ -44,7 +50,7 @@ impl Servers {
         }
         // Without a server, resolv.conf(5) says, it is the one on this host.
         let local = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 53);
-        self.found.get(attempt % self.found.len().max(1)).copied().unwrap_or(local)
+        self.found.get(self.failures % self.found.len().max(1)).copied().unwrap_or(local)
     }
 }
 
@@ -97,12 +103,14 @@ mod tests {
         let path = directory.path().join("resolv.conf");
         let mut servers = Servers::new(Resolver::File(path.clone()));
         let now = Instant::now();
-        assert_eq!(servers.server(0, now).to_string(), "127.0.0.1:53");
+        assert_eq!(servers.server(now).to_string(), "127.0.0.1:53");
         std::fs::write(&path, "nameserver 192.0.2.1\nnameserver 192.0.2.2\n").unwrap();
-        assert_eq!(servers.server(0, now).to_string(), "127.0.0.1:53");
+        assert_eq!(servers.server(now).to_string(), "127.0.0.1:53");
         let later = now + INTERVAL;
-        assert_eq!(servers.server(0, later).to_string(), "192.0.2.1:53");
-        assert_eq!(servers.server(1, later).to_string(), "192.0.2.2:53");
-        assert_eq!(servers.server(2, later).to_string(), "192.0.2.1:53");
+        assert_eq!(servers.server(later).to_string(), "192.0.2.1:53");
+        servers.failed();
+        assert_eq!(servers.server(later).to_string(), "192.0.2.2:53");
+        servers.failed();
+        assert_eq!(servers.server(later).to_string(), "192.0.2.1:53");
     }
 }

@@ -126,7 +126,7 @@ impl Flows {
     fn connect(&mut self, key: Key, segment: &Segment, packet: &Packet, cx: &mut Context) {
         let target = match cx.addresses.route(key.remote) {
             Route::Loopback(target) | Route::Outside(target) => target,
-            Route::Dns if key.remote.port() == 53 => cx.servers.server(0, cx.now),
+            Route::Dns if key.remote.port() == 53 => cx.servers.server(cx.now),
             Route::Dns => return refuse(segment, packet, cx.link),
             Route::Prohibited => {
                 let quote = Quote::of(packet);
@@ -192,6 +192,9 @@ impl Flows {
 
     /// The far end cannot be reached, which the guest is told as it would be without us between.
     fn failed(&mut self, key: &Key, error: Errno, cx: &mut Context) {
+        if cx.addresses.is_dns(key.remote.ip()) {
+            cx.servers.failed();
+        }
         if let Some(Flow { state: State::Connecting { syn, quote }, mac: Some(mac), .. }) =
             self.flows.get(key)
         {

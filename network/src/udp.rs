@@ -26,8 +26,8 @@ const FLOWS: usize = 512;
 const IDLE: Duration = Duration::from_secs(120);
 /// How long a flow of DNS queries may be idle.
 const IDLE_DNS: Duration = Duration::from_secs(20);
-/// A query again within this time of the last, without an answer between, goes to the next server.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// A query that comes as long after an unanswered one goes to the next server.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// Addresses that a flow has sent to; the oldest gives way.
 const PEERS: usize = 32;
 /// Datagrams taken from one socket before others have a turn.
@@ -71,8 +71,7 @@ pub(crate) struct Context<'a> {
 pub(crate) struct Flows {
     flows: HashMap<Key, Flow>,
     tokens: HashMap<Token, Key>,
-    /// Which server each guest's queries go to: it moves on while there are no answers.
-    attempt: usize,
+    /// Since when the server has not answered.
     unanswered: Option<Instant>,
     buffer: Vec<u8>,
 }
@@ -109,19 +108,20 @@ impl Flows {
                 // Full buffers, no descriptors: datagrams may be lost.
                 _ => return,
             };
+            if dns.is_some() {
+                cx.servers.failed();
+            }
             icmp::unreachable(cx.link, cx.addresses, &quote(), why);
         }
     }
 
     fn resolver(&mut self, cx: &mut Context) -> SocketAddr {
-        if let Some(since) = self.unanswered {
-            let waited = cx.now.saturating_duration_since(since);
-            if waited > Duration::from_secs(1) && waited < PATIENCE {
-                self.attempt = self.attempt.wrapping_add(1);
-            }
+        let since = *self.unanswered.get_or_insert(cx.now);
+        if cx.now.saturating_duration_since(since) >= PATIENCE {
+            cx.servers.failed();
+            self.unanswered = Some(cx.now);
         }
-        self.unanswered.get_or_insert(cx.now);
-        cx.servers.server(self.attempt, cx.now)
+        cx.servers.server(cx.now)
     }
 
     fn send(
@@ -215,7 +215,7 @@ impl Flows {
                 Err(error) => {
                     // A connected socket reports what ICMP has said.
                     if let (Errno::CONNREFUSED, Some(quote)) = (error, flow.quote.take()) {
-                        self.attempt = self.attempt.wrapping_add(1);
+                        cx.servers.failed();
                         icmp::unreachable(cx.link, cx.addresses, &quote, Unreachable::Port);
                     }
                     continue;

@@ -339,3 +339,38 @@ fn linux_is_told_that_the_host_has_no_route() {
         });
     });
 }
+
+#[test]
+fn linux_resolves_by_the_next_server_if_the_first_is_not_there() {
+    with_host("1 0", || {
+        let file = std::env::temp_dir().join(format!("chukka-resolv-{}", std::process::id()));
+        std::fs::write(&file, "nameserver 192.0.2.9\nnameserver 192.0.2.1\n").unwrap();
+        let (udp, tcp) =
+            (UdpSocket::bind("192.0.2.1:53").unwrap(), TcpListener::bind("192.0.2.1:53").unwrap());
+        let server = std::thread::spawn(move || {
+            let mut query = [0; 100];
+            let (length, from) = udp.recv_from(&mut query).unwrap();
+            udp.send_to(&query[..length], from).unwrap();
+            tcp.accept().unwrap().0.write_all(b"by TCP").unwrap();
+        });
+        let config = Config { resolver: Resolver::File(file.clone()), ..config() };
+        with_guest(config, |_| {
+            let socket = UdpSocket::bind("10.0.2.15:0").unwrap();
+            socket.connect("10.0.2.3:53").unwrap();
+            let mut answer = [0; 100];
+            // Linux does not report this error of a datagram, so the resolver in the guest asks again.
+            socket.send(b"query").unwrap();
+            socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+            assert_eq!(socket.recv(&mut answer).unwrap_err().kind(), ErrorKind::WouldBlock);
+            socket.send(b"query").unwrap();
+            socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+            let length = socket.recv(&mut answer).unwrap();
+            assert_eq!(&answer[..length], b"query");
+            let mut text = String::new();
+            TcpStream::connect("10.0.2.3:53").unwrap().read_to_string(&mut text).unwrap();
+            assert_eq!(text, "by TCP");
+        });
+        server.join().unwrap();
+        std::fs::remove_file(&file).unwrap();
+    });
+}
