@@ -108,6 +108,23 @@ fn what_the_far_end_resets_is_reset() {
 }
 
 #[test]
+fn what_the_far_end_resets_after_its_end_is_reset() {
+    let (listener, to) = listener();
+    let mut peer = Peer::new(&config());
+    let handle = peer.connect(&to);
+    peer.until("connected", |peer| peer.tcp(handle).may_send());
+    let (stream, _) = listener.accept().unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    peer.until("half closed", |peer| peer.tcp(handle).state() == State::CloseWait);
+    peer.tcp(handle).send_slice(b"nobody reads this").unwrap();
+    stream.set_nonblocking(true).unwrap();
+    peer.until("sent", |_| stream.peek(&mut [0; 1]).is_ok());
+    drop(stream); // with unread data, which resets
+    peer.until("reset", |peer| peer.tcp(handle).state() == State::Closed);
+    assert_eq!(peer.network.counters().tcp_flows, 0);
+}
+
+#[test]
 fn what_the_guest_resets_is_reset() {
     let (listener, to) = listener();
     let mut peer = Peer::new(&config());

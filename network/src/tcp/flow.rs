@@ -350,6 +350,10 @@ fn from_socket(
     step: &Step,
 ) -> Result<(), Errno> {
     let sender = &mut connection.sender;
+    // Once all is read, a reset is found nowhere else.
+    if sender.closing && std::mem::take(&mut ready.ended) {
+        sockopt::socket_error(socket)??;
+    }
     while ready.readable && !sender.closing && step.link.outbox.has_room() {
         let room = step.capacity.saturating_sub(sender.buffer.len()).min(READ);
         if room == 0 {
