@@ -65,8 +65,10 @@ const CONTROL_END: u16 = 6;
 
 const POWER_BUTTON: u16 = 1 << 8;
 const WAKE: u16 = 1 << 15;
-/// The implemented status bits; the others read as 0.
-const STATUS_BITS: u16 = POWER_BUTTON | WAKE;
+/// The enable bits that are stored: timer, global lock, power button, sleep button, RTC. Linux reads
+/// back what it enables and reports an error if a bit is missing (`acpi_enable_event`,
+/// drivers/acpi/acpica/evxfevnt.c). Only the power button's event ever occurs.
+const ENABLE_BITS: u16 = 1 << 0 | 1 << 5 | POWER_BUTTON | 1 << 9 | 1 << 10;
 
 const SCI_ENABLE: u16 = 1 << 0;
 const SLEEP_ENABLE: u16 = 1 << 13;
@@ -116,7 +118,7 @@ impl Piix4Pm {
         let (bits, mask) = (u16::from(value) << shift, 0xff << shift);
         match offset & !1 {
             STATUS => self.status &= !bits,
-            ENABLE => self.enable = self.enable & !mask | bits & STATUS_BITS,
+            ENABLE => self.enable = self.enable & !mask | bits & ENABLE_BITS,
             CONTROL => {
                 self.control = self.control & !mask | bits & (SLEEP_TYPE_MASK | SCI_ENABLE);
                 if bits & SLEEP_ENABLE != 0 {
@@ -341,7 +343,7 @@ mod tests {
         }
         assert_eq!(requests.take(), []);
         assert_eq!(inw(&mut device, EVENT_PORT), 0);
-        assert_eq!(inw(&mut device, EVENT_PORT + ENABLE), STATUS_BITS);
+        assert_eq!(inw(&mut device, EVENT_PORT + ENABLE), 0x0721);
         assert_eq!(inw(&mut device, CONTROL_PORT), 0x1c01);
         assert_eq!(inw(&mut device, CONTROL_PORT + 2), 0xffff);
     }
