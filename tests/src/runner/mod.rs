@@ -12,7 +12,7 @@ pub use run::Run;
 use std::sync::OnceLock;
 
 use crate::job::{Chunk, Job, Report};
-use crate::lab::Pool;
+use crate::lab::{self, Pool};
 use crate::{Error, Result, exec, skip};
 
 /// The place where guests run.
@@ -63,7 +63,7 @@ impl Runner {
     /// The address at which chukka, where it runs, finds servers that listen on this host's loopback.
     #[must_use]
     pub fn host(&self) -> &'static str {
-        if self.is_lab() { crate::lab::HOST } else { "127.0.0.1" }
+        if self.is_lab() { lab::HOST } else { "127.0.0.1" }
     }
 
     /// Why guests run where they run.
@@ -80,6 +80,25 @@ impl Runner {
         match &self.lab {
             Some(lab) => lab.run(job, sink),
             None => Ok(exec::run(job, sink)),
+        }
+    }
+
+    /// Runs jobs one after the other, in the lab on a clock that counts instructions.
+    ///
+    /// # Panics
+    /// If the lab fails.
+    #[must_use]
+    #[expect(clippy::panic, reason = "this is how a test fails")]
+    pub fn run_counted(&self, jobs: &[Job]) -> Vec<Run> {
+        let reports = match &self.lab {
+            Some(_) => lab::icount(jobs, lab::usual_memory_mib()),
+            None => Ok(jobs.iter().map(|job| exec::run(job, &mut |_| {})).collect()),
+        };
+        match reports {
+            Ok(reports) => {
+                jobs.iter().zip(reports).map(|(job, report)| Run::new(job, report)).collect()
+            }
+            Err(error) => panic!("{error}"),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use chukka_tests::assets;
 use chukka_tests::native::image::{self, BzImage};
 use chukka_tests::native::{self, Scratch, Start, guest, start};
 
@@ -233,4 +234,19 @@ fn an_unwritable_log_is_reported() {
         .refused()
         .says("Cannot create '/nonexistent/log' for the output of the debug console: No such file")
         .hints("directory exists");
+}
+
+#[test]
+fn ovmf_on_microvm_and_code_without_variables_are_worth_a_warning() {
+    let Some(kernel) = assets::or_skip(assets::cloud()) else { return };
+    for (image, machine, expected) in [
+        ("OVMF.fd", "microvm", "looks like OVMF, which needs -machine pc"),
+        ("OVMF_CODE_4M.fd", "pc", "has no store of variables, so what the guest stores is lost"),
+    ] {
+        let Some(path) = assets::or_skip(assets::firmware(image)) else { return };
+        let start = Start::kernel(&kernel.vmlinuz).args(["-dry-run", "-machine", machine, "-bios"]);
+        let ended = start.args([&path]).run();
+        assert_eq!(ended.code(), Some(0), "{ended:?}");
+        assert!(ended.text().contains(expected), "{ended:?}");
+    }
 }

@@ -8,6 +8,7 @@ use chukka_tests::runner::Guest;
 mod boots;
 mod guest_items;
 mod native;
+mod ovmf;
 mod table;
 
 /// The machines there are.
@@ -17,11 +18,14 @@ const SEABIOS_STARTS: &str = "BUILD: gcc: ";
 /// SeaBIOS's log on standard output.
 const LOG: [&str; 4] = ["-debugcon", "stdio", "-global", "isa-debugcon.iobase=0x402"];
 
-/// A guest that firmware boots: `-bios IMAGE`, a name of those in docs/firmware.md. None where the image is not installed: the test
-/// has then been skipped loudly.
+/// A guest that firmware boots: `-bios IMAGE`, a name of those in docs/firmware.md. None where the image is not there: the test has then
+/// been skipped loudly.
 fn firmware(image: &str, machine: &str) -> Option<Guest> {
     let path = assets::or_skip(assets::firmware(image))?;
-    let guest = Guest::new().args(["-bios", image, "-machine", machine]).args(LOG);
+    // What is not installed is found by its path only.
+    let is_unpacked = path.starts_with(assets::assets_folder());
+    let word = if is_unpacked { path.to_string_lossy() } else { image.into() };
+    let guest = Guest::new().args(["-bios", &word, "-machine", machine]).args(LOG);
     Some(guest.with(|job| job.need(&path)).timeout_secs(300))
 }
 
