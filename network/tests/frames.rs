@@ -290,6 +290,19 @@ fn udp_flows_are_bounded() {
 }
 
 #[test]
+fn names_that_are_asked_for_ever_are_bounded_and_expire() {
+    let mut raw = Raw::new(&config());
+    for port in 1000..6000 {
+        raw.send(&udp([10, 0, 2, 3], port, 53, b"a query"));
+    }
+    let flows = raw.network.counters().udp_flows;
+    assert!((1..=512).contains(&flows), "{flows}");
+    raw.now += Duration::from_secs(21);
+    raw.poll();
+    assert_eq!(raw.network.counters().udp_flows, 0);
+}
+
+#[test]
 fn dns_queries_go_to_the_resolver_and_no_one_else_answers() {
     let server = UdpSocket::bind("127.0.0.1:0").unwrap();
     server.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
