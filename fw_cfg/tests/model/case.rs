@@ -29,10 +29,31 @@ pub struct Region {
 /// An item.
 #[derive(Clone, Debug)]
 pub enum Item {
-    Keyed { key: u16, size: usize },
-    File { name: u8, size: usize },
-    Writable { name: u8, size: usize },
-    Range { name: u8, start: u64, size: u64 },
+    Keyed {
+        key: u16,
+        size: usize,
+    },
+    File {
+        name: u8,
+        size: usize,
+    },
+    Writable {
+        name: u8,
+        size: usize,
+    },
+    Range {
+        name: u8,
+        start: u64,
+        size: u64,
+    },
+    /// Bytes, zeros, and whole or part pages of the host's file, one after the other.
+    Parts {
+        name: u8,
+        bytes: usize,
+        zeros: u64,
+        start: u64,
+        size: u64,
+    },
 }
 
 /// An address, relative to the machine's memory.
@@ -154,6 +175,9 @@ fn item() -> impl Strategy<Value = Item> {
         1 => (name(), size()).prop_map(|(name, size)| Item::File { name, size }),
         2 => (name(), size()).prop_map(|(name, size)| Item::Writable { name, size }),
         3 => (name(), range).prop_map(|(name, (start, size))| Item::Range { name, start, size }),
+        2 => (name(), size(), 0..0x2200u64, 0..8 * PAGE, 0..4 * PAGE).prop_map(
+            |(name, bytes, zeros, start, size)| Item::Parts { name, bytes, zeros, start, size }
+        ),
     ]
 }
 

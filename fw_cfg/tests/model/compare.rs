@@ -10,7 +10,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 
 use fw_cfg::dma::Descriptor;
 use fw_cfg::event::{DmaError, DmaKind, Event, ItemName};
-use fw_cfg::{FwCfg, Items};
+use fw_cfg::{Data, FwCfg, Items, Part};
 use guest_memory::FileRange;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
@@ -211,7 +211,8 @@ impl<M: guest_memory::Memory> Pair<M> {
             Item::Keyed { key, .. } => Some(*key),
             Item::File { name: n, .. }
             | Item::Writable { name: n, .. }
-            | Item::Range { name: n, .. } => model.key_of(&name(*n)),
+            | Item::Range { name: n, .. }
+            | Item::Parts { name: n, .. } => model.key_of(&name(*n)),
         };
         let keys = case.items.iter().filter_map(key).collect();
         let mut device = build(items, memory.clone());
@@ -523,6 +524,16 @@ fn publish(
             files
                 .entry(name(n))
                 .or_insert(model::Item { writable: true, ..of(Some(name(n)), bytes) });
+        }
+        Item::Parts { name: n, bytes, zeros, start, size } => {
+            let first = pattern(bytes as u64, n);
+            let range = start as usize..(start + size) as usize;
+            let whole = [&first, vec![0; zeros as usize].as_slice(), &FILE_BYTES[range]].concat();
+            let file = FileRange::new(host_file(), start..start + size);
+            let parts = vec![Part::Bytes(first), Part::Zeros(zeros), Part::File(file)];
+            let taken = files.contains_key(&name(n));
+            assert_eq!(items.add_file(&name(n), Data::Parts(parts)).is_err(), taken);
+            files.entry(name(n)).or_insert(of(Some(name(n)), whole));
         }
         Item::Range { name: n, start, size } => {
             let range = FileRange::new(host_file(), start..start + size);
