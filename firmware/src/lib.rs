@@ -51,7 +51,7 @@ mod testing;
 pub use image::KernelImage;
 pub use protocol::boot_state::{self, BootState};
 pub use publish::error::PublishError;
-pub use publish::kernel::{self as kernel_items, Firmware};
+pub use publish::kernel::{self as kernel_items, Firmware, FirmwareKind};
 pub use publish::kernel_error::KernelError;
 pub use publish::platform::{BootOptions, PlatformConfig};
 pub use roms::files::{self as rom, BiosImage, OptionRom};

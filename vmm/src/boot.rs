@@ -11,7 +11,7 @@ use firmware::option_rom::OwnRom;
 use firmware::payload::Payload;
 use firmware::rom::{BiosImage, OptionRom};
 use firmware::smbios::SmbiosTables;
-use firmware::{BootState, Firmware, MemoryMap, builtin, kernel_items, layout};
+use firmware::{BootState, Firmware, FirmwareKind, MemoryMap, builtin, kernel_items, layout};
 use fw_cfg::Items;
 use fw_cfg::x86::rom_path;
 use vm_memory::{Bytes, GuestAddress};
@@ -230,6 +230,15 @@ impl Boot {
 }
 
 impl FirmwareBoot {
+    fn kind(&self) -> FirmwareKind {
+        match &self.bios {
+            bios if bios.is_builtin() => FirmwareKind::Builtin,
+            bios if bios.is_edk2() => FirmwareKind::Uefi,
+            bios if bios.runs_option_roms() => FirmwareKind::Bios,
+            _ => FirmwareKind::WithoutOptionRoms,
+        }
+    }
+
     /// Whether the firmware expects the kernel's segments in memory, as in QEMU: QEMU's own option
     /// ROM for PVH does, and so does firmware that runs none, such as qboot. Our option ROM fetches
     /// them when the firmware no longer uses any memory.
@@ -277,7 +286,7 @@ impl FirmwareBoot {
         if let Some(boot) = &self.kernel {
             let firmware = Firmware {
                 reserved_for_acpi: reserved_for_acpi(machine),
-                builtin: self.bios.is_builtin(),
+                kind: self.kind(),
                 preloaded: self.preloads(boot),
             };
             kernel_items::publish(items, boot, map, firmware)?;

@@ -8,6 +8,19 @@ use crate::image::KernelKind;
 use crate::payload::Payload;
 use crate::tables::memory_map::MemoryMap;
 
+/// Kinds of firmware, by how they boot what is published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FirmwareKind {
+    /// [`crate::builtin`].
+    Builtin,
+    /// A BIOS that runs option ROMs, such as SeaBIOS.
+    Bios,
+    /// It reads fw_cfg itself, such as qboot.
+    WithoutOptionRoms,
+    /// It starts the kernel as an EFI program, such as OVMF.
+    Uefi,
+}
+
 /// What the host knows about the firmware that boots a kernel.
 #[derive(Clone, Copy, Debug)]
 pub struct Firmware {
@@ -15,8 +28,8 @@ pub struct Firmware {
     /// QEMU on pc, 0 on microvm. Our option ROMs choose their own addresses, at least
     /// [`crate::layout::FIRMWARE_RAM`] below that end.
     pub reserved_for_acpi: u64,
-    /// It is [`crate::builtin`].
-    pub builtin: bool,
+    /// What it does with a kernel.
+    pub kind: FirmwareKind,
     /// The segments of a PVH kernel are in memory when it starts.
     pub preloaded: bool,
 }
@@ -34,13 +47,24 @@ pub fn publish(
     firmware: Firmware,
 ) -> Result<(), KernelError> {
     let Payload { kernel, initrd, cmdline, .. } = payload;
-    let Firmware { reserved_for_acpi, builtin, preloaded } = firmware;
+    let Firmware { reserved_for_acpi, kind, preloaded } = firmware;
+    let builtin = kind == FirmwareKind::Builtin;
+    let unfit = |expected, why| {
+        let (kernel, kind) = (kernel.source.path().into(), kernel.kind.name());
+        Err(KernelError::NotForThisFirmware { kernel, kind, expected, why })
+    };
     match &kernel.kind {
         KernelKind::BzImage(image) => {
             if builtin {
                 linux::check_builtin(kernel, image)?;
             }
             linux::publish(items, kernel, image, initrd.as_ref(), cmdline, map, reserved_for_acpi)
+        }
+        _ if kind == FirmwareKind::Uefi => {
+            unfit("a bzImage", "UEFI firmware starts nothing but EFI programs")
+        }
+        KernelKind::Multiboot(_) if kind == FirmwareKind::WithoutOptionRoms => {
+            unfit("a bzImage or a PVH kernel", "this firmware runs no option ROMs")
         }
         KernelKind::Elf(elf) => {
             pvh::publish(items, payload, elf, map, reserved_for_acpi, preloaded)

@@ -25,6 +25,18 @@ pub enum KernelError {
         /// Its format.
         kind: &'static str,
     },
+    /// Other firmware could.
+    #[error("The kernel '{}' is a {kind}, expected {expected}: {why}", kernel.display())]
+    NotForThisFirmware {
+        /// The kernel's file name.
+        kernel: PathBuf,
+        /// Its format.
+        kind: &'static str,
+        /// The formats that work.
+        expected: &'static str,
+        /// What the firmware lacks.
+        why: &'static str,
+    },
     /// The built-in firmware enters kernels at 32 bits, which this one does not support.
     #[error("-bios builtin cannot start the kernel '{}': it {reason}", kernel.display())]
     NoProtectedEntry {
@@ -104,6 +116,9 @@ impl KernelError {
         match self {
             Self::NotForFirmware { kind: "vmlinux", .. } => {
                 "boot it directly, without -bios, or give the bzImage (arch/x86/boot/bzImage, /boot/vmlinuz-*)".into()
+            }
+            Self::NotForThisFirmware { .. } => {
+                "boot it directly, without -bios, or through SeaBIOS: -bios seabios".into()
             }
             Self::NotForFirmware { .. } => "boot it directly, without -bios".into(),
             Self::Taken { .. } => "link it at 1 MiB or above, or boot it directly, without -bios".into(),

@@ -12,7 +12,9 @@ use firmware::acpi::{AcpiConfig, AcpiTables, PowerManagement};
 use firmware::image::{Elf, KernelKind, Multiboot};
 use firmware::payload::{LoadError, Payload};
 use firmware::smbios::{SmbiosConfig, SystemStrings};
-use firmware::{Firmware, KernelImage, MemoryMap, SmbiosTables, SourceFile, kernel_items, layout};
+use firmware::{
+    Firmware, FirmwareKind, KernelImage, MemoryMap, SmbiosTables, SourceFile, kernel_items, layout,
+};
 use fw_cfg::{Items, key};
 use vm_memory::{Bytes, GuestAddress};
 use vmm::config::MapInitrd;
@@ -201,11 +203,13 @@ fn publish(direct: &Payload, map: &MemoryMap) -> bool {
             continue;
         }
         let mut fresh = Items::new();
-        let firmware = Firmware { reserved_for_acpi: reserved, builtin: false, preloaded: false };
+        let firmware =
+            Firmware { reserved_for_acpi: reserved, kind: FirmwareKind::Bios, preloaded: false };
         // Other firmware may refuse it, with a message.
-        for firmware in
-            [Firmware { builtin: true, ..firmware }, Firmware { preloaded: true, ..firmware }]
-        {
+        for firmware in [
+            Firmware { kind: FirmwareKind::Builtin, ..firmware },
+            Firmware { preloaded: true, ..firmware },
+        ] {
             let other = kernel_items::publish(&mut Items::new(), direct, map, firmware);
             other.inspect_err(|error| assert!(!error.hint().is_empty())).unwrap_or_default();
         }

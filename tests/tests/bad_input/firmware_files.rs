@@ -12,7 +12,9 @@ const PACKAGED: [&str; 2] = ["/usr/share/seabios", "/usr/share/qemu"];
 
 /// A kernel and a BIOS image that pass every check; nothing in them could run.
 fn with_bios(scratch: &Scratch) -> Start {
-    let bios = scratch.file("bios", &[0x90; 128 << 10]);
+    let mut bios = [0x90; 128 << 10];
+    bios[(128 << 10) - 16] = 0xea; // As SeaBIOS, it begins with a far jump.
+    let bios = scratch.file("bios", &bios);
     Start::kernel(&scratch.file("kernel", &BzImage::default().file()))
         .args(["-bios".as_ref(), &*bios])
 }
@@ -130,6 +132,18 @@ fn a_multiboot_kernel_that_overlaps_the_firmware_is_refused() {
         .refused()
         .says("need 18 MiB of guest memory")
         .hints("-m 18M or more");
+}
+
+#[test]
+fn a_multiboot_kernel_is_refused_with_firmware_that_runs_no_option_roms() {
+    let scratch = Scratch::new();
+    let kernel = scratch.file("kernel", &image::multiboot(1 << 16, 1 << 20, 4096));
+    let bios = scratch.file("bios", &[0x90; 128 << 10]);
+    Start::kernel(&kernel)
+        .args(["-bios".as_ref(), bios.as_path()])
+        .refused()
+        .says("is a multiboot kernel, expected a bzImage or a PVH kernel: this firmware runs no")
+        .hints("through SeaBIOS: -bios seabios");
 }
 
 #[test]

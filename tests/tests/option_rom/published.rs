@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use chukka_tests::assets;
 use firmware::payload::Payload;
-use firmware::{Firmware, KernelImage, MemoryMap, SourceFile, kernel_items, option_rom};
+use firmware::{
+    Firmware, FirmwareKind, KernelImage, MemoryMap, SourceFile, kernel_items, option_rom,
+};
 use fw_cfg::{Items, key};
 
 use crate::qemu::{Folder, PATIENCE, Qemu};
@@ -54,7 +56,8 @@ fn compare(kernel: &Path, mib: u64) {
         modules: Vec::new(),
         cmdline: CMDLINE.into(),
     };
-    let firmware = Firmware { reserved_for_acpi: ACPI_ON_PC, builtin: false, preloaded: false };
+    let firmware =
+        Firmware { reserved_for_acpi: ACPI_ON_PC, kind: FirmwareKind::Bios, preloaded: false };
     kernel_items::publish(&mut items, &payload, &map, firmware).unwrap();
     let ours = |key| items.get(key).unwrap().read_to_vec().unwrap();
 

@@ -6,7 +6,7 @@ use super::*;
 use crate::image::KernelImage;
 use crate::image::multiboot::tests::{flat_v1, v2};
 use crate::payload::Module;
-use crate::publish::kernel::{self, Firmware};
+use crate::publish::kernel::{self, Firmware, FirmwareKind};
 use crate::testing::TempFile;
 
 const MIB: u64 = 1 << 20;
@@ -15,7 +15,7 @@ fn try_publish(
     kernel: &[u8],
     modules: &str,
     memory: u64,
-    builtin: bool,
+    kind: FirmwareKind,
 ) -> Result<(Items, TempFile), KernelError> {
     let file = TempFile::new(kernel);
     let payload = Payload {
@@ -28,7 +28,7 @@ fn try_publish(
         cmdline: b"a=b".into(),
     };
     let mut items = Items::new();
-    let firmware = Firmware { reserved_for_acpi: 0, builtin, preloaded: false };
+    let firmware = Firmware { reserved_for_acpi: 0, kind, preloaded: false };
     kernel::publish(&mut items, &payload, &MemoryMap::new(memory), firmware)?;
     Ok((items, file))
 }
@@ -60,7 +60,7 @@ fn kernel_strings_and_modules_are_one_image() {
     let (one, two) = (TempFile::new(b"first"), TempFile::new(&[0x5a; 5000]));
     let list = format!("{} x=1,,2,{}", name(&one.0), name(&two.0));
     let kernel = flat_v1(3, &[0x90; 64]);
-    let (items, file) = try_publish(&kernel, &list, 64 * MIB, false).unwrap();
+    let (items, file) = try_publish(&kernel, &list, 64 * MIB, FirmwareKind::Bios).unwrap();
     assert_eq!(number(&items, key::KERNEL_ENTRY), 0x10_0020);
     assert_eq!(number(&items, key::KERNEL_ADDR), BASE);
     let image = bytes(&items, key::KERNEL_DATA);
@@ -98,8 +98,8 @@ fn kernel_strings_and_modules_are_one_image() {
 }
 
 /// The error and the hint.
-fn told(kernel: &[u8], memory: u64, builtin: bool) -> String {
-    let error = try_publish(kernel, "", memory, builtin).map(drop).unwrap_err();
+fn told(kernel: &[u8], memory: u64, kind: FirmwareKind) -> String {
+    let error = try_publish(kernel, "", memory, kind).map(drop).unwrap_err();
     format!("{error}. {}", error.hint())
 }
 
@@ -107,9 +107,21 @@ fn told(kernel: &[u8], memory: u64, builtin: bool) -> String {
 fn multiboot_2_is_refused() {
     let tags: [(u16, u16, &[u32]); 2] =
         [(2, 0, &[0x10_0000, 0x10_0000, 0, 0]), (3, 0, &[0x10_0030])];
-    let text = told(&v2(&tags, &[0x90; 64]), 64 * MIB, false);
+    let text = told(&v2(&tags, &[0x90; 64]), 64 * MIB, FirmwareKind::Bios);
     assert!(text.contains("is a multiboot2 kernel, expected a bzImage"), "{text}");
     assert!(text.ends_with("boot it directly, without -bios"), "{text}");
+}
+
+#[test]
+fn firmware_without_option_roms_refuses_it() {
+    for (kind, why) in [
+        (FirmwareKind::WithoutOptionRoms, "a PVH kernel: this firmware runs no option ROMs"),
+        (FirmwareKind::Uefi, "a bzImage: UEFI firmware starts nothing but EFI programs"),
+    ] {
+        let text = told(&flat_v1(0, &[0x90; 64]), 64 * MIB, kind);
+        assert!(text.contains("is a multiboot kernel, expected a") && text.contains(why), "{text}");
+        assert!(text.ends_with("or through SeaBIOS: -bios seabios"), "{text}");
+    }
 }
 
 /// A flat kernel at `load` with `bss` bytes of memory.
@@ -124,16 +136,19 @@ fn flat_at(load: u32, bss: u32) -> Vec<u8> {
 #[test]
 fn a_kernel_below_1_mib_must_leave_room_for_the_firmware() {
     for (load, bss) in [(0x1_0000, 0x1000), (0x1_0000, 0x7_f000 - 0x1000)] {
-        assert!(try_publish(&flat_at(load, bss), "", 64 * MIB, false).is_ok(), "{load:#x}");
+        assert!(
+            try_publish(&flat_at(load, bss), "", 64 * MIB, FirmwareKind::Bios).is_ok(),
+            "{load:#x}"
+        );
     }
-    let text = told(&flat_at(0x1_0000, 0x1000), 64 * MIB, true);
+    let text = told(&flat_at(0x1_0000, 0x1000), 64 * MIB, FirmwareKind::Builtin);
     assert!(text.contains("the firmware uses; expected 1 MiB or above"), "{text}");
     for (load, bss, range) in [
         (0xf000, 0x1000, "0xf000-0x10fff"),
         (0x1_0000, 0x7_f001, "0x10000-0x90fff"),
         (0x1_0000, 0x10_0000, "0x10000-0x110fff"),
     ] {
-        let text = told(&flat_at(load, bss), 64 * MIB, false);
+        let text = told(&flat_at(load, bss), 64 * MIB, FirmwareKind::Bios);
         assert!(text.contains(&format!("is loaded at {range}, which the firmware uses")), "{text}");
         assert!(text.contains("link it at 1 MiB or above"), "{text}");
     }
@@ -143,10 +158,10 @@ fn a_kernel_below_1_mib_must_leave_room_for_the_firmware() {
 fn kernel_and_modules_stay_clear_of_the_firmware_at_the_end_of_ram() {
     let kernel = flat_at(0x10_0000, 4 << 20);
     let least = 5 * MIB + 0x1000 + FIRMWARE_RAM;
-    assert!(try_publish(&kernel, "", least, false).is_ok());
-    let text = told(&kernel, least - 1, false);
+    assert!(try_publish(&kernel, "", least, FirmwareKind::Bios).is_ok());
+    let text = told(&kernel, least - 1, FirmwareKind::Bios);
     assert!(text.contains("need 6 MiB of guest memory, the guest has 6 MiB"), "{text}");
     assert!(text.contains("-m 6M or more"), "{text}");
-    let text = told(&flat_at(0x10_0000, 0xf000_0000), 8192 * MIB, false);
+    let text = told(&flat_at(0x10_0000, 0xf000_0000), 8192 * MIB, FirmwareKind::Bios);
     assert!(text.contains("needs 3841 MiB of guest memory"), "{text}");
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::image::KernelImage;
 use crate::image::tests::elf;
-use crate::publish::kernel::{self, Firmware};
+use crate::publish::kernel::{self, Firmware, FirmwareKind};
 use crate::source_file::SourceFile;
 use crate::testing::TempFile;
 
@@ -56,7 +56,7 @@ fn try_publish(
         cmdline: b"a=b".into(),
     };
     let mut items = Items::new();
-    let firmware = Firmware { reserved_for_acpi: 0x2_8000, builtin: false, preloaded };
+    let firmware = Firmware { reserved_for_acpi: 0x2_8000, kind: FirmwareKind::Bios, preloaded };
     kernel::publish(&mut items, &payload, &MemoryMap::new(memory), firmware)?;
     Ok(items)
 }
