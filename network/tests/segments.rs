@@ -418,3 +418,35 @@ fn a_tiny_segment_size_is_raised_and_options_are_optional() {
     assert_eq!(repr.window_scale, None, "not offered, so not used");
     assert_eq!(repr.max_seg_size, Some(1460));
 }
+
+#[test]
+fn a_card_without_buffers_stops_the_sockets_and_loses_nothing() {
+    let mut guest = Guest::connected(OFF, 8192);
+    guest.stream.set_nonblocking(true).unwrap();
+    let mut written = 0;
+    let mut quiet = 0;
+    while quiet < 50 {
+        match guest.stream.write(&[6; 1 << 16]) {
+            Ok(count) => written += count,
+            Err(_) => quiet += 1,
+        }
+        guest.raw.network.poll(guest.raw.now);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert!(written < 32 << 20, "{written}");
+    assert!(!guest.raw.network.is_busy(), "there is nothing to do until frames are taken");
+    let mut received = 0;
+    while received < written {
+        let mut segments = guest.wait();
+        assert!(!segments.is_empty(), "{received} of {written}");
+        while !segments.is_empty() {
+            for segment in segments {
+                assert_eq!(segment.seq, guest.ack, "nothing is lost or sent twice");
+                guest.ack = add(guest.ack, segment.payload.len());
+                received += segment.payload.len();
+            }
+            segments = guest.send(&[]);
+        }
+    }
+    assert_eq!((received, guest.raw.network.counters().dropped), (written, 0));
+}

@@ -138,7 +138,10 @@ fn what_the_guest_resets_is_reset() {
 
 /// Sends `total` bytes each way at once, and compares each.
 fn bulk(peer: &mut Peer, total: usize, size: usize) {
-    let (listener, to) = listener();
+    bulk_with(peer, total, size, listener());
+}
+
+fn bulk_with(peer: &mut Peer, total: usize, size: usize, (listener, to): (TcpListener, String)) {
     let server = std::thread::spawn(move || {
         let (stream, _) = listener.accept().unwrap();
         let mut writer = stream.try_clone().unwrap();
@@ -185,6 +188,16 @@ fn many_bytes_arrive_as_they_were_sent() {
     let mut peer = Peer::new(&config());
     let soak = std::env::var_os("CHUKKA_SOAK").is_some();
     bulk(&mut peer, if soak { 1 << 30 } else { 64 << 20 }, 256 << 10);
+}
+
+#[test]
+fn many_bytes_arrive_by_ipv6() {
+    if !peer::has_ipv6() {
+        return;
+    }
+    let listener = TcpListener::bind("[::1]:0").unwrap();
+    let to = format!("[fec0::2]:{}", listener.local_addr().unwrap().port());
+    bulk_with(&mut Peer::new(&config()), 4 << 20, 256 << 10, (listener, to));
 }
 
 #[test]
