@@ -21,13 +21,14 @@ use crate::source_file::{SourceError, SourceFile};
 ///
 /// SeaBIOS's own directory precedes QEMU's: on Debian, `/usr/share/qemu/bios-microvm.bin` is a link
 /// to `qboot.rom`, and SeaBIOS's file of that name exists only in `/usr/share/seabios`.
-pub const DIRECTORIES: [&str; 8] = [
+pub const DIRECTORIES: [&str; 9] = [
     "/usr/share/seabios",    // Debian, Ubuntu, Fedora: SeaBIOS
     "/usr/share/qemu", // Debian's qemu-system-data: qboot.rom, option ROMs; elsewhere SeaBIOS too
     "/usr/share/qemu-kvm", // RHEL and its kin
     "/usr/local/share/qemu", // QEMU built from source
     "/usr/lib/ipxe/qemu", // Debian's ipxe-qemu: option ROMs
-    "/usr/share/OVMF", // EDK2 on Debian
+    "/usr/share/OVMF", // EDK2 on Debian: code and variables
+    "/usr/share/ovmf", // and as one image, OVMF.fd
     "/usr/share/edk2/ovmf", // EDK2 on Fedora
     "/usr/share/edk2/x64", // EDK2 on Arch
 ];
