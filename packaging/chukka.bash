@@ -130,6 +130,10 @@ _chukka() {
         -uuid|--uuid) return ;;
         -name|--name) return ;;
         -drive|--drive) return ;;
+        -hda|--hda) _chukka_paths -f; return ;;
+        -hdb|--hdb) _chukka_paths -f; return ;;
+        -hdc|--hdc) _chukka_paths -f; return ;;
+        -hdd|--hdd) _chukka_paths -f; return ;;
         -serial|--serial) _chukka_words "stdio mon:stdio file: null none"; return ;;
         -debugcon|--debugcon) _chukka_words "stdio file: null none"; return ;;
         -global|--global) return ;;
@@ -147,7 +151,7 @@ _chukka() {
         -d|--d) return ;;
     esac
     if [[ $cur == -* || COMP_CWORD -gt 1 ]]; then
-        _chukka_options "kernel initrd append location no-location-args bootdisk entry state initrd-inject preseed kickstart autoyast offline fetch checksum dry-run bios pflash L option-rom boot fw_cfg smbios credential m smp cpu machine M accel enable-kvm rtc uuid name drive snapshot serial nographic nodefaults debugcon global device chardev msg trace no-reboot action help h version display monitor parallel vga net nic no-user-config d" -
+        _chukka_options "kernel initrd append location no-location-args bootdisk entry state initrd-inject preseed kickstart autoyast offline fetch checksum dry-run bios pflash L option-rom boot fw_cfg smbios credential m smp cpu machine M accel enable-kvm rtc uuid name drive hda hdb hdc hdd snapshot serial nographic nodefaults debugcon global device chardev msg trace no-reboot action help h version display monitor parallel vga net nic no-user-config d" -
     else
         _chukka_words "fetch restart-install bootloader cache help version"
     fi

@@ -314,8 +314,12 @@ bring_firmware() {
 
 # Debian on a disk, as an installer leaves it: an MBR, one ext4 partition, a kernel, its initrd, and a grub.cfg that grub-mkconfig wrote.
 # grub-probe looks for real disks, so it is replaced meanwhile by a script that describes this disk.
+# Debian on a disk, as an installer leaves it: an MBR, one ext4 partition, a kernel, its initrd, a grub.cfg that grub-mkconfig wrote, and
+# GRUB in the MBR, where grub-install put it. It boots to a login prompt on ttyS0; root has no password.
+# grub-mkconfig runs before there is a disk, so grub-probe is replaced meanwhile by a script that describes it.
 bring_disk() {
-	[ -e "$assets/disk/disk.qcow2" ] && return
+	# The number says which of the versions of this function made it.
+	[ "$(cat "$assets/disk/made-by" 2>/dev/null)" = 2 ] && return
 	need_apt "a Debian disk for $assets/disk"
 	uuid=c4a44a00-0000-4000-8000-000000000001
 	rm -rf "$draft"
@@ -333,11 +337,21 @@ bring_disk() {
 			esac
 		done
 	EOF
+	cat >"$draft/default-grub" <<-EOF
+		GRUB_DEFAULT=0
+		GRUB_TIMEOUT=1
+		GRUB_DISTRIBUTOR=Debian
+		GRUB_CMDLINE_LINUX_DEFAULT=quiet
+		GRUB_CMDLINE_LINUX=console=ttyS0,115200
+		GRUB_TERMINAL=serial
+		GRUB_SERIAL_COMMAND='serial --unit=0 --speed=115200'
+	EOF
 	cat >"$draft/hook" <<-EOF
 		#!/bin/sh
 		set -e
 		mv "\$1/usr/sbin/grub-probe" "\$1/usr/sbin/grub-probe.real"
 		install "$draft/grub-probe" "\$1/usr/sbin/grub-probe"
+		install -m 644 "$draft/default-grub" "\$1/etc/default/grub"
 		# Only where the kernel will find the disk by its UUID is that what grub-mkconfig writes.
 		mkdir -p "\$1/boot/grub" "\$1/dev/disk/by-uuid"
 		ln -s /dev/sda1 "\$1/dev/disk/by-uuid/$uuid"
@@ -347,15 +361,39 @@ bring_disk() {
 		mv "\$1/usr/sbin/grub-probe.real" "\$1/usr/sbin/grub-probe"
 		chmod a+r "\$1"/boot/* "\$1/boot/grub/grub.cfg"
 		cp "\$1/boot/grub/grub.cfg" "$draft/disk"
+		echo "UUID=$uuid / ext4 errors=remount-ro 0 1" >"\$1/etc/fstab"
+		echo chukka-disk >"\$1/etc/hostname"
+		chroot "\$1" passwd --quiet --delete root
 		# Without what is mounted in it.
 		cp -ax "\$1" "$draft/root"
 		/usr/sbin/mke2fs -q -F -t ext4 -U $uuid -d "$draft/root" "$draft/part" 900M
 		rm -rf "$draft/root"
 	EOF
-	chmod +x "$draft/hook"
+	# The disk as a loop device, its file system mounted, and grub-install run in it. Mounts end with the namespace.
+	cat >"$draft/install" <<-EOF
+		#!/bin/sh
+		set -e
+		loop=\$(losetup --find --show "$draft/raw")
+		part=\${loop}p1
+		trap 'umount -R "$draft/mnt" 2>/dev/null || :; partx --delete "\$loop" || :; rm -f "\$made"; losetup --detach "\$loop"' EXIT
+		made=
+		partx --add "\$loop"
+		# Where no udev makes device nodes.
+		[ -b "\$part" ] || {
+			made=\$part
+			mknod "\$part" b \$(tr : ' ' <"/sys/class/block/\${part#/dev/}/dev")
+		}
+		mkdir -p "$draft/mnt"
+		mount "\$part" "$draft/mnt"
+		for folder in dev proc sys; do mount --rbind "/\$folder" "$draft/mnt/\$folder"; done
+		chroot "$draft/mnt" grub-install --target=i386-pc "\$loop"
+	EOF
+	chmod +x "$draft/hook" "$draft/install"
 	say "mmdebstrap bookworm"
-	mmdebstrap --quiet --variant=minbase --format=null --include=linux-image-cloud-amd64,grub2-common \
+	mmdebstrap --quiet --variant=minbase --format=null \
+		--include=linux-image-cloud-amd64,grub2-common,grub-pc-bin,systemd-sysv,udev,dbus \
 		--dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
+		--dpkgopt='path-exclude=/usr/share/man/*' \
 		--customize-hook="$draft/hook" bookworm </dev/null >"$draft/log" 2>&1 || {
 		tail -n 20 "$draft/log" >&2
 		die "mmdebstrap failed (see above)"
@@ -363,7 +401,13 @@ bring_disk() {
 	truncate -s 901M "$draft/raw"
 	echo 'start=2048, type=83, bootable' | /usr/sbin/sfdisk --quiet "$draft/raw"
 	dd if="$draft/part" of="$draft/raw" bs=1M seek=1 conv=notrunc,sparse status=none
+	rm "$draft/part"
+	as_root unshare --mount "$draft/install" >"$draft/log" 2>&1 || {
+		tail -n 20 "$draft/log" >&2
+		die "grub-install failed (see above; it needs a loop device)"
+	}
 	qemu-img convert -c -O qcow2 "$draft/raw" "$draft/disk/disk.qcow2"
+	echo 2 >"$draft/disk/made-by"
 	chmod a+r "$draft"/disk/*
 	rm -rf "$assets/disk"
 	mv "$draft/disk" "$assets/disk"

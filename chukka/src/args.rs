@@ -22,6 +22,7 @@ mod cpu;
 mod debug_exit;
 mod debugcon;
 mod drive;
+mod drive_interface;
 mod ending;
 mod error;
 mod fetching;
@@ -105,14 +106,19 @@ fn request(options: &Options) -> Result<Request, ArgsError> {
     let (serial, terminal) = console::serial(options)?;
     let Ending { on_reset, on_panic } = ending::ending(options)?;
     let flash = pflash::chips(options, machine)?;
-    let firmware = firmware::firmware(options, own_option_rom, !flash.is_empty())?;
-    let boot_options = firmware::boot_options(options, firmware.is_some())?;
     let mut warnings = Vec::new();
+    let disks = drive::disks(options, machine, &mut warnings)?;
+    let wanted = firmware::Wanted {
+        in_flash: !flash.is_empty(),
+        for_disk: !disks.is_empty() && !boot::has_kernel(&options.boot),
+    };
+    let firmware = firmware::firmware(options, machine, own_option_rom, wanted, &mut warnings)?;
+    let boot_options = firmware::boot_options(options, firmware.is_some(), &mut warnings)?;
+    firmware::check_boot_indices(firmware.as_ref(), &disks, &mut warnings)?;
     let fw_cfg = fw_cfg::items(&options.fw_cfg, &mut warnings)?;
     let credentials = fw_cfg::credentials(&options.credentials, &fw_cfg)?;
     smbios::check_strings(&smbios, &credentials)?;
     let Devices { debugcon, debug_exit, vmcoreinfo } = debugcon::devices(options, &mut warnings)?;
-    let disks = drive::disks(options, machine)?;
     let trace = trace::trace(&options.trace)?;
     let timestamps = trace::timestamps(&options.msg)?;
     // Last: what is wrong is reported before what is missing.
@@ -126,6 +132,7 @@ fn request(options: &Options) -> Result<Request, ArgsError> {
         uuid,
         firmware,
         boot_options,
+        disk_boot_indices: disks.iter().map(|disk| disk.boot_index).collect(),
         fw_cfg,
         smbios,
         credentials,
@@ -145,7 +152,8 @@ fn request(options: &Options) -> Result<Request, ArgsError> {
         on_panic,
         rtc,
     };
-    Ok(Request { vm, boot, state, disks, flash, warnings })
+    let boot_disk = boot.as_ref().and_then(|boot| drive::boot_disk(boot, options.snapshot));
+    Ok(Request { vm, boot, state, disks, boot_disk, flash, warnings })
 }
 
 #[cfg(test)]

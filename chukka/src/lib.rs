@@ -7,14 +7,16 @@
 //! | [`args`] | argv, in QEMU's spelling |
 //! | [`request`] | what argv asks for, as plain checked data |
 //! | [`resolve`], [`plan`], [`progress`], [`interruptible`] | kernel and initrd, named or found by the crate `location`; `-dry-run`; how the fetching goes |
-//! | [`disks`] | the guest's disks: images opened and locked, as devices |
+//! | [`disks`], [`bootdisk`], [`disk_names`] | the guest's disks: images opened and locked, as devices; that of `-bootdisk`; what Linux calls them |
 //! | [`flash`] | the flash chips with the firmware: images opened and locked |
 //! | [`install_state`], [`whole_file`] | an installer that is booted until it has finished; atomic writes |
 //! | [`commands`] | the commands: `chukka fetch`, `restart-install`, `bootloader`, `cache` |
 //! | [`error`], [`report`] | why a guest could not be started; printing messages and warnings |
 
 pub mod args;
+pub mod bootdisk;
 pub mod commands;
+pub mod disk_names;
 pub mod disks;
 pub mod error;
 pub mod flash;

@@ -10,7 +10,7 @@ use chukka::install_state::{self, InstallState, StateError};
 use chukka::report::{self, COULD_NOT_RUN, with_sources};
 use chukka::request::Request;
 use chukka::resolve::Resolved;
-use chukka::{commands, disks, flash, plan};
+use chukka::{bootdisk, commands, disks, flash, plan};
 use guest_memory::hint::Hint;
 use vmm::host::signals;
 use vmm::outcome::Outcome;
@@ -84,7 +84,7 @@ fn report_state(state: Option<Result<Option<String>, StateError>>) -> bool {
 
 /// Runs a guest to its end. `state` is the installation that the run belongs to, if any.
 fn run(request: Request, state: &mut Option<InstallState>) -> Result<Outcome, RunError> {
-    let (request, begun) = install_state::begin(request)?;
+    let (request, begun) = install_state::begin(bootdisk::attach(request))?;
     *state = begun;
     report::warnings(&request.warnings);
     // Before anything is fetched: a disk that is in use ends the run at once.
@@ -107,6 +107,6 @@ fn run(request: Request, state: &mut Option<InstallState>) -> Result<Outcome, Ru
 
 /// What a run would do.
 fn dry_run(request: Request) -> Result<String, RunError> {
-    let (request, state) = install_state::look(request)?;
+    let (request, state) = install_state::look(bootdisk::attach(request))?;
     plan::text(&request, state.as_deref())
 }

@@ -20,6 +20,9 @@ pub struct Request {
     pub state: Option<StateConfig>,
     /// The guest's disks, in the order in which it finds them.
     pub disks: Vec<DiskConfig>,
+    /// The disk that `-bootdisk` names. The guest gets it unless it is among `disks`:
+    /// [`crate::bootdisk::attach`].
+    pub boot_disk: Option<DiskConfig>,
     /// The flash chips with the firmware: its code, then its variables.
     pub flash: Vec<DiskConfig>,
     /// Options that work but are probably a mistake, one line each.
@@ -27,7 +30,7 @@ pub struct Request {
 }
 
 /// A disk for the guest.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DiskConfig {
     /// The image or block device.
     pub path: PathBuf,
@@ -35,6 +38,8 @@ pub struct DiskConfig {
     pub options: DiskOptions,
     /// The serial number that the guest sees.
     pub serial: String,
+    /// Its position in the firmware's boot order, from 0.
+    pub boot_index: Option<u32>,
 }
 
 /// The kernel with its files and its command line.

@@ -13,10 +13,11 @@ use location::Injected;
 use location::fetch::{FetchProgress, NoProgress};
 use location::tree::{self, Installer, Release, Sum};
 
+use crate::disk_names::OldName;
 use crate::error::{ResolveError, RunError};
 use crate::interruptible;
 use crate::progress::Progress;
-use crate::request::BootSource;
+use crate::request::{BootFiles, BootSource};
 use files::Files;
 use vmm::config::VmConfig;
 
@@ -106,9 +107,15 @@ impl Resolved {
             (file.name().to_owned(), file.path().display().to_string(), file.size().into())
         });
         let injected = injected.collect();
-        let boot = Payload { kernel, initrd, modules, cmdline };
         let warnings = found.iter().flat_map(|found| found.warnings.iter().cloned());
-        let warnings = warnings.chain(advice).collect();
+        let old =
+            OldName::find(&cmdline).filter(|_| matches!(source.files, BootFiles::Disk { .. }));
+        let old = old.map(|old| {
+            let renamed = old.renamed(0);
+            format!("{}: the guest sees the disk as /dev/vda; add -append {renamed}", old.word)
+        });
+        let warnings = warnings.chain(advice).chain(old).collect();
+        let boot = Payload { kernel, initrd, modules, cmdline };
         Ok(Self { boot, found, initrd_name, injected, warnings })
     }
 }

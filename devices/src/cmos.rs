@@ -15,7 +15,7 @@
 //! | 0x15, 16 | memory below 640 KiB, in KiB, little-endian |
 //! | 0x17, 18 and 0x30, 31 | memory above 1 MiB, in KiB, at most 65535 |
 //! | 0x34, 35 | memory between 16 MiB and 4 GiB, in units of 64 KiB |
-//! | 0x38, 3d | boot order: 0, unset; SeaBIOS gets it from fw_cfg (`bootorder`) |
+//! | 0x38, 3d | boot order by kind of device: [`BootOrder`] |
 //! | 0x5b to 5d | memory above 4 GiB, in units of 64 KiB |
 //! | 0x5f | number of CPUs minus one: SeaBIOS waits until that many have started, or the number
 //! given by fw_cfg if that is higher |
@@ -38,6 +38,7 @@ use acpi_tables::{Aml, AmlSink};
 use vm_device::MutDevicePio;
 use vm_device::bus::{PioAddress, PioAddressOffset};
 
+use crate::boot_order::BootOrder;
 use crate::calendar::DateTime;
 use crate::clock::Clock;
 use crate::device::MachineDevice;
@@ -91,6 +92,8 @@ const LATCH: i128 = 10_000_000;
 const EQUIPMENT: u8 = 0x14;
 /// Equipment: a floating-point unit. QEMU adds the mouse, 0x04.
 const EQUIPMENT_FPU: u8 = 1 << 1;
+/// The indices of the two bytes of the boot order.
+const BOOT_ORDER: [usize; 2] = [0x3d, 0x38];
 
 const SIZE: usize = 128;
 const INDEX_MASK: u8 = 0x7f;
@@ -104,6 +107,8 @@ pub struct Cmos {
     latched: Option<i128>,
     index: u8,
     memory: [u8; SIZE],
+    /// The boot order from the next reset on, if it is another one.
+    next_order: Option<BootOrder>,
 }
 
 impl Cmos {
@@ -129,7 +134,23 @@ impl Cmos {
         sizes(&[0x34, 0x35], below_4g.saturating_sub(16 << 20) >> 16);
         sizes(&[0x5b, 0x5c, 0x5d], above_4g >> 16);
         sizes(&[0x5f], u64::from(cpus.saturating_sub(1)));
-        Self { clock, offset: 0, latched: None, index: 0, memory }
+        let mut cmos = Self { clock, offset: 0, latched: None, index: 0, memory, next_order: None };
+        cmos.set_boot_order(BootOrder::default());
+        cmos
+    }
+
+    /// Sets the boot order; `once` is that of the first boot, until the machine is reset.
+    #[must_use]
+    pub fn with_boot_order(mut self, order: BootOrder, once: Option<BootOrder>) -> Self {
+        self.set_boot_order(once.unwrap_or(order));
+        self.next_order = once.map(|_| order);
+        self
+    }
+
+    fn set_boot_order(&mut self, order: BootOrder) {
+        for (index, byte) in BOOT_ORDER.into_iter().zip(order.cmos()) {
+            self.memory[index] = byte;
+        }
     }
 
     fn read_data(&mut self, index: u8) -> u8 {
@@ -297,9 +318,13 @@ fn seconds(nanos: i128) -> i64 {
 }
 
 impl MachineDevice for Cmos {
-    /// Resets the machine's side of the chip. The battery preserves time and memory.
+    /// Resets the machine's side of the chip. The battery preserves time and memory, but the boot
+    /// order of the first boot ends with it (QEMU's `restore_boot_order`, system/bootdevice.c).
     fn reset(&mut self) {
         self.index = 0;
+        if let Some(order) = self.next_order.take() {
+            self.set_boot_order(order);
+        }
         let control = self.get(REGISTER_B) & !B_INTERRUPTS;
         self.write_data(REGISTER_B, control);
     }

@@ -54,6 +54,7 @@
 
 pub mod acpi_pm;
 pub mod acpi_pm_timer;
+pub mod boot_order;
 mod calendar;
 pub mod clock;
 pub mod cmos;

@@ -9,7 +9,7 @@ use firmware::flash::{self, FlashImage};
 use firmware::image::KernelKind;
 use firmware::option_rom::OwnRom;
 use firmware::payload::Payload;
-use firmware::rom::{BiosImage, OptionRom};
+use firmware::rom::{BiosImage, OptionRom, RomError};
 use firmware::smbios::SmbiosTables;
 use firmware::{BootState, Firmware, FirmwareKind, MemoryMap, builtin, kernel_items, layout};
 use fw_cfg::Items;
@@ -85,7 +85,7 @@ pub struct FirmwareBoot {
     /// Whether that option ROM is chukka's own.
     own_option_rom: bool,
     /// The user's option ROMs and their positions in the boot order.
-    option_roms: Vec<(OptionRom, Option<i32>)>,
+    option_roms: Vec<(OptionRom, Option<u32>)>,
 }
 
 impl Boot {
@@ -124,7 +124,7 @@ impl Boot {
     pub fn check(&self, map: &MemoryMap, machine: MachineKind) -> Result<(), BootError> {
         match self {
             Self::Direct(boot) => Ok(boot.check(map)?),
-            Self::Firmware(boot) => boot.publish(&mut Items::new(), map, machine).map(drop),
+            Self::Firmware(boot) => boot.publish(&mut Items::new(), map, machine, &[]).map(drop),
         }
     }
 
@@ -178,7 +178,8 @@ impl Boot {
         matches!(self, Self::Firmware(boot) if boot.bios.is_builtin())
     }
 
-    /// Adds the kernel and the option ROMs to `items`, and sets the boot order.
+    /// Adds the kernel and the option ROMs to `items`, and returns the boot order: firmware paths,
+    /// the kernel's first, then those of option ROMs and `devices` by their boot index.
     ///
     /// # Errors
     /// Something does not fit, or a name is already taken.
@@ -187,10 +188,11 @@ impl Boot {
         items: &mut Items,
         map: &MemoryMap,
         machine: MachineKind,
+        devices: &[(u32, String)],
     ) -> Result<Vec<String>, BootError> {
         match self {
             Self::Direct(_) => Ok(Vec::new()),
-            Self::Firmware(boot) => boot.publish(items, map, machine),
+            Self::Firmware(boot) => boot.publish(items, map, machine, devices),
         }
     }
 
@@ -255,7 +257,14 @@ impl FirmwareBoot {
     ) -> Result<Self, BootError> {
         let (bios, place) = match &config.bios {
             Some(bios) => {
-                let bios = BiosImage::open(bios, &config.search)?;
+                let bios = BiosImage::open(bios, &config.search).map_err(|error| {
+                    match (config.for_disk, error) {
+                        (true, error @ RomError::NotFound { .. }) => {
+                            BootError::NoFirmwareForDisk(error)
+                        }
+                        (_, error) => error.into(),
+                    }
+                })?;
                 warnings.extend(bios.lacks_variables());
                 let rom = Rom::new(bios.high_address(), bios.bytes().len());
                 (bios, Place::Rom(rom.map_err(BootError::RomMemory)?))
@@ -281,6 +290,7 @@ impl FirmwareBoot {
         items: &mut Items,
         map: &MemoryMap,
         machine: MachineKind,
+        devices: &[(u32, String)],
     ) -> Result<Vec<String>, BootError> {
         let mut order = Vec::new();
         if let Some(boot) = &self.kernel {
@@ -296,7 +306,7 @@ impl FirmwareBoot {
                 order.push(rom_path(name));
             }
         }
-        let mut indexed = Vec::new();
+        let mut indexed = devices.to_vec();
         for (rom, index) in &self.option_roms {
             rom.publish(items)?;
             indexed.extend(index.map(|index| (index, rom_path(&rom.fw_cfg_name()))));
@@ -345,5 +355,37 @@ fn reserved_for_acpi(machine: MachineKind) -> u64 {
     match machine {
         MachineKind::Microvm => 0,
         MachineKind::Pc => 0x2_8000,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use guest_memory::hint::Hint;
+
+    use super::*;
+
+    /// What is said if an image is not there.
+    fn missing(for_disk: bool) -> (String, String) {
+        let config = FirmwareConfig {
+            bios: Some("no-such-image".into()),
+            search: Vec::new(),
+            own_option_rom: true,
+            option_roms: Vec::new(),
+            for_disk,
+        };
+        let error = FirmwareBoot::open(&config, None, Vec::new(), &mut Vec::new()).unwrap_err();
+        (error.to_string(), error.hint().unwrap().into_owned())
+    }
+
+    #[test]
+    fn a_disk_without_firmware_says_what_to_install() {
+        let (message, hint) = missing(true);
+        assert_eq!(message, "The disk cannot be booted without firmware");
+        assert!(
+            hint.starts_with("install SeaBIOS (Debian, Ubuntu: 'apt install seabios'"),
+            "{hint}"
+        );
+        let (message, _) = missing(false);
+        assert!(message.starts_with("Cannot find the bios 'no-such-image' in "), "{message}");
     }
 }

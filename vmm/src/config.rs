@@ -16,6 +16,7 @@ use thiserror::Error;
 
 use self::cpu_model::CpuModel;
 pub use self::credential::Credential;
+pub use devices::boot_order::{BootClass, BootOrder, BootOrderError};
 
 /// Default size of guest memory (no `-m`), in bytes: 512 MiB. QEMU's 128 MiB is too little for a
 /// distribution's kernel and initrd, and pages the guest does not touch cost the host nothing.
@@ -46,6 +47,9 @@ pub struct VmConfig {
     pub firmware: Option<FirmwareConfig>,
     /// Boot options for the firmware; at their defaults if there is no firmware.
     pub boot_options: BootOptions,
+    /// The boot index of each disk, from 0, in the disks' order. `None`, or no entry, leaves a disk
+    /// out of the boot order.
+    pub disk_boot_indices: Vec<Option<u32>>,
     /// User-defined fw_cfg files. Names are unique and at most 55 bytes long.
     pub fw_cfg: Vec<FwCfgItem>,
     /// Contents of the SMBIOS tables.
@@ -112,6 +116,8 @@ pub struct FirmwareConfig {
     pub own_option_rom: bool,
     /// Additional option ROMs (`-option-rom`), in order.
     pub option_roms: Vec<OptionRomConfig>,
+    /// Whether chukka chose the image itself, because there is a disk to boot and no kernel.
+    pub for_disk: bool,
 }
 
 /// A user-provided option ROM.
@@ -120,7 +126,7 @@ pub struct OptionRomConfig {
     /// The ROM's file, searched for in the same directories as `-bios`.
     pub path: PathBuf,
     /// Its position in the boot order, from 0. `None` leaves it out of the boot order.
-    pub bootindex: Option<i32>,
+    pub bootindex: Option<u32>,
 }
 
 /// `-boot`: boot options passed to the firmware.
@@ -133,8 +139,12 @@ pub struct BootOptions {
     /// How long the firmware waits before it restarts if nothing is bootable, in milliseconds: 0 to
     /// 65535. -1, like `None`, means never.
     pub reboot_timeout: Option<i32>,
-    /// Whether to boot only from devices in the boot order.
+    /// Whether to boot only from devices that have a boot index.
     pub strict: bool,
+    /// The kinds of devices to boot from, in order.
+    pub order: BootOrder,
+    /// The same for the first boot, until the machine is reset.
+    pub once: Option<BootOrder>,
 }
 
 /// A user-defined fw_cfg file (`-fw_cfg`).

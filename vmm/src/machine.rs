@@ -73,7 +73,8 @@ impl Devices {
 
         let terminal = outputs::attach_serial_ports(&mut list, parts, &irq_chip)?;
         let clock = Box::new(RtcClock::new(config.rtc.base));
-        let chip = Cmos::new(clock, map.below_4g(), map.above_4g(), config.cpus);
+        let chip = Cmos::new(clock, map.below_4g(), map.above_4g(), config.cpus)
+            .with_boot_order(config.boot_options.order, config.boot_options.once);
         list.attach(
             Attached::new("CMOS", chip)
                 .ports(cmos::BASE_PORT, cmos::PORT_COUNT)
@@ -99,7 +100,8 @@ impl Devices {
             .collect();
         let acpi = AcpiTables::build(&power.acpi, &described);
         let trace = outputs::trace(parts)?;
-        let fw_cfg = fw_cfg::attach(&mut list, parts, &acpi, trace.clone())?;
+        let boot_paths = disks.boot_paths(&config.disk_boot_indices);
+        let fw_cfg = fw_cfg::attach(&mut list, parts, &acpi, &boot_paths, trace.clone())?;
 
         // Devices on user-chosen ports come last, so that a conflict is reported against them.
         outputs::attach_debugcon(&mut list, parts)?;

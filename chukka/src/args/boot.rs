@@ -13,6 +13,11 @@ use super::options::BootArgs;
 use super::value::texts;
 use crate::request::{Answers, BootFiles, BootSource, Injection};
 
+/// Whether argv names a kernel, or where to find one: `-kernel`, `-location`, `-bootdisk` or `-state`.
+pub(super) fn has_kernel(args: &BootArgs) -> bool {
+    [&args.kernel, &args.location, &args.bootdisk, &args.state].into_iter().any(Option::is_some)
+}
+
 /// What to boot. As in QEMU (`qemu_validate_options`, system/vl.c) `-initrd` and `-append` need
 /// `-kernel` or, here, `-location`; so does what goes into the initrd. Only firmware can do without a
 /// kernel.

@@ -237,6 +237,19 @@ fn device(
             let hint = "use -machine microvm -device virtio-blk-device,drive=ID";
             Err(ArgsError::unsupported("-device virtio-blk-pci", why, hint))
         }
+        Some(
+            name @ ("ide-hd" | "ide-drive" | "scsi-hd" | "scsi-disk" | "virtio-scsi"
+            | "virtio-scsi-pci" | "virtio-scsi-device" | "ahci" | "ich9-ahci" | "nvme"
+            | "lsi" | "megasas" | "usb-storage"),
+        ) => {
+            let hint = "use -device virtio-blk,drive=ID; the guest sees the disk as /dev/vda";
+            let why = "chukka has virtio-blk disks only";
+            Err(ArgsError::unsupported(format!("-device {name}"), why, hint))
+        }
+        Some(name @ ("ide-cd" | "scsi-cd")) => {
+            let hint = "to boot an installer's ISO: -location FILE";
+            Err(ArgsError::unsupported(format!("-device {name}"), "chukka has no CD drive", hint))
+        }
         name => {
             let name = name.unwrap_or_default();
             let why = "chukka does not have this device";

@@ -1,31 +1,35 @@
-//! `-drive` and the disks of `-device`, in QEMU's spelling.
+//! `-drive`, `-hda` to `-hdd`, and the disks of `-device`, in QEMU's spelling.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+use location::Place;
 use storage::disk::{CacheMode, DiskOptions};
 use vmm::config::MachineKind;
 
+use super::drive_interface::{self, Interface, OldDisk};
 use super::error::ArgsError;
-use super::options::Options;
+use super::firmware;
+use super::options::{DriveArg, Options};
 use super::pflash;
-use super::value::{Pair, RawPair, raw, raw_pairs};
-use crate::request::DiskConfig;
+use super::value::{Pair, RawPair, number, raw, raw_pairs};
+use crate::request::{BootFiles, BootSource, DiskConfig};
+
+/// How many disks there can be.
+const MAX_DISKS: u32 = 8;
 
 /// The names of the disk device.
 pub(super) const DEVICES: [&str; 2] = ["virtio-blk-device", "virtio-blk"];
 const EXAMPLE: &str = "for example: -drive file=disk.raw,format=raw,if=virtio";
 
-/// How a drive is attached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Interface {
-    /// By itself.
-    Virtio,
-    /// By a `-device`.
-    None,
-}
-
-/// A `-drive`.
+/// A `-drive` or `-hda`.
 struct Drive {
+    /// How messages show it, without the dash.
+    shown: String,
     id: Option<String>,
     interface: Interface,
+    index: Option<u32>,
     disk: DiskConfig,
 }
 
@@ -35,19 +39,33 @@ struct Drive {
 /// # Errors
 /// A value that is wrong or that chukka cannot do; a drive without a device, or a device without a
 /// drive.
-pub(super) fn disks(options: &Options, machine: MachineKind) -> Result<Vec<DiskConfig>, ArgsError> {
+pub(super) fn disks(
+    options: &Options,
+    machine: MachineKind,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<DiskConfig>, ArgsError> {
     let mut drives = Vec::new();
-    for given in raw(&options.drives) {
-        if pflash::is_flash(&raw_pairs(given, "file")) {
-            continue;
-        }
-        let drive = drive(given)?;
+    for given in &options.drives {
+        let drive = match given {
+            DriveArg::Drive(value) if pflash::is_flash(&raw_pairs(value.as_bytes(), "file")) => {
+                continue;
+            }
+            DriveArg::Drive(value) => drive(value.as_bytes())?,
+            DriveArg::Hd(name, path) => hd(name, path)?,
+        };
         if drive.id.is_some() && drives.iter().any(|other: &Drive| other.id == drive.id) {
             let given = format!("-drive id={}", drive.id.unwrap_or_default());
             return Err(ArgsError::bad(given, "each id once"));
         }
+        let same =
+            |other: &&Drive| other.interface == drive.interface && other.index == drive.index;
+        if let Some(other) = drive.index.and_then(|_| drives.iter().find(same)) {
+            let expected = format!("another index than -{}", other.shown);
+            return Err(ArgsError::bad(format!("-{}", drive.shown), expected));
+        }
         drives.push(drive);
     }
+    let old = take_old(&mut drives);
     let (mut disks, mut named): (Vec<_>, Vec<_>) =
         drives.into_iter().partition(|drive| drive.interface == Interface::Virtio);
     for given in raw(&options.devices) {
@@ -64,6 +82,17 @@ pub(super) fn disks(options: &Options, machine: MachineKind) -> Result<Vec<DiskC
         };
         return Err(ArgsError::unsupported(given, "no device uses it", format!("add {device}")));
     }
+    let cmdline = options.boot.append.as_ref().map(|text| text.as_bytes()).unwrap_or_default();
+    let shown: Vec<_> = old
+        .iter()
+        .map(|(index, drive)| OldDisk {
+            shown: &drive.shown,
+            path: &drive.disk.path,
+            index: *index,
+        })
+        .collect();
+    warnings.extend(drive_interface::check(&shown, !disks.is_empty(), cmdline)?);
+    disks.extend(old.into_values());
     if !disks.is_empty() && machine == MachineKind::Pc {
         let why = "chukka's pc machine has no disks yet";
         let hint = "use -machine microvm; the guest's kernel needs virtio_mmio and virtio_blk";
@@ -76,44 +105,74 @@ pub(super) fn disks(options: &Options, machine: MachineKind) -> Result<Vec<DiskC
     Ok(disks)
 }
 
+/// The disk that `-bootdisk` names, if it is a path of this host.
+pub(super) fn boot_disk(boot: &BootSource, snapshot: bool) -> Option<DiskConfig> {
+    let BootFiles::Disk { place: Place::Local(path), .. } = &boot.files else { return None };
+    let options = DiskOptions { snapshot, ..DiskOptions::default() };
+    Some(DiskConfig { path: path.clone(), options, ..DiskConfig::default() })
+}
+
+/// Removes the drives that are IDE or SCSI disks in QEMU, and returns them by their index, in its
+/// order. One without an index gets the first that is free, as in QEMU (`drive_new`, blockdev.c);
+/// unlike there, the index of a later drive counts as taken.
+fn take_old(drives: &mut Vec<Drive>) -> BTreeMap<u32, Drive> {
+    let (old, others): (Vec<_>, Vec<_>) =
+        std::mem::take(drives).into_iter().partition(|drive| drive.interface == Interface::Old);
+    *drives = others;
+    let mut taken: BTreeSet<_> = old.iter().filter_map(|drive| drive.index).collect();
+    let mut by_index = BTreeMap::new();
+    for drive in old {
+        let free = (0..).find(|index| !taken.contains(index)).unwrap_or_default();
+        let index = drive.index.unwrap_or(free);
+        taken.insert(index);
+        by_index.insert(index, drive);
+    }
+    by_index
+}
+
+/// `-hda PATH` to `-hdd PATH`: QEMU's `-drive file=PATH,index=N,media=disk`, but for the commas in the
+/// path.
+fn hd(name: &str, path: &OsStr) -> Result<Drive, ArgsError> {
+    let letters = [("hda", 0), ("hdb", 1), ("hdc", 2), ("hdd", 3)];
+    let (option, index) =
+        letters.into_iter().find(|(letter, _)| *letter == name).unwrap_or(letters[0]);
+    if path.is_empty() {
+        return Err(ArgsError::EmptyPath { option });
+    }
+    let shown = format!("{name} {}", path.display());
+    let disk = DiskConfig { path: path.into(), ..DiskConfig::default() };
+    Ok(Drive { shown, id: None, interface: Interface::Old, index: Some(index), disk })
+}
+
 /// `-drive file=PATH,if=virtio,…`.
 fn drive(given: &[u8]) -> Result<Drive, ArgsError> {
     let option = "drive";
-    let (mut path, mut id, mut interface) = (None, None, None);
-    let mut options = DiskOptions::default();
+    let (mut path, mut id, mut index) = (None, None, None);
+    let mut interface = Interface::Old;
+    let mut disk = DiskConfig::default();
     for pair in raw_pairs(given, "file") {
         match pair.key.as_str() {
             "file" => path = Some(pair.path(option)?),
             "id" => id = Some(pair.text(option)?.value(option)?.to_owned()),
-            "if" => interface = Some(self::interface(&pair.text(option)?)?),
-            _ => property(&pair.text(option)?, &mut options)?,
+            "if" => interface = drive_interface::interface(&pair.text(option)?)?,
+            "index" => index = Some(self::index(&pair.text(option)?)?),
+            "serial" => disk.serial = pair_text(&pair, option)?,
+            _ => property(&pair.text(option)?, &mut disk.options)?,
         }
     }
-    let shown = || format!("-drive {}", String::from_utf8_lossy(given));
-    let Some(path) = path else {
-        return Err(ArgsError::bad(shown(), "a file: file=PATH").with_hint(EXAMPLE));
-    };
-    let Some(interface) = interface else {
-        return Err(ArgsError::unsupported(shown(), IDE, USE_VIRTIO));
-    };
-    Ok(Drive { id, interface, disk: DiskConfig { path, options, serial: String::new() } })
+    let shown = format!("drive {}", String::from_utf8_lossy(given));
+    disk.path = path.ok_or_else(|| {
+        ArgsError::bad(format!("-{shown}"), "a file: file=PATH").with_hint(EXAMPLE)
+    })?;
+    Ok(Drive { shown, id, interface, index, disk })
 }
 
-const IDE: &str = "without if= it would be an IDE disk, which chukka does not have";
-const USE_VIRTIO: &str = "add if=virtio; the guest sees it as /dev/vda, not /dev/sda";
-
-fn interface(pair: &Pair) -> Result<Interface, ArgsError> {
-    let value = pair.value("drive")?;
-    match value {
-        "virtio" => Ok(Interface::Virtio),
-        "none" => Ok(Interface::None),
-        "ide" | "scsi" | "floppy" | "sd" | "mtd" | "xen" => Err(ArgsError::unsupported(
-            pair.shown("drive"),
-            "chukka has virtio disks only",
-            "use if=virtio; the guest sees it as /dev/vda, not /dev/sda",
-        )),
-        _ => Err(ArgsError::bad(pair.shown("drive"), "virtio or none")),
-    }
+/// `index=`: a place among the IDE disks. Virtio disks are in the order of the command line, as in
+/// QEMU, where no two of them may have the same index either.
+fn index(pair: &Pair) -> Result<u32, ArgsError> {
+    let index = number(pair.value("drive")?).and_then(|index| u32::try_from(index).ok());
+    let index = index.filter(|index| *index < MAX_DISKS);
+    index.ok_or_else(|| ArgsError::bad(pair.shown("drive"), "a number from 0 to 7"))
 }
 
 /// What a drive can say beside file, id and interface.
@@ -144,19 +203,19 @@ pub(super) fn property(pair: &Pair, options: &mut DiskOptions) -> Result<(), Arg
         ("discard", "ignore" | "off") => options.unmap = false,
         ("discard", _) => return Err(ArgsError::bad(pair.shown(option), "unmap or ignore")),
         ("snapshot", _) => options.snapshot = pair.switch(option)?,
-        ("serial", _) => {
-            let hint = "give the drive if=none,id=ID, and add -device virtio-blk,drive=ID,serial=…";
-            return unsupported("the serial number is the device's", hint);
+        ("bus" | "unit", _) => {
+            return unsupported("chukka has no IDE or SCSI buses", "use index=N");
         }
         _ => {
-            let expected = "file, if, format, readonly, snapshot, cache, discard, id";
+            let expected =
+                "file, if, index, format, readonly, snapshot, cache, discard, serial, id";
             return Err(ArgsError::bad(pair.shown(option), expected).with_hint(EXAMPLE));
         }
     }
     Ok(())
 }
 
-/// `-device virtio-blk,drive=ID[,serial=TEXT]`; `None`: another device.
+/// `-device virtio-blk,drive=ID[,serial=TEXT][,bootindex=N]`; `None`: another device.
 fn device(
     given: &[u8],
     drives: &mut Vec<Drive>,
@@ -169,15 +228,16 @@ fn device(
     let Some(name) = DEVICES.iter().find(|name| name.as_bytes() == driver) else {
         return Ok(None);
     };
-    let (mut wanted, mut serial) = (None, String::new());
+    let (mut wanted, mut serial, mut boot_index) = (None, None, None);
     for pair in &pairs {
         let value = || pair_text(pair, option);
         match pair.key.as_str() {
             "driver" | "id" => {}
             "drive" => wanted = Some(value()?),
-            "serial" => serial = value()?,
+            "serial" => serial = Some(value()?),
+            "bootindex" => boot_index = firmware::boot_index(pair, option)?,
             _ => {
-                let expected = format!("{name},drive=ID,serial=TEXT");
+                let expected = format!("{name},drive=ID,serial=TEXT,bootindex=N");
                 return Err(ArgsError::bad(pair.shown(option), expected));
             }
         }
@@ -196,7 +256,8 @@ fn device(
         return Err(ArgsError::bad(shown, "the id of a -drive").with_hint(DEVICE_EXAMPLE));
     };
     let mut drive = drives.remove(at);
-    drive.disk.serial = serial;
+    drive.disk.serial = serial.unwrap_or(drive.disk.serial);
+    drive.disk.boot_index = boot_index;
     Ok(Some(drive))
 }
 

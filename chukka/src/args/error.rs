@@ -151,7 +151,9 @@ fn positional_hint(given: &str) -> String {
         return format!("to boot an installer's ISO: -location {given}");
     }
     if DISKS.into_iter().any(is) || given.starts_with("/dev/") {
-        return format!("to boot the kernel that this disk's boot menu names: -bootdisk {given}");
+        return format!(
+            "to boot this disk: -hda {given}, or without its boot loader -bootdisk {given}"
+        );
     }
     format!(
         "to boot a kernel: -kernel {given}; quote a value that has spaces: \

@@ -1,26 +1,43 @@
 //! `-bios`, `-L`, `-option-rom`, `-boot`.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::error::ArgsError;
 use super::options::Options;
 use super::value::{Pair, RawPair, integer, pairs, raw, raw_pairs, texts};
-use vmm::config::{BootOptions, FirmwareConfig, OptionRomConfig};
+use crate::request::DiskConfig;
+use vmm::config::{
+    BootClass, BootOptions, BootOrder, BootOrderError, FirmwareConfig, MachineKind, OptionRomConfig,
+};
 
 /// How many `-option-rom` there can be: QEMU's `MAX_OPTION_ROMS`.
 const OPTION_ROMS: usize = 16;
 
+/// Why there is firmware without `-bios`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted {
+    /// It is in flash chips.
+    pub in_flash: bool,
+    /// There is a disk to boot, and no kernel.
+    pub for_disk: bool,
+}
+
 /// The firmware, if `-bios` names one or it is in flash chips. The last `-bios` counts, `-L` and
 /// `-option-rom` are lists.
+///
+/// Without either, a disk to boot and no kernel choose SeaBIOS.
 ///
 /// QEMU always has firmware; here an option ROM without firmware would do nothing, so it is refused.
 /// `-L` alone is harmless.
 pub(super) fn firmware(
     options: &Options,
+    machine: MachineKind,
     own_option_rom: bool,
-    is_in_flash: bool,
+    wanted: Wanted,
+    warnings: &mut Vec<String>,
 ) -> Result<Option<FirmwareConfig>, ArgsError> {
     let search = raw(&options.firmware_dirs).map(|path| match path {
         [] => Err(ArgsError::EmptyPath { option: "L" }),
@@ -36,8 +53,24 @@ pub(super) fn firmware(
     }
     match &options.bios {
         Some(bios) if bios.is_empty() => Err(ArgsError::EmptyPath { option: "bios" }),
-        bios if bios.is_some() || is_in_flash => {
-            Ok(Some(FirmwareConfig { bios: bios.clone(), search, own_option_rom, option_roms }))
+        Some(bios) => {
+            if wanted.for_disk && machine == MachineKind::Microvm && has_timer(bios) {
+                warnings.push(TIMER_WARNING.into());
+            }
+            let (bios, for_disk) = (Some(bios.clone()), false);
+            Ok(Some(FirmwareConfig { bios, search, own_option_rom, option_roms, for_disk }))
+        }
+        None if wanted.in_flash => {
+            let (bios, for_disk) = (None, false);
+            Ok(Some(FirmwareConfig { bios, search, own_option_rom, option_roms, for_disk }))
+        }
+        None if wanted.for_disk => {
+            let bios = match machine {
+                MachineKind::Microvm => "seabios-microvm",
+                MachineKind::Pc => "seabios",
+            };
+            let (bios, for_disk) = (Some(bios.into()), true);
+            Ok(Some(FirmwareConfig { bios, search, own_option_rom, option_roms, for_disk }))
         }
         _ => match option_roms.first() {
             Some(rom) => Err(needs_firmware(format!("-option-rom {}", rom.path.display()))),
@@ -45,6 +78,21 @@ pub(super) fn firmware(
         },
     }
 }
+
+/// Whether this is one of the images of SeaBIOS that use the timer's interrupt
+/// (`CONFIG_HARDWARE_IRQ`). They leave the 8259 and the PIT running. Linux's real-mode code masks the
+/// 8259 (`mask_all_interrupts`, arch/x86/boot/pm.c), but GRUB enters the kernel after that code, and on
+/// a machine with hardware-reduced ACPI the kernel itself leaves the 8259 alone: it takes the first
+/// tick for a double fault.
+fn has_timer(bios: &OsStr) -> bool {
+    let name = Path::new(bios).file_name();
+    ["seabios", "bios-256k.bin", "bios.bin"]
+        .into_iter()
+        .any(|image| name == Some(OsStr::new(image)))
+}
+
+const TIMER_WARNING: &str = "Linux from a disk may crash early with this image of SeaBIOS on \
+                             microvm; use -bios seabios-microvm, or leave -bios out";
 
 fn needs_firmware(given: String) -> ArgsError {
     let why = "only firmware does that, and chukka enters the kernel without any";
@@ -59,7 +107,7 @@ fn option_rom(value: &[u8]) -> Result<OptionRomConfig, ArgsError> {
     for pair in raw_pairs(value, "romfile") {
         match pair.key.as_str() {
             "romfile" | "file" => path = Some(pair.path(option)?),
-            "bootindex" => bootindex = boot_index(&pair)?,
+            "bootindex" => bootindex = boot_index(&pair, option)?,
             _ => return Err(ArgsError::bad(pair.shown(option), "FILE or FILE,bootindex=N")),
         }
     }
@@ -67,33 +115,110 @@ fn option_rom(value: &[u8]) -> Result<OptionRomConfig, ArgsError> {
     Ok(OptionRomConfig { path, bootindex })
 }
 
-/// QEMU's -1 is "none".
-fn boot_index(pair: &RawPair) -> Result<Option<i32>, ArgsError> {
-    let pair = pair.text("option-rom")?;
-    let index = integer(pair.value("option-rom")?).and_then(|index| i32::try_from(index).ok());
-    match index {
+/// `bootindex=N` of `option`; QEMU's -1 is "none".
+pub(super) fn boot_index(pair: &RawPair, option: &'static str) -> Result<Option<u32>, ArgsError> {
+    let pair = pair.text(option)?;
+    match integer(pair.value(option)?) {
         Some(-1) => Ok(None),
-        Some(0..) => Ok(index),
-        _ => Err(ArgsError::bad(pair.shown("option-rom"), "a number from 0 to 2147483647")),
+        Some(index @ 0..=0x7fff_ffff) => Ok(u32::try_from(index).ok()),
+        _ => Err(ArgsError::bad(pair.shown(option), "a number from 0 to 2147483647")),
     }
 }
 
-/// `-boot`, merged key by key. What asks for a disk, a network or a screen is refused, and without
-/// firmware everything is that would make a difference.
+/// Checks the boot indices of disks and option ROMs: as in QEMU, each can be given once. Without
+/// firmware they have no effect.
+pub(super) fn check_boot_indices(
+    firmware: Option<&FirmwareConfig>,
+    disks: &[DiskConfig],
+    warnings: &mut Vec<String>,
+) -> Result<(), ArgsError> {
+    let roms = firmware.map_or(&[][..], |firmware| &firmware.option_roms);
+    let roms = roms.iter().filter_map(|rom| rom.bootindex);
+    let of_disks: Vec<_> = disks.iter().filter_map(|disk| disk.boot_index).collect();
+    if firmware.is_none() && !of_disks.is_empty() {
+        warnings.push(format!("bootindex= has no effect: {NO_FIRMWARE}"));
+    }
+    let mut seen = BTreeSet::new();
+    match of_disks.into_iter().chain(roms).find(|index| !seen.insert(*index)) {
+        Some(index) => Err(ArgsError::bad(format!("bootindex={index}"), "each bootindex once")),
+        None => Ok(()),
+    }
+}
+
+const NO_FIRMWARE: &str = "chukka enters the kernel itself, without firmware";
+
+/// `-boot`, merged key by key. What asks for a device that is not there is refused, and without
+/// firmware everything is that would make a difference. An order without firmware is only warned
+/// of: with a kernel it makes no difference in QEMU either.
 pub(super) fn boot_options(
     options: &Options,
     with_firmware: bool,
+    warnings: &mut Vec<String>,
 ) -> Result<BootOptions, ArgsError> {
     let mut boot = BootOptions::default();
     for pair in
         texts(&options.boot_options, "boot")?.into_iter().flat_map(|text| pairs(text, "order"))
     {
+        if let "order" | "once" = &*pair.key {
+            let order = boot_order(&pair, with_firmware, warnings)?;
+            match &*pair.key {
+                "once" => boot.once = Some(order),
+                _ => boot.order = order,
+            }
+            continue;
+        }
         let effective = boot_option(&mut boot, &pair)?;
         if effective && !with_firmware {
             return Err(needs_firmware(pair.shown("boot")));
         }
     }
     Ok(boot)
+}
+
+/// `order=` or `once=`. An order without the disk is refused, because nothing else can be booted;
+/// the other letters of one with the disk have no effect.
+fn boot_order(
+    pair: &Pair,
+    with_firmware: bool,
+    warnings: &mut Vec<String>,
+) -> Result<BootOrder, ArgsError> {
+    let shown = pair.shown("boot");
+    let order = BootOrder::from_letters(pair.value("boot")?).map_err(|error| match error {
+        BootOrderError::Letter(letter) => {
+            ArgsError::bad(format!("{shown} ('{letter}')"), "the letters a, b, c, d or n")
+        }
+        BootOrderError::Twice(letter) => {
+            ArgsError::bad(format!("{shown} ('{letter}')"), "each letter once")
+        }
+        BootOrderError::TooMany(_) => ArgsError::bad(&*shown, "at most three letters"),
+    })?;
+    let mut absent = Vec::new();
+    for class in order.classes() {
+        match class {
+            BootClass::Disk => {}
+            BootClass::Floppy => absent.push("no floppy drive"),
+            BootClass::Cd => absent.push("no CD drive"),
+            BootClass::Network => absent.push("no network"),
+        }
+    }
+    let absent = absent.join(" and ");
+    if !order.classes().any(|class| class == BootClass::Disk) {
+        let why = if absent.is_empty() {
+            "no device is named".into()
+        } else {
+            format!("the guest has {absent}")
+        };
+        let hint =
+            "use -boot order=c to boot from a disk; to boot an installer's ISO: -location FILE";
+        return Err(ArgsError::unsupported(shown, why, hint));
+    }
+    if !with_firmware {
+        warnings.push(format!("{shown} has no effect: {NO_FIRMWARE}"));
+    } else if !absent.is_empty() {
+        warnings
+            .push(format!("{shown}: the guest has {absent}; only 'c', the disk, has an effect"));
+    }
+    Ok(order)
 }
 
 /// Takes one key in. Whether it is something else than the default.
@@ -122,15 +247,13 @@ fn boot_option(options: &mut BootOptions, pair: &Pair) -> Result<bool, ArgsError
             options.reboot_timeout = Some(time.ok_or_else(|| ArgsError::bad(shown(), expected))?);
             Ok(options.reboot_timeout != Some(-1))
         }
-        "order" | "once" => {
-            let why = "chukka has no boot order";
-            let hint = "leave it out: firmware boots what -kernel names, or the first disk";
-            Err(ArgsError::unsupported(shown(), why, hint))
-        }
         "splash" => {
             let why = "chukka has no screen to show a picture on";
             Err(ArgsError::unsupported(shown(), why, "leave it out"))
         }
-        _ => Err(ArgsError::bad(shown(), "menu=, splash-time=, reboot-timeout= or strict=")),
+        _ => {
+            let expected = "order=, once=, menu=, splash-time=, reboot-timeout= or strict=";
+            Err(ArgsError::bad(shown(), expected))
+        }
     }
 }

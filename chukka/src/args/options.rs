@@ -43,8 +43,8 @@ pub struct Options {
     pub accel: Vec<OsString>,
     /// `-enable-kvm`.
     pub enable_kvm: bool,
-    /// `-drive`.
-    pub drives: Vec<OsString>,
+    /// `-drive`, and `-hda` to `-hdd`.
+    pub drives: Vec<DriveArg>,
     /// `-snapshot`.
     pub snapshot: bool,
     /// `-rtc`.
@@ -108,6 +108,15 @@ pub struct BootArgs {
     pub fetch: Vec<RawPair>,
     /// `-checksum`.
     pub checksum: Vec<OsString>,
+}
+
+/// A `-drive`, or a `-hda` to `-hdd`.
+#[derive(Clone, Debug)]
+pub enum DriveArg {
+    /// `-drive`: properties.
+    Drive(OsString),
+    /// `-hda` to `-hdd`: the option's name and a file.
+    Hd(&'static str, OsString),
 }
 
 /// A `-smbios` or a `-uuid`.

@@ -10,7 +10,7 @@ use vmm::config::MachineKind;
 
 use super::drive;
 use super::error::ArgsError;
-use super::options::Options;
+use super::options::{DriveArg, Options};
 use super::value::{RawPair, integer, raw, raw_pairs};
 use crate::request::DiskConfig;
 
@@ -37,7 +37,9 @@ struct Chip {
 /// chips, or `-bios` gives other firmware.
 pub(super) fn chips(options: &Options, machine: MachineKind) -> Result<Vec<DiskConfig>, ArgsError> {
     let mut chips = Vec::new();
-    for given in raw(&options.drives) {
+    for given in &options.drives {
+        let DriveArg::Drive(given) = given else { continue };
+        let given = given.as_bytes();
         let pairs = raw_pairs(given, "file");
         if is_flash(&pairs) {
             chips.push(chip(given, &pairs)?);
@@ -48,7 +50,7 @@ pub(super) fn chips(options: &Options, machine: MachineKind) -> Result<Vec<DiskC
             return Err(ArgsError::EmptyPath { option: "pflash" });
         }
         let path = PathBuf::from(OsStr::from_bytes(path));
-        let config = DiskConfig { path, options: DiskOptions::default(), serial: String::new() };
+        let config = DiskConfig { path, ..DiskConfig::default() };
         chips.push(Chip { config, unit: None });
     }
     if chips.is_empty() {
@@ -87,7 +89,7 @@ fn chip(given: &[u8], pairs: &[RawPair]) -> Result<Chip, ArgsError> {
         let shown = format!("-drive {}", String::from_utf8_lossy(given));
         return Err(ArgsError::bad(shown, "a file: file=PATH").with_hint(EXAMPLE));
     };
-    Ok(Chip { config: DiskConfig { path, options, serial: String::new() }, unit })
+    Ok(Chip { config: DiskConfig { path, options, ..DiskConfig::default() }, unit })
 }
 
 fn unit(pair: &RawPair) -> Result<usize, ArgsError> {

@@ -12,6 +12,12 @@ pub(super) fn find(name: &str) -> Option<(&'static str, &'static str)> {
 }
 
 const DISK: &str = "chukka has virtio disks only: -drive file=FILE,format=raw,if=virtio";
+const BLOCKDEV: &str =
+    "use -drive file=FILE,format=raw,if=none,id=ID with -device virtio-blk,drive=ID";
+const CD: &str = "chukka has no CD drive; to boot an installer's ISO: -location FILE";
+const FLOPPY: &str = "chukka has no floppy drive";
+const SHARED: &str =
+    "chukka cannot share directories; -initrd-inject FILE puts a file into the initrd";
 const NET: &str = "chukka has no network: leave it out";
 const SCREEN: &str =
     "chukka has no screen: use -nographic and a serial console (-append console=ttyS0)";
@@ -26,26 +32,12 @@ const MEMORY: &str =
     "chukka's guest memory is private anonymous memory; -m SIZE is its only option";
 
 /// Names and a hint for them; of QEMU's past and present (qemu-options.hx).
-static WITH_HINT: [(&[&str], &str); 12] = [
-    (
-        &[
-            "blockdev",
-            "hda",
-            "hdb",
-            "hdc",
-            "hdd",
-            "cdrom",
-            "fda",
-            "fdb",
-            "sd",
-            "mtdblock",
-            "iscsi",
-            "fsdev",
-            "virtfs",
-            "no-fd-bootchk",
-        ],
-        DISK,
-    ),
+static WITH_HINT: [(&[&str], &str); 16] = [
+    (&["blockdev"], BLOCKDEV),
+    (&["cdrom"], CD),
+    (&["fda", "fdb", "no-fd-bootchk"], FLOPPY),
+    (&["sd", "mtdblock", "iscsi"], DISK),
+    (&["fsdev", "virtfs"], SHARED),
     (&["netdev", "smb", "redir", "tftp", "bootp"], NET),
     (
         &[

@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
-use super::options::{Options, Smbios};
+use super::options::{DriveArg, Options, Smbios};
 use super::value::raw_pairs;
 
 /// The headings of `-help`.
@@ -135,7 +135,7 @@ pub static COMMANDS: [(&str, &str); 6] = [
 
 /// Every option.
 #[rustfmt::skip]
-pub static OPTIONS: [Opt; 56] = [
+pub static OPTIONS: [Opt; 60] = [
     value("kernel", "FILE", |o, v| o.boot.kernel = Some(v), Group::Boot, &[
         "the kernel: a bzImage or a vmlinux; a path or a URL",
     ]),
@@ -154,8 +154,9 @@ pub static OPTIONS: [Opt; 56] = [
         "do not tell the installer where its tree is",
     ]),
     value("bootdisk", "DISK", |o, v| o.boot.bootdisk = Some(v), Group::Boot, &[
-        "boot the kernel that this disk's boot menu names: an",
-        "image, a block device or a directory",
+        "boot the kernel that this disk's boot menu names, and",
+        "give the guest the disk: an image or a block device;",
+        "or a directory",
     ]),
     value("entry", "ENTRY", |o, v| o.boot.entry.push(v), Group::Boot, &[
         "menu entry by number, title or id; default or saved",
@@ -209,7 +210,8 @@ pub static OPTIONS: [Opt; 56] = [
         "an additional option ROM; FILE,bootindex=N; repeatable",
     ]),
     value("boot", "KEY=VALUE", |o, v| o.boot_options.push(v), Group::Firmware, &[
-        "menu=on, strict=on, splash-time=MS, reboot-timeout=MS",
+        "order=c (disk), once=c, menu=on, strict=on,",
+        "splash-time=MS, reboot-timeout=MS",
     ]),
     value("fw_cfg", "ITEM", |o, v| o.fw_cfg.push(v), Group::Firmware, &[
         "a file for the guest: opt/NAME,file=PATH or",
@@ -250,11 +252,24 @@ pub static OPTIONS: [Opt; 56] = [
     value("name", "NAME", |o, v| o.name.push(v), Group::Machine, &[
         "the guest's name, for messages",
     ]),
-    value("drive", "file=FILE", |o, v| o.drives.push(v), Group::Machine, &[
+    value("drive", "file=FILE", |o, v| o.drives.push(DriveArg::Drive(v)), Group::Machine, &[
         "a disk: file=FILE,format=raw,if=virtio,readonly=on;",
         "if=none,id=ID goes with -device virtio-blk,drive=ID;",
         "if=pflash,unit=0 is the firmware's code, unit=1 its",
         "variables",
+    ]),
+    value("hda", "FILE", |o, v| o.drives.push(DriveArg::Hd("hda", v)), Group::Machine, &[
+        "a disk, /dev/vda in the guest; without a kernel, SeaBIOS",
+        "boots it",
+    ]),
+    value("hdb", "FILE", |o, v| o.drives.push(DriveArg::Hd("hdb", v)), Group::Machine, &[
+        "the second disk; -hdc and -hdd likewise",
+    ]),
+    value("hdc", "FILE", |o, v| o.drives.push(DriveArg::Hd("hdc", v)), Group::Machine, &[
+        "the third disk",
+    ]),
+    value("hdd", "FILE", |o, v| o.drives.push(DriveArg::Hd("hdd", v)), Group::Machine, &[
+        "the fourth disk",
     ]),
     flag("snapshot", |o| o.snapshot = true, Group::Machine, &[
         "discard what the guest writes to its disks",

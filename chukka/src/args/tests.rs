@@ -105,6 +105,7 @@ fn a_kernel_alone_gets_the_defaults() {
             state: None,
             boot: Some(named("vmlinuz", None, b"")),
             disks: Vec::new(),
+            boot_disk: None,
             flash: Vec::new(),
             warnings: Vec::new(),
             vm: VmConfig {
@@ -112,6 +113,7 @@ fn a_kernel_alone_gets_the_defaults() {
                 uuid: None,
                 firmware: None,
                 boot_options: BootOptions::default(),
+                disk_boot_indices: Vec::new(),
                 fw_cfg: Vec::new(),
                 smbios: SmbiosOptions::default(),
                 credentials: Vec::new(),
@@ -403,7 +405,7 @@ fn options_of_qemu_s_are_refused_by_name() {
     let (text, hint) = refusal(&["-netdev", "user,id=n0"]);
     assert_eq!(text, "-netdev is a QEMU option that chukka does not have");
     assert_eq!(hint, "chukka has no network: leave it out");
-    assert_eq!(refusal(&["--hda=x"]).0, "-hda is a QEMU option that chukka does not have");
+    assert_eq!(refusal(&["--cdrom=x"]).0, "-cdrom is a QEMU option that chukka does not have");
     assert_eq!(refusal(&["-s"]).1, "chukka has no debugger stub yet");
     assert_eq!(refusal(&["-acpitable", "x"]).1, "chukka -help lists the options");
 }

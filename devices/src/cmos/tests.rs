@@ -246,11 +246,30 @@ fn has_power_on_values_when_built() {
 /// What SeaBIOS 1.16 reads through index | 0x80: `boot_init`, `floppy_setup`, the translation of
 /// disk 0, and `smp_setup`.
 #[test]
-fn seabios_finds_no_drives_and_no_boot_order() {
+fn seabios_finds_no_drives_and_the_default_boot_order() {
     let (mut cmos, _) = cmos_at(LEAP_DAY);
     let registers = [0x38, 0x3d, 0x10, 0x12, 0x14, 0x39, 0x08, 0x5f];
     let found = registers.map(|index| read(&mut cmos, index | 0x80));
-    assert_eq!(found, [0, 0, 0, 0, 0x02, 0, 0x02, 0]);
+    assert_eq!(found, [0x30, 0x12, 0, 0, 0x02, 0, 0x02, 0]);
+}
+
+#[test]
+fn the_boot_order_of_the_first_boot_ends_with_a_reset() {
+    let order = |letters| BootOrder::from_letters(letters).unwrap();
+    let (cmos, _) = cmos_at(0);
+    let mut cmos = cmos.with_boot_order(order("c"), Some(order("dnc")));
+    let bytes = |cmos: &mut Cmos| [0x3d, 0x38].map(|index| read(cmos, index));
+    assert_eq!(bytes(&mut cmos), [0x43, 0x20]);
+    cmos.reset();
+    assert_eq!(bytes(&mut cmos), [0x02, 0]);
+    // Later resets leave what the guest has written.
+    write(&mut cmos, 0x3d, 0x55);
+    cmos.reset();
+    assert_eq!(bytes(&mut cmos), [0x55, 0]);
+    let (cmos, _) = cmos_at(0);
+    let mut cmos = cmos.with_boot_order(order("n"), None);
+    cmos.reset();
+    assert_eq!(bytes(&mut cmos), [0x04, 0]);
 }
 
 /// `rtc_setup` and `clock_setup` in SeaBIOS's src/hw/rtc.c and src/clock.c.

@@ -15,12 +15,12 @@ use crate::{Doing, Error, Result, assets, binaries, guest, pack};
 const KVM: [&str; 1] = ["kvm-amd"];
 /// The port to the host.
 const PORT: [&str; 2] = ["virtio_pci", "virtio_console"];
-/// The network to the host, and block devices made of files.
-const NETWORK: [&str; 2] = ["virtio_net", "loop"];
+/// The network to the host, and block devices: its disk, and those made of files.
+const NETWORK_AND_DISKS: [&str; 3] = ["virtio_net", "virtio_blk", "loop"];
 
 /// Writes an initramfs with an agent that takes orders from the host.
 pub(super) fn interactive(to: &Path) -> Result<()> {
-    let mut archive = base(&[&PORT[..], &KVM[..], &NETWORK[..]].concat())?;
+    let mut archive = base(&[&PORT[..], &KVM[..], &NETWORK_AND_DISKS[..]].concat())?;
     // Something to make the folder of, even with nothing to keep in it.
     archive.folder(FOLDER);
     write(archive, to)

@@ -70,6 +70,12 @@ impl Lab {
         // The machine can reach servers on the host's loopback at HOST, and nothing else.
         command.args(["-netdev", "user,id=net,ipv6=off"]);
         command.args(["-device", "virtio-net-pci,netdev=net,romfile="]);
+        // Each machine has its own copy of the Debian disk, which is gone with the machine.
+        if let Ok(disk) = assets::disk() {
+            let file = disk.image.to_string_lossy().replace(',', ",,");
+            let drive = format!("file={file},format=qcow2,if=none,id=disk,snapshot=on");
+            command.args(["-drive", &drive, "-device", "virtio-blk-pci,drive=disk"]);
+        }
         sys::keep_open(&mut command, theirs.as_fd());
         let outer = outer::Outer::start(command)?;
         drop(theirs);

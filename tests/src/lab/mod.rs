@@ -17,6 +17,9 @@ pub mod wire;
 /// The host's address in the machine: servers on the host's loopback, and nothing else.
 pub const HOST: &str = "10.0.2.2";
 
+/// The Debian disk ([`crate::assets::disk`]) in a [`Lab`]: a block device with a copy of its own.
+pub const DISK: &str = "/dev/vda";
+
 pub use icount::icount;
 pub use link::Lab;
 pub use memory::usual_memory_mib;

@@ -41,10 +41,17 @@ fn what_only_firmware_does_is_refused_without_it() {
 }
 
 #[test]
-fn booting_from_a_disk_is_refused() {
+fn booting_from_what_is_not_there_is_refused() {
     refused(&["-bios", "seabios", "-boot", "d"])
-        .says("-boot order=d: chukka has no boot order")
-        .hints("firmware boots what -kernel names");
+        .says("-boot order=d: the guest has no CD drive")
+        .hints("use -boot order=c to boot from a disk");
+}
+
+#[test]
+fn a_kernel_that_would_wait_for_another_disk_is_refused() {
+    refused(&["-hda", "disk.raw", "-append", "root=/dev/sda1"])
+        .says("-append root=/dev/sda1: all of chukka's disks are virtio disks")
+        .hints("say root=/dev/vda1");
 }
 
 #[test]

@@ -4,10 +4,10 @@ use chukka_tests::native::{Scratch, Start, start};
 
 #[test]
 fn an_option_of_qemu_s_is_refused_by_name() {
-    start(["-kernel", "k", "-hda", "disk.img"])
+    start(["-kernel", "k", "-cdrom", "disk.iso"])
         .refused()
-        .says("-hda is a QEMU option that chukka does not have")
-        .hints("-drive file=FILE,format=raw,if=virtio");
+        .says("-cdrom is a QEMU option that chukka does not have")
+        .hints("to boot an installer's ISO: -location FILE");
     start(["-kernel", "k", "-netdev", "user,id=n0"]).refused().hints("chukka has no network");
 }
 

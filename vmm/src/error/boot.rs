@@ -42,6 +42,9 @@ pub enum BootError {
         /// The operating system's error.
         source: io::Error,
     },
+    /// There is a disk and no kernel, and the firmware that could boot the disk is not there.
+    #[error("The disk cannot be booted without firmware")]
+    NoFirmwareForDisk(#[source] RomError),
     /// Firmware cannot boot the kernel.
     #[error(transparent)]
     Publish(#[from] KernelError),
@@ -79,6 +82,12 @@ impl Hint for BootError {
             Self::RomFile(error) => Hint::hint(error),
             Self::Flash(error) => Hint::hint(error),
             Self::FlashRead { .. } => Some("did the file change while it was being read?".into()),
+            Self::NoFirmwareForDisk(_) => Some(
+                "install SeaBIOS (Debian, Ubuntu: 'apt install seabios'; Fedora: 'dnf install \
+                 seabios-bin'), or name its directory with -L; -bootdisk DISK boots the disk's \
+                 kernel without firmware"
+                    .into(),
+            ),
             Self::Publish(error) => Hint::hint(error),
             Self::Platform(firmware::PublishError::Item(error)) | Self::Item(error) => {
                 item_hint(error).map(Into::into)

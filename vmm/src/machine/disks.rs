@@ -93,6 +93,16 @@ impl Disks {
         self.disks.iter().map(|disk| (disk.description.base.into(), Arc::clone(&disk.mmio)))
     }
 
+    /// The disks to boot from: those with a boot index in `indices`, which has one entry for each
+    /// disk, and the paths by which SeaBIOS knows them (`bootprio_find_mmio_device`, src/boot.c).
+    pub fn boot_paths(&self, indices: &[Option<u32>]) -> Vec<(u32, String)> {
+        let paths = self.disks.iter().map(|disk| {
+            let base = u64::from(disk.description.base);
+            format!("/virtio-mmio@{base:016x}/disk@0,0")
+        });
+        indices.iter().zip(paths).filter_map(|(index, path)| Some(((*index)?, path))).collect()
+    }
+
     /// Their DSDT entries.
     pub fn descriptions(&self) -> impl Iterator<Item = &VirtioMmioDescription> {
         self.disks.iter().map(|disk| &disk.description)

@@ -20,7 +20,8 @@ use crate::outcome::Outcome;
 /// The device, shared by the bus and the trace.
 pub(super) type SharedFwCfg = Arc<Mutex<FwCfgPorts<GuestMemoryMmap>>>;
 
-/// Attaches the device with all its items, including the tables in `acpi`.
+/// Attaches the device with all its items, including the tables in `acpi`. `boot_paths` has the
+/// devices to boot from: boot index and firmware path.
 ///
 /// # Errors
 /// An item cannot be published.
@@ -28,10 +29,11 @@ pub(super) fn attach(
     list: &mut DeviceList,
     parts: &Parts<'_>,
     acpi: &AcpiTables,
+    boot_paths: &[(u32, String)],
     trace: Option<FwCfgTrace>,
 ) -> Result<SharedFwCfg, StartError> {
     let engine = parts.ram.engine();
-    let mut device = FwCfg::new(items::items(parts, acpi)?, engine.clone());
+    let mut device = FwCfg::new(items::items(parts, acpi, boot_paths)?, engine.clone());
     device.observe(observer(trace, parts.notifier.clone(), engine.clone()));
     let device = Arc::new(Mutex::new(FwCfgPorts::new(device)));
     list.attach(

@@ -21,17 +21,22 @@ use crate::outcome::Outcome;
 /// Upper bound on the number of files chukka itself publishes.
 const OWN_FILES: usize = 16;
 
-/// Builds all fw_cfg items of the machine.
+/// Builds all fw_cfg items of the machine. `boot_paths` has the devices to boot from: boot index and
+/// firmware path.
 ///
 /// # Errors
 /// A file cannot be read, something does not fit, or two items have the same name.
-pub fn items(parts: &Parts<'_>, acpi: &AcpiTables) -> Result<Items, BootError> {
+pub fn items(
+    parts: &Parts<'_>,
+    acpi: &AcpiTables,
+    boot_paths: &[(u32, String)],
+) -> Result<Items, BootError> {
     let &Parts { config, map, boot, notifier, .. } = parts;
     let theirs = config.fw_cfg.len() + config.credentials.len();
     let roms = config.firmware.as_ref().map_or(0, |firmware| firmware.option_roms.len());
     let slots = u16::try_from(OWN_FILES + theirs + roms).unwrap_or(MAX_FILE_SLOTS);
     let mut items = Items::with_file_slots(slots.max(DEFAULT_FILE_SLOTS));
-    let boot_order = boot.publish(&mut items, map, config.machine)?;
+    let boot_order = boot.publish(&mut items, map, config.machine, boot_paths)?;
     let options = &config.boot_options;
     let platform = PlatformConfig {
         cpus: config.cpus,

@@ -1,6 +1,6 @@
 use storage::disk::{CacheMode, DiskOptions};
 
-use super::{refusal, request};
+use super::{message, refusal, request, whole};
 use crate::request::DiskConfig;
 
 fn disks(words: &[&str]) -> Vec<DiskConfig> {
@@ -8,7 +8,7 @@ fn disks(words: &[&str]) -> Vec<DiskConfig> {
 }
 
 fn disk(path: &str, options: DiskOptions) -> DiskConfig {
-    DiskConfig { path: path.into(), options, serial: String::new() }
+    DiskConfig { path: path.into(), options, ..DiskConfig::default() }
 }
 
 #[test]
@@ -74,14 +74,14 @@ fn devices_attach_drives_by_their_id() {
 #[test]
 fn what_chukka_cannot_do_is_refused_with_what_it_can() {
     for (properties, why, hint) in [
-        ("file=a", "without if= it would be an IDE disk", "add if=virtio"),
-        ("file=a,if=ide", "virtio disks only", "/dev/vda, not /dev/sda"),
-        ("file=a,if=scsi", "virtio disks only", "use if=virtio"),
+        ("file=a,if=floppy", "no floppy drive", "leave it out"),
+        ("file=a,if=pflash", "no flash memory", "-bios"),
+        ("file=a,if=sd", "virtio disks only", "use if=virtio"),
+        ("file=a,bus=0,unit=1", "no IDE or SCSI buses", "index=N"),
         ("file=a,if=virtio,format=qcow2", "raw disks only", "qemu-img convert -O raw"),
         ("file=a,if=virtio,media=cdrom", "no CD drive", "media=disk"),
         ("file=a,if=virtio,werror=stop", "reports errors to the guest", "werror=report"),
         ("file=a,if=virtio,aio=native", "by threads", "aio=threads"),
-        ("file=a,if=virtio,serial=1", "the device's", "-device virtio-blk"),
         ("file=a,if=none,id=d", "no device uses it", "add -device virtio-blk,drive=d"),
         ("file=a,if=none", "no device uses it", "if=virtio"),
     ] {
@@ -95,7 +95,7 @@ fn what_chukka_cannot_do_is_refused_with_what_it_can() {
 fn values_that_cannot_be_read_are_refused() {
     for (properties, text) in [
         ("if=virtio", "-drive if=virtio: expected a file: file=PATH"),
-        ("file=a,if=usb", "-drive if=usb: expected virtio or none"),
+        ("file=a,if=usb", "-drive if=usb: expected virtio, none, ide or scsi"),
         (
             "file=a,if=virtio,cache=fast",
             "-drive cache=fast: expected writeback, none, writethrough, directsync or unsafe",
@@ -104,7 +104,7 @@ fn values_that_cannot_be_read_are_refused() {
         ("file=a,if=virtio,readonly=maybe", "-drive readonly=maybe: expected on or off"),
         (
             "file=a,if=virtio,heads=4",
-            "-drive heads=4: expected file, if, format, readonly, snapshot, cache, discard, id",
+            "-drive heads=4: expected file, if, index, format, readonly, snapshot, cache, discard, serial, id",
         ),
     ] {
         assert_eq!(refusal(&["-drive", properties]).0, text);
@@ -122,7 +122,8 @@ fn devices_without_their_drive_are_refused() {
             "virtio-blk,drive=d",
             "-device virtio-blk,drive=d: expected a drive that no other device has",
         ),
-        ("virtio-blk,bootindex=1", "-device bootindex=1: expected virtio-blk,drive=ID,serial=TEXT"),
+        ("virtio-blk,x=1", "-device x=1: expected virtio-blk,drive=ID,serial=TEXT,bootindex=N"),
+        ("virtio-blk,bootindex=x", "-device bootindex=x: expected a number from 0 to 2147483647"),
     ] {
         assert_eq!(refusal(&["-drive", "a,if=virtio,id=d", "-device", device]).0, text);
     }
@@ -136,4 +137,191 @@ fn the_pc_machine_has_no_disks_yet() {
     let (text, hint) = refusal(&["-machine", "pc", "-drive", "a,if=virtio"]);
     assert_eq!(text, "-drive with -machine pc: chukka's pc machine has no disks yet");
     assert!(hint.contains("-machine microvm"), "{hint}");
+}
+
+/// Path, serial number and boot index of each disk, and the warnings.
+type ToldDisk = (String, String, Option<u32>);
+
+fn told(words: &[&str]) -> (Vec<ToldDisk>, Vec<String>) {
+    let request = whole(words);
+    let disks = request.disks.into_iter();
+    let disks = disks
+        .map(|disk| (disk.path.to_str().unwrap().to_owned(), disk.serial, disk.boot_index))
+        .collect();
+    (disks, request.warnings)
+}
+
+#[test]
+fn old_spellings_are_virtio_disks_with_one_warning() {
+    for (words, paths, warning) in [
+        (&["-hda", "a,b.raw"][..], &["a,b.raw"][..], "'a,b.raw' as /dev/vda"),
+        (&["-drive", "a"], &["a"], "'a' as /dev/vda"),
+        (&["-drive", "file=a,if=ide,media=disk"], &["a"], "'a' as /dev/vda"),
+        (&["-drive", "file=a,if=scsi"], &["a"], "'a' as /dev/vda"),
+        (&["-hdb", "b", "-hda", "a"], &["a", "b"], "'a' as /dev/vda, 'b' as /dev/vdb"),
+        (&["-hdc", "c"], &["c"], "'c' as /dev/vda"),
+        (&["-drive", "b", "-hda", "a"], &["a", "b"], "'a' as /dev/vda, 'b' as /dev/vdb"),
+        (
+            &["-drive", "file=c,index=2", "-drive", "a", "-drive", "b"],
+            &["a", "b", "c"],
+            "'a' as /dev/vda, 'b' as /dev/vdb, 'c' as /dev/vdc",
+        ),
+    ] {
+        let (disks, warnings) = told(words);
+        let found: Vec<_> = disks.iter().map(|(path, ..)| path.as_str()).collect();
+        assert_eq!(found, paths, "{words:?}");
+        let expected = format!("disks are virtio disks here: the guest sees {warning}");
+        assert_eq!(warnings, [expected], "{words:?}");
+    }
+}
+
+#[test]
+fn virtio_disks_keep_the_order_of_the_command_line() {
+    let drive = |path: &str, index: u32| format!("file={path},if=virtio,index={index}");
+    let (first, second) = (drive("a", 1), drive("b", 0));
+    let (disks, warnings) = told(&["-kernel", "K", "-drive", &first, "-drive", &second]);
+    let paths: Vec<_> = disks.iter().map(|(path, ..)| path.as_str()).collect();
+    assert_eq!((paths, warnings), (vec!["a", "b"], vec![]));
+    let (text, _) = refusal(&["-drive", &first, "-drive", &drive("c", 1)]);
+    let expected = "another index than -drive file=a,if=virtio,index=1";
+    assert_eq!(text, format!("-drive file=c,if=virtio,index=1: expected {expected}"));
+}
+
+#[test]
+fn two_disks_cannot_have_one_index() {
+    let (text, _) = message(&["-hda", "a", "-hda", "b"]);
+    assert_eq!(text, "-hda b: expected another index than -hda a");
+    let (text, _) = message(&["-drive", "file=a,index=1", "-hdb", "b"]);
+    assert_eq!(text, "-hdb b: expected another index than -drive file=a,index=1");
+    assert_eq!(
+        message(&["-drive", "a,index=8"]).0,
+        "-drive index=8: expected a number from 0 to 7"
+    );
+    assert_eq!(message(&["-hdd", ""]).0, "-hdd was given an empty path");
+}
+
+#[test]
+fn a_kernel_that_is_told_another_name_than_it_finds_is_refused_with_the_right_one() {
+    for (append, disks, word) in [
+        ("console=ttyS0 root=/dev/sda1 ro", &["-hda", "a"][..], "root=/dev/vda1"),
+        ("root=/dev/sdb", &["-hda", "a", "-hdb", "b"], "root=/dev/vdb"),
+        // The third IDE disk, but the second disk that is there.
+        ("root=/dev/hdc1", &["-hda", "a", "-hdc", "c"], "root=/dev/vdb1"),
+        ("resume=/dev/sda2", &["-drive", "a"], "resume=/dev/vda2"),
+    ] {
+        let (text, hint) = refusal(&[&["-append", append], disks].concat());
+        assert!(text.ends_with("the guest has no such device"), "{append}: {text}");
+        assert_eq!(hint, format!("say {word}"), "{append}");
+    }
+    for append in ["root=/dev/vda1", "root=UUID=1234 quiet", "rw"] {
+        let (disks, warnings) = told(&["-kernel", "K", "-append", append, "-hda", "a"]);
+        assert_eq!((disks.len(), warnings.len()), (1, 1), "{append}");
+    }
+    // As in QEMU, where no such disk is there either.
+    told(&["-kernel", "K", "-append", "root=/dev/sda", "-drive", "a,if=virtio"]);
+}
+
+#[test]
+fn old_and_new_spellings_are_not_mixed() {
+    for words in [["-hda", "a", "-drive", "b,if=virtio"], ["-drive", "b,if=virtio", "-drive", "a"]]
+    {
+        let (text, hint) = message(&words);
+        assert!(text.contains(" beside a virtio disk: all of chukka's disks"), "{text}");
+        assert!(hint.starts_with("give each disk if=virtio"), "{hint}");
+    }
+}
+
+#[test]
+fn devices_have_a_boot_index_and_the_drive_s_serial_number() {
+    let words = [
+        "-bios",
+        "seabios-microvm",
+        "-drive",
+        "a,if=none,id=a,serial=A",
+        "-drive",
+        "b,if=none,id=b,serial=B",
+        "-device",
+        "virtio-blk,drive=b,serial=C,bootindex=1",
+        "-device",
+        "virtio-blk-device,bootindex=-1,drive=a",
+        "-drive",
+        "c,if=virtio,serial=D",
+    ];
+    let (disks, warnings) = told(&words);
+    let expected = [("c", "D", None), ("b", "C", Some(1)), ("a", "A", None)];
+    assert_eq!(disks, expected.map(|(path, serial, at)| (path.into(), serial.into(), at)));
+    assert_eq!(warnings, [""; 0]);
+    assert_eq!(whole(&words).vm.disk_boot_indices, [None, Some(1), None]);
+}
+
+#[test]
+fn each_boot_index_is_there_once_and_only_for_firmware() {
+    let words = [
+        "-drive",
+        "a,if=none,id=a",
+        "-drive",
+        "b,if=none,id=b",
+        "-device",
+        "virtio-blk,drive=a,bootindex=1",
+        "-device",
+        "virtio-blk,drive=b,bootindex=1",
+    ];
+    assert_eq!(message(&words).0, "bootindex=1: expected each bootindex once");
+    let (text, _) =
+        message(&[&words[..2], &words[4..6], &["-option-rom", "x,bootindex=1"]].concat());
+    assert_eq!(text, "bootindex=1: expected each bootindex once");
+    let (_, warnings) = told(&[&["-kernel", "K"], &words[..2], &words[4..6]].concat());
+    let expected = "bootindex= has no effect: chukka enters the kernel itself, without firmware";
+    assert_eq!(warnings, [expected]);
+}
+
+#[test]
+fn a_disk_and_no_kernel_boot_through_seabios() {
+    for words in [&["-hda", "d"][..], &["-drive", "d,if=virtio"]] {
+        let request = whole(words);
+        let firmware = request.vm.firmware.unwrap();
+        assert_eq!((firmware.bios, firmware.for_disk), (Some("seabios-microvm".into()), true));
+        assert_eq!(request.boot, None);
+    }
+    let request = whole(&["-L", "/fw", "-boot", "menu=on", "-hda", "d", "-option-rom", "r"]);
+    let firmware = request.vm.firmware.unwrap();
+    assert_eq!((firmware.search.len(), firmware.option_roms.len()), (1, 1));
+    assert!(request.vm.boot_options.menu);
+    let named = whole(&["-hda", "d", "-bios", "/fw/bios-256k.bin"]);
+    assert!(named.warnings[1].contains("use -bios seabios-microvm"), "{:?}", named.warnings);
+    let named = whole(&["-hda", "d", "-bios", "qboot"]);
+    assert_eq!(named.warnings.len(), 1);
+    let named = named.vm.firmware.unwrap();
+    assert_eq!((named.bios, named.for_disk), (Some("qboot".into()), false));
+    for words in [["-kernel", "K"], ["-location", "/tree"], ["-bootdisk", "d"], ["-state", "s"]] {
+        assert_eq!(whole(&[&words[..], &["-hda", "d"]].concat()).vm.firmware, None, "{words:?}");
+    }
+    // What needs a kernel still does.
+    assert_eq!(
+        message(&["-hda", "d", "-append", "quiet"]).0,
+        "-append is only allowed with -kernel, which is missing"
+    );
+    assert_eq!(message(&["-snapshot"]).0, "There is no kernel to boot: -kernel is missing");
+}
+
+#[test]
+fn other_disk_devices_are_refused_with_the_one_there_is() {
+    for name in ["ide-hd", "scsi-hd", "virtio-scsi-pci", "nvme", "ahci", "usb-storage"] {
+        let (text, hint) = refusal(&["-device", &format!("{name},drive=d")]);
+        assert_eq!(text, format!("-device {name}: chukka has virtio-blk disks only"));
+        assert!(hint.starts_with("use -device virtio-blk,drive=ID"), "{hint}");
+    }
+    let (text, hint) = refusal(&["-device", "scsi-cd,drive=d"]);
+    assert_eq!(text, "-device scsi-cd: chukka has no CD drive");
+    assert_eq!(hint, "to boot an installer's ISO: -location FILE");
+    for (option, hint) in [
+        ("-blockdev", "-drive file=FILE,format=raw,if=none,id=ID with -device virtio-blk,drive=ID"),
+        ("-cdrom", "-location FILE"),
+        ("-fda", "no floppy drive"),
+        ("-sd", "if=virtio"),
+    ] {
+        let (text, said) = refusal(&[option, "x"]);
+        assert_eq!(text, format!("{option} is a QEMU option that chukka does not have"));
+        assert!(said.contains(hint), "{option}: {said}");
+    }
 }

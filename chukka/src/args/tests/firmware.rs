@@ -5,7 +5,8 @@ use super::{config, parse, refusal, request, whole};
 use crate::args::Invocation;
 use crate::request::Request;
 use vmm::config::{
-    BootOptions, Credential, FirmwareConfig, FwCfgItem, FwCfgSource, OptionRomConfig, Trace,
+    BootOptions, BootOrder, Credential, FirmwareConfig, FwCfgItem, FwCfgSource, OptionRomConfig,
+    Trace,
 };
 
 fn text(name: &str, text: &str) -> FwCfgItem {
@@ -36,6 +37,7 @@ fn firmware_and_its_roms_are_read() {
         search: vec!["/a".into(), "b".into()],
         own_option_rom: true,
         option_roms: vec![rom("x.bin", None), rom("y,z.bin", Some(3)), rom("z", None)],
+        for_disk: false,
     };
     assert_eq!(config(&words).firmware.as_ref(), Some(&firmware));
     let without_kernel = whole(&words);
@@ -107,7 +109,7 @@ fn boot_is_merged_key_by_key() {
             menu: true,
             splash_time: Some(16),
             reboot_timeout: Some(65535),
-            strict: false
+            ..BootOptions::default()
         }
     );
     // Without firmware, what changes nothing is taken.
@@ -123,12 +125,6 @@ fn boot_refuses_what_is_not_there() {
         assert_eq!(hint, "add -bios seabios");
     }
     let with_bios = |value: &str| refusal(&["-bios", "seabios", "-boot", value]);
-    for (value, shown) in [("d", "order=d"), ("order=c", "order=c"), ("once=n", "once=n")] {
-        let (message, hint) = with_bios(value);
-        let why = "chukka has no boot order";
-        assert_eq!(message, format!("-boot {shown}: {why}"));
-        assert_eq!(hint, "leave it out: firmware boots what -kernel names, or the first disk");
-    }
     assert_eq!(
         with_bios("splash=x.bmp").0,
         "-boot splash=x.bmp: chukka has no screen to show a picture on"
@@ -150,8 +146,46 @@ fn boot_refuses_what_is_not_there() {
     assert_eq!(with_bios("menu=on,strict").0, "-boot strict: expected a value: strict=…");
     assert_eq!(
         with_bios("foo=1").0,
-        "-boot foo=1: expected menu=, splash-time=, reboot-timeout= or strict="
+        "-boot foo=1: expected order=, once=, menu=, splash-time=, reboot-timeout= or strict="
     );
+}
+
+#[test]
+fn boot_orders_are_read_as_qemu_reads_them() {
+    let order = |letters| BootOrder::from_letters(letters).unwrap();
+    let of = |words: &[&str]| {
+        let request = request(&[&["-bios", "seabios"], words].concat());
+        (request.vm.boot_options, request.warnings)
+    };
+    let (options, warnings) = of(&["-boot", "c"]);
+    assert_eq!((options.order, options.once, warnings), (order("c"), None, vec![]));
+    let (options, warnings) = of(&["-boot", "order=c,once=c,menu=off"]);
+    assert_eq!((options.order, options.once, warnings), (order("c"), Some(order("c")), vec![]));
+    assert_eq!(of(&[]).0.order, order("cad"));
+    // What is not there is tried in vain, as in QEMU.
+    let (options, warnings) = of(&["-boot", "dcn"]);
+    assert_eq!(options.order, order("dcn"));
+    let absent = "the guest has no CD drive and no network; only 'c', the disk, has an effect";
+    assert_eq!(warnings, [format!("-boot order=dcn: {absent}")]);
+    let unused = "has no effect: chukka enters the kernel itself, without firmware";
+    assert_eq!(request(&["-boot", "once=c"]).warnings, [format!("-boot once=c {unused}")]);
+}
+
+#[test]
+fn boot_orders_that_boot_nothing_are_refused() {
+    for (value, text) in [
+        ("d", "-boot order=d: the guest has no CD drive"),
+        ("once=n", "-boot once=n: the guest has no network"),
+        ("order=a", "-boot order=a: the guest has no floppy drive"),
+        ("order=", "-boot order=: no device is named"),
+        ("order=x", "-boot order=x ('x'): expected the letters a, b, c, d or n"),
+        ("order=cc", "-boot order=cc ('c'): expected each letter once"),
+        ("order=cadn", "-boot order=cadn: expected at most three letters"),
+    ] {
+        assert_eq!(refusal(&["-bios", "seabios", "-boot", value]).0, text);
+    }
+    let (_, hint) = refusal(&["-bios", "seabios", "-boot", "d"]);
+    assert!(hint.starts_with("use -boot order=c"), "{hint}");
 }
 
 #[test]
