@@ -86,7 +86,7 @@ impl Devices {
                 .ports(i8042::COMMAND_PORT, 1),
         )?;
         list.attach(Attached::new("port92", Port92::new(exit())).ports(port92::PORT, 1))?;
-        chipset::attach(&mut list, parts)?;
+        chipset::attach(&mut list, parts, &irq_chip)?;
 
         let disks = Disks::new(parts.disks, parts.ram.memory(), &irq_chip)?;
 

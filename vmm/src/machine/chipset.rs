@@ -4,11 +4,14 @@ use devices::ide_connectors::{self, IdeConnectors};
 use devices::pci::bus::PciBus;
 use devices::pci::config::PciConfigPorts;
 use devices::pci::description::PciDescription;
-use devices::pci::{self, host_bridge, isa_bridge};
+use devices::pci::isa_bridge::{self, IsaBridge};
+use devices::pci::pirq::PirqRouter;
+use devices::pci::{self, host_bridge};
 use devices::piix4_pm;
 use devices::reset_control::{self, ResetControl};
 use firmware::{MemoryMap, layout};
 
+use super::irq::IrqChip;
 use super::list::{Attached, DeviceList};
 use super::parts::Parts;
 use crate::config::MachineKind;
@@ -22,7 +25,11 @@ use crate::error::DeviceError;
 ///
 /// # Errors
 /// Two devices claim the same port or PCI slot.
-pub(super) fn attach(list: &mut DeviceList, parts: &Parts<'_>) -> Result<(), DeviceError> {
+pub(super) fn attach(
+    list: &mut DeviceList,
+    parts: &Parts<'_>,
+    irq_chip: &IrqChip,
+) -> Result<(), DeviceError> {
     let reset_control = ResetControl::new(parts.notifier.exit_handle());
     match parts.config.machine {
         MachineKind::Microvm => list.attach(
@@ -33,9 +40,11 @@ pub(super) fn attach(list: &mut DeviceList, parts: &Parts<'_>) -> Result<(), Dev
             let connectors = Attached::new("IDE connectors", IdeConnectors);
             let ports = ide_connectors::PORTS.into_iter();
             list.attach(ports.fold(connectors, |all, (first, count)| all.ports(first, count)))?;
+            let router = PirqRouter::new(|irq| irq_chip.level_line(irq));
+            let isa_bridge = IsaBridge::new(router);
             let mut bus = PciBus::new();
             bus.add(host_bridge::PLACE, Box::new(host_bridge::function()))?;
-            bus.add(isa_bridge::PLACE, Box::new(isa_bridge::function()))?;
+            bus.add(isa_bridge::PLACE, Box::new(isa_bridge))?;
             bus.add(piix4_pm::PLACE, Box::new(piix4_pm::function()))?;
             list.attach(
                 Attached::new("PCI", PciConfigPorts::new(bus, reset_control))
