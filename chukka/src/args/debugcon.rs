@@ -232,11 +232,6 @@ fn device(
         }
         // Read with the drives they attach.
         Some(name) if drive::DEVICES.contains(&name) => Ok(()),
-        Some("virtio-blk-pci") => {
-            let why = "chukka has no PCI disks yet";
-            let hint = "use -machine microvm -device virtio-blk-device,drive=ID";
-            Err(ArgsError::unsupported("-device virtio-blk-pci", why, hint))
-        }
         name => {
             let name = name.unwrap_or_default();
             let why = "chukka does not have this device";

@@ -9,8 +9,10 @@ use super::pflash;
 use super::value::{Pair, RawPair, raw, raw_pairs};
 use crate::request::DiskConfig;
 
-/// The names of the disk device.
-pub(super) const DEVICES: [&str; 2] = ["virtio-blk-device", "virtio-blk"];
+/// The names of the disk device: on microvm, on pc, and the machine's own.
+pub(super) const DEVICES: [&str; 3] = [ON_MICROVM, ON_PC, "virtio-blk"];
+const ON_MICROVM: &str = "virtio-blk-device";
+const ON_PC: &str = "virtio-blk-pci";
 const EXAMPLE: &str = "for example: -drive file=disk.raw,format=raw,if=virtio";
 
 /// How a drive is attached.
@@ -51,7 +53,7 @@ pub(super) fn disks(options: &Options, machine: MachineKind) -> Result<Vec<DiskC
     let (mut disks, mut named): (Vec<_>, Vec<_>) =
         drives.into_iter().partition(|drive| drive.interface == Interface::Virtio);
     for given in raw(&options.devices) {
-        if let Some(disk) = device(given, &mut named, &disks)? {
+        if let Some(disk) = device(given, machine, &mut named, &disks)? {
             disks.push(disk);
         }
     }
@@ -63,11 +65,6 @@ pub(super) fn disks(options: &Options, machine: MachineKind) -> Result<Vec<DiskC
             None => ("-drive if=none without an id".into(), "if=virtio instead of if=none".into()),
         };
         return Err(ArgsError::unsupported(given, "no device uses it", format!("add {device}")));
-    }
-    if !disks.is_empty() && machine == MachineKind::Pc {
-        let why = "chukka's pc machine has no disks yet";
-        let hint = "use -machine microvm; the guest's kernel needs virtio_mmio and virtio_blk";
-        return Err(ArgsError::unsupported("-drive with -machine pc", why, hint));
     }
     let mut disks: Vec<_> = disks.into_iter().map(|drive| drive.disk).collect();
     if options.snapshot {
@@ -159,6 +156,7 @@ pub(super) fn property(pair: &Pair, options: &mut DiskOptions) -> Result<(), Arg
 /// `-device virtio-blk,drive=ID[,serial=TEXT]`; `None`: another device.
 fn device(
     given: &[u8],
+    machine: MachineKind,
     drives: &mut Vec<Drive>,
     attached: &[Drive],
 ) -> Result<Option<Drive>, ArgsError> {
@@ -169,6 +167,14 @@ fn device(
     let Some(name) = DEVICES.iter().find(|name| name.as_bytes() == driver) else {
         return Ok(None);
     };
+    let (other, why) = match machine {
+        MachineKind::Microvm => (ON_PC, "microvm has no PCI"),
+        MachineKind::Pc => (ON_MICROVM, "on pc, disks are PCI devices"),
+    };
+    if *name == other {
+        let hint = "use -device virtio-blk, which is the machine's own";
+        return Err(ArgsError::unsupported(format!("-device {name}"), why, hint));
+    }
     let (mut wanted, mut serial) = (None, String::new());
     for pair in &pairs {
         let value = || pair_text(pair, option);

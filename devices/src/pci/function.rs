@@ -1,5 +1,7 @@
 //! The configuration space of a PCI function: 256 bytes, little-endian.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 /// Size of a function's configuration space in bytes.
 pub const CONFIG_SIZE: usize = 256;
 
@@ -54,6 +56,21 @@ pub trait PciFunction: Send {
 
     /// Returns to the power-on state.
     fn reset(&mut self);
+}
+
+/// A function that others access, too.
+impl<F: PciFunction + ?Sized> PciFunction for Arc<Mutex<F>> {
+    fn read_config(&mut self, offset: u8, data: &mut [u8]) {
+        self.lock().unwrap_or_else(PoisonError::into_inner).read_config(offset, data);
+    }
+
+    fn write_config(&mut self, offset: u8, data: &[u8]) {
+        self.lock().unwrap_or_else(PoisonError::into_inner).write_config(offset, data);
+    }
+
+    fn reset(&mut self) {
+        self.lock().unwrap_or_else(PoisonError::into_inner).reset();
+    }
 }
 
 /// The identification registers of a function.

@@ -29,6 +29,7 @@ use crate::irq::{LevelLine, MsiSender};
 use crate::pci::bar::{BarDecoder, MemoryBar, MemoryBars, MemoryWindow};
 use crate::pci::function::{COMMAND, COMMAND_MEMORY, ConfigSpace, INTERRUPT_LINE};
 use crate::pci::msix;
+pub use function::node_name;
 use interrupt::PciInterrupt;
 
 /// BAR 1: MSI-X.

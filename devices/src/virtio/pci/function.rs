@@ -50,6 +50,16 @@ fn class(device_id: u32) -> u32 {
     }
 }
 
+/// The name of a device type's node in OpenFirmware paths, by its class (`pci_dev_fw_name`,
+/// hw/pci/pci.c in QEMU).
+pub fn node_name(device_id: u32) -> &'static str {
+    match class(device_id) >> 8 {
+        0x02_00 => "ethernet",
+        0x01_00 => "scsi",
+        _ => "pci1af4",
+    }
+}
+
 pub(super) fn config_space(device_id: u32, msix: &[u8; 10]) -> ConfigSpace {
     let identity = Identity {
         vendor: 0x1af4,
