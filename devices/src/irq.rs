@@ -1,13 +1,14 @@
 //! Interrupt lines, as devices see them.
 //!
-//! Edge-triggered lines are pulsed; level-triggered lines are driven high or low. In the VMM this
+//! Edge-triggered lines are pulsed; level-triggered lines are driven high or low; message-signaled
+//! interrupts are sent. In the VMM this
 //! is an ioctl on the thread that accesses the device, so that the interrupt is pending before the
 //! CPU continues. In tests, lines record what happens to them.
 
 use std::convert::Infallible;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// An edge-triggered interrupt line.
 pub trait IrqLine: Send {
@@ -20,6 +21,39 @@ pub trait IrqLine: Send {
 pub trait LevelLine: Send {
     /// Drives the line high or low. Has no effect if the line already has that level.
     fn set(&self, high: bool);
+}
+
+/// A message-signaled interrupt: a write of `data` to `address` (PCI Local Bus Specification 3.0,
+/// 6.8).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MsiMessage {
+    /// Physical address, which selects the CPU.
+    pub address: u64,
+    /// The value, which selects the vector.
+    pub data: u32,
+}
+
+/// Sends message-signaled interrupts.
+pub trait MsiSender: Send {
+    /// Delivers the message. Errors are ignored, because the device could not handle them.
+    fn send(&self, message: MsiMessage);
+}
+
+/// A sender that records its messages, for tests. Clones share the record.
+#[derive(Clone, Debug, Default)]
+pub struct RecordingSender(Arc<Mutex<Vec<MsiMessage>>>);
+
+impl RecordingSender {
+    /// The messages since the last call.
+    pub fn take(&self) -> Vec<MsiMessage> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl MsiSender for RecordingSender {
+    fn send(&self, message: MsiMessage) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(message);
+    }
 }
 
 /// A level-triggered line that remembers its level, for tests. Clones share it.

@@ -34,7 +34,7 @@ use crate::device::MachineDevice;
 use crate::exit::{ExitHandle, ExitRequest};
 use crate::irq::LevelLine;
 use crate::pci::bus::Devfn;
-use crate::pci::function::{ConfigSpace, Identity};
+use crate::pci::function::{ConfigSpace, INTERRUPT_PIN, Identity};
 use crate::pio;
 
 /// First I/O port of the power-management registers.
@@ -210,8 +210,6 @@ const PMBA: u8 = 0x40;
 const DEVACTB: u8 = 0x58;
 /// Miscellaneous power management, 8 bits: bit 0 enables the registers at [`PMBA`].
 const PMREGMISC: u8 = 0x80;
-/// Interrupt pin, 8 bits: 1 is INTA#.
-const INTERRUPT_PIN: u8 = 0x3d;
 
 const IDENTITY: Identity = Identity {
     vendor: 0x8086,

@@ -7,6 +7,7 @@
 //! | status, features, queues and reset, independent of the transport | [`state`] |
 //! | the registers that every transport shows in its own layout | `registers` |
 //! | transport: memory-mapped registers, version 2 | [`mmio`] |
+//! | transport: a PCI function | [`pci`] |
 //! | device: disk | [`block`] |
 //!
 //! A device has two sides. vCPU threads reach its **registers** through a transport, which is one
@@ -21,6 +22,7 @@ pub mod block;
 pub mod chain;
 pub mod device;
 pub mod mmio;
+pub mod pci;
 mod queue;
 mod registers;
 pub mod state;

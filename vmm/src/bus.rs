@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use devices::fw_cfg::StringPort;
-use vm_device::bus::{MmioAddress, MmioRange, PioAddress, PioRange};
-use vm_device::device_manager::{IoManager, MmioManager, PioManager};
-use vm_device::{DeviceMmio, DevicePio};
+use vm_device::DevicePio;
+use vm_device::bus::{PioAddress, PioRange};
+use vm_device::device_manager::{IoManager, PioManager};
 
 use crate::lock::lock;
+use crate::mmio_bus::MmioBus;
 
 /// Value read from a port that no device drives.
 const FLOATING: u8 = 0xff;
@@ -17,6 +18,7 @@ const FLOATING: u8 = 0xff;
 /// The machine's I/O ports. Built once, then only read, from every vCPU thread.
 pub struct Bus {
     ports: IoManager,
+    mmio: MmioBus,
     /// Ports whose string reads are handled in one call.
     strings: Vec<(u16, Arc<dyn StringPort>)>,
     /// Accesses to ports without a device, per port, if they are counted.
@@ -41,7 +43,7 @@ impl Bus {
         for (first, count, device) in devices {
             ports.register_pio(PioRange::new(PioAddress(first), count)?, device)?;
         }
-        Ok(Self { ports, strings: Vec::new(), unanswered: None })
+        Ok(Self { ports, mmio: MmioBus::default(), strings: Vec::new(), unanswered: None })
     }
 
     /// Makes `device` handle each `rep insb` from `port` in one call.
@@ -51,30 +53,21 @@ impl Bus {
         self
     }
 
-    /// Maps a device at `size` guest-physical addresses from `base`.
-    ///
-    /// # Errors
-    /// The addresses overlap another device's.
-    pub fn add_mmio(
-        &mut self,
-        base: u64,
-        size: u32,
-        device: Arc<dyn DeviceMmio + Send + Sync>,
-    ) -> Result<(), vm_device::bus::Error> {
-        self.ports.register_mmio(MmioRange::new(MmioAddress(base), size.into())?, device)
+    /// Adds the memory-mapped registers.
+    #[must_use]
+    pub fn with_mmio(mut self, mmio: MmioBus) -> Self {
+        self.mmio = mmio;
+        self
     }
 
     /// Reads from an address that is not RAM: all ones if there is no device.
     pub fn mmio_read(&self, at: u64, data: &mut [u8]) {
-        if self.ports.mmio_read(MmioAddress(at), data).is_err() {
-            data.fill(FLOATING);
-        }
+        self.mmio.read(at, data);
     }
 
     /// Writes to an address that is not RAM: dropped if there is no device.
     pub fn mmio_write(&self, at: u64, data: &[u8]) {
-        // The only error is that no device answers.
-        let _ = self.ports.mmio_write(MmioAddress(at), data);
+        self.mmio.write(at, data);
     }
 
     /// Counts accesses to ports without a device.

@@ -25,7 +25,7 @@ use crate::memory::Ram;
 use crate::memory::rom::Rom;
 
 /// The capabilities chukka requires, by their names in Documentation/virt/kvm/api.rst.
-const NEEDED: [(Cap, &str); 7] = [
+const NEEDED: [(Cap, &str); 8] = [
     (Cap::UserMemory, "KVM_CAP_USER_MEMORY"),
     (Cap::Irqchip, "KVM_CAP_IRQCHIP"),
     (Cap::ExtCpuid, "KVM_CAP_EXT_CPUID"),
@@ -33,6 +33,7 @@ const NEEDED: [(Cap, &str); 7] = [
     (Cap::SetIdentityMapAddr, "KVM_CAP_SET_IDENTITY_MAP_ADDR"),
     (Cap::Pit2, "KVM_CAP_PIT2"),
     (Cap::MpState, "KVM_CAP_MP_STATE"),
+    (Cap::SignalMsi, "KVM_CAP_SIGNAL_MSI"),
 ];
 
 /// Why KVM cannot run a guest.
@@ -241,6 +242,11 @@ const PRIMARY_PIC: (u32, u8, u8) = (KVM_IRQCHIP_PIC_MASTER, 0x08, 0xfb);
 /// The slave 8259: IRQ 8 is vector 0x70, and all lines are masked.
 const SECONDARY_PIC: (u32, u8, u8) = (KVM_IRQCHIP_PIC_SLAVE, 0x70, 0xff);
 
+/// The slave 8259's interrupts of PCI functions, 10 and 11, which are level-triggered. A kernel that
+/// uses neither ACPI nor the I/O APIC relies on the firmware for that (`piix_isa_bridge_setup` in
+/// SeaBIOS's src/fw/pciinit.c).
+const LEVEL_TRIGGERED: u8 = 1 << 2 | 1 << 3;
+
 /// Initializes the two 8259s as a PC's firmware does.
 ///
 /// KVM starts them unmasked with vector base 0. The boot CPU's LINT0 forwards their interrupts
@@ -254,6 +260,9 @@ fn set_up_pics(vm: &VmFd) -> Result<(), KvmError> {
         // integer.
         let pic = unsafe { &mut chip.chip.pic };
         (pic.irq_base, pic.imr) = (vector_base, mask);
+        if chip_id == KVM_IRQCHIP_PIC_SLAVE {
+            pic.elcr = LEVEL_TRIGGERED;
+        }
         vm.set_irqchip(&chip).map_err(KvmError::ioctl("KVM_SET_IRQCHIP"))?;
     }
     Ok(())

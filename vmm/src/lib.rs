@@ -27,5 +27,6 @@ pub mod kvm;
 mod lock;
 pub mod machine;
 pub mod memory;
+pub mod mmio_bus;
 pub mod outcome;
 pub mod run;

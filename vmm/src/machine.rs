@@ -2,6 +2,7 @@
 
 mod chipset;
 pub mod disks;
+mod doorbells;
 mod flash;
 mod fw_cfg;
 pub mod irq;
@@ -11,6 +12,7 @@ mod outputs;
 pub mod parts;
 mod power;
 mod trace;
+mod virtio;
 
 use std::sync::{Arc, Mutex};
 
@@ -21,14 +23,15 @@ use devices::fw_cfg::FwCfgDescription;
 use devices::i8042::{self, I8042};
 use devices::port92::{self, Port92};
 use devices::serial::Serial;
-use devices::virtio::mmio;
 use firmware::acpi::AcpiTables;
 
 use crate::bus::Bus;
-use crate::error::{DeviceError, StartError};
+use crate::error::StartError;
 use crate::host::rtc_clock::RtcClock;
 use crate::kvm;
 use crate::lock::{lock, try_lock};
+use crate::mmio_bus::MmioBus;
+use chipset::PciBoard;
 use disks::Disks;
 use flash::FlashChips;
 use irq::IrqChip;
@@ -36,6 +39,7 @@ use list::{Attached, DeviceList};
 use parts::Parts;
 use power::PowerButton;
 use trace::FwCfgTrace;
+use virtio::{Connections, Slots};
 
 /// The devices. They exist as long as the process does; a machine reset resets them.
 #[derive(Debug)]
@@ -87,16 +91,22 @@ impl Devices {
                 .ports(i8042::COMMAND_PORT, 1),
         )?;
         list.attach(Attached::new("port92", Port92::new(exit())).ports(port92::PORT, 1))?;
-        chipset::attach(&mut list, parts)?;
 
-        let disks = Disks::new(parts.disks, parts.ram.memory(), &irq_chip)?;
+        let mmio_bus = MmioBus::default();
+        let connections = Connections {
+            memory: parts.ram.memory().clone(),
+            mmio_bus: mmio_bus.clone(),
+            irq_chip: irq_chip.clone(),
+        };
+        let mut slots = Slots::new(connections, PciBoard::new(parts, &irq_chip)?);
+        let disks = Disks::new(parts.disks, &mut slots)?;
+        chipset::attach(&mut list, parts, slots.into_board())?;
 
         // fw_cfg comes after all devices with a DSDT entry, because it passes these to the guest.
-        let disk_descriptions = disks.descriptions().map(|disk| disk as &dyn Aml);
         let described: Vec<_> = list
             .descriptions()
             .chain([&FwCfgDescription as &dyn Aml])
-            .chain(disk_descriptions)
+            .chain(disks.descriptions())
             .collect();
         let acpi = AcpiTables::build(&power.acpi, &described);
         let trace = outputs::trace(parts)?;
@@ -113,14 +123,11 @@ impl Devices {
             )?;
         }
 
-        let mut bus = list.bus()?;
-        for (base, registers) in disks.registers() {
-            bus.add_mmio(base, mmio::SIZE, registers).map_err(DeviceError::from)?;
-        }
+        let bus = list.bus()?.with_mmio(mmio_bus.clone());
         let first_slot = kvm::first_rom_slot(parts.ram);
         let flash = FlashChips::new(parts.boot.flash_chips().iter(), first_slot, notifier);
         for (base, size, registers) in flash.registers() {
-            bus.add_mmio(base, size, registers).map_err(DeviceError::from)?;
+            mmio_bus.add_fixed(base, size, registers);
         }
         let bus = Arc::new(if trace.is_some() { bus.counting_unanswered() } else { bus });
         let trace = trace.map(|trace| (trace, fw_cfg));

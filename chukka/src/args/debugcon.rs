@@ -232,11 +232,6 @@ fn device(
         }
         // Read with the drives they attach.
         Some(name) if drive::DEVICES.contains(&name) => Ok(()),
-        Some("virtio-blk-pci") => {
-            let why = "chukka has no PCI disks yet";
-            let hint = "use -machine microvm -device virtio-blk-device,drive=ID";
-            Err(ArgsError::unsupported("-device virtio-blk-pci", why, hint))
-        }
         Some(
             name @ ("ide-hd" | "ide-drive" | "scsi-hd" | "scsi-disk" | "virtio-scsi"
             | "virtio-scsi-pci" | "virtio-scsi-device" | "ahci" | "ich9-ahci" | "nvme"

@@ -19,8 +19,10 @@ use crate::request::{BootFiles, BootSource, DiskConfig};
 /// How many disks there can be.
 const MAX_DISKS: u32 = 8;
 
-/// The names of the disk device.
-pub(super) const DEVICES: [&str; 2] = ["virtio-blk-device", "virtio-blk"];
+/// The names of the disk device: on microvm, on pc, and the machine's own.
+pub(super) const DEVICES: [&str; 3] = [ON_MICROVM, ON_PC, "virtio-blk"];
+const ON_MICROVM: &str = "virtio-blk-device";
+const ON_PC: &str = "virtio-blk-pci";
 const EXAMPLE: &str = "for example: -drive file=disk.raw,format=raw,if=virtio";
 
 /// A `-drive` or `-hda`.
@@ -69,7 +71,7 @@ pub(super) fn disks(
     let (mut disks, mut named): (Vec<_>, Vec<_>) =
         drives.into_iter().partition(|drive| drive.interface == Interface::Virtio);
     for given in raw(&options.devices) {
-        if let Some(disk) = device(given, &mut named, &disks)? {
+        if let Some(disk) = device(given, machine, &mut named, &disks)? {
             disks.push(disk);
         }
     }
@@ -93,11 +95,6 @@ pub(super) fn disks(
         .collect();
     warnings.extend(drive_interface::check(&shown, !disks.is_empty(), cmdline)?);
     disks.extend(old.into_values());
-    if !disks.is_empty() && machine == MachineKind::Pc {
-        let why = "chukka's pc machine has no disks yet";
-        let hint = "use -machine microvm; the guest's kernel needs virtio_mmio and virtio_blk";
-        return Err(ArgsError::unsupported("-drive with -machine pc", why, hint));
-    }
     let mut disks: Vec<_> = disks.into_iter().map(|drive| drive.disk).collect();
     if options.snapshot {
         disks.iter_mut().for_each(|disk| disk.options.snapshot = true);
@@ -218,6 +215,7 @@ pub(super) fn property(pair: &Pair, options: &mut DiskOptions) -> Result<(), Arg
 /// `-device virtio-blk,drive=ID[,serial=TEXT][,bootindex=N]`; `None`: another device.
 fn device(
     given: &[u8],
+    machine: MachineKind,
     drives: &mut Vec<Drive>,
     attached: &[Drive],
 ) -> Result<Option<Drive>, ArgsError> {
@@ -228,6 +226,14 @@ fn device(
     let Some(name) = DEVICES.iter().find(|name| name.as_bytes() == driver) else {
         return Ok(None);
     };
+    let (other, why) = match machine {
+        MachineKind::Microvm => (ON_PC, "microvm has no PCI"),
+        MachineKind::Pc => (ON_MICROVM, "on pc, disks are PCI devices"),
+    };
+    if *name == other {
+        let hint = "use -device virtio-blk, which is the machine's own";
+        return Err(ArgsError::unsupported(format!("-device {name}"), why, hint));
+    }
     let (mut wanted, mut serial, mut boot_index) = (None, None, None);
     for pair in &pairs {
         let value = || pair_text(pair, option);

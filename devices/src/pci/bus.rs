@@ -20,7 +20,8 @@ impl Devfn {
         Self((device & 0x1f) << 3 | function & 0x07)
     }
 
-    const fn device(self) -> u8 {
+    /// The device's number, its slot: 0 to 31.
+    pub const fn device(self) -> u8 {
         self.0 >> 3
     }
 

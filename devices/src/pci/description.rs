@@ -7,6 +7,7 @@ use acpi_tables::aml::{
 use acpi_tables::{Aml, AmlSink};
 
 use super::config;
+use super::interrupt_links::InterruptLinks;
 
 /// Last address of the memory window: the I/O APIC follows.
 pub const MEMORY_WINDOW_LAST: u32 = 0xfebf_ffff;
@@ -18,20 +19,26 @@ const IO_WINDOWS: [(u16, u16); 2] =
 /// The PCI bus's DSDT entry: PNP0A03, segment 0, buses 0 to 255 as in QEMU (although only bus 0 has
 /// functions), all ports except the configuration ports themselves, and one memory window.
 ///
-/// There is no `_PRT`, because no PCI interrupt is routed; no `_OSC`,
-/// because this is not PCI Express; and no `_ADR`, which ACPI 6.5, 6.1 forbids in addition to
-/// `_HID`. Linux needs none of them. There is no window at 0xa0000 either, because there is no
-/// display.
-#[derive(Clone, Copy, Debug)]
+/// `_PRT` is in [`super::interrupt_links`]. There is no `_OSC`, because this is not PCI Express; and
+/// no `_ADR`, which ACPI 6.5, 6.1 forbids in addition to `_HID`. Linux needs none of them. There is
+/// no window at 0xa0000 either, because there is no display.
+#[derive(Clone, Debug)]
 pub struct PciDescription {
     memory_window: u32,
+    links: InterruptLinks,
 }
 
 impl PciDescription {
     /// Creates a description whose memory window runs from `memory_window`, at or above the end of
     /// memory below 4 GiB, to [`MEMORY_WINDOW_LAST`]. If the window would be empty, it is left out.
     pub fn new(memory_window: u32) -> Self {
-        Self { memory_window }
+        Self { memory_window, links: InterruptLinks::new(Vec::new()) }
+    }
+
+    /// Adds the interrupt pins.
+    #[must_use]
+    pub fn with_links(self, links: InterruptLinks) -> Self {
+        Self { links, ..self }
     }
 }
 
@@ -55,6 +62,7 @@ impl Aml for PciDescription {
 
         let bridge = Device::new(Path::new("PCI0"), vec![&hid, &uid, &base_bus, &resources]);
         Scope::new(Path::new("\\_SB_"), vec![&bridge]).to_aml_bytes(sink);
+        self.links.to_aml_bytes(sink);
     }
 }
 

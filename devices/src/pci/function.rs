@@ -1,5 +1,7 @@
 //! The configuration space of a PCI function: 256 bytes, little-endian.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 /// Size of a function's configuration space in bytes.
 pub const CONFIG_SIZE: usize = 256;
 
@@ -19,10 +21,25 @@ pub const HEADER_TYPE: u8 = 0x0e;
 pub const BASE_ADDRESS_0: u8 = 0x10;
 /// Vendor and device of the board: 16 bits each, read-only.
 pub const SUBSYSTEM_VENDOR_ID: u8 = 0x2c;
+/// Offset of the first capability: 8 bits, read-only.
+pub const CAPABILITIES: u8 = 0x34;
 /// Interrupt line: 8 bits, written by firmware for the operating system.
 pub const INTERRUPT_LINE: u8 = 0x3c;
+/// Interrupt pin: 8 bits, read-only; 1 to 4 for INTA to INTD, 0 for none.
+pub const INTERRUPT_PIN: u8 = 0x3d;
 /// First byte after the header.
 pub const AFTER_HEADER: u8 = 0x40;
+
+/// Command: accesses to the memory BARs are answered.
+pub const COMMAND_MEMORY: u16 = 1 << 1;
+/// Command: the function may access memory itself.
+pub const COMMAND_MASTER: u16 = 1 << 2;
+/// Command: the interrupt pin is not asserted.
+pub const COMMAND_INTX_DISABLE: u16 = 1 << 10;
+/// Status: the function has an interrupt that its pin would show.
+pub const STATUS_INTERRUPT: u8 = 1 << 3;
+/// Status: there are capabilities.
+const STATUS_CAPABILITIES: u8 = 1 << 4;
 
 /// Command: I/O space, memory space, bus master, system error reporting, interrupt disable. The
 /// other bits are read-only.
@@ -39,6 +56,21 @@ pub trait PciFunction: Send {
 
     /// Returns to the power-on state.
     fn reset(&mut self);
+}
+
+/// A function that others access, too.
+impl<F: PciFunction + ?Sized> PciFunction for Arc<Mutex<F>> {
+    fn read_config(&mut self, offset: u8, data: &mut [u8]) {
+        self.lock().unwrap_or_else(PoisonError::into_inner).read_config(offset, data);
+    }
+
+    fn write_config(&mut self, offset: u8, data: &[u8]) {
+        self.lock().unwrap_or_else(PoisonError::into_inner).write_config(offset, data);
+    }
+
+    fn reset(&mut self) {
+        self.lock().unwrap_or_else(PoisonError::into_inner).reset();
+    }
 }
 
 /// The identification registers of a function.
@@ -100,6 +132,31 @@ impl ConfigSpace {
     pub fn with_writable(mut self, offset: u8, mask: &[u8]) -> Self {
         put(&mut self.writable, offset, mask);
         self
+    }
+
+    /// Adds a capability at `offset`: its identifier and the bytes after the link. Like QEMU's
+    /// (`pci_add_capability`), the one that is added last comes first in the list.
+    #[must_use]
+    pub fn with_capability(self, offset: u8, identifier: u8, body: &[u8]) -> Self {
+        let next = self.byte(CAPABILITIES);
+        let status = self.byte(STATUS) | STATUS_CAPABILITIES;
+        self.with(offset, &[identifier, next])
+            .with(offset.saturating_add(2), body)
+            .with(CAPABILITIES, &[offset])
+            .with(STATUS, &[status])
+    }
+
+    /// The command register.
+    pub fn command(&self) -> u16 {
+        u16::from_le_bytes([self.byte(COMMAND), self.byte(COMMAND + 1)])
+    }
+
+    /// The 32 bits at `offset`, a multiple of 4.
+    pub fn dword(&self, offset: u8) -> u32 {
+        let offset = usize::from(offset & !3);
+        let mut dword = [0; 4];
+        dword.copy_from_slice(&self.bytes[offset..offset + 4]);
+        u32::from_le_bytes(dword)
     }
 
     /// The byte at `offset`.

@@ -10,8 +10,8 @@
 //! | 0x60 to 0x63 | 8 | 0x80 | `PIRQRC`: the IRQ of each of the four PCI interrupts; bit 7: none |
 //! | other than these, 0x40 to 0xff | 8 | as in QEMU's `piix_reset` | |
 //!
-//! The registers from 0x40 are stored and read back without effect: no function here has an
-//! interrupt that is routed through `PIRQRC`.
+//! `PIRQRC` routes the pins of the other functions ([`super::pirq`]). The other registers from 0x40
+//! are stored and read back without effect.
 //!
 //! Other parts of a PIIX3 are elsewhere or missing. KVM's interrupt controller implements the
 //! edge/level registers 0x4d0 and 0x4d1, which SeaBIOS programs along with the routes
@@ -25,7 +25,8 @@
 //! every bus scan seven functions.
 
 use super::bus::Devfn;
-use super::function::{AFTER_HEADER, COMMAND, ConfigSpace, Identity};
+use super::function::{AFTER_HEADER, COMMAND, ConfigSpace, Identity, PciFunction};
+use super::pirq::{NO_ROUTE, PIRQS, PirqRouter};
 
 /// The bridge's address on the bus.
 pub const PLACE: Devfn = Devfn::new(1, 0);
@@ -47,7 +48,7 @@ const AFTER_RESET: [(u8, &[u8]); 9] = [
     (COMMAND, &[0x07, 0x00, 0x00, 0x02]),
     // I/O recovery time; chip selects: the RTC and the keyboard controller are on the ISA bus.
     (0x4c, &[0x4d, 0x00, 0x03]),
-    (PIRQ_ROUTE, &[0x80; 4]),
+    (PIRQ_ROUTE, &[NO_ROUTE; PIRQS]),
     // Top of memory: 1 MiB, and ISA masters reach below 640 KiB.
     (0x69, &[0x02]),
     // Motherboard interrupt: none.
@@ -62,17 +63,64 @@ const AFTER_RESET: [(u8, &[u8]); 9] = [
     (0xa8, &[0x0f]),
 ];
 
-/// Creates the ISA bridge in its power-on state.
-pub fn function() -> ConfigSpace {
+/// Creates the bridge's registers in their power-on state.
+fn registers() -> ConfigSpace {
     let space = ConfigSpace::type_0(&IDENTITY).with_writable(AFTER_HEADER, &[0xff; 0xc0]);
     AFTER_RESET.into_iter().fold(space, |space, (offset, bytes)| space.with(offset, bytes))
 }
 
+/// The bridge.
+#[derive(Debug)]
+pub struct IsaBridge {
+    space: ConfigSpace,
+    router: PirqRouter,
+}
+
+impl IsaBridge {
+    /// Creates the bridge in its power-on state, with no route.
+    pub fn new(router: PirqRouter) -> Self {
+        Self { space: registers(), router }
+    }
+
+    /// Sets the routes now and after each reset, for a machine without firmware.
+    #[must_use]
+    pub fn with_routes(mut self, routes: [u8; PIRQS]) -> Self {
+        self.space = self.space.with(PIRQ_ROUTE, &routes);
+        self.route();
+        self
+    }
+
+    fn route(&self) {
+        self.router.set_routes(self.space.dword(PIRQ_ROUTE).to_le_bytes());
+    }
+}
+
+impl PciFunction for IsaBridge {
+    fn read_config(&mut self, offset: u8, data: &mut [u8]) {
+        self.space.read_config(offset, data);
+    }
+
+    fn write_config(&mut self, offset: u8, data: &[u8]) {
+        self.space.write_config(offset, data);
+        self.route();
+    }
+
+    fn reset(&mut self) {
+        self.space.reset();
+        self.route();
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::function::PciFunction;
     use super::super::function::tests::read;
+    use super::super::pirq::ROUTES;
     use super::*;
+    use crate::irq::RecordingLine;
+
+    fn function() -> IsaBridge {
+        IsaBridge::new(PirqRouter::new(|_| Box::new(RecordingLine::default())))
+    }
 
     #[test]
     fn identifies_as_a_piix3() {
@@ -110,11 +158,19 @@ mod tests {
     /// `piix_isa_bridge_setup` in SeaBIOS's src/fw/pciinit.c.
     #[test]
     fn seabios_routes_interrupts_when_it_sets_up_the_bridge() {
-        let mut bridge = function();
+        let lines = [(); 16].map(|()| RecordingLine::default());
+        let router = PirqRouter::new(|irq| Box::new(lines[usize::from(irq)].clone()));
+        let mut bridge = IsaBridge::new(router.clone());
+        router.pin(Devfn::new(4, 0)).set(true);
         for (offset, irq) in (PIRQ_ROUTE..).zip([10, 10, 11, 11]) {
             bridge.write_config(offset, &[irq]);
         }
         assert_eq!(read(&mut bridge, PIRQ_ROUTE), 0x0b0b_0a0a);
+        assert!(lines[11].is_high());
+        bridge.reset();
+        assert!(!lines[11].is_high());
+        bridge.with_routes(ROUTES).reset();
+        assert!(lines[11].is_high());
     }
 
     /// `quirk_passive_release` in Linux's drivers/pci/quirks.c.

@@ -126,6 +126,27 @@ impl Registers {
         sizes.get(usize::from(self.queue_select)).copied().unwrap_or(0)
     }
 
+    /// The selected queue's size and addresses; all 0 if the queue does not exist.
+    pub fn queue(&self) -> QueueSetup {
+        let queue = self.queues.get(usize::from(self.queue_select));
+        queue.map_or_else(QueueSetup::default, |queue| queue.setup)
+    }
+
+    /// Which queue is selected, whether or not it exists.
+    pub fn selected_queue(&self) -> u16 {
+        self.queue_select
+    }
+
+    /// Which half of the device's and of the driver's features is selected.
+    pub fn selected_features(&self) -> (u32, u32) {
+        (self.device_features_select, self.driver_features_select)
+    }
+
+    /// One of the two 32-bit halves of the features that the driver has written.
+    pub fn driver_features(&self) -> u32 {
+        half(self.driver_features, self.driver_features_select)
+    }
+
     /// The size that the driver has chosen. One that cannot be shows when the queue is enabled.
     pub fn set_queue_size(&mut self, size: u16) {
         self.change_queue(|setup| setup.size = size);

@@ -40,6 +40,13 @@ impl QueueSlot {
         lock(&self.queue).stop();
         self.stop.store(false, Ordering::SeqCst);
     }
+
+    /// Waits for the request in service, if any. No other one is begun meanwhile.
+    fn settle(&self) {
+        self.stop.store(true, Ordering::SeqCst);
+        drop(lock(&self.queue));
+        self.stop.store(false, Ordering::SeqCst);
+    }
 }
 
 /// A device, shared by its transport and the threads that serve its queues.
@@ -48,6 +55,8 @@ pub struct VirtioState {
     memory: GuestMemoryMmap,
     interrupt: Arc<dyn VirtioInterrupt>,
     status: AtomicU8,
+    /// The device may not access memory.
+    is_cut_off: AtomicBool,
     /// The features the driver has accepted; 0 before that.
     features: AtomicU64,
     /// How often the configuration space has changed.
@@ -68,6 +77,7 @@ impl VirtioState {
             memory,
             interrupt,
             status: AtomicU8::new(0),
+            is_cut_off: AtomicBool::new(false),
             features: AtomicU64::new(0),
             generation: AtomicU32::new(0),
             queues,
@@ -113,6 +123,15 @@ impl VirtioState {
         self.queues.iter().for_each(QueueSlot::stop);
         self.features.store(0, Ordering::SeqCst);
         self.device.reset();
+    }
+
+    /// Whether the device may access memory, which a transport can forbid. Once forbidden, it
+    /// returns when the requests in service are answered.
+    pub(super) fn allow_memory(&self, allowed: bool) {
+        self.is_cut_off.store(!allowed, Ordering::SeqCst);
+        if !allowed {
+            self.queues.iter().for_each(QueueSlot::settle);
+        }
     }
 
     /// The device gives up until it is reset. A driver that is not set up yet reads it from the
@@ -189,7 +208,9 @@ impl VirtioState {
     /// The driver is set up, and the device has not given up. Whether FEATURES_OK is still set does
     /// not count: SeaBIOS overwrites it (`virtio_scsi_mmio_init`).
     fn is_running(&self) -> bool {
-        self.status() & (DRIVER_OK | NEEDS_RESET) == DRIVER_OK && self.features() != 0
+        self.status() & (DRIVER_OK | NEEDS_RESET) == DRIVER_OK
+            && self.features() != 0
+            && !self.is_cut_off.load(Ordering::SeqCst)
     }
 }
 

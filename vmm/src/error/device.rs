@@ -39,6 +39,9 @@ pub enum DeviceError {
         /// How many there can be.
         limit: usize,
     },
+    /// No place is left for a virtio device.
+    #[error("There is no room for another virtio device")]
+    NoSlot,
     /// The bus refused a device.
     #[error("Two devices claim one port")]
     Bus(#[from] vm_device::bus::Error),
@@ -52,7 +55,7 @@ impl Hint for DeviceError {
         Some(Cow::Borrowed(match self {
             Self::Output { .. } => "check that its directory exists and is writable",
             Self::PortTaken { hint: Some(hint), .. } => hint,
-            Self::TooManyDisks { .. } => "leave out some -drive",
+            Self::TooManyDisks { .. } | Self::NoSlot => "leave out some disks",
             Self::PortTaken { hint: None, .. } | Self::Bus(_) | Self::Pci(_) => REPORT_DEFECT,
         }))
     }

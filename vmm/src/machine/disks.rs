@@ -1,5 +1,4 @@
-//! The guest's disks: virtio-blk devices on virtio-mmio, and a thread for each that serves its
-//! queue.
+//! The guest's disks: virtio-blk devices, and a thread for each queue that serves it.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,44 +6,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{Builder, JoinHandle};
 
+use acpi_tables::Aml;
 use devices::virtio::block::Block;
-use devices::virtio::device::{QueueNotifier, VirtioDevice};
-use devices::virtio::mmio::{QUEUE_NOTIFY, SIZE, VirtioMmio, VirtioMmioDescription};
 use devices::virtio::state::VirtioState;
-use firmware::layout;
-use kvm_ioctls::{IoEventAddress, VmFd};
-use vm_memory::GuestMemoryMmap;
+use kvm_ioctls::VmFd;
 use vmm_sys_util::eventfd::EventFd;
 
-use super::irq::IrqChip;
-use crate::error::{DeviceError, HostError, StartError};
+use super::virtio::{Plugged, Slots};
+use crate::error::{DeviceError, StartError};
 use crate::host::notices::Notifier;
 use crate::lock::lock;
 use crate::outcome::Outcome;
-
-/// The first interrupt: an I/O APIC pin that no ISA device has. QEMU's microvm uses the same eight.
-const FIRST_GSI: u8 = 16;
-/// How many disks there can be: one interrupt each.
-pub const MAX_DISKS: usize = 8;
-
-/// Wakes the thread that serves the device's queue, where KVM has not done so itself.
-#[derive(Debug)]
-struct Wake(Arc<EventFd>);
-
-impl QueueNotifier for Wake {
-    fn notify(&self, _: u16) {
-        // A full counter means that the thread has been woken already.
-        let _ = self.0.write(1);
-    }
-}
 
 /// A disk of the machine.
 #[derive(Debug)]
 struct Disk {
     block: Arc<Block>,
-    mmio: Arc<Mutex<VirtioMmio>>,
-    description: VirtioMmioDescription,
-    wake: Arc<EventFd>,
+    device: Plugged,
 }
 
 /// The disks of the machine. They live as long as the process; a reset of the machine resets them.
@@ -56,66 +34,45 @@ pub struct Disks {
 }
 
 impl Disks {
-    /// Gives each disk its registers and its interrupt.
+    /// Gives each disk a place in the machine.
     ///
     /// # Errors
-    /// There are more than [`MAX_DISKS`], or the host is out of descriptors.
-    pub fn new(
-        blocks: &[Arc<Block>],
-        memory: &GuestMemoryMmap,
-        irq_chip: &IrqChip,
-    ) -> Result<Self, StartError> {
-        if blocks.len() > MAX_DISKS {
-            let (wanted, limit) = (blocks.len(), MAX_DISKS);
+    /// There are more than there are `slots`, or the host is out of descriptors.
+    pub fn new(blocks: &[Arc<Block>], slots: &mut Slots) -> Result<Self, StartError> {
+        let (wanted, limit) = (blocks.len(), slots.free());
+        if wanted > limit {
             return Err(DeviceError::TooManyDisks { wanted, limit }.into());
         }
-        let mut disks = Vec::new();
-        for (index, block) in (0..).zip(blocks) {
-            let wake = Arc::new(EventFd::new(0).map_err(HostError::descriptors)?);
-            let gsi = FIRST_GSI + index;
-            let device: Arc<dyn VirtioDevice> = Arc::<Block>::clone(block);
-            let notifier = Box::new(Wake(Arc::clone(&wake)));
-            let mmio = VirtioMmio::new(device, memory.clone(), irq_chip.line(gsi), notifier);
-            let base = layout::VIRTIO_MMIO + SIZE * u32::from(index);
-            disks.push(Disk {
-                block: Arc::clone(block),
-                mmio: Arc::new(Mutex::new(mmio)),
-                description: VirtioMmioDescription { index, base, gsi: gsi.into() },
-                wake,
-            });
-        }
+        let plug = |block: &Arc<Block>| {
+            let device = slots.plug(Arc::<Block>::clone(block))?;
+            Ok(Disk { block: Arc::clone(block), device })
+        };
+        let disks = blocks.iter().map(plug).collect::<Result<_, StartError>>()?;
         Ok(Self { disks, ..Self::default() })
     }
 
-    /// Where their registers are, and what answers there: guest-physical address and device,
-    /// [`SIZE`] bytes each.
-    pub fn registers(&self) -> impl Iterator<Item = (u64, Arc<Mutex<VirtioMmio>>)> {
-        self.disks.iter().map(|disk| (disk.description.base.into(), Arc::clone(&disk.mmio)))
+    /// The OpenFirmware paths by which SeaBIOS's boot order names them.
+    fn paths(&self) -> impl Iterator<Item = String> {
+        self.disks.iter().map(|disk| format!("{}/disk@0,0", disk.device.path()))
     }
 
     /// The disks to boot from: those with a boot index in `indices`, which has one entry for each
-    /// disk, and the paths by which SeaBIOS knows them (`bootprio_find_mmio_device`, src/boot.c).
+    /// disk, and the paths by which SeaBIOS knows them (`bootprio_find_mmio_device` and
+    /// `bootprio_find_pci_device`, src/boot.c).
     pub fn boot_paths(&self, indices: &[Option<u32>]) -> Vec<(u32, String)> {
-        let paths = self.disks.iter().map(|disk| {
-            let base = u64::from(disk.description.base);
-            format!("/virtio-mmio@{base:016x}/disk@0,0")
-        });
+        let paths = self.paths();
         indices.iter().zip(paths).filter_map(|(index, path)| Some(((*index)?, path))).collect()
     }
 
     /// Their DSDT entries.
-    pub fn descriptions(&self) -> impl Iterator<Item = &VirtioMmioDescription> {
-        self.disks.iter().map(|disk| &disk.description)
+    pub fn descriptions(&self) -> impl Iterator<Item = &dyn Aml> {
+        self.disks.iter().filter_map(|disk| disk.device.description())
     }
 
     /// Has KVM wake the threads itself when the guest notifies a queue, without a return to this
     /// process.
     pub fn connect(&self, vm: &VmFd) {
-        for disk in &self.disks {
-            let at = IoEventAddress::Mmio(u64::from(disk.description.base) + QUEUE_NOTIFY);
-            // The registers take the notification where KVM does not.
-            let _ = vm.register_ioevent(&disk.wake, &at, 0u32);
-        }
+        self.disks.iter().for_each(|disk| disk.device.connect(vm));
     }
 
     /// Starts the threads. Signals are blocked in them as in the caller. Whatever way the run ends,
@@ -126,17 +83,22 @@ impl Disks {
     pub fn start(&self, notifier: &Notifier) -> io::Result<Running<'_>> {
         let running = Running(self);
         for (index, disk) in self.disks.iter().enumerate() {
-            let state = Arc::clone(lock(&disk.mmio).state());
-            let (wake, stop) = (Arc::clone(&disk.wake), Arc::clone(&self.stop));
-            let notifier = notifier.clone();
-            let thread = Builder::new().name(format!("disk{index}")).spawn(move || {
-                // A panic in here is a defect of chukka's, and the guest would wait for ever.
-                if catch_unwind(AssertUnwindSafe(|| serve(&state, &wake, &stop))).is_err() {
-                    let ended = Outcome::Defect("a disk's thread");
-                    notifier.note(|n| n.ended = n.ended.take().or(Some(ended)));
-                }
-            })?;
-            lock(&self.threads).push(thread);
+            for (queue, wake) in (0..).zip(disk.device.wakes()) {
+                let state = Arc::clone(disk.device.state());
+                let (wake, stop) = (Arc::clone(wake), Arc::clone(&self.stop));
+                let notifier = notifier.clone();
+                let name = format!("disk{index}.{queue}");
+                let thread = Builder::new().name(name).spawn(move || {
+                    // A panic in here is a defect of chukka's, and the guest would wait for ever.
+                    let served =
+                        catch_unwind(AssertUnwindSafe(|| serve(&state, queue, &wake, &stop)));
+                    if served.is_err() {
+                        let ended = Outcome::Defect("a disk's thread");
+                        notifier.note(|n| n.ended = n.ended.take().or(Some(ended)));
+                    }
+                })?;
+                lock(&self.threads).push(thread);
+            }
         }
         Ok(running)
     }
@@ -144,15 +106,15 @@ impl Disks {
     /// The reset of the machine, while no vCPU runs: returns once the requests in service are
     /// answered.
     pub fn reset(&self) {
-        self.disks.iter().for_each(|disk| lock(&disk.mmio).reset());
+        self.disks.iter().for_each(|disk| disk.device.reset());
     }
 
     /// The end of the run: no request is in service any more, and everything written is durable.
     fn finish(&self) {
         self.reset();
         self.stop.store(true, Ordering::SeqCst);
-        for disk in &self.disks {
-            let _ = disk.wake.write(1);
+        for wake in self.disks.iter().flat_map(|disk| disk.device.wakes()) {
+            let _ = wake.write(1);
         }
         for thread in std::mem::take(&mut *lock(&self.threads)) {
             // One that has panicked has been reported.
@@ -174,11 +136,11 @@ impl Drop for Running<'_> {
 }
 
 /// Serves the queue whenever it is notified.
-fn serve(state: &VirtioState, wake: &EventFd, stop: &AtomicBool) {
+fn serve(state: &VirtioState, queue: u16, wake: &EventFd, stop: &AtomicBool) {
     while !stop.load(Ordering::SeqCst) {
         // It fails only when interrupted.
         if wake.read().is_ok() {
-            state.serve(0);
+            state.serve(queue);
         }
     }
 }
@@ -189,9 +151,12 @@ mod tests {
     use std::sync::atomic::AtomicUsize;
 
     use devices::virtio::block::{BlockBackend, BlockOptions};
-    use vm_memory::{GuestAddress, VolatileSlice};
+    use vm_memory::{GuestAddress, GuestMemoryMmap, VolatileSlice};
 
+    use super::super::virtio::Connections;
     use super::*;
+    use crate::machine::irq::IrqChip;
+    use crate::mmio_bus::MmioBus;
 
     /// A disk that counts how often it is flushed.
     #[derive(Clone, Debug, Default)]
@@ -245,7 +210,10 @@ mod tests {
         };
         let blocks: Vec<_> = (0..count).map(|_| block()).collect();
         let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), 0x1000)]).unwrap();
-        (Disks::new(&blocks, &memory, &IrqChip::default()), backend, errors)
+        let connections =
+            Connections { memory, mmio_bus: MmioBus::default(), irq_chip: IrqChip::default() };
+        let mut slots = Slots::new(connections, None);
+        (Disks::new(&blocks, &mut slots), backend, errors)
     }
 
     #[test]
@@ -262,11 +230,12 @@ mod tests {
     }
 
     #[test]
-    fn disks_have_registers_and_interrupts_of_their_own() {
-        let machine = disks(MAX_DISKS).0.unwrap();
-        let places: Vec<_> = machine.descriptions().map(|disk| (disk.base, disk.gsi)).collect();
-        assert_eq!((places[0], places[7]), ((0xfeb0_0000, 16), (0xfeb0_0e00, 23)));
-        let error = disks(MAX_DISKS + 1).0.unwrap_err();
+    fn disks_have_places_of_their_own() {
+        let machine = disks(8).0.unwrap();
+        let paths: Vec<_> = machine.paths().collect();
+        assert_eq!(paths[0], "/virtio-mmio@00000000feb00000/disk@0,0");
+        assert_eq!(paths[7], "/virtio-mmio@00000000feb00e00/disk@0,0");
+        let error = disks(9).0.unwrap_err();
         assert_eq!(error.to_string(), "9 disks requested; there can be at most 8");
     }
 }

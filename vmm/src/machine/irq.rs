@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use devices::irq::{IrqLine, LevelLine};
+use devices::irq::{IrqLine, LevelLine, MsiMessage, MsiSender};
+use kvm_bindings::kvm_msi;
 use kvm_ioctls::VmFd;
 
 /// The interrupt controllers of the current VM; a reboot replaces the VM.
@@ -23,6 +24,33 @@ impl IrqChip {
     /// Level-triggered interrupt line `irq`.
     pub fn level_line(&self, irq: u8) -> Box<dyn LevelLine> {
         Box::new(KvmLine { chip: self.clone(), irq: irq.into() })
+    }
+
+    /// Sends message-signaled interrupts.
+    pub fn message_sender(&self) -> Box<dyn MsiSender> {
+        Box::new(KvmMessages(self.clone()))
+    }
+
+    /// The current VM, if there is one yet.
+    pub fn vm(&self) -> Option<Arc<VmFd>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Message-signaled interrupts by KVM_SIGNAL_MSI, from the thread that serves the device. That is
+/// one system call for each, like a write to an irqfd, and needs no table of routes in the kernel,
+/// which would have to follow each change of a vector.
+struct KvmMessages(IrqChip);
+
+impl MsiSender for KvmMessages {
+    fn send(&self, message: MsiMessage) {
+        if let Some(vm) = &*self.0.0.read().unwrap_or_else(PoisonError::into_inner) {
+            let MsiMessage { address, data } = message;
+            let [address_lo, address_hi] =
+                [address & 0xffff_ffff, address >> 32].map(|half| half.try_into().unwrap_or(0));
+            // It fails where the message reaches no CPU: the guest's mistake.
+            let _ = vm.signal_msi(kvm_msi { address_lo, address_hi, data, ..Default::default() });
+        }
     }
 }
 

@@ -128,15 +128,19 @@ fn devices_without_their_drive_are_refused() {
         assert_eq!(refusal(&["-drive", "a,if=virtio,id=d", "-device", device]).0, text);
     }
     let (text, hint) = refusal(&["-device", "virtio-blk-pci,drive=d"]);
-    assert_eq!(text, "-device virtio-blk-pci: chukka has no PCI disks yet");
-    assert!(hint.contains("-device virtio-blk-device,drive=ID"), "{hint}");
+    assert_eq!(text, "-device virtio-blk-pci: microvm has no PCI");
+    assert!(hint.contains("-device virtio-blk,"), "{hint}");
 }
 
 #[test]
-fn the_pc_machine_has_no_disks_yet() {
-    let (text, hint) = refusal(&["-machine", "pc", "-drive", "a,if=virtio"]);
-    assert_eq!(text, "-drive with -machine pc: chukka's pc machine has no disks yet");
-    assert!(hint.contains("-machine microvm"), "{hint}");
+fn disks_of_the_pc_machine_are_pci_devices() {
+    let drive = ["-machine", "pc", "-drive", "a,if=none,id=d", "-device"];
+    for device in ["virtio-blk-pci,drive=d", "virtio-blk,drive=d"] {
+        assert_eq!(disks(&[&drive[..], &[device]].concat()).len(), 1);
+    }
+    let (text, hint) = refusal(&[&drive[..], &["virtio-blk-device,drive=d"]].concat());
+    assert_eq!(text, "-device virtio-blk-device: on pc, disks are PCI devices");
+    assert!(hint.contains("-device virtio-blk,"), "{hint}");
 }
 
 /// Path, serial number and boot index of each disk, and the warnings.

@@ -1,13 +1,17 @@
 use super::*;
 use crate::exit::tests::Requests;
 use crate::exit::{ExitRequest, ResetSource};
+use crate::irq::RecordingLine;
+use crate::pci::pirq::PirqRouter;
 use crate::pci::{host_bridge, isa_bridge};
 
 fn machine() -> (PciConfigPorts, Requests) {
     let requests = Requests::default();
+    let router = PirqRouter::new(|_| Box::new(RecordingLine::default()));
+    let bridge = isa_bridge::IsaBridge::new(router);
     let mut bus = PciBus::new();
     bus.add(host_bridge::PLACE, Box::new(host_bridge::function())).unwrap();
-    bus.add(isa_bridge::PLACE, Box::new(isa_bridge::function())).unwrap();
+    bus.add(isa_bridge::PLACE, Box::new(bridge)).unwrap();
     (PciConfigPorts::new(bus, ResetControl::new(requests.handle())), requests)
 }
 
