@@ -111,7 +111,8 @@ fn request(options: &Options) -> Result<Request, ArgsError> {
     let fw_cfg = fw_cfg::items(&options.fw_cfg, &mut warnings)?;
     let credentials = fw_cfg::credentials(&options.credentials, &fw_cfg)?;
     smbios::check_strings(&smbios, &credentials)?;
-    let Devices { debugcon, debug_exit, vmcoreinfo } = debugcon::devices(options, &mut warnings)?;
+    let Devices { debugcon, debug_exit, vmcoreinfo, pc_testdev, lost_ticks } =
+        debugcon::devices(options, &mut warnings)?;
     let disks = drive::disks(options, machine)?;
     let trace = trace::trace(&options.trace)?;
     let timestamps = trace::timestamps(&options.msg)?;
@@ -132,6 +133,8 @@ fn request(options: &Options) -> Result<Request, ArgsError> {
         debugcon,
         debug_exit,
         vmcoreinfo,
+        pc_testdev,
+        lost_ticks,
         trace,
         timestamps,
         machine,

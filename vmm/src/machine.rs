@@ -10,6 +10,7 @@ mod list;
 mod outputs;
 pub mod parts;
 mod power;
+mod testdev;
 mod trace;
 
 use std::sync::{Arc, Mutex};
@@ -19,6 +20,7 @@ use devices::cmos::{self, Cmos, CmosDescription};
 use devices::debug_exit::DebugExit;
 use devices::fw_cfg::FwCfgDescription;
 use devices::i8042::{self, I8042};
+use devices::pc_testdev;
 use devices::port92::{self, Port92};
 use devices::serial::Serial;
 use devices::virtio::mmio;
@@ -111,7 +113,13 @@ impl Devices {
             )?;
         }
 
+        let testdev = testdev::attach(&mut list, parts, &irq_chip)?;
+
         let mut bus = list.bus()?;
+        if let Some(testdev) = testdev {
+            bus.add_mmio(pc_testdev::MEMORY, pc_testdev::MEMORY_SIZE, testdev)
+                .map_err(DeviceError::from)?;
+        }
         for (base, registers) in disks.registers() {
             bus.add_mmio(base, mmio::SIZE, registers).map_err(DeviceError::from)?;
         }

@@ -50,7 +50,6 @@ static WITH_HINT: [(&[&str], &str); 12] = [
     (
         &[
             "sdl",
-            "vnc",
             "spice",
             "curses",
             "full-screen",

@@ -272,12 +272,15 @@ pub static OPTIONS: [Opt; 56] = [
         "the firmware's log: stdio, file:PATH, null, none",
     ]),
     value("global", "PROPERTY", |o, v| o.global.push(v), Group::Debugging, &[
-        "its port: isa-debugcon.iobase=0x402 (SeaBIOS)",
+        "isa-debugcon.iobase=0x402: its port (SeaBIOS's);",
+        "kvm-pit.lost_tick_policy=discard: timer interrupts that",
+        "come late are lost",
     ]),
     value("device", "NAME", |o, v| o.devices.push(v), Group::Debugging, &[
         "isa-debugcon,iobase=PORT,chardev=ID; vmcoreinfo, for",
         "the guest's crash note; isa-debug-exit,iobase=PORT,",
-        "iosize=PORTS, for the guest to end with a status",
+        "iosize=PORTS, for the guest to end with a status;",
+        "pc-testdev, for kvm-unit-tests",
     ]),
     value("chardev", "BACKEND", |o, v| o.chardevs.push(v), Group::Debugging, &[
         "for isa-debugcon: file,id=ID,path=PATH or stdio,id=ID",
@@ -304,6 +307,7 @@ pub static OPTIONS: [Opt; 56] = [
         help: &["print the version"],
     },
     value("display", "TYPE", |o, v| o.absent.display.push(v), Group::Ignored, &[]),
+    value("vnc", "DISPLAY", |o, v| o.absent.vnc.push(v), Group::Ignored, &[]),
     value("monitor", "DEVICE", |o, v| o.absent.monitor.push(v), Group::Ignored, &[]),
     value("parallel", "DEVICE", |o, v| o.absent.parallel.push(v), Group::Ignored, &[]),
     value("vga", "TYPE", |o, v| o.absent.vga.push(v), Group::Ignored, &[]),
