@@ -148,7 +148,7 @@ _chukka() {
         -d|--d) return ;;
     esac
     if [[ $cur == -* || COMP_CWORD -gt 1 ]]; then
-        _chukka_options "kernel initrd append location no-location-args bootdisk entry state initrd-inject preseed kickstart autoyast offline fetch checksum dry-run bios pflash L option-rom boot fw_cfg smbios credential m smp cpu machine M accel enable-kvm rtc uuid name drive snapshot serial nographic nodefaults debugcon global device chardev msg trace no-reboot action help h version display monitor parallel vga net nic no-user-config d" -
+        _chukka_options "kernel initrd append location no-location-args bootdisk entry state initrd-inject preseed kickstart autoyast offline fetch checksum dry-run bios pflash L option-rom boot fw_cfg smbios credential m smp cpu machine M accel enable-kvm rtc uuid name drive snapshot serial nographic nodefaults debugcon global device chardev msg trace no-reboot action help h version display vnc monitor parallel vga net nic no-user-config d" -
     else
         _chukka_words "fetch restart-install bootloader cache help version"
     fi

@@ -5,12 +5,12 @@
 //! |---|---|---|
 //! | ports 0xe0 to 0xe3, and again 0xe8 to 0xeb | 1, 2, 4 | a latch of 32 bits, little-endian |
 //! | port 0xe4 | 4 | write: the guest-physical address of a page whose translations KVM discards |
-//! | ports 0x2000 to 0x2017 | 1 | write: drives interrupt line 0 to 23 high, or low for 0 |
+//! | ports 0x2000 to 0x2017 | 1, 2, 4 | write: each byte drives one of lines 0 to 23 high, or low for 0 |
 //! | memory 0xff00_0000 to 0xff00_ffff | 1, 2, 4, 8 | 64 KiB of storage, as registers |
 //!
-//! Writes of another width are dropped, and ports that can only be written read as all ones. QEMU
-//! refuses lines above 15, which end the process there. A machine reset does not clear the device,
-//! as in QEMU.
+//! QEMU splits a wide write to the lines into bytes (`memory_access_size`, softmmu/physmem.c), and
+//! drops a narrow write to port 0xe4. Ports that can only be written read as all ones. Lines above 15
+//! end the process in QEMU. A machine reset does not clear the device, as in QEMU.
 
 use std::fmt;
 
@@ -90,10 +90,9 @@ impl MutDevicePio for PcTestdev {
                 }
             }
             (FLUSH, &[a, b, c, d]) => (self.flush)(u32::from_le_bytes([a, b, c, d]).into()),
-            (LINES, &[level]) => {
-                if let Some(line) = self.lines.get(usize::from(offset)) {
-                    line.set(level != 0);
-                }
+            (LINES, levels) => {
+                let lines = self.lines.iter().skip(offset.into());
+                lines.zip(levels).for_each(|(line, level)| line.set(*level != 0));
             }
             _ => {}
         }
@@ -182,10 +181,19 @@ mod tests {
             device.pio_write(PioAddress(LINES), port, &[0]);
             assert!(!line.is_high(), "{port}");
         }
-        device.pio_write(PioAddress(LINES), 0, &[1, 1]);
         device.pio_write(PioAddress(LINES), LINE_COUNT.into(), &[1]);
         assert!(!lines.iter().any(RecordingLine::is_high));
         assert_eq!(read(&mut device, LINES, 0), [0xff]);
+    }
+
+    /// `test_sti_inhibit` in kvm-unit-tests' x86/realmode.c writes 32 bits.
+    #[test]
+    fn a_wide_write_drives_a_line_for_each_byte() {
+        let Bench { mut device, lines, .. } = bench();
+        lines[12].set(true);
+        device.pio_write(PioAddress(LINES), 11, &1u32.to_le_bytes());
+        let high: Vec<_> = (0..lines.len()).filter(|line| lines[*line].is_high()).collect();
+        assert_eq!(high, [11]);
     }
 
     #[test]

@@ -24,8 +24,7 @@ The options are QEMU's; each may be written with one dash or two.
 const TAIL: &str = "
 Accepted without effect, so that QEMU command lines work: -display none,
 -vnc none, -vga none, -monitor none, -parallel none, -net none, -nic none,
--no-user-config, -d unimp,guest_errors. QEMU's other options are refused by
-name.
+-no-user-config, -d unimp,guest_errors. chukka refuses QEMU's other options.
 
 Keys: Ctrl-A x ends chukka, Ctrl-A h lists the others.
 

@@ -135,7 +135,7 @@ pub static COMMANDS: [(&str, &str); 6] = [
 
 /// Every option.
 #[rustfmt::skip]
-pub static OPTIONS: [Opt; 56] = [
+pub static OPTIONS: [Opt; 57] = [
     value("kernel", "FILE", |o, v| o.boot.kernel = Some(v), Group::Boot, &[
         "the kernel: a bzImage or a vmlinux; a path or a URL",
     ]),
@@ -272,15 +272,13 @@ pub static OPTIONS: [Opt; 56] = [
         "the firmware's log: stdio, file:PATH, null, none",
     ]),
     value("global", "PROPERTY", |o, v| o.global.push(v), Group::Debugging, &[
-        "isa-debugcon.iobase=0x402: its port (SeaBIOS's);",
-        "kvm-pit.lost_tick_policy=discard: timer interrupts that",
-        "come late are lost",
+        "isa-debugcon.iobase=0x402, its port (SeaBIOS);",
+        "kvm-pit.lost_tick_policy=discard or delay (default)",
     ]),
     value("device", "NAME", |o, v| o.devices.push(v), Group::Debugging, &[
         "isa-debugcon,iobase=PORT,chardev=ID; vmcoreinfo, for",
         "the guest's crash note; isa-debug-exit,iobase=PORT,",
-        "iosize=PORTS, for the guest to end with a status;",
-        "pc-testdev, for kvm-unit-tests",
+        "iosize=PORTS, to end with a status; pc-testdev",
     ]),
     value("chardev", "BACKEND", |o, v| o.chardevs.push(v), Group::Debugging, &[
         "for isa-debugcon: file,id=ID,path=PATH or stdio,id=ID",
