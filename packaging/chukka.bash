@@ -143,6 +143,7 @@ _chukka() {
         -trace|--trace) _chukka_words "fw_cfg"; return ;;
         -action|--action) return ;;
         -display|--display) _chukka_words "none"; return ;;
+        -vnc|--vnc) return ;;
         -monitor|--monitor) _chukka_words "none"; return ;;
         -parallel|--parallel) _chukka_words "none"; return ;;
         -vga|--vga) _chukka_words "none"; return ;;

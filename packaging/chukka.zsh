@@ -121,8 +121,8 @@ _arguments \
     '*-nographic[no window\: always the case]' \
     '*-nodefaults[no serial port unless -serial adds one]' \
     '*-debugcon[the firmware'\''s log\: stdio, file\:PATH, null, none]:DEVICE:(stdio file\: null none)' \
-    '*-global[its port\: isa-debugcon.iobase=0x402 (SeaBIOS)]:PROPERTY: ' \
-    '*-device[isa-debugcon,iobase=PORT,chardev=ID; vmcoreinfo, for the guest'\''s crash note; isa-debug-exit,iobase=PORT, iosize=PORTS, for the guest to end with a status]:NAME:(isa-debugcon isa-debug-exit vmcoreinfo)' \
+    '*-global[isa-debugcon.iobase=0x402, its port (SeaBIOS); kvm-pit.lost_tick_policy=discard or delay (default)]:PROPERTY: ' \
+    '*-device[isa-debugcon,iobase=PORT,chardev=ID; vmcoreinfo, for the guest'\''s crash note; isa-debug-exit,iobase=PORT, iosize=PORTS, to end with a status; pc-testdev]:NAME:(isa-debugcon isa-debug-exit vmcoreinfo)' \
     '*-chardev[for isa-debugcon\: file,id=ID,path=PATH or stdio,id=ID]:BACKEND: ' \
     '*-msg[put the host'\''s time before each line of that log]:timestamp:(timestamp)' \
     '*-trace[print each fw_cfg operation, and a summary]:fw_cfg:(fw_cfg)' \
@@ -132,6 +132,7 @@ _arguments \
     '*-h[print a summary of the options]' \
     '*-version[print the version]' \
     '*-display[]:TYPE:(none)' \
+    '*-vnc[]:DISPLAY: ' \
     '*-monitor[]:DEVICE:(none)' \
     '*-parallel[]:DEVICE:(none)' \
     '*-vga[]:TYPE:(none)' \

@@ -118,7 +118,8 @@ fn request(options: &Options) -> Result<Request, ArgsError> {
     let fw_cfg = fw_cfg::items(&options.fw_cfg, &mut warnings)?;
     let credentials = fw_cfg::credentials(&options.credentials, &fw_cfg)?;
     smbios::check_strings(&smbios, &credentials)?;
-    let Devices { debugcon, debug_exit, vmcoreinfo } = debugcon::devices(options, &mut warnings)?;
+    let Devices { debugcon, debug_exit, vmcoreinfo, pc_testdev, lost_ticks } =
+        debugcon::devices(options, &mut warnings)?;
     let trace = trace::trace(&options.trace)?;
     let timestamps = trace::timestamps(&options.msg)?;
     // Last: what is wrong is reported before what is missing.
@@ -139,6 +140,8 @@ fn request(options: &Options) -> Result<Request, ArgsError> {
         debugcon,
         debug_exit,
         vmcoreinfo,
+        pc_testdev,
+        lost_ticks,
         trace,
         timestamps,
         machine,

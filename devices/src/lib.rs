@@ -9,6 +9,7 @@
 //! | [`port92`]: A20, fast reset | 0x92 | – | IBM PS/2 Hardware Interface Technical Reference |
 //! | [`debugcon`]: firmware's log | 0x402 or as configured | – | QEMU's `hw/char/debugcon.c` |
 //! | [`debug_exit`]: end with a status | 0x501, 0x502 or as configured | – | QEMU's `hw/misc/debugexit.c` |
+//! | [`pc_testdev`]: for tests of KVM | 0xe0 to 0xeb, 0x2000 to 0x2017, and memory | any | QEMU's `hw/misc/pc-testdev.c` |
 //! | [`acpi_pm`]: power-off, reset, power button | 0x600 to 0x607 | 9 | ACPI 6.5, 4.8.3.6, 4.8.3.7 and 5.6.9 |
 //! | [`fw_cfg`](mod@fw_cfg): items that the host passes to the guest | 0x510, 0x511, 0x514 to 0x51b | – | QEMU, hw/nvram/fw_cfg.c |
 //! | [`acpi_pm_timer`]: 3.58 MHz counter | 0x608 to 0x60b | – | ACPI 6.5, 4.8.3.3 |
@@ -68,6 +69,7 @@ pub mod i8042;
 pub mod ide_connectors;
 pub mod irq;
 pub mod panic_watch;
+pub mod pc_testdev;
 pub mod pci;
 pub mod pflash;
 pub mod piix4_pm;

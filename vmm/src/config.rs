@@ -61,6 +61,10 @@ pub struct VmConfig {
     /// The ports through which the guest can end the run with an exit status (`-device
     /// isa-debug-exit`).
     pub debug_exit: Option<DebugExit>,
+    /// Whether the machine has QEMU's test device (`-device pc-testdev`).
+    pub pc_testdev: bool,
+    /// What becomes of timer interrupts that the guest did not take in time.
+    pub lost_ticks: LostTicks,
     /// Whether the guest can publish its vmcoreinfo note (`-device vmcoreinfo`).
     pub vmcoreinfo: bool,
     /// What to trace while the guest runs.
@@ -218,6 +222,17 @@ pub struct DebugExit {
     pub port: u16,
     /// Number of ports: at least 1; the last port is at most 0xffff.
     pub size: u16,
+}
+
+/// What becomes of interrupts of the PIT (8254) that the guest did not take in time (`-global
+/// kvm-pit.lost_tick_policy=`; QEMU's `LostTickPolicy`, qapi/machine.json).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LostTicks {
+    /// KVM delivers them later, so that a guest that counts them keeps the time.
+    #[default]
+    Delay,
+    /// They are lost. KVM cannot use AMD's AVIC otherwise.
+    Discard,
 }
 
 /// What to trace on standard error while the guest runs (`-trace`).

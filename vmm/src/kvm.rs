@@ -1,5 +1,8 @@
 //! /dev/kvm and the VM: required capabilities and setup.
-#![expect(unsafe_code, reason = "KVM_SET_USER_MEMORY_REGION hands the kernel host addresses")]
+#![expect(
+    unsafe_code,
+    reason = "KVM_SET_USER_MEMORY_REGION hands the kernel host addresses; KVM_REINJECT_CONTROL is not in kvm-ioctls"
+)]
 
 pub mod cpuid;
 mod snapshot;
@@ -16,11 +19,13 @@ use firmware::layout;
 use guest_memory::hint::Hint;
 use kvm_bindings::{
     KVM_IRQCHIP_PIC_MASTER, KVM_IRQCHIP_PIC_SLAVE, KVM_MEM_READONLY, KVM_PIT_SPEAKER_DUMMY,
-    kvm_irqchip, kvm_pit_config, kvm_userspace_memory_region,
+    kvm_irqchip, kvm_pit_config, kvm_reinject_control, kvm_userspace_memory_region,
 };
 use kvm_ioctls::{Cap, Kvm, VmFd};
 use thiserror::Error;
+use vmm_sys_util::ioctl::ioctl_with_ref;
 
+use crate::config::LostTicks;
 use crate::memory::Ram;
 use crate::memory::rom::Rom;
 
@@ -169,6 +174,7 @@ pub fn create_vm<'a>(
     kvm: &Kvm,
     ram: &Ram,
     roms: impl Iterator<Item = &'a Rom>,
+    lost_ticks: LostTicks,
 ) -> Result<VmFd, KvmError> {
     // KVM_CREATE_VM fails with EINTR if a signal is pending (virt/kvm/kvm_main.c), so retry once.
     let vm = loop {
@@ -196,6 +202,9 @@ pub fn create_vm<'a>(
     // clock count the PIT's channel 2.
     let pit = kvm_pit_config { flags: KVM_PIT_SPEAKER_DUMMY, ..Default::default() };
     vm.create_pit2(pit).map_err(KvmError::ioctl("KVM_CREATE_PIT2"))?;
+    if lost_ticks == LostTicks::Discard {
+        discard_lost_ticks(&vm)?;
+    }
     Ok(vm)
 }
 
@@ -234,6 +243,21 @@ fn set_slot(
     // contains nothing else.
     unsafe { vm.set_user_memory_region(region) }
         .map_err(KvmError::ioctl("KVM_SET_USER_MEMORY_REGION"))
+}
+
+/// `_IO(KVMIO, 0x71)` (include/uapi/linux/kvm.h).
+const KVM_REINJECT_CONTROL: libc::c_ulong = 0xae71;
+
+/// Makes the PIT's interrupts get lost if the guest does not take them in time.
+fn discard_lost_ticks(vm: &VmFd) -> Result<(), KvmError> {
+    let control = kvm_reinject_control { pit_reinject: 0, ..Default::default() };
+    // SAFETY: the ioctl only reads the structure that it is given.
+    let result = unsafe { ioctl_with_ref(vm, KVM_REINJECT_CONTROL, &control) };
+    if result == 0 {
+        return Ok(());
+    }
+    let source = io::Error::last_os_error();
+    Err(KvmError::Ioctl { ioctl: "KVM_REINJECT_CONTROL", source })
 }
 
 /// The master 8259, with the vector base and mask that a PC's firmware sets: IRQ 0 is vector 8, and

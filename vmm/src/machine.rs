@@ -11,6 +11,7 @@ mod list;
 mod outputs;
 pub mod parts;
 mod power;
+mod testdev;
 mod trace;
 mod virtio;
 
@@ -21,6 +22,7 @@ use devices::cmos::{self, Cmos, CmosDescription};
 use devices::debug_exit::DebugExit;
 use devices::fw_cfg::FwCfgDescription;
 use devices::i8042::{self, I8042};
+use devices::pc_testdev;
 use devices::port92::{self, Port92};
 use devices::serial::Serial;
 use firmware::acpi::AcpiTables;
@@ -121,6 +123,10 @@ impl Devices {
                     .ports(at.port, at.size)
                     .port_hint("many guests write to port 0xf4: iobase=0xf4,iosize=0x4"),
             )?;
+        }
+
+        if let Some(testdev) = testdev::attach(&mut list, parts, &irq_chip)? {
+            mmio_bus.add_fixed(pc_testdev::MEMORY, pc_testdev::MEMORY_SIZE, testdev);
         }
 
         let bus = list.bus()?.with_mmio(mmio_bus.clone());

@@ -101,6 +101,26 @@ impl Ram {
     }
 }
 
+/// Makes KVM discard its translations of the 4 KiB page that contains guest-physical address `at`,
+/// as if the host had moved the page. Does nothing if `at` is not RAM.
+///
+/// Any change of the page's protection makes the host's kernel call KVM's MMU notifier
+/// (`change_pmd_range`, mm/mprotect.c). QEMU's pc-testdev takes all access away for a moment; adding
+/// and removing the permission to execute never makes an access by chukka itself fail.
+pub fn discard_translations(memory: &GuestMemoryMmap, at: u64) {
+    const PAGE: usize = 4096;
+    let Ok(page) = memory.get_slice(GuestAddress(at & !(PAGE as u64 - 1)), PAGE) else { return };
+    let start = page.ptr_guard_mut().as_ptr().cast();
+    let data = libc::PROT_READ | libc::PROT_WRITE;
+    // SAFETY: the page is guest memory, which is mapped for reading and writing as long as the
+    // process exists, and it stays so: its contents do not change. A failure, for example under
+    // SELinux without execmem, leaves everything as it is.
+    unsafe {
+        libc::mprotect(start, PAGE, data | libc::PROT_EXEC);
+        libc::mprotect(start, PAGE, data);
+    }
+}
+
 /// Allocates anonymous memory for a range of guest-physical addresses, at a host address that is
 /// equal to the guest address modulo 2 MiB.
 fn region(range: Range<u64>) -> Result<GuestRegionMmap, MemoryError> {

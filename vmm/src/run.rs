@@ -242,7 +242,7 @@ impl<'a> Vm<'a> {
     }
 
     fn create_vcpus(&self, devices: &Devices) -> Result<Vec<Vcpu>, KvmError> {
-        let vm = kvm::create_vm(&self.kvm, &self.ram, self.boot.roms())?;
+        let vm = kvm::create_vm(&self.kvm, &self.ram, self.boot.roms(), self.config.lost_ticks)?;
         let vcpus = (0..self.config.cpus)
             .map(|cpu| {
                 let fd = vm.create_vcpu(cpu.into()).map_err(KvmError::ioctl("KVM_CREATE_VCPU"))?;

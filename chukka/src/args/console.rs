@@ -98,13 +98,20 @@ struct Absent {
 
 /// Scripts pass these options to say that a device is not wanted. Anything but "none" would be
 /// silently ignored, so it is refused.
-static ABSENT: [Absent; 6] = [
+static ABSENT: [Absent; 7] = [
     Absent {
         option: "display",
         values: |absent| &absent.display,
         accepted: &["none"],
         why: "chukka has no screen",
         hint: "use -display none and a serial console (-append console=ttyS0)",
+    },
+    Absent {
+        option: "vnc",
+        values: |absent| &absent.vnc,
+        accepted: &["none"],
+        why: "chukka has no screen",
+        hint: "use -vnc none and a serial console (-append console=ttyS0)",
     },
     Absent {
         option: "vga",

@@ -6,10 +6,11 @@ use super::drive;
 use super::error::ArgsError;
 use super::options::Options;
 use super::value::{Pair, RawPair, integer, raw, raw_pairs};
-use vmm::config::{DEBUGCON_PORT, DebugExit, Debugcon, SerialBackend};
+use vmm::config::{DEBUGCON_PORT, DebugExit, Debugcon, LostTicks, SerialBackend};
 
 /// The devices of `-device`.
-pub(super) const DEVICES: &str = "virtio-blk, isa-debugcon, isa-debug-exit and vmcoreinfo";
+pub(super) const DEVICES: &str =
+    "virtio-blk, isa-debugcon, isa-debug-exit, pc-testdev and vmcoreinfo";
 
 /// What `-device` and its relatives ask for.
 #[derive(Debug, Default)]
@@ -17,6 +18,17 @@ pub(super) struct Devices {
     pub debugcon: Option<Debugcon>,
     pub debug_exit: Option<DebugExit>,
     pub vmcoreinfo: bool,
+    pub pc_testdev: bool,
+    pub lost_ticks: LostTicks,
+}
+
+/// What a `-global` sets.
+enum Global {
+    /// The port of the debug console.
+    DebugconPort(u16),
+    LostTicks(LostTicks),
+    /// What is the case anyway.
+    Nothing,
 }
 
 /// A `-chardev`.
@@ -36,11 +48,15 @@ pub(super) fn devices(options: &Options, warnings: &mut Vec<String>) -> Result<D
         }
         chardevs.push(chardev);
     }
+    let mut devices = Devices::default();
     let mut port = None;
     for given in raw(&options.global) {
-        port = global(given)?.or(port);
+        match global(given)? {
+            Global::DebugconPort(given) => port = Some(given),
+            Global::LostTicks(policy) => devices.lost_ticks = policy,
+            Global::Nothing => {}
+        }
     }
-    let mut devices = Devices::default();
     for given in raw(&options.debugcon) {
         if let Some(out) = debugcon(given)? {
             let port = port.unwrap_or(DEBUGCON_PORT);
@@ -143,9 +159,8 @@ fn identifier(pair: &Pair) -> Result<String, ArgsError> {
     Err(ArgsError::bad(pair.shown("chardev"), expected))
 }
 
-/// `-global isa-debugcon.iobase=N`, or `driver=isa-debugcon,property=iobase,value=N`: the port, if it
-/// is about that.
-fn global(given: &[u8]) -> Result<Option<u16>, ArgsError> {
+/// `-global DRIVER.PROPERTY=VALUE`, or `driver=DRIVER,property=PROPERTY,value=VALUE`.
+fn global(given: &[u8]) -> Result<Global, ArgsError> {
     let shown = format!("-global {}", String::from_utf8_lossy(given));
     let text = String::from_utf8_lossy(given);
     let short = text.split_once('=').and_then(|(name, value)| {
@@ -172,11 +187,16 @@ fn global(given: &[u8]) -> Result<Option<u16>, ArgsError> {
         }
     };
     match (driver.as_str(), property.as_str()) {
-        ("isa-debugcon", "iobase") => port(shown, &value).map(Some),
-        ("isa-debugcon", "readback") => readback(shown, &value).map(|()| None),
+        ("isa-debugcon", "iobase") => port(shown, &value).map(Global::DebugconPort),
+        ("isa-debugcon", "readback") => readback(shown, &value).map(|()| Global::Nothing),
+        ("kvm-pit", "lost_tick_policy") => match value.as_str() {
+            "delay" => Ok(Global::LostTicks(LostTicks::Delay)),
+            "discard" => Ok(Global::LostTicks(LostTicks::Discard)),
+            _ => Err(ArgsError::bad(shown, "delay (default) or discard")),
+        },
         _ => {
             let why = "chukka does not have this property";
-            let hint = "the one there is: -global isa-debugcon.iobase=0x402";
+            let hint = "it has isa-debugcon.iobase=PORT and kvm-pit.lost_tick_policy=delay|discard";
             Err(ArgsError::unsupported(shown, why, hint))
         }
     }
@@ -220,16 +240,8 @@ fn device(
                 None => Ok(()),
             }
         }
-        Some("vmcoreinfo") => {
-            if let Some(pair) = pairs.iter().find(|pair| !matches!(&*pair.key, "driver" | "id")) {
-                return Err(ArgsError::bad(pair.shown("device"), "vmcoreinfo alone"));
-            }
-            if devices.vmcoreinfo {
-                return Err(twice("vmcoreinfo"));
-            }
-            devices.vmcoreinfo = true;
-            Ok(())
-        }
+        Some("vmcoreinfo") => plain_device("vmcoreinfo", &mut devices.vmcoreinfo, &pairs),
+        Some("pc-testdev") => plain_device("pc-testdev", &mut devices.pc_testdev, &pairs),
         // Read with the drives they attach.
         Some(name) if drive::DEVICES.contains(&name) => Ok(()),
         Some(
@@ -252,6 +264,18 @@ fn device(
             Err(ArgsError::unsupported(format!("-device {name}"), why, hint))
         }
     }
+}
+
+/// A device without properties that can be there once.
+fn plain_device(
+    name: &'static str,
+    present: &mut bool,
+    pairs: &[RawPair],
+) -> Result<(), ArgsError> {
+    if let Some(pair) = pairs.iter().find(|pair| !matches!(&*pair.key, "driver" | "id")) {
+        return Err(ArgsError::bad(pair.shown("device"), format!("{name} alone")));
+    }
+    if std::mem::replace(present, true) { Err(twice(name)) } else { Ok(()) }
 }
 
 /// A device that can be there once only.

@@ -23,8 +23,8 @@ The options are QEMU's; each may be written with one dash or two.
 
 const TAIL: &str = "
 Accepted without effect, so that QEMU command lines work: -display none,
--vga none, -monitor none, -parallel none, -net none, -nic none, -no-user-config,
--d unimp,guest_errors. QEMU's other options are refused by name.
+-vnc none, -vga none, -monitor none, -parallel none, -net none, -nic none,
+-no-user-config, -d unimp,guest_errors. chukka refuses QEMU's other options.
 
 Keys: Ctrl-A x ends chukka, Ctrl-A h lists the others.
 
@@ -81,6 +81,19 @@ pub fn version() -> String {
     concat!("chukka ", env!("CARGO_PKG_VERSION"), "\n").to_owned()
 }
 
+/// What `-device help` prints. The form is QEMU's (`qdev_print_devinfo`, softmmu/qdev-monitor.c):
+/// scripts look for names in quotes.
+const DEVICES: &str = "\
+Storage devices:
+name \"virtio-blk-device\", bus virtio-bus, alias \"virtio-blk\"
+
+Misc devices:
+name \"isa-debug-exit\", bus ISA
+name \"isa-debugcon\", bus ISA
+name \"pc-testdev\", bus ISA
+name \"vmcoreinfo\"
+";
+
 /// The list that `-machine help`, `-cpu help`, `-accel help`, `-device help` or `-trace help` asks for.
 pub(super) fn list_asked_for(options: &Options) -> Option<String> {
     let asked =
@@ -89,7 +102,7 @@ pub(super) fn list_asked_for(options: &Options) -> Option<String> {
         return Some("Machines:\n  microvm (default)\n  pc\n".to_owned());
     }
     if asked(&options.devices) {
-        return Some("Devices:\n  isa-debugcon\n  isa-debug-exit\n  vmcoreinfo\n".to_owned());
+        return Some(DEVICES.to_owned());
     }
     if asked(&options.trace) {
         return Some(format!("Events:\n  {EVENTS}\n"));

@@ -133,6 +133,8 @@ pub enum Smbios {
 pub struct AbsentDevices {
     /// `-display`.
     pub display: Vec<OsString>,
+    /// `-vnc`.
+    pub vnc: Vec<OsString>,
     /// `-vga`.
     pub vga: Vec<OsString>,
     /// `-monitor`.

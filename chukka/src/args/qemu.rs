@@ -42,7 +42,6 @@ static WITH_HINT: [(&[&str], &str); 16] = [
     (
         &[
             "sdl",
-            "vnc",
             "spice",
             "curses",
             "full-screen",

@@ -135,7 +135,7 @@ pub static COMMANDS: [(&str, &str); 6] = [
 
 /// Every option.
 #[rustfmt::skip]
-pub static OPTIONS: [Opt; 60] = [
+pub static OPTIONS: [Opt; 61] = [
     value("kernel", "FILE", |o, v| o.boot.kernel = Some(v), Group::Boot, &[
         "the kernel: a bzImage or a vmlinux; a path or a URL",
     ]),
@@ -287,12 +287,13 @@ pub static OPTIONS: [Opt; 60] = [
         "the firmware's log: stdio, file:PATH, null, none",
     ]),
     value("global", "PROPERTY", |o, v| o.global.push(v), Group::Debugging, &[
-        "its port: isa-debugcon.iobase=0x402 (SeaBIOS)",
+        "isa-debugcon.iobase=0x402, its port (SeaBIOS);",
+        "kvm-pit.lost_tick_policy=discard or delay (default)",
     ]),
     value("device", "NAME", |o, v| o.devices.push(v), Group::Debugging, &[
         "isa-debugcon,iobase=PORT,chardev=ID; vmcoreinfo, for",
         "the guest's crash note; isa-debug-exit,iobase=PORT,",
-        "iosize=PORTS, for the guest to end with a status",
+        "iosize=PORTS, to end with a status; pc-testdev",
     ]),
     value("chardev", "BACKEND", |o, v| o.chardevs.push(v), Group::Debugging, &[
         "for isa-debugcon: file,id=ID,path=PATH or stdio,id=ID",
@@ -319,6 +320,7 @@ pub static OPTIONS: [Opt; 60] = [
         help: &["print the version"],
     },
     value("display", "TYPE", |o, v| o.absent.display.push(v), Group::Ignored, &[]),
+    value("vnc", "DISPLAY", |o, v| o.absent.vnc.push(v), Group::Ignored, &[]),
     value("monitor", "DEVICE", |o, v| o.absent.monitor.push(v), Group::Ignored, &[]),
     value("parallel", "DEVICE", |o, v| o.absent.parallel.push(v), Group::Ignored, &[]),
     value("vga", "TYPE", |o, v| o.absent.vga.push(v), Group::Ignored, &[]),

@@ -7,6 +7,7 @@ mod ending;
 mod firmware;
 mod location;
 mod machine;
+mod pc_testdev;
 mod pflash;
 mod smbios;
 mod state;
@@ -23,8 +24,8 @@ use guest_memory::hint::Hint;
 use crate::request::{BootFiles, BootSource};
 use vmm::config::cpu_model::CpuModel;
 use vmm::config::{
-    BootOptions, InterruptKey, MachineKind, MapInitrd, OnPanic, OnReset, RtcBase, SerialBackend,
-    SmbiosOptions, Terminal, Trace,
+    BootOptions, InterruptKey, LostTicks, MachineKind, MapInitrd, OnPanic, OnReset, RtcBase,
+    SerialBackend, SmbiosOptions, Terminal, Trace,
 };
 
 fn parse_words(words: &[&str]) -> Result<Invocation, ArgsError> {
@@ -120,6 +121,8 @@ fn a_kernel_alone_gets_the_defaults() {
                 debugcon: None,
                 debug_exit: None,
                 vmcoreinfo: false,
+                pc_testdev: false,
+                lost_ticks: LostTicks::Delay,
                 trace: Trace { fw_cfg: false },
                 timestamps: false,
                 machine: MachineKind::Microvm,

@@ -87,7 +87,7 @@ fn debug_consoles_that_cannot_be_are_refused() {
         assert_eq!(hint, "SeaBIOS's log goes to 0x402");
     }
     let why = "chukka does not have this property";
-    let global = "kvm-pit.lost_tick_policy=delay";
+    let global = "kvm-pit.iobase=0x40";
     assert_eq!(refusal(&["-global", global]).0, format!("-global {global}: {why}"));
     assert_eq!(
         refusal(&["-global", "isa-debugcon"]).0,
@@ -126,7 +126,7 @@ fn devices_that_are_not_there_are_refused_by_name() {
         refusal(&["-device", "virtio-rng-pci,id=r"]),
         (
             "-device virtio-rng-pci: chukka does not have this device".into(),
-            "the devices there are: virtio-blk, isa-debugcon, isa-debug-exit and vmcoreinfo".into()
+            "the devices there are: virtio-blk, isa-debugcon, isa-debug-exit, pc-testdev and vmcoreinfo".into()
         )
     );
     assert_eq!(
