@@ -82,7 +82,7 @@ _arguments \
     '*-append[the kernel'\''s command line]:TEXT: ' \
     '*-location[find kernel and initrd in an install tree\: a URL, a directory or an image; -kernel and -initrd are then paths in it; tells the installer where its tree is]:PLACE:_files' \
     '*-no-location-args[do not tell the installer where its tree is]' \
-    '*-bootdisk[boot the kernel that this disk'\''s boot menu names, and give the guest the disk\: an image or a block device; or a directory]:DISK:_files' \
+    '*-bootdisk[boot the kernel that this disk'\''s boot menu names, and give the guest the disk\: an image or a block device]:DISK:_files' \
     '*-entry[menu entry by number, title or id; default or saved]:ENTRY: ' \
     '*-state[boot the installer that chukka fetch --state DIR saved until it has finished, and -bootdisk DISK from then on]:DIR:_files -/' \
     '*-initrd-inject[add FILE to the root of the initrd; repeatable]:FILE:_files' \
@@ -97,7 +97,7 @@ _arguments \
     '*-pflash[the firmware in a flash chip, on -machine pc; given twice, code and variables; or -drive if=pflash,…]:FILE:_files' \
     '*-L[look for firmware here first; repeatable]:DIR:_files -/' \
     '*-option-rom[an additional option ROM; FILE,bootindex=N; repeatable]:FILE:_files' \
-    '*-boot[order=c (disk), once=c, menu=on, strict=on, splash-time=MS, reboot-timeout=MS]:KEY=VALUE:(menu=on strict=on splash-time= reboot-timeout=)' \
+    '*-boot[order=c, menu=on, splash-time=MS, reboot-timeout=MS, …]:KEY=VALUE:(menu=on strict=on splash-time= reboot-timeout=)' \
     '*-fw_cfg[a file for the guest\: opt/NAME,file=PATH or opt/NAME,string=TEXT; repeatable]:ITEM: ' \
     '*-smbios[type=1,manufacturer=TEXT,product=TEXT,version=,serial=, uuid=,sku=,family=; type=11,value=TEXT or path=FILE]:type=N: ' \
     '*-credential[a systemd credential for the guest; repeatable]:N=VALUE: ' \
@@ -111,9 +111,9 @@ _arguments \
     '*-rtc[start of the clock\: utc, localtime, 2006-06-17T16\:01\:21]:base=TIME:(base=utc base=localtime)' \
     '*-uuid[the machine'\''s UUID, for firmware and SMBIOS]:UUID: ' \
     '*-name[the guest'\''s name, for messages]:NAME: ' \
-    '*-drive[a disk\: file=FILE,format=raw,if=virtio,readonly=on; if=none,id=ID goes with -device virtio-blk,drive=ID; if=pflash,unit=0 is the firmware'\''s code, unit=1 its variables]:file=FILE: ' \
-    '*-hda[a disk, /dev/vda in the guest; without a kernel, SeaBIOS boots it]:FILE:_files' \
-    '*-hdb[the second disk; -hdc and -hdd likewise]:FILE:_files' \
+    '*-drive[a disk\: file=FILE,format=raw,if=virtio,readonly=on; if=none,id=ID goes with -device virtio-blk,drive=ID; if=pflash,unit=0\: firmware code, unit=1\: variables]:file=FILE: ' \
+    '*-hda[a disk; without a kernel, SeaBIOS boots it]:FILE:_files' \
+    '*-hdb[the second disk]:FILE:_files' \
     '*-hdc[the third disk]:FILE:_files' \
     '*-hdd[the fourth disk]:FILE:_files' \
     '*-snapshot[discard what the guest writes to its disks]' \

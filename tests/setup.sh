@@ -312,8 +312,6 @@ bring_firmware() {
 	say "firmware: OVMF and U-Boot"
 }
 
-# Debian on a disk, as an installer leaves it: an MBR, one ext4 partition, a kernel, its initrd, and a grub.cfg that grub-mkconfig wrote.
-# grub-probe looks for real disks, so it is replaced meanwhile by a script that describes this disk.
 # Debian on a disk, as an installer leaves it: an MBR, one ext4 partition, a kernel, its initrd, a grub.cfg that grub-mkconfig wrote, and
 # GRUB in the MBR, where grub-install put it. It boots to a login prompt on ttyS0; root has no password.
 # grub-mkconfig runs before there is a disk, so grub-probe is replaced meanwhile by a script that describes it.

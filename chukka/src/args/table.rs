@@ -155,8 +155,7 @@ pub static OPTIONS: [Opt; 61] = [
     ]),
     value("bootdisk", "DISK", |o, v| o.boot.bootdisk = Some(v), Group::Boot, &[
         "boot the kernel that this disk's boot menu names, and",
-        "give the guest the disk: an image or a block device;",
-        "or a directory",
+        "give the guest the disk: an image or a block device",
     ]),
     value("entry", "ENTRY", |o, v| o.boot.entry.push(v), Group::Boot, &[
         "menu entry by number, title or id; default or saved",
@@ -210,8 +209,7 @@ pub static OPTIONS: [Opt; 61] = [
         "an additional option ROM; FILE,bootindex=N; repeatable",
     ]),
     value("boot", "KEY=VALUE", |o, v| o.boot_options.push(v), Group::Firmware, &[
-        "order=c (disk), once=c, menu=on, strict=on,",
-        "splash-time=MS, reboot-timeout=MS",
+        "order=c, menu=on, splash-time=MS, reboot-timeout=MS, …",
     ]),
     value("fw_cfg", "ITEM", |o, v| o.fw_cfg.push(v), Group::Firmware, &[
         "a file for the guest: opt/NAME,file=PATH or",
@@ -255,15 +253,13 @@ pub static OPTIONS: [Opt; 61] = [
     value("drive", "file=FILE", |o, v| o.drives.push(DriveArg::Drive(v)), Group::Machine, &[
         "a disk: file=FILE,format=raw,if=virtio,readonly=on;",
         "if=none,id=ID goes with -device virtio-blk,drive=ID;",
-        "if=pflash,unit=0 is the firmware's code, unit=1 its",
-        "variables",
+        "if=pflash,unit=0: firmware code, unit=1: variables",
     ]),
     value("hda", "FILE", |o, v| o.drives.push(DriveArg::Hd("hda", v)), Group::Machine, &[
-        "a disk, /dev/vda in the guest; without a kernel, SeaBIOS",
-        "boots it",
+        "a disk; without a kernel, SeaBIOS boots it",
     ]),
     value("hdb", "FILE", |o, v| o.drives.push(DriveArg::Hd("hdb", v)), Group::Machine, &[
-        "the second disk; -hdc and -hdd likewise",
+        "the second disk",
     ]),
     value("hdc", "FILE", |o, v| o.drives.push(DriveArg::Hd("hdc", v)), Group::Machine, &[
         "the third disk",

@@ -75,7 +75,6 @@ fn devices_attach_drives_by_their_id() {
 fn what_chukka_cannot_do_is_refused_with_what_it_can() {
     for (properties, why, hint) in [
         ("file=a,if=floppy", "no floppy drive", "leave it out"),
-        ("file=a,if=pflash", "no flash memory", "-bios"),
         ("file=a,if=sd", "virtio disks only", "use if=virtio"),
         ("file=a,bus=0,unit=1", "no IDE or SCSI buses", "index=N"),
         ("file=a,if=virtio,format=qcow2", "raw disks only", "qemu-img convert -O raw"),
