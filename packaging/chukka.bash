@@ -143,7 +143,7 @@ _chukka() {
         -trace|--trace) _chukka_words "fw_cfg"; return ;;
         -action|--action) return ;;
         -display|--display) _chukka_words "none"; return ;;
-        -vnc|--vnc) return ;;
+        -vnc|--vnc) _chukka_words "none"; return ;;
         -monitor|--monitor) _chukka_words "none"; return ;;
         -parallel|--parallel) _chukka_words "none"; return ;;
         -vga|--vga) _chukka_words "none"; return ;;
@@ -152,7 +152,7 @@ _chukka() {
         -d|--d) return ;;
     esac
     if [[ $cur == -* || COMP_CWORD -gt 1 ]]; then
-        _chukka_options "kernel initrd append location no-location-args bootdisk entry state initrd-inject preseed kickstart autoyast offline fetch checksum dry-run bios pflash L option-rom boot fw_cfg smbios credential m smp cpu machine M accel enable-kvm rtc uuid name drive hda hdb hdc hdd snapshot serial nographic nodefaults debugcon global device chardev msg trace no-reboot action help h version display monitor parallel vga net nic no-user-config d" -
+        _chukka_options "kernel initrd append location no-location-args bootdisk entry state initrd-inject preseed kickstart autoyast offline fetch checksum dry-run bios pflash L option-rom boot fw_cfg smbios credential m smp cpu machine M accel enable-kvm rtc uuid name drive hda hdb hdc hdd snapshot serial nographic nodefaults debugcon global device chardev msg trace no-reboot action help h version display vnc monitor parallel vga net nic no-user-config d" -
     else
         _chukka_words "fetch restart-install bootloader cache help version"
     fi

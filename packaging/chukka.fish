@@ -62,7 +62,7 @@ complete -c chukka -n 'not __fish_seen_subcommand_from fetch restart-install boo
 complete -c chukka -n 'not __fish_seen_subcommand_from fetch restart-install bootloader cache help version' -s h -d 'print a summary of the options'
 complete -c chukka -n 'not __fish_seen_subcommand_from fetch restart-install bootloader cache help version' -o version -d 'print the version'
 complete -c chukka -n 'not __fish_seen_subcommand_from fetch restart-install bootloader cache help version' -o display -x -a 'none' -d ''
-complete -c chukka -n 'not __fish_seen_subcommand_from fetch restart-install bootloader cache help version' -o vnc -x -d ''
+complete -c chukka -n 'not __fish_seen_subcommand_from fetch restart-install bootloader cache help version' -o vnc -x -a 'none' -d ''
 complete -c chukka -n 'not __fish_seen_subcommand_from fetch restart-install bootloader cache help version' -o monitor -x -a 'none' -d ''
 complete -c chukka -n 'not __fish_seen_subcommand_from fetch restart-install bootloader cache help version' -o parallel -x -a 'none' -d ''
 complete -c chukka -n 'not __fish_seen_subcommand_from fetch restart-install bootloader cache help version' -o vga -x -a 'none' -d ''

@@ -132,7 +132,7 @@ _arguments \
     '*-h[print a summary of the options]' \
     '*-version[print the version]' \
     '*-display[]:TYPE:(none)' \
-    '*-vnc[]:DISPLAY: ' \
+    '*-vnc[]:DISPLAY:(none)' \
     '*-monitor[]:DEVICE:(none)' \
     '*-parallel[]:DEVICE:(none)' \
     '*-vga[]:TYPE:(none)' \

@@ -53,7 +53,7 @@ impl Item {
             ("rtc", _) => Values::Words(&["base=utc", "base=localtime"]),
             ("format", _) => Values::Words(&["text", "json"]),
             ("output-format", _) => Values::Words(&["text", "json", "sxp", "simple", "simple0"]),
-            ("display" | "vga" | "monitor" | "parallel" | "net" | "nic", _) => {
+            ("display" | "vnc" | "vga" | "monitor" | "parallel" | "net" | "nic", _) => {
                 Values::Words(&["none"])
             }
             (_, "DIR") => Values::Directories,

@@ -62,6 +62,7 @@ form is written twice.
 const IGNORED: &str = r#".SS Ignored
 Accepted without effect, so that QEMU command lines work:
 .BR "\-display none" ,
+.BR "\-vnc none" ,
 .BR "\-vga none" ,
 .BR "\-monitor none" ,
 .BR "\-parallel none" ,
