@@ -125,20 +125,19 @@ impl Data {
     }
 
     /// `len` bytes from `offset`, to be moved into guest memory one after the other, with their
-    /// lengths. The caller has checked that there are enough.
-    pub(crate) fn sources(&self, offset: u64, len: u64) -> Vec<(Source<'_>, u64)> {
+    /// lengths. The caller has checked that there are enough. Allocates nothing.
+    pub(crate) fn sources(&self, offset: u64, len: u64) -> impl Iterator<Item = (Source<'_>, u64)> {
         let range = offset..offset + len;
-        match self {
-            Self::Bytes(bytes) => vec![(bytes_of(bytes, range), len)],
-            Self::File(file) => vec![(Source::File { file, part: range }, len)],
-            Self::Parts(parts) => {
-                let piece = |(part, range): (_, Range<u64>)| {
-                    let len = range.end - range.start;
-                    (Part::source(part, range), len)
-                };
-                pieces(parts, range).map(piece).collect()
-            }
-        }
+        let (whole, parts) = match self {
+            Self::Bytes(bytes) => (Some(bytes_of(bytes, range.clone())), &[][..]),
+            Self::File(file) => (Some(Source::File { file, part: range.clone() }), &[][..]),
+            Self::Parts(parts) => (None, parts.as_slice()),
+        };
+        let pieces = pieces(parts, range).map(|(part, range)| {
+            let len = range.end - range.start;
+            (part.source(range), len)
+        });
+        whole.map(|source| (source, len)).into_iter().chain(pieces)
     }
 }
 
@@ -220,7 +219,7 @@ mod tests {
                 data.read_at(start as u64, &mut read).unwrap();
                 assert_eq!(read, whole[start..end], "{start}..{end}");
                 let pieces = data.sources(start as u64, (end - start) as u64);
-                assert_eq!(pieces.iter().map(|(_, len)| *len).sum::<u64>(), (end - start) as u64);
+                assert_eq!(pieces.map(|(_, len)| len).sum::<u64>(), (end - start) as u64);
             }
         }
         assert_eq!(data.read_to_vec().unwrap(), whole);

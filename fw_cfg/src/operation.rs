@@ -113,14 +113,17 @@ impl<M: Memory> FwCfg<M> {
             && let Some(item) = self.items.get(self.selected)
         {
             let mut to = descriptor.address;
-            for (source, len) in item.data.sources(start, from_item) {
-                match self.engine.transfer(source, GuestAddress(to)) {
-                    Ok(()) => to = to.wrapping_add(len),
-                    Err(TransferError::Guest) => return Err(DmaError::Address),
-                    Err(TransferError::Host(error)) => {
-                        self.report_host_error(&error);
-                        return Err(DmaError::Host);
-                    }
+            let moved = item.data.sources(start, from_item).try_for_each(|(source, len)| {
+                self.engine.transfer(source, GuestAddress(to))?;
+                to = to.wrapping_add(len);
+                Ok(())
+            });
+            match moved {
+                Ok(()) => {}
+                Err(TransferError::Guest) => return Err(DmaError::Address),
+                Err(TransferError::Host(error)) => {
+                    self.report_host_error(&error);
+                    return Err(DmaError::Host);
                 }
             }
         }
