@@ -18,7 +18,9 @@ use storage::disk::{Disk, DiskError, DiskOptions};
 /// An initrd whose first process has disks, e2fsprogs and sfdisk, and runs `script`.
 fn initrd(kernel: &assets::Kernel, script: &str) -> PathBuf {
     let modules = Modules::find(&kernel.modules).expect("set-up has unpacked them");
-    let modules = modules.closure(&["virtio_mmio", "virtio_blk"]).expect("Debian has them");
+    let modules = modules
+        .closure(&["virtio_mmio", "virtio_pci", "virtio_blk", "ext4"])
+        .expect("Debian has them");
     let mut initrd = Initrd::new().expect("busybox is there");
     let mut load = String::new();
     for module in modules {
@@ -61,20 +63,24 @@ mount -t ext4 /dev/vda1 /mnt && (cd /mnt && sha256sum -c sums) && rm /mnt/file3 
 	echo "boot 2: still there"
 "#;
 
-#[test]
-fn a_disk_is_partitioned_formatted_and_still_right_after_a_reboot() {
+/// Two disks: one that is partitioned, formatted, filled, and read back after a reboot, and one
+/// that is read only. `args` choose the machine, `words` are for the kernel.
+fn two_boots(kernel: Option<assets::Kernel>, args: &[&str], words: &str) {
     let Some(runner) = Runner::get() else { return };
-    let Some(kernel) = assets::or_skip(assets::cloud()) else { return };
-    let guest =
-        Guest::new().reboots().initrd(&initrd(&kernel, TWO_BOOTS)).timeout_secs(400).args([
-            "-smp",
-            "2",
+    let Some(kernel) = kernel else { return };
+    let guest = Guest::new().reboots().initrd(&initrd(&kernel, TWO_BOOTS)).timeout_secs(400);
+    let guest = guest
+        .kernel(&kernel.vmlinuz)
+        .append(words)
+        .args(["-smp", "2"])
+        .args(args.iter().copied())
+        .args([
             "-drive",
             "file=/tmp/chukka-disk.raw,format=raw,if=virtio",
             "-drive",
             "file=/tmp/chukka-ro.raw,format=raw,if=none,id=r,readonly=on",
             "-device",
-            "virtio-blk-device,drive=r,serial=chukka-ro",
+            "virtio-blk,drive=r,serial=chukka-ro",
         ]);
     let mut job = guest.job().expect("set-up is done");
     let e2fsck = program_path("e2fsck");
@@ -95,6 +101,26 @@ fn a_disk_is_partitioned_formatted_and_still_right_after_a_reboot() {
     run.assert_stdout("boot 1: written and read back");
     run.assert_stdout("boot 2: still there");
     run.assert_stdout("e2fsck ended with 0");
+}
+
+#[test]
+fn a_disk_on_microvm_is_partitioned_formatted_and_still_right_after_a_reboot() {
+    two_boots(assets::or_skip(assets::cloud()), &["-M", "microvm"], "");
+}
+
+#[test]
+fn so_is_a_disk_on_pc_by_msi() {
+    two_boots(assets::or_skip(assets::generic()), &["-M", "pc"], "");
+}
+
+#[test]
+fn so_is_a_disk_on_pc_where_seabios_places_the_registers() {
+    two_boots(assets::or_skip(assets::cloud()), &["-M", "pc", "-bios", "seabios"], "reboot=pci");
+}
+
+#[test]
+fn so_is_a_disk_on_pc_by_interrupt_lines() {
+    two_boots(assets::or_skip(assets::cloud()), &["-M", "pc"], "pci=nomsi noapic");
 }
 
 /// A raw image of 1 MiB.

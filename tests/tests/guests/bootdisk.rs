@@ -1,8 +1,6 @@
 //! A Debian disk, as an installer leaves it: it boots to its login prompt by SeaBIOS and its own GRUB,
 //! and directly by its boot menu.
 
-#![expect(clippy::unwrap_used, reason = "this is how a test fails")]
-
 use std::process::Command;
 
 use chukka_tests::job::{Act, Input, Job, quote};
