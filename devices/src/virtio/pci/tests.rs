@@ -47,8 +47,11 @@ impl VirtioDevice for Echo {
     }
 }
 
+/// A BAR and the address it is decoded at.
+type Place = (u8, Option<u64>);
+
 #[derive(Clone, Default)]
-struct Places(Arc<Mutex<Vec<(u8, Option<u64>)>>>);
+struct Places(Arc<Mutex<Vec<Place>>>);
 
 impl BarDecoder for Places {
     fn place(&self, bar: u8, at: Option<u64>) {
