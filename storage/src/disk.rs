@@ -33,6 +33,7 @@ use vm_memory::VolatileSlice;
 use buffers::{byte_count, copy_front, part_of, without_front, zero_from};
 pub use error::DiskError;
 pub use lock::Holder;
+use lock::Lock;
 use overlay::Overlay;
 
 const SECTOR_BYTES: usize = 512;
@@ -114,8 +115,8 @@ pub struct Disk {
     /// A flush has failed: what was written before is lost, and the kernel says so only once
     /// (fsync(2)).
     is_flush_lost: AtomicBool,
-    /// Why there is no lock, where the file system has none.
-    unlocked: Option<io::Error>,
+    /// The locks, or why there are none: some file systems have no locks.
+    lock: Result<Lock, io::Error>,
 }
 
 impl Disk {
@@ -142,7 +143,7 @@ impl Disk {
             true => open(&same_file(&file), false, libc::O_EXCL).map_err(failed)?,
             false => file,
         };
-        let unlocked = lock::lock(&file, path, read_only)?;
+        let lock = lock::lock(&file, path, read_only)?;
         let file_len = length(&file, is_block_device).map_err(failed)?;
         if !options.is_raw {
             refuse_other_formats(path, &file)?;
@@ -163,7 +164,7 @@ impl Disk {
             is_block_device,
             overlay,
             is_flush_lost: AtomicBool::new(false),
-            unlocked,
+            lock,
         })
     }
 
@@ -185,7 +186,7 @@ impl Disk {
 
     /// Why other processes are not kept away from it: its file system has no locks.
     pub fn unlocked(&self) -> Option<&io::Error> {
-        self.unlocked.as_ref()
+        self.lock.as_ref().err()
     }
 
     /// Fills `to` with the bytes from `offset` on. The part of the last sector that the file does

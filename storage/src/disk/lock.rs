@@ -4,7 +4,10 @@
 //! Each is a read lock of an open file description (fcntl(2), F_OFD_SETLK) on one byte: byte 100 +
 //! n says "I use permission n", byte 200 + n says "I do not share permission n". After taking its
 //! own bytes a process tests those that would contradict them. The bytes need not exist in the
-//! file. The locks end with the descriptor.
+//! file.
+//!
+//! The locks end with the last descriptor of the open file description. A process that this one
+//! forks has such a descriptor until it calls exec(2), so [`Lock`] takes them away by name.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -36,19 +39,31 @@ impl fmt::Display for Holder {
     }
 }
 
-/// Locks an image as QEMU does: a reader bears other readers, a writer nobody. What is returned is
-/// why there are no locks, where the file system has none.
+/// The locks on an image. Dropping it takes them away.
+#[derive(Debug)]
+pub(super) struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // They end with the descriptor if this fails.
+        let _ = sys::unlock(&self.0);
+    }
+}
+
+/// Locks an image as QEMU does: readers share it, a writer has it alone. Returns why there are no
+/// locks where the file system has none.
 ///
 /// # Errors
-/// Another process has it.
+/// Another process uses it.
 pub(super) fn lock(
     file: &File,
     path: &Path,
     read_only: bool,
-) -> Result<Option<io::Error>, DiskError> {
+) -> Result<Result<Lock, io::Error>, DiskError> {
     let used: &[i64] = if read_only { &[CONSISTENT_READ] } else { &[CONSISTENT_READ, WRITE] };
     let failed = |source| DiskError::Lock { path: path.into(), source };
     let in_use = || DiskError::InUse { path: path.into(), read_only, holder: holder(file) };
+    let lock = Lock(file.try_clone().map_err(failed)?);
     for byte in used.iter().map(|permission| USED + permission).chain([NOT_SHARED + WRITE]) {
         match sys::lock_shared(file, byte) {
             Ok(()) => {}
@@ -56,7 +71,7 @@ pub(super) fn lock(
             Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => {
                 return Err(in_use());
             }
-            Err(error) if has_no_locks(&error) => return Ok(Some(error)),
+            Err(error) if has_no_locks(&error) => return Ok(Err(error)),
             Err(error) => return Err(failed(error)),
         }
     }
@@ -65,7 +80,7 @@ pub(super) fn lock(
             return Err(in_use());
         }
     }
-    Ok(None)
+    Ok(Ok(lock))
 }
 
 /// Whether the file system cannot lock; so it is with some network file systems.

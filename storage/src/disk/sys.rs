@@ -121,6 +121,17 @@ pub(super) fn lock_shared(file: &File, byte: i64) -> io::Result<()> {
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Takes away all locks of the open file description.
+///
+/// # Errors
+/// As of fcntl(2).
+pub(super) fn unlock(file: &File) -> io::Result<()> {
+    let lock = libc::flock { l_len: 0, ..byte_lock(libc::F_UNLCK, 0) };
+    // SAFETY: as in `lock_shared`.
+    let done = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Whether another open file description has a lock on one byte, shared or exclusive.
 ///
 /// # Errors

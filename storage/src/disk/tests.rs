@@ -146,6 +146,18 @@ fn there_is_one_writer_or_any_number_of_readers() {
 }
 
 #[test]
+fn the_locks_end_with_the_disk_though_a_child_still_has_its_descriptor() {
+    let (_temp, path) = image(&[0; 512]);
+    let writer = open(&path);
+    // As a child has it between fork(2) and exec(2).
+    let _inherited = writer.file.try_clone().unwrap();
+    let refused = read_only(&path).unwrap_err();
+    assert!(matches!(refused, DiskError::InUse { .. }), "{refused}");
+    drop(writer);
+    open(&path);
+}
+
+#[test]
 fn the_locks_are_the_bytes_that_qemu_takes() {
     let (_temp, path) = image(&[0; 512]);
     let other = File::open(&path).unwrap();
