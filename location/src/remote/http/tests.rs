@@ -313,9 +313,9 @@ fn a_server_that_says_nothing_is_given_up() {
         (Server::new(|_, _| Reply::raw("HTTP/1.1 200 OK\r\nX: ").stalled(20)), 1),
         (Server::new(later), 2),
     ] {
-        let net = Net { idle: Duration::from_millis(400), ..net() };
+        let net = Net { idle: Duration::from_millis(1500), ..net() };
         let (problem, hint) = failure_with(&server.url("/x"), &net);
-        assert_eq!(problem, "the server sent nothing for 400 ms");
+        assert_eq!(problem, "the server sent nothing for 1.5 s");
         assert!(hint.contains("network"));
         assert_eq!(server.asked().len(), requests, "it is not waited for again");
     }
