@@ -4,11 +4,13 @@
 //! |---|---|
 //! | the interface between a device and its transport | [`device`] |
 //! | one request of a driver: a chain of descriptors | [`chain`] |
+//! | taking and answering requests | [`requests`] |
 //! | status, features, queues and reset, independent of the transport | [`state`] |
 //! | the registers that every transport shows in its own layout | `registers` |
 //! | transport: memory-mapped registers, version 2 | [`mmio`] |
 //! | transport: a PCI function | [`pci`] |
 //! | device: disk | [`block`] |
+//! | device: network card | [`net`] |
 //!
 //! A device has two sides. vCPU threads reach its **registers** through a transport, which is one
 //! `Mutex` each. A thread of its own **serves** its queues by [`state::VirtioState::serve`]: so a
@@ -22,9 +24,11 @@ pub mod block;
 pub mod chain;
 pub mod device;
 pub mod mmio;
+pub mod net;
 pub mod pci;
 mod queue;
 mod registers;
+pub mod requests;
 pub mod state;
 #[cfg(test)]
 mod testing;

@@ -5,6 +5,7 @@ use std::fmt::Debug;
 use vm_memory::GuestMemoryMmap;
 
 use super::chain::Chain;
+use super::requests::Requests;
 
 /// A virtio device without its transport.
 ///
@@ -36,6 +37,21 @@ pub trait VirtioDevice: Debug + Send + Sync {
     /// Serves one request of queue `queue`, and returns how many bytes it wrote to the chain's
     /// writable part.
     fn serve(&self, queue: u16, memory: &GuestMemoryMmap, chain: &Chain) -> u32;
+
+    /// Serves the requests of queue `queue`. Returns whether the device waits for more of them;
+    /// otherwise the driver need not notify it, and the device's own events lead to the next call.
+    ///
+    /// Unless a device says otherwise, each request is answered by [`Self::serve`] in turn. A
+    /// device that receives something takes requests when it has something to put into them.
+    fn serve_queue(
+        &self,
+        queue: u16,
+        memory: &GuestMemoryMmap,
+        requests: &mut Requests<'_>,
+    ) -> bool {
+        requests.answer_each(|chain| self.serve(queue, memory, chain));
+        true
+    }
 }
 
 /// How a device interrupts its driver; the transport implements it.

@@ -1,34 +1,12 @@
-//! A queue in service: virtio-queue's split ring, and the chain that is read from it.
+//! A queue in service: virtio-queue's split ring, and what the device has taken from it.
 
-use std::sync::atomic::Ordering;
+use std::collections::VecDeque;
 
-use thiserror::Error;
-use virtio_bindings::virtio_ring::VRING_AVAIL_F_NO_INTERRUPT;
-use virtio_queue::{Queue, QueueOwnedT, QueueT};
-use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
+use virtio_queue::{Queue, QueueT};
+use vm_memory::{GuestAddress, GuestMemoryMmap};
 
-use super::chain::{Chain, Table};
-
-/// Why a queue cannot go on.
-#[derive(Debug, Error)]
-pub(super) enum QueueError {
-    /// The ring is not usable: its size, its addresses, or an index in it.
-    #[error("{0}")]
-    Ring(virtio_queue::Error),
-    /// Part of the ring is not in memory.
-    #[error("the rings are not in memory")]
-    Memory,
-    /// The driver makes a request available that cannot be: its first descriptor does not exist, so
-    /// that it cannot be answered.
-    #[error("request {0} does not exist")]
-    Head(u16),
-}
-
-impl From<virtio_queue::Error> for QueueError {
-    fn from(error: virtio_queue::Error) -> Self {
-        Self::Ring(error)
-    }
-}
+use super::chain::Chain;
+use super::requests::{Held, QueueError, Requests, Service};
 
 /// The driver's settings for a queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,7 +25,10 @@ pub(super) struct QueueSetup {
 #[derive(Debug, Default)]
 pub(super) struct ServedQueue {
     ring: Option<Queue>,
-    chain: Chain,
+    held: VecDeque<Held>,
+    spare: Chain,
+    /// The used index at the last interrupt that was raised, or not wanted.
+    signalled: u16,
 }
 
 impl ServedQueue {
@@ -73,16 +54,18 @@ impl ServedQueue {
         if !ring.is_valid(memory) || setup.available == 0 {
             return Err(QueueError::Memory);
         }
+        self.stop();
         self.ring = Some(ring);
         Ok(())
     }
 
-    /// Lets the rings go.
+    /// Lets the rings go, and the requests that the device holds.
     pub fn stop(&mut self) {
-        self.ring = None;
+        *self = Self::default();
     }
 
-    /// Serves requests until there are none, or the service may not go on.
+    /// Serves requests until there are none, the device wants no more, or the service may not go
+    /// on.
     ///
     /// # Errors
     /// The ring is broken.
@@ -92,67 +75,23 @@ impl ServedQueue {
         let memory = service.memory;
         while (service.may_go_on)() {
             ring.disable_notification(memory)?;
-            while (service.may_go_on)()
-                && let Some(head) = next_head(ring, memory)?
-            {
-                // A chain that breaks a rule is given back unanswered: a driver that has one flag
-                // wrong loses this request and no more.
-                let chain = self.chain.read(memory, table(ring, service), head);
-                let written = chain.map_or(0, |()| (service.answer)(&self.chain));
-                ring.add_used(memory, head, written)?;
-                if needs_interrupt(ring, memory)? {
-                    (service.interrupt)();
-                }
+            let mut requests = Requests {
+                ring: &mut *ring,
+                held: &mut self.held,
+                spare: &mut self.spare,
+                signalled: &mut self.signalled,
+                service,
+                failed: None,
+            };
+            let wants_more = (service.serve)(&mut requests);
+            requests.interrupt();
+            if let Some(error) = requests.failed {
+                return Err(error);
             }
-            if !ring.enable_notification(memory)? {
+            if !wants_more || !ring.enable_notification(memory)? {
                 break;
             }
         }
         Ok(())
     }
-}
-
-/// The resources for serving a queue.
-pub(super) struct Service<'a> {
-    pub memory: &'a GuestMemoryMmap,
-    /// VIRTIO_F_EVENT_IDX was negotiated.
-    pub event_idx: bool,
-    /// VIRTIO_F_INDIRECT_DESC was negotiated.
-    pub indirect: bool,
-    /// Whether the queue is still to be served. It is asked before each request.
-    pub may_go_on: &'a dyn Fn() -> bool,
-    /// Serves a request, and returns how many bytes were written.
-    pub answer: &'a dyn Fn(&Chain) -> u32,
-    /// Interrupts the driver.
-    pub interrupt: &'a dyn Fn(),
-}
-
-fn table(ring: &Queue, service: &Service<'_>) -> Table {
-    Table {
-        at: GuestAddress(ring.desc_table()),
-        count: ring.size().into(),
-        may_be_indirect: service.indirect,
-    }
-}
-
-/// The next request that the driver has made available.
-fn next_head(ring: &mut Queue, memory: &GuestMemoryMmap) -> Result<Option<u16>, QueueError> {
-    let head = ring.iter(memory)?.next().map(|chain| chain.head_index());
-    match head {
-        Some(head) if head >= ring.size() => Err(QueueError::Head(head)),
-        head => Ok(head),
-    }
-}
-
-/// Whether the driver wants to hear of what was used. Without event indices it is a flag (virtio
-/// 1.2, 2.7.7.1), which virtio-queue does not look at.
-fn needs_interrupt(ring: &mut Queue, memory: &GuestMemoryMmap) -> Result<bool, QueueError> {
-    if ring.event_idx_enabled() {
-        return Ok(ring.needs_notification(memory)?);
-    }
-    // The used index has to be visible before the flag is read.
-    std::sync::atomic::fence(Ordering::SeqCst);
-    let flags = memory.load::<u16>(GuestAddress(ring.avail_ring()), Ordering::Relaxed);
-    let flags = u32::from(u16::from_le(flags.map_err(|_| QueueError::Memory)?));
-    Ok(flags & VRING_AVAIL_F_NO_INTERRUPT == 0)
 }

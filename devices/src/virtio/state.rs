@@ -10,7 +10,8 @@ use virtio_bindings::virtio_ring::{VIRTIO_RING_F_EVENT_IDX, VIRTIO_RING_F_INDIRE
 use vm_memory::GuestMemoryMmap;
 
 use super::device::{VirtioDevice, VirtioInterrupt};
-use super::queue::{QueueSetup, ServedQueue, Service};
+use super::queue::{QueueSetup, ServedQueue};
+use super::requests::Service;
 
 /// Status: the driver is set up and requests may come.
 pub(super) const DRIVER_OK: u8 = VIRTIO_CONFIG_S_DRIVER_OK.to_le_bytes()[0];
@@ -89,8 +90,8 @@ impl VirtioState {
         self.queues.len()
     }
 
-    /// Serves the requests of a queue: all there are, one after the other. For the queue's own
-    /// thread, which is woken by [`super::device::QueueNotifier`]. A queue that is not in service,
+    /// Serves the requests of a queue: all there are, or all that the device wants. For the queue's
+    /// own thread, which is woken by [`super::device::QueueNotifier`]. A queue that is not in service,
     /// or does not exist, has no requests.
     pub fn serve(&self, index: u16) {
         let Some(slot) = self.queues.get(usize::from(index)) else { return };
@@ -101,7 +102,7 @@ impl VirtioState {
             event_idx: features & EVENT_IDX != 0,
             indirect: features & INDIRECT != 0,
             may_go_on: &|| self.is_running() && !slot.stop.load(Ordering::SeqCst),
-            answer: &|chain| self.device.serve(index, &self.memory, chain),
+            serve: &|requests| self.device.serve_queue(index, &self.memory, requests),
             interrupt: &|| self.interrupt.queue_used(index),
         });
         if served.is_err() {
