@@ -315,7 +315,7 @@ fn a_server_that_says_nothing_is_given_up() {
     ] {
         let net = Net { idle: Duration::from_millis(1500), ..net() };
         let (problem, hint) = failure_with(&server.url("/x"), &net);
-        assert_eq!(problem, "the server sent nothing for 1.5 s");
+        assert_eq!(problem, "the server sent nothing for 1500 ms");
         assert!(hint.contains("network"));
         assert_eq!(server.asked().len(), requests, "it is not waited for again");
     }
