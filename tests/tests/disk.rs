@@ -19,7 +19,7 @@ use storage::disk::{Disk, DiskError, DiskOptions};
 fn initrd(kernel: &assets::Kernel, script: &str) -> PathBuf {
     let modules = Modules::find(&kernel.modules).expect("set-up has unpacked them");
     let modules = modules
-        .closure(&["virtio_mmio", "virtio_pci", "virtio_blk", "ext4"])
+        .closure(&["virtio_mmio", "virtio_pci", "virtio_blk", "crc32c_generic", "ext4"])
         .expect("Debian has them");
     let mut initrd = Initrd::new().expect("busybox is there");
     let mut load = String::new();
@@ -115,7 +115,9 @@ fn so_is_a_disk_on_pc_by_msi() {
 
 #[test]
 fn so_is_a_disk_on_pc_where_seabios_places_the_registers() {
-    two_boots(assets::or_skip(assets::cloud()), &["-M", "pc", "-bios", "seabios"], "reboot=pci");
+    let Some(bios) = assets::or_skip(assets::firmware("bios-256k.bin")) else { return };
+    let args = ["-M", "pc", "-bios", bios.to_str().expect("text")];
+    two_boots(assets::or_skip(assets::cloud()), &args, "reboot=pci");
 }
 
 #[test]
