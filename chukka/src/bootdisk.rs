@@ -5,8 +5,6 @@ use std::io::Read;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
-use vmm::config::MachineKind;
-
 use crate::request::Request;
 
 /// The first bytes of a qcow2 image.
@@ -27,13 +25,8 @@ pub fn attach(mut request: Request) -> Request {
     if request.disks.iter().any(|other| is_same(&other.path)) {
         return request;
     }
-    let lacking = match request.vm.machine {
-        MachineKind::Pc => Some("the pc machine has no disks yet"),
-        MachineKind::Microvm if is_qcow2(&disk.path) => Some("chukka has raw disks only"),
-        MachineKind::Microvm => None,
-    };
-    if let Some(why) = lacking {
-        let path = disk.path.display();
+    if is_qcow2(&disk.path) {
+        let (path, why) = (disk.path.display(), "chukka has raw disks only");
         request.warnings.push(format!("the guest does not get the disk '{path}': {why}"));
         return request;
     }
@@ -103,7 +96,10 @@ mod tests {
     fn the_disk_comes_before_the_user_s_own() {
         let folder = Folder::new("bootdisk-first");
         let disk = folder.file("disk", b"x");
-        assert_eq!(attached(&disk, &[]).1, [(disk.clone(), false)]);
+        for machine in ["microvm", "pc"] {
+            let (request, disks) = attached(&disk, &["-machine", machine]);
+            assert_eq!((disks, request.warnings), (vec![(disk.clone(), false)], vec![]));
+        }
         assert_eq!(attached(&disk, &["-snapshot"]).1, [(disk.clone(), true)]);
         let other = ["-drive", "other,if=none,id=o", "-device", "virtio-blk,drive=o,bootindex=3"];
         let (request, disks) = attached(&disk, &other);
@@ -137,9 +133,5 @@ mod tests {
         let (request, disks) = attached(&qcow2, &[]);
         assert_eq!(disks, []);
         assert!(request.warnings[0].ends_with(": chukka has raw disks only"));
-        let disk = folder.file("disk", b"x");
-        let (request, disks) = attached(&disk, &["-machine", "pc"]);
-        assert_eq!(disks, []);
-        assert!(request.warnings[0].ends_with(": the pc machine has no disks yet"));
     }
 }

@@ -261,6 +261,16 @@ impl MachineKind {
             Self::Pc => "pc",
         }
     }
+
+    /// How many virtio devices there can be: on microvm one for each free pin of the I/O APIC, on pc
+    /// one for each slot of the PCI bus after those of the devices that every pc has in QEMU.
+    #[must_use]
+    pub const fn virtio_slots(self) -> u8 {
+        match self {
+            Self::Microvm => 8,
+            Self::Pc => 28,
+        }
+    }
 }
 
 /// The backend of a serial port or of the debug console.

@@ -16,9 +16,6 @@ use super::pflash;
 use super::value::{Pair, RawPair, number, raw, raw_pairs};
 use crate::request::{BootFiles, BootSource, DiskConfig};
 
-/// How many disks there can be.
-const MAX_DISKS: u32 = 8;
-
 /// The names of the disk device: on microvm, on pc, and the machine's own.
 pub(super) const DEVICES: [&str; 3] = [ON_MICROVM, ON_PC, "virtio-blk"];
 const ON_MICROVM: &str = "virtio-blk-device";
@@ -52,7 +49,7 @@ pub(super) fn disks(
             DriveArg::Drive(value) if pflash::is_flash(&raw_pairs(value.as_bytes(), "file")) => {
                 continue;
             }
-            DriveArg::Drive(value) => drive(value.as_bytes())?,
+            DriveArg::Drive(value) => drive(value.as_bytes(), machine)?,
             DriveArg::Hd(name, path) => hd(name, path)?,
         };
         if drive.id.is_some() && drives.iter().any(|other: &Drive| other.id == drive.id) {
@@ -142,7 +139,7 @@ fn hd(name: &str, path: &OsStr) -> Result<Drive, ArgsError> {
 }
 
 /// `-drive file=PATH,if=virtio,…`.
-fn drive(given: &[u8]) -> Result<Drive, ArgsError> {
+fn drive(given: &[u8], machine: MachineKind) -> Result<Drive, ArgsError> {
     let option = "drive";
     let (mut path, mut id, mut index) = (None, None, None);
     let mut interface = Interface::Old;
@@ -152,7 +149,7 @@ fn drive(given: &[u8]) -> Result<Drive, ArgsError> {
             "file" => path = Some(pair.path(option)?),
             "id" => id = Some(pair.text(option)?.value(option)?.to_owned()),
             "if" => interface = drive_interface::interface(&pair.text(option)?)?,
-            "index" => index = Some(self::index(&pair.text(option)?)?),
+            "index" => index = Some(self::index(&pair.text(option)?, machine)?),
             "serial" => disk.serial = pair_text(&pair, option)?,
             _ => property(&pair.text(option)?, &mut disk.options)?,
         }
@@ -165,11 +162,19 @@ fn drive(given: &[u8]) -> Result<Drive, ArgsError> {
 }
 
 /// `index=`: a place among the IDE disks. Virtio disks are in the order of the command line, as in
-/// QEMU, where no two of them may have the same index either.
-fn index(pair: &Pair) -> Result<u32, ArgsError> {
+/// QEMU, where no two of them may have the same index either. There are as many places as the
+/// machine has room for disks.
+fn index(pair: &Pair, machine: MachineKind) -> Result<u32, ArgsError> {
     let index = number(pair.value("drive")?).and_then(|index| u32::try_from(index).ok());
-    let index = index.filter(|index| *index < MAX_DISKS);
-    index.ok_or_else(|| ArgsError::bad(pair.shown("drive"), "a number from 0 to 7"))
+    let slots = u32::from(machine.virtio_slots());
+    index.filter(|index| *index < slots).ok_or_else(|| {
+        let expected = format!(
+            "a number from 0 to {}: -machine {} has room for {slots} disks",
+            slots - 1,
+            machine.name()
+        );
+        ArgsError::bad(pair.shown("drive"), expected)
+    })
 }
 
 /// What a drive can say beside file, id and interface.

@@ -7,6 +7,7 @@ use guest_memory::hint::Hint;
 use thiserror::Error;
 
 use super::REPORT_DEFECT;
+use crate::config::MachineKind;
 
 /// Why a device could not be attached.
 #[derive(Debug, Error)]
@@ -31,13 +32,15 @@ pub enum DeviceError {
         /// How to choose another port, if the user chose this one.
         hint: Option<&'static str>,
     },
-    /// More disks than interrupts for them.
-    #[error("{wanted} disks requested; there can be at most {limit}")]
+    /// More disks than the machine has places for.
+    #[error("{wanted} disks requested; -machine {} has room for {limit}", machine.name())]
     TooManyDisks {
         /// How many the user wants.
         wanted: usize,
         /// How many there can be.
         limit: usize,
+        /// The machine.
+        machine: MachineKind,
     },
     /// No place is left for a virtio device.
     #[error("There is no room for another virtio device")]
@@ -52,6 +55,12 @@ pub enum DeviceError {
 
 impl Hint for DeviceError {
     fn hint(&self) -> Option<Cow<'_, str>> {
+        if let Self::TooManyDisks { machine: MachineKind::Microvm, .. } = self {
+            let more = MachineKind::Pc.virtio_slots();
+            let hint =
+                format!("use -machine pc, which has room for {more}, or leave out some disks");
+            return Some(Cow::Owned(hint));
+        }
         Some(Cow::Borrowed(match self {
             Self::Output { .. } => "check that its directory exists and is writable",
             Self::PortTaken { hint: Some(hint), .. } => hint,

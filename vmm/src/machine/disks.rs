@@ -41,7 +41,8 @@ impl Disks {
     pub fn new(blocks: &[Arc<Block>], slots: &mut Slots) -> Result<Self, StartError> {
         let (wanted, limit) = (blocks.len(), slots.free());
         if wanted > limit {
-            return Err(DeviceError::TooManyDisks { wanted, limit }.into());
+            let machine = slots.machine();
+            return Err(DeviceError::TooManyDisks { wanted, limit, machine }.into());
         }
         let plug = |block: &Arc<Block>| {
             let device = slots.plug(Arc::<Block>::clone(block))?;
@@ -236,6 +237,6 @@ mod tests {
         assert_eq!(paths[0], "/virtio-mmio@00000000feb00000/disk@0,0");
         assert_eq!(paths[7], "/virtio-mmio@00000000feb00e00/disk@0,0");
         let error = disks(9).0.unwrap_err();
-        assert_eq!(error.to_string(), "9 disks requested; there can be at most 8");
+        assert_eq!(error.to_string(), "9 disks requested; -machine microvm has room for 8");
     }
 }

@@ -18,6 +18,7 @@ use vmm_sys_util::eventfd::EventFd;
 use super::chipset::PciBoard;
 use super::doorbells::Doorbells;
 use super::irq::IrqChip;
+use crate::config::MachineKind;
 use crate::error::{HostError, StartError};
 use crate::lock::lock;
 use crate::mmio_bus::MmioBus;
@@ -54,6 +55,14 @@ impl Slots {
             None => Free::Mmio(mmio::Slots::default()),
         };
         Self { connections, free }
+    }
+
+    /// The machine that has them.
+    pub fn machine(&self) -> MachineKind {
+        match &self.free {
+            Free::Mmio(_) => MachineKind::Microvm,
+            Free::Pci(_) => MachineKind::Pc,
+        }
     }
 
     /// How many devices there is still room for.

@@ -196,11 +196,25 @@ fn two_disks_cannot_have_one_index() {
     assert_eq!(text, "-hda b: expected another index than -hda a");
     let (text, _) = message(&["-drive", "file=a,index=1", "-hdb", "b"]);
     assert_eq!(text, "-hdb b: expected another index than -drive file=a,index=1");
-    assert_eq!(
-        message(&["-drive", "a,index=8"]).0,
-        "-drive index=8: expected a number from 0 to 7"
-    );
     assert_eq!(message(&["-hdd", ""]).0, "-hdd was given an empty path");
+}
+
+#[test]
+fn an_index_is_one_of_the_machine_s_places() {
+    for (machine, last) in [("microvm", 7), ("pc", 27)] {
+        let drive = |index| format!("file=a,if=virtio,index={index}");
+        let (disks, _) = told(&["-kernel", "K", "-M", machine, "-drive", &drive(last)]);
+        assert_eq!(disks.len(), 1);
+        let (text, _) = message(&["-M", machine, "-drive", &drive(last + 1)]);
+        let (index, count) = (last + 1, last + 1);
+        assert_eq!(
+            text,
+            format!(
+                "-drive index={index}: expected a number from 0 to {last}: -machine {machine} has \
+                 room for {count} disks"
+            )
+        );
+    }
 }
 
 #[test]

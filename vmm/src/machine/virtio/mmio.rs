@@ -8,6 +8,7 @@ use firmware::layout;
 use vmm_sys_util::eventfd::EventFd;
 
 use super::{Connections, Plugged, Transport, Wake};
+use crate::config::MachineKind;
 use crate::error::DeviceError;
 use crate::lock::lock;
 use crate::machine::doorbells::{Doorbell, Doorbells};
@@ -15,7 +16,7 @@ use crate::machine::doorbells::{Doorbell, Doorbells};
 /// The first interrupt: an I/O APIC pin that no ISA device has. QEMU's microvm uses the same eight.
 const FIRST_GSI: u8 = 16;
 /// How many devices there can be: one interrupt each.
-const LIMIT: u8 = 8;
+const LIMIT: u8 = MachineKind::Microvm.virtio_slots();
 
 /// The places that are not taken: all from this number on.
 #[derive(Debug, Default)]

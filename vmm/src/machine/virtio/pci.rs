@@ -11,6 +11,7 @@ use devices::virtio::pci::{
 use vmm_sys_util::eventfd::EventFd;
 
 use super::{Connections, Plugged, Transport, Wake};
+use crate::config::MachineKind;
 use crate::error::DeviceError;
 use crate::lock::lock;
 use crate::machine::chipset::PciBoard;
@@ -20,8 +21,8 @@ use crate::mmio_bus::MmioPlace;
 /// The first slot, which is also where QEMU puts the first disk: before it are the bridges, the
 /// display and the network card that QEMU has by default.
 const FIRST_SLOT: u8 = 4;
-/// The number after the last slot of the bus.
-const END: u8 = 32;
+/// The number after the last slot of the bus, which has 32.
+const END: u8 = FIRST_SLOT + MachineKind::Pc.virtio_slots();
 
 /// The slots that are not taken: all from `next` on.
 #[derive(Debug)]
