@@ -15,7 +15,8 @@
 //! | [`acpi_pm_timer`]: 3.58 MHz counter | 0x608 to 0x60b | – | ACPI 6.5, 4.8.3.3 |
 //! | [`reset_control`]: reset | 0xcf9 | – | Intel 82371SB (PIIX3) |
 //! | [`pflash`]: firmware and its variables | memory-mapped | – | JEDEC JESD68.01 and JEP137 |
-//! | [`virtio`]: disks | memory-mapped | – | OASIS virtio 1.2 |
+//! | [`virtio`]: disks, CD drives | memory-mapped | – | OASIS virtio 1.2 |
+//! | [`scsi`]: CD drives | – | – | SPC-4, SBC-3, MMC-6 |
 //! | [`pci`]: configuration, host bridge, ISA bridge | 0xcf8 to 0xcff | – | PCI 3.0; Intel 82441FX and 82371SB |
 //!
 //! A device implements [`vm_device::MutDevicePio`], so that an `Arc<Mutex<Device>>` can be
@@ -76,5 +77,6 @@ pub mod piix4_pm;
 mod pio;
 pub mod port92;
 pub mod reset_control;
+pub mod scsi;
 pub mod serial;
 pub mod virtio;

@@ -11,6 +11,7 @@
 //! | transport: a PCI function | [`pci`] |
 //! | device: disk | [`block`] |
 //! | device: network card | [`net`] |
+//! | device: SCSI controller | [`scsi`] |
 //!
 //! A device has two sides. vCPU threads reach its **registers** through a transport, which is one
 //! `Mutex` each. A thread of its own **serves** its queues by [`state::VirtioState::serve`]: so a
@@ -29,6 +30,7 @@ pub mod pci;
 mod queue;
 mod registers;
 pub mod requests;
+pub mod scsi;
 pub mod state;
 #[cfg(test)]
 mod testing;

@@ -48,6 +48,8 @@ pub(super) struct Driver {
     pub memory: GuestMemoryMmap,
     pub line: CountingLine,
     pub notified: Notified,
+    /// The queue in use, its size, and how many requests were made available in it.
+    queue: u32,
     size: u16,
     available: u16,
 }
@@ -61,7 +63,7 @@ impl Driver {
             Box::new(line.clone()),
             Box::new(notified.clone()),
         );
-        Self { mmio, memory, line, notified, size: 0, available: 0 }
+        Self { mmio, memory, line, notified, queue: 0, size: 0, available: 0 }
     }
 
     /// A device that is set up, with one queue of `size`.
@@ -93,7 +95,7 @@ impl Driver {
 
     pub fn set_up_queue(&mut self, queue: u32, size: u16) {
         self.memory.write_slice(&[0; 0x4000], GuestAddress(DESCRIPTORS)).unwrap();
-        (self.size, self.available) = (size, 0);
+        (self.queue, self.size, self.available) = (queue, size, 0);
         self.place_queue(queue, size.into(), [DESCRIPTORS, AVAILABLE, USED]);
     }
 
@@ -162,7 +164,7 @@ impl Driver {
 
     /// Notifies the device and has the queue served.
     pub fn kick(&mut self) {
-        self.write(register::VIRTIO_MMIO_QUEUE_NOTIFY, 0);
+        self.write(register::VIRTIO_MMIO_QUEUE_NOTIFY, self.queue);
         let queues = std::mem::take(&mut *self.notified.0.lock().unwrap());
         queues.into_iter().for_each(|queue| self.mmio.state().serve(queue));
     }
