@@ -23,6 +23,7 @@ use crate::args;
 use crate::error::RunError;
 use crate::report::{self, COULD_NOT_RUN, with_sources};
 use guest_memory::hint::Hint;
+use vmm::host::printable::printable;
 use vmm::host::signals;
 
 /// A command with options.
@@ -86,9 +87,9 @@ impl Program {
         };
         let Err(problem) = (self.run)(&matches) else { return ExitCode::SUCCESS };
         if self.names_itself {
-            let _ = writeln!(io::stderr(), "{}: {problem}", self.name);
+            let _ = writeln!(io::stderr(), "{}: {}", self.name, printable(&problem));
         } else if matches.get_count("quiet") == 0 {
-            let _ = writeln!(io::stderr(), "{problem}");
+            let _ = writeln!(io::stderr(), "{}", printable(&problem));
         }
         ExitCode::FAILURE
     }

@@ -43,11 +43,10 @@ fn report_once(name: String) -> ErrorObserver {
     let told = Mutex::new(BTreeSet::new());
     Box::new(move |operation: Operation, error: &io::Error| {
         if told.lock().unwrap_or_else(PoisonError::into_inner).insert(operation) {
-            // The terminal is raw, and the cursor may be anywhere in a line of the guest's.
-            eprintln!(
-                "\rchukka: warning: the disk {name}: {operation} failed: {error}; \
+            report::warnings([format!(
+                "the disk {name}: {operation} failed: {error}; \
                  the guest sees an I/O error"
-            );
+            )]);
         }
     })
 }

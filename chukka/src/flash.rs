@@ -42,11 +42,10 @@ fn report_once(name: String) -> FlashErrorObserver {
     let told = Mutex::new(BTreeSet::new());
     Box::new(move |operation: FlashOperation, error: &io::Error| {
         if told.lock().unwrap_or_else(PoisonError::into_inner).insert(operation) {
-            // The terminal is raw, and the cursor may be anywhere in a line of the guest's.
-            eprintln!(
-                "\rchukka: warning: the flash image {name}: {operation} failed: {error}; \
+            report::warnings([format!(
+                "the flash image {name}: {operation} failed: {error}; \
                  the firmware may lose variables"
-            );
+            )]);
         }
     })
 }

@@ -42,7 +42,8 @@ fn main() -> ExitCode {
     match result {
         Ok(outcome) => {
             let elapsed = started.elapsed().as_secs_f64();
-            report::message(&format!("{name}{outcome} (after {elapsed:.2} s)"), outcome.hint());
+            let text = format!("{name}{outcome} (after {elapsed:.2} s)");
+            report::last_message(&text, outcome.hint());
             match (outcome.status(), outcome) {
                 _ if !report_state(state) => ExitCode::from(COULD_NOT_RUN),
                 (Some(status), _) => ExitCode::from(status),
@@ -51,7 +52,7 @@ fn main() -> ExitCode {
             }
         }
         Err(error) => {
-            report::message(&(name + &with_sources(&error)), error.hint().as_deref());
+            report::last_message(&(name + &with_sources(&error)), error.hint().as_deref());
             report_state(state);
             match error {
                 RunError::Stopped { signal, .. } => signals::die_of(signal),
@@ -101,8 +102,7 @@ fn run(request: Request, state: &mut Option<InstallState>) -> Result<Outcome, Ru
     let vm = Vm::new(&request.vm, resolved.map(|resolved| resolved.boot), flash)?;
     let vm = vm.with_disks(disks);
     report::warnings(vm.warnings());
-    // The terminal is raw, and the cursor may be in the middle of a line of the guest's.
-    Ok(vm.run(|message| eprintln!("\rchukka: {message}"))?)
+    Ok(vm.run(|message| report::message(&message.to_string(), None))?)
 }
 
 /// What a run would do.

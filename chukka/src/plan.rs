@@ -16,6 +16,7 @@ use crate::request::{DiskConfig, Request};
 use crate::resolve::{Found, Resolved};
 use storage::disk::DiskOptions;
 use vmm::config::{FirmwareConfig, Size};
+use vmm::host::printable::printable;
 use vmm::run;
 
 /// The column in which the text after a heading begins.
@@ -176,8 +177,7 @@ fn checksum(sum: &Sum) -> String {
 }
 
 fn line(text: &mut String, heading: &str, what: &str) {
-    // What comes from outside ends no line.
-    let what: String = what.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    let what = printable(what);
     // Writing to a String cannot fail.
     let _ = writeln!(text, "{heading:COLUMN$}{what}");
 }

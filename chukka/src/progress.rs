@@ -2,7 +2,7 @@
 //! shown.
 
 use std::fmt;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use location::fetch::FetchProgress;
 
 use vmm::config::Size;
+
+use crate::report;
 
 /// What takes less time is not worth a bar.
 const SHORT: Duration = Duration::from_millis(300);
@@ -205,5 +207,5 @@ fn whole(speed: f64) -> u64 {
 }
 
 fn say(text: &str) {
-    let _ = writeln!(io::stderr(), "chukka: {text}");
+    report::message(text, None);
 }

@@ -4,20 +4,32 @@
 use std::error::Error;
 use std::io::{self, Write};
 
+use serde_json::Value;
+use vmm::host::printable::{is_unsafe, printable};
+use vmm::host::screen;
+
 /// The status of a chukka that could not do what it was asked to: usage, files, memory, KVM
 /// (docs/exit-codes.md).
 pub const COULD_NOT_RUN: u8 = 125;
 
-/// Prints one line, and the hint on a second one.
+/// Prints one line, and the hint on a second one. A line that the guest has begun on the same
+/// terminal or in the same file ends first. Control characters are shown as escapes.
 pub fn message(text: &str, hint: Option<&str>) {
-    let hint = hint.map(|hint| format!("hint: {hint}\n")).unwrap_or_default();
-    let _ = write!(io::stderr(), "chukka: {text}\n{hint}");
+    let start = if screen::take_unfinished_line() { "\n" } else { "" };
+    let hint = hint.map(|hint| format!("hint: {}\n", printable(hint))).unwrap_or_default();
+    let _ = write!(io::stderr(), "{start}chukka: {}\n{hint}", printable(text));
+}
+
+/// The same when the guest has ended: the terminal gets its usual modes back.
+pub fn last_message(text: &str, hint: Option<&str>) {
+    screen::reset_modes();
+    message(text, hint);
 }
 
 /// Prints a line for each warning.
 pub fn warnings(warnings: impl IntoIterator<Item = impl AsRef<str>>) {
     for warning in warnings {
-        let _ = writeln!(io::stderr(), "chukka: warning: {}", warning.as_ref());
+        message(&format!("warning: {}", warning.as_ref()), None);
     }
 }
 
@@ -31,4 +43,35 @@ pub fn with_sources(error: &dyn Error) -> String {
         source = cause.source();
     }
     message
+}
+
+/// A JSON value in several lines. Characters that a terminal may act on are escaped, also those that
+/// JSON allows in strings, which is the only place where they can be.
+#[must_use]
+pub fn json(value: &Value) -> String {
+    let text = format!("{value:#}\n");
+    if !text.contains(|c| c != '\n' && is_unsafe(c)) {
+        return text;
+    }
+    text.chars().fold(String::new(), |mut escaped, c| {
+        match c {
+            '\n' => escaped.push('\n'),
+            c if is_unsafe(c) => escaped += &format!("\\u{:04x}", u32::from(c)),
+            c => escaped.push(c),
+        }
+        escaped
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_has_no_character_that_a_terminal_acts_on_and_the_same_value() {
+        let value = serde_json::json!({ "a\u{9b}\x1b[2J": "\u{7f}\u{202e}\u{85}\n" });
+        let text = json(&value);
+        assert!(!text.contains(|c| c != '\n' && is_unsafe(c)), "{text:?}");
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);
+    }
 }

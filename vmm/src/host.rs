@@ -4,6 +4,8 @@
 pub mod input;
 pub mod keys;
 pub mod notices;
+pub mod printable;
 pub mod rtc_clock;
+pub mod screen;
 pub mod signals;
 pub mod terminal;

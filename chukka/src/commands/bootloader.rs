@@ -15,6 +15,7 @@ use serde_json::json;
 use super::fail;
 use super::xen_output::{Answer, Draft, Format, output};
 use crate::report::{self, with_sources};
+use vmm::host::printable::printable;
 
 /// Why it cannot be done, and what the user can do about it.
 type Problem = (String, &'static str);
@@ -118,27 +119,27 @@ fn list(volumes: &[Volume], format: &str) -> Result<String, Problem> {
         let mut entries: Vec<_> = menu.config.entries.iter().collect();
         entries.sort_by_key(|entry| entry.number);
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "{}", shown(&place));
+        let _ = writeln!(text, "{}", printable(&place));
         for entry in entries {
             let default = if entry.is_default { " (default)" } else { "" };
             let by = match entry.hypervisor.as_str() {
                 "" => String::new(),
-                name => format!(" (by the hypervisor {})", shown(name)),
+                name => format!(" (by the hypervisor {})", printable(name)),
             };
-            let _ = writeln!(text, "{:4}  {}{default}{by}", entry.number, shown(&entry.title));
-            let _ = writeln!(text, "      {} {}", shown(&entry.kernel), shown(&entry.arguments));
+            let _ = writeln!(text, "{:4}  {}{default}{by}", entry.number, printable(&entry.title));
+            let _ = writeln!(
+                text,
+                "      {} {}",
+                printable(&entry.kernel),
+                printable(&entry.arguments)
+            );
             if !entry.initrds.is_empty() {
-                let _ = writeln!(text, "      {}", shown(&entry.initrds.join(" ")));
+                let _ = writeln!(text, "      {}", printable(&entry.initrds.join(" ")));
             }
             all.push(described(entry, &place));
         }
     }
-    Ok(if format == "json" { format!("{:#}\n", json!(all)) } else { text })
-}
-
-/// What comes from outside ends no line.
-fn shown(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    Ok(if format == "json" { report::json(&json!(all)) } else { text })
 }
 
 fn described(entry: &Entry, place: &str) -> serde_json::Value {
@@ -230,7 +231,7 @@ fn hand_out(chosen: Chosen, directory: Option<&Path>, format: &str) -> Result<St
         all["initrd"] = if ramdisk.is_empty() { json!(null) } else { json!(ramdisk) };
         return Ok(format!("{all:#}\n"));
     }
-    let mut text = format!("menu          {}\n", shown(&place));
+    let mut text = format!("menu          {}\n", printable(&place));
     for (heading, value) in [
         ("entry", entry.title.as_str()),
         ("kernel", kernel),
@@ -238,7 +239,7 @@ fn hand_out(chosen: Chosen, directory: Option<&Path>, format: &str) -> Result<St
         ("command line", args),
     ] {
         if !value.is_empty() {
-            let _ = writeln!(text, "{heading:14}{}", shown(value));
+            let _ = writeln!(text, "{heading:14}{}", printable(value));
         }
     }
     Ok(text)

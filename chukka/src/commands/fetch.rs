@@ -19,6 +19,7 @@ use crate::error::{CopyError, RunError};
 use crate::report;
 use crate::resolve::Resolved;
 use crate::{install_state, plan, whole_file};
+use vmm::host::printable::printable;
 
 const AFTER: &str = "\
 LOCATION is a directory, an image or a URL, as for -location. Downloads are cached; see
@@ -108,7 +109,7 @@ fn fetched(matches: &ArgMatches) -> Result<String, RunError> {
     let wants_json = format.is_some_and(|format| format == "json");
     if matches.get_flag("dry-run") {
         return Ok(if wants_json {
-            format!("{:#}\n", plan::json(&resolved))
+            report::json(&plan::json(&resolved))
         } else {
             plan::of(&resolved)
         });
@@ -122,10 +123,10 @@ fn fetched(matches: &ArgMatches) -> Result<String, RunError> {
     if wants_json {
         let rule = resolved.found.as_ref().map(|found| &found.rule);
         let value = json!({ "kernel": kernel, "initrd": initrd, "args": args, "found": rule });
-        return Ok(format!("{value:#}\n"));
+        return Ok(report::json(&value));
     }
     let initrd = initrd.map(|path| format!("initrd {}\n", path.display())).unwrap_or_default();
-    Ok(format!("kernel {}\n{initrd}args {args}\n", kernel.display()))
+    Ok(format!("kernel {}\n{initrd}args {}\n", kernel.display(), printable(&args)))
 }
 
 /// The options that `chukka` itself has too: they mean the same here.

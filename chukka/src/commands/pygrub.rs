@@ -15,6 +15,7 @@ use storage::{LocalFile, read_whole};
 
 use super::xen_output::{Answer, Draft, Format, output, repr};
 use crate::report::with_sources;
+use vmm::host::printable::printable;
 
 /// The most bytes of a file that is written as another user: the largest initrds have 100 MB.
 const FILE_LIMIT: u64 = 1 << 30;
@@ -195,11 +196,12 @@ fn choose(matches: &ArgMatches, volumes: &[Volume]) -> Result<Chosen, String> {
     })?;
     if has(matches, "debug") {
         for attempt in attempts {
-            let _ = writeln!(std::io::stderr(), "{}: {}", attempt.what, attempt.found);
+            let line = format!("{}: {}", attempt.what, attempt.found);
+            let _ = writeln!(std::io::stderr(), "{}", printable(&line));
         }
     }
     for warning in &picked.warnings {
-        let _ = writeln!(std::io::stderr(), "pygrub: warning: {warning}");
+        let _ = writeln!(std::io::stderr(), "pygrub: warning: {}", printable(warning));
     }
     let Picked { entry, kernel, initrds, .. } = picked;
     let args = arguments(&entry, user);

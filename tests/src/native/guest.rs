@@ -38,6 +38,9 @@
 //! | `$` | prints address, size and last 8 bytes of the initrd, wherever it is in 16 GiB |
 //! | `@` | has fw_cfg put the initrd where it is once more, and prints what became of it: `0`, or `1` for an error |
 //! | `*` | begins its script again |
+//! | `"` | prints the bytes of its script up to the next `"` |
+//! | `:` | reads port 0x608 for ever |
+//! | `~` | spins: jumps to the same instruction for ever, with interrupts off |
 //!
 //! Numbers are printed as 16 hexadecimal digits and a space.
 #![expect(unsafe_code, reason = "the program lies between two symbols of the assembler")]

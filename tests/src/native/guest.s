@@ -276,6 +276,22 @@ chukka_tiny_guest_start:
     lea rsi, [rip + .Lpanic_text]
     call .Lprint
     jmp .Lhalt
+.Ltext:                         # the script's bytes up to the next quotation mark
+    mov al, byte ptr [r14]
+    test al, al
+    jz .Lnext
+    inc r14
+    cmp al, 0x22
+    je .Lnext
+    mov dx, 0x3f8
+    out dx, al
+    jmp .Ltext
+.Lpoll_timer:
+    mov dx, 0x608
+    in eax, dx
+    jmp .Lpoll_timer
+.Lspin:
+    jmp .Lspin
 .Lflood:
     lea rsi, [rip + .Lflood_text]
     call .Lprint
@@ -631,6 +647,12 @@ chukka_tiny_guest_start:
     .long .Ldebug_exit_below - .Ltable
     .byte 'Z'
     .long .Lscribble - .Ltable
+    .byte '"'
+    .long .Ltext - .Ltable
+    .byte ':'
+    .long .Lpoll_timer - .Ltable
+    .byte '~'
+    .long .Lspin - .Ltable
     .byte 0
 .Lready_text:
     .asciz "ready\r\n"

@@ -6,6 +6,7 @@
 mod background;
 mod keys;
 mod stops;
+mod verdict;
 mod ways_out;
 
 use chukka_tests::native::{Session, Start};

@@ -8,6 +8,8 @@ use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsRawFd;
 use std::sync::OnceLock;
 
+use super::screen;
+
 /// The settings to restore. Set once, before the first change, so that signal handlers can read it.
 static ORIGINAL: OnceLock<libc::termios> = OnceLock::new();
 
@@ -110,6 +112,7 @@ pub fn restore_on_disaster() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         restore();
+        screen::reset_modes();
         report(info);
     }));
     // SAFETY: the handler does only what a signal handler may: mmap(2), tcsetattr(3), write(2) and
@@ -135,6 +138,7 @@ extern "C" fn on_sigbus(_: i32, info: *mut libc::siginfo_t, _: *mut libc::c_void
         return;
     }
     restore();
+    screen::reset_modes();
     let _ = io::stderr().write_all(SIGBUS_MESSAGE);
     // SAFETY: ends the process at once.
     unsafe { libc::_exit(125) }

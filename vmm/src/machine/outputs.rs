@@ -18,6 +18,7 @@ use super::parts::Parts;
 use super::trace::FwCfgTrace;
 use crate::config::SerialBackend;
 use crate::error::{DeviceError, HostError, StartError};
+use crate::host::screen::GuestOutput;
 
 /// Attaches the configured serial ports, COM1 to COM4. Returns the one on standard input and
 /// output.
@@ -85,11 +86,7 @@ fn output(
         SerialBackend::None => None,
         SerialBackend::Null => Some(Box::new(io::sink())),
         SerialBackend::Stdio => {
-            // Use a separate descriptor: std's standard output buffers lines and holds a lock,
-            // which a blocked write would never release.
-            let stdout =
-                io::stdout().as_fd().try_clone_to_owned().map_err(HostError::descriptors)?;
-            Some(Box::new(File::from(stdout)))
+            Some(Box::new(GuestOutput::open().map_err(HostError::descriptors)?))
         }
         SerialBackend::File(path) => {
             let create_error = |source| DeviceError::Output { of, path: path.clone(), source };

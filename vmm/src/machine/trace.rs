@@ -17,6 +17,7 @@ use std::time::Instant;
 use devices::console::ConsoleSink;
 use fw_cfg::event::{DmaEvent, DmaKind, Event, ItemName, Observer};
 
+use crate::host::printable::printable;
 use crate::lock::lock;
 
 /// Number of failed operations listed in the summary. Bounded, because the guest can cause any
@@ -143,7 +144,8 @@ impl State {
 
     fn line(&mut self, what: fmt::Arguments<'_>) {
         let ms = self.started.elapsed().as_secs_f64() * 1000.0;
-        let line = format!("{ms:8.1} ms  {what}\n");
+        let what = what.to_string();
+        let line = format!("{ms:8.1} ms  {}\n", printable(&what));
         let _ = self.out.write_all(line.as_bytes());
     }
 }
@@ -203,7 +205,7 @@ impl Totals {
         row("ports nobody answered", list(ports));
         row("failed", self.errors.to_string());
         for line in &self.error_lines {
-            let _ = writeln!(text, "    {line}");
+            let _ = writeln!(text, "    {}", printable(line));
         }
         text
     }
@@ -232,7 +234,7 @@ fn wrapped(name: &str, what: &str) -> String {
 const LISTED: usize = 24;
 
 fn list(entries: impl Iterator<Item = impl fmt::Display>) -> String {
-    let entries: Vec<_> = entries.map(|entry| entry.to_string()).collect();
+    let entries: Vec<_> = entries.map(|entry| printable(&entry.to_string()).into_owned()).collect();
     let more = entries.len().saturating_sub(LISTED);
     let mut text = entries[..entries.len() - more].join(", ");
     if more > 0 {
