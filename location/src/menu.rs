@@ -14,6 +14,7 @@ use crate::place::{Place, PlaceError};
 pub use crate::tree::Attempt;
 use crate::tree::boot_config::unified::UnifiedImage;
 pub use crate::tree::boot_config::{BootConfig, Entry, Loader, Step};
+use crate::tree::kernel_candidates;
 pub use joined::joined;
 use storage::image;
 use storage::{FileError, FileTree, LocalFile, RandomAccess, Slice, TreePath, head};
@@ -125,10 +126,16 @@ pub struct MenuError {
 }
 
 impl MenuError {
-    fn nothing_bootable(choice: &Choice, is_without_menu: bool, attempts: Vec<Attempt>) -> Self {
+    fn nothing_bootable(
+        choice: &Choice,
+        is_without_menu: bool,
+        attempts: Vec<Attempt>,
+        volumes: &[&Volume],
+    ) -> Self {
+        let candidates = candidates(volumes);
         let (problem, hint) = match (choice, is_without_menu) {
             (_, true) => (
-                "There is no boot menu".into(),
+                format!("There is no boot menu{candidates}"),
                 "check that this is the right disk and that a system is installed on it; chukka bootloader --kernel PATH --initrd PATH DISK takes files by their names",
             ),
             (Choice::Entry(wanted), false) => (
@@ -136,7 +143,7 @@ impl MenuError {
                 "chukka bootloader --list DISK lists the entries; choose one by its number, title or id",
             ),
             (_, false) => (
-                "No entry of a boot menu can be booted".into(),
+                format!("No entry of a boot menu can be booted{candidates}"),
                 "name the files: chukka bootloader --kernel /boot/vmlinuz-… --initrd /boot/initrd.img-… DISK",
             ),
         };
@@ -147,6 +154,21 @@ impl MenuError {
     #[must_use]
     pub fn hint(&self) -> &'static str {
         self.hint
+    }
+}
+
+/// Files that look like kernels, for the end of a sentence.
+fn candidates(volumes: &[&Volume]) -> String {
+    let mut found: Vec<String> = Vec::new();
+    for volume in volumes {
+        found.extend(kernel_candidates(&*volume.source).into_iter().map(|path| format!("/{path}")));
+    }
+    found.dedup();
+    found.truncate(4);
+    match &found[..] {
+        [] => String::new(),
+        [one] => format!(", but {one} is there"),
+        several => format!(", but these are there: {}", several.join(", ")),
     }
 }
 
@@ -193,7 +215,8 @@ pub fn require_entries(menus: &[Menu<'_>], mut attempts: Vec<Attempt>) -> Result
             .push(Attempt { what: menu.path(), found: "has no entry that boots a kernel".into() });
         attempts.extend(menu.warnings());
     }
-    Err(MenuError::nothing_bootable(&Choice::Default, menus.is_empty(), attempts))
+    let volumes: Vec<_> = menus.iter().map(|menu| menu.volume).collect();
+    Err(MenuError::nothing_bootable(&Choice::Default, menus.is_empty(), attempts, &volumes))
 }
 
 impl Menu<'_> {
@@ -265,7 +288,8 @@ pub fn pick(volumes: &[Volume], choice: &Choice) -> Result<(Picked, Vec<Attempt>
             }
         }
     }
-    Err(MenuError::nothing_bootable(choice, menus.is_empty(), attempts))
+    let volumes: Vec<_> = volumes.iter().collect();
+    Err(MenuError::nothing_bootable(choice, menus.is_empty(), attempts, &volumes))
 }
 
 /// What the user should know about an entry: that it is another one than the boot loader would boot, and what in its menu could not

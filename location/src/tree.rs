@@ -29,6 +29,7 @@ use std::path::Path;
 
 pub use error::{Mismatch, TreeError};
 pub use installer::{Installer, Release};
+pub(crate) use search::kernel_candidates;
 
 use crate::checksum::Checked;
 use crate::place::{Place, PlaceError};

@@ -84,7 +84,7 @@ fn the_default_is_booted_without_a_warning_and_another_entry_never_is() {
             "default={default}\nmenuentry a {{ chainloader +1 }}\nmenuentry b {{ linux /b }}\n}}\nmenuentry c {{ linux /c }}\n"
         )
     };
-    for (default, title, count) in [("1", "b", 1), ("2", "c", 1), ("0", "b", 2), ("9", "b", 2)] {
+    for (default, title, count) in [("1", "b", 1), ("2", "c", 1), ("0", "b", 2), ("9", "b", 3)] {
         temp.file("boot/grub/grub.cfg", text(default).as_bytes());
         let (picked, _) = pick(&[volume(&temp)], &Choice::Default).unwrap();
         assert_eq!(picked.entry.title, title, "{default}");
@@ -122,4 +122,64 @@ fn a_unified_kernel_image_is_taken_apart() {
     temp.file("EFI/Linux/a.efi", b"MZ not an image");
     let error = pick(&[volume(&temp)], &Choice::Default).unwrap_err();
     assert!(error.to_string().contains("a.efi should be a unified kernel image"), "{error}");
+}
+
+#[test]
+fn a_menu_that_is_too_long_is_not_called_missing() {
+    let temp = Temp::of(&["a"]);
+    let menu = |comment: usize| format!("#{}\nmenuentry a {{ linux /a }}\n", "x".repeat(comment));
+    temp.file("boot/grub/grub.cfg", menu(1 << 20).as_bytes());
+    let (picked, _) = pick(&[volume(&temp)], &Choice::Default).unwrap();
+    assert_eq!((picked.entry.title.as_str(), &picked.warnings[..]), ("a", &[][..]));
+    temp.file("boot/grub/grub.cfg", menu(2 << 20).as_bytes());
+    let error = pick(&[volume(&temp)], &Choice::Default).unwrap_err().to_string();
+    assert!(error.starts_with("No entry of a boot menu can be booted"), "{error}");
+    assert!(
+        error.contains("grub.cfg was not read: it has 2097179 bytes, expected at most 2 MiB"),
+        "{error}"
+    );
+}
+
+#[test]
+fn kernels_without_a_menu_are_named() {
+    let temp = Temp::of(&["boot/vmlinuz-6.1", "boot/config-6.1"]);
+    let error = pick(&[volume(&temp)], &Choice::Default).unwrap_err().to_string();
+    assert!(
+        error.starts_with("There is no boot menu, but /boot/vmlinuz-6.1 is there\n"),
+        "{error}"
+    );
+    temp.file("vmlinux", b"");
+    let error = pick(&[volume(&temp)], &Choice::Default).unwrap_err().to_string();
+    assert!(error.contains(", but these are there: /vmlinux, /boot/vmlinuz-6.1\n"), "{error}");
+}
+
+#[test]
+fn unified_kernel_images_and_environments_are_found_on_mounted_efi_partitions() {
+    let image = crate::tree::boot_config::unified::image(&[(".linux", b"k"), (".cmdline", b"ro")]);
+    for place in [
+        "EFI/Linux/a.efi",
+        "efi/EFI/Linux/a.efi",
+        "boot/efi/EFI/Linux/a.efi",
+        "boot/EFI/Linux/a.efi",
+    ] {
+        let temp = Temp::new();
+        temp.file(place, &image);
+        let (picked, _) = pick(&[volume(&temp)], &Choice::Default).unwrap();
+        assert_eq!(
+            (bytes(&*picked.kernel), picked.entry.arguments.as_str()),
+            ("k".into(), "ro"),
+            "{place}"
+        );
+    }
+    let block = format!("{:#<1024}", "# GRUB Environment Block\nkernelopts=root=/dev/x ro\n");
+    for place in
+        ["EFI/centos", "boot/efi/EFI/centos", "efi/EFI/a b", "boot/EFI/centos", "boot/grub2"]
+    {
+        let temp = Temp::of(&["k"]);
+        temp.file("boot/loader/entries/a.conf", b"title a\nlinux /k\noptions $kernelopts\n");
+        temp.file(&format!("{place}/grubenv"), block.as_bytes());
+        let (picked, _) = pick(&[volume(&temp)], &Choice::Default).unwrap();
+        assert_eq!(picked.entry.arguments, "root=/dev/x ro", "{place}");
+        assert_eq!(picked.warnings, [""; 0]);
+    }
 }

@@ -13,11 +13,13 @@ use crate::cmdline;
 use storage::{FileTree, RandomAccess, TreePath, read_whole};
 
 /// Bytes that one configuration file may have.
-const LIMIT: usize = 1 << 20;
+const LIMIT: usize = 2 << 20;
 /// Bytes that all of them together may have.
-const TOTAL: usize = 2 << 20;
+const TOTAL: usize = 4 << 20;
 /// How many files are looked for while one configuration is read: what it includes, what its conditions ask for.
 const FILES: usize = 256;
+/// How many files that could not be read are named.
+const WARNINGS: usize = 8;
 /// How many entries a menu may have; those behind are left out.
 const ENTRIES: usize = 1 << 12;
 
@@ -246,11 +248,15 @@ impl BootConfig {
                 (path, menu) = bls::menu(&path, &mut files)?;
                 menu
             }
-            _ => {
-                let text = files.read_own(&path)?;
-                Self::menu(&text, loader, &mut files)
-            }
+            _ => match files.read_own(&path) {
+                Some(text) => Self::menu(&text, loader, &mut files),
+                // It is there, but cannot be read.
+                None if !files.warnings.is_empty() => Menu::default(),
+                None => return None,
+            },
         };
+        let mut menu = menu;
+        menu.warnings.append(&mut files.warnings);
         Some(Self::of(path, loader, menu, directories))
     }
 
@@ -367,11 +373,14 @@ struct Files<'a> {
     directory: TreePath,
     left: usize,
     bytes: usize,
+    /// Files that are there and were not read, for the user.
+    warnings: Vec<String>,
 }
 
 impl<'a> Files<'a> {
     fn new(volumes: &[&'a dyn FileTree], directory: TreePath) -> Self {
-        Self { volumes: volumes.to_vec(), directory, left: FILES, bytes: TOTAL }
+        let (volumes, warnings) = (volumes.to_vec(), Vec::new());
+        Self { volumes, directory, left: FILES, bytes: TOTAL, warnings }
     }
 
     /// The text of a file that a configuration includes.
@@ -442,9 +451,25 @@ impl<'a> Files<'a> {
     }
 
     fn text(&mut self, file: &dyn RandomAccess) -> Option<String> {
-        let bytes = read_whole(file, LIMIT.min(self.bytes)).ok()??;
-        self.bytes -= bytes.len();
-        Some(String::from_utf8_lossy(&bytes).into_owned())
+        let limit = LIMIT.min(self.bytes);
+        let problem = match read_whole(file, limit) {
+            Ok(Some(bytes)) => {
+                self.bytes -= bytes.len();
+                return Some(String::from_utf8_lossy(&bytes).into_owned());
+            }
+            Ok(None) if limit < LIMIT => {
+                format!("the configuration has more than {} MiB in all", TOTAL >> 20)
+            }
+            Ok(None) => {
+                format!("it has {} bytes, expected at most {} MiB", file.len(), LIMIT >> 20)
+            }
+            Err(error) => format!("it cannot be read: {error}"),
+        };
+        let warning = format!("{} was not read: {problem}", file.name());
+        if self.warnings.len() < WARNINGS && !self.warnings.contains(&warning) {
+            self.warnings.push(warning);
+        }
+        None
     }
 }
 

@@ -40,6 +40,7 @@ impl Installer {
         let family = family.to_ascii_lowercase();
         let has = |name: &&str| family.contains(name);
         match () {
+            () if has(&"coreos") => Self::CoreOs,
             () if ["suse", "sle"].iter().any(has) => Self::Yast,
             () if ["debian", "ubuntu"].iter().any(has) => Self::Debian,
             // All others that write one use anaconda (osinfo-db's tests/treeinfodata).

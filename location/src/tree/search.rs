@@ -7,6 +7,8 @@ pub(super) mod check;
 mod named;
 mod nothing_found;
 
+pub(crate) use nothing_found::kernel_candidates;
+
 use super::file_cache::FileCache;
 use super::treeinfo::Treeinfo;
 use super::{Attempt, Installer, Query, Release, Tree, TreeError, identity};

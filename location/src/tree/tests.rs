@@ -352,6 +352,34 @@ fn a_live_medium_keeps_the_words_of_its_menu() {
     assert_eq!((installer.installer, installer.arguments.len()), (Installer::Anaconda, 0));
 }
 
+/// The kernels of other live media, and those of installed systems, have names that layouts have too.
+#[test]
+fn a_layout_needs_evidence_where_the_place_has_a_menu() {
+    use Installer::{Arch, Casper, DebianLive, Other, Yast};
+    let suse = ["boot/x86_64/loader/linux", "boot/x86_64/loader/initrd"];
+    let casper = ["casper/vmlinuz", "casper/initrd.lz"];
+    let arch = ["arch/boot/x86_64/vmlinuz-linux", "arch/boot/x86_64/initramfs-linux.img"];
+    for (files, words, installer, kept) in [
+        (suse, "quiet root=live:CDLABEL=Fedora-WS-Live-43 rd.live.image", Other, true),
+        (suse, "splash=silent", Yast, false),
+        (casper, "boot=casper username=mint quiet splash --", Casper, true),
+        (casper, "quiet splash ---", Casper, false),
+        (arch, "archisobasedir=arch archisolabel=ARCH_202603", Arch, true),
+        (["live/vmlinuz-6.1", "live/initrd.img-6.1"], "boot=live components", DebianLive, true),
+        (["boot/vmlinuz", "boot/initrd.img"], "root=/dev/vda1 ro", Other, true),
+        (["boot/vmlinuz", "boot/initrd.img"], "quiet", Other, true),
+        (["linux", "initrd"], "root=/dev/vda1 ro", Other, true),
+        (["linux", "initrd"], "root=/dev/ram0 ro", Casper, false),
+    ] {
+        let temp = Temp::of(&files);
+        let text = format!("menuentry a {{ linux /{} {words}; initrd /{} }}", files[0], files[1]);
+        temp.file("boot/grub2/grub.cfg", text.as_bytes());
+        let tree = find(&temp).unwrap();
+        assert_eq!((tree.installer, !tree.arguments.is_empty()), (installer, kept), "{words}");
+        assert_eq!(tree.rule.contains("with the arguments of boot/grub2/grub.cfg"), kept);
+    }
+}
+
 #[test]
 fn files_that_look_like_kernels_are_named_first_where_nothing_is_found() {
     let temp = Temp::of(&["boot/vmlinuz-6.1", "boot/config-6.1"]);

@@ -10,7 +10,9 @@ use storage::{FileTree, TreePath};
 
 /// Where the entries are: on a boot partition, and on one that has `/boot` as a directory.
 const DIRECTORIES: [&str; 2] = ["loader/entries", "boot/loader/entries"];
-/// Where unified kernel images are.
+/// Where EFI system partitions are mounted, on one of their own and below `/`.
+const PARTITIONS: [&str; 3] = ["", "efi", "boot/efi"];
+/// Where unified kernel images are on such a partition.
 const IMAGES: &str = "EFI/Linux";
 /// Bytes that a value can have after its variables were expanded.
 const VALUE: usize = 1 << 16;
@@ -80,7 +82,7 @@ pub(super) fn menu(directory: &TreePath, files: &mut Files<'_>) -> Option<(TreeP
     let has_own = files.read_own(&settings);
     let mut file_entries = read_directory(own, directory, files);
     let boot = directory.parent().parent();
-    file_entries.extend(read_images(own, &boot.join(IMAGES), files));
+    file_entries.extend(read_own_images(own, &boot, files));
     if has_own.is_none() && file_entries.is_empty() {
         return None;
     }
@@ -129,13 +131,27 @@ pub(super) fn grub_entries(
     (Vec::new(), Vec::new())
 }
 
+/// The unified kernel images beside a directory of entries; those of mounted partitions go with the first directory.
+fn read_own_images(own: &dyn FileTree, boot: &TreePath, files: &mut Files<'_>) -> Vec<EntryFile> {
+    let mut directories = vec![boot.join(IMAGES)];
+    if *boot == TreePath::root() {
+        let mounted = PARTITIONS.iter().skip(1).map(|partition| boot.join(partition).join(IMAGES));
+        directories.extend(mounted);
+    }
+    directories.iter().flat_map(|directory| read_images(own, directory, files)).collect()
+}
+
 /// GRUB's variables from all environment blocks: beside the entries, then in each distribution's directory on an EFI partition.
 fn grub_environment(boot: &TreePath, files: &mut Files<'_>) -> Vec<(String, String)> {
     let mut variables = Vec::new();
     for volume in files.volumes.clone() {
         let mut paths = vec![boot.join("grub2/grubenv"), boot.join("grub/grubenv")];
-        for directory in ["EFI", "efi/EFI"] {
-            let directory = boot.join(directory);
+        let root = TreePath::root();
+        let mut directories: Vec<_> =
+            PARTITIONS.iter().map(|partition| root.join(partition).join("EFI")).collect();
+        directories.push(boot.join("EFI"));
+        directories.dedup();
+        for directory in directories {
             let names = vendors(volume, &directory.to_string()).into_iter();
             paths.extend(names.map(|name| directory.join(&format!("{name}/grubenv"))));
         }

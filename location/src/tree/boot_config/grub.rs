@@ -48,10 +48,16 @@ pub(super) fn menu(text: &str, files: &mut Files<'_>) -> Menu {
     }
     let nodes = run_menu(&mut grub, &[], &mut entries);
     let get = |name: &str| grub.variables.value(name).to_owned();
-    let default = get("default");
+    let (default, fallback) = (get("default"), get("fallback"));
     let default = if default == "saved" { saved.clone() } else { default };
+    let is_known = default.is_empty() || is_found(&nodes, &default);
+    if let (false, Some(first)) = (is_known, nodes.first()) {
+        grub.warn(format!(
+            "no entry is named '{default}', the default: '{}' is taken instead, as by GRUB",
+            first.title
+        ));
+    }
     defaults.extend(chosen(&nodes, &default).or_else(|| nodes.first().and_then(Node::first)));
-    let fallback = get("fallback");
     let fallbacks = fallback.split_whitespace().filter_map(|name| chosen(&nodes, name));
     defaults.extend(fallbacks);
     Menu { entries, defaults, saved, warnings: grub.warnings }
@@ -191,6 +197,12 @@ fn chosen(nodes: &[Node], default: &str) -> Option<usize> {
         node = find(nodes, name)?;
     }
     node.first()
+}
+
+/// Whether `default` names something, even if that boots nothing.
+fn is_found(nodes: &[Node], default: &str) -> bool {
+    let path = super::menu_path(default);
+    path.first().is_some_and(|name| find(nodes, name).is_some())
 }
 
 fn find<'n>(nodes: &'n [Node], name: &str) -> Option<&'n Node> {

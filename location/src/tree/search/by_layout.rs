@@ -5,6 +5,7 @@ use super::super::file_cache::NOT_THERE;
 use super::super::layouts::{LAYOUTS, Layout};
 use super::super::{Installer, TreeError, version};
 use super::{Pair, Search};
+use crate::arguments;
 use storage::TreePath;
 
 impl Search<'_> {
@@ -45,36 +46,77 @@ impl Search<'_> {
         stars.iter().map(|star| (path(row.kernel, star), path(row.initrd, star))).collect()
     }
 
-    /// Anaconda's layout is also that of live media and of CoreOS: what else is in the place tells which it is.
+    /// A layout is also that of live media, of CoreOS and of installed systems: what else is in the place tells which it is.
     fn with_evidence(&mut self, pair: Pair) -> Result<Pair, TreeError> {
-        let Some(kernel) =
-            pair.kernel.path.clone().filter(|_| pair.installer == Installer::Anaconda)
-        else {
-            return Ok(pair);
-        };
-        let pair = self.with_rootfs(pair, &kernel.parent().join("rootfs.img"))?;
-        if pair.installer != Installer::Anaconda {
-            return Ok(pair);
-        }
-        Ok(match self.live_arguments(&kernel) {
-            Some((arguments, menu)) => {
-                let rule = format!("{}; a live medium by {menu}", pair.rule);
-                Pair { arguments, rule, installer: Installer::Other, ..pair }
-            }
+        let rootfs = pair.kernel.path.as_ref().filter(|_| pair.installer == Installer::Anaconda);
+        let pair = match rootfs.map(|kernel| kernel.parent().join("rootfs.img")) {
+            Some(rootfs) => self.with_rootfs(pair, &rootfs)?,
             None => pair,
-        })
+        };
+        self.with_menu(pair)
     }
 
-    /// The words of a live medium's own boot menu for this kernel: without `root=live:…` it does not find itself.
-    fn live_arguments(&self, kernel: &TreePath) -> Option<(Vec<String>, String)> {
+    /// A pair with the words of the place's own boot menu, if these say that no installer starts: a live medium does not find
+    /// itself without them, and an installed system not its root.
+    pub(super) fn with_menu(&mut self, pair: Pair) -> Result<Pair, TreeError> {
+        let Some(kernel) = pair.kernel.path.clone() else { return Ok(pair) };
+        if pair.installer == Installer::CoreOs || self.is_agama(&pair)? {
+            return Ok(pair);
+        }
+        let Some((arguments, menu)) = self.menu_arguments(&kernel, pair.installer) else {
+            return Ok(pair);
+        };
+        let installer = match pair.installer {
+            live @ (Installer::Casper
+            | Installer::Arch
+            | Installer::Alpine
+            | Installer::DebianLive)
+                if !arguments.iter().any(|word| word.starts_with("root=")) =>
+            {
+                live
+            }
+            _ => Installer::Other,
+        };
+        let rule = format!("{}; with the arguments of {menu}", pair.rule);
+        Ok(Pair { arguments, rule, installer, ..pair })
+    }
+
+    /// Whether it is SUSE's installer from 16 on: a live system, too, and one that a server can have.
+    fn is_agama(&mut self, pair: &Pair) -> Result<bool, TreeError> {
+        if pair.installer != Installer::Yast {
+            return Ok(false);
+        }
+        let release = self.release(pair.installer, &pair.root)?;
+        let source = arguments::package_source(pair.installer, &release);
+        Ok(source.is_some_and(|source| source.form.starts_with("root=live:")))
+    }
+
+    fn menu_arguments(
+        &self,
+        kernel: &TreePath,
+        installer: Installer,
+    ) -> Option<(Vec<String>, String)> {
         // A place without lists is a tree on a server.
         self.source.list(&TreePath::root()).ok()?;
         BootConfig::read_all(self.source).iter().find_map(|config| {
             let entry = config.entries.iter().find(|entry| {
-                config.meanings(&entry.kernel).contains(kernel)
-                    && entry.words().iter().any(|word| word.starts_with("root=live:"))
+                let words = entry.words();
+                let counts = installer == Installer::Other || words.iter().any(|w| finds_root(w));
+                counts && config.meanings(&entry.kernel).contains(kernel)
             })?;
             Some((entry.words(), config.path.to_string()))
         })
+    }
+}
+
+/// Whether a word tells a kernel where its root is, or that it is on a live medium: by dracut, casper, Debian's live-boot, archiso and its
+/// relatives.
+fn finds_root(word: &str) -> bool {
+    const LIVE: [&str; 5] =
+        ["rd.live.image", "boot=casper", "boot=live", "archisobasedir=", "misobasedir="];
+    match word.strip_prefix("root=") {
+        // Installers of old have their root in the initrd.
+        Some(root) => !root.starts_with("/dev/ram"),
+        None => LIVE.iter().any(|live| word.starts_with(live)),
     }
 }

@@ -46,13 +46,15 @@ impl Search<'_> {
             return Ok(None);
         };
         let installer = Installer::of_family(&release_of(content).family);
-        let rootfs = own_rootfs(content);
+        let beside = || kernel.parent().join("rootfs.img");
+        let rootfs = own_rootfs(content).or_else(|| (installer == Installer::CoreOs).then(beside));
         let Some((kernel, initrd)) = self.pair(&by, &kernel, &initrd)? else { return Ok(None) };
         let pair = Pair::new(kernel, vec![initrd], by, installer);
-        match rootfs {
-            Some(rootfs) => self.with_rootfs(pair, &rootfs).map(Some),
-            None => Ok(Some(pair)),
-        }
+        let pair = match rootfs {
+            Some(rootfs) => self.with_rootfs(pair, &rootfs)?,
+            None => pair,
+        };
+        self.with_menu(pair).map(Some)
     }
 
     /// Adds CoreOS' root file system, which is the rest of its initrd, if it is there.

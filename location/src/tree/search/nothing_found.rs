@@ -2,7 +2,7 @@
 
 use super::super::{TreeError, contents};
 use super::Search;
-use storage::TreePath;
+use storage::{FileTree, TreePath};
 
 /// Where kernels usually are.
 const DIRECTORIES: [&str; 8] =
@@ -15,17 +15,7 @@ const SHOWN: usize = 4;
 impl Search<'_> {
     /// The error, with files that look like kernels.
     pub(super) fn nothing(&self) -> TreeError {
-        let mut candidates = Vec::new();
-        for directory in DIRECTORIES.map(TreePath::new) {
-            let found = self.source.list(&directory).unwrap_or_default().into_iter();
-            let is_kernel = |name: &str| {
-                let name = name.to_ascii_lowercase();
-                NAMES.iter().any(|beginning| name.starts_with(beginning))
-            };
-            let files = found.filter(|entry| !entry.is_directory && is_kernel(&entry.name));
-            candidates.extend(files.map(|entry| directory.join(&entry.name).to_string()));
-        }
-        candidates.truncate(SHOWN);
+        let candidates = kernel_candidates(self.source);
         let tried =
             self.attempts.iter().map(|attempt| format!("{}: {}", attempt.what, attempt.found));
         TreeError::Nothing {
@@ -35,4 +25,20 @@ impl Search<'_> {
             there: contents(self.source, &TreePath::root()),
         }
     }
+}
+
+/// Paths of files that look like kernels; none if the tree cannot be listed.
+pub(crate) fn kernel_candidates(source: &dyn FileTree) -> Vec<String> {
+    let mut candidates = Vec::new();
+    for directory in DIRECTORIES.map(TreePath::new) {
+        let found = source.list(&directory).unwrap_or_default().into_iter();
+        let is_kernel = |name: &str| {
+            let name = name.to_ascii_lowercase();
+            NAMES.iter().any(|beginning| name.starts_with(beginning))
+        };
+        let files = found.filter(|entry| !entry.is_directory && is_kernel(&entry.name));
+        candidates.extend(files.map(|entry| directory.join(&entry.name).to_string()));
+    }
+    candidates.truncate(SHOWN);
+    candidates
 }

@@ -244,16 +244,23 @@ impl<'a, 'f> Interpreter<'a, 'f> {
     }
 
     fn named(&mut self, name: &str, arguments: &[String], block: Option<&Script>) -> Flow {
+        if let "menuentry" | "submenu" | "hiddenentry" = name {
+            self.status = self.add_item(name, arguments, block);
+            return Flow::Next;
+        }
+        // GRUB's own commands come before functions, and functions before assignments.
+        if let Some(flow) = self.built_in(name, arguments) {
+            return flow;
+        }
         if let Some(body) = self.functions.get(name).cloned() {
             return self.call(&body, arguments);
         }
-        match name {
-            "menuentry" | "submenu" | "hiddenentry" => {
-                self.status = self.add_item(name, arguments, block);
-                Flow::Next
-            }
-            _ => self.built_in(name, arguments),
-        }
+        self.status = match name.split_once('=') {
+            Some((variable, value)) if !variable.is_empty() => self.variables.set(variable, value),
+            // What asks the machine something, such as loadfont or keystatus.
+            _ => false,
+        };
+        Flow::Next
     }
 
     fn call(&mut self, body: &Script, arguments: &[String]) -> Flow {

@@ -99,6 +99,8 @@ pub(super) fn tokens(text: &str) -> Vec<Token> {
                 chars.by_ref().take_while(|c| *c != '\'').for_each(|c| word.push(c, true));
             }
             '"' => double_quoted(&mut chars, &mut word),
+            // `\xHH` stays, as in the GRUB of Fedora and RHEL: their media have spaces of labels so.
+            '\\' if is_hexadecimal(&chars) => word.push('\\', true),
             '\\' => match chars.next() {
                 None | Some('\n') => {}
                 Some(c) => word.push(c, true),
@@ -111,6 +113,12 @@ pub(super) fn tokens(text: &str) -> Vec<Token> {
         tokens.push(Token::Word(word));
     }
     tokens
+}
+
+/// Whether the next characters are an `x` and two hexadecimal digits.
+fn is_hexadecimal(chars: &Chars<'_>) -> bool {
+    let mut next = chars.clone();
+    next.next() == Some('x') && next.by_ref().take(2).filter(char::is_ascii_hexdigit).count() == 2
 }
 
 fn double_quoted(chars: &mut Chars<'_>, word: &mut Word) {

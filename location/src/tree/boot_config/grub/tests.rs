@@ -304,3 +304,17 @@ fn what_cannot_be_answered_is_reported() {
     assert!(config.warnings[1].contains("/x.iso"), "{:?}", config.warnings);
     assert_eq!(config.entries[0].kernel, "(loop)/k");
 }
+
+/// As the media of CentOS 7 write their label: the GRUB of Fedora and RHEL keeps `\xHH`.
+#[test]
+fn hexadecimal_escapes_stay_with_and_without_quotes() {
+    let text = r#"menuentry a { linux /k root=live:LABEL=Some\x20Disk "b=\x20" c\d \x2 \xzz }"#;
+    assert_eq!(one(text)[0].arguments, r"root=live:LABEL=Some\x20Disk b=\x20 cd x2 xzz");
+}
+
+#[test]
+fn own_commands_come_before_functions_and_functions_before_assignments() {
+    let text = "function echo { set a=bad; }\nfunction b { set d=e; }\nset a=good\necho x\nb=c\nb\n\
+                menuentry a { linux /k $a $b $d }\n";
+    assert_eq!(one(text)[0].arguments, "good c e");
+}

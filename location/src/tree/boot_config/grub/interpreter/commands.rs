@@ -24,8 +24,8 @@ impl FileTests for super::Files<'_> {
 }
 
 impl Interpreter<'_, '_> {
-    /// Runs a command that is not a function and not a menu entry.
-    pub(super) fn built_in(&mut self, name: &str, arguments: &[String]) -> Flow {
+    /// Runs a command of GRUB's that is not a menu entry. `None`: there is no such command.
+    pub(super) fn built_in(&mut self, name: &str, arguments: &[String]) -> Option<Flow> {
         self.status = match name {
             "set" => self.set(arguments),
             "unset" => {
@@ -71,13 +71,12 @@ impl Interpreter<'_, '_> {
             | "serial" | "sleep" | "clear" | "rmmod" | "play" | "hexdump" | "ls" | "cat" => true,
             _ => return self.control(name, arguments),
         };
-        Flow::Next
+        Some(Flow::Next)
     }
 
-    /// Commands that decide what runs next, and all others.
-    fn control(&mut self, name: &str, arguments: &[String]) -> Flow {
-        let (name_part, value) = name.split_once('=').unwrap_or((name, ""));
-        match name {
+    /// Commands that decide what runs next.
+    fn control(&mut self, name: &str, arguments: &[String]) -> Option<Flow> {
+        Some(match name {
             "source" | "." | "extract_entries_source" => self.source(arguments),
             "configfile" | "normal" | "extract_entries_configfile" => self.configfile(arguments),
             "eval" => self.run_text(&arguments.join(" "), "eval"),
@@ -99,16 +98,8 @@ impl Interpreter<'_, '_> {
                 self.status = false;
                 Flow::Next
             }
-            _ if name_part.len() < name.len() && !name_part.is_empty() => {
-                self.status = self.variables.set(name_part, value);
-                Flow::Next
-            }
-            // What asks the machine something, such as loadfont or keystatus.
-            _ => {
-                self.status = false;
-                Flow::Next
-            }
-        }
+            _ => return None,
+        })
     }
 
     fn set(&mut self, arguments: &[String]) -> bool {
