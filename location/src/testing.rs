@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Mutex, MutexGuard};
 
-pub(crate) use storage::testing::Temp;
+pub(crate) use storage::testing::{Temp, cpu_time};
 
 use storage::sync::lock;
 use storage::{Entry, FileError, FileTree, RandomAccess, TreePath};

@@ -1,10 +1,17 @@
-//! Temporary directories, for tests of whatever reads files.
+//! Temporary directories and a clock, for tests of whatever reads files.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use crate::Directory;
+
+/// Processor time of this thread since it started. Tests bound work by it: on a busy host, or one
+/// that was suspended, the time on the wall says little.
+pub fn cpu_time() -> Duration {
+    rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime).try_into().unwrap()
+}
 
 /// A directory that is gone when dropped.
 #[derive(Debug)]

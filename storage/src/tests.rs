@@ -66,7 +66,7 @@ fn what_is_no_regular_file_is_named_and_never_waited_for() {
             "{error}"
         );
     }
-    assert!(started.elapsed() < Duration::from_secs(5));
+    assert!(started.elapsed() < Duration::from_secs(60));
 }
 
 #[test]

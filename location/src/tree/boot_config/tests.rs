@@ -1,9 +1,9 @@
 //! All readers together: what real programs write, what each format can express, and hostile input.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::*;
-use crate::testing::Temp;
+use crate::testing::{Temp, cpu_time};
 
 const MKCONFIG: &str = include_str!("../../../../tests/data/grub-mkconfig.cfg");
 const MKCONFIG_XEN: &str = include_str!("../../../../tests/data/grub-mkconfig-xen.cfg");
@@ -341,7 +341,7 @@ fn a_damaged_unified_image_has_no_sections() {
 
 #[test]
 fn hostile_configurations_end_soon() {
-    let started = Instant::now();
+    let started = cpu_time();
     let line = "x".repeat(1 << 20);
     let repeated = |text: &str| text.repeat((1 << 15) / text.len());
     let big = format!("a={}\nlinux {}", "x".repeat(4000), "$a ".repeat(300_000));
@@ -379,6 +379,6 @@ fn hostile_configurations_end_soon() {
             }
         }
     }
-    let took = started.elapsed();
+    let took = cpu_time() - started;
     assert!(took < Duration::from_secs(60), "{took:?}");
 }
