@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use chukka::args::{self, Invocation};
+use chukka::args::{self, CalledAs, Invocation};
 use chukka::error::RunError;
 use chukka::install_state::{self, InstallState, StateError};
 use chukka::report::{self, COULD_NOT_RUN, with_sources};
@@ -24,8 +24,9 @@ fn main() -> ExitCode {
     if let Some(status) = commands::run_as(&program, &args).or_else(|| commands::run(&args)) {
         return status;
     }
+    let called_as = CalledAs::of(&program);
     let (mut name, mut state) = (String::new(), None);
-    let result = match args::parse(args) {
+    let result = match args::parse_as(called_as, args) {
         Ok(Invocation::Print(text)) => return print(&text),
         Ok(Invocation::Boot(request)) => {
             name = request.vm.name.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
@@ -43,7 +44,11 @@ fn main() -> ExitCode {
         Ok(outcome) => {
             let elapsed = started.elapsed().as_secs_f64();
             let text = format!("{name}{outcome} (after {elapsed:.2} s)");
-            report::last_message(&text, outcome.hint());
+            match called_as {
+                // As QEMU, which says nothing then: scripts take any text for a failure.
+                CalledAs::Qemu if outcome.is_orderly() => report::no_message(),
+                _ => report::last_message(&text, outcome.hint()),
+            }
             match (outcome.status(), outcome) {
                 _ if !report_state(state) => ExitCode::from(COULD_NOT_RUN),
                 (Some(status), _) => ExitCode::from(status),

@@ -8,5 +8,6 @@ mod ends;
 mod entries;
 mod files;
 mod hostile;
+mod qemu_name;
 mod streams;
 mod through_firmware;
