@@ -9,7 +9,7 @@ use chukka::error::RunError;
 use chukka::install_state::{self, InstallState, StateError};
 use chukka::report::{self, COULD_NOT_RUN, with_sources};
 use chukka::request::Request;
-use chukka::resolve::Resolved;
+use chukka::resolve::{Purpose, Resolved};
 use chukka::{bootdisk, commands, disks, flash, plan};
 use guest_memory::hint::Hint;
 use vmm::host::signals;
@@ -97,7 +97,9 @@ fn run(request: Request, state: &mut Option<InstallState>) -> Result<Outcome, Ru
     let disks = disks::open(&request.disks)?;
     let flash = flash::open(&request.flash)?;
     let resolved = request.boot.as_ref();
-    let resolved = resolved.map(|source| Resolved::open(source, request.vm.memory)).transpose()?;
+    let resolved = resolved
+        .map(|source| Resolved::open(source, Purpose::Guest(request.vm.memory)))
+        .transpose()?;
     if let Some(resolved) = &resolved {
         report::warnings(&resolved.warnings);
         if io::stdout().is_terminal() {
