@@ -1,6 +1,7 @@
 //! The guest-physical memory map: every address chukka chooses, defined once, with an explanation.
 //!
 //! ```text
+//! 0x0000_0000  real-mode interrupt vectors, BIOS data area at 0x400
 //! 0x0000_0500  GDT of the boot CPU                      RAM, free for the kernel once it has its own
 //! 0x0000_6000  PVH start info, module list, memory map  RAM
 //! 0x0000_7000  zero page (struct boot_params)           RAM
@@ -11,6 +12,7 @@
 //! 0x000c_0000  option ROMs, where there is firmware     reserved in e820
 //! 0x000e_0000  RSDP and the other ACPI tables           reserved in e820
 //! 0x000f_0000  SMBIOS entry point, then its structures  reserved in e820
+//! 0x000f_ff53  handler of BIOS calls                 reserved in e820
 //! 0x000f_fff0  reset vector: code that resets           reserved in e820
 //! 0x0010_0000  RAM: kernel from its preferred address up, initrd as high as the kernel allows
 //! 0xc000_0000  ── end of RAM below 4 GiB at the latest: the MMIO hole
@@ -79,7 +81,10 @@ pub const ACPI_TABLES_END: u64 = SMBIOS;
 /// the first address is found soonest.
 pub const SMBIOS: u64 = 0xf_0000;
 /// First byte after the area for SMBIOS.
-pub const SMBIOS_END: u64 = RESET_VECTOR;
+pub const SMBIOS_END: u64 = 0xf_ff50;
+/// The handler of all BIOS calls where there is no BIOS; at this address, PCs have one that does
+/// nothing (SeaBIOS, src/romlayout.S, `entry_iret_official`).
+pub const BIOS_CALL: u64 = 0xf_ff53;
 /// Where a PC's processor starts, F000:FFF0 in real mode. A kernel that reboots "by BIOS" jumps
 /// there.
 pub const RESET_VECTOR: u64 = 0xf_fff0;
@@ -126,7 +131,7 @@ const _: () = {
     assert!(CMDLINE + CMDLINE_CAPACITY <= EBDA);
     assert!(EBDA < OPTION_ROMS && OPTION_ROMS < ACPI_TABLES);
     assert!(ACPI_TABLES < ACPI_TABLES_END && ACPI_TABLES_END <= SMBIOS && SMBIOS < SMBIOS_END);
-    assert!(SMBIOS.is_multiple_of(16) && SMBIOS_END <= RESET_VECTOR);
+    assert!(SMBIOS.is_multiple_of(16) && SMBIOS_END <= BIOS_CALL && BIOS_CALL + 9 <= RESET_VECTOR);
     assert!(HIGH_RAM < MMIO_HOLE && MMIO_HOLE < IO_APIC as u64);
     assert!(KVM_IDENTITY_MAP + PAGE_SIZE == KVM_TSS);
     assert!((LOCAL_APIC as u64) < KVM_IDENTITY_MAP && KVM_TSS + 3 * PAGE_SIZE <= MMIO_HOLE_END);

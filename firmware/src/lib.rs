@@ -10,7 +10,7 @@
 //! | [`image`] | recognizes kernel files before anything is loaded: bzImage, ELF, multiboot |
 //! | [`protocol`] | how a kernel is entered: Linux at 64 or 32 bits, PVH, multiboot; the registers
 //! |
-//! | [`tables`] | the machine's description: ACPI, SMBIOS, the memory map |
+//! | [`tables`] | the machine's description: ACPI, SMBIOS, the memory map, the BIOS data area |
 //! | [`roms`] | firmware: our option ROMs and built-in ROM; finding BIOS images |
 //! | [`payload`] | direct boot: loads kernel, initrd, command line and tables into guest memory |
 //! | [`publish`] | boot through firmware: publishes the same, and the machine's description, in
@@ -59,4 +59,4 @@ pub use roms::{builtin, flash, option_rom};
 pub use source_file::SourceFile;
 pub use tables::memory_map::MemoryMap;
 pub use tables::smbios::{SmbiosConfig, SmbiosTables};
-pub use tables::{acpi, smbios};
+pub use tables::{acpi, bios_data, smbios};

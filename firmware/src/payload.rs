@@ -24,6 +24,7 @@ use crate::protocol::placement::Placement;
 use crate::protocol::{linux, pvh};
 use crate::source_file::SourceFile;
 use crate::tables::acpi::AcpiTables;
+use crate::tables::bios_data;
 use crate::tables::memory_map::MemoryMap;
 use crate::tables::smbios::SmbiosTables;
 
@@ -78,6 +79,7 @@ impl Payload {
             let cmdline = [self.cmdline.as_slice(), &[0]].concat();
             memory.write_slice(&cmdline, GuestAddress(low.cmdline))?;
         }
+        bios_data::write(memory)?;
         memory.write_slice(&acpi.reset_code(), GuestAddress(layout::RESET_VECTOR))?;
         memory.write_slice(&acpi_tables, GuestAddress(layout::ACPI_TABLES))?;
         memory.write_slice(&smbios.place(layout::SMBIOS), GuestAddress(layout::SMBIOS))?;

@@ -11,7 +11,9 @@ use firmware::option_rom::OwnRom;
 use firmware::payload::Payload;
 use firmware::rom::{BiosImage, OptionRom, RomError};
 use firmware::smbios::SmbiosTables;
-use firmware::{BootState, Firmware, FirmwareKind, MemoryMap, builtin, kernel_items, layout};
+use firmware::{
+    BootState, Firmware, FirmwareKind, MemoryMap, bios_data, builtin, kernel_items, layout,
+};
 use fw_cfg::Items;
 use fw_cfg::x86::rom_path;
 use vm_memory::{Bytes, GuestAddress};
@@ -221,6 +223,9 @@ impl Boot {
                     let at = GuestAddress(layout::RESET_VECTOR);
                     let written = ram.memory().write_slice(&acpi.reset_code(), at);
                     written.map_err(BootError::Rom)?;
+                }
+                if boot.bios.is_builtin() {
+                    bios_data::write(ram.memory()).map_err(BootError::Rom)?;
                 }
                 if let Some(kernel) = boot.kernel.as_ref().filter(|kernel| boot.preloads(kernel)) {
                     kernel.load_segments(ram.engine())?;

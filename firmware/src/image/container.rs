@@ -2,12 +2,12 @@
 //! in-memory files.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 
-use flate2::read::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 use rustix::fs::{MemfdFlags, memfd_create};
 
 use crate::source_file::SourceFile;
@@ -100,8 +100,31 @@ pub(super) fn unpack(source: &SourceFile) -> io::Result<SourceFile> {
     SourceFile::opened(read_only(&file)?, source.path(), "kernel").map_err(io::Error::other)
 }
 
-fn decoder(source: &SourceFile) -> MultiGzDecoder<Reader<'_>> {
-    MultiGzDecoder::new(Reader { file: source.file(), at: 0 })
+fn decoder(source: &SourceFile) -> Members<'_> {
+    Members(Some(GzDecoder::new(BufReader::new(Reader { file: source.file(), at: 0 }))))
+}
+
+/// The members of a gzip file, one after the other. Anything else behind them is ignored, such as
+/// padding or a signature, as gunzip and GRUB do.
+struct Members<'a>(Option<GzDecoder<BufReader<Reader<'a>>>>);
+
+impl Read for Members<'_> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        while let Some(member) = &mut self.0 {
+            let count = member.read(to)?;
+            if count > 0 || to.is_empty() {
+                return Ok(count);
+            }
+            self.0 = match self.0.take().map(GzDecoder::into_inner) {
+                Some(mut rest) => {
+                    let is_member = rest.fill_buf()?.starts_with(b"\x1f\x8b");
+                    is_member.then(|| GzDecoder::new(rest))
+                }
+                None => None,
+            };
+        }
+        Ok(0)
+    }
 }
 
 /// Reads a file from its start, independent of the descriptor's position.

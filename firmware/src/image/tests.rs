@@ -373,6 +373,11 @@ fn a_gzip_compressed_kernel_is_decompressed() {
     let kernel = open(&packed).unwrap();
     assert!(matches!(kernel.kind, KernelKind::Multiboot(_)));
     assert_eq!((kernel.source.len(), kernel.file().len()), (8192, packed.len() as u64));
+    let pages = gzip(&[0xf4; 4096]);
+    for (more, size) in [(&[0; 512][..], 8192), (b"signature", 8192), (&pages, 8192 + 4096)] {
+        let kernel = open(&[&packed, more].concat()).unwrap();
+        assert_eq!(kernel.source.len(), size, "{} bytes behind", more.len());
+    }
     assert!(error(&gzip(b"070701")).contains("is gzip data with a cpio archive"));
     assert!(error(&gzip(b"text")).contains("is gzip data, expected"));
     let message = error(&packed[..packed.len() - 5]);

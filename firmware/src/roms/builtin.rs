@@ -69,6 +69,7 @@ mod tests {
             ("CMDLINE", layout::CMDLINE),
             ("EBDA", layout::EBDA),
             ("FSEG", layout::SMBIOS),
+            ("BIOS_CALL", layout::BIOS_CALL),
             ("RESET_VECTOR", layout::RESET_VECTOR),
             ("HIGH_RAM", layout::HIGH_RAM),
             ("ROM_SIZE", layout::PAGE_SIZE),

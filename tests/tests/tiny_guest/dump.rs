@@ -80,10 +80,15 @@ pub fn words(words: &[u32]) -> Vec<u8> {
 
 /// A flat Multiboot 1 kernel whose header has these flags.
 pub fn multiboot1(flags: u32) -> Vec<u8> {
+    multiboot1_of(flags, DUMP)
+}
+
+/// The same with other code.
+pub fn multiboot1_of(flags: u32, code: &[u8]) -> Vec<u8> {
     let sum = 0u32.wrapping_sub(0x1bad_b002 + flags);
-    let end = MIB + 32 + u32::try_from(DUMP.len()).unwrap();
+    let end = MIB + 32 + u32::try_from(code.len()).unwrap();
     let header = [0x1bad_b002, flags, sum, MIB, MIB, end, end + 0x800, MIB + 32];
-    [words(&header).as_slice(), DUMP].concat()
+    [words(&header).as_slice(), code].concat()
 }
 
 /// A 32-bit ELF file with a segment of code at 1 MiB, one at `low`, and a PVH note.

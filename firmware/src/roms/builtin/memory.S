@@ -50,7 +50,7 @@ low:    movl    fseg, %edi
         movl    %edi, %eax
         addl    %ecx, %eax
         jc      no_room
-        cmpl    $RESET_VECTOR, %eax
+        cmpl    $BIOS_CALL, %eax
         ja      no_room
         movl    %eax, fseg
         ret

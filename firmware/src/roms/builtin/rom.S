@@ -61,6 +61,7 @@
         .set    SCRATCH_END, 0x90000
         .set    EBDA, 0x9fc00           # low RAM ends here on every PC
         .set    FSEG, 0xf0000           # searched for RSDP and SMBIOS entry point
+        .set    BIOS_CALL, 0xfff53      # chukka has put a handler there that fails
         .set    RESET_VECTOR, 0xffff0   # entered by kernels that reboot "by BIOS"
         .set    HIGH_RAM, 0x100000
 
