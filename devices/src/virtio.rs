@@ -30,6 +30,8 @@ pub mod pci;
 mod queue;
 mod registers;
 pub mod requests;
+#[cfg(test)]
+mod rules;
 pub mod scsi;
 pub mod state;
 #[cfg(test)]

@@ -1,17 +1,23 @@
-//! A driver for tests: it sets a device up through memory-mapped registers and puts requests into
-//! its rings, well-formed or not.
+//! A driver for tests: it sets a device up through either transport and puts requests into its
+//! rings, well-formed or not.
 
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use virtio_bindings::virtio_mmio as register;
 use virtio_queue::desc::split::Descriptor;
 use vm_device::MutDeviceMmio;
 use vm_device::bus::MmioAddress;
-use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
+use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap, Permissions};
 
+use super::chain::{Buffers, Chain};
 use super::device::{QueueNotifier, VirtioDevice};
 use super::mmio::VirtioMmio;
-use crate::irq::CountingLine;
+use super::pci::{self, VirtioPci};
+use super::state::VirtioState;
+use crate::irq::{CountingLine, LevelLine, RecordingSender};
+use crate::pci::bar::MemoryBars;
+use crate::pci::function::PciFunction;
 
 // Flags of a descriptor: VRING_DESC_F_*.
 pub(super) const NEXT: u16 = 1;
@@ -43,10 +49,195 @@ impl QueueNotifier for Notified {
     }
 }
 
-pub(super) struct Driver {
-    pub mmio: VirtioMmio,
+/// A device of two queues that answers with what it is sent.
+#[derive(Debug, Default)]
+pub(super) struct Echo {
+    pub features: AtomicU64,
+    pub resets: AtomicUsize,
+}
+
+impl VirtioDevice for Echo {
+    fn device_id(&self) -> u32 {
+        4
+    }
+
+    fn features(&self) -> u64 {
+        1 << 5
+    }
+
+    fn queue_sizes(&self) -> &[u16] {
+        &[8, 4]
+    }
+
+    fn read_config(&self, offset: u64, data: &mut [u8]) {
+        data.fill(u8::try_from(offset & 0xff).unwrap());
+    }
+
+    fn write_config(&self, _: u64, _: &[u8]) {}
+
+    fn negotiated(&self, features: u64) {
+        self.features.store(features, Ordering::SeqCst);
+    }
+
+    fn reset(&self) {
+        self.resets.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn serve(&self, _: u16, memory: &GuestMemoryMmap, chain: &Chain) -> u32 {
+        let mut bytes = [0; 64];
+        let from = Buffers::new(memory, chain.readable(), Permissions::Read);
+        let to = Buffers::new(memory, chain.writable(), Permissions::Write);
+        let (Some(from), Some(to)) = (from, to) else { return 0 };
+        let count = from.copy_to(&mut bytes);
+        to.copy_from(&bytes[..count]).try_into().unwrap()
+    }
+}
+
+/// The registers of a device by the names of memory-mapped ones, whatever its transport.
+pub(super) trait Transport: Send {
+    /// Connects a device.
+    fn new(device: Arc<dyn VirtioDevice>, memory: GuestMemoryMmap, notified: Notified) -> Self;
+
+    fn state(&self) -> &Arc<VirtioState>;
+
+    /// Reads a register.
+    fn read(&mut self, register: u32) -> u32;
+
+    /// Writes a register.
+    fn write(&mut self, register: u32, value: u32);
+
+    /// How many interrupts there were. A level that stays high counts once.
+    fn interrupts(&self) -> usize;
+
+    /// The reset of the machine, and what firmware does after it.
+    fn reset_machine(&mut self);
+}
+
+pub(super) struct Mmio {
+    pub registers: VirtioMmio,
+    line: CountingLine,
+}
+
+impl Transport for Mmio {
+    fn new(device: Arc<dyn VirtioDevice>, memory: GuestMemoryMmap, notified: Notified) -> Self {
+        let line = CountingLine::default();
+        let registers = VirtioMmio::new(device, memory, Box::new(line.clone()), Box::new(notified));
+        Self { registers, line }
+    }
+
+    fn state(&self) -> &Arc<VirtioState> {
+        self.registers.state()
+    }
+
+    fn read(&mut self, register: u32) -> u32 {
+        let mut data = [0xaa; 4];
+        self.registers.mmio_read(MmioAddress(0), register.into(), &mut data);
+        u32::from_le_bytes(data)
+    }
+
+    fn write(&mut self, register: u32, value: u32) {
+        self.registers.mmio_write(MmioAddress(0), register.into(), &value.to_le_bytes());
+    }
+
+    fn interrupts(&self) -> usize {
+        self.line.count()
+    }
+
+    fn reset_machine(&mut self) {
+        self.registers.reset();
+    }
+}
+
+/// A pin that counts how often it rises.
+#[derive(Clone, Default)]
+struct CountingPin(Arc<AtomicUsize>);
+
+impl LevelLine for CountingPin {
+    fn set(&self, high: bool) {
+        self.0.fetch_add(usize::from(high), Ordering::SeqCst);
+    }
+}
+
+pub(super) struct Pci {
+    pub function: VirtioPci,
+    pin: CountingPin,
+}
+
+impl Pci {
+    /// Where a register is in BAR 4, and its width in bytes: `struct virtio_pci_common_cfg`, and the
+    /// interrupt status. There is nothing to acknowledge.
+    fn place(register: u32) -> Option<(u64, usize)> {
+        Some(match register {
+            register::VIRTIO_MMIO_DEVICE_FEATURES_SEL => (0x00, 4),
+            register::VIRTIO_MMIO_DEVICE_FEATURES => (0x04, 4),
+            register::VIRTIO_MMIO_DRIVER_FEATURES_SEL => (0x08, 4),
+            register::VIRTIO_MMIO_DRIVER_FEATURES => (0x0c, 4),
+            register::VIRTIO_MMIO_STATUS => (0x14, 1),
+            register::VIRTIO_MMIO_CONFIG_GENERATION => (0x15, 1),
+            register::VIRTIO_MMIO_QUEUE_SEL => (0x16, 2),
+            register::VIRTIO_MMIO_QUEUE_NUM_MAX | register::VIRTIO_MMIO_QUEUE_NUM => (0x18, 2),
+            register::VIRTIO_MMIO_QUEUE_READY => (0x1c, 2),
+            register::VIRTIO_MMIO_QUEUE_DESC_LOW => (0x20, 4),
+            register::VIRTIO_MMIO_QUEUE_DESC_HIGH => (0x24, 4),
+            register::VIRTIO_MMIO_QUEUE_AVAIL_LOW => (0x28, 4),
+            register::VIRTIO_MMIO_QUEUE_AVAIL_HIGH => (0x2c, 4),
+            register::VIRTIO_MMIO_QUEUE_USED_LOW => (0x30, 4),
+            register::VIRTIO_MMIO_QUEUE_USED_HIGH => (0x34, 4),
+            register::VIRTIO_MMIO_INTERRUPT_STATUS => (0x1000, 1),
+            register::VIRTIO_MMIO_INTERRUPT_ACK => return None,
+            _ => panic!("register {register:#x}"),
+        })
+    }
+}
+
+impl Transport for Pci {
+    fn new(device: Arc<dyn VirtioDevice>, memory: GuestMemoryMmap, notified: Notified) -> Self {
+        let pin = CountingPin::default();
+        let connections = pci::Connections {
+            pin: Box::new(pin.clone()),
+            messages: Box::new(RecordingSender::default()),
+            notifier: Box::new(notified),
+        };
+        let mut function = VirtioPci::new(device, memory, connections);
+        // Memory and bus master.
+        function.write_config(4, &[6]);
+        Self { function, pin }
+    }
+
+    fn state(&self) -> &Arc<VirtioState> {
+        self.function.state()
+    }
+
+    fn read(&mut self, register: u32) -> u32 {
+        let (offset, width) = Self::place(register).unwrap();
+        let mut data = [0; 4];
+        self.function.read_bar(4, offset, &mut data[..width]);
+        u32::from_le_bytes(data)
+    }
+
+    fn write(&mut self, register: u32, value: u32) {
+        if register == register::VIRTIO_MMIO_QUEUE_NOTIFY {
+            // 0x3ff notifications fit into the BAR.
+            let offset = pci::NOTIFICATIONS + u64::from(pci::NOTIFICATION_STRIDE * (value & 0x3ff));
+            self.function.write_bar(4, offset, &value.to_le_bytes()[..2]);
+        } else if let Some((offset, width)) = Self::place(register) {
+            self.function.write_bar(4, offset, &value.to_le_bytes()[..width]);
+        }
+    }
+
+    fn interrupts(&self) -> usize {
+        self.pin.0.load(Ordering::SeqCst)
+    }
+
+    fn reset_machine(&mut self) {
+        self.function.reset();
+        self.function.write_config(4, &[6]);
+    }
+}
+
+pub(super) struct Driver<T = Mmio> {
+    pub transport: T,
     pub memory: GuestMemoryMmap,
-    pub line: CountingLine,
     pub notified: Notified,
     /// The queue in use, its size, and how many requests were made available in it.
     queue: u32,
@@ -54,16 +245,11 @@ pub(super) struct Driver {
     available: u16,
 }
 
-impl Driver {
+impl<T: Transport> Driver<T> {
     pub fn new(device: Arc<dyn VirtioDevice>) -> Self {
-        let (memory, line, notified) = (memory(), CountingLine::default(), Notified::default());
-        let mmio = VirtioMmio::new(
-            device,
-            memory.clone(),
-            Box::new(line.clone()),
-            Box::new(notified.clone()),
-        );
-        Self { mmio, memory, line, notified, queue: 0, size: 0, available: 0 }
+        let (memory, notified) = (memory(), Notified::default());
+        let transport = T::new(device, memory.clone(), notified.clone());
+        Self { transport, memory, notified, queue: 0, size: 0, available: 0 }
     }
 
     /// A device that is set up, with one queue of `size`.
@@ -114,14 +300,21 @@ impl Driver {
         self.write(register::VIRTIO_MMIO_QUEUE_READY, 1);
     }
 
+    pub fn state(&self) -> &Arc<VirtioState> {
+        self.transport.state()
+    }
+
+    /// How many interrupts there were.
+    pub fn interrupts(&self) -> usize {
+        self.transport.interrupts()
+    }
+
     pub fn read(&mut self, register: u32) -> u32 {
-        let mut data = [0xaa; 4];
-        self.mmio.mmio_read(MmioAddress(0), register.into(), &mut data);
-        u32::from_le_bytes(data)
+        self.transport.read(register)
     }
 
     pub fn write(&mut self, register: u32, value: u32) {
-        self.mmio.mmio_write(MmioAddress(0), register.into(), &value.to_le_bytes());
+        self.transport.write(register, value);
     }
 
     pub fn status(&mut self) -> u32 {
@@ -165,8 +358,13 @@ impl Driver {
     /// Notifies the device and has the queue served.
     pub fn kick(&mut self) {
         self.write(register::VIRTIO_MMIO_QUEUE_NOTIFY, self.queue);
+        self.serve_notified();
+    }
+
+    /// Does what the device's threads do: serves the queues that were notified.
+    pub fn serve_notified(&mut self) {
         let queues = std::mem::take(&mut *self.notified.0.lock().unwrap());
-        queues.into_iter().for_each(|queue| self.mmio.state().serve(queue));
+        queues.into_iter().for_each(|queue| self.transport.state().serve(queue));
     }
 
     /// Makes the chain from descriptor 0 on available, has it served, and returns how many bytes

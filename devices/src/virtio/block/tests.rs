@@ -179,7 +179,7 @@ impl Bench {
 
     fn set_write_cache(&mut self, on: u8) {
         use vm_device::MutDeviceMmio;
-        self.driver.mmio.mmio_write(vm_device::bus::MmioAddress(0), 0x120, &[on]);
+        self.driver.transport.registers.mmio_write(vm_device::bus::MmioAddress(0), 0x120, &[on]);
     }
 }
 

@@ -95,14 +95,14 @@ impl Card {
     }
 
     fn set_up(net: Arc<Net>, wire: Wire, features: u64) -> (Self, Driver) {
-        let mut driver = Driver::new(net);
+        let mut driver: Driver = Driver::new(net);
         driver.negotiate(VERSION_1 | features);
         assert_eq!(driver.status() & 8, 8, "FEATURES_OK");
         for queue in [RECEIVE, TRANSMIT] {
             driver.place_queue(queue.into(), SIZE.into(), Ring::places(queue));
         }
         driver.write(virtio_bindings::virtio_mmio::VIRTIO_MMIO_STATUS, 15);
-        let card = Self::of(Arc::clone(driver.mmio.state()), driver.memory.clone(), wire);
+        let card = Self::of(Arc::clone(driver.state()), driver.memory.clone(), wire);
         (card, driver)
     }
 
@@ -221,7 +221,7 @@ fn header(kind: u8, size: u16, start: u16, offset: u16, length: u16) -> [u8; HEA
 fn frames_pass_in_both_directions_over_mmio() {
     let (mut card, driver) = Card::new(0);
     passes_frames(&mut card);
-    assert_eq!(driver.line.count(), 2);
+    assert_eq!(driver.interrupts(), 2);
 }
 
 #[test]
@@ -300,7 +300,7 @@ fn receiving_starts_again_when_buffers_come_back() {
     let (mut card, driver) = Card::new(0);
     card.arrives(frame(60));
     card.arrives(frame(61));
-    assert_eq!((card.used_index(RECEIVE), driver.line.count()), (0, 0));
+    assert_eq!((card.used_index(RECEIVE), driver.interrupts()), (0, 0));
     assert!(!card.is_quiet(RECEIVE), "the driver must say when there is room");
     card.offer(RECEIVE, 0, &[(IN, 100, WRITE)]);
     card.state.serve(RECEIVE);
@@ -321,11 +321,11 @@ fn a_large_frame_fills_several_mergeable_buffers_at_once() {
     card.offer(RECEIVE, 0, &[(IN, 500, WRITE)]);
     card.offer(RECEIVE, 1, &[(IN + 0x1000, 300, WRITE), (IN + 0x2000, 200, WRITE)]);
     card.arrives(frame(1400));
-    assert_eq!((card.used_index(RECEIVE), driver.line.count()), (0, 0), "not before it is whole");
+    assert_eq!((card.used_index(RECEIVE), driver.interrupts()), (0, 0), "not before it is whole");
     card.offer(RECEIVE, 3, &[(IN + 0x3000, 500, WRITE)]);
     card.offer(RECEIVE, 4, &[(IN + 0x4000, 500, WRITE)]);
     card.state.serve(RECEIVE);
-    assert_eq!((card.used_index(RECEIVE), driver.line.count()), (3, 1));
+    assert_eq!((card.used_index(RECEIVE), driver.interrupts()), (3, 1));
     let used: Vec<_> = (0..3).map(|index| card.used(RECEIVE, index)).collect();
     assert_eq!(used, [(0, 500), (1, 500), (3, 412)]);
     assert_eq!(card.bytes(IN, 12), [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0]);
@@ -446,7 +446,7 @@ fn the_driver_is_interrupted_when_it_wants_to_be() {
     for (head, interrupts) in [(0, 0), (1, 0), (2, 1), (3, 1)] {
         card.offer(RECEIVE, head, &[(IN, 100, WRITE)]);
         card.arrives(frame(60));
-        assert_eq!(driver.line.count(), interrupts, "after frame {head}");
+        assert_eq!(driver.interrupts(), interrupts, "after frame {head}");
     }
     // An indirect table with two buffers.
     let table = GuestAddress(0x8000);
