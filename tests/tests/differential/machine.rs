@@ -9,8 +9,6 @@ use std::time::{Duration, Instant};
 use chukka_tests::native::{self, Collected};
 use chukka_tests::{pack, skip, sys};
 
-use crate::frame::Told;
-
 /// Longest time for QEMU to tell everything; it takes a second or two.
 const PATIENCE: Duration = Duration::from_secs(120);
 const QEMU: &str = "qemu-system-x86_64";
@@ -32,16 +30,20 @@ pub fn both_there() -> bool {
     native::kvm()
 }
 
+/// Reads what an image has written. `None`: there is more to come.
+pub trait Parse<T>: Fn(&[u8]) -> Option<T> {}
+impl<T, F: Fn(&[u8]) -> Option<T>> Parse<T> for F {}
+
 /// What a guest of chukka's is told.
-pub fn chukka(words: &[String]) -> Told {
+pub fn chukka<T>(words: &[String], parse: impl Parse<T>) -> T {
     let ended = native::start(words).run();
     assert_eq!(ended.code(), Some(0), "{words:?}: {}", ended.stderr);
-    let told = Told::parse(&ended.stdout);
+    let told = parse(&ended.stdout);
     told.unwrap_or_else(|| panic!("chukka {words:?} ended early: {}", ended.stderr))
 }
 
 /// What a guest of QEMU's is told. It is ended then: not every host's KVM can do the image's last instructions.
-pub fn qemu(words: &[String]) -> Told {
+pub fn qemu<T>(words: &[String], parse: impl Parse<T>) -> T {
     let mut command = Command::new(QEMU);
     command.args(words).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     sys::die_with_parent_thread(&mut command);
@@ -55,10 +57,10 @@ pub fn qemu(words: &[String]) -> Told {
         let ended = child.0.try_wait().unwrap().is_some() || Instant::now() > end;
         if ended {
             drop(child.0.kill());
-            let told = Told::parse(&stdout.finish());
+            let told = parse(&stdout.finish());
             return told.unwrap_or_else(|| panic!("QEMU {words:?} ended early: {}", stderr.tail()));
         }
-        if let Some(told) = Told::parse(&stdout.bytes()) {
+        if let Some(told) = parse(&stdout.bytes()) {
             return told;
         }
         std::thread::sleep(Duration::from_millis(50));

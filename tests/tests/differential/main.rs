@@ -21,6 +21,7 @@ mod machine;
 mod rom;
 mod script;
 mod tables;
+mod virtio_pci;
 
 use std::fs;
 use std::path::Path;
@@ -30,6 +31,7 @@ use chukka_tests::cpio::Cpio;
 use chukka_tests::native::Scratch;
 use chukka_tests::native::image::{BzImage, payload};
 
+use frame::Told;
 use list::Machine;
 use script::Sizes;
 
@@ -137,7 +139,7 @@ fn same(case: Case<'_>) {
     let script = script::operations(sizes, ram_end);
     let rom = scratch.file("rom", &rom::assemble(&scratch, &script));
     let all = [machine::words(case.machine.name(), &rom), words].concat();
-    let (mut theirs, ours) = (machine::qemu(&all), machine::chukka(&all));
+    let (mut theirs, ours) = (machine::qemu(&all, Told::parse), machine::chukka(&all, Told::parse));
     if let Kind::Multiboot(_, unused) = case.kind {
         compare::clear(&script, &mut theirs, &ours, unused);
     }

@@ -1,4 +1,5 @@
-//! The firmware image that tells what a guest sees of fw_cfg: `dump.S`, and the script it runs.
+//! The firmware images that tell what a guest sees: `dump.S` of fw_cfg, with the script it runs, and
+//! `registers.S` of PCI and memory.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +8,7 @@ use std::process::Command;
 use chukka_tests::native::Scratch;
 use fw_cfg::key;
 
-/// Where `dump.S` looks for its script, and where its RAM is free: it shows what the device put there.
+/// Where the images look for their scripts, and where its RAM is free: it shows what the device put there.
 const SCRIPT: usize = 0x1000;
 pub const BUFFER: u64 = 0x2_0000;
 /// Bits of a descriptor's control word (docs/specs/fw_cfg.rst).
@@ -71,10 +72,18 @@ pub fn key_name(key: u16) -> String {
     format!("key {key:#06x}{}", name.map(|name| format!(" {name}")).unwrap_or_default())
 }
 
-/// Assembles the image, with this script in it.
+/// Assembles `dump.S`, with this script in it.
 pub fn assemble(scratch: &Scratch, script: &[Operation]) -> Vec<u8> {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/differential/dump.S");
-    let (object, image) = (scratch.path("dump.o"), scratch.path("dump.rom"));
+    let mut bytes: Vec<u8> = script.iter().flat_map(Operation::bytes).collect();
+    bytes.extend([0xff; 4]);
+    with_script(scratch, "dump", &bytes)
+}
+
+/// Assembles the image `name`, and puts a script into it.
+pub fn with_script(scratch: &Scratch, name: &str, script: &[u8]) -> Vec<u8> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/differential");
+    let source = folder.join(format!("{name}.S"));
+    let [object, image] = ["o", "rom"].map(|kind| scratch.path(&format!("{name}.{kind}")));
     let tool = |variable: &str, default: &str| {
         Command::new(std::env::var(variable).unwrap_or_else(|_| default.into()))
     };
@@ -84,10 +93,8 @@ pub fn assemble(scratch: &Scratch, script: &[Operation]) -> Vec<u8> {
     linker.args(["-m", "elf_i386", "--oformat", "binary", "-Ttext=0", "-e", "0", "-o"]);
     run(linker.arg(&image).arg(object));
     let mut bytes = fs::read(image).unwrap();
-    let mut script: Vec<u8> = script.iter().flat_map(Operation::bytes).collect();
-    script.extend([0xff; 4]);
     assert!(bytes.len() == 0x1_0000 && SCRIPT + script.len() < 0xfff0, "the script is too long");
-    bytes[SCRIPT..SCRIPT + script.len()].copy_from_slice(&script);
+    bytes[SCRIPT..SCRIPT + script.len()].copy_from_slice(script);
     bytes
 }
 
