@@ -1,10 +1,7 @@
-//! Disks: a kernel finds them, and what it writes is there; and programs keep each other away from
-//! them.
+//! Disks: a kernel finds them, and what it writes is there.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chukka_tests::assets;
 use chukka_tests::guest::Initrd;
@@ -13,7 +10,6 @@ use chukka_tests::modules::Modules;
 use chukka_tests::native::{self, Scratch};
 use chukka_tests::pack;
 use chukka_tests::runner::{Guest, Runner};
-use storage::disk::{Disk, DiskError, DiskOptions};
 
 /// An initrd whose first process has disks, e2fsprogs and sfdisk, and runs `script`.
 fn initrd(kernel: &assets::Kernel, script: &str) -> PathBuf {
@@ -125,85 +121,6 @@ fn so_is_a_disk_on_pc_by_interrupt_lines() {
     two_boots(assets::or_skip(assets::cloud()), &["-M", "pc"], "pci=nomsi noapic");
 }
 
-/// A raw image of 1 MiB.
-fn image(scratch: &Scratch) -> PathBuf {
-    let path = scratch.path("disk.raw");
-    std::fs::File::create(&path).and_then(|file| file.set_len(1 << 20)).expect("there is room");
-    path
-}
-
-/// QEMU's program that reads and writes images; the test is skipped loudly without it.
-fn qemu_io() -> Option<PathBuf> {
-    let missing = || chukka_tests::Error::Missing("qemu-io (package qemu-utils)".into());
-    assets::or_skip(pack::which("qemu-io").ok_or_else(missing))
-}
-
-#[test]
-fn qemu_s_programs_stay_away_from_a_disk_that_is_open() {
-    let Some(qemu_io) = qemu_io() else { return };
-    let scratch = Scratch::new();
-    let path = image(&scratch);
-    let run = |options: &[&str]| {
-        let output = Command::new(&qemu_io)
-            .args(["-f", "raw"])
-            .args(options)
-            .arg(&path)
-            .stdin(Stdio::null())
-            .output()
-            .expect("it is there");
-        let text = [output.stdout, output.stderr].concat();
-        (output.status.success(), String::from_utf8_lossy(&text).into_owned())
-    };
-    let write = ["-c", "write 0 512"];
-    let read = ["-r", "-c", "read 0 512"];
-    let disk = Disk::open(&path, DiskOptions::default()).expect("nobody has it");
-    let (done, text) = run(&write);
-    assert!(!done && text.contains("lock"), "{text}");
-    drop(disk);
-    let options = DiskOptions { read_only: true, ..DiskOptions::default() };
-    let disk = Disk::open(&path, options).expect("nobody has it");
-    let (done, text) = run(&write);
-    assert!(!done && text.contains("lock"), "{text}");
-    assert!(run(&read).0, "two readers");
-    drop(disk);
-    assert!(run(&write).0, "nobody has it");
-}
-
-#[test]
-fn a_disk_that_a_program_of_qemu_s_has_is_refused_with_its_name() {
-    let Some(qemu_io) = qemu_io() else { return };
-    let scratch = Scratch::new();
-    let path = image(&scratch);
-    let mut holder = Command::new(&qemu_io)
-        .args(["-f", "raw"])
-        .arg(&path)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("it is there");
-    // It has the image once it answers.
-    let mut input = holder.stdin.take().expect("a pipe");
-    input.write_all(b"length\n").expect("it reads");
-    let mut output = holder.stdout.take().expect("a pipe");
-    let mut seen = String::new();
-    while !seen.contains("MiB") {
-        let mut byte = [0];
-        std::io::Read::read_exact(&mut output, &mut byte).expect("it answers");
-        seen.push(byte[0].into());
-    }
-    for read_only in [false, true] {
-        let options = DiskOptions { read_only, ..DiskOptions::default() };
-        let error = Disk::open(&path, options).expect_err("qemu-io writes to it");
-        let expected =
-            format!("The disk {} is in use by qemu-io (process {})", path.display(), holder.id());
-        assert_eq!(error.to_string(), expected);
-        assert!(matches!(error, DiskError::InUse { .. }));
-    }
-    drop(input);
-    holder.wait().expect("it ends with its input");
-    Disk::open(&path, DiskOptions::default()).expect("nobody has it");
-}
-
 /// A boot sector that reads sector 1 by INT 13h, prints it on port 0x402, writes it to sector 2,
 /// and ends with status 33 by port 0xf4; with 35 if the disk fails.
 const BOOT_SECTOR: [u8; 48] = [
@@ -281,5 +198,62 @@ fn a_disk_that_is_not_to_change_does_not() {
     for (properties, status) in [(",readonly=on", 35), (",snapshot=on", 33)] {
         let Some(result) = boot_disk("bios-microvm.bin", properties) else { return };
         assert_eq!(result, (Some(status), vec![0; 5]), "{properties}");
+    }
+}
+
+/// A boot sector that fills sectors from 1 on with their numbers by INT 13h, and reports each on port
+/// 0x4e9 once it is written; ends with status 35 if the disk fails.
+const WRITER: [u8; 45] = [
+    0x31, 0xc0, 0x8e, 0xd8, // xor ax, ax; mov ds, ax
+    0xc7, 0x06, 0x00, 0x80, 0x01, 0x00, // mov word [0x8000], 1: the first word of the buffer
+    0xbe, 0x80, 0x7c, // mov si, 0x7c80: the packet
+    0xb8, 0x00, 0x43, 0xcd, 0x13, 0x72, 0x12, // write; jc to the end
+    0x52, 0xba, 0xe9, 0x04, 0xb0, 0x0a, 0xee, 0x5a, // a line end to port 0x4e9
+    0xff, 0x06, 0x00, 0x80, // inc word [0x8000]
+    0xff, 0x06, 0x88, 0x7c, // inc word [0x7c88]: the sector
+    0xeb, 0xe7, // and again
+    0xb0, 0x11, 0xba, 0xf4, 0x00, 0xee, 0xf4, // mov al, 0x11; mov dx, 0xf4; out dx, al; hlt
+];
+
+#[test]
+fn what_the_guest_was_told_is_written_survives_kill_9() {
+    for (machine, image, cache) in
+        [("microvm", "bios-microvm.bin", "writeback"), ("pc", "bios-256k.bin", "none")]
+    {
+        if !native::kvm() {
+            return;
+        }
+        let Some(image) = assets::or_skip(assets::firmware(image)) else { return };
+        let mut disk = bootable();
+        disk[..WRITER.len()].copy_from_slice(&WRITER);
+        // Sector 0 is the boot sector, and a word numbers 65,535 others.
+        disk.resize(512 << 16, 0);
+        let scratch = Scratch::new();
+        let (path, log) = (scratch.file("disk.raw", &disk), scratch.path("log"));
+        let drive = format!("file={},format=raw,if=virtio,cache={cache}", path.display());
+        let chardev = format!("file,id=log,path={}", log.display());
+        let devices =
+            ["isa-debugcon,iobase=0x4e9,chardev=log", "isa-debug-exit,iobase=0xf4,iosize=4"];
+        let chukka = native::start(["-M", machine, "-m", "64", "-nographic", "-bios"])
+            .args([&image])
+            .args(["-drive", &drive, "-chardev", &chardev])
+            .args(["-device", devices[0], "-device", devices[1]])
+            .start();
+        let reported = || std::fs::metadata(&log).map_or(0, |log| log.len());
+        let end = Instant::now() + Duration::from_secs(240);
+        while reported() < 200 && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        chukka.signal(libc::SIGKILL);
+        let ended = chukka.wait();
+        assert_eq!(ended.signal(), Some(libc::SIGKILL), "{}", ended.text());
+        let reported = usize::try_from(reported()).expect("65,535 at most");
+        assert!(reported >= 200, "{machine}: {reported} sectors written: {}", ended.text());
+        let disk = std::fs::read(&path).expect("it is there");
+        for sector in 1..=reported {
+            let found =
+                usize::from(u16::from_le_bytes([disk[sector * 512], disk[sector * 512 + 1]]));
+            assert_eq!(found, sector, "{machine}: of {reported} sectors");
+        }
     }
 }
