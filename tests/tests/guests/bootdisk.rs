@@ -37,10 +37,13 @@ fn run(script: &str, steps: impl FnOnce(Job) -> Job) -> Option<Run> {
         let raw = scratch.path("disk.raw");
         let mut convert = Command::new("qemu-img");
         let done = convert.args(["convert", "-O", "raw"]).args([&disk.image, &raw]).status();
-        assert!(done.unwrap().success());
+        assert!(done.expect("it is there").success());
         raw
     };
-    let (chukka, e2fsck) = (binaries::chukka().unwrap(), pack::which("e2fsck").unwrap());
+    let (chukka, e2fsck) = (
+        binaries::chukka().expect("it is built"),
+        pack::which("e2fsck").expect("set-up brings it"),
+    );
     let words = [&path, &chukka, &e2fsck].map(|path| quote(&path.to_string_lossy()));
     let mut job = Job::shell(&format!("set -- {}\n{START}{script}", words.join(" ")));
     for file in [chukka, e2fsck].into_iter().chain(seabios()) {
@@ -54,7 +57,8 @@ fn run(script: &str, steps: impl FnOnce(Job) -> Job) -> Option<Run> {
 
 /// Both machines' images, where chukka looks for them.
 fn seabios() -> [PathBuf; 2] {
-    ["bios-microvm.bin", "bios-256k.bin"].map(|image| assets::firmware(image).unwrap())
+    ["bios-microvm.bin", "bios-256k.bin"]
+        .map(|image| assets::firmware(image).expect("set-up brings it"))
 }
 
 fn log_in(job: Job) -> Job {
