@@ -73,6 +73,19 @@ _chukka() {
                 _chukka_paths -f
             fi
             return ;;
+        disk)
+            case $prev in
+                -format|--format) _chukka_words "text json"; return ;;
+                -format|--format) _chukka_words "text json"; return ;;
+                -format|--format) _chukka_words "text json"; return ;;
+                -format|--format) _chukka_words "text json"; return ;;
+            esac
+            if [[ $cur == -* ]]; then
+                _chukka_options "format json format json format json format json" --
+            else
+                _chukka_words "create info check resize"
+            fi
+            return ;;
         cache)
             case $prev in
                 -cache|--cache) _chukka_paths -d; return ;;
@@ -88,7 +101,7 @@ _chukka() {
             if [[ $cur == -* ]]; then
                 _chukka_options "" --
             else
-                _chukka_words "fetch restart-install bootloader cache help version"
+                _chukka_words "fetch restart-install bootloader disk cache help version"
             fi
             return ;;
         version)
@@ -154,7 +167,7 @@ _chukka() {
     if [[ $cur == -* || COMP_CWORD -gt 1 ]]; then
         _chukka_options "kernel initrd append location no-location-args bootdisk entry state initrd-inject preseed kickstart autoyast offline fetch checksum dry-run bios pflash L option-rom boot fw_cfg smbios credential m smp cpu machine M accel enable-kvm rtc uuid name drive hda hdb hdc hdd snapshot serial nographic nodefaults debugcon global device chardev msg trace no-reboot action help h version display vnc monitor parallel vga net nic no-user-config d" -
     else
-        _chukka_words "fetch restart-install bootloader cache help version"
+        _chukka_words "fetch restart-install bootloader disk cache help version"
     fi
 }
 

@@ -5,6 +5,7 @@ local -a commands=(
     'fetch:find or download a kernel and initrd without booting'
     'restart-install:make -state DIR boot its installer again'
     'bootloader:read a disk'\''s boot menu; copy out its kernel and initrd'
+    'disk:create, describe, check or enlarge the image of a disk'
     'cache:list, prune or locate the download cache'
     'help:print a summary of the options, or help on a command'
     'version:print the version'
@@ -54,6 +55,19 @@ if (( CURRENT > 2 )); then
                 '*--output-directory[Copy kernel and initrd into this directory, and name the copies in the answer]:DIR:_files -/' \
                 ':DISK:_files'
             return ;;
+        disk)
+            shift words; (( CURRENT-- ))
+            _arguments \
+                '*--format[\[default\: qcow2 if FILE ends in .qcow2, otherwise raw\]]:FORMAT:(text json)' \
+                '*--json[Print JSON]' \
+                '*--format[The image'\''s format \[default\: what it begins with\]]:FORMAT:(text json)' \
+                '*--json[Print JSON]' \
+                '*--format[The image'\''s format \[default\: what it begins with\]]:FORMAT:(text json)' \
+                '*--json[Print JSON]' \
+                '*--format[The image'\''s format \[default\: what it begins with\]]:FORMAT:(text json)' \
+                '*--json[Print JSON]' \
+                '1:command:(create info check resize)'
+            return ;;
         cache)
             shift words; (( CURRENT-- ))
             _arguments \
@@ -65,7 +79,7 @@ if (( CURRENT > 2 )); then
         help)
             shift words; (( CURRENT-- ))
             _arguments \
-                '1:command:((fetch restart-install bootloader cache help version))'
+                '1:command:((fetch restart-install bootloader disk cache help version))'
             return ;;
         version)
             shift words; (( CURRENT-- ))
@@ -111,7 +125,7 @@ _arguments \
     '*-rtc[start of the clock\: utc, localtime, 2006-06-17T16\:01\:21]:base=TIME:(base=utc base=localtime)' \
     '*-uuid[the machine'\''s UUID, for firmware and SMBIOS]:UUID: ' \
     '*-name[the guest'\''s name, for messages]:NAME: ' \
-    '*-drive[a disk\: file=FILE,format=raw,if=virtio,readonly=on; if=none,id=ID goes with -device virtio-blk,drive=ID; if=pflash,unit=0\: firmware code, unit=1\: variables]:file=FILE: ' \
+    '*-drive[a disk\: file=FILE,format=raw|qcow2,if=virtio,size=20G; if=none,id=ID goes with -device virtio-blk,drive=ID; if=pflash,unit=0\: firmware code, unit=1\: variables]:file=FILE: ' \
     '*-hda[a disk; without a kernel, SeaBIOS boots it]:FILE:_files' \
     '*-hdb[the second disk]:FILE:_files' \
     '*-hdc[the third disk]:FILE:_files' \

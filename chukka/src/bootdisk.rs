@@ -1,14 +1,10 @@
 //! The disk of `-bootdisk` as a disk of the guest: its kernel looks for its root file system there.
 
-use std::fs::{self, File, Metadata};
-use std::io::Read;
+use std::fs::{self, Metadata};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 use crate::request::Request;
-
-/// The first bytes of a qcow2 image.
-const QCOW2: [u8; 4] = *b"QFI\xfb";
 
 /// Gives the guest the disk that `-bootdisk` names, as its first one, unless the user gives it that
 /// disk himself. A directory, or an image on another host, is no disk.
@@ -25,11 +21,6 @@ pub fn attach(mut request: Request) -> Request {
     if request.disks.iter().any(|other| is_same(&other.path)) {
         return request;
     }
-    if is_qcow2(&disk.path) {
-        let (path, why) = (disk.path.display(), "chukka has raw disks only");
-        request.warnings.push(format!("the guest does not get the disk '{path}': {why}"));
-        return request;
-    }
     request.disks.insert(0, disk);
     request.vm.disk_boot_indices.insert(0, None);
     request
@@ -42,11 +33,6 @@ fn same_disk(one: &Metadata, other: &Metadata) -> bool {
         (false, false) => (one.dev(), one.ino()) == (other.dev(), other.ino()),
         _ => false,
     }
-}
-
-fn is_qcow2(path: &Path) -> bool {
-    let mut head = [0; QCOW2.len()];
-    File::open(path).and_then(|mut file| file.read_exact(&mut head)).is_ok() && head == QCOW2
 }
 
 #[cfg(test)]
@@ -123,15 +109,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_disk_or_cannot_be_one_is_not_given() {
+    fn what_is_no_disk_is_not_given() {
         let folder = Folder::new("bootdisk-none");
         for path in [&folder.0, &folder.0.join("absent"), Path::new("http://mirror.example/d")] {
             let (request, disks) = attached(path, &[]);
             assert_eq!((disks, request.warnings), (vec![], vec![]), "{}", path.display());
         }
-        let qcow2 = folder.file("qcow2", b"QFI\xfb\0\0\0\x03");
-        let (request, disks) = attached(&qcow2, &[]);
-        assert_eq!(disks, []);
-        assert!(request.warnings[0].ends_with(": chukka has raw disks only"));
     }
 }

@@ -5,9 +5,8 @@
 
 mod bootloader;
 mod cache;
-mod confine;
-mod copy_out;
 mod dashes;
+mod disk;
 mod fetch;
 mod pygrub;
 mod restart_install;
@@ -38,9 +37,10 @@ struct Subcommand {
 }
 
 /// All of them.
-static SUBCOMMANDS: [Subcommand; 4] = [
+static SUBCOMMANDS: [Subcommand; 5] = [
     Subcommand { name: "bootloader", describe: bootloader::command, run: bootloader::run },
     Subcommand { name: "cache", describe: cache::command, run: cache::run },
+    Subcommand { name: "disk", describe: disk::command, run: disk::run },
     Subcommand { name: "fetch", describe: fetch::command, run: fetch::run },
     Subcommand {
         name: "restart-install",

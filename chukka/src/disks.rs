@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use devices::virtio::block::{Block, BlockBackend, BlockOptions, ErrorObserver, Operation};
-use storage::disk::{Disk, DiskError};
+use storage::disk::{Disk, DiskError, DiskFormat};
 use vm_memory::VolatileSlice;
 
 use crate::report;
@@ -21,8 +21,11 @@ pub fn open(configs: &[DiskConfig]) -> Result<Vec<Arc<Block>>, DiskError> {
 }
 
 fn disk(config: &DiskConfig) -> Result<Block, DiskError> {
-    let disk = Disk::open(&config.path, config.options)?;
     let name = config.path.display().to_string();
+    if let Some(size) = config.size {
+        create(config, size, &name)?;
+    }
+    let disk = Disk::open_over(&config.path, config.options, config.backing.as_deref())?;
     if let Some(why) = disk.unlocked() {
         report::warnings([format!(
             "the disk {name} cannot be locked ({why}): keep other programs away from it"
@@ -35,6 +38,21 @@ fn disk(config: &DiskConfig) -> Result<Block, DiskError> {
         on_error: report_once(name),
     };
     Ok(Block::new(Box::new(Image(disk)), options))
+}
+
+/// Creates the image if there is none. Its format is what the user says, or what its name says.
+fn create(config: &DiskConfig, size: u64, name: &str) -> Result<(), DiskError> {
+    if config.path.exists() {
+        let found = storage::disk::info(&config.path, config.options.format)?.size;
+        if found != size {
+            report::warnings([format!(
+                "the disk {name} exists and has {found} bytes: size={size} has no effect"
+            )]);
+        }
+        return Ok(());
+    }
+    let by_name = DiskFormat::for_name(&config.path);
+    storage::disk::create(&config.path, config.options.format.unwrap_or(by_name), size)
 }
 
 /// Tells of the first error of each kind. What comes after it is most likely the same, and there

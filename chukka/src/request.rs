@@ -36,6 +36,10 @@ pub struct DiskConfig {
     pub path: PathBuf,
     /// How it is opened.
     pub options: DiskOptions,
+    /// Bytes of the disk that is created if there is no such image.
+    pub size: Option<u64>,
+    /// What replaces the backing file that the image names.
+    pub backing: Option<PathBuf>,
     /// The serial number that the guest sees.
     pub serial: String,
     /// Its position in the firmware's boot order, from 0.

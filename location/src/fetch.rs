@@ -9,7 +9,6 @@
 
 pub mod cache;
 mod cached;
-mod checks;
 mod housekeeping;
 mod partial;
 mod places;

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use location::Place;
-use storage::disk::{CacheMode, DiskOptions};
+use storage::disk::{CacheMode, DiskFormat, DiskOptions};
 use vmm::config::MachineKind;
 
 use super::drive_interface::{self, Interface, OldDisk};
@@ -13,7 +13,7 @@ use super::error::ArgsError;
 use super::firmware;
 use super::options::{DriveArg, Options};
 use super::pflash;
-use super::value::{Pair, RawPair, number, raw, raw_pairs};
+use super::value::{Pair, RawPair, number, raw, raw_pairs, size};
 use crate::request::{BootFiles, BootSource, DiskConfig};
 
 /// The names of the disk device: on microvm, on pc, and the machine's own.
@@ -151,6 +151,8 @@ fn drive(given: &[u8], machine: MachineKind) -> Result<Drive, ArgsError> {
             "if" => interface = drive_interface::interface(&pair.text(option)?)?,
             "index" => index = Some(self::index(&pair.text(option)?, machine)?),
             "serial" => disk.serial = pair_text(&pair, option)?,
+            "size" => disk.size = Some(disk_size(&pair.text(option)?)?),
+            "backing.file.filename" => disk.backing = Some(pair.path(option)?),
             _ => property(&pair.text(option)?, &mut disk.options)?,
         }
     }
@@ -177,16 +179,31 @@ fn index(pair: &Pair, machine: MachineKind) -> Result<u32, ArgsError> {
     })
 }
 
+/// `size=`: how large the disk becomes if the file does not exist.
+fn disk_size(pair: &Pair) -> Result<u64, ArgsError> {
+    let size = disk_bytes(pair.value("drive")?);
+    size.ok_or_else(|| ArgsError::bad(pair.shown("drive"), "a size with a unit, such as 20G"))
+}
+
+/// The bytes of a disk. The unit is required: without one QEMU's options mean MiB, and qemu-img
+/// means bytes.
+pub(crate) fn disk_bytes(text: &str) -> Option<u64> {
+    let has_unit = text.ends_with(|letter: char| letter.is_ascii_alphabetic());
+    size(text).filter(|size| has_unit && *size > 0 && size.is_multiple_of(512))
+}
+
 /// What a drive can say beside file, id and interface.
 pub(super) fn property(pair: &Pair, options: &mut DiskOptions) -> Result<(), ArgsError> {
     let option = "drive";
     let value = pair.value(option)?;
     let unsupported = |why, hint| Err(ArgsError::unsupported(pair.shown(option), why, hint));
     match (pair.key.as_str(), value) {
-        ("format", "raw") => options.is_raw = true,
-        ("format", _) => {
-            let hint = "convert it: qemu-img convert -O raw FROM TO";
-            return unsupported("chukka has raw disks only", hint);
+        ("format", name) => {
+            let Some(format) = DiskFormat::by_name(name) else {
+                let hint = "convert it: qemu-img convert -O qcow2 FROM TO";
+                return unsupported("chukka has raw and qcow2 disks", hint);
+            };
+            options.format = Some(format);
         }
         ("media", "disk") | ("aio", "threads") | ("werror" | "rerror", "report") => {}
         ("media", _) => return unsupported("chukka has no CD drive", "use media=disk"),
@@ -210,7 +227,7 @@ pub(super) fn property(pair: &Pair, options: &mut DiskOptions) -> Result<(), Arg
         }
         _ => {
             let expected =
-                "file, if, index, format, readonly, snapshot, cache, discard, serial, id";
+                "file, if, index, format, size, readonly, snapshot, cache, discard, serial, id";
             return Err(ArgsError::bad(pair.shown(option), expected).with_hint(EXAMPLE));
         }
     }

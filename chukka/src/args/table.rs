@@ -124,10 +124,11 @@ const fn flag(
 
 /// The commands: what chukka does besides running a guest, and `help` and `version` for those who
 /// expect them. Name and one line of help.
-pub static COMMANDS: [(&str, &str); 6] = [
+pub static COMMANDS: [(&str, &str); 7] = [
     ("fetch", "find or download a kernel and initrd without booting"),
     ("restart-install", "make -state DIR boot its installer again"),
     ("bootloader", "read a disk's boot menu; copy out its kernel and initrd"),
+    ("disk", "create, describe, check or enlarge the image of a disk"),
     ("cache", "list, prune or locate the download cache"),
     ("help", "print a summary of the options, or help on a command"),
     ("version", "print the version"),
@@ -251,7 +252,7 @@ pub static OPTIONS: [Opt; 61] = [
         "the guest's name, for messages",
     ]),
     value("drive", "file=FILE", |o, v| o.drives.push(DriveArg::Drive(v)), Group::Machine, &[
-        "a disk: file=FILE,format=raw,if=virtio,readonly=on;",
+        "a disk: file=FILE,format=raw|qcow2,if=virtio,size=20G;",
         "if=none,id=ID goes with -device virtio-blk,drive=ID;",
         "if=pflash,unit=0: firmware code, unit=1: variables",
     ]),

@@ -5,7 +5,7 @@ use location::menu::{self, Choice};
 use location::tree::{Installer, Release};
 use location::{Fetcher, Place};
 
-use super::files::{Files, Limits};
+use super::files::{Files, joined, opened};
 use super::{Found, words};
 use crate::error::ResolveError;
 
@@ -17,7 +17,6 @@ pub(super) fn find(
     fetcher: &Fetcher,
     place: &Place,
     choice: &Choice,
-    limits: Limits,
 ) -> Result<Files, ResolveError> {
     let volumes = menu::volumes(fetcher, place).map_err(|error| {
         let hint = error.hint();
@@ -39,8 +38,8 @@ pub(super) fn find(
         initrds: Vec::new(),
     };
     Ok(Files {
-        kernel: KernelImage::of(limits.opened(picked.kernel, "kernel")?)?,
-        initrd: limits.joined(picked.initrds)?,
+        kernel: KernelImage::of(opened(picked.kernel, "kernel")?)?,
+        initrd: joined(picked.initrds)?,
         modules: Vec::new(),
         found: Some(found),
     })

@@ -41,12 +41,56 @@ pub enum DiskError {
         len: u64,
     },
     /// It has the header of another format.
-    #[error("The disk {} is {format}, not a raw image", path.display())]
+    #[error("The disk {} is {format}, expected a raw or qcow2 image", path.display())]
     Format {
         /// The image.
         path: PathBuf,
         /// What it is.
         format: &'static str,
+    },
+    /// It is called qcow2, and is not.
+    #[error("The disk {} is not a qcow2 image", path.display())]
+    NotQcow2 {
+        /// The image.
+        path: PathBuf,
+    },
+    /// A qcow2 image that cannot be used.
+    #[error("The qcow2 image {} {problem}", path.display())]
+    Qcow2 {
+        /// The image.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+        /// What the user can do about it.
+        hint: &'static str,
+    },
+    /// The size of a new disk, or the new size of a disk, cannot be had.
+    #[error("The disk {} cannot have {size} bytes: {problem}", path.display())]
+    Size {
+        /// The image.
+        path: PathBuf,
+        /// The size that was asked for.
+        size: u64,
+        /// Why not.
+        problem: String,
+        /// What the user can do about it.
+        hint: &'static str,
+    },
+    /// It could not be written to.
+    #[error("Cannot write to the disk {}", path.display())]
+    Write {
+        /// The image.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It needs another file that cannot be used.
+    #[error("Cannot use the backing file of {}", path.display())]
+    Backing {
+        /// The image.
+        path: PathBuf,
+        /// Why not.
+        source: Box<DiskError>,
     },
     /// Its file system cannot bypass the page cache.
     #[error("The file system of {} has no direct I/O", path.display())]
@@ -87,7 +131,10 @@ impl DiskError {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Open { path, source } if source.kind() == io::ErrorKind::NotFound => {
-                format!("to create a disk of 20 GiB: truncate -s 20G {}", path.display())
+                format!(
+                    "to create it: add size=20G to -drive, or chukka disk create {} 20G",
+                    path.display()
+                )
             }
             Self::Open { source, .. }
                 if matches!(
@@ -101,15 +148,18 @@ impl DiskError {
                 "unmount it first, or add readonly=on".into()
             }
             Self::Empty { path } => {
-                format!("to make it a disk of 20 GiB: truncate -s 20G {}", path.display())
+                format!("to make it a disk of 20 GiB: chukka disk resize {} 20G", path.display())
             }
             Self::OddSize { path, .. } => {
                 format!("to fill up the last sector: truncate -s %512 {}", path.display())
             }
             Self::Format { path, .. } => format!(
-                "convert it: qemu-img convert -O raw {} DISK.raw; or, if it is raw, say format=raw",
+                "convert it: qemu-img convert -O qcow2 {} DISK.qcow2; or, if it is raw, say format=raw",
                 path.display()
             ),
+            Self::NotQcow2 { .. } => "leave out format=qcow2, or say format=raw".into(),
+            Self::Qcow2 { hint, .. } | Self::Size { hint, .. } => (*hint).into(),
+            Self::Backing { source, .. } => return source.hint(),
             Self::Temporary { .. } => {
                 "set TMPDIR to a directory that can be written to, on a file system with room"
                     .into()
@@ -121,7 +171,12 @@ impl DiskError {
             Self::InUse { .. } => {
                 "while one process or -drive writes to a disk, no other can open it".into()
             }
-            Self::Open { .. } | Self::Kind { .. } | Self::Lock { .. } => return None,
+            Self::Write { source, .. } if source.kind() == io::ErrorKind::AlreadyExists => {
+                "choose another name, or delete it".into()
+            }
+            Self::Open { .. } | Self::Kind { .. } | Self::Lock { .. } | Self::Write { .. } => {
+                return None;
+            }
         })
     }
 }

@@ -41,7 +41,7 @@ impl fmt::Display for Holder {
 
 /// The locks on an image. Dropping it takes them away.
 #[derive(Debug)]
-pub(super) struct Lock(File);
+pub(super) struct Lock(pub(super) File);
 
 impl Drop for Lock {
     fn drop(&mut self) {

@@ -6,10 +6,13 @@
 //! refused unless the user says that it is raw, and a guest cannot make one of an image whose
 //! format was guessed (as in QEMU, block/raw-format.c, `raw_co_pwritev`).
 
+/// What [`image_format`] calls qcow2.
+pub(super) const QCOW2: &str = "a qcow2 image";
+
 /// Formats by what they begin with: those that QEMU probes for (block/*.c, `.bdrv_probe`), and VHDX
 /// and VDI with it.
 const MAGIC: [(usize, &[u8], &str); 12] = [
-    (0, b"QFI\xfb", "a qcow2 image"),
+    (0, b"QFI\xfb", QCOW2),
     (0, b"KDMV", "a VMDK image"),
     (0, b"COWD", "a VMDK image"),
     (0, b"conectix", "a VHD image"),

@@ -155,19 +155,7 @@ impl Qcow2 {
         let wrong = || damaged(format!("the compressed cluster at byte {at} is damaged"));
         let mut packed = vec![0; usize::try_from(len).map_err(|_| wrong())?];
         self.pages.read_exact_at(&mut packed, at)?;
-        let mut bytes = Vec::new();
-        let unpacked = if self.is_zstd {
-            zstd::Decoder::with_buffer(&*packed)
-                .and_then(|decoder| decoder.take(self.cluster()).read_to_end(&mut bytes))
-        } else {
-            flate2::bufread::DeflateDecoder::new(&*packed)
-                .take(self.cluster())
-                .read_to_end(&mut bytes)
-        };
-        match unpacked {
-            Ok(count) if count as u64 == self.cluster() => Ok(bytes),
-            _ => Err(wrong()),
-        }
+        unpack(&packed, self.is_zstd, self.cluster()).ok_or_else(wrong)
     }
 
     /// Fills `to`, which must not extend beyond the end of the cluster.
@@ -255,6 +243,18 @@ fn unreadable(header: &[u8]) -> Option<&'static str> {
         _ if features & !(1 | 8) != 0 => Some("has unknown features"),
         _ => None,
     }
+}
+
+/// The bytes of a compressed cluster, which has `len` of them. `None`: it is damaged.
+pub(crate) fn unpack(packed: &[u8], is_zstd: bool, len: u64) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let unpacked = if is_zstd {
+        zstd::Decoder::with_buffer(packed)
+            .and_then(|decoder| decoder.take(len).read_to_end(&mut bytes))
+    } else {
+        flate2::bufread::DeflateDecoder::new(packed).take(len).read_to_end(&mut bytes)
+    };
+    unpacked.is_ok_and(|count| count as u64 == len).then_some(bytes)
 }
 
 fn damaged(problem: String) -> io::Error {

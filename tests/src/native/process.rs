@@ -114,12 +114,8 @@ impl Chukka {
     /// # Panics
     /// If that is no pipe, or closed.
     pub fn send(&mut self, bytes: &[u8]) {
-        assert!(self.try_send(bytes), "cannot send {bytes:?}");
-    }
-
-    /// Sends it bytes, and returns whether it still takes any.
-    pub fn try_send(&mut self, bytes: &[u8]) -> bool {
-        self.input.as_mut().is_some_and(|input| input.write_all(bytes).is_ok())
+        let sent = self.input.as_mut().map(|input| input.write_all(bytes));
+        assert!(matches!(sent, Some(Ok(()))), "sending {bytes:?}: {sent:?}");
     }
 
     /// Sends it a signal.

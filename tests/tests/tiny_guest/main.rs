@@ -9,6 +9,5 @@ mod ends;
 mod entries;
 mod files;
 mod hostile;
-mod qemu_name;
 mod streams;
 mod through_firmware;

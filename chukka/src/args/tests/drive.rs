@@ -1,4 +1,4 @@
-use storage::disk::{CacheMode, DiskOptions};
+use storage::disk::{CacheMode, DiskFormat, DiskOptions};
 
 use super::{message, refusal, request, whole};
 use crate::request::DiskConfig;
@@ -29,7 +29,8 @@ fn drives_say_how_they_are_opened() {
     };
     let plain = DiskOptions::default();
     for (properties, options) in [
-        ("format=raw", DiskOptions { is_raw: true, ..plain }),
+        ("format=raw", DiskOptions { format: Some(DiskFormat::Raw), ..plain }),
+        ("format=qcow2", DiskOptions { format: Some(DiskFormat::Qcow2), ..plain }),
         ("readonly=on", DiskOptions { read_only: true, ..plain }),
         ("read-only=on", DiskOptions { read_only: true, ..plain }),
         ("readonly=off,snapshot=off,werror=report,rerror=report,aio=threads", plain),
@@ -40,6 +41,17 @@ fn drives_say_how_they_are_opened() {
         ("discard=on,discard=ignore", plain),
     ] {
         assert_eq!(of(properties), options, "{properties}");
+    }
+}
+
+#[test]
+fn a_disk_can_have_a_size_and_a_backing_file() {
+    let drive = "file=a.qcow2,if=virtio,size=20G,backing.file.filename=/b,,c";
+    let disk = disks(&["-drive", drive]).remove(0);
+    assert_eq!((disk.size, disk.backing), (Some(20 << 30), Some("/b,c".into())));
+    for size in ["size=0G", "size=100", "size=700b", "size=x", "size=-1"] {
+        let (text, _) = refusal(&["-drive", &format!("file=a,if=virtio,{size}")]);
+        assert_eq!(text, format!("-drive {size}: expected a size with a unit, such as 20G"));
     }
 }
 
@@ -77,7 +89,7 @@ fn what_chukka_cannot_do_is_refused_with_what_it_can() {
         ("file=a,if=floppy", "no floppy drive", "leave it out"),
         ("file=a,if=sd", "virtio disks only", "use if=virtio"),
         ("file=a,bus=0,unit=1", "no IDE or SCSI buses", "index=N"),
-        ("file=a,if=virtio,format=qcow2", "raw disks only", "qemu-img convert -O raw"),
+        ("file=a,if=virtio,format=vmdk", "raw and qcow2 disks", "qemu-img convert -O qcow2"),
         ("file=a,if=virtio,media=cdrom", "no CD drive", "media=disk"),
         ("file=a,if=virtio,werror=stop", "reports errors to the guest", "werror=report"),
         ("file=a,if=virtio,aio=native", "by threads", "aio=threads"),
@@ -103,7 +115,7 @@ fn values_that_cannot_be_read_are_refused() {
         ("file=a,if=virtio,readonly=maybe", "-drive readonly=maybe: expected on or off"),
         (
             "file=a,if=virtio,heads=4",
-            "-drive heads=4: expected file, if, index, format, readonly, snapshot, cache, discard, serial, id",
+            "-drive heads=4: expected file, if, index, format, size, readonly, snapshot, cache, discard, serial, id",
         ),
     ] {
         assert_eq!(refusal(&["-drive", properties]).0, text);

@@ -45,7 +45,7 @@ fn what_cannot_be_a_chip_is_refused() {
         (&["-pflash", "a", "-pflash", "b", "-pflash", "c"], "at most 2 flash chips", "OVMF_VARS"),
         (&["-drive", "if=pflash,unit=1,file=a"], "expected a unit 0", "OVMF_CODE.fd"),
         (&["-drive", "if=pflash,unit=2,file=a"], "unit=2: expected 0, the code", ""),
-        (&["-drive", "if=pflash,format=qcow2,file=a"], "raw disks only", "qemu-img convert"),
+        (&["-drive", "if=pflash,format=vmdk,file=a"], "raw and qcow2 disks", "qemu-img convert"),
         (&["-pflash", "a", "-bios", "seabios"], "-bios seabios: the flash chips", "leave one"),
     ] {
         let (text, hint) = on_pc(words);

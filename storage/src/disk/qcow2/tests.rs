@@ -1,0 +1,5 @@
+//! Images that QEMU's tools make and check, against a model of the disk.
+
+mod cuts;
+mod images;
+mod model;
