@@ -16,6 +16,7 @@
 //! `-name`, `-boot`, `-msg`, `-trace` and `-smbios type=1` are merged key by key.
 
 mod boot;
+mod called_as;
 mod clock;
 mod console;
 mod cpu;
@@ -43,9 +44,10 @@ mod value;
 
 use std::ffi::OsString;
 
+pub use called_as::CalledAs;
 pub(crate) use drive::disk_bytes;
 pub use error::ArgsError;
-pub use help::{text as help_text, version};
+pub use help::{qemu_version, text as help_text, version};
 pub use options::{AbsentDevices, BootArgs, Options, Smbios};
 pub use table::{COMMANDS, Group, OPTIONS, Opt, Takes};
 pub use value::RawPair;
@@ -75,7 +77,23 @@ pub enum Invocation {
 /// # Errors
 /// [`ArgsError`] for the first thing in argv that chukka cannot do; the process then ends with 125.
 pub fn parse<I: IntoIterator<Item = OsString>>(args: I) -> Result<Invocation, ArgsError> {
+    parse_as(CalledAs::Chukka, args)
+}
+
+/// The same, by the name that chukka was called by: under QEMU's, what scripts look for in the help
+/// and the version is in their first line.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_as<I: IntoIterator<Item = OsString>>(
+    name: CalledAs,
+    args: I,
+) -> Result<Invocation, ArgsError> {
     let options = match read::read(args)? {
+        Argv::Help if name == CalledAs::Qemu => {
+            return Ok(Invocation::Print(qemu_version() + &help_text()));
+        }
+        Argv::Version if name == CalledAs::Qemu => return Ok(Invocation::Print(qemu_version())),
         Argv::Help => return Ok(Invocation::Print(help_text())),
         Argv::Version => return Ok(Invocation::Print(version())),
         Argv::Options(options) => options,
@@ -97,17 +115,18 @@ pub fn boot_source(args: &BootArgs) -> Result<BootSource, ArgsError> {
 
 fn request(options: &Options) -> Result<Request, ArgsError> {
     console::check_absent(&options.absent)?;
-    let machine::Machine { kind: machine, own_option_rom, map_initrd } = machine::machine(options)?;
+    let mut warnings = Vec::new();
+    let machine::Machine { kind: machine, own_option_rom, map_initrd } =
+        machine::machine(options, &mut warnings)?;
     let memory = machine::memory(&texts(&options.memory, "m")?)?;
     let cpus = machine::cpus(&texts(&options.cpus, "smp")?)?;
-    let cpu = cpu::model(texts(&options.cpu, "cpu")?.last().copied())?;
+    let cpu = cpu::model(texts(&options.cpu, "cpu")?.last().copied(), &mut warnings)?;
     let rtc = clock::rtc(&texts(&options.rtc, "rtc")?)?;
     let (smbios, uuid) = smbios::smbios(&options.smbios)?;
     let name = machine::name(&texts(&options.name, "name")?)?;
     let (serial, terminal) = console::serial(options)?;
     let Ending { on_reset, on_panic } = ending::ending(options)?;
     let flash = pflash::chips(options, machine)?;
-    let mut warnings = Vec::new();
     let disks = drive::disks(options, machine, &mut warnings)?;
     let wanted = firmware::Wanted {
         in_flash: !flash.is_empty(),

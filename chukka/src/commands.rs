@@ -5,6 +5,8 @@
 
 mod bootloader;
 mod cache;
+mod confine;
+mod copy_out;
 mod dashes;
 mod disk;
 mod fetch;

@@ -148,6 +148,12 @@ pub enum CopyError {
         /// "kernel", "initrd".
         role: &'static str,
     },
+    /// A file of the user's has the name of a copy.
+    #[error("'{}' already exists, and is not a copy that chukka fetch wrote", path.display())]
+    Taken {
+        /// Its name.
+        path: PathBuf,
+    },
     /// A copy cannot be written.
     #[error("Cannot create '{}'", path.display())]
     Create {
@@ -198,6 +204,7 @@ impl Hint for CopyError {
     fn hint(&self) -> Option<Cow<'_, str>> {
         let hint: String = match self {
             Self::NoName { .. } => "have it copied: --output DIR".into(),
+            Self::Taken { .. } => "remove it, or take another directory: --output DIR".into(),
             Self::Create { .. } => "check that its directory exists and is writable".into(),
         };
         Some(hint.into())

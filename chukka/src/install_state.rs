@@ -156,9 +156,11 @@ fn make(
     command_line: String,
     lock: File,
 ) -> Result<InstallState, StateError> {
-    let kernel = saved(directory, "kernel", &resolved.boot.kernel.source)?;
+    let kernel = saved(directory, "kernel", &resolved.boot.kernel.source, false)?;
     let initrd = resolved.boot.initrd.as_ref();
-    let initrd = initrd.map(|file| saved(directory, "initrd", file)).transpose()?;
+    // The user's own files in it may be for the guest only.
+    let has_secrets = !resolved.injected.is_empty();
+    let initrd = initrd.map(|file| saved(directory, "initrd", file, has_secrets)).transpose()?;
     let found = resolved.found.as_ref();
     let (location, rule) =
         found.map_or_else(Default::default, |found| (found.place.clone(), found.rule.clone()));
@@ -306,9 +308,14 @@ fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
 }
 
 /// Copies a file into the directory.
-fn saved(directory: &Path, name: &str, file: &SourceFile) -> Result<SavedFile, StateError> {
+fn saved(
+    directory: &Path,
+    name: &str,
+    file: &SourceFile,
+    is_secret: bool,
+) -> Result<SavedFile, StateError> {
     let path = directory.join(name);
-    let copied = whole_file::copy(file.file(), &path).and_then(|()| sha256(&path));
+    let copied = whole_file::copy(file.file(), &path, is_secret).and_then(|()| sha256(&path));
     let sha256 = copied.map_err(|source| StateError::Write { path, source })?;
     Ok(SavedFile { from: file.path().display().to_string(), sha256 })
 }

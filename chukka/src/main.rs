@@ -4,12 +4,12 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use chukka::args::{self, Invocation};
+use chukka::args::{self, CalledAs, Invocation};
 use chukka::error::RunError;
 use chukka::install_state::{self, InstallState, StateError};
 use chukka::report::{self, COULD_NOT_RUN, with_sources};
 use chukka::request::Request;
-use chukka::resolve::Resolved;
+use chukka::resolve::{Purpose, Resolved};
 use chukka::{bootdisk, commands, disks, flash, plan};
 use guest_memory::hint::Hint;
 use vmm::host::signals;
@@ -24,8 +24,9 @@ fn main() -> ExitCode {
     if let Some(status) = commands::run_as(&program, &args).or_else(|| commands::run(&args)) {
         return status;
     }
+    let called_as = CalledAs::of(&program);
     let (mut name, mut state) = (String::new(), None);
-    let result = match args::parse(args) {
+    let result = match args::parse_as(called_as, args) {
         Ok(Invocation::Print(text)) => return print(&text),
         Ok(Invocation::Boot(request)) => {
             name = request.vm.name.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
@@ -43,7 +44,11 @@ fn main() -> ExitCode {
         Ok(outcome) => {
             let elapsed = started.elapsed().as_secs_f64();
             let text = format!("{name}{outcome} (after {elapsed:.2} s)");
-            report::last_message(&text, outcome.hint());
+            match called_as {
+                // As QEMU, which says nothing then: scripts take any text for a failure.
+                CalledAs::Qemu if outcome.is_orderly() => report::no_message(),
+                _ => report::last_message(&text, outcome.hint()),
+            }
             match (outcome.status(), outcome) {
                 _ if !report_state(state) => ExitCode::from(COULD_NOT_RUN),
                 (Some(status), _) => ExitCode::from(status),
@@ -92,7 +97,9 @@ fn run(request: Request, state: &mut Option<InstallState>) -> Result<Outcome, Ru
     let disks = disks::open(&request.disks)?;
     let flash = flash::open(&request.flash)?;
     let resolved = request.boot.as_ref();
-    let resolved = resolved.map(|source| Resolved::open(source, request.vm.memory)).transpose()?;
+    let resolved = resolved
+        .map(|source| Resolved::open(source, Purpose::Guest(request.vm.memory)))
+        .transpose()?;
     if let Some(resolved) = &resolved {
         report::warnings(&resolved.warnings);
         if io::stdout().is_terminal() {

@@ -13,7 +13,7 @@ use crate::disks;
 use crate::error::RunError;
 use crate::flash;
 use crate::request::{DiskConfig, Request};
-use crate::resolve::{Found, Resolved};
+use crate::resolve::{Found, Purpose, Resolved};
 use storage::disk::DiskOptions;
 use vmm::config::{FirmwareConfig, Size};
 use vmm::host::printable::printable;
@@ -30,7 +30,8 @@ const COLUMN: usize = 14;
 pub fn text(request: &Request, state: Option<&str>) -> Result<String, RunError> {
     let config = &request.vm;
     let resolved = request.boot.as_ref();
-    let resolved = resolved.map(|source| Resolved::open(source, config.memory)).transpose()?;
+    let resolved =
+        resolved.map(|source| Resolved::open(source, Purpose::Guest(config.memory))).transpose()?;
     let mut text = String::new();
     if let Some(state) = state {
         line(&mut text, "state", state);

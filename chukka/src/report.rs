@@ -26,6 +26,11 @@ pub fn last_message(text: &str, hint: Option<&str>) {
     message(text, hint);
 }
 
+/// The same where nothing is to be said.
+pub fn no_message() {
+    screen::reset_modes();
+}
+
 /// Prints a line for each warning.
 pub fn warnings(warnings: impl IntoIterator<Item = impl AsRef<str>>) {
     for warning in warnings {

@@ -61,6 +61,30 @@ pub struct Found {
     pub initrds: Vec<(String, u64, Option<Sum>)>,
 }
 
+/// What files are found for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// A guest with this much memory in bytes.
+    Guest(u64),
+    /// The user, who has them copied.
+    Copies,
+}
+
+impl Purpose {
+    /// The memory to choose a kernel by. It matters only to Solaris, whose 64-bit kernel needs the amount that is assumed for
+    /// copies.
+    fn memory(self) -> u64 {
+        self.guest_memory().unwrap_or(1 << 30)
+    }
+
+    fn guest_memory(self) -> Option<u64> {
+        match self {
+            Self::Guest(memory) => Some(memory),
+            Self::Copies => None,
+        }
+    }
+}
+
 impl Resolved {
     /// A warning if a terminal with the guest's first serial port is going to stay empty.
     #[must_use]
@@ -68,31 +92,31 @@ impl Resolved {
         silent_console::warning(&self.boot, config)
     }
 
-    /// Finds and opens everything that `source` names, for a guest with `memory` bytes. What is on another host is fetched; a signal that
+    /// Finds and opens everything that `source` names, for `purpose`. What is on another host is fetched; a signal that
     /// ends chukka then ends that.
     ///
     /// # Errors
     /// A file is missing, or is not what it should be.
-    pub fn open(source: &BootSource, memory: u64) -> Result<Self, RunError> {
+    pub fn open(source: &BootSource, purpose: Purpose) -> Result<Self, RunError> {
         if !source.files.is_remote() {
-            return Ok(Self::watched(source, memory, Arc::new(NoProgress))?);
+            return Ok(Self::watched(source, purpose, Arc::new(NoProgress))?);
         }
         let progress = Arc::new(Progress::new());
         let (watch, source) = (Arc::clone(&progress), source.clone());
-        let work = move || Self::watched(&source, memory, watch);
+        let work = move || Self::watched(&source, purpose, watch);
         interruptible::run(work, || progress.stop())
     }
 
     fn watched(
         source: &BootSource,
-        memory: u64,
+        purpose: Purpose,
         watch: Arc<dyn FetchProgress>,
     ) -> Result<Self, ResolveError> {
         let mut injected = Vec::new();
         for injection in &source.injections {
             injected.push(Injected::open(&injection.path)?);
         }
-        let Files { mut kernel, initrd, modules, found } = Files::get(source, memory, watch)?;
+        let Files { mut kernel, initrd, modules, found } = Files::get(source, purpose, watch)?;
         // The user's -initrd and -append replace what a unified kernel image has.
         let mut own = source.clone();
         let initrd = initrd.or_else(|| kernel.container.as_mut()?.initrd.take());

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 /// Has `fill` write a file that takes the name `target` when all of it is on the disk; until then, and on an error, what has that name
@@ -28,12 +29,15 @@ pub fn write(target: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> i
     done
 }
 
-/// Copies a file to `target`, from its beginning, wherever the descriptor is.
+/// Copies a file to `target`, from its beginning, wherever the descriptor is. Only the user can read a copy that `is_secret`.
 ///
 /// # Errors
 /// It cannot be read or written.
-pub fn copy(file: &File, target: &Path) -> io::Result<()> {
+pub fn copy(file: &File, target: &Path, is_secret: bool) -> io::Result<()> {
     write(target, |to| {
+        if is_secret {
+            to.set_permissions(fs::Permissions::from_mode(0o600))?;
+        }
         let mut from = File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
         io::copy(&mut from, to).map(drop)
     })
@@ -59,6 +63,9 @@ mod tests {
         assert_eq!(failed.unwrap_err().to_string(), "no");
         assert_eq!(fs::read(&target).unwrap(), b"one");
         assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
+        copy(&File::open(&target).unwrap(), &directory.join("secret"), true).unwrap();
+        let mode = fs::metadata(directory.join("secret")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
         fs::remove_dir_all(&directory).unwrap();
     }
 }

@@ -25,7 +25,7 @@ use elf::Parsed;
 
 /// Number of bytes read to recognize a file: the area searched for multiboot headers. All other
 /// headers end before that.
-const PROBE: usize = multiboot::SEARCHED;
+pub const HEAD: usize = multiboot::SEARCHED;
 
 /// A kernel file and what was found in it.
 #[derive(Debug)]
@@ -261,12 +261,24 @@ impl KernelKind {
     }
 }
 
+/// Whether a file that begins with `head`, its first [`HEAD`] bytes, can be a kernel. Any other file is refused by these bytes alone.
+#[must_use]
+pub fn could_be_kernel(head: &[u8]) -> bool {
+    let beginnings = [&b"\x7fELF"[..], b"MZ", b"\x1f\x8b"];
+    // Kernels without Linux's magic, as old as protocol 2.00, have the flag of a boot sector.
+    let is_boot_sector = head.get(0x1fe..0x200).is_some_and(|flag| flag == b"\x55\xaa");
+    beginnings.iter().any(|beginning| head.starts_with(beginning))
+        || is_boot_sector
+        || has_linux_magic(head)
+        || multiboot::Header::find(head).is_some()
+}
+
 fn has_linux_magic(head: &[u8]) -> bool {
     head.get(0x202..0x206).is_some_and(|magic| magic == b"HdrS")
 }
 
 fn head(source: &SourceFile) -> Result<Vec<u8>, ImageError> {
-    source.head::<PROBE>().map_err(read_error(source))
+    source.head::<HEAD>().map_err(read_error(source))
 }
 
 fn read_error(source: &SourceFile) -> impl FnOnce(io::Error) -> ImageError + use<> {

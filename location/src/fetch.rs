@@ -9,6 +9,7 @@
 
 pub mod cache;
 mod cached;
+mod checks;
 mod housekeeping;
 mod partial;
 mod places;

@@ -34,10 +34,18 @@ pub struct Volume {
 /// The disk has no file system, or cannot be read.
 pub fn volumes(fetcher: &Fetcher, disk: &Place) -> Result<Vec<Volume>, PlaceError> {
     let whole = fetcher.file(disk).ok().filter(|file| is_image(&**file));
-    let Some(file) = whole else {
-        let source = fetcher.place(disk)?;
-        return Ok(vec![Volume { name: source.name().to_owned(), source }]);
-    };
+    if let Some(file) = whole {
+        return volumes_of(file);
+    }
+    let source = fetcher.place(disk)?;
+    Ok(vec![Volume { name: source.name().to_owned(), source }])
+}
+
+/// All file systems of a disk that is open.
+///
+/// # Errors
+/// See [`volumes`].
+pub fn volumes_of(file: Box<dyn RandomAccess>) -> Result<Vec<Volume>, PlaceError> {
     let found = image::volumes(with_random_access(file)?)?.into_iter();
     Ok(found.map(|volume| Volume { name: volume.name, source: volume.source }).collect())
 }
@@ -60,8 +68,8 @@ fn with_random_access(file: Box<dyn RandomAccess>) -> Result<Arc<dyn RandomAcces
 ///
 /// # Errors
 /// There is no file system.
-pub fn volume_at(fetcher: &Fetcher, disk: &Place, offset: u64) -> Result<Vec<Volume>, PlaceError> {
-    let file: Arc<dyn RandomAccess> = fetcher.file(disk)?.into();
+pub fn volume_at(file: Box<dyn RandomAccess>, offset: u64) -> Result<Vec<Volume>, PlaceError> {
+    let file: Arc<dyn RandomAccess> = file.into();
     let name = format!("{} from byte {offset}", file.name());
     let slice = Slice::new(file, offset, u64::MAX, name.clone());
     Ok(vec![Volume { name, source: image::open(Arc::new(slice))? }])

@@ -299,3 +299,32 @@ fn xenpvnetboot_refuses() {
         assert_eq!(refusal(&quiet), (Some(1), String::new()), "{words:?}");
     }
 }
+
+/// A user that cannot exist is refused before the image is read, which is no image.
+#[test]
+fn rights_are_dropped_before_anything_is_parsed() {
+    let scratch = Scratch::new();
+    let garbage = scratch.file("disk.img", &[0x55; 4096]);
+    let shown = garbage.display();
+    let kernel = format!("--location={shown}");
+    let disk = shown.to_string();
+    let out = scratch.path("out");
+    fs::create_dir(&out).unwrap();
+    let directory = format!("--output-directory={}", out.display());
+    for (name, words) in [
+        ("pygrub", &["-q", &disk][..]),
+        ("pygrub", &["-q", "--isconfig", &disk]),
+        ("pygrub", &["-q", "--offset=512", &disk]),
+        ("xenpvnetboot", &[&kernel]),
+    ] {
+        let output = called(&scratch, name)
+            .args([&directory, "--runas=4294967296"])
+            .args(words)
+            .output()
+            .unwrap();
+        let (status, error) = refusal(&output);
+        assert_eq!(status, Some(1), "{name} {words:?}: {error}");
+        let problem = "Cannot become the user 4294967296";
+        assert!(error.contains(problem), "{name} {words:?}: {error}");
+    }
+}

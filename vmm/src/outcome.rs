@@ -111,6 +111,11 @@ impl Outcome {
         }
     }
 
+    /// Whether the guest or the user ended the run on purpose.
+    pub fn is_orderly(&self) -> bool {
+        matches!(self, Self::PowerOff | Self::Reset | Self::DebugExit(_) | Self::Quit)
+    }
+
     /// What the user can do about it, if anything.
     pub fn hint(&self) -> Option<&'static str> {
         match self {

@@ -20,6 +20,18 @@ const QEMU_S: [&str; 53] = [
     "full-width-write", "xen-vapic",
 ];
 
+/// QEMU's CPU models for x86 (`qemu-system-x86_64 -cpu help` of 7.2 to 10), without variants.
+#[rustfmt::skip]
+const QEMU_MODELS: [&str; 47] = [
+    "486", "athlon", "Broadwell", "Cascadelake-Server", "ClearwaterForest", "Conroe", "Cooperlake",
+    "core2duo", "coreduo", "Denverton", "Dhyana", "EPYC", "EPYC-Genoa", "EPYC-Milan", "EPYC-Rome",
+    "EPYC-Turin", "GraniteRapids", "Haswell", "Icelake-Client", "Icelake-Server", "IvyBridge",
+    "KnightsMill", "kvm32", "kvm64", "n270", "Nehalem", "Opteron_G1", "Opteron_G2", "Opteron_G3",
+    "Opteron_G4", "Opteron_G5", "Penryn", "pentium", "pentium2", "pentium3", "phenom", "qemu32",
+    "qemu64", "SandyBridge", "SapphireRapids", "SierraForest", "Skylake-Client", "Skylake-Server",
+    "Snowridge", "Westmere", "YongFeng", "base",
+];
+
 /// Switches that are not CPUID bits.
 const OURS: [&str; 6] = ["kvm", "pmu", "migratable", "check", "host", "max"];
 
@@ -40,10 +52,15 @@ enum Property {
 ///
 /// QEMU's order (`x86_cpu_parse_featurestr` and `x86_cpu_expand_features`, target/i386/cpu.c):
 /// first every `feature=on|off` as they stand, then every `+feature`, then every `-feature`.
-pub(super) fn model(value: Option<&str>) -> Result<CpuModel, ArgsError> {
+///
+/// Another model of QEMU's is taken as `host`, with a warning: scripts name one that every host has.
+pub(super) fn model(
+    value: Option<&str>,
+    warnings: &mut Vec<String>,
+) -> Result<CpuModel, ArgsError> {
     let Some(value) = value else { return Ok(CpuModel::default()) };
     let mut words = value.split(',');
-    check_model(words.next().unwrap_or_default())?;
+    check_model(words.next().unwrap_or_default(), warnings)?;
     let (mut plain, mut plus, mut minus) = (Vec::new(), Vec::new(), Vec::new());
     for word in words.filter(|word| !word.is_empty()) {
         if let Some(name) = word.strip_prefix('+') {
@@ -62,17 +79,32 @@ pub(super) fn model(value: Option<&str>) -> Result<CpuModel, ArgsError> {
     Ok(resolve(plain.into_iter().chain(plus).chain(minus)))
 }
 
-fn check_model(name: &str) -> Result<(), ArgsError> {
+fn check_model(name: &str, warnings: &mut Vec<String>) -> Result<(), ArgsError> {
     if ["host", "max"].contains(&name) {
         return Ok(());
     }
-    let given = format!("-cpu {name}");
-    if name.is_empty() || nearest(name, ["host", "max"].into_iter()).is_some() {
-        return Err(ArgsError::bad(given, "host or max, with or without feature switches"));
+    if is_qemu_model(name) {
+        let what = "chukka has no CPU models; the guest gets the host's CPU";
+        warnings.push(format!("-cpu {name}: {what}"));
+        return Ok(());
     }
-    let why = "chukka does not have this CPU model, only host and max (the same: the host's CPU)";
     let hint = "say -cpu host, and switch off what the guest must not see: -cpu host,-avx512f";
-    Err(ArgsError::unsupported(given, why, hint))
+    let expected = "host or max, with or without feature switches, or a CPU model of QEMU's";
+    Err(ArgsError::bad(format!("-cpu {name}"), expected).with_hint(hint))
+}
+
+/// Whether QEMU has this model, in any variant: `-v3`, `-IBRS`, `-IBPB` or `-noTSX`.
+fn is_qemu_model(name: &str) -> bool {
+    let is_version =
+        |text: &str| text.strip_prefix('v').is_some_and(|version| version.parse::<u8>().is_ok());
+    let mut name = name;
+    while let Some((base, last)) = name.rsplit_once('-') {
+        if !["IBRS", "IBPB", "noTSX"].contains(&last) && !is_version(last) {
+            break;
+        }
+        name = base;
+    }
+    QEMU_MODELS.contains(&name)
 }
 
 fn property(name: &str, word: &str) -> Result<Property, ArgsError> {

@@ -80,6 +80,21 @@ pub fn version() -> String {
     concat!("chukka ", env!("CARGO_PKG_VERSION"), "\n").to_owned()
 }
 
+/// What `-version` prints under QEMU's name: scripts read a version from it. It is the QEMU whose
+/// options and devices chukka follows. "QEMU emulator version" comes first (`version`, softmmu/vl.c).
+#[must_use]
+pub fn qemu_version() -> String {
+    concat!("QEMU emulator version 7.2.0 (chukka ", env!("CARGO_PKG_VERSION"), ")\n").to_owned()
+}
+
+/// What `-machine help` prints, in QEMU's form (`machine_help_func`, softmmu/vl.c).
+const MACHINES: &str = "\
+Supported machines are:
+microvm              Linux guest without PCI (default)
+pc                   Standard PC (i440FX + PIIX, 1996)
+q35                  taken as pc
+";
+
 /// What `-device help` prints. The form is QEMU's (`qdev_print_devinfo`, softmmu/qdev-monitor.c):
 /// scripts look for names in quotes.
 const DEVICES: &str = "\
@@ -98,7 +113,7 @@ pub(super) fn list_asked_for(options: &Options) -> Option<String> {
     let asked =
         |values: &[OsString]| values.last().is_some_and(|value| value == "help" || value == "?");
     if asked(&options.machine) {
-        return Some("Machines:\n  microvm (default)\n  pc\n".to_owned());
+        return Some(MACHINES.to_owned());
     }
     if asked(&options.devices) {
         return Some(DEVICES.to_owned());
@@ -107,11 +122,14 @@ pub(super) fn list_asked_for(options: &Options) -> Option<String> {
         return Some(format!("Events:\n  {EVENTS}\n"));
     }
     if asked(&options.accel) {
-        return Some("Accelerators:\n  kvm\n".to_owned());
+        // `do_configure_accelerator` in QEMU's softmmu/vl.c
+        return Some("Accelerators supported in QEMU binary:\nkvm\n".to_owned());
     }
     asked(&options.cpu).then(|| {
         let mut text =
-            "CPU models:\n  host, max (the same)\n\nSwitches: kvm pmu and the CPUID features\n"
+            // `x86_cpu_list` in QEMU's target/i386/cpu.c
+            "Available CPUs:\nx86 host                  the host's CPU\n\
+            x86 max                   the same\n\nRecognized CPUID flags, and kvm and pmu:\n"
                 .to_owned();
         let mut line = String::from(" ");
         for name in Feature::names() {

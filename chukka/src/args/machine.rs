@@ -45,7 +45,7 @@ const ELSEWHERE: [(&str, &str); 7] = [
 /// `-machine` with all its properties, `-accel` and `-enable-kvm`.
 ///
 /// QEMU's property x-option-roms=off leaves out its option ROMs but those of -option-rom; here that is ours. x-map-initrd is our own.
-pub(super) fn machine(options: &Options) -> Result<Machine, ArgsError> {
+pub(super) fn machine(options: &Options, warnings: &mut Vec<String>) -> Result<Machine, ArgsError> {
     let mut kind = MachineKind::default();
     let mut own_option_rom = true;
     let mut map_initrd = MapInitrd::default();
@@ -53,7 +53,7 @@ pub(super) fn machine(options: &Options) -> Result<Machine, ArgsError> {
     for text in texts(&options.machine, "machine")? {
         for pair in pairs(text, "type") {
             match pair.key.as_str() {
-                "type" => kind = machine_type(pair.value("machine")?)?,
+                "type" => kind = machine_type(pair.value("machine")?, warnings)?,
                 "accel" => accels.extend(pair.value("machine")?.split(':').map(str::to_owned)),
                 "x-map-initrd" => map_initrd = map_initrd_of(pair.value("machine")?)?,
                 "x-option-roms" => own_option_rom = pair.switch("machine")?,
@@ -95,18 +95,26 @@ pub(super) struct Machine {
 }
 
 /// QEMU's versioned names promise a guest that nothing changes from release to release: chukka's pc
-/// cannot promise that, so it does not take them.
-fn machine_type(name: &str) -> Result<MachineKind, ArgsError> {
+/// cannot promise that, so it does not take them. `q35` is taken as `pc`: what scripts ask it for is
+/// a machine with PCI.
+fn machine_type(name: &str, warnings: &mut Vec<String>) -> Result<MachineKind, ArgsError> {
     let given = || format!("-machine {name}");
     let kinds = [MachineKind::Microvm, MachineKind::Pc];
     if let Some(kind) = kinds.into_iter().find(|kind| kind.name() == name) {
         return Ok(kind);
     }
+    if name == "q35" {
+        let warning = "-machine q35: chukka does not have it; the guest gets the machine pc";
+        if !warnings.iter().any(|known| known == warning) {
+            warnings.push(warning.to_owned());
+        }
+        return Ok(MachineKind::Pc);
+    }
     if name.starts_with("pc-i440fx-") {
         let why = "chukka's pc has no versions";
         return Err(ArgsError::unsupported(given(), why, "use -machine pc"));
     }
-    if ["q35", "isapc", "none", "x-remote"].contains(&name) || name.starts_with("pc-") {
+    if ["isapc", "none", "x-remote"].contains(&name) || name.starts_with("pc-") {
         let why = "chukka does not have this machine, only microvm and pc";
         let hint = "leave -machine out, or say -machine pc where the guest wants PCI";
         return Err(ArgsError::unsupported(given(), why, hint));

@@ -334,6 +334,17 @@ fn help_and_version_end_the_reading() {
 }
 
 #[test]
+fn under_qemu_s_name_help_and_version_begin_with_qemu_s_version() {
+    let first = format!("QEMU emulator version 7.2.0 (chukka {})", env!("CARGO_PKG_VERSION"));
+    for word in ["-h", "--help", "-version", "--version"] {
+        let printed = parse_as(CalledAs::Qemu, [OsString::from(word)]);
+        let Ok(Invocation::Print(text)) = printed else { panic!("{word}") };
+        assert_eq!(text.lines().next(), Some(first.as_str()), "{word}");
+    }
+    assert_eq!(first.split_whitespace().nth(3), Some("7.2.0"), "LAVA takes the fourth word");
+}
+
+#[test]
 fn help_fits_the_screen_and_shows_every_option() {
     let text = help::text();
     for line in text.lines() {
@@ -365,7 +376,9 @@ fn lists_can_be_asked_for() {
         ("-machine", "microvm"),
         ("-M", "microvm"),
         ("-accel", "kvm"),
-        ("-M", "  pc"),
+        ("-M", "\npc  "),
+        ("-accel", "\nkvm\n"),
+        ("-cpu", "\nx86 max "),
         ("-device", "isa-debug-exit"),
         ("-device", "vmcoreinfo"),
         ("-trace", "fw_cfg"),

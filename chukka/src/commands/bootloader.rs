@@ -13,7 +13,7 @@ use location::{Fetcher, Place, RandomAccess};
 use serde_json::json;
 
 use super::fail;
-use super::xen_output::{Answer, Draft, Format, output};
+use super::xen_output::{Answer, Draft, Format, atom, output, quoted};
 use crate::report::{self, with_sources};
 use vmm::host::printable::printable;
 
@@ -222,7 +222,7 @@ fn hand_out(chosen: Chosen, directory: Option<&Path>, format: &str) -> Result<St
     let args = entry.arguments.as_str();
     if let Some(format) = Format::parse(format) {
         let answer = Answer { kernel, ramdisk: (!ramdisk.is_empty()).then_some(ramdisk), args };
-        let text = answer.text(format, str::to_owned, |args| format!("\"{args}\""));
+        let text = answer.text(format, atom, quoted);
         return text.map_err(|problem| (problem.into(), "take another --output-format"));
     }
     if format == "json" {

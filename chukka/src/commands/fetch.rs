@@ -1,8 +1,7 @@
 //! `chukka fetch`: finds or downloads kernel, initrd and command line, without booting them.
 
-use std::ffi::{OsStr, OsString};
-use std::fs::{self, File};
-use std::io;
+use std::ffi::OsString;
+use std::fs;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
@@ -13,12 +12,13 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use firmware::SourceFile;
 use serde_json::json;
 
+use super::copy_out::{self, Original};
 use super::{answer, failed};
 use crate::args::{self, BootArgs, RawPair};
 use crate::error::{CopyError, RunError};
 use crate::report;
-use crate::resolve::Resolved;
-use crate::{install_state, plan, whole_file};
+use crate::resolve::{Purpose, Resolved};
+use crate::{install_state, plan};
 use vmm::host::printable::printable;
 
 const AFTER: &str = "\
@@ -34,10 +34,6 @@ Boot an installer until it has finished, and its disk from then on:
   chukka -state DIR -bootdisk DISK
 The installer has finished when it powers the guest off or resets it. chukka restart-install DIR
 starts over.";
-
-/// The guest's memory, which is not known here. It matters only to Solaris, whose 64-bit kernel needs
-/// this much.
-const FOR_MEMORY: u64 = 1 << 30;
 
 /// `chukka fetch LOCATION`.
 pub(super) fn run(matches: &ArgMatches) -> ExitCode {
@@ -104,7 +100,7 @@ fn fetched(matches: &ArgMatches) -> Result<String, RunError> {
     if let Some(directory) = state {
         install_state::check_vacant(directory)?;
     }
-    let resolved = Resolved::open(&source, FOR_MEMORY)?;
+    let resolved = Resolved::open(&source, Purpose::Copies)?;
     let format = matches.get_one::<String>("format");
     let wants_json = format.is_some_and(|format| format == "json");
     if matches.get_flag("dry-run") {
@@ -162,40 +158,25 @@ fn both_placed(
     resolved: &Resolved,
     directory: Option<&PathBuf>,
 ) -> Result<(PathBuf, Option<PathBuf>), CopyError> {
-    let directory = directory.map(PathBuf::as_path);
     let kernel = &resolved.boot.kernel.source;
-    let kernel = placed(kernel, kernel.path(), directory, "kernel")?;
-    let initrd = match (&resolved.boot.initrd, &resolved.initrd_name) {
-        (Some(initrd), Some(name)) => Some(placed(initrd, name, directory, "initrd")?),
-        (Some(initrd), None) => Some(placed(initrd, Path::new("initrd"), directory, "initrd")?),
-        (None, _) => None,
-    };
-    Ok((kernel, initrd))
-}
-
-/// Where the file is, or is copied to.
-fn placed(
-    file: &SourceFile,
-    name: &Path,
-    directory: Option<&Path>,
-    role: &'static str,
-) -> Result<PathBuf, CopyError> {
+    let initrd = resolved.boot.initrd.as_ref();
     let Some(directory) = directory else {
-        let path = fs::read_link(format!("/proc/self/fd/{}", file.file().as_raw_fd()));
-        // The link of a file without a name leads nowhere.
-        let path = path.ok().filter(|path| path.exists());
-        return path.ok_or(CopyError::NoName { role });
+        let initrd = initrd.map(|file| path_of(file, "initrd")).transpose()?;
+        return Ok((path_of(kernel, "kernel")?, initrd));
     };
-    let target = directory.join(name.file_name().unwrap_or(OsStr::new(role)));
-    let copied = copy(file.file(), &target);
-    copied.map_err(|source| CopyError::Create { path: target.clone(), source })?;
-    Ok(target)
+    let name = resolved.initrd_name.as_deref().unwrap_or(Path::new("initrd"));
+    // The user's own files in it may be for the guest only.
+    let is_secret = !resolved.injected.is_empty();
+    let kernel = Original { file: kernel, path: kernel.path(), role: "kernel", is_secret: false };
+    let initrd = initrd.map(|file| Original { file, path: name, role: "initrd", is_secret });
+    let originals: Vec<_> = std::iter::once(kernel).chain(initrd).collect();
+    let mut paths = copy_out::copy(directory, &originals)?.into_iter();
+    Ok((paths.next().unwrap_or_default(), paths.next()))
 }
 
-/// Copies a file; the name is there when all of it is.
-fn copy(file: &File, target: &Path) -> io::Result<()> {
-    if let Some(directory) = target.parent() {
-        fs::create_dir_all(directory)?;
-    }
-    whole_file::copy(file, target)
+/// The path of a file that is on this host already.
+fn path_of(file: &SourceFile, role: &'static str) -> Result<PathBuf, CopyError> {
+    let path = fs::read_link(format!("/proc/self/fd/{}", file.file().as_raw_fd()));
+    // The link of a file without a name leads nowhere.
+    path.ok().filter(|path| path.exists()).ok_or(CopyError::NoName { role })
 }

@@ -9,16 +9,13 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use location::fetch::Settings;
 use location::menu::{self, BootConfig, Choice, Entry, Loader, Picked, Volume};
 use location::{Fetcher, FileTree, Place, RandomAccess, TreePath};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use rustix::thread::{Gid, Uid, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 use storage::{LocalFile, read_whole};
 
+use super::confine;
 use super::xen_output::{Answer, Draft, Format, output, repr};
 use crate::report::with_sources;
 use vmm::host::printable::printable;
 
-/// The most bytes of a file that is written as another user: the largest initrds have 100 MB.
-const FILE_LIMIT: u64 = 1 << 30;
 /// The most bytes of a configuration (`FS_READ_MAX`).
 const CONFIG_LIMIT: usize = 1 << 20;
 
@@ -79,14 +76,13 @@ pub(super) fn answer(matches: &ArgMatches) -> Result<(), String> {
         let bad = |_| format!("{name} value must be an integer");
         text(matches, name).map(parse).transpose().map_err(bad)
     };
-    let (uid, offset) = (number("runas")?, number("offset")?);
-    if uid.is_some_and(|uid| uid > 0) && !has(matches, "quiet") && text(matches, "entry").is_none()
-    {
+    let (uid, offset) = (number("runas")?.unwrap_or(0), number("offset")?);
+    if uid > 0 && !has(matches, "quiet") && text(matches, "entry").is_none() {
         return Err("In order to use --runas, you must also set --entry or -q".into());
     }
     let disk = text(matches, "disk").unwrap_or_default();
     if has(matches, "isconfig") {
-        return print_config(matches, disk);
+        return print_config(matches, disk, uid);
     }
     let not_really = has(matches, "not-really");
     let lists = has(matches, "list-entries");
@@ -136,36 +132,18 @@ fn directory(given: Option<&str>) -> Result<String, String> {
     Ok(absolute.display().to_string())
 }
 
-/// Opens the disk; the files in it are read as `uid`, who may not be one that could open it.
-fn open_disk(disk: &str, offset: Option<u64>, uid: Option<u64>) -> Result<Vec<Volume>, String> {
+/// Opens the disk, and reads what is on it as `uid`, who may not be one that could open it.
+fn open_disk(disk: &str, offset: Option<u64>, uid: u64) -> Result<Vec<Volume>, String> {
     let place = Place::Local(disk.into());
-    let volumes = volumes(&Fetcher::new(Settings::default()), &place, offset)?;
-    if let Some(uid) = uid.filter(|uid| *uid > 0) {
-        confine(uid).map_err(|error| format!("Cannot become the user {uid}: {error}"))?;
-    }
-    Ok(volumes)
-}
-
-fn volumes(fetcher: &Fetcher, place: &Place, offset: Option<u64>) -> Result<Vec<Volume>, String> {
-    let volumes = match offset {
-        None => menu::volumes(fetcher, place),
-        Some(offset) => menu::volume_at(fetcher, place, offset),
+    let fetcher = Fetcher::new(Settings::default());
+    let file = fetcher.file(&place);
+    confine::become_user(uid)?;
+    let volumes = match (file, offset) {
+        (Ok(file), None) => menu::volumes_of(file),
+        (Ok(file), Some(offset)) => menu::volume_at(file, offset),
+        (Err(_), _) => menu::volumes(&fetcher, &place),
     };
     volumes.map_err(|error| with_sources(&error))
-}
-
-/// Gives up all rights but those of `uid`. There is one thread only.
-fn confine(uid: u64) -> std::io::Result<()> {
-    let uid = u32::try_from(uid).map_err(std::io::Error::other)?;
-    let mut limit: Rlimit = getrlimit(Resource::Fsize);
-    limit.current = Some(FILE_LIMIT);
-    limit.maximum = Some(FILE_LIMIT);
-    setrlimit(Resource::Fsize, limit)?;
-    set_thread_groups(&[])?;
-    let (user, group) = (Uid::from_raw(uid), Gid::from_raw(uid));
-    set_thread_res_gid(group, group, group)?;
-    set_thread_res_uid(user, user, user)?;
-    Ok(())
 }
 
 fn choose(matches: &ArgMatches, volumes: &[Volume]) -> Result<Chosen, String> {
@@ -262,9 +240,10 @@ fn list(volumes: &[Volume]) -> String {
 }
 
 /// `--isconfig`: what the text of a menu would boot.
-fn print_config(matches: &ArgMatches, path: &str) -> Result<(), String> {
+fn print_config(matches: &ArgMatches, path: &str, uid: u64) -> Result<(), String> {
     let fail = |error: &dyn std::error::Error| with_sources(error);
     let file = LocalFile::open(path.as_ref()).map_err(|error| fail(&error))?;
+    confine::become_user(uid)?;
     let bytes = read_whole(&file, CONFIG_LIMIT).map_err(|error| fail(&error))?;
     let bytes = bytes.ok_or_else(|| format!("{path} is longer than {CONFIG_LIMIT} bytes"))?;
     let text_of = String::from_utf8_lossy(&bytes);

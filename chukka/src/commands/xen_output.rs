@@ -9,6 +9,9 @@ use location::RandomAccess;
 use storage::each_piece;
 use tempfile::NamedTempFile;
 
+/// The most bytes of a file that is handed out: the largest initrds have a few hundred MB.
+pub(super) const FILE_LIMIT: u64 = 1 << 30;
+
 /// How the text is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
@@ -95,6 +98,30 @@ pub(super) fn repr(text: &str) -> String {
     written
 }
 
+/// A string of an s-expression, in double quotes as xenpvnetboot writes it. Quotes and backslashes in it get a backslash, which Xen's
+/// reader (tools/python/xen/xend/sxp.py, until Xen 4.4) takes away.
+pub(super) fn quoted(text: &str) -> String {
+    let mut written = String::from('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => written.extend(['\\', c]),
+            '\n' => written += "\\n",
+            '\r' => written += "\\r",
+            '\t' => written += "\\t",
+            c if c.is_ascii_control() => written += &format!("\\x{:02x}", u32::from(c)),
+            c => written.push(c),
+        }
+    }
+    written.push('"');
+    written
+}
+
+/// A path in an s-expression: as it is if it is one word there, in quotes otherwise.
+pub(super) fn atom(text: &str) -> String {
+    let is_plain = |c: char| !c.is_ascii_control() && !c.is_whitespace() && !"()\"'\\".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) { text.to_owned() } else { quoted(text) }
+}
+
 /// A new file that is removed unless it is kept.
 #[derive(Debug)]
 pub(super) struct Draft(NamedTempFile);
@@ -116,8 +143,13 @@ impl Draft {
     /// Fills it.
     ///
     /// # Errors
-    /// The source cannot be read, or the disk is full.
+    /// The source cannot be read or is too long, or the disk is full.
     pub fn fill(&mut self, from: &dyn RandomAccess) -> io::Result<()> {
+        // A file in an image can be far longer than the image.
+        if from.len() > FILE_LIMIT {
+            let problem = format!("it has {} bytes; the limit is {FILE_LIMIT}", from.len());
+            return Err(io::Error::other(problem));
+        }
         each_piece(from, |piece| self.0.write_all(piece)).map(drop)
     }
 
@@ -154,6 +186,24 @@ mod tests {
             ("a\tb\u{1}", "'a\\tb\\x01'"),
         ] {
             assert_eq!(repr(text), expected);
+        }
+    }
+
+    #[test]
+    fn an_s_expression_has_no_unquoted_parentheses_and_quotes() {
+        for (text, as_atom, as_string) in [
+            (
+                "/tmp/out/boot_kernel.abc",
+                "/tmp/out/boot_kernel.abc",
+                "\"/tmp/out/boot_kernel.abc\"",
+            ),
+            ("a b", "\"a b\"", "\"a b\""),
+            ("x)(y", "\"x)(y\"", "\"x)(y\""),
+            ("a=\"b\" \\", "\"a=\\\"b\\\" \\\\\"", "\"a=\\\"b\\\" \\\\\""),
+            ("a\nb\u{1}", "\"a\\nb\\x01\"", "\"a\\nb\\x01\""),
+            ("", "\"\"", "\"\""),
+        ] {
+            assert_eq!((atom(text).as_str(), quoted(text).as_str()), (as_atom, as_string));
         }
     }
 

@@ -10,7 +10,8 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use location::fetch::Settings;
 use location::{Fetcher, Place, Query, RandomAccess, Tree, menu, tree};
 
-use super::xen_output::{Answer, Draft, Format, output};
+use super::confine;
+use super::xen_output::{Answer, Draft, Format, atom, output, quoted};
 use crate::report::with_sources;
 
 /// Its options.
@@ -33,7 +34,7 @@ pub(super) fn command() -> Command {
                 ("output", "Write to this file instead of stdout"),
                 ("output-directory", "Output directory"),
                 ("output-format", "Output format: sxp, simple or simple0"),
-                ("runas", "Not needed, and without effect"),
+                ("runas", "Read files from other hosts and images as this user: its number"),
             ]
             .map(value),
         )
@@ -63,18 +64,30 @@ pub(super) fn answer(matches: &ArgMatches) -> Result<(), String> {
     let path = get("output");
     let mut output = output(path)
         .map_err(|error| format!("Cannot open {}: {error}", path.unwrap_or_default()))?;
-    let (kernel, ramdisk) = find(location, kernel, ramdisk)?;
     let directory = Path::new(get("output-directory").unwrap_or("/var/run/libxl"));
     let made = DirBuilder::new().recursive(true).mode(0o750).create(directory);
     made.map_err(|error| format!("Cannot make {}: {error}", directory.display()))?;
-    let kernel = fetched(directory, &*kernel)?;
-    let ramdisk = ramdisk.map(|file| fetched(directory, &*file)).transpose()?;
+    let uid = get("runas").map(str::parse).transpose();
+    let uid = uid.map_err(|_| "runas value must be an integer")?.unwrap_or(0);
+    let draft = |name: &str| {
+        let draft = Draft::new(directory, &format!("xenpvboot.{name}."));
+        draft.map_err(|error| format!("Cannot make a file in {}: {error}", directory.display()))
+    };
+    // The other user cannot make files in the directory.
+    let (kernel_file, ramdisk_file) = match uid {
+        0 => (None, None),
+        _ => (Some(draft("kernel")?), Some(draft("ramdisk")?)),
+    };
+    confine::become_user(uid)?;
+    let (kernel, ramdisk) = find(location, kernel, ramdisk)?;
+    let kernel = fetched(directory, &*kernel, kernel_file)?;
+    let ramdisk = ramdisk.map(|file| fetched(directory, &*file, ramdisk_file)).transpose()?;
     let answer = Answer {
         kernel: &kernel.path().display().to_string(),
         ramdisk: ramdisk.as_ref().map(|file| file.path().display().to_string()).as_deref(),
         args: get("args").unwrap_or_default(),
     }
-    .text(format, str::to_owned, |args| format!("\"{args}\""))?;
+    .text(format, atom, quoted)?;
     let written = output.write_all(answer.as_bytes()).and_then(|()| output.flush());
     written.map_err(|error| format!("Cannot write the answer: {error}"))?;
     let keep = |draft: Draft| draft.keep().map_err(|error| format!("Cannot keep a file: {error}"));
@@ -116,11 +129,18 @@ fn find(
     Ok((tree.kernel.bytes, initrd))
 }
 
-/// `xenpvboot.NAME.LETTERS`, with the file's bytes.
-fn fetched(directory: &Path, file: &dyn RandomAccess) -> Result<Draft, String> {
+/// `xenpvboot.NAME.LETTERS`, or `draft`, with the file's bytes.
+fn fetched(
+    directory: &Path,
+    file: &dyn RandomAccess,
+    draft: Option<Draft>,
+) -> Result<Draft, String> {
     let name = file.name().rsplit('/').next().unwrap_or_default();
     let fail = |error| format!("Cannot get file {}: {error}", file.name());
-    let mut draft = Draft::new(directory, &format!("xenpvboot.{name}.")).map_err(fail)?;
+    let mut draft = match draft {
+        Some(draft) => draft,
+        None => Draft::new(directory, &format!("xenpvboot.{name}.")).map_err(fail)?,
+    };
     draft.fill(file).map_err(fail)?;
     Ok(draft)
 }

@@ -5,7 +5,7 @@ use location::menu::{self, Choice};
 use location::tree::{Installer, Release};
 use location::{Fetcher, Place};
 
-use super::files::{Files, joined, opened};
+use super::files::{Files, Limits};
 use super::{Found, words};
 use crate::error::ResolveError;
 
@@ -17,6 +17,7 @@ pub(super) fn find(
     fetcher: &Fetcher,
     place: &Place,
     choice: &Choice,
+    limits: Limits,
 ) -> Result<Files, ResolveError> {
     let volumes = menu::volumes(fetcher, place).map_err(|error| {
         let hint = error.hint();
@@ -38,8 +39,8 @@ pub(super) fn find(
         initrds: Vec::new(),
     };
     Ok(Files {
-        kernel: KernelImage::of(opened(picked.kernel, "kernel")?)?,
-        initrd: joined(picked.initrds)?,
+        kernel: KernelImage::of(limits.opened(picked.kernel, "kernel")?)?,
+        initrd: limits.joined(picked.initrds)?,
         modules: Vec::new(),
         found: Some(found),
     })

@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use super::cache::Cache;
+use super::cache::{Cache, Kept};
 use super::partial::{self, Partial};
 use super::places::{
     Answer, FileInfo, LABEL, Record, RecordedAnswer, key, list_key, now, without_password,
@@ -123,9 +123,17 @@ impl Shared {
         about
     }
 
-    /// The bytes, if cached.
+    /// The bytes, if cached and intact.
     fn content(&self, about: &FileInfo) -> Option<File> {
-        self.cache.as_ref()?.find(about.sha256.as_deref()?, about.len)
+        match self.cache.as_ref()?.find(about.sha256.as_deref()?, about.len) {
+            Kept::Intact(file) => Some(file),
+            Kept::Absent => None,
+            Kept::Damaged => {
+                let problem = "the cached copy of a file is damaged and was removed";
+                self.watch.note(&format!("warning: {}: {problem}", self.name));
+                None
+            }
+        }
     }
 
     /// All of an image that cannot be read in places.
@@ -145,7 +153,7 @@ impl Shared {
         opened: &dyn Fn() -> io::Result<&'a dyn RandomAccess>,
     ) -> io::Result<(File, Option<String>)> {
         if let Some(file) = self.content(about) {
-            return Ok((file, None));
+            return Ok((file, about.sha256.clone()));
         }
         if about.len > limit {
             let problem = format!("it has {} bytes; the limit is {limit}", about.len);

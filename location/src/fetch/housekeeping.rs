@@ -54,7 +54,7 @@ impl Cache {
                 let Answer::File(about) = answer.said else { continue };
                 let Some(sha256) = about.sha256 else { continue };
                 let (file, age) = (self.content(&sha256), age(answer.asked));
-                if self.find(&sha256, about.len).is_some() {
+                if self.has(&sha256, about.len) {
                     let (place, here) = (place.clone(), about.len);
                     all.push(CacheEntry { place, path, here, of: None, age, file });
                 }
@@ -111,6 +111,12 @@ impl Cache {
         }
         for file in files(&self.contents())?.into_iter().filter(|file| !known.contains(file)) {
             pruned.remove(&file)?;
+        }
+        for record in files(&self.checked())? {
+            let name = record.file_name().unwrap_or_default();
+            if !self.contents().join(name).exists() {
+                fs::remove_file(&record)?;
+            }
         }
         self.prune_partials(older_than.unwrap_or(STALE).min(STALE), &mut pruned)?;
         Ok(pruned)

@@ -12,7 +12,7 @@ use std::thread;
 use ring::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
 
-use super::cache::{Cache, about, is_at, name_of, writable};
+use super::cache::{Cache, Kept, about, is_at, name_of, writable};
 use super::places;
 use super::progress::FetchProgress;
 use crate::checksum::hex;
@@ -162,8 +162,8 @@ impl<'a> Partial<'a> {
         // Already cached, from another location or by another name. It stays, because a guest may
         // use it.
         let file = match self.cache.find(sha256, len) {
-            Some(file) => file,
-            None => {
+            Kept::Intact(file) => file,
+            Kept::Damaged | Kept::Absent => {
                 fs::set_permissions(&self.stem, Permissions::from_mode(0o400)).map_err(local)?;
                 let file = File::open(&self.stem).map_err(local)?;
                 file.try_lock_shared().map_err(|error| local(error.into()))?;

@@ -84,5 +84,7 @@ fn lines_have_times() {
     let lines = report.lines();
     let texts: Vec<&str> = lines.iter().map(|(_, line)| line.as_str()).collect();
     assert_eq!(texts, ["a", "b", "c"]);
-    assert!(lines[1].0 - lines[0].0 >= Duration::from_millis(90), "{lines:?}");
+    // The first line may have been read late.
+    assert!(lines[0].0 <= lines[1].0, "{lines:?}");
+    assert!(lines[1].0 >= Duration::from_millis(90), "{lines:?}");
 }

@@ -114,8 +114,12 @@ impl Chukka {
     /// # Panics
     /// If that is no pipe, or closed.
     pub fn send(&mut self, bytes: &[u8]) {
-        let sent = self.input.as_mut().map(|input| input.write_all(bytes));
-        assert!(matches!(sent, Some(Ok(()))), "sending {bytes:?}: {sent:?}");
+        assert!(self.try_send(bytes), "cannot send {bytes:?}");
+    }
+
+    /// Sends it bytes, and returns whether it still takes any.
+    pub fn try_send(&mut self, bytes: &[u8]) -> bool {
+        self.input.as_mut().is_some_and(|input| input.write_all(bytes).is_ok())
     }
 
     /// Sends it a signal.

@@ -1,6 +1,7 @@
 //! How to start chukka: plain data, so that it can be repeated.
 
 use std::ffi::{OsStr, OsString};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Arc, OnceLock};
@@ -45,6 +46,8 @@ pub enum Output {
 #[derive(Clone, Debug, Default)]
 pub struct Start {
     pub(super) words: Vec<OsString>,
+    /// The name it is called by; `None`: its own path.
+    pub(super) name: Option<&'static str>,
     pub(super) input: Input,
     pub(super) output: Output,
     pub(super) confinement: Confinement,
@@ -86,6 +89,12 @@ impl Start {
     pub fn args<S: AsRef<OsStr>>(mut self, words: impl IntoIterator<Item = S>) -> Self {
         self.words.extend(words.into_iter().map(|word| word.as_ref().to_owned()));
         self
+    }
+
+    /// Called by another name, as by a symbolic link.
+    #[must_use]
+    pub fn called(self, name: &'static str) -> Self {
+        Self { name: Some(name), ..self }
     }
 
     /// Another standard input.
@@ -164,6 +173,9 @@ impl Start {
         });
         let path = copy.as_ref().map_or_else(|| program().into(), |copy| copy.path("chukka"));
         let mut command = Command::new(path);
+        if let Some(name) = self.name {
+            command.arg0(name);
+        }
         command.args(&self.words).stderr(Stdio::piped());
         (command, copy)
     }

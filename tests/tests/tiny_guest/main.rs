@@ -9,5 +9,6 @@ mod ends;
 mod entries;
 mod files;
 mod hostile;
+mod qemu_name;
 mod streams;
 mod through_firmware;

@@ -1,4 +1,4 @@
-use super::{config, refusal};
+use super::{config, refusal, request};
 use vmm::config::cpu_model::{CpuModel, Register};
 
 /// Name and state of each switch that a `-cpu` gives.
@@ -45,20 +45,15 @@ fn cpu_properties_that_are_no_features_are_read() {
 
 #[test]
 fn cpus_and_features_that_are_not_there_are_refused() {
-    for model in ["qemu64", "Skylake-Client", "EPYC-v4", "base"] {
+    for model in ["hots", "", "nehalem", "EPYC-v", "EPYC-v999", "-v1", "IBRS", "host-v1"] {
         let (text, hint) = refusal(&["-cpu", model]);
-        let why =
-            "chukka does not have this CPU model, only host and max (the same: the host's CPU)";
-        assert_eq!(text, format!("-cpu {model}: {why}"));
+        let expected = "host or max, with or without feature switches, or a CPU model of QEMU's";
+        assert_eq!(text, format!("-cpu {model}: expected {expected}"));
         assert_eq!(
             hint,
             "say -cpu host, and switch off what the guest must not see: -cpu host,-avx512f"
         );
     }
-    assert_eq!(
-        refusal(&["-cpu", "hots"]).0,
-        "-cpu hots: expected host or max, with or without feature switches"
-    );
     assert_eq!(
         refusal(&["-cpu", "host,-cx61"]),
         ("-cpu …,-cx61: expected the name of a CPU feature".into(), "did you mean cx16?".into())
@@ -72,5 +67,15 @@ fn cpus_and_features_that_are_not_there_are_refused() {
             text,
             format!("-cpu …,{property}: a QEMU CPU property that chukka does not have")
         );
+    }
+}
+
+#[test]
+fn a_cpu_model_of_qemu_is_taken_as_host_with_one_warning() {
+    for model in ["qemu64", "Nehalem", "kvm64", "Skylake-Client-noTSX-IBRS", "EPYC-Rome-v2"] {
+        let request = request(&["-cpu", &format!("{model},-avx512f")]);
+        assert_eq!(request.vm.cpu.switches.len(), 1, "{model}");
+        let what = "chukka has no CPU models; the guest gets the host's CPU";
+        assert_eq!(request.warnings, [format!("-cpu {model}: {what}")]);
     }
 }

@@ -168,7 +168,7 @@ fn machines_other_than_microvm_and_pc_are_refused() {
         refusal(&["-M", "pc,x-map-initrd=yes"]).0,
         "-machine x-map-initrd=yes: expected auto, on or off"
     );
-    for machine in ["q35", "isapc", "pc-q35-7.2"] {
+    for machine in ["isapc", "pc-q35-7.2"] {
         let (text, hint) = refusal(&["-M", machine]);
         let why = "chukka does not have this machine, only microvm and pc";
         assert_eq!(text, format!("-machine {machine}: {why}"));
@@ -258,4 +258,12 @@ fn rtc_is_read() {
         "-rtc driftfix=x: expected driftfix=none or driftfix=slew"
     );
     assert_eq!(refusal(&["-rtc", "foo=1"]).0, "-rtc foo=1: expected base=, clock= or driftfix=");
+}
+
+#[test]
+fn q35_is_taken_as_pc_with_one_warning() {
+    let q35 = super::request(&["-M", "q35,accel=kvm", "-machine", "type=q35,smm=off"]);
+    assert_eq!(q35.vm.machine, MachineKind::Pc);
+    let warning = "-machine q35: chukka does not have it; the guest gets the machine pc";
+    assert_eq!(q35.warnings, [warning]);
 }

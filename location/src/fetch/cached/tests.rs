@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::thread;
@@ -315,6 +316,8 @@ fn a_damaged_cache_is_as_none() {
     again("the bytes are gone");
     write(&blob, b"short");
     again("they are not all there");
+    write(&blob, &vec![7; LEN]);
+    again("they are others");
     for damaged in [&b""[..], b"{", b"[]", b"\xff\xfe", b"{\"place\":\"http://far.example/tree\"}"]
     {
         write(&record, damaged);
@@ -426,7 +429,7 @@ fn cached_files_are_listed_and_pruned() {
 }
 
 #[test]
-fn fetched_files_have_a_checksum_and_cached_ones_must_be_hashed_again() {
+fn fetched_and_cached_files_have_a_checksum() {
     let (temp, far) = (Temp::new(), Far::with("linux", "1"));
     // The sum is that of all of it, though it came in two goes.
     far.change(|state| state.breaks = Some(700_000));
@@ -444,5 +447,50 @@ fn fetched_files_have_a_checksum_and_cached_ones_must_be_hashed_again() {
     assert_eq!(file.len(), LEN as u64);
     let checked = crate::checksum::check(&file, &kept).unwrap();
     assert_eq!(checked, crate::checksum::Checked::Right("sha256"));
-    assert_eq!(sum(), None);
+    assert_eq!(sum(), Some(kept), "its bytes were compared with it");
+}
+
+/// The name, the length and the inode stay, as when a disk or a program changes bytes.
+#[test]
+fn a_file_that_was_damaged_in_place_is_replaced() {
+    use std::os::unix::fs::FileExt;
+    for refresh in [false, true] {
+        let (temp, far) = (Temp::new(), Far::with("linux", "1"));
+        let whole = fetched(&temp, &far).unwrap();
+        let content = temp.path().join("content");
+        let blob = content.join(names(content.clone()).remove(0));
+        let checked = temp.path().join("checked").join(blob.file_name().unwrap());
+        if !refresh {
+            thread::sleep(std::time::Duration::from_millis(3100));
+            fetched(&temp, &far).unwrap();
+            assert!(checked.exists(), "it was found intact, and not just now");
+        }
+        let writable = fs::Permissions::from_mode(0o600);
+        fs::set_permissions(&blob, writable).unwrap();
+        File::options().write(true).open(&blob).unwrap().write_at(b"!", 12345).unwrap();
+        let sum = crate::checksum::sha256_of(&whole);
+        let settings = Settings { refresh, ..Settings::default() };
+        let file = host(&temp, &far, &settings).open(&TreePath::new("linux")).unwrap();
+        assert_eq!(file.sha256().unwrap(), Some(sum.clone()), "refresh: {refresh}");
+        let bytes = read_whole(&*file, LEN).unwrap().unwrap();
+        assert_eq!(crate::checksum::sha256_of(&bytes), sum);
+        assert_eq!(fs::read(&blob).unwrap(), whole);
+        assert!(!checked.exists());
+    }
+}
+
+#[test]
+fn a_cache_that_others_can_write_to_is_refused() {
+    for directory in ["", "content", "places", "partial", "checked"] {
+        let temp = Temp::new();
+        drop(Cache::open(temp.path().into()).unwrap());
+        let mode = fs::Permissions::from_mode(0o770);
+        fs::set_permissions(temp.path().join(directory), mode).unwrap();
+        let error = Cache::open(temp.path().into()).unwrap_err().to_string();
+        assert!(error.contains("others can write to it (mode 770, expected 700)"), "{error}");
+        let cache = Keep::In(temp.path().into());
+        let settings = Settings { cache, ..Settings::default() };
+        let fetcher = super::super::Fetcher::new(settings);
+        assert!(fetcher.cache().is_none());
+    }
 }

@@ -1,0 +1,33 @@
+//! `--runas` of Xen's bootloaders: the rights of another user, for good, before anything from outside is parsed.
+
+use std::io;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::thread::{Gid, Uid, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+
+use super::xen_output::FILE_LIMIT;
+
+/// Gives up all rights but those of `uid`, which is a number, or 0 for no change. There is one thread only. Files that are open stay
+/// open, also those that `uid` could not open.
+///
+/// # Errors
+/// What is wrong, as a message.
+pub(super) fn become_user(uid: u64) -> Result<(), String> {
+    if uid == 0 {
+        return Ok(());
+    }
+    let confined = u32::try_from(uid).map_err(io::Error::other).and_then(drop_rights);
+    confined.map_err(|error| format!("Cannot become the user {uid}: {error}"))
+}
+
+fn drop_rights(uid: u32) -> io::Result<()> {
+    let mut limit: Rlimit = getrlimit(Resource::Fsize);
+    limit.current = Some(FILE_LIMIT);
+    limit.maximum = Some(FILE_LIMIT);
+    setrlimit(Resource::Fsize, limit)?;
+    set_thread_groups(&[])?;
+    let (user, group) = (Uid::from_raw(uid), Gid::from_raw(uid));
+    set_thread_res_gid(group, group, group)?;
+    set_thread_res_uid(user, user, user)?;
+    Ok(())
+}
