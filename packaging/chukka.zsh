@@ -131,6 +131,9 @@ _arguments \
     '*-hdc[the third disk]:FILE:_files' \
     '*-hdd[the fourth disk]:FILE:_files' \
     '*-snapshot[discard what the guest writes to its disks]' \
+    '*-nic[user\: a network card, with the host'\''s network by its sockets; hostfwd=tcp\:127.0.0.1\:2222-\:22 forwards a port, restrict=on isolates the guest, tftp=DIR; none\: no card, the default; repeatable]:TYPE:(none)' \
+    '*-netdev[the same network as user,id=ID,… and its card as -device virtio-net,netdev=ID,mac=MAC]:TYPE: ' \
+    '*-net[nic and user, given together\: -nic user in old scripts]:TYPE:(none)' \
     '*-serial[COM1, then COM2, …\: stdio (Ctrl-C ends chukka), mon\:stdio (Ctrl-C goes to the guest), file\:PATH, null, none (no such port); default mon\:stdio]:DEVICE:(stdio mon\:stdio file\: null none)' \
     '*-nographic[no window\: always the case]' \
     '*-nodefaults[no serial port unless -serial adds one]' \
@@ -150,7 +153,5 @@ _arguments \
     '*-monitor[]:DEVICE:(none)' \
     '*-parallel[]:DEVICE:(none)' \
     '*-vga[]:TYPE:(none)' \
-    '*-net[]:TYPE:(none)' \
-    '*-nic[]:TYPE:(none)' \
     '*-no-user-config[]' \
     '*-d[]:ITEMS: '

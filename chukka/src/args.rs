@@ -7,11 +7,11 @@
 //! 2. `read` walks argv as QEMU's `lookup_opt` (system/vl.c) does, so that a value may begin with a
 //!    dash, and fills [`Options`];
 //! 3. `boot`, `fetching`, `state`, `machine`, `console`, `cpu`, `clock`, `firmware`, `fw_cfg`,
-//!    `smbios`, `debugcon`, `drive`, `pflash` and `trace` check the values.
+//!    `smbios`, `debugcon`, `drive`, `pflash`, `network` and `trace` check the values.
 //!
 //! Repeated options follow QEMU: the last `-kernel`, `-initrd`, `-append`, `-cpu`, `-uuid` or `-bios`
 //! counts, and so do chukka's own `-location`, `-state`, `-preseed`, `-kickstart` and `-autoyast`;
-//! `-serial`, `-accel`, `-L`, `-option-rom`, `-fw_cfg`, `-credential`, `-chardev`, `-device`,
+//! `-serial`, `-accel`, `-L`, `-option-rom`, `-fw_cfg`, `-credential`, `-chardev`, `-device`, `-nic`, `-netdev`, `-net`,
 //! `-global`, `-initrd-inject` and `-smbios type=11` are lists; `-m`, `-smp`, `-machine`, `-rtc`,
 //! `-name`, `-boot`, `-msg`, `-trace` and `-smbios type=1` are merged key by key.
 
@@ -32,6 +32,7 @@ mod fw_cfg;
 mod help;
 mod machine;
 mod nearest;
+mod network;
 mod options;
 mod pflash;
 mod qemu;
@@ -40,6 +41,7 @@ mod smbios;
 mod state;
 mod table;
 mod trace;
+mod user_network;
 mod value;
 
 use std::ffi::OsString;
@@ -48,6 +50,7 @@ pub use called_as::CalledAs;
 pub(crate) use drive::disk_bytes;
 pub use error::ArgsError;
 pub use help::{qemu_version, text as help_text, version};
+pub(crate) use network::shown_mac;
 pub use options::{AbsentDevices, BootArgs, Options, Smbios};
 pub use table::{COMMANDS, Group, OPTIONS, Opt, Takes};
 pub use value::RawPair;
@@ -128,6 +131,7 @@ fn request(options: &Options) -> Result<Request, ArgsError> {
     let Ending { on_reset, on_panic } = ending::ending(options)?;
     let flash = pflash::chips(options, machine)?;
     let disks = drive::disks(options, machine, &mut warnings)?;
+    let cards = network::cards(options, machine)?;
     let wanted = firmware::Wanted {
         in_flash: !flash.is_empty(),
         for_disk: !disks.is_empty() && !boot::has_kernel(&options.boot),
@@ -176,7 +180,7 @@ fn request(options: &Options) -> Result<Request, ArgsError> {
         rtc,
     };
     let boot_disk = boot.as_ref().and_then(|boot| drive::boot_disk(boot, options.snapshot));
-    Ok(Request { vm, boot, state, disks, boot_disk, flash, warnings })
+    Ok(Request { vm, boot, state, disks, boot_disk, cards, flash, warnings })
 }
 
 #[cfg(test)]

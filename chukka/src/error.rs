@@ -16,6 +16,7 @@ use vmm::error::StartError;
 
 use crate::args::ArgsError;
 use crate::install_state::StateError;
+use crate::networks::NetworkError;
 
 /// Anything that ends chukka with status 125, by stage.
 #[derive(Debug, Error)]
@@ -35,6 +36,9 @@ pub enum RunError {
     /// Opening a disk for the guest.
     #[error(transparent)]
     Disk(#[from] DiskError),
+    /// Setting up what a network card is connected to.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
     /// Opening a flash chip.
     #[error(transparent)]
     Flash(#[from] FlashFileError),
@@ -172,6 +176,7 @@ impl Hint for RunError {
             Self::Resolve(error) => error.hint(),
             Self::Copy(error) => error.hint(),
             Self::Disk(error) => error.hint().map(Into::into),
+            Self::Network(error) => error.hint().map(Into::into),
             Self::Flash(error) => error.hint().map(Into::into),
             Self::Start(error) => error.hint(),
             Self::Stopped { .. } => None,

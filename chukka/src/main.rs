@@ -10,7 +10,7 @@ use chukka::install_state::{self, InstallState, StateError};
 use chukka::report::{self, COULD_NOT_RUN, with_sources};
 use chukka::request::Request;
 use chukka::resolve::{Purpose, Resolved};
-use chukka::{bootdisk, commands, disks, flash, plan};
+use chukka::{bootdisk, commands, disks, flash, networks, plan};
 use guest_memory::hint::Hint;
 use vmm::host::signals;
 use vmm::outcome::Outcome;
@@ -95,6 +95,7 @@ fn run(request: Request, state: &mut Option<InstallState>) -> Result<Outcome, Ru
     report::warnings(&request.warnings);
     // Before anything is fetched: a disk that is in use ends the run at once.
     let disks = disks::open(&request.disks)?;
+    let cards = networks::open(&request.cards)?;
     let flash = flash::open(&request.flash)?;
     let resolved = request.boot.as_ref();
     let resolved = resolved
@@ -107,7 +108,7 @@ fn run(request: Request, state: &mut Option<InstallState>) -> Result<Outcome, Ru
         }
     }
     let vm = Vm::new(&request.vm, resolved.map(|resolved| resolved.boot), flash)?;
-    let vm = vm.with_disks(disks);
+    let vm = vm.with_disks(disks).with_cards(cards);
     report::warnings(vm.warnings());
     Ok(vm.run(|message| report::message(&message.to_string(), None))?)
 }

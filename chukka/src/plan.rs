@@ -7,12 +7,15 @@ use firmware::image::ContainerKind;
 use location::checksum::Checked;
 use location::tree::Installer;
 use location::tree::Sum;
+use network::{Forward, Protocol};
 use serde_json::{Value, json};
 
+use crate::args;
 use crate::disks;
 use crate::error::RunError;
 use crate::flash;
-use crate::request::{DiskConfig, Request};
+use crate::networks;
+use crate::request::{CardConfig, DiskConfig, NetworkConfig, Request};
 use crate::resolve::{Found, Purpose, Resolved};
 use storage::disk::DiskOptions;
 use vmm::config::{FirmwareConfig, Size};
@@ -56,6 +59,13 @@ pub fn text(request: &Request, state: Option<&str>) -> Result<String, RunError> 
         let (size, access) = (Size(disk.size()), access(config));
         line(&mut text, "disk", &format!("'{}' ({size}, raw, {access})", config.path.display()));
     }
+    networks::open(&request.cards)?;
+    for card in &request.cards {
+        line(&mut text, "network", &network(card));
+    }
+    if request.cards.is_empty() {
+        line(&mut text, "network", "none");
+    }
     let flash = flash::open(&request.flash)?;
     for (config, chip) in request.flash.iter().zip(&flash) {
         let (size, access) = (Size(chip.file.backend.len()), access(config));
@@ -66,6 +76,24 @@ pub fn text(request: &Request, state: Option<&str>) -> Result<String, RunError> 
         line(&mut text, "warning", warning);
     }
     Ok(text)
+}
+
+/// A network card, and what it is connected to.
+fn network(card: &CardConfig) -> String {
+    let (mac, network) = (args::shown_mac(card.mac), &card.network);
+    match network {
+        NetworkConfig::User(config) => {
+            let forwards = config.forwards.iter().map(|Forward { protocol, host, guest }| {
+                let protocol = match protocol {
+                    Protocol::Tcp => "tcp",
+                    Protocol::Udp => "udp",
+                };
+                format!(", {protocol} port {host} leads to {guest}")
+            });
+            let restricted = if config.restrict { ", restricted" } else { "" };
+            format!("card {mac} on a user network{restricted}{}", forwards.collect::<String>())
+        }
+    }
 }
 
 /// What the guest may do to an image.

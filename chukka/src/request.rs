@@ -23,6 +23,8 @@ pub struct Request {
     /// The disk that `-bootdisk` names. The guest gets it unless it is among `disks`:
     /// [`crate::bootdisk::attach`].
     pub boot_disk: Option<DiskConfig>,
+    /// The guest's network cards, in the order in which it finds them.
+    pub cards: Vec<CardConfig>,
     /// The flash chips with the firmware: its code, then its variables.
     pub flash: Vec<DiskConfig>,
     /// Options that work but are probably a mistake, one line each.
@@ -44,6 +46,22 @@ pub struct DiskConfig {
     pub serial: String,
     /// Its position in the firmware's boot order, from 0.
     pub boot_index: Option<u32>,
+}
+
+/// A network card for the guest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CardConfig {
+    /// Its Ethernet address.
+    pub mac: [u8; 6],
+    /// What it is connected to.
+    pub network: NetworkConfig,
+}
+
+/// What a network card is connected to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NetworkConfig {
+    /// A network of this process, by the host's sockets.
+    User(Box<network::Config>),
 }
 
 /// The kernel with its files and its command line.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 /// What a user network is like. The default is QEMU's.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// `ipv4=off` is `None`.
     pub ipv4: Option<Ipv4Config>,

@@ -1,5 +1,6 @@
 //! The machine: its list of devices, with their ports and interrupt lines.
 
+pub mod cards;
 mod chipset;
 pub mod disks;
 mod doorbells;
@@ -33,6 +34,7 @@ use crate::host::rtc_clock::RtcClock;
 use crate::kvm;
 use crate::lock::{lock, try_lock};
 use crate::mmio_bus::MmioBus;
+use cards::Cards;
 use chipset::PciBoard;
 use disks::Disks;
 use flash::FlashChips;
@@ -52,6 +54,8 @@ pub struct Devices {
     pub irq_chip: IrqChip,
     /// The ACPI tables that describe the devices.
     pub acpi: AcpiTables,
+    /// The guest's network cards, which access memory.
+    pub cards: Cards,
     /// The guest's disks, which answer memory accesses.
     pub disks: Disks,
     /// The flash chips with the firmware.
@@ -101,6 +105,7 @@ impl Devices {
             irq_chip: irq_chip.clone(),
         };
         let mut slots = Slots::new(connections, PciBoard::new(parts, &irq_chip)?);
+        let cards = Cards::new(parts.cards, &mut slots)?;
         let disks = Disks::new(parts.disks, &mut slots)?;
         chipset::attach(&mut list, parts, slots.into_board())?;
 
@@ -109,6 +114,7 @@ impl Devices {
             .descriptions()
             .chain([&FwCfgDescription as &dyn Aml])
             .chain(disks.descriptions())
+            .chain(cards.descriptions())
             .collect();
         let acpi = AcpiTables::build(&power.acpi, &described);
         let trace = outputs::trace(parts)?;
@@ -138,7 +144,7 @@ impl Devices {
         let bus = Arc::new(if trace.is_some() { bus.counting_unanswered() } else { bus });
         let trace = trace.map(|trace| (trace, fw_cfg));
         let power_button = power.button;
-        Ok(Self { bus, irq_chip, acpi, disks, flash, list, terminal, power_button, trace })
+        Ok(Self { bus, irq_chip, acpi, cards, disks, flash, list, terminal, power_button, trace })
     }
 
     /// Resets the machine while no vCPU runs. Returns false, without resetting anything, if the
@@ -148,6 +154,7 @@ impl Devices {
         if !self.list.try_reset() {
             return false;
         }
+        self.cards.reset();
         self.disks.reset();
         self.flash.reset();
         true

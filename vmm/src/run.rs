@@ -33,6 +33,7 @@ use crate::kvm::vcpu::Vcpu;
 use crate::kvm::vcpu_state;
 use crate::kvm::{self, KvmError};
 use crate::machine::Devices;
+use crate::machine::cards::CardConfig;
 use crate::machine::items;
 use crate::machine::parts::Parts;
 use crate::memory::Ram;
@@ -76,6 +77,7 @@ pub struct Vm<'a> {
     notifier: Notifier,
     warnings: Vec<String>,
     disks: Vec<Arc<Block>>,
+    cards: Vec<CardConfig>,
 }
 
 impl<'a> Vm<'a> {
@@ -107,14 +109,33 @@ impl<'a> Vm<'a> {
         }));
         let notifier = Notifier::new().map_err(HostError::descriptors)?;
         let stop = Arc::default();
-        let disks = Vec::new();
-        Ok(Self { config, boot, map, smbios, kvm, ram, cpuid, stop, notifier, warnings, disks })
+        let (disks, cards) = (Vec::new(), Vec::new());
+        Ok(Self {
+            config,
+            boot,
+            map,
+            smbios,
+            kvm,
+            ram,
+            cpuid,
+            stop,
+            notifier,
+            warnings,
+            disks,
+            cards,
+        })
     }
 
     /// Gives the guest disks, in this order.
     #[must_use]
     pub fn with_disks(self, disks: Vec<Arc<Block>>) -> Self {
         Self { disks, ..self }
+    }
+
+    /// Gives the guest network cards, in this order.
+    #[must_use]
+    pub fn with_cards(self, cards: Vec<CardConfig>) -> Self {
+        Self { cards, ..self }
     }
 
     /// Warnings for the user before the run, one line each.
@@ -137,6 +158,7 @@ impl<'a> Vm<'a> {
         let flusher = Flusher::start(Arc::clone(&devices)).map_err(host("a thread"))?;
         let flusher = Arc::new(flusher);
         let disks = devices.disks.start(&self.notifier).map_err(host("a thread"))?;
+        let cards = devices.cards.start(&self.notifier)?;
         // Prepare the guest before changing the terminal, so that errors are printed to a terminal
         // in its normal mode.
         let mut vcpus = self.boot_guest(&devices)?;
@@ -200,6 +222,7 @@ impl<'a> Vm<'a> {
         // Restore the terminal and the signals' default actions before anything can block on a
         // reader of the output.
         drop(manager);
+        drop(cards);
         drop(disks);
         devices.flash.finish();
         self.ram.engine().release();
@@ -219,6 +242,7 @@ impl<'a> Vm<'a> {
             boot: &self.boot,
             smbios: &self.smbios,
             disks: &self.disks,
+            cards: &self.cards,
             notifier: &self.notifier,
             stopping: &self.stop,
         }
@@ -257,6 +281,7 @@ impl<'a> Vm<'a> {
             })
             .collect::<Result<_, _>>()?;
         devices.disks.connect(&vm);
+        devices.cards.connect(&vm);
         let vm = Arc::new(vm);
         devices.flash.connect(Arc::clone(&vm));
         devices.irq_chip.connect(vm);

@@ -45,7 +45,7 @@ It finds the kernel and initrd of an installer in an install tree
 or those of an installed system by the disk's boot menu
 .RB ( \-bootdisk ).
 .PP
-The guest has a serial console on the terminal and, on microvm, raw disks. It has no network and no screen.
+The guest has a serial console on the terminal, raw disks and network cards. It has no screen.
 The host needs hardware virtualization and access to
 .IR /dev/kvm ;
 there is no software emulation.

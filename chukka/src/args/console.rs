@@ -98,7 +98,7 @@ struct Absent {
 
 /// Scripts pass these options to say that a device is not wanted. Anything but "none" would be
 /// silently ignored, so it is refused.
-static ABSENT: [Absent; 7] = [
+static ABSENT: [Absent; 5] = [
     Absent {
         option: "display",
         values: |absent| &absent.display,
@@ -133,20 +133,6 @@ static ABSENT: [Absent; 7] = [
         accepted: &["none"],
         why: "chukka has no parallel port",
         hint: "use -parallel none",
-    },
-    Absent {
-        option: "net",
-        values: |absent| &absent.net,
-        accepted: &["none"],
-        why: "chukka has no network",
-        hint: "use -net none",
-    },
-    Absent {
-        option: "nic",
-        values: |absent| &absent.nic,
-        accepted: &["none"],
-        why: "chukka has no network",
-        hint: "use -nic none",
     },
 ];
 

@@ -4,13 +4,14 @@
 use super::debug_exit::debug_exit;
 use super::drive;
 use super::error::ArgsError;
+use super::network;
 use super::options::Options;
 use super::value::{Pair, RawPair, integer, raw, raw_pairs};
 use vmm::config::{DEBUGCON_PORT, DebugExit, Debugcon, LostTicks, SerialBackend};
 
 /// The devices of `-device`.
 pub(super) const DEVICES: &str =
-    "virtio-blk, isa-debugcon, isa-debug-exit, pc-testdev and vmcoreinfo";
+    "virtio-blk, virtio-net, isa-debugcon, isa-debug-exit, pc-testdev and vmcoreinfo";
 
 /// What `-device` and its relatives ask for.
 #[derive(Debug, Default)]
@@ -242,8 +243,13 @@ fn device(
         }
         Some("vmcoreinfo") => plain_device("vmcoreinfo", &mut devices.vmcoreinfo, &pairs),
         Some("pc-testdev") => plain_device("pc-testdev", &mut devices.pc_testdev, &pairs),
-        // Read with the drives they attach.
-        Some(name) if drive::DEVICES.contains(&name) => Ok(()),
+        // Read with the drives and networks they attach.
+        Some(name) if drive::DEVICES.contains(&name) || network::DEVICES.contains(&name) => Ok(()),
+        Some(name) if network::OTHER_CARDS.contains(&name) => {
+            let hint = "use -device virtio-net,netdev=ID";
+            let why = "chukka has virtio network cards only";
+            Err(ArgsError::unsupported(format!("-device {name}"), why, hint))
+        }
         Some(
             name @ ("ide-hd" | "ide-drive" | "scsi-hd" | "scsi-disk" | "virtio-scsi"
             | "virtio-scsi-pci" | "virtio-scsi-device" | "ahci" | "ich9-ahci" | "nvme"

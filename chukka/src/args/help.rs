@@ -10,7 +10,7 @@ use vmm::config::cpu_model::Feature;
 
 const HEAD: &str = "\
 chukka boots a Linux kernel in a virtual machine and says how it ended.
-The guest has a serial console and disks; it has no network and no screen.
+The guest has a serial console, disks and network cards; it has no screen.
 
   chukka -kernel FILE [-initrd FILE] [-append TEXT] [OPTION]…
   chukka -location PLACE [-append TEXT] [OPTION]…
@@ -22,8 +22,8 @@ The options are QEMU's; each may be written with one dash or two.
 
 const TAIL: &str = "
 Accepted without effect, so that QEMU command lines work: -display none,
--vnc none, -vga none, -monitor none, -parallel none, -net none, -nic none,
--no-user-config, -d unimp,guest_errors. chukka refuses QEMU's other options.
+-vnc none, -vga none, -monitor none, -parallel none, -no-user-config,
+-d unimp,guest_errors. chukka refuses QEMU's other options.
 
 Keys: Ctrl-A x ends chukka, Ctrl-A h lists the others.
 
@@ -100,6 +100,9 @@ q35                  taken as pc
 const DEVICES: &str = "\
 Storage devices:
 name \"virtio-blk-device\", bus virtio-bus, alias \"virtio-blk\"
+
+Network devices:
+name \"virtio-net-device\", bus virtio-bus, alias \"virtio-net\"
 
 Misc devices:
 name \"isa-debug-exit\", bus ISA

@@ -45,6 +45,12 @@ pub struct Options {
     pub enable_kvm: bool,
     /// `-drive`, and `-hda` to `-hdd`.
     pub drives: Vec<DriveArg>,
+    /// `-nic`.
+    pub nics: Vec<OsString>,
+    /// `-netdev`.
+    pub netdevs: Vec<OsString>,
+    /// `-net`.
+    pub nets: Vec<OsString>,
     /// `-snapshot`.
     pub snapshot: bool,
     /// `-rtc`.
@@ -141,10 +147,6 @@ pub struct AbsentDevices {
     pub monitor: Vec<OsString>,
     /// `-parallel`.
     pub parallel: Vec<OsString>,
-    /// `-net`.
-    pub net: Vec<OsString>,
-    /// `-nic`.
-    pub nic: Vec<OsString>,
     /// `-d`.
     pub log: Vec<OsString>,
 }

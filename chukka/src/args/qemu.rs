@@ -18,7 +18,7 @@ const CD: &str = "chukka has no CD drive; to boot an installer's ISO: -location 
 const FLOPPY: &str = "chukka has no floppy drive";
 const SHARED: &str =
     "chukka cannot share directories; -initrd-inject FILE puts a file into the initrd";
-const NET: &str = "chukka has no network: leave it out";
+const NET: &str = "it is part of the network: -nic user,hostfwd=…,tftp=DIR,bootfile=FILE";
 const SCREEN: &str =
     "chukka has no screen: use -nographic and a serial console (-append console=ttyS0)";
 const DEVICES: &str =
@@ -38,7 +38,7 @@ static WITH_HINT: [(&[&str], &str); 16] = [
     (&["fda", "fdb", "no-fd-bootchk"], FLOPPY),
     (&["sd", "mtdblock", "iscsi"], DISK),
     (&["fsdev", "virtfs"], SHARED),
-    (&["netdev", "smb", "redir", "tftp", "bootp"], NET),
+    (&["smb", "redir", "tftp", "bootp"], NET),
     (
         &[
             "sdl",
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn options_are_found_with_their_hint() {
-        assert_eq!(find("netdev"), Some(("netdev", NET)));
+        assert_eq!(find("redir"), Some(("redir", NET)));
         assert_eq!(find("acpitable"), Some(("acpitable", "")));
         assert_eq!(find("kernal"), None);
     }

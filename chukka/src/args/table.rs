@@ -16,6 +16,8 @@ pub enum Group {
     Firmware,
     /// The virtual hardware.
     Machine,
+    /// Network cards.
+    Network,
     /// Serial ports.
     Console,
     /// Logs and traces.
@@ -30,10 +32,11 @@ pub enum Group {
 
 impl Group {
     /// The groups that `-help` lists option by option, in its order.
-    pub const SHOWN: [Self; 7] = [
+    pub const SHOWN: [Self; 8] = [
         Self::Boot,
         Self::Firmware,
         Self::Machine,
+        Self::Network,
         Self::Console,
         Self::Debugging,
         Self::Ending,
@@ -47,6 +50,7 @@ impl Group {
             Self::Boot => "Boot",
             Self::Firmware => "Firmware",
             Self::Machine => "Machine",
+            Self::Network => "Network",
             Self::Console => "Console",
             Self::Debugging => "Debugging",
             Self::Ending => "Ending",
@@ -136,7 +140,7 @@ pub static COMMANDS: [(&str, &str); 7] = [
 
 /// Every option.
 #[rustfmt::skip]
-pub static OPTIONS: [Opt; 61] = [
+pub static OPTIONS: [Opt; 62] = [
     value("kernel", "FILE", |o, v| o.boot.kernel = Some(v), Group::Boot, &[
         "the kernel: a bzImage or a vmlinux; a path or a URL",
     ]),
@@ -271,6 +275,19 @@ pub static OPTIONS: [Opt; 61] = [
     flag("snapshot", |o| o.snapshot = true, Group::Machine, &[
         "discard what the guest writes to its disks",
     ]),
+    value("nic", "TYPE", |o, v| o.nics.push(v), Group::Network, &[
+        "user: a network card, with the host's network by its",
+        "sockets; hostfwd=tcp:127.0.0.1:2222-:22 forwards a",
+        "port, restrict=on isolates the guest, tftp=DIR;",
+        "none: no card, the default; repeatable",
+    ]),
+    value("netdev", "TYPE", |o, v| o.netdevs.push(v), Group::Network, &[
+        "the same network as user,id=ID,… and its card as",
+        "-device virtio-net,netdev=ID,mac=MAC",
+    ]),
+    value("net", "TYPE", |o, v| o.nets.push(v), Group::Network, &[
+        "nic and user, given together: -nic user in old scripts",
+    ]),
     value("serial", "DEVICE", |o, v| o.serial.push(v), Group::Console, &[
         "COM1, then COM2, …: stdio (Ctrl-C ends chukka),",
         "mon:stdio (Ctrl-C goes to the guest), file:PATH, null,",
@@ -321,8 +338,6 @@ pub static OPTIONS: [Opt; 61] = [
     value("monitor", "DEVICE", |o, v| o.absent.monitor.push(v), Group::Ignored, &[]),
     value("parallel", "DEVICE", |o, v| o.absent.parallel.push(v), Group::Ignored, &[]),
     value("vga", "TYPE", |o, v| o.absent.vga.push(v), Group::Ignored, &[]),
-    value("net", "TYPE", |o, v| o.absent.net.push(v), Group::Ignored, &[]),
-    value("nic", "TYPE", |o, v| o.absent.nic.push(v), Group::Ignored, &[]),
     flag("no-user-config", |_| {}, Group::Ignored, &[]),
     value("d", "ITEMS", |o, v| o.absent.log.push(v), Group::Ignored, &[]),
 ];

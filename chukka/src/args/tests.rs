@@ -7,6 +7,7 @@ mod ending;
 mod firmware;
 mod location;
 mod machine;
+mod network;
 mod pc_testdev;
 mod pflash;
 mod smbios;
@@ -106,6 +107,7 @@ fn a_kernel_alone_gets_the_defaults() {
             state: None,
             boot: Some(named("vmlinuz", None, b"")),
             disks: Vec::new(),
+            cards: Vec::new(),
             boot_disk: None,
             flash: Vec::new(),
             warnings: Vec::new(),
@@ -418,9 +420,9 @@ fn what_is_no_option_is_refused() {
 
 #[test]
 fn options_of_qemu_s_are_refused_by_name() {
-    let (text, hint) = refusal(&["-netdev", "user,id=n0"]);
-    assert_eq!(text, "-netdev is a QEMU option that chukka does not have");
-    assert_eq!(hint, "chukka has no network: leave it out");
+    let (text, hint) = refusal(&["-redir", "tcp:2222::22"]);
+    assert_eq!(text, "-redir is a QEMU option that chukka does not have");
+    assert_eq!(hint, "it is part of the network: -nic user,hostfwd=…,tftp=DIR,bootfile=FILE");
     assert_eq!(refusal(&["--cdrom=x"]).0, "-cdrom is a QEMU option that chukka does not have");
     assert_eq!(refusal(&["-s"]).1, "chukka has no debugger stub yet");
     assert_eq!(refusal(&["-acpitable", "x"]).1, "chukka -help lists the options");

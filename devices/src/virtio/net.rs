@@ -14,15 +14,16 @@ mod header;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use virtio_bindings::virtio_ids::VIRTIO_ID_NET;
 use virtio_bindings::virtio_net as bindings;
 use vm_memory::{GuestMemoryMmap, Permissions};
 
 use super::chain::{Buffers, Chain};
 use super::device::VirtioDevice;
 use super::requests::Requests;
+pub use virtio_bindings::virtio_ids::VIRTIO_ID_NET;
+
 pub use header::{HEADER_SIZE, Offload, Segments, TcpVersion, decode, encode};
 
 /// Descriptors of each queue, as QEMU has it.
@@ -86,7 +87,7 @@ pub trait NetBackend: fmt::Debug + Send + Sync {
 /// A network card.
 #[derive(Debug)]
 pub struct Net {
-    backend: Box<dyn NetBackend>,
+    backend: Arc<dyn NetBackend>,
     mac: [u8; MAC_SIZE],
     mtu: Option<u16>,
     link_is_up: AtomicBool,
@@ -111,7 +112,7 @@ enum Placed {
 
 impl Net {
     /// Creates a card with the address `mac`, and says what MTU the network has if it is known.
-    pub fn new(backend: Box<dyn NetBackend>, mac: [u8; MAC_SIZE], mtu: Option<u16>) -> Self {
+    pub fn new(backend: Arc<dyn NetBackend>, mac: [u8; MAC_SIZE], mtu: Option<u16>) -> Self {
         Self {
             backend,
             mac,

@@ -64,7 +64,8 @@ impl Hint for DeviceError {
         Some(Cow::Borrowed(match self {
             Self::Output { .. } => "check that its directory exists and is writable",
             Self::PortTaken { hint: Some(hint), .. } => hint,
-            Self::TooManyDisks { .. } | Self::NoSlot => "leave out some disks",
+            Self::TooManyDisks { .. } => "leave out some disks",
+            Self::NoSlot => "leave out some disks or network cards",
             Self::PortTaken { hint: None, .. } | Self::Bus(_) | Self::Pci(_) => REPORT_DEFECT,
         }))
     }

@@ -10,6 +10,7 @@ use firmware::smbios::SmbiosTables;
 use crate::boot::Boot;
 use crate::config::VmConfig;
 use crate::host::notices::Notifier;
+use crate::machine::cards::CardConfig;
 use crate::memory::Ram;
 
 /// The inputs from which a machine is built.
@@ -27,6 +28,8 @@ pub struct Parts<'a> {
     pub smbios: &'a SmbiosTables,
     /// The guest's disks.
     pub disks: &'a [Arc<Block>],
+    /// The guest's network cards.
+    pub cards: &'a [CardConfig],
     /// How devices notify the main thread.
     pub notifier: &'a Notifier,
     /// Once set, devices must not block on the host any longer.

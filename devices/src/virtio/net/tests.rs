@@ -1,5 +1,4 @@
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use vm_memory::{Bytes, GuestAddress};
 
@@ -91,7 +90,7 @@ struct Card {
 impl Card {
     fn new(features: u64) -> (Self, Driver) {
         let wire = Wire::default();
-        Self::set_up(Arc::new(Net::new(Box::new(wire.clone()), MAC, None)), wire, features)
+        Self::set_up(Arc::new(Net::new(Arc::new(wire.clone()), MAC, None)), wire, features)
     }
 
     fn set_up(net: Arc<Net>, wire: Wire, features: u64) -> (Self, Driver) {
@@ -114,7 +113,7 @@ impl Card {
     /// The same card behind a PCI function.
     fn on_pci(features: u64) -> (Self, Box<VirtioPci>, RecordingLine) {
         let (wire, pin, memory) = (Wire::default(), RecordingLine::default(), memory());
-        let net = Arc::new(Net::new(Box::new(wire.clone()), MAC, None));
+        let net = Arc::new(Net::new(Arc::new(wire.clone()), MAC, None));
         let connections = Connections {
             pin: Box::new(pin.clone()),
             messages: Box::new(RecordingSender::default()),
@@ -429,7 +428,7 @@ fn a_reset_takes_frames_buffers_and_offloads_away() {
 #[test]
 fn a_flood_leaves_the_other_queue_its_turn() {
     let wire = Wire { floods: true, ..Wire::default() };
-    let net = Arc::new(Net::new(Box::new(wire.clone()), MAC, None));
+    let net = Arc::new(Net::new(Arc::new(wire.clone()), MAC, None));
     let (mut card, _driver) = Card::set_up(Arc::clone(&net), wire, 0);
     // Frames that this buffer cannot take are dropped, and there is no end of them.
     card.offer(RECEIVE, 0, &[(IN, 20, WRITE)]);
@@ -464,7 +463,7 @@ fn the_driver_is_interrupted_when_it_wants_to_be() {
 
 #[test]
 fn the_configuration_has_address_link_and_mtu() {
-    let net = Net::new(Box::new(Wire::default()), MAC, Some(1420));
+    let net = Net::new(Arc::new(Wire::default()), MAC, Some(1420));
     let mut config = [0; 14];
     net.read_config(0, &mut config);
     assert_eq!(config, [0x52, 0x54, 0, 0x12, 0x34, 0x56, 1, 0, 1, 0, 0x8c, 5, 0xff, 0xff]);

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use devices::pci::bar::{BarAccess, BarDecoder, MemoryBars};
 use devices::pci::bus::Devfn;
 use devices::virtio::device::VirtioDevice;
+use devices::virtio::net::VIRTIO_ID_NET;
 use devices::virtio::pci::{
     self, MSIX_BAR, NOTIFICATION_STRIDE, NOTIFICATIONS, REGISTER_BAR, VirtioPci,
 };
@@ -21,6 +22,8 @@ use crate::mmio_bus::MmioPlace;
 /// The first slot, which is also where QEMU puts the first disk: before it are the bridges, the
 /// display and the network card that QEMU has by default.
 const FIRST_SLOT: u8 = 4;
+/// The slot of the first network card, as in QEMU: guests name the card after it (`ens3`).
+const CARD_SLOT: u8 = 3;
 /// The number after the last slot of the bus, which has 32.
 const END: u8 = FIRST_SLOT + MachineKind::Pc.virtio_slots();
 
@@ -29,11 +32,12 @@ const END: u8 = FIRST_SLOT + MachineKind::Pc.virtio_slots();
 pub(super) struct Slots {
     board: PciBoard,
     next: u8,
+    has_card: bool,
 }
 
 impl Slots {
     pub fn new(board: PciBoard) -> Self {
-        Self { board, next: FIRST_SLOT }
+        Self { board, next: FIRST_SLOT, has_card: false }
     }
 
     pub fn free(&self) -> usize {
@@ -50,11 +54,16 @@ impl Slots {
         device: Arc<dyn VirtioDevice>,
         wakes: Vec<Arc<EventFd>>,
     ) -> Result<Plugged, DeviceError> {
-        if self.next >= END {
+        let is_first_card = device.device_id() == VIRTIO_ID_NET && !self.has_card;
+        let place = if is_first_card {
+            self.has_card = true;
+            Devfn::new(CARD_SLOT, 0)
+        } else if self.next < END {
+            self.next += 1;
+            Devfn::new(self.next - 1, 0)
+        } else {
             return Err(DeviceError::NoSlot);
-        }
-        let place = Devfn::new(self.next, 0);
-        self.next += 1;
+        };
         let name = pci::node_name(device.device_id());
         let path = format!("/pci@i0cf8/{name}@{:x}", place.device());
 

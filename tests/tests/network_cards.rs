@@ -1,0 +1,163 @@
+//! Network cards: a kernel configures them, and data gets through as it is, in both directions.
+
+use std::path::{Path, PathBuf};
+
+use chukka_tests::assets;
+use chukka_tests::guest::Initrd;
+use chukka_tests::modules::Modules;
+use chukka_tests::runner::{Guest, Run, Runner};
+
+/// What udhcpc does with a lease.
+const LEASE: &str = r#"#!/bin/sh
+[ "$1" = bound ] || exit 0
+ip addr add "$ip/$mask" dev "$interface"
+[ "$interface" = eth0 ] && ip route add default via "$router" && echo "nameserver $dns" >/etc/resolv.conf
+echo "lease of $interface: $ip/$mask router=$router dns=$dns domain=$domain hostname=$hostname"
+"#;
+
+/// The beginning of each script: the drivers, and a lease for each card.
+const UP: &str = r#"
+mkdir -p /etc
+ip link set lo up
+for card in /sys/class/net/eth*; do
+	card=${card##*/}
+	ip link set "$card" up
+	udhcpc -i "$card" -n -q -t 10 -T 1 -s /lease.sh >/lease 2>&1
+	grep '^lease' /lease
+done
+sum() { sha256sum | cut -c 1-16; }
+"#;
+
+/// Perl is essential in Debian, and this needs no module of it.
+const PERL: &str = "/usr/bin/perl";
+/// A name server on 127.0.0.1 that knows every name as 192.0.2.7.
+const NAME_SERVER: &str = r#"
+socket(S, 2, 2, 17) or die; bind(S, pack("Sna4x8", 2, 53, "\x7f\0\0\1")) or die "$!";
+while (defined($from = recv(S, $query, 512, 0))) {
+	$answer = "\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\xc0\0\2\7";
+	send(S, substr($query, 0, 2) . "\x81\x80\0\1\0\1\0\0\0\0" . substr($query, 12) . $answer, 0, $from);
+}"#;
+/// Prints what one client sends to port 9000 of 127.0.0.1.
+const RECEIVER: &str = r#"
+socket(S, 2, 1, 6) or die; bind(S, pack("Sna4x8", 2, 9000, "\x7f\0\0\1")) or die "$!";
+listen(S, 1) and accept(C, S) or die;
+while (sysread(C, $bytes, 65536)) { print $bytes; }"#;
+
+/// An initrd whose first process has network cards and runs `script`.
+fn initrd(kernel: &assets::Kernel, script: &str) -> PathBuf {
+    let modules = Modules::find(&kernel.modules).expect("set-up has unpacked them");
+    let modules = modules
+        .closure(&["virtio_mmio", "virtio_pci", "virtio_net", "af_packet", "ipv6"])
+        .expect("Debian has them");
+    let mut initrd = Initrd::new().expect("busybox is there").file("lease.sh", LEASE.as_bytes());
+    let mut load = String::new();
+    for module in modules {
+        let name = format!("modules/{}.ko", module.name);
+        load += &format!("insmod /{name}\n");
+        initrd = initrd.file(&name, &module.content);
+    }
+    initrd.script(&format!("{load}{UP}{script}")).write().expect("there is room")
+}
+
+/// Runs a guest with `args` while `host` runs beside it, which has 4 MiB of random bytes in
+/// `/srv/big` to serve, by IPv4 and IPv6. Each of them writes what it finds to standard output.
+fn run(kernel: &assets::Kernel, script: &str, host: &str, args: &[&str]) -> Option<Run> {
+    let runner = Runner::get()?;
+    let guest = Guest::new().reboots().kernel(&kernel.vmlinuz).initrd(&initrd(kernel, script));
+    let guest = guest.args(args.iter().copied()).timeout_secs(300);
+    let mut job = guest.job().expect("set-up is done");
+    let prepare = format!(
+        "sum() {{ sha256sum | cut -c 1-16; }}; ifconfig lo 127.0.0.1 up; \
+         dir=$(mktemp -d); head -c 4194304 /dev/urandom >$dir/big; \
+         mkdir -p /etc; echo 'nameserver 127.0.0.1' >/etc/resolv.conf; {PERL} -e '{NAME_SERVER}' & \
+         httpd -p 127.0.0.1:80 -h $dir; httpd -p '[::1]:80' -h $dir; \
+         receive() {{ {PERL} -e '{RECEIVER}'; }}; \
+         echo \"the host has $(sum <$dir/big)\";"
+    );
+    // Guests share the lab's machine, so each has a network namespace of its own as its host.
+    let host = format!("{prepare} {host} \"$@\"; status=$?; wait $background; exit $status");
+    let wrapper = ["/bin/busybox", "unshare", "-n", "/bin/sh", "-c", &host, "sh"];
+    job.command.splice(0..0, wrapper.map(String::from));
+    let run = runner.run(&job.need(Path::new(PERL)));
+    run.assert_userspace().assert_exit(0);
+    Some(run)
+}
+
+/// The sum of the file that the host serves.
+fn sum(run: &Run) -> &str {
+    let line = run.stdout.lines().find_map(|line| line.strip_prefix("the host has "));
+    line.expect("the host says so").trim()
+}
+
+#[test]
+fn cards_on_pc_carry_ipv4_and_ipv6_both_ways() {
+    const SCRIPT: &str = r#"
+echo "cards: $(cat /sys/class/net/eth0/address) $(cat /sys/class/net/eth1/address) $(cat /sys/class/net/eth0/carrier)"
+echo "slot: $(readlink -f /sys/class/net/eth0/device | sed 's#.*/\(0000[^/]*\)/.*#\1#')"
+nslookup -type=a www.example 10.0.2.3 | grep -A 1 '^Name:' | tr '\n' ' '
+echo
+wget -q -O /tmp/big http://10.0.2.2/big
+echo "by IPv4: $(sum </tmp/big)"
+for try in 1 2 3 4 5 6 7 8 9 10; do
+	ip -6 addr show dev eth0 scope site | grep -v tentative | grep -q fec0:: && break
+	sleep 1
+done
+echo "by IPv6: $(wget -q -O - 'http://[fec0::2]/big' | sum)"
+nc 10.0.2.2 9000 </tmp/big
+echo "refused: $(wget -O - http://10.0.2.2:1/ 2>&1 | grep -o refused)"
+printf 'HTTP/1.0 200 OK\r\n\r\nhello from the guest\n' | nc -l -p 80 >/dev/null
+poweroff -f
+"#;
+    // The client tries again until the guest's server listens.
+    const HOST: &str = "(receive >$dir/up; echo \"uploaded: $(sum <$dir/up)\") & background=$!; \
+         (while ! wget -q -O - http://127.0.0.1:8080/ 2>/dev/null; do sleep 1; done) & \
+         background=\"$background $!\";";
+    let Some(kernel) = assets::or_skip(assets::cloud()) else { return };
+    let args = [
+        "-M",
+        "pc",
+        "-nic",
+        "user,hostfwd=tcp:127.0.0.1:8080-:80,hostname=chukka,domainname=example.org",
+        "-netdev",
+        "user,id=second,net=192.168.76.0/24,restrict=on,ipv6=off",
+        "-device",
+        "virtio-net-pci,netdev=second,mac=52:54:00:00:00:99",
+    ];
+    let Some(run) = run(&kernel, SCRIPT, HOST, &args) else { return };
+    run.assert_stdout("cards: 52:54:00:12:34:56 52:54:00:00:00:99 1");
+    run.assert_stdout("slot: 0000:00:03.0");
+    run.assert_stdout(
+        "lease of eth0: 10.0.2.15/24 router=10.0.2.2 dns=10.0.2.3 domain=example.org hostname=chukka",
+    );
+    run.assert_stdout("lease of eth1: 192.168.76.15/24");
+    run.assert_stdout("www.example Address: 192.0.2.7");
+    for way in ["by IPv4", "by IPv6", "uploaded"] {
+        run.assert_stdout(&format!("{way}: {}", sum(&run)));
+    }
+    run.assert_stdout("refused: refused");
+    run.assert_stdout("hello from the guest");
+}
+
+#[test]
+fn a_card_on_microvm_works_again_after_a_reboot() {
+    // The second boot finds the file that the first one has sent.
+    const SCRIPT: &str = r#"
+echo "fetched: $(wget -q -O - http://10.0.2.2/big | sum)"
+if wget -q -O - http://10.0.2.2/boots | grep -q first; then
+	echo "boot 2"
+	poweroff -f
+fi
+echo "boot 1"
+echo first | nc 10.0.2.2 9000
+reboot -f
+"#;
+    const HOST: &str = "receive >$dir/boots & background=$!;";
+    let Some(kernel) = assets::or_skip(assets::cloud()) else { return };
+    let args = ["-M", "microvm", "-net", "nic,model=virtio", "-net", "user"];
+    let Some(run) = run(&kernel, SCRIPT, HOST, &args) else { return };
+    run.assert_stdout("boot 1");
+    run.assert_stdout("boot 2");
+    let fetched = format!("fetched: {}", sum(&run));
+    run.assert(run.stdout.matches(&fetched).count() == 2, "both boots fetch the file");
+    run.assert(run.stdout.matches("lease of eth0: 10.0.2.15").count() == 2, "both have a lease");
+}
