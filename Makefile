@@ -31,6 +31,7 @@ test: ## every test: units, servers, guests, the lab, costs
 soak: ## hours, for nightly use: a million model cases, the address sanitizer, long fuzzing
 	PROPTEST_CASES=1000000 $(CARGO) test --package fw_cfg --test model
 	CHUKKA_SOAK=1 $(CARGO) test --package network --test tcp
+	CHUKKA_SOAK=1 $(CARGO) test --package chukka-tests --test killed_writer
 	$(MAKE) sanitize
 	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),1200) $(MAKE) fuzz
 

@@ -206,13 +206,17 @@ fn snapshot_tables(
     let (start, mut at, mut entries) = (header.snapshots_at, header.snapshots_at, 0);
     for _ in 0..header.snapshots {
         let mut bytes = [0; 40];
+        at = at.saturating_add(7) & !7;
         read_bytes(medium, &mut bytes, at)?;
         let (l1_at, l1_entries) = (be64(&bytes, 0), u64::from(be32(&bytes, 8)));
         let names = u64::from(be16(&bytes, 12)) + u64::from(be16(&bytes, 14));
         let len = 40 + u64::from(be32(&bytes, 36)) + names;
-        at = at.saturating_add(len.next_multiple_of(8));
+        at = at.saturating_add(len);
         entries += l1_entries;
-        if at - start > MAX_SNAPSHOT_LIST || entries > MAX_SNAPSHOT_ENTRIES || at > medium.len()? {
+        if at.saturating_sub(start) > MAX_SNAPSHOT_LIST
+            || entries > MAX_SNAPSHOT_ENTRIES
+            || at > medium.len()?
+        {
             report.corrupt(|| "the list of snapshots is too long".into());
             return Ok(());
         }
@@ -224,7 +228,7 @@ fn snapshot_tables(
             }
         }
     }
-    uses.add(start, at - start, 1, report)
+    uses.add(start, at.saturating_sub(start), 1, report)
 }
 
 fn second_level(
