@@ -49,7 +49,7 @@ fn run(script: &str, steps: impl FnOnce(Job) -> Job) -> Option<Run> {
     for file in [chukka, e2fsck].into_iter().chain(seabios()) {
         job = job.need(&file);
     }
-    let run = runner.run(&steps(job.timeout_secs(600).input(Input::Open)));
+    let run = runner.run(&steps(job.timeout_secs(900).input(Input::Open)));
     // With -n, e2fsck reports a journal that would have to be replayed, and does not replay it.
     run.assert(!run.stdout.contains("skipping journal recovery"), "expected an empty journal");
     Some(run)
