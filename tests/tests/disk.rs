@@ -35,6 +35,15 @@ fn bootable() -> Vec<u8> {
 /// SeaBIOS boots a disk with these properties: how chukka ended, and the disk's third sector
 /// afterwards.
 fn boot_disk(image: &str, properties: &str) -> Option<(Option<i32>, Vec<u8>)> {
+    boot_disk_with(image, properties, |_| Vec::new())
+}
+
+/// The same with further words for chukka, which may name files of their own.
+fn boot_disk_with(
+    image: &str,
+    properties: &str,
+    words: impl FnOnce(&Scratch) -> Vec<String>,
+) -> Option<(Option<i32>, Vec<u8>)> {
     if !native::kvm() {
         return None;
     }
@@ -44,7 +53,7 @@ fn boot_disk(image: &str, properties: &str) -> Option<(Option<i32>, Vec<u8>)> {
     let log = scratch.path("log");
     let drive = format!("file={},format=raw,if=virtio{properties}", path.display());
     let chardev = format!("file,id=log,path={}", log.display());
-    let chukka = native::start(["-bios"]).args([&image]).args([
+    let chukka = native::start(["-bios"]).args([&image]).args(words(&scratch)).args([
         "-drive",
         &drive,
         "-chardev",
@@ -82,6 +91,23 @@ fn a_disk_that_is_not_to_change_does_not() {
     for (properties, status) in [(",readonly=on", 35), (",snapshot=on", 33)] {
         let Some(result) = boot_disk("bios-microvm.bin", properties) else { return };
         assert_eq!(result, (Some(status), vec![0; 5]), "{properties}");
+    }
+}
+
+#[test]
+fn the_last_of_as_many_disks_as_there_are_places_is_booted() {
+    for (machine, image, places) in
+        [("microvm", "bios-microvm.bin", 8), ("pc", "bios-256k.bin", 28)]
+    {
+        let words = |scratch: &Scratch| {
+            let blank = scratch.file("blank.raw", &[0; 4096]);
+            let blank = format!("file={},format=raw,if=virtio,readonly=on", blank.display());
+            let blanks = vec![["-drive".to_owned(), blank]; places - 1].concat();
+            let last = ["-M", machine, "-device", "virtio-blk,drive=last,bootindex=0"];
+            [blanks, last.map(String::from).to_vec()].concat()
+        };
+        let Some(result) = boot_disk_with(image, ",if=none,id=last", words) else { return };
+        assert_eq!(result, (Some(33), b"hello".to_vec()), "{machine}");
     }
 }
 
