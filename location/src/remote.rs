@@ -4,6 +4,7 @@ pub(crate) mod address;
 pub(crate) mod ftp;
 pub(crate) mod http;
 pub(crate) mod nfs;
+mod pace;
 pub(crate) mod tftp;
 mod traffic;
 

@@ -131,3 +131,16 @@ fn a_redirection_leads_into_safety_and_not_out_of_it() {
     let said = support::read(test, &leading.url("/x"), &authority.variable());
     assert_eq!(said, "read: safe");
 }
+
+/// The end of the connection is the end of the body only if TLS says that it is one (RFC 8446, 6.1): here it does not.
+#[test]
+fn a_body_that_is_cut_short_is_no_body() {
+    if support::is_reader() {
+        return;
+    }
+    let authority = Authority::new("cut");
+    let server = authority.server("localhost", |_, _| Reply::raw("HTTP/1.1 200 OK\r\n\r\nhalf of"));
+    let test = "a_body_that_is_cut_short_is_no_body";
+    let said = support::read(test, &https(&server, "/x"), &authority.variable());
+    assert!(said.starts_with("failed: ") && said.contains("broke"), "{said}");
+}

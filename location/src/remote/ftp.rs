@@ -1,6 +1,7 @@
 //! FTP: `ftp://[USER[:PASSWORD]@]HOST[:PORT]/PATH` (RFC 1738, 3.2). A path is looked for from the directory that the server shows first, as
 //! wget and curl do; one that begins with a second slash or `%2F` from the server's root.
 
+mod control;
 mod session;
 
 use std::io::{self, Read, Write};

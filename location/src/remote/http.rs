@@ -4,6 +4,7 @@
 //! |---|---|
 //! | URLs: joining names, following links, credentials | `url` |
 //! | requests, redirections, what is tried again, what failures are called | `client` |
+//! | deadlines, and connections that break | `connection` |
 //! | proxies of the environment | `proxy` |
 //! | what the status line and the headers of an answer mean for a file | `opening` |
 //! | a file: its pages, and streams that go on where they broke | `file` |
@@ -11,6 +12,7 @@
 //! | pages that list a directory | `index` |
 
 mod client;
+mod connection;
 mod file;
 mod index;
 mod opening;

@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 /// What a client asked for.
 #[derive(Clone, Debug)]
@@ -44,6 +45,8 @@ enum Then {
     Silence,
     /// The same text for ever.
     Again(&'static str),
+    /// The same text for ever, a byte at a time.
+    Trickle(&'static str),
 }
 
 /// What a server answers.
@@ -142,6 +145,11 @@ impl Reply {
         Self { then: Then::Again(more), ..Self::raw("HTTP/1.1 200 Said\r\nX-More: ") }
     }
 
+    /// These bytes, and then a text without end, a byte at a time.
+    pub fn trickling(begin: &str, then: &'static str) -> Self {
+        Self { then: Then::Trickle(then), ..Self::raw(begin) }
+    }
+
     fn send(&self, to: &mut impl Write) -> io::Result<()> {
         if !self.head.is_empty() {
             write!(to, "{}\r\n", self.head)?;
@@ -149,6 +157,13 @@ impl Reply {
         to.write_all(&self.body)?;
         while let Then::Again(text) = self.then {
             to.write_all(text.as_bytes())?;
+        }
+        while let Then::Trickle(text) = self.then {
+            for byte in text.bytes() {
+                to.write_all(&[byte])?;
+                to.flush()?;
+                thread::sleep(Duration::from_millis(40));
+            }
         }
         to.flush()
     }
@@ -251,7 +266,7 @@ fn serve<C: Read + Write>(
         reply.send(connection.get_mut())?;
         match reply.then {
             Then::NextRequest => {}
-            Then::Close | Then::Again(_) => break,
+            Then::Close | Then::Again(_) | Then::Trickle(_) => break,
             // Until the client has had enough.
             Then::Silence => return connection.read(&mut [0]).map(|_| ()),
         }

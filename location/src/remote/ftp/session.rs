@@ -3,17 +3,17 @@
 
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read};
-use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use suppaftp::list::{File as Listed, ListParser};
-use suppaftp::types::{FileType, Response};
-use suppaftp::{FtpError, FtpStream, Mode, Status, TlsStream, TransferStream};
 
 use super::Login;
-use crate::remote::address::{connect, goes_on, is_stall, limit, said, stalled, unreached};
+use super::control::{Control, FtpError, Reply, Transfer};
+use crate::remote::address::{goes_on, said};
 use storage::{Entry, Failure};
 
+/// The code that says so.
+const NOT_LOGGED_IN: u16 = 530;
 /// As RFC 959 has it.
 const PORT: u16 = 21;
 /// Maximum number of directory entries read.
@@ -49,30 +49,18 @@ pub(super) struct Session {
 
 /// A connection, logged in.
 struct Line {
-    ftp: FtpStream,
-    /// The directory that the server shows first.
-    home: String,
-    /// Whether it does not know EPSV.
-    is_passive: bool,
+    control: Control,
+    /// The directory that the server shows first, if it told.
+    home: Option<String>,
+    /// Whether it is in another directory, and there is no way back.
+    is_away: bool,
 }
 
 /// A file that is being sent.
 struct Running {
     path: String,
     at: u64,
-    data: Box<dyn Data>,
-}
-
-/// A data connection. suppaftp does not name the type of one without TLS.
-trait Data: Read + Send {
-    /// Closes it, and reads the server's last word about it.
-    fn end(self: Box<Self>) -> Result<(), FtpError>;
-}
-
-impl<T: TlsStream + Send> Data for TransferStream<T> {
-    fn end(self: Box<Self>) -> Result<(), FtpError> {
-        self.finish()
-    }
+    data: Transfer,
 }
 
 impl fmt::Debug for Session {
@@ -92,20 +80,23 @@ impl Session {
         if path.is_empty() {
             return self.with_line(|_| Ok(Found::Other("a directory")));
         }
-        let size = self.with_line(|line| refusal(line.ftp.size(path)))?;
+        let size = self.with_line(|line| line.ask(&format!("SIZE {path}")))?;
         let len = match size {
-            Ok(len) => Some(len as u64),
-            // It does not know the command.
-            Err(Status::BadCommand | Status::NotImplemented | Status::NotImplementedParameter) => {
-                None
+            Ok(reply) => {
+                Some(reply.words().parse::<u64>().map_err(|_| self.explained(FtpError::BadReply))?)
             }
+            Err(reply) if reply.is_unknown() => None,
             Err(_) => {
                 let is_directory = self.with_line(|line| line.enter(path))?;
                 return Ok(if is_directory { Found::Other("a directory") } else { Found::Nothing });
             }
         };
-        let changed = self.with_line(|line| refusal(line.ftp.mdtm(path)))?;
-        Ok(Found::This(About { len, version: changed.map_or(String::new(), |at| at.to_string()) }))
+        // A version is good to have, and what is none is as none.
+        let changed = self.with_line(|line| line.ask(&format!("MDTM {path}")))?;
+        let version = changed.map(|reply| reply.words()).unwrap_or_default();
+        let is_time =
+            version.len() >= 14 && version.bytes().take(14).all(|byte| byte.is_ascii_digit());
+        Ok(Found::This(About { len, version: if is_time { version } else { String::new() } }))
     }
 
     /// What is in a directory.
@@ -115,7 +106,7 @@ impl Session {
             entries.sort_by(|a, b| a.name.cmp(&b.name));
             return Ok(Found::This(entries));
         }
-        let size = self.with_line(|line| refusal(line.ftp.size(path)))?;
+        let size = self.with_line(|line| line.ask(&format!("SIZE {path}")))?;
         Ok(if size.is_ok() { Found::Other("a file") } else { Found::Nothing })
     }
 
@@ -125,11 +116,11 @@ impl Session {
         path: &str,
         take: impl Fn(&mut dyn Read, u64) -> io::Result<T>,
     ) -> io::Result<Option<T>> {
-        let most = self.login.net.unannounced;
+        let net = self.login.net.clone();
         self.with_line(|line| {
             let Ok(mut data) = line.retrieve(path, 0)? else { return Ok(None) };
-            let taken = take(&mut data, most).map_err(FtpError::ConnectionError)?;
-            data.end()?;
+            let taken = take(&mut data, net.unannounced)?;
+            line.control.finish(data, net.idle)?;
             Ok(Some(taken))
         })
     }
@@ -154,13 +145,13 @@ impl Session {
                 self.stop_running();
                 let data = match self.line()?.retrieve(path, at)? {
                     Ok(data) => data,
-                    Err(response) => return Err(FtpError::UnexpectedResponse(response)),
+                    Err(reply) => return Err(FtpError::Unexpected(reply)),
                 };
                 Running { path: path.into(), at, data }
             }
         };
         let most = usize::try_from(len - at).map_or(to.len(), |rest| rest.min(to.len()));
-        let count = running.data.read(&mut to[..most]).map_err(FtpError::ConnectionError)?;
+        let count = running.data.read(&mut to[..most])?;
         if count == 0 {
             let problem = format!("it ended after {at} bytes, expected {len}");
             return Err(broken(problem));
@@ -170,10 +161,11 @@ impl Session {
             self.running = Some(running);
             return Ok(count);
         }
-        if running.data.read(&mut [0]).map_err(FtpError::ConnectionError)? != 0 {
-            return Err(FtpError::ConnectionError(goes_on(len)));
+        if running.data.read(&mut [0])? != 0 {
+            return Err(FtpError::Connection(goes_on(len)));
         }
-        running.data.end()?;
+        let idle = self.login.net.idle;
+        self.line()?.control.finish(running.data, idle)?;
         Ok(count)
     }
 
@@ -205,7 +197,7 @@ impl Session {
     }
 
     fn line(&mut self) -> Result<&mut Line, FtpError> {
-        let line = match self.line.take() {
+        let line = match self.line.take().filter(|line| !line.is_away) {
             Some(line) => line,
             None => Line::connect(&self.login)?,
         };
@@ -214,54 +206,42 @@ impl Session {
 
     /// Ends what is being sent, so that the connection can be used for something else.
     fn stop_running(&mut self) {
-        let Some(running) = self.running.take() else { return };
-        let Some(line) = &self.line else { return };
-        let hurried = line.ftp.get_ref().set_read_timeout(Some(FAREWELL));
-        let in_step = match running.data.end() {
+        let (Some(running), Some(line)) = (self.running.take(), &mut self.line) else { return };
+        let in_step = match line.control.finish(running.data, FAREWELL) {
             Ok(()) => true,
-            Err(FtpError::UnexpectedResponse(Response { status, .. })) => {
-                status == Status::TransferAborted
-            }
+            Err(FtpError::Unexpected(reply)) => reply.code == 426,
             Err(_) => false,
         };
-        let idle = Some(self.login.net.idle);
-        let patient = self.line.as_ref().map(|line| line.ftp.get_ref().set_read_timeout(idle));
-        if !in_step || hurried.is_err() || !matches!(patient, Some(Ok(()))) {
+        if !in_step {
             self.hang_up();
         }
     }
 
     /// Without a word: what is at the other end is not in step, or gone.
     fn hang_up(&mut self) {
-        if let Some(line) = &self.line {
-            // A transfer that is dropped would wait for the server's last word.
-            let _ = line.ftp.get_ref().shutdown(std::net::Shutdown::Both);
+        if let Some(line) = self.line.take() {
+            line.control.hang_up();
         }
         self.running = None;
-        self.line = None;
     }
 
     fn explained(&self, error: FtpError) -> io::Error {
         let problem = match error {
-            FtpError::ConnectionError(error) if is_stall(&error) => {
-                return stalled(self.login.net.idle);
-            }
-            FtpError::ConnectionError(error) => return error,
-            FtpError::UnexpectedResponse(response) => {
-                let text = said(&response.body);
+            FtpError::Connection(error) => return error,
+            FtpError::Unexpected(reply) => {
+                let text = said(&reply.text);
                 let text = match self.login.password.as_str() {
                     "" => text,
                     password => text.replace(password, "***"),
                 };
-                if response.status == Status::NotLoggedIn {
+                if reply.code == NOT_LOGGED_IN {
                     let problem = format!("the FTP server refused the login: {text}");
                     let hint = "give a user name: ftp://USER:PASSWORD@HOST/PATH";
                     return Failure::new(problem, hint).into();
                 }
                 format!("the FTP server said: {text}")
             }
-            FtpError::BadResponse => "the server's reply is not FTP".into(),
-            error => format!("unexpected reply of the FTP server: {error}"),
+            FtpError::BadReply => "the server's reply is not FTP".into(),
         };
         Failure::new(problem, "is it an FTP server, and check that the user may read it").into()
     }
@@ -269,73 +249,64 @@ impl Session {
 
 impl Line {
     fn connect(login: &Login) -> Result<Self, FtpError> {
-        let idle = login.net.idle;
-        let addresses = login.host.addresses(PORT).map_err(FtpError::ConnectionError)?;
-        let stream = connect(&addresses, idle).map_err(FtpError::ConnectionError)?;
-        let peer = stream.peer_addr().map_err(FtpError::ConnectionError)?.ip();
-        let mut ftp = FtpStream::connect_with_stream(stream)?.passive_stream_builder(move |to| {
-            // Whatever address the server names: its data come from itself.
-            data_connection(SocketAddr::new(peer, to.port()), idle)
-                .map_err(FtpError::ConnectionError)
+        let mut control = Control::connect(&login.host.addresses(PORT)?, login.net.idle)?;
+        let mut reply = control.command(&format!("USER {}", login.user))?;
+        if reply.code == 331 {
+            reply = control.command(&format!("PASS {}", login.password))?;
+        }
+        reply.expect(2)?;
+        control.command("TYPE I")?.expect(2)?;
+        // RFC 959, appendix II: the name is in quotes, and quotes in it are doubled.
+        let home = control.command("PWD")?.expect(2).ok().and_then(|reply| {
+            let words = reply.words();
+            let (_, rest) = words.split_once('"')?;
+            Some(rest.rsplit_once('"')?.0.replace("\"\"", "\""))
         });
-        ftp.set_mode(Mode::ExtendedPassive);
-        ftp.login(login.user.as_str(), login.password.as_str())?;
-        ftp.transfer_type(FileType::Binary)?;
-        let home = ftp.pwd()?;
-        Ok(Self { ftp, home, is_passive: false })
+        let home = home.filter(|home| home.starts_with('/') && !home.contains('\0'));
+        Ok(Self { control, home, is_away: false })
+    }
+
+    /// Asks; a refusal is an answer, too.
+    fn ask(&mut self, command: &str) -> Result<Result<Reply, Reply>, FtpError> {
+        let reply = self.control.command(command)?;
+        match reply.code {
+            200..=299 => Ok(Ok(reply)),
+            500.. if reply.code != NOT_LOGGED_IN => Ok(Err(reply)),
+            _ => Err(FtpError::Unexpected(reply)),
+        }
     }
 
     /// Goes into a directory, and back; whether it is one.
     fn enter(&mut self, path: &str) -> Result<bool, FtpError> {
-        if refusal(self.ftp.cwd(path))?.is_err() {
+        if self.ask(&format!("CWD {path}"))?.is_err() {
             return Ok(false);
         }
-        self.ftp.cwd(&self.home)?;
+        self.go_home()?;
         Ok(true)
     }
 
-    /// Has a file sent from byte `at` on; else what the server says instead.
-    fn retrieve(
-        &mut self,
-        path: &str,
-        at: u64,
-    ) -> Result<Result<Box<dyn Data>, Response>, FtpError> {
-        let from = usize::try_from(at).map_err(|_| FtpError::BadResponse)?;
-        loop {
-            self.ftp.resume_transfer(from)?;
-            match self.ftp.retr_as_stream(path) {
-                Err(FtpError::UnexpectedResponse(response)) if self.is_epsv_unknown(&response) => {}
-                Err(FtpError::UnexpectedResponse(response))
-                    if response.status == Status::FileUnavailable =>
-                {
-                    return Ok(Err(response));
-                }
-                done => return Ok(Ok(Box::new(done?))),
+    fn go_home(&mut self) -> Result<(), FtpError> {
+        match &self.home {
+            Some(home) => {
+                let command = format!("CWD {home}");
+                self.control.command(&command)?.expect(2)?;
             }
+            None => self.is_away = true,
         }
+        Ok(())
     }
 
-    /// Whether the server does not know EPSV, which is from 1998. PASV is used from then on.
-    fn is_epsv_unknown(&mut self, response: &Response) -> bool {
-        let unknown = matches!(
-            response.status,
-            Status::BadCommand
-                | Status::BadArguments
-                | Status::NotImplemented
-                | Status::NotImplementedParameter
-                | Status::Unknown
-        );
-        let changes = unknown && !self.is_passive;
-        if changes {
-            self.is_passive = true;
-            self.ftp.set_mode(Mode::Passive);
+    /// Has a file sent from byte `at` on; else what the server says instead.
+    fn retrieve(&mut self, path: &str, at: u64) -> Result<Result<Transfer, Reply>, FtpError> {
+        match self.control.transfer(&format!("RETR {path}"), at)? {
+            Err(reply) if reply.code != 550 => Err(FtpError::Unexpected(reply)),
+            done => Ok(done),
         }
-        changes
     }
 
     /// What is in a directory; `None`: it is none. It is entered, since servers take what is behind LIST for options too.
     fn list(&mut self, path: &str) -> Result<Option<Vec<Entry>>, FtpError> {
-        if !path.is_empty() && refusal(self.ftp.cwd(path))?.is_err() {
+        if !path.is_empty() && self.ask(&format!("CWD {path}"))?.is_err() {
             return Ok(None);
         }
         let entries = match self.lines("MLSD", |line| ListParser::parse_mlsd(line).ok())? {
@@ -346,11 +317,11 @@ impl Line {
                     unix.or_else(|_| ListParser::parse_dos(line)).ok()
                 };
                 let entries = self.lines("LIST", parse)?;
-                entries.ok_or(FtpError::BadResponse)?
+                entries.ok_or(FtpError::BadReply)?
             }
         };
         if !path.is_empty() {
-            self.ftp.cwd(&self.home)?;
+            self.go_home()?;
         }
         Ok(Some(entries))
     }
@@ -361,30 +332,20 @@ impl Line {
         command: &str,
         parse: impl Fn(&str) -> Option<Listed>,
     ) -> Result<Option<Vec<Entry>>, FtpError> {
-        let begins = [Status::AboutToSend, Status::AlreadyOpen];
-        let data = loop {
-            match self.ftp.custom_data_command(command, &begins) {
-                Err(FtpError::UnexpectedResponse(response)) => {
-                    if self.is_epsv_unknown(&response) {
-                        continue;
-                    }
-                    return if command == "MLSD" {
-                        Ok(None)
-                    } else {
-                        Err(FtpError::UnexpectedResponse(response))
-                    };
-                }
-                done => break done?.1,
-            }
+        let data = match self.control.transfer(command, 0)? {
+            Ok(data) => data,
+            Err(_) if command == "MLSD" => return Ok(None),
+            Err(reply) => return Err(FtpError::Unexpected(reply)),
         };
+        let idle = data.idle();
         let mut entries = Vec::new();
         let mut data = BufReader::new(data);
         let mut line = Vec::new();
         while entries.len() < ENTRIES {
             line.clear();
             let count = (&mut data).take(LINE).read_until(b'\n', &mut line);
-            if count.map_err(FtpError::ConnectionError)? == 0 {
-                data.into_inner().finish()?;
+            if count? == 0 {
+                self.control.finish(data.into_inner(), idle)?;
                 return Ok(Some(entries));
             }
             let text = String::from_utf8_lossy(&line);
@@ -396,44 +357,20 @@ impl Line {
         }
         let problem = format!("the directory has more than {ENTRIES} entries");
         let failure = Failure::new(problem, "use the URLs of the kernel and the initrd themselves");
-        Err(FtpError::ConnectionError(failure.into()))
+        Err(FtpError::Connection(failure.into()))
     }
-}
-
-/// A connection for data.
-fn data_connection(to: SocketAddr, idle: Duration) -> io::Result<TcpStream> {
-    let stream =
-        TcpStream::connect_timeout(&to, idle).map_err(|error| unreached(to, idle, &error))?;
-    limit(&stream, idle)?;
-    Ok(stream)
 }
 
 /// That the other end went away in the middle.
 fn broken(problem: String) -> FtpError {
-    FtpError::ConnectionError(io::Error::new(io::ErrorKind::UnexpectedEof, problem))
-}
-
-/// What was answered, where that is the server's last word on it; 4xx and what is not of FTP are errors.
-fn refusal<T>(answer: Result<T, FtpError>) -> Result<Result<T, Status>, FtpError> {
-    match answer {
-        Ok(answer) => Ok(Ok(answer)),
-        Err(FtpError::UnexpectedResponse(response)) if response.status.code() >= 500 => {
-            if response.status == Status::NotLoggedIn {
-                return Err(FtpError::UnexpectedResponse(response));
-            }
-            Ok(Err(response.status))
-        }
-        Err(error) => Err(error),
-    }
+    FtpError::Connection(io::Error::new(io::ErrorKind::UnexpectedEof, problem))
 }
 
 /// Whether it may be better the next time: a connection that broke, a server that was busy or has closed it for want of use.
 fn is_worth_a_try(error: &FtpError) -> bool {
     match error {
-        FtpError::ConnectionError(error) => {
-            error.get_ref().is_none_or(|cause| !cause.is::<Failure>()) && !is_stall(error)
-        }
-        FtpError::UnexpectedResponse(response) => matches!(response.status.code(), 421 | 425 | 426),
-        _ => false,
+        FtpError::Connection(error) => error.get_ref().is_none_or(|cause| !cause.is::<Failure>()),
+        FtpError::Unexpected(reply) => matches!(reply.code, 421 | 425 | 426),
+        FtpError::BadReply => false,
     }
 }

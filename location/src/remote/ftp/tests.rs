@@ -75,6 +75,9 @@ fn talk(
         if answer == "hang up" {
             return None;
         }
+        if let Some(text) = answer.strip_prefix("trickle ") {
+            trickle(&mut to, text)?;
+        }
         if answer != "silence" {
             to.write_all(format!("{answer}\r\n").as_bytes()).ok()?;
         }
@@ -83,6 +86,9 @@ fn talk(
         }
         if answer.starts_with("150") {
             let (mut socket, _) = passive.take()?.accept().ok()?;
+            if answer.ends_with("trickles") {
+                trickle(&mut socket, "x")?;
+            }
             let _ = socket.write_all(&data(from));
             drop(socket);
             from = 0;
@@ -90,6 +96,16 @@ fn talk(
         }
         command = commands.next()?.ok()?;
         heard.lock().unwrap().push(command.clone());
+    }
+}
+
+/// Sends a text for ever, a byte now and then.
+fn trickle(to: &mut TcpStream, text: &str) -> Option<()> {
+    loop {
+        for byte in text.bytes() {
+            to.write_all(&[byte]).ok()?;
+            thread::sleep(Duration::from_millis(40));
+        }
     }
 }
 
@@ -262,4 +278,59 @@ fn lists_of_old_servers_are_read_too() {
     let entries = fake.place().list(&TreePath::root()).unwrap();
     let names: Vec<_> = entries.iter().map(|e| (e.name.as_str(), e.is_directory)).collect();
     assert_eq!(names, [("a file", false), ("images", true), ("x", false)]);
+}
+
+/// A byte now and then keeps every single read within its time-out.
+#[test]
+fn a_server_that_trickles_is_given_up_wherever_it_does() {
+    let points = [
+        ("greeting", "trickle 220-hello\n"),
+        ("greeting", "trickle x"),
+        ("USER", "trickle 331-\n331x\n"),
+        ("PWD", "trickle 257-a\n"),
+        ("SIZE", "trickle 2"),
+        ("MDTM", "trickle 213-1\n"),
+        ("EPSV", "trickle 229-\n"),
+        ("RETR", "trickle 150-\n"),
+        ("RETR", "150 trickles"),
+    ];
+    thread::scope(|scope| {
+        for (command, answer) in points {
+            scope.spawn(move || {
+                let special = move |c: &str| c.starts_with(command).then(|| answer.to_owned());
+                let begun = Instant::now();
+                let fake = fake(special, |_| vec![]);
+                let net = Net { idle: QUICK, retries: 0, ..net() };
+                let tree = tree(&format!("ftp://127.0.0.1:{}/", fake.port), &net).unwrap();
+                let read = tree.open(&TreePath::new("f")).map(|file| {
+                    let mut bytes = Vec::new();
+                    file.stream(0).and_then(|mut stream| stream.read_to_end(&mut bytes))
+                });
+                assert!(!matches!(read, Ok(Ok(_))), "{command} {answer}");
+                assert!(begun.elapsed() < 8 * QUICK, "{command} {answer}: {:?}", begun.elapsed());
+            });
+        }
+    });
+}
+
+#[test]
+fn replies_that_are_not_needed_can_be_invalid() {
+    for (command, answer) in [
+        ("MDTM", "213 20261399999999"),
+        ("MDTM", "213 yesterday"),
+        ("MDTM", "213"),
+        ("MDTM", "550 no"),
+        ("PWD", "257 here"),
+        ("PWD", "257"),
+        ("PWD", "502 what"),
+    ] {
+        let special = move |c: &str| c.starts_with(command).then(|| answer.to_owned());
+        let fake = fake(special, |from| pattern()[from..].to_vec());
+        assert_eq!(fake.read().unwrap(), pattern(), "{command} {answer}");
+        // Also where there is no way back to the first directory.
+        let tree = fake.place();
+        tree.list(&TreePath::new("d")).unwrap();
+        assert_eq!(fake.count("CWD"), if command == "PWD" { 1 } else { 2 }, "{command} {answer}");
+        assert_eq!(tree.open(&TreePath::new("f")).unwrap().len(), 100, "{command} {answer}");
+    }
 }

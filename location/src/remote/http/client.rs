@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use ureq::{Body as UreqBody, BodyReader, Error, Timeout};
 
+use super::connection::within;
 use super::proxy::ProxySettings;
 use super::url::Url;
+use crate::remote::pace::Pace;
 use crate::remote::{Net, traffic};
 use storage::Failure;
 
@@ -145,7 +147,9 @@ impl Client {
             }
         }
         traffic::count_request();
-        let response = request.call().map_err(|error| explain(error, url, &self.net))?;
+        // Connecting, sending and waiting have time-outs of their own, which are for each part of them.
+        let response = within(3 * self.net.idle, || request.call());
+        let response = response.map_err(|error| explain(error, url, &self.net))?;
         let (parts, body) = response.into_parts();
         let body = Body::new(body, url.clone(), self.net.clone());
         Ok(Response { url: url.clone(), parts, body })
@@ -250,23 +254,28 @@ pub(super) struct Body {
     reader: BodyReader<'static>,
     url: Url,
     net: Net,
+    pace: Pace,
 }
 
 impl Body {
     fn new(body: UreqBody, url: Url, net: Net) -> Self {
-        Self { reader: body.into_reader(), url, net }
+        let pace = Pace::new(net.idle);
+        Self { reader: body.into_reader(), url, net, pace }
     }
 
     /// Reads some of it; 0: that was all.
     pub fn read(&mut self, to: &mut [u8]) -> Result<usize, RequestError> {
         let count = loop {
-            match self.reader.read(to) {
+            match within(self.net.idle, || self.reader.read(to)) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(explain(error.into(), &self.url, &self.net)),
                 Ok(count) => break count,
             }
         };
         traffic::count_bytes(count);
+        if count > 0 {
+            self.pace.took(count).map_err(RequestError::Permanent)?;
+        }
         Ok(count)
     }
 
@@ -301,7 +310,8 @@ impl Body {
 
     /// Lets go of it. Its connection can be used again if there is little of it.
     pub fn drain(self) {
-        let _ = io::copy(&mut self.reader.take(DRAINED), &mut io::sink());
+        let mut rest = self.reader.take(DRAINED);
+        let _ = within(self.net.idle, || io::copy(&mut rest, &mut io::sink()));
     }
 }
 

@@ -71,6 +71,10 @@ pub(super) fn open(
     let url = answer.url.clone();
     let opened = match answer.status() {
         200 => whole(client, answer)?,
+        // Parts of two answers could be of two versions.
+        206 if identity.condition().is_none() && Part::of(&answer)?.is_beginning_only() => {
+            all_of(client, answer)?
+        }
         206 => beginning(client, answer)?,
         // An empty file has no first byte.
         416 => all_of(client, answer)?,
@@ -212,6 +216,11 @@ impl Part {
         }
     }
 
+    /// Whether it is the beginning that was asked for, and more follows.
+    fn is_beginning_only(&self) -> bool {
+        self.from == 0 && self.count <= FIRST as u64 && self.len != Some(self.count)
+    }
+
     fn shown(&self) -> String {
         format!("{}-{}", self.from, self.from + (self.count - 1))
     }
@@ -237,7 +246,12 @@ pub(super) fn part(
     (from, to): (u64, Option<u64>),
     expected: &Expected<'_>,
 ) -> Result<(Body, bool), RequestError> {
-    let ask = Ask { range: Some((from, to)), condition: expected.identity.condition() };
+    let condition = expected.identity.condition();
+    if condition.is_none() {
+        let problem = "it would have to be fetched in two parts, and the server has no ETag or Last-Modified that tells whether they are of one version";
+        return Err(RequestError::permanent(problem, "try again, or use another server"));
+    }
+    let ask = Ask { range: Some((from, to)), condition };
     let answer = client.get(url, &ask)?;
     let changed = |found: String| {
         RequestError::permanent(format!("it was changed while it was read: {found}"), CHANGED)

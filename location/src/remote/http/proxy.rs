@@ -8,11 +8,10 @@ use std::env;
 use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{
-    Buffers, ConnectionDetails, Connector, DefaultConnector, NextTimeout, Transport,
-};
+use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
 use ureq::{Agent, Error, Proxy};
 
+use super::connection::connector;
 use super::url::{Login, Url};
 use crate::remote::Net;
 use storage::Failure;
@@ -45,7 +44,7 @@ impl ProxySettings {
         let tunnel = variable(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]);
         let exceptions = variable(&["no_proxy", "NO_PROXY"]).map(|(_, value)| value);
         Self {
-            direct: config(net, None).new_agent(),
+            direct: agent(net, None),
             plain: plain.map(|(name, value)| plain_agent(net, name, &value)),
             tunnel: tunnel.map(|(name, value)| tunnel_agent(net, name, &value)),
             exceptions: Exceptions(exceptions.unwrap_or_default()),
@@ -98,7 +97,7 @@ fn plain_agent(net: &Net, name: &str, value: &str) -> Result<(Agent, Option<Logi
     }
     let uri = proxy.to_string().parse();
     let at_proxy = AtProxy(uri.map_err(|_| no_proxy_url(name, "it is no URL"))?);
-    let connector = DefaultConnector::new().chain(WholeUrls);
+    let connector = connector().chain(WholeUrls);
     Ok((Agent::with_parts(config(net, None), connector, at_proxy), proxy.login))
 }
 
@@ -106,7 +105,11 @@ fn plain_agent(net: &Net, name: &str, value: &str) -> Result<(Agent, Option<Logi
 fn tunnel_agent(net: &Net, name: &str, value: &str) -> Result<Agent, Failure> {
     proxy_url(name, value)?;
     let proxy = Proxy::new(value).map_err(|_| no_proxy_url(name, "it is no URL"))?;
-    Ok(config(net, Some(proxy)).new_agent())
+    Ok(agent(net, Some(proxy)))
+}
+
+fn agent(net: &Net, proxy: Option<Proxy>) -> Agent {
+    Agent::with_parts(config(net, proxy), connector(), DefaultResolver::default())
 }
 
 /// Redirections are followed by [`super::client`], which has rules for them. There is no limit for all of a transfer.

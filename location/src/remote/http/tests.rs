@@ -119,7 +119,7 @@ fn a_part_is_one_request_for_no_byte_more_over_the_same_connection() {
             if ranges {
                 Reply::file(request, &sent, "\"1\"")
             } else {
-                Reply::new(200, sent.clone())
+                Reply::new(200, sent.clone()).with("ETag: \"1\"")
             }
         });
         let file: Arc<dyn RandomAccess> = Arc::from(root(&server.url("/disk")).unwrap());
@@ -176,7 +176,7 @@ fn missing_files_are_reported_over_one_connection() {
 fn a_server_without_ranges_sends_the_whole_once() {
     let content = bytes(LARGE);
     let sent = content.clone();
-    let server = Server::new(move |_, _| Reply::new(200, sent.clone()));
+    let server = Server::new(move |_, _| Reply::new(200, sent.clone()).with("ETag: \"1\""));
     let file = root(&server.url("/x")).unwrap();
     assert!(file.is_sequential());
     assert_eq!(whole(file).unwrap(), content);
@@ -222,11 +222,28 @@ fn a_broken_transfer_without_ranges_begins_anew_and_goes_on() {
     let content = bytes(LARGE);
     let sent = content.clone();
     let server = Server::new(move |_, before| {
-        let reply = Reply::new(200, sent.clone());
+        let reply = Reply::new(200, sent.clone()).with("ETag: \"1\"");
         if before == 0 { reply.cut(600_000) } else { reply }
     });
     assert_eq!(whole(root(&server.url("/x")).unwrap()).unwrap(), content);
     assert_eq!(server.asked(), ["/x 0-131071", "/x 600000-"]);
+}
+
+/// Without ETag and Last-Modified nothing tells whether two answers are of one version.
+#[test]
+fn answers_without_a_version_are_never_put_together() {
+    let server = Server::new(|request, before| Reply::file(request, &bytes(LARGE + before), ""));
+    let file = root(&server.url("/x")).unwrap();
+    assert!(file.is_sequential() && file.version().is_empty());
+    assert!(whole(file).unwrap() == bytes(LARGE + 1), "all of it is of the second answer");
+    assert_eq!(server.asked(), ["/x 0-131071", "/x"]);
+    let server = Server::new(|_, before| {
+        let reply = Reply::new(200, bytes(LARGE));
+        if before == 0 { reply.cut(600_000) } else { reply }
+    });
+    let (problem, _) = failure(&server.url("/x"));
+    assert!(problem.contains("no ETag or Last-Modified"), "{problem}");
+    assert_eq!(server.asked().len(), 1);
 }
 
 #[test]
@@ -244,12 +261,8 @@ fn a_file_that_changes_is_not_patched_together() {
         reply.with(&format!("Last-Modified: Sat, 0{} Nov 2026 00:00:00 GMT", before + 1))
     });
     assert!(failure(&server.url("/x")).0.contains("another version"));
-    // Those that know neither.
-    let server = Server::new(|request, before| Reply::file(request, &bytes(LARGE + before), ""));
-    let (problem, _) = failure(&server.url("/x"));
-    assert!(problem.contains("it has 1000001 bytes, and had 1000000"), "{problem}");
     let server = Server::new(|request, before| match before {
-        0 => Reply::file(request, &bytes(LARGE), ""),
+        0 => Reply::file(request, &bytes(LARGE), "\"1\""),
         _ => Reply::new(404, ""),
     });
     assert!(failure(&server.url("/x")).0.contains("not there any more"));
@@ -260,7 +273,7 @@ fn wrong_later(
     wrong: impl Fn(&Request) -> Reply + Send + Sync + 'static,
 ) -> (String, &'static str) {
     let server = Server::new(move |request, before| match before {
-        0 => Reply::file(request, &bytes(LARGE), ""),
+        0 => Reply::file(request, &bytes(LARGE), "\"1\""),
         _ => wrong(request),
     });
     failure(&server.url("/x"))
@@ -293,8 +306,9 @@ fn lies_about_lengths_and_places_are_found_out() {
     let server = Server::new(|_, _| Reply::new(200, bytes(1000)).saying("2000").cut(1000));
     assert!(failure(&server.url("/x")).0.contains("broke"));
     assert_eq!(server.asked().len(), 3);
-    let server =
-        Server::new(|_, _| Reply::new(200, bytes(LARGE)).saying("18446744073709551615").cut(LARGE));
+    let server = Server::new(|_, _| {
+        Reply::new(200, bytes(LARGE)).with("ETag: \"1\"").saying("18446744073709551615").cut(LARGE)
+    });
     assert!(failure(&server.url("/x")).0.contains("broke"));
     let server = Server::new(|_, _| Reply::new(200, bytes(100)).saying("-1"));
     assert!(failure(&server.url("/x")).0.contains("does not speak HTTP"));
@@ -319,6 +333,39 @@ fn a_server_that_says_nothing_is_given_up() {
         assert!(hint.contains("network"));
         assert_eq!(server.asked().len(), requests, "it is not waited for again");
     }
+}
+
+/// A byte now and then keeps every single read within its time-out.
+#[test]
+fn a_server_that_trickles_is_given_up_wherever_it_does() {
+    let idle = Duration::from_millis(600);
+    let net = Net { idle, retries: 0, ..net() };
+    let head = "HTTP/1.1 200 OK\r\n";
+    let chunked = format!("{head}Transfer-Encoding: chunked\r\n\r\n");
+    let points = [
+        (String::new(), "HTTP/1.1 200 OKOKOKOKOKOKOKOK"),
+        (head.to_owned(), "X: y\r\n"),
+        (format!("{head}Content-Length: 1000\r\n\r\n"), "x"),
+        (format!("{head}\r\n"), "x"),
+        (chunked.clone(), "0"),
+        (format!("{chunked}4;x="), "y"),
+        (chunked.clone(), "1\r\nx\r\n"),
+        (format!("{chunked}0\r\n"), "X: y\r\n"),
+        (format!("HTTP/1.1 302 Said\r\nLocation: /\r\nContent-Length: 1000\r\n\r\n"), "x"),
+    ];
+    std::thread::scope(|scope| {
+        for (begin, then) in points {
+            let net = &net;
+            scope.spawn(move || {
+                let at = format!("{begin:?} {then:?}");
+                let server = Server::new(move |_, _| Reply::trickling(&begin, then));
+                let begun = std::time::Instant::now();
+                let (problem, _) = failure_with(&server.url("/x"), net);
+                let took = begun.elapsed();
+                assert!(took < 8 * idle, "{at}: {problem} after {took:?}");
+            });
+        }
+    });
 }
 
 #[test]
@@ -360,8 +407,9 @@ fn a_file_of_unknown_length_is_taken_up_to_a_limit() {
         "/old" => Reply::raw("HTTP/1.0 200 OK\r\n\r\nall of it"),
         "/star" => match request.range(LARGE) {
             Some((from, to)) => Reply::new(206, &bytes(LARGE)[from..=to])
+                .with("ETag: \"1\"")
                 .with(&format!("Content-Range: bytes {from}-{to}/*")),
-            None => Reply::new(200, bytes(LARGE)),
+            None => Reply::new(200, bytes(LARGE)).with("ETag: \"1\""),
         },
         "/cut" => Reply::chunked(200, &bytes(LARGE)).cut(300_000),
         _ => Reply::chunked(200, &bytes(2_000_000)),

@@ -184,7 +184,7 @@ fn lengths_that_are_not_true_are_not_believed() {
 #[test]
 fn an_invalid_answer_is_an_error_in_time() {
     for (lie, words) in [
-        ((|p, r| if p == 6 { vec![] } else { r }) as Lie, "failed to fill whole buffer"),
+        ((|p, r| if p == 6 { vec![] } else { r }) as Lie, "ended in the middle of an answer"),
         // Another call's answer.
         (
             |_, mut record| {

@@ -10,6 +10,7 @@ use nfs3_client::io::{AsyncRead, AsyncWrite};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
 use crate::remote::address::{connect, is_stall, limit, stalled, unreached};
+use crate::remote::pace::Pace;
 use storage::Failure;
 
 /// Bytes of an answer at most: a piece of a file, and what is around it.
@@ -36,9 +37,10 @@ impl Wire {
     /// Takes a whole record, whatever pieces it comes in.
     fn receive(&mut self) -> io::Result<()> {
         self.record.clear();
+        let mut pace = Pace::new(self.idle);
         loop {
             let mut head = [0; 4];
-            self.fill(&mut head)?;
+            self.fill(&mut head, &mut pace)?;
             let head = u32::from_be_bytes(head);
             let len = usize::try_from(head & 0x7fff_ffff).unwrap_or(usize::MAX);
             let begin = self.record.len();
@@ -47,7 +49,7 @@ impl Wire {
             }
             let mut record = std::mem::take(&mut self.record);
             record.resize(begin + len, 0);
-            self.fill(&mut record[begin..])?;
+            self.fill(&mut record[begin..], &mut pace)?;
             self.record = record;
             if head >> 31 == 1 {
                 break;
@@ -68,10 +70,24 @@ impl Wire {
         Ok(())
     }
 
-    fn fill(&mut self, to: &mut [u8]) -> io::Result<()> {
-        self.stream
-            .read_exact(to)
-            .map_err(|error| if is_stall(&error) { stalled(self.idle) } else { error })
+    fn fill(&mut self, to: &mut [u8], pace: &mut Pace) -> io::Result<()> {
+        let mut filled = 0;
+        while filled < to.len() {
+            match self.stream.read(&mut to[filled..]) {
+                Ok(0) => {
+                    let problem = "the connection ended in the middle of an answer";
+                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, problem));
+                }
+                Ok(count) => {
+                    filled += count;
+                    pace.took(count)?;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if is_stall(&error) => return Err(stalled(self.idle)),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 }
 

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use crate::remote::address::{is_stall, said, stalled};
+use crate::remote::pace::Pace;
 use storage::Failure;
 
 const RRQ: u16 = 1;
@@ -72,6 +73,7 @@ pub(super) struct Transfer {
     peer: SocketAddr,
     answered: bool,
     idle: Duration,
+    pace: Pace,
     block: usize,
     window: u16,
     announced: Option<u64>,
@@ -114,6 +116,7 @@ impl Transfer {
             peer: server,
             answered: false,
             idle,
+            pace: Pace::new(idle),
             block: BLOCK,
             window: 1,
             announced: None,
@@ -271,6 +274,9 @@ impl Transfer {
         }
         self.complained = false;
         self.ended = bytes.len() < self.block;
+        if !self.ended {
+            self.pace.took(bytes.len())?;
+        }
         self.bytes.clear();
         self.bytes.extend_from_slice(bytes);
         self.taken = 0;
