@@ -167,6 +167,9 @@ fn fail(message: &str, hint: &str) -> ExitCode {
 
 /// The same for what keeps a guest from starting. After a signal it does not return.
 fn failed(error: &RunError) -> ExitCode {
+    if matches!(error, RunError::Stopped { .. }) {
+        report::hurry();
+    }
     report::message(&with_sources(error), error.hint().as_deref());
     if let RunError::Stopped { signal, .. } = error {
         signals::die_of(*signal);

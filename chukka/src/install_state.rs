@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use firmware::SourceFile;
@@ -15,6 +16,7 @@ use location::fetch::Settings;
 use location::{Place, arguments, checksum};
 use serde::{Deserialize, Serialize};
 use storage::LocalFile;
+use storage::disk::DiskOptions;
 use thiserror::Error;
 
 use crate::request::{BootFiles, BootSource, Request};
@@ -83,6 +85,8 @@ pub struct InstallState {
     record: Record,
     /// Whether the run has a disk to boot.
     has_disk: bool,
+    /// The guest's disks that it can write to, as they were before the run.
+    disks: Vec<DiskBefore>,
     /// Held until the end.
     _lock: Option<File>,
 }
@@ -167,7 +171,8 @@ fn make(
     let (version, phase) = (VERSION, Phase::Pending);
     let record = Record { version, phase, location, rule, command_line, kernel, initrd };
     let directory = directory.to_owned();
-    let state = InstallState { directory, record, has_disk: false, _lock: Some(lock) };
+    let state =
+        InstallState { directory, record, has_disk: false, disks: Vec::new(), _lock: Some(lock) };
     state.write()?;
     Ok(state)
 }
@@ -220,12 +225,18 @@ impl InstallState {
         if record.command_line.contains('\0') {
             return Err(damaged("its command line has a NUL".to_owned()));
         }
-        Ok(Self { directory: directory.to_owned(), record, has_disk: false, _lock: None })
+        let (has_disk, disks) = (false, Vec::new());
+        Ok(Self { directory: directory.to_owned(), record, has_disk, disks, _lock: None })
     }
 
     /// Makes `request` boot what the phase says.
     fn apply(&mut self, request: Request) -> Result<Request, StateError> {
         self.has_disk = request.boot.is_some();
+        let writable = request.disks.iter().filter(|disk| {
+            let DiskOptions { read_only, snapshot, .. } = disk.options;
+            !read_only && !snapshot
+        });
+        self.disks = writable.filter_map(|disk| DiskBefore::look(&disk.path)).collect();
         match self.record.phase {
             Phase::Installed if self.has_disk => Ok(request),
             Phase::Installed => Err(StateError::NoDisk { directory: self.directory.clone() }),
@@ -264,7 +275,7 @@ impl InstallState {
         })
     }
 
-    /// Ends a run: an installer whose guest has switched itself off, or reset the machine, has finished. Says so, or that nothing has
+    /// Ends a run: an installer whose guest has switched itself off, or reset the machine, has finished, if it wrote to a disk. Says so, or that nothing has
     /// changed, where the installer ran; `outcome` is `None` where chukka failed.
     ///
     /// # Errors
@@ -277,6 +288,11 @@ impl InstallState {
         if !matches!(outcome, Some(Outcome::PowerOff | Outcome::Reset)) {
             let again = "the next run with -state boots the installer again";
             return Ok(Some(format!("'{shown}' is still pending: {again}")));
+        }
+        if !self.disks.is_empty() && self.disks.iter().all(DiskBefore::is_unchanged) {
+            let again = "the next run with -state boots the installer again";
+            let why = "the guest wrote nothing to its disk";
+            return Ok(Some(format!("'{shown}' is still pending, as {why}: {again}")));
         }
         self.record.phase = Phase::Installed;
         self.write()?;
@@ -294,6 +310,34 @@ impl InstallState {
         let written =
             written.and_then(|text| whole_file::write(&path, |file| writeln!(file, "{text}")));
         written.map_err(|source| StateError::Write { path, source })
+    }
+}
+
+/// What tells whether a disk was written to.
+#[derive(Debug, PartialEq, Eq)]
+struct DiskBefore {
+    path: PathBuf,
+    /// The times of an image's last change; what the kernel counts for a block device (Linux's
+    /// Documentation/ABI/stable/sysfs-block).
+    state: String,
+}
+
+impl DiskBefore {
+    /// `None` if nothing tells.
+    fn look(path: &Path) -> Option<Self> {
+        let about = fs::metadata(path).ok()?;
+        let state = if about.file_type().is_block_device() {
+            let (major, minor) = (rustix::fs::major(about.rdev()), rustix::fs::minor(about.rdev()));
+            let counts = fs::read_to_string(format!("/sys/dev/block/{major}:{minor}/stat")).ok()?;
+            counts.split_ascii_whitespace().nth(6)?.to_owned()
+        } else {
+            format!("{}.{:09}", about.mtime(), about.mtime_nsec())
+        };
+        Some(Self { path: path.to_owned(), state })
+    }
+
+    fn is_unchanged(&self) -> bool {
+        Self::look(&self.path).as_ref() == Some(self)
     }
 }
 

@@ -40,6 +40,9 @@ fn main() -> ExitCode {
     };
     // Before anything else: what comes next may end this process.
     let state = state.map(|state| state.finish(result.as_ref().ok()));
+    if matches!(result, Ok(Outcome::Signal(_)) | Err(RunError::Stopped { .. })) {
+        report::hurry();
+    }
     match result {
         Ok(outcome) => {
             let elapsed = started.elapsed().as_secs_f64();

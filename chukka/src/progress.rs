@@ -3,7 +3,8 @@
 
 use std::fmt;
 use std::io::{self, IsTerminal};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
@@ -62,7 +63,7 @@ impl Progress {
 
     /// Falls silent. Returns, in words, the transfer that was running and what remains of it.
     pub fn stop(&self) -> Option<String> {
-        let mut state = self.state();
+        let mut state = self.state_soon()?;
         state.silent = true;
         let transfer = state.transfer.take()?;
         transfer.clear();
@@ -73,6 +74,18 @@ impl Progress {
         } else {
             format!("{name}: {here} of {total} received; the next run starts over")
         })
+    }
+
+    /// The state, unless the transfer's thread keeps it: it waits then until somebody reads standard error.
+    fn state_soon(&self) -> Option<MutexGuard<'_, State>> {
+        for _ in 0..20 {
+            match self.state.try_lock() {
+                Ok(state) => return Some(state),
+                Err(TryLockError::Poisoned(state)) => return Some(state.into_inner()),
+                Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(10)),
+            }
+        }
+        None
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

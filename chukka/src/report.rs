@@ -3,20 +3,52 @@
 
 use std::error::Error;
 use std::io::{self, Write};
+use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 use vmm::host::printable::{is_unsafe, printable};
 use vmm::host::screen;
+use vmm_sys_util::epoll::{ControlOperation, Epoll, EpollEvent, EventSet};
 
 /// The status of a chukka that could not do what it was asked to: usage, files, memory, KVM
 /// (docs/exit-codes.md).
 pub const COULD_NOT_RUN: u8 = 125;
+
+/// Whether messages may no longer wait for long until there is room for them.
+static HURRY: AtomicBool = AtomicBool::new(false);
+
+/// How long a message waits for room then, in milliseconds.
+const PATIENCE: i32 = 500;
+
+/// From now on a message is dropped if nobody takes it: a signal ends chukka, and a full pipe must not delay that.
+pub fn hurry() {
+    HURRY.store(true, Ordering::Relaxed);
+}
+
+/// Whether standard error takes a message, now or soon (`PIPE_BUF` bytes for a pipe, pipe(7)).
+fn has_room() -> bool {
+    let room = || {
+        let epoll = Epoll::new()?;
+        let event = EpollEvent::new(EventSet::OUT, 0);
+        match epoll.ctl(ControlOperation::Add, io::stderr().as_raw_fd(), event) {
+            // A regular file always has (epoll_ctl(2)).
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(1),
+            added => added?,
+        }
+        epoll.wait(PATIENCE, &mut [EpollEvent::default()])
+    };
+    room().is_ok_and(|count: usize| count > 0)
+}
 
 /// Prints one line, and the hint on a second one. A line that the guest has begun on the same
 /// terminal or in the same file ends first. Control characters are shown as escapes.
 pub fn message(text: &str, hint: Option<&str>) {
     let start = if screen::take_unfinished_line() { "\n" } else { "" };
     let hint = hint.map(|hint| format!("hint: {}\n", printable(hint))).unwrap_or_default();
+    if HURRY.load(Ordering::Relaxed) && !has_room() {
+        return;
+    }
     let _ = write!(io::stderr(), "{start}chukka: {}\n{hint}", printable(text));
 }
 

@@ -138,7 +138,8 @@ impl Resolved {
             let renamed = old.renamed(0);
             format!("{}: the guest sees the disk as /dev/vda; add -append {renamed}", old.word)
         });
-        let warnings = warnings.chain(advice).chain(old).collect();
+        let foreign = found.as_ref().map(|found| words::foreign_answers(source, found.installer));
+        let warnings = warnings.chain(foreign.flatten()).chain(advice).chain(old).collect();
         let boot = Payload { kernel, initrd, modules, cmdline };
         Ok(Self { boot, found, initrd_name, injected, warnings })
     }

@@ -64,11 +64,16 @@ pub fn volumes(file: Arc<dyn RandomAccess>) -> Result<Vec<Volume>, FileError> {
     Ok(search.found)
 }
 
+/// Partitions that an error names.
+const NAMED: usize = 8;
+
 #[derive(Default)]
 struct Search {
     found: Vec<Volume>,
     /// Number of partitions read.
     partitions: usize,
+    /// How many partitions the current image is in.
+    nesting: usize,
 }
 
 impl Search {
@@ -109,7 +114,7 @@ impl Search {
         let mut partitions = partitions::list(disk)?;
         partitions.sort_by_key(|partition| !partition.active);
         let before = self.found.len();
-        let mut seen = Vec::new();
+        let (mut seen, mut more) = (Vec::new(), 0);
         for partition in partitions {
             self.partitions += 1;
             if self.partitions > PARTITIONS {
@@ -117,7 +122,14 @@ impl Search {
                 break;
             }
             let Partition { number, at, len, .. } = partition;
-            if let Err(why) = self.look_into(disk, &partition, depth) {
+            self.nesting += 1;
+            let found = self.look_into(disk, &partition, depth);
+            self.nesting -= 1;
+            let Err(why) = found else { continue };
+            if self.nesting > 0 || seen.len() >= NAMED {
+                // What is in a partition of a partition would only hide the rest.
+                more += 1;
+            } else {
                 seen.push(format!(
                     "partition {number} ({}, {} MiB at {} MiB): {why}",
                     partition.kind,
@@ -128,6 +140,9 @@ impl Search {
         }
         if self.found.len() > before {
             return Ok(());
+        }
+        if more > 0 {
+            seen.push(format!("{}{more} without one", if seen.is_empty() { "" } else { "and " }));
         }
         let seen = if seen.is_empty() { "it has no partitions".into() } else { seen.join("; ") };
         Err(FileError::failure(

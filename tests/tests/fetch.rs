@@ -7,11 +7,14 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use chukka_tests::binaries;
 use chukka_tests::native::guest::bzimage;
@@ -276,4 +279,33 @@ fn fetching_works_without_a_usable_cache() {
     let ended = fetch(&file.join("cache"), &server, &["--output"]).args([&output]).run();
     assert_whole(&ended, &server);
     assert!(ended.stderr.contains("warning: no cache"), "{}", ended.stderr);
+}
+
+/// A pipe that nobody reads takes 64 KiB, and then nothing: not the warning about this cache either.
+#[test]
+fn a_signal_ends_chukka_though_its_messages_find_no_reader() {
+    let (scratch, server) = (Scratch::new(), Server::start());
+    let cache = scratch.path("cache");
+    fs::create_dir(&cache).unwrap();
+    fs::set_permissions(&cache, fs::Permissions::from_mode(0o777)).unwrap();
+    let mut child = Command::new("sh")
+        .args(["-c", "timeout 0.3 yes >&2; exec \"$@\"", "sh"])
+        .arg(binaries::chukka().unwrap())
+        .args(["fetch", "--cache"])
+        .args([&cache])
+        .arg(server.url())
+        .stderr(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let program = format!("/proc/{}/comm", child.id());
+    while fs::read_to_string(&program).unwrap() != "chukka\n" {
+        thread::sleep(Duration::from_millis(10));
+    }
+    thread::sleep(Duration::from_millis(300));
+    let began = Instant::now();
+    assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
+    let status = child.wait().unwrap();
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert_eq!(status.signal(), Some(libc::SIGTERM), "{status}");
 }

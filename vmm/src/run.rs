@@ -46,8 +46,8 @@ use message::Message;
 /// The KVM device.
 const KVM_DEVICE: &str = "/dev/kvm";
 
-/// Checks everything that does not require KVM: that the firmware can be opened and that everything
-/// fits into guest memory.
+/// Checks everything that does not require KVM: that the firmware can be opened, that everything
+/// fits into guest memory, and that the host has this memory.
 ///
 /// # Errors
 /// Anything that would prevent the guest from starting.
@@ -58,7 +58,10 @@ pub fn check(
 ) -> Result<Vec<String>, StartError> {
     let mut warnings = Vec::new();
     let boot = Boot::open(config, kernel, flash, &mut warnings)?;
-    boot.check(&MemoryMap::new(config.memory), config.machine)?;
+    let map = MemoryMap::new(config.memory);
+    boot.check(&map, config.machine)?;
+    SmbiosTables::build(&items::smbios_config(config)?).map_err(BootError::from)?;
+    drop(Ram::new(&map, config.map_initrd)?);
     Ok(warnings)
 }
 

@@ -32,8 +32,8 @@ Examples:
 Boot an installer until it has finished, and its disk from then on:
   chukka fetch --state DIR LOCATION
   chukka -state DIR -bootdisk DISK
-The installer has finished when it powers the guest off or resets it. chukka restart-install DIR
-starts over.";
+The installer has finished when it powers the guest off or resets it after writing to its disk.
+chukka restart-install DIR starts over.";
 
 /// `chukka fetch LOCATION`.
 pub(super) fn run(matches: &ArgMatches) -> ExitCode {

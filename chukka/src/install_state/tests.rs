@@ -30,7 +30,9 @@ impl Folder {
             initrd: Some(kept("initrd")),
         };
         let directory = folder.0.clone();
-        InstallState { directory, record, has_disk: false, _lock: None }.write().unwrap();
+        InstallState { directory, record, has_disk: false, disks: Vec::new(), _lock: None }
+            .write()
+            .unwrap();
         folder
     }
 
@@ -96,6 +98,32 @@ fn only_a_guest_that_ends_by_itself_is_installed() {
         assert_eq!(folder.phase(), phase, "{outcome:?}");
         let is = if phase == Phase::Pending { "is still pending: " } else { "is installed: " };
         assert!(said.contains(is), "{said}");
+    }
+}
+
+#[test]
+fn a_guest_that_wrote_nothing_to_its_disk_has_installed_nothing() {
+    use std::os::unix::fs::FileExt;
+    for (written, words, phase) in [
+        (false, "", Phase::Pending),
+        (true, "", Phase::Installed),
+        // Nothing can be written there.
+        (false, ",readonly=on", Phase::Installed),
+        (false, ",snapshot=on", Phase::Installed),
+    ] {
+        let folder = Folder::new(Phase::Pending, "");
+        let disk = folder.0.join("disk");
+        fs::write(&disk, [0; 512]).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(30));
+        let drive = format!("file={},format=raw,if=virtio{words}", disk.display());
+        let state = begin(folder.request(&["-drive", &drive])).unwrap().1.unwrap();
+        if written {
+            File::options().write(true).open(&disk).unwrap().write_at(b"x", 0).unwrap();
+        }
+        let said = state.finish(Some(&Outcome::PowerOff)).unwrap().unwrap();
+        assert_eq!(folder.phase(), phase, "{said}");
+        let because = "is still pending, as the guest wrote nothing to its disk";
+        assert_eq!(said.contains(because), phase == Phase::Pending, "{said}");
     }
 }
 

@@ -100,6 +100,30 @@ fn advice(found: &Found, form: &str, wanted: bool) -> String {
     advice
 }
 
+/// A warning if the user's answers are for another installer than the one that is booted.
+pub fn foreign_answers(source: &BootSource, installer: Installer) -> Option<String> {
+    let given = source.injections.iter().map(|injection| injection.answers);
+    let given = given.chain(source.answers_at.iter().map(|(whose, _)| *whose));
+    let foreign = given.filter_map(|whose| {
+        let (option, of, is_own) = match whose {
+            Answers::None => return None,
+            Answers::Preseed => ("-preseed", "Debian's installer", is_debian(installer)),
+            Answers::Kickstart => ("-kickstart", "anaconda", installer == Installer::Anaconda),
+            Answers::Autoyast => ("-autoyast", "SUSE's installer", installer == Installer::Yast),
+        };
+        (!is_own)
+            .then(|| format!("{option} is for {of}, but this is {installer}, which ignores it"))
+    });
+    // Of what is not known nothing can be said.
+    foreign.take(1).next().filter(|_| installer != Installer::Other)
+}
+
+/// Whether it reads preseed files: Ubuntu's live system does, too.
+fn is_debian(installer: Installer) -> bool {
+    use Installer::{Casper, Debian, DebianLive, DebianMedium};
+    matches!(installer, Debian | DebianMedium | DebianLive | Casper)
+}
+
 /// The words of the command line for the user's answers.
 fn answers(source: &BootSource, injected: &[Injected], release: &Release) -> Vec<String> {
     let word = |whose, at| match whose {
@@ -225,6 +249,47 @@ mod tests {
         let live = found(DebianLive, None, None);
         assert_eq!(line(&source("quiet boot=x"), &live).0, "quiet boot=x components");
         assert_eq!(line(&source(""), &live).0, "boot=live components");
+    }
+
+    #[test]
+    fn answers_for_another_installer_are_a_warning() {
+        use Installer::{Casper, Other};
+        let given = |whose| {
+            let answers_at = vec![(whose, "http://h/x".to_owned())];
+            BootSource { answers_at, ..source("") }
+        };
+        for (whose, right, wrong, words) in [
+            (
+                Answers::Preseed,
+                Debian,
+                Anaconda,
+                "-preseed is for Debian's installer, but this is anaconda",
+            ),
+            (
+                Answers::Preseed,
+                Casper,
+                Yast,
+                "-preseed is for Debian's installer, but this is SUSE's",
+            ),
+            (
+                Answers::Kickstart,
+                Anaconda,
+                Debian,
+                "-kickstart is for anaconda, but this is Debian's",
+            ),
+            (
+                Answers::Autoyast,
+                Yast,
+                Anaconda,
+                "-autoyast is for SUSE's installer, but this is anaconda",
+            ),
+        ] {
+            let warning = foreign_answers(&given(whose), wrong).unwrap();
+            assert!(warning.starts_with(words), "{warning}");
+            assert_eq!(foreign_answers(&given(whose), right), None);
+            assert_eq!(foreign_answers(&given(whose), Other), None);
+            assert_eq!(foreign_answers(&source(""), wrong), None);
+        }
     }
 
     #[test]

@@ -124,6 +124,13 @@ fn caught<T>(run: impl FnOnce() -> Result<T, BackhandError>) -> io::Result<T> {
     let problem = match catch_unwind(AssertUnwindSafe(run)) {
         Ok(Ok(done)) => return Ok(done),
         Ok(Err(BackhandError::StdIo(error))) => return Err(error),
+        // backhand 0.25.5 accepts no symbolic link of 256 bytes or more, and says nothing of it.
+        Ok(Err(BackhandError::Deku(_))) => {
+            let problem = "the file system (squashfs) has something in it that is not supported, such as a symbolic link of more than 255 bytes, or is damaged";
+            return Err(
+                Failure::new(problem, "unpack it with unsquashfs, and give the directory").into()
+            );
+        }
         Ok(Err(error)) => format!("the file system (squashfs) cannot be read: {error:?}"),
         Err(_) => "the file system (squashfs) is damaged".into(),
     };

@@ -185,3 +185,20 @@ fn images_in_images_end_somewhere() {
         inner = outer;
     }
 }
+
+/// A disk whose partitions all begin with its own partition table.
+#[test]
+fn an_error_about_partitions_in_partitions_is_short() {
+    let mut table = vec![0; 512];
+    for entry in 0..4 {
+        table[446 + 16 * entry..][..16]
+            .copy_from_slice(b"\0\0\0\0\x83\0\0\0\x01\0\0\0\xff\x07\0\0");
+    }
+    table[510..].copy_from_slice(b"\x55\xaa");
+    let temp = Temp::new();
+    temp.file("disk", &table.repeat(2048));
+    let error = volumes(local(&temp.path().join("disk"))).unwrap_err();
+    let text = format!("{error}: {}", std::error::Error::source(&error).unwrap());
+    assert!(text.contains("partition 1 (Linux, 0 MiB at 0 MiB)"), "{text}");
+    assert!(text.len() < 500, "{} bytes: {text}", text.len());
+}
