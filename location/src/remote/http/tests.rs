@@ -351,7 +351,7 @@ fn a_server_that_trickles_is_given_up_wherever_it_does() {
         (format!("{chunked}4;x="), "y"),
         (chunked.clone(), "1\r\nx\r\n"),
         (format!("{chunked}0\r\n"), "X: y\r\n"),
-        (format!("HTTP/1.1 302 Said\r\nLocation: /\r\nContent-Length: 1000\r\n\r\n"), "x"),
+        ("HTTP/1.1 302 Said\r\nLocation: /\r\nContent-Length: 1000\r\n\r\n".to_owned(), "x"),
     ];
     std::thread::scope(|scope| {
         for (begin, then) in points {
