@@ -169,6 +169,24 @@ mod tests {
     }
 
     #[test]
+    fn forgets_half_a_command_when_the_machine_is_reset() {
+        let (mut device, requests) = controller();
+        outb(&mut device, COMMAND_PORT, COMMAND_WRITE_OUTPUT_PORT);
+        inb(&mut device, DATA_PORT);
+        device.reset();
+        outb(&mut device, DATA_PORT, 0xfe);
+        assert_eq!(requests.take(), []);
+        for _ in 0..STALE_BYTES - 1 {
+            inb(&mut device, DATA_PORT);
+        }
+        assert_eq!(
+            inb(&mut device, COMMAND_PORT),
+            STATUS_FULL,
+            "the buffer is as full as at first"
+        );
+    }
+
+    #[test]
     fn ignores_other_commands_when_driver_probes() {
         let (mut device, requests) = controller();
         for command in (0..0xf0).chain([0xf1, 0xff]) {

@@ -273,6 +273,15 @@ fn elf_is_refused_when_cut_or_for_another_machine() {
 }
 
 #[test]
+fn an_elf_segment_is_not_longer_in_the_file_than_in_memory() {
+    let mut image = elf(62);
+    put(&mut image, 64 + 40, &4096u64.to_le_bytes());
+    open(&image).unwrap();
+    put(&mut image, 64 + 40, &4095u64.to_le_bytes());
+    assert!(error(&image).contains("sizes make no sense"), "{}", error(&image));
+}
+
+#[test]
 fn an_elf_file_without_a_known_entry_protocol_is_rejected() {
     let program = elf_with(62, &[(3, b"GNU\0", &[1; 20])]);
     let message = error(&program);

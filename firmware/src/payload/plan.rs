@@ -234,3 +234,23 @@ fn place_initrd(
 pub(super) fn is_long(image: &BzImage) -> bool {
     image.direct_entry() == Ok(LinuxEntry::Long)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_follows_a_kernel_leaves_out_the_area_below_1_mib_that_is_no_ram() {
+        let end = layout::EBDA;
+        for (kernel, size, start) in [
+            (0x9_0000, 0x8000, 0x9_0000),
+            (0x9_0001, 0x8000, 0x9_1000),
+            (0x9_f000, end - 0x9_f000, 0x9_f000),
+            (0x9_f000, end - 0x9_f000 + 1, layout::HIGH_RAM),
+            (0xa_0000, 1, layout::HIGH_RAM),
+            (0x10_0000, 1 << 20, 0x10_0000),
+        ] {
+            assert_eq!(behind(kernel, size), start, "{kernel:#x} {size:#x}");
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! Checks where data is placed, and what is rejected.
 
 use super::*;
+use crate::image::Segment;
 use crate::image::tests::{bzimage, elf};
 use crate::tables::acpi::{AcpiConfig, PowerManagement};
 use crate::tables::smbios::{SmbiosConfig, SystemStrings};
@@ -98,6 +99,42 @@ fn elf_bss_is_zero_on_memory_that_was_used_before() {
     case.boot.load(&ram.engine, &map, &acpi(), &smbios(map.size())).unwrap();
     assert_eq!(ram.bytes(0x100_1000, 4096), [0; 4096]);
     assert_eq!(ram.bytes(0x100_2000, 1), [0] as [u8; 1], "nothing after it is written");
+}
+
+#[test]
+fn segments_below_1_mib_are_only_where_ram_is_free() {
+    let load = |addr: u64, size: u64, pvh: bool| {
+        let mut case = Case::new(&elf(62), None);
+        let KernelKind::Elf(elf) = &mut case.boot.kernel.kind else { panic!("an ELF file") };
+        elf.pvh_entry = pvh.then_some(0x100_0370);
+        elf.segments.push(Segment { offset: 4096, addr, file_size: 16, mem_size: size });
+        case.load(64 * MIB).map(drop).map_err(|error| error.to_string())
+    };
+    let end = layout::EBDA;
+    assert_eq!(load(0x1_0000, 0x1000, true), Ok(()));
+    assert_eq!(load(end - 0x1000, 0x1000, true), Ok(()));
+    assert_eq!(load(MIB, 0x1000, false), Ok(()));
+    for (addr, size, pvh, words) in [
+        (layout::GDT - 1, 16, true, "where the BIOS data area is"),
+        (end - 0x1000, 0x1001, true, "where no RAM is free"),
+        (end, 16, true, "where no RAM is free"),
+        (MIB - 1, 16, true, "where no RAM is free"),
+        (0x1_0000, 0x1000, false, "where Linux finds its boot information"),
+    ] {
+        let error = load(addr, size, pvh).unwrap_err();
+        assert!(error.contains(words), "{addr:#x}: {error}");
+    }
+}
+
+#[test]
+fn an_initrd_is_never_below_1_mib() {
+    let map = MemoryMap::new(MIB + (64 << 10));
+    let mut case = Case::new(&elf(62), Some(&[1; 100 << 10]));
+    let KernelKind::Elf(elf) = &mut case.boot.kernel.kind else { panic!("an ELF file") };
+    elf.pvh_entry = Some(0x1_0000);
+    elf.segments = vec![Segment { offset: 4096, addr: 0x1_0000, file_size: 16, mem_size: 16 }];
+    let error = case.boot.plan(&map).unwrap_err();
+    assert!(matches!(error, LoadError::InitrdTooBig { .. }), "{error}");
 }
 
 #[test]

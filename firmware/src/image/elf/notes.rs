@@ -136,6 +136,15 @@ mod tests {
     }
 
     #[test]
+    fn a_note_that_reaches_beyond_its_segment_does_not_count() {
+        let mut notes = note(0x100, b"Linux\0", &[7; 8], 4);
+        let whole = Notes { linux: true, ..Notes::default() };
+        assert_eq!(read_all(&notes, 4), whole);
+        notes.truncate(notes.len() - 1);
+        assert_eq!(read_all(&notes, 4), Notes::default());
+    }
+
+    #[test]
     fn pvh_note_is_found_among_others() {
         for align in [4, 8] {
             let mut notes = note(3, b"GNU\0", &[7; 20], align);

@@ -265,6 +265,23 @@ fn a_partial_file_of_another_version_is_not_resumed() {
     }
 }
 
+/// As a process leaves it that was killed: what is not of a version cannot be told from another one's.
+#[test]
+fn a_part_without_a_version_is_not_continued() {
+    let (temp, far) = (Temp::new(), Far::with("linux", "1"));
+    far.change(|state| state.breaks = Some(1000));
+    fetched(&temp, &far).unwrap_err();
+    let about = names(temp.path().join("partial")).into_iter().find(|name| name.ends_with("json"));
+    let about = temp.path().join("partial").join(about.unwrap());
+    let text = fs::read_to_string(&about).unwrap();
+    fs::write(&about, text.replace("\"version\": \"1\"", "\"version\": \"\"")).unwrap();
+    assert_ne!(fs::read_to_string(&about).unwrap(), text);
+    far.change(|state| state.breaks = None);
+    far.put("linux", vec![9; LEN], "");
+    age(&temp);
+    assert!(fetched(&temp, &far).unwrap() == vec![9; LEN]);
+}
+
 #[test]
 fn a_file_that_changed_since_it_was_asked_is_an_error_once() {
     let (temp, far) = (Temp::new(), Far::with("linux", "1"));
