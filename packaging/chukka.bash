@@ -147,6 +147,7 @@ _chukka() {
         -hdb|--hdb) _chukka_paths -f; return ;;
         -hdc|--hdc) _chukka_paths -f; return ;;
         -hdd|--hdd) _chukka_paths -f; return ;;
+        -cdrom|--cdrom) _chukka_paths -f; return ;;
         -nic|--nic) _chukka_words "none"; return ;;
         -netdev|--netdev) return ;;
         -net|--net) _chukka_words "none"; return ;;
@@ -166,7 +167,7 @@ _chukka() {
         -d|--d) return ;;
     esac
     if [[ $cur == -* || COMP_CWORD -gt 1 ]]; then
-        _chukka_options "kernel initrd append location no-location-args bootdisk entry state initrd-inject preseed kickstart autoyast offline fetch checksum dry-run bios pflash L option-rom boot fw_cfg smbios credential m smp cpu machine M accel enable-kvm rtc uuid name drive hda hdb hdc hdd snapshot nic netdev net serial nographic nodefaults debugcon global device chardev msg trace no-reboot action help h version display vnc monitor parallel vga no-user-config d" -
+        _chukka_options "kernel initrd append location no-location-args bootdisk entry state initrd-inject preseed kickstart autoyast offline fetch checksum dry-run bios pflash L option-rom boot fw_cfg smbios credential m smp cpu machine M accel enable-kvm rtc uuid name drive hda hdb hdc hdd cdrom snapshot nic netdev net serial nographic nodefaults debugcon global device chardev msg trace no-reboot action help h version display vnc monitor parallel vga no-user-config d" -
     else
         _chukka_words "fetch restart-install bootloader disk cache help version"
     fi

@@ -111,7 +111,7 @@ _arguments \
     '*-pflash[the firmware in a flash chip, on -machine pc; given twice, code and variables; or -drive if=pflash,…]:FILE:_files' \
     '*-L[look for firmware here first; repeatable]:DIR:_files -/' \
     '*-option-rom[an additional option ROM; FILE,bootindex=N; repeatable]:FILE:_files' \
-    '*-boot[order=c, menu=on, splash-time=MS, reboot-timeout=MS, …]:KEY=VALUE:(menu=on strict=on splash-time= reboot-timeout=)' \
+    '*-boot[order=cd, once=d, menu=on, splash-time=MS, …]:KEY=VALUE:(menu=on strict=on splash-time= reboot-timeout=)' \
     '*-fw_cfg[a file for the guest\: opt/NAME,file=PATH or opt/NAME,string=TEXT; repeatable]:ITEM: ' \
     '*-smbios[type=1,manufacturer=TEXT,product=TEXT,version=,serial=, uuid=,sku=,family=; type=11,value=TEXT or path=FILE]:type=N: ' \
     '*-credential[a systemd credential for the guest; repeatable]:N=VALUE: ' \
@@ -130,6 +130,7 @@ _arguments \
     '*-hdb[the second disk]:FILE:_files' \
     '*-hdc[the third disk]:FILE:_files' \
     '*-hdd[the fourth disk]:FILE:_files' \
+    '*-cdrom[a CD; without a kernel, SeaBIOS boots it\: -boot once=d]:FILE:_files' \
     '*-snapshot[discard what the guest writes to its disks]' \
     '*-nic[user\: a network card, with the host'\''s network by its sockets; hostfwd=tcp\:127.0.0.1\:2222-\:22 forwards a port, restrict=on isolates the guest, tftp=DIR; none\: no card, the default; repeatable]:TYPE:(none)' \
     '*-netdev[the same network as user,id=ID,… and its card as -device virtio-net,netdev=ID,mac=MAC]:TYPE: ' \

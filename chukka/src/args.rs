@@ -7,7 +7,7 @@
 //! 2. `read` walks argv as QEMU's `lookup_opt` (system/vl.c) does, so that a value may begin with a
 //!    dash, and fills [`Options`];
 //! 3. `boot`, `fetching`, `state`, `machine`, `console`, `cpu`, `clock`, `firmware`, `fw_cfg`,
-//!    `smbios`, `debugcon`, `drive`, `pflash`, `network` and `trace` check the values.
+//!    `smbios`, `debugcon`, `drive`, `cdrom`, `pflash`, `network` and `trace` check the values.
 //!
 //! Repeated options follow QEMU: the last `-kernel`, `-initrd`, `-append`, `-cpu`, `-uuid` or `-bios`
 //! counts, and so do chukka's own `-location`, `-state`, `-preseed`, `-kickstart` and `-autoyast`;
@@ -17,6 +17,7 @@
 
 mod boot;
 mod called_as;
+mod cdrom;
 mod clock;
 mod console;
 mod cpu;
@@ -57,6 +58,7 @@ pub use value::RawPair;
 
 use crate::request::{BootSource, Request};
 use debugcon::Devices;
+use drive::Drives;
 use ending::Ending;
 use read::Argv;
 use value::texts;
@@ -130,15 +132,26 @@ fn request(options: &Options) -> Result<Request, ArgsError> {
     let (serial, terminal) = console::serial(options)?;
     let Ending { on_reset, on_panic } = ending::ending(options)?;
     let flash = pflash::chips(options, machine)?;
-    let disks = drive::disks(options, machine, &mut warnings)?;
+    let Drives { disks, cds } = drive::disks(options, machine, &mut warnings)?;
+    let cds_to_boot = cds.as_deref().unwrap_or_default();
     let cards = network::cards(options, machine)?;
+    let has_media = !disks.is_empty() || !cds_to_boot.is_empty();
     let wanted = firmware::Wanted {
         in_flash: !flash.is_empty(),
-        for_disk: !disks.is_empty() && !boot::has_kernel(&options.boot),
+        for_disk: has_media && !boot::has_kernel(&options.boot),
     };
     let firmware = firmware::firmware(options, machine, own_option_rom, wanted, &mut warnings)?;
-    let boot_options = firmware::boot_options(options, firmware.is_some(), &mut warnings)?;
-    firmware::check_boot_indices(firmware.as_ref(), &disks, &mut warnings)?;
+    let boot_options = firmware::boot_options(
+        options,
+        firmware.is_some(),
+        !cds_to_boot.is_empty(),
+        &mut warnings,
+    )?;
+    firmware::check_boot_indices(
+        firmware.as_ref(),
+        disks.iter().chain(cds_to_boot),
+        &mut warnings,
+    )?;
     let fw_cfg = fw_cfg::items(&options.fw_cfg, &mut warnings)?;
     let credentials = fw_cfg::credentials(&options.credentials, &fw_cfg)?;
     smbios::check_strings(&smbios, &credentials)?;
@@ -158,6 +171,7 @@ fn request(options: &Options) -> Result<Request, ArgsError> {
         firmware,
         boot_options,
         disk_boot_indices: disks.iter().map(|disk| disk.boot_index).collect(),
+        cd_boot_indices: cds_to_boot.iter().map(|cd| cd.boot_index).collect(),
         fw_cfg,
         smbios,
         credentials,
@@ -180,7 +194,7 @@ fn request(options: &Options) -> Result<Request, ArgsError> {
         rtc,
     };
     let boot_disk = boot.as_ref().and_then(|boot| drive::boot_disk(boot, options.snapshot));
-    Ok(Request { vm, boot, state, disks, boot_disk, cards, flash, warnings })
+    Ok(Request { vm, boot, state, disks, cds, boot_disk, cards, flash, warnings })
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use thiserror::Error;
 use vmm::error::StartError;
 
 use crate::args::ArgsError;
+use crate::cdrom::CdError;
 use crate::install_state::StateError;
 use crate::networks::NetworkError;
 
@@ -36,6 +37,9 @@ pub enum RunError {
     /// Opening a disk for the guest.
     #[error(transparent)]
     Disk(#[from] DiskError),
+    /// Opening a CD for the guest.
+    #[error(transparent)]
+    Cd(#[from] CdError),
     /// Setting up what a network card is connected to.
     #[error(transparent)]
     Network(#[from] NetworkError),
@@ -176,6 +180,7 @@ impl Hint for RunError {
             Self::Resolve(error) => error.hint(),
             Self::Copy(error) => error.hint(),
             Self::Disk(error) => error.hint().map(Into::into),
+            Self::Cd(error) => error.hint().map(Into::into),
             Self::Network(error) => error.hint().map(Into::into),
             Self::Flash(error) => error.hint().map(Into::into),
             Self::Start(error) => error.hint(),

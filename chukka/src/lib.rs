@@ -16,6 +16,7 @@
 
 pub mod args;
 pub mod bootdisk;
+pub mod cdrom;
 pub mod commands;
 pub mod disk_names;
 pub mod disks;

@@ -10,7 +10,7 @@ use chukka::install_state::{self, InstallState, StateError};
 use chukka::report::{self, COULD_NOT_RUN, with_sources};
 use chukka::request::Request;
 use chukka::resolve::{Purpose, Resolved};
-use chukka::{bootdisk, commands, disks, flash, networks, plan};
+use chukka::{bootdisk, cdrom, commands, disks, flash, networks, plan};
 use guest_memory::hint::Hint;
 use vmm::host::signals;
 use vmm::outcome::Outcome;
@@ -98,6 +98,7 @@ fn run(request: Request, state: &mut Option<InstallState>) -> Result<Outcome, Ru
     report::warnings(&request.warnings);
     // Before anything is fetched: a disk that is in use ends the run at once.
     let disks = disks::open(&request.disks)?;
+    let cd_drives = cdrom::open(request.cds.as_deref())?;
     let cards = networks::open(&request.cards)?;
     let flash = flash::open(&request.flash)?;
     let resolved = request.boot.as_ref();
@@ -111,7 +112,7 @@ fn run(request: Request, state: &mut Option<InstallState>) -> Result<Outcome, Ru
         }
     }
     let vm = Vm::new(&request.vm, resolved.map(|resolved| resolved.boot), flash)?;
-    let vm = vm.with_disks(disks).with_cards(cards);
+    let vm = vm.with_disks(disks).with_cd_drives(cd_drives).with_cards(cards);
     report::warnings(vm.warnings());
     Ok(vm.run(|message| report::message(&message.to_string(), None))?)
 }

@@ -11,6 +11,7 @@ use network::{Forward, Protocol};
 use serde_json::{Value, json};
 
 use crate::args;
+use crate::cdrom;
 use crate::disks;
 use crate::error::RunError;
 use crate::flash;
@@ -58,6 +59,12 @@ pub fn text(request: &Request, state: Option<&str>) -> Result<String, RunError> 
     for (config, disk) in request.disks.iter().zip(disks::open(&request.disks)?) {
         let (size, access) = (Size(disk.size()), access(config));
         line(&mut text, "disk", &format!("'{}' ({size}, raw, {access})", config.path.display()));
+    }
+    if let Some(cds) = &request.cds {
+        cdrom::open(Some(cds))?;
+        for cd in cds {
+            line(&mut text, "CD", &format!("'{}'", cd.path.display()));
+        }
     }
     networks::open(&request.cards)?;
     for card in &request.cards {

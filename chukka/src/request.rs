@@ -20,6 +20,8 @@ pub struct Request {
     pub state: Option<StateConfig>,
     /// The guest's disks, in the order in which it finds them.
     pub disks: Vec<DiskConfig>,
+    /// The guest's CD drives, likewise; `None` without a controller for them.
+    pub cds: Option<Vec<DiskConfig>>,
     /// The disk that `-bootdisk` names. The guest gets it unless it is among `disks`:
     /// [`crate::bootdisk::attach`].
     pub boot_disk: Option<DiskConfig>,

@@ -59,9 +59,6 @@ pub trait LogicalUnit: Debug + Send + Sync {
     /// The medium cannot be read.
     fn read(&self, to: &[VolatileSlice<'_>], start: u64) -> Result<(), Sense>;
 
-    /// The unit attention condition, which is reported once.
-    fn take_attention(&self) -> Option<Sense>;
-
     /// The reset of the logical unit.
     fn reset(&self);
 }

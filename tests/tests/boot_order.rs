@@ -1,4 +1,4 @@
-//! Which disk SeaBIOS boots: the boot order, boot indices, and what `-boot` says.
+//! Which disk or CD SeaBIOS boots: the boot order, boot indices, and what `-boot` says.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -35,6 +35,37 @@ fn bootable(name: &str) -> Vec<u8> {
     disk
 }
 
+/// Bytes of a CD's block.
+const BLOCK: usize = 2048;
+
+/// A CD that boots by El Torito, without emulation: `code` prints the name of four letters in block
+/// 21, and the drive's number.
+fn bootable_cd(name: &str, code: &[u8]) -> Vec<u8> {
+    let mut cd = vec![0; 24 * BLOCK];
+    let mut put = |block: usize, at: usize, bytes: &[u8]| {
+        cd[block * BLOCK + at..][..bytes.len()].copy_from_slice(bytes);
+    };
+    put(16, 0, b"\x01CD001");
+    put(17, 0, b"\0CD001\x01EL TORITO SPECIFICATION");
+    put(17, 0x47, &[19]); // the block of the boot catalog
+    put(18, 0, b"\xffCD001\x01");
+    put(19, 0, &[1]); // validation entry
+    put(19, 0x1e, &[0x55, 0xaa]);
+    put(19, 0x20, &[0x88, 0, 0, 0, 0, 0, 4, 0, 20]); // four sectors of 512 bytes, from block 20
+    put(20, 0, code);
+    put(20, 0x80, &[16, 0, 1, 0, 0, 0x80, 0, 0, 21]);
+    put(21, 0, name.as_bytes());
+    cd
+}
+
+/// The boot sector, which resets the machine by port 0xcf9 instead of ending it.
+fn resetting() -> Vec<u8> {
+    let mut code = BOOT_SECTOR.to_vec();
+    code[29] = 6;
+    code.splice(34..37, [0xba, 0xf9, 0x0c]);
+    code
+}
+
 /// What became of a boot.
 struct Boot {
     ended: Ended,
@@ -51,6 +82,15 @@ impl Boot {
     #[track_caller]
     fn assert_booted(&self, name: &str) -> &Self {
         let printed = [name.as_bytes(), b"\x80"].concat();
+        assert!(self.log.ends_with(&printed), "{name} was not booted: {}", self.text());
+        assert_eq!(self.ended.code(), Some(33), "{}", self.text());
+        self
+    }
+
+    /// This CD was booted: SeaBIOS numbers them from 0xe0 (`EXTSTART_CD`, src/block.h).
+    #[track_caller]
+    fn assert_booted_cd(&self, name: &str) -> &Self {
+        let printed = [name.as_bytes(), b"\xe0"].concat();
         assert!(self.log.ends_with(&printed), "{name} was not booted: {}", self.text());
         assert_eq!(self.ended.code(), Some(33), "{}", self.text());
         self
@@ -83,15 +123,35 @@ fn boots(image: &str, files: &[(&str, Vec<u8>)], words: &[&str]) -> Option<Boot>
     Some(boot(&image, &scratch, words))
 }
 
+/// The same, and what chukka says of itself is left as it is: the image, and what a reset does.
+fn boots_by_default(files: &[(&str, Vec<u8>)], words: &[&str]) -> Option<Boot> {
+    if !native::kvm() {
+        return None;
+    }
+    for image in [MICROVM, PC] {
+        assets::or_skip(assets::firmware(image))?;
+    }
+    let scratch = Scratch::new();
+    for (name, content) in files {
+        let _ = scratch.file(name, content);
+    }
+    Some(boot_with(&[], &scratch, words))
+}
+
 fn boot(image: &Path, scratch: &Scratch, words: &[&str]) -> Boot {
+    let image = image.to_str().expect("a path that is text");
+    boot_with(&["-no-reboot", "-bios", image], scratch, words)
+}
+
+fn boot_with(options: &[&str], scratch: &Scratch, words: &[&str]) -> Boot {
     let log: PathBuf = scratch.path("log");
     let chardev = format!("file,id=log,path={}", log.display());
     let folder = scratch.path("");
     let words = words.iter().map(|word| word.replace('@', &folder.to_string_lossy()));
     let debug = ["isa-debugcon,iobase=0x402,chardev=log", "isa-debug-exit,iobase=0xf4,iosize=4"];
-    let chukka = native::start(["-m", "64", "-nographic", "-no-reboot", "-chardev", &chardev])
-        .args(["-device", debug[0], "-device", debug[1], "-bios"])
-        .args([image])
+    let chukka = native::start(["-m", "64", "-nographic", "-chardev", &chardev])
+        .args(["-device", debug[0], "-device", debug[1]])
+        .args(options)
         .args(words);
     let ended = chukka.start().wait_within(LIMIT);
     Boot { ended, log: std::fs::read(&log).unwrap_or_default() }
@@ -183,4 +243,62 @@ fn a_disk_alone_is_booted_through_seabios() {
     let ended = native::start(["-hda"]).args([&disk]).args(exit).start().wait_within(LIMIT);
     assert_eq!(ended.code(), Some(33), "{}", ended.text());
     assert!(ended.text().contains("Booting from Hard Disk"), "{}", ended.text());
+}
+
+#[test]
+fn a_cd_is_booted_where_the_disk_is_empty() {
+    let files = [("cd", bootable_cd("cd1.", &BOOT_SECTOR)), ("empty", vec![0; 1 << 20])];
+    let Some(boot) = boots_by_default(&files, &["-cdrom", "@cd", "-hda", "@empty"]) else { return };
+    boot.assert_logged("Boot failed: not a bootable disk").assert_booted_cd("cd1.");
+}
+
+/// QEMU's order is disk first; `once=d` is for an installer that reboots into what it has installed.
+#[test]
+fn once_boots_the_cd_the_first_time_and_the_disk_from_then_on() {
+    let files = [("cd", bootable_cd("cd1.", &resetting())), ("disk", bootable("disk"))];
+    let words = ["-M", "pc", "-cdrom", "@cd", "-hda", "@disk", "-boot", "once=d"];
+    let Some(boot) = boots_by_default(&files, &words) else { return };
+    let from_cd = boot.log.windows(5).any(|printed| printed == b"cd1.\xe0");
+    assert!(from_cd, "the CD was not booted: {}", boot.text());
+    boot.assert_booted("disk");
+}
+
+#[test]
+fn a_cd_has_a_boot_index_on_microvm() {
+    let files = [("cd", bootable_cd("cd1.", &BOOT_SECTOR)), ("one.", bootable("one."))];
+    let cd = ["-drive", "file=@cd,media=cdrom,if=none,id=cd", "-device", "virtio-scsi", "-device"];
+    let cd = [&cd[..], &["scsi-cd,drive=cd,bootindex=1"]].concat();
+    let disk = drive("one.", 2);
+    let words = [&strs(&disk)[..], &cd].concat();
+    let Some(boot) = boots(PC, &files, &words) else { return };
+    boot.assert_booted_cd("cd1.")
+        .assert_logged("1: /virtio-mmio@00000000feb00200/channel@0/disk@0,0")
+        .assert_logged("2: /virtio-mmio@00000000feb00000/disk@0,0");
+}
+
+/// The second of two drives, and no other device: the order is strict.
+#[test]
+fn cds_and_disks_have_boot_indices_on_pc() {
+    let files = [
+        ("cd1", bootable_cd("cd1.", &BOOT_SECTOR)),
+        ("cd2", bootable_cd("cd2.", &BOOT_SECTOR)),
+        ("one.", bootable("one.")),
+        ("two.", bootable("two.")),
+    ];
+    let cds = ["-cdrom", "@cd1", "-drive", "@cd2,media=cdrom,if=none,id=cd2", "-device"];
+    let order = |disks: [u32; 2], cd: u32| {
+        let device = format!("scsi-cd,drive=cd2,bootindex={cd}");
+        let words = [&drive("one.", disks[0])[..], &drive("two.", disks[1])].concat();
+        let words: Vec<_> = words.into_iter().chain(cds.map(String::from)).collect();
+        [&words[..], &[device, "-M".into(), "pc".into()]].concat()
+    };
+    let Some(boot) = boots(PC, &files, &strs(&order([3, 2], 4))) else { return };
+    boot.assert_booted("two.");
+    let words = [&order([3, 2], 1)[..], &["-boot".into(), "strict=on".into()]].concat();
+    let Some(boot) = boots(PC, &files, &strs(&words)) else { return };
+    boot.assert_logged("1: /pci@i0cf8/scsi@6/channel@0/disk@1,0")
+        .assert_logged("2: /pci@i0cf8/scsi@5/disk@0,0")
+        .assert_logged("3: /pci@i0cf8/scsi@4/disk@0,0");
+    // The only CD that SeaBIOS sets up.
+    boot.assert_booted_cd("cd2.");
 }

@@ -385,7 +385,7 @@ mod tests {
     #[test]
     fn a_disk_without_firmware_says_what_to_install() {
         let (message, hint) = missing(true);
-        assert_eq!(message, "The disk cannot be booted without firmware");
+        assert_eq!(message, "A disk or CD cannot be booted without firmware");
         assert!(
             hint.starts_with("install SeaBIOS (Debian, Ubuntu: 'apt install seabios'"),
             "{hint}"

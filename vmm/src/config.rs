@@ -50,6 +50,8 @@ pub struct VmConfig {
     /// The boot index of each disk, from 0, in the disks' order. `None`, or no entry, leaves a disk
     /// out of the boot order.
     pub disk_boot_indices: Vec<Option<u32>>,
+    /// Likewise of each CD drive.
+    pub cd_boot_indices: Vec<Option<u32>>,
     /// User-defined fw_cfg files. Names are unique and at most 55 bytes long.
     pub fw_cfg: Vec<FwCfgItem>,
     /// Contents of the SMBIOS tables.
@@ -120,7 +122,7 @@ pub struct FirmwareConfig {
     pub own_option_rom: bool,
     /// Additional option ROMs (`-option-rom`), in order.
     pub option_roms: Vec<OptionRomConfig>,
-    /// Whether chukka chose the image itself, because there is a disk to boot and no kernel.
+    /// Whether chukka chose the image itself, because there is a disk or a CD to boot and no kernel.
     pub for_disk: bool,
 }
 

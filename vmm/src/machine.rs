@@ -106,7 +106,8 @@ impl Devices {
         };
         let mut slots = Slots::new(connections, PciBoard::new(parts, &irq_chip)?);
         let cards = Cards::new(parts.cards, &mut slots)?;
-        let disks = Disks::new(parts.disks, &mut slots)?;
+        let disks =
+            Disks::new(parts.disks, &mut slots)?.with_cd_drives(parts.cd_drives, &mut slots)?;
         chipset::attach(&mut list, parts, slots.into_board())?;
 
         // fw_cfg comes after all devices with a DSDT entry, because it passes these to the guest.
@@ -118,7 +119,8 @@ impl Devices {
             .collect();
         let acpi = AcpiTables::build(&power.acpi, &described);
         let trace = outputs::trace(parts)?;
-        let boot_paths = disks.boot_paths(&config.disk_boot_indices);
+        let mut boot_paths = disks.boot_paths(&config.disk_boot_indices);
+        boot_paths.extend(disks.cd_boot_paths(&config.cd_boot_indices));
         let fw_cfg = fw_cfg::attach(&mut list, parts, &acpi, &boot_paths, trace.clone())?;
 
         // Devices on user-chosen ports come last, so that a conflict is reported against them.

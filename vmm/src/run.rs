@@ -13,6 +13,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use devices::virtio::block::Block;
+use devices::virtio::scsi::Scsi;
 use event_manager::{EventManager, SubscriberOps};
 use firmware::payload::Payload;
 use firmware::smbios::SmbiosTables;
@@ -80,6 +81,7 @@ pub struct Vm<'a> {
     notifier: Notifier,
     warnings: Vec<String>,
     disks: Vec<Arc<Block>>,
+    cd_drives: Option<Arc<Scsi>>,
     cards: Vec<CardConfig>,
 }
 
@@ -126,6 +128,7 @@ impl<'a> Vm<'a> {
             warnings,
             disks,
             cards,
+            cd_drives: None,
         })
     }
 
@@ -139,6 +142,12 @@ impl<'a> Vm<'a> {
     #[must_use]
     pub fn with_cards(self, cards: Vec<CardConfig>) -> Self {
         Self { cards, ..self }
+    }
+
+    /// Gives the guest CD drives, as the targets of a controller.
+    #[must_use]
+    pub fn with_cd_drives(self, cd_drives: Option<Arc<Scsi>>) -> Self {
+        Self { cd_drives, ..self }
     }
 
     /// Warnings for the user before the run, one line each.
@@ -245,6 +254,7 @@ impl<'a> Vm<'a> {
             boot: &self.boot,
             smbios: &self.smbios,
             disks: &self.disks,
+            cd_drives: self.cd_drives.as_ref(),
             cards: &self.cards,
             notifier: &self.notifier,
             stopping: &self.stop,

@@ -1,6 +1,7 @@
 //! `-debugcon`, `-chardev`, `-device`, `-global`: the debug console in QEMU's three spellings, and
 //! the other devices that are there to be asked for.
 
+use super::cdrom;
 use super::debug_exit::debug_exit;
 use super::drive;
 use super::error::ArgsError;
@@ -10,8 +11,7 @@ use super::value::{Pair, RawPair, integer, raw, raw_pairs};
 use vmm::config::{DEBUGCON_PORT, DebugExit, Debugcon, LostTicks, SerialBackend};
 
 /// The devices of `-device`.
-pub(super) const DEVICES: &str =
-    "virtio-blk, virtio-net, isa-debugcon, isa-debug-exit, pc-testdev and vmcoreinfo";
+pub(super) const DEVICES: &str = "virtio-blk, virtio-scsi, scsi-cd, virtio-net, isa-debugcon, isa-debug-exit, pc-testdev and vmcoreinfo";
 
 /// What `-device` and its relatives ask for.
 #[derive(Debug, Default)]
@@ -244,24 +244,29 @@ fn device(
         Some("vmcoreinfo") => plain_device("vmcoreinfo", &mut devices.vmcoreinfo, &pairs),
         Some("pc-testdev") => plain_device("pc-testdev", &mut devices.pc_testdev, &pairs),
         // Read with the drives and networks they attach.
-        Some(name) if drive::DEVICES.contains(&name) || network::DEVICES.contains(&name) => Ok(()),
+        Some(name) if drive::DEVICES.contains(&name) || cdrom::is_device(name) => Ok(()),
+        Some(name) if network::DEVICES.contains(&name) => Ok(()),
         Some(name) if network::OTHER_CARDS.contains(&name) => {
             let hint = "use -device virtio-net,netdev=ID";
             let why = "chukka has virtio network cards only";
             Err(ArgsError::unsupported(format!("-device {name}"), why, hint))
         }
         Some(
-            name @ ("ide-hd" | "ide-drive" | "scsi-hd" | "scsi-disk" | "virtio-scsi"
-            | "virtio-scsi-pci" | "virtio-scsi-device" | "ahci" | "ich9-ahci" | "nvme"
-            | "lsi" | "megasas" | "usb-storage"),
+            name @ ("ide-hd" | "ide-drive" | "scsi-hd" | "scsi-disk" | "ahci" | "ich9-ahci"
+            | "nvme" | "lsi" | "megasas" | "usb-storage"),
         ) => {
             let hint = "use -device virtio-blk,drive=ID; the guest sees the disk as /dev/vda";
             let why = "chukka has virtio-blk disks only";
             Err(ArgsError::unsupported(format!("-device {name}"), why, hint))
         }
-        Some(name @ ("ide-cd" | "scsi-cd")) => {
-            let hint = "to boot an installer's ISO: -location FILE";
-            Err(ArgsError::unsupported(format!("-device {name}"), "chukka has no CD drive", hint))
+        Some(name @ "ide-cd") => {
+            let hint = "use -device scsi-cd,drive=ID; the guest sees the CD as /dev/sr0";
+            let why = "chukka has SCSI CD drives only";
+            Err(ArgsError::unsupported(format!("-device {name}"), why, hint))
+        }
+        Some(name @ ("floppy" | "isa-fdc")) => {
+            let why = "chukka has no floppy drive";
+            Err(ArgsError::unsupported(format!("-device {name}"), why, "leave it out"))
         }
         name => {
             let name = name.unwrap_or_default();

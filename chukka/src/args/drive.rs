@@ -1,4 +1,4 @@
-//! `-drive`, `-hda` to `-hdd`, and the disks of `-device`, in QEMU's spelling.
+//! `-drive`, `-hda` to `-hdd`, `-cdrom`, and the disks of `-device`, in QEMU's spelling.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -8,6 +8,7 @@ use location::Place;
 use storage::disk::{CacheMode, DiskFormat, DiskOptions};
 use vmm::config::MachineKind;
 
+use super::cdrom::Controller;
 use super::drive_interface::{self, Interface, OldDisk};
 use super::error::ArgsError;
 use super::firmware;
@@ -22,18 +23,72 @@ const ON_MICROVM: &str = "virtio-blk-device";
 const ON_PC: &str = "virtio-blk-pci";
 const EXAMPLE: &str = "for example: -drive file=disk.raw,format=raw,if=virtio";
 
+/// What is attached to the machine.
+#[derive(Debug, Default)]
+pub(super) struct Drives {
+    /// The disks, in the order in which the guest finds them.
+    pub disks: Vec<DiskConfig>,
+    /// The CD drives; `None` without a controller for them.
+    pub cds: Option<Vec<DiskConfig>>,
+}
+
 /// A `-drive` or `-hda`.
-struct Drive {
+#[derive(Debug)]
+pub(super) struct Drive {
     /// How messages show it, without the dash.
     shown: String,
     id: Option<String>,
     interface: Interface,
     index: Option<u32>,
-    disk: DiskConfig,
+    is_cd: bool,
+    pub disk: DiskConfig,
 }
 
-/// Reads all drives and the devices that attach them: the disks in the order in which the guest
-/// finds them.
+impl Drive {
+    /// The drive with a CD in it, which is never written to.
+    pub fn into_cd(mut self) -> Self {
+        self.is_cd = true;
+        self.disk.options.read_only = true;
+        self.disk.options.snapshot = false;
+        self
+    }
+}
+
+/// The drives that devices name.
+#[derive(Debug, Default)]
+pub(super) struct Named {
+    drives: Vec<Drive>,
+    /// The ids of those that are attached.
+    taken: Vec<String>,
+}
+
+impl Named {
+    /// Takes the drive that the device `name` wants. No other device can have it then.
+    pub fn take(
+        &mut self,
+        name: &str,
+        wanted: Option<String>,
+        example: &'static str,
+    ) -> Result<Drive, ArgsError> {
+        let Some(wanted) = wanted else {
+            let error = ArgsError::bad(format!("-device {name}"), "a drive: drive=ID");
+            return Err(error.with_hint(example));
+        };
+        let shown = format!("-device {name},drive={wanted}");
+        if self.taken.contains(&wanted) {
+            let hint = "give the drive if=none where a -device names it";
+            return Err(ArgsError::bad(shown, "a drive that no other device has").with_hint(hint));
+        }
+        let at = self.drives.iter().position(|drive| drive.id.as_deref() == Some(&*wanted));
+        let Some(at) = at else {
+            return Err(ArgsError::bad(shown, "the id of a -drive").with_hint(example));
+        };
+        self.taken.push(wanted);
+        Ok(self.drives.remove(at))
+    }
+}
+
+/// Reads all drives and the devices that attach them.
 ///
 /// # Errors
 /// A value that is wrong or that chukka cannot do; a drive without a device, or a device without a
@@ -42,7 +97,7 @@ pub(super) fn disks(
     options: &Options,
     machine: MachineKind,
     warnings: &mut Vec<String>,
-) -> Result<Vec<DiskConfig>, ArgsError> {
+) -> Result<Drives, ArgsError> {
     let mut drives = Vec::new();
     for given in &options.drives {
         let drive = match given {
@@ -60,23 +115,36 @@ pub(super) fn disks(
             |other: &&Drive| other.interface == drive.interface && other.index == drive.index;
         if let Some(other) = drive.index.and_then(|_| drives.iter().find(same)) {
             let expected = format!("another index than -{}", other.shown);
-            return Err(ArgsError::bad(format!("-{}", drive.shown), expected));
+            let error = ArgsError::bad(format!("-{}", drive.shown), expected);
+            return Err(match drive.is_cd {
+                true => error.with_hint("for another CD drive: -drive file=FILE,media=cdrom"),
+                false => error,
+            });
         }
         drives.push(drive);
     }
-    let old = take_old(&mut drives);
-    let (mut disks, mut named): (Vec<_>, Vec<_>) =
+    let (old_cds, old): (Vec<_>, Vec<_>) =
+        take_old(&mut drives).into_iter().partition(|(_, drive)| drive.is_cd);
+    let (mut disks, named): (Vec<_>, Vec<_>) =
         drives.into_iter().partition(|drive| drive.interface == Interface::Virtio);
+    let taken = disks.iter().filter_map(|drive| drive.id.clone()).collect();
+    let mut named = Named { drives: named, taken };
+    let mut cds: Vec<_> = old_cds.into_iter().map(|(_, drive)| drive).collect();
+    let mut controller = Controller::default();
     for given in raw(&options.devices) {
-        if let Some(disk) = device(given, machine, &mut named, &disks)? {
+        controller.read(given, machine)?;
+    }
+    for given in raw(&options.devices) {
+        if let Some(disk) = device(given, machine, &mut named)? {
             disks.push(disk);
+        } else if let Some(cd) = controller.drive(given, cds.len(), &mut named)? {
+            cds.push(cd);
         }
     }
-    if let Some(drive) = named.first() {
+    if let Some(drive) = named.drives.first() {
+        let device = if drive.is_cd { "scsi-cd" } else { "virtio-blk" };
         let (given, device) = match &drive.id {
-            Some(id) => {
-                (format!("-drive id={id},if=none"), format!("-device virtio-blk,drive={id}"))
-            }
+            Some(id) => (format!("-drive id={id},if=none"), format!("-device {device},drive={id}")),
             None => ("-drive if=none without an id".into(), "if=virtio instead of if=none".into()),
         };
         return Err(ArgsError::unsupported(given, "no device uses it", format!("add {device}")));
@@ -91,12 +159,14 @@ pub(super) fn disks(
         })
         .collect();
     warnings.extend(drive_interface::check(&shown, !disks.is_empty(), cmdline)?);
-    disks.extend(old.into_values());
+    disks.extend(old.into_iter().map(|(_, drive)| drive));
     let mut disks: Vec<_> = disks.into_iter().map(|drive| drive.disk).collect();
     if options.snapshot {
         disks.iter_mut().for_each(|disk| disk.options.snapshot = true);
     }
-    Ok(disks)
+    let cds: Vec<_> = cds.into_iter().map(|drive| drive.disk).collect();
+    let cds = (controller.is_given || !cds.is_empty()).then_some(cds);
+    Ok(Drives { disks, cds })
 }
 
 /// The disk that `-bootdisk` names, if it is a path of this host.
@@ -125,9 +195,9 @@ fn take_old(drives: &mut Vec<Drive>) -> BTreeMap<u32, Drive> {
 }
 
 /// `-hda PATH` to `-hdd PATH`: QEMU's `-drive file=PATH,index=N,media=disk`, but for the commas in the
-/// path.
+/// path; `-cdrom PATH` is `-hdc` with `media=cdrom`.
 fn hd(name: &str, path: &OsStr) -> Result<Drive, ArgsError> {
-    let letters = [("hda", 0), ("hdb", 1), ("hdc", 2), ("hdd", 3)];
+    let letters = [("hda", 0), ("hdb", 1), ("hdc", 2), ("hdd", 3), ("cdrom", 2)];
     let (option, index) =
         letters.into_iter().find(|(letter, _)| *letter == name).unwrap_or(letters[0]);
     if path.is_empty() {
@@ -135,13 +205,15 @@ fn hd(name: &str, path: &OsStr) -> Result<Drive, ArgsError> {
     }
     let shown = format!("{name} {}", path.display());
     let disk = DiskConfig { path: path.into(), ..DiskConfig::default() };
-    Ok(Drive { shown, id: None, interface: Interface::Old, index: Some(index), disk })
+    let interface = Interface::Old;
+    let drive = Drive { shown, id: None, interface, index: Some(index), is_cd: false, disk };
+    Ok(if option == "cdrom" { drive.into_cd() } else { drive })
 }
 
 /// `-drive file=PATH,if=virtio,…`.
 fn drive(given: &[u8], machine: MachineKind) -> Result<Drive, ArgsError> {
     let option = "drive";
-    let (mut path, mut id, mut index) = (None, None, None);
+    let (mut path, mut id, mut index, mut is_cd) = (None, None, None, false);
     let mut interface = Interface::Old;
     let mut disk = DiskConfig::default();
     for pair in raw_pairs(given, "file") {
@@ -153,6 +225,13 @@ fn drive(given: &[u8], machine: MachineKind) -> Result<Drive, ArgsError> {
             "serial" => disk.serial = pair_text(&pair, option)?,
             "size" => disk.size = Some(disk_size(&pair.text(option)?)?),
             "backing.file.filename" => disk.backing = Some(pair.path(option)?),
+            "media" => {
+                is_cd = match &*pair_text(&pair, option)? {
+                    "cdrom" => true,
+                    "disk" => false,
+                    _ => return Err(ArgsError::bad(pair.shown(option), "disk or cdrom")),
+                }
+            }
             _ => property(&pair.text(option)?, &mut disk.options)?,
         }
     }
@@ -160,7 +239,18 @@ fn drive(given: &[u8], machine: MachineKind) -> Result<Drive, ArgsError> {
     disk.path = path.ok_or_else(|| {
         ArgsError::bad(format!("-{shown}"), "a file: file=PATH").with_hint(EXAMPLE)
     })?;
-    Ok(Drive { shown, id, interface, index, disk })
+    if is_cd && interface == Interface::Virtio {
+        let why = "with if=virtio the guest would have a disk, and firmware would not boot the CD";
+        let hint = "leave if=virtio out; or, for a disk, say media=disk,readonly=on";
+        return Err(ArgsError::unsupported(format!("-{shown}"), why, hint));
+    }
+    if is_cd && (disk.size.is_some() || disk.backing.is_some()) {
+        let why = "a CD is neither created nor written to";
+        let hint = "leave out size= and backing.file.filename=";
+        return Err(ArgsError::unsupported(format!("-{shown}"), why, hint));
+    }
+    let drive = Drive { shown, id, interface, index, is_cd, disk };
+    Ok(if is_cd { drive.into_cd() } else { drive })
 }
 
 /// `index=`: a place among the IDE disks. Virtio disks are in the order of the command line, as in
@@ -206,7 +296,7 @@ pub(super) fn property(pair: &Pair, options: &mut DiskOptions) -> Result<(), Arg
             options.format = Some(format);
         }
         ("media", "disk") | ("aio", "threads") | ("werror" | "rerror", "report") => {}
-        ("media", _) => return unsupported("chukka has no CD drive", "use media=disk"),
+        ("media", _) => return unsupported("this drive has no CDs", "use media=disk"),
         ("aio", _) => return unsupported("chukka reads and writes by threads", "use aio=threads"),
         ("werror" | "rerror", _) => {
             let hint = "use werror=report, or leave it out";
@@ -226,8 +316,7 @@ pub(super) fn property(pair: &Pair, options: &mut DiskOptions) -> Result<(), Arg
             return unsupported("chukka has no IDE or SCSI buses", "use index=N");
         }
         _ => {
-            let expected =
-                "file, if, index, format, size, readonly, snapshot, cache, discard, serial, id";
+            let expected = "file, if, index, media, format, size, readonly, snapshot, cache, discard, serial, id";
             return Err(ArgsError::bad(pair.shown(option), expected).with_hint(EXAMPLE));
         }
     }
@@ -238,8 +327,7 @@ pub(super) fn property(pair: &Pair, options: &mut DiskOptions) -> Result<(), Arg
 fn device(
     given: &[u8],
     machine: MachineKind,
-    drives: &mut Vec<Drive>,
-    attached: &[Drive],
+    named: &mut Named,
 ) -> Result<Option<Drive>, ArgsError> {
     let option = "device";
     let pairs = raw_pairs(given, "driver");
@@ -270,20 +358,7 @@ fn device(
             }
         }
     }
-    let Some(wanted) = wanted else {
-        let error = ArgsError::bad(format!("-device {name}"), "a drive: drive=ID");
-        return Err(error.with_hint(DEVICE_EXAMPLE));
-    };
-    let shown = format!("-device {name},drive={wanted}");
-    let is_wanted = |drive: &Drive| drive.id.as_deref() == Some(&*wanted);
-    if attached.iter().any(is_wanted) {
-        let hint = "give the drive if=none where a -device names it";
-        return Err(ArgsError::bad(shown, "a drive that no other device has").with_hint(hint));
-    }
-    let Some(at) = drives.iter().position(is_wanted) else {
-        return Err(ArgsError::bad(shown, "the id of a -drive").with_hint(DEVICE_EXAMPLE));
-    };
-    let mut drive = drives.remove(at);
+    let mut drive = named.take(name, wanted, DEVICE_EXAMPLE)?;
     drive.disk.serial = serial.unwrap_or(drive.disk.serial);
     drive.disk.boot_index = boot_index;
     Ok(Some(drive))
@@ -292,6 +367,6 @@ fn device(
 const DEVICE_EXAMPLE: &str =
     "for example: -drive file=disk.raw,format=raw,if=none,id=d0 -device virtio-blk,drive=d0";
 
-fn pair_text(pair: &RawPair, option: &'static str) -> Result<String, ArgsError> {
+pub(super) fn pair_text(pair: &RawPair, option: &'static str) -> Result<String, ArgsError> {
     pair.text(option)?.value(option).map(str::to_owned)
 }

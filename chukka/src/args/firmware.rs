@@ -21,14 +21,14 @@ const OPTION_ROMS: usize = 16;
 pub(super) struct Wanted {
     /// It is in flash chips.
     pub in_flash: bool,
-    /// There is a disk to boot, and no kernel.
+    /// There is a disk or a CD to boot, and no kernel.
     pub for_disk: bool,
 }
 
 /// The firmware, if `-bios` names one or it is in flash chips. The last `-bios` counts, `-L` and
 /// `-option-rom` are lists.
 ///
-/// Without either, a disk to boot and no kernel choose SeaBIOS.
+/// Without either, a disk or a CD to boot and no kernel choose SeaBIOS.
 ///
 /// QEMU always has firmware; here an option ROM without firmware would do nothing, so it is refused.
 /// `-L` alone is harmless.
@@ -125,16 +125,16 @@ pub(super) fn boot_index(pair: &RawPair, option: &'static str) -> Result<Option<
     }
 }
 
-/// Checks the boot indices of disks and option ROMs: as in QEMU, each can be given once. Without
+/// Checks the boot indices of disks, CDs and option ROMs: as in QEMU, each can be given once. Without
 /// firmware they have no effect.
-pub(super) fn check_boot_indices(
+pub(super) fn check_boot_indices<'a>(
     firmware: Option<&FirmwareConfig>,
-    disks: &[DiskConfig],
+    disks: impl Iterator<Item = &'a DiskConfig>,
     warnings: &mut Vec<String>,
 ) -> Result<(), ArgsError> {
     let roms = firmware.map_or(&[][..], |firmware| &firmware.option_roms);
     let roms = roms.iter().filter_map(|rom| rom.bootindex);
-    let of_disks: Vec<_> = disks.iter().filter_map(|disk| disk.boot_index).collect();
+    let of_disks: Vec<_> = disks.filter_map(|disk| disk.boot_index).collect();
     if firmware.is_none() && !of_disks.is_empty() {
         warnings.push(format!("bootindex= has no effect: {NO_FIRMWARE}"));
     }
@@ -153,6 +153,7 @@ const NO_FIRMWARE: &str = "chukka enters the kernel itself, without firmware";
 pub(super) fn boot_options(
     options: &Options,
     with_firmware: bool,
+    has_cd: bool,
     warnings: &mut Vec<String>,
 ) -> Result<BootOptions, ArgsError> {
     let mut boot = BootOptions::default();
@@ -160,7 +161,7 @@ pub(super) fn boot_options(
         texts(&options.boot_options, "boot")?.into_iter().flat_map(|text| pairs(text, "order"))
     {
         if let "order" | "once" = &*pair.key {
-            let order = boot_order(&pair, with_firmware, warnings)?;
+            let order = boot_order(&pair, with_firmware, has_cd, warnings)?;
             match &*pair.key {
                 "once" => boot.once = Some(order),
                 _ => boot.order = order,
@@ -175,11 +176,12 @@ pub(super) fn boot_options(
     Ok(boot)
 }
 
-/// `order=` or `once=`. An order without the disk is refused, because nothing else can be booted;
-/// the other letters of one with the disk have no effect.
+/// `order=` or `once=`. An order is refused if nothing in it can be booted; letters of devices that
+/// are not there have no effect.
 fn boot_order(
     pair: &Pair,
     with_firmware: bool,
+    has_cd: bool,
     warnings: &mut Vec<String>,
 ) -> Result<BootOrder, ArgsError> {
     let shown = pair.shown("boot");
@@ -192,31 +194,32 @@ fn boot_order(
         }
         BootOrderError::TooMany(_) => ArgsError::bad(&*shown, "at most three letters"),
     })?;
-    let mut absent = Vec::new();
+    let (mut absent, mut present) = (Vec::new(), Vec::new());
     for class in order.classes() {
         match class {
-            BootClass::Disk => {}
+            BootClass::Disk => present.push("'c', the disk"),
+            BootClass::Cd if has_cd => present.push("'d', the CD"),
             BootClass::Floppy => absent.push("no floppy drive"),
             BootClass::Cd => absent.push("no CD drive"),
             BootClass::Network => absent.push("no network"),
         }
     }
     let absent = absent.join(" and ");
-    if !order.classes().any(|class| class == BootClass::Disk) {
+    if present.is_empty() {
         let why = if absent.is_empty() {
             "no device is named".into()
         } else {
             format!("the guest has {absent}")
         };
-        let hint =
-            "use -boot order=c to boot from a disk; to boot an installer's ISO: -location FILE";
+        let hint = "use -boot order=c to boot from a disk, or -cdrom FILE with -boot order=d";
         return Err(ArgsError::unsupported(shown, why, hint));
     }
     if !with_firmware {
         warnings.push(format!("{shown} has no effect: {NO_FIRMWARE}"));
     } else if !absent.is_empty() {
-        warnings
-            .push(format!("{shown}: the guest has {absent}; only 'c', the disk, has an effect"));
+        let effect = if present.len() > 1 { "have an effect" } else { "has an effect" };
+        let present = present.join(" and ");
+        warnings.push(format!("{shown}: the guest has {absent}; only {present}, {effect}"));
     }
     Ok(order)
 }

@@ -43,7 +43,7 @@ pub struct Options {
     pub accel: Vec<OsString>,
     /// `-enable-kvm`.
     pub enable_kvm: bool,
-    /// `-drive`, and `-hda` to `-hdd`.
+    /// `-drive`, `-hda` to `-hdd`, and `-cdrom`.
     pub drives: Vec<DriveArg>,
     /// `-nic`.
     pub nics: Vec<OsString>,
@@ -116,12 +116,12 @@ pub struct BootArgs {
     pub checksum: Vec<OsString>,
 }
 
-/// A `-drive`, or a `-hda` to `-hdd`.
+/// A `-drive`, a `-hda` to `-hdd`, or a `-cdrom`.
 #[derive(Clone, Debug)]
 pub enum DriveArg {
     /// `-drive`: properties.
     Drive(OsString),
-    /// `-hda` to `-hdd`: the option's name and a file.
+    /// `-hda` to `-hdd` and `-cdrom`: the option's name and a file.
     Hd(&'static str, OsString),
 }
 

@@ -14,7 +14,6 @@ pub(super) fn find(name: &str) -> Option<(&'static str, &'static str)> {
 const DISK: &str = "chukka has virtio disks only: -drive file=FILE,format=raw,if=virtio";
 const BLOCKDEV: &str =
     "use -drive file=FILE,format=raw,if=none,id=ID with -device virtio-blk,drive=ID";
-const CD: &str = "chukka has no CD drive; to boot an installer's ISO: -location FILE";
 const FLOPPY: &str = "chukka has no floppy drive";
 const SHARED: &str =
     "chukka cannot share directories; -initrd-inject FILE puts a file into the initrd";
@@ -32,9 +31,8 @@ const MEMORY: &str =
     "chukka's guest memory is private anonymous memory; -m SIZE is its only option";
 
 /// Names and a hint for them; of QEMU's past and present (qemu-options.hx).
-static WITH_HINT: [(&[&str], &str); 16] = [
+static WITH_HINT: [(&[&str], &str); 15] = [
     (&["blockdev"], BLOCKDEV),
-    (&["cdrom"], CD),
     (&["fda", "fdb", "no-fd-bootchk"], FLOPPY),
     (&["sd", "mtdblock", "iscsi"], DISK),
     (&["fsdev", "virtfs"], SHARED),

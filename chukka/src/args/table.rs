@@ -140,7 +140,7 @@ pub static COMMANDS: [(&str, &str); 7] = [
 
 /// Every option.
 #[rustfmt::skip]
-pub static OPTIONS: [Opt; 62] = [
+pub static OPTIONS: [Opt; 63] = [
     value("kernel", "FILE", |o, v| o.boot.kernel = Some(v), Group::Boot, &[
         "the kernel: a bzImage or a vmlinux; a path or a URL",
     ]),
@@ -214,7 +214,7 @@ pub static OPTIONS: [Opt; 62] = [
         "an additional option ROM; FILE,bootindex=N; repeatable",
     ]),
     value("boot", "KEY=VALUE", |o, v| o.boot_options.push(v), Group::Firmware, &[
-        "order=c, menu=on, splash-time=MS, reboot-timeout=MS, …",
+        "order=cd, once=d, menu=on, splash-time=MS, …",
     ]),
     value("fw_cfg", "ITEM", |o, v| o.fw_cfg.push(v), Group::Firmware, &[
         "a file for the guest: opt/NAME,file=PATH or",
@@ -271,6 +271,9 @@ pub static OPTIONS: [Opt; 62] = [
     ]),
     value("hdd", "FILE", |o, v| o.drives.push(DriveArg::Hd("hdd", v)), Group::Machine, &[
         "the fourth disk",
+    ]),
+    value("cdrom", "FILE", |o, v| o.drives.push(DriveArg::Hd("cdrom", v)), Group::Machine, &[
+        "a CD; without a kernel, SeaBIOS boots it: -boot once=d",
     ]),
     flag("snapshot", |o| o.snapshot = true, Group::Machine, &[
         "discard what the guest writes to its disks",

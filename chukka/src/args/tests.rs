@@ -1,3 +1,4 @@
+mod cdrom;
 mod console;
 mod cpu;
 mod debug_exit;
@@ -108,6 +109,7 @@ fn a_kernel_alone_gets_the_defaults() {
             boot: Some(named("vmlinuz", None, b"")),
             disks: Vec::new(),
             cards: Vec::new(),
+            cds: None,
             boot_disk: None,
             flash: Vec::new(),
             warnings: Vec::new(),
@@ -117,6 +119,7 @@ fn a_kernel_alone_gets_the_defaults() {
                 firmware: None,
                 boot_options: BootOptions::default(),
                 disk_boot_indices: Vec::new(),
+                cd_boot_indices: Vec::new(),
                 fw_cfg: Vec::new(),
                 smbios: SmbiosOptions::default(),
                 credentials: Vec::new(),
@@ -352,7 +355,7 @@ fn help_fits_the_screen_and_shows_every_option() {
     for line in text.lines() {
         assert!(line.chars().count() <= 80, "{line}");
     }
-    assert!(text.lines().count() < 140);
+    assert!(text.lines().count() < 145);
     for option in &OPTIONS {
         assert!(text.contains(&format!("-{}", option.name)), "{}", option.name);
     }
@@ -423,7 +426,7 @@ fn options_of_qemu_s_are_refused_by_name() {
     let (text, hint) = refusal(&["-redir", "tcp:2222::22"]);
     assert_eq!(text, "-redir is a QEMU option that chukka does not have");
     assert_eq!(hint, "it is part of the network: -nic user,hostfwd=…,tftp=DIR,bootfile=FILE");
-    assert_eq!(refusal(&["--cdrom=x"]).0, "-cdrom is a QEMU option that chukka does not have");
+    assert_eq!(refusal(&["--fda=x"]).0, "-fda is a QEMU option that chukka does not have");
     assert_eq!(refusal(&["-s"]).1, "chukka has no debugger stub yet");
     assert_eq!(refusal(&["-acpitable", "x"]).1, "chukka -help lists the options");
 }

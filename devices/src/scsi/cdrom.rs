@@ -2,7 +2,9 @@
 //! of the disc and the tray in `multimedia` and `mode`.
 //!
 //! It reads discs only: the blocks of 2048 bytes that are on every CD and DVD with data, no audio. The
-//! guest can open and close the tray, and lock it. Nobody can put another disc in.
+//! guest can open and close the tray, and lock it. Nobody can put another disc in; so, as in QEMU,
+//! closing the tray is no change of the disc (unit attention, or event), after which Linux refuses to
+//! read until the next open.
 
 mod inquiry;
 mod mode;
@@ -44,10 +46,6 @@ pub trait Disc: Debug + Send + Sync {
 struct State {
     is_open: bool,
     is_locked: bool,
-    /// To be reported once, in place of the next command's execution.
-    attention: Option<Sense>,
-    /// The tray was closed since the guest last asked for events.
-    is_new_disc: bool,
 }
 
 /// A drive.
@@ -125,10 +123,6 @@ impl CdRom {
         if !starts && !state.is_open && state.is_locked {
             return Err(Sense::REMOVAL_PREVENTED);
         }
-        if starts && state.is_open {
-            state.attention = Some(Sense::MEDIUM_CHANGED);
-            state.is_new_disc = true;
-        }
         state.is_open = !starts;
         Ok(Reply::NONE)
     }
@@ -180,14 +174,6 @@ impl CdRom {
 
 impl LogicalUnit for CdRom {
     fn execute(&self, cdb: &Cdb) -> Result<Reply, Sense> {
-        // These do not report a unit attention (SAM-5, 5.14; MMC-6, 4.1.6.1).
-        let is_exempt = matches!(
-            cdb.opcode(),
-            opcode::INQUIRY | opcode::GET_CONFIGURATION | opcode::GET_EVENT_STATUS_NOTIFICATION
-        );
-        if !is_exempt && let Some(attention) = self.take_attention() {
-            return Err(attention);
-        }
         if let Some(reply) = self.execute_anyway(cdb) {
             return reply;
         }
@@ -206,10 +192,6 @@ impl LogicalUnit for CdRom {
             zero(&slice);
         }
         Ok(())
-    }
-
-    fn take_attention(&self) -> Option<Sense> {
-        self.state().attention.take()
     }
 
     fn reset(&self) {

@@ -37,8 +37,6 @@ impl Sense {
     pub const NO_SAVED_PARAMETERS: Self = Self::new(5, 0x39, 0);
     /// The initiator has locked the tray.
     pub const REMOVAL_PREVENTED: Self = Self::new(5, 0x53, 2);
-    /// Unit attention: the drive has become ready, perhaps with another disc.
-    pub const MEDIUM_CHANGED: Self = Self::new(6, 0x28, 0);
     /// The medium cannot be written to.
     pub const WRITE_PROTECTED: Self = Self::new(7, 0x27, 0);
 

@@ -40,10 +40,7 @@ impl Target {
         let before = self.sense().take();
         let reply = match cdb.opcode() {
             opcode::REPORT_LUNS if lun == 0 => report_luns(cdb),
-            opcode::REQUEST_SENSE if lun == 0 => {
-                let sense = before.or_else(|| self.unit.take_attention());
-                Ok(sense_data(cdb, sense.unwrap_or_default()))
-            }
+            opcode::REQUEST_SENSE if lun == 0 => Ok(sense_data(cdb, before.unwrap_or_default())),
             _ if lun == 0 => self.unit.execute(cdb),
             opcode::REQUEST_SENSE => Ok(sense_data(cdb, Sense::NO_SUCH_UNIT)),
             opcode::INQUIRY if cdb.byte(1) & 1 == 0 && cdb.byte(2) == 0 => {

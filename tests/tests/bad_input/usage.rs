@@ -4,10 +4,10 @@ use chukka_tests::native::{Scratch, Start, start};
 
 #[test]
 fn an_option_of_qemu_s_is_refused_by_name() {
-    start(["-kernel", "k", "-cdrom", "disk.iso"])
+    start(["-kernel", "k", "-fda", "disk.img"])
         .refused()
-        .says("-cdrom is a QEMU option that chukka does not have")
-        .hints("to boot an installer's ISO: -location FILE");
+        .says("-fda is a QEMU option that chukka does not have")
+        .hints("chukka has no floppy drive");
     start(["-kernel", "k", "-netdev", "user,id=n0"]).refused().hints("chukka has no network");
 }
 

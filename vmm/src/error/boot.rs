@@ -42,8 +42,8 @@ pub enum BootError {
         /// The operating system's error.
         source: io::Error,
     },
-    /// There is a disk and no kernel, and the firmware that could boot the disk is not there.
-    #[error("The disk cannot be booted without firmware")]
+    /// There is a disk or a CD and no kernel, and the firmware that could boot it is not there.
+    #[error("A disk or CD cannot be booted without firmware")]
     NoFirmwareForDisk(#[source] RomError),
     /// Firmware cannot boot the kernel.
     #[error(transparent)]

@@ -1,4 +1,5 @@
-//! The guest's disks: virtio-blk devices, and a thread for each queue that serves it.
+//! The guest's disks and CD drives: virtio-blk devices, a virtio-scsi controller, and a thread for each
+//! queue that serves it.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,6 +9,7 @@ use std::thread::{Builder, JoinHandle};
 
 use acpi_tables::Aml;
 use devices::virtio::block::Block;
+use devices::virtio::scsi::Scsi;
 use devices::virtio::state::VirtioState;
 use kvm_ioctls::VmFd;
 use vmm_sys_util::eventfd::EventFd;
@@ -25,10 +27,13 @@ struct Disk {
     device: Plugged,
 }
 
-/// The disks of the machine. They live as long as the process; a reset of the machine resets them.
+/// The disks of the machine, and its CD drives. They live as long as the process; a reset of the
+/// machine resets them.
 #[derive(Debug, Default)]
 pub struct Disks {
     disks: Vec<Disk>,
+    /// The controller of the CD drives.
+    cd_drives: Option<Plugged>,
     stop: Arc<AtomicBool>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -52,6 +57,25 @@ impl Disks {
         Ok(Self { disks, ..Self::default() })
     }
 
+    /// Gives the controller of the CD drives a place, if there is one.
+    ///
+    /// # Errors
+    /// There is no place, or the host is out of descriptors.
+    pub fn with_cd_drives(
+        self,
+        controller: Option<&Arc<Scsi>>,
+        slots: &mut Slots,
+    ) -> Result<Self, StartError> {
+        let plug = |controller: &Arc<Scsi>| slots.plug(Arc::<Scsi>::clone(controller));
+        let cd_drives = controller.map(plug).transpose()?;
+        Ok(Self { cd_drives, ..self })
+    }
+
+    /// The virtio devices.
+    fn devices(&self) -> impl Iterator<Item = &Plugged> {
+        self.disks.iter().map(|disk| &disk.device).chain(&self.cd_drives)
+    }
+
     /// The OpenFirmware paths by which SeaBIOS's boot order names them.
     fn paths(&self) -> impl Iterator<Item = String> {
         self.disks.iter().map(|disk| format!("{}/disk@0,0", disk.device.path()))
@@ -65,15 +89,26 @@ impl Disks {
         indices.iter().zip(paths).filter_map(|(index, path)| Some(((*index)?, path))).collect()
     }
 
+    /// The CD drives to boot from, likewise (`bootprio_find_scsi_mmio_device` and
+    /// `bootprio_find_scsi_device`): drives are targets, from 0.
+    pub fn cd_boot_paths(&self, indices: &[Option<u32>]) -> Vec<(u32, String)> {
+        let Some(controller) = self.cd_drives.as_ref().map(Plugged::path) else {
+            return Vec::new();
+        };
+        let path = |target| format!("{controller}/channel@0/disk@{target:x},0");
+        let targets = indices.iter().enumerate();
+        targets.filter_map(|(target, index)| Some(((*index)?, path(target)))).collect()
+    }
+
     /// Their DSDT entries.
     pub fn descriptions(&self) -> impl Iterator<Item = &dyn Aml> {
-        self.disks.iter().filter_map(|disk| disk.device.description())
+        self.devices().filter_map(Plugged::description)
     }
 
     /// Has KVM wake the threads itself when the guest notifies a queue, without a return to this
     /// process.
     pub fn connect(&self, vm: &VmFd) {
-        self.disks.iter().for_each(|disk| disk.device.connect(vm));
+        self.devices().for_each(|device| device.connect(vm));
     }
 
     /// Starts the threads. Signals are blocked in them as in the caller. Whatever way the run ends,
@@ -83,9 +118,9 @@ impl Disks {
     /// The host gives no thread.
     pub fn start(&self, notifier: &Notifier) -> io::Result<Running<'_>> {
         let running = Running(self);
-        for (index, disk) in self.disks.iter().enumerate() {
-            for (queue, wake) in (0..).zip(disk.device.wakes()) {
-                let state = Arc::clone(disk.device.state());
+        for (index, device) in self.devices().enumerate() {
+            for (queue, wake) in (0..).zip(device.wakes()) {
+                let state = Arc::clone(device.state());
                 let (wake, stop) = (Arc::clone(wake), Arc::clone(&self.stop));
                 let notifier = notifier.clone();
                 let name = format!("disk{index}.{queue}");
@@ -107,14 +142,14 @@ impl Disks {
     /// The reset of the machine, while no vCPU runs: returns once the requests in service are
     /// answered.
     pub fn reset(&self) {
-        self.disks.iter().for_each(|disk| disk.device.reset());
+        self.devices().for_each(Plugged::reset);
     }
 
     /// The end of the run: no request is in service any more, and everything written is durable.
     fn finish(&self) {
         self.reset();
         self.stop.store(true, Ordering::SeqCst);
-        for wake in self.disks.iter().flat_map(|disk| disk.device.wakes()) {
+        for wake in self.devices().flat_map(Plugged::wakes) {
             let _ = wake.write(1);
         }
         for thread in std::mem::take(&mut *lock(&self.threads)) {

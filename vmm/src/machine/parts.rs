@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use devices::virtio::block::Block;
+use devices::virtio::scsi::Scsi;
 use firmware::MemoryMap;
 use firmware::smbios::SmbiosTables;
 
@@ -28,6 +29,8 @@ pub struct Parts<'a> {
     pub smbios: &'a SmbiosTables,
     /// The guest's disks.
     pub disks: &'a [Arc<Block>],
+    /// The controller of its CD drives.
+    pub cd_drives: Option<&'a Arc<Scsi>>,
     /// The guest's network cards.
     pub cards: &'a [CardConfig],
     /// How devices notify the main thread.

@@ -98,11 +98,9 @@ impl CdRom {
         let data = if classes & supported == 0 {
             vec![0, 2, 0x80, supported] // no event of a class that was asked for
         } else {
-            let mut state = self.state();
-            let is_new = !state.is_open && std::mem::take(&mut state.is_new_disc);
-            // Event: 2, a new disc. State: bit 0, the tray is open; bit 1, there is a disc.
-            let status = if state.is_open { 1 } else { 2 };
-            vec![0, 6, MEDIA, supported, if is_new { 2 } else { 0 }, status, 0, 0]
+            // Event: none. State: bit 0, the tray is open; bit 1, there is a disc.
+            let status = if self.state().is_open { 1 } else { 2 };
+            vec![0, 6, MEDIA, supported, 0, status, 0, 0]
         };
         Ok(Reply::data(data, cdb.u16(7).into()))
     }

@@ -7,7 +7,6 @@ use super::*;
 #[derive(Clone, Debug, Default)]
 struct Failing {
     resets: Arc<AtomicU32>,
-    attention: Arc<Mutex<Option<Sense>>>,
 }
 
 impl LogicalUnit for Failing {
@@ -20,10 +19,6 @@ impl LogicalUnit for Failing {
 
     fn read(&self, _: &[VolatileSlice<'_>], _: u64) -> Result<(), Sense> {
         Err(Sense::READ_ERROR)
-    }
-
-    fn take_attention(&self) -> Option<Sense> {
-        self.attention.lock().unwrap().take()
     }
 
     fn reset(&self) {
@@ -57,15 +52,6 @@ fn request_sense_says_once_why_the_last_command_failed() {
     assert_eq!(target.read(&[], 0), Err(Sense::READ_ERROR));
     let descriptors = command(&target, 0, [opcode::REQUEST_SENSE, 1, 0, 0, 4, 0]).unwrap();
     assert_eq!(descriptors, [0x72, 3, 0x11, 0]);
-}
-
-#[test]
-fn request_sense_reports_a_unit_attention() {
-    let unit = Failing::default();
-    let target = Target::new(Box::new(unit.clone()));
-    *unit.attention.lock().unwrap() = Some(Sense::MEDIUM_CHANGED);
-    assert_eq!(command(&target, 0, SENSE).unwrap(), Sense::MEDIUM_CHANGED.fixed());
-    assert_eq!(command(&target, 0, SENSE).unwrap(), Sense::NONE.fixed());
 }
 
 #[test]
