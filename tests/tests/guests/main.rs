@@ -4,6 +4,7 @@
 mod boot;
 mod bootdisk;
 mod builtin;
+mod cdrom;
 mod disks;
 mod firmware;
 mod installer;

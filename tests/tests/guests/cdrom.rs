@@ -1,0 +1,99 @@
+//! CDs: Debian's kernel finds the drive, mounts the disc and reads it; the tray opens and closes.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use chukka_tests::assets;
+use chukka_tests::guest::Initrd;
+use chukka_tests::modules::Modules;
+use chukka_tests::native::Scratch;
+use chukka_tests::pack;
+use chukka_tests::runner::{Guest, Runner};
+
+/// Mounts the CD and checks its files. Then the tray opens when the device is closed (autoeject),
+/// and stays open when it is opened (autoclose=0), until it is to close again.
+const CD_SCRIPT: &str = r#"
+tries=0
+while [ ! -b /dev/sr0 ] && [ $tries -lt 300 ]; do sleep 0.1; tries=$((tries + 1)); done
+mkdir -p /mnt
+read_all() { mount -t iso9660 -o ro /dev/sr0 /mnt && (cd /mnt && sha256sum -c sums) && umount /mnt; }
+echo "removable=$(cat /sys/block/sr0/removable) sectors=$(cat /sys/block/sr0/size)"
+echo "model=$(cat /sys/block/sr0/device/model)"
+read_all && echo "read: all there"
+cd /proc/sys/dev/cdrom
+echo 0 >autoclose; echo 1 >autoeject
+head -c 2048 /dev/sr0 >/dev/null; echo "opened"
+echo 0 >autoeject
+head -c 2048 /dev/sr0 >/dev/null || echo "no disc in an open tray"
+echo 1 >autoclose
+read_all && echo "closed: all there"
+echo x 2>/dev/null >/dev/sr0 || echo "not writable"
+"#;
+
+/// An initrd that has a CD drive and runs the script.
+fn initrd(kernel: &assets::Kernel) -> PathBuf {
+    let modules = Modules::find(&kernel.modules).expect("set-up has unpacked them");
+    let modules = modules
+        .closure(&["virtio_mmio", "virtio_pci", "virtio_scsi", "sr_mod", "isofs"])
+        .expect("Debian has them");
+    let mut initrd = Initrd::new().expect("busybox is there");
+    let mut load = String::new();
+    for module in modules {
+        let name = format!("modules/{}.ko", module.name);
+        load += &format!("insmod /{name}\n");
+        initrd = initrd.file(&name, &module.content);
+    }
+    initrd.script(&format!("{load}{CD_SCRIPT}")).write().expect("there is room")
+}
+
+/// An ISO image with a file of 700 kB and its checksum, whose length is no multiple of a block.
+fn image(scratch: &Scratch) -> PathBuf {
+    let tree = scratch.path("tree");
+    std::fs::create_dir(&tree).expect("there is room");
+    let content: Vec<u8> =
+        (0u32..175_001).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    std::fs::write(tree.join("numbers"), content).expect("there is room");
+    let path = scratch.path("cd.iso");
+    let run = |command: &mut Command| {
+        let output = command.output().expect("set-up brings it");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    };
+    let sums = run(Command::new("sha256sum").arg("numbers").current_dir(&tree));
+    std::fs::write(tree.join("sums"), sums).expect("there is room");
+    let genisoimage = pack::which("genisoimage").expect("set-up brings it");
+    run(Command::new(genisoimage).args(["-quiet", "-r", "-o"]).args([&path, &tree]));
+    let file = std::fs::OpenOptions::new().append(true).open(&path).expect("it is there");
+    let length = file.metadata().expect("it is there").len();
+    file.set_len(length + 700).expect("there is room");
+    path
+}
+
+fn finds_the_cd(machine: &str, image: &Path) {
+    let Some(runner) = Runner::get() else { return };
+    let Some(kernel) = assets::or_skip(assets::cloud()) else { return };
+    let guest = Guest::new().initrd(&initrd(&kernel)).kernel(&kernel.vmlinuz).timeout_secs(400);
+    let cd = image.to_str().expect("a path that is text");
+    let job = guest.args(["-M", machine, "-cdrom", cd]).job().expect("set-up is done").need(image);
+    let sectors = std::fs::metadata(image).expect("it is there").len().div_ceil(2048) * 4;
+    let run = runner.run(&job);
+    run.assert_userspace().assert_exit(0);
+    run.assert_stdout(&format!("removable=1 sectors={sectors}"));
+    run.assert_stdout("model=QEMU CD-ROM");
+    for line in ["read: all there", "opened", "no disc in an open tray", "closed: all there"] {
+        run.assert_stdout(line);
+    }
+    run.assert_stdout("not writable");
+}
+
+#[test]
+fn linux_reads_a_cd_and_opens_the_tray_on_microvm() {
+    let scratch = Scratch::new();
+    finds_the_cd("microvm", &image(&scratch));
+}
+
+#[test]
+fn linux_reads_a_cd_and_opens_the_tray_on_pc() {
+    let scratch = Scratch::new();
+    finds_the_cd("pc", &image(&scratch));
+}
