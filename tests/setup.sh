@@ -312,6 +312,33 @@ bring_firmware() {
 	say "firmware: OVMF and U-Boot"
 }
 
+# Kernels that are not Linux: Xen, and Memtest86+ for both modes of the processor. Packages that a distribution does
+# not have are left out: the tests that boot them are then skipped.
+bring_other_kernels() {
+	[ -e "$assets/other/made" ] && return
+	need_apt "Xen and Memtest86+ for $assets/other"
+	knows memtest86+ || apt_update
+	made=$assets/.other
+	rm -rf "$made"
+	mkdir -p "$made"
+	xen=$(apt-cache pkgnames xen-hypervisor- | grep -x 'xen-hypervisor-[0-9.]*-amd64' | sort -V | tail -n 1)
+	if [ -n "$xen" ]; then
+		fetch_fresh "$xen"
+		mv "$draft"/tree/boot/xen-*.gz "$made/xen.gz"
+	fi
+	if knows memtest86+; then
+		fetch_fresh memtest86+
+		for bits in ia32 x64; do
+			[ ! -e "$draft/tree/boot/memtest86+$bits.bin" ] || mv "$draft/tree/boot/memtest86+$bits.bin" "$made"
+		done
+	fi
+	: >"$made/made"
+	chmod a+r "$made"/*
+	rm -rf "$assets/other"
+	mv "$made" "$assets/other"
+	say "other kernels: ${xen:-no Xen}, memtest86+"
+}
+
 # Debian on a disk, as an installer leaves it: an MBR, one ext4 partition, a kernel, its initrd, a grub.cfg that grub-mkconfig wrote, and
 # GRUB in the MBR, where grub-install put it. It boots to a login prompt on ttyS0; root has no password.
 # grub-mkconfig runs before there is a disk, so grub-probe is replaced meanwhile by a script that describes it.
@@ -417,5 +444,6 @@ if [ "$what" = test ]; then
 	bring_kernel generic linux-image-amd64 linux-image-generic
 	bring_installer
 	bring_firmware
+	bring_other_kernels
 	bring_disk
 fi

@@ -99,6 +99,14 @@ pub fn firmware(name: &str) -> Result<PathBuf> {
     paths.into_iter().find(|path| path.is_file()).ok_or_else(missing)
 }
 
+/// A kernel that is not Linux, by its file's name: `xen.gz`, `memtest86+ia32.bin`, `memtest86+x64.bin`.
+///
+/// # Errors
+/// Set-up has not downloaded it; not every distribution has it.
+pub fn other_kernel(name: &str) -> Result<PathBuf> {
+    present(assets_folder().join("other").join(name))
+}
+
 /// The asset, or `None` after reporting that the test is skipped without it.
 pub fn or_skip<T>(asset: Result<T>) -> Option<T> {
     asset.map_err(|error| skip(&error.to_string())).ok()

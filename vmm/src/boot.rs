@@ -1,5 +1,7 @@
 //! What to boot: a kernel that chukka loads itself, or firmware that loads a kernel through fw_cfg.
 
+mod kernel_words;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -103,6 +105,15 @@ impl Boot {
         flash: Vec<FlashDrive>,
         warnings: &mut Vec<String>,
     ) -> Result<Self, BootError> {
+        if let Some(payload) = &kernel
+            && let KernelKind::BzImage(_) | KernelKind::Elf(_) = payload.kernel.kind
+        {
+            warnings.extend(kernel_words::warning(
+                config.machine,
+                config.cpu.kvm,
+                &payload.cmdline,
+            ));
+        }
         match (&config.firmware, kernel) {
             (Some(firmware), kernel) => {
                 let boot = FirmwareBoot::open(firmware, kernel, flash, warnings)?;

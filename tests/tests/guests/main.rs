@@ -11,3 +11,4 @@ mod installer;
 mod kdump;
 mod location;
 mod old_ways;
+mod other_kernels;

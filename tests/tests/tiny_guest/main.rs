@@ -9,6 +9,8 @@ mod ends;
 mod entries;
 mod files;
 mod hostile;
+#[expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
+mod kernel_table;
 mod qemu_name;
 mod streams;
 mod through_firmware;
