@@ -203,7 +203,7 @@ impl Hint for ResolveError {
                 hint_of(source).unwrap_or("read error: check the disk").into()
             }
             Self::NothingToCheck { .. } => {
-                "give the file's own name, or say kernel= or initrd=".into()
+                "use the name of one of these files, or kernel= or initrd=".into()
             }
         };
         Some(hint.into())
@@ -213,8 +213,8 @@ impl Hint for ResolveError {
 impl Hint for CopyError {
     fn hint(&self) -> Option<Cow<'_, str>> {
         let hint: String = match self {
-            Self::NoName { .. } => "have it copied: --output DIR".into(),
-            Self::Taken { .. } => "remove it, or take another directory: --output DIR".into(),
+            Self::NoName { .. } => "use --output DIR to copy it there".into(),
+            Self::Taken { .. } => "remove it, or use another directory: --output DIR".into(),
             Self::Create { .. } => "check that its directory exists and is writable".into(),
         };
         Some(hint.into())

@@ -145,7 +145,7 @@ impl Fetcher {
             None => Err(io::Error::other("neither XDG_CACHE_HOME nor HOME is set")),
         };
         let unusable = |error| {
-            self.watch.note(&format!("warning: no cache, downloads are not kept: {error}"));
+            self.watch.note(&format!("warning: running without a cache: {error}"));
         };
         opened.map_err(unusable).ok()
     }

@@ -49,7 +49,7 @@ pub enum InjectError {
         path: PathBuf,
     },
     /// It has 4 GiB or more.
-    #[error("'{}' has {size} bytes, a file in an initrd has at most 4294967295", path.display())]
+    #[error("'{}' has {size} bytes, expected at most 4294967295 (4 GiB - 1)", path.display())]
     TooBig {
         /// Its path.
         path: PathBuf,
@@ -57,7 +57,7 @@ pub enum InjectError {
         size: u64,
     },
     /// Its name cannot stand in the archive.
-    #[error("'{}' has a name that an initrd cannot hold, expected UTF-8", path.display())]
+    #[error("'{}' has a name that is not valid UTF-8", path.display())]
     Name {
         /// Its path.
         path: PathBuf,
@@ -88,11 +88,11 @@ impl InjectError {
             Self::Kind { .. } => {
                 "name a regular file; use -initrd-inject once for each file".into()
             }
-            Self::TooBig { .. } => "have the guest fetch it in another way".into(),
+            Self::TooBig { .. } => "let the guest download it, or put it on a disk".into(),
             Self::Name { .. } => "give it another name".into(),
             Self::Twice { .. } => "give one of them another name".into(),
             Self::Compose(_) => {
-                "free some of the host's memory: the initrd is put together there".into()
+                "free some of the host's memory, where chukka composes the initrd".into()
             }
         }
     }

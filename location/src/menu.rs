@@ -144,7 +144,7 @@ impl MenuError {
         let (problem, hint) = match (choice, is_without_menu) {
             (_, true) => (
                 format!("There is no boot menu{candidates}"),
-                "check that this is the right disk and that a system is installed on it; chukka bootloader --kernel PATH --initrd PATH DISK takes files by their names",
+                "check that this is the right disk and that a system is installed on it; chukka bootloader --kernel PATH --initrd PATH DISK uses the files that you name",
             ),
             (Choice::Entry(wanted), false) => (
                 format!("No entry '{wanted}' can be booted"),
@@ -313,11 +313,11 @@ fn warnings(menu: &Menu<'_>, entry: &Entry, choice: &Choice, passed: &[String]) 
         && !menu.config.is_first_default()
     {
         warnings.push(format!(
-            "Booting the entry '{title}', as the menu's own default needs a hypervisor or boots no Linux kernel"
+            "Booting the entry '{title}', because the default needs a hypervisor or does not boot a Linux kernel"
         ));
     }
     if *choice == Choice::Saved && menu.config.saved().is_none() {
-        warnings.push(format!("Booting the entry '{title}', as no saved entry is known"));
+        warnings.push(format!("Booting the entry '{title}', because the menu has no saved entry"));
     }
     warnings
 }
@@ -372,7 +372,7 @@ fn open_unified(
     let kernel = image.as_ref().and_then(|image| image.kernel());
     let (Some(image), Some(kernel)) = (image, kernel) else {
         return Err(format!(
-            "{name} should be a unified kernel image, but has no .linux section: name its kernel and initrd by --kernel and --initrd, or boot it by firmware"
+            "{name} should be a unified kernel image, but has no .linux section: give the kernel and initrd with --kernel and --initrd, or boot the disk through firmware"
         ));
     };
     let initrds = image.initrds().into_iter().chain(own).collect();

@@ -68,7 +68,7 @@ impl SpellingError {
     #[must_use]
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::Scheme { .. } => "copy it to this host, and use that directory or image",
+            Self::Scheme { .. } => "copy the tree or image to this host, and use the copy",
             Self::Url { .. } => "local paths need no scheme: -location /srv/tree",
         }
     }
@@ -103,7 +103,7 @@ impl PlaceError {
             FileError::Kind { .. } => {
                 "use a directory, or an image or block device with a file system"
             }
-            error => error.hint().unwrap_or("make it readable for you"),
+            error => error.hint().unwrap_or("make sure that you may read it"),
         }
     }
 }
@@ -254,7 +254,7 @@ fn split_scheme(given: &[u8]) -> Option<(String, &[u8])> {
 fn host_url(given: &OsStr) -> Result<&str, &'static str> {
     let url = given.to_str().ok_or("it is not UTF-8")?;
     if url.bytes().any(|byte| byte.is_ascii_control() || byte == b' ') {
-        return Err("it has a space or a control character in it (%20 is a space)");
+        return Err("it contains a space or a control character (write a space as %20)");
     }
     let rest = url.split_once(':').map_or("", |(_, rest)| rest);
     let host = rest.strip_prefix("//").ok_or("'//' is missing after the colon")?;

@@ -67,7 +67,7 @@ impl Answer<'_> {
         };
         let values = [Some(self.kernel), self.ramdisk, Some(self.args)];
         if values.into_iter().flatten().any(|value| value.contains(separator)) {
-            return Err("a file's name or the arguments contain the character that ends them");
+            return Err("a file name or the arguments contain the output format's separator");
         }
         let mut text = format!("kernel {}{separator}", self.kernel);
         text.extend(self.ramdisk.map(|path| format!("ramdisk {path}{separator}")));

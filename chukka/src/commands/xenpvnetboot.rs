@@ -109,8 +109,7 @@ fn find(
         file.map_err(|error| format!("Cannot get file {name}: {}", with_sources(&error)))
     };
     let Some(location) = location else {
-        let kernel =
-            kernel.ok_or("Cannot get kernel from location: there is none, and no --kernel")?;
+        let kernel = kernel.ok_or("Cannot get kernel: neither --location nor --kernel is given")?;
         return Ok((alone(kernel)?, ramdisk.map(alone).transpose()?));
     };
     let place = Place::parse(location.as_ref());

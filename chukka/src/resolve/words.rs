@@ -25,11 +25,13 @@ impl InstallSource {
     pub fn of(place: &Place, label: Option<&str>, tree: &Tree) -> Self {
         let root = if label.is_some() { location::TreePath::root() } else { tree.root.clone() };
         let otherwise = match place {
-            Place::Local(_) if label.is_some() => "the guest has no URL for an image of this host",
-            Place::Local(_) => "the guest has no URL for a directory of this host",
-            _ if label.is_some() => "the URL of a medium does not lead to its packages",
-            Place::Tftp(_) => "its installer does not read TFTP",
-            _ => "the tree's own URL does not tell",
+            Place::Local(_) if label.is_some() => {
+                "the guest cannot reach an image on this host by a URL"
+            }
+            Place::Local(_) => "the guest cannot reach a directory on this host by a URL",
+            _ if label.is_some() => "an image's URL gives no access to the packages in it",
+            Place::Tftp(_) => "its installer cannot read TFTP",
+            _ => "the tree's URL is not enough",
         };
         let url = place.guest_url(&root);
         let kernel = tree.kernel.path.as_ref().map(ToString::to_string).unwrap_or_default();

@@ -204,7 +204,7 @@ impl Shared {
         match lock(&self.record).save(cache) {
             Ok(()) => self.changed.store(false, Ordering::Relaxed),
             Err(error) => {
-                let problem = "cannot write to the cache, the next run will fetch it again";
+                let problem = "cannot write to the cache; the next run will ask the server again";
                 self.watch.note(&format!("warning: {problem}: {error}"));
             }
         }
@@ -350,7 +350,9 @@ impl CachedFile {
                 file.len(),
                 self.about.len
             );
-            return Err(Failure::new(problem, "try again: the cache entry is removed").into());
+            return Err(
+                Failure::new(problem, "try again; chukka has removed the cache entry").into()
+            );
         }
         Ok(&**self.opened.get_or_init(|| file))
     }
@@ -414,7 +416,7 @@ impl RandomAccess for CachedFile {
 fn into_io(error: FileError) -> io::Error {
     match error {
         FileError::Io { source, .. } => source,
-        error => Failure::new(error.to_string(), "it was there before; start again").into(),
+        error => Failure::new(error.to_string(), "it was there before; try again").into(),
     }
 }
 

@@ -150,7 +150,7 @@ impl<'a> Partial<'a> {
             });
             let done = done.and_then(|()| data.sync_all().map_err(local));
             drop(here);
-            let sum = adder.join().map_err(|_| io::Error::other("the sum was not counted"))?;
+            let sum = adder.join().map_err(|_| io::Error::other("the checksum thread panicked"))?;
             done.and_then(|()| sum.map_err(local))
         })
     }
@@ -265,7 +265,7 @@ fn exactly(
                 let problem = format!("it ended after {at} bytes, expected {end}");
                 return Err(Failure::new(
                     problem,
-                    "try again; if it happens again, the file on the server is damaged",
+                    "try again; if this repeats, the file on the server is damaged",
                 )
                 .into());
             }

@@ -36,7 +36,7 @@ pub(crate) fn tree(url: &str, net: &Net) -> Result<Box<dyn FileTree>, FileError>
     let parsed = Url::parse(url).map_err(|why| {
         // There may be a password in it.
         let name = url.rsplit_once('@').map_or(url, |(_, behind)| behind);
-        FileError::failure(name, why, "expected is http://HOST/PATH or https://HOST/PATH")
+        FileError::failure(name, why, "use http://HOST/PATH or https://HOST/PATH")
     })?;
     let name = parsed.shown();
     if parsed.tls && !cfg!(feature = "tls") {

@@ -14,7 +14,7 @@ const UNREADABLE: &str = "read error: check the disk";
 #[derive(Debug, Error)]
 pub enum TreeError {
     /// The file that the user named cannot be used.
-    #[error("The {role} named by -{role} cannot be used: {problem}; {directory} contains: {there}")]
+    #[error("The {role} given by -{role} cannot be used: {problem}; {directory} contains: {there}")]
     Named {
         /// "kernel", "initrd".
         role: &'static str,
@@ -26,7 +26,7 @@ pub enum TreeError {
         there: String,
     },
     /// A malformed URL.
-    #[error("-{role} names no file")]
+    #[error("-{role} is not a valid path or URL")]
     Url {
         /// "kernel", "initrd".
         role: &'static str,
@@ -35,7 +35,7 @@ pub enum TreeError {
         why: SpellingError,
     },
     /// A file with a URL of its own cannot be used.
-    #[error("The {role} named by -{role} cannot be used")]
+    #[error("The {role} given by -{role} cannot be used")]
     Elsewhere {
         /// "kernel", "initrd".
         role: &'static str,
@@ -130,7 +130,7 @@ impl TreeError {
     pub fn hint(&self) -> String {
         match self {
             Self::Named { role, .. } => format!(
-                "-{role} is a path from the location's root, also with a leading slash; for another file of this host, write -{role} file:///PATH"
+                "-{role} is relative to the location's root, even with a leading slash; for a file elsewhere on this host, write -{role} file:///PATH"
             ),
             Self::Url { .. } => "for a path in the location, write it without a scheme".into(),
             Self::Elsewhere { source, .. } => match source {
@@ -144,11 +144,11 @@ impl TreeError {
                 None => "check that -location names the root of the tree; or name the files: -kernel PATH -initrd PATH, from the location's root".into(),
             },
             Self::Arch { .. } => "use the distribution's x86_64 tree".into(),
-            Self::Foreign { found: "empty (0 bytes)", .. } => "check whether its download or copy was cut short".into(),
+            Self::Foreign { found: "empty (0 bytes)", .. } => "compare its size with the original: the download or copy may be incomplete".into(),
             Self::Foreign { .. } => {
                 "the server answered with a web page: open the URL in a browser; with curl, use --fail".into()
             }
-            Self::Checksum(_) => "the download or copy is damaged, or from another version than the rest: fetch it again".into(),
+            Self::Checksum(_) => "the file is damaged, or belongs to another version of the tree: download it again".into(),
             Self::Read { source, .. } => hint_of(source).unwrap_or(UNREADABLE).into(),
         }
     }

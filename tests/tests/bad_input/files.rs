@@ -43,7 +43,7 @@ fn an_unreadable_file_is_named() {
             .confined(nobody.clone())
             .refused()
             .says(&format!("Cannot open the {role} '{}': Permission denied", path.display()))
-            .hints("make it readable for you");
+            .hints("make sure that you may read it");
     }
 }
 

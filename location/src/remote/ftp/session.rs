@@ -243,7 +243,8 @@ impl Session {
             }
             FtpError::BadReply => "the server's reply is not FTP".into(),
         };
-        Failure::new(problem, "is it an FTP server, and check that the user may read it").into()
+        Failure::new(problem, "check that it is an FTP server and that the user may read the file")
+            .into()
     }
 }
 

@@ -196,9 +196,11 @@ impl Response {
         let problem = format!("the server answered {} ({name})", status.as_u16());
         let hint = match self.status() {
             401 if self.url.login.is_some() => "the name or the password in the URL is wrong",
-            401 => "name who you are in the URL: http://USER:PASSWORD@HOST/PATH",
+            401 => "add a user name and password to the URL: http://USER:PASSWORD@HOST/PATH",
             403 => "the server denies access; check the URL",
-            407 => "name who you are in the proxy's URL: http_proxy=http://USER:PASSWORD@HOST:PORT",
+            407 => {
+                "add a user name and password to the proxy's URL: http_proxy=http://USER:PASSWORD@HOST:PORT"
+            }
             408 | 429 | 500.. => "the server is busy or broken; try again later",
             _ => CHECK_SERVER,
         };
@@ -332,13 +334,13 @@ fn explain(error: Error, url: &Url, net: &Net) -> RequestError {
         Error::Timeout(_) => {
             RequestError::permanent(format!("the server sent nothing for {idle}"), AGAIN)
         }
-        Error::HostNotFound => RequestError::permanent(format!("no host {host} is known"), AGAIN),
+        Error::HostNotFound => RequestError::permanent(format!("host {host} not found"), AGAIN),
         Error::Protocol(error) => RequestError::permanent(
-            format!("{host} does not speak HTTP as expected: {error}"),
+            format!("{host} sent an invalid HTTP response: {error}"),
             CHECK_SERVER,
         ),
         Error::LargeResponseHeader(_, most) => {
-            let problem = format!("the answer's headers are longer than {most} bytes");
+            let problem = format!("the response's headers are longer than {most} bytes");
             RequestError::permanent(problem, CHECK_SERVER)
         }
         Error::ConnectProxyFailed(why) => RequestError::permanent(
@@ -374,7 +376,7 @@ fn explain_io(error: &io::Error, host: &str, idle: &str) -> RequestError {
     }
 }
 
-const CERTIFICATE: &str = "if its certificate is by an authority of your own, name that one's file in SSL_CERT_FILE; a server without TLS is http://";
+const CERTIFICATE: &str = "if a private authority signed the certificate, set SSL_CERT_FILE to that authority's certificate; for a server without TLS, use http://";
 
 fn tls_hint(url: &Url) -> &'static str {
     if url.tls { CERTIFICATE } else { CHECK_SERVER }

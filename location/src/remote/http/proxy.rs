@@ -80,7 +80,7 @@ fn variable(names: &[&'static str]) -> Option<(&'static str, String)> {
 fn no_proxy_url(name: &str, why: &str) -> Failure {
     // The value may have a password in it.
     let problem = format!("{name} in the environment is not the URL of a proxy: {why}");
-    Failure::new(problem, "expected is http://HOST:PORT; no_proxy=HOST makes an exception")
+    Failure::new(problem, "use http://HOST:PORT; list hosts that need no proxy in no_proxy")
 }
 
 /// `HOST:PORT` is meant as an `http:` URL.
@@ -93,10 +93,10 @@ fn proxy_url(name: &str, value: &str) -> Result<Url, Failure> {
 fn plain_agent(net: &Net, name: &str, value: &str) -> Result<(Agent, Option<Login>), Failure> {
     let proxy = proxy_url(name, value)?;
     if proxy.tls {
-        return Err(no_proxy_url(name, "for http: locations it has to be an http: URL itself"));
+        return Err(no_proxy_url(name, "a proxy for http: locations needs an http: URL"));
     }
     let uri = proxy.to_string().parse();
-    let at_proxy = AtProxy(uri.map_err(|_| no_proxy_url(name, "it is no URL"))?);
+    let at_proxy = AtProxy(uri.map_err(|_| no_proxy_url(name, "it is not a URL"))?);
     let connector = connector().chain(WholeUrls);
     Ok((Agent::with_parts(config(net, None), connector, at_proxy), proxy.login))
 }
@@ -104,7 +104,7 @@ fn plain_agent(net: &Net, name: &str, value: &str) -> Result<(Agent, Option<Logi
 /// An agent that has a proxy connect it with the hosts of `https:` URLs.
 fn tunnel_agent(net: &Net, name: &str, value: &str) -> Result<Agent, Failure> {
     proxy_url(name, value)?;
-    let proxy = Proxy::new(value).map_err(|_| no_proxy_url(name, "it is no URL"))?;
+    let proxy = Proxy::new(value).map_err(|_| no_proxy_url(name, "it is not a URL"))?;
     Ok(agent(net, Some(proxy)))
 }
 

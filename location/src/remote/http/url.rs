@@ -54,7 +54,7 @@ impl Url {
     /// # Errors
     /// What is wrong with it.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
-        let (scheme, rest) = text.split_once("://").ok_or("it is no URL with a host")?;
+        let (scheme, rest) = text.split_once("://").ok_or("it is not a URL with a host")?;
         let tls = match scheme.to_ascii_lowercase().as_str() {
             "http" => false,
             "https" => true,

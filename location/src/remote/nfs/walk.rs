@@ -201,26 +201,25 @@ fn explained(trouble: CallError) -> io::Error {
     let (problem, hint) = match trouble {
         CallError::Io(error) => return error,
         CallError::Absent => (
-            "the server has no NFS version 3 or no mount daemon".into(),
-            "is it exported by NFS 3? name the server's port as nfs:HOST:PORT:/PATH if it has no port mapper",
+            "the server does not provide NFS 3 or has no mount daemon".into(),
+            "enable NFS 3 on the server; without a port mapper, give the port: nfs:HOST:PORT:/PATH",
         ),
         CallError::Denied(why) => (
             format!("the server denies access to this user: {why}"),
-            "let the server export it to this host with sec=sys, and with 'insecure' where you are not root",
+            "on the server, export it to this host with sec=sys, and with 'insecure' if you are not root",
         ),
         CallError::Status(1 | 13) => (
             "the server denies access to this host or user".into(),
-            "let the server export it to this host, with 'insecure' where you are not root",
+            "on the server, export it to this host, and with 'insecure' if you are not root",
         ),
         CallError::Status(70 | 10001) => {
             ("it was replaced on the server (stale file handle)".into(), "start again")
         }
-        CallError::Status(5) => (
-            "the server cannot read it (an input/output error)".into(),
-            "look at the server's disk",
-        ),
+        CallError::Status(5) => {
+            ("the server cannot read it (an input/output error)".into(), "check the server's disk")
+        }
         CallError::Status(status) => {
-            (format!("the server refused with NFS error {status}"), "look at the server's log")
+            (format!("the server refused with NFS error {status}"), "check the server's log")
         }
     };
     Failure::new(problem, hint).into()

@@ -17,7 +17,7 @@ impl Search<'_> {
                 }
                 if !row.suits(self.query.memory) {
                     let what = format!("{}: {kernel}", row.of);
-                    self.look(what, "is for guests with 1 GiB of memory or more");
+                    self.look(what, "needs at least 1 GiB of guest memory");
                     continue;
                 }
                 if let Some((kernel, initrd)) = self.pair(row.of, &kernel, &initrd)? {

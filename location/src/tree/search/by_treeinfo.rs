@@ -22,7 +22,7 @@ impl Search<'_> {
                     }
                 },
             };
-            let found = if found.is_empty() { "there, without a name".into() } else { found };
+            let found = if found.is_empty() { "there, but without a name".into() } else { found };
             self.look(path.to_string(), found);
             if self.treeinfo.is_some() {
                 break;
@@ -42,7 +42,7 @@ impl Search<'_> {
                 let (place, arch) = (self.source.name().to_owned(), arch.to_owned());
                 return Err(TreeError::Arch { place, arch, by });
             }
-            self.look(by, "names no kernel and initrd for x86_64");
+            self.look(by, "does not name a kernel and initrd for x86_64");
             return Ok(None);
         };
         let installer = Installer::of_family(&release_of(content).family);

@@ -64,7 +64,7 @@ impl Search<'_> {
                 let partner = self.partner(named.as_ref(), &root, role)?;
                 let rule = match &partner {
                     Some((_, rule)) => format!("{by_user}; the initrd by {rule}"),
-                    None => format!("{by_user}; no initrd is known to belong to it"),
+                    None => format!("{by_user}; no matching initrd found"),
                 };
                 (kernel, partner.into_iter().map(|(item, _)| item).collect(), rule)
             }

@@ -138,7 +138,7 @@ fn solaris_kernels_by_the_guest_s_memory() {
         if files != oldest {
             let wanted = Query { memory: GIB - 1, ..Query::default() };
             let error = Tree::find(&Remote::of(&files[2..]), wanted).unwrap_err().to_string();
-            assert!(error.contains("is for guests with 1 GiB of memory or more"), "{error}");
+            assert!(error.contains("needs at least 1 GiB of guest memory"), "{error}");
         }
     }
 }

@@ -126,9 +126,9 @@ impl Iso {
         }
         Ok(match rock.special() {
             Some(found) => Node::Special(found),
-            None if rock.compressed => Node::Unreadable(
-                "it is compressed (zisofs), which is not supported, which is not supported",
-            ),
+            None if rock.compressed => {
+                Node::Unreadable("it is compressed (zisofs), which is not supported")
+            }
             None if record.interleaved => {
                 Node::Unreadable("it is interleaved, which is not supported")
             }
