@@ -20,8 +20,8 @@ if (( CURRENT > 2 )); then
                 '*--append[Words for the kernel'\''s command line]:TEXT: ' \
                 '*--initrd-inject[Add FILE to the root of the initrd; repeatable]:FILE:_files' \
                 '*--preseed[Answers for Debian'\''s installer, added to the initrd; or a URL that the guest fetches]:FILE:_files' \
-                '*--kickstart[Likewise for Fedora and RHEL]:FILE:_files' \
-                '*--autoyast[Likewise for SUSE]:FILE:_files' \
+                '*--kickstart[The same for Fedora and RHEL]:FILE:_files' \
+                '*--autoyast[The same for SUSE]:FILE:_files' \
                 '*--no-location-args[Do not tell the installer where its tree is]' \
                 '*--output[Copy kernel and initrd into DIR, under their own names]:DIR:_files -/' \
                 '*--state[Save them in DIR, for chukka -state DIR to boot]:DIR:_files -/' \
@@ -94,15 +94,15 @@ _arguments \
     '*-kernel[the kernel\: a bzImage or a vmlinux; a path or a URL]:FILE:_files' \
     '*-initrd[the initial RAM disk; a path or a URL]:FILE:_files' \
     '*-append[the kernel'\''s command line]:TEXT: ' \
-    '*-location[find kernel and initrd in an install tree\: a URL, a directory or an image; -kernel and -initrd are then paths in it; tells the installer where its tree is]:PLACE:_files' \
+    '*-location[find kernel and initrd in an install tree\: a URL, a directory or an image; -kernel and -initrd are then paths in it; also tell the installer where its tree is]:PLACE:_files' \
     '*-no-location-args[do not tell the installer where its tree is]' \
     '*-bootdisk[boot the kernel that this disk'\''s boot menu names, and give the guest the disk\: an image or a block device]:DISK:_files' \
     '*-entry[menu entry by number, title or id; default or saved]:ENTRY: ' \
     '*-state[boot the installer that chukka fetch --state DIR saved until it has finished, and -bootdisk DISK from then on]:DIR:_files -/' \
     '*-initrd-inject[add FILE to the root of the initrd; repeatable]:FILE:_files' \
     '*-preseed[answers for Debian'\''s installer, added to the initrd; or a URL that the guest fetches]:FILE:_files' \
-    '*-kickstart[likewise for Fedora and RHEL]:FILE:_files' \
-    '*-autoyast[likewise for SUSE]:FILE:_files' \
+    '*-kickstart[the same for Fedora and RHEL]:FILE:_files' \
+    '*-autoyast[the same for SUSE]:FILE:_files' \
     '*-offline[use the cache only, fetch nothing]' \
     '*-fetch[timeout=SECONDS without data (30), retries=N (3), limit=SIZE per file (4G), cache=DIR or cache=off, refresh=on to ignore the cache]:KEY=VALUE: ' \
     '*-checksum[sha256\:HEX of the kernel, or initrd=sha256\:HEX; repeatable]:SUM: ' \
@@ -124,7 +124,7 @@ _arguments \
     '*-enable-kvm[the same as -accel kvm, which is the default]' \
     '*-rtc[start of the clock\: utc, localtime, 2006-06-17T16\:01\:21]:base=TIME:(base=utc base=localtime)' \
     '*-uuid[the machine'\''s UUID, for firmware and SMBIOS]:UUID: ' \
-    '*-name[the guest'\''s name, for messages]:NAME: ' \
+    '*-name[the guest'\''s name, shown in messages]:NAME: ' \
     '*-drive[a disk\: file=FILE,format=raw|qcow2,if=virtio,size=20G; if=none,id=ID goes with -device virtio-blk,drive=ID; if=pflash,unit=0\: firmware code, unit=1\: variables]:file=FILE: ' \
     '*-hda[a disk; without a kernel, SeaBIOS boots it]:FILE:_files' \
     '*-hdb[the second disk]:FILE:_files' \

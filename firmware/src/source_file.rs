@@ -67,7 +67,7 @@ impl SourceError {
             },
             Self::Empty { role, .. } => match *role {
                 "initrd" => "leave out -initrd, or build the archive again".into(),
-                _ => "was its download or copy cut short?".into(),
+                _ => "the download or copy may be incomplete".into(),
             },
         }
     }

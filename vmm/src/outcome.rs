@@ -122,17 +122,15 @@ impl Outcome {
             Self::Kvm { .. } => {
                 Some("the host's KVM gave up on this instruction; see dmesg on the host for more")
             }
-            Self::Firmware(_) => {
-                Some("it boots what -kernel names; -trace fw_cfg shows what it asked for")
-            }
+            Self::Firmware(_) => Some("-trace fw_cfg shows which items the firmware read"),
             Self::FileCut { .. } | Self::FileChanged(_) => Some(
-                "leave kernel and initrd alone while the guest runs; write a new file and rename it over the old",
+                "do not write to a file while a guest uses it: write a new one and rename it over the old",
             ),
             Self::Defect(_) => {
                 Some("this is a bug in chukka; please report it with the command line")
             }
             Self::TripleFault(_) => {
-                Some("add earlyprintk=ttyS0 to -append to see how far the kernel came")
+                Some("add earlyprintk=ttyS0 to -append to see how far the kernel got")
             }
             _ => None,
         }
@@ -153,12 +151,12 @@ impl fmt::Display for Outcome {
             Self::Firmware(error) => write!(f, "the firmware could not boot: {error}"),
             Self::FileCut { path, expected, found } => write!(
                 f,
-                "'{}' was cut short while the guest ran: it has {found} bytes, the guest was shown {expected}",
+                "'{}' was truncated while the guest ran: the guest was given {expected} bytes of it, and it now has {found}",
                 path.display()
             ),
             Self::FileChanged(path) => write!(
                 f,
-                "'{}' was written to while the guest ran, before chukka could copy what the guest was shown of it",
+                "'{}' was written to while the guest ran, before chukka could copy the part that the guest uses",
                 path.display()
             ),
             Self::Quit => write!(f, "ended by Ctrl-A x"),

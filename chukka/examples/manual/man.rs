@@ -90,7 +90,7 @@ or the user ended chukka with Ctrl\-A x.
 The guest's kernel panicked.
 .TP
 .B 121
-The guest was reset without asking for it (triple fault).
+The guest triple-faulted, which reset the machine.
 .TP
 .B 122
 KVM failed.

@@ -94,7 +94,7 @@ fn boot_menu(
     if let Some((other, _)) = others.iter().find(|(_, path)| path.is_some()) {
         return Err(ArgsError::unsupported(
             format!("-bootdisk with -{other}"),
-            "a disk's boot menu names kernel and initrd",
+            "the disk's boot menu selects the kernel and initrd",
             "give one or the other",
         ));
     }

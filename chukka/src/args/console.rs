@@ -45,7 +45,7 @@ pub(super) fn serial(
         let hint = "give the other port a file: -serial file:PATH";
         return Err(ArgsError::bad(
             "-serial stdio, given more than once",
-            "one port on the terminal",
+            "at most one port on the terminal",
         )
         .with_hint(hint));
     }

@@ -88,7 +88,8 @@ fn check_model(name: &str, warnings: &mut Vec<String>) -> Result<(), ArgsError> 
         warnings.push(format!("-cpu {name}: {what}"));
         return Ok(());
     }
-    let hint = "say -cpu host, and switch off what the guest must not see: -cpu host,-avx512f";
+    let hint =
+        "use -cpu host, and disable features that the guest must not see: -cpu host,-avx512f";
     let expected = "host or max, with or without feature switches, or a CPU model of QEMU's";
     Err(ArgsError::bad(format!("-cpu {name}"), expected).with_hint(hint))
 }

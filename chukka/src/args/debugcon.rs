@@ -84,7 +84,7 @@ impl Devices {
         if self.debugcon.is_some() {
             let given = "-debugcon or -device isa-debugcon, more than once";
             let why = "chukka has one debug console";
-            return Err(ArgsError::unsupported(given, why, "leave all but one out"));
+            return Err(ArgsError::unsupported(given, why, "use only one of them"));
         }
         self.debugcon = Some(debugcon);
         Ok(())
@@ -122,9 +122,17 @@ fn chardev(given: &[u8]) -> Result<Chardev, ArgsError> {
             ("signal", _) => drop(pair.text(option)?.switch(option)?),
             ("mux" | "append", _) if !pair.text(option)?.switch(option)? => {}
             ("append", _) => {
-                return unsupported("chukka begins the file anew", "use a new file, append=off");
+                return unsupported(
+                    "chukka always truncates the file",
+                    "use append=off and a new file",
+                );
             }
-            ("mux", _) => return unsupported("only output goes there", "leave mux=on out"),
+            ("mux", _) => {
+                return unsupported(
+                    "chukka has no monitor to share the terminal with",
+                    "leave mux=on out",
+                );
+            }
             _ => {
                 let expected = "stdio,id=ID, file,id=ID,path=PATH or null,id=ID";
                 return Err(ArgsError::bad(pair.shown(option), expected));
@@ -271,7 +279,7 @@ fn device(
         name => {
             let name = name.unwrap_or_default();
             let why = "chukka does not have this device";
-            let hint = format!("the devices there are: {DEVICES}");
+            let hint = format!("chukka's devices are {DEVICES}");
             Err(ArgsError::unsupported(format!("-device {name}"), why, hint))
         }
     }

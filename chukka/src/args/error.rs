@@ -32,7 +32,7 @@ pub enum ArgsError {
         instead: &'static str,
     },
     /// argv ends where a value was due.
-    #[error("-{option} is the last argument, it needs a value: -{option} {metavar}")]
+    #[error("-{option} needs a value: -{option} {metavar}")]
     MissingValue {
         /// The option's name.
         option: &'static str,
@@ -131,9 +131,9 @@ impl Hint for ArgsError {
             }
             Self::NoKernel | Self::NeedsKernel { .. } => format!("for example: {EXAMPLE}"),
             Self::MissingValue { option, .. } => {
-                format!("if the value is empty on purpose, say so: -{option} ''")
+                format!("for an empty value, write -{option} ''")
             }
-            Self::UnwantedValue { option, .. } => format!("say -{option} alone"),
+            Self::UnwantedValue { option, .. } => format!("use -{option} without a value"),
             Self::NotUtf8 { .. } => {
                 "only paths and the kernel's command line may be arbitrary bytes".into()
             }

@@ -95,7 +95,7 @@ const TIMER_WARNING: &str = "Linux from a disk may crash early with this image o
                              microvm; use -bios seabios-microvm, or leave -bios out";
 
 fn needs_firmware(given: String) -> ArgsError {
-    let why = "only firmware does that, and chukka enters the kernel without any";
+    let why = "chukka enters the kernel directly, without firmware that could do this";
     ArgsError::unsupported(given, why, "add -bios seabios")
 }
 

@@ -48,7 +48,7 @@ fn item(given: &[u8]) -> Result<FwCfgItem, ArgsError> {
             "file" => file = Some(pair.bytes(option)?.to_vec()).filter(|file| !file.is_empty()),
             "string" => text = Some(pair.bytes(option)?.to_vec()).filter(|text| !text.is_empty()),
             "gen_id" => {
-                let why = "chukka has no objects to make the item from";
+                let why = "chukka has no -object";
                 let hint = "write it to a file: opt/NAME,file=PATH";
                 return Err(ArgsError::unsupported(pair.shown(option), why, hint));
             }
@@ -99,9 +99,9 @@ pub(super) fn credentials(
     let total: usize = credentials.iter().map(|credential| credential.value.len()).sum();
     if total > TOTAL_MAX {
         let given = format!("-credential, {total} bytes in all");
-        let expected = format!("at most {TOTAL_MAX}, which is all that systemd takes");
+        let expected = format!("at most {TOTAL_MAX}, systemd's limit");
         return Err(ArgsError::bad(given, expected)
-            .with_hint("pass what is big in the initrd, or as -fw_cfg opt/NAME,file=PATH"));
+            .with_hint("put large data into the initrd or -fw_cfg opt/NAME,file=PATH"));
     }
     Ok(credentials)
 }
@@ -109,8 +109,9 @@ pub(super) fn credentials(
 fn credential(given: &[u8]) -> Result<Credential, ArgsError> {
     let Some(at) = given.iter().position(|byte| *byte == b'=') else {
         let given = format!("-credential {}", String::from_utf8_lossy(given));
-        return Err(ArgsError::bad(given, "NAME=VALUE")
-            .with_hint("for a credential without a value say NAME="));
+        return Err(
+            ArgsError::bad(given, "NAME=VALUE").with_hint("for an empty value, write NAME=")
+        );
     };
     let (name, value) = (String::from_utf8_lossy(&given[..at]).into_owned(), &given[at + 1..]);
     if !name_is_valid(&name) {

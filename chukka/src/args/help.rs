@@ -30,7 +30,7 @@ Keys: Ctrl-A x ends chukka, Ctrl-A h lists the others.
 Exit status:
     0  the guest powered off, or reset itself with -no-reboot
   120  its kernel panicked
-  121  it was reset without asking for it (triple fault)
+  121  it triple-faulted, which reset the machine
   122  KVM failed
   125  chukka or its own firmware could not start the guest
   with -device isa-debug-exit also the guest's own status, always odd
@@ -92,7 +92,7 @@ const MACHINES: &str = "\
 Supported machines are:
 microvm              Linux guest without PCI (default)
 pc                   Standard PC (i440FX + PIIX, 1996)
-q35                  taken as pc
+q35                  same as pc
 ";
 
 /// What `-device help` prints. The form is QEMU's (`qdev_print_devinfo`, softmmu/qdev-monitor.c):

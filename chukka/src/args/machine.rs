@@ -69,7 +69,7 @@ pub(super) fn machine(options: &Options, warnings: &mut Vec<String>) -> Result<M
     }
     if !accels.is_empty() && !accels.iter().any(|name| name == "kvm") {
         let why = "chukka cannot run a guest that way, it runs on KVM only";
-        let hint = "say -accel kvm, or leave -accel and accel= out";
+        let hint = "use -accel kvm, or leave out -accel and accel=";
         return Err(ArgsError::unsupported(format!("-accel {}", accels.join(", ")), why, hint));
     }
     Ok(Machine { kind, own_option_rom, map_initrd })
@@ -116,7 +116,7 @@ fn machine_type(name: &str, warnings: &mut Vec<String>) -> Result<MachineKind, A
     }
     if ["isapc", "none", "x-remote"].contains(&name) || name.starts_with("pc-") {
         let why = "chukka does not have this machine, only microvm and pc";
-        let hint = "leave -machine out, or say -machine pc where the guest wants PCI";
+        let hint = "leave out -machine, or use -machine pc for a guest that needs PCI";
         return Err(ArgsError::unsupported(given(), why, hint));
     }
     let hint = match nearest(name, kinds.into_iter().map(MachineKind::name)) {
@@ -200,7 +200,7 @@ pub(super) fn memory(values: &[&str]) -> Result<u64, ArgsError> {
 }
 
 fn no_memory_hotplug(given: String) -> ArgsError {
-    ArgsError::unsupported(given, "chukka cannot plug memory in later", "say -m SIZE alone")
+    ArgsError::unsupported(given, "chukka cannot plug memory in later", "use -m SIZE")
 }
 
 /// The numbers of `-smp`, in the order QEMU multiplies them in; 0 is "not given".
@@ -244,7 +244,7 @@ pub(super) fn cpus(values: &[&str]) -> Result<u8, ArgsError> {
         return Err(ArgsError::unsupported(
             given(),
             why,
-            format!("leave maxcpus out, or say maxcpus={cpus}"),
+            format!("leave out maxcpus, or use maxcpus={cpus}"),
         ));
     }
     let fits = u8::try_from(cpus).ok().filter(|cpus| (1..=MAX_CPUS).contains(cpus));

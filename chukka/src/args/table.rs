@@ -153,7 +153,7 @@ pub static OPTIONS: [Opt; 63] = [
     value("location", "PLACE", |o, v| o.boot.location = Some(v), Group::Boot, &[
         "find kernel and initrd in an install tree: a URL, a",
         "directory or an image; -kernel and -initrd are then",
-        "paths in it; tells the installer where its tree is",
+        "paths in it; also tell the installer where its tree is",
     ]),
     flag("no-location-args", |o| o.boot.no_location_args = true, Group::Boot, &[
         "do not tell the installer where its tree is",
@@ -177,10 +177,10 @@ pub static OPTIONS: [Opt; 63] = [
         "or a URL that the guest fetches",
     ]),
     value("kickstart", "FILE", |o, v| o.boot.kickstart = Some(v), Group::Boot, &[
-        "likewise for Fedora and RHEL",
+        "the same for Fedora and RHEL",
     ]),
     value("autoyast", "FILE", |o, v| o.boot.autoyast = Some(v), Group::Boot, &[
-        "likewise for SUSE",
+        "the same for SUSE",
     ]),
     flag("offline", |o| o.boot.offline = true, Group::Boot, &[
         "use the cache only, fetch nothing",
@@ -253,7 +253,7 @@ pub static OPTIONS: [Opt; 63] = [
         "the machine's UUID, for firmware and SMBIOS",
     ]),
     value("name", "NAME", |o, v| o.name.push(v), Group::Machine, &[
-        "the guest's name, for messages",
+        "the guest's name, shown in messages",
     ]),
     value("drive", "file=FILE", |o, v| o.drives.push(DriveArg::Drive(v)), Group::Machine, &[
         "a disk: file=FILE,format=raw|qcow2,if=virtio,size=20G;",

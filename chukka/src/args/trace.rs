@@ -19,7 +19,7 @@ pub(super) fn trace(given: &[OsString]) -> Result<Trace, ArgsError> {
             ("enable", pattern) => {
                 let given = format!("-trace {pattern}");
                 return Err(ArgsError::bad(given, EVENTS)
-                    .with_hint(format!("what can be traced: {EVENTS}")));
+                    .with_hint(format!("events that can be traced: {EVENTS}")));
             }
             ("events" | "file", _) => {
                 let why = "chukka neither reads nor writes trace files";

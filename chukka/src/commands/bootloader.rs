@@ -223,7 +223,7 @@ fn hand_out(chosen: Chosen, directory: Option<&Path>, format: &str) -> Result<St
     if let Some(format) = Format::parse(format) {
         let answer = Answer { kernel, ramdisk: (!ramdisk.is_empty()).then_some(ramdisk), args };
         let text = answer.text(format, atom, quoted);
-        return text.map_err(|problem| (problem.into(), "take another --output-format"));
+        return text.map_err(|problem| (problem.into(), "use another --output-format"));
     }
     if format == "json" {
         let mut all = described(&entry, &place);

@@ -71,8 +71,8 @@ pub(super) fn command() -> Command {
             path("initrd-inject", "Add FILE to the root of the initrd; repeatable")
                 .action(ArgAction::Append),
             path("preseed", "Answers for Debian's installer, added to the initrd; or a URL that the guest fetches"),
-            path("kickstart", "Likewise for Fedora and RHEL"),
-            path("autoyast", "Likewise for SUSE"),
+            path("kickstart", "The same for Fedora and RHEL"),
+            path("autoyast", "The same for SUSE"),
             switch("no-location-args", "Do not tell the installer where its tree is"),
             value("output", "DIR", "Copy kernel and initrd into DIR, under their own names")
                 .value_parser(ValueParser::path_buf()),

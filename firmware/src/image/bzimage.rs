@@ -65,7 +65,7 @@ pub enum LinuxEntry {
 pub enum BzImageError {
     /// The file ends inside the header.
     #[error(
-        "is a bzImage cut short: it ends at byte {found}, inside its set-up header, which ends at byte {expected}"
+        "is a truncated bzImage: it ends at byte {found}, inside its setup header, which ends at byte {expected}"
     )]
     HeaderCut {
         /// Bytes in the file.
@@ -74,7 +74,7 @@ pub enum BzImageError {
         expected: u64,
     },
     /// The file ends inside the setup code or the kernel.
-    #[error("is a bzImage cut short: it has {found} bytes, its header promises {expected}")]
+    #[error("is a truncated bzImage: it has {found} bytes, its header says {expected}")]
     BodyCut {
         /// Bytes in the file.
         found: u64,
@@ -96,7 +96,7 @@ pub enum BzImageError {
     #[error("is a real-mode program{}, which needs a BIOS", quoted(.0))]
     RealModeProgram(String),
     /// A header field is inconsistent with the rest.
-    #[error("is a bzImage whose header makes no sense: {field} is {value:#x}")]
+    #[error("is a bzImage with an invalid header: {field} is {value:#x}")]
     Nonsense {
         /// The field's name in boot.rst.
         field: &'static str,

@@ -47,7 +47,7 @@ impl Efi {
         if let Some(part) = parts.find(|part| part.file.end > source.len()) {
             let (name, has) = (String::from_utf8_lossy(part.name()), source.len());
             let found = format!(
-                "a unified kernel image cut short: it has {has} bytes, its section {name} needs {}",
+                "a truncated unified kernel image: it has {has} bytes, its section {name} needs {}",
                 part.file.end
             );
             let hint = "copy or download it again, and compare its size and checksum";
@@ -104,8 +104,8 @@ fn zboot(pe: Option<&Pe>, head: &[u8]) -> Efi {
     let machine = pe.map_or(String::new(), |pe| format!(" for {}", machine_name(pe.machine)));
     let found = format!("an EFI zboot image{machine}{packed}");
     let hint = match pe.map(|pe| pe.machine) {
-        Some(0x8664 | 0x14c) => "unpack the kernel in it, or take arch/x86/boot/bzImage",
-        _ => "Linux for arm64, RISC-V and LoongArch has this form; take the x86-64 kernel",
+        Some(0x8664 | 0x14c) => "unpack the kernel in it, or use arch/x86/boot/bzImage",
+        _ => "Linux for arm64, RISC-V and LoongArch uses this format; use the x86-64 kernel",
     };
     Efi::Foreign { found, hint }
 }
@@ -116,13 +116,16 @@ fn other(source: &SourceFile, machine: &str) -> io::Result<Efi> {
     source.file().read_exact_at(&mut bytes, 0)?;
     let has = |text: &[u8]| bytes.windows(text.len()).any(|window| window == text);
     let (name, hint) = if has(b"iPXE") || has(b"ipxe.org") {
-        ("iPXE, ", "take ipxe.lkrn, and boot it by a BIOS: -bios seabios")
+        ("iPXE, ", "use ipxe.lkrn, and boot it through a BIOS: -bios seabios")
     } else if has(b"Xen-") || has(b"xen.efi") || has(b"Xen Hypervisor") {
-        ("Xen, ", "take Xen's multiboot file: xen-*.gz")
+        ("Xen, ", "use Xen's multiboot file: xen-*.gz")
     } else if has(b"Memtest86+") {
-        ("Memtest86+, ", "take memtest86+x64.bin, a bzImage")
+        ("Memtest86+, ", "use memtest86+x64.bin, a bzImage")
     } else {
-        ("", "chukka has no EFI: take the bzImage or vmlinux, or the program's build for a BIOS")
+        (
+            "",
+            "chukka cannot run EFI programs: use the bzImage or vmlinux, or the program's BIOS version",
+        )
     };
     Ok(Efi::Foreign { found: format!("{name}an EFI program for {machine}"), hint })
 }

@@ -57,7 +57,7 @@ pub struct Elf {
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum ElfError {
     /// The file ends before a part that its headers declare.
-    #[error("is an ELF file cut short: it has {found} bytes, its {what} needs {expected}")]
+    #[error("is a truncated ELF file: it has {found} bytes, its {what} needs {expected}")]
     Cut {
         /// The part that is cut off.
         what: &'static str,
@@ -83,7 +83,7 @@ pub enum ElfError {
         hint: &'static str,
     },
     /// The entry point is not in a loaded segment.
-    #[error("has its {which} entry point at {entry:#x}, outside of what it loads")]
+    #[error("has its {which} entry point at {entry:#x}, outside its loaded segments")]
     Entry {
         /// "PVH", "64-bit" or "multiboot".
         which: &'static str,
@@ -98,7 +98,7 @@ impl ElfError {
         match self {
             Self::Cut { .. } => "copy or download it again, and compare its size and checksum",
             Self::Machine(_) => {
-                "take a vmlinux or bzImage that was built for x86-64 (CONFIG_64BIT=y)"
+                "use a vmlinux or bzImage that was built for x86-64 (CONFIG_64BIT=y)"
             }
             Self::Malformed(_) => {
                 "pass vmlinux from the top of the kernel's build tree, or arch/x86/boot/bzImage"
@@ -223,7 +223,7 @@ fn segments(file_len: u64, program: &[ProgramHeader]) -> Result<Vec<Segment>, El
             return Err(cut("segment", file_len, end));
         }
         if p.file_size > p.mem_size || p.physical.checked_add(p.mem_size).is_none() {
-            return Err(ElfError::Malformed("a segment's sizes make no sense"));
+            return Err(ElfError::Malformed("a segment has invalid sizes"));
         }
         let (offset, addr) = (p.offset, p.physical);
         segments.push(Segment { offset, addr, file_size: p.file_size, mem_size: p.mem_size });

@@ -1,10 +1,9 @@
 //! Identifies unsupported files by their first bytes, and suggests what to do with them.
 
-const UNPACK: &str =
-    "chukka takes a bzImage as it is (it unpacks itself); unpack anything else first";
-const OTHER_PROCESSOR: &str = "this is a kernel for another processor; take the x86-64 one";
+const UNPACK: &str = "a bzImage unpacks itself: pass it as it is; unpack anything else first";
+const OTHER_PROCESSOR: &str = "this is a kernel for another processor; use the x86-64 one";
 
-const HTML: &str = "a server sent it instead of the kernel: download with curl --fail";
+const HTML: &str = "the server sent a web page instead of the kernel: download with curl --fail";
 
 /// Offset, magic number, description, hint.
 type Known = (usize, &'static [u8], &'static str, &'static str);
@@ -17,14 +16,14 @@ const KNOWN: [Known; 16] = [
         0,
         b"\x27\x05\x19\x56",
         "a U-Boot uImage",
-        "this is a kernel for another machine; take arch/x86/boot/bzImage",
+        "this is a kernel for another machine; use arch/x86/boot/bzImage",
     ),
-    (0, b"\x1f\x8b", "gzip data", "unpack it with gunzip, or take arch/x86/boot/bzImage"),
-    (0, b"\xfd7zXZ\0", "xz data", "unpack it with unxz, or take arch/x86/boot/bzImage"),
-    (0, b"\x28\xb5\x2f\xfd", "zstd data", "unpack it with unzstd, or take arch/x86/boot/bzImage"),
-    (0, b"BZh", "bzip2 data", "unpack it with bunzip2, or take arch/x86/boot/bzImage"),
-    (0, b"\x02\x21\x4c\x18", "lz4 data", "unpack it with unlz4, or take arch/x86/boot/bzImage"),
-    (0, b"\x04\x22\x4d\x18", "lz4 data", "unpack it with unlz4, or take arch/x86/boot/bzImage"),
+    (0, b"\x1f\x8b", "gzip data", "unpack it with gunzip, or use arch/x86/boot/bzImage"),
+    (0, b"\xfd7zXZ\0", "xz data", "unpack it with unxz, or use arch/x86/boot/bzImage"),
+    (0, b"\x28\xb5\x2f\xfd", "zstd data", "unpack it with unzstd, or use arch/x86/boot/bzImage"),
+    (0, b"BZh", "bzip2 data", "unpack it with bunzip2, or use arch/x86/boot/bzImage"),
+    (0, b"\x02\x21\x4c\x18", "lz4 data", "unpack it with unlz4, or use arch/x86/boot/bzImage"),
+    (0, b"\x04\x22\x4d\x18", "lz4 data", "unpack it with unlz4, or use arch/x86/boot/bzImage"),
     (0, b"0707", "a cpio archive", "pass an initramfs with -initrd"),
     (
         0,
@@ -39,7 +38,7 @@ const KNOWN: [Known; 16] = [
         0,
         b"MZ",
         "a DOS or EFI program without a bzImage header",
-        "take the bzImage or vmlinux, or the program's build for a BIOS",
+        "use the bzImage or vmlinux, or the program's BIOS version",
     ),
 ];
 

@@ -87,7 +87,7 @@ pub enum MultibootError {
     #[error("has a multiboot{} header without load addresses, and is not an ELF file", version_suffix(*.0))]
     NoAddresses(Version),
     /// An address is inconsistent with another, or with the file.
-    #[error("has a multiboot header that makes no sense: {field} is {value:#x}")]
+    #[error("has a multiboot header with an invalid field: {field} is {value:#x}")]
     Nonsense {
         /// The field's name in the specification.
         field: &'static str,
@@ -110,7 +110,7 @@ impl MultibootError {
             Self::Unsupported { .. } => {
                 "build it without that requirement, or boot a disk image with its boot loader: -bios seabios"
             }
-            Self::Architecture(_) => "take the build for x86",
+            Self::Architecture(_) => "use the x86 build",
             Self::NoAddresses(_) => "link it as ELF, or set flag 16 and the address fields",
             Self::Nonsense { .. } => "the file is damaged or wrongly linked; build it again",
         }

@@ -52,7 +52,7 @@ fn bzimage_is_rejected_when_truncated_anywhere() {
     // From the boot flag on, every length is recognized as a truncated kernel.
     for len in (0x200..0x290).chain([2047, 2048, 2049, 8192, whole.len() - 16]) {
         let message = error(&whole[..len]);
-        assert!(message.contains("cut short"), "{len:#x}: {message}");
+        assert!(message.contains("truncated"), "{len:#x}: {message}");
     }
     for len in 1..0x200 {
         assert!(error(&whole[..len]).contains("expected an x86-64 bzImage or vmlinux"), "{len:#x}");
@@ -261,7 +261,7 @@ fn elf_is_recognized_and_measured() {
 fn elf_is_refused_when_cut_or_for_another_machine() {
     let whole = elf(62);
     for len in [4, 63, 64, 175, 4096, 8191] {
-        assert!(error(&whole[..len]).contains("cut short"), "{len}: {}", error(&whole[..len]));
+        assert!(error(&whole[..len]).contains("truncated"), "{len}: {}", error(&whole[..len]));
     }
     assert!(error(&elf(183)).contains("is an ELF file for arm64"));
     assert!(error(&elf(3)).contains("for 32-bit x86"), "64-bit headers");
@@ -293,7 +293,9 @@ fn an_elf_file_without_a_known_entry_protocol_is_rejected() {
     assert!(error(&elf32(&[])).contains("for 32-bit x86 without a known entry"));
     let mut outside = elf(62);
     put(&mut outside, 24, &0x200_0000u64.to_le_bytes());
-    assert!(error(&outside).contains("64-bit entry point at 0x2000000, outside of what it loads"));
+    assert!(
+        error(&outside).contains("64-bit entry point at 0x2000000, outside its loaded segments")
+    );
 }
 
 #[test]
@@ -326,7 +328,9 @@ fn pvh_is_found_in_both_classes_and_types() {
         assert_eq!(elf.pvh_entry, Some(0x100_0010));
     }
     let outside = elf_with(62, &[(18, b"Xen\0", &[0; 4])]);
-    assert!(error(&outside).contains("has its PVH entry point at 0x0, outside of what it loads"));
+    assert!(
+        error(&outside).contains("has its PVH entry point at 0x0, outside its loaded segments")
+    );
     let mut small = elf32(&[]);
     put(&mut small, 44, &2u16.to_le_bytes());
     for (field, value) in [(0, 4u32), (4, 0x200), (16, 20), (28, 4)] {
@@ -357,7 +361,9 @@ fn multiboot_is_found_in_elf_files_of_both_classes() {
     let mut high = elf_with(62, &[]);
     put(&mut high, 4096, &MULTIBOOT);
     put(&mut high, 24, &u64::MAX.to_le_bytes());
-    assert!(error(&high).contains("makes no sense: the entry address is 0xffffffffffffffff"));
+    assert!(
+        error(&high).contains("with an invalid field: the entry address is 0xffffffffffffffff")
+    );
 }
 
 #[test]

@@ -67,7 +67,7 @@ pub enum KernelError {
         address: u64,
     },
     /// Its setup code leaves no room for heap and stack.
-    #[error("The kernel '{}' has {found} bytes of set-up code, expected {expected} at most", kernel.display())]
+    #[error("The kernel '{}' has {found} bytes of setup code, expected {expected} at most", kernel.display())]
     SetupTooBig {
         /// The kernel's file name.
         kernel: PathBuf,
@@ -128,7 +128,7 @@ impl KernelError {
             Self::VideoMode { .. } => "leave vga= out: a guest on a serial console needs no video mode".into(),
             Self::Load(error) => error.hint(),
             Self::Read { .. } => "read error: check the disk".into(),
-            Self::Item(_) => "this is a defect of chukka; please report it".into(),
+            Self::Item(_) => "this is a bug in chukka; please report it".into(),
         }
     }
 }

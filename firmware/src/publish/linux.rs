@@ -10,7 +10,7 @@
 //!
 //! | item | keys | address | content |
 //! |---|---|---|---|
-//! | set-up code | 0x16-0x18 | [`layout::SETUP`] | the file up to the protected-mode kernel, its header completed |
+//! | setup code  | 0x16-0x18 | [`layout::SETUP`] | the file up to the protected-mode kernel, its header completed |
 //! | command line | 0x13-0x15 | [`layout::CMDLINE`] | `-append` with its terminating NUL, included
 //! in the size |
 //! | kernel | 0x07, 0x08, 0x11 | [`layout::HIGH_RAM`] | the rest of the file |
@@ -133,8 +133,8 @@ pub fn publish(
     items.set(key::CMDLINE_ADDR, narrow("command line", places.cmdline)?)?;
     items.set(key::CMDLINE_SIZE, narrow("command line", cmdline.len() as u64)?)?;
     items.set(key::CMDLINE_DATA, cmdline)?;
-    items.set(key::SETUP_ADDR, narrow("set-up code", places.setup)?)?;
-    items.set(key::SETUP_SIZE, narrow("set-up code", setup.len() as u64)?)?;
+    items.set(key::SETUP_ADDR, narrow("setup code", places.setup)?)?;
+    items.set(key::SETUP_SIZE, narrow("setup code", setup.len() as u64)?)?;
     items.set(key::SETUP_DATA, setup)?;
     let data = kernel.source.range(image.payload_offset()..kernel.source.len(), Content::Code);
     items.set(key::KERNEL_ADDR, narrow("kernel", places.kernel)?)?;

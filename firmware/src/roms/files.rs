@@ -164,7 +164,7 @@ impl RomError {
                     .into()
             }
             Self::OptionRomSize { .. } | Self::OptionRomCut { .. } => {
-                "was its download or copy cut short?".into()
+                "the download or copy may be incomplete".into()
             }
             Self::OptionRomSignature { .. } => {
                 "this is not an option ROM; pass a BIOS image with -bios".into()
@@ -296,7 +296,7 @@ impl BiosImage {
         flash::is_edk2(&self.bytes)
     }
 
-    /// Warns the user if the image is EDK2's code without a store of variables.
+    /// Warns the user if the image is EDK2's code without a variable store.
     pub fn lacks_variables(&self) -> Option<String> {
         flash::lacks_variables(&self.path, &self.bytes)
     }

@@ -27,7 +27,7 @@ const EDK2_UNIT: u64 = 1 << 20;
 const VOLUME_GUID: usize = 0x10;
 const VOLUME_LENGTH: usize = 0x20;
 const VOLUME_SIGNATURE: usize = 0x28;
-/// `EFI_SYSTEM_NV_DATA_FV_GUID`, fff12b8d-7696-4c8b-a985-2747075b4f50: a store of variables.
+/// `EFI_SYSTEM_NV_DATA_FV_GUID`, fff12b8d-7696-4c8b-a985-2747075b4f50: a variable store.
 const VARIABLES: [u8; 16] = [
     0x8d, 0x2b, 0xf1, 0xff, 0x96, 0x76, 0x8b, 0x4c, 0xa9, 0x85, 0x27, 0x47, 0x07, 0x5b, 0x4f, 0x50,
 ];
@@ -67,7 +67,7 @@ pub enum FlashError {
         found: u64,
     },
     /// The first image is a variable store.
-    #[error("The flash image '{}', unit 0, is a store of variables, expected the firmware's code", path.display())]
+    #[error("The flash image '{}', unit 0, is a variable store, expected the firmware's code", path.display())]
     NoCode {
         /// Its name.
         path: PathBuf,
@@ -76,7 +76,7 @@ pub enum FlashError {
     #[error(transparent)]
     Code(#[from] RomError),
     /// The variable store was truncated or extended.
-    #[error("The flash image '{}' has {found} bytes, but its store of variables has {expected}", path.display())]
+    #[error("The flash image '{}' has {found} bytes, but its variable store has {expected}", path.display())]
     StoreSize {
         /// Its name.
         path: PathBuf,
@@ -183,12 +183,12 @@ fn check_variables(
     }))
 }
 
-/// A warning if the image is EDK2's code without a store of variables.
+/// A warning if the image is EDK2's code without a variable store.
 pub(super) fn lacks_variables(path: &Path, bytes: &[u8]) -> Option<String> {
     let lacks = is_edk2(bytes) && !(bytes.len() as u64).is_multiple_of(EDK2_UNIT);
     lacks.then(|| {
         format!(
-            "'{}' has no store of variables, so what the guest stores is lost; add a copy of the \
+            "'{}' has no variable store, so changes to variables are lost; add a copy of the \
              firmware's template with -drive if=pflash,unit=1,format=raw,file=…",
             path.display()
         )
@@ -201,7 +201,7 @@ pub(super) fn is_edk2(bytes: &[u8]) -> bool {
     at.and_then(|at| bytes.get(at..at + EDK2_FOOTER.len())) == Some(&EDK2_FOOTER)
 }
 
-/// The size in bytes of the store of variables with which an image begins.
+/// The size in bytes of the variable store with which an image begins.
 fn store_size(bytes: &[u8]) -> Option<u64> {
     let field = |at: usize, len: usize| bytes.get(at..at + len);
     let is_store = field(VOLUME_GUID, 16)? == VARIABLES && field(VOLUME_SIGNATURE, 4)? == b"_FVH";
@@ -267,15 +267,15 @@ mod tests {
         let sizes = "'code.fd' (3653632 bytes) and 'vars.fd' (131072 bytes) do not belong together";
         for (code, variables, expected) in [
             (&code_4m, Some(&small), sizes),
-            (&small, Some(&code_4m), "'code.fd', unit 0, is a store of variables"),
-            (&small, None, "'code.fd', unit 0, is a store of variables"),
+            (&small, Some(&code_4m), "'code.fd', unit 0, is a variable store"),
+            (&small, None, "'code.fd', unit 0, is a variable store"),
             (&code(5000), None, "'code.fd' has 5000 bytes, expected a multiple of 4096"),
             (&code_4m, Some(&Vec::new()), "'vars.fd' has 0 bytes, expected a multiple of 4096"),
             (&code_4m, Some(&vec![0; 13 << 20]), "have 17285120 bytes, expected 16777216 (16 MiB)"),
             (
                 &code_4m,
                 Some(&store(64 * KIB, 128 << 10)),
-                "65536 bytes, but its store of variables has 131072",
+                "65536 bytes, but its variable store has 131072",
             ),
             (&vec![0xff; 8 * KIB], None, "'code.fd' has no reset vector"),
         ] {
@@ -287,7 +287,7 @@ mod tests {
     #[test]
     fn variables_that_cannot_be_stored_are_worth_a_warning() {
         let warnings = checked(&code(1920 * KIB), None).unwrap();
-        assert!(warnings[0].starts_with("'code.fd' has no store of variables"), "{warnings:?}");
+        assert!(warnings[0].starts_with("'code.fd' has no variable store"), "{warnings:?}");
         let (code, variables) = (code(1920 * KIB), store(128 * KIB, 128 << 10));
         let image =
             |name, bytes, is_read_only| FlashImage { path: Path::new(name), bytes, is_read_only };

@@ -23,7 +23,9 @@ pub fn joined(mut files: Vec<Box<dyn RandomAccess>>) -> io::Result<Option<Box<dy
         let start = at.checked_next_multiple_of(GRAIN);
         let end = start.and_then(|start| start.checked_add(file.len()));
         let (Some(start), Some(end)) = (start, end) else {
-            return Err(Failure::new("they are too long together", "is the disk in order?").into());
+            return Err(
+                Failure::new("their total size is too large", "check the disk for errors").into()
+            );
         };
         parts.push((start, file));
         at = end;

@@ -107,7 +107,7 @@ fn a_treeinfo_comes_before_the_layouts() {
 fn a_treeinfo_that_does_not_help_is_passed_over_and_noted() {
     for (text, note) in [
         ("<html>", "no [section]"),
-        ("[general]\narch = x86_64\n", "names no kernel and initrd"),
+        ("[general]\narch = x86_64\n", "does not name a kernel and initrd"),
         ("[images-x86_64]\nkernel = gone\ninitrd = other/initrd.img\n", "the kernel is not there"),
     ] {
         let tree = find(&with_treeinfo(".treeinfo", text)).unwrap();
@@ -170,7 +170,7 @@ fn checksums_are_checked_whichever_rule_found_the_file() {
             "{text}"
         );
         assert!(
-            text.ends_with("by .treeinfo") && error.hint().contains("fetch it again"),
+            text.ends_with("by .treeinfo") && error.hint().contains("download it again"),
             "{text}"
         );
     }

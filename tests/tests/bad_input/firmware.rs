@@ -35,7 +35,7 @@ fn an_item_has_one_content() {
 fn what_only_firmware_does_is_refused_without_it() {
     for words in [["-option-rom", "rom.bin"], ["-boot", "menu=on"], ["-boot", "strict=on"]] {
         refused(&words)
-            .says(&format!("{} {}: only firmware does that", words[0], words[1]))
+            .says(&format!("{} {}: chukka enters the kernel directly", words[0], words[1]))
             .hints("add -bios seabios");
     }
 }
@@ -79,7 +79,7 @@ fn a_device_of_qemu_s_is_refused_by_name() {
 fn an_unknown_trace_is_refused_with_those_there_are() {
     refused(&["-trace", "virtio*"])
         .says("-trace virtio*: expected fw_cfg")
-        .hints("what can be traced: fw_cfg");
+        .hints("events that can be traced: fw_cfg");
 }
 
 #[test]

@@ -255,7 +255,7 @@ fn ovmf_on_microvm_and_code_without_variables_are_worth_a_warning() {
     let Some(kernel) = assets::or_skip(assets::cloud()) else { return };
     for (image, machine, expected) in [
         ("OVMF.fd", "microvm", "looks like OVMF, which needs -machine pc"),
-        ("OVMF_CODE_4M.fd", "pc", "has no store of variables, so what the guest stores is lost"),
+        ("OVMF_CODE_4M.fd", "pc", "has no variable store, so changes to variables are lost"),
     ] {
         let Some(path) = assets::or_skip(assets::firmware(image)) else { return };
         let start = Start::kernel(&kernel.vmlinuz).args(["-dry-run", "-machine", machine, "-bios"]);

@@ -21,15 +21,15 @@ fn cut_everywhere(whole: &[u8]) {
     let header = HEADER_FIELDS.into_iter().chain([0x40, 0x100, 0x1f0, 0x203]);
     for length in header.filter(|length| *length <= 0x268) {
         refused(&whole[..length])
-            .says(&format!("is a bzImage cut short: it ends at byte {length}, "))
-            .says("inside its set-up header, which ends at byte 620")
+            .says(&format!("is a truncated bzImage: it ends at byte {length}, "))
+            .says("inside its setup header, which ends at byte 620")
             .hints("copy or download it again");
     }
     let body = [0x26c, 0x280, 512, 1024, payload.start - 1, payload.start, payload.start + 1];
     let rest = [payload.start + payload.len() / 2, payload.end - 4096, payload.end - 16];
     for length in body.into_iter().chain(rest).filter(|length| *length > 0x280) {
         refused(&whole[..length])
-            .says(&format!("is a bzImage cut short: it has {length} bytes, its header promises "))
+            .says(&format!("is a truncated bzImage: it has {length} bytes, its header says "))
             .hints("compare its size and checksum");
     }
     for length in [1, 2, 4, 0x3f] {
@@ -61,7 +61,7 @@ fn a_vmlinux_cut_short_anywhere_is_told() {
         (whole.len() - 1, "segment"),
     ] {
         refused(&whole[..length])
-            .says(&format!("is an ELF file cut short: it has {length} bytes, its {what} needs "))
+            .says(&format!("is a truncated ELF file: it has {length} bytes, its {what} needs "))
             .hints("copy or download it again");
     }
 }
@@ -133,13 +133,13 @@ fn a_multiboot_kernel_that_requires_an_unsupported_feature_is_refused() {
     refused(&image::multiboot(0b11, 1 << 20, 4096)).says("without load addresses");
     let mut outside = image::multiboot(1 << 16, 1 << 20, 4096);
     outside[28..32].copy_from_slice(&0x20_0000u32.to_le_bytes());
-    refused(&outside).says("makes no sense: the entry address is 0x200000");
+    refused(&outside).says("with an invalid field: the entry address is 0x200000");
 }
 
 #[test]
 fn an_inconsistent_header_is_refused() {
     let nothing = BzImage { init_size: 0, ..BzImage::default() };
-    refused(&nothing.file()).says("is a bzImage whose header makes no sense: init_size is 0x0");
+    refused(&nothing.file()).says("is a bzImage with an invalid header: init_size is 0x0");
     let low = BzImage { pref_address: 0x1000, ..BzImage::default() };
-    refused(&low.file()).says("makes no sense: pref_address is 0x1000");
+    refused(&low.file()).says("with an invalid header: pref_address is 0x1000");
 }

@@ -58,37 +58,36 @@ const fn differs(when: (&'static str, When), what: &'static str, why: &'static s
     Difference { when, what, why }
 }
 
-const EMPTY: &str =
-    "Empty. SeaBIOS takes an empty file for none, but asks for each with an operation of its own.";
-const OUR_ROM: &str = "Our option ROM instead of QEMU's, under a name of its own, so that neither is taken for the other. It keeps \
-    the initrd clear of the kernel and says what went wrong.";
-const OUR_ROM_TOO: &str = "Our option ROM instead of QEMU's, as for Linux.";
-const SEGMENTS: &str = "QEMU puts the segments into memory before the firmware starts, which may use that memory. Our option ROM \
-    reads them by DMA when it no longer does; the address tells it that it can. For QEMU's option ROM, they are in memory.";
-const FOLLOWS: &str = "Follows from the tables: how many there are, and how long.";
-const MAKER: &str = "The maker is another.";
-const SMBIOS_MICROVM: &str = "QEMU's microvm has no SMBIOS, and takes `-smbios` without a word. Here it works, as systemd's \
-    credentials need it.";
-const HOLE: &str = "QEMU's pc lets RAM end at 3.5 GiB where all of it fits below that, else at 3 GiB. Here it ends at 3 GiB on both \
-    machines, so that there is one memory map. The initrd's address and SMBIOS follow.";
+const EMPTY: &str = "QEMU's file is empty. SeaBIOS treats that as no file, but reads it with an extra DMA operation.";
+const OUR_ROM: &str = "chukka has its own option ROM, with its own name, so that it cannot be confused with QEMU's. It keeps the \
+    initrd clear of the kernel and reports errors.";
+const OUR_ROM_TOO: &str = "chukka's own option ROM, as for Linux.";
+const SEGMENTS: &str = "QEMU loads the segments before the firmware starts, and the firmware may overwrite them. chukka's option ROM \
+    reads them by DMA later; the address tells it that it can. QEMU's option ROM finds them in memory.";
+const FOLLOWS: &str = "It depends on the number and size of the tables.";
+const MAKER: &str = "The manufacturer is chukka.";
+const SMBIOS_MICROVM: &str = "QEMU's microvm has no SMBIOS and silently ignores `-smbios`. chukka has it, because \
+    systemd's credentials need it.";
+const HOLE: &str = "On QEMU's pc, low RAM ends at 3.5 GiB if all of it fits below that, and at 3 GiB otherwise. In chukka, it ends \
+    at 3 GiB on both machines, so that there is only one memory map. The initrd's address and SMBIOS change with it.";
 
 /// THE list. It is also in docs/differences-from-qemu.md.
 const LIST: [Difference; 46] = [
     differs(
         SILENT,
         "key 0x0004 NOGRAPHIC: 0x1 against 0x0",
-        "1 has SeaBIOS draw its screen on COM1, an exit for each character. With a kernel there is nothing to see there, and \
-         its own console is undisturbed; with a menu, or with nothing to boot, it is 1 here too.",
+        "1 makes SeaBIOS draw its screen on COM1, with a VM exit for each character. With `-kernel`, there is nothing to see, \
+         and the kernel's console stays clean. With a menu, or nothing to boot, chukka's value is 1 too.",
     ),
     differs(
         ALWAYS,
         "key 0x8002 IRQ0_OVERRIDE: 0x1 against 0x0",
-        "KVM's own routing has the timer at input 0 of the I/O APIC, and the MADT says so; QEMU routes it to input 2.",
+        "KVM's default routing connects the timer to input 0 of the I/O APIC, and the MADT says so; QEMU routes it to input 2.",
     ),
     differs(
         PC,
         "key 0x8004 HPET: other bytes",
-        "There is no HPET: a kernel that knows KVM's clock does not use it.",
+        "chukka has no HPET. Kernels that support kvmclock do not use one.",
     ),
     differs(ALWAYS, "file bios-geometry: empty in QEMU, not in chukka", EMPTY),
     differs(NO_ORDER, "file bootorder: empty in QEMU, not in chukka", EMPTY),
@@ -124,58 +123,62 @@ const LIST: [Difference; 46] = [
     differs(
         PC,
         "file genroms/kvmvapic.bin: not in chukka",
-        "It patches 32-bit Windows, for processors that do not virtualize the APIC's task priority.",
+        "It patches 32-bit Windows for processors that do not virtualize the APIC's task priority. chukka does not support such guests.",
     ),
     differs(
         PC,
         "file etc/system-states: not in chukka",
-        "SeaBIOS reads it only to make ACPI tables itself, which it does without `etc/table-loader`. There is no suspend.",
+        "SeaBIOS reads it only if it builds the ACPI tables itself, without `etc/table-loader`. chukka has no suspend.",
     ),
     differs(
         MICROVM,
         "file etc/fdt: not in chukka",
-        "The device tree says again what the ACPI tables say. Neither SeaBIOS nor qboot reads it.",
+        "The device tree repeats the ACPI tables. Neither SeaBIOS nor qboot reads it.",
     ),
     differs(
         ALWAYS,
         "file etc/acpi/rsdp: other bytes",
-        "The maker is another, and `etc/table-loader` fills in other places.",
+        "It names chukka as the manufacturer, and `etc/table-loader` fills in other addresses.",
     ),
     differs(ALWAYS, "file etc/table-loader: other bytes", FOLLOWS),
     differs(
         ALWAYS,
         "ACPI table DSDT: other bytes",
-        "It describes the machine's devices, of which ours has fewer.",
+        "It describes the machine's devices; chukka has fewer.",
     ),
     differs(
         ALWAYS,
         "ACPI table FACP: other bytes",
-        "Ours is of ACPI 6: hardware-reduced on microvm; on pc without general-purpose events, and with a reset register.",
+        "chukka's follows ACPI 6. On microvm, it is hardware-reduced; on pc, it has a reset register and no general-purpose events.",
     ),
     differs(
         ALWAYS,
         "ACPI table APIC: other bytes",
-        "Ours has one override of an interrupt source, the SCI on pc: KVM's routing needs no other, see IRQ0_OVERRIDE.",
+        "chukka's has one interrupt source override, for the SCI on pc. KVM's default routing needs no other: see IRQ0_OVERRIDE.",
     ),
-    differs(PC, "ACPI table XSDT: not in QEMU", "With 64-bit pointers, as QEMU's microvm has it."),
-    differs(PC, "ACPI table RSDT: not in chukka", "Its successor is there, the XSDT."),
+    differs(
+        PC,
+        "ACPI table XSDT: not in QEMU",
+        "chukka uses 64-bit pointers, as QEMU's microvm does.",
+    ),
+    differs(PC, "ACPI table RSDT: not in chukka", "The XSDT replaces it."),
     differs(MICROVM, "ACPI table XSDT: other bytes", MAKER),
     differs(
         PC,
         "ACPI table FACS: other bytes",
-        "Of version 1, which has 64-bit wake-up vectors; QEMU's is of version 0.",
+        "chukka's has version 1, with 64-bit wake-up vectors; QEMU's has version 0.",
     ),
-    differs(PC, "ACPI table HPET: not in chukka", "There is no HPET."),
+    differs(PC, "ACPI table HPET: not in chukka", "chukka has no HPET."),
     differs(
         PC,
         "ACPI table WAET: not in chukka",
-        "It spares Windows a second reading of the clock and the PM timer; Linux does not look at it.",
+        "It saves Windows a second read of the clock and the PM timer. Linux ignores it.",
     ),
     differs(
         UNNAMED,
         "SMBIOS type 1: strings [\"QEMU\", \"Standard PC (i440FX + PIIX, 1996)\", \"pc-i440fx-7.2\"] against [\"chukka\", \
          \"chukka virtual machine\", \"0.2.0\"]",
-        "The maker is another. With `-smbios type=1` it is what that says, in both.",
+        "The manufacturer is chukka. `-smbios type=1` sets the strings, in both.",
     ),
     differs(
         PC,
@@ -195,7 +198,7 @@ const LIST: [Difference; 46] = [
     differs(
         PC,
         "SMBIOS type 4: other bytes",
-        "QEMU says 2000 MHz whatever there is, and repeats CPUID; here both are 0, unknown.",
+        "QEMU always reports 2000 MHz, and copies CPUID. chukka reports 0 for both, which means unknown.",
     ),
     differs(PC, "file etc/smbios/smbios-anchor: other bytes", FOLLOWS),
     differs(MICROVM, "file etc/smbios/smbios-anchor: not in QEMU", SMBIOS_MICROVM),
@@ -211,13 +214,13 @@ const LIST: [Difference; 46] = [
     differs(
         PC,
         "READ to the last byte below 1 MiB and on: control 0x1 against 0x0",
-        "On QEMU's pc the BIOS below 1 MiB is ROM until it asks the host bridge for RAM, and DMA into ROM is an error. Here, as on \
-         QEMU's microvm, it is RAM from the start: no firmware minds, and no memory slot has to change.",
+        "On QEMU's pc, the BIOS below 1 MiB is ROM until it programs the host bridge to make it RAM, and DMA into ROM is an \
+         error. In chukka, as on QEMU's microvm, it is RAM from the start. No known firmware depends on the difference.",
     ),
     differs(
         ALWAYS,
         "the selector read in 16 bits: 0x510000 against 0x51ffff",
-        "No access that the device knows. QEMU answers 0; here it is as a port where nothing is.",
+        "The device does not support this access. QEMU returns 0; chukka returns all ones, as for a port without a device.",
     ),
 ];
 

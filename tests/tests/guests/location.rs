@@ -170,7 +170,7 @@ fn what_gives_no_kernel_is_refused_with_what_was_there() {
     let root = tree(&scratch, &bzimage("P"), b"initrd");
     let sums = format!("[checksums]\n{TREE}/initrd.gz = sha256:{}\n", "0".repeat(64));
     fs::write(root.join(".treeinfo"), sums).unwrap();
-    at(&root).refused().says("initrd.gz' has the sha256 ").hints("fetch it again");
+    at(&root).refused().says("initrd.gz' has the sha256 ").hints("download it again");
 }
 
 #[test]

@@ -56,7 +56,7 @@ fn serial_ports_that_cannot_be_are_refused() {
     assert_eq!(refusal(&["-serial", "pty"]).1, "QEMU has this backend, chukka does not");
     assert_eq!(
         refusal(&["-serial", "stdio", "-serial", "mon:stdio"]).0,
-        "-serial stdio, given more than once: expected one port on the terminal"
+        "-serial stdio, given more than once: expected at most one port on the terminal"
     );
     assert_eq!(
         refusal(&["-serial", "null"].repeat(5)).0,

@@ -51,7 +51,7 @@ fn cpus_and_features_that_are_not_there_are_refused() {
         assert_eq!(text, format!("-cpu {model}: expected {expected}"));
         assert_eq!(
             hint,
-            "say -cpu host, and switch off what the guest must not see: -cpu host,-avx512f"
+            "use -cpu host, and disable features that the guest must not see: -cpu host,-avx512f"
         );
     }
     assert_eq!(

@@ -109,8 +109,11 @@ fn character_devices_that_cannot_be_are_refused() {
         of("null,id=1a"),
         "-chardev id=1a: expected a letter, and letters, digits, '-', '.' or '_' after it"
     );
-    assert_eq!(of("stdio,id=X,mux=on"), "-chardev mux=on: only output goes there");
-    assert_eq!(of("file,id=X,append=on"), "-chardev append=on: chukka begins the file anew");
+    assert_eq!(
+        of("stdio,id=X,mux=on"),
+        "-chardev mux=on: chukka has no monitor to share the terminal with"
+    );
+    assert_eq!(of("file,id=X,append=on"), "-chardev append=on: chukka always truncates the file");
     assert!(of("null,id=X,foo=1").starts_with("-chardev foo=1: expected stdio,id=ID, "));
     assert_eq!(of("file,id=X,path="), "-chardev was given an empty path");
     assert_eq!(
@@ -126,7 +129,7 @@ fn devices_that_are_not_there_are_refused_by_name() {
         refusal(&["-device", "virtio-rng-pci,id=r"]),
         (
             "-device virtio-rng-pci: chukka does not have this device".into(),
-            "the devices there are: virtio-blk, virtio-scsi, scsi-cd, virtio-net, isa-debugcon, isa-debug-exit, pc-testdev and vmcoreinfo".into()
+            "chukka's devices are virtio-blk, virtio-scsi, scsi-cd, virtio-net, isa-debugcon, isa-debug-exit, pc-testdev and vmcoreinfo".into()
         )
     );
     assert_eq!(

@@ -73,7 +73,7 @@ fn firmware_s_paths_may_be_any_bytes() {
 #[test]
 fn roms_that_cannot_be_are_refused() {
     let (message, hint) = refusal(&["-option-rom", "x"]);
-    let why = "only firmware does that, and chukka enters the kernel without any";
+    let why = "chukka enters the kernel directly, without firmware that could do this";
     assert_eq!(message, format!("-option-rom x: {why}"));
     assert_eq!(hint, "add -bios seabios");
     let with_bios = |value: &str| refusal(&["-bios", "seabios", "-option-rom", value]).0;
@@ -121,7 +121,7 @@ fn boot_is_merged_key_by_key() {
 fn boot_refuses_what_is_not_there() {
     for value in ["menu=on", "strict=on", "splash-time=0", "reboot-timeout=0"] {
         let (message, hint) = refusal(&["-boot", value]);
-        assert!(message.starts_with(&format!("-boot {value}: only firmware does that")));
+        assert!(message.starts_with(&format!("-boot {value}: chukka enters the kernel directly")));
         assert_eq!(hint, "add -bios seabios");
     }
     let with_bios = |value: &str| refusal(&["-bios", "seabios", "-boot", value]);
@@ -239,10 +239,7 @@ fn fw_cfg_items_that_cannot_be_are_refused() {
         let start = format!("-fw_cfg {value}: expected a name and either file= or string=: ");
         assert!(message.starts_with(&start), "{message}");
     }
-    assert_eq!(
-        of("opt/a,gen_id=x").0,
-        "-fw_cfg gen_id=x: chukka has no objects to make the item from"
-    );
+    assert_eq!(of("opt/a,gen_id=x").0, "-fw_cfg gen_id=x: chukka has no -object");
     let (message, hint) = of("opt/a,string=x,y");
     assert!(message.starts_with("-fw_cfg y: expected a name and either"), "{message}");
     assert_eq!(hint, "a comma in a name, path or text is written twice: ,,");
@@ -267,7 +264,7 @@ fn credentials_are_read() {
 fn credentials_that_cannot_be_are_refused() {
     let (message, hint) = refusal(&["-credential", "name"]);
     assert_eq!(message, "-credential name: expected NAME=VALUE");
-    assert_eq!(hint, "for a credential without a value say NAME=");
+    assert_eq!(hint, "for an empty value, write NAME=");
     for name in ["", "..", "a/b", "a:b", &"x".repeat(256)] {
         let expected = "expected a name of 1 to 255 printable ASCII characters but / and :";
         assert_eq!(
@@ -282,7 +279,7 @@ fn credentials_that_cannot_be_are_refused() {
     let big = format!("a={}", "x".repeat((1 << 20) + 1));
     assert_eq!(
         refusal(&["-credential", &big]).0,
-        "-credential, 1048577 bytes in all: expected at most 1048576, which is all that systemd takes"
+        "-credential, 1048577 bytes in all: expected at most 1048576, systemd's limit"
     );
 }
 
@@ -302,7 +299,7 @@ fn what_is_told_is_chosen() {
     assert!(!config(&["-msg", "timestamp", "-msg", "timestamp=off"]).timestamps);
     assert_eq!(
         refusal(&["-trace", "virtio*"]),
-        ("-trace virtio*: expected fw_cfg".into(), "what can be traced: fw_cfg".into())
+        ("-trace virtio*: expected fw_cfg".into(), "events that can be traced: fw_cfg".into())
     );
     assert_eq!(
         refusal(&["-trace", "fw_cfg,file=log"]).0,

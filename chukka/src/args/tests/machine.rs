@@ -97,7 +97,7 @@ fn cpus_that_cannot_be_are_refused() {
         refusal(&["-smp", "2,maxcpus=4"]),
         (
             "-smp 2,maxcpus=4: chukka cannot plug CPUs in later".into(),
-            "leave maxcpus out, or say maxcpus=2".into()
+            "leave out maxcpus, or use maxcpus=2".into()
         )
     );
     assert_eq!(
@@ -130,7 +130,7 @@ fn accelerators_count_when_kvm_is_among_them() {
     }
     let (text, hint) = refusal(&["-accel", "hvf", "-machine", "accel=tcg"]);
     assert_eq!(text, "-accel tcg, hvf: chukka cannot run a guest that way, it runs on KVM only");
-    assert_eq!(hint, "say -accel kvm, or leave -accel and accel= out");
+    assert_eq!(hint, "use -accel kvm, or leave out -accel and accel=");
     assert_eq!(
         refusal(&["-accel", "kvm,dirty-ring-size=4096"]).0,
         "-accel dirty-ring-size=4096: chukka does not have this property of -accel kvm"
@@ -172,7 +172,7 @@ fn machines_other_than_microvm_and_pc_are_refused() {
         let (text, hint) = refusal(&["-M", machine]);
         let why = "chukka does not have this machine, only microvm and pc";
         assert_eq!(text, format!("-machine {machine}: {why}"));
-        assert_eq!(hint, "leave -machine out, or say -machine pc where the guest wants PCI");
+        assert_eq!(hint, "leave out -machine, or use -machine pc for a guest that needs PCI");
     }
     assert_eq!(
         refusal(&["-M", "pc-i440fx-7.2"]),

@@ -83,7 +83,7 @@ fn the_first_profile_counts() {
 fn a_unified_kernel_image_that_is_damaged_is_refused() {
     let image = program(&[(".linux", &bzimage(8192))]);
     let error = open(&image[..image.len() - 0x400]).unwrap_err().to_string();
-    assert!(error.contains("a unified kernel image cut short"), "{error}");
+    assert!(error.contains("a truncated unified kernel image"), "{error}");
     let error = open(&program(&[(".linux", b"")])).unwrap_err().to_string();
     assert!(error.contains("section .linux is empty"), "{error}");
     let error = open(&program(&[(".linux", b"ARM?")])).unwrap_err().to_string();
@@ -100,10 +100,14 @@ fn other_efi_programs_are_named() {
     for (image, expected, hint) in [
         (program(&[(".text", b"iPXE")]), "is iPXE, an EFI program for x86-64", "ipxe.lkrn"),
         (program(&[(".text", b"Xen-4.17")]), "is Xen, an EFI program", "xen-*.gz"),
-        (program(&[(".text", b"")]), "is an EFI program for x86-64", "chukka has no EFI"),
-        (arm, "is an EFI program for arm64", "chukka has no EFI"),
-        (zboot, "is an EFI zboot image for arm64, packed by gzip", "take the x86-64 kernel"),
-        (b"MZ\0\0zimg".to_vec(), "is an EFI zboot image, expected", "take the x86-64 kernel"),
+        (
+            program(&[(".text", b"")]),
+            "is an EFI program for x86-64",
+            "chukka cannot run EFI programs",
+        ),
+        (arm, "is an EFI program for arm64", "chukka cannot run EFI programs"),
+        (zboot, "is an EFI zboot image for arm64, packed by gzip", "use the x86-64 kernel"),
+        (b"MZ\0\0zimg".to_vec(), "is an EFI zboot image, expected", "use the x86-64 kernel"),
     ] {
         let error = open(&image).unwrap_err();
         assert!(error.to_string().contains(expected), "{error}");

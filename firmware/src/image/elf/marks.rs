@@ -66,13 +66,13 @@ pub(super) fn foreign_kind(
 ) -> io::Result<(&'static str, &'static str)> {
     const PASS_KERNEL: &str =
         "pass vmlinux from the top of the kernel's build tree, or arch/x86/boot/bzImage";
-    const ADD_ENTRY: &str = "give it a PVH note (XEN_ELFNOTE_PHYS32_ENTRY) or a multiboot header; or boot its disk image by a BIOS";
+    const ADD_ENTRY: &str = "give it a PVH note (XEN_ELFNOTE_PHYS32_ENTRY) or a multiboot header; or boot its disk image through a BIOS";
     if let Some(range) = interpreter {
         let size = range.end.saturating_sub(range.start).min(FREEBSD_INTERPRETER.len() as u64);
         return Ok(match read(source, range.start, size)? {
             Some(name) if name == FREEBSD_INTERPRETER => (
                 "a FreeBSD kernel, which only FreeBSD's loader starts",
-                "boot a disk image of FreeBSD by a BIOS; or take a FreeBSD 12 or later kernel with a PVH note",
+                "boot a FreeBSD disk image through a BIOS; or use a FreeBSD 12 or later kernel with a PVH note",
             ),
             _ => ("a dynamically linked program for an operating system", PASS_KERNEL),
         });

@@ -249,5 +249,5 @@ fn set_up_code_beyond_its_segment_is_refused() {
     kernel[0x1f1] = 0x7f;
     kernel[0x1f4..0x1f8].copy_from_slice(&1u32.to_le_bytes());
     let error = try_publish(&kernel, None, "", 256 * MIB).unwrap_err();
-    assert!(error.to_string().contains("has 65536 bytes of set-up code"), "{error}");
+    assert!(error.to_string().contains("has 65536 bytes of setup code"), "{error}");
 }

@@ -145,7 +145,7 @@ fn copy(head: &[u8], mut body: Body, most: u64) -> Result<(u64, HostFile), Reque
         if len > most {
             let problem =
                 format!("the server does not announce the length, and sent more than {most} bytes");
-            let hint = "download it yourself, and use the local copy";
+            let hint = "this limit is fixed: download the file yourself, and use the local copy";
             return Err(RequestError::permanent(problem, hint));
         }
         match body.read(&mut buffer)? {

@@ -311,7 +311,7 @@ fn lies_about_lengths_and_places_are_found_out() {
     });
     assert!(failure(&server.url("/x")).0.contains("broke"));
     let server = Server::new(|_, _| Reply::new(200, bytes(100)).saying("-1"));
-    assert!(failure(&server.url("/x")).0.contains("does not speak HTTP"));
+    assert!(failure(&server.url("/x")).0.contains("sent an invalid HTTP response"));
 }
 
 #[test]
@@ -504,8 +504,8 @@ fn the_bytes_are_the_files_packed_or_not() {
 #[test]
 fn a_non_http_server_is_reported() {
     for (reply, words) in [
-        (Reply::raw("SSH-2.0-OpenSSH_9.2p1\r\n\r\n"), "does not speak HTTP"),
-        (Reply::raw("HTTP/1.1 two hundred\r\n\r\n"), "does not speak HTTP"),
+        (Reply::raw("SSH-2.0-OpenSSH_9.2p1\r\n\r\n"), "sent an invalid HTTP response"),
+        (Reply::raw("HTTP/1.1 two hundred\r\n\r\n"), "sent an invalid HTTP response"),
         (Reply::endless_headers("x\r\nX: "), "too many headers"),
         (Reply::endless_headers("and more "), "headers are longer than 65536 bytes"),
         (Reply::raw(""), "broke"),

@@ -99,7 +99,7 @@ fn a_path_is_one_of_the_place_however_it_begins() {
 #[test]
 fn a_url_that_gives_nothing_is_an_error_whatever_the_place_has() {
     let error = Tree::find(&tree(), wanted("http://host/gone", "")).unwrap_err();
-    assert_eq!(error.to_string(), "The kernel named by -kernel cannot be used");
+    assert_eq!(error.to_string(), "The kernel given by -kernel cannot be used");
     assert!(error.hint().contains("the file itself"), "{}", error.hint());
     for (url, word) in [("gopher://h/x", "gopher: is not supported"), ("http://", "no host")] {
         let error = Tree::find(&tree(), wanted("", url)).unwrap_err();
