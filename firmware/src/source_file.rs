@@ -57,7 +57,7 @@ impl SourceError {
             Self::Open { role, source, .. } => match source.kind() {
                 io::ErrorKind::NotFound => format!("check the path given to -{role}; a relative one starts at the current directory"),
                 io::ErrorKind::PermissionDenied => {
-                    "make it readable for you: distributions that keep /boot/vmlinuz-* for root need a readable copy".into()
+                    "make sure that you may read it: many distributions let only root read /boot/vmlinuz-*; use a readable copy".into()
                 }
                 _ => format!("check the file given to -{role}"),
             },

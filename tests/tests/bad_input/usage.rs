@@ -33,7 +33,7 @@ fn no_kernel_is_refused_with_an_example() {
 fn an_invalid_value_is_refused_with_the_expected_form() {
     start(["-kernel", "k", "-m", "lots"]).refused().says("-m lots: expected a size such as");
     start(["-kernel", "k", "-serial", "tty"]).refused().says("expected stdio, mon:stdio, file:");
-    start(["-kernel", "k", "-append"]).refused().says("it needs a value: -append");
+    start(["-kernel", "k", "-append"]).refused().says("-append needs a value: -append");
 }
 
 #[test]

@@ -150,7 +150,7 @@ fn what_gives_no_kernel_is_refused_with_what_was_there() {
     start(["-location", "gopher://host/x"])
         .refused()
         .says("gopher: is not supported")
-        .hints("copy it to this host");
+        .hints("copy the tree or image to this host");
 
     let _ = scratch.file("README", b"text");
     let empty = at(scratch.as_ref());
