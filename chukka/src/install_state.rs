@@ -223,7 +223,7 @@ impl InstallState {
             return Err(damaged(format!("its version is {}, not {VERSION}", record.version)));
         }
         if record.command_line.contains('\0') {
-            return Err(damaged("its command line has a NUL".to_owned()));
+            return Err(damaged("its command line contains a NUL".to_owned()));
         }
         let (has_disk, disks) = (false, Vec::new());
         Ok(Self { directory: directory.to_owned(), record, has_disk, disks, _lock: None })
@@ -416,7 +416,7 @@ pub enum StateError {
         directory: PathBuf,
     },
     /// It is installed, and there is no disk to boot.
-    #[error("'{}' is installed, and there is no -bootdisk to boot", directory.display())]
+    #[error("'{}' is installed, but no -bootdisk is given", directory.display())]
     NoDisk {
         /// Where.
         directory: PathBuf,
@@ -454,7 +454,7 @@ impl Hint for StateError {
     fn hint(&self) -> Option<Cow<'_, str>> {
         let hint: String = match self {
             Self::Absent { directory } => {
-                format!("make it: chukka fetch --state {} LOCATION", directory.display())
+                format!("create it: chukka fetch --state {} LOCATION", directory.display())
             }
             Self::Taken { directory, .. } => {
                 let shown = directory.display();
@@ -462,7 +462,7 @@ impl Hint for StateError {
                     "chukka restart-install {shown} boots it again; remove {shown} to save another one there"
                 )
             }
-            Self::InUse { .. } => "wait for it to end, or end it".into(),
+            Self::InUse { .. } => "wait until it ends, or end it".into(),
             Self::NoDisk { directory } => {
                 let shown = directory.display();
                 format!(
@@ -472,7 +472,7 @@ impl Hint for StateError {
             Self::Damaged { path, .. } => {
                 let directory = path.parent().unwrap_or(path).display();
                 format!(
-                    "remove {directory} and make it again: chukka fetch --state {directory} LOCATION"
+                    "remove {directory} and create it again: chukka fetch --state {directory} LOCATION"
                 )
             }
             Self::Read { .. } => "check that it exists and is readable".into(),

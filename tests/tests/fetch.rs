@@ -278,7 +278,7 @@ fn fetching_works_without_a_usable_cache() {
     let (file, output) = (scratch.file("file", b""), scratch.path("boot"));
     let ended = fetch(&file.join("cache"), &server, &["--output"]).args([&output]).run();
     assert_whole(&ended, &server);
-    assert!(ended.stderr.contains("warning: no cache"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("warning: running without a cache"), "{}", ended.stderr);
 }
 
 /// A pipe that nobody reads takes 64 KiB, and then nothing: not the warning about this cache either.

@@ -150,7 +150,12 @@ fn images_that_cannot_be_used_are_refused_by_name() {
     for (first, second, message, hint) in [
         (&code, &missing, "The flash chip of unit 1: Cannot open the disk", template),
         (&missing, &good, "The flash chip of unit 0: Cannot open the disk", "apt install ovmf"),
-        (&code, &odd, "odd.fd' has 5120 bytes, expected a multiple of 4096", "unmodified image"),
+        (
+            &code,
+            &odd,
+            "odd.fd' has 5120 bytes, expected a multiple of 4096",
+            "unmodified firmware image",
+        ),
         (&code, &empty, "empty.fd is empty", template),
         (&good, &code, "vars.fd' has no reset vector", "the first is the one with the code"),
     ] {

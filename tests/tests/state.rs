@@ -253,7 +253,7 @@ fn one_run_at_a_time() {
     running.wait_for("ready");
     let in_use = format!("'{}' is in use by another chukka", state.0.display());
     for second in [state.run(&[]), start(["restart-install"]).args([&state.0])] {
-        second.refused().says(&in_use).hints("wait for it to end");
+        second.refused().says(&in_use).hints("wait until it ends");
     }
     assert_eq!(state.run(&["-dry-run"]).run().code(), Some(0));
     running.signal(libc::SIGKILL);
@@ -303,10 +303,10 @@ fn what_cannot_be_used_is_refused() {
     let json = fs::read_to_string(state.0.join("install.json")).unwrap();
     let put = |text: &str| fs::write(state.0.join("install.json"), text).unwrap();
     put(&json.replace("pending", "installed"));
-    let no_disk = state.run(&[]).refused().says("is installed, and there is no -bootdisk");
+    let no_disk = state.run(&[]).refused().says("is installed, but no -bootdisk is given");
     no_disk.hints(&format!("-bootdisk DISK, or run chukka restart-install {shown}"));
     put(&json[..json.len() / 2]);
-    let again = format!("remove {shown} and make it again");
+    let again = format!("remove {shown} and create it again");
     for start in [state.run(&[]), start(["restart-install"]).args([&state.0])] {
         start.refused().says("/install.json' is damaged: EOF while parsing").hints(&again);
     }

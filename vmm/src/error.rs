@@ -38,7 +38,7 @@ pub enum StartError {
     #[error(transparent)]
     Host(#[from] HostError),
     /// A thread panicked and has already printed its message. Holds the part that failed.
-    #[error("chukka itself failed in {0}")]
+    #[error("internal error in {0}")]
     Defect(&'static str),
 }
 

@@ -74,7 +74,7 @@ impl fmt::Display for CpuSnapshot {
         };
         write!(f, "CPU {} at RIP {:#x} in {mode}, ", self.cpu, self.rip)?;
         match self.bytes.as_slice() {
-            [] => write!(f, "where no instruction could be read"),
+            [] => write!(f, "where the instruction cannot be read"),
             bytes => {
                 write!(f, "instruction bytes")?;
                 bytes.iter().try_for_each(|byte| write!(f, " {byte:02x}"))
@@ -120,7 +120,7 @@ impl Outcome {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Kvm { .. } => {
-                Some("the host's KVM gave up on this instruction; see dmesg on the host for more")
+                Some("the host's KVM cannot run this instruction; check dmesg on the host")
             }
             Self::Firmware(_) => Some("-trace fw_cfg shows which items the firmware read"),
             Self::FileCut { .. } | Self::FileChanged(_) => Some(
@@ -160,7 +160,7 @@ impl fmt::Display for Outcome {
                 path.display()
             ),
             Self::Quit => write!(f, "ended by Ctrl-A x"),
-            Self::Defect(part) => write!(f, "chukka itself failed in {part}"),
+            Self::Defect(part) => write!(f, "internal error in {part}"),
             Self::Signal(number) => write!(f, "ended by signal {number}"),
         }
     }

@@ -178,7 +178,7 @@ fn what_is_damaged_is_told() {
     let with = |from: &str, to: &str| why(whole.replace(from, to).as_bytes());
     assert!(with("\"version\": 1", "\"version\": 2").ends_with("its version is 2, not 1"));
     assert!(with("pending", "begun").contains("unknown variant `begun`"));
-    assert!(with("its words", "\\u0000").ends_with("has a NUL"));
+    assert!(with("its words", "\\u0000").ends_with("contains a NUL"));
     assert!(why(&vec![b' '; 1 << 21]).contains("not a file of up to 1048576 bytes"));
     assert!(why(b"\xff\xfe").contains("damaged"));
     fs::write(folder.0.join("initrd"), "other").unwrap();

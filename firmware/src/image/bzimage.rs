@@ -74,7 +74,7 @@ pub enum BzImageError {
         expected: u64,
     },
     /// The file ends inside the setup code or the kernel.
-    #[error("is a truncated bzImage: it has {found} bytes, its header says {expected}")]
+    #[error("is a truncated bzImage: it has {found} bytes; its header says {expected}")]
     BodyCut {
         /// Bytes in the file.
         found: u64,

@@ -57,7 +57,7 @@ pub struct Elf {
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum ElfError {
     /// The file ends before a part that its headers declare.
-    #[error("is a truncated ELF file: it has {found} bytes, its {what} needs {expected}")]
+    #[error("is a truncated ELF file: it has {found} bytes; its {what} needs {expected}")]
     Cut {
         /// The part that is cut off.
         what: &'static str,

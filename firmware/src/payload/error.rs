@@ -14,7 +14,7 @@ use crate::layout;
 #[derive(Debug, Error)]
 pub enum LoadError {
     /// The command line is too long for the kernel.
-    #[error("The kernel command line has {found} bytes, the kernel '{}' takes {limit} at most", kernel.display())]
+    #[error("The kernel command line has {found} bytes; the kernel '{}' accepts at most {limit}", kernel.display())]
     CmdlineTooLong {
         /// The kernel's file name.
         kernel: PathBuf,
@@ -24,7 +24,7 @@ pub enum LoadError {
         limit: u64,
     },
     /// The kernel does not fit into the guest's RAM.
-    #[error("The kernel '{}' needs {} of guest memory to start, the guest has {}", kernel.display(), mib(*needed), mib(*memory))]
+    #[error("The kernel '{}' needs {} of guest memory to start; the guest has {}", kernel.display(), mib(*needed), mib(*memory))]
     KernelTooBig {
         /// The kernel's file name.
         kernel: PathBuf,
@@ -88,7 +88,7 @@ pub enum LoadError {
         kernel: PathBuf,
     },
     /// The modules of a multiboot kernel do not fit after it.
-    #[error("The modules of the kernel '{}' need {} of guest memory, the guest has {} below 4 GiB", kernel.display(), mib(*needed), mib(*memory))]
+    #[error("The modules of the kernel '{}' need {} of guest memory; the guest has {} below 4 GiB", kernel.display(), mib(*needed), mib(*memory))]
     ModulesTooBig {
         /// The kernel's file name.
         kernel: PathBuf,
@@ -137,22 +137,22 @@ impl LoadError {
     pub fn hint(&self) -> String {
         match self {
             Self::CmdlineTooLong { .. } => {
-                "shorten -append; settings can also go into a file of the initrd".into()
+                "shorten -append; or put settings into a file in the initrd".into()
             }
             Self::KernelTooBig { needed, .. } if *needed <= layout::MMIO_HOLE => {
                 format!("give the guest more memory: -m {}M or more", needed.div_ceil(1 << 20))
             }
-            Self::KernelTooBig { .. } => "the kernel has to fit below 3 GiB".into(),
+            Self::KernelTooBig { .. } => "the kernel must fit below 3 GiB".into(),
             Self::InitrdTooBig { remedy: Remedy::Memory(needed), .. } => {
                 format!("give the guest more memory: -m {}M or more", needed.div_ceil(1 << 20))
             }
             Self::InitrdTooBig { remedy: Remedy::Payload(needed), .. } => format!(
-                "firmware reaches no more than 3 GiB; boot it directly, without -bios, with -m {}M or more, or make \
+                "firmware can only use memory below 3 GiB; boot it directly, without -bios, with -m {}M or more, or make \
                  the initrd smaller",
                 needed.div_ceil(1 << 20)
             ),
             Self::InitrdTooBig { remedy: Remedy::None, .. } => {
-                "this kernel cannot take an initrd above that address; make the initrd smaller"
+                "this kernel cannot use an initrd above that address; make the initrd smaller"
                     .into()
             }
             Self::Entry { reason, .. } => reason.hint().into(),
@@ -162,7 +162,7 @@ impl LoadError {
             Self::ModulesTooBig { needed, .. } if *needed <= layout::MMIO_HOLE => {
                 format!("give the guest more memory: -m {}M or more", needed.div_ceil(1 << 20))
             }
-            Self::ModulesTooBig { .. } => "kernel and modules have to fit below 3 GiB".into(),
+            Self::ModulesTooBig { .. } => "the kernel and its modules must fit below 3 GiB".into(),
             Self::Place { .. } => "did the file change while it was being loaded?".into(),
             Self::Tables(_) => "give the guest at least 1 MiB of memory".into(),
         }

@@ -171,7 +171,7 @@ fn initrd_never_overlaps_memory_the_kernel_needs() {
 fn kernel_is_refused_when_init_size_is_beyond_memory() {
     let error = Case::new(&bzimage(64), None).boot.plan(&MemoryMap::new(47 * MIB)).unwrap_err();
     assert!(
-        error.to_string().ends_with("needs 48 MiB of guest memory to start, the guest has 47 MiB"),
+        error.to_string().ends_with("needs 48 MiB of guest memory to start; the guest has 47 MiB"),
         "{error}"
     );
     assert!(error.hint().contains("-m 48M"));
@@ -186,7 +186,7 @@ fn command_line_is_refused_when_longer_than_the_kernel_takes() {
     let error = case.boot.plan(&MemoryMap::new(64 * MIB)).unwrap_err();
     assert!(
         error.to_string().contains("has 2048 bytes")
-            && error.to_string().contains("takes 2047 at most"),
+            && error.to_string().contains("accepts at most 2047"),
         "{error}"
     );
 }

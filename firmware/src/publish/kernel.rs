@@ -61,7 +61,7 @@ pub fn publish(
             linux::publish(items, kernel, image, initrd.as_ref(), cmdline, map, reserved_for_acpi)
         }
         _ if kind == FirmwareKind::Uefi => {
-            unfit("a bzImage", "UEFI firmware starts nothing but EFI programs")
+            unfit("a bzImage", "UEFI firmware starts only EFI programs")
         }
         KernelKind::Multiboot(_) if kind == FirmwareKind::WithoutOptionRoms => {
             unfit("a bzImage or a PVH kernel", "this firmware runs no option ROMs")

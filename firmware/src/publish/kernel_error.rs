@@ -16,7 +16,7 @@ use crate::source_file::SourceFile;
 pub enum KernelError {
     /// Firmware has no way to enter this kind of kernel.
     #[error(
-        "The kernel '{}' is a {kind}, expected a bzImage, a PVH or a Multiboot 1 kernel: firmware starts nothing else",
+        "The kernel '{}' is a {kind}, expected a bzImage, a PVH or a Multiboot 1 kernel: firmware cannot start other kernels",
         kernel.display()
     )]
     NotForFirmware {

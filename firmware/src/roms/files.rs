@@ -129,7 +129,7 @@ pub enum RomError {
         found: [u8; 2],
     },
     /// The file is shorter than its header declares, or the header declares a size of 0.
-    #[error("The option-rom '{}' has {found} bytes, its header says {declared}", path.display())]
+    #[error("The option-rom '{}' has {found} bytes; its header says {declared}", path.display())]
     OptionRomCut {
         /// Its name.
         path: PathBuf,

@@ -107,10 +107,10 @@ impl FlashError {
     pub fn hint(&self) -> String {
         match self {
             Self::Size { .. } | Self::TooBig { .. } => {
-                "give an unmodified image of the firmware, such as OVMF_CODE.fd or OVMF_VARS.fd".into()
+                "use an unmodified firmware image, such as OVMF_CODE.fd or OVMF_VARS.fd".into()
             }
             Self::NoCode { .. } => {
-                "give the code unit=0 and the variables unit=1: OVMF_CODE.fd, then a copy of OVMF_VARS.fd".into()
+                "use unit=0 for the code and unit=1 for the variables: OVMF_CODE.fd, then a copy of OVMF_VARS.fd".into()
             }
             Self::Code(error) => error.hint(),
             Self::StoreSize { .. } => "copy the firmware's template, such as OVMF_VARS.fd, again".into(),

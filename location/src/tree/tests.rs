@@ -395,5 +395,5 @@ fn an_entry_that_is_passed_over_is_reported() {
     let temp = Temp::of(&["k"]);
     temp.file("grub/grub.cfg", b"menuentry a { linux /gone }\nmenuentry b { linux /k }");
     let tree = find(&temp).unwrap();
-    assert_eq!(tree.warnings, ["the entry 'a' was passed over: the kernel is not there"]);
+    assert_eq!(tree.warnings, ["the entry 'a' was skipped: the kernel is not there"]);
 }

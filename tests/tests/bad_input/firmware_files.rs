@@ -89,7 +89,7 @@ fn what_is_no_option_rom_is_told() {
     refused(&scratch.file("empty", b"")).says("is empty (0 bytes)");
     refused(&scratch.file("text", b"text")).says("starts with 74 65, expected 55 aa");
     let cut = [&[0x55, 0xaa, 3][..], &[0; 1021]].concat();
-    refused(&scratch.file("cut", &cut)).says("has 1024 bytes, its header says 1536");
+    refused(&scratch.file("cut", &cut)).says("has 1024 bytes; its header says 1536");
     let big = sparse(&scratch, "big", (128 << 10) + 1);
     refused(&big).says("has 131073 bytes, expected 512 to 131072");
 }

@@ -29,7 +29,7 @@ fn cut_everywhere(whole: &[u8]) {
     let rest = [payload.start + payload.len() / 2, payload.end - 4096, payload.end - 16];
     for length in body.into_iter().chain(rest).filter(|length| *length > 0x280) {
         refused(&whole[..length])
-            .says(&format!("is a truncated bzImage: it has {length} bytes, its header says "))
+            .says(&format!("is a truncated bzImage: it has {length} bytes; its header says "))
             .hints("compare its size and checksum");
     }
     for length in [1, 2, 4, 0x3f] {
@@ -61,7 +61,7 @@ fn a_vmlinux_cut_short_anywhere_is_told() {
         (whole.len() - 1, "segment"),
     ] {
         refused(&whole[..length])
-            .says(&format!("is a truncated ELF file: it has {length} bytes, its {what} needs "))
+            .says(&format!("is a truncated ELF file: it has {length} bytes; its {what} needs "))
             .hints("copy or download it again");
     }
 }

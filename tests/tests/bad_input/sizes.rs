@@ -20,7 +20,7 @@ fn a_kernel_that_needs_more_than_dash_m_reports_how_much() {
         .says("the guest has 64 MiB")
         .hints("-m 116M or more");
     let huge = BzImage { init_size: u32::MAX, ..BzImage::default() };
-    kernel(&scratch, huge).args(["-m", "8G"]).refused().hints("has to fit below 3 GiB");
+    kernel(&scratch, huge).args(["-m", "8G"]).refused().hints("must fit below 3 GiB");
     kernel(&scratch, BzImage::default()).args(["-m", "1M"]).refused().hints("-m 24M or more");
 }
 
@@ -51,15 +51,15 @@ fn a_command_line_beyond_the_kernel_s_limit_reports_both_lengths() {
     kernel(&scratch, short)
         .args(["-append", &"x".repeat(101)])
         .refused()
-        .says("The kernel command line has 101 bytes, the kernel '")
-        .says("takes 100 at most")
+        .says("The kernel command line has 101 bytes; the kernel '")
+        .says("accepts at most 100")
         .hints("shorten -append");
     let endless = BzImage { cmdline_size: u32::MAX, ..BzImage::default() };
     kernel(&scratch, endless)
         .args(["-append", &"x".repeat(100_000)])
         .refused()
-        .says("has 100000 bytes, ")
-        .says("takes 65535 at most");
+        .says("has 100000 bytes; ")
+        .says("accepts at most 65535");
 }
 
 #[test]

@@ -90,7 +90,7 @@ fn a_sigbus_gives_it_back_and_says_what_it_means() {
     session.signal(libc::SIGBUS);
     assert_eq!(session.wait().code(), Some(125));
     assert_restored(&session);
-    session.wait_for("the host's memory failed (SIGBUS)");
+    session.wait_for("a memory access failed on the host (SIGBUS)");
     session.wait_for("\r\nhint: ");
 }
 

@@ -208,7 +208,8 @@ fn a_jump_to_where_no_memory_is_ends_with_122_and_says_that_there_is_none() {
     }
     let ended = run("J", &[]);
     assert_eq!(ended.code(), Some(122), "{ended:?}");
-    let where_it_was = "CPU 0 at RIP 0xd0000000 in 64-bit mode, where no instruction could be read";
+    let where_it_was =
+        "CPU 0 at RIP 0xd0000000 in 64-bit mode, where the instruction cannot be read";
     assert!(ended.stderr.contains(where_it_was), "{ended:?}");
 }
 

@@ -153,9 +153,9 @@ fn output_whose_reader_has_gone_is_dropped_with_one_warning() {
     }
     let ended = Start::guest("DDDP").output(Output::Broken).run();
     assert_eq!(ended.code(), Some(0), "{ended:?}");
-    let warnings = ended.stderr.matches("the guest's output cannot be written any more").count();
+    let warnings = ended.stderr.matches("the guest's output can no longer be written").count();
     assert_eq!(warnings, 1, "{ended:?}");
     let chukka = Start::guest("F").output(Output::Broken).start();
-    chukka.wait_for_error("cannot be written any more");
+    chukka.wait_for_error("can no longer be written");
     terminate(chukka);
 }

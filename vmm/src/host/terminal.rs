@@ -144,8 +144,8 @@ extern "C" fn on_sigbus(_: i32, info: *mut libc::siginfo_t, _: *mut libc::c_void
     unsafe { libc::_exit(125) }
 }
 
-const SIGBUS_MESSAGE: &[u8] = b"\nchukka: the host's memory failed (SIGBUS)\n\
-hint: dmesg of the host may say more\n";
+const SIGBUS_MESSAGE: &[u8] = b"\nchukka: a memory access failed on the host (SIGBUS)\n\
+hint: check dmesg on the host\n";
 
 #[cfg(test)]
 mod tests;

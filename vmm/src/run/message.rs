@@ -19,7 +19,7 @@ impl fmt::Display for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::OutputLost(error) => {
-                write!(f, "warning: the guest's output cannot be written any more: {error}")
+                write!(f, "warning: the guest's output can no longer be written: {error}")
             }
             Self::ItemLost(lost) => write!(f, "warning: {lost}"),
             Self::VmCoreInfo(info) => {

@@ -86,8 +86,8 @@ fn a_dry_run_is_told_apart() {
 #[test]
 fn what_is_no_location_is_refused() {
     for (words, text, hint) in [
-        (&["-location", "gopher://host/x"][..], "gopher: is not supported", "copy it"),
-        (&["-kernel", "gopher://host/x"], "gopher: is not supported", "copy it"),
+        (&["-location", "gopher://host/x"][..], "gopher: is not supported", "copy the tree"),
+        (&["-kernel", "gopher://host/x"], "gopher: is not supported", "copy the tree"),
         (&["-location", "/srv", "-initrd", "http://"], "there is no host", "-location /srv"),
         (&["-location", "/srv", "-kickstart", "nfs:x"], "there is no host", "-location /srv"),
         (

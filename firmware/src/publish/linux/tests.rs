@@ -199,7 +199,7 @@ fn an_initrd_beyond_32_bits_is_refused() {
         "{text}"
     );
     assert!(text.contains("and 0xbffc0000 there are 3024 MiB (256 KiB are reserved"), "{text}");
-    let hint = "firmware reaches no more than 3 GiB; boot it directly, without -bios, with -m 7169M or more, or make \
+    let hint = "firmware can only use memory below 3 GiB; boot it directly, without -bios, with -m 7169M or more, or make \
                 the initrd smaller";
     assert_eq!(error.hint(), hint);
 }

@@ -116,7 +116,7 @@ fn multiboot_2_is_refused() {
 fn firmware_without_option_roms_refuses_it() {
     for (kind, why) in [
         (FirmwareKind::WithoutOptionRoms, "a PVH kernel: this firmware runs no option ROMs"),
-        (FirmwareKind::Uefi, "a bzImage: UEFI firmware starts nothing but EFI programs"),
+        (FirmwareKind::Uefi, "a bzImage: UEFI firmware starts only EFI programs"),
     ] {
         let text = told(&flat_v1(0, &[0x90; 64]), 64 * MIB, kind);
         assert!(text.contains("is a multiboot kernel, expected a") && text.contains(why), "{text}");
@@ -160,7 +160,7 @@ fn kernel_and_modules_stay_clear_of_the_firmware_at_the_end_of_ram() {
     let least = 5 * MIB + 0x1000 + FIRMWARE_RAM;
     assert!(try_publish(&kernel, "", least, FirmwareKind::Bios).is_ok());
     let text = told(&kernel, least - 1, FirmwareKind::Bios);
-    assert!(text.contains("need 6 MiB of guest memory, the guest has 6 MiB"), "{text}");
+    assert!(text.contains("need 6 MiB of guest memory; the guest has 6 MiB"), "{text}");
     assert!(text.contains("-m 6M or more"), "{text}");
     let text = told(&flat_at(0x10_0000, 0xf000_0000), 8192 * MIB, FirmwareKind::Bios);
     assert!(text.contains("needs 3841 MiB of guest memory"), "{text}");

@@ -211,8 +211,8 @@ fn invalid_option_roms_are_rejected() {
         (b"MZ\x90\x00".as_slice(), "starts with 4d 5a, expected 55 aa"),
         (&[0x55, 0xaa], "has 2 bytes, expected 512 to 131072"),
         (&big, "has 131073 bytes, expected 512 to 131072"),
-        (cut, "has 1024 bytes, its header says 1536"),
-        (&empty, "has 4 bytes, its header says 0"),
+        (cut, "has 1024 bytes; its header says 1536"),
+        (&empty, "has 4 bytes; its header says 0"),
     ] {
         let error = open_option_rom(bytes).unwrap_err();
         assert!(error.to_string().contains(expected), "{error}");

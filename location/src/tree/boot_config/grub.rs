@@ -53,7 +53,7 @@ pub(super) fn menu(text: &str, files: &mut Files<'_>) -> Menu {
     let is_known = default.is_empty() || is_found(&nodes, &default);
     if let (false, Some(first)) = (is_known, nodes.first()) {
         grub.warn(format!(
-            "no entry is named '{default}', the default: '{}' is taken instead, as by GRUB",
+            "the default entry '{default}' does not exist: '{}' boots instead, as with GRUB",
             first.title
         ));
     }

@@ -33,13 +33,13 @@ impl Search<'_> {
         let missing = |search: &mut Self, problem: &str| {
             search.look(what.clone(), problem);
             let title = &entry.title;
-            search.warnings.push(format!("the entry '{title}' was passed over: {problem}"));
+            search.warnings.push(format!("the entry '{title}' was skipped: {problem}"));
             Ok(None)
         };
         if entry.is_unified {
             return missing(
                 self,
-                "it is a unified kernel image, which -location does not take apart (-bootdisk does)",
+                "it is a unified kernel image, which -location cannot unpack (-bootdisk can)",
             );
         }
         let Some(kernel) = self.first(config.meanings(&entry.kernel))? else {

@@ -199,7 +199,7 @@ impl Interpreter<'_, '_> {
             let name = if name.is_empty() { words.next().cloned() } else { Some(name) };
             let name = name.unwrap_or_default();
             self.variables.unset(&name);
-            self.warn(format!("${name} stays empty: GRUB's {command} has no answer here"));
+            self.warn(format!("${name} stays empty: chukka does not support GRUB's {command}"));
         }
         false
     }

@@ -64,7 +64,7 @@ impl Interpreter<'_, '_> {
         let exists = self.files.exists(&without_device(file));
         if exists {
             self.warn(format!(
-                "files inside the image {file} cannot be booted from here: give that image itself"
+                "chukka cannot boot files inside the image {file}: use that image itself"
             ));
         }
         exists
