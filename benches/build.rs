@@ -1,6 +1,8 @@
-//! Assembles the guest of `bench-guest`: `src/guest/image.S` becomes `$OUT_DIR/guest.rom`, 64 KiB that begin at 0xf0000.
+//! Assembles the guest of `bench-guest`: `src/guest/image.S` becomes `$OUT_DIR/guest.rom`, 64 KiB
+//! that begin at 0xf0000.
 //!
-//! The GNU assembler and linker do it, as they do for our ROMs (firmware/build.rs); `AS` and `LD` name others.
+//! The GNU assembler and linker do it, as they do for our ROMs (firmware/build.rs); `AS` and `LD`
+//! name others.
 
 #[path = "../firmware/binutils.rs"]
 mod binutils;

@@ -7,8 +7,8 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 thread_local! {
-    /// Of this thread, so that tests that run beside each other do not count for each other. Neither made nor dropped by code: an
-    /// allocator may not allocate.
+    /// Of this thread, so that tests that run beside each other do not count for each other.
+    /// Neither made nor dropped by code: an allocator may not allocate.
     static COUNT: Cell<u64> = const { Cell::new(0) };
 }
 
@@ -46,7 +46,8 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// How often `work` has this thread allocate, or change an allocation's size. Always 0 where [`Counting`] is not the allocator.
+/// How often `work` has this thread allocate, or change an allocation's size. Always 0 where
+/// [`Counting`] is not the allocator.
 pub fn during(work: impl FnOnce()) -> u64 {
     let before = COUNT.get();
     work();

@@ -20,8 +20,8 @@ const GUEST_MEMORY: u64 = 256 << 20;
 /// In virtual time: several times what the slowest needs.
 const ENOUGH_SECS: u64 = 30;
 
-/// KVM's counters that tell exits apart, with what they are called here. KVM on AMD counts accesses to the interrupt
-/// controllers, MSRs and CPUID in none of them.
+/// KVM's counters that tell exits apart, with what they are called here. KVM on AMD counts accesses
+/// to the interrupt controllers, MSRs and CPUID in none of them.
 const KINDS: [(&str, &str); 4] = [
     ("ports", "io_exits"),
     ("interrupts", "irq_exits"),
@@ -146,7 +146,8 @@ pub struct Boots {
     pub remarks: Vec<String>,
 }
 
-/// Boots every case `times` times, one boot per processor at once: boots do not affect each other's clocks.
+/// Boots every case `times` times, one boot per processor at once: boots do not affect each other's
+/// clocks.
 ///
 /// # Errors
 /// If the lab fails, or a mark is not reached; then with what was printed.

@@ -7,7 +7,8 @@ use chukka_tests::assets;
 
 use crate::Error;
 
-/// Replaces what is between `<!-- bench:NAME -->` and `<!-- /bench:NAME -->` in docs/performance.md.
+/// Replaces what is between `<!-- bench:NAME -->` and `<!-- /bench:NAME -->` in
+/// docs/performance.md.
 ///
 /// # Errors
 /// The page cannot be read or written, or the marks are not in it.

@@ -1,8 +1,9 @@
-//! The guest of `bench-guest`: a firmware image of ours (`guest/image.S`) that times fw_cfg DMA transfers of its initrd with the TSC,
-//! and runs unchanged in chukka and in QEMU, by the same words.
+//! The guest of `bench-guest`: a firmware image of ours (`guest/image.S`) that times fw_cfg DMA
+//! transfers of its initrd with the TSC, and runs unchanged in chukka and in QEMU, by the same
+//! words.
 //!
-//! It moves the initrd again and again to the same memory, and reads a word of every page after it. What it measures it tells on the
-//! debug console, a record a round; it ends by isa-debug-exit.
+//! It moves the initrd again and again to the same memory, and reads a word of every page after it.
+//! What it measures it tells on the debug console, a record a round; it ends by isa-debug-exit.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -24,7 +25,8 @@ static IMAGE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/guest.rom"));
 const WORDS: &str = "-accel kvm -nodefaults -no-user-config -display none -no-reboot -m 1024 -debugcon stdio \
      -device isa-debug-exit,iobase=0xf4,iosize=0x4";
 
-/// A KVM that runs the image's first instructions in software takes some 30 ms for them; 512 MiB are moved in half a second.
+/// A KVM that runs the image's first instructions in software takes some 30 ms for them; 512 MiB
+/// are moved in half a second.
 const ENOUGH_SECS: u64 = 120;
 
 /// What the memory that a transfer goes to has been through.
@@ -32,7 +34,8 @@ const ENOUGH_SECS: u64 = 120;
 pub enum Before {
     /// Never touched: it is not allocated yet.
     Untouched,
-    /// It has the transfer before, which the guest has only read, but for the first page and the last.
+    /// It has the transfer before, which the guest has only read, but for the first page and the
+    /// last.
     Read,
     /// It has the transfer before, and the guest has written to every page.
     Written,
@@ -125,7 +128,8 @@ fn exits(counters: &BTreeMap<String, u64>) -> Option<u64> {
     counters.get("exits").copied()
 }
 
-/// The value with which the image ends when all went well; the other values, and why it ended. As in `guest/image.S`.
+/// The value with which the image ends when all went well; the other values, and why it ended. As
+/// in `guest/image.S`.
 const DONE: u8 = 0x10;
 const FAILURES: [(u8, &str); 4] = [
     (0x11, "there is no fw_cfg DMA"),

@@ -3,8 +3,9 @@
 
 use crate::Error;
 
-/// From now on each block of 128 KiB and more is memory that the kernel has just given, as in a VMM that has just started: left to
-/// itself, malloc(3) keeps the first large block that is freed for the next one who asks (`M_MMAP_THRESHOLD` adapts itself until it is set).
+/// From now on each block of 128 KiB and more is memory that the kernel has just given, as in a VMM
+/// that has just started: left to itself, malloc(3) keeps the first large block that is freed for
+/// the next one who asks (`M_MMAP_THRESHOLD` adapts itself until it is set).
 ///
 /// # Errors
 /// The C library will not have it.

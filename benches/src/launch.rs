@@ -37,7 +37,8 @@ pub fn start(peer: &Peer, guest: &Guest) -> Result<Start, Error> {
     command.args(peer.args(guest));
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let to = theirs.as_raw_fd();
-    // SAFETY: the hook only makes async-signal-safe calls and does not allocate; `theirs` is open until after spawn.
+    // SAFETY: the hook only makes async-signal-safe calls and does not allocate; `theirs` is open
+    // until after spawn.
     unsafe { command.pre_exec(move || listener::install(to)) };
     let mut child = command.spawn().map_err(|e| format!("{}: {e}", peer.program.display()))?;
     drop(theirs);

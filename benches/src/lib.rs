@@ -1,8 +1,8 @@
-//! Measurements of chukka against its peers: `make bench`, `make bench-start`, `make bench-boot`, `make bench-firmware`,
-//! `make bench-guest` and `make bench-location`.
+//! Measurements of chukka against its peers: `make bench`, `make bench-start`, `make bench-boot`,
+//! `make bench-firmware`, `make bench-guest` and `make bench-location`.
 //!
-//! What is printed are ratios between programs that do the same work in the same run. `docs/performance.md` has the
-//! figures and says what each of them means.
+//! What is printed are ratios between programs that do the same work in the same run.
+//! `docs/performance.md` has the figures and says what each of them means.
 
 pub mod allocations;
 pub mod boot;

@@ -1,5 +1,6 @@
-//! Hears of a process's first `KVM_RUN` without slowing down the system calls before it: a seccomp filter lets
-//! everything pass but that one ioctl, which waits until the listener has answered (seccomp_unotify(2)).
+//! Hears of a process's first `KVM_RUN` without slowing down the system calls before it: a seccomp
+//! filter lets everything pass but that one ioctl, which waits until the listener has answered
+//! (seccomp_unotify(2)).
 #![expect(
     unsafe_code,
     reason = "seccomp and descriptor passing have no safe wrapper in the standard library"
@@ -33,8 +34,8 @@ fn check(result: libc::c_long) -> io::Result<i32> {
     }
 }
 
-/// What the child does last before its exec: installs the filter, and sends the listener and the time to `to`.
-/// Async-signal-safe.
+/// What the child does last before its exec: installs the filter, and sends the listener and the
+/// time to `to`. Async-signal-safe.
 pub(crate) fn install(to: RawFd) -> io::Result<()> {
     let statement = |code: u32, k: u32| libc::sock_filter { code: low16(code), jt: 0, jf: 0, k };
     let equal = |k: u32, jt, jf| libc::sock_filter {
@@ -93,8 +94,9 @@ const _: () = assert!(size_of::<RawFd>() == 4);
 fn send(to: RawFd, fd: RawFd) -> io::Result<()> {
     let mut control = Control([0; 24]);
     let mut time = 0_u64.to_ne_bytes();
-    // SAFETY: the header's pointers are to live buffers of the given lengths, and the control buffer has room for one
-    // message with one descriptor (CMSG_SPACE of 4 is 24). All calls are async-signal-safe.
+    // SAFETY: the header's pointers are to live buffers of the given lengths, and the control
+    // buffer has room for one message with one descriptor (CMSG_SPACE of 4 is 24). All calls are
+    // async-signal-safe.
     unsafe {
         let mut part = libc::iovec { iov_base: time.as_mut_ptr().cast(), iov_len: time.len() };
         let mut message: libc::msghdr = zeroed();
@@ -116,7 +118,8 @@ fn send(to: RawFd, fd: RawFd) -> io::Result<()> {
 pub(crate) fn receive(from: &UnixDatagram) -> io::Result<(Listener, u64)> {
     let mut control = Control([0; 24]);
     let mut time = 0_u64;
-    // SAFETY: as in `send`; a control message is only read if it is one with a descriptor, which is then ours alone.
+    // SAFETY: as in `send`; a control message is only read if it is one with a descriptor, which is
+    // then ours alone.
     unsafe {
         let mut part = libc::iovec { iov_base: (&raw mut time).cast(), iov_len: 8 };
         let mut message: libc::msghdr = zeroed();
@@ -137,8 +140,8 @@ pub(crate) fn receive(from: &UnixDatagram) -> io::Result<(Listener, u64)> {
 pub(crate) struct Listener(OwnedFd);
 
 impl Listener {
-    /// Waits for the call, which then waits for an answer that never comes; says when it was heard of. `None`: the
-    /// process ended without it, or the time is over.
+    /// Waits for the call, which then waits for an answer that never comes; says when it was heard
+    /// of. `None`: the process ended without it, or the time is over.
     pub(crate) fn wait(&self, most: Duration) -> io::Result<Option<u64>> {
         let mut poll = libc::pollfd { fd: self.0.as_raw_fd(), events: libc::POLLIN, revents: 0 };
         let timeout = i32::try_from(most.as_millis()).unwrap_or(i32::MAX);
@@ -149,7 +152,8 @@ impl Listener {
             return Ok(None);
         }
         let mut notice = MaybeUninit::<libc::seccomp_notif>::zeroed();
-        // SAFETY: the pointer is to a zeroed struct of the size that the kernel this was built for fills in.
+        // SAFETY: the pointer is to a zeroed struct of the size that the kernel this was built for
+        // fills in.
         unsafe {
             check(
                 libc::ioctl(self.0.as_raw_fd(), SECCOMP_IOCTL_NOTIF_RECV, notice.as_mut_ptr())

@@ -136,7 +136,8 @@ fn settle(folder: &Path) -> Result<(), Error> {
     if done.success() { Ok(()) } else { Err(format!("sync: {done}").into()) }
 }
 
-/// How many times as long one took as another, of pairs that were measured one after the other: the quartiles.
+/// How many times as long one took as another, of pairs that were measured one after the other: the
+/// quartiles.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Ratios {
     /// A quarter was less.

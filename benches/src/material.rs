@@ -11,8 +11,8 @@ use crate::Error;
 /// Size of the initrd for measuring the start.
 const INITRD_BYTES: usize = 64 << 20;
 
-/// An initrd of 64 MiB that no compression or merging of pages makes smaller. It is made once and only ever loaded:
-/// no guest comes to look at it.
+/// An initrd of 64 MiB that no compression or merging of pages makes smaller. It is made once and
+/// only ever loaded: no guest comes to look at it.
 ///
 /// # Errors
 /// If it cannot be written.
@@ -22,7 +22,8 @@ pub fn big_initrd() -> Result<PathBuf, Error> {
     Ok(path)
 }
 
-/// Makes a file of as many pseudo-random bytes, if it is not there, and writes it to the disk: nothing is left to be done later.
+/// Makes a file of as many pseudo-random bytes, if it is not there, and writes it to the disk:
+/// nothing is left to be done later.
 ///
 /// # Errors
 /// If it cannot be written.
@@ -41,10 +42,12 @@ pub fn noise_file(path: &Path, bytes: usize) -> Result<(), Error> {
 /// Size of a page in bytes.
 const PAGE: u32 = 4096;
 
-/// As what the host's page cache has a file: that is decided by how it was written, and by the file system.
+/// As what the host's page cache has a file: that is decided by how it was written, and by the file
+/// system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cached {
-    /// In huge pages, where the file system knows such (XFS, ext4 since Linux 6.16, btrfs since 6.17): written 4 MiB at a time.
+    /// In huge pages, where the file system knows such (XFS, ext4 since Linux 6.16, btrfs since
+    /// 6.17): written 4 MiB at a time.
     Huge,
     /// In pages of 64 KiB at most: written 64 KiB at a time, as compressors and cpio do.
     Small,
@@ -78,8 +81,8 @@ pub struct Pages {
 /// If it cannot be written.
 pub fn numbered_pages(mib: u32, cached: Cached) -> Result<Pages, Error> {
     let path = assets::work_folder()?.join(format!("initrd-{mib}MiB-{cached:?}.pages"));
-    // Anew each time, as it may have left the page cache, and would come back in other pages. Another process or thread may be at
-    // it: the last one's file stays, and is the same.
+    // Anew each time, as it may have left the page cache, and would come back in other pages.
+    // Another process or thread may be at it: the last one's file stays, and is the same.
     let (process, thread) = (std::process::id(), std::thread::current().id());
     let draft = path.with_extension(format!("draft-{process}-{thread:?}"));
     write_pages(&draft, mib, cached)?;
@@ -105,7 +108,8 @@ fn sum(mib: u32) -> u32 {
     (0..pages(mib)).map(page_word).fold(0, u32::wrapping_add)
 }
 
-/// The word that a page is full of: a multiple of an odd number, so that no two pages have the same.
+/// The word that a page is full of: a multiple of an odd number, so that no two pages have the
+/// same.
 fn page_word(page: u32) -> u32 {
     page.wrapping_mul(0x9e37_79b1).wrapping_add(1)
 }

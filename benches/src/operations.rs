@@ -1,7 +1,8 @@
-//! Small accesses to fw_cfg, as firmware makes them, from the exit on: what chukka does for each, and how often it allocates.
+//! Small accesses to fw_cfg, as firmware makes them, from the exit on: what chukka does for each,
+//! and how often it allocates.
 //!
-//! The device is where the machine has it: behind its ports and a lock. Nothing of it is measured against a peer, so that these
-//! can be criterion's.
+//! The device is where the machine has it: behind its ports and a lock. Nothing of it is measured
+//! against a peer, so that these can be criterion's.
 
 use std::fs::File;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,7 +27,8 @@ pub const PORT_BYTES: usize = 4096;
 /// The item they are of.
 const PORT_FILE: &str = "opt/org.example/page";
 
-/// The files of a guest with kernel and initrd on `-machine pc`, with as many bytes as they usually have.
+/// The files of a guest with kernel and initrd on `-machine pc`, with as many bytes as they usually
+/// have.
 const FILES: [(&str, usize); 13] = [
     ("bootorder", 31),
     ("etc/acpi/rsdp", 36),
@@ -57,7 +59,8 @@ pub enum Operation {
     SelectRead,
     /// The same of an item that is a file.
     FileRead,
-    /// `qemu_cfg_init`'s list of files: their number, then 64 bytes each, a DMA operation for every one.
+    /// `qemu_cfg_init`'s list of files: their number, then 64 bytes each, a DMA operation for every
+    /// one.
     Directory,
     /// 4096 bytes by the data port, one access for each.
     PortBytes,
@@ -165,7 +168,8 @@ impl Machine {
         }
     }
 
-    /// `qemu_cfg_dma_transfer`: a descriptor, the low half of its address to the port, and a look at control.
+    /// `qemu_cfg_dma_transfer`: a descriptor, the low half of its address to the port, and a look
+    /// at control.
     fn dma(&self, control: u32, length: u32) -> Result<(), Error> {
         let request = Descriptor { control, length, address: VARIABLE };
         self.memory.write_slice(&request.to_bytes(), STACK)?;

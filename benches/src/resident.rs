@@ -53,7 +53,8 @@ pub fn in_smaps(smaps: &str, guest: &Guest, memory: u64) -> Result<Resident, Err
     }))
 }
 
-/// The guest's memory: neighbours of this size together. It may be in pieces, where files are mapped into it.
+/// The guest's memory: neighbours of this size together. It may be in pieces, where files are
+/// mapped into it.
 fn guest_ram(mappings: &[Mapping], memory: u64) -> Option<std::ops::Range<usize>> {
     (0..mappings.len()).find_map(|first| {
         let mut end = mappings[first].start;

@@ -1,8 +1,10 @@
-//! Ways to answer a DMA read: chukka's device, and what three peers do today, each rewritten from its source.
+//! Ways to answer a DMA read: chukka's device, and what three peers do today, each rewritten from
+//! its source.
 //!
-//! A peer's way is its whole operation but for the VM exit: the descriptor is read, the bytes are moved, `control` is written back.
-//! What a peer does besides that is left out, which can only make it faster: QEMU's walk through its memory regions and dirty log,
-//! cloud-hypervisor's dirty bitmap, alioth's lock.
+//! A peer's way is its whole operation but for the VM exit: the descriptor is read, the bytes are
+//! moved, `control` is written back. What a peer does besides that is left out, which can only make
+//! it faster: QEMU's walk through its memory regions and dirty log, cloud-hypervisor's dirty
+//! bitmap, alioth's lock.
 
 mod alioth;
 pub mod chukka;
@@ -115,7 +117,8 @@ impl Content {
         })
     }
 
-    /// Its first bytes, as many as fit (`FwCfgContentAccess::read`, by `read_exact`): of a file by lseek(2) and read(2).
+    /// Its first bytes, as many as fit (`FwCfgContentAccess::read`, by `read_exact`): of a file by
+    /// lseek(2) and read(2).
     fn read_exact(&self, mut to: &mut [u8]) -> Result<(), Error> {
         match self {
             Self::Bytes(bytes) => std::io::Read::read_exact(&mut &**bytes, to)?,

@@ -1,10 +1,11 @@
-//! The fw_cfg DMA transfer: one READ of an item, by chukka's device and by the ways of its peers, all on the same bytes and the same
-//! kind of guest memory.
+//! The fw_cfg DMA transfer: one READ of an item, by chukka's device and by the ways of its peers,
+//! all on the same bytes and the same kind of guest memory.
 //!
-//! Rivals take turns: one each a round, in another order in each round, so that what else the machine does and what the last one has
-//! left in the caches hits all of them alike. That is why this is no criterion group, which would measure one rival after the
-//! other, minutes apart. Each turn has a new guest memory, a new device and a new descriptor of the source's file; making them is
-//! not measured.
+//! Rivals take turns: one each a round, in another order in each round, so that what else the
+//! machine does and what the last one has left in the caches hits all of them alike. That is why
+//! this is no criterion group, which would measure one rival after the other, minutes apart. Each
+//! turn has a new guest memory, a new device and a new descriptor of the source's file; making them
+//! is not measured.
 
 mod case;
 pub mod figures;
@@ -67,8 +68,8 @@ pub enum Until {
 }
 
 impl Measured {
-    /// A rival's time, if it takes part: the fastest of all rounds. The work is the same in each; what else the machine does
-    /// only adds to it.
+    /// A rival's time, if it takes part: the fastest of all rounds. The work is the same in each;
+    /// what else the machine does only adds to it.
     #[must_use]
     pub fn time(&self, rival: Rival, until: Until) -> Option<Duration> {
         let times = self.times.iter().find(|times| times.rival == rival)?;
@@ -102,8 +103,8 @@ impl Measured {
     }
 }
 
-/// Measures a case, in as many rounds as are asked for at least; on a busy machine for some more time, until each rival's two
-/// fastest times agree.
+/// Measures a case, in as many rounds as are asked for at least; on a busy machine for some more
+/// time, until each rival's two fastest times agree.
 ///
 /// # Errors
 /// There is no memory, a file cannot be read, or a way has not moved the right bytes.
@@ -144,7 +145,8 @@ fn settled(samples: &[Sample]) -> bool {
     of(|sample| sample.moved) && of(|sample| sample.read)
 }
 
-/// One rival's turn: [`Case::count`] operations, each to memory of its own, all of which have to give `expected`.
+/// One rival's turn: [`Case::count`] operations, each to memory of its own, all of which have to
+/// give `expected`.
 fn once(rival: Rival, case: &Case, source: &Source, expected: u64) -> Result<Sample, Error> {
     let guest = Guest::new(case)?;
     let mut way = rival.way(case, source, guest.memory())?;

@@ -23,8 +23,8 @@ impl Words {
     }
 }
 
-/// Reads the command line of a bench with these `flags`, and with a number of rounds if it has a usual one; then runs it. `help` is what
-/// `--help` prints and what follows the word that is wrong.
+/// Reads the command line of a bench with these `flags`, and with a number of rounds if it has a
+/// usual one; then runs it. `help` is what `--help` prints and what follows the word that is wrong.
 pub fn run(
     name: &str,
     help: &str,

@@ -9,8 +9,8 @@ pub struct OldName {
     pub word: String,
     /// The disk: 0 for `sda` and `hda`.
     pub index: u32,
-    /// Whether it is an `hdX`, whose letter is the disk's place on the IDE bus. The letter of an `sdX`
-    /// only counts the disks that are there.
+    /// Whether it is an `hdX`, whose letter is the disk's place on the IDE bus. The letter of an
+    /// `sdX` only counts the disks that are there.
     pub is_ide: bool,
     /// What is before and after the disk's name.
     around: (String, String),

@@ -12,8 +12,9 @@ use vmm::error::StartError;
 use crate::error::{ResolveError, RunError};
 use vmm::host::signals::{self, Signals};
 
-/// Does `work` on a thread of its own, until it is done or a signal comes that ends chukka. Then the thread is left where it is: the
-/// process is about to die, and the cache is consistent at any moment.
+/// Does `work` on a thread of its own, until it is done or a signal comes that ends chukka. Then
+/// the thread is left where it is: the process is about to die, and the cache is consistent at any
+/// moment.
 ///
 /// # Errors
 /// Those of `work`; [`RunError::Stopped`], with what `stop` says was under way.

@@ -1,8 +1,8 @@
 //! The order in which a PC BIOS tries kinds of devices: QEMU's `-boot order=`, kept in the CMOS.
 //!
 //! QEMU writes it in `set_boot_dev` (hw/i386/pc.c), and SeaBIOS reads it in `boot_init`
-//! (src/boot.c). It orders whatever the fw_cfg file `bootorder` does not name; a kind of device that
-//! the order leaves out is tried last.
+//! (src/boot.c). It orders whatever the fw_cfg file `bootorder` does not name; a kind of device
+//! that the order leaves out is tried last.
 
 use thiserror::Error;
 

@@ -5,10 +5,10 @@
 //! | 0x1f0 to 0x1f7, 0x3f6 | primary connector |
 //! | 0x170 to 0x177, 0x376 | secondary connector |
 //!
-//! Every register reads as 0x7f: nothing drives the data lines, and a resistor pulls line 7 down, so
-//! that the status register's BSY bit reads as 0 (ATA/ATAPI-6, T13/1410D, 4.2.1, DD7). Writes have no
-//! effect. Without these ports, BSY would float high, and software that probes the legacy ports
-//! would wait for a drive that spins up: U-Boot waits half a minute (`ide_init_one`,
+//! Every register reads as 0x7f: nothing drives the data lines, and a resistor pulls line 7 down,
+//! so that the status register's BSY bit reads as 0 (ATA/ATAPI-6, T13/1410D, 4.2.1, DD7). Writes
+//! have no effect. Without these ports, BSY would float high, and software that probes the legacy
+//! ports would wait for a drive that spins up: U-Boot waits half a minute (`ide_init_one`,
 //! drivers/block/ide.c), before each boot without input.
 
 use vm_device::MutDevicePio;
@@ -43,8 +43,8 @@ impl MutDevicePio for IdeConnectors {
 mod tests {
     use super::*;
 
-    /// `ide_init_one` in U-Boot's drivers/block/ide.c: BSY ends the loop when it is clear; the fault
-    /// bit says that there is no drive.
+    /// `ide_init_one` in U-Boot's drivers/block/ide.c: BSY ends the loop when it is clear; the
+    /// fault bit says that there is no drive.
     #[test]
     fn no_drive_is_busy_after_any_write() {
         let (base, offset) = (PioAddress(0x1f0), 7);

@@ -9,8 +9,8 @@
 //! | memory 0xff00_0000 to 0xff00_ffff | 1, 2, 4, 8 | 64 KiB of storage, as registers |
 //!
 //! QEMU splits a wide write to the lines into bytes (`memory_access_size`, softmmu/physmem.c), and
-//! drops a narrow write to port 0xe4. Ports that can only be written read as all ones. Lines above 15
-//! end the process in QEMU. A machine reset does not clear the device, as in QEMU.
+//! drops a narrow write to port 0xe4. Ports that can only be written read as all ones. Lines above
+//! 15 end the process in QEMU. A machine reset does not clear the device, as in QEMU.
 
 use std::fmt;
 

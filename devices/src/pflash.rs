@@ -19,16 +19,16 @@
 //! | 0x98 | | reads return the CFI table |
 //! | 0xff, 0xf0, 0x00 | | array mode |
 //!
-//! Status register, 8 bits: bit 7 ready, bit 5 an erase failed, bit 4 programming failed; bits 5 and
-//! 4 together an invalid sequence of commands. Operations take no time. Two properties are QEMU's
-//! and not a real chip's, because EDK2 relies on the first (`QemuFlashDetected`,
+//! Status register, 8 bits: bit 7 ready, bit 5 an erase failed, bit 4 programming failed; bits 5
+//! and 4 together an invalid sequence of commands. Operations take no time. Two properties are
+//! QEMU's and not a real chip's, because EDK2 relies on the first (`QemuFlashDetected`,
 //! `OvmfPkg/QemuFlashFvbServicesRuntimeDxe`): clearing the status register clears bit 7 too, and
 //! programming can also set bits.
 //!
 //! Each change is written to the [`FlashBackend`] before the guest can see it, and is made durable
 //! when the chip returns to array mode. Firmware returns to array mode after each step of an update
-//! (`QemuFlashWrite`), and orders the steps so that an interrupted update can be completed or undone.
-//! So the variables survive a loss of power at any point.
+//! (`QemuFlashWrite`), and orders the steps so that an interrupted update can be completed or
+//! undone. So the variables survive a loss of power at any point.
 
 use std::fmt;
 use std::io;
@@ -213,8 +213,8 @@ impl fmt::Debug for Pflash {
 }
 
 impl Pflash {
-    /// Creates a chip in array mode. `window` holds the contents of `file`, whose size is a multiple
-    /// of [`BLOCK_SIZE`], and shows them to the guest.
+    /// Creates a chip in array mode. `window` holds the contents of `file`, whose size is a
+    /// multiple of [`BLOCK_SIZE`], and shows them to the guest.
     pub fn new(file: Arc<FlashFile>, window: Box<dyn FlashWindow>) -> Self {
         let len = file.backend.len();
         let (mode, buffer) = (Mode::Array, Buffer::default());

@@ -65,8 +65,8 @@ const CONTROL_END: u16 = 6;
 
 const POWER_BUTTON: u16 = 1 << 8;
 const WAKE: u16 = 1 << 15;
-/// The enable bits that are stored: timer, global lock, power button, sleep button, RTC. Linux reads
-/// back what it enables and reports an error if a bit is missing (`acpi_enable_event`,
+/// The enable bits that are stored: timer, global lock, power button, sleep button, RTC. Linux
+/// reads back what it enables and reports an error if a bit is missing (`acpi_enable_event`,
 /// drivers/acpi/acpica/evxfevnt.c). Only the power button's event ever occurs.
 const ENABLE_BITS: u16 = 1 << 0 | 1 << 5 | POWER_BUTTON | 1 << 9 | 1 << 10;
 

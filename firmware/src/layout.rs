@@ -47,7 +47,8 @@ pub const PVH_MEMORY_MAP: u64 = 0x6100;
 pub const MULTIBOOT_MEMORY_MAP: u64 = 0x9000;
 /// Multiboot 1's information structure, in the same page.
 pub const MULTIBOOT_INFO: u64 = 0x9500;
-/// `struct boot_params`: one page. 0x7000 is where a boot sector's stack used to end, so no kernel expects data here.
+/// `struct boot_params`: one page. 0x7000 is where a boot sector's stack used to end, so no kernel
+/// expects data here.
 pub const ZERO_PAGE: u64 = 0x7000;
 /// Page-map level 4, one page; the other tables follow it.
 pub const PML4: u64 = 0x9000;

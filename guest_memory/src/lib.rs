@@ -6,7 +6,8 @@
 //!   CPU.
 //! - Part of a file used as data, from [`MappingOptions::from`] bytes, is mapped privately over the
 //!   guest's pages, where file offset and host address agree modulo the page size. Incomplete pages
-//!   are read, and so are [small pages](MappingOptions::small_pages) unless the options ask for them.
+//!   are read, and so are [small pages](MappingOptions::small_pages) unless the options ask for
+//!   them.
 //! - Zeros, from 4 MiB, are made by returning whole huge pages to the host. The rest is written.
 //!
 //! docs/decisions/0007-transfer.md has the measurements behind these choices.

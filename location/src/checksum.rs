@@ -25,7 +25,8 @@ pub enum Checked {
     Unknown(String),
 }
 
-/// Checks a file against `sha256:HEX`, `sha512:HEX` or `sha1:HEX`, or HEX alone, which tells by its length what it is.
+/// Checks a file against `sha256:HEX`, `sha512:HEX` or `sha1:HEX`, or HEX alone, which tells by its
+/// length what it is.
 ///
 /// # Errors
 /// The file cannot be read.

@@ -1,8 +1,10 @@
 //! Adds files of the user to the initrd, as an archive of their own behind it.
 //!
-//! The kernel unpacks one archive after the other (Documentation/driver-api/early-userspace/buffer-format.rst), each compressed or not, so
-//! the first one is left as it is. A plain archive begins at a multiple of four bytes, zeros may stand before it. A file is found in the
-//! root directory under its own name, as virt-install's `--initrd-inject` has it; it replaces one that the initrd has there.
+//! The kernel unpacks one archive after the other
+//! (Documentation/driver-api/early-userspace/buffer-format.rst), each compressed or not, so the
+//! first one is left as it is. A plain archive begins at a multiple of four bytes, zeros may stand
+//! before it. A file is found in the root directory under its own name, as virt-install's
+//! `--initrd-inject` has it; it replaces one that the initrd has there.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
@@ -153,8 +155,9 @@ impl Injected {
     }
 }
 
-/// Makes one file of `initrds` and an archive of `files` behind them, each at a multiple of four bytes as boot loaders have it. It is in
-/// the host's memory, has no name, and cannot be written to.
+/// Makes one file of `initrds` and an archive of `files` behind them, each at a multiple of four
+/// bytes as boot loaders have it. It is in the host's memory, has no name, and cannot be written
+/// to.
 ///
 /// # Errors
 /// Two of the files have one name; something cannot be read; there is no memory.

@@ -1,4 +1,5 @@
-//! From an install tree to what a guest boots: where it is, which kernel and initrd are in it, what goes with them.
+//! From an install tree to what a guest boots: where it is, which kernel and initrd are in it, what
+//! goes with them.
 //!
 //! | stage | module |
 //! |---|---|

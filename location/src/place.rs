@@ -152,7 +152,8 @@ impl Place {
         !matches!(self, Self::Local(_))
     }
 
-    /// Opens it: a tree, or an image that is looked into. `whole` gets files that cannot be read in places.
+    /// Opens it: a tree, or an image that is looked into. `whole` gets files that cannot be read in
+    /// places.
     ///
     /// # Errors
     /// It is not there, or not what can be looked into.
@@ -227,7 +228,8 @@ fn in_places(
     Ok(Arc::new(copy.map_err(|source| FileError::Io { name, source })?))
 }
 
-/// The place that a URL names, if `given` is one; a path of the same look is none unless it begins as a URL does: `gopher://`.
+/// The place that a URL names, if `given` is one; a path of the same look is none unless it begins
+/// as a URL does: `gopher://`.
 ///
 /// # Errors
 /// What is wrong with the URL.
@@ -264,7 +266,8 @@ fn host_url(given: &OsStr) -> Result<&str, &'static str> {
     Ok(url)
 }
 
-/// `HOST:/PATH`, as mount(8) has it; `//HOST/PATH` as RFC 2224; `//HOST:/PATH`, a mixture that is in use.
+/// `HOST:/PATH`, as mount(8) has it; `//HOST/PATH` as RFC 2224; `//HOST:/PATH`, a mixture that is
+/// in use.
 fn nfs_url(rest: &[u8]) -> Result<(String, String), &'static str> {
     let rest = str::from_utf8(rest).map_err(|_| "it is not UTF-8")?;
     let (host, path) = match rest.strip_prefix("//") {

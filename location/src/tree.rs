@@ -7,10 +7,11 @@
 //! 3. the known layouts: one table, `layouts.rs`;
 //! 4. what the place's own boot loader would boot: isolinux, syslinux, extlinux or GRUB.
 //!
-//! The files are then checked against the tree's checksums: those of `.treeinfo`, `SHA256SUMS` and the like.
+//! The files are then checked against the tree's checksums: those of `.treeinfo`, `SHA256SUMS` and
+//! the like.
 //!
-//! A place can be on another host: each path is requested once, an initrd only if its kernel is there, and an error that concerns the
-//! whole place ends the search.
+//! A place can be on another host: each path is requested once, an initrd only if its kernel is
+//! there, and an error that concerns the whole place ends the search.
 
 pub(crate) mod boot_config;
 mod error;
@@ -43,7 +44,8 @@ pub type OpenUrl<'a> = &'a dyn Fn(&Place) -> Result<Box<dyn RandomAccess>, Place
 /// What to search for.
 #[derive(Clone, Copy)]
 pub struct Query<'a> {
-    /// The kernel (`-kernel`): a path from the place's root, or a URL, which has nothing to do with the place.
+    /// The kernel (`-kernel`): a path from the place's root, or a URL, which has nothing to do with
+    /// the place.
     pub kernel: Option<&'a Path>,
     /// The initrd (`-initrd`), likewise.
     pub initrd: Option<&'a Path>,
@@ -83,11 +85,13 @@ pub struct Tree {
     pub release: Release,
     /// The directory that the rule's paths are relative to: the tree's root for the installer.
     pub root: TreePath,
-    /// Words for the kernel's command line from the place's own boot loader; they can contain a `---`.
+    /// Words for the kernel's command line from the place's own boot loader; they can contain a
+    /// `---`.
     pub arguments: Vec<String>,
     /// What the search tried, in order.
     pub attempts: Vec<Attempt>,
-    /// What the user should know: entries of a boot menu that were passed over, and what in it could not be followed.
+    /// What the user should know: entries of a boot menu that were passed over, and what in it
+    /// could not be followed.
     pub warnings: Vec<String>,
 }
 

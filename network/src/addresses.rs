@@ -63,8 +63,9 @@ impl Addresses {
 
     /// Where a packet of a guest to `to` goes.
     ///
-    /// The host's loopback addresses are reached by the gateway's address alone: 127.0.0.1 in a packet on a wire,
-    /// however it is spelled, is an attack or an error (RFC 1122 section 3.2.1.3).
+    /// The host's loopback addresses are reached by the gateway's address alone: 127.0.0.1 in a
+    /// packet on a wire, however it is spelled, is an attack or an error (RFC 1122 section
+    /// 3.2.1.3).
     pub fn route(&self, to: SocketAddr) -> Route {
         if self.restrict {
             return Route::Prohibited;
@@ -88,8 +89,8 @@ impl Addresses {
         if beyond { Route::Outside(to) } else { Route::Nowhere }
     }
 
-    /// How the guest sees a host's address: loopback addresses are the gateway, and so are those that clash with the
-    /// guest's own network.
+    /// How the guest sees a host's address: loopback addresses are the gateway, and so are those
+    /// that clash with the guest's own network.
     pub fn seen_by_guest(&self, address: IpAddr) -> IpAddr {
         match (address, self.ipv4, self.ipv6) {
             (IpAddr::V4(address), Some(net), _)

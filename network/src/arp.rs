@@ -79,7 +79,8 @@ pub(crate) fn packet(
     if net.is_for_guests(from) {
         neighbours.learn(from.into(), mac);
     }
-    // A probe for a conflict asks from 0.0.0.0 (RFC 5227); nobody else here has the guest's address.
+    // A probe for a conflict asks from 0.0.0.0 (RFC 5227); nobody else here has the guest's
+    // address.
     if operation == ArpOperation::Request && (to == net.host() || to == net.dns()) {
         let repr = ArpRepr::EthernetIpv4 {
             operation: ArpOperation::Reply,

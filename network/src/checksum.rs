@@ -14,7 +14,8 @@ pub(crate) fn sum(bytes: &[u8]) -> u64 {
     total + u64::from(u32::from_be_bytes(rest))
 }
 
-/// The sum of the pseudo-header of TCP, UDP and ICMPv6 (RFC 9293 section 3.1, RFC 8200 section 8.1).
+/// The sum of the pseudo-header of TCP, UDP and ICMPv6 (RFC 9293 section 3.1, RFC 8200 section
+/// 8.1).
 pub(crate) fn pseudo_header(from: IpAddr, to: IpAddr, protocol: u8, length: usize) -> u64 {
     let addresses = match (from, to) {
         (IpAddr::V4(from), IpAddr::V4(to)) => sum(&from.octets()) + sum(&to.octets()),

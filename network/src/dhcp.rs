@@ -9,7 +9,8 @@ use crate::config::{BootConfig, Ipv4Config};
 use crate::link::{Link, Path};
 use crate::ndp;
 
-/// Cards with a lease. The one that has not asked for longest loses it to the next; QEMU has as many.
+/// Cards with a lease. The one that has not asked for longest loses it to the next; QEMU has as
+/// many.
 const LEASES: usize = 16;
 /// Duration of a lease in seconds, as in QEMU.
 const DURATION: u32 = 24 * 60 * 60;
@@ -108,8 +109,8 @@ impl Server {
         let Some((kind, given)) = self.decide(&request) else { return };
         let mut reply = Vec::with_capacity(SHORTEST + 128);
         self.reply(&request, kind, given, &mut reply);
-        // A client without an address hears its own card and everyone; one with an address is answered there. A NAK
-        // goes to everyone (RFC 2131 section 4.1).
+        // A client without an address hears its own card and everyone; one with an address is
+        // answered there. A NAK goes to everyone (RFC 2131 section 4.1).
         let nak = kind == Some(kind::NAK);
         let unicast = request.client.filter(|client| !nak && self.net.contains(*client));
         let to = unicast.unwrap_or(Ipv4Addr::BROADCAST);
@@ -144,7 +145,8 @@ impl Server {
         }
     }
 
-    /// The address of `mac`: the one it has, the one it wants if that is free, or the first free one.
+    /// The address of `mac`: the one it has, the one it wants if that is free, or the first free
+    /// one.
     fn lease(&mut self, mac: EthernetAddress, wanted: Option<Ipv4Addr>) -> Option<Ipv4Addr> {
         if let Some(at) = self.leases.iter().position(|(other, _)| *other == mac) {
             let lease = self.leases.remove(at)?;

@@ -1,5 +1,5 @@
-//! Echo requests to the outside, by the kernel's ping sockets, which need no privilege where `net.ipv4.ping_group_range`
-//! allows them (icmp(7)).
+//! Echo requests to the outside, by the kernel's ping sockets, which need no privilege where
+//! `net.ipv4.ping_group_range` allows them (icmp(7)).
 
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;

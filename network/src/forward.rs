@@ -1,6 +1,7 @@
 //! Ports of this host that lead to the guest (`hostfwd=`).
 //!
-//! A client on this host appears as the gateway, with its own port; any other client as itself, as in QEMU.
+//! A client on this host appears as the gateway, with its own port; any other client as itself, as
+//! in QEMU.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -16,7 +17,8 @@ use crate::config::{Forward, Protocol};
 use crate::link::{Link, Path};
 use crate::sockets::{self, Kind, Sockets, Token};
 
-/// Clients of forwarded UDP ports that are remembered; the one that was idle for longest is forgotten.
+/// Clients of forwarded UDP ports that are remembered; the one that was idle for longest is
+/// forgotten.
 const CLIENTS: usize = 256;
 /// How long a client may be idle.
 const IDLE: Duration = Duration::from_secs(120);
@@ -107,8 +109,8 @@ impl Forwards {
         }
     }
 
-    /// Passes in datagrams to the socket `token`. `find` knows the guest's card. Returns whether there may be more, and the
-    /// guest's address if its card is not known.
+    /// Passes in datagrams to the socket `token`. `find` knows the guest's card. Returns whether
+    /// there may be more, and the guest's address if its card is not known.
     pub fn pump(
         &mut self,
         token: Token,

@@ -1,7 +1,8 @@
 //! Reassembly of the guest's IP fragments (RFC 791 section 3.2, RFC 8200 section 4.5).
 //!
-//! A guest fragments large UDP datagrams (NFS, DNS with EDNS). Fragments that overlap are an attack, and end the packet
-//! (RFC 5722). Everything is bounded: the number of packets, their length, their pieces and their age.
+//! A guest fragments large UDP datagrams (NFS, DNS with EDNS). Fragments that overlap are an
+//! attack, and end the packet (RFC 5722). Everything is bounded: the number of packets, their
+//! length, their pieces and their age.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};

@@ -1,4 +1,5 @@
-//! Frames at the cut between the network and a guest's card, with what virtio-net's header says about them.
+//! Frames at the cut between the network and a guest's card, with what virtio-net's header says
+//! about them.
 
 /// Maximum length in bytes of a frame: an Ethernet header and an IP packet of 65,535 bytes.
 pub const MAX_FRAME: usize = 14 + 65_535;

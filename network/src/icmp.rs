@@ -10,7 +10,8 @@ use crate::packet::Packet;
 
 /// Hop limit of ICMP messages.
 const HOPS: u8 = 64;
-/// Bytes of the payload of a packet that an error about it quotes. TCP's and UDP's ports are in the first 8.
+/// Bytes of the payload of a packet that an error about it quotes. TCP's and UDP's ports are in the
+/// first 8.
 const QUOTED: usize = 64;
 
 /// Why a packet did not arrive (RFC 792, RFC 1812 section 5.2.7.1, RFC 4443 section 3.1).

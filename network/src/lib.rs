@@ -1,5 +1,5 @@
-//! A network for a guest, made of this host's ordinary sockets: what QEMU calls `-netdev user`. No root, no daemon, no
-//! interface of the host.
+//! A network for a guest, made of this host's ordinary sockets: what QEMU calls `-netdev user`. No
+//! root, no daemon, no interface of the host.
 //!
 //! | what | module |
 //! |---|---|
@@ -16,7 +16,8 @@
 //! | UDP; TCP | `udp`; `tcp` |
 //! | this host's sockets and their events | `sockets` |
 //!
-//! Nothing that a guest sends panics, waits, or makes anything grow without a limit; docs/decisions/ says why TCP is our own.
+//! Nothing that a guest sends panics, waits, or makes anything grow without a limit;
+//! docs/decisions/ says why TCP is our own.
 #![forbid(unsafe_code)]
 
 mod addresses;

@@ -64,8 +64,8 @@ impl Link {
         self.outbox.push(Frame { bytes, offload: None });
     }
 
-    /// Starts a frame with an IP packet whose payload has `count` bytes. `hops`: its hop limit. `fragment`: for
-    /// IPv4 the field with flags and offset.
+    /// Starts a frame with an IP packet whose payload has `count` bytes. `hops`: its hop limit.
+    /// `fragment`: for IPv4 the field with flags and offset.
     fn ip(
         &mut self,
         path: &Path,
@@ -105,8 +105,9 @@ impl Link {
         }
     }
 
-    /// Sends a packet, in fragments if it is too long for one frame. `checksum`: the offset of a checksum field in
-    /// the payload, zero up to now, that covers the payload and its pseudo-header.
+    /// Sends a packet, in fragments if it is too long for one frame. `checksum`: the offset of a
+    /// checksum field in the payload, zero up to now, that covers the payload and its
+    /// pseudo-header.
     pub fn packet(
         &mut self,
         path: &Path,
@@ -181,8 +182,8 @@ impl Link {
         self.offloads.checksum && if to.is_ipv4() { self.offloads.tso4 } else { self.offloads.tso6 }
     }
 
-    /// Sends a TCP segment: its header, with a checksum of zero, and its payload. `segment_size`: how the card
-    /// splits it, if it is longer than that.
+    /// Sends a TCP segment: its header, with a checksum of zero, and its payload. `segment_size`:
+    /// how the card splits it, if it is longer than that.
     pub fn tcp(&mut self, path: &Path, header: &[u8], payload: &[u8], segment_size: usize) {
         let length = header.len() + payload.len();
         let mut bytes = self.ip(path, IpProtocol::Tcp, length, HOPS, 0);

@@ -1,5 +1,5 @@
-//! IPv6 on the link: neighbour discovery, router advertisements with the DNS server (RFC 4861, 8106), and DHCPv6's
-//! information requests (RFC 8415 section 18.3.6).
+//! IPv6 on the link: neighbour discovery, router advertisements with the DNS server (RFC 4861,
+//! 8106), and DHCPv6's information requests (RFC 8415 section 18.3.6).
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -14,7 +14,8 @@ const ROUTER_SOLICITATION: u8 = 133;
 const ROUTER_ADVERTISEMENT: u8 = 134;
 const NEIGHBOUR_SOLICITATION: u8 = 135;
 const NEIGHBOUR_ADVERTISEMENT: u8 = 136;
-/// Lifetime in seconds of the router, the prefix's preference and the DNS server: a day, as nothing here changes.
+/// Lifetime in seconds of the router, the prefix's preference and the DNS server: a day, as nothing
+/// here changes.
 const LIFETIME: u32 = 24 * 60 * 60;
 /// Lifetime in seconds of the router: its field has 16 bits, and RFC 4861 allows 9000.
 const ROUTER_LIFETIME: u16 = 9000;
@@ -26,7 +27,8 @@ fn send(link: &mut Link, path: &Path, message: &mut [u8]) {
     link.packet(path, IpProtocol::Icmpv6, 255, message, Some(2));
 }
 
-/// Takes an ICMPv6 message about the link. Returns the address of the guest that it was about, if its card is known now.
+/// Takes an ICMPv6 message about the link. Returns the address of the guest that it was about, if
+/// its card is known now.
 pub(crate) fn message(
     packet: &Packet,
     net: &Ipv6Config,

@@ -62,9 +62,10 @@ pub struct Counters {
 
 /// A network of one guest.
 ///
-/// The owner hands it the guest's frames ([`Self::send`]), then calls [`Self::poll`], and takes frames for the guest
-/// ([`Self::receive`]). It calls `poll` again when its descriptor is readable ([`AsFd`]), when [`Self::deadline`] has come,
-/// and after it has taken frames. Frames that are not taken stay in a bounded queue; while it is full, no socket is read.
+/// The owner hands it the guest's frames ([`Self::send`]), then calls [`Self::poll`], and takes
+/// frames for the guest ([`Self::receive`]). It calls `poll` again when its descriptor is readable
+/// ([`AsFd`]), when [`Self::deadline`] has come, and after it has taken frames. Frames that are not
+/// taken stay in a bounded queue; while it is full, no socket is read.
 ///
 /// Nothing here waits, and nothing reads the clock: `now` is the owner's.
 #[derive(Debug)]

@@ -8,8 +8,8 @@ use crate::frame::{Frame, MAX_FRAME};
 const BULK: usize = 64;
 /// Nor at this many bytes: more would not fit into a CPU's cache.
 const BULK_BYTES: usize = 1 << 20;
-/// Answers to the guest's own frames are queued up to this many frames, and dropped beyond: each of their protocols
-/// repeats what is lost.
+/// Answers to the guest's own frames are queued up to this many frames, and dropped beyond: each of
+/// their protocols repeats what is lost.
 const MOST: usize = 256;
 /// Frames of at most this many bytes are small.
 const SMALL: usize = 2048;

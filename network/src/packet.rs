@@ -40,7 +40,8 @@ impl<'a> Packet<'a> {
     pub fn ipv4(mac: EthernetAddress, bytes: &'a [u8], checksum: Checksum) -> Option<Self> {
         let packet = Ipv4Packet::new_checked(bytes).ok()?;
         let header_length = usize::from(packet.header_len());
-        // smoltcp checks the header's end against the packet's, not its length of at least five words.
+        // smoltcp checks the header's end against the packet's, not its length of at least five
+        // words.
         if packet.version() != 4 || header_length < 20 || !packet.verify_checksum() {
             return None;
         }
@@ -105,7 +106,8 @@ impl<'a> Packet<'a> {
         }
     }
 
-    /// The UDP datagram in this packet, if it is well-formed: source port, destination port, payload.
+    /// The UDP datagram in this packet, if it is well-formed: source port, destination port,
+    /// payload.
     pub fn udp(&self) -> Option<(u16, u16, &'a [u8])> {
         let packet = UdpPacket::new_checked(self.payload).ok()?;
         let length = usize::from(packet.len());

@@ -74,7 +74,8 @@ fn parse(text: &str) -> Vec<SocketAddr> {
                 return None;
             }
             let address = words.next()?;
-            // A link-local address has its interface behind a %, as a number or a name; std knows the number.
+            // A link-local address has its interface behind a %, as a number or a name; std knows
+            // the number.
             let address: SocketAddr = match address.parse::<IpAddr>() {
                 Ok(address) => SocketAddr::new(address, 53),
                 Err(_) => format!("[{address}]:53").parse().ok()?,

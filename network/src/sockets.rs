@@ -143,7 +143,8 @@ pub(crate) fn udp(at: &SocketAddr) -> Result<OwnedFd, Errno> {
     Ok(socket)
 }
 
-/// A socket for ICMP echo requests, which needs no privilege where `net.ipv4.ping_group_range` allows it (icmp(7)).
+/// A socket for ICMP echo requests, which needs no privilege where `net.ipv4.ping_group_range`
+/// allows it (icmp(7)).
 pub(crate) fn echo(like: &SocketAddr) -> Result<OwnedFd, Errno> {
     let protocol: Protocol = if like.is_ipv4() { ipproto::ICMP } else { ipproto::ICMPV6 };
     net::socket_with(family(like), SocketType::DGRAM, FLAGS, Some(protocol))

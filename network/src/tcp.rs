@@ -1,7 +1,8 @@
 //! TCP: each connection of the guest is answered as the far end answers.
 //!
-//! A SYN of the guest waits until this host's own connection is made or refused. Both sides are then one connection as
-//! far as anyone can tell: what one side closes, resets or does not read is closed, reset or not read on the other.
+//! A SYN of the guest waits until this host's own connection is made or refused. Both sides are
+//! then one connection as far as anyone can tell: what one side closes, resets or does not read is
+//! closed, reset or not read on the other.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
@@ -33,7 +34,8 @@ mod seq;
 
 /// Maximum number of flows. A guest's SYN beyond is not answered, so that it tries again.
 const FLOWS: usize = 1024;
-/// Flows of them that are not established; the oldest gives way, so that a flood of SYNs leaves room for others.
+/// Flows of them that are not established; the oldest gives way, so that a flood of SYNs leaves
+/// room for others.
 const HALF_OPEN: usize = 256;
 /// Bytes buffered in each direction of all flows together, about.
 const BUFFERS: usize = 32 << 20;
@@ -261,8 +263,8 @@ impl Flows {
         }
     }
 
-    /// Lets every flow go on that can, in turn, as long as the guest takes frames. Returns addresses whose cards must be
-    /// asked for.
+    /// Lets every flow go on that can, in turn, as long as the guest takes frames. Returns
+    /// addresses whose cards must be asked for.
     pub fn run(&mut self, cx: &mut Context) -> Vec<IpAddr> {
         let mut unknown = Vec::new();
         let mut turns = self.queue.len() * 4;
@@ -296,7 +298,8 @@ impl Flows {
         unknown
     }
 
-    /// Sets the timer of a flow. One that is already set for earlier is left, and set again when it is over.
+    /// Sets the timer of a flow. One that is already set for earlier is left, and set again when it
+    /// is over.
     fn schedule(&mut self, key: &Key) {
         let Some(flow) = self.flows.get_mut(key) else { return };
         let Some(at) = flow.deadline() else { return };
@@ -338,7 +341,8 @@ impl Flows {
     }
 }
 
-/// Whether a SYN begins a new connection between the ends of an old one that is over (RFC 9293 section 3.10.7.4).
+/// Whether a SYN begins a new connection between the ends of an old one that is over (RFC 9293
+/// section 3.10.7.4).
 fn may_be_replaced(flow: &Flow, syn: &Segment) -> bool {
     match &flow.state {
         State::Connected(connection) => {

@@ -1,7 +1,7 @@
 //! The TFTP server (RFC 1350, 2347, 2348, 2349, 7440): reads below one directory, for boot loaders.
 //!
-//! Paths are resolved by openat2(2) with the directory as their root, so that neither `..` nor any link leads out of it.
-//! Like QEMU's, the server answers from port 69.
+//! Paths are resolved by openat2(2) with the directory as their root, so that neither `..` nor any
+//! link leads out of it. Like QEMU's, the server answers from port 69.
 
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -18,8 +18,8 @@ use crate::link::{Link, Path};
 pub(crate) const PORT: u16 = 69;
 /// Transfers at a time; the one that was idle for longest gives way.
 const TRANSFERS: usize = 16;
-/// Block size in bytes without an option, and its bounds. A block fits into a frame, as boot ROMs ask for more than they can
-/// put together; libslirp has the same limit.
+/// Block size in bytes without an option, and its bounds. A block fits into a frame, as boot ROMs
+/// ask for more than they can put together; libslirp has the same limit.
 const BLOCK: usize = 512;
 const BLOCKS: std::ops::RangeInclusive<usize> = 8..=1428;
 /// Blocks sent before an acknowledgement, at most.
@@ -88,7 +88,8 @@ impl Server {
 
     fn resolve(&self, path: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
         let flags = flags | OFlags::CLOEXEC;
-        // EAGAIN: a directory on the way was moved meanwhile. A guest cannot do that for ever; others could.
+        // EAGAIN: a directory on the way was moved meanwhile. A guest cannot do that for ever;
+        // others could.
         for _ in 0..16 {
             match fs::openat2(&self.root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT) {
                 Err(Errno::AGAIN | Errno::INTR) => {}
@@ -223,8 +224,8 @@ impl Server {
         let low = u64::from(block);
         let acked = (transfer.acked..=transfer.sent).find(|number| number & 0xffff == low);
         match acked {
-            // An old acknowledgement again is not answered (RFC 1123 section 4.2.3.1), one of a block
-            // in the window means that those behind were lost (RFC 7440).
+            // An old acknowledgement again is not answered (RFC 1123 section 4.2.3.1), one of a
+            // block in the window means that those behind were lost (RFC 7440).
             Some(acked) if acked > transfer.acked => {
                 transfer.acked = acked;
                 transfer.attempts = 0;

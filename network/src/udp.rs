@@ -1,8 +1,8 @@
 //! UDP out: a socket of this host for each of the guest's ports.
 //!
-//! As in QEMU, the mapping does not depend on where a datagram goes (RFC 4787 section 4.1), so that protocols whose
-//! servers answer from another port (TFTP) or that learn their outer port (STUN) work. Unlike in QEMU, a datagram is
-//! passed in only from an address that the guest has sent to.
+//! As in QEMU, the mapping does not depend on where a datagram goes (RFC 4787 section 4.1), so that
+//! protocols whose servers answer from another port (TFTP) or that learn their outer port (STUN)
+//! work. Unlike in QEMU, a datagram is passed in only from an address that the guest has sent to.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -38,7 +38,8 @@ const LONGEST: usize = 65_535;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Key {
     guest: SocketAddr,
-    /// Queries have sockets of their own, each connected to the server, so that nobody else can answer them.
+    /// Queries have sockets of their own, each connected to the server, so that nobody else can
+    /// answer them.
     dns: Option<SocketAddr>,
     ipv4: bool,
 }

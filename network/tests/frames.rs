@@ -1,4 +1,5 @@
-//! Single frames into the network, and what comes back: ARP, DHCP, ICMP, UDP, fragments, hostile frames.
+//! Single frames into the network, and what comes back: ARP, DHCP, ICMP, UDP, fragments, hostile
+//! frames.
 
 #![expect(clippy::unwrap_used, reason = "this is how a test fails")]
 

@@ -1,5 +1,5 @@
-//! Integers in byte slices. A field that reaches beyond the end of its slice reads as 0, so a truncated structure never panics; the
-//! caller's plausibility checks refuse it.
+//! Integers in byte slices. A field that reaches beyond the end of its slice reads as 0, so a
+//! truncated structure never panics; the caller's plausibility checks refuse it.
 
 /// The `N` bytes at `at`, or zeros.
 fn field<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {

@@ -1,9 +1,11 @@
 //! A directory of this host.
 //!
-//! Every path is resolved by the kernel itself, with openat2(2) and `RESOLVE_IN_ROOT`: the directory is the root, for `..`, for absolute
-//! paths and for what symbolic links say, as it would be after chroot(2), and nobody can win a race by exchanging a directory for a
-//! link. Links that were made for the directory's place in another file system, as those on a mounted medium, mean what they meant
-//! there. Checks of our own before each open could not do that. rustix has the call without `unsafe`; cap-std has no absolute links.
+//! Every path is resolved by the kernel itself, with openat2(2) and `RESOLVE_IN_ROOT`: the
+//! directory is the root, for `..`, for absolute paths and for what symbolic links say, as it would
+//! be after chroot(2), and nobody can win a race by exchanging a directory for a link. Links that
+//! were made for the directory's place in another file system, as those on a mounted medium, mean
+//! what they meant there. Checks of our own before each open could not do that. rustix has the call
+//! without `unsafe`; cap-std has no absolute links.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;

@@ -59,7 +59,8 @@ impl FileError {
     }
 }
 
-/// A failed read that no errno describes: a server's response, a damaged image. It is carried inside an [`io::Error`].
+/// A failed read that no errno describes: a server's response, a damaged image. It is carried
+/// inside an [`io::Error`].
 #[derive(Clone, Debug, Error)]
 #[error("{problem}")]
 pub struct Failure {

@@ -25,13 +25,15 @@ pub trait RandomAccess: Debug + Send + Sync {
         self.len() == 0
     }
 
-    /// Reads into `to` from byte `at`. Returns the number of bytes read; 0 only at the end of the file or for an empty `to`.
+    /// Reads into `to` from byte `at`. Returns the number of bytes read; 0 only at the end of the
+    /// file or for an empty `to`.
     ///
     /// # Errors
     /// Whatever the underlying file or server reports; never [`io::ErrorKind::Interrupted`].
     fn read_at(&self, to: &mut [u8], at: u64) -> io::Result<usize>;
 
-    /// Streams all bytes from `from`. A server sends them in one response instead of one for each piece.
+    /// Streams all bytes from `from`. A server sends them in one response instead of one for each
+    /// piece.
     ///
     /// # Errors
     /// See [`Self::read_at`]; reads from the stream fail likewise.
@@ -48,8 +50,8 @@ pub trait RandomAccess: Debug + Send + Sync {
         Ok(Box::new(self.stream(range.start)?.take(count)))
     }
 
-    /// The SHA-256 of the whole file in hexadecimal, if fetching the file computes it; a file that is cached is fetched by this. `None`: it was
-    /// not computed in this run.
+    /// The SHA-256 of the whole file in hexadecimal, if fetching the file computes it; a file that
+    /// is cached is fetched by this. `None`: it was not computed in this run.
     ///
     /// # Errors
     /// See [`Self::read_at`].
@@ -57,17 +59,20 @@ pub trait RandomAccess: Debug + Send + Sync {
         Ok(None)
     }
 
-    /// Whether random access is expensive because the file can only be read from its beginning. Such an image is copied before it is opened.
+    /// Whether random access is expensive because the file can only be read from its beginning.
+    /// Such an image is copied before it is opened.
     fn is_sequential(&self) -> bool {
         false
     }
 
-    /// A version that changes with the content: an HTTP `ETag`, a modification time. Empty if there is none.
+    /// A version that changes with the content: an HTTP `ETag`, a modification time. Empty if there
+    /// is none.
     fn version(&self) -> String {
         String::new()
     }
 
-    /// A file of this host with exactly these bytes: the file itself if it is local, otherwise a copy in memory.
+    /// A file of this host with exactly these bytes: the file itself if it is local, otherwise a
+    /// copy in memory.
     ///
     /// # Errors
     /// It cannot be read, it has changed, or there is not enough memory.
@@ -99,8 +104,8 @@ pub fn head(file: &dyn RandomAccess, most: usize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Calls `read` until `to` is full or `read` returns 0; returns the number of bytes read. `read` gets what is left of `to`, and how many bytes
-/// are filled already.
+/// Calls `read` until `to` is full or `read` returns 0; returns the number of bytes read. `read`
+/// gets what is left of `to`, and how many bytes are filled already.
 ///
 /// # Errors
 /// See `read`.
@@ -118,7 +123,8 @@ pub fn fill<E>(
     Ok(filled)
 }
 
-/// Passes all bytes of a file to `take`, in order and in pieces of at most 1 MiB. Returns the number of bytes.
+/// Passes all bytes of a file to `take`, in order and in pieces of at most 1 MiB. Returns the
+/// number of bytes.
 ///
 /// # Errors
 /// See [`RandomAccess::read_at`] and `take`.

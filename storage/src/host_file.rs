@@ -11,7 +11,8 @@ pub fn in_memory() -> io::Result<File> {
     Ok(File::from(memfd_create("chukka", MemfdFlags::CLOEXEC)?))
 }
 
-/// The same file, for reading only: what somebody can write to cannot be mapped into the guest (`F_SETLEASE`, fcntl(2)).
+/// The same file, for reading only: what somebody can write to cannot be mapped into the guest
+/// (`F_SETLEASE`, fcntl(2)).
 pub fn read_only(file: &File) -> io::Result<File> {
     File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }

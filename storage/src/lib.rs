@@ -1,4 +1,5 @@
-//! Files and disk images: directories of this host, disk images, partitions and file systems, all read in place.
+//! Files and disk images: directories of this host, disk images, partitions and file systems, all
+//! read in place.
 //!
 //! | what | module |
 //! |---|---|
@@ -12,8 +13,9 @@
 //! | files in this host's memory | [`host_file`] |
 //! | errors and their hints | [`FileError`], [`Failure`] |
 //!
-//! Every file and tree is `Send` and `Sync`. Whatever an image says about its own lengths is checked before it is used: a reader never
-//! panics, never allocates without a bound and always ends. Nothing here depends on servers, kernels or guests.
+//! Every file and tree is `Send` and `Sync`. Whatever an image says about its own lengths is
+//! checked before it is used: a reader never panics, never allocates without a bound and always
+//! ends. Nothing here depends on servers, kernels or guests.
 
 pub mod bytes;
 mod directory;

@@ -43,7 +43,8 @@ impl Random {
     }
 }
 
-/// A tree as file systems are to hold it: /boot with a kernel of 300,000 bytes, links of each kind, a directory of many names.
+/// A tree as file systems are to hold it: /boot with a kernel of 300,000 bytes, links of each kind,
+/// a directory of many names.
 pub(crate) fn tree(names: usize) -> Temp {
     let temp = Temp::new();
     let link = |to: &str, at: &str| {
@@ -163,7 +164,8 @@ pub(crate) fn blank(temp: &Temp, name: &str, len: u64) -> PathBuf {
     path
 }
 
-/// Walks through everything in it, whatever it says: nothing may panic or take long. How many files could be read.
+/// Walks through everything in it, whatever it says: nothing may panic or take long. How many files
+/// could be read.
 pub(crate) fn walk(source: &dyn FileTree) -> u32 {
     let mut read = 0;
     let mut directories = vec![TreePath::root()];
@@ -188,7 +190,8 @@ pub(crate) fn walk(source: &dyn FileTree) -> u32 {
     read
 }
 
-/// Opens an image cut off at each power of two, and with one byte changed, as many `times`, `among` these.
+/// Opens an image cut off at each power of two, and with one byte changed, as many `times`, `among`
+/// these.
 pub(crate) fn abuse(
     image: &[u8],
     among: &[std::ops::Range<usize>],

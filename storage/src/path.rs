@@ -4,7 +4,8 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
 
-/// A path from the root of a place: names between single slashes, neither `.` nor `..` among them, no slash in front.
+/// A path from the root of a place: names between single slashes, neither `.` nor `..` among them,
+/// no slash in front.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TreePath(PathBuf);
 

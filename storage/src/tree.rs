@@ -1,4 +1,5 @@
-//! Trees of directories and files: the trait that directories, file systems, media and servers share.
+//! Trees of directories and files: the trait that directories, file systems, media and servers
+//! share.
 
 use std::fmt::Debug;
 
@@ -6,7 +7,8 @@ use crate::error::FileError;
 use crate::file::RandomAccess;
 use crate::path::TreePath;
 
-/// A tree of directories and files. No path leads out of it: `..` and symbolic links stop at its root.
+/// A tree of directories and files. No path leads out of it: `..` and symbolic links stop at its
+/// root.
 pub trait FileTree: Debug + Send + Sync {
     /// Its name in messages: as the user wrote it, without a slash at the end.
     fn name(&self) -> &str;
@@ -19,10 +21,12 @@ pub trait FileTree: Debug + Send + Sync {
     /// Lists a directory, sorted by name, with hidden files and without `.` and `..`.
     ///
     /// # Errors
-    /// The directory does not exist, is not a directory, or cannot be read; [`FileError::Unlisted`] if the tree has no listings.
+    /// The directory does not exist, is not a directory, or cannot be read; [`FileError::Unlisted`]
+    /// if the tree has no listings.
     fn list(&self, directory: &TreePath) -> Result<Vec<Entry>, FileError>;
 
-    /// Opens a regular file. Never blocks on a pipe or device. The root may be a file: a URL that names a file.
+    /// Opens a regular file. Never blocks on a pipe or device. The root may be a file: a URL that
+    /// names a file.
     ///
     /// # Errors
     /// It does not exist, is not a regular file, or cannot be opened.

@@ -16,7 +16,8 @@ pub fn chukka() -> Result<PathBuf> {
     named("CHUKKA_BIN").unwrap_or_else(|| once(&PATH, "chukka", "chukka"))
 }
 
-/// The first process of the outer machine: `CHUKKA_LAB_AGENT`, or else the release build of this workspace.
+/// The first process of the outer machine: `CHUKKA_LAB_AGENT`, or else the release build of this
+/// workspace.
 ///
 /// # Errors
 /// It does not build, or `CHUKKA_LAB_AGENT` is not a file.
@@ -71,8 +72,8 @@ fn build(package: &str, program: &str) -> Result<PathBuf> {
         .ok_or_else(|| Error::Message(format!("cargo named no executable for {program}")))
 }
 
-/// Whether cargo sets this variable for the programs it runs. Build scripts such as ring's depend on
-/// some of them: inherited by a cargo inside cargo, they would make it build everything again.
+/// Whether cargo sets this variable for the programs it runs. Build scripts such as ring's depend
+/// on some of them: inherited by a cargo inside cargo, they would make it build everything again.
 fn is_cargos_own(name: &str) -> bool {
     let prefixes = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"];
     let names = ["CARGO_PRIMARY_PACKAGE", "CARGO_TARGET_TMPDIR", "OUT_DIR", "LD_LIBRARY_PATH"];

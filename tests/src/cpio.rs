@@ -1,5 +1,5 @@
-//! Writes cpio archives in the format that the kernel takes as an initramfs: "newc", as described in the
-//! kernel's `Documentation/driver-api/early-userspace/buffer-format.rst`.
+//! Writes cpio archives in the format that the kernel takes as an initramfs: "newc", as described
+//! in the kernel's `Documentation/driver-api/early-userspace/buffer-format.rst`.
 //!
 //! The same content gives the same bytes: owner 0, time 0, inodes counted from 1.
 
@@ -31,7 +31,8 @@ impl Cpio {
         Self::default()
     }
 
-    /// Adds a file, and the folders above it. A path that is in the archive already is left as it is.
+    /// Adds a file, and the folders above it. A path that is in the archive already is left as it
+    /// is.
     pub fn file(&mut self, path: &str, mode: u32, content: &[u8]) {
         self.entry(path, FILE | mode, content);
     }
@@ -71,7 +72,8 @@ impl Cpio {
         let links = if mode & FOLDER == FOLDER { 2 } else { 1 };
         let size = content.len();
         let name_size = name.len() + 1;
-        // Magic, inode, mode, uid, gid, links, time, size, device (2), special device (2), name size, sum.
+        // Magic, inode, mode, uid, gid, links, time, size, device (2), special device (2), name
+        // size, sum.
         let head = format!(
             "070701{:08x}{mode:08x}{:08x}{:08x}{links:08x}{:08x}{size:08x}{:08x}{:08x}{:08x}{:08x}{name_size:08x}{:08x}",
             self.inode, 0, 0, 0, 0, 0, 0, 0, 0

@@ -1,4 +1,5 @@
-//! Servers of the kinds that a location may be on, real ones, started by a test on loopback for a directory of its.
+//! Servers of the kinds that a location may be on, real ones, started by a test on loopback for a
+//! directory of its.
 //!
 //! Each is there once its `start` returns, and gone with all its children when it is dropped.
 #![expect(clippy::panic, reason = "this is how a test fails")]

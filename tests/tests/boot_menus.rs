@@ -73,7 +73,8 @@ fn the_installers_grub_menu_is_read() {
     assert_eq!(menu.entries.len(), count);
 }
 
-/// pxelinux.cfg/default includes one file after the other, by names from the place's root, and some that are not there.
+/// pxelinux.cfg/default includes one file after the other, by names from the place's root, and some
+/// that are not there.
 #[test]
 fn the_installers_pxelinux_menu_is_read() {
     let Some(menus) = assets::or_skip(assets::installer_menus()) else { return };

@@ -1,4 +1,5 @@
-//! Flash chips (`-drive if=pflash`): what firmware programs is in the file, and programs keep each other away from it.
+//! Flash chips (`-drive if=pflash`): what firmware programs is in the file, and programs keep each
+//! other away from it.
 
 use std::path::Path;
 
@@ -87,8 +88,8 @@ fn the_file_is_not_written_to_when_it_is_read_only_or_for_a_snapshot() {
     }
 }
 
-/// What firmware has programmed is in the file even if chukka is killed: each dot stands for 16 bytes, and the bytes after the last ones
-/// that were written are still erased.
+/// What firmware has programmed is in the file even if chukka is killed: each dot stands for 16
+/// bytes, and the bytes after the last ones that were written are still erased.
 #[test]
 fn a_killed_process_loses_nothing_that_the_firmware_has_programmed() {
     if !native::kvm() {

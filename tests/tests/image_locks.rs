@@ -1,5 +1,5 @@
-//! Two writers never share an image: chukka against QEMU, qemu-img and qemu-io, each as the one that
-//! has the image and as the one that wants it.
+//! Two writers never share an image: chukka against QEMU, qemu-img and qemu-io, each as the one
+//! that has the image and as the one that wants it.
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};

@@ -113,8 +113,8 @@ fn has_cpu(chukka: &Chukka) -> bool {
     threads.flatten().any(|thread| name(thread).is_ok_and(|name| name == "vcpu0\n"))
 }
 
-/// Runs a guest that comes to the initrd's pages for ever, by its own accesses or a device's, has the thread that would copy them
-/// stand still, and cuts the file.
+/// Runs a guest that comes to the initrd's pages for ever, by its own accesses or a device's, has
+/// the thread that would copy them stand still, and cuts the file.
 fn while_only_the_guest_runs(script: &str) -> (Chukka, Initrd) {
     let scratch = Scratch::new();
     let initrd = Initrd::new(&scratch);

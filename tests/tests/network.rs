@@ -1,4 +1,5 @@
-//! The guest's network with Linux as the guest: a tap interface in a network namespace of the test's own.
+//! The guest's network with Linux as the guest: a tap interface in a network namespace of the
+//! test's own.
 
 #![expect(clippy::unwrap_used, reason = "this is how a test fails")]
 
@@ -67,7 +68,8 @@ fn run(command: &str) -> String {
     text
 }
 
-/// Runs `guest` in a namespace with an interface to a network. The network itself is in this host's namespace.
+/// Runs `guest` in a namespace with an interface to a network. The network itself is in this host's
+/// namespace.
 fn with_guest(config: Config, guest: impl FnOnce(&Served) + Send + 'static) {
     let name = std::thread::current().name().unwrap_or("a test").to_owned();
     let thread = std::thread::Builder::new().name(name).spawn(move || {
@@ -273,8 +275,8 @@ fn linux_configures_ipv6_by_itself() {
     server.join().unwrap();
 }
 
-/// Runs `test` in a namespace that is this host to the network, with the address 192.0.2.1 and no route anywhere. `range`: who
-/// may send echo requests in it.
+/// Runs `test` in a namespace that is this host to the network, with the address 192.0.2.1 and no
+/// route anywhere. `range`: who may send echo requests in it.
 fn with_host(range: &'static str, test: impl FnOnce() + Send + 'static) {
     let name = std::thread::current().name().unwrap_or("a test").to_owned();
     let thread = std::thread::Builder::new().name(name).spawn(move || {
@@ -358,7 +360,8 @@ fn linux_resolves_by_the_next_server_if_the_first_is_not_there() {
             let socket = UdpSocket::bind("10.0.2.15:0").unwrap();
             socket.connect("10.0.2.3:53").unwrap();
             let mut answer = [0; 100];
-            // Linux does not report this error of a datagram, so the resolver in the guest asks again.
+            // Linux does not report this error of a datagram, so the resolver in the guest asks
+            // again.
             socket.send(b"query").unwrap();
             socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
             assert_eq!(socket.recv(&mut answer).unwrap_err().kind(), ErrorKind::WouldBlock);

@@ -24,7 +24,8 @@ fn big() -> Vec<u8> {
     (0..BIG).map(|at| u8::try_from(at * 31 % 251).unwrap()).collect()
 }
 
-/// A tree with a large file, an empty one, one of exactly a block of TFTP's, and a name to be careful with.
+/// A tree with a large file, an empty one, one of exactly a block of TFTP's, and a name to be
+/// careful with.
 fn tree() -> Scratch {
     let scratch = Scratch::new();
     fs::create_dir_all(scratch.path("images/deep")).unwrap();

@@ -111,7 +111,8 @@ fn no_space_leaves_nothing_half_done() {
     let scratch = Scratch::new();
     let (root, state) = (tree(&scratch, "P"), scratch.path("state"));
     fs::write(root.join(TREE).join("initrd.gz"), vec![1; 200_000]).unwrap();
-    // 128 KiB for each file, which the kernel has room in, and no signal for what is longer (setrlimit(2)).
+    // 128 KiB for each file, which the kernel has room in, and no signal for what is longer
+    // (setrlimit(2)).
     let output = Command::new("sh")
         .args(["-c", "trap '' XFSZ; ulimit -f 256; exec \"$@\"", "sh"])
         .arg(binaries::chukka().unwrap())

@@ -105,8 +105,8 @@ impl Ram {
 /// as if the host had moved the page. Does nothing if `at` is not RAM.
 ///
 /// Any change of the page's protection makes the host's kernel call KVM's MMU notifier
-/// (`change_pmd_range`, mm/mprotect.c). QEMU's pc-testdev takes all access away for a moment; adding
-/// and removing the permission to execute never makes an access by chukka itself fail.
+/// (`change_pmd_range`, mm/mprotect.c). QEMU's pc-testdev takes all access away for a moment;
+/// adding and removing the permission to execute never makes an access by chukka itself fail.
 pub fn discard_translations(memory: &GuestMemoryMmap, at: u64) {
     const PAGE: usize = 4096;
     let Ok(page) = memory.get_slice(GuestAddress(at & !(PAGE as u64 - 1)), PAGE) else { return };

@@ -1,7 +1,8 @@
 //! Memory-mapped registers: which device answers at an address that is not RAM.
 //!
 //! Unlike ports, these places move while the guest runs: PCI functions answer where the guest puts
-//! their BARs. Where two overlap, as they may for a moment, the device that was added first answers.
+//! their BARs. Where two overlap, as they may for a moment, the device that was added first
+//! answers.
 
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};

@@ -1,5 +1,5 @@
-//! Exec to the first line of userspace, and the VM exits on the way: chukka against QEMU, in the lab, on a clock that
-//! counts instructions. `--help` tells the rest.
+//! Exec to the first line of userspace, and the VM exits on the way: chukka against QEMU, in the
+//! lab, on a clock that counts instructions. `--help` tells the rest.
 #![expect(clippy::print_stdout, reason = "a command prints")]
 
 use std::path::Path;

@@ -1,4 +1,5 @@
-//! fw_cfg DMA transfers of an initrd, timed by the guest: chukka against QEMU. Prints ratios; `--help` tells the rest.
+//! fw_cfg DMA transfers of an initrd, timed by the guest: chukka against QEMU. Prints ratios;
+//! `--help` tells the rest.
 #![expect(clippy::print_stdout, reason = "a command prints")]
 
 use std::path::PathBuf;
@@ -24,7 +25,8 @@ a guest. What is moved is checked.
 
 /// How many rounds there are unless told otherwise.
 const ROUNDS: usize = 6;
-/// How many transfers a guest makes: one to memory that nobody has touched, three each of the other kinds.
+/// How many transfers a guest makes: one to memory that nobody has touched, three each of the other
+/// kinds.
 const TRANSFERS: usize = 7;
 /// Sizes of the initrd, in MiB, and how the host has it.
 const INITRDS: [(u32, Cached); 6] = [
@@ -70,8 +72,8 @@ fn run(words: &Words) -> Result<(), Error> {
     let mut cases = cases(&initrds, vmms.len());
     for round in 0..rounds {
         for (case, initrd) in cases.iter_mut().zip(initrds.iter().cycle()) {
-            // Memory that has been free for a while may have gone back to the host's own host, and who is first to use it
-            // again waits for it.
+            // Memory that has been free for a while may have gone back to the host's own host, and
+            // who is first to use it again waits for it.
             guest.run(&vmms[round % vmms.len()].1, case.machine, initrd, 1)?;
             for at in 0..vmms.len() {
                 let at = (at + round) % vmms.len();

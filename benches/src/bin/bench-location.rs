@@ -1,4 +1,5 @@
-//! Fetching an installer by HTTP: chukka against wget. Prints ratios and counts; `--help` tells the rest.
+//! Fetching an installer by HTTP: chukka against wget. Prints ratios and counts; `--help` tells the
+//! rest.
 #![expect(clippy::print_stdout, reason = "a command prints")]
 
 use std::path::{Path, PathBuf};

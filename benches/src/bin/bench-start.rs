@@ -1,4 +1,5 @@
-//! Process start to the first instruction of the guest: chukka against QEMU. Prints ratios; `--help` tells the rest.
+//! Process start to the first instruction of the guest: chukka against QEMU. Prints ratios;
+//! `--help` tells the rest.
 #![expect(clippy::print_stdout, reason = "a command prints")]
 
 use std::process::ExitCode;

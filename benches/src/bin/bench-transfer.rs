@@ -1,5 +1,5 @@
-//! One fw_cfg DMA read by chukka's device, over sizes and kinds of memory, against what its peers do and against memcpy. Prints
-//! ratios; `--help` tells the rest.
+//! One fw_cfg DMA read by chukka's device, over sizes and kinds of memory, against what its peers
+//! do and against memcpy. Prints ratios; `--help` tells the rest.
 #![expect(clippy::print_stdout, reason = "a command prints")]
 
 use std::fs;

@@ -27,7 +27,8 @@ pub struct Iso {
 }
 
 impl Iso {
-    /// Makes one of `tree` in `folder`, by xorriso; with packages, if it is to have the size of a medium.
+    /// Makes one of `tree` in `folder`, by xorriso; with packages, if it is to have the size of a
+    /// medium.
     ///
     /// # Errors
     /// xorriso does not make it, or kernel and initrd are not in it in one piece each.

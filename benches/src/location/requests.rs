@@ -19,8 +19,8 @@ pub fn bytes(requests: &[Request]) -> u64 {
     requests.iter().map(|request| request.sent).sum()
 }
 
-/// The bytes that were sent before the first byte of `part`, a part of the file that all requests are for, and how many requests
-/// there were before it was sent. All of them, if it never was.
+/// The bytes that were sent before the first byte of `part`, a part of the file that all requests
+/// are for, and how many requests there were before it was sent. All of them, if it never was.
 #[must_use]
 pub fn before(requests: &[Request], part: &Range<u64>) -> (u64, usize) {
     let mut bytes = 0;
@@ -33,7 +33,8 @@ pub fn before(requests: &[Request], part: &Range<u64>) -> (u64, usize) {
     (bytes, requests.len())
 }
 
-/// The bytes that were sent and are in none of `parts`: what was read to find them, and what was sent in vain.
+/// The bytes that were sent and are in none of `parts`: what was read to find them, and what was
+/// sent in vain.
 #[must_use]
 pub fn outside(requests: &[Request], parts: &[Range<u64>]) -> u64 {
     let inside = |request: &Request| {

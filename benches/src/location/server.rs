@@ -1,5 +1,6 @@
-//! An HTTP server that is no bottleneck: files go from the page cache into the connection (sendfile(2)), ranges and kept connections
-//! included (RFC 9110, RFC 9112), at full speed or at that of a line. It counts what it sends.
+//! An HTTP server that is no bottleneck: files go from the page cache into the connection
+//! (sendfile(2)), ranges and kept connections included (RFC 9110, RFC 9112), at full speed or at
+//! that of a line. It counts what it sends.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
@@ -14,7 +15,8 @@ use std::time::{Duration, Instant};
 use super::requests::Request;
 use crate::Error;
 
-/// So much is sent at once, and counted before it is sent: what a client that goes away did not take is counted up to so far.
+/// So much is sent at once, and counted before it is sent: what a client that goes away did not
+/// take is counted up to so far.
 const PIECE: u64 = 64 << 10;
 /// So much of a line's time may be made up for: less than timers are late.
 const SLACK: Duration = Duration::from_millis(5);
@@ -201,7 +203,8 @@ impl Shared {
     }
 }
 
-/// The first byte and the one behind the last that a header line asks for, of a file with `len` bytes.
+/// The first byte and the one behind the last that a header line asks for, of a file with `len`
+/// bytes.
 fn range(line: &str, len: u64) -> Option<(u64, u64)> {
     let (name, value) = line.split_once(':')?;
     let (first, last) = value.trim().strip_prefix("bytes=")?.split_once('-')?;

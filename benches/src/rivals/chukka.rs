@@ -10,9 +10,10 @@ use super::Way;
 use crate::Error;
 use crate::transfer::{Before, Case, Guest, KEY, Origin, Pages, Source};
 
-/// As in the VMM where the processor translates guest addresses by itself (`x-map-initrd=on`): small pages are mapped, too. Who reads
-/// them here is the host, which takes a page fault for each as such a guest does. The signal that says that somebody wants to
-/// write to a mapped file is another one: nobody does, and this one kills nobody.
+/// As in the VMM where the processor translates guest addresses by itself (`x-map-initrd=on`):
+/// small pages are mapped, too. Who reads them here is the host, which takes a page fault for each
+/// as such a guest does. The signal that says that somebody wants to write to a mapped file is
+/// another one: nobody does, and this one kills nobody.
 const OPTIONS: MappingOptions =
     MappingOptions { from: MAP_FROM, small_pages: true, signal: libc::SIGURG };
 
@@ -44,7 +45,8 @@ fn range(case: &Case, source: &Source) -> Result<FileRange, Error> {
     Ok(FileRange::new(source.open()?, start..start + case.size as u64))
 }
 
-/// Whether files are mapped at all: it takes a file system that knows leases, and a file of one's own.
+/// Whether files are mapped at all: it takes a file system that knows leases, and a file of one's
+/// own.
 ///
 /// # Errors
 /// The source is too short, or there is no memory.

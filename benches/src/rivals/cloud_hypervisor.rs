@@ -1,8 +1,9 @@
 //! cloud-hypervisor: by way of the heap.
 //!
-//! `dma_read_content` in devices/src/legacy/fw_cfg.rs at commit ae44c297: a `vec![0u8; size]`, which the kernel clears page by page,
-//! `read_exact` from the file (or from the item's bytes) into it, and then vm-memory's `write` of it to the guest. Both kernel
-//! and initrd are files that stay open.
+//! `dma_read_content` in devices/src/legacy/fw_cfg.rs at commit ae44c297: a `vec![0u8; size]`,
+//! which the kernel clears page by page, `read_exact` from the file (or from the item's bytes) into
+//! it, and then vm-memory's `write` of it to the guest. Both kernel and initrd are files that stay
+//! open.
 
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 

@@ -1,4 +1,5 @@
-//! The limit of every copy: memcpy(3) from memory that has been read before, or memset(3), and nothing else.
+//! The limit of every copy: memcpy(3) from memory that has been read before, or memset(3), and
+//! nothing else.
 #![expect(unsafe_code, reason = "memcpy(3) and memset(3) on guest memory")]
 
 use std::ptr;
@@ -18,7 +19,8 @@ pub fn way(case: &Case, source: &Source) -> Result<Way, Error> {
     let from = source.bytes(case)?;
     Ok(Box::new(move |slot| {
         let len = slot.len.min(from.len());
-        // SAFETY: both have `len` bytes; they do not overlap, and no reference to guest memory exists.
+        // SAFETY: both have `len` bytes; they do not overlap, and no reference to guest memory
+        // exists.
         unsafe { ptr::copy_nonoverlapping(from.as_ptr(), slot.host.as_ptr(), len) };
         Ok(())
     }))

@@ -1,15 +1,19 @@
 //! QEMU: one memmove from what the item holds to guest memory.
 //!
-//! `fw_cfg_dma_transfer` in hw/nvram/fw_cfg.c calls `dma_memory_write` with all that is asked for at once; that ends, by
-//! `address_space_write` and `flatview_write`, in `flatview_write_continue_step` of system/physmem.c: one `memmove` for what lies in
-//! one block of RAM. The item is (`x86_load_linux` in hw/i386/x86-common.c)
+//! `fw_cfg_dma_transfer` in hw/nvram/fw_cfg.c calls `dma_memory_write` with all that is asked for
+//! at once; that ends, by `address_space_write` and `flatview_write`, in
+//! `flatview_write_continue_step` of system/physmem.c: one `memmove` for what lies in one block of
+//! RAM. The item is (`x86_load_linux` in hw/i386/x86-common.c)
 //!
-//! - the kernel: read to the heap at QEMU's start by `fread`, as `-fw_cfg file=` by `g_file_get_contents`;
-//! - the initrd: mapped at QEMU's start by `g_mapped_file_new`, which is mmap(2) of the whole file with `PROT_READ` and
-//!   `MAP_PRIVATE` (glib/gmappedfile.c). Nothing reads it before the operation does.
+//! - the kernel: read to the heap at QEMU's start by `fread`, as `-fw_cfg file=` by
+//!   `g_file_get_contents`;
+//! - the initrd: mapped at QEMU's start by `g_mapped_file_new`, which is mmap(2) of the whole file
+//!   with `PROT_READ` and `MAP_PRIVATE` (glib/gmappedfile.c). Nothing reads it before the operation
+//!   does.
 //!
-//! What an item does not have is filled by `dma_memory_set`, which is `address_space_set` in system/physmem.c: a write each of 512
-//! zeros. Read at commits 99fb11df (fw_cfg.c), 02825d1e (physmem.c), 04ddbb13 (x86-common.c) and 056d39c9 of glib.
+//! What an item does not have is filled by `dma_memory_set`, which is `address_space_set` in
+//! system/physmem.c: a write each of 512 zeros. Read at commits 99fb11df (fw_cfg.c), 02825d1e
+//! (physmem.c), 04ddbb13 (x86-common.c) and 056d39c9 of glib.
 //!
 //! The `fread` at the start is not counted here, though no peer has it: only the operation is.
 #![expect(unsafe_code, reason = "mmap(2), munmap(2) and memmove(3)")]

@@ -14,7 +14,8 @@ pub const HUGE_PAGE: usize = 2 << 20;
 pub enum Origin {
     /// On the heap.
     Memory,
-    /// In a file, from byte 512 on, as a kernel's behind its set-up part: its pages do not fit the guest's.
+    /// In a file, from byte 512 on, as a kernel's behind its set-up part: its pages do not fit the
+    /// guest's.
     Copied,
     /// In a file, from its first byte on, to a page of the guest's, as an initrd.
     Mapped,

@@ -4,7 +4,8 @@ use super::{Before, Measured, Origin, Until};
 use crate::rivals::Rival;
 use crate::table::{Table, times};
 
-/// Two equal ways differ by so much from run to run: QEMU's way of an item in memory is plain memcpy, and comes out within this of it.
+/// Two equal ways differ by so much from run to run: QEMU's way of an item in memory is plain
+/// memcpy, and comes out within this of it.
 const NOISE: f64 = 0.03;
 /// Small sizes are told, not judged.
 const FROM: usize = 1 << 20;

@@ -81,7 +81,8 @@ impl Guest {
             advise(at, size, libc::MADV_POPULATE_WRITE)?;
             // Something that is neither zeros nor the item, in each page.
             for page in (0..size).step_by(PAGE) {
-                // SAFETY: within the guest's memory, on a page boundary; nobody else has this memory yet.
+                // SAFETY: within the guest's memory, on a page boundary; nobody else has this
+                // memory yet.
                 unsafe { at.add(page).cast::<u64>().write(u64::MAX) };
             }
         }
@@ -118,7 +119,8 @@ impl Slot {
     /// Reads every byte there is: the sum of all words of 8 bytes.
     #[must_use]
     pub fn sum(&self) -> u64 {
-        // SAFETY: `len` bytes of guest memory from a page boundary on; nobody writes to them while this runs.
+        // SAFETY: `len` bytes of guest memory from a page boundary on; nobody writes to them while
+        // this runs.
         let words = unsafe { std::slice::from_raw_parts(self.host.as_ptr().cast(), self.len / 8) };
         black_box(sum(words))
     }

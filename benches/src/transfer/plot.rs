@@ -1,4 +1,5 @@
-//! The measurements as a plot: throughput against size, both by decades, a panel for each origin and destination. Plain SVG.
+//! The measurements as a plot: throughput against size, both by decades, a panel for each origin
+//! and destination. Plain SVG.
 
 use std::fmt::Write;
 
@@ -29,7 +30,8 @@ struct Series {
     width: f64,
 }
 
-/// Those behind come first. Colours as Okabe and Ito's, which people who see fewer colours can tell apart.
+/// Those behind come first. Colours as Okabe and Ito's, which people who see fewer colours can tell
+/// apart.
 const SERIES: [Series; 7] = [
     series(Rival::Memcpy, Until::Moved, "memcpy, memset", "#999999", 1.2),
     series(Rival::CloudHypervisor, Until::Moved, "cloud-hypervisor's way", "#cc79a7", 1.2),
@@ -116,7 +118,8 @@ fn legend(svg: &mut String) {
     }
 }
 
-/// Of one panel: its title, and the grid with its labels; the speeds' only where they are asked for.
+/// Of one panel: its title, and the grid with its labels; the speeds' only where they are asked
+/// for.
 fn axes(svg: &mut String, title: &str, speeds: bool) {
     let _ = writeln!(svg, r#"<text y="-6">{title}</text>"#);
     for decade in DECADES.0..=DECADES.1 {

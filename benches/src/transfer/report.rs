@@ -34,8 +34,8 @@ fn capital(origin: Origin) -> String {
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
-/// A row for each size. For each destination chukka as a multiple of the best peer, of QEMU and of memcpy; then chukka's and the best
-/// peer's absolute speed.
+/// A row for each size. For each destination chukka as a multiple of the best peer, of QEMU and of
+/// memcpy; then chukka's and the best peer's absolute speed.
 fn table(of: &[&Measured], until: Until) -> Table {
     let headings = DESTINATIONS.map(|(pages, before)| destination(pages, before));
     let speeds = headings.map(|heading| format!("GB/s: {heading}"));

@@ -47,9 +47,10 @@ fn number(value: &str) -> u64 {
     value.parse().unwrap()
 }
 
-/// The least difference that counts. Times and the binary have none: 2 % of them is a lot. A timer's
-/// interrupt on this or the other side of the mark is chance. So are some 200 KiB of resident memory:
-/// around a page of a file that is touched, the kernel maps what its page cache has.
+/// The least difference that counts. Times and the binary have none: 2 % of them is a lot. A
+/// timer's interrupt on this or the other side of the mark is chance. So are some 200 KiB of
+/// resident memory: around a page of a file that is touched, the kernel maps what its page cache
+/// has.
 fn floor(name: &str) -> u64 {
     match name.rsplit('.').next() {
         Some("us" | "bytes") => 0,

@@ -1,4 +1,5 @@
-//! Counted costs do not grow unseen: boots in the lab, on a clock that counts instructions, against `benches/costs.toml`.
+//! Counted costs do not grow unseen: boots in the lab, on a clock that counts instructions, against
+//! `benches/costs.toml`.
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "this is how a test fails")]
 

@@ -1,4 +1,5 @@
-//! `-kernel`, `-initrd`, `-append`; `-location`, `-no-location-args`, `-initrd-inject`, `-preseed`, `-kickstart`, `-autoyast`.
+//! `-kernel`, `-initrd`, `-append`; `-location`, `-no-location-args`, `-initrd-inject`, `-preseed`,
+//! `-kickstart`, `-autoyast`.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -13,14 +14,15 @@ use super::options::BootArgs;
 use super::value::texts;
 use crate::request::{Answers, BootFiles, BootSource, Injection};
 
-/// Whether argv names a kernel, or where to find one: `-kernel`, `-location`, `-bootdisk` or `-state`.
+/// Whether argv names a kernel, or where to find one: `-kernel`, `-location`, `-bootdisk` or
+/// `-state`.
 pub(super) fn has_kernel(args: &BootArgs) -> bool {
     [&args.kernel, &args.location, &args.bootdisk, &args.state].into_iter().any(Option::is_some)
 }
 
 /// What to boot. As in QEMU (`qemu_validate_options`, system/vl.c) `-initrd` and `-append` need
-/// `-kernel` or, here, `-location`; so does what goes into the initrd. Only firmware can do without a
-/// kernel.
+/// `-kernel` or, here, `-location`; so does what goes into the initrd. Only firmware can do without
+/// a kernel.
 pub(super) fn boot(args: &BootArgs, with_firmware: bool) -> Result<Option<BootSource>, ArgsError> {
     let path = |option, given: &Option<OsString>| match given {
         Some(path) if path.is_empty() => Err(ArgsError::EmptyPath { option }),

@@ -9,7 +9,8 @@ use vmm::config::DebugExit;
 /// Reads `iobase=` and `iosize=`, each a number as of [`integer`].
 ///
 /// # Errors
-/// Another property, or ports that are not all between 0 and 0xffff. QEMU takes 32 bits for both and has no port beyond 0xffff either.
+/// Another property, or ports that are not all between 0 and 0xffff. QEMU takes 32 bits for both
+/// and has no port beyond 0xffff either.
 pub(super) fn debug_exit<'a>(
     properties: impl Iterator<Item = &'a RawPair>,
 ) -> Result<DebugExit, ArgsError> {

@@ -1,7 +1,7 @@
 //! Which of the known names a misspelt one resembles.
 
-/// The candidate nearest to `given`, if it is near enough: one that begins with `given`, or one that
-/// takes no more edits than a third of its length. Case does not count.
+/// The candidate nearest to `given`, if it is near enough: one that begins with `given`, or one
+/// that takes no more edits than a third of its length. Case does not count.
 pub(super) fn nearest(
     given: &str,
     candidates: impl Iterator<Item = &'static str>,

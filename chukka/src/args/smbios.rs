@@ -8,8 +8,8 @@ use super::options::Smbios;
 use super::value::{RawPair, integer, raw_pairs, text};
 use vmm::config::{Credential, OEM_STRINGS, OemString, SmbiosOptions, SystemInformation};
 
-/// What the SMBIOS tables say, and the machine's UUID: of `-uuid` and `-smbios type=1,uuid=` the one
-/// that comes last counts, as both set the same thing in QEMU.
+/// What the SMBIOS tables say, and the machine's UUID: of `-uuid` and `-smbios type=1,uuid=` the
+/// one that comes last counts, as both set the same thing in QEMU.
 pub(super) fn smbios(given: &[Smbios]) -> Result<(SmbiosOptions, Option<[u8; 16]>), ArgsError> {
     let mut smbios = SmbiosOptions::default();
     let mut uuid = None;

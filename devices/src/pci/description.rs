@@ -19,9 +19,9 @@ const IO_WINDOWS: [(u16, u16); 2] =
 /// The PCI bus's DSDT entry: PNP0A03, segment 0, buses 0 to 255 as in QEMU (although only bus 0 has
 /// functions), all ports except the configuration ports themselves, and one memory window.
 ///
-/// `_PRT` is in [`super::interrupt_links`]. There is no `_OSC`, because this is not PCI Express; and
-/// no `_ADR`, which ACPI 6.5, 6.1 forbids in addition to `_HID`. Linux needs none of them. There is
-/// no window at 0xa0000 either, because there is no display.
+/// `_PRT` is in [`super::interrupt_links`]. There is no `_OSC`, because this is not PCI Express;
+/// and no `_ADR`, which ACPI 6.5, 6.1 forbids in addition to `_HID`. Linux needs none of them.
+/// There is no window at 0xa0000 either, because there is no display.
 #[derive(Clone, Debug)]
 pub struct PciDescription {
     memory_window: u32,

@@ -1,7 +1,7 @@
 //! MSI-X: a table of messages, one for each vector, and a bit for each that is pending.
 //!
-//! Source: PCI Local Bus Specification 3.0, 6.8.2; QEMU's `hw/pci/msix.c`, whose layout this is: one
-//! BAR of 4 KiB with the table at its start and the pending bits at 0x800.
+//! Source: PCI Local Bus Specification 3.0, 6.8.2; QEMU's `hw/pci/msix.c`, whose layout this is:
+//! one BAR of 4 KiB with the table at its start and the pending bits at 0x800.
 //!
 //! | offset in an entry | | after reset |
 //! |---|---|---|

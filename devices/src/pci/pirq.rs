@@ -2,9 +2,9 @@
 //! from there to ISA interrupts.
 //!
 //! Which input a pin is wired to depends on its slot, as on QEMU's pc (`pci_slot_get_pirq`,
-//! hw/i386/pc_piix.c) and in SeaBIOS (`piix_pci_slot_get_irq`, src/fw/pciinit.c). Which interrupt an
-//! input raises is in the registers `PIRQRC` of [`super::isa_bridge`]. An ISA interrupt is high as
-//! long as a pin that leads to it is.
+//! hw/i386/pc_piix.c) and in SeaBIOS (`piix_pci_slot_get_irq`, src/fw/pciinit.c). Which interrupt
+//! an input raises is in the registers `PIRQRC` of [`super::isa_bridge`]. An ISA interrupt is high
+//! as long as a pin that leads to it is.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -12,7 +12,8 @@ use crate::tables::memory_map::MemoryMap;
 /// The value of EAX at the entry point, for versions 1 and 2.
 pub(crate) const LOADER_MAGIC_1: u32 = 0x2bad_b002;
 pub(crate) const LOADER_MAGIC_2: u32 = 0x36d7_6289;
-/// `flags` of version 1: memory sizes, boot device, command line, modules, memory map, loader name. QEMU sets these.
+/// `flags` of version 1: memory sizes, boot device, command line, modules, memory map, loader name.
+/// QEMU sets these.
 const FLAGS_1: u32 = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 3 | 1 << 6 | 1 << 9;
 /// `boot_device` of version 1: the first hard disk, no partition.
 const BOOT_DEVICE: u32 = 0x8000_ffff;

@@ -93,14 +93,14 @@ impl Places {
 const _: () = assert!(layout::CMDLINE - layout::SETUP - BELOW_CMDLINE == 0xfe00);
 
 /// Publishes `kernel`, whose header is `image`, `initrd` and `cmdline` (without a terminating NUL)
-/// in `items` for firmware to boot. The initrd's published address stays clear of `reserved_for_acpi` bytes at the end of
-/// RAM below 4 GiB: 0x28000 in QEMU on pc, 0 on microvm. Our option ROM chooses its own address, at
-/// least [`FIRMWARE_RAM`] below that end.
+/// in `items` for firmware to boot. The initrd's published address stays clear of
+/// `reserved_for_acpi` bytes at the end of RAM below 4 GiB: 0x28000 in QEMU on pc, 0 on microvm.
+/// Our option ROM chooses its own address, at least [`FIRMWARE_RAM`] below that end.
 ///
 /// # Errors
 /// [`KernelError`]: the command line is too long for the kernel; there is not enough memory below 4
-/// GiB for it to decompress itself; the initrd does not fit above that memory; `vga=` is invalid; or
-/// a file cannot be read. `items` may then contain some of the keys.
+/// GiB for it to decompress itself; the initrd does not fit above that memory; `vga=` is invalid;
+/// or a file cannot be read. `items` may then contain some of the keys.
 pub fn publish(
     items: &mut Items,
     kernel: &KernelImage,

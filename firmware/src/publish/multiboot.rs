@@ -1,8 +1,9 @@
 //! Publishes a Multiboot 1 kernel for firmware to boot.
 //!
 //! Our option ROM ([`crate::option_rom::MULTIBOOT`]), or QEMU's multiboot_dma.bin or multiboot.bin,
-//! or the built-in firmware, copies the items into guest memory, adds the BIOS's memory map to the information and enters the
-//! kernel in protected mode. The items are those of `load_multiboot` in QEMU's hw/i386/multiboot.c:
+//! or the built-in firmware, copies the items into guest memory, adds the BIOS's memory map to the
+//! information and enters the kernel in protected mode. The items are those of `load_multiboot` in
+//! QEMU's hw/i386/multiboot.c:
 //!
 //! | item | keys | address | content |
 //! |---|---|---|---|
@@ -25,8 +26,8 @@ use crate::payload::{LoadError, Payload};
 use crate::protocol::multiboot::Information;
 use crate::tables::memory_map::MemoryMap;
 
-/// Publishes `payload`, whose kernel is `kernel`, in `items`. The built-in firmware (`builtin`) needs
-/// the memory below 1 MiB.
+/// Publishes `payload`, whose kernel is `kernel`, in `items`. The built-in firmware (`builtin`)
+/// needs the memory below 1 MiB.
 ///
 /// # Errors
 /// [`KernelError`]: it is a Multiboot 2 kernel, does not fit into memory below 4 GiB, or is loaded

@@ -1,9 +1,9 @@
 //! Publishes an ELF kernel for firmware to boot by PVH.
 //!
-//! Our option ROM ([`crate::option_rom::PVH`]) or the built-in firmware copies the items into guest memory, builds the start
-//! info from the BIOS's memory map and enters the kernel in protected mode. QEMU's pvh.bin and
-//! qboot do the same, but expect the kernel's segments in memory when the machine starts
-//! ([`Payload::load_segments`]). The items are those of `x86_load_linux` in QEMU's
+//! Our option ROM ([`crate::option_rom::PVH`]) or the built-in firmware copies the items into guest
+//! memory, builds the start info from the BIOS's memory map and enters the kernel in protected
+//! mode. QEMU's pvh.bin and qboot do the same, but expect the kernel's segments in memory when the
+//! machine starts ([`Payload::load_segments`]). The items are those of `x86_load_linux` in QEMU's
 //! hw/i386/x86-common.c, and two that are ours:
 //!
 //! | item | keys | address | content |

@@ -3,8 +3,8 @@
 //! The ROM (`builtin/rom.S`, assembled by the crate's `build.rs`) is one page that ends at 4 GiB.
 //! It switches from the reset vector to protected mode, has fw_cfg copy the items published by
 //! [`crate::publish::kernel`] into guest memory, places ACPI and SMBIOS tables, and enters the kernel
-//! at its 32-bit entry point: that of a bzImage, of PVH or of Multiboot 1. It offers no services, runs no option ROMs and cannot boot anything
-//! else.
+//! at its 32-bit entry point: that of a bzImage, of PVH or of Multiboot 1. It offers no services,
+//! runs no option ROMs and cannot boot anything else.
 //!
 //! Errors are written to COM1 and, if the host has published it, to the file [`ERROR_FILE`].
 

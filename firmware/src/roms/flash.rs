@@ -22,8 +22,8 @@ pub const MAX_FLASH_IMAGES: usize = 2;
 /// (`OvmfPkg/Include/Fdf/OvmfPkgDefines.fdf.inc`).
 const EDK2_UNIT: u64 = 1 << 20;
 
-/// A firmware volume's header (UEFI Platform Initialization Specification, volume 3, 3.2.1): GUID of
-/// its file system at offset 16, length at offset 32, signature at offset 40.
+/// A firmware volume's header (UEFI Platform Initialization Specification, volume 3, 3.2.1): GUID
+/// of its file system at offset 16, length at offset 32, signature at offset 40.
 const VOLUME_GUID: usize = 0x10;
 const VOLUME_LENGTH: usize = 0x20;
 const VOLUME_SIGNATURE: usize = 0x28;

@@ -47,7 +47,8 @@ fn total() -> u32 {
     std::env::var("PROPTEST_CASES").map_or(CASES, |cases| cases.parse().unwrap())
 }
 
-/// Runs `cases` cases of up to `operations` operations on the device that `build` makes, on every CPU.
+/// Runs `cases` cases of up to `operations` operations on the device that `build` makes, on every
+/// CPU.
 fn compare<M: Memory>(
     cases: u32,
     operations: usize,

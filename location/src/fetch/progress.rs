@@ -4,8 +4,8 @@ use std::fmt::Debug;
 
 /// Who is told how the fetching goes. One file is fetched at a time.
 pub trait FetchProgress: Debug + Send + Sync {
-    /// A file of `total` bytes begins to come, of which `already` are here. `resumes`: if it is broken off, the next run goes on
-    /// from there.
+    /// A file of `total` bytes begins to come, of which `already` are here. `resumes`: if it is
+    /// broken off, the next run goes on from there.
     fn begin(&self, name: &str, total: u64, already: u64, resumes: bool);
 
     /// So many bytes more have come.

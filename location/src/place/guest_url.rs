@@ -4,9 +4,10 @@ use super::Place;
 use storage::TreePath;
 
 impl Place {
-    /// The URL at which a guest finds what is at `path` in this place, without a slash at its end: of http, https or ftp as it was given,
-    /// and `nfs:HOST:/PATH` as anaconda writes it. A user's name and password are not in it: a guest's command line is no secret. `None`:
-    /// no guest can get at it, or its installer speaks no such protocol, which is so for TFTP.
+    /// The URL at which a guest finds what is at `path` in this place, without a slash at its end:
+    /// of http, https or ftp as it was given, and `nfs:HOST:/PATH` as anaconda writes it. A user's
+    /// name and password are not in it: a guest's command line is no secret. `None`: no guest can
+    /// get at it, or its installer speaks no such protocol, which is so for TFTP.
     #[must_use]
     pub fn guest_url(&self, path: &TreePath) -> Option<String> {
         let below = match path.as_path().to_str()? {
@@ -47,7 +48,8 @@ fn without_user(url: &str) -> String {
     format!("{scheme}://{host}{path}")
 }
 
-/// A path as a URL has it (RFC 3986, 3.3); what a word of a command line cannot have is not in it either.
+/// A path as a URL has it (RFC 3986, 3.3); what a word of a command line cannot have is not in it
+/// either.
 fn escaped(path: &str) -> String {
     let escape = |byte: u8| match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'.' | b'_' | b'~' | b'+' => {

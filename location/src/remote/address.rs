@@ -68,7 +68,8 @@ impl Host {
     }
 }
 
-/// A connection to the first of `addresses` that takes one. Reading and writing give up after `idle` without a byte.
+/// A connection to the first of `addresses` that takes one. Reading and writing give up after
+/// `idle` without a byte.
 ///
 /// # Errors
 /// The error of the last address.
@@ -86,7 +87,8 @@ pub(crate) fn connect(addresses: &[SocketAddr], idle: Duration) -> io::Result<Tc
     Err(last)
 }
 
-/// Has reading and writing give up after `idle` without a byte; nothing is held back to be sent with more.
+/// Has reading and writing give up after `idle` without a byte; nothing is held back to be sent
+/// with more.
 ///
 /// # Errors
 /// See setsockopt(2).

@@ -1,5 +1,6 @@
-//! NFS, version 3 (RFC 1813): `nfs:HOST[:PORT]:/PATH`. Without a mount and without root: a program of its own asks the server's mount daemon
-//! for the exported directory, and the server for what is below it.
+//! NFS, version 3 (RFC 1813): `nfs:HOST[:PORT]:/PATH`. Without a mount and without root: a program
+//! of its own asks the server's mount daemon for the exported directory, and the server for what is
+//! below it.
 
 #[cfg(feature = "nfs")]
 mod calls;
@@ -15,8 +16,9 @@ mod xdr;
 use super::Net;
 use storage::{FileError, FileTree};
 
-/// The files below a path that a host exports; its root is the path itself. Nothing is asked yet. `host` may have `:PORT` behind it: where the
-/// NFS server is, without asking the host's port mapper; its mount daemon is looked for there first, and else by the port mapper.
+/// The files below a path that a host exports; its root is the path itself. Nothing is asked yet.
+/// `host` may have `:PORT` behind it: where the NFS server is, without asking the host's port
+/// mapper; its mount daemon is looked for there first, and else by the port mapper.
 ///
 /// # Errors
 /// The host's name is none.

@@ -18,7 +18,8 @@ use transfer::{Refused, Stopped, Transfer};
 /// As RFC 1350 has it.
 const PORT: u16 = 69;
 
-/// A transfer that nobody read from for so long may have been given up by the server: it is begun again.
+/// A transfer that nobody read from for so long may have been given up by the server: it is begun
+/// again.
 const PAUSE: Duration = Duration::from_secs(5);
 
 /// The files below a URL; its root is the URL itself. Nothing is asked yet.

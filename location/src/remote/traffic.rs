@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 static REQUESTS: AtomicU64 = AtomicU64::new(0);
 static BYTES: AtomicU64 = AtomicU64::new(0);
 
-/// How many requests this process sent over HTTP, and how many bytes of bodies it took from the answers; headers are not counted.
+/// How many requests this process sent over HTTP, and how many bytes of bodies it took from the
+/// answers; headers are not counted.
 #[must_use]
 pub fn traffic() -> (u64, u64) {
     (REQUESTS.load(Ordering::Relaxed), BYTES.load(Ordering::Relaxed))

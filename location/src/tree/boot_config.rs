@@ -16,7 +16,8 @@ use storage::{FileTree, RandomAccess, TreePath, read_whole};
 const LIMIT: usize = 2 << 20;
 /// Bytes that all of them together may have.
 const TOTAL: usize = 4 << 20;
-/// How many files are looked for while one configuration is read: what it includes, what its conditions ask for.
+/// How many files are looked for while one configuration is read: what it includes, what its
+/// conditions ask for.
 const FILES: usize = 256;
 /// How many files that could not be read are named.
 const WARNINGS: usize = 8;
@@ -40,8 +41,9 @@ pub enum Loader {
     Known,
 }
 
-/// Where the loaders look, in the order of their documentation (syslinux's doc/isolinux.txt and doc/syslinux.txt; extlinux.conf, grub.cfg,
-/// menu.lst and elilo.conf where Xen's tools/pygrub looks for them; the Boot Loader Specification).
+/// Where the loaders look, in the order of their documentation (syslinux's doc/isolinux.txt and
+/// doc/syslinux.txt; extlinux.conf, grub.cfg, menu.lst and elilo.conf where Xen's tools/pygrub
+/// looks for them; the Boot Loader Specification).
 const PLACES: [(&str, Loader); 35] = [
     ("boot/isolinux/isolinux.cfg", Loader::Syslinux),
     ("isolinux/isolinux.cfg", Loader::Syslinux),
@@ -94,7 +96,8 @@ pub struct Step {
 /// An entry of a boot menu.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Entry {
-    /// Its place among all entries of the configuration, from 0; those that boot no kernel count too.
+    /// Its place among all entries of the configuration, from 0; those that boot no kernel count
+    /// too.
     pub number: usize,
     /// What the menu calls it, with the menus it is in: `Advanced > Rescue`.
     pub title: String,
@@ -138,8 +141,8 @@ impl Entry {
         words.map(|word| String::from_utf8_lossy(word).into_owned()).collect()
     }
 
-    /// What is behind the kernel with a multiboot loader's modules: a hypervisor and the kernel it starts, or a kernel with its own files
-    /// (as Solaris has them).
+    /// What is behind the kernel with a multiboot loader's modules: a hypervisor and the kernel it
+    /// starts, or a kernel with its own files (as Solaris has them).
     fn set_multiboot(&mut self, (kernel, arguments): (String, String), modules: Vec<Module>) {
         let own = kernel.rsplit('/').next().unwrap_or_default();
         if own.starts_with("xen") {
@@ -153,7 +156,8 @@ impl Entry {
         }
     }
 
-    /// Whether `name` is this entry's, as in GRUB's `default`: positions, titles or ids of menus and entry, with `>` between.
+    /// Whether `name` is this entry's, as in GRUB's `default`: positions, titles or ids of menus
+    /// and entry, with `>` between.
     fn has_name(&self, name: &str) -> bool {
         let names = menu_path(name);
         names
@@ -200,7 +204,8 @@ pub struct BootConfig {
     pub path: TreePath,
     /// Whose it is.
     pub loader: Loader,
-    /// Its entries that boot a kernel; the one that is booted unasked comes first, those that need a hypervisor last.
+    /// Its entries that boot a kernel; the one that is booted unasked comes first, those that need
+    /// a hypervisor last.
     pub entries: Vec<Entry>,
     /// What in it could not be followed, for the user.
     pub warnings: Vec<String>,
@@ -310,13 +315,14 @@ impl BootConfig {
         Self { path, loader, entries, warnings, saved, is_first_default, directories }
     }
 
-    /// The paths that a name in it may mean, in their order: from its own directory, then from the root, which a network's loader
-    /// begins at.
+    /// The paths that a name in it may mean, in their order: from its own directory, then from the
+    /// root, which a network's loader begins at.
     pub fn meanings(&self, name: &str) -> Vec<TreePath> {
         meanings(&self.directories, name)
     }
 
-    /// The entry that `wanted` names: its number, its title with or without its menus, its id, or a path of these with `>` between.
+    /// The entry that `wanted` names: its number, its title with or without its menus, its id, or a
+    /// path of these with `>` between.
     #[must_use]
     pub fn entry(&self, wanted: &str) -> Option<&Entry> {
         let find = |fits: &dyn Fn(&Entry) -> bool| self.entries.iter().find(|entry| fits(entry));
@@ -329,8 +335,8 @@ impl BootConfig {
             .or_else(|| find(&|entry| wanted.contains('>') && entry.has_name(wanted)))
     }
 
-    /// Whether the first entry is the one that the loader itself would boot; if not, that one boots no Linux, or needs a
-    /// hypervisor.
+    /// Whether the first entry is the one that the loader itself would boot; if not, that one boots
+    /// no Linux, or needs a hypervisor.
     #[must_use]
     pub fn is_first_default(&self) -> bool {
         self.is_first_default
@@ -367,7 +373,8 @@ fn vendors(source: &dyn FileTree, directory: &str) -> Vec<String> {
     names.take(VENDORS).collect()
 }
 
-/// The files that a configuration is made of, on its own volume first. The number of look-ups and the bytes read are limited.
+/// The files that a configuration is made of, on its own volume first. The number of look-ups and
+/// the bytes read are limited.
 struct Files<'a> {
     volumes: Vec<&'a dyn FileTree>,
     directory: TreePath,
@@ -473,7 +480,8 @@ impl<'a> Files<'a> {
     }
 }
 
-/// `(hd0,gpt2)/boot/vmlinuz` and `($root)/…` without the device, as it is the place that is looked at; several slashes are one.
+/// `(hd0,gpt2)/boot/vmlinuz` and `($root)/…` without the device, as it is the place that is looked
+/// at; several slashes are one.
 fn without_device(path: &str) -> String {
     let path = match path.strip_prefix('(').and_then(|rest| rest.split_once(')')) {
         Some((_, path)) => path,

@@ -10,7 +10,8 @@ use storage::{FileError, hint_of};
 /// The hint for an error without one of its own.
 const UNREADABLE: &str = "read error: check the disk";
 
-/// Why nothing in a place can be booted. Each message names the file, what was found and what was expected.
+/// Why nothing in a place can be booted. Each message names the file, what was found and what was
+/// expected.
 #[derive(Debug, Error)]
 pub enum TreeError {
     /// The file that the user named cannot be used.

@@ -96,7 +96,8 @@ impl<'a> FileCache<'a> {
     }
 }
 
-/// Whether what failed for one file would for the next: a host that does not answer, a medium that cannot be read.
+/// Whether what failed for one file would for the next: a host that does not answer, a medium that
+/// cannot be read.
 fn ends_the_search(error: &FileError) -> bool {
     let FileError::Io { source, .. } = error else { return false };
     let of_this_path = [rustix::io::Errno::LOOP, rustix::io::Errno::NAMETOOLONG];

@@ -33,7 +33,8 @@ pub(super) fn files(installer: Installer) -> &'static [(&'static str, Read)] {
     }
 }
 
-/// `Debian GNU/Linux 12.5.0 "Bookworm" - Official amd64 NETINST ...`, `Mageia 8 Devel-x86_64-Download 20200717 20:37`.
+/// `Debian GNU/Linux 12.5.0 "Bookworm" - Official amd64 NETINST ...`, `Mageia 8
+/// Devel-x86_64-Download 20200717 20:37`.
 fn first_line(text: &str) -> Option<Release> {
     name_and_version(text.lines().next()?)
 }
@@ -53,7 +54,8 @@ fn manifest(text: &str) -> Option<Release> {
     Some(Release { family: family.into(), version: String::new() })
 }
 
-/// `KEY value`: `LABEL openSUSE 11.4`; or `DISTRO cpe:/o:opensuse:opensuse:13.2,openSUSE 13.2`, or `NAME` and `VERSION`.
+/// `KEY value`: `LABEL openSUSE 11.4`; or `DISTRO cpe:/o:opensuse:opensuse:13.2,openSUSE 13.2`, or
+/// `NAME` and `VERSION`.
 fn content(text: &str) -> Option<Release> {
     let get = |key: &str| {
         let mut lines = text.lines().filter_map(|line| line.split_once([' ', '\t']));

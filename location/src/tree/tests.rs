@@ -233,7 +233,8 @@ const ISOLINUX: &str = "default two\nlabel one\nkernel k1\nappend initrd=i1 a=1\
 fn the_medium_s_own_boot_loader_is_the_last_resort() {
     let temp = Temp::of(&["boot/isolinux/k1", "i1", "k2", "boot/isolinux/k3", "i3"]);
     temp.file("boot/isolinux/isolinux.cfg", ISOLINUX.as_bytes());
-    // The default's initrd is not there; names are sought beside the configuration, then from the root.
+    // The default's initrd is not there; names are sought beside the configuration, then from the
+    // root.
     let tree = find(&temp).unwrap();
     assert_eq!(pair(&tree), ("boot/isolinux/k1".into(), Some("i1".into())));
     assert_eq!(tree.rule, "the entry 'one' of boot/isolinux/isolinux.cfg");
@@ -352,7 +353,8 @@ fn a_live_medium_keeps_the_words_of_its_menu() {
     assert_eq!((installer.installer, installer.arguments.len()), (Installer::Anaconda, 0));
 }
 
-/// The kernels of other live media, and those of installed systems, have names that layouts have too.
+/// The kernels of other live media, and those of installed systems, have names that layouts have
+/// too.
 #[test]
 fn a_layout_needs_evidence_where_the_place_has_a_menu() {
     use Installer::{Arch, Casper, DebianLive, Other, Yast};

@@ -1,4 +1,5 @@
-//! What depends on the environment is read in a process of its own: the test that wants it runs itself again.
+//! What depends on the environment is read in a process of its own: the test that wants it runs
+//! itself again.
 
 use std::env;
 use std::error::Error;
@@ -54,7 +55,8 @@ pub fn is_reader() -> bool {
     true
 }
 
-/// Runs `test` again, which is to begin with [`is_reader`], with these variables; `read: TEXT` or `failed: PROBLEM; HINT`.
+/// Runs `test` again, which is to begin with [`is_reader`], with these variables; `read: TEXT` or
+/// `failed: PROBLEM; HINT`.
 pub fn read(test: &str, url: &str, variables: &[(&str, &str)]) -> String {
     let mut command = Command::new(env::current_exe().unwrap());
     for name in VARIABLES {

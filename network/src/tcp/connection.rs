@@ -1,8 +1,8 @@
 //! One TCP connection with the guest: a state machine that knows neither sockets nor frames.
 //!
-//! This side is near (nothing but the guest's card can lose a segment) and never urgent, so of RFC 9293 this has what a
-//! connection through memory needs: no SACK, no time stamps. Segments of the guest are acknowledged when this host's
-//! socket has them, or a bounded buffer in front of it.
+//! This side is near (nothing but the guest's card can lose a segment) and never urgent, so of RFC
+//! 9293 this has what a connection through memory needs: no SACK, no time stamps. Segments of the
+//! guest are acknowledged when this host's socket has them, or a bounded buffer in front of it.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,8 @@ use super::segment::{Head, Segment};
 use super::sender::Sender;
 use super::seq::Seq;
 
-/// After as long without a word from the guest, it is asked whether it still lives, and then every `ASK`.
+/// After as long without a word from the guest, it is asked whether it still lives, and then every
+/// `ASK`.
 const SILENCE: Duration = Duration::from_secs(600);
 const ASK: Duration = Duration::from_secs(60);
 /// Questions without an answer after which it counts as gone.
@@ -55,7 +56,8 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// The guest has sent a SYN, which is to be answered. `initial`: our first number. `mss`: for both directions.
+    /// The guest has sent a SYN, which is to be answered. `initial`: our first number. `mss`: for
+    /// both directions.
     pub fn accept(syn: &Segment, initial: Seq, mss: u16, now: Instant) -> Self {
         let mut this = Self {
             phase: Phase::SynReceived,
@@ -88,7 +90,8 @@ impl Connection {
     }
 
     fn negotiate(&mut self, syn: &Segment) {
-        // Without the option it is 536 (RFC 9293 section 3.7.1), and nobody can make it absurdly small.
+        // Without the option it is 536 (RFC 9293 section 3.7.1), and nobody can make it absurdly
+        // small.
         self.sender.mss = usize::from(syn.mss.unwrap_or(536).clamp(64, self.announce));
         self.scaling = syn.scale.is_some();
         self.sender.scale = syn.scale.unwrap_or(0).min(14);
@@ -173,8 +176,9 @@ impl Connection {
         Verdict::Fine
     }
 
-    /// The next segment to send, and the range of the sender's buffer that is its payload. `longest`: payload in bytes
-    /// that a frame takes, at least the guest's segment size. `capacity`: of the inbox.
+    /// The next segment to send, and the range of the sender's buffer that is its payload.
+    /// `longest`: payload in bytes that a frame takes, at least the guest's segment size.
+    /// `capacity`: of the inbox.
     pub fn next(
         &mut self,
         longest: usize,

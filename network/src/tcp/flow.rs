@@ -18,12 +18,13 @@ use crate::sockets::{Ready, Token};
 
 /// Bytes read from a socket at once.
 const READ: usize = 64 << 10;
-/// A segment of as many bytes goes to the socket at once. Those of smaller ones are collected, for one system call.
+/// A segment of as many bytes goes to the socket at once. Those of smaller ones are collected, for
+/// one system call.
 const DIRECT: usize = 8 << 10;
 /// Frames sent for one flow before others have a turn.
 const BURST: usize = 16;
-/// How long a connection that we closed first is remembered (TIME-WAIT): the guest's last segments are not delayed by a
-/// network.
+/// How long a connection that we closed first is remembered (TIME-WAIT): the guest's last segments
+/// are not delayed by a network.
 const TIME_WAIT: Duration = Duration::from_secs(10);
 /// Longest payload of a frame, if the guest's card splits it.
 const LARGE: usize = 65_535 - 60;
@@ -123,7 +124,8 @@ impl Flow {
         self.over.is_some()
     }
 
-    /// What has become possible with the socket. `initial`: our first number, if the connection begins now.
+    /// What has become possible with the socket. `initial`: our first number, if the connection
+    /// begins now.
     pub fn event(&mut self, ready: Ready, initial: Seq, now: Instant) -> Fate {
         self.ready.readable |= ready.readable;
         self.ready.writable |= ready.writable;
@@ -144,7 +146,8 @@ impl Flow {
     /// Takes a segment of the guest.
     pub fn segment(&mut self, segment: &Segment, now: Instant) -> Verdict {
         let State::Connected(connection) = &mut self.state else {
-            // The SYN again, or something that cannot be: the answer comes when the far end has decided.
+            // The SYN again, or something that cannot be: the answer comes when the far end has
+            // decided.
             return if segment.rst { Verdict::Reset } else { Verdict::Fine };
         };
         let (socket, ready) = (&self.socket, &mut self.ready);
@@ -291,7 +294,8 @@ pub(crate) fn refusal(segment: &Segment) -> Option<Head> {
     })
 }
 
-/// How the guest hears of a far end that cannot be reached. `None`: by a reset. Time-outs: not at all.
+/// How the guest hears of a far end that cannot be reached. `None`: by a reset. Time-outs: not at
+/// all.
 pub(crate) fn unreachable(error: Errno) -> Option<Unreachable> {
     match error {
         Errno::NETUNREACH | Errno::NETDOWN | Errno::ADDRNOTAVAIL => Some(Unreachable::Network),

@@ -1,5 +1,5 @@
-//! The half of a connection that receives from the guest: what this host's socket has not taken, what came out of order,
-//! and the window (RFC 9293).
+//! The half of a connection that receives from the guest: what this host's socket has not taken,
+//! what came out of order, and the window (RFC 9293).
 
 use std::collections::VecDeque;
 
@@ -59,8 +59,9 @@ impl Receiver {
         let edge = self.next.plus(capacity.saturating_sub(self.inbox.len()));
         let told = self.edge.after(self.next);
         let more = edge.after(self.edge);
-        // A guest with a quarter to go is not waiting, and hears it with the next acknowledgement. Not more, as the window
-        // of a SYN is not scaled, and its first update would be a segment for nothing.
+        // A guest with a quarter to go is not waiting, and hears it with the next acknowledgement.
+        // Not more, as the window of a SYN is not scaled, and its first update would be a segment
+        // for nothing.
         !self.finished
             && told + 2 * mss < capacity / 4
             && more >= (capacity / 2).min(2 * mss).max(1)
@@ -83,7 +84,8 @@ impl Receiver {
         (0..=self.edge.since(self.next)).contains(&seq.since(self.next))
     }
 
-    /// Takes the payload and the FIN of an acceptable segment. `sink` takes bytes in order, as many as it can.
+    /// Takes the payload and the FIN of an acceptable segment. `sink` takes bytes in order, as many
+    /// as it can.
     pub fn accept(&mut self, segment: &Segment, sink: &mut dyn FnMut(&[u8]) -> usize) {
         if self.finished || segment.length() == 0 {
             return;

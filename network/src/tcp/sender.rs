@@ -1,5 +1,5 @@
-//! The half of a connection that sends to the guest: what it has not acknowledged, when it is repeated, and how much may
-//! be on the way (RFC 9293, 6298, 5681, 6582).
+//! The half of a connection that sends to the guest: what it has not acknowledged, when it is
+//! repeated, and how much may be on the way (RFC 9293, 6298, 5681, 6582).
 
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -118,7 +118,8 @@ impl Sender {
             window_from: (Seq(0), Seq(0)),
             scale: 0,
             mss: 536,
-            // The path is this host's memory: nothing between can be congested until the guest loses a frame.
+            // The path is this host's memory: nothing between can be congested until the guest
+            // loses a frame.
             congestion: usize::MAX / 2,
             threshold: usize::MAX / 2,
             duplicates: 0,

@@ -282,7 +282,8 @@ pub fn udp_frame(to: EthernetAddress, from_port: u16, to_port: u16, payload: &[u
     bytes
 }
 
-/// Whether this host has IPv6 on its loopback interface. Without it, a test says so, and fails in CI.
+/// Whether this host has IPv6 on its loopback interface. Without it, a test says so, and fails in
+/// CI.
 pub fn has_ipv6() -> bool {
     let has = std::net::TcpListener::bind("[::1]:0").is_ok();
     if !has {

@@ -11,8 +11,9 @@
 //! | CRC-32C | `checksum` |
 //! | errors | `fault` |
 //!
-//! A reader of our own: ext4-view is not `Send`, and refuses older journals, inline data, case folding, large directories and multiple
-//! mount protection. By Linux's Documentation/filesystems/ext4.
+//! A reader of our own: ext4-view is not `Send`, and refuses older journals, inline data, case
+//! folding, large directories and multiple mount protection. By Linux's
+//! Documentation/filesystems/ext4.
 
 mod blocks;
 mod checksum;

@@ -27,8 +27,8 @@ impl Volumes {
         Self { name, volumes }
     }
 
-    /// What to say where none of the volumes has `path`: that one has something else there, or cannot be read, says more than that another
-    /// has nothing.
+    /// What to say where none of the volumes has `path`: that one has something else there, or
+    /// cannot be read, says more than that another has nothing.
     fn failure(&self, path: &TreePath, failures: Vec<FileError>) -> FileError {
         let telling = failures.into_iter().find(|error| !error.is_missing());
         telling.unwrap_or_else(|| FileError::Missing(format!("{}/{path}", self.name)))

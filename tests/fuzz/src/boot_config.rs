@@ -1,6 +1,8 @@
-//! What an install tree says of itself: the configurations of boot loaders and `.treeinfo`, as [`Tree::find`] reads them.
+//! What an install tree says of itself: the configurations of boot loaders and `.treeinfo`, as
+//! [`Tree::find`] reads them.
 //!
-//! An input is one byte, which file it is (modulo their number), and the file. Kernels and initrds of other names are there too.
+//! An input is one byte, which file it is (modulo their number), and the file. Kernels and initrds
+//! of other names are there too.
 
 use location::{FileError, FileTree, Query, RandomAccess, Tree, TreePath};
 use storage::Entry;

@@ -1,5 +1,5 @@
-//! chukka's command line: words as no user would write them. Nothing is opened or created by reading a command line
-//! (`chukka::args` makes plain data), so every path in it is harmless.
+//! chukka's command line: words as no user would write them. Nothing is opened or created by
+//! reading a command line (`chukka::args` makes plain data), so every path in it is harmless.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -7,7 +7,8 @@ use std::os::unix::ffi::OsStringExt;
 use chukka::args::{self, Invocation};
 use guest_memory::hint::Hint;
 
-/// Reads a command line of one word a line. A word has no zero byte, as execve(2) passes none; it may end in one here.
+/// Reads a command line of one word a line. A word has no zero byte, as execve(2) passes none; it
+/// may end in one here.
 ///
 /// # Panics
 /// An error without a message, or an accepted command line without a machine.

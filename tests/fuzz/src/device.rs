@@ -1,4 +1,5 @@
-//! The guest side of fw_cfg: sequences of port accesses and DMA operations, in any memory, on items of every kind.
+//! The guest side of fw_cfg: sequences of port accesses and DMA operations, in any memory, on items
+//! of every kind.
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
@@ -86,8 +87,8 @@ pub enum Item {
     },
 }
 
-/// A guest-physical address: `value`, from 0 on (anchor 0), or from a region's start or end on (anchors 1 and 2 for the lowest,
-/// 3 and 4 for the next …).
+/// A guest-physical address: `value`, from 0 on (anchor 0), or from a region's start or end on
+/// (anchors 1 and 2 for the lowest, 3 and 4 for the next …).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     /// Modulo 9.
@@ -131,7 +132,8 @@ pub enum Operation {
         /// What.
         bytes: Vec<u8>,
     },
-    /// A DMA operation: its descriptor is written to memory as far as there is any, then its address to the register.
+    /// A DMA operation: its descriptor is written to memory as far as there is any, then its
+    /// address to the register.
     Dma {
         /// Where the descriptor goes.
         at: Place,
@@ -184,7 +186,8 @@ impl Input {
     }
 }
 
-/// The device: the one place where it is made. It copies, or maps whatever it can, down to a single page.
+/// The device: the one place where it is made. It copies, or maps whatever it can, down to a single
+/// page.
 fn device(items: Items, memory: GuestMemoryMmap, maps: bool) -> FwCfg<GuestMemoryMmap> {
     let options = MappingOptions { from: 1, small_pages: true, signal: libc::SIGURG };
     let engine = if maps { Engine::mapping(memory, options) } else { Engine::new(memory) };
@@ -194,8 +197,9 @@ fn device(items: Items, memory: GuestMemoryMmap, maps: bool) -> FwCfg<GuestMemor
 /// Runs a guest.
 ///
 /// # Panics
-/// Control is not written back where there is memory for it, or does not say how the operation ended; an item does not hold, in
-/// the end, what it was given and what the guest has written to it.
+/// Control is not written back where there is memory for it, or does not say how the operation
+/// ended; an item does not hold, in the end, what it was given and what the guest has written to
+/// it.
 pub fn run(input: &Input) {
     let Some(memory) = memory(&input.regions) else { return };
     let mut items = Items::with_file_slots(0);

@@ -1,7 +1,9 @@
-//! Kernel files whose outer form is right, so that the fuzzer reaches what is inside: multiboot headers with a correct
-//! checksum, notes of an ELF file, sections of a PE file. Each is opened, loaded and published as in [`crate::kernel`].
+//! Kernel files whose outer form is right, so that the fuzzer reaches what is inside: multiboot
+//! headers with a correct checksum, notes of an ELF file, sections of a PE file. Each is opened,
+//! loaded and published as in [`crate::kernel`].
 //!
-//! An input is the 8 bytes of [`Header`] and the command line, as there; what follows is different for each.
+//! An input is the 8 bytes of [`Header`] and the command line, as there; what follows is different
+//! for each.
 
 use arbitrary::Unstructured;
 
@@ -48,8 +50,8 @@ pub fn multiboot(bytes: &[u8]) -> Reached {
     kernel::run(&header.input(cmdline, &file))
 }
 
-/// An ELF file with one segment at 1 MiB and a segment of notes: the class (u8, bit 0: 64 bits), the notes' alignment (u8), then the
-/// notes.
+/// An ELF file with one segment at 1 MiB and a segment of notes: the class (u8, bit 0: 64 bits),
+/// the notes' alignment (u8), then the notes.
 pub fn notes(bytes: &[u8]) -> Reached {
     let Some((header, cmdline, rest)) = split(bytes) else { return Reached::default() };
     let [class, align, notes @ ..] = rest else { return Reached::default() };
@@ -90,8 +92,9 @@ fn elf(long: bool, align: u8, notes: &[u8]) -> Vec<u8> {
     file
 }
 
-/// An EFI program: the number of sections (u8, modulo 16), for each a name (u8, one of those that matter), the size in memory
-/// (u16), the size in the file (u16) and the offset in the file (u16); then the bytes of the sections.
+/// An EFI program: the number of sections (u8, modulo 16), for each a name (u8, one of those that
+/// matter), the size in memory (u16), the size in the file (u16) and the offset in the file (u16);
+/// then the bytes of the sections.
 pub fn sections(bytes: &[u8]) -> Reached {
     const NAMES: [&[u8; 8]; 8] = [
         b".linux\0\0",

@@ -1,7 +1,7 @@
 //! Images: what is recognized in a file's bytes, and read of the partitions and file systems in it.
 //!
-//! An input is an image without most of its zeros: records of how many zeros come next, in units of 64 bytes (u16, little-endian), how many
-//! other bytes (u16), and those.
+//! An input is an image without most of its zeros: records of how many zeros come next, in units of
+//! 64 bytes (u16, little-endian), how many other bytes (u16), and those.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -80,8 +80,8 @@ pub fn run(bytes: &[u8]) -> bool {
     quietly(|| look(bytes))
 }
 
-/// Runs something that may panic and catch it, as what reads ext4 and squashfs does: the fuzzer's own hook would end everything there. A panic
-/// that nobody catches is told and goes on.
+/// Runs something that may panic and catch it, as what reads ext4 and squashfs does: the fuzzer's
+/// own hook would end everything there. A panic that nobody catches is told and goes on.
 pub(crate) fn quietly<T>(run: impl FnOnce() -> T) -> T {
     static HOOK: Once = Once::new();
     static LAST: Mutex<String> = Mutex::new(String::new());

@@ -1,8 +1,9 @@
-//! Kernel files: what [`KernelImage::open`] makes of them, where a direct boot puts them, and what is published of them.
+//! Kernel files: what [`KernelImage::open`] makes of them, where a direct boot puts them, and what
+//! is published of them.
 //!
-//! An input is 8 bytes, all little-endian: which memory (u8), the initrd's presence in bit 0 of a u8, its length in units of 4096
-//! bytes, less 1 byte (u8), bytes of the command line (u8), zeros after the file (u32, modulo 64 KiB); then the command line,
-//! then the file.
+//! An input is 8 bytes, all little-endian: which memory (u8), the initrd's presence in bit 0 of a
+//! u8, its length in units of 4096 bytes, less 1 byte (u8), bytes of the command line (u8), zeros
+//! after the file (u32, modulo 64 KiB); then the command line, then the file.
 
 use std::cell::OnceCell;
 use std::os::unix::fs::FileExt;
@@ -57,7 +58,8 @@ impl Header {
     }
 }
 
-/// What lasts from input to input: files that are filled anew, and memory, as over a guest's reboots.
+/// What lasts from input to input: files that are filled anew, and memory, as over a guest's
+/// reboots.
 struct Machine {
     kernel: Scratch,
     initrd: Scratch,

@@ -11,10 +11,11 @@
 //! | [`network`] | frames and packets of a guest, and what a far end sends | a list of operations ([`network`]) |
 //! | [`boot_config`] | boot loaders' configurations and `.treeinfo` | which file it is, and the file |
 //!
-//! A target panics when a property does not hold. Unbounded allocations and run times are found by the fuzzer's limits
-//! (`run.sh`), accesses out of bounds by the address sanitizer.
+//! A target panics when a property does not hold. Unbounded allocations and run times are found by
+//! the fuzzer's limits (`run.sh`), accesses out of bounds by the address sanitizer.
 //!
-//! The inputs under `seeds/` are real accesses: `cargo run -p chukka-fuzz --example seeds` writes them. `cargo test` runs each once.
+//! The inputs under `seeds/` are real accesses: `cargo run -p chukka-fuzz --example seeds` writes
+//! them. `cargo test` runs each once.
 #![forbid(unsafe_code)]
 
 pub mod boot_config;

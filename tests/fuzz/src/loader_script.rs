@@ -1,6 +1,7 @@
 //! Linker-loader scripts: what our builder writes down, run as a firmware runs it.
 //!
-//! `execute` does what `romfile_loader_execute` does in SeaBIOS's src/fw/romfile_loader.c, with the same checks. Of a script by
+//! `execute` does what `romfile_loader_execute` does in SeaBIOS's src/fw/romfile_loader.c, with the
+//! same checks. Of a script by
 //! [`Script`] each command has to say what was asked for, and one that stays within the files must be done. Of the ACPI
 //! tables' script, the outcome has to be what a direct boot puts into memory.
 
@@ -346,7 +347,8 @@ impl Aml for Bytes<'_> {
     }
 }
 
-/// The machine's tables: firmware that puts both files where a direct boot puts their bytes makes the same of them.
+/// The machine's tables: firmware that puts both files where a direct boot puts their bytes makes
+/// the same of them.
 fn tables(input: &Tables) {
     let [reset, timer] =
         [input.ports.to_le_bytes()[..2].to_vec(), input.ports.to_be_bytes()[..2].to_vec()]

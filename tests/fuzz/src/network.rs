@@ -1,6 +1,7 @@
 //! The guest's network: frames of a guest that may do anything.
 //!
-//! The input is a list of operations, each a byte that says which, a byte for its length, and so many bytes:
+//! The input is a list of operations, each a byte that says which, a byte for its length, and so
+//! many bytes:
 //!
 //! | operation | bytes |
 //! |---|---|
@@ -15,7 +16,8 @@
 //! | 8 | an IPv6 packet: next header, payload |
 //! | 9 | the offloads of the guest's card: bits |
 //!
-//! Packets of operations other than 0 go to servers of this target on the loopback interface, and nowhere else.
+//! Packets of operations other than 0 go to servers of this target on the loopback interface, and
+//! nowhere else.
 
 use std::cell::RefCell;
 use std::io::{Read, Write};
@@ -73,7 +75,8 @@ struct Guest<'a> {
 /// Runs an input.
 ///
 /// # Panics
-/// A property does not hold: more is queued or open than may be, a frame is longer than one can be, or time goes backwards.
+/// A property does not hold: more is queued or open than may be, a frame is longer than one can be,
+/// or time goes backwards.
 pub fn run(bytes: &[u8]) -> Reached {
     SERVERS.with_borrow_mut(|servers| {
         if servers.is_none() {
@@ -170,8 +173,8 @@ impl Guest<'_> {
                 let mut to = host;
                 to[3] += which & 1;
                 let mut payload = payload.to_vec();
-                // Ports other than our servers' would reach programs of this host. A first fragment without ports ends the
-                // packet, and later ones cannot change them.
+                // Ports other than our servers' would reach programs of this host. A first fragment
+                // without ports ends the packet, and later ones cannot change them.
                 let first = a & 0x1f == 0 && *b == 0;
                 if matches!(protocol, 6 | 17) && first && payload.len() >= 4 {
                     let port = self.port(*protocol == 6, to);

@@ -11,7 +11,8 @@ use crate::job::Job;
 use crate::lab::wire::{Event, Order, REPORTS, receive, send};
 use crate::{Doing, Error, Result, exec};
 
-/// Runs all jobs, one after the other, and only then tells about them, so that telling disturbs none.
+/// Runs all jobs, one after the other, and only then tells about them, so that telling disturbs
+/// none.
 pub(super) fn batch(jobs: &[Job]) -> Result<()> {
     let reports: Vec<_> = jobs.iter().map(|job| exec::run(job, &mut |_| {})).collect();
     let path = Path::new(REPORTS);

@@ -48,7 +48,8 @@ pub(super) fn modules() -> Result<()> {
     Ok(())
 }
 
-/// Brings up the network: QEMU's user network has the machine at 10.0.2.15 and the host at [`HOST`](crate::lab::HOST).
+/// Brings up the network: QEMU's user network has the machine at 10.0.2.15 and the host at
+/// [`HOST`](crate::lab::HOST).
 pub(super) fn network() -> Result<()> {
     for words in ["lo up", "eth0 10.0.2.15 netmask 255.255.255.0 up"] {
         let mut command = Command::new("/bin/busybox");

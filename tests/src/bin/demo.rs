@@ -1,5 +1,5 @@
-//! `make demo`: boots Debian's cloud kernel in chukka, with its console on this terminal, directly where this host's
-//! KVM runs it, else in the lab.
+//! `make demo`: boots Debian's cloud kernel in chukka, with its console on this terminal, directly
+//! where this host's KVM runs it, else in the lab.
 #![expect(clippy::print_stdout, reason = "a command prints")]
 
 use std::error::Error;

@@ -1,12 +1,13 @@
 //! KVM's counters of a job's virtual machines, from debugfs.
 //!
-//! KVM keeps a folder `PID-FD` for each VM, named after the thread that made it and its descriptor, with a folder for
-//! each vCPU in it, and takes it away with the VM. So that the counters can still be read when the job has ended, a copy
-//! of a vCPU's descriptor is kept open until then. The VM's own would do more: KVM takes a VM's irqfds away when the
-//! last copy of that is closed, so a copy held here would hide that a program has closed its own too early.
+//! KVM keeps a folder `PID-FD` for each VM, named after the thread that made it and its descriptor,
+//! with a folder for each vCPU in it, and takes it away with the VM. So that the counters can still
+//! be read when the job has ended, a copy of a vCPU's descriptor is kept open until then. The VM's
+//! own would do more: KVM takes a VM's irqfds away when the last copy of that is closed, so a copy
+//! held here would hide that a program has closed its own too early.
 //!
-//! A VM that has the numbers of one that is gone is not counted: KVM gives no folder to it as long as the other's is
-//! there.
+//! A VM that has the numbers of one that is gone is not counted: KVM gives no folder to it as long
+//! as the other's is there.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,4 +1,5 @@
-//! Gathers output into lines: a console that prints byte by byte would else make a piece of every byte.
+//! Gathers output into lines: a console that prints byte by byte would else make a piece of every
+//! byte.
 
 use crate::job::{Chunk, Stream};
 

@@ -75,7 +75,8 @@ impl<'a> Run<'a> {
         Ok(self.report(elapsed, over, usage))
     }
 
-    /// Waits for the next thing to happen and takes what was printed; true once the child has ended.
+    /// Waits for the next thing to happen and takes what was printed; true once the child has
+    /// ended.
     fn wait(&mut self, limit: u64) -> io::Result<bool> {
         let now = self.now();
         let next = [self.tracker.due(), self.gather.due(), (now < limit).then_some(limit)];

@@ -86,7 +86,8 @@ impl Tracker {
                 self.due = Some(due);
                 return;
             }
-            // Search only new output, plus the end of the old, which may have the beginning of the text.
+            // Search only new output, plus the end of the old, which may have the beginning of the
+            // text.
             *from = text.len().saturating_sub(see.len() - 1).max(*from);
         }
     }

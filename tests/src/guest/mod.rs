@@ -1,5 +1,5 @@
-//! The initrd of the test guests: busybox and a first process that does what the kernel's command line says.
-//! `init.sh` tells which words it understands.
+//! The initrd of the test guests: busybox and a first process that does what the kernel's command
+//! line says. `init.sh` tells which words it understands.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -73,8 +73,8 @@ pub fn initrd() -> Result<PathBuf> {
     Ok(path)
 }
 
-/// The kernel word that makes the guest run a piece of shell. The kernel takes about 2000 characters in all:
-/// for longer ones use [`Initrd::script`].
+/// The kernel word that makes the guest run a piece of shell. The kernel takes about 2000
+/// characters in all: for longer ones use [`Initrd::script`].
 #[must_use]
 pub fn command_word(shell: &str) -> String {
     format!("guest.cmd={}", base64(shell.as_bytes()))

@@ -1,5 +1,5 @@
-//! Bytes in JSON as a string with one character for each byte (Latin-1): console text stays readable and no
-//! byte is lost. For `#[serde(with = "bytes")]`.
+//! Bytes in JSON as a string with one character for each byte (Latin-1): console text stays
+//! readable and no byte is lost. For `#[serde(with = "bytes")]`.
 
 use serde::{Deserialize, Deserializer, Serializer, de::Error};
 

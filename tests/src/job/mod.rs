@@ -1,5 +1,5 @@
-//! What a lab is asked to run, and what it tells about it: plain data, the same on the host, in the outer
-//! machine, and on the wire between them.
+//! What a lab is asked to run, and what it tells about it: plain data, the same on the host, in the
+//! outer machine, and on the wire between them.
 
 pub mod bytes;
 mod report;
@@ -63,7 +63,8 @@ pub enum Input {
 /// Something to do once something was seen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
-    /// The text to wait for, after the place where the step before found its own; empty: do not wait.
+    /// The text to wait for, after the place where the step before found its own; empty: do not
+    /// wait.
     pub see: String,
     /// How long to wait then.
     pub after: Duration,
@@ -141,8 +142,8 @@ impl Job {
         self.input(Input::Terminal)
     }
 
-    /// Adds a step: once `see` was printed, do `act`. Sending needs an input: it becomes an open pipe unless
-    /// there is one already.
+    /// Adds a step: once `see` was printed, do `act`. Sending needs an input: it becomes an open
+    /// pipe unless there is one already.
     #[must_use]
     pub fn when(self, see: &str, act: Act) -> Self {
         self.when_after(see, Duration::ZERO, act)

@@ -59,7 +59,8 @@ pub struct Mark {
     pub name: String,
     /// Nanoseconds since the job's exec.
     pub ns: u64,
-    /// KVM's counters of the job's virtual machines since their start; those that are zero are left out.
+    /// KVM's counters of the job's virtual machines since their start; those that are zero are left
+    /// out.
     pub counters: BTreeMap<String, u64>,
     /// The flags of the job's terminal, if it has one.
     pub terminal: Option<String>,

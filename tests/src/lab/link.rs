@@ -46,7 +46,8 @@ impl Lab {
     /// Starts the outer machine and waits until it is ready.
     ///
     /// # Errors
-    /// If something that it needs is missing, or it fails to start; then with the end of its console.
+    /// If something that it needs is missing, or it fails to start; then with the end of its
+    /// console.
     pub fn start(memory_mib: u32) -> Result<Self> {
         let name = format!("outer-{}-{}.cpio", std::process::id(), guest::stamp());
         let initramfs = assets::work_folder()?.join(name);

@@ -7,7 +7,8 @@ const WANTED_MIB: u32 = 7168;
 /// What a lab with an ordinary guest really uses.
 const USED_MIB: u32 = 2048;
 
-/// The usual memory of an outer machine: enough for a guest of 6 GiB, if the host itself has so much.
+/// The usual memory of an outer machine: enough for a guest of 6 GiB, if the host itself has so
+/// much.
 #[must_use]
 pub fn usual_memory_mib() -> u32 {
     WANTED_MIB.min(host("MemTotal:").saturating_sub(1024)).max(USED_MIB)

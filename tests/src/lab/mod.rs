@@ -1,4 +1,5 @@
-//! The lab: an emulated machine with a genuine KVM, for hosts whose own KVM cannot run a stock kernel.
+//! The lab: an emulated machine with a genuine KVM, for hosts whose own KVM cannot run a stock
+//! kernel.
 //!
 //! `qemu-system-x86_64 -accel tcg -cpu max,+svm` boots Debian's cloud kernel, in which `lab-agent`
 //! loads `kvm-amd` and runs jobs. A [`Lab`] runs jobs one by one and shows their output as it

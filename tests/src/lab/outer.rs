@@ -1,4 +1,5 @@
-//! The outer machine as a process: QEMU without hardware help, which cannot outlive the process that starts it.
+//! The outer machine as a process: QEMU without hardware help, which cannot outlive the process
+//! that starts it.
 
 use std::collections::VecDeque;
 use std::io::Read;
@@ -23,7 +24,8 @@ pub(super) struct Outer {
     console: Arc<Mutex<VecDeque<u8>>>,
 }
 
-/// What every outer machine has: an emulated AMD processor with SVM, and no devices but those named later.
+/// What every outer machine has: an emulated AMD processor with SVM, and no devices but those named
+/// later.
 pub(super) fn command(
     initramfs: &Path,
     memory_mib: u32,
@@ -51,7 +53,8 @@ impl Outer {
         sys::die_with_parent_thread(&mut command);
         let (to_us, started) = channel();
         let (end, ended) = channel::<()>();
-        // The kernel ends the child with the thread that made it, so that thread stays until the child is gone.
+        // The kernel ends the child with the thread that made it, so that thread stays until the
+        // child is gone.
         thread::spawn(move || {
             let result = command.spawn();
             drop(command);

@@ -27,7 +27,8 @@ struct State {
 }
 
 impl Pool {
-    /// Starts the first lab. Others start when jobs would have to wait, as many as there are processors and memory for.
+    /// Starts the first lab. Others start when jobs would have to wait, as many as there are
+    /// processors and memory for.
     ///
     /// # Errors
     /// If the lab does not start.

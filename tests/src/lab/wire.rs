@@ -1,4 +1,5 @@
-//! What host and lab-agent say to each other: one JSON object a line; after `Put` follow its bytes as they are.
+//! What host and lab-agent say to each other: one JSON object a line; after `Put` follow its bytes
+//! as they are.
 
 use std::io::{BufRead, Write};
 

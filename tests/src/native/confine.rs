@@ -74,8 +74,8 @@ impl Confinement {
             if let Some(source) = &mount {
                 change_dev(source.as_deref(), root)?;
             }
-            // SAFETY: none of the calls takes a pointer but setgroups(2), for which none is null; prctl(2) reads the
-            // filter, which the closure owns.
+            // SAFETY: none of the calls takes a pointer but setgroups(2), for which none is null;
+            // prctl(2) reads the filter, which the closure owns.
             unsafe {
                 if nobody {
                     check(libc::setgroups(0, std::ptr::null()))?;

@@ -1,6 +1,8 @@
-//! Firmware of a few hundred bytes that does what a list of operations says to the flash chip below it.
+//! Firmware of a few hundred bytes that does what a list of operations says to the flash chip below
+//! it.
 //!
-//! It runs in 32-bit protected mode, from its own flash chip, with plain instructions only, so it runs on any KVM.
+//! It runs in 32-bit protected mode, from its own flash chip, with plain instructions only, so it
+//! runs on any KVM.
 #![expect(unsafe_code, reason = "the program lies between two symbols of the assembler")]
 
 use std::arch::global_asm;
@@ -48,7 +50,8 @@ pub fn erase(offset: u16) -> Vec<Op> {
     [0x20, 0xd0, 0xff].map(|value| Op::Write(offset, value)).to_vec()
 }
 
-/// The firmware: executes the operations and powers off. `chip_size` is the size in bytes of the chip below it.
+/// The firmware: executes the operations and powers off. `chip_size` is the size in bytes of the
+/// chip below it.
 #[must_use]
 pub fn image(ops: &[Op], chip_size: u32) -> Vec<u8> {
     let mut image: Vec<u8> = ops.iter().flat_map(|op| op.bytes()).chain([0; 4]).collect();
@@ -74,6 +77,7 @@ fn code() -> &'static [u8] {
         static chukka_flash_guest_end: u8;
     }
     let (start, end) = (&raw const chukka_flash_guest_start, &raw const chukka_flash_guest_end);
-    // SAFETY: the two symbols are the start and the end of one section of the program, which is never written to.
+    // SAFETY: the two symbols are the start and the end of one section of the program, which is
+    // never written to.
     unsafe { std::slice::from_raw_parts(start, end as usize - start as usize) }
 }

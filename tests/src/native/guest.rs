@@ -59,7 +59,8 @@ const REAL_MODE_ENTRY: usize = 0x26c;
 /// Where a bzImage's 64-bit entry is, after its 32-bit one.
 const ENTRY_64: usize = 0x200;
 
-/// The kernel file: the program, the letters `script`, and zeros to fill it up to `size` bytes of memory.
+/// The kernel file: the program, the letters `script`, and zeros to fill it up to `size` bytes of
+/// memory.
 #[must_use]
 pub fn kernel_of(script: &str, size: u64) -> Vec<u8> {
     let mut memory = [program(), script.as_bytes(), &[0]].concat();
@@ -77,7 +78,8 @@ pub fn kernel(script: &str) -> Vec<u8> {
     kernel_of(script, 0)
 }
 
-/// The same as a bzImage: the real-mode entry, the 32-bit one, the program with the letters `script`.
+/// The same as a bzImage: the real-mode entry, the 32-bit one, the program with the letters
+/// `script`.
 #[must_use]
 pub fn bzimage(script: &str) -> Vec<u8> {
     let mut file = BzImage::default().file();
@@ -115,8 +117,8 @@ pub fn sum_of_pages(initrd: &[u8]) -> String {
 /// name.
 const LINUX_NOTE: [u8; 20] = *b"\x06\0\0\0\0\0\0\0\0\x01\0\0Linux\0\0\0";
 
-/// The headers of a 64-bit ELF executable for `machine` (x86-64 is 62) with one segment of `size` bytes, and the note of
-/// a vmlinux.
+/// The headers of a 64-bit ELF executable for `machine` (x86-64 is 62) with one segment of `size`
+/// bytes, and the note of a vmlinux.
 #[must_use]
 pub fn elf_header(machine: u16, size: u64) -> Vec<u8> {
     let mut file = b"\x7fELF\x02\x01\x01".to_vec();
@@ -129,7 +131,8 @@ pub fn elf_header(machine: u16, size: u64) -> Vec<u8> {
     // e_flags, then e_ehsize, e_phentsize, e_phnum, and no sections
     file.extend(0u32.to_le_bytes());
     [64u16, 56, 2, 0, 0, 0].iter().for_each(|field| file.extend(field.to_le_bytes()));
-    // p_type LOAD, p_flags RWX; offset, virtual and physical address, size in the file and in memory, alignment
+    // p_type LOAD, p_flags RWX; offset, virtual and physical address, size in the file and in
+    // memory, alignment
     [1u32, 7].iter().for_each(|field| file.extend(field.to_le_bytes()));
     let fields = [OFFSET, ADDRESS, ADDRESS, size, size, 0x1000];
     fields.iter().for_each(|field| file.extend(field.to_le_bytes()));

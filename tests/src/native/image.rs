@@ -114,7 +114,8 @@ pub fn elf32(machine: u16) -> Vec<u8> {
     file
 }
 
-/// A flat Multiboot 1 kernel: its header has these flags, and it is loaded at `load`, with `memory` bytes in all.
+/// A flat Multiboot 1 kernel: its header has these flags, and it is loaded at `load`, with `memory`
+/// bytes in all.
 #[must_use]
 pub fn multiboot(flags: u32, load: u32, memory: u32) -> Vec<u8> {
     let sum = 0u32.wrapping_sub(0x1bad_b002u32.wrapping_add(flags));

@@ -11,7 +11,8 @@ static CHUKKA: AtomicI32 = AtomicI32::new(0);
 /// happens to the other. The other returns, to become chukka.
 pub(super) fn become_session(terminal: i32, out: i32, foreground: bool) -> io::Result<()> {
     let check = |result: i32| if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) };
-    // SAFETY: every call is async-signal-safe and takes no pointer but those to values that live through it.
+    // SAFETY: every call is async-signal-safe and takes no pointer but those to values that live
+    // through it.
     unsafe {
         check(libc::setsid())?;
         check(libc::ioctl(terminal, libc::TIOCSCTTY, 0))?;
@@ -41,7 +42,8 @@ fn lead(child: i32, terminal: i32, out: i32) -> ! {
         let hand_over = hand_over as extern "C" fn(i32) as libc::sighandler_t;
         libc::signal(libc::SIGUSR1, hand_over);
         libc::signal(libc::SIGUSR2, hand_over);
-        // Descriptor 0 is what the handler knows the terminal by. Whoever waits for chukka's start waits for the rest to close.
+        // Descriptor 0 is what the handler knows the terminal by. Whoever waits for chukka's start
+        // waits for the rest to close.
         libc::dup2(terminal, 0);
         libc::dup2(out, 1);
         libc::syscall(libc::SYS_close_range, 2, u32::MAX, 0);

@@ -1,5 +1,6 @@
-//! chukka on a terminal: a pseudo-terminal whose session has a leader, as a shell would be, that outlives it. (When the
-//! leader of a session ends, the kernel resets its terminal; then nobody could tell what chukka left.)
+//! chukka on a terminal: a pseudo-terminal whose session has a leader, as a shell would be, that
+//! outlives it. (When the leader of a session ends, the kernel resets its terminal; then nobody
+//! could tell what chukka left.)
 #![expect(unsafe_code, reason = "system calls without a wrapper in the standard library")]
 
 use std::fs::File;
@@ -60,7 +61,8 @@ impl Session {
         let (statuses, status_writer) = io::pipe()?;
         sys::die_with_parent_thread(&mut command);
         let (terminal, out) = (pty.slave.as_raw_fd(), status_writer.as_raw_fd());
-        // SAFETY: the hook makes system calls only; it allocates nothing. One of the two processes it leaves never returns.
+        // SAFETY: the hook makes system calls only; it allocates nothing. One of the two processes
+        // it leaves never returns.
         unsafe { command.pre_exec(move || become_session(terminal, out, foreground)) };
         let leader = command.spawn()?;
         drop((command, status_writer));
@@ -157,7 +159,8 @@ impl Session {
         assert!(sent.is_ok(), "signal {signal}: {sent:?}");
     }
 
-    /// Puts chukka into the terminal's foreground, or the leader of the session, as a shell does before and after.
+    /// Puts chukka into the terminal's foreground, or the leader of the session, as a shell does
+    /// before and after.
     ///
     /// # Panics
     /// If that does not happen in [`LIMIT`].

@@ -37,8 +37,8 @@ impl Settings {
         })
     }
 
-    /// Changes things that raw mode touches, and things that it does not, so that it shows who puts back the usual instead of what
-    /// was there.
+    /// Changes things that raw mode touches, and things that it does not, so that it shows who puts
+    /// back the usual instead of what was there.
     pub(super) fn make_uncommon(terminal: &OwnedFd) -> io::Result<()> {
         let mut settings = get(terminal)?;
         settings.c_iflag = (settings.c_iflag & !libc::IXON) | libc::IXANY | libc::INLCR;

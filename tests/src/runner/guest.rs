@@ -9,8 +9,9 @@ use crate::job::{Act, Job};
 use crate::pack::files_in_word;
 use crate::{Doing, Result, assets, binaries, exec};
 
-/// A guest to be run. Without further words: Debian's cloud kernel and the usual initrd, 256 MiB, one processor,
-/// console on standard output, `quiet`, `-no-reboot`; it reports [`MARKER`] and powers off.
+/// A guest to be run. Without further words: Debian's cloud kernel and the usual initrd, 256 MiB,
+/// one processor, console on standard output, `quiet`, `-no-reboot`; it reports [`MARKER`] and
+/// powers off.
 #[derive(Debug, Clone)]
 pub struct Guest {
     kernel: Option<PathBuf>,
@@ -85,7 +86,8 @@ impl Guest {
         self
     }
 
-    /// What the guest does once it is up, such as `info`, `shell`, `panic`, `idle`: see `guest/init.sh`.
+    /// What the guest does once it is up, such as `info`, `shell`, `panic`, `idle`: see
+    /// `guest/init.sh`.
     #[must_use]
     pub fn does(self, words: &str) -> Self {
         self.append(&format!("guest.run={words}"))
@@ -195,7 +197,8 @@ impl Guest {
         }
     }
 
-    /// Runs it on this host, whatever its KVM is good for: for what chukka says before a guest runs.
+    /// Runs it on this host, whatever its KVM is good for: for what chukka says before a guest
+    /// runs.
     ///
     /// # Panics
     /// If it cannot be run.

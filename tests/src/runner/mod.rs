@@ -1,5 +1,5 @@
-//! Runs guests on this host if its KVM runs a stock kernel, and in the lab otherwise. A test does not see the
-//! difference.
+//! Runs guests on this host if its KVM runs a stock kernel, and in the lab otherwise. A test does
+//! not see the difference.
 
 mod guest;
 mod probe;
@@ -23,8 +23,8 @@ pub struct Runner {
 }
 
 impl Runner {
-    /// The runner of this process, started by the first test that asks. `None` without set-up: the skip has then
-    /// been reported, and the test returns.
+    /// The runner of this process, started by the first test that asks. `None` without set-up: the
+    /// skip has then been reported, and the test returns.
     ///
     /// # Panics
     /// chukka does not build or start, or the lab fails.
@@ -41,8 +41,8 @@ impl Runner {
         }
     }
 
-    /// Finds out where guests can run, and starts a lab if necessary. `CHUKKA_LAB=1` forces the lab, `CHUKKA_LAB=0`
-    /// this host.
+    /// Finds out where guests can run, and starts a lab if necessary. `CHUKKA_LAB=1` forces the
+    /// lab, `CHUKKA_LAB=0` this host.
     ///
     /// # Errors
     /// Neither is available.
@@ -60,7 +60,8 @@ impl Runner {
         self.lab.is_some()
     }
 
-    /// The address at which chukka, where it runs, finds servers that listen on this host's loopback.
+    /// The address at which chukka, where it runs, finds servers that listen on this host's
+    /// loopback.
     #[must_use]
     pub fn host(&self) -> &'static str {
         if self.is_lab() { lab::HOST } else { "127.0.0.1" }

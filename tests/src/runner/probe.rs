@@ -29,8 +29,8 @@ struct Answer {
     answer: HostKvm,
 }
 
-/// Whether this host's KVM runs a stock kernel. The answer is kept until the next boot of the host or the next
-/// build of chukka. `CHUKKA_LAB` (1 or 0) overrules it.
+/// Whether this host's KVM runs a stock kernel. The answer is kept until the next boot of the host
+/// or the next build of chukka. `CHUKKA_LAB` (1 or 0) overrules it.
 ///
 /// # Errors
 /// If chukka cannot be built or run at all: that says nothing about KVM.
@@ -90,7 +90,8 @@ fn judge(report: &Report) -> Result<HostKvm> {
     let said = report.stderr();
     let said = said.trim();
     Ok(HostKvm::Unusable(match &report.status {
-        // The host's KVM may lack what chukka needs; any other complaint is about chukka or the tests.
+        // The host's KVM may lack what chukka needs; any other complaint is about chukka or the
+        // tests.
         Status::Exit(COMPLAINT) if said.to_lowercase().contains("kvm") => {
             format!(
                 "chukka does not take this host's KVM: {}",

@@ -103,17 +103,17 @@ impl Run {
         self.mark(MARKER)
     }
 
-    /// What the guest reported under this name (`guest.run=info`): `nproc`, `memtotal_kib`, `cmdline`,
-    /// `kernel`, `clocksource`, `epoch`, `uptime`.
+    /// What the guest reported under this name (`guest.run=info`): `nproc`, `memtotal_kib`,
+    /// `cmdline`, `kernel`, `clocksource`, `epoch`, `uptime`.
     #[must_use]
     pub fn info(&self, key: &str) -> Option<String> {
         let start = format!("{key}=");
         self.section("info")?.lines().find_map(|line| line.strip_prefix(&start)).map(String::from)
     }
 
-    /// A section that the guest printed: with `guest.run=info` there are `info`, `warnings`, `machine` (the kernel's
-    /// words on e820 and serial ports), `acpi`, `interrupts` and `cpuinfo`; `dmesg`, `iomem`, `ioports` and `meminfo` are
-    /// asked for by their own names.
+    /// A section that the guest printed: with `guest.run=info` there are `info`, `warnings`,
+    /// `machine` (the kernel's words on e820 and serial ports), `acpi`, `interrupts` and `cpuinfo`;
+    /// `dmesg`, `iomem`, `ioports` and `meminfo` are asked for by their own names.
     #[must_use]
     pub fn section(&self, name: &str) -> Option<String> {
         let text = self.stdout.replace('\r', "");

@@ -16,8 +16,9 @@ pub fn start(directory: &Path) -> Server {
     serve(directory, "http://127.0.0.1", None)
 }
 
-/// The same by HTTPS, to be asked for as `localhost`, and the file with the certificate that its own is vouched for by. A client of
-/// the system's roots takes it where `SSL_CERT_FILE` names that file.
+/// The same by HTTPS, to be asked for as `localhost`, and the file with the certificate that its
+/// own is vouched for by. A client of the system's roots takes it where `SSL_CERT_FILE` names that
+/// file.
 ///
 /// # Panics
 /// If it does not come up.
@@ -49,7 +50,8 @@ fn serve(directory: &Path, url: &str, tls: Option<(Scratch, PathBuf, PathBuf)>) 
     Server::spawn(command, url, port, scratch).await_answer(takes_connections)
 }
 
-/// An authority, and by it a certificate for `localhost`, 127.0.0.1 and what the lab calls it, and its key.
+/// An authority, and by it a certificate for `localhost`, 127.0.0.1 and what the lab calls it, and
+/// its key.
 fn certificate(scratch: &Scratch) -> (PathBuf, PathBuf, PathBuf) {
     let names = scratch.file("names", b"subjectAltName=DNS:localhost,IP:127.0.0.1,IP:10.0.2.2\n");
     let path = |name: &str| scratch.path(name);

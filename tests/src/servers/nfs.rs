@@ -1,8 +1,10 @@
-//! nfs-ganesha with its file system module vfs, from Debian's packages nfs-ganesha and nfs-ganesha-vfs.
+//! nfs-ganesha with its file system module vfs, from Debian's packages nfs-ganesha and
+//! nfs-ganesha-vfs.
 //!
-//! It does not come up without a port mapper, which can only be on port 111. So it has a network of its own, with rpcbind in it, and this
-//! process takes connections for it: by the program that the first call is for, to its NFS server or to its mount daemon. That needs root,
-//! as the server itself does.
+//! It does not come up without a port mapper, which can only be on port 111. So it has a network of
+//! its own, with rpcbind in it, and this process takes connections for it: by the program that the
+//! first call is for, to its NFS server or to its mount daemon. That needs root, as the server
+//! itself does.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -66,7 +68,8 @@ pub fn start(directory: &Path) -> Server {
     server
 }
 
-/// Connects `from` with the program that its first call is for. Threads that carry on with a connection need no network of their own.
+/// Connects `from` with the program that its first call is for. Threads that carry on with a
+/// connection need no network of their own.
 fn forward(from: TcpStream) {
     let mut head = [0; 20];
     if (&from).read_exact(&mut head).is_err() {

@@ -78,7 +78,8 @@ pub(crate) struct Prepare {
     pub user: Option<u32>,
 }
 
-/// Has the command start in a session of its own, prepared as asked, and note the moment of its exec.
+/// Has the command start in a session of its own, prepared as asked, and note the moment of its
+/// exec.
 pub(crate) fn prepare(command: &mut Command, clock: &ExecClock, what: Prepare) {
     let clock = clock.0 as usize;
     let hook = move || {
@@ -105,13 +106,14 @@ pub(crate) fn prepare(command: &mut Command, clock: &ExecClock, what: Prepare) {
     unsafe { command.pre_exec(hook) };
 }
 
-/// Has the child killed as soon as the *thread* that spawns it ends, however it ends. Signals that the tests' own parent has set to be ignored, as
-/// nohup(1) does, are not to it.
+/// Has the child killed as soon as the *thread* that spawns it ends, however it ends. Signals that
+/// the tests' own parent has set to be ignored, as nohup(1) does, are not to it.
 pub fn die_with_parent_thread(command: &mut Command) {
     // SAFETY: getpid takes nothing.
     let parent = unsafe { libc::getpid() };
     let hook = move || {
-        // SAFETY: signal and prctl with PR_SET_PDEATHSIG take integers; all calls are async-signal-safe.
+        // SAFETY: signal and prctl with PR_SET_PDEATHSIG take integers; all calls are
+        // async-signal-safe.
         unsafe {
             for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM] {
                 libc::signal(signal, libc::SIG_DFL);
@@ -229,7 +231,8 @@ pub fn pidfd_kill(process: BorrowedFd<'_>) -> io::Result<()> {
     check(result).map(drop)
 }
 
-/// Has the child keep a descriptor under the number it has here. The descriptor must stay open until the start.
+/// Has the child keep a descriptor under the number it has here. The descriptor must stay open
+/// until the start.
 pub fn keep_open(command: &mut Command, fd: BorrowedFd<'_>) {
     let fd = fd.as_raw_fd();
     let hook = move || {

@@ -9,8 +9,8 @@ use std::os::unix::fs::OpenOptionsExt;
 
 use super::check;
 
-/// Moves the calling thread into a new network namespace. Sockets that it opens and programs that it starts from now on
-/// are in there, and nothing else is. Needs `CAP_SYS_ADMIN`.
+/// Moves the calling thread into a new network namespace. Sockets that it opens and programs that
+/// it starts from now on are in there, and nothing else is. Needs `CAP_SYS_ADMIN`.
 ///
 /// # Errors
 /// What unshare(2) says.
@@ -19,8 +19,9 @@ pub fn enter_new_network() -> io::Result<()> {
     check(unsafe { libc::unshare(libc::CLONE_NEWNET) }.into()).map(drop)
 }
 
-/// Makes the interface `name` in the calling thread's network namespace. What is written to the file is received there, and
-/// what is sent there is read from it: one Ethernet frame at a time. It does not block. Needs `CAP_NET_ADMIN`.
+/// Makes the interface `name` in the calling thread's network namespace. What is written to the
+/// file is received there, and what is sent there is read from it: one Ethernet frame at a time. It
+/// does not block. Needs `CAP_NET_ADMIN`.
 ///
 /// # Errors
 /// What open(2) and ioctl(2) say.
@@ -40,7 +41,8 @@ pub fn tap(name: &str) -> io::Result<File> {
     Ok(file)
 }
 
-/// A socket for ICMP echo requests, which `net.ipv4.ping_group_range` must allow (icmp(7)). Its datagrams are ICMP messages.
+/// A socket for ICMP echo requests, which `net.ipv4.ping_group_range` must allow (icmp(7)). Its
+/// datagrams are ICMP messages.
 ///
 /// # Errors
 /// What socket(2) says.

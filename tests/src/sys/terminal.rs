@@ -24,7 +24,8 @@ impl Pty {
     pub fn open() -> io::Result<Self> {
         let (mut master, mut slave) = (-1, -1);
         let mut size = libc::winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
-        // SAFETY: the two integers and the size live through the call; name and settings may be null.
+        // SAFETY: the two integers and the size live through the call; name and settings may be
+        // null.
         let result = unsafe {
             libc::openpty(
                 &raw mut master,
@@ -47,8 +48,8 @@ impl Pty {
     }
 }
 
-/// The flags of a terminal that matter to a program in raw mode, as stty(1) writes them: `icanon echo …`, a
-/// cleared one with a dash.
+/// The flags of a terminal that matter to a program in raw mode, as stty(1) writes them: `icanon
+/// echo …`, a cleared one with a dash.
 ///
 /// # Errors
 /// What tcgetattr(3) says: the descriptor may not be a terminal.

@@ -6,7 +6,8 @@ use std::ptr::null_mut;
 
 use super::check;
 
-/// A thread of a child process that does nothing until this is dropped, by the thread that made it. The others go on.
+/// A thread of a child process that does nothing until this is dropped, by the thread that made it.
+/// The others go on.
 #[derive(Debug)]
 pub struct StoppedThread(i32);
 

@@ -103,7 +103,8 @@ fn a_kernel_without_an_entry_for_a_direct_boot_is_told() {
         .hints("boot it through a BIOS: -bios seabios");
     let mut zimage = BzImage { version: 0x206, ..BzImage::default() }.file();
     zimage[0x211] = 0;
-    // iPXE's header has no address for 32-bit code; its file here is one of protocol 2.07 without LOADED_HIGH's code.
+    // iPXE's header has no address for 32-bit code; its file here is one of protocol 2.07 without
+    // LOADED_HIGH's code.
     refused(&zimage).says("which needs a BIOS").hints("-bios seabios");
 }
 

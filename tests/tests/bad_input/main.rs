@@ -1,5 +1,5 @@
-//! What bad input gets: at once, and before a guest runs, one message with what was found and what was expected, a hint, and
-//! exit status 125. `Start::refused` checks all of that but the words.
+//! What bad input gets: at once, and before a guest runs, one message with what was found and what
+//! was expected, a hint, and exit status 125. `Start::refused` checks all of that but the words.
 
 mod files;
 mod firmware;

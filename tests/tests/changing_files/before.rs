@@ -1,12 +1,13 @@
-//! An initrd that is changed after chukka has opened it and before the guest has it: never is the new taken for the old.
+//! An initrd that is changed after chukka has opened it and before the guest has it: never is the
+//! new taken for the old.
 
 use std::fs::File;
 
 use chukka_tests::native::changing::{CHANGES, Change, Initrd, LONG, Way};
 use chukka_tests::native::{self, Chukka, Scratch};
 
-/// Starts the guest, and changes the initrd while chukka waits for a reader of an output: when it has opened all of its inputs, and
-/// loaded none.
+/// Starts the guest, and changes the initrd while chukka waits for a reader of an output: when it
+/// has opened all of its inputs, and loaded none.
 fn start_and_change(way: Way, scratch: &Scratch, initrd: &Initrd, how: Change) -> Option<Chukka> {
     let fifo = scratch.fifo("fifo");
     let output = format!("file:{}", fifo.display());

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use chukka_tests::native::changing::{Change, Initrd, Way};
 use chukka_tests::native::{self, Output, Scratch, Start};
 
-/// Has the guest print its initrd's sum and reboot for ever, while somebody opens the file for writing again and again.
+/// Has the guest print its initrd's sum and reboot for ever, while somebody opens the file for
+/// writing again and again.
 fn writers_and_reboots(way: Way, words: &[&str]) {
     let scratch = Scratch::new();
     let initrd = Initrd::new(&scratch);

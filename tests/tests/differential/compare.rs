@@ -54,7 +54,8 @@ pub fn differences(script: &[Operation], theirs: &Told, ours: &Told) -> BTreeSet
     found
 }
 
-/// Clears what QEMU leaves in the kernel's item as it got it from the C library, and checks that ours is clear there.
+/// Clears what QEMU leaves in the kernel's item as it got it from the C library, and checks that
+/// ours is clear there.
 pub fn clear(script: &[Operation], theirs: &mut Told, ours: &Told, unused: &[(usize, usize)]) {
     let at = asked(script, key::KERNEL_DATA).unwrap();
     for (start, end) in unused.iter().copied() {

@@ -38,8 +38,8 @@ fn flat(flags: u32, offset: u32, load_end: u32) -> Vec<u8> {
     filled(&file)
 }
 
-/// A 32-bit ELF file whose entry point is a virtual address in the second of two segments, the lower one; `note`: with a PVH note,
-/// otherwise with a Multiboot header.
+/// A 32-bit ELF file whose entry point is a virtual address in the second of two segments, the
+/// lower one; `note`: with a PVH note, otherwise with a Multiboot header.
 fn elf(note: bool) -> Vec<u8> {
     let (code, data) = (MIB + 0x2000, MIB);
     let virt = 0xc000_0000 + code;

@@ -68,7 +68,8 @@ pub struct Entry {
     pub key: u16,
 }
 
-/// Reads the directory, and checks that it is as docs/specs/fw_cfg.rst wants it: sorted, numbered, unused slots zero.
+/// Reads the directory, and checks that it is as docs/specs/fw_cfg.rst wants it: sorted, numbered,
+/// unused slots zero.
 pub fn directory(who: &str, bytes: &[u8]) -> Vec<Entry> {
     let number = |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap());
     let count = number(0) as usize;

@@ -47,7 +47,8 @@ fn is_linux(case: &Case<'_>) -> bool {
     case.kernel.is_some() && case.kind == Kind::Linux
 }
 
-/// A difference: when there is one, what `compare` calls it (QEMU's value, "against", ours), and why.
+/// A difference: when there is one, what `compare` calls it (QEMU's value, "against", ours), and
+/// why.
 struct Difference {
     when: (&'static str, When),
     what: &'static str,

@@ -42,7 +42,8 @@ pub fn chukka<T>(words: &[String], parse: impl Parse<T>) -> T {
     told.unwrap_or_else(|| panic!("chukka {words:?} ended early: {}", ended.stderr))
 }
 
-/// What a guest of QEMU's is told. It is ended then: not every host's KVM can do the image's last instructions.
+/// What a guest of QEMU's is told. It is ended then: not every host's KVM can do the image's last
+/// instructions.
 pub fn qemu<T>(words: &[String], parse: impl Parse<T>) -> T {
     let mut command = Command::new(QEMU);
     command.args(words).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

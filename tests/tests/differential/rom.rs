@@ -1,5 +1,5 @@
-//! The firmware images that tell what a guest sees: `dump.S` of fw_cfg, with the script it runs, and
-//! `registers.S` of PCI and memory.
+//! The firmware images that tell what a guest sees: `dump.S` of fw_cfg, with the script it runs,
+//! and `registers.S` of PCI and memory.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,8 @@ use std::process::Command;
 use chukka_tests::native::Scratch;
 use fw_cfg::key;
 
-/// Where the images look for their scripts, and where its RAM is free: it shows what the device put there.
+/// Where the images look for their scripts, and where its RAM is free: it shows what the device put
+/// there.
 const SCRIPT: usize = 0x1000;
 pub const BUFFER: u64 = 0x2_0000;
 /// Bits of a descriptor's control word (docs/specs/fw_cfg.rst).

@@ -4,7 +4,8 @@ use fw_cfg::key;
 
 use crate::rom::{Operation, READ, SELECT, SKIP, WRITE, select};
 
-/// Keys of items that may be longer than what is read of all keys. They are read to their end, and beyond.
+/// Keys of items that may be longer than what is read of all keys. They are read to their end, and
+/// beyond.
 const LONG: [u16; 5] =
     [key::KERNEL_DATA, key::INITRD_DATA, key::CMDLINE_DATA, key::SETUP_DATA, key::FILE_DIR];
 /// Bytes read of each of the others.

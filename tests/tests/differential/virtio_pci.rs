@@ -1,5 +1,5 @@
-//! A virtio disk of `-machine pc` against QEMU's: configuration space, capabilities, BARs, the common
-//! configuration, the device's own and MSI-X, as firmware finds them and as they change.
+//! A virtio disk of `-machine pc` against QEMU's: configuration space, capabilities, BARs, the
+//! common configuration, the device's own and MSI-X, as firmware finds them and as they change.
 //!
 //! QEMU's is without the legacy interface, which ours does not have: `disable-legacy=on`.
 

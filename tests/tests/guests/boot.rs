@@ -32,8 +32,9 @@ fn boots_and_reports(runner: &Runner, guest: Guest) -> Run {
 #[test]
 fn the_cloud_kernel_boots_without_a_warning_of_ours_and_powers_off() {
     let Some(runner) = Runner::get() else { return };
-    // QEMU's emulation, in the lab, lets a nested guest set XCR0 without telling its hypervisor, whose CPUID leaf 0xd is then stale:
-    // under any VMM the kernel prints a page of "XSAVE consistency problem" and does without XSAVE.
+    // QEMU's emulation, in the lab, lets a nested guest set XCR0 without telling its hypervisor,
+    // whose CPUID leaf 0xd is then stale: under any VMM the kernel prints a page of "XSAVE
+    // consistency problem" and does without XSAVE.
     let cpu = if runner.is_lab() { "host,-xsave" } else { "host" };
     let run = boots_and_reports(runner, Guest::new().args(["-cpu", cpu]));
     let warnings = unexplained_warnings(&run);
@@ -143,7 +144,8 @@ fn memory_beyond_3_gib_goes_on_above_4_gib() {
 #[test]
 fn a_guest_that_reboots_boots_again_and_again() {
     let Some(runner) = Runner::get() else { return };
-    // The boots are counted in the year of the RTC, which a reset leaves alone and the kernel sets its clock by.
+    // The boots are counted in the year of the RTC, which a reset leaves alone and the kernel sets
+    // its clock by.
     let count = "year=$(date +%Y); [ $year -gt 2003 ] && year=2000; echo boot number $((year - 1999)); \
         [ $year -eq 2003 ] && exit; date -s $((year + 1))-06-01 >/dev/null; hwclock -u -w; reboot -f";
     let run = Guest::new().reboots().append("quiet").shell(count).timeout_secs(300).run(runner);
@@ -182,7 +184,8 @@ fn the_argv_of_kunit_py_boots_a_kernel() {
     let Some(runner) = Runner::get() else { return };
     let Some(kernel) = assets::or_skip(assets::cloud()) else { return };
     let kernel = kernel.vmlinuz.to_string_lossy().into_owned();
-    // tools/testing/kunit/qemu_configs/x86_64.py and kunit_kernel.py: a kernel, and no initrd at all.
+    // tools/testing/kunit/qemu_configs/x86_64.py and kunit_kernel.py: a kernel, and no initrd at
+    // all.
     let argv = ["-nodefaults", "-m", "1024", "-kernel", &kernel, "-append"];
     let append = "kunit.enable=1 console=ttyS0 kunit_shutdown=reboot";
     let rest = [

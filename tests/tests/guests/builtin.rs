@@ -1,4 +1,5 @@
-//! `-bios builtin`: the firmware of our own, with kernels of ours on this machine and with Debian's where KVM is genuine.
+//! `-bios builtin`: the firmware of our own, with kernels of ours on this machine and with Debian's
+//! where KVM is genuine.
 
 #![expect(clippy::unwrap_used, reason = "this is how a test fails")]
 
@@ -16,9 +17,11 @@ const BUILTIN: [&str; 2] = ["-bios", "builtin"];
 const MACHINES: [&str; 2] = ["microvm", "pc"];
 const MIB: u32 = 1 << 20;
 
-// ---- small kernels on this machine ------------------------------------------------------------------------------------------------
+// ---- small kernels on this machine
+// ------------------------------------------------------------------------------------------------
 
-/// Prints the zero page, the 256 bytes from 0xf0000 on and the 16 from 0xffff0 on, raw; then powers off.
+/// Prints the zero page, the 256 bytes from 0xf0000 on and the 16 from 0xffff0 on, raw; then powers
+/// off.
 const DUMP: &[u8] = &[
     0x66, 0xba, 0xf8, 0x03, // mov $0x3f8, %dx
     0xb9, 0x00, 0x10, 0x00, 0x00, // mov $0x1000, %ecx
@@ -206,7 +209,8 @@ fn a_file_of_that_name_is_reached_by_its_path() {
     start.refused().says("has no reset vector").hints("not a complete firmware image");
 }
 
-// ---- Debian's kernels ---------------------------------------------------------------------------------------------------------------
+// ---- Debian's kernels
+// ---------------------------------------------------------------------------------------------------------------
 
 fn boots(runner: &Runner, guest: Guest) -> Run {
     let run = guest.args(BUILTIN).does("info").timeout_secs(240).run(runner);
@@ -262,8 +266,8 @@ fn the_installer_starts_with_its_40_mb_initrd() {
     guest.run(runner).assert_stdout(FIRST).assert_exit(0);
 }
 
-/// Linux unpacks its initrd some time after its first words: here the file is overwritten in between, and Linux finds it whole. By
-/// the built-in firmware, and by a direct boot beside it.
+/// Linux unpacks its initrd some time after its first words: here the file is overwritten in
+/// between, and Linux finds it whole. By the built-in firmware, and by a direct boot beside it.
 #[test]
 fn linux_unpacks_an_initrd_that_was_rewritten_meanwhile() {
     let Some(runner) = Runner::get() else { return };
@@ -294,7 +298,8 @@ fn linux_unpacks_an_initrd_that_was_rewritten_meanwhile() {
 #[test]
 fn a_guest_reboots_three_times_through_the_reset_vector_below_1_mib() {
     let Some(runner) = Runner::get() else { return };
-    // The boots are counted in the year of the RTC, which a reset leaves alone and the kernel sets its clock by.
+    // The boots are counted in the year of the RTC, which a reset leaves alone and the kernel sets
+    // its clock by.
     let count = "year=$(date +%Y); [ $year -gt 2003 ] && year=2000; echo boot number $((year - 1999)); \
         [ $year -eq 2003 ] && exit; date -s $((year + 1))-06-01 >/dev/null; hwclock -u -w; reboot -f";
     for machine in MACHINES {

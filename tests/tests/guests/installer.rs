@@ -1,5 +1,5 @@
-//! Debian's installer out of every kind of location, from real servers and media, to its first screen; a preseed file that was put
-//! into its initrd runs on the way.
+//! Debian's installer out of every kind of location, from real servers and media, to its first
+//! screen; a preseed file that was put into its initrd runs on the way.
 
 #![expect(clippy::unwrap_used, reason = "this is how a test fails")]
 

@@ -186,7 +186,8 @@ fn what_cannot_go_into_the_initrd_is_refused() {
     both.refused().says("would both be /ks in the initrd").hints("another name");
 }
 
-/// The installer runs a preseed file's early_command before anything else; this one's switches the machine off.
+/// The installer runs a preseed file's early_command before anything else; this one's switches the
+/// machine off.
 #[test]
 fn debian_s_installer_comes_out_of_its_tree_and_runs_the_preseed_file() {
     let Some(runner) = Runner::get() else { return };

@@ -1,5 +1,5 @@
-//! Kernels that do without a local APIC, ACPI interrupts or kvmclock find the 8259s, the PIT and the
-//! PM timer of a PC, and their console works.
+//! Kernels that do without a local APIC, ACPI interrupts or kvmclock find the 8259s, the PIT and
+//! the PM timer of a PC, and their console works.
 
 use chukka_tests::assets;
 use chukka_tests::runner::{Guest, Runner};

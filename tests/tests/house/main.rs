@@ -1,5 +1,5 @@
-//! The documentation is true about the house: ARCHITECTURE.md's map, its table of imports, and every
-//! path and link.
+//! The documentation is true about the house: ARCHITECTURE.md's map, its table of imports, and
+//! every path and link.
 
 #![expect(clippy::unwrap_used, reason = "this is how a test fails")]
 

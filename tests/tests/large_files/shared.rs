@@ -40,7 +40,8 @@ impl Memory {
     }
 }
 
-/// Runs ten guests on one initrd, waits until each has read every page of it, and answers with their memory added up.
+/// Runs ten guests on one initrd, waits until each has read every page of it, and answers with
+/// their memory added up.
 fn of_ten_guests(way: Way, initrd: &Path, sum: &str) -> Memory {
     let guests: Vec<Chukka> = (0..GUESTS)
         .map(|_| {

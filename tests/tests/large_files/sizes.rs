@@ -21,8 +21,8 @@ fn sparse(scratch: &Scratch, size: u64) -> PathBuf {
     path
 }
 
-/// Boots the guest with 8 GiB and this initrd of `size` bytes, whose size and end it has to find, and answers with its address.
-/// `None`: skipped.
+/// Boots the guest with 8 GiB and this initrd of `size` bytes, whose size and end it has to find,
+/// and answers with its address. `None`: skipped.
 fn address_of(way: Way, initrd: &Path, size: u64) -> Option<u64> {
     let start = way.start("$P")?.args(["-initrd".as_ref(), initrd]).args(["-m", "8G"]);
     let ended = start.start().wait_within(LONG);
@@ -42,7 +42,8 @@ fn the_built_in_firmware_loads_one_beyond_2_gib() {
         return;
     }
     let (_turn, scratch) = (turn(), Scratch::new());
-    // Up to the last MiB of what there is below 3 GiB: the kernel ends at 24 MiB, and 256 KiB are the firmware's.
+    // Up to the last MiB of what there is below 3 GiB: the kernel ends at 24 MiB, and 256 KiB are
+    // the firmware's.
     for size in [2560 * MIB, 3047 * MIB] {
         let initrd = sparse(&scratch, size);
         let address = address_of(Way::Builtin, &initrd, size).unwrap();

@@ -36,7 +36,8 @@ fn it_boots_with_qemu_s_tables_on_its_pc_and_its_microvm() {
         // All of the tables it names were found, their sums right.
         qemu.wait_for("Using ACPI (MADT) for SMP configuration information");
         if machine == "pc" {
-            // On the emulated microvm this kernel never gets its timer to run, whatever the firmware.
+            // On the emulated microvm this kernel never gets its timer to run, whatever the
+            // firmware.
             qemu.wait_for("Freeing initrd memory");
             assert!(!qemu.console.contains("not initramfs"), "it is whole\n{}", qemu.console);
         }
@@ -48,8 +49,8 @@ fn it_boots_with_qemu_s_tables_on_its_pc_and_its_microvm() {
 fn what_it_has_to_write_for_the_host_it_writes() {
     let Some(kernel) = assets::or_skip(assets::cloud()) else { return };
     let folder = Folder::new("builtin-vmgenid", &[]);
-    // The address of its page goes back to the host by WRITE_POINTER. Another file, place or size than QEMU waits for would be a DMA
-    // error, and the end.
+    // The address of its page goes back to the host by WRITE_POINTER. Another file, place or size
+    // than QEMU waits for would be a DMA error, and the end.
     let args = ["-device", "vmgenid,guid=324e6eaf-d1d1-4bf6-bf41-b9bb6c91fb87", "-m", "256"];
     let files = [("-kernel", &*kernel.vmlinuz)];
     let Some(mut qemu) = start(&folder, &args, &files) else { return };

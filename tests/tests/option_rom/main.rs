@@ -1,7 +1,8 @@
-//! Our ROMs under QEMU: its fw_cfg and SeaBIOS are the reference, so what fails here is the ROM's fault.
+//! Our ROMs under QEMU: its fw_cfg and SeaBIOS are the reference, so what fails here is the ROM's
+//! fault.
 //!
-//! QEMU takes our option ROM for its own: `-L` names a folder where it is called linuxboot_dma.bin. The built-in firmware takes
-//! SeaBIOS's place.
+//! QEMU takes our option ROM for its own: `-L` names a folder where it is called linuxboot_dma.bin.
+//! The built-in firmware takes SeaBIOS's place.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "this is how a test fails")]
 
@@ -69,7 +70,8 @@ fn a_vmlinux_boots_by_pvh() {
 
 #[test]
 fn a_multiboot_kernel_is_entered() {
-    // Prints the first four bytes of its module: EBX leads to the information, that to the list, and that to the module.
+    // Prints the first four bytes of its module: EBX leads to the information, that to the list,
+    // and that to the module.
     const CODE: [u8; 21] = [
         0x8b, 0x43, 0x18, // mov 24(%ebx), %eax
         0x8b, 0x30, // mov (%eax), %esi

@@ -16,7 +16,8 @@ use fw_cfg::{Items, key};
 
 use crate::qemu::{Folder, PATIENCE, Qemu};
 
-/// Where the ROM keeps what it was told: address and size of set-up code, command line, kernel and initrd, u32 each.
+/// Where the ROM keeps what it was told: address and size of set-up code, command line, kernel and
+/// initrd, u32 each.
 const VARIABLES: u64 = 0x7b10;
 const KEYS: [u16; 8] = [
     key::SETUP_ADDR,
@@ -93,7 +94,8 @@ fn compare(kernel: &Path, mib: u64) {
     }
 }
 
-/// Our ROM, which halts once it knows how big the initrd is, instead of asking whether there is one.
+/// Our ROM, which halts once it knows how big the initrd is, instead of asking whether there is
+/// one.
 fn halting_rom() -> Vec<u8> {
     const IS_THERE_AN_INITRD: [u8; 6] = [0x66, 0x83, 0x3e, 0x2c, 0x7b, 0x00]; // cmpl $0, initrd + SIZE
     const HALT: [u8; 3] = [0xf4, 0xeb, 0xfd]; // 1: hlt; jmp 1b

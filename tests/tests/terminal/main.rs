@@ -1,7 +1,8 @@
 //! The terminal: raw while the guest has it, and exactly as it was on every way out.
 //!
-//! The terminal of these tests has uncommon settings, so that putting back common ones does not pass for restoring it. That
-//! it is restored when chukka itself panics is tested in `vmm::host::terminal`: nothing from outside makes it panic.
+//! The terminal of these tests has uncommon settings, so that putting back common ones does not
+//! pass for restoring it. That it is restored when chukka itself panics is tested in
+//! `vmm::host::terminal`: nothing from outside makes it panic.
 
 mod background;
 mod keys;
@@ -11,7 +12,8 @@ mod ways_out;
 
 use chukka_tests::native::{Session, Start};
 
-/// The tiny guest on a terminal, waiting for letters; its console is COM1 on `mon:stdio`, as without `-serial`.
+/// The tiny guest on a terminal, waiting for letters; its console is COM1 on `mon:stdio`, as
+/// without `-serial`.
 fn running(words: &[&str]) -> Session {
     let session = Start::guest("").args(words).on_terminal();
     session.wait_for("ready");

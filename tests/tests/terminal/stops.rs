@@ -48,7 +48,8 @@ fn continued_in_the_background_it_leaves_the_terminal_to_the_shell() {
     session.go_on();
     session.type_in(b"for the shell\n");
     std::thread::sleep(std::time::Duration::from_millis(100));
-    // Its end shows that it went on; a touch of the terminal, reading from it too, would have stopped it.
+    // Its end shows that it went on; a touch of the terminal, reading from it too, would have
+    // stopped it.
     session.signal(libc::SIGTERM);
     assert_eq!(session.wait().signal(), Some(libc::SIGTERM));
     assert_restored(&session);

@@ -14,8 +14,8 @@ const MODES: &str = "\x1b[?1049h\x1b[?7l\x1b[?25l\x1b[?1l\x1b=\x1b[?5h\x1b[?9h\x
 /// Modes that a terminal has without being asked: wrap and the cursor.
 const USUALLY_ON: [&str; 2] = ["?7", "?25"];
 
-/// What chukka's bytes leave behind: modes by number, whether colours and margins are usual, and the
-/// lines without escape sequences.
+/// What chukka's bytes leave behind: modes by number, whether colours and margins are usual, and
+/// the lines without escape sequences.
 struct Screen {
     modes: BTreeMap<String, bool>,
     colours: bool,

@@ -1,11 +1,12 @@
-//! Kernels that dump registers and memory at their first instruction on COM1, and reset the machine.
+//! Kernels that dump registers and memory at their first instruction on COM1, and reset the
+//! machine.
 
 use std::path::{Path, PathBuf};
 
 use chukka_tests::native::{Ended, Scratch, Start};
 
-/// Prints EAX, EBX, ESI, CR0, CS and DS, then memory as [`Dump`] has it, raw; then resets by the keyboard controller. It is
-/// 32-bit code that runs anywhere, without a stack.
+/// Prints EAX, EBX, ESI, CR0, CS and DS, then memory as [`Dump`] has it, raw; then resets by the
+/// keyboard controller. It is 32-bit code that runs anywhere, without a stack.
 pub const DUMP: &[u8] = &[
     0xa3, 0x00, 0x00, 0x08, 0x00, // mov %eax, 0x80000
     0x89, 0x1d, 0x04, 0x00, 0x08, 0x00, // mov %ebx, 0x80004

@@ -1,4 +1,5 @@
-//! How kernels of each kind are entered: what is in the registers and in memory at the first instruction.
+//! How kernels of each kind are entered: what is in the registers and in memory at the first
+//! instruction.
 
 use std::path::Path;
 

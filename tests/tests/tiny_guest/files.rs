@@ -1,4 +1,5 @@
-//! A kernel or initrd that is cut short while the guest runs: none of the guest's business, until it boots again.
+//! A kernel or initrd that is cut short while the guest runs: none of the guest's business, until
+//! it boots again.
 
 use std::fs::File;
 use std::path::Path;

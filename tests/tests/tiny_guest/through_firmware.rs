@@ -1,5 +1,5 @@
-//! How ELF and multiboot kernels are entered through firmware: by our option ROMs, by QEMU's, by qboot, and by the built-in
-//! firmware.
+//! How ELF and multiboot kernels are entered through firmware: by our option ROMs, by QEMU's, by
+//! qboot, and by the built-in firmware.
 
 use chukka_tests::assets;
 use chukka_tests::native::{self, Scratch};
@@ -11,8 +11,8 @@ const BUILTIN: &str = "builtin";
 /// RAM from 1 MiB to the first hole. The firmware has the ACPI tables above it.
 const UPPER_RAM: u32 = (63 << 20) - 0x1000;
 
-/// Runs the kernel through `image`, and an option ROM of QEMU's if there is one. `None` if one of both is missing: the test has
-/// then been skipped loudly.
+/// Runs the kernel through `image`, and an option ROM of QEMU's if there is one. `None` if one of
+/// both is missing: the test has then been skipped loudly.
 fn found(
     file: &[u8],
     image: &str,
@@ -45,8 +45,8 @@ fn found(
     Some((dump(&path, machine, &more), path.display().to_string()))
 }
 
-/// Where RAM from 1 MiB on is in the memory map: SeaBIOS adds the BIOS data area and the BIOS to RAM's first entry; our firmware
-/// leaves KVM's pages in front.
+/// Where RAM from 1 MiB on is in the memory map: SeaBIOS adds the BIOS data area and the BIOS to
+/// RAM's first entry; our firmware leaves KVM's pages in front.
 fn entries_of_ram(image: &str) -> [u32; 2] {
     if image == BUILTIN { [1, 3] } else { [0, 3] }
 }

@@ -25,8 +25,8 @@ fn output(ports: &mut PciConfigPorts, port: u16, width: usize, value: u32) {
     ports.pio_write(PioAddress(BASE_PORT), port - BASE_PORT, &value.to_le_bytes()[..width]);
 }
 
-/// `pci_ioconfig_readl` and similar functions in SeaBIOS's src/hw/pci.c; Linux's `pci_conf1_read` in
-/// arch/x86/pci/direct.c does the same.
+/// `pci_ioconfig_readl` and similar functions in SeaBIOS's src/hw/pci.c; Linux's `pci_conf1_read`
+/// in arch/x86/pci/direct.c does the same.
 fn config_read(ports: &mut PciConfigPorts, bdf: u32, register: u32, width: usize) -> u32 {
     output(ports, 0xcf8, 4, 0x8000_0000 | bdf << 8 | register & 0xfc);
     input(ports, 0xcfc + u16::try_from(register & 3).unwrap(), width)
@@ -114,8 +114,8 @@ fn seabios_finds_two_functions_on_the_bus() {
     assert_eq!((probes, requests.take()), (32, vec![]));
 }
 
-/// `pci_bios_get_bar` in SeaBIOS's src/fw/pciinit.c: write ones, read the size, restore; no function
-/// has a BAR or a ROM.
+/// `pci_bios_get_bar` in SeaBIOS's src/fw/pciinit.c: write ones, read the size, restore; no
+/// function has a BAR or a ROM.
 #[test]
 fn seabios_finds_no_bars() {
     let (mut ports, _) = machine();

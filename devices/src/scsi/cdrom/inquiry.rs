@@ -1,4 +1,5 @@
-//! INQUIRY: what the drive is (SPC-4, 6.6 and 7.8). The texts are QEMU's, which some guests look for.
+//! INQUIRY: what the drive is (SPC-4, 6.6 and 7.8). The texts are QEMU's, which some guests look
+//! for.
 
 use super::{Cdb, Reply, Sense};
 

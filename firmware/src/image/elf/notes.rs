@@ -7,7 +7,8 @@ use std::os::unix::fs::FileExt;
 
 use super::reader::Fields;
 
-/// `XEN_ELFNOTE_PHYS32_ENTRY` (xen/include/public/elfnote.h): the 32-bit physical entry point of PVH.
+/// `XEN_ELFNOTE_PHYS32_ENTRY` (xen/include/public/elfnote.h): the 32-bit physical entry point of
+/// PVH.
 const PHYS32_ENTRY: u32 = 18;
 /// `XEN_ELFNOTE_GUEST_OS`: a name; Linux uses "linux".
 const XEN_GUEST_OS: u32 = 6;

@@ -191,7 +191,8 @@ struct Stream<'a> {
     at: u64,
     /// Where it ends.
     end: u64,
-    /// An answer's body that is there too, or behind the file's first bytes as long as it is within them; and whether it ends where this does.
+    /// An answer's body that is there too, or behind the file's first bytes as long as it is within
+    /// them; and whether it ends where this does.
     body: Option<(Body, bool)>,
     /// So often in a row not one byte came.
     failures: u32,

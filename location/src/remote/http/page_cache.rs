@@ -41,8 +41,9 @@ impl PageCache {
         Some(count)
     }
 
-    /// Which pages to ask for, as first and one behind the last, when `count` bytes at `at` are wanted: what is wanted, and the more ahead of
-    /// it the longer the reader goes straight on. What is kept already is not asked for.
+    /// Which pages to ask for, as first and one behind the last, when `count` bytes at `at` are
+    /// wanted: what is wanted, and the more ahead of it the longer the reader goes straight on.
+    /// What is kept already is not asked for.
     pub fn wanted(&mut self, at: u64, count: usize) -> (u64, u64) {
         let first = at / PAGE;
         let end = at.saturating_add(count as u64).div_ceil(PAGE);

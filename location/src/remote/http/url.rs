@@ -5,7 +5,8 @@ use std::fmt;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
-/// What may stand in a path as it is: RFC 3986, 3.3. A plus sign is left out, which some servers take for a space.
+/// What may stand in a path as it is: RFC 3986, 3.3. A plus sign is left out, which some servers
+/// take for a space.
 const IN_PATH: &[u8] = b"-._~!$&'()*,;=:@";
 
 /// The location of a file, and the credentials.
@@ -76,7 +77,8 @@ impl Url {
         }
     }
 
-    /// What a `Location:` header or a link at this URL names: RFC 3986, 5.2. The login goes along to the same host and port only.
+    /// What a `Location:` header or a link at this URL names: RFC 3986, 5.2. The login goes along
+    /// to the same host and port only.
     ///
     /// # Errors
     /// What is wrong with it.
@@ -106,7 +108,8 @@ impl Url {
         Ok(url)
     }
 
-    /// What is below it; `names` are bytes with slashes between them, as they are. The root's query is left behind.
+    /// What is below it; `names` are bytes with slashes between them, as they are. The root's query
+    /// is left behind.
     pub fn below(&self, names: &[u8]) -> Self {
         let mut path = self.path.trim_end_matches('/').to_owned();
         path.push('/');
@@ -122,7 +125,8 @@ impl Url {
         Self { path, query: String::new(), ..self.clone() }
     }
 
-    /// For messages: without a password, without a query (which may be a key), without a slash at the end.
+    /// For messages: without a password, without a query (which may be a key), without a slash at
+    /// the end.
     pub fn shown(&self) -> String {
         let scheme = if self.tls { "https" } else { "http" };
         format!("{scheme}://{}{}", self.authority, self.path.trim_end_matches('/'))

@@ -1,5 +1,5 @@
-//! Calls of a server's programs, and how a directory of it is got hold of: by its port mapper (RFC 1833) and its mount daemon (RFC 1813,
-//! appendix I).
+//! Calls of a server's programs, and how a directory of it is got hold of: by its port mapper (RFC
+//! 1833) and its mount daemon (RFC 1813, appendix I).
 
 use std::io;
 use std::net::SocketAddr;
@@ -119,7 +119,8 @@ impl Program {
     }
 }
 
-/// AUTH_SYS (RFC 5531, appendix A), since servers seldom show anything to nobody: who runs this program.
+/// AUTH_SYS (RFC 5531, appendix A), since servers seldom show anything to nobody: who runs this
+/// program.
 fn credential() -> opaque_auth<'static> {
     opaque_auth::auth_unix(&auth_unix {
         machinename: Opaque::borrowed(b"chukka"),
@@ -144,7 +145,8 @@ pub(super) struct Mounted {
     pub below: Vec<String>,
 }
 
-/// Has `then` done with `path` of `server`: the longest part of it that is exported; from a reserved port where it must be.
+/// Has `then` done with `path` of `server`: the longest part of it that is exported; from a
+/// reserved port where it must be.
 pub(super) fn mount<T>(
     server: &Host,
     path: &[String],
@@ -234,7 +236,8 @@ impl Server<'_> {
                     let nfs = Program::new(nfs, program, self.reserved, self.net);
                     return Ok(Mounted { nfs, handle, below: below.to_vec() });
                 }
-                // What is said of the path itself may just mean that it is a file. What is forbidden may be allowed from another port.
+                // What is said of the path itself may just mean that it is a file. What is
+                // forbidden may be allowed from another port.
                 Err(trouble) if !refused.is_denied() => refused = trouble,
                 Err(_) => {}
             }

@@ -1,4 +1,5 @@
-//! Paths below a directory of an NFS server, resolved here: the server knows no paths, only names in directories.
+//! Paths below a directory of an NFS server, resolved here: the server knows no paths, only names
+//! in directories.
 
 use std::io;
 use std::sync::{Arc, Mutex};

@@ -1,4 +1,5 @@
-//! What a server answers, taken apart with every length checked (XDR, RFC 4506). nfs3_client's own types allocate what the server says.
+//! What a server answers, taken apart with every length checked (XDR, RFC 4506). nfs3_client's own
+//! types allocate what the server says.
 
 use std::io::Read;
 

@@ -41,7 +41,8 @@ fn oack(options: &[u8]) -> Vec<u8> {
     [&6_u16.to_be_bytes(), options].concat()
 }
 
-/// A server that answers each packet by `answer`, from one port, as long as the test runs. The request comes to it too.
+/// A server that answers each packet by `answer`, from one port, as long as the test runs. The
+/// request comes to it too.
 fn server(mut answer: impl FnMut(&[u8]) -> Vec<Vec<u8>> + Send + 'static) -> UdpSocket {
     let socket = socket();
     let ours = socket.try_clone().unwrap();
@@ -176,7 +177,8 @@ fn without_options_a_file_is_taken_whole_within_a_limit() {
     assert!(format!("{error:?}").contains("more than 611 bytes"), "{error:?}");
 }
 
-/// A sender as RFC 7440 has it, which waits for nothing but acknowledgements: `(block size, window, bytes)`.
+/// A sender as RFC 7440 has it, which waits for nothing but acknowledgements: `(block size, window,
+/// bytes)`.
 fn sender(block: usize, window: u16, bytes: Vec<u8>) -> UdpSocket {
     let options = format!("blksize\0{block}\0windowsize\0{window}\0tsize\0{}\0", bytes.len());
     // How many blocks are acknowledged, behind 65535 too.
@@ -221,7 +223,8 @@ fn block_numbers_begin_again_in_long_files() {
     assert!(got == bytes);
 }
 
-/// Between a client and a server: loses, doubles and delays packets of both, by a rule that is the same on every run.
+/// Between a client and a server: loses, doubles and delays packets of both, by a rule that is the
+/// same on every run.
 fn bad_line(server: &UdpSocket, period: u32) -> UdpSocket {
     let to = server.local_addr().unwrap();
     let line = socket();

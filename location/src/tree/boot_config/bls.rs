@@ -1,5 +1,5 @@
-//! Entries of the Boot Loader Specification (UAPI.1), read as systemd-boot does, and as `blscfg` of Fedora's GRUB does, which expands
-//! GRUB's variables in them.
+//! Entries of the Boot Loader Specification (UAPI.1), read as systemd-boot does, and as `blscfg` of
+//! Fedora's GRUB does, which expands GRUB's variables in them.
 
 use std::cmp::Ordering;
 
@@ -50,7 +50,8 @@ impl EntryFile {
         self.counter().0
     }
 
-    /// "Sorting": entries without tries left come last. Then those with a sort-key, by it; the newest first.
+    /// "Sorting": entries without tries left come last. Then those with a sort-key, by it; the
+    /// newest first.
     fn order(&self, other: &Self) -> Ordering {
         let is_exhausted = |file: &Self| file.counter().1 == Some(0);
         let (a, b) = (self.get("sort-key"), other.get("sort-key"));
@@ -74,8 +75,9 @@ struct Variables<'a> {
     missing: Vec<String>,
 }
 
-/// The entries of a directory as systemd-boot lists them, with the default of `loader.conf`, and the path of that file or of the
-/// directory. Boot loaders read the EFI system partition and the extended boot partition as one, and so does this.
+/// The entries of a directory as systemd-boot lists them, with the default of `loader.conf`, and
+/// the path of that file or of the directory. Boot loaders read the EFI system partition and the
+/// extended boot partition as one, and so does this.
 pub(super) fn menu(directory: &TreePath, files: &mut Files<'_>) -> Option<(TreePath, Menu)> {
     let settings = directory.parent().join("loader.conf");
     let own = *files.volumes.first()?;
@@ -115,7 +117,8 @@ pub(super) fn menu(directory: &TreePath, files: &mut Files<'_>) -> Option<(TreeP
     Some((path, Menu { defaults: default.into_iter().collect(), entries, saved, warnings }))
 }
 
-/// The entries that GRUB's `blscfg` lists, with its variables: those of the first volume that has any.
+/// The entries that GRUB's `blscfg` lists, with its variables: those of the first volume that has
+/// any.
 pub(super) fn grub_entries(
     files: &mut Files<'_>,
     get: &dyn Fn(&str) -> Option<String>,
@@ -131,7 +134,8 @@ pub(super) fn grub_entries(
     (Vec::new(), Vec::new())
 }
 
-/// The unified kernel images beside a directory of entries; those of mounted partitions go with the first directory.
+/// The unified kernel images beside a directory of entries; those of mounted partitions go with the
+/// first directory.
 fn read_own_images(own: &dyn FileTree, boot: &TreePath, files: &mut Files<'_>) -> Vec<EntryFile> {
     let mut directories = vec![boot.join(IMAGES)];
     if *boot == TreePath::root() {
@@ -141,7 +145,8 @@ fn read_own_images(own: &dyn FileTree, boot: &TreePath, files: &mut Files<'_>) -
     directories.iter().flat_map(|directory| read_images(own, directory, files)).collect()
 }
 
-/// GRUB's variables from all environment blocks: beside the entries, then in each distribution's directory on an EFI partition.
+/// GRUB's variables from all environment blocks: beside the entries, then in each distribution's
+/// directory on an EFI partition.
 fn grub_environment(boot: &TreePath, files: &mut Files<'_>) -> Vec<(String, String)> {
     let mut variables = Vec::new();
     for volume in files.volumes.clone() {
@@ -172,7 +177,8 @@ fn read_volume(volume: &dyn FileTree, files: &mut Files<'_>) -> Vec<EntryFile> {
     found
 }
 
-/// The names of a directory's files that end in `ending`, whatever its case; hidden files do not count.
+/// The names of a directory's files that end in `ending`, whatever its case; hidden files do not
+/// count.
 fn names(volume: &dyn FileTree, directory: &TreePath, ending: &str) -> Vec<String> {
     let found = volume.list(directory).unwrap_or_default().into_iter();
     let names = found.filter(|entry| !entry.is_directory).map(|entry| entry.name);
@@ -278,7 +284,8 @@ fn key(line: &str) -> Option<(String, String)> {
 }
 
 impl Variables<'_> {
-    /// The text with the values of `$name` and `${name}`; `$$` is a `$`. Only what is needed is reported as missing.
+    /// The text with the values of `$name` and `${name}`; `$$` is a `$`. Only what is needed is
+    /// reported as missing.
     fn expand(&mut self, text: &str, is_needed: bool) -> String {
         let mut whole = String::new();
         let mut rest = text;
@@ -307,7 +314,8 @@ impl Variables<'_> {
     }
 }
 
-/// Whether an unset variable is a mistake: Fedora's entries also name `$tuned_params`, which is empty without tuned.
+/// Whether an unset variable is a mistake: Fedora's entries also name `$tuned_params`, which is
+/// empty without tuned.
 fn is_essential(name: &str) -> bool {
     !name.starts_with("tuned_") && name != "grub_users"
 }

@@ -1,5 +1,6 @@
-//! grubenv: the variables that GRUB stores (GRUB's manual, "The GRUB environment block"; grub-core/lib/envblk.c). A block has 1024
-//! bytes where grub-editenv makes it, and any length elsewhere.
+//! grubenv: the variables that GRUB stores (GRUB's manual, "The GRUB environment block";
+//! grub-core/lib/envblk.c). A block has 1024 bytes where grub-editenv makes it, and any length
+//! elsewhere.
 
 use super::Files;
 

@@ -1,8 +1,10 @@
-//! grub.cfg: GRUB's scripting language (GRUB's manual, "Writing full configuration files directly").
+//! grub.cfg: GRUB's scripting language (GRUB's manual, "Writing full configuration files
+//! directly").
 //!
-//! A script is split into tokens ([`lexer`]), parsed ([`parser`]) and run ([`interpreter`]). As in GRUB, a menu entry's commands run only
-//! after all of the configuration was read: what they expand are the variables' values at the end. A submenu inherits only exported
-//! variables, and has a `default` of its own.
+//! A script is split into tokens ([`lexer`]), parsed ([`parser`]) and run ([`interpreter`]). As in
+//! GRUB, a menu entry's commands run only after all of the configuration was read: what they expand
+//! are the variables' values at the end. A submenu inherits only exported variables, and has a
+//! `default` of its own.
 
 mod command_line;
 mod conditions;

@@ -1,4 +1,5 @@
-//! The configuration of isolinux, syslinux, pxelinux and extlinux (syslinux's doc/syslinux.txt and doc/menu.txt): a word and its value on a line.
+//! The configuration of isolinux, syslinux, pxelinux and extlinux (syslinux's doc/syslinux.txt and
+//! doc/menu.txt): a word and its value on a line.
 
 use super::{ENTRIES, Entry, Files, Menu, Module, Step, without_device};
 
@@ -9,7 +10,8 @@ const DEPTH: usize = 16;
 #[derive(Default)]
 struct Reader {
     labels: Vec<Label>,
-    /// The last `DEFAULT`: a label or a kernel with its command line, or a program that shows a menu.
+    /// The last `DEFAULT`: a label or a kernel with its command line, or a program that shows a
+    /// menu.
     default: String,
     /// The same of `ONTIMEOUT`: what a menu boots if nobody chooses.
     on_timeout: String,
@@ -43,8 +45,8 @@ struct Label {
     config: Option<(String, String)>,
 }
 
-/// Reads the entries. The default is the first of these that boots a kernel: `ONTIMEOUT` of a menu, the label with `MENU DEFAULT`,
-/// `DEFAULT`.
+/// Reads the entries. The default is the first of these that boots a kernel: `ONTIMEOUT` of a menu,
+/// the label with `MENU DEFAULT`, `DEFAULT`.
 pub(super) fn menu(text: &str, files: &mut Files<'_>) -> Menu {
     nested_menu(text, files, 0)
 }
@@ -84,7 +86,8 @@ impl Reader {
         menu
     }
 
-    /// The entry for what could be typed at the prompt: a label or a kernel, with words for the command line behind it.
+    /// The entry for what could be typed at the prompt: a label or a kernel, with words for the
+    /// command line behind it.
     fn command(&self, command: &str, first: &[usize], menu: &mut Menu) -> Option<usize> {
         let (name, words) = command.trim().split_once(char::is_whitespace).unwrap_or((command, ""));
         let (name, words) = (name.trim(), words.trim());
@@ -398,7 +401,8 @@ mod tests {
         assert_eq!(plain(entries), expected);
     }
 
-    /// As in Debian's installer: a menu in the menu, with a default of its own and a title that is no label's.
+    /// As in Debian's installer: a menu in the menu, with a default of its own and a title that is
+    /// no label's.
     #[test]
     fn a_menu_in_the_menu_has_its_own_title_and_default() {
         let entries = read(&[(

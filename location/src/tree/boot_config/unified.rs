@@ -1,7 +1,9 @@
-//! Unified kernel images (UAPI.5): an EFI program with kernel, initrd and command line as sections of it.
+//! Unified kernel images (UAPI.5): an EFI program with kernel, initrd and command line as sections
+//! of it.
 //!
-//! The layout of the file is that of Microsoft's PE format: a DOS header with the offset of the PE header at byte 60, then a header of
-//! 24 bytes, an optional header, and a section header of 40 bytes for each section. Numbers are little-endian.
+//! The layout of the file is that of Microsoft's PE format: a DOS header with the offset of the PE
+//! header at byte 60, then a header of 24 bytes, an optional header, and a section header of 40
+//! bytes for each section. Numbers are little-endian.
 
 use std::io;
 use std::sync::Arc;

@@ -46,7 +46,8 @@ impl Search<'_> {
         stars.iter().map(|star| (path(row.kernel, star), path(row.initrd, star))).collect()
     }
 
-    /// A layout is also that of live media, of CoreOS and of installed systems: what else is in the place tells which it is.
+    /// A layout is also that of live media, of CoreOS and of installed systems: what else is in the
+    /// place tells which it is.
     fn with_evidence(&mut self, pair: Pair) -> Result<Pair, TreeError> {
         let rootfs = pair.kernel.path.as_ref().filter(|_| pair.installer == Installer::Anaconda);
         let pair = match rootfs.map(|kernel| kernel.parent().join("rootfs.img")) {
@@ -56,8 +57,8 @@ impl Search<'_> {
         self.with_menu(pair)
     }
 
-    /// A pair with the words of the place's own boot menu, if these say that no installer starts: a live medium does not find
-    /// itself without them, and an installed system not its root.
+    /// A pair with the words of the place's own boot menu, if these say that no installer starts: a
+    /// live medium does not find itself without them, and an installed system not its root.
     pub(super) fn with_menu(&mut self, pair: Pair) -> Result<Pair, TreeError> {
         let Some(kernel) = pair.kernel.path.clone() else { return Ok(pair) };
         if pair.installer == Installer::CoreOs || self.is_agama(&pair)? {
@@ -81,7 +82,8 @@ impl Search<'_> {
         Ok(Pair { arguments, rule, installer, ..pair })
     }
 
-    /// Whether it is SUSE's installer from 16 on: a live system, too, and one that a server can have.
+    /// Whether it is SUSE's installer from 16 on: a live system, too, and one that a server can
+    /// have.
     fn is_agama(&mut self, pair: &Pair) -> Result<bool, TreeError> {
         if pair.installer != Installer::Yast {
             return Ok(false);
@@ -109,8 +111,8 @@ impl Search<'_> {
     }
 }
 
-/// Whether a word tells a kernel where its root is, or that it is on a live medium: by dracut, casper, Debian's live-boot, archiso and its
-/// relatives.
+/// Whether a word tells a kernel where its root is, or that it is on a live medium: by dracut,
+/// casper, Debian's live-boot, archiso and its relatives.
 fn finds_root(word: &str) -> bool {
     const LIVE: [&str; 5] =
         ["rd.live.image", "boot=casper", "boot=live", "archisobasedir=", "misobasedir="];

@@ -1,5 +1,6 @@
-//! Trees of the shapes that tools and distributions know: xenpvnetboot's search list, virt-install's paths, xVM's for Solaris, the network
-//! trees and the media of today. Each with what its installer is told.
+//! Trees of the shapes that tools and distributions know: xenpvnetboot's search list,
+//! virt-install's paths, xVM's for Solaris, the network trees and the media of today. Each with
+//! what its installer is told.
 
 use super::{Installer, Query, Tree, content};
 use crate::arguments::{Origin, package_source};
@@ -66,7 +67,8 @@ fn virt_install_s_paths() {
     for prefix in ["current/images", "current/legacy-images", "daily", "install"] {
         for of in ["debian", "ubuntu"] {
             for arch in ["amd64", "i386"] {
-                // There is no such tree of Debian's 32-bit installer, nor an Ubuntu that is daily and 32-bit.
+                // There is no such tree of Debian's 32-bit installer, nor an Ubuntu that is daily
+                // and 32-bit.
                 if (prefix, arch) == ("current/legacy-images", "i386") && of == "debian"
                     || (prefix, arch) == ("daily", "i386") && of == "ubuntu"
                 {
@@ -143,7 +145,8 @@ fn solaris_kernels_by_the_guest_s_memory() {
     }
 }
 
-/// A tree or a medium: where it is, its pair, what else is in it and says what, whose it is, and what its installer is told.
+/// A tree or a medium: where it is, its pair, what else is in it and says what, whose it is, and
+/// what its installer is told.
 type Case = (&'static str, [&'static str; 2], [&'static str; 2], Installer, &'static str);
 
 fn check(cases: &[Case], origin: for<'b> fn(&'b str) -> Origin<'b>) {

@@ -1,4 +1,5 @@
-//! What the user may name kernel and initrd by: a pair has four spellings (xenpvnetboot's documentation has them), and they mean the same.
+//! What the user may name kernel and initrd by: a pair has four spellings (xenpvnetboot's
+//! documentation has them), and they mean the same.
 
 use std::path::Path;
 

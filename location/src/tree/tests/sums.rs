@@ -3,7 +3,8 @@
 use super::{Checked, Query, Sum, Tree};
 use crate::testing::Remote;
 
-/// A layout, the list it has, where the list's paths begin, and of how a line is made of sum and path.
+/// A layout, the list it has, where the list's paths begin, and of how a line is made of sum and
+/// path.
 type Case = ([&'static str; 2], &'static str, &'static str, fn(&str, &str) -> String);
 
 const DEBIAN: [&str; 2] = [

@@ -1,4 +1,5 @@
-//! CRC-32C as ext4 and its journal use it: without the final inversion, so that one checksum continues another.
+//! CRC-32C as ext4 and its journal use it: without the final inversion, so that one checksum
+//! continues another.
 
 /// The checksum of `parts` one after the other, continuing `seed`.
 pub(super) fn of(seed: u32, parts: &[&[u8]]) -> u32 {

@@ -59,7 +59,8 @@ pub(super) fn each(
     Ok(())
 }
 
-/// Checks the checksum of a block with entries; inner blocks of a hash tree have another one, which is not needed here.
+/// Checks the checksum of a block with entries; inner blocks of a hash tree have another one, which
+/// is not needed here.
 fn check(block: &[u8], seed: u32, is_indexed: bool, number: u64) -> io::Result<()> {
     let (summed, tail) = block.split_at(block.len() - TAIL);
     let is_tail = le32(tail, 0) == 0 && le16(tail, 4) == 12 && tail[6] == 0 && tail[7] == TAIL_TYPE;
@@ -97,7 +98,8 @@ fn entries(
     Ok(true)
 }
 
-/// `ext4_rec_len_from_disk` in Linux's fs/ext4/ext4.h: a block of 64 KiB has lengths that need more than 16 bits.
+/// `ext4_rec_len_from_disk` in Linux's fs/ext4/ext4.h: a block of 64 KiB has lengths that need more
+/// than 16 bits.
 fn record_len(len: u16, rest: usize) -> usize {
     match usize::from(len) {
         0 | 0xffff if rest >= 0x1_0000 => rest,

@@ -1,4 +1,5 @@
-//! Inodes, and what is stored inside them. Layout: Linux's Documentation/filesystems/ext4/inodes.rst.
+//! Inodes, and what is stored inside them. Layout: Linux's
+//! Documentation/filesystems/ext4/inodes.rst.
 
 use std::io;
 
@@ -162,7 +163,8 @@ fn has_right_checksum(seed: u32, raw: &[u8]) -> bool {
     }
 }
 
-/// The value of the attribute `system.data`, which is in the inode itself. Layout: Linux's Documentation/filesystems/ext4/attributes.rst.
+/// The value of the attribute `system.data`, which is in the inode itself. Layout: Linux's
+/// Documentation/filesystems/ext4/attributes.rst.
 fn inline(raw: &[u8]) -> io::Result<Vec<u8>> {
     let header = 128 + usize::from(le16(raw, 0x80));
     if raw.len() <= 128 || le32(raw, header) != ATTRIBUTES {

@@ -1,6 +1,8 @@
-//! The journal of a file system that was not unmounted: which blocks it has newer bytes of. Nothing is written; reads go through it.
+//! The journal of a file system that was not unmounted: which blocks it has newer bytes of. Nothing
+//! is written; reads go through it.
 //!
-//! Layouts: Linux's Documentation/filesystems/ext4/journal.rst; rules: fs/jbd2/recovery.c. All numbers are big-endian.
+//! Layouts: Linux's Documentation/filesystems/ext4/journal.rst; rules: fs/jbd2/recovery.c. All
+//! numbers are big-endian.
 
 use std::collections::HashMap;
 use std::io;
@@ -13,7 +15,8 @@ use crate::Failure;
 use crate::bytes::{be16, be32, be64, le16, le32};
 use crate::filesystem::files::DAMAGED;
 
-/// Longest journal that is read. mke2fs makes none of more than 1 GiB by itself (`figure_journal_size`).
+/// Longest journal that is read. mke2fs makes none of more than 1 GiB by itself
+/// (`figure_journal_size`).
 const LONGEST: u64 = 1 << 30;
 const MOUNT: &str =
     "mount the file system once, or run `e2fsck -fy` on it: that applies its journal";
@@ -44,7 +47,8 @@ const FAST_COMMIT_HEAD: u16 = 9;
 /// The blocks that the journal of `volume` has newer bytes of.
 ///
 /// # Errors
-/// There is no journal in the file system, it is damaged or has unknown features, or the image cannot be read.
+/// There is no journal in the file system, it is damaged or has unknown features, or the image
+/// cannot be read.
 pub(super) fn load(volume: &Volume) -> io::Result<HashMap<u64, Journaled>> {
     if volume.superblock.journal_inode == 0 {
         let problem = "it was not unmounted, and its journal is on another device";
@@ -71,7 +75,8 @@ struct Replay {
 }
 
 impl Replay {
-    /// The newest bytes of each block. A copy is not used if the same or a later transaction revoked it.
+    /// The newest bytes of each block. A copy is not used if the same or a later transaction
+    /// revoked it.
     fn into_blocks(self) -> HashMap<u64, Journaled> {
         let is_current = |block: &u64, tid: u32| {
             self.revoked.get(block).is_none_or(|revoked| is_after(tid, *revoked))
@@ -268,7 +273,8 @@ impl<'a> Log<'a> {
         Ok(sum == tag.checksum)
     }
 
-    /// Refuses a journal with a fast commit behind transaction `tid` - 1: it has changes that are no blocks.
+    /// Refuses a journal with a fast commit behind transaction `tid` - 1: it has changes that are
+    /// no blocks.
     fn refuse_fast_commit(&self, tid: u32) -> io::Result<()> {
         if !self.has(FAST_COMMIT) || self.end >= self.max {
             return Ok(());

@@ -23,9 +23,10 @@ const IS_64BIT: u32 = 0x80;
 const CHECKSUM_SEED: u32 = 0x2000;
 /// `FILETYPE`: directory entries have a type.
 const FILE_TYPE: u32 = 0x2;
-/// The bits of `s_feature_incompat` that this reader handles, or that do not matter for reading files:
-/// `FILETYPE`, `RECOVER`, `META_BG`, `EXTENTS`, `64BIT`, `MMP`, `FLEX_BG`, `EA_INODE`, `DIRDATA`, `CSUM_SEED`, `LARGEDIR`, `INLINE_DATA`,
-/// `ENCRYPT` (encrypted files are refused one by one) and `CASEFOLD`.
+/// The bits of `s_feature_incompat` that this reader handles, or that do not matter for reading
+/// files: `FILETYPE`, `RECOVER`, `META_BG`, `EXTENTS`, `64BIT`, `MMP`, `FLEX_BG`, `EA_INODE`,
+/// `DIRDATA`, `CSUM_SEED`, `LARGEDIR`, `INLINE_DATA`, `ENCRYPT` (encrypted files are refused one by
+/// one) and `CASEFOLD`.
 const READABLE: u32 = 0x2
     | 0x4
     | 0x10
@@ -147,7 +148,8 @@ impl Superblock {
         Some((u64::from(index / self.inodes_per_group), u64::from(index % self.inodes_per_group)))
     }
 
-    /// Byte offset and length of a group's descriptor, by `descriptor_loc` in Linux's fs/ext4/super.c.
+    /// Byte offset and length of a group's descriptor, by `descriptor_loc` in Linux's
+    /// fs/ext4/super.c.
     pub fn descriptor(&self, group: u64) -> (u64, usize) {
         let per_block = self.block / self.descriptor_len;
         let (table_block, within) = (group / per_block, group % per_block * self.descriptor_len);

@@ -1,4 +1,5 @@
-//! The image as the file system sees it: blocks, with those that are still in the journal in place of the old ones.
+//! The image as the file system sees it: blocks, with those that are still in the journal in place
+//! of the old ones.
 
 use std::collections::HashMap;
 use std::io;
@@ -14,7 +15,8 @@ pub(super) const JOURNAL_MAGIC: u32 = 0xc03b_3998;
 pub(super) struct Journaled {
     /// Byte offset in the image.
     pub at: u64,
-    /// Whether the block's first four bytes are the journal's magic number, which the journal replaces by zeros.
+    /// Whether the block's first four bytes are the journal's magic number, which the journal
+    /// replaces by zeros.
     pub escaped: bool,
 }
 

@@ -2,7 +2,8 @@ use super::*;
 use crate::making::{abuse, blank, content, kernel, local, run, text, walk};
 use crate::testing::Temp;
 
-/// A file system of this many bits and MiB, with a kernel, a directory of 300 names, and names of every length.
+/// A file system of this many bits and MiB, with a kernel, a directory of 300 names, and names of
+/// every length.
 fn made(temp: &Temp, bits: &str, mib: u64) -> std::path::PathBuf {
     made_of(temp, bits, mib, 300)
 }

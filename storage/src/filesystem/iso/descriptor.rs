@@ -45,7 +45,8 @@ pub(super) fn read(pages: &PageCache) -> io::Result<(Descriptor, Option<Descript
     Ok((primary, joliet))
 }
 
-/// By the escape sequences of UCS-2, levels 1 to 3 (Joliet Specification, "SVD Escape Sequences Field").
+/// By the escape sequences of UCS-2, levels 1 to 3 (Joliet Specification, "SVD Escape Sequences
+/// Field").
 fn is_joliet(bytes: &[u8; SECTOR]) -> bool {
     [b"%/@", b"%/C", b"%/E"].iter().any(|escape| bytes[88..].starts_with(*escape))
 }

@@ -312,7 +312,8 @@ fn parts_of_a_file_are_one_file() {
 fn a_file_of_more_than_4_gib_is_read_at_its_end() {
     let records = Temp::new();
     records.file("big", b"");
-    // The first sectors are genisoimage's for an empty file; the record is then made two: the file's bytes follow them.
+    // The first sectors are genisoimage's for an empty file; the record is then made two: the
+    // file's bytes follow them.
     let mut bytes = made("genisoimage -quiet -iso-level 3", &records);
     let at = record(&bytes, b"BIG.;1");
     let len = usize::from(bytes[at]);

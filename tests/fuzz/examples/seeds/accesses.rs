@@ -1,4 +1,5 @@
-//! What guests do with fw_cfg: the accesses of `fw_cfg/tests/protocol/sequences.rs`, and those that go wrong.
+//! What guests do with fw_cfg: the accesses of `fw_cfg/tests/protocol/sequences.rs`, and those that
+//! go wrong.
 
 use chukka_fuzz::device::{Input, Item, Operation, Place, Region};
 use fw_cfg::dma::{READ, SELECT, SKIP, WRITE};
@@ -165,7 +166,8 @@ fn vmcoreinfo() -> Vec<Operation> {
     ]
 }
 
-/// Whole pages of a file, to pages; the same again after the guest has written there; and what comes after the end.
+/// Whole pages of a file, to pages; the same again after the guest has written there; and what
+/// comes after the end.
 fn pages() -> Vec<Operation> {
     let read = |skip, length, address| [entry(RANGE, SKIP, skip), dma(READ, length, address)];
     let poke = Operation::Poke { at: at(LOAD + 0x1000), bytes: vec![0x66; 8] };

@@ -11,7 +11,8 @@ use crate::Seeds;
 /// Bytes of the protected-mode kernel in the seeds: no more than it takes to be one.
 const PAYLOAD: u32 = 0x1000;
 
-/// The script of our tables, as firmware gets it, with files of the tables' names and sizes; and scripts that go wrong.
+/// The script of our tables, as firmware gets it, with files of the tables' names and sizes; and
+/// scripts that go wrong.
 pub fn scripts() -> Seeds {
     let config = AcpiConfig {
         cpus: 4,
@@ -95,7 +96,8 @@ fn bzimage(image: image::BzImage) -> Vec<u8> {
     file
 }
 
-/// As vmlinux is: two segments, the second with memory beyond its bytes, and Xen's note of the 32-bit entry.
+/// As vmlinux is: two segments, the second with memory beyond its bytes, and Xen's note of the
+/// 32-bit entry.
 fn multi_segment_elf() -> Vec<u8> {
     let mut file = guest::elf_header(62, 0x1000);
     file[56..58].copy_from_slice(&3u16.to_le_bytes());

@@ -1,4 +1,5 @@
-//! Small images, as the tools make them that make real ones (tests/setup.sh brings them), and files that are none.
+//! Small images, as the tools make them that make real ones (tests/setup.sh brings them), and files
+//! that are none.
 
 use std::fs;
 use std::io;
@@ -9,7 +10,8 @@ use chukka_fuzz::image::packed;
 
 use crate::Seeds;
 
-/// What makes an image of the folder `tree`: a name, and lines for a shell in the folder beside it, which leave it in `image`.
+/// What makes an image of the folder `tree`: a name, and lines for a shell in the folder beside it,
+/// which leave it in `image`.
 const MADE: [(&str, &str); 16] = [
     ("plain", "genisoimage -quiet -input-charset utf-8 -o image tree"),
     ("rock", "genisoimage -quiet -input-charset utf-8 -R -o image tree"),

@@ -1,5 +1,5 @@
-//! Writes the seeds: what SeaBIOS, our option ROM, our firmware and Linux do with fw_cfg, the script of our own tables, small
-//! kernels, command lines that people write, and small images.
+//! Writes the seeds: what SeaBIOS, our option ROM, our firmware and Linux do with fw_cfg, the
+//! script of our own tables, small kernels, command lines that people write, and small images.
 //!
 //! ```sh
 //! cargo run --manifest-path tests/fuzz/Cargo.toml --target-dir target/fuzz --example seeds

@@ -1,4 +1,5 @@
-//! SeaBIOS and our option ROM boot Debian's kernels, whatever the size of machine and initrd, and however the run ends.
+//! SeaBIOS and our option ROM boot Debian's kernels, whatever the size of machine and initrd, and
+//! however the run ends.
 
 use chukka_tests::assets;
 use chukka_tests::guest::Initrd;
@@ -16,7 +17,8 @@ fn starts(run: &Run) -> usize {
     run.stdout.matches(SEABIOS_STARTS).count()
 }
 
-/// The generic kernel, with CPUs that SeaBIOS has to count and memory on both sides of the hole below 4 GiB.
+/// The generic kernel, with CPUs that SeaBIOS has to count and memory on both sides of the hole
+/// below 4 GiB.
 fn generic_kernel_on_4_cpus_and_6_gib(machine: &str) {
     let Some(runner) = Runner::get() else { return };
     let Some(kernel) = assets::or_skip(assets::generic()) else { return };
@@ -66,7 +68,8 @@ fn a_vmlinux_is_entered_by_pvh_on_pc() {
     vmlinux_by_pvh("pc");
 }
 
-/// An initrd with 200 MiB of numbers in it, and a file behind them: all arrives. Then the guest asks for a reset.
+/// An initrd with 200 MiB of numbers in it, and a file behind them: all arrives. Then the guest
+/// asks for a reset.
 fn initrd_of_200_mib(machine: &str) {
     const MIB: usize = 1 << 20;
     let Some(runner) = Runner::get() else { return };
@@ -113,7 +116,8 @@ fn reboots_and_panics(machine: &str) {
 
 fn four_boots_and_a_panic(guest: Guest) -> Option<Run> {
     let runner = Runner::get()?;
-    // The boots are counted in the year of the RTC, which a reset leaves alone and the kernel sets its clock by.
+    // The boots are counted in the year of the RTC, which a reset leaves alone and the kernel sets
+    // its clock by.
     let count = "year=$(date +%Y); [ $year -gt 2003 ] && year=2000; echo boot number $((year - 1999)); \
         [ $year -eq 2003 ] && echo c >/proc/sysrq-trigger; \
         date -s $((year + 1))-06-01 >/dev/null; hwclock -u -w; reboot -f";

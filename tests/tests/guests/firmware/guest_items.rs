@@ -1,5 +1,5 @@
-//! What Linux sees of the items and tables that chukka publishes, in a booted guest: its own qemu_fw_cfg driver, which finds the
-//! device by ACPI, and its SMBIOS.
+//! What Linux sees of the items and tables that chukka publishes, in a booted guest: its own
+//! qemu_fw_cfg driver, which finds the device by ACPI, and its SMBIOS.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -32,7 +32,8 @@ echo uuid: $(cat /sys/class/dmi/id/product_uuid)
 strings /sys/firmware/dmi/entries/11-0/raw | while read -r string; do echo oem string: $string; done
 echo vmcoreinfo: $(cat /sys/kernel/vmcoreinfo)";
 
-/// A guest with items of every kind, and what shows them. The files in `scratch` have to stay until it has run.
+/// A guest with items of every kind, and what shows them. The files in `scratch` have to stay until
+/// it has run.
 fn with_items(guest: Guest, scratch: &Scratch) -> Option<Guest> {
     let kernel = assets::or_skip(assets::cloud())?;
     // Every byte there is, over more than a page.

@@ -1,4 +1,5 @@
-//! Firmware boots a kernel that it fetches by fw_cfg: on both machines, with every image that the table in docs/firmware.md names.
+//! Firmware boots a kernel that it fetches by fw_cfg: on both machines, with every image that the
+//! table in docs/firmware.md names.
 //!
 //! SeaBIOS's log (`-debugcon stdio`) comes on standard output, beside the guest's console.
 
@@ -13,13 +14,14 @@ mod table;
 
 /// The machines there are.
 const MACHINES: [&str; 2] = ["microvm", "pc"];
-/// What every start of SeaBIOS puts into its log once, behind the line "SeaBIOS (version …", which comes again later.
+/// What every start of SeaBIOS puts into its log once, behind the line "SeaBIOS (version …", which
+/// comes again later.
 const SEABIOS_STARTS: &str = "BUILD: gcc: ";
 /// SeaBIOS's log on standard output.
 const LOG: [&str; 4] = ["-debugcon", "stdio", "-global", "isa-debugcon.iobase=0x402"];
 
-/// A guest that firmware boots: `-bios IMAGE`, a name of those in docs/firmware.md. None where the image is not there: the test has then
-/// been skipped loudly.
+/// A guest that firmware boots: `-bios IMAGE`, a name of those in docs/firmware.md. None where the
+/// image is not there: the test has then been skipped loudly.
 fn firmware(image: &str, machine: &str) -> Option<Guest> {
     let path = assets::or_skip(assets::firmware(image))?;
     // What is not installed is found by its path only.

@@ -1,9 +1,10 @@
 //! Firmware on this very machine, without the lab, up to the first words of a Linux kernel.
 //!
-//! Where KVM is a software one, what runs in real and in protected mode is emulated, about 3 µs an instruction. SeaBIOS's memset takes a
-//! few instructions a byte, and clears 548 KiB below 640 KiB and 160 KiB above, the latter twice: nearly all of the 10 s that it takes
-//! there from exec to the kernel's first words, and nothing that the machine could spare it. qboot, which clears nothing, takes a fraction
-//! of a second; so does SeaBIOS where KVM is genuine.
+//! Where KVM is a software one, what runs in real and in protected mode is emulated, about 3 µs an
+//! instruction. SeaBIOS's memset takes a few instructions a byte, and clears 548 KiB below 640 KiB
+//! and 160 KiB above, the latter twice: nearly all of the 10 s that it takes there from exec to the
+//! kernel's first words, and nothing that the machine could spare it. qboot, which clears nothing,
+//! takes a fraction of a second; so does SeaBIOS where KVM is genuine.
 
 use std::time::{Duration, Instant};
 
@@ -15,8 +16,8 @@ use super::MACHINES;
 /// Enough for SeaBIOS on a software KVM whose two processors others use too.
 const LIMIT: Duration = Duration::from_secs(240);
 
-/// Runs an image and our option ROM, if it needs that, to the first words of the kernel's set-up code, which prints them by int 10h
-/// or on COM1.
+/// Runs an image and our option ROM, if it needs that, to the first words of the kernel's set-up
+/// code, which prints them by int 10h or on COM1.
 fn reaches_the_kernel(image: &str, machine: &str, append: &str) {
     reaches_the_kernel_with(image, machine, append, &[]);
 }
@@ -60,7 +61,8 @@ fn qboot_reaches_the_kernel() {
     }
 }
 
-/// U-Boot takes the kernel, the initrd and the command line from fw_cfg. Its commands come through a pipe: it polls its serial port.
+/// U-Boot takes the kernel, the initrd and the command line from fw_cfg. Its commands come through
+/// a pipe: it polls its serial port.
 #[test]
 fn u_boot_loads_the_kernel_by_qfw_and_starts_it() {
     if !native::kvm() {
@@ -89,7 +91,8 @@ fn u_boot_loads_the_kernel_by_qfw_and_starts_it() {
     }
 }
 
-/// Without input, U-Boot looks for something to boot and gives up soon: nothing answers as a drive that spins up.
+/// Without input, U-Boot looks for something to boot and gives up soon: nothing answers as a drive
+/// that spins up.
 #[test]
 fn u_boot_does_not_wait_for_drives_that_are_not_there() {
     if !native::kvm() {

@@ -1,8 +1,10 @@
-//! OVMF, EDK2's firmware for virtual machines: as one image, and in flash chips that keep its variables.
+//! OVMF, EDK2's firmware for virtual machines: as one image, and in flash chips that keep its
+//! variables.
 //!
-//! In the lab these guests run on a clock that counts instructions. QEMU 7.2's emulated processor aborts if a nested guest writes CR8
-//! while an interrupt waits for it (`helper_write_crN`, target/i386/tcg/sysemu/misc_helper.c, without QEMU's lock), and OVMF's interrupt
-//! handlers write CR8 at their end. On that clock, two of OVMF's timer interrupts are far apart.
+//! In the lab these guests run on a clock that counts instructions. QEMU 7.2's emulated processor
+//! aborts if a nested guest writes CR8 while an interrupt waits for it (`helper_write_crN`,
+//! target/i386/tcg/sysemu/misc_helper.c, without QEMU's lock), and OVMF's interrupt handlers write
+//! CR8 at their end. On that clock, two of OVMF's timer interrupts are far apart.
 
 use std::sync::OnceLock;
 

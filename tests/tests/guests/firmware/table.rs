@@ -10,14 +10,16 @@ use chukka_tests::{Error, assets, guest};
 
 use super::{MACHINES, firmware};
 
-/// The images that run on each machine, of Debian's packages seabios, qemu-system-data and u-boot-qemu.
+/// The images that run on each machine, of Debian's packages seabios, qemu-system-data and
+/// u-boot-qemu.
 const IMAGES: [&str; 5] = ["bios.bin", "bios-256k.bin", "bios-microvm.bin", "qboot.rom", U_BOOT];
 /// U-Boot, which is told what to do on its console.
 const U_BOOT: &str = "u-boot.rom";
 /// The images that run on pc only, of Debian's package ovmf; their tests are in `ovmf.rs`.
 const NEEDS_PC: [&str; 2] = ["OVMF.fd", "OVMF_CODE_4M.fd"];
 
-/// Boots the cloud kernel in 128 MiB: just room for kernel and initrd, and what the firmware keeps for itself.
+/// Boots the cloud kernel in 128 MiB: just room for kernel and initrd, and what the firmware keeps
+/// for itself.
 fn boots(image: &str, machine: &str) {
     let Some(runner) = Runner::get() else { return };
     let Some(guest) = firmware(image, machine) else { return };
@@ -26,7 +28,8 @@ fn boots(image: &str, machine: &str) {
     assert_booted(&guest.run(runner), 60..=128);
 }
 
-/// Has U-Boot load the kernel and the initrd by its `qfw`, the latter above the memory in which the kernel unpacks itself.
+/// Has U-Boot load the kernel and the initrd by its `qfw`, the latter above the memory in which the
+/// kernel unpacks itself.
 fn u_boot_commands(job: Job) -> Job {
     let initrd = guest::initrd().and_then(|path| {
         fs::metadata(&path).map_err(|error| Error::Other(format!("{}: {error}", path.display())))

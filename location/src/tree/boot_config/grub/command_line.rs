@@ -1,6 +1,8 @@
-//! The kernel's command line, as GRUB writes it (`grub_create_loader_cmdline` in its grub-core/lib/cmdline.c).
+//! The kernel's command line, as GRUB writes it (`grub_create_loader_cmdline` in its
+//! grub-core/lib/cmdline.c).
 
-/// Joins arguments: one with a space is put in double quotes, a backslash or quote gets a backslash, and `\xHH` stays as it is.
+/// Joins arguments: one with a space is put in double quotes, a backslash or quote gets a
+/// backslash, and `\xHH` stays as it is.
 pub(super) fn join(arguments: &[String]) -> String {
     arguments.iter().map(|argument| quoted(argument)).collect::<Vec<_>>().join(" ")
 }

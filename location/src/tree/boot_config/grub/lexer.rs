@@ -99,7 +99,8 @@ pub(super) fn tokens(text: &str) -> Vec<Token> {
                 chars.by_ref().take_while(|c| *c != '\'').for_each(|c| word.push(c, true));
             }
             '"' => double_quoted(&mut chars, &mut word),
-            // `\xHH` stays, as in the GRUB of Fedora and RHEL: their media have spaces of labels so.
+            // `\xHH` stays, as in the GRUB of Fedora and RHEL: their media have spaces of labels
+            // so.
             '\\' if is_hexadecimal(&chars) => word.push('\\', true),
             '\\' => match chars.next() {
                 None | Some('\n') => {}
@@ -141,8 +142,8 @@ fn double_quoted(chars: &mut Chars<'_>, word: &mut Word) {
     }
 }
 
-/// Reads what follows a `$`: a name, digits or a special character, perhaps in braces. `$"…"` is a translatable string, whose text
-/// follows like that of any other.
+/// Reads what follows a `$`: a name, digits or a special character, perhaps in braces. `$"…"` is a
+/// translatable string, whose text follows like that of any other.
 fn variable(chars: &mut Chars<'_>, word: &mut Word, is_quoted: bool) {
     let name: String = match chars.peek() {
         Some('{') => {

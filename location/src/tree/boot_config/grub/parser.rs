@@ -1,7 +1,7 @@
 //! The syntax tree of a GRUB script, by the grammar of its grub-core/script/parser.y.
 //!
-//! The grammar has neither `case` nor `&&` and `||`. As in GRUB, a statement with a syntax error is dropped, and reading goes on with the
-//! next line.
+//! The grammar has neither `case` nor `&&` and `||`. As in GRUB, a statement with a syntax error is
+//! dropped, and reading goes on with the next line.
 
 use std::rc::Rc;
 

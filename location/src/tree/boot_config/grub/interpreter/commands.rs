@@ -110,8 +110,9 @@ impl Interpreter<'_, '_> {
         }
     }
 
-    /// `search [--set[=NAME]] [--file|--label|--fs-uuid] NAME`. All file systems of the disk are searched for every path, so
-    /// the device it sets is only a name. A UUID is taken to be there: nothing here knows the UUIDs.
+    /// `search [--set[=NAME]] [--file|--label|--fs-uuid] NAME`. All file systems of the disk are
+    /// searched for every path, so the device it sets is only a name. A UUID is taken to be there:
+    /// nothing here knows the UUIDs.
     fn search(&mut self, command: &str, arguments: &[String]) -> bool {
         let mut kind = match command {
             "search.file" => "file",

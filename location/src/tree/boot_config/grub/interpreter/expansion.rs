@@ -1,4 +1,5 @@
-//! Expands words: variables, splitting at spaces, and patterns (GRUB's `grub_script_arglist_to_argv`).
+//! Expands words: variables, splitting at spaces, and patterns (GRUB's
+//! `grub_script_arglist_to_argv`).
 
 use super::super::lexer::{Content, Part, Word};
 use super::Interpreter;
@@ -104,7 +105,8 @@ impl Interpreter<'_, '_> {
         }
     }
 
-    /// The files that a pattern in a path's last name stands for, with its device in front as it was.
+    /// The files that a pattern in a path's last name stands for, with its device in front as it
+    /// was.
     fn matches(&mut self, pattern: &str) -> Vec<String> {
         let Some((above, last)) = pattern.rsplit_once('/') else { return Vec::new() };
         let directory = TreePath::new(super::super::without_device(above));

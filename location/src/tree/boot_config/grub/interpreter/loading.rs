@@ -1,4 +1,5 @@
-//! The commands that load kernels, initrds and modules, and those that read more of the configuration.
+//! The commands that load kernels, initrds and modules, and those that read more of the
+//! configuration.
 
 use super::super::super::{ENTRIES, bls, environment};
 use super::super::command_line;
@@ -37,8 +38,8 @@ impl Interpreter<'_, '_> {
         is_there
     }
 
-    /// The file of a command that loads one, and the command line for it. grub-mkconfig writes "placeholder" in front of a
-    /// command line whose first word would be dropped.
+    /// The file of a command that loads one, and the command line for it. grub-mkconfig writes
+    /// "placeholder" in front of a command line whose first word would be dropped.
     fn module(&self, arguments: &[String]) -> Option<Module> {
         let mut arguments = arguments.iter().skip_while(|word| word.starts_with("--"));
         let file = self.path(arguments.next()?);
@@ -47,7 +48,8 @@ impl Interpreter<'_, '_> {
         Some((file, command_line::join(&arguments)))
     }
 
-    /// A path without its device, as all devices are searched; a loopback device stays, as its files are inside another file.
+    /// A path without its device, as all devices are searched; a loopback device stays, as its
+    /// files are inside another file.
     fn path(&self, name: &str) -> String {
         let device = name.strip_prefix('(').and_then(|rest| rest.split_once(')'));
         match device {
