@@ -30,7 +30,7 @@ fuzz() {
 	dictionary=tests/fuzz/dictionaries/$1.dict
 	[ -e "$dictionary" ] && dictionary=-dict=$dictionary || dictionary=
 	# A file system takes more bytes than a command line.
-	[ "$1" = image ] && longest=65536 || longest=8192
+	[ "$1" = image ] || [ "$1" = qcow2 ] && longest=65536 || longest=8192
 	mkdir -p "$corpus"
 	end=$(($(date +%s) + seconds))
 	while left=$((end - $(date +%s))) && [ "$left" -gt 0 ]; do
@@ -51,7 +51,7 @@ fuzz() {
 	sed -n 's/^stat::number_of_executed_units: */fuzz: runs: /p' "$log" >&2
 }
 
-[ $# -gt 0 ] || set -- device loader_script kernel multiboot elf_notes pe_sections cmdline image boot_config network
+[ $# -gt 0 ] || set -- device loader_script kernel multiboot elf_notes pe_sections cmdline image boot_config network qcow2
 mkdir -p "$findings"
 for target; do
 	echo "fuzz: $target for $seconds s" >&2

@@ -144,6 +144,15 @@ fn unpacked(mut packed: &[u8]) -> Sparse {
     image
 }
 
+/// All bytes of the image of an input; none if it has more than `most`.
+pub(crate) fn whole(packed: &[u8], most: u64) -> Vec<u8> {
+    let image = unpacked(packed);
+    let mut bytes = vec![0; if image.len > most { 0 } else { image.len as usize }];
+    // The whole of it is in memory: the read cannot fail, and is not cut short.
+    let _ = image.read_at(&mut bytes, 0);
+    bytes
+}
+
 /// An image as an input.
 pub fn packed(image: &[u8]) -> Vec<u8> {
     let mut packed = Vec::new();
@@ -156,7 +165,8 @@ pub fn packed(image: &[u8]) -> Vec<u8> {
             continue;
         }
         let start = at;
-        while at < image.len() && !is_zero(at) && at - start < 0x8000 {
+        // The last piece may be zeros of less than a unit.
+        while at < image.len() && (at == start || !is_zero(at)) && at - start < 0x8000 {
             at = (at + 64).min(image.len());
         }
         packed.extend(zeros.to_le_bytes());

@@ -9,6 +9,7 @@
 //! | [`cmdline`] | chukka's command line | one word a line |
 //! | [`image`] | images: media, disks, file systems | [`image`], an image without most of its zeros |
 //! | [`network`] | frames and packets of a guest, and what a far end sends | a list of operations ([`network`]) |
+//! | [`qcow2`] | qcow2 images, and what a guest does to the disk | [`qcow2`], operations and an image |
 //! | [`boot_config`] | boot loaders' configurations and `.treeinfo` | which file it is, and the file |
 //!
 //! A target panics when a property does not hold. Unbounded allocations and run times are found by
@@ -26,6 +27,7 @@ pub mod image;
 pub mod kernel;
 pub mod loader_script;
 pub mod network;
+pub mod qcow2;
 mod scratch;
 mod wire;
 

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use arbitrary::{Arbitrary, Unstructured};
 use chukka_fuzz::kernel::Reached;
-use chukka_fuzz::{boot_config, cmdline, device, headers, image, kernel, loader_script, network};
+use chukka_fuzz::{
+    boot_config, cmdline, device, headers, image, kernel, loader_script, network, qcow2,
+};
 
 fn seeds(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(target);
@@ -83,6 +85,14 @@ fn the_seeds_of_image_run() {
     for (path, bytes) in seeds("image") {
         let name = path.file_name().unwrap().to_str().unwrap();
         assert_eq!(image::run(&bytes), !name.starts_with("no-"), "{name}");
+    }
+}
+
+#[test]
+fn the_seeds_of_qcow2_run() {
+    let every = qcow2::Reached { opened: true, whole: true };
+    for (path, bytes) in seeds("qcow2") {
+        assert_eq!(qcow2::run(&bytes), every, "{}", path.display());
     }
 }
 

@@ -62,7 +62,8 @@ pub fn seeds() -> io::Result<Seeds> {
     Ok(seeds)
 }
 
-fn made(folder: &Path, lines: &str) -> io::Result<Vec<u8>> {
+/// Runs `lines` in a folder with a small tree; the bytes of `image`.
+pub(crate) fn made(folder: &Path, lines: &str) -> io::Result<Vec<u8>> {
     tree(&folder.join("tree"))?;
     let mut shell = Command::new("sh");
     shell.args(["-euc", lines]).current_dir(folder);

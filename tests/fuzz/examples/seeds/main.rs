@@ -10,6 +10,7 @@ mod files;
 mod headers;
 mod images;
 mod network;
+mod qcow2;
 mod words;
 
 use std::fs;
@@ -30,6 +31,7 @@ fn main() -> std::io::Result<()> {
         ("cmdline", words::seeds()),
         ("image", images::seeds()?),
         ("network", network::seeds()),
+        ("qcow2", qcow2::seeds()?),
     ] {
         let folder = root.join(target);
         let _ = fs::remove_dir_all(&folder);
