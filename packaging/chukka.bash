@@ -151,6 +151,7 @@ _chukka() {
         -nic|--nic) _chukka_words "none"; return ;;
         -netdev|--netdev) return ;;
         -net|--net) _chukka_words "none"; return ;;
+        -object|--object) return ;;
         -serial|--serial) _chukka_words "stdio mon:stdio file: null none"; return ;;
         -debugcon|--debugcon) _chukka_words "stdio file: null none"; return ;;
         -global|--global) return ;;
@@ -167,7 +168,7 @@ _chukka() {
         -d|--d) return ;;
     esac
     if [[ $cur == -* || COMP_CWORD -gt 1 ]]; then
-        _chukka_options "kernel initrd append location no-location-args bootdisk entry state initrd-inject preseed kickstart autoyast offline fetch checksum dry-run bios pflash L option-rom boot fw_cfg smbios credential m smp cpu machine M accel enable-kvm rtc uuid name drive hda hdb hdc hdd cdrom snapshot nic netdev net serial nographic nodefaults debugcon global device chardev msg trace no-reboot action help h version display vnc monitor parallel vga no-user-config d" -
+        _chukka_options "kernel initrd append location no-location-args bootdisk entry state initrd-inject preseed kickstart autoyast offline fetch checksum dry-run bios pflash L option-rom boot fw_cfg smbios credential m smp cpu machine M accel enable-kvm rtc uuid name drive hda hdb hdc hdd cdrom snapshot nic netdev net object serial nographic nodefaults debugcon global device chardev msg trace no-reboot action help h version display vnc monitor parallel vga no-user-config d" -
     else
         _chukka_words "fetch restart-install bootloader disk cache help version"
     fi

@@ -132,9 +132,10 @@ _arguments \
     '*-hdd[the fourth disk]:FILE:_files' \
     '*-cdrom[a CD; without a kernel, SeaBIOS boots it\: -boot once=d]:FILE:_files' \
     '*-snapshot[discard what the guest writes to its disks]' \
-    '*-nic[user\: a network card, with the host'\''s network by its sockets; hostfwd=tcp\:127.0.0.1\:2222-\:22 forwards a port, restrict=on isolates the guest, tftp=DIR; none\: no card, the default; repeatable]:TYPE:(none)' \
-    '*-netdev[the same network as user,id=ID,… and its card as -device virtio-net,netdev=ID,mac=MAC]:TYPE: ' \
+    '*-nic[user\: a network card; user,hostfwd=tcp\:\:2222-\:22 also forwards a port; tap, stream; none (default)]:TYPE:(none)' \
+    '*-netdev[user, tap or stream,id=ID for -device virtio-net]:TYPE: ' \
     '*-net[nic and user, given together\: -nic user in old scripts]:TYPE:(none)' \
+    '*-object[filter-dump,id=ID,netdev=ID,file=PATH records frames]:filter-dump: ' \
     '*-serial[COM1, then COM2, …\: stdio (Ctrl-C ends chukka), mon\:stdio (Ctrl-C goes to the guest), file\:PATH, null, none (no such port); default mon\:stdio]:DEVICE:(stdio mon\:stdio file\: null none)' \
     '*-nographic[no window\: always the case]' \
     '*-nodefaults[no serial port unless -serial adds one]' \

@@ -44,6 +44,7 @@ mod table;
 mod trace;
 mod user_network;
 mod value;
+mod wire;
 
 use std::ffi::OsString;
 

@@ -100,6 +100,11 @@ fn network(card: &CardConfig) -> String {
             let restricted = if config.restrict { ", restricted" } else { "" };
             format!("card {mac} on a user network{restricted}{}", forwards.collect::<String>())
         }
+        NetworkConfig::Tap(tap) => format!("card {mac} on the {tap}"),
+        NetworkConfig::Stream(stream) if stream.is_server => {
+            format!("card {mac}, reached by a connection to {}", stream.address)
+        }
+        NetworkConfig::Stream(stream) => format!("card {mac}, connected to {}", stream.address),
     }
 }
 

@@ -57,6 +57,17 @@ pub struct CardConfig {
     pub mac: [u8; 6],
     /// What it is connected to.
     pub network: NetworkConfig,
+    /// Where its frames are recorded.
+    pub dump: Option<DumpConfig>,
+}
+
+/// A recording of a card's frames (`-object filter-dump`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DumpConfig {
+    /// The file, which is created or truncated.
+    pub path: PathBuf,
+    /// The maximum number of bytes of a frame that are recorded.
+    pub max_length: u32,
 }
 
 /// What a network card is connected to.
@@ -64,6 +75,37 @@ pub struct CardConfig {
 pub enum NetworkConfig {
     /// A network of this process, by the host's sockets.
     User(Box<network::Config>),
+    /// A tap interface of the host.
+    Tap(TapConfig),
+    /// Another program that takes and sends frames.
+    Stream(StreamConfig),
+}
+
+/// A tap interface of the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TapConfig {
+    /// The one of this name.
+    Name(String),
+    /// The one that is open under this descriptor.
+    Descriptor(i32),
+}
+
+/// A connection that carries frames.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamConfig {
+    /// Whether chukka waits for the connection, instead of making it.
+    pub is_server: bool,
+    /// Where.
+    pub address: StreamAddress,
+}
+
+/// The address of a stream socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StreamAddress {
+    /// A socket in the file system.
+    Unix(PathBuf),
+    /// TCP: a host by name or address, and a port.
+    Inet(String, u16),
 }
 
 /// The kernel with its files and its command line.

@@ -15,16 +15,15 @@ ip addr add "$ip/$mask" dev "$interface"
 echo "lease of $interface: $ip/$mask router=$router dns=$dns domain=$domain hostname=$hostname"
 "#;
 
-/// The beginning of each script: the drivers, and a lease for each card.
+/// The beginning of each script: what gets a card its lease.
 const UP: &str = r#"
 mkdir -p /etc
 ip link set lo up
-for card in /sys/class/net/eth*; do
-	card=${card##*/}
-	ip link set "$card" up
-	udhcpc -i "$card" -n -q -t 10 -T 1 -s /lease.sh >/lease 2>&1
+lease() {
+	ip link set "$1" up
+	udhcpc -i "$1" -n -q -t 10 -T 1 -s /lease.sh >/lease 2>&1
 	grep '^lease' /lease
-done
+}
 sum() { sha256sum | cut -c 1-16; }
 "#;
 
@@ -42,6 +41,23 @@ const RECEIVER: &str = r#"
 socket(S, 2, 1, 6) or die; bind(S, pack("Sna4x8", 2, 9000, "\x7f\0\0\1")) or die "$!";
 listen(S, 1) and accept(C, S) or die;
 while (sysread(C, $bytes, 65536)) { print $bytes; }"#;
+
+/// Connects the interface tap1 to the socket /tmp/wire, where each frame follows its length.
+const RELAY: &str = r#"
+open(T, "+<", "/dev/net/tun") or die; $request = pack("a16sx22", "tap1", 0x1002);
+ioctl(T, 0x400454ca, $request) or die "$!";
+socket(L, 1, 1, 0) or die; bind(L, pack("Sa108", 1, "/tmp/wire")) or die "$!";
+listen(L, 1) and accept(S, L) or die;
+while () {
+	$ready = ""; vec($ready, fileno(T), 1) = 1; vec($ready, fileno(S), 1) = 1;
+	select($ready, undef, undef, undef);
+	if (vec($ready, fileno(T), 1)) { $n = sysread(T, $frame, 65536); syswrite(S, pack("N", $n) . $frame); }
+	next unless vec($ready, fileno(S), 1);
+	sysread(S, $bytes, 65536, length $bytes) or exit;
+	while (length $bytes >= 4 and length $bytes >= 4 + ($n = unpack("N", $bytes))) {
+		syswrite(T, substr($bytes, 4, $n)); substr($bytes, 0, 4 + $n) = "";
+	}
+}"#;
 
 /// An initrd whose first process has network cards and runs `script`.
 fn initrd(kernel: &assets::Kernel, script: &str) -> PathBuf {
@@ -75,7 +91,11 @@ fn run(kernel: &assets::Kernel, script: &str, host: &str, args: &[&str]) -> Opti
          echo \"the host has $(sum <$dir/big)\";"
     );
     // Guests share the lab's machine, so each has a network namespace of its own as its host.
-    let host = format!("{prepare} {host} \"$@\"; status=$?; wait $background; exit $status");
+    let host = format!(
+        "{prepare} {host} \"$@\"; status=$?; wait $background; \
+         [ $(cat /tmp/wire.pcap 2>/dev/null | wc -c) -gt 8388608 ] && echo the recording is complete; \
+         exit $status"
+    );
     let wrapper = ["/bin/busybox", "unshare", "-n", "/bin/sh", "-c", &host, "sh"];
     job.command.splice(0..0, wrapper.map(String::from));
     let run = runner.run(&job.need(Path::new(PERL)));
@@ -92,13 +112,15 @@ fn sum(run: &Run) -> &str {
 #[test]
 fn cards_on_pc_carry_ipv4_and_ipv6_both_ways() {
     const SCRIPT: &str = r#"
+lease eth0
+lease eth1
 echo "cards: $(cat /sys/class/net/eth0/address) $(cat /sys/class/net/eth1/address) $(cat /sys/class/net/eth0/carrier)"
 echo "slot: $(readlink -f /sys/class/net/eth0/device | sed 's#.*/\(0000[^/]*\)/.*#\1#')"
 nslookup -type=a www.example 10.0.2.3 | grep -A 1 '^Name:' | tr '\n' ' '
 echo
 wget -q -O /tmp/big http://10.0.2.2/big
 echo "by IPv4: $(sum </tmp/big)"
-for try in 1 2 3 4 5 6 7 8 9 10; do
+for try in $(seq 30); do
 	ip -6 addr show dev eth0 scope site | grep -v tentative | grep -q fec0:: && break
 	sleep 1
 done
@@ -110,7 +132,7 @@ poweroff -f
 "#;
     // The client tries again until the guest's server listens.
     const HOST: &str = "(receive >$dir/up; echo \"uploaded: $(sum <$dir/up)\") & background=$!; \
-         (while ! wget -q -O - http://127.0.0.1:8080/ 2>/dev/null; do sleep 1; done) & \
+         (while ! wget -q -T 60 -O - http://127.0.0.1:8080/ 2>/dev/null; do sleep 1; done) & \
          background=\"$background $!\";";
     let Some(kernel) = assets::or_skip(assets::cloud()) else { return };
     let args = [
@@ -139,10 +161,17 @@ poweroff -f
 }
 
 #[test]
-fn a_card_on_microvm_works_again_after_a_reboot() {
+fn cards_on_microvm_work_again_after_a_reboot() {
     // The second boot finds the file that the first one has sent.
     const SCRIPT: &str = r#"
+lease eth0
 echo "fetched: $(wget -q -O - http://10.0.2.2/big | sum)"
+ip addr add 10.9.0.2/24 dev eth1
+ip addr add 10.8.0.2/24 dev eth2
+ip link set eth1 up
+ip link set eth2 up
+echo "by tap: $(wget -q -O - http://10.9.0.1/big | sum)"
+echo "by stream: $(wget -q -O - http://10.8.0.1/big | sum)"
 if wget -q -O - http://10.0.2.2/boots | grep -q first; then
 	echo "boot 2"
 	poweroff -f
@@ -151,13 +180,40 @@ echo "boot 1"
 echo first | nc 10.0.2.2 9000
 reboot -f
 "#;
-    const HOST: &str = "receive >$dir/boots & background=$!;";
+    let host = format!(
+        "receive >$dir/boots & background=$!; tunctl -t tap0 >/dev/null; \
+         ip addr add 10.9.0.1/24 dev tap0; ip link set tap0 up; httpd -p 10.9.0.1:80 -h $dir; \
+         {PERL} -e '{RELAY}' & for try in $(seq 100); do [ -S /tmp/wire ] || sleep 0.1; done; \
+         ip addr add 10.8.0.1/24 dev tap1; ip link set tap1 up; httpd -p 10.8.0.1:80 -h $dir; "
+    );
     let Some(kernel) = assets::or_skip(assets::cloud()) else { return };
-    let args = ["-M", "microvm", "-net", "nic,model=virtio", "-net", "user"];
-    let Some(run) = run(&kernel, SCRIPT, HOST, &args) else { return };
+    let args = [
+        "-M",
+        "microvm",
+        "-net",
+        "nic,model=virtio",
+        "-net",
+        "user",
+        "-netdev",
+        "tap,id=t,ifname=tap0,script=no,downscript=no",
+        "-device",
+        "virtio-net-device,netdev=t",
+        "-netdev",
+        "stream,id=s,addr.type=unix,addr.path=/tmp/wire",
+        "-device",
+        "virtio-net-device,netdev=s",
+        "-object",
+        "filter-dump,id=f,netdev=s,file=/tmp/wire.pcap",
+    ];
+    let Some(run) = run(&kernel, SCRIPT, &host, &args) else { return };
     run.assert_stdout("boot 1");
     run.assert_stdout("boot 2");
     let fetched = format!("fetched: {}", sum(&run));
     run.assert(run.stdout.matches(&fetched).count() == 2, "both boots fetch the file");
+    for way in ["by tap", "by stream"] {
+        let fetched = format!("{way}: {}", sum(&run));
+        run.assert(run.stdout.matches(&fetched).count() == 2, way);
+    }
+    run.assert_stdout("the recording is complete");
     run.assert(run.stdout.matches("lease of eth0: 10.0.2.15").count() == 2, "both have a lease");
 }

@@ -8,4 +8,5 @@ pub mod printable;
 pub mod rtc_clock;
 pub mod screen;
 pub mod signals;
+pub mod tap;
 pub mod terminal;

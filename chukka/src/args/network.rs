@@ -7,7 +7,8 @@ use super::error::ArgsError;
 use super::options::Options;
 use super::user_network;
 use super::value::{Pair, RawPair, raw, raw_pairs};
-use crate::request::{CardConfig, NetworkConfig};
+use super::wire;
+use crate::request::{CardConfig, DumpConfig, NetworkConfig};
 
 /// The names of the network card: on microvm, on pc, and the machine's own.
 pub(super) const DEVICES: [&str; 3] = [ON_MICROVM, ON_PC, "virtio-net"];
@@ -34,8 +35,17 @@ struct Netdev {
 
 /// A card that may not have an address yet.
 struct Card {
+    /// The id of its network.
+    id: Option<String>,
     mac: Option<[u8; 6]>,
     network: NetworkConfig,
+    dump: Option<DumpConfig>,
+}
+
+impl Card {
+    fn new(id: Option<String>, mac: Option<[u8; 6]>, network: NetworkConfig) -> Self {
+        Self { id, mac, network, dump: None }
+    }
 }
 
 /// Reads all cards, in the order in which the guest finds them: those of `-nic` and `-net` first,
@@ -66,7 +76,25 @@ pub(super) fn cards(options: &Options, machine: MachineKind) -> Result<Vec<CardC
         let hint = format!("add -device virtio-net,netdev={id}, or use -nic instead of -netdev");
         return Err(ArgsError::unsupported(format!("-netdev id={id}"), "no device uses it", hint));
     }
+    for given in raw(&options.objects) {
+        record(given, &mut cards)?;
+    }
     with_addresses(cards)
+}
+
+/// Records the frames of the card that `-object filter-dump` names by its network.
+fn record(given: &[u8], cards: &mut [Card]) -> Result<(), ArgsError> {
+    let (netdev, dump) = wire::filter_dump(given)?;
+    let shown = format!("-object filter-dump,netdev={netdev}");
+    let Some(card) = cards.iter_mut().find(|card| card.id.as_ref() == Some(&netdev)) else {
+        let error = ArgsError::bad(shown, "the id of a -netdev or -nic");
+        return Err(error.with_hint(wire::DUMP_EXAMPLE));
+    };
+    if card.dump.replace(dump).is_some() {
+        let why = "chukka records the frames of a network once";
+        return Err(ArgsError::unsupported(shown, why, "leave all but one out"));
+    }
+    Ok(())
 }
 
 /// Gives each card an address that no other one has.
@@ -89,7 +117,7 @@ fn with_addresses(cards: Vec<Card>) -> Result<Vec<CardConfig>, ArgsError> {
         // There are fewer places for cards than addresses.
         let mac = mac.unwrap_or(FIRST_MAC);
         taken.push(mac);
-        finished.push(CardConfig { mac, network: card.network });
+        finished.push(CardConfig { mac, network: card.network, dump: card.dump });
     }
     Ok(finished)
 }
@@ -102,13 +130,13 @@ pub(crate) fn shown_mac(mac: [u8; 6]) -> String {
 /// `-nic TYPE[,model=virtio][,mac=MAC][,…]`; `none`: no card.
 fn nic(given: &[u8], machine: MachineKind) -> Result<Option<Card>, ArgsError> {
     let option = "nic";
-    let mut mac = None;
+    let (mut mac, mut id) = (None, None);
     let mut rest = Vec::new();
     for pair in raw_pairs(given, "type") {
         match pair.key.as_str() {
             "model" => check_model(&pair.text(option)?, option, machine)?,
             "mac" => mac = Some(self::mac(&pair.text(option)?, option)?),
-            "id" => {}
+            "id" => id = Some(pair.text(option)?.value(option)?.to_owned()),
             "vlan" | "netdev" => return Err(ArgsError::bad(pair.shown(option), EXPECTED_NIC)),
             _ => rest.push(pair),
         }
@@ -116,7 +144,7 @@ fn nic(given: &[u8], machine: MachineKind) -> Result<Option<Card>, ArgsError> {
     if kind(&rest, option)? == "none" {
         return Ok(None);
     }
-    Ok(Some(Card { mac, network: network(&rest, option)? }))
+    Ok(Some(Card::new(id, mac, network(&rest, option)?)))
 }
 
 const EXPECTED_NIC: &str = "user, with model=virtio and mac=MAC where wanted, or none";
@@ -148,7 +176,7 @@ fn old_cards(options: &Options, machine: MachineKind) -> Result<Option<Card>, Ar
     }
     match (card, other_end) {
         (None, None) => Ok(None),
-        (Some(mac), Some(network)) => Ok(Some(Card { mac, network })),
+        (Some(mac), Some(network)) => Ok(Some(Card::new(None, mac, network))),
         (Some(_), None) => {
             let why = "the card is not connected to a network";
             Err(ArgsError::unsupported("-net nic", why, "add -net user, or use -nic user"))
@@ -206,8 +234,10 @@ fn network(pairs: &[RawPair], option: &'static str) -> Result<NetworkConfig, Arg
     let properties: Vec<_> = pairs.iter().filter(|pair| pair.key != "type").collect();
     match kind.as_str() {
         "user" => user_network::config(&properties, option),
-        "bridge" | "vde" | "l2tpv3" | "dgram" | "socket" | "tap" | "stream" | "vhost-user"
-        | "vhost-vdpa" | "af-xdp" | "hubport" | "netmap" => {
+        "tap" => wire::tap(&properties, option),
+        "stream" => wire::stream(&properties, option),
+        "bridge" | "vde" | "l2tpv3" | "dgram" | "socket" | "vhost-user" | "vhost-vdpa"
+        | "af-xdp" | "hubport" | "netmap" => {
             let given = format!("-{option} {kind}");
             let why = "chukka does not have this network";
             Err(ArgsError::unsupported(
@@ -218,7 +248,7 @@ fn network(pairs: &[RawPair], option: &'static str) -> Result<NetworkConfig, Arg
         }
         _ => {
             let given = format!("-{option} {kind}");
-            Err(ArgsError::bad(given, "user or none").with_hint(EXAMPLE))
+            Err(ArgsError::bad(given, "user, tap, stream or none").with_hint(EXAMPLE))
         }
     }
 }
@@ -265,7 +295,8 @@ fn device(
         let expected = "the id of a -netdev that no other device has";
         return Err(ArgsError::bad(given, expected).with_hint(PAIR_EXAMPLE));
     };
-    Ok(Some(Card { mac, network: netdevs.remove(at).network }))
+    let Netdev { id, network } = netdevs.remove(at);
+    Ok(Some(Card::new(Some(id), mac, network)))
 }
 
 /// Checks `model=`.

@@ -51,6 +51,8 @@ pub struct Options {
     pub netdevs: Vec<OsString>,
     /// `-net`.
     pub nets: Vec<OsString>,
+    /// `-object`.
+    pub objects: Vec<OsString>,
     /// `-snapshot`.
     pub snapshot: bool,
     /// `-rtc`.

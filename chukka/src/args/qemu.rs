@@ -80,7 +80,7 @@ static WITH_HINT: [(&[&str], &str); 15] = [
     ),
     (&["incoming", "loadvm", "only-migratable", "dump-vmstate"], SNAPSHOTS),
     (&["no-kvm", "enable-hax", "xen-domid", "xen-attach", "xen-domid-restrict", "xen-create"], KVM),
-    (&["mem-path", "mem-prealloc", "numa", "object", "overcommit"], MEMORY),
+    (&["mem-path", "mem-prealloc", "numa", "overcommit"], MEMORY),
     (
         &["no-shutdown"],
         "a guest's power-off always ends chukka; -no-reboot makes its reset end chukka too",

@@ -140,7 +140,7 @@ pub static COMMANDS: [(&str, &str); 7] = [
 
 /// Every option.
 #[rustfmt::skip]
-pub static OPTIONS: [Opt; 63] = [
+pub static OPTIONS: [Opt; 64] = [
     value("kernel", "FILE", |o, v| o.boot.kernel = Some(v), Group::Boot, &[
         "the kernel: a bzImage or a vmlinux; a path or a URL",
     ]),
@@ -279,17 +279,17 @@ pub static OPTIONS: [Opt; 63] = [
         "discard what the guest writes to its disks",
     ]),
     value("nic", "TYPE", |o, v| o.nics.push(v), Group::Network, &[
-        "user: a network card, with the host's network by its",
-        "sockets; hostfwd=tcp:127.0.0.1:2222-:22 forwards a",
-        "port, restrict=on isolates the guest, tftp=DIR;",
-        "none: no card, the default; repeatable",
+        "user: a network card; user,hostfwd=tcp::2222-:22 also",
+        "forwards a port; tap, stream; none (default)",
     ]),
     value("netdev", "TYPE", |o, v| o.netdevs.push(v), Group::Network, &[
-        "the same network as user,id=ID,… and its card as",
-        "-device virtio-net,netdev=ID,mac=MAC",
+        "user, tap or stream,id=ID for -device virtio-net",
     ]),
     value("net", "TYPE", |o, v| o.nets.push(v), Group::Network, &[
         "nic and user, given together: -nic user in old scripts",
+    ]),
+    value("object", "filter-dump", |o, v| o.objects.push(v), Group::Network, &[
+        "filter-dump,id=ID,netdev=ID,file=PATH records frames",
     ]),
     value("serial", "DEVICE", |o, v| o.serial.push(v), Group::Console, &[
         "COM1, then COM2, …: stdio (Ctrl-C ends chukka),",

@@ -15,8 +15,9 @@ use crate::{Doing, Error, Result, assets, binaries, guest, pack};
 const KVM: [&str; 1] = ["kvm-amd"];
 /// The port to the host.
 const PORT: [&str; 2] = ["virtio_pci", "virtio_console"];
-/// The network to the host, and block devices: its disk, and those made of files.
-const NETWORK_AND_DISKS: [&str; 3] = ["virtio_net", "virtio_blk", "loop"];
+/// The network to the host, interfaces of tests, and block devices: its disk, and those made of
+/// files.
+const NETWORK_AND_DISKS: [&str; 4] = ["virtio_net", "tun", "virtio_blk", "loop"];
 
 /// Writes an initramfs with an agent that takes orders from the host.
 pub(super) fn interactive(to: &Path) -> Result<()> {

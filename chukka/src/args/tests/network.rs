@@ -2,7 +2,7 @@ use network::{Config, Ipv4Config, Ipv6Config, Protocol};
 
 use super::{refusal, request};
 use crate::args::shown_mac;
-use crate::request::NetworkConfig;
+use crate::request::{DumpConfig, NetworkConfig, StreamAddress, StreamConfig, TapConfig};
 
 /// The addresses of the cards that these words ask for.
 fn macs(words: &[&str]) -> Vec<String> {
@@ -12,8 +12,10 @@ fn macs(words: &[&str]) -> Vec<String> {
 /// The user network with these properties.
 fn user(properties: &str) -> Config {
     let mut cards = request(&["-nic", &format!("user,{properties}")]).cards;
-    let NetworkConfig::User(config) = cards.remove(0).network;
-    *config
+    match cards.remove(0).network {
+        NetworkConfig::User(config) => *config,
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
@@ -105,6 +107,44 @@ fn a_user_network_has_qemu_s_properties() {
 }
 
 #[test]
+fn tap_interfaces_and_connections_are_spelt_as_in_qemu() {
+    let network = |nic: &str| request(&["-nic", nic]).cards.remove(0).network;
+    let name = NetworkConfig::Tap(TapConfig::Name("tap0".into()));
+    assert_eq!(network("tap,ifname=tap0,script=no,downscript=no"), name);
+    assert_eq!(network("tap,ifname=tap0,vhost=off,vnet_hdr=on,queues=1"), name);
+    assert_eq!(network("tap,fd=3"), NetworkConfig::Tap(TapConfig::Descriptor(3)));
+    let stream = |is_server, address| NetworkConfig::Stream(StreamConfig { is_server, address });
+    assert_eq!(
+        network("stream,server=off,addr.type=unix,addr.path=/tmp/passt_1.socket"),
+        stream(false, StreamAddress::Unix("/tmp/passt_1.socket".into()))
+    );
+    assert_eq!(
+        network("stream,server=on,addr.type=inet,addr.host=127.0.0.1,addr.port=5555"),
+        stream(true, StreamAddress::Inet("127.0.0.1".into(), 5555))
+    );
+}
+
+#[test]
+fn frames_are_recorded_where_a_filter_says_so() {
+    let dumps =
+        |words: &[&str]| request(words).cards.into_iter().map(|card| card.dump).collect::<Vec<_>>();
+    let dump = |max_length| Some(DumpConfig { path: "x.pcap".into(), max_length });
+    let words = [
+        "-object",
+        "filter-dump,id=f,netdev=n1,file=x.pcap",
+        "-nic",
+        "user,id=n0",
+        "-netdev",
+        "user,id=n1",
+        "-device",
+        "virtio-net,netdev=n1",
+    ];
+    assert_eq!(dumps(&words), [None, dump(65_536)]);
+    let object = "filter-dump,id=f,netdev=n0,file=x.pcap,maxlen=128";
+    assert_eq!(dumps(&["-nic", "user,id=n0", "-object", object]), [dump(128)]);
+}
+
+#[test]
 fn one_version_of_ip_can_be_left_out() {
     let has = |properties| {
         let config = user(properties);
@@ -121,7 +161,7 @@ fn one_version_of_ip_can_be_left_out() {
 const REFUSALS: &[(&[&str], &str, &str)] = &[
     (
         &["-nic", "e1000"],
-        "-nic e1000: expected user or none",
+        "-nic e1000: expected user, tap, stream or none",
         "for example: -nic user,hostfwd=tcp:127.0.0.1:2222-:22",
     ),
     (
@@ -200,6 +240,47 @@ const REFUSALS: &[(&[&str], &str, &str)] = &[
         &["-nic", "user,smb=/srv"],
         "-nic smb=/srv: chukka does not share directories",
         "serve it by HTTP: python3 -m http.server --bind 127.0.0.1",
+    ),
+    (
+        &["-nic", "tap"],
+        "-nic tap: expected an interface: ifname=NAME or fd=N",
+        "make one: ip tuntap add dev tap0 mode tap user $USER && ip link set tap0 up",
+    ),
+    (
+        &["-nic", "tap,ifname=tap0,script=/etc/qemu-ifup"],
+        "-nic script=/etc/qemu-ifup: chukka runs no scripts",
+        "set the interface up before, and use script=no",
+    ),
+    (
+        &["-nic", "tap,ifname=tap0,vhost=on"],
+        "-nic vhost=on: chukka does not use vhost",
+        "leave it out",
+    ),
+    (
+        &["-nic", "tap,fd=1"],
+        "-nic fd=1: expected an open descriptor from 3 on",
+        "chukka -help shows what each option takes",
+    ),
+    (
+        &["-nic", "stream,addr.type=unix"],
+        "-nic stream: expected an address: addr.type=unix,addr.path=PATH or \
+             addr.type=inet,addr.host=HOST,addr.port=PORT",
+        "for passt: -nic stream,addr.type=unix,addr.path=/tmp/passt_1.socket",
+    ),
+    (
+        &["-nic", "stream,addr.type=inet,addr.host=a,addr.port=0"],
+        "-nic addr.port=0: expected a port from 1 to 65535",
+        "chukka -help shows what each option takes",
+    ),
+    (
+        &["-nic", "user,id=n0", "-object", "filter-dump,id=f,netdev=n1,file=x"],
+        "-object filter-dump,netdev=n1: expected the id of a -netdev or -nic",
+        "for example: -nic user,id=n0 -object filter-dump,id=f0,netdev=n0,file=net.pcap",
+    ),
+    (
+        &["-object", "memory-backend-file,id=m"],
+        "-object memory-backend-file: chukka does not have this object",
+        "it has filter-dump; guest memory needs none: -m SIZE",
     ),
     (
         &["-nic", "bridge,br=br0"],
