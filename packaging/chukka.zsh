@@ -147,6 +147,8 @@ _arguments \
     '*-trace[print each fw_cfg operation, and a summary]:fw_cfg:(fw_cfg)' \
     '*-no-reboot[end when the guest resets, instead of rebooting it]' \
     '*-action[panic=none\: a kernel panic does not end the run; panic=shutdown (default); reboot=shutdown\: -no-reboot]:EVENT=DO: ' \
+    '*-timeout[end a guest that has not ended by then, with status 124 and a report on what each of its CPUs is doing]:SECONDS: ' \
+    '*-silence[likewise a guest that prints nothing for that long]:SECONDS: ' \
     '*-help[print a summary of the options]' \
     '*-h[print a summary of the options]' \
     '*-version[print the version]' \

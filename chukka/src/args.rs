@@ -132,6 +132,7 @@ fn request(options: &Options) -> Result<Request, ArgsError> {
     let name = machine::name(&texts(&options.name, "name")?)?;
     let (serial, terminal) = console::serial(options)?;
     let Ending { on_reset, on_panic } = ending::ending(options)?;
+    let limits = ending::limits(options)?;
     let flash = pflash::chips(options, machine)?;
     let Drives { disks, cds } = drive::disks(options, machine, &mut warnings)?;
     let cds_to_boot = cds.as_deref().unwrap_or_default();
@@ -193,6 +194,7 @@ fn request(options: &Options) -> Result<Request, ArgsError> {
         on_reset,
         on_panic,
         rtc,
+        limits,
     };
     let boot_disk = boot.as_ref().and_then(|boot| drive::boot_disk(boot, options.snapshot));
     Ok(Request { vm, boot, state, disks, cds, boot_disk, cards, flash, warnings })

@@ -70,6 +70,11 @@ impl Bus {
         self.mmio.write(at, data);
     }
 
+    /// Whether a device of ours has this port. KVM has more (`KVM_PORTS` in the list of devices).
+    pub fn has_port(&self, port: u16) -> bool {
+        self.ports.pio_device(PioAddress(port)).is_some()
+    }
+
     /// Counts accesses to ports without a device.
     #[must_use]
     pub fn counting_unanswered(mut self) -> Self {

@@ -10,6 +10,7 @@ pub mod credential;
 use std::borrow::Cow;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use guest_memory::hint::Hint;
 use thiserror::Error;
@@ -93,6 +94,25 @@ pub struct VmConfig {
     pub on_panic: OnPanic,
     /// The guest's wall clock at power-on.
     pub rtc: RtcConfig,
+    /// How long the run may take.
+    pub limits: Limits,
+}
+
+/// How long a run may take. `None`: as long as it likes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// `-timeout`: in all.
+    pub timeout: Option<Duration>,
+    /// `-silence`: without a byte on a serial port or the debug console.
+    pub silence: Option<Duration>,
+}
+
+impl Limits {
+    /// Whether there is one.
+    #[must_use]
+    pub fn any(&self) -> bool {
+        self.timeout.is_some() || self.silence.is_some()
+    }
 }
 
 /// Whether the pages of a large initrd are mapped into guest memory or read into it (`-machine

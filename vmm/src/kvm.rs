@@ -5,6 +5,9 @@
 )]
 
 pub mod cpuid;
+pub mod examine;
+pub mod exit_log;
+mod port_names;
 mod snapshot;
 pub mod vcpu;
 pub mod vcpu_state;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use guest_memory::{Engine, Memory};
 
@@ -39,6 +40,10 @@ pub enum Outcome {
     /// A file was written to before its pages that are mapped into guest memory could be copied.
     /// Holds its path.
     FileChanged(PathBuf),
+    /// The guest had not ended after this time (`-timeout`).
+    TimeOut(Duration),
+    /// The guest printed nothing for this time (`-silence`).
+    Silence(Duration),
     /// The user typed Ctrl-A x.
     Quit,
     /// A signal that terminates the process: chukka cleans up, then dies of it.
@@ -104,6 +109,7 @@ impl Outcome {
             Self::Panic(_) => Some(120),
             Self::TripleFault(_) => Some(121),
             Self::Kvm { .. } => Some(122),
+            Self::TimeOut(_) | Self::Silence(_) => Some(124),
             Self::Firmware(_) | Self::FileCut { .. } | Self::FileChanged(_) | Self::Defect(_) => {
                 Some(125)
             }
@@ -159,6 +165,12 @@ impl fmt::Display for Outcome {
                 "'{}' was written to while the guest ran, before chukka could copy the part that the guest uses",
                 path.display()
             ),
+            Self::TimeOut(time) => {
+                write!(f, "the guest did not end in {} s (-timeout)", time.as_secs_f64())
+            }
+            Self::Silence(time) => {
+                write!(f, "the guest printed nothing for {} s (-silence)", time.as_secs_f64())
+            }
             Self::Quit => write!(f, "ended by Ctrl-A x"),
             Self::Defect(part) => write!(f, "internal error in {part}"),
             Self::Signal(number) => write!(f, "ended by signal {number}"),

@@ -1,6 +1,7 @@
 //! One run: from a configuration to an outcome, through every reboot of the guest.
 
 pub mod course;
+mod deadlines;
 pub mod event_loop;
 pub mod flusher;
 pub mod message;
@@ -64,6 +65,18 @@ pub fn check(
     SmbiosTables::build(&items::smbios_config(config)?).map_err(BootError::from)?;
     drop(Ram::new(&map, config.map_initrd)?);
     Ok(warnings)
+}
+
+/// How long a report waits for the guest's own output, so that it comes first.
+const OUTPUT_FIRST: Duration = Duration::from_millis(20);
+
+/// Resets the devices. The flusher may be blocked in a write until someone reads, and only this
+/// thread receives the event to give up.
+fn reset(devices: &Devices, flusher: &Flusher) {
+    while !devices.try_reset() {
+        flusher.kick();
+        thread::sleep(Duration::from_micros(200));
+    }
 }
 
 /// A guest that is ready to run: the state that is preserved across its reboots.
@@ -188,6 +201,7 @@ impl<'a> Vm<'a> {
             EventManager::new().map_err(|e| host("epoll")(std::io::Error::other(e.to_string())))?;
         let id = manager.add_subscriber(events);
         let outcome = loop {
+            self.stop.store(false, Ordering::Release);
             let threads = self.start_vcpus(vcpus)?;
             let next = loop {
                 if let Ok(events) = manager.subscriber_mut(id) {
@@ -203,6 +217,15 @@ impl<'a> Vm<'a> {
             let stopped = self.stop_vcpus(threads, &flusher)?;
             match next {
                 Next::End(outcome) => break outcome,
+                Next::Report(then) => {
+                    vcpus = stopped;
+                    if let Ok(events) = manager.subscriber_mut(id)
+                        && let Some(outcome) =
+                            self.report(&mut vcpus, then, events, &flusher, &mut tell)
+                    {
+                        break outcome;
+                    }
+                }
                 Next::ReleaseLeases(which) => {
                     self.ram.engine().detach(which);
                     if let Some(outcome) = Outcome::file_lost(self.ram.engine()) {
@@ -213,20 +236,13 @@ impl<'a> Vm<'a> {
                     {
                         events.suspend();
                     }
-                    self.stop.store(false, Ordering::Release);
                     vcpus = stopped;
                 }
                 Next::Reboot => {
                     drop(stopped);
                     self.ram.engine().detach(Leases::Wanted);
-                    // The flusher may be blocked in a write until someone reads, and only this
-                    // thread receives the event to give up.
-                    while !devices.try_reset() {
-                        flusher.kick();
-                        thread::sleep(Duration::from_micros(200));
-                    }
+                    reset(&devices, &flusher);
                     self.notifier.start_over();
-                    self.stop.store(false, Ordering::Release);
                     vcpus = self.boot_guest(&devices)?;
                 }
             }
@@ -243,6 +259,37 @@ impl<'a> Vm<'a> {
         }
         devices.finish_trace();
         Ok(outcome)
+    }
+
+    /// Reports what stopped vCPUs were doing. Returns the end of the run, if `then` is one.
+    ///
+    /// A report needs their exits. If nothing recorded these, they are recorded for a moment first:
+    /// a report that was asked for costs a guest nothing before that.
+    fn report(
+        &self,
+        vcpus: &mut [Vcpu],
+        then: Option<Outcome>,
+        events: &mut EventLoop,
+        flusher: &Flusher,
+        tell: &mut impl FnMut(&Message),
+    ) -> Option<Outcome> {
+        let recorded = vcpus.iter().all(|vcpu| vcpu.log.is_some());
+        if !recorded && !events.take_watched() {
+            vcpus.iter_mut().for_each(|vcpu| vcpu.log = Some(Box::default()));
+            events.watch(then);
+            return None;
+        }
+        events.take_watched();
+        flusher.flush();
+        thread::sleep(OUTPUT_FIRST);
+        for report in vcpus.iter_mut().map(Vcpu::examine) {
+            tell(&Message::Cpu(report.sentence()));
+            tell(&Message::CpuDetails(report.to_string()));
+        }
+        if !self.config.limits.any() {
+            vcpus.iter_mut().for_each(|vcpu| vcpu.log = None);
+        }
+        then.map(|outcome| events.judge(outcome))
     }
 
     /// The inputs from which the machine is built.
@@ -290,7 +337,8 @@ impl<'a> Vm<'a> {
                 let (bus, ram, stop) =
                     (Arc::clone(&devices.bus), Arc::clone(&self.ram), Arc::clone(&self.stop));
                 let notifier = self.notifier.clone();
-                Ok(Vcpu { cpu, fd, bus, ram, stop, notifier })
+                let log = self.config.limits.any().then(Box::default);
+                Ok(Vcpu { cpu, fd, bus, ram, stop, notifier, log })
             })
             .collect::<Result<_, _>>()?;
         devices.disks.connect(&vm);
@@ -307,6 +355,7 @@ impl<'a> Vm<'a> {
             on_reset: self.config.on_reset,
             on_panic: self.config.on_panic,
             expects_crash_kernel: self.boot.reserves_crash_kernel(),
+            limits: self.config.limits,
         }
     }
 

@@ -1,9 +1,13 @@
 //! `-no-reboot` and `-action`: what a reset and a panic of the guest do.
 
+use std::ffi::OsString;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
 use super::error::ArgsError;
 use super::options::Options;
 use super::value::{pairs, texts};
-use vmm::config::{OnPanic, OnReset};
+use vmm::config::{Limits, OnPanic, OnReset};
 
 /// What ends the run.
 #[derive(Debug)]
@@ -43,3 +47,26 @@ pub(super) fn ending(options: &Options) -> Result<Ending, ArgsError> {
     }
     Ok(ending)
 }
+
+/// `-timeout` and `-silence`: seconds, also with a fraction. The last value of each counts.
+pub(super) fn limits(options: &Options) -> Result<Limits, ArgsError> {
+    let last = |values: &[OsString], option| {
+        let values = texts(values, option)?;
+        values.last().map(|text| seconds(option, text)).transpose()
+    };
+    Ok(Limits {
+        timeout: last(&options.timeout, "timeout")?,
+        silence: last(&options.silence, "silence")?,
+    })
+}
+
+fn seconds(option: &str, text: &str) -> Result<Duration, ArgsError> {
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let number = text.parse::<f64>().ok().filter(|number| is_plain && LIMIT.contains(number));
+    let time = number.and_then(|number| Duration::try_from_secs_f64(number).ok());
+    let expected = "seconds, 0.001 to 1000000000, such as 30 or 2.5";
+    time.ok_or_else(|| ArgsError::bad(format!("-{option} {text}"), expected))
+}
+
+/// The shortest and the longest time limit, in seconds.
+const LIMIT: RangeInclusive<f64> = 0.001..=1e9;

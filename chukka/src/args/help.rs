@@ -32,6 +32,7 @@ Exit status:
   120  its kernel panicked
   121  it triple-faulted, which reset the machine
   122  KVM failed
+  124  it took longer than -timeout or was silent for longer than -silence
   125  chukka or its own firmware could not start the guest
   with -device isa-debug-exit also the guest's own status, always odd
 

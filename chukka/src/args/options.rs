@@ -79,6 +79,10 @@ pub struct Options {
     pub no_reboot: bool,
     /// `-action`.
     pub actions: Vec<OsString>,
+    /// `-timeout`.
+    pub timeout: Vec<OsString>,
+    /// `-silence`.
+    pub silence: Vec<OsString>,
     /// Options that name a QEMU device chukka does not have, such as `-vga`.
     pub absent: AbsentDevices,
 }

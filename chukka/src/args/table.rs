@@ -140,7 +140,7 @@ pub static COMMANDS: [(&str, &str); 7] = [
 
 /// Every option.
 #[rustfmt::skip]
-pub static OPTIONS: [Opt; 64] = [
+pub static OPTIONS: [Opt; 66] = [
     value("kernel", "FILE", |o, v| o.boot.kernel = Some(v), Group::Boot, &[
         "the kernel: a bzImage or a vmlinux; a path or a URL",
     ]),
@@ -327,6 +327,13 @@ pub static OPTIONS: [Opt; 64] = [
     value("action", "EVENT=DO", |o, v| o.actions.push(v), Group::Ending, &[
         "panic=none: a kernel panic does not end the run;",
         "panic=shutdown (default); reboot=shutdown: -no-reboot",
+    ]),
+    value("timeout", "SECONDS", |o, v| o.timeout.push(v), Group::Ending, &[
+        "end a guest that has not ended by then, with status",
+        "124 and a report on what each of its CPUs is doing",
+    ]),
+    value("silence", "SECONDS", |o, v| o.silence.push(v), Group::Ending, &[
+        "likewise a guest that prints nothing for that long",
     ]),
     Opt {
         name: "help", aliases: &["h", "?"], group: Group::Other, takes: Takes::Help,

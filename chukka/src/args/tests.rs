@@ -26,8 +26,8 @@ use guest_memory::hint::Hint;
 use crate::request::{BootFiles, BootSource};
 use vmm::config::cpu_model::CpuModel;
 use vmm::config::{
-    BootOptions, InterruptKey, LostTicks, MachineKind, MapInitrd, OnPanic, OnReset, RtcBase,
-    SerialBackend, SmbiosOptions, Terminal, Trace,
+    BootOptions, InterruptKey, Limits, LostTicks, MachineKind, MapInitrd, OnPanic, OnReset,
+    RtcBase, SerialBackend, SmbiosOptions, Terminal, Trace,
 };
 
 fn parse_words(words: &[&str]) -> Result<Invocation, ArgsError> {
@@ -139,6 +139,7 @@ fn a_kernel_alone_gets_the_defaults() {
                 terminal: Terminal { interrupt: InterruptKey::GoesToGuest },
                 on_reset: OnReset::Reboot,
                 on_panic: OnPanic::End,
+                limits: Limits::default(),
                 rtc: vmm::config::RtcConfig { base: RtcBase::Utc },
             }
         }

@@ -47,6 +47,25 @@ fn ctrl_a_h_shows_what_there_is_and_the_guest_goes_on() {
 }
 
 #[test]
+fn ctrl_a_i_reports_what_the_guest_does_and_it_goes_on() {
+    if !native::kvm() {
+        return;
+    }
+    let mut session = running(&[]);
+    for time in 1..=2 {
+        session.type_in(b"\x01i");
+        session.wait_for("\nchukka: CPU 0 ");
+        session.wait_for("; last exits: port 0x3fd (COM1)");
+        let echo = format!("again {time}.");
+        session.type_in(echo.as_bytes());
+        session.wait_for(&echo);
+    }
+    session.type_in(b"P");
+    assert_eq!(session.wait().code(), Some(0));
+    assert_restored(&session);
+}
+
+#[test]
 fn ctrl_a_ctrl_a_is_one_ctrl_a_for_the_guest() {
     if !native::kvm() {
         return;

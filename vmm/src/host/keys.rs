@@ -7,6 +7,7 @@ const ESCAPE: u8 = 1;
 pub const HELP: &str = "\r\n\
     Ctrl-A h       this help\r\n\
     Ctrl-A x       end chukka and the guest at once\r\n\
+    Ctrl-A i       show what each CPU of the guest is doing\r\n\
     Ctrl-A p       press the guest's power button\r\n\
     Ctrl-A Ctrl-A  send Ctrl-A to the guest\r\n";
 
@@ -17,6 +18,8 @@ pub enum Command {
     Quit,
     /// Print the help.
     Help,
+    /// Show what each CPU of the guest is doing.
+    Inspect,
     /// Press the power button.
     PowerButton,
 }
@@ -37,6 +40,7 @@ impl Keys {
                 (false, byte) | (true, byte @ ESCAPE) => guest.push(byte),
                 (true, b'x' | b'X') => commands.push(Command::Quit),
                 (true, b'h' | b'H' | b'?') => commands.push(Command::Help),
+                (true, b'i' | b'I') => commands.push(Command::Inspect),
                 (true, b'p' | b'P') => commands.push(Command::PowerButton),
                 // As in QEMU's mux_proc_byte (chardev/char-mux.c), an unknown command is dropped.
                 (true, _) => {}
@@ -55,8 +59,8 @@ mod tests {
         let (mut keys, mut guest) = (Keys::default(), Vec::new());
         assert_eq!(keys.feed(b"ab\x01", &mut guest), []);
         assert_eq!(
-            keys.feed(b"xc\x01\x01\x01q\x01h\x01p", &mut guest),
-            [Command::Quit, Command::Help, Command::PowerButton]
+            keys.feed(b"xc\x01\x01\x01q\x01h\x01i\x01p", &mut guest),
+            [Command::Quit, Command::Help, Command::Inspect, Command::PowerButton]
         );
         assert_eq!(guest, b"abc\x01");
     }

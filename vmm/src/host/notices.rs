@@ -3,8 +3,9 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use devices::console::ConsoleEvents;
 use devices::exit::{ExitHandle, ExitRequest};
@@ -46,6 +47,9 @@ pub struct Notifier {
     event: Arc<EventFd>,
     /// A device was asked to power off or reset: vCPUs must not execute another instruction.
     exiting: Arc<AtomicBool>,
+    /// When the guest last wrote to an output, in nanoseconds since `started`; 0: never.
+    heard: Arc<AtomicU64>,
+    started: Instant,
 }
 
 impl Notifier {
@@ -55,7 +59,25 @@ impl Notifier {
     /// See eventfd(2).
     pub fn new() -> io::Result<Self> {
         let event = Arc::new(EventFd::new(EFD_NONBLOCK)?);
-        Ok(Self { notices: Arc::default(), event, exiting: Arc::default() })
+        Ok(Self {
+            notices: Arc::default(),
+            event,
+            exiting: Arc::default(),
+            heard: Arc::default(),
+            started: Instant::now(),
+        })
+    }
+
+    /// The guest has written to one of its outputs.
+    pub fn hear(&self) {
+        let time = u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.heard.store(time.max(1), Ordering::Relaxed);
+    }
+
+    /// When the guest last wrote to one of its outputs, if that is watched.
+    pub fn last_heard(&self) -> Option<Instant> {
+        let time = self.heard.load(Ordering::Relaxed);
+        (time > 0).then(|| self.started + Duration::from_nanos(time))
     }
 
     /// Records a notice and wakes the event loop.

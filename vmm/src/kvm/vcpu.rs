@@ -14,6 +14,7 @@ use vm_memory::{GuestAddress, GuestMemoryBackend};
 
 use crate::bus::Bus;
 use crate::host::notices::Notifier;
+use crate::kvm::exit_log::{Access, ExitLog};
 use crate::kvm::snapshot;
 use crate::memory::Ram;
 use crate::outcome::{CpuSnapshot, Outcome};
@@ -34,6 +35,8 @@ pub struct Vcpu {
     /// Reports when the guest has powered off or reset the machine, after which it must not execute
     /// anything.
     pub notifier: Notifier,
+    /// Records the vCPU's exits, for a report on a guest that hangs.
+    pub log: Option<Box<ExitLog>>,
 }
 
 /// Why a vCPU stopped.
@@ -50,7 +53,15 @@ impl Vcpu {
     /// Runs until the machine stops. Returns `None` if the vCPU was told to stop and can run again;
     /// otherwise returns why it ended the run.
     pub fn run(&mut self) -> Option<Outcome> {
-        let ended = self.run_loop();
+        // Two loops, so that a vCPU without a log pays nothing for it.
+        let ended = match self.log.take() {
+            None => self.run_loop(|_| {}),
+            Some(mut log) => {
+                let ended = self.run_loop(|access| log.record(access));
+                self.log = Some(log);
+                ended
+            }
+        };
         let mut snapshot =
             || -> Box<CpuSnapshot> { Box::new(snapshot::take(&mut self.fd, self.cpu, &self.ram)) };
         match ended {
@@ -65,7 +76,8 @@ impl Vcpu {
         }
     }
 
-    fn run_loop(&mut self) -> Ended {
+    #[inline(always)]
+    fn run_loop(&mut self, mut note: impl FnMut(Access)) -> Ended {
         let kvm_run = std::ptr::from_ref(self.fd.get_kvm_run());
         // SAFETY: `kvm_run` is the vCPU's shared page, mapped as long as `self.fd` lives. It is
         // read only after a port exit, when `io` is the active union member, and KVM writes it only
@@ -73,8 +85,14 @@ impl Vcpu {
         let width = || unsafe { usize::from((*kvm_run).__bindgen_anon_1.io.size) };
         while !self.stop.load(Ordering::Acquire) && !self.notifier.is_exiting() {
             match self.fd.run() {
-                Ok(VcpuExit::IoOut(port, data)) => self.bus.write(port, width(), data),
-                Ok(VcpuExit::IoIn(port, data)) => self.bus.read(port, width(), data),
+                Ok(VcpuExit::IoOut(port, data)) => {
+                    note(Access::PortWrite(port));
+                    self.bus.write(port, width(), data);
+                }
+                Ok(VcpuExit::IoIn(port, data)) => {
+                    note(Access::PortRead(port));
+                    self.bus.read(port, width(), data);
+                }
                 // When KVM emulates an instruction, it treats unreadable memory, such as the page
                 // of a truncated file, as MMIO.
                 Ok(VcpuExit::MmioRead(at, _) | VcpuExit::MmioWrite(at, _))
@@ -82,8 +100,14 @@ impl Vcpu {
                 {
                     return Ended::Kvm(format!("guest memory at {at:#x} cannot be accessed"));
                 }
-                Ok(VcpuExit::MmioRead(at, data)) => self.bus.mmio_read(at, data),
-                Ok(VcpuExit::MmioWrite(at, data)) => self.bus.mmio_write(at, data),
+                Ok(VcpuExit::MmioRead(at, data)) => {
+                    note(Access::MemoryRead(at));
+                    self.bus.mmio_read(at, data);
+                }
+                Ok(VcpuExit::MmioWrite(at, data)) => {
+                    note(Access::MemoryWrite(at));
+                    self.bus.mmio_write(at, data);
+                }
                 Ok(VcpuExit::Intr | VcpuExit::Hlt) => {}
                 Ok(VcpuExit::Shutdown) => return Ended::TripleFault,
                 Ok(VcpuExit::SystemEvent(kind, _)) => match kind {

@@ -18,6 +18,7 @@ use super::parts::Parts;
 use super::trace::FwCfgTrace;
 use crate::config::SerialBackend;
 use crate::error::{DeviceError, HostError, StartError};
+use crate::host::notices::Notifier;
 use crate::host::screen::GuestOutput;
 
 /// Attaches the configured serial ports, COM1 to COM4. Returns the one on standard input and
@@ -30,6 +31,7 @@ pub(super) fn attach_serial_ports(
     let mut terminal = None;
     for (com, backend) in ComPort::ALL.into_iter().zip(&parts.config.serial) {
         let Some(out) = output(backend, "-serial")? else { continue };
+        let out = heard(parts, out);
         let sink = sink(parts, out).with_watch(PanicWatch::new());
         let notifier = parts.notifier.clone();
         let on_room = move || notifier.note(|n| n.input_wanted = true);
@@ -51,7 +53,7 @@ pub(super) fn attach_serial_ports(
 pub(super) fn attach_debugcon(list: &mut DeviceList, parts: &Parts<'_>) -> Result<(), StartError> {
     let Some(wanted) = &parts.config.debugcon else { return Ok(()) };
     let Some(out) = output(&wanted.out, "the debug console")? else { return Ok(()) };
-    let mut device = Debugcon::new(sink(parts, out));
+    let mut device = Debugcon::new(sink(parts, heard(parts, out)));
     if parts.config.timestamps {
         device = device.with_stamps(Box::new(HostStopwatch::start()));
     }
@@ -71,6 +73,31 @@ pub(super) fn trace(parts: &Parts<'_>) -> Result<Option<FwCfgTrace>, StartError>
     }
     let stderr = io::stderr().as_fd().try_clone_to_owned().map_err(HostError::descriptors)?;
     Ok(Some(FwCfgTrace::new(Instant::now(), sink(parts, Box::new(File::from(stderr))))))
+}
+
+/// Has the notifier hear of each write, if the run ends when the guest is silent.
+fn heard(parts: &Parts<'_>, out: Box<dyn Write + Send>) -> Box<dyn Write + Send> {
+    if parts.config.limits.silence.is_none() {
+        return out;
+    }
+    Box::new(Heard { out, notifier: parts.notifier.clone() })
+}
+
+/// An output that is watched.
+struct Heard {
+    out: Box<dyn Write + Send>,
+    notifier: Notifier,
+}
+
+impl Write for Heard {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.notifier.hear();
+        self.out.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
 }
 
 fn sink(parts: &Parts<'_>, out: Box<dyn Write + Send>) -> ConsoleSink {

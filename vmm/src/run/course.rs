@@ -15,6 +15,8 @@ pub enum Next {
     ReleaseLeases(Leases),
     /// The guest reset the machine: boot it again.
     Reboot,
+    /// Report what the vCPUs are doing. Then the run is over, or continues.
+    Report(Option<Outcome>),
     /// The run is over.
     End(Outcome),
 }
@@ -30,19 +32,28 @@ pub struct Course {
     panic: Option<String>,
     /// Release all leases once the guest has rebooted.
     release_later: bool,
+    /// A report is due, and what ends the run after it.
+    report: Option<Option<Outcome>>,
 }
 
 impl Course {
     /// Creates a course that handles resets and panics according to `on_reset` and `on_panic`.
     pub fn new(on_reset: OnReset, on_panic: OnPanic) -> Self {
-        Self { on_reset, on_panic, next: None, panic: None, release_later: false }
+        Self { on_reset, on_panic, next: None, panic: None, release_later: false, report: None }
     }
 
     /// Returns what the run should do next, if anything.
     pub fn take_next(&mut self) -> Option<Next> {
         let later =
             || std::mem::take(&mut self.release_later).then_some(Next::ReleaseLeases(Leases::All));
-        self.next.take().or_else(later)
+        let next = self.next.take().or_else(|| self.report.take().map(Next::Report));
+        next.or_else(later)
+    }
+
+    /// What the vCPUs do is to be reported; `then` ends the run.
+    pub fn report(&mut self, then: Option<Outcome>) {
+        let then = self.report.take().flatten().or(then);
+        self.report = Some(then);
     }
 
     /// The guest's kernel panicked with `message`. Only the first message is stored.
@@ -55,13 +66,24 @@ impl Course {
         if matches!(self.next, Some(Next::End(_))) {
             return;
         }
-        let outcome = match (self.panic.take(), outcome) {
-            (Some(message), Outcome::Reset | Outcome::PowerOff | Outcome::TripleFault(_)) => {
-                Outcome::Panic(message)
-            }
-            (_, outcome) => outcome,
-        };
+        let outcome = self.judge(outcome);
         self.next = Some(Next::End(outcome));
+    }
+
+    /// How the run ended, given how it ended at last: what the guest or a time limit does after a
+    /// panic counts as the panic.
+    pub fn judge(&mut self, outcome: Outcome) -> Outcome {
+        match (self.panic.take(), outcome) {
+            (
+                Some(message),
+                Outcome::Reset
+                | Outcome::PowerOff
+                | Outcome::TripleFault(_)
+                | Outcome::TimeOut(_)
+                | Outcome::Silence(_),
+            ) => Outcome::Panic(message),
+            (_, outcome) => outcome,
+        }
     }
 
     /// The guest reset the machine.
@@ -93,6 +115,8 @@ impl Course {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -158,5 +182,27 @@ mod tests {
         course.release(Leases::All);
         course.release(Leases::Wanted);
         assert_eq!(course.take_next(), Some(Next::ReleaseLeases(Leases::All)));
+    }
+
+    #[test]
+    fn a_report_comes_after_a_reboot_and_keeps_what_ends_the_run() {
+        let mut course = Course::new(OnReset::Reboot, OnPanic::End);
+        course.report(Some(Outcome::Quit));
+        course.report(None);
+        course.reset();
+        assert_eq!(course.take_next(), Some(Next::Reboot));
+        assert_eq!(course.take_next(), Some(Next::Report(Some(Outcome::Quit))));
+        assert_eq!(course.take_next(), None);
+    }
+
+    #[test]
+    fn a_panic_overrides_a_time_limit() {
+        let limit = Duration::from_secs(1);
+        for outcome in [Outcome::TimeOut(limit), Outcome::Silence(limit)] {
+            let mut course = Course::new(OnReset::Reboot, OnPanic::Continue);
+            assert_eq!(course.judge(outcome.clone()), outcome);
+            course.panicked("message".into());
+            assert_eq!(course.judge(outcome), Outcome::Panic("message".into()));
+        }
     }
 }

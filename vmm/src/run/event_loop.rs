@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use devices::exit::ExitRequest;
 use event_manager::{EventOps, EventSet, Events, MutEventSubscriber};
@@ -10,10 +10,11 @@ use guest_memory::Leases;
 use vmm_sys_util::timerfd::TimerFd;
 
 use super::course::{Course, Next};
+use super::deadlines::{Deadlines, Due};
 use super::flusher::Flusher;
 use super::message::Message;
 use super::typing::Typing;
-use crate::config::{OnPanic, OnReset};
+use crate::config::{Limits, OnPanic, OnReset};
 use crate::error::HostError;
 use crate::host::input::Input;
 use crate::host::keys::{self, Command};
@@ -58,6 +59,8 @@ pub struct Policy {
     pub on_panic: OnPanic,
     /// The guest's command line contains `crashkernel=`.
     pub expects_crash_kernel: bool,
+    /// How long the run may take.
+    pub limits: Limits,
 }
 
 /// The event loop's state.
@@ -74,6 +77,10 @@ pub struct EventLoop {
     in_background: bool,
     flush_timer: TimerFd,
     panic_timer: TimerFd,
+    limit_timer: TimerFd,
+    deadlines: Deadlines,
+    /// The vCPUs' exits are recorded for a report.
+    watched: bool,
     on_panic: OnPanic,
     /// The guest's kernel has reserved memory for a crash kernel (`crashkernel=`), which it may
     /// start instead of finishing its report.
@@ -91,7 +98,7 @@ impl EventLoop {
     pub fn new(sources: Sources, policy: Policy) -> Result<Self, HostError> {
         let timer = || TimerFd::new().map_err(|e| HostError { what: "a timer", source: e.into() });
         let Sources { notifier, signals, input, terminal, devices, flusher } = sources;
-        Ok(Self {
+        let mut this = Self {
             notifier,
             signals,
             terminal,
@@ -102,11 +109,51 @@ impl EventLoop {
             in_background: false,
             flush_timer: timer()?,
             panic_timer: timer()?,
+            limit_timer: timer()?,
+            deadlines: Deadlines::new(policy.limits),
+            watched: false,
             on_panic: policy.on_panic,
             expects_crash_kernel: policy.expects_crash_kernel,
             panic_reported: false,
             messages: Vec::new(),
-        })
+        };
+        this.set_limit_timer();
+        Ok(this)
+    }
+
+    /// How the run ended after a report.
+    pub fn judge(&mut self, outcome: Outcome) -> Outcome {
+        self.course.judge(outcome)
+    }
+
+    /// The vCPUs' exits are recorded from now on, for the report that was asked for.
+    pub fn watch(&mut self, then: Option<Outcome>) {
+        self.watched = true;
+        self.deadlines.watch(then);
+        self.set_limit_timer();
+    }
+
+    /// Whether [`Self::watch`] was called since the last call of this.
+    pub fn take_watched(&mut self) -> bool {
+        std::mem::take(&mut self.watched)
+    }
+
+    fn set_limit_timer(&mut self) {
+        if let Some(at) = self.deadlines.next(self.notifier.last_heard()) {
+            // A time of 0 would disarm the timer.
+            let wait = at.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+            let _ = self.limit_timer.reset(wait, None);
+        }
+    }
+
+    fn on_limit_timer(&mut self) {
+        let _ = self.limit_timer.wait();
+        while let Some(Due(then)) =
+            self.deadlines.take_due(Instant::now(), self.notifier.last_heard())
+        {
+            self.course.report(then);
+        }
+        self.set_limit_timer();
     }
 
     /// Returns what the run should do next, if anything.
@@ -192,6 +239,7 @@ impl EventLoop {
                         self.in_background = !terminal.make_raw();
                     }
                 }
+                libc::SIGQUIT => self.course.report(Some(Outcome::Signal(signal))),
                 signal => return self.course.end(Outcome::Signal(signal)),
             }
         }
@@ -202,6 +250,7 @@ impl EventLoop {
             match command {
                 Command::Quit => return self.course.end(Outcome::Quit),
                 Command::Help => eprint!("{}", keys::HELP),
+                Command::Inspect => self.course.report(None),
                 Command::PowerButton => self.devices.press_power_button(),
             }
         }
@@ -228,12 +277,13 @@ impl EventLoop {
     }
 
     /// The descriptors that are always watched, each with its handler.
-    fn handlers(&self) -> [(RawFd, Handler); 4] {
+    fn handlers(&self) -> [(RawFd, Handler); 5] {
         [
             (self.notifier.as_raw_fd(), Self::on_notices),
             (self.signals.as_raw_fd(), Self::on_signal),
             (self.flush_timer.as_raw_fd(), Self::on_flush_timer),
             (self.panic_timer.as_raw_fd(), Self::on_panic_timer),
+            (self.limit_timer.as_raw_fd(), Self::on_limit_timer),
         ]
     }
 }

@@ -13,6 +13,10 @@ pub enum Message {
     ItemLost(String),
     /// The guest published its vmcoreinfo note.
     VmCoreInfo(VmCoreInfo),
+    /// What a CPU of the guest was doing, in a sentence.
+    Cpu(String),
+    /// And the details: where it was, and its last exits.
+    CpuDetails(String),
 }
 
 impl fmt::Display for Message {
@@ -22,6 +26,8 @@ impl fmt::Display for Message {
                 write!(f, "warning: the guest's output can no longer be written: {error}")
             }
             Self::ItemLost(lost) => write!(f, "warning: {lost}"),
+            Self::Cpu(text) => f.write_str(text),
+            Self::CpuDetails(text) => write!(f, "    {text}"),
             Self::VmCoreInfo(info) => {
                 write!(f, "the guest's vmcoreinfo: {} bytes at {:#x}", info.size, info.paddr)
             }

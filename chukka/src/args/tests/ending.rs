@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::{config, refusal};
 use vmm::config::{OnPanic, OnReset};
 
@@ -30,5 +32,21 @@ fn actions_that_chukka_cannot_do_are_refused() {
     ] {
         let (text, _) = refusal(&["-action", value]);
         assert!(text.contains(message), "{value}: {text}");
+    }
+}
+
+#[test]
+fn time_limits_are_seconds() {
+    let limits = config(&["-timeout", "9", "-timeout", "30", "-silence", "2.5"]).limits;
+    assert_eq!(limits.timeout, Some(Duration::from_secs(30)));
+    assert_eq!(limits.silence, Some(Duration::from_millis(2500)));
+    for value in ["0", "", "-1", "1e3", "inf", "NaN", "10s", "1000000001", ".", "0.0001"] {
+        for option in ["-timeout", "-silence"] {
+            let expected = "seconds, 0.001 to 1000000000, such as 30 or 2.5";
+            assert_eq!(
+                refusal(&[option, value]).0,
+                format!("{option} {value}: expected {expected}")
+            );
+        }
     }
 }

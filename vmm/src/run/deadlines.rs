@@ -1,0 +1,107 @@
+//! What happens after a time: the time limits of a run.
+
+use std::time::{Duration, Instant};
+
+use crate::config::Limits;
+use crate::outcome::Outcome;
+
+/// How long vCPUs are watched for a report on what they do, if their exits are not recorded anyway.
+const WATCHED: Duration = Duration::from_millis(500);
+
+/// The moments at which something is due.
+#[derive(Debug)]
+pub struct Deadlines {
+    started: Instant,
+    limits: Limits,
+    /// A report is due then, and what ends the run after it.
+    report: Option<(Instant, Option<Outcome>)>,
+}
+
+/// What is due: a report, and what ends the run after it, if anything.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Due(pub Option<Outcome>);
+
+impl Deadlines {
+    /// The limits of a run that starts now.
+    pub fn new(limits: Limits) -> Self {
+        Self { started: Instant::now(), limits, report: None }
+    }
+
+    /// Asks for a report when the vCPUs have been watched for a moment. `then` ends the run.
+    pub fn watch(&mut self, then: Option<Outcome>) {
+        self.report = Some((Instant::now() + WATCHED, then));
+    }
+
+    /// Takes what is due at `now`. `heard` is when the guest last wrote to one of its outputs.
+    pub fn take_due(&mut self, now: Instant, heard: Option<Instant>) -> Option<Due> {
+        if let Some((_, then)) = self.report.take_if(|(at, _)| *at <= now) {
+            return Some(Due(then));
+        }
+        if let Some(limit) = self.limits.timeout.take_if(|limit| self.started + *limit <= now) {
+            return Some(Due(Some(Outcome::TimeOut(limit))));
+        }
+        let since = heard.unwrap_or(self.started);
+        let limit = self.limits.silence.take_if(|limit| since + *limit <= now)?;
+        Some(Due(Some(Outcome::Silence(limit))))
+    }
+
+    /// When to call [`Self::take_due`] next.
+    pub fn next(&self, heard: Option<Instant>) -> Option<Instant> {
+        let timeout = self.limits.timeout.map(|limit| self.started + limit);
+        let silence = self.limits.silence.map(|limit| heard.unwrap_or(self.started) + limit);
+        let report = self.report.as_ref().map(|(at, _)| *at);
+        [timeout, silence, report].into_iter().flatten().min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn deadlines(timeout: Option<u32>, silence: Option<u32>) -> Deadlines {
+        let seconds = |limit: Option<u32>| limit.map(|limit| SECOND * limit);
+        Deadlines::new(Limits { timeout: seconds(timeout), silence: seconds(silence) })
+    }
+
+    #[test]
+    fn without_limits_nothing_is_ever_due() {
+        let mut none = deadlines(None, None);
+        assert_eq!(none.next(None), None);
+        assert_eq!(none.take_due(none.started + SECOND * 1000, None), None);
+    }
+
+    #[test]
+    fn a_time_out_is_due_once_whatever_the_guest_says() {
+        let mut limits = deadlines(Some(5), None);
+        let start = limits.started;
+        assert_eq!(limits.next(Some(start + SECOND * 4)), Some(start + SECOND * 5));
+        assert_eq!(limits.take_due(start + SECOND * 4, None), None);
+        let due = limits.take_due(start + SECOND * 5, Some(start + SECOND * 4));
+        assert_eq!(due, Some(Due(Some(Outcome::TimeOut(SECOND * 5)))));
+        assert_eq!(limits.take_due(start + SECOND * 6, None), None);
+    }
+
+    #[test]
+    fn silence_begins_again_with_each_output() {
+        let mut limits = deadlines(Some(60), Some(10));
+        let start = limits.started;
+        assert_eq!(limits.next(None), Some(start + SECOND * 10));
+        let heard = Some(start + SECOND * 7);
+        assert_eq!(limits.take_due(start + SECOND * 10, heard), None);
+        assert_eq!(limits.next(heard), Some(start + SECOND * 17));
+        let due = limits.take_due(start + SECOND * 17, heard);
+        assert_eq!(due, Some(Due(Some(Outcome::Silence(SECOND * 10)))));
+    }
+
+    #[test]
+    fn a_report_is_due_when_the_cpus_have_been_watched() {
+        let mut limits = deadlines(Some(60), None);
+        limits.watch(None);
+        let at = limits.next(None).unwrap();
+        assert!(at < limits.started + SECOND * 2);
+        assert_eq!(limits.take_due(at, None), Some(Due(None)));
+        assert_eq!(limits.next(None), Some(limits.started + SECOND * 60));
+    }
+}
