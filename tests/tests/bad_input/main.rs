@@ -1,6 +1,7 @@
 //! What bad input gets: at once, and before a guest runs, one message with what was found and what
 //! was expected, a hint, and exit status 125. `Start::refused` checks all of that but the words.
 
+mod cdrom;
 mod files;
 mod firmware;
 mod firmware_files;
