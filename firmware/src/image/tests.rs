@@ -278,7 +278,7 @@ fn an_elf_segment_is_not_longer_in_the_file_than_in_memory() {
     put(&mut image, 64 + 40, &4096u64.to_le_bytes());
     open(&image).unwrap();
     put(&mut image, 64 + 40, &4095u64.to_le_bytes());
-    assert!(error(&image).contains("sizes make no sense"), "{}", error(&image));
+    assert!(error(&image).contains("invalid sizes"), "{}", error(&image));
 }
 
 #[test]
