@@ -312,10 +312,11 @@ bring_firmware() {
 	say "firmware: OVMF and U-Boot"
 }
 
-# Kernels that are not Linux: Xen, and Memtest86+ for both modes of the processor. Packages that a distribution does
-# not have are left out: the tests that boot them are then skipped.
+# Kernels that are not Linux: Xen, Memtest86+ for both modes of the processor, iPXE and MEMDISK. Packages that a
+# distribution does not have are left out: the tests that boot them are then skipped.
 bring_other_kernels() {
-	[ -e "$assets/other/made" ] && return
+	# The number says which of the versions of this function made it.
+	[ "$(cat "$assets/other/made-by" 2>/dev/null)" = 2 ] && return
 	need_apt "Xen and Memtest86+ for $assets/other"
 	knows memtest86+ || apt_update
 	made=$assets/.other
@@ -332,11 +333,16 @@ bring_other_kernels() {
 			[ ! -e "$draft/tree/boot/memtest86+$bits.bin" ] || mv "$draft/tree/boot/memtest86+$bits.bin" "$made"
 		done
 	fi
-	: >"$made/made"
+	if knows ipxe && knows syslinux-common; then
+		fetch_fresh ipxe syslinux-common
+		mv "$draft/tree/boot/ipxe.lkrn" "$made"
+		mv "$draft/tree/usr/lib/syslinux/memdisk" "$made"
+	fi
+	echo 2 >"$made/made-by"
 	chmod a+r "$made"/*
 	rm -rf "$assets/other"
 	mv "$made" "$assets/other"
-	say "other kernels: ${xen:-no Xen}, memtest86+"
+	say "other kernels: $(cd "$assets/other" && echo *)"
 }
 
 # Debian on a disk, as an installer leaves it: an MBR, one ext4 partition, a kernel, its initrd, a grub.cfg that grub-mkconfig wrote, and

@@ -99,7 +99,8 @@ pub fn firmware(name: &str) -> Result<PathBuf> {
     paths.into_iter().find(|path| path.is_file()).ok_or_else(missing)
 }
 
-/// A kernel that is not Linux, by its file's name: `xen.gz`, `memtest86+ia32.bin`, `memtest86+x64.bin`.
+/// A kernel that is not Linux, by its file's name: `xen.gz`, `memtest86+ia32.bin`,
+/// `memtest86+x64.bin`, `ipxe.lkrn`, `memdisk`.
 ///
 /// # Errors
 /// Set-up has not downloaded it; not every distribution has it.

@@ -1,4 +1,7 @@
-//! Kernels that are not Linux, as Debian's packages have them: Xen with Linux as its first guest, and Memtest86+.
+//! Kernels that are not Linux, as Debian's packages have them: Xen with Linux as its first guest, Memtest86+, iPXE, MEMDISK.
+
+use std::fs;
+use std::path::PathBuf;
 
 use chukka_tests::job::Act;
 use chukka_tests::runner::{Guest, Runner};
@@ -46,4 +49,49 @@ fn memtest86_for_64_bits_boots_directly() {
 fn memtest86_for_32_bits_boots_by_seabios() {
     let Some(path) = assets::or_skip(assets::firmware(SEABIOS)) else { return };
     memtest("memtest86+ia32.bin", &["-bios", &path.display().to_string()]);
+}
+
+/// A real-mode program by SeaBIOS, with `-initrd` and `-append`, whose output by BIOS calls goes to COM1 too.
+fn real_mode(file: &str, words: &[&str]) -> Option<Guest> {
+    let kernel = assets::or_skip(assets::other_kernel(file))?.display().to_string();
+    let bios = assets::or_skip(assets::firmware(SEABIOS))?.display().to_string();
+    // SeaBIOS (src/sercon.c): the port as a number.
+    let port = work_file("sercon-port", &0x3f8u16.to_le_bytes());
+    let console = format!("name=etc/sercon-port,file={}", port.display());
+    let guest = Guest::argv(["-M", "pc", "-m", "64M", "-no-reboot", "-bios", &bios]);
+    let guest = guest.args(["-kernel", &kernel, "-fw_cfg", &console]).args(words.to_vec());
+    Some(guest.timeout_secs(200))
+}
+
+fn work_file(name: &str, content: &[u8]) -> PathBuf {
+    let path = assets::work_folder().expect("set-up is done").join(name);
+    fs::write(&path, content).expect("there is room for it");
+    path
+}
+
+/// iPXE unpacks itself, finds its devices and prints its name.
+#[test]
+fn ipxe_starts_by_seabios() {
+    const BANNER: &str = "Open Source Network Boot Firmware";
+    let Some(runner) = Runner::get() else { return };
+    let Some(guest) = real_mode("ipxe.lkrn", &["-append", "echo hello"]) else { return };
+    // It would go on for half a minute.
+    let run = guest.when(BANNER, Act::Signal(15)).run(runner);
+    run.assert_stdout("iPXE initialising devices...ok").assert_stdout(BANNER);
+}
+
+/// MEMDISK makes the initrd a floppy disk, and runs its boot sector.
+#[test]
+fn memdisk_boots_a_floppy_by_seabios() {
+    let Some(runner) = Runner::get() else { return };
+    // mov $0x3f8, %dx; mov $'Z', %al; out; mov $0xfe, %al; out %al, $0x64; hlt, for ever
+    let code = [0xba, 0xf8, 3, 0xb0, b'Z', 0xee, 0xb0, 0xfe, 0xe6, 0x64, 0xf4, 0xeb, 0xfd];
+    let mut floppy = vec![0; 1440 << 10];
+    floppy[..code.len()].copy_from_slice(&code);
+    floppy[510..512].copy_from_slice(&[0x55, 0xaa]);
+    let floppy = work_file("boot-sector.img", &floppy).display().to_string();
+    let Some(guest) = real_mode("memdisk", &["-initrd", &floppy]) else { return };
+    let run = guest.run(runner);
+    run.assert_exit(0).assert_stdout("Disk is fd0, 1440 K, C/H/S = 80/2/18");
+    run.assert(run.stdout.trim_end().ends_with('Z'), "the boot sector runs");
 }
