@@ -43,7 +43,7 @@ impl CdError {
                 "make an ISO image of it: xorriso -as mkisofs -r -J -o image.iso DIRECTORY".into()
             }
             DiskError::Kind { .. } => "use an ISO image or a block device".into(),
-            DiskError::Empty { .. } => "perhaps its download has failed: fetch it again".into(),
+            DiskError::Empty { .. } => "the download may be incomplete: download it again".into(),
             DiskError::Format { .. } => {
                 "if it is a hard disk's image, leave out media=cdrom, or use -hda".into()
             }
@@ -95,11 +95,10 @@ impl Disc for Image {
         if let Err(error) = &read
             && !self.has_failed.swap(true, Ordering::SeqCst)
         {
-            // The terminal is raw, and the cursor may be anywhere in a line of the guest's.
-            eprintln!(
-                "\rchukka: warning: the CD {}: read failed: {error}; the guest sees a read error",
+            report::warnings([format!(
+                "the CD {}: read failed: {error}; the guest sees a read error",
                 self.name
-            );
+            )]);
         }
         read
     }

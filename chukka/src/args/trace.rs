@@ -13,7 +13,7 @@ pub(super) const EVENTS: &str = "fw_cfg";
 pub(super) fn trace(given: &[OsString]) -> Result<Trace, ArgsError> {
     let mut trace = Trace::default();
     for pair in texts(given, "trace")?.into_iter().flat_map(|text| pairs(text, "enable")) {
-        let hint = "say -trace fw_cfg; it goes to standard error";
+        let hint = "use -trace fw_cfg; it goes to standard error";
         match (pair.key.as_str(), pair.value("trace")?) {
             ("enable", "fw_cfg" | "fw_cfg*" | "fw_cfg_*") => trace.fw_cfg = true,
             ("enable", pattern) => {

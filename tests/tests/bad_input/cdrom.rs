@@ -11,7 +11,7 @@ fn a_cd_that_cannot_be_used_is_refused_with_what_to_do() {
     for (path, says, hints) in [
         (missing.as_path(), "No such file", "check the path"),
         (&folder, "is a directory", "xorriso -as mkisofs"),
-        (&empty, "is empty", "fetch it again"),
+        (&empty, "is empty", "download it again"),
         ("/dev/null".as_ref(), "is not a file or block device", "use an ISO image"),
     ] {
         let cd = path.to_str().expect("a path that is text");

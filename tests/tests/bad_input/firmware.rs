@@ -70,8 +70,8 @@ fn a_missing_character_device_is_named() {
 
 #[test]
 fn a_device_of_qemu_s_is_refused_by_name() {
-    refused(&["-device", "virtio-net-pci,netdev=n0"])
-        .says("-device virtio-net-pci: chukka does not have this device")
+    refused(&["-device", "virtio-gpu-pci,id=g0"])
+        .says("-device virtio-gpu-pci: chukka does not have this device")
         .hints("isa-debugcon, isa-debug-exit, pc-testdev and vmcoreinfo");
 }
 

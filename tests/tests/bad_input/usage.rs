@@ -8,7 +8,7 @@ fn an_option_of_qemu_s_is_refused_by_name() {
         .refused()
         .says("-fda is a QEMU option that chukka does not have")
         .hints("chukka has no floppy drive");
-    start(["-kernel", "k", "-netdev", "user,id=n0"]).refused().hints("chukka has no network");
+    start(["-kernel", "k", "-usb"]).refused().says("-usb is a QEMU option");
 }
 
 #[test]
