@@ -149,7 +149,11 @@ fn boot_with(options: &[&str], scratch: &Scratch, words: &[&str]) -> Boot {
     let folder = scratch.path("");
     let words = words.iter().map(|word| word.replace('@', &folder.to_string_lossy()));
     let debug = ["isa-debugcon,iobase=0x402,chardev=log", "isa-debug-exit,iobase=0xf4,iosize=4"];
+    // SeaBIOS waits for timer ticks in its menu and before it retries. With the policy `delay`, an
+    // emulated KVM on a busy host can lose the acknowledgement of a tick, and then sends no more.
+    let ticks = ["-global", "kvm-pit.lost_tick_policy=discard"];
     let chukka = native::start(["-m", "64", "-nographic", "-chardev", &chardev])
+        .args(ticks)
         .args(["-device", debug[0], "-device", debug[1]])
         .args(options)
         .args(words);

@@ -127,12 +127,19 @@ done
 echo "by IPv6: $(wget -q -O - 'http://[fec0::2]/big' | sum)"
 nc 10.0.2.2 9000 </tmp/big
 echo "refused: $(wget -O - http://10.0.2.2:1/ 2>&1 | grep -o refused)"
-printf 'HTTP/1.0 200 OK\r\n\r\nhello from the guest\n' | nc -l -p 80 >/dev/null
+mkdir /www
+echo hello from the guest >/www/index.html
+httpd -p 80 -h /www
+for try in $(seq 100); do
+	wget -q -O - http://10.0.2.2/received | grep -q yes && break
+	sleep 1
+done
 poweroff -f
 "#;
-    // The client tries again until the guest's server listens.
+    // The client tries again until the guest's server answers, and then the guest may power off.
     const HOST: &str = "(receive >$dir/up; echo \"uploaded: $(sum <$dir/up)\") & background=$!; \
-         (while ! wget -q -T 60 -O - http://127.0.0.1:8080/ 2>/dev/null; do sleep 1; done) & \
+         (for try in $(seq 100); do wget -q -T 5 -O - http://127.0.0.1:8080/ 2>/dev/null && \
+         echo yes >$dir/received && break; sleep 1; done) & \
          background=\"$background $!\";";
     let Some(kernel) = assets::or_skip(assets::cloud()) else { return };
     let args = [

@@ -128,7 +128,9 @@ impl Outcome {
             Self::Kvm { .. } => {
                 Some("the host's KVM cannot run this instruction; check dmesg on the host")
             }
-            Self::Firmware(_) => Some("-trace fw_cfg shows which items the firmware read"),
+            Self::Firmware(_) => Some(
+                "it boots the kernel of -kernel; -trace fw_cfg shows which items the firmware read",
+            ),
             Self::FileCut { .. } | Self::FileChanged(_) => Some(
                 "do not write to a file while a guest uses it: write a new one and rename it over the old",
             ),

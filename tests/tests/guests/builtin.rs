@@ -164,7 +164,7 @@ fn without_a_kernel_it_says_so_and_ends_with_125_even_without_a_serial_port() {
         assert_eq!((ended.code(), &*ended.text()), (Some(125), said), "{ended:?}");
         let verdict = "chukka: the firmware could not boot: kernel: fw_cfg has none (after ";
         assert!(ended.stderr.starts_with(verdict), "{ended:?}");
-        assert!(ended.stderr.contains("\nhint: it boots what -kernel names"), "{ended:?}");
+        assert!(ended.stderr.contains("\nhint: it boots the kernel of -kernel;"), "{ended:?}");
     }
 }
 

@@ -105,6 +105,7 @@ initrd        '{shown}/{TREE}/initrd.gz + /my.cfg' (260B)
 command line  console=ttyS0 preseed/file=/my.cfg --- quiet
 boots         by the firmware builtin
 machine       microvm, 512M of memory, 1 CPU
+network       none
 ",
         preseed.display()
     );
