@@ -138,7 +138,7 @@ poweroff -f
 "#;
     // The client tries again until the guest's server answers, and then the guest may power off.
     const HOST: &str = "(receive >$dir/up; echo \"uploaded: $(sum <$dir/up)\") & background=$!; \
-         (for try in $(seq 100); do wget -q -T 5 -O - http://127.0.0.1:8080/ 2>/dev/null && \
+         (for try in $(seq 100); do timeout 5 wget -q -O - http://127.0.0.1:8080/ 2>/dev/null && \
          echo yes >$dir/received && break; sleep 1; done) & \
          background=\"$background $!\";";
     let Some(kernel) = assets::or_skip(assets::cloud()) else { return };
