@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use chukka_tests::assets;
 use chukka_tests::guest::Initrd;
-use chukka_tests::modules::Modules;
 use chukka_tests::runner::{Guest, Run, Runner};
 
 /// What udhcpc does with a lease.
@@ -61,17 +60,9 @@ while () {
 
 /// An initrd whose first process has network cards and runs `script`.
 fn initrd(kernel: &assets::Kernel, script: &str) -> PathBuf {
-    let modules = Modules::find(&kernel.modules).expect("set-up has unpacked them");
-    let modules = modules
-        .closure(&["virtio_mmio", "virtio_pci", "virtio_net", "af_packet", "ipv6"])
-        .expect("Debian has them");
-    let mut initrd = Initrd::new().expect("busybox is there").file("lease.sh", LEASE.as_bytes());
-    let mut load = String::new();
-    for module in modules {
-        let name = format!("modules/{}.ko", module.name);
-        load += &format!("insmod /{name}\n");
-        initrd = initrd.file(&name, &module.content);
-    }
+    let initrd = Initrd::new().expect("busybox is there").file("lease.sh", LEASE.as_bytes());
+    let modules = ["virtio_mmio", "virtio_pci", "virtio_net", "af_packet", "ipv6"];
+    let (initrd, load) = initrd.modules(kernel, &modules).expect("Debian has them");
     initrd.script(&format!("{load}{UP}{script}")).write().expect("there is room")
 }
 

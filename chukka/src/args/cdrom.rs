@@ -8,7 +8,7 @@ use vmm::config::MachineKind;
 use super::drive::{Drive, Named, pair_text};
 use super::error::ArgsError;
 use super::firmware;
-use super::value::{RawPair, raw_pairs};
+use super::value::{RawPair, driver, raw_pairs};
 
 /// The names of the controller: on microvm, on pc, and the machine's own.
 const CONTROLLERS: [&str; 3] = [ON_MICROVM, ON_PC, "virtio-scsi"];
@@ -34,7 +34,9 @@ impl Controller {
     /// Reads a `-device`, if it is a controller. Whether it is.
     pub fn read(&mut self, given: &[u8], machine: MachineKind) -> Result<bool, ArgsError> {
         let pairs = raw_pairs(given, "driver");
-        let Some(name) = CONTROLLERS.into_iter().find(|name| is_driver(&pairs, name)) else {
+        let driver = driver(&pairs);
+        let Some(name) = CONTROLLERS.into_iter().find(|name| driver == Some(name.as_bytes()))
+        else {
             return Ok(false);
         };
         let shown = format!("-device {name}");
@@ -83,7 +85,7 @@ impl Controller {
     ) -> Result<Option<Drive>, ArgsError> {
         let option = "device";
         let pairs = raw_pairs(given, "driver");
-        if !is_driver(&pairs, DRIVE) {
+        if driver(&pairs) != Some(DRIVE.as_bytes()) {
             return Ok(None);
         }
         let (mut wanted, mut serial, mut boot_index) = (None, None, None);
@@ -113,9 +115,4 @@ impl Controller {
         drive.disk.boot_index = boot_index;
         Ok(Some(drive.into_cd()))
     }
-}
-
-fn is_driver(pairs: &[RawPair], name: &str) -> bool {
-    let driver = pairs.iter().rev().find(|pair| pair.key == "driver");
-    driver.and_then(|pair| pair.value.as_deref()) == Some(name.as_bytes())
 }

@@ -14,7 +14,7 @@ use super::error::ArgsError;
 use super::firmware;
 use super::options::{DriveArg, Options};
 use super::pflash;
-use super::value::{Pair, RawPair, number, raw, raw_pairs, size};
+use super::value::{Pair, RawPair, driver, number, raw, raw_pairs, size};
 use crate::request::{BootFiles, BootSource, DiskConfig};
 
 /// The names of the disk device: on microvm, on pc, and the machine's own.
@@ -331,9 +331,8 @@ fn device(
 ) -> Result<Option<Drive>, ArgsError> {
     let option = "device";
     let pairs = raw_pairs(given, "driver");
-    let driver = pairs.iter().rev().find(|pair| pair.key == "driver");
-    let driver = driver.and_then(|pair| pair.value.clone()).unwrap_or_default();
-    let Some(name) = DEVICES.iter().find(|name| name.as_bytes() == driver) else {
+    let driver = driver(&pairs);
+    let Some(name) = DEVICES.iter().find(|name| driver == Some(name.as_bytes())) else {
         return Ok(None);
     };
     let (other, why) = match machine {

@@ -6,7 +6,7 @@ use vmm::config::MachineKind;
 use super::error::ArgsError;
 use super::options::Options;
 use super::user_network;
-use super::value::{Pair, RawPair, raw, raw_pairs};
+use super::value::{Pair, RawPair, driver, raw, raw_pairs};
 use super::wire;
 use crate::request::{CardConfig, DumpConfig, NetworkConfig};
 
@@ -261,9 +261,8 @@ fn device(
 ) -> Result<Option<Card>, ArgsError> {
     let option = "device";
     let pairs = raw_pairs(given, "driver");
-    let driver = pairs.iter().rev().find(|pair| pair.key == "driver");
-    let driver = driver.and_then(|pair| pair.value.clone()).unwrap_or_default();
-    let Some(name) = DEVICES.iter().find(|name| name.as_bytes() == driver) else {
+    let driver = driver(&pairs);
+    let Some(name) = DEVICES.iter().find(|name| driver == Some(name.as_bytes())) else {
         return Ok(None);
     };
     check_machine(&format!("-device {name}"), name, machine)?;

@@ -148,6 +148,12 @@ pub(super) fn raw_pairs(bytes: &[u8], first: &str) -> Vec<RawPair> {
     pairs
 }
 
+/// The name of the device that the pairs of a `-device` describe: as in QEMU, the last one counts.
+pub(super) fn driver(pairs: &[RawPair]) -> Option<&[u8]> {
+    let driver = pairs.iter().rev().find(|pair| pair.key == "driver")?;
+    driver.value.as_deref()
+}
+
 /// Values as bytes.
 pub(super) fn raw(values: &[OsString]) -> impl Iterator<Item = &[u8]> {
     values.iter().map(|value| value.as_bytes())

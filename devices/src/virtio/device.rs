@@ -68,3 +68,13 @@ pub trait QueueNotifier: Send + Sync {
     /// The driver says that `queue` has requests.
     fn notify(&self, queue: u16);
 }
+
+/// Reads from `offset` of a configuration space of these bytes; all ones beyond its end, as
+/// [`VirtioDevice::read_config`] promises.
+pub(super) fn read_bytes(config: &[u8], offset: u64, data: &mut [u8]) {
+    data.fill(0xff);
+    let rest = usize::try_from(offset).ok().and_then(|offset| config.get(offset..));
+    for (to, from) in data.iter_mut().zip(rest.unwrap_or_default()) {
+        *to = *from;
+    }
+}

@@ -20,7 +20,7 @@ use virtio_bindings::virtio_net as bindings;
 use vm_memory::{GuestMemoryMmap, Permissions};
 
 use super::chain::{Buffers, Chain};
-use super::device::VirtioDevice;
+use super::device::{VirtioDevice, read_bytes};
 use super::requests::Requests;
 pub use virtio_bindings::virtio_ids::VIRTIO_ID_NET;
 
@@ -296,11 +296,7 @@ impl VirtioDevice for Net {
         config[6..8].copy_from_slice(&status.to_le_bytes());
         config[8..10].copy_from_slice(&1u16.to_le_bytes());
         config[10..].copy_from_slice(&self.mtu.unwrap_or_default().to_le_bytes());
-        data.fill(0xff);
-        let rest = usize::try_from(offset).ok().and_then(|offset| config.get(offset..));
-        for (to, from) in data.iter_mut().zip(rest.unwrap_or_default()) {
-            *to = *from;
-        }
+        read_bytes(&config, offset, data);
     }
 
     fn write_config(&self, _: u64, _: &[u8]) {}

@@ -5,7 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::{Doing, Error, Result, assets, cpio::Cpio};
+use crate::assets::{self, Kernel};
+use crate::modules::Modules;
+use crate::{Doing, Error, Result, cpio::Cpio};
 
 /// What the guest prints as soon as its first process runs.
 pub const MARKER: &str = "chukka-guest: userspace reached";
@@ -44,6 +46,21 @@ impl Initrd {
     pub fn file(mut self, path: &str, content: &[u8]) -> Self {
         self.0.file(path, 0o755, content);
         self
+    }
+
+    /// Adds these modules of a kernel and what they depend on. Returns the shell lines that load
+    /// them, too.
+    ///
+    /// # Errors
+    /// If one is neither a module of this kernel nor built in.
+    pub fn modules(mut self, kernel: &Kernel, names: &[&str]) -> Result<(Self, String)> {
+        let mut load = String::new();
+        for module in Modules::find(&kernel.modules)?.closure(names)? {
+            let name = format!("modules/{}.ko", module.name);
+            load += &format!("insmod /{name}\n");
+            self = self.file(&name, &module.content);
+        }
+        Ok((self, load))
     }
 
     /// Writes the initrd into the working folder of the tests, under a name made of its content.

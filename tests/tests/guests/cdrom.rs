@@ -5,7 +5,6 @@ use std::process::Command;
 
 use chukka_tests::assets;
 use chukka_tests::guest::Initrd;
-use chukka_tests::modules::Modules;
 use chukka_tests::native::Scratch;
 use chukka_tests::pack;
 use chukka_tests::runner::{Guest, Runner};
@@ -32,17 +31,9 @@ echo x 2>/dev/null >/dev/sr0 || echo "not writable"
 
 /// An initrd that has a CD drive and runs the script.
 fn initrd(kernel: &assets::Kernel) -> PathBuf {
-    let modules = Modules::find(&kernel.modules).expect("set-up has unpacked them");
-    let modules = modules
-        .closure(&["virtio_mmio", "virtio_pci", "virtio_scsi", "sr_mod", "isofs"])
-        .expect("Debian has them");
-    let mut initrd = Initrd::new().expect("busybox is there");
-    let mut load = String::new();
-    for module in modules {
-        let name = format!("modules/{}.ko", module.name);
-        load += &format!("insmod /{name}\n");
-        initrd = initrd.file(&name, &module.content);
-    }
+    let initrd = Initrd::new().expect("busybox is there");
+    let modules = ["virtio_mmio", "virtio_pci", "virtio_scsi", "sr_mod", "isofs"];
+    let (initrd, load) = initrd.modules(kernel, &modules).expect("Debian has them");
     initrd.script(&format!("{load}{CD_SCRIPT}")).write().expect("there is room")
 }
 

@@ -4,23 +4,14 @@ use std::path::{Path, PathBuf};
 
 use chukka_tests::guest::Initrd;
 use chukka_tests::job::quote;
-use chukka_tests::modules::Modules;
 use chukka_tests::runner::{Guest, Runner};
 use chukka_tests::{assets, pack};
 
 /// An initrd whose first process has disks, e2fsprogs and sfdisk, and runs `script`.
 fn initrd(kernel: &assets::Kernel, script: &str) -> PathBuf {
-    let modules = Modules::find(&kernel.modules).expect("set-up has unpacked them");
-    let modules = modules
-        .closure(&["virtio_mmio", "virtio_pci", "virtio_blk", "crc32c_generic", "ext4"])
-        .expect("Debian has them");
-    let mut initrd = Initrd::new().expect("busybox is there");
-    let mut load = String::new();
-    for module in modules {
-        let name = format!("modules/{}.ko", module.name);
-        load += &format!("insmod /{name}\n");
-        initrd = initrd.file(&name, &module.content);
-    }
+    let initrd = Initrd::new().expect("busybox is there");
+    let modules = ["virtio_mmio", "virtio_pci", "virtio_blk", "crc32c_generic", "ext4"];
+    let (mut initrd, load) = initrd.modules(kernel, &modules).expect("Debian has them");
     for program in ["mkfs.ext4", "sfdisk", "blkdiscard"] {
         let path = program_path(program);
         for file in pack::closure(&path).expect("ldd lists its libraries") {

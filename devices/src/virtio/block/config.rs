@@ -4,6 +4,7 @@
 use virtio_bindings::virtio_blk as bindings;
 
 use super::{QUEUE_SIZE, SECTOR};
+use crate::virtio::device::read_bytes;
 
 /// Bytes of the configuration space, up to the fields of WRITE_ZEROES.
 const SIZE: usize = 60;
@@ -46,12 +47,7 @@ pub(super) struct Config {
 impl Config {
     /// Reads part of it; all ones beyond its end.
     pub fn read(&self, offset: u64, data: &mut [u8]) {
-        data.fill(0xff);
-        let bytes = self.bytes();
-        let rest = usize::try_from(offset).ok().and_then(|offset| bytes.get(offset..));
-        for (to, from) in data.iter_mut().zip(rest.unwrap_or_default()) {
-            *to = *from;
-        }
+        read_bytes(&self.bytes(), offset, data);
     }
 
     fn bytes(&self) -> [u8; SIZE] {

@@ -2,6 +2,7 @@
 //! little-endian, 36 bytes.
 
 use super::{MAX_TARGETS, QUEUE_SIZE};
+use crate::virtio::device::read_bytes;
 
 const SIZE: usize = 36;
 /// Where the fields are that can be written.
@@ -33,12 +34,7 @@ pub(super) struct Config {
 impl Config {
     /// Reads part of it; all ones beyond its end.
     pub fn read(&self, offset: u64, data: &mut [u8]) {
-        data.fill(0xff);
-        let bytes = self.bytes();
-        let rest = usize::try_from(offset).ok().and_then(|offset| bytes.get(offset..));
-        for (to, from) in data.iter_mut().zip(rest.unwrap_or_default()) {
-            *to = *from;
-        }
+        read_bytes(&self.bytes(), offset, data);
     }
 
     fn bytes(&self) -> [u8; SIZE] {
