@@ -57,6 +57,7 @@ impl Child {
             terminal: pty.is_some(),
             limits: limits.collect::<io::Result<_>>()?,
             user: job.user,
+            delay: job.delay,
         };
         sys::prepare(&mut command, &clock, what);
         let flags_before = pty.as_ref().map(|pty| sys::describe(pty.slave.as_fd())).transpose()?;

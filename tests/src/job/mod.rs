@@ -26,6 +26,8 @@ pub struct Job {
     pub env: BTreeMap<String, String>,
     /// The folder to run in.
     pub folder: Option<String>,
+    /// How long its process waits right before the exec, from where all times count.
+    pub delay: Duration,
     /// After this time the job and its whole process group are killed.
     pub timeout: Duration,
     /// What standard input is.
@@ -104,6 +106,7 @@ impl Job {
             command: command.into_iter().map(Into::into).collect(),
             env: BTreeMap::new(),
             folder: None,
+            delay: Duration::ZERO,
             timeout: Duration::from_secs(120),
             input: Input::Null,
             steps: Vec::new(),
@@ -120,6 +123,13 @@ impl Job {
     #[must_use]
     pub fn shell(line: &str) -> Self {
         Self::new(["/bin/sh", "-c", line])
+    }
+
+    /// Has the process wait right before its exec.
+    #[must_use]
+    pub fn delay(mut self, delay: Duration) -> Self {
+        self.delay = delay;
+        self
     }
 
     /// Sets the time after which the job is killed.

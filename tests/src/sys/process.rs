@@ -7,6 +7,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use super::check;
 
@@ -76,12 +77,18 @@ pub(crate) struct Prepare {
     pub limits: Vec<(u32, u64)>,
     /// User and group to become.
     pub user: Option<u32>,
+    /// Wait this long right before the exec.
+    pub delay: Duration,
 }
 
 /// Has the command start in a session of its own, prepared as asked, and note the moment of its
 /// exec.
 pub(crate) fn prepare(command: &mut Command, clock: &ExecClock, what: Prepare) {
     let clock = clock.0 as usize;
+    let delay = libc::timespec {
+        tv_sec: libc::time_t::try_from(what.delay.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_nsec: what.delay.subsec_nanos().into(),
+    };
     let hook = move || {
         // SAFETY: these calls are async-signal-safe and the pointers are to live values.
         unsafe {
@@ -98,6 +105,8 @@ pub(crate) fn prepare(command: &mut Command, clock: &ExecClock, what: Prepare) {
                 check(libc::setgid(user).into())?;
                 check(libc::setuid(user).into())?;
             }
+            // A signal cuts the wait short, and then nobody needs it.
+            libc::nanosleep(&raw const delay, std::ptr::null_mut());
             (*(clock as *const AtomicU64)).store(monotonic_ns(), Ordering::Release);
         }
         Ok(())
