@@ -18,7 +18,7 @@ pub const OUTER_MEMORY: u32 = 3072;
 /// The memory that every peer gives its guest (`-m 256`), in bytes.
 const GUEST_MEMORY: u64 = 256 << 20;
 /// In virtual time: several times what the slowest needs.
-const ENOUGH_SECS: u64 = 30;
+const ENOUGH_SECS: u64 = 15;
 
 /// KVM's counters that tell exits apart, with what they are called here. KVM on AMD counts accesses
 /// to the interrupt controllers, MSRs and CPUID in none of them.

@@ -22,6 +22,10 @@ const BOOT: Duration = Duration::from_secs(120);
 /// Extra time for a job beyond its own timeout, for copying files and the report.
 const GRACE: Duration = Duration::from_secs(60);
 
+/// A machine that the agent says nothing from for this long has stopped: now and then an emulated
+/// processor stays at one instruction for ever.
+const SILENCE: Duration = Duration::from_secs(60);
+
 /// A running outer machine that runs jobs, one at a time.
 ///
 /// It has one processor. With two, emulated by two threads, guests triple-faulted in one boot of
@@ -119,7 +123,8 @@ impl Lab {
         let end = Instant::now() + most;
         let mut output = Vec::new();
         loop {
-            match from.recv_timeout(end.saturating_duration_since(Instant::now())) {
+            let left = end.saturating_duration_since(Instant::now());
+            match from.recv_timeout(left.min(SILENCE)) {
                 Ok(Event::Output { id, chunk }) if id == job => {
                     sink(&chunk);
                     output.push(chunk);

@@ -2,11 +2,13 @@
 //! that starts it.
 
 use std::collections::VecDeque;
+use std::fs;
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -20,8 +22,18 @@ const TAIL: usize = 8192;
 #[derive(Debug)]
 pub(super) struct Outer {
     process: OwnedFd,
+    pid: u32,
     ended: Mutex<Receiver<()>>,
-    console: Arc<Mutex<VecDeque<u8>>>,
+    console: Arc<Console>,
+}
+
+/// What a machine printed.
+#[derive(Debug, Default)]
+struct Console {
+    /// The end of it.
+    tail: Mutex<VecDeque<u8>>,
+    /// How many bytes that were in all.
+    bytes: AtomicU64,
 }
 
 /// What every outer machine has: an emulated AMD processor with SVM, and no devices but those named
@@ -62,7 +74,8 @@ impl Outer {
                 Err(error) => drop(to_us.send(Err(error))),
                 Ok(mut child) => {
                     let streams = (child.stdout.take(), child.stderr.take());
-                    drop(to_us.send(pidfd(&child).map(|process| (process, streams))));
+                    let process = pidfd(&child).map(|process| (process, child.id()));
+                    drop(to_us.send(process.map(|process| (process, streams))));
                     drop(child.wait());
                     // Closes the channel, which is what the other end waits for.
                     drop(end);
@@ -72,25 +85,44 @@ impl Outer {
         let started = started
             .recv()
             .map_err(|_| Error::Other("The thread that starts QEMU has ended".into()))?;
-        let (process, (stdout, stderr)) = started.doing("Starting qemu-system-x86_64")?;
-        let console = Arc::default();
+        let ((process, pid), (stdout, stderr)) = started.doing("Starting qemu-system-x86_64")?;
+        let console = Arc::<Console>::default();
         follow(stdout, &console);
         follow(stderr, &console);
-        Ok(Self { process, ended: Mutex::new(ended), console })
+        Ok(Self { process, pid, ended: Mutex::new(ended), console })
     }
 
-    /// Waits until the machine has gone; false if it has not after this time.
-    pub fn wait(&self, timeout: Duration) -> bool {
+    /// Waits until the machine has gone; false if it uses this much processor time without printing
+    /// anything.
+    pub fn wait(&self, quiet: Duration) -> bool {
         let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut printed = (self.console.bytes.load(Ordering::Relaxed), self.cpu_time());
         // An error other than a timeout means that the thread has gone, and the machine with it.
-        ended.recv_timeout(timeout) != Err(std::sync::mpsc::RecvTimeoutError::Timeout)
+        while ended.recv_timeout(Duration::from_secs(1)) == Err(RecvTimeoutError::Timeout) {
+            let now = (self.console.bytes.load(Ordering::Relaxed), self.cpu_time());
+            if now.0 != printed.0 {
+                printed = now;
+            } else if now.1.saturating_sub(printed.1) > quiet {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// The processor time that the machine has used; zero if it has gone.
+    fn cpu_time(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
+        // proc(5): utime and stime are the 14th and 15th word, in ticks of 10 ms; the second is in
+        // parentheses and may have spaces.
+        let words = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2);
+        Duration::from_millis(words.filter_map(|word| word.parse::<u64>().ok()).sum::<u64>() * 10)
     }
 
     /// An error that shows the end of the console.
     pub fn error(&self, what: &str) -> Error {
         // What the machine said last may still be on its way through the pipe.
         thread::sleep(Duration::from_millis(100));
-        let console = self.console.lock().unwrap_or_else(PoisonError::into_inner);
+        let console = self.console.tail.lock().unwrap_or_else(PoisonError::into_inner);
         let bytes: Vec<u8> = console.iter().copied().collect();
         Error::Lab { what: what.into(), console: String::from_utf8_lossy(&bytes).into_owned() }
     }
@@ -108,14 +140,15 @@ fn pidfd(child: &Child) -> std::io::Result<OwnedFd> {
 }
 
 /// Keeps the end of what comes from a stream.
-fn follow(stream: Option<impl Read + Send + 'static>, tail: &Arc<Mutex<VecDeque<u8>>>) {
-    let tail = Arc::clone(tail);
+fn follow(stream: Option<impl Read + Send + 'static>, console: &Arc<Console>) {
+    let console = Arc::clone(console);
     thread::spawn(move || {
         let mut stream = stream?;
         let mut buffer = [0; 4096];
         loop {
             let n = stream.read(&mut buffer).ok().filter(|&n| n > 0)?;
-            let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
+            console.bytes.fetch_add(n as u64, Ordering::Relaxed);
+            let mut tail = console.tail.lock().unwrap_or_else(PoisonError::into_inner);
             tail.extend(&buffer[..n]);
             let excess = tail.len().saturating_sub(TAIL);
             tail.drain(..excess);

@@ -2,6 +2,7 @@
 //! as they are.
 
 use std::io::{BufRead, Write};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -18,6 +19,9 @@ pub const JOBS: &str = "/lab/jobs.json";
 pub const REPORTS: &str = "/dev/ttyS1";
 /// The name of the virtio port to the host.
 pub const PORT: &str = "chukka.lab";
+
+/// How often the agent says that the machine is still running.
+pub const ALIVE_EVERY: Duration = Duration::from_secs(5);
 
 /// From the host.
 #[derive(Debug, Serialize, Deserialize)]
@@ -45,6 +49,8 @@ pub enum Order {
 pub enum Event {
     /// The agent is ready for orders.
     Ready,
+    /// The machine is still running: sent every [`ALIVE_EVERY`].
+    Alive,
     /// A job printed something.
     Output {
         /// The host's number for the job.
