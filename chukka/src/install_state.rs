@@ -268,6 +268,7 @@ impl InstallState {
             files: BootFiles::Named { kernel, initrd },
             injections: Vec::new(),
             answers_at: Vec::new(),
+            served_at: None,
             location_args: true,
             cmdline,
             fetch: Settings::default(),

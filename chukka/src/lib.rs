@@ -9,6 +9,7 @@
 //! | [`resolve`], [`plan`], [`progress`], [`interruptible`] | kernel and initrd, named or found by the crate `location`; `-dry-run`; how the fetching goes |
 //! | [`disks`], [`bootdisk`], [`disk_names`] | the guest's disks: images opened and locked, as devices; that of `-bootdisk`; what Linux calls them |
 //! | [`networks`] | what the guest's network cards are connected to |
+//! | [`location_server`] | `-location` for the guest: HTTP on its user network |
 //! | [`flash`] | the flash chips with the firmware: images opened and locked |
 //! | [`install_state`], [`whole_file`] | an installer that is booted until it has finished; atomic writes |
 //! | [`commands`] | the commands: `chukka fetch`, `restart-install`, `bootloader`, `cache` |
@@ -24,6 +25,7 @@ pub mod error;
 pub mod flash;
 pub mod install_state;
 pub mod interruptible;
+pub mod location_server;
 pub mod networks;
 pub mod plan;
 pub mod progress;

@@ -10,7 +10,7 @@ use chukka::install_state::{self, InstallState, StateError};
 use chukka::report::{self, COULD_NOT_RUN, with_sources};
 use chukka::request::Request;
 use chukka::resolve::{Purpose, Resolved};
-use chukka::{bootdisk, cdrom, commands, disks, flash, networks, plan};
+use chukka::{bootdisk, cdrom, commands, disks, flash, location_server, networks, plan};
 use guest_memory::hint::Hint;
 use vmm::host::signals;
 use vmm::outcome::Outcome;
@@ -95,11 +95,13 @@ fn report_state(state: Option<Result<Option<String>, StateError>>) -> bool {
 fn run(request: Request, state: &mut Option<InstallState>) -> Result<Outcome, RunError> {
     let (request, begun) = install_state::begin(bootdisk::attach(request))?;
     *state = begun;
+    let request = location_server::attach(request);
     report::warnings(&request.warnings);
     // Before anything is fetched: a disk that is in use ends the run at once.
     let disks = disks::open(&request.disks)?;
     let cd_drives = cdrom::open(request.cds.as_deref())?;
-    let cards = networks::open(&request.cards)?;
+    let server = location_server::open(&request)?;
+    let cards = networks::open(&request.cards, server.as_ref())?;
     let flash = flash::open(&request.flash)?;
     let resolved = request.boot.as_ref();
     let resolved = resolved
@@ -120,5 +122,5 @@ fn run(request: Request, state: &mut Option<InstallState>) -> Result<Outcome, Ru
 /// What a run would do.
 fn dry_run(request: Request) -> Result<String, RunError> {
     let (request, state) = install_state::look(bootdisk::attach(request))?;
-    plan::text(&request, state.as_deref())
+    plan::text(&location_server::attach(request), state.as_deref())
 }

@@ -11,6 +11,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use network::Service;
 use thiserror::Error;
 use vmm::machine::cards::{self, CardBackend};
 
@@ -118,17 +119,23 @@ fn tap_hint(tap: &TapConfig, source: &io::Error) -> String {
     }
 }
 
-/// Sets the networks up.
+/// Sets the networks up. `service` answers on the user network that has an address for it.
 ///
 /// # Errors
 /// One cannot be set up.
-pub fn open(configs: &[CardConfig]) -> Result<Vec<cards::CardConfig>, NetworkError> {
-    configs.iter().map(card).collect()
+pub fn open(
+    configs: &[CardConfig],
+    service: Option<&Arc<dyn Service>>,
+) -> Result<Vec<cards::CardConfig>, NetworkError> {
+    configs.iter().map(|config| card(config, service)).collect()
 }
 
-fn card(config: &CardConfig) -> Result<cards::CardConfig, NetworkError> {
+fn card(
+    config: &CardConfig,
+    service: Option<&Arc<dyn Service>>,
+) -> Result<cards::CardConfig, NetworkError> {
     let mut backend: Arc<dyn CardBackend> = match &config.network {
-        NetworkConfig::User(user) => Arc::new(user::User::new(user)?),
+        NetworkConfig::User(user) => Arc::new(user::User::new(user, service)?),
         NetworkConfig::Tap(tap) => Arc::new(tap::Tap::new(tap)?),
         NetworkConfig::Stream(stream) => Arc::new(stream::Stream::new(stream)?),
     };
@@ -145,7 +152,7 @@ mod tests {
 
     /// Message, with causes, and hint of a network that cannot be set up.
     fn refusal(network: NetworkConfig) -> (String, Option<String>) {
-        let error = card(&CardConfig { mac: [2; 6], network, dump: None }).unwrap_err();
+        let error = card(&CardConfig { mac: [2; 6], network, dump: None }, None).unwrap_err();
         let error = crate::error::RunError::from(error);
         (crate::report::with_sources(&error), error.hint().map(Into::into))
     }

@@ -15,6 +15,7 @@ use crate::cdrom;
 use crate::disks;
 use crate::error::RunError;
 use crate::flash;
+use crate::location_server::{self, TREE};
 use crate::networks;
 use crate::request::{CardConfig, DiskConfig, NetworkConfig, Request};
 use crate::resolve::{Found, Purpose, Resolved};
@@ -66,12 +67,15 @@ pub fn text(request: &Request, state: Option<&str>) -> Result<String, RunError> 
             line(&mut text, "CD", &format!("'{}'", cd.path.display()));
         }
     }
-    networks::open(&request.cards)?;
+    networks::open(&request.cards, location_server::open(request)?.as_ref())?;
     for card in &request.cards {
         line(&mut text, "network", &network(card));
     }
     if request.cards.is_empty() {
         line(&mut text, "network", "none");
+    }
+    if let Some(url) = request.boot.as_ref().and_then(|boot| boot.served_at.as_ref()) {
+        line(&mut text, "serves", &format!("the location to the guest at {url}/{TREE}/"));
     }
     let flash = flash::open(&request.flash)?;
     for (config, chip) in request.flash.iter().zip(&flash) {

@@ -117,6 +117,9 @@ pub struct BootSource {
     pub injections: Vec<Injection>,
     /// Answers that the guest fetches by itself: whose, and the URL as the user wrote it.
     pub answers_at: Vec<(Answers, String)>,
+    /// Where the guest's user network serves the location by HTTP, without a slash at the end:
+    /// [`crate::location_server::attach`].
+    pub served_at: Option<String>,
     /// Whether the command line gets the words that tell the installer where its tree is.
     pub location_args: bool,
     /// The kernel command line (`-append`): bytes as given, without a NUL inside or at the end. Injections may add words.

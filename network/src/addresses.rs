@@ -11,6 +11,8 @@ pub(crate) enum Route {
     Loopback(SocketAddr),
     /// To the resolver.
     Dns,
+    /// To the service.
+    Service,
     /// Out.
     Outside(SocketAddr),
     /// Nowhere, by `restrict=on`.
@@ -61,12 +63,24 @@ impl Addresses {
         }
     }
 
-    /// Where a packet of a guest to `to` goes.
+    /// Whether `address` is the service's.
+    pub fn is_service(&self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(address) => self.ipv4.is_some_and(|net| net.service() == Some(address)),
+            IpAddr::V6(address) => self.ipv6.is_some_and(|net| net.service() == Some(address)),
+        }
+    }
+
+    /// Where a packet of a guest to `to` goes. The service is in the network, so that
+    /// `restrict=on` leaves it in reach.
     ///
     /// The host's loopback addresses are reached by the gateway's address alone: 127.0.0.1 in a
     /// packet on a wire, however it is spelled, is an attack or an error (RFC 1122 section
     /// 3.2.1.3).
     pub fn route(&self, to: SocketAddr) -> Route {
+        if self.is_service(to.ip()) {
+            return Route::Service;
+        }
         if self.restrict {
             return Route::Prohibited;
         }
@@ -183,6 +197,20 @@ mod tests {
         let config = Config { restrict: true, ..Config::default() };
         for to in ["10.0.2.2:80", "10.0.2.3:53", "192.0.2.1:80", "[fec0::2]:1"] {
             assert_eq!(Addresses::new(&config).route(to.parse().unwrap()), Route::Prohibited);
+        }
+    }
+
+    #[test]
+    fn the_service_is_in_reach_even_if_restricted_and_no_guest_has_its_address() {
+        for restrict in [false, true] {
+            let mut config = Config { restrict, ..Config::default() };
+            config.reserve_service().unwrap();
+            let addresses = Addresses::new(&config);
+            for to in ["10.0.2.4:80", "[fec0::4]:80"] {
+                let to: SocketAddr = to.parse().unwrap();
+                assert_eq!(addresses.route(to), Route::Service);
+                assert!(!addresses.is_guest(to.ip()));
+            }
         }
     }
 

@@ -81,7 +81,8 @@ pub(crate) fn packet(
     }
     // A probe for a conflict asks from 0.0.0.0 (RFC 5227); nobody else here has the guest's
     // address.
-    if operation == ArpOperation::Request && (to == net.host() || to == net.dns()) {
+    let ours = to == net.host() || to == net.dns() || net.service() == Some(to);
+    if operation == ArpOperation::Request && ours {
         let repr = ArpRepr::EthernetIpv4 {
             operation: ArpOperation::Reply,
             source_hardware_addr: link.mac(),

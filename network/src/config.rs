@@ -90,13 +90,16 @@ pub struct Ipv4Config {
     host: Ipv4Addr,
     dns: Ipv4Addr,
     first_lease: Ipv4Addr,
+    /// The address of [`crate::Service`].
+    service: Option<Ipv4Addr>,
 }
 
 impl Default for Ipv4Config {
     /// QEMU's: 10.0.2.0/24, host .2, DNS .3, guests from .15 on.
     fn default() -> Self {
         let at = |last| Ipv4Addr::new(10, 0, 2, last);
-        Self { network: at(0), prefix: 24, host: at(2), dns: at(3), first_lease: at(15) }
+        let (host, dns, first_lease) = (at(2), at(3), at(15));
+        Self { network: at(0), prefix: 24, host, dns, first_lease, service: None }
     }
 }
 
@@ -177,6 +180,7 @@ impl Ipv4Config {
             host: host.unwrap_or(at(2)),
             dns: dns.unwrap_or(at(3)),
             first_lease: first_lease.unwrap_or(at(lease)),
+            service: None,
         };
         let named = [("host", this.host), ("dns", this.dns), ("dhcpstart", this.first_lease)];
         for (option, address) in named {
@@ -217,6 +221,26 @@ impl Ipv4Config {
         self.first_lease
     }
 
+    /// The address of the service, if one has been reserved.
+    #[must_use]
+    pub fn service(&self) -> Option<Ipv4Addr> {
+        self.service
+    }
+
+    /// The first address from 4 on that nobody has: where QEMU has its SMB server.
+    fn free_for_service(&self, taken: &[IpAddr]) -> Option<Ipv4Addr> {
+        let last = self.broadcast().to_bits();
+        // One of so many is free: 256 forwarded addresses are more than a guest has.
+        let mut candidates =
+            (4..260).map_while(|number| self.network.to_bits().checked_add(number));
+        let is_free = |address: Ipv4Addr| {
+            self.is_for_guests(address)
+                && address != self.first_lease
+                && !taken.contains(&address.into())
+        };
+        candidates.find(|bits| *bits < last && is_free(Ipv4Addr::from_bits(*bits))).map(Into::into)
+    }
+
     pub(crate) fn mask(&self) -> Ipv4Addr {
         Ipv4Addr::from_bits(mask(self.prefix))
     }
@@ -228,7 +252,7 @@ impl Ipv4Config {
     /// Whether a guest may have `address`.
     pub(crate) fn is_for_guests(&self, address: Ipv4Addr) -> bool {
         let ours = [self.network, self.broadcast(), self.host, self.dns];
-        self.contains(address) && !ours.contains(&address)
+        self.contains(address) && !ours.contains(&address) && self.service != Some(address)
     }
 }
 
@@ -240,12 +264,13 @@ fn mask(prefix: u8) -> u32 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ipv6Config {
     prefix: Ipv6Addr,
+    has_service: bool,
 }
 
 impl Default for Ipv6Config {
     /// QEMU's: fec0::/64, host fec0::2, DNS fec0::3.
     fn default() -> Self {
-        Self { prefix: Ipv6Addr::new(0xfec0, 0, 0, 0, 0, 0, 0, 0) }
+        Self { prefix: Ipv6Addr::new(0xfec0, 0, 0, 0, 0, 0, 0, 0), has_service: false }
     }
 }
 
@@ -261,7 +286,11 @@ impl Ipv6Config {
         let prefix = Ipv6Addr::from_bits(prefix.to_bits() & !u128::from(u64::MAX));
         let special =
             prefix.is_multicast() || prefix.is_unicast_link_local() || prefix.to_bits() == 0;
-        if special { Err(ConfigError::Prefix(prefix)) } else { Ok(Self { prefix }) }
+        if special {
+            Err(ConfigError::Prefix(prefix))
+        } else {
+            Ok(Self { prefix, has_service: false })
+        }
     }
 
     /// The network's address.
@@ -288,15 +317,38 @@ impl Ipv6Config {
         Ipv6Addr::from_bits(self.prefix.to_bits() | 3)
     }
 
+    /// The address of the service, if one has been reserved.
+    #[must_use]
+    pub fn service(&self) -> Option<Ipv6Addr> {
+        self.has_service.then(|| Ipv6Addr::from_bits(self.prefix.to_bits() | 4))
+    }
+
     pub(crate) fn is_for_guests(&self, address: Ipv6Addr) -> bool {
         self.contains(address)
             && address != self.prefix
             && address != self.host()
             && address != self.dns()
+            && self.service() != Some(address)
     }
 }
 
 impl Config {
+    /// Reserves an address for [`crate::UserNetwork::serve`], which no guest can have then: the
+    /// first free one from 4 on (10.0.2.4), in IPv6 4 (fec0::4). Returns the IPv4 address if there
+    /// is one. `None`: the network has no address left.
+    pub fn reserve_service(&mut self) -> Option<IpAddr> {
+        let taken: Vec<IpAddr> = self.forwards.iter().map(|forward| forward.guest.ip()).collect();
+        if let Some(net) = &mut self.ipv4 {
+            net.service = net.service.or_else(|| net.free_for_service(&taken));
+        }
+        if let Some(net) = &mut self.ipv6 {
+            let address = Ipv6Addr::from_bits(net.prefix.to_bits() | 4);
+            net.has_service = !taken.contains(&address.into());
+        }
+        let ipv4 = self.ipv4.and_then(|net| net.service()).map(IpAddr::from);
+        ipv4.or_else(|| self.ipv6?.service().map(IpAddr::from))
+    }
+
     /// Checks what the parts do not check themselves.
     ///
     /// # Errors
@@ -407,6 +459,30 @@ mod tests {
             let config = Config { forwards: vec![forward], ..Config::default() };
             assert_eq!(config.check().is_ok(), good, "{guest}");
         }
+    }
+
+    #[test]
+    fn the_service_has_an_address_that_nobody_else_has() {
+        let reserved = |mut config: Config| config.reserve_service().map(|it| it.to_string());
+        assert_eq!(reserved(Config::default()).as_deref(), Some("10.0.2.4"));
+        let config = Config { ipv4: None, ..Config::default() };
+        assert_eq!(reserved(config).as_deref(), Some("fec0::4"));
+        let config = Config { ipv4: None, ipv6: None, ..Config::default() };
+        assert_eq!(reserved(config), None);
+        let net = address("192.168.7.0");
+        let ipv4 = Ipv4Config::new(net, 28, Some(address("192.168.7.5")), None, None).unwrap();
+        let forward = |guest: &str| Forward {
+            protocol: Protocol::Tcp,
+            host: "127.0.0.1:0".parse().unwrap(),
+            guest: guest.parse().unwrap(),
+        };
+        let forwards = vec![forward("192.168.7.6:80"), forward("[fec0::4]:80")];
+        let mut config = Config { ipv4: Some(ipv4), forwards, ..Config::default() };
+        // 4 is the first lease, 5 the gateway, 6 has a port forwarded to it.
+        assert_eq!(config.reserve_service(), Some(address("192.168.7.7").into()));
+        assert_eq!(config.ipv6.unwrap().service(), None);
+        assert!(!config.ipv4.unwrap().is_for_guests(address("192.168.7.7")));
+        assert_eq!(config.check(), Ok(()));
     }
 
     #[test]

@@ -55,7 +55,7 @@ impl Flows {
             Route::Outside(target) => target,
             Route::Prohibited => return refuse(link, Unreachable::Prohibited),
             Route::Nowhere => return refuse(link, Unreachable::Host),
-            Route::Loopback(_) | Route::Dns => return,
+            Route::Loopback(_) | Route::Dns | Route::Service => return,
         };
         match self.send(packet, identifier, rest, target, sockets, now) {
             Err(Errno::ACCESS | Errno::PERM) => refuse(link, Unreachable::Prohibited),

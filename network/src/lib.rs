@@ -14,6 +14,7 @@
 //! | echo requests to the outside | `echo` |
 //! | ports of this host that lead to the guest | `forward` |
 //! | UDP; TCP | `udp`; `tcp` |
+//! | a server of this process, at an address of the network | [`Service`] |
 //! | this host's sockets and their events | `sockets` |
 //!
 //! Nothing that a guest sends panics, waits, or makes anything grow without a limit;
@@ -36,6 +37,7 @@ mod network;
 mod outbox;
 mod packet;
 mod resolver;
+mod service;
 mod sockets;
 mod tcp;
 mod tftp;
@@ -46,3 +48,4 @@ pub use config::{
 };
 pub use frame::{Checksum, Frame, MAX_FRAME, Offload, Offloads};
 pub use network::{Counters, NetworkError, UserNetwork};
+pub use service::Service;

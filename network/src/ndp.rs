@@ -47,7 +47,7 @@ pub(crate) fn message(
         [NEIGHBOUR_SOLICITATION, 0, _, _, _, _, _, _, target @ ..] => {
             let target = Ipv6Addr::from(<[u8; 16]>::try_from(target.get(..16)?).ok()?);
             let ours = [net.host(), net.dns(), Ipv6Config::LINK_LOCAL].contains(&target);
-            if ours {
+            if ours || net.service() == Some(target) {
                 advertise_neighbour(packet, target, link);
             }
             None

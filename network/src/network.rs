@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use smoltcp::wire::{EthernetAddress, EthernetFrame, EthernetProtocol, IpProtocol};
@@ -18,6 +19,7 @@ use crate::icmp;
 use crate::link::{Link, Path};
 use crate::packet::Packet;
 use crate::resolver::Servers;
+use crate::service::Service;
 use crate::sockets::{Kind, Sockets, Token};
 use crate::{dhcp, echo, ndp, tcp, tftp, udp};
 
@@ -74,6 +76,7 @@ pub struct UserNetwork {
     link: Link,
     sockets: Sockets,
     servers: Servers,
+    service: Option<Arc<dyn Service>>,
     neighbours: Neighbours,
     fragments: Fragments,
     boot: BootConfig,
@@ -111,6 +114,7 @@ impl UserNetwork {
             link: Link::new(GATEWAY),
             sockets,
             servers: Servers::new(config.resolver.clone()),
+            service: None,
             neighbours: Neighbours::default(),
             fragments: Fragments::default(),
             boot: config.boot.clone(),
@@ -125,6 +129,12 @@ impl UserNetwork {
             asked: None,
             counters: Counters::default(),
         })
+    }
+
+    /// Gives the guest's connections to the address of [`Config::reserve_service`], port 80, to
+    /// `service`.
+    pub fn serve(&mut self, service: Arc<dyn Service>) {
+        self.service = Some(service);
     }
 
     /// Sets what the guest's card offloads from now on. A driver that resets the card has none.
@@ -231,12 +241,18 @@ impl UserNetwork {
 
     fn icmp(&mut self, packet: &Packet, now: Instant) {
         let Some(request) = icmp::echo_request(packet) else { return };
-        if self.addresses.is_host(packet.to) || self.addresses.is_dns(packet.to) {
+        if self.is_here(packet.to) {
             let path = Path { mac: packet.mac, from: packet.to, to: packet.from };
             return icmp::echo_reply(&mut self.link, &path, request.0, request.1);
         }
         let out = (&mut self.link, &mut self.sockets);
         self.echo.request(packet, request, &self.addresses, out, now);
+    }
+
+    /// Whether `address` is one of the network's own.
+    fn is_here(&self, address: IpAddr) -> bool {
+        let addresses = &self.addresses;
+        addresses.is_host(address) || addresses.is_dns(address) || addresses.is_service(address)
     }
 
     fn datagram(&mut self, packet: &Packet, now: Instant) {
@@ -287,6 +303,7 @@ impl UserNetwork {
             link: &mut self.link,
             sockets: &mut self.sockets,
             servers: &mut self.servers,
+            service: self.service.as_deref(),
             now,
         };
         act(&mut self.tcp, &mut cx)

@@ -19,6 +19,7 @@ use crate::icmp::{self, Quote, Unreachable};
 use crate::link::{Link, Path};
 use crate::packet::Packet;
 use crate::resolver::Servers;
+use crate::service::{self, Service};
 use crate::sockets::{self, Kind, Ready, Sockets, Token};
 use connection::{Connection, Verdict};
 use flow::{Fate, Flow, Key, State, Step};
@@ -51,6 +52,7 @@ pub(crate) struct Context<'a> {
     pub link: &'a mut Link,
     pub sockets: &'a mut Sockets,
     pub servers: &'a mut Servers,
+    pub service: Option<&'a dyn Service>,
     pub now: Instant,
 }
 
@@ -130,6 +132,7 @@ impl Flows {
             Route::Loopback(target) | Route::Outside(target) => target,
             Route::Dns if key.remote.port() == 53 => cx.servers.server(cx.now),
             Route::Dns => return refuse(segment, packet, cx.link),
+            Route::Service => return self.serve(key, segment, packet, cx),
             Route::Prohibited => {
                 let quote = Quote::of(packet);
                 return icmp::unreachable(cx.link, cx.addresses, &quote, Unreachable::Prohibited);
@@ -153,11 +156,25 @@ impl Flows {
             Ok(()) | Err(Errno::INPROGRESS | Errno::INTR) => Ok(()),
             Err(error) => Err(error),
         };
-        let syn = Segment { payload: &[], ..*segment };
-        let state = State::Connecting { syn, quote: Quote::of(packet) };
-        self.insert(Flow::new(key, token, Some(packet.mac), socket, state));
+        self.insert(connecting_flow(key, token, socket, segment, packet));
         if let Err(error) = result {
             self.failed(&key, error, cx);
+        }
+    }
+
+    /// The guest wants a connection to the service. One that the service does not take is refused.
+    fn serve(&mut self, key: Key, segment: &Segment, packet: &Packet, cx: &mut Context) {
+        let service = cx.service.filter(|_| key.remote.port() == service::PORT);
+        if !self.has_room() {
+            return;
+        }
+        let Some(socket) = service.and_then(Service::connect) else {
+            return refuse(segment, packet, cx.link);
+        };
+        let token = cx.sockets.token(Kind::Tcp);
+        // Its first event says that it is writable, which makes it a connection.
+        if cx.sockets.watch(&socket, token).is_ok() {
+            self.insert(connecting_flow(key, token, socket, segment, packet));
         }
     }
 
@@ -339,6 +356,19 @@ impl Flows {
     pub fn deadline(&self) -> Option<Instant> {
         self.timers.first().map(|(at, _)| *at)
     }
+}
+
+/// A flow that answers the SYN `segment` once `socket` is writable.
+fn connecting_flow(
+    key: Key,
+    token: Token,
+    socket: OwnedFd,
+    segment: &Segment,
+    packet: &Packet,
+) -> Flow {
+    let syn = Segment { payload: &[], ..*segment };
+    let state = State::Connecting { syn, quote: Quote::of(packet) };
+    Flow::new(key, token, Some(packet.mac), socket, state)
 }
 
 /// Whether a SYN begins a new connection between the ends of an old one that is over (RFC 9293

@@ -91,7 +91,7 @@ impl Flows {
         let (target, dns) = match cx.addresses.route(asked) {
             Route::Loopback(target) | Route::Outside(target) => (target, None),
             Route::Dns if to == 53 => (self.resolver(cx), Some(asked)),
-            Route::Dns => {
+            Route::Dns | Route::Service => {
                 return icmp::unreachable(cx.link, cx.addresses, &quote(), Unreachable::Port);
             }
             Route::Prohibited => {

@@ -66,7 +66,16 @@ pub(super) fn boot(args: &BootArgs, with_firmware: bool) -> Result<Option<BootSo
     let cmdline = args.append.clone().unwrap_or_default().into_vec();
     let (fetch, checksums) = (fetching::settings(args)?, fetching::checksums(args)?);
     let location_args = !args.no_location_args;
-    Ok(Some(BootSource { files, injections, answers_at, location_args, cmdline, fetch, checksums }))
+    Ok(Some(BootSource {
+        files,
+        injections,
+        answers_at,
+        served_at: None,
+        location_args,
+        cmdline,
+        fetch,
+        checksums,
+    }))
 }
 
 /// The first option given that means nothing without a kernel.

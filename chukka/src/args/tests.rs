@@ -63,7 +63,16 @@ fn named(kernel: &str, initrd: Option<&str>, cmdline: &[u8]) -> BootSource {
 fn boot_source(files: BootFiles, cmdline: &[u8]) -> BootSource {
     let (injections, answers_at, cmdline) = (Vec::new(), Vec::new(), cmdline.to_vec());
     let (fetch, checksums) = (Settings::default(), Vec::new());
-    BootSource { files, injections, answers_at, location_args: true, cmdline, fetch, checksums }
+    BootSource {
+        files,
+        injections,
+        answers_at,
+        served_at: None,
+        location_args: true,
+        cmdline,
+        fetch,
+        checksums,
+    }
 }
 
 /// The files that `-kernel` and `-initrd` name.

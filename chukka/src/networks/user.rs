@@ -2,11 +2,11 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use devices::virtio::net::{Frame, NetBackend, Offload, Offloads, Segments, TcpVersion};
-use network::{Checksum, Config, NetworkError, UserNetwork};
+use network::{Checksum, Config, NetworkError, Service, UserNetwork};
 use vmm::machine::cards::CardBackend;
 
 /// The first byte of the type in an Ethernet header.
@@ -22,8 +22,12 @@ impl User {
     ///
     /// # Errors
     /// A port is taken, or the host refuses a socket.
-    pub fn new(config: &Config) -> Result<Self, NetworkError> {
-        UserNetwork::new(config).map(Mutex::new).map(Self)
+    pub fn new(config: &Config, service: Option<&Arc<dyn Service>>) -> Result<Self, NetworkError> {
+        let mut network = UserNetwork::new(config)?;
+        if let Some(service) = service {
+            network.serve(Arc::clone(service));
+        }
+        Ok(Self(Mutex::new(network)))
     }
 
     fn network(&self) -> MutexGuard<'_, UserNetwork> {

@@ -64,7 +64,8 @@ impl Files {
             BootFiles::Location { place, kernel, initrd } => {
                 let (kernel, initrd) = (kernel.as_deref(), initrd.as_deref());
                 let elsewhere: tree::OpenUrl<'_> = &|place| fetcher.file(place);
-                Self::find(fetcher, place, Query { kernel, initrd, memory, elsewhere }, limits)
+                let query = Query { kernel, initrd, memory, elsewhere };
+                Self::find(fetcher, place, source.served_at.as_deref(), query, limits)
             }
         }
     }
@@ -94,10 +95,11 @@ impl Files {
         Ok(Self { kernel, initrd, modules: Vec::new(), found: None })
     }
 
-    /// Finds them in a place.
+    /// Finds them in a place, which the guest finds at `served_at` if it is served to it.
     fn find(
         fetcher: &Fetcher,
         place: &Place,
+        served_at: Option<&str>,
         query: Query<'_>,
         limits: Limits,
     ) -> Result<Self, ResolveError> {
@@ -109,7 +111,7 @@ impl Files {
         let found = Found {
             place: files.name().to_owned(),
             initrds: initrds.collect(),
-            install_source: words::InstallSource::of(place, files.label(), &tree),
+            install_source: words::InstallSource::of(place, served_at, files.label(), &tree),
             kernel_sum: tree.kernel.sum,
             attempts: tree.attempts,
             warnings: tree.warnings,

@@ -5,13 +5,16 @@ use location::tree::{Installer, Release};
 use location::{Injected, Place, Tree};
 
 use super::Found;
+use crate::location_server::{MEDIUM, TREE};
 use crate::request::{Answers, BootSource};
 
 /// What a guest can be told about where its installer comes from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InstallSource {
-    /// Where a guest finds it, if it can.
+    /// Where a guest finds it, if it can: the tree, or the medium's image if there is a label.
     url: Option<String>,
+    /// Where a guest finds the tree in a medium's image, if it can.
+    inside: Option<String>,
     /// The medium's label, where it is one.
     label: Option<String>,
     /// Why a guest cannot, for a sentence that ends with it.
@@ -21,10 +24,12 @@ pub struct InstallSource {
 }
 
 impl InstallSource {
-    /// Of a tree in a place; a `label` says that the place is a medium's image.
-    pub fn of(place: &Place, label: Option<&str>, tree: &Tree) -> Self {
+    /// Of a tree in a place; a `label` says that the place is a medium's image. `served_at`: where
+    /// the guest's network serves a place of this host.
+    pub fn of(place: &Place, served_at: Option<&str>, label: Option<&str>, tree: &Tree) -> Self {
         let root = if label.is_some() { location::TreePath::root() } else { tree.root.clone() };
         let otherwise = match place {
+            Place::Local(_) if served_at.is_some() => "this part of a tree is not enough",
             Place::Local(_) if label.is_some() => {
                 "the guest cannot reach an image on this host by a URL"
             }
@@ -33,17 +38,27 @@ impl InstallSource {
             Place::Tftp(_) => "its installer cannot read TFTP",
             _ => "the tree's URL is not enough",
         };
-        let url = place.guest_url(&root);
+        let served = served_at.map(|at| Place::Http(format!("{at}/{TREE}")));
+        let (url, inside) = match (&served, served_at, label) {
+            (Some(served), Some(at), Some(_)) => {
+                (Some(format!("{at}/{MEDIUM}")), served.guest_url(&tree.root))
+            }
+            (Some(served), ..) => (served.guest_url(&root), None),
+            (None, ..) => (place.guest_url(&root), None),
+        };
         let kernel = tree.kernel.path.as_ref().map(ToString::to_string).unwrap_or_default();
-        Self { url, label: label.map(str::to_owned), otherwise, kernel }
+        Self { url, inside, label: label.map(str::to_owned), otherwise, kernel }
     }
 
-    fn origin(&self) -> Origin<'_> {
-        match (&self.url, &self.label) {
+    /// The ways to it, the best one first.
+    fn origins(&self) -> impl Iterator<Item = Origin<'_>> {
+        let whole = match (&self.url, &self.label) {
             (Some(url), None) => Origin::Tree(url),
             (Some(url), Some(_)) => Origin::Medium(url),
             (None, _) => Origin::Host,
-        }
+        };
+        let inside = self.inside.as_deref().map(Origin::Tree);
+        inside.into_iter().chain([whole])
     }
 
     fn kernel_name(&self) -> &str {
@@ -82,7 +97,8 @@ pub fn command_line(
     }
     let wanted = arguments::package_source(found.installer, release);
     let Some(wanted) = wanted.filter(|wanted| !wanted.is_in(&line)) else { return (line, None) };
-    let words = wanted.words(found.install_source.origin(), found.install_source.kernel_name());
+    let source_of = &found.install_source;
+    let words = source_of.origins().find_map(|way| wanted.words(way, source_of.kernel_name()));
     match words.filter(|_| source.location_args) {
         Some(words) => (arguments::command_line(&line, &words), None),
         None => (line, Some(advice(found, wanted.form, source.location_args))),
@@ -168,7 +184,7 @@ fn solaris_line(source: &BootSource, found: &Found) -> Option<String> {
 mod tests {
     use location::fetch::Settings;
     use location::tree::Installer::{
-        Anaconda, Debian, DebianLive, DebianMedium, Nevada, OpenSolaris, Yast,
+        Anaconda, Casper, Debian, DebianLive, DebianMedium, Nevada, OpenSolaris, Yast,
     };
 
     use super::*;
@@ -185,6 +201,7 @@ mod tests {
             arguments: Vec::new(),
             install_source: InstallSource {
                 url: url.map(str::to_owned),
+                inside: None,
                 label: label.map(str::to_owned),
                 otherwise: "it is so",
                 kernel: "boot/platform/i86xpv/kernel/unix".into(),
@@ -199,6 +216,7 @@ mod tests {
             files: BootFiles::Named { kernel: Place::Local("k".into()), initrd: None },
             injections: Vec::new(),
             answers_at: Vec::new(),
+            served_at: None,
             location_args: true,
             cmdline: cmdline.into(),
             fetch: Settings::default(),
@@ -254,8 +272,26 @@ mod tests {
     }
 
     #[test]
+    fn a_served_image_is_told_as_a_tree_or_as_a_whole_whatever_the_installer_takes() {
+        let of = |installer, version: &str| {
+            let mut image = found(installer, Some("http://10.0.2.4/medium.iso"), Some("L"));
+            image.install_source.inside = Some("http://10.0.2.4/tree".into());
+            image.release.version = version.into();
+            line(&source(""), &image)
+        };
+        for (installer, version, words) in [
+            (Anaconda, "43", "inst.repo=http://10.0.2.4/tree"),
+            (Yast, "15.6", "install=http://10.0.2.4/tree"),
+            (Yast, "16.0", "root=live:http://10.0.2.4/medium.iso"),
+            (Casper, "", "ip=dhcp iso-url=http://10.0.2.4/medium.iso"),
+        ] {
+            assert_eq!(of(installer, version), (words.into(), String::new()));
+        }
+    }
+
+    #[test]
     fn answers_for_another_installer_are_a_warning() {
-        use Installer::{Casper, Other};
+        use Installer::Other;
         let given = |whose| {
             let answers_at = vec![(whose, "http://h/x".to_owned())];
             BootSource { answers_at, ..source("") }

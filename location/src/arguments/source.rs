@@ -77,9 +77,8 @@ impl PackageSource {
 ///
 /// The keys by release: osinfo-db's kernel-url-argument (`method` up to Fedora 18 and RHEL 6,
 /// `inst.repo` since), virt-manager's virtinst/install/urldetect.py (`install`), netboot.xyz's
-/// menus (the others). A directory on the host has no URL that a guest could use, so no option can
-/// be added for it: virt-install adds one for URLs only, and warns about a directory, as chukka
-/// does.
+/// menus (the others). A directory on the host has a URL only if the guest's network serves it:
+/// virt-install adds an option for URLs only, and warns about a directory.
 #[must_use]
 pub fn package_source(installer: Installer, release: &Release) -> Option<PackageSource> {
     // openSUSE Leap 42 is older than 15.
