@@ -26,6 +26,64 @@ _chukka() {
     COMPREPLY=()
     ((COMP_CWORD > 1)) && command=${COMP_WORDS[1]}
     case $command in
+        install)
+            case $prev in
+                -location|--location|-l|--l) return ;;
+                -name|--name) return ;;
+                -state|--state) _chukka_paths -d; return ;;
+                -memory|--memory) return ;;
+                -vcpus|--vcpus) return ;;
+                -disk|--disk) _chukka_paths -f; return ;;
+                -network|--network) return ;;
+                -machine|--machine) _chukka_words "microvm pc help"; return ;;
+                -graphics|--graphics) return ;;
+                -wait|--wait) return ;;
+                -kernel|--kernel) _chukka_paths -f; return ;;
+                -initrd|--initrd) _chukka_paths -f; return ;;
+                -append|--append) return ;;
+                -initrd-inject|--initrd-inject) _chukka_paths -f; return ;;
+                -preseed|--preseed) _chukka_paths -f; return ;;
+                -kickstart|--kickstart) _chukka_paths -f; return ;;
+                -autoyast|--autoyast) _chukka_paths -f; return ;;
+                -timeout|--timeout) return ;;
+                -retries|--retries) return ;;
+                -limit|--limit) return ;;
+                -cache|--cache) _chukka_paths -d; return ;;
+                -checksum|--checksum) return ;;
+                -os-variant|--os-variant) return ;;
+                -osinfo|--osinfo) return ;;
+                -connect|--connect) return ;;
+                -virt-type|--virt-type) return ;;
+                -hvm|--hvm) return ;;
+                -paravirt|--paravirt) return ;;
+                -cdrom|--cdrom) return ;;
+                -pxe|--pxe) return ;;
+                -import|--import) return ;;
+                -boot|--boot) _chukka_words "menu=on strict=on splash-time= reboot-timeout="; return ;;
+                -unattended|--unattended) return ;;
+                -cloud-init|--cloud-init) return ;;
+                -autostart|--autostart) return ;;
+                -transient|--transient) return ;;
+                -print-xml|--print-xml) return ;;
+                -console|--console) return ;;
+                -serial|--serial) _chukka_words "stdio mon:stdio file: null none"; return ;;
+                -filesystem|--filesystem) return ;;
+                -cpu|--cpu) _chukka_words "host max help"; return ;;
+                -check|--check) return ;;
+            esac
+            if [[ $cur == -* ]]; then
+                _chukka_options "location name state memory vcpus disk network machine graphics noautoconsole wait noreboot restart-install dry-run kernel initrd append initrd-inject preseed kickstart autoyast no-location-args offline refresh timeout retries limit cache checksum os-variant osinfo connect virt-type hvm paravirt cdrom pxe import boot unattended cloud-init autostart transient print-xml console serial filesystem cpu check" --
+            else
+                _chukka_paths -f
+            fi
+            return ;;
+        start)
+            if [[ $cur == -* ]]; then
+                _chukka_options "bootdisk" --
+            else
+                _chukka_paths -f
+            fi
+            return ;;
         fetch)
             case $prev in
                 -kernel|--kernel) _chukka_paths -f; return ;;
@@ -35,17 +93,17 @@ _chukka() {
                 -preseed|--preseed) _chukka_paths -f; return ;;
                 -kickstart|--kickstart) _chukka_paths -f; return ;;
                 -autoyast|--autoyast) _chukka_paths -f; return ;;
-                -output|--output) _chukka_paths -d; return ;;
-                -state|--state) _chukka_paths -d; return ;;
-                -format|--format) _chukka_words "text json"; return ;;
                 -timeout|--timeout) return ;;
                 -retries|--retries) return ;;
                 -limit|--limit) return ;;
                 -cache|--cache) _chukka_paths -d; return ;;
                 -checksum|--checksum) return ;;
+                -output|--output) _chukka_paths -d; return ;;
+                -state|--state) _chukka_paths -d; return ;;
+                -format|--format) _chukka_words "text json"; return ;;
             esac
             if [[ $cur == -* ]]; then
-                _chukka_options "kernel initrd append initrd-inject preseed kickstart autoyast no-location-args output state format dry-run offline refresh timeout retries limit cache checksum" --
+                _chukka_options "kernel initrd append initrd-inject preseed kickstart autoyast no-location-args offline refresh timeout retries limit cache checksum output state format dry-run" --
             else
                 _chukka_paths -f
             fi
@@ -101,7 +159,7 @@ _chukka() {
             if [[ $cur == -* ]]; then
                 _chukka_options "" --
             else
-                _chukka_words "fetch restart-install bootloader disk cache help version"
+                _chukka_words "install start fetch restart-install bootloader disk cache help version"
             fi
             return ;;
         version)
@@ -172,7 +230,7 @@ _chukka() {
     if [[ $cur == -* || COMP_CWORD -gt 1 ]]; then
         _chukka_options "kernel initrd append location no-location-args bootdisk entry state initrd-inject preseed kickstart autoyast offline fetch checksum dry-run bios pflash L option-rom boot fw_cfg smbios credential m smp cpu machine M accel enable-kvm rtc uuid name drive hda hdb hdc hdd cdrom snapshot nic netdev net object serial nographic nodefaults debugcon global device chardev msg trace no-reboot action timeout silence help h version display vnc monitor parallel vga no-user-config d" -
     else
-        _chukka_words "fetch restart-install bootloader disk cache help version"
+        _chukka_words "install start fetch restart-install bootloader disk cache help version"
     fi
 }
 

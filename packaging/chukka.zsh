@@ -2,6 +2,8 @@
 # Made by: cargo run -p chukka --example manual
 
 local -a commands=(
+    'install:install a guest from an install tree onto a disk'
+    'start:boot the disk of an installed guest'
     'fetch:find or download a kernel and initrd without booting'
     'restart-install:make -state DIR boot its installer again'
     'bootloader:read a disk'\''s boot menu; copy out its kernel and initrd'
@@ -12,6 +14,68 @@ local -a commands=(
 )
 if (( CURRENT > 2 )); then
     case $words[2] in
+        install)
+            shift words; (( CURRENT-- ))
+            _arguments \
+                '*--location[The same as an option]:LOCATION: ' \
+                '*-l[The same as an option]:LOCATION: ' \
+                '*--name[The guest'\''s name, and its directory without --state]:NAME: ' \
+                '*--state[The directory of the guest \[default\: NAME\]]:DIR:_files -/' \
+                '*--memory[Memory in MiB, or with a unit \[default\: by installer\]]:MIB: ' \
+                '*--vcpus[CPUs \[default\: by installer\]]:N: ' \
+                '*--disk[path=FILE,size=GIB,format=raw|qcow2,cache=,discard=,serial=; repeatable \[default\: DIR/disk.qcow2, size by installer\]]:DISK:_files' \
+                '*--network[A network card, as for -nic, or none; repeatable]:NIC: ' \
+                '*--machine[pc or microvm]:TYPE:(microvm pc help)' \
+                '*--graphics[The console is the first serial port]:none: ' \
+                '*--noautoconsole[Write the console only to DIR/console.log; show one line]' \
+                '*--wait[How long it may take in all; -1\: as long as it likes]:SECONDS: ' \
+                '*--noreboot[The installer'\''s reset is the end; do not boot the disk]' \
+                '*--restart-install[Start over in DIR\: its own disks become empty]' \
+                '*--dry-run[Only show what would be done]' \
+                '*--kernel[The kernel, a path in LOCATION]:FILE:_files' \
+                '*--initrd[The initrd, a path in LOCATION]:FILE:_files' \
+                '*--append[Words for the kernel'\''s command line]:TEXT: ' \
+                '*--initrd-inject[Add FILE to the root of the initrd; repeatable]:FILE:_files' \
+                '*--preseed[Answers for Debian'\''s installer, added to the initrd; or a URL that the guest fetches]:FILE:_files' \
+                '*--kickstart[The same for Fedora and RHEL]:FILE:_files' \
+                '*--autoyast[The same for SUSE]:FILE:_files' \
+                '*--no-location-args[Do not tell the installer where its tree is]' \
+                '*--offline[Use the cache only, fetch nothing]' \
+                '*--refresh[Ignore the cache]' \
+                '*--timeout[Idle timeout in seconds \[default\: 30\]]:SECONDS: ' \
+                '*--retries[Retries after a failure \[default\: 3\]]:N: ' \
+                '*--limit[Limit for the size of a file \[default\: 4G\]]:SIZE: ' \
+                '*--cache[Cache directory, or off]:DIR:_files -/' \
+                '*--checksum[sha256\:HEX of the kernel; initrd=sha256\:HEX; repeatable]:SUM: ' \
+                '*--os-variant[]:: ' \
+                '*--osinfo[]:: ' \
+                '*--connect[]:: ' \
+                '*--virt-type[]:: ' \
+                '*--hvm[]:: ' \
+                '*--paravirt[]:: ' \
+                '*--cdrom[]:: ' \
+                '*--pxe[]:: ' \
+                '*--import[]:: ' \
+                '*--boot[]::(menu=on strict=on splash-time= reboot-timeout=)' \
+                '*--unattended[]:: ' \
+                '*--cloud-init[]:: ' \
+                '*--autostart[]:: ' \
+                '*--transient[]:: ' \
+                '*--print-xml[]:: ' \
+                '*--console[]:: ' \
+                '*--serial[]::(stdio mon\:stdio file\: null none)' \
+                '*--filesystem[]:: ' \
+                '*--cpu[]::(host max help)' \
+                '*--check[]:: ' \
+                ':LOCATION:_files'
+            return ;;
+        start)
+            shift words; (( CURRENT-- ))
+            _arguments \
+                '*--bootdisk[Boot the kernel of the disk'\''s boot menu directly, without firmware]' \
+                ':DIR:_files' \
+                ':OPTION:_files'
+            return ;;
         fetch)
             shift words; (( CURRENT-- ))
             _arguments \
@@ -23,10 +87,6 @@ if (( CURRENT > 2 )); then
                 '*--kickstart[The same for Fedora and RHEL]:FILE:_files' \
                 '*--autoyast[The same for SUSE]:FILE:_files' \
                 '*--no-location-args[Do not tell the installer where its tree is]' \
-                '*--output[Copy kernel and initrd into DIR, under their own names]:DIR:_files -/' \
-                '*--state[Save them in DIR, for chukka -state DIR to boot]:DIR:_files -/' \
-                '*--format[The format of the answer]:FORMAT:(text json)' \
-                '*--dry-run[Only show what was found, where and by which rule]' \
                 '*--offline[Use the cache only, fetch nothing]' \
                 '*--refresh[Ignore the cache]' \
                 '*--timeout[Idle timeout in seconds \[default\: 30\]]:SECONDS: ' \
@@ -34,6 +94,10 @@ if (( CURRENT > 2 )); then
                 '*--limit[Limit for the size of a file \[default\: 4G\]]:SIZE: ' \
                 '*--cache[Cache directory, or off]:DIR:_files -/' \
                 '*--checksum[sha256\:HEX of the kernel; initrd=sha256\:HEX; repeatable]:SUM: ' \
+                '*--output[Copy kernel and initrd into DIR, under their own names]:DIR:_files -/' \
+                '*--state[Save them in DIR, for chukka -state DIR to boot]:DIR:_files -/' \
+                '*--format[The format of the answer]:FORMAT:(text json)' \
+                '*--dry-run[Only show what was found, where and by which rule]' \
                 ':LOCATION:_files'
             return ;;
         restart-install)
@@ -79,7 +143,7 @@ if (( CURRENT > 2 )); then
         help)
             shift words; (( CURRENT-- ))
             _arguments \
-                '1:command:((fetch restart-install bootloader disk cache help version))'
+                '1:command:((install start fetch restart-install bootloader disk cache help version))'
             return ;;
         version)
             shift words; (( CURRENT-- ))

@@ -56,6 +56,7 @@ pub(crate) use network::shown_mac;
 pub use options::{AbsentDevices, BootArgs, Options, Smbios};
 pub use table::{COMMANDS, Group, OPTIONS, Opt, Takes};
 pub use value::RawPair;
+pub(crate) use value::size as memory_bytes;
 
 use crate::request::{BootSource, Request};
 use debugcon::Devices;
@@ -190,6 +191,7 @@ fn request(options: &Options) -> Result<Request, ArgsError> {
         cpus,
         cpu,
         serial,
+        serial_log: None,
         terminal,
         on_reset,
         on_panic,

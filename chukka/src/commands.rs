@@ -10,8 +10,11 @@ mod copy_out;
 mod dashes;
 mod disk;
 mod fetch;
+mod install;
 mod pygrub;
 mod restart_install;
+mod source;
+mod start;
 mod xen_output;
 mod xenpvnetboot;
 
@@ -39,16 +42,18 @@ struct Subcommand {
 }
 
 /// All of them.
-static SUBCOMMANDS: [Subcommand; 5] = [
+static SUBCOMMANDS: [Subcommand; 7] = [
     Subcommand { name: "bootloader", describe: bootloader::command, run: bootloader::run },
     Subcommand { name: "cache", describe: cache::command, run: cache::run },
     Subcommand { name: "disk", describe: disk::command, run: disk::run },
     Subcommand { name: "fetch", describe: fetch::command, run: fetch::run },
+    Subcommand { name: "install", describe: install::command, run: install::run },
     Subcommand {
         name: "restart-install",
         describe: restart_install::command,
         run: restart_install::run,
     },
+    Subcommand { name: "start", describe: start::command, run: start::run },
 ];
 
 /// Another program, whose work chukka does when it is called by that program's name.

@@ -8,7 +8,6 @@ use std::borrow::Cow;
 use std::fmt;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use firmware::SourceFile;
@@ -16,9 +15,10 @@ use location::fetch::Settings;
 use location::{Place, arguments, checksum};
 use serde::{Deserialize, Serialize};
 use storage::LocalFile;
-use storage::disk::DiskOptions;
 use thiserror::Error;
 
+use crate::guest::Ended;
+use crate::install::saved_guest::SavedGuest;
 use crate::request::{BootFiles, BootSource, Request};
 use crate::resolve::Resolved;
 use crate::whole_file;
@@ -41,6 +41,9 @@ const RECORD_LIMIT: u64 = 1 << 20;
 pub enum Phase {
     /// The next run boots the installer.
     Pending,
+    /// The installer has reset the machine, and what is on the disk is to finish: the next run boots
+    /// the disk. Only [`crate::install`] makes this difference.
+    Rebooted,
     /// The installer has finished: the next run boots the disk.
     Installed,
 }
@@ -49,6 +52,7 @@ impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Pending => "pending",
+            Self::Rebooted => "rebooted",
             Self::Installed => "installed",
         })
     }
@@ -67,6 +71,9 @@ struct Record {
     command_line: String,
     kernel: SavedFile,
     initrd: Option<SavedFile>,
+    /// The guest that `chukka install` installs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    guest: Option<SavedGuest>,
 }
 
 /// A file in the directory.
@@ -85,8 +92,6 @@ pub struct InstallState {
     record: Record,
     /// Whether the run has a disk to boot.
     has_disk: bool,
-    /// The guest's disks that it can write to, as they were before the run.
-    disks: Vec<DiskBefore>,
     /// Held until the end.
     _lock: Option<File>,
 }
@@ -112,6 +117,7 @@ pub fn look(request: Request) -> Result<(Request, Option<String>), StateError> {
     let request = state.apply(request)?;
     let phase = match state.record.phase {
         Phase::Pending => format!("pending: the installer from {}", state.record.location),
+        Phase::Rebooted => "rebooted: the disk".to_owned(),
         Phase::Installed => "installed: the disk".to_owned(),
     };
     Ok((request, Some(format!("'{}', {phase}", directory.display()))))
@@ -133,11 +139,15 @@ pub fn check_vacant(directory: &Path) -> Result<(), StateError> {
     }
 }
 
-/// Makes a state of what was resolved.
+/// Makes a state of what was resolved, for `guest` if it is given.
 ///
 /// # Errors
 /// There is one already, or it cannot be written.
-pub fn keep(directory: &Path, resolved: &Resolved) -> Result<InstallState, StateError> {
+pub fn keep(
+    directory: &Path,
+    resolved: &Resolved,
+    guest: Option<SavedGuest>,
+) -> Result<InstallState, StateError> {
     let written = |source| StateError::Write { path: directory.to_owned(), source };
     let Ok(command_line) = String::from_utf8(resolved.boot.cmdline.clone()) else {
         return Err(StateError::CommandLine);
@@ -145,7 +155,7 @@ pub fn keep(directory: &Path, resolved: &Resolved) -> Result<InstallState, State
     fs::create_dir_all(directory).map_err(written)?;
     let lock = lock(directory)?;
     check_vacant(directory)?;
-    let made = make(directory, resolved, command_line, lock);
+    let made = make(directory, resolved, command_line, guest, lock);
     if made.is_err() {
         for name in ["kernel", "initrd"] {
             let _ = fs::remove_file(directory.join(name));
@@ -158,6 +168,7 @@ fn make(
     directory: &Path,
     resolved: &Resolved,
     command_line: String,
+    guest: Option<SavedGuest>,
     lock: File,
 ) -> Result<InstallState, StateError> {
     let kernel = saved(directory, "kernel", &resolved.boot.kernel.source, false)?;
@@ -169,10 +180,9 @@ fn make(
     let (location, rule) =
         found.map_or_else(Default::default, |found| (found.place.clone(), found.rule.clone()));
     let (version, phase) = (VERSION, Phase::Pending);
-    let record = Record { version, phase, location, rule, command_line, kernel, initrd };
+    let record = Record { version, phase, location, rule, command_line, kernel, initrd, guest };
     let directory = directory.to_owned();
-    let state =
-        InstallState { directory, record, has_disk: false, disks: Vec::new(), _lock: Some(lock) };
+    let state = InstallState { directory, record, has_disk: false, _lock: Some(lock) };
     state.write()?;
     Ok(state)
 }
@@ -190,6 +200,41 @@ pub fn restart(directory: &Path) -> Result<Phase, StateError> {
 }
 
 impl InstallState {
+    /// Opens and locks the one in `directory`.
+    ///
+    /// # Errors
+    /// There is none, it is damaged, or another chukka has it.
+    pub fn open(directory: &Path) -> Result<Self, StateError> {
+        Self::locked(directory)
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// How far things are.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        self.record.phase
+    }
+
+    /// The guest that `chukka install` installs; `None`: the state was made by `chukka fetch`.
+    #[must_use]
+    pub fn guest(&self) -> Option<&SavedGuest> {
+        self.record.guest.as_ref()
+    }
+
+    /// Records how far things are.
+    ///
+    /// # Errors
+    /// It cannot be written: the phase is the one before.
+    pub fn set_phase(&mut self, phase: Phase) -> Result<(), StateError> {
+        let before = std::mem::replace(&mut self.record.phase, phase);
+        self.write().inspect_err(|_| self.record.phase = before)
+    }
+
     /// Kernel and initrd.
     #[must_use]
     pub fn files(&self) -> (PathBuf, Option<PathBuf>) {
@@ -225,21 +270,17 @@ impl InstallState {
         if record.command_line.contains('\0') {
             return Err(damaged("its command line contains a NUL".to_owned()));
         }
-        let (has_disk, disks) = (false, Vec::new());
-        Ok(Self { directory: directory.to_owned(), record, has_disk, disks, _lock: None })
+        Ok(Self { directory: directory.to_owned(), record, has_disk: false, _lock: None })
     }
 
     /// Makes `request` boot what the phase says.
     fn apply(&mut self, request: Request) -> Result<Request, StateError> {
         self.has_disk = request.boot.is_some();
-        let writable = request.disks.iter().filter(|disk| {
-            let DiskOptions { read_only, snapshot, .. } = disk.options;
-            !read_only && !snapshot
-        });
-        self.disks = writable.filter_map(|disk| DiskBefore::look(&disk.path)).collect();
         match self.record.phase {
-            Phase::Installed if self.has_disk => Ok(request),
-            Phase::Installed => Err(StateError::NoDisk { directory: self.directory.clone() }),
+            Phase::Rebooted | Phase::Installed if self.has_disk => Ok(request),
+            Phase::Rebooted | Phase::Installed => {
+                Err(StateError::NoDisk { directory: self.directory.clone() })
+            }
             Phase::Pending => {
                 let append = request.state.as_ref().map(|state| state.append.as_slice());
                 let boot = Some(self.installer(append.unwrap_or_default())?);
@@ -250,7 +291,10 @@ impl InstallState {
     }
 
     /// The installer, with the user's words in front of its own.
-    fn installer(&self, append: &[u8]) -> Result<BootSource, StateError> {
+    ///
+    /// # Errors
+    /// Its files are not what was put there.
+    pub fn installer(&self, append: &[u8]) -> Result<BootSource, StateError> {
         let (kernel, initrd) = self.files();
         check(&kernel, &self.record.kernel)?;
         if let (Some(path), Some(saved)) = (&initrd, &self.record.initrd) {
@@ -277,20 +321,22 @@ impl InstallState {
     }
 
     /// Ends a run: an installer whose guest has switched itself off, or reset the machine, has finished, if it wrote to a disk. Says so, or that nothing has
-    /// changed, where the installer ran; `outcome` is `None` where chukka failed.
+    /// changed, where the installer ran; `ended` is `None` where chukka failed.
     ///
     /// # Errors
     /// The phase cannot be written: it is the one before.
-    pub fn finish(mut self, outcome: Option<&Outcome>) -> Result<Option<String>, StateError> {
+    pub fn finish(mut self, ended: Option<&Ended>) -> Result<Option<String>, StateError> {
         let shown = self.directory.display().to_string();
-        if self.record.phase == Phase::Installed {
+        if self.record.phase != Phase::Pending {
             return Ok(None);
         }
-        if !matches!(outcome, Some(Outcome::PowerOff | Outcome::Reset)) {
+        let by_itself =
+            ended.filter(|ended| matches!(ended.outcome, Outcome::PowerOff | Outcome::Reset));
+        let Some(Ended { changes, .. }) = by_itself else {
             let again = "the next run with -state boots the installer again";
             return Ok(Some(format!("'{shown}' is still pending: {again}")));
-        }
-        if !self.disks.is_empty() && self.disks.iter().all(DiskBefore::is_unchanged) {
+        };
+        if *changes == Some(0) {
             let again = "the next run with -state boots the installer again";
             let why = "the guest wrote nothing to its disk";
             return Ok(Some(format!("'{shown}' is still pending, as {why}: {again}")));
@@ -311,34 +357,6 @@ impl InstallState {
         let written =
             written.and_then(|text| whole_file::write(&path, |file| writeln!(file, "{text}")));
         written.map_err(|source| StateError::Write { path, source })
-    }
-}
-
-/// What tells whether a disk was written to.
-#[derive(Debug, PartialEq, Eq)]
-struct DiskBefore {
-    path: PathBuf,
-    /// The times of an image's last change; what the kernel counts for a block device (Linux's
-    /// Documentation/ABI/stable/sysfs-block).
-    state: String,
-}
-
-impl DiskBefore {
-    /// `None` if nothing tells.
-    fn look(path: &Path) -> Option<Self> {
-        let about = fs::metadata(path).ok()?;
-        let state = if about.file_type().is_block_device() {
-            let (major, minor) = (rustix::fs::major(about.rdev()), rustix::fs::minor(about.rdev()));
-            let counts = fs::read_to_string(format!("/sys/dev/block/{major}:{minor}/stat")).ok()?;
-            counts.split_ascii_whitespace().nth(6)?.to_owned()
-        } else {
-            format!("{}.{:09}", about.mtime(), about.mtime_nsec())
-        };
-        Some(Self { path: path.to_owned(), state })
-    }
-
-    fn is_unchanged(&self) -> bool {
-        Self::look(&self.path).as_ref() == Some(self)
     }
 }
 

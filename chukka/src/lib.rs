@@ -11,7 +11,9 @@
 //! | [`networks`] | what the guest's network cards are connected to |
 //! | [`location_server`] | `-location` for the guest: HTTP on its user network |
 //! | [`flash`] | the flash chips with the firmware: images opened and locked |
+//! | [`guest`] | one run of a guest |
 //! | [`install_state`], [`whole_file`] | an installer that is booted until it has finished; atomic writes |
+//! | [`install`] | an installation, from its start to a disk that boots |
 //! | [`commands`] | the commands: `chukka fetch`, `restart-install`, `bootloader`, `cache` |
 //! | [`error`], [`report`] | why a guest could not be started; printing messages and warnings |
 
@@ -23,6 +25,8 @@ pub mod disk_names;
 pub mod disks;
 pub mod error;
 pub mod flash;
+pub mod guest;
+pub mod install;
 pub mod install_state;
 pub mod interruptible;
 pub mod location_server;

@@ -1,20 +1,19 @@
 //! The `chukka` binary: argv in, a guest's console through, one verdict line and an exit status out.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Instant;
 
 use chukka::args::{self, CalledAs, Invocation};
 use chukka::error::RunError;
+use chukka::guest::Ended;
 use chukka::install_state::{self, InstallState, StateError};
 use chukka::report::{self, COULD_NOT_RUN, with_sources};
 use chukka::request::Request;
-use chukka::resolve::{Purpose, Resolved};
-use chukka::{bootdisk, cdrom, commands, disks, flash, location_server, networks, plan};
+use chukka::{bootdisk, commands, guest, location_server, plan};
 use guest_memory::hint::Hint;
 use vmm::host::signals;
 use vmm::outcome::Outcome;
-use vmm::run::Vm;
 
 fn main() -> ExitCode {
     let started = Instant::now();
@@ -40,11 +39,14 @@ fn main() -> ExitCode {
     };
     // Before anything else: what comes next may end this process.
     let state = state.map(|state| state.finish(result.as_ref().ok()));
-    if matches!(result, Ok(Outcome::Signal(_)) | Err(RunError::Stopped { .. })) {
+    if matches!(
+        result,
+        Ok(Ended { outcome: Outcome::Signal(_), .. }) | Err(RunError::Stopped { .. })
+    ) {
         report::hurry();
     }
     match result {
-        Ok(outcome) => {
+        Ok(Ended { outcome, .. }) => {
             let elapsed = started.elapsed().as_secs_f64();
             let text = format!("{name}{outcome} (after {elapsed:.2} s)");
             match called_as {
@@ -92,31 +94,10 @@ fn report_state(state: Option<Result<Option<String>, StateError>>) -> bool {
 }
 
 /// Runs a guest to its end. `state` is the installation that the run belongs to, if any.
-fn run(request: Request, state: &mut Option<InstallState>) -> Result<Outcome, RunError> {
+fn run(request: Request, state: &mut Option<InstallState>) -> Result<Ended, RunError> {
     let (request, begun) = install_state::begin(bootdisk::attach(request))?;
     *state = begun;
-    let request = location_server::attach(request);
-    report::warnings(&request.warnings);
-    // Before anything is fetched: a disk that is in use ends the run at once.
-    let disks = disks::open(&request.disks)?;
-    let cd_drives = cdrom::open(request.cds.as_deref())?;
-    let server = location_server::open(&request)?;
-    let cards = networks::open(&request.cards, server.as_ref())?;
-    let flash = flash::open(&request.flash)?;
-    let resolved = request.boot.as_ref();
-    let resolved = resolved
-        .map(|source| Resolved::open(source, Purpose::Guest(request.vm.memory)))
-        .transpose()?;
-    if let Some(resolved) = &resolved {
-        report::warnings(&resolved.warnings);
-        if io::stdout().is_terminal() {
-            report::warnings(resolved.silent_console(&request.vm));
-        }
-    }
-    let vm = Vm::new(&request.vm, resolved.map(|resolved| resolved.boot), flash)?;
-    let vm = vm.with_disks(disks).with_cd_drives(cd_drives).with_cards(cards);
-    report::warnings(vm.warnings());
-    Ok(vm.run(|message| report::message(&message.to_string(), None))?)
+    guest::run(&location_server::attach(request), |_| ())
 }
 
 /// What a run would do.

@@ -221,7 +221,7 @@ fn checksum(sum: &Sum) -> String {
     }
 }
 
-fn line(text: &mut String, heading: &str, what: &str) {
+pub(crate) fn line(text: &mut String, heading: &str, what: &str) {
     let what = printable(what);
     // Writing to a String cannot fail.
     let _ = writeln!(text, "{heading:COLUMN$}{what}");

@@ -52,6 +52,11 @@ pub fn message(text: &str, hint: Option<&str>) {
     let _ = write!(io::stderr(), "{start}chukka: {}\n{hint}", printable(text));
 }
 
+/// Prints lines that need no name in front of them: a plan.
+pub fn plain(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
 /// The same when the guest has ended: the terminal gets its usual modes back.
 pub fn last_message(text: &str, hint: Option<&str>) {
     screen::reset_modes();

@@ -50,6 +50,14 @@ pub struct DiskConfig {
     pub boot_index: Option<u32>,
 }
 
+impl DiskConfig {
+    /// Whether what the guest writes is still there after the run.
+    #[must_use]
+    pub fn keeps_writes(&self) -> bool {
+        !self.options.read_only && !self.options.snapshot
+    }
+}
+
 /// A network card for the guest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CardConfig {

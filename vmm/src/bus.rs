@@ -60,6 +60,11 @@ impl Bus {
         self
     }
 
+    /// Lets go of all devices with memory-mapped registers, once no vCPU runs any more.
+    pub fn clear_mmio(&self) {
+        self.mmio.clear();
+    }
+
     /// Reads from an address that is not RAM: all ones if there is no device.
     pub fn mmio_read(&self, at: u64, data: &mut [u8]) {
         self.mmio.read(at, data);

@@ -86,6 +86,8 @@ pub struct VmConfig {
     pub cpu: CpuModel,
     /// Backends of COM1 to COM4.
     pub serial: [SerialBackend; SERIAL_PORTS],
+    /// A file to which the output of COM1 is appended as well, if that port exists.
+    pub serial_log: Option<PathBuf>,
     /// How chukka treats its own terminal.
     pub terminal: Terminal,
     /// What happens on a guest reset.

@@ -53,6 +53,14 @@ impl MmioBus {
         }
     }
 
+    /// Lets go of all devices. Some of them hold their places on the bus, and so the bus itself:
+    /// without this neither would ever be dropped.
+    pub fn clear(&self) {
+        let regions = std::mem::take(&mut *self.0.write().unwrap_or_else(PoisonError::into_inner));
+        // Not while the lock is held.
+        drop(regions);
+    }
+
     /// The device that has all bytes of an access, and where it begins. The places are not locked
     /// while it answers, because it may move them.
     fn find(&self, at: u64, width: usize) -> Option<(u64, Device)> {

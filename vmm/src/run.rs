@@ -79,6 +79,22 @@ fn reset(devices: &Devices, flusher: &Flusher) {
     }
 }
 
+/// Ends a run from another thread.
+#[derive(Clone, Debug)]
+pub struct Remote(Notifier);
+
+impl Remote {
+    /// Presses the machine's power button: the guest may power off.
+    pub fn press_power_button(&self) {
+        self.0.note(|notices| notices.power_button = true);
+    }
+
+    /// Ends the run at once, as Ctrl-A x does.
+    pub fn quit(&self) {
+        self.0.note(|notices| notices.ended = notices.ended.take().or(Some(Outcome::Quit)));
+    }
+}
+
 /// A guest that is ready to run: the state that is preserved across its reboots.
 #[expect(missing_debug_implementations, reason = "a guest has no useful one")]
 pub struct Vm<'a> {
@@ -161,6 +177,12 @@ impl<'a> Vm<'a> {
     #[must_use]
     pub fn with_cd_drives(self, cd_drives: Option<Arc<Scsi>>) -> Self {
         Self { cd_drives, ..self }
+    }
+
+    /// What another thread can use to end the run.
+    #[must_use]
+    pub fn remote(&self) -> Remote {
+        Remote(self.notifier.clone())
     }
 
     /// Warnings for the user before the run, one line each.
@@ -252,13 +274,23 @@ impl<'a> Vm<'a> {
         drop(manager);
         drop(cards);
         drop(disks);
+        self.let_go(&devices, flusher, &outcome);
+        Ok(outcome)
+    }
+
+    /// Writes out what is left and lets go of everything: the next guest of this process may want the
+    /// same disks, and as much memory.
+    fn let_go(&self, devices: &Devices, flusher: Arc<Flusher>, outcome: &Outcome) {
         devices.flash.finish();
         self.ram.engine().release();
         if !matches!(outcome, Outcome::Signal(_) | Outcome::Quit) {
             devices.flush();
         }
         devices.finish_trace();
-        Ok(outcome)
+        if let Some(flusher) = Arc::into_inner(flusher) {
+            flusher.finish();
+        }
+        devices.bus.clear_mmio();
     }
 
     /// Reports what stopped vCPUs were doing. Returns the end of the run, if `then` is one.

@@ -128,7 +128,9 @@ const fn flag(
 
 /// The commands: what chukka does besides running a guest, and `help` and `version` for those who
 /// expect them. Name and one line of help.
-pub static COMMANDS: [(&str, &str); 7] = [
+pub static COMMANDS: [(&str, &str); 9] = [
+    ("install", "install a guest from an install tree onto a disk"),
+    ("start", "boot the disk of an installed guest"),
     ("fetch", "find or download a kernel and initrd without booting"),
     ("restart-install", "make -state DIR boot its installer again"),
     ("bootloader", "read a disk's boot menu; copy out its kernel and initrd"),

@@ -145,6 +145,7 @@ fn a_kernel_alone_gets_the_defaults() {
                 cpus: 1,
                 cpu: CpuModel { switches: Vec::new(), kvm: true },
                 serial: stdio_only(),
+                serial_log: None,
                 terminal: Terminal { interrupt: InterruptKey::GoesToGuest },
                 on_reset: OnReset::Reboot,
                 on_panic: OnPanic::End,

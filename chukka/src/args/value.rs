@@ -184,7 +184,7 @@ pub(super) fn number(text: &str) -> Option<u64> {
 /// A size in bytes, in QEMU's forms (`do_strtosz`, util/cutils.c): a number with one of the
 /// suffixes B, K, M, G, T, P, E in either case, powers of 1024; a whole number without one is in
 /// MiB. A fraction needs a suffix above B, and what it leaves below a byte is dropped.
-pub(super) fn size(text: &str) -> Option<u64> {
+pub(crate) fn size(text: &str) -> Option<u64> {
     let (number, shift) = match text.char_indices().next_back()? {
         (at, letter) if letter.is_ascii_alphabetic() => {
             let power = "bkmgtpe".find(letter.to_ascii_lowercase())?;

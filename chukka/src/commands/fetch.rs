@@ -1,20 +1,19 @@
 //! `chukka fetch`: finds or downloads kernel, initrd and command line, without booting them.
 
-use std::ffi::OsString;
 use std::fs;
 use std::os::fd::AsRawFd;
-use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::builder::ValueParser;
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{Arg, ArgMatches, Command};
 use firmware::SourceFile;
 use serde_json::json;
 
 use super::copy_out::{self, Original};
+use super::source::{self, boot_args, switch, value};
 use super::{answer, failed};
-use crate::args::{self, BootArgs, RawPair};
+use crate::args;
 use crate::error::{CopyError, RunError};
 use crate::report;
 use crate::resolve::{Purpose, Resolved};
@@ -45,17 +44,8 @@ pub(super) fn run(matches: &ArgMatches) -> ExitCode {
 
 /// Its options.
 pub(super) fn command() -> Command {
-    let value = |name: &'static str, of: &'static str, help: &'static str| {
-        Arg::new(name).long(name).value_name(of).help(help).value_parser(ValueParser::os_string())
-    };
-    let path = |name, help| value(name, "FILE", help);
-    let switch = |name: &'static str, help: &'static str| {
-        Arg::new(name).long(name).help(help).action(ArgAction::SetTrue)
-    };
     Command::new("chukka fetch")
-        .about(
-            "Find or download a kernel and initrd, without booting them",
-        )
+        .about("Find or download a kernel and initrd, without booting them")
         .after_help(AFTER)
         .arg(
             Arg::new("location")
@@ -64,16 +54,8 @@ pub(super) fn command() -> Command {
                 .value_parser(ValueParser::os_string())
                 .help("Where to look"),
         )
+        .args(source::options())
         .args([
-            path("kernel", "The kernel, a path in LOCATION"),
-            path("initrd", "The initrd, a path in LOCATION"),
-            value("append", "TEXT", "Words for the kernel's command line").alias("args"),
-            path("initrd-inject", "Add FILE to the root of the initrd; repeatable")
-                .action(ArgAction::Append),
-            path("preseed", "Answers for Debian's installer, added to the initrd; or a URL that the guest fetches"),
-            path("kickstart", "The same for Fedora and RHEL"),
-            path("autoyast", "The same for SUSE"),
-            switch("no-location-args", "Do not tell the installer where its tree is"),
             value("output", "DIR", "Copy kernel and initrd into DIR, under their own names")
                 .value_parser(ValueParser::path_buf()),
             value("state", "DIR", "Save them in DIR, for chukka -state DIR to boot")
@@ -83,14 +65,6 @@ pub(super) fn command() -> Command {
                 .value_parser(["text", "json"])
                 .default_value("text"),
             switch("dry-run", "Only show what was found, where and by which rule"),
-            switch("offline", "Use the cache only, fetch nothing"),
-            switch("refresh", "Ignore the cache").conflicts_with("offline"),
-            value("timeout", "SECONDS", "Idle timeout in seconds [default: 30]"),
-            value("retries", "N", "Retries after a failure [default: 3]"),
-            value("limit", "SIZE", "Limit for the size of a file [default: 4G]"),
-            value("cache", "DIR", "Cache directory, or off"),
-            value("checksum", "SUM", "sha256:HEX of the kernel; initrd=sha256:HEX; repeatable")
-                .action(ArgAction::Append),
         ])
 }
 
@@ -112,7 +86,7 @@ fn fetched(matches: &ArgMatches) -> Result<String, RunError> {
     }
     report::warnings(&resolved.warnings);
     let (kernel, initrd) = match state {
-        Some(directory) => install_state::keep(directory, &resolved)?.files(),
+        Some(directory) => install_state::keep(directory, &resolved, None)?.files(),
         None => both_placed(&resolved, matches.get_one::<PathBuf>("output"))?,
     };
     let args = String::from_utf8_lossy(&resolved.boot.cmdline);
@@ -123,34 +97,6 @@ fn fetched(matches: &ArgMatches) -> Result<String, RunError> {
     }
     let initrd = initrd.map(|path| format!("initrd {}\n", path.display())).unwrap_or_default();
     Ok(format!("kernel {}\n{initrd}args {}\n", kernel.display(), printable(&args)))
-}
-
-/// The options that `chukka` itself has too: they mean the same here.
-fn boot_args(matches: &ArgMatches) -> BootArgs {
-    let one = |name: &str| matches.get_one::<OsString>(name).cloned();
-    let all = |name: &str| matches.get_many(name).into_iter().flatten().cloned().collect();
-    let mut fetch: Vec<_> = ["timeout", "retries", "limit", "cache"]
-        .into_iter()
-        .filter_map(|key| Some(RawPair::new(key, one(key)?.into_vec())))
-        .collect();
-    if matches.get_flag("refresh") {
-        fetch.push(RawPair::new("refresh", b"on".to_vec()));
-    }
-    BootArgs {
-        location: one("location"),
-        kernel: one("kernel"),
-        initrd: one("initrd"),
-        append: one("append"),
-        initrd_inject: all("initrd-inject"),
-        preseed: one("preseed"),
-        kickstart: one("kickstart"),
-        autoyast: one("autoyast"),
-        checksum: all("checksum"),
-        no_location_args: matches.get_flag("no-location-args"),
-        offline: matches.get_flag("offline"),
-        fetch,
-        ..BootArgs::default()
-    }
 }
 
 /// Where kernel and initrd are, or are copied to.

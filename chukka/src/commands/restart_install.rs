@@ -27,7 +27,7 @@ pub(super) fn run(matches: &ArgMatches) -> ExitCode {
     let directory = matches.get_one::<PathBuf>("directory").cloned().unwrap_or_default();
     let shown = directory.display();
     match install_state::restart(&directory) {
-        Ok(Phase::Installed) => answer(&format!("'{shown}' is pending again\n")),
+        Ok(Phase::Installed | Phase::Rebooted) => answer(&format!("'{shown}' is pending again\n")),
         Ok(Phase::Pending) => answer(&format!("'{shown}' was already pending\n")),
         Err(error) => failed(&error.into()),
     }

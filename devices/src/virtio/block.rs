@@ -138,6 +138,8 @@ pub struct Block {
     write_cache: AtomicBool,
     /// The features the driver has accepted.
     features: AtomicU64,
+    /// How many requests have written data.
+    changes: AtomicU64,
 }
 
 impl Block {
@@ -145,7 +147,13 @@ impl Block {
     pub fn new(backend: Box<dyn BlockBackend>, options: BlockOptions) -> Self {
         let queue_sizes = vec![QUEUE_SIZE; options.queues.max(1).into()];
         let write_cache = AtomicBool::new(options.write_cache);
-        Self { backend, options, queue_sizes, write_cache, features: AtomicU64::new(0) }
+        let (features, changes) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { backend, options, queue_sizes, write_cache, features, changes }
+    }
+
+    /// How many of the guest's requests have written data to the disk.
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Relaxed)
     }
 
     /// Bytes that the guest sees.

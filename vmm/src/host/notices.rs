@@ -38,6 +38,8 @@ pub struct Notices {
     pub item_lost: Option<String>,
     /// The guest published its vmcoreinfo note.
     pub vmcoreinfo: Option<VmCoreInfo>,
+    /// The power button is to be pressed.
+    pub power_button: bool,
 }
 
 /// Sends notices to the event loop from any thread.

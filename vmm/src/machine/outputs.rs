@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -30,7 +31,10 @@ pub(super) fn attach_serial_ports(
 ) -> Result<Option<Arc<Mutex<Serial>>>, StartError> {
     let mut terminal = None;
     for (com, backend) in ComPort::ALL.into_iter().zip(&parts.config.serial) {
-        let Some(out) = output(backend, "-serial")? else { continue };
+        let Some(mut out) = output(backend, "-serial")? else { continue };
+        if let (ComPort::Com1, Some(path)) = (com, &parts.config.serial_log) {
+            out = Box::new(Logged { out, log: log_file(path)? });
+        }
         let out = heard(parts, out);
         let sink = sink(parts, out).with_watch(PanicWatch::new());
         let notifier = parts.notifier.clone();
@@ -98,6 +102,30 @@ impl Write for Heard {
     fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
     }
+}
+
+/// An output with a copy in a file.
+struct Logged {
+    out: Box<dyn Write + Send>,
+    log: File,
+}
+
+impl Write for Logged {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(bytes)?;
+        self.log.write_all(bytes.get(..written).unwrap_or_default())?;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+fn log_file(path: &Path) -> Result<File, StartError> {
+    let log = File::options().append(true).create(true).open(path);
+    let of = "the log of the console";
+    Ok(log.map_err(|source| DeviceError::Output { of, path: path.to_owned(), source })?)
 }
 
 fn sink(parts: &Parts<'_>, out: Box<dyn Write + Send>) -> ConsoleSink {

@@ -184,6 +184,7 @@ impl EventLoop {
             output_lost,
             item_lost,
             vmcoreinfo,
+            power_button,
         } = self.notifier.take();
         self.messages.extend(output_lost.map(Message::OutputLost));
         self.messages.extend(item_lost.map(Message::ItemLost));
@@ -204,6 +205,9 @@ impl EventLoop {
         }
         if input_wanted {
             self.pass_on_typed();
+        }
+        if power_button {
+            self.devices.press_power_button();
         }
         match (ended, exit) {
             // As in QEMU, the run ends here: any later failure of the guest does not matter.

@@ -6,7 +6,8 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::thread::{Builder, JoinHandle};
+use std::thread::{self, Builder, JoinHandle};
+use std::time::Duration;
 
 use vmm_sys_util::signal::Killable;
 
@@ -40,6 +41,18 @@ impl Flusher {
     pub fn flush(&self) {
         // If the channel is full, a request is already pending.
         let _ = self.asked.try_send(());
+    }
+
+    /// Ends the thread, once the guest has been told to stop: a write that blocks is given up.
+    pub fn finish(self) {
+        let Self { asked, thread } = self;
+        drop(asked);
+        while !thread.is_finished() {
+            // Fails if the thread has just ended.
+            let _ = thread.kill(signals::kick_number());
+            thread::sleep(Duration::from_micros(200));
+        }
+        let _ = thread.join();
     }
 
     /// Interrupts a write that may be blocking the thread.

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::ops::Range;
+use std::sync::atomic::Ordering;
 
 use virtio_bindings::virtio_blk as bindings;
 use vm_memory::{GuestMemoryMmap, Permissions};
@@ -153,6 +154,9 @@ impl Block {
 
     /// A write is answered once it is durable, unless there is a write cache.
     fn finish_write(&self, operation: Operation, written: io::Result<()>) -> Status {
+        if written.is_ok() && operation == Operation::Write {
+            self.changes.fetch_add(1, Ordering::Relaxed);
+        }
         match self.finish(operation, written) {
             Status::Ok if !self.is_write_back() => {
                 self.finish(Operation::Flush, self.backend.flush())

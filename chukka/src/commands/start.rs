@@ -1,0 +1,103 @@
+//! `chukka start`: boots the disk of a guest that `chukka install` has installed.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::builder::ValueParser;
+use clap::{Arg, ArgMatches, Command};
+use vmm::host::signals;
+use vmm::outcome::Outcome;
+
+use super::source::switch;
+use super::{fail, failed};
+use crate::guest;
+use crate::install::{self, Course};
+use crate::install_state::{InstallState, Phase};
+use crate::report::{self, COULD_NOT_RUN};
+
+/// Its options.
+pub(super) fn command() -> Command {
+    Command::new("chukka start")
+        .about("Boot the disk of a guest that chukka install has installed")
+        .arg(
+            Arg::new("directory")
+                .value_name("DIR")
+                .required(true)
+                .value_parser(ValueParser::path_buf())
+                .help("The directory of the guest"),
+        )
+        .arg(switch(
+            "bootdisk",
+            "Boot the kernel of the disk's boot menu directly, without firmware",
+        ))
+        .arg(
+            Arg::new("options")
+                .value_name("OPTION")
+                .last(true)
+                .num_args(0..)
+                .value_parser(ValueParser::os_string())
+                .help("Further options of chukka for this run, such as -nic or -append"),
+        )
+}
+
+/// Runs it.
+pub(super) fn run(matches: &ArgMatches) -> ExitCode {
+    let directory = matches.get_one::<PathBuf>("directory").cloned().unwrap_or_default();
+    let mut state = match InstallState::open(&directory) {
+        Ok(state) => state,
+        Err(error) => return failed(&error.into()),
+    };
+    let shown = directory.display();
+    let Some(guest) = state.guest().cloned() else {
+        let message = format!(
+            "'{shown}' was made by chukka fetch --state: it has an installer, but no guest"
+        );
+        return fail(&message, &format!("chukka -state {shown} -bootdisk DISK boots it"));
+    };
+    let course = Course { limit: None, no_reboot: false, only_log: false };
+    match state.phase() {
+        Phase::Pending => {
+            let message = format!("'{shown}' is not installed: its installer has not finished");
+            let hint = format!("chukka install --restart-install --state {shown} starts over");
+            return fail(&message, &hint);
+        }
+        Phase::Rebooted => {
+            return match install::run(&mut state, &guest, course)
+                .map(|result| install::report(&result))
+            {
+                Ok(Ok(status)) => ExitCode::from(status),
+                Ok(Err(signal)) => signals::die_of(signal),
+                Err(error) => failed(&error),
+            };
+        }
+        Phase::Installed => {}
+    }
+    let started = Instant::now();
+    let options: Vec<OsString> =
+        matches.get_many("options").into_iter().flatten().cloned().collect();
+    let directly = matches.get_flag("bootdisk");
+    let request = match install::disk(&directory, &guest, course, directly, &options) {
+        Ok(request) => request,
+        Err(error) => return failed(&error),
+    };
+    match guest::run(&request, |_| ()) {
+        Ok(ended) => over(&ended.outcome, started),
+        Err(error) => failed(&error),
+    }
+}
+
+/// Reports how the guest ended.
+fn over(outcome: &Outcome, started: Instant) -> ExitCode {
+    if matches!(outcome, Outcome::Signal(_)) {
+        report::hurry();
+    }
+    let text = format!("{outcome} (after {:.2} s)", started.elapsed().as_secs_f64());
+    report::last_message(&text, outcome.hint());
+    match (outcome.status(), outcome) {
+        (Some(status), _) => ExitCode::from(status),
+        (None, Outcome::Signal(signal)) => signals::die_of(*signal),
+        (None, _) => ExitCode::from(COULD_NOT_RUN),
+    }
+}

@@ -1,0 +1,262 @@
+//! `chukka install` and `chukka start` with tiny installers: what is installed boots, and nothing
+//! half-done is ever called installed.
+
+#![expect(clippy::unwrap_used, reason = "this is how a test fails")]
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chukka_tests::native::guest::bzimage;
+use chukka_tests::native::{self, Ended, Input, Scratch, Start, start};
+
+const TREE: &str = "current/images/netboot/debian-installer/amd64";
+
+/// An installer, and the directory where its guest is going to be.
+struct Installation {
+    scratch: Scratch,
+}
+
+impl Installation {
+    /// With a kernel that does what the script says; `None` without KVM.
+    fn new(script: &str) -> Option<Self> {
+        native::kvm().then(|| Self::unchecked(script))
+    }
+
+    fn unchecked(script: &str) -> Self {
+        let scratch = Scratch::new();
+        let tree = scratch.path("tree").join(TREE);
+        fs::create_dir_all(&tree).unwrap();
+        fs::write(tree.join("linux"), bzimage(script)).unwrap();
+        fs::write(tree.join("initrd.gz"), b"initrd").unwrap();
+        Self { scratch }
+    }
+
+    fn directory(&self) -> PathBuf {
+        self.scratch.path("guest")
+    }
+
+    fn log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(self.directory().join("console.log")).unwrap()).into()
+    }
+
+    /// Tiny guests know the disks of microvm only.
+    fn install(&self) -> Start {
+        start(["install", "--cache", "off", "--machine", "microvm", "--memory", "64"])
+            .args(["--disk", "size=1M", "--network", "none", "--state"])
+            .args([self.directory(), self.scratch.path("tree")])
+    }
+
+    fn restart(&self) -> Start {
+        start(["install", "--restart-install", "--state"]).args([self.directory()])
+    }
+
+    fn start(&self) -> Start {
+        start(["start"]).args([self.directory()])
+    }
+
+    #[track_caller]
+    fn assert_phase(&self, phase: &str) {
+        let text = fs::read(self.directory().join("install.json")).unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        assert_eq!(json["phase"], phase);
+    }
+
+    #[track_caller]
+    fn assert_does_not_start(&self) {
+        let ended = self.start().run();
+        assert_eq!(ended.code(), Some(125), "{ended:?}");
+        assert!(ended.stderr.contains("is not installed: its installer has not finished"));
+    }
+
+    #[track_caller]
+    fn assert_not_installed(&self, ended: &Ended, status: u8, why: &str) {
+        assert_eq!(ended.code(), Some(status.into()), "{ended:?}");
+        let said = format!("chukka: not installed: {why}");
+        assert!(ended.stderr.contains(&said), "{ended:?}");
+        let hint =
+            format!("chukka install --restart-install --state {}", self.directory().display());
+        assert!(ended.stderr.contains(&hint), "{ended:?}");
+        self.assert_phase("pending");
+        self.start()
+            .refused()
+            .says("is not installed: its installer has not finished")
+            .hints(&hint);
+    }
+}
+
+/// SeaBIOS takes its time on a software KVM.
+fn with_firmware(start: &Start) -> Ended {
+    start.start().wait_within(Duration::from_secs(240))
+}
+
+#[test]
+fn what_is_installed_boots_from_its_disk() {
+    let Some(it) = Installation::new("wthe disk boots!\"P") else { return };
+    let ended = it.install().run();
+    assert_eq!(ended.code(), Some(0), "{ended:?}");
+    let shown = it.directory().display().to_string();
+    assert!(
+        ended.stderr.contains(&format!(": chukka start {shown} boots the disk\n")),
+        "{ended:?}"
+    );
+    assert!(
+        ended.stderr.contains(&format!("disk          '{shown}/disk.qcow2' (1M, qcow2), created"))
+    );
+    it.assert_phase("installed");
+    let ended = with_firmware(&it.start());
+    assert_eq!(ended.code(), Some(0), "{ended:?}");
+    assert!(ended.text().contains("the disk boots"), "{ended:?}");
+    let again = it.install().run();
+    assert_eq!(again.code(), Some(125), "{again:?}");
+    assert!(again.stderr.contains("already has an installer, installed"), "{again:?}");
+    assert!(again.stderr.contains("hint: chukka install --restart-install"), "{again:?}");
+}
+
+#[test]
+fn an_installer_that_reboots_is_followed_to_the_disk() {
+    let Some(it) = Installation::new("\"first \"wsecond!\"R") else { return };
+    let ended = with_firmware(&it.install().args(["--noautoconsole"]));
+    assert_eq!(ended.code(), Some(0), "{ended:?}");
+    assert!(ended.stderr.contains("the installer has reset the machine: its disk boots now"));
+    assert_eq!(ended.text(), "");
+    assert!(it.log().starts_with("first ") && it.log().ends_with("second"), "{}", it.log());
+    it.assert_phase("installed");
+    let Some(it) = Installation::new("wx!\"R") else { return };
+    let ended = it.install().args(["--noreboot"]).run();
+    assert_eq!(ended.code(), Some(0), "{ended:?}");
+    it.assert_phase("installed");
+}
+
+#[test]
+fn a_second_phase_that_is_stopped_goes_on_with_the_next_start() {
+    let Some(it) = Installation::new("wsecond\"R") else { return };
+    let running = it.install().start();
+    running.wait_for("second");
+    running.signal(libc::SIGKILL);
+    let _ = running.wait();
+    it.assert_phase("rebooted");
+    let running = it.start().start();
+    running.wait_for("second");
+    running.signal(libc::SIGTERM);
+    let ended = running.wait();
+    assert_eq!(ended.signal(), Some(libc::SIGTERM), "{ended:?}");
+    it.assert_phase("rebooted");
+}
+
+#[test]
+fn what_ends_without_an_installation_is_not_installed() {
+    for (script, status, why) in [
+        ("P", 123, "the guest powered off, and wrote nothing to its disk"),
+        ("R", 123, "the guest asked for a reset, and wrote nothing to its disk"),
+        ("ox\"P", 123, "the guest powered off, and its disk does not boot: it has neither"),
+        ("wx!\"K", 120, "the guest's kernel panicked: "),
+        ("wx!\"T", 121, "the guest triple-faulted: "),
+        (
+            "wx!\"\"An installation step failed.\r\n\"P",
+            123,
+            "the installer said \"An installation step failed.\"",
+        ),
+    ] {
+        let Some(it) = Installation::new(script) else { return };
+        it.assert_not_installed(&it.install().run(), status, why);
+    }
+}
+
+#[test]
+fn an_installer_that_does_not_end_is_ended_by_the_time_limit() {
+    let Some(it) = Installation::new("wx!\"") else { return };
+    let ended = it.install().args(["--wait", "1", "--noautoconsole"]).run();
+    it.assert_not_installed(&ended, 124, "it had not ended after 1 s (--wait)");
+}
+
+#[test]
+fn an_installation_that_is_ended_is_not_installed_and_starts_over() {
+    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGKILL] {
+        // The boot sector is complete when the installer is killed.
+        let Some(it) = Installation::new("wx!\"") else { return };
+        let mut running = it.install().input(Input::Pipe).start();
+        running.wait_for("ready");
+        running.signal(signal);
+        let ended = running.wait();
+        assert_eq!(ended.signal(), Some(signal), "{ended:?}");
+        let is_told = ended.stderr.contains("not installed: ended by signal");
+        assert_eq!(is_told, signal != libc::SIGKILL, "{ended:?}");
+        it.assert_phase("pending");
+        it.assert_does_not_start();
+        let disk = it.directory().join("disk.qcow2");
+        let written = fs::read(&disk).unwrap();
+        // It begins with an empty disk, and this time it finishes.
+        running = it.restart().input(Input::Pipe).start();
+        running.wait_for("ready");
+        running.send(b"P");
+        assert_eq!(running.wait().code(), Some(0));
+        it.assert_phase("installed");
+        assert_eq!(fs::read(&disk).unwrap().len(), written.len());
+    }
+}
+
+#[test]
+fn a_restart_begins_with_an_empty_disk_and_forgets_that_it_was_installed() {
+    let Some(it) = Installation::new("wx!\"P") else { return };
+    assert_eq!(it.install().run().code(), Some(0));
+    // The same installer, which writes nothing this time: as if it failed early.
+    let kernel = it.directory().join("kernel");
+    let record = it.directory().join("install.json");
+    let text = fs::read_to_string(&record).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let other = bzimage("P");
+    fs::write(&kernel, &other).unwrap();
+    let sum = it.scratch.file("other", &other);
+    let output = std::process::Command::new("sha256sum").arg(sum).output().unwrap();
+    let sum = String::from_utf8_lossy(&output.stdout)[..64].to_owned();
+    fs::write(&record, text.replace(json["kernel"]["sha256"].as_str().unwrap(), &sum)).unwrap();
+    let ended = it.restart().run();
+    it.assert_not_installed(&ended, 123, "the guest powered off, and wrote nothing to its disk");
+}
+
+#[test]
+fn one_installation_at_a_time() {
+    let Some(it) = Installation::new("") else { return };
+    let running = it.install().start();
+    running.wait_for("ready");
+    let in_use = format!("'{}' is in use by another chukka", it.directory().display());
+    for second in [it.restart(), it.start()] {
+        let ended = second.run();
+        assert_eq!(ended.code(), Some(125), "{ended:?}");
+        assert!(ended.stderr.contains(&in_use), "{ended:?}");
+    }
+    running.signal(libc::SIGKILL);
+    let _ = running.wait();
+}
+
+#[test]
+fn what_cannot_be_installed_is_refused_before_anything_is_made() {
+    let it = Installation::unchecked("P");
+    for (words, said) in [
+        (&["--disk", "none"][..], "an installation needs a disk"),
+        (&["--memory", "much"], "--memory much: expected MiB"),
+        (&["--vcpus", "0"], "-smp 0"),
+        (&["--machine", "none"], "-machine none"),
+        (&["--network", "bridge=br0"], "--network bridge=br0: chukka makes no bridges"),
+        (&["--os-variant", "debian12"], "--os-variant is an option of virt-install"),
+        (&["--graphics", "vnc"], "vnc"),
+        (&["--wait", "0"], "--wait 0: expected"),
+        (&["--preseed", "/no/such/file"], "/no/such/file"),
+    ] {
+        let ended = it.install().args(words.iter().copied()).run();
+        assert_eq!(ended.code(), Some(125), "{words:?}: {ended:?}");
+        assert!(ended.stderr.contains(said), "{words:?}: {ended:?}");
+        assert!(!it.directory().exists(), "{words:?}");
+    }
+    let nowhere = start(["install", "--state"]).args([it.directory(), it.scratch.path("nowhere")]);
+    nowhere.refused().says("is not there");
+    start(["install"]).refused().says("There is no LOCATION");
+    start(["start"]).args([it.directory()]).refused().says("there is no install.json in it");
+    assert!(!it.directory().exists());
+    let plan = it.install().args(["--dry-run"]).run();
+    assert_eq!(plan.code(), Some(0), "{plan:?}");
+    assert!(plan.text().contains("\ncommand line  console=ttyS0\n"), "{plan:?}");
+    assert!(plan.text().contains("\nmachine       microvm, 64M of memory, 1 CPU\n"), "{plan:?}");
+    assert!(!it.directory().exists());
+}
