@@ -345,6 +345,50 @@ bring_other_kernels() {
 	say "other kernels: $(cd "$assets/other" && echo *)"
 }
 
+# Debian's kernel for 32-bit processors, and a busybox of the same architecture. They are in the package lists of i386,
+# which apt keeps in a folder of their own here, so that the host's lists stay as they are.
+bring_i386() {
+	# The number says which of the versions of this function made it.
+	[ "$(cat "$assets/i386/made-by" 2>/dev/null)" = 1 ] && return
+	need_apt "a 32-bit kernel for $assets/i386"
+	apt=$assets/.apt-i386
+	rm -rf "$apt"
+	mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial"
+	cat >"$apt/conf" <<-EOF
+		APT::Architecture "i386";
+		APT::Architectures { "i386"; };
+		APT::Sandbox::User "root";
+		Acquire::Languages "none";
+		Dir::State "$apt";
+		Dir::State::Lists "$apt/lists";
+		Dir::State::status "/dev/null";
+		Dir::Cache "$apt/cache";
+	EOF
+	(
+		export APT_CONFIG="$apt/conf"
+		say "apt-get update for i386"
+		apt-get -qq update </dev/null >"$apt/log" 2>&1 || say "apt-get update had errors; going on with what it knows"
+		# These lists are as new as they can be.
+		updated=yes
+		knows linux-image-686 || exit 0
+		fetch_fresh "$(depends_on linux-image-686 linux-image-)" busybox-static
+		made=$draft/i386
+		mkdir -p "$made"
+		mv "$draft"/tree/boot/vmlinuz-* "$made/vmlinuz"
+		mv "$draft"/tree/bin/busybox "$made"
+		echo 1 >"$made/made-by"
+		chmod a+r "$made"/*
+		rm -rf "$assets/i386"
+		mv "$made" "$assets/i386"
+	)
+	rm -rf "$apt"
+	if [ -e "$assets/i386/vmlinuz" ]; then
+		say "i386: a kernel and a busybox"
+	else
+		say "apt knows no linux-image-686 for i386: the tests that boot it will be skipped"
+	fi
+}
+
 # Debian on a disk, as an installer leaves it: an MBR, one ext4 partition, a kernel, its initrd, a grub.cfg that grub-mkconfig wrote, and
 # GRUB in the MBR, where grub-install put it. It boots to a login prompt on ttyS0; root has no password.
 # grub-mkconfig runs before there is a disk, so grub-probe is replaced meanwhile by a script that describes it.
@@ -451,5 +495,6 @@ if [ "$what" = test ]; then
 	bring_installer
 	bring_firmware
 	bring_other_kernels
+	bring_i386
 	bring_disk
 fi

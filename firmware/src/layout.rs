@@ -47,6 +47,9 @@ pub const PVH_MEMORY_MAP: u64 = 0x6100;
 pub const MULTIBOOT_MEMORY_MAP: u64 = 0x9000;
 /// Multiboot 1's information structure, in the same page.
 pub const MULTIBOOT_INFO: u64 = 0x9500;
+/// The same page for a kernel that firmware loads over it. SeaBIOS's stack ends here
+/// (`BUILD_STACK_ADDR` in its src/config.h).
+pub const MULTIBOOT_MEMORY_MAP_BELOW: u64 = 0x7000;
 /// `struct boot_params`: one page. 0x7000 is where a boot sector's stack used to end, so no kernel
 /// expects data here.
 pub const ZERO_PAGE: u64 = 0x7000;
@@ -117,6 +120,9 @@ pub const KVM_TSS: u64 = 0xfeff_d000;
 /// SMBIOS tables there (128 KiB under QEMU, which itself reserves 160 KiB), and int 15h E801
 /// reports the rest in units of 64 KiB.
 pub const FIRMWARE_RAM: u64 = 256 << 10;
+/// Low RAM that firmware leaves to a kernel begins here, after its stack and the page at
+/// [`MULTIBOOT_MEMORY_MAP_BELOW`].
+pub const FIRMWARE_LOW_RAM: u64 = 0x8000;
 /// Low RAM that firmware leaves to a kernel ends here at the latest: SeaBIOS may have drivers' data
 /// in the last 64 KiB below the extended BIOS data area.
 pub const FIRMWARE_LOW_RAM_END: u64 = 0x9_0000;
@@ -124,6 +130,7 @@ pub const FIRMWARE_LOW_RAM_END: u64 = 0x9_0000;
 const _: () = {
     assert!(GDT + GDT_SIZE <= LOW_PAGES && LOW_PAGES <= PVH_START_INFO);
     assert!(MULTIBOOT_MEMORY_MAP + 0x500 == MULTIBOOT_INFO);
+    assert!(MULTIBOOT_MEMORY_MAP_BELOW + PAGE_SIZE <= FIRMWARE_LOW_RAM);
     assert!(PVH_MEMORY_MAP + 0xf00 <= ZERO_PAGE);
     assert!(ZERO_PAGE + PAGE_SIZE <= PML4);
     assert!(PML4 + PAGE_SIZE == PDPT && PDPT + PAGE_SIZE == PAGE_DIRECTORIES);
@@ -153,7 +160,7 @@ mod tests {
             .lines()
             .filter(|line| line.starts_with("pub const ") && line.contains("= 0x"))
             .filter(|line| !line.contains("PAGE_SIZE") && !line.contains("CAPACITY"))
-            .filter(|line| !line.contains("FIRMWARE_LOW_RAM_END"))
+            .filter(|line| !line.contains("FIRMWARE_LOW_RAM"))
             .filter(|line| !line.contains("GDT_SIZE") && !line.contains("LOW_PAGES"))
             .filter_map(|line| line.split("= 0x").nth(1)?.split(';').next().map(digits))
             .collect();

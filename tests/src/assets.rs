@@ -99,6 +99,15 @@ pub fn firmware(name: &str) -> Result<PathBuf> {
     paths.into_iter().find(|path| path.is_file()).ok_or_else(missing)
 }
 
+/// Debian's kernel for 32-bit processors, and a static busybox for them.
+///
+/// # Errors
+/// Set-up has not downloaded it; only Debian has one.
+pub fn i386() -> Result<(PathBuf, PathBuf)> {
+    let folder = assets_folder().join("i386");
+    Ok((present(folder.join("vmlinuz"))?, present(folder.join("busybox"))?))
+}
+
 /// A kernel that is not Linux, by its file's name: `xen.gz`, `memtest86+ia32.bin`,
 /// `memtest86+x64.bin`, `ipxe.lkrn`, `memdisk`.
 ///

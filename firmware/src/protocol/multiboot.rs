@@ -75,14 +75,14 @@ impl Information<'_> {
     }
 
     /// Builds the version 1 information for an option ROM to complete, which knows the BIOS's
-    /// memory map: the module list with all strings, for guest-physical address `at`; and the
-    /// structure.
-    pub fn version_1_for_firmware(&self, at: u64) -> (Vec<u8>, Vec<u8>) {
+    /// memory map: the module list with all strings, for guest-physical address `at`; the
+    /// structure, for a memory map at `page`; and the structure's address.
+    pub fn version_1_for_firmware(&self, at: u64, page: u64) -> (Vec<u8>, Vec<u8>, u64) {
         let (list, mut info) = self.list_1(at, LOADER_NAME_OF_QEMU);
-        info[12] = low(layout::MULTIBOOT_MEMORY_MAP);
+        info[12] = low(page);
         let mut bytes = Vec::new();
         put(&mut bytes, &info);
-        (list, bytes)
+        (list, bytes, page + INFO_OFFSET)
     }
 
     /// The version 1 module list with all strings, for guest-physical address `at`; and the

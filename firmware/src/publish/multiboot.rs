@@ -11,7 +11,8 @@
 //! | memory image | 0x07, 0x08, 0x11 | the kernel's | the kernel, zeros to the next page, module list and strings, zeros to the next page, the modules, each filled up to a page |
 //! | information | 0x0a, 0x0b, 0x12 | [`layout::MULTIBOOT_INFO`] | 88 bytes, without what only the BIOS knows |
 //!
-//! Unlike QEMU's, lists and modules begin at page boundaries even if the kernel does not.
+//! Unlike QEMU's, lists and modules begin at page boundaries even if the kernel does not, and the
+//! information is elsewhere if the kernel would overwrite it.
 //!
 //! There is no ROM for Multiboot 2.
 
@@ -48,7 +49,11 @@ pub(super) fn publish(
     let plan = payload.plan_multiboot(kernel, map)?;
     let (cmdline, modules) = (plan.cmdline.as_slice(), plan.modules.as_slice());
     let information = Information { cmdline, modules, map, rsdp: &[], load_base: None };
-    let (list, info) = information.version_1_for_firmware(plan.block);
+    // The option ROM loads the kernel last.
+    let usual = layout::MULTIBOOT_MEMORY_MAP;
+    let overwrites = kernel.segments.iter().any(|part| part.addr < usual + layout::PAGE_SIZE);
+    let page = if overwrites { layout::MULTIBOOT_MEMORY_MAP_BELOW } else { usual };
+    let (list, info, info_at) = information.version_1_for_firmware(plan.block, page);
 
     let mut image = MemoryImage::of(source, &kernel.segments)?;
     image.fill_to(plan.block);
@@ -60,9 +65,9 @@ pub(super) fn publish(
     }
     image.fill_to(image.end.next_multiple_of(layout::PAGE_SIZE));
     let range = image.start..image.end;
-    let low = range.start >= layout::SETUP && range.end <= layout::FIRMWARE_LOW_RAM_END;
+    let low = range.start >= layout::FIRMWARE_LOW_RAM && range.end <= layout::FIRMWARE_LOW_RAM_END;
     if range.start < layout::HIGH_RAM && (builtin || !low) {
-        let expected = if builtin { "1 MiB or above" } else { "0x10000-0x8ffff, or from 1 MiB on" };
+        let expected = if builtin { "1 MiB or above" } else { "0x8000-0x8ffff, or from 1 MiB on" };
         return Err(KernelError::Taken { kernel: path(), range, expected });
     }
     let (needed, memory) = (range.end.saturating_add(FIRMWARE_RAM), map.below_4g());
@@ -74,7 +79,7 @@ pub(super) fn publish(
     items.set(key::KERNEL_ADDR, narrow("kernel", range.start)?)?;
     items.set(key::KERNEL_SIZE, narrow("kernel", range.end - range.start)?)?;
     items.set(key::KERNEL_DATA, Data::Parts(image.parts))?;
-    items.set(key::INITRD_ADDR, narrow("information", layout::MULTIBOOT_INFO)?)?;
+    items.set(key::INITRD_ADDR, narrow("information", info_at)?)?;
     items.set(key::INITRD_SIZE, narrow("information", info.len() as u64)?)?;
     items.set(key::INITRD_DATA, info)?;
     Ok(())

@@ -24,7 +24,15 @@ impl Initrd {
     pub fn new() -> Result<Self> {
         let path =
             busybox().ok_or_else(|| Error::Missing("busybox (package busybox-static)".into()))?;
-        let busybox = fs::read(&path).doing_with("Reading", &path)?;
+        Self::with_busybox(&path)
+    }
+
+    /// The usual one with another busybox, for guests of another architecture.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn with_busybox(path: &Path) -> Result<Self> {
+        let busybox = fs::read(path).doing_with("Reading", path)?;
         let mut archive = Cpio::new();
         archive.file("init", 0o755, include_bytes!("init.sh"));
         archive.file("bin/busybox", 0o755, &busybox);

@@ -121,7 +121,7 @@ fn a_multiboot_kernel_that_overlaps_the_firmware_is_refused() {
         with(load, memory)
             .refused()
             .says(found)
-            .says("expected 0x10000-0x8ffff, or from 1 MiB on")
+            .says("expected 0x8000-0x8ffff, or from 1 MiB on")
             .hints("link it at 1 MiB or above, or boot it directly");
     }
     with(1 << 20, 15 << 20).refused().says("need 17 MiB of guest memory").hints("-m 17M or more");

@@ -1,7 +1,8 @@
 //! Kernels that do without a local APIC, ACPI interrupts or kvmclock find the 8259s, the PIT and
-//! the PM timer of a PC, and their console works.
+//! the PM timer of a PC, and their console works. So do 32-bit kernels.
 
 use chukka_tests::assets;
+use chukka_tests::guest::Initrd;
 use chukka_tests::runner::{Guest, Runner};
 
 const SEABIOS: &str = "bios-256k.bin";
@@ -71,5 +72,23 @@ fn a_guest_that_does_not_see_kvm_finds_a_clock_on_both_machines() {
         let guest = Guest::new().args(["-M", machine, "-cpu", "host,kvm=off"]);
         let run = guest.does("info").timeout_secs(300).run(runner);
         run.assert_userspace().assert_exit(0);
+    }
+}
+
+/// Debian's 686 kernel has no 64-bit entry point: chukka enters it in 32-bit mode, and SeaBIOS in
+/// real mode.
+#[test]
+fn a_kernel_for_32_bit_processors_boots_directly_and_by_seabios() {
+    let Some(runner) = Runner::get() else { return };
+    let Some((kernel, busybox)) = assets::or_skip(assets::i386()) else { return };
+    let initrd = Initrd::with_busybox(&busybox).and_then(Initrd::write);
+    let Some(initrd) = assets::or_skip(initrd) else { return };
+    let Some(bios) = assets::or_skip(assets::firmware(SEABIOS)) else { return };
+    let guest = || Guest::new().kernel(&kernel).initrd(&initrd).shell("uname -m").timeout_secs(200);
+    let seabios = ["-M", "pc", "-bios", SEABIOS];
+    for guest in [guest(), guest().args(seabios).with(|job| job.need(&bios))] {
+        let run = guest.run(runner);
+        run.assert_userspace().assert_exit(0).assert_stdout("\ni686");
+        run.assert_stderr("chukka: the guest powered off (after ");
     }
 }

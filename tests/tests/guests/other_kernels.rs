@@ -14,8 +14,7 @@ const MEMTEST: &str = "Memtest86+ v";
 /// Xen starts Linux and powers the machine off when Linux does. Its file is gzip'd, its modules are the kernel and the
 /// initrd of the first guest. QEMU's emulation, in the lab, gets SMAP wrong: "iret" at privilege level 3 reads the stack
 /// with the kernel's rights, so that Linux crashes in Xen under any VMM.
-#[test]
-fn xen_starts_linux_and_powers_off() {
+fn xen(more: &[&str], loader: &str) {
     let Some(runner) = Runner::get() else { return };
     let Some(xen) = assets::or_skip(assets::other_kernel("xen.gz")) else { return };
     let Some(linux) = assets::or_skip(assets::generic()) else { return };
@@ -25,9 +24,21 @@ fn xen_starts_linux_and_powers_off() {
     let words = ["-M", "pc", "-m", "640M", "-no-reboot", "-kernel"];
     let run = Guest::argv(words).args([xen.display().to_string().as_str(), "-initrd", &modules]);
     let run = run.args(["-append", "com1=115200,8n1 console=com1 dom0_mem=320M smap=0 smep=0"]);
-    let run = run.with(|job| job.need(&linux.vmlinuz)).timeout_secs(400).run(runner);
+    let run = run.args(more.to_vec()).with(|job| job.need(&linux.vmlinuz));
+    let run = run.timeout_secs(400).run(runner);
     run.assert_userspace().assert_exit(0).assert_stderr("chukka: the guest powered off (after ");
-    run.assert_stdout("(XEN) Bootloader: chukka");
+    run.assert_stdout(&format!("(XEN) Bootloader: {loader}"));
+}
+
+#[test]
+fn xen_starts_linux_and_powers_off() {
+    xen(&[], "chukka");
+}
+
+#[test]
+fn xen_starts_linux_and_powers_off_by_seabios() {
+    let Some(path) = assets::or_skip(assets::firmware(SEABIOS)) else { return };
+    xen(&["-bios", &path.display().to_string()], "qemu");
 }
 
 fn memtest(file: &str, more: &[&str]) {

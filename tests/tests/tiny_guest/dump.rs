@@ -86,9 +86,14 @@ pub fn multiboot1(flags: u32) -> Vec<u8> {
 
 /// The same with other code.
 pub fn multiboot1_of(flags: u32, code: &[u8]) -> Vec<u8> {
+    multiboot1_at(MIB, flags, code)
+}
+
+/// The same for another address.
+pub fn multiboot1_at(load: u32, flags: u32, code: &[u8]) -> Vec<u8> {
     let sum = 0u32.wrapping_sub(0x1bad_b002 + flags);
-    let end = MIB + 32 + u32::try_from(code.len()).unwrap();
-    let header = [0x1bad_b002, flags, sum, MIB, MIB, end, end + 0x800, MIB + 32];
+    let end = load + 32 + u32::try_from(code.len()).unwrap();
+    let header = [0x1bad_b002, flags, sum, load, load, end, end + 0x800, load + 32];
     [words(&header).as_slice(), code].concat()
 }
 

@@ -4,7 +4,7 @@
 use chukka_tests::assets;
 use chukka_tests::native::{self, Scratch};
 
-use crate::dump::{Dump, MACHINES, MIB, dump, kernel, multiboot1, pvh32};
+use crate::dump::{DUMP, Dump, MACHINES, MIB, dump, kernel, multiboot1, multiboot1_at, pvh32};
 
 /// The firmware that needs no file.
 const BUILTIN: &str = "builtin";
@@ -86,6 +86,24 @@ fn multiboot(image: &str, machine: &str, rom: Option<&str>) {
 fn our_option_rom_enters_a_multiboot_kernel() {
     for machine in MACHINES {
         multiboot("bios-256k.bin", machine, None);
+    }
+}
+
+/// kvm-unit-tests' realmode.flat is linked at 0x8000, where it covers the page in which other kernels
+/// find the information.
+#[test]
+fn our_option_rom_loads_a_multiboot_kernel_at_32_kib_and_keeps_the_information() {
+    let file = multiboot1_at(0x8000, 1 << 16 | 0b11, DUMP);
+    for machine in MACHINES {
+        let Some((found, kernel)) = found(&file, "bios-256k.bin", machine, None, &[]) else {
+            return;
+        };
+        found.is_protected_mode();
+        let [eax, info, ..] = found.registers();
+        assert_eq!((eax, info, found.word(info + 48)), (0x2bad_b002, 0x7500, 0x7000));
+        assert_eq!(found.memory(0x8000)[..file.len()], file);
+        assert_eq!(found.text(found.word(info + 16)), format!("{kernel} a=b"));
+        assert_eq!((found.word(0x7000), found.word(0x7004 + 8)), (20, 0x9_fc00));
     }
 }
 

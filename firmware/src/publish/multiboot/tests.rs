@@ -135,16 +135,23 @@ fn flat_at(load: u32, bss: u32) -> Vec<u8> {
 
 #[test]
 fn a_kernel_below_1_mib_must_leave_room_for_the_firmware() {
-    for (load, bss) in [(0x1_0000, 0x1000), (0x1_0000, 0x7_f000 - 0x1000)] {
-        assert!(
-            try_publish(&flat_at(load, bss), "", 64 * MIB, FirmwareKind::Bios).is_ok(),
-            "{load:#x}"
-        );
+    for (load, bss, info) in [
+        (0x8000, 0x1000, 0x7500),
+        (0x9000, 0x1000, 0x7500),
+        (0xa000, 0x1000, 0x9500),
+        (0x1_0000, 0x7_f000 - 0x1000, 0x9500),
+    ] {
+        let kernel = flat_at(load, bss);
+        let (items, _file) = try_publish(&kernel, "", 64 * MIB, FirmwareKind::Bios).unwrap();
+        assert_eq!(number(&items, key::KERNEL_ADDR), load);
+        // The kernel does not overwrite the information.
+        assert_eq!(number(&items, key::INITRD_ADDR), info);
+        assert_eq!(word(&bytes(&items, key::INITRD_DATA), 48), info - 0x500);
     }
     let text = told(&flat_at(0x1_0000, 0x1000), 64 * MIB, FirmwareKind::Builtin);
     assert!(text.contains("the firmware uses; expected 1 MiB or above"), "{text}");
     for (load, bss, range) in [
-        (0xf000, 0x1000, "0xf000-0x10fff"),
+        (0x7000, 0x1000, "0x7000-0x8fff"),
         (0x1_0000, 0x7_f001, "0x10000-0x90fff"),
         (0x1_0000, 0x10_0000, "0x10000-0x110fff"),
     ] {
