@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{Ordering, fence};
+use std::time::{Duration, Instant};
 
 use thiserror::Error;
 use virtio_bindings::virtio_ring::VRING_AVAIL_F_NO_INTERRUPT;
@@ -9,6 +10,10 @@ use virtio_queue::{Queue, QueueOwnedT, QueueT};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
 use super::chain::{Chain, Table};
+
+/// How long answers may wait for their interrupt while there are more requests. It is checked after
+/// each one: where each takes longer, so that waiting would matter, none waits for the next.
+const COALESCING_TIME: Duration = Duration::from_micros(100);
 
 /// Why a queue cannot go on.
 #[derive(Debug, Error)]
@@ -77,14 +82,21 @@ impl std::fmt::Debug for Requests<'_> {
 
 impl Requests<'_> {
     /// Answers each request with the number of bytes that `answer` wrote, until there are none, or
-    /// the queue's service has to end.
+    /// the queue's service has to end. One interrupt is for all answers of [`COALESCING_TIME`], so
+    /// that a busy driver is not interrupted by each.
     pub fn answer_each(&mut self, mut answer: impl FnMut(&Chain) -> u32) {
+        let mut since = Instant::now();
         while let Some(request) = self.next() {
             let written = answer(&request.chain);
             *self.spare = request.chain;
             self.put_used([(request.head, written)].into_iter());
-            self.interrupt();
+            let now = Instant::now();
+            if now.duration_since(since) >= COALESCING_TIME {
+                self.interrupt();
+                since = now;
+            }
         }
+        self.interrupt();
     }
 
     /// Takes one more request and holds it. False: there is none, or the queue's service has to
@@ -225,3 +237,6 @@ fn wants_interrupt(
     }
     Ok(u32::from(load(0)?) & VRING_AVAIL_F_NO_INTERRUPT == 0)
 }
+
+#[cfg(test)]
+mod tests;
