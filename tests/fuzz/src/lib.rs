@@ -10,6 +10,8 @@
 //! | [`image`] | images: media, disks, file systems | [`image`], an image without most of its zeros |
 //! | [`network`] | frames and packets of a guest, and what a far end sends | a list of operations ([`network`]) |
 //! | [`qcow2`] | qcow2 images, and what a guest does to the disk | [`qcow2`], operations and an image |
+//! | [`virtio_disk`] | a guest's virtio disk, by both transports | [`virtio_disk::Input`] |
+//! | [`virtio_rings`] | a guest's network card or CD drive, likewise | [`virtio_rings::Input`] |
 //! | [`boot_config`] | boot loaders' configurations and `.treeinfo` | which file it is, and the file |
 //!
 //! A target panics when a property does not hold. Unbounded allocations and run times are found by
@@ -29,6 +31,9 @@ pub mod loader_script;
 pub mod network;
 pub mod qcow2;
 mod scratch;
+pub mod virtio;
+pub mod virtio_disk;
+pub mod virtio_rings;
 mod wire;
 
 pub use wire::Wire;

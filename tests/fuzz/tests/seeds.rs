@@ -7,6 +7,7 @@ use arbitrary::{Arbitrary, Unstructured};
 use chukka_fuzz::kernel::Reached;
 use chukka_fuzz::{
     boot_config, cmdline, device, headers, image, kernel, loader_script, network, qcow2,
+    virtio_disk, virtio_rings,
 };
 
 fn seeds(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
@@ -93,6 +94,33 @@ fn the_seeds_of_qcow2_run() {
     let every = qcow2::Reached { opened: true, whole: true };
     for (path, bytes) in seeds("qcow2") {
         assert_eq!(qcow2::run(&bytes), every, "{}", path.display());
+    }
+}
+
+#[test]
+fn the_seeds_of_virtio_disk_run() {
+    for (path, bytes) in seeds("virtio_disk") {
+        let input = virtio_disk::Input::arbitrary(&mut Unstructured::new(&bytes)).unwrap();
+        assert_eq!(input.to_bytes(), bytes, "{}", path.display());
+        let reached = virtio_disk::run(&input);
+        let is_request = |operation: &&virtio_disk::Operation| {
+            matches!(operation, virtio_disk::Operation::Request { .. })
+        };
+        let requests = input.operations.iter().filter(is_request).count();
+        assert_eq!(reached.answers, requests, "{}", path.display());
+        assert!(reached.fine > 0, "{}: {reached:?}", path.display());
+    }
+}
+
+#[test]
+fn the_seeds_of_virtio_rings_run() {
+    for (path, bytes) in seeds("virtio_rings") {
+        let input = virtio_rings::Input::arbitrary(&mut Unstructured::new(&bytes)).unwrap();
+        assert_eq!(input.to_bytes(), bytes, "{}", path.display());
+        let reached = virtio_rings::run(&input);
+        let name = path.file_name().unwrap().to_str().unwrap();
+        assert!(reached.answers > 0, "{name}");
+        assert_eq!(reached.blocks > 0, name.starts_with("cd"), "{name}: {reached:?}");
     }
 }
 

@@ -11,6 +11,7 @@ mod headers;
 mod images;
 mod network;
 mod qcow2;
+mod virtio;
 mod words;
 
 use std::fs;
@@ -32,6 +33,8 @@ fn main() -> std::io::Result<()> {
         ("image", images::seeds()?),
         ("network", network::seeds()),
         ("qcow2", qcow2::seeds()?),
+        ("virtio_disk", virtio::disks()),
+        ("virtio_rings", virtio::rings()),
     ] {
         let folder = root.join(target);
         let _ = fs::remove_dir_all(&folder);
