@@ -1,5 +1,6 @@
-//! Assembles the guest of `bench-guest`: `src/guest/image.S` becomes `$OUT_DIR/guest.rom`, 64 KiB
-//! that begin at 0xf0000.
+//! Assembles the guests of `bench-guest` and `bench-disk`: `src/guest/image.S` becomes
+//! `$OUT_DIR/guest.rom`, `src/disk/image.S` becomes `$OUT_DIR/disk.rom`. Each has 64 KiB that begin
+//! at 0xf0000.
 //!
 //! The GNU assembler and linker do it, as they do for our ROMs (firmware/build.rs); `AS` and `LD`
 //! name others.
@@ -13,28 +14,30 @@ use std::{env, fs};
 
 use binutils::run;
 
-/// The source, relative to the crate, and where its first byte is linked.
-const SOURCE: &str = "src/guest/image.S";
+/// The guests: each has its source in `src/NAME`.
+const NAMES: [&str; 2] = ["guest", "disk"];
+/// Where an image's first byte is linked.
 const ADDRESS: u32 = 0xf_0000;
-/// The image's size in bytes.
+/// An image's size in bytes.
 const SIZE: u64 = 64 << 10;
 
 fn main() -> ExitCode {
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rerun-if-changed={SOURCE}");
-    match build() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            println!("cargo::error=Cannot build the guest of bench-guest: {message}");
-            ExitCode::FAILURE
+    for name in NAMES {
+        if let Err(message) = build(name) {
+            println!("cargo::error=Cannot build the guest of bench-{name}: {message}");
+            return ExitCode::FAILURE;
         }
     }
+    ExitCode::SUCCESS
 }
 
-fn build() -> Result<(), String> {
+fn build(name: &str) -> Result<(), String> {
+    let source = format!("src/{name}/image.S");
+    println!("cargo::rerun-if-changed={source}");
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
-    let (object, image) = (out.join("guest.o"), out.join("guest.rom"));
-    run("AS", "as", &["--64", "--fatal-warnings", "-o"], &[&object, Path::new(SOURCE)])?;
+    let (object, image) = (out.join(format!("{name}.o")), out.join(format!("{name}.rom")));
+    run("AS", "as", &["--64", "--fatal-warnings", "-o"], &[&object, Path::new(&source)])?;
     let text = format!("-Ttext={ADDRESS:#x}");
     let flat = ["-m", "elf_x86_64", "--oformat", "binary", &text, "-e", "0", "-o"];
     run("LD", "ld", &flat, &[&image, &object])?;

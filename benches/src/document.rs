@@ -69,7 +69,8 @@ mod tests {
     #[test]
     fn the_page_has_a_place_for_each_bench() {
         let page = include_str!("../../docs/performance.md");
-        for name in ["costs", "transfer", "operations", "location"] {
+        let disk = ["disk-requests", "disk-grub", "disk-boots", "disk-native"];
+        for name in ["costs", "transfer", "operations", "location"].into_iter().chain(disk) {
             assert!(between(page, name, "").is_some(), "{name}");
         }
     }

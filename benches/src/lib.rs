@@ -1,11 +1,13 @@
 //! Measurements of chukka against its peers: `make bench`, `make bench-start`, `make bench-boot`,
-//! `make bench-firmware`, `make bench-guest` and `make bench-location`.
+//! `make bench-firmware`, `make bench-guest`, `make bench-disk` and `make bench-location`.
 //!
 //! What is printed are ratios between programs that do the same work in the same run.
 //! `docs/performance.md` has the figures and says what each of them means.
 
 pub mod allocations;
 pub mod boot;
+pub mod disk;
+pub mod disk_boot;
 pub mod document;
 pub mod guest;
 pub mod heap;
