@@ -23,6 +23,7 @@ mod console;
 mod cpu;
 mod debug_exit;
 mod debugcon;
+mod disk_errors;
 mod drive;
 mod drive_interface;
 mod ending;

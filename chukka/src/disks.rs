@@ -3,9 +3,12 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use devices::virtio::block::{Block, BlockBackend, BlockOptions, ErrorObserver, Operation};
+use devices::virtio::block::{
+    Action, Block, BlockBackend, BlockEvent, BlockObserver, BlockOptions, Operation,
+};
 use storage::disk::{Disk, DiskError, DiskFormat};
 use vm_memory::VolatileSlice;
 
@@ -20,10 +23,45 @@ pub fn open(configs: &[DiskConfig]) -> Result<Vec<Arc<Block>>, DiskError> {
     configs.iter().map(|config| disk(config).map(Arc::new)).collect()
 }
 
+/// A disk that a run would give to the guest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Planned {
+    /// Its format.
+    pub format: DiskFormat,
+    /// Bytes that the guest would see.
+    pub size: u64,
+    /// There is no such image: the run would create it.
+    pub is_new: bool,
+    /// What is probably a mistake.
+    pub warning: Option<String>,
+}
+
+/// What the guest would get from [`open`]. Checks what that checks, locks included, and neither
+/// creates nor changes anything.
+///
+/// # Errors
+/// As of [`open`].
+pub fn examine(config: &DiskConfig) -> Result<Planned, DiskError> {
+    if let Some(size) = config.size.filter(|_| !config.path.exists()) {
+        let format = format_of_new(config);
+        storage::disk::check_creation(&config.path, format, size)?;
+        return Ok(Planned { format, size, is_new: true, warning: None });
+    }
+    let (path, backing) = (&config.path, config.backing.as_deref());
+    let (format, size) = Disk::examine(path, config.options, backing)?;
+    let warning = config.size.and_then(|wanted| other_size(path, wanted, size));
+    Ok(Planned { format, size, is_new: false, warning })
+}
+
+/// What the user says that a new image is to be, or what its name says.
+fn format_of_new(config: &DiskConfig) -> DiskFormat {
+    config.options.format.unwrap_or_else(|| DiskFormat::for_name(&config.path))
+}
+
 fn disk(config: &DiskConfig) -> Result<Block, DiskError> {
     let name = config.path.display().to_string();
     if let Some(size) = config.size {
-        create(config, size, &name)?;
+        create(config, size)?;
     }
     let disk = Disk::open_over(&config.path, config.options, config.backing.as_deref())?;
     if let Some(why) = disk.unlocked() {
@@ -35,36 +73,51 @@ fn disk(config: &DiskConfig) -> Result<Block, DiskError> {
         serial: config.serial.clone(),
         queues: 1,
         write_cache: config.options.cache.has_write_cache(),
-        on_error: report_once(name),
+        errors: config.errors,
+        observer: reports(name),
     };
     Ok(Block::new(Box::new(Image(disk)), options))
 }
 
-/// Creates the image if there is none. Its format is what the user says, or what its name says.
-fn create(config: &DiskConfig, size: u64, name: &str) -> Result<(), DiskError> {
-    if config.path.exists() {
-        let found = storage::disk::info(&config.path, config.options.format)?.size;
-        if found != size {
-            report::warnings([format!(
-                "the disk {name} exists and has {found} bytes: size={size} has no effect"
-            )]);
-        }
-        return Ok(());
-    }
-    let by_name = DiskFormat::for_name(&config.path);
-    storage::disk::create(&config.path, config.options.format.unwrap_or(by_name), size)
+/// A warning if an image that exists has another size than the user asked for.
+fn other_size(path: &Path, wanted: u64, found: u64) -> Option<String> {
+    let name = path.display();
+    (wanted != found).then(|| {
+        format!("the disk {name} exists and has {found} bytes: size={wanted} has no effect")
+    })
 }
 
-/// Tells of the first error of each kind. What comes after it is most likely the same, and there
-/// may be many.
-fn report_once(name: String) -> ErrorObserver {
+/// Creates the image if there is none.
+fn create(config: &DiskConfig, size: u64) -> Result<(), DiskError> {
+    if config.path.exists() {
+        let found = storage::disk::info(&config.path, config.options.format)?.size;
+        report::warnings(other_size(&config.path, size, found));
+        return Ok(());
+    }
+    storage::disk::create(&config.path, format_of_new(config), size)
+}
+
+/// Reports the first error of each kind: what comes after it is most likely the same, and there may
+/// be many. And whenever the guest pauses and goes on.
+fn reports(name: String) -> BlockObserver {
     let told = Mutex::new(BTreeSet::new());
-    Box::new(move |operation: Operation, error: &io::Error| {
-        if told.lock().unwrap_or_else(PoisonError::into_inner).insert(operation) {
-            report::warnings([format!(
-                "the disk {name}: {operation} failed: {error}; \
-                 the guest sees an I/O error"
-            )]);
+    let is_first = move |operation: Operation| {
+        told.lock().unwrap_or_else(PoisonError::into_inner).insert(operation)
+    };
+    Box::new(move |event| {
+        let BlockEvent::Failed { operation, error, action } = event else {
+            return report::message(
+                &format!("the disk {name} works again; the guest goes on"),
+                None,
+            );
+        };
+        let follows = match action {
+            Action::Report => "the guest sees an I/O error",
+            Action::Ignore => "the guest is told that it succeeded",
+            Action::Hold => "the guest is paused, and goes on once it succeeds",
+        };
+        if *action == Action::Hold || is_first(*operation) {
+            report::warnings([format!("the disk {name}: {operation} failed: {error}; {follows}")]);
         }
     })
 }

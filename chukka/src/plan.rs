@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::args;
 use crate::cdrom;
-use crate::disks;
+use crate::disks::{self, Planned};
 use crate::error::RunError;
 use crate::flash;
 use crate::location_server::{self, TREE};
@@ -57,9 +57,13 @@ pub fn text(request: &Request, state: Option<&str>) -> Result<String, RunError> 
     let (machine, memory) = (config.machine.name(), Size(config.memory));
     line(&mut text, "boots", &how);
     line(&mut text, "machine", &format!("{machine}, {memory} of memory, {} {cpus}", config.cpus));
-    for (config, disk) in request.disks.iter().zip(disks::open(&request.disks)?) {
-        let (size, access) = (Size(disk.size()), access(config));
-        line(&mut text, "disk", &format!("'{}' ({size}, raw, {access})", config.path.display()));
+    let (disks, cards) = (request.disks.len(), request.cards.len());
+    run::check_places(config.machine, disks, request.cds.is_some(), cards)?;
+    let mut disk_warnings = Vec::new();
+    for config in &request.disks {
+        let disk = disks::examine(config)?;
+        line(&mut text, "disk", &described(config, &disk));
+        disk_warnings.extend(disk.warning);
     }
     if let Some(cds) = &request.cds {
         cdrom::open(Some(cds))?;
@@ -83,10 +87,17 @@ pub fn text(request: &Request, state: Option<&str>) -> Result<String, RunError> 
         line(&mut text, "flash", &format!("'{}' ({size}, {access})", config.path.display()));
     }
     let warnings = run::check(config, boot, flash)?;
-    for warning in request.warnings.iter().chain(&warnings) {
+    for warning in request.warnings.iter().chain(&disk_warnings).chain(&warnings) {
         line(&mut text, "warning", warning);
     }
     Ok(text)
+}
+
+/// A disk: its image, and what the guest sees of it.
+fn described(config: &DiskConfig, disk: &Planned) -> String {
+    let new = if disk.is_new { "new, " } else { "" };
+    let (path, size, access) = (config.path.display(), Size(disk.size), access(config));
+    format!("'{path}' ({new}{size}, {}, {access})", disk.format.name())
 }
 
 /// A network card, and what it is connected to.

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use devices::virtio::block::ErrorPolicy;
 use location::Place;
 use location::fetch::Settings;
 use location::menu::Choice;
@@ -44,6 +45,8 @@ pub struct DiskConfig {
     pub size: Option<u64>,
     /// What replaces the backing file that the image names.
     pub backing: Option<PathBuf>,
+    /// What follows when the image cannot be read or written. Not for CDs and flash chips.
+    pub errors: ErrorPolicy,
     /// The serial number that the guest sees.
     pub serial: String,
     /// Its position in the firmware's boot order, from 0.

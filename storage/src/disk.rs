@@ -36,7 +36,7 @@ pub use error::DiskError;
 use image::Image;
 pub use lock::Holder;
 use lock::Lock;
-pub use manage::{DiskInfo, Qcow2Info, check, create, info, resize};
+pub use manage::{DiskInfo, Qcow2Info, check, check_creation, create, info, resize};
 use medium::write_zeros;
 use overlay::Overlay;
 pub use qcow2::CheckReport;
@@ -165,9 +165,24 @@ impl Disk {
         options: DiskOptions,
         backing: Option<&Path>,
     ) -> Result<Self, DiskError> {
-        let opened = open::image(path, options, backing)?;
+        let opened = open::image(path, options, backing, false)?;
         let overlay = options.snapshot.then(|| new_overlay(opened.image.len())).transpose()?;
         Ok(Self { path: path.into(), options, image: opened.image, overlay, lock: opened.lock })
+    }
+
+    /// Checks all that [`Self::open_over`] checks, and changes nothing. Returns the format and the
+    /// size in bytes.
+    ///
+    /// # Errors
+    /// As of [`Self::open_over`].
+    pub fn examine(
+        path: &Path,
+        options: DiskOptions,
+        backing: Option<&Path>,
+    ) -> Result<(DiskFormat, u64), DiskError> {
+        let opened = open::image(path, options, backing, true)?;
+        options.snapshot.then(|| new_overlay(opened.image.len())).transpose()?;
+        Ok((opened.format, opened.image.len()))
     }
 
     /// The name it was opened by.

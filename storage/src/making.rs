@@ -27,6 +27,7 @@ pub(crate) fn noise(seed: u64, len: usize) -> Vec<u8> {
 }
 
 /// Numbers that are the same each time: splitmix64, public domain.
+#[derive(Debug)]
 pub(crate) struct Random(pub u64);
 
 impl Random {

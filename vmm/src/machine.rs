@@ -14,7 +14,7 @@ pub mod parts;
 mod power;
 mod testdev;
 mod trace;
-mod virtio;
+pub mod virtio;
 
 use std::sync::{Arc, Mutex};
 

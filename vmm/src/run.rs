@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use devices::virtio::block::Block;
 use devices::virtio::scsi::Scsi;
-use event_manager::{EventManager, SubscriberOps};
+use event_manager::{EventManager, SubscriberId, SubscriberOps};
 use firmware::payload::Payload;
 use firmware::smbios::SmbiosTables;
 use firmware::{BootState, MemoryMap};
@@ -24,7 +24,7 @@ use kvm_ioctls::Kvm;
 use vmm_sys_util::signal::Killable;
 
 use crate::boot::{Boot, FlashDrive};
-use crate::config::{InterruptKey, SerialBackend, VmConfig};
+use crate::config::{InterruptKey, MachineKind, SerialBackend, VmConfig};
 use crate::error::{BootError, HostError, StartError};
 use crate::host::input::Input;
 use crate::host::notices::Notifier;
@@ -38,6 +38,7 @@ use crate::machine::Devices;
 use crate::machine::cards::CardConfig;
 use crate::machine::items;
 use crate::machine::parts::Parts;
+use crate::machine::virtio;
 use crate::memory::Ram;
 use crate::outcome::Outcome;
 use course::Next;
@@ -67,8 +68,41 @@ pub fn check(
     Ok(warnings)
 }
 
+/// Checks that the machine has places for these devices, which [`Vm::run`] gives them.
+///
+/// # Errors
+/// It has too few.
+pub fn check_places(
+    machine: MachineKind,
+    disks: usize,
+    has_cd_drives: bool,
+    cards: usize,
+) -> Result<(), StartError> {
+    Ok(virtio::check_room(machine, disks, has_cd_drives, cards)?)
+}
+
 /// How long a report waits for the guest's own output, so that it comes first.
 const OUTPUT_FIRST: Duration = Duration::from_millis(20);
+
+/// Handles events until the run takes its next step.
+fn next_step(
+    manager: &mut EventManager<EventLoop>,
+    id: SubscriberId,
+    tell: &mut impl FnMut(&Message),
+) -> Result<Next, StartError> {
+    loop {
+        if let Ok(events) = manager.subscriber_mut(id) {
+            for message in events.take_messages() {
+                tell(&message);
+            }
+            if let Some(next) = events.take_next() {
+                return Ok(next);
+            }
+        }
+        let failed = |e: event_manager::Error| std::io::Error::other(e.to_string());
+        manager.run().map_err(|e| StartError::host("epoll")(failed(e)))?;
+    }
+}
 
 /// Resets the devices. The flusher may be blocked in a write until someone reads, and only this
 /// thread receives the event to give up.
@@ -93,6 +127,14 @@ impl Remote {
     pub fn quit(&self) {
         self.0.note(|notices| notices.ended = notices.ended.take().or(Some(Outcome::Quit)));
     }
+}
+
+/// The vCPUs while the event loop waits.
+enum Vcpus {
+    /// In threads of their own.
+    Running(Vec<JoinHandle<Option<Vcpu>>>),
+    /// Stopped, because a disk waits.
+    Paused(Vec<Vcpu>),
 }
 
 /// A guest that is ready to run: the state that is preserved across its reboots.
@@ -202,8 +244,8 @@ impl<'a> Vm<'a> {
         let devices = Arc::new(Devices::new(&self.parts())?);
         // Until here Ctrl-C kills the process: opening an output such as a FIFO can block.
         let signals = Signals::listen().map_err(host("signals"))?;
-        let flusher = Flusher::start(Arc::clone(&devices)).map_err(host("a thread"))?;
-        let flusher = Arc::new(flusher);
+        let flusher =
+            Flusher::start(Arc::clone(&devices)).map(Arc::new).map_err(host("a thread"))?;
         let disks = devices.disks.start(&self.notifier).map_err(host("a thread"))?;
         let cards = devices.cards.start(&self.notifier)?;
         // Prepare the guest before changing the terminal, so that errors are printed to a terminal
@@ -224,19 +266,16 @@ impl<'a> Vm<'a> {
         let id = manager.add_subscriber(events);
         let outcome = loop {
             self.stop.store(false, Ordering::Release);
-            let threads = self.start_vcpus(vcpus)?;
-            let next = loop {
-                if let Ok(events) = manager.subscriber_mut(id) {
-                    for message in events.take_messages() {
-                        tell(&message);
-                    }
-                    if let Some(next) = events.take_next() {
-                        break next;
-                    }
-                }
-                manager.run().map_err(|e| host("epoll")(std::io::Error::other(e.to_string())))?;
+            let paused_or_running = match devices.disks.are_waiting() {
+                true => Vcpus::Paused(vcpus),
+                false => Vcpus::Running(self.start_vcpus(vcpus)?),
             };
-            let stopped = self.stop_vcpus(threads, &flusher)?;
+            let next = next_step(&mut manager, id, &mut tell)?;
+            self.stop.store(true, Ordering::Release);
+            let stopped = match paused_or_running {
+                Vcpus::Paused(vcpus) => vcpus,
+                Vcpus::Running(threads) => Self::stop_vcpus(threads, &flusher)?,
+            };
             match next {
                 Next::End(outcome) => break outcome,
                 Next::Report(then) => {
@@ -253,12 +292,14 @@ impl<'a> Vm<'a> {
                     if let Some(outcome) = Outcome::file_lost(self.ram.engine()) {
                         break outcome;
                     }
-                    if let Some(events) =
-                        manager.subscriber_mut(id).ok().filter(|_| which == Leases::All)
-                    {
-                        events.suspend();
+                    if which == Leases::All {
+                        manager.subscriber_mut(id).into_iter().for_each(|events| events.suspend());
                     }
                     vcpus = stopped;
+                }
+                Next::PauseOrResume => {
+                    vcpus = stopped;
+                    vcpus.iter().for_each(Vcpu::was_paused);
                 }
                 Next::Reboot => {
                     drop(stopped);
@@ -413,16 +454,15 @@ impl<'a> Vm<'a> {
             .map_err(StartError::host("a vCPU's thread"))
     }
 
-    /// Stops all vCPU threads and returns the vCPUs that can continue. A thread that is about to
+    /// Waits for all vCPU threads, which have been told to stop, and returns the vCPUs that can
+    /// continue. A thread that is about to
     /// enter KVM_RUN, or to wait for a reader of its output, may miss a kick, so kicks are
     /// repeated. All threads are kicked, because one may wait for a device that another thread or
     /// the flusher holds.
     fn stop_vcpus(
-        &self,
         threads: Vec<JoinHandle<Option<Vcpu>>>,
         flusher: &Flusher,
     ) -> Result<Vec<Vcpu>, StartError> {
-        self.stop.store(true, Ordering::Release);
         while threads.iter().any(|thread| !thread.is_finished()) {
             for thread in threads.iter().filter(|thread| !thread.is_finished()) {
                 // Fails if the thread has just ended.

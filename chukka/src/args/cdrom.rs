@@ -113,6 +113,6 @@ impl Controller {
         let mut drive = named.take(DRIVE, wanted, EXAMPLE)?;
         drive.disk.serial = serial.unwrap_or(drive.disk.serial);
         drive.disk.boot_index = boot_index;
-        Ok(Some(drive.into_cd()))
+        Ok(Some(drive.into_cd()?))
     }
 }

@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
+use devices::virtio::block::OnError;
 use location::Place;
 use storage::disk::{CacheMode, DiskFormat, DiskOptions};
 use vmm::config::MachineKind;
 
 use super::cdrom::Controller;
+use super::disk_errors;
 use super::drive_interface::{self, Interface, OldDisk};
 use super::error::ArgsError;
 use super::firmware;
@@ -46,11 +48,19 @@ pub(super) struct Drive {
 
 impl Drive {
     /// The drive with a CD in it, which is never written to.
-    pub fn into_cd(mut self) -> Self {
+    ///
+    /// # Errors
+    /// Read errors of it would not be reported.
+    pub fn into_cd(mut self) -> Result<Self, ArgsError> {
+        if self.disk.errors.read != OnError::Report {
+            let given = format!("-{}", self.shown);
+            let why = "read errors of a CD are always reported to the guest";
+            return Err(ArgsError::unsupported(given, why, "leave out rerror="));
+        }
         self.is_cd = true;
         self.disk.options.read_only = true;
         self.disk.options.snapshot = false;
-        self
+        Ok(self)
     }
 }
 
@@ -207,7 +217,7 @@ fn hd(name: &str, path: &OsStr) -> Result<Drive, ArgsError> {
     let disk = DiskConfig { path: path.into(), ..DiskConfig::default() };
     let interface = Interface::Old;
     let drive = Drive { shown, id: None, interface, index: Some(index), is_cd: false, disk };
-    Ok(if option == "cdrom" { drive.into_cd() } else { drive })
+    if option == "cdrom" { drive.into_cd() } else { Ok(drive) }
 }
 
 /// `-drive file=PATH,if=virtio,…`.
@@ -224,6 +234,9 @@ fn drive(given: &[u8], machine: MachineKind) -> Result<Drive, ArgsError> {
             "index" => index = Some(self::index(&pair.text(option)?, machine)?),
             "serial" => disk.serial = pair_text(&pair, option)?,
             "size" => disk.size = Some(disk_size(&pair.text(option)?)?),
+            "werror" | "rerror" => {
+                disk_errors::read(&pair.text(option)?, option, &mut disk.errors)?;
+            }
             "backing.file.filename" => disk.backing = Some(pair.path(option)?),
             "media" => {
                 is_cd = match &*pair_text(&pair, option)? {
@@ -250,7 +263,7 @@ fn drive(given: &[u8], machine: MachineKind) -> Result<Drive, ArgsError> {
         return Err(ArgsError::unsupported(format!("-{shown}"), why, hint));
     }
     let drive = Drive { shown, id, interface, index, is_cd, disk };
-    Ok(if is_cd { drive.into_cd() } else { drive })
+    if is_cd { drive.into_cd() } else { Ok(drive) }
 }
 
 /// `index=`: a place among the IDE disks. Virtio disks are in the order of the command line, as in
@@ -295,12 +308,13 @@ pub(super) fn property(pair: &Pair, options: &mut DiskOptions) -> Result<(), Arg
             };
             options.format = Some(format);
         }
+        // Disks have read the errors' options already. Flash chips have no others.
         ("media", "disk") | ("aio", "threads") | ("werror" | "rerror", "report") => {}
         ("media", _) => return unsupported("this drive has no CDs", "use media=disk"),
         ("aio", _) => return unsupported("chukka reads and writes by threads", "use aio=threads"),
         ("werror" | "rerror", _) => {
-            let hint = "use werror=report, or leave it out";
-            return unsupported("chukka reports errors to the guest, always", hint);
+            let hint = "use report, or leave it out";
+            return unsupported("errors of flash chips always reach the firmware", hint);
         }
         ("readonly" | "read-only", _) => options.read_only = pair.switch(option)?,
         ("cache", _) => {
@@ -316,14 +330,15 @@ pub(super) fn property(pair: &Pair, options: &mut DiskOptions) -> Result<(), Arg
             return unsupported("chukka has no IDE or SCSI buses", "use index=N");
         }
         _ => {
-            let expected = "file, if, index, media, format, size, readonly, snapshot, cache, discard, serial, id";
+            let expected = "file, if, index, media, format, size, readonly, snapshot, cache, discard, werror, rerror, serial, id";
             return Err(ArgsError::bad(pair.shown(option), expected).with_hint(EXAMPLE));
         }
     }
     Ok(())
 }
 
-/// `-device virtio-blk,drive=ID[,serial=TEXT][,bootindex=N]`; `None`: another device.
+/// `-device virtio-blk,drive=ID[,serial=TEXT][,bootindex=N][,werror=…][,rerror=…]`; `None`: another
+/// device.
 fn device(
     given: &[u8],
     machine: MachineKind,
@@ -344,6 +359,7 @@ fn device(
         return Err(ArgsError::unsupported(format!("-device {name}"), why, hint));
     }
     let (mut wanted, mut serial, mut boot_index) = (None, None, None);
+    let mut error_pairs = Vec::new();
     for pair in &pairs {
         let value = || pair_text(pair, option);
         match pair.key.as_str() {
@@ -351,8 +367,10 @@ fn device(
             "drive" => wanted = Some(value()?),
             "serial" => serial = Some(value()?),
             "bootindex" => boot_index = firmware::boot_index(pair, option)?,
+            "werror" | "rerror" => error_pairs.push(pair.text(option)?),
             _ => {
-                let expected = format!("{name},drive=ID,serial=TEXT,bootindex=N");
+                let expected =
+                    format!("{name},drive=ID,serial=TEXT,bootindex=N,werror=ACTION,rerror=ACTION");
                 return Err(ArgsError::bad(pair.shown(option), expected));
             }
         }
@@ -360,6 +378,9 @@ fn device(
     let mut drive = named.take(name, wanted, DEVICE_EXAMPLE)?;
     drive.disk.serial = serial.unwrap_or(drive.disk.serial);
     drive.disk.boot_index = boot_index;
+    for pair in &error_pairs {
+        disk_errors::read(pair, option, &mut drive.disk.errors)?;
+    }
     Ok(Some(drive))
 }
 

@@ -7,9 +7,12 @@
 //! What it promises: a write that was answered is in the backend; without a write cache, or for a
 //! driver that cannot flush, it is durable too. A FLUSH that was answered was a successful
 //! [`BlockBackend::flush`]. A read-only disk is never written to, whatever the driver has agreed
-//! to.
+//! to. Where the backend fails, what follows is the owner's choice ([`ErrorPolicy`]): an I/O error,
+//! nothing, or that the request and those behind it wait until it can be done. A reset gives up
+//! requests that wait.
 
 mod config;
+mod errors;
 mod request;
 
 use std::fmt;
@@ -23,6 +26,7 @@ use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap, VolatileSlice};
 
 use super::chain::Chain;
 use super::device::VirtioDevice;
+pub use errors::{Action, BlockEvent, BlockObserver, ErrorPolicy, OnError, Operation};
 
 /// Bytes of a sector, the unit of the protocol. It is not the disk's block size.
 pub const SECTOR: u64 = 512;
@@ -78,36 +82,6 @@ pub trait BlockBackend: fmt::Debug + Send + Sync {
     fn write_zeroes(&self, range: Range<u64>, may_unmap: bool) -> io::Result<()>;
 }
 
-/// The operation that a request needed from the backend, for messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Operation {
-    /// Reading.
-    Read,
-    /// Writing.
-    Write,
-    /// Making durable.
-    Flush,
-    /// Discarding.
-    Discard,
-    /// Writing zeros.
-    WriteZeroes,
-}
-
-impl fmt::Display for Operation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Read => "read",
-            Self::Write => "write",
-            Self::Flush => "flush",
-            Self::Discard => "discard",
-            Self::WriteZeroes => "write of zeros",
-        })
-    }
-}
-
-/// Receives the backend's errors; the guest gets an I/O error.
-pub type ErrorObserver = Box<dyn Fn(Operation, &io::Error) + Send + Sync>;
-
 /// How a disk shows itself.
 pub struct BlockOptions {
     /// The serial number; at most [`SERIAL_SIZE`] bytes of it are shown.
@@ -116,8 +90,10 @@ pub struct BlockOptions {
     pub queues: u16,
     /// Whether a write may be answered before it is durable.
     pub write_cache: bool,
-    /// Hears of errors.
-    pub on_error: ErrorObserver,
+    /// What follows when the backend fails.
+    pub errors: ErrorPolicy,
+    /// Hears of failures.
+    pub observer: BlockObserver,
 }
 
 impl fmt::Debug for BlockOptions {
@@ -140,6 +116,8 @@ pub struct Block {
     features: AtomicU64,
     /// How many requests have written data.
     changes: AtomicU64,
+    /// A request is held until the backend can do it.
+    is_waiting: AtomicBool,
 }
 
 impl Block {
@@ -148,7 +126,8 @@ impl Block {
         let queue_sizes = vec![QUEUE_SIZE; options.queues.max(1).into()];
         let write_cache = AtomicBool::new(options.write_cache);
         let (features, changes) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { backend, options, queue_sizes, write_cache, features, changes }
+        let is_waiting = AtomicBool::new(false);
+        Self { backend, options, queue_sizes, write_cache, features, changes, is_waiting }
     }
 
     /// How many of the guest's requests have written data to the disk.
@@ -165,8 +144,12 @@ impl Block {
     /// be.
     pub fn flush(&self) {
         if let Err(error) = self.backend.flush() {
-            (self.options.on_error)(Operation::Flush, &error);
+            self.tell_failure(Operation::Flush, &error, Action::Report);
         }
+    }
+
+    fn tell_failure(&self, operation: Operation, error: &io::Error, action: Action) {
+        (self.options.observer)(&BlockEvent::Failed { operation, error, action });
     }
 
     fn has(&self, feature: u32) -> bool {
@@ -182,6 +165,7 @@ impl Block {
     fn reset_driver(&self) {
         self.features.store(0, Ordering::SeqCst);
         self.write_cache.store(self.options.write_cache, Ordering::SeqCst);
+        self.is_waiting.store(false, Ordering::SeqCst);
     }
 }
 
@@ -223,16 +207,17 @@ impl VirtioDevice for Block {
         self.reset_driver();
     }
 
-    fn serve(&self, _: u16, memory: &GuestMemoryMmap, chain: &Chain) -> u32 {
+    fn serve(&self, _: u16, memory: &GuestMemoryMmap, chain: &Chain) -> Option<u32> {
         // The status is the last byte that the device may write (virtio 1.2, 5.2.6).
-        let Some(last) = chain.writable().last() else { return 0 };
-        let Some(at) = last.at.0.checked_add(u64::from(last.len - 1)) else { return 0 };
+        let Some(last) = chain.writable().last() else { return Some(0) };
+        let Some(at) = last.at.0.checked_add(u64::from(last.len - 1)) else { return Some(0) };
         let written: u32 = chain.writable().iter().map(|segment| segment.len).sum();
-        let status = self.answer(memory, chain);
-        match memory.write_obj(status.code(), GuestAddress(at)) {
-            Ok(()) => written,
-            Err(_) => 0,
+        let code = self.answer(memory, chain).code()?;
+        if self.is_waiting.load(Ordering::SeqCst) {
+            self.is_waiting.store(false, Ordering::SeqCst);
+            (self.options.observer)(&BlockEvent::Resumed);
         }
+        Some(memory.write_obj(code, GuestAddress(at)).map_or(0, |()| written))
     }
 }
 

@@ -35,8 +35,9 @@ pub trait VirtioDevice: Debug + Send + Sync {
     fn reset(&self);
 
     /// Serves one request of queue `queue`, and returns how many bytes it wrote to the chain's
-    /// writable part.
-    fn serve(&self, queue: u16, memory: &GuestMemoryMmap, chain: &Chain) -> u32;
+    /// writable part. `None`: not now. The request is held, with those behind it, and is tried again
+    /// when the queue is served the next time.
+    fn serve(&self, queue: u16, memory: &GuestMemoryMmap, chain: &Chain) -> Option<u32>;
 
     /// Serves the requests of queue `queue`. Returns whether the device waits for more of them;
     /// otherwise the driver need not notify it, and the device's own events lead to the next call.
@@ -49,8 +50,7 @@ pub trait VirtioDevice: Debug + Send + Sync {
         memory: &GuestMemoryMmap,
         requests: &mut Requests<'_>,
     ) -> bool {
-        requests.answer_each(|chain| self.serve(queue, memory, chain));
-        true
+        requests.answer_each(|chain| self.serve(queue, memory, chain))
     }
 }
 

@@ -313,10 +313,10 @@ impl VirtioDevice for Net {
         self.backend.set_offloads(Offloads::default());
     }
 
-    fn serve(&self, _: u16, memory: &GuestMemoryMmap, chain: &Chain) -> u32 {
+    fn serve(&self, _: u16, memory: &GuestMemoryMmap, chain: &Chain) -> Option<u32> {
         // The driver does not learn what becomes of a frame.
         let _ = self.transmit(memory, chain);
-        0
+        Some(0)
     }
 
     fn serve_queue(
@@ -328,8 +328,7 @@ impl VirtioDevice for Net {
         if queue == RECEIVE {
             return self.receive(memory, requests);
         }
-        requests.answer_each(|chain| self.serve(queue, memory, chain));
-        true
+        requests.answer_each(|chain| self.serve(queue, memory, chain))
     }
 }
 

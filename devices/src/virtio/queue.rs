@@ -64,6 +64,11 @@ impl ServedQueue {
         *self = Self::default();
     }
 
+    /// Whether the device has taken requests that it has not answered.
+    pub fn holds_requests(&self) -> bool {
+        !self.held.is_empty()
+    }
+
     /// Serves requests until there are none, the device wants no more, or the service may not go
     /// on.
     ///

@@ -61,7 +61,7 @@ pub(super) struct Held {
 /// The requests of a queue in service.
 ///
 /// A device either answers them in turn ([`Self::answer_each`]), or takes some and holds them until
-/// it has an answer ([`Self::hold`], [`Self::answer`]). What it holds it still holds at the next
+/// it has answers ([`Self::hold`], [`Self::answer`]). What it holds it still holds at the next
 /// service of the queue; a reset takes it away.
 pub struct Requests<'a> {
     pub(super) ring: &'a mut Queue,
@@ -81,13 +81,22 @@ impl std::fmt::Debug for Requests<'_> {
 }
 
 impl Requests<'_> {
-    /// Answers each request with the number of bytes that `answer` wrote, until there are none, or
-    /// the queue's service has to end. One interrupt is for all answers of [`COALESCING_TIME`], so
-    /// that a busy driver is not interrupted by each.
-    pub fn answer_each(&mut self, mut answer: impl FnMut(&Chain) -> u32) {
+    /// Answers each request, those that are held first, with the number of bytes that `answer`
+    /// wrote, until there are none, or the queue's service has to end. Where `answer` has none, the
+    /// request is held, and those behind it wait. Returns whether none is held. One interrupt is for
+    /// all answers of [`COALESCING_TIME`], so that a busy driver is not interrupted by each.
+    pub fn answer_each(&mut self, mut answer: impl FnMut(&Chain) -> Option<u32>) -> bool {
         let mut since = Instant::now();
+        while let Some(written) = self.held.front().map(|request| answer(&request.chain)) {
+            let Some(written) = written else { return false };
+            self.answer(&[written]);
+        }
         while let Some(request) = self.next() {
-            let written = answer(&request.chain);
+            let Some(written) = answer(&request.chain) else {
+                self.held.push_back(request);
+                self.interrupt();
+                return false;
+            };
             *self.spare = request.chain;
             self.put_used([(request.head, written)].into_iter());
             let now = Instant::now();
@@ -97,6 +106,7 @@ impl Requests<'_> {
             }
         }
         self.interrupt();
+        true
     }
 
     /// Takes one more request and holds it. False: there is none, or the queue's service has to

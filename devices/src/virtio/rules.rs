@@ -100,10 +100,10 @@ impl VirtioDevice for Slow {
 
     fn reset(&self) {}
 
-    fn serve(&self, _: u16, _: &GuestMemoryMmap, _: &Chain) -> u32 {
+    fn serve(&self, _: u16, _: &GuestMemoryMmap, _: &Chain) -> Option<u32> {
         self.begun.send(()).unwrap();
         self.end.lock().unwrap().recv().unwrap();
-        7
+        Some(7)
     }
 }
 

@@ -153,13 +153,13 @@ impl VirtioDevice for Scsi {
         self.targets.iter().for_each(|target| target.reset());
     }
 
-    fn serve(&self, queue: u16, memory: &GuestMemoryMmap, chain: &Chain) -> u32 {
+    fn serve(&self, queue: u16, memory: &GuestMemoryMmap, chain: &Chain) -> Option<u32> {
         let answered = match queue {
             CONTROL => self.control(memory, chain),
             REQUESTS => self.alone(|| self.request(memory, chain)),
             _ => None,
         };
-        answered.and_then(|written| u32::try_from(written).ok()).unwrap_or(0)
+        Some(answered.and_then(|written| u32::try_from(written).ok()).unwrap_or(0))
     }
 
     fn serve_queue(
@@ -171,8 +171,7 @@ impl VirtioDevice for Scsi {
         if queue == EVENTS {
             return false;
         }
-        requests.answer_each(|chain| self.serve(queue, memory, chain));
-        true
+        requests.answer_each(|chain| self.serve(queue, memory, chain))
     }
 }
 

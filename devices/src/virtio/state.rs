@@ -92,9 +92,10 @@ impl VirtioState {
 
     /// Serves the requests of a queue: all there are, or all that the device wants. For the queue's
     /// own thread, which is woken by [`super::device::QueueNotifier`]. A queue that is not in service,
-    /// or does not exist, has no requests.
-    pub fn serve(&self, index: u16) {
-        let Some(slot) = self.queues.get(usize::from(index)) else { return };
+    /// or does not exist, has no requests. Returns whether the device holds requests that it has
+    /// taken.
+    pub fn serve(&self, index: u16) -> bool {
+        let Some(slot) = self.queues.get(usize::from(index)) else { return false };
         let mut queue = lock(&slot.queue);
         let features = self.features();
         let served = queue.serve(&Service {
@@ -109,6 +110,7 @@ impl VirtioState {
             queue.stop();
             self.fail();
         }
+        queue.holds_requests()
     }
 
     /// Tells the driver that the configuration space has changed.

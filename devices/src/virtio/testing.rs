@@ -83,13 +83,13 @@ impl VirtioDevice for Echo {
         self.resets.fetch_add(1, Ordering::SeqCst);
     }
 
-    fn serve(&self, _: u16, memory: &GuestMemoryMmap, chain: &Chain) -> u32 {
+    fn serve(&self, _: u16, memory: &GuestMemoryMmap, chain: &Chain) -> Option<u32> {
         let mut bytes = [0; 64];
         let from = Buffers::new(memory, chain.readable(), Permissions::Read);
         let to = Buffers::new(memory, chain.writable(), Permissions::Write);
-        let (Some(from), Some(to)) = (from, to) else { return 0 };
+        let (Some(from), Some(to)) = (from, to) else { return Some(0) };
         let count = from.copy_to(&mut bytes);
-        to.copy_from(&bytes[..count]).try_into().unwrap()
+        to.copy_from(&bytes[..count]).try_into().ok()
     }
 }
 
@@ -364,7 +364,9 @@ impl<T: Transport> Driver<T> {
     /// Does what the device's threads do: serves the queues that were notified.
     pub fn serve_notified(&mut self) {
         let queues = std::mem::take(&mut *self.notified.0.lock().unwrap());
-        queues.into_iter().for_each(|queue| self.transport.state().serve(queue));
+        for queue in queues {
+            self.transport.state().serve(queue);
+        }
     }
 
     /// Makes the chain from descriptor 0 on available, has it served, and returns how many bytes

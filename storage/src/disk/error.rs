@@ -174,7 +174,11 @@ impl DiskError {
             Self::Write { source, .. } if source.kind() == io::ErrorKind::AlreadyExists => {
                 "choose another name, or delete it".into()
             }
-            Self::Open { .. } | Self::Kind { .. } | Self::Lock { .. } | Self::Write { .. } => {
+            Self::Write { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                "create the directory first".into()
+            }
+            Self::Kind { .. } => "name a file or a block device".into(),
+            Self::Open { .. } | Self::Lock { .. } | Self::Write { .. } => {
                 return None;
             }
         })

@@ -5,6 +5,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use rustix::fs::Access;
+
 use super::error::DiskError;
 use super::image::Image;
 use super::medium::{HostFile, Medium};
@@ -44,11 +46,7 @@ pub struct Qcow2Info {
 /// # Errors
 /// There is something of this name; the size cannot be had; the file cannot be written.
 pub fn create(path: &Path, format: DiskFormat, size: u64) -> Result<(), DiskError> {
-    if size == 0 || !size.is_multiple_of(SECTOR) {
-        let problem = "the size of a disk is a multiple of 512 bytes".into();
-        let hint = "for example: 20G";
-        return Err(DiskError::Size { path: path.into(), size, problem, hint });
-    }
+    check_creation(path, format, size)?;
     let failed = |source| DiskError::Write { path: path.into(), source };
     let file = OpenOptions::new().read(true).write(true).create_new(true).open(path);
     let file = file.map_err(failed)?;
@@ -61,6 +59,35 @@ pub fn create(path: &Path, format: DiskFormat, size: u64) -> Result<(), DiskErro
     // What was created here is not finished, and nobody else's.
     filled.inspect_err(|_| drop(std::fs::remove_file(path)))
 }
+
+/// Whether [`create`] would create an image, as far as that can be known without trying.
+///
+/// # Errors
+/// There is something of this name; the size cannot be had; the directory cannot be written to.
+pub fn check_creation(path: &Path, format: DiskFormat, size: u64) -> Result<(), DiskError> {
+    let refuse =
+        |problem: String, hint| Err(DiskError::Size { path: path.into(), size, problem, hint });
+    if size == 0 || !size.is_multiple_of(SECTOR) {
+        return refuse("the size of a disk is a multiple of 512 bytes".into(), "for example: 20G");
+    }
+    let largest = match format {
+        DiskFormat::Raw => i64::MAX.unsigned_abs(),
+        DiskFormat::Qcow2 => qcow2::largest_new(),
+    };
+    if size > largest {
+        return refuse(format!("a new {} image has at most {largest}", format.name()), SMALLER);
+    }
+    let failed = |source: io::Error| DiskError::Write { path: path.into(), source };
+    if path.symlink_metadata().is_ok() {
+        return Err(failed(io::ErrorKind::AlreadyExists.into()));
+    }
+    let beside = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let directory = beside.unwrap_or(Path::new("."));
+    rustix::fs::access(directory, Access::WRITE_OK | Access::EXEC_OK)
+        .map_err(|error| failed(error.into()))
+}
+
+const SMALLER: &str = "choose a smaller size";
 
 /// Tells what an image is. Another process may use it.
 ///

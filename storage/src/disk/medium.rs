@@ -186,7 +186,10 @@ impl Medium for HostFile {
         if self.is_lost.load(Ordering::SeqCst) {
             return Err(io::Error::other("an earlier flush failed: data may be lost"));
         }
-        self.file.sync_data().inspect_err(|_| self.is_lost.store(true, Ordering::SeqCst))
+        self.file.sync_data().map_err(|error| {
+            self.is_lost.store(true, Ordering::SeqCst);
+            lost(&error)
+        })
     }
 
     fn grows(&self) -> bool {
@@ -216,6 +219,12 @@ pub(super) fn write_zeros(file: &File, range: &Range<u64>) -> io::Result<()> {
         at += count as u64;
     }
     Ok(())
+}
+
+/// The error of a sync that has failed. It is of no kind that could pass: data may be lost even if a
+/// later sync succeeds.
+fn lost(error: &io::Error) -> io::Error {
+    io::Error::other(format!("{error}: data may be lost"))
 }
 
 pub(super) fn shrunk() -> io::Error {
@@ -272,5 +281,7 @@ mod tests {
         let error = medium(false).sync().unwrap_err();
         assert_eq!(error.to_string(), "an earlier flush failed: data may be lost");
         medium(true).sync().unwrap();
+        let full = io::Error::from_raw_os_error(libc::ENOSPC);
+        assert_eq!(lost(&full).kind(), io::ErrorKind::Other);
     }
 }

@@ -22,6 +22,8 @@ pub(super) struct Opened {
     pub image: Box<dyn Image>,
     /// The locks, or why there are none: some file systems have no locks.
     pub lock: Result<Lock, io::Error>,
+    /// What it is.
+    pub format: DiskFormat,
 }
 
 /// A locked file.
@@ -34,7 +36,8 @@ pub(super) struct Locked {
 }
 
 /// Opens and locks an image, and those that it is based on. `backing` replaces the backing file
-/// that the image names.
+/// that the image names. With `changes_nothing`, a writable image is opened and checked as one, and
+/// nothing is written to it.
 ///
 /// # Errors
 /// One is not there, is not an image that can be used, or another process has it.
@@ -42,6 +45,7 @@ pub(super) fn image(
     path: &Path,
     options: DiskOptions,
     backing: Option<&Path>,
+    changes_nothing: bool,
 ) -> Result<Opened, DiskError> {
     let read_only = options.read_only || options.snapshot;
     let locked = file(path, read_only, options.cache)?;
@@ -58,10 +62,12 @@ pub(super) fn image(
                 return refuse("is raw and has no backing file", "leave out backing.file.filename");
             }
             let image = raw(path, locked.medium, read_only, options)?;
-            Ok(Opened { image: Box::new(image), lock: locked.lock })
+            Ok(Opened { image: Box::new(image), lock: locked.lock, format })
         }
         DiskFormat::Qcow2 => {
             let Locked { medium, lock, id } = locked;
+            let read_only = options.read_only || changes_nothing;
+            let options = DiskOptions { read_only, ..options };
             let image = qcow2(path, medium, id, options, backing)?;
             if image.len() == 0 {
                 return refuse(
@@ -69,7 +75,7 @@ pub(super) fn image(
                     "give it a size: chukka disk resize IMAGE 20G",
                 );
             }
-            Ok(Opened { image: Box::new(image), lock })
+            Ok(Opened { image: Box::new(image), lock, format })
         }
     }
 }

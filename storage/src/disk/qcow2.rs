@@ -31,7 +31,7 @@ use crate::Failure;
 use crate::disk_format::qcow2::unpack;
 pub use check::CheckReport;
 pub(super) use check::check;
-pub(super) use create::{create_empty, largest};
+pub(super) use create::{create_empty, largest, largest_new};
 pub(super) use header::Header;
 use metadata::{COPIED, Mapping, Metadata, Place, ZERO, compressed};
 

@@ -9,7 +9,7 @@
 use std::sync::{Arc, Mutex};
 
 use arbitrary::{Arbitrary, Result, Unstructured};
-use devices::virtio::block::{Block, BlockBackend, BlockOptions};
+use devices::virtio::block::{Block, BlockBackend, BlockOptions, ErrorPolicy};
 use vm_memory::{Bytes, GuestAddress, VolatileSlice};
 
 use crate::virtio::{Access, Guest, TransportKind};
@@ -195,7 +195,9 @@ pub fn run(input: &Input) -> Reached {
             serial: SERIAL.into(),
             queues: 1,
             write_cache: options & 16 != 0,
-            on_error: Box::new(|_, _| {}),
+            // A model of a medium that never fails needs no policy.
+            errors: ErrorPolicy::default(),
+            observer: Box::new(|_| {}),
         },
     );
     let kind = if options & 1 == 0 { TransportKind::Mmio } else { TransportKind::Pci };

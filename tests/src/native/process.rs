@@ -153,7 +153,15 @@ impl Chukka {
     /// # Panics
     /// If it does not, in [`LIMIT`].
     pub fn wait_for_error(&self, text: &str) {
-        let came = self.stderr.as_ref().is_some_and(|err| err.wait_for(text.as_bytes(), LIMIT));
+        self.wait_for_error_within(text, LIMIT);
+    }
+
+    /// Waits until it has printed `text` on standard error, up to a time limit.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub fn wait_for_error_within(&self, text: &str, limit: Duration) {
+        let came = self.stderr.as_ref().is_some_and(|err| err.wait_for(text.as_bytes(), limit));
         assert!(came, "{text:?} did not come on standard error\n{}", self.said());
     }
 

@@ -1,4 +1,4 @@
-//! What only the first process of a machine does: mounts, kernel modules, power-off.
+//! What mostly the first process of a machine does: mounts, kernel modules, power-off.
 #![expect(unsafe_code, reason = "system calls without a wrapper in the standard library")]
 
 use std::io;
@@ -17,6 +17,21 @@ pub fn mount(kind: &str, target: &str, options: &str) -> io::Result<()> {
         libc::mount(kind.as_ptr(), target.as_ptr(), kind.as_ptr(), 0, options.as_ptr().cast())
     };
     check(result.into()).map(drop)
+}
+
+/// Moves the calling thread into a new mount namespace: what it mounts from now on only it sees, and
+/// the programs that it starts. Needs `CAP_SYS_ADMIN`.
+///
+/// # Errors
+/// What unshare(2) and mount(2) say.
+pub fn enter_new_mounts() -> io::Result<()> {
+    let (none, private) = (std::ptr::null(), libc::MS_REC | libc::MS_PRIVATE);
+    // SAFETY: the flag concerns this thread's namespace alone; all pointers are null or a text that
+    // ends with a zero.
+    unsafe {
+        check(libc::unshare(libc::CLONE_NEWNS).into())?;
+        check(libc::mount(none, c"/".as_ptr(), none, private, none.cast()).into()).map(drop)
+    }
 }
 
 /// Loads a kernel module from an open, uncompressed file.

@@ -7,7 +7,7 @@ mod tap;
 mod terminal;
 mod thread;
 
-pub use machine::{load_module, mount, power_off};
+pub use machine::{enter_new_mounts, load_module, mount, power_off};
 pub use poll::{Watch, drain_inotify, inotify, poll, set_nonblocking, watch_folder};
 pub(crate) use process::{ExecClock, Prepare, prepare};
 pub use process::{

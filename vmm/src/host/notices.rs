@@ -40,6 +40,8 @@ pub struct Notices {
     pub vmcoreinfo: Option<VmCoreInfo>,
     /// The power button is to be pressed.
     pub power_button: bool,
+    /// A disk has begun or ceased to wait until its image can be written or read again.
+    pub disks_waiting: bool,
 }
 
 /// Sends notices to the event loop from any thread.

@@ -50,6 +50,12 @@ enum Ended {
 }
 
 impl Vcpu {
+    /// Has the guest hear that it was paused, so that its watchdogs do not take the time for a hang
+    /// (KVM_KVMCLOCK_CTRL). A guest without kvmclock cannot hear of it.
+    pub fn was_paused(&self) {
+        let _ = self.fd.kvmclock_ctrl();
+    }
+
     /// Runs until the machine stops. Returns `None` if the vCPU was told to stop and can run again;
     /// otherwise returns why it ended the run.
     pub fn run(&mut self) -> Option<Outcome> {

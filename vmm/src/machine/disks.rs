@@ -2,16 +2,19 @@
 //! queue that serves it.
 
 use std::io;
+use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
 
 use acpi_tables::Aml;
 use devices::virtio::block::Block;
 use devices::virtio::scsi::Scsi;
 use devices::virtio::state::VirtioState;
 use kvm_ioctls::VmFd;
+use vmm_sys_util::epoll::{ControlOperation, Epoll, EpollEvent, EventSet};
 use vmm_sys_util::eventfd::EventFd;
 
 use super::virtio::{Plugged, Slots};
@@ -19,6 +22,9 @@ use crate::error::{DeviceError, StartError};
 use crate::host::notices::Notifier;
 use crate::lock::lock;
 use crate::outcome::Outcome;
+
+/// How long a disk waits before it tries a request again that its backend could not do.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// A disk of the machine.
 #[derive(Debug)]
@@ -34,6 +40,8 @@ pub struct Disks {
     disks: Vec<Disk>,
     /// The controller of the CD drives.
     cd_drives: Option<Plugged>,
+    /// How many queues hold requests that their backends cannot do yet.
+    waiting: Arc<AtomicUsize>,
     stop: Arc<AtomicBool>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -120,14 +128,19 @@ impl Disks {
         let running = Running(self);
         for (index, device) in self.devices().enumerate() {
             for (queue, wake) in (0..).zip(device.wakes()) {
-                let state = Arc::clone(device.state());
-                let (wake, stop) = (Arc::clone(wake), Arc::clone(&self.stop));
+                let server = Server {
+                    state: Arc::clone(device.state()),
+                    queue,
+                    wake: Arc::clone(wake),
+                    waiting: Arc::clone(&self.waiting),
+                    notifier: notifier.clone(),
+                    stop: Arc::clone(&self.stop),
+                };
                 let notifier = notifier.clone();
                 let name = format!("disk{index}.{queue}");
                 let thread = Builder::new().name(name).spawn(move || {
                     // A panic in here is a defect of chukka's, and the guest would wait for ever.
-                    let served =
-                        catch_unwind(AssertUnwindSafe(|| serve(&state, queue, &wake, &stop)));
+                    let served = catch_unwind(AssertUnwindSafe(|| server.run()));
                     if served.is_err() {
                         let ended = Outcome::Defect("a disk's thread");
                         notifier.note(|n| n.ended = n.ended.take().or(Some(ended)));
@@ -140,18 +153,30 @@ impl Disks {
     }
 
     /// The reset of the machine, while no vCPU runs: returns once the requests in service are
-    /// answered.
+    /// answered, and those that waited are given up.
     pub fn reset(&self) {
         self.devices().for_each(Plugged::reset);
+        self.wake();
+    }
+
+    /// Whether a disk waits until its backend can do a request: the guest is to pause until none
+    /// does. The event loop is notified of changes ([`Notices::disks_waiting`]).
+    ///
+    /// [`Notices::disks_waiting`]: crate::host::notices::Notices::disks_waiting
+    pub fn are_waiting(&self) -> bool {
+        self.waiting.load(Ordering::SeqCst) > 0
+    }
+
+    fn wake(&self) {
+        for wake in self.devices().flat_map(Plugged::wakes) {
+            let _ = wake.write(1);
+        }
     }
 
     /// The end of the run: no request is in service any more, and everything written is durable.
     fn finish(&self) {
-        self.reset();
         self.stop.store(true, Ordering::SeqCst);
-        for wake in self.devices().flat_map(Plugged::wakes) {
-            let _ = wake.write(1);
-        }
+        self.reset();
         for thread in std::mem::take(&mut *lock(&self.threads)) {
             // One that has panicked has been reported.
             let _ = thread.join();
@@ -171,13 +196,59 @@ impl Drop for Running<'_> {
     }
 }
 
-/// Serves the queue whenever it is notified.
-fn serve(state: &VirtioState, queue: u16, wake: &EventFd, stop: &AtomicBool) {
-    while !stop.load(Ordering::SeqCst) {
-        // It fails only when interrupted.
-        if wake.read().is_ok() {
-            state.serve(queue);
+/// What a queue's thread does.
+struct Server {
+    state: Arc<VirtioState>,
+    queue: u16,
+    wake: Arc<EventFd>,
+    waiting: Arc<AtomicUsize>,
+    notifier: Notifier,
+    stop: Arc<AtomicBool>,
+}
+
+impl Server {
+    /// Serves the queue whenever it is notified, and for as long as it holds requests now and then.
+    fn run(&self) {
+        let mut holds = false;
+        while !self.stop.load(Ordering::SeqCst) {
+            if holds {
+                self.pause();
+            }
+            // It fails only when interrupted.
+            if holds || self.wake.read().is_ok() {
+                let held = std::mem::replace(&mut holds, self.state.serve(self.queue));
+                self.tell(held, holds);
+            }
         }
+    }
+
+    /// Waits for a while, or for a notification.
+    fn pause(&self) {
+        let wait = || {
+            let epoll = Epoll::new()?;
+            let event = EpollEvent::new(EventSet::IN, 0);
+            epoll.ctl(ControlOperation::Add, self.wake.as_raw_fd(), event)?;
+            let milliseconds = i32::try_from(RETRY_AFTER.as_millis()).unwrap_or(i32::MAX);
+            epoll.wait(milliseconds, &mut [EpollEvent::default()])
+        };
+        match wait() {
+            Ok(0) => {}
+            // Nobody else reads it, so this does not block.
+            Ok(_) => drop(self.wake.read()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // Out of descriptors.
+            Err(_) => std::thread::sleep(RETRY_AFTER),
+        }
+    }
+
+    /// Has the event loop hear of a queue that begins to hold requests, or holds none any more.
+    fn tell(&self, held: bool, holds: bool) {
+        match (held, holds) {
+            (false, true) => self.waiting.fetch_add(1, Ordering::SeqCst),
+            (true, false) => self.waiting.fetch_sub(1, Ordering::SeqCst),
+            _ => return,
+        };
+        self.notifier.note(|notices| notices.disks_waiting = true);
     }
 }
 
@@ -186,11 +257,12 @@ mod tests {
     use std::ops::Range;
     use std::sync::atomic::AtomicUsize;
 
-    use devices::virtio::block::{BlockBackend, BlockOptions};
+    use devices::virtio::block::{BlockBackend, BlockEvent, BlockOptions, ErrorPolicy, OnError};
     use vm_memory::{GuestAddress, GuestMemoryMmap, VolatileSlice};
 
-    use super::super::virtio::Connections;
+    use super::super::virtio::{Connections, check_room};
     use super::*;
+    use crate::config::MachineKind;
     use crate::machine::irq::IrqChip;
     use crate::mmio_bus::MmioBus;
 
@@ -238,7 +310,9 @@ mod tests {
                 serial: String::new(),
                 queues: 1,
                 write_cache: true,
-                on_error: Box::new(move |_, _| {
+                errors: ErrorPolicy { read: OnError::Report, write: OnError::Report },
+                observer: Box::new(move |event| {
+                    assert!(matches!(event, BlockEvent::Failed { .. }));
                     errors.fetch_add(1, Ordering::SeqCst);
                 }),
             };
@@ -273,5 +347,16 @@ mod tests {
         assert_eq!(paths[7], "/virtio-mmio@00000000feb00e00/disk@0,0");
         let error = disks(9).0.unwrap_err();
         assert_eq!(error.to_string(), "9 disks requested; -machine microvm has room for 8");
+        let check = |machine, disks, cds, cards| {
+            check_room(machine, disks, cds, cards).map_err(|error| error.to_string())
+        };
+        assert_eq!(check(MachineKind::Microvm, 9, false, 0), Err(error.to_string()));
+        assert_eq!(check(MachineKind::Microvm, 6, true, 1), Ok(()));
+        let too_many = "7 disks requested; -machine microvm has room for 6";
+        assert_eq!(check(MachineKind::Microvm, 7, false, 2), Err(too_many.into()));
+        assert_eq!(check(MachineKind::Pc, 28, false, 1), Ok(()));
+        let no_room = Err("There is no room for another virtio device".into());
+        assert_eq!(check(MachineKind::Pc, 28, true, 1), no_room);
+        assert_eq!(check(MachineKind::Pc, 0, false, 30), no_room);
     }
 }

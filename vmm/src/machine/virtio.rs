@@ -19,7 +19,7 @@ use super::chipset::PciBoard;
 use super::doorbells::Doorbells;
 use super::irq::IrqChip;
 use crate::config::MachineKind;
-use crate::error::{HostError, StartError};
+use crate::error::{DeviceError, HostError, StartError};
 use crate::lock::lock;
 use crate::mmio_bus::MmioBus;
 
@@ -93,6 +93,28 @@ impl Slots {
             Free::Mmio(_) => None,
             Free::Pci(slots) => Some(slots.into_board()),
         }
+    }
+}
+
+/// Whether a machine has places for this many disks, a controller of CD drives and cards, as they are
+/// given places in the order cards, disks, controller.
+///
+/// # Errors
+/// It has not.
+pub fn check_room(
+    machine: MachineKind,
+    disks: usize,
+    has_cd_drives: bool,
+    cards: usize,
+) -> Result<(), DeviceError> {
+    // The first card of pc has a place of its own.
+    let own = if machine == MachineKind::Pc { cards.min(1) } else { 0 };
+    let places = usize::from(machine.virtio_slots());
+    let limit = places.checked_sub(cards - own).ok_or(DeviceError::NoSlot)?;
+    match limit.checked_sub(disks) {
+        None => Err(DeviceError::TooManyDisks { wanted: disks, limit, machine }),
+        Some(0) if has_cd_drives => Err(DeviceError::NoSlot),
+        Some(_) => Ok(()),
     }
 }
 

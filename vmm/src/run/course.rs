@@ -17,6 +17,8 @@ pub enum Next {
     Reboot,
     /// Report what the vCPUs are doing. Then the run is over, or continues.
     Report(Option<Outcome>),
+    /// Disks have begun or ceased to wait: the vCPUs stop, or go on.
+    PauseOrResume,
     /// The run is over.
     End(Outcome),
 }
@@ -34,20 +36,36 @@ pub struct Course {
     release_later: bool,
     /// A report is due, and what ends the run after it.
     report: Option<Option<Outcome>>,
+    /// Disks have begun or ceased to wait.
+    disks_changed: bool,
 }
 
 impl Course {
     /// Creates a course that handles resets and panics according to `on_reset` and `on_panic`.
     pub fn new(on_reset: OnReset, on_panic: OnPanic) -> Self {
-        Self { on_reset, on_panic, next: None, panic: None, release_later: false, report: None }
+        Self {
+            on_reset,
+            on_panic,
+            next: None,
+            panic: None,
+            release_later: false,
+            report: None,
+            disks_changed: false,
+        }
     }
 
     /// Returns what the run should do next, if anything.
     pub fn take_next(&mut self) -> Option<Next> {
         let later =
             || std::mem::take(&mut self.release_later).then_some(Next::ReleaseLeases(Leases::All));
+        let changed = || std::mem::take(&mut self.disks_changed).then_some(Next::PauseOrResume);
         let next = self.next.take().or_else(|| self.report.take().map(Next::Report));
-        next.or_else(later)
+        next.or_else(later).or_else(changed)
+    }
+
+    /// Disks have begun or ceased to wait.
+    pub fn pause_or_resume(&mut self) {
+        self.disks_changed = true;
     }
 
     /// What the vCPUs do is to be reported; `then` ends the run.
@@ -192,6 +210,16 @@ mod tests {
         course.reset();
         assert_eq!(course.take_next(), Some(Next::Reboot));
         assert_eq!(course.take_next(), Some(Next::Report(Some(Outcome::Quit))));
+        assert_eq!(course.take_next(), None);
+    }
+
+    #[test]
+    fn the_end_of_a_run_overrides_a_pause() {
+        let mut course = Course::new(OnReset::Reboot, OnPanic::End);
+        course.pause_or_resume();
+        course.end(Outcome::Quit);
+        assert_eq!(course.take_next(), Some(Next::End(Outcome::Quit)));
+        assert_eq!(course.take_next(), Some(Next::PauseOrResume));
         assert_eq!(course.take_next(), None);
     }
 

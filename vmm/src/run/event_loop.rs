@@ -185,6 +185,7 @@ impl EventLoop {
             item_lost,
             vmcoreinfo,
             power_button,
+            disks_waiting,
         } = self.notifier.take();
         self.messages.extend(output_lost.map(Message::OutputLost));
         self.messages.extend(item_lost.map(Message::ItemLost));
@@ -199,6 +200,9 @@ impl EventLoop {
             self.panic_reported = true;
             // Give the kernel time to finish the line that ends the report.
             self.start_panic_timer(FLUSH_AFTER);
+        }
+        if disks_waiting {
+            self.course.pause_or_resume();
         }
         if flush {
             let _ = self.flush_timer.reset(FLUSH_AFTER, None);

@@ -1,3 +1,4 @@
+use devices::virtio::block::{ErrorPolicy, OnError};
 use storage::disk::{CacheMode, DiskFormat, DiskOptions};
 
 use super::{message, refusal, request, whole};
@@ -33,7 +34,7 @@ fn drives_say_how_they_are_opened() {
         ("format=qcow2", DiskOptions { format: Some(DiskFormat::Qcow2), ..plain }),
         ("readonly=on", DiskOptions { read_only: true, ..plain }),
         ("read-only=on", DiskOptions { read_only: true, ..plain }),
-        ("readonly=off,snapshot=off,werror=report,rerror=report,aio=threads", plain),
+        ("readonly=off,snapshot=off,aio=threads", plain),
         ("cache=none", DiskOptions { cache: CacheMode::None, ..plain }),
         ("cache=unsafe", DiskOptions { cache: CacheMode::Unsafe, ..plain }),
         ("snapshot=on", DiskOptions { snapshot: true, ..plain }),
@@ -41,6 +42,34 @@ fn drives_say_how_they_are_opened() {
         ("discard=on,discard=ignore", plain),
     ] {
         assert_eq!(of(properties), options, "{properties}");
+    }
+}
+
+#[test]
+fn drives_and_devices_say_what_follows_from_errors() {
+    let of = |words: &[&str]| disks(words).remove(0).errors;
+    let policy = |write, read| ErrorPolicy { read, write };
+    let default = policy(OnError::Enospc, OnError::Report);
+    assert_eq!(of(&["-hda", "a"]), default);
+    assert_eq!(of(&["-drive", "a,werror=enospc,rerror=report"]), default);
+    for (name, action) in
+        [("report", OnError::Report), ("ignore", OnError::Ignore), ("stop", OnError::Stop)]
+    {
+        let drive = format!("a,if=virtio,werror={name},rerror={name}");
+        assert_eq!(of(&["-drive", &drive]), policy(action, action));
+    }
+    let device = "virtio-blk,drive=a,werror=report,rerror=stop";
+    assert_eq!(
+        of(&["-drive", "a,if=none,id=a,werror=stop", "-device", device]),
+        policy(OnError::Report, OnError::Stop)
+    );
+    for (word, expected) in [
+        ("rerror=enospc", "report, ignore or stop"),
+        ("rerror=x", "report, ignore or stop"),
+        ("werror=pause", "report, ignore, enospc or stop"),
+    ] {
+        let (text, _) = refusal(&["-drive", &format!("file=a,if=virtio,{word}")]);
+        assert_eq!(text, format!("-drive {word}: expected {expected}"));
     }
 }
 
@@ -91,7 +120,7 @@ fn what_chukka_cannot_do_is_refused_with_what_it_can() {
         ("file=a,bus=0,unit=1", "no IDE or SCSI buses", "index=N"),
         ("file=a,if=virtio,format=vmdk", "raw and qcow2 disks", "qemu-img convert -O qcow2"),
         ("file=a,if=virtio,media=cdrom", "firmware would not boot the CD", "leave if=virtio out"),
-        ("file=a,if=virtio,werror=stop", "reports errors to the guest", "werror=report"),
+        ("file=a,media=cdrom,rerror=stop", "read errors of a CD", "leave out rerror="),
         ("file=a,if=virtio,aio=native", "by threads", "aio=threads"),
         ("file=a,if=none,id=d", "no device uses it", "add -device virtio-blk,drive=d"),
         ("file=a,if=none", "no device uses it", "if=virtio"),
@@ -115,7 +144,7 @@ fn values_that_cannot_be_read_are_refused() {
         ("file=a,if=virtio,readonly=maybe", "-drive readonly=maybe: expected on or off"),
         (
             "file=a,if=virtio,heads=4",
-            "-drive heads=4: expected file, if, index, media, format, size, readonly, snapshot, cache, discard, serial, id",
+            "-drive heads=4: expected file, if, index, media, format, size, readonly, snapshot, cache, discard, werror, rerror, serial, id",
         ),
     ] {
         assert_eq!(refusal(&["-drive", properties]).0, text);
@@ -133,7 +162,10 @@ fn devices_without_their_drive_are_refused() {
             "virtio-blk,drive=d",
             "-device virtio-blk,drive=d: expected a drive that no other device has",
         ),
-        ("virtio-blk,x=1", "-device x=1: expected virtio-blk,drive=ID,serial=TEXT,bootindex=N"),
+        (
+            "virtio-blk,x=1",
+            "-device x=1: expected virtio-blk,drive=ID,serial=TEXT,bootindex=N,werror=ACTION,rerror=ACTION",
+        ),
         ("virtio-blk,bootindex=x", "-device bootindex=x: expected a number from 0 to 2147483647"),
     ] {
         assert_eq!(refusal(&["-drive", "a,if=virtio,id=d", "-device", device]).0, text);

@@ -9,7 +9,7 @@ use virtio_bindings::virtio_blk as bindings;
 use vm_memory::{GuestMemoryMmap, Permissions};
 
 use super::config::MAX_RANGE;
-use super::{Block, Operation, SECTOR, SERIAL_SIZE};
+use super::{Action, Block, Operation, SECTOR, SERIAL_SIZE};
 use crate::virtio::chain::{Buffers, Chain};
 
 /// Bytes of `struct virtio_blk_outhdr`: type and priority, 32 bits each, and the sector, 64 bits.
@@ -26,15 +26,18 @@ pub(super) enum Status {
     Ok,
     IoError,
     Unsupported,
+    /// It does not end yet: it is to be tried again.
+    Held,
 }
 
 impl Status {
     /// As the driver sees it.
-    pub fn code(self) -> u8 {
+    pub fn code(self) -> Option<u8> {
         match self {
-            Self::Ok => 0,
-            Self::IoError => 1,
-            Self::Unsupported => 2,
+            Self::Ok => Some(0),
+            Self::IoError => Some(1),
+            Self::Unsupported => Some(2),
+            Self::Held => None,
         }
     }
 }
@@ -166,12 +169,16 @@ impl Block {
     }
 
     fn finish(&self, operation: Operation, done: io::Result<()>) -> Status {
-        match done {
-            Ok(()) => Status::Ok,
-            Err(error) => {
-                (self.options.on_error)(operation, &error);
-                Status::IoError
-            }
+        let Err(error) = done else { return Status::Ok };
+        let action = self.options.errors.action(operation, &error);
+        let was_waiting = action == Action::Hold && self.is_waiting.swap(true, Ordering::SeqCst);
+        if !was_waiting {
+            self.tell_failure(operation, &error, action);
+        }
+        match action {
+            Action::Report => Status::IoError,
+            Action::Ignore => Status::Ok,
+            Action::Hold => Status::Held,
         }
     }
 }

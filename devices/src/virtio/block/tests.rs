@@ -120,14 +120,30 @@ struct Bench {
 
 impl Bench {
     fn with(disk: MemoryDisk, features: u64, write_cache: bool) -> Self {
+        let report = ErrorPolicy { read: OnError::Report, write: OnError::Report };
+        Self::with_policy(disk, features, write_cache, report)
+    }
+
+    fn with_policy(
+        disk: MemoryDisk,
+        features: u64,
+        write_cache: bool,
+        policy: ErrorPolicy,
+    ) -> Self {
         let errors = Arc::<Mutex<Vec<String>>>::default();
         let noted = Arc::clone(&errors);
         let options = BlockOptions {
             serial: "chukka-1".into(),
             queues: 1,
             write_cache,
-            on_error: Box::new(move |operation, error| {
-                noted.lock().unwrap().push(format!("{operation}: {error}"));
+            errors: policy,
+            observer: Box::new(move |event| {
+                noted.lock().unwrap().push(match event {
+                    BlockEvent::Failed { operation, error, action } => {
+                        format!("{operation}: {error}: {action:?}")
+                    }
+                    BlockEvent::Resumed => "resumed".into(),
+                });
             }),
         };
         let device = Arc::new(Block::new(Box::new(disk.clone()), options));
@@ -215,7 +231,8 @@ fn offers_what_the_access_allows() {
             serial: String::new(),
             queues,
             write_cache: true,
-            on_error: Box::new(|_, _| {}),
+            errors: ErrorPolicy::default(),
+            observer: Box::new(|_| {}),
         };
         Block::new(Box::new(disk), options).features()
     };
@@ -462,7 +479,8 @@ fn errors_of_the_backend_reach_the_guest_and_the_observer() {
         };
         assert_eq!(status, IO_ERROR, "{failing}");
         let error = bench.errors.lock().unwrap().pop().unwrap();
-        assert_eq!(error, format!("{failing}: {}", io::Error::from(io::ErrorKind::StorageFull)));
+        let full = io::Error::from(io::ErrorKind::StorageFull);
+        assert_eq!(error, format!("{failing}: {full}: Report"));
         bench.disk.content().failing = None;
     }
     assert_eq!(bench.request(READ, 0, &[(DATA, 512, WRITE)]), OK);
@@ -474,6 +492,86 @@ fn a_write_whose_flush_fails_has_failed() {
     let mut bench = Bench::new(0);
     bench.disk.content().failing = Some(Operation::Flush);
     assert_eq!(bench.request(OUT, 0, &[(DATA, 512, 0)]), IO_ERROR);
+}
+
+/// A disk with this policy whose backend fails at `failing`, and the request that shows it.
+fn failing(policy: ErrorPolicy, failing: Operation) -> Bench {
+    let bench = Bench::with_policy(writable(), F_FLUSH | F_RANGES, true, policy);
+    bench.disk.content().failing = Some(failing);
+    bench
+}
+
+fn told(bench: &Bench) -> Vec<String> {
+    std::mem::take(&mut bench.errors.lock().unwrap())
+}
+
+#[test]
+fn an_ignored_error_is_a_success_for_the_guest() {
+    let ignore = ErrorPolicy { read: OnError::Ignore, write: OnError::Ignore };
+    let full = io::Error::from(io::ErrorKind::StorageFull);
+    let mut bench = failing(ignore, Operation::Write);
+    assert_eq!(bench.request(OUT, 0, &[(DATA, 512, 0)]), OK);
+    assert_eq!(told(&bench), [format!("write: {full}: Ignore")]);
+    bench.disk.content().failing = Some(Operation::Read);
+    assert_eq!(bench.request(READ, 0, &[(DATA, 512, WRITE)]), OK);
+    assert_eq!(told(&bench), [format!("read: {full}: Ignore")]);
+}
+
+#[test]
+fn a_write_to_a_full_file_system_waits_with_all_behind_it_and_is_done_once_there_is_room() {
+    let full = io::Error::from(io::ErrorKind::StorageFull);
+    let mut bench = failing(ErrorPolicy::default(), Operation::Write);
+    bench.header(OUT, 2);
+    bench.driver.put(DATA, &[0x5a; 512]);
+    bench.driver.chain(&[(HEADER, 16, 0), (DATA, 512, 0), (STATUS, 1, WRITE)]);
+    // The second one is offered later, and behind it a flush would find nothing to flush.
+    bench.driver.offer(0);
+    bench.driver.kick();
+    bench.driver.offer(0);
+    bench.driver.kick();
+    assert_eq!(bench.driver.used_index(), 0);
+    assert_eq!(bench.driver.get(STATUS), [0xee]);
+    assert_eq!(told(&bench), [format!("write: {full}: Hold")], "one line for all attempts");
+    assert_eq!(bench.calls(), ["write", "write"]);
+    assert!(bench.driver.state().serve(0), "it is still held");
+    bench.disk.content().failing = None;
+    assert!(!bench.driver.state().serve(0));
+    assert_eq!(bench.driver.used_index(), 2);
+    assert_eq!(bench.driver.get(STATUS), [OK]);
+    assert_eq!(bench.disk.content().now[1024..1536], [0x5a; 512]);
+    assert_eq!(told(&bench), ["resumed"]);
+    assert_eq!(bench.request(READ, 0, &[(DATA, 512, WRITE)]), OK);
+}
+
+#[test]
+fn a_reset_gives_up_the_requests_that_wait() {
+    let stop = ErrorPolicy { read: OnError::Stop, write: OnError::Stop };
+    let mut bench = failing(stop, Operation::Read);
+    bench.header(READ, 2);
+    assert_eq!(bench.driver.request(&[(HEADER, 16, 0), (DATA, 513, WRITE)]), None);
+    assert!(bench.driver.state().serve(0));
+    bench.driver.write(register::VIRTIO_MMIO_STATUS, 0);
+    assert!(!bench.driver.state().serve(0));
+    bench.disk.content().failing = None;
+    bench.calls();
+    bench.driver.start(VERSION_1 | F_FLUSH, 16);
+    assert_eq!(bench.request(OUT, 0, &[(DATA, 512, 0)]), OK);
+    assert_eq!(bench.calls(), ["write"]);
+    assert_eq!(told(&bench).len(), 1, "nothing was resumed");
+}
+
+#[test]
+fn a_flush_that_waits_is_a_flush_of_all_before_it() {
+    let mut bench = failing(ErrorPolicy::default(), Operation::Flush);
+    bench.driver.put(DATA, &[0x5a; 512]);
+    assert_eq!(bench.request(OUT, 1, &[(DATA, 512, 0)]), OK);
+    bench.header(FLUSH, 0);
+    assert_eq!(bench.driver.request(&[(HEADER, 16, 0), (STATUS, 1, WRITE)]), None);
+    assert_eq!(bench.disk.content().durable[512], 1);
+    bench.disk.content().failing = None;
+    assert!(!bench.driver.state().serve(0));
+    assert_eq!(bench.driver.get(STATUS), [OK]);
+    assert_eq!(bench.disk.content().durable[512..1024], [0x5a; 512]);
 }
 
 /// A driver that writes anything into its descriptors.

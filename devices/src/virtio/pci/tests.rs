@@ -37,13 +37,13 @@ impl VirtioDevice for Echo {
 
     fn reset(&self) {}
 
-    fn serve(&self, _: u16, memory: &GuestMemoryMmap, chain: &Chain) -> u32 {
+    fn serve(&self, _: u16, memory: &GuestMemoryMmap, chain: &Chain) -> Option<u32> {
         let mut bytes = [0; 64];
         let from = Buffers::new(memory, chain.readable(), Permissions::Read);
         let to = Buffers::new(memory, chain.writable(), Permissions::Write);
-        let (Some(from), Some(to)) = (from, to) else { return 0 };
+        let (Some(from), Some(to)) = (from, to) else { return Some(0) };
         let count = from.copy_to(&mut bytes);
-        to.copy_from(&bytes[..count]).try_into().unwrap()
+        to.copy_from(&bytes[..count]).try_into().ok()
     }
 }
 
@@ -118,7 +118,9 @@ impl Guest {
         self.memory.write_obj(number, GuestAddress(AVAILABLE + 2)).unwrap();
         self.put(NOTIFICATIONS, 2, 0);
         let queues = std::mem::take(&mut *self.notified.0.lock().unwrap());
-        queues.into_iter().for_each(|queue| self.pci.state().serve(queue));
+        for queue in queues {
+            self.pci.state().serve(queue);
+        }
         self.memory.read_obj(GuestAddress(USED + 2)).unwrap()
     }
 }

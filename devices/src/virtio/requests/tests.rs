@@ -33,9 +33,9 @@ impl VirtioDevice for Paced {
 
     fn reset(&self) {}
 
-    fn serve(&self, _: u16, _: &GuestMemoryMmap, _: &Chain) -> u32 {
+    fn serve(&self, _: u16, _: &GuestMemoryMmap, _: &Chain) -> Option<u32> {
         sleep(self.0);
-        0
+        Some(0)
     }
 }
 

@@ -52,6 +52,11 @@ pub(in super::super) fn largest(header: &Header) -> u64 {
     table.checked_shl(header.cluster_bits).unwrap_or(u64::MAX).min(i64::MAX as u64)
 }
 
+/// Bytes of the largest disk that [`create_empty`] and [`resize`] can make.
+pub(in super::super) fn largest_new() -> u64 {
+    MAX_L1_ENTRIES << (CLUSTER_BITS - 3) << CLUSTER_BITS
+}
+
 /// Makes the disk of an image larger. The caller has checked that `size` is not too large.
 ///
 /// # Errors
