@@ -6,7 +6,8 @@
 # DIRECTORY has *.flat files, as `./configure && make` leaves them in x86/. If it has unittests.cfg too, each of its
 # tests runs with its own options; otherwise each file runs once. TEST is a test's name or a file's without .flat.
 #
-# Environment: CHUKKA (target/release/chukka), QEMU (qemu-system-x86_64), TIMEOUT (30 seconds for each run).
+# Environment: CHUKKA (target/release/chukka), FLAGS (more options for it, such as '-bios seabios'), QEMU
+# (qemu-system-x86_64), TIMEOUT (30 seconds for each run).
 # The exit status is 1 if a test passes in QEMU but not in chukka.
 set -eu
 
@@ -91,7 +92,7 @@ while IFS='|' read -r name file cpus options arguments; do
 	*) continue ;;
 	esac
 	[ -e "$directory/$file" ] || continue
-	ours=$(result "$chukka" "" "$file" "$cpus" "$options" "$arguments")
+	ours=$(result "$chukka" "" "$file" "$cpus" "$options ${FLAGS:-}" "$arguments")
 	theirs=$(result "$qemu" ,accel=kvm "$file" "$cpus" "$options" "$arguments")
 	mark=
 	if [ "$theirs" = pass ] && [ "$ours" != pass ]; then

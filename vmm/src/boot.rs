@@ -25,6 +25,10 @@ use crate::error::BootError;
 use crate::memory::Ram;
 use crate::memory::rom::Rom;
 
+/// Guest memory, in bytes, in which OVMF starts a distribution's kernel. In 128 MiB it starts none,
+/// in QEMU either.
+const ENOUGH_FOR_EDK2: u64 = 256 << 20;
+
 /// What to boot, with all files open.
 #[derive(Debug)]
 pub enum Boot {
@@ -117,11 +121,8 @@ impl Boot {
         match (&config.firmware, kernel) {
             (Some(firmware), kernel) => {
                 let boot = FirmwareBoot::open(firmware, kernel, flash, warnings)?;
-                if boot.bios.is_edk2() && config.machine == MachineKind::Microvm {
-                    warnings.push(format!(
-                        "'{}' looks like OVMF, which needs -machine pc",
-                        boot.bios.path().display()
-                    ));
+                if boot.bios.is_edk2() {
+                    warnings.extend(boot.lacks_for_edk2(config));
                 }
                 Ok(Self::Firmware(boot))
             }
@@ -263,6 +264,19 @@ impl FirmwareBoot {
     fn preloads(&self, boot: &Payload) -> bool {
         let pvh = matches!(boot.kernel.kind, KernelKind::Elf(_));
         pvh && !self.bios.is_builtin() && !(self.own_option_rom && self.bios.runs_option_roms())
+    }
+
+    /// What UEFI firmware does not find in this machine, as warnings.
+    fn lacks_for_edk2(&self, config: &VmConfig) -> Vec<String> {
+        let name = format!("'{}' looks like OVMF", self.bios.path().display());
+        let machine = config.machine == MachineKind::Microvm;
+        let memory = self.kernel.is_some() && config.memory < ENOUGH_FOR_EDK2;
+        let machine = machine.then(|| format!("{name}, which needs -machine pc"));
+        let found = config.memory >> 20;
+        let memory = memory.then(|| {
+            format!("{name}, which may be unable to start a kernel in {found} MiB: use -m 256M")
+        });
+        machine.into_iter().chain(memory).collect()
     }
 
     fn open(

@@ -253,14 +253,23 @@ fn an_unwritable_log_is_reported() {
 #[test]
 fn ovmf_on_microvm_and_code_without_variables_are_worth_a_warning() {
     let Some(kernel) = assets::or_skip(assets::cloud()) else { return };
-    for (image, machine, expected) in [
-        ("OVMF.fd", "microvm", "looks like OVMF, which needs -machine pc"),
-        ("OVMF_CODE_4M.fd", "pc", "has no variable store, so changes to variables are lost"),
+    let too_small =
+        "looks like OVMF, which may be unable to start a kernel in 255 MiB: use -m 256M";
+    for (image, machine, memory, expected) in [
+        ("OVMF.fd", "microvm", "256M", "looks like OVMF, which needs -machine pc"),
+        (
+            "OVMF_CODE_4M.fd",
+            "pc",
+            "256M",
+            "has no variable store, so changes to variables are lost",
+        ),
+        ("OVMF.fd", "pc", "255M", too_small),
     ] {
         let Some(path) = assets::or_skip(assets::firmware(image)) else { return };
-        let start = Start::kernel(&kernel.vmlinuz).args(["-dry-run", "-machine", machine, "-bios"]);
-        let ended = start.args([&path]).run();
+        let start = Start::kernel(&kernel.vmlinuz).args(["-dry-run", "-machine", machine]);
+        let ended = start.args(["-m", memory, "-bios"]).args([&path]).run();
         assert_eq!(ended.code(), Some(0), "{ended:?}");
         assert!(ended.text().contains(expected), "{ended:?}");
+        assert_eq!(ended.text().contains(too_small), memory == "255M", "{ended:?}");
     }
 }
