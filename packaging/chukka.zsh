@@ -175,7 +175,7 @@ _arguments \
     '*-pflash[the firmware in a flash chip, on -machine pc; given twice, code and variables; or -drive if=pflash,…]:FILE:_files' \
     '*-L[look for firmware here first; repeatable]:DIR:_files -/' \
     '*-option-rom[an additional option ROM; FILE,bootindex=N; repeatable]:FILE:_files' \
-    '*-boot[order=cd, once=d, menu=on, splash-time=MS, …]:KEY=VALUE:(menu=on strict=on splash-time= reboot-timeout=)' \
+    '*-boot[order=cdn, once=d, menu=on, splash-time=MS, …]:KEY=VALUE:(menu=on strict=on splash-time= reboot-timeout=)' \
     '*-fw_cfg[a file for the guest\: opt/NAME,file=PATH or opt/NAME,string=TEXT; repeatable]:ITEM: ' \
     '*-smbios[type=1,manufacturer=TEXT,product=TEXT,version=,serial=, uuid=,sku=,family=; type=11,value=TEXT or path=FILE]:type=N: ' \
     '*-credential[a systemd credential for the guest; repeatable]:N=VALUE: ' \
@@ -194,9 +194,9 @@ _arguments \
     '*-hdb[the second disk]:FILE:_files' \
     '*-hdc[the third disk]:FILE:_files' \
     '*-hdd[the fourth disk]:FILE:_files' \
-    '*-cdrom[a CD; without a kernel, SeaBIOS boots it\: -boot once=d]:FILE:_files' \
+    '*-cdrom[a CD, or its URL; without a kernel, SeaBIOS boots it]:FILE:_files' \
     '*-snapshot[discard what the guest writes to its disks]' \
-    '*-nic[user\: a network card; user,hostfwd=tcp\:\:2222-\:22 also forwards a port; tap, stream; none (default)]:TYPE:(none)' \
+    '*-nic[user\: a network card; user,hostfwd=tcp\:\:2222-\:22, with a port; user,tftp=DIR,bootfile=F boots; tap; stream; none]:TYPE:(none)' \
     '*-netdev[user, tap or stream,id=ID for -device virtio-net]:TYPE: ' \
     '*-net[nic and user, given together\: -nic user in old scripts]:TYPE:(none)' \
     '*-object[filter-dump,id=ID,netdev=ID,file=PATH records frames]:filter-dump: ' \

@@ -71,6 +71,8 @@ missing() {
 	if [ "$what" = test ]; then
 		[ -e /usr/share/seabios/bios-256k.bin ] || echo seabios
 		[ -e /usr/share/qemu/qboot.rom ] || echo qemu-system-data
+		# Option ROMs to boot from the network.
+		[ -e /usr/lib/ipxe/qemu/pxe-virtio.rom ] || echo ipxe-qemu
 		# Parts of servers that are not programs.
 		[ -e /usr/lib/python3/dist-packages/pyftpdlib ] || echo python3-pyftpdlib
 		[ -n "$(find /usr/lib -name libfsalvfs.so 2>/dev/null | head -n 1)" ] || echo nfs-ganesha-vfs
@@ -261,7 +263,7 @@ bring_kernel() {
 }
 
 bring_installer() {
-	[ -e "$assets/installer/grub/grub.cfg" ] || [ -e "$assets/installer/none" ] && return
+	[ -e "$assets/installer/pxelinux.0" ] || [ -e "$assets/installer/none" ] && return
 	need_apt "Debian's installer for $assets/installer"
 	newest=$(apt-cache pkgnames debian-installer- | grep -x 'debian-installer-[0-9]*-netboot-amd64' | sort -t - -k 3 -n | tail -n 1)
 	if [ -z "$newest" ]; then
@@ -278,21 +280,21 @@ bring_installer() {
 	for linux in "$draft"/tree/usr/lib/debian-installer/images/*/amd64/text/debian-installer/amd64/linux; do
 		made=$draft/installer
 		mkdir -p "$made"
-		# Its boot menus too, unchanged.
+		# Its boot loader for PXE and its boot menus too, unchanged.
 		tree=$(dirname "$linux")
 		mkdir -p "$made/grub" "$made/boot-screens" "$made/pxelinux.cfg"
-		mv "$tree/boot-screens"/*.cfg "$made/boot-screens"
+		mv "$tree/boot-screens"/* "$made/boot-screens"
 		mv "$tree/pxelinux.cfg/default" "$made/pxelinux.cfg"
 		mv "$tree/grub/grub.cfg" "$made/grub"
-		mv "$linux" "$tree/initrd.gz" "$made"
+		mv "$linux" "$tree/initrd.gz" "$tree/pxelinux.0" "$made"
 		chmod -R a+rX "$made"
 		# One by one, because another process may be reading the old files. The file that marks completion comes last.
-		for part in linux initrd.gz boot-screens pxelinux.cfg grub; do
+		for part in linux initrd.gz boot-screens pxelinux.cfg grub pxelinux.0; do
 			[ ! -d "$assets/installer/$part" ] || rm -rf "${assets:?}/installer/$part"
 			mv "$made/$part" "$assets/installer/$part"
 		done
 	done
-	[ -e "$assets/installer/grub/grub.cfg" ] || die "$newest has no text installer"
+	[ -e "$assets/installer/pxelinux.0" ] || die "$newest has no text installer"
 	say "installer: $newest"
 }
 

@@ -7,7 +7,7 @@
 //! 2. `read` walks argv as QEMU's `lookup_opt` (system/vl.c) does, so that a value may begin with a
 //!    dash, and fills [`Options`];
 //! 3. `boot`, `fetching`, `state`, `machine`, `console`, `cpu`, `clock`, `firmware`, `fw_cfg`,
-//!    `smbios`, `debugcon`, `drive`, `cdrom`, `pflash`, `network` and `trace` check the values.
+//!    `smbios`, `debugcon`, `drive`, `cdrom`, `pflash`, `network`, `network_boot` and `trace` check the values.
 //!
 //! Repeated options follow QEMU: the last `-kernel`, `-initrd`, `-append`, `-cpu`, `-uuid` or `-bios`
 //! counts, and so do chukka's own `-location`, `-state`, `-preseed`, `-kickstart` and `-autoyast`;
@@ -35,6 +35,7 @@ mod help;
 mod machine;
 mod nearest;
 mod network;
+mod network_boot;
 mod options;
 mod pflash;
 mod qemu;
@@ -59,13 +60,13 @@ pub use table::{COMMANDS, Group, OPTIONS, Opt, Takes};
 pub use value::RawPair;
 pub(crate) use value::size as memory_bytes;
 
-use crate::request::{BootSource, Request};
+use crate::request::{BootSource, CardConfig, DiskConfig, Request};
 use debugcon::Devices;
 use drive::Drives;
 use ending::Ending;
 use read::Argv;
 use value::texts;
-use vmm::config::VmConfig;
+use vmm::config::{BootOptions, FirmwareConfig, MachineKind, VmConfig};
 
 /// What argv asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,6 +122,43 @@ pub fn boot_source(args: &BootArgs) -> Result<BootSource, ArgsError> {
     boot::boot(args, false)?.ok_or(ArgsError::NoKernel)
 }
 
+/// What firmware can boot.
+#[derive(Clone, Copy)]
+struct Media<'a> {
+    flash: bool,
+    disks: &'a [DiskConfig],
+    cds: &'a [DiskConfig],
+    cards: &'a [CardConfig],
+}
+
+/// The firmware, if there is any, and how it boots.
+fn firmware_for(
+    options: &Options,
+    machine: MachineKind,
+    own_option_rom: bool,
+    media: Media<'_>,
+    warnings: &mut Vec<String>,
+) -> Result<(Option<FirmwareConfig>, BootOptions), ArgsError> {
+    let Media { flash: in_flash, disks, cds, cards } = media;
+    let has_media = !disks.is_empty() || !cds.is_empty();
+    let network = network_boot::check(machine, cards);
+    let for_disk = (has_media || network.is_ok()) && !boot::has_kernel(&options.boot);
+    let wanted = firmware::Wanted { in_flash, for_disk };
+    let mut firmware = firmware::firmware(options, machine, own_option_rom, wanted, warnings)?;
+    let bootable =
+        firmware::Bootable { cd: !cds.is_empty(), network, firmware: firmware.is_some() };
+    let boot_options = firmware::boot_options(options, bootable, warnings)?;
+    if let Some(firmware) = &mut firmware {
+        let nothing_else = !has_media && firmware.for_disk;
+        firmware.network_rom =
+            network_boot::rom(cards, network, &boot_options, nothing_else, warnings)?;
+    }
+    let media = disks.iter().chain(cds).map(|disk| disk.boot_index);
+    let cards = cards.iter().map(|card| card.boot_index);
+    firmware::check_boot_indices(firmware.as_ref(), media, cards, warnings)?;
+    Ok((firmware, boot_options))
+}
+
 fn request(options: &Options) -> Result<Request, ArgsError> {
     console::check_absent(&options.absent)?;
     let mut warnings = Vec::new();
@@ -139,23 +177,9 @@ fn request(options: &Options) -> Result<Request, ArgsError> {
     let Drives { disks, cds } = drive::disks(options, machine, &mut warnings)?;
     let cds_to_boot = cds.as_deref().unwrap_or_default();
     let cards = network::cards(options, machine)?;
-    let has_media = !disks.is_empty() || !cds_to_boot.is_empty();
-    let wanted = firmware::Wanted {
-        in_flash: !flash.is_empty(),
-        for_disk: has_media && !boot::has_kernel(&options.boot),
-    };
-    let firmware = firmware::firmware(options, machine, own_option_rom, wanted, &mut warnings)?;
-    let boot_options = firmware::boot_options(
-        options,
-        firmware.is_some(),
-        !cds_to_boot.is_empty(),
-        &mut warnings,
-    )?;
-    firmware::check_boot_indices(
-        firmware.as_ref(),
-        disks.iter().chain(cds_to_boot),
-        &mut warnings,
-    )?;
+    let media = Media { flash: !flash.is_empty(), disks: &disks, cds: cds_to_boot, cards: &cards };
+    let (firmware, boot_options) =
+        firmware_for(options, machine, own_option_rom, media, &mut warnings)?;
     let fw_cfg = fw_cfg::items(&options.fw_cfg, &mut warnings)?;
     let credentials = fw_cfg::credentials(&options.credentials, &fw_cfg)?;
     smbios::check_strings(&smbios, &credentials)?;
@@ -176,6 +200,7 @@ fn request(options: &Options) -> Result<Request, ArgsError> {
         boot_options,
         disk_boot_indices: disks.iter().map(|disk| disk.boot_index).collect(),
         cd_boot_indices: cds_to_boot.iter().map(|cd| cd.boot_index).collect(),
+        card_boot_indices: cards.iter().map(|card| card.boot_index).collect(),
         fw_cfg,
         smbios,
         credentials,
@@ -200,7 +225,8 @@ fn request(options: &Options) -> Result<Request, ArgsError> {
         limits,
     };
     let boot_disk = boot.as_ref().and_then(|boot| drive::boot_disk(boot, options.snapshot));
-    Ok(Request { vm, boot, state, disks, cds, boot_disk, cards, flash, warnings })
+    let cd_net = fetching::for_cds(&options.boot)?;
+    Ok(Request { vm, boot, state, disks, cds, cd_net, boot_disk, cards, flash, warnings })
 }
 
 #[cfg(test)]

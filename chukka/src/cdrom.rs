@@ -1,4 +1,6 @@
-//! The guest's CD drives: images opened and locked, as targets of a SCSI controller.
+//! The guest's CD drives: images opened and locked, or on a server, as targets of a SCSI controller.
+
+mod remote_cd;
 
 use std::io;
 use std::path::PathBuf;
@@ -8,12 +10,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use devices::scsi::cdrom::{CdRom, Disc};
 use devices::scsi::target::Target;
 use devices::virtio::scsi::Scsi;
+use location::remote::Net;
+use location::{Place, place};
 use storage::disk::{Disk, DiskError};
 use thiserror::Error;
 use vm_memory::VolatileSlice;
 
 use crate::report;
 use crate::request::DiskConfig;
+use remote_cd::{RemoteCdError, RemoteImage};
+
+pub use remote_cd::shown;
 
 /// Why a CD cannot be put into its drive.
 #[derive(Debug, Error)]
@@ -22,14 +29,26 @@ pub struct CdError {
     /// The image.
     path: PathBuf,
     /// What is wrong with it.
-    source: DiskError,
+    source: CdProblem,
+}
+
+#[derive(Debug, Error)]
+enum CdProblem {
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    #[error(transparent)]
+    Remote(#[from] RemoteCdError),
 }
 
 impl CdError {
     /// What the user can do about it.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
-        Some(match &self.source {
+        let source = match &self.source {
+            CdProblem::Disk(source) => source,
+            CdProblem::Remote(error) => return error.hint(),
+        };
+        Some(match source {
             DiskError::Open { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 "check the path; -cdrom wants an ISO image or a CD drive of this host".into()
             }
@@ -52,46 +71,61 @@ impl CdError {
     }
 }
 
-/// Opens and locks the images. `None`: there is to be no controller.
+/// Opens and locks the images, or opens them on their servers. `None`: there is to be no controller.
 ///
 /// # Errors
 /// One cannot be used, or a process writes to it.
-pub fn open(configs: Option<&[DiskConfig]>) -> Result<Option<Arc<Scsi>>, CdError> {
+pub fn open(configs: Option<&[DiskConfig]>, net: &Net) -> Result<Option<Arc<Scsi>>, CdError> {
     let Some(configs) = configs else { return Ok(None) };
-    let targets = configs.iter().map(target).collect::<Result<_, _>>()?;
+    let targets = configs.iter().map(|config| target(config, net)).collect::<Result<_, _>>()?;
     Ok(Some(Arc::new(Scsi::new(targets))))
 }
 
-fn target(config: &DiskConfig) -> Result<Arc<Target>, CdError> {
-    let failed = |source| CdError { path: config.path.clone(), source };
-    let disk = Disk::open(&config.path, config.options).map_err(failed)?;
+fn target(config: &DiskConfig, net: &Net) -> Result<Arc<Target>, CdError> {
+    let disc = disc(config, net).map_err(|source| CdError { path: shown(&config.path), source })?;
+    let drive = CdRom::new(disc, config.serial.clone());
+    Ok(Arc::new(Target::new(Box::new(drive))))
+}
+
+fn disc(config: &DiskConfig, net: &Net) -> Result<Box<dyn Disc>, CdProblem> {
+    let path = match place::url(&config.path).transpose().map_err(RemoteCdError::from)? {
+        None => config.path.clone(),
+        Some(Place::Local(path)) => path,
+        Some(place) => return Ok(Box::new(RemoteImage::open(&place, net)?)),
+    };
+    let disk = Disk::open(&path, config.options)?;
     let name = config.path.display().to_string();
     if let Some(why) = disk.unlocked() {
         report::warnings([format!(
             "the CD {name} cannot be locked ({why}): keep other programs from writing to it"
         )]);
     }
-    let image = Image { disk, name, has_failed: AtomicBool::new(false) };
-    let drive = CdRom::new(Box::new(image), config.serial.clone());
-    Ok(Arc::new(Target::new(Box::new(drive))))
+    Ok(Box::new(Image { disk, reports: ReadReports::new(name) }))
 }
 
 /// An image as the drive wants it.
 #[derive(Debug)]
 struct Image {
     disk: Disk,
+    reports: ReadReports,
+}
+
+/// Reports what goes wrong with a CD.
+#[derive(Debug)]
+struct ReadReports {
+    /// The CD's.
     name: String,
     /// An error has been reported. What comes after it is most likely the same.
     has_failed: AtomicBool,
 }
 
-impl Disc for Image {
-    fn len(&self) -> u64 {
-        self.disk.len()
+impl ReadReports {
+    fn new(name: String) -> Self {
+        Self { name, has_failed: AtomicBool::new(false) }
     }
 
-    fn read(&self, to: &[VolatileSlice<'_>], offset: u64) -> io::Result<()> {
-        let read = self.disk.read(to, offset);
+    /// Reports the first read that fails.
+    fn check(&self, read: io::Result<()>) -> io::Result<()> {
         if let Err(error) = &read
             && !self.has_failed.swap(true, Ordering::SeqCst)
         {
@@ -101,5 +135,15 @@ impl Disc for Image {
             )]);
         }
         read
+    }
+}
+
+impl Disc for Image {
+    fn len(&self) -> u64 {
+        self.disk.len()
+    }
+
+    fn read(&self, to: &[VolatileSlice<'_>], offset: u64) -> io::Result<()> {
+        self.reports.check(self.disk.read(to, offset))
     }
 }

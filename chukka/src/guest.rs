@@ -27,7 +27,7 @@ pub fn run(request: &Request, started: impl FnOnce(Remote)) -> Result<Ended, Run
     report::warnings(&request.warnings);
     // Before anything is fetched: a disk that is in use ends the run at once.
     let disks = disks::open(&request.disks)?;
-    let cd_drives = cdrom::open(request.cds.as_deref())?;
+    let cd_drives = cdrom::open(request.cds.as_deref(), &request.cd_net)?;
     let server = location_server::open(request)?;
     let cards = networks::open(&request.cards, server.as_ref())?;
     let flash = flash::open(&request.flash)?;

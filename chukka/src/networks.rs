@@ -148,11 +148,22 @@ fn card(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::request::BootRom;
     use guest_memory::hint::Hint;
 
     /// Message, with causes, and hint of a network that cannot be set up.
     fn refusal(network: NetworkConfig) -> (String, Option<String>) {
-        let error = card(&CardConfig { mac: [2; 6], network, dump: None }, None).unwrap_err();
+        let error = card(
+            &CardConfig {
+                mac: [2; 6],
+                network,
+                dump: None,
+                boot_index: None,
+                boot_rom: BootRom::None,
+            },
+            None,
+        )
+        .unwrap_err();
         let error = crate::error::RunError::from(error);
         (crate::report::with_sources(&error), error.hint().map(Into::into))
     }

@@ -66,9 +66,9 @@ pub fn text(request: &Request, state: Option<&str>) -> Result<String, RunError> 
         disk_warnings.extend(disk.warning);
     }
     if let Some(cds) = &request.cds {
-        cdrom::open(Some(cds))?;
+        cdrom::open(Some(cds), &request.cd_net)?;
         for cd in cds {
-            line(&mut text, "CD", &format!("'{}'", cd.path.display()));
+            line(&mut text, "CD", &format!("'{}'", cdrom::shown(&cd.path).display()));
         }
     }
     networks::open(&request.cards, location_server::open(request)?.as_ref())?;

@@ -7,6 +7,7 @@ use devices::virtio::block::ErrorPolicy;
 use location::Place;
 use location::fetch::Settings;
 use location::menu::Choice;
+use location::remote::Net;
 use storage::disk::DiskOptions;
 use vmm::config::VmConfig;
 
@@ -23,6 +24,8 @@ pub struct Request {
     pub disks: Vec<DiskConfig>,
     /// The guest's CD drives, likewise; `None` without a controller for them.
     pub cds: Option<Vec<DiskConfig>>,
+    /// How servers with a CD are talked to.
+    pub cd_net: Net,
     /// The disk that `-bootdisk` names. The guest gets it unless it is among `disks`:
     /// [`crate::bootdisk::attach`].
     pub boot_disk: Option<DiskConfig>,
@@ -70,6 +73,22 @@ pub struct CardConfig {
     pub network: NetworkConfig,
     /// Where its frames are recorded.
     pub dump: Option<DumpConfig>,
+    /// Its position in the firmware's boot order, from 0.
+    pub boot_index: Option<u32>,
+    /// The ROM by which firmware boots from it.
+    pub boot_rom: BootRom,
+}
+
+/// The ROM by which a BIOS boots from a network card.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum BootRom {
+    /// iPXE's, if the guest boots from the network.
+    #[default]
+    Usual,
+    /// This file (`romfile=FILE`).
+    File(PathBuf),
+    /// No ROM (`romfile=`): the card cannot be booted from.
+    None,
 }
 
 /// A recording of a card's frames (`-object filter-dump`).

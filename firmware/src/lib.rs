@@ -55,6 +55,7 @@ pub use publish::kernel::{self as kernel_items, Firmware, FirmwareKind};
 pub use publish::kernel_error::KernelError;
 pub use publish::platform::{BootOptions, PlatformConfig};
 pub use roms::files::{self as rom, BiosImage, OptionRom};
+pub use roms::network_rom::{self, NetworkRom};
 pub use roms::{builtin, flash, option_rom};
 pub use source_file::SourceFile;
 pub use tables::memory_map::MemoryMap;

@@ -3,4 +3,5 @@
 pub mod builtin;
 pub mod files;
 pub mod flash;
+pub mod network_rom;
 pub mod option_rom;

@@ -108,6 +108,14 @@ pub fn i386() -> Result<(PathBuf, PathBuf)> {
     Ok((present(folder.join("vmlinuz"))?, present(folder.join("busybox"))?))
 }
 
+/// iPXE's boot ROM for virtio cards, of the package ipxe-qemu.
+///
+/// # Errors
+/// It is not installed.
+pub fn boot_rom() -> Result<PathBuf> {
+    present("/usr/lib/ipxe/qemu/pxe-virtio.rom".into())
+}
+
 /// A kernel that is not Linux, by its file's name: `xen.gz`, `memtest86+ia32.bin`,
 /// `memtest86+x64.bin`, `ipxe.lkrn`, `memdisk`.
 ///

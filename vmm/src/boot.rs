@@ -2,6 +2,7 @@
 
 mod kernel_words;
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use devices::pflash::FlashFile;
 use firmware::acpi::AcpiTables;
 use firmware::flash::{self, FlashImage};
 use firmware::image::KernelKind;
+use firmware::network_rom::{self, NetworkRom};
 use firmware::option_rom::OwnRom;
 use firmware::payload::Payload;
 use firmware::rom::{BiosImage, OptionRom, RomError};
@@ -94,6 +96,8 @@ pub struct FirmwareBoot {
     own_option_rom: bool,
     /// The user's option ROMs and their positions in the boot order.
     option_roms: Vec<(OptionRom, Option<u32>)>,
+    /// The boot ROM of the network cards.
+    network_rom: Option<NetworkRom>,
 }
 
 impl Boot {
@@ -312,7 +316,38 @@ impl FirmwareBoot {
             option_roms.push((opened, wanted.bootindex));
         }
         let own_option_rom = config.own_option_rom;
-        Ok(Self { bios, place, kernel, own_option_rom, option_roms })
+        let network_rom = None;
+        let mut boot = Self { bios, place, kernel, own_option_rom, option_roms, network_rom };
+        if let Some(name) = &config.network_rom {
+            boot.network_rom = boot.open_network_rom(name, &config.search, warnings)?;
+        }
+        Ok(boot)
+    }
+
+    /// Opens the boot ROM of the network cards. EDK2 needs none: it has its own drivers.
+    fn open_network_rom(
+        &self,
+        name: &OsStr,
+        search: &[PathBuf],
+        warnings: &mut Vec<String>,
+    ) -> Result<Option<NetworkRom>, BootError> {
+        match self.kind() {
+            FirmwareKind::Bios => {}
+            FirmwareKind::Uefi => return Ok(None),
+            FirmwareKind::Builtin | FirmwareKind::WithoutOptionRoms => {
+                let bios = self.bios.path().display();
+                warnings.push(format!("'{bios}' cannot boot from the network: use -bios seabios"));
+                return Ok(None);
+            }
+        }
+        let rom = NetworkRom::open(name, search).map_err(|error| match error {
+            RomError::NotFound { .. } if name == network_rom::DEFAULT => {
+                BootError::NoNetworkRom(error)
+            }
+            error => error.into(),
+        })?;
+        warnings.extend(rom.warning());
+        Ok(Some(rom))
     }
 
     fn publish(
@@ -340,6 +375,9 @@ impl FirmwareBoot {
         for (rom, index) in &self.option_roms {
             rom.publish(items)?;
             indexed.extend(index.map(|index| (index, rom_path(&rom.fw_cfg_name()))));
+        }
+        if let Some(rom) = &self.network_rom {
+            items.add_file(network_rom::FILE, rom.bytes().to_vec())?;
         }
         indexed.sort_by_key(|(index, _)| *index);
         order.extend(indexed.into_iter().map(|(_, path)| path));
@@ -401,6 +439,7 @@ mod tests {
             search: Vec::new(),
             own_option_rom: true,
             option_roms: Vec::new(),
+            network_rom: None,
             for_disk,
         };
         let error = FirmwareBoot::open(&config, None, Vec::new(), &mut Vec::new()).unwrap_err();

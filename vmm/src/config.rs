@@ -18,6 +18,7 @@ use thiserror::Error;
 use self::cpu_model::CpuModel;
 pub use self::credential::Credential;
 pub use devices::boot_order::{BootClass, BootOrder, BootOrderError};
+pub use firmware::network_rom::DEFAULT as DEFAULT_NETWORK_ROM;
 
 /// Default size of guest memory (no `-m`), in bytes: 512 MiB. QEMU's 128 MiB is too little for a
 /// distribution's kernel and initrd, and pages the guest does not touch cost the host nothing.
@@ -53,6 +54,8 @@ pub struct VmConfig {
     pub disk_boot_indices: Vec<Option<u32>>,
     /// Likewise of each CD drive.
     pub cd_boot_indices: Vec<Option<u32>>,
+    /// Likewise of each network card.
+    pub card_boot_indices: Vec<Option<u32>>,
     /// User-defined fw_cfg files. Names are unique and at most 55 bytes long.
     pub fw_cfg: Vec<FwCfgItem>,
     /// Contents of the SMBIOS tables.
@@ -144,7 +147,11 @@ pub struct FirmwareConfig {
     pub own_option_rom: bool,
     /// Additional option ROMs (`-option-rom`), in order.
     pub option_roms: Vec<OptionRomConfig>,
-    /// Whether chukka chose the image itself, because there is a disk or a CD to boot and no kernel.
+    /// The boot ROM of the network cards: a path, or a name to search for, such as
+    /// [`DEFAULT_NETWORK_ROM`]. `None` if the guest does not boot from the network.
+    pub network_rom: Option<OsString>,
+    /// Whether chukka chose the image itself, because there is a disk, a CD or a network to boot from
+    /// and no kernel.
     pub for_disk: bool,
 }
 

@@ -121,6 +121,7 @@ impl Devices {
         let trace = outputs::trace(parts)?;
         let mut boot_paths = disks.boot_paths(&config.disk_boot_indices);
         boot_paths.extend(disks.cd_boot_paths(&config.cd_boot_indices));
+        boot_paths.extend(cards.boot_paths(&config.card_boot_indices));
         let fw_cfg = fw_cfg::attach(&mut list, parts, &acpi, &boot_paths, trace.clone())?;
 
         // Devices on user-chosen ports come last, so that a conflict is reported against them.

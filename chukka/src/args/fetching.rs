@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use location::fetch::{Keep, Settings};
+use location::remote::Net;
 
 use super::error::ArgsError;
 use super::options::BootArgs;
@@ -15,7 +16,18 @@ const LONGEST: u64 = 86_400;
 
 /// The settings; each key's last value counts.
 pub(super) fn settings(args: &BootArgs) -> Result<Settings, ArgsError> {
-    let mut settings = Settings { offline: args.offline, ..Settings::default() };
+    settings_with(args, Net::default())
+}
+
+/// How servers with a CD are talked to. The time-out is shorter unless the user says so: Linux gives a CD
+/// drive 30 seconds to answer (`SR_TIMEOUT`, drivers/scsi/sr.h).
+pub(super) fn for_cds(args: &BootArgs) -> Result<Net, ArgsError> {
+    let net = Net { idle: Duration::from_secs(10), retries: 1, ..Net::default() };
+    Ok(settings_with(args, net)?.net)
+}
+
+fn settings_with(args: &BootArgs, net: Net) -> Result<Settings, ArgsError> {
+    let mut settings = Settings { net, offline: args.offline, ..Settings::default() };
     for pair in &args.fetch {
         if pair.key == "cache" {
             settings.cache = match pair.bytes("fetch")? {

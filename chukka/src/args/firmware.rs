@@ -6,9 +6,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::error::ArgsError;
+use super::network_boot::Absent;
 use super::options::Options;
 use super::value::{Pair, RawPair, integer, pairs, raw, raw_pairs, texts};
-use crate::request::DiskConfig;
 use vmm::config::{
     BootClass, BootOptions, BootOrder, BootOrderError, FirmwareConfig, MachineKind, OptionRomConfig,
 };
@@ -21,14 +21,14 @@ const OPTION_ROMS: usize = 16;
 pub(super) struct Wanted {
     /// It is in flash chips.
     pub in_flash: bool,
-    /// There is a disk or a CD to boot, and no kernel.
+    /// There is a disk, a CD or a network to boot from, and no kernel.
     pub for_disk: bool,
 }
 
 /// The firmware, if `-bios` names one or it is in flash chips. The last `-bios` counts, `-L` and
 /// `-option-rom` are lists.
 ///
-/// Without either, a disk or a CD to boot and no kernel choose SeaBIOS.
+/// Without either, a disk, a CD or a network to boot from and no kernel choose SeaBIOS.
 ///
 /// QEMU always has firmware; here an option ROM without firmware would do nothing, so it is refused.
 /// `-L` alone is harmless.
@@ -51,32 +51,31 @@ pub(super) fn firmware(
         return Err(ArgsError::bad(given, format!("at most {OPTION_ROMS} of them"))
             .with_hint("leave some out"));
     }
-    match &options.bios {
-        Some(bios) if bios.is_empty() => Err(ArgsError::EmptyPath { option: "bios" }),
+    let (bios, for_disk) = match &options.bios {
+        Some(bios) if bios.is_empty() => return Err(ArgsError::EmptyPath { option: "bios" }),
         Some(bios) => {
             if wanted.for_disk && machine == MachineKind::Microvm && has_timer(bios) {
                 warnings.push(TIMER_WARNING.into());
             }
-            let (bios, for_disk) = (Some(bios.clone()), false);
-            Ok(Some(FirmwareConfig { bios, search, own_option_rom, option_roms, for_disk }))
+            (Some(bios.clone()), false)
         }
-        None if wanted.in_flash => {
-            let (bios, for_disk) = (None, false);
-            Ok(Some(FirmwareConfig { bios, search, own_option_rom, option_roms, for_disk }))
-        }
+        None if wanted.in_flash => (None, false),
         None if wanted.for_disk => {
             let bios = match machine {
                 MachineKind::Microvm => "seabios-microvm",
                 MachineKind::Pc => "seabios",
             };
-            let (bios, for_disk) = (Some(bios.into()), true);
-            Ok(Some(FirmwareConfig { bios, search, own_option_rom, option_roms, for_disk }))
+            (Some(bios.into()), true)
         }
-        _ => match option_roms.first() {
-            Some(rom) => Err(needs_firmware(format!("-option-rom {}", rom.path.display()))),
-            None => Ok(None),
-        },
-    }
+        None => {
+            return match option_roms.first() {
+                Some(rom) => Err(needs_firmware(format!("-option-rom {}", rom.path.display()))),
+                None => Ok(None),
+            };
+        }
+    };
+    let network_rom = None;
+    Ok(Some(FirmwareConfig { bios, search, own_option_rom, option_roms, network_rom, for_disk }))
 }
 
 /// Whether this is one of the images of SeaBIOS that use the timer's interrupt
@@ -125,21 +124,22 @@ pub(super) fn boot_index(pair: &RawPair, option: &'static str) -> Result<Option<
     }
 }
 
-/// Checks the boot indices of disks, CDs and option ROMs: as in QEMU, each can be given once. Without
+/// Checks the boot indices of disks, CDs, network cards and option ROMs: as in QEMU, each can be given once. Without
 /// firmware they have no effect.
-pub(super) fn check_boot_indices<'a>(
+pub(super) fn check_boot_indices(
     firmware: Option<&FirmwareConfig>,
-    disks: impl Iterator<Item = &'a DiskConfig>,
+    media: impl Iterator<Item = Option<u32>>,
+    cards: impl Iterator<Item = Option<u32>>,
     warnings: &mut Vec<String>,
 ) -> Result<(), ArgsError> {
     let roms = firmware.map_or(&[][..], |firmware| &firmware.option_roms);
     let roms = roms.iter().filter_map(|rom| rom.bootindex);
-    let of_disks: Vec<_> = disks.filter_map(|disk| disk.boot_index).collect();
-    if firmware.is_none() && !of_disks.is_empty() {
+    let of_devices: Vec<_> = media.chain(cards).flatten().collect();
+    if firmware.is_none() && !of_devices.is_empty() {
         warnings.push(format!("bootindex= has no effect: {NO_FIRMWARE}"));
     }
     let mut seen = BTreeSet::new();
-    match of_disks.into_iter().chain(roms).find(|index| !seen.insert(*index)) {
+    match of_devices.into_iter().chain(roms).find(|index| !seen.insert(*index)) {
         Some(index) => Err(ArgsError::bad(format!("bootindex={index}"), "each bootindex once")),
         None => Ok(()),
     }
@@ -147,13 +147,23 @@ pub(super) fn check_boot_indices<'a>(
 
 const NO_FIRMWARE: &str = "chukka enters the kernel itself, without firmware";
 
+/// What there is to boot from, beside disks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bootable {
+    /// Whether there is firmware to boot it.
+    pub firmware: bool,
+    /// Whether there is a CD drive.
+    pub cd: bool,
+    /// Whether there is a network card to boot from, or why not.
+    pub network: Result<(), Absent>,
+}
+
 /// `-boot`, merged key by key. What asks for a device that is not there is refused, and without
 /// firmware everything is that would make a difference. An order without firmware is only warned
 /// of: with a kernel it makes no difference in QEMU either.
 pub(super) fn boot_options(
     options: &Options,
-    with_firmware: bool,
-    has_cd: bool,
+    bootable: Bootable,
     warnings: &mut Vec<String>,
 ) -> Result<BootOptions, ArgsError> {
     let mut boot = BootOptions::default();
@@ -161,7 +171,7 @@ pub(super) fn boot_options(
         texts(&options.boot_options, "boot")?.into_iter().flat_map(|text| pairs(text, "order"))
     {
         if let "order" | "once" = &*pair.key {
-            let order = boot_order(&pair, with_firmware, has_cd, warnings)?;
+            let order = boot_order(&pair, bootable, warnings)?;
             match &*pair.key {
                 "once" => boot.once = Some(order),
                 _ => boot.order = order,
@@ -169,7 +179,7 @@ pub(super) fn boot_options(
             continue;
         }
         let effective = boot_option(&mut boot, &pair)?;
-        if effective && !with_firmware {
+        if effective && !bootable.firmware {
             return Err(needs_firmware(pair.shown("boot")));
         }
     }
@@ -180,8 +190,7 @@ pub(super) fn boot_options(
 /// are not there have no effect.
 fn boot_order(
     pair: &Pair,
-    with_firmware: bool,
-    has_cd: bool,
+    bootable: Bootable,
     warnings: &mut Vec<String>,
 ) -> Result<BootOrder, ArgsError> {
     let shown = pair.shown("boot");
@@ -195,13 +204,22 @@ fn boot_order(
         BootOrderError::TooMany(_) => ArgsError::bad(&*shown, "at most three letters"),
     })?;
     let (mut absent, mut present) = (Vec::new(), Vec::new());
+    let mut hint = "use -boot order=c to boot from a disk, or -cdrom FILE with -boot order=d";
     for class in order.classes() {
         match class {
             BootClass::Disk => present.push("'c', the disk"),
-            BootClass::Cd if has_cd => present.push("'d', the CD"),
+            BootClass::Cd if bootable.cd => present.push("'d', the CD"),
             BootClass::Floppy => absent.push("no floppy drive"),
             BootClass::Cd => absent.push("no CD drive"),
-            BootClass::Network => absent.push("no network"),
+            BootClass::Network => match bootable.network {
+                Ok(()) => present.push("'n', the network"),
+                // No order has an effect then.
+                Err(Absent::Pci) if !bootable.firmware => present.push("'n', the network"),
+                Err(why) => {
+                    absent.push(why.what());
+                    hint = why.hint();
+                }
+            },
         }
     }
     let absent = absent.join(" and ");
@@ -211,10 +229,9 @@ fn boot_order(
         } else {
             format!("the guest has {absent}")
         };
-        let hint = "use -boot order=c to boot from a disk, or -cdrom FILE with -boot order=d";
         return Err(ArgsError::unsupported(shown, why, hint));
     }
-    if !with_firmware {
+    if !bootable.firmware {
         warnings.push(format!("{shown} has no effect: {NO_FIRMWARE}"));
     } else if !absent.is_empty() {
         let effect = if present.len() > 1 { "have an effect" } else { "has an effect" };

@@ -2,6 +2,7 @@
 
 use super::error::ArgsError;
 use super::nearest::nearest;
+use super::network_boot;
 use super::options::Options;
 use super::value::{Pair, number, pairs, size, texts};
 use vmm::config::{
@@ -46,18 +47,18 @@ const ELSEWHERE: [(&str, &str); 7] = [
 ///
 /// QEMU's property x-option-roms=off leaves out its option ROMs but those of -option-rom; here that is ours. x-map-initrd is our own.
 pub(super) fn machine(options: &Options, warnings: &mut Vec<String>) -> Result<Machine, ArgsError> {
-    let mut kind = MachineKind::default();
+    let mut kind = None;
     let mut own_option_rom = true;
     let mut map_initrd = MapInitrd::default();
     let mut accels = Vec::new();
     for text in texts(&options.machine, "machine")? {
         for pair in pairs(text, "type") {
             match pair.key.as_str() {
-                "type" => kind = machine_type(pair.value("machine")?, warnings)?,
+                "type" => kind = Some(machine_type(pair.value("machine")?, warnings)?),
                 "accel" => accels.extend(pair.value("machine")?.split(':').map(str::to_owned)),
                 "x-map-initrd" => map_initrd = map_initrd_of(pair.value("machine")?)?,
                 "x-option-roms" => own_option_rom = pair.switch("machine")?,
-                _ => harmless_property(&pair, kind)?,
+                _ => harmless_property(&pair, kind.unwrap_or_default())?,
             }
         }
     }
@@ -72,6 +73,7 @@ pub(super) fn machine(options: &Options, warnings: &mut Vec<String>) -> Result<M
         let hint = "use -accel kvm, or leave out -accel and accel=";
         return Err(ArgsError::unsupported(format!("-accel {}", accels.join(", ")), why, hint));
     }
+    let kind = kind.unwrap_or_else(|| network_boot::machine(options));
     Ok(Machine { kind, own_option_rom, map_initrd })
 }
 

@@ -4,11 +4,12 @@
 use vmm::config::MachineKind;
 
 use super::error::ArgsError;
+use super::firmware;
 use super::options::Options;
 use super::user_network;
 use super::value::{Pair, RawPair, driver, raw, raw_pairs};
 use super::wire;
-use crate::request::{CardConfig, DumpConfig, NetworkConfig};
+use crate::request::{BootRom, CardConfig, DumpConfig, NetworkConfig};
 
 /// The names of the network card: on microvm, on pc, and the machine's own.
 pub(super) const DEVICES: [&str; 3] = [ON_MICROVM, ON_PC, "virtio-net"];
@@ -40,11 +41,13 @@ struct Card {
     mac: Option<[u8; 6]>,
     network: NetworkConfig,
     dump: Option<DumpConfig>,
+    boot_index: Option<u32>,
+    boot_rom: BootRom,
 }
 
 impl Card {
     fn new(id: Option<String>, mac: Option<[u8; 6]>, network: NetworkConfig) -> Self {
-        Self { id, mac, network, dump: None }
+        Self { id, mac, network, dump: None, boot_index: None, boot_rom: BootRom::Usual }
     }
 }
 
@@ -117,7 +120,8 @@ fn with_addresses(cards: Vec<Card>) -> Result<Vec<CardConfig>, ArgsError> {
         // There are fewer places for cards than addresses.
         let mac = mac.unwrap_or(FIRST_MAC);
         taken.push(mac);
-        finished.push(CardConfig { mac, network: card.network, dump: card.dump });
+        let Card { network, dump, boot_index, boot_rom, .. } = card;
+        finished.push(CardConfig { mac, network, dump, boot_index, boot_rom });
     }
     Ok(finished)
 }
@@ -253,7 +257,7 @@ fn network(pairs: &[RawPair], option: &'static str) -> Result<NetworkConfig, Arg
     }
 }
 
-/// `-device virtio-net,netdev=ID[,mac=MAC]`; `None`: another device.
+/// `-device virtio-net,netdev=ID[,mac=MAC][,bootindex=N][,romfile=FILE]`; `None`: another device.
 fn device(
     given: &[u8],
     machine: MachineKind,
@@ -267,20 +271,18 @@ fn device(
     };
     check_machine(&format!("-device {name}"), name, machine)?;
     let (mut wanted, mut mac) = (None, None);
+    let (mut boot_index, mut boot_rom) = (None, BootRom::Usual);
     for pair in &pairs {
         match pair.key.as_str() {
             "driver" | "id" => {}
             "netdev" => wanted = Some(pair.text(option)?.value(option)?.to_owned()),
             "mac" => mac = Some(self::mac(&pair.text(option)?, option)?),
+            "bootindex" => boot_index = firmware::boot_index(pair, option)?,
             // QEMU's way to leave out the ROM that boots from the network.
-            "romfile" if pair.value.as_deref() == Some(b"") => {}
-            "bootindex" | "romfile" => {
-                let why = "chukka does not boot from the network";
-                let hint = "boot a kernel: -location URL fetches it";
-                return Err(ArgsError::unsupported(pair.shown(option), why, hint));
-            }
+            "romfile" if pair.value.as_deref() == Some(b"") => boot_rom = BootRom::None,
+            "romfile" => boot_rom = BootRom::File(pair.path(option)?),
             _ => {
-                let expected = format!("{name},netdev=ID,mac=MAC");
+                let expected = format!("{name},netdev=ID,mac=MAC,bootindex=N,romfile=FILE");
                 return Err(ArgsError::bad(pair.shown(option), expected));
             }
         }
@@ -295,7 +297,7 @@ fn device(
         return Err(ArgsError::bad(given, expected).with_hint(PAIR_EXAMPLE));
     };
     let Netdev { id, network } = netdevs.remove(at);
-    Ok(Some(Card::new(Some(id), mac, network)))
+    Ok(Some(Card { boot_index, boot_rom, ..Card::new(Some(id), mac, network) }))
 }
 
 /// Checks `model=`.

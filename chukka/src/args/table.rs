@@ -216,7 +216,7 @@ pub static OPTIONS: [Opt; 66] = [
         "an additional option ROM; FILE,bootindex=N; repeatable",
     ]),
     value("boot", "KEY=VALUE", |o, v| o.boot_options.push(v), Group::Firmware, &[
-        "order=cd, once=d, menu=on, splash-time=MS, …",
+        "order=cdn, once=d, menu=on, splash-time=MS, …",
     ]),
     value("fw_cfg", "ITEM", |o, v| o.fw_cfg.push(v), Group::Firmware, &[
         "a file for the guest: opt/NAME,file=PATH or",
@@ -275,14 +275,14 @@ pub static OPTIONS: [Opt; 66] = [
         "the fourth disk",
     ]),
     value("cdrom", "FILE", |o, v| o.drives.push(DriveArg::Hd("cdrom", v)), Group::Machine, &[
-        "a CD; without a kernel, SeaBIOS boots it: -boot once=d",
+        "a CD, or its URL; without a kernel, SeaBIOS boots it",
     ]),
     flag("snapshot", |o| o.snapshot = true, Group::Machine, &[
         "discard what the guest writes to its disks",
     ]),
     value("nic", "TYPE", |o, v| o.nics.push(v), Group::Network, &[
-        "user: a network card; user,hostfwd=tcp::2222-:22 also",
-        "forwards a port; tap, stream; none (default)",
+        "user: a network card; user,hostfwd=tcp::2222-:22, with a",
+        "port; user,tftp=DIR,bootfile=F boots; tap; stream; none",
     ]),
     value("netdev", "TYPE", |o, v| o.netdevs.push(v), Group::Network, &[
         "user, tap or stream,id=ID for -device virtio-net",

@@ -9,6 +9,7 @@ mod firmware;
 mod location;
 mod machine;
 mod network;
+mod network_boot;
 mod pc_testdev;
 mod pflash;
 mod smbios;
@@ -16,18 +17,20 @@ mod state;
 
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
+use std::time::Duration;
 
 use ::location::fetch::Settings;
 
 use super::*;
 use ::location::Place;
+use ::location::remote::Net;
 use guest_memory::hint::Hint;
 
 use crate::request::{BootFiles, BootSource};
 use vmm::config::cpu_model::CpuModel;
 use vmm::config::{
-    BootOptions, InterruptKey, Limits, LostTicks, MachineKind, MapInitrd, OnPanic, OnReset,
-    RtcBase, SerialBackend, SmbiosOptions, Terminal, Trace,
+    InterruptKey, Limits, LostTicks, MapInitrd, OnPanic, OnReset, RtcBase, SerialBackend,
+    SmbiosOptions, Terminal, Trace,
 };
 
 fn parse_words(words: &[&str]) -> Result<Invocation, ArgsError> {
@@ -119,6 +122,7 @@ fn a_kernel_alone_gets_the_defaults() {
             disks: Vec::new(),
             cards: Vec::new(),
             cds: None,
+            cd_net: Net { idle: Duration::from_secs(10), retries: 1, ..Net::default() },
             boot_disk: None,
             flash: Vec::new(),
             warnings: Vec::new(),
@@ -129,6 +133,7 @@ fn a_kernel_alone_gets_the_defaults() {
                 boot_options: BootOptions::default(),
                 disk_boot_indices: Vec::new(),
                 cd_boot_indices: Vec::new(),
+                card_boot_indices: Vec::new(),
                 fw_cfg: Vec::new(),
                 smbios: SmbiosOptions::default(),
                 credentials: Vec::new(),

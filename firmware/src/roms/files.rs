@@ -59,6 +59,8 @@ const LOW_COPY_MAX: u64 = 256 << 10;
 /// Maximum size of an option ROM: the space between 0xc0000, where SeaBIOS loads option ROMs, and
 /// 0xe0000, where the low copy of a 128 KiB BIOS starts.
 const OPTION_ROM_MAX: u64 = 128 << 10;
+/// Maximum size of a file with several images for a PCI function. QEMU's have 256 KiB.
+const IMAGES_MAX: u64 = 1 << 20;
 /// The first two bytes of an option ROM.
 const OPTION_ROM_SIGNATURE: [u8; 2] = [0x55, 0xaa];
 /// Unit of the size in an option ROM's third byte.
@@ -128,6 +130,14 @@ pub enum RomError {
         /// Its first two bytes.
         found: [u8; 2],
     },
+    /// The ROM is not for a BIOS.
+    #[error("The option-rom '{}' has code type {found}, expected 0, for a BIOS", path.display())]
+    CodeType {
+        /// Its name.
+        path: PathBuf,
+        /// The code type in its PCI data structure; 3 is EFI.
+        found: u8,
+    },
     /// The file is shorter than its header declares, or the header declares a size of 0.
     #[error("The option-rom '{}' has {found} bytes; its header says {declared}", path.display())]
     OptionRomCut {
@@ -165,6 +175,9 @@ impl RomError {
             }
             Self::OptionRomSize { .. } | Self::OptionRomCut { .. } => {
                 "the download or copy may be incomplete".into()
+            }
+            Self::CodeType { .. } => {
+                "SeaBIOS runs ROMs for a BIOS only, such as iPXE's pxe-virtio.rom".into()
             }
             Self::OptionRomSignature { .. } => {
                 "this is not an option ROM; pass a BIOS image with -bios".into()
@@ -372,6 +385,19 @@ impl OptionRom {
     /// ROM.
     pub fn open(name: &OsStr, search: &[PathBuf]) -> Result<Self, RomError> {
         let (path, bytes, found) = read("option-rom", name, search, OPTION_ROM_MAX)?;
+        Self::parse(path, bytes, found)
+    }
+
+    /// The same for a file that may have several images, of which [`Self::image`] is the first.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub(super) fn open_first_image(name: &OsStr, search: &[PathBuf]) -> Result<Self, RomError> {
+        let (path, bytes, found) = read("option-rom", name, search, IMAGES_MAX)?;
+        Self::parse(path, bytes, found)
+    }
+
+    fn parse(path: PathBuf, bytes: Vec<u8>, found: u64) -> Result<Self, RomError> {
         let [first, second, units, ..] = *bytes else {
             return Err(RomError::OptionRomSize { path, found });
         };
@@ -394,6 +420,12 @@ impl OptionRom {
     /// The whole file: the ROM and any bytes after it.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// The first image of the file, as long as its header says.
+    pub(super) fn image(&self) -> &[u8] {
+        let units = self.bytes.get(2).copied().unwrap_or_default();
+        &self.bytes[..usize::from(units) * OPTION_ROM_UNIT]
     }
 
     /// The name of its fw_cfg file: `genroms/` and the file name, as in QEMU's `rom_add_option`.

@@ -45,6 +45,9 @@ pub enum BootError {
     /// There is a disk or a CD and no kernel, and the firmware that could boot it is not there.
     #[error("A disk or CD cannot be booted without firmware")]
     NoFirmwareForDisk(#[source] RomError),
+    /// The boot ROM of the network cards is not there.
+    #[error("The guest cannot boot from the network without a boot ROM for its card")]
+    NoNetworkRom(#[source] RomError),
     /// Firmware cannot boot the kernel.
     #[error(transparent)]
     Publish(#[from] KernelError),
@@ -86,6 +89,12 @@ impl Hint for BootError {
                 "install SeaBIOS (Debian, Ubuntu: 'apt install seabios'; Fedora: 'dnf install \
                  seabios-bin'), or name its directory with -L; -bootdisk DISK boots the disk's \
                  kernel without firmware"
+                    .into(),
+            ),
+            Self::NoNetworkRom(_) => Some(
+                "install iPXE's (Debian, Ubuntu: 'apt install ipxe-qemu'; Fedora: 'dnf install \
+                 ipxe-roms-qemu'), or name its directory with -L, or give the card's -device \
+                 romfile=FILE"
                     .into(),
             ),
             Self::Publish(error) => Hint::hint(error),

@@ -101,6 +101,15 @@ impl Cards {
         Ok(Self { cards, ..Self::default() })
     }
 
+    /// The cards to boot from: those with a boot index in `indices`, which has one entry for each
+    /// card, and the paths by which QEMU and SeaBIOS know them (`bootprio_find_pci_device`,
+    /// src/boot.c).
+    pub fn boot_paths(&self, indices: &[Option<u32>]) -> Vec<(u32, String)> {
+        let path = |card: &Card| format!("{}/ethernet-phy@0", card.device.path());
+        let cards = indices.iter().zip(&self.cards);
+        cards.filter_map(|(index, card)| Some(((*index)?, path(card)))).collect()
+    }
+
     /// Their DSDT entries.
     pub fn descriptions(&self) -> impl Iterator<Item = &dyn Aml> {
         self.cards.iter().filter_map(|card| card.device.description())

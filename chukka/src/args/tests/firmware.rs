@@ -37,6 +37,7 @@ fn firmware_and_its_roms_are_read() {
         search: vec!["/a".into(), "b".into()],
         own_option_rom: true,
         option_roms: vec![rom("x.bin", None), rom("y,z.bin", Some(3)), rom("z", None)],
+        network_rom: None,
         for_disk: false,
     };
     assert_eq!(config(&words).firmware.as_ref(), Some(&firmware));

@@ -6,6 +6,7 @@ use std::io::{self, Read};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use super::client::{Body, Client, RequestError};
 use super::opening::{self, Expected, Identity, Opened};
@@ -14,6 +15,9 @@ use super::url::Url;
 use storage::RandomAccess;
 use storage::host_file;
 use storage::sync::lock;
+
+/// How long reading ahead may take.
+const AHEAD: Duration = Duration::from_secs(3);
 
 /// Where the bytes behind a file's first ones come from.
 pub(super) enum Rest {
@@ -75,19 +79,54 @@ impl File {
         let (from, end) = (first * PAGE, end.saturating_mul(PAGE).min(self.len));
         let most = usize::try_from(end - from).map_err(io::Error::other)?;
         let bytes = self.client.persist(|| {
+            let began = Instant::now();
             let mut bytes = vec![0; most];
             let (mut body, is_part) = self.ask(from, Some(end - 1))?;
-            if body.fill(&mut bytes)? < most {
-                let problem = format!("the server sent less than the bytes {from}-{}", end - 1);
-                return Err(RequestError::retryable(problem, "try again, or use another server"));
-            }
-            if is_part {
+            let filled = self.fill_pages(&mut body, &mut bytes, began)?;
+            if filled < most {
+                bytes.truncate(filled);
+            } else if is_part {
                 body.ended()?;
             }
             Ok(bytes)
         })?;
         pages.keep(first, &bytes);
         Ok(pages.read(to, at).unwrap_or(0))
+    }
+
+    /// Fills `bytes` with whole pages, and returns their size. Reading ahead ends early if it takes long:
+    /// who waits for the first page need not wait for the others.
+    fn fill_pages(
+        &self,
+        body: &mut Body,
+        bytes: &mut [u8],
+        began: Instant,
+    ) -> Result<usize, RequestError> {
+        let page = usize::try_from(PAGE).unwrap_or(usize::MAX);
+        let needed = bytes.len().min(page);
+        let mut filled = 0;
+        while filled < bytes.len() {
+            match body.read(&mut bytes[filled..]) {
+                Err(_) if filled >= needed => break,
+                Err(error) => return Err(error),
+                Ok(0) => {
+                    let problem = "the server sent less than it was asked for";
+                    let hint = "try again, or use another server";
+                    return Err(RequestError::retryable(problem, hint));
+                }
+                Ok(count) => filled += count,
+            }
+            let time = began.elapsed();
+            if filled < needed && time > 2 * self.client.net().idle {
+                let problem =
+                    format!("the server sent only {filled} bytes in {} s", time.as_secs());
+                return Err(RequestError::retryable(problem, "use another server"));
+            }
+            if filled >= needed && time > AHEAD {
+                break;
+            }
+        }
+        Ok(if filled < bytes.len() { filled / page * page } else { filled })
     }
 
     /// Goes on with the body that is open, if `at` is not before it.

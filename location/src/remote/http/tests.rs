@@ -110,6 +110,47 @@ fn pieces_are_read_by_pages_and_ahead_when_they_are_in_a_row() {
     assert_eq!(server.connections(), 1);
 }
 
+/// Reads in a row until more than one page is asked for at once; the server then sends one and a half.
+#[test]
+fn a_page_that_came_is_not_lost_with_those_ahead_of_it() {
+    let content = bytes(LARGE);
+    let server = Server::new({
+        let content = content.clone();
+        move |request, _| {
+            let reply = Reply::file(request, &content, "\"1\"");
+            match request.range(content.len()) {
+                Some((from, to)) if from > 0 && to - from > 65_536 => reply.stalled(100_000),
+                _ => reply,
+            }
+        }
+    });
+    let net = Net { idle: Duration::from_millis(600), ..net() };
+    let file = tree(&server.url("/disk"), &net).unwrap().open(&TreePath::root()).unwrap();
+    assert_eq!(read_whole(&*file, LARGE).unwrap().unwrap(), content);
+    let asked = server.asked();
+    assert!(asked.iter().any(|line| !line.ends_with("-999999")), "{asked:?}");
+    assert!((3..20).contains(&asked.len()), "{asked:?}");
+}
+
+/// A page in more than twice the idle timeout is not waited for.
+#[test]
+fn a_page_that_comes_too_slowly_is_given_up() {
+    let content = bytes(LARGE);
+    let server = Server::new(move |request, _| match request.range(LARGE) {
+        Some((from, to)) if from > 0 => {
+            let range = format!("Content-Range: bytes {from}-{to}/{LARGE}\r\n");
+            let length = format!("Content-Length: {}\r\n", to - from + 1);
+            let head = format!("HTTP/1.1 206 Said\r\nETag: \"1\"\r\n{range}{length}\r\n");
+            Reply::trickling(&(head + &"x".repeat(600)), "y")
+        }
+        _ => Reply::file(request, &content, "\"1\""),
+    });
+    let net = Net { idle: Duration::from_millis(600), retries: 0, ..net() };
+    let file = tree(&server.url("/disk"), &net).unwrap().open(&TreePath::root()).unwrap();
+    let error = file.read_at(&mut [0; 10], 900_000).unwrap_err();
+    assert!(error.to_string().starts_with("the server sent only "), "{error}");
+}
+
 #[test]
 fn a_part_is_one_request_for_no_byte_more_over_the_same_connection() {
     let content = bytes(LARGE);

@@ -1,4 +1,7 @@
-//! Which disk or CD SeaBIOS boots: the boot order, boot indices, and what `-boot` says.
+//! Which disk, CD or network card SeaBIOS boots: the boot order, boot indices, and what `-boot` says.
+
+mod network;
+mod remote_cd;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -41,7 +44,12 @@ const BLOCK: usize = 2048;
 /// A CD that boots by El Torito, without emulation: `code` prints the name of four letters in block
 /// 21, and the drive's number.
 fn bootable_cd(name: &str, code: &[u8]) -> Vec<u8> {
-    let mut cd = vec![0; 24 * BLOCK];
+    bootable_cd_of(24, 21, name, code)
+}
+
+/// The same with this number of blocks, and the name in block `at`.
+fn bootable_cd_of(blocks: usize, at: u16, name: &str, code: &[u8]) -> Vec<u8> {
+    let mut cd = vec![0; blocks * BLOCK];
     let mut put = |block: usize, at: usize, bytes: &[u8]| {
         cd[block * BLOCK + at..][..bytes.len()].copy_from_slice(bytes);
     };
@@ -53,8 +61,9 @@ fn bootable_cd(name: &str, code: &[u8]) -> Vec<u8> {
     put(19, 0x1e, &[0x55, 0xaa]);
     put(19, 0x20, &[0x88, 0, 0, 0, 0, 0, 4, 0, 20]); // four sectors of 512 bytes, from block 20
     put(20, 0, code);
-    put(20, 0x80, &[16, 0, 1, 0, 0, 0x80, 0, 0, 21]);
-    put(21, 0, name.as_bytes());
+    put(20, 0x80, &[16, 0, 1, 0, 0, 0x80, 0, 0]);
+    put(20, 0x88, &at.to_le_bytes());
+    put(at.into(), 0, name.as_bytes());
     cd
 }
 
