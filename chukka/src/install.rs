@@ -26,6 +26,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use guest_memory::hint::Hint;
+use location::Place;
 use vmm::config::{OnReset, SerialBackend};
 use vmm::host::signals::Signals;
 use vmm::outcome::Outcome;
@@ -34,6 +35,7 @@ use crate::bootdisk;
 use crate::error::RunError;
 use crate::guest::{self, Ended};
 use crate::install_state::{InstallState, Phase, StateError};
+use crate::location_server;
 use crate::report;
 use crate::request::Request;
 use saved_guest::SavedGuest;
@@ -119,8 +121,10 @@ fn one_boot(request: &Request, watch: &Watch, stage: watch::Stage) -> Fallible<(
 
 /// What boots the installer.
 fn installer(state: &InstallState, guest: &SavedGuest, course: Course) -> Fallible<Request> {
-    let request = guest.request(state.directory(), &[], Some(state.installer(&[])?))?;
-    let mut request = with_log(request, state.directory(), course);
+    let mut boot = state.installer(&[])?;
+    boot.served = guest.served.clone().map(Place::Local);
+    let request = guest.request(state.directory(), &[], Some(boot))?;
+    let mut request = with_log(location_server::attach(request), state.directory(), course);
     request.vm.on_reset = OnReset::Exit;
     Ok(request)
 }

@@ -313,6 +313,7 @@ impl InstallState {
             injections: Vec::new(),
             answers_at: Vec::new(),
             served_at: None,
+            served: None,
             location_args: true,
             cmdline,
             fetch: Settings::default(),

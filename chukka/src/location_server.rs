@@ -54,8 +54,9 @@ pub fn attach(mut request: Request) -> Request {
 
 /// The location that can be served.
 fn local(boot: &BootSource) -> Option<&Place> {
-    match &boot.files {
-        BootFiles::Location { place: place @ Place::Local(_), .. } => Some(place),
+    match (&boot.served, &boot.files) {
+        (Some(place @ Place::Local(_)), _)
+        | (None, BootFiles::Location { place: place @ Place::Local(_), .. }) => Some(place),
         _ => None,
     }
 }

@@ -150,6 +150,8 @@ pub struct BootSource {
     /// Where the guest's user network serves the location by HTTP, without a slash at the end:
     /// [`crate::location_server::attach`].
     pub served_at: Option<String>,
+    /// The place that is served, if it is not that of [`BootSource::files`].
+    pub served: Option<Place>,
     /// Whether the command line gets the words that tell the installer where its tree is.
     pub location_args: bool,
     /// The kernel command line (`-append`): bytes as given, without a NUL inside or at the end. Injections may add words.

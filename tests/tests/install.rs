@@ -78,10 +78,7 @@ impl Installation {
             format!("chukka install --restart-install --state {}", self.directory().display());
         assert!(ended.stderr.contains(&hint), "{ended:?}");
         self.assert_phase("pending");
-        self.start()
-            .refused()
-            .says("is not installed: its installer has not finished")
-            .hints(&hint);
+        self.assert_does_not_start();
     }
 }
 
@@ -250,13 +247,44 @@ fn what_cannot_be_installed_is_refused_before_anything_is_made() {
         assert!(!it.directory().exists(), "{words:?}");
     }
     let nowhere = start(["install", "--state"]).args([it.directory(), it.scratch.path("nowhere")]);
-    nowhere.refused().says("is not there");
-    start(["install"]).refused().says("There is no LOCATION");
-    start(["start"]).args([it.directory()]).refused().says("there is no install.json in it");
+    let nothing = start(["start"]).args([it.directory()]);
+    for (refused, said) in [
+        (nowhere, "is not there"),
+        (start(["install"]), "There is no LOCATION"),
+        (nothing, "there is no install.json in it"),
+    ] {
+        let ended = refused.run();
+        assert_eq!(ended.code(), Some(125), "{ended:?}");
+        assert!(ended.stderr.contains(said), "{ended:?}");
+    }
     assert!(!it.directory().exists());
     let plan = it.install().args(["--dry-run"]).run();
     assert_eq!(plan.code(), Some(0), "{plan:?}");
     assert!(plan.text().contains("\ncommand line  console=ttyS0\n"), "{plan:?}");
     assert!(plan.text().contains("\nmachine       microvm, 64M of memory, 1 CPU\n"), "{plan:?}");
     assert!(!it.directory().exists());
+}
+
+#[test]
+fn a_tree_on_this_host_is_served_to_the_guest_and_its_installer_gets_what_it_needs() {
+    let scratch = Scratch::new();
+    let images = scratch.path("tree/images/pxeboot");
+    fs::create_dir_all(&images).unwrap();
+    fs::write(images.join("vmlinuz"), bzimage("P")).unwrap();
+    fs::write(images.join("initrd.img"), b"initrd").unwrap();
+    let info = "[general]\nfamily = Fedora\nversion = 42\narch = x86_64\n\
+                [images-x86_64]\nkernel = images/pxeboot/vmlinuz\ninitrd = images/pxeboot/initrd.img\n";
+    fs::write(scratch.path("tree/.treeinfo"), info).unwrap();
+    let plan = |network: &str| {
+        let install = start(["install", "--cache", "off", "--dry-run", "--network", network]);
+        let ended = install.args(["--state".as_ref(), scratch.path("guest").as_path()]);
+        let ended = ended.args([scratch.path("tree")]).run();
+        assert_eq!(ended.code(), Some(0), "{ended:?}");
+        ended.text()
+    };
+    let served = plan("user");
+    let line = "\ncommand line  console=ttyS0 inst.repo=http://10.0.2.4/tree\n";
+    assert!(served.contains(line), "{served}");
+    assert!(served.contains("\nmachine       pc, 3G of memory, 1 CPU\n"), "{served}");
+    assert!(!plan("none").contains("console=ttyS0 inst.repo="));
 }

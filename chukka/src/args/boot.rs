@@ -71,6 +71,7 @@ pub(super) fn boot(args: &BootArgs, with_firmware: bool) -> Result<Option<BootSo
         injections,
         answers_at,
         served_at: None,
+        served: None,
         location_args,
         cmdline,
         fetch,

@@ -71,6 +71,7 @@ fn boot_source(files: BootFiles, cmdline: &[u8]) -> BootSource {
         injections,
         answers_at,
         served_at: None,
+        served: None,
         location_args: true,
         cmdline,
         fetch,

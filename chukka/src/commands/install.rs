@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command};
+use location::Place;
 use vmm::config::Size;
 use vmm::host::signals;
 
@@ -18,8 +19,10 @@ use crate::error::RunError;
 use crate::install::saved_guest::SavedGuest;
 use crate::install::{self, Course, LOG, media, needs};
 use crate::install_state::{self, InstallState, StateError};
+use crate::location_server;
 use crate::plan;
 use crate::report;
+use crate::request::{BootFiles, BootSource};
 use crate::resolve::{Purpose, Resolved};
 
 const AFTER: &str = "\
@@ -168,10 +171,15 @@ fn installed(matches: &ArgMatches) -> Result<ExitCode, Problem> {
     }
     let mut boot = args::boot_source(&source)?;
     boot.cmdline = with_console(boot.cmdline);
-    let resolved = Resolved::open(&boot, Purpose::Copies)?;
-    let guest = guest(matches, &resolved)?;
+    let mut resolved = Resolved::open(&boot, Purpose::Copies)?;
+    let mut guest = guest(matches, &resolved)?;
     // What is wrong with the machine is said before anything is made.
-    guest.request(&directory, &[], None)?;
+    let request = location_server::attach(guest.request(&directory, &[], Some(boot))?);
+    if let Some(boot) = request.boot.filter(|boot| boot.served_at.is_some()) {
+        // The guest reads the tree by its network: the command line says where.
+        guest.served = served(&boot)?;
+        resolved = Resolved::open(&boot, Purpose::Copies)?;
+    }
     let text = plan(&resolved, &guest, &directory, course);
     if matches.get_flag("dry-run") {
         return Ok(answer(&text));
@@ -188,6 +196,17 @@ fn ended(result: &install::Result) -> ExitCode {
     match install::report(result) {
         Ok(status) => ExitCode::from(status),
         Err(signal) => signals::die_of(signal),
+    }
+}
+
+/// The tree on this host that is served to the guest.
+fn served(boot: &BootSource) -> Result<Option<PathBuf>, Problem> {
+    let BootFiles::Location { place: Place::Local(path), .. } = &boot.files else {
+        return Ok(None);
+    };
+    match fs::canonicalize(path) {
+        Ok(path) => Ok(Some(path)),
+        Err(error) => refused(format!("{}: {error}", path.display()), ""),
     }
 }
 
@@ -289,7 +308,7 @@ fn guest(matches: &ArgMatches, resolved: &Resolved) -> Result<SavedGuest, Proble
         let disk = media::disk("", "disk.qcow2", needs.disk);
         disks.push(disk.map_err(|(message, hint)| Problem::Refused(message, hint.into()))?);
     }
-    Ok(SavedGuest { arguments, disks })
+    Ok(SavedGuest { arguments, disks, served: None })
 }
 
 /// What is going to happen.

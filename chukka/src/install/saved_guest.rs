@@ -16,6 +16,9 @@ pub struct SavedGuest {
     pub arguments: Vec<String>,
     /// The disks.
     pub disks: Vec<SavedDisk>,
+    /// The tree on this host that the installer reads by the guest's network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub served: Option<PathBuf>,
 }
 
 /// A disk.
@@ -114,6 +117,7 @@ mod tests {
         let guest = SavedGuest {
             arguments: ["-machine", "pc", "-m", "64M"].map(Into::into).into(),
             disks: vec![disk("a,b.raw"), disk("/c")],
+            served: None,
         };
         let request = guest.request(Path::new("/d"), &["-smp".into(), "2".into()], None).unwrap();
         let paths: Vec<_> = request.disks.iter().map(|disk| disk.path.clone()).collect();

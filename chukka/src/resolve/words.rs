@@ -217,6 +217,7 @@ mod tests {
             injections: Vec::new(),
             answers_at: Vec::new(),
             served_at: None,
+            served: None,
             location_args: true,
             cmdline: cmdline.into(),
             fetch: Settings::default(),

@@ -21,7 +21,7 @@ impl Folder {
     fn guest() -> SavedGuest {
         let (path, options) = ("disk.raw".into(), "format=raw".into());
         let disk = SavedDisk { path, options, size: 1 << 20, created: true };
-        SavedGuest { arguments: Vec::new(), disks: vec![disk] }
+        SavedGuest { arguments: Vec::new(), disks: vec![disk], served: None }
     }
 
     fn verdict(&self, outcome: Outcome, changes: u64, heard: &Heard, no_reboot: bool) -> Verdict {
