@@ -142,7 +142,7 @@ fn card(
     if let Some(dump) = &config.dump {
         backend = Arc::new(dump::Dump::new(backend, dump)?);
     }
-    Ok(cards::CardConfig { backend, mac: config.mac, mtu: None })
+    Ok(cards::CardConfig { backend, mac: config.mac, mtu: None, withheld: config.withheld })
 }
 
 #[cfg(test)]
@@ -157,6 +157,7 @@ mod tests {
             &CardConfig {
                 mac: [2; 6],
                 network,
+                withheld: 0,
                 dump: None,
                 boot_index: None,
                 boot_rom: BootRom::None,

@@ -71,6 +71,8 @@ pub struct CardConfig {
     pub mac: [u8; 6],
     /// What it is connected to.
     pub network: NetworkConfig,
+    /// The features that it does not offer: a mask of bits of [`devices::virtio::net::OPTIONAL`].
+    pub withheld: u64,
     /// Where its frames are recorded.
     pub dump: Option<DumpConfig>,
     /// Its position in the firmware's boot order, from 0.

@@ -1,6 +1,7 @@
 //! `-nic`, `-netdev` with `-device virtio-net`, and `-net`: the guest's network cards, in QEMU's
 //! spelling.
 
+use devices::virtio::net::OPTIONAL;
 use vmm::config::MachineKind;
 
 use super::error::ArgsError;
@@ -40,6 +41,8 @@ struct Card {
     id: Option<String>,
     mac: Option<[u8; 6]>,
     network: NetworkConfig,
+    /// The features that the card does not offer, as a mask.
+    withheld: u64,
     dump: Option<DumpConfig>,
     boot_index: Option<u32>,
     boot_rom: BootRom,
@@ -47,7 +50,15 @@ struct Card {
 
 impl Card {
     fn new(id: Option<String>, mac: Option<[u8; 6]>, network: NetworkConfig) -> Self {
-        Self { id, mac, network, dump: None, boot_index: None, boot_rom: BootRom::Usual }
+        Self {
+            id,
+            mac,
+            network,
+            withheld: 0,
+            dump: None,
+            boot_index: None,
+            boot_rom: BootRom::Usual,
+        }
     }
 }
 
@@ -120,8 +131,8 @@ fn with_addresses(cards: Vec<Card>) -> Result<Vec<CardConfig>, ArgsError> {
         // There are fewer places for cards than addresses.
         let mac = mac.unwrap_or(FIRST_MAC);
         taken.push(mac);
-        let Card { network, dump, boot_index, boot_rom, .. } = card;
-        finished.push(CardConfig { mac, network, dump, boot_index, boot_rom });
+        let Card { network, withheld, dump, boot_index, boot_rom, .. } = card;
+        finished.push(CardConfig { mac, network, withheld, dump, boot_index, boot_rom });
     }
     Ok(finished)
 }
@@ -270,9 +281,14 @@ fn device(
         return Ok(None);
     };
     check_machine(&format!("-device {name}"), name, machine)?;
-    let (mut wanted, mut mac) = (None, None);
+    let (mut wanted, mut mac, mut withheld) = (None, None, 0);
     let (mut boot_index, mut boot_rom) = (None, BootRom::Usual);
     for pair in &pairs {
+        if let Some((_, bit)) = OPTIONAL.iter().find(|(name, _)| *name == pair.key) {
+            let is_on = pair.text(option)?.switch(option)?;
+            withheld = withheld & !(1 << bit) | u64::from(!is_on) << bit;
+            continue;
+        }
         match pair.key.as_str() {
             "driver" | "id" => {}
             "netdev" => wanted = Some(pair.text(option)?.value(option)?.to_owned()),
@@ -297,7 +313,7 @@ fn device(
         return Err(ArgsError::bad(given, expected).with_hint(PAIR_EXAMPLE));
     };
     let Netdev { id, network } = netdevs.remove(at);
-    Ok(Some(Card { boot_index, boot_rom, ..Card::new(Some(id), mac, network) }))
+    Ok(Some(Card { withheld, boot_index, boot_rom, ..Card::new(Some(id), mac, network) }))
 }
 
 /// Checks `model=`.

@@ -40,6 +40,17 @@ pub const TRANSMIT: u16 = 1;
 /// How many frames the driver gets before it is the other queue's turn.
 const BUDGET: usize = 256;
 
+/// The features that a card can be without, each by the name of QEMU's property and by its bit.
+pub const OPTIONAL: [(&str, u32); 7] = [
+    ("csum", bindings::VIRTIO_NET_F_CSUM),
+    ("guest_csum", bindings::VIRTIO_NET_F_GUEST_CSUM),
+    ("guest_tso4", bindings::VIRTIO_NET_F_GUEST_TSO4),
+    ("guest_tso6", bindings::VIRTIO_NET_F_GUEST_TSO6),
+    ("host_tso4", bindings::VIRTIO_NET_F_HOST_TSO4),
+    ("host_tso6", bindings::VIRTIO_NET_F_HOST_TSO6),
+    ("mrg_rxbuf", bindings::VIRTIO_NET_F_MRG_RXBUF),
+];
+
 /// Length in bytes of a MAC address.
 pub const MAC_SIZE: usize = 6;
 
@@ -90,6 +101,8 @@ pub struct Net {
     backend: Arc<dyn NetBackend>,
     mac: [u8; MAC_SIZE],
     mtu: Option<u16>,
+    /// Features that are not offered.
+    withheld: u64,
     link_is_up: AtomicBool,
     /// The features the driver has accepted.
     features: AtomicU64,
@@ -117,12 +130,30 @@ impl Net {
             backend,
             mac,
             mtu,
+            withheld: 0,
             link_is_up: AtomicBool::new(true),
             features: AtomicU64::new(0),
             pending: Mutex::default(),
             transmitted: Mutex::default(),
             is_behind: AtomicBool::new(false),
         }
+    }
+
+    /// The same card without some of its [`OPTIONAL`] features: a mask of their bits. Segmentation
+    /// is not offered without the checksums that it needs (virtio 1.2, 5.1.3.1).
+    #[must_use]
+    pub fn without(self, features: u64) -> Self {
+        let has = |bit: u32| features & (1 << bit) != 0;
+        let mut withheld = features;
+        if has(bindings::VIRTIO_NET_F_CSUM) {
+            withheld |=
+                1 << bindings::VIRTIO_NET_F_HOST_TSO4 | 1 << bindings::VIRTIO_NET_F_HOST_TSO6;
+        }
+        if has(bindings::VIRTIO_NET_F_GUEST_CSUM) {
+            withheld |=
+                1 << bindings::VIRTIO_NET_F_GUEST_TSO4 | 1 << bindings::VIRTIO_NET_F_GUEST_TSO6;
+        }
+        Self { withheld, ..self }
     }
 
     /// The address.
@@ -280,7 +311,7 @@ impl VirtioDevice for Net {
             ]);
         }
         bits.extend(self.mtu.map(|_| bindings::VIRTIO_NET_F_MTU));
-        bits.into_iter().fold(0, |mask, bit| mask | 1 << bit)
+        bits.into_iter().fold(0, |mask, bit| mask | 1 << bit) & !self.withheld
     }
 
     fn queue_sizes(&self) -> &[u16] {

@@ -59,6 +59,8 @@ pub struct CardConfig {
     pub mac: [u8; MAC_SIZE],
     /// The MTU that the guest is told, in bytes.
     pub mtu: Option<u16>,
+    /// The features that it does not offer: a mask of bits of [`devices::virtio::net::OPTIONAL`].
+    pub withheld: u64,
 }
 
 impl fmt::Debug for CardConfig {
@@ -92,8 +94,8 @@ impl Cards {
     pub fn new(cards: &[CardConfig], slots: &mut Slots) -> Result<Self, StartError> {
         let plug = |config: &CardConfig| {
             let backend = Arc::clone(&config.backend);
-            let net =
-                Arc::new(Net::new(Arc::<dyn CardBackend>::clone(&backend), config.mac, config.mtu));
+            let net = Net::new(Arc::<dyn CardBackend>::clone(&backend), config.mac, config.mtu);
+            let net = Arc::new(net.without(config.withheld));
             let device = slots.plug(Arc::<Net>::clone(&net))?;
             Ok(Card { net, backend, device })
         };
@@ -323,7 +325,7 @@ mod tests {
     fn card(deadline: Option<Instant>, panics: bool) -> (CardConfig, UnixStream, Receiver<()>) {
         let ((near, far), (polls, polled)) = (UnixStream::pair().unwrap(), channel());
         let backend = Arc::new(Reporting { near, polls: Mutex::new(polls), deadline, panics });
-        (CardConfig { backend, mac: [2, 0, 0, 0, 0, 1], mtu: None }, far, polled)
+        (CardConfig { backend, mac: [2, 0, 0, 0, 0, 1], mtu: None, withheld: 0 }, far, polled)
     }
 
     fn cards(configs: &[CardConfig]) -> Result<Cards, StartError> {

@@ -44,6 +44,18 @@ fn cards_are_spelt_as_in_qemu() {
 }
 
 #[test]
+fn offloads_are_switched_off_as_in_qemu() {
+    let device = "virtio-net,netdev=n,host_tso4=off,csum=on,mrg_rxbuf=off,guest_tso6=off";
+    let withheld =
+        |device: &str| request(&["-netdev", "user,id=n", "-device", device]).cards[0].withheld;
+    // Bits 11, 15 and 8 (virtio 1.2, 5.1.3).
+    assert_eq!(withheld(device), 1 << 11 | 1 << 15 | 1 << 8);
+    assert_eq!(withheld("virtio-net,netdev=n,host_tso4=off,host_tso4=on"), 0);
+    let refused = refusal(&["-netdev", "user,id=n", "-device", "virtio-net,netdev=n,csum=maybe"]);
+    assert!(refused.0.contains("csum=maybe"), "{refused:?}");
+}
+
+#[test]
 fn each_card_has_an_address_of_its_own() {
     let words = [
         "-device",

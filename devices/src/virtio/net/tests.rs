@@ -511,3 +511,20 @@ fn garbage_in_the_rings_does_no_harm() {
         let _ = driver.status();
     }
 }
+
+#[test]
+fn features_can_be_withheld_and_take_along_those_that_need_them() {
+    let offered = |without: &[u64]| {
+        let mask = without.iter().fold(0, |mask, bit| mask | bit);
+        Net::new(Arc::new(Wire::default()), MAC, None).without(mask).features()
+    };
+    let all = offered(&[]);
+    for bit in [CSUM, GUEST_CSUM, GUEST_TSO4, HOST_TSO4, MERGEABLE] {
+        assert_ne!(all & bit, 0);
+    }
+    assert_eq!(offered(&[HOST_TSO4, MERGEABLE]), all & !HOST_TSO4 & !MERGEABLE);
+    let host_tso6 = 1 << bindings::VIRTIO_NET_F_HOST_TSO6;
+    assert_eq!(offered(&[CSUM]), all & !CSUM & !HOST_TSO4 & !host_tso6);
+    let guest_tso6 = 1 << bindings::VIRTIO_NET_F_GUEST_TSO6;
+    assert_eq!(offered(&[GUEST_CSUM]), all & !GUEST_CSUM & !GUEST_TSO4 & !guest_tso6);
+}
