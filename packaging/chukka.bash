@@ -217,6 +217,7 @@ _chukka() {
         -chardev|--chardev) return ;;
         -msg|--msg) _chukka_words "timestamp"; return ;;
         -trace|--trace) _chukka_words "fw_cfg"; return ;;
+        -gdb|--gdb) return ;;
         -action|--action) return ;;
         -timeout|--timeout) return ;;
         -silence|--silence) return ;;
@@ -228,7 +229,7 @@ _chukka() {
         -d|--d) return ;;
     esac
     if [[ $cur == -* || COMP_CWORD -gt 1 ]]; then
-        _chukka_options "kernel initrd append location no-location-args bootdisk entry state initrd-inject preseed kickstart autoyast offline fetch checksum dry-run bios pflash L option-rom boot fw_cfg smbios credential m smp cpu machine M accel enable-kvm rtc uuid name drive hda hdb hdc hdd cdrom snapshot nic netdev net object serial nographic nodefaults debugcon global device chardev msg trace no-reboot action timeout silence help h version display vnc monitor parallel vga no-user-config d" -
+        _chukka_options "kernel initrd append location no-location-args bootdisk entry state initrd-inject preseed kickstart autoyast offline fetch checksum dry-run bios pflash L option-rom boot fw_cfg smbios credential m smp cpu machine M accel enable-kvm rtc uuid name drive hda hdb hdc hdd cdrom snapshot nic netdev net object serial nographic nodefaults debugcon global device chardev msg trace gdb s S no-reboot action timeout silence help h version display vnc monitor parallel vga no-user-config d" -
     else
         _chukka_words "install start fetch restart-install bootloader disk cache help version"
     fi

@@ -209,6 +209,9 @@ _arguments \
     '*-chardev[for isa-debugcon\: file,id=ID,path=PATH or stdio,id=ID]:BACKEND: ' \
     '*-msg[put the host'\''s time before each line of that log]:timestamp:(timestamp)' \
     '*-trace[print each fw_cfg operation, and a summary]:fw_cfg:(fw_cfg)' \
+    '*-gdb[wait for gdb at tcp\:\:1234, tcp\:HOST\:PORT or unix\:PATH]:ADDRESS: ' \
+    '*-s[the same as -gdb tcp\:\:1234]' \
+    '*-S[do not start the guest before gdb does]' \
     '*-no-reboot[end when the guest resets, instead of rebooting it]' \
     '*-action[panic=none\: a kernel panic does not end the run; panic=shutdown (default); reboot=shutdown\: -no-reboot]:EVENT=DO: ' \
     '*-timeout[end a guest that has not ended by then, with status 124 and a report on what each of its CPUs is doing]:SECONDS: ' \

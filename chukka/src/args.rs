@@ -31,6 +31,7 @@ mod error;
 mod fetching;
 mod firmware;
 mod fw_cfg;
+mod gdb;
 mod help;
 mod machine;
 mod nearest;
@@ -173,6 +174,7 @@ fn request(options: &Options) -> Result<Request, ArgsError> {
     let (serial, terminal) = console::serial(options)?;
     let Ending { on_reset, on_panic } = ending::ending(options)?;
     let limits = ending::limits(options)?;
+    let gdb = gdb::gdb(options)?;
     let flash = pflash::chips(options, machine)?;
     let Drives { disks, cds } = drive::disks(options, machine, &mut warnings)?;
     let cds_to_boot = cds.as_deref().unwrap_or_default();
@@ -223,6 +225,7 @@ fn request(options: &Options) -> Result<Request, ArgsError> {
         on_panic,
         rtc,
         limits,
+        gdb,
     };
     let boot_disk = boot.as_ref().and_then(|boot| drive::boot_disk(boot, options.snapshot));
     let cd_net = fetching::for_cds(&options.boot)?;

@@ -101,6 +101,41 @@ pub struct VmConfig {
     pub rtc: RtcConfig,
     /// How long the run may take.
     pub limits: Limits,
+    /// The server that gdb connects to.
+    pub gdb: Option<GdbConfig>,
+}
+
+/// A server for gdb (`-gdb`, `-s`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GdbConfig {
+    /// Where it listens.
+    pub address: GdbAddress,
+    /// `-S`: the guest does not execute anything before gdb lets it.
+    pub hold: bool,
+}
+
+/// Where the server for gdb listens. Shown as gdb's command `target remote` wants it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GdbAddress {
+    /// A TCP port of this host.
+    Tcp {
+        /// The host's name or address, as it was given.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+    /// A UNIX socket.
+    Unix(PathBuf),
+}
+
+impl std::fmt::Display for GdbAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Unix(path) => write!(f, "{}", path.display()),
+        }
+    }
 }
 
 /// How long a run may take. `None`: as long as it likes.

@@ -10,6 +10,7 @@ use std::io;
 use guest_memory::hint::Hint;
 use thiserror::Error;
 
+use crate::config::GdbAddress;
 use crate::kvm::KvmError;
 use crate::memory::MemoryError;
 pub use boot::BootError;
@@ -37,6 +38,14 @@ pub enum StartError {
     /// Descriptors, threads, timers or signals.
     #[error(transparent)]
     Host(#[from] HostError),
+    /// The server for gdb cannot listen.
+    #[error("Cannot listen for gdb at {address}")]
+    Gdb {
+        /// Where.
+        address: GdbAddress,
+        /// The operating system's error.
+        source: io::Error,
+    },
     /// A thread panicked and has already printed its message. Holds the part that failed.
     #[error("internal error in {0}")]
     Defect(&'static str),
@@ -57,6 +66,9 @@ impl Hint for StartError {
             Self::Kvm(error) => error.hint(),
             Self::Device(error) => error.hint(),
             Self::Host(error) => error.hint(),
+            Self::Gdb { .. } => {
+                Some("use another address: -gdb tcp::1235 or -gdb unix:PATH".into())
+            }
             Self::Defect(_) => Some(REPORT_DEFECT.into()),
         }
     }

@@ -21,8 +21,9 @@ use std::path::{Path, PathBuf};
 use firmware::layout;
 use guest_memory::hint::Hint;
 use kvm_bindings::{
-    KVM_IRQCHIP_PIC_MASTER, KVM_IRQCHIP_PIC_SLAVE, KVM_MEM_READONLY, KVM_PIT_SPEAKER_DUMMY,
-    kvm_irqchip, kvm_pit_config, kvm_reinject_control, kvm_userspace_memory_region,
+    KVM_CAP_SET_GUEST_DEBUG2, KVM_IRQCHIP_PIC_MASTER, KVM_IRQCHIP_PIC_SLAVE, KVM_MEM_READONLY,
+    KVM_PIT_SPEAKER_DUMMY, kvm_irqchip, kvm_pit_config, kvm_reinject_control,
+    kvm_userspace_memory_region,
 };
 use kvm_ioctls::{Cap, Kvm, VmFd};
 use thiserror::Error;
@@ -219,6 +220,18 @@ pub fn first_rom_slot(ram: &Ram) -> u32 {
 /// Whether the guest's writes to ROM leave KVM_RUN, which flash chips need (KVM_CAP_READONLY_MEM).
 pub fn has_read_only_memory(kvm: &Kvm) -> bool {
     kvm.check_extension(Cap::ReadonlyMem)
+}
+
+/// The flags of KVM_SET_GUEST_DEBUG that the host's KVM knows (KVM_CAP_SET_GUEST_DEBUG2, Linux 5.13).
+///
+/// # Errors
+/// The host's KVM does not have KVM_SET_GUEST_DEBUG.
+pub fn debug_flags(kvm: &Kvm) -> Result<u32, KvmError> {
+    if !kvm.check_extension(Cap::SetGuestDebug) {
+        return Err(KvmError::Capability("KVM_CAP_SET_GUEST_DEBUG"));
+    }
+    let flags = kvm.check_extension_raw(KVM_CAP_SET_GUEST_DEBUG2.into());
+    Ok(u32::try_from(flags).unwrap_or_default())
 }
 
 /// Shows a ROM in the guest's memory, or hides it, so that reads leave KVM_RUN too. `slot` is its

@@ -16,12 +16,14 @@
 //! | [`error`] | why a guest could not start |
 //! | [`boot`] | what is booted: a kernel directly, or firmware |
 //! | [`machine`] | the list of devices; fw_cfg's items and its trace |
+//! | [`gdb`] | the server for gdb: registers, memory, breakpoints, steps |
 //! | [`run`] | one run: boots, reboots, threads, the event loop |
 
 pub mod boot;
 pub mod bus;
 pub mod config;
 pub mod error;
+pub mod gdb;
 pub mod host;
 pub mod kvm;
 mod lock;

@@ -2,6 +2,7 @@
 #![expect(unsafe_code, reason = "mmap(2), munmap(2) and madvise(2) have no safe form")]
 
 mod paging;
+pub mod peek;
 pub mod rom;
 
 use std::borrow::Cow;

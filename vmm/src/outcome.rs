@@ -46,6 +46,8 @@ pub enum Outcome {
     Silence(Duration),
     /// The user typed Ctrl-A x.
     Quit,
+    /// The debugger killed the guest.
+    Killed,
     /// A signal that terminates the process: chukka cleans up, then dies of it.
     Signal(i32),
     /// chukka itself failed in the named part; the panic message has already been printed.
@@ -104,7 +106,7 @@ impl Outcome {
     /// signal instead.
     pub fn status(&self) -> Option<u8> {
         match self {
-            Self::PowerOff | Self::Reset | Self::Quit => Some(0),
+            Self::PowerOff | Self::Reset | Self::Quit | Self::Killed => Some(0),
             Self::DebugExit(status) => Some(*status),
             Self::Panic(_) => Some(120),
             Self::TripleFault(_) => Some(121),
@@ -119,7 +121,10 @@ impl Outcome {
 
     /// Whether the guest or the user ended the run on purpose.
     pub fn is_orderly(&self) -> bool {
-        matches!(self, Self::PowerOff | Self::Reset | Self::DebugExit(_) | Self::Quit)
+        matches!(
+            self,
+            Self::PowerOff | Self::Reset | Self::DebugExit(_) | Self::Quit | Self::Killed
+        )
     }
 
     /// What the user can do about it, if anything.
@@ -174,6 +179,7 @@ impl fmt::Display for Outcome {
                 write!(f, "the guest printed nothing for {} s (-silence)", time.as_secs_f64())
             }
             Self::Quit => write!(f, "ended by Ctrl-A x"),
+            Self::Killed => write!(f, "ended by the debugger"),
             Self::Defect(part) => write!(f, "internal error in {part}"),
             Self::Signal(number) => write!(f, "ended by signal {number}"),
         }

@@ -6,11 +6,13 @@ pub mod event_loop;
 pub mod flusher;
 pub mod message;
 mod typing;
+pub mod vcpu_threads;
 
+use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
 
 use devices::virtio::block::Block;
@@ -21,17 +23,17 @@ use firmware::smbios::SmbiosTables;
 use firmware::{BootState, MemoryMap};
 use guest_memory::Leases;
 use kvm_ioctls::Kvm;
-use vmm_sys_util::signal::Killable;
 
 use crate::boot::{Boot, FlashDrive};
 use crate::config::{InterruptKey, MachineKind, SerialBackend, VmConfig};
 use crate::error::{BootError, HostError, StartError};
+use crate::gdb::Debugger;
 use crate::host::input::Input;
 use crate::host::notices::Notifier;
 use crate::host::signals::{self, Signals};
 use crate::host::terminal::{self, Keys, Terminal};
 use crate::kvm::cpuid::Cpuid;
-use crate::kvm::vcpu::Vcpu;
+use crate::kvm::vcpu::{self, Vcpu};
 use crate::kvm::vcpu_state;
 use crate::kvm::{self, KvmError};
 use crate::machine::Devices;
@@ -40,11 +42,13 @@ use crate::machine::items;
 use crate::machine::parts::Parts;
 use crate::machine::virtio;
 use crate::memory::Ram;
+use crate::memory::peek::Slots;
 use crate::outcome::Outcome;
 use course::Next;
 use event_loop::{EventLoop, Policy, Sources};
 use flusher::Flusher;
 use message::Message;
+use vcpu_threads::VcpuThreads;
 
 /// The KVM device.
 const KVM_DEVICE: &str = "/dev/kvm";
@@ -127,14 +131,6 @@ impl Remote {
     pub fn quit(&self) {
         self.0.note(|notices| notices.ended = notices.ended.take().or(Some(Outcome::Quit)));
     }
-}
-
-/// The vCPUs while the event loop waits.
-enum Vcpus {
-    /// In threads of their own.
-    Running(Vec<JoinHandle<Option<Vcpu>>>),
-    /// Stopped, because a disk waits.
-    Paused(Vec<Vcpu>),
 }
 
 /// A guest that is ready to run: the state that is preserved across its reboots.
@@ -246,6 +242,7 @@ impl<'a> Vm<'a> {
         let signals = Signals::listen().map_err(host("signals"))?;
         let flusher =
             Flusher::start(Arc::clone(&devices)).map(Arc::new).map_err(host("a thread"))?;
+        let mut debugger = self.open_debugger()?;
         let disks = devices.disks.start(&self.notifier).map_err(host("a thread"))?;
         let cards = devices.cards.start(&self.notifier)?;
         // Prepare the guest before changing the terminal, so that errors are printed to a terminal
@@ -259,27 +256,33 @@ impl<'a> Vm<'a> {
             terminal,
             devices: Arc::clone(&devices),
             flusher: Arc::clone(&flusher),
+            debugger: debugger.as_ref().map(AsRawFd::as_raw_fd),
         };
         let events = EventLoop::new(sources, self.policy())?;
         let mut manager =
             EventManager::new().map_err(|e| host("epoll")(std::io::Error::other(e.to_string())))?;
         let id = manager.add_subscriber(events);
+        self.config.gdb.iter().filter(|gdb| gdb.hold).for_each(|gdb| tell(&gdb.into()));
+        let mut threads =
+            VcpuThreads::new(self.config.cpus, &self.notifier).map_err(host("a vCPU's thread"))?;
         let outcome = loop {
-            self.stop.store(false, Ordering::Release);
-            let paused_or_running = match devices.disks.are_waiting() {
-                true => Vcpus::Paused(vcpus),
-                false => Vcpus::Running(self.start_vcpus(vcpus)?),
-            };
+            let held = debugger.as_ref().is_some_and(Debugger::holds);
+            if !held && !devices.disks.are_waiting() {
+                self.stop.store(false, Ordering::Release);
+                threads.start(&mut vcpus);
+            }
             let next = next_step(&mut manager, id, &mut tell)?;
             self.stop.store(true, Ordering::Release);
-            let stopped = match paused_or_running {
-                Vcpus::Paused(vcpus) => vcpus,
-                Vcpus::Running(threads) => Self::stop_vcpus(threads, &flusher)?,
-            };
+            threads.stop(&mut vcpus, &flusher);
             match next {
                 Next::End(outcome) => break outcome,
+                Next::Debug => {
+                    if let Some(outcome) = debugger.as_mut().and_then(|d| d.attend(&mut vcpus)) {
+                        break outcome;
+                    }
+                    vcpus.iter().for_each(Vcpu::was_paused);
+                }
                 Next::Report(then) => {
-                    vcpus = stopped;
                     if let Ok(events) = manager.subscriber_mut(id)
                         && let Some(outcome) =
                             self.report(&mut vcpus, then, events, &flusher, &mut tell)
@@ -295,21 +298,20 @@ impl<'a> Vm<'a> {
                     if which == Leases::All {
                         manager.subscriber_mut(id).into_iter().for_each(|events| events.suspend());
                     }
-                    vcpus = stopped;
                 }
-                Next::PauseOrResume => {
-                    vcpus = stopped;
-                    vcpus.iter().for_each(Vcpu::was_paused);
-                }
+                Next::PauseOrResume => vcpus.iter().for_each(Vcpu::was_paused),
                 Next::Reboot => {
-                    drop(stopped);
-                    self.ram.engine().detach(Leases::Wanted);
-                    reset(&devices, &flusher);
-                    self.notifier.start_over();
-                    vcpus = self.boot_guest(&devices)?;
+                    vcpus.clear();
+                    vcpus = self.reboot(&devices, &flusher)?;
+                    if let Some(debugger) = &mut debugger {
+                        debugger.adopt(&mut vcpus);
+                    }
                 }
             }
         };
+        if let Some(debugger) = debugger {
+            debugger.finish(&outcome);
+        }
         // Restore the terminal and the signals' default actions before anything can block on a
         // reader of the output.
         drop(manager);
@@ -324,7 +326,7 @@ impl<'a> Vm<'a> {
     fn let_go(&self, devices: &Devices, flusher: Arc<Flusher>, outcome: &Outcome) {
         devices.flash.finish();
         self.ram.engine().release();
-        if !matches!(outcome, Outcome::Signal(_) | Outcome::Quit) {
+        if !matches!(outcome, Outcome::Signal(_) | Outcome::Quit | Outcome::Killed) {
             devices.flush();
         }
         devices.finish_trace();
@@ -332,6 +334,14 @@ impl<'a> Vm<'a> {
             flusher.finish();
         }
         devices.bus.clear_mmio();
+    }
+
+    /// Boots the guest again after it has reset the machine. Its vCPUs are gone.
+    fn reboot(&self, devices: &Devices, flusher: &Flusher) -> Result<Vec<Vcpu>, StartError> {
+        self.ram.engine().detach(Leases::Wanted);
+        reset(devices, flusher);
+        self.notifier.start_over();
+        self.boot_guest(devices)
     }
 
     /// Reports what stopped vCPUs were doing. Returns the end of the run, if `then` is one.
@@ -411,7 +421,9 @@ impl<'a> Vm<'a> {
                     (Arc::clone(&devices.bus), Arc::clone(&self.ram), Arc::clone(&self.stop));
                 let notifier = self.notifier.clone();
                 let log = self.config.limits.any().then(Box::default);
-                Ok(Vcpu { cpu, fd, bus, ram, stop, notifier, log })
+                let debug =
+                    vcpu::Debug { possible: self.config.gdb.is_some(), ..Default::default() };
+                Ok(Vcpu { cpu, fd, bus, ram, stop, notifier, log, debug })
             })
             .collect::<Result<_, _>>()?;
         devices.disks.connect(&vm);
@@ -432,49 +444,17 @@ impl<'a> Vm<'a> {
         }
     }
 
-    /// Starts the vCPU threads. Each returns its vCPU when told to stop.
-    fn start_vcpus(&self, vcpus: Vec<Vcpu>) -> Result<Vec<JoinHandle<Option<Vcpu>>>, StartError> {
-        let start = |mut vcpu: Vcpu| {
-            let notifier = self.notifier.clone();
-            thread::Builder::new().name(format!("vcpu{}", vcpu.cpu)).spawn(move || {
-                // A panic here is a bug in chukka. Report it to the main thread, which would
-                // otherwise wait forever.
-                let noted = notifier.clone();
-                let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| vcpu.run()));
-                let outcome = ended.unwrap_or(Some(Outcome::Defect("a vCPU's thread")));
-                let Some(outcome) = outcome else { return Some(vcpu) };
-                noted.note(|n| n.ended = n.ended.take().or(Some(outcome)));
-                None
-            })
-        };
-        vcpus
-            .into_iter()
-            .map(start)
-            .collect::<Result<_, _>>()
-            .map_err(StartError::host("a vCPU's thread"))
-    }
-
-    /// Waits for all vCPU threads, which have been told to stop, and returns the vCPUs that can
-    /// continue. A thread that is about to
-    /// enter KVM_RUN, or to wait for a reader of its output, may miss a kick, so kicks are
-    /// repeated. All threads are kicked, because one may wait for a device that another thread or
-    /// the flusher holds.
-    fn stop_vcpus(
-        threads: Vec<JoinHandle<Option<Vcpu>>>,
-        flusher: &Flusher,
-    ) -> Result<Vec<Vcpu>, StartError> {
-        while threads.iter().any(|thread| !thread.is_finished()) {
-            for thread in threads.iter().filter(|thread| !thread.is_finished()) {
-                // Fails if the thread has just ended.
-                let _ = thread.kill(signals::kick_number());
-            }
-            flusher.kick();
-            thread::sleep(Duration::from_micros(200));
-        }
-        let join = |thread: JoinHandle<_>| {
-            thread.join().map_err(|_| StartError::Defect("a vCPU's thread")).transpose()
-        };
-        threads.into_iter().filter_map(join).collect()
+    /// Opens the server for gdb, if there is to be one.
+    fn open_debugger(&self) -> Result<Option<Debugger>, StartError> {
+        let Some(config) = &self.config.gdb else { return Ok(None) };
+        let supported = kvm::debug_flags(&self.kvm)?;
+        let roms = self.boot.roms().map(|rom| rom.slot()).collect();
+        let memory = Slots { ram: self.ram.slots().collect(), rom: roms };
+        let debugger = Debugger::listen(config, memory, supported).map_err(|source| {
+            let address = config.address.clone();
+            StartError::Gdb { address, source }
+        })?;
+        Ok(Some(debugger))
     }
 
     /// Opens standard input and the terminal if a serial port uses them.

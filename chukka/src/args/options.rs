@@ -75,6 +75,10 @@ pub struct Options {
     pub msg: Vec<OsString>,
     /// `-trace`.
     pub trace: Vec<OsString>,
+    /// `-gdb`, and `-s`: its short form.
+    pub gdb: Vec<OsString>,
+    /// `-S`.
+    pub hold: bool,
     /// `-no-reboot`.
     pub no_reboot: bool,
     /// `-action`.

@@ -23,7 +23,6 @@ const SCREEN: &str =
 const DEVICES: &str =
     "chukka's machine is fixed; it has four serial ports (-serial) and an RTC (-rtc)";
 const MONITOR: &str = "chukka has no monitor; Ctrl-A x on the console ends it";
-const DEBUG: &str = "chukka has no debugger stub yet";
 const TCG: &str = "chukka runs guests on KVM only and has no emulation to observe";
 const SNAPSHOTS: &str = "chukka neither saves nor restores guests";
 const KVM: &str = "chukka runs on KVM only: -enable-kvm";
@@ -31,7 +30,7 @@ const MEMORY: &str =
     "chukka's guest memory is private anonymous memory; -m SIZE is its only option";
 
 /// Names and a hint for them; of QEMU's past and present (qemu-options.hx).
-static WITH_HINT: [(&[&str], &str); 15] = [
+static WITH_HINT: [(&[&str], &str); 14] = [
     (&["blockdev"], BLOCKDEV),
     (&["fda", "fdb", "no-fd-bootchk"], FLOPPY),
     (&["sd", "mtdblock", "iscsi"], DISK),
@@ -72,8 +71,7 @@ static WITH_HINT: [(&[&str], &str); 15] = [
         ],
         DEVICES,
     ),
-    (&["mon", "qmp", "qmp-pretty", "S", "echr"], MONITOR),
-    (&["gdb", "s"], DEBUG),
+    (&["mon", "qmp", "qmp-pretty", "echr"], MONITOR),
     (
         &["D", "singlestep", "one-insn-per-tb", "dfilter", "plugin", "icount", "tb-size", "seed"],
         TCG,

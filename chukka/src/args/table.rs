@@ -142,7 +142,7 @@ pub static COMMANDS: [(&str, &str); 9] = [
 
 /// Every option.
 #[rustfmt::skip]
-pub static OPTIONS: [Opt; 66] = [
+pub static OPTIONS: [Opt; 69] = [
     value("kernel", "FILE", |o, v| o.boot.kernel = Some(v), Group::Boot, &[
         "the kernel: a bzImage or a vmlinux; a path or a URL",
     ]),
@@ -322,6 +322,13 @@ pub static OPTIONS: [Opt; 66] = [
     ]),
     value("trace", "fw_cfg", |o, v| o.trace.push(v), Group::Debugging, &[
         "print each fw_cfg operation, and a summary",
+    ]),
+    value("gdb", "ADDRESS", |o, v| o.gdb.push(v), Group::Debugging, &[
+        "wait for gdb at tcp::1234, tcp:HOST:PORT or unix:PATH",
+    ]),
+    flag("s", |o| o.gdb.push("tcp::1234".into()), Group::Debugging, &["the same as -gdb tcp::1234"]),
+    flag("S", |o| o.hold = true, Group::Debugging, &[
+        "do not start the guest before gdb does",
     ]),
     flag("no-reboot", |o| o.no_reboot = true, Group::Ending, &[
         "end when the guest resets, instead of rebooting it",

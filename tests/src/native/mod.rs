@@ -5,6 +5,7 @@ pub mod changing;
 mod collect;
 mod confine;
 pub mod flash_guest;
+pub mod gdb;
 pub mod guest;
 pub mod image;
 mod leader;

@@ -8,6 +8,7 @@ mod ends;
 #[expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 mod entries;
 mod files;
+mod gdb;
 mod hangs;
 mod hostile;
 #[expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]

@@ -28,6 +28,8 @@ pub struct Notices {
     pub panic_line: bool,
     /// The kernel finished its panic report.
     pub panic_end: bool,
+    /// A vCPU has left the guest for the debugger.
+    pub debug: bool,
     /// A console has buffered output to flush soon.
     pub flush: bool,
     /// The guest has read typed input: there is room for more.
@@ -106,6 +108,7 @@ impl Notifier {
         notices.panic = None;
         notices.panic_line = false;
         notices.panic_end = false;
+        notices.debug = false;
         self.exiting.store(false, Ordering::Release);
     }
 

@@ -8,7 +8,9 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use kvm_bindings::{KVM_SYSTEM_EVENT_CRASH, KVM_SYSTEM_EVENT_RESET, KVM_SYSTEM_EVENT_SHUTDOWN};
+use kvm_bindings::{
+    KVM_SYSTEM_EVENT_CRASH, KVM_SYSTEM_EVENT_RESET, KVM_SYSTEM_EVENT_SHUTDOWN, kvm_debug_exit_arch,
+};
 use kvm_ioctls::{VcpuExit, VcpuFd};
 use vm_memory::{GuestAddress, GuestMemoryBackend};
 
@@ -37,12 +39,27 @@ pub struct Vcpu {
     pub notifier: Notifier,
     /// Records the vCPU's exits, for a report on a guest that hangs.
     pub log: Option<Box<ExitLog>>,
+    /// For a debugger.
+    pub debug: Debug,
+}
+
+/// What a debugger wants of a vCPU, and why the vCPU has left the guest for it.
+#[derive(Debug, Default)]
+pub struct Debug {
+    /// There may be a debugger: a stopped vCPU has finished its last instruction.
+    pub possible: bool,
+    /// The vCPU stays stopped when the others run.
+    pub held: bool,
+    /// What KVM_EXIT_DEBUG told, until the debugger takes it.
+    pub exit: Option<kvm_debug_exit_arch>,
 }
 
 /// Why a vCPU stopped.
 enum Ended {
     /// The machine is being stopped.
     Stopped,
+    /// For the debugger.
+    Debug,
     TripleFault,
     PowerOff,
     Reset,
@@ -61,17 +78,25 @@ impl Vcpu {
     pub fn run(&mut self) -> Option<Outcome> {
         // Two loops, so that a vCPU without a log pays nothing for it.
         let ended = match self.log.take() {
-            None => self.run_loop(|_| {}),
+            None => self.run_loop(|_| {}, false),
             Some(mut log) => {
-                let ended = self.run_loop(|access| log.record(access));
+                let ended = self.run_loop(|access| log.record(access), false);
                 self.log = Some(log);
                 ended
             }
+        };
+        let ended = match ended {
+            Ended::Stopped if self.debug.possible => self.finish_instruction(),
+            ended => ended,
         };
         let mut snapshot =
             || -> Box<CpuSnapshot> { Box::new(snapshot::take(&mut self.fd, self.cpu, &self.ram)) };
         match ended {
             Ended::Stopped => None,
+            Ended::Debug => {
+                self.notifier.note(|n| n.debug = true);
+                None
+            }
             Ended::PowerOff => Some(Outcome::PowerOff),
             Ended::Reset => Some(Outcome::Reset),
             Ended::TripleFault => Some(Outcome::TripleFault(snapshot::unless_reset(snapshot()))),
@@ -82,14 +107,24 @@ impl Vcpu {
         }
     }
 
+    /// Finishes an instruction that has left the guest, such as IN: KVM writes its result to the
+    /// registers when it enters the guest the next time.
+    fn finish_instruction(&mut self) -> Ended {
+        self.fd.set_kvm_immediate_exit(1);
+        let ended = self.run_loop(|_| {}, true);
+        self.fd.set_kvm_immediate_exit(0);
+        ended
+    }
+
+    /// Runs until the machine stops or, with `once`, until KVM_RUN is interrupted.
     #[inline(always)]
-    fn run_loop(&mut self, mut note: impl FnMut(Access)) -> Ended {
+    fn run_loop(&mut self, mut note: impl FnMut(Access), once: bool) -> Ended {
         let kvm_run = std::ptr::from_ref(self.fd.get_kvm_run());
         // SAFETY: `kvm_run` is the vCPU's shared page, mapped as long as `self.fd` lives. It is
         // read only after a port exit, when `io` is the active union member, and KVM writes it only
         // inside KVM_RUN.
         let width = || unsafe { usize::from((*kvm_run).__bindgen_anon_1.io.size) };
-        while !self.stop.load(Ordering::Acquire) && !self.notifier.is_exiting() {
+        while once || !self.stop.load(Ordering::Acquire) && !self.notifier.is_exiting() {
             match self.fd.run() {
                 Ok(VcpuExit::IoOut(port, data)) => {
                     note(Access::PortWrite(port));
@@ -115,6 +150,10 @@ impl Vcpu {
                     self.bus.mmio_write(at, data);
                 }
                 Ok(VcpuExit::Intr | VcpuExit::Hlt) => {}
+                Ok(VcpuExit::Debug(exit)) => {
+                    self.debug.exit = Some(exit);
+                    return Ended::Debug;
+                }
                 Ok(VcpuExit::Shutdown) => return Ended::TripleFault,
                 Ok(VcpuExit::SystemEvent(kind, _)) => match kind {
                     KVM_SYSTEM_EVENT_SHUTDOWN => return Ended::PowerOff,
@@ -129,7 +168,11 @@ impl Vcpu {
                     return Ended::Kvm(format!("VM entry failed (hardware reason {reason:#x})"));
                 }
                 Ok(other) => return Ended::Kvm(format!("unexpected exit {other:?}")),
-                Err(e) if matches!(e.errno(), libc::EINTR | libc::EAGAIN) => {}
+                Err(e) if matches!(e.errno(), libc::EINTR | libc::EAGAIN) => {
+                    if once {
+                        return Ended::Stopped;
+                    }
+                }
                 Err(e) => {
                     return Ended::Kvm(format!(
                         "KVM_RUN failed: {}",

@@ -15,6 +15,8 @@ pub enum Next {
     ReleaseLeases(Leases),
     /// The guest reset the machine: boot it again.
     Reboot,
+    /// There is something to do for the debugger while no vCPU runs.
+    Debug,
     /// Report what the vCPUs are doing. Then the run is over, or continues.
     Report(Option<Outcome>),
     /// Disks have begun or ceased to wait: the vCPUs stop, or go on.
@@ -38,6 +40,8 @@ pub struct Course {
     report: Option<Option<Outcome>>,
     /// Disks have begun or ceased to wait.
     disks_changed: bool,
+    /// The debugger wants to be attended to.
+    debug: bool,
 }
 
 impl Course {
@@ -51,6 +55,7 @@ impl Course {
             release_later: false,
             report: None,
             disks_changed: false,
+            debug: false,
         }
     }
 
@@ -60,12 +65,18 @@ impl Course {
             || std::mem::take(&mut self.release_later).then_some(Next::ReleaseLeases(Leases::All));
         let changed = || std::mem::take(&mut self.disks_changed).then_some(Next::PauseOrResume);
         let next = self.next.take().or_else(|| self.report.take().map(Next::Report));
-        next.or_else(later).or_else(changed)
+        let debug = || std::mem::take(&mut self.debug).then_some(Next::Debug);
+        next.or_else(debug).or_else(later).or_else(changed)
     }
 
     /// Disks have begun or ceased to wait.
     pub fn pause_or_resume(&mut self) {
         self.disks_changed = true;
+    }
+
+    /// There is something to do for the debugger.
+    pub fn debug(&mut self) {
+        self.debug = true;
     }
 
     /// What the vCPUs do is to be reported; `then` ends the run.
@@ -220,6 +231,19 @@ mod tests {
         course.end(Outcome::Quit);
         assert_eq!(course.take_next(), Some(Next::End(Outcome::Quit)));
         assert_eq!(course.take_next(), Some(Next::PauseOrResume));
+        assert_eq!(course.take_next(), None);
+    }
+
+    #[test]
+    fn the_debugger_waits_for_a_reboot_and_a_report() {
+        let mut course = Course::new(OnReset::Reboot, OnPanic::End);
+        course.debug();
+        course.debug();
+        course.report(None);
+        course.reset();
+        assert_eq!(course.take_next(), Some(Next::Reboot));
+        assert_eq!(course.take_next(), Some(Next::Report(None)));
+        assert_eq!(course.take_next(), Some(Next::Debug));
         assert_eq!(course.take_next(), None);
     }
 

@@ -48,6 +48,8 @@ pub struct Sources {
     pub devices: Arc<Devices>,
     /// Writes out buffered output.
     pub flusher: Arc<Flusher>,
+    /// Readable when there is something to do for the debugger.
+    pub debugger: Option<RawFd>,
 }
 
 /// What ends the run.
@@ -75,6 +77,7 @@ pub struct EventLoop {
     course: Course,
     /// chukka runs in the background (`bg`): the shell owns the terminal.
     in_background: bool,
+    debugger: Option<RawFd>,
     flush_timer: TimerFd,
     panic_timer: TimerFd,
     limit_timer: TimerFd,
@@ -97,7 +100,7 @@ impl EventLoop {
     /// The host is out of descriptors.
     pub fn new(sources: Sources, policy: Policy) -> Result<Self, HostError> {
         let timer = || TimerFd::new().map_err(|e| HostError { what: "a timer", source: e.into() });
-        let Sources { notifier, signals, input, terminal, devices, flusher } = sources;
+        let Sources { notifier, signals, input, terminal, devices, flusher, debugger } = sources;
         let mut this = Self {
             notifier,
             signals,
@@ -107,6 +110,7 @@ impl EventLoop {
             flusher,
             course: Course::new(policy.on_reset, policy.on_panic),
             in_background: false,
+            debugger,
             flush_timer: timer()?,
             panic_timer: timer()?,
             limit_timer: timer()?,
@@ -179,6 +183,7 @@ impl EventLoop {
             panic,
             panic_line,
             panic_end,
+            debug,
             flush,
             input_wanted,
             output_lost,
@@ -203,6 +208,9 @@ impl EventLoop {
         }
         if disks_waiting {
             self.course.pause_or_resume();
+        }
+        if debug {
+            self.course.debug();
         }
         if flush {
             let _ = self.flush_timer.reset(FLUSH_AFTER, None);
@@ -284,22 +292,28 @@ impl EventLoop {
         self.course.end(Outcome::Reset); // after a panic, this is Outcome::Panic
     }
 
+    fn on_debugger(&mut self) {
+        self.course.debug();
+    }
+
     /// The descriptors that are always watched, each with its handler.
-    fn handlers(&self) -> [(RawFd, Handler); 5] {
-        [
+    fn handlers(&self) -> impl Iterator<Item = (RawFd, Handler)> + use<> {
+        let debugger = self.debugger.map(|fd| (fd, Self::on_debugger as Handler));
+        let always: [(RawFd, Handler); 5] = [
             (self.notifier.as_raw_fd(), Self::on_notices),
             (self.signals.as_raw_fd(), Self::on_signal),
             (self.flush_timer.as_raw_fd(), Self::on_flush_timer),
             (self.panic_timer.as_raw_fd(), Self::on_panic_timer),
             (self.limit_timer.as_raw_fd(), Self::on_limit_timer),
-        ]
+        ];
+        always.into_iter().chain(debugger)
     }
 }
 
 impl MutEventSubscriber for EventLoop {
     fn process(&mut self, events: Events, ops: &mut EventOps<'_>) {
         let fd = events.fd();
-        if let Some((_, handle)) = self.handlers().into_iter().find(|(known, _)| *known == fd) {
+        if let Some((_, handle)) = self.handlers().find(|(known, _)| *known == fd) {
             handle(self);
         } else if self.typing.owns(fd) {
             self.on_input(ops);

@@ -4,6 +4,8 @@ use std::fmt;
 
 use fw_cfg::x86::VmCoreInfo;
 
+use crate::config::{GdbAddress, GdbConfig};
+
 /// A message for standard error. [`fmt::Display`] formats it without chukka's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
@@ -13,10 +15,18 @@ pub enum Message {
     ItemLost(String),
     /// The guest published its vmcoreinfo note.
     VmCoreInfo(VmCoreInfo),
+    /// The guest waits for gdb at this address.
+    WaitsForGdb(GdbAddress),
     /// What a CPU of the guest was doing, in a sentence.
     Cpu(String),
     /// And the details: where it was, and its last exits.
     CpuDetails(String),
+}
+
+impl From<&GdbConfig> for Message {
+    fn from(gdb: &GdbConfig) -> Self {
+        Self::WaitsForGdb(gdb.address.clone())
+    }
 }
 
 impl fmt::Display for Message {
@@ -26,6 +36,9 @@ impl fmt::Display for Message {
                 write!(f, "warning: the guest's output can no longer be written: {error}")
             }
             Self::ItemLost(lost) => write!(f, "warning: {lost}"),
+            Self::WaitsForGdb(address) => {
+                write!(f, "the guest is stopped; in gdb: target remote {address}")
+            }
             Self::Cpu(text) => f.write_str(text),
             Self::CpuDetails(text) => write!(f, "    {text}"),
             Self::VmCoreInfo(info) => {
