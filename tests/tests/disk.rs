@@ -252,6 +252,7 @@ fn image_for_writer(root: &Path, format: DiskFormat) -> PathBuf {
     let disk = Disk::open(&path, DiskOptions::default()).expect("it was just created");
     let mut boot = for_writer()[..1024].to_vec();
     disk.write(&[VolatileSlice::from(&mut boot[..])], 0).expect("there is room");
+    disk.flush().expect("there is room");
     path
 }
 
