@@ -22,9 +22,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use virtio_bindings::virtio_blk as bindings;
 use virtio_bindings::virtio_ids::VIRTIO_ID_BLOCK;
-use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap, VolatileSlice};
+use vm_memory::{GuestAddress, GuestMemoryMmap, VolatileSlice};
 
-use super::chain::Chain;
+use super::chain::{Chain, put};
 use super::device::VirtioDevice;
 pub use errors::{Action, BlockEvent, BlockObserver, ErrorPolicy, OnError, Operation};
 
@@ -217,7 +217,7 @@ impl VirtioDevice for Block {
             self.is_waiting.store(false, Ordering::SeqCst);
             (self.options.observer)(&BlockEvent::Resumed);
         }
-        Some(memory.write_obj(code, GuestAddress(at)).map_or(0, |()| written))
+        Some(put(memory, GuestAddress(at), code).map_or(0, |()| written))
     }
 }
 

@@ -6,7 +6,10 @@
 
 use thiserror::Error;
 use virtio_queue::desc::split::Descriptor;
-use vm_memory::{Bytes, GuestAddress, GuestMemory, GuestMemoryMmap, Permissions, VolatileSlice};
+use vm_memory::{
+    ByteValued, Bytes, GuestAddress, GuestMemory, GuestMemoryBackend, GuestMemoryMmap, Permissions,
+    VolatileSlice,
+};
 
 /// The longest indirect table that is read, in descriptors. QEMU has the same limit
 /// (`VIRTQUEUE_MAX_SIZE`); Linux makes tables of no more than the queue's size.
@@ -73,7 +76,11 @@ impl Table {
         }
         let offset = u64::from(index) * u64::from(DESCRIPTOR_SIZE);
         let at = self.at.0.checked_add(offset).ok_or(ChainError::Memory(self.at.0))?;
-        memory.read_obj(GuestAddress(at)).map_err(|_| ChainError::Memory(at))
+        let descriptor = match slice(memory, GuestAddress(at), DESCRIPTOR_SIZE) {
+            Some(slice) => slice.read_obj(0).ok(),
+            None => memory.read_obj(GuestAddress(at)).ok(),
+        };
+        descriptor.ok_or(ChainError::Memory(at))
     }
 
     /// The table that an indirect descriptor names.
@@ -153,6 +160,29 @@ impl Chain {
     }
 }
 
+/// A buffer where the host has it. `None`: it is not in memory, or extends beyond a region of it.
+/// [`GuestMemory::get_slices`] finds those that do, and takes several times as long.
+pub(super) fn slice(
+    memory: &GuestMemoryMmap,
+    at: GuestAddress,
+    len: u32,
+) -> Option<VolatileSlice<'_>> {
+    GuestMemoryBackend::get_slice(memory, at, usize::try_from(len).ok()?).ok()
+}
+
+/// Writes a value to memory. `None`: part of it is not in memory.
+pub(super) fn put<T: ByteValued>(
+    memory: &GuestMemoryMmap,
+    at: GuestAddress,
+    value: T,
+) -> Option<()> {
+    let len = u32::try_from(size_of::<T>()).ok()?;
+    match slice(memory, at, len) {
+        Some(slice) => slice.write_obj(value, 0).ok(),
+        None => memory.write_obj(value, at).ok(),
+    }
+}
+
 /// Buffers of a chain where the host has them.
 #[derive(Debug, Default)]
 pub struct Buffers<'a> {
@@ -167,9 +197,14 @@ impl<'a> Buffers<'a> {
         segments: &[Segment],
         access: Permissions,
     ) -> Option<Self> {
-        let mut buffers = Self { slices: Vec::with_capacity(segments.len() + 1), len: 0 };
+        let mut buffers = Self { slices: Vec::with_capacity(segments.len()), len: 0 };
         for segment in segments {
             let len = usize::try_from(segment.len).ok()?;
+            if let Some(slice) = slice(memory, segment.at, segment.len) {
+                buffers.len = buffers.len.checked_add(len)?;
+                buffers.slices.push(slice);
+                continue;
+            }
             for slice in GuestMemory::get_slices(memory, segment.at, len, access).ok()? {
                 let slice = slice.ok()?;
                 buffers.len = buffers.len.checked_add(slice.len())?;

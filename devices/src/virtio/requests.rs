@@ -9,7 +9,7 @@ use virtio_bindings::virtio_ring::VRING_AVAIL_F_NO_INTERRUPT;
 use virtio_queue::{Queue, QueueOwnedT, QueueT};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
-use super::chain::{Chain, Table};
+use super::chain::{Chain, Table, put};
 
 /// How long answers may wait for their interrupt while there are more requests. It is checked after
 /// each one: where each takes longer, so that waiting would matter, none waits for the next.
@@ -218,7 +218,7 @@ fn put_used(
         // le32 id, le32 len
         let element = u64::from(head) | u64::from(written) << 32;
         let at = GuestAddress(ring.used_ring().wrapping_add(offset));
-        memory.write_obj(element.to_le(), at).map_err(|_| QueueError::Memory)?;
+        put(memory, at, element.to_le()).ok_or(QueueError::Memory)?;
         index = index.wrapping_add(1);
     }
     ring.set_next_used(index);

@@ -10,7 +10,7 @@ use vm_memory::{GuestMemoryMmap, Permissions};
 
 use super::config::MAX_RANGE;
 use super::{Action, Block, Operation, SECTOR, SERIAL_SIZE};
-use crate::virtio::chain::{Buffers, Chain};
+use crate::virtio::chain::{Buffers, Chain, slice};
 
 /// Bytes of `struct virtio_blk_outhdr`: type and priority, 32 bits each, and the sector, 64 bits.
 const HEADER_SIZE: usize = 16;
@@ -54,16 +54,44 @@ impl<'a> Data<'a> {
     /// `None`: no whole header, no status, or a buffer that is not in memory. Drivers may divide
     /// the bytes among buffers as they like (VIRTIO_F_ANY_LAYOUT is part of version 1).
     fn new(memory: &'a GuestMemoryMmap, chain: &Chain) -> Option<Self> {
-        let mut header = Buffers::new(memory, chain.readable(), Permissions::Read)?;
-        let from_driver = header.split_off(HEADER_SIZE)?;
-        let mut to_driver = Buffers::new(memory, chain.writable(), Permissions::Write)?;
-        to_driver.split_off(to_driver.len().checked_sub(1)?)?;
-        let mut bytes = [0; HEADER_SIZE];
-        header.copy_to(&mut bytes);
+        let (bytes, from_driver) = header(memory, chain)?;
+        let to_driver = data_to_driver(memory, chain)?;
         let [k0, k1, k2, k3, _, _, _, _, sector @ ..] = bytes;
         let (kind, sector) = (u32::from_le_bytes([k0, k1, k2, k3]), u64::from_le_bytes(sector));
         Some(Self { kind, sector, from_driver, to_driver })
     }
+}
+
+/// The header, and what follows it. Drivers give it a buffer of its own, with few exceptions.
+fn header<'a>(
+    memory: &'a GuestMemoryMmap,
+    chain: &Chain,
+) -> Option<([u8; HEADER_SIZE], Buffers<'a>)> {
+    let mut bytes = [0; HEADER_SIZE];
+    if let [first, rest @ ..] = chain.readable()
+        && first.len as usize == HEADER_SIZE
+        && let Some(slice) = slice(memory, first.at, first.len)
+    {
+        slice.copy_to(&mut bytes);
+        return Some((bytes, Buffers::new(memory, rest, Permissions::Read)?));
+    }
+    let mut header = Buffers::new(memory, chain.readable(), Permissions::Read)?;
+    let rest = header.split_off(HEADER_SIZE)?;
+    header.copy_to(&mut bytes);
+    Some((bytes, rest))
+}
+
+/// What the device writes, without the status in its last byte, for which the same holds.
+fn data_to_driver<'a>(memory: &'a GuestMemoryMmap, chain: &Chain) -> Option<Buffers<'a>> {
+    if let [data @ .., status] = chain.writable()
+        && status.len == 1
+        && slice(memory, status.at, status.len).is_some()
+    {
+        return Buffers::new(memory, data, Permissions::Write);
+    }
+    let mut data = Buffers::new(memory, chain.writable(), Permissions::Write)?;
+    data.split_off(data.len().checked_sub(1)?)?;
+    Some(data)
 }
 
 impl Block {
