@@ -10,6 +10,7 @@ use std::os::fd::AsRawFd;
 
 use libc::{c_int, iovec};
 use vm_memory::VolatileSlice;
+use vm_memory::volatile_memory::{PtrGuard, PtrGuardMut};
 
 /// How many buffers a call takes (UIO_MAXIOV in include/uapi/linux/uio.h in Linux).
 const MAX_BUFFERS: usize = 1024;
@@ -20,18 +21,24 @@ const MAX_BUFFERS: usize = 1024;
 /// # Errors
 /// As of preadv(2).
 pub(super) fn read_at(file: &File, to: &[VolatileSlice<'_>], offset: u64) -> io::Result<usize> {
-    let guards: Vec<_> = to.iter().map(VolatileSlice::ptr_guard_mut).collect();
-    let buffer = |guard: &vm_memory::volatile_memory::PtrGuardMut| iovec {
-        iov_base: guard.as_ptr().cast(),
-        iov_len: guard.len(),
+    let buffer =
+        |guard: &PtrGuardMut| iovec { iov_base: guard.as_ptr().cast(), iov_len: guard.len() };
+    let read = |buffers: &mut [iovec]| {
+        transfer(buffers, offset, |buffers, count, at| {
+            // SAFETY: each of the `count` buffers is guest memory that stays mapped while its guard
+            // lives, and which is only ever accessed as volatile bytes, so that no reference to it
+            // exists. The guards live until `read` returns.
+            unsafe { libc::preadv(file.as_raw_fd(), buffers, count, at) }
+        })
     };
+    // Most requests have one buffer, and need no lists.
+    if let [only] = to {
+        let guard = only.ptr_guard_mut();
+        return read(&mut [buffer(&guard)]);
+    }
+    let guards: Vec<_> = to.iter().map(VolatileSlice::ptr_guard_mut).collect();
     let mut buffers: Vec<iovec> = guards.iter().map(buffer).collect();
-    transfer(&mut buffers, offset, |buffers, count, at| {
-        // SAFETY: each of the `count` buffers is guest memory that stays mapped while `guards`
-        // lives, and which is only ever accessed as volatile bytes, so that no reference to it
-        // exists.
-        unsafe { libc::preadv(file.as_raw_fd(), buffers, count, at) }
-    })
+    read(&mut buffers)
 }
 
 /// Writes all of `from` from `offset` of the file on.
@@ -39,17 +46,25 @@ pub(super) fn read_at(file: &File, to: &[VolatileSlice<'_>], offset: u64) -> io:
 /// # Errors
 /// As of pwritev(2). Part of it may have been written.
 pub(super) fn write_at(file: &File, from: &[VolatileSlice<'_>], offset: u64) -> io::Result<()> {
-    let guards: Vec<_> = from.iter().map(VolatileSlice::ptr_guard).collect();
-    let buffer = |guard: &vm_memory::volatile_memory::PtrGuard| iovec {
+    let buffer = |guard: &PtrGuard| iovec {
         iov_base: guard.as_ptr().cast_mut().cast(),
         iov_len: guard.len(),
     };
-    let mut buffers: Vec<iovec> = guards.iter().map(buffer).collect();
+    let write = |buffers: &mut [iovec]| {
+        transfer(buffers, offset, |buffers, count, at| {
+            // SAFETY: as in `read_at`; the buffers are only read.
+            unsafe { libc::pwritev(file.as_raw_fd(), buffers, count, at) }
+        })
+    };
     let wanted: usize = from.iter().map(VolatileSlice::len).sum();
-    let done = transfer(&mut buffers, offset, |buffers, count, at| {
-        // SAFETY: as in `read_at`; the buffers are only read.
-        unsafe { libc::pwritev(file.as_raw_fd(), buffers, count, at) }
-    })?;
+    let done = if let [only] = from {
+        let guard = only.ptr_guard();
+        write(&mut [buffer(&guard)])?
+    } else {
+        let guards: Vec<_> = from.iter().map(VolatileSlice::ptr_guard).collect();
+        let mut buffers: Vec<iovec> = guards.iter().map(buffer).collect();
+        write(&mut buffers)?
+    };
     if done == wanted { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
 }
 
