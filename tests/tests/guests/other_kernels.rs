@@ -25,7 +25,8 @@ fn xen(more: &[&str], loader: &str) {
     let run = Guest::argv(words).args([xen.display().to_string().as_str(), "-initrd", &modules]);
     let run = run.args(["-append", "com1=115200,8n1 console=com1 dom0_mem=320M smap=0 smep=0"]);
     let run = run.args(more.to_vec()).with(|job| job.need(&linux.vmlinuz));
-    let run = run.timeout_secs(400).run(runner);
+    // Half a minute on an idle host; several minutes on a busy one.
+    let run = run.timeout_secs(600).run(runner);
     run.assert_userspace().assert_exit(0).assert_stderr("chukka: the guest powered off (after ");
     run.assert_stdout(&format!("(XEN) Bootloader: {loader}"));
 }
