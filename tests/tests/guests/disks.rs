@@ -23,7 +23,7 @@ fn initrd(kernel: &assets::Kernel, script: &str) -> PathBuf {
     initrd.script(&format!("{load}{wait}{script}")).write().expect("there is room")
 }
 
-fn program_path(name: &str) -> PathBuf {
+pub(crate) fn program_path(name: &str) -> PathBuf {
     let path = ["/usr/sbin", "/sbin"].iter().map(|folder| Path::new(folder).join(name));
     path.into_iter()
         .find(|path| path.exists())

@@ -7,6 +7,7 @@ mod builtin;
 mod cdrom;
 mod disks;
 mod firmware;
+mod installation;
 mod installer;
 mod kdump;
 mod location;

@@ -1,0 +1,76 @@
+# The reference installer, run by the first process of an initrd: partitions the first disk, makes an
+# ext4 file system, unpacks the base system from a mirror, installs GRUB, and ends.
+#
+# Its words on the kernel's command line:
+#   mirror=URL         where the base system is
+#   base=NAME          which one: a cpio archive, packed by gzip if its name ends in .gz
+#   end=HOW            what to do when all is done: poweroff (the default) or reboot
+#   panic=middle       the kernel panics once there is a file system
+export PATH=/bin:/sbin:/usr/bin:/usr/sbin
+
+word() { sed -n "s/^\(.* \)\{0,1\}$1=\([^ ]*\).*/\2/p" /proc/cmdline; }
+step() { echo "installer: $(cut -d ' ' -f 1 /proc/uptime) s: $*"; }
+failed() {
+	echo "An installation step failed: $*"
+	poweroff -f
+}
+
+step network
+[ -e /sys/class/net/eth0 ] || failed "there is no network card"
+ip link set lo up
+ip link set eth0 up
+udhcpc -i eth0 -n -q -t 10 -T 1 -s /lease.sh >/dev/null 2>&1 || failed "no answer by DHCP"
+mirror=$(word mirror)
+
+step partitions
+[ -b /dev/vda ] || failed "there is no disk"
+echo 'start=2048, type=83, bootable' | sfdisk -q /dev/vda || failed "sfdisk"
+step "file system"
+mkfs.ext4 -q /dev/vda1 || failed "mkfs.ext4"
+mkdir -p /target
+mount -t ext4 /dev/vda1 /target || failed "mount"
+[ "$(word panic)" != middle ] || echo c >/proc/sysrq-trigger
+
+step "base system"
+base=$(word base)
+unpack=cat
+[ "$base" = "${base%.gz}" ] || unpack="gzip -d"
+# The status of a pipe is that of its last command.
+{ wget -q -O - "$mirror/$base" || touch /missing; } | $unpack | (cd /target && cpio -idm) 2>/unpacked || touch /incomplete
+[ ! -e /missing ] || failed "the mirror has no $base"
+[ ! -e /incomplete ] && ! grep -q 'No space' /unpacked && [ -e /target/complete ] || failed "the base system: $(tail -n 1 /unpacked)"
+rm /target/complete
+
+step "boot loader"
+uuid=$(blkid /dev/vda1 | sed -n 's/.* UUID="\([^"]*\)".*/\1/p')
+for folder in proc sys dev; do
+	mkdir -p /target/$folder
+	mount --bind /$folder /target/$folder
+done
+chroot /target /usr/sbin/grub-install --target=i386-pc /dev/vda || failed "grub-install"
+if [ -x /target/usr/sbin/update-grub ]; then
+	echo "UUID=$uuid / ext4 errors=remount-ro 0 1" >/target/etc/fstab
+	# grub-mkconfig looks for it to name the root file system by its UUID.
+	mkdir -p /dev/disk/by-uuid
+	ln -sf /dev/vda1 "/dev/disk/by-uuid/$uuid"
+	PATH=/usr/sbin:/usr/bin:/sbin:/bin chroot /target update-grub || failed "update-grub"
+else
+	cat >/target/boot/grub/grub.cfg <<-EOF
+		serial --unit=0 --speed=115200
+		terminal_input serial
+		terminal_output serial
+		set timeout=1
+		insmod part_msdos
+		insmod ext2
+		search --no-floppy --fs-uuid --set=root $uuid
+		menuentry 'The installed system' {
+			linux /boot/vmlinuz root=UUID=$uuid ro console=ttyS0 quiet
+			initrd /boot/initrd.img
+		}
+	EOF
+fi
+for folder in dev sys proc; do umount /target/$folder; done
+umount /target || failed "umount"
+step "done: INSTALL-OK"
+[ "$(word end)" != reboot ] || reboot -f
+poweroff -f
