@@ -45,6 +45,7 @@ _chukka() {
                 -preseed|--preseed) _chukka_paths -f; return ;;
                 -kickstart|--kickstart) _chukka_paths -f; return ;;
                 -autoyast|--autoyast) _chukka_paths -f; return ;;
+                -autocf|--autocf) return ;;
                 -timeout|--timeout) return ;;
                 -retries|--retries) return ;;
                 -limit|--limit) return ;;
@@ -72,7 +73,7 @@ _chukka() {
                 -check|--check) return ;;
             esac
             if [[ $cur == -* ]]; then
-                _chukka_options "location name state memory vcpus disk network machine graphics noautoconsole wait noreboot restart-install dry-run kernel initrd append initrd-inject preseed kickstart autoyast no-location-args offline refresh timeout retries limit cache checksum os-variant osinfo connect virt-type hvm paravirt cdrom pxe import boot unattended cloud-init autostart transient print-xml console serial filesystem cpu check" --
+                _chukka_options "location name state memory vcpus disk network machine graphics noautoconsole wait noreboot restart-install dry-run kernel initrd append initrd-inject preseed kickstart autoyast autocf no-location-args offline refresh timeout retries limit cache checksum os-variant osinfo connect virt-type hvm paravirt cdrom pxe import boot unattended cloud-init autostart transient print-xml console serial filesystem cpu check" --
             else
                 _chukka_paths -f
             fi
@@ -93,6 +94,7 @@ _chukka() {
                 -preseed|--preseed) _chukka_paths -f; return ;;
                 -kickstart|--kickstart) _chukka_paths -f; return ;;
                 -autoyast|--autoyast) _chukka_paths -f; return ;;
+                -autocf|--autocf) return ;;
                 -timeout|--timeout) return ;;
                 -retries|--retries) return ;;
                 -limit|--limit) return ;;
@@ -103,7 +105,7 @@ _chukka() {
                 -format|--format) _chukka_words "text json"; return ;;
             esac
             if [[ $cur == -* ]]; then
-                _chukka_options "kernel initrd append initrd-inject preseed kickstart autoyast no-location-args offline refresh timeout retries limit cache checksum output state format dry-run" --
+                _chukka_options "kernel initrd append initrd-inject preseed kickstart autoyast autocf no-location-args offline refresh timeout retries limit cache checksum output state format dry-run" --
             else
                 _chukka_paths -f
             fi
@@ -182,6 +184,7 @@ _chukka() {
         -preseed|--preseed) _chukka_paths -f; return ;;
         -kickstart|--kickstart) _chukka_paths -f; return ;;
         -autoyast|--autoyast) _chukka_paths -f; return ;;
+        -autocf|--autocf) return ;;
         -fetch|--fetch) return ;;
         -checksum|--checksum) return ;;
         -bios|--bios) _chukka_words "builtin seabios seabios-microvm qboot"; return ;;
@@ -229,7 +232,7 @@ _chukka() {
         -d|--d) return ;;
     esac
     if [[ $cur == -* || COMP_CWORD -gt 1 ]]; then
-        _chukka_options "kernel initrd append location no-location-args bootdisk entry state initrd-inject preseed kickstart autoyast offline fetch checksum dry-run bios pflash L option-rom boot fw_cfg smbios credential m smp cpu machine M accel enable-kvm rtc uuid name drive hda hdb hdc hdd cdrom snapshot nic netdev net object serial nographic nodefaults debugcon global device chardev msg trace gdb s S no-reboot action timeout silence help h version display vnc monitor parallel vga no-user-config d" -
+        _chukka_options "kernel initrd append location no-location-args bootdisk entry state initrd-inject preseed kickstart autoyast autocf offline fetch checksum dry-run bios pflash L option-rom boot fw_cfg smbios credential m smp cpu machine M accel enable-kvm rtc uuid name drive hda hdb hdc hdd cdrom snapshot nic netdev net object serial nographic nodefaults debugcon global device chardev msg trace gdb s S no-reboot action timeout silence help h version display vnc monitor parallel vga no-user-config d" -
     else
         _chukka_words "install start fetch restart-install bootloader disk cache help version"
     fi

@@ -39,6 +39,7 @@ if (( CURRENT > 2 )); then
                 '*--preseed[Answers for Debian'\''s installer, added to the initrd; or a URL that the guest fetches]:FILE:_files' \
                 '*--kickstart[The same for Fedora and RHEL]:FILE:_files' \
                 '*--autoyast[The same for SUSE]:FILE:_files' \
+                '*--autocf[Answers for Solaris\: nfs\:HOST\:/DIR, or NAME=VALUE,…]:ANSWERS: ' \
                 '*--no-location-args[Do not tell the installer where its tree is]' \
                 '*--offline[Use the cache only, fetch nothing]' \
                 '*--refresh[Ignore the cache]' \
@@ -86,6 +87,7 @@ if (( CURRENT > 2 )); then
                 '*--preseed[Answers for Debian'\''s installer, added to the initrd; or a URL that the guest fetches]:FILE:_files' \
                 '*--kickstart[The same for Fedora and RHEL]:FILE:_files' \
                 '*--autoyast[The same for SUSE]:FILE:_files' \
+                '*--autocf[Answers for Solaris\: nfs\:HOST\:/DIR, or NAME=VALUE,…]:ANSWERS: ' \
                 '*--no-location-args[Do not tell the installer where its tree is]' \
                 '*--offline[Use the cache only, fetch nothing]' \
                 '*--refresh[Ignore the cache]' \
@@ -167,6 +169,7 @@ _arguments \
     '*-preseed[answers for Debian'\''s installer, added to the initrd; or a URL that the guest fetches]:FILE:_files' \
     '*-kickstart[the same for Fedora and RHEL]:FILE:_files' \
     '*-autoyast[the same for SUSE]:FILE:_files' \
+    '*-autocf[the same for Solaris\: nfs\:HOST\:/DIR for JumpStart, NAME=VALUE,… for the Automated Installer]:ANSWERS: ' \
     '*-offline[use the cache only, fetch nothing]' \
     '*-fetch[timeout=SECONDS without data (30), retries=N (3), limit=SIZE per file (4G), cache=DIR or cache=off, refresh=on to ignore the cache]:KEY=VALUE: ' \
     '*-checksum[sha256\:HEX of the kernel, or initrd=sha256\:HEX; repeatable]:SUM: ' \

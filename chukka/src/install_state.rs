@@ -312,6 +312,7 @@ impl InstallState {
             files: BootFiles::Named { kernel, initrd },
             injections: Vec::new(),
             answers_at: Vec::new(),
+            solaris_answers: None,
             served_at: None,
             served: None,
             location_args: true,

@@ -154,6 +154,8 @@ pub struct BootSource {
     pub served_at: Option<String>,
     /// The place that is served, if it is not that of [`BootSource::files`].
     pub served: Option<Place>,
+    /// The answers for a Solaris installer (`-autocf`).
+    pub solaris_answers: Option<SolarisAnswers>,
     /// Whether the command line gets the words that tell the installer where its tree is.
     pub location_args: bool,
     /// The kernel command line (`-append`): bytes as given, without a NUL inside or at the end. Injections may add words.
@@ -162,6 +164,20 @@ pub struct BootSource {
     pub fetch: Settings,
     /// The sums that kernel and initrd are to have (`-checksum`).
     pub checksums: Vec<Checksum>,
+}
+
+/// The answers to the questions of a Solaris installer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SolarisAnswers {
+    /// JumpStart: a directory on an NFS server, for Nevada.
+    JumpStart {
+        /// The server.
+        server: String,
+        /// The directory's path there.
+        path: String,
+    },
+    /// Properties, `NAME=VALUE`, of OpenSolaris' Automated Installer.
+    Ai(Vec<String>),
 }
 
 /// An installation that is under way, or has finished (`-state`).

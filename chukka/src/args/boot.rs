@@ -1,18 +1,18 @@
 //! `-kernel`, `-initrd`, `-append`; `-location`, `-no-location-args`, `-initrd-inject`, `-preseed`,
-//! `-kickstart`, `-autoyast`.
+//! `-kickstart`, `-autoyast`, `-autocf`.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use location::menu::Choice;
-use location::{Place, place};
+use location::{Place, arguments, place};
 
 use super::error::ArgsError;
 use super::fetching;
 use super::options::BootArgs;
-use super::value::texts;
-use crate::request::{Answers, BootFiles, BootSource, Injection};
+use super::value::{self, texts};
+use crate::request::{Answers, BootFiles, BootSource, Injection, SolarisAnswers};
 
 /// Whether argv names a kernel, or where to find one: `-kernel`, `-location`, `-bootdisk` or
 /// `-state`.
@@ -30,6 +30,7 @@ pub(super) fn boot(args: &BootArgs, with_firmware: bool) -> Result<Option<BootSo
     };
     let (kernel, initrd) = (path("kernel", &args.kernel)?, path("initrd", &args.initrd)?);
     let (injections, answers_at) = answers(args)?;
+    let solaris_answers = args.autocf.as_deref().map(solaris_answers).transpose()?;
     let location = path("location", &args.location)?;
     let files = match (location, kernel) {
         (location, kernel) if args.bootdisk.is_some() => {
@@ -75,6 +76,7 @@ pub(super) fn boot(args: &BootArgs, with_firmware: bool) -> Result<Option<BootSo
         location_args,
         cmdline,
         fetch,
+        solaris_answers,
         checksums,
     }))
 }
@@ -88,6 +90,7 @@ fn needing_a_kernel(args: &BootArgs) -> Option<&'static str> {
         ("preseed", args.preseed.is_some()),
         ("kickstart", args.kickstart.is_some()),
         ("autoyast", args.autoyast.is_some()),
+        ("autocf", args.autocf.is_some()),
     ];
     options.into_iter().find(|(_, given)| *given).map(|(option, _)| option)
 }
@@ -112,6 +115,32 @@ fn boot_menu(
     }
     let choice = texts(entry, "entry")?.last().map(|entry| Choice::of(entry)).unwrap_or_default();
     Ok(BootFiles::Disk { place: Place::parse(disk.as_os_str())?, choice })
+}
+
+/// `-autocf`, as xVM's virt-install has it: the directory of a JumpStart server, or properties for the
+/// Automated Installer.
+fn solaris_answers(given: &OsStr) -> Result<SolarisAnswers, ArgsError> {
+    let option = "autocf";
+    let text = value::text(given, option)?;
+    let bad = || {
+        let expected = "nfs:HOST:/DIR, or NAME=VALUE with commas between several";
+        ArgsError::bad(format!("-{option} {text}"), expected)
+    };
+    if place::url(Path::new(text)).is_some() {
+        return match place::url(Path::new(text)).transpose()? {
+            Some(Place::Nfs { host, path }) => Ok(SolarisAnswers::JumpStart { server: host, path }),
+            _ => Err(bad().with_hint("JumpStart reads its rules by NFS")),
+        };
+    }
+    let properties: Vec<_> = arguments::solaris::properties(text).map(str::to_owned).collect();
+    let is_property = |text: &String| {
+        text.split_once('=').is_some_and(|(name, _)| !name.is_empty())
+            && !text.contains(|c: char| c.is_whitespace() || c.is_control())
+    };
+    if properties.is_empty() || !properties.iter().all(is_property) {
+        return Err(bad());
+    }
+    Ok(SolarisAnswers::Ai(properties))
 }
 
 /// Files for the initrd, and answers that the guest gets itself.

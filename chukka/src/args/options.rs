@@ -118,6 +118,8 @@ pub struct BootArgs {
     pub kickstart: Option<OsString>,
     /// `-autoyast`.
     pub autoyast: Option<OsString>,
+    /// `-autocf`.
+    pub autocf: Option<OsString>,
     /// `-offline`.
     pub offline: bool,
     /// The keys and values of every `-fetch`.

@@ -21,6 +21,7 @@ pub(super) fn state(args: &BootArgs) -> Result<Option<StateConfig>, ArgsError> {
         ("preseed", args.preseed.is_some()),
         ("kickstart", args.kickstart.is_some()),
         ("autoyast", args.autoyast.is_some()),
+        ("autocf", args.autocf.is_some()),
         ("checksum", !args.checksum.is_empty()),
     ];
     if let Some((other, _)) = others.into_iter().find(|(_, given)| *given) {

@@ -142,7 +142,7 @@ pub static COMMANDS: [(&str, &str); 9] = [
 
 /// Every option.
 #[rustfmt::skip]
-pub static OPTIONS: [Opt; 69] = [
+pub static OPTIONS: [Opt; 70] = [
     value("kernel", "FILE", |o, v| o.boot.kernel = Some(v), Group::Boot, &[
         "the kernel: a bzImage or a vmlinux; a path or a URL",
     ]),
@@ -183,6 +183,10 @@ pub static OPTIONS: [Opt; 69] = [
     ]),
     value("autoyast", "FILE", |o, v| o.boot.autoyast = Some(v), Group::Boot, &[
         "the same for SUSE",
+    ]),
+    value("autocf", "ANSWERS", |o, v| o.boot.autocf = Some(v), Group::Boot, &[
+        "the same for Solaris: nfs:HOST:/DIR for JumpStart,",
+        "NAME=VALUE,… for the Automated Installer",
     ]),
     flag("offline", |o| o.boot.offline = true, Group::Boot, &[
         "use the cache only, fetch nothing",

@@ -70,6 +70,7 @@ fn boot_source(files: BootFiles, cmdline: &[u8]) -> BootSource {
         files,
         injections,
         answers_at,
+        solaris_answers: None,
         served_at: None,
         served: None,
         location_args: true,

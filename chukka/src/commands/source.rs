@@ -17,7 +17,7 @@ pub(super) fn switch(name: &'static str, help: &'static str) -> Arg {
 }
 
 /// The options, without the location.
-pub(super) fn options() -> [Arg; 15] {
+pub(super) fn options() -> [Arg; 16] {
     let path = |name, help| value(name, "FILE", help);
     [
         path("kernel", "The kernel, a path in LOCATION"),
@@ -32,6 +32,7 @@ pub(super) fn options() -> [Arg; 15] {
         ),
         path("kickstart", "The same for Fedora and RHEL"),
         path("autoyast", "The same for SUSE"),
+        value("autocf", "ANSWERS", "Answers for Solaris: nfs:HOST:/DIR, or NAME=VALUE,…"),
         switch("no-location-args", "Do not tell the installer where its tree is"),
         switch("offline", "Use the cache only, fetch nothing"),
         switch("refresh", "Ignore the cache").conflicts_with("offline"),
@@ -64,6 +65,7 @@ pub(super) fn boot_args(matches: &ArgMatches) -> BootArgs {
         preseed: one("preseed"),
         kickstart: one("kickstart"),
         autoyast: one("autoyast"),
+        autocf: one("autocf"),
         checksum: all("checksum"),
         no_location_args: matches.get_flag("no-location-args"),
         offline: matches.get_flag("offline"),

@@ -6,7 +6,7 @@ use location::{Injected, Place, Tree};
 
 use super::Found;
 use crate::location_server::{MEDIUM, TREE};
-use crate::request::{Answers, BootSource};
+use crate::request::{Answers, BootSource, SolarisAnswers};
 
 /// What a guest can be told about where its installer comes from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -120,6 +120,19 @@ fn advice(found: &Found, form: &str, wanted: bool) -> String {
 
 /// A warning if the user's answers are for another installer than the one that is booted.
 pub fn foreign_answers(source: &BootSource, installer: Installer) -> Option<String> {
+    if let Some(answers) = &source.solaris_answers {
+        let of = match (answers, installer) {
+            (SolarisAnswers::JumpStart { .. }, Installer::Nevada)
+            | (SolarisAnswers::Ai(_), Installer::OpenSolaris) => None,
+            (SolarisAnswers::JumpStart { .. }, _) => Some("nfs:… is for JumpStart, of Nevada"),
+            (SolarisAnswers::Ai(_), _) => {
+                Some("NAME=VALUE is for the Automated Installer, of OpenSolaris")
+            }
+        };
+        if let Some(of) = of {
+            return Some(format!("-autocf {of}, but this is {installer}, which ignores it"));
+        }
+    }
     let given = source.injections.iter().map(|injection| injection.answers);
     let given = given.chain(source.answers_at.iter().map(|(whose, _)| *whose));
     let foreign = given.filter_map(|whose| {
@@ -175,8 +188,15 @@ fn solaris_line(source: &BootSource, found: &Found) -> Option<String> {
         (None, None) => solaris::Media::Other,
     };
     let extra = String::from_utf8_lossy(&source.cmdline);
-    let inputs =
-        solaris::Inputs { system, kernel, extra: &extra, no_window: true, media, answers: None };
+    let properties: Vec<&str> = match &source.solaris_answers {
+        Some(SolarisAnswers::Ai(properties)) => properties.iter().map(String::as_str).collect(),
+        _ => Vec::new(),
+    };
+    let answers = source.solaris_answers.as_ref().map(|answers| match answers {
+        SolarisAnswers::JumpStart { server, path } => solaris::Answers::JumpStart { server, path },
+        SolarisAnswers::Ai(_) => solaris::Answers::Ai(&properties),
+    });
+    let inputs = solaris::Inputs { system, kernel, extra: &extra, no_window: true, media, answers };
     Some(solaris::command_line(&inputs))
 }
 
@@ -216,6 +236,7 @@ mod tests {
             files: BootFiles::Named { kernel: Place::Local("k".into()), initrd: None },
             injections: Vec::new(),
             answers_at: Vec::new(),
+            solaris_answers: None,
             served_at: None,
             served: None,
             location_args: true,
@@ -344,6 +365,58 @@ mod tests {
         );
         let later = found(OpenSolaris, Some("http://h"), None);
         assert_eq!(line(&source("-v"), &later).0, "/boot/platform/i86xpv/kernel/unix -v");
+    }
+
+    /// The examples of xVM's virt-install(1M).
+    #[test]
+    fn solaris_gets_the_user_s_answers() {
+        let with = |answers: SolarisAnswers, found: &Found| {
+            let source = BootSource { solaris_answers: Some(answers), ..source("") };
+            (line(&source, found).0, foreign_answers(&source, found.installer))
+        };
+        let jumpstart = || SolarisAnswers::JumpStart {
+            server: "192.168.0.2".into(),
+            path: "/export/js".into(),
+        };
+        let medium = found(Nevada, None, Some("SOL"));
+        assert_eq!(
+            with(jumpstart(), &medium),
+            (
+                "/platform/i86xpv/kernel/unix - nowin install -B install_media=cdrom,\
+                 sysid_config=192.168.0.2:/export/js,install_config=192.168.0.2:/export/js"
+                    .into(),
+                None
+            )
+        );
+        let nfs = found(Nevada, Some("nfs:192.168.0.2:/export/nv"), None);
+        assert_eq!(
+            with(jumpstart(), &nfs).0,
+            "/platform/i86xpv/kernel/unix - nowin install dhcp -B \
+             sysid_config=192.168.0.2:/export/js,install_config=192.168.0.2:/export/js"
+        );
+        let ai =
+            || SolarisAnswers::Ai(vec!["install_service=osol".into(), "livessh=enable".into()]);
+        let url = "http://192.168.0.2:5555/export/ai";
+        assert_eq!(
+            with(ai(), &found(OpenSolaris, Some(url), None)),
+            (
+                "/boot/platform/i86xpv/kernel/unix -B install_service=osol,livessh=enable,\
+                 install_media=http://192.168.0.2:5555/export/ai,network-interface=xnf0,\
+                 xpv-hcp=dhcp,livemode=text"
+                    .into(),
+                None
+            )
+        );
+        assert_eq!(
+            with(ai(), &found(OpenSolaris, None, Some("OSOL"))).0,
+            "/boot/platform/i86xpv/kernel/unix -B install_service=osol,livessh=enable,\
+             media_boot=true,auto-shutdown=enable,aimanifest=default,network-interface=xnf0,\
+             xpv-hcp=dhcp,livemode=text"
+        );
+        let (_, warning) = with(ai(), &medium);
+        assert!(warning.unwrap().starts_with("-autocf NAME=VALUE is for the Automated Installer"));
+        let (_, warning) = with(jumpstart(), &found(Debian, None, None));
+        assert!(warning.unwrap().starts_with("-autocf nfs:… is for JumpStart, of Nevada, but"));
     }
 
     #[test]

@@ -111,7 +111,7 @@ fn sorted(extra: &str) -> Extra {
 }
 
 /// Splits a list of properties at commas, except inside quotes: `bootpath='/x,y'`.
-fn properties(list: &str) -> impl Iterator<Item = &str> {
+pub fn properties(list: &str) -> impl Iterator<Item = &str> {
     let mut quote = None;
     let parts = list.split(move |c| {
         match (quote, c) {

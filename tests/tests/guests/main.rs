@@ -13,3 +13,4 @@ mod kdump;
 mod location;
 mod old_ways;
 mod other_kernels;
+mod pxe;

@@ -107,3 +107,22 @@ fn what_is_no_location_is_refused() {
         assert!(told.to_lowercase().contains(&hint.to_lowercase()), "{words:?}: {told}");
     }
 }
+
+#[test]
+fn answers_for_solaris_are_read() {
+    use crate::request::SolarisAnswers;
+    let answers = |given| {
+        boot(&whole(&["-location", "nv.iso", "-autocf", given])).solaris_answers.clone().unwrap()
+    };
+    let jumpstart = SolarisAnswers::JumpStart { server: "10.0.2.2".into(), path: "/js".into() };
+    assert_eq!(answers("nfs:10.0.2.2:/js"), jumpstart);
+    let ai = ["install_service=osol", "bootpath='/a,b'"].map(String::from).to_vec();
+    assert_eq!(answers("install_service=osol,bootpath='/a,b'"), SolarisAnswers::Ai(ai));
+    for given in ["", "livessh", "=x", "a=b c", "http://mirror.example/js"] {
+        let (text, _) = message(&["-location", "nv.iso", "-autocf", given]);
+        let expected = "expected nfs:HOST:/DIR, or NAME=VALUE with commas between several";
+        assert_eq!(text, format!("-autocf {given}: {expected}"));
+    }
+    let (text, _) = message(&["-autocf", "a=b"]);
+    assert_eq!(text, "-autocf is only allowed with -kernel, which is missing");
+}
