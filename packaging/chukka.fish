@@ -72,6 +72,7 @@ complete -c chukka -n 'not __fish_seen_subcommand_from install start fetch resta
 complete -c chukka -n 'not __fish_seen_subcommand_from install start fetch restart-install bootloader disk cache help version' -o action -x -d 'panic=none: a kernel panic does not end the run; panic=shutdown (default); reboot=shutdown: -no-reboot'
 complete -c chukka -n 'not __fish_seen_subcommand_from install start fetch restart-install bootloader disk cache help version' -o timeout -x -d 'end a guest that has not ended by then, with status 124 and a report on what each of its CPUs is doing'
 complete -c chukka -n 'not __fish_seen_subcommand_from install start fetch restart-install bootloader disk cache help version' -o silence -x -d 'likewise a guest that prints nothing for that long'
+complete -c chukka -n 'not __fish_seen_subcommand_from install start fetch restart-install bootloader disk cache help version' -o sandbox -x -d 'whether chukka gives up, before the guest starts, all rights that running it does not take (default: on)'
 complete -c chukka -n 'not __fish_seen_subcommand_from install start fetch restart-install bootloader disk cache help version' -o help -d 'print a summary of the options'
 complete -c chukka -n 'not __fish_seen_subcommand_from install start fetch restart-install bootloader disk cache help version' -s h -d 'print a summary of the options'
 complete -c chukka -n 'not __fish_seen_subcommand_from install start fetch restart-install bootloader disk cache help version' -o version -d 'print the version'

@@ -219,6 +219,7 @@ _arguments \
     '*-action[panic=none\: a kernel panic does not end the run; panic=shutdown (default); reboot=shutdown\: -no-reboot]:EVENT=DO: ' \
     '*-timeout[end a guest that has not ended by then, with status 124 and a report on what each of its CPUs is doing]:SECONDS: ' \
     '*-silence[likewise a guest that prints nothing for that long]:SECONDS: ' \
+    '*-sandbox[whether chukka gives up, before the guest starts, all rights that running it does not take (default\: on)]:on|off: ' \
     '*-help[print a summary of the options]' \
     '*-h[print a summary of the options]' \
     '*-version[print the version]' \

@@ -41,6 +41,7 @@ mod options;
 mod pflash;
 mod qemu;
 mod read;
+mod sandbox;
 mod smbios;
 mod state;
 mod table;
@@ -229,7 +230,19 @@ fn request(options: &Options) -> Result<Request, ArgsError> {
     };
     let boot_disk = boot.as_ref().and_then(|boot| drive::boot_disk(boot, options.snapshot));
     let cd_net = fetching::for_cds(&options.boot)?;
-    Ok(Request { vm, boot, state, disks, cds, cd_net, boot_disk, cards, flash, warnings })
+    Ok(Request {
+        vm,
+        boot,
+        state,
+        disks,
+        cds,
+        cd_net,
+        boot_disk,
+        cards,
+        flash,
+        confinement: sandbox::confinement(options)?,
+        warnings,
+    })
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use vmm::run::{Remote, Vm};
 use crate::error::RunError;
 use crate::request::Request;
 use crate::resolve::{Purpose, Resolved};
-use crate::{cdrom, disks, flash, location_server, networks, report};
+use crate::{cdrom, confinement, disks, flash, location_server, networks, report};
 
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +43,7 @@ pub fn run(request: &Request, started: impl FnOnce(Remote)) -> Result<Ended, Run
     }
     let vm = Vm::new(&request.vm, resolved.map(|resolved| resolved.boot), flash)?;
     let vm = vm.with_disks(disks.clone()).with_cd_drives(cd_drives).with_cards(cards);
+    let vm = vm.with_sandbox(confinement::of(request));
     report::warnings(vm.warnings());
     started(vm.remote());
     let outcome = vm.run(|message| report::message(&message.to_string(), None))?;

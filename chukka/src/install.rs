@@ -37,7 +37,7 @@ use crate::guest::{self, Ended};
 use crate::install_state::{InstallState, Phase, StateError};
 use crate::location_server;
 use crate::report;
-use crate::request::Request;
+use crate::request::{Confinement, Request};
 use saved_guest::SavedGuest;
 use verdict::Verdict;
 use watch::{Heard, Watch};
@@ -126,6 +126,7 @@ fn installer(state: &InstallState, guest: &SavedGuest, course: Course) -> Fallib
     let request = guest.request(state.directory(), &[], Some(boot))?;
     let mut request = with_log(location_server::attach(request), state.directory(), course);
     request.vm.on_reset = OnReset::Exit;
+    request.confinement = Confinement::BeforeAnother;
     Ok(request)
 }
 

@@ -10,6 +10,7 @@
 //! | [`disks`], [`bootdisk`], [`disk_names`] | the guest's disks: images opened and locked, as devices; that of `-bootdisk`; what Linux calls them |
 //! | [`networks`] | what the guest's network cards are connected to |
 //! | [`location_server`] | `-location` for the guest: HTTP on its user network |
+//! | [`confinement`] | what the sandbox leaves open |
 //! | [`flash`] | the flash chips with the firmware: images opened and locked |
 //! | [`guest`] | one run of a guest |
 //! | [`install_state`], [`whole_file`] | an installer that is booted until it has finished; atomic writes |
@@ -21,6 +22,7 @@ pub mod args;
 pub mod bootdisk;
 pub mod cdrom;
 pub mod commands;
+pub mod confinement;
 pub mod disk_names;
 pub mod disks;
 pub mod error;

@@ -33,8 +33,22 @@ pub struct Request {
     pub cards: Vec<CardConfig>,
     /// The flash chips with the firmware: its code, then its variables.
     pub flash: Vec<DiskConfig>,
+    /// What the process gives up before the guest starts (`-sandbox`).
+    pub confinement: Confinement,
     /// Options that work but are probably a mistake, one line each.
     pub warnings: Vec<String>,
+}
+
+/// What the process gives up before the guest starts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Confinement {
+    /// Nothing: `-sandbox off`.
+    Off,
+    /// All that it does not need to run this guest.
+    #[default]
+    Full,
+    /// Less: it will start another guest, of the same installation.
+    BeforeAnother,
 }
 
 /// A disk for the guest.

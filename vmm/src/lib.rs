@@ -15,6 +15,7 @@
 //! | [`kvm`] | the VM; its CPUs: CPUID, initial registers, the run loop of a vCPU |
 //! | [`error`] | why a guest could not start |
 //! | [`boot`] | what is booted: a kernel directly, or firmware |
+//! | [`sandbox`] | what the process gives up before the guest runs |
 //! | [`machine`] | the list of devices; fw_cfg's items and its trace |
 //! | [`gdb`] | the server for gdb: registers, memory, breakpoints, steps |
 //! | [`run`] | one run: boots, reboots, threads, the event loop |
@@ -32,3 +33,4 @@ pub mod memory;
 pub mod mmio_bus;
 pub mod outcome;
 pub mod run;
+pub mod sandbox;

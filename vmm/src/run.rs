@@ -44,6 +44,7 @@ use crate::machine::virtio;
 use crate::memory::Ram;
 use crate::memory::peek::Slots;
 use crate::outcome::Outcome;
+use crate::sandbox::{Confined, Sandbox};
 use course::Next;
 use event_loop::{EventLoop, Policy, Sources};
 use flusher::Flusher;
@@ -87,6 +88,14 @@ pub fn check_places(
 
 /// How long a report waits for the guest's own output, so that it comes first.
 const OUTPUT_FIRST: Duration = Duration::from_millis(20);
+
+/// The event loop in its manager.
+fn manage(events: EventLoop) -> Result<(EventManager<EventLoop>, SubscriberId), StartError> {
+    let failed = |e: event_manager::Error| std::io::Error::other(e.to_string());
+    let mut manager = EventManager::new().map_err(failed).map_err(StartError::host("epoll"))?;
+    let id = manager.add_subscriber(events);
+    Ok((manager, id))
+}
 
 /// Handles events until the run takes its next step.
 fn next_step(
@@ -150,6 +159,7 @@ pub struct Vm<'a> {
     disks: Vec<Arc<Block>>,
     cd_drives: Option<Arc<Scsi>>,
     cards: Vec<CardConfig>,
+    sandbox: Option<Sandbox>,
 }
 
 impl<'a> Vm<'a> {
@@ -196,6 +206,7 @@ impl<'a> Vm<'a> {
             disks,
             cards,
             cd_drives: None,
+            sandbox: None,
         })
     }
 
@@ -223,6 +234,12 @@ impl<'a> Vm<'a> {
         Remote(self.notifier.clone())
     }
 
+    /// Confines the process before the guest's first instruction.
+    #[must_use]
+    pub fn with_sandbox(self, sandbox: Option<Sandbox>) -> Self {
+        Self { sandbox, ..self }
+    }
+
     /// Warnings for the user before the run, one line each.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
@@ -238,11 +255,12 @@ impl<'a> Vm<'a> {
         terminal::restore_on_disaster();
         signals::prepare_kick().map_err(host("signals"))?;
         let devices = Arc::new(Devices::new(&self.parts())?);
+        let mut debugger = self.open_debugger()?;
+        self.enter_sandbox(&mut tell)?;
         // Until here Ctrl-C kills the process: opening an output such as a FIFO can block.
         let signals = Signals::listen().map_err(host("signals"))?;
         let flusher =
             Flusher::start(Arc::clone(&devices)).map(Arc::new).map_err(host("a thread"))?;
-        let mut debugger = self.open_debugger()?;
         let disks = devices.disks.start(&self.notifier).map_err(host("a thread"))?;
         let cards = devices.cards.start(&self.notifier)?;
         // Prepare the guest before changing the terminal, so that errors are printed to a terminal
@@ -258,13 +276,11 @@ impl<'a> Vm<'a> {
             flusher: Arc::clone(&flusher),
             debugger: debugger.as_ref().map(AsRawFd::as_raw_fd),
         };
-        let events = EventLoop::new(sources, self.policy())?;
-        let mut manager =
-            EventManager::new().map_err(|e| host("epoll")(std::io::Error::other(e.to_string())))?;
-        let id = manager.add_subscriber(events);
+        let (mut manager, id) = manage(EventLoop::new(sources, self.policy())?)?;
         self.config.gdb.iter().filter(|gdb| gdb.hold).for_each(|gdb| tell(&gdb.into()));
         let mut threads =
-            VcpuThreads::new(self.config.cpus, &self.notifier).map_err(host("a vCPU's thread"))?;
+            VcpuThreads::new(self.config.cpus, &self.notifier, self.sandbox.is_some())
+                .map_err(host("a vCPU's thread"))?;
         let outcome = loop {
             let held = debugger.as_ref().is_some_and(Debugger::holds);
             if !held && !devices.disks.are_waiting() {
@@ -342,6 +358,16 @@ impl<'a> Vm<'a> {
         reset(devices, flusher);
         self.notifier.start_over();
         self.boot_guest(devices)
+    }
+
+    /// Confines the process. Has to come before its first thread, which inherits what this one has
+    /// given up.
+    fn enter_sandbox(&self, tell: &mut impl FnMut(&Message)) -> Result<(), HostError> {
+        let confined = self.sandbox.as_ref().map(Sandbox::enter).transpose()?;
+        if confined == Some(Confined::WithoutLandlock) {
+            tell(&Message::NoLandlock);
+        }
+        Ok(())
     }
 
     /// Reports what stopped vCPUs were doing. Returns the end of the run, if `then` is one.

@@ -87,6 +87,8 @@ pub struct Options {
     pub timeout: Vec<OsString>,
     /// `-silence`.
     pub silence: Vec<OsString>,
+    /// `-sandbox`.
+    pub sandbox: Vec<OsString>,
     /// Options that name a QEMU device chukka does not have, such as `-vga`.
     pub absent: AbsentDevices,
 }

@@ -91,11 +91,11 @@ static WITH_HINT: [(&[&str], &str); 14] = [
 
 /// Names without anything to add.
 #[rustfmt::skip]
-static PLAIN: [&str; 29] = [
+static PLAIN: [&str; 28] = [
     "acpitable", "add-fd", "async-teardown", "chroot", "clock", "compat", "daemonize", "dtb",
     "enable-sync-profile", "localtime", "nodefconfig", "nouserconfig", "old-param",
     "pidfile", "preconfig", "prom-env", "readconfig", "realtime", "rtc-td-hack", "run-with",
-    "runas", "sandbox", "semihosting", "semihosting-config", "shim", "startdate", "tdf",
+    "runas", "semihosting", "semihosting-config", "shim", "startdate", "tdf",
     "win2k-hack", "writeconfig",
 ];
 

@@ -142,7 +142,7 @@ pub static COMMANDS: [(&str, &str); 9] = [
 
 /// Every option.
 #[rustfmt::skip]
-pub static OPTIONS: [Opt; 70] = [
+pub static OPTIONS: [Opt; 71] = [
     value("kernel", "FILE", |o, v| o.boot.kernel = Some(v), Group::Boot, &[
         "the kernel: a bzImage or a vmlinux; a path or a URL",
     ]),
@@ -347,6 +347,10 @@ pub static OPTIONS: [Opt; 70] = [
     ]),
     value("silence", "SECONDS", |o, v| o.silence.push(v), Group::Ending, &[
         "likewise a guest that prints nothing for that long",
+    ]),
+    value("sandbox", "on|off", |o, v| o.sandbox.push(v), Group::Other, &[
+        "whether chukka gives up, before the guest starts, all",
+        "rights that running it does not take (default: on)",
     ]),
     Opt {
         name: "help", aliases: &["h", "?"], group: Group::Other, takes: Takes::Help,

@@ -26,7 +26,7 @@ use ::location::Place;
 use ::location::remote::Net;
 use guest_memory::hint::Hint;
 
-use crate::request::{BootFiles, BootSource};
+use crate::request::{BootFiles, BootSource, Confinement};
 use vmm::config::cpu_model::CpuModel;
 use vmm::config::{
     InterruptKey, Limits, LostTicks, MapInitrd, OnPanic, OnReset, RtcBase, SerialBackend,
@@ -127,6 +127,7 @@ fn a_kernel_alone_gets_the_defaults() {
             cd_net: Net { idle: Duration::from_secs(10), retries: 1, ..Net::default() },
             boot_disk: None,
             flash: Vec::new(),
+            confinement: Confinement::Full,
             warnings: Vec::new(),
             vm: VmConfig {
                 name: None,

@@ -14,7 +14,15 @@ pub struct HostError {
     pub source: io::Error,
 }
 
+/// [`HostError::what`] of the sandbox.
+const SANDBOX: &str = "the sandbox";
+
 impl HostError {
+    /// The kernel refused a part of the sandbox.
+    pub fn sandbox(source: io::Error) -> Self {
+        Self { what: SANDBOX, source }
+    }
+
     /// An eventfd or a pipe could not be created, or a descriptor not be duplicated.
     pub fn descriptors(source: io::Error) -> Self {
         Self { what: "file descriptors", source }
@@ -23,6 +31,9 @@ impl HostError {
 
 impl Hint for HostError {
     fn hint(&self) -> Option<Cow<'_, str>> {
-        Some("check the host's limits with ulimit -a".into())
+        Some(match self.what {
+            SANDBOX => "-sandbox off runs the guest without it".into(),
+            _ => "check the host's limits with ulimit -a".into(),
+        })
     }
 }

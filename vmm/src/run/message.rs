@@ -13,6 +13,8 @@ pub enum Message {
     OutputLost(String),
     /// The host can no longer read a fw_cfg item. Holds which one and why.
     ItemLost(String),
+    /// The host's kernel cannot restrict which files chukka opens.
+    NoLandlock,
     /// The guest published its vmcoreinfo note.
     VmCoreInfo(VmCoreInfo),
     /// The guest waits for gdb at this address.
@@ -35,6 +37,11 @@ impl fmt::Display for Message {
             Self::OutputLost(error) => {
                 write!(f, "warning: the guest's output can no longer be written: {error}")
             }
+            Self::NoLandlock => write!(
+                f,
+                "warning: the sandbox cannot restrict access to files: this host's kernel lacks \
+                 Landlock (Linux 5.13 or later, with landlock in its list of security modules)"
+            ),
             Self::ItemLost(lost) => write!(f, "warning: {lost}"),
             Self::WaitsForGdb(address) => {
                 write!(f, "the guest is stopped; in gdb: target remote {address}")

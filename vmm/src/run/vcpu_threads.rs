@@ -18,6 +18,7 @@ use crate::host::notices::Notifier;
 use crate::host::signals;
 use crate::kvm::vcpu::Vcpu;
 use crate::outcome::Outcome;
+use crate::sandbox;
 
 /// How long to wait for vCPUs to stop before they are kicked again.
 const KICK_AGAIN: Duration = Duration::from_micros(200);
@@ -40,17 +41,21 @@ struct Thread {
 }
 
 impl VcpuThreads {
-    /// Makes `count` threads, which wait for their vCPUs.
+    /// Makes `count` threads, which wait for their vCPUs; in the sandbox if they are `confined`.
     ///
     /// # Errors
     /// The host cannot create a thread.
-    pub fn new(count: u8, notifier: &Notifier) -> io::Result<Self> {
+    pub fn new(count: u8, notifier: &Notifier, confined: bool) -> io::Result<Self> {
         let (back, stopped) = channel();
         let mut this = Self { threads: Vec::new(), stopped, running: 0 };
         for cpu in 0..count {
             let (vcpus, to_run) = channel();
             let (notifier, back) = (notifier.clone(), back.clone());
             let run = move || {
+                if confined && sandbox::enter_vcpu().is_err() {
+                    let outcome = Outcome::Defect("the sandbox of a vCPU");
+                    return notifier.note(|n| n.ended = n.ended.take().or(Some(outcome)));
+                }
                 while let Ok(vcpu) = to_run.recv() {
                     // The main thread is gone if this fails.
                     let _ = back.send(run(vcpu, &notifier));

@@ -1,0 +1,152 @@
+//! Each forbidden act, tried from inside: by this test program, started once more.
+#![expect(unsafe_code, reason = "makes system calls by number")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use super::*;
+
+/// What the child does, in its environment.
+const ACT: &str = "CHUKKA_TEST_ACT";
+/// A directory that it may read, or make files in, in its environment.
+const DIRECTORY: &str = "CHUKKA_TEST_DIRECTORY";
+
+/// Does what the environment says, in a sandbox. Prints "done" if it could.
+#[test]
+#[ignore = "the others start it in a process of its own"]
+fn act() {
+    let act = std::env::var(ACT).unwrap();
+    let directory = std::env::var_os(DIRECTORY).map(PathBuf::from).unwrap_or_default();
+    let (read, write) = (vec![directory.join("read")], vec![directory.join("write")]);
+    let sandbox = Sandbox { read, write, keeps_capabilities: false };
+    sandbox.enter().unwrap();
+    let (act, argument) = act.split_once(' ').unwrap();
+    let number = || argument.parse().unwrap();
+    let done = match act {
+        "call" => call(number(), [0; 3]),
+        "vcpu" => std::thread::spawn({
+            let number = number();
+            move || {
+                enter_vcpu().unwrap();
+                call(number, [0; 3])
+            }
+        })
+        .join()
+        .unwrap(),
+        "code" | "memory" => {
+            let exec = if act == "memory" { 0 } else { libc::PROT_EXEC };
+            std::thread::spawn(move || {
+                enter_vcpu().unwrap();
+                let protection = libc::PROT_READ | exec;
+                call(libc::SYS_mmap, [0, 4096, protection.into()])
+            })
+            .join()
+            .unwrap()
+        }
+        "type" => call(libc::SYS_ioctl, [0, libc::TIOCSTI.cast_signed(), 0]),
+        "thread" => std::thread::spawn(|| Ok(())).join().unwrap(),
+        "read" => fs::read(argument).map(drop),
+        "list" => fs::read_dir(argument).map(drop),
+        "make" => fs::write(argument, "new"),
+        "remove" => fs::remove_file(argument),
+        other => panic!("{other}"),
+    };
+    println!("\n{}", done.map_or_else(|error| format!("refused: {error}"), |()| "done".into()));
+}
+
+fn call(number: i64, arguments: [i64; 3]) -> io::Result<()> {
+    let [first, second, third] = arguments;
+    // SAFETY: a call that is not blocked gets no pointer and no descriptor that is valid, but for
+    // mmap, which makes a mapping that nobody uses.
+    let result = unsafe {
+        libc::syscall(number, first, second, third, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0)
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+fn child(act: &str, directory: &Path) -> Output {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--ignored", "--exact", "sandbox::tests::act", "--nocapture"]);
+    command.env(ACT, act).env(DIRECTORY, directory).output().unwrap()
+}
+
+#[track_caller]
+fn assert_blocked(act: &str, name: &str, thread: &str) {
+    let ended = child(act, Path::new("/nowhere"));
+    let stderr = String::from_utf8_lossy(&ended.stderr);
+    let expected = format!("chukka: the sandbox has blocked the system call '{name}' (");
+    assert!(stderr.contains(&expected), "{act}: {name}: {stderr}");
+    assert!(stderr.contains(thread), "{act}: {stderr}");
+    assert_eq!(ended.status.code(), Some(125), "{act}");
+}
+
+#[track_caller]
+fn assert_prints(act: &str, directory: &Path, expected: &str) {
+    let ended = child(act, directory);
+    let stdout = String::from_utf8_lossy(&ended.stdout);
+    assert!(stdout.contains(expected), "{act}: {stdout}{}", String::from_utf8_lossy(&ended.stderr));
+}
+
+#[test]
+fn each_forbidden_system_call_ends_the_process_with_its_name() {
+    for &call in system_calls::FORBIDDEN {
+        let name = syscalls::Sysno::new(usize::try_from(call).unwrap()).unwrap().name();
+        assert_blocked(&format!("call {call}"), name, "of the thread 'sandbox::tests");
+    }
+}
+
+#[test]
+fn another_process_and_typing_on_the_terminal_are_blocked_but_threads_are_not() {
+    // clone with no flags is fork.
+    assert_blocked(&format!("call {}", libc::SYS_clone), "clone", "(56)");
+    assert_blocked(&format!("call {}", libc::SYS_process_vm_readv), "process_vm_readv", "(310)");
+    assert_blocked("type ", "ioctl", "(16)");
+    assert_prints("thread ", Path::new("/nowhere"), "\ndone\n");
+}
+
+#[test]
+fn a_vcpu_s_thread_makes_no_socket_and_no_code() {
+    for (call, name) in [
+        (libc::SYS_socket, "socket"),
+        (libc::SYS_connect, "connect"),
+        (libc::SYS_unlink, "unlink"),
+        (libc::SYS_kill, "kill"),
+        (libc::SYS_execve, "execve"),
+        (libc::SYS_shmget, "shmget"),
+    ] {
+        assert_blocked(&format!("vcpu {call}"), name, "of the thread");
+    }
+    assert_blocked("code ", "mmap", "(9)");
+    assert_prints("memory ", Path::new("/nowhere"), "\ndone\n");
+}
+
+#[test]
+fn only_the_listed_files_can_be_opened_made_or_removed() {
+    let scratch = std::env::temp_dir().join(format!("chukka-sandbox-{}", std::process::id()));
+    for directory in ["read", "write", "other"] {
+        fs::create_dir_all(scratch.join(directory)).unwrap();
+        fs::write(scratch.join(directory).join("file"), "text").unwrap();
+    }
+    let refused = "refused: Permission denied";
+    for (act, path, expected) in [
+        ("read", "read/file", "\ndone\n"),
+        ("list", "read", "\ndone\n"),
+        ("make", "read/new", refused),
+        ("make", "read/file", refused),
+        ("remove", "read/file", refused),
+        ("read", "other/file", refused),
+        ("list", "other", refused),
+        ("make", "other/new", refused),
+        ("remove", "other/file", refused),
+        ("read", "/etc/passwd", refused),
+        ("make", "write/new", "\ndone\n"),
+        ("read", "write/file", "\ndone\n"),
+        ("remove", "write/file", "\ndone\n"),
+    ] {
+        // An absolute path replaces the directory.
+        let act = format!("{act} {}", scratch.join(path).display());
+        assert_prints(&act, &scratch, expected);
+    }
+    fs::remove_dir_all(scratch).unwrap();
+}
