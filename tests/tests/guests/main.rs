@@ -11,6 +11,7 @@ mod installation;
 mod installer;
 mod kdump;
 mod location;
+mod network;
 mod old_ways;
 mod other_kernels;
 mod pxe;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use chukka_tests::assets;
 use chukka_tests::guest::Initrd;
+use chukka_tests::native::Scratch;
 use chukka_tests::runner::{Guest, Run, Runner};
 
 /// What udhcpc does with a lease.
@@ -66,12 +67,40 @@ fn initrd(kernel: &assets::Kernel, script: &str) -> PathBuf {
     initrd.script(&format!("{load}{UP}{script}")).write().expect("there is room")
 }
 
-/// Runs a guest with `args` while `host` runs beside it, which has 4 MiB of random bytes in
-/// `/srv/big` to serve, by IPv4 and IPv6. Each of them writes what it finds to standard output.
-fn run(kernel: &assets::Kernel, script: &str, host: &str, args: &[&str]) -> Option<Run> {
-    let runner = Runner::get()?;
+/// Runs a guest of `kernel` that reboots, with `args`: see [`run`].
+fn run_again(kernel: &assets::Kernel, script: &str, host: &str, args: &[&str]) -> Option<Run> {
     let guest = Guest::new().reboots().kernel(&kernel.vmlinuz).initrd(&initrd(kernel, script));
-    let guest = guest.args(args.iter().copied()).timeout_secs(300);
+    run(&guest.args(args.iter().copied()), host)
+}
+
+/// Runs a guest whose kernel and initrd are in a directory that `-location` names.
+fn run_from_location(
+    kernel: &assets::Kernel,
+    script: &str,
+    host: &str,
+    args: &[&str],
+) -> Option<Run> {
+    let scratch = Scratch::new();
+    let put = |name: &str, from: &Path| {
+        let path = scratch.path(name);
+        std::fs::copy(from, &path).expect("there is room");
+        path
+    };
+    let files = [put("vmlinuz", &kernel.vmlinuz), put("initrd", &initrd(kernel, script))];
+    let place = scratch.as_ref().to_str().expect("text");
+    let guest = Guest::argv(["-location", place, "-kernel", "vmlinuz", "-initrd", "initrd"]);
+    let guest = guest.args(["-append", "console=ttyS0 panic=-1 quiet", "-m", "256", "-nographic"]);
+    let guest = guest.args(["-no-reboot"]).args(args.iter().copied());
+    let guest = guest.with(|job| files.iter().fold(job, |job, file| job.need(file)));
+    let host = format!("echo \"the kernel has $(sum <{place}/vmlinuz)\"; {host}");
+    run(&guest, &host)
+}
+
+/// Runs a guest while `host` runs beside it, which has 4 MiB of random bytes in
+/// `/srv/big` to serve, by IPv4 and IPv6. Each of them writes what it finds to standard output.
+fn run(guest: &Guest, host: &str) -> Option<Run> {
+    let runner = Runner::get()?;
+    let guest = guest.clone().timeout_secs(300);
     let mut job = guest.job().expect("set-up is done");
     let prepare = format!(
         "sum() {{ sha256sum | cut -c 1-16; }}; ifconfig lo 127.0.0.1 up; \
@@ -90,13 +119,18 @@ fn run(kernel: &assets::Kernel, script: &str, host: &str, args: &[&str]) -> Opti
     let wrapper = ["/bin/busybox", "unshare", "-n", "/bin/sh", "-c", &host, "sh"];
     job.command.splice(0..0, wrapper.map(String::from));
     let run = runner.run(&job.need(Path::new(PERL)));
-    run.assert_userspace().assert_exit(0);
+    run.assert_stdout("lease of eth0").assert_exit(0);
     Some(run)
 }
 
 /// The sum of the file that the host serves.
 fn sum(run: &Run) -> &str {
-    let line = run.stdout.lines().find_map(|line| line.strip_prefix("the host has "));
+    sum_after(run, "the host has ")
+}
+
+/// The sum that the host prints behind `words`.
+fn sum_after<'a>(run: &'a Run, words: &str) -> &'a str {
+    let line = run.stdout.lines().find_map(|line| line.strip_prefix(words));
     line.expect("the host says so").trim()
 }
 
@@ -105,12 +139,17 @@ fn cards_on_pc_carry_ipv4_and_ipv6_both_ways() {
     const SCRIPT: &str = r#"
 lease eth0
 lease eth1
+lease eth2
 echo "cards: $(cat /sys/class/net/eth0/address) $(cat /sys/class/net/eth1/address) $(cat /sys/class/net/eth0/carrier)"
 echo "slot: $(readlink -f /sys/class/net/eth0/device | sed 's#.*/\(0000[^/]*\)/.*#\1#')"
 nslookup -type=a www.example 10.0.2.3 | grep -A 1 '^Name:' | tr '\n' ' '
 echo
 wget -q -O /tmp/big http://10.0.2.2/big
 echo "by IPv4: $(sum </tmp/big)"
+echo "without offloads: $(wget -q -O - http://192.168.77.2/big | sum)"
+wget -q -O - http://10.0.2.4/tree/vmlinuz | head -c 1000000 >/tmp/kernel
+wget -q -c -O /tmp/kernel http://10.0.2.4/tree/vmlinuz
+echo "from the location: $(sum </tmp/kernel)"
 for try in $(seq 30); do
 	ip -6 addr show dev eth0 scope site | grep -v tentative | grep -q fec0:: && break
 	sleep 1
@@ -142,8 +181,12 @@ poweroff -f
         "user,id=second,net=192.168.76.0/24,restrict=on,ipv6=off",
         "-device",
         "virtio-net-pci,netdev=second,mac=52:54:00:00:00:99",
+        "-netdev",
+        "user,id=third,net=192.168.77.0/24,ipv6=off",
+        "-device",
+        "virtio-net-pci,netdev=third,csum=off,guest_csum=off,mrg_rxbuf=off",
     ];
-    let Some(run) = run(&kernel, SCRIPT, HOST, &args) else { return };
+    let Some(run) = run_from_location(&kernel, SCRIPT, HOST, &args) else { return };
     run.assert_stdout("cards: 52:54:00:12:34:56 52:54:00:00:00:99 1");
     run.assert_stdout("slot: 0000:00:03.0");
     run.assert_stdout(
@@ -151,9 +194,11 @@ poweroff -f
     );
     run.assert_stdout("lease of eth1: 192.168.76.15/24");
     run.assert_stdout("www.example Address: 192.0.2.7");
-    for way in ["by IPv4", "by IPv6", "uploaded"] {
+    for way in ["by IPv4", "by IPv6", "uploaded", "without offloads"] {
         run.assert_stdout(&format!("{way}: {}", sum(&run)));
     }
+    let served = sum_after(&run, "the kernel has ");
+    run.assert_stdout(&format!("from the location: {served}"));
     run.assert_stdout("refused: refused");
     run.assert_stdout("hello from the guest");
 }
@@ -203,7 +248,7 @@ reboot -f
         "-object",
         "filter-dump,id=f,netdev=s,file=/tmp/wire.pcap",
     ];
-    let Some(run) = run(&kernel, SCRIPT, &host, &args) else { return };
+    let Some(run) = run_again(&kernel, SCRIPT, &host, &args) else { return };
     run.assert_stdout("boot 1");
     run.assert_stdout("boot 2");
     let fetched = format!("fetched: {}", sum(&run));
