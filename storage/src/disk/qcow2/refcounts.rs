@@ -50,7 +50,7 @@ impl Refcounts {
         };
         refcounts.reserve(&(table_at..table_at + len));
         let blocks: Vec<_> = refcounts.table.iter().filter(|at| **at != 0).copied().collect();
-        blocks.into_iter().for_each(|at| refcounts.reserve(&(at..at + 1)));
+        blocks.into_iter().for_each(|at| refcounts.reserve(&(at..at.saturating_add(1))));
         refcounts.reserve(&(header.l1_at..header.l1_at + header.l1_entries * 8));
         Ok(refcounts)
     }

@@ -282,3 +282,17 @@ fn changed_bytes_give_errors_at_worst() {
     }
     assert!(started.elapsed().as_secs() < 60, "{:?}", started.elapsed());
 }
+
+/// Found by the fuzz target: the end of such a block is beyond 2⁶⁴.
+#[test]
+fn an_impossible_reference_count_block_is_found_and_not_followed() {
+    let temp = Temp::new();
+    let path = temp.path().join("image");
+    create(&path, DiskFormat::Qcow2, 1 << 20).unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    // The table's place is in bytes 48 to 55 of the header. Its first entry has block 0.
+    let table = usize::try_from(u64::from_be_bytes(bytes[48..56].try_into().unwrap())).unwrap();
+    bytes[table + 8..table + 16].fill(0xff);
+    fs::write(&path, bytes).unwrap();
+    assert!(check(&path, None).unwrap().unwrap().corruptions > 0);
+}
