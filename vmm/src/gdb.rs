@@ -96,14 +96,15 @@ impl Debugger {
             this.report_stop();
             let mut events = [EpollEvent::default(); 2];
             let count = this.events.wait(0, &mut events).unwrap_or_default();
-            let mut outcome = None;
-            for event in &events[..count] {
-                match event.data() {
-                    CONNECTING => this.accept(),
-                    _ => outcome = outcome.or(this.receive()),
-                }
+            let is_ready = |what| events[..count].iter().any(|event| event.data() == what);
+            // A client may come when the one before it has just gone: its end is read first.
+            if is_ready(RECEIVED) {
+                return this.receive();
             }
-            outcome
+            if is_ready(CONNECTING) {
+                this.accept();
+            }
+            None
         })
     }
 

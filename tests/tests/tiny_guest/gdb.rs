@@ -129,6 +129,7 @@ fn ctrl_c_stops_a_guest_that_spins_and_detaching_lets_it_go_on() {
     assert_eq!(guest.remote.ask(&format!("Z0,{NOP:x},1")), "OK");
     assert_eq!(guest.remote.ask(&format!("Z1,{INC:x},1")), "OK");
     assert_eq!(guest.remote.ask("D"), "OK");
+    thread::sleep(Duration::from_millis(300));
     let mut again = Remote::connect(&guest.socket);
     assert!(again.ask("?").starts_with("T05"));
     assert_eq!(again.memory(NOP, 1), [0x90], "the breakpoint is gone");
