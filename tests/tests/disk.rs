@@ -170,11 +170,22 @@ impl Writer {
         }
     }
 
-    /// Whether a vCPU runs.
-    fn has_vcpus(&self) -> bool {
-        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.chukka.pid()));
-        let names = tasks.expect("it runs").flatten().map(|task| task.path().join("comm"));
-        names.flat_map(std::fs::read_to_string).any(|name| name.starts_with("vcpu"))
+    /// Waits until no vCPU runs: each one's thread waits in futex(2) for its vCPU (proc(5)).
+    fn wait_until_paused(&self) {
+        let futex = libc::SYS_futex.to_string();
+        let runs = || {
+            let tasks = std::fs::read_dir(format!("/proc/{}/task", self.chukka.pid()));
+            tasks.expect("it runs").flatten().map(|task| task.path()).any(|task| {
+                let read = |name| std::fs::read_to_string(task.join(name)).unwrap_or_default();
+                read("comm").starts_with("vcpu")
+                    && read("syscall").split(' ').next() != Some(&futex)
+            })
+        };
+        let end = Instant::now() + LIMIT;
+        while runs() {
+            assert!(Instant::now() < end, "a vCPU runs");
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 }
 
@@ -271,9 +282,7 @@ fn a_guest_pauses_on_a_full_file_system_and_goes_on_when_there_is_room() {
         let Some(writer) = Writer::start(machine, &path, &scratch, &properties) else { return };
         writer.chukka.wait_for_error_within(PAUSED, LIMIT);
         let paused = writer.reported();
-        while writer.has_vcpus() {
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        writer.wait_until_paused();
         std::fs::remove_file(&filler).expect("it is there");
         let again = format!(
             "the disk {0} works again; the guest goes on\nchukka: warning: the disk {0}: ",
