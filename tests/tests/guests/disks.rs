@@ -3,24 +3,35 @@
 use std::path::{Path, PathBuf};
 
 use chukka_tests::guest::Initrd;
-use chukka_tests::job::quote;
 use chukka_tests::runner::{Guest, Runner};
-use chukka_tests::{assets, pack};
+use chukka_tests::{assets, binaries, pack};
 
-/// An initrd whose first process has disks, e2fsprogs and sfdisk, and runs `script`.
-fn initrd(kernel: &assets::Kernel, script: &str) -> PathBuf {
+use crate::kexec;
+
+/// An initrd whose first process has disks, and e2fsprogs and sfdisk if it is for the `first` boot. It
+/// runs [`SCRIPT`].
+fn initrd(kernel: &assets::Kernel, first: bool) -> Initrd {
     let initrd = Initrd::new().expect("busybox is there");
     let modules = ["virtio_mmio", "virtio_pci", "virtio_blk", "crc32c_generic", "ext4"];
     let (mut initrd, load) = initrd.modules(kernel, &modules).expect("Debian has them");
-    for program in ["mkfs.ext4", "sfdisk", "blkdiscard"] {
+    let programs = if first { &["mkfs.ext4", "sfdisk"][..] } else { &[] };
+    for program in programs {
         let path = program_path(program);
         for file in pack::closure(&path).expect("ldd lists its libraries") {
             let content = std::fs::read(&file).expect("it is installed");
             initrd = initrd.file(file.to_str().expect("text").trim_start_matches('/'), &content);
         }
     }
-    let wait = "while [ ! -b /dev/vda ]; do sleep 0.1; done\nmkdir -p /mnt\nexport PATH=$PATH:/usr/bin:/usr/sbin\n";
-    initrd.script(&format!("{load}{wait}{script}")).write().expect("there is room")
+    initrd.script(&format!("{load}{SCRIPT}"))
+}
+
+/// The same for a guest that starts its kernel once more, by kexec.
+fn initrd_with_kexec(kernel: &assets::Kernel) -> Initrd {
+    let read = |path: &Path| std::fs::read(path).expect("it is there");
+    let next = initrd(kernel, false).write().expect("there is room");
+    let program = kexec::program().expect("cc is there");
+    let initrd = initrd(kernel, true).file("kexec", &program);
+    initrd.file("vmlinuz", &read(&kernel.vmlinuz)).file("next.cpio", &read(&next))
 }
 
 pub(crate) fn program_path(name: &str) -> PathBuf {
@@ -31,31 +42,49 @@ pub(crate) fn program_path(name: &str) -> PathBuf {
         .expect("set-up brings it")
 }
 
-/// Partitions, formats and fills the disk in the first boot, and reads it back in the second.
-const TWO_BOOTS: &str = r#"
+/// Partitions, formats and fills a raw and a qcow2 disk in the first boot, and reads them back in those
+/// that follow: the second, and the third by kexec.
+const SCRIPT: &str = r#"
+export PATH=$PATH:/usr/bin:/usr/sbin
+while [ ! -b /dev/vdc ]; do sleep 0.1; done
+mkdir -p /mnt
 echo "ro=$(cat /sys/block/vdb/ro) serial=$(cat /sys/block/vdb/serial) sectors=$(cat /sys/block/vdb/size)"
 echo "cache=$(cat /sys/block/vda/queue/write_cache)"
 echo "first=$(head -c 512 /dev/vdb | sha256sum | cut -c 1-8)"
+fill() {
+	echo ',,L' | sfdisk -q /dev/$1 && mkfs.ext4 -q /dev/${1}1 && mount -t ext4 /dev/${1}1 /mnt || exit 1
+	for n in 1 2 3 4 5; do head -c 1500000 /dev/urandom >/mnt/file$n; done
+	(cd /mnt && sha256sum file* >sums && sync)
+	echo 3 >/proc/sys/vm/drop_caches
+	(cd /mnt && sha256sum -c sums) && umount /mnt && echo "$1: written and read back"
+}
+look() {
+	mount -t ext4 /dev/${1}1 /mnt && (cd /mnt && sha256sum -c sums && echo $RANDOM >file3 && sha256sum file* >sums) &&
+		umount /mnt && echo "$1: still there in $2"
+}
 if [ ! -b /dev/vda1 ]; then
-	echo ',,L' | sfdisk -q /dev/vda && mkfs.ext4 -q /dev/vda1 && mount -t ext4 /dev/vda1 /mnt || exit 1
-	for n in 1 2 3 4 5 6 7 8; do head -c 1500000 /dev/urandom >/mnt/file$n; done
-	cd /mnt && sha256sum file* >sums && cd / && sync && echo 3 >/proc/sys/vm/drop_caches
-	(cd /mnt && sha256sum -c sums) && umount /mnt && echo "boot 1: written and read back"
-	reboot -f
+	fill vda && fill vdc && reboot -f
+elif grep -q by-kexec /proc/cmdline; then
+	look vda 'boot 3' && look vdc 'boot 3'
+else
+	look vda 'boot 2' && look vdc 'boot 2'
+	[ -x /kexec ] && /kexec /vmlinuz /next.cpio "$(cat /proc/cmdline) by-kexec"
 fi
-mount -t ext4 /dev/vda1 /mnt && (cd /mnt && sha256sum -c sums) && rm /mnt/file3 && umount /mnt &&
-	echo "boot 2: still there"
 "#;
 
-/// Two disks: one that is partitioned, formatted, filled, and read back after a reboot, and one
-/// that is read only. `args` choose the machine, `words` are for the kernel.
-fn two_boots(kernel: Option<assets::Kernel>, args: &[&str], words: &str) {
+/// Three disks: a raw and a qcow2 one that are partitioned, formatted, filled, and read back after a
+/// reboot, and after another one by kexec if `kexecs`; and one that is read only. `args` choose the
+/// machine, `words` are for the kernel.
+fn boots(kernel: Option<assets::Kernel>, args: &[&str], words: &str, kexecs: bool) {
     let Some(runner) = Runner::get() else { return };
     let Some(kernel) = kernel else { return };
-    let guest = Guest::new().reboots().initrd(&initrd(&kernel, TWO_BOOTS)).timeout_secs(400);
+    let initrd = if kexecs { initrd_with_kexec(&kernel) } else { initrd(&kernel, true) };
+    let initrd = initrd.write().expect("there is room");
+    let guest = Guest::new().reboots().initrd(&initrd).timeout_secs(400);
     let guest = guest
         .kernel(&kernel.vmlinuz)
         .append(words)
+        .memory("512")
         .args(["-smp", "2"])
         .args(args.iter().copied())
         .args([
@@ -65,46 +94,77 @@ fn two_boots(kernel: Option<assets::Kernel>, args: &[&str], words: &str) {
             "file=/tmp/chukka-ro.raw,format=raw,if=none,id=r,readonly=on",
             "-device",
             "virtio-blk,drive=r,serial=chukka-ro",
+            "-drive",
+            "file=/tmp/chukka-disk.qcow2,if=none,id=q,size=96M",
+            "-device",
+            "virtio-blk,drive=q",
         ]);
     let mut job = guest.job().expect("set-up is done");
-    let e2fsck = program_path("e2fsck");
-    let check = format!(
-        "rm -f /tmp/chukka-disk.raw; truncate -s 96M /tmp/chukka-disk.raw; \
-         head -c 1000 /dev/zero | tr '\\0' 'x' >/tmp/chukka-ro.raw; \"$@\"; status=$?; \
-         {} -fn '/tmp/chukka-disk.raw?offset=1048576'; echo \"e2fsck ended with $?\"; \
-         rm -f /tmp/chukka-disk.raw /tmp/chukka-ro.raw; exit $status",
-        quote(&e2fsck.to_string_lossy())
+    let (chukka, e2fsck, qemu_img) = (
+        binaries::chukka().expect("it is built"),
+        program_path("e2fsck"),
+        program_path("qemu-img"),
     );
-    job.command.splice(0..0, ["/bin/sh", "-c", &check, "sh"].map(String::from));
-    let run = runner.run(&job.need(&e2fsck));
+    job.command.splice(0..0, ["/bin/sh", "-c", ON_THE_HOST, "sh"].map(String::from));
+    let programs = [&chukka, &e2fsck, &qemu_img].map(|path| path.to_string_lossy().into_owned());
+    job.command.splice(4..4, programs);
+    let run = runner.run(&job.need(&e2fsck).need(&qemu_img));
     run.assert_userspace().assert_exit(0);
     run.assert_stdout("ro=1 serial=chukka-ro sectors=2");
     run.assert_stdout("cache=write back");
     // 512 bytes of "x".
     run.assert_stdout("first=64164443");
-    run.assert_stdout("boot 1: written and read back");
-    run.assert_stdout("boot 2: still there");
-    run.assert_stdout("e2fsck ended with 0");
+    for disk in ["vda", "vdc"] {
+        run.assert_stdout(&format!("{disk}: written and read back"));
+        run.assert_stdout(&format!("{disk}: still there in boot 2"));
+        run.assert(
+            !kexecs || run.stdout.contains(&format!("{disk}: still there in boot 3")),
+            "the kernel started by kexec has the disks",
+        );
+    }
+    run.assert_stdout("e2fsck of raw ended with 0");
+    run.assert_stdout("e2fsck of qcow2 ended with 0");
+    run.assert_stdout("chukka disk check ended with 0");
+    run.assert_stdout("qemu-img check ended with 0");
+}
+
+/// Runs the guest, and checks its disks: `$1` is chukka, `$2` e2fsck, `$3` qemu-img, and then comes the
+/// command.
+const ON_THE_HOST: &str = r#"
+chukka=$1 e2fsck=$2 qemu_img=$3 raw=/tmp/chukka-disk.raw qcow2=/tmp/chukka-disk.qcow2
+shift 3
+rm -f $raw $qcow2
+truncate -s 96M $raw
+head -c 1000 /dev/zero | tr '\0' 'x' >/tmp/chukka-ro.raw
+"$@"
+status=$?
+"$e2fsck" -fn "$raw?offset=1048576"; echo "e2fsck of raw ended with $?"
+"$chukka" disk check $qcow2; echo "chukka disk check ended with $?"
+"$qemu_img" check $qcow2; echo "qemu-img check ended with $?"
+"$qemu_img" convert -O raw $qcow2 $raw
+"$e2fsck" -fn "$raw?offset=1048576"; echo "e2fsck of qcow2 ended with $?"
+rm -f $raw $qcow2 /tmp/chukka-ro.raw
+exit $status
+"#;
+
+#[test]
+fn disks_on_microvm_are_partitioned_formatted_and_still_right_after_a_reboot_and_kexec() {
+    boots(assets::or_skip(assets::cloud()), &["-M", "microvm"], "", true);
 }
 
 #[test]
-fn a_disk_on_microvm_is_partitioned_formatted_and_still_right_after_a_reboot() {
-    two_boots(assets::or_skip(assets::cloud()), &["-M", "microvm"], "");
+fn so_are_disks_on_pc_by_msi() {
+    boots(assets::or_skip(assets::generic()), &["-M", "pc"], "", false);
 }
 
 #[test]
-fn so_is_a_disk_on_pc_by_msi() {
-    two_boots(assets::or_skip(assets::generic()), &["-M", "pc"], "");
-}
-
-#[test]
-fn so_is_a_disk_on_pc_where_seabios_places_the_registers() {
+fn so_are_disks_on_pc_where_seabios_places_the_registers() {
     let Some(bios) = assets::or_skip(assets::firmware("bios-256k.bin")) else { return };
     let args = ["-M", "pc", "-bios", bios.to_str().expect("text")];
-    two_boots(assets::or_skip(assets::cloud()), &args, "reboot=pci");
+    boots(assets::or_skip(assets::cloud()), &args, "reboot=pci", false);
 }
 
 #[test]
-fn so_is_a_disk_on_pc_by_interrupt_lines() {
-    two_boots(assets::or_skip(assets::cloud()), &["-M", "pc"], "pci=nomsi noapic");
+fn so_are_disks_on_pc_by_interrupt_lines() {
+    boots(assets::or_skip(assets::cloud()), &["-M", "pc"], "pci=nomsi noapic", false);
 }

@@ -10,6 +10,8 @@ mod firmware;
 mod installation;
 mod installer;
 mod kdump;
+mod kexec;
+mod killed;
 mod location;
 mod network;
 mod old_ways;

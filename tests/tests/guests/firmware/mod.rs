@@ -7,6 +7,7 @@ use chukka_tests::assets;
 use chukka_tests::runner::Guest;
 
 mod boots;
+mod esp;
 mod guest_items;
 mod native;
 mod ovmf;

@@ -35,15 +35,17 @@ struct Runs {
     one_image: Run,
     /// Code and variables in flash chips, twice.
     flash: Run,
+    /// `-bios OVMF.fd` and a disk.
+    disk: Run,
 }
 
 fn runs() -> Option<&'static Runs> {
     static RUNS: OnceLock<Option<Runs>> = OnceLock::new();
     let run = || {
         let runner = Runner::get()?;
-        let jobs = [one_image()?, flash()?];
-        let [one_image, flash] = runner.run_counted(&jobs).try_into().ok()?;
-        Some(Runs { one_image, flash })
+        let jobs = [one_image()?, flash()?, disk()?];
+        let [one_image, flash, disk] = runner.run_counted(&jobs).try_into().ok()?;
+        Some(Runs { one_image, flash, disk })
     };
     RUNS.get_or_init(run).as_ref()
 }
@@ -75,6 +77,23 @@ fn flash() -> Option<Job> {
     let template = template.to_string_lossy();
     job.command.splice(0..0, ["/bin/sh", "-c", twice, &template].map(String::from));
     Some(job)
+}
+
+fn disk() -> Option<Job> {
+    let image = assets::or_skip(assets::firmware("OVMF.fd"))?;
+    let disk = super::esp::disk();
+    let drive = format!("file={},format=raw,if=virtio,readonly=on", disk.display());
+    let exit = "isa-debug-exit,iobase=0xf4,iosize=4";
+    let words = ["-M", "pc", "-m", MEMORY, "-nographic", "-no-reboot", "-bios"];
+    let guest = Guest::argv(words).timeout_secs(20).arg(&image.to_string_lossy());
+    let job = guest.args(["-drive", &drive, "-device", exit]).job();
+    Some(job.expect("set-up is done").need(&disk))
+}
+
+#[test]
+fn ovmf_boots_the_efi_program_on_a_disk() {
+    let Some(Runs { disk: run, .. }) = runs() else { return };
+    run.assert_exit(33);
 }
 
 #[test]
