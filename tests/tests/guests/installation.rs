@@ -1,9 +1,8 @@
 //! The reference installation: `chukka install` with a tree on a server installs a system by real
 //! tools (sfdisk, mkfs.ext4, cpio, grub-install), and then its disk boots by itself, through SeaBIOS, its MBR and its
-//! GRUB, to userspace.
+//! GRUB, to a login prompt.
 //!
-//! What is installed here is small: GRUB of the Debian disk, the cloud kernel, and busybox in an
-//! initrd.
+//! What is installed here is small: GRUB of the Debian disk, the cloud kernel and busybox.
 
 #![expect(clippy::unwrap_used, reason = "this is how a test fails")]
 
@@ -12,9 +11,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use chukka_tests::cpio::Cpio;
-use chukka_tests::guest::MARKER;
 use chukka_tests::guest::{Initrd, busybox};
-use chukka_tests::job::{Job, quote};
+use chukka_tests::job::{Act, Input, Job, quote};
 use chukka_tests::native::Scratch;
 use chukka_tests::runner::{Run, Runner};
 use chukka_tests::servers::{Server, http};
@@ -90,7 +88,7 @@ impl Mirror {
     }
 
     /// Runs a script in which `$chukka` is chukka.
-    fn run(&self, script: &str, seconds: u64) -> Run {
+    fn run(&self, script: &str, steps: impl FnOnce(Job) -> Job, seconds: u64) -> Run {
         let chukka = binaries::chukka().unwrap();
         let e2fsck = program_path("e2fsck");
         let shell = format!(
@@ -98,12 +96,12 @@ impl Mirror {
             quote(chukka.to_str().unwrap()),
             quote(e2fsck.to_str().unwrap())
         );
-        let mut job = Job::shell(&shell).timeout_secs(seconds).mark(MARKER);
+        let mut job = Job::shell(&shell).timeout_secs(seconds).input(Input::Open);
         let bios = assets::firmware("bios-256k.bin").unwrap();
         for file in [&chukka, &e2fsck, &bios] {
             job = job.need(file);
         }
-        self.runner.run(&job)
+        self.runner.run(&steps(job))
     }
 }
 
@@ -132,7 +130,20 @@ fn base_system(kernel: &assets::Kernel, disk: &assets::Disk) -> Vec<u8> {
                    usr/lib/grub/i386-pc lib/x86_64-linux-gnu usr/lib/x86_64-linux-gnu usr/share usr/share/grub";
     folders.split_whitespace().for_each(|folder| base.folder(folder));
     base.file("bin/busybox", 0o755, &fs::read(busybox().unwrap()).unwrap());
+    for link in ["bin/sh", "bin/login", "sbin/init", "sbin/getty", "sbin/poweroff", "bin/cat"] {
+        base.link(link, "/bin/busybox");
+    }
+    base.file("etc/passwd", 0o644, b"root::0:0:root:/root:/bin/sh\n");
+    base.file("etc/group", 0o644, b"root:x:0:\n");
+    base.file("etc/hostname", 0o644, b"installed\n");
     base.file("etc/os-release", 0o644, b"NAME=\"The installed system\"\nID=reference\n");
+    base.file("etc/issue", 0o644, b"The installed system, \\l\n");
+    let inittab = "::sysinit:/bin/busybox mount -t proc proc /proc\n\
+                   ::sysinit:/bin/busybox mount -o remount,rw /\n\
+                   ::sysinit:/bin/busybox hostname -F /etc/hostname\n\
+                   ttyS0::respawn:/sbin/getty -L 115200 ttyS0 vt100\n\
+                   ::shutdown:/bin/busybox umount -a -r\n";
+    base.file("etc/inittab", 0o644, inittab.as_bytes());
     let source = debian(disk);
     for path in GRUB {
         base.file(path, 0o755, &read(&*source, path));
@@ -151,9 +162,17 @@ fn base_system(kernel: &assets::Kernel, disk: &assets::Disk) -> Vec<u8> {
     base.finish()
 }
 
-/// The initrd of the installed system: says that it runs, and powers off.
+/// The initrd of the installed system: its `boot.sh` mounts the root file system, and goes there.
 fn boot_initrd(kernel: &assets::Kernel) -> PathBuf {
-    Initrd::new().unwrap().modules(kernel, &MODULES).unwrap().0.write().unwrap()
+    let (initrd, load) = Initrd::new().unwrap().modules(kernel, &MODULES).unwrap();
+    let script = format!(
+        "#!/bin/busybox sh\nexport PATH=/bin:/sbin\n/bin/busybox mount -t proc proc /proc\n\
+         mount -t sysfs sysfs /sys\nmount -t devtmpfs devtmpfs /dev\n{load}\
+         while [ ! -b /dev/vda1 ]; do sleep 0.1; done\nmkdir -p /root\n\
+         mount -t ext4 -o ro /dev/vda1 /root\nmount --move /dev /root/dev\n\
+         umount /proc /sys\nexec /bin/busybox switch_root /root /sbin/init\n"
+    );
+    initrd.file("boot.sh", script.as_bytes()).write().unwrap()
 }
 
 /// The file system of the Debian disk.
@@ -177,18 +196,51 @@ fn boots(directory: &str) -> String {
     )
 }
 
+fn log_in_and_power_off(job: Job) -> Job {
+    job.when(" login: ", Act::Send(b"root\n".into())).when("# ", Act::Send(b"poweroff\n".into()))
+}
+
 #[test]
-fn the_reference_installation_runs_by_itself_and_its_disk_boots_to_userspace() {
+fn the_reference_installation_runs_by_itself_and_its_disk_boots_to_the_login_prompt() {
     let Some(mirror) = Mirror::start() else { return };
     let options = ["--disk", "size=150M", NETWORK[0], NETWORK[1]];
     let install = mirror.install("/tmp/guest", "", &options);
     let script = format!("\"$chukka\" {install} || exit\n{}", boots("/tmp/guest"));
-    let run = mirror.run(&script, 600);
+    let steps = |job| log_in_and_power_off(log_in_and_power_off(job));
+    let run = mirror.run(&script, steps, 600);
     run.assert_exit(0)
         .assert_stderr("chukka: installed (after ")
         .assert_stdout("Booting from Hard Disk")
-        .assert_stdout("GNU GRUB")
-        .assert_userspace()
+        .assert_stdout("installed login: root")
         .assert_stdout("booted by grub")
         .assert_stdout("booted by its menu");
+}
+
+#[test]
+fn what_an_installer_cannot_do_is_told_and_leaves_nothing_installed() {
+    let Some(mirror) = Mirror::start() else { return };
+    let disk = ["--disk", "size=150M"];
+    let cases = [
+        ("no-card", "", &["--disk", "size=150M", "--network", "none"][..]),
+        ("small", "", &["--disk", "size=24M", NETWORK[0], NETWORK[1]]),
+        ("missing", "base=other.cpio", &[disk[0], disk[1], NETWORK[0], NETWORK[1]]),
+        ("panic", "panic=middle", &[disk[0], disk[1], NETWORK[0], NETWORK[1]]),
+    ];
+    let mut script = String::new();
+    for (name, words, options) in cases {
+        let install = mirror.install(&format!("/tmp/guest-{name}"), words, options);
+        script += &format!("\"$chukka\" {install}; echo \"{name} ended with $?\"\n");
+        script += &format!("\"$chukka\" start /tmp/guest-{name}; echo \"start of {name}: $?\"\n");
+    }
+    let run = mirror.run(&script, |job| job, 600);
+    for (name, status, why) in [
+        ("no-card", 123, "said \"An installation step failed: there is no network card\""),
+        ("small", 123, "said \"An installation step failed: the base system: "),
+        ("missing", 123, "said \"An installation step failed: the mirror has no other.cpio\""),
+        ("panic", 120, "the guest's kernel panicked: Kernel panic - not syncing"),
+    ] {
+        run.assert_stdout(&format!("{name} ended with {status}"))
+            .assert_stdout(&format!("start of {name}: 125"))
+            .assert_stderr(why);
+    }
 }

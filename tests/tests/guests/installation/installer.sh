@@ -37,8 +37,10 @@ unpack=cat
 [ "$base" = "${base%.gz}" ] || unpack="gzip -d"
 # The status of a pipe is that of its last command.
 { wget -q -O - "$mirror/$base" || touch /missing; } | $unpack | (cd /target && cpio -idm) 2>/unpacked || touch /incomplete
+# Where there is no space, the server's answer breaks off too.
+! grep -q 'No space' /unpacked || failed "the base system: $(grep 'No space' /unpacked | head -n 1)"
 [ ! -e /missing ] || failed "the mirror has no $base"
-[ ! -e /incomplete ] && ! grep -q 'No space' /unpacked && [ -e /target/complete ] || failed "the base system: $(tail -n 1 /unpacked)"
+[ ! -e /incomplete ] && [ -e /target/complete ] || failed "the base system: $(tail -n 1 /unpacked)"
 rm /target/complete
 
 step "boot loader"
@@ -64,7 +66,7 @@ else
 		insmod ext2
 		search --no-floppy --fs-uuid --set=root $uuid
 		menuentry 'The installed system' {
-			linux /boot/vmlinuz root=UUID=$uuid ro console=ttyS0 quiet
+			linux /boot/vmlinuz rdinit=/boot.sh root=UUID=$uuid ro console=ttyS0 quiet
 			initrd /boot/initrd.img
 		}
 	EOF
