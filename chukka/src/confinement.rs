@@ -1,8 +1,9 @@
 //! What the sandbox of a run leaves open: the files that are opened after the guest has started.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use location::{Place, place};
+use vmm::config::{GdbAddress, GdbConfig};
 use vmm::sandbox::Sandbox;
 
 use crate::request::{BootFiles, Confinement, NetworkConfig, Request, StreamAddress};
@@ -45,6 +46,11 @@ pub fn of(request: &Request) -> Option<Sandbox> {
             NetworkConfig::Tap(_) => {}
         }
     }
+    // The socket for gdb is removed in the end.
+    if let Some(GdbConfig { address: GdbAddress::Unix(path), .. }) = &request.vm.gdb {
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        sandbox.remove.push(parent.unwrap_or(Path::new(".")).into());
+    }
     if let Some(boot) = &request.boot {
         // The guest reads a location of this host by its network.
         if let BootFiles::Location { place: Place::Local(path), .. } = &boot.files {
@@ -79,6 +85,7 @@ fn before_another(request: &Request) -> Sandbox {
     Sandbox {
         read: vec!["/".into()],
         write: disks.chain(devices).collect(),
+        remove: Vec::new(),
         keeps_capabilities: true,
     }
 }

@@ -89,7 +89,7 @@ fn with_firmware(start: &Start) -> Ended {
 
 #[test]
 fn what_is_installed_boots_from_its_disk() {
-    let Some(it) = Installation::new("wthe disk boots!\"P") else { return };
+    let Some(it) = Installation::new("{the disk boots!\"P") else { return };
     let ended = it.install().run();
     assert_eq!(ended.code(), Some(0), "{ended:?}");
     let shown = it.directory().display().to_string();
@@ -112,14 +112,14 @@ fn what_is_installed_boots_from_its_disk() {
 
 #[test]
 fn an_installer_that_reboots_is_followed_to_the_disk() {
-    let Some(it) = Installation::new("\"first \"wsecond!\"R") else { return };
+    let Some(it) = Installation::new("\"first \"{second!\"R") else { return };
     let ended = with_firmware(&it.install().args(["--noautoconsole"]));
     assert_eq!(ended.code(), Some(0), "{ended:?}");
     assert!(ended.stderr.contains("the installer has reset the machine: its disk boots now"));
     assert_eq!(ended.text(), "");
     assert!(it.log().starts_with("first ") && it.log().ends_with("second"), "{}", it.log());
     it.assert_phase("installed");
-    let Some(it) = Installation::new("wx!\"R") else { return };
+    let Some(it) = Installation::new("{x!\"R") else { return };
     let ended = it.install().args(["--noreboot"]).run();
     assert_eq!(ended.code(), Some(0), "{ended:?}");
     it.assert_phase("installed");
@@ -127,7 +127,7 @@ fn an_installer_that_reboots_is_followed_to_the_disk() {
 
 #[test]
 fn a_second_phase_that_is_stopped_goes_on_with_the_next_start() {
-    let Some(it) = Installation::new("wsecond\"R") else { return };
+    let Some(it) = Installation::new("{second\"R") else { return };
     let running = it.install().start();
     running.wait_for("second");
     running.signal(libc::SIGKILL);
@@ -146,11 +146,11 @@ fn what_ends_without_an_installation_is_not_installed() {
     for (script, status, why) in [
         ("P", 123, "the guest powered off, and wrote nothing to its disk"),
         ("R", 123, "the guest asked for a reset, and wrote nothing to its disk"),
-        ("ox\"P", 123, "the guest powered off, and its disk does not boot: it has neither"),
-        ("wx!\"K", 120, "the guest's kernel panicked: "),
-        ("wx!\"T", 121, "the guest triple-faulted: "),
+        ("}x\"P", 123, "the guest powered off, and its disk does not boot: it has neither"),
+        ("{x!\"K", 120, "the guest's kernel panicked: "),
+        ("{x!\"T", 121, "the guest triple-faulted: "),
         (
-            "wx!\"\"An installation step failed.\r\n\"P",
+            "{x!\"\"An installation step failed.\r\n\"P",
             123,
             "the installer said \"An installation step failed.\"",
         ),
@@ -162,7 +162,7 @@ fn what_ends_without_an_installation_is_not_installed() {
 
 #[test]
 fn an_installer_that_does_not_end_is_ended_by_the_time_limit() {
-    let Some(it) = Installation::new("wx!\"") else { return };
+    let Some(it) = Installation::new("{x!\"") else { return };
     let ended = it.install().args(["--wait", "1", "--noautoconsole"]).run();
     it.assert_not_installed(&ended, 124, "it had not ended after 1 s (--wait)");
 }
@@ -171,7 +171,7 @@ fn an_installer_that_does_not_end_is_ended_by_the_time_limit() {
 fn an_installation_that_is_ended_is_not_installed_and_starts_over() {
     for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGKILL] {
         // The boot sector is complete when the installer is killed.
-        let Some(it) = Installation::new("wx!\"") else { return };
+        let Some(it) = Installation::new("{x!\"") else { return };
         let mut running = it.install().input(Input::Pipe).start();
         running.wait_for("ready");
         running.signal(signal);
@@ -195,7 +195,7 @@ fn an_installation_that_is_ended_is_not_installed_and_starts_over() {
 
 #[test]
 fn a_restart_begins_with_an_empty_disk_and_forgets_that_it_was_installed() {
-    let Some(it) = Installation::new("wx!\"P") else { return };
+    let Some(it) = Installation::new("{x!\"P") else { return };
     assert_eq!(it.install().run().code(), Some(0));
     // The same installer, which writes nothing this time: as if it failed early.
     let kernel = it.directory().join("kernel");

@@ -35,6 +35,8 @@ pub struct Sandbox {
     pub read: Vec<PathBuf>,
     /// Files that may be written, and directories in which files may be made, written and removed.
     pub write: Vec<PathBuf>,
+    /// Directories from which files may be removed.
+    pub remove: Vec<PathBuf>,
     /// Whether this process will start another guest, and open files for that as its user can.
     pub keeps_capabilities: bool,
 }
@@ -59,7 +61,7 @@ impl Sandbox {
     /// The kernel refuses.
     pub(crate) fn enter(&self) -> Result<Confined, HostError> {
         rustix::thread::set_no_new_privs(true).map_err(failed)?;
-        let confined = files::restrict(&self.read, &self.write).map_err(failed)?;
+        let confined = files::restrict(self).map_err(failed)?;
         if !self.keeps_capabilities {
             drop_capabilities().map_err(failed)?;
         }

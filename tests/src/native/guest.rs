@@ -39,8 +39,8 @@
 //! | `@` | has fw_cfg put the initrd where it is once more, and prints what became of it: `0`, or `1` for an error |
 //! | `*` | begins its script again |
 //! | `"` | prints the bytes of its script up to the next `"` |
-//! | `w` | writes a boot sector to the first virtio disk of microvm. Booted, it prints the bytes of the script up to the next `"`; a `!` among them powers off |
-//! | `o` | writes the same to the second sector, where no BIOS finds it |
+//! | `{` | writes a boot sector to the first virtio disk of microvm. Booted, it prints the bytes of the script up to the next `"`; a `!` among them powers off |
+//! | `}` | writes the same to the second sector, where no BIOS finds it |
 //! | `:` | reads port 0x608 for ever |
 //! | `~` | spins: jumps to the same instruction for ever, with interrupts off |
 //!

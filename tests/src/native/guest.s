@@ -682,9 +682,9 @@ chukka_tiny_guest_start:
     .code64
 
 .Ltable:
-    .byte 'w'
+    .byte '{{'
     .long .Lwrite_first - .Ltable
-    .byte 'o'
+    .byte '}}'
     .long .Lwrite_second - .Ltable
     .byte '*'
     .long .Lagain - .Ltable

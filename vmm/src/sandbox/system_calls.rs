@@ -23,7 +23,6 @@ pub(super) const FORBIDDEN: &[c_long] = &[
     libc::SYS_vfork,
     // Look into another process, or take its files.
     libc::SYS_ptrace,
-    libc::SYS_process_vm_writev,
     libc::SYS_process_madvise,
     libc::SYS_pidfd_getfd,
     libc::SYS_kcmp,
@@ -181,9 +180,11 @@ fn forbidden() -> io::Result<BpfProgram> {
     let flag = c_ulong::from(libc::CLONE_THREAD.cast_unsigned());
     let other_process = argument(0, SeccompCmpOp::MaskedEq(flag), 0)?;
     rules.insert(libc::SYS_clone, vec![rule(vec![other_process])?]);
-    // Read another process's memory. Its own it reads so, to get an error instead of a signal.
-    let other_process = argument(0, SeccompCmpOp::Ne, std::process::id().into())?;
-    rules.insert(libc::SYS_process_vm_readv, vec![rule(vec![other_process])?]);
+    // Access another process's memory. Its own it accesses so, to get an error instead of a signal.
+    for call in [libc::SYS_process_vm_readv, libc::SYS_process_vm_writev] {
+        let other_process = argument(0, SeccompCmpOp::Ne, std::process::id().into())?;
+        rules.insert(call, vec![rule(vec![other_process])?]);
+    }
     // Type on the terminal, as if the user did.
     let types = |request| rule(vec![argument(1, SeccompCmpOp::Eq, request)?]);
     rules.insert(libc::SYS_ioctl, vec![types(libc::TIOCSTI)?, types(TIOCLINUX)?]);
@@ -204,6 +205,7 @@ fn vcpu() -> io::Result<BpfProgram> {
     rules.insert(libc::SYS_mprotect, vec![rule(vec![no_exec()?])?]);
     // The process's filter has the say on these.
     rules.insert(libc::SYS_process_vm_readv, Vec::new());
+    rules.insert(libc::SYS_process_vm_writev, Vec::new());
     rules.insert(libc::SYS_clone3, Vec::new());
     filter(rules, SeccompAction::Trap, SeccompAction::Allow)
 }

@@ -19,7 +19,8 @@ fn act() {
     let act = std::env::var(ACT).unwrap();
     let directory = std::env::var_os(DIRECTORY).map(PathBuf::from).unwrap_or_default();
     let (read, write) = (vec![directory.join("read")], vec![directory.join("write")]);
-    let sandbox = Sandbox { read, write, keeps_capabilities: false };
+    let remove = vec![directory.join("remove")];
+    let sandbox = Sandbox { read, write, remove, keeps_capabilities: false };
     sandbox.enter().unwrap();
     let (act, argument) = act.split_once(' ').unwrap();
     let number = || argument.parse().unwrap();
@@ -101,6 +102,7 @@ fn another_process_and_typing_on_the_terminal_are_blocked_but_threads_are_not() 
     // clone with no flags is fork.
     assert_blocked(&format!("call {}", libc::SYS_clone), "clone", "(56)");
     assert_blocked(&format!("call {}", libc::SYS_process_vm_readv), "process_vm_readv", "(310)");
+    assert_blocked(&format!("call {}", libc::SYS_process_vm_writev), "process_vm_writev", "(311)");
     assert_blocked("type ", "ioctl", "(16)");
     assert_prints("thread ", Path::new("/nowhere"), "\ndone\n");
 }
@@ -124,7 +126,7 @@ fn a_vcpu_s_thread_makes_no_socket_and_no_code() {
 #[test]
 fn only_the_listed_files_can_be_opened_made_or_removed() {
     let scratch = std::env::temp_dir().join(format!("chukka-sandbox-{}", std::process::id()));
-    for directory in ["read", "write", "other"] {
+    for directory in ["read", "write", "remove", "other"] {
         fs::create_dir_all(scratch.join(directory)).unwrap();
         fs::write(scratch.join(directory).join("file"), "text").unwrap();
     }
@@ -135,6 +137,9 @@ fn only_the_listed_files_can_be_opened_made_or_removed() {
         ("make", "read/new", refused),
         ("make", "read/file", refused),
         ("remove", "read/file", refused),
+        ("read", "remove/file", refused),
+        ("make", "remove/new", refused),
+        ("remove", "remove/file", "\ndone\n"),
         ("read", "other/file", refused),
         ("list", "other", refused),
         ("make", "other/new", refused),
