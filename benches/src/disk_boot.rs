@@ -119,7 +119,7 @@ pub fn grub(rows: &[Row]) -> Result<Vec<Cost>, Error> {
 }
 
 /// Boots a tiny kernel directly with each number of disks, all in one outer machine: up to its
-/// first word. The least of [`STARTS`] counts.
+/// first word. The least of `STARTS` counts.
 ///
 /// # Errors
 /// If the lab fails, or the kernel prints nothing.

@@ -6,13 +6,13 @@
 //! | fence | what it prevents |
 //! |---|---|
 //! | `no_new_privs`, no capabilities | gaining rights by a program; using those of root |
-//! | Landlock ([`files`]) | opening, making, renaming or removing any file but those listed |
-//! | a seccomp filter ([`system_calls`]) | starting programs, tracing, mounting, changing users, and every other system call that nothing here makes |
+//! | Landlock (`files`) | opening, making, renaming or removing any file but those listed |
+//! | a seccomp filter (`system_calls`) | starting programs, tracing, mounting, changing users, and every other system call that nothing here makes |
 //! | a second one for each vCPU's thread | every system call that running a guest does not take |
 //!
 //! The guest reaches chukka by its vCPUs, its disks and its network, so an attacker who has taken
 //! over a thread finds these fences around it. A system call that a filter blocks ends the process
-//! with a message ([`blocked`]).
+//! with a message (`blocked`).
 
 mod blocked;
 mod files;

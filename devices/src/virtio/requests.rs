@@ -84,7 +84,7 @@ impl Requests<'_> {
     /// Answers each request, those that are held first, with the number of bytes that `answer`
     /// wrote, until there are none, or the queue's service has to end. Where `answer` has none, the
     /// request is held, and those behind it wait. Returns whether none is held. One interrupt is for
-    /// all answers of [`COALESCING_TIME`], so that a busy driver is not interrupted by each.
+    /// all answers of `COALESCING_TIME`, so that a busy driver is not interrupted by each.
     pub fn answer_each(&mut self, mut answer: impl FnMut(&Chain) -> Option<u32>) -> bool {
         let mut since = Instant::now();
         while let Some(written) = self.held.front().map(|request| answer(&request.chain)) {
