@@ -170,19 +170,10 @@ impl Writer {
         }
     }
 
-    /// Waits until no vCPU runs: each one's thread waits in futex(2) for its vCPU (proc(5)).
+    /// Waits until no vCPU runs.
     fn wait_until_paused(&self) {
-        let futex = libc::SYS_futex.to_string();
-        let runs = || {
-            let tasks = std::fs::read_dir(format!("/proc/{}/task", self.chukka.pid()));
-            tasks.expect("it runs").flatten().map(|task| task.path()).any(|task| {
-                let read = |name| std::fs::read_to_string(task.join(name)).unwrap_or_default();
-                read("comm").starts_with("vcpu")
-                    && read("syscall").split(' ').next() != Some(&futex)
-            })
-        };
         let end = Instant::now() + LIMIT;
-        while runs() {
+        while self.chukka.runs_vcpus() {
             assert!(Instant::now() < end, "a vCPU runs");
             std::thread::sleep(Duration::from_millis(10));
         }

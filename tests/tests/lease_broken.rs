@@ -106,16 +106,6 @@ fn by_a_chukka_that_was_stopped_and_a_file_that_did_not_change_nothing_is_lost()
     assert_eq!(ended.text(), format!("ready\r\n{}", initrd.sum), "{ended:?}");
 }
 
-/// Whether its guest's only CPU runs. Its thread waits in futex(2) otherwise (proc(5)).
-fn cpu_runs(chukka: &Chukka) -> bool {
-    let futex = libc::SYS_futex.to_string();
-    let threads = fs::read_dir(format!("/proc/{}/task", chukka.pid())).unwrap();
-    threads.flatten().map(|thread| thread.path()).any(|thread| {
-        let read = |name| fs::read_to_string(thread.join(name)).unwrap_or_default();
-        read("comm") == "vcpu0\n" && read("syscall").split(' ').next() != Some(&futex)
-    })
-}
-
 /// Runs a guest that comes to the initrd's pages for ever, by its own accesses or a device's, has
 /// the thread that would copy them stand still, and cuts the file.
 fn while_only_the_guest_runs(script: &str) -> (Chukka, Initrd) {
@@ -127,7 +117,7 @@ fn while_only_the_guest_runs(script: &str) -> (Chukka, Initrd) {
     initrd.change(Change::Cut);
     // The guest's CPU has ended, or the device has been to every page once more.
     let before = chukka.printed();
-    while cpu_runs(&chukka) && chukka.printed() < before + 3 * "done\r\n".len() {
+    while chukka.runs_vcpus() && chukka.printed() < before + 3 * "done\r\n".len() {
         thread::sleep(Duration::from_millis(5));
     }
     drop(stopped);

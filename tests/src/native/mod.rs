@@ -39,6 +39,19 @@ pub fn maps(pid: i32, path: &Path) -> bool {
     maps.lines().any(|line| line.contains(" rw-p ") && line.ends_with(&*path))
 }
 
+/// Whether a vCPU of a process runs: otherwise its thread waits in futex(2) for it (proc(5)).
+///
+/// # Panics
+/// The process has gone.
+fn runs_vcpus(pid: i32) -> bool {
+    let futex = libc::SYS_futex.to_string();
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task"));
+    threads.expect("it runs").flatten().map(|thread| thread.path()).any(|thread| {
+        let read = |name| std::fs::read_to_string(thread.join(name)).unwrap_or_default();
+        read("comm").starts_with("vcpu") && read("syscall").split(' ').next() != Some(&futex)
+    })
+}
+
 /// Whether a process has a file open.
 fn has_open(pid: i32, path: &Path) -> bool {
     let fds = std::fs::read_dir(format!("/proc/{pid}/fd"));

@@ -188,6 +188,15 @@ impl Chukka {
         super::maps(self.pid(), path)
     }
 
+    /// Whether a vCPU runs. Those of a guest that is paused or has ended do not.
+    ///
+    /// # Panics
+    /// It has ended.
+    #[must_use]
+    pub fn runs_vcpus(&self) -> bool {
+        super::runs_vcpus(self.pid())
+    }
+
     /// Waits until it has opened a file.
     ///
     /// # Panics

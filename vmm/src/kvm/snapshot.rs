@@ -1,10 +1,9 @@
 //! The state of a CPU that cannot continue: mode, RIP and the code bytes there.
-#![expect(unsafe_code, reason = "process_vm_readv(2) has no safe form")]
 
 use kvm_ioctls::VcpuFd;
 use vm_memory::{GuestAddress, GuestMemoryBackend};
 
-use crate::memory::Ram;
+use crate::memory::{Ram, peek};
 use crate::outcome::CpuSnapshot;
 
 /// Maximum length of an x86 instruction, in bytes.
@@ -43,16 +42,9 @@ pub fn unless_reset(found: Box<CpuSnapshot>) -> Box<CpuSnapshot> {
     found
 }
 
-/// Reads a byte of guest memory with process_vm_readv(2), which fails if a mapped file was
-/// truncated; a plain read would raise SIGBUS.
+/// Reads a byte of guest memory, if it is there.
 fn read_byte(ram: &Ram, at: u64) -> Option<u8> {
     let slice = ram.memory().get_slice(GuestAddress(at), 1).ok()?;
-    let mut byte = 0u8;
-    let local = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
-    let remote = libc::iovec { iov_base: slice.ptr_guard_mut().as_ptr().cast(), iov_len: 1 };
-    // SAFETY: the kernel writes one byte, into `byte`, and only reads the remote side.
-    let read = unsafe {
-        libc::process_vm_readv(libc::getpid(), &raw const local, 1, &raw const remote, 1, 0)
-    };
-    (read == 1).then_some(byte)
+    let mut byte = [0];
+    (peek::read_host(slice.ptr_guard().as_ptr().cast(), &mut byte) == 1).then_some(byte[0])
 }

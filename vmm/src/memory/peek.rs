@@ -13,20 +13,11 @@ pub struct Slots {
 
 impl Slots {
     /// Reads memory from guest-physical address `at`. Returns how many bytes there were.
-    ///
-    /// The system call fails where a mapped file was truncated; a plain read would raise SIGBUS.
     pub fn read(&self, at: u64, data: &mut [u8]) -> usize {
         let Some((host, len)) = place(self.ram.iter().chain(&self.rom), at, data.len()) else {
             return 0;
         };
-        let local = libc::iovec { iov_base: data.as_mut_ptr().cast(), iov_len: len };
-        let remote = libc::iovec { iov_base: host, iov_len: len };
-        // SAFETY: the kernel writes at most `len` bytes, which `data` has, and only reads the remote
-        // side.
-        let read = unsafe {
-            libc::process_vm_readv(libc::getpid(), &raw const local, 1, &raw const remote, 1, 0)
-        };
-        usize::try_from(read).unwrap_or_default()
+        read_host(host, &mut data[..len])
     }
 
     /// Writes to RAM from guest-physical address `at` on. Returns how many bytes were written.
@@ -41,6 +32,21 @@ impl Slots {
         };
         usize::try_from(written).unwrap_or_default()
     }
+}
+
+/// Reads memory of this process from an address on, which may be anything. Returns how many bytes
+/// there were.
+///
+/// The system call fails where a mapped file was truncated; a plain read would raise SIGBUS.
+pub fn read_host(host: *const libc::c_void, data: &mut [u8]) -> usize {
+    let local = libc::iovec { iov_base: data.as_mut_ptr().cast(), iov_len: data.len() };
+    let remote = libc::iovec { iov_base: host.cast_mut(), iov_len: data.len() };
+    // SAFETY: the kernel writes at most as many bytes as `data` has, and only reads the remote
+    // side, if it is there.
+    let read = unsafe {
+        libc::process_vm_readv(libc::getpid(), &raw const local, 1, &raw const remote, 1, 0)
+    };
+    usize::try_from(read).unwrap_or_default()
 }
 
 /// The host address of a guest-physical one, and how many of `len` bytes are in the same slot.

@@ -154,7 +154,7 @@ const VCPU: &[c_long] = &[
     libc::SYS_prctl,
     libc::SYS_exit,
     libc::SYS_exit_group,
-    // Memory, but not to execute it: see `filter_vcpu`.
+    // Memory, but not to execute it: see `vcpu`.
     libc::SYS_brk,
     libc::SYS_munmap,
     libc::SYS_mremap,
