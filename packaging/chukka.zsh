@@ -208,7 +208,7 @@ _arguments \
     '*-nodefaults[no serial port unless -serial adds one]' \
     '*-debugcon[the firmware'\''s log\: stdio, file\:PATH, null, none]:DEVICE:(stdio file\: null none)' \
     '*-global[isa-debugcon.iobase=0x402, its port (SeaBIOS); kvm-pit.lost_tick_policy=discard or delay (default)]:PROPERTY: ' \
-    '*-device[isa-debugcon,iobase=PORT,chardev=ID; vmcoreinfo, for the guest'\''s crash note; isa-debug-exit,iobase=PORT, iosize=PORTS, to end with a status; pc-testdev]:NAME:(isa-debugcon isa-debug-exit vmcoreinfo)' \
+    '*-device[isa-debugcon,iobase=PORT,chardev=ID; vmcoreinfo, for the guest'\''s crash note; isa-debug-exit,iobase=PORT, iosize=PORTS,pass=VALUE, to end with a status; pvpanic, for panics without a console; pc-testdev]:NAME:(isa-debugcon isa-debug-exit vmcoreinfo)' \
     '*-chardev[for isa-debugcon\: file,id=ID,path=PATH or stdio,id=ID]:BACKEND: ' \
     '*-msg[put the host'\''s time before each line of that log]:timestamp:(timestamp)' \
     '*-trace[print each fw_cfg operation, and a summary]:fw_cfg:(fw_cfg)' \
@@ -219,6 +219,8 @@ _arguments \
     '*-action[panic=none\: a kernel panic does not end the run; panic=shutdown (default); reboot=shutdown\: -no-reboot]:EVENT=DO: ' \
     '*-timeout[end a guest that has not ended by then, with status 124 and a report on what each of its CPUs is doing]:SECONDS: ' \
     '*-silence[likewise a guest that prints nothing for that long]:SECONDS: ' \
+    '*-fail-on[oops,kasan,lockdep,warn\: a kernel that reports one of these problems and goes on ends with status 116 to 119]:KINDS: ' \
+    '*-json[write how the run ended as JSON; - is standard error]:FILE:_files' \
     '*-sandbox[whether chukka gives up, before the guest starts, all rights that running it does not take (default\: on)]:on|off: ' \
     '*-help[print a summary of the options]' \
     '*-h[print a summary of the options]' \

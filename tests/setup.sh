@@ -54,6 +54,8 @@ if [ "$what" = test ]; then
 	programs="$programs wget:wget"
 	# What makes the images that tests read, and the Debian disk below.
 	programs="$programs xorriso:xorriso genisoimage:genisoimage mmdebstrap:mmdebstrap"
+	# What bisects a repository of kernels.
+	programs="$programs git:git"
 fi
 
 # What makes the images that unit tests of storage/ and location/ read.

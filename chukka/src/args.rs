@@ -62,7 +62,7 @@ pub use table::{COMMANDS, Group, OPTIONS, Opt, Takes};
 pub use value::RawPair;
 pub(crate) use value::size as memory_bytes;
 
-use crate::request::{BootSource, CardConfig, DiskConfig, Request};
+use crate::request::{BootSource, CardConfig, DiskConfig, Request, StateConfig};
 use debugcon::Devices;
 use drive::Drives;
 use ending::Ending;
@@ -161,6 +161,25 @@ fn firmware_for(
     Ok((firmware, boot_options))
 }
 
+/// Where argv wants the report on the run (`-json`), also if the rest of argv is refused.
+#[must_use]
+pub fn json_asked_for(args: &[OsString]) -> Option<OsString> {
+    read::last_value(args, "json")
+}
+
+/// The installation that the run belongs to, if any, and the kernel, which firmware can do without.
+fn what_to_boot(
+    args: &BootArgs,
+    has_firmware: bool,
+) -> Result<(Option<StateConfig>, Option<BootSource>), ArgsError> {
+    let state = state::state(args)?;
+    let boot = match &state {
+        Some(_) if !state::has_disk(args) => None,
+        _ => boot::boot(args, has_firmware)?,
+    };
+    Ok((state, boot))
+}
+
 fn request(options: &Options) -> Result<Request, ArgsError> {
     console::check_absent(&options.absent)?;
     let mut warnings = Vec::new();
@@ -173,8 +192,7 @@ fn request(options: &Options) -> Result<Request, ArgsError> {
     let (smbios, uuid) = smbios::smbios(&options.smbios)?;
     let name = machine::name(&texts(&options.name, "name")?)?;
     let (serial, terminal) = console::serial(options)?;
-    let Ending { on_reset, on_panic } = ending::ending(options)?;
-    let limits = ending::limits(options)?;
+    let Ending { on_reset, on_panic, limits, fail_on } = ending::ending(options)?;
     let gdb = gdb::gdb(options)?;
     let flash = pflash::chips(options, machine)?;
     let Drives { disks, cds } = drive::disks(options, machine, &mut warnings)?;
@@ -186,16 +204,12 @@ fn request(options: &Options) -> Result<Request, ArgsError> {
     let fw_cfg = fw_cfg::items(&options.fw_cfg, &mut warnings)?;
     let credentials = fw_cfg::credentials(&options.credentials, &fw_cfg)?;
     smbios::check_strings(&smbios, &credentials)?;
-    let Devices { debugcon, debug_exit, vmcoreinfo, pc_testdev, lost_ticks } =
+    let Devices { debugcon, debug_exit, vmcoreinfo, pc_testdev, pvpanic, lost_ticks } =
         debugcon::devices(options, &mut warnings)?;
     let trace = trace::trace(&options.trace)?;
     let timestamps = trace::timestamps(&options.msg)?;
     // Last: what is wrong is reported before what is missing.
-    let state = state::state(&options.boot)?;
-    let boot = match &state {
-        Some(_) if !state::has_disk(&options.boot) => None,
-        _ => boot::boot(&options.boot, firmware.is_some())?,
-    };
+    let (state, boot) = what_to_boot(&options.boot, firmware.is_some())?;
     let vm = VmConfig {
         name,
         uuid,
@@ -227,6 +241,9 @@ fn request(options: &Options) -> Result<Request, ArgsError> {
         rtc,
         limits,
         gdb,
+        fail_on,
+        pvpanic,
+        record_exits: options.json.is_some(),
     };
     let boot_disk = boot.as_ref().and_then(|boot| drive::boot_disk(boot, options.snapshot));
     let cd_net = fetching::for_cds(&options.boot)?;

@@ -2,12 +2,14 @@
 
 use std::io::{self, IsTerminal};
 
+use vmm::config::SerialBackend;
 use vmm::outcome::Outcome;
 use vmm::run::{Remote, Vm};
 
 use crate::error::RunError;
 use crate::request::Request;
 use crate::resolve::{Purpose, Resolved};
+use crate::run_report::RunReport;
 use crate::{cdrom, confinement, disks, flash, location_server, networks, report};
 
 /// How a run ended.
@@ -19,11 +21,15 @@ pub struct Ended {
     pub changes: Option<u64>,
 }
 
-/// Runs a guest to its end. `started` gets what ends the run from another thread, right before the first instruction.
+/// Runs a guest to its end. `run_report` gets what is known of the run. `started` gets what ends the run from another thread, right before the first instruction.
 ///
 /// # Errors
 /// The guest cannot be started.
-pub fn run(request: &Request, started: impl FnOnce(Remote)) -> Result<Ended, RunError> {
+pub fn run(
+    request: &Request,
+    run_report: &mut RunReport,
+    started: impl FnOnce(Remote),
+) -> Result<Ended, RunError> {
     report::warnings(&request.warnings);
     // Before anything is fetched: a disk that is in use ends the run at once.
     let disks = disks::open(&request.disks)?;
@@ -37,16 +43,25 @@ pub fn run(request: &Request, started: impl FnOnce(Remote)) -> Result<Ended, Run
         .transpose()?;
     if let Some(resolved) = &resolved {
         report::warnings(&resolved.warnings);
-        if io::stdout().is_terminal() {
-            report::warnings(resolved.silent_console(&request.vm));
-        }
     }
+    let silent = resolved.as_ref().and_then(|resolved| resolved.silent_console(&request.vm));
+    run_report.set_ran(request, resolved.as_ref());
+    let is_watched =
+        request.vm.serial.contains(&SerialBackend::Stdio) && io::stdout().is_terminal();
+    let advice = is_watched.then(|| Resolved::advice(resolved.as_ref(), &request.vm));
     let vm = Vm::new(&request.vm, resolved.map(|resolved| resolved.boot), flash)?;
-    let vm = vm.with_disks(disks.clone()).with_cd_drives(cd_drives).with_cards(cards);
+    let vm = vm
+        .with_disks(disks.clone())
+        .with_cd_drives(cd_drives)
+        .with_cards(cards)
+        .with_advice(advice)
+        .with_warning(silent);
     let vm = vm.with_sandbox(confinement::of(request));
     report::warnings(vm.warnings());
     started(vm.remote());
-    let outcome = vm.run(|message| report::message(&message.to_string(), None))?;
+    let ended = vm.run(|message| report::message(&message.to_string(), None))?;
+    run_report.set_record(ended.record);
+    let outcome = ended.outcome;
     let kept = request.disks.iter().zip(&disks).filter(|(config, _)| config.keeps_writes());
     let changes = kept.map(|(_, disk)| disk.changes()).reduce(u64::saturating_add);
     Ok(Ended { outcome, changes })

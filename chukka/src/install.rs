@@ -38,6 +38,7 @@ use crate::install_state::{InstallState, Phase, StateError};
 use crate::location_server;
 use crate::report;
 use crate::request::{Confinement, Request};
+use crate::run_report::RunReport;
 use saved_guest::SavedGuest;
 use verdict::Verdict;
 use watch::{Heard, Watch};
@@ -110,7 +111,7 @@ pub type Fallible<T> = std::result::Result<T, RunError>;
 /// Runs a guest while its console is watched.
 fn one_boot(request: &Request, watch: &Watch, stage: watch::Stage) -> Fallible<(Ended, Heard)> {
     let mut watching = None;
-    let ended = guest::run(request, |remote| {
+    let ended = guest::run(request, &mut RunReport::default(), |remote| {
         // The thread that watches must not take a signal: it is the run that ends by one.
         let signals = Signals::listen();
         watching = Some((watch.start(stage, remote), signals));

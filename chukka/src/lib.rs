@@ -38,4 +38,5 @@ pub mod progress;
 pub mod report;
 pub mod request;
 pub mod resolve;
+pub mod run_report;
 pub mod whole_file;

@@ -1,5 +1,6 @@
 //! The `chukka` binary: argv in, a guest's console through, one verdict line and an exit status out.
 
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -10,10 +11,22 @@ use chukka::guest::Ended;
 use chukka::install_state::{self, InstallState, StateError};
 use chukka::report::{self, COULD_NOT_RUN, with_sources};
 use chukka::request::Request;
+use chukka::run_report::{RunReport, Verdict};
 use chukka::{bootdisk, commands, guest, location_server, plan};
 use guest_memory::hint::Hint;
 use vmm::host::signals;
 use vmm::outcome::Outcome;
+
+/// Creates the file of `-json`, if one is asked for. An error has been told.
+fn open_report(args: &[OsString]) -> Option<RunReport> {
+    let (path, error) = match RunReport::open(args) {
+        Ok(report) => return Some(report),
+        Err(failed) => failed,
+    };
+    let text = format!("Cannot create '{}' for -json: {error}", path.display());
+    report::message(&text, Some("check that its directory exists and is writable"));
+    None
+}
 
 fn main() -> ExitCode {
     let started = Instant::now();
@@ -23,52 +36,70 @@ fn main() -> ExitCode {
     if let Some(status) = commands::run_as(&program, &args).or_else(|| commands::run(&args)) {
         return status;
     }
+    let Some(mut run_report) = open_report(&args) else { return ExitCode::from(COULD_NOT_RUN) };
     let called_as = CalledAs::of(&program);
     let (mut name, mut state) = (String::new(), None);
     let result = match args::parse_as(called_as, args) {
         Ok(Invocation::Print(text)) => return print(&text),
         Ok(Invocation::Boot(request)) => {
             name = request.vm.name.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
-            run(*request, &mut state)
+            run(*request, &mut state, &mut run_report)
         }
         Ok(Invocation::DryRun(request)) => match dry_run(*request) {
-            Ok(text) => return print(&text),
+            Ok(text) => {
+                let elapsed = started.elapsed();
+                run_report.write(
+                    Some("dry-run"),
+                    &Verdict { status: Some(0), elapsed, ..Verdict::default() },
+                );
+                return print(&text);
+            }
             Err(error) => Err(error),
         },
         Err(error) => Err(error.into()),
     };
     // Before anything else: what comes next may end this process.
     let state = state.map(|state| state.finish(result.as_ref().ok()));
-    if matches!(
-        result,
-        Ok(Ended { outcome: Outcome::Signal(_), .. }) | Err(RunError::Stopped { .. })
-    ) {
+    let signal = match &result {
+        Ok(Ended { outcome: Outcome::Signal(signal), .. })
+        | Err(RunError::Stopped { signal, .. }) => Some(*signal),
+        _ => None,
+    };
+    if signal.is_some() {
         report::hurry();
     }
-    match result {
+    let elapsed = started.elapsed();
+    let (message, hint, mut status) = match &result {
         Ok(Ended { outcome, .. }) => {
-            let elapsed = started.elapsed().as_secs_f64();
-            let text = format!("{name}{outcome} (after {elapsed:.2} s)");
+            let text = format!("{name}{outcome} (after {:.2} s)", elapsed.as_secs_f64());
             match called_as {
                 // As QEMU, which says nothing then: scripts take any text for a failure.
                 CalledAs::Qemu if outcome.is_orderly() => report::no_message(),
                 _ => report::last_message(&text, outcome.hint()),
             }
-            match (outcome.status(), outcome) {
-                _ if !report_state(state) => ExitCode::from(COULD_NOT_RUN),
-                (Some(status), _) => ExitCode::from(status),
-                (None, Outcome::Signal(signal)) => signals::die_of(signal),
-                (None, _) => ExitCode::from(COULD_NOT_RUN),
-            }
+            (text, outcome.hint().map(Into::into), outcome.status().unwrap_or(COULD_NOT_RUN))
         }
         Err(error) => {
-            report::last_message(&(name + &with_sources(&error)), error.hint().as_deref());
-            report_state(state);
-            match error {
-                RunError::Stopped { signal, .. } => signals::die_of(signal),
-                _ => ExitCode::from(COULD_NOT_RUN),
-            }
+            let text = name + &with_sources(error);
+            report::last_message(&text, error.hint().as_deref());
+            (text, error.hint(), COULD_NOT_RUN)
         }
+    };
+    if !report_state(state) {
+        status = COULD_NOT_RUN;
+    }
+    let verdict = Verdict {
+        outcome: result.as_ref().ok().map(|ended| &ended.outcome),
+        status: signal.is_none().then_some(status),
+        signal,
+        message: &message,
+        hint: hint.as_deref(),
+        elapsed,
+    };
+    run_report.write(signal.map(|_| "signal"), &verdict);
+    match signal {
+        Some(signal) => signals::die_of(signal),
+        None => ExitCode::from(status),
     }
 }
 
@@ -94,10 +125,14 @@ fn report_state(state: Option<Result<Option<String>, StateError>>) -> bool {
 }
 
 /// Runs a guest to its end. `state` is the installation that the run belongs to, if any.
-fn run(request: Request, state: &mut Option<InstallState>) -> Result<Ended, RunError> {
+fn run(
+    request: Request,
+    state: &mut Option<InstallState>,
+    run_report: &mut RunReport,
+) -> Result<Ended, RunError> {
     let (request, begun) = install_state::begin(bootdisk::attach(request))?;
     *state = begun;
-    guest::run(&location_server::attach(request), |_| ())
+    guest::run(&location_server::attach(request), run_report, |_| ())
 }
 
 /// What a run would do.

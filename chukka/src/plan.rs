@@ -42,8 +42,10 @@ pub fn text(request: &Request, state: Option<&str>) -> Result<String, RunError> 
         line(&mut text, "state", state);
     }
     let mut boot = None;
+    let mut silent = None;
     if let Some(resolved) = resolved {
         describe(&mut text, &resolved);
+        silent = resolved.silent_console(config);
         boot = Some(resolved.boot);
     }
     let how = match &config.firmware {
@@ -87,7 +89,7 @@ pub fn text(request: &Request, state: Option<&str>) -> Result<String, RunError> 
         line(&mut text, "flash", &format!("'{}' ({size}, {access})", config.path.display()));
     }
     let warnings = run::check(config, boot, flash)?;
-    for warning in request.warnings.iter().chain(&disk_warnings).chain(&warnings) {
+    for warning in request.warnings.iter().chain(&silent).chain(&disk_warnings).chain(&warnings) {
         line(&mut text, "warning", warning);
     }
     Ok(text)

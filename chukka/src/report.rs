@@ -57,7 +57,14 @@ pub fn plain(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
 }
 
-/// The same when the guest has ended: the terminal gets its usual modes back.
+/// Prints several lines for programs, each whole.
+pub fn lines(text: &str) {
+    if !HURRY.load(Ordering::Relaxed) || has_room() {
+        let _ = io::stderr().write_all(text.as_bytes());
+    }
+}
+
+/// Prints a message when the guest has ended: the terminal gets its usual modes back.
 pub fn last_message(text: &str, hint: Option<&str>) {
     screen::reset_modes();
     message(text, hint);

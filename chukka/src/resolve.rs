@@ -86,7 +86,13 @@ impl Purpose {
 }
 
 impl Resolved {
-    /// A warning if a terminal with the guest's first serial port is going to stay empty.
+    /// What the user should know if the guest has printed nothing for some seconds.
+    #[must_use]
+    pub fn advice(resolved: Option<&Self>, config: &VmConfig) -> String {
+        silent_console::advice(resolved.map(|resolved| &resolved.boot), config)
+    }
+
+    /// A warning if the kernel is going to print nothing where the user sees it.
     #[must_use]
     pub fn silent_console(&self, config: &VmConfig) -> Option<String> {
         silent_console::warning(&self.boot, config)

@@ -29,18 +29,26 @@ pub const DEFAULT_SIZE: u16 = 2;
 #[derive(Debug)]
 pub struct DebugExit {
     exit: ExitHandle,
+    /// The value that ends the run with status 0.
+    pass: Option<u8>,
 }
 
 impl DebugExit {
     /// Creates a device that ends the run through `exit`.
     pub fn new(exit: ExitHandle) -> Self {
-        Self { exit }
+        Self { exit, pass: None }
     }
-}
 
-/// The exit status of the process for a written value whose lowest byte is `value`.
-fn status(value: u8) -> u8 {
-    value << 1 | 1
+    /// Ends the run with status 0 if the guest writes a value whose lowest 7 bits are `pass`.
+    #[must_use]
+    pub fn with_pass(self, pass: Option<u8>) -> Self {
+        Self { pass, ..self }
+    }
+
+    /// The exit status of the process for a written value whose lowest byte is `value`.
+    fn status(&self, value: u8) -> u8 {
+        if self.pass == Some(value & 0x7f) { 0 } else { value << 1 | 1 }
+    }
 }
 
 impl MachineDevice for DebugExit {
@@ -55,7 +63,7 @@ impl MutDevicePio for DebugExit {
 
     fn pio_write(&mut self, _base: PioAddress, _offset: PioAddressOffset, data: &[u8]) {
         if let Some(value) = data.first() {
-            self.exit.request(ExitRequest::Status(status(*value)));
+            self.exit.request(ExitRequest::Status(self.status(*value)));
         }
     }
 }
@@ -93,6 +101,15 @@ mod tests {
                 device.pio_write(BASE, 0, &value.to_le_bytes()[..width]);
                 assert_eq!(requests.take(), [ExitRequest::Status(expected)], "{value:#x}, {width}");
             }
+        }
+    }
+
+    #[test]
+    fn the_value_of_a_pass_ends_with_0() {
+        for (pass, value, status) in [(0, 0u32, 0), (0, 1, 3), (0x10, 0x10, 0), (0, 0x80, 0)] {
+            let (device, requests) = device();
+            device.with_pass(Some(pass)).pio_write(BASE, 0, &value.to_le_bytes());
+            assert_eq!(requests.take(), [ExitRequest::Status(status)], "{pass}, {value}");
         }
     }
 

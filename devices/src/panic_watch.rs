@@ -7,6 +7,8 @@
 //!
 //! The text is not authenticated: any program in the guest can print the same messages.
 
+use crate::kernel_problem::{KernelProblem, KernelProblems};
+
 /// Size of the line buffer in bytes. Longer lines are searched in pieces.
 const LINE_LIMIT: usize = 512;
 /// Bytes of a long line carried over to the next search: more than the longest message.
@@ -29,6 +31,11 @@ pub enum ConsoleEvent {
     PanicLine,
     /// The kernel finished its panic report.
     PanicEnd,
+    /// The kernel starts its crash kernel.
+    CrashKernel,
+    /// The kernel reported a problem that it survived, and that is watched for. Holds the report's
+    /// first line.
+    Problem(KernelProblem, String),
     /// The kernel is restarting the machine (orderly reboot).
     Restarting,
     /// The kernel is powering the machine off (orderly shutdown).
@@ -51,12 +58,20 @@ pub struct PanicWatch {
     /// This line has already produced its event.
     settled: bool,
     panicked: bool,
+    problems: KernelProblems,
 }
 
 impl PanicWatch {
     /// Creates a watch positioned at the start of a line.
     pub fn new() -> Self {
-        Self { line: Vec::with_capacity(LINE_LIMIT), settled: false, panicked: false }
+        let problems = KernelProblems::default();
+        Self { line: Vec::with_capacity(LINE_LIMIT), settled: false, panicked: false, problems }
+    }
+
+    /// Watches for these problems, too.
+    #[must_use]
+    pub fn with_problems(self, problems: KernelProblems) -> Self {
+        Self { problems, ..self }
     }
 
     /// Consumes `bytes`, which may start and end anywhere in a line, and passes each event to
@@ -111,6 +126,10 @@ impl PanicWatch {
             if end {
                 found(ConsoleEvent::PanicEnd);
             }
+            return true;
+        }
+        if let Some((problem, start)) = self.problems.find(&self.line) {
+            found(ConsoleEvent::Problem(problem, text(&self.line[start..])));
             return true;
         }
         let last_words = find(&self.line, REBOOT).and_then(|start| {

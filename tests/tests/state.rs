@@ -27,7 +27,7 @@ fn tree(scratch: &Scratch, script: &str) -> PathBuf {
 fn disk(scratch: &Scratch) -> PathBuf {
     let root = scratch.path("disk");
     fs::create_dir_all(root.join("boot/extlinux")).unwrap();
-    let menu = "default linux\nlabel linux\n  kernel /boot/vmlinuz\n  append root=/dev/vda1\n";
+    let menu = "default linux\nlabel linux\n  kernel /boot/vmlinuz\n  append root=/dev/vda1 console=ttyS0\n";
     fs::write(root.join("boot/extlinux/extlinux.conf"), menu).unwrap();
     fs::write(root.join("boot/vmlinuz"), bzimage("diskP")).unwrap();
     root

@@ -18,6 +18,7 @@ use thiserror::Error;
 use self::cpu_model::CpuModel;
 pub use self::credential::Credential;
 pub use devices::boot_order::{BootClass, BootOrder, BootOrderError};
+pub use devices::kernel_problem::{KernelProblem, KernelProblems};
 pub use firmware::network_rom::DEFAULT as DEFAULT_NETWORK_ROM;
 
 /// Default size of guest memory (no `-m`), in bytes: 512 MiB. QEMU's 128 MiB is too little for a
@@ -97,6 +98,12 @@ pub struct VmConfig {
     pub on_reset: OnReset,
     /// What happens when the guest's kernel panics.
     pub on_panic: OnPanic,
+    /// The problems of the guest's kernel that make the run a failure (`-fail-on`).
+    pub fail_on: KernelProblems,
+    /// Whether the guest has QEMU's pvpanic device, by which its kernel reports a panic.
+    pub pvpanic: bool,
+    /// Whether the vCPUs' exits are recorded from the start, for a report on the run (`-json`).
+    pub record_exits: bool,
     /// The guest's wall clock at power-on.
     pub rtc: RtcConfig,
     /// How long the run may take.
@@ -145,6 +152,24 @@ pub struct Limits {
     pub timeout: Option<Duration>,
     /// `-silence`: without a byte on a serial port or the debug console.
     pub silence: Option<Duration>,
+}
+
+impl VmConfig {
+    /// Whether the guest has a console whose output goes anywhere: it is expected to print
+    /// something.
+    #[must_use]
+    pub fn has_console(&self) -> bool {
+        let is_seen =
+            |out: &SerialBackend| !matches!(out, SerialBackend::None | SerialBackend::Null);
+        self.serial.iter().any(is_seen)
+            || self.debugcon.as_ref().is_some_and(|debugcon| is_seen(&debugcon.out))
+    }
+
+    /// Whether the vCPUs' exits are recorded from the start.
+    #[must_use]
+    pub fn records_exits(&self) -> bool {
+        self.record_exits || self.limits.any()
+    }
 }
 
 impl Limits {
@@ -288,6 +313,8 @@ pub struct DebugExit {
     pub port: u16,
     /// Number of ports: at least 1; the last port is at most 0xffff.
     pub size: u16,
+    /// The value that means success: status 0. At most 127.
+    pub pass: Option<u8>,
 }
 
 /// What becomes of interrupts of the PIT (8254) that the guest did not take in time (`-global

@@ -25,6 +25,7 @@ use devices::fw_cfg::FwCfgDescription;
 use devices::i8042::{self, I8042};
 use devices::pc_testdev;
 use devices::port92::{self, Port92};
+use devices::pvpanic::{self, PvPanic, PvPanicDescription};
 use devices::serial::Serial;
 use firmware::acpi::AcpiTables;
 
@@ -98,6 +99,14 @@ impl Devices {
         )?;
         list.attach(Attached::new("port92", Port92::new(exit())).ports(port92::PORT, 1))?;
 
+        if config.pvpanic {
+            list.attach(
+                Attached::new("pvpanic", PvPanic::new(Box::new(notifier.clone())))
+                    .ports(pvpanic::PORT, 1)
+                    .described(PvPanicDescription),
+            )?;
+        }
+
         let mmio_bus = MmioBus::default();
         let connections = Connections {
             memory: parts.ram.memory().clone(),
@@ -128,7 +137,7 @@ impl Devices {
         outputs::attach_debugcon(&mut list, parts)?;
         if let Some(at) = config.debug_exit {
             list.attach(
-                Attached::new("isa-debug-exit", DebugExit::new(exit()))
+                Attached::new("isa-debug-exit", DebugExit::new(exit()).with_pass(at.pass))
                     .ports(at.port, at.size)
                     .port_hint("many guests write to port 0xf4: iobase=0xf4,iosize=0x4"),
             )?;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use devices::kernel_problem::KernelProblem;
 use guest_memory::{Engine, Memory};
 
 /// How the guest or the run ended.
@@ -17,6 +18,17 @@ pub enum Outcome {
     DebugExit(u8),
     /// The guest's kernel printed a panic message on a serial port. Holds that line.
     Panic(String),
+    /// The guest's kernel reported a problem that the user asked to fail on, and survived it.
+    Problem {
+        /// Its kind.
+        kind: KernelProblem,
+        /// The first line of the report.
+        line: String,
+        /// How the run ended then.
+        then: Box<Outcome>,
+    },
+    /// The guest ended this way, powered off or reset, and never printed anything on its consoles.
+    Mute(Box<Outcome>),
     /// A CPU triple-faulted, an unintended reset.
     TripleFault(Box<CpuSnapshot>),
     /// KVM could not continue.
@@ -102,6 +114,45 @@ impl Outcome {
         Some(Self::FileCut { path, expected, found })
     }
 
+    /// The name of the outcome for programs (docs/exit-codes.md).
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::PowerOff => "power-off",
+            Self::Reset => "reset",
+            Self::DebugExit(_) => "debug-exit",
+            Self::Panic(_) => "panic",
+            Self::Problem { kind, .. } => kind.name(),
+            Self::Mute(_) => "mute",
+            Self::TripleFault(_) => "triple-fault",
+            Self::Kvm { .. } => "kvm-error",
+            Self::Firmware(_) => "firmware-error",
+            Self::FileCut { .. } | Self::FileChanged(_) => "file-changed",
+            Self::TimeOut(_) => "timeout",
+            Self::Silence(_) => "silence",
+            Self::Quit => "quit",
+            Self::Killed => "killed",
+            Self::Signal(_) => "signal",
+            Self::Defect(_) => "defect",
+        }
+    }
+
+    /// The line of the guest that is the evidence, if one is.
+    pub fn line(&self) -> Option<&str> {
+        match self {
+            Self::Panic(line) | Self::Problem { line, .. } | Self::Firmware(line) => Some(line),
+            _ => None,
+        }
+    }
+
+    /// The outcome of a guest that never printed anything on a console that somebody reads.
+    #[must_use]
+    pub fn mute(self) -> Self {
+        match self {
+            Self::PowerOff | Self::Reset => Self::Mute(Box::new(self)),
+            other => other,
+        }
+    }
+
     /// The exit status of the process (docs/exit-codes.md). `None` if the process dies of the
     /// signal instead.
     pub fn status(&self) -> Option<u8> {
@@ -109,6 +160,13 @@ impl Outcome {
             Self::PowerOff | Self::Reset | Self::Quit | Self::Killed => Some(0),
             Self::DebugExit(status) => Some(*status),
             Self::Panic(_) => Some(120),
+            Self::Problem { kind, .. } => Some(match kind {
+                KernelProblem::Oops => 119,
+                KernelProblem::Kasan => 118,
+                KernelProblem::Lockdep => 117,
+                KernelProblem::Warning => 116,
+            }),
+            Self::Mute(_) => Some(123),
             Self::TripleFault(_) => Some(121),
             Self::Kvm { .. } => Some(122),
             Self::TimeOut(_) | Self::Silence(_) => Some(124),
@@ -142,6 +200,10 @@ impl Outcome {
             Self::Defect(_) => {
                 Some("this is a bug in chukka; please report it with the command line")
             }
+            Self::Mute(_) => Some(
+                "if a kernel should have printed something, add console=ttyS0 earlyprintk=ttyS0 to \
+                 -append; if the guest is meant to be silent, use -serial null",
+            ),
             Self::TripleFault(_) => {
                 Some("add earlyprintk=ttyS0 to -append to see how far the kernel got")
             }
@@ -159,6 +221,16 @@ impl fmt::Display for Outcome {
                 write!(f, "the guest ended by isa-debug-exit with status {status}")
             }
             Self::Panic(line) => write!(f, "the guest's kernel panicked: {line}"),
+            Self::Problem { kind, line, then } => {
+                let what = match kind {
+                    KernelProblem::Oops => "an oops",
+                    KernelProblem::Kasan => "a KASAN error",
+                    KernelProblem::Lockdep => "a locking error",
+                    KernelProblem::Warning => "a warning",
+                };
+                write!(f, "the guest's kernel reported {what}: {line}; then {then}")
+            }
+            Self::Mute(then) => write!(f, "{then}, and had printed nothing"),
             Self::TripleFault(cpu) => write!(f, "the guest triple-faulted: {cpu}"),
             Self::Kvm { what, cpu } => write!(f, "KVM could not go on: {what}: {cpu}"),
             Self::Firmware(error) => write!(f, "the firmware could not boot: {error}"),

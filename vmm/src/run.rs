@@ -5,6 +5,7 @@ mod deadlines;
 pub mod event_loop;
 pub mod flusher;
 pub mod message;
+pub mod record;
 mod typing;
 pub mod vcpu_threads;
 
@@ -49,6 +50,7 @@ use course::Next;
 use event_loop::{EventLoop, Policy, Sources};
 use flusher::Flusher;
 use message::Message;
+use record::{Ended, RunRecord};
 use vcpu_threads::VcpuThreads;
 
 /// The KVM device.
@@ -160,6 +162,10 @@ pub struct Vm<'a> {
     cd_drives: Option<Arc<Scsi>>,
     cards: Vec<CardConfig>,
     sandbox: Option<Sandbox>,
+    /// What the user reads if the guest prints nothing at first.
+    advice: Option<String>,
+    /// What the user reads right before the guest starts.
+    warning: Option<String>,
 }
 
 impl<'a> Vm<'a> {
@@ -207,6 +213,8 @@ impl<'a> Vm<'a> {
             cards,
             cd_drives: None,
             sandbox: None,
+            advice: None,
+            warning: None,
         })
     }
 
@@ -220,6 +228,18 @@ impl<'a> Vm<'a> {
     #[must_use]
     pub fn with_cards(self, cards: Vec<CardConfig>) -> Self {
         Self { cards, ..self }
+    }
+
+    /// Has the user told this if the guest has printed nothing three seconds after its start.
+    #[must_use]
+    pub fn with_advice(self, advice: Option<String>) -> Self {
+        Self { advice, ..self }
+    }
+
+    /// Has the user warned of this once nothing keeps the guest from starting.
+    #[must_use]
+    pub fn with_warning(self, warning: Option<String>) -> Self {
+        Self { warning, ..self }
     }
 
     /// Gives the guest CD drives, as the targets of a controller.
@@ -250,7 +270,7 @@ impl<'a> Vm<'a> {
     ///
     /// # Errors
     /// [`StartError`] if the guest could not be started or chukka itself failed.
-    pub fn run(&self, mut tell: impl FnMut(&Message)) -> Result<Outcome, StartError> {
+    pub fn run(&self, mut tell: impl FnMut(&Message)) -> Result<Ended, StartError> {
         let host = StartError::host;
         terminal::restore_on_disaster();
         signals::prepare_kick().map_err(host("signals"))?;
@@ -281,6 +301,7 @@ impl<'a> Vm<'a> {
         let mut threads =
             VcpuThreads::new(self.config.cpus, &self.notifier, self.sandbox.is_some())
                 .map_err(host("a vCPU's thread"))?;
+        let mut record = RunRecord::new();
         let outcome = loop {
             let held = debugger.as_ref().is_some_and(Debugger::holds);
             if !held && !devices.disks.are_waiting() {
@@ -317,7 +338,7 @@ impl<'a> Vm<'a> {
                 }
                 Next::PauseOrResume => vcpus.iter().for_each(Vcpu::was_paused),
                 Next::Reboot => {
-                    vcpus.clear();
+                    self.record(&mut record, &mut vcpus);
                     vcpus = self.reboot(&devices, &flusher)?;
                     if let Some(debugger) = &mut debugger {
                         debugger.adopt(&mut vcpus);
@@ -333,13 +354,33 @@ impl<'a> Vm<'a> {
         drop(manager);
         drop(cards);
         drop(disks);
-        self.let_go(&devices, flusher, &outcome);
-        Ok(outcome)
+        Ok(self.conclude(outcome, record, vcpus, &devices, flusher))
+    }
+
+    /// Adds what these vCPUs did, which will not run again, and those that have ended to the record,
+    /// if it is wanted.
+    fn record(&self, record: &mut RunRecord, vcpus: &mut Vec<Vcpu>) {
+        let ended = self.notifier.take_ended_cpus();
+        if self.config.record_exits {
+            record.add_boot(ended.into_iter().chain(vcpus.iter_mut().map(Vcpu::examine)));
+        } else {
+            record.add_boot([]);
+        }
+        vcpus.clear();
     }
 
     /// Writes out what is left and lets go of everything: the next guest of this process may want the
     /// same disks, and as much memory.
-    fn let_go(&self, devices: &Devices, flusher: Arc<Flusher>, outcome: &Outcome) {
+    fn conclude(
+        &self,
+        outcome: Outcome,
+        mut record: RunRecord,
+        mut vcpus: Vec<Vcpu>,
+        devices: &Devices,
+        flusher: Arc<Flusher>,
+    ) -> Ended {
+        self.record(&mut record, &mut vcpus);
+        record.end();
         devices.flash.finish();
         self.ram.engine().release();
         if !matches!(outcome, Outcome::Signal(_) | Outcome::Quit | Outcome::Killed) {
@@ -350,6 +391,9 @@ impl<'a> Vm<'a> {
             flusher.finish();
         }
         devices.bus.clear_mmio();
+        record.has_printed = self.notifier.last_heard().is_some();
+        let is_mute = self.config.has_console() && !record.has_printed;
+        Ended { outcome: if is_mute { outcome.mute() } else { outcome }, record }
     }
 
     /// Boots the guest again after it has reset the machine. Its vCPUs are gone.
@@ -395,7 +439,7 @@ impl<'a> Vm<'a> {
             tell(&Message::Cpu(report.sentence()));
             tell(&Message::CpuDetails(report.to_string()));
         }
-        if !self.config.limits.any() {
+        if !self.config.records_exits() {
             vcpus.iter_mut().for_each(|vcpu| vcpu.log = None);
         }
         then.map(|outcome| events.judge(outcome))
@@ -446,7 +490,7 @@ impl<'a> Vm<'a> {
                 let (bus, ram, stop) =
                     (Arc::clone(&devices.bus), Arc::clone(&self.ram), Arc::clone(&self.stop));
                 let notifier = self.notifier.clone();
-                let log = self.config.limits.any().then(Box::default);
+                let log = self.config.records_exits().then(Box::default);
                 let debug =
                     vcpu::Debug { possible: self.config.gdb.is_some(), ..Default::default() };
                 Ok(Vcpu { cpu, fd, bus, ram, stop, notifier, log, debug })
@@ -467,6 +511,8 @@ impl<'a> Vm<'a> {
             on_panic: self.config.on_panic,
             expects_crash_kernel: self.boot.reserves_crash_kernel(),
             limits: self.config.limits,
+            advice: self.advice.clone(),
+            warning: self.warning.clone(),
         }
     }
 

@@ -6,7 +6,8 @@ use super::error::ArgsError;
 use super::value::{RawPair, integer};
 use vmm::config::DebugExit;
 
-/// Reads `iobase=` and `iosize=`, each a number as of [`integer`].
+/// Reads `iobase=` and `iosize=`, and `pass=`, which QEMU does not have: the value that ends the run
+/// with status 0. Each is a number as of [`integer`].
 ///
 /// # Errors
 /// Another property, or ports that are not all between 0 and 0xffff. QEMU takes 32 bits for both
@@ -14,7 +15,7 @@ use vmm::config::DebugExit;
 pub(super) fn debug_exit<'a>(
     properties: impl Iterator<Item = &'a RawPair>,
 ) -> Result<DebugExit, ArgsError> {
-    let mut wanted = DebugExit { port: DEFAULT_PORT, size: DEFAULT_SIZE };
+    let mut wanted = DebugExit { port: DEFAULT_PORT, size: DEFAULT_SIZE, pass: None };
     for pair in properties {
         let text = pair.text("device")?;
         let value = text.value("device")?;
@@ -26,7 +27,12 @@ pub(super) fn debug_exit<'a>(
                 let size = number.filter(|size| *size > 0);
                 wanted.size = size.ok_or_else(|| bad("how many I/O ports, 1 to 0xffff"))?;
             }
-            _ => return Err(bad("isa-debug-exit,iobase=PORT,iosize=PORTS")),
+            "pass" => {
+                let value = number.and_then(|value| u8::try_from(value).ok());
+                let value = value.filter(|value| *value <= 0x7f);
+                wanted.pass = Some(value.ok_or_else(|| bad("the value of a pass, 0 to 0x7f"))?);
+            }
+            _ => return Err(bad("isa-debug-exit,iobase=PORT,iosize=PORTS,pass=VALUE")),
         }
     }
     if wanted.port.checked_add(wanted.size - 1).is_none() {

@@ -11,7 +11,7 @@ use super::value::{Pair, RawPair, integer, raw, raw_pairs};
 use vmm::config::{DEBUGCON_PORT, DebugExit, Debugcon, LostTicks, SerialBackend};
 
 /// The devices of `-device`.
-pub(super) const DEVICES: &str = "virtio-blk, virtio-scsi, scsi-cd, virtio-net, isa-debugcon, isa-debug-exit, pc-testdev and vmcoreinfo";
+pub(super) const DEVICES: &str = "virtio-blk, virtio-scsi, scsi-cd, virtio-net, isa-debugcon, isa-debug-exit, pc-testdev, pvpanic and vmcoreinfo";
 
 /// What `-device` and its relatives ask for.
 #[derive(Debug, Default)]
@@ -20,6 +20,7 @@ pub(super) struct Devices {
     pub debug_exit: Option<DebugExit>,
     pub vmcoreinfo: bool,
     pub pc_testdev: bool,
+    pub pvpanic: bool,
     pub lost_ticks: LostTicks,
 }
 
@@ -251,6 +252,12 @@ fn device(
         }
         Some("vmcoreinfo") => plain_device("vmcoreinfo", &mut devices.vmcoreinfo, &pairs),
         Some("pc-testdev") => plain_device("pc-testdev", &mut devices.pc_testdev, &pairs),
+        Some("pvpanic") => plain_device("pvpanic", &mut devices.pvpanic, &pairs),
+        Some("pvpanic-pci") => {
+            let why = "chukka has the ISA variant only";
+            let hint = "use -device pvpanic; Linux's pvpanic driver knows both";
+            Err(ArgsError::unsupported("-device pvpanic-pci", why, hint))
+        }
         // Read with the drives and networks they attach.
         Some(name) if drive::DEVICES.contains(&name) || cdrom::is_device(name) => Ok(()),
         Some(name) if network::DEVICES.contains(&name) => Ok(()),

@@ -7,22 +7,25 @@ use std::time::Duration;
 use super::error::ArgsError;
 use super::options::Options;
 use super::value::{pairs, texts};
-use vmm::config::{Limits, OnPanic, OnReset};
+use vmm::config::{KernelProblem, KernelProblems, Limits, OnPanic, OnReset};
 
 /// What ends the run.
 #[derive(Debug)]
 pub(super) struct Ending {
     pub on_reset: OnReset,
     pub on_panic: OnPanic,
+    pub limits: Limits,
+    pub fail_on: KernelProblems,
 }
 
-/// `-no-reboot`, and QEMU's `-action` (qapi/run-state.json): the last value of each event counts.
+/// `-timeout`, `-silence`, `-fail-on`, `-no-reboot`, and QEMU's `-action` (qapi/run-state.json): the last value of each event counts.
 ///
 /// QEMU hears of a panic from the pvpanic device, and ends by default. chukka reads it on the
 /// console.
 pub(super) fn ending(options: &Options) -> Result<Ending, ArgsError> {
     let on_reset = if options.no_reboot { OnReset::Exit } else { OnReset::Reboot };
-    let mut ending = Ending { on_reset, on_panic: OnPanic::End };
+    let (limits, fail_on) = (limits(options)?, fail_on(options)?);
+    let mut ending = Ending { on_reset, on_panic: OnPanic::End, limits, fail_on };
     for pair in texts(&options.actions, "action")?.into_iter().flat_map(|text| pairs(text, "")) {
         match (pair.key.as_str(), pair.value("action")?) {
             ("panic", "none") => ending.on_panic = OnPanic::Continue,
@@ -48,8 +51,20 @@ pub(super) fn ending(options: &Options) -> Result<Ending, ArgsError> {
     Ok(ending)
 }
 
+/// `-fail-on`: kinds, separated by commas.
+fn fail_on(options: &Options) -> Result<KernelProblems, ArgsError> {
+    let mut wanted = KernelProblems::default();
+    for word in texts(&options.fail_on, "fail-on")?.into_iter().flat_map(|text| text.split(',')) {
+        let kind = KernelProblem::ALL.into_iter().find(|kind| kind.name() == word);
+        let expected = "oops, kasan, lockdep or warn, separated by commas";
+        let given = || format!("-fail-on {word}");
+        wanted.insert(kind.ok_or_else(|| ArgsError::bad(given(), expected))?);
+    }
+    Ok(wanted)
+}
+
 /// `-timeout` and `-silence`: seconds, also with a fraction. The last value of each counts.
-pub(super) fn limits(options: &Options) -> Result<Limits, ArgsError> {
+fn limits(options: &Options) -> Result<Limits, ArgsError> {
     let last = |values: &[OsString], option| {
         let values = texts(values, option)?;
         values.last().map(|text| seconds(option, text)).transpose()

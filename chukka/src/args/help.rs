@@ -29,9 +29,11 @@ Keys: Ctrl-A x ends chukka, Ctrl-A h lists the others.
 
 Exit status:
     0  the guest powered off, or reset itself with -no-reboot
+  116 to 119  with -fail-on: warning, locking error, KASAN error, oops
   120  its kernel panicked
   121  it triple-faulted, which reset the machine
   122  KVM failed
+  123  it powered off or reset itself and had never printed anything
   124  it took longer than -timeout or was silent for longer than -silence
   125  chukka or its own firmware could not start the guest
   with -device isa-debug-exit also the guest's own status, always odd
@@ -109,6 +111,7 @@ Misc devices:
 name \"isa-debug-exit\", bus ISA
 name \"isa-debugcon\", bus ISA
 name \"pc-testdev\", bus ISA
+name \"pvpanic\", bus ISA
 name \"vmcoreinfo\"
 ";
 

@@ -89,6 +89,10 @@ pub struct Options {
     pub silence: Vec<OsString>,
     /// `-sandbox`.
     pub sandbox: Vec<OsString>,
+    /// `-fail-on`.
+    pub fail_on: Vec<OsString>,
+    /// `-json`.
+    pub json: Option<OsString>,
     /// Options that name a QEMU device chukka does not have, such as `-vga`.
     pub absent: AbsentDevices,
 }

@@ -45,6 +45,23 @@ pub(super) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Argv, Arg
     Ok(Argv::Options(options))
 }
 
+/// The value of the last option `name` in an argv that may have mistakes: what chukka does not know
+/// takes no value.
+pub(super) fn last_value(args: &[OsString], name: &str) -> Option<OsString> {
+    let mut args = args.iter();
+    let mut last = None;
+    while let Some(arg) = args.next() {
+        match recognise(arg) {
+            Ok((option, inline)) if matches!(option.takes, Takes::Value(..)) => {
+                let value = inline.or_else(|| args.next().cloned());
+                last = if option.name == name { value.or(last) } else { last };
+            }
+            _ => {}
+        }
+    }
+    last
+}
+
 /// Refuses a misspelt command.
 fn check_command(arg: &OsStr) -> Result<(), ArgsError> {
     let given = arg.to_string_lossy();

@@ -142,7 +142,7 @@ pub static COMMANDS: [(&str, &str); 9] = [
 
 /// Every option.
 #[rustfmt::skip]
-pub static OPTIONS: [Opt; 71] = [
+pub static OPTIONS: [Opt; 73] = [
     value("kernel", "FILE", |o, v| o.boot.kernel = Some(v), Group::Boot, &[
         "the kernel: a bzImage or a vmlinux; a path or a URL",
     ]),
@@ -316,7 +316,8 @@ pub static OPTIONS: [Opt; 71] = [
     value("device", "NAME", |o, v| o.devices.push(v), Group::Debugging, &[
         "isa-debugcon,iobase=PORT,chardev=ID; vmcoreinfo, for",
         "the guest's crash note; isa-debug-exit,iobase=PORT,",
-        "iosize=PORTS, to end with a status; pc-testdev",
+        "iosize=PORTS,pass=VALUE, to end with a status;",
+        "pvpanic, for panics without a console; pc-testdev",
     ]),
     value("chardev", "BACKEND", |o, v| o.chardevs.push(v), Group::Debugging, &[
         "for isa-debugcon: file,id=ID,path=PATH or stdio,id=ID",
@@ -347,6 +348,13 @@ pub static OPTIONS: [Opt; 71] = [
     ]),
     value("silence", "SECONDS", |o, v| o.silence.push(v), Group::Ending, &[
         "likewise a guest that prints nothing for that long",
+    ]),
+    value("fail-on", "KINDS", |o, v| o.fail_on.push(v), Group::Ending, &[
+        "oops,kasan,lockdep,warn: a kernel that reports one of",
+        "these problems and goes on ends with status 116 to 119",
+    ]),
+    value("json", "FILE", |o, v| o.json = Some(v), Group::Ending, &[
+        "write how the run ended as JSON; - is standard error",
     ]),
     value("sandbox", "on|off", |o, v| o.sandbox.push(v), Group::Other, &[
         "whether chukka gives up, before the guest starts, all",

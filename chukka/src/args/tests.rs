@@ -29,8 +29,8 @@ use guest_memory::hint::Hint;
 use crate::request::{BootFiles, BootSource, Confinement};
 use vmm::config::cpu_model::CpuModel;
 use vmm::config::{
-    InterruptKey, Limits, LostTicks, MapInitrd, OnPanic, OnReset, RtcBase, SerialBackend,
-    SmbiosOptions, Terminal, Trace,
+    InterruptKey, KernelProblems, Limits, LostTicks, MapInitrd, OnPanic, OnReset, RtcBase,
+    SerialBackend, SmbiosOptions, Terminal, Trace,
 };
 
 fn parse_words(words: &[&str]) -> Result<Invocation, ArgsError> {
@@ -159,6 +159,9 @@ fn a_kernel_alone_gets_the_defaults() {
                 on_panic: OnPanic::End,
                 limits: Limits::default(),
                 gdb: None,
+                fail_on: KernelProblems::default(),
+                pvpanic: false,
+                record_exits: false,
                 rtc: vmm::config::RtcConfig { base: RtcBase::Utc },
             }
         }
@@ -375,7 +378,7 @@ fn help_fits_the_screen_and_shows_every_option() {
     for line in text.lines() {
         assert!(line.chars().count() <= 80, "{line}");
     }
-    assert!(text.lines().count() < 155);
+    assert!(text.lines().count() < 165);
     for option in &OPTIONS {
         assert!(text.contains(&format!("-{}", option.name)), "{}", option.name);
     }

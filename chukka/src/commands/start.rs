@@ -16,6 +16,7 @@ use crate::guest;
 use crate::install::{self, Course};
 use crate::install_state::{InstallState, Phase};
 use crate::report::{self, COULD_NOT_RUN};
+use crate::run_report::RunReport;
 
 /// Its options.
 pub(super) fn command() -> Command {
@@ -82,7 +83,7 @@ pub(super) fn run(matches: &ArgMatches) -> ExitCode {
         Ok(request) => request,
         Err(error) => return failed(&error),
     };
-    match guest::run(&request, |_| ()) {
+    match guest::run(&request, &mut RunReport::default(), |_| ()) {
         Ok(ended) => over(&ended.outcome, started),
         Err(error) => failed(&error),
     }

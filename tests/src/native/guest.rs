@@ -41,6 +41,7 @@
 //! | `"` | prints the bytes of its script up to the next `"` |
 //! | `{` | writes a boot sector to the first virtio disk of microvm. Booted, it prints the bytes of the script up to the next `"`; a `!` among them powers off |
 //! | `}` | writes the same to the second sector, where no BIOS finds it |
+//! | `^` | says by pvpanic that its kernel has panicked, and halts |
 //! | `:` | reads port 0x608 for ever |
 //! | `~` | spins: jumps to the same instruction for ever, with interrupts off |
 //!

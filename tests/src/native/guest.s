@@ -223,6 +223,12 @@ chukka_tiny_guest_start:
     out dx, eax
     jmp .Lhalt
 
+.Lpvpanic:                      # bit 0: the kernel has panicked
+    mov al, 1
+    mov dx, 0x505
+    out dx, al
+    jmp .Lhalt
+
 .Lreset:
     mov al, 0xfe
     out 0x64, al
@@ -750,6 +756,8 @@ chukka_tiny_guest_start:
     .long .Ltext - .Ltable
     .byte ':'
     .long .Lpoll_timer - .Ltable
+    .byte '^'
+    .long .Lpvpanic - .Ltable
     .byte '~'
     .long .Lspin - .Ltable
     .byte 0

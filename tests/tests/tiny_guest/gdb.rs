@@ -144,7 +144,7 @@ fn a_second_client_is_turned_away_and_the_first_hears_of_the_guest_s_end() {
     if !native::kvm() {
         return;
     }
-    let mut guest = Debugged::start(&Start::guest("P"), &["-S"]);
+    let mut guest = Debugged::start(&Start::guest("DP"), &["-S"]);
     assert_eq!(Remote::connect(&guest.socket).receive(), None);
     assert_eq!(guest.remote.ask("vCont;c"), "W00");
     let ended = guest.chukka.wait();
@@ -202,7 +202,7 @@ fn a_client_that_sends_rubbish_or_goes_leaves_the_guest_running() {
         return;
     }
     for rubbish in [&b"$vCont;x#99"[..], b"$mzz#00", &[b'$'; 40_000], b"\x03\x03\x03$", b"$k"] {
-        let mut guest = Debugged::start(&Start::guest("P"), &["-S"]);
+        let mut guest = Debugged::start(&Start::guest("DP"), &["-S"]);
         drop(guest.remote.send_raw(rubbish));
         drop(guest.remote);
         let ended = guest.chukka.wait();

@@ -2,6 +2,7 @@
 //! (`chukka_tests::native::guest`): they run on this machine, whatever its KVM.
 
 mod bios_calls;
+mod bisect;
 #[expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 mod dump;
 mod ends;
@@ -16,3 +17,5 @@ mod kernel_table;
 mod qemu_name;
 mod streams;
 mod through_firmware;
+#[expect(clippy::panic, reason = "helpers of tests fail as tests do")]
+mod verdicts;

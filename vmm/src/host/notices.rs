@@ -9,10 +9,13 @@ use std::time::{Duration, Instant};
 
 use devices::console::ConsoleEvents;
 use devices::exit::{ExitHandle, ExitRequest};
+use devices::kernel_problem::KernelProblem;
 use devices::panic_watch::ConsoleEvent;
 use fw_cfg::x86::VmCoreInfo;
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
+use crate::kvm::examine::CpuReport;
+use crate::lock::lock;
 use crate::outcome::Outcome;
 
 /// Notices since the event loop last took them.
@@ -30,6 +33,10 @@ pub struct Notices {
     pub panic_end: bool,
     /// A vCPU has left the guest for the debugger.
     pub debug: bool,
+    /// The kernel starts a crash kernel.
+    pub crash_kernel: bool,
+    /// The kernel reported a problem that is watched for: its kind, and the line.
+    pub problem: Option<(KernelProblem, String)>,
     /// A console has buffered output to flush soon.
     pub flush: bool,
     /// The guest has read typed input: there is room for more.
@@ -56,6 +63,8 @@ pub struct Notifier {
     /// When the guest last wrote to an output, in nanoseconds since `started`; 0: never.
     heard: Arc<AtomicU64>,
     started: Instant,
+    /// What the vCPUs that have ended the run were doing, if their exits were recorded.
+    ended_cpus: Arc<Mutex<Vec<CpuReport>>>,
 }
 
 impl Notifier {
@@ -71,6 +80,7 @@ impl Notifier {
             exiting: Arc::default(),
             heard: Arc::default(),
             started: Instant::now(),
+            ended_cpus: Arc::default(),
         })
     }
 
@@ -80,10 +90,20 @@ impl Notifier {
         self.heard.store(time.max(1), Ordering::Relaxed);
     }
 
-    /// When the guest last wrote to one of its outputs, if that is watched.
+    /// When the guest last wrote to one of its outputs.
     pub fn last_heard(&self) -> Option<Instant> {
         let time = self.heard.load(Ordering::Relaxed);
         (time > 0).then(|| self.started + Duration::from_nanos(time))
+    }
+
+    /// A vCPU has ended the run.
+    pub fn add_ended_cpu(&self, report: CpuReport) {
+        lock(&self.ended_cpus).push(report);
+    }
+
+    /// Takes what the vCPUs that have ended the run were doing.
+    pub fn take_ended_cpus(&self) -> Vec<CpuReport> {
+        std::mem::take(&mut lock(&self.ended_cpus))
     }
 
     /// Records a notice and wakes the event loop.
@@ -109,6 +129,7 @@ impl Notifier {
         notices.panic_line = false;
         notices.panic_end = false;
         notices.debug = false;
+        notices.crash_kernel = false;
         self.exiting.store(false, Ordering::Release);
     }
 
@@ -149,6 +170,10 @@ impl ConsoleEvents for Notifier {
             }
             ConsoleEvent::PanicLine => self.note(|n| n.panic_line = true),
             ConsoleEvent::PanicEnd => self.note(|n| n.panic_end = true),
+            ConsoleEvent::CrashKernel => self.note(|n| n.crash_kernel = true),
+            ConsoleEvent::Problem(kind, line) => {
+                self.note(|n| n.problem = n.problem.take().or(Some((kind, line))));
+            }
             ConsoleEvent::Restarting | ConsoleEvent::PowerDown | ConsoleEvent::Halted => {}
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use kvm_bindings::{KVM_MP_STATE_HALTED, KVM_MP_STATE_INIT_RECEIVED, KVM_MP_STATE_UNINITIALIZED};
 
-use super::exit_log::{Access, ExitLog};
+use super::exit_log::{Access, ExitCounts, ExitLog};
 use super::port_names::port_name;
 use super::snapshot;
 use super::vcpu::Vcpu;
@@ -27,6 +27,8 @@ pub struct CpuReport {
     pub activity: Activity,
     /// Its last exits, the oldest first, in words.
     pub exits: Vec<String>,
+    /// All its exits that were recorded.
+    pub counts: ExitCounts,
 }
 
 /// What a vCPU did.
@@ -56,7 +58,8 @@ impl Vcpu {
             _ => log.map_or(Activity::Runs(0, Duration::ZERO), |log| self.running(log)),
         };
         let exits = log.into_iter().flat_map(ExitLog::recent).map(|exit| self.name(exit)).collect();
-        CpuReport { at, interrupts: flags & INTERRUPT_FLAG != 0, activity, exits }
+        let counts = log.map(ExitLog::counts).unwrap_or_default();
+        CpuReport { at, interrupts: flags & INTERRUPT_FLAG != 0, activity, exits, counts }
     }
 
     fn running(&self, log: &ExitLog) -> Activity {
@@ -145,7 +148,7 @@ mod tests {
     fn report(activity: Activity, interrupts: bool) -> CpuReport {
         let at =
             CpuSnapshot { cpu: 3, rip: 0x1000, mode: 64, bytes: vec![0xf4], ..Default::default() };
-        CpuReport { at, interrupts, activity, exits: Vec::new() }
+        CpuReport { at, interrupts, activity, exits: Vec::new(), counts: ExitCounts::default() }
     }
 
     #[test]

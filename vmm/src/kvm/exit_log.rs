@@ -23,11 +23,47 @@ const LOOP: usize = 4;
 /// Fewer reads are not called polling.
 const POLLS: u64 = 32;
 
+/// How often vCPUs left the guest, by the reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ExitCounts {
+    /// `IN` from a port.
+    pub port_reads: u64,
+    /// `OUT` to a port.
+    pub port_writes: u64,
+    /// A read from an address that is not RAM.
+    pub memory_reads: u64,
+    /// A write to an address that is not RAM.
+    pub memory_writes: u64,
+}
+
+impl ExitCounts {
+    fn add(&mut self, access: Access) {
+        *match access {
+            Access::PortRead(_) => &mut self.port_reads,
+            Access::PortWrite(_) => &mut self.port_writes,
+            Access::MemoryRead(_) => &mut self.memory_reads,
+            Access::MemoryWrite(_) => &mut self.memory_writes,
+        } += 1;
+    }
+
+    /// The sum of both.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            port_reads: self.port_reads + other.port_reads,
+            port_writes: self.port_writes + other.port_writes,
+            memory_reads: self.memory_reads + other.memory_reads,
+            memory_writes: self.memory_writes + other.memory_writes,
+        }
+    }
+}
+
 /// The exits of one vCPU since the log was made.
 #[derive(Clone, Debug)]
 pub struct ExitLog {
     since: Instant,
     exits: u64,
+    counts: ExitCounts,
     last: Option<Instant>,
     recent: Vec<Access>,
     /// The position in `recent` of the oldest one, once it is full.
@@ -44,6 +80,7 @@ impl ExitLog {
         Self {
             since: now,
             exits: 0,
+            counts: ExitCounts::default(),
             last: None,
             recent: Vec::with_capacity(RECENT),
             oldest: 0,
@@ -56,6 +93,7 @@ impl ExitLog {
     pub fn record(&mut self, access: Access) {
         let now = Instant::now();
         self.exits += 1;
+        self.counts.add(access);
         self.last = Some(now);
         if let Some(oldest) = self.recent.get_mut(self.oldest).filter(|_| self.exits > 8) {
             *oldest = access;
@@ -77,6 +115,11 @@ impl ExitLog {
     /// The number of exits, and the time that they took place in.
     pub fn exits(&self) -> (u64, Duration) {
         (self.exits, self.since.elapsed())
+    }
+
+    /// The exits by their reason.
+    pub fn counts(&self) -> ExitCounts {
+        self.counts
     }
 
     /// The time since the last exit, or since the log was made.

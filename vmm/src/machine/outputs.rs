@@ -36,7 +36,8 @@ pub(super) fn attach_serial_ports(
             out = Box::new(Logged { out, log: log_file(path)? });
         }
         let out = heard(parts, out);
-        let sink = sink(parts, out).with_watch(PanicWatch::new());
+        let watch = PanicWatch::new().with_problems(parts.config.fail_on);
+        let sink = sink(parts, out).with_watch(watch);
         let notifier = parts.notifier.clone();
         let on_room = move || notifier.note(|n| n.input_wanted = true);
         let chip = Arc::new(Mutex::new(Serial::new(irq_chip.line(com.irq()), sink, on_room)));
@@ -79,11 +80,9 @@ pub(super) fn trace(parts: &Parts<'_>) -> Result<Option<FwCfgTrace>, StartError>
     Ok(Some(FwCfgTrace::new(Instant::now(), sink(parts, Box::new(File::from(stderr))))))
 }
 
-/// Has the notifier hear of each write, if the run ends when the guest is silent.
+/// Has the notifier hear of each write: a guest that never prints anything ends with a status of
+/// its own.
 fn heard(parts: &Parts<'_>, out: Box<dyn Write + Send>) -> Box<dyn Write + Send> {
-    if parts.config.limits.silence.is_none() {
-        return out;
-    }
     Box::new(Heard { out, notifier: parts.notifier.clone() })
 }
 

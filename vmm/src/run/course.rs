@@ -1,5 +1,6 @@
 //! Decides what the run does next, based on all events so far.
 
+use devices::kernel_problem::KernelProblem;
 use guest_memory::Leases;
 
 use crate::config::{OnPanic, OnReset};
@@ -34,6 +35,8 @@ pub struct Course {
     next: Option<Next>,
     /// The panic message, once the guest's kernel has panicked.
     panic: Option<String>,
+    /// The first problem of the kernel that makes the run a failure.
+    problem: Option<(KernelProblem, String)>,
     /// Release all leases once the guest has rebooted.
     release_later: bool,
     /// A report is due, and what ends the run after it.
@@ -52,6 +55,7 @@ impl Course {
             on_panic,
             next: None,
             panic: None,
+            problem: None,
             release_later: false,
             report: None,
             disks_changed: false,
@@ -90,6 +94,11 @@ impl Course {
         self.panic.get_or_insert(message);
     }
 
+    /// The guest's kernel reported a problem that makes the run a failure. The first one counts.
+    pub fn found(&mut self, kind: KernelProblem, line: String) {
+        self.problem.get_or_insert((kind, line));
+    }
+
     /// The run is over. A reset, power-off or fault after a panic counts as a panic.
     pub fn end(&mut self, outcome: Outcome) {
         if matches!(self.next, Some(Next::End(_))) {
@@ -99,19 +108,27 @@ impl Course {
         self.next = Some(Next::End(outcome));
     }
 
-    /// How the run ended, given how it ended at last: what the guest or a time limit does after a
-    /// panic counts as the panic.
+    /// How the run ended, given how it ended at last. The first cause counts: what the guest or a
+    /// time limit does after a panic counts as the panic, and what it does after a problem that
+    /// makes the run a failure counts as that, also if the guest says by isa-debug-exit that all is
+    /// well.
     pub fn judge(&mut self, outcome: Outcome) -> Outcome {
-        match (self.panic.take(), outcome) {
-            (
-                Some(message),
-                Outcome::Reset
+        let is_guests_end = matches!(
+            outcome,
+            Outcome::Reset
                 | Outcome::PowerOff
                 | Outcome::TripleFault(_)
                 | Outcome::TimeOut(_)
-                | Outcome::Silence(_),
-            ) => Outcome::Panic(message),
-            (_, outcome) => outcome,
+                | Outcome::Silence(_)
+        );
+        match (self.panic.take(), self.problem.take(), outcome) {
+            (Some(message), _, _) if is_guests_end => Outcome::Panic(message),
+            (_, Some((kind, line)), then)
+                if is_guests_end || matches!(then, Outcome::DebugExit(_)) =>
+            {
+                Outcome::Problem { kind, line, then: Box::new(then) }
+            }
+            (_, _, outcome) => outcome,
         }
     }
 
@@ -222,6 +239,52 @@ mod tests {
         assert_eq!(course.take_next(), Some(Next::Reboot));
         assert_eq!(course.take_next(), Some(Next::Report(Some(Outcome::Quit))));
         assert_eq!(course.take_next(), None);
+    }
+
+    /// docs/exit-codes.md, "Which ending counts".
+    #[test]
+    fn the_first_cause_counts() {
+        let limit = Duration::from_secs(1);
+        let effects = [
+            Outcome::Reset,
+            Outcome::PowerOff,
+            Outcome::TripleFault(Box::default()),
+            Outcome::TimeOut(limit),
+            Outcome::Silence(limit),
+        ];
+        let exit = [Outcome::DebugExit(0), Outcome::DebugExit(3)];
+        let others = [
+            Outcome::Kvm { what: "what".into(), cpu: Box::default() },
+            Outcome::FileChanged("path".into()),
+            Outcome::Quit,
+            Outcome::Signal(15),
+            Outcome::Defect("part"),
+        ];
+        // Each with what counts after a panic, after a problem, after both.
+        let rows = effects
+            .map(|end| (end, [Some(120), Some(119), Some(120)]))
+            .into_iter()
+            .chain(exit.map(|end| (end.clone(), [end.status(), Some(119), Some(119)])))
+            .chain(others.map(|end| (end.clone(), [end.status(); 3])));
+        for (end, expected) in rows {
+            let judged = |panic: bool, problem: bool| {
+                let mut course = Course::new(OnReset::Exit, OnPanic::Continue);
+                if problem {
+                    course.found(KernelProblem::Oops, "Oops: 1".into());
+                    course.found(KernelProblem::Warning, "WARNING: 2".into());
+                }
+                if panic {
+                    course.panicked("panic".into());
+                }
+                course.end(end.clone());
+                match course.take_next() {
+                    Some(Next::End(outcome)) => outcome.status(),
+                    other => panic!("{end:?}: {other:?}"),
+                }
+            };
+            let found = [judged(true, false), judged(false, true), judged(true, true)];
+            assert_eq!(found, expected, "{end:?}");
+        }
     }
 
     #[test]

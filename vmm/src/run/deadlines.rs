@@ -8,6 +8,9 @@ use crate::outcome::Outcome;
 /// How long vCPUs are watched for a report on what they do, if their exits are not recorded anyway.
 const WATCHED: Duration = Duration::from_millis(500);
 
+/// How long a user waits for a guest's first byte without being told anything.
+pub const PATIENCE: Duration = Duration::from_secs(3);
+
 /// The moments at which something is due.
 #[derive(Debug)]
 pub struct Deadlines {
@@ -15,16 +18,24 @@ pub struct Deadlines {
     limits: Limits,
     /// A report is due then, and what ends the run after it.
     report: Option<(Instant, Option<Outcome>)>,
+    /// What to tell the user if the guest has printed nothing after [`PATIENCE`].
+    advice: Option<String>,
 }
 
-/// What is due: a report, and what ends the run after it, if anything.
+/// What is due.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Due(pub Option<Outcome>);
+pub enum Due {
+    /// A report, and what ends the run after it, if anything.
+    Report(Option<Outcome>),
+    /// The guest has printed nothing so far: what the user should know.
+    Advice(String),
+}
 
 impl Deadlines {
-    /// The limits of a run that starts now.
-    pub fn new(limits: Limits) -> Self {
-        Self { started: Instant::now(), limits, report: None }
+    /// The limits of a run that starts now. `advice` is what the user reads if the guest has printed
+    /// nothing after a moment.
+    pub fn new(limits: Limits, advice: Option<String>) -> Self {
+        Self { started: Instant::now(), limits, report: None, advice }
     }
 
     /// Asks for a report when the vCPUs have been watched for a moment. `then` ends the run.
@@ -35,14 +46,22 @@ impl Deadlines {
     /// Takes what is due at `now`. `heard` is when the guest last wrote to one of its outputs.
     pub fn take_due(&mut self, now: Instant, heard: Option<Instant>) -> Option<Due> {
         if let Some((_, then)) = self.report.take_if(|(at, _)| *at <= now) {
-            return Some(Due(then));
+            return Some(Due::Report(then));
         }
         if let Some(limit) = self.limits.timeout.take_if(|limit| self.started + *limit <= now) {
-            return Some(Due(Some(Outcome::TimeOut(limit))));
+            return Some(Due::Report(Some(Outcome::TimeOut(limit))));
+        }
+        if heard.is_some() {
+            self.advice = None;
+        }
+        if self.started + PATIENCE <= now
+            && let Some(advice) = self.advice.take()
+        {
+            return Some(Due::Advice(advice));
         }
         let since = heard.unwrap_or(self.started);
         let limit = self.limits.silence.take_if(|limit| since + *limit <= now)?;
-        Some(Due(Some(Outcome::Silence(limit))))
+        Some(Due::Report(Some(Outcome::Silence(limit))))
     }
 
     /// When to call [`Self::take_due`] next.
@@ -50,7 +69,9 @@ impl Deadlines {
         let timeout = self.limits.timeout.map(|limit| self.started + limit);
         let silence = self.limits.silence.map(|limit| heard.unwrap_or(self.started) + limit);
         let report = self.report.as_ref().map(|(at, _)| *at);
-        [timeout, silence, report].into_iter().flatten().min()
+        let advice = self.advice.as_ref().filter(|_| heard.is_none());
+        let advice = advice.map(|_| self.started + PATIENCE);
+        [timeout, silence, report, advice].into_iter().flatten().min()
     }
 }
 
@@ -62,7 +83,7 @@ mod tests {
 
     fn deadlines(timeout: Option<u32>, silence: Option<u32>) -> Deadlines {
         let seconds = |limit: Option<u32>| limit.map(|limit| SECOND * limit);
-        Deadlines::new(Limits { timeout: seconds(timeout), silence: seconds(silence) })
+        Deadlines::new(Limits { timeout: seconds(timeout), silence: seconds(silence) }, None)
     }
 
     #[test]
@@ -79,7 +100,7 @@ mod tests {
         assert_eq!(limits.next(Some(start + SECOND * 4)), Some(start + SECOND * 5));
         assert_eq!(limits.take_due(start + SECOND * 4, None), None);
         let due = limits.take_due(start + SECOND * 5, Some(start + SECOND * 4));
-        assert_eq!(due, Some(Due(Some(Outcome::TimeOut(SECOND * 5)))));
+        assert_eq!(due, Some(Due::Report(Some(Outcome::TimeOut(SECOND * 5)))));
         assert_eq!(limits.take_due(start + SECOND * 6, None), None);
     }
 
@@ -92,7 +113,22 @@ mod tests {
         assert_eq!(limits.take_due(start + SECOND * 10, heard), None);
         assert_eq!(limits.next(heard), Some(start + SECOND * 17));
         let due = limits.take_due(start + SECOND * 17, heard);
-        assert_eq!(due, Some(Due(Some(Outcome::Silence(SECOND * 10)))));
+        assert_eq!(due, Some(Due::Report(Some(Outcome::Silence(SECOND * 10)))));
+    }
+
+    #[test]
+    fn advice_is_due_once_if_the_guest_has_printed_nothing() {
+        let limits = Limits::default();
+        let mut silent = Deadlines::new(limits, Some("advice".into()));
+        let at = silent.started + PATIENCE;
+        assert_eq!(silent.next(None), Some(at));
+        assert_eq!(silent.take_due(at, None), Some(Due::Advice("advice".into())));
+        assert_eq!((silent.take_due(at, None), silent.next(None)), (None, None));
+
+        let mut talks = Deadlines::new(limits, Some("advice".into()));
+        let heard = Some(talks.started);
+        assert_eq!(talks.next(heard), None);
+        assert_eq!(talks.take_due(at + PATIENCE, heard), None);
     }
 
     #[test]
@@ -101,7 +137,7 @@ mod tests {
         limits.watch(None);
         let at = limits.next(None).unwrap();
         assert!(at < limits.started + SECOND * 2);
-        assert_eq!(limits.take_due(at, None), Some(Due(None)));
+        assert_eq!(limits.take_due(at, None), Some(Due::Report(None)));
         assert_eq!(limits.next(None), Some(limits.started + SECOND * 60));
     }
 }

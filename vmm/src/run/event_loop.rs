@@ -53,7 +53,7 @@ pub struct Sources {
 }
 
 /// What ends the run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Policy {
     /// What a guest reset does.
     pub on_reset: OnReset,
@@ -63,6 +63,10 @@ pub struct Policy {
     pub expects_crash_kernel: bool,
     /// How long the run may take.
     pub limits: Limits,
+    /// What the user reads if the guest has printed nothing after a moment.
+    pub advice: Option<String>,
+    /// What the user reads right before the guest's first instruction.
+    pub warning: Option<String>,
 }
 
 /// The event loop's state.
@@ -114,12 +118,12 @@ impl EventLoop {
             flush_timer: timer()?,
             panic_timer: timer()?,
             limit_timer: timer()?,
-            deadlines: Deadlines::new(policy.limits),
+            deadlines: Deadlines::new(policy.limits, policy.advice),
             watched: false,
             on_panic: policy.on_panic,
             expects_crash_kernel: policy.expects_crash_kernel,
             panic_reported: false,
-            messages: Vec::new(),
+            messages: policy.warning.map(Message::Warning).into_iter().collect(),
         };
         this.set_limit_timer();
         Ok(this)
@@ -152,10 +156,11 @@ impl EventLoop {
 
     fn on_limit_timer(&mut self) {
         let _ = self.limit_timer.wait();
-        while let Some(Due(then)) =
-            self.deadlines.take_due(Instant::now(), self.notifier.last_heard())
-        {
-            self.course.report(then);
+        while let Some(due) = self.deadlines.take_due(Instant::now(), self.notifier.last_heard()) {
+            match due {
+                Due::Report(then) => self.course.report(then),
+                Due::Advice(advice) => self.messages.push(Message::NothingYet(advice)),
+            }
         }
         self.set_limit_timer();
     }
@@ -184,6 +189,8 @@ impl EventLoop {
             panic_line,
             panic_end,
             debug,
+            crash_kernel,
+            problem,
             flush,
             input_wanted,
             output_lost,
@@ -195,6 +202,10 @@ impl EventLoop {
         self.messages.extend(output_lost.map(Message::OutputLost));
         self.messages.extend(item_lost.map(Message::ItemLost));
         self.messages.extend(vmcoreinfo.map(Message::VmCoreInfo));
+        if let Some((kind, line)) = problem {
+            self.course.found(kind, line);
+        }
+        self.expects_crash_kernel |= crash_kernel;
         if let Some(message) = panic {
             self.course.panicked(message);
             self.wait_for_panic_report(PANIC_GRACE);

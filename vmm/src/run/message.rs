@@ -19,6 +19,10 @@ pub enum Message {
     VmCoreInfo(VmCoreInfo),
     /// The guest waits for gdb at this address.
     WaitsForGdb(GdbAddress),
+    /// What is probably a mistake, although the guest starts.
+    Warning(String),
+    /// The guest has printed nothing so far. Holds what the user should know.
+    NothingYet(String),
     /// What a CPU of the guest was doing, in a sentence.
     Cpu(String),
     /// And the details: where it was, and its last exits.
@@ -45,6 +49,10 @@ impl fmt::Display for Message {
             Self::ItemLost(lost) => write!(f, "warning: {lost}"),
             Self::WaitsForGdb(address) => {
                 write!(f, "the guest is stopped; in gdb: target remote {address}")
+            }
+            Self::Warning(text) => write!(f, "warning: {text}"),
+            Self::NothingYet(advice) => {
+                write!(f, "the guest has printed nothing for 3 s: {advice}")
             }
             Self::Cpu(text) => f.write_str(text),
             Self::CpuDetails(text) => write!(f, "    {text}"),

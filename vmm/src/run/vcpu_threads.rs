@@ -128,6 +128,9 @@ fn run(mut vcpu: Vcpu, notifier: &Notifier) -> Option<Vcpu> {
     let ended = catch_unwind(AssertUnwindSafe(|| vcpu.run()));
     let outcome = ended.unwrap_or(Some(Outcome::Defect("a vCPU's thread")));
     let Some(outcome) = outcome else { return Some(vcpu) };
+    if vcpu.log.is_some() {
+        notifier.add_ended_cpu(vcpu.examine());
+    }
     notifier.note(|n| n.ended = n.ended.take().or(Some(outcome)));
     None
 }

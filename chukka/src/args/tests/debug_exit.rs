@@ -12,10 +12,12 @@ fn the_debug_exit_device_is_where_qemu_has_it() {
         ("isa-debug-exit,iobase=0xffff,iosize=1", 0xffff, 1),
     ] {
         let Request { vm: config, warnings, .. } = request(&["-device", device]);
-        assert_eq!(config.debug_exit, Some(DebugExit { port, size }), "{device}");
+        assert_eq!(config.debug_exit, Some(DebugExit { port, size, pass: None }), "{device}");
         assert_eq!(warnings, [""; 0]);
     }
     assert_eq!(config(&[]).debug_exit, None);
+    let passes = config(&["-device", "isa-debug-exit,iobase=0xf4,pass=0x10"]);
+    assert_eq!(passes.debug_exit, Some(DebugExit { port: 0xf4, size: 2, pass: Some(0x10) }));
 }
 
 #[test]
@@ -28,7 +30,9 @@ fn debug_exit_devices_that_cannot_be_are_refused() {
         ("iosize=0", "how many I/O ports, 1 to 0xffff"),
         ("iosize=0x10000", "how many I/O ports, 1 to 0xffff"),
         ("iosize=", "how many I/O ports, 1 to 0xffff"),
-        ("foo=1", "isa-debug-exit,iobase=PORT,iosize=PORTS"),
+        ("pass=0x80", "the value of a pass, 0 to 0x7f"),
+        ("pass=", "the value of a pass, 0 to 0x7f"),
+        ("foo=1", "isa-debug-exit,iobase=PORT,iosize=PORTS,pass=VALUE"),
     ] {
         let (message, hint) = of(given);
         assert_eq!(message, format!("-device {given}: expected {expected}"));

@@ -129,7 +129,7 @@ fn devices_that_are_not_there_are_refused_by_name() {
         refusal(&["-device", "virtio-rng-pci,id=r"]),
         (
             "-device virtio-rng-pci: chukka does not have this device".into(),
-            "chukka's devices are virtio-blk, virtio-scsi, scsi-cd, virtio-net, isa-debugcon, isa-debug-exit, pc-testdev and vmcoreinfo".into()
+            "chukka's devices are virtio-blk, virtio-scsi, scsi-cd, virtio-net, isa-debugcon, isa-debug-exit, pc-testdev, pvpanic and vmcoreinfo".into()
         )
     );
     assert_eq!(

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
-use super::{config, refusal};
-use vmm::config::{OnPanic, OnReset};
+use super::{OsString, config, json_asked_for, refusal};
+use vmm::config::{KernelProblem, KernelProblems, OnPanic, OnReset};
 
 #[test]
 fn the_last_action_of_each_event_counts() {
@@ -49,4 +49,43 @@ fn time_limits_are_seconds() {
             );
         }
     }
+}
+
+#[test]
+fn problems_to_fail_on_are_named_together_or_one_by_one() {
+    let set = |words: &[&str]| config(words).fail_on;
+    let names = |set: KernelProblems| {
+        KernelProblem::ALL
+            .into_iter()
+            .filter(move |kind| set.contains(*kind))
+            .map(KernelProblem::name)
+    };
+    let all = names(set(&["-fail-on", "warn,oops", "-fail-on", "kasan"]));
+    assert_eq!(all.collect::<Vec<_>>(), ["oops", "kasan", "warn"]);
+    assert!(set(&[]).is_empty());
+    for (given, shown) in [("oops,hang", "hang"), ("", ""), ("Oops", "Oops")] {
+        let (message, _) = refusal(&["-fail-on", given]);
+        let expected = "oops, kasan, lockdep or warn, separated by commas";
+        assert_eq!(message, format!("-fail-on {shown}: expected {expected}"));
+    }
+}
+
+#[test]
+fn the_report_s_file_is_known_whatever_else_argv_has() {
+    let asked =
+        |words: &[&str]| json_asked_for(&words.iter().map(OsString::from).collect::<Vec<_>>());
+    assert_eq!(asked(&["-kernel", "K", "-json", "a", "--json=b"]), Some("b".into()));
+    assert_eq!(asked(&["-nosuch", "-m", "7X", "-json", "-"]), Some("-".into()));
+    assert_eq!(asked(&["-append", "-json", "x"]), None, "a value");
+    assert_eq!(asked(&["-json"]), None);
+    assert!(config(&["-json", "x"]).record_exits && !config(&[]).record_exits);
+}
+
+#[test]
+fn pvpanic_is_the_isa_variant() {
+    assert!(config(&["-device", "pvpanic"]).pvpanic);
+    assert!(!config(&[]).pvpanic);
+    let (message, hint) = refusal(&["-device", "pvpanic-pci"]);
+    assert_eq!(message, "-device pvpanic-pci: chukka has the ISA variant only");
+    assert!(hint.starts_with("use -device pvpanic;"));
 }

@@ -1,0 +1,162 @@
+//! `-json`: how a run ended, for programs. docs/exit-codes.md has the schema.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use vmm::kvm::examine::CpuReport;
+use vmm::outcome::Outcome;
+use vmm::run::record::RunRecord;
+
+use crate::args;
+use crate::report;
+use crate::request::Request;
+use crate::resolve::Resolved;
+
+/// The report on one run. It is written once, whatever way the run ends.
+#[derive(Debug, Default)]
+pub struct RunReport {
+    to: Option<(PathBuf, Option<File>)>,
+    ran: Value,
+    record: Option<RunRecord>,
+}
+
+/// How chukka ends.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Verdict<'a> {
+    /// How the guest ended; `None` if it did not start.
+    pub outcome: Option<&'a Outcome>,
+    /// The exit status; `None` if chukka dies of a signal.
+    pub status: Option<u8>,
+    /// That signal.
+    pub signal: Option<i32>,
+    /// What the user is told.
+    pub message: &'a str,
+    /// What the user can do.
+    pub hint: Option<&'a str>,
+    /// The time since chukka was started.
+    pub elapsed: Duration,
+}
+
+impl RunReport {
+    /// Creates the file that `args` asks for, if any: a report that cannot be written is an error
+    /// before the guest starts.
+    ///
+    /// # Errors
+    /// What the system says, and the path.
+    pub fn open(args: &[OsString]) -> Result<Self, (PathBuf, io::Error)> {
+        let Some(path) = args::json_asked_for(args) else { return Ok(Self::default()) };
+        let file = match path.as_os_str() {
+            name if name == OsStr::new("-") => None,
+            name => Some(File::create(name).map_err(|error| (PathBuf::from(&path), error))?),
+        };
+        Ok(Self { to: Some((path.into(), file)), ..Self::default() })
+    }
+
+    /// Whether one was asked for.
+    #[must_use]
+    pub fn is_wanted(&self) -> bool {
+        self.to.is_some()
+    }
+
+    /// Notes what is run.
+    pub fn set_ran(&mut self, request: &Request, resolved: Option<&Resolved>) {
+        if !self.is_wanted() {
+            return;
+        }
+        let text = |path: &Path| path.display().to_string();
+        let vm = &request.vm;
+        let firmware = vm.firmware.as_ref().map(|firmware| match &firmware.bios {
+            Some(bios) => bios.to_string_lossy().into_owned(),
+            None => "flash".into(),
+        });
+        let boot = resolved.map(|resolved| &resolved.boot);
+        let disks = request.disks.iter().chain(request.cds.iter().flatten());
+        self.ran = json!({
+            "name": vm.name,
+            "kernel": boot.map(|boot| text(boot.kernel.file().path())),
+            "kernel_kind": boot.map(|boot| boot.kernel.kind.name()),
+            "initrd": boot.and_then(|boot| boot.initrd.as_ref()).map(|file| text(file.path())),
+            "command_line": boot.map(|boot| String::from_utf8_lossy(&boot.cmdline).into_owned()),
+            "firmware": firmware,
+            "machine": vm.machine.name(),
+            "memory": vm.memory,
+            "cpus": vm.cpus,
+            "disks": disks.map(|disk| text(&disk.path)).collect::<Vec<_>>(),
+            "cards": request.cards.iter().map(|card| args::shown_mac(card.mac)).collect::<Vec<_>>(),
+        });
+    }
+
+    /// Notes what is known of the guest.
+    pub fn set_record(&mut self, record: RunRecord) {
+        self.record = Some(record);
+    }
+
+    /// Writes the report, if it is wanted.
+    pub fn write(&mut self, name: Option<&str>, verdict: &Verdict<'_>) {
+        let Some((path, file)) = self.to.take() else { return };
+        let text = report::json(&self.value(name, verdict));
+        let Some(mut file) = file else { return report::lines(&text) };
+        if let Err(error) = file.write_all(text.as_bytes()) {
+            report::message(&format!("Cannot write '{}': {error}", path.display()), None);
+        }
+    }
+
+    fn value(&self, name: Option<&str>, verdict: &Verdict<'_>) -> Value {
+        let outcome = verdict.outcome;
+        let record = self.record.as_ref();
+        let then = match outcome {
+            Some(Outcome::Problem { then, .. } | Outcome::Mute(then)) => Some(then.name()),
+            _ => None,
+        };
+        let cpus = record.map(|record| record.cpus.as_slice()).unwrap_or_default();
+        let exits = record.and_then(|record| record.exits);
+        json!({
+            "chukka": env!("CARGO_PKG_VERSION"),
+            "outcome": outcome.map(Outcome::name).or(name).unwrap_or("refused"),
+            "then": then,
+            "status": verdict.status,
+            "signal": verdict.signal,
+            "message": verdict.message,
+            "hint": verdict.hint,
+            "evidence": {
+                "line": outcome.and_then(Outcome::line),
+                "cpus": cpus.iter().map(cpu).collect::<Vec<_>>(),
+            },
+            "seconds": seconds(verdict.elapsed),
+            "guest_seconds": record.map(|record| seconds(record.guest_time)),
+            "boots": record.map_or(0, |record| record.boots),
+            "printed": record.is_some_and(|record| record.has_printed),
+            "exits": exits.map(|exits| json!({
+                "port_reads": exits.port_reads,
+                "port_writes": exits.port_writes,
+                "memory_reads": exits.memory_reads,
+                "memory_writes": exits.memory_writes,
+            })),
+            "ran": self.ran,
+        })
+    }
+}
+
+/// To the microsecond.
+fn seconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).round() / 1e6
+}
+
+fn cpu(report: &CpuReport) -> Value {
+    let at = &report.at;
+    let is_known = at.mode != 0;
+    let bytes = at.bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>();
+    json!({
+        "cpu": at.cpu,
+        "rip": is_known.then(|| format!("{:#x}", at.rip)),
+        "mode": is_known.then_some(at.mode),
+        "instruction": bytes.join(" "),
+        "interrupts": report.interrupts,
+        "activity": report.sentence(),
+        "last_exits": report.exits,
+    })
+}

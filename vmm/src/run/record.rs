@@ -1,0 +1,56 @@
+//! What is known of a run when it is over, for `-json`.
+
+use std::time::{Duration, Instant};
+
+use crate::kvm::examine::CpuReport;
+use crate::kvm::exit_log::ExitCounts;
+use crate::outcome::Outcome;
+
+/// How a run ended, and what is known of it.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What is known of it.
+    pub record: RunRecord,
+}
+
+/// What is known of a run.
+#[derive(Clone, Debug, Default)]
+pub struct RunRecord {
+    started: Option<Instant>,
+    /// How often the guest was started: 1, and 1 more for each reboot.
+    pub boots: u32,
+    /// The time since its first instruction.
+    pub guest_time: Duration,
+    /// Whether it printed anything on a serial port or the debug console.
+    pub has_printed: bool,
+    /// The vCPUs' exits of all boots, if they were recorded.
+    pub exits: Option<ExitCounts>,
+    /// What each vCPU was doing at the end, if the exits were recorded, in their order.
+    pub cpus: Vec<CpuReport>,
+}
+
+impl RunRecord {
+    /// The record of a run that starts now.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { started: Some(Instant::now()), ..Self::default() }
+    }
+
+    /// Adds a boot of the guest that is over, and what its vCPUs were doing then. Only the last
+    /// boot's vCPUs are kept.
+    pub fn add_boot(&mut self, cpus: impl IntoIterator<Item = CpuReport>) {
+        self.boots += 1;
+        self.cpus = cpus.into_iter().collect();
+        self.cpus.sort_by_key(|report| report.at.cpu);
+        for cpu in &self.cpus {
+            self.exits = Some(self.exits.unwrap_or_default().plus(cpu.counts));
+        }
+    }
+
+    /// The run is over.
+    pub fn end(&mut self) {
+        self.guest_time = self.started.map(|started| started.elapsed()).unwrap_or_default();
+    }
+}
