@@ -117,7 +117,12 @@ fn one_boot(request: &Request, watch: &Watch, stage: watch::Stage) -> Fallible<(
         watching = Some((watch.start(stage, remote), signals));
     });
     let heard = watching.map(|(watching, _)| watching.finish()).unwrap_or_default();
-    Ok((ended?, heard))
+    let mut ended = ended?;
+    // The disk tells whether a silent installer has done its work.
+    if let Outcome::Mute(own) = ended.outcome {
+        ended.outcome = *own;
+    }
+    Ok((ended, heard))
 }
 
 /// What boots the installer.
