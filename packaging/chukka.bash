@@ -221,21 +221,23 @@ _chukka() {
         -msg|--msg) _chukka_words "timestamp"; return ;;
         -trace|--trace) _chukka_words "fw_cfg"; return ;;
         -gdb|--gdb) return ;;
+        -qmp|--qmp) return ;;
+        -monitor|--monitor) _chukka_words "none"; return ;;
         -action|--action) return ;;
         -timeout|--timeout) return ;;
         -silence|--silence) return ;;
         -fail-on|--fail-on) return ;;
         -json|--json) _chukka_paths -f; return ;;
+        -pidfile|--pidfile) _chukka_paths -f; return ;;
         -sandbox|--sandbox) return ;;
         -display|--display) _chukka_words "none"; return ;;
         -vnc|--vnc) _chukka_words "none"; return ;;
-        -monitor|--monitor) _chukka_words "none"; return ;;
         -parallel|--parallel) _chukka_words "none"; return ;;
         -vga|--vga) _chukka_words "none"; return ;;
         -d|--d) return ;;
     esac
     if [[ $cur == -* || COMP_CWORD -gt 1 ]]; then
-        _chukka_options "kernel initrd append location no-location-args bootdisk entry state initrd-inject preseed kickstart autoyast autocf offline fetch checksum dry-run bios pflash L option-rom boot fw_cfg smbios credential m smp cpu machine M accel enable-kvm rtc uuid name drive hda hdb hdc hdd cdrom snapshot nic netdev net object serial nographic nodefaults debugcon global device chardev msg trace gdb s S no-reboot action timeout silence fail-on json sandbox help h version display vnc monitor parallel vga no-user-config d" -
+        _chukka_options "kernel initrd append location no-location-args bootdisk entry state initrd-inject preseed kickstart autoyast autocf offline fetch checksum dry-run bios pflash L option-rom boot fw_cfg smbios credential m smp cpu machine M accel enable-kvm rtc uuid name drive hda hdb hdc hdd cdrom snapshot nic netdev net object serial nographic nodefaults debugcon global device chardev msg trace gdb s S qmp monitor no-reboot action timeout silence fail-on json pidfile sandbox help h version display vnc parallel vga no-user-config no-hpet d" -
     else
         _chukka_words "install start fetch restart-install bootloader disk cache help version"
     fi

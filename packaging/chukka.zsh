@@ -214,21 +214,24 @@ _arguments \
     '*-trace[print each fw_cfg operation, and a summary]:fw_cfg:(fw_cfg)' \
     '*-gdb[wait for gdb at tcp\:\:1234, tcp\:HOST\:PORT or unix\:PATH]:ADDRESS: ' \
     '*-s[the same as -gdb tcp\:\:1234]' \
-    '*-S[do not start the guest before gdb does]' \
+    '*-S[do not start the guest before gdb does, or the command cont of a monitor]' \
+    '*-qmp[control the run by QEMU'\''s protocol QMP, at unix\:PATH,server=on,wait=off, tcp\:HOST\:PORT,… or stdio]:ADDRESS: ' \
+    '*-monitor[likewise by command lines; none\: no monitor]:ADDRESS:(none)' \
     '*-no-reboot[end when the guest resets, instead of rebooting it]' \
     '*-action[panic=none\: a kernel panic does not end the run; panic=shutdown (default); reboot=shutdown\: -no-reboot]:EVENT=DO: ' \
     '*-timeout[end a guest that has not ended by then, with status 124 and a report on what each of its CPUs is doing]:SECONDS: ' \
     '*-silence[likewise a guest that prints nothing for that long]:SECONDS: ' \
     '*-fail-on[oops,kasan,lockdep,warn\: a kernel that reports one of these problems and goes on ends with status 116 to 119]:KINDS: ' \
     '*-json[write how the run ended as JSON; - is standard error]:FILE:_files' \
+    '*-pidfile[write chukka'\''s process id to FILE while the guest runs]:FILE:_files' \
     '*-sandbox[whether chukka gives up, before the guest starts, all rights that running it does not take (default\: on)]:on|off: ' \
     '*-help[print a summary of the options]' \
     '*-h[print a summary of the options]' \
     '*-version[print the version]' \
     '*-display[]:TYPE:(none)' \
     '*-vnc[]:DISPLAY:(none)' \
-    '*-monitor[]:DEVICE:(none)' \
     '*-parallel[]:DEVICE:(none)' \
     '*-vga[]:TYPE:(none)' \
     '*-no-user-config[]' \
+    '*-no-hpet[]' \
     '*-d[]:ITEMS: '

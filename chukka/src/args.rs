@@ -33,7 +33,9 @@ mod firmware;
 mod fw_cfg;
 mod gdb;
 mod help;
+mod listen;
 mod machine;
+mod monitor;
 mod nearest;
 mod network;
 mod network_boot;
@@ -51,6 +53,7 @@ mod value;
 mod wire;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 pub use called_as::CalledAs;
 pub(crate) use drive::disk_bytes;
@@ -190,10 +193,10 @@ fn request(options: &Options) -> Result<Request, ArgsError> {
     let cpu = cpu::model(texts(&options.cpu, "cpu")?.last().copied(), &mut warnings)?;
     let rtc = clock::rtc(&texts(&options.rtc, "rtc")?)?;
     let (smbios, uuid) = smbios::smbios(&options.smbios)?;
-    let name = machine::name(&texts(&options.name, "name")?)?;
     let (serial, terminal) = console::serial(options)?;
     let Ending { on_reset, on_panic, limits, fail_on } = ending::ending(options)?;
     let gdb = gdb::gdb(options)?;
+    let monitors = monitor::monitors(options, &serial)?;
     let flash = pflash::chips(options, machine)?;
     let Drives { disks, cds } = drive::disks(options, machine, &mut warnings)?;
     let cds_to_boot = cds.as_deref().unwrap_or_default();
@@ -207,11 +210,10 @@ fn request(options: &Options) -> Result<Request, ArgsError> {
     let Devices { debugcon, debug_exit, vmcoreinfo, pc_testdev, pvpanic, lost_ticks } =
         debugcon::devices(options, &mut warnings)?;
     let trace = trace::trace(&options.trace)?;
-    let timestamps = trace::timestamps(&options.msg)?;
     // Last: what is wrong is reported before what is missing.
     let (state, boot) = what_to_boot(&options.boot, firmware.is_some())?;
     let vm = VmConfig {
-        name,
+        name: machine::name(&texts(&options.name, "name")?)?,
         uuid,
         firmware,
         boot_options,
@@ -227,7 +229,7 @@ fn request(options: &Options) -> Result<Request, ArgsError> {
         pc_testdev,
         lost_ticks,
         trace,
-        timestamps,
+        timestamps: trace::timestamps(&options.msg)?,
         machine,
         map_initrd,
         memory,
@@ -240,7 +242,9 @@ fn request(options: &Options) -> Result<Request, ArgsError> {
         on_panic,
         rtc,
         limits,
+        starts_paused: options.hold && gdb.is_none(),
         gdb,
+        monitors,
         fail_on,
         pvpanic,
         record_exits: options.json.is_some(),
@@ -258,8 +262,17 @@ fn request(options: &Options) -> Result<Request, ArgsError> {
         cards,
         flash,
         confinement: sandbox::confinement(options)?,
+        pid_file: pid_file(options)?,
         warnings,
     })
+}
+
+/// `-pidfile`.
+fn pid_file(options: &Options) -> Result<Option<PathBuf>, ArgsError> {
+    match &options.pid_file {
+        Some(path) if path.is_empty() => Err(ArgsError::EmptyPath { option: "pidfile" }),
+        path => Ok(path.as_ref().map(PathBuf::from)),
+    }
 }
 
 #[cfg(test)]

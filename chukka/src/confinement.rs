@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use location::{Place, place};
-use vmm::config::{GdbAddress, GdbConfig};
+use vmm::config::{MonitorPlace, SocketAddress};
 use vmm::sandbox::Sandbox;
 
 use crate::request::{BootFiles, Confinement, NetworkConfig, Request, StreamAddress};
@@ -46,11 +46,10 @@ pub fn of(request: &Request) -> Option<Sandbox> {
             NetworkConfig::Tap(_) => {}
         }
     }
-    // The socket for gdb is removed in the end.
-    if let Some(GdbConfig { address: GdbAddress::Unix(path), .. }) = &request.vm.gdb {
+    sandbox.remove.extend(removed_in_the_end(request).map(|path| {
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        sandbox.remove.push(parent.unwrap_or(Path::new(".")).into());
-    }
+        parent.unwrap_or(Path::new(".")).into()
+    }));
     if let Some(boot) = &request.boot {
         // The guest reads a location of this host by its network.
         if let BootFiles::Location { place: Place::Local(path), .. } = &boot.files {
@@ -75,6 +74,20 @@ pub fn of(request: &Request) -> Option<Sandbox> {
     let directory = directory.or_else(|| request.vm.serial_log.as_ref()?.parent());
     sandbox.write.extend(directory.map(PathBuf::from));
     Some(sandbox)
+}
+
+/// The files that are there while the guest runs: sockets, and the file with the process's id.
+fn removed_in_the_end(request: &Request) -> impl Iterator<Item = &Path> {
+    let gdb = request.vm.gdb.iter().map(|gdb| &gdb.address);
+    let monitors = request.vm.monitors.iter().filter_map(|monitor| match &monitor.place {
+        MonitorPlace::Socket(address) => Some(address),
+        MonitorPlace::Stdio => None,
+    });
+    let sockets = gdb.chain(monitors).filter_map(|address| match address {
+        SocketAddress::Unix(path) => Some(path.as_path()),
+        SocketAddress::Tcp { .. } => None,
+    });
+    sockets.chain(request.pid_file.as_deref())
 }
 
 /// What is open to a process that will start another guest of the same installation: it reads

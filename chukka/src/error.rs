@@ -18,6 +18,7 @@ use crate::args::ArgsError;
 use crate::cdrom::CdError;
 use crate::install_state::StateError;
 use crate::networks::NetworkError;
+use crate::pid_file::PidFileError;
 
 /// Anything that ends chukka with status 125, by stage.
 #[derive(Debug, Error)]
@@ -46,6 +47,9 @@ pub enum RunError {
     /// Opening a flash chip.
     #[error(transparent)]
     Flash(#[from] FlashFileError),
+    /// Writing the process id (`-pidfile`).
+    #[error(transparent)]
+    PidFile(#[from] PidFileError),
     /// Starting the guest.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -183,6 +187,7 @@ impl Hint for RunError {
             Self::Cd(error) => error.hint().map(Into::into),
             Self::Network(error) => error.hint().map(Into::into),
             Self::Flash(error) => error.hint().map(Into::into),
+            Self::PidFile(error) => Some(error.hint().into()),
             Self::Start(error) => error.hint(),
             Self::Stopped { .. } => None,
         }

@@ -7,6 +7,7 @@ use vmm::outcome::Outcome;
 use vmm::run::{Remote, Vm};
 
 use crate::error::RunError;
+use crate::pid_file::PidFile;
 use crate::request::Request;
 use crate::resolve::{Purpose, Resolved};
 use crate::run_report::RunReport;
@@ -58,8 +59,10 @@ pub fn run(
         .with_warning(silent);
     let vm = vm.with_sandbox(confinement::of(request));
     report::warnings(vm.warnings());
+    let pid_file = request.pid_file.as_deref().map(PidFile::create).transpose()?;
     started(vm.remote());
     let ended = vm.run(|message| report::message(&message.to_string(), None))?;
+    drop(pid_file);
     run_report.set_record(ended.record);
     let outcome = ended.outcome;
     let kept = request.disks.iter().zip(&disks).filter(|(config, _)| config.keeps_writes());

@@ -33,6 +33,7 @@ pub mod install_state;
 pub mod interruptible;
 pub mod location_server;
 pub mod networks;
+pub mod pid_file;
 pub mod plan;
 pub mod progress;
 pub mod report;

@@ -35,6 +35,8 @@ pub struct Request {
     pub flash: Vec<DiskConfig>,
     /// What the process gives up before the guest starts (`-sandbox`).
     pub confinement: Confinement,
+    /// The file with the process id while the guest runs (`-pidfile`).
+    pub pid_file: Option<PathBuf>,
     /// Options that work but are probably a mistake, one line each.
     pub warnings: Vec<String>,
 }

@@ -110,20 +110,65 @@ pub struct VmConfig {
     pub limits: Limits,
     /// The server that gdb connects to.
     pub gdb: Option<GdbConfig>,
+    /// The monitors: where clients control the run.
+    pub monitors: Vec<MonitorConfig>,
+    /// Whether a client of a monitor starts the guest (`-S` without a debugger).
+    pub starts_paused: bool,
+}
+
+/// The version of the QEMU whose options, devices and protocols chukka follows: major, minor, micro.
+pub const QEMU_VERSION: [u8; 3] = [7, 2, 0];
+
+/// A monitor (`-qmp`, `-monitor`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MonitorConfig {
+    /// What its clients speak.
+    pub language: MonitorLanguage,
+    /// Where they connect.
+    pub place: MonitorPlace,
+    /// Whether the guest is not started before a client has connected (`wait=on`).
+    pub wait: bool,
+}
+
+/// What a client of a monitor speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MonitorLanguage {
+    /// JSON (`-qmp`).
+    Qmp,
+    /// Command lines (`-monitor`).
+    Human,
+}
+
+/// Where a client of a monitor is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MonitorPlace {
+    /// At standard input and output.
+    Stdio,
+    /// It connects to a socket.
+    Socket(SocketAddress),
+}
+
+impl std::fmt::Display for MonitorPlace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Stdio => f.write_str("standard input"),
+            Self::Socket(address) => write!(f, "{address}"),
+        }
+    }
 }
 
 /// A server for gdb (`-gdb`, `-s`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GdbConfig {
     /// Where it listens.
-    pub address: GdbAddress,
+    pub address: SocketAddress,
     /// `-S`: the guest does not execute anything before gdb lets it.
     pub hold: bool,
 }
 
-/// Where the server for gdb listens. Shown as gdb's command `target remote` wants it.
+/// Where a server listens. Shown as gdb's command `target remote` wants it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum GdbAddress {
+pub enum SocketAddress {
     /// A TCP port of this host.
     Tcp {
         /// The host's name or address, as it was given.
@@ -135,7 +180,7 @@ pub enum GdbAddress {
     Unix(PathBuf),
 }
 
-impl std::fmt::Display for GdbAddress {
+impl std::fmt::Display for SocketAddress {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),

@@ -10,7 +10,7 @@ use std::io;
 use guest_memory::hint::Hint;
 use thiserror::Error;
 
-use crate::config::GdbAddress;
+use crate::config::{MonitorPlace, SocketAddress};
 use crate::kvm::KvmError;
 use crate::memory::MemoryError;
 pub use boot::BootError;
@@ -42,7 +42,15 @@ pub enum StartError {
     #[error("Cannot listen for gdb at {address}")]
     Gdb {
         /// Where.
-        address: GdbAddress,
+        address: SocketAddress,
+        /// The operating system's error.
+        source: io::Error,
+    },
+    /// A monitor cannot be set up.
+    #[error("Cannot set up the monitor at {place}")]
+    Monitor {
+        /// Where.
+        place: MonitorPlace,
         /// The operating system's error.
         source: io::Error,
     },
@@ -69,6 +77,10 @@ impl Hint for StartError {
             Self::Gdb { .. } => {
                 Some("use another address: -gdb tcp::1235 or -gdb unix:PATH".into())
             }
+            Self::Monitor { place: MonitorPlace::Stdio, .. } => Some(
+                "use a pipe or a terminal, or a socket: -qmp unix:PATH,server=on,wait=off".into(),
+            ),
+            Self::Monitor { .. } => Some("use another path or port".into()),
             Self::Defect(_) => Some(REPORT_DEFECT.into()),
         }
     }

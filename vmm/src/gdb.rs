@@ -19,9 +19,10 @@ use gdbstub::stub::state_machine::GdbStubStateMachine;
 use gdbstub::stub::{DisconnectReason, GdbStub, MultiThreadStopReason};
 use vmm_sys_util::epoll::{ControlOperation, Epoll, EpollEvent, EventSet};
 
-use self::connection::{Link, Listener, receive};
+use self::connection::Link;
 use self::guest::Guest;
 use crate::config::GdbConfig;
+use crate::host::listener::{Listener, receive};
 use crate::kvm::vcpu::Vcpu;
 use crate::memory::peek::Slots;
 use crate::outcome::Outcome;

@@ -3,6 +3,7 @@
 
 pub mod input;
 pub mod keys;
+pub mod listener;
 pub mod notices;
 pub mod printable;
 pub mod rtc_clock;

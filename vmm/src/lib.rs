@@ -18,6 +18,7 @@
 //! | [`sandbox`] | what the process gives up before the guest runs |
 //! | [`machine`] | the list of devices; fw_cfg's items and its trace |
 //! | [`gdb`] | the server for gdb: registers, memory, breakpoints, steps |
+//! | [`monitor`] | QMP and the human monitor: clients that control the run |
 //! | [`run`] | one run: boots, reboots, threads, the event loop |
 
 pub mod boot;
@@ -31,6 +32,7 @@ mod lock;
 pub mod machine;
 pub mod memory;
 pub mod mmio_bus;
+pub mod monitor;
 pub mod outcome;
 pub mod run;
 pub mod sandbox;

@@ -58,6 +58,8 @@ pub enum Outcome {
     Silence(Duration),
     /// The user typed Ctrl-A x.
     Quit,
+    /// A client of a monitor ended the run.
+    MonitorQuit,
     /// The debugger killed the guest.
     Killed,
     /// A signal that terminates the process: chukka cleans up, then dies of it.
@@ -129,7 +131,7 @@ impl Outcome {
             Self::FileCut { .. } | Self::FileChanged(_) => "file-changed",
             Self::TimeOut(_) => "timeout",
             Self::Silence(_) => "silence",
-            Self::Quit => "quit",
+            Self::Quit | Self::MonitorQuit => "quit",
             Self::Killed => "killed",
             Self::Signal(_) => "signal",
             Self::Defect(_) => "defect",
@@ -157,7 +159,7 @@ impl Outcome {
     /// signal instead.
     pub fn status(&self) -> Option<u8> {
         match self {
-            Self::PowerOff | Self::Reset | Self::Quit | Self::Killed => Some(0),
+            Self::PowerOff | Self::Reset | Self::Quit | Self::MonitorQuit | Self::Killed => Some(0),
             Self::DebugExit(status) => Some(*status),
             Self::Panic(_) => Some(120),
             Self::Problem { kind, .. } => Some(match kind {
@@ -181,7 +183,12 @@ impl Outcome {
     pub fn is_orderly(&self) -> bool {
         matches!(
             self,
-            Self::PowerOff | Self::Reset | Self::DebugExit(_) | Self::Quit | Self::Killed
+            Self::PowerOff
+                | Self::Reset
+                | Self::DebugExit(_)
+                | Self::Quit
+                | Self::MonitorQuit
+                | Self::Killed
         )
     }
 
@@ -251,6 +258,7 @@ impl fmt::Display for Outcome {
                 write!(f, "the guest printed nothing for {} s (-silence)", time.as_secs_f64())
             }
             Self::Quit => write!(f, "ended by Ctrl-A x"),
+            Self::MonitorQuit => write!(f, "ended by the monitor's command quit"),
             Self::Killed => write!(f, "ended by the debugger"),
             Self::Defect(part) => write!(f, "internal error in {part}"),
             Self::Signal(number) => write!(f, "ended by signal {number}"),

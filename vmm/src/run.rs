@@ -44,6 +44,7 @@ use crate::machine::parts::Parts;
 use crate::machine::virtio;
 use crate::memory::Ram;
 use crate::memory::peek::Slots;
+use crate::monitor::Monitors;
 use crate::outcome::Outcome;
 use crate::sandbox::{Confined, Sandbox};
 use course::Next;
@@ -117,6 +118,24 @@ fn next_step(
         let failed = |e: event_manager::Error| std::io::Error::other(e.to_string());
         manager.run().map_err(|e| StartError::host("epoll")(failed(e)))?;
     }
+}
+
+/// Whether a client of a monitor has paused the guest.
+fn is_paused(manager: &mut EventManager<EventLoop>, id: SubscriberId) -> bool {
+    manager.subscriber_mut(id).is_ok_and(|events| events.is_paused())
+}
+
+/// Tells gdb and the clients of the monitors how the run has ended.
+fn tell_clients(
+    manager: &mut EventManager<EventLoop>,
+    id: SubscriberId,
+    debugger: Option<Debugger>,
+    outcome: &Outcome,
+) {
+    if let Some(debugger) = debugger {
+        debugger.finish(outcome);
+    }
+    manager.subscriber_mut(id).into_iter().for_each(|events| events.has_ended(outcome));
 }
 
 /// Resets the devices. The flusher may be blocked in a write until someone reads, and only this
@@ -276,6 +295,7 @@ impl<'a> Vm<'a> {
         signals::prepare_kick().map_err(host("signals"))?;
         let devices = Arc::new(Devices::new(&self.parts())?);
         let mut debugger = self.open_debugger()?;
+        let monitors = self.open_monitors()?;
         self.enter_sandbox(&mut tell)?;
         // Until here Ctrl-C kills the process: opening an output such as a FIFO can block.
         let signals = Signals::listen().map_err(host("signals"))?;
@@ -295,6 +315,7 @@ impl<'a> Vm<'a> {
             devices: Arc::clone(&devices),
             flusher: Arc::clone(&flusher),
             debugger: debugger.as_ref().map(AsRawFd::as_raw_fd),
+            monitors,
         };
         let (mut manager, id) = manage(EventLoop::new(sources, self.policy())?)?;
         self.config.gdb.iter().filter(|gdb| gdb.hold).for_each(|gdb| tell(&gdb.into()));
@@ -304,7 +325,7 @@ impl<'a> Vm<'a> {
         let mut record = RunRecord::new();
         let outcome = loop {
             let held = debugger.as_ref().is_some_and(Debugger::holds);
-            if !held && !devices.disks.are_waiting() {
+            if !held && !devices.disks.are_waiting() && !is_paused(&mut manager, id) {
                 self.stop.store(false, Ordering::Release);
                 threads.start(&mut vcpus);
             }
@@ -346,9 +367,7 @@ impl<'a> Vm<'a> {
                 }
             }
         };
-        if let Some(debugger) = debugger {
-            debugger.finish(&outcome);
-        }
+        tell_clients(&mut manager, id, debugger, &outcome);
         // Restore the terminal and the signals' default actions before anything can block on a
         // reader of the output.
         drop(manager);
@@ -383,7 +402,11 @@ impl<'a> Vm<'a> {
         record.end();
         devices.flash.finish();
         self.ram.engine().release();
-        if !matches!(outcome, Outcome::Signal(_) | Outcome::Quit | Outcome::Killed) {
+        let at_once = matches!(
+            outcome,
+            Outcome::Signal(_) | Outcome::Quit | Outcome::MonitorQuit | Outcome::Killed
+        );
+        if !at_once {
             devices.flush();
         }
         devices.finish_trace();
@@ -527,6 +550,13 @@ impl<'a> Vm<'a> {
             StartError::Gdb { address, source }
         })?;
         Ok(Some(debugger))
+    }
+
+    /// Opens the monitors, if there are to be any.
+    fn open_monitors(&self) -> Result<Option<Monitors>, StartError> {
+        let VmConfig { monitors, name, starts_paused, .. } = self.config;
+        Monitors::open(monitors, name.as_deref(), *starts_paused)
+            .map_err(|(place, source)| StartError::Monitor { place, source })
     }
 
     /// Opens standard input and the terminal if a serial port uses them.

@@ -64,7 +64,7 @@ Accepted without effect, so that QEMU command lines work:
 .BR "\-display none" ,
 .BR "\-vnc none" ,
 .BR "\-vga none" ,
-.BR "\-monitor none" ,
+.BR \-no\-hpet ,
 .BR "\-parallel none" ,
 .BR "\-net none" ,
 .BR "\-nic none" ,

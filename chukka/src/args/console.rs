@@ -25,7 +25,7 @@ pub(super) fn serial(
             ports[0] = SerialBackend::Stdio;
             // QEMU shares the terminal with its monitor, unless there is none; only a shared
             // terminal has its signals turned off.
-            if options.absent.monitor.is_empty() {
+            if options.monitor.is_empty() {
                 terminal.interrupt = InterruptKey::GoesToGuest;
             }
         }
@@ -98,7 +98,7 @@ struct Absent {
 
 /// Scripts pass these options to say that a device is not wanted. Anything but "none" would be
 /// silently ignored, so it is refused.
-static ABSENT: [Absent; 5] = [
+static ABSENT: [Absent; 4] = [
     Absent {
         option: "display",
         values: |absent| &absent.display,
@@ -119,13 +119,6 @@ static ABSENT: [Absent; 5] = [
         accepted: &["none"],
         why: "chukka has no graphics card",
         hint: "use -vga none and a serial console (-append console=ttyS0)",
-    },
-    Absent {
-        option: "monitor",
-        values: |absent| &absent.monitor,
-        accepted: &["none", "null"],
-        why: "chukka has no monitor",
-        hint: "use -monitor none; Ctrl-A x on the console ends chukka",
     },
     Absent {
         option: "parallel",

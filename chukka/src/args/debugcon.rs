@@ -130,7 +130,7 @@ fn chardev(given: &[u8]) -> Result<Chardev, ArgsError> {
             }
             ("mux", _) => {
                 return unsupported(
-                    "chukka has no monitor to share the terminal with",
+                    "chukka's monitors do not share the terminal",
                     "leave mux=on out",
                 );
             }

@@ -1,9 +1,10 @@
 //! `-gdb`, `-s`, `-S`: the server that gdb connects to.
 
 use super::error::ArgsError;
+use super::listen::listen;
 use super::options::Options;
-use super::value::{Pair, pairs, text};
-use vmm::config::{GdbAddress, GdbConfig};
+use super::value::text;
+use vmm::config::{GdbConfig, SocketAddress};
 
 /// The addresses that `-gdb` takes.
 const EXPECTED: &str = "tcp::PORT, tcp:HOST:PORT or unix:PATH";
@@ -16,57 +17,40 @@ pub(super) fn gdb(options: &Options) -> Result<Option<GdbConfig>, ArgsError> {
         server = if value == "none" { None } else { Some(address(value)?) };
     }
     match server {
+        // A client of a monitor starts the guest.
+        None if options.hold && has_monitor(options) => Ok(None),
         None if options.hold => {
             let why = "nothing could start the guest";
-            Err(ArgsError::unsupported("-S without -gdb", why, "add -s, and attach gdb"))
+            Err(ArgsError::unsupported(
+                "-S without -gdb",
+                why,
+                "add -s, and attach gdb, or -qmp unix:PATH,server=on,wait=off",
+            ))
         }
         None => Ok(None),
         Some(address) => Ok(Some(GdbConfig { address, hold: options.hold })),
     }
 }
 
-/// `tcp:[HOST]:PORT` or `unix:PATH`, and the properties of QEMU's sockets that describe this server
-/// anyway.
-fn address(value: &str) -> Result<GdbAddress, ArgsError> {
-    let shown = || format!("-gdb {value}");
-    let bad = || ArgsError::bad(shown(), EXPECTED);
-    let (place, properties) = match value.split_once(',') {
-        Some((place, properties)) => (place, pairs(properties, "")),
-        None => (value, Vec::new()),
-    };
-    properties.iter().try_for_each(check_property)?;
-    match place.split_once(':').ok_or_else(bad)? {
-        ("unix", path) if !path.is_empty() => Ok(GdbAddress::Unix(path.into())),
-        ("tcp", place) => {
-            let (host, port) = place.rsplit_once(':').ok_or_else(bad)?;
-            let port = port.parse().ok().filter(|port| *port > 0).ok_or_else(bad)?;
-            let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
-            // A debugger can do anything to the guest, so nobody else reaches it unasked.
-            let host = if host.is_empty() { "127.0.0.1" } else { host }.to_owned();
-            Ok(GdbAddress::Tcp { host, port })
-        }
-        _ => Err(bad()),
-    }
+/// Whether there is a monitor. What is wrong with it is reported where it is read.
+fn has_monitor(options: &Options) -> bool {
+    let mut values = options.qmp.iter().chain(&options.monitor);
+    values.any(|value| value != "none" && value != "null")
 }
 
-fn check_property(pair: &Pair) -> Result<(), ArgsError> {
-    let (key, value) = (pair.key.as_str(), pair.value.as_deref());
-    match (key, value) {
-        // A word without a key.
-        ("", Some("server" | "nowait" | "nodelay")) | ("server" | "nowait" | "nodelay", None) => {
-            Ok(())
-        }
-        ("server" | "nodelay", Some("on" | "yes")) | ("wait", Some("off" | "no")) => Ok(()),
-        ("wait", _) => {
-            let why = "the guest does not wait for a connection";
-            Err(ArgsError::unsupported(pair.shown("gdb"), why, "use -S: gdb starts the guest"))
-        }
-        ("server", _) => {
-            let why = "chukka is the server that gdb connects to";
-            Err(ArgsError::unsupported(pair.shown("gdb"), why, "leave it out"))
-        }
-        _ => Err(ArgsError::bad(pair.shown("gdb"), "server=on or wait=off")),
+/// A socket that chukka listens on: what QEMU's properties of sockets say is the case anyway.
+fn address(value: &str) -> Result<SocketAddress, ArgsError> {
+    let shown = || format!("-gdb {value}");
+    let listen = listen("gdb", value, EXPECTED)?;
+    if value.contains("server=") && !listen.server {
+        let why = "chukka is the server that gdb connects to";
+        return Err(ArgsError::unsupported(shown(), why, "leave server=off out"));
     }
+    if value.contains("wait=") && listen.wait {
+        let why = "the guest does not wait for a connection";
+        return Err(ArgsError::unsupported(shown(), why, "use -S: gdb starts the guest"));
+    }
+    Ok(listen.address)
 }
 
 #[cfg(test)]
@@ -78,8 +62,8 @@ mod tests {
         super::gdb(&Options { gdb, hold, ..Options::default() })
     }
 
-    fn tcp(host: &str, port: u16) -> GdbAddress {
-        GdbAddress::Tcp { host: host.into(), port }
+    fn tcp(host: &str, port: u16) -> SocketAddress {
+        SocketAddress::Tcp { host: host.into(), port }
     }
 
     #[test]
@@ -89,8 +73,8 @@ mod tests {
             ("tcp::1234,server,nowait", tcp("127.0.0.1", 1234)),
             ("tcp:0.0.0.0:9", tcp("0.0.0.0", 9)),
             ("tcp:[::1]:9,server=on,wait=off", tcp("::1", 9)),
-            ("unix:/tmp/g,server=on,wait=off", GdbAddress::Unix("/tmp/g".into())),
-            ("unix:g,server,nowait", GdbAddress::Unix("g".into())),
+            ("unix:/tmp/g,server=on,wait=off", SocketAddress::Unix("/tmp/g".into())),
+            ("unix:g,server,nowait", SocketAddress::Unix("g".into())),
         ] {
             let found = parse(&[value], false).unwrap().unwrap();
             assert_eq!(found, GdbConfig { address: expected, hold: false }, "{value}");

@@ -6,6 +6,7 @@ use std::fmt::Write;
 use super::options::Options;
 use super::table::{COMMANDS, Group, OPTIONS};
 use super::trace::EVENTS;
+use vmm::config::QEMU_VERSION;
 use vmm::config::cpu_model::Feature;
 
 const HEAD: &str = "\
@@ -22,7 +23,7 @@ The options are QEMU's; each may be written with one dash or two.
 
 const TAIL: &str = "
 Accepted without effect, so that QEMU command lines work: -display none,
--vnc none, -vga none, -monitor none, -parallel none, -no-user-config,
+-vnc none, -vga none, -parallel none, -no-user-config, -no-hpet,
 -d unimp,guest_errors. chukka refuses QEMU's other options.
 
 Keys: Ctrl-A x ends chukka, Ctrl-A h lists the others.
@@ -87,7 +88,9 @@ pub fn version() -> String {
 /// options and devices chukka follows. "QEMU emulator version" comes first (`version`, softmmu/vl.c).
 #[must_use]
 pub fn qemu_version() -> String {
-    concat!("QEMU emulator version 7.2.0 (chukka ", env!("CARGO_PKG_VERSION"), ")\n").to_owned()
+    let [major, minor, micro] = QEMU_VERSION;
+    let chukka = env!("CARGO_PKG_VERSION");
+    format!("QEMU emulator version {major}.{minor}.{micro} (chukka {chukka})\n")
 }
 
 /// What `-machine help` prints, in QEMU's form (`machine_help_func`, softmmu/vl.c).

@@ -79,6 +79,12 @@ pub struct Options {
     pub gdb: Vec<OsString>,
     /// `-S`.
     pub hold: bool,
+    /// `-qmp`.
+    pub qmp: Vec<OsString>,
+    /// `-monitor`.
+    pub monitor: Vec<OsString>,
+    /// `-pidfile`.
+    pub pid_file: Option<OsString>,
     /// `-no-reboot`.
     pub no_reboot: bool,
     /// `-action`.
@@ -161,8 +167,6 @@ pub struct AbsentDevices {
     pub vnc: Vec<OsString>,
     /// `-vga`.
     pub vga: Vec<OsString>,
-    /// `-monitor`.
-    pub monitor: Vec<OsString>,
     /// `-parallel`.
     pub parallel: Vec<OsString>,
     /// `-d`.

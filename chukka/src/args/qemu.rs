@@ -22,7 +22,8 @@ const SCREEN: &str =
     "chukka has no screen: use -nographic and a serial console (-append console=ttyS0)";
 const DEVICES: &str =
     "chukka's machine is fixed; it has four serial ports (-serial) and an RTC (-rtc)";
-const MONITOR: &str = "chukka has no monitor; Ctrl-A x on the console ends it";
+const MONITOR: &str =
+    "use -qmp or -monitor with unix:PATH,server=on,wait=off, or Ctrl-A on the console";
 const TCG: &str = "chukka runs guests on KVM only and has no emulation to observe";
 const SNAPSHOTS: &str = "chukka neither saves nor restores guests";
 const KVM: &str = "chukka runs on KVM only: -enable-kvm";
@@ -71,7 +72,7 @@ static WITH_HINT: [(&[&str], &str); 14] = [
         ],
         DEVICES,
     ),
-    (&["mon", "qmp", "qmp-pretty", "echr"], MONITOR),
+    (&["mon", "qmp-pretty", "echr"], MONITOR),
     (
         &["D", "singlestep", "one-insn-per-tb", "dfilter", "plugin", "icount", "tb-size", "seed"],
         TCG,
@@ -83,18 +84,15 @@ static WITH_HINT: [(&[&str], &str); 14] = [
         &["no-shutdown"],
         "a guest's power-off always ends chukka; -no-reboot makes its reset end chukka too",
     ),
-    (
-        &["no-acpi", "no-hpet"],
-        "leave it out: the guest has ACPI and no HPET (-append acpi=off is up to the guest)",
-    ),
+    (&["no-acpi"], "leave it out: the guest has ACPI (-append acpi=off is up to the guest)"),
 ];
 
 /// Names without anything to add.
 #[rustfmt::skip]
-static PLAIN: [&str; 28] = [
+static PLAIN: [&str; 27] = [
     "acpitable", "add-fd", "async-teardown", "chroot", "clock", "compat", "daemonize", "dtb",
     "enable-sync-profile", "localtime", "nodefconfig", "nouserconfig", "old-param",
-    "pidfile", "preconfig", "prom-env", "readconfig", "realtime", "rtc-td-hack", "run-with",
+    "preconfig", "prom-env", "readconfig", "realtime", "rtc-td-hack", "run-with",
     "runas", "semihosting", "semihosting-config", "shim", "startdate", "tdf",
     "win2k-hack", "writeconfig",
 ];

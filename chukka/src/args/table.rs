@@ -142,7 +142,7 @@ pub static COMMANDS: [(&str, &str); 9] = [
 
 /// Every option.
 #[rustfmt::skip]
-pub static OPTIONS: [Opt; 73] = [
+pub static OPTIONS: [Opt; 76] = [
     value("kernel", "FILE", |o, v| o.boot.kernel = Some(v), Group::Boot, &[
         "the kernel: a bzImage or a vmlinux; a path or a URL",
     ]),
@@ -333,7 +333,15 @@ pub static OPTIONS: [Opt; 73] = [
     ]),
     flag("s", |o| o.gdb.push("tcp::1234".into()), Group::Debugging, &["the same as -gdb tcp::1234"]),
     flag("S", |o| o.hold = true, Group::Debugging, &[
-        "do not start the guest before gdb does",
+        "do not start the guest before gdb does, or the",
+        "command cont of a monitor",
+    ]),
+    value("qmp", "ADDRESS", |o, v| o.qmp.push(v), Group::Debugging, &[
+        "control the run by QEMU's protocol QMP, at",
+        "unix:PATH,server=on,wait=off, tcp:HOST:PORT,… or stdio",
+    ]),
+    value("monitor", "ADDRESS", |o, v| o.monitor.push(v), Group::Debugging, &[
+        "likewise by command lines; none: no monitor",
     ]),
     flag("no-reboot", |o| o.no_reboot = true, Group::Ending, &[
         "end when the guest resets, instead of rebooting it",
@@ -356,6 +364,9 @@ pub static OPTIONS: [Opt; 73] = [
     value("json", "FILE", |o, v| o.json = Some(v), Group::Ending, &[
         "write how the run ended as JSON; - is standard error",
     ]),
+    value("pidfile", "FILE", |o, v| o.pid_file = Some(v), Group::Other, &[
+        "write chukka's process id to FILE while the guest runs",
+    ]),
     value("sandbox", "on|off", |o, v| o.sandbox.push(v), Group::Other, &[
         "whether chukka gives up, before the guest starts, all",
         "rights that running it does not take (default: on)",
@@ -370,9 +381,9 @@ pub static OPTIONS: [Opt; 73] = [
     },
     value("display", "TYPE", |o, v| o.absent.display.push(v), Group::Ignored, &[]),
     value("vnc", "DISPLAY", |o, v| o.absent.vnc.push(v), Group::Ignored, &[]),
-    value("monitor", "DEVICE", |o, v| o.absent.monitor.push(v), Group::Ignored, &[]),
     value("parallel", "DEVICE", |o, v| o.absent.parallel.push(v), Group::Ignored, &[]),
     value("vga", "TYPE", |o, v| o.absent.vga.push(v), Group::Ignored, &[]),
     flag("no-user-config", |_| {}, Group::Ignored, &[]),
+    flag("no-hpet", |_| {}, Group::Ignored, &[]),
     value("d", "ITEMS", |o, v| o.absent.log.push(v), Group::Ignored, &[]),
 ];

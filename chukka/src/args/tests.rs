@@ -128,6 +128,7 @@ fn a_kernel_alone_gets_the_defaults() {
             boot_disk: None,
             flash: Vec::new(),
             confinement: Confinement::Full,
+            pid_file: None,
             warnings: Vec::new(),
             vm: VmConfig {
                 name: None,
@@ -159,6 +160,8 @@ fn a_kernel_alone_gets_the_defaults() {
                 on_panic: OnPanic::End,
                 limits: Limits::default(),
                 gdb: None,
+                monitors: Vec::new(),
+                starts_paused: false,
                 fail_on: KernelProblems::default(),
                 pvpanic: false,
                 record_exits: false,

@@ -1,104 +1,12 @@
-//! Sockets: where gdb connects to, and the connection.
+//! The sending side of gdb's connection.
 
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::PathBuf;
-use std::time::Duration;
+use std::fs::File;
+use std::io::{self, Write};
 
 use gdbstub::conn::Connection;
 
-use crate::config::GdbAddress;
-
-/// How long a client may take to read what it has asked for. The guest waits meanwhile, and so do
-/// signals.
-const PATIENCE: Duration = Duration::from_secs(2);
 /// The most that is sent in one answer, in bytes: many times what gdb asks for.
 const ANSWER: usize = 1 << 20;
-
-/// Where gdb connects to.
-#[derive(Debug)]
-pub enum Listener {
-    /// A TCP port.
-    Tcp(TcpListener),
-    /// A UNIX socket, and its path, which is removed in the end.
-    Unix(UnixListener, PathBuf),
-}
-
-impl Listener {
-    /// Listens for connections.
-    ///
-    /// # Errors
-    /// See bind(2).
-    pub fn bind(address: &GdbAddress) -> io::Result<Self> {
-        let listener = match address {
-            GdbAddress::Tcp { host, port } => {
-                let listener = TcpListener::bind((host.as_str(), *port))?;
-                listener.set_nonblocking(true)?;
-                Self::Tcp(listener)
-            }
-            GdbAddress::Unix(path) => {
-                let listener = UnixListener::bind(path).or_else(|error| {
-                    // A socket that nobody listens on is a leftover.
-                    let stale = error.kind() == io::ErrorKind::AddrInUse
-                        && UnixStream::connect(path)
-                            .is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused);
-                    if !stale {
-                        return Err(error);
-                    }
-                    fs::remove_file(path)?;
-                    UnixListener::bind(path)
-                })?;
-                listener.set_nonblocking(true)?;
-                Self::Unix(listener, path.clone())
-            }
-        };
-        Ok(listener)
-    }
-
-    /// Accepts a connection, if somebody wants one.
-    pub fn accept(&self) -> Option<File> {
-        match self {
-            Self::Tcp(listener) => {
-                let (stream, _) = listener.accept().ok()?;
-                prepare_tcp(&stream).ok()?;
-                Some(File::from(OwnedFd::from(stream)))
-            }
-            Self::Unix(listener, _) => {
-                let (stream, _) = listener.accept().ok()?;
-                stream.set_nonblocking(false).ok()?;
-                stream.set_write_timeout(Some(PATIENCE)).ok()?;
-                Some(File::from(OwnedFd::from(stream)))
-            }
-        }
-    }
-}
-
-fn prepare_tcp(stream: &TcpStream) -> io::Result<()> {
-    stream.set_nonblocking(false)?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    // Packets are small, and each waits for its answer.
-    stream.set_nodelay(true)
-}
-
-impl AsRawFd for Listener {
-    fn as_raw_fd(&self) -> RawFd {
-        match self {
-            Self::Tcp(listener) => listener.as_raw_fd(),
-            Self::Unix(listener, _) => listener.as_raw_fd(),
-        }
-    }
-}
-
-impl Drop for Listener {
-    fn drop(&mut self) {
-        if let Self::Unix(_, path) = self {
-            let _ = fs::remove_file(path);
-        }
-    }
-}
 
 /// A connection's sending side. An answer is sent as a whole.
 #[derive(Debug)]
@@ -129,13 +37,4 @@ impl Connection for Link {
         let answer = std::mem::take(&mut self.answer);
         self.socket.write_all(&answer)
     }
-}
-
-/// Reads what has arrived, after the socket was found to be readable. `None`: the connection is
-/// closed.
-pub fn receive(mut socket: &File) -> Option<Vec<u8>> {
-    let mut bytes = vec![0; 4096];
-    let count = socket.read(&mut bytes).ok().filter(|count| *count > 0)?;
-    bytes.truncate(count);
-    Some(bytes)
 }

@@ -22,6 +22,7 @@ use crate::host::notices::{Notices, Notifier};
 use crate::host::signals::{self, Signals};
 use crate::host::terminal::{self, Terminal};
 use crate::machine::Devices;
+use crate::monitor::{self, Monitors};
 use crate::outcome::Outcome;
 
 /// How long an incomplete line may stay buffered: short for a person, long for a guest.
@@ -50,6 +51,8 @@ pub struct Sources {
     pub flusher: Arc<Flusher>,
     /// Readable when there is something to do for the debugger.
     pub debugger: Option<RawFd>,
+    /// The monitors.
+    pub monitors: Option<Monitors>,
 }
 
 /// What ends the run.
@@ -82,6 +85,9 @@ pub struct EventLoop {
     /// chukka runs in the background (`bg`): the shell owns the terminal.
     in_background: bool,
     debugger: Option<RawFd>,
+    monitors: Option<Monitors>,
+    /// The reset of the machine that comes next was asked for by a client of a monitor.
+    reset_by_client: bool,
     flush_timer: TimerFd,
     panic_timer: TimerFd,
     limit_timer: TimerFd,
@@ -104,7 +110,8 @@ impl EventLoop {
     /// The host is out of descriptors.
     pub fn new(sources: Sources, policy: Policy) -> Result<Self, HostError> {
         let timer = || TimerFd::new().map_err(|e| HostError { what: "a timer", source: e.into() });
-        let Sources { notifier, signals, input, terminal, devices, flusher, debugger } = sources;
+        let Sources { notifier, signals, input, terminal, devices, flusher, debugger, monitors } =
+            sources;
         let mut this = Self {
             notifier,
             signals,
@@ -115,6 +122,8 @@ impl EventLoop {
             course: Course::new(policy.on_reset, policy.on_panic),
             in_background: false,
             debugger,
+            monitors,
+            reset_by_client: false,
             flush_timer: timer()?,
             panic_timer: timer()?,
             limit_timer: timer()?,
@@ -167,7 +176,23 @@ impl EventLoop {
 
     /// Returns what the run should do next, if anything.
     pub fn take_next(&mut self) -> Option<Next> {
-        self.course.take_next()
+        let next = self.course.take_next();
+        if let (Some(Next::Reboot), Some(monitors)) = (&next, &mut self.monitors) {
+            monitors.was_reset(std::mem::take(&mut self.reset_by_client));
+        }
+        next
+    }
+
+    /// Whether a client of a monitor has paused the guest.
+    pub fn is_paused(&self) -> bool {
+        self.monitors.as_ref().is_some_and(Monitors::hold_guest)
+    }
+
+    /// Tells the clients of the monitors that the run has ended.
+    pub fn has_ended(&mut self, outcome: &Outcome) {
+        if let Some(monitors) = &mut self.monitors {
+            monitors.has_ended(outcome);
+        }
     }
 
     /// Returns pending messages to the user.
@@ -307,9 +332,31 @@ impl EventLoop {
         self.course.debug();
     }
 
+    fn on_monitors(&mut self) {
+        let Some(monitors) = &mut self.monitors else { return };
+        let (commands, changed) = monitors.attend();
+        for command in commands {
+            match command {
+                monitor::Command::Quit => self.course.end(Outcome::MonitorQuit),
+                monitor::Command::PowerDown => self.devices.press_power_button(),
+                monitor::Command::Reset => {
+                    self.reset_by_client = true;
+                    self.course.reset();
+                }
+                // The monitors know whether the guest is to run.
+                monitor::Command::Stop | monitor::Command::Continue => {}
+            }
+        }
+        if changed {
+            self.course.pause_or_resume();
+        }
+    }
+
     /// The descriptors that are always watched, each with its handler.
     fn handlers(&self) -> impl Iterator<Item = (RawFd, Handler)> + use<> {
         let debugger = self.debugger.map(|fd| (fd, Self::on_debugger as Handler));
+        let monitors = self.monitors.as_ref().map(AsRawFd::as_raw_fd);
+        let monitors = monitors.map(|fd| (fd, Self::on_monitors as Handler));
         let always: [(RawFd, Handler); 5] = [
             (self.notifier.as_raw_fd(), Self::on_notices),
             (self.signals.as_raw_fd(), Self::on_signal),
@@ -317,7 +364,7 @@ impl EventLoop {
             (self.panic_timer.as_raw_fd(), Self::on_panic_timer),
             (self.limit_timer.as_raw_fd(), Self::on_limit_timer),
         ];
-        always.into_iter().chain(debugger)
+        always.into_iter().chain(debugger).chain(monitors)
     }
 }
 

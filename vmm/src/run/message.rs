@@ -4,7 +4,7 @@ use std::fmt;
 
 use fw_cfg::x86::VmCoreInfo;
 
-use crate::config::{GdbAddress, GdbConfig};
+use crate::config::{GdbConfig, SocketAddress};
 
 /// A message for standard error. [`fmt::Display`] formats it without chukka's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub enum Message {
     /// The guest published its vmcoreinfo note.
     VmCoreInfo(VmCoreInfo),
     /// The guest waits for gdb at this address.
-    WaitsForGdb(GdbAddress),
+    WaitsForGdb(SocketAddress),
     /// What is probably a mistake, although the guest starts.
     Warning(String),
     /// The guest has printed nothing so far. Holds what the user should know.

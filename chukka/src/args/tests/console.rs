@@ -72,7 +72,10 @@ fn devices_that_are_not_there_can_only_be_none() {
     ]);
     assert_eq!(refusal(&["-display", "gtk"]).0, "-display gtk: chukka has no screen");
     assert_eq!(refusal(&["-vga", "std"]).0, "-vga std: chukka has no graphics card");
-    assert_eq!(refusal(&["-monitor", "stdio"]).0, "-monitor stdio: chukka has no monitor");
+    assert_eq!(
+        refusal(&["-monitor", "stdio"]).0,
+        "-qmp or -monitor stdio: COM1 has standard input"
+    );
     assert_eq!(refusal(&["-parallel", "stdio"]).0, "-parallel stdio: chukka has no parallel port");
     assert_eq!(refusal(&["-d", "unimp,in_asm"]).0, "-d in_asm: chukka does not have this log");
 }

@@ -111,7 +111,7 @@ fn character_devices_that_cannot_be_are_refused() {
     );
     assert_eq!(
         of("stdio,id=X,mux=on"),
-        "-chardev mux=on: chukka has no monitor to share the terminal with"
+        "-chardev mux=on: chukka's monitors do not share the terminal"
     );
     assert_eq!(of("file,id=X,append=on"), "-chardev append=on: chukka always truncates the file");
     assert!(of("null,id=X,foo=1").starts_with("-chardev foo=1: expected stdio,id=ID, "));
