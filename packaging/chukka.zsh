@@ -202,13 +202,13 @@ _arguments \
     '*-nic[user\: a network card; user,hostfwd=tcp\:\:2222-\:22, with a port; user,tftp=DIR,bootfile=F boots; tap; stream; none]:TYPE:(none)' \
     '*-netdev[user, tap or stream,id=ID for -device virtio-net]:TYPE: ' \
     '*-net[nic and user, given together\: -nic user in old scripts]:TYPE:(none)' \
-    '*-object[filter-dump,id=ID,netdev=ID,file=PATH records frames]:filter-dump: ' \
+    '*-object[filter-dump,id=ID,netdev=ID,file=PATH records frames; rng-random,id=ID for -device virtio-rng,rng=ID]:TYPE: ' \
     '*-serial[COM1, then COM2, …\: stdio (Ctrl-C ends chukka), mon\:stdio (Ctrl-C goes to the guest), file\:PATH, null, none (no such port); default mon\:stdio]:DEVICE:(stdio mon\:stdio file\: null none)' \
     '*-nographic[no window\: always the case]' \
     '*-nodefaults[no serial port unless -serial adds one]' \
     '*-debugcon[the firmware'\''s log\: stdio, file\:PATH, null, none]:DEVICE:(stdio file\: null none)' \
     '*-global[isa-debugcon.iobase=0x402, its port (SeaBIOS); kvm-pit.lost_tick_policy=discard or delay (default)]:PROPERTY: ' \
-    '*-device[isa-debugcon,iobase=PORT,chardev=ID; vmcoreinfo, for the guest'\''s crash note; isa-debug-exit,iobase=PORT, iosize=PORTS,pass=VALUE, to end with a status; pvpanic, for panics without a console; pc-testdev]:NAME:(isa-debugcon isa-debug-exit vmcoreinfo)' \
+    '*-device[isa-debugcon,iobase=PORT,chardev=ID; vmcoreinfo, for the guest'\''s crash note; isa-debug-exit,iobase=PORT, iosize=PORTS,pass=VALUE, to end with a status; pvpanic, for panics without a console; virtio-rng, for random numbers; pc-testdev]:NAME:(isa-debugcon isa-debug-exit vmcoreinfo)' \
     '*-chardev[for isa-debugcon\: file,id=ID,path=PATH or stdio,id=ID]:BACKEND: ' \
     '*-msg[put the host'\''s time before each line of that log]:timestamp:(timestamp)' \
     '*-trace[print each fw_cfg operation, and a summary]:fw_cfg:(fw_cfg)' \

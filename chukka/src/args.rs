@@ -43,6 +43,7 @@ mod options;
 mod pflash;
 mod qemu;
 mod read;
+mod rng;
 mod sandbox;
 mod smbios;
 mod state;
@@ -191,7 +192,6 @@ fn request(options: &Options) -> Result<Request, ArgsError> {
     let memory = machine::memory(&texts(&options.memory, "m")?)?;
     let cpus = machine::cpus(&texts(&options.cpus, "smp")?)?;
     let cpu = cpu::model(texts(&options.cpu, "cpu")?.last().copied(), &mut warnings)?;
-    let rtc = clock::rtc(&texts(&options.rtc, "rtc")?)?;
     let (smbios, uuid) = smbios::smbios(&options.smbios)?;
     let (serial, terminal) = console::serial(options)?;
     let Ending { on_reset, on_panic, limits, fail_on } = ending::ending(options)?;
@@ -200,6 +200,9 @@ fn request(options: &Options) -> Result<Request, ArgsError> {
     let flash = pflash::chips(options, machine)?;
     let Drives { disks, cds } = drive::disks(options, machine, &mut warnings)?;
     let cds_to_boot = cds.as_deref().unwrap_or_default();
+    // A device that is not here is reported before the network that would be for it.
+    let Devices { debugcon, debug_exit, vmcoreinfo, pc_testdev, pvpanic, lost_ticks } =
+        debugcon::devices(options, &mut warnings)?;
     let cards = network::cards(options, machine)?;
     let media = Media { flash: !flash.is_empty(), disks: &disks, cds: cds_to_boot, cards: &cards };
     let (firmware, boot_options) =
@@ -207,8 +210,6 @@ fn request(options: &Options) -> Result<Request, ArgsError> {
     let fw_cfg = fw_cfg::items(&options.fw_cfg, &mut warnings)?;
     let credentials = fw_cfg::credentials(&options.credentials, &fw_cfg)?;
     smbios::check_strings(&smbios, &credentials)?;
-    let Devices { debugcon, debug_exit, vmcoreinfo, pc_testdev, pvpanic, lost_ticks } =
-        debugcon::devices(options, &mut warnings)?;
     let trace = trace::trace(&options.trace)?;
     // Last: what is wrong is reported before what is missing.
     let (state, boot) = what_to_boot(&options.boot, firmware.is_some())?;
@@ -240,11 +241,12 @@ fn request(options: &Options) -> Result<Request, ArgsError> {
         terminal,
         on_reset,
         on_panic,
-        rtc,
+        rtc: clock::rtc(&texts(&options.rtc, "rtc")?)?,
         limits,
         starts_paused: options.hold && gdb.is_none(),
         gdb,
         monitors,
+        rng: rng::rng(options, machine, &mut warnings)?,
         fail_on,
         pvpanic,
         record_exits: options.json.is_some(),

@@ -60,7 +60,8 @@ pub fn text(request: &Request, state: Option<&str>) -> Result<String, RunError> 
     line(&mut text, "boots", &how);
     line(&mut text, "machine", &format!("{machine}, {memory} of memory, {} {cpus}", config.cpus));
     let (disks, cards) = (request.disks.len(), request.cards.len());
-    run::check_places(config.machine, disks, request.cds.is_some(), cards)?;
+    let others = usize::from(request.cds.is_some()) + usize::from(config.rng.is_some());
+    run::check_places(config.machine, disks, others, cards)?;
     let mut disk_warnings = Vec::new();
     for config in &request.disks {
         let disk = disks::examine(config)?;

@@ -11,6 +11,7 @@
 //! | transport: a PCI function | [`pci`] |
 //! | device: disk | [`block`] |
 //! | device: network card | [`net`] |
+//! | device: random numbers | [`rng`] |
 //! | device: SCSI controller | [`scsi`] |
 //!
 //! A device has two sides. vCPU threads reach its **registers** through a transport, which is one
@@ -30,6 +31,7 @@ pub mod pci;
 mod queue;
 mod registers;
 pub mod requests;
+pub mod rng;
 #[cfg(test)]
 mod rules;
 pub mod scsi;

@@ -162,7 +162,7 @@ fn images_that_cannot_be_used_are_refused_by_name() {
     ] {
         pair(first, second).refused().says(message).hints(hint);
     }
-    start(["-pflash"])
+    start(["-machine", "microvm", "-pflash"])
         .args([&code])
         .refused()
         .says("-drive if=pflash: the machine microvm has no flash chips")

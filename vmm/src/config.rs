@@ -110,10 +110,36 @@ pub struct VmConfig {
     pub limits: Limits,
     /// The server that gdb connects to.
     pub gdb: Option<GdbConfig>,
+    /// Where the guest's virtio-rng device takes random numbers from; `None` without one.
+    pub rng: Option<EntropyFile>,
     /// The monitors: where clients control the run.
     pub monitors: Vec<MonitorConfig>,
     /// Whether a client of a monitor starts the guest (`-S` without a debugger).
     pub starts_paused: bool,
+}
+
+/// A file with the host's random numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EntropyFile {
+    /// `/dev/urandom`.
+    #[default]
+    Urandom,
+    /// `/dev/random`: the same, but early after the host's start.
+    Random,
+}
+
+impl EntropyFile {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Urandom, Self::Random];
+
+    /// Its path.
+    #[must_use]
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::Urandom => "/dev/urandom",
+            Self::Random => "/dev/random",
+        }
+    }
 }
 
 /// The version of the QEMU whose options, devices and protocols chukka follows: major, minor, micro.

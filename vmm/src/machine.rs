@@ -4,6 +4,7 @@ pub mod cards;
 mod chipset;
 pub mod disks;
 mod doorbells;
+pub mod entropy;
 mod flash;
 mod fw_cfg;
 pub mod irq;
@@ -30,7 +31,7 @@ use devices::serial::Serial;
 use firmware::acpi::AcpiTables;
 
 use crate::bus::Bus;
-use crate::error::StartError;
+use crate::error::{DeviceError, StartError};
 use crate::host::rtc_clock::RtcClock;
 use crate::kvm;
 use crate::lock::{lock, try_lock};
@@ -38,6 +39,7 @@ use crate::mmio_bus::MmioBus;
 use cards::Cards;
 use chipset::PciBoard;
 use disks::Disks;
+use entropy::Entropy;
 use flash::FlashChips;
 use irq::IrqChip;
 use list::{Attached, DeviceList};
@@ -59,6 +61,8 @@ pub struct Devices {
     pub cards: Cards,
     /// The guest's disks, which answer memory accesses.
     pub disks: Disks,
+    /// The guest's source of random numbers.
+    pub entropy: Entropy,
     /// The flash chips with the firmware.
     pub flash: FlashChips,
     list: DeviceList,
@@ -67,6 +71,18 @@ pub struct Devices {
     power_button: PowerButton,
     /// Present if the user requested a trace of fw_cfg.
     trace: Option<(FwCfgTrace, fw_cfg::SharedFwCfg)>,
+}
+
+/// Attaches the device by which a kernel reports its panic, if there is to be one.
+fn attach_pvpanic(list: &mut DeviceList, parts: &Parts<'_>) -> Result<(), DeviceError> {
+    if !parts.config.pvpanic {
+        return Ok(());
+    }
+    list.attach(
+        Attached::new("pvpanic", PvPanic::new(Box::new(parts.notifier.clone())))
+            .ports(pvpanic::PORT, 1)
+            .described(PvPanicDescription),
+    )
 }
 
 impl Devices {
@@ -99,13 +115,7 @@ impl Devices {
         )?;
         list.attach(Attached::new("port92", Port92::new(exit())).ports(port92::PORT, 1))?;
 
-        if config.pvpanic {
-            list.attach(
-                Attached::new("pvpanic", PvPanic::new(Box::new(notifier.clone())))
-                    .ports(pvpanic::PORT, 1)
-                    .described(PvPanicDescription),
-            )?;
-        }
+        attach_pvpanic(&mut list, parts)?;
 
         let mmio_bus = MmioBus::default();
         let connections = Connections {
@@ -117,6 +127,7 @@ impl Devices {
         let cards = Cards::new(parts.cards, &mut slots)?;
         let disks =
             Disks::new(parts.disks, &mut slots)?.with_cd_drives(parts.cd_drives, &mut slots)?;
+        let entropy = Entropy::new(config.rng, &mut slots)?;
         chipset::attach(&mut list, parts, slots.into_board())?;
 
         // fw_cfg comes after all devices with a DSDT entry, because it passes these to the guest.
@@ -125,6 +136,7 @@ impl Devices {
             .chain([&FwCfgDescription as &dyn Aml])
             .chain(disks.descriptions())
             .chain(cards.descriptions())
+            .chain(entropy.description())
             .collect();
         let acpi = AcpiTables::build(&power.acpi, &described);
         let trace = outputs::trace(parts)?;
@@ -156,7 +168,19 @@ impl Devices {
         let bus = Arc::new(if trace.is_some() { bus.counting_unanswered() } else { bus });
         let trace = trace.map(|trace| (trace, fw_cfg));
         let power_button = power.button;
-        Ok(Self { bus, irq_chip, acpi, cards, disks, flash, list, terminal, power_button, trace })
+        Ok(Self {
+            bus,
+            irq_chip,
+            acpi,
+            cards,
+            disks,
+            entropy,
+            flash,
+            list,
+            terminal,
+            power_button,
+            trace,
+        })
     }
 
     /// Resets the machine while no vCPU runs. Returns false, without resetting anything, if the
@@ -168,6 +192,7 @@ impl Devices {
         }
         self.cards.reset();
         self.disks.reset();
+        self.entropy.reset();
         self.flash.reset();
         true
     }

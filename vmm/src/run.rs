@@ -76,17 +76,18 @@ pub fn check(
     Ok(warnings)
 }
 
-/// Checks that the machine has places for these devices, which [`Vm::run`] gives them.
+/// Checks that the machine has places for these devices, which [`Vm::run`] gives them. `others` are a
+/// controller of CD drives and a source of random numbers.
 ///
 /// # Errors
 /// It has too few.
 pub fn check_places(
     machine: MachineKind,
     disks: usize,
-    has_cd_drives: bool,
+    others: usize,
     cards: usize,
 ) -> Result<(), StartError> {
-    Ok(virtio::check_room(machine, disks, has_cd_drives, cards)?)
+    Ok(virtio::check_room(machine, disks, others, cards)?)
 }
 
 /// How long a report waits for the guest's own output, so that it comes first.
@@ -303,6 +304,7 @@ impl<'a> Vm<'a> {
             Flusher::start(Arc::clone(&devices)).map(Arc::new).map_err(host("a thread"))?;
         let disks = devices.disks.start(&self.notifier).map_err(host("a thread"))?;
         let cards = devices.cards.start(&self.notifier)?;
+        let entropy = devices.entropy.start(&self.notifier).map_err(host("a thread"))?;
         // Prepare the guest before changing the terminal, so that errors are printed to a terminal
         // in its normal mode.
         let mut vcpus = self.boot_guest(&devices)?;
@@ -371,8 +373,7 @@ impl<'a> Vm<'a> {
         // Restore the terminal and the signals' default actions before anything can block on a
         // reader of the output.
         drop(manager);
-        drop(cards);
-        drop(disks);
+        drop((cards, disks, entropy));
         Ok(self.conclude(outcome, record, vcpus, &devices, flusher))
     }
 
@@ -521,6 +522,7 @@ impl<'a> Vm<'a> {
             .collect::<Result<_, _>>()?;
         devices.disks.connect(&vm);
         devices.cards.connect(&vm);
+        devices.entropy.connect(&vm);
         let vm = Arc::new(vm);
         devices.flash.connect(Arc::clone(&vm));
         devices.irq_chip.connect(vm);

@@ -7,11 +7,12 @@ use super::drive;
 use super::error::ArgsError;
 use super::network;
 use super::options::Options;
+use super::rng;
 use super::value::{Pair, RawPair, integer, raw, raw_pairs};
 use vmm::config::{DEBUGCON_PORT, DebugExit, Debugcon, LostTicks, SerialBackend};
 
 /// The devices of `-device`.
-pub(super) const DEVICES: &str = "virtio-blk, virtio-scsi, scsi-cd, virtio-net, isa-debugcon, isa-debug-exit, pc-testdev, pvpanic and vmcoreinfo";
+pub(super) const DEVICES: &str = "virtio-blk, virtio-scsi, scsi-cd, virtio-net, virtio-rng, isa-debugcon, isa-debug-exit, pc-testdev, pvpanic and vmcoreinfo";
 
 /// What `-device` and its relatives ask for.
 #[derive(Debug, Default)]
@@ -260,7 +261,7 @@ fn device(
         }
         // Read with the drives and networks they attach.
         Some(name) if drive::DEVICES.contains(&name) || cdrom::is_device(name) => Ok(()),
-        Some(name) if network::DEVICES.contains(&name) => Ok(()),
+        Some(name) if network::DEVICES.contains(&name) || rng::DEVICES.contains(&name) => Ok(()),
         Some(name) if network::OTHER_CARDS.contains(&name) => {
             let hint = "use -device virtio-net,netdev=ID";
             let why = "chukka has virtio network cards only";

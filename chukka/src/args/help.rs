@@ -115,6 +115,7 @@ name \"isa-debug-exit\", bus ISA
 name \"isa-debugcon\", bus ISA
 name \"pc-testdev\", bus ISA
 name \"pvpanic\", bus ISA
+name \"virtio-rng-device\", bus virtio-bus, alias \"virtio-rng\"
 name \"vmcoreinfo\"
 ";
 

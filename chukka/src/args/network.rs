@@ -7,6 +7,7 @@ use vmm::config::MachineKind;
 use super::error::ArgsError;
 use super::firmware;
 use super::options::Options;
+use super::rng;
 use super::user_network;
 use super::value::{Pair, RawPair, driver, raw, raw_pairs};
 use super::wire;
@@ -90,7 +91,7 @@ pub(super) fn cards(options: &Options, machine: MachineKind) -> Result<Vec<CardC
         let hint = format!("add -device virtio-net,netdev={id}, or use -nic instead of -netdev");
         return Err(ArgsError::unsupported(format!("-netdev id={id}"), "no device uses it", hint));
     }
-    for given in raw(&options.objects) {
+    for given in raw(&options.objects).filter(|given| !rng::is_object(given)) {
         record(given, &mut cards)?;
     }
     with_addresses(cards)

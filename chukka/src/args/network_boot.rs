@@ -12,16 +12,25 @@ use super::boot;
 use super::error::ArgsError;
 use super::network;
 use super::options::Options;
+use super::pflash;
 use super::value::{driver, pairs, raw, raw_pairs};
 use crate::request::{BootRom, CardConfig};
 
-/// The machine that boots these options without `-machine`: microvm, but a card's boot ROM needs PCI.
+/// The machine that runs these options without `-machine`: microvm, but for what only pc has. That is
+/// a card's boot ROM, flash chips, and devices with PCI in their names.
 pub(super) fn machine(options: &Options) -> MachineKind {
-    if !boot::has_kernel(&options.boot) && (is_asked_for(options) || is_all_there_is(options)) {
+    let boots =
+        !boot::has_kernel(&options.boot) && (is_asked_for(options) || is_all_there_is(options));
+    if boots || pflash::is_wanted(options) || raw(&options.devices).any(is_on_pci) {
         MachineKind::Pc
     } else {
         MachineKind::Microvm
     }
+}
+
+/// Whether this is a device of a machine with PCI.
+fn is_on_pci(given: &[u8]) -> bool {
+    driver(&raw_pairs(given, "driver")).is_some_and(|name| name.ends_with(b"-pci"))
 }
 
 /// Whether the guest is to boot from the network. What is wrong with a value is reported where it is

@@ -23,6 +23,16 @@ pub(super) fn is_flash(pairs: &[RawPair]) -> bool {
     interface.and_then(|pair| pair.value.as_deref()) == Some(b"pflash")
 }
 
+/// Whether there are flash chips.
+pub(super) fn is_wanted(options: &Options) -> bool {
+    let mut drives = options.drives.iter();
+    !options.pflash.is_empty()
+        || drives.any(|drive| match drive {
+            DriveArg::Drive(given) => is_flash(&raw_pairs(given.as_bytes(), "file")),
+            DriveArg::Hd(..) => false,
+        })
+}
+
 /// A flash chip, and its place if the user gave one.
 struct Chip {
     config: DiskConfig,

@@ -294,8 +294,9 @@ pub static OPTIONS: [Opt; 76] = [
     value("net", "TYPE", |o, v| o.nets.push(v), Group::Network, &[
         "nic and user, given together: -nic user in old scripts",
     ]),
-    value("object", "filter-dump", |o, v| o.objects.push(v), Group::Network, &[
-        "filter-dump,id=ID,netdev=ID,file=PATH records frames",
+    value("object", "TYPE", |o, v| o.objects.push(v), Group::Network, &[
+        "filter-dump,id=ID,netdev=ID,file=PATH records frames;",
+        "rng-random,id=ID for -device virtio-rng,rng=ID",
     ]),
     value("serial", "DEVICE", |o, v| o.serial.push(v), Group::Console, &[
         "COM1, then COM2, …: stdio (Ctrl-C ends chukka),",
@@ -317,7 +318,8 @@ pub static OPTIONS: [Opt; 76] = [
         "isa-debugcon,iobase=PORT,chardev=ID; vmcoreinfo, for",
         "the guest's crash note; isa-debug-exit,iobase=PORT,",
         "iosize=PORTS,pass=VALUE, to end with a status;",
-        "pvpanic, for panics without a console; pc-testdev",
+        "pvpanic, for panics without a console; virtio-rng,",
+        "for random numbers; pc-testdev",
     ]),
     value("chardev", "BACKEND", |o, v| o.chardevs.push(v), Group::Debugging, &[
         "for isa-debugcon: file,id=ID,path=PATH or stdio,id=ID",

@@ -160,6 +160,7 @@ fn a_kernel_alone_gets_the_defaults() {
                 on_panic: OnPanic::End,
                 limits: Limits::default(),
                 gdb: None,
+                rng: None,
                 monitors: Vec::new(),
                 starts_paused: false,
                 fail_on: KernelProblems::default(),

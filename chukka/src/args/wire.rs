@@ -141,7 +141,7 @@ pub(super) fn filter_dump(given: &[u8]) -> Result<(String, DumpConfig), ArgsErro
             "qom-type" if value == "filter-dump" => {}
             "qom-type" => {
                 let why = "chukka does not have this object";
-                let hint = "it has filter-dump; guest memory needs none: -m SIZE";
+                let hint = "it has filter-dump and rng-random; guest memory needs none: -m SIZE";
                 return Err(ArgsError::unsupported(format!("-object {value}"), why, hint));
             }
             "id" => {}

@@ -19,5 +19,6 @@ mod monitor;
 mod qemu_name;
 mod streams;
 mod through_firmware;
+mod tools;
 #[expect(clippy::panic, reason = "helpers of tests fail as tests do")]
 mod verdicts;

@@ -65,7 +65,7 @@ impl Hint for DeviceError {
             Self::Output { .. } => "check that its directory exists and is writable",
             Self::PortTaken { hint: Some(hint), .. } => hint,
             Self::TooManyDisks { .. } => "leave out some disks",
-            Self::NoSlot => "leave out some disks or network cards",
+            Self::NoSlot => "leave out some disks, network cards or other virtio devices",
             Self::PortTaken { hint: None, .. } | Self::Bus(_) | Self::Pci(_) => REPORT_DEFECT,
         }))
     }

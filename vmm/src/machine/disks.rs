@@ -347,16 +347,16 @@ mod tests {
         assert_eq!(paths[7], "/virtio-mmio@00000000feb00e00/disk@0,0");
         let error = disks(9).0.unwrap_err();
         assert_eq!(error.to_string(), "9 disks requested; -machine microvm has room for 8");
-        let check = |machine, disks, cds, cards| {
-            check_room(machine, disks, cds, cards).map_err(|error| error.to_string())
+        let check = |machine, disks, others, cards| {
+            check_room(machine, disks, others, cards).map_err(|error| error.to_string())
         };
-        assert_eq!(check(MachineKind::Microvm, 9, false, 0), Err(error.to_string()));
-        assert_eq!(check(MachineKind::Microvm, 6, true, 1), Ok(()));
+        assert_eq!(check(MachineKind::Microvm, 9, 0, 0), Err(error.to_string()));
+        assert_eq!(check(MachineKind::Microvm, 6, 1, 1), Ok(()));
         let too_many = "7 disks requested; -machine microvm has room for 6";
-        assert_eq!(check(MachineKind::Microvm, 7, false, 2), Err(too_many.into()));
-        assert_eq!(check(MachineKind::Pc, 28, false, 1), Ok(()));
+        assert_eq!(check(MachineKind::Microvm, 7, 0, 2), Err(too_many.into()));
+        assert_eq!(check(MachineKind::Pc, 28, 0, 1), Ok(()));
         let no_room = Err("There is no room for another virtio device".into());
-        assert_eq!(check(MachineKind::Pc, 28, true, 1), no_room);
-        assert_eq!(check(MachineKind::Pc, 0, false, 30), no_room);
+        assert_eq!(check(MachineKind::Pc, 28, 1, 1), no_room);
+        assert_eq!(check(MachineKind::Pc, 0, 0, 30), no_room);
     }
 }

@@ -96,15 +96,15 @@ impl Slots {
     }
 }
 
-/// Whether a machine has places for this many disks, a controller of CD drives and cards, as they are
-/// given places in the order cards, disks, controller.
+/// Whether a machine has places for this many disks, other devices and cards, as they are given places
+/// in the order cards, disks, others.
 ///
 /// # Errors
 /// It has not.
 pub fn check_room(
     machine: MachineKind,
     disks: usize,
-    has_cd_drives: bool,
+    others: usize,
     cards: usize,
 ) -> Result<(), DeviceError> {
     // The first card of pc has a place of its own.
@@ -113,7 +113,7 @@ pub fn check_room(
     let limit = places.checked_sub(cards - own).ok_or(DeviceError::NoSlot)?;
     match limit.checked_sub(disks) {
         None => Err(DeviceError::TooManyDisks { wanted: disks, limit, machine }),
-        Some(0) if has_cd_drives => Err(DeviceError::NoSlot),
+        Some(free) if free < others => Err(DeviceError::NoSlot),
         Some(_) => Ok(()),
     }
 }

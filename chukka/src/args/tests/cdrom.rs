@@ -94,7 +94,8 @@ fn what_cannot_be_is_refused() {
         ("virtio-scsi,num_queues=4", "-device num_queues=4: expected virtio-scsi,id=ID"),
         ("virtio-scsi-pci", "-device virtio-scsi-pci: microvm has no PCI"),
     ] {
-        assert_eq!(refusal(&[&named[..], &[device]].concat()).0, text, "{device}");
+        let words = [&["-machine", "microvm"], &named[..], &[device]].concat();
+        assert_eq!(refusal(&words).0, text, "{device}");
     }
     let twice = ["scsi-cd,drive=a", "-device", "scsi-cd,drive=a"];
     let expected = "-device scsi-cd,drive=a: expected a drive that no other device has";

@@ -126,10 +126,10 @@ fn character_devices_that_cannot_be_are_refused() {
 fn devices_that_are_not_there_are_refused_by_name() {
     assert!(config(&["-device", "vmcoreinfo,id=v"]).vmcoreinfo);
     assert_eq!(
-        refusal(&["-device", "virtio-rng-pci,id=r"]),
+        refusal(&["-device", "virtio-balloon-pci,id=r"]),
         (
-            "-device virtio-rng-pci: chukka does not have this device".into(),
-            "chukka's devices are virtio-blk, virtio-scsi, scsi-cd, virtio-net, isa-debugcon, isa-debug-exit, pc-testdev, pvpanic and vmcoreinfo".into()
+            "-device virtio-balloon-pci: chukka does not have this device".into(),
+            "chukka's devices are virtio-blk, virtio-scsi, scsi-cd, virtio-net, virtio-rng, isa-debugcon, isa-debug-exit, pc-testdev, pvpanic and vmcoreinfo".into()
         )
     );
     assert_eq!(

@@ -1,5 +1,6 @@
 use devices::virtio::block::{ErrorPolicy, OnError};
 use storage::disk::{CacheMode, DiskFormat, DiskOptions};
+use vmm::config::MachineKind;
 
 use super::{message, refusal, request, whole};
 use crate::request::DiskConfig;
@@ -170,7 +171,9 @@ fn devices_without_their_drive_are_refused() {
     ] {
         assert_eq!(refusal(&["-drive", "a,if=virtio,id=d", "-device", device]).0, text);
     }
-    let (text, hint) = refusal(&["-device", "virtio-blk-pci,drive=d"]);
+    let drive = ["-drive", "a,if=none,id=d", "-device", "virtio-blk-pci,drive=d"];
+    assert_eq!(request(&drive).vm.machine, MachineKind::Pc, "only pc has it");
+    let (text, hint) = refusal(&[&["-machine", "microvm"], &drive[..]].concat());
     assert_eq!(text, "-device virtio-blk-pci: microvm has no PCI");
     assert!(hint.contains("-device virtio-blk,"), "{hint}");
 }

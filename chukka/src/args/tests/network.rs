@@ -292,7 +292,7 @@ const REFUSALS: &[(&[&str], &str, &str)] = &[
     (
         &["-object", "memory-backend-file,id=m"],
         "-object memory-backend-file: chukka does not have this object",
-        "it has filter-dump; guest memory needs none: -m SIZE",
+        "it has filter-dump and rng-random; guest memory needs none: -m SIZE",
     ),
     (
         &["-nic", "bridge,br=br0"],

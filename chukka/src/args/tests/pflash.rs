@@ -51,7 +51,12 @@ fn what_cannot_be_a_chip_is_refused() {
         let (text, hint) = on_pc(words);
         assert!(text.contains(expected) && hint.contains(expected_hint), "{text}\n{hint}");
     }
-    let (text, hint) = refusal(&["-pflash", "a"]);
+    assert_eq!(
+        request(&["-pflash", "a"]).vm.machine,
+        vmm::config::MachineKind::Pc,
+        "only pc has flash chips"
+    );
+    let (text, hint) = refusal(&["-machine", "microvm", "-pflash", "a"]);
     assert_eq!(text, "-drive if=pflash: the machine microvm has no flash chips");
     assert_eq!(hint, "add -machine pc");
 }

@@ -1,0 +1,111 @@
+//! The guest's source of random numbers: a virtio-rng device, and the thread that serves it.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{Builder, JoinHandle};
+
+use acpi_tables::Aml;
+use devices::virtio::rng::{EntropySource, Rng};
+use kvm_ioctls::VmFd;
+
+use super::virtio::{Plugged, Slots};
+use crate::config::EntropyFile;
+use crate::error::{HostError, StartError};
+use crate::host::notices::Notifier;
+use crate::lock::lock;
+use crate::outcome::Outcome;
+
+/// The host's random numbers. Reading them never waits for long (random(4)).
+#[derive(Debug)]
+struct HostEntropy(File);
+
+impl EntropySource for HostEntropy {
+    fn fill(&self, bytes: &mut [u8]) -> usize {
+        (&self.0).read(bytes).unwrap_or(0)
+    }
+}
+
+/// The device of the machine, if it has one. It lives as long as the process does.
+#[derive(Debug, Default)]
+pub struct Entropy {
+    device: Option<Plugged>,
+    stop: Arc<AtomicBool>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Entropy {
+    /// Gives the device a place in the machine, if there is to be one.
+    ///
+    /// # Errors
+    /// There is no place, or the host's file cannot be opened.
+    pub fn new(file: Option<EntropyFile>, slots: &mut Slots) -> Result<Self, StartError> {
+        let Some(file) = file else { return Ok(Self::default()) };
+        let source = File::open(file.path());
+        let source = source.map_err(|source| HostError { what: file.path(), source })?;
+        let device = slots.plug(Arc::new(Rng::new(Box::new(HostEntropy(source)))))?;
+        Ok(Self { device: Some(device), ..Self::default() })
+    }
+
+    /// Its DSDT entry, if it has one.
+    pub fn description(&self) -> Option<&dyn Aml> {
+        self.device.as_ref()?.description()
+    }
+
+    /// Has KVM wake the thread itself when the guest asks for numbers.
+    pub fn connect(&self, vm: &VmFd) {
+        self.device.iter().for_each(|device| device.connect(vm));
+    }
+
+    /// Starts the thread. Dropping what is returned ends it.
+    ///
+    /// # Errors
+    /// The host gives no thread.
+    pub fn start(&self, notifier: &Notifier) -> io::Result<Running<'_>> {
+        let running = Running(self);
+        if let Some(device) = &self.device
+            && let [wake] = device.wakes()
+        {
+            let (state, wake) = (Arc::clone(device.state()), Arc::clone(wake));
+            let (stop, notifier) = (Arc::clone(&self.stop), notifier.clone());
+            let serve = move || {
+                while wake.read().is_err() || !stop.load(Ordering::SeqCst) {
+                    state.serve(0);
+                }
+            };
+            let thread = Builder::new().name("rng".into()).spawn(move || {
+                // A panic in here is a bug in chukka, and the guest would wait forever.
+                if catch_unwind(AssertUnwindSafe(serve)).is_err() {
+                    let ended = Outcome::Defect("the thread of the random numbers");
+                    notifier.note(|n| n.ended = n.ended.take().or(Some(ended)));
+                }
+            })?;
+            *lock(&self.thread) = Some(thread);
+        }
+        Ok(running)
+    }
+
+    /// The reset of the machine, while no vCPU runs.
+    pub fn reset(&self) {
+        self.device.iter().for_each(Plugged::reset);
+    }
+}
+
+/// The device while the guest runs.
+#[derive(Debug)]
+pub struct Running<'a>(&'a Entropy);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.stop.store(true, Ordering::SeqCst);
+        for wake in self.0.device.iter().flat_map(Plugged::wakes) {
+            let _ = wake.write(1);
+        }
+        if let Some(thread) = lock(&self.0.thread).take() {
+            // One that has panicked has been reported.
+            let _ = thread.join();
+        }
+    }
+}
