@@ -184,7 +184,7 @@ _arguments \
     '*-credential[a systemd credential for the guest; repeatable]:N=VALUE: ' \
     '*-m[memory\: 512 (MiB), 2G, size=1.5G; default 512M]:SIZE: ' \
     '*-smp[CPUs, 1 to 64\: 4, or cpus=4,sockets=1,cores=4; default 1]:N: ' \
-    '*-cpu[host or max (the same), with switches\: host,-cx16,+pcid, kvm=off,pmu=off; -cpu help lists the names]:MODEL:(host max help)' \
+    '*-cpu[host or max (the same), with switches\: host,-cx16,+pcid, kvm=off,vendor=GenuineIntel; -cpu help lists the names]:MODEL:(host max help)' \
     '*-machine[microvm (default, no PCI) or pc; microvm,accel=kvm]:TYPE:(microvm pc help)' \
     '*-M[microvm (default, no PCI) or pc; microvm,accel=kvm]:TYPE:(microvm pc help)' \
     '*-accel[accelerators in order of preference; chukka has kvm]:NAME:(kvm)' \

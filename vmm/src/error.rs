@@ -54,6 +54,18 @@ pub enum StartError {
         /// The operating system's error.
         source: io::Error,
     },
+    /// Guest memory at addresses that the CPU does not have.
+    #[error(
+        "-cpu phys-bits={bits}: the guest's memory ends at {end:#x}, which needs {needed} bits"
+    )]
+    AddressBits {
+        /// The width of physical addresses that the user requested.
+        bits: u8,
+        /// The first address after the guest's memory.
+        end: u64,
+        /// The width that is sufficient.
+        needed: u32,
+    },
     /// A thread panicked and has already printed its message. Holds the part that failed.
     #[error("internal error in {0}")]
     Defect(&'static str),
@@ -81,6 +93,10 @@ impl Hint for StartError {
                 "use a pipe or a terminal, or a socket: -qmp unix:PATH,server=on,wait=off".into(),
             ),
             Self::Monitor { .. } => Some("use another path or port".into()),
+            Self::AddressBits { needed, .. } => Some(
+                format!("use phys-bits={needed}, or less memory: -m 3G or less fits into 32 bits")
+                    .into(),
+            ),
             Self::Defect(_) => Some(REPORT_DEFECT.into()),
         }
     }

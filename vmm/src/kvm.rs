@@ -75,6 +75,14 @@ pub enum KvmError {
         /// Maximum number of vCPUs KVM supports.
         limit: usize,
     },
+    /// The host lacks something that the user requested with `enforce`.
+    #[error("{given}: {found}, and enforce requires it")]
+    Enforced {
+        /// What was requested.
+        given: String,
+        /// What the host has.
+        found: String,
+    },
     /// An ioctl failed.
     #[error("{ioctl} failed")]
     Ioctl {
@@ -109,6 +117,9 @@ impl Hint for KvmError {
                 "use a newer host kernel, with KVM built in or as a module".into()
             }
             Self::Cpus { limit, .. } => format!("use -smp {limit} or fewer").into(),
+            Self::Enforced { .. } => {
+                "without enforce, the guest starts without it, and chukka warns".into()
+            }
             Self::Ioctl { .. } => "see dmesg on the host".into(),
         })
     }

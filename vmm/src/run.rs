@@ -188,6 +188,16 @@ pub struct Vm<'a> {
     warning: Option<String>,
 }
 
+/// Checks that the guest's CPU can address all of its memory.
+fn check_address_bits(config: &VmConfig, map: &MemoryMap) -> Result<(), StartError> {
+    let end = map.ram().map(|range| range.end).max().unwrap_or(0);
+    let needed = 64 - end.saturating_sub(1).leading_zeros();
+    match config.cpu.identity.address_bits.required() {
+        Some(bits) if needed > bits.into() => Err(StartError::AddressBits { bits, end, needed }),
+        _ => Ok(()),
+    }
+}
+
 impl<'a> Vm<'a> {
     /// Prepares a guest that boots `kernel`, if any, by the firmware in `flash` if `config` says so.
     /// Checks the user's files first, then the host; changes nothing until everything is known to
@@ -204,6 +214,7 @@ impl<'a> Vm<'a> {
         let boot = Boot::open(config, kernel, flash, &mut warnings)?;
         let map = MemoryMap::new(config.memory);
         boot.check(&map, config.machine)?;
+        check_address_bits(config, &map)?;
         let smbios =
             SmbiosTables::build(&items::smbios_config(config)?).map_err(BootError::from)?;
         let kvm = kvm::open(Path::new(KVM_DEVICE), config.cpus)?;
@@ -212,9 +223,7 @@ impl<'a> Vm<'a> {
         }
         let ram = Arc::new(Ram::new(&map, config.map_initrd)?);
         let cpuid = Cpuid::new(&kvm, &config.cpu, config.cpus)?;
-        warnings.extend(cpuid.unsupported().iter().map(|feature| {
-            format!("-cpu {feature}=on: the host's KVM does not have it; it stays off")
-        }));
+        warnings.extend_from_slice(cpuid.warnings());
         let notifier = Notifier::new().map_err(HostError::descriptors)?;
         let stop = Arc::default();
         let (disks, cards) = (Vec::new(), Vec::new());

@@ -1,18 +1,19 @@
-//! `-cpu host|max[,feature=on|off][,+feature][,-feature]…`
+//! `-cpu host|max[,feature=on|off][,+feature][,-feature][,vendor=TEXT]…`
+
+mod identity;
 
 use super::error::ArgsError;
 use super::nearest::nearest;
 use super::value::switch;
+use identity::Value;
 use vmm::config::cpu_model::{CpuModel, Feature, without_pmu};
 
 /// Properties of QEMU's x86 CPUs (target/i386/cpu.c) that chukka's CPU does not have. All `hv-…`,
 /// `vmx-…` and `x-…` belong here as well.
 #[rustfmt::skip]
-const QEMU_S: [&str; 53] = [
-    "enforce", "family", "model", "stepping", "model-id", "vendor", "level", "xlevel", "xlevel2",
-    "level-func7", "min-level", "min-xlevel", "min-xlevel2", "full-cpuid-auto-level", "phys-bits",
-    "guest-phys-bits", "host-phys-bits", "host-phys-bits-limit", "host-cache-info", "l3-cache",
-    "legacy-cache", "cpuid-0xb", "tsc-frequency", "tsc-freq", "lmce", "lbr-fmt", "ucode-rev",
+const QEMU_S: [&str; 42] = [
+    "xlevel2", "level-func7", "min-level", "min-xlevel", "min-xlevel2", "full-cpuid-auto-level",
+    "guest-phys-bits", "host-cache-info", "l3-cache", "legacy-cache", "cpuid-0xb", "tsc-frequency", "tsc-freq", "lmce", "lbr-fmt", "ucode-rev",
     "fill-mtrr-mask", "kvm-no-smi-migration", "kvm-pv-enforce-cpuid", "vmware-cpuid-freq",
     "tcg-cpuid", "rdctl-no", "ibrs-all", "rsba", "skip-l1dfl-vmentry", "ssb-no", "mds-no",
     "pschange-mc-no", "tsx-ctrl", "taa-no", "sbdr-ssdp-no", "fbsdp-no", "psdp-no", "fb-clear",
@@ -33,7 +34,8 @@ const QEMU_MODELS: [&str; 47] = [
 ];
 
 /// Switches that are not CPUID bits.
-const OURS: [&str; 6] = ["kvm", "pmu", "migratable", "check", "host", "max"];
+const OURS: [&str; 8] =
+    ["kvm", "pmu", "migratable", "check", "enforce", "host-phys-bits", "host", "max"];
 
 /// One word after the model.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +45,10 @@ enum Property {
     Kvm,
     /// `pmu=`: whether it has performance counters.
     Pmu,
+    /// `enforce=`: whether the guest must not start without what the host lacks.
+    Enforce,
+    /// `host-phys-bits=`: whether physical addresses have the host's width.
+    HostPhysBits,
     /// Taken without effect: `migratable=` (chukka does not migrate guests, so the guest may have
     /// what ties it to this host) and `check` (chukka always says what KVM lacks).
     NoEffect,
@@ -62,11 +68,14 @@ pub(super) fn model(
     let mut words = value.split(',');
     check_model(words.next().unwrap_or_default(), warnings)?;
     let (mut plain, mut plus, mut minus) = (Vec::new(), Vec::new(), Vec::new());
+    let mut values = identity::Values::default();
     for word in words.filter(|word| !word.is_empty()) {
         if let Some(name) = word.strip_prefix('+') {
             plus.push((property(name, word)?, true));
         } else if let Some(name) = word.strip_prefix('-') {
             minus.push((property(name, word)?, false));
+        } else if let Some(value) = Value::named(word) {
+            values.set(value, word)?;
         } else {
             // `feature` alone is `feature=on`.
             let (name, on) = word.split_once('=').unwrap_or((word, "on"));
@@ -76,7 +85,7 @@ pub(super) fn model(
             plain.push((property, on));
         }
     }
-    Ok(resolve(plain.into_iter().chain(plus).chain(minus)))
+    Ok(resolve(plain.into_iter().chain(plus).chain(minus), values))
 }
 
 fn check_model(name: &str, warnings: &mut Vec<String>) -> Result<(), ArgsError> {
@@ -113,6 +122,8 @@ fn property(name: &str, word: &str) -> Result<Property, ArgsError> {
     match dashed.as_str() {
         "kvm" => return Ok(Property::Kvm),
         "pmu" => return Ok(Property::Pmu),
+        "enforce" => return Ok(Property::Enforce),
+        "host-phys-bits" => return Ok(Property::HostPhysBits),
         "migratable" | "check" => return Ok(Property::NoEffect),
         _ => {}
     }
@@ -120,16 +131,20 @@ fn property(name: &str, word: &str) -> Result<Property, ArgsError> {
         return Ok(Property::Feature(feature));
     }
     let given = format!("-cpu …,{word}");
+    if let Some(value) = Value::named(&dashed) {
+        return Err(ArgsError::bad(given, format!("{dashed}={}", value.metavar())));
+    }
     let family = ["hv-", "vmx-", "x-"].iter().any(|prefix| dashed.starts_with(prefix));
     if family || QEMU_S.contains(&dashed.as_str()) {
         let why = "a QEMU CPU property that chukka does not have";
         return Err(ArgsError::unsupported(
             given,
             why,
-            "chukka switches CPUID features: -cpu help lists them",
+            "chukka switches CPUID features and sets a few values: -cpu help lists them",
         ));
     }
-    let hint = match nearest(&dashed, Feature::names().chain(OURS)) {
+    let names = Feature::names().chain(OURS).chain(Value::ALL.map(Value::name));
+    let hint = match nearest(&dashed, names) {
         Some(name) => format!("did you mean {name}?"),
         None => "-cpu help lists the names".to_owned(),
     };
@@ -137,14 +152,17 @@ fn property(name: &str, word: &str) -> Result<Property, ArgsError> {
 }
 
 /// The last word on each property counts.
-fn resolve(settings: impl Iterator<Item = (Property, bool)>) -> CpuModel {
+fn resolve(settings: impl Iterator<Item = (Property, bool)>, values: identity::Values) -> CpuModel {
     let mut model = CpuModel::default();
+    let mut host_phys_bits = None;
     let mut pmu = true;
     let mut features: Vec<(Feature, bool)> = Vec::new();
     for (property, on) in settings {
         match property {
             Property::Kvm => model.kvm = on,
             Property::Pmu => pmu = on,
+            Property::Enforce => model.enforce = on,
+            Property::HostPhysBits => host_phys_bits = Some(on),
             Property::NoEffect => {}
             Property::Feature(feature) => {
                 features.retain(|(known, _)| *known != feature);
@@ -156,5 +174,6 @@ fn resolve(settings: impl Iterator<Item = (Property, bool)>) -> CpuModel {
     if !pmu {
         model.switches.extend(without_pmu());
     }
+    model.identity = values.identity(host_phys_bits);
     model
 }

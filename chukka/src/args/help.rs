@@ -140,7 +140,10 @@ pub(super) fn list_asked_for(options: &Options) -> Option<String> {
         let mut text =
             // `x86_cpu_list` in QEMU's target/i386/cpu.c
             "Available CPUs:\nx86 host                  the host's CPU\n\
-            x86 max                   the same\n\nRecognized CPUID flags, and kvm and pmu:\n"
+            x86 max                   the same\n\nValues:\n\
+            \x20 vendor=TEXT family=N model=N stepping=N model-id=TEXT level=N xlevel=N\n\
+            \x20 phys-bits=N host-phys-bits-limit=N\n\nSwitches:\n\
+            \x20 kvm pmu enforce host-phys-bits\n\nRecognized CPUID flags:\n"
                 .to_owned();
         let mut line = String::from(" ");
         for name in Feature::names() {

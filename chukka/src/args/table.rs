@@ -241,7 +241,7 @@ pub static OPTIONS: [Opt; 76] = [
     ]),
     value("cpu", "MODEL", |o, v| o.cpu.push(v), Group::Machine, &[
         "host or max (the same), with switches: host,-cx16,+pcid,",
-        "kvm=off,pmu=off; -cpu help lists the names",
+        "kvm=off,vendor=GenuineIntel; -cpu help lists the names",
     ]),
     Opt { aliases: &["M"], ..value("machine", "TYPE", |o, v| o.machine.push(v), Group::Machine, &[
         "microvm (default, no PCI) or pc; microvm,accel=kvm",

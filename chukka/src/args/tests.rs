@@ -152,7 +152,7 @@ fn a_kernel_alone_gets_the_defaults() {
                 map_initrd: MapInitrd::Auto,
                 memory: 512 << 20,
                 cpus: 1,
-                cpu: CpuModel { switches: Vec::new(), kvm: true },
+                cpu: CpuModel::default(),
                 serial: stdio_only(),
                 serial_log: None,
                 terminal: Terminal { interrupt: InterruptKey::GoesToGuest },

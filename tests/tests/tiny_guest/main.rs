@@ -3,6 +3,8 @@
 
 mod bios_calls;
 mod bisect;
+#[expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+mod cpu;
 #[expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 mod dump;
 mod ends;

@@ -1,4 +1,5 @@
-//! The guest's CPU model: the host's CPU, with individual CPUID features enabled or disabled.
+//! The guest's CPU model: the host's CPU, with individual CPUID features enabled or disabled, and
+//! with another identity if the user wants one.
 //!
 //! Plain data, independent of KVM: a [`FeatureSwitch`] names the bits of a CPUID register to set or
 //! clear. The code that builds the guest's CPUID applies the switches, in order, to the features
@@ -8,9 +9,12 @@
 //! Dependent features are not switched together (`avx=off` leaves `avx2` on): Linux itself disables
 //! features whose dependencies are missing (its kernel/cpu/cpuid-deps.c).
 
+pub mod identity;
 mod table;
 
-use table::{ALIASES, AMD_COPY_OF_LEAF_1, WORDS, Word};
+use identity::Identity;
+pub(crate) use table::AMD_COPY_OF_LEAF_1;
+use table::{ALIASES, WORDS, Word};
 
 /// The guest's CPU.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,12 +24,16 @@ pub struct CpuModel {
     /// Whether the guest can detect KVM (CPUID leaves 0x40000000 and above); `-cpu host,kvm=off`
     /// hides these leaves. The `hypervisor` bit is a separate feature.
     pub kvm: bool,
+    /// What else differs from the host's CPU: vendor, family and so on.
+    pub identity: Identity,
+    /// Whether the guest must not start without what the host does not support (`enforce`).
+    pub enforce: bool,
 }
 
 impl Default for CpuModel {
     /// The host's CPU as supported by KVM.
     fn default() -> Self {
-        Self { switches: Vec::new(), kvm: true }
+        Self { switches: Vec::new(), kvm: true, identity: Identity::default(), enforce: false }
     }
 }
 

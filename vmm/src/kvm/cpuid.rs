@@ -3,7 +3,8 @@
 use kvm_bindings::{CpuId, KVM_MAX_CPUID_ENTRIES, kvm_cpuid_entry2};
 use kvm_ioctls::{Cap, Kvm};
 
-use crate::config::cpu_model::{CpuModel, FeatureSwitch, Register};
+use crate::config::cpu_model::identity::Identity;
+use crate::config::cpu_model::{AMD_COPY_OF_LEAF_1, CpuModel, FeatureSwitch, Register};
 use crate::kvm::KvmError;
 
 /// CPUID.1:ECX[24], the local APIC timer's TSC deadline mode. KVM implements it but leaves it to
@@ -23,7 +24,7 @@ const KVM_LEAVES: u32 = 0x4000_0000;
 pub struct Cpuid {
     entries: Vec<kvm_cpuid_entry2>,
     cpus: u8,
-    unsupported: Vec<&'static str>,
+    warnings: Vec<String>,
 }
 
 impl Cpuid {
@@ -31,7 +32,7 @@ impl Cpuid {
     /// core each), with the switches of `model`.
     ///
     /// # Errors
-    /// KVM_GET_SUPPORTED_CPUID failed.
+    /// KVM_GET_SUPPORTED_CPUID failed, or the host lacks something and `model` enforces it.
     pub fn new(kvm: &Kvm, model: &CpuModel, cpus: u8) -> Result<Self, KvmError> {
         let supported = kvm
             .get_supported_cpuid(KVM_MAX_CPUID_ENTRIES)
@@ -45,21 +46,26 @@ impl Cpuid {
                 }
             }
         }
-        let unsupported = model
-            .switches
-            .iter()
-            .filter(|switch| !apply(&mut entries, switch))
-            .map(|s| s.name)
-            .collect();
+        let unsupported = model.switches.iter().filter(|switch| !apply(&mut entries, switch));
+        let mut lacking: Vec<_> = unsupported.map(Lacking::feature).collect();
+        lacking.extend(Lacking::address_bits(&entries, &model.identity));
+        if model.enforce
+            && let Some(first) = lacking.first()
+        {
+            let (given, found) = (first.given.clone(), first.found.clone());
+            return Err(KvmError::Enforced { given, found });
+        }
+        let warnings = lacking.iter().map(Lacking::warning).collect();
+        identify(&mut entries, &model.identity);
         if !model.kvm {
             entries.retain(|entry| entry.function & 0xffff_ff00 != KVM_LEAVES);
         }
-        Ok(Self { entries, cpus, unsupported })
+        Ok(Self { entries, cpus, warnings })
     }
 
-    /// Requested features that the host does not support: they stay off.
-    pub fn unsupported(&self) -> &[&'static str] {
-        &self.unsupported
+    /// What was requested and the host does not support.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// The entries for vCPU `cpu`, whose local APIC ID is the same number.
@@ -75,6 +81,36 @@ impl Cpuid {
             ioctl: "KVM_SET_CPUID2",
             source: std::io::ErrorKind::ArgumentListTooLong.into(),
         })
+    }
+}
+
+/// Something that the user requested and the host does not support.
+#[derive(Debug)]
+struct Lacking {
+    given: String,
+    found: String,
+    instead: &'static str,
+}
+
+impl Lacking {
+    fn feature(switch: &FeatureSwitch) -> Self {
+        let given = format!("-cpu {}=on", switch.name);
+        Self { given, found: "the host's KVM does not have it".to_owned(), instead: "it stays off" }
+    }
+
+    /// Physical addresses wider than the host's.
+    fn address_bits(entries: &[kvm_cpuid_entry2], identity: &Identity) -> Option<Self> {
+        let bits = identity.address_bits.required()?;
+        let host = entries.iter().find(|entry| entry.function == 0x8000_0008)?.eax & 0xff;
+        (u32::from(bits) > host).then(|| Self {
+            given: format!("-cpu phys-bits={bits}"),
+            found: format!("the host has {host} bits"),
+            instead: "the guest gets as many",
+        })
+    }
+
+    fn warning(&self) -> String {
+        format!("{}: {}; {}", self.given, self.found, self.instead)
     }
 }
 
@@ -94,6 +130,20 @@ fn apply(entries: &mut [kvm_cpuid_entry2], switch: &FeatureSwitch) -> bool {
     }
     *register = switch.apply(*register);
     true
+}
+
+/// Replaces the host's vendor, family and so on, and removes the leaves above the highest.
+fn identify(entries: &mut Vec<kvm_cpuid_entry2>, identity: &Identity) {
+    entries.retain(|entry| identity.has_leaf(entry.function));
+    // QEMU's `x86_cpu_realizefn` does so for AMD.
+    let leaf_1 = entries.iter().find(|entry| entry.function == 1).map_or(0, |entry| entry.edx);
+    for entry in entries {
+        let host = [entry.eax, entry.ebx, entry.ecx, entry.edx];
+        [entry.eax, entry.ebx, entry.ecx, entry.edx] = identity.apply(entry.function, host);
+        if entry.function == 0x8000_0001 && identity.repeats_leaf_1() {
+            entry.edx = entry.edx & !AMD_COPY_OF_LEAF_1 | leaf_1 & AMD_COPY_OF_LEAF_1;
+        }
+    }
 }
 
 /// Sets the per-CPU values: APIC IDs and the number of CPUs that share each resource.

@@ -1,4 +1,5 @@
 use super::{config, refusal, request};
+use vmm::config::cpu_model::identity::{AddressBits, Identity};
 use vmm::config::cpu_model::{CpuModel, Register};
 
 /// Name and state of each switch that a `-cpu` gives.
@@ -60,7 +61,8 @@ fn cpus_and_features_that_are_not_there_are_refused() {
     );
     assert_eq!(refusal(&["-cpu", "host,+foobarbaz"]).1, "-cpu help lists the names");
     assert_eq!(refusal(&["-cpu", "host,cx16=maybe"]).0, "-cpu …,cx16=maybe: expected on or off");
-    for property in ["hv-relaxed", "hv_time", "enforce", "vmx-ept=off", "model-id=x", "rdctl-no=on"]
+    for property in
+        ["hv-relaxed", "hv_time", "tsc-frequency=1", "vmx-ept=off", "xlevel2=1", "rdctl-no=on"]
     {
         let (text, _) = refusal(&["-cpu", &format!("host,{property}")]);
         assert_eq!(
@@ -78,4 +80,77 @@ fn a_cpu_model_of_qemu_is_taken_as_host_with_one_warning() {
         let what = "chukka has no CPU models; the guest gets the host's CPU";
         assert_eq!(request.warnings, [format!("-cpu {model}: {what}")]);
     }
+}
+
+/// The identity that a `-cpu` gives.
+fn identity(value: &str) -> Identity {
+    config(&["-cpu", value]).cpu.identity
+}
+
+#[test]
+fn a_cpu_has_another_identity_if_requested() {
+    let given = identity(
+        "max,vendor=GenuineIntel,family=0x17,model=49,stepping=0xf,model_id=A CPU,level=13,\
+         xlevel=0x80000008",
+    );
+    let name = given.name.unwrap();
+    assert_eq!((&name[..6], name[6..].iter().max()), (&b"A CPU\0"[..], Some(&0)));
+    let expected = Identity {
+        vendor: Some(*b"GenuineIntel"),
+        family: Some(0x17),
+        model: Some(49),
+        stepping: Some(15),
+        name: Some(name),
+        level: Some(13),
+        xlevel: Some(0x8000_0008),
+        address_bits: AddressBits::Host,
+    };
+    assert_eq!(given, expected);
+    assert_eq!(identity("Opteron_G1,vendor=AuthenticAMD").vendor, Some(*b"AuthenticAMD"));
+    assert_eq!(
+        identity("host,vendor=GenuineIntel,vendor=Hi There!!!!").vendor,
+        Some(*b"Hi There!!!!")
+    );
+    assert!(config(&["-cpu", "host,enforce"]).cpu.enforce);
+    assert!(!config(&["-cpu", "host,check"]).cpu.enforce);
+}
+
+#[test]
+fn the_width_of_physical_addresses_is_the_hosts_unless_given() {
+    for (value, expected) in [
+        ("max,host-phys-bits", AddressBits::Host),
+        ("host,phys-bits=0", AddressBits::Host),
+        ("IvyBridge,phys-bits=36,host-phys-bits=off", AddressBits::Exactly(36)),
+        ("host,phys-bits=36", AddressBits::Exactly(36)),
+        ("host,phys-bits=36,host-phys-bits=on", AddressBits::Host),
+        ("host,host-phys-bits=off", AddressBits::AtMost(40)),
+        ("host,host-phys-bits-limit=0x27", AddressBits::AtMost(39)),
+    ] {
+        assert_eq!(identity(value).address_bits, expected, "{value}");
+    }
+}
+
+#[test]
+fn values_of_a_cpu_that_it_cannot_have_are_refused() {
+    for (word, expected) in [
+        ("vendor=Intel", "12 printable characters, such as GenuineIntel or AuthenticAMD"),
+        ("vendor=", "12 printable characters, such as GenuineIntel or AuthenticAMD"),
+        ("vendor=GenuineIntél", "12 printable characters, such as GenuineIntel or AuthenticAMD"),
+        ("vendor", "a value: vendor=TEXT"),
+        ("+vendor", "vendor=TEXT"),
+        ("-family", "family=N"),
+        ("family=271", "a number from 0 to 270"),
+        ("model=-1", "a number from 0 to 255"),
+        ("stepping=0x10", "a number from 0 to 15"),
+        ("stepping=+1", "a number from 0 to 15"),
+        ("level=0x40000000", "a number from 0x0 to 0x3fffffff"),
+        ("xlevel=8", "a number from 0x80000000 to 0x8fffffff"),
+        ("phys-bits=31", "a number from 32 to 52, or 0 for the default"),
+        ("host-phys-bits-limit=53", "a number from 32 to 52, or 0 for the default"),
+        (&format!("model-id={}", "x".repeat(49)), "at most 48 bytes"),
+    ] {
+        let (text, _) = refusal(&["-cpu", &format!("host,{word}")]);
+        assert_eq!(text, format!("-cpu …,{word}: expected {expected}"));
+    }
+    assert_eq!(refusal(&["-cpu", "host,vendr=GenuineIntel"]).1, "did you mean vendor?");
 }

@@ -30,7 +30,7 @@ const fn word(
 }
 
 /// The bits of leaf 1 EDX that AMD duplicates in leaf 0x80000001 EDX: 0 to 9, 12 to 17, 23 and 24.
-pub(super) const AMD_COPY_OF_LEAF_1: u32 = 0x0183_f3ff;
+pub(crate) const AMD_COPY_OF_LEAF_1: u32 = 0x0183_f3ff;
 
 /// Aliases, with dashes for underscores: first those that QEMU accepts, then those from
 /// /proc/cpuinfo.
