@@ -14,6 +14,14 @@ use super::chain::{Chain, Table, put};
 /// How long answers may wait for their interrupt while there are more requests. It is checked after
 /// each one: where each takes longer, so that waiting would matter, none waits for the next.
 const COALESCING_TIME: Duration = Duration::from_micros(100);
+/// The same where requests take less than [`QUICK`] on average, as those that the page cache
+/// answers.
+const QUICK_COALESCING_TIME: Duration = Duration::from_micros(300);
+/// See [`QUICK_COALESCING_TIME`].
+const QUICK: Duration = Duration::from_micros(25);
+/// Answers are due when there are this many for each request that is left. The device serves the
+/// rest while the driver takes them and makes new requests, so that it needs no notification.
+const ANSWERS_FOR_EACH_LEFT: u32 = 3;
 
 /// Why a queue cannot go on.
 #[derive(Debug, Error)]
@@ -84,9 +92,9 @@ impl Requests<'_> {
     /// Answers each request, those that are held first, with the number of bytes that `answer`
     /// wrote, until there are none, or the queue's service has to end. Where `answer` has none, the
     /// request is held, and those behind it wait. Returns whether none is held. One interrupt is for
-    /// all answers of `COALESCING_TIME`, so that a busy driver is not interrupted by each.
+    /// several answers, so that a busy driver is not interrupted by each: see `Batch`.
     pub fn answer_each(&mut self, mut answer: impl FnMut(&Chain) -> Option<u32>) -> bool {
-        let mut since = Instant::now();
+        let mut batch = Batch::begin();
         while let Some(written) = self.held.front().map(|request| answer(&request.chain)) {
             let Some(written) = written else { return false };
             self.answer(&[written]);
@@ -99,14 +107,21 @@ impl Requests<'_> {
             };
             *self.spare = request.chain;
             self.put_used([(request.head, written)].into_iter());
-            let now = Instant::now();
-            if now.duration_since(since) >= COALESCING_TIME {
+            batch.answers += 1;
+            if batch.is_most(self.left()) || batch.is_late() {
                 self.interrupt();
-                since = now;
+                batch = Batch::begin();
             }
         }
         self.interrupt();
         true
+    }
+
+    /// How many requests are available and not taken.
+    fn left(&self) -> u16 {
+        let available = self.ring.avail_idx(self.service.memory, Ordering::Relaxed);
+        // A ring that cannot be read fails with the next request.
+        available.map_or(0, |index| index.0.wrapping_sub(self.ring.next_avail()))
     }
 
     /// Takes one more request and holds it. False: there is none, or the queue's service has to
@@ -189,6 +204,31 @@ impl Requests<'_> {
             Ok(false) => {}
             Err(error) => self.failed = Some(error),
         }
+    }
+}
+
+/// Answers that share an interrupt.
+struct Batch {
+    since: Instant,
+    answers: u32,
+}
+
+impl Batch {
+    fn begin() -> Self {
+        Self { since: Instant::now(), answers: 0 }
+    }
+
+    /// Whether there are so many that the driver should take them before the device has done those
+    /// that are `left`.
+    fn is_most(&self, left: u16) -> bool {
+        self.answers >= ANSWERS_FOR_EACH_LEFT * u32::from(left)
+    }
+
+    /// Whether the first answer has waited long enough.
+    fn is_late(&self) -> bool {
+        let waited = self.since.elapsed();
+        let is_quick = waited < QUICK * self.answers;
+        waited >= if is_quick { QUICK_COALESCING_TIME } else { COALESCING_TIME }
     }
 }
 

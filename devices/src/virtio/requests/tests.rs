@@ -1,12 +1,13 @@
 use std::sync::Arc;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use vm_memory::GuestMemoryMmap;
 
 use super::super::chain::Chain;
 use super::super::device::VirtioDevice;
 use super::super::testing::{Driver, VERSION_1};
+use super::{Batch, COALESCING_TIME, QUICK_COALESCING_TIME};
 
 /// A device that takes its time for each request.
 #[derive(Debug)]
@@ -57,6 +58,27 @@ fn quick_answers_share_an_interrupt() {
 }
 
 #[test]
+fn answers_are_due_when_a_quarter_of_the_requests_is_left() {
+    let due = |answers, left| Batch { answers, ..Batch::begin() }.is_most(left);
+    assert!(!due(23, 8));
+    assert!(due(24, 8));
+    assert!(!due(1, 1), "the driver has two, and gets both");
+    assert!(due(1, 0));
+    assert!(!due(u32::from(u16::MAX), u16::MAX));
+}
+
+#[test]
+fn answers_wait_longer_where_requests_are_quick() {
+    let late = |answers, waited| {
+        let since = Instant::now().checked_sub(waited).expect("the machine has run for long");
+        Batch { since, answers }.is_late()
+    };
+    assert!(late(1, COALESCING_TIME));
+    assert!(!late(100, COALESCING_TIME));
+    assert!(late(100, QUICK_COALESCING_TIME));
+}
+
+#[test]
 fn a_slow_answer_does_not_wait_for_the_next_one() {
-    assert_eq!(interrupts(super::COALESCING_TIME, 3), 3);
+    assert_eq!(interrupts(COALESCING_TIME, 3), 3);
 }
