@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use devices::virtio::block::{
     Action, Block, BlockBackend, BlockEvent, BlockObserver, BlockOptions, Operation,
 };
-use storage::disk::{Disk, DiskError, DiskFormat};
+use storage::disk::{Disk, DiskError, DiskFormat, Examined};
 use vm_memory::VolatileSlice;
 
 use crate::report;
@@ -24,7 +24,7 @@ pub fn open(configs: &[DiskConfig]) -> Result<Vec<Arc<Block>>, DiskError> {
 }
 
 /// A disk that a run would give to the guest.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Planned {
     /// Its format.
     pub format: DiskFormat,
@@ -34,6 +34,8 @@ pub struct Planned {
     pub is_new: bool,
     /// What is probably a mistake.
     pub warning: Option<String>,
+    /// Keeps the image locked, so that a second disk cannot have it.
+    _image: Option<Examined>,
 }
 
 /// What the guest would get from [`open`]. Checks what that checks, locks included, and neither
@@ -45,12 +47,13 @@ pub fn examine(config: &DiskConfig) -> Result<Planned, DiskError> {
     if let Some(size) = config.size.filter(|_| !config.path.exists()) {
         let format = format_of_new(config);
         storage::disk::check_creation(&config.path, format, size)?;
-        return Ok(Planned { format, size, is_new: true, warning: None });
+        return Ok(Planned { format, size, is_new: true, warning: None, _image: None });
     }
     let (path, backing) = (&config.path, config.backing.as_deref());
-    let (format, size) = Disk::examine(path, config.options, backing)?;
+    let image = Disk::examine(path, config.options, backing)?;
+    let (format, size) = (image.format, image.size);
     let warning = config.size.and_then(|wanted| other_size(path, wanted, size));
-    Ok(Planned { format, size, is_new: false, warning })
+    Ok(Planned { format, size, is_new: false, warning, _image: Some(image) })
 }
 
 /// What the user says that a new image is to be, or what its name says.

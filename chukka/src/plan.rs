@@ -59,14 +59,15 @@ pub fn text(request: &Request, state: Option<&str>) -> Result<String, RunError> 
     let (machine, memory) = (config.machine.name(), Size(config.memory));
     line(&mut text, "boots", &how);
     line(&mut text, "machine", &format!("{machine}, {memory} of memory, {} {cpus}", config.cpus));
-    let (disks, cards) = (request.disks.len(), request.cards.len());
+    let (count, cards) = (request.disks.len(), request.cards.len());
     let others = usize::from(request.cds.is_some()) + usize::from(config.rng.is_some());
-    run::check_places(config.machine, disks, others, cards)?;
+    run::check_places(config.machine, count, others, cards)?;
     let mut disk_warnings = Vec::new();
-    for config in &request.disks {
-        let disk = disks::examine(config)?;
-        line(&mut text, "disk", &described(config, &disk));
-        disk_warnings.extend(disk.warning);
+    // All of them are open at once, as in a run.
+    let disks = request.disks.iter().map(disks::examine).collect::<Result<Vec<_>, _>>()?;
+    for (config, disk) in request.disks.iter().zip(disks.iter()) {
+        line(&mut text, "disk", &described(config, disk));
+        disk_warnings.extend(disk.warning.clone());
     }
     if let Some(cds) = &request.cds {
         cdrom::open(Some(cds), &request.cd_net)?;

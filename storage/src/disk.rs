@@ -146,6 +146,16 @@ pub struct Disk {
     lock: Result<Lock, io::Error>,
 }
 
+/// An image that was opened to see whether it can be used. It is locked until this is dropped.
+#[derive(Debug)]
+pub struct Examined {
+    /// Its format.
+    pub format: DiskFormat,
+    /// Bytes that the guest would see.
+    pub size: u64,
+    _opened: open::Opened,
+}
+
 impl Disk {
     /// Opens and locks an image.
     ///
@@ -170,8 +180,8 @@ impl Disk {
         Ok(Self { path: path.into(), options, image: opened.image, overlay, lock: opened.lock })
     }
 
-    /// Checks all that [`Self::open_over`] checks, and changes nothing. Returns the format and the
-    /// size in bytes.
+    /// Checks all that [`Self::open_over`] checks, and changes nothing. What is returned has the
+    /// locks.
     ///
     /// # Errors
     /// As of [`Self::open_over`].
@@ -179,10 +189,10 @@ impl Disk {
         path: &Path,
         options: DiskOptions,
         backing: Option<&Path>,
-    ) -> Result<(DiskFormat, u64), DiskError> {
+    ) -> Result<Examined, DiskError> {
         let opened = open::image(path, options, backing, true)?;
         options.snapshot.then(|| new_overlay(opened.image.len())).transpose()?;
-        Ok((opened.format, opened.image.len()))
+        Ok(Examined { format: opened.format, size: opened.image.len(), _opened: opened })
     }
 
     /// The name it was opened by.

@@ -119,16 +119,29 @@ pub(super) fn qcow2(
 /// # Errors
 /// It is not there, is neither, or another process has it.
 pub(super) fn file(path: &Path, read_only: bool, cache: CacheMode) -> Result<Locked, DiskError> {
+    file_unless(path, read_only, cache, |_| Ok(()))
+}
+
+/// The same, unless `refuse` finds that its device and inode are not to be locked.
+fn file_unless(
+    path: &Path,
+    read_only: bool,
+    cache: CacheMode,
+    refuse: impl FnOnce((u64, u64)) -> Result<(), DiskError>,
+) -> Result<Locked, DiskError> {
     let (file, metadata) = file_or_device(path, read_only)?;
-    let lock = lock::lock(&file, path, read_only)?;
     let id = (metadata.dev(), metadata.ino());
+    refuse(id)?;
+    let lock = lock::lock(&file, path, read_only)?;
     let medium = medium_of(path, file, read_only, cache)?;
     Ok(Locked { medium, lock, id })
 }
 
 fn file_or_device(path: &Path, read_only: bool) -> Result<(File, Metadata), DiskError> {
-    let failed = |source: io::Error| match source.kind() {
-        io::ErrorKind::IsADirectory => DiskError::Kind { path: path.into(), is_directory: true },
+    let failed = |source: io::Error| match source.raw_os_error() {
+        Some(libc::EISDIR) => DiskError::Kind { path: path.into(), is_directory: true },
+        // A socket.
+        Some(libc::ENXIO) => DiskError::Kind { path: path.into(), is_directory: false },
         _ => DiskError::Open { path: path.into(), source },
     };
     let file = medium::open(path, read_only, libc::O_NONBLOCK).map_err(failed)?;
@@ -238,9 +251,14 @@ fn backing(
         })?),
     };
     let opened = member(&wanted, format, chain);
-    opened
-        .map(Some)
-        .map_err(|source| DiskError::Backing { path: path.into(), source: source.into() })
+    opened.map(Some).map_err(|source| {
+        // The user has named the image on top; the last one says what is wrong.
+        let source = match source {
+            DiskError::Backing { source, .. } => source,
+            source => source.into(),
+        };
+        DiskError::Backing { path: path.into(), source }
+    })
 }
 
 const STANDALONE: &str = "make it a standalone image: qemu-img convert -O qcow2 OLD NEW";
@@ -252,25 +270,26 @@ fn member(
     format: Option<DiskFormat>,
     chain: &mut Vec<(u64, u64)>,
 ) -> Result<Backing, DiskError> {
-    let locked = file(path, true, CacheMode::Writeback)?;
-    let refuse = |problem: &str, hint| {
-        Err(DiskError::Qcow2 { path: path.into(), problem: problem.into(), hint })
-    };
-    if chain.contains(&locked.id) {
-        return refuse("is its own backing file", "correct it: qemu-img rebase -u -b BASE IMAGE");
-    }
-    if chain.len() >= MAX_CHAIN {
-        return refuse("is behind more than 32 other images", STANDALONE);
-    }
+    let refusal =
+        |problem: &str, hint| DiskError::Qcow2 { path: path.into(), problem: problem.into(), hint };
+    // Before it is locked: this process has the lock of an image that is its own backing file.
+    let locked = file_unless(path, true, CacheMode::Writeback, |id| {
+        if chain.contains(&id) {
+            let hint = "correct it: qemu-img rebase -u -b BASE IMAGE";
+            return Err(refusal("is its own backing file", hint));
+        }
+        if chain.len() >= MAX_CHAIN {
+            return Err(refusal("is behind more than 32 other images", STANDALONE));
+        }
+        Ok(())
+    })?;
     chain.push(locked.id);
     let is_raw = match format {
         Some(format) => format == DiskFormat::Raw,
         None if probed(path, &locked.medium)? == DiskFormat::Raw => true,
         None => {
-            return refuse(
-                "is used by an image that does not name its format",
-                "if it is really qcow2: qemu-img rebase -u -b BASE -F qcow2 IMAGE",
-            );
+            let hint = "if it is really qcow2: qemu-img rebase -u -b BASE -F qcow2 IMAGE";
+            return Err(refusal("is used by an image that does not name its format", hint));
         }
     };
     let image: Box<dyn Image> = if is_raw {

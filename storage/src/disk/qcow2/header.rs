@@ -31,6 +31,11 @@ const DATA_FILE: u64 = 4;
 const COMPRESSION_TYPE: u64 = 8;
 const EXTENDED_L2: u64 = 16;
 
+/// The most snapshots, as in QEMU (`QCOW_MAX_SNAPSHOTS`, block/qcow2.h), and the bytes of the
+/// smallest entry of their table.
+const MAX_SNAPSHOTS: u32 = 65536;
+const SNAPSHOT_HEADER_LEN: u64 = 40;
+
 /// Where fields are that are changed.
 pub(super) const SIZE_AT: u64 = 24;
 pub(super) const L1_AT: u64 = 36;
@@ -38,7 +43,7 @@ pub(super) const REFCOUNT_TABLE_AT: u64 = 48;
 pub(super) const INCOMPATIBLE_AT: u64 = 72;
 pub(super) const AUTOCLEAR_AT: u64 = 88;
 
-const DAMAGED: &str = "is the copy complete? chukka disk check shows details";
+const DAMAGED: &str = "the image is damaged: is the copy complete?";
 const CONVERT: &str = "convert it: qemu-img convert -O qcow2 OLD NEW";
 
 /// What a header says.
@@ -162,9 +167,14 @@ impl Header {
             let len = self.refcount_table_len;
             return Err(format!("has a refcount table of {len} bytes, expected up to 8 MiB"));
         }
+        if self.snapshots > MAX_SNAPSHOTS {
+            let count = self.snapshots;
+            return Err(format!("has {count} snapshots, expected up to {MAX_SNAPSHOTS}"));
+        }
         let tables = [
             ("L1 table", self.l1_at, entries * 8),
             ("refcount table", self.refcount_table_at, self.refcount_table_len),
+            ("snapshot table", self.snapshots_at, u64::from(self.snapshots) * SNAPSHOT_HEADER_LEN),
         ];
         for (what, at, len) in tables {
             let is_inside = at.checked_add(len).is_some_and(|end| end <= file_len);

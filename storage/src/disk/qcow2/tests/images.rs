@@ -170,6 +170,8 @@ fn what_is_not_known_is_refused_by_name() {
         (&[(40, 1)], "has its L1 table at byte"),
         (&[(55, 1)], "has its refcount table at byte"),
         (&[(56, 1)], "has a refcount table of"),
+        (&[(60, 1)], "has 16777216 snapshots, expected up to 65536"),
+        (&[(63, 1)], "has its snapshot table at byte 0"),
     ] {
         let mut bad = good.clone();
         for (at, byte) in changes {
@@ -230,7 +232,12 @@ fn a_backing_file_is_used_only_where_the_user_can_expect_it() {
     assert!(whole(first(&vmdk, None).unwrap_err()).contains("of the format 'vmdk'"));
     let circle = overlay("circle-1", "circle-2", &["-F", "qcow2"]);
     overlay("circle-2", "circle-1", &["-F", "qcow2"]);
-    assert!(whole(first(&circle, None).unwrap_err()).contains("Cannot use the backing file"));
+    let refused = whole(first(&circle, None).unwrap_err());
+    assert!(refused.contains("Cannot use the backing file of"), "{refused}");
+    assert!(refused.contains("is its own backing file"), "{refused}");
+    let writable = DiskOptions { format: Some(DiskFormat::Qcow2), ..DiskOptions::default() };
+    let refused = whole(Disk::open(&circle, writable).unwrap_err());
+    assert!(refused.contains("is its own backing file"), "{refused}");
     // A chain; and an image that does not name the format of its backing file, which is qcow2.
     let top = overlay("top", "good", &["-F", "qcow2"]);
     assert_eq!(first(&top, None).unwrap(), 5);
