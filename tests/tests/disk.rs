@@ -281,10 +281,14 @@ fn a_guest_pauses_on_a_full_file_system_and_goes_on_when_there_is_room() {
         );
         writer.chukka.wait_for_error_within(&again, LIMIT);
         let (chukka, log) = (writer.chukka, writer.log);
-        // Paused once more, it can be ended.
-        chukka.signal(libc::SIGTERM);
+        // Paused once more, it can be ended. A report says that it is paused, and nothing of CPUs.
+        let signal = if machine == "pc" { libc::SIGTERM } else { libc::SIGQUIT };
+        chukka.signal(signal);
         let ended = chukka.wait();
-        assert_eq!(ended.signal(), Some(libc::SIGTERM), "{}", ended.stderr);
+        assert_eq!(ended.signal(), Some(signal), "{}", ended.stderr);
+        let is_reported = ended.stderr.contains("the guest is paused, and its CPUs are stopped");
+        assert_eq!(is_reported, signal == libc::SIGQUIT, "{}", ended.stderr);
+        assert!(!ended.stderr.contains("CPU 0"), "{}", ended.stderr);
         let reported = std::fs::read(&log).expect("it is there").len();
         assert!(reported > paused, "{machine}: {paused}, {reported}");
         let check = storage::disk::check(&path, Some(format)).expect("it can be read");
@@ -331,6 +335,10 @@ fn a_dry_run_shows_what_each_disk_is_and_neither_creates_nor_changes_one() {
     assert_eq!(ended.code(), Some(125));
     assert!(ended.stderr.contains("is in use by "), "{}", ended.stderr);
     drop(lock);
+    let twice = drive(&raw, "");
+    let ended = plan(&[&twice, &twice]);
+    assert_eq!(ended.code(), Some(125));
+    assert!(ended.stderr.contains("is in use"), "{}", ended.stderr);
     let missing = drive(&scratch.path("folder/new.raw"), ",size=1G");
     let ended = plan(&[&missing]);
     assert_eq!(ended.code(), Some(125));

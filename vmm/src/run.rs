@@ -354,7 +354,7 @@ impl<'a> Vm<'a> {
                 Next::Report(then) => {
                     if let Ok(events) = manager.subscriber_mut(id)
                         && let Some(outcome) =
-                            self.report(&mut vcpus, then, events, &flusher, &mut tell)
+                            self.report(&mut vcpus, then, events, (&devices, &flusher), &mut tell)
                     {
                         break outcome;
                     }
@@ -456,9 +456,16 @@ impl<'a> Vm<'a> {
         vcpus: &mut [Vcpu],
         then: Option<Outcome>,
         events: &mut EventLoop,
-        flusher: &Flusher,
+        (devices, flusher): (&Devices, &Flusher),
         tell: &mut impl FnMut(&Message),
     ) -> Option<Outcome> {
+        // Its CPUs do nothing: how long they have been quiet would mislead.
+        if devices.disks.are_waiting() {
+            events.take_watched();
+            flusher.flush();
+            tell(&Message::Paused);
+            return then.map(|outcome| events.judge(outcome));
+        }
         let recorded = vcpus.iter().all(|vcpu| vcpu.log.is_some());
         if !recorded && !events.take_watched() {
             vcpus.iter_mut().for_each(|vcpu| vcpu.log = Some(Box::default()));

@@ -23,6 +23,8 @@ pub enum Message {
     Warning(String),
     /// The guest has printed nothing so far. Holds what the user should know.
     NothingYet(String),
+    /// The guest is paused: a disk waits until its image can be read or written.
+    Paused,
     /// What a CPU of the guest was doing, in a sentence.
     Cpu(String),
     /// And the details: where it was, and its last exits.
@@ -54,6 +56,9 @@ impl fmt::Display for Message {
             Self::NothingYet(advice) => {
                 write!(f, "the guest has printed nothing for 3 s: {advice}")
             }
+            Self::Paused => f.write_str(
+                "the guest is paused, and its CPUs are stopped, until its disk works again",
+            ),
             Self::Cpu(text) => f.write_str(text),
             Self::CpuDetails(text) => write!(f, "    {text}"),
             Self::VmCoreInfo(info) => {
