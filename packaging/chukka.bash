@@ -110,6 +110,13 @@ _chukka() {
                 _chukka_paths -f
             fi
             return ;;
+        inspect)
+            if [[ $cur == -* ]]; then
+                _chukka_options "json" --
+            else
+                _chukka_paths -f
+            fi
+            return ;;
         restart-install)
             if [[ $cur == -* ]]; then
                 _chukka_options "" --
@@ -161,7 +168,7 @@ _chukka() {
             if [[ $cur == -* ]]; then
                 _chukka_options "" --
             else
-                _chukka_words "install start fetch restart-install bootloader disk cache help version"
+                _chukka_words "install start fetch inspect restart-install bootloader disk cache help version"
             fi
             return ;;
         version)
@@ -239,7 +246,7 @@ _chukka() {
     if [[ $cur == -* || COMP_CWORD -gt 1 ]]; then
         _chukka_options "kernel initrd append location no-location-args bootdisk entry state initrd-inject preseed kickstart autoyast autocf offline fetch checksum dry-run bios pflash L option-rom boot fw_cfg smbios credential m smp cpu machine M accel enable-kvm rtc uuid name drive hda hdb hdc hdd cdrom snapshot nic netdev net object serial nographic nodefaults debugcon global device chardev msg trace gdb s S qmp monitor no-reboot action timeout silence fail-on json pidfile sandbox help h version display vnc parallel vga no-user-config no-hpet d" -
     else
-        _chukka_words "install start fetch restart-install bootloader disk cache help version"
+        _chukka_words "install start fetch inspect restart-install bootloader disk cache help version"
     fi
 }
 

@@ -5,6 +5,7 @@ local -a commands=(
     'install:install a guest from an install tree onto a disk'
     'start:boot the disk of an installed guest'
     'fetch:find or download a kernel and initrd without booting'
+    'inspect:say what a kernel file is, and how it boots'
     'restart-install:make -state DIR boot its installer again'
     'bootloader:read a disk'\''s boot menu; copy out its kernel and initrd'
     'disk:create, describe, check or enlarge the image of a disk'
@@ -102,6 +103,12 @@ if (( CURRENT > 2 )); then
                 '*--dry-run[Only show what was found, where and by which rule]' \
                 ':LOCATION:_files'
             return ;;
+        inspect)
+            shift words; (( CURRENT-- ))
+            _arguments \
+                '*--json[Print JSON]' \
+                ':FILE:_files'
+            return ;;
         restart-install)
             shift words; (( CURRENT-- ))
             _arguments \
@@ -145,7 +152,7 @@ if (( CURRENT > 2 )); then
         help)
             shift words; (( CURRENT-- ))
             _arguments \
-                '1:command:((install start fetch restart-install bootloader disk cache help version))'
+                '1:command:((install start fetch inspect restart-install bootloader disk cache help version))'
             return ;;
         version)
             shift words; (( CURRENT-- ))

@@ -10,6 +10,7 @@ mod copy_out;
 mod dashes;
 mod disk;
 mod fetch;
+mod inspect;
 mod install;
 mod pygrub;
 mod restart_install;
@@ -42,11 +43,12 @@ struct Subcommand {
 }
 
 /// All of them.
-static SUBCOMMANDS: [Subcommand; 7] = [
+static SUBCOMMANDS: [Subcommand; 8] = [
     Subcommand { name: "bootloader", describe: bootloader::command, run: bootloader::run },
     Subcommand { name: "cache", describe: cache::command, run: cache::run },
     Subcommand { name: "disk", describe: disk::command, run: disk::run },
     Subcommand { name: "fetch", describe: fetch::command, run: fetch::run },
+    Subcommand { name: "inspect", describe: inspect::command, run: inspect::run },
     Subcommand { name: "install", describe: install::command, run: install::run },
     Subcommand {
         name: "restart-install",

@@ -24,7 +24,11 @@ fn open_report(args: &[OsString]) -> Option<RunReport> {
         Err(failed) => failed,
     };
     let text = format!("Cannot create '{}' for -json: {error}", path.display());
-    report::message(&text, Some("check that its directory exists and is writable"));
+    let hint = match error.kind() {
+        io::ErrorKind::AlreadyExists => "-json FILE writes to FILE: name a new one",
+        _ => "check that its directory exists and is writable",
+    };
+    report::message(&text, Some(hint));
     None
 }
 

@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ impl RunReport {
         let Some(path) = args::json_asked_for(args) else { return Ok(Self::default()) };
         let file = match path.as_os_str() {
             name if name == OsStr::new("-") => None,
-            name => Some(File::create(name).map_err(|error| (PathBuf::from(&path), error))?),
+            name => Some(create(Path::new(name)).map_err(|error| (PathBuf::from(&path), error))?),
         };
         Ok(Self { to: Some((path.into(), file)), ..Self::default() })
     }
@@ -141,6 +141,26 @@ impl RunReport {
     }
 }
 
+/// Creates the file of a report, or empties an earlier one. Anything else is left alone: the word after
+/// `-json` may be the user's kernel.
+fn create(path: &Path) -> io::Result<File> {
+    let file = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Ok(file);
+    }
+    let mut beginning = Vec::new();
+    (&file).take(BEGINNING.len() as u64).read_to_end(&mut beginning)?;
+    if !beginning.is_empty() && beginning != BEGINNING {
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "it is not a report of chukka's"));
+    }
+    (&file).rewind()?;
+    file.set_len(0)?;
+    Ok(file)
+}
+
+/// How a report begins.
+const BEGINNING: &[u8] = b"{\n";
+
 /// To the microsecond.
 fn seconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e6).round() / 1e6
@@ -159,4 +179,25 @@ fn cpu(report: &CpuReport) -> Value {
         "activity": report.sentence(),
         "last_exits": report.exits,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn only_a_report_is_overwritten() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("report");
+        create(&path).unwrap().write_all(b"{\n  1\n}\n").unwrap();
+        create(&path).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"");
+        create(&path).unwrap();
+        fs::write(&path, b"MZ a kernel").unwrap();
+        assert_eq!(create(&path).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&path).unwrap(), b"MZ a kernel");
+        assert!(create(Path::new("/dev/null")).is_ok());
+    }
 }

@@ -1,6 +1,7 @@
 //! Determines the kind of kernel in a file by its content, before anything is loaded.
 
 mod bzimage;
+mod compression;
 mod container;
 mod efi;
 mod elf;
@@ -15,6 +16,7 @@ use thiserror::Error;
 
 pub(crate) use bzimage::ENTRY_64;
 pub use bzimage::{BzImage, BzImageError, LinuxEntry};
+pub use compression::compression;
 pub use container::{Container, ContainerKind};
 pub use elf::{Class, Elf, ElfError, Segment};
 pub use multiboot::{Multiboot, MultibootError, Version as MultibootVersion};
@@ -188,7 +190,13 @@ impl KernelImage {
         let kind = ContainerKind::Gzip;
         Self::plain(
             source,
-            Some(Container { file: packed, kind, initrd: None, cmdline: Vec::new() }),
+            Some(Container {
+                file: packed,
+                kind,
+                sections: Vec::new(),
+                initrd: None,
+                cmdline: Vec::new(),
+            }),
         )
     }
 

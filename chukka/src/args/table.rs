@@ -128,10 +128,11 @@ const fn flag(
 
 /// The commands: what chukka does besides running a guest, and `help` and `version` for those who
 /// expect them. Name and one line of help.
-pub static COMMANDS: [(&str, &str); 9] = [
+pub static COMMANDS: [(&str, &str); 10] = [
     ("install", "install a guest from an install tree onto a disk"),
     ("start", "boot the disk of an installed guest"),
     ("fetch", "find or download a kernel and initrd without booting"),
+    ("inspect", "say what a kernel file is, and how it boots"),
     ("restart-install", "make -state DIR boot its installer again"),
     ("bootloader", "read a disk's boot menu; copy out its kernel and initrd"),
     ("disk", "create, describe, check or enlarge the image of a disk"),

@@ -24,6 +24,8 @@ const PROTOCOL_2_03: u16 = 0x203;
 const PROTOCOL_2_04: u16 = 0x204;
 /// Protocol 2.06: `cmdline_size`.
 const PROTOCOL_2_06: u16 = 0x206;
+/// Protocol 2.08: `payload_offset` and `payload_length`.
+const PROTOCOL_2_08: u16 = 0x208;
 /// Protocol 2.10: `pref_address` and `init_size`.
 const PROTOCOL_2_10: u16 = 0x20a;
 /// Protocol 2.12: `xloadflags`, which declares the 64-bit entry point; Linux 3.8.
@@ -210,6 +212,18 @@ impl BzImage {
     /// Whether `xloadflags` declares a 64-bit entry point.
     pub fn has_64_bit_entry(&self) -> bool {
         self.protocol() >= PROTOCOL_2_12 && self.header.xloadflags & XLF_KERNEL_64 != 0
+    }
+
+    /// The kernel's description of itself, cut off after 64 bytes and safe to print; empty if there
+    /// is none.
+    pub fn version_text(&self) -> &str {
+        &self.version_text
+    }
+
+    /// File offset of the compressed kernel in bytes, from protocol 2.08 on.
+    pub(super) fn compressed_offset(&self) -> Option<u64> {
+        let is_there = self.protocol() >= PROTOCOL_2_08 && self.header.payload_length > 0;
+        is_there.then(|| self.payload + u64::from(self.header.payload_offset))
     }
 
     /// Boot protocol version: major in the high byte, minor in the low one.

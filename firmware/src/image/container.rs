@@ -27,6 +27,8 @@ pub struct Container {
     pub file: SourceFile,
     /// Its format.
     pub kind: ContainerKind,
+    /// The sections of a unified kernel image: names and sizes in bytes.
+    pub sections: Vec<(String, u64)>,
     /// Its initrd, preceded by microcode updates.
     pub initrd: Option<SourceFile>,
     /// Its command line, or empty.

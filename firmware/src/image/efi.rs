@@ -70,6 +70,7 @@ impl Efi {
         let container = Container {
             file: source.clone(),
             kind: ContainerKind::UnifiedKernelImage,
+            sections: sections.iter().map(Section::described).collect(),
             initrd,
             cmdline: cmdline.unwrap_or_default(),
         };

@@ -35,6 +35,12 @@ pub(super) struct Section {
 }
 
 impl Section {
+    /// The name for people, and the size in bytes.
+    pub fn described(&self) -> (String, u64) {
+        let size = self.file.end.saturating_sub(self.file.start);
+        (String::from_utf8_lossy(self.name()).into_owned(), size)
+    }
+
     /// The name without NUL padding.
     pub fn name(&self) -> &[u8] {
         self.name.split(|byte| *byte == 0).next().unwrap_or_default()

@@ -7,7 +7,8 @@ use std::process::{Command, Stdio};
 
 use chukka_tests::assets;
 use chukka_tests::native::image::BzImage;
-use chukka_tests::native::{self, Scratch, Start};
+use chukka_tests::native::{self, Scratch, Start, start};
+use serde_json::Value;
 
 use crate::dump::{MIB, words};
 
@@ -176,6 +177,33 @@ fn check(file: &[u8], cell: &str, bios: Option<&str>) {
     assert_eq!((ended.code(), ended.text().trim()), (Some(0), expected.as_str()), "{ended:?}");
 }
 
+/// Checks that `chukka inspect` says of `file` what the page says.
+fn inspect(file: &[u8], cells: [&str; 3]) {
+    let scratch = Scratch::new();
+    let path = scratch.file("kernel", file);
+    let inspect = start(["inspect".as_ref(), path.as_os_str()]);
+    if cells == ["refused"; 3] {
+        let ended = inspect.run();
+        assert_eq!(ended.code(), Some(125), "{ended:?}");
+        assert!(ended.stderr.contains("hint: "), "{ended:?}");
+        return;
+    }
+    let text = inspect.run();
+    assert!(text.code() == Some(0) && text.text().contains("\n-bios seabios "), "{text:?}");
+    let ended = inspect.args(["--json"]).run();
+    let report: Value = serde_json::from_str(&ended.text()).expect("JSON");
+    let is_packed = report["container"].is_object();
+    assert_eq!(is_packed, file.starts_with(b"\x1f\x8b") || report["kernel_size"] != report["size"]);
+    let ways = report["boots"].as_array().expect("a list");
+    for (by, cell) in ["direct", "builtin", "seabios"].into_iter().zip(cells) {
+        let way = ways.iter().find(|way| way["by"] == by).expect("each way is there");
+        let found =
+            way["entry"].as_str().map_or("refused", |entry| entry.trim_end_matches(" point"));
+        assert_eq!(found, cell, "{by}: {ended:?}");
+        assert_eq!(way["error"].is_string(), cell == "refused", "{by}: {ended:?}");
+    }
+}
+
 /// A row: the file, and what the page says of its boot directly, by the built-in firmware, and by SeaBIOS. What follows
 /// "as" in a cell is tested: a file with a kernel in it boots as that one.
 type Row = (&'static str, [&'static str; 3]);
@@ -192,6 +220,11 @@ macro_rules! rows {
             #[test]
             fn by_the_built_in_firmware() {
                 super::check(&super::$file(), $builtin, Some("builtin"));
+            }
+
+            #[test]
+            fn as_inspect_says() {
+                super::inspect(&super::$file(), [$direct, $builtin, $seabios]);
             }
 
             #[test]
