@@ -50,6 +50,8 @@ esac
 if [ "$what" = test ]; then
 	PATH=$PATH:/usr/sbin:/sbin
 	programs="$programs $servers"
+	# The other end of `-netdev stream`.
+	programs="$programs passt:passt"
 	# What bench-location compares with.
 	programs="$programs wget:wget"
 	# What makes the images that tests read, and the Debian disk below.

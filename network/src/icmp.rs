@@ -56,6 +56,16 @@ impl Quote {
 
 /// Tells the guest that a packet did not arrive.
 pub(crate) fn unreachable(link: &mut Link, addresses: &Addresses, quote: &Quote, why: Unreachable) {
+    let is_group = match quote.path.to {
+        IpAddr::V4(to) => {
+            let everyone = addresses.ipv4.is_some_and(|net| net.broadcast() == to);
+            everyone || to.is_broadcast() || to.is_multicast()
+        }
+        IpAddr::V6(to) => to.is_multicast(),
+    };
+    if is_group {
+        return;
+    }
     let gateway: Option<IpAddr> = match quote.path.to {
         IpAddr::V4(_) => addresses.ipv4.map(|net| net.host().into()),
         IpAddr::V6(_) => addresses.ipv6.map(|net| net.host().into()),

@@ -97,7 +97,9 @@ impl Flows {
             Route::Prohibited => {
                 return icmp::unreachable(cx.link, cx.addresses, &quote(), Unreachable::Prohibited);
             }
-            Route::Nowhere => return,
+            Route::Nowhere => {
+                return icmp::unreachable(cx.link, cx.addresses, &quote(), Unreachable::Host);
+            }
         };
         let key = Key { guest, dns, ipv4: target.is_ipv4() };
         if let Err(error) = self.send(key, target, payload, packet, cx) {

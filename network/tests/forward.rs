@@ -25,7 +25,11 @@ fn host(peer: &Peer) -> SocketAddr {
 
 /// A client reaches a server in the guest, and each sees what the other sends and closes.
 fn serve(guest: &str, gateway: IpAddress) {
-    let mut peer = Peer::new(&forwarding(Protocol::Tcp, guest));
+    serve_with(&forwarding(Protocol::Tcp, guest), gateway);
+}
+
+fn serve_with(config: &Config, gateway: IpAddress) {
+    let mut peer = Peer::new(config);
     let handle = peer.socket(4096);
     peer.tcp(handle).listen(80).unwrap();
     let to = host(&peer);
@@ -61,6 +65,12 @@ fn a_forwarded_port_leads_to_the_guest_by_ipv6() {
         return;
     }
     serve("[fec0::15]:80", IpAddress::v6(0xfec0, 0, 0, 0, 0, 0, 0, 2));
+}
+
+#[test]
+fn a_closed_network_still_forwards_ports() {
+    let config = Config { restrict: true, ..forwarding(Protocol::Tcp, "10.0.2.15:80") };
+    serve_with(&config, IpAddress::v4(10, 0, 2, 2));
 }
 
 #[test]

@@ -238,6 +238,61 @@ fn another_network_has_its_own_addresses() {
 }
 
 #[test]
+fn host_dns_and_dhcpstart_are_what_the_options_say() {
+    let [host, dns, first] = [9, 8, 77].map(|last| Some(Ipv4Addr::new(192, 168, 76, last)));
+    let net = Ipv4Config::new([192, 168, 76, 0].into(), 24, host, dns, first).unwrap();
+    let mut raw = Raw::new(&Config { ipv4: Some(net), ..config() });
+    let frames = raw.send(&dhcp([0x52, 0x54, 0, 0, 0, 1], [0; 4], &[53, 1, 1]));
+    let message = &frames[0].bytes;
+    assert_eq!(
+        (&message[26..30], &message[58..62]),
+        (&[192, 168, 76, 9][..], &[192, 168, 76, 77][..])
+    );
+    let has = |option: &[u8]| message.windows(option.len()).any(|window| window == option);
+    assert!(has(&[3, 4, 192, 168, 76, 9]), "the router");
+    assert!(has(&[6, 4, 192, 168, 76, 8]), "the name server");
+    let mut ping = |to: u8, answered| {
+        let frame = ipv4([192, 168, 76, 77], [192, 168, 76, to], 1, (0, 0), &echo(HOST)[34..]);
+        let frames = raw.send(&frame);
+        assert_eq!(frames.first().map(|frame| parse(frame).2[0]), answered, "{to}");
+    };
+    ping(9, Some(0));
+    ping(8, Some(0));
+    ping(2, Some(3));
+}
+
+#[test]
+fn a_network_has_one_version_of_ip_only_if_asked() {
+    let solicitation =
+        ipv6("fe80::5054:ff:fe12:3456", "ff02::2", 58, &[133, 0, 0, 0, 0, 0, 0, 0], 2);
+    let discover = dhcp([0x52, 0x54, 0, 0, 0, 1], [0; 4], &[53, 1, 1]);
+    let mut raw = Raw::new(&Config { ipv4: None, ..config() });
+    assert_eq!((raw.send(&solicitation).len(), raw.send(&discover).len()), (1, 0));
+    assert!(raw.send(&echo(HOST)).is_empty());
+    let mut raw = Raw::new(&Config { ipv6: None, ..config() });
+    assert_eq!((raw.send(&solicitation).len(), raw.send(&discover).len()), (0, 1));
+}
+
+#[test]
+fn addresses_that_no_router_knows_are_unreachable() {
+    let mut raw = Raw::new(&config());
+    // On this link, where nobody else is; the host's loopback by its own name; and this network.
+    for to in [[10, 0, 2, 99], [127, 0, 0, 1], [0, 0, 0, 1]] {
+        for frame in [tcp(to, (5000, 80), 1, 2), udp(to, 5000, 7, b""), echo(to)] {
+            assert_eq!(icmp_error(&raw.send(&frame)), (3, 1), "{to:?}");
+        }
+    }
+    // Nothing is said about what was sent to many (RFC 1122 section 3.2.2).
+    for to in [[10, 0, 2, 255], [255; 4], [224, 0, 0, 251]] {
+        for frame in [tcp(to, (5000, 80), 1, 2), udp(to, 5000, 7, b""), echo(to)] {
+            assert!(raw.send(&frame).is_empty(), "{to:?}");
+        }
+    }
+    let counters = raw.network.counters();
+    assert_eq!((counters.tcp_flows, counters.udp_flows), (0, 0));
+}
+
+#[test]
 fn the_gateway_answers_echo_requests() {
     let mut raw = Raw::new(&config());
     for last in [2, 3] {
@@ -322,6 +377,29 @@ fn dns_queries_go_to_the_resolver_and_no_one_else_answers() {
     assert_eq!(&datagram[8..], b"an answer");
     // Other ports of the DNS server are closed.
     assert_eq!(icmp_error(&raw.send(&udp([10, 0, 2, 3], 5353, 54, b""))), (3, 3));
+}
+
+#[test]
+fn dns_queries_by_ipv6_go_to_the_resolver() {
+    let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+    server.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let resolver = Resolver::Server(server.local_addr().unwrap());
+    let mut raw = Raw::new(&Config { resolver, ..config() });
+    raw.send(&ipv6("fec0::15", "fec0::3", 17, &udp_bytes(5353, 53, b"a query"), 6));
+    let mut buffer = [0; 100];
+    let (count, from) = server.recv_from(&mut buffer).unwrap();
+    assert_eq!(&buffer[..count], b"a query");
+    server.send_to(b"an answer", from).unwrap();
+    let mut frames = raw.wait();
+    // A guest that has not been heard of is asked for by its address first.
+    while frames.iter().all(|frame| frame.bytes[20] != 17) {
+        let more = raw.wait();
+        assert!(!more.is_empty());
+        frames.extend(more);
+    }
+    let answer = frames.iter().find(|frame| frame.bytes[20] == 17).unwrap();
+    let (source, datagram) = parse6(answer);
+    assert_eq!((source.to_string().as_str(), &datagram[8..]), ("fec0::3", &b"an answer"[..]));
 }
 
 #[test]

@@ -179,6 +179,22 @@ fn writes_and_nonsense_are_refused() {
 }
 
 #[test]
+fn the_transfer_that_was_idle_for_longest_gives_way() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("file"), vec![1; 2000]).unwrap();
+    let mut raw = raw(directory.path());
+    for port in 1000..1017 {
+        assert_eq!(ask(&mut raw, port, &request("file", &[])).len(), 1);
+        raw.now += Duration::from_millis(1);
+    }
+    // 16 at a time.
+    assert!(ask(&mut raw, 1000, &ack(1)).is_empty());
+    for port in 1001..1017 {
+        assert_eq!(ask(&mut raw, port, &ack(1))[0][2..4], [0, 2], "{port}");
+    }
+}
+
+#[test]
 fn without_a_directory_there_is_no_server() {
     let mut raw = Raw::new(&config());
     let frame = peer::udp_frame(GATEWAY, 1000, 69, &request("file", &[]));

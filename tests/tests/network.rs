@@ -179,6 +179,99 @@ fn linux_is_told_what_is_refused_and_what_is_unreachable() {
 }
 
 #[test]
+fn linux_sees_half_closed_and_reset_connections() {
+    let (listener, to) = listener("127.0.0.1:0", "10.0.2.2");
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.write_all(b"bye").unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "still here");
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.read_exact(&mut [0; 1]).unwrap();
+        // Closed with unread data, which resets.
+        while stream.peek(&mut [0; 1]).unwrap() == 0 {}
+    });
+    with_guest(config(), move |_| {
+        let mut stream = TcpStream::connect(to).unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "bye");
+        stream.write_all(b"still here").unwrap();
+        drop(stream);
+        let mut stream = TcpStream::connect(to).unwrap();
+        stream.write_all(b"abc").unwrap();
+        let error = stream.read(&mut [0; 1]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    });
+    server.join().unwrap();
+}
+
+#[test]
+fn linux_has_two_hundred_connections_at_once() {
+    let (listener, to) = listener("127.0.0.1:0", "10.0.2.2");
+    let server = std::thread::spawn(move || {
+        let streams: Vec<TcpStream> = (0..200).map(|_| listener.accept().unwrap().0).collect();
+        for mut stream in streams {
+            let mut number = [0; 4];
+            stream.read_exact(&mut number).unwrap();
+            stream.write_all(&number).unwrap();
+        }
+    });
+    with_guest(config(), move |_| {
+        let mut streams: Vec<_> = (0..200).map(|_| TcpStream::connect(to).unwrap()).collect();
+        for (number, stream) in (0_u32..).zip(&mut streams) {
+            stream.write_all(&number.to_be_bytes()).unwrap();
+        }
+        for (number, stream) in (0_u32..).zip(&mut streams) {
+            let mut answer = [0; 4];
+            stream.read_exact(&mut answer).unwrap();
+            assert_eq!(u32::from_be_bytes(answer), number);
+        }
+    });
+    server.join().unwrap();
+}
+
+#[test]
+fn linux_gets_its_lease() {
+    let boot = network::BootConfig {
+        hostname: Some("chukka".into()),
+        domain_name: Some("example.org".into()),
+        search: vec!["a.example".into(), "b.example".into()],
+        ..network::BootConfig::default()
+    };
+    with_guest(Config { boot, ..config() }, |_| {
+        let script = std::env::temp_dir().join(format!("chukka-lease-{}", std::process::id()));
+        let text =
+            "#!/bin/sh\n[ $1 != bound ] || echo $ip/$mask $router $dns $hostname $domain $search\n";
+        std::fs::write(&script, text).unwrap();
+        run(&format!("chmod +x {}", script.display()));
+        let said = run(&format!(
+            "busybox udhcpc -i tap0 -n -q -f -t 5 -T 1 -O search -s {} 2>/dev/null",
+            script.display()
+        ));
+        std::fs::remove_file(&script).unwrap();
+        let expected = "10.0.2.15/24 10.0.2.2 10.0.2.3 chukka example.org a.example b.example";
+        assert_eq!(said.trim(), expected);
+    });
+}
+
+#[test]
+fn linux_reads_a_file_by_tftp() {
+    let directory = std::env::temp_dir().join(format!("chukka-tftp-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    std::fs::write(directory.join("file"), &pattern(7)[..60_000]).unwrap();
+    let tftp = Some(directory.clone());
+    with_guest(Config { tftp, ..config() }, move |_| {
+        let to = directory.join("copy");
+        run(&format!("busybox tftp -g -b 1400 -r file -l {} 10.0.2.2", to.display()));
+        assert!(std::fs::read(&to).unwrap() == pattern(7)[..60_000]);
+        std::fs::remove_dir_all(&directory).unwrap();
+    });
+}
+
+#[test]
 fn linux_is_told_that_restrict_prohibits() {
     with_guest(Config { restrict: true, ..config() }, |_| {
         for to in ["10.0.2.2:80", "192.0.2.1:80"] {
@@ -325,6 +418,35 @@ fn linux_pings_the_outside_where_the_host_allows_it() {
             assert!(ping("10.0.2.2").is_ok());
             assert_eq!(ping("192.0.2.1").unwrap_err().kind(), ErrorKind::HostUnreachable);
         });
+    });
+}
+
+#[test]
+fn linux_reaches_the_outside_by_tcp_and_udp() {
+    with_host("1 0", || {
+        let listener = TcpListener::bind("192.0.2.1:0").unwrap();
+        let to = listener.local_addr().unwrap();
+        let socket = UdpSocket::bind(to).unwrap();
+        let server = std::thread::spawn(move || {
+            let (mut stream, from) = listener.accept().unwrap();
+            stream.write_all(from.ip().to_string().as_bytes()).unwrap();
+            drop(stream);
+            let mut bytes = [0; 10];
+            let (length, from) = socket.recv_from(&mut bytes).unwrap();
+            socket.send_to(&bytes[..length], from).unwrap();
+        });
+        with_guest(config(), move |_| {
+            let mut text = String::new();
+            TcpStream::connect(to).unwrap().read_to_string(&mut text).unwrap();
+            assert_eq!(text, "192.0.2.1", "the host connects by its own address");
+            let socket = UdpSocket::bind("10.0.2.15:0").unwrap();
+            socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+            socket.connect(to).unwrap();
+            socket.send(b"question").unwrap();
+            let mut answer = [0; 10];
+            assert_eq!(socket.recv(&mut answer).unwrap(), 8);
+        });
+        server.join().unwrap();
     });
 }
 

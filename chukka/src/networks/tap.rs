@@ -126,3 +126,6 @@ impl CardBackend for Tap {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

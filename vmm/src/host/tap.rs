@@ -59,7 +59,8 @@ pub fn open(name: &str) -> io::Result<File> {
 /// Takes over a tap interface that the parent process has opened with `IFF_VNET_HDR`.
 ///
 /// # Errors
-/// The descriptor is not open, or is not one of a tap interface with headers.
+/// The descriptor is not open, or is not one of a tap interface with headers; the message says what
+/// it is instead.
 pub fn from_fd(fd: RawFd) -> io::Result<File> {
     // SAFETY: fcntl with F_GETFD takes no pointer.
     check(unsafe { libc::fcntl(fd, libc::F_GETFD) })?;
@@ -73,16 +74,34 @@ pub fn from_fd(fd: RawFd) -> io::Result<File> {
     if let Err(error) = result {
         // It stays open: it is not what the user meant.
         std::mem::forget(file);
-        return Err(error);
+        return Err(match error.raw_os_error() {
+            Some(libc::ENOTTY) => io::Error::other("it is not a tap interface"),
+            Some(libc::EBADFD) => {
+                io::Error::other("it is /dev/net/tun without an interface (TUNSETIFF is missing)")
+            }
+            _ => error,
+        });
     }
-    if flags & FLAGS != FLAGS {
-        return Err(io::ErrorKind::InvalidInput.into());
+    if let Some(what) = unsuitable(flags) {
+        return Err(io::Error::other(what));
     }
     // SAFETY: F_SETFL takes no pointer.
     check(unsafe {
         libc::fcntl(file.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK | libc::O_RDWR)
     })?;
     prepare(file)
+}
+
+/// What is wrong with an interface of these flags. `IFF_NO_PI` is not among them: the kernel returns
+/// `IFF_NOFILTER` in the same bit (drivers/net/tun.c, `TUNGETIFF`).
+fn unsuitable(flags: i32) -> Option<&'static str> {
+    if flags & libc::IFF_TAP == 0 {
+        Some("it is a tun interface, which has no Ethernet frames: open it with IFF_TAP")
+    } else if flags & libc::IFF_VNET_HDR == 0 {
+        Some("it is a tap interface without IFF_VNET_HDR")
+    } else {
+        None
+    }
 }
 
 /// Says what may be left undone in frames from the interface.
