@@ -11,6 +11,10 @@
 //! | 0x601 | sleep status | bit 7 `WAK_STS`, cleared by writing 1 |
 //! | 0x602 | reset | write-only; [`RESET_VALUE`] resets |
 //! | 0x603 | events | bit 0 power button; cleared by reading |
+//! | 0x604, 0x605 | QEMU's way out | write-only, in no table: a 16-bit 0x2000 powers off |
+//!
+//! 0x604 is the PM1 control register of QEMU's `pc` (`acpi_pm1_cnt_write` in hw/acpi/core.c), which
+//! kernels without ACPI write to in order to power off, as the OSDev wiki suggests.
 //!
 //! Not emulated: sleep states other than S5 (a guest that enters one wakes immediately), the
 //! fixed-hardware registers (PM1, GPE) and the PM timer, which [`crate::acpi_pm_timer`] provides at
@@ -54,6 +58,9 @@ const SLEEP_CONTROL: u16 = 0;
 const SLEEP_STATUS: u16 = 1;
 const RESET: u16 = 2;
 const EVENTS: u16 = 3;
+/// The high byte of PM1 control in QEMU's `pc`: bits 4:2 `SLP_TYP`, 0 for soft off, and bit 5
+/// `SLP_EN`.
+const PM1_CONTROL_HIGH: u16 = 5;
 
 const SLEEP_TYPE_SHIFT: u8 = 2;
 const SLEEP_TYPE_MASK: u8 = 0b111 << SLEEP_TYPE_SHIFT;
@@ -108,6 +115,7 @@ impl AcpiPm {
             RESET if value == RESET_VALUE => {
                 self.exit.request(ExitRequest::Reset(ResetSource::AcpiRegister));
             }
+            PM1_CONTROL_HIGH if value == SLEEP_ENABLE => self.exit.request(ExitRequest::PowerOff),
             _ => {}
         }
     }

@@ -229,7 +229,7 @@ impl KernelKind {
         match parsed {
             Some(Err(reason)) => Err(bzimage(reason)),
             _ => {
-                let (found, hint) = foreign::recognize(head);
+                let (found, hint) = foreign::recognize_file(source, head);
                 Err(ImageError::Foreign { path: path(), found, hint })
             }
         }

@@ -89,6 +89,19 @@ fn floats_when_there_is_no_register() {
     assert_eq!(requests.take(), []);
 }
 
+#[test]
+fn powers_off_as_qemus_pc_does_at_0x604() {
+    let (mut device, requests, _) = device();
+    let mut outw = |value: u16| device.pio_write(PioAddress(BASE_PORT), 4, &value.to_le_bytes());
+    // SLP_TYP without SLP_EN, and SLP_EN with the type of a state other than S5.
+    for value in [0, 0x1c00, 0x2400] {
+        outw(value);
+    }
+    assert_eq!(requests.take(), []);
+    outw(0x2000);
+    assert_eq!(requests.take(), [ExitRequest::PowerOff]);
+}
+
 /// Checked with `iasl -d`; its disassembly is next to the bytes.
 #[test]
 fn has_the_expected_dsdt_entry() {

@@ -136,7 +136,9 @@ impl BzImage {
             return None;
         }
         if magic.is_none() {
-            let boot_flag = head.get(0x1fe..0x200).is_some_and(|flag| flag == [0x55, 0xaa]);
+            // A file of 512 bytes is a boot sector.
+            let boot_flag =
+                head.get(0x1fe..0x200).is_some_and(|flag| flag == [0x55, 0xaa]) && file_len > 0x200;
             let stub = head.starts_with(b"MZ") && head.len() >= 0x40;
             return (boot_flag || stub)
                 .then_some(Err(BzImageError::HeaderCut { found: file_len, expected: 0x26c }));

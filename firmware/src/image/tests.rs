@@ -49,12 +49,12 @@ fn bzimage_is_recognized_and_measured() {
 #[test]
 fn bzimage_is_rejected_when_truncated_anywhere() {
     let whole = bzimage(8192);
-    // From the boot flag on, every length is recognized as a truncated kernel.
-    for len in (0x200..0x290).chain([2047, 2048, 2049, 8192, whole.len() - 16]) {
+    // After the boot sector, every length is recognized as a truncated kernel.
+    for len in (0x201..0x290).chain([2047, 2048, 2049, 8192, whole.len() - 16]) {
         let message = error(&whole[..len]);
         assert!(message.contains("truncated"), "{len:#x}: {message}");
     }
-    for len in 1..0x200 {
+    for len in 1..0x201 {
         assert!(error(&whole[..len]).contains("expected an x86-64 bzImage or vmlinux"), "{len:#x}");
     }
     assert!(open(&whole[..whole.len() - 15]).is_ok(), "the last paragraph may be short");
@@ -174,8 +174,19 @@ fn bzimage_header_never_panics_whatever_it_holds() {
 fn foreign_files_are_named() {
     let mut arm = vec![0; 4096];
     arm[0x38..0x3c].copy_from_slice(b"ARM\x64");
+    let mut boot_sector = vec![0; 512];
+    boot_sector[510..].copy_from_slice(b"\x55\xaa");
+    let mut disk = boot_sector.clone();
+    disk.resize(1 << 20, 0);
+    let mut iso = disk.clone();
+    iso[0x8000..0x8006].copy_from_slice(b"\x01CD001");
     for (bytes, expected) in [
         (&arm[..], "an arm64 Image"),
+        (&boot_sector, "a boot sector or disk image"),
+        (&disk, "a boot sector or disk image"),
+        (&iso, "an ISO image"),
+        (b"QFI\xfb\0\0\0\x03", "a qcow2 disk image"),
+        (b"\xed\xab\xee\xdb\x03", "an RPM package"),
         (b"\x1f\x8b\x08\0rest", "gzip data"),
         (b"070701000000", "a cpio archive"),
         (b"#!/bin/sh\n", "a script"),

@@ -70,6 +70,7 @@ fn a_vmlinux_cut_short_anywhere_is_told() {
 fn a_file_without_any_magic_is_shown_by_its_first_bytes() {
     let mut wrong = BzImage::default().file();
     wrong[0] = 0;
+    wrong[0x1fe] = 0;
     wrong[0x202..0x206].copy_from_slice(b"SdrH");
     refused(&wrong)
         .says("is neither ELF nor bzImage (its first bytes are 00 5a 00 00, ")
