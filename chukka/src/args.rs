@@ -210,7 +210,6 @@ fn request(options: &Options) -> Result<Request, ArgsError> {
     let fw_cfg = fw_cfg::items(&options.fw_cfg, &mut warnings)?;
     let credentials = fw_cfg::credentials(&options.credentials, &fw_cfg)?;
     smbios::check_strings(&smbios, &credentials)?;
-    let trace = trace::trace(&options.trace)?;
     // Last: what is wrong is reported before what is missing.
     let (state, boot) = what_to_boot(&options.boot, firmware.is_some())?;
     let vm = VmConfig {
@@ -229,7 +228,7 @@ fn request(options: &Options) -> Result<Request, ArgsError> {
         vmcoreinfo,
         pc_testdev,
         lost_ticks,
-        trace,
+        trace: trace::trace(&options.trace)?,
         timestamps: trace::timestamps(&options.msg)?,
         machine,
         map_initrd,
@@ -249,7 +248,7 @@ fn request(options: &Options) -> Result<Request, ArgsError> {
         rng: rng::rng(options, machine, &mut warnings)?,
         fail_on,
         pvpanic,
-        record_exits: options.json.is_some(),
+        record_exits: options.json.is_some() || options.core_file.is_some(),
     };
     let boot_disk = boot.as_ref().and_then(|boot| drive::boot_disk(boot, options.snapshot));
     let cd_net = fetching::for_cds(&options.boot)?;
@@ -264,16 +263,17 @@ fn request(options: &Options) -> Result<Request, ArgsError> {
         cards,
         flash,
         confinement: sandbox::confinement(options)?,
-        pid_file: pid_file(options)?,
+        pid_file: path("pidfile", options.pid_file.as_ref())?,
+        core_file: path("vmcore", options.core_file.as_ref())?,
         warnings,
     })
 }
 
-/// `-pidfile`.
-fn pid_file(options: &Options) -> Result<Option<PathBuf>, ArgsError> {
-    match &options.pid_file {
-        Some(path) if path.is_empty() => Err(ArgsError::EmptyPath { option: "pidfile" }),
-        path => Ok(path.as_ref().map(PathBuf::from)),
+/// The path that an option names.
+fn path(option: &'static str, path: Option<&OsString>) -> Result<Option<PathBuf>, ArgsError> {
+    match path {
+        Some(path) if path.is_empty() => Err(ArgsError::EmptyPath { option }),
+        path => Ok(path.map(PathBuf::from)),
     }
 }
 

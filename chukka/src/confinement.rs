@@ -76,7 +76,8 @@ pub fn of(request: &Request) -> Option<Sandbox> {
     Some(sandbox)
 }
 
-/// The files that are there while the guest runs: sockets, and the file with the process's id.
+/// The files that are there while the guest runs: sockets, the file with the
+/// process's id, and a core file that stays empty.
 fn removed_in_the_end(request: &Request) -> impl Iterator<Item = &Path> {
     let gdb = request.vm.gdb.iter().map(|gdb| &gdb.address);
     let monitors = request.vm.monitors.iter().filter_map(|monitor| match &monitor.place {
@@ -87,7 +88,7 @@ fn removed_in_the_end(request: &Request) -> impl Iterator<Item = &Path> {
         SocketAddress::Unix(path) => Some(path.as_path()),
         SocketAddress::Tcp { .. } => None,
     });
-    sockets.chain(request.pid_file.as_deref())
+    sockets.chain(request.pid_file.as_deref()).chain(request.core_file.as_deref())
 }
 
 /// What is open to a process that will start another guest of the same installation: it reads

@@ -16,6 +16,7 @@ use vmm::error::StartError;
 
 use crate::args::ArgsError;
 use crate::cdrom::CdError;
+use crate::core_file::CoreFileError;
 use crate::install_state::StateError;
 use crate::networks::NetworkError;
 use crate::pid_file::PidFileError;
@@ -50,6 +51,9 @@ pub enum RunError {
     /// Writing the process id (`-pidfile`).
     #[error(transparent)]
     PidFile(#[from] PidFileError),
+    /// Creating the core file (`-vmcore`).
+    #[error(transparent)]
+    CoreFile(#[from] CoreFileError),
     /// Starting the guest.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -188,6 +192,7 @@ impl Hint for RunError {
             Self::Network(error) => error.hint().map(Into::into),
             Self::Flash(error) => error.hint().map(Into::into),
             Self::PidFile(error) => Some(error.hint().into()),
+            Self::CoreFile(error) => Some(error.hint().into()),
             Self::Start(error) => error.hint(),
             Self::Stopped { .. } => None,
         }

@@ -6,6 +6,7 @@ use vmm::config::SerialBackend;
 use vmm::outcome::Outcome;
 use vmm::run::{Remote, Vm};
 
+use crate::core_file::CoreFile;
 use crate::error::RunError;
 use crate::pid_file::PidFile;
 use crate::request::Request;
@@ -59,10 +60,15 @@ pub fn run(
         .with_warning(silent);
     let vm = vm.with_sandbox(confinement::of(request));
     report::warnings(vm.warnings());
+    let core_file = request.core_file.as_deref().map(CoreFile::create).transpose()?;
+    let vm = vm.with_core_file(core_file.as_ref().map(CoreFile::handle).transpose()?);
     let pid_file = request.pid_file.as_deref().map(PidFile::create).transpose()?;
     started(vm.remote());
     let ended = vm.run(|message| report::message(&message.to_string(), None))?;
     drop(pid_file);
+    if let Some(core_file) = core_file {
+        core_file.finish(ended.core);
+    }
     run_report.set_record(ended.record);
     let outcome = ended.outcome;
     let kept = request.disks.iter().zip(&disks).filter(|(config, _)| config.keeps_writes());

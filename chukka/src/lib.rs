@@ -23,6 +23,7 @@ pub mod bootdisk;
 pub mod cdrom;
 pub mod commands;
 pub mod confinement;
+pub mod core_file;
 pub mod disk_names;
 pub mod disks;
 pub mod error;

@@ -37,6 +37,8 @@ pub struct Request {
     pub confinement: Confinement,
     /// The file with the process id while the guest runs (`-pidfile`).
     pub pid_file: Option<PathBuf>,
+    /// Where the guest's memory goes if it panics or hangs (`-vmcore`).
+    pub core_file: Option<PathBuf>,
     /// Options that work but are probably a mistake, one line each.
     pub warnings: Vec<String>,
 }

@@ -18,12 +18,14 @@
 //! | [`sandbox`] | what the process gives up before the guest runs |
 //! | [`machine`] | the list of devices; fw_cfg's items and its trace |
 //! | [`gdb`] | the server for gdb: registers, memory, breakpoints, steps |
+//! | [`core_dump`] | the guest's memory and registers as an ELF core |
 //! | [`monitor`] | QMP and the human monitor: clients that control the run |
 //! | [`run`] | one run: boots, reboots, threads, the event loop |
 
 pub mod boot;
 pub mod bus;
 pub mod config;
+pub mod core_dump;
 pub mod error;
 pub mod gdb;
 pub mod host;

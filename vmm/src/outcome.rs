@@ -192,6 +192,20 @@ impl Outcome {
         )
     }
 
+    /// Whether the guest's memory may say why: it ended badly or hung, or the user sent SIGQUIT, as to
+    /// any program whose core is wanted.
+    pub fn leaves_core(&self) -> bool {
+        match self {
+            Self::Panic(_)
+            | Self::TripleFault(_)
+            | Self::Kvm { .. }
+            | Self::TimeOut(_)
+            | Self::Silence(_) => true,
+            Self::Signal(number) => *number == libc::SIGQUIT,
+            _ => false,
+        }
+    }
+
     /// What the user can do about it, if anything.
     pub fn hint(&self) -> Option<&'static str> {
         match self {

@@ -9,6 +9,8 @@ pub mod record;
 mod typing;
 pub mod vcpu_threads;
 
+use std::fs::File;
+use std::io;
 use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::sync::Arc;
@@ -27,6 +29,7 @@ use kvm_ioctls::Kvm;
 
 use crate::boot::{Boot, FlashDrive};
 use crate::config::{InterruptKey, MachineKind, SerialBackend, VmConfig};
+use crate::core_dump::{self, Written};
 use crate::error::{BootError, HostError, StartError};
 use crate::gdb::Debugger;
 use crate::host::input::Input;
@@ -95,7 +98,7 @@ const OUTPUT_FIRST: Duration = Duration::from_millis(20);
 
 /// The event loop in its manager.
 fn manage(events: EventLoop) -> Result<(EventManager<EventLoop>, SubscriberId), StartError> {
-    let failed = |e: event_manager::Error| std::io::Error::other(e.to_string());
+    let failed = |e: event_manager::Error| io::Error::other(e.to_string());
     let mut manager = EventManager::new().map_err(failed).map_err(StartError::host("epoll"))?;
     let id = manager.add_subscriber(events);
     Ok((manager, id))
@@ -116,7 +119,7 @@ fn next_step(
                 return Ok(next);
             }
         }
-        let failed = |e: event_manager::Error| std::io::Error::other(e.to_string());
+        let failed = |e: event_manager::Error| io::Error::other(e.to_string());
         manager.run().map_err(|e| StartError::host("epoll")(failed(e)))?;
     }
 }
@@ -186,6 +189,8 @@ pub struct Vm<'a> {
     advice: Option<String>,
     /// What the user reads right before the guest starts.
     warning: Option<String>,
+    /// Where the guest's memory goes if the run ends badly.
+    core_file: Option<File>,
 }
 
 /// Checks that the guest's CPU can address all of its memory.
@@ -244,6 +249,7 @@ impl<'a> Vm<'a> {
             sandbox: None,
             advice: None,
             warning: None,
+            core_file: None,
         })
     }
 
@@ -269,6 +275,12 @@ impl<'a> Vm<'a> {
     #[must_use]
     pub fn with_warning(self, warning: Option<String>) -> Self {
         Self { warning, ..self }
+    }
+
+    /// Has the guest's memory and registers written to an empty file if the run ends badly.
+    #[must_use]
+    pub fn with_core_file(self, core_file: Option<File>) -> Self {
+        Self { core_file, ..self }
     }
 
     /// Gives the guest CD drives, as the targets of a controller.
@@ -408,6 +420,7 @@ impl<'a> Vm<'a> {
         devices: &Devices,
         flusher: Arc<Flusher>,
     ) -> Ended {
+        let core = self.write_core(&outcome, &vcpus);
         self.record(&mut record, &mut vcpus);
         record.end();
         devices.flash.finish();
@@ -426,7 +439,16 @@ impl<'a> Vm<'a> {
         devices.bus.clear_mmio();
         record.has_printed = self.notifier.last_heard().is_some();
         let is_mute = self.config.has_console() && !record.has_printed;
-        Ended { outcome: if is_mute { outcome.mute() } else { outcome }, record }
+        Ended { outcome: if is_mute { outcome.mute() } else { outcome }, record, core }
+    }
+
+    /// Writes the core dump, if it is wanted and the run has ended badly.
+    fn write_core(&self, outcome: &Outcome, vcpus: &[Vcpu]) -> Option<io::Result<Written>> {
+        let file = self.core_file.as_ref().filter(|_| outcome.leaves_core())?;
+        let mut cpus = self.notifier.take_ended_registers();
+        cpus.extend(vcpus.iter().filter_map(Vcpu::core_registers));
+        cpus.sort_by_key(|registers| registers.cpu);
+        Some(core_dump::write(file, self.ram.memory(), &cpus))
     }
 
     /// Boots the guest again after it has reset the machine. Its vCPUs are gone.

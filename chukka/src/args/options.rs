@@ -99,6 +99,8 @@ pub struct Options {
     pub fail_on: Vec<OsString>,
     /// `-json`.
     pub json: Option<OsString>,
+    /// `-vmcore`.
+    pub core_file: Option<OsString>,
     /// Options that name a QEMU device chukka does not have, such as `-vga`.
     pub absent: AbsentDevices,
 }

@@ -143,7 +143,7 @@ pub static COMMANDS: [(&str, &str); 10] = [
 
 /// Every option.
 #[rustfmt::skip]
-pub static OPTIONS: [Opt; 76] = [
+pub static OPTIONS: [Opt; 77] = [
     value("kernel", "FILE", |o, v| o.boot.kernel = Some(v), Group::Boot, &[
         "the kernel: a bzImage or a vmlinux; a path or a URL",
     ]),
@@ -366,6 +366,10 @@ pub static OPTIONS: [Opt; 76] = [
     ]),
     value("json", "FILE", |o, v| o.json = Some(v), Group::Ending, &[
         "write how the run ended as JSON; - is standard error",
+    ]),
+    value("vmcore", "FILE", |o, v| o.core_file = Some(v), Group::Ending, &[
+        "write memory and registers to FILE, as a core for",
+        "crash, drgn and gdb, if the guest panics or hangs",
     ]),
     value("pidfile", "FILE", |o, v| o.pid_file = Some(v), Group::Other, &[
         "write chukka's process id to FILE while the guest runs",

@@ -129,6 +129,7 @@ fn a_kernel_alone_gets_the_defaults() {
             flash: Vec::new(),
             confinement: Confinement::Full,
             pid_file: None,
+            core_file: None,
             warnings: Vec::new(),
             vm: VmConfig {
                 name: None,

@@ -3,6 +3,7 @@
 
 mod bios_calls;
 mod bisect;
+mod core;
 #[expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 mod cpu;
 #[expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]

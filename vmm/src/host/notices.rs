@@ -14,6 +14,7 @@ use devices::panic_watch::ConsoleEvent;
 use fw_cfg::x86::VmCoreInfo;
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
+use crate::kvm::core_registers::CoreRegisters;
 use crate::kvm::examine::CpuReport;
 use crate::lock::lock;
 use crate::outcome::Outcome;
@@ -65,6 +66,8 @@ pub struct Notifier {
     started: Instant,
     /// What the vCPUs that have ended the run were doing, if their exits were recorded.
     ended_cpus: Arc<Mutex<Vec<CpuReport>>>,
+    /// The registers of those vCPUs.
+    ended_registers: Arc<Mutex<Vec<CoreRegisters>>>,
 }
 
 impl Notifier {
@@ -81,6 +84,7 @@ impl Notifier {
             heard: Arc::default(),
             started: Instant::now(),
             ended_cpus: Arc::default(),
+            ended_registers: Arc::default(),
         })
     }
 
@@ -97,8 +101,14 @@ impl Notifier {
     }
 
     /// A vCPU has ended the run.
-    pub fn add_ended_cpu(&self, report: CpuReport) {
+    pub fn add_ended_cpu(&self, report: CpuReport, registers: Option<CoreRegisters>) {
         lock(&self.ended_cpus).push(report);
+        lock(&self.ended_registers).extend(registers);
+    }
+
+    /// Takes the registers of the vCPUs that have ended the run.
+    pub fn take_ended_registers(&self) -> Vec<CoreRegisters> {
+        std::mem::take(&mut lock(&self.ended_registers))
     }
 
     /// Takes what the vCPUs that have ended the run were doing.

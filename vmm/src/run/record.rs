@@ -1,18 +1,22 @@
 //! What is known of a run when it is over, for `-json`.
 
+use std::io;
 use std::time::{Duration, Instant};
 
+use crate::core_dump::Written;
 use crate::kvm::examine::CpuReport;
 use crate::kvm::exit_log::ExitCounts;
 use crate::outcome::Outcome;
 
 /// How a run ended, and what is known of it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Ended {
     /// How it ended.
     pub outcome: Outcome,
     /// What is known of it.
     pub record: RunRecord,
+    /// What was written to the core file; `None` if nothing was to be.
+    pub core: Option<io::Result<Written>>,
 }
 
 /// What is known of a run.

@@ -129,7 +129,8 @@ fn run(mut vcpu: Vcpu, notifier: &Notifier) -> Option<Vcpu> {
     let outcome = ended.unwrap_or(Some(Outcome::Defect("a vCPU's thread")));
     let Some(outcome) = outcome else { return Some(vcpu) };
     if vcpu.log.is_some() {
-        notifier.add_ended_cpu(vcpu.examine());
+        let registers = vcpu.core_registers();
+        notifier.add_ended_cpu(vcpu.examine(), registers);
     }
     notifier.note(|n| n.ended = n.ended.take().or(Some(outcome)));
     None
