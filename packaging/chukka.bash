@@ -79,8 +79,11 @@ _chukka() {
             fi
             return ;;
         start)
+            case $prev in
+                -name|--name) return ;;
+            esac
             if [[ $cur == -* ]]; then
-                _chukka_options "bootdisk" --
+                _chukka_options "name bootdisk" --
             else
                 _chukka_paths -f
             fi

@@ -142,6 +142,7 @@ complete -c chukka -n '__fish_seen_subcommand_from install' -l filesystem -x -d 
 complete -c chukka -n '__fish_seen_subcommand_from install' -l cpu -x -a 'host max help' -d ''
 complete -c chukka -n '__fish_seen_subcommand_from install' -l check -x -d ''
 complete -c chukka -n '__fish_seen_subcommand_from install' -F
+complete -c chukka -n '__fish_seen_subcommand_from start' -l name -x -d 'The same, as chukka install spells it'
 complete -c chukka -n '__fish_seen_subcommand_from start' -l bootdisk -d 'Boot the kernel of the disk\'s boot menu directly, without firmware'
 complete -c chukka -n '__fish_seen_subcommand_from start' -F
 complete -c chukka -n '__fish_seen_subcommand_from fetch' -l kernel -r -F -d 'The kernel, a path in LOCATION'

@@ -74,6 +74,7 @@ if (( CURRENT > 2 )); then
         start)
             shift words; (( CURRENT-- ))
             _arguments \
+                '*--name[The same, as chukka install spells it]:NAME: ' \
                 '*--bootdisk[Boot the kernel of the disk'\''s boot menu directly, without firmware]' \
                 ':DIR:_files' \
                 ':OPTION:_files'

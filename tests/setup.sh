@@ -5,12 +5,18 @@
 #   sh tests/setup.sh check    that, and what makes the images that unit tests read
 #   sh tests/setup.sh demo     that, the cloud kernel, busybox and, for the lab, QEMU
 #   sh tests/setup.sh test     that, firmware, the generic kernel, Debian's installer, a Debian disk, and servers to get them from
+#   sh tests/setup.sh install  that, and a mirror of Debian packages with debootstrap, for the complete installation
 #   sh tests/setup.sh fuzz     what Rust needs to link, a C++ compiler and cargo-fuzz
 #
 # A machine that has everything is not changed, and needs no network. Kernels are never installed.
 set -eu
 
 what=${1:-test}
+# The complete installation needs all that the tests need.
+complete=
+if [ "$what" = install ]; then
+	what=test complete=yes
+fi
 root=$(cd "$(dirname "$0")/.." && pwd)
 assets=${CHUKKA_ASSETS:-$root/target/assets}
 
@@ -22,7 +28,7 @@ die() {
 
 case $what in
 build | check | demo | test | fuzz) ;;
-*) die "unknown part '$what' (hint: build, check, demo, test or fuzz)" ;;
+*) die "unknown part '$what' (hint: build, check, demo, test, install or fuzz)" ;;
 esac
 
 [ "$(uname -m)" = x86_64 ] || die "chukka is for x86-64 machines; this is $(uname -m)"
@@ -56,6 +62,8 @@ if [ "$what" = test ]; then
 	programs="$programs wget:wget"
 	# What makes the images that tests read, and the Debian disk below.
 	programs="$programs xorriso:xorriso genisoimage:genisoimage mmdebstrap:mmdebstrap"
+	# What makes a CD that boots by GRUB.
+	programs="$programs grub-mkrescue:grub-common"
 	# What bisects a repository of kernels.
 	programs="$programs git:git"
 fi
@@ -77,6 +85,7 @@ missing() {
 		[ -e /usr/share/qemu/qboot.rom ] || echo qemu-system-data
 		# Option ROMs to boot from the network.
 		[ -e /usr/lib/ipxe/qemu/pxe-virtio.rom ] || echo ipxe-qemu
+		[ -e /usr/lib/grub/i386-pc/moddep.lst ] || echo grub-pc-bin
 		# Parts of servers that are not programs.
 		[ -e /usr/lib/python3/dist-packages/pyftpdlib ] || echo python3-pyftpdlib
 		[ -n "$(find /usr/lib -name libfsalvfs.so 2>/dev/null | head -n 1)" ] || echo nfs-ganesha-vfs
@@ -495,6 +504,58 @@ bring_disk() {
 	say "disk: Debian bookworm, $(du -h "$assets/disk/disk.qcow2" | cut -f 1)"
 }
 
+# A mirror for debootstrap, with just the packages that the complete installation installs, and debootstrap itself,
+# unpacked. apt finds the packages and their dependencies, as if nothing were installed.
+bring_mirror() {
+	# The number says which of the versions of this function made it.
+	[ "$(cat "$assets/mirror/made-by" 2>/dev/null)" = 1 ] && return
+	need_apt "a mirror of Debian packages for $assets/mirror"
+	knows debootstrap || apt_update
+	fetch_fresh debootstrap
+	made=$draft/mirror
+	mkdir -p "$made/pool" "$made/dists/bookworm/main/binary-amd64" "$draft/apt/archives/partial"
+	mv "$draft/tree/usr/share/debootstrap" "$made"
+	mv "$draft/tree/usr/sbin/debootstrap" "$made/debootstrap/program"
+	required=$(apt-cache dumpavail | awk '/^Package:/ { name = $2 } /^Priority: required/ { print name }' | sort -u)
+	say "apt-get download: the packages of a small Debian"
+	# shellcheck disable=SC2086 # a list of words
+	apt-get -qq -y -o APT::Sandbox::User=root -o APT::Install-Recommends=false -o Dir::State::status=/dev/null \
+		-o Dir::Cache="$draft/apt" --download-only install $required usr-is-merged linux-image-cloud-amd64 grub-pc-bin \
+		grub2-common sysvinit-core </dev/null >"$draft/log" 2>&1 || {
+		cat "$draft/log" >&2
+		die "cannot download the packages of the mirror"
+	}
+	for deb in "$draft"/apt/archives/*.deb; do
+		# A version's epoch is in apt's names of files, and not in those of a mirror.
+		mv "$deb" "$made/pool/$(basename "$deb" | sed 's/_[0-9]*%3a/_/')"
+	done
+	(
+		cd "$made"
+		packages=dists/bookworm/main/binary-amd64/Packages
+		for deb in pool/*.deb; do
+			dpkg-deb --field "$deb"
+			echo "Filename: $deb"
+			echo "Size: $(stat -c %s "$deb")"
+			echo "SHA256: $(sha256sum "$deb" | cut -d ' ' -f 1)"
+			echo
+		done >$packages
+		gzip -9n $packages
+		cat >dists/bookworm/Release <<-EOF
+			Suite: bookworm
+			Codename: bookworm
+			Components: main
+			Architectures: amd64
+			SHA256:
+			 $(sha256sum $packages.gz | cut -d ' ' -f 1) $(stat -c %s $packages.gz) main/binary-amd64/Packages.gz
+		EOF
+	)
+	echo 1 >"$made/made-by"
+	chmod -R a+rX "$made"
+	rm -rf "$assets/mirror"
+	mv "$made" "$assets/mirror"
+	say "mirror: $(find "$assets/mirror/pool" -name '*.deb' | wc -l) packages, $(du -sh "$assets/mirror/pool" | cut -f 1)"
+}
+
 bring_kernel cloud linux-image-cloud-amd64 linux-image-virtual
 if [ "$what" = test ]; then
 	bring_kernel generic linux-image-amd64 linux-image-generic
@@ -504,3 +565,4 @@ if [ "$what" = test ]; then
 	bring_i386
 	bring_disk
 fi
+[ -z "$complete" ] || bring_mirror

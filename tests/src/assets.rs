@@ -84,6 +84,16 @@ pub fn disk() -> Result<Disk> {
     Ok(Disk { image: present(image)?, grub_cfg: present(grub_cfg)? })
 }
 
+/// A mirror of the Debian packages that the complete installation installs, with debootstrap: its scripts and, as
+/// `program`, itself are in the folder `debootstrap`.
+///
+/// # Errors
+/// Set-up has not downloaded it: only `tests/setup.sh install` does.
+pub fn mirror() -> Result<PathBuf> {
+    let folder = assets_folder().join("mirror");
+    present(folder.join("made-by")).map(|_| folder)
+}
+
 /// A firmware image of Debian's packages seabios, qemu-system-data, ovmf and u-boot-qemu, by its file's name. SeaBIOS's folder comes
 /// first: QEMU's `bios-microvm.bin` is a link to qboot. The last two packages are unpacked, not installed.
 ///

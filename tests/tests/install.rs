@@ -246,12 +246,15 @@ fn what_cannot_be_installed_is_refused_before_anything_is_made() {
         assert!(ended.stderr.contains(said), "{words:?}: {ended:?}");
         assert!(!it.directory().exists(), "{words:?}");
     }
+    let named = start(["start", "--name"]).args([it.directory()]);
     let nowhere = start(["install", "--state"]).args([it.directory(), it.scratch.path("nowhere")]);
     let nothing = start(["start"]).args([it.directory()]);
     for (refused, said) in [
         (nowhere, "is not there"),
         (start(["install"]), "There is no LOCATION"),
         (nothing, "there is no install.json in it"),
+        (named, "there is no install.json in it"),
+        (start(["start"]), "'guest' has no saved installer"),
     ] {
         let ended = refused.run();
         assert_eq!(ended.code(), Some(125), "{ended:?}");

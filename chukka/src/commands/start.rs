@@ -25,9 +25,17 @@ pub(super) fn command() -> Command {
         .arg(
             Arg::new("directory")
                 .value_name("DIR")
-                .required(true)
+                .default_value("guest")
                 .value_parser(ValueParser::path_buf())
                 .help("The directory of the guest"),
+        )
+        .arg(
+            Arg::new("name")
+                .long("name")
+                .value_name("NAME")
+                .value_parser(ValueParser::path_buf())
+                .conflicts_with("directory")
+                .help("The same, as chukka install spells it"),
         )
         .arg(switch(
             "bootdisk",
@@ -45,7 +53,8 @@ pub(super) fn command() -> Command {
 
 /// Runs it.
 pub(super) fn run(matches: &ArgMatches) -> ExitCode {
-    let directory = matches.get_one::<PathBuf>("directory").cloned().unwrap_or_default();
+    let named = matches.get_one::<PathBuf>("name").or_else(|| matches.get_one("directory"));
+    let directory = named.cloned().unwrap_or_default();
     let mut state = match InstallState::open(&directory) {
         Ok(state) => state,
         Err(error) => return failed(&error.into()),

@@ -220,7 +220,14 @@ fn add_ai(list: &mut Vec<String>, inputs: &Inputs<'_>) {
         }
         Media::Nfs { .. } | Media::Other => {}
     }
-    ["network-interface=xnf0", "xpv-hcp=dhcp", "livemode=text"].into_iter().for_each(add);
+    // xVM's defaults are for a guest that Xen starts: its card is xnf. A fully virtualized guest has a virtio
+    // card, whose driver in illumos is vioif (usr/src/uts/common/io/vioif), and does not know xpv-hcp.
+    let network: &[_] = if inputs.kernel.contains("i86xpv") {
+        &["network-interface=xnf0", "xpv-hcp=dhcp"]
+    } else {
+        &["network-interface=vioif0"]
+    };
+    network.iter().copied().chain(["livemode=text"]).for_each(add);
 }
 
 /// The command line of an installed system with its root in a ZFS pool. `bootfs` is the pool and

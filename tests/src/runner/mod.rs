@@ -9,6 +9,7 @@ pub use guest::Guest;
 pub use probe::{HostKvm, host_kvm};
 pub use run::Run;
 
+use std::io::Write;
 use std::sync::OnceLock;
 
 use crate::job::{Chunk, Job, Report};
@@ -111,6 +112,21 @@ impl Runner {
     #[expect(clippy::panic, reason = "this is how a test fails")]
     pub fn run(&self, job: &Job) -> Run {
         match self.run_job(job, &mut |_| {}) {
+            Ok(report) => Run::new(job, report),
+            Err(error) => panic!("{}\n{error}", job.line()),
+        }
+    }
+    /// The same for a job that takes long: its output is shown as it comes.
+    ///
+    /// # Panics
+    /// If the lab fails.
+    #[must_use]
+    #[expect(clippy::panic, reason = "this is how a test fails")]
+    pub fn run_shown(&self, job: &Job) -> Run {
+        let mut show = |chunk: &Chunk| {
+            let _ = std::io::stderr().write_all(&chunk.bytes);
+        };
+        match self.run_job(job, &mut show) {
             Ok(report) => Run::new(job, report),
             Err(error) => panic!("{}\n{error}", job.line()),
         }

@@ -7,7 +7,7 @@ use chukka_tests::assets;
 use chukka_tests::guest::Initrd;
 use chukka_tests::native::Scratch;
 use chukka_tests::pack;
-use chukka_tests::runner::{Guest, Runner};
+use chukka_tests::runner::{Guest, Run, Runner};
 
 /// Mounts the CD and checks its files. Then the tray opens when the device is closed (autoeject),
 /// and stays open when it is opened (autoclose=0), until it is to close again.
@@ -37,8 +37,13 @@ fn initrd(kernel: &assets::Kernel) -> PathBuf {
     initrd.script(&format!("{load}{CD_SCRIPT}")).write().expect("there is room")
 }
 
-/// An ISO image with a file of 700 kB and its checksum, whose length is no multiple of a block.
-fn image(scratch: &Scratch) -> PathBuf {
+/// Has GRUB show its menu on the serial line.
+const GRUB_CFG: &str = "serial --unit=0 --speed=115200\nterminal_input serial\nterminal_output serial\nset timeout=1\n\
+    menuentry 'Linux on this CD' {\n\tlinux /linux console=ttyS0 quiet panic=-1\n\tinitrd /initrd\n}\n";
+
+/// An ISO image with a file of 700 kB and its checksum, whose length is no multiple of a block. With a kernel, it
+/// boots by GRUB.
+fn image(scratch: &Scratch, kernel: Option<&assets::Kernel>) -> PathBuf {
     let tree = scratch.path("tree");
     std::fs::create_dir(&tree).expect("there is room");
     let content: Vec<u8> =
@@ -52,22 +57,27 @@ fn image(scratch: &Scratch) -> PathBuf {
     };
     let sums = run(Command::new("sha256sum").arg("numbers").current_dir(&tree));
     std::fs::write(tree.join("sums"), sums).expect("there is room");
-    let genisoimage = pack::which("genisoimage").expect("set-up brings it");
-    run(Command::new(genisoimage).args(["-quiet", "-r", "-o"]).args([&path, &tree]));
+    if let Some(kernel) = kernel {
+        std::fs::create_dir_all(tree.join("boot/grub")).expect("there is room");
+        std::fs::write(tree.join("boot/grub/grub.cfg"), GRUB_CFG).expect("there is room");
+        std::fs::copy(&kernel.vmlinuz, tree.join("linux")).expect("there is room");
+        std::fs::copy(initrd(kernel), tree.join("initrd")).expect("there is room");
+        run(Command::new("grub-mkrescue")
+            .args(["-d", "/usr/lib/grub/i386-pc", "-o"])
+            .args([&path, &tree]));
+    } else {
+        let genisoimage = pack::which("genisoimage").expect("set-up brings it");
+        run(Command::new(genisoimage).args(["-quiet", "-r", "-o"]).args([&path, &tree]));
+    }
     let file = std::fs::OpenOptions::new().append(true).open(&path).expect("it is there");
     let length = file.metadata().expect("it is there").len();
     file.set_len(length + 700).expect("there is room");
     path
 }
 
-fn finds_the_cd(machine: &str, image: &Path) {
-    let Some(runner) = Runner::get() else { return };
-    let Some(kernel) = assets::or_skip(assets::cloud()) else { return };
-    let guest = Guest::new().initrd(&initrd(&kernel)).kernel(&kernel.vmlinuz).timeout_secs(400);
-    let cd = image.to_str().expect("a path that is text");
-    let job = guest.args(["-M", machine, "-cdrom", cd]).job().expect("set-up is done").need(image);
+/// Checks what the script printed.
+fn assert_read(run: &Run, image: &Path) {
     let sectors = std::fs::metadata(image).expect("it is there").len().div_ceil(2048) * 4;
-    let run = runner.run(&job);
     run.assert_userspace().assert_exit(0);
     run.assert_stdout(&format!("removable=1 sectors={sectors}"));
     run.assert_stdout("model=QEMU CD-ROM");
@@ -79,12 +89,28 @@ fn finds_the_cd(machine: &str, image: &Path) {
 
 #[test]
 fn linux_reads_a_cd_and_opens_the_tray_on_microvm() {
+    let Some(runner) = Runner::get() else { return };
+    let Some(kernel) = assets::or_skip(assets::cloud()) else { return };
     let scratch = Scratch::new();
-    finds_the_cd("microvm", &image(&scratch));
+    let image = image(&scratch, None);
+    let guest = Guest::new().initrd(&initrd(&kernel)).kernel(&kernel.vmlinuz).timeout_secs(400);
+    let cd = image.to_str().expect("a path that is text");
+    let job = guest.args(["-M", "microvm", "-cdrom", cd]).job().expect("set-up is done");
+    assert_read(&runner.run(&job.need(&image)), &image);
 }
 
+/// The CD boots: SeaBIOS starts its GRUB, whose menu starts its kernel, which finds the CD.
 #[test]
-fn linux_reads_a_cd_and_opens_the_tray_on_pc() {
+fn a_cd_of_grub_mkrescue_boots_on_pc_and_its_linux_reads_it_and_opens_the_tray() {
+    let Some(runner) = Runner::get() else { return };
+    let Some(kernel) = assets::or_skip(assets::cloud()) else { return };
+    let Some(bios) = assets::or_skip(assets::firmware("bios-256k.bin")) else { return };
     let scratch = Scratch::new();
-    finds_the_cd("pc", &image(&scratch));
+    let image = image(&scratch, Some(&kernel));
+    let cd = image.to_str().expect("a path that is text");
+    let guest = Guest::argv(["-M", "pc", "-m", "256", "-nographic", "-no-reboot", "-cdrom", cd]);
+    let job = guest.timeout_secs(400).job().expect("set-up is done").need(&image).need(&bios);
+    let run = runner.run(&job);
+    run.assert_stdout("Booting from DVD/CD").assert_stdout("Linux on this CD");
+    assert_read(&run, &image);
 }

@@ -2,12 +2,13 @@
 //! tools (sfdisk, mkfs.ext4, cpio, grub-install), and then its disk boots by itself, through SeaBIOS, its MBR and its
 //! GRUB, to a login prompt.
 //!
-//! What is installed here is small: GRUB of the Debian disk, the cloud kernel and busybox.
+//! What is installed here is small: GRUB of the Debian disk, the cloud kernel and busybox. `make test-install` installs
+//! Debian by debootstrap.
 
 #![expect(clippy::unwrap_used, reason = "this is how a test fails")]
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chukka_tests::cpio::Cpio;
@@ -20,6 +21,8 @@ use chukka_tests::{assets, binaries, pack};
 use storage::{FileTree, LocalFile, TreePath, image};
 
 use crate::disks::program_path;
+
+mod debootstrap;
 
 const TREE: &str = "current/images/netboot/debian-installer/amd64";
 const MODULES: [&str; 6] =
@@ -62,13 +65,25 @@ impl Mirror {
         let kernel = assets::or_skip(assets::cloud())?;
         let disk = assets::or_skip(assets::disk())?;
         let scratch = Scratch::new();
+        let initrd = installer(Initrd::new().unwrap(), &kernel);
+        fs::create_dir_all(scratch.path("mirror")).unwrap();
+        fs::write(scratch.path("mirror/base.cpio"), base_system(&kernel, &disk)).unwrap();
+        Some(Self::with(runner, scratch, &kernel, &initrd))
+    }
+
+    /// Serves what is in `mirror` of `scratch`, and this installer.
+    fn with(
+        runner: &'static Runner,
+        scratch: Scratch,
+        kernel: &assets::Kernel,
+        initrd: &Path,
+    ) -> Self {
         let tree = scratch.path("mirror").join(TREE);
         fs::create_dir_all(&tree).unwrap();
         fs::copy(&kernel.vmlinuz, tree.join("linux")).unwrap();
-        fs::copy(installer(&kernel), tree.join("initrd.gz")).unwrap();
-        fs::write(scratch.path("mirror/base.cpio"), base_system(&kernel, &disk)).unwrap();
+        fs::copy(initrd, tree.join("initrd.gz")).unwrap();
         let server = http::start(&scratch.path("mirror"));
-        Some(Self { runner, server, _files: scratch })
+        Self { runner, server, _files: scratch }
     }
 
     fn url(&self) -> String {
@@ -78,7 +93,7 @@ impl Mirror {
     /// The words of `chukka install` into `directory`, with words for the installer. The guest's network is
     /// not the lab's, where the server is.
     fn install(&self, directory: &str, words: &str, options: &[&str]) -> String {
-        let extra = format!("mirror={} base=base.cpio quiet {words}", self.url());
+        let extra = format!("mirror={} quiet {words}", self.url());
         let mut all = vec!["install", "--cache", "off", "--memory", "512", "--noautoconsole"];
         all.extend(["--state", directory, "--extra-args", &extra]);
         all.extend(options.iter().copied());
@@ -89,6 +104,11 @@ impl Mirror {
 
     /// Runs a script in which `$chukka` is chukka.
     fn run(&self, script: &str, steps: impl FnOnce(Job) -> Job, seconds: u64) -> Run {
+        self.runner.run(&Self::job(script, steps, seconds))
+    }
+
+    /// What runs it.
+    fn job(script: &str, steps: impl FnOnce(Job) -> Job, seconds: u64) -> Job {
         let chukka = binaries::chukka().unwrap();
         let e2fsck = program_path("e2fsck");
         let shell = format!(
@@ -101,26 +121,32 @@ impl Mirror {
         for file in [&chukka, &e2fsck, &bios] {
             job = job.need(file);
         }
-        self.runner.run(&steps(job))
+        steps(job)
     }
 }
 
 const NETWORK: [&str; 2] = ["--network", "user,net=10.0.3.0/24"];
 
-/// The installer's initrd.
-fn installer(kernel: &assets::Kernel) -> PathBuf {
-    let initrd = Initrd::new().unwrap().file("lease.sh", format!("#!/bin/sh\n{LEASE}").as_bytes());
+/// The installer's initrd, made of one that may have more files.
+fn installer(initrd: Initrd, kernel: &assets::Kernel) -> PathBuf {
+    let initrd = initrd.file("lease.sh", format!("#!/bin/sh\n{LEASE}").as_bytes());
     let (mut initrd, load) = initrd.modules(kernel, &MODULES).unwrap();
     for program in ["mkfs.ext4", "sfdisk", "blkid"] {
-        for file in pack::closure(&program_path(program)).unwrap() {
-            let name = file.to_str().unwrap().trim_start_matches('/').to_owned();
-            initrd = initrd.file(&name, &fs::read(&file).unwrap());
-        }
+        initrd = with_program(initrd, program);
     }
     // Until the devices are there, unless one is missing.
     let wait = "for n in $(seq 50); do [ -b /dev/vda ] && [ -e /sys/class/net/eth0 ] && break; sleep 0.1; done\n";
     let script = include_str!("installation/installer.sh");
     initrd.script(&format!("mkdir -p /etc\n{load}{wait}{script}")).write().unwrap()
+}
+
+/// Adds a program of this host, with its libraries.
+fn with_program(mut initrd: Initrd, program: &str) -> Initrd {
+    for file in pack::closure(&program_path(program)).unwrap() {
+        let name = file.to_str().unwrap().trim_start_matches('/').to_owned();
+        initrd = initrd.file(&name, &fs::read(&file).unwrap());
+    }
+    initrd
 }
 
 /// The system that is installed, as a cpio archive. Its last file says that it is complete.
@@ -204,7 +230,7 @@ fn log_in_and_power_off(job: Job) -> Job {
 fn the_reference_installation_runs_by_itself_and_its_disk_boots_to_the_login_prompt() {
     let Some(mirror) = Mirror::start() else { return };
     let options = ["--disk", "size=150M", NETWORK[0], NETWORK[1]];
-    let install = mirror.install("/tmp/guest", "", &options);
+    let install = mirror.install("/tmp/guest", "base=base.cpio", &options);
     let script = format!("\"$chukka\" {install} || exit\n{}", boots("/tmp/guest"));
     let steps = |job| log_in_and_power_off(log_in_and_power_off(job));
     let run = mirror.run(&script, steps, 600);
@@ -221,10 +247,10 @@ fn what_an_installer_cannot_do_is_told_and_leaves_nothing_installed() {
     let Some(mirror) = Mirror::start() else { return };
     let disk = ["--disk", "size=150M"];
     let cases = [
-        ("no-card", "", &["--disk", "size=150M", "--network", "none"][..]),
-        ("small", "", &["--disk", "size=24M", NETWORK[0], NETWORK[1]]),
+        ("no-card", "base=base.cpio", &["--disk", "size=150M", "--network", "none"][..]),
+        ("small", "base=base.cpio", &["--disk", "size=24M", NETWORK[0], NETWORK[1]]),
         ("missing", "base=other.cpio", &[disk[0], disk[1], NETWORK[0], NETWORK[1]]),
-        ("panic", "panic=middle", &[disk[0], disk[1], NETWORK[0], NETWORK[1]]),
+        ("panic", "base=base.cpio panic=middle", &[disk[0], disk[1], NETWORK[0], NETWORK[1]]),
     ];
     let mut script = String::new();
     for (name, words, options) in cases {

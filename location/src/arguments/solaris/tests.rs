@@ -123,6 +123,21 @@ fn the_automated_installer_by_the_network() {
 }
 
 #[test]
+fn a_fully_virtualized_guest_has_a_virtio_card() {
+    let url = "http://192.168.0.2:5555/export/ai";
+    let inputs = Inputs {
+        kernel: "platform/i86pc/kernel/amd64/unix",
+        answers: Some(Answers::Ai(&[])),
+        ..later("", Media::Http(url))
+    };
+    assert_eq!(
+        command_line(&inputs),
+        "/platform/i86pc/kernel/amd64/unix -B install_media=http://192.168.0.2:5555/export/ai,\
+         network-interface=vioif0,livemode=text"
+    );
+}
+
+#[test]
 fn the_automated_installer_from_its_medium() {
     let ai = |pairs| Inputs { answers: Some(Answers::Ai(pairs)), ..later("", Media::Cdrom) };
     assert_eq!(

@@ -1,9 +1,10 @@
 # The reference installer, run by the first process of an initrd: partitions the first disk, makes an
-# ext4 file system, unpacks the base system from a mirror, installs GRUB, and ends.
+# ext4 file system, installs the base system from a mirror, then GRUB, and ends.
 #
 # Its words on the kernel's command line:
 #   mirror=URL         where the base system is
 #   base=NAME          which one: a cpio archive, packed by gzip if its name ends in .gz
+#   suite=NAME         instead of base=: debootstrap installs this suite of Debian
 #   end=HOW            what to do when all is done: poweroff (the default) or reboot
 #   panic=middle       the kernel panics once there is a file system
 export PATH=/bin:/sbin:/usr/bin:/usr/sbin
@@ -32,16 +33,45 @@ mount -t ext4 /dev/vda1 /target || failed "mount"
 [ "$(word panic)" != middle ] || echo c >/proc/sysrq-trigger
 
 step "base system"
-base=$(word base)
-unpack=cat
-[ "$base" = "${base%.gz}" ] || unpack="gzip -d"
-# The status of a pipe is that of its last command.
-{ wget -q -O - "$mirror/$base" || touch /missing; } | $unpack | (cd /target && cpio -idm) 2>/unpacked || touch /incomplete
-# Where there is no space, the server's answer breaks off too.
-! grep -q 'No space' /unpacked || failed "the base system: $(grep 'No space' /unpacked | head -n 1)"
-[ ! -e /missing ] || failed "the mirror has no $base"
-[ ! -e /incomplete ] && [ -e /target/complete ] || failed "the base system: $(tail -n 1 /unpacked)"
-rm /target/complete
+unpacked() {
+	base=$(word base)
+	unpack=cat
+	[ "$base" = "${base%.gz}" ] || unpack="gzip -d"
+	# The status of a pipe is that of its last command.
+	{ wget -q -O - "$mirror/$base" || touch /missing; } | $unpack | (cd /target && cpio -idm) 2>/unpacked || touch /incomplete
+	# Where there is no space, the server's answer breaks off too.
+	! grep -q 'No space' /unpacked || failed "the base system: $(grep 'No space' /unpacked | head -n 1)"
+	[ ! -e /missing ] || failed "the mirror has no $base"
+	[ ! -e /incomplete ] && [ -e /target/complete ] || failed "the base system: $(tail -n 1 /unpacked)"
+	rm /target/complete
+}
+# The first stage downloads the packages. The second, in the new system, unpacks and configures them.
+bootstrapped() {
+	busybox --install -s /bin 2>/dev/null
+	PATH=/usr/sbin:/usr/bin:/sbin:/bin dash /usr/sbin/debootstrap --no-check-gpg --arch=amd64 --foreign --variant=minbase --exclude=apt,tzdata \
+		--include=linux-image-cloud-amd64,grub-pc-bin,grub2-common,sysvinit-core "$suite" /target "$mirror" ||
+		failed "debootstrap: $(tail -n 1 /target/debootstrap/debootstrap.log)"
+	# As an emulated processor is slow: an initrd with few modules.
+	mkdir -p /target/etc/initramfs-tools/conf.d /target/etc/default
+	echo MODULES=list >/target/etc/initramfs-tools/conf.d/small
+	printf '%s\n' virtio_pci virtio_blk crc32c_generic ext4 >/target/etc/initramfs-tools/modules
+	step "base system, second stage"
+	PATH=/usr/sbin:/usr/bin:/sbin:/bin chroot /target /debootstrap/debootstrap --second-stage ||
+		failed "debootstrap: $(tail -n 1 /target/debootstrap/debootstrap.log)"
+	rm -f /target/var/cache/apt/archives/*.deb
+	echo installed >/target/etc/hostname
+	echo 'T0:23:respawn:/sbin/getty -L ttyS0 115200 vt100' >>/target/etc/inittab
+	PATH=/usr/sbin:/usr/bin:/sbin:/bin chroot /target passwd --quiet --delete root
+	cat >/target/etc/default/grub <<-EOF
+		GRUB_TIMEOUT=1
+		GRUB_CMDLINE_LINUX_DEFAULT=quiet
+		GRUB_CMDLINE_LINUX=console=ttyS0
+		GRUB_TERMINAL=serial
+		GRUB_SERIAL_COMMAND='serial --unit=0 --speed=115200'
+	EOF
+}
+suite=$(word suite)
+if [ -n "$suite" ]; then bootstrapped; else unpacked; fi
 
 step "boot loader"
 uuid=$(blkid /dev/vda1 | sed -n 's/.* UUID="\([^"]*\)".*/\1/p')
