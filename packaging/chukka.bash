@@ -29,6 +29,7 @@ _chukka() {
         install)
             case $prev in
                 -location|--location|-l|--l) return ;;
+                -template|--template) _chukka_paths -f; return ;;
                 -name|--name) return ;;
                 -state|--state) _chukka_paths -d; return ;;
                 -memory|--memory) return ;;
@@ -73,7 +74,7 @@ _chukka() {
                 -check|--check) return ;;
             esac
             if [[ $cur == -* ]]; then
-                _chukka_options "location name state memory vcpus disk network machine graphics noautoconsole wait noreboot restart-install dry-run kernel initrd append initrd-inject preseed kickstart autoyast autocf no-location-args offline refresh timeout retries limit cache checksum os-variant osinfo connect virt-type hvm paravirt cdrom pxe import boot unattended cloud-init autostart transient print-xml console serial filesystem cpu check" --
+                _chukka_options "location template name state memory vcpus disk network machine graphics noautoconsole wait noreboot restart-install dry-run kernel initrd append initrd-inject preseed kickstart autoyast autocf no-location-args offline refresh timeout retries limit cache checksum os-variant osinfo connect virt-type hvm paravirt cdrom pxe import boot unattended cloud-init autostart transient print-xml console serial filesystem cpu check" --
             else
                 _chukka_paths -f
             fi
@@ -86,6 +87,13 @@ _chukka() {
                 _chukka_options "name bootdisk" --
             else
                 _chukka_paths -f
+            fi
+            return ;;
+        template)
+            if [[ $cur == -* ]]; then
+                _chukka_options "" --
+            else
+                _chukka_words "list show"
             fi
             return ;;
         fetch)
@@ -171,7 +179,7 @@ _chukka() {
             if [[ $cur == -* ]]; then
                 _chukka_options "" --
             else
-                _chukka_words "install start fetch inspect restart-install bootloader disk cache help version"
+                _chukka_words "install start template fetch inspect restart-install bootloader disk cache help version"
             fi
             return ;;
         version)
@@ -250,7 +258,7 @@ _chukka() {
     if [[ $cur == -* || COMP_CWORD -gt 1 ]]; then
         _chukka_options "kernel initrd append location no-location-args bootdisk entry state initrd-inject preseed kickstart autoyast autocf offline fetch checksum dry-run bios pflash L option-rom boot fw_cfg smbios credential m smp cpu machine M accel enable-kvm rtc uuid name drive hda hdb hdc hdd cdrom snapshot nic netdev net object serial nographic nodefaults debugcon global device chardev msg trace gdb s S qmp monitor no-reboot action timeout silence fail-on json vmcore pidfile sandbox help h version display vnc parallel vga no-user-config no-hpet d" -
     else
-        _chukka_words "install start fetch inspect restart-install bootloader disk cache help version"
+        _chukka_words "install start template fetch inspect restart-install bootloader disk cache help version"
     fi
 }
 

@@ -4,6 +4,7 @@
 local -a commands=(
     'install:install a guest from an install tree onto a disk'
     'start:boot the disk of an installed guest'
+    'template:list or show templates of guests to install'
     'fetch:find or download a kernel and initrd without booting'
     'inspect:say what a kernel file is, and how it boots'
     'restart-install:make -state DIR boot its installer again'
@@ -20,6 +21,7 @@ if (( CURRENT > 2 )); then
             _arguments \
                 '*--location[The same as an option]:LOCATION: ' \
                 '*-l[The same as an option]:LOCATION: ' \
+                '*--template[A file with these options, or a name of chukka template list]:FILE:_files' \
                 '*--name[The guest'\''s name, and its directory without --state]:NAME: ' \
                 '*--state[The directory of the guest \[default\: NAME\]]:DIR:_files -/' \
                 '*--memory[Memory in MiB, or with a unit \[default\: by installer\]]:MIB: ' \
@@ -78,6 +80,11 @@ if (( CURRENT > 2 )); then
                 '*--bootdisk[Boot the kernel of the disk'\''s boot menu directly, without firmware]' \
                 ':DIR:_files' \
                 ':OPTION:_files'
+            return ;;
+        template)
+            shift words; (( CURRENT-- ))
+            _arguments \
+                '1:command:(list show)'
             return ;;
         fetch)
             shift words; (( CURRENT-- ))
@@ -153,7 +160,7 @@ if (( CURRENT > 2 )); then
         help)
             shift words; (( CURRENT-- ))
             _arguments \
-                '1:command:((install start fetch inspect restart-install bootloader disk cache help version))'
+                '1:command:((install start template fetch inspect restart-install bootloader disk cache help version))'
             return ;;
         version)
             shift words; (( CURRENT-- ))

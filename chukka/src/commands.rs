@@ -16,6 +16,7 @@ mod pygrub;
 mod restart_install;
 mod source;
 mod start;
+mod template;
 mod xen_output;
 mod xenpvnetboot;
 
@@ -43,7 +44,7 @@ struct Subcommand {
 }
 
 /// All of them.
-static SUBCOMMANDS: [Subcommand; 8] = [
+static SUBCOMMANDS: [Subcommand; 9] = [
     Subcommand { name: "bootloader", describe: bootloader::command, run: bootloader::run },
     Subcommand { name: "cache", describe: cache::command, run: cache::run },
     Subcommand { name: "disk", describe: disk::command, run: disk::run },
@@ -56,6 +57,7 @@ static SUBCOMMANDS: [Subcommand; 8] = [
         run: restart_install::run,
     },
     Subcommand { name: "start", describe: start::command, run: start::run },
+    Subcommand { name: "template", describe: template::command, run: template::run },
 ];
 
 /// Another program, whose work chukka does when it is called by that program's name.
@@ -117,10 +119,27 @@ pub fn run(args: &[OsString]) -> Option<ExitCode> {
         _ => {}
     }
     let command = find(name)?;
-    Some(match parsed((command.describe)(), rest) {
+    let matches = parsed((command.describe)(), rest);
+    Some(match matches.and_then(|matches| with_template(matches, command, rest)) {
         Ok(matches) => (command.run)(&matches),
         Err(status) => status,
     })
+}
+
+/// Reads the arguments of `chukka install` once more, behind those of a template if they name one.
+fn with_template(
+    matches: ArgMatches,
+    command: &Subcommand,
+    args: &[OsString],
+) -> Result<ArgMatches, ExitCode> {
+    if command.name != "install" {
+        return Ok(matches);
+    }
+    let words = install::template(&matches)?;
+    if words.is_empty() {
+        return Ok(matches);
+    }
+    parsed((command.describe)(), &[&words, args].concat())
 }
 
 /// `chukka help [COMMAND]`.

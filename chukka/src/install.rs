@@ -8,6 +8,8 @@
 //! |---|---|
 //! | [`needs`] | memory, CPUs and disk by installer |
 //! | [`media`] | `--disk` |
+//! | [`template`] | `--template`: a file with what the options say |
+//! | [`provision`] | the disks of XCP's templates |
 //! | [`words`] | what installers and installed systems print |
 //! | [`watch`] | the console's log: its last line, known words, the time limit |
 //! | [`verdict`] | whether the disk boots, and so whether the installation has succeeded |
@@ -15,7 +17,9 @@
 
 pub mod media;
 pub mod needs;
+pub mod provision;
 pub mod saved_guest;
+pub mod template;
 pub mod verdict;
 pub mod watch;
 pub mod words;

@@ -291,3 +291,52 @@ fn a_tree_on_this_host_is_served_to_the_guest_and_its_installer_gets_what_it_nee
     assert!(served.contains("\nmachine       pc, 3G of memory, 1 CPU\n"), "{served}");
     assert!(!plan("none").contains("console=ttyS0 inst.repo="));
 }
+
+#[test]
+fn a_template_says_what_options_would_and_options_take_precedence() {
+    let it = Installation::unchecked("P");
+    let tree = it.scratch.path("tree");
+    let template = |rest: &str| {
+        let text = format!("install-repository = '{}'\n{rest}", tree.display());
+        it.scratch.file("web.toml", text.as_bytes())
+    };
+    let install = |template: PathBuf, words: &[&str]| {
+        let install = start(["install", "--dry-run", "--cache", "off", "--template"]);
+        install.args([&template]).args(words.iter().copied()).run()
+    };
+    let disks = "disks = '<provision><disk device=\"0\" size=\"8589934592\" sr=\"\" bootable=\"true\" type=\"system\"/></provision>'";
+    let whole = format!("name = 'web'\nmemory = 768\nvcpus = 2\ninstall-args = 'quiet'\n{disks}\n");
+    let plan = install(template(&whole), &[]);
+    assert_eq!(plan.code(), Some(0), "{plan:?}");
+    for line in [
+        "\ncommand line  console=ttyS0 quiet\n",
+        "\nmachine       pc, 768M of memory, 2 CPUs\n",
+        "\ndisk          'web/disk.qcow2' (8G, qcow2), created\n",
+    ] {
+        assert!(plan.text().contains(line), "{line:?} is not in {plan:?}");
+    }
+    let plan = install(template(&whole), &["--memory", "512", "--disk", "size=1", "--append", "x"]);
+    for line in [
+        "\ncommand line  console=ttyS0 x\n",
+        "\nmachine       pc, 512M of memory, 2 CPUs\n",
+        "\ndisk          'web/disk.qcow2' (1G, qcow2), created\n",
+    ] {
+        assert!(plan.text().contains(line), "{line:?} is not in {plan:?}");
+    }
+    for (rest, said) in [
+        ("colour = 'red'", "web.toml' is not a template: line 2: unknown field `colour`"),
+        ("install-distro = 'debianlike'", "install-distro = \"debianlike\" needs debian-release"),
+        (
+            "disks = '<provision><disk device=\"0\" size=\"8G\"/></provision>'",
+            "size=\"8G\": expected",
+        ),
+    ] {
+        let refused = install(template(rest), &[]);
+        assert_eq!(refused.code(), Some(125), "{rest}: {refused:?}");
+        assert!(refused.stderr.contains(said), "{rest}: {refused:?}");
+    }
+    let list = start(["template", "list"]).run();
+    assert!(list.text().contains("\ndebian   Debian, "), "{list:?}");
+    let shown = start(["template", "show", "debian"]).run();
+    assert!(shown.text().contains("\ninstall-distro = \"debianlike\"\n"), "{shown:?}");
+}

@@ -128,9 +128,10 @@ const fn flag(
 
 /// The commands: what chukka does besides running a guest, and `help` and `version` for those who
 /// expect them. Name and one line of help.
-pub static COMMANDS: [(&str, &str); 10] = [
+pub static COMMANDS: [(&str, &str); 11] = [
     ("install", "install a guest from an install tree onto a disk"),
     ("start", "boot the disk of an installed guest"),
+    ("template", "list or show templates of guests to install"),
     ("fetch", "find or download a kernel and initrd without booting"),
     ("inspect", "say what a kernel file is, and how it boots"),
     ("restart-install", "make -state DIR boot its installer again"),

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::builder::ValueParser;
+use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use location::Place;
 use vmm::config::Size;
@@ -17,6 +18,7 @@ use super::{answer, fail, failed};
 use crate::args::{self, memory_bytes};
 use crate::error::RunError;
 use crate::install::saved_guest::SavedGuest;
+use crate::install::template::{Given, Template};
 use crate::install::{self, Course, LOG, media, needs};
 use crate::install_state::{self, InstallState, StateError};
 use crate::location_server;
@@ -35,6 +37,7 @@ otherwise that of the guest: 120 after a panic of its kernel.
 Examples:
   chukka install --preseed preseed.cfg http://mirror.example/debian/dists/stable/main/installer-amd64/
   chukka install --name web --memory 4096 --vcpus 2 --disk size=40 --kickstart ks.cfg --noautoconsole LOCATION
+  chukka install --template web.toml
   chukka install --restart-install --name web";
 
 /// What virt-install has and chukka does not, and what to do instead.
@@ -87,6 +90,12 @@ pub(super) fn command() -> Command {
                 .conflicts_with("location"),
         )
         .args([
+            value(
+                "template",
+                "FILE",
+                "A file with these options, or a name of chukka template list",
+            )
+            .value_parser(ValueParser::path_buf()),
             text("name", "NAME", "The guest's name, and its directory without --state")
                 .default_value("guest"),
             value("state", "DIR", "The directory of the guest [default: NAME]")
@@ -111,7 +120,7 @@ pub(super) fn command() -> Command {
                 .allow_hyphen_values(true),
             switch("noreboot", "The installer's reset is the end; do not boot the disk"),
             switch("restart-install", "Start over in DIR: its own disks become empty")
-                .conflicts_with_all(["location", "tree"]),
+                .conflicts_with_all(["location", "tree", "template"]),
             switch("dry-run", "Only show what would be done"),
         ])
         .args(source::options())
@@ -125,6 +134,22 @@ pub(super) fn run(matches: &ArgMatches) -> ExitCode {
         Err(Problem::Refused(message, hint)) => fail(&message, &hint),
         Err(Problem::Failed(error)) => failed(&error),
     }
+}
+
+/// The options that the template has, which come before the user's own.
+pub(super) fn template(matches: &ArgMatches) -> Result<Vec<OsString>, ExitCode> {
+    let Some(name) = matches.get_one::<PathBuf>("template") else { return Ok(Vec::new()) };
+    let by_user = |names: &[&str]| {
+        names.iter().any(|name| matches.value_source(name) == Some(ValueSource::CommandLine))
+    };
+    let given = Given {
+        location: by_user(&["location", "tree", "kernel"]),
+        disks: by_user(&["disk"]),
+        networks: by_user(&["network"]),
+        injected: by_user(&["initrd-inject"]),
+    };
+    let words = Template::open(name).and_then(|template| template.words(given));
+    words.map_err(|error| fail(&error.to_string(), error.hint()))
 }
 
 /// Why there is no installation.
