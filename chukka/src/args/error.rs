@@ -31,6 +31,12 @@ pub enum ArgsError {
         /// What to do instead; empty where there is nothing to say.
         instead: &'static str,
     },
+    /// Several of them.
+    #[error("{} are QEMU options that chukka does not have", listed(missing))]
+    QemuOptions {
+        /// Their names, without the dash, and what to do instead, which may be empty.
+        missing: Vec<(&'static str, &'static str)>,
+    },
     /// argv ends where a value was due.
     #[error("-{option} needs a value: -{option} {metavar}")]
     MissingValue {
@@ -120,6 +126,7 @@ impl Hint for ArgsError {
                 "chukka -help lists the options".into()
             }
             Self::QemuOption { instead, .. } => (*instead).into(),
+            Self::QemuOptions { missing } => instead_of(missing),
             Self::BadValue { hint, .. } | Self::Unsupported { hint, .. } if hint.is_empty() => {
                 "chukka -help shows what each option takes".into()
             }
@@ -141,6 +148,31 @@ impl Hint for ArgsError {
         };
         Some(hint.into())
     }
+}
+
+/// The names of options, for a sentence.
+fn listed(missing: &[(&str, &str)]) -> String {
+    let names: Vec<_> = missing.iter().map(|(name, _)| format!("-{name}")).collect();
+    match names.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        _ => names.concat(),
+    }
+}
+
+/// What to do instead of options, each piece of advice once.
+fn instead_of(missing: &[(&str, &str)]) -> String {
+    let mut advice: Vec<(&str, Vec<String>)> = Vec::new();
+    for (name, instead) in missing.iter().filter(|(_, instead)| !instead.is_empty()) {
+        match advice.iter_mut().find(|(known, _)| known == instead) {
+            Some((_, names)) => names.push(format!("-{name}")),
+            None => advice.push((instead, vec![format!("-{name}")])),
+        }
+    }
+    if advice.is_empty() {
+        return "chukka -help lists the options".into();
+    }
+    let lines = advice.iter().map(|(instead, names)| format!("{}: {instead}", names.join(", ")));
+    lines.collect::<Vec<_>>().join("; ")
 }
 
 /// What an argument without an option is likely to be: the name of a disk image, of an ISO, or of a

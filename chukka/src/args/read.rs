@@ -26,7 +26,10 @@ pub(super) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Argv, Arg
         if std::mem::take(&mut is_first) {
             check_command(&arg)?;
         }
-        let (option, inline) = recognise(&arg)?;
+        let (option, inline) = match recognise(&arg) {
+            Err(first @ ArgsError::QemuOption { .. }) => return Err(with_others(first, args)),
+            recognised => recognised?,
+        };
         match (option.takes, inline) {
             (Takes::Help, _) => return Ok(Argv::Help),
             (Takes::Version, _) => return Ok(Argv::Version),
@@ -43,6 +46,29 @@ pub(super) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Argv, Arg
         }
     }
     Ok(Argv::Options(options))
+}
+
+/// The error for an option of QEMU's that chukka does not have, with those that follow it in `rest`: so
+/// that a command line can be mended at once. A word without a dash after one of them is its value.
+fn with_others(first: ArgsError, rest: impl Iterator<Item = OsString>) -> ArgsError {
+    let ArgsError::QemuOption { option, instead } = first else { return first };
+    let mut missing = vec![(option, instead)];
+    let mut rest = rest.peekable();
+    while let Some(arg) = rest.next() {
+        match recognise(&arg) {
+            Ok((Opt { takes: Takes::Value(..), .. }, None)) => drop(rest.next()),
+            Err(ArgsError::QemuOption { option, instead })
+                if !missing.iter().any(|(known, _)| *known == option) =>
+            {
+                missing.push((option, instead));
+            }
+            _ => {}
+        }
+    }
+    match missing.as_slice() {
+        [_] => ArgsError::QemuOption { option, instead },
+        _ => ArgsError::QemuOptions { missing },
+    }
 }
 
 /// The value of the last option `name` in an argv that may have mistakes: what chukka does not know

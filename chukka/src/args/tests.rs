@@ -378,6 +378,17 @@ fn under_qemu_s_name_help_and_version_begin_with_qemu_s_version() {
 }
 
 #[test]
+fn all_options_that_are_not_here_are_named_at_once() {
+    let words =
+        ["-fsdev", "local,id=a", "-m", "-numa", "-numa", "node", "-virtfs", "local", "-numa", "x"];
+    let (text, hint) = refusal(&words);
+    assert_eq!(text, "-fsdev, -numa and -virtfs are QEMU options that chukka does not have");
+    assert!(hint.starts_with("-fsdev, -virtfs: chukka cannot share directories"), "{hint}");
+    assert!(hint.contains("; -numa: chukka's guest memory"), "{hint}");
+    assert_eq!(refusal(&["-runas", "x", "-chroot", "/"]).1, "chukka -help lists the options");
+}
+
+#[test]
 fn help_fits_the_screen_and_shows_every_option() {
     let text = help::text();
     for line in text.lines() {
