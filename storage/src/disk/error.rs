@@ -177,6 +177,22 @@ impl DiskError {
             Self::Write { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 "create the directory first".into()
             }
+            Self::Write { source, .. }
+                if matches!(
+                    source.kind(),
+                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+                ) =>
+            {
+                "make room, or choose a directory on another file system".into()
+            }
+            Self::Write { source, .. }
+                if matches!(
+                    source.kind(),
+                    io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+                ) =>
+            {
+                "choose a directory that you can write to".into()
+            }
             Self::Kind { .. } => "name a file or a block device".into(),
             Self::Open { .. } | Self::Lock { .. } | Self::Write { .. } => {
                 return None;
