@@ -37,8 +37,7 @@ soak: ## hours, for nightly use: a million model cases, the address sanitizer, l
 	PROPTEST_CASES=1000000 $(CARGO) test --package fw_cfg --test model
 	CHUKKA_SOAK=1 $(CARGO) test --package network --test tcp
 	CHUKKA_SOAK=1 $(CARGO) test --package chukka-tests --test killed_writer
-	$(CARGO) test --package chukka-tests --test guests network:: -- --ignored
-	$(CARGO) test --package chukka-tests --test guests killed:: -- --ignored
+	$(CARGO) test --package chukka-tests --test guests -- --ignored network:: killed:: disks::
 	$(MAKE) sanitize
 	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),1200) $(MAKE) fuzz
 

@@ -27,6 +27,15 @@ pub struct Module {
     pub content: Vec<u8>,
 }
 
+impl Module {
+    /// The patterns of the devices that the module is for: udev loads it where one matches a
+    /// device's `modalias`.
+    #[must_use]
+    pub fn aliases(&self) -> Vec<String> {
+        values(&self.content, "alias")
+    }
+}
+
 impl Modules {
     /// Finds all modules below a folder.
     ///
@@ -109,13 +118,16 @@ fn read(path: &Path) -> Result<Vec<u8>> {
 
 /// A module's dependencies according to its `.modinfo`.
 fn depends(module: &[u8]) -> Vec<String> {
-    const KEY: &[u8] = b"\0depends=";
-    let Some(at) = module.windows(KEY.len()).position(|window| window == KEY) else {
-        return Vec::new();
-    };
-    let value = module[at + KEY.len()..].split(|&byte| byte == 0).next().unwrap_or_default();
-    let value = String::from_utf8_lossy(value);
+    let value = values(module, "depends").into_iter().next().unwrap_or_default();
     value.split(',').filter(|name| !name.is_empty()).map(normal).collect()
+}
+
+/// The values of a key of a module's `.modinfo`: strings `key=value` that end with a zero byte.
+fn values(module: &[u8], key: &str) -> Vec<String> {
+    let key = [b"\0", key.as_bytes(), b"="].concat();
+    let starts = module.windows(key.len()).enumerate().filter(|(_, window)| *window == key);
+    let value = |(at, _)| module[at + key.len()..].split(|&byte| byte == 0).next();
+    starts.filter_map(value).map(|value| String::from_utf8_lossy(value).into_owned()).collect()
 }
 
 #[cfg(test)]
@@ -127,7 +139,8 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("chukka-modules-{}", std::process::id()));
         fs::create_dir_all(folder.join("kernel/x")).unwrap();
         let write = |name: &str, depends: &str| {
-            let content = format!("ELF\0depends={depends}\0name={name}\0");
+            let content =
+                format!("ELF\0alias=a*:{name}\0depends={depends}\0alias=b\0name={name}\0");
             fs::write(folder.join(format!("kernel/x/{name}.ko")), content).unwrap();
         };
         write("top-one", "middle,bottom");
@@ -140,6 +153,7 @@ mod tests {
 
         let names: Vec<_> = order.iter().map(|module| module.name.as_str()).collect();
         assert_eq!(names, ["bottom", "middle", "top_one"]);
+        assert_eq!(order[0].aliases(), ["a*:bottom", "b"]);
         let error = modules.closure(&["absent"]).unwrap_err().to_string();
         assert!(error.contains("no module absent"), "{error}");
         fs::remove_dir_all(folder).unwrap();

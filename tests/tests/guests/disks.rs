@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use chukka_tests::guest::Initrd;
+use chukka_tests::modules::Modules;
 use chukka_tests::runner::{Guest, Runner};
 use chukka_tests::{assets, binaries, pack};
 
@@ -12,8 +13,9 @@ use crate::kexec;
 /// runs [`SCRIPT`].
 fn initrd(kernel: &assets::Kernel, first: bool) -> Initrd {
     let initrd = Initrd::new().expect("busybox is there");
-    let modules = ["virtio_mmio", "virtio_pci", "virtio_blk", "crc32c_generic", "ext4"];
-    let (mut initrd, load) = initrd.modules(kernel, &modules).expect("Debian has them");
+    let modules = ["virtio_pci", "virtio_blk", "crc32c_generic", "ext4"];
+    let (initrd, load) = initrd.modules(kernel, &modules).expect("Debian has them");
+    let (mut initrd, load_by_alias) = with_virtio_mmio(initrd, kernel);
     let programs = if first { &["mkfs.ext4", "sfdisk"][..] } else { &[] };
     for program in programs {
         let path = program_path(program);
@@ -22,7 +24,22 @@ fn initrd(kernel: &assets::Kernel, first: bool) -> Initrd {
             initrd = initrd.file(file.to_str().expect("text").trim_start_matches('/'), &content);
         }
     }
-    initrd.script(&format!("{load}{SCRIPT}"))
+    initrd.script(&format!("{load}{load_by_alias}{SCRIPT}"))
+}
+
+/// Adds virtio_mmio, and the shell lines that load it as udev does: where a device that ACPI
+/// announces matches one of the module's aliases.
+fn with_virtio_mmio(initrd: Initrd, kernel: &assets::Kernel) -> (Initrd, String) {
+    let modules = Modules::find(&kernel.modules).expect("Debian has some");
+    let modules = modules.closure(&["virtio_mmio"]).expect("Debian has it");
+    let module = modules.last().expect("it is not built in");
+    let patterns = module.aliases().join("|");
+    let lines = format!(
+        "for device in $(cat /sys/bus/acpi/devices/*/modalias); do\n\
+         case $device in {patterns}) [ -d /sys/module/virtio_mmio ] || insmod /virtio_mmio.ko ;; esac\n\
+         done\n"
+    );
+    (initrd.file("virtio_mmio.ko", &module.content), lines)
 }
 
 /// The same for a guest that starts its kernel once more, by kexec.
@@ -72,21 +89,28 @@ else
 fi
 "#;
 
+/// The arguments for a machine that boots through one of Debian's SeaBIOS images.
+fn through_seabios(machine: &str, image: &str) -> Option<[String; 4]> {
+    let bios = assets::or_skip(assets::firmware(image))?;
+    let bios = bios.to_str().expect("text");
+    Some(["-M", machine, "-bios", bios].map(String::from))
+}
+
 /// Three disks: a raw and a qcow2 one that are partitioned, formatted, filled, and read back after a
 /// reboot, and after another one by kexec if `kexecs`; and one that is read only. `args` choose the
 /// machine, `words` are for the kernel.
-fn boots(kernel: Option<assets::Kernel>, args: &[&str], words: &str, kexecs: bool) {
+fn boots(kernel: Option<assets::Kernel>, args: &[impl AsRef<str>], words: &str, kexecs: bool) {
     let Some(runner) = Runner::get() else { return };
     let Some(kernel) = kernel else { return };
     let initrd = if kexecs { initrd_with_kexec(&kernel) } else { initrd(&kernel, true) };
     let initrd = initrd.write().expect("there is room");
-    let guest = Guest::new().reboots().initrd(&initrd).timeout_secs(400);
+    let guest = Guest::new().reboots().initrd(&initrd).timeout_secs(900);
     let guest = guest
         .kernel(&kernel.vmlinuz)
         .append(words)
         .memory("512")
         .args(["-smp", "2"])
-        .args(args.iter().copied())
+        .args(args.iter().map(AsRef::as_ref))
         .args([
             "-drive",
             "file=/tmp/chukka-disk.raw,format=raw,if=virtio",
@@ -159,12 +183,30 @@ fn so_are_disks_on_pc_by_msi() {
 
 #[test]
 fn so_are_disks_on_pc_where_seabios_places_the_registers() {
-    let Some(bios) = assets::or_skip(assets::firmware("bios-256k.bin")) else { return };
-    let args = ["-M", "pc", "-bios", bios.to_str().expect("text")];
-    boots(assets::or_skip(assets::cloud()), &args, "reboot=pci", false);
+    let Some(args) = through_seabios("pc", "bios-256k.bin") else { return };
+    boots(assets::or_skip(assets::cloud()), &args, "reboot=pci", true);
 }
 
 #[test]
 fn so_are_disks_on_pc_by_interrupt_lines() {
     boots(assets::or_skip(assets::cloud()), &["-M", "pc"], "pci=nomsi noapic", false);
+}
+
+#[test]
+#[ignore = "takes a minute: make soak"]
+fn so_are_disks_on_microvm_with_the_generic_kernel_through_seabios() {
+    let Some(args) = through_seabios("microvm", "bios-microvm.bin") else { return };
+    boots(assets::or_skip(assets::generic()), &args, "reboot=pci", false);
+}
+
+/// What the tests above leave out of: each kernel, on each machine, directly and through SeaBIOS.
+#[test]
+#[ignore = "takes minutes: make soak"]
+fn so_are_disks_with_every_other_kernel_machine_and_way_to_boot() {
+    boots(assets::or_skip(assets::generic()), &["-M", "microvm"], "", false);
+    let Some(args) = through_seabios("microvm", "bios-microvm.bin") else { return };
+    boots(assets::or_skip(assets::cloud()), &args, "", true);
+    let Some(args) = through_seabios("pc", "bios-256k.bin") else { return };
+    boots(assets::or_skip(assets::generic()), &args, "", false);
+    boots(assets::or_skip(assets::generic()), &["-M", "pc"], "reboot=pci", true);
 }
