@@ -82,6 +82,24 @@ impl Run {
         self.assert(self.stderr.contains(text), &format!("expected {text:?} on standard error"))
     }
 
+    /// chukka wrote its report to standard error (`-json -`), and it says this: the outcome, how the
+    /// run went on then, the status, and the start of the line that is the evidence.
+    ///
+    /// # Panics
+    /// If there is none, or it says something else.
+    #[track_caller]
+    pub fn assert_json(&self, outcome: &str, status: u64, line: &str) -> &Self {
+        let text = self.stderr.find("\n{\n").map(|at| &self.stderr[at..]);
+        let report = serde_json::from_str::<serde_json::Value>(text.unwrap_or_default());
+        let report = report.unwrap_or_default();
+        let found = (report["outcome"].as_str(), report["status"].as_u64());
+        self.assert(found == (Some(outcome), Some(status)), &format!("a report on a {outcome}"));
+        let evidence = report["evidence"]["line"].as_str().unwrap_or_default();
+        self.assert(evidence.starts_with(line), &format!("{line:?} is the evidence"));
+        let cpus = report["evidence"]["cpus"].as_array().map_or(0, Vec::len);
+        self.assert(cpus > 0 && report["boots"] == 1, "its CPUs and its boots are counted")
+    }
+
     /// It took no longer than this.
     ///
     /// # Panics

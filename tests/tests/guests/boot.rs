@@ -168,8 +168,10 @@ fn a_reset_ends_the_run_when_no_reboot_is_given() {
 fn a_panic_is_reported_and_ends_with_120_whatever_follows() {
     let Some(runner) = Runner::get() else { return };
     for panic in ["panic=-1", "panic=0"] {
-        let run = Guest::new().append("quiet").append(panic).does("panic").run(runner);
+        let guest = Guest::new().append("quiet").append(panic).args(["-json", "-"]);
+        let run = guest.does("panic").run(runner);
         run.assert_userspace().assert_exit(120);
+        run.assert_json("panic", 120, "Kernel panic - not syncing: sysrq triggered crash");
         run.assert_stderr(
             "the guest's kernel panicked: Kernel panic - not syncing: sysrq triggered crash",
         );
