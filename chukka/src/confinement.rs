@@ -9,7 +9,7 @@ use vmm::sandbox::Sandbox;
 use crate::request::{BootFiles, Confinement, NetworkConfig, Request, StreamAddress};
 
 /// What the C library reads to find a host by its name: getaddrinfo(3), nsswitch.conf(5).
-const NAME_SERVICE: [&str; 10] = [
+pub(crate) const NAME_SERVICE: [&str; 10] = [
     "/etc/gai.conf",
     "/etc/host.conf",
     "/etc/hosts",

@@ -20,6 +20,7 @@ use crate::core_file::CoreFileError;
 use crate::install_state::StateError;
 use crate::networks::NetworkError;
 use crate::pid_file::PidFileError;
+use crate::reader::ReaderError;
 
 /// Anything that ends chukka with status 125, by stage.
 #[derive(Debug, Error)]
@@ -137,6 +138,17 @@ pub enum ResolveError {
     /// A file for the initrd.
     #[error(transparent)]
     Inject(#[from] InjectError),
+    /// What the process says that reads images and servers' answers.
+    #[error("{message}")]
+    Reported {
+        /// The whole message.
+        message: String,
+        /// What to do.
+        hint: Option<String>,
+    },
+    /// That process has not done its work.
+    #[error(transparent)]
+    Reader(#[from] ReaderError),
     /// A file that was found cannot be fetched or read.
     #[error("Cannot read '{name}'")]
     Fetch {
@@ -202,6 +214,8 @@ impl Hint for RunError {
 impl Hint for ResolveError {
     fn hint(&self) -> Option<Cow<'_, str>> {
         let hint: String = match self {
+            Self::Reported { hint, .. } => return hint.as_deref().map(Into::into),
+            Self::Reader(error) => error.hint().into(),
             Self::Image(error) => error.hint(),
             Self::Initrd(error) => error.hint(),
             Self::Place(error) => error.hint().into(),

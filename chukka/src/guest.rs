@@ -41,7 +41,9 @@ pub fn run(
     let flash = flash::open(&request.flash)?;
     let resolved = request.boot.as_ref();
     let resolved = resolved
-        .map(|source| Resolved::open(source, Purpose::Guest(request.vm.memory)))
+        .map(|source| {
+            Resolved::open(source, Purpose::Guest(request.vm.memory), request.confinement)
+        })
         .transpose()?;
     if let Some(resolved) = &resolved {
         report::warnings(&resolved.warnings);

@@ -7,6 +7,7 @@
 //! | [`args`] | argv, in QEMU's spelling |
 //! | [`request`] | what argv asks for, as plain checked data |
 //! | [`resolve`], [`plan`], [`progress`], [`interruptible`] | kernel and initrd, named or found by the crate `location`; `-dry-run`; how the fetching goes |
+//! | [`reader`] | the process that reads images, boot menus and servers' answers |
 //! | [`disks`], [`bootdisk`], [`disk_names`] | the guest's disks: images opened and locked, as devices; that of `-bootdisk`; what Linux calls them |
 //! | [`networks`] | what the guest's network cards are connected to |
 //! | [`location_server`] | `-location` for the guest: HTTP on its user network |
@@ -37,6 +38,7 @@ pub mod networks;
 pub mod pid_file;
 pub mod plan;
 pub mod progress;
+pub mod reader;
 pub mod report;
 pub mod request;
 pub mod resolve;

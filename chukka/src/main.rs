@@ -12,7 +12,7 @@ use chukka::install_state::{self, InstallState, StateError};
 use chukka::report::{self, COULD_NOT_RUN, with_sources};
 use chukka::request::Request;
 use chukka::run_report::{RunReport, Verdict};
-use chukka::{bootdisk, commands, guest, location_server, plan};
+use chukka::{bootdisk, commands, guest, location_server, plan, reader};
 use guest_memory::hint::Hint;
 use vmm::host::signals;
 use vmm::outcome::Outcome;
@@ -37,7 +37,8 @@ fn main() -> ExitCode {
     let mut args = std::env::args_os();
     let program = args.next().unwrap_or_default();
     let args: Vec<_> = args.collect();
-    if let Some(status) = commands::run_as(&program, &args).or_else(|| commands::run(&args)) {
+    let as_another = reader::run_as(&program).or_else(|| commands::run_as(&program, &args));
+    if let Some(status) = as_another.or_else(|| commands::run(&args)) {
         return status;
     }
     let Some(mut run_report) = open_report(&args) else { return ExitCode::from(COULD_NOT_RUN) };

@@ -35,8 +35,9 @@ const COLUMN: usize = 14;
 pub fn text(request: &Request, state: Option<&str>) -> Result<String, RunError> {
     let config = &request.vm;
     let resolved = request.boot.as_ref();
-    let resolved =
-        resolved.map(|source| Resolved::open(source, Purpose::Guest(config.memory))).transpose()?;
+    let resolved = resolved
+        .map(|source| Resolved::open(source, Purpose::Guest(config.memory), request.confinement))
+        .transpose()?;
     let mut text = String::new();
     if let Some(state) = state {
         line(&mut text, "state", state);

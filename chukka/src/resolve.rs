@@ -2,6 +2,8 @@
 
 mod disk;
 mod files;
+mod job;
+mod limits;
 mod silent_console;
 mod words;
 
@@ -12,13 +14,16 @@ use firmware::payload::Payload;
 use location::Injected;
 use location::fetch::{FetchProgress, NoProgress};
 use location::tree::{self, Installer, Release, Sum};
+use serde::{Deserialize, Serialize};
 
 use crate::disk_names::OldName;
 use crate::error::{ResolveError, RunError};
 use crate::interruptible;
 use crate::progress::Progress;
-use crate::request::{BootFiles, BootSource};
+use crate::reader::Reader;
+use crate::request::{BootFiles, BootSource, Confinement};
 use files::Files;
+pub use job::{Job, Opened};
 use vmm::config::VmConfig;
 
 /// What is booted, with its files open, and how it came to be.
@@ -37,7 +42,7 @@ pub struct Resolved {
 }
 
 /// How kernel and initrd were found: what [`location::Tree`] says, but for the files.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Found {
     /// What messages call the place.
     pub place: String,
@@ -62,7 +67,7 @@ pub struct Found {
 }
 
 /// What files are found for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Purpose {
     /// A guest with this much memory in bytes.
     Guest(u64),
@@ -98,31 +103,51 @@ impl Resolved {
         silent_console::warning(&self.boot, config)
     }
 
-    /// Finds and opens everything that `source` names, for `purpose`. What is on another host is fetched; a signal that
-    /// ends chukka then ends that.
+    /// Finds and opens everything that `source` names, for `purpose`. Images, boot menus and servers' answers are read by a
+    /// process of their own ([`crate::reader`]), unless `confinement` is off. A signal that ends chukka ends that too.
     ///
     /// # Errors
     /// A file is missing, or is not what it should be.
-    pub fn open(source: &BootSource, purpose: Purpose) -> Result<Self, RunError> {
-        if !source.files.is_remote() {
-            return Ok(Self::watched(source, purpose, Arc::new(NoProgress))?);
+    pub fn open(
+        source: &BootSource,
+        purpose: Purpose,
+        confinement: Confinement,
+    ) -> Result<Self, RunError> {
+        let is_remote = source.files.is_remote();
+        let is_local = matches!(source.files, BootFiles::Named { .. }) && !is_remote;
+        if is_local || (confinement == Confinement::Off && !is_remote) {
+            return Ok(Self::watched(
+                source,
+                purpose,
+                confinement,
+                Arc::new(NoProgress),
+                &Reader::default(),
+            )?);
         }
         let progress = Arc::new(Progress::new());
         let (watch, source) = (Arc::clone(&progress), source.clone());
-        let work = move || Self::watched(&source, purpose, watch);
-        interruptible::run(work, || progress.stop())
+        let reader = Reader::default();
+        let shared = reader.clone();
+        let work = move || Self::watched(&source, purpose, confinement, watch, &shared);
+        interruptible::run(work, || {
+            reader.stop();
+            progress.stop()
+        })
     }
 
     fn watched(
         source: &BootSource,
         purpose: Purpose,
+        confinement: Confinement,
         watch: Arc<dyn FetchProgress>,
+        reader: &Reader,
     ) -> Result<Self, ResolveError> {
         let mut injected = Vec::new();
         for injection in &source.injections {
             injected.push(Injected::open(&injection.path)?);
         }
-        let Files { mut kernel, initrd, modules, found } = Files::get(source, purpose, watch)?;
+        let Files { mut kernel, initrd, modules, found } =
+            Files::get(source, purpose, confinement, watch, reader)?;
         // The user's -initrd and -append replace what a unified kernel image has.
         let mut own = source.clone();
         let initrd = initrd.or_else(|| kernel.container.as_mut()?.initrd.take());

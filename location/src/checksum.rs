@@ -1,21 +1,23 @@
 //! Checking a file against the sum that its tree gives for it.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 use std::io;
 
 use ring::digest::{Algorithm, Context, SHA1_FOR_LEGACY_USE_ONLY as SHA1, SHA256, SHA512, digest};
+use serde::{Deserialize, Serialize};
 
 use storage::{RandomAccess, each_piece};
 
 /// What a check said.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Checked {
     /// The file has that sum; the name of the sum: "sha256".
-    Right(&'static str),
+    Right(Cow<'static, str>),
     /// It has another one.
     Wrong {
         /// The sum's name.
-        algorithm: &'static str,
+        algorithm: Cow<'static, str>,
         /// What it has.
         found: String,
         /// What it was to have.
@@ -44,9 +46,9 @@ pub fn check(file: &dyn RandomAccess, given: &str) -> io::Result<Checked> {
         _ => return Ok(Checked::Unknown(given.to_owned())),
     };
     if found == expected {
-        return Ok(Checked::Right(algorithm));
+        return Ok(Checked::Right(algorithm.into()));
     }
-    Ok(Checked::Wrong { algorithm, found, expected })
+    Ok(Checked::Wrong { algorithm: algorithm.into(), found, expected })
 }
 
 /// A file's sha256, in lower-case hexadecimal digits: as it is known, or computed.
@@ -101,9 +103,13 @@ mod tests {
         let open = || std::fs::File::open(temp.path().join("abc")).unwrap();
         let zero = "0".repeat(64);
         let file = LocalFile::new(open(), "abc").unwrap().with_sha256(Some(zero.clone()));
-        assert_eq!(check(&file, &zero).unwrap(), Checked::Right("sha256"), "it is believed");
+        assert_eq!(check(&file, &zero).unwrap(), Checked::Right("sha256".into()), "it is believed");
         assert!(matches!(check(&file, SHA256).unwrap(), Checked::Wrong { .. }));
-        assert_eq!(check(&file, SHA1).unwrap(), Checked::Right("sha1"), "another sum is counted");
+        assert_eq!(
+            check(&file, SHA1).unwrap(),
+            Checked::Right("sha1".into()),
+            "another sum is counted"
+        );
     }
 
     #[test]
@@ -113,14 +119,14 @@ mod tests {
         let check = |given: &str| check(&*file, given).unwrap();
         let upper = SHA256.to_ascii_uppercase();
         for given in [SHA256, &format!("sha256:{SHA256}"), &format!("SHA256: {upper}")] {
-            assert_eq!(check(given), Checked::Right("sha256"), "{given}");
+            assert_eq!(check(given), Checked::Right("sha256".into()), "{given}");
         }
-        assert_eq!(check(SHA1), Checked::Right("sha1"));
-        assert_eq!(check(&format!("sha1:{SHA1}")), Checked::Right("sha1"));
+        assert_eq!(check(SHA1), Checked::Right("sha1".into()));
+        assert_eq!(check(&format!("sha1:{SHA1}")), Checked::Right("sha1".into()));
         let zero = "0".repeat(64);
         let expected = zero.clone();
         let found = SHA256.to_owned();
-        assert_eq!(check(&zero), Checked::Wrong { algorithm: "sha256", found, expected });
+        assert_eq!(check(&zero), Checked::Wrong { algorithm: "sha256".into(), found, expected });
         let md5 = "md5:900150983cd24fb0d6963f7d28e17f72";
         for given in [md5, "sha256:12", "sha256", "", &format!("sha1:{SHA256}"), &"g".repeat(64)] {
             assert_eq!(check(given), Checked::Unknown(given.into()), "{given}");

@@ -20,6 +20,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
+use crate::path_as_bytes;
 use crate::place::{Place, PlaceError};
 use crate::remote::Net;
 use storage::{FileTree, RandomAccess, TreePath};
@@ -41,7 +44,7 @@ pub const FRESH: Duration = Duration::from_secs(3600);
 const IMAGE: u64 = 16 << 30;
 
 /// Settings for fetching.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
     /// Settings for connections to other hosts.
     pub net: Net,
@@ -63,13 +66,13 @@ impl Default for Settings {
 }
 
 /// Where the cache is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Keep {
     /// The user's cache directory: [`cache::directory`].
     #[default]
     Usual,
     /// This directory.
-    In(PathBuf),
+    In(#[serde(with = "path_as_bytes")] PathBuf),
     /// No cache: files are in the host's memory while in use.
     No,
 }

@@ -22,6 +22,7 @@ pub mod fetch;
 
 pub mod inject;
 pub mod menu;
+mod path_as_bytes;
 pub mod place;
 pub mod remote;
 

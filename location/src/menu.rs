@@ -7,6 +7,7 @@ mod joined;
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::fetch::Fetcher;
@@ -76,7 +77,7 @@ pub fn volume_at(file: Box<dyn RandomAccess>, offset: u64) -> Result<Vec<Volume>
 }
 
 /// Which entry to boot.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Choice {
     /// The default.
     #[default]

@@ -10,19 +10,21 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::fetch::without_password;
+use crate::path_as_bytes;
 use crate::remote::address::{NO_DIGITS, decoded};
 use crate::remote::{Net, ftp, http, nfs, tftp};
 use storage::image;
 use storage::{Directory, FileError, FileTree, LocalFile, RandomAccess, TreePath, head};
 
 /// A location, parsed from its text; it has not been accessed yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Place {
     /// A path of this host, also written as `file:` URL: a directory, an image or a block device.
-    Local(PathBuf),
+    Local(#[serde(with = "path_as_bytes")] PathBuf),
     /// An `http:` or `https:` URL: what tree or image is there.
     Http(String),
     /// An `ftp:` URL.

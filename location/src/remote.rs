@@ -10,10 +10,12 @@ mod traffic;
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 pub use traffic::traffic;
 
 /// How other hosts are talked to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Net {
     /// A transfer in which so long not one byte came is given up; so is a connection that is not made in that time.
     pub idle: Duration,

@@ -32,6 +32,8 @@ pub use error::{Mismatch, TreeError};
 pub use installer::{Installer, Release};
 pub(crate) use search::kernel_candidates;
 
+use serde::{Deserialize, Serialize};
+
 use crate::checksum::Checked;
 use crate::place::{Place, PlaceError};
 use crate::remote::Net;
@@ -107,7 +109,7 @@ pub struct Part {
 }
 
 /// The result of checking a file against the tree's checksum.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sum {
     /// The result; never [`Checked::Wrong`], which is an error.
     pub checked: Checked,
@@ -116,7 +118,7 @@ pub struct Sum {
 }
 
 /// One thing that the search tried.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
     /// What was looked for.
     pub what: String,

@@ -10,12 +10,15 @@
 //! | a seccomp filter (`system_calls`) | starting programs, tracing, mounting, changing users, and every other system call that nothing here makes |
 //! | a second one for each vCPU's thread | every system call that running a guest does not take |
 //!
+//! Images, boot menus and servers' answers are read by another process, before that: `reader`.
+//!
 //! The guest reaches chukka by its vCPUs, its disks and its network, so an attacker who has taken
 //! over a thread finds these fences around it. A system call that a filter blocks ends the process
 //! with a message (`blocked`).
 
 mod blocked;
 mod files;
+mod reader;
 mod system_calls;
 #[cfg(test)]
 mod tests;
@@ -27,6 +30,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
 use crate::error::HostError;
+pub use reader::ReaderSandbox;
 
 /// The files that a run still opens, makes or removes after its start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,6 +57,12 @@ pub enum Confined {
 /// Whether the process has its filters.
 static IS_RESTRICTED: AtomicBool = AtomicBool::new(false);
 
+/// Whether the process is confined: it cannot start another one.
+#[must_use]
+pub fn is_entered() -> bool {
+    IS_RESTRICTED.load(Ordering::Acquire)
+}
+
 impl Sandbox {
     /// Confines the process. Threads that it has already started do not lose their capabilities,
     /// nor their access to files: there should be none.
@@ -61,9 +71,10 @@ impl Sandbox {
     /// The kernel refuses.
     pub(crate) fn enter(&self) -> Result<Confined, HostError> {
         rustix::thread::set_no_new_privs(true).map_err(failed)?;
-        let confined = files::restrict(self).map_err(failed)?;
+        let confined = files::restrict(&self.read, &self.write, &self.remove);
+        let confined = confined.map_err(failed)?;
         if !self.keeps_capabilities {
-            drop_capabilities().map_err(failed)?;
+            keep_capabilities(CapabilitySet::empty()).map_err(failed)?;
         }
         // For good, so once is enough for a process that runs one guest after the other.
         if !IS_RESTRICTED.swap(true, Ordering::AcqRel) {
@@ -86,9 +97,10 @@ fn failed(source: impl Into<io::Error>) -> HostError {
     HostError::sandbox(source.into())
 }
 
-/// Gives up all capabilities, of this thread and those that it starts.
-fn drop_capabilities() -> io::Result<()> {
-    let none = CapabilitySet::empty();
-    let none = CapabilitySets { effective: none, permitted: none, inheritable: none };
-    Ok(rustix::thread::set_capabilities(None, none)?)
+/// Gives up all capabilities but `kept`, of this thread and those that it starts.
+fn keep_capabilities(kept: CapabilitySet) -> io::Result<()> {
+    let held = rustix::thread::capabilities(None)?.permitted.intersection(kept);
+    let inheritable = CapabilitySet::empty();
+    let sets = CapabilitySets { effective: held, permitted: held, inheritable };
+    Ok(rustix::thread::set_capabilities(None, sets)?)
 }

@@ -16,6 +16,7 @@ use super::{answer, failed};
 use crate::args;
 use crate::error::{CopyError, RunError};
 use crate::report;
+use crate::request::Confinement;
 use crate::resolve::{Purpose, Resolved};
 use crate::{install_state, plan};
 use vmm::host::printable::printable;
@@ -74,7 +75,7 @@ fn fetched(matches: &ArgMatches) -> Result<String, RunError> {
     if let Some(directory) = state {
         install_state::check_vacant(directory)?;
     }
-    let resolved = Resolved::open(&source, Purpose::Copies)?;
+    let resolved = Resolved::open(&source, Purpose::Copies, Confinement::Full)?;
     let format = matches.get_one::<String>("format");
     let wants_json = format.is_some_and(|format| format == "json");
     if matches.get_flag("dry-run") {

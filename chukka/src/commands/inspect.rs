@@ -87,7 +87,7 @@ fn request(file: &OsString, words: &[&str]) -> Result<Box<Request>, RunError> {
 
 fn open(request: &Request) -> Result<Resolved, RunError> {
     let source = request.boot.as_ref().ok_or(args::ArgsError::NoKernel)?;
-    Resolved::open(source, Purpose::Guest(request.vm.memory))
+    Resolved::open(source, Purpose::Guest(request.vm.memory), request.confinement)
 }
 
 fn inspect(file: &OsString) -> Result<Report, RunError> {

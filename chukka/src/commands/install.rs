@@ -24,7 +24,7 @@ use crate::install_state::{self, InstallState, StateError};
 use crate::location_server;
 use crate::plan;
 use crate::report;
-use crate::request::{BootFiles, BootSource};
+use crate::request::{BootFiles, BootSource, Confinement};
 use crate::resolve::{Purpose, Resolved};
 
 const AFTER: &str = "\
@@ -196,14 +196,14 @@ fn installed(matches: &ArgMatches) -> Result<ExitCode, Problem> {
     }
     let mut boot = args::boot_source(&source)?;
     boot.cmdline = with_console(boot.cmdline);
-    let mut resolved = Resolved::open(&boot, Purpose::Copies)?;
+    let mut resolved = Resolved::open(&boot, Purpose::Copies, Confinement::Full)?;
     let mut guest = guest(matches, &resolved)?;
     // What is wrong with the machine is said before anything is made.
     let request = location_server::attach(guest.request(&directory, &[], Some(boot))?);
     if let Some(boot) = request.boot.filter(|boot| boot.served_at.is_some()) {
         // The guest reads the tree by its network: the command line says where.
         guest.served = served(&boot)?;
-        resolved = Resolved::open(&boot, Purpose::Copies)?;
+        resolved = Resolved::open(&boot, Purpose::Copies, Confinement::Full)?;
     }
     let text = plan(&resolved, &guest, &directory, course);
     if matches.get_flag("dry-run") {

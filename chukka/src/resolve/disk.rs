@@ -1,12 +1,11 @@
 //! What the boot menu of a disk boots (`-bootdisk`).
 
-use firmware::KernelImage;
 use location::menu::{self, Choice};
 use location::tree::{Installer, Release};
 use location::{Fetcher, Place};
 
-use super::files::{Files, Limits};
-use super::{Found, words};
+use super::limits::Limits;
+use super::{Found, Opened, words};
 use crate::error::ResolveError;
 
 /// Finds the entry and opens its files.
@@ -18,7 +17,7 @@ pub(super) fn find(
     place: &Place,
     choice: &Choice,
     limits: Limits,
-) -> Result<Files, ResolveError> {
+) -> Result<Opened, ResolveError> {
     let volumes = menu::volumes(fetcher, place).map_err(|error| {
         let hint = error.hint();
         ResolveError::Disk { source: error.into_problem(), hint }
@@ -38,10 +37,6 @@ pub(super) fn find(
         kernel_sum: None,
         initrds: Vec::new(),
     };
-    Ok(Files {
-        kernel: KernelImage::of(limits.opened(picked.kernel, "kernel")?)?,
-        initrd: limits.joined(picked.initrds)?,
-        modules: Vec::new(),
-        found: Some(found),
-    })
+    let kernel = Some(limits.opened(picked.kernel, "kernel")?);
+    Ok(Opened { kernel, initrd: limits.joined(picked.initrds)?, found: Some(found) })
 }

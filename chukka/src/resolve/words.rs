@@ -1,15 +1,18 @@
 //! The guest's command line: the user's words, then those that the tree, its installer and the user's answers want.
 
+use std::borrow::Cow;
+
 use location::arguments::{self, AnswersAt, Origin, solaris};
 use location::tree::{Installer, Release};
 use location::{Injected, Place, Tree};
+use serde::{Deserialize, Serialize};
 
 use super::Found;
 use crate::location_server::{MEDIUM, TREE};
 use crate::request::{Answers, BootSource, SolarisAnswers};
 
 /// What a guest can be told about where its installer comes from.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InstallSource {
     /// Where a guest finds it, if it can: the tree, or the medium's image if there is a label.
     url: Option<String>,
@@ -18,7 +21,7 @@ pub struct InstallSource {
     /// The medium's label, where it is one.
     label: Option<String>,
     /// Why a guest cannot, for a sentence that ends with it.
-    otherwise: &'static str,
+    otherwise: Cow<'static, str>,
     /// The kernel's path in it.
     kernel: String,
 }
@@ -47,7 +50,7 @@ impl InstallSource {
             (None, ..) => (place.guest_url(&root), None),
         };
         let kernel = tree.kernel.path.as_ref().map(ToString::to_string).unwrap_or_default();
-        Self { url, inside, label: label.map(str::to_owned), otherwise, kernel }
+        Self { url, inside, label: label.map(str::to_owned), otherwise: otherwise.into(), kernel }
     }
 
     /// The ways to it, the best one first.
@@ -108,7 +111,7 @@ pub fn command_line(
 /// A warning about the word that is missing.
 fn advice(found: &Found, form: &str, wanted: bool) -> String {
     let Found { installer, install_source, .. } = found;
-    let why = if wanted { install_source.otherwise } else { "-no-location-args is given" };
+    let why = if wanted { &*install_source.otherwise } else { "-no-location-args is given" };
     let mut advice =
         format!("{installer} does not know where its packages are: add -append '{form}' ({why})");
     if let (Installer::Anaconda, Some(label)) = (installer, &install_source.label) {
@@ -223,7 +226,7 @@ mod tests {
                 url: url.map(str::to_owned),
                 inside: None,
                 label: label.map(str::to_owned),
-                otherwise: "it is so",
+                otherwise: "it is so".into(),
                 kernel: "boot/platform/i86xpv/kernel/unix".into(),
             },
             kernel_sum: None,

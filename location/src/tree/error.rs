@@ -1,5 +1,6 @@
 //! Why nothing in a place can be booted.
 
+use std::borrow::Cow;
 use std::io;
 
 use thiserror::Error;
@@ -116,7 +117,7 @@ pub struct Mismatch {
     /// Its name.
     pub name: String,
     /// "sha256".
-    pub algorithm: &'static str,
+    pub algorithm: Cow<'static, str>,
     /// Its checksum.
     pub found: String,
     /// The expected checksum.

@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// What starts from a kernel and its initrd.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Installer {
     /// Fedora's, RHEL's and that of its rebuilds.
     Anaconda,
@@ -70,7 +72,7 @@ impl fmt::Display for Installer {
 }
 
 /// What a tree says it is; empty where it says nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Release {
     /// "Fedora", "Red Hat Enterprise Linux".
     pub family: String,

@@ -157,7 +157,7 @@ fn checksums_are_checked_whichever_rule_found_the_file() {
     };
     let right = with(SUM);
     for tree in [find(&right).unwrap(), named(&right, Some("/other/vmlinuz"), None).unwrap()] {
-        let (checked, by) = (Checked::Right("sha256"), ".treeinfo".to_owned());
+        let (checked, by) = (Checked::Right("sha256".into()), ".treeinfo".to_owned());
         assert_eq!(tree.kernel.sum, Some(Sum { checked, by }));
         assert_eq!(tree.initrds[0].sum, None);
     }

@@ -233,8 +233,14 @@ impl Chukka {
         let (status, elapsed) = self
             .wait_in_time(limit)
             .unwrap_or_else(|error| panic!("it does not end: {error}\n{}", self.said()));
-        let left = sys::kill(-self.pid(), 0);
-        assert!(left.is_err(), "a process of its group is left");
+        let is_left = || sys::kill(-self.pid(), 0).is_ok();
+        // Killed, it cannot wait for the process that reads a location: the kernel ends that.
+        let killed = status.signal() == Some(libc::SIGKILL);
+        let patience = Instant::now() + Duration::from_secs(if killed { 5 } else { 0 });
+        while is_left() && Instant::now() < patience {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert!(!is_left(), "a process of its group is left");
         let stderr = self.stderr.take().map(Collected::finish).unwrap_or_default();
         Ended {
             status,

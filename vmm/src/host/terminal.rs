@@ -8,7 +8,7 @@ use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsRawFd;
 use std::sync::OnceLock;
 
-use super::screen;
+use super::{fatal_signal, screen};
 
 /// The settings to restore. Set once, before the first change, so that signal handlers can read it.
 static ORIGINAL: OnceLock<libc::termios> = OnceLock::new();
@@ -115,15 +115,8 @@ pub fn restore_on_disaster() {
         screen::reset_modes();
         report(info);
     }));
-    // SAFETY: the handler does only what a signal handler may: mmap(2), tcsetattr(3), write(2) and
-    // _exit(2). It is installed once.
-    unsafe {
-        let mut action = std::mem::zeroed::<libc::sigaction>();
-        let handler: extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void) = on_sigbus;
-        action.sa_sigaction = handler as libc::sighandler_t;
-        action.sa_flags = libc::SA_SIGINFO;
-        libc::sigaction(libc::SIGBUS, &raw const action, std::ptr::null_mut());
-    }
+    // The signal is valid, so this cannot fail.
+    let _ = fatal_signal::handle(libc::SIGBUS, on_sigbus);
 }
 
 /// Handles an access by chukka itself to a page that is no longer in its file. If the page is guest
@@ -137,11 +130,9 @@ extern "C" fn on_sigbus(_: i32, info: *mut libc::siginfo_t, _: *mut libc::c_void
     if code > 0 && guest_memory::repair(address) {
         return;
     }
-    restore();
-    screen::reset_modes();
-    let _ = io::stderr().write_all(SIGBUS_MESSAGE);
-    // SAFETY: ends the process at once.
-    unsafe { libc::_exit(125) }
+    fatal_signal::end(|error| {
+        let _ = error.write_all(SIGBUS_MESSAGE);
+    })
 }
 
 const SIGBUS_MESSAGE: &[u8] = b"\nchukka: a memory access failed on the host (SIGBUS)\n\

@@ -5,24 +5,11 @@ use std::io::{self, Write};
 
 use syscalls::Sysno;
 
-use crate::host::{screen, terminal};
-
-/// The process's exit status: as for every failure of chukka itself.
-const STATUS: i32 = 125;
+use crate::host::fatal_signal;
 
 /// Installs the handler.
-#[expect(unsafe_code, reason = "installs a signal handler")]
 pub(super) fn listen() -> io::Result<()> {
-    // SAFETY: the handler does only what a signal handler may. `sigaction` is plain data, for which
-    // zeros are valid.
-    let result = unsafe {
-        let mut action = std::mem::zeroed::<libc::sigaction>();
-        let handler: extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void) = on_sigsys;
-        action.sa_sigaction = handler as libc::sighandler_t;
-        action.sa_flags = libc::SA_SIGINFO;
-        libc::sigaction(libc::SIGSYS, &raw const action, std::ptr::null_mut())
-    };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    fatal_signal::handle(libc::SIGSYS, on_sigsys)
 }
 
 /// Where `si_syscall` is in a `siginfo_t` of SIGSYS, as an index of 32-bit words: after signo, errno,
@@ -39,17 +26,14 @@ extern "C" fn on_sigsys(_: i32, info: *mut libc::siginfo_t, _: *mut libc::c_void
     let thread = thread.split(|&byte| byte == 0).next().unwrap_or_default();
     let name =
         usize::try_from(number).ok().and_then(Sysno::new).map_or("unknown", |call| call.name());
-    terminal::restore();
-    screen::reset_modes();
     // Nothing here allocates: the thread may have been in the middle of that.
-    let mut error = io::stderr();
-    let _ = error.write_all(b"\nchukka: the sandbox has blocked the system call '");
-    let _ = error.write_all(name.as_bytes());
-    let _ = write!(error, "' ({number}) of the thread '");
-    let _ = error.write_all(thread);
-    let _ = error.write_all(
-        b"'\nhint: this is a mistake in chukka, or an attack on it: please report it; -sandbox off runs without\n",
-    );
-    // SAFETY: ends the process at once.
-    unsafe { libc::_exit(STATUS) }
+    fatal_signal::end(|error| {
+        let _ = error.write_all(b"\nchukka: the sandbox has blocked the system call '");
+        let _ = error.write_all(name.as_bytes());
+        let _ = write!(error, "' ({number}) of the thread '");
+        let _ = error.write_all(thread);
+        let _ = error.write_all(
+            b"'\nhint: this is a mistake in chukka, or an attack on it: please report it; -sandbox off runs without\n",
+        );
+    })
 }

@@ -2,27 +2,32 @@
 //! (<https://docs.kernel.org/userspace-api/landlock.html>).
 
 use std::io;
+use std::path::PathBuf;
 
 use landlock::{
     ABI, Access, AccessFs, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr,
     RulesetError, RulesetStatus,
 };
 
-use super::{Confined, Sandbox};
+use super::Confined;
 
 /// The rights that are withheld. On a kernel that knows fewer, those that it knows.
 const RIGHTS: ABI = ABI::V5;
 
 /// Restricts this thread and those that it starts. A path that does not exist is left out: it
 /// cannot be opened either way.
-pub(super) fn restrict(sandbox: &Sandbox) -> io::Result<Confined> {
+pub(super) fn restrict(
+    read: &[PathBuf],
+    write: &[PathBuf],
+    remove: &[PathBuf],
+) -> io::Result<Confined> {
     let all = AccessFs::from_all(RIGHTS);
     let mut rules =
         Ruleset::default().handle_access(all).and_then(Ruleset::create).map_err(failed)?;
     let to_read = AccessFs::ReadFile | AccessFs::ReadDir;
-    let read = sandbox.read.iter().map(|path| (path, to_read));
-    let write = sandbox.write.iter().map(|path| (path, to_read | AccessFs::from_write(RIGHTS)));
-    let remove = sandbox.remove.iter().map(|path| (path, AccessFs::RemoveFile.into()));
+    let read = read.iter().map(|path| (path, to_read));
+    let write = write.iter().map(|path| (path, to_read | AccessFs::from_write(RIGHTS)));
+    let remove = remove.iter().map(|path| (path, AccessFs::RemoveFile.into()));
     for (path, access) in read.chain(write).chain(remove) {
         if let Ok(fd) = PathFd::new(path) {
             let file_only = AccessFs::from_file(RIGHTS);

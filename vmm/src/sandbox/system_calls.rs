@@ -11,7 +11,7 @@ use std::io;
 use libc::{c_long, c_ulong};
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
-    SeccompRule, TargetArch,
+    SeccompRule, TargetArch, sock_filter,
 };
 
 /// What no thread does.
@@ -162,10 +162,159 @@ const VCPU: &[c_long] = &[
     libc::SYS_mincore,
 ];
 
+/// What a process that reads images does: it reads files, and writes what it has found to files in
+/// memory and to the socket of the process that has asked.
+const READER: &[c_long] = &[
+    libc::SYS_read,
+    libc::SYS_readv,
+    libc::SYS_pread64,
+    libc::SYS_preadv,
+    libc::SYS_write,
+    libc::SYS_writev,
+    libc::SYS_pwrite64,
+    libc::SYS_lseek,
+    libc::SYS_sendfile,
+    libc::SYS_copy_file_range,
+    libc::SYS_sendto,
+    libc::SYS_recvfrom,
+    libc::SYS_sendmsg,
+    libc::SYS_recvmsg,
+    libc::SYS_poll,
+    libc::SYS_ppoll,
+    // Files that Landlock allows, and what the kernel knows of them.
+    libc::SYS_open,
+    libc::SYS_openat,
+    libc::SYS_openat2,
+    libc::SYS_readlink,
+    libc::SYS_readlinkat,
+    libc::SYS_getdents64,
+    libc::SYS_stat,
+    libc::SYS_fstat,
+    libc::SYS_lstat,
+    libc::SYS_newfstatat,
+    libc::SYS_statx,
+    libc::SYS_fstatfs,
+    libc::SYS_fcntl,
+    libc::SYS_flock,
+    libc::SYS_fadvise64,
+    libc::SYS_close,
+    libc::SYS_memfd_create,
+    libc::SYS_ftruncate,
+    libc::SYS_fallocate,
+    libc::SYS_futex,
+    libc::SYS_set_robust_list,
+    libc::SYS_rseq,
+    libc::SYS_sched_yield,
+    libc::SYS_sched_getaffinity,
+    libc::SYS_nanosleep,
+    libc::SYS_clock_nanosleep,
+    libc::SYS_clock_gettime,
+    libc::SYS_gettimeofday,
+    libc::SYS_getrandom,
+    libc::SYS_gettid,
+    libc::SYS_getpid,
+    libc::SYS_geteuid,
+    libc::SYS_getcwd,
+    libc::SYS_rt_sigaction,
+    libc::SYS_rt_sigprocmask,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_sigaltstack,
+    libc::SYS_restart_syscall,
+    libc::SYS_exit,
+    libc::SYS_exit_group,
+    libc::SYS_brk,
+    libc::SYS_munmap,
+    libc::SYS_mremap,
+    libc::SYS_madvise,
+    // Threads: clone3 does not exist, see `no_clone3`; `forbidden` has the say on clone.
+    libc::SYS_clone,
+    libc::SYS_clone3,
+];
+
+/// What a process that asks servers does not do either. The C library's name service and the TLS of
+/// a host decide what else it does.
+const NOT_FOR_CLIENTS: &[c_long] = &[
+    // Be a server.
+    libc::SYS_listen,
+    libc::SYS_accept,
+    libc::SYS_accept4,
+    // Signals and limits for other processes of the same user.
+    libc::SYS_kill,
+    libc::SYS_tkill,
+    libc::SYS_rt_sigqueueinfo,
+    libc::SYS_rt_tgsigqueueinfo,
+    libc::SYS_pidfd_open,
+    libc::SYS_pidfd_send_signal,
+    libc::SYS_setpriority,
+    libc::SYS_ioprio_set,
+    libc::SYS_migrate_pages,
+    libc::SYS_move_pages,
+    libc::SYS_process_vm_readv,
+    libc::SYS_process_vm_writev,
+    // Memory and queues that other processes see.
+    libc::SYS_shmget,
+    libc::SYS_shmat,
+    libc::SYS_msgget,
+    libc::SYS_semget,
+    libc::SYS_mq_open,
+    // Files of other kinds, and their owners.
+    libc::SYS_mknod,
+    libc::SYS_mknodat,
+    libc::SYS_chown,
+    libc::SYS_fchown,
+    libc::SYS_lchown,
+    libc::SYS_fchownat,
+    libc::SYS_setxattr,
+    libc::SYS_lsetxattr,
+    libc::SYS_fsetxattr,
+];
+
+/// Restricts a process that reads images and, if it has `servers`, talks to those. It has one thread.
+pub(super) fn restrict_reader(servers: bool) -> io::Result<()> {
+    let further = if servers { client()? } else { reader()? };
+    for filter in [&forbidden()?, &further] {
+        seccompiler::apply_filter(filter).map_err(io::Error::other)?;
+    }
+    Ok(())
+}
+
+fn client() -> io::Result<BpfProgram> {
+    let mut rules: BTreeMap<_, _> =
+        NOT_FOR_CLIENTS.iter().map(|&call| (call, Vec::new())).collect();
+    rules.extend(other_process()?);
+    filter(rules, SeccompAction::Allow, SeccompAction::Trap)
+}
+
+fn reader() -> io::Result<BpfProgram> {
+    let mut rules: BTreeMap<_, _> = READER.iter().map(|&call| (call, Vec::new())).collect();
+    let no_exec = || argument(2, SeccompCmpOp::MaskedEq(EXEC), 0);
+    rules.insert(libc::SYS_mmap, vec![rule(vec![no_exec()?])?]);
+    rules.insert(libc::SYS_mprotect, vec![rule(vec![no_exec()?])?]);
+    let size = argument(1, SeccompCmpOp::Eq, BLKGETSIZE64)?;
+    rules.insert(libc::SYS_ioctl, vec![rule(vec![size])?]);
+    // Its own death, by abort(3).
+    let own = argument(0, SeccompCmpOp::Eq, std::process::id().into())?;
+    rules.insert(libc::SYS_tgkill, vec![rule(vec![own])?]);
+    let name = argument(0, SeccompCmpOp::Eq, PR_GET_NAME)?;
+    let label = argument(0, SeccompCmpOp::Eq, PR_SET_VMA)?;
+    let new_name = argument(0, SeccompCmpOp::Eq, PR_SET_NAME)?;
+    let names = [name, label, new_name].map(|condition| rule(vec![condition]));
+    rules.insert(libc::SYS_prctl, names.into_iter().collect::<io::Result<_>>()?);
+    filter(rules, SeccompAction::Trap, SeccompAction::Allow)
+}
+
+/// Signals and limits of another process than this.
+fn other_process() -> io::Result<[(c_long, Vec<SeccompRule>); 2]> {
+    let own = || u64::from(std::process::id());
+    let thread = rule(vec![argument(0, SeccompCmpOp::Ne, own())?])?;
+    // 0 is this process as well.
+    let limits =
+        rule(vec![argument(0, SeccompCmpOp::Ne, 0)?, argument(0, SeccompCmpOp::Ne, own())?])?;
+    Ok([(libc::SYS_tgkill, vec![thread]), (libc::SYS_prlimit64, vec![limits])])
+}
+
 /// Restricts all threads, for good.
 pub(super) fn restrict_process() -> io::Result<()> {
-    // Two filters: one has one answer for all that it matches.
-    seccompiler::apply_filter_all_threads(&no_clone3()?).map_err(io::Error::other)?;
     seccompiler::apply_filter_all_threads(&forbidden()?).map_err(io::Error::other)
 }
 
@@ -188,14 +337,29 @@ fn forbidden() -> io::Result<BpfProgram> {
     // Type on the terminal, as if the user did.
     let types = |request| rule(vec![argument(1, SeccompCmpOp::Eq, request)?]);
     rules.insert(libc::SYS_ioctl, vec![types(libc::TIOCSTI)?, types(TIOCLINUX)?]);
-    filter(rules, SeccompAction::Allow, SeccompAction::Trap)
+    let mut program = no_clone3()?;
+    program.extend(filter(rules, SeccompAction::Allow, SeccompAction::Trap)?);
+    Ok(program)
 }
 
 /// clone3 has its flags in memory, where a filter cannot look. If it does not exist, the C library
-/// uses clone.
+/// uses clone. A filter of seccompiler has one answer for all that it matches, so this answer is put
+/// before it.
 fn no_clone3() -> io::Result<BpfProgram> {
-    let rules = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
-    filter(rules, SeccompAction::Allow, SeccompAction::Errno(libc::ENOSYS.cast_unsigned()))
+    let instruction = |code: u32, jf, k: i64| {
+        let (code, k) = (u16::try_from(code), u32::try_from(k));
+        let (code, k) = (code.map_err(io::Error::other)?, k.map_err(io::Error::other)?);
+        Ok(sock_filter { code, jt: 0, jf, k })
+    };
+    let answer = libc::SECCOMP_RET_ERRNO | libc::ENOSYS.cast_unsigned();
+    [
+        // The number is the first word of `seccomp_data`.
+        instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0),
+        instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 1, libc::SYS_clone3),
+        instruction(libc::BPF_RET | libc::BPF_K, 0, answer.into()),
+    ]
+    .into_iter()
+    .collect()
 }
 
 fn vcpu() -> io::Result<BpfProgram> {
@@ -212,6 +376,14 @@ fn vcpu() -> io::Result<BpfProgram> {
 
 /// The bit of mmap's and mprotect's `prot` for memory with code.
 const EXEC: u64 = libc::PROT_EXEC as u64;
+/// `PR_GET_NAME`, for the message about a call that is blocked (include/uapi/linux/prctl.h).
+const PR_GET_NAME: u64 = libc::PR_GET_NAME as u64;
+/// `PR_SET_NAME`, of a new thread (include/uapi/linux/prctl.h).
+const PR_SET_NAME: u64 = libc::PR_SET_NAME as u64;
+/// `PR_SET_VMA`: the C library names its memory (include/uapi/linux/prctl.h).
+const PR_SET_VMA: u64 = libc::PR_SET_VMA as u64;
+/// include/uapi/linux/fs.h
+const BLKGETSIZE64: u64 = 0x8008_1272;
 /// include/uapi/asm-generic/ioctls.h
 const TIOCLINUX: c_ulong = 0x541c;
 

@@ -2,6 +2,7 @@
 #![expect(unsafe_code, reason = "makes system calls by number")]
 
 use std::fs;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -20,8 +21,17 @@ fn act() {
     let directory = std::env::var_os(DIRECTORY).map(PathBuf::from).unwrap_or_default();
     let (read, write) = (vec![directory.join("read")], vec![directory.join("write")]);
     let remove = vec![directory.join("remove")];
-    let sandbox = Sandbox { read, write, remove, keeps_capabilities: false };
-    sandbox.enter().unwrap();
+    // As a process that reads images, or servers as well; else as one that runs a guest.
+    let role = act.split_once(": ").map(|(role, _)| role.to_owned());
+    let act = act.rsplit(": ").next().unwrap();
+    if let Some(role) = &role {
+        let servers = role == "client";
+        let reader = ReaderSandbox { read, write, servers, longest_file: 1 << 20 };
+        reader.enter().unwrap();
+    } else {
+        let sandbox = Sandbox { read, write, remove, keeps_capabilities: false };
+        sandbox.enter().unwrap();
+    }
     let (act, argument) = act.split_once(' ').unwrap();
     let number = || argument.parse().unwrap();
     let done = match act {
@@ -37,8 +47,11 @@ fn act() {
         .unwrap(),
         "code" | "memory" => {
             let exec = if act == "memory" { 0 } else { libc::PROT_EXEC };
+            let is_reader = role.is_some();
             std::thread::spawn(move || {
-                enter_vcpu().unwrap();
+                if !is_reader {
+                    enter_vcpu().unwrap();
+                }
                 let protection = libc::PROT_READ | exec;
                 call(libc::SYS_mmap, [0, 4096, protection.into()])
             })
@@ -50,6 +63,11 @@ fn act() {
         "read" => fs::read(argument).map(drop),
         "list" => fs::read_dir(argument).map(drop),
         "make" => fs::write(argument, "new"),
+        "fill" => fs::File::create(directory.join("write/long"))
+            .and_then(|file| file.set_len(number().unsigned_abs())),
+        "reserve" => {
+            Vec::<u8>::new().try_reserve_exact(argument.parse().unwrap()).map_err(io::Error::other)
+        }
         "remove" => fs::remove_file(argument),
         other => panic!("{other}"),
     };
@@ -153,5 +171,78 @@ fn only_the_listed_files_can_be_opened_made_or_removed() {
         let act = format!("{act} {}", scratch.join(path).display());
         assert_prints(&act, &scratch, expected);
     }
+    fs::remove_dir_all(scratch).unwrap();
+}
+
+#[test]
+fn a_process_that_reads_images_makes_no_socket_no_process_and_no_code() {
+    for (call, name) in [
+        (libc::SYS_socket, "socket"),
+        (libc::SYS_connect, "connect"),
+        (libc::SYS_execve, "execve"),
+        (libc::SYS_ptrace, "ptrace"),
+        (libc::SYS_mount, "mount"),
+        (libc::SYS_kill, "kill"),
+        (libc::SYS_unlink, "unlink"),
+        (libc::SYS_rename, "rename"),
+        (libc::SYS_prlimit64, "prlimit64"),
+        (libc::SYS_shmget, "shmget"),
+        (libc::SYS_open_by_handle_at, "open_by_handle_at"),
+        (libc::SYS_clone, "clone"),
+    ] {
+        assert_blocked(&format!("reader: call {call}"), name, "of the thread");
+    }
+    assert_blocked("reader: code ", "mmap", "(9)");
+    assert_blocked("reader: type ", "ioctl", "(16)");
+    assert_prints("reader: memory ", Path::new("/nowhere"), "\ndone\n");
+}
+
+#[test]
+fn a_process_that_asks_servers_is_no_server_and_sends_no_signals() {
+    for (call, name) in [
+        (libc::SYS_listen, "listen"),
+        (libc::SYS_accept4, "accept4"),
+        (libc::SYS_kill, "kill"),
+        (libc::SYS_tgkill, "tgkill"),
+        (libc::SYS_execve, "execve"),
+        (libc::SYS_ptrace, "ptrace"),
+        (libc::SYS_fchown, "fchown"),
+        (libc::SYS_open_by_handle_at, "open_by_handle_at"),
+        (libc::SYS_clone, "clone"),
+    ] {
+        assert_blocked(&format!("client: call {call}"), name, "of the thread");
+    }
+    let socket = format!("client: call {}", libc::SYS_socket);
+    assert_prints(&socket, Path::new("/nowhere"), "\nrefused: ");
+    assert_prints("client: thread ", Path::new("/nowhere"), "\ndone\n");
+}
+
+#[test]
+fn a_process_that_reads_has_its_files_and_limits_only() {
+    let scratch = std::env::temp_dir().join(format!("chukka-reader-{}", std::process::id()));
+    for directory in ["read", "write", "other"] {
+        fs::create_dir_all(scratch.join(directory)).unwrap();
+        fs::write(scratch.join(directory).join("file"), "text").unwrap();
+    }
+    let refused = "refused: Permission denied";
+    for (act, path, expected) in [
+        ("reader: read", "read/file", "\ndone\n"),
+        ("reader: list", "read", "\ndone\n"),
+        ("reader: make", "read/file", refused),
+        ("reader: read", "other/file", refused),
+        ("reader: read", "/etc/passwd", refused),
+        ("client: make", "write/new", "\ndone\n"),
+        ("client: remove", "write/new", "\ndone\n"),
+        ("client: make", "other/new", refused),
+        ("client: read", "/etc/passwd", refused),
+        ("client: reserve", "17179869184", "refused: memory allocation failed"),
+    ] {
+        // An absolute path replaces the directory.
+        let argument = if act.ends_with("reserve") { path.into() } else { scratch.join(path) };
+        let act = format!("{act} {}", argument.display());
+        assert_prints(&act, &scratch, expected);
+    }
+    let long = child(&format!("client: fill {}", 2 << 20), &scratch);
+    assert_eq!(long.status.signal(), Some(libc::SIGXFSZ), "{long:?}");
     fs::remove_dir_all(scratch).unwrap();
 }

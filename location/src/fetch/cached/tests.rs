@@ -463,7 +463,7 @@ fn fetched_and_cached_files_have_a_checksum() {
     let file = LocalFile::open(&content).unwrap();
     assert_eq!(file.len(), LEN as u64);
     let checked = crate::checksum::check(&file, &kept).unwrap();
-    assert_eq!(checked, crate::checksum::Checked::Right("sha256"));
+    assert_eq!(checked, crate::checksum::Checked::Right("sha256".into()));
     assert_eq!(sum(), Some(kept), "its bytes were compared with it");
 }
 

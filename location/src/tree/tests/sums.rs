@@ -41,7 +41,7 @@ fn each_tree_s_own_list_counts() {
         };
         let right = Remote::of(&files).file(list, lines(sum).as_bytes());
         let tree = Tree::find(&right, Query::default()).unwrap();
-        let expected = Some(Sum { checked: Checked::Right("sha256"), by: list.into() });
+        let expected = Some(Sum { checked: Checked::Right("sha256".into()), by: list.into() });
         assert_eq!((&tree.kernel.sum, &tree.initrds[0].sum), (&expected, &expected), "{list}");
         let asked = right.asked().iter().filter(|path| *path == list).count();
         assert_eq!(asked, 1, "{list}");

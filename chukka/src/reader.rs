@@ -1,0 +1,220 @@
+//! A process of its own reads images, boot menus and servers' answers, so that a mistake in their
+//! parsers does not give a stranger the user's rights.
+//!
+//! chukka starts its own program once more, under another name, with a socket as standard input. The
+//! new process takes a [`Job`] from it, gives up everything that the job does not need
+//! ([`vmm::sandbox::ReaderSandbox`]), and only then opens what the user named. It sends back how the fetching
+//! goes, and in the end open files and plain data, or what is wrong. What it sends is checked as
+//! strangers' input is: it may no longer be itself.
+
+mod child;
+mod sandbox;
+mod wire;
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use firmware::SourceFile;
+use location::fetch::FetchProgress;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::error::ResolveError;
+use crate::resolve::{Found, Job, Opened};
+pub use child::run_as;
+
+/// The name under which chukka starts itself.
+const NAME: &str = "chukka-reader";
+
+/// What the process finds in its environment: the user's proxies, certificates, cache and name
+/// service. What else is there may be secret.
+const ENVIRONMENT: [&str; 16] = [
+    "ALL_PROXY",
+    "all_proxy",
+    "HTTP_PROXY",
+    "http_proxy",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "NO_PROXY",
+    "no_proxy",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "HOME",
+    "XDG_CACHE_HOME",
+    "LOCALDOMAIN",
+    "RES_OPTIONS",
+    "HOSTALIASES",
+    "LD_LIBRARY_PATH",
+];
+
+/// What the process sends.
+#[derive(Debug, Serialize, Deserialize)]
+enum Message {
+    /// [`FetchProgress::begin`].
+    Begin { name: String, total: u64, already: u64, resumes: bool },
+    /// [`FetchProgress::advance`].
+    Advance(u64),
+    /// [`FetchProgress::end`].
+    End { whole: bool },
+    /// [`FetchProgress::note`].
+    Note(String),
+    /// The job is done. The files come with the message: the kernel, then the initrd.
+    Done { kernel: Option<OsString>, initrd: Option<OsString>, found: Option<Box<Found>> },
+    /// It cannot be done.
+    Failed { message: String, hint: Option<String> },
+}
+
+/// Why the process has not done its job.
+#[derive(Debug, Error)]
+pub enum ReaderError {
+    /// It could not be started, or the connection to it failed.
+    #[error("Cannot start the process that reads images and servers' answers")]
+    Start(#[source] io::Error),
+    /// It has ended without an answer.
+    #[error("The process that reads images and servers' answers {}", ending(*.0))]
+    Died(ExitStatus),
+    /// It has sent something that chukka does not send.
+    #[error("The process that reads images and servers' answers has sent something unexpected")]
+    Garbled(#[source] io::Error),
+}
+
+impl ReaderError {
+    /// What the user can do about it.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Start(_) => {
+                "check the limits for processes and open files; -sandbox off reads in this process"
+            }
+            Self::Died(status) if status.signal() == Some(libc::SIGKILL) => {
+                "the host may have run out of memory: see dmesg"
+            }
+            Self::Died(_) | Self::Garbled(_) => {
+                "this is a mistake in chukka, or an attack on it: do not use this location; please report it"
+            }
+        }
+    }
+}
+
+impl ReaderError {
+    /// The process has said that all is well, and has sent no such file.
+    pub(crate) fn without(role: &str) -> Self {
+        Self::Garbled(io::Error::other(format!("there is no {role}")))
+    }
+}
+
+fn ending(status: ExitStatus) -> String {
+    match (status.signal(), status.code()) {
+        (Some(signal), _) => format!("was killed by signal {signal}"),
+        (None, Some(code)) => format!("has ended with status {code} and without an answer"),
+        (None, None) => "has ended without an answer".into(),
+    }
+}
+
+/// The process that reads, while there is one: whoever waits for it shares this with who ends it.
+#[derive(Clone, Debug, Default)]
+pub struct Reader(Arc<Mutex<Option<Child>>>);
+
+impl Reader {
+    /// Ends the process, if there is one.
+    pub fn stop(&self) {
+        if let Some(mut child) = self.child().take() {
+            let _ = child.kill().and_then(|()| child.wait());
+        }
+    }
+
+    fn child(&self) -> MutexGuard<'_, Option<Child>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Has a process of its own do `job`, and tells `watch` how the fetching goes. `reader` can end it.
+///
+/// # Errors
+/// What the job leads to; the process has ended without an answer.
+pub fn read(
+    job: &Job,
+    watch: &Arc<dyn FetchProgress>,
+    reader: &Reader,
+) -> Result<Opened, ResolveError> {
+    let (ours, theirs) = UnixStream::pair().map_err(ReaderError::Start)?;
+    *reader.child() = Some(start(theirs).map_err(ReaderError::Start)?);
+    let answer = converse(&ours, job, watch);
+    let Some(mut child) = reader.child().take() else {
+        return Err(ReaderError::Start(io::ErrorKind::Interrupted.into()).into());
+    };
+    let status = match &answer {
+        // It has closed its end, so it is about to die.
+        Err(error) if is_end(error) => child.wait(),
+        // Nothing that it could still do is wanted.
+        _ => child.kill().and_then(|()| child.wait()),
+    };
+    match answer {
+        Ok(answer) => answer,
+        Err(error) if is_end(&error) => {
+            Err(ReaderError::Died(status.map_err(ReaderError::Start)?).into())
+        }
+        Err(error) => Err(ReaderError::Garbled(error).into()),
+    }
+}
+
+fn is_end(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
+}
+
+fn start(socket: UnixStream) -> io::Result<Child> {
+    let kept = ENVIRONMENT.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
+    Command::new("/proc/self/exe")
+        .arg0(NAME)
+        .env_clear()
+        .envs(kept)
+        .stdin(OwnedFd::from(socket))
+        .stdout(Stdio::null())
+        .spawn()
+}
+
+/// Sends the job and takes messages until the last one.
+fn converse(
+    socket: &UnixStream,
+    job: &Job,
+    watch: &Arc<dyn FetchProgress>,
+) -> io::Result<Result<Opened, ResolveError>> {
+    wire::send(socket, job, &[])?;
+    loop {
+        let (message, files) = wire::receive(socket)?;
+        match message {
+            Message::Begin { name, total, already, resumes } => {
+                watch.begin(&name, total, already, resumes);
+            }
+            Message::Advance(bytes) => watch.advance(bytes),
+            Message::End { whole } => watch.end(whole),
+            Message::Note(text) => watch.note(&text),
+            Message::Failed { message, hint } => {
+                return Ok(Err(ResolveError::Reported { message, hint }));
+            }
+            Message::Done { kernel, initrd, found } => {
+                let mut files = files.into_iter();
+                let kernel = kernel.map(|name| opened(files.next(), &name, "kernel"));
+                let initrd = initrd.map(|name| opened(files.next(), &name, "initrd"));
+                let opened = || {
+                    let (kernel, initrd) = (kernel.transpose()?, initrd.transpose()?);
+                    Ok(Opened { kernel, initrd, found: found.map(|found| *found) })
+                };
+                return opened().map(Ok);
+            }
+        }
+    }
+}
+
+/// A file that has been sent, checked as one that the user names.
+fn opened(file: Option<File>, name: &OsStr, role: &'static str) -> io::Result<SourceFile> {
+    let file = file.ok_or_else(|| io::Error::other(format!("there is no {role}")))?;
+    SourceFile::opened(file, name, role).map_err(io::Error::other)
+}
