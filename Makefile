@@ -8,7 +8,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 PROGRAMS = --release --package chukka --package chukka-tests --bin chukka --bin lab-agent
 RELEASE = $(or $(CARGO_TARGET_DIR),target)/release
 
-.PHONY: help demo check test test-install soak lint sanitize lab build costs fuzz bench bench-start bench-boot bench-firmware bench-guest bench-disk bench-location
+.PHONY: help demo check test test-install soak lint sanitize lab build costs fuzz bench bench-start bench-boot bench-firmware bench-guest bench-disk bench-network bench-location
 
 help: ## list the targets (the default)
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -95,6 +95,10 @@ bench-guest: ## the fw_cfg DMA transfer of an initrd, timed by the guest, agains
 bench-disk: ## a virtio disk in counted instructions and natively, against QEMU, into docs/performance.md; BENCHFLAGS=5 prints only
 	@sh tests/setup.sh demo
 	$(CARGO) run --release --package chukka-benches --bin bench-disk -- $(or $(BENCHFLAGS),--write)
+
+bench-network: ## a user network by frames against passt and libslirp, into docs/performance.md; BENCHFLAGS=5 prints only
+	@sh tests/setup.sh test
+	$(CARGO) run --release --package chukka-benches --bin bench-network -- $(or $(BENCHFLAGS),--write)
 
 bench-location: ## an installer by HTTP against wget, and what is read of an ISO, into docs/performance.md; BENCHFLAGS=5 prints only
 	@sh tests/setup.sh test

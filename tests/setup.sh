@@ -56,7 +56,7 @@ esac
 if [ "$what" = test ]; then
 	PATH=$PATH:/usr/sbin:/sbin
 	programs="$programs $servers"
-	# The other end of `-netdev stream`.
+	# The other end of `-netdev stream`, and what bench-network compares with.
 	programs="$programs passt:passt"
 	# What bench-location compares with.
 	programs="$programs wget:wget"

@@ -70,7 +70,9 @@ mod tests {
     fn the_page_has_a_place_for_each_bench() {
         let page = include_str!("../../docs/performance.md");
         let disk = ["disk-requests", "disk-grub", "disk-boots", "disk-native"];
-        for name in ["costs", "transfer", "operations", "location"].into_iter().chain(disk) {
+        let network = ["network-wire"];
+        let others = ["costs", "transfer", "operations", "location"];
+        for name in others.into_iter().chain(disk).chain(network) {
             assert!(between(page, name, "").is_some(), "{name}");
         }
     }

@@ -1,5 +1,6 @@
 //! Measurements of chukka against its peers: `make bench`, `make bench-start`, `make bench-boot`,
-//! `make bench-firmware`, `make bench-guest`, `make bench-disk` and `make bench-location`.
+//! `make bench-firmware`, `make bench-guest`, `make bench-disk`, `make bench-network` and
+//! `make bench-location`.
 //!
 //! What is printed are ratios between programs that do the same work in the same run.
 //! `docs/performance.md` has the figures and says what each of them means.
@@ -17,6 +18,7 @@ pub mod location;
 pub mod machine;
 pub mod material;
 pub mod native;
+pub mod network;
 pub mod operations;
 pub mod peer;
 pub mod resident;
