@@ -7,13 +7,15 @@
 //! 2. `read` walks argv as QEMU's `lookup_opt` (system/vl.c) does, so that a value may begin with a
 //!    dash, and fills [`Options`];
 //! 3. `boot`, `fetching`, `state`, `machine`, `console`, `cpu`, `clock`, `firmware`, `fw_cfg`,
-//!    `smbios`, `debugcon`, `drive`, `cdrom`, `pflash`, `network`, `network_boot` and `trace` check the values.
+//!    `smbios`, `debugcon`, `drive`, `cdrom`, `pflash`, `network`, `network_boot` and `trace` check
+//!    the values.
 //!
-//! Repeated options follow QEMU: the last `-kernel`, `-initrd`, `-append`, `-cpu`, `-uuid` or `-bios`
-//! counts, and so do chukka's own `-location`, `-state`, `-preseed`, `-kickstart` and `-autoyast`;
-//! `-serial`, `-accel`, `-L`, `-option-rom`, `-fw_cfg`, `-credential`, `-chardev`, `-device`, `-nic`, `-netdev`, `-net`,
-//! `-global`, `-initrd-inject` and `-smbios type=11` are lists; `-m`, `-smp`, `-machine`, `-rtc`,
-//! `-name`, `-boot`, `-msg`, `-trace` and `-smbios type=1` are merged key by key.
+//! Repeated options follow QEMU: the last `-kernel`, `-initrd`, `-append`, `-cpu`, `-uuid` or
+//! `-bios` counts, and so do chukka's own `-location`, `-state`, `-preseed`, `-kickstart` and
+//! `-autoyast`; `-serial`, `-accel`, `-L`, `-option-rom`, `-fw_cfg`, `-credential`, `-chardev`,
+//! `-device`, `-nic`, `-netdev`, `-net`, `-global`, `-initrd-inject` and `-smbios type=11` are
+//! lists; `-m`, `-smp`, `-machine`, `-rtc`, `-name`, `-boot`, `-msg`, `-trace` and `-smbios type=1`
+//! are merged key by key.
 
 mod boot;
 mod called_as;

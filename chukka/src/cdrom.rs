@@ -1,4 +1,5 @@
-//! The guest's CD drives: images opened and locked, or on a server, as targets of a SCSI controller.
+//! The guest's CD drives: images opened and locked, or on a server, as targets of a SCSI
+//! controller.
 
 mod remote_cd;
 
@@ -71,7 +72,8 @@ impl CdError {
     }
 }
 
-/// Opens and locks the images, or opens them on their servers. `None`: there is to be no controller.
+/// Opens and locks the images, or opens them on their servers. `None`: there is to be no
+/// controller.
 ///
 /// # Errors
 /// One cannot be used, or a process writes to it.

@@ -1,7 +1,7 @@
 //! What chukka does besides running a guest: argv's first word names it, as in `chukka cache list`.
 //!
-//! Commands take long options in GNU's style, each with a `--help` of its own; what runs a guest has
-//! QEMU's. One dash works as two.
+//! Commands take long options in GNU's style, each with a `--help` of its own; what runs a guest
+//! has QEMU's. One dash works as two.
 
 mod bootloader;
 mod cache;
@@ -164,8 +164,8 @@ pub fn described() -> impl Iterator<Item = (&'static str, clap::Command)> {
     SUBCOMMANDS.iter().map(|command| (command.name, (command.describe)()))
 }
 
-/// Reads the arguments of a command. An error in them, or `--help`, has been answered: the status is
-/// what remains.
+/// Reads the arguments of a command. An error in them, or `--help`, has been answered: the status
+/// is what remains.
 fn parsed(command: clap::Command, args: &[OsString]) -> Result<ArgMatches, ExitCode> {
     let args = dashes::doubled(&command, args);
     command.no_binary_name(true).try_get_matches_from(args).map_err(|error| {

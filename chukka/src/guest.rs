@@ -19,11 +19,13 @@ use crate::{cdrom, confinement, disks, flash, location_server, networks, report}
 pub struct Ended {
     /// How.
     pub outcome: Outcome,
-    /// How many of the guest's requests have written data to its disks; `None` if no write to a disk is kept.
+    /// How many of the guest's requests have written data to its disks; `None` if no write to a
+    /// disk is kept.
     pub changes: Option<u64>,
 }
 
-/// Runs a guest to its end. `run_report` gets what is known of the run. `started` gets what ends the run from another thread, right before the first instruction.
+/// Runs a guest to its end. `run_report` gets what is known of the run. `started` gets what ends
+/// the run from another thread, right before the first instruction.
 ///
 /// # Errors
 /// The guest cannot be started.

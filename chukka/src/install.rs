@@ -1,8 +1,9 @@
-//! An unattended installation from an install tree to a disk that boots: what `chukka install` does.
+//! An unattended installation from an install tree to a disk that boots: what `chukka install`
+//! does.
 //!
-//! The installer's kernel is booted first. If it resets the machine, the disk is booted, as a machine
-//! would do it. Nothing is called installed unless the guest ended by itself, wrote to its disk, and
-//! left something there that boots: [`verdict`].
+//! The installer's kernel is booted first. If it resets the machine, the disk is booted, as a
+//! machine would do it. Nothing is called installed unless the guest ended by itself, wrote to its
+//! disk, and left something there that boots: [`verdict`].
 //!
 //! | module | what it owns |
 //! |---|---|
@@ -140,7 +141,8 @@ fn installer(state: &InstallState, guest: &SavedGuest, course: Course) -> Fallib
     Ok(request)
 }
 
-/// What boots the disk: by firmware, or directly by its boot menu. `words` are further options of the user.
+/// What boots the disk: by firmware, or directly by its boot menu. `words` are further options of
+/// the user.
 ///
 /// # Errors
 /// A word is wrong.
@@ -233,7 +235,8 @@ pub fn remove(files: &[PathBuf]) {
     }
 }
 
-/// Makes everything begin again: the disks that chukka created are empty, the next run boots the installer.
+/// Makes everything begin again: the disks that chukka created are empty, the next run boots the
+/// installer.
 ///
 /// # Errors
 /// A disk cannot be made, or the phase cannot be written.

@@ -1,8 +1,10 @@
-//! One boot, then the disk (`-state`): a directory with an installer that is booted until it has finished; from then on the disk is
-//! booted that it wrote to. `chukka fetch --state` makes it, `chukka restart-install` has it begin again.
+//! One boot, then the disk (`-state`): a directory with an installer that is booted until it has
+//! finished; from then on the disk is booted that it wrote to. `chukka fetch --state` makes it,
+//! `chukka restart-install` has it begin again.
 //!
-//! It holds `kernel`, `initrd`, and `install.json`, which says what they are and how far things are, and is only ever replaced as a
-//! whole: whatever ends chukka, the phase is the one before or the one after. `lock` is for one chukka at a time.
+//! It holds `kernel`, `initrd`, and `install.json`, which says what they are and how far things
+//! are, and is only ever replaced as a whole: whatever ends chukka, the phase is the one before or
+//! the one after. `lock` is for one chukka at a time.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -41,8 +43,8 @@ const RECORD_LIMIT: u64 = 1 << 20;
 pub enum Phase {
     /// The next run boots the installer.
     Pending,
-    /// The installer has reset the machine, and what is on the disk is to finish: the next run boots
-    /// the disk. Only [`crate::install`] makes this difference.
+    /// The installer has reset the machine, and what is on the disk is to finish: the next run
+    /// boots the disk. Only [`crate::install`] makes this difference.
     Rebooted,
     /// The installer has finished: the next run boots the disk.
     Installed,
@@ -322,8 +324,9 @@ impl InstallState {
         })
     }
 
-    /// Ends a run: an installer whose guest has switched itself off, or reset the machine, has finished, if it wrote to a disk. Says so, or that nothing has
-    /// changed, where the installer ran; `ended` is `None` where chukka failed.
+    /// Ends a run: an installer whose guest has switched itself off, or reset the machine, has
+    /// finished, if it wrote to a disk. Says so, or that nothing has changed, where the installer
+    /// ran; `ended` is `None` where chukka failed.
     ///
     /// # Errors
     /// The phase cannot be written: it is the one before.

@@ -1,6 +1,7 @@
 //! chukka's front end: from argv to a guest that runs, and a line that says how it ended.
 //!
-//! Data flows one way: argv → [`args`] → [`request::Request`] → [`resolve`] → [`vmm::run::Vm`] → [`vmm::outcome::Outcome`].
+//! Data flows one way: argv → [`args`] → [`request::Request`] → [`resolve`] → [`vmm::run::Vm`] →
+//! [`vmm::outcome::Outcome`].
 //!
 //! | module | what it owns |
 //! |---|---|

@@ -1,4 +1,5 @@
-//! The `chukka` binary: argv in, a guest's console through, one verdict line and an exit status out.
+//! The `chukka` binary: argv in, a guest's console through, one verdict line and an exit status
+//! out.
 
 use std::ffi::OsString;
 use std::io::{self, Write};

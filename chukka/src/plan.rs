@@ -27,8 +27,9 @@ use vmm::run;
 /// The column in which the text after a heading begins.
 const COLUMN: usize = 14;
 
-/// What one run would do, up to the moment a guest is started: all files are opened and checked, and everything fits into the
-/// guest's memory. KVM is not touched. `state` describes the state of `-state`.
+/// What one run would do, up to the moment a guest is started: all files are opened and checked,
+/// and everything fits into the guest's memory. KVM is not touched. `state` describes the state of
+/// `-state`.
 ///
 /// # Errors
 /// What would prevent the guest from starting.

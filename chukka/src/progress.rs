@@ -1,5 +1,5 @@
-//! Download progress on standard error: a bar on a terminal, lines elsewhere. Short downloads are not
-//! shown.
+//! Download progress on standard error: a bar on a terminal, lines elsewhere. Short downloads are
+//! not shown.
 
 use std::fmt;
 use std::io::{self, IsTerminal};
@@ -76,7 +76,8 @@ impl Progress {
         })
     }
 
-    /// The state, unless the transfer's thread keeps it: it waits then until somebody reads standard error.
+    /// The state, unless the transfer's thread keeps it: it waits then until somebody reads
+    /// standard error.
     fn state_soon(&self) -> Option<MutexGuard<'_, State>> {
         for _ in 0..20 {
             match self.state.try_lock() {

@@ -1,11 +1,11 @@
 //! A process of its own reads images, boot menus and servers' answers, so that a mistake in their
 //! parsers does not give a stranger the user's rights.
 //!
-//! chukka starts its own program once more, under another name, with a socket as standard input. The
-//! new process takes a [`Job`] from it, gives up everything that the job does not need
-//! ([`vmm::sandbox::ReaderSandbox`]), and only then opens what the user named. It sends back how the fetching
-//! goes, and in the end open files and plain data, or what is wrong. What it sends is checked as
-//! strangers' input is: it may no longer be itself.
+//! chukka starts its own program once more, under another name, with a socket as standard input.
+//! The new process takes a [`Job`] from it, gives up everything that the job does not need
+//! ([`vmm::sandbox::ReaderSandbox`]), and only then opens what the user named. It sends back how
+//! the fetching goes, and in the end open files and plain data, or what is wrong. What it sends is
+//! checked as strangers' input is: it may no longer be itself.
 
 mod child;
 mod sandbox;

@@ -21,7 +21,8 @@ static HURRY: AtomicBool = AtomicBool::new(false);
 /// How long a message waits for room then, in milliseconds.
 const PATIENCE: i32 = 500;
 
-/// From now on a message is dropped if nobody takes it: a signal ends chukka, and a full pipe must not delay that.
+/// From now on a message is dropped if nobody takes it: a signal ends chukka, and a full pipe must
+/// not delay that.
 pub fn hurry() {
     HURRY.store(true, Ordering::Relaxed);
 }
@@ -94,8 +95,8 @@ pub fn with_sources(error: &dyn Error) -> String {
     message
 }
 
-/// A JSON value in several lines. Characters that a terminal may act on are escaped, also those that
-/// JSON allows in strings, which is the only place where they can be.
+/// A JSON value in several lines. Characters that a terminal may act on are escaped, also those
+/// that JSON allows in strings, which is the only place where they can be.
 #[must_use]
 pub fn json(value: &Value) -> String {
     let text = format!("{value:#}\n");

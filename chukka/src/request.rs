@@ -18,7 +18,8 @@ pub struct Request {
     pub vm: VmConfig,
     /// The kernel; firmware can do without one.
     pub boot: Option<BootSource>,
-    /// The installation that says what is booted; [`Request::boot`] is then the disk to boot once it has finished, if there is one.
+    /// The installation that says what is booted; [`Request::boot`] is then the disk to boot once
+    /// it has finished, if there is one.
     pub state: Option<StateConfig>,
     /// The guest's disks, in the order in which it finds them.
     pub disks: Vec<DiskConfig>,
@@ -176,7 +177,8 @@ pub struct BootSource {
     pub solaris_answers: Option<SolarisAnswers>,
     /// Whether the command line gets the words that tell the installer where its tree is.
     pub location_args: bool,
-    /// The kernel command line (`-append`): bytes as given, without a NUL inside or at the end. Injections may add words.
+    /// The kernel command line (`-append`): bytes as given, without a NUL inside or at the end.
+    /// Injections may add words.
     pub cmdline: Vec<u8>,
     /// How a place on another host is read.
     pub fetch: Settings,

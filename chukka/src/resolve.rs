@@ -76,8 +76,8 @@ pub enum Purpose {
 }
 
 impl Purpose {
-    /// The memory to choose a kernel by. It matters only to Solaris, whose 64-bit kernel needs the amount that is assumed for
-    /// copies.
+    /// The memory to choose a kernel by. It matters only to Solaris, whose 64-bit kernel needs the
+    /// amount that is assumed for copies.
     fn memory(self) -> u64 {
         self.guest_memory().unwrap_or(1 << 30)
     }
@@ -103,8 +103,9 @@ impl Resolved {
         silent_console::warning(&self.boot, config)
     }
 
-    /// Finds and opens everything that `source` names, for `purpose`. Images, boot menus and servers' answers are read by a
-    /// process of their own ([`crate::reader`]), unless `confinement` is off. A signal that ends chukka ends that too.
+    /// Finds and opens everything that `source` names, for `purpose`. Images, boot menus and
+    /// servers' answers are read by a process of their own ([`crate::reader`]), unless
+    /// `confinement` is off. A signal that ends chukka ends that too.
     ///
     /// # Errors
     /// A file is missing, or is not what it should be.

@@ -141,8 +141,8 @@ impl RunReport {
     }
 }
 
-/// Creates the file of a report, or empties an earlier one. Anything else is left alone: the word after
-/// `-json` may be the user's kernel.
+/// Creates the file of a report, or empties an earlier one. Anything else is left alone: the word
+/// after `-json` may be the user's kernel.
 fn create(path: &Path) -> io::Result<File> {
     let file = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
     if !file.metadata()?.is_file() {

@@ -6,8 +6,9 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-/// Has `fill` write a file that takes the name `target` when all of it is on the disk; until then, and on an error, what has that name
-/// stays as it is. Two at once on one target are for the caller to keep apart.
+/// Has `fill` write a file that takes the name `target` when all of it is on the disk; until then,
+/// and on an error, what has that name stays as it is. Two at once on one target are for the caller
+/// to keep apart.
 ///
 /// # Errors
 /// What `fill` or the system says; the part that was written is removed.
@@ -29,7 +30,8 @@ pub fn write(target: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> i
     done
 }
 
-/// Copies a file to `target`, from its beginning, wherever the descriptor is. Only the user can read a copy that `is_secret`.
+/// Copies a file to `target`, from its beginning, wherever the descriptor is. Only the user can
+/// read a copy that `is_secret`.
 ///
 /// # Errors
 /// It cannot be read or written.

@@ -126,7 +126,8 @@ mod tests {
         PvPanicDescription.to_aml_bytes(&mut bytes);
         let has = |part: &[u8]| bytes.windows(part.len()).any(|window| window == part);
         assert!(has(b"QEMU0001") && has(b"PEVT"));
-        // An I/O port descriptor (ACPI 6.4, 6.4.2.5): 16 bits decoded, from and to, alignment, length.
+        // An I/O port descriptor (ACPI 6.4, 6.4.2.5): 16 bits decoded, from and to, alignment,
+        // length.
         assert!(has(&[0x47, 1, 0x05, 0x05, 0x05, 0x05, 1, 1]));
     }
 }

@@ -8,8 +8,8 @@
 //! | a target with one logical unit | [`target`] | SAM-5, SPC-4 |
 //! | logical unit: CD-ROM drive | [`cdrom`] | SBC-3, MMC-6 |
 //!
-//! An initiator never decides how much is allocated: a reply is a few hundred bytes at most, and the
-//! blocks of a medium go straight into the guest's buffers.
+//! An initiator never decides how much is allocated: a reply is a few hundred bytes at most, and
+//! the blocks of a medium go straight into the guest's buffers.
 
 pub mod cdb;
 pub mod cdrom;
@@ -52,8 +52,8 @@ pub trait LogicalUnit: Debug + Send + Sync {
     /// The status is CHECK CONDITION, for this reason.
     fn execute(&self, cdb: &Cdb) -> Result<Reply, Sense>;
 
-    /// Fills `to` with bytes of the medium, from byte `start` on: those that [`Reply::Medium`] named,
-    /// or the first part of them.
+    /// Fills `to` with bytes of the medium, from byte `start` on: those that [`Reply::Medium`]
+    /// named, or the first part of them.
     ///
     /// # Errors
     /// The medium cannot be read.

@@ -269,7 +269,8 @@ impl KernelKind {
     }
 }
 
-/// Whether a file that begins with `head`, its first [`HEAD`] bytes, can be a kernel. Any other file is refused by these bytes alone.
+/// Whether a file that begins with `head`, its first [`HEAD`] bytes, can be a kernel. Any other
+/// file is refused by these bytes alone.
 #[must_use]
 pub fn could_be_kernel(head: &[u8]) -> bool {
     let beginnings = [&b"\x7fELF"[..], b"MZ", b"\x1f\x8b"];

@@ -1,7 +1,8 @@
 //! The boot menus on a disk, and what an entry boots: what Xen's pygrub does (tools/pygrub in Xen).
 //!
-//! Each volume in turn is searched for a system known by the path of its kernel (Solaris, NetWare), then for GRUB 2, the entries of the Boot
-//! Loader Specification, syslinux and its relatives, GRUB legacy, elilo. The first entry whose files are there is booted.
+//! Each volume in turn is searched for a system known by the path of its kernel (Solaris, NetWare),
+//! then for GRUB 2, the entries of the Boot Loader Specification, syslinux and its relatives, GRUB
+//! legacy, elilo. The first entry whose files are there is booted.
 
 mod joined;
 
@@ -120,7 +121,8 @@ pub struct Picked {
     pub kernel: Box<dyn RandomAccess>,
     /// Its initrds, in their order.
     pub initrds: Vec<Box<dyn RandomAccess>>,
-    /// What the user should know: why it is another entry than expected, and what in the menu could not be followed.
+    /// What the user should know: why it is another entry than expected, and what in the menu could
+    /// not be followed.
     pub warnings: Vec<String>,
 }
 
@@ -242,7 +244,8 @@ impl Menu<'_> {
     }
 }
 
-/// Systems known by the path of their kernel: Solaris as a paravirtual guest, 64 bits before 32, and NetWare.
+/// Systems known by the path of their kernel: Solaris as a paravirtual guest, 64 bits before 32,
+/// and NetWare.
 fn known(source: &dyn FileTree) -> Option<BootConfig> {
     const KNOWN: [(&str, &str, Option<&str>); 3] = [
         (
@@ -260,8 +263,8 @@ fn known(source: &dyn FileTree) -> Option<BootConfig> {
     })
 }
 
-/// Finds the entry and opens its files. A file that is not on the menu's own volume can be on another one, as where `/boot` is a
-/// partition of its own.
+/// Finds the entry and opens its files. A file that is not on the menu's own volume can be on
+/// another one, as where `/boot` is a partition of its own.
 ///
 /// # Errors
 /// There is no such entry, or none whose files are there.
@@ -301,8 +304,8 @@ pub fn pick(volumes: &[Volume], choice: &Choice) -> Result<(Picked, Vec<Attempt>
     Err(MenuError::nothing_bootable(choice, menus.is_empty(), attempts, &volumes))
 }
 
-/// What the user should know about an entry: that it is another one than the boot loader would boot, and what in its menu could not
-/// be followed.
+/// What the user should know about an entry: that it is another one than the boot loader would
+/// boot, and what in its menu could not be followed.
 fn warnings(menu: &Menu<'_>, entry: &Entry, choice: &Choice, passed: &[String]) -> Vec<String> {
     let mut warnings: Vec<_> =
         menu.config.warnings.iter().map(|warning| format!("{}: {warning}", menu.path())).collect();
@@ -397,7 +400,8 @@ pub fn named(volumes: &[Volume], path: &str) -> Result<(usize, Box<dyn RandomAcc
     Err(first.unwrap_or_else(|| FileError::Missing(path.to_owned())))
 }
 
-/// The command line that Solaris as a paravirtual guest wants: what is for Xen, the kernel's own name, the rest.
+/// The command line that Solaris as a paravirtual guest wants: what is for Xen, the kernel's own
+/// name, the rest.
 #[must_use]
 pub fn solaris_arguments(kernel: &str, arguments: &str) -> String {
     let words = || arguments.split_whitespace().filter(|word| *word != kernel);

@@ -1,5 +1,5 @@
-//! Paths in data that processes pass to each other: any bytes, where serde's own form is UTF-8 only.
-//! For `#[serde(with = …)]`.
+//! Paths in data that processes pass to each other: any bytes, where serde's own form is UTF-8
+//! only. For `#[serde(with = …)]`.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

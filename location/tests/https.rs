@@ -132,7 +132,8 @@ fn a_redirection_leads_into_safety_and_not_out_of_it() {
     assert_eq!(said, "read: safe");
 }
 
-/// The end of the connection is the end of the body only if TLS says that it is one (RFC 8446, 6.1): here it does not.
+/// The end of the connection is the end of the body only if TLS says that it is one (RFC 8446,
+/// 6.1): here it does not.
 #[test]
 fn a_body_that_is_cut_short_is_no_body() {
     if support::is_reader() {

@@ -12,7 +12,8 @@ pub struct Config {
     pub ipv4: Option<Ipv4Config>,
     /// `ipv6=off` is `None`.
     pub ipv6: Option<Ipv6Config>,
-    /// `restrict=on`: the guest reaches neither this host nor anything beyond; what is forwarded to it still is.
+    /// `restrict=on`: the guest reaches neither this host nor anything beyond; what is forwarded to
+    /// it still is.
     pub restrict: bool,
     /// What DHCP tells the guest.
     pub boot: BootConfig,
@@ -38,7 +39,8 @@ impl Default for Config {
     }
 }
 
-/// What DHCP tells the guest besides addresses. Each field is absent from its answers if it is empty.
+/// What DHCP tells the guest besides addresses. Each field is absent from its answers if it is
+/// empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BootConfig {
     /// `hostname=`: the guest's name.
@@ -155,7 +157,8 @@ pub enum ConfigError {
 }
 
 impl Ipv4Config {
-    /// A network with QEMU's defaults for what is `None`: host 2, DNS 3 and first guest 15 behind the network's address.
+    /// A network with QEMU's defaults for what is `None`: host 2, DNS 3 and first guest 15 behind
+    /// the network's address.
     ///
     /// # Errors
     /// The network is too small, or an address is outside of it or used twice.

@@ -65,7 +65,8 @@ pub fn installer() -> Result<Installer> {
     })
 }
 
-/// The folder with the installer's boot menus: `grub/`, `boot-screens/` and `pxelinux.cfg/`, which the package has beside the kernel.
+/// The folder with the installer's boot menus: `grub/`, `boot-screens/` and `pxelinux.cfg/`, which
+/// the package has beside the kernel.
 ///
 /// # Errors
 /// Set-up has not downloaded it.
@@ -84,8 +85,8 @@ pub fn disk() -> Result<Disk> {
     Ok(Disk { image: present(image)?, grub_cfg: present(grub_cfg)? })
 }
 
-/// A mirror of the Debian packages that the complete installation installs, with debootstrap: its scripts and, as
-/// `program`, itself are in the folder `debootstrap`.
+/// A mirror of the Debian packages that the complete installation installs, with debootstrap: its
+/// scripts and, as `program`, itself are in the folder `debootstrap`.
 ///
 /// # Errors
 /// Set-up has not downloaded it: only `tests/setup.sh install` does.
@@ -94,8 +95,9 @@ pub fn mirror() -> Result<PathBuf> {
     present(folder.join("made-by")).map(|_| folder)
 }
 
-/// A firmware image of Debian's packages seabios, qemu-system-data, ovmf and u-boot-qemu, by its file's name. SeaBIOS's folder comes
-/// first: QEMU's `bios-microvm.bin` is a link to qboot. The last two packages are unpacked, not installed.
+/// A firmware image of Debian's packages seabios, qemu-system-data, ovmf and u-boot-qemu, by its
+/// file's name. SeaBIOS's folder comes first: QEMU's `bios-microvm.bin` is a link to qboot. The
+/// last two packages are unpacked, not installed.
 ///
 /// # Errors
 /// No folder has it.

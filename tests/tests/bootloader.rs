@@ -1,5 +1,5 @@
-//! The boot menus of disks: what `chukka bootloader` and `-bootdisk` make of them, and what Xen's toolstack gets where chukka is called
-//! by the name of one of its bootloaders.
+//! The boot menus of disks: what `chukka bootloader` and `-bootdisk` make of them, and what Xen's
+//! toolstack gets where chukka is called by the name of one of its bootloaders.
 
 #![expect(clippy::unwrap_used, reason = "this is how a test fails")]
 

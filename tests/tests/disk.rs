@@ -117,8 +117,8 @@ fn the_last_of_as_many_disks_as_there_are_places_is_booted() {
     }
 }
 
-/// A boot sector that fills sectors from 1 on with their numbers by INT 13h, and reports each on port
-/// 0x4e9 once it is written; ends with status 35 if the disk fails.
+/// A boot sector that fills sectors from 1 on with their numbers by INT 13h, and reports each on
+/// port 0x4e9 once it is written; ends with status 35 if the disk fails.
 const WRITER: [u8; 45] = [
     0x31, 0xc0, 0x8e, 0xd8, // xor ax, ax; mov ds, ax
     0xc7, 0x06, 0x00, 0x80, 0x01, 0x00, // mov word [0x8000], 1: the first word of the buffer

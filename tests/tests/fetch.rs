@@ -23,7 +23,8 @@ use chukka_tests::native::{Ended, Scratch, Start, start};
 const TREE: &str = "/current/images/netboot/debian-installer/amd64";
 const LEN: usize = 3 << 20;
 
-/// A web server with a Debian tree, that knows ranges and counts what it sends. It ends with the test's process.
+/// A web server with a Debian tree, that knows ranges and counts what it sends. It ends with the
+/// test's process.
 struct Server {
     address: SocketAddr,
     files: BTreeMap<String, Vec<u8>>,
@@ -281,7 +282,8 @@ fn fetching_works_without_a_usable_cache() {
     assert!(ended.stderr.contains("warning: running without a cache"), "{}", ended.stderr);
 }
 
-/// A pipe that nobody reads takes 64 KiB, and then nothing: not the warning about this cache either.
+/// A pipe that nobody reads takes 64 KiB, and then nothing: not the warning about this cache
+/// either.
 #[test]
 fn a_signal_ends_chukka_though_its_messages_find_no_reader() {
     let (scratch, server) = (Scratch::new(), Server::start());

@@ -1,8 +1,8 @@
 //! kill -9 while a disk is written to: what was flushed is there, and a qcow2 image is not damaged.
 //!
 //! The writer is this program itself, started once more. It writes pieces whose place and content
-//! follow from their number, flushes now and then, and prints what it has done. `CHUKKA_SOAK=1` does
-//! 50 rounds for each format.
+//! follow from their number, flushes now and then, and prints what it has done. `CHUKKA_SOAK=1`
+//! does 50 rounds for each format.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};

@@ -101,9 +101,9 @@ pub struct FirmwareBoot {
 }
 
 impl Boot {
-    /// Opens the firmware selected by `config`, if any, to boot `kernel`. `flash` has the firmware if
-    /// it is in flash chips. Nothing is loaded yet. Appends to `warnings` anything the user should
-    /// know.
+    /// Opens the firmware selected by `config`, if any, to boot `kernel`. `flash` has the firmware
+    /// if it is in flash chips. Nothing is loaded yet. Appends to `warnings` anything the user
+    /// should know.
     ///
     /// # Errors
     /// The firmware cannot be opened, or is not a firmware image.

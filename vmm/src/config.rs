@@ -142,7 +142,8 @@ impl EntropyFile {
     }
 }
 
-/// The version of the QEMU whose options, devices and protocols chukka follows: major, minor, micro.
+/// The version of the QEMU whose options, devices and protocols chukka follows: major, minor,
+/// micro.
 pub const QEMU_VERSION: [u8; 3] = [7, 2, 0];
 
 /// A monitor (`-qmp`, `-monitor`).
@@ -281,8 +282,8 @@ pub struct FirmwareConfig {
     /// The boot ROM of the network cards: a path, or a name to search for, such as
     /// [`DEFAULT_NETWORK_ROM`]. `None` if the guest does not boot from the network.
     pub network_rom: Option<OsString>,
-    /// Whether chukka chose the image itself, because there is a disk, a CD or a network to boot from
-    /// and no kernel.
+    /// Whether chukka chose the image itself, because there is a disk, a CD or a network to boot
+    /// from and no kernel.
     pub for_disk: bool,
 }
 
@@ -426,8 +427,8 @@ impl MachineKind {
         }
     }
 
-    /// How many virtio devices there can be: on microvm one for each free pin of the I/O APIC, on pc
-    /// one for each slot of the PCI bus after those of the devices that every pc has in QEMU.
+    /// How many virtio devices there can be: on microvm one for each free pin of the I/O APIC, on
+    /// pc one for each slot of the PCI bus after those of the devices that every pc has in QEMU.
     #[must_use]
     pub const fn virtio_slots(self) -> u8 {
         match self {

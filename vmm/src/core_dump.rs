@@ -1,8 +1,8 @@
 //! `-vmcore`: the guest's memory and registers as an ELF core, which `crash`, drgn and gdb read.
 //!
-//! The file has a segment for each region of RAM, at its guest-physical address, and behind them the
-//! notes: registers, and Linux's own description of its memory (VMCOREINFO) if it is found. Pages of
-//! zeros are holes.
+//! The file has a segment for each region of RAM, at its guest-physical address, and behind them
+//! the notes: registers, and Linux's own description of its memory (VMCOREINFO) if it is found.
+//! Pages of zeros are holes.
 
 mod notes;
 

@@ -1,8 +1,8 @@
 //! The server that gdb connects to (`-gdb`, `-s`): one client at a time, served by the main thread
 //! while all vCPUs are stopped.
 //!
-//! The protocol is gdbstub's; see "Remote Protocol" in gdb's manual. As long as nobody is connected,
-//! the guest runs as without a server.
+//! The protocol is gdbstub's; see "Remote Protocol" in gdb's manual. As long as nobody is
+//! connected, the guest runs as without a server.
 
 mod breakpoints;
 mod connection;
@@ -62,8 +62,8 @@ impl std::fmt::Debug for Debugger {
 }
 
 impl Debugger {
-    /// Listens where `config` says. `supported` has the flags of KVM_SET_GUEST_DEBUG that the host's
-    /// KVM knows.
+    /// Listens where `config` says. `supported` has the flags of KVM_SET_GUEST_DEBUG that the
+    /// host's KVM knows.
     ///
     /// # Errors
     /// The address cannot be used.
@@ -90,8 +90,8 @@ impl Debugger {
         self.with(vcpus, |this| this.guest.reset());
     }
 
-    /// Does what there is to do, with all vCPUs stopped: accepts a client, tells it why the guest has
-    /// stopped, and answers it. Returns the end of the run if the client wants it.
+    /// Does what there is to do, with all vCPUs stopped: accepts a client, tells it why the guest
+    /// has stopped, and answers it. Returns the end of the run if the client wants it.
     pub fn attend(&mut self, vcpus: &mut Vec<Vcpu>) -> Option<Outcome> {
         self.with(vcpus, |this| {
             this.report_stop();

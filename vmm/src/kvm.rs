@@ -234,7 +234,8 @@ pub fn has_read_only_memory(kvm: &Kvm) -> bool {
     kvm.check_extension(Cap::ReadonlyMem)
 }
 
-/// The flags of KVM_SET_GUEST_DEBUG that the host's KVM knows (KVM_CAP_SET_GUEST_DEBUG2, Linux 5.13).
+/// The flags of KVM_SET_GUEST_DEBUG that the host's KVM knows (KVM_CAP_SET_GUEST_DEBUG2, Linux
+/// 5.13).
 ///
 /// # Errors
 /// The host's KVM does not have KVM_SET_GUEST_DEBUG.
@@ -267,8 +268,8 @@ fn set_slot(
 ) -> Result<(), KvmError> {
     let region =
         kvm_userspace_memory_region { slot, guest_phys_addr, memory_size, userspace_addr, flags };
-    // SAFETY: the range is guest memory or ROM that stays mapped for the lifetime of the process and
-    // contains nothing else.
+    // SAFETY: the range is guest memory or ROM that stays mapped for the lifetime of the process
+    // and contains nothing else.
     unsafe { vm.set_user_memory_region(region) }
         .map_err(KvmError::ioctl("KVM_SET_USER_MEMORY_REGION"))
 }
@@ -294,9 +295,9 @@ const PRIMARY_PIC: (u32, u8, u8) = (KVM_IRQCHIP_PIC_MASTER, 0x08, 0xfb);
 /// The slave 8259: IRQ 8 is vector 0x70, and all lines are masked.
 const SECONDARY_PIC: (u32, u8, u8) = (KVM_IRQCHIP_PIC_SLAVE, 0x70, 0xff);
 
-/// The slave 8259's interrupts of PCI functions, 10 and 11, which are level-triggered. A kernel that
-/// uses neither ACPI nor the I/O APIC relies on the firmware for that (`piix_isa_bridge_setup` in
-/// SeaBIOS's src/fw/pciinit.c).
+/// The slave 8259's interrupts of PCI functions, 10 and 11, which are level-triggered. A kernel
+/// that uses neither ACPI nor the I/O APIC relies on the firmware for that (`piix_isa_bridge_setup`
+/// in SeaBIOS's src/fw/pciinit.c).
 const LEVEL_TRIGGERED: u8 = 1 << 2 | 1 << 3;
 
 /// Initializes the two 8259s as a PC's firmware does.

@@ -1,5 +1,5 @@
-//! The monitors (`-qmp`, `-monitor`): clients that pause, reset and end the run. Each has one client
-//! at a time, served by the main thread.
+//! The monitors (`-qmp`, `-monitor`): clients that pause, reset and end the run. Each has one
+//! client at a time, served by the main thread.
 
 mod human;
 mod qmp;
@@ -320,8 +320,8 @@ impl Monitors {
     }
 }
 
-/// QEMU's word for why a run has ended (`ShutdownCause`, qapi/run-state.json), and whether the guest
-/// was the cause.
+/// QEMU's word for why a run has ended (`ShutdownCause`, qapi/run-state.json), and whether the
+/// guest was the cause.
 fn cause(outcome: &Outcome) -> (bool, &'static str) {
     match outcome {
         Outcome::Mute(then) => cause(then),

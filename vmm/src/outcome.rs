@@ -192,8 +192,8 @@ impl Outcome {
         )
     }
 
-    /// Whether the guest's memory may say why: it ended badly or hung, or the user sent SIGQUIT, as to
-    /// any program whose core is wanted.
+    /// Whether the guest's memory may say why: it ended badly or hung, or the user sent SIGQUIT, as
+    /// to any program whose core is wanted.
     pub fn leaves_core(&self) -> bool {
         match self {
             Self::Panic(_)

@@ -79,8 +79,8 @@ pub fn check(
     Ok(warnings)
 }
 
-/// Checks that the machine has places for these devices, which [`Vm::run`] gives them. `others` are a
-/// controller of CD drives and a source of random numbers.
+/// Checks that the machine has places for these devices, which [`Vm::run`] gives them. `others` are
+/// a controller of CD drives and a source of random numbers.
 ///
 /// # Errors
 /// It has too few.
@@ -204,9 +204,9 @@ fn check_address_bits(config: &VmConfig, map: &MemoryMap) -> Result<(), StartErr
 }
 
 impl<'a> Vm<'a> {
-    /// Prepares a guest that boots `kernel`, if any, by the firmware in `flash` if `config` says so.
-    /// Checks the user's files first, then the host; changes nothing until everything is known to
-    /// fit.
+    /// Prepares a guest that boots `kernel`, if any, by the firmware in `flash` if `config` says
+    /// so. Checks the user's files first, then the host; changes nothing until everything is known
+    /// to fit.
     ///
     /// # Errors
     /// The guest cannot be started.
@@ -398,8 +398,8 @@ impl<'a> Vm<'a> {
         Ok(self.conclude(outcome, record, vcpus, &devices, flusher))
     }
 
-    /// Adds what these vCPUs did, which will not run again, and those that have ended to the record,
-    /// if it is wanted.
+    /// Adds what these vCPUs did, which will not run again, and those that have ended to the
+    /// record, if it is wanted.
     fn record(&self, record: &mut RunRecord, vcpus: &mut Vec<Vcpu>) {
         let ended = self.notifier.take_ended_cpus();
         if self.config.record_exits {
@@ -410,8 +410,8 @@ impl<'a> Vm<'a> {
         vcpus.clear();
     }
 
-    /// Writes out what is left and lets go of everything: the next guest of this process may want the
-    /// same disks, and as much memory.
+    /// Writes out what is left and lets go of everything: the next guest of this process may want
+    /// the same disks, and as much memory.
     fn conclude(
         &self,
         outcome: Outcome,

@@ -282,7 +282,8 @@ impl Wire {
         self.out.len() < BUFFER
     }
 
-    /// Reads once, and hands the frames over, with where answers go. Returns whether there were any.
+    /// Reads once, and hands the frames over, with where answers go. Returns whether there were
+    /// any.
     fn read(&mut self, mut take: impl FnMut(&[u8], &mut Vec<u8>)) -> bool {
         match self.stream.read(&mut self.input[self.filled..]) {
             Ok(0) => self.is_closed = true,

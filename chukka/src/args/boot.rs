@@ -117,8 +117,8 @@ fn boot_menu(
     Ok(BootFiles::Disk { place: Place::parse(disk.as_os_str())?, choice })
 }
 
-/// `-autocf`, as xVM's virt-install has it: the directory of a JumpStart server, or properties for the
-/// Automated Installer.
+/// `-autocf`, as xVM's virt-install has it: the directory of a JumpStart server, or properties for
+/// the Automated Installer.
 fn solaris_answers(given: &OsStr) -> Result<SolarisAnswers, ArgsError> {
     let option = "autocf";
     let text = value::text(given, option)?;

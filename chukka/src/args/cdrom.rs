@@ -1,7 +1,7 @@
 //! `-device scsi-cd` and `-device virtio-scsi`: CD drives and their controller, in QEMU's spelling.
 //!
-//! There is one controller. A drive without a `-device`, such as a `-cdrom`, is on it too, where QEMU's
-//! is an IDE drive: guests call both `/dev/sr0`.
+//! There is one controller. A drive without a `-device`, such as a `-cdrom`, is on it too, where
+//! QEMU's is an IDE drive: guests call both `/dev/sr0`.
 
 use vmm::config::MachineKind;
 
@@ -76,7 +76,8 @@ impl Controller {
         Err(ArgsError::bad(pair.shown("device"), expected))
     }
 
-    /// Reads a `-device`, if it is a CD drive: the `-drive` that it names, as target number `target`.
+    /// Reads a `-device`, if it is a CD drive: the `-drive` that it names, as target number
+    /// `target`.
     pub fn drive(
         &self,
         given: &[u8],

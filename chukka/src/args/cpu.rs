@@ -59,7 +59,8 @@ enum Property {
 /// QEMU's order (`x86_cpu_parse_featurestr` and `x86_cpu_expand_features`, target/i386/cpu.c):
 /// first every `feature=on|off` as they stand, then every `+feature`, then every `-feature`.
 ///
-/// Another model of QEMU's is taken as `host`, with a warning: scripts name one that every host has.
+/// Another model of QEMU's is taken as `host`, with a warning: scripts name one that every host
+/// has.
 pub(super) fn model(
     value: Option<&str>,
     warnings: &mut Vec<String>,

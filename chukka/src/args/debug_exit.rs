@@ -6,8 +6,8 @@ use super::error::ArgsError;
 use super::value::{RawPair, integer};
 use vmm::config::DebugExit;
 
-/// Reads `iobase=` and `iosize=`, and `pass=`, which QEMU does not have: the value that ends the run
-/// with status 0. Each is a number as of [`integer`].
+/// Reads `iobase=` and `iosize=`, and `pass=`, which QEMU does not have: the value that ends the
+/// run with status 0. Each is a number as of [`integer`].
 ///
 /// # Errors
 /// Another property, or ports that are not all between 0 and 0xffff. QEMU takes 32 bits for both

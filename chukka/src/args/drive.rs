@@ -204,8 +204,8 @@ fn take_old(drives: &mut Vec<Drive>) -> BTreeMap<u32, Drive> {
     by_index
 }
 
-/// `-hda PATH` to `-hdd PATH`: QEMU's `-drive file=PATH,index=N,media=disk`, but for the commas in the
-/// path; `-cdrom PATH` is `-hdc` with `media=cdrom`.
+/// `-hda PATH` to `-hdd PATH`: QEMU's `-drive file=PATH,index=N,media=disk`, but for the commas in
+/// the path; `-cdrom PATH` is `-hdc` with `media=cdrom`.
 fn hd(name: &str, path: &OsStr) -> Result<Drive, ArgsError> {
     let letters = [("hda", 0), ("hdb", 1), ("hdc", 2), ("hdd", 3), ("cdrom", 2)];
     let (option, index) =

@@ -1,4 +1,5 @@
-//! What a disk is attached to: virtio, or what scripts say that only have IDE or SCSI disks in mind.
+//! What a disk is attached to: virtio, or what scripts say that only have IDE or SCSI disks in
+//! mind.
 //!
 //! All disks are virtio disks here. A `-hda`, and a `-drive` with `if=ide`, `if=scsi` or no `if=`,
 //! becomes one too, with a warning that says what the guest calls it. Where that would break a
@@ -46,7 +47,8 @@ pub(super) struct OldDisk<'a> {
 }
 
 /// Checks the disks that scripts take for IDE or SCSI disks, in the order in which the guest finds
-/// them, and says what they are called. `cmdline` is the guest's command line as far as argv has it.
+/// them, and says what they are called. `cmdline` is the guest's command line as far as argv has
+/// it.
 ///
 /// # Errors
 /// The guest has other disks too (`has_others`), or its kernel is told such a disk's name.

@@ -18,7 +18,8 @@ pub(super) struct Ending {
     pub fail_on: KernelProblems,
 }
 
-/// `-timeout`, `-silence`, `-fail-on`, `-no-reboot`, and QEMU's `-action` (qapi/run-state.json): the last value of each event counts.
+/// `-timeout`, `-silence`, `-fail-on`, `-no-reboot`, and QEMU's `-action` (qapi/run-state.json):
+/// the last value of each event counts.
 ///
 /// QEMU hears of a panic from the pvpanic device, and ends by default. chukka reads it on the
 /// console.

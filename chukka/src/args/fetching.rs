@@ -19,8 +19,8 @@ pub(super) fn settings(args: &BootArgs) -> Result<Settings, ArgsError> {
     settings_with(args, Net::default())
 }
 
-/// How servers with a CD are talked to. The time-out is shorter unless the user says so: Linux gives a CD
-/// drive 30 seconds to answer (`SR_TIMEOUT`, drivers/scsi/sr.h).
+/// How servers with a CD are talked to. The time-out is shorter unless the user says so: Linux
+/// gives a CD drive 30 seconds to answer (`SR_TIMEOUT`, drivers/scsi/sr.h).
 pub(super) fn for_cds(args: &BootArgs) -> Result<Net, ArgsError> {
     let net = Net { idle: Duration::from_secs(10), retries: 1, ..Net::default() };
     Ok(settings_with(args, net)?.net)

@@ -30,8 +30,8 @@ pub(super) struct Wanted {
 ///
 /// Without either, a disk, a CD or a network to boot from and no kernel choose SeaBIOS.
 ///
-/// QEMU always has firmware; here an option ROM without firmware would do nothing, so it is refused.
-/// `-L` alone is harmless.
+/// QEMU always has firmware; here an option ROM without firmware would do nothing, so it is
+/// refused. `-L` alone is harmless.
 pub(super) fn firmware(
     options: &Options,
     machine: MachineKind,
@@ -79,10 +79,10 @@ pub(super) fn firmware(
 }
 
 /// Whether this is one of the images of SeaBIOS that use the timer's interrupt
-/// (`CONFIG_HARDWARE_IRQ`). They leave the 8259 and the PIT running. Linux's real-mode code masks the
-/// 8259 (`mask_all_interrupts`, arch/x86/boot/pm.c), but GRUB enters the kernel after that code, and on
-/// a machine with hardware-reduced ACPI the kernel itself leaves the 8259 alone: it takes the first
-/// tick for a double fault.
+/// (`CONFIG_HARDWARE_IRQ`). They leave the 8259 and the PIT running. Linux's real-mode code masks
+/// the 8259 (`mask_all_interrupts`, arch/x86/boot/pm.c), but GRUB enters the kernel after that
+/// code, and on a machine with hardware-reduced ACPI the kernel itself leaves the 8259 alone: it
+/// takes the first tick for a double fault.
 fn has_timer(bios: &OsStr) -> bool {
     let name = Path::new(bios).file_name();
     ["seabios", "bios-256k.bin", "bios.bin"]
@@ -124,8 +124,8 @@ pub(super) fn boot_index(pair: &RawPair, option: &'static str) -> Result<Option<
     }
 }
 
-/// Checks the boot indices of disks, CDs, network cards and option ROMs: as in QEMU, each can be given once. Without
-/// firmware they have no effect.
+/// Checks the boot indices of disks, CDs, network cards and option ROMs: as in QEMU, each can be
+/// given once. Without firmware they have no effect.
 pub(super) fn check_boot_indices(
     firmware: Option<&FirmwareConfig>,
     media: impl Iterator<Item = Option<u32>>,

@@ -85,7 +85,8 @@ pub fn version() -> String {
 }
 
 /// What `-version` prints under QEMU's name: scripts read a version from it. It is the QEMU whose
-/// options and devices chukka follows. "QEMU emulator version" comes first (`version`, softmmu/vl.c).
+/// options and devices chukka follows. "QEMU emulator version" comes first (`version`,
+/// softmmu/vl.c).
 #[must_use]
 pub fn qemu_version() -> String {
     let [major, minor, micro] = QEMU_VERSION;
@@ -119,7 +120,8 @@ name \"virtio-rng-device\", bus virtio-bus, alias \"virtio-rng\"
 name \"vmcoreinfo\"
 ";
 
-/// The list that `-machine help`, `-cpu help`, `-accel help`, `-device help` or `-trace help` asks for.
+/// The list that `-machine help`, `-cpu help`, `-accel help`, `-device help` or `-trace help` asks
+/// for.
 pub(super) fn list_asked_for(options: &Options) -> Option<String> {
     let asked =
         |values: &[OsString]| values.last().is_some_and(|value| value == "help" || value == "?");

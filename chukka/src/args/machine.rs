@@ -9,8 +9,9 @@ use vmm::config::{
     DEFAULT_MEMORY, MAX_CPUS, MEMORY_GRAIN, MIN_MEMORY, MachineKind, MapInitrd, Size,
 };
 
-/// Properties of QEMU's microvm and pc that have no effect here, with the values they accept. Devices that
-/// QEMU's microvm can drop to be faster (`pic=off`) are accepted and stay: they cost nothing here. Names: `qemu-system-x86_64 -machine microvm,help`.
+/// Properties of QEMU's microvm and pc that have no effect here, with the values they accept.
+/// Devices that QEMU's microvm can drop to be faster (`pic=off`) are accepted and stay: they cost
+/// nothing here. Names: `qemu-system-x86_64 -machine microvm,help`.
 const HARMLESS: [(&str, &[&str]); 18] = [
     ("acpi", &["on", "auto"]),
     ("pic", &["on", "off", "auto"]),
@@ -45,7 +46,8 @@ const ELSEWHERE: [(&str, &str); 7] = [
 
 /// `-machine` with all its properties, `-accel` and `-enable-kvm`.
 ///
-/// QEMU's property x-option-roms=off leaves out its option ROMs but those of -option-rom; here that is ours. x-map-initrd is our own.
+/// QEMU's property x-option-roms=off leaves out its option ROMs but those of -option-rom; here that
+/// is ours. x-map-initrd is our own.
 pub(super) fn machine(options: &Options, warnings: &mut Vec<String>) -> Result<Machine, ArgsError> {
     let mut kind = None;
     let mut own_option_rom = true;
@@ -97,8 +99,8 @@ pub(super) struct Machine {
 }
 
 /// QEMU's versioned names promise a guest that nothing changes from release to release: chukka's pc
-/// cannot promise that, so it does not take them. `q35` is taken as `pc`: what scripts ask it for is
-/// a machine with PCI.
+/// cannot promise that, so it does not take them. `q35` is taken as `pc`: what scripts ask it for
+/// is a machine with PCI.
 fn machine_type(name: &str, warnings: &mut Vec<String>) -> Result<MachineKind, ArgsError> {
     let given = || format!("-machine {name}");
     let kinds = [MachineKind::Microvm, MachineKind::Pc];

@@ -1,8 +1,8 @@
 //! Booting from the network: when the cards get a boot ROM, and on which machine.
 //!
-//! QEMU's cards always have a ROM. Here they have one if it is asked for, as the ROM costs seconds at
-//! each boot: by `n` in `-boot order=` or `once=`, by `bootindex=` or `romfile=` of a card, or because
-//! there is nothing else to boot.
+//! QEMU's cards always have a ROM. Here they have one if it is asked for, as the ROM costs seconds
+//! at each boot: by `n` in `-boot order=` or `once=`, by `bootindex=` or `romfile=` of a card, or
+//! because there is nothing else to boot.
 
 use std::ffi::{OsStr, OsString};
 
@@ -16,8 +16,8 @@ use super::pflash;
 use super::value::{driver, pairs, raw, raw_pairs};
 use crate::request::{BootRom, CardConfig};
 
-/// The machine that runs these options without `-machine`: microvm, but for what only pc has. That is
-/// a card's boot ROM, flash chips, and devices with PCI in their names.
+/// The machine that runs these options without `-machine`: microvm, but for what only pc has. That
+/// is a card's boot ROM, flash chips, and devices with PCI in their names.
 pub(super) fn machine(options: &Options) -> MachineKind {
     let boots =
         !boot::has_kernel(&options.boot) && (is_asked_for(options) || is_all_there_is(options));
@@ -33,8 +33,8 @@ fn is_on_pci(given: &[u8]) -> bool {
     driver(&raw_pairs(given, "driver")).is_some_and(|name| name.ends_with(b"-pci"))
 }
 
-/// Whether the guest is to boot from the network. What is wrong with a value is reported where it is
-/// read.
+/// Whether the guest is to boot from the network. What is wrong with a value is reported where it
+/// is read.
 fn is_asked_for(options: &Options) -> bool {
     let orders = options.boot_options.iter().filter_map(|text| text.to_str());
     let mut orders = orders.flat_map(|text| pairs(text, "order"));
@@ -107,8 +107,8 @@ pub(super) fn check(machine: MachineKind, cards: &[CardConfig]) -> Result<(), Ab
 /// neither a kernel nor a medium to boot.
 ///
 /// # Errors
-/// A card that cannot be booted from has a boot index, or two cards have different ROMs: SeaBIOS gets
-/// one ROM for all of them.
+/// A card that cannot be booted from has a boot index, or two cards have different ROMs: SeaBIOS
+/// gets one ROM for all of them.
 pub(super) fn rom(
     cards: &[CardConfig],
     network: Result<(), Absent>,

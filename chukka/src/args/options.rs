@@ -6,9 +6,9 @@ use super::value::RawPair;
 
 /// What argv gives for each option. The table in `table` says which option fills which field.
 ///
-/// An option of which only the last counts is an [`Option`], a list is a [`Vec`] in argv's order. An
-/// option whose values are merged key by key, or of which even a value that does not count must be
-/// text, is a list too.
+/// An option of which only the last counts is an [`Option`], a list is a [`Vec`] in argv's order.
+/// An option whose values are merged key by key, or of which even a value that does not count must
+/// be text, is a list too.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// What to boot.

@@ -48,8 +48,9 @@ pub(super) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Argv, Arg
     Ok(Argv::Options(options))
 }
 
-/// The error for an option of QEMU's that chukka does not have, with those that follow it in `rest`: so
-/// that a command line can be mended at once. A word without a dash after one of them is its value.
+/// The error for an option of QEMU's that chukka does not have, with those that follow it in
+/// `rest`: so that a command line can be mended at once. A word without a dash after one of them is
+/// its value.
 fn with_others(first: ArgsError, rest: impl Iterator<Item = OsString>) -> ArgsError {
     let ArgsError::QemuOption { option, instead } = first else { return first };
     let mut missing = vec![(option, instead)];

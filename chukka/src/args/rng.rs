@@ -1,4 +1,5 @@
-//! `-device virtio-rng` with `-object rng-random`: random numbers for the guest, in QEMU's spelling.
+//! `-device virtio-rng` with `-object rng-random`: random numbers for the guest, in QEMU's
+//! spelling.
 
 use vmm::config::{EntropyFile, MachineKind};
 

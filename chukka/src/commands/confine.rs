@@ -1,4 +1,5 @@
-//! `--runas` of Xen's bootloaders: the rights of another user, for good, before anything from outside is parsed.
+//! `--runas` of Xen's bootloaders: the rights of another user, for good, before anything from
+//! outside is parsed.
 
 use std::io;
 
@@ -7,8 +8,8 @@ use rustix::thread::{Gid, Uid, set_thread_groups, set_thread_res_gid, set_thread
 
 use super::xen_output::FILE_LIMIT;
 
-/// Gives up all rights but those of `uid`, which is a number, or 0 for no change. There is one thread only. Files that are open stay
-/// open, also those that `uid` could not open.
+/// Gives up all rights but those of `uid`, which is a number, or 0 for no change. There is one
+/// thread only. Files that are open stay open, also those that `uid` could not open.
 ///
 /// # Errors
 /// What is wrong, as a message.

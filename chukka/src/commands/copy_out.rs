@@ -1,7 +1,8 @@
 //! Copies of kernel and initrd in a directory of the user's (`chukka fetch --output`).
 //!
-//! Their names come from a tree, so a name must not decide which of the user's files is replaced. A copy has its SHA-256 in an extended
-//! attribute; only a file that still has the bytes of its attribute was written here, and is replaced.
+//! Their names come from a tree, so a name must not decide which of the user's files is replaced. A
+//! copy has its SHA-256 in an extended attribute; only a file that still has the bytes of its
+//! attribute was written here, and is replaced.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Permissions};
@@ -60,7 +61,8 @@ pub(super) fn copy(
     Ok(targets)
 }
 
-/// A name for each: its own, unless that is hidden or none; with its role in front where another file has it, too.
+/// A name for each: its own, unless that is hidden or none; with its role in front where another
+/// file has it, too.
 fn names(originals: &[Original<'_>]) -> Vec<OsString> {
     let mut names: Vec<OsString> = Vec::new();
     for Original { path, role, .. } in originals {

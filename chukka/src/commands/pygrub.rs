@@ -1,5 +1,5 @@
-//! pygrub: what this program does under that name, for Xen's toolstack (tools/pygrub/src/pygrub of Xen, of which it takes the options and
-//! writes the output, byte for byte).
+//! pygrub: what this program does under that name, for Xen's toolstack (tools/pygrub/src/pygrub of
+//! Xen, of which it takes the options and writes the output, byte for byte).
 
 use std::fs;
 use std::io::Write;

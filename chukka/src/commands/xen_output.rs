@@ -43,7 +43,8 @@ pub(super) struct Answer<'a> {
 }
 
 impl Answer<'_> {
-    /// The bytes. In an s-expression `quote` is put around files, `quote_args` around the arguments.
+    /// The bytes. In an s-expression `quote` is put around files, `quote_args` around the
+    /// arguments.
     ///
     /// # Errors
     /// What the values have that the format cannot carry.
@@ -98,8 +99,9 @@ pub(super) fn repr(text: &str) -> String {
     written
 }
 
-/// A string of an s-expression, in double quotes as xenpvnetboot writes it. Quotes and backslashes in it get a backslash, which Xen's
-/// reader (tools/python/xen/xend/sxp.py, until Xen 4.4) takes away.
+/// A string of an s-expression, in double quotes as xenpvnetboot writes it. Quotes and backslashes
+/// in it get a backslash, which Xen's reader (tools/python/xen/xend/sxp.py, until Xen 4.4) takes
+/// away.
 pub(super) fn quoted(text: &str) -> String {
     let mut written = String::from('"');
     for c in text.chars() {

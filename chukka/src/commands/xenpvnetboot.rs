@@ -1,5 +1,6 @@
-//! xenpvnetboot: what this program does under that name, for Xen's toolstack (tools/misc/xenpvnetboot of Xen, of which it takes the options
-//! and writes the output, byte for byte). Nothing is mounted, and a path never leaves the location.
+//! xenpvnetboot: what this program does under that name, for Xen's toolstack
+//! (tools/misc/xenpvnetboot of Xen, of which it takes the options and writes the output, byte for
+//! byte). Nothing is mounted, and a path never leaves the location.
 
 use std::fs::DirBuilder;
 use std::io::Write;

@@ -12,7 +12,8 @@ pub type Refusal = (String, &'static str);
 
 const KEYS: &str = "expected path=, size=, format=, bus=virtio, cache=, discard=, serial=";
 
-/// Reads the value of `--disk`. `default_size` is in bytes, `default_path` is relative to the state's directory.
+/// Reads the value of `--disk`. `default_size` is in bytes, `default_path` is relative to the
+/// state's directory.
 ///
 /// # Errors
 /// A property is not known, or has a value that chukka cannot do.

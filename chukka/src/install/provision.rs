@@ -1,5 +1,5 @@
-//! The disks of an XCP template: `<provision><disk device="0" size="8589934592" sr="" bootable="true"
-//! type="system"/></provision>`, the value of `other_config:disks`.
+//! The disks of an XCP template: `<provision><disk device="0" size="8589934592" sr=""
+//! bootable="true" type="system"/></provision>`, the value of `other_config:disks`.
 //!
 //! XCP's own programs write nothing but this element, so it is read without a general XML parser.
 

@@ -1,4 +1,5 @@
-//! Templates of guests, as XCP has them: a TOML file with what `chukka install` would otherwise be told by options.
+//! Templates of guests, as XCP has them: a TOML file with what `chukka install` would otherwise be
+//! told by options.
 //!
 //! The keys `install-…`, `debian-release` and `disks` are those of XCP's templates
 //! (`VM.other_config`, xenserver/guest-templates), with the values that they have there.
@@ -102,7 +103,8 @@ struct Disk {
     bootable: bool,
 }
 
-/// How the repository is laid out. The trees of all but `debianlike` and `pygrub` say it themselves.
+/// How the repository is laid out. The trees of all but `debianlike` and `pygrub` say it
+/// themselves.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 enum Distro {
@@ -239,7 +241,8 @@ impl Template {
 }
 
 impl Disks {
-    /// The values of `--disk`. The system is expected on the first disk, so the bootable one comes first.
+    /// The values of `--disk`. The system is expected on the first disk, so the bootable one comes
+    /// first.
     fn words(&self) -> Result<Vec<String>, ProvisionError> {
         let mut disks: Vec<(bool, String)> = match self {
             Self::Provision(text) => {

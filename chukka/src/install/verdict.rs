@@ -1,8 +1,8 @@
 //! Whether an installation has succeeded.
 //!
 //! An installer can power off at any moment, so its orderly end alone says nothing. It must have
-//! written to a disk, must not have said that it failed, and the first disk must boot: the boot menu
-//! of a file system on it names a kernel that is there; or, where no file system shows a Linux
+//! written to a disk, must not have said that it failed, and the first disk must boot: the boot
+//! menu of a file system on it names a kernel that is there; or, where no file system shows a Linux
 //! system, its first sector has boot code.
 
 use std::path::Path;

@@ -57,8 +57,8 @@ impl Listener {
         }
     }
 
-    /// Whether the output ends with a login prompt. For when nothing has come for a while: a program
-    /// may print the same words and go on.
+    /// Whether the output ends with a login prompt. For when nothing has come for a while: a
+    /// program may print the same words and go on.
     #[must_use]
     pub fn is_at_login(&self) -> bool {
         self.line.ends_with(b"login: ")

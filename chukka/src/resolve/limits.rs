@@ -9,7 +9,8 @@ use storage::{Failure, head, host_file};
 
 use crate::error::ResolveError;
 
-/// How long a file may be that is copied out of a place. An image can have files that are far longer than itself.
+/// How long a file may be that is copied out of a place. An image can have files that are far
+/// longer than itself.
 #[derive(Clone, Copy)]
 pub(super) struct Limits {
     /// The user's limit (`-fetch limit=`), in bytes.

@@ -1,4 +1,5 @@
-//! The guest's command line: the user's words, then those that the tree, its installer and the user's answers want.
+//! The guest's command line: the user's words, then those that the tree, its installer and the
+//! user's answers want.
 
 use std::borrow::Cow;
 

@@ -1,10 +1,10 @@
-//! A CD-ROM drive with a disc (SBC-3, MMC-6). What it tells of itself is in `inquiry`, what it tells
-//! of the disc and the tray in `multimedia` and `mode`.
+//! A CD-ROM drive with a disc (SBC-3, MMC-6). What it tells of itself is in `inquiry`, what it
+//! tells of the disc and the tray in `multimedia` and `mode`.
 //!
-//! It reads discs only: the blocks of 2048 bytes that are on every CD and DVD with data, no audio. The
-//! guest can open and close the tray, and lock it. Nobody can put another disc in; so, as in QEMU,
-//! closing the tray is no change of the disc (unit attention, or event), after which Linux refuses to
-//! read until the next open.
+//! It reads discs only: the blocks of 2048 bytes that are on every CD and DVD with data, no audio.
+//! The guest can open and close the tray, and lock it. Nobody can put another disc in; so, as in
+//! QEMU, closing the tray is no change of the disc (unit attention, or event), after which Linux
+//! refuses to read until the next open.
 
 mod inquiry;
 mod mode;

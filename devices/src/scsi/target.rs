@@ -1,8 +1,8 @@
 //! A target: one logical unit, with number 0, and what a target does itself.
 //!
-//! It answers REPORT LUNS, refuses commands for other logical units, and keeps the sense data of the
-//! last command for REQUEST SENSE. Drivers get sense data along with a command's status; SeaBIOS
-//! does not look at that, and asks for it (`scsi_is_ready`, src/hw/blockcmd.c).
+//! It answers REPORT LUNS, refuses commands for other logical units, and keeps the sense data of
+//! the last command for REQUEST SENSE. Drivers get sense data along with a command's status;
+//! SeaBIOS does not look at that, and asks for it (`scsi_is_ready`, src/hw/blockcmd.c).
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -35,8 +35,8 @@ pub trait VirtioDevice: Debug + Send + Sync {
     fn reset(&self);
 
     /// Serves one request of queue `queue`, and returns how many bytes it wrote to the chain's
-    /// writable part. `None`: not now. The request is held, with those behind it, and is tried again
-    /// when the queue is served the next time.
+    /// writable part. `None`: not now. The request is held, with those behind it, and is tried
+    /// again when the queue is served the next time.
     fn serve(&self, queue: u16, memory: &GuestMemoryMmap, chain: &Chain) -> Option<u32>;
 
     /// Serves the requests of queue `queue`. Returns whether the device waits for more of them;

@@ -91,8 +91,8 @@ impl std::fmt::Debug for Requests<'_> {
 impl Requests<'_> {
     /// Answers each request, those that are held first, with the number of bytes that `answer`
     /// wrote, until there are none, or the queue's service has to end. Where `answer` has none, the
-    /// request is held, and those behind it wait. Returns whether none is held. One interrupt is for
-    /// several answers, so that a busy driver is not interrupted by each: see `Batch`.
+    /// request is held, and those behind it wait. Returns whether none is held. One interrupt is
+    /// for several answers, so that a busy driver is not interrupted by each: see `Batch`.
     pub fn answer_each(&mut self, mut answer: impl FnMut(&Chain) -> Option<u32>) -> bool {
         let mut batch = Batch::begin();
         while let Some(written) = self.held.front().map(|request| answer(&request.chain)) {

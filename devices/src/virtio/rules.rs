@@ -288,8 +288,8 @@ fn buffers_outside_memory_are_given_back_unanswered<T: Transport>() {
     assert_answers(&mut driver);
 }
 
-/// The rings are guest memory like any other: a guest that has them overwritten breaks its own device
-/// at most.
+/// The rings are guest memory like any other: a guest that has them overwritten breaks its own
+/// device at most.
 fn buffers_may_be_the_rings_themselves<T: Transport>() {
     for at in [DESCRIPTORS, AVAILABLE, USED] {
         let mut driver = started::<T>(VERSION_1);

@@ -1,5 +1,5 @@
-//! A SCSI controller (virtio 1.2, 5.6): it carries commands to targets. Targets are numbered from 0 and
-//! have one logical unit each.
+//! A SCSI controller (virtio 1.2, 5.6): it carries commands to targets. Targets are numbered from 0
+//! and have one logical unit each.
 //!
 //! | queue | what for |
 //! |---|---|
@@ -7,8 +7,8 @@
 //! | 1, events | nothing ever happens: targets neither come nor go. The driver's buffers stay in it |
 //! | 2, requests | commands, one after the other |
 //!
-//! Where the specification leaves a choice it is QEMU's (hw/scsi/virtio-scsi.c). SeaBIOS sets up queue 2
-//! only, and asks all 256 targets there could be (src/hw/virtio-scsi.c).
+//! Where the specification leaves a choice it is QEMU's (hw/scsi/virtio-scsi.c). SeaBIOS sets up
+//! queue 2 only, and asks all 256 targets there could be (src/hw/virtio-scsi.c).
 
 mod config;
 mod control;
@@ -115,7 +115,8 @@ impl VirtioDevice for Scsi {
     }
 
     fn features(&self) -> u64 {
-        // No commands with data in both directions, no hotplug, no changes, no protection information.
+        // No commands with data in both directions, no hotplug, no changes, no protection
+        // information.
         0
     }
 

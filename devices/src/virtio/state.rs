@@ -91,9 +91,9 @@ impl VirtioState {
     }
 
     /// Serves the requests of a queue: all there are, or all that the device wants. For the queue's
-    /// own thread, which is woken by [`super::device::QueueNotifier`]. A queue that is not in service,
-    /// or does not exist, has no requests. Returns whether the device holds requests that it has
-    /// taken.
+    /// own thread, which is woken by [`super::device::QueueNotifier`]. A queue that is not in
+    /// service, or does not exist, has no requests. Returns whether the device holds requests that
+    /// it has taken.
     pub fn serve(&self, index: u16) -> bool {
         let Some(slot) = self.queues.get(usize::from(index)) else { return false };
         let mut queue = lock(&slot.queue);

@@ -164,8 +164,8 @@ pub(super) struct Pci {
 }
 
 impl Pci {
-    /// Where a register is in BAR 4, and its width in bytes: `struct virtio_pci_common_cfg`, and the
-    /// interrupt status. There is nothing to acknowledge.
+    /// Where a register is in BAR 4, and its width in bytes: `struct virtio_pci_common_cfg`, and
+    /// the interrupt status. There is nothing to acknowledge.
     fn place(register: u32) -> Option<(u64, usize)> {
         Some(match register {
             register::VIRTIO_MMIO_DEVICE_FEATURES_SEL => (0x00, 4),

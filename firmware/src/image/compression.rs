@@ -24,8 +24,8 @@ const FORMATS: [(&[u8], &str); 9] = [
 /// The longest of them, in bytes.
 const LONGEST: usize = 6;
 
-/// The format of the compressed kernel in `image`, which is in `source`. `None`: the header does not
-/// say where it is, or the format is not known.
+/// The format of the compressed kernel in `image`, which is in `source`. `None`: the header does
+/// not say where it is, or the format is not known.
 ///
 /// # Errors
 /// The file cannot be read.

@@ -1,8 +1,10 @@
-//! The boot ROM of the guest's network cards, such as iPXE's, by which a BIOS boots from the network.
+//! The boot ROM of the guest's network cards, such as iPXE's, by which a BIOS boots from the
+//! network.
 //!
-//! SeaBIOS looks for a ROM in the fw_cfg file `pciVVVV,DDDD.rom` before it looks into the ROM BAR of the
-//! function with these ids (`init_pcirom`, src/optionroms.c). A file costs the machine no BAR and no
-//! memory slot. All cards with these ids share it, and each of them is called with its own address.
+//! SeaBIOS looks for a ROM in the fw_cfg file `pciVVVV,DDDD.rom` before it looks into the ROM BAR
+//! of the function with these ids (`init_pcirom`, src/optionroms.c). A file costs the machine no
+//! BAR and no memory slot. All cards with these ids share it, and each of them is called with its
+//! own address.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -14,7 +16,8 @@ pub const FILE: &str = "pci1af4,1041.rom";
 /// iPXE's ROM, as QEMU and the distributions call it.
 pub const DEFAULT: &str = "pxe-virtio.rom";
 
-/// Offset of the pointer to the PCI data structure in a ROM (PCI Firmware Specification 3.0, 5.1.1).
+/// Offset of the pointer to the PCI data structure in a ROM (PCI Firmware Specification 3.0,
+/// 5.1.1).
 const PCIR_POINTER: usize = 0x18;
 /// Offset of the code type in that structure, and the type of images for a BIOS.
 const CODE_TYPE: usize = 0x14;

@@ -220,8 +220,9 @@ fn add_ai(list: &mut Vec<String>, inputs: &Inputs<'_>) {
         }
         Media::Nfs { .. } | Media::Other => {}
     }
-    // xVM's defaults are for a guest that Xen starts: its card is xnf. A fully virtualized guest has a virtio
-    // card, whose driver in illumos is vioif (usr/src/uts/common/io/vioif), and does not know xpv-hcp.
+    // xVM's defaults are for a guest that Xen starts: its card is xnf. A fully virtualized guest
+    // has a virtio card, whose driver in illumos is vioif (usr/src/uts/common/io/vioif), and does
+    // not know xpv-hcp.
     let network: &[_] = if inputs.kernel.contains("i86xpv") {
         &["network-interface=xnf0", "xpv-hcp=dhcp"]
     } else {

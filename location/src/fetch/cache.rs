@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use super::checks::Checks;
 use crate::checksum::sha256_of;
 
-/// The user's: `$XDG_CACHE_HOME/chukka`, else `~/.cache/chukka` (XDG Base Directory Specification 0.8, which has relative
-/// paths ignored). `None`: there is no home either.
+/// The user's: `$XDG_CACHE_HOME/chukka`, else `~/.cache/chukka` (XDG Base Directory Specification
+/// 0.8, which has relative paths ignored). `None`: there is no home either.
 #[must_use]
 pub fn directory() -> Option<PathBuf> {
     let absolute = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
@@ -87,9 +87,10 @@ impl Cache {
         self.contents().join(format!("sha256-{sha256}"))
     }
 
-    /// The file with this SHA-256 and length. Its bytes are read and compared with the sum, unless that was done since the host
-    /// started and the file has not changed; a damaged one is removed. While the file is open nobody removes it: that would look to
-    /// a guest as if it had been written to.
+    /// The file with this SHA-256 and length. Its bytes are read and compared with the sum, unless
+    /// that was done since the host started and the file has not changed; a damaged one is removed.
+    /// While the file is open nobody removes it: that would look to a guest as if it had been
+    /// written to.
     pub(super) fn find(&self, sha256: &str, len: u64) -> Kept {
         let Some((file, path)) = self.open_content(sha256, len) else { return Kept::Absent };
         match self.checks.is_intact(&file, sha256) {
@@ -131,7 +132,8 @@ impl Cache {
     }
 }
 
-/// Refuses a directory that another user than this one and root can write to: what is in it could be anything.
+/// Refuses a directory that another user than this one and root can write to: what is in it could
+/// be anything.
 fn private(directory: &Path) -> io::Result<()> {
     let about = fs::metadata(directory)?;
     let (owner, own) = (about.uid(), rustix::process::geteuid().as_raw());

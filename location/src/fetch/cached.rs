@@ -108,7 +108,8 @@ impl Shared {
         Err(FileError::failure(name, problem, "run it once without -offline"))
     }
 
-    /// What is known of a file that the place has just told of; its content too, if that did not change.
+    /// What is known of a file that the place has just told of; its content too, if that did not
+    /// change.
     fn about(&self, key: &str, file: &dyn RandomAccess) -> FileInfo {
         let (len, version, sequential) = (file.len(), file.version(), file.is_sequential());
         let mut about = FileInfo { len, version, sequential, sha256: None };
@@ -144,7 +145,8 @@ impl Shared {
         self.whole(&key, &about, limit, &|| Ok(file)).map(|(file, _)| file)
     }
 
-    /// All of a file: what is kept of it, or else `opened`, which is then kept; with its SHA-256 if it was counted on the way.
+    /// All of a file: what is kept of it, or else `opened`, which is then kept; with its SHA-256 if
+    /// it was counted on the way.
     fn whole<'a>(
         &self,
         key: &str,

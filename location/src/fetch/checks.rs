@@ -1,9 +1,10 @@
 //! Which files of the cache were compared with their sums since the host started.
 //!
-//! A cached file can be damaged: by the disk, by a crash of the host, or by a program that writes to it. So its bytes are read and
-//! summed before they are used, once for as long as the host runs and the file does not change. What identifies an unchanged file is
-//! its inode with length and times; the change time (ctime) cannot be set by a program. After a restart everything is read again,
-//! as what a crash left unwritten looks unchanged.
+//! A cached file can be damaged: by the disk, by a crash of the host, or by a program that writes
+//! to it. So its bytes are read and summed before they are used, once for as long as the host runs
+//! and the file does not change. What identifies an unchanged file is its inode with length and
+//! times; the change time (ctime) cannot be set by a program. After a restart everything is read
+//! again, as what a crash left unwritten looks unchanged.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -17,8 +18,8 @@ use crate::checksum;
 use storage::LocalFile;
 use storage::sync::lock;
 
-/// A file that was changed more recently than this is read again by the next process: a later change could have the same time, as a
-/// file system's clock is coarse.
+/// A file that was changed more recently than this is read again by the next process: a later
+/// change could have the same time, as a file system's clock is coarse.
 const SETTLED: Duration = Duration::from_secs(2);
 
 /// The files that are known to be intact.

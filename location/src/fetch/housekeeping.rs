@@ -81,8 +81,8 @@ impl Cache {
         Ok(all)
     }
 
-    /// Removes what is of no use any more: parts that nobody goes on with, bytes that no place is known to have, and what was not asked
-    /// for as long as `older_than`. What is in use stays.
+    /// Removes what is of no use any more: parts that nobody goes on with, bytes that no place is
+    /// known to have, and what was not asked for as long as `older_than`. What is in use stays.
     ///
     /// # Errors
     /// The cache cannot be read, or not be written to.

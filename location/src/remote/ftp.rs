@@ -1,5 +1,6 @@
-//! FTP: `ftp://[USER[:PASSWORD]@]HOST[:PORT]/PATH` (RFC 1738, 3.2). A path is looked for from the directory that the server shows first, as
-//! wget and curl do; one that begins with a second slash or `%2F` from the server's root.
+//! FTP: `ftp://[USER[:PASSWORD]@]HOST[:PORT]/PATH` (RFC 1738, 3.2). A path is looked for from the
+//! directory that the server shows first, as wget and curl do; one that begins with a second slash
+//! or `%2F` from the server's root.
 
 mod control;
 mod session;
@@ -173,7 +174,8 @@ fn take_whole(from: &mut dyn Read, most: u64) -> io::Result<std::fs::File> {
     }
 }
 
-/// A file of a server's. All of a tree are read by one connection, one at a time: whoever reads has it sent from where he is.
+/// A file of a server's. All of a tree are read by one connection, one at a time: whoever reads has
+/// it sent from where he is.
 #[derive(Debug)]
 struct FtpFile {
     name: String,

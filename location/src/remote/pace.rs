@@ -1,4 +1,5 @@
-//! The least speed of a transfer: what comes byte by byte would never be given up by a time-out for each byte.
+//! The least speed of a transfer: what comes byte by byte would never be given up by a time-out for
+//! each byte.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -6,7 +7,8 @@ use std::time::{Duration, Instant};
 use super::address::stalled;
 use storage::Failure;
 
-/// The fewest bytes that are taken for progress in one idle timeout. By default that is 17 bytes a second.
+/// The fewest bytes that are taken for progress in one idle timeout. By default that is 17 bytes a
+/// second.
 const LEAST: u64 = 512;
 
 /// How fast a transfer is.

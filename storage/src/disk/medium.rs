@@ -1,5 +1,5 @@
-//! What an image's bytes are stored in: a file or block device of this host, or, in tests, something
-//! that fails on purpose.
+//! What an image's bytes are stored in: a file or block device of this host, or, in tests,
+//! something that fails on purpose.
 
 use std::fmt::Debug;
 use std::fs::{File, OpenOptions};
@@ -77,7 +77,8 @@ pub(super) fn read_bytes(medium: &dyn Medium, to: &mut [u8], offset: u64) -> io:
     Ok(())
 }
 
-/// Writes a buffer of this process. It is mutable because a [`VolatileSlice`] is; nothing changes it.
+/// Writes a buffer of this process. It is mutable because a [`VolatileSlice`] is; nothing changes
+/// it.
 ///
 /// # Errors
 /// As of [`Medium::write`].
@@ -224,8 +225,8 @@ pub(super) fn write_zeros(file: &File, range: &Range<u64>) -> io::Result<()> {
     Ok(())
 }
 
-/// The error of a sync that has failed. It is of no kind that could pass: data may be lost even if a
-/// later sync succeeds.
+/// The error of a sync that has failed. It is of no kind that could pass: data may be lost even if
+/// a later sync succeeds.
 fn lost(error: &io::Error) -> io::Error {
     io::Error::other(format!("{error}: data may be lost"))
 }

@@ -2,9 +2,9 @@
 //!
 //! Not here: encryption, external data files, extended L2 entries. They are refused by name.
 //!
-//! Data is written at once; tables are changed in memory, and written by the next flush, or when many
-//! have changed ([`metadata`]). So a process that is killed loses what was written to new clusters
-//! since the last flush, as in QEMU, and nothing else.
+//! Data is written at once; tables are changed in memory, and written by the next flush, or when
+//! many have changed ([`metadata`]). So a process that is killed loses what was written to new
+//! clusters since the last flush, as in QEMU, and nothing else.
 
 mod check;
 mod create;
@@ -132,8 +132,8 @@ impl Qcow2 {
         at & !(self.cluster - 1)
     }
 
-    /// Where the bytes from `range.start` on are, and up to where that holds: as much of `range` as is
-    /// in one place.
+    /// Where the bytes from `range.start` on are, and up to where that holds: as much of `range` as
+    /// is in one place.
     fn run(&self, state: &mut State, range: &Range<u64>) -> io::Result<(Mapping, u64)> {
         let medium = self.medium();
         let number = |at: u64| at / self.cluster;
@@ -288,8 +288,8 @@ impl Qcow2 {
         Ok(data.end)
     }
 
-    /// A place for the cluster of the disk that begins at byte `start`: that which it has already but
-    /// does not show, or a new one.
+    /// A place for the cluster of the disk that begins at byte `start`: that which it has already
+    /// but does not show, or a new one.
     fn place_for(&self, state: &mut State, start: u64) -> io::Result<Place> {
         match state.metadata.mapping(self.medium(), start / self.cluster)? {
             Mapping::Zeros(Some(at)) => Ok(Place { at, is_fresh: false, is_new: false }),
@@ -304,7 +304,8 @@ impl Qcow2 {
         Ok(())
     }
 
-    /// Writes the part `data` of the clusters `whole` to `place`, and around it what was there before.
+    /// Writes the part `data` of the clusters `whole` to `place`, and around it what was there
+    /// before.
     fn fill(
         &self,
         state: &mut State,
@@ -324,8 +325,8 @@ impl Qcow2 {
         self.medium.write(&all, place.at + (start - whole.start))
     }
 
-    /// What the disk has in `range`, which is within a cluster; nothing where a new place has the same
-    /// zeros.
+    /// What the disk has in `range`, which is within a cluster; nothing where a new place has the
+    /// same zeros.
     fn old(&self, state: &mut State, range: Range<u64>, place: Place) -> io::Result<Vec<u8>> {
         if range.is_empty() || place.is_fresh && self.is_zero(state, range.start)? {
             return Ok(Vec::new());

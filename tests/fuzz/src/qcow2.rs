@@ -1,6 +1,8 @@
-//! qcow2 images that are written to: damaged ones give errors, and whole ones hold what was written, and stay whole.
+//! qcow2 images that are written to: damaged ones give errors, and whole ones hold what was
+//! written, and stay whole.
 //!
-//! An input is a number of operations (u8), those ([`Step`], 4 bytes each), and an image as of [`crate::image`].
+//! An input is a number of operations (u8), those ([`Step`], 4 bytes each), and an image as of
+//! [`crate::image`].
 
 use std::io;
 

@@ -133,7 +133,8 @@ impl Start {
         self.start().wait()
     }
 
-    /// Runs it, and checks that it refuses to run a guest as it should refuse anything: see [`Refusal`].
+    /// Runs it, and checks that it refuses to run a guest as it should refuse anything: see
+    /// [`Refusal`].
     ///
     /// # Panics
     /// If it does not.
@@ -165,8 +166,8 @@ impl Start {
         // Another user may not get to where this one builds.
         let copy = self.confinement.nobody.then(|| {
             let scratch = Scratch::new();
-            // By another program: a file that this one has open for writing may be inherited by what it starts meanwhile,
-            // and cannot be executed then.
+            // By another program: a file that this one has open for writing may be inherited by
+            // what it starts meanwhile, and cannot be executed then.
             let copied = Command::new("cp").arg(program()).arg(scratch.path("chukka")).status();
             assert!(copied.as_ref().is_ok_and(ExitStatus::success), "cp: {copied:?}");
             scratch

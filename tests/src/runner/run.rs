@@ -82,8 +82,8 @@ impl Run {
         self.assert(self.stderr.contains(text), &format!("expected {text:?} on standard error"))
     }
 
-    /// chukka wrote its report to standard error (`-json -`), and it says this: the outcome, how the
-    /// run went on then, the status, and the start of the line that is the evidence.
+    /// chukka wrote its report to standard error (`-json -`), and it says this: the outcome, how
+    /// the run went on then, the status, and the start of the line that is the evidence.
     ///
     /// # Panics
     /// If there is none, or it says something else.

@@ -19,8 +19,8 @@ pub fn mount(kind: &str, target: &str, options: &str) -> io::Result<()> {
     check(result.into()).map(drop)
 }
 
-/// Moves the calling thread into a new mount namespace: what it mounts from now on only it sees, and
-/// the programs that it starts. Needs `CAP_SYS_ADMIN`.
+/// Moves the calling thread into a new mount namespace: what it mounts from now on only it sees,
+/// and the programs that it starts. Needs `CAP_SYS_ADMIN`.
 ///
 /// # Errors
 /// What unshare(2) and mount(2) say.

@@ -1,4 +1,5 @@
-//! Which disk, CD or network card SeaBIOS boots: the boot order, boot indices, and what `-boot` says.
+//! Which disk, CD or network card SeaBIOS boots: the boot order, boot indices, and what `-boot`
+//! says.
 
 mod network;
 mod remote_cd;
@@ -165,8 +166,9 @@ fn start_with(options: &[&str], scratch: &Scratch, words: &[&str]) -> (Chukka, P
     let folder = scratch.path("");
     let words = words.iter().map(|word| word.replace('@', &folder.to_string_lossy()));
     let debug = ["isa-debugcon,iobase=0x402,chardev=log", "isa-debug-exit,iobase=0xf4,iosize=4"];
-    // The image for pc waits for timer ticks in its menu and before it retries. With the policy `delay`, an
-    // emulated KVM on a busy host can lose the acknowledgement of a tick, and then sends no more.
+    // The image for pc waits for timer ticks in its menu and before it retries. With the policy
+    // `delay`, an emulated KVM on a busy host can lose the acknowledgement of a tick, and then
+    // sends no more.
     let ticks = ["-global", "kvm-pit.lost_tick_policy=discard"];
     let chukka = native::start(["-m", "64", "-nographic", "-chardev", &chardev])
         .args(ticks)
@@ -255,9 +257,9 @@ fn an_image_of_a_cd_is_a_disk_without_a_boot_sector() {
     iso[17 * 2048..][..30].copy_from_slice(b"\0CD001\x01EL TORITO SPECIFICATION");
     let words = ["-drive", "file=@iso,format=raw,if=virtio,readonly=on"];
     let words = [&words[..], &["-boot", "reboot-timeout=1"]].concat();
-    // It is not awaited that SeaBIOS resets the machine. This image counts time from the TSC, and its
-    // clock stands still while bit 31 of that is set (`clock_poll_irq`, src/clock.c). KVM starts the
-    // TSC at 0, but an emulated one can show the host's: minutes would pass.
+    // It is not awaited that SeaBIOS resets the machine. This image counts time from the TSC, and
+    // its clock stands still while bit 31 of that is set (`clock_poll_irq`, src/clock.c). KVM
+    // starts the TSC at 0, but an emulated one can show the host's: minutes would pass.
     let last = "No bootable device.  Retrying in 0 seconds.";
     let Some(log) = log_until(last, MICROVM, &[("iso", iso)], &words) else { return };
     assert!(log.contains("Boot failed: not a bootable disk"), "{log}");
@@ -301,7 +303,8 @@ fn a_cd_is_booted_where_the_disk_is_empty() {
     boot.assert_logged("Boot failed: not a bootable disk").assert_booted_cd("cd1.");
 }
 
-/// QEMU's order is disk first; `once=d` is for an installer that reboots into what it has installed.
+/// QEMU's order is disk first; `once=d` is for an installer that reboots into what it has
+/// installed.
 #[test]
 fn once_boots_the_cd_the_first_time_and_the_disk_from_then_on() {
     let files = [("cd", bootable_cd("cd1.", &resetting())), ("disk", bootable("disk"))];

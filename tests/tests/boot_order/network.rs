@@ -2,9 +2,9 @@
 
 use super::{Boot, PC, bootable, boots, boots_by_default, drive, strs};
 
-/// A boot ROM of a network card: `code` is its bootstrap entry vector, and prints the four letters of
-/// its name. It stands in for iPXE's, which takes many seconds here, and interrupts that this host's KVM
-/// may not emulate.
+/// A boot ROM of a network card: `code` is its bootstrap entry vector, and prints the four letters
+/// of its name. It stands in for iPXE's, which takes many seconds here, and interrupts that this
+/// host's KVM may not emulate.
 fn boot_rom(name: &str, code: &[u8]) -> Vec<u8> {
     let mut rom = vec![0; 512];
     rom[..4].copy_from_slice(&[0x55, 0xaa, 1, 0xcb]); // its initialization is a far return

@@ -1,5 +1,5 @@
-//! A Debian disk, as an installer leaves it: it boots to its login prompt by SeaBIOS and its own GRUB,
-//! and directly by its boot menu.
+//! A Debian disk, as an installer leaves it: it boots to its login prompt by SeaBIOS and its own
+//! GRUB, and directly by its boot menu.
 
 use std::path::PathBuf;
 use std::process::Command;

@@ -41,8 +41,8 @@ fn initrd(kernel: &assets::Kernel) -> PathBuf {
 const GRUB_CFG: &str = "serial --unit=0 --speed=115200\nterminal_input serial\nterminal_output serial\nset timeout=1\n\
     menuentry 'Linux on this CD' {\n\tlinux /linux console=ttyS0 quiet panic=-1\n\tinitrd /initrd\n}\n";
 
-/// An ISO image with a file of 700 kB and its checksum, whose length is no multiple of a block. With a kernel, it
-/// boots by GRUB.
+/// An ISO image with a file of 700 kB and its checksum, whose length is no multiple of a block.
+/// With a kernel, it boots by GRUB.
 fn image(scratch: &Scratch, kernel: Option<&assets::Kernel>) -> PathBuf {
     let tree = scratch.path("tree");
     std::fs::create_dir(&tree).expect("there is room");

@@ -9,8 +9,8 @@ use chukka_tests::{assets, binaries, pack};
 
 use crate::kexec;
 
-/// An initrd whose first process has disks, and e2fsprogs and sfdisk if it is for the `first` boot. It
-/// runs [`SCRIPT`].
+/// An initrd whose first process has disks, and e2fsprogs and sfdisk if it is for the `first` boot.
+/// It runs [`SCRIPT`].
 fn initrd(kernel: &assets::Kernel, first: bool) -> Initrd {
     let initrd = Initrd::new().expect("busybox is there");
     let modules = ["virtio_pci", "virtio_blk", "crc32c_generic", "ext4"];
@@ -59,8 +59,8 @@ pub(crate) fn program_path(name: &str) -> PathBuf {
         .expect("set-up brings it")
 }
 
-/// Partitions, formats and fills a raw and a qcow2 disk in the first boot, and reads them back in those
-/// that follow: the second, and the third by kexec.
+/// Partitions, formats and fills a raw and a qcow2 disk in the first boot, and reads them back in
+/// those that follow: the second, and the third by kexec.
 const SCRIPT: &str = r#"
 export PATH=$PATH:/usr/bin:/usr/sbin
 while [ ! -b /dev/vdc ]; do sleep 0.1; done
@@ -96,9 +96,9 @@ fn through_seabios(machine: &str, image: &str) -> Option<[String; 4]> {
     Some(["-M", machine, "-bios", bios].map(String::from))
 }
 
-/// Three disks: a raw and a qcow2 one that are partitioned, formatted, filled, and read back after a
-/// reboot, and after another one by kexec if `kexecs`; and one that is read only. `args` choose the
-/// machine, `words` are for the kernel.
+/// Three disks: a raw and a qcow2 one that are partitioned, formatted, filled, and read back after
+/// a reboot, and after another one by kexec if `kexecs`; and one that is read only. `args` choose
+/// the machine, `words` are for the kernel.
 fn boots(kernel: Option<assets::Kernel>, args: &[impl AsRef<str>], words: &str, kexecs: bool) {
     let Some(runner) = Runner::get() else { return };
     let Some(kernel) = kernel else { return };
@@ -152,8 +152,8 @@ fn boots(kernel: Option<assets::Kernel>, args: &[impl AsRef<str>], words: &str, 
     run.assert_stdout("qemu-img check ended with 0");
 }
 
-/// Runs the guest, and checks its disks: `$1` is chukka, `$2` e2fsck, `$3` qemu-img, and then comes the
-/// command.
+/// Runs the guest, and checks its disks: `$1` is chukka, `$2` e2fsck, `$3` qemu-img, and then comes
+/// the command.
 const ON_THE_HOST: &str = r#"
 chukka=$1 e2fsck=$2 qemu_img=$3 raw=/tmp/chukka-disk.raw qcow2=/tmp/chukka-disk.qcow2
 shift 3

@@ -1,9 +1,9 @@
 //! The reference installation: `chukka install` with a tree on a server installs a system by real
-//! tools (sfdisk, mkfs.ext4, cpio, grub-install), and then its disk boots by itself, through SeaBIOS, its MBR and its
-//! GRUB, to a login prompt.
+//! tools (sfdisk, mkfs.ext4, cpio, grub-install), and then its disk boots by itself, through
+//! SeaBIOS, its MBR and its GRUB, to a login prompt.
 //!
-//! What is installed here is small: GRUB of the Debian disk, the cloud kernel and busybox. `make test-install` installs
-//! Debian by debootstrap.
+//! What is installed here is small: GRUB of the Debian disk, the cloud kernel and busybox. `make
+//! test-install` installs Debian by debootstrap.
 
 #![expect(clippy::unwrap_used, reason = "this is how a test fails")]
 
@@ -90,8 +90,8 @@ impl Mirror {
         self.server.url.replacen("127.0.0.1", self.runner.host(), 1)
     }
 
-    /// The words of `chukka install` into `directory`, with words for the installer. The guest's network is
-    /// not the lab's, where the server is.
+    /// The words of `chukka install` into `directory`, with words for the installer. The guest's
+    /// network is not the lab's, where the server is.
     fn install(&self, directory: &str, words: &str, options: &[&str]) -> String {
         let extra = format!("mirror={} quiet {words}", self.url());
         let mut all = vec!["install", "--cache", "off", "--memory", "512", "--noautoconsole"];

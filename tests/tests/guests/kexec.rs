@@ -5,9 +5,9 @@ use std::process::Command;
 
 use chukka_tests::{Result, assets};
 
-/// Loads a kernel: kernel, initrd, command line, and `crash` for one that a panic starts. Otherwise it
-/// starts at once. Flag 2 is `KEXEC_FILE_ON_CRASH` (kexec_file_load(2)), 320 the system call's number,
-/// the last number `LINUX_REBOOT_CMD_KEXEC` (reboot(2)).
+/// Loads a kernel: kernel, initrd, command line, and `crash` for one that a panic starts. Otherwise
+/// it starts at once. Flag 2 is `KEXEC_FILE_ON_CRASH` (kexec_file_load(2)), 320 the system call's
+/// number, the last number `LINUX_REBOOT_CMD_KEXEC` (reboot(2)).
 const PROGRAM: &str = r#"
 #define _GNU_SOURCE
 #include <fcntl.h>

@@ -8,8 +8,8 @@ use chukka_tests::job::Job;
 use chukka_tests::runner::Runner;
 use chukka_tests::{assets, binaries, pack};
 
-/// Checks the files of the boots before, of which `flushed=` in the command line is the last that was
-/// reported, and writes more. Each replaces one of 20, whole or not at all.
+/// Checks the files of the boots before, of which `flushed=` in the command line is the last that
+/// was reported, and writes more. Each replaces one of 20, whole or not at all.
 const GUEST: &str = r#"
 while [ ! -b /dev/vda ]; do sleep 0.1; done
 flushed=$(sed 's/.*flushed=\([0-9]*\).*/\1/' /proc/cmdline)

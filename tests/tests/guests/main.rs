@@ -1,5 +1,5 @@
-//! Real kernels, booted every way chukka supports, on the host or in the lab. They are one program so
-//! that all of them share one pool of outer machines, each of which takes seconds to boot.
+//! Real kernels, booted every way chukka supports, on the host or in the lab. They are one program
+//! so that all of them share one pool of outer machines, each of which takes seconds to boot.
 
 mod boot;
 mod bootdisk;

@@ -41,8 +41,8 @@ const RECEIVER: &str = r#"
 socket(S, 10, 1, 6) or die; setsockopt(S, 1, 2, 1); bind(S, pack("SnNx16N", 10, 9000, 0, 0)) or die "$!";
 listen(S, 1) and accept(C, S) or die;
 while (sysread(C, $bytes, 65536)) { print $bytes; }"#;
-/// Prints 1 GiB that begins differently in each MiB, made of the file that it is given; with a second
-/// argument it serves that to everyone who connects to port 8000, by HTTP.
+/// Prints 1 GiB that begins differently in each MiB, made of the file that it is given; with a
+/// second argument it serves that to everyone who connects to port 8000, by HTTP.
 const GIBIBYTE: &str = r#"
 open(F, "<", $ARGV[0]) or die; sysread(F, $bytes, 1 << 20) == 1 << 20 or die;
 sub all { for $n (0 .. 1023) { print pack("N", $n), substr($bytes, 4) or exit; } }

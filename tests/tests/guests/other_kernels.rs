@@ -1,4 +1,5 @@
-//! Kernels that are not Linux, as Debian's packages have them: Xen with Linux as its first guest, Memtest86+, iPXE, MEMDISK.
+//! Kernels that are not Linux, as Debian's packages have them: Xen with Linux as its first guest,
+//! Memtest86+, iPXE, MEMDISK.
 
 use std::fs;
 use std::path::PathBuf;
@@ -11,9 +12,10 @@ const SEABIOS: &str = "bios-256k.bin";
 /// What Memtest86+ prints once it has set up its screen, which is the serial console.
 const MEMTEST: &str = "Memtest86+ v";
 
-/// Xen starts Linux and powers the machine off when Linux does. Its file is gzip'd, its modules are the kernel and the
-/// initrd of the first guest. QEMU's emulation, in the lab, gets SMAP wrong: "iret" at privilege level 3 reads the stack
-/// with the kernel's rights, so that Linux crashes in Xen under any VMM.
+/// Xen starts Linux and powers the machine off when Linux does. Its file is gzip'd, its modules are
+/// the kernel and the initrd of the first guest. QEMU's emulation, in the lab, gets SMAP wrong:
+/// "iret" at privilege level 3 reads the stack with the kernel's rights, so that Linux crashes in
+/// Xen under any VMM.
 fn xen(more: &[&str], loader: &str) {
     let Some(runner) = Runner::get() else { return };
     let Some(xen) = assets::or_skip(assets::other_kernel("xen.gz")) else { return };
@@ -63,7 +65,8 @@ fn memtest86_for_32_bits_boots_by_seabios() {
     memtest("memtest86+ia32.bin", &["-bios", &path.display().to_string()]);
 }
 
-/// A real-mode program by SeaBIOS, with `-initrd` and `-append`, whose output by BIOS calls goes to COM1 too.
+/// A real-mode program by SeaBIOS, with `-initrd` and `-append`, whose output by BIOS calls goes to
+/// COM1 too.
 fn real_mode(file: &str, words: &[&str]) -> Option<Guest> {
     let kernel = assets::or_skip(assets::other_kernel(file))?.display().to_string();
     let bios = assets::or_skip(assets::firmware(SEABIOS))?.display().to_string();

@@ -12,7 +12,8 @@ fn what_is_typed_reaches_the_guest_byte_by_byte() {
     let mut session = running(&[]);
     session.type_in(b"x");
     session.wait_for("\nx");
-    // What a terminal that is not raw would keep, change or act on: carriage return, Ctrl-D, Ctrl-S, Ctrl-W, Ctrl-V, 8 bits.
+    // What a terminal that is not raw would keep, change or act on: carriage return, Ctrl-D,
+    // Ctrl-S, Ctrl-W, Ctrl-V, 8 bits.
     session.type_in(b"\r\x04\x13\x17\x16\xc3\xa4.");
     session.wait_for("x\r\x04\x13\x17\x16\u{e4}.");
     session.type_in(b"P");

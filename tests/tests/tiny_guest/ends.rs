@@ -20,7 +20,8 @@ fn power_off_ends_with_0() {
     assert_eq!(ended.stderr.lines().count(), 1, "one verdict: {ended:?}");
 }
 
-/// The status that the value 0x1234 gives, and 0x22: QEMU's `(value << 1) | 1`, of which a process keeps 8 bits.
+/// The status that the value 0x1234 gives, and 0x22: QEMU's `(value << 1) | 1`, of which a process
+/// keeps 8 bits.
 #[test]
 fn isa_debug_exit_ends_with_the_status_that_the_guest_chose() {
     if !native::kvm() {

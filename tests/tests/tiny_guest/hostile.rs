@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use chukka_tests::native::{self, Chukka, Output, Start};
 
-/// How long a chukka may take to end that has been told to, with room for a busy machine: it takes milliseconds.
+/// How long a chukka may take to end that has been told to, with room for a busy machine: it takes
+/// milliseconds.
 const AT_ONCE: Duration = Duration::from_secs(15);
 
 /// Ends it by SIGTERM, and checks that it dies of that at once.
@@ -115,7 +116,8 @@ fn output_that_nobody_reads_does_not_keep_chukka_from_ending() {
     if !native::kvm() {
         return;
     }
-    // A CPU waits with its line; something of chukka's waits with what is no whole line; the same while a reset is asked for.
+    // A CPU waits with its line; something of chukka's waits with what is no whole line; the same
+    // while a reset is asked for.
     for script in ["DH", "xH", "xS", "F"] {
         let chukka = Start::guest(script).output(Output::Full).start();
         chukka.wait_until_it_waits_to_write();

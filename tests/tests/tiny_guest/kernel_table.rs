@@ -1,5 +1,6 @@
-//! The table in docs/kernels.md: every kind of kernel file by every way of booting, each cell a test. Each file has
-//! a different letter at each of its entry points, and prints the one at which it was entered.
+//! The table in docs/kernels.md: every kind of kernel file by every way of booting, each cell a
+//! test. Each file has a different letter at each of its entry points, and prints the one at which
+//! it was entered.
 
 use std::fs;
 use std::io::Write;
@@ -204,8 +205,8 @@ fn inspect(file: &[u8], cells: [&str; 3]) {
     }
 }
 
-/// A row: the file, and what the page says of its boot directly, by the built-in firmware, and by SeaBIOS. What follows
-/// "as" in a cell is tested: a file with a kernel in it boots as that one.
+/// A row: the file, and what the page says of its boot directly, by the built-in firmware, and by
+/// SeaBIOS. What follows "as" in a cell is tested: a file with a kernel in it boots as that one.
 type Row = (&'static str, [&'static str; 3]);
 
 macro_rules! rows {

@@ -1,5 +1,6 @@
-//! What chukka makes of a guest: how runs end, what a guest cannot do to it, and where its console goes. The guests are tiny
-//! (`chukka_tests::native::guest`): they run on this machine, whatever its KVM.
+//! What chukka makes of a guest: how runs end, what a guest cannot do to it, and where its console
+//! goes. The guests are tiny (`chukka_tests::native::guest`): they run on this machine, whatever
+//! its KVM.
 
 mod bios_calls;
 mod bisect;

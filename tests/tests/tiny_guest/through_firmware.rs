@@ -89,8 +89,8 @@ fn our_option_rom_enters_a_multiboot_kernel() {
     }
 }
 
-/// kvm-unit-tests' realmode.flat is linked at 0x8000, where it covers the page in which other kernels
-/// find the information.
+/// kvm-unit-tests' realmode.flat is linked at 0x8000, where it covers the page in which other
+/// kernels find the information.
 #[test]
 fn our_option_rom_loads_a_multiboot_kernel_at_32_kib_and_keeps_the_information() {
     let file = multiboot1_at(0x8000, 1 << 16 | 0b11, DUMP);

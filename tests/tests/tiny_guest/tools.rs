@@ -6,8 +6,8 @@ use chukka_tests::native::{self, Scratch, Start, start};
 /// chukka's name for these tools.
 const QEMU: &str = "qemu-system-x86_64";
 
-/// Command lines that run a guest as they are. `vmlinuz`, `initrd.gz`, `root.img` and `DIR` stand for
-/// files.
+/// Command lines that run a guest as they are. `vmlinuz`, `initrd.gz`, `root.img` and `DIR` stand
+/// for files.
 const RUN: [(&str, &str); 14] = [
     (
         "kunit.py 6.1",
@@ -153,8 +153,8 @@ fn the_command_lines_of_tools_run_a_guest_as_they_are() {
     for (name, text) in RUN {
         let mut start = files.start(text);
         if text.contains("qboot.rom") {
-            // Firmware of its own: the tiny guest does not boot by it. What the kernel does is tested
-            // by complete boots.
+            // Firmware of its own: the tiny guest does not boot by it. What the kernel does is
+            // tested by complete boots.
             let ended = start.args(["-dry-run"]).run();
             assert_eq!(ended.code(), Some(0), "{name}: {ended:?}");
             continue;

@@ -16,8 +16,8 @@ const PRSTATUS_REGISTERS: usize = 112;
 /// Bytes of a `QEMUCPUState`, version 1.
 const QEMU_STATE_SIZE: u32 = 440;
 
-/// The notes of all CPUs: those that everybody reads, then QEMU's, by which `crash` and drgn find the
-/// control registers.
+/// The notes of all CPUs: those that everybody reads, then QEMU's, by which `crash` and drgn find
+/// the control registers.
 pub(super) fn of_cpus(cpus: &[CoreRegisters]) -> Vec<u8> {
     let mut notes = Vec::new();
     for cpu in cpus {
@@ -111,8 +111,8 @@ fn segment(bytes: &mut Vec<u8>, selector: u32, limit: u32, flags: u32, base: u64
     bytes.extend(base.to_le_bytes());
 }
 
-/// A segment's attributes where its descriptor has them, in the upper word (`DESC_*_SHIFT` in QEMU's
-/// target/i386/cpu.h).
+/// A segment's attributes where its descriptor has them, in the upper word (`DESC_*_SHIFT` in
+/// QEMU's target/i386/cpu.h).
 fn flags(segment: &kvm_segment) -> u32 {
     let bit = |value: u8, at: u32| u32::from(value) << at;
     bit(segment.type_, 8)

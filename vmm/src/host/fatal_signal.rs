@@ -17,8 +17,8 @@ pub(crate) type Handler = extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_
 /// # Errors
 /// See sigaction(2).
 pub(crate) fn handle(signal: i32, handler: Handler) -> io::Result<()> {
-    // SAFETY: `sigaction` is plain data, for which zeros are valid. `SA_SIGINFO` goes with a handler
-    // of this type.
+    // SAFETY: `sigaction` is plain data, for which zeros are valid. `SA_SIGINFO` goes with a
+    // handler of this type.
     let result = unsafe {
         let mut action = std::mem::zeroed::<libc::sigaction>();
         action.sa_sigaction = handler as libc::sighandler_t;

@@ -1,4 +1,5 @@
-//! Tap interfaces of the host: Ethernet frames of an interface as a file (Documentation/networking/tuntap.rst in Linux).
+//! Tap interfaces of the host: Ethernet frames of an interface as a file
+//! (Documentation/networking/tuntap.rst in Linux).
 //!
 //! Each frame in the file has a `struct virtio_net_hdr_v1` before it, 12 bytes.
 
@@ -92,8 +93,8 @@ pub fn from_fd(fd: RawFd) -> io::Result<File> {
     prepare(file)
 }
 
-/// What is wrong with an interface of these flags. `IFF_NO_PI` is not among them: the kernel returns
-/// `IFF_NOFILTER` in the same bit (drivers/net/tun.c, `TUNGETIFF`).
+/// What is wrong with an interface of these flags. `IFF_NO_PI` is not among them: the kernel
+/// returns `IFF_NOFILTER` in the same bit (drivers/net/tun.c, `TUNGETIFF`).
 fn unsuitable(flags: i32) -> Option<&'static str> {
     if flags & libc::IFF_TAP == 0 {
         Some("it is a tun interface, which has no Ethernet frames: open it with IFF_TAP")

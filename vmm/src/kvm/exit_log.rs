@@ -133,8 +133,8 @@ impl ExitLog {
         older.iter().chain(newer).copied()
     }
 
-    /// The place that the vCPU polls: what it reads, how often it has, and for how long. That is, it
-    /// has accessed next to nothing else in that time.
+    /// The place that the vCPU polls: what it reads, how often it has, and for how long. That is,
+    /// it has accessed next to nothing else in that time.
     pub fn polled(&self) -> Option<(Access, u64, Duration)> {
         let all: u64 = self.accessed.iter().map(|(_, count)| count).sum();
         let is_read = |access| matches!(access, Access::PortRead(_) | Access::MemoryRead(_));

@@ -1,5 +1,5 @@
-//! The guest's disks and CD drives: virtio-blk devices, a virtio-scsi controller, and a thread for each
-//! queue that serves it.
+//! The guest's disks and CD drives: virtio-blk devices, a virtio-scsi controller, and a thread for
+//! each queue that serves it.
 
 use std::io;
 use std::os::fd::AsRawFd;

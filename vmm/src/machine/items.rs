@@ -21,8 +21,8 @@ use crate::outcome::Outcome;
 /// Upper bound on the number of files chukka itself publishes.
 const OWN_FILES: usize = 17;
 
-/// Builds all fw_cfg items of the machine. `boot_paths` has the devices to boot from: boot index and
-/// firmware path.
+/// Builds all fw_cfg items of the machine. `boot_paths` has the devices to boot from: boot index
+/// and firmware path.
 ///
 /// # Errors
 /// A file cannot be read, something does not fit, or two items have the same name.

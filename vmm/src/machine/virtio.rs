@@ -96,8 +96,8 @@ impl Slots {
     }
 }
 
-/// Whether a machine has places for this many disks, other devices and cards, as they are given places
-/// in the order cards, disks, others.
+/// Whether a machine has places for this many disks, other devices and cards, as they are given
+/// places in the order cards, disks, others.
 ///
 /// # Errors
 /// It has not.

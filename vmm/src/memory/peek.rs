@@ -25,8 +25,8 @@ impl Slots {
         let Some((host, len)) = place(self.ram.iter(), at, data.len()) else { return 0 };
         let local = libc::iovec { iov_base: data.as_ptr().cast_mut().cast(), iov_len: len };
         let remote = libc::iovec { iov_base: host, iov_len: len };
-        // SAFETY: the kernel only reads `data`, and writes at most `len` bytes of guest memory, which
-        // the guest can change at any time as well.
+        // SAFETY: the kernel only reads `data`, and writes at most `len` bytes of guest memory,
+        // which the guest can change at any time as well.
         let written = unsafe {
             libc::process_vm_writev(libc::getpid(), &raw const local, 1, &raw const remote, 1, 0)
         };

@@ -52,8 +52,8 @@ pub(super) fn event(name: &str, data: Option<Value>) -> Value {
     event
 }
 
-/// Takes the complete requests out of what was received. What is no JSON is an error for the client,
-/// and what comes after it is dropped.
+/// Takes the complete requests out of what was received. What is no JSON is an error for the
+/// client, and what comes after it is dropped.
 pub(super) fn take_requests(received: &mut Vec<u8>) -> Vec<Result<Value, Value>> {
     let mut requests = Vec::new();
     let mut values = serde_json::Deserializer::from_slice(received).into_iter::<Value>();

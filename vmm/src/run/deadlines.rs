@@ -32,8 +32,8 @@ pub enum Due {
 }
 
 impl Deadlines {
-    /// The limits of a run that starts now. `advice` is what the user reads if the guest has printed
-    /// nothing after a moment.
+    /// The limits of a run that starts now. `advice` is what the user reads if the guest has
+    /// printed nothing after a moment.
     pub fn new(limits: Limits, advice: Option<String>) -> Self {
         Self { started: Instant::now(), limits, report: None, advice }
     }

@@ -79,9 +79,9 @@ impl VcpuThreads {
     }
 
     /// Waits until all vCPUs have stopped, which they have been told to do, and puts those that can
-    /// continue back into `vcpus`, in their order. A thread that is about to enter KVM_RUN, or to wait for a
-    /// reader of its output, may miss a kick, so kicks are repeated. All threads are kicked, because
-    /// one may wait for a device that another thread or the flusher holds.
+    /// continue back into `vcpus`, in their order. A thread that is about to enter KVM_RUN, or to
+    /// wait for a reader of its output, may miss a kick, so kicks are repeated. All threads are
+    /// kicked, because one may wait for a device that another thread or the flusher holds.
     pub fn stop(&mut self, vcpus: &mut Vec<Vcpu>, flusher: &Flusher) {
         let mut wait = Duration::ZERO;
         while self.running > 0 {

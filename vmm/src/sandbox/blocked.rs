@@ -12,8 +12,8 @@ pub(super) fn listen() -> io::Result<()> {
     fatal_signal::handle(libc::SIGSYS, on_sigsys)
 }
 
-/// Where `si_syscall` is in a `siginfo_t` of SIGSYS, as an index of 32-bit words: after signo, errno,
-/// code, padding and an address of 64 bits (include/uapi/asm-generic/siginfo.h).
+/// Where `si_syscall` is in a `siginfo_t` of SIGSYS, as an index of 32-bit words: after signo,
+/// errno, code, padding and an address of 64 bits (include/uapi/asm-generic/siginfo.h).
 const NUMBER: usize = 6;
 
 #[expect(unsafe_code, reason = "a signal handler")]

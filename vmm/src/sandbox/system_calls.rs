@@ -269,7 +269,8 @@ const NOT_FOR_CLIENTS: &[c_long] = &[
     libc::SYS_fsetxattr,
 ];
 
-/// Restricts a process that reads images and, if it has `servers`, talks to those. It has one thread.
+/// Restricts a process that reads images and, if it has `servers`, talks to those. It has one
+/// thread.
 pub(super) fn restrict_reader(servers: bool) -> io::Result<()> {
     let further = if servers { client()? } else { reader()? };
     for filter in [&forbidden()?, &further] {
@@ -343,8 +344,8 @@ fn forbidden() -> io::Result<BpfProgram> {
 }
 
 /// clone3 has its flags in memory, where a filter cannot look. If it does not exist, the C library
-/// uses clone. A filter of seccompiler has one answer for all that it matches, so this answer is put
-/// before it.
+/// uses clone. A filter of seccompiler has one answer for all that it matches, so this answer is
+/// put before it.
 fn no_clone3() -> io::Result<BpfProgram> {
     let instruction = |code: u32, jf, k: i64| {
         let (code, k) = (u16::try_from(code), u32::try_from(k));

@@ -43,8 +43,8 @@ impl CdRom {
         }
     }
 
-    /// GET CONFIGURATION (MMC-6, 6.6 and 5.3): features 0, profile list; 1, core; 3, removable medium;
-    /// 0x10, random readable.
+    /// GET CONFIGURATION (MMC-6, 6.6 and 5.3): features 0, profile list; 1, core; 3, removable
+    /// medium; 0x10, random readable.
     pub(super) fn configuration(&self, cdb: &Cdb) -> Reply {
         let (request, starting) = (cdb.byte(1) & 3, cdb.u16(2));
         let profile = self.profile();

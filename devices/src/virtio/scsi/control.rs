@@ -23,8 +23,8 @@ const UNIT_RESET: u32 = 5;
 const QUERY_TASK: u32 = 6;
 const QUERY_TASK_SET: u32 = 7;
 
-/// Bytes of `struct virtio_scsi_ctrl_tmf`: type and function, 32 bits each, address and tag, 64 bits
-/// each.
+/// Bytes of `struct virtio_scsi_ctrl_tmf`: type and function, 32 bits each, address and tag, 64
+/// bits each.
 const FUNCTION_SIZE: usize = 24;
 /// Bytes of `struct virtio_scsi_ctrl_an`: type, 32 bits, address, 64 bits, events, 32 bits.
 const NOTIFICATION_SIZE: usize = 16;

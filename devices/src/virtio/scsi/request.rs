@@ -14,8 +14,8 @@ use crate::virtio::chain::{Buffers, Chain};
 /// Bytes of `struct virtio_scsi_req_cmd` before the command: address and tag, 64 bits each, and
 /// attribute, priority and CRN, 8 bits each.
 const HEADER_SIZE: usize = 19;
-/// Bytes of `struct virtio_scsi_resp_cmd` before the sense data: their length and the residual count,
-/// 32 bits each, the status qualifier, 16 bits, status and response, 8 bits each.
+/// Bytes of `struct virtio_scsi_resp_cmd` before the sense data: their length and the residual
+/// count, 32 bits each, the status qualifier, 16 bits, status and response, 8 bits each.
 const RESPONSE_SIZE: usize = 12;
 /// Statuses of a command (SAM-5, 5.3.1).
 const GOOD: u8 = 0;
@@ -81,8 +81,8 @@ fn execute(target: &Target, lun: u16, cdb: &Cdb, mut to_driver: Buffers<'_>) -> 
     }
 }
 
-/// Writes the response, and returns how many bytes of it and of the data were written. There is room
-/// for `room` bytes of data.
+/// Writes the response, and returns how many bytes of it and of the data were written. There is
+/// room for `room` bytes of data.
 fn answer(ended: Ended, response: &Buffers<'_>, room: usize) -> usize {
     let (count, status, code, sense) = match ended {
         Ended::Good(count) => (count, GOOD, Response::Ok, None),

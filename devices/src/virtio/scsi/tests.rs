@@ -393,7 +393,8 @@ fn the_pci_function_is_a_scsi_controller_and_serves_commands() {
         store(place + 12, &[flags.to_le_bytes(), (index + 1).to_le_bytes()].concat());
     }
     store(AVAILABLE + 2, &[1, 0]);
-    // Each queue's notification is in a place of its own. All were woken when the bus master was on.
+    // Each queue's notification is in a place of its own. All were woken when the bus master was
+    // on.
     notified.0.lock().unwrap().clear();
     put(&mut pci, NOTIFICATIONS + 8, 2, 2);
     assert_eq!(std::mem::take(&mut *notified.0.lock().unwrap()), [2]);

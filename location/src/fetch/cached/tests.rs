@@ -265,7 +265,8 @@ fn a_partial_file_of_another_version_is_not_resumed() {
     }
 }
 
-/// As a process leaves it that was killed: what is not of a version cannot be told from another one's.
+/// As a process leaves it that was killed: what is not of a version cannot be told from another
+/// one's.
 #[test]
 fn a_part_without_a_version_is_not_continued() {
     let (temp, far) = (Temp::new(), Far::with("linux", "1"));

@@ -1,6 +1,8 @@
-//! The control connection to an FTP server (RFC 959): commands and replies, and the data connections that they open (RFC 2428).
+//! The control connection to an FTP server (RFC 959): commands and replies, and the data
+//! connections that they open (RFC 2428).
 //!
-//! Every reply is bounded, in bytes and in time: a server can send lines without end (4.2: a reply can have many lines).
+//! Every reply is bounded, in bytes and in time: a server can send lines without end (4.2: a reply
+//! can have many lines).
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
@@ -96,7 +98,8 @@ impl Control {
         self.reply()
     }
 
-    /// Has the server open a data connection for a command. `Err` in it: what the server says instead.
+    /// Has the server open a data connection for a command. `Err` in it: what the server says
+    /// instead.
     pub fn transfer(
         &mut self,
         command: &str,
@@ -231,7 +234,8 @@ fn extended_port(words: &str) -> Option<u16> {
     inner.split(delimiter).nth(3)?.parse().ok().filter(|port| *port != 0)
 }
 
-/// `Entering Passive Mode (H1,H2,H3,H4,P1,P2)`; servers differ in what is around the numbers (RFC 1123, 4.1.2.6).
+/// `Entering Passive Mode (H1,H2,H3,H4,P1,P2)`; servers differ in what is around the numbers (RFC
+/// 1123, 4.1.2.6).
 fn passive_port(words: &str) -> Option<u16> {
     let is_number = |c: char| c.is_ascii_digit() || c == ',';
     let numbers = words.split(|c| !is_number(c)).find(|part| part.matches(',').count() == 5)?;

@@ -1,5 +1,5 @@
-//! A connection to an FTP server (RFC 959, with EPSV of 2428 and SIZE, MDTM, REST and MLSD of 3659): made when it is needed, made again
-//! when it broke, and never used for two things at once.
+//! A connection to an FTP server (RFC 959, with EPSV of 2428 and SIZE, MDTM, REST and MLSD of
+//! 3659): made when it is needed, made again when it broke, and never used for two things at once.
 
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read};
@@ -169,7 +169,8 @@ impl Session {
         Ok(count)
     }
 
-    /// Does something with the connection, once more where that was an old one that the server has closed.
+    /// Does something with the connection, once more where that was an old one that the server has
+    /// closed.
     fn with_line<T>(
         &mut self,
         mut act: impl FnMut(&mut Line) -> Result<T, FtpError>,
@@ -305,7 +306,8 @@ impl Line {
         }
     }
 
-    /// What is in a directory; `None`: it is none. It is entered, since servers take what is behind LIST for options too.
+    /// What is in a directory; `None`: it is none. It is entered, since servers take what is behind
+    /// LIST for options too.
     fn list(&mut self, path: &str) -> Result<Option<Vec<Entry>>, FtpError> {
         if !path.is_empty() && self.ask(&format!("CWD {path}"))?.is_err() {
             return Ok(None);
@@ -367,7 +369,8 @@ fn broken(problem: String) -> FtpError {
     FtpError::Connection(io::Error::new(io::ErrorKind::UnexpectedEof, problem))
 }
 
-/// Whether it may be better the next time: a connection that broke, a server that was busy or has closed it for want of use.
+/// Whether it may be better the next time: a connection that broke, a server that was busy or has
+/// closed it for want of use.
 fn is_worth_a_try(error: &FtpError) -> bool {
     match error {
         FtpError::Connection(error) => error.get_ref().is_none_or(|cause| !cause.is::<Failure>()),

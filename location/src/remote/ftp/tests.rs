@@ -22,7 +22,8 @@ struct Fake {
     asked: Arc<Mutex<Vec<String>>>,
 }
 
-/// Answers what `special` does not, and sends what `data` has from a place on: 127.0.0.1 alone, and as long as the test runs.
+/// Answers what `special` does not, and sends what `data` has from a place on: 127.0.0.1 alone, and
+/// as long as the test runs.
 fn fake(
     special: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
     data: impl Fn(usize) -> Vec<u8> + Send + Sync + 'static,

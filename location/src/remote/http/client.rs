@@ -54,7 +54,8 @@ impl RequestError {
 /// What part of a file is asked for.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ask {
-    /// The first byte and the last one; no last one: up to the end. `None`: the whole, of a page that is made as it is asked for.
+    /// The first byte and the last one; no last one: up to the end. `None`: the whole, of a page
+    /// that is made as it is asked for.
     pub range: Option<(u64, Option<u64>)>,
     /// The version that the file must still have (`If-Range:`, RFC 9110, 13.1.5).
     pub condition: Option<String>,
@@ -92,7 +93,8 @@ impl Client {
         }
     }
 
-    /// Waits before something is tried again: half a second by default, twice as long each time, ten seconds at most.
+    /// Waits before something is tried again: half a second by default, twice as long each time,
+    /// ten seconds at most.
     pub fn pause(&self, failures: u32) {
         let factor = 1 << failures.min(5);
         thread::sleep((self.net.idle / 60 * factor).min(Duration::from_secs(10)));
@@ -147,7 +149,8 @@ impl Client {
             }
         }
         traffic::count_request();
-        // Connecting, sending and waiting have time-outs of their own, which are for each part of them.
+        // Connecting, sending and waiting have time-outs of their own, which are for each part of
+        // them.
         let response = within(3 * self.net.idle, || request.call());
         let response = response.map_err(|error| explain(error, url, &self.net))?;
         let (parts, body) = response.into_parts();

@@ -1,6 +1,8 @@
-//! What every connection has, below and above TLS: a deadline for each thing that is waited for, and ends that are told from breaks.
+//! What every connection has, below and above TLS: a deadline for each thing that is waited for,
+//! and ends that are told from breaks.
 //!
-//! ureq's time-outs are for single reads of a socket. A server that sends a byte at a time, or trailers without end, never runs into one.
+//! ureq's time-outs are for single reads of a socket. A server that sends a byte at a time, or
+//! trailers without end, never runs into one.
 
 use std::cell::Cell;
 use std::io;
@@ -88,8 +90,8 @@ impl<T: Transport> Transport for Limited<T> {
     }
 }
 
-/// Tells a connection that broke from one that has ended. ureq takes both for the end of a body without a length, also where TLS
-/// says that bytes are missing (RFC 8446, 6.1).
+/// Tells a connection that broke from one that has ended. ureq takes both for the end of a body
+/// without a length, also where TLS says that bytes are missing (RFC 8446, 6.1).
 #[derive(Debug)]
 struct Breaks;
 

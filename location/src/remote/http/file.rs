@@ -94,8 +94,8 @@ impl File {
         Ok(pages.read(to, at).unwrap_or(0))
     }
 
-    /// Fills `bytes` with whole pages, and returns their size. Reading ahead ends early if it takes long:
-    /// who waits for the first page need not wait for the others.
+    /// Fills `bytes` with whole pages, and returns their size. Reading ahead ends early if it takes
+    /// long: who waits for the first page need not wait for the others.
     fn fill_pages(
         &self,
         body: &mut Body,

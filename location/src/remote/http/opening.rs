@@ -9,7 +9,8 @@ use super::file::{File, Rest};
 use super::url::Url;
 use storage::host_file;
 
-/// The first request asks for as many bytes: enough to tell every image. Small files are had whole by it.
+/// The first request asks for as many bytes: enough to tell every image. Small files are had whole
+/// by it.
 pub(super) const FIRST: usize = 128 << 10;
 
 const LIES: &str = "the server or a proxy is broken; try another one";
@@ -235,8 +236,8 @@ pub(super) struct Expected<'a> {
     pub identity: &'a Identity,
 }
 
-/// Asks for a file's bytes from `from` on, up to and with `to`, if that is given; the server may send fewer.
-/// Whether it knew the range is told with them: if not, more follows.
+/// Asks for a file's bytes from `from` on, up to and with `to`, if that is given; the server may
+/// send fewer. Whether it knew the range is told with them: if not, more follows.
 ///
 /// # Errors
 /// There is no answer, none that makes sense, or the file is another one now.

@@ -1,7 +1,8 @@
 //! Proxies, as the environment names them (curl(1), ENVIRONMENT; wget(1), PROXIES).
 //!
-//! For `https:` URLs a proxy makes a tunnel (`CONNECT`), which ureq does. For `http:` URLs ureq would want a tunnel too, which usual proxies
-//! refuse: they expect the whole URL in the request (RFC 9112, 3.2.2). So the connection goes to the proxy, and the URL is completed here.
+//! For `https:` URLs a proxy makes a tunnel (`CONNECT`), which ureq does. For `http:` URLs ureq
+//! would want a tunnel too, which usual proxies refuse: they expect the whole URL in the request
+//! (RFC 9112, 3.2.2). So the connection goes to the proxy, and the URL is completed here.
 
 use std::env;
 
@@ -112,7 +113,8 @@ fn agent(net: &Net, proxy: Option<Proxy>) -> Agent {
     Agent::with_parts(config(net, proxy), connector(), DefaultResolver::default())
 }
 
-/// Redirections are followed by [`super::client`], which has rules for them. There is no limit for all of a transfer.
+/// Redirections are followed by [`super::client`], which has rules for them. There is no limit for
+/// all of a transfer.
 fn config(net: &Net, proxy: Option<Proxy>) -> Config {
     let config = Agent::config_builder()
         .proxy(proxy)

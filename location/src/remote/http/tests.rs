@@ -110,7 +110,8 @@ fn pieces_are_read_by_pages_and_ahead_when_they_are_in_a_row() {
     assert_eq!(server.connections(), 1);
 }
 
-/// Reads in a row until more than one page is asked for at once; the server then sends one and a half.
+/// Reads in a row until more than one page is asked for at once; the server then sends one and a
+/// half.
 #[test]
 fn a_page_that_came_is_not_lost_with_those_ahead_of_it() {
     let content = bytes(LARGE);

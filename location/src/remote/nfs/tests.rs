@@ -19,8 +19,8 @@ const BYTES: &[u8] = b"0123456789";
 /// What a server makes of an answer to a procedure of NFS; procedure 100 is MNT.
 type Lie = fn(u32, Vec<u8>) -> Vec<u8>;
 
-/// A server of a directory that has a file of any name. Its answers go through `lie` on their way: a whole record,
-/// its length in front. What is empty hangs up.
+/// A server of a directory that has a file of any name. Its answers go through `lie` on their way:
+/// a whole record, its length in front. What is empty hangs up.
 fn fake(lie: Lie) -> Box<dyn FileTree> {
     fake_with(lie, PATIENT)
 }

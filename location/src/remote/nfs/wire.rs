@@ -28,7 +28,8 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    /// From any port of this host's, or from one that only root may use: some servers talk to no others.
+    /// From any port of this host's, or from one that only root may use: some servers talk to no
+    /// others.
     pub fn connect(to: SocketAddr, reserved: bool, idle: Duration) -> io::Result<Self> {
         let stream = if reserved { from_reserved_port(to, idle)? } else { connect(&[to], idle)? };
         Ok(Self { stream, idle, record: Vec::new() })
@@ -58,7 +59,8 @@ impl Wire {
                 return Err(garbage("pieces of an answer that have nothing in them"));
             }
         }
-        // An answer that was taken begins: xid, REPLY, MSG_ACCEPTED, flavour and length of the verifier.
+        // An answer that was taken begins: xid, REPLY, MSG_ACCEPTED, flavour and length of the
+        // verifier.
         let word = |at: usize| {
             self.record
                 .get(at * 4..at * 4 + 4)
@@ -119,7 +121,8 @@ impl AsyncWrite for Wire {
     }
 }
 
-/// What a call comes to. nfs3_client waits for nothing but the connection, which here does not come back before it is done.
+/// What a call comes to. nfs3_client waits for nothing but the connection, which here does not come
+/// back before it is done.
 pub(super) fn done<T>(call: impl Future<Output = T>) -> io::Result<T> {
     match pin!(call).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(done) => Ok(done),

@@ -1,4 +1,5 @@
-//! One file sent by TFTP: RFC 1350, with the options of RFC 2347: blksize (2348), tsize (2349) and windowsize (7440).
+//! One file sent by TFTP: RFC 1350, with the options of RFC 2347: blksize (2348), tsize (2349) and
+//! windowsize (7440).
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -33,7 +34,8 @@ pub(super) enum Stopped {
 /// What a server says in an error packet (RFC 1350, section 5).
 #[derive(Debug)]
 pub(super) struct Refused {
-    /// 1 is a file that is not there, 2 one that may not be read, 4 a request that is not understood, 8 an option (RFC 2347).
+    /// 1 is a file that is not there, 2 one that may not be read, 4 a request that is not
+    /// understood, 8 an option (RFC 2347).
     pub code: u16,
     text: String,
 }
@@ -152,7 +154,8 @@ impl Transfer {
         Ok(count)
     }
 
-    /// Waits for the next block, or for the answer to the request, which may be the options that the server takes.
+    /// Waits for the next block, or for the answer to the request, which may be the options that
+    /// the server takes.
     fn receive(&mut self, options_asked: bool) -> Result<(), Stopped> {
         let begun = Instant::now();
         // RFC 1123, 4.2.3.2: retransmissions back off.
@@ -188,7 +191,8 @@ impl Transfer {
         }
     }
 
-    /// Whether it comes from somebody else, who is told so and has no other influence (RFC 1350, section 4).
+    /// Whether it comes from somebody else, who is told so and has no other influence (RFC 1350,
+    /// section 4).
     fn is_foreign(&self, from: SocketAddr) -> bool {
         let is_foreign = if self.answered {
             from != self.peer
@@ -262,14 +266,16 @@ impl Transfer {
         match number.wrapping_sub(self.next) {
             0 => {}
             ahead if ahead < self.window => {
-                // RFC 7440, section 4: one on the way is lost; the last that came in order is acknowledged, once.
+                // RFC 7440, section 4: one on the way is lost; the last that came in order is
+                // acknowledged, once.
                 if !self.complained {
                     self.complained = true;
                     self.acknowledge(self.next.wrapping_sub(1))?;
                 }
                 return Ok(false);
             }
-            // It was here before. To answer it would have everything sent twice from then on (RFC 1123, 4.2.3.1).
+            // It was here before. To answer it would have everything sent twice from then on (RFC
+            // 1123, 4.2.3.1).
             _ => return Ok(false),
         }
         self.complained = false;

@@ -1,6 +1,6 @@
-//! Whether the tables of an image agree: how often each cluster is used, and how often its reference
-//! count says so. Finds what `qemu-img check` finds (block/qcow2-refcount.c, `calculate_refcounts`,
-//! `check_refcounts_l2`, `check_oflag_copied`).
+//! Whether the tables of an image agree: how often each cluster is used, and how often its
+//! reference count says so. Finds what `qemu-img check` finds (block/qcow2-refcount.c,
+//! `calculate_refcounts`, `check_refcounts_l2`, `check_oflag_copied`).
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -30,8 +30,8 @@ const MAX_SNAPSHOT_LIST: u64 = 64 << 20;
 /// What a check found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CheckReport {
-    /// Clusters that are counted more often than they are used: their space is lost, their content is
-    /// not.
+    /// Clusters that are counted more often than they are used: their space is lost, their content
+    /// is not.
     pub leaks: u64,
     /// Contradictions by which data may be lost.
     pub corruptions: u64,

@@ -11,8 +11,8 @@ const CLUSTER_BITS: u32 = 16;
 /// Bytes of the header of version 3, with the compression type.
 const HEADER_LEN: u32 = 112;
 
-/// Writes an image of an empty disk: a header, a refcount table and a block of reference counts. The
-/// disk gets its size by [`resize`].
+/// Writes an image of an empty disk: a header, a refcount table and a block of reference counts.
+/// The disk gets its size by [`resize`].
 ///
 /// # Errors
 /// As of [`Medium::write`].

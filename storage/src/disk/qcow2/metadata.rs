@@ -1,11 +1,12 @@
-//! The tables of an open image: where the disk's clusters are, and the order in which changes of that
-//! become durable.
+//! The tables of an open image: where the disk's clusters are, and the order in which changes of
+//! that become durable.
 //!
-//! Everything that a durable entry refers to is durable before it, and counted. [`Metadata::commit`]
-//! writes in this order, with a sync between each two: data and reference counts; the refcount table;
-//! second-level tables; the first-level table. Clusters are only free once no durable entry refers to
-//! them. Entries that are overwritten are in one sector each, which is written whole or not at all.
-//! So after a power cut at any point an image has clusters that are counted and not used, at worst.
+//! Everything that a durable entry refers to is durable before it, and counted.
+//! [`Metadata::commit`] writes in this order, with a sync between each two: data and reference
+//! counts; the refcount table; second-level tables; the first-level table. Clusters are only free
+//! once no durable entry refers to them. Entries that are overwritten are in one sector each, which
+//! is written whole or not at all. So after a power cut at any point an image has clusters that are
+//! counted and not used, at worst.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -204,8 +205,8 @@ impl Metadata {
         self.refcounts.release(medium, at >> self.header.cluster_bits).map(drop)
     }
 
-    /// Changes the entry of a cluster of the disk. What only the old one refers to becomes free with
-    /// the next commit.
+    /// Changes the entry of a cluster of the disk. What only the old one refers to becomes free
+    /// with the next commit.
     ///
     /// # Errors
     /// A table cannot be read, or there is no place for a new one. Nothing has changed then.
@@ -275,7 +276,8 @@ impl Metadata {
         self.refcounts.write_blocks(medium)
     }
 
-    /// Writes a copy of the first-level table that has this many entries. Nothing is to be committed.
+    /// Writes a copy of the first-level table that has this many entries. Nothing is to be
+    /// committed.
     ///
     /// # Errors
     /// As of [`Self::commit`].

@@ -1,7 +1,7 @@
 //! How often each cluster of an image is used, and which are free.
 //!
-//! Counts are in blocks of one cluster, which the refcount table names. A cluster of a range without
-//! a block is free. A new block is the first cluster of its own range that is free.
+//! Counts are in blocks of one cluster, which the refcount table names. A cluster of a range
+//! without a block is free. A new block is the first cluster of its own range that is free.
 
 use std::collections::{BTreeSet, HashSet};
 use std::io;
@@ -80,8 +80,8 @@ impl Refcounts {
         self.table.iter().copied().filter(|at| *at != 0).collect()
     }
 
-    /// Forgets blocks that are not at a cluster of the image, which has this many, and returns where
-    /// they would be.
+    /// Forgets blocks that are not at a cluster of the image, which has this many, and returns
+    /// where they would be.
     pub fn drop_bad_blocks(&mut self, clusters: u64) -> Vec<u64> {
         let cluster = 1u64 << self.cluster_bits;
         let is_bad = |at: &u64| !at.is_multiple_of(cluster) || *at / cluster >= clusters;
@@ -348,8 +348,8 @@ impl Refcounts {
         self.blocks.write(medium)
     }
 
-    /// Writes the entries of the table that name new blocks, which have to be durable. Whether there
-    /// were any.
+    /// Writes the entries of the table that name new blocks, which have to be durable. Whether
+    /// there were any.
     ///
     /// # Errors
     /// As of [`Medium::write`].

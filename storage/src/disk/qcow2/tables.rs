@@ -1,5 +1,5 @@
-//! Tables of an image that are in memory: second-level tables and blocks of reference counts. Each is
-//! a cluster. Those that were changed stay until they are written.
+//! Tables of an image that are in memory: second-level tables and blocks of reference counts. Each
+//! is a cluster. Those that were changed stay until they are written.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;

@@ -127,7 +127,8 @@ fn lies_are_refused_before_anything_is_allocated_by_them() {
     assert!(refused(20, &8_u32.to_be_bytes()).contains("2^8"));
     assert!(refused(72, &(1_u64 << 40).to_be_bytes()).contains("unknown features"));
     assert!(refused(72, &2_u64.to_be_bytes()).contains("corrupt"));
-    // Reference counts are for those who write: dirty ones, and ones of an impossible width, are nothing to us.
+    // Reference counts are for those who write: dirty ones, and ones of an impossible width, are
+    // nothing to us.
     for (at, bytes) in
         [(72, &1_u64.to_be_bytes()[..]), (96, &200_u32.to_be_bytes()), (48, &[0xff; 8])]
     {

@@ -1,5 +1,5 @@
-//! The complete installation: debootstrap installs Debian from a mirror, over the guest's network. `make test-install`
-//! runs it; in the lab that takes an hour or more.
+//! The complete installation: debootstrap installs Debian from a mirror, over the guest's network.
+//! `make test-install` runs it; in the lab that takes an hour or more.
 
 use std::os::unix::fs::symlink;
 
@@ -41,7 +41,8 @@ fn with_debootstrap(files: &Path) -> Initrd {
     for program in ["dash", "dpkg-deb", "tar", "perl"] {
         initrd = with_program(initrd, program);
     }
-    // busybox's does not know -nv. Its shell would run its own wget and tar, so another one runs debootstrap.
+    // busybox's does not know -nv. Its shell would run its own wget and tar, so another one runs
+    // debootstrap.
     let wget = "#!/bin/sh\n[ \"$1\" != -nv ] || shift\nexec busybox wget -q \"$@\"\n";
     initrd = initrd
         .file("usr/bin/wget", wget.as_bytes())
