@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use chukka_tests::native::Scratch;
@@ -23,6 +24,9 @@ const ENOUGH: Duration = Duration::from_secs(20);
 const BURST: usize = 64;
 /// Bytes read from a socket at once, and those that may wait to be written to it.
 const BUFFER: usize = 1 << 20;
+
+/// The server. What is acknowledged to the guest can be on its way to it still.
+type Served = JoinHandle<u64>;
 
 /// A network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,9 +64,9 @@ impl Rival {
         let (port, served) = server(direction, bytes)?;
         let mut guest = Guest::new(direction, port, mss, bytes);
         let run = match self {
-            Self::Called => called(&mut guest, bytes, mss),
-            Self::Threaded => threaded(&mut guest, bytes, mss),
-            Self::Passt | Self::Libslirp => self.spawned(&mut guest, bytes),
+            Self::Called => called(&mut guest, &served, bytes, mss),
+            Self::Threaded => threaded(&mut guest, &served, bytes, mss),
+            Self::Passt | Self::Libslirp => self.spawned(&mut guest, &served, bytes),
         };
         let run = run.map_err(|error| format!("{}: {error}", self.name()))?;
         let moved = served.join().map_err(|_| "the server failed")?;
@@ -72,7 +76,7 @@ impl Rival {
         Ok(run)
     }
 
-    fn spawned(self, guest: &mut Guest, bytes: u64) -> Result<Run, Error> {
+    fn spawned(self, guest: &mut Guest, served: &Served, bytes: u64) -> Result<Run, Error> {
         let scratch = Scratch::new();
         // passt gives root's privileges away before it makes its socket.
         fs::set_permissions(scratch.as_ref(), fs::Permissions::from_mode(0o777))?;
@@ -83,7 +87,7 @@ impl Rival {
         };
         let id = program.id();
         let folder = PathBuf::from(format!("/proc/{id}/task"));
-        let run = exchange(stream, guest, bytes, || of_threads(&folder));
+        let run = exchange(stream, guest, served, bytes, || of_threads(&folder));
         program.kill()?;
         program.wait()?;
         run
@@ -143,13 +147,13 @@ fn checksum(mss: usize) -> Checksum {
     if mss > 1460 { Checksum::Partial } else { Checksum::Complete }
 }
 
-fn called(guest: &mut Guest, bytes: u64, mss: usize) -> Result<Run, Error> {
+fn called(guest: &mut Guest, served: &Served, bytes: u64, mss: usize) -> Result<Run, Error> {
     let mut network = network(mss)?;
     let checksum = checksum(mss);
     let end = Instant::now() + ENOUGH;
     let mut frame = Vec::new();
     network.send(&guest.hello(), checksum, Instant::now());
-    while guest.moved < bytes {
+    while guest.moved < bytes || !served.is_finished() {
         let now = Instant::now();
         if now > end || guest.is_reset() {
             return Err(format!("{} of {bytes} bytes", guest.moved).into());
@@ -182,7 +186,7 @@ fn called(guest: &mut Guest, bytes: u64, mss: usize) -> Result<Run, Error> {
     Ok(Run { time, processor: None, bytes, segments: guest.segments })
 }
 
-fn threaded(guest: &mut Guest, bytes: u64, mss: usize) -> Result<Run, Error> {
+fn threaded(guest: &mut Guest, served: &Served, bytes: u64, mss: usize) -> Result<Run, Error> {
     let (ours, theirs) = UnixStream::pair()?;
     let mut network = network(mss)?;
     let checksum = checksum(mss);
@@ -209,7 +213,7 @@ fn threaded(guest: &mut Guest, bytes: u64, mss: usize) -> Result<Run, Error> {
         }
     });
     let file = Path::new("/proc").join(told.recv()?).join("schedstat");
-    let run = exchange(ours, guest, bytes, || of_file(&file));
+    let run = exchange(ours, guest, served, bytes, || of_file(&file));
     thread.join().map_err(|_| "the network's thread failed")?;
     run
 }
@@ -218,6 +222,7 @@ fn threaded(guest: &mut Guest, bytes: u64, mss: usize) -> Result<Run, Error> {
 fn exchange(
     stream: UnixStream,
     guest: &mut Guest,
+    served: &Served,
     bytes: u64,
     processor: impl Fn() -> Option<Duration>,
 ) -> Result<Run, Error> {
@@ -225,7 +230,7 @@ fn exchange(
     let end = Instant::now() + ENOUGH;
     wire.put(&guest.hello(), &[]);
     let mut before = None;
-    while guest.moved < bytes {
+    while guest.moved < bytes || !served.is_finished() {
         if Instant::now() > end || guest.is_reset() || wire.is_closed {
             return Err(format!("{} of {bytes} bytes", guest.moved).into());
         }
@@ -282,8 +287,7 @@ impl Wire {
         self.out.len() < BUFFER
     }
 
-    /// Reads once, and hands the frames over, with where answers go. Returns whether there were
-    /// any.
+    /// Reads once, and hands the frames over, with where answers go. Returns whether there were any.
     fn read(&mut self, mut take: impl FnMut(&[u8], &mut Vec<u8>)) -> bool {
         match self.stream.read(&mut self.input[self.filled..]) {
             Ok(0) => self.is_closed = true,
