@@ -127,7 +127,11 @@ impl Fetcher {
     /// Discards the cached answers of a location, because they led to nothing: the next run asks
     /// again and fetches what it needs.
     pub fn forget(&self, place: &Place) {
-        if let Some(cache) = self.cache().filter(|_| place.is_remote() && !self.settings.offline) {
+        // The cache of a local place is not even opened: that would create it.
+        if !place.is_remote() || self.settings.offline {
+            return;
+        }
+        if let Some(cache) = self.cache() {
             Record::forget(&cache, &without_password(&place.to_string()));
         }
     }
