@@ -8,8 +8,11 @@
 #![expect(clippy::unwrap_used, reason = "this is how a test fails")]
 
 use std::fs;
+use std::io::Write;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
 
 use chukka_tests::cpio::Cpio;
 use chukka_tests::guest::{Initrd, busybox};
@@ -90,10 +93,10 @@ impl Mirror {
         self.server.url.replacen("127.0.0.1", self.runner.host(), 1)
     }
 
-    /// The words of `chukka install` into `directory`, with words for the installer. The guest's
-    /// network is not the lab's, where the server is.
+    /// The words of `chukka install` into `directory`, with words for the installer.
     fn install(&self, directory: &str, words: &str, options: &[&str]) -> String {
-        let extra = format!("mirror={} quiet {words}", self.url());
+        let extra =
+            format!("mirror={} quiet {words}", for_the_guest(self.runner, &self.server.url));
         let mut all = vec!["install", "--cache", "off", "--memory", "512", "--noautoconsole"];
         all.extend(["--state", directory, "--extra-args", &extra]);
         all.extend(options.iter().copied());
@@ -125,7 +128,14 @@ impl Mirror {
     }
 }
 
+/// A network that is not the lab's, where the servers are.
 const NETWORK: [&str; 2] = ["--network", "user,net=10.0.3.0/24"];
+
+/// The URL of a server on this host's loopback for a guest with that network.
+fn for_the_guest(runner: &Runner, url: &str) -> String {
+    let host = if runner.is_lab() { runner.host() } else { "10.0.3.2" };
+    url.replacen("127.0.0.1", host, 1)
+}
 
 /// The installer's initrd, made of one that may have more files.
 fn installer(initrd: Initrd, kernel: &assets::Kernel) -> PathBuf {
@@ -213,6 +223,26 @@ fn read(tree: &dyn FileTree, path: &str) -> Vec<u8> {
     storage::read_whole(&*file, 64 << 20).unwrap().unwrap()
 }
 
+/// The URL of a server that sends the beginning of an archive, and then nothing, as if the network
+/// were gone; each time it has done so, a message comes.
+fn server_that_falls_silent() -> (String, Receiver<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (silent, is_silent) = channel();
+    std::thread::spawn(move || {
+        let mut open = Vec::new();
+        for connection in listener.incoming() {
+            let mut connection = connection.unwrap();
+            let answer = b"HTTP/1.0 200 OK\r\nContent-Length: 1000000\r\n\r\n070701";
+            if connection.write_all(answer).is_ok() {
+                let _ = silent.send(());
+            }
+            open.push(connection);
+        }
+    });
+    (url, is_silent)
+}
+
 /// The disk of `directory`, raw or qcow2, is clean, and boots to its login prompt, twice over: by
 /// SeaBIOS and GRUB, and directly by its boot menu.
 fn boots(directory: &str) -> String {
@@ -245,11 +275,15 @@ fn the_reference_installation_runs_by_itself_and_its_disk_boots_to_the_login_pro
 #[test]
 fn what_an_installer_cannot_do_is_told_and_leaves_nothing_installed() {
     let Some(mirror) = Mirror::start() else { return };
+    let (silent, is_silent) = server_that_falls_silent();
+    let silent = for_the_guest(mirror.runner, &silent);
+    let gone = format!("mirror={silent} base=base.cpio limit=5");
     let disk = ["--disk", "size=150M"];
     let cases = [
         ("no-card", "base=base.cpio", &["--disk", "size=150M", "--network", "none"][..]),
         ("small", "base=base.cpio", &["--disk", "size=24M", NETWORK[0], NETWORK[1]]),
         ("missing", "base=other.cpio", &[disk[0], disk[1], NETWORK[0], NETWORK[1]]),
+        ("gone", &gone, &[disk[0], disk[1], NETWORK[0], NETWORK[1]]),
         ("panic", "base=base.cpio panic=middle", &[disk[0], disk[1], NETWORK[0], NETWORK[1]]),
     ];
     let mut script = String::new();
@@ -263,10 +297,16 @@ fn what_an_installer_cannot_do_is_told_and_leaves_nothing_installed() {
         ("no-card", 123, "said \"An installation step failed: there is no network card\""),
         ("small", 123, "said \"An installation step failed: the base system: "),
         ("missing", 123, "said \"An installation step failed: the mirror has no other.cpio\""),
+        (
+            "gone",
+            123,
+            "said \"An installation step failed: the mirror has fallen silent: base.cpio had not arrived",
+        ),
         ("panic", 120, "the guest's kernel panicked: Kernel panic - not syncing"),
     ] {
         run.assert_stdout(&format!("{name} ended with {status}"))
             .assert_stdout(&format!("start of {name}: 125"))
             .assert_stderr(why);
     }
+    is_silent.try_recv().unwrap();
 }

@@ -6,6 +6,7 @@
 #   base=NAME          which one: a cpio archive, packed by gzip if its name ends in .gz
 #   suite=NAME         instead of base=: debootstrap installs this suite of Debian
 #   end=HOW            what to do when all is done: poweroff (the default) or reboot
+#   limit=SECONDS      how long the base system may take to arrive
 #   panic=middle       the kernel panics once there is a file system
 export PATH=/bin:/sbin:/usr/bin:/usr/sbin
 
@@ -37,10 +38,13 @@ unpacked() {
 	base=$(word base)
 	unpack=cat
 	[ "$base" = "${base%.gz}" ] || unpack="gzip -d"
+	limit=$(word limit)
 	# The status of a pipe is that of its last command.
-	{ wget -q -O - "$mirror/$base" || touch /missing; } | $unpack | (cd /target && cpio -idm) 2>/unpacked || touch /incomplete
+	{ timeout "${limit:-1000}" wget -q -O - "$mirror/$base" || echo $? >/missing; } | $unpack | (cd /target && cpio -idm) 2>/unpacked || touch /incomplete
 	# Where there is no space, the server's answer breaks off too.
 	! grep -q 'No space' /unpacked || failed "the base system: $(grep 'No space' /unpacked | head -n 1)"
+	# 128 and SIGTERM, which timeout sends.
+	! grep -qx 143 /missing 2>/dev/null || failed "the mirror has fallen silent: $base had not arrived after $limit s"
 	[ ! -e /missing ] || failed "the mirror has no $base"
 	[ ! -e /incomplete ] && [ -e /target/complete ] || failed "the base system: $(tail -n 1 /unpacked)"
 	rm /target/complete
