@@ -66,6 +66,8 @@ if [ "$what" = test ]; then
 	programs="$programs grub-mkrescue:grub-common"
 	# What bisects a repository of kernels.
 	programs="$programs git:git"
+	# A terminal that says what state it is in.
+	programs="$programs tmux:tmux"
 fi
 
 # What makes the images that unit tests of storage/ and location/ read.

@@ -4,6 +4,7 @@
     reason = "KVM_SET_USER_MEMORY_REGION hands the kernel host addresses; KVM_REINJECT_CONTROL is not in kvm-ioctls"
 )]
 
+mod apic_timer;
 pub mod core_registers;
 pub mod cpuid;
 pub mod examine;

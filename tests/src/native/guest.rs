@@ -43,6 +43,7 @@
 //! | `}` | writes the same to the second sector, where no BIOS finds it |
 //! | `^` | says by pvpanic that its kernel has panicked, and halts |
 //! | `:` | reads port 0x608 for ever |
+//! | `;` | halts with interrupts on and no timer set |
 //! | `~` | spins: jumps to the same instruction for ever, with interrupts off |
 //!
 //! Numbers are printed as 16 hexadecimal digits and a space.

@@ -298,6 +298,10 @@ chukka_tiny_guest_start:
     jmp .Lpoll_timer
 .Lspin:
     jmp .Lspin
+.Lidle:                         # nothing is set to interrupt it
+    sti
+    hlt
+    jmp .Lidle
 .Lflood:
     lea rsi, [rip + .Lflood_text]
     call .Lprint
@@ -756,6 +760,8 @@ chukka_tiny_guest_start:
     .long .Ltext - .Ltable
     .byte ':'
     .long .Lpoll_timer - .Ltable
+    .byte ';'
+    .long .Lidle - .Ltable
     .byte '^'
     .long .Lpvpanic - .Ltable
     .byte '~'

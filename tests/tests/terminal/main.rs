@@ -7,6 +7,7 @@
 mod background;
 mod keys;
 mod stops;
+mod tmux;
 mod verdict;
 mod ways_out;
 

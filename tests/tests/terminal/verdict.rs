@@ -7,7 +7,7 @@ use chukka_tests::native::{self, Session, Start};
 use crate::assert_restored;
 
 /// Everything that a full-screen program does to a terminal, and half a sequence.
-const MODES: &str = "\x1b[?1049h\x1b[?7l\x1b[?25l\x1b[?1l\x1b=\x1b[?5h\x1b[?9h\x1b[?1000h\x1b[?1002h\
+pub(crate) const MODES: &str = "\x1b[?1049h\x1b[?7l\x1b[?25l\x1b[?1l\x1b=\x1b[?5h\x1b[?9h\x1b[?1000h\x1b[?1002h\
     \x1b[?1003h\x1b[?1004h\x1b[?1005h\x1b[?1006h\x1b[?1015h\x1b[?2004h\x1b[?2026h\x1b[?6h\x1b[4h\
     \x1b[20h\x1b[2;5r\x1b[3;1H\x1b[1;31;44m\x1b(0\x0e\x1b]0;title\x07at the prompt> \x1b[38;5";
 

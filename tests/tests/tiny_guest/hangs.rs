@@ -1,6 +1,9 @@
 //! Guests that hang: time limits, and the report on what each CPU is doing.
 
-use chukka_tests::native::{self, Ended, Input, Start};
+use chukka_tests::assets;
+use chukka_tests::native::{self, Ended, Input, Scratch, Start};
+
+use crate::dump::multiboot1_of;
 
 /// Runs a guest that hangs, with these words, and checks how the run ends.
 fn hang(script: &str, words: &[&str], verdict: &str) -> Ended {
@@ -20,6 +23,8 @@ fn a_hang_is_ended_by_the_time_out_and_each_cpu_has_its_sentence() {
     for (seconds, script, words, sentence) in [
         ("1", "~", &[][..], "CPU 0 has run for "),
         ("1", "H", &[], "CPU 0 is halted with interrupts off: only an NMI or a reset wakes it\n"),
+        // A kernel without a clock.
+        ("1", ";", &[], "CPU 0 is halted until the next interrupt, and its timer is off\n"),
         ("1", "H", &["-smp", "2"], "CPU 1 has not been started by the guest\n"),
         ("2", ":", &[], "CPU 0 has polled port 0x608 (no device) for "),
         ("2", ":", &["-machine", "pc"], "CPU 0 has polled port 0x608 (PM timer) for "),
@@ -32,6 +37,41 @@ fn a_hang_is_ended_by_the_time_out_and_each_cpu_has_its_sentence() {
         let at = "chukka:     CPU 0 at RIP 0x10";
         assert!(ended.stderr.contains(at), "{script}: {ended:?}");
     }
+}
+
+/// Tells the CMOS that there are 200 CPUs more than one, and resets the machine.
+const TOO_MANY_CPUS: &[u8] = &[
+    0xb0, 0x5f, 0xe6, 0x70, // mov $0x5f, %al; outb %al, $0x70
+    0xb0, 200, 0xe6, 0x71, // mov $200, %al; outb %al, $0x71
+    0xb0, 0xfe, 0xe6, 0x64, // mov $0xfe, %al; outb %al, $0x64
+    0xf4, 0xeb, 0xfd, // hlt, for ever
+];
+
+/// SeaBIOS takes the greater number of fw_cfg's and the CMOS's (`qemu_get_present_cpus_count`), and
+/// waits until that many CPUs have started (`smp_scan` in src/fw/smp.c).
+#[test]
+fn seabios_that_waits_for_a_cpu_is_seen() {
+    if !native::kvm() {
+        return;
+    }
+    let Some(bios) = assets::or_skip(assets::firmware("bios-256k.bin")) else { return };
+    let files = Scratch::new();
+    let kernel = files.file("kernel", &multiboot1_of(1 << 16, TOO_MANY_CPUS));
+    let start = Start::kernel(&kernel).args(["-M", "pc", "-m", "64M", "-bios"]).args([&bios]);
+    // On a busy host SeaBIOS needs seconds to come so far.
+    let runs = ["4", "30"].map(|seconds| start.clone().args(["-timeout", seconds]));
+    let waits = runs.iter().any(|start| {
+        let ended = start.run();
+        assert_eq!(ended.code(), Some(124), "{ended:?}");
+        let mut lines = ended.stderr.lines();
+        let sentence = lines.next().unwrap_or_default();
+        // SeaBIOS's code for the start of the machine is below 1 MiB.
+        let at = lines.next().is_some_and(|line| line.contains(" at RIP 0xe"));
+        sentence.starts_with("chukka: CPU 0 has run for ")
+            && sentence.ends_with(" s without leaving the guest, with interrupts off")
+            && at
+    });
+    assert!(waits, "SeaBIOS does not wait");
 }
 
 #[test]

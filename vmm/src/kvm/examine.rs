@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use kvm_bindings::{KVM_MP_STATE_HALTED, KVM_MP_STATE_INIT_RECEIVED, KVM_MP_STATE_UNINITIALIZED};
 
+use super::apic_timer::Timer;
 use super::exit_log::{Access, ExitCounts, ExitLog};
 use super::port_names::port_name;
 use super::snapshot;
@@ -36,8 +37,8 @@ pub struct CpuReport {
 pub enum Activity {
     /// It waits for another CPU to start it.
     NotStarted,
-    /// It executed HLT.
-    Halted,
+    /// It executed HLT, and its own timer will wake it, or not.
+    Halted(Timer),
     /// It reads the same place again and again: which, how often, for how long.
     Polls(String, u64, Duration),
     /// It has executed instructions for this time without leaving the guest.
@@ -54,7 +55,7 @@ impl Vcpu {
         let log = self.log.as_deref();
         let activity = match self.fd.get_mp_state().map(|state| state.mp_state) {
             Ok(KVM_MP_STATE_UNINITIALIZED | KVM_MP_STATE_INIT_RECEIVED) => Activity::NotStarted,
-            Ok(KVM_MP_STATE_HALTED) => Activity::Halted,
+            Ok(KVM_MP_STATE_HALTED) => Activity::Halted(Timer::of(&self.fd)),
             _ => log.map_or(Activity::Runs(0, Duration::ZERO), |log| self.running(log)),
         };
         let exits = log.into_iter().flat_map(ExitLog::recent).map(|exit| self.name(exit)).collect();
@@ -99,10 +100,11 @@ impl CpuReport {
         let seconds = |time: &Duration| format!("{:.1} s", time.as_secs_f64());
         match &self.activity {
             Activity::NotStarted => format!("CPU {cpu} has not been started by the guest"),
-            Activity::Halted if self.interrupts => {
-                format!("CPU {cpu} is halted until the next interrupt")
+            Activity::Halted(timer) if self.interrupts => {
+                let off = if *timer == Timer::Off { ", and its timer is off" } else { "" };
+                format!("CPU {cpu} is halted until the next interrupt{off}")
             }
-            Activity::Halted => {
+            Activity::Halted(_) => {
                 format!("CPU {cpu} is halted with interrupts off: only an NMI or a reset wakes it")
             }
             Activity::Polls(place, count, time) => {
@@ -157,9 +159,14 @@ mod tests {
         let place = || "port 0x608 (ACPI timer)".to_owned();
         for (activity, interrupts, expected) in [
             (Activity::NotStarted, false, "CPU 3 has not been started by the guest"),
-            (Activity::Halted, true, "CPU 3 is halted until the next interrupt"),
+            (Activity::Halted(Timer::On), true, "CPU 3 is halted until the next interrupt"),
             (
-                Activity::Halted,
+                Activity::Halted(Timer::Off),
+                true,
+                "CPU 3 is halted until the next interrupt, and its timer is off",
+            ),
+            (
+                Activity::Halted(Timer::Off),
                 false,
                 "CPU 3 is halted with interrupts off: only an NMI or a reset wakes it",
             ),
@@ -181,7 +188,7 @@ mod tests {
 
     #[test]
     fn equal_exits_are_counted() {
-        let mut report = report(Activity::Halted, true);
+        let mut report = report(Activity::Halted(Timer::On), true);
         report.exits = ["a", "a", "b", "a"].map(str::to_owned).to_vec();
         let text = report.to_string();
         assert!(text.ends_with("bytes f4; last exits: a, 2 times; b; a"), "{text}");

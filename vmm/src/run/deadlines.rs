@@ -1,5 +1,6 @@
 //! What happens after a time: the time limits of a run.
 
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use crate::config::Limits;
@@ -10,6 +11,12 @@ const WATCHED: Duration = Duration::from_millis(500);
 
 /// How long a user waits for a guest's first byte without being told anything.
 pub const PATIENCE: Duration = Duration::from_secs(3);
+
+/// How long a panicked kernel may pause between lines of its report. It prints "end Kernel panic"
+/// when done, usually within milliseconds.
+const PANIC_PAUSE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(10);
+/// The part of the run's time that such a pause may be, if that is within [`PANIC_PAUSE`].
+const PANIC_PART: u32 = 10;
 
 /// The moments at which something is due.
 #[derive(Debug)]
@@ -62,6 +69,13 @@ impl Deadlines {
         let since = heard.unwrap_or(self.started);
         let limit = self.limits.silence.take_if(|limit| since + *limit <= now)?;
         Some(Due::Report(Some(Outcome::Silence(limit))))
+    }
+
+    /// How long a kernel that has panicked by `now` may pause in its report: longer where the guest
+    /// is slow, as on a busy host, and never much in comparison with the time the run has taken.
+    pub fn panic_pause(&self, now: Instant) -> Duration {
+        let part = now.saturating_duration_since(self.started) / PANIC_PART;
+        part.clamp(*PANIC_PAUSE.start(), *PANIC_PAUSE.end())
     }
 
     /// When to call [`Self::take_due`] next.
@@ -129,6 +143,14 @@ mod tests {
         let heard = Some(talks.started);
         assert_eq!(talks.next(heard), None);
         assert_eq!(talks.take_due(at + PATIENCE, heard), None);
+    }
+
+    #[test]
+    fn a_panic_s_report_may_pause_for_longer_in_a_slow_guest() {
+        let limits = deadlines(None, None);
+        let pause = |seconds: u32| limits.panic_pause(limits.started + SECOND * seconds);
+        assert_eq!([0, 2, 10].map(pause), [SECOND; 3]);
+        assert_eq!([40, 100, 9000].map(pause), [SECOND * 4, SECOND * 10, SECOND * 10]);
     }
 
     #[test]

@@ -27,9 +27,6 @@ use crate::outcome::Outcome;
 
 /// How long an incomplete line may stay buffered: short for a person, long for a guest.
 const FLUSH_AFTER: Duration = Duration::from_millis(10);
-/// How long a panicked kernel may pause between lines of its report. It prints "end Kernel panic"
-/// when done, usually within milliseconds.
-const PANIC_GRACE: Duration = Duration::from_secs(1);
 
 /// What the loop does when a descriptor is ready.
 type Handler = fn(&mut EventLoop);
@@ -233,9 +230,9 @@ impl EventLoop {
         self.expects_crash_kernel |= crash_kernel;
         if let Some(message) = panic {
             self.course.panicked(message);
-            self.wait_for_panic_report(PANIC_GRACE);
+            self.wait_for_panic_report();
         } else if panic_line {
-            self.wait_for_panic_report(PANIC_GRACE);
+            self.wait_for_panic_report();
         }
         if panic_end {
             self.panic_reported = true;
@@ -267,11 +264,11 @@ impl EventLoop {
         }
     }
 
-    /// Ends the run once the guest has been silent for `time`, unless its report has already ended
-    /// or a crash kernel, which can be silent for long, may follow.
-    fn wait_for_panic_report(&mut self, time: Duration) {
+    /// Ends the run once the guest has been silent for a moment, unless its report has already
+    /// ended or a crash kernel, which can be silent for long, may follow.
+    fn wait_for_panic_report(&mut self) {
         if !self.panic_reported && !self.expects_crash_kernel {
-            self.start_panic_timer(time);
+            self.start_panic_timer(self.deadlines.panic_pause(Instant::now()));
         }
     }
 
