@@ -122,6 +122,9 @@ fn another_process_and_typing_on_the_terminal_are_blocked_but_threads_are_not() 
     assert_blocked(&format!("call {}", libc::SYS_process_vm_readv), "process_vm_readv", "(310)");
     assert_blocked(&format!("call {}", libc::SYS_process_vm_writev), "process_vm_writev", "(311)");
     assert_blocked("type ", "ioctl", "(16)");
+    // By its second number, of the x32 ABI.
+    let execve = i64::from(system_calls::X32) + libc::SYS_execve;
+    assert_blocked(&format!("call {execve}"), "unknown", "of the thread");
     assert_prints("thread ", Path::new("/nowhere"), "\ndone\n");
 }
 
