@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use firmware::payload::Payload;
 use location::Injected;
-use location::fetch::{FetchProgress, NoProgress};
+use location::fetch::NoProgress;
 use location::tree::{self, Installer, Release, Sum};
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +22,7 @@ use crate::interruptible;
 use crate::progress::Progress;
 use crate::reader::Reader;
 use crate::request::{BootFiles, BootSource, Confinement};
-use files::Files;
+use files::{Files, Reading};
 pub use job::{Job, Opened};
 use vmm::config::VmConfig;
 
@@ -115,40 +115,28 @@ impl Resolved {
         confinement: Confinement,
     ) -> Result<Self, RunError> {
         let is_remote = source.files.is_remote();
-        let is_local = matches!(source.files, BootFiles::Named { .. }) && !is_remote;
-        if is_local || (confinement == Confinement::Off && !is_remote) {
-            return Ok(Self::watched(
-                source,
-                purpose,
-                confinement,
-                Arc::new(NoProgress),
-                &Reader::default(),
-            )?);
+        let job = Job::of(source, purpose);
+        if job.is_none() || (confinement == Confinement::Off && !is_remote) {
+            let (watch, reader) = (Arc::new(NoProgress), Reader::default());
+            return Ok(Self::read(source, &Reading { job, confinement, watch, reader })?);
         }
         let progress = Arc::new(Progress::new());
-        let (watch, source) = (Arc::clone(&progress), source.clone());
+        let (watch, source) = (Arc::<Progress>::clone(&progress), source.clone());
         let reader = Reader::default();
-        let shared = reader.clone();
-        let work = move || Self::watched(&source, purpose, confinement, watch, &shared);
+        let reading = Reading { job, confinement, watch, reader: reader.clone() };
+        let work = move || Self::read(&source, &reading);
         interruptible::run(work, || {
             reader.stop();
             progress.stop()
         })
     }
 
-    fn watched(
-        source: &BootSource,
-        purpose: Purpose,
-        confinement: Confinement,
-        watch: Arc<dyn FetchProgress>,
-        reader: &Reader,
-    ) -> Result<Self, ResolveError> {
+    fn read(source: &BootSource, reading: &Reading) -> Result<Self, ResolveError> {
         let mut injected = Vec::new();
         for injection in &source.injections {
             injected.push(Injected::open(&injection.path)?);
         }
-        let Files { mut kernel, initrd, modules, found } =
-            Files::get(source, purpose, confinement, watch, reader)?;
+        let Files { mut kernel, initrd, modules, found } = Files::get(source, reading)?;
         // The user's -initrd and -append replace what a unified kernel image has.
         let mut own = source.clone();
         let initrd = initrd.or_else(|| kernel.container.as_mut()?.initrd.take());

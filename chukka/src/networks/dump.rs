@@ -180,8 +180,8 @@ mod tests {
         let config = DumpConfig { path: "/dev/full".into(), max_length: 65_536 };
         let error = Dump::new(Arc::new(Echo::default()), &config).unwrap_err();
         assert!(error.to_string().contains("/dev/full"));
-        // A file that is opened for reading only cannot be written either.
-        let (inner, file) = (Arc::new(Echo::default()), File::open("/dev/null").unwrap());
+        let file = File::options().write(true).open(&config.path).unwrap();
+        let inner = Arc::new(Echo::default());
         let dump = Dump { inner, config, file: Mutex::new(Some(BufWriter::new(file))) };
         dump.send(&[7; 100], None);
         dump.poll(Instant::now());

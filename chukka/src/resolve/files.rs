@@ -14,7 +14,7 @@ use location::tree::{Mismatch, TreeError};
 use location::{Fetcher, Injected, Place, RandomAccess, inject};
 use storage::LocalFile;
 
-use super::{Found, Job, Opened, Purpose};
+use super::{Found, Job, Opened};
 use crate::error::ResolveError;
 use crate::reader::{self, Reader, ReaderError};
 use crate::request::{BootFiles, BootSource, Checksum, Confinement};
@@ -28,27 +28,37 @@ pub(super) struct Files {
     pub found: Option<Found>,
 }
 
+/// What is read from images, boot menus and servers, and by whom.
+pub(super) struct Reading {
+    /// `None`: the user named files of this host.
+    pub job: Option<Job>,
+    /// Off: by this process.
+    pub confinement: Confinement,
+    pub watch: Arc<dyn FetchProgress>,
+    /// The process that reads, to be ended by whoever waits.
+    pub reader: Reader,
+}
+
+impl Reading {
+    fn opened(&self) -> Result<Opened, ResolveError> {
+        match &self.job {
+            None => Ok(Opened::default()),
+            // After a guest, in the second boot of an installation, no process can be started.
+            Some(job) if self.confinement == Confinement::Off || vmm::sandbox::is_entered() => {
+                job.run(Arc::clone(&self.watch))
+            }
+            Some(job) => reader::read(job, &self.watch, &self.reader),
+        }
+    }
+}
+
 impl Files {
     /// Gets them, and checks them against the user's sums.
-    pub fn get(
-        source: &BootSource,
-        purpose: Purpose,
-        confinement: Confinement,
-        watch: Arc<dyn FetchProgress>,
-        reader: &Reader,
-    ) -> Result<Self, ResolveError> {
-        let job = Job::of(source, purpose);
-        let opened = match &job {
-            None => Opened::default(),
-            // After a guest, in the second boot of an installation, no process can be started.
-            Some(job) if confinement == Confinement::Off || vmm::sandbox::is_entered() => {
-                job.run(watch)?
-            }
-            Some(job) => reader::read(job, &watch, reader)?,
-        };
+    pub fn get(source: &BootSource, reading: &Reading) -> Result<Self, ResolveError> {
+        let opened = reading.opened()?;
         let files = Self::of(&source.files, opened)?;
         if let Err(error) = files.check(&source.checksums) {
-            if let Some(job) = job {
+            if let Some(job) = &reading.job {
                 job.forget(&Fetcher::new(job.fetch.clone()), &error);
             }
             return Err(error);
