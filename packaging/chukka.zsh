@@ -241,6 +241,7 @@ _arguments \
     '*-vmcore[write memory and registers to FILE, as a core for crash, drgn and gdb, if the guest panics or hangs]:FILE:_files' \
     '*-pidfile[write chukka'\''s process id to FILE while the guest runs]:FILE:_files' \
     '*-sandbox[whether chukka gives up, before the guest starts, all rights that running it does not take (default\: on)]:on|off: ' \
+    '*-run-with[run the guest as another user, a name or UID\:GID; its files are opened before]:user=USER: ' \
     '*-help[print a summary of the options]' \
     '*-h[print a summary of the options]' \
     '*-version[print the version]' \

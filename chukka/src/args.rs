@@ -46,6 +46,7 @@ mod pflash;
 mod qemu;
 mod read;
 mod rng;
+mod run_with;
 mod sandbox;
 mod smbios;
 mod state;
@@ -74,7 +75,9 @@ use drive::Drives;
 use ending::Ending;
 use read::Argv;
 use value::texts;
-use vmm::config::{BootOptions, FirmwareConfig, MachineKind, VmConfig};
+use vmm::config::{
+    BootOptions, Credential, FirmwareConfig, FwCfgItem, MachineKind, SmbiosOptions, VmConfig,
+};
 
 /// What argv asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -167,6 +170,18 @@ fn firmware_for(
     Ok((firmware, boot_options))
 }
 
+/// The items of `-fw_cfg`, and the credentials for systemd, which SMBIOS has as strings.
+fn strings_for_guest(
+    options: &Options,
+    smbios: &SmbiosOptions,
+    warnings: &mut Vec<String>,
+) -> Result<(Vec<FwCfgItem>, Vec<Credential>), ArgsError> {
+    let items = fw_cfg::items(&options.fw_cfg, warnings)?;
+    let credentials = fw_cfg::credentials(&options.credentials, &items)?;
+    smbios::check_strings(smbios, &credentials)?;
+    Ok((items, credentials))
+}
+
 /// Where argv wants the report on the run (`-json`), also if the rest of argv is refused.
 #[must_use]
 pub fn json_asked_for(args: &[OsString]) -> Option<OsString> {
@@ -209,9 +224,7 @@ fn request(options: &Options) -> Result<Request, ArgsError> {
     let media = Media { flash: !flash.is_empty(), disks: &disks, cds: cds_to_boot, cards: &cards };
     let (firmware, boot_options) =
         firmware_for(options, machine, own_option_rom, media, &mut warnings)?;
-    let fw_cfg = fw_cfg::items(&options.fw_cfg, &mut warnings)?;
-    let credentials = fw_cfg::credentials(&options.credentials, &fw_cfg)?;
-    smbios::check_strings(&smbios, &credentials)?;
+    let (fw_cfg, credentials) = strings_for_guest(options, &smbios, &mut warnings)?;
     // Last: what is wrong is reported before what is missing.
     let (state, boot) = what_to_boot(&options.boot, firmware.is_some())?;
     let vm = VmConfig {
@@ -252,6 +265,7 @@ fn request(options: &Options) -> Result<Request, ArgsError> {
         pvpanic,
         record_exits: options.json.is_some() || options.core_file.is_some(),
     };
+    let user = run_with::user(options, state.is_some())?;
     let boot_disk = boot.as_ref().and_then(|boot| drive::boot_disk(boot, options.snapshot));
     let cd_net = fetching::for_cds(&options.boot)?;
     Ok(Request {
@@ -265,6 +279,7 @@ fn request(options: &Options) -> Result<Request, ArgsError> {
         cards,
         flash,
         confinement: sandbox::confinement(options)?,
+        user,
         pid_file: path("pidfile", options.pid_file.as_ref())?,
         core_file: path("vmcore", options.core_file.as_ref())?,
         warnings,

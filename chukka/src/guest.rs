@@ -62,7 +62,7 @@ pub fn run(
         .with_cards(cards)
         .with_advice(advice)
         .with_warning(silent);
-    let vm = vm.with_sandbox(confinement::of(request));
+    let vm = vm.with_sandbox(confinement::of(request)).with_user(request.user.clone());
     report::warnings(vm.warnings());
     let core_file = request.core_file.as_deref().map(CoreFile::create).transpose()?;
     let vm = vm.with_core_file(core_file.as_ref().map(CoreFile::handle).transpose()?);

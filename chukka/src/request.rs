@@ -10,6 +10,7 @@ use location::menu::Choice;
 use location::remote::Net;
 use storage::disk::DiskOptions;
 use vmm::config::VmConfig;
+use vmm::sandbox::HostUser;
 
 /// Everything that argv decides about one run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub struct Request {
     pub flash: Vec<DiskConfig>,
     /// What the process gives up before the guest starts (`-sandbox`).
     pub confinement: Confinement,
+    /// Whose rights the process has while the guest runs (`-run-with user=`).
+    pub user: Option<HostUser>,
     /// The file with the process id while the guest runs (`-pidfile`).
     pub pid_file: Option<PathBuf>,
     /// Where the guest's memory goes if it panics or hangs (`-vmcore`).

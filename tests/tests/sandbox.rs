@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
 use chukka_tests::native::{self, Chukka, Scratch, Start};
@@ -62,6 +63,36 @@ fn every_thread_is_confined_and_those_of_the_cpus_further() {
         let expected = Held { capabilities: 0, no_new_privileges: true, filters };
         assert_eq!(*held, expected, "{name}: {threads:?}");
     }
+}
+
+#[test]
+fn a_guest_runs_as_the_user_that_is_asked_for() {
+    if !native::kvm() {
+        return;
+    }
+    if fs::metadata("/proc/self").unwrap().uid() != 0 {
+        return chukka_tests::skip("only root can become another user");
+    }
+    for words in [
+        &["-run-with", "user=12345:12346"][..],
+        &["-run-with", "user=12345:12346", "-sandbox", "off"],
+    ] {
+        let (chukka, _scratch) = running(words);
+        for task in fs::read_dir(format!("/proc/{}/task", chukka.pid())).unwrap() {
+            let status = fs::read_to_string(task.unwrap().path().join("status")).unwrap();
+            let has = |line: &str| status.lines().any(|found| found == line);
+            if status.starts_with("Name:\tkvm") {
+                continue;
+            }
+            assert!(has("Uid:\t12345\t12345\t12345\t12345"), "{status}");
+            assert!(has("Gid:\t12346\t12346\t12346\t12346"), "{status}");
+            assert!(has("Groups:\t12346 "), "{status}");
+            assert!(has("CapEff:\t0000000000000000"), "{status}");
+        }
+    }
+    // It resets twice, and powers off in its third boot.
+    let ended = Start::guest("CR").args(["-run-with", "user=12345:12346"]).run();
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
 }
 
 #[test]

@@ -49,7 +49,7 @@ use crate::memory::Ram;
 use crate::memory::peek::Slots;
 use crate::monitor::Monitors;
 use crate::outcome::Outcome;
-use crate::sandbox::{Confined, Sandbox};
+use crate::sandbox::{Confined, HostUser, Sandbox};
 use course::Next;
 use event_loop::{EventLoop, Policy, Sources};
 use flusher::Flusher;
@@ -185,6 +185,8 @@ pub struct Vm<'a> {
     cd_drives: Option<Arc<Scsi>>,
     cards: Vec<CardConfig>,
     sandbox: Option<Sandbox>,
+    /// Whose rights the process has while the guest runs; `None`: those it was started with.
+    user: Option<HostUser>,
     /// What the user reads if the guest prints nothing at first.
     advice: Option<String>,
     /// What the user reads right before the guest starts.
@@ -247,6 +249,7 @@ impl<'a> Vm<'a> {
             cards,
             cd_drives: None,
             sandbox: None,
+            user: None,
             advice: None,
             warning: None,
             core_file: None,
@@ -299,6 +302,12 @@ impl<'a> Vm<'a> {
     #[must_use]
     pub fn with_sandbox(self, sandbox: Option<Sandbox>) -> Self {
         Self { sandbox, ..self }
+    }
+
+    /// Runs the guest as another user of the host.
+    #[must_use]
+    pub fn with_user(self, user: Option<HostUser>) -> Self {
+        Self { user, ..self }
     }
 
     /// Warnings for the user before the run, one line each.
@@ -462,6 +471,7 @@ impl<'a> Vm<'a> {
     /// Confines the process. Has to come before its first thread, which inherits what this one has
     /// given up.
     fn enter_sandbox(&self, tell: &mut impl FnMut(&Message)) -> Result<(), HostError> {
+        self.user.as_ref().map(HostUser::enter).transpose()?;
         let confined = self.sandbox.as_ref().map(Sandbox::enter).transpose()?;
         if confined == Some(Confined::WithoutLandlock) {
             tell(&Message::NoLandlock);

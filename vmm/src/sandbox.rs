@@ -22,6 +22,7 @@ mod reader;
 mod system_calls;
 #[cfg(test)]
 mod tests;
+mod user;
 
 use std::io;
 use std::path::PathBuf;
@@ -31,6 +32,7 @@ use rustix::thread::{CapabilitySet, CapabilitySets};
 
 use crate::error::HostError;
 pub use reader::ReaderSandbox;
+pub use user::HostUser;
 
 /// The files that a run still opens, makes or removes after its start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -95,6 +95,8 @@ pub struct Options {
     pub silence: Vec<OsString>,
     /// `-sandbox`.
     pub sandbox: Vec<OsString>,
+    /// `-run-with`.
+    pub run_with: Vec<OsString>,
     /// `-fail-on`.
     pub fail_on: Vec<OsString>,
     /// `-json`.

@@ -31,7 +31,7 @@ const MEMORY: &str =
     "chukka's guest memory is private anonymous memory; -m SIZE is its only option";
 
 /// Names and a hint for them; of QEMU's past and present (qemu-options.hx).
-static WITH_HINT: [(&[&str], &str); 14] = [
+static WITH_HINT: [(&[&str], &str); 15] = [
     (&["blockdev"], BLOCKDEV),
     (&["fda", "fdb", "no-fd-bootchk"], FLOPPY),
     (&["sd", "mtdblock", "iscsi"], DISK),
@@ -84,17 +84,17 @@ static WITH_HINT: [(&[&str], &str); 14] = [
         &["no-shutdown"],
         "a guest's power-off always ends chukka; -no-reboot makes its reset end chukka too",
     ),
+    (&["runas"], "use -run-with user=USER"),
     (&["no-acpi"], "leave it out: the guest has ACPI (-append acpi=off is up to the guest)"),
 ];
 
 /// Names without anything to add.
 #[rustfmt::skip]
-static PLAIN: [&str; 27] = [
+static PLAIN: [&str; 25] = [
     "acpitable", "add-fd", "async-teardown", "chroot", "clock", "compat", "daemonize", "dtb",
     "enable-sync-profile", "localtime", "nodefconfig", "nouserconfig", "old-param",
-    "preconfig", "prom-env", "readconfig", "realtime", "rtc-td-hack", "run-with",
-    "runas", "semihosting", "semihosting-config", "shim", "startdate", "tdf",
-    "win2k-hack", "writeconfig",
+    "preconfig", "prom-env", "readconfig", "realtime", "rtc-td-hack", "semihosting",
+    "semihosting-config", "shim", "startdate", "tdf", "win2k-hack", "writeconfig",
 ];
 
 #[cfg(test)]

@@ -144,7 +144,7 @@ pub static COMMANDS: [(&str, &str); 11] = [
 
 /// Every option.
 #[rustfmt::skip]
-pub static OPTIONS: [Opt; 77] = [
+pub static OPTIONS: [Opt; 78] = [
     value("kernel", "FILE", |o, v| o.boot.kernel = Some(v), Group::Boot, &[
         "the kernel: a bzImage or a vmlinux; a path or a URL",
     ]),
@@ -378,6 +378,10 @@ pub static OPTIONS: [Opt; 77] = [
     value("sandbox", "on|off", |o, v| o.sandbox.push(v), Group::Other, &[
         "whether chukka gives up, before the guest starts, all",
         "rights that running it does not take (default: on)",
+    ]),
+    value("run-with", "user=USER", |o, v| o.run_with.push(v), Group::Other, &[
+        "run the guest as another user, a name or UID:GID;",
+        "its files are opened before",
     ]),
     Opt {
         name: "help", aliases: &["h", "?"], group: Group::Other, takes: Takes::Help,

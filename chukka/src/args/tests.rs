@@ -128,6 +128,7 @@ fn a_kernel_alone_gets_the_defaults() {
             boot_disk: None,
             flash: Vec::new(),
             confinement: Confinement::Full,
+            user: None,
             pid_file: None,
             core_file: None,
             warnings: Vec::new(),
@@ -385,7 +386,7 @@ fn all_options_that_are_not_here_are_named_at_once() {
     assert_eq!(text, "-fsdev, -numa and -virtfs are QEMU options that chukka does not have");
     assert!(hint.starts_with("-fsdev, -virtfs: chukka cannot share directories"), "{hint}");
     assert!(hint.contains("; -numa: chukka's guest memory"), "{hint}");
-    assert_eq!(refusal(&["-runas", "x", "-chroot", "/"]).1, "chukka -help lists the options");
+    assert_eq!(refusal(&["-clock", "x", "-chroot", "/"]).1, "chukka -help lists the options");
 }
 
 #[test]
@@ -394,7 +395,7 @@ fn help_fits_the_screen_and_shows_every_option() {
     for line in text.lines() {
         assert!(line.chars().count() <= 80, "{line}");
     }
-    assert!(text.lines().count() < 170);
+    assert!(text.lines().count() < 185);
     for option in &OPTIONS {
         assert!(text.contains(&format!("-{}", option.name)), "{}", option.name);
     }

@@ -16,11 +16,18 @@ pub struct HostError {
 
 /// [`HostError::what`] of the sandbox.
 const SANDBOX: &str = "the sandbox";
+/// The same of [`HostError::user`].
+const USER: &str = "the user of -run-with";
 
 impl HostError {
     /// The kernel refused a part of the sandbox.
     pub fn sandbox(source: io::Error) -> Self {
         Self { what: SANDBOX, source }
+    }
+
+    /// The kernel refused to run the process as another user.
+    pub fn user(source: io::Error) -> Self {
+        Self { what: USER, source }
     }
 
     /// An eventfd or a pipe could not be created, or a descriptor not be duplicated.
@@ -33,6 +40,7 @@ impl Hint for HostError {
     fn hint(&self) -> Option<Cow<'_, str>> {
         Some(match self.what {
             SANDBOX => "-sandbox off runs the guest without it".into(),
+            USER => "start chukka as root, or leave out -run-with".into(),
             _ => "check the host's limits with ulimit -a".into(),
         })
     }
