@@ -204,7 +204,7 @@ fn what_to_boot(
 fn request(options: &Options) -> Result<Request, ArgsError> {
     console::check_absent(&options.absent)?;
     let mut warnings = Vec::new();
-    let machine::Machine { kind: machine, own_option_rom, map_initrd } =
+    let machine::Machine { kind: machine, own_option_rom, map_initrd, coalesced_console } =
         machine::machine(options, &mut warnings)?;
     let memory = machine::memory(&texts(&options.memory, "m")?)?;
     let cpus = machine::cpus(&texts(&options.cpus, "smp")?)?;
@@ -247,6 +247,7 @@ fn request(options: &Options) -> Result<Request, ArgsError> {
         timestamps: trace::timestamps(&options.msg)?,
         machine,
         map_initrd,
+        coalesced_console,
         memory,
         cpus,
         cpu,
@@ -266,16 +267,14 @@ fn request(options: &Options) -> Result<Request, ArgsError> {
         record_exits: options.json.is_some() || options.core_file.is_some(),
     };
     let user = run_with::user(options, state.is_some())?;
-    let boot_disk = boot.as_ref().and_then(|boot| drive::boot_disk(boot, options.snapshot));
-    let cd_net = fetching::for_cds(&options.boot)?;
     Ok(Request {
         vm,
+        boot_disk: boot.as_ref().and_then(|boot| drive::boot_disk(boot, options.snapshot)),
         boot,
         state,
         disks,
         cds,
-        cd_net,
-        boot_disk,
+        cd_net: fetching::for_cds(&options.boot)?,
         cards,
         flash,
         confinement: sandbox::confinement(options)?,

@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_location_that_is_not_there_is_an_error_and_one_without_a_card_is_not_opened() {
-        assert!(open(&request(&["-location", "/nonexistent", "-nic", "user"])).is_err());
-        assert!(open(&request(&["-location", "/nonexistent"])).unwrap().is_none());
+        assert!(open(&request(&["-location", "/nonexistent/location", "-nic", "user"])).is_err());
+        assert!(open(&request(&["-location", "/nonexistent/location"])).unwrap().is_none());
     }
 }

@@ -133,6 +133,7 @@ impl RunReport {
             "exits": exits.map(|exits| json!({
                 "port_reads": exits.port_reads,
                 "port_writes": exits.port_writes,
+                "coalesced_writes": exits.coalesced_writes,
                 "memory_reads": exits.memory_reads,
                 "memory_writes": exits.memory_writes,
             })),

@@ -11,6 +11,12 @@ pub trait MachineDevice: MutDevicePio + Send {
     /// their power-on values. Devices without guest-visible state do nothing.
     fn reset(&mut self);
 
+    /// Whether the guest waits for an interrupt after each byte that it writes to the device's first
+    /// port.
+    fn interrupts_for_writes(&self) -> bool {
+        false
+    }
+
     /// Writes out buffered output. May block until the reader on the host reads it.
     fn flush(&mut self) {}
 }

@@ -310,6 +310,13 @@ impl MachineDevice for Serial {
         self.transmitter_empty = false;
     }
 
+    /// Transmit interrupts are enabled or, in loopback mode, those for received data.
+    fn interrupts_for_writes(&self) -> bool {
+        let is_loopback = self.uart.state().modem_control & MCR_LOOPBACK != 0;
+        let enabled = |bit| self.interrupt_enable & bit != 0;
+        enabled(IER_TRANSMITTER_EMPTY) || is_loopback && enabled(IER_RECEIVED)
+    }
+
     fn flush(&mut self) {
         self.uart.writer_mut().flush_now();
     }

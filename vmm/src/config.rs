@@ -84,6 +84,9 @@ pub struct VmConfig {
     pub memory: u64,
     /// Whether to map the pages of a large initrd into guest memory.
     pub map_initrd: MapInitrd,
+    /// Whether KVM collects writes to consoles instead of leaving the guest for each byte
+    /// (`-machine x-coalesced-console`).
+    pub coalesced_console: bool,
     /// Number of vCPUs: 1 to [`MAX_CPUS`].
     pub cpus: u8,
     /// The CPU model of the vCPUs.

@@ -5,6 +5,7 @@
 )]
 
 mod apic_timer;
+pub mod coalesced;
 pub mod core_registers;
 pub mod cpuid;
 pub mod examine;
@@ -32,6 +33,7 @@ use thiserror::Error;
 use vmm_sys_util::ioctl::ioctl_with_ref;
 
 use crate::config::LostTicks;
+use crate::kvm::coalesced::CoalescedPort;
 use crate::memory::Ram;
 use crate::memory::rom::Rom;
 
@@ -183,7 +185,7 @@ pub fn open(path: &Path, cpus: u8) -> Result<Kvm, KvmError> {
 
 /// Creates a VM with in-kernel interrupt controllers and PIT, with `ram` as its memory and `roms`
 /// just below 4 GiB. The slots of RAM come first, so the first ROM has the slot number
-/// [`first_rom_slot`].
+/// [`first_rom_slot`]. Writes to the ports `coalesced` are, which KVM must support.
 ///
 /// # Errors
 /// [`KvmError::Ioctl`] if the host's KVM refused a step.
@@ -192,6 +194,7 @@ pub fn create_vm<'a>(
     ram: &Ram,
     roms: impl Iterator<Item = &'a Rom>,
     lost_ticks: LostTicks,
+    coalesced: &[CoalescedPort],
 ) -> Result<VmFd, KvmError> {
     // KVM_CREATE_VM fails with EINTR if a signal is pending (virt/kvm/kvm_main.c), so retry once.
     let vm = loop {
@@ -209,6 +212,7 @@ pub fn create_vm<'a>(
     for (slot, (place, flags)) in (0..).zip(slots) {
         set_slot(&vm, slot, place, flags)?;
     }
+    coalesced::register(&vm, coalesced);
     vm.set_identity_map_address(layout::KVM_IDENTITY_MAP)
         .map_err(KvmError::ioctl("KVM_SET_IDENTITY_MAP_ADDR"))?;
     let tss = usize::try_from(layout::KVM_TSS).unwrap_or_default();

@@ -34,6 +34,7 @@ use crate::bus::Bus;
 use crate::error::{DeviceError, StartError};
 use crate::host::rtc_clock::RtcClock;
 use crate::kvm;
+use crate::kvm::coalesced::CoalescedWrites;
 use crate::lock::{lock, try_lock};
 use crate::mmio_bus::MmioBus;
 use cards::Cards;
@@ -65,6 +66,8 @@ pub struct Devices {
     pub entropy: Entropy,
     /// The flash chips with the firmware.
     pub flash: FlashChips,
+    /// Writes to consoles that KVM collects, if it can.
+    pub coalesced: Option<Arc<CoalescedWrites>>,
     list: DeviceList,
     /// The serial port on standard input and output.
     terminal: Option<Arc<Mutex<Serial>>>,
@@ -169,6 +172,7 @@ impl Devices {
         let trace = trace.map(|trace| (trace, fw_cfg));
         let power_button = power.button;
         Ok(Self {
+            coalesced: list.coalesced_writes(parts.coalesce),
             bus,
             irq_chip,
             acpi,
@@ -201,6 +205,9 @@ impl Devices {
     /// nobody reads their output, so only the flusher thread calls this while the guest runs. The
     /// main thread may call it after the run.
     pub fn flush(&self) {
+        if let Some(coalesced) = &self.coalesced {
+            coalesced.flush(&self.bus, |port| self.list.interrupts_for_writes(port));
+        }
         self.list.flush();
     }
 

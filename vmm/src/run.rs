@@ -36,6 +36,7 @@ use crate::host::input::Input;
 use crate::host::notices::Notifier;
 use crate::host::signals::{self, Signals};
 use crate::host::terminal::{self, Keys, Terminal};
+use crate::kvm::coalesced::{self, CoalescedWrites};
 use crate::kvm::cpuid::Cpuid;
 use crate::kvm::vcpu::{self, Vcpu};
 use crate::kvm::vcpu_state;
@@ -364,6 +365,7 @@ impl<'a> Vm<'a> {
             let next = next_step(&mut manager, id, &mut tell)?;
             self.stop.store(true, Ordering::Release);
             threads.stop(&mut vcpus, &flusher);
+            flusher.flush();
             match next {
                 Next::End(outcome) => break outcome,
                 Next::Debug => {
@@ -446,6 +448,10 @@ impl<'a> Vm<'a> {
             flusher.finish();
         }
         devices.bus.clear_mmio();
+        devices.coalesced.iter().for_each(|coalesced| coalesced.disconnect());
+        if let (Some(exits), Some(coalesced)) = (&mut record.exits, &devices.coalesced) {
+            exits.coalesced_writes = coalesced.count();
+        }
         record.has_printed = self.notifier.last_heard().is_some();
         let is_mute = self.config.has_console() && !record.has_printed;
         Ended { outcome: if is_mute { outcome.mute() } else { outcome }, record, core }
@@ -528,6 +534,7 @@ impl<'a> Vm<'a> {
             disks: &self.disks,
             cd_drives: self.cd_drives.as_ref(),
             cards: &self.cards,
+            coalesce: self.config.coalesced_console && coalesced::is_supported(&self.kvm),
             notifier: &self.notifier,
             stopping: &self.stop,
         }
@@ -551,8 +558,12 @@ impl<'a> Vm<'a> {
     }
 
     fn create_vcpus(&self, devices: &Devices) -> Result<Vec<Vcpu>, KvmError> {
-        let vm = kvm::create_vm(&self.kvm, &self.ram, self.boot.roms(), self.config.lost_ticks)?;
-        let vcpus = (0..self.config.cpus)
+        let coalesced = devices.coalesced.as_deref();
+        coalesced.into_iter().for_each(CoalescedWrites::disconnect);
+        let ports = coalesced.map(CoalescedWrites::ports).unwrap_or_default();
+        let (roms, lost_ticks) = (self.boot.roms(), self.config.lost_ticks);
+        let vm = kvm::create_vm(&self.kvm, &self.ram, roms, lost_ticks, ports)?;
+        let vcpus: Vec<_> = (0..self.config.cpus)
             .map(|cpu| {
                 let fd = vm.create_vcpu(cpu.into()).map_err(KvmError::ioctl("KVM_CREATE_VCPU"))?;
                 vcpu_state::configure(&fd, cpu, &self.cpuid)?;
@@ -565,13 +576,17 @@ impl<'a> Vm<'a> {
                 let log = self.config.records_exits().then(Box::default);
                 let debug =
                     vcpu::Debug { possible: self.config.gdb.is_some(), ..Default::default() };
-                Ok(Vcpu { cpu, fd, bus, ram, stop, notifier, log, debug })
+                let coalesced = devices.coalesced.clone();
+                Ok(Vcpu { cpu, fd, coalesced, bus, ram, stop, notifier, log, debug })
             })
-            .collect::<Result<_, _>>()?;
+            .collect::<Result<_, KvmError>>()?;
         devices.disks.connect(&vm);
         devices.cards.connect(&vm);
         devices.entropy.connect(&vm);
         let vm = Arc::new(vm);
+        if let (Some(coalesced), Some(first)) = (coalesced, vcpus.first()) {
+            coalesced.connect(&vm, &first.fd);
+        }
         devices.flash.connect(Arc::clone(&vm));
         devices.irq_chip.connect(vm);
         Ok(vcpus)

@@ -47,11 +47,12 @@ const ELSEWHERE: [(&str, &str); 7] = [
 /// `-machine` with all its properties, `-accel` and `-enable-kvm`.
 ///
 /// QEMU's property x-option-roms=off leaves out its option ROMs but those of -option-rom; here that
-/// is ours. x-map-initrd is our own.
+/// is ours. x-map-initrd and x-coalesced-console are our own.
 pub(super) fn machine(options: &Options, warnings: &mut Vec<String>) -> Result<Machine, ArgsError> {
     let mut kind = None;
     let mut own_option_rom = true;
     let mut map_initrd = MapInitrd::default();
+    let mut coalesced_console = true;
     let mut accels = Vec::new();
     for text in texts(&options.machine, "machine")? {
         for pair in pairs(text, "type") {
@@ -59,6 +60,7 @@ pub(super) fn machine(options: &Options, warnings: &mut Vec<String>) -> Result<M
                 "type" => kind = Some(machine_type(pair.value("machine")?, warnings)?),
                 "accel" => accels.extend(pair.value("machine")?.split(':').map(str::to_owned)),
                 "x-map-initrd" => map_initrd = map_initrd_of(pair.value("machine")?)?,
+                "x-coalesced-console" => coalesced_console = pair.switch("machine")?,
                 "x-option-roms" => own_option_rom = pair.switch("machine")?,
                 _ => harmless_property(&pair, kind.unwrap_or_default())?,
             }
@@ -76,7 +78,7 @@ pub(super) fn machine(options: &Options, warnings: &mut Vec<String>) -> Result<M
         return Err(ArgsError::unsupported(format!("-accel {}", accels.join(", ")), why, hint));
     }
     let kind = kind.unwrap_or_else(|| network_boot::machine(options));
-    Ok(Machine { kind, own_option_rom, map_initrd })
+    Ok(Machine { kind, own_option_rom, map_initrd, coalesced_console })
 }
 
 fn map_initrd_of(value: &str) -> Result<MapInitrd, ArgsError> {
@@ -96,6 +98,8 @@ pub(super) struct Machine {
     pub own_option_rom: bool,
     /// Whether the pages of a large initrd are mapped.
     pub map_initrd: MapInitrd,
+    /// Whether KVM collects the bytes that the guest writes to consoles.
+    pub coalesced_console: bool,
 }
 
 /// QEMU's versioned names promise a guest that nothing changes from release to release: chukka's pc

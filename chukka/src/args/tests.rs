@@ -152,6 +152,7 @@ fn a_kernel_alone_gets_the_defaults() {
                 timestamps: false,
                 machine: MachineKind::Microvm,
                 map_initrd: MapInitrd::Auto,
+                coalesced_console: true,
                 memory: 512 << 20,
                 cpus: 1,
                 cpu: CpuModel::default(),

@@ -4,6 +4,8 @@
 
 mod bios_calls;
 mod bisect;
+#[expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+mod console;
 mod core;
 #[expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 mod cpu;

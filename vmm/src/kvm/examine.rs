@@ -84,7 +84,7 @@ impl Vcpu {
         };
         match access {
             Access::PortRead(at) => port(at),
-            Access::PortWrite(at) => format!("write to {}", port(at)),
+            Access::PortWrite(at) | Access::CoalescedWrite(at) => format!("write to {}", port(at)),
             Access::MemoryRead(at) => format!("address {at:#x}"),
             Access::MemoryWrite(at) => format!("write to address {at:#x}"),
         }

@@ -10,6 +10,9 @@ pub enum Access {
     PortRead(u16),
     /// `OUT` to this port.
     PortWrite(u16),
+    /// `OUT` to this port, for which the guest was not left: see
+    /// [`CoalescedWrites`](crate::kvm::coalesced::CoalescedWrites).
+    CoalescedWrite(u16),
     /// A read from this guest-physical address, which is not RAM.
     MemoryRead(u64),
     /// A write to this guest-physical address.
@@ -30,6 +33,9 @@ pub struct ExitCounts {
     pub port_reads: u64,
     /// `OUT` to a port.
     pub port_writes: u64,
+    /// Writes to a console that KVM collected without leaving the guest: no exits. They are known
+    /// for the whole run, not for each vCPU.
+    pub coalesced_writes: u64,
     /// A read from an address that is not RAM.
     pub memory_reads: u64,
     /// A write to an address that is not RAM.
@@ -38,12 +44,14 @@ pub struct ExitCounts {
 
 impl ExitCounts {
     fn add(&mut self, access: Access) {
-        *match access {
+        let count = match access {
             Access::PortRead(_) => &mut self.port_reads,
             Access::PortWrite(_) => &mut self.port_writes,
+            Access::CoalescedWrite(_) => return,
             Access::MemoryRead(_) => &mut self.memory_reads,
             Access::MemoryWrite(_) => &mut self.memory_writes,
-        } += 1;
+        };
+        *count += 1;
     }
 
     /// The sum of both.
@@ -52,6 +60,7 @@ impl ExitCounts {
         Self {
             port_reads: self.port_reads + other.port_reads,
             port_writes: self.port_writes + other.port_writes,
+            coalesced_writes: self.coalesced_writes + other.coalesced_writes,
             memory_reads: self.memory_reads + other.memory_reads,
             memory_writes: self.memory_writes + other.memory_writes,
         }
@@ -89,17 +98,12 @@ impl ExitLog {
         }
     }
 
-    /// Adds an exit.
+    /// Adds an exit, or a write without one.
     pub fn record(&mut self, access: Access) {
-        let now = Instant::now();
-        self.exits += 1;
         self.counts.add(access);
-        self.last = Some(now);
-        if let Some(oldest) = self.recent.get_mut(self.oldest).filter(|_| self.exits > 8) {
-            *oldest = access;
-            self.oldest = (self.oldest + 1) % RECENT;
-        } else {
-            self.recent.push(access);
+        let now = Instant::now();
+        if !matches!(access, Access::CoalescedWrite(_)) {
+            self.record_exit(access, now);
         }
         if let Some((_, count)) = self.accessed.iter_mut().find(|(known, _)| *known == access) {
             *count += 1;
@@ -110,6 +114,17 @@ impl ExitLog {
             self.loop_since = now;
         }
         self.accessed.push((access, 1));
+    }
+
+    fn record_exit(&mut self, access: Access, now: Instant) {
+        self.exits += 1;
+        self.last = Some(now);
+        if let Some(oldest) = self.recent.get_mut(self.oldest).filter(|_| self.exits > 8) {
+            *oldest = access;
+            self.oldest = (self.oldest + 1) % RECENT;
+        } else {
+            self.recent.push(access);
+        }
     }
 
     /// The number of exits, and the time that they took place in.
@@ -184,9 +199,18 @@ mod tests {
     }
 
     #[test]
+    fn a_coalesced_write_is_no_exit() {
+        let log = log([Access::PortRead(0x3fd), Access::CoalescedWrite(0x3f8)]);
+        assert_eq!(log.recent().collect::<Vec<_>>(), [Access::PortRead(0x3fd)]);
+        assert_eq!((log.exits().0, log.counts().port_writes), (1, 0));
+    }
+
+    #[test]
     fn a_guest_that_prints_or_probes_does_not_poll() {
-        let (status, data) = (Access::PortRead(0x3fd), Access::PortWrite(0x3f8));
-        assert!(log([status, data].into_iter().cycle().take(1000)).polled().is_none());
+        let status = Access::PortRead(0x3fd);
+        for data in [Access::PortWrite(0x3f8), Access::CoalescedWrite(0x3f8)] {
+            assert!(log([status, data].into_iter().cycle().take(1000)).polled().is_none());
+        }
         assert!(log((0..1000).map(Access::PortRead)).polled().is_none());
         assert!(log([]).polled().is_none());
     }

@@ -16,6 +16,7 @@ use vm_memory::{GuestAddress, GuestMemoryBackend};
 
 use crate::bus::Bus;
 use crate::host::notices::Notifier;
+use crate::kvm::coalesced::CoalescedWrites;
 use crate::kvm::exit_log::{Access, ExitLog};
 use crate::kvm::snapshot;
 use crate::memory::Ram;
@@ -30,6 +31,8 @@ pub struct Vcpu {
     pub fd: VcpuFd,
     /// The port bus.
     pub bus: Arc<Bus>,
+    /// Writes to console ports for which KVM does not leave the guest.
+    pub coalesced: Option<Arc<CoalescedWrites>>,
     /// Guest memory, used to read instructions.
     pub ram: Arc<Ram>,
     /// Set when the machine stops.
@@ -125,7 +128,15 @@ impl Vcpu {
         // inside KVM_RUN.
         let width = || unsafe { usize::from((*kvm_run).__bindgen_anon_1.io.size) };
         while once || !self.stop.load(Ordering::Acquire) && !self.notifier.is_exiting() {
-            match self.fd.run() {
+            let exit = self.fd.run();
+            if let Some(coalesced) = &self.coalesced {
+                let port = match exit {
+                    Ok(VcpuExit::IoOut(port, _) | VcpuExit::IoIn(port, _)) => Some(port),
+                    _ => None,
+                };
+                coalesced.before_exit(port, &self.bus, |port| note(Access::CoalescedWrite(port)));
+            }
+            match exit {
                 Ok(VcpuExit::IoOut(port, data)) => {
                     note(Access::PortWrite(port));
                     self.bus.write(port, width(), data);

@@ -10,6 +10,7 @@ use vm_device::DevicePio;
 
 use crate::bus::Bus;
 use crate::error::DeviceError;
+use crate::kvm::coalesced::{CoalescedPort, CoalescedWrites};
 use crate::lock::{lock, try_lock};
 
 /// The ports of KVM's in-kernel devices, as first port and number of ports: the PICs with their
@@ -29,6 +30,7 @@ pub struct Attached {
     string_port: Option<(u16, Arc<dyn StringPort>)>,
     description: Option<Box<dyn Aml + Send + Sync>>,
     buffers_output: bool,
+    coalesced: Option<CoalescedPort>,
 }
 
 impl Attached {
@@ -48,6 +50,7 @@ impl Attached {
             string_port: None,
             description: None,
             buffers_output: false,
+            coalesced: None,
         }
     }
 
@@ -77,6 +80,14 @@ impl Attached {
     #[must_use]
     pub fn described(mut self, description: impl Aml + Send + Sync + 'static) -> Self {
         self.description = Some(Box::new(description));
+        self
+    }
+
+    /// Lets KVM collect the bytes that the guest writes to the first of the device's ports.
+    #[must_use]
+    pub fn coalesced(mut self) -> Self {
+        self.coalesced =
+            self.ports.first().map(|(data, count)| CoalescedPort { data: *data, count: *count });
         self
     }
 
@@ -143,6 +154,19 @@ impl DeviceList {
         let Some(mut guards) = guards.collect::<Option<Vec<_>>>() else { return false };
         guards.iter_mut().for_each(|device| device.reset());
         true
+    }
+
+    /// The writes that KVM collects, if there are ports for it and `coalesce`.
+    pub fn coalesced_writes(&self, coalesce: bool) -> Option<Arc<CoalescedWrites>> {
+        let ports: Vec<_> = self.0.iter().filter_map(|device| device.coalesced).collect();
+        (coalesce && !ports.is_empty()).then(|| Arc::new(CoalescedWrites::new(ports)))
+    }
+
+    /// Whether the guest waits for an interrupt once it has written to this coalesced port.
+    pub fn interrupts_for_writes(&self, port: u16) -> bool {
+        let mut devices = self.0.iter();
+        let device = devices.find(|device| device.coalesced.is_some_and(|at| at.data == port));
+        device.is_some_and(|device| lock(&device.device).interrupts_for_writes())
     }
 
     /// Writes out buffered output of the devices. May block until someone reads it.

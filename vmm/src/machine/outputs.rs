@@ -48,7 +48,8 @@ pub(super) fn attach_serial_ports(
             Attached::shared("serial port", chip)
                 .ports(com.base_port(), serial::PORT_COUNT)
                 .described(com)
-                .buffers_output(),
+                .buffers_output()
+                .coalesced(),
         )?;
     }
     Ok(terminal)
@@ -62,12 +63,12 @@ pub(super) fn attach_debugcon(list: &mut DeviceList, parts: &Parts<'_>) -> Resul
     if parts.config.timestamps {
         device = device.with_stamps(Box::new(HostStopwatch::start()));
     }
-    list.attach(
-        Attached::new("The debug console", device)
-            .ports(wanted.port, 1)
-            .port_hint("SeaBIOS writes its log to port 0x402: iobase=0x402")
-            .buffers_output(),
-    )?;
+    let device = Attached::new("The debug console", device)
+        .ports(wanted.port, 1)
+        .port_hint("SeaBIOS writes its log to port 0x402: iobase=0x402")
+        .buffers_output();
+    // A coalesced line would have the time at which it was read from the ring.
+    list.attach(if parts.config.timestamps { device } else { device.coalesced() })?;
     Ok(())
 }
 

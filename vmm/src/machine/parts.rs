@@ -33,6 +33,8 @@ pub struct Parts<'a> {
     pub cd_drives: Option<&'a Arc<Scsi>>,
     /// The guest's network cards.
     pub cards: &'a [CardConfig],
+    /// Whether KVM can collect writes to consoles, and may.
+    pub coalesce: bool,
     /// How devices notify the main thread.
     pub notifier: &'a Notifier,
     /// Once set, devices must not block on the host any longer.

@@ -86,6 +86,8 @@ pub struct EventLoop {
     /// The reset of the machine that comes next was asked for by a client of a monitor.
     reset_by_client: bool,
     flush_timer: TimerFd,
+    /// Expires when the writes that KVM has collected are to be passed on.
+    coalesced_timer: TimerFd,
     panic_timer: TimerFd,
     limit_timer: TimerFd,
     deadlines: Deadlines,
@@ -122,6 +124,7 @@ impl EventLoop {
             monitors,
             reset_by_client: false,
             flush_timer: timer()?,
+            coalesced_timer: timer()?,
             panic_timer: timer()?,
             limit_timer: timer()?,
             deadlines: Deadlines::new(policy.limits, policy.advice),
@@ -132,6 +135,7 @@ impl EventLoop {
             messages: policy.warning.map(Message::Warning).into_iter().collect(),
         };
         this.set_limit_timer();
+        this.set_coalesced_timer();
         Ok(this)
     }
 
@@ -158,6 +162,18 @@ impl EventLoop {
             let wait = at.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
             let _ = self.limit_timer.reset(wait, None);
         }
+    }
+
+    fn set_coalesced_timer(&mut self) {
+        if let Some(coalesced) = &self.devices.coalesced {
+            let _ = self.coalesced_timer.reset(coalesced.next_interval(), None);
+        }
+    }
+
+    fn on_coalesced_timer(&mut self) {
+        let _ = self.coalesced_timer.wait();
+        self.flusher.flush();
+        self.set_coalesced_timer();
     }
 
     fn on_limit_timer(&mut self) {
@@ -354,10 +370,11 @@ impl EventLoop {
         let debugger = self.debugger.map(|fd| (fd, Self::on_debugger as Handler));
         let monitors = self.monitors.as_ref().map(AsRawFd::as_raw_fd);
         let monitors = monitors.map(|fd| (fd, Self::on_monitors as Handler));
-        let always: [(RawFd, Handler); 5] = [
+        let always: [(RawFd, Handler); 6] = [
             (self.notifier.as_raw_fd(), Self::on_notices),
             (self.signals.as_raw_fd(), Self::on_signal),
             (self.flush_timer.as_raw_fd(), Self::on_flush_timer),
+            (self.coalesced_timer.as_raw_fd(), Self::on_coalesced_timer),
             (self.panic_timer.as_raw_fd(), Self::on_panic_timer),
             (self.limit_timer.as_raw_fd(), Self::on_limit_timer),
         ];

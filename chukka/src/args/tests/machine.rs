@@ -168,6 +168,7 @@ fn machines_other_than_microvm_and_pc_are_refused() {
         refusal(&["-M", "pc,x-map-initrd=yes"]).0,
         "-machine x-map-initrd=yes: expected auto, on or off"
     );
+    assert!(!config(&["-M", "x-coalesced-console=off"]).coalesced_console);
     for machine in ["isapc", "pc-q35-7.2"] {
         let (text, hint) = refusal(&["-M", machine]);
         let why = "chukka does not have this machine, only microvm and pc";

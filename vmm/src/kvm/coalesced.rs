@@ -1,0 +1,290 @@
+//! Writes to console ports that KVM collects in a ring instead of leaving the guest for each byte
+//! (KVM_CAP_COALESCED_PIO; Documentation/virt/kvm/api.rst, KVM_REGISTER_COALESCED_MMIO).
+//!
+//! A VM has one ring, which all vCPUs fill, so it has one reader at a time. The ring is read
+//!
+//! - before each exit is handled: a device sees a vCPU's accesses in their order;
+//! - whenever buffered output is flushed. That includes a timer that starts at 10 ms and slows down
+//!   while nothing comes, because a guest that prints and halts never leaves KVM_RUN.
+//!
+//! A driver that works by transmit interrupts gets its next interrupt when the ring is read. Most
+//! drivers, such as Linux's 8250, read the interrupt identification register once more before they
+//! return, which leaves the guest. For one that only waits, the timer is too slow: after three such
+//! waits, its port leaves the guest for each byte again.
+#![expect(unsafe_code, reason = "the ring's reader has a descriptor and a mapping of its own")]
+
+use std::collections::VecDeque;
+use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use kvm_ioctls::{Cap, IoEventAddress, Kvm, VcpuFd, VmFd};
+
+use crate::bus::Bus;
+use crate::lock::{lock, try_lock};
+
+/// The shortest and the longest time between two reads of the ring by the timer.
+const INTERVALS: [Duration; 2] = [Duration::from_millis(10), Duration::from_millis(80)];
+/// How often a driver may wait for the timer until its port is no longer coalesced.
+const PATIENCE: u32 = 3;
+/// A driver that has not accessed its port for this long waits.
+const WAITS: Duration = Duration::from_millis(5);
+/// Most writes kept of a VM that is gone: more than a ring holds.
+const KEPT: usize = 1024;
+
+/// A port whose writes of one byte are coalesced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CoalescedPort {
+    /// The port.
+    pub data: u16,
+    /// The number of ports of its device, from `data` on: an access to one of them waits until all
+    /// earlier writes have reached the device.
+    pub count: u16,
+}
+
+/// Whether the host's KVM can coalesce writes to ports.
+pub fn is_supported(kvm: &Kvm) -> bool {
+    kvm.check_extension(Cap::CoalescedMmio) && kvm.check_extension(Cap::CoalescedPio)
+}
+
+/// Has KVM coalesce writes to these ports. Call this before the interrupt controllers exist, when
+/// it costs least. KVM may refuse: the port then leaves the guest for each byte, as without the
+/// capability.
+pub fn register(vm: &VmFd, ports: &[CoalescedPort]) {
+    for port in ports {
+        let _ = vm.register_coalesced_mmio(IoEventAddress::Pio(port.data.into()), 1);
+    }
+}
+
+/// The ring, and what is known of those who fill and read it.
+#[derive(Debug, Default)]
+pub struct CoalescedWrites {
+    ports: Vec<CoalescedPort>,
+    /// Who passes writes on holds this, so that they keep their order.
+    turn: Mutex<()>,
+    ring: Mutex<Ring>,
+    /// Writes that were passed on.
+    count: AtomicU64,
+    /// Accesses to the ports' devices, which read the ring first.
+    accesses: AtomicU64,
+    /// Writes have been passed on since the timer looked.
+    active: AtomicBool,
+    /// The time until the timer expires next, in milliseconds.
+    interval: AtomicU32,
+    waits: Mutex<Waits>,
+}
+
+#[derive(Default)]
+struct Ring {
+    vm: Option<Arc<VmFd>>,
+    /// The reader's own handle of the first vCPU, at which the ring is mapped.
+    mapped: Option<VcpuFd>,
+    /// What was left in the ring of a VM that is gone.
+    kept: VecDeque<(u16, u8)>,
+}
+
+impl std::fmt::Debug for Ring {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ring").field("kept", &self.kept.len()).finish_non_exhaustive()
+    }
+}
+
+impl Ring {
+    fn take(&mut self) -> Option<(u16, u8)> {
+        self.kept.pop_front().or_else(|| self.read())
+    }
+
+    fn read(&mut self) -> Option<(u16, u8)> {
+        let write = self.mapped.as_mut()?.coalesced_mmio_read().ok()??;
+        Some((u16::try_from(write.phys_addr).ok()?, write.data[0]))
+    }
+}
+
+impl CoalescedWrites {
+    /// Nothing is coalesced before [`Self::connect`].
+    pub fn new(ports: Vec<CoalescedPort>) -> Self {
+        Self { ports, ..Self::default() }
+    }
+
+    /// The ports to coalesce.
+    pub fn ports(&self) -> &[CoalescedPort] {
+        &self.ports
+    }
+
+    /// Reads the ring of a new VM, whose first vCPU this is. What is left of the old one's is kept.
+    pub fn connect(&self, vm: &Arc<VmFd>, vcpu: &VcpuFd) {
+        let mut ring = lock(&self.ring);
+        ring.let_go();
+        // SAFETY: fcntl(2) returns a new descriptor, which has no other owner, or -1, for which the
+        // mapping fails.
+        let mapped = unsafe {
+            let fd = libc::fcntl(vcpu.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 0);
+            if fd < 0 {
+                return;
+            }
+            vm.create_vcpu_from_rawfd(fd)
+        };
+        let mapped = mapped.and_then(|mut vcpu| vcpu.map_coalesced_mmio_ring().map(|()| vcpu));
+        match mapped {
+            Ok(vcpu) => ring.mapped = Some(vcpu),
+            // Nobody would read what KVM collects.
+            Err(_) => self.ports.iter().for_each(|port| stop_coalescing(vm, port.data)),
+        }
+        ring.vm = Some(Arc::clone(vm));
+    }
+
+    /// Lets go of the VM. What is left in its ring can still be passed on.
+    pub fn disconnect(&self) {
+        lock(&self.ring).let_go();
+    }
+
+    /// A vCPU has left the guest for this port, or for something else: passes on what is in the
+    /// ring. Waits for another reader only if the exit is about the same devices. `seen` is called
+    /// for each write.
+    #[inline]
+    pub fn before_exit(&self, port: Option<u16>, bus: &Bus, seen: impl FnMut(u16)) {
+        let is_ours = |port: u16| self.ports.iter().any(|ours| ours.covers(port));
+        if port.is_some_and(is_ours) {
+            self.accesses.fetch_add(1, Ordering::Relaxed);
+            let turn = lock(&self.turn);
+            self.pass_on(bus, seen);
+            drop(turn);
+        } else if let Some(_turn) = try_lock(&self.turn) {
+            self.pass_on(bus, seen);
+        }
+    }
+
+    /// Passes on what is in the ring. May block until the guest's output is read. `is_waited_for`
+    /// says whether a driver waits for an interrupt once it has written to this port.
+    pub fn flush(&self, bus: &Bus, is_waited_for: impl Fn(u16) -> bool) {
+        let mut written = Vec::new();
+        let turn = lock(&self.turn);
+        self.pass_on(bus, |port| {
+            if !written.contains(&port) {
+                written.push(port);
+            }
+        });
+        drop(turn);
+        let late = lock(&self.waits).is_late(self.accesses.load(Ordering::Relaxed));
+        written.retain(|port| late && is_waited_for(*port));
+        if !written.is_empty() && lock(&self.waits).is_too_often() {
+            let vm = lock(&self.ring).vm.clone();
+            for port in written {
+                vm.iter().for_each(|vm| stop_coalescing(vm, port));
+            }
+        }
+    }
+
+    fn pass_on(&self, bus: &Bus, mut seen: impl FnMut(u16)) {
+        let next = || lock(&self.ring).take();
+        while let Some((port, byte)) = next() {
+            seen(port);
+            bus.write(port, 1, &[byte]);
+            self.count.fetch_add(1, Ordering::Relaxed);
+            self.active.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// The time after which the timer is to have the ring read next.
+    pub fn next_interval(&self) -> Duration {
+        let [shortest, longest] = INTERVALS;
+        let last = Duration::from_millis(self.interval.load(Ordering::Relaxed).into());
+        let next = match self.active.swap(false, Ordering::Relaxed) {
+            true => shortest,
+            false => (last * 2).clamp(shortest, longest),
+        };
+        let millis = u32::try_from(next.as_millis()).unwrap_or(u32::MAX);
+        self.interval.store(millis, Ordering::Relaxed);
+        next
+    }
+
+    /// The number of writes that came through the ring.
+    pub fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+}
+
+impl Ring {
+    fn let_go(&mut self) {
+        while self.kept.len() < KEPT
+            && let Some(write) = self.read()
+        {
+            self.kept.push_back(write);
+        }
+        (self.mapped, self.vm) = (None, None);
+    }
+}
+
+impl CoalescedPort {
+    fn covers(self, port: u16) -> bool {
+        port >= self.data && port - self.data < self.count
+    }
+}
+
+fn stop_coalescing(vm: &VmFd, port: u16) {
+    // It fails if the port is not coalesced.
+    let _ = vm.unregister_coalesced_mmio(IoEventAddress::Pio(port.into()), 1);
+}
+
+/// How often a driver has waited for the timer.
+#[derive(Debug, Default)]
+struct Waits {
+    last: Option<(Instant, u64)>,
+    count: u32,
+}
+
+impl Waits {
+    /// Whether the guest has not accessed a console's registers for a while, given how often it has
+    /// in all: what is in the ring has waited.
+    fn is_late(&mut self, accesses: u64) -> bool {
+        match self.last {
+            Some((at, known)) if known == accesses => at.elapsed() >= WAITS,
+            _ => {
+                self.last = Some((Instant::now(), accesses));
+                false
+            }
+        }
+    }
+
+    /// Whether that is one time too many.
+    fn is_too_often(&mut self) -> bool {
+        self.count += 1;
+        self.last = None;
+        self.count >= PATIENCE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_timer_slows_down_while_nothing_comes() {
+        let writes = CoalescedWrites::default();
+        let next = || writes.next_interval().as_millis();
+        assert_eq!([next(), next(), next(), next(), next()], [10, 20, 40, 80, 80]);
+        writes.active.store(true, Ordering::Relaxed);
+        assert_eq!([next(), next()], [10, 20]);
+    }
+
+    #[test]
+    fn a_port_covers_its_devices_registers() {
+        let port = CoalescedPort { data: 0x3f8, count: 8 };
+        let covered = |at| port.covers(at);
+        assert_eq!([0x3f7, 0x3f8, 0x3ff, 0x400].map(covered), [false, true, true, false]);
+        assert!(CoalescedPort { data: 0xffff, count: 1 }.covers(0xffff));
+    }
+
+    #[test]
+    fn a_driver_waits_if_it_accesses_nothing_for_a_while() {
+        let mut waits = Waits::default();
+        assert!(!waits.is_late(7));
+        assert!(!waits.is_late(7), "it has not been long");
+        std::thread::sleep(WAITS);
+        assert!(!waits.is_late(8), "it has gone on");
+        std::thread::sleep(WAITS);
+        assert!(waits.is_late(8));
+        assert_eq!([0, 1, 2].map(|_| waits.is_too_often()), [false, false, true]);
+    }
+}
