@@ -35,7 +35,7 @@ test-install: ## an hour or more without KVM: Debian by debootstrap over the gue
 
 soak: ## hours, for nightly use: a million model cases, the address sanitizer, long fuzzing
 	PROPTEST_CASES=1000000 $(CARGO) test --package fw_cfg --test model
-	CHUKKA_SOAK=1 $(CARGO) test --package network --test tcp
+	CHUKKA_SOAK=1 $(CARGO) test --package network --test tcp --test connections
 	CHUKKA_SOAK=1 $(CARGO) test --package chukka-tests --test killed_writer
 	$(CARGO) test --package chukka-tests --test guests -- --ignored network:: killed:: disks::
 	$(MAKE) sanitize

@@ -5,7 +5,7 @@
 mod peer;
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener};
 use std::time::{Duration, Instant};
 
 use peer::{Peer, config};
@@ -262,58 +262,4 @@ fn a_far_end_that_reads_nothing_stops_the_guest() {
     });
     peer.until("all of it arrives once it is read", |_| reader.is_finished());
     assert_eq!(reader.join().unwrap(), written);
-}
-
-#[test]
-fn two_hundred_connections_at_once() {
-    let (listener, to) = listener();
-    let server = std::thread::spawn(move || {
-        let streams: Vec<TcpStream> = (0..200).map(|_| listener.accept().unwrap().0).collect();
-        for mut stream in streams {
-            let mut number = [0; 2];
-            stream.read_exact(&mut number).unwrap();
-            stream.write_all(&number).unwrap();
-        }
-    });
-    let mut peer = Peer::new(&config());
-    let handles: Vec<_> = (0..200).map(|_| peer.connect_with(&to, 512)).collect();
-    peer.until("all are connected", |peer| handles.iter().all(|at| peer.tcp(*at).may_send()));
-    for (number, handle) in handles.iter().enumerate() {
-        let number = u16::try_from(number).unwrap();
-        peer.tcp(*handle).send_slice(&number.to_be_bytes()).unwrap();
-    }
-    for (number, handle) in handles.iter().enumerate() {
-        peer.until("an answer", |peer| peer.tcp(*handle).recv_queue() == 2);
-        let mut answer = [0; 2];
-        peer.tcp(*handle).recv_slice(&mut answer).unwrap();
-        assert_eq!(usize::from(u16::from_be_bytes(answer)), number);
-    }
-    server.join().unwrap();
-}
-
-#[test]
-fn connections_one_after_the_other_leave_nothing_behind() {
-    let count = if std::env::var_os("CHUKKA_SOAK").is_some() { 10_000 } else { 500 };
-    let (listener, to) = listener();
-    let server = std::thread::spawn(move || {
-        for _ in 0..count {
-            let (mut stream, _) = listener.accept().unwrap();
-            stream.write_all(b"x").unwrap();
-        }
-    });
-    let mut peer = Peer::new(&config());
-    let files = || std::fs::read_dir("/proc/self/fd").unwrap().count();
-    let before = files();
-    for _ in 0..count {
-        let handle = peer.connect_with(&to, 512);
-        peer.until("the end", |peer| peer.tcp(handle).state() == State::CloseWait);
-        peer.tcp(handle).close();
-        peer.until("closed", |peer| peer.tcp(handle).state() == State::Closed);
-        peer.sockets.remove(handle);
-    }
-    server.join().unwrap();
-    assert!(peer.network.counters().tcp_flows <= 1024);
-    peer.ahead = Duration::from_secs(30);
-    peer.until("forgotten", |peer| peer.network.counters().tcp_flows == 0);
-    assert!(files() <= before + 20, "{before} files before, {} now", files());
 }

@@ -4,11 +4,12 @@
 //! 9293 this has what a connection through memory needs: no SACK, no time stamps. Segments of the
 //! guest are acknowledged when this host's socket has them, or a bounded buffer in front of it.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::receiver::{Receiver, SCALE};
 use super::segment::{Head, Segment};
-use super::sender::Sender;
+use super::sender::{Buffer, Sender};
 use super::seq::Seq;
 
 /// After as long without a word from the guest, it is asked whether it still lives, and then every
@@ -106,6 +107,12 @@ impl Connection {
     /// Whether both sides have closed, and know it.
     pub fn is_over(&self) -> bool {
         self.receiver.finished && self.sender.fin_acked
+    }
+
+    /// Frees the memory of a connection that is over: its buffers are empty.
+    pub fn forget(&mut self) {
+        self.sender.buffer = Buffer::default();
+        self.receiver.inbox = VecDeque::new();
     }
 
     /// Takes a segment of the guest.

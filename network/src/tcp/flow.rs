@@ -186,6 +186,7 @@ impl Flow {
             }
             self.over = Some(step.now);
             self.socket = None;
+            connection.forget();
         }
         if more { Fate::Continues } else { Fate::Waits }
     }
