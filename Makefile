@@ -96,7 +96,7 @@ bench-disk: ## a virtio disk in counted instructions and natively, against QEMU,
 	@sh tests/setup.sh demo
 	$(CARGO) run --release --package chukka-benches --bin bench-disk -- $(or $(BENCHFLAGS),--write)
 
-bench-network: ## a user network by frames against passt and libslirp, into docs/performance.md; BENCHFLAGS=5 prints only
+bench-network: ## a user network in counted instructions against QEMU, and by frames against passt and libslirp, into docs/performance.md; BENCHFLAGS=5 prints only
 	@sh tests/setup.sh test
 	$(CARGO) run --release --package chukka-benches --bin bench-network -- $(or $(BENCHFLAGS),--write)
 

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -269,6 +269,32 @@ fn linux_reads_a_file_by_tftp() {
         assert!(std::fs::read(&to).unwrap() == pattern(7)[..60_000]);
         std::fs::remove_dir_all(&directory).unwrap();
     });
+}
+
+/// What docs/network.md has for files of the host.
+#[test]
+fn linux_reads_from_a_mirror_that_python_serves_on_loopback() {
+    let directory = std::env::temp_dir().join(format!("chukka-mirror-{}", std::process::id()));
+    std::fs::create_dir_all(directory.join("dists/stable")).unwrap();
+    std::fs::write(directory.join("dists/stable/Release"), "Suite: stable\n").unwrap();
+    let (listener, to) = listener("127.0.0.1:0", "10.0.2.2");
+    drop(listener);
+    let mut command = Command::new("python3");
+    command.args(["-m", "http.server", "--bind", "127.0.0.1", &to.port().to_string()]);
+    let server = command.current_dir(&directory).stderr(Stdio::null()).stdout(Stdio::null());
+    let mut server = server.spawn().unwrap();
+    with_guest(config(), move |_| {
+        let get = format!("busybox wget -q -O - http://{to}/dists/stable/Release");
+        let end = Instant::now() + Duration::from_secs(20);
+        while TcpStream::connect(to).is_err() {
+            assert!(Instant::now() < end, "Python does not listen");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        assert_eq!(run(&get), "Suite: stable\n");
+    });
+    server.kill().unwrap();
+    server.wait().unwrap();
+    std::fs::remove_dir_all(&directory).unwrap();
 }
 
 #[test]

@@ -1,22 +1,27 @@
-//! User networks: chukka's against passt and libslirp. Prints figures; `--help` tells the rest.
+//! User networks: chukka's, QEMU's, passt and libslirp. Prints figures; `--help` tells the rest.
 #![expect(clippy::print_stdout, reason = "a command prints")]
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use chukka_benches::network::lab::{self, Cost, Vmm};
 use chukka_benches::network::rival::Rival;
 use chukka_benches::network::{Direction, Run};
-use chukka_benches::table::Table;
+use chukka_benches::table::{Table, times};
 use chukka_benches::words::{self, Words};
-use chukka_benches::{Error, document, machine};
+use chukka_benches::{Error, document, machine, peer};
+use chukka_tests::assets;
 use chukka_tests::sys::{enter_new_network, tap};
 
 const HELP: &str = "\
-usage: bench-network [ROUNDS] [--write]
+usage: bench-network [ROUNDS] [--wire | --guest] [--write] [--also CHUKKA]...
 
-One TCP connection from frames to a socket on loopback, by chukka's network, passt, and libslirp in QEMU, in segments of 1460 bytes
-and as large as each takes them; ROUNDS times (default 5) all in turn; medians. It needs root, for a network namespace of its own.
---write puts the table into docs/performance.md.";
+--wire: one TCP connection from frames to a socket on loopback, by chukka's network, passt, and libslirp in QEMU, in segments of
+1460 bytes and as large as each takes them; ROUNDS times (default 5) all in turn; medians. It needs root, for a network namespace of
+its own.
+--guest: what a MiB costs Linux in the lab, on a clock that counts instructions, in chukka and in QEMU with -nic user.
+Without either, both. --write puts the tables into docs/performance.md, --also measures another chukka along (--guest).";
 
 const ROUNDS: usize = 5;
 /// Payload of a segment: of Ethernet's frames, and of passt's largest frames.
@@ -25,14 +30,22 @@ const BYTES: u64 = 256 << 20;
 const DIRECTIONS: [Direction; 2] = [Direction::Received, Direction::Sent];
 
 fn main() -> ExitCode {
-    words::run("bench-network", HELP, &["--write"], Some(ROUNDS), run)
+    words::run("bench-network", HELP, &["--wire", "--guest", "--write"], Some(ROUNDS), run)
 }
 
 fn run(words: &Words) -> Result<(), Error> {
-    let table = wire(words.rounds.unwrap_or(ROUNDS))?;
-    let text = format!("{}.\n\n{table}", machine::describe());
-    println!("{text}");
-    if words.has("--write") { document::write("network-wire", &text) } else { Ok(()) }
+    let print = |name: &str, text: &str| {
+        println!("{text}");
+        if words.has("--write") { document::write(name, text) } else { Ok(()) }
+    };
+    if words.has("--guest") || !words.has("--wire") {
+        print("network-guest", &guests(words)?.to_string())?;
+    }
+    if words.has("--wire") || !words.has("--guest") {
+        let table = wire(words.rounds.unwrap_or(ROUNDS))?;
+        print("network-wire", &format!("{}.\n\n{table}", machine::describe()))?;
+    }
+    Ok(())
 }
 
 /// Makes the thread's network namespace one in which passt starts: it wants a default route.
@@ -112,4 +125,62 @@ fn cells(runs: &[Run]) -> [String; 2] {
         speed.map_or_else(|| "-".into(), |speed| format!("{speed:.2}")),
         each.map_or_else(|| "-".into(), |each| format!("{each:.0}")),
     ]
+}
+
+/// Words of a VMM with a card on a user network, up to the machine.
+const CHUKKA: &str = "-nodefaults -nographic -serial stdio -no-reboot -m 256 -nic user,ipv6=off -M";
+const QEMU: &str = "-accel kvm -nodefaults -no-user-config -display none -serial stdio -no-reboot -m 256 \
+                    -global virtio-net-pci.romfile= -nic user,ipv6=off,model=virtio -M";
+
+/// chukka on both machines, others of it too, and QEMU, which comes last.
+fn vmms(words: &Words) -> Result<Vec<Vmm>, Error> {
+    let vmm = |name: &str, program: &Path, words: &str, machine: &str| {
+        let program = program.to_string_lossy().into_owned();
+        let words = words.split_whitespace().chain([machine]).map(String::from);
+        Vmm {
+            name: format!("{name} {machine}"),
+            words: [program].into_iter().chain(words).collect(),
+        }
+    };
+    let mut vmms = Vec::new();
+    for machine in ["pc", "microvm"] {
+        vmms.push(vmm("chukka", &peer::chukka()?.program, CHUKKA, machine));
+        for path in &words.also {
+            let name = path.to_string_lossy();
+            vmms.push(vmm(&name, &std::path::absolute(path)?, CHUKKA, machine));
+        }
+    }
+    vmms.push(vmm("QEMU", &peer::qemu_program()?, QEMU, "pc"));
+    Ok(vmms)
+}
+
+fn guests(words: &Words) -> Result<Table, Error> {
+    let (kernel, vmms) = (assets::cloud()?, vmms(words)?);
+    let mut costs = Vec::new();
+    for vmm in &vmms {
+        costs.push(lab::count(vmm, &kernel)?);
+        eprintln!("{}", vmm.name);
+    }
+    let mut table = Table::new([
+        "a MiB",
+        "VMM's instructions",
+        "× QEMU's",
+        "all instructions",
+        "× QEMU's",
+        "VM exits",
+        "× QEMU's",
+    ]);
+    let qemu = costs.last().ok_or("no QEMU")?;
+    for (at, name) in ["received", "sent"].into_iter().enumerate() {
+        for (vmm, cost) in vmms.iter().zip(&costs) {
+            let mut row = vec![format!("{name}, {}", vmm.name)];
+            let of: [fn(&Cost) -> f64; 3] = [|cost| cost.vmm, |cost| cost.all, |cost| cost.exits];
+            row.extend(of.iter().flat_map(|of| {
+                let (own, last) = (of(&cost[at]), of(&qemu[at]));
+                [format!("{own:.0}"), times(own / last)]
+            }));
+            table.row(row);
+        }
+    }
+    Ok(table)
 }
