@@ -1,8 +1,9 @@
 //! `-vmcore`: the guest's memory and registers as an ELF core, which `crash`, drgn and gdb read.
 //!
-//! The file has a segment for each region of RAM, at its guest-physical address, and behind them
-//! the notes: registers, and Linux's own description of its memory (VMCOREINFO) if it is found.
-//! Pages of zeros are holes.
+//! The file has notes first: registers, and Linux's own description of its memory (VMCOREINFO) if
+//! it is found. `crash` looks for notes only in front of the first segment (`resize_elf_header`,
+//! netdump.c). Then a segment for each region of RAM follows, at its guest-physical address. Pages
+//! of zeros are holes.
 
 mod notes;
 
@@ -28,8 +29,9 @@ const PT_NOTE: u32 = 4;
 /// name padded to 4 bytes, and the first line (`append_elf_note`, kernel/vmcore_info.c in Linux).
 const VMCOREINFO: &[u8] = b"VMCOREINFO\0\0OSRELEASE=";
 const NOTE_HEADER: usize = 12;
-/// The most bytes of its text: a page, less the note's header (`VMCOREINFO_BYTES`).
+/// The most bytes of its text (`VMCOREINFO_BYTES`), and of the note.
 const VMCOREINFO_TEXT: u32 = 4096;
+const VMCOREINFO_NOTE: usize = NOTE_HEADER + 12 + VMCOREINFO_TEXT as usize;
 
 /// What was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +51,9 @@ pub struct Written {
 pub fn write(file: &File, memory: &GuestMemoryMmap, cpus: &[CoreRegisters]) -> io::Result<Written> {
     let regions: Vec<_> = memory.iter().map(|r| (r.start_addr().0, r.len())).collect();
     let headers = usize::from(FILE_HEADER) + usize::from(PROGRAM_HEADER) * (regions.len() + 1);
-    let mut at = headers.next_multiple_of(PAGE) as u64;
+    let mut notes = notes::of_cpus(cpus);
+    let room = headers + notes.len() + VMCOREINFO_NOTE;
+    let mut at = room.next_multiple_of(PAGE) as u64;
     let mut written = Written { data: 0, memory: 0, has_vmcoreinfo: false };
     let mut program = Vec::new();
     let mut vmcoreinfo = None;
@@ -59,14 +63,15 @@ pub fn write(file: &File, memory: &GuestMemoryMmap, cpus: &[CoreRegisters]) -> i
         written.memory += len;
         at += len;
     }
-    let mut notes = notes::of_cpus(cpus);
     written.has_vmcoreinfo = vmcoreinfo.is_some();
     notes.extend(vmcoreinfo.unwrap_or_default());
-    file.write_all_at(&notes, at)?;
-    program.insert(0, program_header(PT_NOTE, at, 0, notes.len() as u64));
+    program.insert(0, program_header(PT_NOTE, headers as u64, 0, notes.len() as u64));
     let mut head = file_header(program.len());
     head.extend(program.concat());
+    head.extend(notes);
     file.write_all_at(&head, 0)?;
+    // The last page may be a hole.
+    file.set_len(at)?;
     Ok(written)
 }
 
@@ -181,5 +186,8 @@ mod tests {
         assert_eq!(read(word(64 + 56 + 8) + 0x5000, 3), b"low");
         let notes = read(word(64 + 8), usize::try_from(word(64 + 32)).expect("small"));
         assert!(notes.ends_with(&note), "VMCOREINFO is the last note");
+        let (first, end) = (word(64 + 56 + 8), word(header + 8) + (4 << 20));
+        assert!(word(64 + 8) + word(64 + 32) <= first, "notes are in front of the memory");
+        assert_eq!(size.len(), end, "the file has the holes at its end");
     }
 }
