@@ -28,6 +28,7 @@ use thiserror::Error;
 use crate::error::ResolveError;
 use crate::resolve::{Found, Job, Opened};
 pub use child::run_as;
+pub(crate) use sandbox::enter_in_place;
 
 /// The name under which chukka starts itself.
 const NAME: &str = "chukka-reader";

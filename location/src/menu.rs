@@ -184,8 +184,9 @@ fn candidates(volumes: &[&Volume]) -> String {
 }
 
 fn shown(attempts: &[Attempt]) -> String {
-    let one = |attempt: &Attempt| format!("\n  {}: {}", attempt.what, attempt.found);
-    attempts.iter().map(one).collect()
+    let one = |attempt: &Attempt| format!("{}: {}", attempt.what, attempt.found);
+    let all: Vec<_> = attempts.iter().map(one).collect();
+    if all.is_empty() { String::new() } else { format!("; tried {}", all.join("; ")) }
 }
 
 /// All menus in their order of preference. Volumes without one are noted in `looks`.

@@ -108,16 +108,22 @@ fn without_a_sandbox_no_thread_is_confined() {
     }
 }
 
-/// chukka with a location on a server that takes its request and does not answer; the server; the
-/// process that has asked.
-fn asking(words: &[&str]) -> (Chukka, TcpListener, Option<i32>) {
+/// chukka with these words and the URL of a server that takes its request and does not answer; the
+/// server.
+fn stalled(words: &[&str]) -> (Chukka, TcpListener) {
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/tree/", server.local_addr().unwrap());
-    let start = native::start(["-location", &url, "-fetch", "cache=off"]).args(words);
-    let chukka = start.start();
+    let chukka = native::start(words).args([&url]).start();
     let (connection, _) = server.accept().unwrap();
     // It stays open, unanswered, with the server's process.
     std::mem::forget(connection);
+    (chukka, server)
+}
+
+/// chukka with such a location; the server; the process that has asked.
+fn asking(words: &[&str]) -> (Chukka, TcpListener, Option<i32>) {
+    let words = [words, &["-fetch", "cache=off", "-location"]].concat();
+    let (chukka, server) = stalled(&words);
     let children = |task: fs::DirEntry| fs::read_to_string(task.path().join("children")).ok();
     let tasks = fs::read_dir(format!("/proc/{}/task", chukka.pid())).unwrap();
     let child = tasks.filter_map(|task| children(task.unwrap())).find_map(|pids| {
@@ -159,6 +165,19 @@ fn a_confined_process_reads_a_location() {
     {
         assert!(Instant::now() < ends, "the process that reads still runs");
         std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn a_boot_loader_s_program_is_confined_before_it_reads() {
+    let (chukka, _server) = stalled(&["bootloader", "--list"]);
+    let threads = threads(chukka.pid());
+    // CAP_DAC_OVERRIDE and CAP_NET_BIND_SERVICE, where root has started it.
+    let capabilities = threads.values().next().unwrap().capabilities;
+    assert_eq!(capabilities & !(1 << 1 | 1 << 10), 0);
+    for (name, held) in &threads {
+        let expected = Held { capabilities, no_new_privileges: true, filters: 2 };
+        assert_eq!(*held, expected, "{name}");
     }
 }
 

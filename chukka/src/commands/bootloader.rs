@@ -12,8 +12,8 @@ use location::menu::{self, Choice, Entry, Volume};
 use location::{Fetcher, Place, RandomAccess};
 use serde_json::json;
 
-use super::fail;
 use super::xen_output::{Answer, Draft, Format, atom, output, quoted};
+use super::{confine, fail};
 use crate::report::{self, with_sources};
 use vmm::host::printable::printable;
 
@@ -72,7 +72,14 @@ fn answer(matches: &ArgMatches) -> Result<(), Problem> {
     let get = |name: &str| matches.get_one::<String>(name).map(String::as_str);
     let disk = get("disk").unwrap_or_default();
     let place = Place::parse(disk.as_ref()).map_err(|error| (error.to_string(), error.hint()))?;
-    let volumes = menu::volumes(&Fetcher::new(Settings::default()), &place);
+    let file = get("output").filter(|path| !matches!(*path, "" | "-"));
+    let written: Vec<_> =
+        [file, get("output-directory")].into_iter().flatten().map(Path::new).collect();
+    let mut settings = Settings::default();
+    confine::to_places(vec![place.clone()], &written, &mut settings).map_err(|problem| {
+        (problem, "this host's kernel has no seccomp, or a container denies it")
+    })?;
+    let volumes = menu::volumes(&Fetcher::new(settings), &place);
     let volumes = volumes.map_err(|error| {
         let hint = error.hint();
         (format!("The disk cannot be used: {}", with_sources(&error.into_problem())), hint)

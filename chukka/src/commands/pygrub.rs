@@ -98,7 +98,7 @@ pub(super) fn answer(matches: &ArgMatches) -> Result<(), String> {
     let opened = output(path);
     let mut output =
         opened.map_err(|error| format!("Cannot open {}: {error}", path.unwrap_or_default()))?;
-    let volumes = open_disk(disk, offset, uid)?;
+    let volumes = open_disk(disk, offset, uid, &directory)?;
     if lists {
         return output.write_all(list(&volumes).as_bytes()).map_err(|error| error.to_string());
     }
@@ -132,12 +132,20 @@ fn directory(given: Option<&str>) -> Result<String, String> {
     Ok(absolute.display().to_string())
 }
 
-/// Opens the disk, and reads what is on it as `uid`, who may not be one that could open it.
-fn open_disk(disk: &str, offset: Option<u64>, uid: u64) -> Result<Vec<Volume>, String> {
+/// Opens the disk, and reads what is on it as `uid`, who may not be one that could open it. The
+/// files in `directory` can still be removed.
+fn open_disk(
+    disk: &str,
+    offset: Option<u64>,
+    uid: u64,
+    directory: &str,
+) -> Result<Vec<Volume>, String> {
     let place = Place::Local(disk.into());
-    let fetcher = Fetcher::new(Settings::default());
+    let mut settings = Settings::default();
+    let fetcher = Fetcher::new(settings.clone());
     let file = fetcher.file(&place);
     confine::become_user(uid)?;
+    confine::to_places(vec![place.clone()], &[directory.as_ref()], &mut settings)?;
     let volumes = match (file, offset) {
         (Ok(file), None) => menu::volumes_of(file),
         (Ok(file), Some(offset)) => menu::volume_at(file, offset),
@@ -244,6 +252,7 @@ fn print_config(matches: &ArgMatches, path: &str, uid: u64) -> Result<(), String
     let fail = |error: &dyn std::error::Error| with_sources(error);
     let file = LocalFile::open(path.as_ref()).map_err(|error| fail(&error))?;
     confine::become_user(uid)?;
+    confine::to_places(Vec::new(), &[], &mut Settings::default())?;
     let bytes = read_whole(&file, CONFIG_LIMIT).map_err(|error| fail(&error))?;
     let bytes = bytes.ok_or_else(|| format!("{path} is longer than {CONFIG_LIMIT} bytes"))?;
     let text_of = String::from_utf8_lossy(&bytes);

@@ -80,7 +80,11 @@ pub(super) fn answer(matches: &ArgMatches) -> Result<(), String> {
         _ => (Some(draft("kernel")?), Some(draft("ramdisk")?)),
     };
     confine::become_user(uid)?;
-    let (kernel, ramdisk) = find(location, kernel, ramdisk)?;
+    let names = [location, kernel, ramdisk].into_iter().flatten();
+    let places = names.filter_map(|name| Place::parse(name.as_ref()).ok()).collect();
+    let mut settings = Settings::default();
+    confine::to_places(places, &[directory], &mut settings)?;
+    let (kernel, ramdisk) = find(&Fetcher::new(settings), location, kernel, ramdisk)?;
     let kernel = fetched(directory, &*kernel, kernel_file)?;
     let ramdisk = ramdisk.map(|file| fetched(directory, &*file, ramdisk_file)).transpose()?;
     let answer = Answer {
@@ -99,11 +103,11 @@ pub(super) fn answer(matches: &ArgMatches) -> Result<(), String> {
 
 /// Kernel and ramdisk, open. A whole URL counts alone, whatever the location is.
 fn find(
+    fetcher: &Fetcher,
     location: Option<&str>,
     kernel: Option<&str>,
     ramdisk: Option<&str>,
 ) -> Result<(Opened, Option<Opened>), String> {
-    let fetcher = Fetcher::new(Settings::default());
     let alone = |name: &str| -> Result<Opened, String> {
         let place = Place::parse(name.as_ref()).map_err(|error| error.to_string())?;
         let file = fetcher.file(&place);

@@ -31,7 +31,7 @@ fn an_entry_is_picked_by_default_number_title_or_id() {
     let initrd = joined(picked.initrds).unwrap().unwrap();
     assert_eq!((initrd.len(), bytes(&*initrd).as_str()), (5, "i\0\0\0k"));
     let error = pick(&volumes, &Choice::of("c")).unwrap_err();
-    assert!(error.to_string().starts_with("No entry 'c' can be booted\n  "), "{error}");
+    assert!(error.to_string().starts_with("No entry 'c' can be booted; tried "), "{error}");
 }
 
 #[test]

@@ -40,12 +40,34 @@ impl ReaderSandbox {
     /// # Errors
     /// The kernel refuses.
     pub fn enter(&self) -> Result<Confined, HostError> {
-        self.confine().map_err(failed)
+        let confine = || -> io::Result<Confined> {
+            close_inherited()?;
+            set_parent_process_death_signal(Some(Signal::KILL))?;
+            let confined = self.confine(CapabilitySet::DAC_READ_SEARCH)?;
+            system_calls::restrict_reader(self.servers)?;
+            Ok(confined)
+        };
+        confine().map_err(failed)
     }
 
-    fn confine(&self) -> io::Result<Confined> {
-        close_inherited()?;
-        set_parent_process_death_signal(Some(Signal::KILL))?;
+    /// Confines a program that reads images and writes files by itself: it keeps its descriptors,
+    /// outlives whoever has started it, and may make and remove files in `write`. It has one thread.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn enter_in_place(&self) -> Result<Confined, HostError> {
+        let confine = || -> io::Result<Confined> {
+            let confined = self.confine(CapabilitySet::DAC_OVERRIDE)?;
+            system_calls::restrict_writer(self.servers)?;
+            Ok(confined)
+        };
+        confine().map_err(failed)
+    }
+
+    /// Restricts memory, files and capabilities. Root keeps `files`, a capability to access users'
+    /// files: Landlock says which, and the system call that would get around that
+    /// (open_by_handle_at) is blocked.
+    fn confine(&self, files: CapabilitySet) -> io::Result<Confined> {
         // No other process of this user may look into it, or be given its memory as a file.
         set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
         for (resource, most) in [
@@ -59,14 +81,11 @@ impl ReaderSandbox {
         }
         rustix::thread::set_no_new_privs(true)?;
         let confined = files::restrict(&self.read, &self.write, &[])?;
-        // Root may read a user's files. Landlock says which, and the system call that would get
-        // around that (open_by_handle_at) is blocked.
-        let mut kept = CapabilitySet::DAC_READ_SEARCH;
+        let mut kept = files;
         // NFS servers may answer only clients with a port below 1024.
         kept.set(CapabilitySet::NET_BIND_SERVICE, self.servers);
         keep_capabilities(kept)?;
         blocked::listen()?;
-        system_calls::restrict_reader(self.servers)?;
         Ok(confined)
     }
 }

@@ -10,32 +10,41 @@ mod lists;
 
 use std::io;
 
-use libc::c_ulong;
+use libc::{c_long, c_ulong};
 use seccompiler::{BpfProgram, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompRule};
 
 use filter::Filter;
 #[cfg(test)]
 pub(super) use filter::X32;
 pub(super) use lists::FORBIDDEN;
-use lists::{COMMON, NOT_FOR_CLIENTS, READER, VCPU};
+use lists::{COMMON, NOT_FOR_CLIENTS, READER, SOCKETS, VCPU};
 
 /// Restricts a process that reads images and, if it has `servers`, talks to those. It has one
 /// thread.
 pub(super) fn restrict_reader(servers: bool) -> io::Result<()> {
-    let further = if servers { client()? } else { reader()? };
-    for filter in [&forbidden()?, &further] {
-        seccompiler::apply_filter(filter).map_err(io::Error::other)?;
+    restrict(if servers { client(&[])? } else { reader()? })
+}
+
+/// Restricts a program that reads images, writes files and, if it has `servers`, talks to those. It
+/// has one thread.
+pub(super) fn restrict_writer(servers: bool) -> io::Result<()> {
+    restrict(client(if servers { &[] } else { SOCKETS })?)
+}
+
+fn restrict(further: BpfProgram) -> io::Result<()> {
+    for filter in [forbidden()?, further] {
+        seccompiler::apply_filter(&filter).map_err(io::Error::other)?;
     }
     Ok(())
 }
 
-fn client() -> io::Result<BpfProgram> {
+fn client(without: &[c_long]) -> io::Result<BpfProgram> {
     let own = || u64::from(std::process::id());
     // Signals and limits of another process than this. 0 is this process as well.
     let signals = rule(vec![argument(0, SeccompCmpOp::Ne, own())?])?;
     let limits =
         rule(vec![argument(0, SeccompCmpOp::Ne, 0)?, argument(0, SeccompCmpOp::Ne, own())?])?;
-    Filter::blocking(&[NOT_FOR_CLIENTS])
+    Filter::blocking(&[NOT_FOR_CLIENTS, without])
         .when(libc::SYS_tgkill, vec![signals])
         .when(libc::SYS_prlimit64, vec![limits])
         .program()

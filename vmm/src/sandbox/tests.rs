@@ -27,7 +27,8 @@ fn act() {
     if let Some(role) = &role {
         let servers = role == "client";
         let reader = ReaderSandbox { read, write, servers, longest_file: 1 << 20 };
-        reader.enter().unwrap();
+        let entered = if role == "writer" { reader.enter_in_place() } else { reader.enter() };
+        entered.unwrap();
     } else {
         let sandbox = Sandbox { read, write, remove, keeps_capabilities: false };
         sandbox.enter().unwrap();
@@ -215,6 +216,14 @@ fn a_process_that_asks_servers_is_no_server_and_sends_no_signals() {
     ] {
         assert_blocked(&format!("client: call {call}"), name, "of the thread");
     }
+    for (call, name) in [
+        (libc::SYS_socket, "socket"),
+        (libc::SYS_connect, "connect"),
+        (libc::SYS_execve, "execve"),
+        (libc::SYS_kill, "kill"),
+    ] {
+        assert_blocked(&format!("writer: call {call}"), name, "of the thread");
+    }
     let socket = format!("client: call {}", libc::SYS_socket);
     assert_prints(&socket, Path::new("/nowhere"), "\nrefused: ");
     assert_prints("client: thread ", Path::new("/nowhere"), "\ndone\n");
@@ -238,6 +247,11 @@ fn a_process_that_reads_has_its_files_and_limits_only() {
         ("client: remove", "write/new", "\ndone\n"),
         ("client: make", "other/new", refused),
         ("client: read", "/etc/passwd", refused),
+        ("writer: read", "read/file", "\ndone\n"),
+        ("writer: make", "write/new", "\ndone\n"),
+        ("writer: remove", "write/new", "\ndone\n"),
+        ("writer: make", "read/file", refused),
+        ("writer: read", "other/file", refused),
         ("client: reserve", "17179869184", "refused: memory allocation failed"),
     ] {
         // An absolute path replaces the directory.

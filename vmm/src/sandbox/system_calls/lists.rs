@@ -219,3 +219,7 @@ pub(super) const NOT_FOR_CLIENTS: &[c_long] = &[
     libc::SYS_lsetxattr,
     libc::SYS_fsetxattr,
 ];
+
+/// What a program that asks no servers does not do either.
+pub(super) const SOCKETS: &[c_long] =
+    &[libc::SYS_socket, libc::SYS_socketpair, libc::SYS_connect, libc::SYS_bind];
