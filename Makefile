@@ -28,7 +28,7 @@ test: ## every test: units, servers, guests, the lab, costs
 	$(CARGO) build $(PROGRAMS)
 	@sh tests/run.sh
 
-test-install: ## an hour or more without KVM: Debian by debootstrap over the guest's network, then its disk boots, raw and qcow2
+test-install: ## an hour or more without KVM: Debian by debootstrap over the guest's network, then its disk boots, raw and qcow2; Debian's own installer as far as its disks
 	@sh tests/setup.sh install
 	$(CARGO) build $(PROGRAMS)
 	CHUKKA_NO_SKIP=1 $(CARGO) test --package chukka-tests --test guests installation:: -- --ignored --nocapture --test-threads 1

@@ -5,7 +5,7 @@
 #   sh tests/setup.sh check    that, and what makes the images that unit tests read
 #   sh tests/setup.sh demo     that, the cloud kernel, busybox and, for the lab, QEMU
 #   sh tests/setup.sh test     that, firmware, the generic kernel, Debian's installer, a Debian disk, and servers to get them from
-#   sh tests/setup.sh install  that, and a mirror of Debian packages with debootstrap, for the complete installation
+#   sh tests/setup.sh install  that, a mirror of Debian packages with debootstrap, and components of Debian's installer, for complete installations
 #   sh tests/setup.sh fuzz     what Rust needs to link, a C++ compiler and cargo-fuzz
 #
 # A machine that has everything is not changed, and needs no network. Kernels are never installed.
@@ -558,6 +558,75 @@ bring_mirror() {
 	say "mirror: $(find "$assets/mirror/pool" -name '*.deb' | wc -l) packages, $(du -sh "$assets/mirror/pool" | cut -f 1)"
 }
 
+# Components of Debian's installer (udebs) for a mirror: those of the standard set, for the kernel of the installer
+# above, that the package archive has, and their part of Debian's index. A proxy of an archive may have only some.
+bring_components() {
+	# The number says which of the versions of this function made it.
+	[ "$(cat "$assets/components/made-by" 2>/dev/null)" = 1 ] && return
+	[ ! -e "$assets/installer/none" ] || return 0
+	need_apt "components of Debian's installer for $assets/components"
+	linux=$assets/installer/linux
+	# The header has the offset of the version's text at 0x20e.
+	version=$(tail -c "+$(($(number "$linux" 526 2) + 513))" "$linux" | head -c 64 | cut -d ' ' -f 1)
+	apt=$assets/.apt-components
+	made=$assets/.components
+	rm -rf "$apt" "$made"
+	mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial" "$made/pool"
+	# The archive that has Debian, and the release.
+	newest=$(apt-cache pkgnames debian-installer- | grep -x 'debian-installer-[0-9]*-netboot-amd64' | sort -t - -k 3 -n | tail -n 1)
+	apt-cache policy "$newest" |
+		sed -n 's|^ *[0-9]* \(http[^ ]*\) \([^ ]*\)/main amd64 Packages$|\1 \2|p' | head -n 1 >"$apt/archive"
+	read -r uri release <"$apt/archive" || die "apt does not know where Debian's installer is from"
+	echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $uri $release main/debian-installer" >"$apt/sources"
+	cat >"$apt/conf" <<-EOF
+		APT::Architecture "amd64";
+		APT::Architectures { "amd64"; };
+		APT::Sandbox::User "root";
+		Acquire::Languages "none";
+		Dir::Etc::sourcelist "$apt/sources";
+		Dir::Etc::sourceparts "/dev/null";
+		Dir::State "$apt";
+		Dir::State::Lists "$apt/lists";
+		Dir::State::status "/dev/null";
+		Dir::Cache "$apt/cache";
+	EOF
+	(
+		export APT_CONFIG="$apt/conf"
+		say "apt-get update for the installer's components"
+		apt-get -qq update </dev/null >"$apt/log" 2>&1 || die "apt-get update failed: $(cat "$apt/log")"
+		apt-cache dumpavail >"$apt/index"
+		# shellcheck disable=SC2016 # awk's own
+		names=$(awk -v "kernel=$version" '/^Package:/ { name = $2 }
+			/^Priority: (required|important|standard)$/ { if (name !~ /-di$/ || index(name, kernel "-di")) print name }' "$apt/index")
+		say "apt-get download: components of Debian's installer for Linux $version"
+		# What is not there is left out.
+		# shellcheck disable=SC2086 # a list of words
+		(cd "$made/pool" && apt-get -qq download $names </dev/null >"$apt/log" 2>&1) || :
+	)
+	[ -e "$(echo "$made"/pool/scsi-modules-"$version"-di_*.udeb)" ] || {
+		cat "$apt/log" >&2
+		die "$uri has no scsi-modules-$version-di"
+	}
+	# A file's name in the index, by its name in the pool. apt writes a version's ':' as %3a.
+	for udeb in "$made"/pool/*.udeb; do
+		plain=$(basename "$udeb" | sed 's/_[0-9]*%3a/_/')
+		[ "$(basename "$udeb")" = "$plain" ] || mv "$udeb" "$made/pool/$plain"
+		echo "$plain"
+	done >"$apt/names"
+	awk -v RS= -v ORS='\n\n' 'NR == FNR { for (n = 1; n <= NF; n++) there[$n] = 1; next }
+		match($0, /Filename: [^\n]*/) {
+			count = split(substr($0, RSTART, RLENGTH), parts, "/")
+			if (parts[count] in there) { sub(/Filename: [^\n]*/, "Filename: pool/" parts[count]); print }
+		}' "$apt/names" "$apt/index" >"$made/Packages"
+	[ "$(grep -c '^SHA256:' "$made/Packages")" = "$(wc -l <"$apt/names")" ] || die "the index does not have the components by their names"
+	echo 1 >"$made/made-by"
+	chmod -R a+rX "$made"
+	rm -rf "$assets/components"
+	mv "$made" "$assets/components"
+	rm -rf "$apt"
+	say "components: $(find "$assets/components/pool" -name '*.udeb' | wc -l) for Debian's installer"
+}
+
 bring_kernel cloud linux-image-cloud-amd64 linux-image-virtual
 if [ "$what" = test ]; then
 	bring_kernel generic linux-image-amd64 linux-image-generic
@@ -567,4 +636,7 @@ if [ "$what" = test ]; then
 	bring_i386
 	bring_disk
 fi
-[ -z "$complete" ] || bring_mirror
+if [ -n "$complete" ]; then
+	bring_mirror
+	bring_components
+fi

@@ -95,6 +95,15 @@ pub fn mirror() -> Result<PathBuf> {
     present(folder.join("made-by")).map(|_| folder)
 }
 
+/// Components of Debian's installer: `pool/`, and their part of Debian's index, `Packages`.
+///
+/// # Errors
+/// Set-up has not downloaded them: only `tests/setup.sh install` does.
+pub fn installer_components() -> Result<PathBuf> {
+    let folder = assets_folder().join("components");
+    present(folder.join("made-by")).map(|_| folder)
+}
+
 /// A firmware image of Debian's packages seabios, qemu-system-data, ovmf and u-boot-qemu, by its
 /// file's name. SeaBIOS's folder comes first: QEMU's `bios-microvm.bin` is a link to qboot. The
 /// last two packages are unpacked, not installed.

@@ -25,6 +25,7 @@ use storage::{FileTree, LocalFile, TreePath, image};
 
 use crate::disks::program_path;
 
+mod debian;
 mod debootstrap;
 
 const TREE: &str = "current/images/netboot/debian-installer/amd64";

@@ -22,7 +22,7 @@ use crate::mmio_bus::MmioPlace;
 /// The first slot, which is also where QEMU puts the first disk: before it are the bridges, the
 /// display and the network card that QEMU has by default.
 const FIRST_SLOT: u8 = 4;
-/// The slot of the first network card, as in QEMU: guests name the card after it (`ens3`).
+/// The slot of the first network card, as in QEMU: guests name the card after it (`enp0s3`).
 const CARD_SLOT: u8 = 3;
 /// The number after the last slot of the bus, which has 32.
 const END: u8 = FIRST_SLOT + MachineKind::Pc.virtio_slots();
