@@ -262,6 +262,8 @@ struct Wire {
     input: Vec<u8>,
     filled: usize,
     out: Vec<u8>,
+    /// Bytes of `out` that the socket has.
+    written: usize,
     is_closed: bool,
 }
 
@@ -276,7 +278,7 @@ impl Wire {
     fn new(stream: UnixStream) -> Result<Self, Error> {
         stream.set_nonblocking(true)?;
         let out = Vec::with_capacity(2 * BUFFER);
-        Ok(Self { stream, input: vec![0; BUFFER], filled: 0, out, is_closed: false })
+        Ok(Self { stream, input: vec![0; BUFFER], filled: 0, out, written: 0, is_closed: false })
     }
 
     fn put(&mut self, head: &[u8], tail: &[u8]) {
@@ -284,7 +286,7 @@ impl Wire {
     }
 
     fn has_room(&self) -> bool {
-        self.out.len() < BUFFER
+        self.out.len() - self.written < BUFFER
     }
 
     /// Reads once, and hands the frames over, with where answers go. Returns whether there were any.
@@ -309,15 +311,20 @@ impl Wire {
     }
 
     fn flush(&mut self) {
-        while !self.out.is_empty() {
-            match self.stream.write(&self.out) {
-                Ok(count) => drop(self.out.drain(..count)),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+        while self.written < self.out.len() {
+            match self.stream.write(&self.out[self.written..]) {
+                Ok(count) => self.written += count,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(_) => {
                     self.is_closed = true;
                     return;
                 }
             }
+        }
+        // Moved only when that is little, so that each byte is moved about once.
+        if self.written >= self.out.len() - self.written {
+            self.out.drain(..self.written);
+            self.written = 0;
         }
     }
 
