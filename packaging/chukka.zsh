@@ -227,6 +227,7 @@ _arguments \
     '*-chardev[for isa-debugcon\: file,id=ID,path=PATH or stdio,id=ID]:BACKEND: ' \
     '*-msg[put the host'\''s time before each line of that log]:timestamp:(timestamp)' \
     '*-trace[print each fw_cfg operation, and a summary]:fw_cfg:(fw_cfg)' \
+    '*-timeline[write when each phase of the run began, and its exits\: FILE.json for Perfetto, FILE.svg; - prints a table]:FILE:_files' \
     '*-gdb[wait for gdb at tcp\:\:1234, tcp\:HOST\:PORT or unix\:PATH]:ADDRESS: ' \
     '*-s[the same as -gdb tcp\:\:1234]' \
     '*-S[do not start the guest before gdb does, or the command cont of a monitor]' \

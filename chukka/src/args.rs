@@ -51,6 +51,7 @@ mod sandbox;
 mod smbios;
 mod state;
 mod table;
+mod timeline;
 mod trace;
 mod user_network;
 mod value;
@@ -264,7 +265,7 @@ fn request(options: &Options) -> Result<Request, ArgsError> {
         rng: rng::rng(options, machine, &mut warnings)?,
         fail_on,
         pvpanic,
-        record_exits: options.json.is_some() || options.core_file.is_some(),
+        record_exits: options.wants_exits(),
     };
     let user = run_with::user(options, state.is_some())?;
     Ok(Request {
@@ -281,6 +282,7 @@ fn request(options: &Options) -> Result<Request, ArgsError> {
         user,
         pid_file: path("pidfile", options.pid_file.as_ref())?,
         core_file: path("vmcore", options.core_file.as_ref())?,
+        timeline: timeline::timeline(options)?,
         warnings,
     })
 }

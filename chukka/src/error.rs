@@ -21,6 +21,7 @@ use crate::install_state::StateError;
 use crate::networks::NetworkError;
 use crate::pid_file::PidFileError;
 use crate::reader::ReaderError;
+use crate::timeline::TimelineError;
 
 /// Anything that ends chukka with status 125, by stage.
 #[derive(Debug, Error)]
@@ -55,6 +56,9 @@ pub enum RunError {
     /// Creating the core file (`-vmcore`).
     #[error(transparent)]
     CoreFile(#[from] CoreFileError),
+    /// Creating the timeline (`-timeline`).
+    #[error(transparent)]
+    Timeline(#[from] TimelineError),
     /// Starting the guest.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -205,6 +209,7 @@ impl Hint for RunError {
             Self::Flash(error) => error.hint().map(Into::into),
             Self::PidFile(error) => Some(error.hint().into()),
             Self::CoreFile(error) => Some(error.hint().into()),
+            Self::Timeline(error) => Some(error.hint().into()),
             Self::Start(error) => error.hint(),
             Self::Stopped { .. } => None,
         }

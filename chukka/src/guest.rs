@@ -1,6 +1,7 @@
 //! One run of a guest: from a request to its end.
 
 use std::io::{self, IsTerminal};
+use std::time::Instant;
 
 use vmm::config::SerialBackend;
 use vmm::outcome::Outcome;
@@ -12,6 +13,7 @@ use crate::pid_file::PidFile;
 use crate::request::Request;
 use crate::resolve::{Purpose, Resolved};
 use crate::run_report::RunReport;
+use crate::timeline::TimelineFile;
 use crate::{cdrom, confinement, disks, flash, location_server, networks, report};
 
 /// How a run ended.
@@ -34,6 +36,7 @@ pub fn run(
     run_report: &mut RunReport,
     started: impl FnOnce(Remote),
 ) -> Result<Ended, RunError> {
+    let begun = Instant::now();
     report::warnings(&request.warnings);
     // Before anything is fetched: a disk that is in use ends the run at once.
     let disks = disks::open(&request.disks)?;
@@ -66,6 +69,9 @@ pub fn run(
     report::warnings(vm.warnings());
     let core_file = request.core_file.as_deref().map(CoreFile::create).transpose()?;
     let vm = vm.with_core_file(core_file.as_ref().map(CoreFile::handle).transpose()?);
+    let timeline = request.timeline.as_ref();
+    let timeline = timeline.map(|to| TimelineFile::create(to, &request.vm, begun)).transpose()?;
+    let vm = vm.with_timeline(timeline.as_ref().map(TimelineFile::timeline));
     let pid_file = request.pid_file.as_deref().map(PidFile::create).transpose()?;
     started(vm.remote());
     let ended = vm.run(|message| report::message(&message.to_string(), None))?;
@@ -75,6 +81,9 @@ pub fn run(
     }
     run_report.set_record(ended.record);
     let outcome = ended.outcome;
+    if let Some(timeline) = timeline {
+        timeline.finish(&outcome.to_string());
+    }
     let kept = request.disks.iter().zip(&disks).filter(|(config, _)| config.keeps_writes());
     let changes = kept.map(|(_, disk)| disk.changes()).reduce(u64::saturating_add);
     Ok(Ended { outcome, changes })

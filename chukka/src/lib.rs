@@ -15,6 +15,7 @@
 //! | [`confinement`] | what the sandbox leaves open |
 //! | [`flash`] | the flash chips with the firmware: images opened and locked |
 //! | [`guest`] | one run of a guest |
+//! | [`timeline`] | `-timeline`: a table, JSON or a picture |
 //! | [`install_state`], [`whole_file`] | an installer that is booted until it has finished; atomic writes |
 //! | [`install`] | an installation, from its start to a disk that boots |
 //! | [`commands`] | the commands: `chukka fetch`, `restart-install`, `bootloader`, `cache` |
@@ -44,4 +45,5 @@ pub mod report;
 pub mod request;
 pub mod resolve;
 pub mod run_report;
+pub mod timeline;
 pub mod whole_file;

@@ -12,6 +12,8 @@ use storage::disk::DiskOptions;
 use vmm::config::VmConfig;
 use vmm::sandbox::HostUser;
 
+use crate::timeline::TimelineConfig;
+
 /// Everything that argv decides about one run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
@@ -43,6 +45,8 @@ pub struct Request {
     pub pid_file: Option<PathBuf>,
     /// Where the guest's memory goes if it panics or hangs (`-vmcore`).
     pub core_file: Option<PathBuf>,
+    /// Where the phases of the run are written.
+    pub timeline: Option<TimelineConfig>,
     /// Options that work but are probably a mistake, one line each.
     pub warnings: Vec<String>,
 }

@@ -20,6 +20,9 @@ const PANIC: &[u8] = b"Kernel panic - not syncing";
 /// Text before [`PANIC`] on the line that ends the report.
 const PANIC_END: &[u8] = b"---[ end ";
 const REBOOT: &[u8] = b"reboot: ";
+/// The beginning and the end of the line for the first process.
+const INIT: &[u8] = b"Run /";
+const INIT_END: &[u8] = b" as init process";
 
 /// A message from the guest's kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +39,8 @@ pub enum ConsoleEvent {
     /// The kernel reported a problem that it survived, and that is watched for. Holds the report's
     /// first line.
     Problem(KernelProblem, String),
+    /// The kernel starts its first process (`run_init_process` in init/main.c).
+    Init,
     /// The kernel is restarting the machine (orderly reboot).
     Restarting,
     /// The kernel is powering the machine off (orderly shutdown).
@@ -130,6 +135,10 @@ impl PanicWatch {
         }
         if let Some((problem, start)) = self.problems.find(&self.line) {
             found(ConsoleEvent::Problem(problem, text(&self.line[start..])));
+            return true;
+        }
+        if self.line.ends_with(INIT_END) && find(&self.line, INIT).is_some() {
+            found(ConsoleEvent::Init);
             return true;
         }
         let last_words = find(&self.line, REBOOT).and_then(|start| {

@@ -19,6 +19,7 @@
 //! | [`machine`] | the list of devices; fw_cfg's items and its trace |
 //! | [`gdb`] | the server for gdb: registers, memory, breakpoints, steps |
 //! | [`core_dump`] | the guest's memory and registers as an ELF core |
+//! | [`timeline`] | the phases of a run, by its exits |
 //! | [`monitor`] | QMP and the human monitor: clients that control the run |
 //! | [`run`] | one run: boots, reboots, threads, the event loop |
 
@@ -38,3 +39,4 @@ pub mod monitor;
 pub mod outcome;
 pub mod run;
 pub mod sandbox;
+pub mod timeline;

@@ -51,6 +51,7 @@ use crate::memory::peek::Slots;
 use crate::monitor::Monitors;
 use crate::outcome::Outcome;
 use crate::sandbox::{Confined, HostUser, Sandbox};
+use crate::timeline::Timeline;
 use course::Next;
 use event_loop::{EventLoop, Policy, Sources};
 use flusher::Flusher;
@@ -279,6 +280,13 @@ impl<'a> Vm<'a> {
     #[must_use]
     pub fn with_warning(self, warning: Option<String>) -> Self {
         Self { warning, ..self }
+    }
+
+    /// Has the phases of the run recorded. Its exits have to be recorded, too:
+    /// [`VmConfig::record_exits`].
+    #[must_use]
+    pub fn with_timeline(self, timeline: Option<Timeline>) -> Self {
+        Self { notifier: self.notifier.with_timeline(timeline), ..self }
     }
 
     /// Has the guest's memory and registers written to an empty file if the run ends badly.
@@ -542,6 +550,7 @@ impl<'a> Vm<'a> {
 
     /// Creates a VM and loads the guest into memory: everything before the first instruction.
     fn boot_guest(&self, devices: &Devices) -> Result<Vec<Vcpu>, StartError> {
+        self.notifier.timeline().into_iter().for_each(Timeline::reset);
         // Read the files while KVM waits for grace periods of the host's kernel.
         let (state, vcpus) = thread::scope(|scope| {
             let load = || self.boot.load(&self.ram, &self.map, &devices.acpi, &self.smbios);

@@ -103,8 +103,17 @@ pub struct Options {
     pub json: Option<OsString>,
     /// `-vmcore`.
     pub core_file: Option<OsString>,
+    /// `-timeline`.
+    pub timeline: Option<OsString>,
     /// Options that name a QEMU device chukka does not have, such as `-vga`.
     pub absent: AbsentDevices,
+}
+
+impl Options {
+    /// Whether something is written about the vCPUs' exits.
+    pub(super) fn wants_exits(&self) -> bool {
+        self.json.is_some() || self.core_file.is_some() || self.timeline.is_some()
+    }
 }
 
 /// What to boot: the part of [`Options`] that `chukka fetch` has as well.

@@ -144,7 +144,7 @@ pub static COMMANDS: [(&str, &str); 11] = [
 
 /// Every option.
 #[rustfmt::skip]
-pub static OPTIONS: [Opt; 78] = [
+pub static OPTIONS: [Opt; 79] = [
     value("kernel", "FILE", |o, v| o.boot.kernel = Some(v), Group::Boot, &[
         "the kernel: a bzImage or a vmlinux; a path or a URL",
     ]),
@@ -331,6 +331,10 @@ pub static OPTIONS: [Opt; 78] = [
     ]),
     value("trace", "fw_cfg", |o, v| o.trace.push(v), Group::Debugging, &[
         "print each fw_cfg operation, and a summary",
+    ]),
+    value("timeline", "FILE", |o, v| o.timeline = Some(v), Group::Debugging, &[
+        "write when each phase of the run began, and its exits:",
+        "FILE.json for Perfetto, FILE.svg; - prints a table",
     ]),
     value("gdb", "ADDRESS", |o, v| o.gdb.push(v), Group::Debugging, &[
         "wait for gdb at tcp::1234, tcp:HOST:PORT or unix:PATH",

@@ -131,6 +131,7 @@ fn a_kernel_alone_gets_the_defaults() {
             user: None,
             pid_file: None,
             core_file: None,
+            timeline: None,
             warnings: Vec::new(),
             vm: VmConfig {
                 name: None,

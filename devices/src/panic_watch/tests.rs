@@ -133,3 +133,12 @@ fn survives_invalid_utf8() {
     let found = events(&[b"\xff\x00 Kernel panic - not syncing: \xff\xfe\n"]);
     assert_eq!(found, [ConsoleEvent::Panic("Kernel panic - not syncing: \u{fffd}\u{fffd}".into())]);
 }
+
+#[test]
+fn the_first_process_is_reported_and_talk_about_it_is_not() {
+    assert_eq!(events(&[b"[    1.1] Run /init as init process\r\n"]), [ConsoleEvent::Init]);
+    assert_eq!(events(&[b"Run /sbin/init as init", b" process\n"]), [ConsoleEvent::Init]);
+    for other in ["Run /init as init process: failed\n", "Re-Run /init as init process\n"] {
+        assert_eq!(events(&[other.as_bytes()]), []);
+    }
+}

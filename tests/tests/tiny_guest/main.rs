@@ -25,6 +25,8 @@ mod monitor;
 mod qemu_name;
 mod streams;
 mod through_firmware;
+#[expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+mod timeline;
 mod tools;
 #[expect(clippy::panic, reason = "helpers of tests fail as tests do")]
 mod verdicts;

@@ -18,6 +18,7 @@ use crate::kvm::core_registers::CoreRegisters;
 use crate::kvm::examine::CpuReport;
 use crate::lock::lock;
 use crate::outcome::Outcome;
+use crate::timeline::Timeline;
 
 /// Notices since the event loop last took them.
 #[derive(Debug, Default)]
@@ -68,6 +69,7 @@ pub struct Notifier {
     ended_cpus: Arc<Mutex<Vec<CpuReport>>>,
     /// The registers of those vCPUs.
     ended_registers: Arc<Mutex<Vec<CoreRegisters>>>,
+    timeline: Option<Timeline>,
 }
 
 impl Notifier {
@@ -85,6 +87,7 @@ impl Notifier {
             started: Instant::now(),
             ended_cpus: Arc::default(),
             ended_registers: Arc::default(),
+            timeline: None,
         })
     }
 
@@ -92,6 +95,18 @@ impl Notifier {
     pub fn hear(&self) {
         let time = u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX);
         self.heard.store(time.max(1), Ordering::Relaxed);
+        self.timeline.iter().for_each(Timeline::prints);
+    }
+
+    /// What the guest does is recorded, or not.
+    #[must_use]
+    pub fn with_timeline(self, timeline: Option<Timeline>) -> Self {
+        Self { timeline, ..self }
+    }
+
+    /// What records the run, if anything does.
+    pub fn timeline(&self) -> Option<&Timeline> {
+        self.timeline.as_ref()
     }
 
     /// When the guest last wrote to one of its outputs.
@@ -166,6 +181,7 @@ impl AsRawFd for Notifier {
 
 impl ConsoleEvents for Notifier {
     fn flush_soon(&self) {
+        self.timeline.iter().for_each(Timeline::prints);
         self.note(|n| n.flush = true);
     }
 
@@ -184,6 +200,7 @@ impl ConsoleEvents for Notifier {
             ConsoleEvent::Problem(kind, line) => {
                 self.note(|n| n.problem = n.problem.take().or(Some((kind, line))));
             }
+            ConsoleEvent::Init => self.timeline.iter().for_each(Timeline::starts_init),
             ConsoleEvent::Restarting | ConsoleEvent::PowerDown | ConsoleEvent::Halted => {}
         }
     }

@@ -21,6 +21,7 @@ use crate::kvm::exit_log::{Access, ExitLog};
 use crate::kvm::snapshot;
 use crate::memory::Ram;
 use crate::outcome::{CpuSnapshot, Outcome};
+use crate::timeline::Timeline;
 
 /// A vCPU and the resources its thread needs.
 #[derive(Debug)]
@@ -83,7 +84,13 @@ impl Vcpu {
         let ended = match self.log.take() {
             None => self.run_loop(|_| {}, false),
             Some(mut log) => {
-                let ended = self.run_loop(|access| log.record(access), false);
+                let timeline = self.notifier.timeline().cloned();
+                timeline.iter().for_each(Timeline::run);
+                let record = |access| {
+                    log.record(access);
+                    timeline.iter().for_each(|timeline| timeline.exit(access));
+                };
+                let ended = self.run_loop(record, false);
                 self.log = Some(log);
                 ended
             }

@@ -45,7 +45,7 @@ pub(super) fn attach(
     Ok(device)
 }
 
-/// Observes the guest's fw_cfg operations: all of them for the trace, and always those that fail
+/// Observes the guest's fw_cfg operations: all of them for the trace and the timeline, and always those that fail
 /// because the host can no longer read an item.
 fn observer(
     mut trace: Option<FwCfgTrace>,
@@ -53,6 +53,9 @@ fn observer(
     engine: Engine<GuestMemoryMmap>,
 ) -> Box<dyn Observer> {
     Box::new(move |event: &Event<'_>| {
+        if let Some(timeline) = notifier.timeline() {
+            timeline.fw_cfg(event);
+        }
         if let Some(trace) = &mut trace {
             trace.observe(event);
         }

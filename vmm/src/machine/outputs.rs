@@ -78,7 +78,11 @@ pub(super) fn trace(parts: &Parts<'_>) -> Result<Option<FwCfgTrace>, StartError>
         return Ok(None);
     }
     let stderr = io::stderr().as_fd().try_clone_to_owned().map_err(HostError::descriptors)?;
-    Ok(Some(FwCfgTrace::new(Instant::now(), sink(parts, Box::new(File::from(stderr))))))
+    let out = Box::new(File::from(stderr));
+    // The trace is not the guest's output.
+    let events = Box::new(parts.notifier.clone().with_timeline(None));
+    let sink = ConsoleSink::new(out, events, Arc::clone(parts.stopping));
+    Ok(Some(FwCfgTrace::new(Instant::now(), sink)))
 }
 
 /// Has the notifier hear of each write: a guest that never prints anything ends with a status of

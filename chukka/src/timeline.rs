@@ -1,0 +1,193 @@
+//! `-timeline`: where the phases of a run are written, and in which form.
+
+mod picture;
+mod table;
+mod trace;
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use thiserror::Error;
+use vmm::config::VmConfig;
+use vmm::timeline::{BootsBy, Timeline};
+
+use crate::report;
+
+/// The form of a timeline, by the end of its file's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// A table on standard error.
+    Table,
+    /// The Trace Event Format, which Perfetto and Chrome open.
+    Trace,
+    /// An SVG picture.
+    Picture,
+}
+
+/// Where a timeline goes (`-timeline`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TimelineConfig {
+    /// In which form.
+    pub form: Form,
+    /// The file; [`Form::Table`] has none.
+    pub path: PathBuf,
+}
+
+impl Form {
+    /// The form of a file, or of standard error for `-`.
+    #[must_use]
+    pub fn of(name: &OsStr) -> Option<Self> {
+        match Path::new(name).extension().and_then(OsStr::to_str) {
+            _ if name == "-" => Some(Self::Table),
+            Some("json") => Some(Self::Trace),
+            Some("svg") => Some(Self::Picture),
+            _ => None,
+        }
+    }
+
+    /// How a file of this form begins, by which chukka knows its own.
+    fn beginning(self) -> &'static str {
+        match self {
+            Self::Table => "",
+            Self::Trace => trace::BEGINNING,
+            Self::Picture => picture::BEGINNING,
+        }
+    }
+}
+
+/// The file cannot be made.
+#[derive(Debug, Error)]
+#[error("Cannot create the timeline '{}'", path.display())]
+pub struct TimelineError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl TimelineError {
+    /// What the user can do about it.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self.source.kind() {
+            io::ErrorKind::AlreadyExists => {
+                "chukka overwrites only timelines of the same form: use another name"
+            }
+            _ => "check that its directory exists and is writable",
+        }
+    }
+}
+
+/// A timeline that is being recorded, and its file.
+#[derive(Debug)]
+pub struct TimelineFile {
+    timeline: Timeline,
+    config: TimelineConfig,
+    by: BootsBy,
+    file: Option<File>,
+}
+
+impl TimelineFile {
+    /// Creates the file, or empties the timeline of an earlier run, before the guest starts.
+    /// `started` is when the run began.
+    ///
+    /// # Errors
+    /// It cannot be created, or it is something else.
+    pub fn create(
+        config: &TimelineConfig,
+        vm: &VmConfig,
+        started: Instant,
+    ) -> Result<Self, TimelineError> {
+        let create = || create(&config.path, config.form.beginning());
+        let file = (config.form != Form::Table).then(create).transpose();
+        let path = config.path.clone();
+        let file = file.map_err(|source| TimelineError { path, source })?;
+        let bios = vm.firmware.as_ref().map(|firmware| firmware.bios.as_deref());
+        let by = match bios {
+            None => BootsBy::Kernel,
+            Some(Some(name)) if name == "builtin" || name == "qboot" => BootsBy::Firmware,
+            Some(_) => BootsBy::Bios,
+        };
+        Ok(Self { timeline: Timeline::new(started), config: config.clone(), by, file })
+    }
+
+    /// What records the run.
+    #[must_use]
+    pub fn timeline(&self) -> Timeline {
+        self.timeline.clone()
+    }
+
+    /// Writes the timeline of a run that is over, which ended like this.
+    pub fn finish(self, end: &str) {
+        let recorded = self.timeline.finish(self.by);
+        let text = match self.config.form {
+            Form::Table => return report::plain(&table::text(&recorded)),
+            Form::Trace => trace::text(&recorded, end),
+            Form::Picture => picture::text(&recorded, end),
+        };
+        if let Some(mut file) = self.file
+            && let Err(error) = file.write_all(text.as_bytes())
+        {
+            let path = self.config.path.display();
+            report::message(&format!("Cannot write '{path}': {error}"), None);
+        }
+    }
+}
+
+/// Creates a file, or empties one that begins like this. Anything else is left alone.
+fn create(path: &Path, beginning: &str) -> io::Result<File> {
+    let file = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Ok(file);
+    }
+    let mut found = Vec::new();
+    (&file).take(beginning.len() as u64).read_to_end(&mut found)?;
+    if !found.is_empty() && found != beginning.as_bytes() {
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "it is not a timeline"));
+    }
+    (&file).rewind()?;
+    file.set_len(0)?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn only_a_timeline_of_the_same_form_is_overwritten() {
+        let directory = tempfile::tempdir().unwrap();
+        for (name, form, other) in
+            [("a.json", Form::Trace, Form::Picture), ("a.svg", Form::Picture, Form::Trace)]
+        {
+            let path = directory.path().join(name);
+            create(&path, form.beginning()).unwrap();
+            fs::write(&path, format!("{}…", form.beginning())).unwrap();
+            create(&path, form.beginning()).unwrap();
+            assert_eq!(fs::read(&path).unwrap(), b"");
+            for content in ["{\n", "<svg>", other.beginning()] {
+                fs::write(&path, content).unwrap();
+                let error = create(&path, form.beginning()).unwrap_err();
+                assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+                assert_eq!(fs::read_to_string(&path).unwrap(), content);
+            }
+        }
+    }
+
+    #[test]
+    fn the_name_decides_about_the_form() {
+        for (name, form) in [
+            ("-", Some(Form::Table)),
+            ("a/b.json", Some(Form::Trace)),
+            ("b.svg", Some(Form::Picture)),
+            ("b.txt", None),
+            ("json", None),
+            ("", None),
+        ] {
+            assert_eq!(Form::of(OsStr::new(name)), form, "{name}");
+        }
+    }
+}
