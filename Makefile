@@ -31,7 +31,7 @@ test: ## every test: units, servers, guests, the lab, costs
 test-install: ## an hour or more without KVM: Debian by debootstrap over the guest's network, then its disk boots, raw and qcow2; Debian's own installer as far as its disks
 	@sh tests/setup.sh install
 	$(CARGO) build $(PROGRAMS)
-	CHUKKA_NO_SKIP=1 $(CARGO) test --package chukka-tests --test guests installation:: -- --ignored --nocapture --test-threads 1
+	CHUKKA_NO_SKIP=1 $(CARGO) test --package chukka-tests --test guests -- installation:: pxe:: --ignored --nocapture --test-threads 1
 
 soak: ## hours, for nightly use: a million model cases, the address sanitizer, long fuzzing
 	PROPTEST_CASES=1000000 $(CARGO) test --package fw_cfg --test model

@@ -1,9 +1,13 @@
 //! Booting from the network by iPXE's boot ROM: DHCP, TFTP and HTTP by the user network.
 
+#![expect(clippy::unwrap_used, reason = "this is how a test fails")]
+
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use chukka_tests::assets;
+use chukka_tests::job::{Act, Status};
 use chukka_tests::native::Scratch;
 use chukka_tests::runner::{Guest, Runner};
 use chukka_tests::servers::http;
@@ -49,4 +53,60 @@ fn ipxe_fetches_a_script_by_tftp_and_a_program_by_http() {
     let run = runner.run(&guest.job().unwrap());
     // The reference on booting by PXE has DL = 0.
     run.assert_stdout("nbp.A").assert_exit(33);
+}
+
+/// Debian's netboot directory, laid out as in its netboot.tar.gz.
+fn netboot(scratch: &Scratch) -> Option<PathBuf> {
+    let installer = assets::or_skip(assets::installer())?;
+    let menus = assets::or_skip(assets::installer_menus())?;
+    let root = scratch.path("netboot");
+    let amd64 = root.join("debian-installer/amd64");
+    fs::create_dir_all(amd64.join("boot-screens")).unwrap();
+    fs::create_dir_all(root.join("pxelinux.cfg")).unwrap();
+    let put = |from: &Path, to: PathBuf| {
+        fs::copy(from, to).unwrap();
+    };
+    put(&installer.linux, amd64.join("linux"));
+    put(&installer.initrd, amd64.join("initrd.gz"));
+    let screens = menus.join("boot-screens");
+    for entry in fs::read_dir(&screens).unwrap() {
+        let name = entry.unwrap().file_name();
+        put(&screens.join(&name), amd64.join("boot-screens").join(&name));
+    }
+    // These are links in netboot.tar.gz.
+    put(&menus.join("pxelinux.0"), root.join("pxelinux.0"));
+    put(&screens.join("ldlinux.c32"), root.join("ldlinux.c32"));
+    put(&screens.join("syslinux.cfg"), root.join("pxelinux.cfg/default"));
+    Some(root)
+}
+
+/// By HTTP, as 35,000 packets of TFTP, each sent after the answer to the one before, take very long
+/// in the lab.
+#[test]
+#[ignore = "takes minutes in the lab: make test-install"]
+fn debian_s_netboot_directory_boots_to_the_installer_s_first_screen() {
+    let (Some(runner), Some([rom, bios])) = (Runner::get(), firmware()) else { return };
+    let scratch = Scratch::new();
+    let Some(root) = netboot(&scratch) else { return };
+    let server = http::start(&root);
+    let host = if runner.is_lab() { runner.host() } else { "10.0.3.2" };
+    let url = server.url.replacen("127.0.0.1", host, 1);
+    let nic = format!("user,net=10.0.3.0/24,bootfile={url}/pxelinux.0");
+    let pause = Duration::from_secs(5);
+    // The menu's first entry, with words added to its command line, which Tab edits. The lower right
+    // corner of the menu's box is the last of it that is drawn in one piece.
+    let guest = Guest::argv(["-m", "1G", "-nographic", "-no-reboot", "-nic", &nic])
+        .with(|job| {
+            let job = job.terminal().need(&rom).need(&bios);
+            let job = job.when_after("\u{2518}", pause, Act::Send(b"\t".into()));
+            // A keyboard's buffer has room for 15 keys.
+            [" vga=normal", " console=ttyS0", "\r"]
+                .into_iter()
+                .fold(job, |job, keys| job.when_after("", pause, Act::Send(keys.into())))
+        })
+        .when("Select a language", Act::Signal(libc::SIGTERM))
+        .timeout_secs(3600);
+    let run = runner.run_shown(&guest.job().unwrap());
+    run.assert_stdout("Select a language");
+    run.assert(run.status == Status::Signal(libc::SIGTERM), "expected it to end by SIGTERM");
 }
