@@ -207,7 +207,7 @@ _arguments \
     '*-rtc[start of the clock\: utc, localtime, 2006-06-17T16\:01\:21]:base=TIME:(base=utc base=localtime)' \
     '*-uuid[the machine'\''s UUID, for firmware and SMBIOS]:UUID: ' \
     '*-name[the guest'\''s name, shown in messages]:NAME: ' \
-    '*-drive[a disk\: file=FILE,format=raw|qcow2,if=virtio,size=20G; if=none,id=ID goes with -device virtio-blk,drive=ID; if=pflash,unit=0\: firmware code, unit=1\: variables]:file=FILE: ' \
+    '*-drive[a disk\: file=FILE,format=raw|qcow2,if=virtio,size=20G; if=none,id=ID goes with -device virtio-blk,drive=ID; on pc, if=ide\: a SATA disk, or with media=cdrom a CD; if=pflash,unit=0\: firmware code, unit=1\: variables]:file=FILE: ' \
     '*-hda[a disk; without a kernel, SeaBIOS boots it]:FILE:_files' \
     '*-hdb[the second disk]:FILE:_files' \
     '*-hdc[the third disk]:FILE:_files' \

@@ -17,6 +17,7 @@
 //! lists; `-m`, `-smp`, `-machine`, `-rtc`, `-name`, `-boot`, `-msg`, `-trace` and `-smbios type=1`
 //! are merged key by key.
 
+mod ahci;
 mod boot;
 mod called_as;
 mod cdrom;
@@ -216,13 +217,12 @@ fn request(options: &Options) -> Result<Request, ArgsError> {
     let gdb = gdb::gdb(options)?;
     let monitors = monitor::monitors(options, &serial)?;
     let flash = pflash::chips(options, machine)?;
-    let Drives { disks, cds } = drive::disks(options, machine, &mut warnings)?;
-    let cds_to_boot = cds.as_deref().unwrap_or_default();
+    let Drives { disks, cds, sata_cds, all_cds } = drive::disks(options, machine, &mut warnings)?;
     // A device that is not here is reported before the network that would be for it.
     let Devices { debugcon, debug_exit, vmcoreinfo, pc_testdev, pvpanic, lost_ticks } =
         debugcon::devices(options, &mut warnings)?;
     let cards = network::cards(options, machine)?;
-    let media = Media { flash: !flash.is_empty(), disks: &disks, cds: cds_to_boot, cards: &cards };
+    let media = Media { flash: !flash.is_empty(), disks: &disks, cds: &all_cds, cards: &cards };
     let (firmware, boot_options) =
         firmware_for(options, machine, own_option_rom, media, &mut warnings)?;
     let (fw_cfg, credentials) = strings_for_guest(options, &smbios, &mut warnings)?;
@@ -233,8 +233,8 @@ fn request(options: &Options) -> Result<Request, ArgsError> {
         uuid,
         firmware,
         boot_options,
-        disk_boot_indices: disks.iter().map(|disk| disk.boot_index).collect(),
-        cd_boot_indices: cds_to_boot.iter().map(|cd| cd.boot_index).collect(),
+        disk_boot_indices: drive::virtio_boot_indices(&disks),
+        cd_boot_indices: drive::virtio_boot_indices(cds.as_deref().unwrap_or_default()),
         card_boot_indices: cards.iter().map(|card| card.boot_index).collect(),
         fw_cfg,
         smbios,
@@ -275,6 +275,7 @@ fn request(options: &Options) -> Result<Request, ArgsError> {
         state,
         disks,
         cds,
+        sata_cds,
         cd_net: fetching::for_cds(&options.boot)?,
         cards,
         flash,

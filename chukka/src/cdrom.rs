@@ -1,5 +1,4 @@
-//! The guest's CD drives: images opened and locked, or on a server, as targets of a SCSI
-//! controller.
+//! The guest's CD drives: images opened and locked, or on a server, as SCSI targets.
 
 mod remote_cd;
 
@@ -10,7 +9,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use devices::scsi::cdrom::{CdRom, Disc};
 use devices::scsi::target::Target;
-use devices::virtio::scsi::Scsi;
 use location::remote::Net;
 use location::{Place, place};
 use storage::disk::{Disk, DiskError};
@@ -73,14 +71,16 @@ impl CdError {
 }
 
 /// Opens and locks the images, or opens them on their servers. `None`: there is to be no
-/// controller.
+/// controller for them.
 ///
 /// # Errors
 /// One cannot be used, or a process writes to it.
-pub fn open(configs: Option<&[DiskConfig]>, net: &Net) -> Result<Option<Arc<Scsi>>, CdError> {
-    let Some(configs) = configs else { return Ok(None) };
-    let targets = configs.iter().map(|config| target(config, net)).collect::<Result<_, _>>()?;
-    Ok(Some(Arc::new(Scsi::new(targets))))
+pub fn open(
+    configs: Option<&[DiskConfig]>,
+    net: &Net,
+) -> Result<Option<Vec<Arc<Target>>>, CdError> {
+    let open = |configs: &[DiskConfig]| configs.iter().map(|config| target(config, net)).collect();
+    configs.map(open).transpose()
 }
 
 fn target(config: &DiskConfig, net: &Net) -> Result<Arc<Target>, CdError> {

@@ -58,8 +58,7 @@ pub fn of(request: &Request) -> Option<Sandbox> {
         asks_for_names |= boot.files.places().any(|place| !matches!(place, Place::Local(_)));
     }
     // A CD on a server is read as the guest asks, if need be by a new connection.
-    let cds = request.cds.iter().flatten();
-    asks_for_names |= cds.map(|cd| place::url(&cd.path)).any(|place| {
+    asks_for_names |= request.all_cds().map(|cd| place::url(&cd.path)).any(|place| {
         matches!(
             place,
             Some(Ok(Place::Http(_) | Place::Ftp(_) | Place::Tftp(_) | Place::Nfs { .. }))

@@ -6,10 +6,10 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use devices::virtio::block::{
-    Action, Block, BlockBackend, BlockEvent, BlockObserver, BlockOptions, Operation,
+use devices::disk::{
+    Action, BlockBackend, BlockEvent, BlockObserver, Disk, DiskOptions, Operation,
 };
-use storage::disk::{Disk, DiskError, DiskFormat, Examined};
+use storage::disk::{Disk as DiskImage, DiskError, DiskFormat, Examined};
 use vm_memory::VolatileSlice;
 
 use crate::report;
@@ -19,7 +19,7 @@ use crate::request::DiskConfig;
 ///
 /// # Errors
 /// One cannot be used, or is in use.
-pub fn open(configs: &[DiskConfig]) -> Result<Vec<Arc<Block>>, DiskError> {
+pub fn open(configs: &[DiskConfig]) -> Result<Vec<Arc<Disk>>, DiskError> {
     configs.iter().map(|config| disk(config).map(Arc::new)).collect()
 }
 
@@ -50,7 +50,7 @@ pub fn examine(config: &DiskConfig) -> Result<Planned, DiskError> {
         return Ok(Planned { format, size, is_new: true, warning: None, _image: None });
     }
     let (path, backing) = (&config.path, config.backing.as_deref());
-    let image = Disk::examine(path, config.options, backing)?;
+    let image = DiskImage::examine(path, config.options, backing)?;
     let (format, size) = (image.format, image.size);
     let warning = config.size.and_then(|wanted| other_size(path, wanted, size));
     Ok(Planned { format, size, is_new: false, warning, _image: Some(image) })
@@ -61,25 +61,24 @@ fn format_of_new(config: &DiskConfig) -> DiskFormat {
     config.options.format.unwrap_or_else(|| DiskFormat::for_name(&config.path))
 }
 
-fn disk(config: &DiskConfig) -> Result<Block, DiskError> {
+fn disk(config: &DiskConfig) -> Result<Disk, DiskError> {
     let name = config.path.display().to_string();
     if let Some(size) = config.size {
         create(config, size)?;
     }
-    let disk = Disk::open_over(&config.path, config.options, config.backing.as_deref())?;
+    let disk = DiskImage::open_over(&config.path, config.options, config.backing.as_deref())?;
     if let Some(why) = disk.unlocked() {
         report::warnings([format!(
             "the disk {name} cannot be locked ({why}): keep other programs away from it"
         )]);
     }
-    let options = BlockOptions {
+    let options = DiskOptions {
         serial: config.serial.clone(),
-        queues: 1,
         write_cache: config.options.cache.has_write_cache(),
         errors: config.errors,
         observer: reports(name),
     };
-    Ok(Block::new(Box::new(Image(disk)), options))
+    Ok(Disk::new(Box::new(Image(disk)), options))
 }
 
 /// A warning if an image that exists has another size than the user asked for.
@@ -127,7 +126,7 @@ fn reports(name: String) -> BlockObserver {
 
 /// An image as the device wants it.
 #[derive(Debug)]
-struct Image(Disk);
+struct Image(DiskImage);
 
 impl BlockBackend for Image {
     fn len(&self) -> u64 {

@@ -1,8 +1,10 @@
 //! One run of a guest: from a request to its end.
 
 use std::io::{self, IsTerminal};
+use std::sync::Arc;
 use std::time::Instant;
 
+use devices::virtio::scsi::Scsi;
 use vmm::config::SerialBackend;
 use vmm::outcome::Outcome;
 use vmm::run::{Remote, Vm};
@@ -14,7 +16,7 @@ use crate::request::Request;
 use crate::resolve::{Purpose, Resolved};
 use crate::run_report::RunReport;
 use crate::timeline::TimelineFile;
-use crate::{cdrom, confinement, disks, flash, location_server, networks, report};
+use crate::{cdrom, confinement, disks, flash, location_server, networks, report, sata};
 
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +43,7 @@ pub fn run(
     // Before anything is fetched: a disk that is in use ends the run at once.
     let disks = disks::open(&request.disks)?;
     let cd_drives = cdrom::open(request.cds.as_deref(), &request.cd_net)?;
+    let sata = sata::drives(request, &disks)?;
     let server = location_server::open(request)?;
     let cards = networks::open(&request.cards, server.as_ref())?;
     let flash = flash::open(&request.flash)?;
@@ -60,8 +63,9 @@ pub fn run(
     let advice = is_watched.then(|| Resolved::advice(resolved.as_ref(), &request.vm));
     let vm = Vm::new(&request.vm, resolved.map(|resolved| resolved.boot), flash)?;
     let vm = vm
-        .with_disks(disks.clone())
-        .with_cd_drives(cd_drives)
+        .with_disks(sata::virtio_disks(request, &disks))
+        .with_cd_drives(cd_drives.map(|targets| Arc::new(Scsi::new(targets))))
+        .with_ahci(sata)
         .with_cards(cards)
         .with_advice(advice)
         .with_warning(silent);

@@ -45,5 +45,6 @@ pub mod report;
 pub mod request;
 pub mod resolve;
 pub mod run_report;
+pub mod sata;
 pub mod timeline;
 pub mod whole_file;

@@ -61,7 +61,7 @@ pub fn text(request: &Request, state: Option<&str>) -> Result<String, RunError> 
     let (machine, memory) = (config.machine.name(), Size(config.memory));
     line(&mut text, "boots", &how);
     line(&mut text, "machine", &format!("{machine}, {memory} of memory, {} {cpus}", config.cpus));
-    let (count, cards) = (request.disks.len(), request.cards.len());
+    let (count, cards) = (request.virtio_disks(), request.cards.len());
     let others = usize::from(request.cds.is_some()) + usize::from(config.rng.is_some());
     run::check_places(config.machine, count, others, cards)?;
     let mut disk_warnings = Vec::new();
@@ -71,11 +71,11 @@ pub fn text(request: &Request, state: Option<&str>) -> Result<String, RunError> 
         line(&mut text, "disk", &described(config, disk));
         disk_warnings.extend(disk.warning.clone());
     }
-    if let Some(cds) = &request.cds {
-        cdrom::open(Some(cds), &request.cd_net)?;
-        for cd in cds {
-            line(&mut text, "CD", &format!("'{}'", cdrom::shown(&cd.path).display()));
-        }
+    for cds in [&request.cds, &request.sata_cds] {
+        cdrom::open(cds.as_deref(), &request.cd_net)?;
+    }
+    for cd in request.all_cds() {
+        line(&mut text, "CD", &format!("'{}'", cdrom::shown(&cd.path).display()));
     }
     networks::open(&request.cards, location_server::open(request)?.as_ref())?;
     for card in &request.cards {

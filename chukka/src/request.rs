@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use devices::virtio::block::ErrorPolicy;
+use devices::disk::ErrorPolicy;
 use location::Place;
 use location::fetch::Settings;
 use location::menu::Choice;
@@ -28,6 +28,9 @@ pub struct Request {
     pub disks: Vec<DiskConfig>,
     /// The guest's CD drives, likewise; `None` without a controller for them.
     pub cds: Option<Vec<DiskConfig>>,
+    /// The CD drives of the SATA controller; `None` without that controller. Its disks are among
+    /// [`Self::disks`].
+    pub sata_cds: Option<Vec<DiskConfig>>,
     /// How servers with a CD are talked to.
     pub cd_net: Net,
     /// The disk that `-bootdisk` names. The guest gets it unless it is among `disks`:
@@ -80,6 +83,22 @@ pub struct DiskConfig {
     pub serial: String,
     /// Its position in the firmware's boot order, from 0.
     pub boot_index: Option<u32>,
+    /// Its port of the SATA controller, from 0; `None` if it is a virtio disk, or a CD on the SCSI
+    /// controller.
+    pub sata_port: Option<u8>,
+}
+
+impl Request {
+    /// All CDs, on either controller.
+    pub fn all_cds(&self) -> impl Iterator<Item = &DiskConfig> {
+        self.cds.iter().chain(&self.sata_cds).flatten()
+    }
+
+    /// How many of the disks are virtio disks.
+    #[must_use]
+    pub fn virtio_disks(&self) -> usize {
+        self.disks.iter().filter(|disk| disk.sata_port.is_none()).count()
+    }
 }
 
 impl DiskConfig {

@@ -74,7 +74,7 @@ impl RunReport {
             None => "flash".into(),
         });
         let boot = resolved.map(|resolved| &resolved.boot);
-        let disks = request.disks.iter().chain(request.cds.iter().flatten());
+        let disks = request.disks.iter().chain(request.all_cds());
         self.ran = json!({
             "name": vm.name,
             "kernel": boot.map(|boot| text(boot.kernel.file().path())),

@@ -17,6 +17,8 @@
 //! | [`pflash`]: firmware and its variables | memory-mapped | – | JEDEC JESD68.01 and JEP137 |
 //! | [`virtio`]: disks, CD drives | memory-mapped | – | OASIS virtio 1.2 |
 //! | [`scsi`]: CD drives | – | – | SPC-4, SBC-3, MMC-6 |
+//! | [`ahci`]: SATA controller | memory-mapped | – | AHCI 1.3.1 |
+//! | [`ata`]: its disks and CD drives | – | – | ATA8-ACS |
 //! | [`pci`]: configuration, host bridge, ISA bridge | 0xcf8 to 0xcff | – | PCI 3.0; Intel 82441FX and 82371SB |
 //!
 //! A device implements [`vm_device::MutDevicePio`], so that an `Arc<Mutex<Device>>` can be
@@ -56,7 +58,10 @@
 
 pub mod acpi_pm;
 pub mod acpi_pm_timer;
+pub mod ahci;
+pub mod ata;
 pub mod boot_order;
+pub mod buffers;
 mod calendar;
 pub mod clock;
 pub mod cmos;
@@ -64,6 +69,7 @@ pub mod console;
 pub mod debug_exit;
 pub mod debugcon;
 pub mod device;
+pub mod disk;
 pub mod exit;
 pub mod fw_cfg;
 pub mod i8042;

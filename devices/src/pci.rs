@@ -14,7 +14,7 @@
 //! | [`function`] | what a function is: 256 bytes, some of them writable |
 //! | [`host_bridge`], [`isa_bridge`] | the two bridges of the machine `pc` |
 //! | [`bar`] | registers in memory, where the guest places them |
-//! | [`msix`] | interrupts by messages |
+//! | [`msi`], [`msix`] | interrupts by messages |
 //! | [`pirq`] | interrupts by pins |
 //! | [`description`], [`interrupt_links`] | the host bridge and the interrupt pins in the DSDT |
 //!
@@ -31,5 +31,6 @@ pub mod function;
 pub mod host_bridge;
 pub mod interrupt_links;
 pub mod isa_bridge;
+pub mod msi;
 pub mod msix;
 pub mod pirq;

@@ -1,5 +1,6 @@
 //! The machine: its list of devices, with their ports and interrupt lines.
 
+pub mod ahci;
 pub mod cards;
 mod chipset;
 pub mod disks;
@@ -128,8 +129,9 @@ impl Devices {
         };
         let mut slots = Slots::new(connections, PciBoard::new(parts, &irq_chip)?);
         let cards = Cards::new(parts.cards, &mut slots)?;
-        let disks =
-            Disks::new(parts.disks, &mut slots)?.with_cd_drives(parts.cd_drives, &mut slots)?;
+        let disks = Disks::new(parts.disks, &mut slots)?
+            .with_cd_drives(parts.cd_drives, &mut slots)?
+            .with_ahci(parts.ahci, &mut slots)?;
         let entropy = Entropy::new(config.rng, &mut slots)?;
         chipset::attach(&mut list, parts, slots.into_board())?;
 
@@ -143,8 +145,7 @@ impl Devices {
             .collect();
         let acpi = AcpiTables::build(&power.acpi, &described);
         let trace = outputs::trace(parts)?;
-        let mut boot_paths = disks.boot_paths(&config.disk_boot_indices);
-        boot_paths.extend(disks.cd_boot_paths(&config.cd_boot_indices));
+        let mut boot_paths = disks.boot_paths(&config.disk_boot_indices, &config.cd_boot_indices);
         boot_paths.extend(cards.boot_paths(&config.card_boot_indices));
         let fw_cfg = fw_cfg::attach(&mut list, parts, &acpi, &boot_paths, trace.clone())?;
 

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use devices::virtio::block::Block;
+use devices::disk::Disk;
 use devices::virtio::scsi::Scsi;
 use event_manager::{EventManager, SubscriberId, SubscriberOps};
 use firmware::payload::Payload;
@@ -42,6 +42,7 @@ use crate::kvm::vcpu::{self, Vcpu};
 use crate::kvm::vcpu_state;
 use crate::kvm::{self, KvmError};
 use crate::machine::Devices;
+use crate::machine::ahci::AhciDrive;
 use crate::machine::cards::CardConfig;
 use crate::machine::items;
 use crate::machine::parts::Parts;
@@ -183,8 +184,9 @@ pub struct Vm<'a> {
     stop: Arc<AtomicBool>,
     notifier: Notifier,
     warnings: Vec<String>,
-    disks: Vec<Arc<Block>>,
+    disks: Vec<Arc<Disk>>,
     cd_drives: Option<Arc<Scsi>>,
+    ahci: Option<Vec<AhciDrive>>,
     cards: Vec<CardConfig>,
     sandbox: Option<Sandbox>,
     /// Whose rights the process has while the guest runs; `None`: those it was started with.
@@ -250,6 +252,7 @@ impl<'a> Vm<'a> {
             disks,
             cards,
             cd_drives: None,
+            ahci: None,
             sandbox: None,
             user: None,
             advice: None,
@@ -260,7 +263,7 @@ impl<'a> Vm<'a> {
 
     /// Gives the guest disks, in this order.
     #[must_use]
-    pub fn with_disks(self, disks: Vec<Arc<Block>>) -> Self {
+    pub fn with_disks(self, disks: Vec<Arc<Disk>>) -> Self {
         Self { disks, ..self }
     }
 
@@ -299,6 +302,12 @@ impl<'a> Vm<'a> {
     #[must_use]
     pub fn with_cd_drives(self, cd_drives: Option<Arc<Scsi>>) -> Self {
         Self { cd_drives, ..self }
+    }
+
+    /// Gives the guest a SATA controller with these drives.
+    #[must_use]
+    pub fn with_ahci(self, ahci: Option<Vec<AhciDrive>>) -> Self {
+        Self { ahci, ..self }
     }
 
     /// What another thread can use to end the run.
@@ -541,6 +550,7 @@ impl<'a> Vm<'a> {
             smbios: &self.smbios,
             disks: &self.disks,
             cd_drives: self.cd_drives.as_ref(),
+            ahci: self.ahci.as_deref(),
             cards: &self.cards,
             coalesce: self.config.coalesced_console && coalesced::is_supported(&self.kvm),
             notifier: &self.notifier,

@@ -1,6 +1,7 @@
 //! `-debugcon`, `-chardev`, `-device`, `-global`: the debug console in QEMU's three spellings, and
 //! the other devices that are there to be asked for.
 
+use super::ahci;
 use super::cdrom;
 use super::debug_exit::debug_exit;
 use super::drive;
@@ -12,7 +13,7 @@ use super::value::{Pair, RawPair, integer, raw, raw_pairs};
 use vmm::config::{DEBUGCON_PORT, DebugExit, Debugcon, LostTicks, SerialBackend};
 
 /// The devices of `-device`.
-pub(super) const DEVICES: &str = "virtio-blk, virtio-scsi, scsi-cd, virtio-net, virtio-rng, isa-debugcon, isa-debug-exit, pc-testdev, pvpanic and vmcoreinfo";
+pub(super) const DEVICES: &str = "virtio-blk, virtio-scsi, scsi-cd, ahci, ide-hd, ide-cd, virtio-net, virtio-rng, isa-debugcon, isa-debug-exit, pc-testdev, pvpanic and vmcoreinfo";
 
 /// What `-device` and its relatives ask for.
 #[derive(Debug, Default)]
@@ -261,6 +262,7 @@ fn device(
         }
         // Read with the drives and networks they attach.
         Some(name) if drive::DEVICES.contains(&name) || cdrom::is_device(name) => Ok(()),
+        Some(name) if ahci::is_device(name) => Ok(()),
         Some(name) if network::DEVICES.contains(&name) || rng::DEVICES.contains(&name) => Ok(()),
         Some(name) if network::OTHER_CARDS.contains(&name) => {
             let hint = "use -device virtio-net,netdev=ID";
@@ -268,16 +270,11 @@ fn device(
             Err(ArgsError::unsupported(format!("-device {name}"), why, hint))
         }
         Some(
-            name @ ("ide-hd" | "ide-drive" | "scsi-hd" | "scsi-disk" | "ahci" | "ich9-ahci"
-            | "nvme" | "lsi" | "megasas" | "usb-storage"),
+            name @ ("ide-drive" | "scsi-hd" | "scsi-disk" | "nvme" | "lsi" | "megasas"
+            | "usb-storage"),
         ) => {
             let hint = "use -device virtio-blk,drive=ID; the guest sees the disk as /dev/vda";
-            let why = "chukka has virtio-blk disks only";
-            Err(ArgsError::unsupported(format!("-device {name}"), why, hint))
-        }
-        Some(name @ "ide-cd") => {
-            let hint = "use -device scsi-cd,drive=ID; the guest sees the CD as /dev/sr0";
-            let why = "chukka has SCSI CD drives only";
+            let why = "chukka has virtio and SATA disks only";
             Err(ArgsError::unsupported(format!("-device {name}"), why, hint))
         }
         Some(name @ ("floppy" | "isa-fdc")) => {

@@ -1,6 +1,6 @@
 //! `werror=` and `rerror=`: what follows when a disk's image cannot be written or read.
 
-use devices::virtio::block::{ErrorPolicy, OnError};
+use devices::disk::{ErrorPolicy, OnError};
 
 use super::error::ArgsError;
 use super::value::Pair;

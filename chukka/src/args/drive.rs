@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use devices::virtio::block::OnError;
+use devices::disk::OnError;
 use location::Place;
 use storage::disk::{CacheMode, DiskFormat, DiskOptions};
 use vmm::config::MachineKind;
 
+use super::ahci::Sata;
 use super::cdrom::Controller;
 use super::disk_errors;
 use super::drive_interface::{self, Interface, OldDisk};
@@ -32,6 +33,10 @@ pub(super) struct Drives {
     pub disks: Vec<DiskConfig>,
     /// The CD drives; `None` without a controller for them.
     pub cds: Option<Vec<DiskConfig>>,
+    /// The CD drives of the SATA controller; `None` without that controller.
+    pub sata_cds: Option<Vec<DiskConfig>>,
+    /// The CDs of both.
+    pub all_cds: Vec<DiskConfig>,
 }
 
 /// A `-drive` or `-hda`.
@@ -47,6 +52,25 @@ pub(super) struct Drive {
 }
 
 impl Drive {
+    /// Its `index=`.
+    pub fn index(&self) -> Option<u32> {
+        self.index
+    }
+
+    /// How messages show it.
+    pub fn shown(&self) -> String {
+        format!("-{}", self.shown)
+    }
+
+    /// Checks that it can be a SATA drive: ATA has no disks that cannot be written to.
+    pub fn check_sata(&self) -> Result<(), ArgsError> {
+        if self.is_cd || !self.disk.options.read_only {
+            return Ok(());
+        }
+        let hint = "use snapshot=on, if=virtio, or media=cdrom for a CD";
+        Err(ArgsError::unsupported(self.shown(), "a SATA disk cannot be read-only", hint))
+    }
+
     /// The drive with a CD in it, which is never written to.
     ///
     /// # Errors
@@ -117,36 +141,31 @@ pub(super) fn disks(
             DriveArg::Drive(value) => drive(value.as_bytes(), machine)?,
             DriveArg::Hd(name, path) => hd(name, path)?,
         };
-        if drive.id.is_some() && drives.iter().any(|other: &Drive| other.id == drive.id) {
-            let given = format!("-drive id={}", drive.id.unwrap_or_default());
-            return Err(ArgsError::bad(given, "each id once"));
-        }
-        let same =
-            |other: &&Drive| other.interface == drive.interface && other.index == drive.index;
-        if let Some(other) = drive.index.and_then(|_| drives.iter().find(same)) {
-            let expected = format!("another index than -{}", other.shown);
-            let error = ArgsError::bad(format!("-{}", drive.shown), expected);
-            return Err(match drive.is_cd {
-                true => error.with_hint("for another CD drive: -drive file=FILE,media=cdrom"),
-                false => error,
-            });
-        }
+        check_other_drives(&drive, &drives)?;
         drives.push(drive);
     }
     let (old_cds, old): (Vec<_>, Vec<_>) =
         take_old(&mut drives).into_iter().partition(|(_, drive)| drive.is_cd);
+    let (mut sata_drives, drives): (Vec<_>, Vec<_>) =
+        drives.into_iter().partition(|drive| drive.interface == Interface::Sata);
+    let mut sata = Sata::default();
+    sata.attach_all(&mut sata_drives)?;
     let (mut disks, named): (Vec<_>, Vec<_>) =
         drives.into_iter().partition(|drive| drive.interface == Interface::Virtio);
-    let taken = disks.iter().filter_map(|drive| drive.id.clone()).collect();
+    let attached = disks.iter().chain(&sata_drives);
+    let taken = attached.filter_map(|drive| drive.id.clone()).collect();
     let mut named = Named { drives: named, taken };
     let mut cds: Vec<_> = old_cds.into_iter().map(|(_, drive)| drive).collect();
     let mut controller = Controller::default();
     for given in raw(&options.devices) {
         controller.read(given, machine)?;
+        sata.read(given, machine)?;
     }
     for given in raw(&options.devices) {
         if let Some(disk) = device(given, machine, &mut named)? {
             disks.push(disk);
+        } else if let Some(drive) = sata.drive(given, machine, &mut named)? {
+            sata_drives.push(drive);
         } else if let Some(cd) = controller.drive(given, cds.len(), &mut named)? {
             cds.push(cd);
         }
@@ -168,15 +187,46 @@ pub(super) fn disks(
             index: *index,
         })
         .collect();
-    warnings.extend(drive_interface::check(&shown, !disks.is_empty(), cmdline)?);
+    let (sata_cds, sata_disks): (Vec<_>, Vec<_>) =
+        sata_drives.into_iter().partition(|drive| drive.is_cd);
+    let others = if disks.is_empty() { sata_disks.first().map(|_| "SATA") } else { Some("virtio") };
+    warnings.extend(drive_interface::check(&shown, others, cmdline)?);
     disks.extend(old.into_iter().map(|(_, drive)| drive));
+    disks.extend(sata_disks);
     let mut disks: Vec<_> = disks.into_iter().map(|drive| drive.disk).collect();
     if options.snapshot {
         disks.iter_mut().for_each(|disk| disk.options.snapshot = true);
     }
     let cds: Vec<_> = cds.into_iter().map(|drive| drive.disk).collect();
     let cds = (controller.is_given || !cds.is_empty()).then_some(cds);
-    Ok(Drives { disks, cds })
+    let sata_cds =
+        sata.is_there().then(|| sata_cds.into_iter().map(|cd| cd.disk).collect::<Vec<_>>());
+    let all_cds = cds.iter().chain(&sata_cds).flatten().cloned().collect();
+    Ok(Drives { disks, cds, sata_cds, all_cds })
+}
+
+/// Checks that no two drives have the same id or place.
+fn check_other_drives(drive: &Drive, others: &[Drive]) -> Result<(), ArgsError> {
+    if drive.id.is_some() && others.iter().any(|other| other.id == drive.id) {
+        let given = format!("-drive id={}", drive.id.as_deref().unwrap_or_default());
+        return Err(ArgsError::bad(given, "each id once"));
+    }
+    let same = |other: &&Drive| other.interface == drive.interface && other.index == drive.index;
+    if let Some(other) = drive.index.and_then(|_| others.iter().find(same)) {
+        let expected = format!("another index than -{}", other.shown);
+        let error = ArgsError::bad(format!("-{}", drive.shown), expected);
+        return Err(match drive.is_cd {
+            true => error.with_hint("for another CD drive: -drive file=FILE,media=cdrom"),
+            false => error,
+        });
+    }
+    Ok(())
+}
+
+/// The boot indices of those that are not SATA drives.
+pub(super) fn virtio_boot_indices(drives: &[DiskConfig]) -> Vec<Option<u32>> {
+    let virtio = drives.iter().filter(|drive| drive.sata_port.is_none());
+    virtio.map(|drive| drive.boot_index).collect()
 }
 
 /// The disk that `-bootdisk` names, if it is a path of this host.
@@ -230,7 +280,7 @@ fn drive(given: &[u8], machine: MachineKind) -> Result<Drive, ArgsError> {
         match pair.key.as_str() {
             "file" => path = Some(pair.path(option)?),
             "id" => id = Some(pair.text(option)?.value(option)?.to_owned()),
-            "if" => interface = drive_interface::interface(&pair.text(option)?)?,
+            "if" => interface = drive_interface::interface(&pair.text(option)?, machine)?,
             "index" => index = Some(self::index(&pair.text(option)?, machine)?),
             "serial" => disk.serial = pair_text(&pair, option)?,
             "size" => disk.size = Some(disk_size(&pair.text(option)?)?),

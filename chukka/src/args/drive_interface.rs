@@ -1,12 +1,16 @@
 //! What a disk is attached to: virtio, or what scripts say that only have IDE or SCSI disks in
 //! mind.
 //!
-//! All disks are virtio disks here. A `-hda`, and a `-drive` with `if=ide`, `if=scsi` or no `if=`,
-//! becomes one too, with a warning that says what the guest calls it. Where that would break a
-//! script in silence, it is refused: a kernel that is told `root=/dev/sda1` would wait for a disk
-//! that never comes, and beside disks with `if=virtio` the names would be other ones than in QEMU.
+//! A `-hda`, and a `-drive` with `if=scsi` or no `if=`, is a virtio disk here, with a warning that
+//! says what the guest calls it: it is the fastest, and nearly every guest has the drivers. `if=ide`
+//! says what is meant, and is a SATA disk on pc; on microvm, which cannot have one, it is a virtio
+//! disk too. Where a virtio disk would break a script in silence, it is refused: a kernel that is
+//! told `root=/dev/sda1` would wait for a disk that never comes, and beside other disks the names
+//! would be other ones than in QEMU.
 
 use std::path::Path;
+
+use vmm::config::MachineKind;
 
 use super::error::ArgsError;
 use super::value::Pair;
@@ -17,6 +21,8 @@ use crate::disk_names::{OldName, disk_name};
 pub(super) enum Interface {
     /// As a virtio disk.
     Virtio,
+    /// As a SATA drive.
+    Sata,
     /// By a `-device`.
     None,
     /// As an IDE or SCSI disk in QEMU.
@@ -24,13 +30,14 @@ pub(super) enum Interface {
 }
 
 /// `if=`.
-pub(super) fn interface(pair: &Pair) -> Result<Interface, ArgsError> {
+pub(super) fn interface(pair: &Pair, machine: MachineKind) -> Result<Interface, ArgsError> {
     let (why, hint) = match pair.value("drive")? {
         "virtio" => return Ok(Interface::Virtio),
         "none" => return Ok(Interface::None),
+        "ide" if machine == MachineKind::Pc => return Ok(Interface::Sata),
         "ide" | "scsi" => return Ok(Interface::Old),
         "floppy" => ("chukka has no floppy drive", "leave it out"),
-        "sd" | "mtd" | "xen" => ("chukka has virtio disks only", "use if=virtio"),
+        "sd" | "mtd" | "xen" => ("chukka has virtio and SATA disks only", "use if=virtio"),
         _ => return Err(ArgsError::bad(pair.shown("drive"), "virtio, none, ide or scsi")),
     };
     Err(ArgsError::unsupported(pair.shown("drive"), why, hint))
@@ -51,25 +58,26 @@ pub(super) struct OldDisk<'a> {
 /// it.
 ///
 /// # Errors
-/// The guest has other disks too (`has_others`), or its kernel is told such a disk's name.
+/// The guest has other disks too (`others` says of which kind), or its kernel is told such a disk's
+/// name.
 pub(super) fn check(
     disks: &[OldDisk<'_>],
-    has_others: bool,
+    others: Option<&str>,
     cmdline: &[u8],
 ) -> Result<Option<String>, ArgsError> {
     let Some(first) = disks.first() else { return Ok(None) };
-    if has_others {
-        let given = format!("-{} beside a virtio disk", first.shown);
-        let why = "all of chukka's disks are virtio disks, and the guest would find them under \
-                   other names than in QEMU";
+    if let Some(kind) = others {
+        let given = format!("-{} beside a {kind} disk", first.shown);
+        let why = "it is a virtio disk here, and the guest would find the disks under other names \
+                   than in QEMU";
         let hint = "give each disk if=virtio, in the order in which the guest is to find them: \
-                    /dev/vda, /dev/vdb, …";
+                    /dev/vda, /dev/vdb, …; or, with -machine pc, if=ide: /dev/sda, /dev/sdb, …";
         return Err(ArgsError::unsupported(given, why, hint));
     }
     if let Some(old) = OldName::find(cmdline) {
         let at = disks.iter().position(|disk| disk.index == old.index).filter(|_| old.is_ide);
         let at = at.unwrap_or(usize::try_from(old.index).unwrap_or(0));
-        let why = "all of chukka's disks are virtio disks: the guest has no such device";
+        let why = "the disks are virtio disks here: the guest has no such device";
         return Err(ArgsError::unsupported(
             format!("-append {}", old.word),
             why,

@@ -266,6 +266,7 @@ pub static OPTIONS: [Opt; 79] = [
     value("drive", "file=FILE", |o, v| o.drives.push(DriveArg::Drive(v)), Group::Machine, &[
         "a disk: file=FILE,format=raw|qcow2,if=virtio,size=20G;",
         "if=none,id=ID goes with -device virtio-blk,drive=ID;",
+        "on pc, if=ide: a SATA disk, or with media=cdrom a CD;",
         "if=pflash,unit=0: firmware code, unit=1: variables",
     ]),
     value("hda", "FILE", |o, v| o.drives.push(DriveArg::Hd("hda", v)), Group::Machine, &[

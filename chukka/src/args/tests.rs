@@ -1,3 +1,4 @@
+mod ahci;
 mod cdrom;
 mod console;
 mod cpu;
@@ -124,6 +125,7 @@ fn a_kernel_alone_gets_the_defaults() {
             disks: Vec::new(),
             cards: Vec::new(),
             cds: None,
+            sata_cds: None,
             cd_net: Net { idle: Duration::from_secs(10), retries: 1, ..Net::default() },
             boot_disk: None,
             flash: Vec::new(),

@@ -6,10 +6,9 @@
 
 use thiserror::Error;
 use virtio_queue::desc::split::Descriptor;
-use vm_memory::{
-    ByteValued, Bytes, GuestAddress, GuestMemory, GuestMemoryBackend, GuestMemoryMmap, Permissions,
-    VolatileSlice,
-};
+use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
+
+use crate::buffers::{Segment, slice};
 
 /// The longest indirect table that is read, in descriptors. QEMU has the same limit
 /// (`VIRTQUEUE_MAX_SIZE`); Linux makes tables of no more than the queue's size.
@@ -47,15 +46,6 @@ pub enum ChainError {
     /// More than 4 GiB.
     #[error("a chain has more than 4 GiB")]
     TooLarge,
-}
-
-/// A buffer of a chain: guest-physical address and length in bytes. It need not be in memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Segment {
-    /// Where it begins.
-    pub at: GuestAddress,
-    /// Bytes.
-    pub len: u32,
 }
 
 /// Where descriptors are.
@@ -157,117 +147,6 @@ impl Chain {
             self.readable += usize::from(!is_writable);
         }
         Ok(())
-    }
-}
-
-/// A buffer where the host has it. `None`: it is not in memory, or extends beyond a region of it.
-/// [`GuestMemory::get_slices`] finds those that do, and takes several times as long.
-pub(super) fn slice(
-    memory: &GuestMemoryMmap,
-    at: GuestAddress,
-    len: u32,
-) -> Option<VolatileSlice<'_>> {
-    GuestMemoryBackend::get_slice(memory, at, usize::try_from(len).ok()?).ok()
-}
-
-/// Writes a value to memory. `None`: part of it is not in memory.
-pub(super) fn put<T: ByteValued>(
-    memory: &GuestMemoryMmap,
-    at: GuestAddress,
-    value: T,
-) -> Option<()> {
-    let len = u32::try_from(size_of::<T>()).ok()?;
-    match slice(memory, at, len) {
-        Some(slice) => slice.write_obj(value, 0).ok(),
-        None => memory.write_obj(value, at).ok(),
-    }
-}
-
-/// Buffers of a chain where the host has them.
-#[derive(Debug, Default)]
-pub struct Buffers<'a> {
-    slices: Vec<VolatileSlice<'a>>,
-    len: usize,
-}
-
-impl<'a> Buffers<'a> {
-    /// Finds buffers in memory, for reading or writing. `None`: part of them is not in memory.
-    pub fn new(
-        memory: &'a GuestMemoryMmap,
-        segments: &[Segment],
-        access: Permissions,
-    ) -> Option<Self> {
-        let mut buffers = Self { slices: Vec::with_capacity(segments.len()), len: 0 };
-        for segment in segments {
-            let len = usize::try_from(segment.len).ok()?;
-            if let Some(slice) = slice(memory, segment.at, segment.len) {
-                buffers.len = buffers.len.checked_add(len)?;
-                buffers.slices.push(slice);
-                continue;
-            }
-            for slice in GuestMemory::get_slices(memory, segment.at, len, access).ok()? {
-                let slice = slice.ok()?;
-                buffers.len = buffers.len.checked_add(slice.len())?;
-                buffers.slices.push(slice);
-            }
-        }
-        Some(buffers)
-    }
-
-    /// Bytes.
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Whether there are no bytes.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// The pieces, in order.
-    pub fn slices(&self) -> &[VolatileSlice<'a>] {
-        &self.slices
-    }
-
-    /// Keeps the first `at` bytes, and returns the rest. `None`: there are fewer; nothing has
-    /// changed.
-    pub fn split_off(&mut self, at: usize) -> Option<Self> {
-        let rest_len = self.len.checked_sub(at)?;
-        let (mut keep, mut index) = (at, 0);
-        while let Some(slice) = self.slices.get(index).filter(|slice| slice.len() <= keep) {
-            keep -= slice.len();
-            index += 1;
-        }
-        let mut rest = self.slices.split_off(index);
-        if keep > 0
-            && let Some(first) = rest.first_mut()
-        {
-            let (head, tail) = first.split_at(keep).ok()?;
-            self.slices.push(head);
-            *first = tail;
-        }
-        self.len = at;
-        Some(Self { slices: rest, len: rest_len })
-    }
-
-    /// Copies bytes out, as many as both have, and returns how many.
-    pub fn copy_to(&self, to: &mut [u8]) -> usize {
-        let mut done = 0;
-        for slice in &self.slices {
-            done += slice.copy_to(&mut to[done..]);
-        }
-        done
-    }
-
-    /// Copies bytes in, as many as both have, and returns how many.
-    pub fn copy_from(&self, from: &[u8]) -> usize {
-        let mut done = 0;
-        for slice in &self.slices {
-            let count = slice.len().min(from.len() - done);
-            slice.copy_from(&from[done..done + count]);
-            done += count;
-        }
-        done
     }
 }
 

@@ -19,9 +19,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use virtio_bindings::virtio_net as bindings;
 use vm_memory::{GuestMemoryMmap, Permissions};
 
-use super::chain::{Buffers, Chain};
+use super::chain::Chain;
 use super::device::{VirtioDevice, read_bytes};
 use super::requests::Requests;
+use crate::buffers::Buffers;
 pub use virtio_bindings::virtio_ids::VIRTIO_ID_NET;
 
 pub use header::{HEADER_SIZE, Offload, Segments, TcpVersion, decode, encode};

@@ -9,7 +9,8 @@ use virtio_bindings::virtio_ring::VRING_AVAIL_F_NO_INTERRUPT;
 use virtio_queue::{Queue, QueueOwnedT, QueueT};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
-use super::chain::{Chain, Table, put};
+use super::chain::{Chain, Table};
+use crate::buffers::put;
 
 /// How long answers may wait for their interrupt while there are more requests. It is checked after
 /// each one: where each takes longer, so that waiting would matter, none waits for the next.

@@ -5,8 +5,9 @@ use std::fmt::Debug;
 use virtio_bindings::virtio_ids::VIRTIO_ID_RNG;
 use vm_memory::{GuestMemoryMmap, Permissions};
 
-use super::chain::{Buffers, Chain};
+use super::chain::Chain;
 use super::device::{VirtioDevice, read_bytes};
+use crate::buffers::Buffers;
 
 /// Descriptors of the queue, as QEMU has it (hw/virtio/virtio-rng.c).
 const QUEUE_SIZE: u16 = 8;

@@ -10,11 +10,12 @@ use vm_device::MutDeviceMmio;
 use vm_device::bus::MmioAddress;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap, Permissions};
 
-use super::chain::{Buffers, Chain};
+use super::chain::Chain;
 use super::device::{QueueNotifier, VirtioDevice};
 use super::mmio::VirtioMmio;
 use super::pci::{self, VirtioPci};
 use super::state::VirtioState;
+use crate::buffers::Buffers;
 use crate::irq::{CountingLine, LevelLine, RecordingSender};
 use crate::pci::bar::MemoryBars;
 use crate::pci::function::PciFunction;

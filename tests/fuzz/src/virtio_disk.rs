@@ -9,7 +9,8 @@
 use std::sync::{Arc, Mutex};
 
 use arbitrary::{Arbitrary, Result, Unstructured};
-use devices::virtio::block::{Block, BlockBackend, BlockOptions, ErrorPolicy};
+use devices::disk::{BlockBackend, Disk, DiskOptions, ErrorPolicy};
+use devices::virtio::block::Block;
 use vm_memory::{Bytes, GuestAddress, VolatileSlice};
 
 use crate::virtio::{Access, Guest, TransportKind};
@@ -189,11 +190,10 @@ pub fn run(input: &Input) -> Reached {
     let options = input.options;
     let bytes = (0..SECTORS * SECTOR).map(|at| (at / SECTOR) as u8 ^ 0x5a).collect();
     let medium = Medium { bytes: Arc::new(Mutex::new(bytes)), read_only: options & 2 != 0 };
-    let block = Block::new(
+    let disk = Disk::new(
         Box::new(medium.clone()),
-        BlockOptions {
+        DiskOptions {
             serial: SERIAL.into(),
-            queues: 1,
             write_cache: options & 16 != 0,
             // A model of a medium that never fails needs no policy.
             errors: ErrorPolicy::default(),
@@ -201,7 +201,7 @@ pub fn run(input: &Input) -> Reached {
         },
     );
     let kind = if options & 1 == 0 { TransportKind::Mmio } else { TransportKind::Pci };
-    let guest = Guest::new(Arc::new(block), kind);
+    let guest = Guest::new(Arc::new(Block::new(Arc::new(disk), 1)), kind);
     let mut machine =
         Machine { guest, medium, options, pending: Vec::new(), reached: Reached::default() };
     for operation in &input.operations {

@@ -50,7 +50,7 @@ fn booting_from_what_is_not_there_is_refused() {
 #[test]
 fn a_kernel_that_would_wait_for_another_disk_is_refused() {
     refused(&["-hda", "disk.raw", "-append", "root=/dev/sda1"])
-        .says("-append root=/dev/sda1: all of chukka's disks are virtio disks")
+        .says("-append root=/dev/sda1: the disks are virtio disks here")
         .hints("say root=/dev/vda1");
 }
 

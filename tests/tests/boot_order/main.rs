@@ -3,6 +3,7 @@
 
 mod network;
 mod remote_cd;
+mod sata;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

@@ -68,10 +68,10 @@ const RUN: [(&str, &str); 14] = [
          -drive if=virtio,id=hd,file=root.img,format=raw",
     ),
     (
-        "tuxrun with a disk, root=/dev/vda",
+        "tuxrun with a disk",
         "-cpu Nehalem -machine q35 -nographic -net nic,model=virtio,macaddr=52:54:00:12:34:58 -net user -m 4G \
          -monitor none -no-reboot -smp 2 -kernel vmlinuz \
-         -append 'console=ttyS0,115200 rootwait root=/dev/vda debug' -drive file=root.img,if=ide,format=raw",
+         -append 'console=ttyS0,115200 rootwait root=/dev/sda debug' -drive file=root.img,if=ide,format=raw",
     ),
     (
         "syzkaller, virtio-net and root=/dev/vda",
@@ -89,11 +89,11 @@ const RUN: [(&str, &str); 14] = [
 
 /// Command lines that name what is not here, each with what chukka says about it.
 const REFUSED: [(&str, &str, &str); 10] = [
-    ("boot-utils", "-device virtio-scsi-pci -device scsi-hd,drive=d", "virtio-blk disks only"),
+    ("boot-utils", "-device virtio-scsi-pci -device scsi-hd,drive=d", "virtio and SATA disks only"),
     ("kvm-unit-tests", "-device pci-testdev", "does not have this device"),
     ("wireguard", "-machine microvm,accel=kvm,acpi=off", "acpi=on"),
     (
-        "tuxrun with a disk",
+        "tuxrun with a disk, on microvm",
         "-drive file=root.img,if=ide,format=raw -append root=/dev/sda",
         "virtio disks",
     ),

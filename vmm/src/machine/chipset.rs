@@ -8,13 +8,13 @@ use devices::pci::bar::MemoryWindow;
 use devices::pci::bus::{Devfn, PciBus};
 use devices::pci::config::PciConfigPorts;
 use devices::pci::description::{MEMORY_WINDOW_LAST, PciDescription};
+use devices::pci::function::PciFunction;
 use devices::pci::interrupt_links::InterruptLinks;
 use devices::pci::isa_bridge::{self, IsaBridge};
 use devices::pci::pirq::{self, PirqRouter};
 use devices::pci::{self, host_bridge};
 use devices::piix4_pm;
 use devices::reset_control::{self, ResetControl};
-use devices::virtio::pci::VirtioPci;
 use firmware::{MemoryMap, layout};
 
 use super::irq::IrqChip;
@@ -67,13 +67,18 @@ impl PciBoard {
         self.router.pin(place)
     }
 
-    /// Does for a function what firmware would do, if there is none.
+    /// Does for the function at `place` what firmware would do, if there is none: `preset` places
+    /// its BARs in the window and sets its interrupt line, and returns false without room.
     ///
     /// # Errors
     /// There is no room for its BARs.
-    pub fn preset(&mut self, function: &mut VirtioPci, place: Devfn) -> Result<(), DeviceError> {
+    pub fn preset(
+        &mut self,
+        place: Devfn,
+        preset: impl FnOnce(&mut MemoryWindow, u8) -> bool,
+    ) -> Result<(), DeviceError> {
         let irq = pirq::ROUTES[usize::from(pirq::pirq(place))];
-        let fits = self.window.as_mut().is_none_or(|window| function.preset(window, irq));
+        let fits = self.window.as_mut().is_none_or(|window| preset(window, irq));
         if fits { Ok(()) } else { Err(DeviceError::NoSlot) }
     }
 
@@ -81,10 +86,10 @@ impl PciBoard {
     ///
     /// # Errors
     /// The slot is taken.
-    pub fn add(
+    pub fn add<F: PciFunction + 'static>(
         &mut self,
         place: Devfn,
-        function: Arc<Mutex<VirtioPci>>,
+        function: Arc<Mutex<F>>,
     ) -> Result<(), DeviceError> {
         Ok(self.bus.add(place, Box::new(function))?)
     }

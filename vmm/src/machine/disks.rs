@@ -1,5 +1,5 @@
-//! The guest's disks and CD drives: virtio-blk devices, a virtio-scsi controller, and a thread for
-//! each queue that serves it.
+//! The guest's disks and CD drives: virtio-blk devices, a virtio-scsi controller, a SATA controller,
+//! and a thread for each queue or port that serves it.
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -10,26 +10,29 @@ use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 use acpi_tables::Aml;
+use devices::disk::Disk;
 use devices::virtio::block::Block;
 use devices::virtio::scsi::Scsi;
-use devices::virtio::state::VirtioState;
 use kvm_ioctls::VmFd;
 use vmm_sys_util::epoll::{ControlOperation, Epoll, EpollEvent, EventSet};
 use vmm_sys_util::eventfd::EventFd;
 
+use super::ahci::{AhciController, AhciDrive};
 use super::virtio::{Plugged, Slots};
 use crate::error::{DeviceError, StartError};
 use crate::host::notices::Notifier;
 use crate::lock::lock;
 use crate::outcome::Outcome;
 
+/// Queues of a virtio disk.
+const QUEUES: u16 = 1;
 /// How long a disk waits before it tries a request again that its backend could not do.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// A disk of the machine.
+/// A virtio disk of the machine.
 #[derive(Debug)]
-struct Disk {
-    block: Arc<Block>,
+struct VirtioDisk {
+    disk: Arc<Disk>,
     device: Plugged,
 }
 
@@ -37,10 +40,11 @@ struct Disk {
 /// machine resets them.
 #[derive(Debug, Default)]
 pub struct Disks {
-    disks: Vec<Disk>,
+    disks: Vec<VirtioDisk>,
     /// The controller of the CD drives.
     cd_drives: Option<Plugged>,
-    /// How many queues hold requests that their backends cannot do yet.
+    ahci: Option<AhciController>,
+    /// How many queues and ports hold requests that their backends cannot do yet.
     waiting: Arc<AtomicUsize>,
     stop: Arc<AtomicBool>,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -51,17 +55,17 @@ impl Disks {
     ///
     /// # Errors
     /// There are more than there are `slots`, or the host is out of descriptors.
-    pub fn new(blocks: &[Arc<Block>], slots: &mut Slots) -> Result<Self, StartError> {
-        let (wanted, limit) = (blocks.len(), slots.free());
+    pub fn new(disks: &[Arc<Disk>], slots: &mut Slots) -> Result<Self, StartError> {
+        let (wanted, limit) = (disks.len(), slots.free());
         if wanted > limit {
             let machine = slots.machine();
             return Err(DeviceError::TooManyDisks { wanted, limit, machine }.into());
         }
-        let plug = |block: &Arc<Block>| {
-            let device = slots.plug(Arc::<Block>::clone(block))?;
-            Ok(Disk { block: Arc::clone(block), device })
+        let plug = |disk: &Arc<Disk>| {
+            let device = slots.plug(Arc::new(Block::new(Arc::clone(disk), QUEUES)))?;
+            Ok(VirtioDisk { disk: Arc::clone(disk), device })
         };
-        let disks = blocks.iter().map(plug).collect::<Result<_, StartError>>()?;
+        let disks = disks.iter().map(plug).collect::<Result<_, StartError>>()?;
         Ok(Self { disks, ..Self::default() })
     }
 
@@ -79,6 +83,21 @@ impl Disks {
         Ok(Self { cd_drives, ..self })
     }
 
+    /// Gives the machine a SATA controller, if it is to have one.
+    ///
+    /// # Errors
+    /// The machine has no place for it, or the host is out of descriptors.
+    pub fn with_ahci(
+        self,
+        drives: Option<&[AhciDrive]>,
+        slots: &mut Slots,
+    ) -> Result<Self, StartError> {
+        let (connections, board) = slots.connections();
+        let controller = |drives| AhciController::new(drives, connections, board);
+        let ahci = drives.map(controller).transpose()?;
+        Ok(Self { ahci, ..self })
+    }
+
     /// The virtio devices.
     fn devices(&self) -> impl Iterator<Item = &Plugged> {
         self.disks.iter().map(|disk| &disk.device).chain(&self.cd_drives)
@@ -89,17 +108,19 @@ impl Disks {
         self.disks.iter().map(|disk| format!("{}/disk@0,0", disk.device.path()))
     }
 
-    /// The disks to boot from: those with a boot index in `indices`, which has one entry for each
-    /// disk, and the paths by which SeaBIOS knows them (`bootprio_find_mmio_device` and
-    /// `bootprio_find_pci_device`, src/boot.c).
-    pub fn boot_paths(&self, indices: &[Option<u32>]) -> Vec<(u32, String)> {
-        let paths = self.paths();
-        indices.iter().zip(paths).filter_map(|(index, path)| Some(((*index)?, path))).collect()
+    /// The disks and CD drives to boot from: those with a boot index in `disks` or `cds`, which have
+    /// one entry for each, or one of their own, and the paths by which SeaBIOS knows them
+    /// (`bootprio_find_mmio_device` and `bootprio_find_pci_device`, src/boot.c).
+    pub fn boot_paths(&self, disks: &[Option<u32>], cds: &[Option<u32>]) -> Vec<(u32, String)> {
+        let disks = disks.iter().zip(self.paths());
+        let disks = disks.filter_map(|(index, path)| Some(((*index)?, path)));
+        let on_ahci = self.ahci.iter().flat_map(AhciController::boot_paths);
+        disks.chain(self.cd_boot_paths(cds)).chain(on_ahci).collect()
     }
 
-    /// The CD drives to boot from, likewise (`bootprio_find_scsi_mmio_device` and
+    /// The CD drives of the SCSI controller (`bootprio_find_scsi_mmio_device` and
     /// `bootprio_find_scsi_device`): drives are targets, from 0.
-    pub fn cd_boot_paths(&self, indices: &[Option<u32>]) -> Vec<(u32, String)> {
+    fn cd_boot_paths(&self, indices: &[Option<u32>]) -> Vec<(u32, String)> {
         let Some(controller) = self.cd_drives.as_ref().map(Plugged::path) else {
             return Vec::new();
         };
@@ -128,34 +149,50 @@ impl Disks {
         let running = Running(self);
         for (index, device) in self.devices().enumerate() {
             for (queue, wake) in (0..).zip(device.wakes()) {
-                let server = Server {
-                    state: Arc::clone(device.state()),
-                    queue,
-                    wake: Arc::clone(wake),
-                    waiting: Arc::clone(&self.waiting),
-                    notifier: notifier.clone(),
-                    stop: Arc::clone(&self.stop),
-                };
-                let notifier = notifier.clone();
-                let name = format!("disk{index}.{queue}");
-                let thread = Builder::new().name(name).spawn(move || {
-                    // A panic in here is a defect of chukka's, and the guest would wait for ever.
-                    let served = catch_unwind(AssertUnwindSafe(|| server.run()));
-                    if served.is_err() {
-                        let ended = Outcome::Defect("a disk's thread");
-                        notifier.note(|n| n.ended = n.ended.take().or(Some(ended)));
-                    }
-                })?;
-                lock(&self.threads).push(thread);
+                let state = Arc::clone(device.state());
+                let serve = Box::new(move || state.serve(queue));
+                self.start_thread(format!("disk{index}.{queue}"), serve, wake, notifier)?;
             }
         }
+        for (serve, wake) in self.ahci.iter().flat_map(AhciController::services) {
+            self.start_thread("sata".into(), serve, &wake, notifier)?;
+        }
         Ok(running)
+    }
+
+    /// Starts a thread that serves a queue or port whenever it is woken.
+    fn start_thread(
+        &self,
+        name: String,
+        serve: Box<dyn Fn() -> bool + Send>,
+        wake: &Arc<EventFd>,
+        notifier: &Notifier,
+    ) -> io::Result<()> {
+        let server = Server {
+            serve,
+            wake: Arc::clone(wake),
+            waiting: Arc::clone(&self.waiting),
+            notifier: notifier.clone(),
+            stop: Arc::clone(&self.stop),
+        };
+        let notifier = notifier.clone();
+        let thread = Builder::new().name(name).spawn(move || {
+            // A panic in here is a defect of chukka's, and the guest would wait for ever.
+            let served = catch_unwind(AssertUnwindSafe(|| server.run()));
+            if served.is_err() {
+                let ended = Outcome::Defect("a disk's thread");
+                notifier.note(|n| n.ended = n.ended.take().or(Some(ended)));
+            }
+        })?;
+        lock(&self.threads).push(thread);
+        Ok(())
     }
 
     /// The reset of the machine, while no vCPU runs: returns once the requests in service are
     /// answered, and those that waited are given up.
     pub fn reset(&self) {
         self.devices().for_each(Plugged::reset);
+        self.ahci.iter().for_each(AhciController::reset);
         self.wake();
     }
 
@@ -168,7 +205,8 @@ impl Disks {
     }
 
     fn wake(&self) {
-        for wake in self.devices().flat_map(Plugged::wakes) {
+        let ports = self.ahci.iter().flat_map(AhciController::wakes);
+        for wake in self.devices().flat_map(Plugged::wakes).chain(ports) {
             let _ = wake.write(1);
         }
     }
@@ -181,7 +219,8 @@ impl Disks {
             // One that has panicked has been reported.
             let _ = thread.join();
         }
-        self.disks.iter().for_each(|disk| disk.block.flush());
+        self.disks.iter().for_each(|disk| disk.disk.finish());
+        self.ahci.iter().for_each(AhciController::finish);
     }
 }
 
@@ -196,10 +235,10 @@ impl Drop for Running<'_> {
     }
 }
 
-/// What a queue's thread does.
+/// What the thread of a queue or port does.
 struct Server {
-    state: Arc<VirtioState>,
-    queue: u16,
+    /// Serves requests until there are none, and returns whether one is held.
+    serve: Box<dyn Fn() -> bool + Send>,
     wake: Arc<EventFd>,
     waiting: Arc<AtomicUsize>,
     notifier: Notifier,
@@ -207,7 +246,7 @@ struct Server {
 }
 
 impl Server {
-    /// Serves the queue whenever it is notified, and for as long as it holds requests now and then.
+    /// Serves requests whenever it is woken, and for as long as one is held now and then.
     fn run(&self) {
         let mut holds = false;
         while !self.stop.load(Ordering::SeqCst) {
@@ -216,7 +255,7 @@ impl Server {
             }
             // It fails only when interrupted.
             if holds || self.wake.read().is_ok() {
-                let held = std::mem::replace(&mut holds, self.state.serve(self.queue));
+                let held = std::mem::replace(&mut holds, (self.serve)());
                 self.tell(held, holds);
             }
         }
@@ -257,7 +296,7 @@ mod tests {
     use std::ops::Range;
     use std::sync::atomic::AtomicUsize;
 
-    use devices::virtio::block::{BlockBackend, BlockEvent, BlockOptions, ErrorPolicy, OnError};
+    use devices::disk::{BlockBackend, BlockEvent, DiskOptions, ErrorPolicy, OnError};
     use vm_memory::{GuestAddress, GuestMemoryMmap, VolatileSlice};
 
     use super::super::virtio::{Connections, check_room};
@@ -306,9 +345,8 @@ mod tests {
         let (backend, errors) = (Counting::default(), Arc::<AtomicUsize>::default());
         let block = || {
             let errors = Arc::clone(&errors);
-            let options = BlockOptions {
+            let options = DiskOptions {
                 serial: String::new(),
-                queues: 1,
                 write_cache: true,
                 errors: ErrorPolicy { read: OnError::Report, write: OnError::Report },
                 observer: Box::new(move |event| {
@@ -316,7 +354,7 @@ mod tests {
                     errors.fetch_add(1, Ordering::SeqCst);
                 }),
             };
-            Arc::new(Block::new(Box::new(backend.clone()), options))
+            Arc::new(Disk::new(Box::new(backend.clone()), options))
         };
         let blocks: Vec<_> = (0..count).map(|_| block()).collect();
         let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), 0x1000)]).unwrap();

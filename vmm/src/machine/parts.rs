@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use devices::virtio::block::Block;
+use devices::disk::Disk;
 use devices::virtio::scsi::Scsi;
 use firmware::MemoryMap;
 use firmware::smbios::SmbiosTables;
@@ -11,6 +11,7 @@ use firmware::smbios::SmbiosTables;
 use crate::boot::Boot;
 use crate::config::VmConfig;
 use crate::host::notices::Notifier;
+use crate::machine::ahci::AhciDrive;
 use crate::machine::cards::CardConfig;
 use crate::memory::Ram;
 
@@ -28,9 +29,11 @@ pub struct Parts<'a> {
     /// The SMBIOS tables.
     pub smbios: &'a SmbiosTables,
     /// The guest's disks.
-    pub disks: &'a [Arc<Block>],
+    pub disks: &'a [Arc<Disk>],
     /// The controller of its CD drives.
     pub cd_drives: Option<&'a Arc<Scsi>>,
+    /// The drives of its SATA controller; `None` without one.
+    pub ahci: Option<&'a [AhciDrive]>,
     /// The guest's network cards.
     pub cards: &'a [CardConfig],
     /// Whether KVM can collect writes to consoles, and may.

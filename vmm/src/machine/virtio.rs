@@ -87,6 +87,16 @@ impl Slots {
         }
     }
 
+    /// What devices are connected to, and the board of a machine with PCI, for a device that has a
+    /// place of its own.
+    pub fn connections(&mut self) -> (&Connections, Option<&mut PciBoard>) {
+        let board = match &mut self.free {
+            Free::Mmio(_) => None,
+            Free::Pci(slots) => Some(slots.board()),
+        };
+        (&self.connections, board)
+    }
+
     /// The board with the functions on it, for a machine with PCI.
     pub fn into_board(self) -> Option<PciBoard> {
         match self.free {

@@ -129,7 +129,7 @@ fn devices_that_are_not_there_are_refused_by_name() {
         refusal(&["-device", "virtio-balloon-pci,id=r"]),
         (
             "-device virtio-balloon-pci: chukka does not have this device".into(),
-            "chukka's devices are virtio-blk, virtio-scsi, scsi-cd, virtio-net, virtio-rng, isa-debugcon, isa-debug-exit, pc-testdev, pvpanic and vmcoreinfo".into()
+            "chukka's devices are virtio-blk, virtio-scsi, scsi-cd, ahci, ide-hd, ide-cd, virtio-net, virtio-rng, isa-debugcon, isa-debug-exit, pc-testdev, pvpanic and vmcoreinfo".into()
         )
     );
     assert_eq!(

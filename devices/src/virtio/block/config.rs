@@ -3,7 +3,8 @@
 
 use virtio_bindings::virtio_blk as bindings;
 
-use super::{QUEUE_SIZE, SECTOR};
+use super::QUEUE_SIZE;
+use crate::disk::SECTOR;
 use crate::virtio::device::read_bytes;
 
 /// Bytes of the configuration space, up to the fields of WRITE_ZEROES.

@@ -1,16 +1,14 @@
 //! What a disk does with a request (virtio 1.2, 5.2.6). Where the specification leaves a choice it
 //! is QEMU's (hw/block/virtio-blk.c).
 
-use std::io;
-use std::ops::Range;
-use std::sync::atomic::Ordering;
-
 use virtio_bindings::virtio_blk as bindings;
 use vm_memory::{GuestMemoryMmap, Permissions};
 
 use super::config::MAX_RANGE;
-use super::{Action, Block, Operation, SECTOR, SERIAL_SIZE};
-use crate::virtio::chain::{Buffers, Chain, slice};
+use super::{Block, SERIAL_SIZE};
+use crate::buffers::{Buffers, slice};
+use crate::disk::{Ending, Operation, SECTOR};
+use crate::virtio::chain::Chain;
 
 /// Bytes of `struct virtio_blk_outhdr`: type and priority, 32 bits each, and the sector, 64 bits.
 const HEADER_SIZE: usize = 16;
@@ -38,6 +36,16 @@ impl Status {
             Self::IoError => Some(1),
             Self::Unsupported => Some(2),
             Self::Held => None,
+        }
+    }
+}
+
+impl From<Ending> for Status {
+    fn from(ending: Ending) -> Self {
+        match ending {
+            Ending::Done => Self::Ok,
+            Ending::Failed => Self::IoError,
+            Ending::Held => Self::Held,
         }
     }
 }
@@ -101,7 +109,7 @@ impl Block {
         match data.kind {
             bindings::VIRTIO_BLK_T_IN => self.read(&data),
             bindings::VIRTIO_BLK_T_OUT => self.write(&data),
-            bindings::VIRTIO_BLK_T_FLUSH => self.finish(Operation::Flush, self.backend.flush()),
+            bindings::VIRTIO_BLK_T_FLUSH => self.disk.flush().into(),
             bindings::VIRTIO_BLK_T_GET_ID => self.tell_serial(&data),
             bindings::VIRTIO_BLK_T_DISCARD if self.has(bindings::VIRTIO_BLK_F_DISCARD) => {
                 self.change_range(&data, Operation::Discard)
@@ -117,11 +125,11 @@ impl Block {
 
     fn read(&self, data: &Data<'_>) -> Status {
         let buffers = &data.to_driver;
-        match self.range(data.sector, buffers.len() as u64) {
+        match self.disk.range(data.sector, buffers.len() as u64) {
             // Data where there is nothing to read into is a driver's mistake, and no reason to
             // answer that all is well.
             Some(range) if data.from_driver.is_empty() => {
-                self.finish(Operation::Read, self.backend.read(buffers.slices(), range.start))
+                self.disk.read(buffers.slices(), range.start).into()
             }
             _ => Status::IoError,
         }
@@ -129,10 +137,9 @@ impl Block {
 
     fn write(&self, data: &Data<'_>) -> Status {
         let buffers = &data.from_driver;
-        match self.range(data.sector, buffers.len() as u64) {
-            Some(range) if data.to_driver.is_empty() && !self.backend.is_read_only() => {
-                let written = self.backend.write(buffers.slices(), range.start);
-                self.finish_write(Operation::Write, written)
+        match self.disk.range(data.sector, buffers.len() as u64) {
+            Some(range) if data.to_driver.is_empty() => {
+                self.disk.write(buffers.slices(), range.start, self.is_write_back()).into()
             }
             _ => Status::IoError,
         }
@@ -140,7 +147,7 @@ impl Block {
 
     fn tell_serial(&self, data: &Data<'_>) -> Status {
         let mut id = [0; SERIAL_SIZE];
-        for (to, from) in id.iter_mut().zip(self.options.serial.bytes()) {
+        for (to, from) in id.iter_mut().zip(self.disk.serial().bytes()) {
             *to = from;
         }
         data.to_driver.copy_from(&id[..data.to_driver.len().min(SERIAL_SIZE)]);
@@ -164,49 +171,15 @@ impl Block {
         if flags & !known != 0 {
             return Status::Unsupported;
         }
-        let range = self.range(sector, u64::from(count) * SECTOR).filter(|_| count <= MAX_RANGE);
-        let Some(range) = range.filter(|_| !self.backend.is_read_only()) else {
+        let range = self.disk.range(sector, u64::from(count) * SECTOR);
+        let Some(range) = range.filter(|_| count <= MAX_RANGE) else {
             return Status::IoError;
         };
-        let changed = match operation {
-            Operation::Discard => self.backend.discard(range),
-            _ => self.backend.write_zeroes(range, flags & FLAG_UNMAP != 0),
+        let write_back = self.is_write_back();
+        let ending = match operation {
+            Operation::Discard => self.disk.discard(range, write_back),
+            _ => self.disk.write_zeroes(range, flags & FLAG_UNMAP != 0, write_back),
         };
-        self.finish_write(operation, changed)
-    }
-
-    /// The byte range of a request. `None` if it is not whole sectors, or beyond the end.
-    fn range(&self, sector: u64, len: u64) -> Option<Range<u64>> {
-        let start = sector.checked_mul(SECTOR)?;
-        let end = start.checked_add(len)?;
-        let capacity = self.backend.len() / SECTOR * SECTOR;
-        (len.is_multiple_of(SECTOR) && end <= capacity).then_some(start..end)
-    }
-
-    /// A write is answered once it is durable, unless there is a write cache.
-    fn finish_write(&self, operation: Operation, written: io::Result<()>) -> Status {
-        if written.is_ok() && operation == Operation::Write {
-            self.changes.fetch_add(1, Ordering::Relaxed);
-        }
-        match self.finish(operation, written) {
-            Status::Ok if !self.is_write_back() => {
-                self.finish(Operation::Flush, self.backend.flush())
-            }
-            status => status,
-        }
-    }
-
-    fn finish(&self, operation: Operation, done: io::Result<()>) -> Status {
-        let Err(error) = done else { return Status::Ok };
-        let action = self.options.errors.action(operation, &error);
-        let was_waiting = action == Action::Hold && self.is_waiting.swap(true, Ordering::SeqCst);
-        if !was_waiting {
-            self.tell_failure(operation, &error, action);
-        }
-        match action {
-            Action::Report => Status::IoError,
-            Action::Ignore => Status::Ok,
-            Action::Hold => Status::Held,
-        }
+        ending.into()
     }
 }

@@ -1,9 +1,13 @@
+use std::io;
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use virtio_bindings::virtio_mmio as register;
+use vm_memory::VolatileSlice;
 
 use super::super::testing::{Driver, INDIRECT, INDIRECT_DESC, RAM, TABLE, VERSION_1, WRITE};
 use super::*;
+use crate::disk::{BlockBackend, BlockEvent, DiskOptions, ErrorPolicy, OnError, Operation};
 use crate::virtio::device::VirtioDevice;
 
 const SECTORS: u64 = 64;
@@ -132,9 +136,8 @@ impl Bench {
     ) -> Self {
         let errors = Arc::<Mutex<Vec<String>>>::default();
         let noted = Arc::clone(&errors);
-        let options = BlockOptions {
+        let options = DiskOptions {
             serial: "chukka-1".into(),
-            queues: 1,
             write_cache,
             errors: policy,
             observer: Box::new(move |event| {
@@ -146,7 +149,7 @@ impl Bench {
                 });
             }),
         };
-        let device = Arc::new(Block::new(Box::new(disk.clone()), options));
+        let device = Arc::new(Block::new(Arc::new(Disk::new(Box::new(disk.clone()), options)), 1));
         let driver = Driver::started(device, VERSION_1 | features, 16);
         Self { driver, disk, errors }
     }
@@ -227,14 +230,13 @@ fn the_configuration_space_is_that_of_struct_virtio_blk_config() {
 #[test]
 fn offers_what_the_access_allows() {
     let offered = |disk, queues| {
-        let options = BlockOptions {
+        let options = DiskOptions {
             serial: String::new(),
-            queues,
             write_cache: true,
             errors: ErrorPolicy::default(),
             observer: Box::new(|_| {}),
         };
-        Block::new(Box::new(disk), options).features()
+        Block::new(Arc::new(Disk::new(Box::new(disk), options)), queues).features()
     };
     let common = 0b1110_0100_0110;
     assert_eq!(offered(writable(), 1), 0b0110_0000_0000_0000 | common & !0x20);

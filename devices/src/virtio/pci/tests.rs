@@ -3,9 +3,10 @@ use std::sync::Mutex;
 use vm_memory::Bytes;
 use vm_memory::{GuestAddress, Permissions};
 
-use super::super::chain::{Buffers, Chain};
+use super::super::chain::Chain;
 use super::super::testing::{AVAILABLE, DESCRIPTORS, Notified, USED, VERSION_1, WRITE, memory};
 use super::*;
+use crate::buffers::Buffers;
 use crate::irq::{MsiMessage, RecordingLine, RecordingSender};
 use crate::pci::function::PciFunction;
 use crate::pci::function::tests::{read, write};

@@ -8,7 +8,8 @@
 use vm_memory::{GuestMemoryMmap, Permissions};
 
 use super::{Response, Scsi};
-use crate::virtio::chain::{Buffers, Chain};
+use crate::buffers::Buffers;
+use crate::virtio::chain::Chain;
 
 /// Types of requests: `VIRTIO_SCSI_T_*`.
 const TASK_MANAGEMENT: u32 = 0;

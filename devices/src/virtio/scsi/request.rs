@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use vm_memory::{GuestMemoryMmap, Permissions};
 
 use super::{Response, Scsi};
+use crate::buffers::Buffers;
 use crate::scsi::Reply;
 use crate::scsi::cdb::Cdb;
 use crate::scsi::sense::Sense;
 use crate::scsi::target::Target;
-use crate::virtio::chain::{Buffers, Chain};
+use crate::virtio::chain::Chain;
 
 /// Bytes of `struct virtio_scsi_req_cmd` before the command: address and tag, 64 bits each, and
 /// attribute, priority and CRN, 8 bits each.

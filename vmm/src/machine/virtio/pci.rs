@@ -44,6 +44,10 @@ impl Slots {
         END.saturating_sub(self.next).into()
     }
 
+    pub fn board(&mut self) -> &mut PciBoard {
+        &mut self.board
+    }
+
     pub fn into_board(self) -> PciBoard {
         self.board
     }
@@ -73,7 +77,7 @@ impl Slots {
             notifier: Box::new(Wake(wakes.clone())),
         };
         let mut function = VirtioPci::new(device, to.memory.clone(), connections);
-        self.board.preset(&mut function, place)?;
+        self.board.preset(place, |window, irq| function.preset(window, irq))?;
         let state = Arc::clone(function.state());
         let function = Arc::new(Mutex::new(function));
 

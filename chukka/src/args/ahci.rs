@@ -1,0 +1,173 @@
+//! `-device ahci`, `-device ide-hd` and `-device ide-cd`, and `-drive if=ide` on pc: drives of a
+//! SATA controller, in QEMU's spelling.
+//!
+//! There is one controller, and any of its drives brings it along. In QEMU `if=ide` on pc is an IDE
+//! drive instead, and on q35 one of a controller like this: guests call both `/dev/sda`.
+
+use vmm::config::MachineKind;
+
+use super::disk_errors;
+use super::drive::{Drive, Named, pair_text};
+use super::error::ArgsError;
+use super::firmware;
+use super::value::{RawPair, driver, raw_pairs};
+
+/// The names of the controller.
+const CONTROLLERS: [&str; 2] = ["ahci", "ich9-ahci"];
+const DISK: &str = "ide-hd";
+const CD: &str = "ide-cd";
+const PORTS: u8 = 6;
+const EXAMPLE: &str = "for example: -machine pc -drive file=disk.raw,format=raw,if=none,id=d0 \
+                       -device ahci,id=sata -device ide-hd,drive=d0,bus=sata.0";
+
+/// Whether `-device NAME` is read here.
+pub(super) fn is_device(name: &str) -> bool {
+    [DISK, CD].contains(&name) || CONTROLLERS.contains(&name)
+}
+
+/// The controller, and which of its ports are taken.
+#[derive(Debug, Default)]
+pub(super) struct Sata {
+    /// A `-device` names it.
+    is_given: bool,
+    id: Option<String>,
+    taken: [bool; PORTS as usize],
+}
+
+impl Sata {
+    /// Whether the machine has one.
+    pub fn is_there(&self) -> bool {
+        self.is_given || self.taken.contains(&true)
+    }
+
+    /// Reads a `-device`, if it is the controller.
+    pub fn read(&mut self, given: &[u8], machine: MachineKind) -> Result<(), ArgsError> {
+        let pairs = raw_pairs(given, "driver");
+        let driver = driver(&pairs);
+        let Some(name) = CONTROLLERS.into_iter().find(|name| driver == Some(name.as_bytes()))
+        else {
+            return Ok(());
+        };
+        check_machine(name, machine)?;
+        if std::mem::replace(&mut self.is_given, true) {
+            let why = "chukka has one SATA controller";
+            let hint = "attach all drives to one: it has room for six";
+            return Err(ArgsError::unsupported(format!("-device {name}"), why, hint));
+        }
+        for pair in &pairs {
+            match pair.key.as_str() {
+                "driver" => {}
+                "id" => self.id = Some(pair_text(pair, "device")?),
+                _ => return Err(ArgsError::bad(pair.shown("device"), format!("{name},id=ID"))),
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives drives with `if=ide` their ports: those with `index=N` port N, and each of the others
+    /// the first that is free.
+    pub fn attach_all(&mut self, drives: &mut [Drive]) -> Result<(), ArgsError> {
+        for drive in drives.iter_mut() {
+            if let Some(index) = drive.index() {
+                let port = u8::try_from(index).ok();
+                self.attach(drive, port.or(Some(u8::MAX)))?;
+            }
+        }
+        for drive in drives.iter_mut().filter(|drive| drive.index().is_none()) {
+            self.attach(drive, None)?;
+        }
+        Ok(())
+    }
+
+    /// Reads a `-device`, if it is a drive: the `-drive` that it names. Whether that is a CD is said
+    /// by the drive.
+    pub fn drive(
+        &mut self,
+        given: &[u8],
+        machine: MachineKind,
+        named: &mut Named,
+    ) -> Result<Option<Drive>, ArgsError> {
+        let option = "device";
+        let pairs = raw_pairs(given, "driver");
+        let driver = driver(&pairs);
+        let Some(name) = [DISK, CD].into_iter().find(|name| driver == Some(name.as_bytes())) else {
+            return Ok(None);
+        };
+        check_machine(name, machine)?;
+        let (mut wanted, mut serial, mut boot_index, mut port) = (None, None, None, None);
+        let mut error_pairs = Vec::new();
+        for pair in &pairs {
+            let value = || pair_text(pair, option);
+            match pair.key.as_str() {
+                "driver" | "id" => {}
+                "drive" => wanted = Some(value()?),
+                "serial" => serial = Some(value()?),
+                "bootindex" => boot_index = firmware::boot_index(pair, option)?,
+                "bus" => port = Some(self.port(pair)?),
+                "unit" if value()? == "0" => {}
+                "unit" => {
+                    let expected = "0: a SATA port has one drive; use bus=";
+                    return Err(ArgsError::bad(pair.shown(option), expected));
+                }
+                "werror" | "rerror" if name == DISK => error_pairs.push(pair.text(option)?),
+                _ => {
+                    let expected = format!("{name},drive=ID,bus=ID.PORT,serial=TEXT,bootindex=N");
+                    return Err(ArgsError::bad(pair.shown(option), expected));
+                }
+            }
+        }
+        let mut drive = named.take(name, wanted, EXAMPLE)?;
+        if name == CD {
+            drive = drive.into_cd()?;
+        }
+        drive.disk.serial = serial.unwrap_or(drive.disk.serial);
+        drive.disk.boot_index = boot_index;
+        for pair in &error_pairs {
+            disk_errors::read(pair, option, &mut drive.disk.errors)?;
+        }
+        self.attach(&mut drive, port)?;
+        Ok(Some(drive))
+    }
+
+    /// The port that `bus=` names: by the controller's id, or as q35's own, `ide.N`.
+    fn port(&self, pair: &RawPair) -> Result<u8, ArgsError> {
+        let bus = pair_text(pair, "device")?;
+        let id = self.id.as_deref().unwrap_or("ide");
+        let port = bus.strip_prefix(id).and_then(|rest| rest.strip_prefix('.'));
+        let port = port.and_then(|port| port.parse().ok()).filter(|port| *port < PORTS);
+        port.ok_or_else(|| {
+            let expected = format!("one of the controller's ports, {id}.0 to {id}.{}", PORTS - 1);
+            ArgsError::bad(pair.shown("device"), expected)
+        })
+    }
+
+    /// Attaches a drive to a port, or to the first that is free.
+    fn attach(&mut self, drive: &mut Drive, wanted: Option<u8>) -> Result<(), ArgsError> {
+        drive.check_sata()?;
+        let free = |sata: &Self| sata.taken.iter().position(|taken| !taken);
+        let port = wanted.or_else(|| u8::try_from(free(self)?).ok()).unwrap_or(u8::MAX);
+        let Some(taken) = self.taken.get_mut(usize::from(port)) else {
+            let why = format!("the SATA controller has {PORTS} ports, from 0");
+            let hint = "use -device virtio-blk or if=virtio for more disks";
+            return Err(ArgsError::unsupported(drive.shown(), why, hint));
+        };
+        if std::mem::replace(taken, true) {
+            let expected = format!("another port than {port}, which has a drive");
+            return Err(ArgsError::bad(drive.shown(), expected));
+        }
+        drive.disk.sata_port = Some(port);
+        Ok(())
+    }
+}
+
+fn check_machine(name: &str, machine: MachineKind) -> Result<(), ArgsError> {
+    if machine == MachineKind::Pc {
+        return Ok(());
+    }
+    let hint = if name == CD {
+        "use -machine pc; or -cdrom, whose drive both machines have"
+    } else {
+        "use -machine pc; or -device virtio-blk,drive=ID, which both machines have"
+    };
+    Err(ArgsError::unsupported(format!("-device {name}"), "microvm has no PCI", hint))
+}

@@ -1,0 +1,257 @@
+//! A disk, whatever carries its requests: [`crate::virtio::block`] or [`crate::ata::disk`]. Data
+//! moves between the backend and guest memory without a copy.
+//!
+//! What it promises: a write that has ended is in the backend; without a write cache it is durable
+//! too. A flush that has ended was a successful [`BlockBackend::flush`]. Where the backend fails,
+//! what follows is the owner's choice ([`ErrorPolicy`]): an I/O error, nothing, or that the request
+//! and those behind it wait until it can be done. A reset gives up requests that wait.
+
+mod errors;
+
+use std::fmt;
+use std::io;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use vm_memory::VolatileSlice;
+
+pub use errors::{Action, BlockEvent, BlockObserver, ErrorPolicy, OnError, Operation};
+
+/// Bytes of a sector, the unit of requests.
+pub const SECTOR: u64 = 512;
+
+/// Where a disk's bytes are. Offsets and lengths are in bytes and multiples of [`SECTOR`]; the
+/// device has checked that they are within [`BlockBackend::len`]. Called from every thread that
+/// serves a queue.
+pub trait BlockBackend: fmt::Debug + Send + Sync {
+    /// Size in bytes; a partial sector at the end is not visible to the guest.
+    fn len(&self) -> u64;
+
+    /// Whether there are no bytes.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether it cannot be written to.
+    fn is_read_only(&self) -> bool;
+
+    /// Fills `to` with the bytes from `offset` on.
+    ///
+    /// # Errors
+    /// Not all could be read.
+    fn read(&self, to: &[VolatileSlice<'_>], offset: u64) -> io::Result<()>;
+
+    /// Writes `from` from `offset` on. Other reads see it once this returns.
+    ///
+    /// # Errors
+    /// Not all could be written; any part of it may have been.
+    fn write(&self, from: &[VolatileSlice<'_>], offset: u64) -> io::Result<()>;
+
+    /// Makes durable all that was written before.
+    ///
+    /// # Errors
+    /// It may not be durable.
+    fn flush(&self) -> io::Result<()>;
+
+    /// The bytes of `range` are not needed any more; what they read as is not defined. A backend
+    /// may do nothing.
+    ///
+    /// # Errors
+    /// As of the host.
+    fn discard(&self, range: Range<u64>) -> io::Result<()>;
+
+    /// Has the bytes of `range` read as zeros. `may_unmap`: space for them may be given back.
+    ///
+    /// # Errors
+    /// Not all could be written.
+    fn write_zeroes(&self, range: Range<u64>, may_unmap: bool) -> io::Result<()>;
+}
+
+/// How a disk shows itself.
+pub struct DiskOptions {
+    /// The serial number. Controllers show as much of it as they have room for.
+    pub serial: String,
+    /// Whether a write may be answered before it is durable.
+    pub write_cache: bool,
+    /// What follows when the backend fails.
+    pub errors: ErrorPolicy,
+    /// Hears of failures.
+    pub observer: BlockObserver,
+}
+
+impl fmt::Debug for DiskOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = f.debug_struct("DiskOptions");
+        text.field("serial", &self.serial).field("write_cache", &self.write_cache);
+        text.finish_non_exhaustive()
+    }
+}
+
+/// How an operation ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It was done, or the guest is to be told so.
+    Done,
+    /// The guest gets an I/O error.
+    Failed,
+    /// It does not end yet: it is to be tried again.
+    Held,
+}
+
+/// A disk.
+#[derive(Debug)]
+pub struct Disk {
+    backend: Box<dyn BlockBackend>,
+    options: DiskOptions,
+    /// Whether the driver has enabled the write cache.
+    write_cache: AtomicBool,
+    /// How many requests have written data.
+    changes: AtomicU64,
+    /// A request is held until the backend can do it.
+    is_waiting: AtomicBool,
+}
+
+impl Disk {
+    /// Creates a disk with the contents of `backend`.
+    pub fn new(backend: Box<dyn BlockBackend>, options: DiskOptions) -> Self {
+        let write_cache = AtomicBool::new(options.write_cache);
+        let (changes, is_waiting) = (AtomicU64::new(0), AtomicBool::new(false));
+        Self { backend, options, write_cache, changes, is_waiting }
+    }
+
+    /// How many of the guest's requests have written data to the disk.
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that the guest sees.
+    pub fn size(&self) -> u64 {
+        self.backend.len()
+    }
+
+    /// Whole sectors.
+    pub fn sectors(&self) -> u64 {
+        self.backend.len() / SECTOR
+    }
+
+    /// Whether it cannot be written to.
+    pub fn is_read_only(&self) -> bool {
+        self.backend.is_read_only()
+    }
+
+    /// The serial number.
+    pub fn serial(&self) -> &str {
+        &self.options.serial
+    }
+
+    /// Whether the write cache is on.
+    pub fn write_cache(&self) -> bool {
+        self.write_cache.load(Ordering::SeqCst)
+    }
+
+    /// Turns the write cache on or off.
+    pub fn set_write_cache(&self, on: bool) {
+        self.write_cache.store(on, Ordering::SeqCst);
+    }
+
+    /// Makes durable what was written, at the end of the run. The observer hears of what could not
+    /// be.
+    pub fn finish(&self) {
+        if let Err(error) = self.backend.flush() {
+            self.tell_failure(Operation::Flush, &error, Action::Report);
+        }
+    }
+
+    /// The reset of its controller: the write cache is as at first, and no request waits.
+    pub fn reset(&self) {
+        self.set_write_cache(self.options.write_cache);
+        self.give_up();
+    }
+
+    /// No request waits any more: its controller has given it up.
+    pub fn give_up(&self) {
+        self.is_waiting.store(false, Ordering::SeqCst);
+    }
+
+    /// A request has been answered. If it had been held, the observer hears that none is any more.
+    pub fn answered(&self) {
+        if self.is_waiting.swap(false, Ordering::SeqCst) {
+            (self.options.observer)(&BlockEvent::Resumed);
+        }
+    }
+
+    /// The byte range of a request of `len` bytes. `None` if it is not whole sectors, or beyond the
+    /// end.
+    pub fn range(&self, sector: u64, len: u64) -> Option<Range<u64>> {
+        let start = sector.checked_mul(SECTOR)?;
+        let end = start.checked_add(len)?;
+        let capacity = self.sectors() * SECTOR;
+        (len.is_multiple_of(SECTOR) && end <= capacity).then_some(start..end)
+    }
+
+    /// Fills `to` from byte `start` on, which [`Self::range`] has checked.
+    pub fn read(&self, to: &[VolatileSlice<'_>], start: u64) -> Ending {
+        self.end(Operation::Read, self.backend.read(to, start))
+    }
+
+    /// Writes `from` from byte `start` on, which [`Self::range`] has checked. Unless it may be
+    /// answered before it is durable (`write_back`), it is made durable.
+    pub fn write(&self, from: &[VolatileSlice<'_>], start: u64, write_back: bool) -> Ending {
+        if self.is_read_only() {
+            return Ending::Failed;
+        }
+        let written = self.backend.write(from, start);
+        if written.is_ok() {
+            self.changes.fetch_add(1, Ordering::Relaxed);
+        }
+        self.end_change(Operation::Write, written, write_back)
+    }
+
+    /// Makes durable what was written.
+    pub fn flush(&self) -> Ending {
+        self.end(Operation::Flush, self.backend.flush())
+    }
+
+    /// The guest does not need the bytes of `range` any more.
+    pub fn discard(&self, range: Range<u64>, write_back: bool) -> Ending {
+        if self.is_read_only() {
+            return Ending::Failed;
+        }
+        self.end_change(Operation::Discard, self.backend.discard(range), write_back)
+    }
+
+    /// Has the bytes of `range` read as zeros. `may_unmap`: space for them may be given back.
+    pub fn write_zeroes(&self, range: Range<u64>, may_unmap: bool, write_back: bool) -> Ending {
+        if self.is_read_only() {
+            return Ending::Failed;
+        }
+        let written = self.backend.write_zeroes(range, may_unmap);
+        self.end_change(Operation::WriteZeroes, written, write_back)
+    }
+
+    /// A change ends once it is durable, unless there is a write cache.
+    fn end_change(&self, operation: Operation, done: io::Result<()>, write_back: bool) -> Ending {
+        match self.end(operation, done) {
+            Ending::Done if !write_back => self.flush(),
+            ending => ending,
+        }
+    }
+
+    fn end(&self, operation: Operation, done: io::Result<()>) -> Ending {
+        let Err(error) = done else { return Ending::Done };
+        let action = self.options.errors.action(operation, &error);
+        let was_waiting = action == Action::Hold && self.is_waiting.swap(true, Ordering::SeqCst);
+        if !was_waiting {
+            self.tell_failure(operation, &error, action);
+        }
+        match action {
+            Action::Report => Ending::Failed,
+            Action::Ignore => Ending::Done,
+            Action::Hold => Ending::Held,
+        }
+    }
+
+    fn tell_failure(&self, operation: Operation, error: &io::Error, action: Action) {
+        (self.options.observer)(&BlockEvent::Failed { operation, error, action });
+    }
+}
