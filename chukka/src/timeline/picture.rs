@@ -30,14 +30,15 @@ const ROW: f64 = 22.0;
 const STYLE: &str = "\
 <style>
 .chukka-timeline { color-scheme: light dark; font: 12px system-ui, 'Helvetica Neue', Arial, sans-serif;
-  font-variant-numeric: tabular-nums; --paper: #ffffff; --ink: #1b2430; --soft: #5b6775; --line: #d5dbe3; }
-@media (prefers-color-scheme: dark) {
-  .chukka-timeline { --paper: #10161d; --ink: #e8edf3; --soft: #9aa7b6; --line: #2f3a47; }
-}
-.paper { fill: var(--paper); } text { fill: var(--ink); } .soft { fill: var(--soft); }
+  font-variant-numeric: tabular-nums; }
+.paper { fill: #ffffff; } text { fill: #1b2430; } .soft { fill: #5b6775; }
 .title { font-size: 16px; font-weight: 600; } .head { font-weight: 600; } .end { text-anchor: end; }
 .mid { text-anchor: middle; } .bar { fill: #ffffff; font-weight: 600; }
-.line { stroke: var(--line); } .mark { stroke: var(--ink); stroke-dasharray: 3 3; }
+.line { stroke: #d5dbe3; } .mark { stroke: #1b2430; stroke-dasharray: 3 3; }
+@media (prefers-color-scheme: dark) {
+  .paper { fill: #10161d; } text { fill: #e8edf3; } .soft { fill: #9aa7b6; } .bar { fill: #ffffff; }
+  .line { stroke: #2f3a47; } .mark { stroke: #e8edf3; }
+}
 </style>
 ";
 
@@ -160,7 +161,7 @@ fn items(body: &mut String, items: &[Span], mut y: f64) -> f64 {
     let begin = items.iter().map(|span| ms(span.begin.time)).fold(f64::INFINITY, f64::min);
     let end = items.iter().map(|span| ms(span.end.time)).fold(0.0, f64::max);
     let scale = Scale { begin, end, left: ITEMS.0, right: ITEMS.1 };
-    let heads = [(MARGIN, "head", "fw_cfg item"), (WIDTH - MARGIN, "head end", "bytes, exits")];
+    let heads = [(MARGIN, "head", "fw_cfg item"), (WIDTH - MARGIN, "head end", "bytes read")];
     heads.into_iter().for_each(|(x, class, text)| put(body, (x, y), class, text));
     axis(body, scale, y - 16.0);
     y += 6.0;
@@ -176,9 +177,8 @@ fn items(body: &mut String, items: &[Span], mut y: f64) -> f64 {
             y - 4.0,
             ITEMS.1
         );
-        let exits = span.end.exits - span.begin.exits;
         rect(body, (left, y - 9.0, (right - left).max(3.0), 10.0), "#a84a6b", &tip(span));
-        put(body, (WIDTH - MARGIN, y), "soft end", &format!("{}, {exits}", span.bytes));
+        put(body, (WIDTH - MARGIN, y), "soft end", &span.bytes.to_string());
     }
     y + 8.0
 }
