@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use smoltcp::wire::IpProtocol;
 
 use crate::addresses::Addresses;
-use crate::link::{Link, Path};
+use crate::link::{self, Link, Path};
 use crate::packet::Packet;
 
 /// Hop limit of ICMP messages.
@@ -52,6 +52,32 @@ impl Quote {
             bytes: [packet.header, start].concat(),
         }
     }
+}
+
+/// What an error says about a datagram of the guest that was sent before: it is put together again.
+pub(crate) fn quote_datagram(path: Path, (from, to): (u16, u16), payload: &[u8]) -> Quote {
+    let length = u16::try_from(8 + payload.len()).unwrap_or(u16::MAX);
+    let mut bytes = match (path.from, path.to) {
+        (IpAddr::V4(from), IpAddr::V4(to)) => {
+            let total = length.saturating_add(20);
+            link::ipv4_header((from, to), IpProtocol::Udp.into(), total, (0, 0), HOPS).to_vec()
+        }
+        (from, to) => {
+            let mut header = vec![0x60, 0, 0, 0];
+            header.extend_from_slice(&length.to_be_bytes());
+            header.extend_from_slice(&[IpProtocol::Udp.into(), HOPS]);
+            for address in [from, to] {
+                let IpAddr::V6(address) = address else { continue };
+                header.extend_from_slice(&address.octets());
+            }
+            header
+        }
+    };
+    for field in [from, to, length, 0] {
+        bytes.extend_from_slice(&field.to_be_bytes());
+    }
+    bytes.extend_from_slice(&payload[..payload.len().min(QUOTED - 8)]);
+    Quote { path, bytes }
 }
 
 /// Tells the guest that a packet did not arrive.

@@ -49,3 +49,4 @@ pub use config::{
 pub use frame::{Checksum, Frame, MAX_FRAME, Offload, Offloads};
 pub use network::{Counters, NetworkError, UserNetwork};
 pub use service::Service;
+pub use sockets::KeepErrors;

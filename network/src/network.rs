@@ -20,7 +20,7 @@ use crate::link::{Link, Path};
 use crate::packet::Packet;
 use crate::resolver::Servers;
 use crate::service::Service;
-use crate::sockets::{Kind, Sockets, Token};
+use crate::sockets::{KeepErrors, Kind, Sockets, Token};
 use crate::{dhcp, echo, ndp, tcp, tftp, udp};
 
 /// The gateway's Ethernet address: QEMU's, 52:55 and 10.0.2.2.
@@ -135,6 +135,11 @@ impl UserNetwork {
     /// `service`.
     pub fn serve(&mut self, service: Arc<dyn Service>) {
         self.service = Some(service);
+    }
+
+    /// Has UDP sockets keep the errors that ICMP reports, so that the guest is told about them.
+    pub fn keep_errors_with(&mut self, keep_errors: KeepErrors) {
+        self.udp.keep_errors = Some(keep_errors);
     }
 
     /// Sets what the guest's card offloads from now on. A driver that resets the card has none.

@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
@@ -18,7 +18,7 @@ use crate::icmp::{self, Quote, Unreachable};
 use crate::link::{Link, Path};
 use crate::packet::Packet;
 use crate::resolver::Servers;
-use crate::sockets::{self, Kind, Sockets, Token};
+use crate::sockets::{self, KeepErrors, Kind, Sockets, Token};
 
 /// Maximum number of flows; the one that was idle for longest gives way.
 const FLOWS: usize = 512;
@@ -74,6 +74,8 @@ pub(crate) struct Flows {
     tokens: HashMap<Token, Key>,
     /// Since when the server has not answered.
     unanswered: Option<Instant>,
+    /// What makes sockets keep errors.
+    pub keep_errors: Option<KeepErrors>,
     buffer: Vec<u8>,
 }
 
@@ -103,14 +105,8 @@ impl Flows {
         };
         let key = Key { guest, dns, ipv4: target.is_ipv4() };
         if let Err(error) = self.send(key, target, payload, packet, cx) {
-            let why = match error {
-                Errno::NETUNREACH => Unreachable::Network,
-                Errno::HOSTUNREACH => Unreachable::Host,
-                Errno::ACCESS | Errno::PERM => Unreachable::Prohibited,
-                Errno::CONNREFUSED => Unreachable::Port,
-                // Full buffers, no descriptors: datagrams may be lost.
-                _ => return,
-            };
+            // Full buffers, no descriptors: datagrams may be lost.
+            let Some(why) = reason(error) else { return };
             if dns.is_some() {
                 cx.servers.failed();
             }
@@ -151,7 +147,14 @@ impl Flows {
                 }
                 flow.peers.push_back(target.ip());
             }
-            net::sendto(&flow.socket, payload, SendFlags::empty(), &target)?;
+            let send = || net::sendto(&flow.socket, payload, SendFlags::empty(), &target);
+            if let Err(error) = send() {
+                // It may be about a datagram before this one.
+                if !tell(error, &key, flow, &mut self.buffer, (cx.link, cx.addresses)) {
+                    return Err(error);
+                }
+                send()?;
+            }
         }
         Ok(())
     }
@@ -168,6 +171,10 @@ impl Flows {
         let socket = sockets::udp(&SocketAddr::new(any, 0))?;
         let token = cx.sockets.token(Kind::Udp);
         cx.sockets.watch(&socket, token)?;
+        if let (None, Some(keep_errors)) = (key.dns, self.keep_errors) {
+            // Without it, the guest hears of no errors.
+            let _ = keep_errors(socket.as_fd(), !key.ipv4);
+        }
         self.tokens.insert(token, key);
         let flow = Flow {
             socket,
@@ -204,8 +211,8 @@ impl Flows {
         else {
             return false;
         };
-        self.buffer.reserve(LONGEST);
         for _ in 0..BURST {
+            self.buffer.reserve(LONGEST);
             if !flow.readable || !cx.link.outbox.has_room() {
                 break;
             }
@@ -221,6 +228,7 @@ impl Flows {
                         cx.servers.failed();
                         icmp::unreachable(cx.link, cx.addresses, &quote, Unreachable::Port);
                     }
+                    tell(error, &key, flow, &mut self.buffer, (cx.link, cx.addresses));
                     continue;
                 }
             };
@@ -256,4 +264,34 @@ impl Flows {
         });
         self.flows.iter().map(|(key, flow)| end(key, flow)).min()
     }
+}
+
+/// How the guest hears of an error. `None`: not at all.
+fn reason(error: Errno) -> Option<Unreachable> {
+    match error {
+        Errno::NETUNREACH => Some(Unreachable::Network),
+        Errno::HOSTUNREACH => Some(Unreachable::Host),
+        Errno::ACCESS | Errno::PERM => Some(Unreachable::Prohibited),
+        Errno::CONNREFUSED => Some(Unreachable::Port),
+        _ => None,
+    }
+}
+
+/// Tells the guest about the datagram that ICMP has reported `error` for. Returns whether there was
+/// one. The error of the next one comes with the next call on the socket.
+fn tell(
+    error: Errno,
+    key: &Key,
+    flow: &Flow,
+    buffer: &mut Vec<u8>,
+    (link, addresses): (&mut Link, &Addresses),
+) -> bool {
+    let Some(to) = sockets::undelivered(&flow.socket, buffer) else { return false };
+    if let Some(why) = reason(error) {
+        let seen = addresses.seen_by_guest(to.ip());
+        let path = Path { mac: flow.mac, from: key.guest.ip(), to: seen };
+        let quote = icmp::quote_datagram(path, (key.guest.port(), to.port()), buffer);
+        icmp::unreachable(link, addresses, &quote, why);
+    }
+    true
 }

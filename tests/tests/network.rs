@@ -14,7 +14,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use chukka_tests::skip;
-use chukka_tests::sys::{Watch, enter_new_network, ping_socket, poll, tap};
+use chukka_tests::sys::{Watch, enter_new_network, keep_errors, ping_socket, poll, tap};
 use network::{Checksum, Config, Forward, Protocol, Resolver, UserNetwork};
 
 /// How much goes each way in a test of bulk data.
@@ -75,6 +75,7 @@ fn with_guest(config: Config, guest: impl FnOnce(&Served) + Send + 'static) {
     let thread = std::thread::Builder::new().name(name).spawn(move || {
         // Made before the thread moves, so that its sockets are this host's.
         let mut network = UserNetwork::new(&config).unwrap();
+        network.keep_errors_with(keep_errors);
         let forwarded = network.forwarded();
         let stop = Arc::new(AtomicBool::new(false));
         let (sender, receiver) = std::sync::mpsc::channel::<File>();
@@ -168,13 +169,18 @@ fn linux_is_told_what_is_refused_and_what_is_unreachable() {
         let kind = |to: SocketAddr| TcpStream::connect(to).unwrap_err().kind();
         assert_eq!(kind(to), ErrorKind::ConnectionRefused);
         assert_eq!(kind("10.0.2.3:80".parse().unwrap()), ErrorKind::ConnectionRefused);
-        // No loopback address of this host but by the gateway.
-        let socket = UdpSocket::bind("10.0.2.15:0").unwrap();
-        socket.connect("10.0.2.3:54").unwrap();
-        socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-        socket.send(b"x").unwrap();
-        let error = socket.recv(&mut [0; 1]).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+        // A UDP port of the name server's, and one of this host where nobody listens.
+        let closed: SocketAddr = "10.0.2.2:1".parse().unwrap();
+        for to in ["10.0.2.3:54".parse().unwrap(), closed] {
+            let socket = UdpSocket::bind("10.0.2.15:0").unwrap();
+            socket.connect(to).unwrap();
+            socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+            for _ in 0..2 {
+                socket.send(b"x").unwrap();
+                let error = socket.recv(&mut [0; 1]).unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "{to}");
+            }
+        }
     });
 }
 
@@ -390,6 +396,12 @@ fn linux_configures_ipv6_by_itself() {
         let mut text = String::new();
         TcpStream::connect(to).unwrap().read_to_string(&mut text).unwrap();
         assert_eq!(text, "six");
+        let socket = UdpSocket::bind("[::]:0").unwrap();
+        socket.connect("[fec0::2]:1").unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        socket.send(b"x").unwrap();
+        let error = socket.recv(&mut [0; 1]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
     });
     server.join().unwrap();
 }

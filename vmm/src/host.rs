@@ -12,3 +12,4 @@ pub mod screen;
 pub mod signals;
 pub mod tap;
 pub mod terminal;
+pub mod udp;

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use devices::virtio::net::{Frame, NetBackend, Offload, Offloads, Segments, TcpVersion};
 use network::{Checksum, Config, NetworkError, Service, UserNetwork};
+use vmm::host::udp;
 use vmm::machine::cards::CardBackend;
 
 /// The first byte of the type in an Ethernet header.
@@ -24,6 +25,7 @@ impl User {
     /// A port is taken, or the host refuses a socket.
     pub fn new(config: &Config, service: Option<&Arc<dyn Service>>) -> Result<Self, NetworkError> {
         let mut network = UserNetwork::new(config)?;
+        network.keep_errors_with(udp::keep_errors);
         if let Some(service) = service {
             network.serve(Arc::clone(service));
         }

@@ -4,7 +4,7 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::net::UdpSocket;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 
 use super::check;
@@ -39,6 +39,23 @@ pub fn tap(name: &str) -> io::Result<File> {
     // SAFETY: the request lives through the call, which reads and writes an ifreq.
     check(unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF, &raw mut request) }.into())?;
     Ok(file)
+}
+
+/// Has a UDP socket keep the errors that ICMP reports (`IP_RECVERR` in ip(7), or `IPV6_RECVERR`).
+///
+/// # Errors
+/// What setsockopt(2) says.
+pub fn keep_errors(socket: BorrowedFd<'_>, is_ipv6: bool) -> io::Result<()> {
+    let (level, option) = if is_ipv6 {
+        (libc::IPPROTO_IPV6, libc::IPV6_RECVERR)
+    } else {
+        (libc::IPPROTO_IP, libc::IP_RECVERR)
+    };
+    let (on, length): (libc::c_int, libc::socklen_t) = (1, 4);
+    let on = (&raw const on).cast();
+    // SAFETY: the kernel reads an integer of four bytes, which lives through the call.
+    let result = unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, on, length) };
+    check(result.into()).map(drop)
 }
 
 /// A socket for ICMP echo requests, which `net.ipv4.ping_group_range` must allow (icmp(7)). Its
