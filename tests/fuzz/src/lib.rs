@@ -12,6 +12,7 @@
 //! | [`qcow2`] | qcow2 images, and what a guest does to the disk | [`qcow2`], operations and an image |
 //! | [`virtio_disk`] | a guest's virtio disk, by both transports | [`virtio_disk::Input`] |
 //! | [`virtio_rings`] | a guest's network card or CD drive, likewise | [`virtio_rings::Input`] |
+//! | [`ahci`] | a guest's SATA controller: registers, and memory that it reads | operations of six bytes |
 //! | [`boot_config`] | boot loaders' configurations and `.treeinfo` | which file it is, and the file |
 //!
 //! A target panics when a property does not hold. Unbounded allocations and run times are found by
@@ -21,6 +22,7 @@
 //! them. `cargo test` runs each once.
 #![forbid(unsafe_code)]
 
+pub mod ahci;
 pub mod boot_config;
 pub mod cmdline;
 pub mod device;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use arbitrary::{Arbitrary, Unstructured};
 use chukka_fuzz::kernel::Reached;
 use chukka_fuzz::{
-    boot_config, cmdline, device, headers, image, kernel, loader_script, network, qcow2,
+    ahci, boot_config, cmdline, device, headers, image, kernel, loader_script, network, qcow2,
     virtio_disk, virtio_rings,
 };
 
@@ -25,6 +25,29 @@ fn the_seeds_of_device_run() {
         assert!(!input.operations.is_empty(), "{}", path.display());
         assert_eq!(input.to_bytes(), bytes, "{}", path.display());
         device::run(&input);
+    }
+}
+
+#[test]
+fn the_seeds_of_ahci_run() {
+    for (path, bytes) in seeds("ahci") {
+        assert!(ahci::run(&bytes) >= 11, "{}", path.display());
+    }
+}
+
+/// Inputs of any bytes: an operation is never invalid.
+#[test]
+fn random_operations_leave_a_sata_controller_that_works() {
+    let mut state = 0x9e37_79b9_7f4a_7c15u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()[3]
+    };
+    for _ in 0..100 {
+        let bytes: Vec<_> = (0..600).map(|_| next()).collect();
+        assert_eq!(ahci::run(&bytes), 100);
     }
 }
 

@@ -13,7 +13,11 @@ use crate::kexec;
 /// It runs [`SCRIPT`].
 fn initrd(kernel: &assets::Kernel, first: bool) -> Initrd {
     let initrd = Initrd::new().expect("busybox is there");
-    let modules = ["virtio_pci", "virtio_blk", "crc32c_generic", "ext4"];
+    let mut modules = vec!["virtio_pci", "virtio_blk", "crc32c_generic", "ext4"];
+    let known = Modules::find(&kernel.modules).expect("Debian has some");
+    // The cloud kernel has no drivers for SATA.
+    let sata = ["ahci", "sd_mod", "sr_mod"];
+    modules.extend(sata.iter().filter(|_| known.closure(&sata).is_ok()));
     let (initrd, load) = initrd.modules(kernel, &modules).expect("Debian has them");
     let (mut initrd, load_by_alias) = with_virtio_mmio(initrd, kernel);
     let programs = if first { &["mkfs.ext4", "sfdisk"][..] } else { &[] };
@@ -60,7 +64,8 @@ pub(crate) fn program_path(name: &str) -> PathBuf {
 }
 
 /// Partitions, formats and fills a raw and a qcow2 disk in the first boot, and reads them back in
-/// those that follow: the second, and the third by kexec.
+/// those that follow: the second, and the third by kexec. With the word `sata`, also a SATA disk;
+/// then there is a CD, too.
 const SCRIPT: &str = r#"
 export PATH=$PATH:/usr/bin:/usr/sbin
 while [ ! -b /dev/vdc ]; do sleep 0.1; done
@@ -68,6 +73,14 @@ mkdir -p /mnt
 echo "ro=$(cat /sys/block/vdb/ro) serial=$(cat /sys/block/vdb/serial) sectors=$(cat /sys/block/vdb/size)"
 echo "cache=$(cat /sys/block/vda/queue/write_cache)"
 echo "first=$(head -c 512 /dev/vdb | sha256sum | cut -c 1-8)"
+if grep -q sata /proc/cmdline; then
+	while [ ! -b /dev/sda ] || [ ! -b /dev/sr0 ]; do sleep 0.1; done
+	sata=sda
+	device=/sys/block/sda/device
+	echo "sda: model=$(cat $device/model) depth=$(cat $device/queue_depth) cache=$(cat /sys/block/sda/queue/write_cache)"
+	echo "messages for ahci: $(grep -c 'PCI-MSI.*ahci' /proc/interrupts)"
+	echo "sr0: $(cat /sys/block/sr0/size) sectors, $(head -c 1000 /dev/sr0 | sha256sum | cut -c 1-8)"
+fi
 fill() {
 	echo ',,L' | sfdisk -q /dev/$1 && mkfs.ext4 -q /dev/${1}1 && mount -t ext4 /dev/${1}1 /mnt || exit 1
 	for n in 1 2 3 4 5; do head -c 1500000 /dev/urandom >/mnt/file$n; done
@@ -80,11 +93,11 @@ look() {
 		umount /mnt && echo "$1: still there in $2"
 }
 if [ ! -b /dev/vda1 ]; then
-	fill vda && fill vdc && reboot -f
+	fill vda && fill vdc && { [ -z $sata ] || fill $sata; } && reboot -f
 elif grep -q by-kexec /proc/cmdline; then
 	look vda 'boot 3' && look vdc 'boot 3'
 else
-	look vda 'boot 2' && look vdc 'boot 2'
+	look vda 'boot 2' && look vdc 'boot 2' && { [ -z $sata ] || look $sata 'boot 2'; }
 	[ -x /kexec ] && /kexec /vmlinuz /next.cpio "$(cat /proc/cmdline) by-kexec"
 fi
 "#;
@@ -146,6 +159,15 @@ fn boots(kernel: Option<assets::Kernel>, args: &[impl AsRef<str>], words: &str, 
             "the kernel started by kexec has the disks",
         );
     }
+    if words.contains("sata") {
+        run.assert_stdout("sda: model=QEMU HARDDISK    depth=32 cache=write back");
+        run.assert_stdout("messages for ahci: 1");
+        // 1000 bytes of "x", and zeros to the end of the block.
+        run.assert_stdout("sr0: 4 sectors, 44f83544");
+        run.assert_stdout("sda: written and read back");
+        run.assert_stdout("sda: still there in boot 2");
+        run.assert_stdout("e2fsck of SATA ended with 0");
+    }
     run.assert_stdout("e2fsck of raw ended with 0");
     run.assert_stdout("e2fsck of qcow2 ended with 0");
     run.assert_stdout("chukka disk check ended with 0");
@@ -155,19 +177,20 @@ fn boots(kernel: Option<assets::Kernel>, args: &[impl AsRef<str>], words: &str, 
 /// Runs the guest, and checks its disks: `$1` is chukka, `$2` e2fsck, `$3` qemu-img, and then comes
 /// the command.
 const ON_THE_HOST: &str = r#"
-chukka=$1 e2fsck=$2 qemu_img=$3 raw=/tmp/chukka-disk.raw qcow2=/tmp/chukka-disk.qcow2
+chukka=$1 e2fsck=$2 qemu_img=$3 raw=/tmp/chukka-disk.raw qcow2=/tmp/chukka-disk.qcow2 sata=/tmp/chukka-sata.raw
 shift 3
-rm -f $raw $qcow2
-truncate -s 96M $raw
+rm -f $raw $qcow2 $sata
+truncate -s 96M $raw $sata
 head -c 1000 /dev/zero | tr '\0' 'x' >/tmp/chukka-ro.raw
 "$@"
 status=$?
 "$e2fsck" -fn "$raw?offset=1048576"; echo "e2fsck of raw ended with $?"
+"$e2fsck" -fn "$sata?offset=1048576"; echo "e2fsck of SATA ended with $?"
 "$chukka" disk check $qcow2; echo "chukka disk check ended with $?"
 "$qemu_img" check $qcow2; echo "qemu-img check ended with $?"
 "$qemu_img" convert -O raw $qcow2 $raw
 "$e2fsck" -fn "$raw?offset=1048576"; echo "e2fsck of qcow2 ended with $?"
-rm -f $raw $qcow2 /tmp/chukka-ro.raw
+rm -f $raw $qcow2 $sata /tmp/chukka-ro.raw
 exit $status
 "#;
 
@@ -177,8 +200,13 @@ fn disks_on_microvm_are_partitioned_formatted_and_still_right_after_a_reboot_and
 }
 
 #[test]
-fn so_are_disks_on_pc_by_msi() {
-    boots(assets::or_skip(assets::generic()), &["-M", "pc"], "", false);
+fn so_are_disks_on_pc_by_msi_and_sata_disks() {
+    let sata = [
+        "file=/tmp/chukka-sata.raw,format=raw,if=ide",
+        "file=/tmp/chukka-ro.raw,media=cdrom,if=ide",
+    ];
+    let args = ["-M", "pc", "-drive", sata[0], "-drive", sata[1]];
+    boots(assets::or_skip(assets::generic()), &args, "sata", false);
 }
 
 #[test]

@@ -6,6 +6,7 @@
 //! ```
 
 mod accesses;
+mod ahci;
 mod files;
 mod headers;
 mod images;
@@ -35,6 +36,7 @@ fn main() -> std::io::Result<()> {
         ("qcow2", qcow2::seeds()?),
         ("virtio_disk", virtio::disks()),
         ("virtio_rings", virtio::rings()),
+        ("ahci", ahci::seeds()),
     ] {
         let folder = root.join(target);
         let _ = fs::remove_dir_all(&folder);
