@@ -8,7 +8,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 PROGRAMS = --release --package chukka --package chukka-tests --bin chukka --bin lab-agent
 RELEASE = $(or $(CARGO_TARGET_DIR),target)/release
 
-.PHONY: help demo check test test-install soak lint sanitize lab build costs fuzz bench bench-start bench-boot bench-firmware bench-guest bench-disk bench-network bench-location
+.PHONY: help demo check test test-install test-kunit soak lint sanitize lab build costs fuzz bench bench-start bench-boot bench-firmware bench-guest bench-disk bench-network bench-location
 
 help: ## list the targets (the default)
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -32,6 +32,12 @@ test-install: ## an hour or more without KVM: Debian by debootstrap over the gue
 	@sh tests/setup.sh install
 	$(CARGO) build $(PROGRAMS)
 	CHUKKA_NO_SKIP=1 $(CARGO) test --package chukka-tests --test guests -- installation:: pxe:: --ignored --nocapture --test-threads 1
+
+test-kunit: ## a small kernel from Debian's source, built once: kunit.py reads its tests, drgn its core
+	@sh tests/setup.sh test
+	@sh tests/kunit-kernel.sh
+	$(CARGO) build $(PROGRAMS)
+	CHUKKA_NO_SKIP=1 $(CARGO) test --package chukka-tests --test guests -- --ignored kunit::
 
 soak: ## hours, for nightly use: a million model cases, the address sanitizer, long fuzzing
 	PROPTEST_CASES=1000000 $(CARGO) test --package fw_cfg --test model

@@ -12,6 +12,7 @@ mod installer;
 mod kdump;
 mod kexec;
 mod killed;
+mod kunit;
 mod location;
 mod network;
 mod old_ways;
