@@ -169,8 +169,15 @@ fn a_panic_is_reported_and_ends_with_120_whatever_follows() {
     let Some(runner) = Runner::get() else { return };
     for panic in ["panic=-1", "panic=0"] {
         let guest = Guest::new().append("quiet").append(panic).args(["-json", "-"]);
-        let run = guest.does("panic").run(runner);
+        let guest = guest.args(["-vmcore", "/tmp/chukka-vmcore"]).does("panic");
+        let mut job = guest.job().expect("set-up is done");
+        // The lab keeps it in memory.
+        let remove = "\"$@\"; status=$?; rm /tmp/chukka-vmcore && exit $status";
+        job.command.splice(0..0, ["sh", "-c", remove, "sh"].map(String::from));
+        let run = runner.run(&job);
         run.assert_userspace().assert_exit(120);
+        run.assert_stderr("chukka: the core file '/tmp/chukka-vmcore' has ");
+        run.assert(!run.stderr.contains("without VMCOREINFO"), "Linux's VMCOREINFO is in the core");
         run.assert_json("panic", 120, "Kernel panic - not syncing: sysrq triggered crash");
         run.assert_stderr(
             "the guest's kernel panicked: Kernel panic - not syncing: sysrq triggered crash",
@@ -202,10 +209,12 @@ fn the_argv_of_kunit_py_boots_a_kernel() {
         "-serial",
         "stdio",
     ];
-    let run = Guest::argv(argv).arg(append).args(rest).run(runner);
-    run.assert_stdout("Linux version ")
-        .assert_stdout("Unable to mount root fs on unknown-block(0,0)")
-        .assert_exit(120);
+    let run = Guest::argv(argv).arg(append).args(rest).args(["-json", "-"]).run(runner);
+    let line = "Unable to mount root fs on unknown-block(0,0)";
+    run.assert_stdout("Linux version ").assert_stdout(line).assert_exit(120);
+    let line = format!("Kernel panic - not syncing: VFS: {line}");
+    run.assert_stderr(&format!("chukka: the guest's kernel panicked: {line}"));
+    run.assert_json("panic", 120, &line);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::kexec;
 /// It runs [`SCRIPT`].
 fn initrd(kernel: &assets::Kernel, first: bool) -> Initrd {
     let initrd = Initrd::new().expect("busybox is there");
-    let mut modules = vec!["virtio_pci", "virtio_blk", "crc32c_generic", "ext4"];
+    let mut modules = vec!["virtio_pci", "virtio_blk", "virtio-rng", "crc32c_generic", "ext4"];
     let known = Modules::find(&kernel.modules).expect("Debian has some");
     // The cloud kernel has no drivers for SATA.
     let sata = ["ahci", "sd_mod", "sr_mod"];
@@ -71,6 +71,7 @@ export PATH=$PATH:/usr/bin:/usr/sbin
 while [ ! -b /dev/vdc ]; do sleep 0.1; done
 mkdir -p /mnt
 echo "ro=$(cat /sys/block/vdb/ro) serial=$(cat /sys/block/vdb/serial) sectors=$(cat /sys/block/vdb/size)"
+echo "random numbers: $(head -c 64 /dev/hwrng | wc -c)"
 echo "cache=$(cat /sys/block/vda/queue/write_cache)"
 echo "first=$(head -c 512 /dev/vdb | sha256sum | cut -c 1-8)"
 if grep -q sata /proc/cmdline; then
@@ -135,6 +136,10 @@ fn boots(kernel: Option<assets::Kernel>, args: &[impl AsRef<str>], words: &str, 
             "file=/tmp/chukka-disk.qcow2,if=none,id=q,size=96M",
             "-device",
             "virtio-blk,drive=q",
+            "-object",
+            "rng-random,id=rng0,filename=/dev/urandom",
+            "-device",
+            "virtio-rng,rng=rng0",
         ]);
     let mut job = guest.job().expect("set-up is done");
     let (chukka, e2fsck, qemu_img) = (
@@ -149,6 +154,7 @@ fn boots(kernel: Option<assets::Kernel>, args: &[impl AsRef<str>], words: &str, 
     run.assert_userspace().assert_exit(0);
     run.assert_stdout("ro=1 serial=chukka-ro sectors=2");
     run.assert_stdout("cache=write back");
+    run.assert_stdout("random numbers: 64");
     // 512 bytes of "x".
     run.assert_stdout("first=64164443");
     for disk in ["vda", "vdc"] {

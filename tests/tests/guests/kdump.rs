@@ -25,11 +25,13 @@ fn a_crash_kernel_comes_up_and_the_verdict_names_the_panic_before_it() {
     });
     let Some(first) = assets::or_skip(first) else { return };
     let guest = Guest::new().initrd(&first).memory("512").append("crashkernel=192M");
-    let run = guest.timeout_secs(600).run(runner);
+    let run = guest.args(["-json", "-"]).timeout_secs(600).run(runner);
     run.assert_userspace().assert_exit(120);
     run.assert_stderr(
         "the guest's kernel panicked: Kernel panic - not syncing: sysrq triggered crash",
     );
+    // The crash kernel's power-off does not change it.
+    run.assert_json("panic", 120, "Kernel panic - not syncing: sysrq triggered crash");
     run.assert_stdout("crash-kernel vmcore=");
     run.assert(!run.story().contains("vmcore=0"), "the crash kernel sees the memory of the first");
 }
