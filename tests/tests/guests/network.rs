@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use chukka_tests::assets;
 use chukka_tests::guest::Initrd;
 use chukka_tests::native::Scratch;
 use chukka_tests::runner::{Guest, Run, Runner};
+use chukka_tests::{assets, binaries, pack};
 
 /// What udhcpc does with a lease.
 const LEASE: &str = r#"#!/bin/sh
@@ -53,26 +53,54 @@ while (accept(C, S)) {
 	print "HTTP/1.0 200 OK\r\nContent-Length: ", 1 << 30, "\r\n\r\n"; all; exit;
 }"#;
 
-/// Connects the interface tap1 to the socket /tmp/wire, where each frame follows its length.
-const RELAY: &str = r#"
-open(T, "+<", "/dev/net/tun") or die; $request = pack("a16sx22", "tap1", 0x1002);
-ioctl(T, 0x400454ca, $request) or die "$!";
-socket(L, 1, 1, 0) or die; bind(L, pack("Sa108", 1, "/tmp/wire")) or die "$!";
-listen(L, 1) and accept(S, L) or die;
-while () {
-	$ready = ""; vec($ready, fileno(T), 1) = 1; vec($ready, fileno(S), 1) = 1;
-	select($ready, undef, undef, undef);
-	if (vec($ready, fileno(T), 1)) { $n = sysread(T, $frame, 65536); syswrite(S, pack("N", $n) . $frame); }
-	next unless vec($ready, fileno(S), 1);
-	sysread(S, $bytes, 65536, length $bytes) or exit;
-	while (length $bytes >= 4 and length $bytes >= 4 + ($n = unpack("N", $bytes))) {
-		syswrite(T, substr($bytes, 4, $n)); substr($bytes, 0, 4 + $n) = "";
-	}
-}"#;
-
 /// Makes descriptor 7 the tap interface tap2, with headers for virtio.
 const TAP: &str = r#"
 open(T, "+<&=7") or die; $request = pack("a16sx22", "tap2", 0x5002); ioctl(T, 0x400454ca, $request) or die "$!";"#;
+
+/// Starts passt as docs/network.md does, on a host with an interface that has a default route: it
+/// gives the guest that interface's address. The network's gateway leads to the host's loopback.
+/// passt calls pivot_root(2), which the lab's initramfs refuses, so its root directory is another.
+const PASST: &str = "tunctl -t up0 >/dev/null; ip addr add 192.0.2.1/24 dev up0; \
+     ip link set up0 up; ip route add default via 192.0.2.254; chmod 1777 /tmp; \
+     mkdir $dir/root; mount -t tmpfs root $dir/root; \
+     for folder in bin dev etc lib lib64 proc tmp usr; do \
+     mkdir $dir/root/$folder; mount -o bind /$folder $dir/root/$folder; done; \
+     (cd $dir/root; unshare -m sh -c 'mount -o move . /; exec chroot . {passt}') \
+     >/tmp/passt.log 2>&1 || cat /tmp/passt.log; ";
+
+/// What a second guest does: it gets the file from the host, and serves it to the first one.
+const OTHER: &str = r#"
+lease eth0
+mkdir /www
+wget -q -O /www/big http://10.0.2.2/big
+ip addr add 10.8.0.1/24 dev eth1
+ip link set eth1 up
+httpd -p 80 -h /www
+while :; do sleep 1000; done
+"#;
+
+/// What the host does beside the guest on pc. Its client tries again until the guest's server
+/// answers, and then the guest may power off.
+const CLIENTS: &str = "mkdir -p $dir/mirror/dists/stable; echo Suite: stable >$dir/mirror/dists/stable/Release; \
+     httpd -p 127.0.0.1:8000 -h $dir/mirror; \
+     (for way in 'by IPv4' 'by IPv6' 'without offloads'; do \
+     receive >$dir/up; echo \"uploaded $way: $(sum <$dir/up)\"; done) & background=$!; \
+     (for try in $(seq 1000); do timeout 5 wget -q -O - http://127.0.0.1:8080/ 2>/dev/null && \
+     echo yes >$dir/received && break; sleep 1; done) & \
+     background=\"$background $!\";";
+
+/// The words of a command, which docs/network.md has too.
+fn documented(words: &str) -> impl Iterator<Item = &str> {
+    let page = include_str!("../../../docs/network.md");
+    assert!(page.contains(words), "docs/network.md does not have {words}");
+    words.split(' ')
+}
+
+/// [`PASST`], with the words of docs/network.md.
+fn start_passt(program: &Path) -> String {
+    let words: Vec<_> = documented("passt --socket /tmp/passt.socket").skip(1).collect();
+    PASST.replace("{passt}", &format!("{} {}", program.display(), words.join(" ")))
+}
 
 /// An initrd whose first process has network cards and runs `script`.
 fn initrd(kernel: &assets::Kernel, script: &str) -> PathBuf {
@@ -100,6 +128,7 @@ fn run_from_location(
     script: &str,
     host: &str,
     args: &[&str],
+    change: impl FnOnce(Guest) -> Guest,
 ) -> Option<Run> {
     let scratch = Scratch::new();
     let put = |name: &str, from: &Path| {
@@ -114,7 +143,7 @@ fn run_from_location(
     let guest = guest.args(["-no-reboot"]).args(args.iter().copied());
     let guest = guest.with(|job| files.iter().fold(job, |job, file| job.need(file)));
     let host = format!("echo \"the kernel has $(sum <{place}/vmlinuz)\"; {host}");
-    run(&guest.timeout_secs(300), &host)
+    run(&change(guest).timeout_secs(300), &host)
 }
 
 /// Runs a guest while `host` runs beside it, which has 4 MiB of random bytes in
@@ -136,7 +165,7 @@ fn run(guest: &Guest, host: &str) -> Option<Run> {
          [ $(cat /tmp/wire.pcap 2>/dev/null | wc -c) -gt 8388608 ] && echo the recording is complete; \
          exit $status"
     );
-    let wrapper = ["/bin/busybox", "unshare", "-n", "/bin/sh", "-c", &host, "sh"];
+    let wrapper = ["/bin/busybox", "unshare", "-nm", "/bin/sh", "-c", &host, "sh"];
     job.command.splice(0..0, wrapper.map(String::from));
     let run = runner.run(&job.need(Path::new(PERL)));
     run.assert_stdout("lease of eth0").assert_exit(0);
@@ -157,16 +186,16 @@ fn sum_after<'a>(run: &'a Run, words: &str) -> &'a str {
 #[test]
 fn cards_on_pc_carry_ipv4_and_ipv6_both_ways() {
     const SCRIPT: &str = r#"
-lease eth0
-lease eth1
-lease eth2
-echo "cards: $(cat /sys/class/net/eth0/address) $(cat /sys/class/net/eth1/address) $(cat /sys/class/net/eth0/carrier)"
+for card in eth0 eth1 eth2 eth3; do lease $card; done
+echo "cards: $(cat /sys/class/net/eth0/address) $(cat /sys/class/net/eth2/address) $(cat /sys/class/net/eth0/carrier)"
 echo "slot: $(readlink -f /sys/class/net/eth0/device | sed 's#.*/\(0000[^/]*\)/.*#\1#')"
 nslookup -type=a www.example 10.0.2.3 | grep -A 1 '^Name:' | tr '\n' ' '
 echo
 wget -q -O /tmp/big http://10.0.2.2/big
 echo "by IPv4: $(sum </tmp/big)"
 echo "without offloads: $(wget -q -O - http://192.168.77.2/big | sum)"
+echo "by passt: $(wget -q -O - http://192.0.2.254/big | sum)"
+wget -q -O - http://10.0.2.2:8000/dists/stable/Release
 wget -q -O - http://10.0.2.4/tree/vmlinuz | head -c 1000000 >/tmp/kernel
 wget -q -c -O /tmp/kernel http://10.0.2.4/tree/vmlinuz
 echo "from the location: $(sum </tmp/kernel)"
@@ -182,7 +211,7 @@ upload() {
 upload 10.0.2.2
 upload fec0::2
 upload 192.168.77.2
-for card in eth0 eth2; do
+for card in eth0 eth3; do
 	echo "segmentation of $card: $(cut -c 8,9,12,13 </sys/class/net/$card/device/features)"
 done
 echo "refused: $(wget -O - http://10.0.2.2:1/ 2>&1 | grep -o refused)"
@@ -195,14 +224,10 @@ for try in $(seq 1000); do
 done
 poweroff -f
 "#;
-    // The client tries again until the guest's server answers, and then the guest may power off.
-    const HOST: &str = "(for way in 'by IPv4' 'by IPv6' 'without offloads'; do \
-         receive >$dir/up; echo \"uploaded $way: $(sum <$dir/up)\"; done) & background=$!; \
-         (for try in $(seq 1000); do timeout 5 wget -q -O - http://127.0.0.1:8080/ 2>/dev/null && \
-         echo yes >$dir/received && break; sleep 1; done) & \
-         background=\"$background $!\";";
     let Some(kernel) = assets::or_skip(assets::cloud()) else { return };
-    let args = [
+    let passt = pack::which("passt").expect("set-up is done");
+    let host = format!("{}{CLIENTS}", start_passt(&passt));
+    let mut args = vec![
         "-M",
         "pc",
         "-nic",
@@ -216,21 +241,27 @@ poweroff -f
         "-device",
         "virtio-net-pci,netdev=third,csum=off,guest_csum=off,mrg_rxbuf=off",
     ];
-    let Some(run) = run_from_location(&kernel, SCRIPT, HOST, &args) else { return };
+    args.extend(documented("-nic stream,addr.type=unix,addr.path=/tmp/passt.socket"));
+    let change = |guest: Guest| guest.with(|job| job.need(&passt));
+    let Some(run) = run_from_location(&kernel, SCRIPT, &host, &args, change) else { return };
     run.assert_stdout("cards: 52:54:00:12:34:56 52:54:00:00:00:99 1");
     run.assert_stdout("slot: 0000:00:03.0");
     run.assert_stdout(
         "lease of eth0: 10.0.2.15/24 router=10.0.2.2 dns=10.0.2.3 domain=example.org hostname=chukka",
     );
-    run.assert_stdout("lease of eth1: 192.168.76.15/24");
+    // The cards of -nic come first.
+    run.assert_stdout("lease of eth1: 192.0.2.1/24 router=192.0.2.254");
+    run.assert_stdout("lease of eth2: 192.168.76.15/24");
     run.assert_stdout("www.example Address: 192.0.2.7");
+    run.assert_stdout(&format!("by passt: {}", sum(&run)));
+    run.assert_stdout("Suite: stable");
     for way in ["by IPv4", "by IPv6", "without offloads"] {
         run.assert_stdout(&format!("{way}: {}", sum(&run)));
         run.assert_stdout(&format!("uploaded {way}: {}", sum(&run)));
     }
     // VIRTIO_NET_F_GUEST_TSO4 and 6, VIRTIO_NET_F_HOST_TSO4 and 6.
     run.assert_stdout("segmentation of eth0: 1111");
-    run.assert_stdout("segmentation of eth2: 0000");
+    run.assert_stdout("segmentation of eth3: 0000");
     let served = sum_after(&run, "the kernel has ");
     run.assert_stdout(&format!("from the location: {served}"));
     run.assert_stdout("refused: refused");
@@ -250,7 +281,8 @@ ip addr add 10.6.0.2/24 dev eth3
 ip link set eth2 up
 ip link set eth3 up
 echo "by tap: $(wget -q -O - http://10.9.0.1/big | sum)"
-echo "by stream: $(wget -q -O - http://10.8.0.1/big | sum)"
+until wget -q -O /tmp/big http://10.8.0.1/big; do sleep 1; done
+echo "by stream: $(sum </tmp/big)"
 echo "by descriptor: $(wget -q -O - http://10.6.0.1/big | sum)"
 if wget -q -O - http://10.0.2.2/boots | grep -q first; then
 	echo "boot 2"
@@ -260,15 +292,22 @@ echo "boot 1"
 echo first | nc 10.0.2.2 9000
 reboot -f
 "#;
+    let Some(kernel) = assets::or_skip(assets::cloud()) else { return };
+    let other = initrd(&kernel, OTHER);
+    let server = "-nic stream,server=on,addr.type=unix,addr.path=/tmp/wire";
+    let server = documented(server).collect::<Vec<_>>().join(" ");
     let host = format!(
         "receive >$dir/boots & background=$!; tunctl -t tap0 >/dev/null; \
          ip addr add 10.9.0.1/24 dev tap0; ip link set tap0 up; httpd -p 10.9.0.1:80 -h $dir; \
-         {PERL} -e '{RELAY}' & for try in $(seq 100); do [ -S /tmp/wire ] || sleep 0.1; done; \
-         ip addr add 10.8.0.1/24 dev tap1; ip link set tap1 up; httpd -p 10.8.0.1:80 -h $dir; \
+         {} -kernel {} -initrd {} -append 'console=ttyS0 quiet' -m 256 -nographic -nic user {server} \
+         >/tmp/other 2>&1 & trap \"kill $!; cat /tmp/other\" EXIT; \
+         for try in $(seq 100); do [ -S /tmp/wire ] || sleep 0.1; done; \
          exec 7<>/dev/net/tun; {PERL} -e '{TAP}'; \
-         ip addr add 10.6.0.1/24 dev tap2; ip link set tap2 up; httpd -p 10.6.0.1:80 -h $dir; "
+         ip addr add 10.6.0.1/24 dev tap2; ip link set tap2 up; httpd -p 10.6.0.1:80 -h $dir; ",
+        binaries::chukka().expect("set-up is done").display(),
+        kernel.vmlinuz.display(),
+        other.display()
     );
-    let Some(kernel) = assets::or_skip(assets::cloud()) else { return };
     let args = [
         "-M",
         "microvm",
@@ -291,7 +330,9 @@ reboot -f
         "-device",
         "virtio-net-device,netdev=u",
     ];
-    let Some(run) = run_again(&kernel, SCRIPT, &host, &args, 300) else { return };
+    let guest = Guest::new().reboots().kernel(&kernel.vmlinuz).initrd(&initrd(&kernel, SCRIPT));
+    let guest = guest.args(args).timeout_secs(300).with(|job| job.need(&other));
+    let Some(run) = run(&guest, &host) else { return };
     run.assert_stdout("boot 1");
     run.assert_stdout("boot 2");
     let fetched = format!("fetched: {}", sum(&run));
@@ -301,7 +342,10 @@ reboot -f
         run.assert(run.stdout.matches(&fetched).count() == 2, way);
     }
     run.assert_stdout("the recording is complete");
-    run.assert(run.stdout.matches("lease of eth0: 10.0.2.15").count() == 2, "both have a lease");
+    run.assert(
+        run.stdout.matches("lease of eth0: 10.0.2.15").count() == 3,
+        "all boots have a lease",
+    );
 }
 
 /// A GiB by HTTP, on both machines: with TSO by IPv4, and after a reboot without it by IPv6.
