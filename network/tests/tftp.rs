@@ -205,9 +205,9 @@ fn without_a_directory_there_is_no_server() {
 
 #[test]
 fn a_directory_that_is_not_there_is_an_error() {
-    let config = Config { tftp: Some("/nonexistent".into()), ..config() };
+    let config = Config { tftp: Some("/proc/nothing".into()), ..config() };
     let error = network::UserNetwork::new(&config).unwrap_err();
-    assert_eq!(error.to_string(), "Cannot open the directory '/nonexistent' for TFTP");
+    assert_eq!(error.to_string(), "Cannot open the directory '/proc/nothing' for TFTP");
 }
 
 #[test]
