@@ -28,12 +28,12 @@ test: ## every test: units, servers, guests, the lab, costs
 	$(CARGO) build $(PROGRAMS)
 	@sh tests/run.sh
 
-test-install: ## an hour or more without KVM: Debian by debootstrap over the guest's network, then its disk boots, raw and qcow2; Debian's own installer as far as its disks
+test-install: ## Debian by debootstrap, then a boot of its disk, raw and qcow2; Debian's own installer up to its disks; an hour or more without KVM
 	@sh tests/setup.sh install
 	$(CARGO) build $(PROGRAMS)
 	CHUKKA_NO_SKIP=1 $(CARGO) test --package chukka-tests --test guests -- installation:: pxe:: --ignored --nocapture --test-threads 1
 
-test-kunit: ## a small kernel from Debian's source, built once: kunit.py reads its tests, drgn its core
+test-kunit: ## kunit.py and drgn with a small kernel, which is built once from Debian's source
 	@sh tests/setup.sh test
 	@sh tests/kunit-kernel.sh
 	$(CARGO) build $(PROGRAMS)

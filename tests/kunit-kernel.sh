@@ -54,7 +54,7 @@ say "building Linux $(make -s kernelversion) (see $assets/kunit.log)"
 # A dependency that changed drops an option without a word.
 for option in $(grep '=y$' "$config"); do
 	grep -qx "$option" "$draft/build/.config" || {
-		say "the kernel has no $option"
+		say "$option is missing from the built kernel: add its dependencies to tests/kunit-kernel.config"
 		exit 1
 	}
 done

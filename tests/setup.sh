@@ -576,7 +576,7 @@ bring_components() {
 	newest=$(apt-cache pkgnames debian-installer- | grep -x 'debian-installer-[0-9]*-netboot-amd64' | sort -t - -k 3 -n | tail -n 1)
 	apt-cache policy "$newest" |
 		sed -n 's|^ *[0-9]* \(http[^ ]*\) \([^ ]*\)/main amd64 Packages$|\1 \2|p' | head -n 1 >"$apt/archive"
-	read -r uri release <"$apt/archive" || die "apt does not know where Debian's installer is from"
+	read -r uri release <"$apt/archive" || die "apt-cache policy lists no archive for $newest: check /etc/apt/sources.list"
 	echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $uri $release main/debian-installer" >"$apt/sources"
 	cat >"$apt/conf" <<-EOF
 		APT::Architecture "amd64";
@@ -618,7 +618,7 @@ bring_components() {
 			count = split(substr($0, RSTART, RLENGTH), parts, "/")
 			if (parts[count] in there) { sub(/Filename: [^\n]*/, "Filename: pool/" parts[count]); print }
 		}' "$apt/names" "$apt/index" >"$made/Packages"
-	[ "$(grep -c '^SHA256:' "$made/Packages")" = "$(wc -l <"$apt/names")" ] || die "the index does not have the components by their names"
+	[ "$(grep -c '^SHA256:' "$made/Packages")" = "$(wc -l <"$apt/names")" ] || die "the archive's index does not list every downloaded component: run apt-get update and try again"
 	echo 1 >"$made/made-by"
 	chmod -R a+rX "$made"
 	rm -rf "$assets/components"

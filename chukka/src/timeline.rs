@@ -1,4 +1,4 @@
-//! `-timeline`: where the phases of a run are written, and in which form.
+//! `-timeline`: where the phases of a run are written, and in which format.
 
 mod picture;
 mod table;
@@ -16,9 +16,9 @@ use vmm::timeline::{BootsBy, Timeline};
 
 use crate::report;
 
-/// The form of a timeline, by the end of its file's name.
+/// The format of a timeline, by the end of its file's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub enum Format {
     /// A table on standard error.
     Table,
     /// The Trace Event Format, which Perfetto and Chrome open.
@@ -30,14 +30,14 @@ pub enum Form {
 /// Where a timeline goes (`-timeline`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TimelineConfig {
-    /// In which form.
-    pub form: Form,
-    /// The file; [`Form::Table`] has none.
+    /// In which format.
+    pub format: Format,
+    /// The file; [`Format::Table`] has none.
     pub path: PathBuf,
 }
 
-impl Form {
-    /// The form of a file, or of standard error for `-`.
+impl Format {
+    /// The format of a file, or of standard error for `-`.
     #[must_use]
     pub fn of(name: &OsStr) -> Option<Self> {
         match Path::new(name).extension().and_then(OsStr::to_str) {
@@ -48,7 +48,7 @@ impl Form {
         }
     }
 
-    /// How a file of this form begins, by which chukka knows its own.
+    /// How a file of this format begins, by which chukka knows its own.
     fn beginning(self) -> &'static str {
         match self {
             Self::Table => "",
@@ -72,7 +72,7 @@ impl TimelineError {
     pub fn hint(&self) -> &'static str {
         match self.source.kind() {
             io::ErrorKind::AlreadyExists => {
-                "chukka overwrites only timelines of the same form: use another name"
+                "chukka overwrites only timelines of the same format: choose another file name"
             }
             _ => "check that its directory exists and is writable",
         }
@@ -99,8 +99,8 @@ impl TimelineFile {
         vm: &VmConfig,
         started: Instant,
     ) -> Result<Self, TimelineError> {
-        let create = || create(&config.path, config.form.beginning());
-        let file = (config.form != Form::Table).then(create).transpose();
+        let create = || create(&config.path, config.format.beginning());
+        let file = (config.format != Format::Table).then(create).transpose();
         let path = config.path.clone();
         let file = file.map_err(|source| TimelineError { path, source })?;
         let bios = vm.firmware.as_ref().map(|firmware| firmware.bios.as_deref());
@@ -121,16 +121,16 @@ impl TimelineFile {
     /// Writes the timeline of a run that is over, which ended like this.
     pub fn finish(self, end: &str) {
         let recorded = self.timeline.finish(self.by);
-        let text = match self.config.form {
-            Form::Table => return report::plain(&table::text(&recorded)),
-            Form::Trace => trace::text(&recorded, end),
-            Form::Picture => picture::text(&recorded, end),
+        let text = match self.config.format {
+            Format::Table => return report::plain(&table::text(&recorded)),
+            Format::Trace => trace::text(&recorded, end),
+            Format::Picture => picture::text(&recorded, end),
         };
         if let Some(mut file) = self.file
             && let Err(error) = file.write_all(text.as_bytes())
         {
             let path = self.config.path.display();
-            report::message(&format!("Cannot write '{path}': {error}"), None);
+            report::message(&format!("Cannot write the timeline '{path}': {error}"), None);
         }
     }
 }
@@ -158,19 +158,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_timeline_of_the_same_form_is_overwritten() {
+    fn only_a_timeline_of_the_same_format_is_overwritten() {
         let directory = tempfile::tempdir().unwrap();
-        for (name, form, other) in
-            [("a.json", Form::Trace, Form::Picture), ("a.svg", Form::Picture, Form::Trace)]
+        for (name, format, other) in
+            [("a.json", Format::Trace, Format::Picture), ("a.svg", Format::Picture, Format::Trace)]
         {
             let path = directory.path().join(name);
-            create(&path, form.beginning()).unwrap();
-            fs::write(&path, format!("{}…", form.beginning())).unwrap();
-            create(&path, form.beginning()).unwrap();
+            create(&path, format.beginning()).unwrap();
+            fs::write(&path, format!("{}…", format.beginning())).unwrap();
+            create(&path, format.beginning()).unwrap();
             assert_eq!(fs::read(&path).unwrap(), b"");
             for content in ["{\n", "<svg>", other.beginning()] {
                 fs::write(&path, content).unwrap();
-                let error = create(&path, form.beginning()).unwrap_err();
+                let error = create(&path, format.beginning()).unwrap_err();
                 assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
                 assert_eq!(fs::read_to_string(&path).unwrap(), content);
             }
@@ -178,16 +178,16 @@ mod tests {
     }
 
     #[test]
-    fn the_name_decides_about_the_form() {
-        for (name, form) in [
-            ("-", Some(Form::Table)),
-            ("a/b.json", Some(Form::Trace)),
-            ("b.svg", Some(Form::Picture)),
+    fn the_extension_selects_the_format() {
+        for (name, format) in [
+            ("-", Some(Format::Table)),
+            ("a/b.json", Some(Format::Trace)),
+            ("b.svg", Some(Format::Picture)),
             ("b.txt", None),
             ("json", None),
             ("", None),
         ] {
-            assert_eq!(Form::of(OsStr::new(name)), form, "{name}");
+            assert_eq!(Format::of(OsStr::new(name)), format, "{name}");
         }
     }
 }

@@ -169,7 +169,7 @@ fn a_confined_process_reads_a_location() {
 }
 
 #[test]
-fn a_boot_loader_s_program_is_confined_before_it_reads() {
+fn chukka_bootloader_is_confined_before_it_reads() {
     let (chukka, _server) = stalled(&["bootloader", "--list"]);
     let threads = threads(chukka.pid());
     // CAP_DAC_OVERRIDE and CAP_NET_BIND_SERVICE, where root has started it.

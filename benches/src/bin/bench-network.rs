@@ -21,7 +21,8 @@ usage: bench-network [ROUNDS] [--wire | --guest] [--write] [--also CHUKKA]...
 1460 bytes and as large as each takes them; ROUNDS times (default 5) all in turn; medians. It needs root, for a network namespace of
 its own.
 --guest: what a MiB costs Linux in the lab, on a clock that counts instructions, in chukka and in QEMU with -nic user.
-Without either, both. --write puts the tables into docs/performance.md, --also measures another chukka along (--guest).";
+Without --wire or --guest, both run. --write updates the tables in docs/performance.md. --also CHUKKA measures a second chukka
+binary for comparison (--guest only).";
 
 const ROUNDS: usize = 5;
 /// Payload of a segment: of Ethernet's frames, and of passt's largest frames.

@@ -51,7 +51,7 @@ impl Sata {
         check_machine(name, machine)?;
         if std::mem::replace(&mut self.is_given, true) {
             let why = "chukka has one SATA controller";
-            let hint = "attach all drives to one: it has room for six";
+            let hint = "leave out the second one: the controller has six ports";
             return Err(ArgsError::unsupported(format!("-device {name}"), why, hint));
         }
         for pair in &pairs {
@@ -106,7 +106,7 @@ impl Sata {
                 "bus" => port = Some(self.port(pair)?),
                 "unit" if value()? == "0" => {}
                 "unit" => {
-                    let expected = "0: a SATA port has one drive; use bus=";
+                    let expected = "unit=0, because a SATA port has one drive; select the port with bus=ID.N";
                     return Err(ArgsError::bad(pair.shown(option), expected));
                 }
                 "werror" | "rerror" if name == DISK => error_pairs.push(pair.text(option)?),
@@ -147,12 +147,12 @@ impl Sata {
         let free = |sata: &Self| sata.taken.iter().position(|taken| !taken);
         let port = wanted.or_else(|| u8::try_from(free(self)?).ok()).unwrap_or(u8::MAX);
         let Some(taken) = self.taken.get_mut(usize::from(port)) else {
-            let why = format!("the SATA controller has {PORTS} ports, from 0");
+            let why = format!("the SATA controller has only ports 0 to {}", PORTS - 1);
             let hint = "use -device virtio-blk or if=virtio for more disks";
             return Err(ArgsError::unsupported(drive.shown(), why, hint));
         };
         if std::mem::replace(taken, true) {
-            let expected = format!("another port than {port}, which has a drive");
+            let expected = format!("a free port; port {port} already has a drive");
             return Err(ArgsError::bad(drive.shown(), expected));
         }
         drive.disk.sata_port = Some(port);
@@ -165,9 +165,9 @@ fn check_machine(name: &str, machine: MachineKind) -> Result<(), ArgsError> {
         return Ok(());
     }
     let hint = if name == CD {
-        "use -machine pc; or -cdrom, whose drive both machines have"
+        "use -machine pc, or -cdrom, which works on both machines"
     } else {
-        "use -machine pc; or -device virtio-blk,drive=ID, which both machines have"
+        "use -machine pc, or -device virtio-blk,drive=ID, which works on both machines"
     };
     Err(ArgsError::unsupported(format!("-device {name}"), "microvm has no PCI", hint))
 }

@@ -67,7 +67,8 @@ impl Drive {
         if self.is_cd || !self.disk.options.read_only {
             return Ok(());
         }
-        let hint = "use snapshot=on, if=virtio, or media=cdrom for a CD";
+        let hint = "use if=virtio for a read-only disk, snapshot=on to discard the guest's \
+                    writes, or media=cdrom for a CD";
         Err(ArgsError::unsupported(self.shown(), "a SATA disk cannot be read-only", hint))
     }
 

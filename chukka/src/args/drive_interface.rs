@@ -68,10 +68,10 @@ pub(super) fn check(
     let Some(first) = disks.first() else { return Ok(None) };
     if let Some(kind) = others {
         let given = format!("-{} beside a {kind} disk", first.shown);
-        let why = "it is a virtio disk here, and the guest would find the disks under other names \
-                   than in QEMU";
-        let hint = "give each disk if=virtio, in the order in which the guest is to find them: \
-                    /dev/vda, /dev/vdb, …; or, with -machine pc, if=ide: /dev/sda, /dev/sdb, …";
+        let why = "it is a virtio disk here, so the guest's disk names would differ from those in \
+                   QEMU";
+        let hint = "give each disk if=virtio, in the order the guest should see them: /dev/vda, \
+                    /dev/vdb, …; or, with -machine pc, if=ide: /dev/sda, /dev/sdb, …";
         return Err(ArgsError::unsupported(given, why, hint));
     }
     if let Some(old) = OldName::find(cmdline) {

@@ -334,8 +334,8 @@ pub static OPTIONS: [Opt; 79] = [
         "print each fw_cfg operation, and a summary",
     ]),
     value("timeline", "FILE", |o, v| o.timeline = Some(v), Group::Debugging, &[
-        "write when each phase of the run began, and its exits:",
-        "FILE.json for Perfetto, FILE.svg; - prints a table",
+        "record when each boot phase began, and its VM exits:",
+        "FILE.json for Perfetto, FILE.svg a picture, - a table",
     ]),
     value("gdb", "ADDRESS", |o, v| o.gdb.push(v), Group::Debugging, &[
         "wait for gdb at tcp::1234, tcp:HOST:PORT or unix:PATH",
@@ -385,8 +385,8 @@ pub static OPTIONS: [Opt; 79] = [
         "rights that running it does not take (default: on)",
     ]),
     value("run-with", "user=USER", |o, v| o.run_with.push(v), Group::Other, &[
-        "run the guest as another user, a name or UID:GID;",
-        "its files are opened before",
+        "switch to another user, NAME or UID:GID, once all files",
+        "are open; needs root",
     ]),
     Opt {
         name: "help", aliases: &["h", "?"], group: Group::Other, takes: Takes::Help,

@@ -77,7 +77,7 @@ fn answer(matches: &ArgMatches) -> Result<(), Problem> {
         [file, get("output-directory")].into_iter().flatten().map(Path::new).collect();
     let mut settings = Settings::default();
     confine::to_places(vec![place.clone()], &written, &mut settings).map_err(|problem| {
-        (problem, "this host's kernel has no seccomp, or a container denies it")
+        (problem, "use a host kernel with seccomp filters (CONFIG_SECCOMP_FILTER), and a container that permits them")
     })?;
     let volumes = menu::volumes(&Fetcher::new(settings), &place);
     let volumes = volumes.map_err(|error| {

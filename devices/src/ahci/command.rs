@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_in_memory_is_no_command() {
+    fn a_command_outside_guest_memory_is_rejected() {
         let memory = memory();
         assert!(SlotCommand::read(&memory, RAM - 32, 1).is_none());
         assert!(SlotCommand::read(&memory, !0x3ff, 31).is_none());

@@ -23,14 +23,14 @@ const SOFTWARE_RESET: u8 = 1 << 2;
 
 /// What the host sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum HostFrame {
+pub(super) enum HostFis {
     /// A command.
     Command(Command),
     /// The control register: whether the drive is held in its reset.
     Control { resets: bool },
 }
 
-impl HostFrame {
+impl HostFis {
     /// `None`: nothing that a drive would take.
     pub fn parse(frame: [u8; SIZE], packet: [u8; PACKET_SIZE]) -> Option<Self> {
         let [kind, flags, code, features_low, l0, l1, l2, device, rest @ ..] = frame;
@@ -118,19 +118,19 @@ mod tests {
             count: 0x8028,
             packet: [7; PACKET_SIZE],
         };
-        assert_eq!(HostFrame::parse(frame, [7; PACKET_SIZE]), Some(HostFrame::Command(command)));
+        assert_eq!(HostFis::parse(frame, [7; PACKET_SIZE]), Some(HostFis::Command(command)));
         assert_eq!(command.tag(), 5);
     }
 
     #[test]
     fn other_frames_are_a_control_register_or_nothing() {
         let mut frame = [0; SIZE];
-        let parse = |frame| HostFrame::parse(frame, [0; PACKET_SIZE]);
+        let parse = |frame| HostFis::parse(frame, [0; PACKET_SIZE]);
         assert_eq!(parse(frame), None);
         frame[0] = 0x27;
-        assert_eq!(parse(frame), Some(HostFrame::Control { resets: false }));
+        assert_eq!(parse(frame), Some(HostFis::Control { resets: false }));
         frame[15] = 4;
-        assert_eq!(parse(frame), Some(HostFrame::Control { resets: true }));
+        assert_eq!(parse(frame), Some(HostFis::Control { resets: true }));
         frame[1] = 0x8f;
         assert_eq!(parse(frame), None, "the port of a multiplier");
     }

@@ -12,7 +12,7 @@ use vm_memory::{GuestAddress, GuestMemoryMmap};
 
 use super::PORTS;
 use super::command::SlotCommand;
-use super::fis::{Answer, HostFrame};
+use super::fis::{Answer, HostFis};
 use super::interrupt::Interrupt;
 use super::port::{Effect, Port, Taken};
 use crate::ata::{AtaDevice, Command, Outcome};
@@ -82,15 +82,15 @@ impl Hba {
             self.update(port);
             return Service::Done;
         };
-        match HostFrame::parse(slot.frame, slot.packet) {
-            Some(HostFrame::Command(command)) => {
+        match HostFis::parse(slot.frame, slot.packet) {
+            Some(HostFis::Command(command)) => {
                 return self.command(port, taken, &**drive, &command, &slot);
             }
-            Some(HostFrame::Control { resets }) => {
+            Some(HostFis::Control { resets }) => {
                 if lock(&connector.registers).set_software_reset(taken, resets) {
                     drive.reset();
                 }
-                self.greet(port);
+                self.deliver_signature_fis(port);
             }
             None => lock(&connector.registers).drop_frame(taken),
         }
@@ -135,10 +135,10 @@ impl Hba {
     }
 
     /// Has the host receive the frame that a drive sends after its reset.
-    fn greet(&self, port: u8) {
+    fn deliver_signature_fis(&self, port: u8) {
         let Some(connector) = self.connectors.get(usize::from(port)) else { return };
         let mut registers = lock(&connector.registers);
-        if let Some(answer) = registers.take_greeting() {
+        if let Some(answer) = registers.take_signature_fis() {
             self.receive(&registers, &answer);
         }
         drop(registers);
@@ -165,7 +165,7 @@ impl Hba {
         match effect {
             Effect::None => self.update(port),
             Effect::Serve => return true,
-            Effect::Receive => self.greet(port),
+            Effect::Receive => self.deliver_signature_fis(port),
             Effect::Settle | Effect::Reset => {
                 let service = lock(&connector.service);
                 if let Some(drive) = &connector.drive {
@@ -175,7 +175,7 @@ impl Hba {
                     }
                 }
                 drop(service);
-                self.greet(port);
+                self.deliver_signature_fis(port);
             }
         }
         false

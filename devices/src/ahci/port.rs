@@ -105,7 +105,7 @@ pub(super) struct Port {
     /// A command has failed: none is served until the host starts again.
     has_failed: bool,
     /// The drive has sent a frame after its reset, which is not received yet.
-    is_greeting: bool,
+    has_signature_fis: bool,
     /// A software reset holds the drive.
     in_software_reset: bool,
     generation: u64,
@@ -130,7 +130,7 @@ impl Port {
             next: 0,
             is_held: false,
             has_failed: false,
-            is_greeting: false,
+            has_signature_fis: false,
             in_software_reset: false,
             generation: 0,
         };
@@ -226,7 +226,7 @@ impl Port {
             self.give_up();
             return Effect::Settle;
         }
-        if self.is_greeting && value & RECEIVE != 0 {
+        if self.has_signature_fis && value & RECEIVE != 0 {
             return Effect::Receive;
         }
         Effect::None
@@ -244,7 +244,7 @@ impl Port {
             (false, true) => {
                 self.give_up();
                 (self.status, self.link_signature) = (NO_STATUS, NO_SIGNATURE);
-                self.is_greeting = false;
+                self.has_signature_fis = false;
                 self.in_software_reset = false;
                 Effect::Reset
             }
@@ -270,18 +270,18 @@ impl Port {
             let [count, _] = count.to_le_bytes();
             self.link_signature = u32::from_le_bytes([count, l0, l1, l2]);
             self.set_status(&Registers::after_reset(signature));
-            self.is_greeting = true;
+            self.has_signature_fis = true;
         }
     }
 
     /// The frame that a drive sends after its reset, once. `None`: there is none, or it is not
     /// received yet.
-    pub fn take_greeting(&mut self) -> Option<Answer> {
-        let signature = self.signature.filter(|_| self.is_greeting)?;
+    pub fn take_signature_fis(&mut self) -> Option<Answer> {
+        let signature = self.signature.filter(|_| self.has_signature_fis)?;
         if self.command & RECEIVE == 0 {
             return None;
         }
-        self.is_greeting = false;
+        self.has_signature_fis = false;
         self.interrupts |= REGISTERS_RECEIVED;
         Some(Answer::registers(&Registers::after_reset(signature)))
     }

@@ -187,7 +187,7 @@ fn queued_commands_send_one_message_until_the_driver_has_seen_it() {
 }
 
 #[test]
-fn a_failed_command_is_told_and_the_port_starts_again() {
+fn a_failed_command_is_reported_and_the_port_restarts() {
     let mut driver = Driver::new();
     driver.run(&frame(code::IDENTIFY_PACKET_DEVICE, 0), 512);
     assert_eq!(driver.read_port(IS), 1 << 30 | 1);

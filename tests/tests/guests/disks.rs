@@ -206,7 +206,7 @@ fn disks_on_microvm_are_partitioned_formatted_and_still_right_after_a_reboot_and
 }
 
 #[test]
-fn so_are_disks_on_pc_by_msi_and_sata_disks() {
+fn virtio_disks_with_msi_x_and_sata_disks_work_on_pc() {
     let sata = [
         "file=/tmp/chukka-sata.raw,format=raw,if=ide",
         "file=/tmp/chukka-ro.raw,media=cdrom,if=ide",

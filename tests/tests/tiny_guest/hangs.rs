@@ -50,7 +50,7 @@ const TOO_MANY_CPUS: &[u8] = &[
 /// SeaBIOS takes the greater number of fw_cfg's and the CMOS's (`qemu_get_present_cpus_count`), and
 /// waits until that many CPUs have started (`smp_scan` in src/fw/smp.c).
 #[test]
-fn seabios_that_waits_for_a_cpu_is_seen() {
+fn seabios_waiting_for_missing_cpus_is_reported() {
     if !native::kvm() {
         return;
     }

@@ -17,7 +17,7 @@ pub struct HostError {
 /// [`HostError::what`] of the sandbox.
 const SANDBOX: &str = "the sandbox";
 /// The same of [`HostError::user`].
-const USER: &str = "the user of -run-with";
+const USER: &str = "the user given with -run-with";
 
 impl HostError {
     /// The kernel refused a part of the sandbox.

@@ -26,11 +26,11 @@ use crate::lock::{lock, try_lock};
 
 /// The shortest and the longest time between two reads of the ring by the timer.
 const INTERVALS: [Duration; 2] = [Duration::from_millis(10), Duration::from_millis(80)];
-/// How often a driver may wait for the timer until its port is no longer coalesced.
+/// After a driver has waited for the timer this often, its port is no longer coalesced.
 const PATIENCE: u32 = 3;
-/// A driver that has not accessed its port for this long waits.
+/// A driver counts as waiting if it has not accessed its port for this long.
 const WAITS: Duration = Duration::from_millis(5);
-/// Most writes kept of a VM that is gone: more than a ring holds.
+/// The most writes kept from the ring of a VM that was destroyed: more than a ring holds.
 const KEPT: usize = 1024;
 
 /// A port whose writes of one byte are coalesced.
@@ -57,11 +57,11 @@ pub fn register(vm: &VmFd, ports: &[CoalescedPort]) {
     }
 }
 
-/// The ring, and what is known of those who fill and read it.
+/// The ring of coalesced writes, and the state of its reader and its ports.
 #[derive(Debug, Default)]
 pub struct CoalescedWrites {
     ports: Vec<CoalescedPort>,
-    /// Who passes writes on holds this, so that they keep their order.
+    /// Held while writes are passed to devices, so that they stay in order.
     turn: Mutex<()>,
     ring: Mutex<Ring>,
     /// Writes that were passed on.
@@ -139,9 +139,9 @@ impl CoalescedWrites {
         lock(&self.ring).let_go();
     }
 
-    /// A vCPU has left the guest for this port, or for something else: passes on what is in the
-    /// ring. Waits for another reader only if the exit is about the same devices. `seen` is called
-    /// for each write.
+    /// Passes the ring's writes to their devices before an exit is handled. `port` is the port of
+    /// the exit, if any. Waits for another reader only if the exit accesses a device with coalesced
+    /// writes. Calls `seen` for each write.
     #[inline]
     pub fn before_exit(&self, port: Option<u16>, bus: &Bus, seen: impl FnMut(u16)) {
         let is_ours = |port: u16| self.ports.iter().any(|ours| ours.covers(port));
@@ -155,9 +155,10 @@ impl CoalescedWrites {
         }
     }
 
-    /// Passes on what is in the ring. May block until the guest's output is read. `is_waited_for`
-    /// says whether a driver waits for an interrupt once it has written to this port.
-    pub fn flush(&self, bus: &Bus, is_waited_for: impl Fn(u16) -> bool) {
+    /// Passes the ring's writes to their devices. May block until the guest's output is read.
+    /// `needs_interrupt` returns whether a driver waits for an interrupt after it writes to this
+    /// port.
+    pub fn flush(&self, bus: &Bus, needs_interrupt: impl Fn(u16) -> bool) {
         let mut written = Vec::new();
         let turn = lock(&self.turn);
         self.pass_on(bus, |port| {
@@ -167,7 +168,7 @@ impl CoalescedWrites {
         });
         drop(turn);
         let late = lock(&self.waits).is_late(self.accesses.load(Ordering::Relaxed));
-        written.retain(|port| late && is_waited_for(*port));
+        written.retain(|port| late && needs_interrupt(*port));
         if !written.is_empty() && lock(&self.waits).is_too_often() {
             let vm = lock(&self.ring).vm.clone();
             for port in written {

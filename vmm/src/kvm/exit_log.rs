@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_coalesced_write_is_no_exit() {
+    fn a_coalesced_write_is_not_counted_as_an_exit() {
         let log = log([Access::PortRead(0x3fd), Access::CoalescedWrite(0x3f8)]);
         assert_eq!(log.recent().collect::<Vec<_>>(), [Access::PortRead(0x3fd)]);
         assert_eq!((log.exits().0, log.counts().port_writes), (1, 0));

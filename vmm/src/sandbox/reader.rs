@@ -51,7 +51,7 @@ impl ReaderSandbox {
     }
 
     /// Confines a program that reads images and writes files by itself: it keeps its descriptors,
-    /// outlives whoever has started it, and may make and remove files in `write`. It has one thread.
+    /// may outlive the process that started it, and may make and remove files in `write`. It has one thread.
     ///
     /// # Errors
     /// The kernel refuses.

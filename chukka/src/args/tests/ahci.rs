@@ -60,13 +60,13 @@ fn devices_name_their_port_and_boot_index() {
 }
 
 #[test]
-fn what_cannot_be_is_refused() {
+fn invalid_sata_options_are_refused() {
     let named = ["-M", "pc", "-drive", "a,if=none,id=a", "-device", "ahci,id=s", "-device"];
     for (device, text) in [
         ("ide-hd", "-device ide-hd: expected a drive: drive=ID"),
         (
             "ide-hd,drive=a,unit=1",
-            "-device unit=1: expected 0: a SATA port has one drive; use bus=",
+            "-device unit=1: expected unit=0, because a SATA port has one drive; select the port with bus=ID.N",
         ),
         (
             "ide-hd,drive=a,bus=s.6",
@@ -82,9 +82,9 @@ fn what_cannot_be_is_refused() {
     }
     let words = ["ide-hd,drive=a,bus=s.1", "-drive", "b,if=ide,index=1"];
     let (text, _) = refusal(&[&named[..], &words].concat());
-    assert_eq!(text, "-drive a,if=none,id=a: expected another port than 1, which has a drive");
+    assert_eq!(text, "-drive a,if=none,id=a: expected a free port; port 1 already has a drive");
     let (text, hint) = refusal(&[&PC[..], &["-drive", "a,if=ide,index=6"]].concat());
-    assert_eq!(text, "-drive a,if=ide,index=6: the SATA controller has 6 ports, from 0");
+    assert_eq!(text, "-drive a,if=ide,index=6: the SATA controller has only ports 0 to 5");
     assert!(hint.contains("if=virtio"), "{hint}");
     let (text, hint) = refusal(&[&PC[..], &["-drive", "a,if=ide,readonly=on"]].concat());
     assert_eq!(text, "-drive a,if=ide,readonly=on: a SATA disk cannot be read-only");

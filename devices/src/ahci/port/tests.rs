@@ -10,7 +10,7 @@ const SCTL: u64 = 0x2c;
 fn started() -> Port {
     let mut port = Port::new(Some(Signature::DISK));
     assert_eq!(port.write(CMD, RECEIVE), Effect::Receive);
-    assert!(port.take_greeting().is_some());
+    assert!(port.take_signature_fis().is_some());
     port.write(IS, u32::MAX);
     port.write(CMD, RECEIVE | START);
     port
@@ -118,9 +118,9 @@ fn the_link_goes_down_and_comes_up_with_the_signature() {
     assert_eq!([0x20, 0x24, 0x28].map(|register| port.read(register)), [0x7f, u32::MAX, 0]);
     assert_eq!(port.write(SCTL, 0x300), Effect::Receive);
     assert_eq!((port.read(0x28), port.read(0x24), port.read(SCTL)), (0x133, 0x101, 0x300));
-    let greeting = port.take_greeting().unwrap();
+    let greeting = port.take_signature_fis().unwrap();
     assert_eq!(greeting.frame[..8], [0x34, 0x40, 0x50, 1, 1, 0, 0, 0]);
-    assert_eq!(port.take_greeting(), None);
+    assert_eq!(port.take_signature_fis(), None);
     port.write(SCTL, LINK_OFF);
     assert_eq!(port.read(0x28), 4);
 }
@@ -133,7 +133,7 @@ fn a_software_reset_is_two_frames() {
     assert!(!port.set_software_reset(&first, true));
     let second = port.take().unwrap();
     assert!(port.set_software_reset(&second, false));
-    assert_eq!((port.read(CI), port.take_greeting().is_some()), (0, true));
+    assert_eq!((port.read(CI), port.take_signature_fis().is_some()), (0, true));
 }
 
 #[test]

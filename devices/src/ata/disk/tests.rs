@@ -166,7 +166,7 @@ fn a_write_is_durable_where_that_is_asked_for() {
 }
 
 #[test]
-fn errors_are_told_and_a_lack_of_space_is_waited_for() {
+fn errors_are_reported_and_enospc_holds_the_write() {
     let bench = Bench::new(512);
     bench.medium.fail(Some(ErrorKind::InvalidData));
     assert_eq!(bench.status(transfer(code::READ_DMA, 3, 1)), (FAILED, error::UNCORRECTABLE));

@@ -78,7 +78,7 @@ fn data_is_cut_and_blocks_are_not_sent_where_the_host_has_no_room() {
 }
 
 #[test]
-fn a_host_learns_that_it_is_no_disk() {
+fn identify_device_on_a_cd_drive_aborts_with_its_signature() {
     let (cd, host) = (cd(), Host::new(512));
     let ended = run(&cd, &host, Command { code: code::IDENTIFY_DEVICE, ..Command::default() });
     assert_eq!((ended.registers.lba, ended.registers.error), (0xeb_14_01, error::ABORTED));

@@ -163,7 +163,7 @@ fn sha256(file: &Path) -> String {
 
 #[test]
 #[ignore = "takes minutes in the lab: make test-install"]
-fn debian_s_installer_comes_to_the_disk_by_chukka_install() {
+fn chukka_install_runs_debian_s_installer_up_to_the_disk() {
     let Some(debian) = Debian::start() else { return };
     let extra = debian.words();
     let words = [

@@ -20,7 +20,7 @@ const JUMP: u16 = 0x05;
 /// `BPF_JMP | BPF_JEQ | BPF_K`: skips `jt` instructions if the word loaded is `k`.
 const JUMP_IF_EQUAL: u16 = 0x15;
 /// `BPF_JMP | BPF_JGE | BPF_K`: skips `jt` instructions if it is `k` or greater.
-const JUMP_IF_NOT_BELOW: u16 = 0x35;
+const JUMP_IF_GREATER_OR_EQUAL: u16 = 0x35;
 /// `BPF_RET | BPF_K`: the answer.
 const RETURN: u16 = 0x06;
 
@@ -149,7 +149,7 @@ fn search(ranges: &[(u32, Answer)]) -> io::Result<BpfProgram> {
     let boundary = rest[0].0;
     let below = search(below)?;
     let skipped = u8::try_from(below.len()).map_err(io::Error::other)?;
-    let mut program = vec![instruction(JUMP_IF_NOT_BELOW, skipped, boundary)];
+    let mut program = vec![instruction(JUMP_IF_GREATER_OR_EQUAL, skipped, boundary)];
     program.extend(below);
     program.extend(search(rest)?);
     Ok(program)
@@ -187,7 +187,7 @@ mod tests {
                 LOAD => word = if k == ARCH { architecture } else { number },
                 JUMP => return (None, steps),
                 JUMP_IF_EQUAL => at += skipped(word == k),
-                JUMP_IF_NOT_BELOW => at += skipped(word >= k),
+                JUMP_IF_GREATER_OR_EQUAL => at += skipped(word >= k),
                 RETURN => return (Some(k), steps),
                 other => panic!("{other}"),
             }
