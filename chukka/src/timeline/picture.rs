@@ -97,18 +97,19 @@ fn bar(body: &mut String, recorded: &Recorded, scale: Scale, y: f64) -> f64 {
         put(body, (f64::midpoint(left, right), y + 22.0), "bar mid", label);
     }
     axis(body, scale, y + 34.0);
-    // Labels that would touch each other are in different rows.
+    // Labels that would touch each other are in different rows, the last ones above: so no line
+    // crosses the label of a later moment.
     let mut rows: Vec<f64> = Vec::new();
-    for (name, mark) in &recorded.moments {
+    for (name, mark) in recorded.moments.iter().rev() {
         let x = scale.at(ms(mark.time));
         let label = format!("{name} {}", shown(ms(mark.time)));
         let is_right = x + width(&label) + 8.0 > WIDTH - MARGIN;
         let left = if is_right { x - width(&label) - 8.0 } else { x };
-        let row = rows.iter().position(|end| *end + 10.0 < left).unwrap_or(rows.len());
         let end = left + width(&label) + 8.0;
+        let row = rows.iter().position(|begin| end + 10.0 < *begin).unwrap_or(rows.len());
         match rows.get_mut(row) {
-            Some(last) => *last = end,
-            None => rows.push(end),
+            Some(begin) => *begin = left,
+            None => rows.push(left),
         }
         let bottom = y + 76.0 + ROW * small(row);
         let _ =
@@ -120,16 +121,21 @@ fn bar(body: &mut String, recorded: &Recorded, scale: Scale, y: f64) -> f64 {
 }
 
 fn axis(body: &mut String, scale: Scale, y: f64) {
+    let mut free = 0.0;
     for tick in scale.ticks() {
-        let x = scale.at(tick);
+        let (x, label) = (scale.at(tick), shown(tick));
         let _ = writeln!(body, "<path class=\"line\" d=\"M{x:.1} {y:.1}v6\" fill=\"none\"/>");
         // At the edges there is room on one side only.
-        let class = match x {
-            x if x < scale.left + 20.0 => "soft",
-            x if x > scale.right - 20.0 => "soft end",
-            _ => "soft mid",
+        let half = width(&label) / 2.0;
+        let (class, left) = match x {
+            x if x < scale.left + half => ("soft", x),
+            x if x > scale.right - half => ("soft end", x - 2.0 * half),
+            x => ("soft mid", x - half),
         };
-        put(body, (x, y + 20.0), class, &shown(tick));
+        if left >= free {
+            put(body, (x, y + 20.0), class, &label);
+            free = left + 2.0 * half + 6.0;
+        }
     }
 }
 
