@@ -233,7 +233,7 @@ pub trait HostBuffers {
     fn find(&self, len: u32, access: Permissions) -> Option<Buffers<'_>>;
 }
 
-/// A drive. Its methods are called by one thread at a time, [`AtaDevice::give_up`] and
+/// A drive. Its methods are called by one thread at a time, [`AtaDevice::cancel`] and
 /// [`AtaDevice::reset`] between commands.
 pub trait AtaDevice: Debug + Send + Sync {
     /// What it is.
@@ -243,7 +243,7 @@ pub trait AtaDevice: Debug + Send + Sync {
     fn execute(&self, command: &Command, host: &dyn HostBuffers) -> Outcome;
 
     /// The command that was held is not tried again.
-    fn give_up(&self);
+    fn cancel(&self);
 
     /// The reset of the drive.
     fn reset(&self);

@@ -165,11 +165,11 @@ impl Disk {
     /// The reset of its controller: the write cache is as at first, and no request waits.
     pub fn reset(&self) {
         self.set_write_cache(self.options.write_cache);
-        self.give_up();
+        self.cancel();
     }
 
     /// No request waits any more: its controller has given it up.
-    pub fn give_up(&self) {
+    pub fn cancel(&self) {
         self.is_waiting.store(false, Ordering::SeqCst);
     }
 

@@ -150,7 +150,8 @@ impl Flows {
             let send = || net::sendto(&flow.socket, payload, SendFlags::empty(), &target);
             if let Err(error) = send() {
                 // It may be about a datagram before this one.
-                if !tell(error, &key, flow, &mut self.buffer, (cx.link, cx.addresses)) {
+                if !report_undelivered(error, &key, flow, &mut self.buffer, (cx.link, cx.addresses))
+                {
                     return Err(error);
                 }
                 send()?;
@@ -228,7 +229,13 @@ impl Flows {
                         cx.servers.failed();
                         icmp::unreachable(cx.link, cx.addresses, &quote, Unreachable::Port);
                     }
-                    tell(error, &key, flow, &mut self.buffer, (cx.link, cx.addresses));
+                    report_undelivered(
+                        error,
+                        &key,
+                        flow,
+                        &mut self.buffer,
+                        (cx.link, cx.addresses),
+                    );
                     continue;
                 }
             };
@@ -266,7 +273,7 @@ impl Flows {
     }
 }
 
-/// How the guest hears of an error. `None`: not at all.
+/// The ICMP error that reports a socket error to the guest. `None`: it is not reported.
 fn reason(error: Errno) -> Option<Unreachable> {
     match error {
         Errno::NETUNREACH => Some(Unreachable::Network),
@@ -277,9 +284,9 @@ fn reason(error: Errno) -> Option<Unreachable> {
     }
 }
 
-/// Tells the guest about the datagram that ICMP has reported `error` for. Returns whether there was
-/// one. The error of the next one comes with the next call on the socket.
-fn tell(
+/// Reports to the guest the datagram for which the host has received `error` by ICMP. Returns whether
+/// there was one. The next call on the socket returns the error of the next datagram.
+fn report_undelivered(
     error: Errno,
     key: &Key,
     flow: &Flow,

@@ -28,7 +28,7 @@ pub fn text(values: &Values) -> String {
     }
     let bytes = f64::from(number("binary.bytes")) / 1e6;
     format!(
-        "{table}\nThe release binary has {bytes:.1} MB. Measured with Linux {}, {} and {}.\n",
+        "{table}\nThe release binary is {bytes:.1} MB. Measured with Linux {},\n{} and {}.\n",
         text("environment.kernel"),
         text("environment.qemu"),
         text("environment.rustc"),

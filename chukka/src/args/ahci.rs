@@ -106,7 +106,8 @@ impl Sata {
                 "bus" => port = Some(self.port(pair)?),
                 "unit" if value()? == "0" => {}
                 "unit" => {
-                    let expected = "unit=0, because a SATA port has one drive; select the port with bus=ID.N";
+                    let expected =
+                        "unit=0, because a SATA port has one drive; select the port with bus=ID.N";
                     return Err(ArgsError::bad(pair.shown(option), expected));
                 }
                 "werror" | "rerror" if name == DISK => error_pairs.push(pair.text(option)?),

@@ -48,7 +48,8 @@ pub(super) fn user(options: &Options, has_state: bool) -> Result<Option<HostUser
         }
     }
     if has_state && user.is_some() {
-        let why = "the new user may not be able to record the result of the run in the -state directory";
+        let why =
+            "the new user may not be able to record the result of the run in the -state directory";
         let hint = "leave out one of them, or start chukka as that user";
         return Err(ArgsError::unsupported("-run-with user= together with -state", why, hint));
     }

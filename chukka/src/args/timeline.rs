@@ -9,8 +9,9 @@ pub(super) fn timeline(options: &Options) -> Result<Option<TimelineConfig>, Args
     let Some(name) = &options.timeline else { return Ok(None) };
     let format = Format::of(name).ok_or_else(|| {
         let given = format!("-timeline {}", name.to_string_lossy());
-        ArgsError::bad(given, "FILE.json, FILE.svg or -")
-            .with_hint("use .json for Perfetto, .svg for a picture, or - for a table on standard error")
+        ArgsError::bad(given, "FILE.json, FILE.svg or -").with_hint(
+            "use .json for Perfetto, .svg for a picture, or - for a table on standard error",
+        )
     })?;
     Ok(Some(TimelineConfig { format, path: name.into() }))
 }

@@ -1,5 +1,5 @@
-//! Frames between host and drive (FIS): a command's, and those by which drives answer. Little-endian
-//! (Serial ATA 3.0, 10.3).
+//! Frame Information Structures (FIS): the command from the host, and the drive's responses.
+//! Little-endian (Serial ATA 3.0, 10.3).
 
 use crate::ata::{Command, PACKET_SIZE, Registers, status};
 
@@ -54,7 +54,7 @@ impl HostFis {
 
 /// A drive's answer, and where the host receives it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Answer {
+pub(super) struct DeviceFis {
     /// Bytes from the start of the host's area for received frames (AHCI 1.3.1, 4.2.1).
     pub offset: u64,
     pub frame: [u8; SIZE],
@@ -73,7 +73,7 @@ fn registers_frame(kind: u8, registers: &Registers) -> [u8; SIZE] {
     frame
 }
 
-impl Answer {
+impl DeviceFis {
     /// The registers of a command that has ended, or after a reset.
     pub fn registers(registers: &Registers) -> Self {
         let frame = registers_frame(DEVICE_TO_HOST, registers);
@@ -139,14 +139,14 @@ mod tests {
     fn answers_are_where_drivers_look_for_them() {
         let registers =
             Registers { status: 0x50, error: 0, lba: 0x0605_0403_0201, device: 0xa0, count: 0x102 };
-        let answer = Answer::registers(&registers);
+        let answer = DeviceFis::registers(&registers);
         let bytes = [0x34, 0x40, 0x50, 0, 1, 2, 3, 0xa0, 4, 5, 6, 0, 2, 1, 0, 0, 0, 0, 0, 0];
         assert_eq!((answer.offset, answer.frame), (0x40, bytes));
-        let setup = Answer::pio_setup(&registers, 512);
+        let setup = DeviceFis::pio_setup(&registers, 512);
         assert_eq!(setup.offset, 0x20);
         assert_eq!(setup.frame[..3], [0x5f, 0x60, 0x58]);
         assert_eq!(setup.frame[15..18], [0x50, 0, 2]);
-        let bits = Answer::device_bits(&registers, 0x8000_0001);
+        let bits = DeviceFis::device_bits(&registers, 0x8000_0001);
         assert_eq!((bits.offset, bits.len), (0x58, 8));
         assert_eq!(bits.frame[..8], [0xa1, 0x40, 0x50, 0, 1, 0, 0, 0x80]);
     }

@@ -1,9 +1,9 @@
 //! The controller, shared by the vCPUs, which access registers, and the threads that serve the
 //! ports: one for each drive.
 //!
-//! A thread takes a command, executes it without holding a lock that vCPUs need, and ends it, unless
-//! the host has given it up in the meantime. A vCPU that stops a port, resets it, or takes the bus
-//! away returns once no command is in service: from then on nothing moves data to or from memory.
+//! A thread takes a command and executes it without holding a lock that vCPUs need. If the host has
+//! cancelled the command in the meantime, its result is dropped. A vCPU that stops or resets a
+//! port, or clears Bus Master Enable, waits until no command is executing, so that no DMA follows.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,7 +12,7 @@ use vm_memory::{GuestAddress, GuestMemoryMmap};
 
 use super::PORTS;
 use super::command::SlotCommand;
-use super::fis::{Answer, HostFis};
+use super::fis::{DeviceFis, HostFis};
 use super::interrupt::Interrupt;
 use super::port::{Effect, Port, Taken};
 use crate::ata::{AtaDevice, Command, Outcome};
@@ -109,7 +109,7 @@ impl Hba {
         let Some(connector) = self.connectors.get(usize::from(port)) else { return Service::Done };
         let mut registers = lock(&connector.registers);
         let answers = registers.end(taken, &ended);
-        // Frames come before the registers that tell of them: both are seen once they are unlocked.
+        // FISes are written before the registers that announce them; the lock publishes both together.
         if answers.iter().any(Option::is_some) {
             slot.set_transferred(ended.transferred);
         }
@@ -122,7 +122,7 @@ impl Hba {
     }
 
     /// Puts a frame into the host's area.
-    fn receive(&self, registers: &Port, answer: &Answer) {
+    fn receive(&self, registers: &Port, answer: &DeviceFis) {
         let at = registers.frames().and_then(|at| at.checked_add(answer.offset));
         let Some(at) = at.filter(|_| self.is_master.load(Ordering::SeqCst)) else { return };
         let Ok(len) = u32::try_from(answer.len) else { return };
@@ -169,7 +169,7 @@ impl Hba {
             Effect::Settle | Effect::Reset => {
                 let service = lock(&connector.service);
                 if let Some(drive) = &connector.drive {
-                    drive.give_up();
+                    drive.cancel();
                     if effect == Effect::Reset {
                         drive.reset();
                     }

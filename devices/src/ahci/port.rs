@@ -14,7 +14,7 @@
 //!
 //! Plain data: what a write makes the controller do is its [`Effect`].
 
-use super::fis::Answer;
+use super::fis::DeviceFis;
 use crate::ata::{Ended, Protocol, Registers, Signature, status};
 
 /// Commands of a port.
@@ -223,7 +223,7 @@ impl Port {
             self.status &= !u32::from(status::BUSY | status::DATA_REQUEST);
         }
         if old & START != 0 && value & START == 0 {
-            self.give_up();
+            self.cancel();
             return Effect::Settle;
         }
         if self.has_signature_fis && value & RECEIVE != 0 {
@@ -242,7 +242,7 @@ impl Port {
                 Effect::Receive
             }
             (false, true) => {
-                self.give_up();
+                self.cancel();
                 (self.status, self.link_signature) = (NO_STATUS, NO_SIGNATURE);
                 self.has_signature_fis = false;
                 self.in_software_reset = false;
@@ -253,7 +253,7 @@ impl Port {
     }
 
     /// Forgets all commands. One that is in service finds that it does not matter any more.
-    pub fn give_up(&mut self) {
+    pub fn cancel(&mut self) {
         (self.issued, self.active) = (0, 0);
         (self.current, self.next) = (0, 0);
         (self.is_held, self.has_failed) = (false, false);
@@ -274,16 +274,16 @@ impl Port {
         }
     }
 
-    /// The frame that a drive sends after its reset, once. `None`: there is none, or it is not
-    /// received yet.
-    pub fn take_signature_fis(&mut self) -> Option<Answer> {
+    /// Takes the Register FIS with the drive's signature, which a drive sends once after a reset.
+    /// `None`: it was sent already, or FIS reception is off.
+    pub fn take_signature_fis(&mut self) -> Option<DeviceFis> {
         let signature = self.signature.filter(|_| self.has_signature_fis)?;
         if self.command & RECEIVE == 0 {
             return None;
         }
         self.has_signature_fis = false;
         self.interrupts |= REGISTERS_RECEIVED;
-        Some(Answer::registers(&Registers::after_reset(signature)))
+        Some(DeviceFis::registers(&Registers::after_reset(signature)))
     }
 
     /// Where frames go, if they are received.
@@ -315,7 +315,7 @@ impl Port {
 
     /// A command has ended. Returns the frames that the drive sends, in their order; none if the
     /// host has given the command up.
-    pub fn end(&mut self, taken: &Taken, ended: &Ended) -> [Option<Answer>; 2] {
+    pub fn end(&mut self, taken: &Taken, ended: &Ended) -> [Option<DeviceFis>; 2] {
         if !self.is_current(taken) {
             return [None, None];
         }
@@ -326,22 +326,22 @@ impl Port {
         let answers = match ended.protocol {
             Protocol::Registers => {
                 self.interrupts |= REGISTERS_RECEIVED;
-                [Some(Answer::registers(registers)), None]
+                [Some(DeviceFis::registers(registers)), None]
             }
             Protocol::PioIn => {
                 self.interrupts |= PIO_SETUP_RECEIVED;
-                [Some(Answer::pio_setup(registers, ended.transferred)), None]
+                [Some(DeviceFis::pio_setup(registers, ended.transferred)), None]
             }
             Protocol::PacketPioIn => {
                 self.interrupts |= PIO_SETUP_RECEIVED | REGISTERS_RECEIVED;
-                let setup = Answer::pio_setup(registers, ended.transferred);
-                [Some(setup), Some(Answer::registers(registers))]
+                let setup = DeviceFis::pio_setup(registers, ended.transferred);
+                [Some(setup), Some(DeviceFis::registers(registers))]
             }
             Protocol::Queued(tag) => {
                 let done = if failed { 0 } else { 1u32 << (tag % SLOTS) };
                 self.interrupts |= DEVICE_BITS_RECEIVED;
                 self.active &= !done;
-                [Some(Answer::device_bits(registers, done)), None]
+                [Some(DeviceFis::device_bits(registers, done)), None]
             }
         };
         self.set_status(registers);

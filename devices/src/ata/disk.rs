@@ -228,8 +228,8 @@ impl AtaDevice for AtaDisk {
         outcome
     }
 
-    fn give_up(&self) {
-        self.disk.give_up();
+    fn cancel(&self) {
+        self.disk.cancel();
     }
 
     fn reset(&self) {

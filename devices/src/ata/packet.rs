@@ -119,7 +119,7 @@ impl AtaDevice for AtaCd {
         })
     }
 
-    fn give_up(&self) {}
+    fn cancel(&self) {}
 
     fn reset(&self) {
         self.target.reset();
