@@ -227,7 +227,7 @@ _arguments \
     '*-chardev[for isa-debugcon\: file,id=ID,path=PATH or stdio,id=ID]:BACKEND: ' \
     '*-msg[put the host'\''s time before each line of that log]:timestamp:(timestamp)' \
     '*-trace[print each fw_cfg operation, and a summary]:fw_cfg:(fw_cfg)' \
-    '*-timeline[write when each phase of the run began, and its exits\: FILE.json for Perfetto, FILE.svg; - prints a table]:FILE:_files' \
+    '*-timeline[record when each boot phase began, and its VM exits\: FILE.json for Perfetto, FILE.svg a picture, - a table]:FILE:_files' \
     '*-gdb[wait for gdb at tcp\:\:1234, tcp\:HOST\:PORT or unix\:PATH]:ADDRESS: ' \
     '*-s[the same as -gdb tcp\:\:1234]' \
     '*-S[do not start the guest before gdb does, or the command cont of a monitor]' \
@@ -242,7 +242,7 @@ _arguments \
     '*-vmcore[write memory and registers to FILE, as a core for crash, drgn and gdb, if the guest panics or hangs]:FILE:_files' \
     '*-pidfile[write chukka'\''s process id to FILE while the guest runs]:FILE:_files' \
     '*-sandbox[whether chukka gives up, before the guest starts, all rights that running it does not take (default\: on)]:on|off: ' \
-    '*-run-with[run the guest as another user, a name or UID\:GID; its files are opened before]:user=USER: ' \
+    '*-run-with[switch to another user, NAME or UID\:GID, once all files are open; needs root]:user=USER: ' \
     '*-help[print a summary of the options]' \
     '*-h[print a summary of the options]' \
     '*-version[print the version]' \

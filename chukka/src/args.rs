@@ -267,7 +267,7 @@ fn request(options: &Options) -> Result<Request, ArgsError> {
         pvpanic,
         record_exits: options.wants_exits(),
     };
-    let user = run_with::user(options, state.is_some())?;
+    let user = run_with::user(options, state.is_some(), &mut warnings)?;
     Ok(Request {
         vm,
         boot_disk: boot.as_ref().and_then(|boot| drive::boot_disk(boot, options.snapshot)),

@@ -11,7 +11,7 @@ pub(super) fn find(name: &str) -> Option<(&'static str, &'static str)> {
         .or_else(|| PLAIN.iter().find(|known| **known == name).map(|known| (*known, "")))
 }
 
-const DISK: &str = "chukka has virtio disks only: -drive file=FILE,format=raw,if=virtio";
+const DISK: &str = "chukka has virtio and SATA disks: -drive file=FILE,format=raw,if=virtio";
 const BLOCKDEV: &str =
     "use -drive file=FILE,format=raw,if=none,id=ID with -device virtio-blk,drive=ID";
 const FLOPPY: &str = "chukka has no floppy drive";

@@ -9,7 +9,11 @@ use super::options::Options;
 use super::value::{pairs, texts};
 
 /// The user that the process becomes before the guest starts. The last value counts.
-pub(super) fn user(options: &Options, has_state: bool) -> Result<Option<HostUser>, ArgsError> {
+pub(super) fn user(
+    options: &Options,
+    has_state: bool,
+    warnings: &mut Vec<String>,
+) -> Result<Option<HostUser>, ArgsError> {
     let mut user = None;
     for text in texts(&options.run_with, "run-with")? {
         for pair in pairs(text, "") {
@@ -52,6 +56,13 @@ pub(super) fn user(options: &Options, has_state: bool) -> Result<Option<HostUser
             "the new user may not be able to record the result of the run in the -state directory";
         let hint = "leave out one of them, or start chukka as that user";
         return Err(ArgsError::unsupported("-run-with user= together with -state", why, hint));
+    }
+    if user.is_some() && (options.pid_file.is_some() || options.core_file.is_some()) {
+        warnings.push(
+            "-run-with user=: the files of -pidfile and -vmcore stay after the run if that user \
+             may not remove them from their directories"
+                .into(),
+        );
     }
     Ok(user)
 }
@@ -99,6 +110,9 @@ mod tests {
         assert_eq!(user(&["-run-with", "user=7:8"]), Ok(numbered(7, 8)));
         let twice = ["-run-with", "user=7:8", "-run-with", "user=9:9,async-teardown=off"];
         assert_eq!(user(&twice), Ok(numbered(9, 9)));
+        let words = ["-kernel", "k", "-run-with", "user=7:8", "-pidfile", "p"];
+        let Ok(Invocation::Boot(request)) = parse(words.map(Into::into)) else { panic!() };
+        assert!(request.warnings[0].contains("-pidfile"), "{:?}", request.warnings);
         let users = "root:x:0:0::/root:/bin/sh\nann:x:1000:1001:Ann:/home/ann:/bin/sh\nbad:x\n";
         let groups = "kvm:x:104:bob,ann\nann:x:1001:ann\nroot:x:0:\ndisk:x:6:anna\n";
         let ann = HostUser { uid: 1000, gid: 1001, groups: vec![1001, 104] };

@@ -8,7 +8,7 @@ use std::path::Path;
 use location::Place;
 use location::fetch::Settings;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use rustix::thread::{Gid, Uid, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+use vmm::sandbox::HostUser;
 
 use super::xen_output::FILE_LIMIT;
 use crate::reader;
@@ -47,9 +47,5 @@ fn drop_rights(uid: u32) -> io::Result<()> {
     limit.current = Some(FILE_LIMIT);
     limit.maximum = Some(FILE_LIMIT);
     setrlimit(Resource::Fsize, limit)?;
-    set_thread_groups(&[])?;
-    let (user, group) = (Uid::from_raw(uid), Gid::from_raw(uid));
-    set_thread_res_gid(group, group, group)?;
-    set_thread_res_uid(user, user, user)?;
-    Ok(())
+    HostUser { uid, gid: uid, groups: Vec::new() }.assume()
 }

@@ -80,8 +80,11 @@ pub(super) fn answer(matches: &ArgMatches) -> Result<(), String> {
         _ => (Some(draft("kernel")?), Some(draft("ramdisk")?)),
     };
     confine::become_user(uid)?;
-    let names = [location, kernel, ramdisk].into_iter().flatten();
-    let places = names.filter_map(|name| Place::parse(name.as_ref()).ok()).collect();
+    let parse = |name: &str| Place::parse(name.as_ref()).ok();
+    let files = [kernel, ramdisk].into_iter().flatten().filter_map(parse);
+    // With a location, other names are of files in there.
+    let files = files.filter(|file| location.is_none() || file.is_remote());
+    let places = location.and_then(parse).into_iter().chain(files).collect();
     let mut settings = Settings::default();
     confine::to_places(places, &[directory], &mut settings)?;
     let (kernel, ramdisk) = find(&Fetcher::new(settings), location, kernel, ramdisk)?;

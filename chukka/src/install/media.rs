@@ -46,7 +46,9 @@ pub fn disk(given: &str, default_path: &str, default_size: u64) -> Result<SavedD
                 format = Some(known.ok_or_else(|| refused("expected raw or qcow2"))?);
             }
             ("bus" | "target.bus", "virtio") | ("device", "disk") => {}
-            ("bus" | "target.bus", _) => return Err(refused("chukka's disks are virtio disks")),
+            ("bus" | "target.bus", _) => {
+                return Err(refused("chukka install attaches virtio disks"));
+            }
             ("device", _) => return Err(refused("expected device=disk")),
             ("cache" | "driver.cache", value) if CacheMode::by_name(value).is_some() => {
                 options.push(format!("cache={value}"));
@@ -135,7 +137,7 @@ mod tests {
             ("size=0", "--disk size=0: expected GiB"),
             ("size=-1", "--disk size=-1"),
             ("format=vmdk", "expected raw or qcow2"),
-            ("bus=sata", "--disk bus=sata: chukka's disks are virtio disks"),
+            ("bus=sata", "--disk bus=sata: chukka install attaches virtio disks"),
             ("device=cdrom", "expected device=disk"),
             ("pool=default", "--disk pool=default: expected path="),
             ("size=8,word", "--disk word: "),

@@ -18,16 +18,20 @@ pub struct HostUser {
 }
 
 impl HostUser {
-    /// Gives this thread, and those that it starts, the rights of this user, for good. Files that
-    /// are open stay open.
+    /// As [`Self::assume`].
     ///
     /// # Errors
     /// The process may not: only root may become another user.
     pub(crate) fn enter(&self) -> Result<(), HostError> {
-        self.change().map_err(HostError::user)
+        self.assume().map_err(HostError::user)
     }
 
-    fn change(&self) -> io::Result<()> {
+    /// Gives this thread, and those that it starts, the rights of this user, for good. Files that
+    /// are open stay open.
+    ///
+    /// # Errors
+    /// As of setgroups(2), setresgid(2) and setresuid(2).
+    pub fn assume(&self) -> io::Result<()> {
         let groups: Vec<_> = self.groups.iter().map(|group| Gid::from_raw(*group)).collect();
         set_thread_groups(&groups)?;
         let (user, group) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
