@@ -31,7 +31,7 @@ use std::path::{Path, PathBuf};
 
 use vm_memory::VolatileSlice;
 
-use buffers::{byte_count, part_of};
+use buffers::{Remaining, byte_count};
 pub use error::DiskError;
 use image::Image;
 pub use lock::Holder;
@@ -224,9 +224,10 @@ impl Disk {
     pub fn read(&self, to: &[VolatileSlice<'_>], offset: u64) -> io::Result<()> {
         let Some(overlay) = &self.overlay else { return self.image.read(to, offset) };
         let (mut at, end) = (offset, offset + byte_count(to) as u64);
+        let mut rest = Remaining::new(to);
         while at < end {
             let (next, is_written) = overlay.run(&(at..end));
-            let part = part_of(to, at - offset..next - offset)?;
+            let part = rest.next_bytes(next - at)?;
             if is_written {
                 sys::read_at(overlay.file(), &part, at)?;
             } else {

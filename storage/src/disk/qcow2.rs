@@ -22,7 +22,7 @@ use std::sync::{Mutex, PoisonError};
 use vm_memory::VolatileSlice;
 
 use super::SECTOR;
-use super::buffers::{byte_count, part_of, zero_from};
+use super::buffers::{Remaining, byte_count, zero_from};
 use super::error::DiskError;
 use super::image::Image;
 use super::lock::Lock;
@@ -164,9 +164,10 @@ impl Qcow2 {
         offset: u64,
     ) -> io::Result<()> {
         let (mut at, end) = (offset, offset + byte_count(to) as u64);
+        let mut rest = Remaining::new(to);
         while at < end {
             let (mapping, next) = self.run(state, &(at..end))?;
-            let part = part_of(to, at - offset..next - offset)?;
+            let part = rest.next_bytes(next - at)?;
             let within = at - self.cluster_start(at);
             match mapping {
                 Mapping::Zeros(_) => zero_from(&part, 0),
@@ -174,10 +175,10 @@ impl Qcow2 {
                 Mapping::Compressed(entry) => {
                     let start = usize::try_from(within).map_err(io::Error::other)?;
                     let bytes = self.unpack(state, entry)?;
-                    let mut rest = bytes.get(start..).unwrap_or_default();
+                    let mut bytes = bytes.get(start..).unwrap_or_default();
                     for slice in &part {
-                        slice.copy_from(rest);
-                        rest = rest.get(slice.len()..).unwrap_or_default();
+                        slice.copy_from(bytes);
+                        bytes = bytes.get(slice.len()..).unwrap_or_default();
                     }
                 }
                 Mapping::Data { at: place, .. } => {
@@ -202,7 +203,7 @@ impl Qcow2 {
         };
         let there = backing.image.len().saturating_sub(at).min(byte_count(to) as u64);
         if there > 0 {
-            backing.image.read(&part_of(to, 0..there)?, at)?;
+            backing.image.read(&Remaining::new(to).next_bytes(there)?, at)?;
         }
         zero_from(to, usize::try_from(there).map_err(io::Error::other)?);
         Ok(())
@@ -232,29 +233,32 @@ impl Qcow2 {
         offset: u64,
     ) -> io::Result<()> {
         let (mut at, end) = (offset, offset + byte_count(from) as u64);
+        let mut rest = Remaining::new(from);
         while at < end {
-            state.metadata.make_room(self.medium())?;
             let (mapping, next) = self.run(state, &(at..end))?;
-            let next = if let Mapping::Data { at: place, is_own: true } = mapping {
-                let part = part_of(from, at - offset..next - offset)?;
+            if let Mapping::Data { at: place, is_own: true } = mapping {
+                let part = rest.next_bytes(next - at)?;
                 self.medium.write(&part, place + (at - self.cluster_start(at)))?;
-                next
-            } else {
-                let next = next.min(self.cluster_start(at).saturating_add(MAX_NEW));
-                self.write_new(state, from, offset, at..next)?
-            };
-            at = next;
+                at = next;
+                continue;
+            }
+            // A run may need new clusters in several places. Those written first do not change the
+            // mapping of the others, so the run is not searched again.
+            while at < next {
+                state.metadata.make_room(self.medium())?;
+                let most = next.min(self.cluster_start(at).saturating_add(MAX_NEW));
+                at = self.write_new(state, &mut rest, at..most)?;
+            }
         }
         Ok(())
     }
 
-    /// Writes `range` to new clusters: as many as are next to each other. Returns where they end.
-    /// `from` begins at `offset`.
+    /// Writes what comes next in `from` to new clusters for `range`: as many as are next to each
+    /// other. Returns where they end.
     fn write_new(
         &self,
         state: &mut State,
-        from: &[VolatileSlice<'_>],
-        offset: u64,
+        from: &mut Remaining<'_, '_>,
         range: Range<u64>,
     ) -> io::Result<u64> {
         let medium = self.medium();
@@ -272,7 +276,7 @@ impl Qcow2 {
             end += self.cluster;
         }
         let data = range.start..range.end.min(end);
-        let written = self.fill(state, from, offset, &data, first..end, place);
+        let written = self.fill(state, from, &data, first..end, place);
         if let Err(error) = written {
             self.give_back(state, &places)?;
             return Err(error);
@@ -304,13 +308,12 @@ impl Qcow2 {
         Ok(())
     }
 
-    /// Writes the part `data` of the clusters `whole` to `place`, and around it what was there
-    /// before.
+    /// Writes what comes next in `from` to the part `data` of the clusters `whole` at `place`, and
+    /// around it what was there before.
     fn fill(
         &self,
         state: &mut State,
-        from: &[VolatileSlice<'_>],
-        offset: u64,
+        from: &mut Remaining<'_, '_>,
         data: &Range<u64>,
         whole: Range<u64>,
         place: Place,
@@ -318,7 +321,7 @@ impl Qcow2 {
         let mut head = self.old(state, whole.start..data.start, place)?;
         let mut tail = self.old(state, data.end..whole.end, place)?;
         let start = data.start - head.len() as u64;
-        let part = part_of(from, data.start - offset..data.end - offset)?;
+        let part = from.next_bytes(data.end - data.start)?;
         let mut all = vec![VolatileSlice::from(&mut head[..])];
         all.extend(part);
         all.push(VolatileSlice::from(&mut tail[..]));

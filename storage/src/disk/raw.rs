@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use vm_memory::VolatileSlice;
 
-use super::buffers::{byte_count, copy_front, without_front, zero_from};
+use super::buffers::{Remaining, byte_count, copy_front, zero_from};
 use super::image::Image;
 use super::medium::{Medium, shrunk};
 use super::{SECTOR, SECTOR_BYTES, probe};
@@ -43,8 +43,9 @@ impl Raw {
             ));
         }
         self.medium.write(&[VolatileSlice::from(&mut head[..])], 0)?;
-        let rest = without_front(from, count).map_err(io::Error::other)?;
-        self.medium.write(&rest, SECTOR)
+        let mut rest = Remaining::new(from);
+        rest.next_bytes(SECTOR)?;
+        self.medium.write(&rest.collect::<Vec<_>>(), SECTOR)
     }
 }
 

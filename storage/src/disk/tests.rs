@@ -253,6 +253,24 @@ fn a_snapshot_leaves_the_image_as_it_is() {
     assert_eq!(fs::read(&path).unwrap(), [5; 2148]);
 }
 
+/// A guest decides how many buffers a request has, and where an overlay has sectors.
+#[test]
+fn a_request_in_many_places_visits_each_buffer_once() {
+    const SECTORS: usize = 1024;
+    let (_temp, path) = image(&[5; SECTORS * SECTOR_BYTES]);
+    let disk = open_with(&path, |options| options.snapshot = true).unwrap();
+    for sector in (0..SECTORS as u64).step_by(2) {
+        write(&disk, sector * SECTOR, &[7; SECTOR_BYTES]).unwrap();
+    }
+    let mut bytes = vec![0; SECTORS * SECTOR_BYTES];
+    // No multiple of a sector, so that buffers are divided.
+    let slices: Vec<_> = bytes.chunks_mut(192).map(VolatileSlice::from).collect();
+    let visited = buffers::counting::visited(|| disk.read(&slices, 0).unwrap());
+    assert!(visited <= slices.len() + SECTORS, "{visited} of {}", slices.len());
+    drop(slices);
+    assert!(bytes == [[7; SECTOR_BYTES], [5; SECTOR_BYTES]].concat().repeat(SECTORS / 2));
+}
+
 #[test]
 fn cache_modes_are_those_of_qemu() {
     let shown = |name| CacheMode::by_name(name).map(CacheMode::has_write_cache);

@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use vm_memory::VolatileSlice;
 
 use crate::disk::SECTOR_BYTES;
-use crate::disk::buffers::{byte_count, part_of};
+use crate::disk::buffers::{Remaining, byte_count};
 use crate::disk::image::Image;
 use crate::disk::medium::{self, HostFile, Medium};
 use crate::disk::qcow2::{Access, Header, Qcow2, check};
@@ -48,7 +48,7 @@ impl Medium for SometimesFull {
         }
         let sectors = byte_count(from) / SECTOR_BYTES;
         let part = random.below(sectors + 1) * SECTOR_BYTES;
-        self.file.write(&part_of(from, 0..part as u64)?, offset)?;
+        self.file.write(&Remaining::new(from).next_bytes(part as u64)?, offset)?;
         Err(io::ErrorKind::StorageFull.into())
     }
 

@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::model::{assert_clean, options, qemu_check, qemu_create};
+use crate::disk::buffers::counting::visited;
 use crate::disk::{Disk, DiskError, DiskFormat, DiskOptions, check, create, info, resize};
 use crate::making::{noise, run, text};
 use crate::testing::Temp;
@@ -53,6 +54,34 @@ fn disks_are_created_and_become_larger() {
     assert!(!temp.path().join("huge").exists());
     let again = create(&path, DiskFormat::Raw, 512).unwrap_err();
     assert_eq!(again.hint().unwrap(), "choose another name, or delete it");
+    assert_clean(&path, &bytes, &temp);
+}
+
+/// A guest decides how many buffers a request has, and which clusters an image has.
+#[test]
+fn a_request_in_many_clusters_visits_each_buffer_once() {
+    const CLUSTER: usize = 512;
+    const CLUSTERS: usize = 512;
+    let temp = Temp::new();
+    let path = qemu_create(&temp, "image", &["-o", "cluster_size=512"], "256k");
+    let disk = Disk::open(&path, options(false)).unwrap();
+    for cluster in (0..CLUSTERS).step_by(2) {
+        write(&disk, (cluster * CLUSTER) as u64, &[7; CLUSTER]);
+    }
+    let mut bytes = vec![1; CLUSTERS * CLUSTER];
+    // No multiple of a cluster, so that buffers are divided.
+    let slices: Vec<_> = bytes.chunks_mut(192).map(VolatileSlice::from).collect();
+    let read = visited(|| disk.read(&slices, 0).unwrap());
+    assert!(read <= slices.len() + CLUSTERS, "{read} of {}", slices.len());
+    let expected = [[7; CLUSTER], [0; CLUSTER]].concat().repeat(CLUSTERS / 2);
+    let mut found = vec![0; expected.len()];
+    disk.read(&[VolatileSlice::from(&mut found[..])], 0).unwrap();
+    assert!(found == expected);
+    let written = visited(|| disk.write(&slices, 0).unwrap());
+    assert!(written <= slices.len() + CLUSTERS, "{written} of {}", slices.len());
+    disk.flush().unwrap();
+    drop((slices, disk));
+    assert!(bytes == expected);
     assert_clean(&path, &bytes, &temp);
 }
 
