@@ -1,10 +1,10 @@
 //! User networks: in the lab with a guest ([`lab`]), and without a guest, frames on one side and
 //! sockets on loopback on the other.
 //!
-//! There a network is a program behind a Unix socket, where each frame follows its length in four bytes
-//! (big-endian): passt; libslirp in a QEMU without a machine; and chukka's crate in a thread, with
-//! the same socket. That is fair to all of them, but chukka has no such socket between the card and
-//! the network, so the crate is measured without it as well.
+//! There a network is a program behind a Unix socket, where each frame follows its length in four
+//! bytes (big-endian): passt; libslirp in a QEMU without a machine; and chukka's crate in a thread,
+//! with the same socket. That is fair to all of them, but chukka has no such socket between the
+//! card and the network, so the crate is measured without it as well.
 
 pub mod guest;
 pub mod lab;

@@ -45,8 +45,8 @@ pub(super) fn attach(
     Ok(device)
 }
 
-/// Observes the guest's fw_cfg operations: all of them for the trace and the timeline, and always those that fail
-/// because the host can no longer read an item.
+/// Observes the guest's fw_cfg operations: all of them for the trace and the timeline, and always
+/// those that fail because the host can no longer read an item.
 fn observer(
     mut trace: Option<FwCfgTrace>,
     notifier: Notifier,
