@@ -233,6 +233,17 @@ pub trait HostBuffers {
     fn find(&self, len: u32, access: Permissions) -> Option<Buffers<'_>>;
 }
 
+/// How a drive is reset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reset {
+    /// Power-on, the reset of the controller, or COMRESET. All settings are those after power-on:
+    /// no drive has software settings preservation (SATA 2.6, 13.5).
+    Hardware,
+    /// By bit SRST of the device control register. SET FEATURES can disable that settings revert
+    /// (ATA8-ACS, 7.45).
+    Software,
+}
+
 /// A drive. Its methods are called by one thread at a time, [`AtaDevice::cancel`] and
 /// [`AtaDevice::reset`] between commands.
 pub trait AtaDevice: Debug + Send + Sync {
@@ -245,8 +256,8 @@ pub trait AtaDevice: Debug + Send + Sync {
     /// The command that was held is not tried again.
     fn cancel(&self);
 
-    /// The reset of the drive.
-    fn reset(&self);
+    /// A reset of the drive.
+    fn reset(&self, reset: Reset);
 
     /// Makes durable what was written, at the end of the run.
     fn finish(&self);

@@ -15,7 +15,7 @@ use super::command::SlotCommand;
 use super::fis::{DeviceFis, HostFis};
 use super::interrupt::Interrupt;
 use super::port::{Effect, Port, Taken};
-use crate::ata::{AtaDevice, Command, Outcome};
+use crate::ata::{AtaDevice, Command, Outcome, Reset};
 use crate::buffers::{Buffers, Segment};
 
 /// What is at a port, and its registers.
@@ -88,7 +88,7 @@ impl Hba {
             }
             Some(HostFis::Control { resets }) => {
                 if lock(&connector.registers).set_software_reset(taken, resets) {
-                    drive.reset();
+                    drive.reset(Reset::Software);
                 }
                 self.deliver_signature_fis(port);
             }
@@ -109,7 +109,8 @@ impl Hba {
         let Some(connector) = self.connectors.get(usize::from(port)) else { return Service::Done };
         let mut registers = lock(&connector.registers);
         let answers = registers.end(taken, &ended);
-        // FISes are written before the registers that announce them; the lock publishes both together.
+        // FISes are written before the registers that announce them; the lock publishes both
+        // together.
         if answers.iter().any(Option::is_some) {
             slot.set_transferred(ended.transferred);
         }
@@ -171,7 +172,7 @@ impl Hba {
                 if let Some(drive) = &connector.drive {
                     drive.cancel();
                     if effect == Effect::Reset {
-                        drive.reset();
+                        drive.reset(Reset::Hardware);
                     }
                 }
                 drop(service);
@@ -191,7 +192,7 @@ impl Hba {
             lock(&connector.registers).reset();
             let _service = lock(&connector.service);
             if let Some(drive) = &connector.drive {
-                drive.reset();
+                drive.reset(Reset::Hardware);
             }
         }
         lock(&self.interrupt).reset();

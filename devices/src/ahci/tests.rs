@@ -222,14 +222,24 @@ fn resets_end_in_the_signature() {
         },
     ];
     for (number, reset) in resets.into_iter().enumerate() {
+        // No settings revert after a software reset; no write cache.
+        for features in [0x66, 0x82] {
+            let mut set = frame(code::SET_FEATURES, 0);
+            set[3] = features;
+            driver.run(&set, 512);
+        }
         driver.memory.write_slice(&[0; 256], GuestAddress(FRAMES)).unwrap();
         reset(&mut driver);
         let found = (driver.read_port(0x20), driver.read_port(0x24), driver.read_port(0x28));
         assert_eq!(found, (0x150, 0x101, 0x133), "{number}");
         assert_eq!(driver.bytes::<8>(FRAMES + 0x40), [0x34, 0x40, 0x50, 1, 1, 0, 0, 0], "{number}");
         driver.write_port(IS, u32::MAX);
-        driver.run(&frame(code::READ_DMA, 1), 512);
+        driver.medium.calls();
+        driver.run(&frame(code::WRITE_DMA, 1), 512);
         assert_eq!(driver.read_port(CI), 0, "{number}");
+        let is_software = number == 1;
+        let expected = if is_software { &["write 1", "flush"][..] } else { &["write 1"] };
+        assert_eq!(driver.medium.calls(), expected, "{number}");
     }
 }
 

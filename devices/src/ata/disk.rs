@@ -15,12 +15,13 @@ mod log;
 mod transfer;
 mod trim;
 
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::identify::{self, DiskIdentity};
 use super::{
-    AtaDevice, Command, Ended, HostBuffers, Outcome, Protocol, Registers, Signature, code, error,
+    AtaDevice, Command, Ended, HostBuffers, Outcome, Protocol, Registers, Reset, Signature, code,
+    error,
 };
 use crate::disk::{Disk, Ending};
 use log::QueuedError;
@@ -30,11 +31,12 @@ use transfer::{Addressing, Transfer};
 mod feature {
     pub const WRITE_CACHE_ON: u8 = 0x02;
     pub const TRANSFER_MODE: u8 = 0x03;
-    pub const NO_RETURN_TO_DEFAULTS: u8 = 0x66;
     pub const NO_READ_AHEAD: u8 = 0x55;
+    /// A software reset does not revert settings to those after power-on; 0xcc: it does again.
+    pub const KEEP_SETTINGS: u8 = 0x66;
     pub const WRITE_CACHE_OFF: u8 = 0x82;
     pub const READ_AHEAD: u8 = 0xaa;
-    pub const RETURN_TO_DEFAULTS: u8 = 0xcc;
+    pub const REVERT_SETTINGS: u8 = 0xcc;
 }
 
 /// A hard disk.
@@ -45,6 +47,8 @@ pub struct AtaDisk {
     serial: String,
     /// Sectors of a block in READ MULTIPLE; 0: not set.
     multiple: AtomicU16,
+    /// A software reset keeps what the host has set.
+    keeps_settings: AtomicBool,
     /// The last queued command that failed.
     failed: Mutex<Option<QueuedError>>,
 }
@@ -54,7 +58,13 @@ impl AtaDisk {
     pub fn new(disk: Arc<Disk>, serial: String) -> Self {
         let own = disk.serial();
         let serial = if own.is_empty() { serial } else { own.to_owned() };
-        Self { disk, serial, multiple: AtomicU16::new(0), failed: Mutex::new(None) }
+        Self {
+            disk,
+            serial,
+            multiple: AtomicU16::new(0),
+            keeps_settings: AtomicBool::new(false),
+            failed: Mutex::new(None),
+        }
     }
 
     fn identity(&self) -> DiskIdentity<'_> {
@@ -103,7 +113,7 @@ impl AtaDisk {
             code::READ_LOG_DMA_EXT => {
                 Ended { protocol: Protocol::Registers, ..self.read_log(command, host) }
             }
-            code::SET_FEATURES => self.set_features(command),
+            code::SET_FEATURES => return self.set_features(command),
             code::SET_MULTIPLE_MODE => self.set_multiple(command),
             code::READ_NATIVE_MAX | code::READ_NATIVE_MAX_EXT => self.native_max(command),
             code::CHECK_POWER_MODE => with(command, |registers| registers.count = 0xff),
@@ -148,24 +158,20 @@ impl AtaDisk {
         }
     }
 
-    fn set_features(&self, command: &Command) -> Ended {
+    fn set_features(&self, command: &Command) -> Outcome {
         match command.features.to_le_bytes()[0] {
             feature::WRITE_CACHE_ON => self.disk.set_write_cache(true),
             // What is in it has to be durable before the host relies on that.
             feature::WRITE_CACHE_OFF => {
                 self.disk.set_write_cache(false);
-                if self.disk.flush() == Ending::Failed {
-                    return command.failed(error::ABORTED);
-                }
+                return outcome(command, self.disk.flush(), error::ABORTED);
             }
-            feature::TRANSFER_MODE
-            | feature::NO_RETURN_TO_DEFAULTS
-            | feature::RETURN_TO_DEFAULTS
-            | feature::READ_AHEAD
-            | feature::NO_READ_AHEAD => {}
-            _ => return command.failed(error::ABORTED),
+            feature::KEEP_SETTINGS => self.keeps_settings.store(true, Ordering::SeqCst),
+            feature::REVERT_SETTINGS => self.keeps_settings.store(false, Ordering::SeqCst),
+            feature::TRANSFER_MODE | feature::READ_AHEAD | feature::NO_READ_AHEAD => {}
+            _ => return Outcome::Ended(command.failed(error::ABORTED)),
         }
-        command.done()
+        Outcome::Ended(command.done())
     }
 
     fn set_multiple(&self, command: &Command) -> Ended {
@@ -232,10 +238,15 @@ impl AtaDevice for AtaDisk {
         self.disk.cancel();
     }
 
-    fn reset(&self) {
+    fn reset(&self, reset: Reset) {
+        *self.failed() = None;
+        if reset == Reset::Software && self.keeps_settings.load(Ordering::SeqCst) {
+            self.disk.cancel();
+            return;
+        }
         self.disk.reset();
         self.multiple.store(0, Ordering::SeqCst);
-        *self.failed() = None;
+        self.keeps_settings.store(false, Ordering::SeqCst);
     }
 
     fn finish(&self) {

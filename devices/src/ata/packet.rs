@@ -5,8 +5,8 @@ use std::sync::Arc;
 use vm_memory::Permissions;
 
 use super::{
-    AtaDevice, Command, Ended, HostBuffers, Outcome, Protocol, Registers, Signature, code, error,
-    identify,
+    AtaDevice, Command, Ended, HostBuffers, Outcome, Protocol, Registers, Reset, Signature, code,
+    error, identify,
 };
 use crate::scsi::Reply;
 use crate::scsi::cdb::Cdb;
@@ -121,7 +121,7 @@ impl AtaDevice for AtaCd {
 
     fn cancel(&self) {}
 
-    fn reset(&self) {
+    fn reset(&self, _: Reset) {
         self.target.reset();
     }
 

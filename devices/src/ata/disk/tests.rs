@@ -75,9 +75,38 @@ fn identity_is_where_drivers_look_for_it() {
     assert_eq!(bench.status(transfer(code::SET_MULTIPLE_MODE, 0, 16)), (OK, 0));
     let words = bench.identity();
     assert_eq!((words[85] & 0x20, words[59]), (0, 0x110));
-    bench.disk.reset();
+    bench.disk.reset(Reset::Software);
     let words = bench.identity();
     assert_eq!((words[85] & 0x20, words[59]), (0x20, 0));
+}
+
+#[test]
+fn a_software_reset_keeps_settings_where_the_host_has_disabled_reverting() {
+    let bench = Bench::new(4096);
+    let set = |features| {
+        assert_eq!(bench.status(Command { features, ..command(code::SET_FEATURES) }), (OK, 0));
+    };
+    let change = || {
+        set(0x82);
+        assert_eq!(bench.status(transfer(code::SET_MULTIPLE_MODE, 0, 16)), (OK, 0));
+    };
+    let settings_after = |reset| {
+        bench.disk.reset(reset);
+        let words = bench.identity();
+        (words[85] & 0x20, words[59])
+    };
+    let (kept, reverted) = ((0, 0x110), (0x20, 0));
+    set(0x66);
+    change();
+    assert_eq!(settings_after(Reset::Software), kept);
+    assert_eq!(settings_after(Reset::Software), kept, "as often as it is reset");
+    set(0xcc);
+    assert_eq!(settings_after(Reset::Software), reverted);
+    set(0x66);
+    change();
+    assert_eq!(settings_after(Reset::Hardware), reverted);
+    change();
+    assert_eq!(settings_after(Reset::Software), reverted, "reverting is enabled again as well");
 }
 
 #[test]
@@ -172,11 +201,14 @@ fn errors_are_reported_and_enospc_holds_the_write() {
     assert_eq!(bench.status(transfer(code::READ_DMA, 3, 1)), (FAILED, error::UNCORRECTABLE));
     assert_eq!(bench.status(transfer(code::WRITE_DMA, 3, 1)), (FAILED, error::ABORTED));
     assert_eq!(bench.status(command(code::FLUSH_CACHE)), (FAILED, error::ABORTED));
-    bench.medium.fail(Some(ErrorKind::StorageFull));
     let write = transfer(code::WRITE_DMA, 3, 1);
-    assert_eq!(bench.disk.execute(&write, &bench.host), Outcome::Held);
-    bench.medium.fail(None);
-    assert_eq!(bench.status(write), (OK, 0));
+    let cache_off = Command { features: 0x82, ..command(code::SET_FEATURES) };
+    for held in [write, command(code::FLUSH_CACHE), cache_off] {
+        bench.medium.fail(Some(ErrorKind::StorageFull));
+        assert_eq!(bench.disk.execute(&held, &bench.host), Outcome::Held, "{held:?}");
+        bench.medium.fail(None);
+        assert_eq!(bench.status(held), (OK, 0), "{held:?}");
+    }
 }
 
 /// `ata_eh_read_log_10h` in Linux's drivers/ata/libata-sata.c.
