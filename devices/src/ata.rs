@@ -212,15 +212,18 @@ impl Command {
         self.ended(Protocol::Registers, status::READY | status::ERROR, error)
     }
 
-    /// Success, after these bytes were given to the host by PIO, as many as it has room for.
+    /// Success, after these bytes were given to the host by PIO, as many as it has room for. If
+    /// some did not fit, that is an overflow.
     pub(crate) fn reply(&self, bytes: &[u8], host: &dyn HostBuffers) -> Ended {
         let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        let Some(buffers) = host.find(len.min(host.room()), Permissions::Write) else {
+        let room = host.room();
+        let Some(buffers) = host.find(len.min(room), Permissions::Write) else {
             return self.failed(error::ABORTED);
         };
         let count = buffers.copy_from(&bytes[..buffers.len().min(bytes.len())]);
         let done = self.ended(Protocol::PioIn, status::READY, 0);
-        Ended { transferred: u32::try_from(count).unwrap_or(u32::MAX), ..done }
+        let transferred = u32::try_from(count).unwrap_or(u32::MAX);
+        Ended { transferred, overflow: room < len, ..done }
     }
 }
 

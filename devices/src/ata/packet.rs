@@ -38,9 +38,13 @@ impl AtaCd {
 
     fn packet(&self, command: &Command, host: &dyn HostBuffers) -> Ended {
         let cdb = Cdb::new(&command.packet[..CDB_SIZE]);
+        let mut overflow = false;
         let moved = match self.target.execute(0, &cdb) {
             Err(sense) => Err(sense),
-            Ok(Reply::Data(data)) => give(&data, host),
+            Ok(Reply::Data(data)) => {
+                overflow = usize::try_from(host.room()).is_ok_and(|room| room < data.len());
+                give(&data, host)
+            }
             Ok(Reply::Medium(range)) => {
                 let len = u32::try_from(range.end - range.start).unwrap_or(u32::MAX);
                 if host.room() < len {
@@ -57,6 +61,7 @@ impl AtaCd {
                 let mut ended = command.done();
                 ended.registers.count = COMPLETE;
                 ended.transferred = transferred;
+                ended.overflow = overflow;
                 if transferred > 0 && command.features & DMA == 0 {
                     ended.protocol = Protocol::PacketPioIn;
                 }

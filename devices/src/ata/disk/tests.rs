@@ -172,7 +172,12 @@ fn what_is_beyond_the_end_or_the_buffers_is_not_moved() {
     assert_eq!(bench.medium.calls(), [""; 0]);
     // Data of a fixed size is cut.
     let small = Bench::new(100);
-    assert_eq!(small.run(command(code::IDENTIFY_DEVICE)).transferred, 100);
+    for code in [code::IDENTIFY_DEVICE, code::READ_LOG_EXT, code::READ_LOG_DMA_EXT] {
+        let ended = small.run(command(code));
+        let found = (ended.transferred, ended.overflow, ended.registers.status);
+        assert_eq!(found, (100, true, OK), "{code:#x}");
+        assert!(!Bench::new(512).run(command(code)).overflow, "{code:#x}");
+    }
 }
 
 #[test]

@@ -72,7 +72,9 @@ fn a_failure_has_the_sense_key_and_keeps_the_rest_for_request_sense() {
 #[test]
 fn data_is_cut_and_blocks_are_not_sent_where_the_host_has_no_room() {
     let (cd, host) = (cd(), Host::new(10));
-    assert_eq!(run(&cd, &host, packet(&[0x12, 0, 0, 0, 36])).transferred, 10);
+    let inquiry = run(&cd, &host, packet(&[0x12, 0, 0, 0, 36]));
+    assert_eq!((inquiry.transferred, inquiry.overflow), (10, true));
+    assert!(!run(&cd, &host, packet(&[0x12, 0, 0, 0, 10])).overflow, "as much as was asked for");
     let ended = run(&cd, &host, packet(&READ_10));
     assert_eq!((ended.overflow, ended.registers.error), (true, error::ABORTED));
 }
