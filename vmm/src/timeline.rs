@@ -28,6 +28,14 @@ pub struct Mark {
     pub exits: u64,
 }
 
+impl Mark {
+    /// Neither earlier nor with fewer exits than `begin`. Marks of different threads, whose time and
+    /// exits are not read at once, can be out of order by moments.
+    fn at_least(self, begin: Self) -> Self {
+        Self { time: self.time.max(begin.time), exits: self.exits.max(begin.exits) }
+    }
+}
+
 /// A part of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Span {
@@ -83,7 +91,15 @@ struct Shared {
     exits: AtomicU64,
     /// The time of the last exit, in nanoseconds since `started`: what it is for begins then.
     last_exit: AtomicU64,
-    boots: Mutex<Vec<Boot>>,
+    boots: Mutex<Boots>,
+}
+
+/// The boots of a run.
+#[derive(Debug, Default)]
+struct Boots {
+    list: Vec<Boot>,
+    /// When the last boot of a full list ended. What comes later is not recorded.
+    closed: Option<Mark>,
 }
 
 impl Timeline {
@@ -112,9 +128,11 @@ impl Timeline {
     /// The guest has reset the machine, or has not run yet.
     pub(crate) fn reset(&self) {
         let (reset, mut boots) = (self.now(), lock(&self.0.boots));
-        if boots.len() < BOOTS {
+        if boots.list.len() < BOOTS {
             let (items, first_byte, init) = Default::default();
-            boots.push(Boot { reset, run: None, items, first_byte, init });
+            boots.list.push(Boot { reset, run: None, items, first_byte, init });
+        } else {
+            boots.closed.get_or_insert(reset);
         }
     }
 
@@ -150,10 +168,11 @@ impl Timeline {
     fn reads(&self, item: ItemName<'_>, bytes: u64) {
         let end = self.now();
         let begin = Duration::from_nanos(self.0.last_exit.load(Ordering::Relaxed));
-        let begin = Mark { time: begin, exits: end.exits.saturating_sub(1) };
+        // Another vCPU can have left the guest since `end`.
+        let begin = Mark { time: begin.min(end.time), exits: end.exits.saturating_sub(1) };
         self.change(|boot| {
             if let Some((_, span)) = boot.items.iter_mut().find(|(key, _)| *key == item.key) {
-                span.end = end;
+                span.end = end.at_least(span.end);
                 span.bytes += bytes;
             } else if item.exists && boot.items.len() < ITEMS {
                 boot.items.push((item.key, Span { name: item.to_string(), begin, end, bytes }));
@@ -162,7 +181,10 @@ impl Timeline {
     }
 
     fn change(&self, change: impl FnOnce(&mut Boot)) {
-        if let Some(boot) = lock(&self.0.boots).last_mut() {
+        let mut boots = lock(&self.0.boots);
+        if boots.closed.is_none()
+            && let Some(boot) = boots.list.last_mut()
+        {
             change(boot);
         }
     }
@@ -172,9 +194,10 @@ impl Timeline {
     pub fn finish(&self, by: BootsBy) -> Recorded {
         let end = self.now();
         let boots = lock(&self.0.boots);
+        let end = boots.closed.unwrap_or(end);
         let mut recorded = Recorded::default();
-        for (index, boot) in boots.iter().enumerate() {
-            let end = boots.get(index + 1).map_or(end, |next| next.reset);
+        for (index, boot) in boots.list.iter().enumerate() {
+            let end = boots.list.get(index + 1).map_or(end, |next| next.reset);
             boot.add_to(&mut recorded, by, end);
         }
         recorded
@@ -193,8 +216,7 @@ impl Boot {
         let first = recorded.phases.is_empty();
         let mut begin = if first { Mark::default() } else { self.reset };
         let mut phase = |name: &str, until: Mark| {
-            // Marks of different threads can overlap by moments.
-            let until = if until.time < begin.time { begin } else { until };
+            let until = until.at_least(begin);
             let name = name.to_owned();
             recorded.phases.push(Span { name, begin, end: until, bytes: 0 });
             begin = until;
@@ -287,6 +309,51 @@ mod tests {
     fn a_guest_that_resets_for_ever_is_not_recorded_for_ever() {
         let timeline = Timeline::new(Instant::now());
         (0..100).for_each(|_| timeline.reset());
-        assert_eq!(lock(&timeline.0.boots).len(), BOOTS);
+        assert_eq!(lock(&timeline.0.boots).list.len(), BOOTS);
+    }
+
+    #[test]
+    fn the_last_recorded_boot_ends_with_the_reset_after_it() {
+        let timeline = Timeline::new(Instant::now());
+        (0..BOOTS).for_each(|_| timeline.reset());
+        timeline.run();
+        timeline.reset();
+        timeline.prints();
+        timeline.starts_init();
+        read(&timeline);
+        timeline.exit(Access::PortWrite(0x80));
+        let recorded = timeline.finish(BootsBy::Kernel);
+        assert_eq!(recorded.items, []);
+        assert_eq!(recorded.moments.iter().filter(|(name, _)| *name != "kernel entry").count(), 0);
+        let last = recorded.phases.last().unwrap();
+        assert_eq!((last.name.as_str(), last.end.exits), ("kernel", 0));
+        assert_eq!(Some(last.end), lock(&timeline.0.boots).closed);
+    }
+
+    #[test]
+    fn a_phase_never_has_fewer_exits_than_the_one_before_it() {
+        let mut late = boot(&[]);
+        late.init = Some(Mark { exits: 3, ..mark(70) });
+        let mut recorded = Recorded::default();
+        late.add_to(&mut recorded, BootsBy::Kernel, mark(90));
+        let exits: Vec<_> = recorded.phases.iter().map(|s| (s.begin.exits, s.end.exits)).collect();
+        assert_eq!(exits, [(0, 50), (50, 50), (50, 900)]);
+    }
+
+    /// The guest reads an item.
+    fn read(timeline: &Timeline) {
+        let item = ItemName { key: key::SIGNATURE, file: None, exists: true };
+        timeline.fw_cfg(&Event::PortRead { item, range: 0..4, zeros: 0 });
+    }
+
+    #[test]
+    fn an_item_begins_no_later_than_it_ends() {
+        let timeline = Timeline::new(Instant::now());
+        timeline.reset();
+        // A vCPU leaves the guest while another one is reading.
+        timeline.0.last_exit.store(1 << 60, Ordering::Relaxed);
+        read(&timeline);
+        let [item] = &timeline.finish(BootsBy::Kernel).items[..] else { panic!() };
+        assert_eq!(item.begin.time, item.end.time);
     }
 }
