@@ -1,14 +1,14 @@
 //! `-vmcore`: the file for the guest's memory and registers.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 use vmm::config::Size;
 use vmm::core_dump::Written;
 
-use crate::report;
+use crate::{own_file, report};
 
 /// The file, which is created before the guest starts and removed if nothing was to be written.
 #[derive(Debug)]
@@ -31,6 +31,7 @@ impl CoreFileError {
     pub fn hint(&self) -> &'static str {
         match self.source.kind() {
             io::ErrorKind::AlreadyExists => "chukka overwrites only core files: use another name",
+            io::ErrorKind::InvalidInput => "use the name of a regular file",
             _ => "check that its directory exists and is writable",
         }
     }
@@ -43,17 +44,16 @@ impl CoreFile {
     /// It cannot be created, or it is something else.
     pub fn create(path: &Path) -> Result<Self, CoreFileError> {
         let create = || {
-            let options =
-                File::options().read(true).write(true).create(true).truncate(false).open(path);
-            let file = options?;
             // ELF's magic number, and the type ET_CORE.
-            let mut head = Vec::new();
-            (&file).take(18).read_to_end(&mut head)?;
-            let is_core = head.starts_with(b"\x7fELF") && head.ends_with(b"\x04\0");
-            if !head.is_empty() && !is_core {
-                return Err(io::Error::new(io::ErrorKind::AlreadyExists, "it is not a core file"));
+            let is_core = |head: &[u8]| head.starts_with(b"\x7fELF") && head.ends_with(b"\x04\0");
+            let file = own_file::create(path, "a core file", 18, is_core)?;
+            // The file may be removed again, which must not happen to a device.
+            if !file.metadata()?.is_file() {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    "it is not a regular file",
+                ));
             }
-            file.set_len(0)?;
             Ok(file)
         };
         let path = path.to_owned();
@@ -107,5 +107,7 @@ mod tests {
         let error = CoreFile::create(&path).unwrap_err();
         assert_eq!(error.hint(), "chukka overwrites only core files: use another name");
         assert!(path.metadata().unwrap().len() > 0, "a kernel is left alone");
+        let error = CoreFile::create(Path::new("/dev/null")).unwrap_err();
+        assert_eq!(error.hint(), "use the name of a regular file");
     }
 }

@@ -16,6 +16,7 @@
 //! | [`flash`] | the flash chips with the firmware: images opened and locked |
 //! | [`guest`] | one run of a guest |
 //! | [`timeline`] | `-timeline`: a table, JSON or a picture |
+//! | [`run_report`], [`core_file`], [`own_file`] | what `-json` and `-vmcore` write; overwriting only chukka's own files |
 //! | [`install_state`], [`whole_file`] | an installer that is booted until it has finished; atomic writes |
 //! | [`install`] | an installation, from its start to a disk that boots |
 //! | [`commands`] | the commands: `chukka fetch`, `restart-install`, `bootloader`, `cache` |
@@ -37,6 +38,7 @@ pub mod install_state;
 pub mod interruptible;
 pub mod location_server;
 pub mod networks;
+pub mod own_file;
 pub mod pid_file;
 pub mod plan;
 pub mod progress;

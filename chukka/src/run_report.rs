@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use vmm::outcome::Outcome;
 use vmm::run::record::RunRecord;
 
 use crate::args;
+use crate::own_file;
 use crate::report;
 use crate::request::Request;
 use crate::resolve::Resolved;
@@ -142,21 +143,10 @@ impl RunReport {
     }
 }
 
-/// Creates the file of a report, or empties an earlier one. Anything else is left alone: the word
-/// after `-json` may be the user's kernel.
+/// Creates the file of a report, or empties an earlier one.
 fn create(path: &Path) -> io::Result<File> {
-    let file = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Ok(file);
-    }
-    let mut beginning = Vec::new();
-    (&file).take(BEGINNING.len() as u64).read_to_end(&mut beginning)?;
-    if !beginning.is_empty() && beginning != BEGINNING {
-        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "it is not a report of chukka's"));
-    }
-    (&file).rewind()?;
-    file.set_len(0)?;
-    Ok(file)
+    let what = "a report of chukka's";
+    own_file::create(path, what, BEGINNING.len(), |beginning| beginning == BEGINNING)
 }
 
 /// How a report begins.

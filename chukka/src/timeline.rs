@@ -6,7 +6,7 @@ mod trace;
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -14,7 +14,7 @@ use thiserror::Error;
 use vmm::config::VmConfig;
 use vmm::timeline::{BootsBy, Timeline};
 
-use crate::report;
+use crate::{own_file, report};
 
 /// The format of a timeline, by the end of its file's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,20 +135,9 @@ impl TimelineFile {
     }
 }
 
-/// Creates a file, or empties one that begins like this. Anything else is left alone.
+/// Creates the file of a timeline that begins like this, or empties an earlier one.
 fn create(path: &Path, beginning: &str) -> io::Result<File> {
-    let file = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Ok(file);
-    }
-    let mut found = Vec::new();
-    (&file).take(beginning.len() as u64).read_to_end(&mut found)?;
-    if !found.is_empty() && found != beginning.as_bytes() {
-        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "it is not a timeline"));
-    }
-    (&file).rewind()?;
-    file.set_len(0)?;
-    Ok(file)
+    own_file::create(path, "a timeline", beginning.len(), |found| found == beginning.as_bytes())
 }
 
 #[cfg(test)]
