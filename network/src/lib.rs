@@ -27,6 +27,7 @@ mod checksum;
 mod config;
 mod dhcp;
 mod echo;
+mod error_queue;
 mod forward;
 mod fragments;
 mod frame;
@@ -46,7 +47,7 @@ mod udp;
 pub use config::{
     BootConfig, Config, ConfigError, Forward, Ipv4Config, Ipv6Config, Protocol, Resolver,
 };
+pub use error_queue::{ErrorQueue, TakeError};
 pub use frame::{Checksum, Frame, MAX_FRAME, Offload, Offloads};
 pub use network::{Counters, NetworkError, UserNetwork};
 pub use service::Service;
-pub use sockets::KeepErrors;

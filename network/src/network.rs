@@ -12,6 +12,7 @@ use thiserror::Error;
 use crate::addresses::Addresses;
 use crate::arp::{self, Neighbours};
 use crate::config::{BootConfig, Config, ConfigError, Forward};
+use crate::error_queue::ErrorQueue;
 use crate::forward::Forwards;
 use crate::fragments::Fragments;
 use crate::frame::{Checksum, Frame, MAX_FRAME, Offloads};
@@ -20,7 +21,7 @@ use crate::link::{Link, Path};
 use crate::packet::Packet;
 use crate::resolver::Servers;
 use crate::service::Service;
-use crate::sockets::{KeepErrors, Kind, Sockets, Token};
+use crate::sockets::{Kind, Sockets, Token};
 use crate::{dhcp, echo, ndp, tcp, tftp, udp};
 
 /// The gateway's Ethernet address: QEMU's, 52:55 and 10.0.2.2.
@@ -138,8 +139,8 @@ impl UserNetwork {
     }
 
     /// Has UDP sockets keep the errors that ICMP reports, so that the guest is told about them.
-    pub fn keep_errors_with(&mut self, keep_errors: KeepErrors) {
-        self.udp.keep_errors = Some(keep_errors);
+    pub fn keep_errors_with(&mut self, error_queue: ErrorQueue) {
+        self.udp.error_queue = Some(error_queue);
     }
 
     /// Sets what the guest's card offloads from now on. A driver that resets the card has none.

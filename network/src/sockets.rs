@@ -1,6 +1,5 @@
 //! This host's sockets, none of which ever waits, and the events on them.
 
-use std::io::IoSliceMut;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -9,19 +8,11 @@ use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
 use rustix::net::{
-    self, AddressFamily, Protocol, RecvAncillaryBuffer, RecvFlags, SocketFlags, SocketType,
-    ipproto, sockopt,
+    self, AddressFamily, Protocol, RecvFlags, SocketFlags, SocketType, ipproto, sockopt,
 };
 
 /// Maximum number of events fetched at once.
 const EVENTS: usize = 64;
-
-/// Bytes of an undelivered datagram that are kept: an error message to the guest quotes no more.
-const UNDELIVERED: usize = 64;
-
-/// Has a UDP socket that is not connected keep the errors that ICMP reports (`IP_RECVERR` in ip(7),
-/// or `IPV6_RECVERR` for `is_ipv6`). rustix cannot do that, and this crate has no unsafe code.
-pub type KeepErrors = fn(socket: BorrowedFd<'_>, is_ipv6: bool) -> std::io::Result<()>;
 
 /// What a socket is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -167,19 +158,6 @@ pub(crate) fn receive(socket: &OwnedFd, buffer: &mut Vec<u8>) -> Result<Option<S
         Err(Errno::AGAIN | Errno::INTR) => Ok(None),
         Err(error) => Err(error),
     }
-}
-
-/// Takes the oldest datagram that ICMP has reported an error about from the error queue of a socket
-/// (recv(2), `MSG_ERRQUEUE`), and returns where it went. The kernel keeps its payload, which is put
-/// into `buffer`, at most 64 bytes of it.
-pub(crate) fn undelivered(socket: &OwnedFd, buffer: &mut Vec<u8>) -> Option<SocketAddr> {
-    buffer.resize(UNDELIVERED, 0);
-    let flags = RecvFlags::ERRQUEUE | RecvFlags::DONTWAIT;
-    let slices = &mut [IoSliceMut::new(buffer)];
-    let message = net::recvmsg(socket, slices, &mut RecvAncillaryBuffer::default(), flags).ok()?;
-    let to = SocketAddr::try_from(message.address?).ok()?;
-    buffer.truncate(message.bytes);
-    Some(to)
 }
 
 /// Where a socket is bound.

@@ -14,11 +14,12 @@ use rustix::net::{self, SendFlags};
 use smoltcp::wire::EthernetAddress;
 
 use crate::addresses::{Addresses, Route};
+use crate::error_queue::{ErrorQueue, Undelivered};
 use crate::icmp::{self, Quote, Unreachable};
 use crate::link::{Link, Path};
 use crate::packet::Packet;
 use crate::resolver::Servers;
-use crate::sockets::{self, KeepErrors, Kind, Sockets, Token};
+use crate::sockets::{self, Kind, Sockets, Token};
 
 /// Maximum number of flows; the one that was idle for longest gives way.
 const FLOWS: usize = 512;
@@ -32,6 +33,10 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const PEERS: usize = 32;
 /// Datagrams taken from one socket before others have a turn.
 const BURST: usize = 16;
+/// Errors about earlier datagrams that are reported before another attempt.
+const ERRORS: usize = 16;
+/// Attempts to send a datagram on a socket that returns errors about earlier ones.
+const ATTEMPTS: usize = 4;
 /// Longest datagram.
 const LONGEST: usize = 65_535;
 
@@ -74,8 +79,8 @@ pub(crate) struct Flows {
     tokens: HashMap<Token, Key>,
     /// Since when the server has not answered.
     unanswered: Option<Instant>,
-    /// What makes sockets keep errors.
-    pub keep_errors: Option<KeepErrors>,
+    /// The error queues of sockets.
+    pub error_queue: Option<ErrorQueue>,
     buffer: Vec<u8>,
 }
 
@@ -147,15 +152,11 @@ impl Flows {
                 }
                 flow.peers.push_back(target.ip());
             }
-            let send = || net::sendto(&flow.socket, payload, SendFlags::empty(), &target);
-            if let Err(error) = send() {
-                // It may be about a datagram before this one.
-                if !report_undelivered(error, &key, flow, &mut self.buffer, (cx.link, cx.addresses))
-                {
-                    return Err(error);
-                }
-                send()?;
-            }
+            let (flow, queue) = (&*flow, self.error_queue);
+            send_past_errors(
+                || net::sendto(&flow.socket, payload, SendFlags::empty(), &target).map(drop),
+                || report_undelivered(&key, flow, queue, cx.link, cx.addresses),
+            )?;
         }
         Ok(())
     }
@@ -172,9 +173,9 @@ impl Flows {
         let socket = sockets::udp(&SocketAddr::new(any, 0))?;
         let token = cx.sockets.token(Kind::Udp);
         cx.sockets.watch(&socket, token)?;
-        if let (None, Some(keep_errors)) = (key.dns, self.keep_errors) {
+        if let (None, Some(queue)) = (key.dns, self.error_queue) {
             // Without it, the guest hears of no errors.
-            let _ = keep_errors(socket.as_fd(), !key.ipv4);
+            let _ = (queue.keep)(socket.as_fd(), !key.ipv4);
         }
         self.tokens.insert(token, key);
         let flow = Flow {
@@ -213,6 +214,7 @@ impl Flows {
             return false;
         };
         for _ in 0..BURST {
+            self.buffer.clear();
             self.buffer.reserve(LONGEST);
             if !flow.readable || !cx.link.outbox.has_room() {
                 break;
@@ -229,13 +231,7 @@ impl Flows {
                         cx.servers.failed();
                         icmp::unreachable(cx.link, cx.addresses, &quote, Unreachable::Port);
                     }
-                    report_undelivered(
-                        error,
-                        &key,
-                        flow,
-                        &mut self.buffer,
-                        (cx.link, cx.addresses),
-                    );
+                    report_undelivered(&key, flow, self.error_queue, cx.link, cx.addresses);
                     continue;
                 }
             };
@@ -284,21 +280,84 @@ fn reason(error: Errno) -> Option<Unreachable> {
     }
 }
 
-/// Reports to the guest the datagram for which the host has received `error` by ICMP. Returns whether
-/// there was one. The next call on the socket returns the error of the next datagram.
+/// Sends a datagram on a socket that can return errors about earlier ones. `report` empties the
+/// socket's error queue, and returns whether it had an entry.
+///
+/// An error about an earlier datagram is returned once; one about this datagram is returned again.
+/// If errors keep coming in, the datagram is lost.
+///
+/// # Errors
+/// The error about this datagram: two attempts failed while the queue was empty.
+fn send_past_errors(
+    mut send: impl FnMut() -> Result<(), Errno>,
+    mut report: impl FnMut() -> bool,
+) -> Result<(), Errno> {
+    let mut was_empty = false;
+    for _ in 0..ATTEMPTS {
+        let Err(error) = send() else { return Ok(()) };
+        let is_empty = !report();
+        if is_empty && (was_empty || error == Errno::AGAIN) {
+            return Err(error);
+        }
+        was_empty = is_empty;
+    }
+    Ok(())
+}
+
+/// Reports to the guest the datagrams in the socket's error queue, each with its own error, at most
+/// [`ERRORS`] of them. Returns whether there was one. The next call on the socket returns the error
+/// of the next datagram.
 fn report_undelivered(
-    error: Errno,
     key: &Key,
     flow: &Flow,
-    buffer: &mut Vec<u8>,
-    (link, addresses): (&mut Link, &Addresses),
+    queue: Option<ErrorQueue>,
+    link: &mut Link,
+    addresses: &Addresses,
 ) -> bool {
-    let Some(to) = sockets::undelivered(&flow.socket, buffer) else { return false };
-    if let Some(why) = reason(error) {
+    let Some(queue) = queue else { return false };
+    let mut count = 0;
+    while count < ERRORS
+        && let Some(entry) = queue.next(&flow.socket)
+    {
+        count += 1;
+        let Some(Undelivered { to, error, payload }) = entry else { continue };
+        let Some(why) = reason(error) else { continue };
         let seen = addresses.seen_by_guest(to.ip());
         let path = Path { mac: flow.mac, from: key.guest.ip(), to: seen };
-        let quote = icmp::quote_datagram(path, (key.guest.port(), to.port()), buffer);
+        let quote = icmp::quote_datagram(path, (key.guest.port(), to.port()), &payload);
         icmp::unreachable(link, addresses, &quote, why);
     }
-    true
+    count > 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sends a datagram. `script`: for each attempt, what the socket returns and whether its error
+    /// queue has an entry afterwards. Returns the result and the number of attempts.
+    fn send(script: &[(Result<(), Errno>, bool)]) -> (Result<(), Errno>, usize) {
+        let (mut sent, mut reported) = (script.iter(), script.iter());
+        let result = send_past_errors(|| sent.next().unwrap().0, || reported.next().unwrap().1);
+        (result, script.len() - sent.len())
+    }
+
+    #[test]
+    fn an_error_about_an_earlier_datagram_is_not_reported_about_this_one() {
+        let [refused, host] = [Err(Errno::CONNREFUSED), Err(Errno::HOSTUNREACH)];
+        assert_eq!(send(&[(refused, true), (Ok(()), false)]), (Ok(()), 2));
+        // Errors come in while the datagram is sent, one of them too late for the queue to be seen.
+        let late = [(refused, true), (host, true), (refused, false), (Ok(()), false)];
+        assert_eq!(send(&late), (Ok(()), 4));
+        assert_eq!(send(&[(refused, true); 9]), (Ok(()), ATTEMPTS));
+    }
+
+    #[test]
+    fn an_error_about_this_datagram_is_returned() {
+        let [refused, network] = [Err(Errno::CONNREFUSED), Err(Errno::NETUNREACH)];
+        assert_eq!(send(&[(network, false); 9]), (network, 2));
+        let after = [(refused, true), (network, false), (network, false)];
+        assert_eq!(send(&after), (network, 3));
+        assert_eq!(send(&[(Err(Errno::AGAIN), false)]), (Err(Errno::AGAIN), 1));
+    }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use devices::virtio::net::{Frame, NetBackend, Offload, Offloads, Segments, TcpVersion};
-use network::{Checksum, Config, NetworkError, Service, UserNetwork};
+use network::{Checksum, Config, ErrorQueue, NetworkError, Service, UserNetwork};
 use vmm::host::udp;
 use vmm::machine::cards::CardBackend;
 
@@ -25,7 +25,7 @@ impl User {
     /// A port is taken, or the host refuses a socket.
     pub fn new(config: &Config, service: Option<&Arc<dyn Service>>) -> Result<Self, NetworkError> {
         let mut network = UserNetwork::new(config)?;
-        network.keep_errors_with(udp::keep_errors);
+        network.keep_errors_with(ErrorQueue { keep: udp::keep_errors, take: udp::take_error });
         if let Some(service) = service {
             network.serve(Arc::clone(service));
         }

@@ -58,6 +58,33 @@ pub fn keep_errors(socket: BorrowedFd<'_>, is_ipv6: bool) -> io::Result<()> {
     check(result.into()).map(drop)
 }
 
+/// Takes the oldest error from the error queue of a socket (recvmsg(2) with `MSG_ERRQUEUE`).
+/// Returns the lengths of the sockaddr, the datagram's payload and the control messages.
+///
+/// # Errors
+/// What recvmsg(2) says.
+pub fn take_error(
+    socket: BorrowedFd<'_>,
+    address: &mut [u8],
+    data: &mut [u8],
+    control: &mut [u8],
+) -> io::Result<[usize; 3]> {
+    let mut part = libc::iovec { iov_base: data.as_mut_ptr().cast(), iov_len: data.len() };
+    // SAFETY: a structure of integers and pointers; all zeros is a value.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_name = address.as_mut_ptr().cast();
+    message.msg_namelen = u32::try_from(address.len()).map_err(io::Error::other)?;
+    (message.msg_iov, message.msg_iovlen) = (&raw mut part, 1);
+    message.msg_control = control.as_mut_ptr().cast();
+    message.msg_controllen = control.len();
+    let flags = libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT;
+    // SAFETY: the kernel writes within the three slices and to `message`, which live through the
+    // call.
+    let length = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, flags) };
+    let length = usize::try_from(length).map_err(|_| io::Error::last_os_error())?;
+    Ok([message.msg_namelen as usize, length, message.msg_controllen])
+}
+
 /// A socket for ICMP echo requests, which `net.ipv4.ping_group_range` must allow (icmp(7)). Its
 /// datagrams are ICMP messages.
 ///
