@@ -26,7 +26,7 @@ const CLOCK: [&str; 8] = [
 const QUIET: Duration = Duration::from_secs(120);
 /// After that, the same jobs are tried again as often, each a bit later: at the same time, the
 /// machine would stop at the same instruction.
-const RETRIES: u32 = 2;
+pub(super) const RETRIES: u32 = 2;
 /// How much later.
 const LATER: Duration = Duration::from_micros(130);
 

@@ -5,6 +5,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use super::Lab;
+use super::icount::RETRIES;
 use super::memory::{room, usual_memory_mib};
 use crate::job::{Chunk, Job, Report};
 use crate::{Error, Result};
@@ -41,23 +42,24 @@ impl Pool {
 
     /// Runs a job in the first lab that is free; hands its output to `sink` as it comes.
     ///
-    /// A lab that fails is replaced once, and the failure is printed: it is not the job's fault.
+    /// A lab that fails is replaced, twice if need be, and the failure is printed: it is not the
+    /// job's fault.
     ///
     /// # Errors
     /// If a file that the job needs is not there, or labs fail: never for what the job does.
     pub fn run(&self, job: &Job, sink: &mut dyn FnMut(&Chunk)) -> Result<Report> {
-        match self.run_once(job, sink) {
-            Err(error @ Error::Lab { .. }) => {
+        for _ in 0..RETRIES {
+            match self.run_once(job, sink) {
                 // Straight to the descriptor: a test harness would capture it.
-                drop(writeln!(
+                Err(error @ Error::Lab { .. }) => drop(writeln!(
                     std::io::stderr().lock(),
                     "{error}\nTrying again in a new lab: {}",
                     job.line()
-                ));
-                self.run_once(job, sink)
+                )),
+                result => return result,
             }
-            result => result,
         }
+        self.run_once(job, sink)
     }
 
     fn run_once(&self, job: &Job, sink: &mut dyn FnMut(&Chunk)) -> Result<Report> {
