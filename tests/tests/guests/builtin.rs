@@ -281,11 +281,12 @@ fn linux_unpacks_an_initrd_that_was_rewritten_meanwhile() {
         let mut command = job.command.clone();
         let initrd = std::mem::replace(&mut command[at], "big".into());
         let quoted: Vec<String> = command.iter().map(|word| format!("'{word}'")).collect();
-        // Zeros after an archive mean nothing; with them it is big enough to be mapped.
+        // Zeros after an archive mean nothing; with them it is big enough to be mapped. What an
+        // earlier guest has printed must not be taken for this one's.
         let line = format!(
-            "cd /tmp && cp '{initrd}' big && dd if=/dev/zero bs=1M count=20 >>big 2>/dev/null
+            "cd /tmp && rm -f out && cp '{initrd}' big && dd if=/dev/zero bs=1M count=20 >>big 2>/dev/null
             {} >out 2>err & chukka=$!
-            until grep -q 'Linux version' out; do sleep 0.05; done
+            until grep -qs 'Linux version' out; do sleep 0.05; done
             grep -q ' rw-p .*/big' /proc/$chukka/maps && echo it is mapped
             dd if=/dev/zero of=big bs=1M count=10 conv=notrunc 2>/dev/null && echo it is rewritten
             grep -q 'guest: userspace' out || echo and Linux has not come to it
