@@ -4,21 +4,19 @@
 //! An input is a list of operations of six bytes, at most 256: what ([`run`]), where, and a value,
 //! little-endian.
 
-use std::io;
-use std::ops::Range;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use devices::ahci::{Ahci, Connections, PORTS, PortNotifier, REGISTER_BAR};
 use devices::ata::AtaDevice;
 use devices::ata::disk::AtaDisk;
-use devices::disk::{BlockBackend, Disk, DiskOptions, ErrorPolicy};
+use devices::disk::{Disk, DiskOptions, ErrorPolicy};
 use devices::irq::{RecordingLine, RecordingSender};
 use devices::pci::bar::MemoryBars;
 use devices::pci::function::PciFunction;
-use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap, VolatileSlice};
+use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
-const SECTOR: u64 = 512;
-const SECTORS: u64 = 64;
+use crate::medium::{Medium, SECTOR};
+
 /// Bytes of memory; what the driver uses is at the start of it.
 const RAM: usize = 1 << 20;
 const LIST: u32 = 0x1000;
@@ -29,67 +27,6 @@ const DATA: u32 = 0x4000;
 const PORT: u64 = 0x100;
 /// Most operations of an input.
 const MOST: usize = 256;
-
-/// The disk's bytes.
-#[derive(Clone, Debug)]
-struct Medium(Arc<Mutex<Vec<u8>>>);
-
-impl Medium {
-    /// The bytes of an access, which the device has checked.
-    fn with<R>(&self, offset: u64, len: u64, access: impl FnOnce(&mut [u8]) -> R) -> R {
-        assert!(offset.is_multiple_of(SECTOR) && len.is_multiple_of(SECTOR), "not whole sectors");
-        access(&mut self.0.lock().unwrap()[offset as usize..(offset + len) as usize])
-    }
-}
-
-fn total(slices: &[VolatileSlice<'_>]) -> u64 {
-    slices.iter().map(|slice| slice.len() as u64).sum()
-}
-
-impl BlockBackend for Medium {
-    fn len(&self) -> u64 {
-        SECTORS * SECTOR
-    }
-
-    fn is_read_only(&self) -> bool {
-        false
-    }
-
-    fn read(&self, to: &[VolatileSlice<'_>], offset: u64) -> io::Result<()> {
-        self.with(offset, total(to), |mut bytes| {
-            for slice in to {
-                let (now, rest) = bytes.split_at_mut(slice.len());
-                slice.copy_from(now);
-                bytes = rest;
-            }
-        });
-        Ok(())
-    }
-
-    fn write(&self, from: &[VolatileSlice<'_>], offset: u64) -> io::Result<()> {
-        self.with(offset, total(from), |mut bytes| {
-            for slice in from {
-                let (now, rest) = bytes.split_at_mut(slice.len());
-                slice.copy_to(now);
-                bytes = rest;
-            }
-        });
-        Ok(())
-    }
-
-    fn flush(&self) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn discard(&self, range: Range<u64>) -> io::Result<()> {
-        self.with(range.start, range.end - range.start, |bytes| bytes.fill(0));
-        Ok(())
-    }
-
-    fn write_zeroes(&self, range: Range<u64>, _: bool) -> io::Result<()> {
-        self.discard(range)
-    }
-}
 
 struct Nobody;
 
@@ -105,8 +42,7 @@ struct Machine {
 
 impl Machine {
     fn new() -> Self {
-        let bytes = (0..SECTORS * SECTOR).map(|at| (at / SECTOR) as u8 ^ 0x5a).collect();
-        let medium = Medium(Arc::new(Mutex::new(bytes)));
+        let medium = Medium::new(false);
         let options = DiskOptions {
             serial: String::new(),
             write_cache: true,

@@ -30,6 +30,7 @@ pub mod headers;
 pub mod image;
 pub mod kernel;
 pub mod loader_script;
+mod medium;
 pub mod network;
 pub mod qcow2;
 mod scratch;

@@ -6,20 +6,18 @@
 //! 4); then [`Operation`]s. What breaks the driver's rules costs the device its service until the
 //! driver resets it; then everything works again.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use arbitrary::{Arbitrary, Result, Unstructured};
-use devices::disk::{BlockBackend, Disk, DiskOptions, ErrorPolicy};
+use devices::disk::{Disk, DiskOptions, ErrorPolicy};
 use devices::virtio::block::Block;
-use vm_memory::{Bytes, GuestAddress, VolatileSlice};
+use vm_memory::{Bytes, GuestAddress};
 
+use crate::medium::{Medium, SECTOR, SECTORS};
 use crate::virtio::{Access, Guest, TransportKind};
 use crate::wire::take_rest;
 use crate::{Wire, wire_enum};
 
-/// Sectors of the disk.
-const SECTORS: u64 = 64;
-const SECTOR: u64 = 512;
 /// Most sectors of a request.
 const MOST: u8 = 12;
 
@@ -78,73 +76,6 @@ impl Input {
     }
 }
 
-/// The disk's bytes.
-#[derive(Clone, Debug)]
-struct Medium {
-    bytes: Arc<Mutex<Vec<u8>>>,
-    read_only: bool,
-}
-
-impl Medium {
-    /// The bytes of an access, which the device has checked.
-    fn with<R>(&self, offset: u64, len: u64, access: impl FnOnce(&mut [u8]) -> R) -> R {
-        assert!(offset.is_multiple_of(SECTOR) && len.is_multiple_of(SECTOR), "not whole sectors");
-        let mut bytes = self.bytes.lock().unwrap();
-        access(&mut bytes[offset as usize..(offset + len) as usize])
-    }
-}
-
-fn total(slices: &[VolatileSlice<'_>]) -> u64 {
-    slices.iter().map(|slice| slice.len() as u64).sum()
-}
-
-impl BlockBackend for Medium {
-    fn len(&self) -> u64 {
-        SECTORS * SECTOR
-    }
-
-    fn is_read_only(&self) -> bool {
-        self.read_only
-    }
-
-    fn read(&self, to: &[VolatileSlice<'_>], offset: u64) -> std::io::Result<()> {
-        self.with(offset, total(to), |mut bytes| {
-            for slice in to {
-                let (now, rest) = bytes.split_at_mut(slice.len());
-                slice.copy_from(now);
-                bytes = rest;
-            }
-        });
-        Ok(())
-    }
-
-    fn write(&self, from: &[VolatileSlice<'_>], offset: u64) -> std::io::Result<()> {
-        assert!(!self.read_only, "a disk that can only be read is written to");
-        self.with(offset, total(from), |mut bytes| {
-            for slice in from {
-                let (now, rest) = bytes.split_at_mut(slice.len());
-                slice.copy_to(now);
-                bytes = rest;
-            }
-        });
-        Ok(())
-    }
-
-    fn flush(&self) -> std::io::Result<()> {
-        Ok(())
-    }
-
-    fn discard(&self, range: std::ops::Range<u64>) -> std::io::Result<()> {
-        self.write_zeroes(range, true)
-    }
-
-    fn write_zeroes(&self, range: std::ops::Range<u64>, _: bool) -> std::io::Result<()> {
-        assert!(!self.read_only, "a disk that can only be read is written to");
-        self.with(range.start, range.end - range.start, |bytes| bytes.fill(0));
-        Ok(())
-    }
-}
-
 /// The disk's features: FLUSH, DISCARD, WRITE_ZEROES, CONFIG_WCE.
 const FEATURES: u64 = 1 << 9 | 1 << 13 | 1 << 14 | 1 << 11;
 const SERIAL: &str = "serial";
@@ -188,8 +119,7 @@ struct Machine {
 /// after a reset.
 pub fn run(input: &Input) -> Reached {
     let options = input.options;
-    let bytes = (0..SECTORS * SECTOR).map(|at| (at / SECTOR) as u8 ^ 0x5a).collect();
-    let medium = Medium { bytes: Arc::new(Mutex::new(bytes)), read_only: options & 2 != 0 };
+    let medium = Medium::new(options & 2 != 0);
     let disk = Disk::new(
         Box::new(medium.clone()),
         DiskOptions {
