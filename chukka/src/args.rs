@@ -28,6 +28,7 @@ mod debug_exit;
 mod debugcon;
 mod disk_errors;
 mod drive;
+mod drive_device;
 mod drive_interface;
 mod ending;
 mod error;

@@ -6,10 +6,9 @@
 
 use vmm::config::MachineKind;
 
-use super::disk_errors;
 use super::drive::{Drive, Named, pair_text};
+use super::drive_device::DriveDevice;
 use super::error::ArgsError;
-use super::firmware;
 use super::value::{RawPair, driver, raw_pairs};
 
 /// The names of the controller.
@@ -94,37 +93,29 @@ impl Sata {
             return Ok(None);
         };
         check_machine(name, machine)?;
-        let (mut wanted, mut serial, mut boot_index, mut port) = (None, None, None, None);
-        let mut error_pairs = Vec::new();
+        let (mut device, mut port) = (DriveDevice::default(), None);
         for pair in &pairs {
-            let value = || pair_text(pair, option);
+            let is_read = if name == DISK { device.read_disk(pair) } else { device.read(pair) };
+            if is_read? {
+                continue;
+            }
             match pair.key.as_str() {
-                "driver" | "id" => {}
-                "drive" => wanted = Some(value()?),
-                "serial" => serial = Some(value()?),
-                "bootindex" => boot_index = firmware::boot_index(pair, option)?,
                 "bus" => port = Some(self.port(pair)?),
-                "unit" if value()? == "0" => {}
+                "unit" if pair_text(pair, option)? == "0" => {}
                 "unit" => {
                     let expected =
                         "unit=0, because a SATA port has one drive; select the port with bus=ID.N";
                     return Err(ArgsError::bad(pair.shown(option), expected));
                 }
-                "werror" | "rerror" if name == DISK => error_pairs.push(pair.text(option)?),
                 _ => {
                     let expected = format!("{name},drive=ID,bus=ID.PORT,serial=TEXT,bootindex=N");
                     return Err(ArgsError::bad(pair.shown(option), expected));
                 }
             }
         }
-        let mut drive = named.take(name, wanted, EXAMPLE)?;
+        let mut drive = device.take(name, named, EXAMPLE)?;
         if name == CD {
             drive = drive.into_cd()?;
-        }
-        drive.disk.serial = serial.unwrap_or(drive.disk.serial);
-        drive.disk.boot_index = boot_index;
-        for pair in &error_pairs {
-            disk_errors::read(pair, option, &mut drive.disk.errors)?;
         }
         self.attach(&mut drive, port)?;
         Ok(Some(drive))

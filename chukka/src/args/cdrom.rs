@@ -6,8 +6,8 @@
 use vmm::config::MachineKind;
 
 use super::drive::{Drive, Named, pair_text};
+use super::drive_device::DriveDevice;
 use super::error::ArgsError;
-use super::firmware;
 use super::value::{RawPair, driver, raw_pairs};
 
 /// The names of the controller: on microvm, on pc, and the machine's own.
@@ -89,14 +89,13 @@ impl Controller {
         if driver(&pairs) != Some(DRIVE.as_bytes()) {
             return Ok(None);
         }
-        let (mut wanted, mut serial, mut boot_index) = (None, None, None);
+        let mut device = DriveDevice::default();
         for pair in &pairs {
+            if device.read(pair)? {
+                continue;
+            }
             let value = || pair_text(pair, option);
             match pair.key.as_str() {
-                "driver" | "id" => {}
-                "drive" => wanted = Some(value()?),
-                "serial" => serial = Some(value()?),
-                "bootindex" => boot_index = firmware::boot_index(pair, option)?,
                 "bus" => self.check_bus(pair)?,
                 "channel" | "lun" if value()? == "0" => {}
                 "channel" | "lun" => return Err(ArgsError::bad(pair.shown(option), "0")),
@@ -111,9 +110,6 @@ impl Controller {
                 }
             }
         }
-        let mut drive = named.take(DRIVE, wanted, EXAMPLE)?;
-        drive.disk.serial = serial.unwrap_or(drive.disk.serial);
-        drive.disk.boot_index = boot_index;
-        Ok(Some(drive.into_cd()?))
+        device.take(DRIVE, named, EXAMPLE)?.into_cd().map(Some)
     }
 }

@@ -12,9 +12,9 @@ use vmm::config::MachineKind;
 use super::ahci::Sata;
 use super::cdrom::Controller;
 use super::disk_errors;
+use super::drive_device::DriveDevice;
 use super::drive_interface::{self, Interface, OldDisk};
 use super::error::ArgsError;
-use super::firmware;
 use super::options::{DriveArg, Options};
 use super::pflash;
 use super::value::{Pair, RawPair, driver, number, raw, raw_pairs, size};
@@ -395,7 +395,6 @@ fn device(
     machine: MachineKind,
     named: &mut Named,
 ) -> Result<Option<Drive>, ArgsError> {
-    let option = "device";
     let pairs = raw_pairs(given, "driver");
     let driver = driver(&pairs);
     let Some(name) = DEVICES.iter().find(|name| driver == Some(name.as_bytes())) else {
@@ -409,30 +408,15 @@ fn device(
         let hint = "use -device virtio-blk, which is the machine's own";
         return Err(ArgsError::unsupported(format!("-device {name}"), why, hint));
     }
-    let (mut wanted, mut serial, mut boot_index) = (None, None, None);
-    let mut error_pairs = Vec::new();
+    let mut device = DriveDevice::default();
     for pair in &pairs {
-        let value = || pair_text(pair, option);
-        match pair.key.as_str() {
-            "driver" | "id" => {}
-            "drive" => wanted = Some(value()?),
-            "serial" => serial = Some(value()?),
-            "bootindex" => boot_index = firmware::boot_index(pair, option)?,
-            "werror" | "rerror" => error_pairs.push(pair.text(option)?),
-            _ => {
-                let expected =
-                    format!("{name},drive=ID,serial=TEXT,bootindex=N,werror=ACTION,rerror=ACTION");
-                return Err(ArgsError::bad(pair.shown(option), expected));
-            }
+        if !device.read_disk(pair)? {
+            let expected =
+                format!("{name},drive=ID,serial=TEXT,bootindex=N,werror=ACTION,rerror=ACTION");
+            return Err(ArgsError::bad(pair.shown("device"), expected));
         }
     }
-    let mut drive = named.take(name, wanted, DEVICE_EXAMPLE)?;
-    drive.disk.serial = serial.unwrap_or(drive.disk.serial);
-    drive.disk.boot_index = boot_index;
-    for pair in &error_pairs {
-        disk_errors::read(pair, option, &mut drive.disk.errors)?;
-    }
-    Ok(Some(drive))
+    device.take(name, named, DEVICE_EXAMPLE).map(Some)
 }
 
 const DEVICE_EXAMPLE: &str =
