@@ -112,7 +112,7 @@ impl Outer {
     }
 
     /// The processor time that the machine has used; zero if it has gone.
-    fn cpu_time(&self) -> Duration {
+    pub fn cpu_time(&self) -> Duration {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
         // proc(5): utime and stime are the 14th and 15th word, in ticks of 10 ms; the second is in
         // parentheses and may have spaces.

@@ -16,5 +16,6 @@ mod kunit;
 mod location;
 mod network;
 mod old_ways;
+mod oops;
 mod other_kernels;
 mod pxe;
