@@ -4,7 +4,7 @@
 #   sh tests/setup.sh build    what Rust needs to link
 #   sh tests/setup.sh check    that, and what makes the images that unit tests read
 #   sh tests/setup.sh demo     that, the cloud kernel, busybox and, for the lab, QEMU
-#   sh tests/setup.sh test     that, firmware, the generic kernel, Debian's installer, a Debian disk, and servers to get them from
+#   sh tests/setup.sh test     that, firmware, the generic kernel, Debian's installer, a Debian disk, LAVA, and servers to get them from
 #   sh tests/setup.sh install  that, a mirror of Debian packages with debootstrap, and components of Debian's installer, for complete installations
 #   sh tests/setup.sh fuzz     what Rust needs to link, a C++ compiler and cargo-fuzz
 #
@@ -88,6 +88,8 @@ missing() {
 		# Option ROMs to boot from the network.
 		[ -e /usr/lib/ipxe/qemu/pxe-virtio.rom ] || echo ipxe-qemu
 		[ -e /usr/lib/grub/i386-pc/moddep.lst ] || echo grub-pc-bin
+		# What a program from PyPI is installed into.
+		/usr/bin/python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv
 		# Parts of servers that are not programs.
 		[ -e /usr/lib/python3/dist-packages/pyftpdlib ] || echo python3-pyftpdlib
 		[ -n "$(find /usr/lib -name libfsalvfs.so 2>/dev/null | head -n 1)" ] || echo nfs-ganesha-vfs
@@ -627,6 +629,36 @@ bring_components() {
 	say "components: $(find "$assets/components/pool" -name '*.udeb' | wc -l) for Debian's installer"
 }
 
+# LAVA's dispatcher of Debian, unpacked with the Python packages and libraries that it loads, and tuxrun from PyPI,
+# which starts it.
+bring_lava() {
+	# The number says which of the versions of this function made it.
+	[ "$(cat "$assets/lava/made-by" 2>/dev/null)" = 1 ] && return
+	need_apt "LAVA's dispatcher for $assets/lava"
+	knows lava-dispatcher || apt_update
+	made=$assets/.lava
+	rm -rf "$made"
+	mkdir -p "$made"
+	if knows lava-dispatcher; then
+		fetch_fresh lava-dispatcher lava-common lava-dispatcher-host bmap-tools \
+			python3-guestfs libguestfs0 libvirt0 libssh-4 libyajl2 \
+			python3-aiohttp python3-multidict python3-yarl python3-async-timeout python3-frozenlist python3-aiosignal python3-attr \
+			python3-requests python3-urllib3 python3-idna python3-chardet python3-charset-normalizer python3-certifi \
+			python3-jinja2 python3-markupsafe python3-yaml python3-voluptuous python3-configobj python3-six \
+			python3-magic libmagic1 libmagic-mgc python3-pexpect python3-ptyprocess python3-pyudev python3-setproctitle python3-tz python3-netifaces
+		mv "$draft/tree" "$made/root"
+		say "tuxrun from PyPI"
+		/usr/bin/python3 -m venv "$made/venv"
+		"$made/venv/bin/pip" install --quiet tuxrun==1.11.0
+	else
+		say "apt knows no lava-dispatcher: the test of tuxrun will be skipped"
+	fi
+	echo 1 >"$made/made-by"
+	chmod -R a+rX "$made"
+	rm -rf "$assets/lava"
+	mv "$made" "$assets/lava"
+}
+
 bring_kernel cloud linux-image-cloud-amd64 linux-image-virtual
 if [ "$what" = test ]; then
 	bring_kernel generic linux-image-amd64 linux-image-generic
@@ -635,6 +667,7 @@ if [ "$what" = test ]; then
 	bring_other_kernels
 	bring_i386
 	bring_disk
+	bring_lava
 fi
 if [ -n "$complete" ]; then
 	bring_mirror

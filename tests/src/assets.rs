@@ -146,6 +146,15 @@ pub fn other_kernel(name: &str) -> Result<PathBuf> {
     present(assets_folder().join("other").join(name))
 }
 
+/// LAVA's dispatcher, unpacked in `root`, and tuxrun in the Python environment `venv`.
+///
+/// # Errors
+/// Set-up has not downloaded them; only Debian has the dispatcher.
+pub fn lava() -> Result<PathBuf> {
+    let folder = assets_folder().join("lava");
+    present(folder.join("root/usr/bin/lava-run")).map(|_| folder)
+}
+
 /// The asset, or `None` after reporting that the test is skipped without it.
 pub fn or_skip<T>(asset: Result<T>) -> Option<T> {
     asset.map_err(|error| skip(&error.to_string())).ok()

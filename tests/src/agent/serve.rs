@@ -51,6 +51,7 @@ pub(super) fn orders(port: &File) -> Result<()> {
                 let to = Arc::clone(&to);
                 thread::spawn(move || run(id, &job, &to));
             }
+            Order::Wake => {}
         }
     }
     Ok(())

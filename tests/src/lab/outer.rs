@@ -54,7 +54,8 @@ pub(super) fn command(
     command.args(["-m", &format!("{memory_mib}M")]);
     // The unpacked kernel: an emulated processor takes its time to unpack it.
     command.arg("-kernel").arg(assets::cloud()?.vmlinux).arg("-initrd").arg(initramfs);
-    // On a busy host the kernel finds that "IO-APIC + timer doesn't work" (`check_timer`).
+    // The timer check counts interrupts during a delay loop. On a busy host the emulated timer is
+    // late, and the kernel would panic: "IO-APIC + timer doesn't work" (`check_timer`).
     let words = format!("console=ttyS0 panic=-1 loglevel=4 no_timer_check {words}");
     command.args(["-append", &words]);
     Ok(command)

@@ -42,6 +42,8 @@ pub enum Order {
         /// What to run.
         job: Box<Job>,
     },
+    /// Nothing: its arrival is an interrupt.
+    Wake,
 }
 
 /// From the agent.

@@ -39,6 +39,7 @@
 //! | `@` | has fw_cfg put the initrd where it is once more, and prints what became of it: `0`, or `1` for an error |
 //! | `*` | begins its script again |
 //! | `"` | prints the bytes of its script up to the next `"` |
+//! | `,` | reads bytes from COM1 up to the end of a line |
 //! | `{` | writes a boot sector to the first virtio disk of microvm. Booted, it prints the bytes of the script up to the next `"`; a `!` among them powers off |
 //! | `}` | writes the same to the second sector, where no BIOS finds it |
 //! | `^` | says by pvpanic that its kernel has panicked, and halts |

@@ -292,6 +292,18 @@ chukka_tiny_guest_start:
     mov dx, 0x3f8
     out dx, al
     jmp .Ltext
+.Lline:                         # bytes from COM1 up to the end of a line
+    mov dx, 0x3fd
+    in al, dx
+    test al, 1
+    jz .Lline
+    mov dx, 0x3f8
+    in al, dx
+    cmp al, 0x0a
+    je .Lnext
+    cmp al, 0x0d
+    jne .Lline
+    jmp .Lnext
 .Lpoll_timer:
     mov dx, 0x608
     in eax, dx
@@ -758,6 +770,8 @@ chukka_tiny_guest_start:
     .long .Lscribble - .Ltable
     .byte '"'
     .long .Ltext - .Ltable
+    .byte ','
+    .long .Lline - .Ltable
     .byte ':'
     .long .Lpoll_timer - .Ltable
     .byte ';'

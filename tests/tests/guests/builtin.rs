@@ -286,7 +286,7 @@ fn linux_unpacks_an_initrd_that_was_rewritten_meanwhile() {
         let line = format!(
             "cd /tmp && rm -f out && cp '{initrd}' big && dd if=/dev/zero bs=1M count=20 >>big 2>/dev/null
             {} >out 2>err & chukka=$!
-            until grep -qs 'Linux version' out; do sleep 0.05; done
+            until grep -qs 'Linux version' out || ! kill -0 $chukka; do sleep 0.05; done
             grep -q ' rw-p .*/big' /proc/$chukka/maps && echo it is mapped
             dd if=/dev/zero of=big bs=1M count=10 conv=notrunc 2>/dev/null && echo it is rewritten
             grep -q 'guest: userspace' out || echo and Linux has not come to it

@@ -20,6 +20,8 @@ mod hangs;
 mod hostile;
 #[expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 mod kernel_table;
+#[expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+mod lava;
 #[expect(clippy::panic, clippy::expect_used, reason = "helpers of tests fail as tests do")]
 mod monitor;
 mod qemu_name;
