@@ -213,6 +213,26 @@ fn a_restart_begins_with_an_empty_disk_and_forgets_that_it_was_installed() {
 }
 
 #[test]
+fn a_restart_refuses_what_it_would_ignore_and_shows_its_plan() {
+    let Some(it) = Installation::new("{x!\"P") else { return };
+    assert_eq!(it.install().run().code(), Some(0));
+    for words in
+        [&["--refresh"][..], &["--memory", "2G"], &["--disk", "size=2"], &["--append", "x"]]
+    {
+        let ended = it.restart().args(words.iter().copied()).run();
+        assert_eq!(ended.code(), Some(125), "{words:?}: {ended:?}");
+        let said = format!("chukka: {} cannot be changed by --restart-install", words[0]);
+        assert!(ended.stderr.contains(&said), "{words:?}: {ended:?}");
+    }
+    let plan = it.restart().args(["--dry-run"]).run();
+    assert_eq!(plan.code(), Some(0), "{plan:?}");
+    let disk = it.directory().join("disk.qcow2");
+    let line = format!("disk          '{}' (1M, qcow2), emptied\n", disk.display());
+    assert!(plan.text().contains(&line), "{plan:?}");
+    it.assert_phase("installed");
+}
+
+#[test]
 fn one_installation_at_a_time() {
     let Some(it) = Installation::new("") else { return };
     let running = it.install().start();

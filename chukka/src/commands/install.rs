@@ -64,6 +64,18 @@ const REFUSED: [(&str, &str); 20] = [
     ("check", "leave it out"),
 ];
 
+/// The options that --restart-install can be combined with.
+const WITH_RESTART: [&str; 8] = [
+    "restart-install",
+    "name",
+    "state",
+    "wait",
+    "noreboot",
+    "noautoconsole",
+    "graphics",
+    "dry-run",
+];
+
 /// Its options.
 pub(super) fn command() -> Command {
     let text = |name: &'static str, of: &'static str, help: &'static str| {
@@ -179,7 +191,7 @@ fn installed(matches: &ArgMatches) -> Result<ExitCode, Problem> {
     let course = course(matches)?;
     let directory = directory(matches)?;
     if matches.get_flag("restart-install") {
-        return restarted(&directory, course);
+        return restarted(matches, &directory, course);
     }
     if let Err(error) = install_state::check_vacant(&directory) {
         let StateError::Taken { .. } = &error else { return Err(error.into()) };
@@ -210,7 +222,6 @@ fn installed(matches: &ArgMatches) -> Result<ExitCode, Problem> {
         return Ok(answer(&text));
     }
     report::plain(&text);
-    report::warnings(&resolved.warnings);
     let mut state = prepared(&directory, &resolved, &guest)?;
     drop(resolved);
     Ok(ended(&install::run(&mut state, &guest, course)?))
@@ -262,9 +273,25 @@ fn directory(matches: &ArgMatches) -> Result<PathBuf, Problem> {
     Ok(given.unwrap_or_else(|| name.into()))
 }
 
-fn restarted(directory: &Path, course: Course) -> Result<ExitCode, Problem> {
+/// Starts over with what is in `directory`, so that options that say otherwise are refused.
+fn restarted(matches: &ArgMatches, directory: &Path, course: Course) -> Result<ExitCode, Problem> {
+    let given = |name: &&str| matches.value_source(name) == Some(ValueSource::CommandLine);
+    let mut names = matches.ids().map(clap::Id::as_str);
+    if let Some(name) = names.find(|name| given(name) && !WITH_RESTART.contains(name)) {
+        return refused(
+            format!(
+                "--{name} cannot be changed by --restart-install, which uses the files and the \
+                 options of '{}'",
+                directory.display()
+            ),
+            format!("leave --{name} out, or install again with another --name or --state"),
+        );
+    }
     let mut state = InstallState::open(directory)?;
     let Some(guest) = state.guest().cloned() else { return without_guest(directory) };
+    if matches.get_flag("dry-run") {
+        return Ok(answer(&machine_plan(&guest, directory, course, "emptied")));
+    }
     install::restart(&mut state, &guest)?;
     Ok(ended(&install::run(&mut state, &guest, course)?))
 }
@@ -338,7 +365,12 @@ fn guest(matches: &ArgMatches, resolved: &Resolved) -> Result<SavedGuest, Proble
 
 /// What is going to happen.
 fn plan(resolved: &Resolved, guest: &SavedGuest, directory: &Path, course: Course) -> String {
-    let mut text = plan::of(resolved);
+    plan::of(resolved) + &machine_plan(guest, directory, course, "created")
+}
+
+/// The part of it that is the machine's. `becomes` says what happens to disks of chukka's own.
+fn machine_plan(guest: &SavedGuest, directory: &Path, course: Course, becomes: &str) -> String {
+    let mut text = String::new();
     let mut line = |heading, what: &str| plan::line(&mut text, heading, what);
     let of = |option: &str| {
         let at = guest.arguments.iter().position(|word| word == option);
@@ -352,7 +384,7 @@ fn plan(resolved: &Resolved, guest: &SavedGuest, directory: &Path, course: Cours
             "disk",
             &match disk.created {
                 true => format!(
-                    "'{}' ({}, {}), created",
+                    "'{}' ({}, {}), {becomes}",
                     path.display(),
                     Size(disk.size),
                     disk.format().name()
