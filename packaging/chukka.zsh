@@ -26,12 +26,12 @@ if (( CURRENT > 2 )); then
                 '*--state[The directory of the guest \[default\: NAME\]]:DIR:_files -/' \
                 '*--memory[Memory in MiB, or with a unit \[default\: by installer\]]:MIB: ' \
                 '*--vcpus[CPUs \[default\: by installer\]]:N: ' \
-                '*--disk[path=FILE,size=GIB,format=raw|qcow2,cache=,discard=,serial=; repeatable \[default\: DIR/disk.qcow2, size by installer\]]:DISK:_files' \
+                '*--disk[path=FILE,size=GIB,format=raw|qcow2,bus=virtio|sata,cache=,discard=,serial=; repeatable \[default\: DIR/disk.qcow2, size by installer\]]:DISK:_files' \
                 '*--network[A network card, as for -nic, or none; repeatable]:NIC: ' \
                 '*--machine[pc or microvm]:TYPE:(microvm pc help)' \
                 '*--graphics[The console is the first serial port]:none: ' \
-                '*--noautoconsole[Write the console only to DIR/console.log; show one line]' \
-                '*--wait[How long it may take in all; -1\: as long as it likes]:SECONDS: ' \
+                '*--noautoconsole[Write the console only to DIR/console.log; show one line of progress]' \
+                '*--wait[Time limit for everything, reboots included; -1\: none]:SECONDS: ' \
                 '*--noreboot[The installer'\''s reset is the end; do not boot the disk]' \
                 '*--restart-install[Start over in DIR\: its own disks become empty]' \
                 '*--dry-run[Only show what would be done]' \

@@ -187,7 +187,7 @@ fn answer(text: &str) -> ExitCode {
 
 /// Says why it cannot be done.
 fn fail(message: &str, hint: &str) -> ExitCode {
-    report::message(message, Some(hint));
+    report::message(message, Some(hint).filter(|hint| !hint.is_empty()));
     ExitCode::from(COULD_NOT_RUN)
 }
 

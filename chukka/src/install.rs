@@ -85,6 +85,7 @@ pub fn run(state: &mut InstallState, guest: &SavedGuest, course: Course) -> Fall
     let began = Instant::now();
     let log = state.directory().join(LOG);
     File::create(&log).map_err(|source| StateError::Write { path: log.clone(), source })?;
+    state.forget_failure()?;
     let watch = Watch::new(&log, began, course);
     if state.phase() == Phase::Pending {
         let request = installer(state, guest, course)?;
@@ -98,7 +99,7 @@ pub fn run(state: &mut InstallState, guest: &SavedGuest, course: Course) -> Fall
         if let Verdict::Rebooted = verdict {
             report::message("the installer has reset the machine: its disk boots now", None);
         } else {
-            return Ok(told(verdict, state.directory(), began));
+            return told(verdict, state, began);
         }
     }
     let request = disk(state.directory(), guest, course, false, &[])?;
@@ -107,7 +108,7 @@ pub fn run(state: &mut InstallState, guest: &SavedGuest, course: Course) -> Fall
     if let Verdict::Installed = verdict {
         state.set_phase(Phase::Installed)?;
     }
-    Ok(told(verdict, state.directory(), began))
+    told(verdict, state, began)
 }
 
 /// The errors of chukka, not of the guest.
@@ -169,10 +170,14 @@ fn with_log(mut request: Request, directory: &Path, course: Course) -> Request {
     request
 }
 
-/// A verdict in words.
-fn told(verdict: Verdict, directory: &Path, began: Instant) -> Result {
+/// A verdict in words. Records why there is no installation.
+fn told(verdict: Verdict, state: &mut InstallState, began: Instant) -> Fallible<Result> {
+    if let Verdict::Not { why, .. } = &verdict {
+        state.set_failure(why)?;
+    }
+    let directory = state.directory();
     let (shown, elapsed) = (directory.display(), began.elapsed().as_secs_f64());
-    match verdict {
+    Ok(match verdict {
         Verdict::Installed => Result {
             message: format!(
                 "installed (after {elapsed:.1} s): chukka start {shown} boots the disk"
@@ -187,15 +192,17 @@ fn told(verdict: Verdict, directory: &Path, began: Instant) -> Result {
             hint: None,
             status: Ok(NOT_INSTALLED),
         },
-        Verdict::Not { why, status } => Result {
+        Verdict::Not { why, status, advice } => Result {
             message: format!("not installed: {why} (after {elapsed:.1} s)"),
             hint: Some(format!(
-                "{} has the console's output; chukka install --restart-install --state {shown} starts over",
+                "{}{}{} has the console's output; chukka install --restart-install --state {shown} starts over",
+                advice.unwrap_or_default(),
+                if advice.is_some() { "; " } else { "" },
                 directory.join(LOG).display()
             )),
             status,
         },
-    }
+    })
 }
 
 /// Prints a result and returns the process' exit status.

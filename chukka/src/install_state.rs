@@ -76,6 +76,9 @@ struct Record {
     /// The guest that `chukka install` installs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     guest: Option<SavedGuest>,
+    /// Why the last run of `chukka install` installed nothing; absent if it was killed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    failure: Option<String>,
 }
 
 /// A file in the directory.
@@ -182,7 +185,9 @@ fn make(
     let (location, rule) =
         found.map_or_else(Default::default, |found| (found.place.clone(), found.rule.clone()));
     let (version, phase) = (VERSION, Phase::Pending);
-    let record = Record { version, phase, location, rule, command_line, kernel, initrd, guest };
+    let failure = None;
+    let record =
+        Record { version, phase, location, rule, command_line, kernel, initrd, guest, failure };
     let directory = directory.to_owned();
     let state = InstallState { directory, record, has_disk: false, _lock: Some(lock) };
     state.write()?;
@@ -234,7 +239,34 @@ impl InstallState {
     /// It cannot be written: the phase is the one before.
     pub fn set_phase(&mut self, phase: Phase) -> Result<(), StateError> {
         let before = std::mem::replace(&mut self.record.phase, phase);
+        self.record.failure = None;
         self.write().inspect_err(|_| self.record.phase = before)
+    }
+
+    /// Why the last run installed nothing, if that is known.
+    #[must_use]
+    pub fn failure(&self) -> Option<&str> {
+        self.record.failure.as_deref()
+    }
+
+    /// Records why a run has installed nothing.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn set_failure(&mut self, why: &str) -> Result<(), StateError> {
+        self.record.failure = Some(why.to_owned());
+        self.write()
+    }
+
+    /// Begins a run, which may end without a word.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn forget_failure(&mut self) -> Result<(), StateError> {
+        match self.record.failure.take() {
+            Some(_) => self.write(),
+            None => Ok(()),
+        }
     }
 
     /// Kernel and initrd.

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "this is how a test fails")]
 
 use std::fs;
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -63,10 +64,11 @@ impl Installation {
     }
 
     #[track_caller]
-    fn assert_does_not_start(&self) {
+    fn assert_does_not_start(&self, why: &str) {
         let ended = self.start().run();
         assert_eq!(ended.code(), Some(125), "{ended:?}");
-        assert!(ended.stderr.contains("is not installed: its installer has not finished"));
+        let said = format!("is not installed: {why}");
+        assert!(ended.stderr.contains(&said), "{said}: {ended:?}");
     }
 
     #[track_caller]
@@ -78,7 +80,7 @@ impl Installation {
             format!("chukka install --restart-install --state {}", self.directory().display());
         assert!(ended.stderr.contains(&hint), "{ended:?}");
         self.assert_phase("pending");
-        self.assert_does_not_start();
+        self.assert_does_not_start(why);
     }
 }
 
@@ -177,10 +179,11 @@ fn an_installation_that_is_ended_is_not_installed_and_starts_over() {
         running.signal(signal);
         let ended = running.wait();
         assert_eq!(ended.signal(), Some(signal), "{ended:?}");
-        let is_told = ended.stderr.contains("not installed: ended by signal");
+        let interrupted = format!("interrupted by signal {signal}");
+        let is_told = ended.stderr.contains(&format!("not installed: {interrupted}"));
         assert_eq!(is_told, signal != libc::SIGKILL, "{ended:?}");
         it.assert_phase("pending");
-        it.assert_does_not_start();
+        it.assert_does_not_start(if is_told { &interrupted } else { "its installer has not" });
         let disk = it.directory().join("disk.qcow2");
         let written = fs::read(&disk).unwrap();
         // It begins with an empty disk, and this time it finishes.
@@ -190,6 +193,62 @@ fn an_installation_that_is_ended_is_not_installed_and_starts_over() {
         assert_eq!(running.wait().code(), Some(0));
         it.assert_phase("installed");
         assert_eq!(fs::read(&disk).unwrap().len(), written.len());
+    }
+}
+
+#[test]
+fn the_keys_of_a_terminal_interrupt_an_installation_and_leave_it_as_it_was() {
+    // Ctrl-C is the guest's where it has the terminal, and chukka's where it has not.
+    let shown = (&[][..], "ready", &b"\x03\x01x"[..], "interrupted by Ctrl-A x");
+    let hidden =
+        (&["--noautoconsole"][..], "installing 0:", &b"\x03"[..], "interrupted by signal 2");
+    for (words, sign, keys, why) in [shown, hidden] {
+        let Some(it) = Installation::new("{x!\"") else { return };
+        let mut session = it.install().args(words.iter().copied()).on_terminal();
+        session.wait_for(sign);
+        assert_eq!(session.settings().is_raw(), words.is_empty());
+        session.type_in(keys);
+        let ended = session.wait();
+        let expected =
+            if words.is_empty() { (Some(123), None) } else { (None, Some(libc::SIGINT)) };
+        assert_eq!((ended.code(), ended.signal()), expected);
+        session.wait_for(&format!("chukka: not installed: {why} (after "));
+        assert_eq!(session.settings(), session.before, "the terminal is not as it was");
+        // chukka was the guest: nothing else has its disk open.
+        let lock = fs::OpenOptions::new().write(true).open(it.directory().join("disk.qcow2"));
+        lock.unwrap().try_lock().unwrap();
+        it.assert_phase("pending");
+        it.assert_does_not_start(why);
+        // A run that is killed leaves no reason, not even the one before.
+        let running = it.restart().start();
+        running.wait_for("ready");
+        running.signal(libc::SIGKILL);
+        let _ = running.wait();
+        it.assert_does_not_start("its installer has not finished");
+        let mut running = it.restart().input(Input::Pipe).start();
+        running.wait_for("ready");
+        running.send(b"P");
+        assert_eq!(running.wait().code(), Some(0));
+        it.assert_phase("installed");
+    }
+}
+
+#[test]
+fn a_disk_that_cannot_be_used_leaves_nothing_behind() {
+    let it = Installation::unchecked("P");
+    let odd = it.scratch.file("odd.raw", &[0; 700]).display().to_string();
+    for (disk, said) in [
+        (&*odd, "has 700 bytes"),
+        ("/no/folder/disk.raw", "/no/folder/disk.raw"),
+        ("size=99999T", "at most"),
+        ("bus=scsi", "--disk bus=scsi: expected virtio or sata"),
+        ("bus=sata", "microvm"),
+    ] {
+        let ended = it.install().args(["--disk", disk]).run();
+        assert_eq!(ended.code(), Some(125), "{disk}: {ended:?}");
+        assert!(ended.stderr.contains(said), "{disk}: {ended:?}");
+        assert!(!ended.stderr.contains("hint: \n"), "{disk}: {ended:?}");
+        assert!(!it.directory().exists(), "{disk}");
     }
 }
 
@@ -210,6 +269,7 @@ fn a_restart_begins_with_an_empty_disk_and_forgets_that_it_was_installed() {
     fs::write(&record, text.replace(json["kernel"]["sha256"].as_str().unwrap(), &sum)).unwrap();
     let ended = it.restart().run();
     it.assert_not_installed(&ended, 123, "the guest powered off, and wrote nothing to its disk");
+    assert!(ended.stderr.contains("hint: nothing was written to the disk: an installer without"));
 }
 
 #[test]

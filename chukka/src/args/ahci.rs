@@ -4,6 +4,7 @@
 //! There is one controller, and any of its drives brings it along. In QEMU `if=ide` on pc is an IDE
 //! drive instead, and on q35 one of a controller like this: guests call both `/dev/sda`.
 
+use devices::ahci::PORTS;
 use vmm::config::MachineKind;
 
 use super::drive::{Drive, Named, pair_text};
@@ -15,7 +16,6 @@ use super::value::{RawPair, driver, raw_pairs};
 const CONTROLLERS: [&str; 2] = ["ahci", "ich9-ahci"];
 const DISK: &str = "ide-hd";
 const CD: &str = "ide-cd";
-const PORTS: u8 = 6;
 const EXAMPLE: &str = "for example: -machine pc -drive file=disk.raw,format=raw,if=none,id=d0 \
                        -device ahci,id=sata -device ide-hd,drive=d0,bus=sata.0";
 
@@ -30,7 +30,7 @@ pub(super) struct Sata {
     /// A `-device` names it.
     is_given: bool,
     id: Option<String>,
-    taken: [bool; PORTS as usize],
+    taken: [bool; PORTS],
 }
 
 impl Sata {
@@ -126,7 +126,8 @@ impl Sata {
         let bus = pair_text(pair, "device")?;
         let id = self.id.as_deref().unwrap_or("ide");
         let port = bus.strip_prefix(id).and_then(|rest| rest.strip_prefix('.'));
-        let port = port.and_then(|port| port.parse().ok()).filter(|port| *port < PORTS);
+        let port =
+            port.and_then(|port| port.parse().ok()).filter(|port: &u8| usize::from(*port) < PORTS);
         port.ok_or_else(|| {
             let expected = format!("one of the controller's ports, {id}.0 to {id}.{}", PORTS - 1);
             ArgsError::bad(pair.shown("device"), expected)

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -16,8 +17,9 @@ use vmm::host::signals;
 use super::source::{self, switch, value};
 use super::{answer, fail, failed};
 use crate::args::{self, memory_bytes};
+use crate::disks;
 use crate::error::RunError;
-use crate::install::saved_guest::SavedGuest;
+use crate::install::saved_guest::{SavedDisk, SavedGuest};
 use crate::install::template::{Given, Template};
 use crate::install::{self, Course, LOG, media, needs};
 use crate::install_state::{self, InstallState, StateError};
@@ -118,8 +120,8 @@ pub(super) fn command() -> Command {
             text(
                 "disk",
                 "DISK",
-                "path=FILE,size=GIB,format=raw|qcow2,cache=,discard=,serial=; repeatable \
-                 [default: DIR/disk.qcow2, size by installer]",
+                "path=FILE,size=GIB,format=raw|qcow2,bus=virtio|sata,cache=,discard=,serial=; \
+                 repeatable [default: DIR/disk.qcow2, size by installer]",
             )
             .action(ArgAction::Append),
             text("network", "NIC", "A network card, as for -nic, or none; repeatable")
@@ -127,8 +129,11 @@ pub(super) fn command() -> Command {
                 .action(ArgAction::Append),
             text("machine", "TYPE", "pc or microvm").default_value("pc"),
             text("graphics", "none", "The console is the first serial port").value_parser(["none"]),
-            switch("noautoconsole", "Write the console only to DIR/console.log; show one line"),
-            text("wait", "SECONDS", "How long it may take in all; -1: as long as it likes")
+            switch(
+                "noautoconsole",
+                "Write the console only to DIR/console.log; show one line of progress",
+            ),
+            text("wait", "SECONDS", "Time limit for everything, reboots included; -1: none")
                 .allow_hyphen_values(true),
             switch("noreboot", "The installer's reset is the end; do not boot the disk"),
             switch("restart-install", "Start over in DIR: its own disks become empty")
@@ -212,6 +217,9 @@ fn installed(matches: &ArgMatches) -> Result<ExitCode, Problem> {
     let mut guest = guest(matches, &resolved)?;
     // What is wrong with the machine is said before anything is made.
     let request = location_server::attach(guest.request(&directory, &[], Some(boot))?);
+    for (disk, _) in request.disks.iter().zip(&guest.disks).filter(|(_, disk)| !disk.created) {
+        disks::examine(disk)?;
+    }
     if let Some(boot) = request.boot.filter(|boot| boot.served_at.is_some()) {
         // The guest reads the tree by its network: the command line says where.
         guest.served = served(&boot)?;
@@ -325,10 +333,8 @@ fn guest(matches: &ArgMatches, resolved: &Resolved) -> Result<SavedGuest, Proble
         Some(given) => match memory_bytes(given) {
             Some(bytes) => bytes,
             None => {
-                return refused(
-                    format!("--memory {given}: expected MiB, or a size such as 2G"),
-                    "",
-                );
+                let message = format!("--memory {given}: expected MiB, or a size such as 2G");
+                return refused(message, "--memory 2048 and --memory 2G are the same");
             }
         },
     };
@@ -359,6 +365,10 @@ fn guest(matches: &ArgMatches, resolved: &Resolved) -> Result<SavedGuest, Proble
     if disks.is_empty() {
         let disk = media::disk("", "disk.qcow2", needs.disk);
         disks.push(disk.map_err(|(message, hint)| Problem::Refused(message, hint.into()))?);
+    }
+    if machine != "pc" && disks.iter().any(SavedDisk::is_sata) {
+        let message = format!("--disk bus=sata: {machine} has no SATA controller");
+        return refused(message, "leave --machine out, or bus=sata");
     }
     Ok(SavedGuest { arguments, disks, served: None })
 }
@@ -402,6 +412,12 @@ fn machine_plan(guest: &SavedGuest, directory: &Path, course: Course, becomes: &
         "console",
         &match course.only_log {
             true => format!("'{}'", log.display()),
+            false if io::stdin().is_terminal() => {
+                format!(
+                    "here (Ctrl-A x ends the guest, Ctrl-A h lists the keys), and in '{}'",
+                    log.display()
+                )
+            }
             false => format!("here, and in '{}'", log.display()),
         },
     );
@@ -419,7 +435,9 @@ fn prepared(
 ) -> Result<InstallState, Problem> {
     let write = |source| StateError::Write { path: directory.to_owned(), source };
     fs::create_dir_all(directory).map_err(write)?;
-    let made = install::create_disks(directory, guest)?;
+    // The directory is removed only if it is empty.
+    let made =
+        install::create_disks(directory, guest).inspect_err(|_| drop(fs::remove_dir(directory)))?;
     let kept = install_state::keep(directory, resolved, Some(guest.clone()));
     Ok(kept.inspect_err(|_| install::remove(&made))?)
 }

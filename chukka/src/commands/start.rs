@@ -69,7 +69,8 @@ pub(super) fn run(matches: &ArgMatches) -> ExitCode {
     let course = Course { limit: None, no_reboot: false, only_log: false };
     match state.phase() {
         Phase::Pending => {
-            let message = format!("'{shown}' is not installed: its installer has not finished");
+            let why = state.failure().unwrap_or("its installer has not finished");
+            let message = format!("'{shown}' is not installed: {why}");
             let hint = format!("chukka install --restart-install --state {shown} starts over");
             return fail(&message, &hint);
         }

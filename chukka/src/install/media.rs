@@ -10,7 +10,10 @@ use crate::args::disk_bytes;
 /// Why a `--disk` is refused, and what to do about it.
 pub type Refusal = (String, &'static str);
 
-const KEYS: &str = "expected path=, size=, format=, bus=virtio, cache=, discard=, serial=";
+/// What a SATA disk has among its properties of `-drive`.
+pub const SATA: &str = "if=ide";
+
+const KEYS: &str = "expected path=, size=, format=, bus=, cache=, discard=, serial=";
 
 /// Reads the value of `--disk`. `default_size` is in bytes, `default_path` is relative to the
 /// state's directory.
@@ -46,9 +49,9 @@ pub fn disk(given: &str, default_path: &str, default_size: u64) -> Result<SavedD
                 format = Some(known.ok_or_else(|| refused("expected raw or qcow2"))?);
             }
             ("bus" | "target.bus", "virtio") | ("device", "disk") => {}
-            ("bus" | "target.bus", _) => {
-                return Err(refused("chukka install attaches virtio disks"));
-            }
+            // For installers without drivers for virtio disks: AHCI, on pc.
+            ("bus" | "target.bus", "sata") => options.push(SATA.into()),
+            ("bus" | "target.bus", _) => return Err(refused("expected virtio or sata")),
             ("device", _) => return Err(refused("expected device=disk")),
             ("cache" | "driver.cache", value) if CacheMode::by_name(value).is_some() => {
                 options.push(format!("cache={value}"));
@@ -118,6 +121,7 @@ mod tests {
             ("size=8", "disk.qcow2", 8 << 30, "format=qcow2"),
             ("size=0.5,format=raw", "disk.raw", 512 << 20, "format=raw"),
             ("/no/d.img,size=100M,bus=virtio", "/no/d.img", 100 << 20, "format=raw"),
+            ("size=8,bus=sata", "disk.qcow2", 8 << 30, "if=ide,format=qcow2"),
             ("path=/no/d.qcow2,cache=none", "/no/d.qcow2", 20 << 30, "cache=none,format=qcow2"),
         ] {
             let disk = read(given).unwrap();
@@ -137,7 +141,7 @@ mod tests {
             ("size=0", "--disk size=0: expected GiB"),
             ("size=-1", "--disk size=-1"),
             ("format=vmdk", "expected raw or qcow2"),
-            ("bus=sata", "--disk bus=sata: chukka install attaches virtio disks"),
+            ("bus=scsi", "--disk bus=scsi: expected virtio or sata"),
             ("device=cdrom", "expected device=disk"),
             ("pool=default", "--disk pool=default: expected path="),
             ("size=8,word", "--disk word: "),

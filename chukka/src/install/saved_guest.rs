@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use storage::disk::DiskFormat;
 
+use super::media;
 use crate::args::{self, ArgsError, Invocation};
 use crate::request::{BootSource, Request};
 
@@ -41,6 +42,12 @@ impl SavedDisk {
         directory.join(&self.path)
     }
 
+    /// Whether it is a SATA disk, and not a virtio disk.
+    #[must_use]
+    pub fn is_sata(&self) -> bool {
+        self.options.split(',').any(|word| word == media::SATA)
+    }
+
     /// The format that the options name.
     #[must_use]
     pub fn given_format(&self) -> Option<DiskFormat> {
@@ -70,7 +77,9 @@ impl SavedGuest {
         for disk in &self.disks {
             let mut drive = OsString::from("file=");
             drive.push(doubled_commas(&disk.path_in(directory)));
-            drive.push(",if=virtio");
+            if !disk.is_sata() {
+                drive.push(",if=virtio");
+            }
             if !disk.options.is_empty() {
                 drive.push(",");
                 drive.push(&disk.options);

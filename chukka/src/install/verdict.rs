@@ -15,7 +15,7 @@ use storage::disk::{Disk, DiskFormat, DiskOptions};
 use vm_memory::VolatileSlice;
 use vmm::outcome::Outcome;
 
-use super::saved_guest::SavedGuest;
+use super::saved_guest::{SavedDisk, SavedGuest};
 use super::watch::Heard;
 use super::{Course, NOT_INSTALLED, TIMED_OUT, is_own_end};
 use crate::guest::Ended;
@@ -33,12 +33,20 @@ pub enum Verdict {
         why: String,
         /// The exit status, or the signal to die of.
         status: Result<u8, i32>,
+        /// What the user can do about it, besides starting over.
+        advice: Option<&'static str>,
     },
 }
 
+/// For a guest that had no use for its disk.
+const NOT_VIRTIO: &str = "nothing was written to the disk: an installer without a driver for virtio \
+    disks finds it with --disk bus=sata";
+const NOT_SATA: &str = "nothing was written to the disk: an installer without a driver for SATA \
+    disks (AHCI) finds it without bus=sata";
+
 impl Verdict {
     fn not(why: impl Into<String>) -> Self {
-        Self::Not { why: why.into(), status: Ok(NOT_INSTALLED) }
+        Self::Not { why: why.into(), status: Ok(NOT_INSTALLED), advice: None }
     }
 }
 
@@ -51,13 +59,19 @@ pub fn of_installer(
     directory: &Path,
     course: Course,
 ) -> Verdict {
-    if let Some(verdict) = of_end(ended, heard, course) {
+    let Some(disk) = guest.disks.first() else { return Verdict::not("the guest has no disk") };
+    let is_untouched = ended.changes == Some(0);
+    if let Some(mut verdict) = of_end(ended, heard, course) {
+        let has_searched = heard.failure.is_some() || heard.timed_out;
+        if let (Verdict::Not { advice, .. }, true) = (&mut verdict, is_untouched && has_searched) {
+            *advice = Some(driver_advice(disk));
+        }
         return verdict;
     }
-    if ended.changes == Some(0) {
-        return Verdict::not(format!("{}, and wrote nothing to its disk", ended_how(ended)));
+    if is_untouched {
+        let why = format!("{}, and wrote nothing to its disk", ended_how(ended));
+        return Verdict::Not { why, status: Ok(NOT_INSTALLED), advice: Some(driver_advice(disk)) };
     }
-    let Some(disk) = guest.disks.first() else { return Verdict::not("the guest has no disk") };
     if let Err(why) = boots(&disk.path_in(directory), disk.given_format()) {
         return Verdict::not(format!("{}, and its disk does not boot: {why}", ended_how(ended)));
     }
@@ -65,6 +79,10 @@ pub fn of_installer(
         Outcome::Reset if !course.no_reboot => Verdict::Rebooted,
         _ => Verdict::Installed,
     }
+}
+
+fn driver_advice(disk: &SavedDisk) -> &'static str {
+    if disk.is_sata() { NOT_SATA } else { NOT_VIRTIO }
 }
 
 /// After the disk has run, whose installer had reset the machine.
@@ -81,7 +99,7 @@ fn of_end(ended: &Ended, heard: &Heard, course: Course) -> Option<Verdict> {
     if heard.timed_out {
         let limit = course.limit.unwrap_or_default().as_secs();
         let why = format!("it had not ended after {limit} s (--wait)");
-        return Some(Verdict::Not { why, status: Ok(TIMED_OUT) });
+        return Some(Verdict::Not { why, status: Ok(TIMED_OUT), advice: None });
     }
     if let Some(words) = &heard.failure {
         let why = format!("the installer said \"{words}\"");
@@ -89,7 +107,7 @@ fn of_end(ended: &Ended, heard: &Heard, course: Course) -> Option<Verdict> {
             Outcome::Signal(signal) => Err(*signal),
             _ => Ok(NOT_INSTALLED),
         };
-        return Some(Verdict::Not { why, status });
+        return Some(Verdict::Not { why, status, advice: None });
     }
     if is_own_end(&ended.outcome) {
         return None;
@@ -99,7 +117,12 @@ fn of_end(ended: &Ended, heard: &Heard, course: Course) -> Option<Verdict> {
         Outcome::Quit => Ok(NOT_INSTALLED),
         other => Ok(other.status().filter(|status| *status != 0).unwrap_or(NOT_INSTALLED)),
     };
-    Some(Verdict::Not { why: ended.outcome.to_string(), status })
+    let text = ended.outcome.to_string();
+    let why = match (&ended.outcome, text.strip_prefix("ended by ")) {
+        (Outcome::Signal(_) | Outcome::Quit, Some(what)) => format!("interrupted by {what}"),
+        _ => text,
+    };
+    Some(Verdict::Not { why, status, advice: None })
 }
 
 fn ended_how(ended: &Ended) -> &'static str {

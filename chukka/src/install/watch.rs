@@ -200,8 +200,12 @@ impl Run {
         if io::stderr().is_terminal() {
             let line = format!("{what} {}:{:02}  {last}", seconds / 60, seconds % 60);
             let line: String = line.chars().take(COLUMNS).collect();
-            clear_line();
-            let _ = write!(io::stderr(), "{line}");
+            // Some terminals flicker.
+            if line != self.last_line.1 {
+                clear_line();
+                let _ = write!(io::stderr(), "{line}");
+                self.last_line.1 = line;
+            }
         } else if self.last_line.0.elapsed() >= LINE_PERIOD && self.last_line.1 != last {
             report::message(&format!("{what} for {seconds} s: {last}"), None);
             self.last_line = (Instant::now(), last.into_owned());

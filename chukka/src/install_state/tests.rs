@@ -28,6 +28,7 @@ impl Folder {
             command_line: line.into(),
             kernel: kept("kernel"),
             initrd: Some(kept("initrd")),
+            failure: None,
             guest: None,
         };
         let directory = folder.0.clone();

@@ -132,7 +132,7 @@ impl DiskError {
         Some(match self {
             Self::Open { path, source } if source.kind() == io::ErrorKind::NotFound => {
                 format!(
-                    "to create it: add size=20G to -drive, or chukka disk create {} 20G",
+                    "to create it: chukka disk create {0} 20G, or -drive file={0},if=virtio,size=20G",
                     path.display()
                 )
             }

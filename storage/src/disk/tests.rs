@@ -91,7 +91,7 @@ fn what_is_not_a_disk_is_refused() {
     assert_eq!(text, "Cannot open the disk PATH");
     assert_eq!(
         hint.unwrap(),
-        "to create it: add size=20G to -drive, or chukka disk create PATH 20G"
+        "to create it: chukka disk create PATH 20G, or -drive file=PATH,if=virtio,size=20G"
     );
     assert_eq!(message("empty", true).0, "The disk PATH is empty");
     assert_eq!(message(".", true).0, "The disk PATH is a directory");

@@ -262,11 +262,20 @@ fn the_reference_installation_runs_by_itself_and_its_disk_boots_to_the_login_pro
     let Some(mirror) = Mirror::start() else { return };
     let options = ["--disk", "size=150M", NETWORK[0], NETWORK[1]];
     let install = mirror.install("/tmp/guest", "base=base.cpio", &options);
-    let script = format!("\"$chukka\" {install} || exit\n{}", boots("/tmp/guest"));
-    let steps = |job| log_in_and_power_off(log_in_and_power_off(job));
+    let typed = "echo '$ chukka start guest'";
+    let script = format!(
+        "echo {}\n\"$chukka\" {install} || exit\n{typed}\n{}",
+        quote(&format!("$ chukka {install}")),
+        boots("/tmp/guest")
+    );
+    // In a terminal, as a user sees it: `--nocapture` shows the whole session.
+    let steps = |job: Job| log_in_and_power_off(log_in_and_power_off(job.terminal()));
     let run = mirror.run(&script, steps, 600);
+    println!("{}", run.stdout);
     run.assert_exit(0)
-        .assert_stderr("chukka: installed (after ")
+        .assert_stdout("network       user,net=10.0.3.0/24\r\n")
+        .assert_stdout("installing 0:")
+        .assert_stdout("chukka: installed (after ")
         .assert_stdout("Booting from Hard Disk")
         .assert_stdout("installed login: root")
         .assert_stdout("booted by grub")
@@ -281,7 +290,9 @@ fn what_an_installer_cannot_do_is_told_and_leaves_nothing_installed() {
     let gone = format!("mirror={silent} base=base.cpio limit=5");
     let disk = ["--disk", "size=150M"];
     let cases = [
-        ("no-card", "base=base.cpio", &["--disk", "size=150M", "--network", "none"][..]),
+        // The installer has drivers for virtio disks only.
+        ("no-disk", "base=base.cpio", &["--disk", "size=24M,bus=sata", NETWORK[0], NETWORK[1]][..]),
+        ("no-card", "base=base.cpio", &["--disk", "size=150M", "--network", "none"]),
         ("small", "base=base.cpio", &["--disk", "size=24M", NETWORK[0], NETWORK[1]]),
         ("missing", "base=other.cpio", &[disk[0], disk[1], NETWORK[0], NETWORK[1]]),
         ("gone", &gone, &[disk[0], disk[1], NETWORK[0], NETWORK[1]]),
@@ -295,6 +306,12 @@ fn what_an_installer_cannot_do_is_told_and_leaves_nothing_installed() {
     }
     let run = mirror.run(&script, |job| job, 600);
     for (name, status, why) in [
+        ("no-disk", 123, "said \"An installation step failed: there is no disk\""),
+        (
+            "no-disk",
+            123,
+            "hint: nothing was written to the disk: an installer without a driver for SATA",
+        ),
         ("no-card", 123, "said \"An installation step failed: there is no network card\""),
         ("small", 123, "said \"An installation step failed: the base system: "),
         ("missing", 123, "said \"An installation step failed: the mirror has no other.cpio\""),
