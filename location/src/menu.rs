@@ -236,7 +236,8 @@ impl Menu<'_> {
         format!("{}/{}", self.volume.name, self.config.path)
     }
 
-    fn warnings(&self) -> impl Iterator<Item = Attempt> {
+    /// What in it could not be followed, for the user.
+    pub fn warnings(&self) -> impl Iterator<Item = Attempt> {
         let what = self.path();
         self.config
             .warnings

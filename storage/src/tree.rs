@@ -18,6 +18,11 @@ pub trait FileTree: Debug + Send + Sync {
         None
     }
 
+    /// The label of the file system, by which boot loaders find it.
+    fn volume_label(&self) -> Option<&str> {
+        self.label()
+    }
+
     /// Lists a directory, sorted by name, with hidden files and without `.` and `..`.
     ///
     /// # Errors

@@ -119,6 +119,8 @@ fn list(volumes: &[Volume], format: &str) -> Result<String, Problem> {
     let mut attempts = Vec::new();
     let menus = menu::menus(volumes, &mut attempts);
     menu::require_entries(&menus, attempts).map_err(|error| (error.to_string(), error.hint()))?;
+    let warnings = menus.iter().flat_map(|menu| menu.warnings());
+    report::warnings(warnings.map(|warning| format!("{}: {}", warning.what, warning.found)));
     let mut text = String::new();
     let mut all = Vec::new();
     for menu in &menus {

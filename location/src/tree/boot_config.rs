@@ -43,8 +43,8 @@ pub enum Loader {
 
 /// Where the loaders look, in the order of their documentation (syslinux's doc/isolinux.txt and
 /// doc/syslinux.txt; extlinux.conf, grub.cfg, menu.lst and elilo.conf where Xen's tools/pygrub
-/// looks for them; the Boot Loader Specification).
-const PLACES: [(&str, Loader); 35] = [
+/// looks for them; the Boot Loader Specification; petitboot's discover/grub2/grub2.c).
+const PLACES: [(&str, Loader); 37] = [
     ("boot/isolinux/isolinux.cfg", Loader::Syslinux),
     ("isolinux/isolinux.cfg", Loader::Syslinux),
     ("isolinux.cfg", Loader::Syslinux),
@@ -62,6 +62,8 @@ const PLACES: [(&str, Loader); 35] = [
     ("grub2/grub.cfg", Loader::Grub),
     ("EFI/BOOT/grub.cfg", Loader::Grub),
     ("EFI/boot/grub.cfg", Loader::Grub),
+    ("efi/boot/grub.cfg", Loader::Grub),
+    ("grub.cfg", Loader::Grub),
     ("EFI/fedora/grub.cfg", Loader::Grub),
     ("EFI/redhat/grub.cfg", Loader::Grub),
     ("EFI/centos/grub.cfg", Loader::Grub),
@@ -154,6 +156,14 @@ impl Entry {
             (self.kernel, self.arguments) = (kernel, arguments);
             self.initrds = modules.into_iter().map(|(name, _)| name).collect();
         }
+    }
+
+    /// Whether it boots memtest86+, which many menus have.
+    fn is_memory_test(&self) -> bool {
+        self.kernel
+            .rsplit('/')
+            .next()
+            .is_some_and(|name| name.starts_with("memtest") || name.starts_with("mt86plus"))
     }
 
     /// Whether `name` is this entry's, as in GRUB's `default`: positions, titles or ids of menus
@@ -306,7 +316,10 @@ impl BootConfig {
         entries.retain(|entry| !entry.kernel.is_empty());
         entries.sort_by_key(|entry| {
             let default = defaults.iter().position(|index| *index == entry.number);
-            (!entry.hypervisor.is_empty(), default.unwrap_or(defaults.len()), entry.number)
+            // A memory test is not what to boot in place of a system.
+            let is_substitute = default.is_none() && entry.is_memory_test();
+            let rank = u8::from(!entry.hypervisor.is_empty()) + 2 * u8::from(is_substitute);
+            (rank, default.unwrap_or(defaults.len()), entry.number)
         });
         if let Some(first) = entries.first_mut() {
             first.is_default = true;
@@ -418,7 +431,7 @@ impl<'a> Files<'a> {
 
     /// Whether a file system has this label.
     fn has_label(&self, label: &str) -> bool {
-        self.volumes.iter().any(|volume| volume.label() == Some(label))
+        self.volumes.iter().any(|volume| volume.volume_label() == Some(label))
     }
 
     /// The names of what is in a directory, on the first volume that has it.

@@ -331,6 +331,12 @@ fn the_root_file_system_of_coreos_is_part_of_its_initrd() {
         assert_eq!((tree.installer, tree.rule.contains(rule)), (Installer::CoreOs, true));
     };
     check("the layout of");
+    // Its menu says which system runs, and where the medium is; that is not needed.
+    let menu = "menuentry c { linux /images/pxeboot/vmlinuz coreos.liveiso=fcos ignition.firstboot ignition.platform.id=metal }";
+    temp.file("EFI/fedora/grub.cfg", menu.as_bytes());
+    check("the layout of");
+    let words = find(&temp).unwrap().arguments;
+    assert_eq!(words, ["ignition.firstboot", "ignition.platform.id=metal"]);
     let info = "[general]\narch = x86_64\nfamily = Fedora CoreOS\n[images-x86_64]\nkernel = images/pxeboot/vmlinuz\n\
                 initrd = images/pxeboot/initrd.img\nrootfs = images/pxeboot/rootfs.img\n";
     temp.file(".treeinfo", info.as_bytes());
@@ -357,7 +363,7 @@ fn a_live_medium_keeps_the_words_of_its_menu() {
 /// too.
 #[test]
 fn a_layout_needs_evidence_where_the_place_has_a_menu() {
-    use Installer::{Arch, Casper, DebianLive, Other, Yast};
+    use Installer::{Alpine, Arch, Casper, DebianLive, Other, Yast};
     let suse = ["boot/x86_64/loader/linux", "boot/x86_64/loader/initrd"];
     let casper = ["casper/vmlinuz", "casper/initrd.lz"];
     let arch = ["arch/boot/x86_64/vmlinuz-linux", "arch/boot/x86_64/initramfs-linux.img"];
@@ -367,6 +373,7 @@ fn a_layout_needs_evidence_where_the_place_has_a_menu() {
         (casper, "boot=casper username=mint quiet splash --", Casper, true),
         (casper, "quiet splash ---", Casper, false),
         (arch, "archisobasedir=arch archisolabel=ARCH_202603", Arch, true),
+        (["boot/vmlinuz-lts", "boot/initramfs-lts"], "modules=loop,squashfs quiet", Alpine, true),
         (["live/vmlinuz-6.1", "live/initrd.img-6.1"], "boot=live components", DebianLive, true),
         (["boot/vmlinuz", "boot/initrd.img"], "root=/dev/vda1 ro", Other, true),
         (["boot/vmlinuz", "boot/initrd.img"], "quiet", Other, true),

@@ -29,7 +29,7 @@ use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::sync::Arc;
 
-use super::files::{ENTRIES, FileSystem, Files, LINK_LEN, Node};
+use super::files::{ENTRIES, FileSystem, Files, LINK_LEN, Node, label};
 use crate::file::fill;
 use crate::file::page_cache::PageCache;
 use crate::{Entry, FileError, FileTree, RandomAccess, TreePath};
@@ -46,8 +46,10 @@ const ROOT: u32 = 2;
 /// It cannot be read, is damaged, or has features that are not supported.
 pub(crate) fn open(image: Arc<dyn RandomAccess>) -> Result<Box<dyn FileTree>, FileError> {
     let name = image.name().to_owned();
+    // s_volume_name
+    let label = label(&*image, 1024 + 0x78, 16);
     match Ext::open(image) {
-        Ok(ext) => Ok(Box::new(FileSystem::new(ext, name))),
+        Ok(ext) => Ok(Box::new(FileSystem::new(ext, name).with_label(label))),
         Err(source) => Err(FileError::Io { name, source }),
     }
 }

@@ -7,7 +7,7 @@
 use std::io;
 use std::sync::Arc;
 
-use super::files::{DAMAGED, FileSystem, Files, Node};
+use super::files::{DAMAGED, FileSystem, Files, Node, label};
 use crate::bytes::{le16, le32};
 use crate::file::page_cache::PageCache;
 use crate::{Entry, Failure, FileError, FileTree, RandomAccess, Slice, TreePath, head};
@@ -22,7 +22,12 @@ const DIRECTORY_LEN: u64 = 65_536 * 32;
 pub(crate) fn open(image: Arc<dyn RandomAccess>) -> Result<Box<dyn FileTree>, FileError> {
     let name = image.name().to_owned();
     match Fat::open(image) {
-        Ok(fat) => Ok(Box::new(FileSystem::new(fat, name))),
+        Ok(fat) => {
+            // BS_VolLab. What has none says "NO NAME", and nobody looks for that.
+            let at = if fat.bits == 32 { 71 } else { 43 };
+            let label = label(&**fat.image.file(), at, 11);
+            Ok(Box::new(FileSystem::new(fat, name).with_label(label)))
+        }
         Err(source) => Err(FileError::Io { name, source }),
     }
 }

@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
+use crate::file::fill;
 use crate::{Entry, FileError, FileTree, RandomAccess, TreePath};
 
 /// Maximum number of symbolic links on the way to a file: path_resolution(7).
@@ -44,17 +45,32 @@ pub(crate) trait Files: Debug + Send + Sync {
     fn open(self: Arc<Self>, path: &TreePath, name: String) -> io::Result<Box<dyn RandomAccess>>;
 }
 
+/// The label in these bytes of an image, which zeros or spaces follow. Without these bytes, it is
+/// empty.
+pub(crate) fn label(image: &dyn RandomAccess, at: u64, len: usize) -> String {
+    let mut bytes = vec![0; len];
+    let is_read = fill(&mut bytes, |to, filled| image.read_at(to, at + filled as u64)).is_ok();
+    let label = if is_read { String::from_utf8_lossy(&bytes) } else { "".into() };
+    label.split('\0').next().unwrap_or_default().trim_end().to_owned()
+}
+
 /// A file system in an image.
 #[derive(Debug)]
 pub(crate) struct FileSystem<F> {
     files: Arc<F>,
     name: String,
+    label: String,
 }
 
 impl<F: Files> FileSystem<F> {
     /// The file system of the image `name`.
     pub(crate) fn new(files: F, name: impl Into<String>) -> Self {
-        Self { files: Arc::new(files), name: name.into() }
+        Self { files: Arc::new(files), name: name.into(), label: String::new() }
+    }
+
+    /// With a label, which [`label`] reads.
+    pub(crate) fn with_label(self, label: String) -> Self {
+        Self { label, ..self }
     }
 
     fn shown(&self, path: &TreePath) -> String {
@@ -110,6 +126,10 @@ fn names(path: &Path) -> impl DoubleEndedIterator<Item = OsString> + '_ {
 impl<F: Files + 'static> FileTree for FileSystem<F> {
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn volume_label(&self) -> Option<&str> {
+        Some(self.label.as_str()).filter(|label| !label.is_empty())
     }
 
     fn list(&self, directory: &TreePath) -> Result<Vec<Entry>, FileError> {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use fs_core::BlockRead;
 use fs_xfs::{Error, Filesystem};
 
-use super::files::{DAMAGED, ENTRIES, FileSystem, Files, Node};
+use super::files::{DAMAGED, ENTRIES, FileSystem, Files, Node, label};
 use crate::file::page_cache::PageCache;
 use crate::{Entry, Failure, FileError, FileTree, RandomAccess, TreePath};
 
@@ -22,7 +22,11 @@ pub(crate) fn open(image: Arc<dyn RandomAccess>) -> Result<Box<dyn FileTree>, Fi
     let name = image.name().to_owned();
     let device = Device { len: image.len(), pages: PageCache::new(Arc::clone(&image)) };
     match caught(|| Filesystem::mount(Arc::new(device))) {
-        Ok(xfs) => Ok(Box::new(FileSystem::new(Xfs { xfs, image }, name))),
+        Ok(xfs) => {
+            // sb_fname
+            let label = label(&*image, 108, 12);
+            Ok(Box::new(FileSystem::new(Xfs { xfs, image }, name).with_label(label)))
+        }
         Err(source) => Err(FileError::Io { name, source }),
     }
 }

@@ -27,10 +27,21 @@ pub fn start_with(directory: &Path, options: &[&str]) -> Server {
     let port = free_port();
     let mut command = Command::new("atftpd");
     command.args(["--daemon", "--no-fork", "--logfile", "-", "--verbose=7"]);
-    command.args(["--user", "nobody", "--group", "nogroup", "--bind-address", "127.0.0.1"]);
+    // Only root can become nobody; others stay who they are.
+    let (user, group) = match own("-un") {
+        root if root == "root" => ("nobody".to_owned(), "nogroup".to_owned()),
+        user => (user, own("-gn")),
+    };
+    command.args(["--user", &user, "--group", &group, "--bind-address", "127.0.0.1"]);
     command.args(["--port", &port.to_string()]).args(options).arg(utf8(directory));
     let url = format!("tftp://127.0.0.1:{port}");
     Server::spawn(command, url, port, scratch).await_answer(answers)
+}
+
+/// What `id` says of this process: the name of its user (`-un`) or group (`-gn`).
+fn own(option: &str) -> String {
+    let said = Command::new("id").arg(option).output().expect("id runs");
+    String::from_utf8(said.stdout).expect("a name").trim().to_owned()
 }
 
 /// A port of 127.0.0.1 that nobody has for UDP now.

@@ -247,12 +247,14 @@ fn entries(
     let mut variables = Variables { get, missing: Vec::new() };
     let entries = found.iter().enumerate();
     let entries = entries.map(|(position, file)| entry(file, position, &mut variables)).collect();
-    let warning = |name: &String| {
-        format!(
-            "the entries use ${name}, which is not set: the kernel's command line may lack its root device"
-        )
-    };
-    (entries, variables.missing.iter().map(warning).collect())
+    (entries, variables.missing.iter().map(|name| missing(name)).collect())
+}
+
+/// The warning for a variable that is not set.
+pub(super) fn missing(name: &str) -> String {
+    format!(
+        "the entries use ${name}, which is not set: the kernel's command line may lack its root device"
+    )
 }
 
 fn entry(file: &EntryFile, position: usize, variables: &mut Variables<'_>) -> Entry {

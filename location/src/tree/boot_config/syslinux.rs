@@ -17,6 +17,8 @@ struct Reader {
     on_timeout: String,
     /// Whether there is a menu, or a prompt that waits.
     has_prompt: bool,
+    /// Whether only labels boot, and `DEFAULT` cannot name a kernel without one (`IMPLICIT 0`).
+    has_only_labels: bool,
     /// `APPEND` before the first label: for all labels without one.
     append: String,
     /// The titles of the menus that the current line is in, outermost first, without the top one.
@@ -97,7 +99,7 @@ impl Reader {
         }
         let Some(at) = self.labels.iter().position(|label| named(&label)) else {
             let label = Label { name: name.into(), kernel: name.into(), ..Label::default() };
-            if !label.boots_kernel() {
+            if self.has_only_labels || !label.boots_kernel() {
                 return None;
             }
             let append = format!("{} {words}", self.append);
@@ -138,6 +140,7 @@ impl Reader {
                 }
                 ("ui", _) => self.has_prompt = true,
                 ("prompt", _) => self.has_prompt |= split_word(value) != "0",
+                ("implicit", _) => self.has_only_labels = split_word(value) == "0",
                 ("ontimeout", _) => self.on_timeout = value.to_owned(),
                 ("label", _) => {
                     let menus = self.menus.clone();
@@ -491,5 +494,18 @@ mod tests {
         assert_eq!(plain(entries), expected);
         let circle = read(&[("syslinux.cfg", "label a\nconfig syslinux.cfg\nlabel b\nkernel k\n")]);
         assert!(circle.len() <= 64, "{}", circle.len());
+    }
+
+    /// petitboot's test-syslinux-explicit has this shape.
+    #[test]
+    fn only_labels_boot_if_the_configuration_says_so() {
+        let text = "DEFAULT boot\nKERNEL /k\nLABEL backup\nLINUX /b\n";
+        for (implicit, expected) in
+            [("IMPLICIT 0\n", &["backup"][..]), ("IMPLICIT 1\n", &["boot", "backup"])]
+        {
+            let entries = read(&[("syslinux.cfg", &format!("{text}{implicit}"))]);
+            let titles: Vec<_> = entries.iter().map(|entry| &*entry.title).collect();
+            assert_eq!(titles, expected);
+        }
     }
 }

@@ -124,11 +124,11 @@ fn blscfg_reads_the_entries_with_grub_s_variables() {
     );
     let expected = [
         "Fedora Linux (6.8.9-300.fc40.x86_64)",
-        "Memory test",
         "Fedora Linux (6.8.10-300.fc40.x86_64)",
+        "Memory test",
     ];
     assert_eq!(titles(&config), expected);
-    let new = &config.entries[2];
+    let new = &config.entries[1];
     assert_eq!((new.number, new.id()), (1, "abc-6.8.10-300.fc40.x86_64"));
     assert_eq!(new.initrds, ["/initramfs-6.8.10-300.fc40.x86_64.img", "/tuned.img"]);
     assert_eq!(new.arguments, "root=/dev/sda3 ro x=$ two");
@@ -381,4 +381,16 @@ fn hostile_configurations_end_soon() {
     }
     let took = cpu_time() - started;
     assert!(took < Duration::from_secs(60), "{took:?}");
+}
+
+/// Qubes' installer: its systems need a hypervisor, and its memory test does not.
+#[test]
+fn a_memory_test_is_not_booted_in_place_of_a_system() {
+    let xen = "multiboot /xen.gz; module /vmlinuz quiet; module /initrd";
+    let text = format!(
+        "menuentry q {{ {xen} }}\nmenuentry m {{ linux16 /boot/memtest86+.bin }}\nmenuentry l {{ linux /k }}\n"
+    );
+    assert_eq!(titles(&one(&[("grub.cfg", &text)])), ["l", "q", "m"]);
+    let chosen = format!("default=1\n{text}");
+    assert_eq!(titles(&one(&[("efi/boot/grub.cfg", &chosen)])), ["m", "l", "q"]);
 }

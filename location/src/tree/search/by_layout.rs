@@ -61,14 +61,19 @@ impl Search<'_> {
     /// live medium does not find itself without them, and an installed system not its root.
     pub(super) fn with_menu(&mut self, pair: Pair) -> Result<Pair, TreeError> {
         let Some(kernel) = pair.kernel.path.clone() else { return Ok(pair) };
-        if pair.installer == Installer::CoreOs || self.is_agama(&pair)? {
+        if self.is_agama(&pair)? {
             return Ok(pair);
         }
-        let Some((arguments, menu)) = self.menu_arguments(&kernel, pair.installer) else {
+        let Some((mut arguments, menu)) = self.menu_arguments(&kernel, pair.installer) else {
             return Ok(pair);
         };
+        if pair.installer == Installer::CoreOs {
+            // The others look for a medium; the initrd has the root file system.
+            arguments.retain(|word| word.starts_with("ignition."));
+        }
         let installer = match pair.installer {
             live @ (Installer::Casper
+            | Installer::CoreOs
             | Installer::Arch
             | Installer::Alpine
             | Installer::DebianLive)
@@ -103,7 +108,8 @@ impl Search<'_> {
         BootConfig::read_all(self.source).iter().find_map(|config| {
             let entry = config.entries.iter().find(|entry| {
                 let words = entry.words();
-                let counts = installer == Installer::Other || words.iter().any(|w| finds_root(w));
+                let counts =
+                    installer == Installer::Other || words.iter().any(|w| finds_root(w, installer));
                 counts && config.meanings(&entry.kernel).contains(kernel)
             })?;
             Some((entry.words(), config.path.to_string()))
@@ -112,13 +118,18 @@ impl Search<'_> {
 }
 
 /// Whether a word tells a kernel where its root is, or that it is on a live medium: by dracut,
-/// casper, Debian's live-boot, archiso and its relatives.
-fn finds_root(word: &str) -> bool {
+/// casper, Debian's live-boot, archiso and its relatives; to Alpine's initrd, which drivers find it;
+/// to CoreOS', that it configures itself.
+fn finds_root(word: &str, installer: Installer) -> bool {
     const LIVE: [&str; 5] =
         ["rd.live.image", "boot=casper", "boot=live", "archisobasedir=", "misobasedir="];
     match word.strip_prefix("root=") {
         // Installers of old have their root in the initrd.
         Some(root) => !root.starts_with("/dev/ram"),
-        None => LIVE.iter().any(|live| word.starts_with(live)),
+        None => match installer {
+            Installer::Alpine => word.starts_with("modules="),
+            Installer::CoreOs => word.starts_with("ignition."),
+            _ => LIVE.iter().any(|live| word.starts_with(live)),
+        },
     }
 }

@@ -39,6 +39,20 @@ fn ext2_ext3_and_ext4_of_each_shape_are_read() {
 }
 
 #[test]
+fn the_label_is_that_of_the_file_system() {
+    let from = tree(3);
+    for (options, label) in [
+        ("-t ext4", None),
+        ("-t ext2 -L boot", Some("boot")),
+        ("-L sixteen-letters!", Some("sixteen-letters!")),
+    ] {
+        let temp = Temp::new();
+        let image = made(&temp, &from, options);
+        assert_eq!(open(local(&image)).unwrap().volume_label(), label);
+    }
+}
+
+#[test]
 fn features_that_do_not_matter_for_reading_are_accepted() {
     let from = tree(200);
     for options in [

@@ -40,6 +40,7 @@ fn each_width_is_read() {
         let temp = Temp::new();
         let image = made(&temp, bits, mib);
         let source = open(local(&image)).unwrap();
+        assert_eq!((source.volume_label(), source.label()), (Some("LABEL"), None));
         for path in [
             "boot/vmlinuz-6.1.0-amd64",
             "/BOOT/VMLINUZ-6.1.0-AMD64",

@@ -46,11 +46,14 @@ fn each_version_and_directory_is_read() {
         (400, "-b size=1024"),
         (3000, "-i size=1024"),
         (3000, "-b size=1024 -n size=4096"),
-        (100, "-m crc=1,finobt=0,rmapbt=0,reflink=0"),
+        (100, "-m crc=1,finobt=0,rmapbt=0,reflink=0 -L twelve-chars"),
     ] {
         let temp = Temp::new();
         let image = made(&temp, names, options);
-        assert_tree(&*open(local(&image)).unwrap(), names);
+        let source = open(local(&image)).unwrap();
+        assert_tree(&*source, names);
+        let label = options.split_once("-L ").map(|(_, label)| label);
+        assert_eq!(source.volume_label(), label);
     }
 }
 

@@ -7,7 +7,7 @@ mod loading;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use super::super::{ENTRIES, Entry, Files, Module};
+use super::super::{ENTRIES, Entry, Files, Module, bls};
 use super::lexer::{Word, tokens};
 use super::parser::{Command, Script, parse};
 use super::variables::Variables;
@@ -231,6 +231,7 @@ impl<'a, 'f> Interpreter<'a, 'f> {
     }
 
     fn simple(&mut self, words: &[Word], block: Option<&Script>) -> Flow {
+        self.warn_of_missing_options(words);
         let Some(mut words) = self.expand(words) else { return Flow::Stop };
         let negations = words.iter().take_while(|word| *word == "!").count();
         words.drain(..negations);
@@ -241,6 +242,22 @@ impl<'a, 'f> Interpreter<'a, 'f> {
         let flow = self.named(name, arguments, block);
         self.status ^= negations % 2 == 1;
         flow
+    }
+
+    /// `$kernelopts` in a kernel's command line has the root device on RHEL 8 and its rebuilds:
+    /// without a value, such a kernel does not find it.
+    fn warn_of_missing_options(&mut self, words: &[Word]) {
+        let is_kernel = words
+            .first()
+            .and_then(Word::plain)
+            .is_some_and(|name| ["linux", "linux16", "linuxefi"].contains(&name));
+        let is_missing = |word: &Word| word.has_variable("kernelopts");
+        if is_kernel
+            && self.variables.value("kernelopts").is_empty()
+            && words.iter().any(is_missing)
+        {
+            self.warn(bls::missing("kernelopts"));
+        }
     }
 
     fn named(&mut self, name: &str, arguments: &[String], block: Option<&Script>) -> Flow {

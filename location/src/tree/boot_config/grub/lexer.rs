@@ -51,6 +51,12 @@ impl Word {
         }
     }
 
+    /// Whether the variable of this name is in it.
+    pub fn has_variable(&self, name: &str) -> bool {
+        let is_it = |part: &Part| matches!(&part.content, Content::Variable(own) if own == name);
+        self.parts.iter().any(is_it)
+    }
+
     fn push(&mut self, c: char, is_quoted: bool) {
         match self.parts.last_mut() {
             Some(Part { content: Content::Text(text), is_quoted: quoted })

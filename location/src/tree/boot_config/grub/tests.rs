@@ -318,3 +318,43 @@ fn own_commands_come_before_functions_and_functions_before_assignments() {
                 menuentry a { linux /k $a $b $d }\n";
     assert_eq!(one(text)[0].arguments, "good c e");
 }
+
+/// As in GRUB's own tests (its tests/grub_script_return.in, grub_script_shift.in, grub_cmd_tr.in).
+#[test]
+fn return_shift_and_tr_work_as_in_grub() {
+    let text = "\
+function keeps { false; return; true; }
+if keeps; then words=wrong; fi
+function sets { false; return 0; }
+if sets; then words=\"$words returned\"; fi
+function shifts { shift 3; words=\"$words $?/$#\"; shift 2; words=\"$words $?/$1\"; }
+shifts a b
+shifts a b c d
+tr -s x 1234 abcd a1b2c3d4e5
+v=xYz
+tr --set=v -U
+tr -s w -D FOO
+if tr -s w 12 123 x; then words=wrong; fi
+if tr -s unset -U; then words=wrong; fi
+menuentry a { linux k $words $x $v $w }
+";
+    assert_eq!(one(text)[0].arguments, "returned 1/2 0/ 0/1 1/d aabbccdde5 XYZ foo");
+}
+
+/// Without it the kernel of RHEL 8 has no root device.
+#[test]
+fn an_undefined_kernelopts_is_reported() {
+    let entry =
+        "if [ -z \"${kernelopts}\" ]; then true; fi\nmenuentry a { linux k ro $kernelopts }\n";
+    for (text, is_reported) in [
+        (entry.to_owned(), true),
+        (format!("kernelopts=root=/dev/x\n{entry}"), false),
+        (entry.replace("ro $kernelopts", "ro $vt_handoff"), false),
+    ] {
+        let temp = Temp::new();
+        temp.file("boot/grub/grub.cfg", text.as_bytes());
+        let config = BootConfig::read_all(&temp.source()).remove(0);
+        let found = config.warnings.iter().any(|warning| warning.contains("$kernelopts"));
+        assert_eq!(found, is_reported, "{text}: {:?}", config.warnings);
+    }
+}

@@ -63,10 +63,15 @@ impl Interpreter<'_, '_> {
                 true
             }
             "shift" => {
-                let count = count(arguments).min(self.parameters.len());
-                self.parameters.drain(..count);
-                true
+                // Too large a number shifts nothing.
+                let count = count(arguments);
+                let is_possible = count <= self.parameters.len();
+                if is_possible {
+                    self.parameters.drain(..count);
+                }
+                is_possible
             }
+            "tr" => self.tr(arguments),
             "true" | "echo" | "save_env" | "list_env" | "terminal_input" | "terminal_output"
             | "serial" | "sleep" | "clear" | "rmmod" | "play" | "hexdump" | "ls" | "cat" => true,
             _ => return self.control(name, arguments),
@@ -83,7 +88,10 @@ impl Interpreter<'_, '_> {
             "break" => Flow::Break(count(arguments)),
             "continue" => Flow::Continue(count(arguments)),
             "return" => {
-                self.status = arguments.first().is_none_or(|status| status == "0");
+                // Without a number, `$?` stays.
+                if let Some(status) = arguments.first() {
+                    self.status = status == "0";
+                }
                 Flow::Return
             }
             "boot" => {
@@ -187,6 +195,42 @@ impl Interpreter<'_, '_> {
             }
         }
         true
+    }
+
+    /// `tr [--set NAME] [--upcase|--downcase|FROM TO] [TEXT]` (GRUB's grub-core/commands/tr.c).
+    /// Without a text, the variable's own value is translated.
+    fn tr(&mut self, arguments: &[String]) -> bool {
+        let (mut set, mut case, mut rest): (Option<&str>, Option<bool>, Vec<&str>) =
+            (None, None, Vec::new());
+        let mut arguments = arguments.iter();
+        while let Some(argument) = arguments.next() {
+            match argument.as_str() {
+                "-s" | "--set" => set = arguments.next().map(String::as_str),
+                option if option.starts_with("--set=") => set = Some(&option[6..]),
+                "-U" | "--upcase" => case = Some(true),
+                "-D" | "--downcase" => case = Some(false),
+                other => rest.push(other),
+            }
+        }
+        let sets = if case.is_some() { 0 } else { 2 };
+        let own = set.and_then(|name| self.variables.get(name)).map(str::to_owned);
+        let (Some(texts), Some(text)) =
+            (rest.get(..sets), rest.get(sets).copied().or(own.as_deref()))
+        else {
+            return false;
+        };
+        let translated: String = match (case, texts) {
+            (Some(true), _) => text.to_ascii_uppercase(),
+            (Some(false), _) => text.to_ascii_lowercase(),
+            (None, [from, to]) if from.chars().count() == to.chars().count() => {
+                let pairs: Vec<_> = from.chars().zip(to.chars()).collect();
+                let of =
+                    |c: char| pairs.iter().find(|(from, _)| *from == c).map_or(c, |(_, to)| *to);
+                text.chars().map(of).collect()
+            }
+            (None, _) => return false,
+        };
+        set.is_none_or(|name| self.variables.set(name, &translated))
     }
 
     /// A command that asks the hardware or the disk for something that is not known here.
