@@ -34,8 +34,10 @@ fn qemu(in_lab: bool) -> Scratch {
     let script = format!(
         "#!/bin/sh\n\
          for word; do words=\"$words '$word'\"; done\n\
-         exec {} --timeout 600 -- \"ls /usr/share/qemu/qboot.rom >/dev/null; \
+         PATH='{}' exec {} --timeout 600 -- \"ls /usr/share/qemu/qboot.rom >/dev/null; \
          ln -s {} /tmp/qemu-system-x86_64; exec /tmp/qemu-system-x86_64 $words\"\n",
+        // The lab starts QEMU by this name, and this script must not be it.
+        std::env::var("PATH").unwrap_or_default(),
         env!("CARGO_BIN_EXE_lab"),
         chukka.display(),
     );
