@@ -613,12 +613,14 @@ impl<'a> Vm<'a> {
 
     /// The events that end the run.
     fn policy(&self) -> Policy {
+        // A guest that waits to be started prints nothing, and that needs no explanation.
+        let held = self.config.starts_paused || self.config.gdb.as_ref().is_some_and(|g| g.hold);
         Policy {
             on_reset: self.config.on_reset,
             on_panic: self.config.on_panic,
             expects_crash_kernel: self.boot.reserves_crash_kernel(),
             limits: self.config.limits,
-            advice: self.advice.clone(),
+            advice: self.advice.clone().filter(|_| !held),
             warning: self.warning.clone(),
         }
     }
