@@ -33,11 +33,11 @@ test-install: ## Debian by debootstrap, then a boot of its disk, raw and qcow2; 
 	$(CARGO) build $(PROGRAMS)
 	CHUKKA_NO_SKIP=1 $(CARGO) test --package chukka-tests --test guests -- installation:: pxe:: --ignored --nocapture --test-threads 1
 
-test-kunit: ## kunit.py and drgn with a small kernel, which is built once from Debian's source
-	@sh tests/setup.sh test
+test-kunit: ## kunit.py, drgn and gdb with a small kernel, which is built once from Debian's source
+	@sh tests/setup.sh kunit
 	@sh tests/kunit-kernel.sh
 	$(CARGO) build $(PROGRAMS)
-	CHUKKA_NO_SKIP=1 $(CARGO) test --package chukka-tests --test guests -- --ignored kunit::
+	CHUKKA_NO_SKIP=1 $(CARGO) test --package chukka-tests --test guests -- --ignored kunit:: gdb::
 
 soak: ## hours, for nightly use: a million model cases, the address sanitizer, long fuzzing
 	PROPTEST_CASES=1000000 $(CARGO) test --package fw_cfg --test model

@@ -5,7 +5,8 @@
 #   sh tests/setup.sh check    that, and what makes the images that unit tests read
 #   sh tests/setup.sh demo     that, the cloud kernel, busybox and, for the lab, QEMU
 #   sh tests/setup.sh test     that, firmware, the generic kernel, Debian's installer, a Debian disk, LAVA, and servers to get them from
-#   sh tests/setup.sh install  that, a mirror of Debian packages with debootstrap, and components of Debian's installer, for complete installations
+#   sh tests/setup.sh kunit    that of test, gdb, and Bochs with what its machines need
+#   sh tests/setup.sh install  that of test, a mirror of Debian packages with debootstrap, and components of Debian's installer, for complete installations
 #   sh tests/setup.sh fuzz     what Rust needs to link, a C++ compiler and cargo-fuzz
 #
 # A machine that has everything is not changed, and needs no network. Kernels are never installed.
@@ -14,9 +15,12 @@ set -eu
 what=${1:-test}
 # The complete installation needs all that the tests need.
 complete=
-if [ "$what" = install ]; then
-	what=test complete=yes
-fi
+# gdb with a real kernel needs another emulator than the lab's.
+emulator=
+case $what in
+install) what=test complete=yes ;;
+kunit) what=test emulator=yes ;;
+esac
 root=$(cd "$(dirname "$0")/.." && pwd)
 assets=${CHUKKA_ASSETS:-$root/target/assets}
 
@@ -28,7 +32,7 @@ die() {
 
 case $what in
 build | check | demo | test | fuzz) ;;
-*) die "unknown part '$what' (hint: build, check, demo, test, install or fuzz)" ;;
+*) die "unknown part '$what' (hint: build, check, demo, test, kunit, install or fuzz)" ;;
 esac
 
 [ "$(uname -m)" = x86_64 ] || die "chukka is for x86-64 machines; this is $(uname -m)"
@@ -70,6 +74,11 @@ if [ "$what" = test ]; then
 	programs="$programs tmux:tmux"
 fi
 
+if [ -n "$emulator" ]; then
+	# Bochs needs one of its packages with a screen, even if that is not used.
+	programs="$programs gdb:gdb bochs-bin:bochs bochs-bin:bochs-term"
+fi
+
 # What makes the images that unit tests of storage/ and location/ read.
 if [ "$what" = test ] || [ "$what" = check ]; then
 	PATH=$PATH:/usr/sbin:/sbin
@@ -93,6 +102,10 @@ missing() {
 		# Parts of servers that are not programs.
 		[ -e /usr/lib/python3/dist-packages/pyftpdlib ] || echo python3-pyftpdlib
 		[ -n "$(find /usr/lib -name libfsalvfs.so 2>/dev/null | head -n 1)" ] || echo nfs-ganesha-vfs
+	fi
+	if [ -n "$emulator" ]; then
+		[ -e /usr/share/bochs/BIOS-bochs-latest ] || echo bochsbios
+		[ -e /usr/share/vgabios/vgabios.bin ] || echo vgabios
 	fi
 	# The C library's headers and start files, which the linker needs.
 	[ -e /usr/include/stdlib.h ] || echo libc6-dev

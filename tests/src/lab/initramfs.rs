@@ -13,6 +13,18 @@ use crate::{Doing, Error, Result, assets, binaries, guest, pack};
 
 /// KVM for AMD: the one that QEMU's emulated processors can do.
 const KVM: [&str; 1] = ["kvm-amd"];
+/// KVM for Intel: the one that Bochs' emulated processors can do.
+const KVM_INTEL: [&str; 1] = ["kvm-intel"];
+/// What comes before a script: a machine with KVM.
+const PROLOGUE: &str = "#!/bin/busybox sh
+export PATH=/bin:/usr/bin
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+ip link set lo up
+for module in $(cat /lab/modules); do insmod $module; done
+";
 /// The port to the host.
 const PORT: [&str; 2] = ["virtio_pci", "virtio_console"];
 /// The network to the host, interfaces of tests, and block devices: its disk, and those made of
@@ -44,6 +56,25 @@ pub(super) fn batch(jobs: &[Job], to: &Path) -> Result<()> {
     write(archive, to)
 }
 
+/// Writes an initramfs that runs a script of shell, with all that these files need, and then
+/// switches the machine off.
+pub(super) fn script(script: &str, needs: &[&Path], to: &Path) -> Result<()> {
+    let mut archive = Cpio::new();
+    // The console's last bytes need a moment.
+    let init = format!("{PROLOGUE}{script}\nsleep 2\npoweroff -f\n");
+    archive.file("init", 0o755, init.as_bytes());
+    for folder in ["proc", "sys", "dev", "tmp"] {
+        archive.folder(folder);
+    }
+    with_modules(&mut archive, &KVM_INTEL)?;
+    for need in needs {
+        for file in pack::closure(need)? {
+            add(&mut archive, &file)?;
+        }
+    }
+    write(archive, to)
+}
+
 fn base(modules: &[&str]) -> Result<Cpio> {
     let mut archive = Cpio::new();
     let agent = binaries::lab_agent()?;
@@ -51,6 +82,17 @@ fn base(modules: &[&str]) -> Result<Cpio> {
     for library in pack::closure(&agent)?.into_iter().filter(|path| *path != agent) {
         add(&mut archive, &library)?;
     }
+    with_modules(&mut archive, modules)?;
+    archive.file(
+        "etc/passwd",
+        0o644,
+        b"root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n",
+    );
+    Ok(archive)
+}
+
+/// Adds busybox, these modules of the cloud kernel and a list of them.
+fn with_modules(archive: &mut Cpio, modules: &[&str]) -> Result<()> {
     let busybox = guest::busybox()
         .ok_or_else(|| Error::Missing("busybox (package busybox-static)".into()))?;
     archive.file("bin/busybox", 0o755, &fs::read(&busybox).doing_with("Reading", &busybox)?);
@@ -62,12 +104,7 @@ fn base(modules: &[&str]) -> Result<Cpio> {
         list.push_str(&format!("{path}\n"));
     }
     archive.file(MODULES, 0o644, list.as_bytes());
-    archive.file(
-        "etc/passwd",
-        0o644,
-        b"root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n",
-    );
-    Ok(archive)
+    Ok(())
 }
 
 fn add(archive: &mut Cpio, path: &PathBuf) -> Result<()> {

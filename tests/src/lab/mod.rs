@@ -4,8 +4,10 @@
 //! `qemu-system-x86_64 -accel tcg -cpu max,+svm` boots Debian's cloud kernel, in which `lab-agent`
 //! loads `kvm-amd` and runs jobs. A [`Lab`] runs jobs one by one and shows their output as it
 //! arrives. [`icount`] boots a separate machine for a list of jobs, on a clock that counts
-//! instructions: the same jobs take the same time, to the nanosecond, on every run.
+//! instructions: the same jobs take the same time, to the nanosecond, on every run. [`Bochs`] is
+//! another emulated machine, slower, for what QEMU's emulation lacks.
 
+mod bochs;
 mod icount;
 mod initramfs;
 mod link;
@@ -21,6 +23,7 @@ pub const HOST: &str = "10.0.2.2";
 /// The Debian disk ([`crate::assets::disk`]) in a [`Lab`]: a block device with a copy of its own.
 pub const DISK: &str = "/dev/vda";
 
+pub use bochs::Bochs;
 pub use icount::icount;
 pub use link::Lab;
 pub use memory::usual_memory_mib;

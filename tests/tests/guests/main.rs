@@ -7,6 +7,7 @@ mod builtin;
 mod cdrom;
 mod disks;
 mod firmware;
+mod gdb;
 mod installation;
 mod installer;
 mod kdump;
