@@ -240,6 +240,7 @@ _arguments \
     '*-fail-on[oops,kasan,lockdep,warn\: a kernel that reports one of these problems and goes on ends with status 116 to 119]:KINDS: ' \
     '*-json[write how the run ended as JSON; - is standard error]:FILE:_files' \
     '*-vmcore[write memory and registers to FILE, as a core for crash, drgn and gdb, if the guest panics or hangs]:FILE:_files' \
+    '*-daemonize[go on in the background once the guest is about to run; COM1 is not shown unless -serial names a file]' \
     '*-pidfile[write chukka'\''s process id to FILE while the guest runs]:FILE:_files' \
     '*-sandbox[whether chukka gives up, before the guest starts, all rights that running it does not take (default\: on)]:on|off: ' \
     '*-run-with[switch to another user, NAME or UID\:GID, once all files are open; needs root]:user=USER: ' \

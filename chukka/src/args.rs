@@ -7,7 +7,7 @@
 //! 2. `read` walks argv as QEMU's `lookup_opt` (system/vl.c) does, so that a value may begin with a
 //!    dash, and fills [`Options`];
 //! 3. `boot`, `fetching`, `state`, `machine`, `console`, `cpu`, `clock`, `firmware`, `fw_cfg`,
-//!    `smbios`, `debugcon`, `drive`, `cdrom`, `pflash`, `network`, `network_boot` and `trace` check
+//!    `smbios`, `debugcon`, `daemonize`, `drive`, `cdrom`, `pflash`, `network`, `network_boot` and `trace` check
 //!    the values.
 //!
 //! Repeated options follow QEMU: the last `-kernel`, `-initrd`, `-append`, `-cpu`, `-uuid` or
@@ -24,6 +24,7 @@ mod cdrom;
 mod clock;
 mod console;
 mod cpu;
+mod daemonize;
 mod debug_exit;
 mod debugcon;
 mod disk_errors;
@@ -47,6 +48,7 @@ mod options;
 mod pflash;
 mod qemu;
 mod read;
+mod refusals;
 mod rng;
 mod run_with;
 mod sandbox;
@@ -76,10 +78,14 @@ use crate::request::{BootSource, CardConfig, DiskConfig, Request, StateConfig};
 use debugcon::Devices;
 use drive::Drives;
 use ending::Ending;
-use read::Argv;
+use machine::Machine;
+use read::{Argv, Given};
+use refusals::{Refusals, in_every_case};
 use value::texts;
+use vmm::config::cpu_model::CpuModel;
 use vmm::config::{
-    BootOptions, Credential, FirmwareConfig, FwCfgItem, MachineKind, SmbiosOptions, VmConfig,
+    BootOptions, Credential, EntropyFile, FirmwareConfig, FwCfgItem, MachineKind, SmbiosOptions,
+    VmConfig,
 };
 
 /// What argv asks for.
@@ -98,7 +104,8 @@ pub enum Invocation {
 /// `-help` and `-version` take effect as soon as they are met: what follows is not read.
 ///
 /// # Errors
-/// [`ArgsError`] for the first thing in argv that chukka cannot do; the process then ends with 125.
+/// [`ArgsError`] for all that chukka cannot do, in argv's order; the process then ends with 125.
+/// What only follows from another error is not reported.
 pub fn parse<I: IntoIterator<Item = OsString>>(args: I) -> Result<Invocation, ArgsError> {
     parse_as(CalledAs::Chukka, args)
 }
@@ -112,20 +119,77 @@ pub fn parse_as<I: IntoIterator<Item = OsString>>(
     name: CalledAs,
     args: I,
 ) -> Result<Invocation, ArgsError> {
-    let options = match read::read(args)? {
+    let given = match read::read(args)? {
         Argv::Help if name == CalledAs::Qemu => {
             return Ok(Invocation::Print(qemu_version() + &help_text()));
         }
         Argv::Version if name == CalledAs::Qemu => return Ok(Invocation::Print(qemu_version())),
         Argv::Help => return Ok(Invocation::Print(help_text())),
         Argv::Version => return Ok(Invocation::Print(version())),
-        Argv::Options(options) => options,
+        Argv::Options(given) => given,
     };
-    if let Some(list) = help::list_asked_for(&options) {
+    let Given { options, errors, places } = *given;
+    if errors.is_empty()
+        && let Some(list) = help::list_asked_for(&options)
+    {
         return Ok(Invocation::Print(list));
     }
-    let request = Box::new(request(&options)?);
+    let request = Box::new(in_order(errors, request(&options), &places)?);
     Ok(if options.dry_run { Invocation::DryRun(request) } else { Invocation::Boot(request) })
+}
+
+/// The request, or all errors in argv's order: those of the options' names, and those of their
+/// values.
+fn in_order(
+    mut errors: Vec<(usize, ArgsError)>,
+    request: Result<Request, ArgsError>,
+    places: &[read::Place],
+) -> Result<Request, ArgsError> {
+    let request = match request {
+        Ok(request) if errors.is_empty() => return Ok(request),
+        Ok(request) => Some(request),
+        Err(error) => {
+            let of_values = error.into_parts().into_iter();
+            // What is not understood may have been the kernel.
+            let is_known = errors.is_empty();
+            let of_values = of_values.filter(|error| is_known || !error.is_about_no_kernel());
+            let at = |error: &ArgsError| read::position(&error.given(), places);
+            errors.extend(of_values.map(|error| (at(&error), error)).collect::<Vec<_>>());
+            None
+        }
+    };
+    errors.sort_by_key(|(position, _)| *position);
+    let mut refusals = Refusals::default();
+    for error in with_qemu_options_together(errors.into_iter().map(|(_, error)| error)) {
+        refusals.add(error);
+    }
+    refusals.finish(()).and(request.ok_or(ArgsError::NoKernel))
+}
+
+/// Replaces the errors about QEMU options that chukka does not have by one, in the first one's
+/// place.
+fn with_qemu_options_together(errors: impl Iterator<Item = ArgsError>) -> Vec<ArgsError> {
+    let mut together = Vec::new();
+    let (mut at, mut missing) = (0, Vec::new());
+    for error in errors {
+        match error {
+            ArgsError::QemuOption { option, instead } => {
+                if missing.is_empty() {
+                    at = together.len();
+                }
+                if !missing.contains(&(option, instead)) {
+                    missing.push((option, instead));
+                }
+            }
+            other => together.push(other),
+        }
+    }
+    match missing.as_slice() {
+        [] => {}
+        [(option, instead)] => together.insert(at, ArgsError::QemuOption { option, instead }),
+        _ => together.insert(at, ArgsError::QemuOptions { missing }),
+    }
+    together
 }
 
 /// Checks the boot options alone, for `chukka fetch`.
@@ -158,10 +222,16 @@ fn firmware_for(
     let network = network_boot::check(machine, cards);
     let for_disk = (has_media || network.is_ok()) && !boot::has_kernel(&options.boot);
     let wanted = firmware::Wanted { in_flash, for_disk };
-    let mut firmware = firmware::firmware(options, machine, own_option_rom, wanted, warnings)?;
-    let bootable =
-        firmware::Bootable { cd: !cds.is_empty(), network, firmware: firmware.is_some() };
-    let boot_options = firmware::boot_options(options, bootable, warnings)?;
+    let firmware = firmware::firmware(options, machine, own_option_rom, wanted, warnings);
+    // What is not understood is firmware too.
+    let has_firmware = !matches!(firmware, Ok(None));
+    let bootable = firmware::Bootable { cd: !cds.is_empty(), network, firmware: has_firmware };
+    let boot_options = firmware::boot_options(options, bootable, warnings);
+    let mut refusals = Refusals::default();
+    let (mut firmware, boot_options) = (refusals.value(firmware), refusals.value(boot_options));
+    if !refusals.is_empty() {
+        return refusals.finish((firmware, boot_options));
+    }
     if let Some(firmware) = &mut firmware {
         let nothing_else = !has_media && firmware.for_disk;
         firmware.network_rom =
@@ -174,15 +244,16 @@ fn firmware_for(
 }
 
 /// The items of `-fw_cfg`, and the credentials for systemd, which SMBIOS has as strings.
-fn strings_for_guest(
+fn guest_strings(
     options: &Options,
     smbios: &SmbiosOptions,
     warnings: &mut Vec<String>,
 ) -> Result<(Vec<FwCfgItem>, Vec<Credential>), ArgsError> {
-    let items = fw_cfg::items(&options.fw_cfg, warnings)?;
-    let credentials = fw_cfg::credentials(&options.credentials, &items)?;
-    smbios::check_strings(smbios, &credentials)?;
-    Ok((items, credentials))
+    let mut refusals = Refusals::default();
+    let items = refusals.value(fw_cfg::items(&options.fw_cfg, warnings));
+    let credentials = refusals.value(fw_cfg::credentials(&options.credentials, &items));
+    refusals.value(smbios::check_strings(smbios, &credentials));
+    refusals.finish((items, credentials))
 }
 
 /// Where argv wants the report on the run (`-json`), also if the rest of argv is refused.
@@ -204,33 +275,135 @@ fn what_to_boot(
     Ok((state, boot))
 }
 
-fn request(options: &Options) -> Result<Request, ArgsError> {
-    console::check_absent(&options.absent)?;
-    let mut warnings = Vec::new();
-    let machine::Machine { kind: machine, own_option_rom, map_initrd, coalesced_console } =
-        machine::machine(options, &mut warnings)?;
-    let memory = machine::memory(&texts(&options.memory, "m")?)?;
-    let cpus = machine::cpus(&texts(&options.cpus, "smp")?)?;
-    let cpu = cpu::model(texts(&options.cpu, "cpu")?.last().copied(), &mut warnings)?;
-    let (smbios, uuid) = smbios::smbios(&options.smbios)?;
-    let (serial, terminal) = console::serial(options)?;
-    let Ending { on_reset, on_panic, limits, fail_on } = ending::ending(options)?;
-    let gdb = gdb::gdb(options)?;
-    let monitors = monitor::monitors(options, &serial)?;
-    let flash = pflash::chips(options, machine)?;
-    let Drives { disks, cds, sata_cds, all_cds } = drive::disks(options, machine, &mut warnings)?;
-    // A device that is not here is reported before the network that would be for it.
-    let Devices { debugcon, debug_exit, vmcoreinfo, pc_testdev, pvpanic, lost_ticks } =
-        debugcon::devices(options, &mut warnings)?;
-    let cards = network::cards(options, machine)?;
-    let media = Media { flash: !flash.is_empty(), disks: &disks, cds: &all_cds, cards: &cards };
-    let (firmware, boot_options) =
-        firmware_for(options, machine, own_option_rom, media, &mut warnings)?;
-    let (fw_cfg, credentials) = strings_for_guest(options, &smbios, &mut warnings)?;
+/// What has to be attached before it is known how the guest boots.
+#[derive(Debug, Default)]
+struct Attached {
+    flash: Vec<DiskConfig>,
+    drives: Drives,
+    cards: Vec<CardConfig>,
+    rng: Option<EntropyFile>,
+}
+
+/// Reads flash chips, drives and network cards, and whether all of them are right.
+fn attached(
+    options: &Options,
+    kinds: &[MachineKind],
+    warnings: &mut Vec<String>,
+    refusals: &mut Refusals,
+) -> (Attached, bool) {
+    let mut own = Refusals::default();
+    let attached = Attached {
+        flash: own.value(in_every_case(kinds, |kind| pflash::chips(options, *kind))),
+        drives: own.value(in_every_case(kinds, |kind| drive::disks(options, *kind, warnings))),
+        cards: own.value(in_every_case(kinds, |kind| network::cards(options, *kind))),
+        rng: own.value(in_every_case(kinds, |kind| rng::rng(options, *kind, warnings))),
+    };
+    let are_right = own.is_empty();
+    refusals.value(own.finish(()));
+    (attached, are_right)
+}
+
+/// What is booted, and how.
+#[derive(Debug, Default)]
+struct Booting {
+    firmware: Option<FirmwareConfig>,
+    boot_options: BootOptions,
+    state: Option<StateConfig>,
+    boot: Option<BootSource>,
+}
+
+/// Reads how the guest boots. Where it is not known what the guest has (`attached` is a stand-in),
+/// only those errors count that it has in every case.
+fn booting(
+    options: &Options,
+    hardware: &Hardware,
+    attached: Option<&Attached>,
+    warnings: &mut Vec<String>,
+    refusals: &mut Refusals,
+) -> Booting {
+    let (disks, cards) = ([DiskConfig::default()], [CardConfig::stand_in()]);
+    let all = Media { flash: true, disks: &disks, cds: &disks, cards: &cards };
+    let none = Media { flash: false, disks: &[], cds: &[], cards: &[] };
+    let media = match attached {
+        Some(Attached { flash, drives, cards, .. }) => vec![Media {
+            flash: !flash.is_empty(),
+            disks: &drives.disks,
+            cds: &drives.all_cds,
+            cards,
+        }],
+        None => vec![none, all],
+    };
+    let kinds = hardware.kinds.iter();
+    let cases: Vec<_> =
+        kinds.flat_map(|kind| media.iter().map(move |media| (*kind, *media))).collect();
+    let own_option_rom = hardware.machine.own_option_rom;
+    let firmware = in_every_case(&cases, |(kind, media)| {
+        firmware_for(options, *kind, own_option_rom, *media, warnings)
+    });
+    let may_have_firmware = match &firmware {
+        Ok((firmware, _)) if attached.is_some() => vec![firmware.is_some()],
+        _ => vec![true, false],
+    };
+    let (firmware, boot_options) = refusals.value(firmware);
     // Last: what is wrong is reported before what is missing.
-    let (state, boot) = what_to_boot(&options.boot, firmware.is_some())?;
+    let (state, boot) = refusals.value(in_every_case(&may_have_firmware, |has_firmware| {
+        what_to_boot(&options.boot, *has_firmware)
+    }));
+    Booting { firmware, boot_options, state, boot }
+}
+
+/// The machine without what is attached to it.
+#[derive(Debug)]
+struct Hardware {
+    machine: Machine,
+    /// What the machine is, or all that it may be.
+    kinds: Vec<MachineKind>,
+    memory: u64,
+    cpus: u8,
+    cpu: CpuModel,
+}
+
+fn hardware(options: &Options, warnings: &mut Vec<String>, refusals: &mut Refusals) -> Hardware {
+    let machine = machine::machine(options, warnings);
+    let kinds = match &machine {
+        Ok(machine) => vec![machine.kind],
+        Err(_) => vec![MachineKind::Microvm, MachineKind::Pc],
+    };
+    let memory = texts(&options.memory, "m").and_then(|values| machine::memory(&values));
+    let cpus = texts(&options.cpus, "smp").and_then(|values| machine::cpus(&values));
+    let cpu = texts(&options.cpu, "cpu");
+    let cpu = cpu.and_then(|values| cpu::model(values.last().copied(), warnings));
+    Hardware {
+        machine: refusals.value(machine),
+        kinds,
+        memory: refusals.value(memory),
+        cpus: refusals.value(cpus),
+        cpu: refusals.value(cpu),
+    }
+}
+
+fn request(options: &Options) -> Result<Request, ArgsError> {
+    let mut warnings = Vec::new();
+    let mut refusals = Refusals::default();
+    refusals.value(console::check_absent(&options.absent));
+    let hardware = hardware(options, &mut warnings, &mut refusals);
+    let (smbios, uuid) = refusals.value(smbios::smbios(&options.smbios));
+    let (serial, terminal) = refusals.value(console::serial(options));
+    let Ending { on_reset, on_panic, limits, fail_on } = refusals.value(ending::ending(options));
+    let gdb = refusals.value(gdb::gdb(options));
+    let monitors = refusals.value(monitor::monitors(options, &serial));
+    let (attached, are_right) = attached(options, &hardware.kinds, &mut warnings, &mut refusals);
+    let known = are_right.then_some(&attached);
+    let Devices { debugcon, debug_exit, vmcoreinfo, pc_testdev, pvpanic, lost_ticks } =
+        refusals.value(debugcon::devices(options, &mut warnings));
+    let daemonize = daemonize::daemonize(options, &serial, &monitors, debugcon.as_ref());
+    let Booting { firmware, boot_options, state, boot } =
+        booting(options, &hardware, known, &mut warnings, &mut refusals);
+    let (fw_cfg, credentials) = refusals.value(guest_strings(options, &smbios, &mut warnings));
+    let Hardware { machine, memory, cpus, cpu, .. } = hardware;
+    let Attached { flash, drives: Drives { disks, cds, sata_cds, .. }, cards, rng } = attached;
     let vm = VmConfig {
-        name: machine::name(&texts(&options.name, "name")?)?,
+        name: refusals.value(texts(&options.name, "name").and_then(|it| machine::name(&it))),
         uuid,
         firmware,
         boot_options,
@@ -245,11 +418,11 @@ fn request(options: &Options) -> Result<Request, ArgsError> {
         vmcoreinfo,
         pc_testdev,
         lost_ticks,
-        trace: trace::trace(&options.trace)?,
-        timestamps: trace::timestamps(&options.msg)?,
-        machine,
-        map_initrd,
-        coalesced_console,
+        trace: refusals.value(trace::trace(&options.trace)),
+        timestamps: refusals.value(trace::timestamps(&options.msg)),
+        machine: machine.kind,
+        map_initrd: machine.map_initrd,
+        coalesced_console: machine.coalesced_console,
         memory,
         cpus,
         cpu,
@@ -258,18 +431,18 @@ fn request(options: &Options) -> Result<Request, ArgsError> {
         terminal,
         on_reset,
         on_panic,
-        rtc: clock::rtc(&texts(&options.rtc, "rtc")?)?,
+        rtc: refusals.value(texts(&options.rtc, "rtc").and_then(|it| clock::rtc(&it))),
         limits,
         starts_paused: options.hold && gdb.is_none(),
         gdb,
         monitors,
-        rng: rng::rng(options, machine, &mut warnings)?,
+        rng,
         fail_on,
         pvpanic,
         record_exits: options.wants_exits(),
     };
-    let user = run_with::user(options, state.is_some(), &mut warnings)?;
-    Ok(Request {
+    let user = refusals.value(run_with::user(options, state.is_some(), &mut warnings));
+    let request = Request {
         vm,
         boot_disk: boot.as_ref().and_then(|boot| drive::boot_disk(boot, options.snapshot)),
         boot,
@@ -277,16 +450,18 @@ fn request(options: &Options) -> Result<Request, ArgsError> {
         disks,
         cds,
         sata_cds,
-        cd_net: fetching::for_cds(&options.boot)?,
+        cd_net: refusals.value(fetching::for_cds(&options.boot)),
         cards,
         flash,
-        confinement: sandbox::confinement(options)?,
+        confinement: refusals.value(sandbox::confinement(options)),
         user,
-        pid_file: path("pidfile", options.pid_file.as_ref())?,
-        core_file: path("vmcore", options.core_file.as_ref())?,
-        timeline: timeline::timeline(options)?,
+        daemonize: refusals.value(daemonize),
+        pid_file: refusals.value(path("pidfile", options.pid_file.as_ref())),
+        core_file: refusals.value(path("vmcore", options.core_file.as_ref())),
+        timeline: refusals.value(timeline::timeline(options)),
         warnings,
-    })
+    };
+    refusals.finish(request)
 }
 
 /// The path that an option names.

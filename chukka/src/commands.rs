@@ -29,8 +29,7 @@ use clap::ArgMatches;
 
 use crate::args;
 use crate::error::RunError;
-use crate::report::{self, COULD_NOT_RUN, with_sources};
-use guest_memory::hint::Hint;
+use crate::report::{self, COULD_NOT_RUN};
 use vmm::host::printable::printable;
 use vmm::host::signals;
 
@@ -196,7 +195,7 @@ fn failed(error: &RunError) -> ExitCode {
     if matches!(error, RunError::Stopped { .. }) {
         report::hurry();
     }
-    report::message(&with_sources(error), error.hint().as_deref());
+    error.report("");
     if let RunError::Stopped { signal, .. } = error {
         signals::die_of(*signal);
     }

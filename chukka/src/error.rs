@@ -21,6 +21,7 @@ use crate::install_state::StateError;
 use crate::networks::NetworkError;
 use crate::pid_file::PidFileError;
 use crate::reader::ReaderError;
+use crate::report::{self, with_sources};
 use crate::timeline::TimelineError;
 
 /// Anything that ends chukka with status 125, by stage.
@@ -194,6 +195,21 @@ pub enum CopyError {
         /// The cause.
         source: io::Error,
     },
+}
+
+impl RunError {
+    /// Tells the user, with `name` in front: each error of a command line with its hint.
+    pub fn report(&self, name: &str) {
+        let Self::Args(errors) = self else {
+            return report::message(
+                &(name.to_owned() + &with_sources(self)),
+                self.hint().as_deref(),
+            );
+        };
+        for error in errors.parts() {
+            report::message(&(name.to_owned() + &with_sources(error)), error.hint().as_deref());
+        }
+    }
 }
 
 impl Hint for RunError {

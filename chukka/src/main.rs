@@ -15,7 +15,7 @@ use chukka::request::Request;
 use chukka::run_report::{RunReport, Verdict};
 use chukka::{bootdisk, commands, guest, location_server, plan, reader};
 use guest_memory::hint::Hint;
-use vmm::host::signals;
+use vmm::host::{daemon, signals};
 use vmm::outcome::Outcome;
 
 /// Creates the file of `-json`, if one is asked for. An error has been told.
@@ -48,6 +48,11 @@ fn main() -> ExitCode {
     let result = match args::parse_as(called_as, args) {
         Ok(Invocation::Print(text)) => return print(&text),
         Ok(Invocation::Boot(request)) => {
+            if request.daemonize
+                && let Some(status) = go_to_background()
+            {
+                return status;
+            }
             name = request.vm.name.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
             run(*request, &mut state, &mut run_report)
         }
@@ -86,9 +91,9 @@ fn main() -> ExitCode {
             (text, outcome.hint().map(Into::into), outcome.status().unwrap_or(COULD_NOT_RUN))
         }
         Err(error) => {
-            let text = name + &with_sources(error);
-            report::last_message(&text, error.hint().as_deref());
-            (text, error.hint(), COULD_NOT_RUN)
+            report::no_message();
+            error.report(&name);
+            (name + &with_sources(error), error.hint(), COULD_NOT_RUN)
         }
     };
     if !report_state(state) {
@@ -103,6 +108,7 @@ fn main() -> ExitCode {
         elapsed,
     };
     run_report.write(signal.map(|_| "signal"), &verdict);
+    daemon::finish(status);
     match signal {
         Some(signal) => signals::die_of(signal),
         None => ExitCode::from(status),
@@ -113,6 +119,19 @@ fn main() -> ExitCode {
 fn print(text: &str) -> ExitCode {
     let _ = io::stdout().write_all(text.as_bytes());
     ExitCode::SUCCESS
+}
+
+/// Goes on in another process (`-daemonize`). In this one, returns the exit status: 0 once the guest
+/// is about to run.
+fn go_to_background() -> Option<ExitCode> {
+    match daemon::begin() {
+        Ok(status) => status.map(ExitCode::from),
+        Err(error) => {
+            let text = format!("Cannot start a process for -daemonize: {error}");
+            report::message(&text, Some("check the limit on processes: ulimit -u"));
+            Some(ExitCode::from(COULD_NOT_RUN))
+        }
+    }
 }
 
 /// Says what became of the installation that the run belongs to. Whether all is well with it.

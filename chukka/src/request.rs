@@ -46,6 +46,8 @@ pub struct Request {
     pub user: Option<HostUser>,
     /// The file with the process id while the guest runs (`-pidfile`).
     pub pid_file: Option<PathBuf>,
+    /// Whether the run goes on in the background once the guest is about to run (`-daemonize`).
+    pub daemonize: bool,
     /// Where the guest's memory goes if it panics or hangs (`-vmcore`).
     pub core_file: Option<PathBuf>,
     /// Where the phases of the run are written.
@@ -126,6 +128,21 @@ pub struct CardConfig {
     pub boot_rom: BootRom,
 }
 
+impl CardConfig {
+    /// A card in place of one that is not known.
+    #[must_use]
+    pub fn stand_in() -> Self {
+        Self {
+            mac: [0; 6],
+            network: NetworkConfig::stand_in(),
+            withheld: 0,
+            dump: None,
+            boot_index: None,
+            boot_rom: BootRom::Usual,
+        }
+    }
+}
+
 /// The ROM by which a BIOS boots from a network card.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum BootRom {
@@ -156,6 +173,14 @@ pub enum NetworkConfig {
     Tap(TapConfig),
     /// Another program that takes and sends frames.
     Stream(StreamConfig),
+}
+
+impl NetworkConfig {
+    /// A network in place of one that is not known.
+    #[must_use]
+    pub fn stand_in() -> Self {
+        Self::Tap(TapConfig::Name(String::new()))
+    }
 }
 
 /// A tap interface of the host.

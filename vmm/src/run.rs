@@ -32,6 +32,7 @@ use crate::config::{InterruptKey, MachineKind, SerialBackend, VmConfig};
 use crate::core_dump::{self, Written};
 use crate::error::{BootError, HostError, StartError};
 use crate::gdb::Debugger;
+use crate::host::daemon;
 use crate::host::input::Input;
 use crate::host::notices::Notifier;
 use crate::host::signals::{self, Signals};
@@ -369,9 +370,7 @@ impl<'a> Vm<'a> {
         };
         let (mut manager, id) = manage(EventLoop::new(sources, self.policy())?)?;
         self.config.gdb.iter().filter(|gdb| gdb.hold).for_each(|gdb| tell(&gdb.into()));
-        let mut threads =
-            VcpuThreads::new(self.config.cpus, &self.notifier, self.sandbox.is_some())
-                .map_err(host("a vCPU's thread"))?;
+        let mut threads = self.threads()?;
         let mut record = RunRecord::new();
         let outcome = loop {
             let held = debugger.as_ref().is_some_and(Debugger::holds);
@@ -424,6 +423,16 @@ impl<'a> Vm<'a> {
         drop(manager);
         drop((cards, disks, entropy));
         Ok(self.conclude(outcome, record, vcpus, &devices, flusher))
+    }
+
+    /// The vCPUs' threads. Nothing can go wrong before the guest runs once they are there, so that
+    /// a daemon leaves the terminal.
+    fn threads(&self) -> Result<VcpuThreads, StartError> {
+        let confined = self.sandbox.is_some();
+        let threads = VcpuThreads::new(self.config.cpus, &self.notifier, confined)
+            .map_err(StartError::host("a vCPU's thread"))?;
+        daemon::leave_terminal().map_err(StartError::host("a session of its own"))?;
+        Ok(threads)
     }
 
     /// Adds what these vCPUs did, which will not run again, and those that have ended to the

@@ -11,6 +11,7 @@ use location::{Place, arguments, place};
 use super::error::ArgsError;
 use super::fetching;
 use super::options::BootArgs;
+use super::refusals::Refusals;
 use super::value::{self, texts};
 use crate::request::{Answers, BootFiles, BootSource, Injection, SolarisAnswers};
 
@@ -28,10 +29,18 @@ pub(super) fn boot(args: &BootArgs, with_firmware: bool) -> Result<Option<BootSo
         Some(path) if path.is_empty() => Err(ArgsError::EmptyPath { option }),
         path => Ok(path.as_ref().map(PathBuf::from)),
     };
-    let (kernel, initrd) = (path("kernel", &args.kernel)?, path("initrd", &args.initrd)?);
-    let (injections, answers_at) = answers(args)?;
-    let solaris_answers = args.autocf.as_deref().map(solaris_answers).transpose()?;
-    let location = path("location", &args.location)?;
+    let mut refusals = Refusals::default();
+    let kernel = refusals.value(path("kernel", &args.kernel));
+    let initrd = refusals.value(path("initrd", &args.initrd));
+    let (injections, answers_at) = refusals.value(answers(args));
+    let solaris_answers = args.autocf.as_deref().map(solaris_answers).transpose();
+    let solaris_answers = refusals.value(solaris_answers);
+    let location = refusals.value(path("location", &args.location));
+    let fetch = refusals.value(fetching::settings(args));
+    let checksums = refusals.value(fetching::checksums(args));
+    if !refusals.is_empty() {
+        return refusals.finish(None);
+    }
     let files = match (location, kernel) {
         (location, kernel) if args.bootdisk.is_some() => {
             let disk = path("bootdisk", &args.bootdisk)?.unwrap_or_default();
@@ -65,7 +74,6 @@ pub(super) fn boot(args: &BootArgs, with_firmware: bool) -> Result<Option<BootSo
         }
     };
     let cmdline = args.append.clone().unwrap_or_default().into_vec();
-    let (fetch, checksums) = (fetching::settings(args)?, fetching::checksums(args)?);
     let location_args = !args.no_location_args;
     Ok(Some(BootSource {
         files,

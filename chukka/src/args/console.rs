@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use super::error::ArgsError;
 use super::options::{AbsentDevices, Options};
+use super::refusals::{Refusals, all};
 use super::value::texts;
 use vmm::config::{InterruptKey, SERIAL_PORTS, SerialBackend, Terminal};
 
@@ -13,7 +14,7 @@ use vmm::config::{InterruptKey, SERIAL_PORTS, SerialBackend, Terminal};
 /// Each `-serial` is the next port, `none` leaves one out (as QEMU does since 9.0; before, the
 /// next `-serial` took its place). Without `-serial`, COM1 is on the terminal, as with QEMU's
 /// `-nographic` (`qemu_create_default_devices`, system/vl.c), and with `-nodefaults` there is no
-/// port.
+/// port. In the background (`-daemonize`) nobody sees COM1, as if it were in a window of QEMU's.
 pub(super) fn serial(
     options: &Options,
 ) -> Result<([SerialBackend; SERIAL_PORTS], Terminal), ArgsError> {
@@ -21,7 +22,9 @@ pub(super) fn serial(
     let mut terminal = Terminal::default();
     let values = &options.serial;
     if values.is_empty() {
-        if !options.no_defaults {
+        if options.daemonize && !options.no_defaults {
+            ports[0] = SerialBackend::Null;
+        } else if !options.no_defaults {
             ports[0] = SerialBackend::Stdio;
             // QEMU shares the terminal with its monitor, unless there is none; only a shared
             // terminal has its signals turned off.
@@ -38,8 +41,8 @@ pub(super) fn serial(
             format!("at most {SERIAL_PORTS} times, for COM1 to COM4"),
         ));
     }
-    for (port, value) in ports.iter_mut().zip(values) {
-        *port = backend(value)?;
+    for (port, backend) in ports.iter_mut().zip(all(values.iter().map(|value| backend(value)))?) {
+        *port = backend;
     }
     if ports.iter().filter(|port| **port == SerialBackend::Stdio).count() > 1 {
         let hint = "give the other port a file: -serial file:PATH";
@@ -134,19 +137,20 @@ const LOG_ITEMS: [&str; 2] = ["unimp", "guest_errors"];
 
 /// Refuses devices and logs that chukka does not have.
 pub(super) fn check_absent(absent: &AbsentDevices) -> Result<(), ArgsError> {
+    let mut refusals = Refusals::default();
     for Absent { option, values, accepted, why, hint } in &ABSENT {
-        for value in texts(values(absent), option)? {
+        for value in refusals.value(texts(values(absent), option)) {
             if !accepted.contains(&value) {
-                return Err(ArgsError::unsupported(format!("-{option} {value}"), *why, *hint));
+                refusals.add(ArgsError::unsupported(format!("-{option} {value}"), *why, *hint));
             }
         }
     }
-    for items in texts(&absent.log, "d")? {
+    for items in refusals.value(texts(&absent.log, "d")) {
         if let Some(item) = items.split(',').find(|item| !LOG_ITEMS.contains(item)) {
             let why = "chukka does not have this log";
             let hint = "only unimp and guest_errors are accepted, and they have no effect";
-            return Err(ArgsError::unsupported(format!("-d {item}"), why, hint));
+            refusals.add(ArgsError::unsupported(format!("-d {item}"), why, hint));
         }
     }
-    Ok(())
+    refusals.finish(())
 }

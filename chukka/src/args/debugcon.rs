@@ -8,8 +8,9 @@ use super::drive;
 use super::error::ArgsError;
 use super::network;
 use super::options::Options;
+use super::refusals::Refusals;
 use super::rng;
-use super::value::{Pair, RawPair, integer, raw, raw_pairs};
+use super::value::{Pair, RawPair, id, integer, raw, raw_pairs};
 use vmm::config::{DEBUGCON_PORT, DebugExit, Debugcon, LostTicks, SerialBackend};
 
 /// The devices of `-device`.
@@ -44,31 +45,41 @@ struct Chardev {
 /// Reads them all, as one may refer to another that comes later.
 pub(super) fn devices(options: &Options, warnings: &mut Vec<String>) -> Result<Devices, ArgsError> {
     let mut chardevs: Vec<Chardev> = Vec::new();
+    let mut refusals = Refusals::default();
     for given in raw(&options.chardevs) {
-        let chardev = chardev(given)?;
-        if chardevs.iter().any(|earlier| earlier.id == chardev.id) {
-            return Err(ArgsError::bad(format!("-chardev id={}", chardev.id), "each id once")
-                .with_hint("give each -chardev an id of its own"));
+        match chardev(given) {
+            Ok(chardev) if chardevs.iter().any(|earlier| earlier.id == chardev.id) => refusals.add(
+                ArgsError::bad(format!("-chardev id={}", chardev.id), "each id once")
+                    .with_hint("give each -chardev an id of its own"),
+            ),
+            Ok(chardev) => chardevs.push(chardev),
+            Err(error) => {
+                refusals.add(error);
+                // A device that names it is not wrong.
+                let id = id(&raw_pairs(given, "backend")).unwrap_or_default();
+                chardevs.push(Chardev { id, out: SerialBackend::Null });
+            }
         }
-        chardevs.push(chardev);
     }
     let mut devices = Devices::default();
     let mut port = None;
     for given in raw(&options.global) {
-        match global(given)? {
-            Global::DebugconPort(given) => port = Some(given),
-            Global::LostTicks(policy) => devices.lost_ticks = policy,
-            Global::Nothing => {}
+        match global(given) {
+            Ok(Global::DebugconPort(given)) => port = Some(given),
+            Ok(Global::LostTicks(policy)) => devices.lost_ticks = policy,
+            Ok(Global::Nothing) => {}
+            Err(error) => refusals.add(error),
         }
     }
     for given in raw(&options.debugcon) {
-        if let Some(out) = debugcon(given)? {
+        if let Some(out) = refusals.value(debugcon(given)) {
             let port = port.unwrap_or(DEBUGCON_PORT);
-            devices.add_debugcon(Debugcon { port, out })?;
+            refusals.value(devices.add_debugcon(Debugcon { port, out }));
         }
     }
     for given in raw(&options.devices) {
-        device(&mut devices, given, port.unwrap_or(DEBUGCON_PORT), &mut chardevs)?;
+        let port = port.unwrap_or(DEBUGCON_PORT);
+        refusals.value(device(&mut devices, given, port, &mut chardevs));
     }
     if port.is_some() && devices.debugcon.is_none() {
         warnings.push(
@@ -79,7 +90,7 @@ pub(super) fn devices(options: &Options, warnings: &mut Vec<String>) -> Result<D
     for chardev in chardevs {
         warnings.push(format!("-chardev id={}: no device uses it", chardev.id));
     }
-    Ok(devices)
+    refusals.finish(devices)
 }
 
 impl Devices {

@@ -17,7 +17,8 @@ use super::drive_interface::{self, Interface, OldDisk};
 use super::error::ArgsError;
 use super::options::{DriveArg, Options};
 use super::pflash;
-use super::value::{Pair, RawPair, driver, number, raw, raw_pairs, size};
+use super::refusals::Refusals;
+use super::value::{Pair, RawPair, driver, id, number, raw, raw_pairs, size};
 use crate::request::{BootFiles, BootSource, DiskConfig};
 
 /// The names of the disk device: on microvm, on pc, and the machine's own.
@@ -52,6 +53,17 @@ pub(super) struct Drive {
 }
 
 impl Drive {
+    /// A drive in place of one that is refused: devices can name it.
+    fn stand_in(given: &DriveArg) -> Self {
+        let pairs = match given {
+            DriveArg::Drive(value) => raw_pairs(value.as_bytes(), "file"),
+            DriveArg::Hd(..) => Vec::new(),
+        };
+        let interface = Interface::None;
+        let disk = DiskConfig::default();
+        Self { shown: String::new(), id: id(&pairs), interface, index: None, is_cd: false, disk }
+    }
+
     /// Its `index=`.
     pub fn index(&self) -> Option<u32> {
         self.index
@@ -133,24 +145,30 @@ pub(super) fn disks(
     machine: MachineKind,
     warnings: &mut Vec<String>,
 ) -> Result<Drives, ArgsError> {
+    let mut refusals = Refusals::default();
     let mut drives = Vec::new();
     for given in &options.drives {
-        let drive = match given {
+        let read = match given {
             DriveArg::Drive(value) if pflash::is_flash(&raw_pairs(value.as_bytes(), "file")) => {
                 continue;
             }
-            DriveArg::Drive(value) => drive(value.as_bytes(), machine)?,
-            DriveArg::Hd(name, path) => hd(name, path)?,
+            DriveArg::Drive(value) => drive(value.as_bytes(), machine),
+            DriveArg::Hd(name, path) => hd(name, path),
         };
-        check_other_drives(&drive, &drives)?;
-        drives.push(drive);
+        match read.and_then(|drive| check_other_drives(&drive, &drives).map(|()| drive)) {
+            Ok(drive) => drives.push(drive),
+            Err(error) => {
+                refusals.add(error);
+                drives.push(Drive::stand_in(given));
+            }
+        }
     }
     let (old_cds, old): (Vec<_>, Vec<_>) =
         take_old(&mut drives).into_iter().partition(|(_, drive)| drive.is_cd);
     let (mut sata_drives, drives): (Vec<_>, Vec<_>) =
         drives.into_iter().partition(|drive| drive.interface == Interface::Sata);
     let mut sata = Sata::default();
-    sata.attach_all(&mut sata_drives)?;
+    refusals.value(sata.attach_all(&mut sata_drives));
     let (mut disks, named): (Vec<_>, Vec<_>) =
         drives.into_iter().partition(|drive| drive.interface == Interface::Virtio);
     let attached = disks.iter().chain(&sata_drives);
@@ -159,17 +177,20 @@ pub(super) fn disks(
     let mut cds: Vec<_> = old_cds.into_iter().map(|(_, drive)| drive).collect();
     let mut controller = Controller::default();
     for given in raw(&options.devices) {
-        controller.read(given, machine)?;
-        sata.read(given, machine)?;
+        refusals.value(controller.read(given, machine));
+        refusals.value(sata.read(given, machine));
     }
     for given in raw(&options.devices) {
-        if let Some(disk) = device(given, machine, &mut named)? {
+        if let Some(disk) = refusals.value(device(given, machine, &mut named)) {
             disks.push(disk);
-        } else if let Some(drive) = sata.drive(given, machine, &mut named)? {
+        } else if let Some(drive) = refusals.value(sata.drive(given, machine, &mut named)) {
             sata_drives.push(drive);
-        } else if let Some(cd) = controller.drive(given, cds.len(), &mut named)? {
+        } else if let Some(cd) = refusals.value(controller.drive(given, cds.len(), &mut named)) {
             cds.push(cd);
         }
+    }
+    if !refusals.is_empty() {
+        return refusals.finish(Drives::default());
     }
     if let Some(drive) = named.drives.first() {
         let device = if drive.is_cd { "scsi-cd" } else { "virtio-blk" };

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use super::error::ArgsError;
 use super::options::Options;
+use super::refusals::Refusals;
 use super::value::{pairs, texts};
 use vmm::config::{KernelProblem, KernelProblems, Limits, OnPanic, OnReset};
 
 /// What ends the run.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Ending {
     pub on_reset: OnReset,
     pub on_panic: OnPanic,
@@ -25,8 +26,16 @@ pub(super) struct Ending {
 /// console.
 pub(super) fn ending(options: &Options) -> Result<Ending, ArgsError> {
     let on_reset = if options.no_reboot { OnReset::Exit } else { OnReset::Reboot };
-    let (limits, fail_on) = (limits(options)?, fail_on(options)?);
-    let mut ending = Ending { on_reset, on_panic: OnPanic::End, limits, fail_on };
+    let mut refusals = Refusals::default();
+    let mut ending = Ending { on_reset, ..Ending::default() };
+    ending.limits.timeout = refusals.value(limit("timeout", &options.timeout));
+    ending.limits.silence = refusals.value(limit("silence", &options.silence));
+    ending.fail_on = refusals.value(fail_on(options));
+    refusals.value(actions(options, &mut ending));
+    refusals.finish(ending)
+}
+
+fn actions(options: &Options, ending: &mut Ending) -> Result<(), ArgsError> {
     for pair in texts(&options.actions, "action")?.into_iter().flat_map(|text| pairs(text, "")) {
         match (pair.key.as_str(), pair.value("action")?) {
             ("panic", "none") => ending.on_panic = OnPanic::Continue,
@@ -49,7 +58,7 @@ pub(super) fn ending(options: &Options) -> Result<Ending, ArgsError> {
             }
         }
     }
-    Ok(ending)
+    Ok(())
 }
 
 /// `-fail-on`: kinds, separated by commas.
@@ -64,16 +73,10 @@ fn fail_on(options: &Options) -> Result<KernelProblems, ArgsError> {
     Ok(wanted)
 }
 
-/// `-timeout` and `-silence`: seconds, also with a fraction. The last value of each counts.
-fn limits(options: &Options) -> Result<Limits, ArgsError> {
-    let last = |values: &[OsString], option| {
-        let values = texts(values, option)?;
-        values.last().map(|text| seconds(option, text)).transpose()
-    };
-    Ok(Limits {
-        timeout: last(&options.timeout, "timeout")?,
-        silence: last(&options.silence, "silence")?,
-    })
+/// `-timeout` or `-silence`: seconds, also with a fraction. The last value counts.
+fn limit(option: &'static str, values: &[OsString]) -> Result<Option<Duration>, ArgsError> {
+    let values = texts(values, option)?;
+    values.last().map(|text| seconds(option, text)).transpose()
 }
 
 fn seconds(option: &str, text: &str) -> Result<Duration, ArgsError> {

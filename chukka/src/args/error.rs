@@ -1,6 +1,7 @@
 //! What can be wrong with an argv.
 
 use std::borrow::Cow;
+use std::slice;
 
 use location::SpellingError;
 use thiserror::Error;
@@ -113,6 +114,12 @@ pub enum ArgsError {
     /// A `-location` that cannot be read.
     #[error(transparent)]
     Location(#[from] SpellingError),
+    /// Several errors.
+    #[error("{}", errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Several {
+        /// At least two, in the order of the command line.
+        errors: Vec<ArgsError>,
+    },
 }
 
 impl Hint for ArgsError {
@@ -145,6 +152,10 @@ impl Hint for ArgsError {
                 "only paths and the kernel's command line may be arbitrary bytes".into()
             }
             Self::Location(error) => error.hint().into(),
+            Self::Several { errors } => {
+                let hints = errors.iter().filter_map(Hint::hint);
+                hints.collect::<Vec<_>>().join("; ")
+            }
         };
         Some(hint.into())
     }
@@ -197,6 +208,36 @@ fn positional_hint(given: &str) -> String {
 const DISKS: [&str; 7] = [".qcow2", ".qcow", ".img", ".raw", ".vmdk", ".vdi", ".vhd"];
 
 impl ArgsError {
+    /// The errors that this one consists of: itself, but for [`Self::Several`].
+    #[must_use]
+    pub fn parts(&self) -> &[Self] {
+        match self {
+            Self::Several { errors } => errors,
+            one => slice::from_ref(one),
+        }
+    }
+
+    /// The same, by value.
+    pub(super) fn into_parts(self) -> Vec<Self> {
+        match self {
+            Self::Several { errors } => errors,
+            one => vec![one],
+        }
+    }
+
+    /// The option with its value, or the part of the value it is about, as the message shows it.
+    pub(super) fn given(&self) -> String {
+        match self {
+            Self::BadValue { given, .. } | Self::Unsupported { given, .. } => given.clone(),
+            other => other.to_string(),
+        }
+    }
+
+    /// Whether it only says that no kernel is named.
+    pub(super) fn is_about_no_kernel(&self) -> bool {
+        matches!(self, Self::NoKernel | Self::NeedsKernel { .. })
+    }
+
     /// A value that cannot be read.
     pub(crate) fn bad(given: impl Into<String>, expected: impl Into<Cow<'static, str>>) -> Self {
         Self::BadValue { given: given.into(), expected: expected.into(), hint: "".into() }

@@ -8,6 +8,7 @@ use location::remote::Net;
 
 use super::error::ArgsError;
 use super::options::BootArgs;
+use super::refusals::all;
 use super::value::{size, texts};
 use crate::request::Checksum;
 
@@ -94,7 +95,7 @@ fn absolute(path: &Path) -> Result<PathBuf, ArgsError> {
 
 /// The sums.
 pub(super) fn checksums(args: &BootArgs) -> Result<Vec<Checksum>, ArgsError> {
-    texts(&args.checksum, "checksum")?.into_iter().map(checksum).collect()
+    all(texts(&args.checksum, "checksum")?.into_iter().map(checksum))
 }
 
 /// `sha256:HEX` for the kernel, or `initrd=sha256:HEX`, or `NAME=sha256:HEX`.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::error::ArgsError;
 use super::network_boot::Absent;
 use super::options::Options;
+use super::refusals::{Refusals, all};
 use super::value::{Pair, RawPair, integer, pairs, raw, raw_pairs, texts};
 use vmm::config::{
     BootClass, BootOptions, BootOrder, BootOrderError, FirmwareConfig, MachineKind, OptionRomConfig,
@@ -43,16 +44,21 @@ pub(super) fn firmware(
         [] => Err(ArgsError::EmptyPath { option: "L" }),
         path => Ok(PathBuf::from(OsStr::from_bytes(path))),
     });
-    let search = search.collect::<Result<_, _>>()?;
-    let option_roms: Vec<_> =
-        raw(&options.option_roms).map(option_rom).collect::<Result<_, _>>()?;
+    let mut refusals = Refusals::default();
+    let search = refusals.value(all(search));
+    let option_roms = refusals.value(all(raw(&options.option_roms).map(option_rom)));
+    if options.bios.as_ref().is_some_and(|bios| bios.is_empty()) {
+        refusals.add(ArgsError::EmptyPath { option: "bios" });
+    }
+    if !refusals.is_empty() {
+        return refusals.finish(None);
+    }
     if option_roms.len() > OPTION_ROMS {
         let given = format!("-option-rom, given {} times", option_roms.len());
         return Err(ArgsError::bad(given, format!("at most {OPTION_ROMS} of them"))
             .with_hint("leave some out"));
     }
     let (bios, for_disk) = match &options.bios {
-        Some(bios) if bios.is_empty() => return Err(ArgsError::EmptyPath { option: "bios" }),
         Some(bios) => {
             if wanted.for_disk && machine == MachineKind::Microvm && has_timer(bios) {
                 warnings.push(TIMER_WARNING.into());

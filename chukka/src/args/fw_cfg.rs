@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
 use super::error::ArgsError;
+use super::refusals::all;
 use super::value::{raw, raw_pairs};
 use vmm::config::credential::{FW_CFG_NAME_MAX, NAME_MAX, TOTAL_MAX, name_is_valid};
 use vmm::config::{Credential, FwCfgItem, FwCfgSource};
@@ -17,8 +18,7 @@ pub(super) fn items(
     warnings: &mut Vec<String>,
 ) -> Result<Vec<FwCfgItem>, ArgsError> {
     let mut items: Vec<FwCfgItem> = Vec::new();
-    for value in raw(given) {
-        let item = item(value)?;
+    for item in all(raw(given).map(item))? {
         let name = &item.name;
         if items.iter().any(|earlier| earlier.name == *name) {
             return Err(twice(format!("-fw_cfg {name}")));
@@ -86,8 +86,7 @@ pub(super) fn credentials(
     items: &[FwCfgItem],
 ) -> Result<Vec<Credential>, ArgsError> {
     let mut credentials: Vec<Credential> = Vec::new();
-    for given in raw(given) {
-        let credential = credential(given)?;
+    for credential in all(raw(given).map(credential))? {
         let fw_cfg = credential.fw_cfg_name();
         if credentials.iter().any(|earlier| earlier.name == credential.name)
             || items.iter().any(|item| Some(&item.name) == fw_cfg.as_ref())

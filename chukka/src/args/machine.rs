@@ -91,7 +91,7 @@ fn map_initrd_of(value: &str) -> Result<MapInitrd, ArgsError> {
 }
 
 /// What `-machine` says.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Machine {
     pub kind: MachineKind,
     /// Whether our option ROM is there for firmware that wants it.

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use super::error::ArgsError;
 use super::listen::{Listen, listen};
 use super::options::Options;
+use super::refusals::{Refusals, all};
 use super::value::texts;
 use vmm::config::{MonitorConfig, MonitorLanguage, MonitorPlace, SerialBackend};
 
@@ -15,15 +16,19 @@ pub(super) fn monitors(
     options: &Options,
     serial: &[SerialBackend],
 ) -> Result<Vec<MonitorConfig>, ArgsError> {
+    let mut refusals = Refusals::default();
     let mut monitors = Vec::new();
     let kinds: [(_, &[OsString], _); 2] = [
         ("qmp", &options.qmp, MonitorLanguage::Qmp),
         ("monitor", &options.monitor, MonitorLanguage::Human),
     ];
     for (option, values, language) in kinds {
-        for value in texts(values, option)? {
-            monitors.extend(monitor(option, value, language)?);
-        }
+        let read = texts(values, option)
+            .and_then(|values| all(values.into_iter().map(|it| monitor(option, it, language))));
+        monitors.extend(refusals.value(read).into_iter().flatten());
+    }
+    if !refusals.is_empty() {
+        return refusals.finish(Vec::new());
     }
     let at_stdio = monitors.iter().filter(|monitor| monitor.place == MonitorPlace::Stdio);
     let serial = serial.iter().filter(|port| **port == SerialBackend::Stdio);

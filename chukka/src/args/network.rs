@@ -7,9 +7,10 @@ use vmm::config::MachineKind;
 use super::error::ArgsError;
 use super::firmware;
 use super::options::Options;
+use super::refusals::Refusals;
 use super::rng;
 use super::user_network;
-use super::value::{Pair, RawPair, driver, raw, raw_pairs};
+use super::value::{Pair, RawPair, driver, id, raw, raw_pairs};
 use super::wire;
 use crate::request::{BootRom, CardConfig, DumpConfig, NetworkConfig};
 
@@ -70,22 +71,33 @@ impl Card {
 /// A value that is wrong or that chukka cannot do; a network without a card, or a card without a
 /// network.
 pub(super) fn cards(options: &Options, machine: MachineKind) -> Result<Vec<CardConfig>, ArgsError> {
+    let mut refusals = Refusals::default();
     let mut cards = Vec::new();
     for given in raw(&options.nics) {
-        cards.extend(nic(given, machine)?);
+        cards.extend(refusals.value(nic(given, machine)));
     }
-    cards.extend(old_cards(options, machine)?);
+    cards.extend(refusals.value(old_cards(options, machine)));
     let mut netdevs: Vec<Netdev> = Vec::new();
     for given in raw(&options.netdevs) {
-        let netdev = netdev(given)?;
-        if netdevs.iter().any(|other| other.id == netdev.id) {
-            return Err(ArgsError::bad(format!("-netdev id={}", netdev.id), "each id once")
-                .with_hint("give each -netdev an id of its own"));
+        match netdev(given) {
+            Ok(netdev) if netdevs.iter().any(|other| other.id == netdev.id) => refusals.add(
+                ArgsError::bad(format!("-netdev id={}", netdev.id), "each id once")
+                    .with_hint("give each -netdev an id of its own"),
+            ),
+            Ok(netdev) => netdevs.push(netdev),
+            Err(error) => {
+                refusals.add(error);
+                // A device that names it is not wrong.
+                let id = id(&raw_pairs(given, "type")).unwrap_or_default();
+                netdevs.push(Netdev { id, network: NetworkConfig::stand_in() });
+            }
         }
-        netdevs.push(netdev);
     }
     for given in raw(&options.devices) {
-        cards.extend(device(given, machine, &mut netdevs)?);
+        cards.extend(refusals.value(device(given, machine, &mut netdevs)));
+    }
+    if !refusals.is_empty() {
+        return refusals.finish(Vec::new());
     }
     if let Some(Netdev { id, .. }) = netdevs.first() {
         let hint = format!("add -device virtio-net,netdev={id}, or use -nic instead of -netdev");

@@ -85,6 +85,10 @@ pub struct Options {
     pub monitor: Vec<OsString>,
     /// `-pidfile`.
     pub pid_file: Option<OsString>,
+    /// `-daemonize`.
+    pub daemonize: bool,
+    /// `-nographic`.
+    pub nographic: bool,
     /// `-no-reboot`.
     pub no_reboot: bool,
     /// `-action`.

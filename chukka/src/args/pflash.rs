@@ -11,6 +11,7 @@ use vmm::config::MachineKind;
 use super::drive;
 use super::error::ArgsError;
 use super::options::{DriveArg, Options};
+use super::refusals::all;
 use super::value::{RawPair, integer, raw, raw_pairs};
 use crate::request::DiskConfig;
 
@@ -46,15 +47,12 @@ struct Chip {
 /// A value is invalid, two chips have the same unit, there is no unit 0, the machine has no flash
 /// chips, or `-bios` gives other firmware.
 pub(super) fn chips(options: &Options, machine: MachineKind) -> Result<Vec<DiskConfig>, ArgsError> {
-    let mut chips = Vec::new();
-    for given in &options.drives {
-        let DriveArg::Drive(given) = given else { continue };
-        let given = given.as_bytes();
-        let pairs = raw_pairs(given, "file");
-        if is_flash(&pairs) {
-            chips.push(chip(given, &pairs)?);
-        }
-    }
+    let drives = options.drives.iter().filter_map(|given| {
+        let DriveArg::Drive(given) = given else { return None };
+        let pairs = raw_pairs(given.as_bytes(), "file");
+        is_flash(&pairs).then(|| chip(given.as_bytes(), &pairs))
+    });
+    let mut chips = all(drives)?;
     for path in raw(&options.pflash) {
         if path.is_empty() {
             return Err(ArgsError::EmptyPath { option: "pflash" });

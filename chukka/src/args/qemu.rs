@@ -90,8 +90,8 @@ static WITH_HINT: [(&[&str], &str); 15] = [
 
 /// Names without anything to add.
 #[rustfmt::skip]
-static PLAIN: [&str; 25] = [
-    "acpitable", "add-fd", "async-teardown", "chroot", "clock", "compat", "daemonize", "dtb",
+static PLAIN: [&str; 24] = [
+    "acpitable", "add-fd", "async-teardown", "chroot", "clock", "compat", "dtb",
     "enable-sync-profile", "localtime", "nodefconfig", "nouserconfig", "old-param",
     "preconfig", "prom-env", "readconfig", "realtime", "rtc-td-hack", "semihosting",
     "semihosting-config", "shim", "startdate", "tdf", "win2k-hack", "writeconfig",

@@ -14,62 +14,111 @@ use super::table::{COMMANDS, OPTIONS, Opt, Takes};
 pub(super) enum Argv {
     Help,
     Version,
-    Options(Box<Options>),
+    Options(Box<Given>),
 }
 
-/// Reads argv up to its end, or up to the first `-help` or `-version`.
+/// The options of an argv, and what is wrong with their names.
+#[derive(Debug, Default)]
+pub(super) struct Given {
+    pub options: Options,
+    /// Errors, each with its position in argv.
+    pub errors: Vec<(usize, ArgsError)>,
+    /// Where each option is, in argv's order.
+    pub places: Vec<Place>,
+}
+
+/// An option in an argv.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub position: usize,
+    pub name: &'static str,
+    /// Its value, with U+FFFD for what is not UTF-8.
+    pub value: String,
+}
+
+/// Reads argv up to its end, or up to the first `-help` or `-version`. Errors do not end it: those
+/// of the whole argv are reported together. A misspelt option is then taken for the one that it
+/// resembles most, so that the checks of the values go on; a word without a dash after another
+/// option that chukka does not have is its value.
+///
+/// # Errors
+/// A misspelt command: what follows is not options.
 pub(super) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Argv, ArgsError> {
-    let mut args = args.into_iter();
-    let mut options = Box::<Options>::default();
-    let mut is_first = true;
-    while let Some(arg) = args.next() {
-        if std::mem::take(&mut is_first) {
+    let mut args = args.into_iter().enumerate().peekable();
+    let mut given = Given::default();
+    while let Some((position, arg)) = args.next() {
+        if position == 0 {
             check_command(&arg)?;
         }
         let (option, inline) = match recognise(&arg) {
-            Err(first @ ArgsError::QemuOption { .. }) => return Err(with_others(first, args)),
-            recognised => recognised?,
+            Ok(recognised) => recognised,
+            Err(error) => {
+                let is_word = |(_, next): &(usize, OsString)| !next.as_bytes().starts_with(b"-");
+                match meant(&error) {
+                    Some(Takes::Value(_, set)) => {
+                        let value = args.next_if(is_word);
+                        value.into_iter().for_each(|(_, value)| set(&mut given.options, value));
+                    }
+                    Some(Takes::Nothing(set)) => set(&mut given.options),
+                    Some(Takes::Help | Takes::Version) => {}
+                    None if arg.as_bytes().starts_with(b"-") => drop(args.next_if(is_word)),
+                    None => {}
+                }
+                given.errors.push((position, error));
+                continue;
+            }
         };
         match (option.takes, inline) {
+            (Takes::Help | Takes::Version, _) if !given.errors.is_empty() => break,
             (Takes::Help, _) => return Ok(Argv::Help),
             (Takes::Version, _) => return Ok(Argv::Version),
             (Takes::Value(metavar, set), inline) => {
                 // The next argument is the value, even if it begins with a dash.
-                let missing = ArgsError::MissingValue { option: option.name, metavar };
-                set(&mut options, inline.or_else(|| args.next()).ok_or(missing)?);
+                match inline.or_else(|| args.next().map(|(_, value)| value)) {
+                    Some(value) => {
+                        let text = value.to_string_lossy().into_owned();
+                        given.places.push(Place { position, name: option.name, value: text });
+                        set(&mut given.options, value);
+                    }
+                    None => {
+                        let missing = ArgsError::MissingValue { option: option.name, metavar };
+                        given.errors.push((position, missing));
+                    }
+                }
             }
-            (Takes::Nothing(set), None) => set(&mut options),
-            (Takes::Nothing(_), Some(value)) => {
-                let value = value.to_string_lossy().into_owned();
-                return Err(ArgsError::UnwantedValue { option: option.name, value });
+            (Takes::Nothing(set), inline) => {
+                let value = inline.map(|value| value.to_string_lossy().into_owned());
+                given.errors.extend(value.map(|value| {
+                    (position, ArgsError::UnwantedValue { option: option.name, value })
+                }));
+                let value = String::new();
+                given.places.push(Place { position, name: option.name, value });
+                set(&mut given.options);
             }
         }
     }
-    Ok(Argv::Options(options))
+    Ok(Argv::Options(Box::new(given)))
 }
 
-/// The error for an option of QEMU's that chukka does not have, with those that follow it in
-/// `rest`: so that a command line can be mended at once. A word without a dash after one of them is
-/// its value.
-fn with_others(first: ArgsError, rest: impl Iterator<Item = OsString>) -> ArgsError {
-    let ArgsError::QemuOption { option, instead } = first else { return first };
-    let mut missing = vec![(option, instead)];
-    let mut rest = rest.peekable();
-    while let Some(arg) = rest.next() {
-        match recognise(&arg) {
-            Ok((Opt { takes: Takes::Value(..), .. }, None)) => drop(rest.next()),
-            Err(ArgsError::QemuOption { option, instead })
-                if !missing.iter().any(|(known, _)| *known == option) =>
-            {
-                missing.push((option, instead));
-            }
-            _ => {}
-        }
-    }
-    match missing.as_slice() {
-        [_] => ArgsError::QemuOption { option, instead },
-        _ => ArgsError::QemuOptions { missing },
-    }
+/// What an option does that is probably misspelt.
+fn meant(error: &ArgsError) -> Option<Takes> {
+    let ArgsError::UnknownOption { nearest: Some(name), .. } = error else { return None };
+    Opt::find(name.as_bytes()).map(|option| option.takes)
+}
+
+/// Where in argv the value is that `shown` begins with, as messages show it: `-option value`, or a
+/// part of the value. What is in no single place comes last.
+pub(super) fn position(shown: &str, places: &[Place]) -> usize {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    let (name, value) = match shown.strip_prefix('-') {
+        Some(rest) => rest.split_at(rest.find(|c| !is_name(c)).unwrap_or(rest.len())),
+        None => ("", shown),
+    };
+    let value = value.trim_start_matches([' ', '\u{2026}', ',']);
+    let named = || places.iter().filter(|place| name.is_empty() || place.name == name);
+    let with_value = named().find(|place| place.value.contains(value));
+    let place = with_value.or_else(|| named().find(|_| !name.is_empty()));
+    place.map_or(usize::MAX, |place| place.position)
 }
 
 /// The value of the last option `name` in an argv that may have mistakes: what chukka does not know

@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use super::error::ArgsError;
 use super::machine;
 use super::options::Smbios;
+use super::refusals::Refusals;
 use super::value::{RawPair, integer, raw_pairs, text};
 use vmm::config::{Credential, OEM_STRINGS, OemString, SmbiosOptions, SystemInformation};
 
@@ -13,16 +14,16 @@ use vmm::config::{Credential, OEM_STRINGS, OemString, SmbiosOptions, SystemInfor
 pub(super) fn smbios(given: &[Smbios]) -> Result<(SmbiosOptions, Option<[u8; 16]>), ArgsError> {
     let mut smbios = SmbiosOptions::default();
     let mut uuid = None;
+    let mut refusals = Refusals::default();
     for option in given {
-        uuid = match option {
-            Smbios::Uuid(given) => {
-                let text = text(given, "uuid")?;
-                Some(machine::uuid(&format!("-uuid {text}"), text)?)
-            }
-            Smbios::Structure(given) => structure(&mut smbios, given.as_bytes())?.or(uuid),
+        let read = match option {
+            Smbios::Uuid(given) => text(given, "uuid")
+                .and_then(|text| machine::uuid(&format!("-uuid {text}"), text).map(Some)),
+            Smbios::Structure(given) => structure(&mut smbios, given.as_bytes()),
         };
+        uuid = refusals.value(read).or(uuid);
     }
-    Ok((smbios, uuid))
+    refusals.finish((smbios, uuid))
 }
 
 /// Type 11 has to carry its own strings and those credentials that do not fit into fw_cfg.

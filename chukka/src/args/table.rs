@@ -144,7 +144,7 @@ pub static COMMANDS: [(&str, &str); 11] = [
 
 /// Every option.
 #[rustfmt::skip]
-pub static OPTIONS: [Opt; 79] = [
+pub static OPTIONS: [Opt; 80] = [
     value("kernel", "FILE", |o, v| o.boot.kernel = Some(v), Group::Boot, &[
         "the kernel: a bzImage or a vmlinux; a path or a URL",
     ]),
@@ -306,7 +306,7 @@ pub static OPTIONS: [Opt; 79] = [
         "mon:stdio (Ctrl-C goes to the guest), file:PATH, null,",
         "none (no such port); default mon:stdio",
     ]),
-    flag("nographic", |_| {}, Group::Console, &["no window: always the case"]),
+    flag("nographic", |o| o.nographic = true, Group::Console, &["no window: always the case"]),
     flag("nodefaults", |o| o.no_defaults = true, Group::Console, &[
         "no serial port unless -serial adds one",
     ]),
@@ -376,6 +376,10 @@ pub static OPTIONS: [Opt; 79] = [
     value("vmcore", "FILE", |o, v| o.core_file = Some(v), Group::Ending, &[
         "write memory and registers to FILE, as a core for",
         "crash, drgn and gdb, if the guest panics or hangs",
+    ]),
+    flag("daemonize", |o| o.daemonize = true, Group::Other, &[
+        "go on in the background once the guest is about to run;",
+        "COM1 is not shown unless -serial names a file",
     ]),
     value("pidfile", "FILE", |o, v| o.pid_file = Some(v), Group::Other, &[
         "write chukka's process id to FILE while the guest runs",

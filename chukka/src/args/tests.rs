@@ -132,6 +132,7 @@ fn a_kernel_alone_gets_the_defaults() {
             confinement: Confinement::Full,
             user: None,
             pid_file: None,
+            daemonize: false,
             core_file: None,
             timeline: None,
             warnings: Vec::new(),
@@ -303,7 +304,7 @@ fn paths_and_the_command_line_may_be_any_bytes() {
     assert_eq!(boot(&request).cmdline, b"k\xff\xfe");
     let path = OsString::from_vec(b"log\xff".to_vec());
     assert_eq!(request.vm.serial[0], SerialBackend::File(path.into()));
-    let error = parse(["-m".into(), raw.clone()]).unwrap_err();
+    let error = parse(["-kernel".into(), "k".into(), "-m".into(), raw.clone()]).unwrap_err();
     assert_eq!(error.to_string(), "-m \"k\u{fffd}\u{fffd}\": expected text in UTF-8");
     let error = parse([raw]).unwrap_err();
     assert_eq!(error.to_string(), "Found \"k\u{fffd}\u{fffd}\" where an option was expected");
@@ -384,13 +385,105 @@ fn under_qemu_s_name_help_and_version_begin_with_qemu_s_version() {
 
 #[test]
 fn all_options_that_are_not_here_are_named_at_once() {
-    let words =
-        ["-fsdev", "local,id=a", "-m", "-numa", "-numa", "node", "-virtfs", "local", "-numa", "x"];
+    let words = [
+        "-fsdev",
+        "local,id=a",
+        "-append",
+        "-numa",
+        "-numa",
+        "node",
+        "-virtfs",
+        "local",
+        "-numa",
+        "x",
+    ];
+    assert_eq!(refusals(&["-kernel", "K", "-m", "-numa"])[0].split(':').next(), Some("-m -numa"));
     let (text, hint) = refusal(&words);
     assert_eq!(text, "-fsdev, -numa and -virtfs are QEMU options that chukka does not have");
     assert!(hint.starts_with("-fsdev, -virtfs: chukka cannot share directories"), "{hint}");
     assert!(hint.contains("; -numa: chukka's guest memory"), "{hint}");
     assert_eq!(refusal(&["-clock", "x", "-chroot", "/"]).1, "chukka -help lists the options");
+}
+
+/// The messages of all errors.
+fn refusals(words: &[&str]) -> Vec<String> {
+    let error = parse_words(words).expect_err(&format!("{words:?}"));
+    error.parts().iter().map(ToString::to_string).collect()
+}
+
+/// Each has exactly these errors, in the order of the command line.
+#[test]
+fn all_errors_are_reported_in_the_order_of_the_command_line() {
+    for (words, expected) in [
+        (
+            "-smp 0 -kernel K -netdev foo,id=n0 -m 5x -device virtio-net,netdev=n0 -cpu nosuch",
+            &["-smp 0: expected a number", "-netdev foo: ", "-m 5x: ", "-cpu nosuch: "][..],
+        ),
+        ("-m 5x", &["-m 5x: ", "There is no kernel to boot"]),
+        ("-kernal K -m 5x", &["-kernal is not an option", "-m 5x: "]),
+        (
+            "-m 5x -kernal K --mem=7 -rtc base=x",
+            &["-m 5x: ", "-kernal ", "--mem=7 ", "-rtc base=x"],
+        ),
+        (
+            "-fda a.img -m 5x -snapshot=on",
+            &["-fda is a QEMU option", "-m 5x: ", "-snapshot takes no"],
+        ),
+        ("-kernel K -append", &["-append needs a value"]),
+        ("K -m 5x", &["Found \"K\" where", "-m 5x: "]),
+        (
+            "-kernel K -device foo -serial tty -device bar -fw_cfg x -smbios type=z -serial vc",
+            &[
+                "-device foo",
+                "-serial tty",
+                "-device bar",
+                "-fw_cfg x",
+                "-smbios type=z",
+                "-serial vc",
+            ],
+        ),
+        (
+            "-kernel K -timeout 0 -vga std -silence x -action panic=x -d int -fail-on all",
+            &["-timeout 0", "-vga std", "-silence x", "-action panic=x", "-d int", "-fail-on all"],
+        ),
+        // The drive with an error is still what the device names.
+        (
+            "-kernel K -drive if=none,id=d0,cache=no -drive foo=bar -device virtio-blk,drive=d0",
+            &["-drive cache=no", "-drive foo=bar"],
+        ),
+        (
+            "-kernel K -device virtio-blk,drive=d9 -drive if=virtio",
+            &["-device virtio-blk,drive=d9", "-drive if=virtio: expected a file"],
+        ),
+        ("-kernel K -chardev file,id=c -device isa-debugcon,chardev=c", &["-chardev file,id=c"]),
+        // Whatever the machine is, the network is wrong. What only one of them has may be right.
+        (
+            "-kernel K -M foo -nic bar -device virtio-net-pci,netdev=n",
+            &["-machine foo", "-nic bar"],
+        ),
+        ("-kernel K -M foo -device ahci -drive if=pflash,file=a", &["-machine foo"]),
+        // What firmware there is, or what it could boot, is not known.
+        ("-drive if=virtio -boot order=q", &["-drive if=virtio", "-boot order=q"]),
+        ("-drive if=virtio -boot order=n", &["-drive if=virtio"]),
+        ("-drive if=virtio", &["-drive if=virtio"]),
+        ("-nic foo -option-rom r.rom", &["-nic foo"]),
+        ("-kernel K -qmp foo -monitor bar -gdb x", &["-qmp foo", "-monitor bar", "-gdb x"]),
+        ("-initrd I -m 5x", &["-initrd is only allowed with -kernel", "-m 5x"]),
+        (
+            "-kernel K -checksum a -checksum b -fetch limit=0 -boot menu=x -credential a",
+            &["-checksum a", "-checksum b", "-fetch limit=0", "-boot menu=x", "-credential a"],
+        ),
+    ] {
+        let found = refusals(&words.split(' ').collect::<Vec<_>>());
+        let is_expected = |(found, expected): (&String, &&str)| found.contains(*expected);
+        assert!(
+            found.len() == expected.len() && found.iter().zip(expected).all(is_expected),
+            "{words}: {found:#?}"
+        );
+    }
+    let (text, hint) = refusal(&["-m", "5x", "-vga", "std"]);
+    assert!(text.starts_with("-m 5x: expected a size") && text.ends_with("no graphics card"));
+    assert!(hint.contains("; use -vga none"), "{hint}");
 }
 
 #[test]
@@ -504,7 +597,8 @@ fn without_a_kernel_there_is_an_example() {
         message(&["-append", "a"]).0,
         "-append is only allowed with -kernel, which is missing"
     );
-    assert_eq!(message(&["-m", "0"]).0, "-m 0: expected at least 1M", "what is wrong comes first");
+    let both = ["-m 0: expected at least 1M", "There is no kernel to boot: -kernel is missing"];
+    assert_eq!(refusals(&["-m", "0"]), both, "what is wrong comes first");
     let (text, hint) = message(&["-kernel", ""]);
     assert_eq!(text, "-kernel was given an empty path");
     assert_eq!(hint, "is a shell variable unset? Leave -kernel out or name a file");

@@ -154,6 +154,12 @@ pub(super) fn driver(pairs: &[RawPair]) -> Option<&[u8]> {
     driver.value.as_deref()
 }
 
+/// The id that the pairs give to what they describe.
+pub(super) fn id(pairs: &[RawPair]) -> Option<String> {
+    let id = pairs.iter().rev().find(|pair| pair.key == "id")?;
+    id.value.as_deref().map(|id| String::from_utf8_lossy(id).into_owned())
+}
+
 /// Values as bytes.
 pub(super) fn raw(values: &[OsString]) -> impl Iterator<Item = &[u8]> {
     values.iter().map(|value| value.as_bytes())

@@ -36,6 +36,31 @@ fn an_invalid_value_is_refused_with_the_expected_form() {
     start(["-kernel", "k", "-append"]).refused().says("-append needs a value: -append");
 }
 
+/// Each with its hint; the report has them as well.
+#[test]
+fn all_errors_of_a_command_line_are_reported_at_once() {
+    let scratch = Scratch::new();
+    let report = scratch.path("r.json");
+    let words = ["-m", "5x", "-kernel", "k", "-smp", "0", "-vga", "std", "-foo"];
+    let ended = start(words).args([std::ffi::OsStr::new("-json"), report.as_os_str()]).run();
+    assert_eq!(ended.code(), Some(125), "{ended:?}");
+    let lines: Vec<_> = ended.stderr.lines().collect();
+    let expected = [
+        "chukka: -m 5x: expected a size",
+        "hint: chukka -help shows",
+        "chukka: -smp 0: expected a number",
+        "hint: a guest has one CPU",
+        "chukka: -vga std: chukka has no graphics card",
+        "hint: use -vga none",
+        "chukka: -foo is not an option of chukka",
+        "hint: ",
+    ];
+    assert_eq!(lines.len(), expected.len(), "{ended:?}");
+    assert!(lines.iter().zip(expected).all(|(line, start)| line.starts_with(start)), "{lines:#?}");
+    let report = std::fs::read_to_string(report).unwrap_or_default();
+    assert!(report.contains("below 2^64 bytes; -smp 0: "), "{report}");
+}
+
 #[test]
 fn an_output_file_that_cannot_be_created_is_refused() {
     let scratch = Scratch::new();

@@ -9,6 +9,8 @@ mod console;
 mod core;
 #[expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 mod cpu;
+#[expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+mod daemon;
 #[expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 mod dump;
 mod ends;
