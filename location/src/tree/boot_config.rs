@@ -417,8 +417,7 @@ impl<'a> Files<'a> {
     /// Whether there is a directory of this name.
     fn is_directory(&mut self, name: &str) -> bool {
         let paths = self.meanings(name);
-        self.left = self.left.saturating_sub(1);
-        self.left > 0
+        self.look_up().is_some()
             && self.volumes.iter().any(|volume| {
                 paths.iter().any(|path| *path == TreePath::root() || volume.list(path).is_ok())
             })
@@ -436,8 +435,7 @@ impl<'a> Files<'a> {
 
     /// The names of what is in a directory, on the first volume that has it.
     fn list(&mut self, directory: &TreePath) -> Vec<String> {
-        self.left = self.left.saturating_sub(1);
-        if self.left == 0 {
+        if self.look_up().is_none() {
             return Vec::new();
         }
         let mut found = self.volumes.iter().filter_map(|volume| volume.list(directory).ok());
@@ -455,8 +453,24 @@ impl<'a> Files<'a> {
     }
 
     fn open(&mut self, volume: &dyn FileTree, path: &TreePath) -> Option<Box<dyn RandomAccess>> {
-        self.left = self.left.checked_sub(1)?;
+        self.look_up()?;
         volume.open(path).ok()
+    }
+
+    /// Counts a look-up. `None` if there were too many, which the user is told.
+    fn look_up(&mut self) -> Option<()> {
+        let left = self.left.checked_sub(1);
+        self.left = left.unwrap_or(0);
+        if left.is_none() {
+            self.warn(format!("the menu needs more than {FILES} files: the others were not read"));
+        }
+        left.map(|_| ())
+    }
+
+    fn warn(&mut self, warning: String) {
+        if self.warnings.len() < WARNINGS && !self.warnings.contains(&warning) {
+            self.warnings.push(warning);
+        }
     }
 
     /// The text of a file on the configuration's own volume.
@@ -485,10 +499,7 @@ impl<'a> Files<'a> {
             }
             Err(error) => format!("it cannot be read: {error}"),
         };
-        let warning = format!("{} was not read: {problem}", file.name());
-        if self.warnings.len() < WARNINGS && !self.warnings.contains(&warning) {
-            self.warnings.push(warning);
-        }
+        self.warn(format!("{} was not read: {problem}", file.name()));
         None
     }
 }

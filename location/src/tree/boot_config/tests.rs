@@ -394,3 +394,18 @@ fn a_memory_test_is_not_booted_in_place_of_a_system() {
     let chosen = format!("default=1\n{text}");
     assert_eq!(titles(&one(&[("efi/boot/grub.cfg", &chosen)])), ["m", "l", "q"]);
 }
+
+#[test]
+fn entries_beyond_the_limit_are_reported() {
+    let config = |count: usize| {
+        let temp = Temp::new();
+        for number in 0..count {
+            temp.file(&format!("loader/entries/{number}.conf"), b"linux /k");
+        }
+        BootConfig::read_all(&temp.source()).remove(0)
+    };
+    assert_eq!(config(100).warnings, [""; 0]);
+    let many = config(300);
+    assert!(many.entries.len() > 200);
+    assert!(many.warnings[0].contains("more than 256 files"), "{:?}", many.warnings);
+}

@@ -341,6 +341,15 @@ menuentry a { linux k $words $x $v $w }
     assert_eq!(one(text)[0].arguments, "returned 1/2 0/ 0/1 1/d aabbccdde5 XYZ foo");
 }
 
+#[test]
+fn tr_with_long_sets_ends_soon() {
+    let set: String = ('\u{100}'..'\u{1600}').collect();
+    let line = format!("tr -s x {set} {set} {}\n", "y".repeat(50_000));
+    let started = std::time::Instant::now();
+    assert_eq!(one(&format!("{}menuentry a {{ linux k $x }}", line.repeat(20)))[0].title, "a");
+    assert!(started.elapsed().as_secs() < 30);
+}
+
 /// Without it the kernel of RHEL 8 has no root device.
 #[test]
 fn an_undefined_kernelopts_is_reported() {

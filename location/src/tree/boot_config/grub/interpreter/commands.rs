@@ -1,5 +1,7 @@
 //! GRUB's other commands: whether each succeeds, and what it does to variables.
 
+use std::collections::BTreeMap;
+
 use regex::bytes::RegexBuilder;
 
 use super::super::conditions::{self, FileTests};
@@ -223,9 +225,9 @@ impl Interpreter<'_, '_> {
             (Some(true), _) => text.to_ascii_uppercase(),
             (Some(false), _) => text.to_ascii_lowercase(),
             (None, [from, to]) if from.chars().count() == to.chars().count() => {
-                let pairs: Vec<_> = from.chars().zip(to.chars()).collect();
-                let of =
-                    |c: char| pairs.iter().find(|(from, _)| *from == c).map_or(c, |(_, to)| *to);
+                // Of a character that is there twice, the first counts.
+                let pairs: BTreeMap<_, _> = from.chars().rev().zip(to.chars().rev()).collect();
+                let of = |c: char| pairs.get(&c).copied().unwrap_or(c);
                 text.chars().map(of).collect()
             }
             (None, _) => return false,
