@@ -28,11 +28,11 @@ use std::sync::Arc;
 use vm_memory::GuestMemoryMmap;
 
 use crate::ata::AtaDevice;
-use crate::irq::{LevelLine, MsiSender};
-use crate::pci::bar::{BarDecoder, MemoryBar, MemoryBars, MemoryWindow};
+use crate::pci::bar::{MemoryBar, MemoryBars};
+use crate::pci::bar_space::{self, BarSpace};
 use crate::pci::function::{
-    COMMAND, COMMAND_INTX_DISABLE, COMMAND_MASTER, COMMAND_MEMORY, ConfigSpace, INTERRUPT_LINE,
-    INTERRUPT_PIN, Identity, PciFunction, STATUS, STATUS_INTERRUPT,
+    COMMAND_INTX_DISABLE, COMMAND_MASTER, ConfigSpace, INTERRUPT_PIN, Identity, PciFunction,
+    STATUS, STATUS_INTERRUPT,
 };
 use crate::pci::msi::Msi;
 use hba::Hba;
@@ -81,27 +81,13 @@ pub trait PortNotifier: Send {
 }
 
 /// What the function is connected to.
-pub struct Connections {
-    /// INTA.
-    pub pin: Box<dyn LevelLine>,
-    /// Sends the message of MSI.
-    pub messages: Box<dyn MsiSender>,
-    /// Wakes the threads.
-    pub notifier: Box<dyn PortNotifier>,
-}
-
-impl fmt::Debug for Connections {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Connections")
-    }
-}
+pub type Connections = bar_space::Connections<dyn PortNotifier>;
 
 /// The PCI function.
 pub struct Ahci {
-    config: ConfigSpace,
+    config: BarSpace,
     hba: Arc<Hba>,
     notifier: Box<dyn PortNotifier>,
-    decoder: Option<Box<dyn BarDecoder>>,
 }
 
 impl Ahci {
@@ -115,25 +101,12 @@ impl Ahci {
         let config = ConfigSpace::type_0(&IDENTITY).with(INTERRUPT_PIN, &[1]);
         let config = MSI.add_to(REGISTER_BAR.add_to(config));
         let hba = Arc::new(Hba::new(drives, memory, Interrupt::new(pin, messages)));
-        Self { config, hba, notifier, decoder: None }
+        Self { config: BarSpace::new(config, &[REGISTER_BAR]), hba, notifier }
     }
 
-    /// Places the BAR, answers accesses to it and sets the interrupt line register, now and after
-    /// each reset: for a machine without firmware. False: the window has no room.
-    #[must_use]
-    pub fn preset(&mut self, window: &mut MemoryWindow, irq: u8) -> bool {
-        let Some(address) = window.take(REGISTER_BAR) else { return false };
-        let config = REGISTER_BAR.preset(self.config.clone(), address);
-        self.config =
-            config.with(COMMAND, &COMMAND_MEMORY.to_le_bytes()).with(INTERRUPT_LINE, &[irq]);
-        self.apply();
-        true
-    }
-
-    /// From now on `decoder` hears where the BAR is.
-    pub fn decode_with(&mut self, decoder: Box<dyn BarDecoder>) {
-        self.decoder = Some(decoder);
-        self.apply();
+    /// Configuration space, to place the BAR.
+    pub fn config_mut(&mut self) -> &mut BarSpace {
+        &mut self.config
     }
 
     /// The controller, for the threads that serve its ports.
@@ -149,9 +122,7 @@ impl Ahci {
         if self.hba.set_master(command & COMMAND_MASTER != 0) {
             self.hba.drives().for_each(|(port, _)| self.notifier.notify(port));
         }
-        if let Some(decoder) = &self.decoder {
-            decoder.place(REGISTER_BAR.number, REGISTER_BAR.address(&self.config));
-        }
+        self.config.place();
     }
 
     /// PI: all ports, if there is no drive; there has to be one.

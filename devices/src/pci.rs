@@ -14,6 +14,7 @@
 //! | [`function`] | what a function is: 256 bytes, some of them writable |
 //! | [`host_bridge`], [`isa_bridge`] | the two bridges of the machine `pc` |
 //! | [`bar`] | registers in memory, where the guest places them |
+//! | [`bar_space`] | the configuration space of a function with such registers |
 //! | [`msi`], [`msix`] | interrupts by messages |
 //! | [`pirq`] | interrupts by pins |
 //! | [`description`], [`interrupt_links`] | the host bridge and the interrupt pins in the DSDT |
@@ -24,6 +25,7 @@
 //! Source: PCI Local Bus Specification 3.0, 3.2.2.3.2 (mechanism 1) and 6.1 (the header of type 0).
 
 pub mod bar;
+pub mod bar_space;
 pub mod bus;
 pub mod config;
 pub mod description;

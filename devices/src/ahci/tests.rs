@@ -9,6 +9,7 @@ use crate::ata::testing::MemoryDisk;
 use crate::ata::{code, error};
 use crate::irq::{RecordingLine, RecordingSender};
 use crate::pci::function::tests::{read, write};
+use crate::pci::function::{COMMAND, COMMAND_MEMORY};
 
 const LIST: u64 = 0x1000;
 const FRAMES: u64 = 0x2000;

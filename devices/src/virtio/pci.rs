@@ -25,9 +25,8 @@ use vm_memory::GuestMemoryMmap;
 use super::device::{QueueNotifier, VirtioDevice, VirtioInterrupt};
 use super::registers::Registers;
 use super::state::VirtioState;
-use crate::irq::{LevelLine, MsiSender};
-use crate::pci::bar::{BarDecoder, MemoryBar, MemoryBars, MemoryWindow};
-use crate::pci::function::{COMMAND, COMMAND_MEMORY, ConfigSpace, INTERRUPT_LINE};
+use crate::pci::bar::{MemoryBar, MemoryBars};
+use crate::pci::bar_space::{self, BarSpace};
 use crate::pci::msix;
 pub use function::node_name;
 use interrupt::PciInterrupt;
@@ -47,29 +46,18 @@ const COMMON: u64 = 0;
 const INTERRUPT_STATUS: u64 = 0x1000;
 const DEVICE: u64 = 0x2000;
 
-/// What a function is connected to.
-pub struct Connections {
-    /// INTA.
-    pub pin: Box<dyn LevelLine>,
-    /// Sends the messages of MSI-X.
-    pub messages: Box<dyn MsiSender>,
-    /// Wakes the threads that serve the queues.
-    pub notifier: Box<dyn QueueNotifier>,
-}
+/// The BARs, in the order in which they are placed.
+const BARS: [MemoryBar; 2] = [MSIX_BAR, REGISTER_BAR];
 
-impl fmt::Debug for Connections {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Connections")
-    }
-}
+/// What a function is connected to.
+pub type Connections = bar_space::Connections<dyn QueueNotifier>;
 
 /// A device behind a PCI function.
 pub struct VirtioPci {
-    config: ConfigSpace,
+    config: BarSpace,
     registers: Registers,
     interrupt: Arc<PciInterrupt>,
     notifier: Box<dyn QueueNotifier>,
-    decoder: Option<Box<dyn BarDecoder>>,
 }
 
 impl VirtioPci {
@@ -83,33 +71,18 @@ impl VirtioPci {
         let Connections { pin, messages, notifier } = connections;
         let interrupt = Arc::new(PciInterrupt::new(queues, pin, messages));
         let config = function::config_space(device.device_id(), &interrupt.msix_capability());
+        let config = BarSpace::new(config, &BARS);
         let shared: Arc<dyn VirtioInterrupt> = Arc::<PciInterrupt>::clone(&interrupt);
         let state = Arc::new(VirtioState::new(device, memory, shared));
         let registers = Registers::new(state);
-        let function = Self { config, registers, interrupt, notifier, decoder: None };
+        let function = Self { config, registers, interrupt, notifier };
         function.apply();
         function
     }
 
-    /// Places the BARs, answers accesses to them and sets the interrupt line register, now and
-    /// after each reset: for a machine without firmware. False: the window has no room.
-    #[must_use]
-    pub fn preset(&mut self, window: &mut MemoryWindow, irq: u8) -> bool {
-        let mut config = self.config.clone();
-        for bar in [MSIX_BAR, REGISTER_BAR] {
-            let Some(address) = window.take(bar) else { return false };
-            config = bar.preset(config, address);
-        }
-        self.config =
-            config.with(COMMAND, &COMMAND_MEMORY.to_le_bytes()).with(INTERRUPT_LINE, &[irq]);
-        self.apply();
-        true
-    }
-
-    /// From now on `decoder` hears where the BARs are.
-    pub fn decode_with(&mut self, decoder: Box<dyn BarDecoder>) {
-        self.decoder = Some(decoder);
-        self.apply();
+    /// Configuration space, to place the BARs.
+    pub fn config_mut(&mut self) -> &mut BarSpace {
+        &mut self.config
     }
 
     /// The device, for the threads that serve its queues.

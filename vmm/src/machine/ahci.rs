@@ -62,12 +62,12 @@ impl AhciController {
             notifier: Box::new(Wake(Arc::clone(&wakes))),
         };
         let mut function = Ahci::new(at_ports, to.memory.clone(), connections);
-        board.preset(PLACE, |window, irq| function.preset(window, irq))?;
+        board.preset(PLACE, |window, irq| function.config_mut().preset(window, irq))?;
         let function = Arc::new(Mutex::new(function));
         let access: Arc<Mutex<dyn MemoryBars>> = Arc::<Mutex<Ahci>>::clone(&function);
         let access = BarAccess { function: access, bar: REGISTER_BAR.number };
         let registers = to.mmio_bus.add(REGISTER_BAR.size, Arc::new(access));
-        lock(&function).decode_with(Box::new(Decoder(registers)));
+        lock(&function).config_mut().decode_with(Box::new(Decoder(registers)));
         board.add(PLACE, Arc::clone(&function))?;
         Ok(Self { function, drives: drives.to_vec(), wakes })
     }

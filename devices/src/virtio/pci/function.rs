@@ -117,11 +117,7 @@ impl VirtioPci {
         let is_pin_disabled = command & COMMAND_INTX_DISABLE != 0;
         self.interrupt.set_control(self.config.byte(MSIX_CONTROL), is_pin_disabled);
         self.registers.state().allow_memory(command & COMMAND_MASTER != 0);
-        if let Some(decoder) = &self.decoder {
-            for bar in [MSIX_BAR, REGISTER_BAR] {
-                decoder.place(bar.number, bar.address(&self.config));
-            }
-        }
+        self.config.place();
     }
 
     /// The place in BAR 4 that the window shows, and how many bytes of it, if these are 1, 2 or 4.

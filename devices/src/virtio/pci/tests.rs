@@ -8,6 +8,7 @@ use super::super::testing::{AVAILABLE, DESCRIPTORS, Notified, USED, VERSION_1, W
 use super::*;
 use crate::buffers::Buffers;
 use crate::irq::{MsiMessage, RecordingLine, RecordingSender};
+use crate::pci::bar::{BarDecoder, MemoryWindow};
 use crate::pci::function::PciFunction;
 use crate::pci::function::tests::{read, write};
 
@@ -234,9 +235,9 @@ fn registers_are_reached_through_configuration_space() {
 fn bars_are_decoded_where_the_guest_places_them_and_reset_restores_the_preset() {
     let mut guest = Guest::new();
     let mut window = MemoryWindow::new(0xc000_0000, 0xfebf_ffff);
-    assert!(guest.pci.preset(&mut window, 11));
+    assert!(guest.pci.config_mut().preset(&mut window, 11));
     let places = Places::default();
-    guest.pci.decode_with(Box::new(places.clone()));
+    guest.pci.config_mut().decode_with(Box::new(places.clone()));
     let preset = [(1, Some(0xfebf_f000)), (4, Some(0xfebf_8000))];
     assert_eq!(std::mem::take(&mut *places.0.lock().unwrap()), preset);
     write(&mut guest.pci, 0x14, 0xe000_0000);

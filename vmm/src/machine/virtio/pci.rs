@@ -77,7 +77,7 @@ impl Slots {
             notifier: Box::new(Wake(wakes.clone())),
         };
         let mut function = VirtioPci::new(device, to.memory.clone(), connections);
-        self.board.preset(place, |window, irq| function.preset(window, irq))?;
+        self.board.preset(place, |window, irq| function.config_mut().preset(window, irq))?;
         let state = Arc::clone(function.state());
         let function = Arc::new(Mutex::new(function));
 
@@ -93,7 +93,7 @@ impl Slots {
             to.mmio_bus.add(bar.size, Arc::new(access))
         });
         let decoder = Decoder { msix, registers, doorbells: Arc::clone(&doorbells) };
-        lock(&function).decode_with(Box::new(decoder));
+        lock(&function).config_mut().decode_with(Box::new(decoder));
         self.board.add(place, Arc::clone(&function))?;
         Ok(Plugged { state, wakes, doorbells, transport: Transport::Pci(function), path })
     }
