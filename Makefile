@@ -8,7 +8,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 PROGRAMS = --release --package chukka --package chukka-tests --bin chukka --bin lab-agent
 RELEASE = $(or $(CARGO_TARGET_DIR),target)/release
 
-.PHONY: help demo check test test-install test-kunit soak lint sanitize lab build costs fuzz bench bench-start bench-boot bench-firmware bench-guest bench-disk bench-network bench-location
+.PHONY: help demo check test test-install test-kunit soak lint sanitize lab build costs fuzz bench bench-start bench-boot bench-firmware bench-guest bench-disk bench-network bench-location bench-install
 
 help: ## list the targets (the default)
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -109,6 +109,10 @@ bench-network: ## a user network in counted instructions against QEMU, and by fr
 bench-location: ## an installer by HTTP against wget, and what is read of an ISO, into docs/performance.md; BENCHFLAGS=5 prints only
 	@sh tests/setup.sh test
 	$(CARGO) run --release --package chukka-benches --bin bench-location -- $(or $(BENCHFLAGS),--write)
+
+bench-install: ## a small installation over the guest's network in counted instructions, against QEMU, into docs/performance.md
+	@sh tests/setup.sh test
+	$(CARGO) run --release --package chukka-benches --bin bench-install -- $(or $(BENCHFLAGS),--write)
 
 # Installation: make install PREFIX=/usr/local DESTDIR=
 PREFIX ?= /usr/local

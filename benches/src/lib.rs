@@ -1,6 +1,6 @@
 //! Measurements of chukka against its peers: `make bench`, `make bench-start`, `make bench-boot`,
-//! `make bench-firmware`, `make bench-guest`, `make bench-disk`, `make bench-network` and
-//! `make bench-location`.
+//! `make bench-firmware`, `make bench-guest`, `make bench-disk`, `make bench-network`,
+//! `make bench-location` and `make bench-install`.
 //!
 //! What is printed are ratios between programs that do the same work in the same run.
 //! `docs/performance.md` has the figures and says what each of them means.
@@ -12,6 +12,7 @@ pub mod disk_boot;
 pub mod document;
 pub mod guest;
 pub mod heap;
+pub mod install;
 mod launch;
 mod listener;
 pub mod location;

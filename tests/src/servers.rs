@@ -68,6 +68,13 @@ impl Server {
         }
     }
 
+    /// Bytes that an HTTP server was asked for, of files that it has: the last word of each line.
+    #[must_use]
+    pub fn bytes_requested(&self) -> u64 {
+        let log = self.log();
+        log.lines().filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
+    }
+
     /// What it printed.
     #[must_use]
     pub fn log(&self) -> String {

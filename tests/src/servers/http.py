@@ -35,7 +35,10 @@ class Handler(SimpleHTTPRequestHandler):
                 self.send_header("Content-Length", "0")
                 self.end_headers()
                 return None
-        self.send_response(status)
+        # The bytes are in the log, as in Apache's.
+        self.log_request(status, end - start)
+        self.send_response_only(status)
+        self.send_header("Date", self.date_time_string())
         self.send_header("Content-Type", "application/octet-stream")
         self.send_header("Content-Length", str(end - start))
         self.send_header("Accept-Ranges", "bytes")
