@@ -1,8 +1,8 @@
 //! A machine with an Intel processor, which Bochs emulates: its KVM has what a debugger needs.
 //!
-//! QEMU's emulation of SVM, which the lab uses, has not: a nested guest's debug registers do nothing
-//! (target/i386/tcg/sysemu/svm_helper.c, `helper_vmrun`), and its INT3 is no exception that can be
-//! intercepted (target/i386/tcg/excp_helper.c, `raise_interrupt2`).
+//! The lab's does not, as QEMU emulates SVM without some of it: a nested guest's debug registers do
+//! nothing (target/i386/tcg/sysemu/svm_helper.c, `helper_vmrun`), and INT3 does not leave the guest
+//! (target/i386/tcg/excp_helper.c, `raise_interrupt2`).
 
 use std::fs;
 use std::io;
@@ -29,9 +29,9 @@ pub struct Bochs {
 }
 
 impl Bochs {
-    /// Boots Debian's cloud kernel from a CD. It loads KVM and runs `script` by busybox's shell, with
-    /// the files `needs` under the same names. The other end of `/dev/ttyS1` is the UNIX socket
-    /// `serial`. Files of the machine are in `folder`.
+    /// Boots Debian's cloud kernel from a CD, at the addresses that it is linked for. It loads KVM
+    /// and runs `script` by busybox's shell, with the files `needs` under the same names. The other
+    /// end of `/dev/ttyS1` is the UNIX socket `serial`. Files of the machine are in `folder`.
     ///
     /// # Errors
     /// If something that it needs is missing.
@@ -101,9 +101,10 @@ fn cd(folder: &Path, script: &str, needs: &[&Path]) -> Result<PathBuf> {
     initramfs::script(script, needs, &tree.join("boot/initrd"))?;
     let kernel = assets::cloud()?.vmlinuz;
     fs::copy(&kernel, tree.join("boot/vmlinuz")).doing_with("Copying", &kernel)?;
-    let words =
-        "console=ttyS0 panic=-1 loglevel=4 no_timer_check mitigations=off nosmp tsc=reliable";
-    let menu = format!("set timeout=0\nlinux /boot/vmlinuz {words}\ninitrd /boot/initrd\nboot\n");
+    let words = "console=ttyS0 panic=-1 loglevel=4 nokaslr mitigations=off";
+    let clock = "no_timer_check nosmp tsc=reliable";
+    let menu =
+        format!("set timeout=0\nlinux /boot/vmlinuz {words} {clock}\ninitrd /boot/initrd\nboot\n");
     fs::write(grub.join("grub.cfg"), menu).doing_with("Writing", &grub)?;
     let output = Command::new("grub-mkrescue").arg("-o").arg(&cd).arg(&tree).output();
     let output = output.doing("Starting grub-mkrescue")?;
@@ -138,7 +139,8 @@ panic: action=fatal
     )
 }
 
-/// Connects Bochs, which is a client of a TCP port, with a client of a UNIX socket. Returns the port.
+/// Connects Bochs, which is a client of a TCP port, with a client of a UNIX socket. Returns the
+/// port.
 fn relay(socket: &Path) -> Result<u16> {
     let bochs = TcpListener::bind("127.0.0.1:0").doing("Listening for Bochs")?;
     let port = bochs.local_addr().doing("Finding the port")?.port();
