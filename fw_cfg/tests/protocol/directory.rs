@@ -40,6 +40,7 @@ fn the_directory_has_all_slots_whether_used_or_not() {
     assert_eq!(directory(Items::with_file_slots(0), 16), vec![0; 4 + 64 * 16]);
     assert_eq!(directory(Items::with_file_slots(100), 100).len(), 4 + 64 * 100);
     let most = usize::from(MAX_FILE_SLOTS);
+    assert_eq!(most, 0x3fe0, "the keys from 0x20 to 0x3fff");
     assert_eq!(directory(Items::with_file_slots(u16::MAX), most).len(), 4 + 64 * most);
 }
 
