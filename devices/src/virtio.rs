@@ -10,6 +10,7 @@
 //! | transport: memory-mapped registers, version 2 | [`mmio`] |
 //! | transport: a PCI function | [`pci`] |
 //! | device: disk | [`block`] |
+//! | device: consoles and serial ports | [`console`] |
 //! | device: network card | [`net`] |
 //! | device: random numbers | [`rng`] |
 //! | device: SCSI controller | [`scsi`] |
@@ -24,6 +25,7 @@
 
 pub mod block;
 pub mod chain;
+pub mod console;
 pub mod device;
 pub mod mmio;
 pub mod net;

@@ -20,7 +20,7 @@ use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 use crate::wire_enum;
 
 /// Bytes of RAM.
-const RAM: u64 = 0x8_0000;
+const RAM: u64 = 0x9_0000;
 /// Descriptors of a queue, and of a request.
 const SIZE: u16 = 64;
 const SLOT_DESCRIPTORS: u16 = 16;

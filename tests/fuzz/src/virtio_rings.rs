@@ -1,9 +1,9 @@
-//! The rings of a virtio network card and of a CD drive's controller: a guest that does anything at
-//! all, and a driver whose frames and commands are checked.
+//! The rings of a virtio network card, of a CD drive's controller and of a console: a guest that does
+//! anything at all, and a driver whose frames, commands and bytes are checked.
 //!
-//! An input is a byte that says which transport (bit 0), which device (bit 1: the controller), and
-//! whether the driver takes indirect tables (bit 2), EVENT_IDX (bit 3), and mergeable receive
-//! buffers (bit 4); then [`Operation`]s. The card is connected to itself: each frame comes back.
+//! An input is a byte that says which transport (bit 0), which device (bit 5: the console, else bit
+//! 1: the controller), and whether the driver takes indirect tables (bit 2), EVENT_IDX (bit 3), and
+//! mergeable receive buffers, or the console's control queues (bit 4); then [`Operation`]s. The card is connected to itself: each frame comes back.
 
 use std::collections::VecDeque;
 use std::io;
@@ -12,6 +12,9 @@ use std::sync::{Arc, Mutex};
 use arbitrary::{Arbitrary, Result, Unstructured};
 use devices::scsi::cdrom::{BLOCK, CdRom, Disc};
 use devices::scsi::target::Target;
+use devices::virtio::console::{
+    CONTROL_RECEIVE, CONTROL_TRANSMIT, Console, PortBackend, PortConfig,
+};
 use devices::virtio::net::{
     Frame, HEADER_SIZE, MIN_FRAME, Net, NetBackend, Offload, Offloads, RECEIVE, TRANSMIT,
 };
@@ -51,9 +54,9 @@ pub enum Operation {
         /// What.
         access: Access,
     },
-    /// A frame that is sent and received, or a read of blocks.
+    /// A frame, or bytes of a console, sent and received; or a read of blocks.
     Move {
-        /// Bytes of the frame, modulo 4096; or the first block, modulo what there is and two more.
+        /// Bytes, modulo 4096; or the first block, modulo what there is and two more.
         what: u16,
         /// How many blocks, modulo 5; or a byte of the frame.
         value: u8,
@@ -94,6 +97,23 @@ impl Input {
         self.operations.iter().for_each(|operation| operation.put(&mut bytes));
         bytes
     }
+}
+
+/// The other end of a console: it takes so many bytes at once.
+const PORTION: usize = 1000;
+
+/// What a console has printed.
+#[derive(Clone, Debug, Default)]
+struct Printed(Arc<Mutex<Vec<u8>>>);
+
+impl PortBackend for Printed {
+    fn write(&self, bytes: &[u8]) -> usize {
+        let count = bytes.len().min(PORTION);
+        self.0.lock().unwrap().extend(&bytes[..count]);
+        count
+    }
+
+    fn has_room(&self) {}
 }
 
 /// A cable from the card to itself.
@@ -158,6 +178,8 @@ pub struct Reached {
 struct Machine {
     guest: Guest,
     cable: Cable,
+    printed: Printed,
+    console: Option<Arc<Console>>,
     options: u8,
     /// The driver has given the card a buffer to receive into, which begins here.
     buffer: Option<u64>,
@@ -175,7 +197,15 @@ pub fn run(input: &Input) -> Reached {
     let options = input.options;
     let cable = Cable::default();
     let kind = if options & 1 == 0 { TransportKind::Mmio } else { TransportKind::Pci };
-    let guest = if options & 2 == 0 {
+    let printed = Printed::default();
+    let mut console = None;
+    let guest = if options & 32 != 0 {
+        let backend = Box::new(printed.clone());
+        let port = PortConfig { number: 0, is_console: true, name: "name".into(), backend };
+        let device = Arc::new(Console::new(1, vec![port]));
+        console = Some(Arc::clone(&device));
+        Guest::new(device, kind)
+    } else if options & 2 == 0 {
         Guest::new(Arc::new(Net::new(Arc::new(cable.clone()), [2, 0, 0, 0, 0, 1], None)), kind)
     } else {
         let drive = CdRom::new(Box::new(Numbered), "serial".into());
@@ -183,7 +213,8 @@ pub fn run(input: &Input) -> Reached {
         Guest::new(Arc::new(Scsi::new(vec![target])), kind)
     };
     let reached = Reached::default();
-    let mut machine = Machine { guest, cable, options, buffer: None, is_open: false, reached };
+    let mut machine =
+        Machine { guest, cable, printed, console, options, buffer: None, is_open: false, reached };
     input.operations.iter().for_each(|operation| machine.step(operation));
     machine.reached
 }
@@ -193,6 +224,10 @@ impl Machine {
         let is_card = self.options & 2 == 0;
         match operation {
             Operation::Any { access } => self.guest.access(access),
+            Operation::Move { what, value, layout } if self.console.is_some() => {
+                self.bytes(usize::from(what % 4096), *value, *layout);
+            }
+            Operation::Command { .. } if self.console.is_some() => {}
             Operation::Move { what, value, layout } if is_card => {
                 self.frame(usize::from(what % 4096), *value, *layout);
             }
@@ -212,7 +247,10 @@ impl Machine {
             return;
         }
         let ring = u64::from(self.options & 4 != 0) << 28 | u64::from(self.options & 8 != 0) << 29;
-        if self.options & 2 == 0 {
+        if self.console.is_some() {
+            let multiport = u64::from(self.options & 16 != 0) << 1;
+            self.guest.set_up(ring | multiport, &[0, 1, CONTROL_RECEIVE, CONTROL_TRANSMIT]);
+        } else if self.options & 2 == 0 {
             self.guest.set_up(ring | u64::from(self.options & 16 != 0) << 15, &[RECEIVE, TRANSMIT]);
         } else {
             self.guest.set_up(ring, &[0, 1, COMMANDS]);
@@ -221,6 +259,37 @@ impl Machine {
         self.cable.0.lock().unwrap().clear();
         self.buffer = None;
         self.is_open = false;
+    }
+
+    /// Prints bytes on a console, and types them.
+    fn bytes(&mut self, len: usize, value: u8, layout: u8) {
+        self.set_up();
+        let Some(console) = self.console.clone() else { return };
+        let bytes: Vec<u8> = (0..len.max(1)).map(|at| at as u8 ^ value).collect();
+        if self.options & 16 != 0 {
+            // The port is open.
+            self.guest.submit(CONTROL_TRANSMIT, &[0, 0, 0, 0, 6, 0, 1, 0], 0, layout);
+            self.guest.kick(CONTROL_TRANSMIT);
+            assert_eq!(self.guest.take_used(CONTROL_TRANSMIT), [0], "a message is taken");
+        }
+        self.printed.0.lock().unwrap().clear();
+        self.guest.submit(TRANSMIT, &bytes, 0, layout);
+        self.guest.kick(TRANSMIT);
+        for _ in 0..bytes.len() / PORTION {
+            self.guest.event(TRANSMIT);
+        }
+        assert_eq!(self.guest.take_used(TRANSMIT), [0], "the bytes are taken");
+        assert!(*self.printed.0.lock().unwrap() == bytes, "other bytes are printed");
+        assert_eq!(console.enqueue(0, &bytes), bytes.len(), "there is room");
+        let [at, _] = self.guest.submit(RECEIVE, &[], Guest::MOST as u32, layout);
+        self.guest.kick(RECEIVE);
+        // The thread is woken for the input, whether the driver notifies or not.
+        self.guest.event(RECEIVE);
+        assert_eq!(self.guest.take_used(RECEIVE), [bytes.len() as u32]);
+        let mut found = vec![0; bytes.len()];
+        self.guest.memory.read_slice(&mut found, GuestAddress(at)).unwrap();
+        assert!(found == bytes, "other bytes are typed");
+        self.reached.answers += 1;
     }
 
     /// Sends a frame, and receives it.
