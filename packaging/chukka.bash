@@ -232,16 +232,17 @@ _chukka() {
         -net|--net) _chukka_words "none"; return ;;
         -object|--object) return ;;
         -serial|--serial) _chukka_words "stdio mon:stdio file: null none"; return ;;
+        -chardev|--chardev) return ;;
         -debugcon|--debugcon) _chukka_words "stdio file: null none"; return ;;
         -global|--global) return ;;
         -device|--device) _chukka_words "isa-debugcon isa-debug-exit vmcoreinfo"; return ;;
-        -chardev|--chardev) return ;;
         -msg|--msg) _chukka_words "timestamp"; return ;;
         -trace|--trace) _chukka_words "fw_cfg"; return ;;
         -timeline|--timeline) _chukka_paths -f; return ;;
         -gdb|--gdb) return ;;
         -qmp|--qmp) return ;;
         -monitor|--monitor) _chukka_words "none"; return ;;
+        -mon|--mon) return ;;
         -action|--action) return ;;
         -timeout|--timeout) return ;;
         -silence|--silence) return ;;
@@ -258,7 +259,7 @@ _chukka() {
         -d|--d) return ;;
     esac
     if [[ $cur == -* || COMP_CWORD -gt 1 ]]; then
-        _chukka_options "kernel initrd append location no-location-args bootdisk entry state initrd-inject preseed kickstart autoyast autocf offline fetch checksum dry-run bios pflash L option-rom boot fw_cfg smbios credential m smp cpu machine M accel enable-kvm rtc uuid name drive hda hdb hdc hdd cdrom snapshot nic netdev net object serial nographic nodefaults debugcon global device chardev msg trace timeline gdb s S qmp monitor no-reboot action timeout silence fail-on json vmcore daemonize pidfile sandbox run-with help h version display vnc parallel vga no-user-config no-hpet d" -
+        _chukka_options "kernel initrd append location no-location-args bootdisk entry state initrd-inject preseed kickstart autoyast autocf offline fetch checksum dry-run bios pflash L option-rom boot fw_cfg smbios credential m smp cpu machine M accel enable-kvm rtc uuid name drive hda hdb hdc hdd cdrom snapshot nic netdev net object serial chardev nographic nodefaults debugcon global device msg trace timeline gdb s S qmp monitor mon no-reboot action timeout silence fail-on json vmcore daemonize pidfile sandbox run-with help h version display vnc parallel vga no-user-config no-hpet d" -
     else
         _chukka_words "install start template fetch inspect restart-install bootloader disk cache help version"
     fi

@@ -218,13 +218,13 @@ _arguments \
     '*-netdev[user, tap or stream,id=ID for -device virtio-net]:TYPE: ' \
     '*-net[nic and user, given together\: -nic user in old scripts]:TYPE:(none)' \
     '*-object[filter-dump,id=ID,netdev=ID,file=PATH records frames; rng-random,id=ID for -device virtio-rng,rng=ID]:TYPE: ' \
-    '*-serial[COM1, then COM2, …\: stdio (Ctrl-C ends chukka), mon\:stdio (Ctrl-C goes to the guest), file\:PATH, null, none (no such port); default mon\:stdio]:DEVICE:(stdio mon\:stdio file\: null none)' \
+    '*-serial[COM1, then COM2, …\: stdio (Ctrl-C ends chukka), mon\:stdio (Ctrl-C goes to the guest), file\:PATH, pty, unix\:PATH,server=on,wait=off, tcp\:HOST\:PORT,…, null, chardev\:ID, none (no such port); default mon\:stdio]:DEVICE:(stdio mon\:stdio file\: null none)' \
+    '*-chardev[stdio, file, socket, pty or null for a device, port or monitor\: file,id=ID,path=FILE; socket,id=ID,path=PATH, server=on,wait=off; logfile=FILE; timestamp=on]:BACKEND: ' \
     '*-nographic[no window\: always the case]' \
     '*-nodefaults[no serial port unless -serial adds one]' \
-    '*-debugcon[the firmware'\''s log\: stdio, file\:PATH, null, none]:DEVICE:(stdio file\: null none)' \
+    '*-debugcon[the firmware'\''s log\: stdio, file\:PATH, chardev\:ID, …]:DEVICE:(stdio file\: null none)' \
     '*-global[isa-debugcon.iobase=0x402, its port (SeaBIOS); kvm-pit.lost_tick_policy=discard or delay (default)]:PROPERTY: ' \
-    '*-device[isa-debugcon,iobase=PORT,chardev=ID; vmcoreinfo, for the guest'\''s crash note; isa-debug-exit,iobase=PORT, iosize=PORTS,pass=VALUE, to end with a status; pvpanic, for panics without a console; virtio-rng, for random numbers; pc-testdev]:NAME:(isa-debugcon isa-debug-exit vmcoreinfo)' \
-    '*-chardev[for isa-debugcon\: file,id=ID,path=PATH or stdio,id=ID]:BACKEND: ' \
+    '*-device[isa-debugcon,iobase=PORT,chardev=ID; vmcoreinfo, for the guest'\''s crash note; isa-debug-exit,iobase=PORT, iosize=PORTS,pass=VALUE, to end with a status; pvpanic, for panics without a console; virtio-rng, for random numbers; virtio-serial with virtconsole or virtserialport,chardev=ID,name=NAME; pc-testdev]:NAME:(isa-debugcon isa-debug-exit vmcoreinfo)' \
     '*-msg[put the host'\''s time before each line of that log]:timestamp:(timestamp)' \
     '*-trace[print each fw_cfg operation, and a summary]:fw_cfg:(fw_cfg)' \
     '*-timeline[record when each boot phase began, and its VM exits\: FILE.json for Perfetto, FILE.svg a picture, - a table]:FILE:_files' \
@@ -233,6 +233,7 @@ _arguments \
     '*-S[do not start the guest before gdb does, or the command cont of a monitor]' \
     '*-qmp[control the run by QEMU'\''s protocol QMP, at unix\:PATH,server=on,wait=off, tcp\:HOST\:PORT,… or stdio]:ADDRESS: ' \
     '*-monitor[likewise by command lines; none\: no monitor]:ADDRESS:(none)' \
+    '*-mon[the same at a -chardev; mode=control for QMP, or readline (default)]:chardev=ID: ' \
     '*-no-reboot[end when the guest resets, instead of rebooting it]' \
     '*-action[panic=none\: a kernel panic does not end the run; panic=shutdown (default); reboot=shutdown\: -no-reboot]:EVENT=DO: ' \
     '*-timeout[end a guest that has not ended by then, with status 124 and a report on what each of its CPUs is doing]:SECONDS: ' \

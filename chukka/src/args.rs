@@ -6,7 +6,7 @@
 //! 1. `table` is the one table of options;
 //! 2. `read` walks argv as QEMU's `lookup_opt` (system/vl.c) does, so that a value may begin with a
 //!    dash, and fills [`Options`];
-//! 3. `boot`, `fetching`, `state`, `machine`, `console`, `cpu`, `clock`, `firmware`, `fw_cfg`,
+//! 3. `boot`, `fetching`, `state`, `machine`, `console`, `chardev`, `cpu`, `clock`, `firmware`, `fw_cfg`,
 //!    `smbios`, `debugcon`, `daemonize`, `drive`, `cdrom`, `pflash`, `network`, `network_boot` and `trace` check
 //!    the values.
 //!
@@ -21,6 +21,7 @@ mod ahci;
 mod boot;
 mod called_as;
 mod cdrom;
+mod chardev;
 mod clock;
 mod console;
 mod cpu;
@@ -59,6 +60,7 @@ mod timeline;
 mod trace;
 mod user_network;
 mod value;
+mod virtio_serial;
 mod wire;
 
 use std::ffi::OsString;
@@ -75,6 +77,7 @@ pub use value::RawPair;
 pub(crate) use value::size as memory_bytes;
 
 use crate::request::{BootSource, CardConfig, DiskConfig, Request, StateConfig};
+use chardev::Chardevs;
 use debugcon::Devices;
 use drive::Drives;
 use ending::Ending;
@@ -84,8 +87,8 @@ use refusals::{Refusals, in_every_case};
 use value::texts;
 use vmm::config::cpu_model::CpuModel;
 use vmm::config::{
-    BootOptions, Credential, EntropyFile, FirmwareConfig, FwCfgItem, MachineKind, SmbiosOptions,
-    VmConfig,
+    BootOptions, Chardev, Credential, EntropyFile, FirmwareConfig, FwCfgItem, MachineKind,
+    MonitorConfig, SERIAL_PORTS, SmbiosOptions, Terminal, VirtioSerial, VmConfig,
 };
 
 /// What argv asks for.
@@ -275,6 +278,42 @@ fn what_to_boot(
     Ok((state, boot))
 }
 
+/// The serial ports, virtio ports and monitors, and what becomes of the terminal.
+struct Consoles {
+    serial: [Option<Chardev>; SERIAL_PORTS],
+    virtio_serial: Vec<VirtioSerial>,
+    monitors: Vec<MonitorConfig>,
+    terminal: Terminal,
+}
+
+impl Consoles {
+    fn has_terminal(&self) -> bool {
+        let ports = self.virtio_serial.iter().flat_map(|device| &device.ports);
+        let mut all = self.serial.iter().flatten().chain(ports.map(|port| &port.chardev));
+        all.any(Chardev::is_stdio)
+    }
+}
+
+fn consoles(
+    options: &Options,
+    kinds: &[MachineKind],
+    mut chardevs: Chardevs,
+    warnings: &mut Vec<String>,
+    refusals: &mut Refusals,
+) -> Consoles {
+    let mut serial = refusals.value(console::serial(options, &mut chardevs));
+    let virtio_serial = refusals
+        .value(in_every_case(kinds, |kind| virtio_serial::devices(options, *kind, &mut chardevs)));
+    let settled = console::settle_terminal(options, &mut serial, &virtio_serial, &mut chardevs);
+    refusals.value(settled);
+    let ports = virtio_serial.iter().flat_map(|device| &device.ports).map(|port| &port.chardev);
+    let ports = serial.iter().flatten().chain(ports);
+    let monitors = refusals.value(monitor::monitors(options, &mut chardevs, ports));
+    let terminal = Terminal { interrupt: chardevs.interrupt };
+    chardevs.finish(warnings);
+    Consoles { serial, virtio_serial, monitors, terminal }
+}
+
 /// What has to be attached before it is known how the guest boots.
 #[derive(Debug, Default)]
 struct Attached {
@@ -388,15 +427,16 @@ fn request(options: &Options) -> Result<Request, ArgsError> {
     refusals.value(console::check_absent(&options.absent));
     let hardware = hardware(options, &mut warnings, &mut refusals);
     let (smbios, uuid) = refusals.value(smbios::smbios(&options.smbios));
-    let (serial, terminal) = refusals.value(console::serial(options));
     let Ending { on_reset, on_panic, limits, fail_on } = refusals.value(ending::ending(options));
     let gdb = refusals.value(gdb::gdb(options));
-    let monitors = refusals.value(monitor::monitors(options, &serial));
     let (attached, are_right) = attached(options, &hardware.kinds, &mut warnings, &mut refusals);
     let known = are_right.then_some(&attached);
+    let mut chardevs = Chardevs::read(options, &mut refusals);
     let Devices { debugcon, debug_exit, vmcoreinfo, pc_testdev, pvpanic, lost_ticks } =
-        refusals.value(debugcon::devices(options, &mut warnings));
-    let daemonize = daemonize::daemonize(options, &serial, &monitors, debugcon.as_ref());
+        refusals.value(debugcon::devices(options, &mut chardevs, &mut warnings));
+    let consoles = consoles(options, &hardware.kinds, chardevs, &mut warnings, &mut refusals);
+    let daemonize = daemonize::daemonize(options, &consoles, debugcon.as_ref());
+    let Consoles { serial, virtio_serial, monitors, terminal } = consoles;
     let Booting { firmware, boot_options, state, boot } =
         booting(options, &hardware, known, &mut warnings, &mut refusals);
     let (fw_cfg, credentials) = refusals.value(guest_strings(options, &smbios, &mut warnings));
@@ -427,7 +467,6 @@ fn request(options: &Options) -> Result<Request, ArgsError> {
         cpus,
         cpu,
         serial,
-        serial_log: None,
         terminal,
         on_reset,
         on_panic,
@@ -435,14 +474,15 @@ fn request(options: &Options) -> Result<Request, ArgsError> {
         limits,
         starts_paused: options.hold && gdb.is_none(),
         gdb,
+        virtio_serial,
         monitors,
         rng,
         fail_on,
         pvpanic,
         record_exits: options.wants_exits(),
     };
-    let user = refusals.value(run_with::user(options, state.is_some(), &mut warnings));
     let request = Request {
+        user: refusals.value(run_with::user(options, state.is_some(), &mut warnings)),
         vm,
         boot_disk: boot.as_ref().and_then(|boot| drive::boot_disk(boot, options.snapshot)),
         boot,
@@ -454,10 +494,10 @@ fn request(options: &Options) -> Result<Request, ArgsError> {
         cards,
         flash,
         confinement: refusals.value(sandbox::confinement(options)),
-        user,
         daemonize: refusals.value(daemonize),
         pid_file: refusals.value(path("pidfile", options.pid_file.as_ref())),
         core_file: refusals.value(path("vmcore", options.core_file.as_ref())),
+        installs_in: None,
         timeline: refusals.value(timeline::timeline(options)),
         warnings,
     };

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use location::{Place, place};
-use vmm::config::{MonitorPlace, SocketAddress};
+use vmm::config::{Chardev, SocketAddress};
 use vmm::sandbox::Sandbox;
 
 use crate::request::{BootFiles, Confinement, NetworkConfig, Request, StreamAddress};
@@ -70,7 +70,7 @@ pub fn of(request: &Request) -> Option<Sandbox> {
     // How the run ended is recorded there after it: `-state`, and `chukka install`, which keeps the
     // console's log there.
     let directory = request.state.as_ref().map(|state| state.directory.as_path());
-    let directory = directory.or_else(|| request.vm.serial_log.as_ref()?.parent());
+    let directory = directory.or(request.installs_in.as_deref());
     sandbox.write.extend(directory.map(PathBuf::from));
     Some(sandbox)
 }
@@ -78,16 +78,12 @@ pub fn of(request: &Request) -> Option<Sandbox> {
 /// The files that are there while the guest runs: sockets, the file with the
 /// process's id, and a core file that stays empty.
 fn removed_in_the_end(request: &Request) -> impl Iterator<Item = &Path> {
-    let gdb = request.vm.gdb.iter().map(|gdb| &gdb.address);
-    let monitors = request.vm.monitors.iter().filter_map(|monitor| match &monitor.place {
-        MonitorPlace::Socket(address) => Some(address),
-        MonitorPlace::Stdio => None,
-    });
-    let sockets = gdb.chain(monitors).filter_map(|address| match address {
+    let gdb = request.vm.gdb.iter().filter_map(|gdb| match &gdb.address {
         SocketAddress::Unix(path) => Some(path.as_path()),
         SocketAddress::Tcp { .. } => None,
     });
-    sockets.chain(request.pid_file.as_deref()).chain(request.core_file.as_deref())
+    let sockets = request.vm.chardevs().filter_map(Chardev::socket_path);
+    gdb.chain(sockets).chain(request.pid_file.as_deref()).chain(request.core_file.as_deref())
 }
 
 /// What is open to a process that will start another guest of the same installation: it reads

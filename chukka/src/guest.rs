@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use devices::virtio::scsi::Scsi;
-use vmm::config::SerialBackend;
 use vmm::outcome::Outcome;
 use vmm::run::{Remote, Vm};
 
@@ -58,8 +57,7 @@ pub fn run(
     }
     let silent = resolved.as_ref().and_then(|resolved| resolved.silent_console(&request.vm));
     run_report.set_ran(request, resolved.as_ref());
-    let is_watched =
-        request.vm.serial.contains(&SerialBackend::Stdio) && io::stdout().is_terminal();
+    let is_watched = request.vm.has_terminal() && io::stdout().is_terminal();
     let advice = is_watched.then(|| Resolved::advice(resolved.as_ref(), &request.vm));
     let vm = Vm::new(&request.vm, resolved.map(|resolved| resolved.boot), flash)?;
     let vm = vm

@@ -32,7 +32,7 @@ use std::time::{Duration, Instant};
 
 use guest_memory::hint::Hint;
 use location::Place;
-use vmm::config::{OnReset, SerialBackend};
+use vmm::config::{CharBackend, CharFile, OnReset};
 use vmm::host::signals::Signals;
 use vmm::outcome::Outcome;
 
@@ -164,9 +164,12 @@ pub fn disk(
 
 fn with_log(mut request: Request, directory: &Path, course: Course) -> Request {
     if course.only_log {
-        request.vm.serial[0] = SerialBackend::Null;
+        request.vm.serial[0] = Some(CharBackend::Null.into());
     }
-    request.vm.serial_log = Some(directory.join(LOG));
+    if let Some(port) = &mut request.vm.serial[0] {
+        port.log = Some(CharFile { path: directory.join(LOG), append: true });
+    }
+    request.installs_in = Some(directory.to_owned());
     request
 }
 

@@ -62,7 +62,9 @@ pub fn text(request: &Request, state: Option<&str>) -> Result<String, RunError> 
     line(&mut text, "boots", &how);
     line(&mut text, "machine", &format!("{machine}, {memory} of memory, {} {cpus}", config.cpus));
     let (count, cards) = (request.virtio_disks(), request.cards.len());
-    let others = usize::from(request.cds.is_some()) + usize::from(config.rng.is_some());
+    let others = usize::from(request.cds.is_some())
+        + usize::from(config.rng.is_some())
+        + config.virtio_serial.len();
     run::check_places(config.machine, count, others, cards)?;
     let mut disk_warnings = Vec::new();
     // All of them are open at once, as in a run.

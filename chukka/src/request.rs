@@ -40,6 +40,8 @@ pub struct Request {
     pub cards: Vec<CardConfig>,
     /// The flash chips with the firmware: its code, then its variables.
     pub flash: Vec<DiskConfig>,
+    /// The directory of `chukka install`, which records there how the run ended.
+    pub installs_in: Option<PathBuf>,
     /// What the process gives up before the guest starts (`-sandbox`).
     pub confinement: Confinement,
     /// Whose rights the process has while the guest runs (`-run-with user=`).

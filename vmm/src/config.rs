@@ -4,8 +4,10 @@
 //! reads argv. Nothing here depends on the host: code that uses the configuration checks whether
 //! the files exist, enough memory is available and KVM can be opened.
 
+pub mod chardev;
 pub mod cpu_model;
 pub mod credential;
+pub mod virtio_serial;
 
 use std::borrow::Cow;
 use std::ffi::OsString;
@@ -15,8 +17,10 @@ use std::time::Duration;
 use guest_memory::hint::Hint;
 use thiserror::Error;
 
+pub use self::chardev::{CharBackend, CharFile, CharSocket, Chardev};
 use self::cpu_model::CpuModel;
 pub use self::credential::Credential;
+pub use self::virtio_serial::{VirtioPort, VirtioSerial};
 pub use devices::boot_order::{BootClass, BootOrder, BootOrderError};
 pub use devices::kernel_problem::{KernelProblem, KernelProblems};
 pub use firmware::network_rom::DEFAULT as DEFAULT_NETWORK_ROM;
@@ -91,10 +95,8 @@ pub struct VmConfig {
     pub cpus: u8,
     /// The CPU model of the vCPUs.
     pub cpu: CpuModel,
-    /// Backends of COM1 to COM4.
-    pub serial: [SerialBackend; SERIAL_PORTS],
-    /// A file to which the output of COM1 is appended as well, if that port exists.
-    pub serial_log: Option<PathBuf>,
+    /// COM1 to COM4; `None` if there is no such port.
+    pub serial: [Option<Chardev>; SERIAL_PORTS],
     /// How chukka treats its own terminal.
     pub terminal: Terminal,
     /// What happens on a guest reset.
@@ -115,6 +117,8 @@ pub struct VmConfig {
     pub gdb: Option<GdbConfig>,
     /// Where the guest's virtio-rng device takes random numbers from; `None` without one.
     pub rng: Option<EntropyFile>,
+    /// The guest's virtio-serial devices, each with its ports.
+    pub virtio_serial: Vec<VirtioSerial>,
     /// The monitors: where clients control the run.
     pub monitors: Vec<MonitorConfig>,
     /// Whether a client of a monitor starts the guest (`-S` without a debugger).
@@ -154,10 +158,8 @@ pub const QEMU_VERSION: [u8; 3] = [7, 2, 0];
 pub struct MonitorConfig {
     /// What its clients speak.
     pub language: MonitorLanguage,
-    /// Where they connect.
-    pub place: MonitorPlace,
-    /// Whether the guest is not started before a client has connected (`wait=on`).
-    pub wait: bool,
+    /// Where they are: standard input and output, or a socket that chukka listens on.
+    pub chardev: Chardev,
 }
 
 /// What a client of a monitor speaks.
@@ -167,24 +169,6 @@ pub enum MonitorLanguage {
     Qmp,
     /// Command lines (`-monitor`).
     Human,
-}
-
-/// Where a client of a monitor is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum MonitorPlace {
-    /// At standard input and output.
-    Stdio,
-    /// It connects to a socket.
-    Socket(SocketAddress),
-}
-
-impl std::fmt::Display for MonitorPlace {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Stdio => f.write_str("standard input"),
-            Self::Socket(address) => write!(f, "{address}"),
-        }
-    }
 }
 
 /// A server for gdb (`-gdb`, `-s`).
@@ -230,14 +214,36 @@ pub struct Limits {
 }
 
 impl VmConfig {
+    /// All character devices.
+    pub fn chardevs(&self) -> impl Iterator<Item = &Chardev> {
+        let debugcon = self.debugcon.iter().map(|debugcon| &debugcon.out);
+        let monitors = self.monitors.iter().map(|monitor| &monitor.chardev);
+        self.serial.iter().flatten().chain(debugcon).chain(monitors).chain(self.port_chardevs())
+    }
+
+    fn port_chardevs(&self) -> impl Iterator<Item = &Chardev> {
+        self.virtio_serial.iter().flat_map(|device| &device.ports).map(|port| &port.chardev)
+    }
+
+    /// The consoles among the virtio ports, in the order in which Linux counts them (`hvc0`).
+    pub fn virtio_consoles(&self) -> impl Iterator<Item = &Chardev> {
+        let ports = self.virtio_serial.iter().flat_map(|device| &device.ports);
+        ports.filter(|port| port.is_console).map(|port| &port.chardev)
+    }
+
+    /// Whether a device of the guest has standard input.
+    #[must_use]
+    pub fn has_terminal(&self) -> bool {
+        self.serial.iter().flatten().chain(self.port_chardevs()).any(Chardev::is_stdio)
+    }
+
     /// Whether the guest has a console whose output goes anywhere: it is expected to print
     /// something.
     #[must_use]
     pub fn has_console(&self) -> bool {
-        let is_seen =
-            |out: &SerialBackend| !matches!(out, SerialBackend::None | SerialBackend::Null);
-        self.serial.iter().any(is_seen)
-            || self.debugcon.as_ref().is_some_and(|debugcon| is_seen(&debugcon.out))
+        self.serial.iter().flatten().any(Chardev::is_seen)
+            || self.virtio_consoles().any(Chardev::is_seen)
+            || self.debugcon.as_ref().is_some_and(|debugcon| debugcon.out.is_seen())
     }
 
     /// Whether the vCPUs' exits are recorded from the start.
@@ -376,9 +382,8 @@ pub const DEBUGCON_PORT: u16 = 0xe9;
 pub struct Debugcon {
     /// The I/O port.
     pub port: u16,
-    /// Where the bytes go; never [`SerialBackend::None`]. [`SerialBackend::Stdio`] is output only
-    /// and can be shared with a serial port.
-    pub out: SerialBackend,
+    /// Where the bytes go. [`CharBackend::Stdio`] can be shared with a serial port.
+    pub out: Chardev,
 }
 
 /// The debug exit device: a write to one of its ports ends the run.
@@ -439,20 +444,6 @@ impl MachineKind {
             Self::Pc => 28,
         }
     }
-}
-
-/// The backend of a serial port or of the debug console.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum SerialBackend {
-    /// The port does not exist.
-    #[default]
-    None,
-    /// The port exists, but its output is dropped and it receives no input.
-    Null,
-    /// chukka's standard input and output; at most one port can use it.
-    Stdio,
-    /// Output goes to this file, which is created or truncated first; the port receives no input.
-    File(PathBuf),
 }
 
 /// How chukka treats the terminal it was started on. The Ctrl-A escapes (Ctrl-A x, Ctrl-A h) work

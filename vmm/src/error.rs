@@ -10,7 +10,7 @@ use std::io;
 use guest_memory::hint::Hint;
 use thiserror::Error;
 
-use crate::config::{MonitorPlace, SocketAddress};
+use crate::config::{CharBackend, SocketAddress};
 use crate::kvm::KvmError;
 use crate::memory::MemoryError;
 pub use boot::BootError;
@@ -50,7 +50,17 @@ pub enum StartError {
     #[error("Cannot set up the monitor at {place}")]
     Monitor {
         /// Where.
-        place: MonitorPlace,
+        place: CharBackend,
+        /// The operating system's error.
+        source: io::Error,
+    },
+    /// A socket or a pseudo-terminal for the output and input of a device.
+    #[error("Cannot connect {of} to {at}")]
+    Chardev {
+        /// The option or device: "-serial", for example.
+        of: &'static str,
+        /// What it was to be connected to.
+        at: CharBackend,
         /// The operating system's error.
         source: io::Error,
     },
@@ -89,10 +99,14 @@ impl Hint for StartError {
             Self::Gdb { .. } => {
                 Some("use another address: -gdb tcp::1235 or -gdb unix:PATH".into())
             }
-            Self::Monitor { place: MonitorPlace::Stdio, .. } => Some(
+            Self::Monitor { place: CharBackend::Stdio, .. } => Some(
                 "use a pipe or a terminal, or a socket: -qmp unix:PATH,server=on,wait=off".into(),
             ),
             Self::Monitor { .. } => Some("use another path or port".into()),
+            Self::Chardev { at: CharBackend::Socket(socket), .. } if !socket.server => {
+                Some("start the program that listens there first, or use server=on,wait=off".into())
+            }
+            Self::Chardev { .. } => Some("use another path or port, or a file".into()),
             Self::AddressBits { needed, .. } => Some(
                 format!("use phys-bits={needed}, or less memory: -m 3G or less fits into 32 bits")
                     .into(),

@@ -1,6 +1,7 @@
 //! The interface to the host: the terminal, standard input, signals, the clock, and notices from
 //! other threads to the main thread.
 
+pub mod chardev;
 pub mod daemon;
 pub(crate) mod fatal_signal;
 pub mod input;

@@ -8,17 +8,19 @@ mod doorbells;
 pub mod entropy;
 mod flash;
 mod fw_cfg;
+pub mod input_port;
 pub mod irq;
 pub mod items;
 mod list;
-mod outputs;
+pub mod outputs;
 pub mod parts;
 mod power;
 mod testdev;
 mod trace;
 pub mod virtio;
+pub mod virtio_serial;
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use acpi_tables::Aml;
 use devices::cmos::{self, Cmos, CmosDescription};
@@ -28,16 +30,17 @@ use devices::i8042::{self, I8042};
 use devices::pc_testdev;
 use devices::port92::{self, Port92};
 use devices::pvpanic::{self, PvPanic, PvPanicDescription};
-use devices::serial::Serial;
 use firmware::acpi::AcpiTables;
 
 use crate::bus::Bus;
 use crate::error::{DeviceError, StartError};
+use crate::host::notices::Notifier;
 use crate::host::rtc_clock::RtcClock;
 use crate::kvm;
 use crate::kvm::coalesced::CoalescedWrites;
-use crate::lock::{lock, try_lock};
+use crate::lock::lock;
 use crate::mmio_bus::MmioBus;
+use crate::run::lines::Connected;
 use cards::Cards;
 use chipset::PciBoard;
 use disks::Disks;
@@ -45,10 +48,12 @@ use entropy::Entropy;
 use flash::FlashChips;
 use irq::IrqChip;
 use list::{Attached, DeviceList};
+use outputs::{Consoles, Inputs};
 use parts::Parts;
 use power::PowerButton;
 use trace::FwCfgTrace;
 use virtio::{Connections, Slots};
+use virtio_serial::VirtioSerials;
 
 /// The devices. They exist as long as the process does; a machine reset resets them.
 #[derive(Debug)]
@@ -65,13 +70,15 @@ pub struct Devices {
     pub disks: Disks,
     /// The guest's source of random numbers.
     pub entropy: Entropy,
+    /// The guest's virtio consoles and ports.
+    pub virtio_serials: VirtioSerials,
     /// The flash chips with the firmware.
     pub flash: FlashChips,
     /// Writes to consoles that KVM collects, if it can.
     pub coalesced: Option<Arc<CoalescedWrites>>,
     list: DeviceList,
-    /// The serial port on standard input and output.
-    terminal: Option<Arc<Mutex<Serial>>>,
+    /// The devices that get input.
+    inputs: Inputs,
     power_button: PowerButton,
     /// Present if the user requested a trace of fw_cfg.
     trace: Option<(FwCfgTrace, fw_cfg::SharedFwCfg)>,
@@ -89,6 +96,26 @@ fn attach_pvpanic(list: &mut DeviceList, parts: &Parts<'_>) -> Result<(), Device
     )
 }
 
+/// Attaches the device by which the guest ends the run with a status, if there is to be one.
+fn attach_debug_exit(list: &mut DeviceList, parts: &Parts<'_>) -> Result<(), DeviceError> {
+    let Some(at) = parts.config.debug_exit else { return Ok(()) };
+    let device = DebugExit::new(parts.notifier.exit_handle()).with_pass(at.pass);
+    list.attach(
+        Attached::new("isa-debug-exit", device)
+            .ports(at.port, at.size)
+            .port_hint("many guests write to port 0xf4: iobase=0xf4,iosize=0x4"),
+    )
+}
+
+/// The devices' threads while the guest runs. Once it is dropped, they do not access memory.
+#[derive(Debug)]
+pub struct Running<'a> {
+    _cards: cards::Running<'a>,
+    _disks: disks::Running<'a>,
+    _entropy: entropy::Running<'a>,
+    _ports: virtio_serial::Running<'a>,
+}
+
 impl Devices {
     /// Builds the devices of a machine. **This is the list of devices**: the DSDT describes them in
     /// this order.
@@ -96,13 +123,14 @@ impl Devices {
     /// # Errors
     /// An output file cannot be created, two devices claim the same port, the host is out of
     /// descriptors, or fw_cfg cannot publish an item.
-    pub fn new(parts: &Parts<'_>) -> Result<Self, StartError> {
+    pub fn new(parts: &Parts<'_>, consoles: Consoles) -> Result<Self, StartError> {
         let &Parts { config, map, notifier, .. } = parts;
         let irq_chip = IrqChip::default();
         let exit = || notifier.exit_handle();
         let mut list = DeviceList::default();
 
-        let terminal = outputs::attach_serial_ports(&mut list, parts, &irq_chip)?;
+        let Consoles { serial, debugcon, ports } = consoles;
+        let mut inputs = outputs::attach_serial_ports(&mut list, parts, &irq_chip, serial)?;
         let clock = Box::new(RtcClock::new(config.rtc.base));
         let chip = Cmos::new(clock, map.below_4g(), map.above_4g(), config.cpus)
             .with_boot_order(config.boot_options.order, config.boot_options.once);
@@ -133,6 +161,7 @@ impl Devices {
             .with_cd_drives(parts.cd_drives, &mut slots)?
             .with_ahci(parts.ahci, &mut slots)?;
         let entropy = Entropy::new(config.rng, &mut slots)?;
+        let virtio_serials = VirtioSerials::new(parts, ports, &mut slots, &mut inputs)?;
         chipset::attach(&mut list, parts, slots.into_board())?;
 
         // fw_cfg comes after all devices with a DSDT entry, because it passes these to the guest.
@@ -142,6 +171,7 @@ impl Devices {
             .chain(disks.descriptions())
             .chain(cards.descriptions())
             .chain(entropy.description())
+            .chain(virtio_serials.descriptions())
             .collect();
         let acpi = AcpiTables::build(&power.acpi, &described);
         let trace = outputs::trace(parts)?;
@@ -150,14 +180,8 @@ impl Devices {
         let fw_cfg = fw_cfg::attach(&mut list, parts, &acpi, &boot_paths, trace.clone())?;
 
         // Devices on user-chosen ports come last, so that a conflict is reported against them.
-        outputs::attach_debugcon(&mut list, parts)?;
-        if let Some(at) = config.debug_exit {
-            list.attach(
-                Attached::new("isa-debug-exit", DebugExit::new(exit()).with_pass(at.pass))
-                    .ports(at.port, at.size)
-                    .port_hint("many guests write to port 0xf4: iobase=0xf4,iosize=0x4"),
-            )?;
-        }
+        outputs::attach_debugcon(&mut list, parts, debugcon, &mut inputs)?;
+        attach_debug_exit(&mut list, parts)?;
 
         if let Some(testdev) = testdev::attach(&mut list, parts, &irq_chip)? {
             mmio_bus.add_fixed(pc_testdev::MEMORY, pc_testdev::MEMORY_SIZE, testdev);
@@ -180,11 +204,26 @@ impl Devices {
             cards,
             disks,
             entropy,
+            virtio_serials,
             flash,
             list,
-            terminal,
+            inputs,
             power_button,
             trace,
+        })
+    }
+
+    /// Starts the devices' threads.
+    ///
+    /// # Errors
+    /// The host is out of descriptors or threads.
+    pub fn start(&self, notifier: &Notifier) -> Result<Running<'_>, StartError> {
+        let failed = StartError::host;
+        Ok(Running {
+            _disks: self.disks.start(notifier).map_err(failed("a thread"))?,
+            _cards: self.cards.start(notifier)?,
+            _entropy: self.entropy.start(notifier).map_err(failed("a thread"))?,
+            _ports: self.virtio_serials.start(notifier)?,
         })
     }
 
@@ -192,7 +231,7 @@ impl Devices {
     /// flusher holds a device while it waits for a reader of its output. Try again.
     #[must_use]
     pub fn try_reset(&self) -> bool {
-        if !self.list.try_reset() {
+        if !self.virtio_serials.try_reset() || !self.list.try_reset() {
             return false;
         }
         self.cards.reset();
@@ -210,6 +249,7 @@ impl Devices {
             coalesced.flush(&self.bus, |port| self.list.interrupts_for_writes(port));
         }
         self.list.flush();
+        self.virtio_serials.flush();
     }
 
     /// Prints the trace summary. Call this last.
@@ -219,23 +259,30 @@ impl Devices {
         }
     }
 
-    /// Passes typed bytes to the serial port on standard input and removes those it accepts.
-    /// Returns false if the port is busy; try again.
+    /// Passes typed bytes to the device on standard input and removes those it accepts. Returns
+    /// false if the device is busy; try again.
     pub fn type_in(&self, typed: &mut Vec<u8>) -> bool {
-        let Some(terminal) = &self.terminal else {
+        let Some(terminal) = &self.inputs.terminal else {
             typed.clear();
             return true;
         };
-        let Some(mut serial) = try_lock(terminal) else { return false };
-        let taken = serial.enqueue(typed);
-        typed.drain(..taken);
-        true
+        terminal.take_input(typed)
+    }
+
+    /// Whether a device uses standard input.
+    pub fn has_terminal(&self) -> bool {
+        self.inputs.terminal.is_some()
+    }
+
+    /// The sockets and pseudo-terminals of devices.
+    pub fn lines(&self) -> &[Connected] {
+        &self.inputs.lines
     }
 
     /// Holds input back until the guest listens. For standard input other than a terminal.
     pub fn await_listener(&self) {
-        if let Some(terminal) = &self.terminal {
-            lock(terminal).await_listener();
+        if let Some(terminal) = &self.inputs.terminal {
+            terminal.await_listener();
         }
     }
 

@@ -1,4 +1,4 @@
-//! The monitors (`-qmp`, `-monitor`): clients that pause, reset and end the run. Each has one
+//! The monitors (`-qmp`, `-monitor`, `-mon`): clients that pause, reset and end the run. Each has one
 //! client at a time, served by the main thread.
 
 mod human;
@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, AsRawFd, RawFd};
 use serde_json::{Value, json};
 use vmm_sys_util::epoll::{ControlOperation, Epoll, EpollEvent, EventSet};
 
-use crate::config::{MonitorConfig, MonitorLanguage, MonitorPlace};
+use crate::config::{CharBackend, MonitorConfig, MonitorLanguage};
 use crate::host::listener::{Listener, PATIENCE, receive};
 use crate::outcome::Outcome;
 
@@ -102,44 +102,45 @@ impl Monitors {
     /// Opens the monitors of a run. `starts_paused`: a client starts the guest.
     ///
     /// # Errors
-    /// An address cannot be used, or standard input cannot be waited for.
+    /// An address cannot be used, or standard input cannot be waited for. Monitors are nowhere
+    /// else.
     pub fn open(
         configs: &[MonitorConfig],
         name: Option<&str>,
         starts_paused: bool,
-    ) -> Result<Option<Self>, (MonitorPlace, io::Error)> {
+    ) -> Result<Option<Self>, (CharBackend, io::Error)> {
         let Some(first) = configs.first() else { return Ok(None) };
-        let events = Epoll::new().map_err(|error| (first.place.clone(), error))?;
+        let events = Epoll::new().map_err(|error| (first.chardev.backend.clone(), error))?;
         let status =
             Status { name: name.map(str::to_owned), unstarted: starts_paused, ..Status::default() };
         let mut this = Self { monitors: Vec::new(), events, status };
         for config in configs {
-            this.add(config).map_err(|error| (config.place.clone(), error))?;
+            this.add(config).map_err(|error| (config.chardev.backend.clone(), error))?;
         }
         Ok(Some(this))
     }
 
     fn add(&mut self, config: &MonitorConfig) -> io::Result<()> {
         let index = self.monitors.len();
-        let mut monitor = Monitor {
-            language: config.language,
-            listener: None,
-            client: None,
-            is_awaited: config.wait,
-        };
-        match &config.place {
-            MonitorPlace::Socket(address) => {
-                let listener = Listener::bind(address)?;
+        let mut monitor =
+            Monitor { language: config.language, listener: None, client: None, is_awaited: false };
+        match &config.chardev.backend {
+            CharBackend::Socket(socket) => {
+                let listener = Listener::bind(&socket.address)?;
+                monitor.is_awaited = socket.wait;
                 self.watch(listener.as_raw_fd(), key(index, false))?;
                 monitor.listener = Some(listener);
-                self.status.awaited += usize::from(config.wait);
+                self.status.awaited += usize::from(socket.wait);
                 self.monitors.push(monitor);
             }
-            MonitorPlace::Stdio => {
+            CharBackend::Stdio => {
                 let input = File::from(io::stdin().as_fd().try_clone_to_owned()?);
                 let output = File::from(io::stdout().as_fd().try_clone_to_owned()?);
                 self.monitors.push(monitor);
                 self.greet(index, input, output)?;
+            }
+            CharBackend::Null | CharBackend::File(_) | CharBackend::Pty => {
+                return Err(io::ErrorKind::Unsupported.into());
             }
         }
         Ok(())

@@ -4,6 +4,7 @@ pub mod course;
 mod deadlines;
 pub mod event_loop;
 pub mod flusher;
+pub mod lines;
 pub mod message;
 pub mod record;
 mod typing;
@@ -28,7 +29,7 @@ use guest_memory::Leases;
 use kvm_ioctls::Kvm;
 
 use crate::boot::{Boot, FlashDrive};
-use crate::config::{InterruptKey, MachineKind, SerialBackend, VmConfig};
+use crate::config::{InterruptKey, MachineKind, VmConfig};
 use crate::core_dump::{self, Written};
 use crate::error::{BootError, HostError, StartError};
 use crate::gdb::Debugger;
@@ -46,6 +47,7 @@ use crate::machine::Devices;
 use crate::machine::ahci::AhciDrive;
 use crate::machine::cards::CardConfig;
 use crate::machine::items;
+use crate::machine::outputs::Consoles;
 use crate::machine::parts::Parts;
 use crate::machine::virtio;
 use crate::memory::Ram;
@@ -57,6 +59,7 @@ use crate::timeline::Timeline;
 use course::Next;
 use event_loop::{EventLoop, Policy, Sources};
 use flusher::Flusher;
+use lines::Lines;
 use message::Message;
 use record::{Ended, RunRecord};
 use vcpu_threads::VcpuThreads;
@@ -84,7 +87,7 @@ pub fn check(
 }
 
 /// Checks that the machine has places for these devices, which [`Vm::run`] gives them. `others` are
-/// a controller of CD drives and a source of random numbers.
+/// a controller of CD drives, a source of random numbers and virtio-serial devices.
 ///
 /// # Errors
 /// It has too few.
@@ -343,7 +346,8 @@ impl<'a> Vm<'a> {
         let host = StartError::host;
         terminal::restore_on_disaster();
         signals::prepare_kick().map_err(host("signals"))?;
-        let devices = Arc::new(Devices::new(&self.parts())?);
+        let consoles = Consoles::open(self.config, &mut tell)?;
+        let devices = Arc::new(Devices::new(&self.parts(), consoles)?);
         let mut debugger = self.open_debugger()?;
         let monitors = self.open_monitors()?;
         self.enter_sandbox(&mut tell)?;
@@ -351,9 +355,7 @@ impl<'a> Vm<'a> {
         let signals = Signals::listen().map_err(host("signals"))?;
         let flusher =
             Flusher::start(Arc::clone(&devices)).map(Arc::new).map_err(host("a thread"))?;
-        let disks = devices.disks.start(&self.notifier).map_err(host("a thread"))?;
-        let cards = devices.cards.start(&self.notifier)?;
-        let entropy = devices.entropy.start(&self.notifier).map_err(host("a thread"))?;
+        let running = devices.start(&self.notifier)?;
         // Prepare the guest before changing the terminal, so that errors are printed to a terminal
         // in its normal mode.
         let mut vcpus = self.boot_guest(&devices)?;
@@ -367,6 +369,7 @@ impl<'a> Vm<'a> {
             flusher: Arc::clone(&flusher),
             debugger: debugger.as_ref().map(AsRawFd::as_raw_fd),
             monitors,
+            lines: Lines::watch(devices.lines()).map_err(HostError::descriptors)?,
         };
         let (mut manager, id) = manage(EventLoop::new(sources, self.policy())?)?;
         self.config.gdb.iter().filter(|gdb| gdb.hold).for_each(|gdb| tell(&gdb.into()));
@@ -421,7 +424,7 @@ impl<'a> Vm<'a> {
         // Restore the terminal and the signals' default actions before anything can block on a
         // reader of the output.
         drop(manager);
-        drop((cards, disks, entropy));
+        drop(running);
         Ok(self.conclude(outcome, record, vcpus, &devices, flusher))
     }
 
@@ -611,6 +614,7 @@ impl<'a> Vm<'a> {
         devices.disks.connect(&vm);
         devices.cards.connect(&vm);
         devices.entropy.connect(&vm);
+        devices.virtio_serials.connect(&vm);
         let vm = Arc::new(vm);
         if let (Some(coalesced), Some(first)) = (coalesced, vcpus.first()) {
             coalesced.connect(&vm, &first.fd);
@@ -659,7 +663,7 @@ impl<'a> Vm<'a> {
         &self,
         devices: &Devices,
     ) -> Result<(Option<Input>, Option<Terminal>), StartError> {
-        if !self.config.serial.contains(&SerialBackend::Stdio) {
+        if !devices.has_terminal() {
             return Ok((None, None));
         }
         let keys = match self.config.terminal.interrupt {

@@ -1,15 +1,21 @@
-//! `-serial`, and the options that switch off QEMU devices chukka does not have.
+//! `-serial`, `-device isa-serial`, and the options that switch off QEMU devices chukka does not have.
 
-use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt;
+use std::ffi::OsString;
 
+use super::chardev::Chardevs;
 use super::error::ArgsError;
 use super::options::{AbsentDevices, Options};
-use super::refusals::{Refusals, all};
-use super::value::texts;
-use vmm::config::{InterruptKey, SERIAL_PORTS, SerialBackend, Terminal};
+use super::refusals::Refusals;
+use super::value::{RawPair, driver, raw, raw_pairs, texts};
+use vmm::config::{CharBackend, Chardev, InterruptKey, SERIAL_PORTS, VirtioSerial};
 
-/// The serial ports and the terminal.
+/// A serial port as a device.
+pub(super) const ISA_SERIAL: &str = "isa-serial";
+/// What `-serial` takes.
+const EXPECTED: &str =
+    "stdio, mon:stdio, file:PATH, pty, unix:PATH, tcp:HOST:PORT, chardev:ID, null or none";
+
+/// The serial ports.
 ///
 /// Each `-serial` is the next port, `none` leaves one out (as QEMU does since 9.0; before, the
 /// next `-serial` took its place). Without `-serial`, COM1 is on the terminal, as with QEMU's
@@ -17,23 +23,10 @@ use vmm::config::{InterruptKey, SERIAL_PORTS, SerialBackend, Terminal};
 /// port. In the background (`-daemonize`) nobody sees COM1, as if it were in a window of QEMU's.
 pub(super) fn serial(
     options: &Options,
-) -> Result<([SerialBackend; SERIAL_PORTS], Terminal), ArgsError> {
-    let mut ports = [const { SerialBackend::None }; SERIAL_PORTS];
-    let mut terminal = Terminal::default();
+    chardevs: &mut Chardevs,
+) -> Result<[Option<Chardev>; SERIAL_PORTS], ArgsError> {
+    let mut ports = [const { None }; SERIAL_PORTS];
     let values = &options.serial;
-    if values.is_empty() {
-        if options.daemonize && !options.no_defaults {
-            ports[0] = SerialBackend::Null;
-        } else if !options.no_defaults {
-            ports[0] = SerialBackend::Stdio;
-            // QEMU shares the terminal with its monitor, unless there is none; only a shared
-            // terminal has its signals turned off.
-            if options.monitor.is_empty() {
-                terminal.interrupt = InterruptKey::GoesToGuest;
-            }
-        }
-        return Ok((ports, terminal));
-    }
     if values.len() > SERIAL_PORTS {
         let given = format!("-serial, given {} times", values.len());
         return Err(ArgsError::bad(
@@ -41,10 +34,16 @@ pub(super) fn serial(
             format!("at most {SERIAL_PORTS} times, for COM1 to COM4"),
         ));
     }
-    for (port, backend) in ports.iter_mut().zip(all(values.iter().map(|value| backend(value)))?) {
-        *port = backend;
+    let mut refusals = Refusals::default();
+    for (port, value) in ports.iter_mut().zip(values) {
+        *port = if value == "mon:stdio" {
+            chardevs.interrupt = InterruptKey::GoesToGuest;
+            Some(CharBackend::Stdio.into())
+        } else {
+            refusals.value(chardevs.short("serial", value, EXPECTED))
+        };
     }
-    if ports.iter().filter(|port| **port == SerialBackend::Stdio).count() > 1 {
+    if ports.iter().flatten().filter(|port| port.is_stdio()).count() > 1 {
         let hint = "give the other port a file: -serial file:PATH";
         return Err(ArgsError::bad(
             "-serial stdio, given more than once",
@@ -52,42 +51,82 @@ pub(super) fn serial(
         )
         .with_hint(hint));
     }
-    if values.iter().any(|value| value == "mon:stdio") {
-        terminal.interrupt = InterruptKey::GoesToGuest;
+    for pairs in isa_serials(options) {
+        refusals.value(isa_serial(&pairs, &mut ports, chardevs));
     }
-    Ok((ports, terminal))
+    refusals.finish(ports)
 }
 
-fn backend(value: &OsStr) -> Result<SerialBackend, ArgsError> {
-    match value.as_bytes() {
-        b"none" => Ok(SerialBackend::None),
-        b"null" => Ok(SerialBackend::Null),
-        b"stdio" | b"mon:stdio" => Ok(SerialBackend::Stdio),
-        [b'f', b'i', b'l', b'e', b':', path @ ..] if !path.is_empty() => {
-            Ok(SerialBackend::File(OsStr::from_bytes(path).into()))
-        }
-        bytes => {
-            let given = format!("-serial {}", value.to_string_lossy());
-            let expected = "stdio, mon:stdio, file:PATH, null or none";
-            let qemu_s = [
-                &b"vc"[..],
-                b"pty",
-                b"tcp:",
-                b"telnet:",
-                b"unix:",
-                b"udp:",
-                b"pipe:",
-                b"chardev:",
-                b"/dev/",
-            ];
-            let hint = if qemu_s.iter().any(|prefix| bytes.starts_with(prefix)) {
-                "QEMU has this backend, chukka does not"
-            } else {
-                ""
-            };
-            Err(ArgsError::bad(given, expected).with_hint(hint))
+/// Every `-device isa-serial`.
+fn isa_serials(options: &Options) -> impl Iterator<Item = Vec<RawPair>> {
+    let devices = raw(&options.devices).map(|given| raw_pairs(given, "driver"));
+    devices.filter(|pairs| driver(pairs) == Some(ISA_SERIAL.as_bytes()))
+}
+
+/// `-device isa-serial,chardev=ID[,index=N]`: a serial port as libvirt names it.
+fn isa_serial(
+    pairs: &[RawPair],
+    ports: &mut [Option<Chardev>; SERIAL_PORTS],
+    chardevs: &mut Chardevs,
+) -> Result<(), ArgsError> {
+    let option = "device";
+    let (mut chardev, mut index) = (CharBackend::Null.into(), None);
+    for raw in pairs {
+        let pair = raw.text(option)?;
+        match pair.key.as_str() {
+            "driver" | "id" => {}
+            "chardev" => {
+                let given = format!("-device {ISA_SERIAL},chardev={}", pair.value(option)?);
+                let example = "-chardev stdio,id=c -device isa-serial,chardev=c";
+                chardev = chardevs.take(pair.value(option)?, given, example)?;
+            }
+            "index" => {
+                let number = pair.value(option)?.parse().ok();
+                let number = number.filter(|number| *number < SERIAL_PORTS);
+                let bad = || ArgsError::bad(pair.shown(option), "0 to 3, for COM1 to COM4");
+                index = Some(number.ok_or_else(bad)?);
+            }
+            _ => {
+                let expected = "isa-serial,chardev=ID,index=N";
+                return Err(ArgsError::bad(pair.shown(option), expected));
+            }
         }
     }
+    let index = index.or_else(|| ports.iter().position(Option::is_none));
+    let place = index.and_then(|index| ports.get_mut(index)).filter(|port| port.is_none());
+    let why = "another device has that serial port";
+    let hint = "give each an index of its own: index=0 to index=3";
+    *place.ok_or_else(|| ArgsError::unsupported("-device isa-serial", why, hint))? = Some(chardev);
+    Ok(())
+}
+
+/// Decides which device has the terminal: without `-serial`, COM1 has, unless a virtio port is there
+/// already. Then nothing hears it.
+pub(super) fn settle_terminal(
+    options: &Options,
+    serial: &mut [Option<Chardev>; SERIAL_PORTS],
+    devices: &[VirtioSerial],
+    chardevs: &mut Chardevs,
+) -> Result<(), ArgsError> {
+    let ports = devices.iter().flat_map(|device| &device.ports);
+    let on_stdio = ports.filter(|port| port.chardev.is_stdio()).count();
+    let is_default = options.serial.is_empty() && isa_serials(options).next().is_none();
+    if is_default && !options.no_defaults {
+        let is_seen = on_stdio == 0 && !options.daemonize;
+        // QEMU shares the terminal with its monitor, unless there is none; only a shared terminal
+        // has its signals turned off.
+        if is_seen && options.monitor.is_empty() && options.mon.is_empty() {
+            chardevs.interrupt = InterruptKey::GoesToGuest;
+        }
+        let backend = if is_seen { CharBackend::Stdio } else { CharBackend::Null };
+        serial[0] = Some(backend.into());
+    }
+    if on_stdio + serial.iter().flatten().filter(|port| port.is_stdio()).count() > 1 {
+        let given = "standard input for a serial port and a virtio port, or for two of these";
+        return Err(ArgsError::bad(given, "at most one on the terminal")
+            .with_hint("leave -serial out, or use -serial none or -serial file:PATH"));
+    }
+    Ok(())
 }
 
 /// One option for a device that QEMU has and chukka does not.

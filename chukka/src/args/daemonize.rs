@@ -1,7 +1,8 @@
 //! `-daemonize`: nothing may need the standard streams, which the guest's process does not have.
 
-use vmm::config::{Debugcon, MonitorConfig, MonitorPlace, SerialBackend};
+use vmm::config::Debugcon;
 
+use super::Consoles;
 use super::error::ArgsError;
 use super::options::Options;
 
@@ -12,8 +13,7 @@ use super::options::Options;
 /// (`qemu_validate_options` in its system/vl.c, and chardev/char-stdio.c).
 pub(super) fn daemonize(
     options: &Options,
-    serial: &[SerialBackend],
-    monitors: &[MonitorConfig],
+    consoles: &Consoles,
     debugcon: Option<&Debugcon>,
 ) -> Result<bool, ArgsError> {
     if !options.daemonize {
@@ -23,10 +23,10 @@ pub(super) fn daemonize(
     let file = "use a file: file:PATH";
     let conflicts = [
         (options.nographic, "-nographic", "use -display none and -serial file:PATH"),
-        (serial.contains(&SerialBackend::Stdio), "-serial stdio", file),
-        (debugcon.is_some_and(|it| it.out == SerialBackend::Stdio), "-debugcon stdio", file),
+        (consoles.has_terminal(), "-serial stdio", file),
+        (debugcon.is_some_and(|it| it.out.is_stdio()), "-debugcon stdio", file),
         (
-            monitors.iter().any(|monitor| monitor.place == MonitorPlace::Stdio),
+            consoles.monitors.iter().any(|monitor| monitor.chardev.is_stdio()),
             "-qmp or -monitor stdio",
             "use a socket: unix:PATH,server=on,wait=off",
         ),
@@ -46,7 +46,7 @@ pub(super) fn daemonize(
 #[cfg(test)]
 mod tests {
     use super::super::{Invocation, parse};
-    use vmm::config::SerialBackend;
+    use vmm::config::{CharBackend, CharFile};
 
     #[test]
     fn what_needs_a_standard_stream_is_refused_by_name() {
@@ -68,15 +68,18 @@ mod tests {
             assert!(error.starts_with(given), "{words}: {error}");
         }
         for (words, serial) in [
-            ("", SerialBackend::Null),
-            ("-display none -json r -timeline t.svg", SerialBackend::Null),
-            ("-serial file:log", SerialBackend::File("log".into())),
-            ("-serial none", SerialBackend::None),
-            ("-nodefaults", SerialBackend::None),
+            ("", Some(CharBackend::Null)),
+            ("-display none -json r -timeline t.svg", Some(CharBackend::Null)),
+            (
+                "-serial file:log",
+                Some(CharBackend::File(CharFile { path: "log".into(), append: false })),
+            ),
+            ("-serial none", None),
+            ("-nodefaults", None),
         ] {
             let Ok(Invocation::Boot(request)) = request(words) else { panic!("{words}") };
             assert!(request.daemonize);
-            assert_eq!(request.vm.serial[0], serial, "{words}");
+            assert_eq!(request.vm.serial[0], serial.map(Into::into), "{words}");
         }
     }
 }

@@ -1,8 +1,10 @@
-//! `-debugcon`, `-chardev`, `-device`, `-global`: the debug console in QEMU's three spellings, and
+//! `-debugcon`, `-device`, `-global`: the debug console in QEMU's three spellings, and
 //! the other devices that are there to be asked for.
 
 use super::ahci;
 use super::cdrom;
+use super::chardev::{self, Chardevs};
+use super::console;
 use super::debug_exit::debug_exit;
 use super::drive;
 use super::error::ArgsError;
@@ -10,11 +12,12 @@ use super::network;
 use super::options::Options;
 use super::refusals::Refusals;
 use super::rng;
-use super::value::{Pair, RawPair, id, integer, raw, raw_pairs};
-use vmm::config::{DEBUGCON_PORT, DebugExit, Debugcon, LostTicks, SerialBackend};
+use super::value::{RawPair, integer, raw, raw_pairs};
+use super::virtio_serial;
+use vmm::config::{DEBUGCON_PORT, DebugExit, Debugcon, LostTicks};
 
 /// The devices of `-device`.
-pub(super) const DEVICES: &str = "virtio-blk, virtio-scsi, scsi-cd, ahci, ide-hd, ide-cd, virtio-net, virtio-rng, isa-debugcon, isa-debug-exit, pc-testdev, pvpanic and vmcoreinfo";
+pub(super) const DEVICES: &str = "virtio-blk, virtio-scsi, scsi-cd, ahci, ide-hd, ide-cd, virtio-net, virtio-rng, virtio-serial, virtconsole, virtserialport, isa-serial, isa-debugcon, isa-debug-exit, pc-testdev, pvpanic and vmcoreinfo";
 
 /// What `-device` and its relatives ask for.
 #[derive(Debug, Default)]
@@ -36,31 +39,13 @@ enum Global {
     Nothing,
 }
 
-/// A `-chardev`.
-struct Chardev {
-    id: String,
-    out: SerialBackend,
-}
-
 /// Reads them all, as one may refer to another that comes later.
-pub(super) fn devices(options: &Options, warnings: &mut Vec<String>) -> Result<Devices, ArgsError> {
-    let mut chardevs: Vec<Chardev> = Vec::new();
+pub(super) fn devices(
+    options: &Options,
+    chardevs: &mut Chardevs,
+    warnings: &mut Vec<String>,
+) -> Result<Devices, ArgsError> {
     let mut refusals = Refusals::default();
-    for given in raw(&options.chardevs) {
-        match chardev(given) {
-            Ok(chardev) if chardevs.iter().any(|earlier| earlier.id == chardev.id) => refusals.add(
-                ArgsError::bad(format!("-chardev id={}", chardev.id), "each id once")
-                    .with_hint("give each -chardev an id of its own"),
-            ),
-            Ok(chardev) => chardevs.push(chardev),
-            Err(error) => {
-                refusals.add(error);
-                // A device that names it is not wrong.
-                let id = id(&raw_pairs(given, "backend")).unwrap_or_default();
-                chardevs.push(Chardev { id, out: SerialBackend::Null });
-            }
-        }
-    }
     let mut devices = Devices::default();
     let mut port = None;
     for given in raw(&options.global) {
@@ -71,24 +56,21 @@ pub(super) fn devices(options: &Options, warnings: &mut Vec<String>) -> Result<D
             Err(error) => refusals.add(error),
         }
     }
-    for given in raw(&options.debugcon) {
-        if let Some(out) = refusals.value(debugcon(given)) {
+    for given in &options.debugcon {
+        if let Some(out) = refusals.value(chardevs.short("debugcon", given, chardev::EXPECTED)) {
             let port = port.unwrap_or(DEBUGCON_PORT);
             refusals.value(devices.add_debugcon(Debugcon { port, out }));
         }
     }
     for given in raw(&options.devices) {
         let port = port.unwrap_or(DEBUGCON_PORT);
-        refusals.value(device(&mut devices, given, port, &mut chardevs));
+        refusals.value(device(&mut devices, given, port, chardevs));
     }
     if port.is_some() && devices.debugcon.is_none() {
         warnings.push(
             "-global isa-debugcon has no effect: there is no debug console; -debugcon stdio adds one"
                 .into(),
         );
-    }
-    for chardev in chardevs {
-        warnings.push(format!("-chardev id={}: no device uses it", chardev.id));
     }
     refusals.finish(devices)
 }
@@ -103,83 +85,6 @@ impl Devices {
         self.debugcon = Some(debugcon);
         Ok(())
     }
-}
-
-/// `-debugcon DEV`: where its output goes.
-fn debugcon(given: &[u8]) -> Result<Option<SerialBackend>, ArgsError> {
-    match given {
-        b"none" => Ok(None),
-        b"null" => Ok(Some(SerialBackend::Null)),
-        b"stdio" => Ok(Some(SerialBackend::Stdio)),
-        [b'f', b'i', b'l', b'e', b':', path @ ..] if !path.is_empty() => {
-            let path = RawPair { key: String::new(), value: Some(path.to_vec()) };
-            Ok(Some(SerialBackend::File(path.path("debugcon")?)))
-        }
-        _ => {
-            let given = format!("-debugcon {}", String::from_utf8_lossy(given));
-            Err(ArgsError::bad(given, "stdio, file:PATH, null or none"))
-        }
-    }
-}
-
-/// `-chardev BACKEND,id=ID[,…]`.
-fn chardev(given: &[u8]) -> Result<Chardev, ArgsError> {
-    let option = "chardev";
-    let shown = || format!("-chardev {}", String::from_utf8_lossy(given));
-    let (mut backend, mut id, mut path) = (String::new(), None, None);
-    for pair in raw_pairs(given, "backend") {
-        let unsupported = |why, hint| Err(ArgsError::unsupported(pair.shown(option), why, hint));
-        match (pair.key.as_str(), pair.bytes(option)?) {
-            ("backend", _) => pair.text(option)?.value(option)?.clone_into(&mut backend),
-            ("id", _) => id = Some(identifier(&pair.text(option)?)?),
-            ("path", _) => path = Some(pair.path(option)?),
-            ("signal", _) => drop(pair.text(option)?.switch(option)?),
-            ("mux" | "append", _) if !pair.text(option)?.switch(option)? => {}
-            ("append", _) => {
-                return unsupported(
-                    "chukka always truncates the file",
-                    "use append=off and a new file",
-                );
-            }
-            ("mux", _) => {
-                return unsupported(
-                    "chukka's monitors do not share the terminal",
-                    "leave mux=on out",
-                );
-            }
-            _ => {
-                let expected = "stdio,id=ID, file,id=ID,path=PATH or null,id=ID";
-                return Err(ArgsError::bad(pair.shown(option), expected));
-            }
-        }
-    }
-    let missing = |what| Err(ArgsError::bad(shown(), what));
-    let out = match (backend.as_str(), path) {
-        ("stdio", _) => SerialBackend::Stdio,
-        ("null", _) => SerialBackend::Null,
-        ("file", Some(path)) => SerialBackend::File(path),
-        ("file", None) => return missing("the file's name: file,id=ID,path=PATH"),
-        _ => {
-            return Err(ArgsError::bad(shown(), "stdio, file or null").with_hint(
-                "chukka's debug console only writes: to a file, for example, file,id=ID,path=PATH",
-            ));
-        }
-    };
-    match id {
-        Some(id) => Ok(Chardev { id, out }),
-        None => missing("an id for devices to name it by: id=ID"),
-    }
-}
-
-/// QEMU's `id_wellformed` (util/id.c).
-fn identifier(pair: &Pair) -> Result<String, ArgsError> {
-    let id = pair.value("chardev")?;
-    let letter = |letter: char| letter.is_ascii_alphanumeric() || "-._".contains(letter);
-    if id.starts_with(|first: char| first.is_ascii_alphabetic()) && id.chars().all(letter) {
-        return Ok(id.to_owned());
-    }
-    let expected = "a letter, and letters, digits, '-', '.' or '_' after it";
-    Err(ArgsError::bad(pair.shown("chardev"), expected))
 }
 
 /// `-global DRIVER.PROPERTY=VALUE`, or `driver=DRIVER,property=PROPERTY,value=VALUE`.
@@ -245,7 +150,7 @@ fn device(
     devices: &mut Devices,
     given: &[u8],
     default_port: u16,
-    chardevs: &mut Vec<Chardev>,
+    chardevs: &mut Chardevs,
 ) -> Result<(), ArgsError> {
     let pairs = raw_pairs(given, "driver");
     let driver = pairs.iter().rev().find(|pair| pair.key == "driver");
@@ -273,7 +178,8 @@ fn device(
         }
         // Read with the drives and networks they attach.
         Some(name) if drive::DEVICES.contains(&name) || cdrom::is_device(name) => Ok(()),
-        Some(name) if ahci::is_device(name) => Ok(()),
+        Some(console::ISA_SERIAL) => Ok(()),
+        Some(name) if ahci::is_device(name) || virtio_serial::is_device(name) => Ok(()),
         Some(name) if network::DEVICES.contains(&name) || rng::DEVICES.contains(&name) => Ok(()),
         Some(name) if network::OTHER_CARDS.contains(&name) => {
             let hint = "use -device virtio-net,netdev=ID";
@@ -321,7 +227,7 @@ fn twice(name: &str) -> ArgsError {
 fn isa_debugcon<'a>(
     properties: impl Iterator<Item = &'a RawPair>,
     mut port: u16,
-    chardevs: &mut Vec<Chardev>,
+    chardevs: &mut Chardevs,
 ) -> Result<Debugcon, ArgsError> {
     let mut chardev = None;
     for pair in properties {
@@ -337,16 +243,11 @@ fn isa_debugcon<'a>(
             }
         }
     }
-    let example = "for example: -chardev file,id=log,path=log -device isa-debugcon,chardev=log";
+    let example = "-chardev file,id=log,path=log -device isa-debugcon,chardev=log";
     let Some(id) = chardev else {
         return Err(ArgsError::bad("-device isa-debugcon", "chardev=ID, where its output goes")
-            .with_hint(example));
+            .with_hint(format!("for example: {example}")));
     };
-    // Removed: a second device cannot have it, and what remains is reported as unused.
-    let Some(at) = chardevs.iter().position(|chardev| chardev.id == id) else {
-        let given = format!("-device isa-debugcon,chardev={id}");
-        return Err(ArgsError::bad(given, "the id of a -chardev that no other device has")
-            .with_hint(example));
-    };
-    Ok(Debugcon { port, out: chardevs.swap_remove(at).out })
+    let given = format!("-device isa-debugcon,chardev={id}");
+    Ok(Debugcon { port, out: chardevs.take(&id, given, example)? })
 }

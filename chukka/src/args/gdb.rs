@@ -34,7 +34,7 @@ pub(super) fn gdb(options: &Options) -> Result<Option<GdbConfig>, ArgsError> {
 
 /// Whether there is a monitor. What is wrong with it is reported where it is read.
 fn has_monitor(options: &Options) -> bool {
-    let mut values = options.qmp.iter().chain(&options.monitor);
+    let mut values = options.qmp.iter().chain(&options.monitor).chain(&options.mon);
     values.any(|value| value != "none" && value != "null")
 }
 

@@ -111,6 +111,12 @@ name \"virtio-blk-device\", bus virtio-bus, alias \"virtio-blk\"
 Network devices:
 name \"virtio-net-device\", bus virtio-bus, alias \"virtio-net\"
 
+Input devices:
+name \"isa-serial\", bus ISA
+name \"virtconsole\", bus virtio-serial-bus
+name \"virtio-serial-device\", bus virtio-bus, alias \"virtio-serial\"
+name \"virtserialport\", bus virtio-serial-bus
+
 Misc devices:
 name \"isa-debug-exit\", bus ISA
 name \"isa-debugcon\", bus ISA

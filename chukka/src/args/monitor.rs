@@ -1,20 +1,23 @@
-//! `-qmp` and `-monitor`: where clients control the run.
+//! `-qmp`, `-monitor` and `-mon`: where clients control the run.
 
 use std::ffi::OsString;
 
+use super::chardev::Chardevs;
 use super::error::ArgsError;
-use super::listen::{Listen, listen};
 use super::options::Options;
-use super::refusals::{Refusals, all};
+use super::refusals::Refusals;
+use super::value::pairs;
 use super::value::texts;
-use vmm::config::{MonitorConfig, MonitorLanguage, MonitorPlace, SerialBackend};
+use vmm::config::{CharBackend, CharSocket, Chardev, MonitorConfig, MonitorLanguage};
 
-const EXPECTED: &str = "unix:PATH, tcp:HOST:PORT, stdio or none";
+const EXPECTED: &str = "unix:PATH, tcp:HOST:PORT, stdio, chardev:ID or none";
 
 /// All monitors. Each option adds one; `none` and `null` add nothing, as nobody could reach it.
-pub(super) fn monitors(
+/// `serial` are the devices that may have standard input.
+pub(super) fn monitors<'a>(
     options: &Options,
-    serial: &[SerialBackend],
+    chardevs: &mut Chardevs,
+    serial: impl Iterator<Item = &'a Chardev>,
 ) -> Result<Vec<MonitorConfig>, ArgsError> {
     let mut refusals = Refusals::default();
     let mut monitors = Vec::new();
@@ -23,22 +26,28 @@ pub(super) fn monitors(
         ("monitor", &options.monitor, MonitorLanguage::Human),
     ];
     for (option, values, language) in kinds {
-        let read = texts(values, option)
-            .and_then(|values| all(values.into_iter().map(|it| monitor(option, it, language))));
-        monitors.extend(refusals.value(read).into_iter().flatten());
+        for value in values {
+            let given = || format!("-{option} {}", value.to_string_lossy());
+            let read = chardevs.short(option, value, EXPECTED).and_then(|chardev| match chardev {
+                Some(chardev) => monitor(given(), chardev, language),
+                None => Ok(None),
+            });
+            monitors.extend(refusals.value(read));
+        }
+    }
+    for value in refusals.value(texts(&options.mon, "mon")) {
+        monitors.extend(refusals.value(mon(value, chardevs)));
     }
     if !refusals.is_empty() {
         return refusals.finish(Vec::new());
     }
-    let at_stdio = monitors.iter().filter(|monitor| monitor.place == MonitorPlace::Stdio);
-    let serial = serial.iter().filter(|port| **port == SerialBackend::Stdio);
-    if at_stdio.count() > 1 {
+    let at_stdio = monitors.iter().filter(|monitor| monitor.chardev.is_stdio()).count();
+    if at_stdio > 1 {
         let expected = "one monitor at standard input";
         return Err(ArgsError::bad("-qmp stdio and -monitor stdio, more than one", expected)
             .with_hint("give the other one a socket: unix:PATH,server=on,wait=off"));
     }
-    let has_stdio = monitors.iter().any(|monitor| monitor.place == MonitorPlace::Stdio);
-    if has_stdio && serial.count() > 0 {
+    if at_stdio > 0 && serial.filter(|port| port.is_stdio()).count() > 0 {
         let why = "COM1 has standard input";
         let hint = "add -serial file:PATH or -serial none, or use unix:PATH,server=on,wait=off";
         return Err(ArgsError::unsupported("-qmp or -monitor stdio", why, hint));
@@ -46,24 +55,64 @@ pub(super) fn monitors(
     Ok(monitors)
 }
 
+/// `-mon [chardev=]ID[,mode=readline|control]`.
+fn mon(value: &str, chardevs: &mut Chardevs) -> Result<Option<MonitorConfig>, ArgsError> {
+    let option = "mon";
+    let given = || format!("-mon {value}");
+    let (mut id, mut language) = (None, MonitorLanguage::Human);
+    for pair in pairs(value, "chardev") {
+        match (pair.key.as_str(), pair.value(option)?) {
+            ("chardev", value) => id = Some(value.to_owned()),
+            ("id", _) => {}
+            ("mode", "readline") => language = MonitorLanguage::Human,
+            ("mode", "control") => language = MonitorLanguage::Qmp,
+            ("mode", _) => {
+                return Err(ArgsError::bad(pair.shown(option), "readline (default) or control"));
+            }
+            ("pretty", _) if !pair.switch(option)? => {}
+            ("pretty", _) => {
+                let why = "chukka sends each message of QMP on one line";
+                return Err(ArgsError::unsupported(pair.shown(option), why, "leave it out"));
+            }
+            _ => {
+                return Err(ArgsError::bad(pair.shown(option), "chardev=ID,mode=readline|control"));
+            }
+        }
+    }
+    let example = "-chardev socket,id=mon,path=PATH,server=on,wait=off -mon chardev=mon";
+    let Some(id) = id.filter(|id| !id.is_empty()) else {
+        return Err(
+            ArgsError::bad(given(), "chardev=ID").with_hint(format!("for example: {example}"))
+        );
+    };
+    if language == MonitorLanguage::Human && chardevs.is_shared(&id) {
+        // As with -serial mon:stdio, the commands after Ctrl-A are what there is of it.
+        return Ok(None);
+    }
+    let chardev = chardevs.take(&id, given(), example)?;
+    monitor(given(), chardev, language)
+}
+
+/// A monitor at `chardev`, unless that is null.
 fn monitor(
-    option: &'static str,
-    value: &str,
+    given: String,
+    chardev: Chardev,
     language: MonitorLanguage,
 ) -> Result<Option<MonitorConfig>, ArgsError> {
-    let config = |place, wait| Some(MonitorConfig { language, place, wait });
-    match value {
-        "none" | "null" => return Ok(None),
-        "stdio" => return Ok(config(MonitorPlace::Stdio, false)),
-        _ => {}
+    match &chardev.backend {
+        CharBackend::Null => return Ok(None),
+        CharBackend::Socket(CharSocket { server: false, .. }) => {
+            let why = "chukka listens for a client, and does not connect to one";
+            return Err(ArgsError::unsupported(given, why, "add ,server=on,wait=off"));
+        }
+        CharBackend::File(_) | CharBackend::Pty => return Err(ArgsError::bad(given, EXPECTED)),
+        CharBackend::Stdio | CharBackend::Socket(_) => {}
     }
-    let Listen { address, wait, server } = listen(option, value, EXPECTED)?;
-    if !server {
-        let why = "chukka listens for a client, and does not connect to one";
-        let hint = "add ,server=on,wait=off";
-        return Err(ArgsError::unsupported(format!("-{option} {value}"), why, hint));
+    if chardev.log.is_some() || chardev.timestamps {
+        let why = "a monitor has no log";
+        return Err(ArgsError::unsupported(given, why, "leave logfile= and timestamp= out"));
     }
-    Ok(config(MonitorPlace::Socket(address), wait))
+    Ok(Some(MonitorConfig { language, chardev }))
 }
 
 #[cfg(test)]
@@ -74,21 +123,24 @@ mod tests {
     fn parse(qmp: &[&str], monitor: &[&str]) -> Result<Vec<MonitorConfig>, ArgsError> {
         let words = |values: &[&str]| values.iter().map(Into::into).collect();
         let options = Options { qmp: words(qmp), monitor: words(monitor), ..Options::default() };
-        monitors(&options, &[])
+        monitors(&options, &mut Chardevs::default(), [].iter())
     }
 
     #[test]
     fn addresses_are_read_as_qemu_reads_them() {
-        let unix = |path: &str| MonitorPlace::Socket(SocketAddress::Unix(path.into()));
-        let tcp = MonitorPlace::Socket(SocketAddress::Tcp { host: "127.0.0.1".into(), port: 9 });
-        for (value, place, wait) in [
-            ("unix:/tmp/q,server=on,wait=off", unix("/tmp/q"), false),
-            ("unix:/tmp/q,server,nowait", unix("/tmp/q"), false),
-            ("unix:q,server", unix("q"), true),
-            ("tcp::9,server=on,wait=on", tcp, true),
-            ("stdio", MonitorPlace::Stdio, false),
+        let socket =
+            |address, wait| CharBackend::Socket(CharSocket { address, server: true, wait });
+        let unix = |path: &str, wait| socket(SocketAddress::Unix(path.into()), wait);
+        let tcp = socket(SocketAddress::Tcp { host: "127.0.0.1".into(), port: 9 }, true);
+        for (value, backend) in [
+            ("unix:/tmp/q,server=on,wait=off", unix("/tmp/q", false)),
+            ("unix:/tmp/q,server,nowait", unix("/tmp/q", false)),
+            ("unix:q,server", unix("q", true)),
+            ("tcp::9,server=on,wait=on", tcp),
+            ("stdio", CharBackend::Stdio),
         ] {
-            let expected = MonitorConfig { language: MonitorLanguage::Qmp, place, wait };
+            let expected =
+                MonitorConfig { language: MonitorLanguage::Qmp, chardev: backend.into() };
             assert_eq!(
                 parse(&[value], &[]).as_deref(),
                 Ok([expected.clone()].as_slice()),

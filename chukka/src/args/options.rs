@@ -83,6 +83,8 @@ pub struct Options {
     pub qmp: Vec<OsString>,
     /// `-monitor`.
     pub monitor: Vec<OsString>,
+    /// `-mon`.
+    pub mon: Vec<OsString>,
     /// `-pidfile`.
     pub pid_file: Option<OsString>,
     /// `-daemonize`.

@@ -72,7 +72,7 @@ static WITH_HINT: [(&[&str], &str); 15] = [
         ],
         DEVICES,
     ),
-    (&["mon", "qmp-pretty", "echr"], MONITOR),
+    (&["qmp-pretty", "echr"], MONITOR),
     (
         &["D", "singlestep", "one-insn-per-tb", "dfilter", "plugin", "icount", "tb-size", "seed"],
         TCG,

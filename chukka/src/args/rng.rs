@@ -39,7 +39,7 @@ pub(super) fn rng(
         let pairs = raw_pairs(given, "driver");
         let name = driver(&pairs).and_then(|name| std::str::from_utf8(name).ok());
         let Some(name) = name.filter(|name| DEVICES.contains(name)) else { continue };
-        check_machine(name, machine)?;
+        check_machine(name, [ON_MICROVM, ON_PC], "virtio-rng", machine)?;
         if found.replace(device(name, &pairs, &mut objects)?).is_some() {
             let why = "chukka has one source of random numbers";
             return Err(ArgsError::unsupported(
@@ -114,14 +114,19 @@ fn device(
     Ok(source)
 }
 
-/// Refuses the name that belongs to the other machine.
-fn check_machine(name: &str, machine: MachineKind) -> Result<(), ArgsError> {
+/// Refuses the name that belongs to the other machine: `own` is right on both.
+pub(super) fn check_machine(
+    name: &str,
+    [on_microvm, on_pc]: [&str; 2],
+    own: &str,
+    machine: MachineKind,
+) -> Result<(), ArgsError> {
     let (other, why) = match machine {
-        MachineKind::Microvm => (ON_PC, "microvm has no PCI"),
-        MachineKind::Pc => (ON_MICROVM, "on pc, virtio devices are PCI devices"),
+        MachineKind::Microvm => (on_pc, "microvm has no PCI"),
+        MachineKind::Pc => (on_microvm, "on pc, virtio devices are PCI devices"),
     };
     if name == other {
-        let hint = "use virtio-rng, which is the machine's own";
+        let hint = format!("use {own}, which is the machine's own");
         return Err(ArgsError::unsupported(format!("-device {name}"), why, hint));
     }
     Ok(())

@@ -144,7 +144,7 @@ pub static COMMANDS: [(&str, &str); 11] = [
 
 /// Every option.
 #[rustfmt::skip]
-pub static OPTIONS: [Opt; 80] = [
+pub static OPTIONS: [Opt; 81] = [
     value("kernel", "FILE", |o, v| o.boot.kernel = Some(v), Group::Boot, &[
         "the kernel: a bzImage or a vmlinux; a path or a URL",
     ]),
@@ -303,15 +303,21 @@ pub static OPTIONS: [Opt; 80] = [
     ]),
     value("serial", "DEVICE", |o, v| o.serial.push(v), Group::Console, &[
         "COM1, then COM2, …: stdio (Ctrl-C ends chukka),",
-        "mon:stdio (Ctrl-C goes to the guest), file:PATH, null,",
-        "none (no such port); default mon:stdio",
+        "mon:stdio (Ctrl-C goes to the guest), file:PATH, pty,",
+        "unix:PATH,server=on,wait=off, tcp:HOST:PORT,…, null,",
+        "chardev:ID, none (no such port); default mon:stdio",
+    ]),
+    value("chardev", "BACKEND", |o, v| o.chardevs.push(v), Group::Console, &[
+        "stdio, file, socket, pty or null for a device, port or",
+        "monitor: file,id=ID,path=FILE; socket,id=ID,path=PATH,",
+        "server=on,wait=off; logfile=FILE; timestamp=on",
     ]),
     flag("nographic", |o| o.nographic = true, Group::Console, &["no window: always the case"]),
     flag("nodefaults", |o| o.no_defaults = true, Group::Console, &[
         "no serial port unless -serial adds one",
     ]),
     value("debugcon", "DEVICE", |o, v| o.debugcon.push(v), Group::Debugging, &[
-        "the firmware's log: stdio, file:PATH, null, none",
+        "the firmware's log: stdio, file:PATH, chardev:ID, …",
     ]),
     value("global", "PROPERTY", |o, v| o.global.push(v), Group::Debugging, &[
         "isa-debugcon.iobase=0x402, its port (SeaBIOS);",
@@ -322,10 +328,8 @@ pub static OPTIONS: [Opt; 80] = [
         "the guest's crash note; isa-debug-exit,iobase=PORT,",
         "iosize=PORTS,pass=VALUE, to end with a status;",
         "pvpanic, for panics without a console; virtio-rng,",
-        "for random numbers; pc-testdev",
-    ]),
-    value("chardev", "BACKEND", |o, v| o.chardevs.push(v), Group::Debugging, &[
-        "for isa-debugcon: file,id=ID,path=PATH or stdio,id=ID",
+        "for random numbers; virtio-serial with virtconsole or",
+        "virtserialport,chardev=ID,name=NAME; pc-testdev",
     ]),
     value("msg", "timestamp", |o, v| o.msg.push(v), Group::Debugging, &[
         "put the host's time before each line of that log",
@@ -351,6 +355,10 @@ pub static OPTIONS: [Opt; 80] = [
     ]),
     value("monitor", "ADDRESS", |o, v| o.monitor.push(v), Group::Debugging, &[
         "likewise by command lines; none: no monitor",
+    ]),
+    value("mon", "chardev=ID", |o, v| o.mon.push(v), Group::Debugging, &[
+        "the same at a -chardev; mode=control for QMP, or",
+        "readline (default)",
     ]),
     flag("no-reboot", |o| o.no_reboot = true, Group::Ending, &[
         "end when the guest resets, instead of rebooting it",

@@ -30,8 +30,8 @@ use guest_memory::hint::Hint;
 use crate::request::{BootFiles, BootSource, Confinement};
 use vmm::config::cpu_model::CpuModel;
 use vmm::config::{
-    InterruptKey, KernelProblems, Limits, LostTicks, MapInitrd, OnPanic, OnReset, RtcBase,
-    SerialBackend, SmbiosOptions, Terminal, Trace,
+    CharBackend, CharFile, Chardev, InterruptKey, KernelProblems, Limits, LostTicks, MapInitrd,
+    OnPanic, OnReset, RtcBase, SmbiosOptions, Terminal, Trace,
 };
 
 fn parse_words(words: &[&str]) -> Result<Invocation, ArgsError> {
@@ -111,8 +111,8 @@ fn message(words: &[&str]) -> (String, String) {
     (error.to_string(), error.hint().expect("a hint").into_owned())
 }
 
-fn stdio_only() -> [SerialBackend; 4] {
-    [SerialBackend::Stdio, SerialBackend::None, SerialBackend::None, SerialBackend::None]
+fn stdio_only() -> [Option<Chardev>; 4] {
+    [Some(CharBackend::Stdio.into()), None, None, None]
 }
 
 #[test]
@@ -134,6 +134,7 @@ fn a_kernel_alone_gets_the_defaults() {
             pid_file: None,
             daemonize: false,
             core_file: None,
+            installs_in: None,
             timeline: None,
             warnings: Vec::new(),
             vm: VmConfig {
@@ -161,13 +162,13 @@ fn a_kernel_alone_gets_the_defaults() {
                 cpus: 1,
                 cpu: CpuModel::default(),
                 serial: stdio_only(),
-                serial_log: None,
                 terminal: Terminal { interrupt: InterruptKey::GoesToGuest },
                 on_reset: OnReset::Reboot,
                 on_panic: OnPanic::End,
                 limits: Limits::default(),
                 gdb: None,
                 rng: None,
+                virtio_serial: Vec::new(),
                 monitors: Vec::new(),
                 starts_paused: false,
                 fail_on: KernelProblems::default(),
@@ -303,7 +304,8 @@ fn paths_and_the_command_line_may_be_any_bytes() {
     assert_eq!(files(&request).0.as_os_str(), raw);
     assert_eq!(boot(&request).cmdline, b"k\xff\xfe");
     let path = OsString::from_vec(b"log\xff".to_vec());
-    assert_eq!(request.vm.serial[0], SerialBackend::File(path.into()));
+    let file = CharBackend::File(CharFile { path: path.into(), append: false });
+    assert_eq!(request.vm.serial[0], Some(file.into()));
     let error = parse(["-kernel".into(), "k".into(), "-m".into(), raw.clone()]).unwrap_err();
     assert_eq!(error.to_string(), "-m \"k\u{fffd}\u{fffd}\": expected text in UTF-8");
     let error = parse([raw]).unwrap_err();

@@ -212,7 +212,7 @@ impl Console {
             _ => {
                 let number = if queue < 2 { 0 } else { u32::from(queue / 2) - 1 };
                 let port = self.port(number);
-                if queue % 2 == 0 { Role::Receive(port) } else { Role::Transmit(port) }
+                if queue.is_multiple_of(2) { Role::Receive(port) } else { Role::Transmit(port) }
             }
         }
     }

@@ -182,6 +182,13 @@ impl Chukka {
         self.stdout.as_ref().map_or(0, |out| out.bytes().len())
     }
 
+    /// What it has printed on standard error so far.
+    #[must_use]
+    pub fn error_text(&self) -> String {
+        let bytes = self.stderr.as_ref().map(|err| err.bytes()).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
     /// Whether it has a file mapped.
     #[must_use]
     pub fn maps(&self, path: &Path) -> bool {

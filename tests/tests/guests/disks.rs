@@ -15,6 +15,7 @@ fn initrd(kernel: &assets::Kernel, first: bool) -> Initrd {
     let initrd = Initrd::new().expect("busybox is there");
     let mut modules = vec!["virtio_pci", "virtio_blk", "virtio-rng", "crc32c_generic", "ext4"];
     let known = Modules::find(&kernel.modules).expect("Debian has some");
+    modules.extend(["virtio_console"].iter().filter(|name| known.closure(&[**name]).is_ok()));
     // The cloud kernel has no drivers for SATA.
     let sata = ["ahci", "sd_mod", "sr_mod"];
     modules.extend(sata.iter().filter(|_| known.closure(&sata).is_ok()));
@@ -72,6 +73,15 @@ while [ ! -b /dev/vdc ]; do sleep 0.1; done
 mkdir -p /mnt
 echo "ro=$(cat /sys/block/vdb/ro) serial=$(cat /sys/block/vdb/serial) sectors=$(cat /sys/block/vdb/size)"
 echo "random numbers: $(head -c 64 /dev/hwrng | wc -c)"
+for port in /sys/class/virtio-ports/*; do
+	case $(cat $port/name 2>/dev/null) in
+	org.example.a) a=/dev/${port##*/} ;;
+	org.example.b) b=/dev/${port##*/} ;;
+	esac
+done
+echo 'from one port to the other' >$a &
+echo '<0>heard on every console' >/dev/kmsg
+echo "virtserialport: $(head -n 1 <$b)"
 echo "cache=$(cat /sys/block/vda/queue/write_cache)"
 echo "first=$(head -c 512 /dev/vdb | sha256sum | cut -c 1-8)"
 if grep -q sata /proc/cmdline; then
@@ -121,7 +131,7 @@ fn boots(kernel: Option<assets::Kernel>, args: &[impl AsRef<str>], words: &str, 
     let guest = Guest::new().reboots().initrd(&initrd).timeout_secs(900);
     let guest = guest
         .kernel(&kernel.vmlinuz)
-        .append(words)
+        .append(&format!("console=hvc0 console=ttyS0 {words}"))
         .memory("512")
         .args(["-smp", "2"])
         .args(args.iter().map(AsRef::as_ref))
@@ -140,6 +150,21 @@ fn boots(kernel: Option<assets::Kernel>, args: &[impl AsRef<str>], words: &str, 
             "rng-random,id=rng0,filename=/dev/urandom",
             "-device",
             "virtio-rng,rng=rng0",
+            "-device",
+            "virtio-serial",
+            "-chardev",
+            "file,id=hvc,path=/tmp/chukka-hvc.log",
+            "-device",
+            "virtconsole,chardev=hvc",
+            // One port is connected to the other.
+            "-chardev",
+            "socket,id=a,path=/tmp/chukka-port,server=on,wait=off",
+            "-device",
+            "virtserialport,chardev=a,name=org.example.a",
+            "-chardev",
+            "socket,id=b,path=/tmp/chukka-port",
+            "-device",
+            "virtserialport,chardev=b,name=org.example.b",
         ]);
     let mut job = guest.job().expect("set-up is done");
     let (chukka, e2fsck, qemu_img) = (
@@ -155,6 +180,8 @@ fn boots(kernel: Option<assets::Kernel>, args: &[impl AsRef<str>], words: &str, 
     run.assert_stdout("ro=1 serial=chukka-ro sectors=2");
     run.assert_stdout("cache=write back");
     run.assert_stdout("random numbers: 64");
+    run.assert_stdout("virtserialport: from one port to the other");
+    run.assert_stdout("the virtual console is one of the kernel's");
     // 512 bytes of "x".
     run.assert_stdout("first=64164443");
     for disk in ["vda", "vdc"] {
@@ -185,11 +212,12 @@ fn boots(kernel: Option<assets::Kernel>, args: &[impl AsRef<str>], words: &str, 
 const ON_THE_HOST: &str = r#"
 chukka=$1 e2fsck=$2 qemu_img=$3 raw=/tmp/chukka-disk.raw qcow2=/tmp/chukka-disk.qcow2 sata=/tmp/chukka-sata.raw
 shift 3
-rm -f $raw $qcow2 $sata
+rm -f $raw $qcow2 $sata /tmp/chukka-port
 truncate -s 96M $raw $sata
 head -c 1000 /dev/zero | tr '\0' 'x' >/tmp/chukka-ro.raw
 "$@"
 status=$?
+grep -q 'heard on every console' /tmp/chukka-hvc.log && echo "the virtual console is one of the kernel's"
 "$e2fsck" -fn "$raw?offset=1048576"; echo "e2fsck of raw ended with $?"
 "$e2fsck" -fn "$sata?offset=1048576"; echo "e2fsck of SATA ended with $?"
 "$chukka" disk check $qcow2; echo "chukka disk check ended with $?"

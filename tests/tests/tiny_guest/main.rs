@@ -4,6 +4,7 @@
 
 mod bios_calls;
 mod bisect;
+mod chardevs;
 #[expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 mod console;
 mod core;

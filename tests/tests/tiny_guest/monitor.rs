@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 /// A client of QMP that has negotiated.
 struct Client(BufReader<UnixStream>);
 
-fn connect(path: &Path) -> UnixStream {
+pub(crate) fn connect(path: &Path) -> UnixStream {
     let until = Instant::now() + LIMIT;
     loop {
         match UnixStream::connect(path) {

@@ -8,7 +8,7 @@ const QEMU: &str = "qemu-system-x86_64";
 
 /// Command lines that run a guest as they are. `vmlinuz`, `initrd.gz`, `root.img` and `DIR` stand
 /// for files.
-const RUN: [(&str, &str); 14] = [
+const RUN: [(&str, &str); 16] = [
     (
         "kunit.py 6.1",
         "-nodefaults -m 1024 -kernel vmlinuz -append 'kunit.enable=1 console=ttyS0 kunit_shutdown=reboot' \
@@ -78,6 +78,23 @@ const RUN: [(&str, &str); 14] = [
         "-m 2048 -smp 2 -display none -serial stdio -no-reboot -enable-kvm -cpu host,migratable=off \
          -device virtio-net,netdev=net0 -netdev user,id=net0,host=10.0.2.10,hostfwd=tcp:127.0.0.1:0-:22 \
          -hda root.img -snapshot -kernel vmlinuz -append 'root=/dev/vda console=ttyS0'",
+    ),
+    (
+        "libvirt's consoles",
+        "-machine pc,accel=kvm -nodefaults -no-user-config -display none -m 512 \
+         -chardev socket,id=charmonitor,path=DIR/mon,server=on,wait=off \
+         -mon chardev=charmonitor,id=monitor,mode=control \
+         -chardev stdio,id=charserial0,logfile=DIR/serial.log,logappend=on \
+         -device isa-serial,chardev=charserial0,id=serial0,index=0 \
+         -device virtio-serial-pci,id=virtio-serial0,max_ports=16 \
+         -chardev socket,id=charchannel0,path=DIR/agent,server=on,wait=off \
+         -device virtserialport,bus=virtio-serial0.0,nr=1,chardev=charchannel0,id=channel0,name=org.qemu.guest_agent.0 \
+         -kernel vmlinuz -initrd initrd.gz -append console=ttyS0",
+    ),
+    (
+        "a terminal shared with the monitor",
+        "-nographic -chardev stdio,id=char0,mux=on,signal=off -mon chardev=char0,mode=readline -serial chardev:char0 \
+         -kernel vmlinuz -append console=ttyS0",
     ),
     (
         "kvm-unit-tests without pci-testdev",

@@ -1,9 +1,9 @@
-//! Sockets that local tools connect to: gdb, and clients of the monitor.
+//! Sockets that local tools connect to: gdb, clients of the monitor, and users of consoles.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -77,6 +77,15 @@ fn prepare_tcp(stream: &TcpStream) -> io::Result<()> {
     stream.set_write_timeout(Some(PATIENCE))?;
     // Messages are small, and each waits for its answer.
     stream.set_nodelay(true)
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(listener) => listener.as_fd(),
+            Self::Unix(listener, _) => listener.as_fd(),
+        }
+    }
 }
 
 impl AsRawFd for Listener {

@@ -36,7 +36,7 @@ impl Signals {
     pub fn listen() -> io::Result<Self> {
         let heard: Vec<i32> = ENDING
             .into_iter()
-            .chain([libc::SIGTSTP, libc::SIGCONT])
+            .chain([libc::SIGTSTP, libc::SIGCONT, libc::SIGWINCH])
             .filter(|signal| !is_ignored(*signal))
             .collect();
         let all: Vec<i32> = heard.iter().copied().chain([LEASE]).collect();

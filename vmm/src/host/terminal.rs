@@ -88,6 +88,13 @@ pub fn restore() {
     }
 }
 
+/// The size of the terminal on standard input, in columns and rows; `None` if it is not one, or
+/// does not know.
+pub fn size() -> Option<[u16; 2]> {
+    let size = rustix::termios::tcgetwinsize(io::stdin()).ok()?;
+    (size.ws_col > 0 && size.ws_row > 0).then_some([size.ws_col, size.ws_row])
+}
+
 /// Changes the terminal, unless this process is in the background (`bg`): then the shell owns the
 /// terminal and has already restored its settings.
 fn set(settings: &libc::termios) -> bool {

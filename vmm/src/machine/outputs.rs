@@ -1,9 +1,9 @@
 //! Devices with host outputs: the serial ports, the debug console and the trace.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -13,62 +13,133 @@ use devices::debugcon::Debugcon;
 use devices::panic_watch::PanicWatch;
 use devices::serial::{self, ComPort, Serial};
 
+use super::input_port::{InputPort, OutputOnly};
 use super::irq::IrqChip;
 use super::list::{Attached, DeviceList};
 use super::parts::Parts;
 use super::trace::FwCfgTrace;
-use crate::config::SerialBackend;
-use crate::error::{DeviceError, HostError, StartError};
+use crate::config::{Chardev, SERIAL_PORTS, VirtioPort, VmConfig};
+use crate::error::{HostError, StartError};
+use crate::host::chardev::{self, Line, Opened};
 use crate::host::notices::Notifier;
-use crate::host::screen::GuestOutput;
+use crate::run::lines::Connected;
+use crate::run::message::Message;
 
-/// Attaches the configured serial ports, COM1 to COM4. Returns the one on standard input and
-/// output.
+/// The open character devices of a machine. They are opened first, as that may wait for a client.
+#[derive(Debug)]
+pub struct Consoles {
+    /// Those of COM1 to COM4.
+    pub serial: [Option<Opened>; SERIAL_PORTS],
+    /// That of the debug console.
+    pub debugcon: Option<Opened>,
+    /// Those of the ports of each virtio-serial device.
+    pub ports: Vec<Vec<Opened>>,
+}
+
+impl Consoles {
+    /// Opens them all. Calls `tell` with what the user has to know for that.
+    ///
+    /// # Errors
+    /// A file, a socket or a pseudo-terminal cannot be opened.
+    pub fn open(config: &VmConfig, tell: &mut dyn FnMut(&Message)) -> Result<Self, StartError> {
+        let mut serial = [const { None }; SERIAL_PORTS];
+        for (index, (opened, wanted)) in serial.iter_mut().zip(&config.serial).enumerate() {
+            if let Some(wanted) = wanted {
+                let label = format!("serial{index}");
+                *opened = Some(chardev::open(wanted, "-serial", &label, tell)?);
+            }
+        }
+        let debugcon = config.debugcon.as_ref().map(|debugcon| {
+            // The device itself writes the times.
+            let wanted = Chardev { timestamps: false, ..debugcon.out.clone() };
+            chardev::open(&wanted, "the debug console", "debugcon", tell)
+        });
+        let debugcon = debugcon.transpose()?;
+        let mut ports = Vec::new();
+        for device in &config.virtio_serial {
+            let open = |port: &VirtioPort| {
+                let label = if port.name.is_empty() { "virtio port" } else { &port.name };
+                chardev::open(&port.chardev, "a virtio port", label, tell)
+            };
+            ports.push(device.ports.iter().map(open).collect::<Result<_, _>>()?);
+        }
+        Ok(Self { serial, debugcon, ports })
+    }
+}
+
+/// The devices that get input from the host.
+#[derive(Default)]
+pub struct Inputs {
+    /// The one on standard input.
+    pub terminal: Option<Arc<dyn InputPort>>,
+    /// Those on sockets and pseudo-terminals.
+    pub lines: Vec<Connected>,
+}
+
+impl fmt::Debug for Inputs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inputs").field("lines", &self.lines).finish_non_exhaustive()
+    }
+}
+
+impl Inputs {
+    /// Adds a device.
+    pub fn add(&mut self, port: Arc<dyn InputPort>, is_stdio: bool, line: Option<Arc<Line>>) {
+        if is_stdio {
+            self.terminal = Some(Arc::clone(&port));
+        }
+        self.lines.extend(line.map(|line| Connected { line, port }));
+    }
+}
+
+/// Attaches the configured serial ports, COM1 to COM4. Returns those that get input.
 pub(super) fn attach_serial_ports(
     list: &mut DeviceList,
     parts: &Parts<'_>,
     irq_chip: &IrqChip,
-) -> Result<Option<Arc<Mutex<Serial>>>, StartError> {
-    let mut terminal = None;
-    for (com, backend) in ComPort::ALL.into_iter().zip(&parts.config.serial) {
-        let Some(mut out) = output(backend, "-serial")? else { continue };
-        if let (ComPort::Com1, Some(path)) = (com, &parts.config.serial_log) {
-            out = Box::new(Logged { out, log: log_file(path)? });
-        }
-        let out = heard(parts, out);
+    opened: [Option<Opened>; SERIAL_PORTS],
+) -> Result<Inputs, StartError> {
+    let mut inputs = Inputs::default();
+    let wanted = ComPort::ALL.into_iter().zip(&parts.config.serial).zip(opened);
+    for ((com, config), opened) in wanted {
+        let (Some(config), Some(Opened { out, line, is_stdio })) = (config, opened) else {
+            continue;
+        };
         let watch = PanicWatch::new().with_problems(parts.config.fail_on);
-        let sink = sink(parts, out).with_watch(watch);
+        let sink = sink(parts, heard(parts, out)).with_watch(watch);
         let notifier = parts.notifier.clone();
         let on_room = move || notifier.note(|n| n.input_wanted = true);
         let chip = Arc::new(Mutex::new(Serial::new(irq_chip.line(com.irq()), sink, on_room)));
-        if *backend == SerialBackend::Stdio {
-            terminal = Some(Arc::clone(&chip));
-        }
-        list.attach(
-            Attached::shared("serial port", chip)
-                .ports(com.base_port(), serial::PORT_COUNT)
-                .described(com)
-                .buffers_output()
-                .coalesced(),
-        )?;
+        inputs.add(Arc::<Mutex<Serial>>::clone(&chip), is_stdio, line);
+        let device = Attached::shared("serial port", chip)
+            .ports(com.base_port(), serial::PORT_COUNT)
+            .described(com)
+            .buffers_output();
+        // A coalesced line would have the time at which it was read from the ring.
+        list.attach(if config.timestamps { device } else { device.coalesced() })?;
     }
-    Ok(terminal)
+    Ok(inputs)
 }
 
 /// Attaches the debug console, to which firmware writes its log, if configured.
-pub(super) fn attach_debugcon(list: &mut DeviceList, parts: &Parts<'_>) -> Result<(), StartError> {
-    let Some(wanted) = &parts.config.debugcon else { return Ok(()) };
-    let Some(out) = output(&wanted.out, "the debug console")? else { return Ok(()) };
-    let mut device = Debugcon::new(sink(parts, heard(parts, out)));
-    if parts.config.timestamps {
+pub(super) fn attach_debugcon(
+    list: &mut DeviceList,
+    parts: &Parts<'_>,
+    opened: Option<Opened>,
+    inputs: &mut Inputs,
+) -> Result<(), StartError> {
+    let (Some(wanted), Some(opened)) = (&parts.config.debugcon, opened) else { return Ok(()) };
+    inputs.add(Arc::new(OutputOnly), false, opened.line);
+    let mut device = Debugcon::new(sink(parts, heard(parts, opened.out)));
+    let timestamps = parts.config.timestamps || wanted.out.timestamps;
+    if timestamps {
         device = device.with_stamps(Box::new(HostStopwatch::start()));
     }
     let device = Attached::new("The debug console", device)
         .ports(wanted.port, 1)
         .port_hint("SeaBIOS writes its log to port 0x402: iobase=0x402")
         .buffers_output();
-    // A coalesced line would have the time at which it was read from the ring.
-    list.attach(if parts.config.timestamps { device } else { device.coalesced() })?;
+    list.attach(if timestamps { device } else { device.coalesced() })?;
     Ok(())
 }
 
@@ -87,7 +158,7 @@ pub(super) fn trace(parts: &Parts<'_>) -> Result<Option<FwCfgTrace>, StartError>
 
 /// Has the notifier hear of each write: a guest that never prints anything ends with a status of
 /// its own.
-fn heard(parts: &Parts<'_>, out: Box<dyn Write + Send>) -> Box<dyn Write + Send> {
+pub(super) fn heard(parts: &Parts<'_>, out: Box<dyn Write + Send>) -> Box<dyn Write + Send> {
     Box::new(Heard { out, notifier: parts.notifier.clone() })
 }
 
@@ -108,48 +179,7 @@ impl Write for Heard {
     }
 }
 
-/// An output with a copy in a file.
-struct Logged {
-    out: Box<dyn Write + Send>,
-    log: File,
-}
-
-impl Write for Logged {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.out.write(bytes)?;
-        self.log.write_all(bytes.get(..written).unwrap_or_default())?;
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
-    }
-}
-
-fn log_file(path: &Path) -> Result<File, StartError> {
-    let log = File::options().append(true).create(true).open(path);
-    let of = "the log of the console";
-    Ok(log.map_err(|source| DeviceError::Output { of, path: path.to_owned(), source })?)
-}
-
-fn sink(parts: &Parts<'_>, out: Box<dyn Write + Send>) -> ConsoleSink {
+/// Buffers an output.
+pub(super) fn sink(parts: &Parts<'_>, out: Box<dyn Write + Send>) -> ConsoleSink {
     ConsoleSink::new(out, Box::new(parts.notifier.clone()), Arc::clone(parts.stopping))
-}
-
-/// Opens the output of `of`. Returns `None` if the port does not exist.
-fn output(
-    backend: &SerialBackend,
-    of: &'static str,
-) -> Result<Option<Box<dyn Write + Send>>, StartError> {
-    Ok(match backend {
-        SerialBackend::None => None,
-        SerialBackend::Null => Some(Box::new(io::sink())),
-        SerialBackend::Stdio => {
-            Some(Box::new(GuestOutput::open().map_err(HostError::descriptors)?))
-        }
-        SerialBackend::File(path) => {
-            let create_error = |source| DeviceError::Output { of, path: path.clone(), source };
-            Some(Box::new(File::create(path).map_err(create_error)?))
-        }
-    })
 }

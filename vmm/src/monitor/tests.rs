@@ -3,7 +3,7 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
 use super::*;
-use crate::config::SocketAddress;
+use crate::config::{CharSocket, SocketAddress};
 
 struct Scratch(PathBuf);
 
@@ -22,8 +22,12 @@ impl Drop for Scratch {
 fn monitors(at: &Scratch, wait: bool, starts_paused: bool) -> Monitors {
     let config = MonitorConfig {
         language: MonitorLanguage::Qmp,
-        place: MonitorPlace::Socket(SocketAddress::Unix(at.0.clone())),
-        wait,
+        chardev: CharBackend::Socket(CharSocket {
+            address: SocketAddress::Unix(at.0.clone()),
+            server: true,
+            wait,
+        })
+        .into(),
     };
     Monitors::open(&[config], Some("web"), starts_paused).expect("a socket").expect("a monitor")
 }

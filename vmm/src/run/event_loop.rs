@@ -12,6 +12,7 @@ use vmm_sys_util::timerfd::TimerFd;
 use super::course::{Course, Next};
 use super::deadlines::{Deadlines, Due};
 use super::flusher::Flusher;
+use super::lines::Lines;
 use super::message::Message;
 use super::typing::Typing;
 use crate::config::{Limits, OnPanic, OnReset};
@@ -50,6 +51,8 @@ pub struct Sources {
     pub debugger: Option<RawFd>,
     /// The monitors.
     pub monitors: Option<Monitors>,
+    /// Sockets and pseudo-terminals of devices.
+    pub lines: Option<Lines>,
 }
 
 /// What ends the run.
@@ -83,6 +86,7 @@ pub struct EventLoop {
     in_background: bool,
     debugger: Option<RawFd>,
     monitors: Option<Monitors>,
+    lines: Option<Lines>,
     /// The reset of the machine that comes next was asked for by a client of a monitor.
     reset_by_client: bool,
     flush_timer: TimerFd,
@@ -109,8 +113,17 @@ impl EventLoop {
     /// The host is out of descriptors.
     pub fn new(sources: Sources, policy: Policy) -> Result<Self, HostError> {
         let timer = || TimerFd::new().map_err(|e| HostError { what: "a timer", source: e.into() });
-        let Sources { notifier, signals, input, terminal, devices, flusher, debugger, monitors } =
-            sources;
+        let Sources {
+            notifier,
+            signals,
+            input,
+            terminal,
+            devices,
+            flusher,
+            debugger,
+            monitors,
+            lines,
+        } = sources;
         let mut this = Self {
             notifier,
             signals,
@@ -122,6 +135,7 @@ impl EventLoop {
             in_background: false,
             debugger,
             monitors,
+            lines,
             reset_by_client: false,
             flush_timer: timer()?,
             coalesced_timer: timer()?,
@@ -266,6 +280,7 @@ impl EventLoop {
         }
         if input_wanted {
             self.pass_on_typed();
+            self.pass_on_lines();
         }
         if power_button {
             self.devices.press_power_button();
@@ -304,6 +319,7 @@ impl EventLoop {
                         self.in_background = !terminal.make_raw();
                     }
                 }
+                libc::SIGWINCH => self.devices.virtio_serials.resize(),
                 libc::SIGQUIT => self.course.report(Some(Outcome::Signal(signal))),
                 signal => return self.course.end(Outcome::Signal(signal)),
             }
@@ -322,6 +338,18 @@ impl EventLoop {
         self.pass_on_typed();
     }
 
+    fn on_lines(&mut self) {
+        if self.lines.as_mut().is_some_and(|lines| !lines.attend()) {
+            let _ = self.flush_timer.reset(FLUSH_AFTER, None);
+        }
+    }
+
+    fn pass_on_lines(&mut self) {
+        if self.lines.as_mut().is_some_and(|lines| !lines.pass_on()) {
+            let _ = self.flush_timer.reset(FLUSH_AFTER, None);
+        }
+    }
+
     fn pass_on_typed(&mut self) {
         if !self.typing.pass_on() {
             let _ = self.flush_timer.reset(FLUSH_AFTER, None);
@@ -334,6 +362,7 @@ impl EventLoop {
         if self.typing.is_pending() {
             self.pass_on_typed();
         }
+        self.pass_on_lines();
     }
 
     fn on_panic_timer(&mut self) {
@@ -378,7 +407,9 @@ impl EventLoop {
             (self.panic_timer.as_raw_fd(), Self::on_panic_timer),
             (self.limit_timer.as_raw_fd(), Self::on_limit_timer),
         ];
-        always.into_iter().chain(debugger).chain(monitors)
+        let lines = self.lines.as_ref().map(AsRawFd::as_raw_fd);
+        let lines = lines.map(|fd| (fd, Self::on_lines as Handler));
+        always.into_iter().chain(debugger).chain(monitors).chain(lines)
     }
 }
 

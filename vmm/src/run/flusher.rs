@@ -20,6 +20,7 @@ use crate::machine::Devices;
 pub struct Flusher {
     asked: SyncSender<()>,
     thread: JoinHandle<()>,
+    devices: Arc<Devices>,
 }
 
 impl Flusher {
@@ -29,12 +30,13 @@ impl Flusher {
     /// The host cannot create a thread.
     pub fn start(devices: Arc<Devices>) -> io::Result<Self> {
         let (asked, requests) = sync_channel(1);
+        let writing = Arc::clone(&devices);
         let thread = Builder::new().name("flush".into()).spawn(move || {
             while requests.recv().is_ok() {
-                devices.flush();
+                writing.flush();
             }
         })?;
-        Ok(Self { asked, thread })
+        Ok(Self { asked, thread, devices })
     }
 
     /// Asks the thread to write out all buffered output. Returns at once.
@@ -45,7 +47,7 @@ impl Flusher {
 
     /// Ends the thread, once the guest has been told to stop: a write that blocks is given up.
     pub fn finish(self) {
-        let Self { asked, thread } = self;
+        let Self { asked, thread, .. } = self;
         drop(asked);
         while !thread.is_finished() {
             // Fails if the thread has just ended.
@@ -55,8 +57,9 @@ impl Flusher {
         let _ = thread.join();
     }
 
-    /// Interrupts a write that may be blocking the thread.
+    /// Interrupts a write that may be blocking the thread, or that of a virtio port.
     pub fn kick(&self) {
+        self.devices.virtio_serials.kick();
         // A thread that has panicked is gone; its message has been printed.
         let _ = self.thread.kill(signals::kick_number());
     }

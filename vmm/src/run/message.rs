@@ -1,6 +1,7 @@
 //! Messages to the user while the guest runs.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use fw_cfg::x86::VmCoreInfo;
 
@@ -17,6 +18,15 @@ pub enum Message {
     NoLandlock,
     /// The guest published its vmcoreinfo note.
     VmCoreInfo(VmCoreInfo),
+    /// The guest does not start before a client has connected to this address.
+    WaitsForClient(SocketAddress),
+    /// A device of the guest has a new pseudo-terminal.
+    Pty {
+        /// Its path.
+        path: PathBuf,
+        /// The device's name.
+        label: String,
+    },
     /// The guest waits for gdb at this address.
     WaitsForGdb(SocketAddress),
     /// What is probably a mistake, although the guest starts.
@@ -51,6 +61,11 @@ impl fmt::Display for Message {
             Self::ItemLost(lost) => write!(f, "warning: {lost}"),
             Self::WaitsForGdb(address) => {
                 write!(f, "the guest is stopped; in gdb: target remote {address}")
+            }
+            Self::WaitsForClient(address) => write!(f, "waiting for a client at {address}"),
+            // QEMU's words, which scripts look for (`char_pty_open`, chardev/char-pty.c).
+            Self::Pty { path, label } => {
+                write!(f, "char device redirected to {} (label {label})", path.display())
             }
             Self::Warning(text) => write!(f, "warning: {text}"),
             Self::NothingYet(advice) => {

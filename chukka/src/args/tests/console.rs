@@ -1,12 +1,14 @@
 use super::{config, refusal, stdio_only};
-use vmm::config::{InterruptKey, SerialBackend};
+use vmm::config::{CharBackend, CharFile, Chardev, InterruptKey, MonitorLanguage};
 
 #[test]
 fn serial_ports_come_in_turn() {
-    use SerialBackend::{File, None, Null, Stdio};
+    use CharBackend::{File, Null, Stdio};
+    let some = |backend: CharBackend| Some(Chardev::from(backend));
+    let file = |path: &str| some(File(CharFile { path: path.into(), append: false }));
     let ports = |words: &[&str]| config(words).serial;
-    assert_eq!(ports(&["-serial", "null"]), [Null, None, None, None]);
-    assert_eq!(ports(&["-serial", "none", "-serial", "stdio"]), [None, Stdio, None, None]);
+    assert_eq!(ports(&["-serial", "null"]), [some(Null), None, None, None]);
+    assert_eq!(ports(&["-serial", "none", "-serial", "stdio"]), [None, some(Stdio), None, None]);
     assert_eq!(
         ports(&[
             "-serial",
@@ -18,7 +20,7 @@ fn serial_ports_come_in_turn() {
             "-serial",
             "file:x"
         ]),
-        [Stdio, File("/tmp/a,b".into()), Null, File("x".into())]
+        [some(Stdio), file("/tmp/a,b"), some(Null), file("x")]
     );
     assert_eq!(ports(&["-nographic"]), stdio_only());
     assert_eq!(ports(&["-display", "none"]), stdio_only());
@@ -39,6 +41,9 @@ fn ctrl_c_goes_where_qemu_sends_it() {
         (&["-nographic", "-monitor", "none"], EndsChukka),
         (&["-nodefaults"], EndsChukka),
         (&["-serial", "file:x"], EndsChukka),
+        (&["-serial", "mon:stdio", "-debugcon", "stdio"], GoesToGuest),
+        (&["-chardev", "stdio,id=c", "-serial", "chardev:c"], EndsChukka),
+        (&["-chardev", "stdio,id=c,signal=off", "-serial", "chardev:c"], GoesToGuest),
     ] {
         assert_eq!(config(words).terminal.interrupt, expected, "{words:?}");
     }
@@ -46,14 +51,17 @@ fn ctrl_c_goes_where_qemu_sends_it() {
 
 #[test]
 fn serial_ports_that_cannot_be_are_refused() {
-    for value in ["", "foo", "file:", "vc", "pty", "chardev:c", "tcp::4444", "mon:null"] {
+    for value in ["", "foo", "file:", "vc", "udp::9", "tcp:4444", "mon:null", "unix:"] {
         let (text, _) = refusal(&["-serial", value]);
-        assert_eq!(
-            text,
-            format!("-serial {value}: expected stdio, mon:stdio, file:PATH, null or none")
-        );
+        let expected =
+            "stdio, mon:stdio, file:PATH, pty, unix:PATH, tcp:HOST:PORT, chardev:ID, null or none";
+        assert_eq!(text, format!("-serial {value}: expected {expected}"));
     }
-    assert_eq!(refusal(&["-serial", "pty"]).1, "QEMU has this backend, chukka does not");
+    assert_eq!(refusal(&["-serial", "vc"]).1, "QEMU has this backend, chukka does not");
+    assert_eq!(
+        refusal(&["-serial", "chardev:c"]).0,
+        "-serial chardev:c: expected the id of a -chardev that no other device has"
+    );
     assert_eq!(
         refusal(&["-serial", "stdio", "-serial", "mon:stdio"]).0,
         "-serial stdio, given more than once: expected at most one port on the terminal"
@@ -61,6 +69,37 @@ fn serial_ports_that_cannot_be_are_refused() {
     assert_eq!(
         refusal(&["-serial", "null"].repeat(5)).0,
         "-serial, given 5 times: expected at most 4 times, for COM1 to COM4"
+    );
+}
+
+/// libvirt's spelling, and the one of scripts that share the terminal with the monitor.
+#[test]
+fn monitors_and_ports_name_character_devices() {
+    let socket = "socket,id=charmonitor,path=/run/mon,server=on,wait=off";
+    let words = ["-chardev", socket, "-mon", "chardev=charmonitor,id=monitor,mode=control"];
+    let [monitor] = &config(&words).monitors[..] else { panic!() };
+    assert_eq!(monitor.language, MonitorLanguage::Qmp);
+    assert_eq!(monitor.chardev.socket_path(), Some("/run/mon".as_ref()));
+    let port = ["-chardev", "null,id=s", "-device", "isa-serial,chardev=s,id=serial0,index=1"];
+    let null = || Some(CharBackend::Null.into());
+    assert_eq!(config(&port).serial, [None, null(), None, None]);
+    let found = config(&[&port[..], &["-serial", "stdio", "-device", "isa-serial"]].concat());
+    let stdio = Some(CharBackend::Stdio.into());
+    assert_eq!(found.serial, [stdio, null(), null(), None]);
+    let both = [&port[..], &["-device", "isa-serial,index=1"]].concat();
+    let (text, _) = refusal(&both);
+    assert_eq!(text, "-device isa-serial: another device has that serial port");
+    let shared = ["-chardev", "stdio,id=c,mux=on,signal=off", "-mon", "chardev=c,mode=readline"];
+    let found = config(&[&shared[..], &["-serial", "chardev:c"]].concat());
+    assert_eq!((found.monitors, found.serial), (Vec::new(), stdio_only()));
+    assert_eq!(refusal(&["-mon", "mode=control"]).0, "-mon mode=control: expected chardev=ID");
+    assert_eq!(
+        refusal(&["-chardev", "pty,id=c", "-mon", "c"]).0,
+        "-mon c: expected unix:PATH, tcp:HOST:PORT, stdio, chardev:ID or none"
+    );
+    assert_eq!(
+        refusal(&["-chardev", "socket,id=c,path=p,server=on,logfile=l", "-monitor", "chardev:c"]).0,
+        "-monitor chardev:c: a monitor has no log"
     );
 }
 

@@ -1,6 +1,6 @@
 use super::{config, refusal, request, stdio_only};
 use crate::request::Request;
-use vmm::config::{Debugcon, SerialBackend};
+use vmm::config::{CharBackend, CharFile, Debugcon};
 
 /// The debug console that these words give, without a warning.
 #[track_caller]
@@ -12,11 +12,11 @@ fn debugcon(words: &[&str]) -> Option<Debugcon> {
 
 #[test]
 fn the_debug_console_has_three_spellings() {
-    let at = |port, out| Some(Debugcon { port, out });
-    let file = || SerialBackend::File("log".into());
-    assert_eq!(debugcon(&["-debugcon", "stdio"]), at(0xe9, SerialBackend::Stdio));
+    let at = |port, out: CharBackend| Some(Debugcon { port, out: out.into() });
+    let file = || CharBackend::File(CharFile { path: "log".into(), append: false });
+    assert_eq!(debugcon(&["-debugcon", "stdio"]), at(0xe9, CharBackend::Stdio));
     assert_eq!(debugcon(&["-debugcon", "file:log"]), at(0xe9, file()));
-    assert_eq!(debugcon(&["-debugcon", "null"]), at(0xe9, SerialBackend::Null));
+    assert_eq!(debugcon(&["-debugcon", "null"]), at(0xe9, CharBackend::Null));
     assert_eq!(debugcon(&["-debugcon", "none"]), None);
     for global in [
         "isa-debugcon.iobase=0x402",
@@ -45,13 +45,16 @@ fn the_debug_console_has_three_spellings() {
 #[test]
 fn character_devices_are_read() {
     for (chardev, out) in [
-        ("stdio,id=X", SerialBackend::Stdio),
-        ("stdio,id=X,mux=off,signal=off", SerialBackend::Stdio),
-        ("null,id=X", SerialBackend::Null),
-        ("backend=file,path=a,,b,id=X,append=off", SerialBackend::File("a,b".into())),
+        ("stdio,id=X", CharBackend::Stdio),
+        ("stdio,id=X,mux=off,signal=off", CharBackend::Stdio),
+        ("null,id=X", CharBackend::Null),
+        (
+            "backend=file,path=a,,b,id=X,append=off",
+            CharBackend::File(CharFile { path: "a,b".into(), append: false }),
+        ),
     ] {
         let words = ["-chardev", chardev, "-device", "isa-debugcon,chardev=X"];
-        assert_eq!(debugcon(&words), Some(Debugcon { port: 0xe9, out }), "{chardev}");
+        assert_eq!(debugcon(&words), Some(Debugcon { port: 0xe9, out: out.into() }), "{chardev}");
     }
 }
 
@@ -59,7 +62,7 @@ fn character_devices_are_read() {
 fn the_console_and_the_log_may_share_the_terminal() {
     let config = config(&["-debugcon", "stdio", "-serial", "stdio"]);
     assert_eq!(config.serial, stdio_only());
-    assert_eq!(config.debugcon.map(|debugcon| debugcon.out), Some(SerialBackend::Stdio));
+    assert_eq!(config.debugcon.map(|debugcon| debugcon.out), Some(CharBackend::Stdio.into()));
 }
 
 #[test]
@@ -74,8 +77,8 @@ fn what_nothing_uses_is_warned_of() {
 #[test]
 fn debug_consoles_that_cannot_be_are_refused() {
     assert_eq!(
-        refusal(&["-debugcon", "pty"]).0,
-        "-debugcon pty: expected stdio, file:PATH, null or none"
+        refusal(&["-debugcon", "mon:stdio"]).0,
+        "-debugcon mon:stdio: expected stdio, file:PATH, pty, unix:PATH, tcp:HOST:PORT, chardev:ID, null or none"
     );
     let second = "-debugcon or -device isa-debugcon, more than once: chukka has one debug console";
     assert_eq!(refusal(&["-debugcon", "null", "-debugcon", "stdio"]).0, second);
@@ -104,17 +107,16 @@ fn character_devices_that_cannot_be_are_refused() {
         of("file,id=X"),
         "-chardev file,id=X: expected the file's name: file,id=ID,path=PATH"
     );
-    assert_eq!(of("pty,id=X"), "-chardev pty,id=X: expected stdio, file or null");
+    assert_eq!(of("udp,id=X"), "-chardev udp,id=X: expected stdio, file, socket, pty or null");
     assert_eq!(
         of("null,id=1a"),
         "-chardev id=1a: expected a letter, and letters, digits, '-', '.' or '_' after it"
     );
     assert_eq!(
-        of("stdio,id=X,mux=on"),
-        "-chardev mux=on: chukka's monitors do not share the terminal"
+        of("pty,id=X,mux=on"),
+        "-chardev mux=on: only standard input is shared with a monitor"
     );
-    assert_eq!(of("file,id=X,append=on"), "-chardev append=on: chukka always truncates the file");
-    assert!(of("null,id=X,foo=1").starts_with("-chardev foo=1: expected stdio,id=ID, "));
+    assert!(of("null,id=X,foo=1").starts_with("-chardev foo=1: expected id=ID,logfile=PATH,"));
     assert_eq!(of("file,id=X,path="), "-chardev was given an empty path");
     assert_eq!(
         refusal(&["-chardev", "null,id=X", "-chardev", "stdio,id=X"]).0,
@@ -129,7 +131,7 @@ fn devices_that_are_not_there_are_refused_by_name() {
         refusal(&["-device", "virtio-balloon-pci,id=r"]),
         (
             "-device virtio-balloon-pci: chukka does not have this device".into(),
-            "chukka's devices are virtio-blk, virtio-scsi, scsi-cd, ahci, ide-hd, ide-cd, virtio-net, virtio-rng, isa-debugcon, isa-debug-exit, pc-testdev, pvpanic and vmcoreinfo".into()
+            "chukka's devices are virtio-blk, virtio-scsi, scsi-cd, ahci, ide-hd, ide-cd, virtio-net, virtio-rng, virtio-serial, virtconsole, virtserialport, isa-serial, isa-debugcon, isa-debug-exit, pc-testdev, pvpanic and vmcoreinfo".into()
         )
     );
     assert_eq!(

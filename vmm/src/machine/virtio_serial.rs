@@ -1,0 +1,254 @@
+//! The guest's virtio-serial devices: consoles and ports, what they are connected to, and the threads
+//! that serve them: one for each port, as a write to standard output or a file may wait, and one for
+//! the control messages.
+
+mod ends;
+mod server;
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, Builder, JoinHandle};
+use std::time::Duration;
+
+use acpi_tables::Aml;
+use devices::console::ConsoleSink;
+use devices::panic_watch::PanicWatch;
+use devices::virtio::console::{
+    CONTROL_RECEIVE, CONTROL_TRANSMIT, Console, PortBackend, PortConfig, queues_of,
+};
+use kvm_ioctls::VmFd;
+use vmm_sys_util::signal::Killable;
+
+use super::outputs::{self, Inputs};
+use super::parts::Parts;
+use super::virtio::{Plugged, Slots};
+use crate::config::VirtioSerial;
+use crate::error::{HostError, StartError};
+use crate::host::chardev::Opened;
+use crate::host::notices::Notifier;
+use crate::host::{signals, terminal};
+use crate::lock::lock;
+use crate::outcome::Outcome;
+use ends::{ConsoleOutput, Input, PortOutput};
+use server::Server;
+
+/// How long to wait for a thread before it is kicked again.
+const KICK_AGAIN: Duration = Duration::from_micros(200);
+
+/// The devices. They live as long as the process does.
+#[derive(Debug, Default)]
+pub struct VirtioSerials {
+    devices: Vec<Device>,
+    shared: Arc<Shared>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// What the threads look at.
+#[derive(Debug, Default)]
+struct Shared {
+    stop: AtomicBool,
+    /// No thread may begin to serve a queue.
+    hold: AtomicBool,
+}
+
+struct Device {
+    console: Arc<Console>,
+    plugged: Plugged,
+    numbers: Vec<u32>,
+    /// The console on the terminal.
+    on_terminal: Option<u32>,
+    sinks: Vec<Arc<Mutex<ConsoleSink>>>,
+    /// Whether the thread of each port, and that of the control messages, serves a queue.
+    busy: Vec<Arc<AtomicBool>>,
+}
+
+impl fmt::Debug for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Device").field("console", &self.console).finish_non_exhaustive()
+    }
+}
+
+impl VirtioSerials {
+    /// Gives the devices places in the machine, and their ports what was `opened` for them. Those
+    /// that get input are added to `inputs`.
+    ///
+    /// # Errors
+    /// There is no place.
+    pub fn new(
+        parts: &Parts<'_>,
+        opened: Vec<Vec<Opened>>,
+        slots: &mut Slots,
+        inputs: &mut Inputs,
+    ) -> Result<Self, StartError> {
+        let mut this = Self::default();
+        for (config, opened) in parts.config.virtio_serial.iter().zip(opened) {
+            this.devices.push(Device::new(config, opened, parts, slots, inputs)?);
+        }
+        this.resize();
+        Ok(this)
+    }
+
+    /// Their DSDT entries.
+    pub fn descriptions(&self) -> impl Iterator<Item = &dyn Aml> {
+        self.devices.iter().filter_map(|device| device.plugged.description())
+    }
+
+    /// Has KVM wake the threads itself.
+    pub fn connect(&self, vm: &VmFd) {
+        self.devices.iter().for_each(|device| device.plugged.connect(vm));
+    }
+
+    /// The size of the terminal may have changed.
+    pub fn resize(&self) {
+        for device in &self.devices {
+            if let (Some(number), Some([columns, rows])) = (device.on_terminal, terminal::size()) {
+                device.console.set_size(number, columns, rows);
+                device.wake(CONTROL_RECEIVE);
+            }
+        }
+    }
+
+    /// Writes out what consoles have buffered.
+    pub fn flush(&self) {
+        for sink in self.devices.iter().flat_map(|device| &device.sinks) {
+            lock(sink).flush_now();
+        }
+    }
+
+    /// Interrupts writes that may be blocking threads.
+    pub fn kick(&self) {
+        for thread in lock(&self.threads).iter() {
+            // Fails if the thread has ended.
+            let _ = thread.kill(signals::kick_number());
+        }
+    }
+
+    /// Resets the devices while no vCPU runs. Returns false, without resetting any, if a thread
+    /// serves a queue: it may wait for a reader of its output. Kick it, and try again.
+    #[must_use]
+    pub fn try_reset(&self) -> bool {
+        self.shared.hold.store(true, Ordering::SeqCst);
+        let mut threads = self.devices.iter().flat_map(|device| &device.busy);
+        let is_idle = !threads.any(|busy| busy.load(Ordering::SeqCst));
+        if is_idle {
+            self.devices.iter().for_each(|device| device.plugged.reset());
+        }
+        self.shared.hold.store(false, Ordering::SeqCst);
+        // What was notified meanwhile.
+        self.devices.iter().for_each(Device::wake_all);
+        is_idle
+    }
+
+    /// Starts the threads. Dropping what is returned ends them.
+    ///
+    /// # Errors
+    /// The host is out of descriptors or threads.
+    pub fn start(&self, notifier: &Notifier) -> Result<Running<'_>, StartError> {
+        let running = Running(self);
+        for device in &self.devices {
+            let ports = device.numbers.iter().map(|number| (queues_of(*number), Some(*number)));
+            let control = ([CONTROL_TRANSMIT, CONTROL_RECEIVE], None);
+            for ((queues, number), busy) in ports.chain([control]).zip(&device.busy) {
+                let server = Server::new(device, queues, number, busy, &self.shared)
+                    .map_err(HostError::descriptors)?;
+                let notifier = notifier.clone();
+                let thread = Builder::new().name("port".into()).spawn(move || {
+                    // A panic in here is a bug in chukka, and the guest would wait forever.
+                    let served = catch_unwind(AssertUnwindSafe(|| server.run()));
+                    if !matches!(served, Ok(Ok(()))) {
+                        let ended = Outcome::Defect("the thread of a virtio port");
+                        notifier.note(|n| n.ended = n.ended.take().or(Some(ended)));
+                    }
+                });
+                lock(&self.threads).push(thread.map_err(StartError::host("a thread"))?);
+            }
+        }
+        Ok(running)
+    }
+}
+
+impl Device {
+    fn new(
+        config: &VirtioSerial,
+        opened: Vec<Opened>,
+        parts: &Parts<'_>,
+        slots: &mut Slots,
+        inputs: &mut Inputs,
+    ) -> Result<Self, StartError> {
+        let (mut ports, mut sinks, mut rest) = (Vec::new(), Vec::new(), Vec::new());
+        for (port, Opened { out, line, is_stdio }) in config.ports.iter().zip(opened) {
+            let notifier = parts.notifier.clone();
+            let backend: Box<dyn PortBackend> = if port.is_console {
+                let watch = PanicWatch::new().with_problems(parts.config.fail_on);
+                let sink = outputs::sink(parts, outputs::heard(parts, out)).with_watch(watch);
+                let sink = Arc::new(Mutex::new(sink));
+                sinks.push(Arc::clone(&sink));
+                Box::new(ConsoleOutput { sink, notifier })
+            } else {
+                let stopping = Arc::clone(parts.stopping);
+                Box::new(PortOutput { out: Mutex::new(Some(out)), stopping, notifier })
+            };
+            let (number, is_console) = (port.number, port.is_console);
+            rest.push((number, is_console, is_stdio, line));
+            ports.push(PortConfig { number, is_console, name: port.name.clone(), backend });
+        }
+        let console = Arc::new(Console::new(config.max_ports, ports));
+        let plugged = slots.plug(Arc::<Console>::clone(&console))?;
+        let wake = |queue: u16| plugged.wakes().get(usize::from(queue)).map(Arc::clone);
+        let mut on_terminal = None;
+        let numbers: Vec<_> = rest.iter().map(|(number, ..)| *number).collect();
+        for (number, is_console, is_stdio, line) in rest {
+            if line.is_none() {
+                // A file or the terminal is always there.
+                console.set_connected(number, true);
+            }
+            if is_console && is_stdio {
+                on_terminal = Some(number);
+            }
+            let [receive, transmit] = queues_of(number);
+            if let (Some(receive), Some(transmit), Some(control)) =
+                (wake(receive), wake(transmit), wake(CONTROL_RECEIVE))
+            {
+                let console = Arc::clone(&console);
+                let input = Input { console, number, receive, transmit, control };
+                inputs.add(Arc::new(input), is_stdio, line);
+            }
+        }
+        let busy = (0..=numbers.len()).map(|_| Arc::default()).collect();
+        Ok(Self { console, plugged, numbers, on_terminal, sinks, busy })
+    }
+
+    fn wake(&self, queue: u16) {
+        if let Some(wake) = self.plugged.wakes().get(usize::from(queue)) {
+            // A full counter means that the thread has been woken already.
+            let _ = wake.write(1);
+        }
+    }
+
+    fn wake_all(&self) {
+        for wake in self.plugged.wakes() {
+            let _ = wake.write(1);
+        }
+    }
+}
+
+/// The devices while the guest runs. Once it is dropped, nothing is in service.
+#[derive(Debug)]
+pub struct Running<'a>(&'a VirtioSerials);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.shared.stop.store(true, Ordering::SeqCst);
+        self.0.devices.iter().for_each(Device::wake_all);
+        while lock(&self.0.threads).iter().any(|thread| !thread.is_finished()) {
+            self.0.kick();
+            thread::sleep(KICK_AGAIN);
+        }
+        for thread in std::mem::take(&mut *lock(&self.0.threads)) {
+            // One that has panicked has been reported.
+            let _ = thread.join();
+        }
+    }
+}
