@@ -80,8 +80,6 @@ fn netboot(scratch: &Scratch) -> Option<PathBuf> {
     Some(root)
 }
 
-/// By HTTP, as 35,000 packets of TFTP, each sent after the answer to the one before, take very long
-/// in the lab.
 #[test]
 #[ignore = "takes minutes in the lab: make test-install"]
 fn debian_s_netboot_directory_boots_to_the_installer_s_first_screen() {
@@ -92,12 +90,37 @@ fn debian_s_netboot_directory_boots_to_the_installer_s_first_screen() {
     let host = if runner.is_lab() { runner.host() } else { "10.0.3.2" };
     let url = server.url.replacen("127.0.0.1", host, 1);
     let nic = format!("user,net=10.0.3.0/24,bootfile={url}/pxelinux.0");
+    shows_its_first_screen(runner, &nic, &[rom, bios]);
+}
+
+/// 35,000 packets, each of which is sent after the answer to the one before.
+#[test]
+#[ignore = "takes minutes in the lab: make test-install"]
+fn debian_s_netboot_directory_boots_by_tftp_to_the_installer_s_first_screen() {
+    let (Some(runner), Some([rom, bios])) = (Runner::get(), firmware()) else { return };
+    let scratch = Scratch::new();
+    let Some(root) = netboot(&scratch) else { return };
+    let nic = format!("user,net=10.0.3.0/24,tftp={},bootfile=pxelinux.0", root.display());
+    let mut files = vec![rom, bios];
+    files_below(&root, &mut files);
+    shows_its_first_screen(runner, &nic, &files);
+}
+
+fn files_below(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { files_below(&path, files) } else { files.push(path) }
+    }
+}
+
+/// Boots from the network of this `-nic`, with these files, up to the installer.
+fn shows_its_first_screen(runner: &Runner, nic: &str, files: &[PathBuf]) {
     let pause = Duration::from_secs(5);
     // The menu's first entry, with words added to its command line, which Tab edits. The lower right
     // corner of the menu's box is the last of it that is drawn in one piece.
-    let guest = Guest::argv(["-m", "1G", "-nographic", "-no-reboot", "-nic", &nic])
+    let guest = Guest::argv(["-m", "1G", "-nographic", "-no-reboot", "-nic", nic])
         .with(|job| {
-            let job = job.terminal().need(&rom).need(&bios);
+            let job = files.iter().fold(job.terminal(), |job, file| job.need(file));
             let job = job.when_after("\u{2518}", pause, Act::Send(b"\t".into()));
             // A keyboard's buffer has room for 15 keys.
             [" vga=normal", " console=ttyS0", "\r"]
