@@ -61,23 +61,6 @@ fn a_serial_port_is_on_a_socket() {
 }
 
 #[test]
-fn a_client_that_does_not_read_does_not_stop_the_guest() {
-    if !native::kvm() {
-        return;
-    }
-    let files = Scratch::new();
-    let path = files.path("console");
-    let line = "x".repeat(1000);
-    let script = format!("\"{}\"P", line.repeat(500));
-    let chukka = Start::guest(&script)
-        .args(["-serial", &format!("unix:{},server=on", path.display())])
-        .start();
-    let socket = connect(&path);
-    ends(chukka);
-    drop(socket);
-}
-
-#[test]
 fn a_serial_port_is_on_a_pseudo_terminal() {
     if !native::kvm() {
         return;
