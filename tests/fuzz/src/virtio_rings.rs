@@ -3,7 +3,7 @@
 //!
 //! An input is a byte that says which transport (bit 0), which device (bit 5: the console, else bit
 //! 1: the controller), and whether the driver takes indirect tables (bit 2), EVENT_IDX (bit 3), and
-//! mergeable receive buffers, or the console's control queues (bit 4); then [`Operation`]s. The card is connected to itself: each frame comes back.
+//! mergeable receive buffers (bit 4); then [`Operation`]s. The card is connected to itself: each frame comes back.
 
 use std::collections::VecDeque;
 use std::io;
@@ -12,9 +12,7 @@ use std::sync::{Arc, Mutex};
 use arbitrary::{Arbitrary, Result, Unstructured};
 use devices::scsi::cdrom::{BLOCK, CdRom, Disc};
 use devices::scsi::target::Target;
-use devices::virtio::console::{
-    CONTROL_RECEIVE, CONTROL_TRANSMIT, Console, PortBackend, PortConfig,
-};
+use devices::virtio::console::{Console, PortBackend, PortConfig};
 use devices::virtio::net::{
     Frame, HEADER_SIZE, MIN_FRAME, Net, NetBackend, Offload, Offloads, RECEIVE, TRANSMIT,
 };
@@ -248,8 +246,7 @@ impl Machine {
         }
         let ring = u64::from(self.options & 4 != 0) << 28 | u64::from(self.options & 8 != 0) << 29;
         if self.console.is_some() {
-            let multiport = u64::from(self.options & 16 != 0) << 1;
-            self.guest.set_up(ring | multiport, &[0, 1, CONTROL_RECEIVE, CONTROL_TRANSMIT]);
+            self.guest.set_up(ring, &[RECEIVE, TRANSMIT]);
         } else if self.options & 2 == 0 {
             self.guest.set_up(ring | u64::from(self.options & 16 != 0) << 15, &[RECEIVE, TRANSMIT]);
         } else {
@@ -266,12 +263,6 @@ impl Machine {
         self.set_up();
         let Some(console) = self.console.clone() else { return };
         let bytes: Vec<u8> = (0..len.max(1)).map(|at| at as u8 ^ value).collect();
-        if self.options & 16 != 0 {
-            // The port is open.
-            self.guest.submit(CONTROL_TRANSMIT, &[0, 0, 0, 0, 6, 0, 1, 0], 0, layout);
-            self.guest.kick(CONTROL_TRANSMIT);
-            assert_eq!(self.guest.take_used(CONTROL_TRANSMIT), [0], "a message is taken");
-        }
         self.printed.0.lock().unwrap().clear();
         self.guest.submit(TRANSMIT, &bytes, 0, layout);
         self.guest.kick(TRANSMIT);

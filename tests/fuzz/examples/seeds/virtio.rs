@@ -136,8 +136,6 @@ pub fn rings() -> Seeds {
         ("cd-pci-event", 11),
         ("cd-mmio-event-indirect", 14),
         ("console-mmio", 32),
-        ("console-pci-control-indirect", 53),
-        ("console-mmio-control-event", 56),
     ];
     all.map(|(name, options)| (name, moves(options))).into()
 }
