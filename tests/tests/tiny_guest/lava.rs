@@ -28,6 +28,8 @@ fn tuxrun(lava: &Path, scratch: &Scratch, arguments: &[&str]) -> Output {
     let _ = scratch.file_with_mode("bin/lava-run", wrapper.as_bytes(), 0o755);
     // LAVA keeps its files in a fixed folder below /var/lib.
     let mut command = Command::new("unshare");
+    // It also writes a folder `output` where it runs.
+    command.current_dir(scratch.path(""));
     command.args(["--mount", "--map-root-user", "sh", "-c"]);
     command
         .arg("mount -t tmpfs tmpfs /var/lib && mkdir -p /var/lib/lava/dispatcher && exec \"$@\"")
