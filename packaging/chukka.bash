@@ -244,6 +244,8 @@ _chukka() {
         -monitor|--monitor) _chukka_words "none"; return ;;
         -mon|--mon) return ;;
         -action|--action) return ;;
+        -watchdog|--watchdog) return ;;
+        -watchdog-action|--watchdog-action) return ;;
         -timeout|--timeout) return ;;
         -silence|--silence) return ;;
         -fail-on|--fail-on) return ;;
@@ -259,7 +261,7 @@ _chukka() {
         -d|--d) return ;;
     esac
     if [[ $cur == -* || COMP_CWORD -gt 1 ]]; then
-        _chukka_options "kernel initrd append location no-location-args bootdisk entry state initrd-inject preseed kickstart autoyast autocf offline fetch checksum dry-run bios pflash L option-rom boot fw_cfg smbios credential m smp cpu machine M accel enable-kvm rtc uuid name drive hda hdb hdc hdd cdrom snapshot nic netdev net object serial chardev nographic nodefaults debugcon global device msg trace timeline gdb s S qmp monitor mon no-reboot action timeout silence fail-on json vmcore daemonize pidfile sandbox run-with help h version display vnc parallel vga no-user-config no-hpet d" -
+        _chukka_options "kernel initrd append location no-location-args bootdisk entry state initrd-inject preseed kickstart autoyast autocf offline fetch checksum dry-run bios pflash L option-rom boot fw_cfg smbios credential m smp cpu machine M accel enable-kvm rtc uuid name drive hda hdb hdc hdd cdrom snapshot nic netdev net object serial chardev nographic nodefaults debugcon global device msg trace timeline gdb s S qmp monitor mon no-reboot action watchdog watchdog-action timeout silence fail-on json vmcore daemonize pidfile sandbox run-with help h version display vnc parallel vga no-user-config no-hpet d" -
     else
         _chukka_words "install start template fetch inspect restart-install bootloader disk cache help version"
     fi

@@ -235,7 +235,9 @@ _arguments \
     '*-monitor[likewise by command lines; none\: no monitor]:ADDRESS:(none)' \
     '*-mon[the same at a -chardev; mode=control for QMP, or readline (default)]:chardev=ID: ' \
     '*-no-reboot[end when the guest resets, instead of rebooting it]' \
-    '*-action[panic=none\: a kernel panic does not end the run; panic=shutdown (default); reboot=shutdown\: -no-reboot]:EVENT=DO: ' \
+    '*-action[panic=none\: a kernel panic does not end the run; panic=shutdown (default); reboot=shutdown\: -no-reboot; watchdog=reset (default), shutdown, poweroff, debug, none]:EVENT=DO: ' \
+    '*-watchdog[a watchdog, on pc\: -device i6300esb]:i6300esb: ' \
+    '*-watchdog-action[-action watchdog=ACTION]:ACTION: ' \
     '*-timeout[end a guest that has not ended by then, with status 124 and a report on what each of its CPUs is doing]:SECONDS: ' \
     '*-silence[likewise a guest that prints nothing for that long]:SECONDS: ' \
     '*-fail-on[oops,kasan,lockdep,warn\: a kernel that reports one of these problems and goes on ends with status 116 to 119]:KINDS: ' \

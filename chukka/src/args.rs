@@ -78,9 +78,7 @@ pub(crate) use value::size as memory_bytes;
 
 use crate::request::{BootSource, CardConfig, DiskConfig, Request, StateConfig};
 use chardev::Chardevs;
-use debugcon::Devices;
 use drive::Drives;
-use ending::Ending;
 use machine::Machine;
 use read::{Argv, Given};
 use refusals::{Refusals, in_every_case};
@@ -403,6 +401,7 @@ struct Hardware {
 }
 
 fn hardware(options: &Options, warnings: &mut Vec<String>, refusals: &mut Refusals) -> Hardware {
+    refusals.value(console::check_absent(&options.absent));
     let machine = machine::machine(options, warnings);
     let kinds = match &machine {
         Ok(machine) => vec![machine.kind],
@@ -424,21 +423,19 @@ fn hardware(options: &Options, warnings: &mut Vec<String>, refusals: &mut Refusa
 fn request(options: &Options) -> Result<Request, ArgsError> {
     let mut warnings = Vec::new();
     let mut refusals = Refusals::default();
-    refusals.value(console::check_absent(&options.absent));
     let hardware = hardware(options, &mut warnings, &mut refusals);
     let (smbios, uuid) = refusals.value(smbios::smbios(&options.smbios));
-    let Ending { on_reset, on_panic, limits, fail_on } = refusals.value(ending::ending(options));
+    let ending = refusals.value(ending::ending(options));
     let gdb = refusals.value(gdb::gdb(options));
     let (attached, are_right) = attached(options, &hardware.kinds, &mut warnings, &mut refusals);
-    let known = are_right.then_some(&attached);
     let mut chardevs = Chardevs::read(options, &mut refusals);
-    let Devices { debugcon, debug_exit, vmcoreinfo, pc_testdev, pvpanic, lost_ticks } =
-        refusals.value(debugcon::devices(options, &mut chardevs, &mut warnings));
+    let devices = debugcon::devices(options, &hardware.kinds, &mut chardevs, &mut warnings);
+    let devices = refusals.value(devices);
     let consoles = consoles(options, &hardware.kinds, chardevs, &mut warnings, &mut refusals);
-    let daemonize = daemonize::daemonize(options, &consoles, debugcon.as_ref());
+    let daemonize = daemonize::daemonize(options, &consoles, devices.debugcon.as_ref());
     let Consoles { serial, virtio_serial, monitors, terminal } = consoles;
     let Booting { firmware, boot_options, state, boot } =
-        booting(options, &hardware, known, &mut warnings, &mut refusals);
+        booting(options, &hardware, are_right.then_some(&attached), &mut warnings, &mut refusals);
     let (fw_cfg, credentials) = refusals.value(guest_strings(options, &smbios, &mut warnings));
     let Hardware { machine, memory, cpus, cpu, .. } = hardware;
     let Attached { flash, drives: Drives { disks, cds, sata_cds, .. }, cards, rng } = attached;
@@ -453,11 +450,11 @@ fn request(options: &Options) -> Result<Request, ArgsError> {
         fw_cfg,
         smbios,
         credentials,
-        debugcon,
-        debug_exit,
-        vmcoreinfo,
-        pc_testdev,
-        lost_ticks,
+        debugcon: devices.debugcon,
+        debug_exit: devices.debug_exit,
+        vmcoreinfo: devices.vmcoreinfo,
+        pc_testdev: devices.pc_testdev,
+        lost_ticks: devices.lost_ticks,
         trace: refusals.value(trace::trace(&options.trace)),
         timestamps: refusals.value(trace::timestamps(&options.msg)),
         machine: machine.kind,
@@ -468,17 +465,19 @@ fn request(options: &Options) -> Result<Request, ArgsError> {
         cpu,
         serial,
         terminal,
-        on_reset,
-        on_panic,
+        on_reset: ending.on_reset,
+        on_panic: ending.on_panic,
+        on_watchdog: ending.on_watchdog,
         rtc: refusals.value(texts(&options.rtc, "rtc").and_then(|it| clock::rtc(&it))),
-        limits,
+        limits: ending.limits,
         starts_paused: options.hold && gdb.is_none(),
         gdb,
         virtio_serial,
         monitors,
         rng,
-        fail_on,
-        pvpanic,
+        fail_on: ending.fail_on,
+        pvpanic: devices.pvpanic,
+        watchdog: devices.watchdog,
         record_exits: options.wants_exits(),
     };
     let request = Request {

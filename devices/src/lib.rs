@@ -72,6 +72,7 @@ pub mod device;
 pub mod disk;
 pub mod exit;
 pub mod fw_cfg;
+pub mod i6300esb;
 pub mod i8042;
 pub mod ide_connectors;
 pub mod irq;

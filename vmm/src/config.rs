@@ -107,6 +107,10 @@ pub struct VmConfig {
     pub fail_on: KernelProblems,
     /// Whether the guest has QEMU's pvpanic device, by which its kernel reports a panic.
     pub pvpanic: bool,
+    /// Whether the guest has an i6300esb watchdog. Only pc can have one.
+    pub watchdog: bool,
+    /// What happens when the watchdog expires.
+    pub on_watchdog: OnWatchdog,
     /// Whether the vCPUs' exits are recorded from the start, for a report on the run (`-json`).
     pub record_exits: bool,
     /// The guest's wall clock at power-on.
@@ -474,6 +478,40 @@ pub enum OnReset {
     Reboot,
     /// chukka exits (`-no-reboot`).
     Exit,
+}
+
+/// What happens when the guest's watchdog expires: QEMU's `WatchdogAction` (qapi/run-state.json).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnWatchdog {
+    /// The machine is reset.
+    #[default]
+    Reset,
+    /// The power button is pressed.
+    Shutdown,
+    /// The run ends.
+    PowerOff,
+    /// The user is told.
+    Debug,
+    /// Nothing.
+    None,
+}
+
+impl OnWatchdog {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::Reset, Self::Shutdown, Self::PowerOff, Self::Debug, Self::None];
+
+    /// QEMU's name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Reset => "reset",
+            Self::Shutdown => "shutdown",
+            Self::PowerOff => "poweroff",
+            Self::Debug => "debug",
+            Self::None => "none",
+        }
+    }
 }
 
 /// What happens when the guest's kernel panics.

@@ -14,6 +14,7 @@ mod port_names;
 mod snapshot;
 pub mod vcpu;
 pub mod vcpu_state;
+mod xsave_leaf;
 
 use std::borrow::Cow;
 use std::fs;

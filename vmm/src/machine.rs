@@ -19,6 +19,7 @@ mod testdev;
 mod trace;
 pub mod virtio;
 pub mod virtio_serial;
+pub mod watchdog;
 
 use std::sync::Arc;
 
@@ -54,6 +55,7 @@ use power::PowerButton;
 use trace::FwCfgTrace;
 use virtio::{Connections, Slots};
 use virtio_serial::VirtioSerials;
+use watchdog::Watchdog;
 
 /// The devices. They exist as long as the process does; a machine reset resets them.
 #[derive(Debug)]
@@ -74,6 +76,8 @@ pub struct Devices {
     pub virtio_serials: VirtioSerials,
     /// The flash chips with the firmware.
     pub flash: FlashChips,
+    /// The watchdog.
+    pub watchdog: Option<Watchdog>,
     /// Writes to consoles that KVM collects, if it can.
     pub coalesced: Option<Arc<CoalescedWrites>>,
     list: DeviceList,
@@ -162,6 +166,7 @@ impl Devices {
             .with_ahci(parts.ahci, &mut slots)?;
         let entropy = Entropy::new(config.rng, &mut slots)?;
         let virtio_serials = VirtioSerials::new(parts, ports, &mut slots, &mut inputs)?;
+        let watchdog = config.watchdog.then(|| Watchdog::new(&mut slots)).transpose()?;
         chipset::attach(&mut list, parts, slots.into_board())?;
 
         // fw_cfg comes after all devices with a DSDT entry, because it passes these to the guest.
@@ -206,6 +211,7 @@ impl Devices {
             entropy,
             virtio_serials,
             flash,
+            watchdog,
             list,
             inputs,
             power_button,

@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, AsRawFd, RawFd};
 use serde_json::{Value, json};
 use vmm_sys_util::epoll::{ControlOperation, Epoll, EpollEvent, EventSet};
 
-use crate::config::{CharBackend, MonitorConfig, MonitorLanguage};
+use crate::config::{CharBackend, MonitorConfig, MonitorLanguage, OnWatchdog};
 use crate::host::listener::{Listener, PATIENCE, receive};
 use crate::outcome::Outcome;
 
@@ -314,6 +314,11 @@ impl Monitors {
         self.tell("RESET", Some(json!({ "guest": !by_client, "reason": reason })));
     }
 
+    /// Tells the clients that the guest's watchdog has expired.
+    pub fn watchdog_expired(&mut self, action: OnWatchdog) {
+        self.tell("WATCHDOG", Some(json!({ "action": action.name() })));
+    }
+
     /// Tells the clients that the run has ended.
     pub fn has_ended(&mut self, outcome: &Outcome) {
         let (guest, reason) = cause(outcome);
@@ -327,7 +332,7 @@ fn cause(outcome: &Outcome) -> (bool, &'static str) {
     match outcome {
         Outcome::Mute(then) => cause(then),
         Outcome::PowerOff | Outcome::DebugExit(_) => (true, "guest-shutdown"),
-        Outcome::Reset | Outcome::TripleFault(_) => (true, "guest-reset"),
+        Outcome::Reset | Outcome::Watchdog | Outcome::TripleFault(_) => (true, "guest-reset"),
         Outcome::Panic(_) | Outcome::Problem { .. } => (true, "guest-panic"),
         Outcome::MonitorQuit => (false, "host-qmp-quit"),
         Outcome::Signal(_) => (false, "host-signal"),

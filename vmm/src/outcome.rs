@@ -14,6 +14,9 @@ pub enum Outcome {
     PowerOff,
     /// The guest requested a reset, which ends the run because of `-no-reboot`.
     Reset,
+    /// The guest's watchdog expired, which ends the run because of `-no-reboot` or `-action
+    /// watchdog=poweroff`.
+    Watchdog,
     /// The guest ended the run through `-device isa-debug-exit`. Holds the exit status it chose.
     DebugExit(u8),
     /// The guest's kernel printed a panic message on a serial port. Holds that line.
@@ -121,6 +124,7 @@ impl Outcome {
         match self {
             Self::PowerOff => "power-off",
             Self::Reset => "reset",
+            Self::Watchdog => "watchdog",
             Self::DebugExit(_) => "debug-exit",
             Self::Panic(_) => "panic",
             Self::Problem { kind, .. } => kind.name(),
@@ -159,7 +163,12 @@ impl Outcome {
     /// signal instead.
     pub fn status(&self) -> Option<u8> {
         match self {
-            Self::PowerOff | Self::Reset | Self::Quit | Self::MonitorQuit | Self::Killed => Some(0),
+            Self::PowerOff
+            | Self::Reset
+            | Self::Watchdog
+            | Self::Quit
+            | Self::MonitorQuit
+            | Self::Killed => Some(0),
             Self::DebugExit(status) => Some(*status),
             Self::Panic(_) => Some(120),
             Self::Problem { kind, .. } => Some(match kind {
@@ -200,7 +209,8 @@ impl Outcome {
             | Self::TripleFault(_)
             | Self::Kvm { .. }
             | Self::TimeOut(_)
-            | Self::Silence(_) => true,
+            | Self::Silence(_)
+            | Self::Watchdog => true,
             Self::Signal(number) => *number == libc::SIGQUIT,
             _ => false,
         }
@@ -238,6 +248,7 @@ impl fmt::Display for Outcome {
         match self {
             Self::PowerOff => write!(f, "the guest powered off"),
             Self::Reset => write!(f, "the guest asked for a reset (-no-reboot)"),
+            Self::Watchdog => write!(f, "the guest's watchdog expired"),
             Self::DebugExit(status) => {
                 write!(f, "the guest ended by isa-debug-exit with status {status}")
             }

@@ -50,6 +50,7 @@ use crate::machine::items;
 use crate::machine::outputs::Consoles;
 use crate::machine::parts::Parts;
 use crate::machine::virtio;
+use crate::machine::watchdog::Watchdog;
 use crate::memory::Ram;
 use crate::memory::peek::Slots;
 use crate::monitor::Monitors;
@@ -379,11 +380,13 @@ impl<'a> Vm<'a> {
             let held = debugger.as_ref().is_some_and(Debugger::holds);
             if !held && !devices.disks.are_waiting() && !is_paused(&mut manager, id) {
                 self.stop.store(false, Ordering::Release);
+                devices.watchdog.iter().for_each(Watchdog::resume);
                 threads.start(&mut vcpus);
             }
             let next = next_step(&mut manager, id, &mut tell)?;
             self.stop.store(true, Ordering::Release);
             threads.stop(&mut vcpus, &flusher);
+            devices.watchdog.iter().for_each(Watchdog::pause);
             flusher.flush();
             match next {
                 Next::End(outcome) => break outcome,
@@ -631,6 +634,7 @@ impl<'a> Vm<'a> {
         Policy {
             on_reset: self.config.on_reset,
             on_panic: self.config.on_panic,
+            on_watchdog: self.config.on_watchdog,
             expects_crash_kernel: self.boot.reserves_crash_kernel(),
             limits: self.config.limits,
             advice: self.advice.clone().filter(|_| !held),

@@ -10,14 +10,14 @@ use super::drive;
 use super::error::ArgsError;
 use super::network;
 use super::options::Options;
-use super::refusals::Refusals;
+use super::refusals::{Refusals, in_every_case};
 use super::rng;
-use super::value::{RawPair, integer, raw, raw_pairs};
+use super::value::{RawPair, integer, raw, raw_pairs, texts};
 use super::virtio_serial;
-use vmm::config::{DEBUGCON_PORT, DebugExit, Debugcon, LostTicks};
+use vmm::config::{DEBUGCON_PORT, DebugExit, Debugcon, LostTicks, MachineKind};
 
 /// The devices of `-device`.
-pub(super) const DEVICES: &str = "virtio-blk, virtio-scsi, scsi-cd, ahci, ide-hd, ide-cd, virtio-net, virtio-rng, virtio-serial, virtconsole, virtserialport, isa-serial, isa-debugcon, isa-debug-exit, pc-testdev, pvpanic and vmcoreinfo";
+pub(super) const DEVICES: &str = "virtio-blk, virtio-scsi, scsi-cd, ahci, ide-hd, ide-cd, virtio-net, virtio-rng, virtio-serial, virtconsole, virtserialport, isa-serial, isa-debugcon, isa-debug-exit, pc-testdev, pvpanic, i6300esb and vmcoreinfo";
 
 /// What `-device` and its relatives ask for.
 #[derive(Debug, Default)]
@@ -27,6 +27,7 @@ pub(super) struct Devices {
     pub vmcoreinfo: bool,
     pub pc_testdev: bool,
     pub pvpanic: bool,
+    pub watchdog: bool,
     pub lost_ticks: LostTicks,
 }
 
@@ -39,9 +40,11 @@ enum Global {
     Nothing,
 }
 
-/// Reads them all, as one may refer to another that comes later.
+/// Reads them all, as one may refer to another that comes later; `kinds`: the machine, or all that
+/// it may be.
 pub(super) fn devices(
     options: &Options,
+    kinds: &[MachineKind],
     chardevs: &mut Chardevs,
     warnings: &mut Vec<String>,
 ) -> Result<Devices, ArgsError> {
@@ -66,6 +69,8 @@ pub(super) fn devices(
         let port = port.unwrap_or(DEBUGCON_PORT);
         refusals.value(device(&mut devices, given, port, chardevs));
     }
+    refusals.value(watchdogs(options, &mut devices.watchdog));
+    refusals.value(in_every_case(kinds, |kind| check_watchdog(&devices, *kind)));
     if port.is_some() && devices.debugcon.is_none() {
         warnings.push(
             "-global isa-debugcon has no effect: there is no debug console; -debugcon stdio adds one"
@@ -171,6 +176,8 @@ fn device(
         Some("vmcoreinfo") => plain_device("vmcoreinfo", &mut devices.vmcoreinfo, &pairs),
         Some("pc-testdev") => plain_device("pc-testdev", &mut devices.pc_testdev, &pairs),
         Some("pvpanic") => plain_device("pvpanic", &mut devices.pvpanic, &pairs),
+        Some("i6300esb") => plain_device("i6300esb", &mut devices.watchdog, &pairs),
+        Some("ib700") => Err(other_watchdog("-device ib700".into())),
         Some("pvpanic-pci") => {
             let why = "chukka has the ISA variant only";
             let hint = "use -device pvpanic; Linux's pvpanic driver knows both";
@@ -217,6 +224,33 @@ fn plain_device(
         return Err(ArgsError::bad(pair.shown("device"), format!("{name} alone")));
     }
     if std::mem::replace(present, true) { Err(twice(name)) } else { Ok(()) }
+}
+
+/// `-watchdog`, the old form of `-device`.
+fn watchdogs(options: &Options, present: &mut bool) -> Result<(), ArgsError> {
+    for given in texts(&options.watchdogs, "watchdog")? {
+        match given {
+            "i6300esb" => plain_device("i6300esb", present, &[])?,
+            _ => return Err(other_watchdog(format!("-watchdog {given}"))),
+        }
+    }
+    Ok(())
+}
+
+fn other_watchdog(given: String) -> ArgsError {
+    ArgsError::unsupported(given, "chukka has one watchdog, i6300esb", "use -device i6300esb")
+}
+
+/// Refuses a watchdog on a machine without PCI.
+fn check_watchdog(devices: &Devices, machine: MachineKind) -> Result<(), ArgsError> {
+    match machine {
+        MachineKind::Microvm if devices.watchdog => Err(ArgsError::unsupported(
+            "-device i6300esb",
+            "microvm has no PCI",
+            "use -machine pc, or leave out -machine",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// A device that can be there once only.

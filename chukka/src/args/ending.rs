@@ -1,4 +1,4 @@
-//! `-no-reboot` and `-action`: what a reset and a panic of the guest do.
+//! `-no-reboot` and `-action`: what a reset and a panic of the guest do, and its watchdog.
 
 use std::ffi::OsString;
 use std::ops::RangeInclusive;
@@ -8,13 +8,14 @@ use super::error::ArgsError;
 use super::options::Options;
 use super::refusals::Refusals;
 use super::value::{pairs, texts};
-use vmm::config::{KernelProblem, KernelProblems, Limits, OnPanic, OnReset};
+use vmm::config::{KernelProblem, KernelProblems, Limits, OnPanic, OnReset, OnWatchdog};
 
 /// What ends the run.
 #[derive(Debug, Default)]
 pub(super) struct Ending {
     pub on_reset: OnReset,
     pub on_panic: OnPanic,
+    pub on_watchdog: OnWatchdog,
     pub limits: Limits,
     pub fail_on: KernelProblems,
 }
@@ -43,17 +44,20 @@ fn actions(options: &Options, ending: &mut Ending) -> Result<(), ArgsError> {
             ("reboot", "shutdown") => ending.on_reset = OnReset::Exit,
             ("reboot", "reset") => ending.on_reset = OnReset::Reboot,
             ("shutdown", "poweroff") => {}
-            ("panic" | "shutdown", "pause") => {
+            ("panic" | "shutdown" | "watchdog", "pause") => {
                 let why = "chukka cannot pause a guest";
-                let hint = "panic=none lets the guest go on; leave shutdown= out";
+                let hint = "panic=none and watchdog=debug let it go on; leave shutdown= out";
                 return Err(ArgsError::unsupported(pair.shown("action"), why, hint));
             }
-            ("watchdog", _) => {
-                let why = "chukka has no watchdog device";
-                return Err(ArgsError::unsupported(pair.shown("action"), why, "leave it out"));
+            ("watchdog", action) => {
+                let known = OnWatchdog::ALL.into_iter().find(|known| known.name() == action);
+                let expected = "reset, shutdown, poweroff, debug or none";
+                let bad = || ArgsError::bad(pair.shown("action"), expected);
+                ending.on_watchdog = known.ok_or_else(bad)?;
             }
             _ => {
-                let expected = "panic=none, panic=shutdown, reboot=shutdown, reboot=reset or shutdown=poweroff";
+                let expected = "panic=none, panic=shutdown, reboot=shutdown, reboot=reset, \
+                    shutdown=poweroff or watchdog=ACTION";
                 return Err(ArgsError::bad(pair.shown("action"), expected));
             }
         }

@@ -118,6 +118,7 @@ name \"virtio-serial-device\", bus virtio-bus, alias \"virtio-serial\"
 name \"virtserialport\", bus virtio-serial-bus
 
 Misc devices:
+name \"i6300esb\", bus PCI
 name \"isa-debug-exit\", bus ISA
 name \"isa-debugcon\", bus ISA
 name \"pc-testdev\", bus ISA

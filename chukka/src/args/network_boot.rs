@@ -17,11 +17,12 @@ use super::value::{driver, pairs, raw, raw_pairs};
 use crate::request::{BootRom, CardConfig};
 
 /// The machine that runs these options without `-machine`: microvm, but for what only pc has. That
-/// is a card's boot ROM, flash chips, and devices with PCI in their names.
+/// is a card's boot ROM, flash chips, a watchdog, and devices with PCI in their names.
 pub(super) fn machine(options: &Options) -> MachineKind {
     let boots =
         !boot::has_kernel(&options.boot) && (is_asked_for(options) || is_all_there_is(options));
-    if boots || pflash::is_wanted(options) || raw(&options.devices).any(is_on_pci) {
+    let has_pci = !options.watchdogs.is_empty() || raw(&options.devices).any(is_on_pci);
+    if boots || pflash::is_wanted(options) || has_pci {
         MachineKind::Pc
     } else {
         MachineKind::Microvm
@@ -30,7 +31,8 @@ pub(super) fn machine(options: &Options) -> MachineKind {
 
 /// Whether this is a device of a machine with PCI.
 fn is_on_pci(given: &[u8]) -> bool {
-    driver(&raw_pairs(given, "driver")).is_some_and(|name| name.ends_with(b"-pci"))
+    driver(&raw_pairs(given, "driver"))
+        .is_some_and(|name| name.ends_with(b"-pci") || name == b"i6300esb")
 }
 
 /// Whether the guest is to boot from the network. What is wrong with a value is reported where it

@@ -69,6 +69,8 @@ pub struct Options {
     pub global: Vec<OsString>,
     /// `-device`.
     pub devices: Vec<OsString>,
+    /// `-watchdog`.
+    pub watchdogs: Vec<OsString>,
     /// `-chardev`.
     pub chardevs: Vec<OsString>,
     /// `-msg`.

@@ -65,8 +65,6 @@ static WITH_HINT: [(&[&str], &str); 15] = [
             "balloon",
             "tpmdev",
             "virtioconsole",
-            "watchdog",
-            "watchdog-action",
             "set",
             "bt",
         ],

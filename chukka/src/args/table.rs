@@ -117,6 +117,13 @@ const fn value(
     Opt { name, aliases: &[], group, takes: Takes::Value(metavar, set), help }
 }
 
+/// What `-action` takes for the watchdog.
+fn of_watchdog(action: OsString) -> OsString {
+    let mut value = OsString::from("watchdog=");
+    value.push(action);
+    value
+}
+
 const fn flag(
     name: &'static str,
     set: fn(&mut Options),
@@ -144,7 +151,7 @@ pub static COMMANDS: [(&str, &str); 11] = [
 
 /// Every option.
 #[rustfmt::skip]
-pub static OPTIONS: [Opt; 81] = [
+pub static OPTIONS: [Opt; 83] = [
     value("kernel", "FILE", |o, v| o.boot.kernel = Some(v), Group::Boot, &[
         "the kernel: a bzImage or a vmlinux; a path or a URL",
     ]),
@@ -365,7 +372,14 @@ pub static OPTIONS: [Opt; 81] = [
     ]),
     value("action", "EVENT=DO", |o, v| o.actions.push(v), Group::Ending, &[
         "panic=none: a kernel panic does not end the run;",
-        "panic=shutdown (default); reboot=shutdown: -no-reboot",
+        "panic=shutdown (default); reboot=shutdown: -no-reboot;",
+        "watchdog=reset (default), shutdown, poweroff, debug, none",
+    ]),
+    value("watchdog", "i6300esb", |o, v| o.watchdogs.push(v), Group::Ending, &[
+        "a watchdog, on pc: -device i6300esb",
+    ]),
+    value("watchdog-action", "ACTION", |o, v| o.actions.push(of_watchdog(v)), Group::Ending, &[
+        "-action watchdog=ACTION",
     ]),
     value("timeout", "SECONDS", |o, v| o.timeout.push(v), Group::Ending, &[
         "end a guest that has not ended by then, with status",

@@ -31,7 +31,7 @@ use crate::request::{BootFiles, BootSource, Confinement};
 use vmm::config::cpu_model::CpuModel;
 use vmm::config::{
     CharBackend, CharFile, Chardev, InterruptKey, KernelProblems, Limits, LostTicks, MapInitrd,
-    OnPanic, OnReset, RtcBase, SmbiosOptions, Terminal, Trace,
+    OnPanic, OnReset, OnWatchdog, RtcBase, SmbiosOptions, Terminal, Trace,
 };
 
 fn parse_words(words: &[&str]) -> Result<Invocation, ArgsError> {
@@ -173,6 +173,8 @@ fn a_kernel_alone_gets_the_defaults() {
                 starts_paused: false,
                 fail_on: KernelProblems::default(),
                 pvpanic: false,
+                watchdog: false,
+                on_watchdog: OnWatchdog::Reset,
                 record_exits: false,
                 rtc: vmm::config::RtcConfig { base: RtcBase::Utc },
             }

@@ -43,6 +43,7 @@
 //! | `{` | writes a boot sector to the first virtio disk of microvm. Booted, it prints the bytes of the script up to the next `"`; a `!` among them powers off |
 //! | `}` | writes the same to the second sector, where no BIOS finds it |
 //! | `^` | says by pvpanic that its kernel has panicked, and halts |
+//! | `%` | sets the watchdog of pc to less than a second, and goes on |
 //! | `:` | reads port 0x608 for ever |
 //! | `;` | halts with interrupts on and no timer set |
 //! | `~` | spins: jumps to the same instruction for ever, with interrupts off |

@@ -229,6 +229,29 @@ chukka_tiny_guest_start:
     out dx, al
     jmp .Lhalt
 
+.Lwatchdog:                     # pc's i6300esb: twice 10 ticks of about a millisecond
+    mov eax, 0x80000c10         # the address of its registers, in BAR 0 of 00:01.4
+    call .Lselect_config
+    in eax, dx
+    and eax, 0xfffffff0
+    mov ebx, eax
+    mov ecx, 4
+2:  mov byte ptr [rbx + 0xc], 0x80
+    mov byte ptr [rbx + 0xc], 0x86
+    mov dword ptr [rbx + rcx], 10
+    sub ecx, 4
+    jz 2b
+    mov eax, 0x80000c68         # its lock register: enabled
+    call .Lselect_config
+    mov al, 2
+    out dx, al
+    jmp .Lnext
+.Lselect_config:
+    mov dx, 0xcf8
+    out dx, eax
+    mov dx, 0xcfc
+    ret
+
 .Lreset:
     mov al, 0xfe
     out 0x64, al
@@ -780,6 +803,8 @@ chukka_tiny_guest_start:
     .long .Lpvpanic - .Ltable
     .byte '~'
     .long .Lspin - .Ltable
+    .byte '%'
+    .long .Lwatchdog - .Ltable
     .byte 0
 .Lready_text:
     .asciz "ready\r\n"

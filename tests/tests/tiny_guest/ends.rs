@@ -20,6 +20,30 @@ fn power_off_ends_with_0() {
     assert_eq!(ended.stderr.lines().count(), 1, "one verdict: {ended:?}");
 }
 
+/// What each action makes of a guest that lets its watchdog expire, which counts its boots.
+#[test]
+fn a_watchdog_that_expires_resets_the_guest_or_ends_the_run() {
+    if !native::kvm() {
+        return;
+    }
+    let run = |words: &[&str]| run("C%H", &[&["-device", "i6300esb"], words].concat());
+    let expired = "chukka: the guest's watchdog expired";
+    let again = run(&[]);
+    assert_eq!((again.code(), again.text().as_str()), (Some(0), "1\r\n2\r\n3\r\n"), "{again:?}");
+    let reset = format!("{expired}; the machine is reset\n");
+    assert!(again.stderr.starts_with(&reset.repeat(2)), "{again:?}");
+    for words in [&["-no-reboot"][..], &["-action", "watchdog=poweroff"]] {
+        let ended = run(words);
+        assert_eq!((ended.code(), ended.text().as_str()), (Some(0), "1\r\n"), "{ended:?}");
+        assert!(ended.stderr.contains(&format!("{expired} (after ")), "{ended:?}");
+    }
+    for (action, says) in [("debug", true), ("none", false)] {
+        let ended = run(&["-watchdog-action", action, "-timeout", "1"]);
+        assert_eq!((ended.code(), ended.text().as_str()), (Some(124), "1\r\n"), "{ended:?}");
+        assert_eq!(ended.stderr.contains(&format!("{expired}; the guest goes on")), says);
+    }
+}
+
 /// The status that the value 0x1234 gives, and 0x22: QEMU's `(value << 1) | 1`, of which a process
 /// keeps 8 bits.
 #[test]

@@ -5,7 +5,7 @@ use kvm_ioctls::{Cap, Kvm};
 
 use crate::config::cpu_model::identity::Identity;
 use crate::config::cpu_model::{AMD_COPY_OF_LEAF_1, CpuModel, FeatureSwitch, Register};
-use crate::kvm::KvmError;
+use crate::kvm::{KvmError, xsave_leaf};
 
 /// CPUID.1:ECX[24], the local APIC timer's TSC deadline mode. KVM implements it but leaves it to
 /// the VMM to set the bit (Documentation/virt/kvm/api.rst, KVM_GET_SUPPORTED_CPUID).
@@ -56,6 +56,7 @@ impl Cpuid {
             return Err(KvmError::Enforced { given, found });
         }
         let warnings = lacking.iter().map(Lacking::warning).collect();
+        xsave_leaf::follow_features(&mut entries);
         identify(&mut entries, &model.identity);
         if !model.kvm {
             entries.retain(|entry| entry.function & 0xffff_ff00 != KVM_LEAVES);

@@ -117,6 +117,7 @@ impl Course {
             outcome,
             Outcome::Reset
                 | Outcome::PowerOff
+                | Outcome::Watchdog
                 | Outcome::TripleFault(_)
                 | Outcome::TimeOut(_)
                 | Outcome::Silence(_)
@@ -134,6 +135,11 @@ impl Course {
 
     /// The guest reset the machine.
     pub fn reset(&mut self) {
+        self.reset_by(Outcome::Reset);
+    }
+
+    /// The machine is reset. `outcome` is how the run ended if that ends it.
+    pub fn reset_by(&mut self, outcome: Outcome) {
         match self.on_reset {
             OnReset::Reboot if self.panic.is_none() || self.on_panic == OnPanic::Continue => {
                 if !matches!(self.next, Some(Next::End(_))) {
@@ -142,7 +148,7 @@ impl Course {
                         matches!(overruled, Some(Next::ReleaseLeases(Leases::All)));
                 }
             }
-            OnReset::Reboot | OnReset::Exit => self.end(Outcome::Reset),
+            OnReset::Reboot | OnReset::Exit => self.end(outcome),
         }
     }
 
@@ -247,6 +253,7 @@ mod tests {
         let limit = Duration::from_secs(1);
         let effects = [
             Outcome::Reset,
+            Outcome::Watchdog,
             Outcome::PowerOff,
             Outcome::TripleFault(Box::default()),
             Outcome::TimeOut(limit),

@@ -15,7 +15,7 @@ use super::flusher::Flusher;
 use super::lines::Lines;
 use super::message::Message;
 use super::typing::Typing;
-use crate::config::{Limits, OnPanic, OnReset};
+use crate::config::{Limits, OnPanic, OnReset, OnWatchdog};
 use crate::error::HostError;
 use crate::host::input::Input;
 use crate::host::keys::{self, Command};
@@ -23,6 +23,7 @@ use crate::host::notices::{Notices, Notifier};
 use crate::host::signals::{self, Signals};
 use crate::host::terminal::{self, Terminal};
 use crate::machine::Devices;
+use crate::machine::watchdog::Watchdog;
 use crate::monitor::{self, Monitors};
 use crate::outcome::Outcome;
 
@@ -62,6 +63,8 @@ pub struct Policy {
     pub on_reset: OnReset,
     /// What a panic of the guest's kernel does.
     pub on_panic: OnPanic,
+    /// What the guest's watchdog does when it expires.
+    pub on_watchdog: OnWatchdog,
     /// The guest's command line contains `crashkernel=`.
     pub expects_crash_kernel: bool,
     /// How long the run may take.
@@ -98,6 +101,7 @@ pub struct EventLoop {
     /// The vCPUs' exits are recorded for a report.
     watched: bool,
     on_panic: OnPanic,
+    on_watchdog: OnWatchdog,
     /// The guest's kernel has reserved memory for a crash kernel (`crashkernel=`), which it may
     /// start instead of finishing its report.
     expects_crash_kernel: bool,
@@ -144,6 +148,7 @@ impl EventLoop {
             deadlines: Deadlines::new(policy.limits, policy.advice),
             watched: false,
             on_panic: policy.on_panic,
+            on_watchdog: policy.on_watchdog,
             expects_crash_kernel: policy.expects_crash_kernel,
             panic_reported: false,
             messages: policy.warning.map(Message::Warning).into_iter().collect(),
@@ -370,6 +375,25 @@ impl EventLoop {
         self.course.end(Outcome::Reset); // after a panic, this is Outcome::Panic
     }
 
+    fn on_watchdog(&mut self) {
+        if !self.devices.watchdog.as_ref().is_some_and(Watchdog::on_timer) {
+            return;
+        }
+        let action = self.on_watchdog;
+        if let Some(monitors) = &mut self.monitors {
+            monitors.watchdog_expired(action);
+        }
+        if action != OnWatchdog::None {
+            self.messages.push(Message::WatchdogExpired(action));
+        }
+        match action {
+            OnWatchdog::Reset => self.course.reset_by(Outcome::Watchdog),
+            OnWatchdog::Shutdown => self.devices.press_power_button(),
+            OnWatchdog::PowerOff => self.course.end(Outcome::Watchdog),
+            OnWatchdog::Debug | OnWatchdog::None => {}
+        }
+    }
+
     fn on_debugger(&mut self) {
         self.course.debug();
     }
@@ -399,6 +423,8 @@ impl EventLoop {
         let debugger = self.debugger.map(|fd| (fd, Self::on_debugger as Handler));
         let monitors = self.monitors.as_ref().map(AsRawFd::as_raw_fd);
         let monitors = monitors.map(|fd| (fd, Self::on_monitors as Handler));
+        let watchdog = self.devices.watchdog.as_ref().map(AsRawFd::as_raw_fd);
+        let watchdog = watchdog.map(|fd| (fd, Self::on_watchdog as Handler));
         let always: [(RawFd, Handler); 6] = [
             (self.notifier.as_raw_fd(), Self::on_notices),
             (self.signals.as_raw_fd(), Self::on_signal),
@@ -409,7 +435,7 @@ impl EventLoop {
         ];
         let lines = self.lines.as_ref().map(AsRawFd::as_raw_fd);
         let lines = lines.map(|fd| (fd, Self::on_lines as Handler));
-        always.into_iter().chain(debugger).chain(monitors).chain(lines)
+        always.into_iter().chain(debugger).chain(monitors).chain(lines).chain(watchdog)
     }
 }
 

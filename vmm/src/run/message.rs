@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use fw_cfg::x86::VmCoreInfo;
 
-use crate::config::{GdbConfig, SocketAddress};
+use crate::config::{GdbConfig, OnWatchdog, SocketAddress};
 
 /// A message for standard error. [`fmt::Display`] formats it without chukka's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub enum Message {
     },
     /// The guest waits for gdb at this address.
     WaitsForGdb(SocketAddress),
+    /// The guest's watchdog has expired. Holds what follows.
+    WatchdogExpired(OnWatchdog),
     /// What is probably a mistake, although the guest starts.
     Warning(String),
     /// The guest has printed nothing so far. Holds what the user should know.
@@ -68,6 +70,15 @@ impl fmt::Display for Message {
                 write!(f, "char device redirected to {} (label {label})", path.display())
             }
             Self::Warning(text) => write!(f, "warning: {text}"),
+            Self::WatchdogExpired(action) => {
+                let then = match action {
+                    OnWatchdog::Reset => "the machine is reset",
+                    OnWatchdog::Shutdown => "the power button is pressed",
+                    OnWatchdog::PowerOff => "the run ends",
+                    OnWatchdog::Debug | OnWatchdog::None => "the guest goes on",
+                };
+                write!(f, "the guest's watchdog expired; {then}")
+            }
             Self::NothingYet(advice) => {
                 write!(f, "the guest has printed nothing for 3 s: {advice}")
             }

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::{OsString, config, json_asked_for, refusal};
-use vmm::config::{KernelProblem, KernelProblems, OnPanic, OnReset};
+use vmm::config::{KernelProblem, KernelProblems, MachineKind, OnPanic, OnReset, OnWatchdog};
 
 #[test]
 fn the_last_action_of_each_event_counts() {
@@ -26,12 +26,45 @@ fn the_last_action_of_each_event_counts() {
 fn actions_that_chukka_cannot_do_are_refused() {
     for (value, message) in [
         ("panic=pause", "chukka cannot pause a guest"),
-        ("watchdog=reset", "chukka has no watchdog device"),
+        ("watchdog=pause", "chukka cannot pause a guest"),
+        ("watchdog=inject-nmi", "expected reset, shutdown"),
         ("panic=never", "panic=none"),
         ("wake=none", "panic=none"),
     ] {
         let (text, _) = refusal(&["-action", value]);
         assert!(text.contains(message), "{value}: {text}");
+    }
+}
+
+#[test]
+fn a_watchdog_is_a_device_of_pc() {
+    for words in [
+        &["-device", "i6300esb"][..],
+        &["-device", "i6300esb,id=watchdog0"],
+        &["-watchdog", "i6300esb"],
+        &["-machine", "pc", "-watchdog", "i6300esb"],
+    ] {
+        let vm = config(words);
+        assert_eq!((vm.machine, vm.watchdog), (MachineKind::Pc, true), "{words:?}");
+        assert_eq!(vm.on_watchdog, OnWatchdog::Reset);
+    }
+    for (words, action) in [
+        (&["-action", "watchdog=poweroff"][..], OnWatchdog::PowerOff),
+        (&["-watchdog-action", "none"], OnWatchdog::None),
+        (&["-watchdog-action", "none", "-action", "watchdog=debug"], OnWatchdog::Debug),
+        (&["-action", "panic=none,watchdog=shutdown"], OnWatchdog::Shutdown),
+    ] {
+        assert_eq!(config(words).on_watchdog, action, "{words:?}");
+    }
+    for (words, text) in [
+        (&["-machine", "microvm", "-device", "i6300esb"][..], "microvm has no PCI"),
+        (&["-watchdog", "i6300esb", "-device", "i6300esb"], "given twice"),
+        (&["-watchdog", "ib700"], "has one watchdog, i6300esb"),
+        (&["-device", "i6300esb,x=1"], "i6300esb alone"),
+        (&["-watchdog-action", "explode"], "reset, shutdown"),
+    ] {
+        let found = refusal(words).0;
+        assert!(found.contains(text), "{words:?}: {found}");
     }
 }
 

@@ -155,6 +155,8 @@ pub(super) const VCPU: &[c_long] = &[
     libc::SYS_fdatasync,
     libc::SYS_epoll_ctl,
     libc::SYS_eventfd2,
+    // The guest sets its watchdog.
+    libc::SYS_timerfd_settime,
     libc::SYS_tgkill,
     libc::SYS_prctl,
     // Which pages of an initrd are in the page cache.
