@@ -15,7 +15,7 @@ set -eu
 what=${1:-test}
 # The complete installation needs all that the tests need.
 complete=
-# gdb with a real kernel needs another emulator than the lab's.
+# gdb with a real kernel needs an emulator other than the lab's.
 emulator=
 case $what in
 install) what=test complete=yes ;;
@@ -97,7 +97,7 @@ missing() {
 		# Option ROMs to boot from the network.
 		[ -e /usr/lib/ipxe/qemu/pxe-virtio.rom ] || echo ipxe-qemu
 		[ -e /usr/lib/grub/i386-pc/moddep.lst ] || echo grub-pc-bin
-		# What a program from PyPI is installed into.
+		# A virtual environment for tuxrun.
 		/usr/bin/python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv
 		# Parts of servers that are not programs.
 		[ -e /usr/lib/python3/dist-packages/pyftpdlib ] || echo python3-pyftpdlib
@@ -664,7 +664,7 @@ bring_lava() {
 		/usr/bin/python3 -m venv "$made/venv"
 		"$made/venv/bin/pip" install --quiet tuxrun==1.11.0
 	else
-		say "apt knows no lava-dispatcher: the test of tuxrun will be skipped"
+		say "apt has no package lava-dispatcher: the tuxrun test will be skipped"
 	fi
 	echo 1 >"$made/made-by"
 	chmod -R a+rX "$made"

@@ -6,9 +6,9 @@
 //! 1. `table` is the one table of options;
 //! 2. `read` walks argv as QEMU's `lookup_opt` (system/vl.c) does, so that a value may begin with a
 //!    dash, and fills [`Options`];
-//! 3. `boot`, `fetching`, `state`, `machine`, `console`, `chardev`, `cpu`, `clock`, `firmware`, `fw_cfg`,
-//!    `smbios`, `debugcon`, `daemonize`, `drive`, `cdrom`, `pflash`, `network`, `network_boot` and `trace` check
-//!    the values.
+//! 3. `boot`, `fetching`, `state`, `machine`, `console`, `chardev`, `cpu`, `clock`, `firmware`,
+//!    `fw_cfg`, `smbios`, `debugcon`, `daemonize`, `drive`, `cdrom`, `pflash`, `network`,
+//!    `network_boot` and `trace` check the values.
 //!
 //! Repeated options follow QEMU: the last `-kernel`, `-initrd`, `-append`, `-cpu`, `-uuid` or
 //! `-bios` counts, and so do chukka's own `-location`, `-state`, `-preseed`, `-kickstart` and
@@ -224,7 +224,7 @@ fn firmware_for(
     let for_disk = (has_media || network.is_ok()) && !boot::has_kernel(&options.boot);
     let wanted = firmware::Wanted { in_flash, for_disk };
     let firmware = firmware::firmware(options, machine, own_option_rom, wanted, warnings);
-    // What is not understood is firmware too.
+    // Firmware whose options are wrong is firmware, too.
     let has_firmware = !matches!(firmware, Ok(None));
     let bootable = firmware::Bootable { cd: !cds.is_empty(), network, firmware: has_firmware };
     let boot_options = firmware::boot_options(options, bootable, warnings);
@@ -321,7 +321,7 @@ struct Attached {
     rng: Option<EntropyFile>,
 }
 
-/// Reads flash chips, drives and network cards, and whether all of them are right.
+/// Reads flash chips, drives and network cards, and returns whether all of them are valid.
 fn attached(
     options: &Options,
     kinds: &[MachineKind],
@@ -349,8 +349,8 @@ struct Booting {
     boot: Option<BootSource>,
 }
 
-/// Reads how the guest boots. Where it is not known what the guest has (`attached` is a stand-in),
-/// only those errors count that it has in every case.
+/// Reads how the guest boots. If it is not known what the guest has (`attached` is `None`), only
+/// errors that occur in every case count.
 fn booting(
     options: &Options,
     hardware: &Hardware,

@@ -121,8 +121,8 @@ fn print(text: &str) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Goes on in another process (`-daemonize`). In this one, returns the exit status: 0 once the guest
-/// is about to run.
+/// Goes on in another process (`-daemonize`). In this one, returns the exit status: 0 once the
+/// guest is about to run.
 fn go_to_background() -> Option<ExitCode> {
     match daemon::begin() {
         Ok(status) => status.map(ExitCode::from),

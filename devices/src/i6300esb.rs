@@ -65,7 +65,7 @@ const PCI_CLOCK: Duration = Duration::from_nanos(30);
 
 /// The timer that the device sets.
 pub trait Countdown: Send {
-    /// [`I6300Esb::elapsed`] is to be called after `time`, instead of any earlier time; `None`:
+    /// Has [`I6300Esb::elapsed`] called after `time`, which replaces an earlier setting; `None`:
     /// never.
     fn set(&self, time: Option<Duration>);
 }
@@ -130,7 +130,7 @@ impl I6300Esb {
     }
 
     /// The time of the [`Countdown`] has elapsed. Returns whether the watchdog has expired, and the
-    /// machine is to be reset.
+    /// machine must be reset.
     #[must_use]
     pub fn elapsed(&mut self) -> bool {
         if self.registers.lock & ENABLED == 0 {

@@ -88,7 +88,7 @@ pub struct Devices {
     trace: Option<(FwCfgTrace, fw_cfg::SharedFwCfg)>,
 }
 
-/// Attaches the device by which a kernel reports its panic, if there is to be one.
+/// Attaches the device by which a kernel reports its panic, if it is configured.
 fn attach_pvpanic(list: &mut DeviceList, parts: &Parts<'_>) -> Result<(), DeviceError> {
     if !parts.config.pvpanic {
         return Ok(());
@@ -100,7 +100,7 @@ fn attach_pvpanic(list: &mut DeviceList, parts: &Parts<'_>) -> Result<(), Device
     )
 }
 
-/// Attaches the device by which the guest ends the run with a status, if there is to be one.
+/// Attaches the device by which the guest ends the run with a status, if it is configured.
 fn attach_debug_exit(list: &mut DeviceList, parts: &Parts<'_>) -> Result<(), DeviceError> {
     let Some(at) = parts.config.debug_exit else { return Ok(()) };
     let device = DebugExit::new(parts.notifier.exit_handle()).with_pass(at.pass);

@@ -1,5 +1,5 @@
-//! The monitors (`-qmp`, `-monitor`, `-mon`): clients that pause, reset and end the run. Each has one
-//! client at a time, served by the main thread.
+//! The monitors (`-qmp`, `-monitor`, `-mon`): clients that pause, reset and end the run. Each has
+//! one client at a time, served by the main thread.
 
 mod human;
 mod qmp;

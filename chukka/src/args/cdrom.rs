@@ -45,7 +45,7 @@ impl Controller {
             MachineKind::Pc => (ON_MICROVM, "on pc, controllers are PCI devices"),
         };
         if name == other {
-            let hint = "use -device virtio-scsi, which is the machine's own";
+            let hint = "use -device virtio-scsi, the name that works on both machines";
             return Err(ArgsError::unsupported(shown, why, hint));
         }
         if std::mem::replace(&mut self.is_given, true) {

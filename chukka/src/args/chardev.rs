@@ -152,7 +152,7 @@ impl Chardevs {
             }
             _ => {
                 let is_qemu_s = QEMU_S.iter().any(|name| bytes.starts_with(name.as_bytes()));
-                let hint = if is_qemu_s { "QEMU has this backend, chukka does not" } else { "" };
+                let hint = if is_qemu_s { "QEMU has this backend; chukka does not" } else { "" };
                 return Err(ArgsError::bad(given(), expected).with_hint(hint));
             }
         };
@@ -188,7 +188,7 @@ fn chardev(given: &[u8]) -> Result<Known, ArgsError> {
     let backend = backend.as_ref().map(|pair| pair.value(option)).transpose()?.unwrap_or_default();
     if !["stdio", "null", "file", "pty", "socket"].contains(&backend) {
         let hint = if QEMU_S.iter().any(|name| backend.starts_with(name)) {
-            "QEMU has this backend, chukka does not"
+            "QEMU has this backend; chukka does not"
         } else {
             "for example, file,id=ID,path=PATH or socket,id=ID,path=PATH,server=on,wait=off"
         };
@@ -200,7 +200,7 @@ fn chardev(given: &[u8]) -> Result<Known, ArgsError> {
     }
     let missing = |what| Err(ArgsError::bad(shown(), what));
     let Some(id) = found.id.take() else {
-        return missing("an id for devices to name it by: id=ID");
+        return missing("an id, which devices refer to: id=ID");
     };
     let backend = match (backend, &found.path) {
         ("stdio", _) => CharBackend::Stdio,
@@ -233,7 +233,7 @@ impl Properties {
         let address = match (&self.path, self.port) {
             (Some(path), None) if self.host.is_none() => SocketAddress::Unix(path.clone()),
             (None, Some(port)) => {
-                // Nobody else reaches the guest unasked.
+                // Other hosts reach the guest only if the user asks for it.
                 let host = self.host.clone().filter(|host| !host.is_empty());
                 SocketAddress::Tcp { host: host.unwrap_or_else(|| "127.0.0.1".into()), port }
             }
@@ -247,7 +247,7 @@ impl Properties {
 fn property(found: &mut Properties, backend: &str, pair: &RawPair) -> Result<(), ArgsError> {
     let option = "chardev";
     let unsupported = |why, hint| Err(ArgsError::unsupported(pair.shown(option), why, hint));
-    // A word without a value is one that is on.
+    // A key without a value is on.
     let on = || match pair.value {
         None => Ok(true),
         Some(_) => pair.text(option)?.switch(option),
@@ -261,7 +261,7 @@ fn property(found: &mut Properties, backend: &str, pair: &RawPair) -> Result<(),
             found.is_shared = on()?;
             if found.is_shared && backend != "stdio" {
                 return unsupported(
-                    "only standard input is shared with a monitor",
+                    "only stdio can be shared with a monitor",
                     "leave mux=on out, and give the monitor a socket of its own",
                 );
             }
@@ -277,13 +277,13 @@ fn property(found: &mut Properties, backend: &str, pair: &RawPair) -> Result<(),
         ("nowait", "socket") => found.wait = Some(!on()?),
         ("nodelay", "socket") => drop(on()?),
         ("telnet" | "websocket", "socket") if on()? => {
-            return unsupported("chukka passes bytes on as they are", "leave it out");
+            return unsupported("chukka sends and receives plain bytes", "leave it out");
         }
         ("telnet" | "websocket", "socket") => {}
         ("reconnect" | "reconnect-ms", "socket") => {
             if pair.text(option)?.value(option)? != "0" {
                 return unsupported(
-                    "chukka connects once",
+                    "chukka connects only once",
                     "leave it out, or have chukka listen: server=on,wait=off",
                 );
             }
@@ -312,7 +312,7 @@ fn identifier(pair: &Pair) -> Result<String, ArgsError> {
     if id.starts_with(|first: char| first.is_ascii_alphabetic()) && id.chars().all(letter) {
         return Ok(id.to_owned());
     }
-    let expected = "a letter, and letters, digits, '-', '.' or '_' after it";
+    let expected = "a letter, followed by letters, digits, '-', '.' or '_'";
     Err(ArgsError::bad(pair.shown("chardev"), expected))
 }
 
@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_refused() {
+    fn invalid_backends_are_refused() {
         for given in [
             "socket,id=X",
             "socket,id=X,host=a",
@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn one_device_has_a_backend() {
+    fn a_backend_belongs_to_one_device() {
         let options = Options { chardevs: vec!["null,id=X".into()], ..Options::default() };
         let mut chardevs = Chardevs::read(&options, &mut Refusals::default());
         assert!(chardevs.take("Y", String::new(), "").is_err());

@@ -1,4 +1,5 @@
-//! `-serial`, `-device isa-serial`, and the options that switch off QEMU devices chukka does not have.
+//! `-serial`, `-device isa-serial`, and the options that switch off QEMU devices that chukka does
+//! not have.
 
 use std::ffi::OsString;
 
@@ -100,8 +101,8 @@ fn isa_serial(
     Ok(())
 }
 
-/// Decides which device has the terminal: without `-serial`, COM1 has, unless a virtio port is there
-/// already. Then nothing hears it.
+/// Decides which device has the terminal: without `-serial`, it is COM1, unless a virtio port has
+/// the terminal. The output of COM1 is then dropped.
 pub(super) fn settle_terminal(
     options: &Options,
     serial: &mut [Option<Chardev>; SERIAL_PORTS],
@@ -122,8 +123,8 @@ pub(super) fn settle_terminal(
         serial[0] = Some(backend.into());
     }
     if on_stdio + serial.iter().flatten().filter(|port| port.is_stdio()).count() > 1 {
-        let given = "standard input for a serial port and a virtio port, or for two of these";
-        return Err(ArgsError::bad(given, "at most one on the terminal")
+        let given = "standard input for more than one serial or virtio port";
+        return Err(ArgsError::bad(given, "at most one port on the terminal")
             .with_hint("leave -serial out, or use -serial none or -serial file:PATH"));
     }
     Ok(())

@@ -36,7 +36,7 @@ pub(super) fn daemonize(
     ];
     match conflicts.into_iter().find(|(is_given, ..)| *is_given) {
         Some((_, given, hint)) => {
-            let why = "a process in the background has no standard input and output";
+            let why = "a process in the background has no standard input or output";
             Err(ArgsError::unsupported(format!("{given} with -daemonize"), why, hint))
         }
         None => Ok(true),

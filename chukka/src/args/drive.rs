@@ -426,7 +426,7 @@ fn device(
         MachineKind::Pc => (ON_MICROVM, "on pc, disks are PCI devices"),
     };
     if *name == other {
-        let hint = "use -device virtio-blk, which is the machine's own";
+        let hint = "use -device virtio-blk, the name that works on both machines";
         return Err(ArgsError::unsupported(format!("-device {name}"), why, hint));
     }
     let mut device = DriveDevice::default();

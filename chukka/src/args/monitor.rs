@@ -71,7 +71,7 @@ fn mon(value: &str, chardevs: &mut Chardevs) -> Result<Option<MonitorConfig>, Ar
             }
             ("pretty", _) if !pair.switch(option)? => {}
             ("pretty", _) => {
-                let why = "chukka sends each message of QMP on one line";
+                let why = "chukka sends each QMP message on one line";
                 return Err(ArgsError::unsupported(pair.shown(option), why, "leave it out"));
             }
             _ => {
@@ -86,7 +86,7 @@ fn mon(value: &str, chardevs: &mut Chardevs) -> Result<Option<MonitorConfig>, Ar
         );
     };
     if language == MonitorLanguage::Human && chardevs.is_shared(&id) {
-        // As with -serial mon:stdio, the commands after Ctrl-A are what there is of it.
+        // As with -serial mon:stdio, the commands after Ctrl-A take its place.
         return Ok(None);
     }
     let chardev = chardevs.take(&id, given(), example)?;
@@ -102,7 +102,7 @@ fn monitor(
     match &chardev.backend {
         CharBackend::Null => return Ok(None),
         CharBackend::Socket(CharSocket { server: false, .. }) => {
-            let why = "chukka listens for a client, and does not connect to one";
+            let why = "a monitor waits for clients, and does not connect to a server";
             return Err(ArgsError::unsupported(given, why, "add ,server=on,wait=off"));
         }
         CharBackend::File(_) | CharBackend::Pty => return Err(ArgsError::bad(given, EXPECTED)),

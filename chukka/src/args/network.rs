@@ -346,7 +346,7 @@ fn check_machine(given: &str, name: &str, machine: MachineKind) -> Result<(), Ar
         MachineKind::Pc => (ON_MICROVM, "on pc, network cards are PCI devices"),
     };
     if name == other {
-        let hint = "use virtio-net, which is the machine's own";
+        let hint = "use virtio-net, the name that works on both machines";
         return Err(ArgsError::unsupported(given, why, hint));
     }
     Ok(())

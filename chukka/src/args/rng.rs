@@ -126,7 +126,7 @@ pub(super) fn check_machine(
         MachineKind::Pc => (on_microvm, "on pc, virtio devices are PCI devices"),
     };
     if name == other {
-        let hint = format!("use {own}, which is the machine's own");
+        let hint = format!("use {own}, the name that works on both machines");
         return Err(ArgsError::unsupported(format!("-device {name}"), why, hint));
     }
     Ok(())

@@ -315,16 +315,18 @@ pub static OPTIONS: [Opt; 83] = [
         "chardev:ID, none (no such port); default mon:stdio",
     ]),
     value("chardev", "BACKEND", |o, v| o.chardevs.push(v), Group::Console, &[
-        "stdio, file, socket, pty or null for a device, port or",
-        "monitor: file,id=ID,path=FILE; socket,id=ID,path=PATH,",
-        "server=on,wait=off; logfile=FILE; timestamp=on",
+        "a backend for a device or monitor: stdio, pty or null;",
+        "file,path=FILE; socket,path=PATH,server=on,wait=off;",
+        "each with id=ID, and with logfile=FILE, timestamp=on",
     ]),
-    flag("nographic", |o| o.nographic = true, Group::Console, &["no window: always the case"]),
+    flag("nographic", |o| o.nographic = true, Group::Console, &[
+        "no window; chukka never opens one",
+    ]),
     flag("nodefaults", |o| o.no_defaults = true, Group::Console, &[
         "no serial port unless -serial adds one",
     ]),
     value("debugcon", "DEVICE", |o, v| o.debugcon.push(v), Group::Debugging, &[
-        "the firmware's log: stdio, file:PATH, chardev:ID, …",
+        "the firmware's log: stdio, file:PATH, pty, chardev:ID",
     ]),
     value("global", "PROPERTY", |o, v| o.global.push(v), Group::Debugging, &[
         "isa-debugcon.iobase=0x402, its port (SeaBIOS);",
@@ -364,8 +366,8 @@ pub static OPTIONS: [Opt; 83] = [
         "likewise by command lines; none: no monitor",
     ]),
     value("mon", "chardev=ID", |o, v| o.mon.push(v), Group::Debugging, &[
-        "the same at a -chardev; mode=control for QMP, or",
-        "readline (default)",
+        "a monitor at a -chardev; mode=readline (default), or",
+        "mode=control for QMP",
     ]),
     flag("no-reboot", |o| o.no_reboot = true, Group::Ending, &[
         "end when the guest resets, instead of rebooting it",
@@ -376,10 +378,10 @@ pub static OPTIONS: [Opt; 83] = [
         "watchdog=reset (default), shutdown, poweroff, debug, none",
     ]),
     value("watchdog", "i6300esb", |o, v| o.watchdogs.push(v), Group::Ending, &[
-        "a watchdog, on pc: -device i6300esb",
+        "a watchdog for pc, the same as -device i6300esb",
     ]),
     value("watchdog-action", "ACTION", |o, v| o.actions.push(of_watchdog(v)), Group::Ending, &[
-        "-action watchdog=ACTION",
+        "the same as -action watchdog=ACTION",
     ]),
     value("timeout", "SECONDS", |o, v| o.timeout.push(v), Group::Ending, &[
         "end a guest that has not ended by then, with status",

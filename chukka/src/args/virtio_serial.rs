@@ -116,7 +116,7 @@ fn port(
             "bus" => wanted_bus = Some(pair.clone()),
             "nr" => {
                 let parsed = pair.value(option)?.parse::<u32>().ok();
-                let bad = || ArgsError::bad(pair.shown(option), "a port's number");
+                let bad = || ArgsError::bad(pair.shown(option), "a port number");
                 number = Some(parsed.ok_or_else(bad)?);
             }
             "chardev" => {
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn ports_are_numbered_as_qemu_does_it() {
+    fn ports_are_numbered_as_in_qemu() {
         let none = String::new();
         assert_eq!(ports(&["virtio-serial"]), [(1, vec![])]);
         // libvirt's and LAVA's spelling.
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn ports_that_cannot_be_are_refused() {
+    fn invalid_ports_are_refused() {
         for devices in [
             &["virtconsole"][..],
             &["virtio-serial", "virtserialport,nr=0"],

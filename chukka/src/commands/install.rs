@@ -368,7 +368,7 @@ fn guest(matches: &ArgMatches, resolved: &Resolved) -> Result<SavedGuest, Proble
     }
     if machine != "pc" && disks.iter().any(SavedDisk::is_sata) {
         let message = format!("--disk bus=sata: {machine} has no SATA controller");
-        return refused(message, "leave --machine out, or bus=sata");
+        return refused(message, "leave out --machine or bus=sata");
     }
     Ok(SavedGuest { arguments, disks, served: None })
 }

@@ -39,8 +39,8 @@ pub enum Verdict {
 }
 
 /// For a guest that had no use for its disk.
-const NOT_VIRTIO: &str = "nothing was written to the disk: an installer without a driver for virtio \
-    disks finds it with --disk bus=sata";
+const NOT_VIRTIO: &str = "nothing was written to the disk: an installer without a driver for \
+    virtio disks finds it with --machine pc --disk bus=sata";
 const NOT_SATA: &str = "nothing was written to the disk: an installer without a driver for SATA \
     disks (AHCI) finds it without bus=sata";
 

@@ -15,8 +15,8 @@ pub(super) fn warning(payload: &Payload, config: &VmConfig) -> Option<String> {
         return None;
     }
     Some(format!(
-        "the kernel's command line names no serial console, so chukka may see no output and no \
-         panic: add console={console} to -append"
+        "the kernel's command line names none of the guest's consoles, so chukka may see no \
+         output and no panic: add console={console} to -append"
     ))
 }
 
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_virtio_console_is_one_if_it_is_there() {
+    fn a_virtio_console_counts_only_if_it_exists() {
         let config = config(&["-device", "virtio-serial", "-device", "virtconsole"]);
         for (line, expected) in
             [("console=hvc0", true), ("console=hvc1", false), ("console=hvc", false)]

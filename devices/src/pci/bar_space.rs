@@ -1,4 +1,4 @@
-//! The configuration space of a function with registers in memory, and who hears where they are.
+//! The configuration space of a function with registers in memory, and the decoder that maps them.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -31,7 +31,7 @@ pub struct BarSpace {
 }
 
 impl BarSpace {
-    /// Of a function that has these BARs in its configuration space, in the order in which they are
+    /// The configuration space of a function with these BARs, in the order in which they are
     /// placed.
     #[must_use]
     pub fn new(space: ConfigSpace, bars: &'static [MemoryBar]) -> Self {
@@ -39,7 +39,8 @@ impl BarSpace {
     }
 
     /// Places the BARs, answers accesses to them and sets the interrupt line register, now and
-    /// after each reset: for a machine without firmware. False: the window has no room.
+    /// after each reset: for a machine without firmware. Returns false if the
+    /// window has no room.
     #[must_use]
     pub fn preset(&mut self, window: &mut MemoryWindow, irq: u8) -> bool {
         let mut space = self.space.clone();

@@ -2,9 +2,9 @@
 //! with two queues, and two control queues by which driver and device tell each other which ports
 //! there are, their names, whether they are open, and how large a console's screen is.
 //!
-//! What the device keeps is bounded: [`INPUT`] bytes of input for each port, and for the driver's
-//! control messages a set of those that are due, not a queue. The driver makes no buffers available:
-//! then input waits at its source. A backend has no room: then the request is held.
+//! What the device keeps is bounded: [`INPUT`] bytes of input for each port, and a set, not a
+//! queue, of the control messages that are due. If the driver makes no buffers available, input
+//! waits at its source. If a backend has no room, the request is held.
 
 mod control;
 
@@ -40,20 +40,20 @@ const PIECE: usize = 4096;
 /// How many pieces are passed on before others get their turn, a reset of the device among them.
 const PIECES: usize = 16;
 
-/// `VIRTIO_CONSOLE_F_SIZE`: the device tells the size of consoles.
+/// `VIRTIO_CONSOLE_F_SIZE`: the device reports the size of consoles.
 const F_SIZE: u64 = 1;
 /// `VIRTIO_CONSOLE_F_MULTIPORT`: there are control queues.
 const F_MULTIPORT: u64 = 1 << 1;
-/// `VIRTIO_CONSOLE_F_EMERG_WRITE`: the driver can write a character by the configuration.
+/// `VIRTIO_CONSOLE_F_EMERG_WRITE`: the driver can write a character to configuration space.
 const F_EMERG_WRITE: u64 = 1 << 2;
-/// Where that is.
+/// Its offset there.
 const EMERG_WRITE: u64 = 8;
 
 /// What a port is connected to. A vCPU's thread calls `write` for an emergency write, and otherwise
 /// the thread that serves the port.
 pub trait PortBackend: Debug + Send + Sync {
     /// Takes what the guest has written, as much as there is room for, and returns how much. If
-    /// that is less, the port's transmit queue is to be served again when there is room.
+    /// that is less, the port's transmit queue must be served again when there is room.
     fn write(&self, bytes: &[u8]) -> usize;
 
     /// The guest can take input again, which it could not the last time. Called while the device
@@ -95,7 +95,7 @@ struct Port {
 
 #[derive(Debug, Default)]
 struct PortState {
-    /// What the driver is to be told.
+    /// The control messages that are due.
     due: Due,
     /// The guest has the port open.
     is_open: bool,
@@ -159,7 +159,7 @@ impl Console {
     }
 
     /// Gives a port input. Returns how many bytes it takes; if that is not all, the port asks for
-    /// more when there is room. Its receive queue is to be served then.
+    /// more when there is room. Its receive queue must be served then.
     pub fn enqueue(&self, number: u32, bytes: &[u8]) -> usize {
         let Some(port) = self.port(number) else { return bytes.len() };
         let features = *lock(&self.features);
@@ -174,8 +174,8 @@ impl Console {
         taken
     }
 
-    /// Somebody is at the other end of a port, or is not any more. The queue [`CONTROL_RECEIVE`] is
-    /// to be served then.
+    /// Somebody has connected to the other end of a port, or has left. The queue
+    /// [`CONTROL_RECEIVE`] must be served then.
     pub fn set_connected(&self, number: u32, is_connected: bool) {
         let Some(port) = self.port(number).filter(|port| !port.config.is_console) else { return };
         let mut state = lock(&port.state);
@@ -186,7 +186,7 @@ impl Console {
     }
 
     /// The size of a console, in columns and rows. Once the driver has chosen its features, the
-    /// queue [`CONTROL_RECEIVE`] is to be served then.
+    /// queue [`CONTROL_RECEIVE`] must be served then.
     pub fn set_size(&self, number: u32, columns: u16, rows: u16) {
         let Some(port) = self.port(number).filter(|port| port.config.is_console) else { return };
         self.has_size.store(true, Ordering::SeqCst);

@@ -1,9 +1,10 @@
-//! The rings of a virtio network card, of a CD drive's controller and of a console: a guest that does
-//! anything at all, and a driver whose frames, commands and bytes are checked.
+//! The rings of a virtio network card, of a CD drive's controller and of a console: a guest that
+//! does anything at all, and a driver whose frames, commands and bytes are checked.
 //!
 //! An input is a byte that says which transport (bit 0), which device (bit 5: the console, else bit
 //! 1: the controller), and whether the driver takes indirect tables (bit 2), EVENT_IDX (bit 3), and
-//! mergeable receive buffers (bit 4); then [`Operation`]s. The card is connected to itself: each frame comes back.
+//! mergeable receive buffers (bit 4); then [`Operation`]s. The card is connected to itself: each
+//! frame comes back.
 
 use std::collections::VecDeque;
 use std::io;
@@ -97,7 +98,7 @@ impl Input {
     }
 }
 
-/// The other end of a console: it takes so many bytes at once.
+/// How many bytes the other end of a console takes at once.
 const PORTION: usize = 1000;
 
 /// What a console has printed.

@@ -87,7 +87,7 @@ impl Bochs {
 
 impl Drop for Bochs {
     fn drop(&mut self) {
-        // Gone already is as good.
+        // It may have ended already.
         drop(self.process.kill());
         drop(self.process.wait());
     }

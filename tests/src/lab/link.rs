@@ -20,7 +20,7 @@ use crate::{Doing, Error, Result, assets, guest, pack, sys};
 /// A boot takes about five seconds of processor time, which a busy host may spread over minutes.
 /// After this much, it has failed.
 const BOOT: Duration = Duration::from_secs(60);
-/// After this much time of any kind, too.
+/// A boot has also failed after this much wall-clock time.
 const BOOT_AT_MOST: Duration = Duration::from_secs(600);
 /// Extra time for a job beyond its own timeout, for copying files and the report.
 const GRACE: Duration = Duration::from_secs(60);
@@ -32,8 +32,8 @@ const SILENCE: Duration = Duration::from_secs(60);
 /// How often to wake the machine while its agent says nothing. QEMU 7.2 changes a processor's
 /// `interrupt_request` without a lock when a guest is entered or left (target/i386/tcg/sysemu/
 /// svm_helper.c), and so now and then loses the timer interrupt that its main loop has just
-/// reported: the local APIC has it pending, and the processor stays halted. Any other interrupt has
-/// QEMU look again.
+/// reported: the local APIC has it pending, and the processor stays halted. Any other interrupt
+/// makes QEMU look again.
 const WAKE_EVERY: Duration = Duration::from_secs(1);
 
 /// A running outer machine that runs jobs, one at a time.

@@ -201,8 +201,8 @@ fn a_linux_command_line_without_a_serial_console_is_warned_of() {
     if !native::kvm() {
         return;
     }
-    let warning = "warning: the kernel's command line names no serial console, so chukka may see \
-                   no output and no panic: add console=ttyS0 to -append";
+    let warning = "warning: the kernel's command line names none of the guest's consoles, so \
+                   chukka may see no output and no panic: add console=ttyS0 to -append";
     for (words, warns) in [
         (&["-append", "quiet"][..], true),
         (&["-append", "quiet console=ttyS0"], false),

@@ -13,8 +13,8 @@ pub struct Chardev {
     pub backend: CharBackend,
     /// A file that records what the guest writes.
     pub log: Option<CharFile>,
-    /// Whether each line that the guest writes begins with the host's time since the machine was
-    /// created.
+    /// Whether each line that the guest writes begins with the host's time since the device was
+    /// opened.
     pub timestamps: bool,
 }
 

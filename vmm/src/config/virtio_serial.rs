@@ -1,4 +1,5 @@
-//! virtio-serial devices and their ports (`-device virtio-serial`, `virtconsole`, `virtserialport`).
+//! virtio-serial devices and their ports (`-device virtio-serial`, `virtconsole`,
+//! `virtserialport`).
 
 use super::Chardev;
 

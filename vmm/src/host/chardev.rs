@@ -1,8 +1,8 @@
 //! Open character devices: a place for what the guest writes, and, for those that have somebody at
 //! the other end, a [`Line`] from which its input comes.
 //!
-//! A line never blocks: what its peer does not take is left to the writer. Without a peer, output is
-//! dropped, as QEMU does it (`tcp_chr_write`, chardev/char-socket.c; `pty_chr_state`,
+//! A line never blocks: what its peer does not take is left to the writer. Without a peer, output
+//! is dropped, as in QEMU (`tcp_chr_write`, chardev/char-socket.c; `pty_chr_state`,
 //! chardev/char-pty.c). Standard output and files do block, so that no output is lost there.
 
 mod outputs;
@@ -51,7 +51,7 @@ impl std::fmt::Debug for Opened {
 /// name by which the user finds a pseudo-terminal. Waits for a client if the user wants that.
 ///
 /// # Errors
-/// A file cannot be created, or a socket not be used.
+/// A file cannot be created, or a socket cannot be used.
 pub fn open(
     chardev: &Chardev,
     of: &'static str,

@@ -23,7 +23,7 @@ struct Leaving {
 /// There is one for each process.
 static LEAVING: Mutex<Option<Leaving>> = Mutex::new(None);
 
-/// Status of the process that was started if the other one is gone without a word.
+/// Status of the process that was started if the other one ends without reporting one.
 const COULD_NOT_RUN: u8 = 125;
 
 /// Goes on in a new process, and returns `None` there. In the process that was started, waits until

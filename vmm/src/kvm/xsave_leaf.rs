@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn state_of_a_feature_that_is_off_is_not_there() {
+    fn the_state_of_a_disabled_feature_is_removed() {
         assert_eq!(after(|_| ()), (0x2e7, 2696, vec![0, 1, 2, 5, 6, 7, 9]));
         let no_pku = after(|entries| entries[1].ecx = 0);
         assert_eq!(no_pku, (0xe7, 2688, vec![0, 1, 2, 5, 6, 7]));

@@ -1,4 +1,4 @@
-//! What a device that takes bytes from the host is to the main thread, which reads them.
+//! The main thread's interface to devices that take bytes from the host.
 
 use std::sync::Mutex;
 
@@ -16,7 +16,7 @@ pub trait InputPort: Send + Sync {
     /// Holds input back until the guest listens. For standard input other than a terminal.
     fn await_listener(&self) {}
 
-    /// Somebody is at the other end, or is not any more.
+    /// Somebody has connected to the other end, or has left.
     fn peer_changed(&self, _is_there: bool) {}
 
     /// Output that could not be written can be written now.

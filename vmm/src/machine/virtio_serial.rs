@@ -1,6 +1,6 @@
-//! The guest's virtio-serial devices: consoles and ports, what they are connected to, and the threads
-//! that serve them: one for each port, as a write to standard output or a file may wait, and one for
-//! the control messages.
+//! The guest's virtio-serial devices: consoles and ports, what they are connected to, and the
+//! threads that serve them. Each port has one, as a write to standard output or a file may block,
+//! and so do the control messages.
 
 mod ends;
 mod server;
@@ -45,7 +45,7 @@ pub struct VirtioSerials {
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
-/// What the threads look at.
+/// What the threads share.
 #[derive(Debug, Default)]
 struct Shared {
     stop: AtomicBool,
@@ -136,7 +136,7 @@ impl VirtioSerials {
             self.devices.iter().for_each(|device| device.plugged.reset());
         }
         self.shared.hold.store(false, Ordering::SeqCst);
-        // What was notified meanwhile.
+        // For notifications that arrived meanwhile.
         self.devices.iter().for_each(Device::wake_all);
         is_idle
     }

@@ -71,8 +71,8 @@ impl Lines {
         Ok(Some(this))
     }
 
-    /// Events are told once, when they begin: a peer whose input is not wanted, or a terminal that
-    /// nobody has open, would be reported all the time otherwise.
+    /// Events are edge-triggered: otherwise, a peer whose input is not wanted, or a terminal that
+    /// nobody has open, would be reported all the time.
     fn add(&self, fd: RawFd, events: EventSet, key: u64) -> io::Result<()> {
         let event = EpollEvent::new(events | EventSet::EDGE_TRIGGERED, key);
         self.events.ctl(ControlOperation::Add, fd, event)

@@ -57,7 +57,7 @@ fn serial_ports_that_cannot_be_are_refused() {
             "stdio, mon:stdio, file:PATH, pty, unix:PATH, tcp:HOST:PORT, chardev:ID, null or none";
         assert_eq!(text, format!("-serial {value}: expected {expected}"));
     }
-    assert_eq!(refusal(&["-serial", "vc"]).1, "QEMU has this backend, chukka does not");
+    assert_eq!(refusal(&["-serial", "vc"]).1, "QEMU has this backend; chukka does not");
     assert_eq!(
         refusal(&["-serial", "chardev:c"]).0,
         "-serial chardev:c: expected the id of a -chardev that no other device has"

@@ -102,7 +102,7 @@ fn debug_consoles_that_cannot_be_are_refused() {
 #[test]
 fn character_devices_that_cannot_be_are_refused() {
     let of = |value| refusal(&["-chardev", value]).0;
-    assert_eq!(of("null"), "-chardev null: expected an id for devices to name it by: id=ID");
+    assert_eq!(of("null"), "-chardev null: expected an id, which devices refer to: id=ID");
     assert_eq!(
         of("file,id=X"),
         "-chardev file,id=X: expected the file's name: file,id=ID,path=PATH"
@@ -110,12 +110,9 @@ fn character_devices_that_cannot_be_are_refused() {
     assert_eq!(of("udp,id=X"), "-chardev udp,id=X: expected stdio, file, socket, pty or null");
     assert_eq!(
         of("null,id=1a"),
-        "-chardev id=1a: expected a letter, and letters, digits, '-', '.' or '_' after it"
+        "-chardev id=1a: expected a letter, followed by letters, digits, '-', '.' or '_'"
     );
-    assert_eq!(
-        of("pty,id=X,mux=on"),
-        "-chardev mux=on: only standard input is shared with a monitor"
-    );
+    assert_eq!(of("pty,id=X,mux=on"), "-chardev mux=on: only stdio can be shared with a monitor");
     assert!(of("null,id=X,foo=1").starts_with("-chardev foo=1: expected id=ID,logfile=PATH,"));
     assert_eq!(of("file,id=X,path="), "-chardev was given an empty path");
     assert_eq!(

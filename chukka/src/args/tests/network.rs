@@ -184,7 +184,7 @@ const REFUSALS: &[(&[&str], &str, &str)] = &[
     (
         &["-nic", "user,model=virtio-net-pci"],
         "-nic model=virtio-net-pci: microvm has no PCI",
-        "use virtio-net, which is the machine's own",
+        "use virtio-net, the name that works on both machines",
     ),
     (
         &["-device", "e1000,netdev=n0"],

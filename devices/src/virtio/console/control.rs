@@ -19,7 +19,7 @@ const PORT_NAME: u16 = 7;
 /// Bytes of a message without what follows.
 const HEADER: usize = 8;
 
-/// The messages that the driver is to get about a port: a set, so that it does not grow however
+/// The messages about a port that are due to the driver: a set, so that it does not grow, however
 /// often the driver asks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Due {

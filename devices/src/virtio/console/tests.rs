@@ -130,7 +130,7 @@ fn the_driver_hears_of_ports_names_sizes_and_who_is_there() {
 }
 
 #[test]
-fn a_control_message_that_is_none_is_dropped() {
+fn an_invalid_control_message_is_dropped() {
     let console = console(&Default::default());
     let mut driver: Driver = Driver::started(Arc::<Console>::clone(&console), FEATURES, 8);
     use_queue(&mut driver, CONTROL_TRANSMIT);

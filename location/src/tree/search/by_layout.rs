@@ -118,8 +118,8 @@ impl Search<'_> {
 }
 
 /// Whether a word tells a kernel where its root is, or that it is on a live medium: by dracut,
-/// casper, Debian's live-boot, archiso and its relatives; to Alpine's initrd, which drivers find it;
-/// to CoreOS', that it configures itself.
+/// casper, Debian's live-boot, archiso and its relatives. For Alpine's initrd, whether it names the
+/// drivers that find the medium; for CoreOS's, whether it makes the system configure itself.
 fn finds_root(word: &str, installer: Installer) -> bool {
     const LIVE: [&str; 5] =
         ["rd.live.image", "boot=casper", "boot=live", "archisobasedir=", "misobasedir="];

@@ -70,7 +70,7 @@ fn a_client_that_does_not_read_blocks_nobody() {
 }
 
 #[test]
-fn chukka_waits_for_a_client_or_is_one() {
+fn chukka_waits_for_a_client_or_connects_as_one() {
     let at = Scratch::new("wait");
     let address = at.0.clone();
     let client = std::thread::spawn(move || {
