@@ -219,10 +219,10 @@ _arguments \
     '*-net[nic and user, given together\: -nic user in old scripts]:TYPE:(none)' \
     '*-object[filter-dump,id=ID,netdev=ID,file=PATH records frames; rng-random,id=ID for -device virtio-rng,rng=ID]:TYPE: ' \
     '*-serial[COM1, then COM2, …\: stdio (Ctrl-C ends chukka), mon\:stdio (Ctrl-C goes to the guest), file\:PATH, pty, unix\:PATH,server=on,wait=off, tcp\:HOST\:PORT,…, null, chardev\:ID, none (no such port); default mon\:stdio]:DEVICE:(stdio mon\:stdio file\: null none)' \
-    '*-chardev[stdio, file, socket, pty or null for a device, port or monitor\: file,id=ID,path=FILE; socket,id=ID,path=PATH, server=on,wait=off; logfile=FILE; timestamp=on]:BACKEND: ' \
-    '*-nographic[no window\: always the case]' \
+    '*-chardev[a backend for a device or monitor\: stdio, pty or null; file,path=FILE; socket,path=PATH,server=on,wait=off; each with id=ID, and with logfile=FILE, timestamp=on]:BACKEND: ' \
+    '*-nographic[no window; chukka never opens one]' \
     '*-nodefaults[no serial port unless -serial adds one]' \
-    '*-debugcon[the firmware'\''s log\: stdio, file\:PATH, chardev\:ID, …]:DEVICE:(stdio file\: null none)' \
+    '*-debugcon[the firmware'\''s log\: stdio, file\:PATH, pty, chardev\:ID]:DEVICE:(stdio file\: null none)' \
     '*-global[isa-debugcon.iobase=0x402, its port (SeaBIOS); kvm-pit.lost_tick_policy=discard or delay (default)]:PROPERTY: ' \
     '*-device[isa-debugcon,iobase=PORT,chardev=ID; vmcoreinfo, for the guest'\''s crash note; isa-debug-exit,iobase=PORT, iosize=PORTS,pass=VALUE, to end with a status; pvpanic, for panics without a console; virtio-rng, for random numbers; virtio-serial with virtconsole or virtserialport,chardev=ID,name=NAME; pc-testdev]:NAME:(isa-debugcon isa-debug-exit vmcoreinfo)' \
     '*-msg[put the host'\''s time before each line of that log]:timestamp:(timestamp)' \
@@ -233,11 +233,11 @@ _arguments \
     '*-S[do not start the guest before gdb does, or the command cont of a monitor]' \
     '*-qmp[control the run by QEMU'\''s protocol QMP, at unix\:PATH,server=on,wait=off, tcp\:HOST\:PORT,… or stdio]:ADDRESS: ' \
     '*-monitor[likewise by command lines; none\: no monitor]:ADDRESS:(none)' \
-    '*-mon[the same at a -chardev; mode=control for QMP, or readline (default)]:chardev=ID: ' \
+    '*-mon[a monitor at a -chardev; mode=readline (default), or mode=control for QMP]:chardev=ID: ' \
     '*-no-reboot[end when the guest resets, instead of rebooting it]' \
     '*-action[panic=none\: a kernel panic does not end the run; panic=shutdown (default); reboot=shutdown\: -no-reboot; watchdog=reset (default), shutdown, poweroff, debug, none]:EVENT=DO: ' \
-    '*-watchdog[a watchdog, on pc\: -device i6300esb]:i6300esb: ' \
-    '*-watchdog-action[-action watchdog=ACTION]:ACTION: ' \
+    '*-watchdog[a watchdog for pc, the same as -device i6300esb]:i6300esb: ' \
+    '*-watchdog-action[the same as -action watchdog=ACTION]:ACTION: ' \
     '*-timeout[end a guest that has not ended by then, with status 124 and a report on what each of its CPUs is doing]:SECONDS: ' \
     '*-silence[likewise a guest that prints nothing for that long]:SECONDS: ' \
     '*-fail-on[oops,kasan,lockdep,warn\: a kernel that reports one of these problems and goes on ends with status 116 to 119]:KINDS: ' \

@@ -300,8 +300,11 @@ fn consoles(
     refusals: &mut Refusals,
 ) -> Consoles {
     let mut serial = refusals.value(console::serial(options, &mut chardevs));
-    let virtio_serial = refusals
-        .value(in_every_case(kinds, |kind| virtio_serial::devices(options, *kind, &mut chardevs)));
+    let before = chardevs.clone();
+    let virtio_serial = refusals.value(in_every_case(kinds, |kind| {
+        chardevs = before.clone();
+        virtio_serial::devices(options, *kind, &mut chardevs)
+    }));
     let settled = console::settle_terminal(options, &mut serial, &virtio_serial, &mut chardevs);
     refusals.value(settled);
     let ports = virtio_serial.iter().flat_map(|device| &device.ports).map(|port| &port.chardev);

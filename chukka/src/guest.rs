@@ -1,16 +1,19 @@
 //! One run of a guest: from a request to its end.
 
 use std::io::{self, IsTerminal};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
 use devices::virtio::scsi::Scsi;
+use vmm::host::daemon;
 use vmm::outcome::Outcome;
 use vmm::run::{Remote, Vm};
 
 use crate::core_file::CoreFile;
 use crate::error::RunError;
 use crate::pid_file::PidFile;
+use crate::report::COULD_NOT_RUN;
 use crate::request::Request;
 use crate::resolve::{Purpose, Resolved};
 use crate::run_report::RunReport;
@@ -89,4 +92,21 @@ pub fn run(
     let kept = request.disks.iter().zip(&disks).filter(|(config, _)| config.keeps_writes());
     let changes = kept.map(|(_, disk)| disk.changes()).reduce(u64::saturating_add);
     Ok(Ended { outcome, changes })
+}
+
+/// With `-daemonize`, goes on in another process. In this one, returns the exit status: 0 once the
+/// guest is about to run. Has to be called before there is a second thread; the other process calls
+/// [`daemon::finish`] at its end.
+pub fn go_to_background(request: &Request) -> Option<ExitCode> {
+    if !request.daemonize {
+        return None;
+    }
+    match daemon::begin() {
+        Ok(status) => status.map(ExitCode::from),
+        Err(error) => {
+            let text = format!("Cannot start a process for -daemonize: {error}");
+            report::message(&text, Some("check the limit on processes: ulimit -u"));
+            Some(ExitCode::from(COULD_NOT_RUN))
+        }
+    }
 }

@@ -36,6 +36,7 @@ use vmm::config::{CharBackend, CharFile, OnReset};
 use vmm::host::signals::Signals;
 use vmm::outcome::Outcome;
 
+use crate::args::ArgsError;
 use crate::bootdisk;
 use crate::error::RunError;
 use crate::guest::{self, Ended};
@@ -99,7 +100,7 @@ pub fn run(state: &mut InstallState, guest: &SavedGuest, course: Course) -> Fall
         if let Verdict::Rebooted = verdict {
             report::message("the installer has reset the machine: its disk boots now", None);
         } else {
-            return told(verdict, state, began);
+            return Ok(told(verdict, state, began));
         }
     }
     let request = disk(state.directory(), guest, course, false, &[])?;
@@ -108,7 +109,7 @@ pub fn run(state: &mut InstallState, guest: &SavedGuest, course: Course) -> Fall
     if let Verdict::Installed = verdict {
         state.set_phase(Phase::Installed)?;
     }
-    told(verdict, state, began)
+    Ok(told(verdict, state, began))
 }
 
 /// The errors of chukka, not of the guest.
@@ -159,6 +160,10 @@ pub fn disk(
         all.extend(["-bootdisk".into(), disk.path_in(directory).into()]);
     }
     let request = bootdisk::attach(guest.request(directory, &all, None)?);
+    if request.vm.serial[0].as_ref().is_some_and(|port| port.log.is_some()) {
+        let why = format!("the log of COM1 is '{}'", directory.join(LOG).display());
+        return Err(ArgsError::unsupported("logfile=", why, "leave logfile= out").into());
+    }
     Ok(with_log(request, directory, course))
 }
 
@@ -174,13 +179,16 @@ fn with_log(mut request: Request, directory: &Path, course: Course) -> Request {
 }
 
 /// A verdict in words. Records why there is no installation.
-fn told(verdict: Verdict, state: &mut InstallState, began: Instant) -> Fallible<Result> {
+fn told(verdict: Verdict, state: &mut InstallState, began: Instant) -> Result {
     if let Verdict::Not { why, .. } = &verdict {
-        state.set_failure(why)?;
+        // The user has to hear the reason, whatever becomes of the record.
+        if let Err(error) = state.set_failure(why) {
+            report::message(&report::with_sources(&error), error.hint().as_deref());
+        }
     }
     let directory = state.directory();
     let (shown, elapsed) = (directory.display(), began.elapsed().as_secs_f64());
-    Ok(match verdict {
+    match verdict {
         Verdict::Installed => Result {
             message: format!(
                 "installed (after {elapsed:.1} s): chukka start {shown} boots the disk"
@@ -205,7 +213,7 @@ fn told(verdict: Verdict, state: &mut InstallState, began: Instant) -> Fallible<
             )),
             status,
         },
-    })
+    }
 }
 
 /// Prints a result and returns the process' exit status.

@@ -48,9 +48,7 @@ fn main() -> ExitCode {
     let result = match args::parse_as(called_as, args) {
         Ok(Invocation::Print(text)) => return print(&text),
         Ok(Invocation::Boot(request)) => {
-            if request.daemonize
-                && let Some(status) = go_to_background()
-            {
+            if let Some(status) = guest::go_to_background(&request) {
                 return status;
             }
             name = request.vm.name.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
@@ -119,19 +117,6 @@ fn main() -> ExitCode {
 fn print(text: &str) -> ExitCode {
     let _ = io::stdout().write_all(text.as_bytes());
     ExitCode::SUCCESS
-}
-
-/// Goes on in another process (`-daemonize`). In this one, returns the exit status: 0 once the
-/// guest is about to run.
-fn go_to_background() -> Option<ExitCode> {
-    match daemon::begin() {
-        Ok(status) => status.map(ExitCode::from),
-        Err(error) => {
-            let text = format!("Cannot start a process for -daemonize: {error}");
-            report::message(&text, Some("check the limit on processes: ulimit -u"));
-            Some(ExitCode::from(COULD_NOT_RUN))
-        }
-    }
 }
 
 /// Says what became of the installation that the run belongs to. Whether all is well with it.

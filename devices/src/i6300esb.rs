@@ -21,9 +21,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::pci::bar::{BarDecoder, MemoryBar, MemoryBars, MemoryWindow};
+use crate::pci::bar::{MemoryBar, MemoryBars};
+use crate::pci::bar_space::BarSpace;
 use crate::pci::bus::Devfn;
-use crate::pci::function::{COMMAND, COMMAND_MEMORY, ConfigSpace, Identity, PciFunction};
+use crate::pci::function::{ConfigSpace, Identity, PciFunction};
 
 /// The function's address on the bus: beside those of the PIIX, where no other device is.
 pub const PLACE: Devfn = Devfn::new(1, 4);
@@ -62,6 +63,8 @@ const UNLOCK_2: u32 = 0x86;
 /// The bits of a timer, and its value after a reset.
 const TICKS: u32 = 0xf_ffff;
 const PCI_CLOCK: Duration = Duration::from_nanos(30);
+/// The shortest stage: a guest cannot keep the timer expiring.
+const SHORTEST: Duration = Duration::from_millis(1);
 
 /// The timer that the device sets.
 pub trait Countdown: Send {
@@ -99,8 +102,7 @@ const AFTER_RESET: Registers = Registers {
 
 /// The watchdog.
 pub struct I6300Esb {
-    config: ConfigSpace,
-    decoder: Option<Box<dyn BarDecoder>>,
+    config: BarSpace,
     countdown: Box<dyn Countdown>,
     registers: Registers,
     /// It has expired since the guest last cleared this: a reset does not clear it.
@@ -111,22 +113,13 @@ impl I6300Esb {
     /// Creates a watchdog that is not enabled.
     pub fn new(countdown: Box<dyn Countdown>) -> Self {
         let config = REGISTER_BAR.add_to(ConfigSpace::type_0(&IDENTITY));
-        Self { config, decoder: None, countdown, registers: AFTER_RESET, has_reset: false }
+        let config = BarSpace::new(config, &[REGISTER_BAR]);
+        Self { config, countdown, registers: AFTER_RESET, has_reset: false }
     }
 
-    /// Places the BAR, where there is no firmware to do that. Returns false if there is no room.
-    pub fn preset(&mut self, window: &mut MemoryWindow, _irq: u8) -> bool {
-        let Some(address) = window.take(REGISTER_BAR) else { return false };
-        let config = REGISTER_BAR.preset(self.config.clone(), address);
-        self.config = config.with(COMMAND, &COMMAND_MEMORY.to_le_bytes());
-        self.place();
-        true
-    }
-
-    /// From now on `decoder` hears where the BAR is.
-    pub fn decode_with(&mut self, decoder: Box<dyn BarDecoder>) {
-        self.decoder = Some(decoder);
-        self.place();
+    /// The configuration space, which places the BAR.
+    pub fn config_mut(&mut self) -> &mut BarSpace {
+        &mut self.config
     }
 
     /// The time of the [`Countdown`] has elapsed. Returns whether the watchdog has expired, and the
@@ -161,7 +154,7 @@ impl I6300Esb {
         let ticks = self.registers.timers[usize::from(second_stage)];
         let clocks = u64::from(ticks) << shift;
         let nanoseconds = u64::from(PCI_CLOCK.subsec_nanos()) * clocks;
-        self.countdown.set(Some(Duration::from_nanos(nanoseconds)));
+        self.countdown.set(Some(Duration::from_nanos(nanoseconds).max(SHORTEST)));
     }
 
     fn write_lock(&mut self, value: u8) {
@@ -199,13 +192,6 @@ impl I6300Esb {
                 }
             }
             _ => {}
-        }
-    }
-
-    /// Lets the address in configuration space take effect.
-    fn place(&self) {
-        if let Some(decoder) = &self.decoder {
-            decoder.place(REGISTER_BAR.number, REGISTER_BAR.address(&self.config));
         }
     }
 }
@@ -250,7 +236,7 @@ impl PciFunction for I6300Esb {
             (LOCK, &[value]) => self.write_lock(value),
             _ => {
                 self.config.write_config(offset, data);
-                self.place();
+                self.config.place();
             }
         }
     }
@@ -259,7 +245,7 @@ impl PciFunction for I6300Esb {
         self.countdown.set(None);
         self.registers = AFTER_RESET;
         self.config.reset();
-        self.place();
+        self.config.place();
     }
 }
 
@@ -427,14 +413,14 @@ mod tests {
     #[test]
     fn the_configuration_register_sets_the_ticks_and_what_follows() {
         let mut guest = Guest::new();
-        guest.enable(6);
+        guest.enable(1 << 16);
         guest.device.write_config(LOCK, &[0]);
         guest.device.write_config(CONFIGURATION, &[0xff, 0xff]);
         let mut word = [0; 2];
         guest.device.read_config(CONFIGURATION, &mut word);
         assert_eq!(word, [0x27, 0]);
         guest.device.write_config(LOCK, &[ENABLED | FREE_RUNNING]);
-        let stage = Some(Duration::from_nanos((6 << 5) * 30));
+        let stage = Some(Duration::from_nanos((1 << 21) * 30));
         assert_eq!(guest.set(), stage);
         for _ in 0..2 {
             assert!(!guest.device.elapsed());
@@ -442,5 +428,12 @@ mod tests {
             assert!(!guest.device.elapsed(), "without a reset it only begins again");
             assert_eq!((guest.set(), guest.reload()), (stage, 0));
         }
+        for timer in [TIMER_1, TIMER_2] {
+            guest.unlock();
+            guest.write(timer, &[0; 4]);
+        }
+        guest.unlock();
+        guest.write(RELOAD, &[0, 1]);
+        assert_eq!(guest.set(), Some(SHORTEST), "no time at all");
     }
 }

@@ -163,12 +163,7 @@ impl Outcome {
     /// signal instead.
     pub fn status(&self) -> Option<u8> {
         match self {
-            Self::PowerOff
-            | Self::Reset
-            | Self::Watchdog
-            | Self::Quit
-            | Self::MonitorQuit
-            | Self::Killed => Some(0),
+            Self::PowerOff | Self::Reset | Self::Quit | Self::MonitorQuit | Self::Killed => Some(0),
             Self::DebugExit(status) => Some(*status),
             Self::Panic(_) => Some(120),
             Self::Problem { kind, .. } => Some(match kind {
@@ -180,7 +175,7 @@ impl Outcome {
             Self::Mute(_) => Some(123),
             Self::TripleFault(_) => Some(121),
             Self::Kvm { .. } => Some(122),
-            Self::TimeOut(_) | Self::Silence(_) => Some(124),
+            Self::TimeOut(_) | Self::Silence(_) | Self::Watchdog => Some(124),
             Self::Firmware(_) | Self::FileCut { .. } | Self::FileChanged(_) | Self::Defect(_) => {
                 Some(125)
             }

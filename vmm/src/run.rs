@@ -112,6 +112,16 @@ fn manage(events: EventLoop) -> Result<(EventManager<EventLoop>, SubscriberId), 
     Ok((manager, id))
 }
 
+/// Tells the user what the event loop has to say.
+fn tell_messages(
+    manager: &mut EventManager<EventLoop>,
+    id: SubscriberId,
+    tell: &mut impl FnMut(&Message),
+) {
+    let messages = manager.subscriber_mut(id).map(|events| events.take_messages());
+    messages.into_iter().flatten().for_each(|message| tell(&message));
+}
+
 /// Handles events until the run takes its next step.
 fn next_step(
     manager: &mut EventManager<EventLoop>,
@@ -119,13 +129,9 @@ fn next_step(
     tell: &mut impl FnMut(&Message),
 ) -> Result<Next, StartError> {
     loop {
-        if let Ok(events) = manager.subscriber_mut(id) {
-            for message in events.take_messages() {
-                tell(&message);
-            }
-            if let Some(next) = events.take_next() {
-                return Ok(next);
-            }
+        tell_messages(manager, id, tell);
+        if let Some(next) = manager.subscriber_mut(id).ok().and_then(|events| events.take_next()) {
+            return Ok(next);
         }
         let failed = |e: event_manager::Error| io::Error::other(e.to_string());
         manager.run().map_err(|e| StartError::host("epoll")(failed(e)))?;
@@ -374,8 +380,9 @@ impl<'a> Vm<'a> {
         };
         let (mut manager, id) = manage(EventLoop::new(sources, self.policy())?)?;
         self.config.gdb.iter().filter(|gdb| gdb.hold).for_each(|gdb| tell(&gdb.into()));
-        let mut threads = self.threads()?;
-        let mut record = RunRecord::new();
+        // A daemon leaves the terminal next.
+        tell_messages(&mut manager, id, &mut tell);
+        let (mut threads, mut record) = (self.threads()?, RunRecord::new());
         let outcome = loop {
             let held = debugger.as_ref().is_some_and(Debugger::holds);
             if !held && !devices.disks.are_waiting() && !is_paused(&mut manager, id) {

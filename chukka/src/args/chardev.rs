@@ -36,7 +36,7 @@ const QEMU_S: [&str; 14] = [
 ];
 
 /// A `-chardev`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Known {
     id: String,
     chardev: Chardev,
@@ -61,7 +61,7 @@ impl Known {
 }
 
 /// All of `-chardev`, and what becomes of Ctrl-C.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Chardevs {
     known: Vec<Known>,
     /// Where Ctrl-C goes, once a device has standard input.
@@ -224,7 +224,7 @@ fn chardev(given: &[u8]) -> Result<Known, ArgsError> {
         Some(false) => InterruptKey::GoesToGuest,
         _ => InterruptKey::EndsChukka,
     };
-    let chardev = Chardev { backend, log, timestamps: found.timestamps };
+    let chardev = Chardev { id: Some(id.clone()), backend, log, timestamps: found.timestamps };
     Ok(Known { id, chardev, is_shared: found.is_shared, interrupt, is_used: false })
 }
 
@@ -325,7 +325,9 @@ mod tests {
         let mut refusals = Refusals::default();
         let mut chardevs = Chardevs::read(&options, &mut refusals);
         refusals.finish(())?;
-        chardevs.take("X", String::new(), "")
+        let taken = chardevs.take("X", String::new(), "")?;
+        assert_eq!(taken.id.as_deref(), Some("X"));
+        Ok(Chardev { id: None, ..taken })
     }
 
     #[test]

@@ -244,7 +244,7 @@ impl ArgsError {
     }
 
     /// A value that chukka cannot do.
-    pub(super) fn unsupported(
+    pub(crate) fn unsupported(
         given: impl Into<String>,
         why: impl Into<Cow<'static, str>>,
         hint: impl Into<Cow<'static, str>>,

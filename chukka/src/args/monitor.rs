@@ -17,10 +17,11 @@ const EXPECTED: &str = "unix:PATH, tcp:HOST:PORT, stdio, chardev:ID or none";
 pub(super) fn monitors<'a>(
     options: &Options,
     chardevs: &mut Chardevs,
-    serial: impl Iterator<Item = &'a Chardev>,
+    mut serial: impl Iterator<Item = &'a Chardev>,
 ) -> Result<Vec<MonitorConfig>, ArgsError> {
     let mut refusals = Refusals::default();
     let mut monitors = Vec::new();
+    let is_taken = serial.any(Chardev::is_stdio);
     let kinds: [(_, &[OsString], _); 2] = [
         ("qmp", &options.qmp, MonitorLanguage::Qmp),
         ("monitor", &options.monitor, MonitorLanguage::Human),
@@ -36,7 +37,7 @@ pub(super) fn monitors<'a>(
         }
     }
     for value in refusals.value(texts(&options.mon, "mon")) {
-        monitors.extend(refusals.value(mon(value, chardevs)));
+        monitors.extend(refusals.value(mon(value, chardevs, is_taken)));
     }
     if !refusals.is_empty() {
         return refusals.finish(Vec::new());
@@ -47,7 +48,7 @@ pub(super) fn monitors<'a>(
         return Err(ArgsError::bad("-qmp stdio and -monitor stdio, more than one", expected)
             .with_hint("give the other one a socket: unix:PATH,server=on,wait=off"));
     }
-    if at_stdio > 0 && serial.filter(|port| port.is_stdio()).count() > 0 {
+    if at_stdio > 0 && is_taken {
         let why = "COM1 has standard input";
         let hint = "add -serial file:PATH or -serial none, or use unix:PATH,server=on,wait=off";
         return Err(ArgsError::unsupported("-qmp or -monitor stdio", why, hint));
@@ -55,8 +56,13 @@ pub(super) fn monitors<'a>(
     Ok(monitors)
 }
 
-/// `-mon [chardev=]ID[,mode=readline|control]`.
-fn mon(value: &str, chardevs: &mut Chardevs) -> Result<Option<MonitorConfig>, ArgsError> {
+/// `-mon [chardev=]ID[,mode=readline|control]`. `has_keys`: a port has standard input, and with it
+/// the keys after Ctrl-A.
+fn mon(
+    value: &str,
+    chardevs: &mut Chardevs,
+    has_keys: bool,
+) -> Result<Option<MonitorConfig>, ArgsError> {
     let option = "mon";
     let given = || format!("-mon {value}");
     let (mut id, mut language) = (None, MonitorLanguage::Human);
@@ -87,7 +93,12 @@ fn mon(value: &str, chardevs: &mut Chardevs) -> Result<Option<MonitorConfig>, Ar
     };
     if language == MonitorLanguage::Human && chardevs.is_shared(&id) {
         // As with -serial mon:stdio, the commands after Ctrl-A take its place.
-        return Ok(None);
+        if has_keys {
+            return Ok(None);
+        }
+        let why = "the device that has this -chardev gets no input";
+        let hint = "use it for a serial port, -serial chardev:ID, or give the monitor its own";
+        return Err(ArgsError::unsupported(given(), why, hint));
     }
     let chardev = chardevs.take(&id, given(), example)?;
     monitor(given(), chardev, language)

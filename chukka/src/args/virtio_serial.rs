@@ -7,8 +7,9 @@ use vmm::config::{CharBackend, Chardev, MachineKind, VirtioPort, VirtioSerial};
 use super::chardev::Chardevs;
 use super::error::ArgsError;
 use super::options::Options;
+use super::refusals::Refusals;
 use super::rng::check_machine;
-use super::value::{RawPair, driver, raw, raw_pairs};
+use super::value::{RawPair, driver, id, raw, raw_pairs};
 
 const ON_MICROVM: &str = "virtio-serial-device";
 const ON_PC: &str = "virtio-serial-pci";
@@ -52,22 +53,32 @@ pub(super) fn devices(
         let name = driver(pairs).and_then(|name| std::str::from_utf8(name).ok())?;
         is_device(name).then_some((name, pairs))
     });
+    let mut refusals = Refusals::default();
     let mut buses = Vec::new();
     for (name, pairs) in named.clone().filter(|(name, _)| BUSES.contains(name)) {
-        check_machine(name, [ON_MICROVM, ON_PC], "virtio-serial", machine)?;
-        buses.push(bus(name, pairs, buses.len())?);
+        let checked = check_machine(name, [ON_MICROVM, ON_PC], "virtio-serial", machine);
+        refusals.value(checked);
+        let bus = bus(name, pairs, buses.len()).unwrap_or_else(|error| {
+            refusals.add(error);
+            // A port that names it is not wrong.
+            Bus { name: bus_name(id(pairs), buses.len()), max_ports: None, ports: Vec::new() }
+        });
+        buses.push(bus);
     }
     for (name, pairs) in named.filter(|(name, _)| !BUSES.contains(name)) {
-        port(name, pairs, &mut buses, chardevs)?;
+        refusals.value(port(name, pairs, &mut buses, chardevs));
     }
-    Ok(buses
-        .into_iter()
-        .map(|mut bus| {
-            bus.ports.sort_by_key(|port| port.number);
-            let used = bus.ports.last().map_or(1, |port| port.number + 1);
-            VirtioSerial { max_ports: bus.max_ports.unwrap_or(used), ports: bus.ports }
-        })
-        .collect())
+    let devices = buses.into_iter().map(|mut bus| {
+        bus.ports.sort_by_key(|port| port.number);
+        let used = bus.ports.last().map_or(1, |port| port.number + 1);
+        VirtioSerial { max_ports: bus.max_ports.unwrap_or(used), ports: bus.ports }
+    });
+    refusals.finish(devices.collect())
+}
+
+/// What `bus=` calls a device: QEMU's `qbus_init` (hw/core/bus.c).
+fn bus_name(id: Option<String>, index: usize) -> String {
+    id.map_or_else(|| format!("virtio-serial-bus.{index}"), |id| format!("{id}.0"))
 }
 
 /// `virtio-serial[,id=ID][,max_ports=N]`.
@@ -92,9 +103,7 @@ fn bus(name: &str, pairs: &[RawPair], index: usize) -> Result<Bus, ArgsError> {
             }
         }
     }
-    // QEMU's `qbus_init` (hw/core/bus.c).
-    let name = id.map_or_else(|| format!("virtio-serial-bus.{index}"), |id| format!("{id}.0"));
-    Ok(Bus { name, max_ports, ports: Vec::new() })
+    Ok(Bus { name: bus_name(id, index), max_ports, ports: Vec::new() })
 }
 
 /// `virtconsole` or `virtserialport`, with `chardev=ID`, `name=NAME`, `nr=N` and `bus=ID.0`.

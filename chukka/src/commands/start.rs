@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use clap::builder::ValueParser;
 use clap::{Arg, ArgMatches, Command};
-use vmm::host::signals;
+use vmm::host::{daemon, signals};
 use vmm::outcome::Outcome;
 
 use super::source::switch;
@@ -93,9 +93,16 @@ pub(super) fn run(matches: &ArgMatches) -> ExitCode {
         Ok(request) => request,
         Err(error) => return failed(&error),
     };
+    if let Some(status) = guest::go_to_background(&request) {
+        return status;
+    }
     match guest::run(&request, &mut RunReport::default(), |_| ()) {
         Ok(ended) => over(&ended.outcome, started),
-        Err(error) => failed(&error),
+        Err(error) => {
+            let status = failed(&error);
+            daemon::finish(COULD_NOT_RUN);
+            status
+        }
     }
 }
 
@@ -106,6 +113,7 @@ fn over(outcome: &Outcome, started: Instant) -> ExitCode {
     }
     let text = format!("{outcome} (after {:.2} s)", started.elapsed().as_secs_f64());
     report::last_message(&text, outcome.hint());
+    daemon::finish(outcome.status().unwrap_or(COULD_NOT_RUN));
     match (outcome.status(), outcome) {
         (Some(status), _) => ExitCode::from(status),
         (None, Outcome::Signal(signal)) => signals::die_of(*signal),

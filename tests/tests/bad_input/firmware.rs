@@ -72,7 +72,7 @@ fn a_missing_character_device_is_named() {
 fn a_device_of_qemu_s_is_refused_by_name() {
     refused(&["-device", "virtio-gpu-pci,id=g0"])
         .says("-device virtio-gpu-pci: chukka does not have this device")
-        .hints("isa-debugcon, isa-debug-exit, pc-testdev, pvpanic and vmcoreinfo");
+        .hints("isa-debugcon, isa-debug-exit, pc-testdev, pvpanic, i6300esb and vmcoreinfo");
 }
 
 #[test]

@@ -34,7 +34,7 @@ fn a_watchdog_that_expires_resets_the_guest_or_ends_the_run() {
     assert!(again.stderr.starts_with(&reset.repeat(2)), "{again:?}");
     for words in [&["-no-reboot"][..], &["-action", "watchdog=poweroff"]] {
         let ended = run(words);
-        assert_eq!((ended.code(), ended.text().as_str()), (Some(0), "1\r\n"), "{ended:?}");
+        assert_eq!((ended.code(), ended.text().as_str()), (Some(124), "1\r\n"), "{ended:?}");
         assert!(ended.stderr.contains(&format!("{expired} (after ")), "{ended:?}");
     }
     for (action, says) in [("debug", true), ("none", false)] {

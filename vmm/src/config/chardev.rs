@@ -9,6 +9,8 @@ use super::SocketAddress;
 /// A character device of the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chardev {
+    /// Its `id=`, by which users and scripts know a pseudo-terminal.
+    pub id: Option<String>,
     /// What it is.
     pub backend: CharBackend,
     /// A file that records what the guest writes.
@@ -55,7 +57,7 @@ pub struct CharSocket {
 
 impl From<CharBackend> for Chardev {
     fn from(backend: CharBackend) -> Self {
-        Self { backend, log: None, timestamps: false }
+        Self { id: None, backend, log: None, timestamps: false }
     }
 }
 

@@ -6,8 +6,7 @@
 //! KVM supports. A feature that KVM does not support stays off regardless of the switches; the
 //! caller uses the name in the switch to warn the user.
 //!
-//! Dependent features are not switched together (`avx=off` leaves `avx2` on): Linux itself disables
-//! features whose dependencies are missing (its kernel/cpu/cpuid-deps.c). Only what XSAVE saves
+//! Dependent features are not switched together: `avx=off` leaves `avx2` on. Only what XSAVE saves
 //! follows the features: KVM lets the guest use no other state.
 
 pub mod identity;

@@ -19,8 +19,11 @@ type Component = (u32, fn(&Features) -> bool);
 const COMPONENTS: [Component; 5] = [
     (1 << 2, |features| features.leaf_1.ecx & 1 << 28 != 0), // avx
     (0b11 << 3, |features| features.leaf_7.ebx & 1 << 14 != 0), // mpx
-    (0b111 << 5, |features| features.leaf_7.ebx & 1 << 16 != 0), // avx512f
-    (1 << 9, |features| features.leaf_7.ecx & 1 << 3 != 0),  // pku
+    // avx512f, whose registers extend those of AVX: XCR0 takes it with AVX only.
+    (0b111 << 5, |features| {
+        features.leaf_7.ebx & 1 << 16 != 0 && features.leaf_1.ecx & 1 << 28 != 0
+    }),
+    (1 << 9, |features| features.leaf_7.ecx & 1 << 3 != 0), // pku
     (0b11 << 17, |features| features.leaf_7.edx & 1 << 24 != 0), // amx-tile
 ];
 
@@ -99,6 +102,8 @@ mod tests {
         assert_eq!(no_pku, (0xe7, 2688, vec![0, 1, 2, 5, 6, 7]));
         let no_avx512 = after(|entries| entries[1].ebx = 0);
         assert_eq!(no_avx512, (0x207, 2696, vec![0, 1, 2, 9]));
+        let no_avx = after(|entries| entries[0].ecx = XSAVE);
+        assert_eq!(no_avx, (0x203, 2696, vec![0, 1, 9]), "AVX-512 needs AVX");
         let plain = after(|entries| {
             entries[0].ecx = XSAVE;
             (entries[1].ebx, entries[1].ecx) = (0, 0);

@@ -45,26 +45,33 @@ impl Consoles {
         let mut serial = [const { None }; SERIAL_PORTS];
         for (index, (opened, wanted)) in serial.iter_mut().zip(&config.serial).enumerate() {
             if let Some(wanted) = wanted {
-                let label = format!("serial{index}");
+                let label = label(wanted, &format!("serial{index}"));
                 *opened = Some(chardev::open(wanted, "-serial", &label, tell)?);
             }
         }
         let debugcon = config.debugcon.as_ref().map(|debugcon| {
             // The device itself writes the times.
             let wanted = Chardev { timestamps: false, ..debugcon.out.clone() };
-            chardev::open(&wanted, "the debug console", "debugcon", tell)
+            let label = label(&wanted, "debugcon");
+            chardev::open(&wanted, "the debug console", &label, tell)
         });
         let debugcon = debugcon.transpose()?;
         let mut ports = Vec::new();
         for device in &config.virtio_serial {
             let open = |port: &VirtioPort| {
-                let label = if port.name.is_empty() { "virtio port" } else { &port.name };
-                chardev::open(&port.chardev, "a virtio port", label, tell)
+                let default = if port.name.is_empty() { "virtio port" } else { &port.name };
+                let label = label(&port.chardev, default);
+                chardev::open(&port.chardev, "a virtio port", &label, tell)
             };
             ports.push(device.ports.iter().map(open).collect::<Result<_, _>>()?);
         }
         Ok(Self { serial, debugcon, ports })
     }
+}
+
+/// What the user knows a character device by: QEMU's `label`, which is the id of a `-chardev`.
+fn label(chardev: &Chardev, default: &str) -> String {
+    chardev.id.as_deref().unwrap_or(default).to_owned()
 }
 
 /// The devices that get input from the host.

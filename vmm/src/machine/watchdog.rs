@@ -31,12 +31,12 @@ impl Watchdog {
         let board = board.ok_or(DeviceError::NoSlot)?;
         let timer = Arc::new(Timer::new().map_err(HostError::descriptors)?);
         let mut device = I6300Esb::new(Box::new(Setter(Arc::clone(&timer))));
-        board.preset(PLACE, |window, irq| device.preset(window, irq))?;
+        board.preset(PLACE, |window, irq| device.config_mut().preset(window, irq))?;
         let device = Arc::new(Mutex::new(device));
         let access: Arc<Mutex<dyn MemoryBars>> = Arc::<Mutex<I6300Esb>>::clone(&device);
         let access = BarAccess { function: access, bar: REGISTER_BAR.number };
         let registers = to.mmio_bus.add(REGISTER_BAR.size, Arc::new(access));
-        lock(&device).decode_with(Box::new(Decoder(registers)));
+        lock(&device).config_mut().decode_with(Box::new(Decoder(registers)));
         board.add(PLACE, Arc::clone(&device))?;
         Ok(Self { device, timer })
     }
@@ -44,7 +44,9 @@ impl Watchdog {
     /// The timer is due. Returns whether the watchdog has expired. The device's lock is never held
     /// for long: it has no output.
     pub fn on_timer(&self) -> bool {
-        self.timer.is_due() && lock(&self.device).elapsed()
+        // Locked first, as when the guest sets the timer: a reload in between would be lost.
+        let mut device = lock(&self.device);
+        self.timer.is_due() && device.elapsed()
     }
 
     /// The guest does not run from now on, and neither does the timer.

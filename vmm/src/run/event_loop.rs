@@ -29,6 +29,9 @@ use crate::outcome::Outcome;
 
 /// How long an incomplete line may stay buffered: short for a person, long for a guest.
 const FLUSH_AFTER: Duration = Duration::from_millis(10);
+/// A guest may let its watchdog expire again and again: the user is told once in this time, as
+/// QEMU's clients are (`monitor_qapi_event_conf`, monitor/monitor.c).
+const WATCHDOG_MESSAGES: Duration = Duration::from_secs(1);
 
 /// What the loop does when a descriptor is ready.
 type Handler = fn(&mut EventLoop);
@@ -102,6 +105,8 @@ pub struct EventLoop {
     watched: bool,
     on_panic: OnPanic,
     on_watchdog: OnWatchdog,
+    /// When the user was last told that the watchdog had expired.
+    watchdog_told: Option<Instant>,
     /// The guest's kernel has reserved memory for a crash kernel (`crashkernel=`), which it may
     /// start instead of finishing its report.
     expects_crash_kernel: bool,
@@ -149,6 +154,7 @@ impl EventLoop {
             watched: false,
             on_panic: policy.on_panic,
             on_watchdog: policy.on_watchdog,
+            watchdog_told: None,
             expects_crash_kernel: policy.expects_crash_kernel,
             panic_reported: false,
             messages: policy.warning.map(Message::Warning).into_iter().collect(),
@@ -380,11 +386,15 @@ impl EventLoop {
             return;
         }
         let action = self.on_watchdog;
-        if let Some(monitors) = &mut self.monitors {
-            monitors.watchdog_expired(action);
-        }
-        if action != OnWatchdog::None {
-            self.messages.push(Message::WatchdogExpired(action));
+        let now = Instant::now();
+        if self.watchdog_told.is_none_or(|told| now - told >= WATCHDOG_MESSAGES) {
+            self.watchdog_told = Some(now);
+            if let Some(monitors) = &mut self.monitors {
+                monitors.watchdog_expired(action);
+            }
+            if action != OnWatchdog::None {
+                self.messages.push(Message::WatchdogExpired(action));
+            }
         }
         match action {
             OnWatchdog::Reset => self.course.reset_by(Outcome::Watchdog),

@@ -82,16 +82,25 @@ fn monitors_and_ports_name_character_devices() {
     assert_eq!(monitor.chardev.socket_path(), Some("/run/mon".as_ref()));
     let port = ["-chardev", "null,id=s", "-device", "isa-serial,chardev=s,id=serial0,index=1"];
     let null = || Some(CharBackend::Null.into());
-    assert_eq!(config(&port).serial, [None, null(), None, None]);
+    let named =
+        |id: &str, backend: CharBackend| Some(Chardev { id: Some(id.into()), ..backend.into() });
+    let s = || named("s", CharBackend::Null);
+    assert_eq!(config(&port).serial, [None, s(), None, None]);
     let found = config(&[&port[..], &["-serial", "stdio", "-device", "isa-serial"]].concat());
     let stdio = Some(CharBackend::Stdio.into());
-    assert_eq!(found.serial, [stdio, null(), null(), None]);
+    assert_eq!(found.serial, [stdio, s(), null(), None]);
     let both = [&port[..], &["-device", "isa-serial,index=1"]].concat();
     let (text, _) = refusal(&both);
     assert_eq!(text, "-device isa-serial: another device has that serial port");
     let shared = ["-chardev", "stdio,id=c,mux=on,signal=off", "-mon", "chardev=c,mode=readline"];
     let found = config(&[&shared[..], &["-serial", "chardev:c"]].concat());
-    assert_eq!((found.monitors, found.serial), (Vec::new(), stdio_only()));
+    let terminal = named("c", CharBackend::Stdio);
+    assert_eq!((found.monitors, found.serial), (Vec::new(), [terminal, None, None, None]));
+    let debugcon = ["-serial", "none", "-device", "isa-debugcon,chardev=c"];
+    assert_eq!(
+        refusal(&[&shared[..], &debugcon].concat()).0,
+        "-mon chardev=c,mode=readline: the device that has this -chardev gets no input"
+    );
     assert_eq!(refusal(&["-mon", "mode=control"]).0, "-mon mode=control: expected chardev=ID");
     assert_eq!(
         refusal(&["-chardev", "pty,id=c", "-mon", "c"]).0,

@@ -1,13 +1,17 @@
 use super::{config, refusal, request, stdio_only};
 use crate::request::Request;
-use vmm::config::{CharBackend, CharFile, Debugcon};
+use vmm::config::{CharBackend, CharFile, Chardev, Debugcon};
 
 /// The debug console that these words give, without a warning.
 #[track_caller]
 fn debugcon(words: &[&str]) -> Option<Debugcon> {
     let Request { vm: config, warnings, .. } = request(words);
     assert_eq!(warnings, [""; 0]);
-    config.debugcon
+    config.debugcon.map(|debugcon| {
+        let ids = words.iter().any(|word| word.contains("chardev=X")).then(|| "X".to_owned());
+        assert_eq!(debugcon.out.id, ids);
+        Debugcon { out: Chardev { id: None, ..debugcon.out }, ..debugcon }
+    })
 }
 
 #[test]

@@ -134,6 +134,7 @@ fn files_are_truncated_or_grow_and_logs_have_a_copy() {
     let char_file = |at: &Scratch, append| CharFile { path: at.0.clone(), append };
     for (append, expected) in [(false, "text"), (false, "text"), (true, "texttext")] {
         let chardev = Chardev {
+            id: None,
             backend: CharBackend::File(char_file(&file, append)),
             log: Some(char_file(&log, true)),
             timestamps: false,
