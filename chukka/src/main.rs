@@ -1,7 +1,6 @@
 //! The `chukka` binary: argv in, a guest's console through, one verdict line and an exit status
 //! out.
 
-use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -18,21 +17,6 @@ use guest_memory::hint::Hint;
 use vmm::host::{daemon, signals};
 use vmm::outcome::Outcome;
 
-/// Creates the file of `-json`, if one is asked for. An error has been told.
-fn open_report(args: &[OsString]) -> Option<RunReport> {
-    let (path, error) = match RunReport::open(args) {
-        Ok(report) => return Some(report),
-        Err(failed) => failed,
-    };
-    let text = format!("Cannot create '{}' for -json: {error}", path.display());
-    let hint = match error.kind() {
-        io::ErrorKind::AlreadyExists => "-json FILE writes to FILE: name a new one",
-        _ => "check that its directory exists and is writable",
-    };
-    report::message(&text, Some(hint));
-    None
-}
-
 fn main() -> ExitCode {
     let started = Instant::now();
     let mut args = std::env::args_os();
@@ -42,7 +26,9 @@ fn main() -> ExitCode {
     if let Some(status) = as_another.or_else(|| commands::run(&args)) {
         return status;
     }
-    let Some(mut run_report) = open_report(&args) else { return ExitCode::from(COULD_NOT_RUN) };
+    let Some(mut run_report) = RunReport::open(&args) else {
+        return ExitCode::from(COULD_NOT_RUN);
+    };
     let called_as = CalledAs::of(&program);
     let (mut name, mut state) = (String::new(), None);
     let result = match args::parse_as(called_as, args) {

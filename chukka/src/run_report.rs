@@ -43,12 +43,24 @@ pub struct Verdict<'a> {
 }
 
 impl RunReport {
-    /// Creates the file that `args` asks for, if any: a report that cannot be written is an error
-    /// before the guest starts.
-    ///
-    /// # Errors
-    /// What the system says, and the path.
-    pub fn open(args: &[OsString]) -> Result<Self, (PathBuf, io::Error)> {
+    /// Creates the file that `args` asks for, if any. A report that cannot be written is an error
+    /// before the guest starts: it is reported, and there is no value.
+    #[must_use]
+    pub fn open(args: &[OsString]) -> Option<Self> {
+        let (path, error) = match Self::try_open(args) {
+            Ok(report) => return Some(report),
+            Err(failed) => failed,
+        };
+        let text = format!("Cannot create '{}' for -json: {error}", path.display());
+        let hint = match error.kind() {
+            io::ErrorKind::AlreadyExists => "-json FILE writes to FILE: name a new one",
+            _ => "check that its directory exists and is writable",
+        };
+        report::message(&text, Some(hint));
+        None
+    }
+
+    fn try_open(args: &[OsString]) -> Result<Self, (PathBuf, io::Error)> {
         let Some(path) = args::json_asked_for(args) else { return Ok(Self::default()) };
         let file = match path.as_os_str() {
             name if name == OsStr::new("-") => None,

@@ -6,7 +6,8 @@
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use chukka_tests::native::guest::bzimage;
 use chukka_tests::native::{self, Ended, Input, Scratch, Start, start};
@@ -106,6 +107,20 @@ fn what_is_installed_boots_from_its_disk() {
     let ended = with_firmware(&it.start());
     assert_eq!(ended.code(), Some(0), "{ended:?}");
     assert!(ended.text().contains("the disk boots"), "{ended:?}");
+    // In the background; the report comes at its end.
+    let json = it.scratch.path("report.json");
+    let started = it.start().args(["--", "-daemonize", "-json"]).args([&json]).run();
+    assert_eq!((started.code(), started.stderr.as_str()), (Some(0), ""), "{started:?}");
+    let begun = Instant::now();
+    let text = loop {
+        let text = fs::read_to_string(&json).unwrap();
+        if text.ends_with("}\n") {
+            break text;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(240), "{text}");
+        thread::sleep(Duration::from_millis(20));
+    };
+    assert!(text.contains("\"outcome\": \"power-off\""), "{text}");
     let again = it.install().run();
     assert_eq!(again.code(), Some(125), "{again:?}");
     assert!(again.stderr.contains("already has an installer, installed"), "{again:?}");

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use clap::builder::ValueParser;
 use clap::{Arg, ArgMatches, Command};
+use guest_memory::hint::Hint;
 use vmm::host::{daemon, signals};
 use vmm::outcome::Outcome;
 
@@ -15,8 +16,8 @@ use super::{fail, failed};
 use crate::guest;
 use crate::install::{self, Course};
 use crate::install_state::{InstallState, Phase};
-use crate::report::{self, COULD_NOT_RUN};
-use crate::run_report::RunReport;
+use crate::report::{self, COULD_NOT_RUN, with_sources};
+use crate::run_report::{RunReport, Verdict};
 
 /// Its options.
 pub(super) fn command() -> Command {
@@ -88,18 +89,34 @@ pub(super) fn run(matches: &ArgMatches) -> ExitCode {
     let started = Instant::now();
     let options: Vec<OsString> =
         matches.get_many("options").into_iter().flatten().cloned().collect();
-    let directly = matches.get_flag("bootdisk");
-    let request = match install::disk(&directory, &guest, course, directly, &options) {
-        Ok(request) => request,
-        Err(error) => return failed(&error),
+    let Some(mut run_report) = RunReport::open(&options) else {
+        return ExitCode::from(COULD_NOT_RUN);
     };
-    if let Some(status) = guest::go_to_background(&request) {
-        return status;
-    }
-    match guest::run(&request, &mut RunReport::default(), |_| ()) {
-        Ok(ended) => over(&ended.outcome, started),
+    let directly = matches.get_flag("bootdisk");
+    let ended = install::disk(&directory, &guest, course, directly, &options).and_then(|request| {
+        if let Some(status) = guest::go_to_background(&request) {
+            return Ok(Err(status));
+        }
+        guest::run(&request, &mut run_report, |_| ()).map(|ended| Ok(ended.outcome))
+    });
+    match ended {
+        Ok(Ok(outcome)) => over(&outcome, started, &mut run_report),
+        // The guest runs in the background.
+        Ok(Err(status)) => status,
         Err(error) => {
             let status = failed(&error);
+            let (message, hint) = (with_sources(&error), error.hint());
+            let elapsed = started.elapsed();
+            run_report.write(
+                None,
+                &Verdict {
+                    status: Some(COULD_NOT_RUN),
+                    message: &message,
+                    hint: hint.as_deref(),
+                    elapsed,
+                    ..Verdict::default()
+                },
+            );
             daemon::finish(COULD_NOT_RUN);
             status
         }
@@ -107,16 +124,30 @@ pub(super) fn run(matches: &ArgMatches) -> ExitCode {
 }
 
 /// Reports how the guest ended.
-fn over(outcome: &Outcome, started: Instant) -> ExitCode {
-    if matches!(outcome, Outcome::Signal(_)) {
-        report::hurry();
-    }
-    let text = format!("{outcome} (after {:.2} s)", started.elapsed().as_secs_f64());
+fn over(outcome: &Outcome, started: Instant, run_report: &mut RunReport) -> ExitCode {
+    let signal = match outcome {
+        Outcome::Signal(signal) => {
+            report::hurry();
+            Some(*signal)
+        }
+        _ => None,
+    };
+    let elapsed = started.elapsed();
+    let text = format!("{outcome} (after {:.2} s)", elapsed.as_secs_f64());
     report::last_message(&text, outcome.hint());
-    daemon::finish(outcome.status().unwrap_or(COULD_NOT_RUN));
-    match (outcome.status(), outcome) {
-        (Some(status), _) => ExitCode::from(status),
-        (None, Outcome::Signal(signal)) => signals::die_of(*signal),
-        (None, _) => ExitCode::from(COULD_NOT_RUN),
+    let status = outcome.status().unwrap_or(COULD_NOT_RUN);
+    let verdict = Verdict {
+        outcome: Some(outcome),
+        status: signal.is_none().then_some(status),
+        signal,
+        message: &text,
+        hint: outcome.hint(),
+        elapsed,
+    };
+    run_report.write(None, &verdict);
+    daemon::finish(status);
+    match signal {
+        Some(signal) => signals::die_of(signal),
+        None => ExitCode::from(status),
     }
 }
