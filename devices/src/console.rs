@@ -12,7 +12,7 @@
 //! exit, a write interrupted by a signal while the VMM is stopping is not retried. In that case,
 //! and when the writer returns `WouldBlock`, the bytes stay in the buffer and bytes that do not fit
 //! are dropped. The one exception is the run being written when the VMM stopped the guest: it may
-//! complete.
+//! complete, with up to [`CAPACITY`] more bytes.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
@@ -81,6 +81,12 @@ impl ConsoleSink {
         !self.buffer.is_empty()
     }
 
+    /// Whether the VMM is stopping the guest and the buffer is full: a device that can hold its
+    /// output back should do so, as the guest may only be paused.
+    pub fn should_wait(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst) && !self.lost && self.buffer.len() >= CAPACITY
+    }
+
     /// Writes out the buffer. Call this when the time given by [`ConsoleEvents::flush_soon`] has
     /// passed, and once at the very end.
     pub fn flush_now(&mut self) {
@@ -103,9 +109,11 @@ impl ConsoleSink {
                 self.pass_on();
             }
         }
-        // Stopping may only pause the guest, so a run that a vCPU is writing must not be lost.
+        // Stopping may only pause the guest, so a run that a vCPU is writing must not be lost. It
+        // is at most a page (KVM's buffer for string instructions).
         if self.stopping.load(Ordering::SeqCst) && !self.lost {
-            self.buffer.extend_from_slice(rest);
+            let spare = (2 * CAPACITY).saturating_sub(self.buffer.len());
+            self.buffer.extend_from_slice(&rest[..rest.len().min(spare)]);
         }
         self.ask_for_flush();
     }

@@ -183,6 +183,28 @@ fn drops_excess_bytes_while_writer_would_block() {
 }
 
 #[test]
+fn a_sink_is_bounded_while_the_guest_is_stopped() {
+    let script = (0..100).map(|_| Err(ErrorKind::Interrupted.into())).collect();
+    let recorder = Recorder::with_script(script);
+    let stopping = Arc::new(AtomicBool::new(true));
+    let mut sink = recorder.sink_with(Arc::clone(&stopping));
+    assert!(!sink.should_wait());
+
+    sink.write_all(&vec![b'x'; CAPACITY - 1]).unwrap();
+    assert!(!sink.should_wait());
+    for _ in 0..10 {
+        sink.write_all(&vec![b'x'; CAPACITY]).unwrap();
+        assert!(sink.should_wait());
+    }
+    assert_eq!(sink.buffer.len(), 2 * CAPACITY);
+
+    stopping.store(false, Ordering::SeqCst);
+    assert!(!sink.should_wait());
+    sink.flush_now();
+    assert_eq!(recorder.text().len(), 2 * CAPACITY);
+}
+
+#[test]
 fn watch_sees_output_after_output_is_lost() {
     let recorder = Recorder::with_script(vec![Err(ErrorKind::BrokenPipe.into())]);
     let mut sink = recorder.sink().with_watch(PanicWatch::new());

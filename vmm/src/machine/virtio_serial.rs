@@ -53,6 +53,20 @@ struct Shared {
     hold: AtomicBool,
 }
 
+impl Shared {
+    /// Keeps the threads from serving queues until [`Self::release`]. Returns whether none of them
+    /// still does. A thread that is kicked out of a write meanwhile must not begin the next one, so
+    /// this stays in effect if it fails.
+    fn hold<'a>(&self, mut busy: impl Iterator<Item = &'a Arc<AtomicBool>>) -> bool {
+        self.hold.store(true, Ordering::SeqCst);
+        !busy.any(|busy| busy.load(Ordering::SeqCst))
+    }
+
+    fn release(&self) {
+        self.hold.store(false, Ordering::SeqCst);
+    }
+}
+
 struct Device {
     console: Arc<Console>,
     plugged: Plugged,
@@ -126,19 +140,18 @@ impl VirtioSerials {
     }
 
     /// Resets the devices while no vCPU runs. Returns false, without resetting any, if a thread
-    /// serves a queue: it may wait for a reader of its output. Kick it, and try again.
+    /// serves a queue: it may wait for a reader of its output. Kick it, and try again: no thread
+    /// serves anything until the reset has succeeded.
     #[must_use]
     pub fn try_reset(&self) -> bool {
-        self.shared.hold.store(true, Ordering::SeqCst);
-        let mut threads = self.devices.iter().flat_map(|device| &device.busy);
-        let is_idle = !threads.any(|busy| busy.load(Ordering::SeqCst));
-        if is_idle {
-            self.devices.iter().for_each(|device| device.plugged.reset());
+        if !self.shared.hold(self.devices.iter().flat_map(|device| &device.busy)) {
+            return false;
         }
-        self.shared.hold.store(false, Ordering::SeqCst);
+        self.devices.iter().for_each(|device| device.plugged.reset());
+        self.shared.release();
         // For notifications that arrived meanwhile.
         self.devices.iter().for_each(Device::wake_all);
-        is_idle
+        true
     }
 
     /// Starts the threads. Dropping what is returned ends them.
@@ -250,5 +263,22 @@ impl Drop for Running<'_> {
             // One that has panicked has been reported.
             let _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_kicked_out_of_a_write_begins_nothing_before_the_reset() {
+        let shared = Shared::default();
+        let busy = Arc::new(AtomicBool::new(true));
+        assert!(!shared.hold([&busy].into_iter()), "it serves a queue");
+        assert!(shared.hold.load(Ordering::SeqCst), "but not the next one");
+        busy.store(false, Ordering::SeqCst);
+        assert!(shared.hold([&busy].into_iter()));
+        shared.release();
+        assert!(!shared.hold.load(Ordering::SeqCst));
     }
 }

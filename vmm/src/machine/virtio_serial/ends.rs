@@ -15,7 +15,8 @@ use crate::machine::input_port::InputPort;
 
 /// A console: what it prints is buffered and watched as that of a serial port is. What does not fit
 /// is dropped, if it would have to wait for a line: Linux waits for a console's output with
-/// interrupts off (`put_chars`, drivers/char/virtio_console.c).
+/// interrupts off (`put_chars`, drivers/char/virtio_console.c). While the guest is paused, nothing
+/// waits for it, so its output is held instead.
 pub(super) struct ConsoleOutput {
     pub sink: Arc<Mutex<ConsoleSink>>,
     pub notifier: Notifier,
@@ -23,8 +24,12 @@ pub(super) struct ConsoleOutput {
 
 impl PortBackend for ConsoleOutput {
     fn write(&self, bytes: &[u8]) -> usize {
+        let mut sink = lock(&self.sink);
+        if sink.should_wait() {
+            return 0;
+        }
         // A sink takes everything.
-        let _ = lock(&self.sink).write(bytes);
+        let _ = sink.write(bytes);
         bytes.len()
     }
 
@@ -107,5 +112,37 @@ impl InputPort for Input {
 
     fn output_ready(&self) {
         let _ = self.transmit.write(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use devices::console::CAPACITY;
+
+    use super::*;
+
+    /// An output that has no room.
+    struct Full;
+
+    impl Write for Full {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::WouldBlock.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_console_holds_its_output_while_the_guest_is_paused() {
+        let stopping = Arc::new(AtomicBool::new(true));
+        let sink = ConsoleSink::new(Box::new(Full), Box::new(()), Arc::clone(&stopping));
+        let notifier = Notifier::new().expect("a descriptor");
+        let output = ConsoleOutput { sink: Arc::new(Mutex::new(sink)), notifier };
+        assert_eq!(output.write(&[b'x'; CAPACITY]), CAPACITY);
+        assert_eq!(output.write(b"held"), 0);
+        stopping.store(false, Ordering::SeqCst);
+        assert_eq!(output.write(b"dropped"), 7, "the guest's kernel would hang");
     }
 }
