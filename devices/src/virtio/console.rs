@@ -91,6 +91,9 @@ struct Port {
     /// How many bytes of the request that is held have been passed on.
     sent: AtomicUsize,
     is_behind: AtomicBool,
+    /// The peer has left: the rest of the request that it has got a part of is not for the next
+    /// one.
+    abandons: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -144,6 +147,7 @@ impl Console {
             config,
             sent: AtomicUsize::new(0),
             is_behind: AtomicBool::new(false),
+            abandons: AtomicBool::new(false),
         };
         Self {
             max_ports,
@@ -162,8 +166,9 @@ impl Console {
     /// more when there is room. Its receive queue must be served then.
     pub fn enqueue(&self, number: u32, bytes: &[u8]) -> usize {
         let Some(port) = self.port(number) else { return bytes.len() };
-        let features = *lock(&self.features);
         let mut state = lock(&port.state);
+        // Read while the state is locked: the driver that comes next sees that the port is hungry.
+        let features = *lock(&self.features);
         // A driver that knows one port only does not open it.
         let listens =
             if features & F_MULTIPORT != 0 { state.is_open } else { features != 0 && number == 0 };
@@ -181,7 +186,10 @@ impl Console {
         let mut state = lock(&port.state);
         if state.is_connected != is_connected {
             state.is_connected = is_connected;
-            state.due.add_if_ready(Due::OPEN);
+            state.due.add_peer(is_connected);
+            if !is_connected {
+                port.abandons.store(true, Ordering::SeqCst);
+            }
         }
     }
 
@@ -267,6 +275,9 @@ impl Port {
             if piece == 0 {
                 return Some(0);
             }
+            if self.abandons.swap(false, Ordering::SeqCst) && rest.len() < whole {
+                return Some(0);
+            }
             let count = rest.copy_to(&mut bytes[..piece]);
             let taken = self.config.backend.write(&bytes[..count]).min(count);
             rest = rest.split_off(taken)?;
@@ -337,6 +348,7 @@ impl VirtioDevice for Console {
             state.is_open = false;
             port.sent.store(0, Ordering::SeqCst);
             port.is_behind.store(false, Ordering::SeqCst);
+            port.abandons.store(false, Ordering::SeqCst);
             // The source of what was not taken tries again.
             if std::mem::take(&mut state.is_hungry) {
                 port.config.backend.has_room();

@@ -164,6 +164,27 @@ impl Line {
         peer.is_some()
     }
 
+    /// Accepts the next client in place of a peer that is gone. Returns whether there is one.
+    pub fn replace(&self) -> bool {
+        let client = self.listener.as_ref().and_then(Listener::accept);
+        let Some(client) = client.filter(|file| ioctl_fionbio(file, true).is_ok()) else {
+            return false;
+        };
+        *lock(&self.peer) = Some(Arc::new(client));
+        true
+    }
+
+    /// Whether it is a pseudo-terminal.
+    pub fn is_pty(&self) -> bool {
+        self.is_pty
+    }
+
+    /// Whether the peer has closed the connection in both directions.
+    pub fn is_broken(&self) -> bool {
+        let peer = lock(&self.peer).clone();
+        peer.is_some_and(|peer| has_hung_up(&peer))
+    }
+
     /// Lets the peer go, after it has closed the connection. A pseudo-terminal stays: somebody else
     /// may open it. Returns whether the peer is gone for good.
     pub fn hang_up(&self) -> bool {
@@ -191,13 +212,15 @@ impl Line {
 
     /// Whether nobody has the pseudo-terminal open.
     fn is_hung_up(&self, peer: &File) -> bool {
-        if !self.is_pty {
-            return false;
-        }
-        let mut fds = [PollFd::from_borrowed_fd(peer.as_fd(), PollFlags::OUT)];
-        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-        poll(&mut fds, Some(&now)).is_ok() && fds[0].revents().contains(PollFlags::HUP)
+        self.is_pty && has_hung_up(peer)
     }
+}
+
+fn has_hung_up(peer: &File) -> bool {
+    let mut fds = [PollFd::from_borrowed_fd(peer.as_fd(), PollFlags::OUT)];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut fds, Some(&now)).is_ok()
+        && fds[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)
 }
 
 /// What a read has brought.

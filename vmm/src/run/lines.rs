@@ -38,12 +38,18 @@ impl fmt::Debug for Lines {
     }
 }
 
+/// How many reads of a line are passed on before others get their turn.
+const READS: usize = 64;
+
 struct Watched {
     at: Connected,
     /// Bytes that the guest has not taken yet: not more than one read.
     pending: Vec<u8>,
     /// There may be more to read.
     is_readable: bool,
+    /// The peer is gone, though the guest has not taken all of what it sent. The next one need not
+    /// wait for that.
+    is_gone: bool,
 }
 
 /// What an event of epoll is about: the number of the line, and whether it is its peer.
@@ -65,7 +71,12 @@ impl Lines {
             if let Some(fd) = at.line.listener_fd() {
                 this.add(fd, EventSet::IN, key(index, false))?;
             }
-            this.lines.push(Watched { at: at.clone(), pending: Vec::new(), is_readable: false });
+            this.lines.push(Watched {
+                at: at.clone(),
+                pending: Vec::new(),
+                is_readable: false,
+                is_gone: false,
+            });
             this.meet(index)?;
         }
         Ok(Some(this))
@@ -83,15 +94,17 @@ impl Lines {
         let Some(watched) = self.lines.get_mut(index) else { return Ok(()) };
         let Some(fd) = watched.at.line.peer_fd() else { return Ok(()) };
         watched.is_readable = true;
+        watched.is_gone = false;
         watched.at.port.peer_changed(true);
         self.add(fd, EventSet::IN | EventSet::OUT, key(index, true))
     }
 
-    /// Accepts clients, and passes on what has arrived. Returns false if a device is busy: call
-    /// [`Self::pass_on`] soon.
+    /// Accepts clients, and passes on what has arrived. Returns false if a device is busy or there
+    /// is more to read: call [`Self::pass_on`] soon.
     pub fn attend(&mut self) -> bool {
         let mut events = [EpollEvent::default(); 16];
         let count = self.events.wait(0, &mut events).unwrap_or_default();
+        let mut gone = Vec::new();
         for event in &events[..count] {
             let index = usize::try_from(event.data() >> 1).unwrap_or(usize::MAX);
             if event.data() & 1 == 0 {
@@ -101,14 +114,44 @@ impl Lines {
                 if event.event_set().contains(EventSet::OUT) {
                     watched.at.port.output_ready();
                 }
+                // A pseudo-terminal that nobody has open may be opened again.
+                if event.event_set().intersects(EventSet::HANG_UP | EventSet::ERROR)
+                    && !watched.at.line.is_pty()
+                {
+                    gone.push(index);
+                }
             }
         }
-        self.pass_on()
+        let done = self.pass_on();
+        gone.into_iter().for_each(|index| self.lose(index));
+        done
+    }
+
+    /// The peer has closed the connection in both directions. What it sent before is still read,
+    /// until the next client comes.
+    fn lose(&mut self, index: usize) {
+        let Some(watched) = self.lines.get_mut(index) else { return };
+        // It may have been read to its end already, and replaced.
+        if watched.at.line.is_broken() {
+            watched.is_gone = true;
+            watched.at.port.peer_changed(false);
+            self.accept(index);
+        }
     }
 
     fn accept(&mut self, index: usize) {
-        let accepted = self.lines.get(index).is_some_and(|watched| watched.at.line.accept());
-        if accepted && self.meet(index).is_err() {
+        let Some(watched) = self.lines.get_mut(index) else { return };
+        let old = watched.at.line.peer_fd().filter(|_| watched.is_gone);
+        let accepted =
+            if old.is_some() { watched.at.line.replace() } else { watched.at.line.accept() };
+        if !accepted {
+            return;
+        }
+        if let Some(old) = old {
+            watched.pending.clear();
+            let _ = self.events.ctl(ControlOperation::Delete, old, EpollEvent::default());
+        }
+        if self.meet(index).is_err() {
             self.hang_up(index);
         }
     }
@@ -117,6 +160,7 @@ impl Lines {
     fn hang_up(&mut self, index: usize) {
         let Some(watched) = self.lines.get_mut(index) else { return };
         watched.is_readable = false;
+        watched.is_gone = false;
         // A closed descriptor leaves epoll by itself once nobody writes to it any more.
         if let Some(fd) = watched.at.line.peer_fd()
             && watched.at.line.hang_up()
@@ -127,7 +171,8 @@ impl Lines {
         }
     }
 
-    /// Reads what the guest takes. Returns false if a device is busy: try again soon.
+    /// Reads what the guest takes. Returns false if a device is busy or there is more to read: try
+    /// again soon.
     #[must_use]
     pub fn pass_on(&mut self) -> bool {
         let mut done = true;
@@ -143,9 +188,9 @@ impl Lines {
 }
 
 impl Watched {
-    /// Returns whether the device was free, and whether the peer has gone.
+    /// Returns whether all is done for now, and whether the peer has gone.
     fn pass_on(&mut self) -> (bool, bool) {
-        loop {
+        for _ in 0..READS {
             if !self.pending.is_empty() && !self.at.port.take_input(&mut self.pending) {
                 return (false, false);
             }
@@ -158,6 +203,7 @@ impl Watched {
                 Received::End => return (true, true),
             }
         }
+        (false, false)
     }
 }
 
@@ -167,3 +213,6 @@ impl AsRawFd for Lines {
         self.events.as_raw_fd()
     }
 }
+
+#[cfg(test)]
+mod tests;

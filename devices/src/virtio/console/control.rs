@@ -37,14 +37,24 @@ impl Due {
     pub const SIZE: u8 = 1 << 2;
     /// Its name.
     pub const NAME: u8 = 1 << 3;
-    /// Whether somebody is at the other end.
-    pub const OPEN: u8 = 1 << 4;
+    /// Nobody is at the other end any more.
+    pub const CLOSED: u8 = 1 << 4;
+    /// Somebody is at the other end. If another one has left just before, the driver hears of both.
+    pub const OPEN: u8 = 1 << 5;
 
     /// Adds a message about a change, unless the driver does not know the port yet.
     pub fn add_if_ready(&mut self, message: u8) {
         if self.is_ready {
             self.messages |= message;
         }
+    }
+
+    /// Adds the message that somebody is at the other end, or that nobody is any more.
+    pub fn add_peer(&mut self, is_there: bool) {
+        if !is_there {
+            self.messages &= !Self::OPEN;
+        }
+        self.add_if_ready(if is_there { Self::OPEN } else { Self::CLOSED });
     }
 
     /// The first message.
@@ -110,9 +120,9 @@ impl Console {
                 let mut state = lock(&port.state);
                 let Some(first) = state.due.first() else { break };
                 state.due.messages &= !first;
-                let (is_connected, size) = (state.is_connected, state.size.unwrap_or_default());
+                let size = state.size.unwrap_or_default();
                 drop(state);
-                let message = port.message(first, is_connected, size);
+                let message = port.message(first, size);
                 let buffers = requests
                     .held()
                     .next()
@@ -127,7 +137,7 @@ impl Console {
 }
 
 impl Port {
-    fn message(&self, message: u8, is_connected: bool, [columns, rows]: [u16; 2]) -> Vec<u8> {
+    fn message(&self, message: u8, [columns, rows]: [u16; 2]) -> Vec<u8> {
         let (event, value, more) = match message {
             Due::ADD => (DEVICE_ADD, 1, Vec::new()),
             Due::CONSOLE => (CONSOLE_PORT, 1, Vec::new()),
@@ -136,7 +146,7 @@ impl Port {
             Due::SIZE => (RESIZE, 1, [rows.to_le_bytes(), columns.to_le_bytes()].concat()),
             // Without a NUL at its end.
             Due::NAME => (PORT_NAME, 1, self.config.name.clone().into_bytes()),
-            _ => (PORT_OPEN, u16::from(is_connected), Vec::new()),
+            _ => (PORT_OPEN, u16::from(message == Due::OPEN), Vec::new()),
         };
         let mut bytes = self.config.number.to_le_bytes().to_vec();
         bytes.extend(event.to_le_bytes());

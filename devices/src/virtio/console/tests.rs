@@ -200,6 +200,41 @@ fn output_waits_where_there_is_no_room() {
 }
 
 #[test]
+fn the_next_peer_is_announced_and_gets_no_part_of_a_message() {
+    let outside = [Outside::default(), Outside::with_room(5)];
+    let console = console(&outside);
+    let mut driver = open_driver(&console);
+    let [_, transmit] = queues_of(2);
+    console.set_connected(2, true);
+    assert_eq!(told(&mut driver), [(2, 6, 1, vec![])]);
+    use_queue(&mut driver, transmit);
+    driver.put(BUFFER, b"0123456789");
+    assert_eq!(driver.request(&[(BUFFER, 10, 0)]), None);
+    assert_eq!(outside[1].take(), b"01234");
+    for _ in 0..2 {
+        console.set_connected(2, false);
+        console.set_connected(2, true);
+    }
+    lock(&outside[1].0).room = usize::MAX;
+    assert!(!driver.state().serve(transmit), "it is answered");
+    assert_eq!(outside[1].take(), b"");
+    assert_eq!(driver.request(&[(BUFFER, 10, 0)]), Some(0));
+    assert_eq!(outside[1].take(), b"0123456789");
+    assert_eq!(told(&mut driver), [(2, 6, 0, vec![]), (2, 6, 1, vec![])]);
+    // A whole message is for whoever is there.
+    console.set_connected(2, false);
+    console.set_connected(2, true);
+    use_queue(&mut driver, transmit);
+    driver.put(BUFFER, b"0123456789");
+    assert_eq!(driver.request(&[(BUFFER, 10, 0)]), Some(0));
+    assert_eq!(outside[1].take(), b"0123456789");
+    console.set_connected(2, false);
+    console.set_connected(2, true);
+    console.set_connected(2, false);
+    assert_eq!(told(&mut driver), [(2, 6, 0, vec![])], "nobody is there in the end");
+}
+
+#[test]
 fn a_reset_forgets_what_was_half_done() {
     let outside = [Outside::default(), Outside::with_room(5)];
     let console = console(&outside);

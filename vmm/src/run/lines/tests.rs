@@ -1,0 +1,104 @@
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+use super::*;
+use crate::config::{CharBackend, CharSocket, SocketAddress};
+use crate::host::chardev;
+use crate::lock::lock;
+use crate::machine::input_port::OutputOnly;
+
+/// A device that takes as many bytes as it has room for, and notes who is there.
+#[derive(Default)]
+struct Device(Mutex<Seen>);
+
+#[derive(Default)]
+struct Seen {
+    bytes: Vec<u8>,
+    room: usize,
+    peers: Vec<bool>,
+}
+
+impl InputPort for Device {
+    fn take_input(&self, typed: &mut Vec<u8>) -> bool {
+        let mut seen = lock(&self.0);
+        let taken = typed.len().min(seen.room);
+        seen.room -= taken;
+        seen.bytes.extend(typed.drain(..taken));
+        true
+    }
+
+    fn peer_changed(&self, is_there: bool) {
+        lock(&self.0).peers.push(is_there);
+    }
+}
+
+/// A socket at a path that is removed with it.
+fn socket(name: &str) -> (PathBuf, Arc<Line>) {
+    let path = std::env::temp_dir().join(format!("chukka-lines-{name}-{}", std::process::id()));
+    let address = SocketAddress::Unix(path.clone());
+    let backend = CharBackend::Socket(CharSocket { address, server: true, wait: false });
+    let opened = chardev::open(&backend.into(), "-serial", "", &mut |_| {}).expect("it opens");
+    (path, opened.line.expect("a line"))
+}
+
+fn watch(line: Arc<Line>, port: Arc<dyn InputPort>) -> Lines {
+    Lines::watch(&[Connected { line, port }]).expect("descriptors").expect("a line")
+}
+
+#[test]
+fn a_client_that_left_does_not_keep_a_line_whose_guest_does_not_read() {
+    let (path, line) = socket("gone");
+    let device = Arc::new(Device::default());
+    let mut lines = watch(line, Arc::<Device>::clone(&device));
+    let mut first = UnixStream::connect(&path).expect("it listens");
+    first.write_all(b"nobody reads this").expect("there is room");
+    assert!(lines.attend());
+    let mut second = UnixStream::connect(&path).expect("it listens");
+    assert!(lines.attend());
+    assert_eq!(lock(&device.0).peers, [true], "one at a time");
+    drop(first);
+    assert!(lines.attend());
+    assert_eq!(lock(&device.0).peers, [true, false, true]);
+    second.write_all(b"hi").expect("there is room");
+    lock(&device.0).room = 100;
+    assert!(lines.attend());
+    assert_eq!(lock(&device.0).bytes, b"hi", "not what the first one typed");
+}
+
+#[test]
+fn what_a_client_sent_before_it_left_arrives_while_no_other_one_comes() {
+    let (path, line) = socket("left");
+    let device = Arc::new(Device::default());
+    let mut lines = watch(line, Arc::<Device>::clone(&device));
+    let mut client = UnixStream::connect(&path).expect("it listens");
+    client.write_all(&[b'x'; 5000]).expect("there is room");
+    assert!(lines.attend());
+    drop(client);
+    assert!(lines.attend());
+    lock(&device.0).room = usize::MAX;
+    assert!(lines.pass_on());
+    assert_eq!(lock(&device.0).bytes.len(), 5000);
+    let mut client = UnixStream::connect(&path).expect("it listens");
+    assert!(lines.attend());
+    assert_eq!(lock(&device.0).peers.last(), Some(&true));
+    client.set_nonblocking(true).expect("a socket");
+    let nothing = client.read(&mut [0]).expect_err("it is connected");
+    assert_eq!(nothing.kind(), io::ErrorKind::WouldBlock);
+}
+
+#[test]
+fn a_client_that_never_stops_does_not_keep_the_thread() {
+    let (path, line) = socket("busy");
+    let mut lines = watch(line, Arc::new(OutputOnly));
+    let mut client = UnixStream::connect(&path).expect("it listens");
+    client.set_nonblocking(true).expect("a socket");
+    let mut sent = 0;
+    while let Ok(count) = client.write(&[0; 4096]) {
+        sent += count;
+    }
+    assert!(sent > 64 << 10, "{sent}");
+    assert!(!lines.attend(), "others get their turn");
+    assert!((0..sent >> 10).any(|_| lines.pass_on()), "all is read in the end");
+}
