@@ -13,7 +13,7 @@ use std::thread::{self, Builder, JoinHandle};
 use std::time::Duration;
 
 use acpi_tables::Aml;
-use devices::console::ConsoleSink;
+use devices::console::{ConsoleEvents, ConsoleSink};
 use devices::panic_watch::PanicWatch;
 use devices::virtio::console::{
     CONTROL_RECEIVE, CONTROL_TRANSMIT, Console, PortBackend, PortConfig, queues_of,
@@ -29,7 +29,7 @@ use crate::error::{HostError, StartError};
 use crate::host::chardev::Opened;
 use crate::host::notices::Notifier;
 use crate::host::{signals, terminal};
-use crate::lock::lock;
+use crate::lock::{lock, try_lock};
 use crate::outcome::Outcome;
 use ends::{ConsoleOutput, Input, PortOutput};
 use server::Server;
@@ -74,6 +74,7 @@ struct Device {
     /// The console on the terminal.
     on_terminal: Option<u32>,
     sinks: Vec<Arc<Mutex<ConsoleSink>>>,
+    notifier: Notifier,
     /// Whether the thread of each port, and that of the control messages, serves a queue.
     busy: Vec<Arc<AtomicBool>>,
 }
@@ -124,10 +125,17 @@ impl VirtioSerials {
         }
     }
 
-    /// Writes out what consoles have buffered.
+    /// Writes out what consoles have buffered. While the guest runs, a console whose thread is
+    /// writing is left for later, as that may block: others must not wait for it.
     pub fn flush(&self) {
-        for sink in self.devices.iter().flat_map(|device| &device.sinks) {
-            lock(sink).flush_now();
+        let has_ended = self.shared.stop.load(Ordering::SeqCst);
+        for device in &self.devices {
+            for sink in &device.sinks {
+                match if has_ended { Some(lock(sink)) } else { try_lock(sink) } {
+                    Some(mut sink) => sink.flush_now(),
+                    None => device.notifier.flush_soon(),
+                }
+            }
         }
     }
 
@@ -230,7 +238,8 @@ impl Device {
             }
         }
         let busy = (0..=numbers.len()).map(|_| Arc::default()).collect();
-        Ok(Self { console, plugged, numbers, on_terminal, sinks, busy })
+        let notifier = parts.notifier.clone();
+        Ok(Self { console, plugged, numbers, on_terminal, sinks, notifier, busy })
     }
 
     fn wake(&self, queue: u16) {

@@ -4,22 +4,42 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::time::Instant;
 
-/// An output with a copy in a file.
-pub(super) struct Logged {
+/// An output with a copy in a file. If the file cannot be written, the copy ends; the output goes
+/// on, as in QEMU (`qemu_chr_write_log`, chardev/char.c).
+pub(super) struct Logged<L = File> {
     out: Box<dyn Write + Send>,
-    log: File,
+    log: Option<L>,
+    /// The part of the last write that is still to be copied: a write to a FIFO can be interrupted.
+    pending: Vec<u8>,
 }
 
-impl Logged {
-    pub fn new(out: Box<dyn Write + Send>, log: File) -> Self {
-        Self { out, log }
+impl<L: Write> Logged<L> {
+    pub fn new(out: Box<dyn Write + Send>, log: L) -> Self {
+        Self { out, log: Some(log), pending: Vec::new() }
+    }
+
+    /// # Errors
+    /// The write was interrupted: it may block, so it is left to the caller to try again.
+    fn copy(&mut self) -> io::Result<()> {
+        while let Some(log) = self.log.as_mut().filter(|_| !self.pending.is_empty()) {
+            match log.write(&self.pending) {
+                Ok(count @ 1..) => drop(self.pending.drain(..count)),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(error),
+                Ok(0) | Err(_) => self.log = None,
+            }
+        }
+        self.pending.clear();
+        Ok(())
     }
 }
 
-impl Write for Logged {
+impl<L: Write> Write for Logged<L> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.copy()?;
         let written = self.out.write(bytes)?;
-        self.log.write_all(bytes.get(..written).unwrap_or_default())?;
+        self.pending.extend(bytes.get(..written).unwrap_or_default());
+        // What is interrupted here is copied before the next write.
+        let _ = self.copy();
         Ok(written)
     }
 
@@ -93,6 +113,45 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
+    }
+
+    /// A log that fails in different ways.
+    #[derive(Clone)]
+    struct Log(Arc<Mutex<(Vec<u8>, Option<io::ErrorKind>)>>);
+
+    impl Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let mut log = self.0.lock().unwrap();
+            match log.1 {
+                Some(error) => Err(error.into()),
+                None => log.0.write(bytes),
+            }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_log_that_fails_does_not_cost_the_output() {
+        let found = Arc::new(Mutex::new((Vec::new(), None)));
+        let (out, log) = (Log(Arc::default()), Log(Arc::clone(&found)));
+        let mut logged = Logged::new(Box::new(out.clone()), log);
+        assert_eq!(logged.write(b"one ").unwrap(), 4);
+        found.lock().unwrap().1 = Some(io::ErrorKind::Interrupted);
+        assert_eq!(logged.write(b"two ").unwrap(), 4);
+        let interrupted = logged.write(b"three ").expect_err("a kick ends it");
+        assert_eq!(interrupted.kind(), io::ErrorKind::Interrupted);
+        found.lock().unwrap().1 = None;
+        assert_eq!(logged.write(b"three ").unwrap(), 6);
+        assert_eq!(found.lock().unwrap().0, b"one two three ");
+        found.lock().unwrap().1 = Some(io::ErrorKind::StorageFull);
+        assert_eq!(logged.write(b"four ").unwrap(), 5);
+        found.lock().unwrap().1 = None;
+        assert_eq!(logged.write(b"five").unwrap(), 4);
+        assert_eq!(out.0.lock().unwrap().0, b"one two three four five");
+        assert_eq!(found.lock().unwrap().0, b"one two three ", "a copy without gaps");
     }
 
     #[test]

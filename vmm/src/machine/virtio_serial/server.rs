@@ -16,6 +16,10 @@ use super::{Device, Shared};
 /// How long it waits before it tries again to write what had no room. A line wakes it earlier.
 const TRY_AGAIN: Duration = Duration::from_millis(100);
 
+/// How often it serves its queues after the stop, if a request takes several turns: enough for
+/// 16 MiB. What a guest can make available is far more, and must not delay the end.
+const LAST_TURNS: u32 = 256;
+
 /// A thread that serves two queues.
 pub(super) struct Server {
     console: Arc<Console>,
@@ -67,6 +71,7 @@ impl Server {
     /// The host cannot wait.
     pub fn run(&self) -> io::Result<()> {
         let mut timeout = None;
+        let mut turns_left = LAST_TURNS;
         loop {
             self.wait(timeout)?;
             // Once more after the stop: what the guest wrote last.
@@ -80,10 +85,14 @@ impl Server {
                 holds = self.number.is_some() && held[1];
             }
             self.busy.store(false, Ordering::SeqCst);
-            if stops {
-                return Ok(());
-            }
             let is_behind = self.number.is_some_and(|number| self.console.is_behind(number));
+            if stops {
+                turns_left -= 1;
+                // A write that is kicked does not leave it behind.
+                if !is_behind || turns_left == 0 {
+                    return Ok(());
+                }
+            }
             timeout = match (is_behind, holds) {
                 (true, _) => Some(Duration::ZERO),
                 (false, true) => Some(TRY_AGAIN),
