@@ -29,8 +29,8 @@ use crate::outcome::Outcome;
 
 /// How long an incomplete line may stay buffered: short for a person, long for a guest.
 const FLUSH_AFTER: Duration = Duration::from_millis(10);
-/// A guest may let its watchdog expire again and again: the user is told once in this time, as
-/// QEMU's clients are (`monitor_qapi_event_conf`, monitor/monitor.c).
+/// A guest that goes on may let its watchdog expire again and again: the user is told once in this
+/// time, as QEMU's clients are (`monitor_qapi_event_conf`, monitor/monitor.c).
 const WATCHDOG_MESSAGES: Duration = Duration::from_secs(1);
 
 /// What the loop does when a descriptor is ready.
@@ -387,7 +387,9 @@ impl EventLoop {
         }
         let action = self.on_watchdog;
         let now = Instant::now();
-        if self.watchdog_told.is_none_or(|told| now - told >= WATCHDOG_MESSAGES) {
+        let goes_on = !matches!(action, OnWatchdog::Reset | OnWatchdog::PowerOff);
+        let was_told = self.watchdog_told.is_some_and(|told| now - told < WATCHDOG_MESSAGES);
+        if !(goes_on && was_told) {
             self.watchdog_told = Some(now);
             if let Some(monitors) = &mut self.monitors {
                 monitors.watchdog_expired(action);
