@@ -25,8 +25,9 @@ const CLOCK: [&str; 8] = [
 /// processor stays at one instruction for ever. A whole batch takes less.
 const QUIET: Duration = Duration::from_secs(120);
 /// After that, the same jobs are tried again as often, each a bit later: at the same time, the
-/// machine would stop at the same instruction.
-pub(super) const RETRIES: u32 = 2;
+/// machine would stop at the same instruction. A batch that stops once may do so again: with two
+/// retries, one was seen to need both.
+const RETRIES: u32 = 4;
 /// How much later.
 const LATER: Duration = Duration::from_micros(130);
 

@@ -5,13 +5,15 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use super::Lab;
-use super::icount::RETRIES;
 use super::memory::{room, usual_memory_mib};
 use crate::job::{Chunk, Job, Report};
 use crate::{Error, Result};
 
 /// More would only wait for each other: few tests need a lab.
 const MOST: usize = 4;
+
+/// How often a lab that fails is replaced for a job.
+const RETRIES: u32 = 2;
 
 /// Labs that share the jobs.
 #[derive(Debug)]
