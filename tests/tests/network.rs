@@ -146,12 +146,14 @@ fn read_all(mut stream: &TcpStream) {
 #[test]
 fn linux_downloads_and_uploads_at_once() {
     let (listener, to) = listener("127.0.0.1:0", "10.0.2.2");
+    let (arrived, has_arrived) = std::sync::mpsc::channel();
     let server = std::thread::spawn(move || {
         let (stream, _) = listener.accept().unwrap();
         std::thread::scope(|scope| {
             scope.spawn(|| write_all(&stream));
             read_all(&stream);
         });
+        arrived.send(()).unwrap();
     });
     let ran = with_guest(config(), move |_| {
         let stream = TcpStream::connect(to).unwrap();
@@ -159,6 +161,8 @@ fn linux_downloads_and_uploads_at_once() {
             scope.spawn(|| write_all(&stream));
             read_all(&stream);
         });
+        // What the guest's kernel has buffered would be lost with its network.
+        has_arrived.recv().unwrap();
     });
     if ran {
         server.join().unwrap();
