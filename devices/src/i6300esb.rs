@@ -9,14 +9,15 @@
 //!
 //! | where | width | register | |
 //! |---|---|---|---|
-//! | configuration space, 0x60 | 16 | configuration | bit 2: ticks of 2^5 instead of 2^15 PCI clocks; bit 5: no reset; bits 1:0: interrupt after the first stage, stored |
+//! | configuration space, 0x60 | 16 | configuration | bit 2: ticks of 2^5 instead of 2^15 PCI clocks; bit 5: no reset; bits 1:0: stored |
 //! | configuration space, 0x68 | 8 | lock | bit 0: this register can no longer be written; bit 1: enabled; bit 2: begin again after the second stage |
 //! | BAR 0, 0x00 and 0x04 | 32 | timer 1 and 2 | ticks of the first and second stage, 20 bits, write-only |
 //! | BAR 0, 0x0c | 16 | reload | bit 8: begin again; bits 9 and 12 (Linux): it has reset the machine, cleared by writing 1 |
 //!
 //! The registers in memory take one write after 0x80 and 0x86 have been written to 0x0c.
 //!
-//! A PCI clock takes 30 ns. The interrupt after the first stage is not sent: QEMU sends none.
+//! A PCI clock takes 30 ns. Bits 1:0 of the configuration select the interrupt after the first
+//! stage, which is not sent: QEMU sends none.
 
 use std::fmt;
 use std::time::Duration;

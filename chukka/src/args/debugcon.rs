@@ -17,7 +17,9 @@ use super::virtio_serial;
 use vmm::config::{DEBUGCON_PORT, DebugExit, Debugcon, LostTicks, MachineKind};
 
 /// The devices of `-device`.
-pub(super) const DEVICES: &str = "virtio-blk, virtio-scsi, scsi-cd, ahci, ide-hd, ide-cd, virtio-net, virtio-rng, virtio-serial, virtconsole, virtserialport, isa-serial, isa-debugcon, isa-debug-exit, pc-testdev, pvpanic, i6300esb and vmcoreinfo";
+pub(super) const DEVICES: &str = "virtio-blk, virtio-scsi, scsi-cd, ahci, ide-hd, ide-cd, \
+    virtio-net, virtio-rng, virtio-serial, virtconsole, virtserialport, isa-serial, isa-debugcon, \
+    isa-debug-exit, pc-testdev, pvpanic, i6300esb and vmcoreinfo";
 
 /// What `-device` and its relatives ask for.
 #[derive(Debug, Default)]

@@ -159,19 +159,25 @@ impl Line {
         if peer.is_some() {
             return false;
         }
-        let client = self.listener.as_ref().and_then(Listener::accept);
-        *peer = client.filter(|file| ioctl_fionbio(file, true).is_ok()).map(Arc::new);
+        *peer = self.next_client();
         peer.is_some()
     }
 
     /// Accepts the next client in place of a peer that is gone. Returns whether there is one.
     pub fn replace(&self) -> bool {
-        let client = self.listener.as_ref().and_then(Listener::accept);
-        let Some(client) = client.filter(|file| ioctl_fionbio(file, true).is_ok()) else {
-            return false;
-        };
-        *lock(&self.peer) = Some(Arc::new(client));
-        true
+        let client = self.next_client();
+        let is_there = client.is_some();
+        if is_there {
+            *lock(&self.peer) = client;
+        }
+        is_there
+    }
+
+    /// The next client that has connected, if there is one.
+    fn next_client(&self) -> Option<Arc<File>> {
+        let client = self.listener.as_ref().and_then(Listener::accept)?;
+        ioctl_fionbio(&client, true).ok()?;
+        Some(Arc::new(client))
     }
 
     /// Whether it is a pseudo-terminal.

@@ -132,7 +132,10 @@ fn devices_that_are_not_there_are_refused_by_name() {
         refusal(&["-device", "virtio-balloon-pci,id=r"]),
         (
             "-device virtio-balloon-pci: chukka does not have this device".into(),
-            "chukka's devices are virtio-blk, virtio-scsi, scsi-cd, ahci, ide-hd, ide-cd, virtio-net, virtio-rng, virtio-serial, virtconsole, virtserialport, isa-serial, isa-debugcon, isa-debug-exit, pc-testdev, pvpanic, i6300esb and vmcoreinfo".into()
+            "chukka's devices are virtio-blk, virtio-scsi, scsi-cd, ahci, ide-hd, ide-cd, \
+             virtio-net, virtio-rng, virtio-serial, virtconsole, virtserialport, isa-serial, \
+             isa-debugcon, isa-debug-exit, pc-testdev, pvpanic, i6300esb and vmcoreinfo"
+                .into()
         )
     );
     assert_eq!(
