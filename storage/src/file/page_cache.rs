@@ -1,7 +1,7 @@
 //! A page cache for readers of images, which read a few bytes here and there, often the same ones.
 
 use std::collections::HashMap;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io;
 use std::sync::{Arc, Mutex};
 
 use crate::file::{RandomAccess, fill};
@@ -112,54 +112,8 @@ impl CacheState {
     }
 }
 
-/// A file with a position, as libraries expect it.
-#[derive(Debug)]
-pub(crate) struct Reader {
-    pages: PageCache,
-    at: u64,
-}
-
-impl Reader {
-    /// Starts at the beginning of `file`.
-    pub(crate) fn new(file: Arc<dyn RandomAccess>) -> Self {
-        Self { pages: PageCache::new(file), at: 0 }
-    }
-}
-
-impl Read for Reader {
-    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
-        let count = self.pages.read_at(to, self.at)?;
-        self.at += count as u64;
-        Ok(count)
-    }
-}
-
-impl Seek for Reader {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let (from, by) = match to {
-            SeekFrom::Start(at) => (at, 0),
-            SeekFrom::End(by) => (self.pages.file.len(), by),
-            SeekFrom::Current(by) => (self.at, by),
-        };
-        self.at = from.checked_add_signed(by).ok_or(io::ErrorKind::InvalidInput)?;
-        Ok(self.at)
-    }
-}
-
-/// Some libraries only take writable files; nothing is ever written.
-impl Write for Reader {
-    fn write(&mut self, _from: &[u8]) -> io::Result<usize> {
-        Err(io::ErrorKind::ReadOnlyFilesystem.into())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
-
     use super::*;
 
     /// Bytes that differ from place to place, and which of them were asked for.
@@ -200,22 +154,16 @@ mod tests {
     #[test]
     fn what_is_read_is_what_is_there() {
         let len = 20_000;
-        let mut reader = Reader::new(Watched::of(len));
+        let pages = PageCache::new(Watched::of(len));
         for (at, count) in [(0, 1), (8190, 4), (19_999, 1), (5, 19_995), (3, 0)] {
             let mut bytes = vec![0; count];
-            assert_eq!(reader.seek(SeekFrom::Start(at)).unwrap(), at);
-            reader.read_exact(&mut bytes).unwrap();
+            pages.read_exact_at(&mut bytes, at).unwrap();
             assert!(bytes.iter().zip(at..).all(|(found, at)| *found == byte(at)), "{at}");
         }
-        assert_eq!(reader.seek(SeekFrom::End(-1)).unwrap(), len - 1);
-        let mut rest = Vec::new();
-        reader.read_to_end(&mut rest).unwrap();
-        assert_eq!(rest, [byte(len - 1)]);
-        reader.seek(SeekFrom::Start(u64::MAX)).unwrap();
-        assert_eq!(reader.read(&mut [0; 4]).unwrap(), 0);
-        assert!(reader.seek(SeekFrom::Current(1)).is_err());
-        assert!(reader.write(b"x").is_err());
-        let short = reader.pages.read_exact_at(&mut [0; 2], len - 1).unwrap_err();
+        let mut rest = [0; 4];
+        assert_eq!((pages.read_at(&mut rest, len - 1).unwrap(), rest[0]), (1, byte(len - 1)));
+        assert_eq!(pages.read_at(&mut rest, u64::MAX).unwrap(), 0);
+        let short = pages.read_exact_at(&mut [0; 2], len - 1).unwrap_err();
         assert_eq!(short.kind(), io::ErrorKind::UnexpectedEof);
     }
 

@@ -98,19 +98,20 @@ impl Fat {
             return Err(damaged("no table").into());
         }
         let clusters = either(19, 32).saturating_sub(data) / per_cluster;
-        // Only the number of clusters determines the width.
+        // The specification goes by the number of clusters alone, but `mkfs.fat -F 32` makes FAT32
+        // of any size, and Linux (fs/fat/inode.c), GRUB and EDK2 go by the field that FAT32 lacks.
         let bits = match clusters {
             0 => return Err(damaged("no clusters").into()),
+            _ if le16(&boot, 22) == 0 => 32,
             1..4085 => 12,
-            4085..65525 => 16,
-            _ => 32,
+            _ => 16,
         };
         if clusters > table_len * sector * 8 / bits {
             return Err(damaged("more clusters than its table").into());
         }
-        let root = match root_len {
-            0 => Root::Cluster(u64::from(le32(&boot, 44))),
-            len => Root::At(root * sector, len),
+        let root = match bits {
+            32 => Root::Cluster(u64::from(le32(&boot, 44))),
+            _ => Root::At(root * sector, root_len),
         };
         let (table, data) = (reserved * sector, data * sector);
         Ok(Self { image, table, bits, cluster: per_cluster * sector, clusters, data, root })

@@ -6,6 +6,7 @@
 
 use crate::RandomAccess;
 use crate::bytes::{le16, le32};
+use crate::filesystem::squashfs::REPACK;
 
 /// The kind of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,12 +64,13 @@ impl Format {
 const CONVERT: &str = "convert it to qcow2 first: qemu-img convert -O qcow2 FROM TO";
 const UNPACK: &str = "unpack it, and use the result";
 const COPY: &str = "copy its files to a directory of this host, and use that";
+const ZFS: &str = "import the pool (zpool import), and copy its files to a directory of this host";
 const ENCRYPTED: &str = "open it (cryptsetup open), and use the device in /dev/mapper";
 const LOGICAL: &str = "activate it (vgchange -ay, mdadm --assemble), and use the volume's device";
 
 /// Unsupported formats, recognized by bytes at a fixed offset: offset, bytes, name, hint. The first
 /// list comes from util-linux's libblkid, the list of compressed formats from file(1).
-const FOREIGN: [(usize, &[u8], &str, &str); 35] = [
+const FOREIGN: [(usize, &[u8], &str, &str); 48] = [
     (0, b"LUKS\xba\xbe", "a LUKS encrypted volume", ENCRYPTED),
     (24, b"LVM2 001", "an LVM physical volume", LOGICAL),
     (536, b"LVM2 001", "an LVM physical volume", LOGICAL),
@@ -104,6 +106,26 @@ const FOREIGN: [(usize, &[u8], &str, &str); 35] = [
     (0x8001, b"BEA01", "a UDF file system", COPY),
     (0x1_0034, b"ReIsEr", "a ReiserFS file system", COPY),
     (0x8000, b"JFS1", "a JFS file system", COPY),
+    (0, b"sqsh", "a big-endian squashfs file system of version 3 or older", REPACK),
+    (0, b"\x45\x3d\xcd\x28", "a cramfs file system", COPY),
+    (0, b"-rom1fs-", "a romfs file system", COPY),
+    (3, b"-FVE-FS-", "a volume encrypted with BitLocker", COPY),
+    (32, b"NXSB", "an APFS container", COPY),
+    (1024, b"HX", "an HFS+ file system", COPY),
+    (1024, b"BD", "an HFS file system", COPY),
+    // The magic number of bcache; bcachefs has it, too.
+    (
+        4120,
+        b"\xc6\x85\x73\xf6\x4e\x1a\x45\xca\x82\x65\xf5\x7f\x48\xba\x6d\x81",
+        "a bcachefs file system or a bcache device",
+        COPY,
+    ),
+    // The first name in the first label: OpenZFS' vdev_config_generate.
+    (0x4018, b"version\0", "a ZFS pool's device", ZFS),
+    (0x1_0000, b"\x01\x16\x19\x70", "a GFS2 file system", COPY),
+    (0, b"\x5d\0\0", "a file compressed with lzma", UNPACK),
+    (0, b"LZIP", "a file compressed with lzip", UNPACK),
+    (0, b"\x89LZO\0", "a file compressed with lzop", UNPACK),
 ];
 
 /// The kind of a file that begins with `head`. `None` if it is not an image.
@@ -173,7 +195,9 @@ fn is_ext(head: &[u8]) -> bool {
     let Some(superblock) = head.get(1024..2048) else { return false };
     let [inodes, blocks, _, _, _, _, block_size, _] =
         [0, 4, 8, 12, 16, 20, 24, 28].map(|at| le32(superblock, at));
-    le16(superblock, 56) == 0xef53 && inodes != 0 && blocks != 0 && block_size <= 6
+    // An external journal has a superblock without inodes (`INCOMPAT_JOURNAL_DEV`).
+    let is_plausible = inodes != 0 || le32(superblock, 96) & 0x8 != 0;
+    le16(superblock, 56) == 0xef53 && is_plausible && blocks != 0 && block_size <= 6
 }
 
 /// A parameter block with plausible values (Microsoft's FAT specification 1.03, "Boot Sector and

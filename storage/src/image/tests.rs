@@ -31,6 +31,13 @@ fn images_are_recognized_by_their_content() {
         (vec![(0x1_0040, b"_BHRfS_M")], "btrfs"),
         (vec![(0, b"LUKS\xba\xbe")], "LUKS"),
         (vec![(0, b"PK\x03\x04")], "zip"),
+        (vec![(0, b"sqsh")], "squashfs"),
+        (vec![(0x4018, b"version\0")], "ZFS"),
+        (
+            vec![(4120, b"\xc6\x85\x73\xf6\x4e\x1a\x45\xca\x82\x65\xf5\x7f\x48\xba\x6d\x81")],
+            "bcachefs",
+        ),
+        (vec![(3, b"-FVE-FS-")], "BitLocker"),
     ] {
         let found = kind(&with(&parts));
         assert!(found.is_some_and(|found| found.contains(word)), "{word}: {found:?}");

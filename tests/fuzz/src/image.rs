@@ -80,8 +80,8 @@ pub fn run(bytes: &[u8]) -> bool {
     quietly(|| look(bytes))
 }
 
-/// Runs something that may panic and catch it, as what reads ext4 and squashfs does: the fuzzer's
-/// own hook would end everything there. A panic that nobody catches is told and goes on.
+/// Runs something that may panic and catch it, as what reads XFS does: the fuzzer's own hook
+/// would end everything there. A panic that nobody catches is told and goes on.
 pub(crate) fn quietly<T>(run: impl FnOnce() -> T) -> T {
     static HOOK: Once = Once::new();
     static LAST: Mutex<String> = Mutex::new(String::new());

@@ -112,6 +112,16 @@ fn unknown_features_are_refused_by_their_bits() {
     assert!(format!("{error:?}").contains("unsupported features (incompat 0x80000)"), "{error:?}");
 }
 
+/// Its superblock says that there are no inodes.
+#[test]
+fn an_external_journal_is_named() {
+    let temp = Temp::new();
+    let image = blank(&temp, "journal", 8 << 20);
+    run("mke2fs", &["-q", "-F", "-b", "4096", "-O", "journal_dev", text(&image)]);
+    let error = crate::image::open(local(&image)).unwrap_err();
+    assert!(format!("{error:?}").contains("it is the external journal"), "{error:?}");
+}
+
 #[test]
 fn metadata_with_a_wrong_checksum_is_refused() {
     let (temp, from) = (Temp::new(), tree(3));

@@ -1,5 +1,5 @@
 use super::*;
-use crate::making::{abuse, blank, content, kernel, local, run, text, walk};
+use crate::making::{Bytes, abuse, blank, content, kernel, local, run, text, walk};
 use crate::testing::Temp;
 
 /// A file system of this many bits and MiB, with a kernel, a directory of 300 names, and names of
@@ -132,4 +132,18 @@ fn chains_that_lead_back_end() {
     }
     let error = source.open(&TreePath::new("lower.txt"));
     assert!(error.is_ok(), "it has one cluster: {error:?}");
+}
+
+/// `mkfs.fat -F 32` makes FAT32 with fewer clusters than the specification wants.
+#[test]
+fn fat32_of_few_clusters_is_read() {
+    let temp = Temp::new();
+    let mut image = std::fs::read(made(&temp, "32", 64)).unwrap();
+    let sectors = 40_000_u32;
+    image.truncate(usize::try_from(sectors).unwrap() * 512);
+    image[32..36].copy_from_slice(&sectors.to_le_bytes());
+    let source = open(Arc::new(Bytes(image))).unwrap();
+    assert!(content(&*source, "boot/vmlinuz-6.1.0-amd64") == kernel());
+    assert_eq!(content(&*source, "many/a name of some length 299"), b"299");
+    assert_eq!(source.volume_label(), Some("LABEL"));
 }
