@@ -2,9 +2,11 @@
 
 use std::env;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
 
 use super::checks::Checks;
 use crate::checksum::sha256_of;
@@ -51,6 +53,7 @@ impl Cache {
             private(&directory).map_err(|error| about(&directory, &error))?;
         }
         private(&cache.root).map_err(|error| about(&cache.root, &error))?;
+        in_private(&cache.root)?;
         drop(cache.open_lock()?);
         Ok(cache)
     }
@@ -113,10 +116,9 @@ impl Cache {
             return None;
         }
         let path = self.content(sha256);
-        let file = File::open(&path).ok()?;
+        let file = open(&path).ok()?;
         file.try_lock_shared().ok()?;
-        let about = file.metadata().ok()?;
-        (about.is_file() && about.len() == len && is_at(&file, &path)).then_some((file, path))
+        (file.metadata().ok()?.len() == len && is_at(&file, &path)).then_some((file, path))
     }
 
     /// Keeps everybody else from changing what places said, as long as the file is open.
@@ -149,9 +151,74 @@ fn private(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Refuses a directory that others can rename, and put another in its place, because a directory
+/// above it lets everybody do that. As OpenSSH does (`safe_path` in misc.c), but groups are
+/// trusted: many users have one of their own.
+fn in_private(directory: &Path) -> io::Result<()> {
+    const STICKY: u32 = 0o1000;
+    for above in directory.canonicalize()?.ancestors().skip(1) {
+        let mode = fs::metadata(above)?.mode();
+        if mode & 0o002 != 0 && mode & STICKY == 0 {
+            let problem = format!(
+                "everybody can replace what is in it (mode {:o}, expected {:o} or less)",
+                mode & 0o7777,
+                mode & 0o7775
+            );
+            return Err(about(above, &io::Error::other(problem)));
+        }
+    }
+    Ok(())
+}
+
+/// Opening a pipe does not wait, and links lead nowhere.
+const FLAGS: OFlags = OFlags::NONBLOCK.union(OFlags::NOFOLLOW);
+
+/// Opens a regular file for reading.
+///
+/// # Errors
+/// See open(2); or it is of another type.
+pub(super) fn open(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).custom_flags(flags()).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
+}
+
+/// The content of a regular file, which is at most `limit` bytes of it.
+///
+/// # Errors
+/// See [`open`] and read(2).
+pub(super) fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open(path)?.take(limit).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 /// Opens a file for reading and writing; an empty one, for this user only, if there is none.
+///
+/// # Errors
+/// See open(2).
 pub(super) fn writable(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+    clear(path)?;
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    options.custom_flags(flags()).open(path)
+}
+
+/// Removes whatever has the name of a file of the cache and is none, such as a directory.
+///
+/// # Errors
+/// See unlink(2) and rmdir(2).
+pub(super) fn clear(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(about) if about.is_dir() => fs::remove_dir_all(path),
+        Ok(about) if !about.is_file() => fs::remove_file(path),
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn flags() -> i32 {
+    i32::try_from(FLAGS.bits()).unwrap_or_default()
 }
 
 /// Whether a file still has this name.

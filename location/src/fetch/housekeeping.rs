@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::cache::Cache;
+use super::cache::{self, Cache};
 use super::partial::PartOf;
 use super::places::{self, Answer, Record, now};
 
@@ -61,8 +61,7 @@ impl Cache {
             }
         }
         for file in files(&self.partials())? {
-            let part = fs::read(file.with_extension("json")).ok();
-            let part = part.and_then(|bytes| serde_json::from_slice::<PartOf>(&bytes).ok());
+            let part = PartOf::read(&file.with_extension("json"));
             let Some(PartOf { place, path, len, .. }) = part.filter(|_| file.extension().is_none())
             else {
                 continue;
@@ -89,6 +88,11 @@ impl Cache {
     pub fn prune(&self, older_than: Option<Duration>) -> io::Result<Pruned> {
         let mut pruned = Pruned::default();
         let _lock = self.lock()?;
+        for directory in [self.contents(), self.places(), self.partials(), self.checked()] {
+            for entry in fs::read_dir(directory)? {
+                cache::clear(&entry?.path())?;
+            }
+        }
         let too_old = |age: Duration| older_than.is_some_and(|limit| age >= limit);
         let mut known = HashSet::new();
         for (path, mut record) in self.records()? {

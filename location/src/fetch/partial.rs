@@ -4,7 +4,7 @@ use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, PermissionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
@@ -12,7 +12,7 @@ use std::thread;
 use ring::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
 
-use super::cache::{Cache, Kept, about, is_at, name_of, writable};
+use super::cache::{self, Cache, Kept, about, clear, is_at, name_of, writable};
 use super::places;
 use super::progress::FetchProgress;
 use crate::checksum::hex;
@@ -50,6 +50,16 @@ pub(super) struct PartOf {
     /// Boot id of the host: data that was not yet on the disk when the host crashed may now be
     /// zeros.
     boot: String,
+}
+
+impl PartOf {
+    /// Most bytes of such a file: a URL and a path, and some numbers.
+    const LONGEST: u64 = 1 << 20;
+
+    /// Reads one. `None` if the file is not a valid one.
+    pub fn read(path: &Path) -> Option<Self> {
+        serde_json::from_slice(&cache::read(path, Self::LONGEST).ok()?).ok()
+    }
 }
 
 impl<'a> Partial<'a> {
@@ -103,7 +113,7 @@ impl<'a> Partial<'a> {
             len: file.len(),
             boot: fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default(),
         };
-        let known = fs::read(&about_it).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let known = PartOf::read(&about_it);
         let goes_on = known.as_ref() == Some(&part_of) && !part_of.version.is_empty();
         let local = |error| self.local(&error);
         let mut data = writable(&self.stem).map_err(local)?;
@@ -167,7 +177,7 @@ impl<'a> Partial<'a> {
                 fs::set_permissions(&self.stem, Permissions::from_mode(0o400)).map_err(local)?;
                 let file = File::open(&self.stem).map_err(local)?;
                 file.try_lock_shared().map_err(|error| local(error.into()))?;
-                fs::rename(&self.stem, &path).map_err(local)?;
+                clear(&path).and_then(|()| fs::rename(&self.stem, &path)).map_err(local)?;
                 // So that the name survives a crash of the host.
                 File::open(self.cache.contents())?.sync_all().map_err(local)?;
                 file

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
 use super::FRESH;
-use super::cache::{Cache, name_of};
+use super::cache::{self, Cache, name_of};
 use storage::{Entry, Failure, FileError, TreePath};
 
 /// Maximum size of a record. chukka never writes a longer one.
@@ -150,9 +150,7 @@ impl RecordedAnswer {
 
 /// Reads a record. `None` if the file is not a valid record.
 pub(super) fn read(path: &Path) -> Option<Record> {
-    let mut bytes = Vec::new();
-    File::open(path).ok()?.take(LONGEST).read_to_end(&mut bytes).ok()?;
-    serde_json::from_slice(&bytes).ok()
+    serde_json::from_slice(&cache::read(path, LONGEST).ok()?).ok()
 }
 
 /// Replaces a file atomically: writes and syncs it under another name, then renames it. The caller
@@ -160,6 +158,8 @@ pub(super) fn read(path: &Path) -> Option<Record> {
 pub(super) fn write(path: &Path, what: &impl Serialize) -> io::Result<()> {
     let new = path.with_extension("new");
     let done = (|| {
+        cache::clear(&new)?;
+        cache::clear(path)?;
         let mut file = File::create(&new)?;
         file.write_all(&serde_json::to_vec_pretty(what)?)?;
         file.sync_all()?;

@@ -350,6 +350,57 @@ fn a_damaged_cache_is_as_none() {
     again("the sum is none");
 }
 
+/// Puts something in the place of a file that is none.
+type Replace = fn(&PathBuf);
+
+const NO_FILES: [Replace; 4] = [
+    |path| {
+        fs::create_dir(path).unwrap();
+        fs::write(path.join("inside"), "x").unwrap();
+    },
+    |path| {
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        let pipe = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, path, pipe, mode, 0).unwrap();
+    },
+    |path| std::os::unix::fs::symlink("/etc/hostname", path).unwrap(),
+    |path| std::os::unix::fs::symlink("nowhere", path).unwrap(),
+];
+
+/// Nothing waits for the writer of a pipe, and nothing fails for ever because a directory has the
+/// name of a file.
+#[test]
+fn what_is_no_file_in_the_cache_is_replaced() {
+    for replace in NO_FILES {
+        let (temp, far) = (Temp::new(), Far::with("linux", "1"));
+        let whole = fetched(&temp, &far).unwrap();
+        let content = temp.path().join("content");
+        let blob = content.join(names(content.clone()).remove(0));
+        let checked = temp.path().join("checked").join(blob.file_name().unwrap());
+        let record = temp.path().join("places").join(format!("{}.json", name_of(URL)));
+        let part = temp.path().join("partial").join(name_of(&format!("{URL}\0linux")));
+        let with = |suffix| part.with_extension(suffix);
+        let kept = [&blob, &temp.path().join("lock"), &checked, &record].map(Clone::clone);
+        let made = [record.with_extension("new"), with("json"), with("new"), with("lock")];
+        for path in kept.into_iter().chain(made.clone()).chain([part.clone()]) {
+            let _ = fs::remove_file(&path);
+            replace(&path);
+            if path == part || made.contains(&path) {
+                fs::remove_file(&blob).unwrap();
+            }
+            assert_eq!(fetched(&temp, &far).unwrap(), whole, "{}", path.display());
+            // What was found intact is written down only when the file is older than two seconds.
+            let is_file = fs::symlink_metadata(&path).is_ok_and(|about| about.is_file());
+            assert!(is_file || !path.exists() || path == checked, "{}", path.display());
+            let _ = fs::remove_file(&checked).or_else(|_| fs::remove_dir_all(&checked));
+            let cache = Cache::open(temp.path().into()).unwrap();
+            replace(&content.join("other"));
+            cache.prune(None).unwrap();
+            assert_eq!(names(content.clone()).len(), 1);
+        }
+    }
+}
+
 #[test]
 fn a_damaged_part_is_as_none() {
     let damages: [fn(&PathBuf); 3] = [
@@ -510,5 +561,26 @@ fn a_cache_that_others_can_write_to_is_refused() {
         let settings = Settings { cache, ..Settings::default() };
         let fetcher = super::super::Fetcher::new(settings);
         assert!(fetcher.cache().is_none());
+    }
+}
+
+/// Who can rename the cache can put another one in its place.
+#[test]
+fn a_cache_in_a_directory_that_everybody_can_write_to_is_refused() {
+    let temp = Temp::new();
+    let (parent, link) = (temp.path().join("parent"), temp.path().join("link"));
+    std::os::unix::fs::symlink(parent.join("below/cache"), &link).unwrap();
+    let set = |mode| fs::set_permissions(&parent, fs::Permissions::from_mode(mode)).unwrap();
+    drop(Cache::open(parent.join("below/cache")).unwrap());
+    for directory in [parent.join("below/cache"), link] {
+        set(0o777);
+        let error = Cache::open(directory.clone()).unwrap_err().to_string();
+        let problem = "everybody can replace what is in it (mode 777, expected 775 or less)";
+        assert!(error.contains(&format!("{}': {problem}", parent.display())), "{error}");
+        // With the sticky bit only an owner can rename, as in /tmp.
+        for mode in [0o1777, 0o775] {
+            set(mode);
+            drop(Cache::open(directory.clone()).unwrap());
+        }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -66,12 +68,14 @@ pub(super) struct Ask {
 pub(super) struct Client {
     proxies: ProxySettings,
     net: Net,
+    /// Whether a body that nobody wants has not ended in time: no other one is waited for.
+    trickled: Arc<AtomicBool>,
 }
 
 impl Client {
     /// With the proxies of the environment.
     pub fn new(net: &Net) -> Self {
-        Self { proxies: ProxySettings::new(net), net: net.clone() }
+        Self { proxies: ProxySettings::new(net), net: net.clone(), trickled: Arc::default() }
     }
 
     /// How servers are talked to.
@@ -154,7 +158,8 @@ impl Client {
         let response = within(3 * self.net.idle, || request.call());
         let response = response.map_err(|error| explain(error, url, &self.net))?;
         let (parts, body) = response.into_parts();
-        let body = Body::new(body, url.clone(), self.net.clone());
+        let trickled = Arc::clone(&self.trickled);
+        let body = Body::new(body, url.clone(), self.net.clone(), trickled);
         Ok(Response { url: url.clone(), parts, body })
     }
 }
@@ -260,12 +265,13 @@ pub(super) struct Body {
     url: Url,
     net: Net,
     pace: Pace,
+    trickled: Arc<AtomicBool>,
 }
 
 impl Body {
-    fn new(body: UreqBody, url: Url, net: Net) -> Self {
+    fn new(body: UreqBody, url: Url, net: Net, trickled: Arc<AtomicBool>) -> Self {
         let pace = Pace::new(net.idle);
-        Self { reader: body.into_reader(), url, net, pace }
+        Self { reader: body.into_reader(), url, net, pace, trickled }
     }
 
     /// Reads some of it; 0: that was all.
@@ -313,10 +319,16 @@ impl Body {
         }
     }
 
-    /// Lets go of it. Its connection can be used again if there is little of it.
+    /// Lets go of it. Its connection can be used again if there is little of it. A search asks for
+    /// hundreds of files: it does not wait for the end of each answer if a server delays that.
     pub fn drain(self) {
+        if self.trickled.load(Ordering::Relaxed) {
+            return;
+        }
         let mut rest = self.reader.take(DRAINED);
-        let _ = within(self.net.idle, || io::copy(&mut rest, &mut io::sink()));
+        if within(self.net.idle, || io::copy(&mut rest, &mut io::sink())).is_err() {
+            self.trickled.store(true, Ordering::Relaxed);
+        }
     }
 }
 

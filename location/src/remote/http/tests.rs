@@ -410,6 +410,23 @@ fn a_server_that_trickles_is_given_up_wherever_it_does() {
     });
 }
 
+/// Whose answers about missing files never end is waited for once, and not for each file of a
+/// search.
+#[test]
+fn bodies_that_nobody_wants_are_waited_for_once() {
+    let idle = Duration::from_millis(600);
+    let net = Net { idle, retries: 0, ..net() };
+    let head = "HTTP/1.1 404 Said\r\nContent-Length: 1000\r\n\r\n";
+    let server = Server::new(move |_, _| Reply::trickling(head, "x"));
+    let place = tree(&server.url("/tree"), &net).unwrap();
+    let begun = std::time::Instant::now();
+    for number in 0..40 {
+        assert!(place.open(&TreePath::new(number.to_string())).unwrap_err().is_missing());
+    }
+    let took = begun.elapsed();
+    assert!(took < 12 * idle, "{took:?}");
+}
+
 #[test]
 fn redirections_are_followed_and_bounded() {
     let there = right(LARGE);
