@@ -61,13 +61,15 @@ pub(super) fn copy(
     Ok(targets)
 }
 
-/// A name for each: its own, unless that is hidden or none; with its role in front where another
-/// file has it, too.
+/// A name for each: its own, unless that is hidden, has control characters (a line break looks like
+/// another line of the answer) or is none; with its role in front where another file has it, too.
 fn names(originals: &[Original<'_>]) -> Vec<OsString> {
     let mut names: Vec<OsString> = Vec::new();
     for Original { path, role, .. } in originals {
         let own = path.file_name().unwrap_or_default();
-        let is_usable = !own.is_empty() && !own.as_bytes().starts_with(b".");
+        let bytes = own.as_bytes();
+        let has_control = bytes.iter().any(u8::is_ascii_control);
+        let is_usable = !bytes.is_empty() && !bytes.starts_with(b".") && !has_control;
         let mut name = if is_usable { own.to_owned() } else { OsString::from(role) };
         while names.contains(&name) {
             let mut longer = OsString::from(role);
@@ -165,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn every_file_has_a_name_of_its_own_and_none_is_hidden() {
+    fn every_file_has_a_plain_name_of_its_own() {
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("k");
         fs::write(&path, b"k").unwrap();
@@ -175,6 +177,7 @@ mod tests {
             ("a/x", "b/x", ["x", "initrd-x"]),
             ("a/.bashrc", "/", ["kernel", "initrd"]),
             ("initrd", "b/.x", ["initrd", "initrd-initrd"]),
+            ("a/vmlinuz\ninitrd x", "b/\x1b[2J", ["kernel", "initrd"]),
         ] {
             let found =
                 names(&[original(&file, kernel, "kernel"), original(&file, initrd, "initrd")]);

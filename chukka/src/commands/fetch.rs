@@ -96,8 +96,15 @@ fn fetched(matches: &ArgMatches) -> Result<String, RunError> {
         let value = json!({ "kernel": kernel, "initrd": initrd, "args": args, "found": rule });
         return Ok(report::json(&value));
     }
-    let initrd = initrd.map(|path| format!("initrd {}\n", path.display())).unwrap_or_default();
-    Ok(format!("kernel {}\n{initrd}args {}\n", kernel.display(), printable(&args)))
+    Ok(text(&kernel, initrd.as_deref(), &args))
+}
+
+/// The answer as lines. A line break in a name is no new line.
+fn text(kernel: &Path, initrd: Option<&Path>, args: &str) -> String {
+    let line = |what: &str, value: &str| format!("{what} {}\n", printable(value));
+    let file = |what, path: &Path| line(what, &path.to_string_lossy());
+    let initrd = initrd.map(|path| file("initrd", path)).unwrap_or_default();
+    file("kernel", kernel) + &initrd + &line("args", args)
 }
 
 /// Where kernel and initrd are, or are copied to.
@@ -126,4 +133,18 @@ fn path_of(file: &SourceFile, role: &'static str) -> Result<PathBuf, CopyError> 
     let path = fs::read_link(format!("/proc/self/fd/{}", file.file().as_raw_fd()));
     // The link of a file without a name leads nowhere.
     path.ok().filter(|path| path.exists()).ok_or(CopyError::NoName { role })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_break_in_a_name_makes_no_line() {
+        let kernel = Path::new("/a/vmlinuz-6\ninitrd /etc/passwd");
+        let expected = "kernel /a/vmlinuz-6\\ninitrd /etc/passwd\nargs a\\tb\n";
+        assert_eq!(text(kernel, None, "a\tb"), expected);
+        let initrd = Some(Path::new("i"));
+        assert_eq!(text(Path::new("k"), initrd, ""), "kernel k\ninitrd i\nargs \n");
+    }
 }
