@@ -143,7 +143,7 @@ impl File {
             blocks.push((at, size));
             at = at.saturating_add(u64::from(size & 0xff_ffff));
         }
-        let fragment = match has_fragment && self.len % block != 0 {
+        let fragment = match has_fragment && !self.len.is_multiple_of(block) {
             true => Some((volume.fragment(self.fragment)?, usize_of(self.fragment_offset))),
             false => None,
         };
