@@ -192,6 +192,10 @@ fn shown(attempts: &[Attempt]) -> String {
 /// All menus in their order of preference. Volumes without one are noted in `looks`.
 pub fn menus<'a>(volumes: &'a [Volume], attempts: &mut Vec<Attempt>) -> Vec<Menu<'a>> {
     let mut menus: Vec<Menu<'a>> = Vec::new();
+    for skipped in volumes.iter().flat_map(|volume| volume.source.skipped()) {
+        let (what, found) = (skipped.name.clone(), skipped.why.clone());
+        attempts.push(Attempt { what, found });
+    }
     for (index, volume) in volumes.iter().enumerate() {
         let mut configs: Vec<_> = known(&*volume.source).into_iter().collect();
         let others = volumes.iter().enumerate().filter(|(other, _)| *other != index);

@@ -19,10 +19,10 @@ use std::sync::Arc;
 use crate::disk_format::partitions::{self, Partition};
 use crate::disk_format::qcow2;
 use crate::filesystem::{btrfs, ext, fat, iso, squashfs, xfs};
-use crate::{FileError, FileTree, RandomAccess, Slice, head};
+use crate::{FileError, FileTree, RandomAccess, Skipped, Slice, head};
 use format::{FileSystem, Format};
 pub use volumes::Volume;
-use volumes::Volumes;
+use volumes::{Beside, Volumes};
 
 /// The number of bytes at the beginning that identify an image.
 pub const TELLING: usize = 68 << 10;
@@ -54,14 +54,20 @@ pub fn open(file: Arc<dyn RandomAccess>) -> Result<Box<dyn FileTree>, FileError>
     Ok(Box::new(Volumes::new(name, volumes)))
 }
 
-/// The file systems of an image, one by one; at least one.
+/// The file systems of an image, one by one; at least one. The first one tells of partitions that
+/// cannot be read ([`FileTree::skipped`]).
 ///
 /// # Errors
 /// See [`open`].
 pub fn volumes(file: Arc<dyn RandomAccess>) -> Result<Vec<Volume>, FileError> {
     let mut search = Search::default();
     search.look(file, 0)?;
-    Ok(search.found)
+    let Search { mut found, skipped, .. } = search;
+    if !skipped.is_empty() && !found.is_empty() {
+        let Volume { name, source } = found.remove(0);
+        found.insert(0, Volume { name, source: Box::new(Beside { source, skipped }) });
+    }
+    Ok(found)
 }
 
 /// Partitions that an error names.
@@ -70,6 +76,8 @@ const NAMED: usize = 8;
 #[derive(Default)]
 struct Search {
     found: Vec<Volume>,
+    /// Partitions with something that cannot be read.
+    skipped: Vec<Skipped>,
     /// Number of partitions read.
     partitions: usize,
     /// How many partitions the current image is in.
@@ -126,6 +134,12 @@ impl Search {
             let found = self.look_into(disk, &partition, depth);
             self.nesting -= 1;
             let Err(why) = found else { continue };
+            if let Some(why) = why.of_content()
+                && self.skipped.len() < NAMED
+            {
+                let name = format!("{}, partition {number}", disk.name());
+                self.skipped.push(Skipped { name, why });
+            }
             if self.nesting > 0 || seen.len() >= NAMED {
                 // What is in a partition of a partition would only hide the rest.
                 more += 1;
@@ -187,6 +201,17 @@ fn open_file_system(
 enum Reason {
     Behind,
     Error(FileError),
+}
+
+impl Reason {
+    /// Why it cannot be read, if there is something in it where files could be.
+    fn of_content(&self) -> Option<String> {
+        match self {
+            Self::Error(FileError::Io { source, .. }) => Some(source.to_string()),
+            _ => None,
+        }
+        .filter(|why| !why.ends_with(format::SWAP))
+    }
 }
 
 impl fmt::Display for Reason {

@@ -23,6 +23,11 @@ pub trait FileTree: Debug + Send + Sync {
         self.label()
     }
 
+    /// The parts of it that cannot be read: whoever finds nothing in the others tells of them.
+    fn skipped(&self) -> &[Skipped] {
+        &[]
+    }
+
     /// Lists a directory, sorted by name, with hidden files and without `.` and `..`.
     ///
     /// # Errors
@@ -36,6 +41,15 @@ pub trait FileTree: Debug + Send + Sync {
     /// # Errors
     /// It does not exist, is not a regular file, or cannot be opened.
     fn open(&self, path: &TreePath) -> Result<Box<dyn RandomAccess>, FileError>;
+}
+
+/// A part of a disk that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Skipped {
+    /// Its name in messages: "disk.img, partition 2".
+    pub name: String,
+    /// What is in the way: "it is an LVM physical volume".
+    pub why: String,
 }
 
 /// An entry of a directory.

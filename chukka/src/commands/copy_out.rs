@@ -2,7 +2,8 @@
 //!
 //! Their names come from a tree, so a name must not decide which of the user's files is replaced. A
 //! copy has its SHA-256 in an extended attribute; only a file that still has the bytes of its
-//! attribute was written here, and is replaced.
+//! attribute was written here, and is replaced. Where a file system has no such attributes, a file
+//! with the same bytes is.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Permissions};
@@ -50,8 +51,8 @@ pub(super) fn copy(
     };
     fs::create_dir_all(directory).map_err(failed(&directory.to_owned()))?;
     // Before anything is written.
-    for target in &targets {
-        if !is_replaceable(target).map_err(failed(target))? {
+    for (original, target) in originals.iter().zip(&targets) {
+        if !is_replaceable(target, original).map_err(failed(target))? {
             return Err(CopyError::Taken { path: target.clone() });
         }
     }
@@ -82,8 +83,9 @@ fn names(originals: &[Original<'_>]) -> Vec<OsString> {
     names
 }
 
-/// Whether nothing has this name, or a copy that was written here and has not changed.
-fn is_replaceable(target: &Path) -> io::Result<bool> {
+/// Whether nothing has this name, or a copy that was written here and has not changed, or one of
+/// the same bytes.
+fn is_replaceable(target: &Path, original: &Original<'_>) -> io::Result<bool> {
     match fs::symlink_metadata(target) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
         Err(error) => return Err(error),
@@ -92,10 +94,16 @@ fn is_replaceable(target: &Path) -> io::Result<bool> {
     }
     let file = File::open(target)?;
     let mut written = [0; 64];
-    if fgetxattr(&file, WRITTEN, &mut written) != Ok(written.len()) {
-        return Ok(false);
+    let is_marked = fgetxattr(&file, WRITTEN, &mut written) == Ok(written.len());
+    let sum_of_target = sum(file)?;
+    Ok(is_marked && sum_of_target.as_bytes() == written || sum_of_target == sum(original.open()?)?)
+}
+
+impl Original<'_> {
+    /// From its beginning, wherever the descriptor is.
+    fn open(&self) -> io::Result<File> {
+        File::open(format!("/proc/self/fd/{}", self.file.file().as_raw_fd()))
     }
-    Ok(sum(file)?.as_bytes() == written)
 }
 
 fn sum(file: File) -> io::Result<String> {
@@ -110,9 +118,7 @@ fn place(original: &Original<'_>, target: &Path) -> io::Result<()> {
         .prefix(".chukka-")
         .permissions(Permissions::from_mode(mode))
         .tempfile_in(directory.unwrap_or(Path::new(".")))?;
-    // From its beginning, wherever the descriptor is.
-    let mut from = File::open(format!("/proc/self/fd/{}", original.file.file().as_raw_fd()))?;
-    io::copy(&mut from, new.as_file_mut())?;
+    io::copy(&mut original.open()?, new.as_file_mut())?;
     let sum = sum(new.reopen()?)?;
     // Without the attribute the copy is never replaced.
     let _ = fsetxattr(new.as_file(), WRITTEN, sum.as_bytes(), XattrFlags::empty());
@@ -159,6 +165,10 @@ mod tests {
         fs::write(&paths[0], b"mine").unwrap();
         assert!(matches!(copied(&one), Err(CopyError::Taken { path }) if path == paths[0]));
         assert_eq!(fs::read(&paths[0]).unwrap(), b"mine", "changed by the user");
+        fs::remove_file(&paths[0]).unwrap();
+        fs::write(&paths[0], b"one").unwrap();
+        copied(&one).unwrap();
+        assert_eq!(fs::read(&paths[0]).unwrap(), b"one", "without the attribute, but the same");
         fs::remove_file(&paths[0]).unwrap();
         std::os::unix::fs::symlink(scratch.path().join("one"), &paths[0]).unwrap();
         assert!(matches!(copied(&two), Err(CopyError::Taken { .. })), "a link of the user's");

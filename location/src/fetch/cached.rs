@@ -15,7 +15,7 @@ use super::progress::FetchProgress;
 use super::{IMAGE, Settings};
 use crate::place::{Place, PlaceError};
 use storage::sync::lock;
-use storage::{Entry, Failure, FileError, FileTree, LocalFile, RandomAccess, TreePath};
+use storage::{Entry, Failure, FileError, FileTree, LocalFile, RandomAccess, Skipped, TreePath};
 
 /// A file of up to this size in bytes is cached as a whole, because a part would cost as much.
 const SMALL: u64 = 64 << 10;
@@ -255,6 +255,10 @@ impl FileTree for Cached {
             _ => None,
         };
         self.label.get_or_init(label).as_deref()
+    }
+
+    fn skipped(&self) -> &[Skipped] {
+        self.shared.opened.get().map(|source| source.skipped()).unwrap_or_default()
     }
 
     fn list(&self, directory: &TreePath) -> Result<Vec<Entry>, FileError> {

@@ -186,3 +186,39 @@ fn unified_kernel_images_and_environments_are_found_on_mounted_efi_partitions() 
         assert_eq!(picked.warnings, [""; 0]);
     }
 }
+
+/// A volume of a disk whose other partition cannot be read.
+#[derive(Debug)]
+struct Alone([storage::Skipped; 1]);
+
+impl FileTree for Alone {
+    fn name(&self) -> &'static str {
+        "disk, partition 1"
+    }
+
+    fn skipped(&self) -> &[storage::Skipped] {
+        &self.0
+    }
+
+    fn list(&self, _: &TreePath) -> Result<Vec<storage::Entry>, FileError> {
+        Ok(Vec::new())
+    }
+
+    fn open(&self, path: &TreePath) -> Result<Box<dyn RandomAccess>, FileError> {
+        Err(FileError::Missing(path.to_string()))
+    }
+}
+
+#[test]
+fn a_disk_without_a_menu_tells_of_partitions_that_cannot_be_read() {
+    let skipped = storage::Skipped {
+        name: "disk, partition 2".into(),
+        why: "it is an LVM physical volume".into(),
+    };
+    let source = || Box::new(Alone([skipped.clone()]));
+    let volumes = [Volume { name: "disk, partition 1".into(), source: source() }];
+    let error = pick(&volumes, &Choice::Default).unwrap_err().to_string();
+    assert!(error.contains("tried disk, partition 2: it is an LVM physical volume; "), "{error}");
+    let error = crate::Tree::find(&*source(), crate::Query::default()).unwrap_err().to_string();
+    assert!(error.contains("tried disk, partition 2: it is an LVM physical volume; "), "{error}");
+}

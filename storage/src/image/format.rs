@@ -68,6 +68,9 @@ const ZFS: &str = "import the pool (zpool import), and copy its files to a direc
 const ENCRYPTED: &str = "open it (cryptsetup open), and use the device in /dev/mapper";
 const LOGICAL: &str = "activate it (vgchange -ay, mdadm --assemble), and use the volume's device";
 
+/// What has no files.
+pub(super) const SWAP: &str = "swap space";
+
 /// Unsupported formats, recognized by bytes at a fixed offset: offset, bytes, name, hint. The first
 /// list comes from util-linux's libblkid, the list of compressed formats from file(1).
 const FOREIGN: [(usize, &[u8], &str, &str); 48] = [
@@ -77,8 +80,8 @@ const FOREIGN: [(usize, &[u8], &str, &str); 48] = [
     (1048, b"LVM2 001", "an LVM physical volume", LOGICAL),
     (1560, b"LVM2 001", "an LVM physical volume", LOGICAL),
     (4096, b"\xfc\x4e\x2b\xa9", "a member of a RAID (md)", LOGICAL),
-    (4086, b"SWAPSPACE2", "swap space", COPY),
-    (4086, b"SWAP-SPACE", "swap space", COPY),
+    (4086, b"SWAPSPACE2", SWAP, COPY),
+    (4086, b"SWAP-SPACE", SWAP, COPY),
     (0, b"KDMV", "a VMDK disk image", CONVERT),
     (0, b"# Disk DescriptorFile", "a VMDK disk image", CONVERT),
     (64, b"\x7f\x10\xda\xbe", "a VDI disk image", CONVERT),

@@ -209,3 +209,22 @@ fn an_error_about_partitions_in_partitions_is_short() {
     assert!(text.contains("partition 1 (Linux, 0 MiB at 0 MiB)"), "{text}");
     assert!(text.len() < 500, "{} bytes: {text}", text.len());
 }
+
+/// openSUSE has all but the EFI partition on btrfs.
+#[test]
+fn partitions_that_cannot_be_read_are_told_beside_those_that_can() {
+    let temp = Temp::new();
+    let (swap, btrfs) = (blank(&temp, "swap", 1 << 20), temp.path().join("btrfs"));
+    run("mkswap", &["-q", text(&swap)]);
+    std::fs::write(&btrfs, with(&[(0x1_0040, b"_BHRfS_M")])).unwrap();
+    let fat = fat(&temp, "which", b"FAT");
+    let table = "label: dos\nstart=2048, size=2048, type=82\nstart=8192, size=2048, type=ef\n\
+        start=16384, size=2048, type=83\nstart=32768, size=2048, type=83\n";
+    let parts = [(1 << 20, &*swap), (4 << 20, &*fat), (8 << 20, &*btrfs)];
+    let disk = disk(&temp, table, &parts);
+    let source = open(local(&disk)).unwrap();
+    assert_eq!(content(&*source, "which"), b"FAT");
+    let name = format!("{}, partition 3", disk.display());
+    let why = "it is a btrfs file system, which is not supported".to_owned();
+    assert_eq!(source.skipped(), [Skipped { name, why }]);
+}

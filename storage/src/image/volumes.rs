@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Entry, FileError, FileTree, RandomAccess, TreePath};
+use crate::{Entry, FileError, FileTree, RandomAccess, Skipped, TreePath};
 
 /// A file system of an image.
 #[derive(Debug)]
@@ -12,6 +12,41 @@ pub struct Volume {
     pub name: String,
     /// What is in it.
     pub source: Box<dyn FileTree>,
+}
+
+/// A file system of a disk that has other partitions, which cannot be read.
+#[derive(Debug)]
+pub(crate) struct Beside {
+    /// The file system.
+    pub source: Box<dyn FileTree>,
+    /// The others.
+    pub skipped: Vec<Skipped>,
+}
+
+impl FileTree for Beside {
+    fn name(&self) -> &str {
+        self.source.name()
+    }
+
+    fn label(&self) -> Option<&str> {
+        self.source.label()
+    }
+
+    fn volume_label(&self) -> Option<&str> {
+        self.source.volume_label()
+    }
+
+    fn skipped(&self) -> &[Skipped] {
+        &self.skipped
+    }
+
+    fn list(&self, directory: &TreePath) -> Result<Vec<Entry>, FileError> {
+        self.source.list(directory)
+    }
+
+    fn open(&self, path: &TreePath) -> Result<Box<dyn RandomAccess>, FileError> {
+        self.source.open(path)
+    }
 }
 
 /// Several file systems, looked into in order.
@@ -42,6 +77,10 @@ impl FileTree for Volumes {
 
     fn label(&self) -> Option<&str> {
         self.volumes.iter().find_map(|volume| volume.source.label())
+    }
+
+    fn skipped(&self) -> &[Skipped] {
+        self.volumes.first().map(|volume| volume.source.skipped()).unwrap_or_default()
     }
 
     /// What any of them has there; a name that two have is the first one's.

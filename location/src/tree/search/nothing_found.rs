@@ -16,8 +16,11 @@ impl Search<'_> {
     /// The error, with files that look like kernels.
     pub(super) fn nothing(&self) -> TreeError {
         let candidates = kernel_candidates(self.source);
-        let tried =
-            self.attempts.iter().map(|attempt| format!("{}: {}", attempt.what, attempt.found));
+        let skipped = self.source.skipped().iter();
+        let skipped = skipped.map(|part| format!("{}: {}", part.name, part.why));
+        let tried = self.attempts.iter();
+        let tried = tried.map(|attempt| format!("{}: {}", attempt.what, attempt.found));
+        let tried = skipped.chain(tried);
         TreeError::Nothing {
             place: self.source.name().into(),
             candidates,
