@@ -47,12 +47,12 @@ mod tests {
     use crate::testing::TempFile;
 
     /// The format that a bzImage with this protocol and payload is found to have.
-    fn found(protocol: u16, at: u32, payload: &[u8]) -> Option<&'static str> {
+    fn found(protocol: u16, at: u32, length: u32, payload: &[u8]) -> Option<&'static str> {
         let mut file = bzimage(8192);
         let mut put = |at: usize, bytes: &[u8]| file[at..at + bytes.len()].copy_from_slice(bytes);
         put(0x206, &protocol.to_le_bytes());
         put(0x248, &at.to_le_bytes());
-        put(0x24c, &100u32.to_le_bytes());
+        put(0x24c, &length.to_le_bytes());
         put(2048 + 32, payload);
         let file = TempFile::new(&file);
         let KernelImage { source, kind: KernelKind::BzImage(image), .. } =
@@ -73,9 +73,16 @@ mod tests {
             (b"\x7fELF", Some("none")),
             (b"what", None),
         ] {
-            assert_eq!(found(0x20f, 32, payload), name);
-            assert_eq!(found(0x207, 32, payload), None, "the header has no such field");
-            assert_eq!(found(0x20f, u32::MAX, payload), None, "it is not in the file");
+            assert_eq!(found(0x20f, 32, 100, payload), name);
+            assert_eq!(found(0x208, 32, 100, payload), name);
+            assert_eq!(found(0x207, 32, 100, payload), None, "the header has no such field");
+            assert_eq!(found(0x20f, 32, 0, payload), None, "the header gives no length");
+            assert_eq!(found(0x20f, u32::MAX, 100, payload), None, "it is not in the file");
+            assert_eq!(
+                found(0x20f, 8192 - 5, 100, payload),
+                None,
+                "the file ends inside its magic"
+            );
         }
     }
 }

@@ -98,6 +98,8 @@ fn fields_are_used_from_the_protocol_version_that_has_them() {
     assert_eq!(of(&old), (0x100_0000, 0x200_0000, 2047, u64::MAX));
     put(&mut old, 0x206, &0x20bu16.to_le_bytes());
     assert_eq!(of(&old), (0x100_0000, 0x200_0000, 2047, 0x8000_0000));
+    put(&mut old, 0x206, &0x20au16.to_le_bytes());
+    assert_eq!(of(&old), (0x100_0000, 0x200_0000, 2047, 0x8000_0000));
     put(&mut old, 0x206, &0x209u16.to_le_bytes());
     assert_eq!(of(&old), (0x10_0000, 0, 2047, 0x8000_0000));
     put(&mut old, 0x206, &0x202u16.to_le_bytes());
@@ -110,6 +112,7 @@ fn a_program_that_has_only_real_mode_code_is_named() {
     put(&mut memdisk, 0x206, &0x203u16.to_le_bytes());
     put(&mut memdisk, 0x20e, &0x80u16.to_le_bytes());
     put(&mut memdisk, 0x280, b"MEMDISK 6.04\x1b");
+    assert_eq!(parsed(&memdisk).version_text(), "MEMDISK 6.04?");
     let error = parsed(&memdisk).direct_entry().unwrap_err();
     let text = "is a real-mode program ('MEMDISK 6.04?'), which needs a BIOS";
     assert_eq!(error.to_string(), text);
@@ -117,12 +120,21 @@ fn a_program_that_has_only_real_mode_code_is_named() {
     put(&mut ipxe, 0x206, &0x207u16.to_le_bytes());
     put(&mut ipxe, 0x214, &[0; 4]);
     assert!(matches!(parsed(&ipxe).direct_entry(), Err(BzImageError::RealModeProgram(_))));
-    for (version, loadflags) in [(0x201u16, 1), (0x206, 0)] {
+    put(&mut ipxe, 0x206, &0x20au16.to_le_bytes());
+    assert_eq!(parsed(&ipxe).direct_entry(), Ok(LinuxEntry::Protected), "pref_address says where");
+    for (version, loadflags, text) in [
+        (0x201u16, 1, "has no 32-bit entry point (boot protocol 2.01)"),
+        (
+            0x206,
+            0,
+            "has no 32-bit entry point (boot protocol 2.06, a zImage, loaded below 640 KiB)",
+        ),
+    ] {
         let mut old = bzimage(8192);
         put(&mut old, 0x206, &version.to_le_bytes());
         put(&mut old, 0x211, &[loadflags]);
         let error = parsed(&old).direct_entry().unwrap_err();
-        assert!(error.to_string().starts_with("has no 32-bit entry point (boot protocol 2.0"));
+        assert_eq!(error.to_string(), text);
         assert!(error.hint().contains("-bios seabios"));
     }
 }
@@ -153,6 +165,38 @@ fn a_64_bit_entry_is_rejected_when_the_header_is_invalid() {
     let mut image = bzimage(8192);
     put(&mut image, 0x258, &[0; 8]);
     assert_eq!(parsed(&image).load_address(), 0x10_0000, "none is 1 MiB");
+    // The kernel must at least have room for itself.
+    for (init_size, is_valid) in [(8191u32, false), (8192, true)] {
+        let mut image = bzimage(8192);
+        put(&mut image, 0x260, &init_size.to_le_bytes());
+        assert_eq!(parsed(&image).direct_entry().is_ok(), is_valid, "{init_size}");
+    }
+}
+
+#[test]
+fn fields_behind_the_end_of_the_header_read_as_0() {
+    let mut image = bzimage(64);
+    put(&mut image, 0x201, &[0x36]); // the header ends at 0x202 + 0x36, before cmdline_size
+    let image = parsed(&image);
+    assert_eq!((image.initrd_addr_max(), image.cmdline_size()), (0x7fff_ffff, 255));
+    assert_eq!((image.pref_address(), image.init_size()), (0, 0));
+}
+
+#[test]
+fn syssize_counts_from_protocol_2_04_on() {
+    let mut image = bzimage(8192);
+    put(&mut image, 0x1f4, &513u32.to_le_bytes());
+    for (version, is_whole) in [(0x202u16, true), (0x203, true), (0x204, false), (0x205, false)] {
+        put(&mut image, 0x206, &version.to_le_bytes());
+        assert_eq!(open(&image).is_ok(), is_whole, "{version:#x}");
+    }
+}
+
+#[test]
+fn a_32_bit_kernel_takes_an_initrd_anywhere_below_4_gib_if_it_says_so() {
+    let mut image = bzimage(64);
+    put(&mut image, 0x236, &[2]); // only XLF_CAN_BE_LOADED_ABOVE_4G
+    assert_eq!(parsed(&image).initrd_limit(), 1 << 32);
 }
 
 #[test]
@@ -325,6 +369,13 @@ fn a_vmlinux_without_notes_is_recognized_by_its_sections() {
     put(&mut image, 0x400 + 3 * 64 + 32, &(names.len() as u64).to_le_bytes());
     let KernelKind::Elf(elf) = open(&image).unwrap().kind else { panic!("an ELF file") };
     assert_eq!((elf.entry, elf.pvh_entry), (0x100_0000, None));
+    image.resize(0x400 + 4097 * 64, 0);
+    for (count, size, expected) in [(4096u16, 64u16, true), (4097, 64, false), (4, 40, false)] {
+        let mut image = image.clone();
+        put(&mut image, 58, &size.to_le_bytes());
+        put(&mut image, 60, &count.to_le_bytes());
+        assert_eq!(open(&image).is_ok(), expected, "{count} section headers of {size} bytes");
+    }
     put(&mut image, 0x300, b"\0.initx");
     assert!(error(&image).contains("without a known kernel entry"));
 }
@@ -342,15 +393,107 @@ fn pvh_is_found_in_both_classes_and_types() {
     assert!(
         error(&outside).contains("has its PVH entry point at 0x0, outside its loaded segments")
     );
-    let mut small = elf32(&[]);
-    put(&mut small, 44, &2u16.to_le_bytes());
-    for (field, value) in [(0, 4u32), (4, 0x200), (16, 20), (28, 4)] {
-        put(&mut small, 84 + field, &value.to_le_bytes());
-    }
-    put(&mut small, 0x200, &[4, 0, 0, 0, 4, 0, 0, 0, 18, 0, 0, 0]);
-    put(&mut small, 0x20c, b"Xen\0\x10\0\x10\0");
-    let KernelKind::Elf(elf) = open(&small).unwrap().kind else { panic!("an ELF file") };
+    let kind = open(&elf32_with_pvh(&[])).unwrap().kind;
+    assert_eq!(kind.name(), "32-bit PVH kernel");
+    let KernelKind::Elf(elf) = kind else { panic!("an ELF file") };
     assert_eq!((elf.class, elf.pvh_entry), (Class::Bits32, Some(0x10_0010)));
+}
+
+/// As [`elf32`], with a PVH note whose entry point is 16 bytes behind the segment's start.
+fn elf32_with_pvh(content: &[u8]) -> Vec<u8> {
+    let mut image = elf32(content);
+    put(&mut image, 44, &2u16.to_le_bytes());
+    for (field, value) in [(0, 4u32), (4, 0x200), (16, 20), (28, 4)] {
+        put(&mut image, 84 + field, &value.to_le_bytes());
+    }
+    put(&mut image, 0x200, &[4, 0, 0, 0, 4, 0, 0, 0, 18, 0, 0, 0]);
+    put(&mut image, 0x20c, b"Xen\0\x10\0\x10\0");
+    image
+}
+
+/// QEMU's order (`load_multiboot` is called before the PVH note is looked for).
+#[test]
+fn a_32_bit_elf_file_with_both_is_entered_by_multiboot_1_or_else_by_pvh() {
+    let kind = |content: &[u8]| open(&elf32_with_pvh(content)).unwrap().kind;
+    assert_eq!(kind(&MULTIBOOT).name(), "multiboot kernel");
+    assert_eq!(kind(&multiboot::tests::v2(&[], &[])).name(), "32-bit PVH kernel");
+}
+
+#[test]
+fn addresses_in_a_multiboot_header_override_those_of_elf() {
+    let at = 4096u32;
+    let flags = 1 << 16;
+    let fields = [
+        0x1bad_b002,
+        flags,
+        0u32.wrapping_sub(0x1bad_b002 + flags),
+        0x30_0000 + at, // header_addr
+        0x30_0000,      // load_addr: the file's start
+        0,
+        0,
+        0x30_0040, // entry_addr
+    ];
+    let header: Vec<u8> = fields.iter().flat_map(|field| u32::to_le_bytes(*field)).collect();
+    let KernelKind::Multiboot(kernel) = open(&elf32(&header)).unwrap().kind else {
+        panic!("multiboot")
+    };
+    let segment = Segment { offset: 0, addr: 0x30_0000, file_size: 8192, mem_size: 8192 };
+    assert_eq!((kernel.entry, kernel.segments), (0x30_0040, vec![segment]));
+}
+
+#[test]
+fn program_headers_are_at_most_64_of_the_right_size_and_may_end_the_file() {
+    let mut image = elf(62);
+    for (count, expected) in [(64u16, true), (65, false)] {
+        put(&mut image, 56, &count.to_le_bytes());
+        assert_eq!(open(&image).is_ok(), expected, "{count}");
+    }
+    let mut image = elf(62);
+    put(&mut image, 54, &57u16.to_le_bytes());
+    assert!(error(&image).contains("missing, too many or of the wrong size"), "{}", error(&image));
+    let mut last = elf(62);
+    last.extend_from_within(64..64 + 2 * 56);
+    put(&mut last, 32, &8192u64.to_le_bytes());
+    open(&last).unwrap();
+}
+
+/// [`elf`] with a third program header: a copy of its note's, with this type.
+fn elf_with_third_header(kind: u32) -> Vec<u8> {
+    let mut image = elf(62);
+    put(&mut image, 56, &3u16.to_le_bytes());
+    image.copy_within(120..176, 176);
+    put(&mut image, 176, &kind.to_le_bytes());
+    image
+}
+
+#[test]
+fn a_note_of_linux_may_be_in_any_and_in_several_segments() {
+    for kind in [0, 4] {
+        assert_eq!(open(&elf_with_third_header(kind)).unwrap().kind.name(), "vmlinux");
+    }
+}
+
+#[test]
+fn a_segment_without_memory_is_not_loaded() {
+    let KernelKind::Elf(elf) = open(&elf_with_third_header(1)).unwrap().kind else {
+        panic!("an ELF file")
+    };
+    assert_eq!(elf.segments.len(), 1);
+}
+
+#[test]
+fn a_program_with_an_interpreter_is_refused_by_name() {
+    for (interpreter, expected) in [
+        (&b"/red/herring\0"[..], "is a FreeBSD kernel, which only FreeBSD's loader starts"),
+        (b"/lib64/ld-linux-x86-64.so.2\0", "is a dynamically linked program"),
+        (b"/red\0", "is a dynamically linked program"),
+    ] {
+        let mut image = elf_with(62, &[]);
+        put(&mut image, 120, &3u32.to_le_bytes());
+        put(&mut image, 120 + 32, &(interpreter.len() as u64).to_le_bytes());
+        put(&mut image, 0x200, interpreter);
+        assert!(error(&image).contains(expected), "{}", error(&image));
+    }
 }
 
 const MULTIBOOT: [u8; 12] = [0x02, 0xb0, 0xad, 0x1b, 3, 0, 0, 0, 0xfb, 0x4f, 0x52, 0xe4];
@@ -384,6 +527,9 @@ fn a_kernel_linked_high_is_entered_at_its_physical_address() {
     put(&mut image, 52 + 8, &0xc010_0000u32.to_le_bytes());
     let KernelKind::Multiboot(kernel) = open(&image).unwrap().kind else { panic!("multiboot") };
     assert_eq!(kernel.entry, 0x10_0100);
+    // The first address behind the segment is not in it.
+    put(&mut image, 24, &0xc010_2000u32.to_le_bytes());
+    assert!(error(&image).contains("the entry address is 0xc0102000"), "{}", error(&image));
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
@@ -404,6 +550,10 @@ fn a_gzip_compressed_kernel_is_decompressed() {
         let kernel = open(&[&packed, more].concat()).unwrap();
         assert_eq!(kernel.source.len(), size, "{} bytes behind", more.len());
     }
+    let flat = multiboot::tests::flat_v1(3, &[0x90; 64]);
+    assert_eq!(open(&gzip(&flat)).unwrap().kind.name(), "multiboot kernel");
+    assert_eq!(open(&gzip(&elf(62))).unwrap().kind.name(), "vmlinux");
+    assert_eq!(open(&gzip(&bzimage(64))).unwrap().kind.name(), "bzImage");
     assert!(error(&gzip(b"070701")).contains("is gzip data with a cpio archive"));
     assert!(error(&gzip(b"text")).contains("is gzip data, expected"));
     let message = error(&packed[..packed.len() - 5]);
@@ -430,5 +580,28 @@ fn an_html_page_sent_instead_of_a_kernel_is_identified() {
             message.ends_with("is an HTML page, expected an x86-64 bzImage or vmlinux"),
             "{message}"
         );
+    }
+}
+
+#[test]
+fn the_first_bytes_tell_what_can_be_a_kernel() {
+    let with = |at: usize, bytes: &[u8]| {
+        let mut head = vec![0; 4096];
+        put(&mut head, at, bytes);
+        head
+    };
+    for head in [
+        with(0, b"\x7fELF"),
+        with(0, b"MZ"),
+        with(0, b"\x1f\x8b"),
+        with(0x1fe, &[0x55, 0xaa]),
+        with(0x202, b"HdrS"),
+        multiboot::tests::flat_v1(0, &[]),
+        multiboot::tests::v2(&[], &[]),
+    ] {
+        assert!(could_be_kernel(&head), "{:x?}", &head[..16]);
+    }
+    for head in [with(0, b""), with(0, b"#!/bin/sh"), with(0x200, b"HdrS"), Vec::new()] {
+        assert!(!could_be_kernel(&head), "{head:x?}");
     }
 }

@@ -81,4 +81,17 @@ mod tests {
             assert_eq!(found, expected.iter().map(|text| text.as_bytes()).collect::<Vec<_>>());
         }
     }
+
+    #[test]
+    fn arguments_follow_the_first_space() {
+        let file = crate::testing::TempFile::new(b"x");
+        let path = file.0.display().to_string();
+        for (arguments, expected) in [("", ""), (" a b", "a b"), (" ", "")] {
+            let list = format!("{path}{arguments}");
+            let modules = Module::open_all(list.as_ref()).unwrap();
+            assert_eq!(modules[0].file.path(), file.0);
+            assert_eq!(modules[0].text, list.as_bytes());
+            assert_eq!(modules[0].arguments(), expected.as_bytes());
+        }
+    }
 }

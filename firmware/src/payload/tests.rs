@@ -72,6 +72,8 @@ fn bzimage_goes_to_its_preferred_address_and_starts_at_its_64_bit_entry() {
     assert_eq!(ram.bytes(0x100_0000, 4), b"code");
     assert_eq!(ram.bytes(64 * MIB - 4096, 6), b"initrd");
     assert_eq!(ram.bytes(layout::CMDLINE, 14), b"console=ttyS0\0");
+    assert_eq!(ram.bytes(layout::ZERO_PAGE + 0x202, 4), b"HdrS", "the zero page has its header");
+    assert_eq!(ram.bytes(layout::ZERO_PAGE + 0x260, 4), 0x200_0000u32.to_le_bytes(), "init_size");
     assert_eq!(ram.bytes(layout::ACPI_TABLES, 8), b"RSD PTR ");
     assert_eq!(ram.bytes(layout::SMBIOS, 4), b"_SM_");
     assert_eq!(
@@ -95,10 +97,79 @@ fn elf_bss_is_zero_on_memory_that_was_used_before() {
     let case = Case::new(&elf(62), None);
     let map = MemoryMap::new(64 * MIB);
     let ram = TestRam::new(&map);
-    ram.memory().write_slice(&[0xaa; 8192], GuestAddress(0x100_0000)).unwrap();
+    ram.memory().write_slice(&[0xaa; 0x4000], GuestAddress(0x100_0000)).unwrap();
     case.boot.load(&ram.engine, &map, &acpi(), &smbios(map.size())).unwrap();
     assert_eq!(ram.bytes(0x100_1000, 4096), [0; 4096]);
-    assert_eq!(ram.bytes(0x100_2000, 1), [0] as [u8; 1], "nothing after it is written");
+    assert_eq!(ram.bytes(0x100_2000, 0x2000), [0xaa; 0x2000], "nothing after it is written");
+}
+
+#[test]
+fn only_the_segments_are_loaded_for_firmware_that_expects_them() {
+    let map = MemoryMap::new(64 * MIB);
+    let ram = TestRam::new(&map);
+    let mut kernel = elf(62);
+    kernel[4096..4100].copy_from_slice(b"code");
+    Case::new(&kernel, Some(b"initrd")).boot.load_segments(&ram.engine).unwrap();
+    assert_eq!(ram.bytes(0x100_0000, 4), b"code");
+    assert_eq!(ram.bytes(64 * MIB - 4096, 6), [0; 6], "no initrd");
+    assert_eq!(ram.bytes(layout::CMDLINE, 1), [0] as [u8; 1], "no command line");
+    Case::new(&bzimage(64), None).boot.load_segments(&ram.engine).unwrap();
+    assert_eq!(ram.bytes(0x100_0000, 4), b"code", "a bzImage has no segments");
+}
+
+#[test]
+fn a_bzimage_without_a_64_bit_entry_starts_in_32_bit_mode() {
+    let mut kernel = bzimage(64);
+    kernel[0x236] = 0;
+    let (ram, state) = Case::new(&kernel, None).load(64 * MIB).unwrap();
+    assert_eq!(state, BootState::linux32(0x100_0000, layout::ZERO_PAGE));
+    assert_eq!(
+        ram.bytes(layout::ZERO_PAGE + 0x214, 4),
+        0x100_0000u32.to_le_bytes(),
+        "code32_start"
+    );
+}
+
+#[test]
+fn the_command_line_is_moved_when_its_nul_would_not_fit_below_a_segment() {
+    for (room, expected) in [(14, layout::CMDLINE), (13, layout::LOW_PAGES)] {
+        let mut case = Case::new(&elf(62), None);
+        let KernelKind::Elf(elf) = &mut case.boot.kernel.kind else { panic!("an ELF file") };
+        elf.pvh_entry = Some(0x100_0370);
+        let addr = layout::CMDLINE + room;
+        elf.segments.push(Segment { offset: 4096, addr, file_size: 16, mem_size: 16 });
+        assert_eq!(case.boot.cmdline.len(), 13);
+        let placement = case.boot.plan(&MemoryMap::new(64 * MIB)).unwrap().placement;
+        assert_eq!(placement.low.cmdline, expected, "room for {room} bytes");
+        assert_eq!(placement.kernel, addr..0x100_2000, "from the lowest segment to the highest");
+    }
+}
+
+#[test]
+fn modules_of_a_multiboot_kernel_may_reach_to_the_end_of_memory() {
+    let kernel = crate::image::multiboot::tests::flat_v1(3, &[0x90; 64]);
+    let case = Case::new(&kernel, Some(&[1; 5000]));
+    let plan = case.boot.plan(&MemoryMap::new(64 * MIB)).unwrap().multiboot.unwrap();
+    let end = plan.modules[0].range.end;
+    assert!(case.boot.check(&MemoryMap::new(end)).is_ok());
+    let error = case.boot.check(&MemoryMap::new(end - 1)).unwrap_err();
+    assert!(matches!(error, LoadError::ModulesTooBig { needed, .. } if needed == end), "{error}");
+    assert_eq!(error.hint(), "give the guest more memory: -m 2M or more");
+    for (needed, hint) in [
+        (layout::MMIO_HOLE, "give the guest more memory: -m 3072M or more"),
+        (layout::MMIO_HOLE + 1, "the kernel and its modules must fit below 3 GiB"),
+    ] {
+        let error = LoadError::ModulesTooBig { kernel: "xen".into(), needed, memory: MIB };
+        assert_eq!(error.hint(), hint);
+    }
+}
+
+#[test]
+fn no_command_line_is_longer_than_its_place_in_memory() {
+    let path = std::path::Path::new("xen");
+    assert!(check_cmdline(path, &[b'x'; 0xffff], u64::MAX).is_ok(), "and its NUL");
+    let error = check_cmdline(path, &[b'x'; 0x1_0000], u64::MAX).unwrap_err();
+    assert!(matches!(error, LoadError::CmdlineTooLong { limit: 0xffff, .. }), "{error}");
 }
 
 #[test]
@@ -112,6 +183,7 @@ fn segments_below_1_mib_are_only_where_ram_is_free() {
     };
     let end = layout::EBDA;
     assert_eq!(load(0x1_0000, 0x1000, true), Ok(()));
+    assert_eq!(load(layout::GDT, 16, true), Ok(()));
     assert_eq!(load(end - 0x1000, 0x1000, true), Ok(()));
     assert_eq!(load(MIB, 0x1000, false), Ok(()));
     for (addr, size, pvh, words) in [
@@ -169,11 +241,13 @@ fn initrd_never_overlaps_memory_the_kernel_needs() {
 
 #[test]
 fn kernel_is_refused_when_init_size_is_beyond_memory() {
-    let error = Case::new(&bzimage(64), None).boot.plan(&MemoryMap::new(47 * MIB)).unwrap_err();
-    assert!(
-        error.to_string().ends_with("needs 48 MiB of guest memory to start; the guest has 47 MiB"),
-        "{error}"
-    );
+    let case = Case::new(&bzimage(64), None);
+    assert!(case.boot.plan(&MemoryMap::new(48 * MIB)).is_ok());
+    let error = case.boot.plan(&MemoryMap::new(47 * MIB)).unwrap_err();
+    let path = case.boot.kernel.source.path().display();
+    let expected =
+        format!("The kernel '{path}' needs 48 MiB of guest memory to start; the guest has 47 MiB");
+    assert_eq!(error.to_string(), expected);
     assert!(error.hint().contains("-m 48M"));
 }
 

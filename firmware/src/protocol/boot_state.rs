@@ -272,6 +272,25 @@ mod tests {
     }
 
     #[test]
+    fn base_and_limit_are_spread_over_a_descriptor() {
+        let segment = Segment {
+            base: 0x1234_5678,
+            limit: 0x9_abcd,
+            pages: false,
+            ..Segment::flat(8, CODE, false)
+        };
+        assert_eq!(segment.descriptor(), 0x1249_9b34_5678_abcd);
+    }
+
+    #[test]
+    fn kernels_start_in_protected_mode_and_linux_at_64_bits_with_paging() {
+        let (long, protected) = (BootState::linux64(0, 0), BootState::pvh(0, 0));
+        assert_eq!((long.cr0, long.cr4, long.efer), (0x8000_0011, 0x20, 0x500));
+        assert_eq!((protected.cr0, protected.cr4, protected.efer), (0x11, 0, 0));
+        assert_eq!((long.gdt_limit, protected.gdt_limit), (39, 39), "five descriptors");
+    }
+
+    #[test]
     fn identity_map_covers_the_first_4_gib() {
         let ram = TestRam::new(&MemoryMap::new(1 << 20));
         let state = BootState::linux64(0, 0);

@@ -81,14 +81,14 @@ mod tests {
         let ram = TestRam::new(&map);
         let placement = Placement {
             kernel: 0x100_0000..0x200_0000,
-            initrd: Some(0x1_2345_6000..0x1_2345_7001),
+            initrd: Some(0x1_2345_6000..0x3_2345_7001),
             low: LowMemory::default(),
         };
         write_zero_page(ram.memory(), header_for_elf(), &placement, &map).unwrap();
         let page = ram.bytes(layout::ZERO_PAGE, 4096);
         let word = |at: usize| u32::from_le_bytes(page[at..at + 4].try_into().unwrap());
         assert_eq!(word(0x70), u32::try_from(layout::ACPI_TABLES).unwrap(), "acpi_rsdp_addr");
-        assert_eq!((word(0xc0), word(0xc4)), (1, 0), "ext_ramdisk_image, ext_ramdisk_size");
+        assert_eq!((word(0xc0), word(0xc4)), (1, 2), "ext_ramdisk_image, ext_ramdisk_size");
         assert_eq!(page[0x1e8], 3, "e820_entries");
         assert_eq!(page[0x1ef], 0, "sentinel: the kernel distrusts the page unless this is 0");
         assert_eq!(&page[0x202..0x206], b"HdrS");

@@ -96,5 +96,6 @@ mod tests {
             (0, layout::EBDA, 1),
             "the map's first entry"
         );
+        assert_eq!((long(0x118), page[0x128]), (layout::EBDA, 2), "its second entry");
     }
 }

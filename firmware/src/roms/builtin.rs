@@ -92,4 +92,13 @@ mod tests {
             assert!(texts.contains(&name.as_bytes()), "{name}");
         }
     }
+
+    #[test]
+    fn the_error_file_is_published_once() {
+        let mut items = Items::new();
+        publish_error_file(&mut items, |_| {}).unwrap();
+        let file = items.file(ERROR_FILE).unwrap().read_to_vec().unwrap();
+        assert_eq!(file, [0; ERROR_SIZE]);
+        assert!(publish_error_file(&mut items, |_| {}).is_err());
+    }
 }

@@ -296,4 +296,30 @@ mod tests {
                 .unwrap();
         assert!(warnings[0].contains("because 'vars.fd' is read-only"), "{warnings:?}");
     }
+
+    #[test]
+    fn edk2_is_known_by_its_footer_and_its_variables_by_its_size() {
+        let image = |bytes| BiosImage::from_bytes("code.fd".into(), bytes).unwrap();
+        let code_only = image(code(1920 * KIB));
+        assert!(code_only.is_edk2());
+        let warning = code_only.lacks_variables().unwrap();
+        assert!(warning.starts_with("'code.fd' has no variable store"), "{warning}");
+        let whole = image(code(2048 * KIB));
+        assert_eq!((whole.is_edk2(), whole.lacks_variables()), (true, None));
+        let other = image(vec![0x90; 1920 * KIB]);
+        assert_eq!((other.is_edk2(), other.lacks_variables()), (false, None));
+    }
+
+    #[test]
+    fn code_may_begin_with_a_firmware_volume_of_another_kind() {
+        let mut bytes = code(1920 * KIB);
+        bytes[VOLUME_LENGTH..][..8].copy_from_slice(&((1920 * KIB) as u64).to_le_bytes());
+        bytes[VOLUME_SIGNATURE..][..4].copy_from_slice(b"_FVH");
+        assert_eq!(checked(&bytes, None).map(|warnings| warnings.len()), Ok(1));
+    }
+
+    #[test]
+    fn both_images_may_have_16_mib() {
+        assert_eq!(checked(&code(12 << 20), Some(&vec![0; 4 << 20])), Ok(Vec::new()));
+    }
 }

@@ -101,6 +101,10 @@ mod tests {
         let both = [rom(0), rom(3), vec![0; 300 << 10]].concat();
         let opened = open(&both).unwrap();
         assert_eq!((opened.bytes(), opened.warning()), (&rom(0)[..], None));
+        let mut damaged = both;
+        damaged[1000] ^= 1;
+        let warning = open(&damaged).unwrap().warning().unwrap();
+        assert!(warning.contains("bad checksum"), "{warning}");
     }
 
     #[test]

@@ -5,10 +5,13 @@ use crate::testing::TempFile;
 
 #[test]
 fn open_rejects_files_that_are_not_regular() {
-    for (path, expected) in [("/", "is a directory"), ("/dev/null", "is a character device")] {
+    for (path, expected, hint) in [
+        ("/", "is a directory", "-kernel takes one file; name the file inside the directory"),
+        ("/dev/null", "is a character device", "write it to a file first"),
+    ] {
         let error = SourceFile::open(Path::new(path), "kernel").unwrap_err();
         assert!(error.to_string().contains(expected), "{error}");
-        assert!(!error.hint().is_empty());
+        assert!(error.hint().contains(hint), "{}", error.hint());
     }
 }
 
@@ -16,7 +19,8 @@ fn open_rejects_files_that_are_not_regular() {
 fn open_names_role_and_path_when_the_file_is_missing() {
     let error = SourceFile::open(Path::new("/nonexistent/vmlinuz"), "kernel").unwrap_err();
     assert_eq!(error.to_string(), "Cannot open the kernel '/nonexistent/vmlinuz'");
-    assert!(error.hint().contains("-kernel"));
+    let hint = "check the path given to -kernel; a relative one starts at the current directory";
+    assert_eq!(error.hint(), hint);
 }
 
 #[test]
@@ -24,6 +28,7 @@ fn open_refuses_an_empty_file() {
     let file = TempFile::new(b"");
     let error = SourceFile::open(&file.0, "initrd").unwrap_err();
     assert!(error.to_string().contains("is empty (0 bytes)"), "{error}");
+    assert_eq!(error.hint(), "leave out -initrd, or build the archive again");
 }
 
 #[test]
@@ -32,7 +37,7 @@ fn head_is_short_when_the_file_is() {
     let source = SourceFile::open(&file.0, "kernel").unwrap();
     assert_eq!(source.head::<8>().unwrap(), b"abc");
     assert_eq!(source.head::<2>().unwrap(), b"ab");
-    assert_eq!(source.len(), 3);
+    assert_eq!((source.len(), source.is_empty()), (3, false));
 }
 
 #[test]
@@ -46,4 +51,37 @@ fn an_open_file_can_have_any_name_and_is_checked_too() {
     let empty = TempFile::new(b"");
     let error = SourceFile::opened(open(&empty.0), "there", "kernel").unwrap_err();
     assert!(error.to_string().contains("The kernel 'there' is empty"), "{error}");
+}
+
+#[test]
+fn a_file_that_may_not_be_read_has_a_hint_of_its_own() {
+    let of = |kind| {
+        let source = io::Error::from(kind);
+        SourceError::Open { role: "kernel", path: "/boot/vmlinuz".into(), source }.hint()
+    };
+    let hint = of(io::ErrorKind::PermissionDenied);
+    assert!(hint.contains("many distributions let only root read /boot/vmlinuz-*"), "{hint}");
+    assert_eq!(of(io::ErrorKind::TimedOut), "check the file given to -kernel");
+}
+
+#[test]
+fn pipes_and_sockets_are_named_and_never_waited_for() {
+    let place = TempFile::new(b"");
+    let pipe = TempFile(place.0.with_extension("pipe"));
+    let mode = rustix::fs::Mode::RUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe.0, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    let error = SourceFile::open(&pipe.0, "kernel").unwrap_err();
+    assert!(error.to_string().contains("is a pipe, expected a regular file"), "{error}");
+    let (socket, _other) = std::os::unix::net::UnixStream::pair().unwrap();
+    let file = File::from(std::os::fd::OwnedFd::from(socket));
+    let error = SourceFile::opened(file, "there", "kernel").unwrap_err();
+    assert_eq!(error.to_string(), "The kernel 'there' is a special file, expected a regular file");
+}
+
+#[test]
+fn a_read_error_ends_the_reading() {
+    let file = TempFile::new(b"abc");
+    let unreadable = OpenOptions::new().write(true).open(&file.0).unwrap();
+    let source = SourceFile::opened(unreadable, "kernel", "kernel").unwrap();
+    assert!(source.head::<8>().is_err());
 }

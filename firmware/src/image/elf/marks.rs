@@ -114,5 +114,10 @@ mod tests {
             let source = SourceFile::open(&file.0, "kernel").unwrap();
             assert_eq!(has_limine_request(&source).unwrap(), expected, "{at}");
         }
+        for half in [&LIMINE_MAGIC[..8], &LIMINE_MAGIC[8..]] {
+            let file = TempFile::new(&[half, &[0x5a; 8]].concat());
+            let source = SourceFile::open(&file.0, "kernel").unwrap();
+            assert!(!has_limine_request(&source).unwrap(), "half an ID");
+        }
     }
 }

@@ -177,6 +177,13 @@ mod tests {
         assert!(read_all(&note(6, b"Xen\0", b"linux\0", 4), 4).linux);
         assert!(!read_all(&note(6, b"Xen\0", b"NetBSD\0", 4), 4).linux);
         assert!(!read_all(&note(3, b"GNU\0", &[1; 20], 4), 4).linux);
+        assert!(!read_all(&note(0x100, b"Plan9\0", &[], 4), 4).linux);
+        assert!(!read_all(&note(6, b"GNU\0", b"linux\0", 4), 4).linux, "only Xen's note counts");
+        assert!(!read_all(&note(5, b"Xen\0", b"linux\0", 4), 4).linux, "of that type");
+        let notes = note(0x100, b"Linux\0", &[], 8).repeat(2);
+        assert!(read_all(&notes, 8).linux, "however often and with whatever padding it is found");
+        assert!(read_all(&notes[..24], 8).linux);
+        assert!(read_all(&note(0x100, b"Linux\0", &[], 4).repeat(2), 4).linux);
     }
 
     #[test]

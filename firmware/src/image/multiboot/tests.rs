@@ -46,6 +46,9 @@ fn address_fields_say_what_is_loaded_where() {
     let segment = Segment { offset: 0, addr: 0x10_0000, file_size: 96, mem_size: 96 + 0x1000 };
     assert_eq!(kernel.segments, [segment]);
     assert_eq!((kernel.version, kernel.entry), (Version::One, 0x10_0020));
+    let mut longer = flat_v1(3, &[0x90; 64]);
+    longer.extend([0xcc; 100]);
+    assert_eq!(flat(&longer).unwrap().segments, [segment], "load_end_addr ends what is loaded");
 }
 
 #[test]
@@ -90,8 +93,13 @@ fn unknown_required_features_are_named() {
         (77, &[], "requires what its tag of the unknown type 77 says"),
     ] {
         let error = Header::find(&v2(&[(tag, 0, content)], &[])).unwrap().unwrap_err().to_string();
+        assert!(error.starts_with("has a multiboot2 header that "), "{error}");
         assert!(error.contains(expected), "{error}");
         assert!(Header::find(&v2(&[(tag, 1, content)], &[])).unwrap().is_ok(), "{tag}: optional");
+    }
+    // Multiboot2 3.1.5 and 3.1.10: the last information type, and a console that is not required.
+    for (tag, content) in [(1, &[1, 21][..]), (4, &[0]), (4, &[2])] {
+        assert!(Header::find(&v2(&[(tag, 0, content)], &[])).unwrap().is_ok(), "{tag}");
     }
 }
 
@@ -112,12 +120,19 @@ fn v2_tags_give_addresses_entry_and_relocatability() {
 
 #[test]
 fn addresses_that_contradict_each_other_are_refused() {
-    for (field, value) in
-        [(3, 0xf_0000), (4, 0x11_0000), (5, 0xf_ffff), (5, 0x20_0000), (6, 0x10_0001), (7, 0)]
-    {
+    for (field, value, named) in [
+        (3, 0xf_0000, "load_addr is 0x100000"),
+        (4, 0x11_0000, "load_addr is 0x110000"),
+        (5, 0xf_ffff, "load_end_addr is 0xfffff"),
+        (5, 0x10_0000, "load_end_addr is 0x100000"),
+        (5, 0x20_0000, "load_end_addr is 0x200000"),
+        (6, 0x10_0001, "bss_end_addr is 0x100001"),
+        (7, 0, "the entry address is 0x0"),
+    ] {
         let mut file = flat_v1(3, &[0x90; 64]);
         file[field * 4..field * 4 + 4].copy_from_slice(&u32::to_le_bytes(value));
-        assert!(flat(&file).is_err(), "{field}: {value:#x}");
+        let error = flat(&file).unwrap_err().to_string();
+        assert!(error.ends_with(named), "{error}");
     }
     // A header that is longer than the file.
     let file = with_sum(&[0xe852_50d6, 0, 0x1000, 0], 3, &[0; 8]);

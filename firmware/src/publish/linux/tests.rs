@@ -76,6 +76,85 @@ fn twelve_keys_contain_addresses_sizes_and_bytes() {
     assert_eq!(bytes(&items, key::INITRD_DATA), b"initrd");
 }
 
+/// QEMU: `initrd_addr = (initrd_max - initrd_size) & ~4095`, and `initrd_max` is the last byte that
+/// ACPI leaves free.
+#[test]
+fn an_initrd_of_whole_pages_has_qemus_address() {
+    let items = try_publish(&bzimage(64), Some(&[1; 4096]), "", 256 * MIB).unwrap();
+    assert_eq!(number(&items, key::INITRD_ADDR), 0xffd_6000);
+}
+
+#[test]
+fn an_initrd_stays_clear_of_a_large_reserved_area() {
+    let (kernel, initrd) = (TempFile::new(&bzimage(64)), TempFile::new(&[1; 8192]));
+    let kernel = KernelImage::open(&kernel.0).unwrap();
+    let initrd = SourceFile::open(&initrd.0, "initrd").unwrap();
+    let map = MemoryMap::new(KERNEL_END + 8192 + MIB);
+    let error = publish(&mut Items::new(), &kernel, Some(&initrd), b"", &map, MIB).unwrap_err();
+    assert!(
+        matches!(error, KernelError::Load(LoadError::InitrdTooBig { reserved: 0x10_1000, .. })),
+        "{error}"
+    );
+}
+
+/// Before protocol 2.02, the command line ends below 0x9a000, and the setup code says where it
+/// begins (QEMU's `x86_load_linux`; boot.rst, "The Kernel Command Line").
+#[test]
+fn old_kernels_find_their_command_line_by_its_offset() {
+    for (length, address) in [(0, 0x9_9ff0u32), (3, 0x9_9ff0), (15, 0x9_9ff0), (16, 0x9_9fe0)] {
+        let mut kernel = bzimage(64);
+        kernel[0x206..0x208].copy_from_slice(&0x201u16.to_le_bytes());
+        let items = try_publish(&kernel, None, &"x".repeat(length), 256 * MIB).unwrap();
+        assert_eq!(number(&items, key::CMDLINE_ADDR), address, "{length}");
+        assert_eq!(number(&items, key::SETUP_ADDR), 0x9_0000);
+        assert_eq!(number(&items, key::KERNEL_ADDR), 0x10_0000);
+        let setup = bytes(&items, key::SETUP_DATA);
+        assert_eq!(word(&setup, 0x20), (address - 0x9_0000) << 16 | 0xa33f);
+        assert_eq!(word(&setup, 0x224) & 0xffff, address - 0x9_0200, "heap_end_ptr");
+    }
+}
+
+#[test]
+fn a_zimage_must_fit_below_its_setup_code() {
+    let zimage = |size: usize| {
+        let mut kernel = bzimage(size);
+        kernel[0x211] = 0;
+        kernel
+    };
+    for size in [64, 0x8_0000] {
+        let items = try_publish(&zimage(size), None, "", 256 * MIB).unwrap();
+        assert_eq!(number(&items, key::KERNEL_ADDR), 0x1_0000);
+        assert_eq!(number(&items, key::SETUP_ADDR), 0x9_0000);
+    }
+    let error = try_publish(&zimage(0x8_0001), None, "", 256 * MIB).unwrap_err();
+    assert!(error.to_string().ends_with("is a zImage of 524289 bytes, expected 524288 at most"));
+    assert_eq!(error.hint(), "the file is damaged; build, copy or download it again");
+}
+
+#[test]
+fn the_built_in_firmware_refuses_kernels_without_a_32_bit_entry() {
+    let checked = |loadflags: u8| {
+        let mut kernel = bzimage(64);
+        kernel[0x211] = loadflags;
+        let file = TempFile::new(&kernel);
+        let kernel = KernelImage::open(&file.0).unwrap();
+        let KernelKind::BzImage(image) = &kernel.kind else { panic!("{:?}", kernel.kind) };
+        check_builtin(&kernel, image).map_err(|error| error.to_string())
+    };
+    assert_eq!(checked(1), Ok(()));
+    let error = checked(0).unwrap_err();
+    assert!(error.starts_with("-bios builtin cannot start the kernel '"), "{error}");
+    assert!(error.contains("': it has no 32-bit entry point"), "{error}");
+}
+
+#[test]
+fn a_kernel_that_says_it_can_use_a_heap_still_does() {
+    let mut kernel = bzimage(64);
+    kernel[0x211] = 0x81;
+    let items = try_publish(&kernel, None, "", 256 * MIB).unwrap();
+    assert_eq!(bytes(&items, key::SETUP_DATA)[0x211], 0x81);
+}
+
 #[test]
 fn files_are_published_as_files() {
     let items = try_publish(&bzimage(8192), Some(b"initrd"), "", 256 * MIB).unwrap();

@@ -120,6 +120,12 @@ fn segments_that_firmware_cannot_load_are_refused() {
 }
 
 #[test]
+fn a_kernel_may_begin_at_1_mib() {
+    let items = try_publish(&with_segments(0x10_1000, 0x10_0000), None, 256 * MIB, false).unwrap();
+    assert_eq!(number(&items, key::KERNEL_ADDR), 0x10_0000);
+}
+
+#[test]
 fn a_vmlinux_without_a_pvh_note_is_refused() {
     let error = try_publish(&elf(62), None, 256 * MIB, false).unwrap_err();
     assert!(error.to_string().contains("is a vmlinux, expected a bzImage, a PVH or"), "{error}");

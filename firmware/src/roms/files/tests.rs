@@ -70,6 +70,16 @@ fn only_a_far_jump_restarts_from_the_low_copy() {
 }
 
 #[test]
+fn seabios_runs_option_roms_and_the_others_do_not() {
+    let mut bytes = bios(64 << 10, b"");
+    assert!(open(&bytes).unwrap().runs_option_roms());
+    let vector = bytes.len() - 16;
+    bytes[vector..vector + 3].copy_from_slice(&[0xe9, 0x8d, 0xff]); // qboot's
+    assert!(!open(&bytes).unwrap().runs_option_roms());
+    assert!(!BiosImage::builtin().runs_option_roms());
+}
+
+#[test]
 fn at_most_the_last_256_kib_of_an_image_are_copied_low() {
     let mut bytes = bios(1 << 20, b"");
     bytes[768 << 10] = 0x77;
@@ -132,6 +142,12 @@ fn a_missing_file_error_names_every_directory_and_the_package() {
     assert!(text.starts_with("Cannot find the bios 'no-such.bin' in /nonexistent, "), "{text}");
     assert!(DIRECTORIES.iter().all(|directory| text.contains(directory)), "{text}");
     assert!(error.hint().contains("apt install seabios"), "{}", error.hint());
+}
+
+#[test]
+fn a_path_is_not_searched_for() {
+    let error = BiosImage::open(OsStr::new("/nonexistent/bios.bin"), &[]).unwrap_err();
+    assert_eq!(error.to_string(), "Cannot open the bios '/nonexistent/bios.bin'");
 }
 
 #[test]

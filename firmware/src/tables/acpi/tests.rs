@@ -52,7 +52,9 @@ fn find_every_table(rsdp: &[u8], blob: &[u8], base: u64) {
 #[test]
 fn an_os_finds_every_table_with_a_good_checksum() {
     for base in [0xe_0000, 0x7fff_0000, 0x1_2345_6000] {
-        let blob = AcpiTables::build(&CONFIG, &[]).relocate(base);
+        let tables = AcpiTables::build(&CONFIG, &[]);
+        let blob = tables.relocate(base);
+        assert_eq!(tables.size(), blob.len());
         find_every_table(&blob, &blob, base);
     }
 }

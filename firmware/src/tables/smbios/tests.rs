@@ -133,6 +133,43 @@ fn sizes_beyond_32_bits_use_the_extended_fields() {
     assert_eq!(mapped[19..27], (memory + GIB - 1).to_le_bytes());
 }
 
+/// SMBIOS 2.8: 7.17 (maximum capacity 2 TiB or more), 7.18 (size 32 GiB - 1 MiB or more), 7.20 (an
+/// ending address in KiB of all ones).
+#[test]
+fn the_first_sizes_that_need_the_extended_fields_use_them() {
+    let of = |memory: u64, kind: u8| {
+        let tables = SmbiosTables::build(&config(memory)).unwrap();
+        walk(&published(&tables).1)
+            .into_iter()
+            .filter(|s| s.0 == kind)
+            .map(|s| s.2)
+            .collect::<Vec<_>>()
+    };
+    const TIB: u64 = 1 << 40;
+    let array = &of(2 * TIB, 16)[0];
+    assert_eq!(
+        (&array[3..7], &array[11..19]),
+        (&[0, 0, 0, 0x80][..], &(2 * TIB).to_le_bytes()[..])
+    );
+    let array = &of(2 * TIB - 1024, 16)[0];
+    assert_eq!((&array[3..7], &array[11..19]), (&[0xff, 0xff, 0xff, 0x7f][..], &[0; 8][..]));
+    for (last, short, extended) in [(0x7ffe, 0x7ffeu16, 0u32), (0x7fff, 0x7fff, 0x7fff)] {
+        // 511 devices of 32 GiB and one of `last` MiB.
+        let devices = of(511 * (32 << 30) + (last << 20), 17);
+        assert_eq!(devices.len(), 512);
+        assert_eq!(devices[511][8..10], short.to_le_bytes(), "{last:#x}");
+        assert_eq!(devices[511][24..28], extended.to_le_bytes(), "{last:#x}");
+    }
+    // RAM that ends at 4 TiB, with the hole of 1 GiB below 4 GiB.
+    let mapped = &of(4 * TIB - GIB, 19)[1];
+    assert_eq!(mapped[..8], [0xff; 8]);
+    assert_eq!(mapped[11..19], (4 * GIB).to_le_bytes());
+    assert_eq!(mapped[19..27], (4 * TIB - 1).to_le_bytes());
+    let mapped = &of(4 * TIB - GIB - 1024, 19)[1];
+    assert_eq!(mapped[..8], [0, 0, 0x40, 0, 0xfe, 0xff, 0xff, 0xff]);
+    assert_eq!(mapped[11..27], [0; 16]);
+}
+
 #[test]
 fn linux_finds_all_types_of_a_direct_boot() {
     let placed =
