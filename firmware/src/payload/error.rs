@@ -124,7 +124,7 @@ impl Remedy {
         // RAM beyond the start of the hole is moved above 4 GiB.
         let above = size.saturating_add(layout::MMIO_HOLE + layout::PAGE_SIZE);
         match reserved {
-            _ if needed < limit && below <= layout::MMIO_HOLE => Self::Memory(below),
+            _ if needed <= limit && below <= layout::MMIO_HOLE => Self::Memory(below),
             _ if limit <= layout::MMIO_HOLE_END => Self::None,
             0 => Self::Memory(above),
             _ => Self::Payload(above),

@@ -295,6 +295,18 @@ fn a_large_initrd_goes_above_4_gib_or_the_error_says_how_much_memory_is_needed()
 }
 
 #[test]
+fn more_memory_helps_up_to_an_initrd_that_ends_where_the_kernel_allows() {
+    let mut low = bzimage(64);
+    low[0x236] = 1; // not XLF_CAN_BE_LOADED_ABOVE_4G: so initrd_addr_max 0x7fffffff applies
+    let most = 0x8000_0000 - 0x300_0000;
+    let text = told(&low, most, 1024 * MIB);
+    assert!(text.ends_with("give the guest more memory: -m 2049M or more"), "{text}");
+    assert_eq!(told(&low, most, 2049 * MIB), "");
+    let text = told(&low, most + 1, 1024 * MIB);
+    assert!(text.ends_with("above that address; make the initrd smaller"), "{text}");
+}
+
+#[test]
 fn a_large_initrd_is_rejected_if_the_kernel_cannot_use_memory_above_4_gib() {
     let text = told(&elf(62), 3072 * MIB, 16384 * MIB);
     assert!(text.contains("and 0xc0000000 there are"), "{text}");

@@ -13,7 +13,8 @@ pub(super) struct Bounds {
     pub floor: u64,
     /// Last address that the initrd may occupy; `None` for anywhere below 4 GiB.
     pub last: Option<u64>,
-    /// First address that the initrd must not reach in a direct boot, for the remedy.
+    /// The highest address at which the initrd may end, for the remedy: `last`, or the limit of a
+    /// direct boot.
     pub limit: u64,
 }
 

@@ -117,7 +117,8 @@ pub fn publish(
     let initrd_addr = match initrd {
         Some(file) => {
             let last = (!image.above_4g()).then(|| image.initrd_addr_max());
-            let bounds = Bounds { floor, last, limit: image.initrd_limit() };
+            let limit = last.unwrap_or_else(|| image.initrd_limit());
+            let bounds = Bounds { floor, last, limit };
             Some((file, initrd::address(file, bounds, map, reserved_for_acpi)?))
         }
         None => None,

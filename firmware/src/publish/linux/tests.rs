@@ -310,6 +310,13 @@ fn an_initrd_can_be_placed_between_2_and_3_gib_if_the_kernel_allows() {
     let text = told(&low, 2560 * MIB, 8192 * MIB);
     assert!(text.contains("and 0x7fffffff there are 2000 MiB"), "{text}");
     assert!(text.ends_with("above that address; make the initrd smaller"), "{text}");
+    // QEMU's formula leaves the last byte free.
+    let most = 0x7fff_f000 - KERNEL_END;
+    assert_eq!(told(&low, most, 8192 * MIB), "");
+    let text = told(&low, most, 1024 * MIB);
+    assert!(text.ends_with("give the guest more memory: -m 2049M or more"), "{text}");
+    let text = told(&low, most + 4096, 1024 * MIB);
+    assert!(text.ends_with("above that address; make the initrd smaller"), "{text}");
 }
 
 #[test]
