@@ -56,7 +56,6 @@ impl KernelKind {
     pub fn name(&self) -> &'static str {
         match self {
             Self::BzImage(_) => "bzImage",
-            Self::Elf(elf) if elf.pvh_entry.is_none() => "vmlinux",
             Self::Elf(Elf { class: Class::Bits32, .. }) => "32-bit PVH kernel",
             Self::Elf(_) => "vmlinux",
             Self::Multiboot(Multiboot { version: MultibootVersion::One, .. }) => "multiboot kernel",
@@ -182,10 +181,12 @@ impl KernelImage {
             };
             return Err(ImageError::Foreign { path, found, hint });
         }
-        let source = container::unpack(&packed).map_err(|error| ImageError::Foreign {
-            path,
-            found: format!("gzip data that cannot be unpacked ({error})"),
-            hint: "copy or download it again, and test it with gunzip -t",
+        let source = container::unpack(&packed, container::UNPACKED_MAX).map_err(|error| {
+            ImageError::Foreign {
+                path,
+                found: format!("gzip data that cannot be unpacked ({error})"),
+                hint: "copy or download it again, and test it with gunzip -t",
+            }
         })?;
         let kind = ContainerKind::Gzip;
         Self::plain(

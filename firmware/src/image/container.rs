@@ -14,7 +14,7 @@ use crate::source_file::SourceFile;
 
 /// Maximum size of a decompressed kernel in bytes. Xen has 4 MiB, a vmlinux with all its symbols a
 /// few hundred.
-const UNPACKED_MAX: u64 = 512 << 20;
+pub(super) const UNPACKED_MAX: u64 = 512 << 20;
 /// Number of bytes decompressed to recognize a kernel before decompressing the rest.
 const PEEK: u64 = 64 << 10;
 /// Number of bytes copied at a time.
@@ -80,10 +80,10 @@ pub(super) fn peek(source: &SourceFile) -> Vec<u8> {
 /// Decompresses a gzip file.
 ///
 /// # Errors
-/// It is damaged, or larger than [`UNPACKED_MAX`].
-pub(super) fn unpack(source: &SourceFile) -> io::Result<SourceFile> {
+/// It is damaged, or has more than `max` bytes when it is decompressed.
+pub(super) fn unpack(source: &SourceFile, max: u64) -> io::Result<SourceFile> {
     let mut file = memory_file()?;
-    let mut unpacked = decoder(source).take(UNPACKED_MAX + 1);
+    let mut unpacked = decoder(source).take(max + 1);
     let mut buffer = vec![0; CHUNK];
     let mut size = 0;
     loop {
@@ -96,8 +96,8 @@ pub(super) fn unpack(source: &SourceFile) -> io::Result<SourceFile> {
         file.write_all(&buffer[..count])?;
         size += count as u64;
     }
-    if size > UNPACKED_MAX {
-        return Err(io::Error::other(format!("it unpacks to more than {UNPACKED_MAX} bytes")));
+    if size > max {
+        return Err(io::Error::other(format!("it unpacks to more than {max} bytes")));
     }
     SourceFile::opened(read_only(&file)?, source.path(), "kernel").map_err(io::Error::other)
 }

@@ -561,6 +561,15 @@ fn a_gzip_compressed_kernel_is_decompressed() {
 }
 
 #[test]
+fn a_gzip_file_is_decompressed_up_to_a_size() {
+    let file = TempFile::new(&gzip(&[0x90; 4096]));
+    let source = SourceFile::open(&file.0, "kernel").unwrap();
+    assert_eq!(container::unpack(&source, 4096).unwrap().len(), 4096);
+    let error = container::unpack(&source, 4095).unwrap_err();
+    assert_eq!(error.to_string(), "it unpacks to more than 4095 bytes");
+}
+
+#[test]
 fn elf_headers_never_panic_whatever_they_hold() {
     let mut image = elf(62);
     for at in 16..120 {

@@ -24,7 +24,6 @@
 //! `initrd_addr_max`). Unlike in QEMU, kernels and initrds that cannot work are rejected before the
 //! machine starts: see [`KernelError`].
 
-use std::io;
 use std::os::unix::fs::FileExt;
 
 use fw_cfg::{Items, key};
@@ -50,8 +49,6 @@ const CMD_LINE_PTR: usize = 0x228;
 /// The command line of kernels before 2.02: a magic number, and its offset from the setup code.
 const OLD_CMDLINE_MAGIC: usize = 0x20;
 const OLD_CMDLINE_OFFSET: usize = 0x22;
-/// First offset after the fields above. Setup code has at least 1024 bytes.
-const HEADER_END: usize = 0x22c;
 /// `type_of_loader`: QEMU (0xb), version 0, because this is QEMU's interface.
 const LOADER_QEMU: u8 = 0xb0;
 /// `loadflags`: `heap_end_ptr` is valid.
@@ -199,14 +196,12 @@ fn read_setup(
     };
     let mut setup = vec![0; length];
     source.file().read_exact_at(&mut setup, 0).map_err(|error| read_error(source, error))?;
-    if setup.len() < HEADER_END {
-        return Err(read_error(source, io::ErrorKind::UnexpectedEof.into()));
-    }
     Ok(setup)
 }
 
 /// Fills in the header fields that do not depend on the initrd. Each field is set only if the
-/// kernel's protocol version has it: in older headers the same bytes are code.
+/// kernel's protocol version has it: in older headers the same bytes are code. All of them are in the
+/// first two sectors, which every `setup` has.
 fn complete_header(
     setup: &mut [u8],
     image: &BzImage,
