@@ -8,30 +8,37 @@
 //! checked as strangers' input is: it may no longer be itself.
 
 mod child;
+mod directories;
 mod sandbox;
 mod wire;
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io;
-use std::os::fd::OwnedFd;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use firmware::SourceFile;
 use location::fetch::FetchProgress;
 use serde::{Deserialize, Serialize};
+use storage::Wanted;
 use thiserror::Error;
 
 use crate::error::ResolveError;
+use crate::report;
 use crate::resolve::{Found, Job, Opened};
 pub use child::run_as;
+use directories::Directories;
 pub(crate) use sandbox::enter_in_place;
 
 /// The name under which chukka starts itself.
 const NAME: &str = "chukka-reader";
+
+/// How much of what the process writes to standard error is printed.
+const LONGEST_OUTPUT: u64 = 4096;
 
 /// What the process finds in its environment: the user's proxies, certificates, cache and name
 /// service. What else is there may be secret.
@@ -65,11 +72,17 @@ enum Message {
     End { whole: bool },
     /// [`FetchProgress::note`].
     Note(String),
+    /// The process may not open this path of a directory that the job names; it waits for the
+    /// answer: a file with `Ok`, or the number of an error.
+    Open { directory: OsString, path: OsString, wanted: Wanted },
     /// The job is done. The files come with the message: the kernel, then the initrd.
     Done { kernel: Option<OsString>, initrd: Option<OsString>, found: Option<Box<Found>> },
     /// It cannot be done.
     Failed { message: String, hint: Option<String> },
 }
+
+/// What comes back for [`Message::Open`]: the number of an error, or a file with the message.
+type Answer = Result<(), i32>;
 
 /// Why the process has not done its job.
 #[derive(Debug, Error)]
@@ -156,6 +169,7 @@ pub fn read(
         // Nothing that it could still do is wanted.
         _ => child.kill().and_then(|()| child.wait()),
     };
+    pass_on(child.stderr.take());
     match answer {
         Ok(answer) => answer,
         Err(error) if is_end(&error) => {
@@ -178,7 +192,23 @@ fn start(socket: UnixStream) -> io::Result<Child> {
         .envs(kept)
         .stdin(OwnedFd::from(socket))
         .stdout(Stdio::null())
+        // A terminal could be read from, and obeys what is written to it.
+        .stderr(Stdio::piped())
         .spawn()
+}
+
+/// Prints what the process has written to standard error before its end, such as which system call
+/// was blocked. It may no longer have been itself.
+fn pass_on(output: Option<ChildStderr>) {
+    let mut text = Vec::new();
+    if let Some(output) = output {
+        // Without what it says, how it has ended is still told.
+        let _ = output.take(LONGEST_OUTPUT).read_to_end(&mut text);
+    }
+    let text = String::from_utf8_lossy(&text);
+    for line in text.lines().filter(|line| !line.is_empty()) {
+        report::message(&format!("{NAME}: {line}"), None);
+    }
 }
 
 /// Sends the job and takes messages until the last one.
@@ -188,6 +218,7 @@ fn converse(
     watch: &Arc<dyn FetchProgress>,
 ) -> io::Result<Result<Opened, ResolveError>> {
     wire::send(socket, job, &[])?;
+    let mut directories = Directories::of(job);
     loop {
         let (message, files) = wire::receive(socket)?;
         match message {
@@ -197,6 +228,12 @@ fn converse(
             Message::Advance(bytes) => watch.advance(bytes),
             Message::End { whole } => watch.end(whole),
             Message::Note(text) => watch.note(&text),
+            Message::Open { directory, path, wanted } => {
+                match directories.open(&directory, &path, wanted)? {
+                    Ok(file) => wire::send(socket, &Answer::Ok(()), &[file.as_fd()])?,
+                    Err(number) => wire::send(socket, &Answer::Err(number), &[])?,
+                }
+            }
             Message::Failed { message, hint } => {
                 return Ok(Err(ResolveError::Reported { message, hint }));
             }

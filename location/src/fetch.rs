@@ -23,7 +23,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::path_as_bytes;
-use crate::place::{Place, PlaceError};
+use crate::place::{Held, Place, PlaceError};
 use crate::remote::Net;
 use storage::{FileTree, RandomAccess, TreePath};
 
@@ -82,6 +82,7 @@ pub enum Keep {
 pub struct Fetcher {
     settings: Settings,
     watch: Arc<dyn FetchProgress>,
+    held: Held,
 }
 
 impl Fetcher {
@@ -94,7 +95,13 @@ impl Fetcher {
     /// A fetcher that reports its progress.
     #[must_use]
     pub fn with_progress(settings: Settings, watch: Arc<dyn FetchProgress>) -> Self {
-        Self { settings, watch }
+        Self { settings, watch, held: Held::default() }
+    }
+
+    /// The same, for a process that has opened its files before.
+    #[must_use]
+    pub fn with_held(self, held: Held) -> Self {
+        Self { held, ..self }
     }
 
     /// Opens a location. Its files are fetched on demand: parts of them by random access, whole
@@ -105,8 +112,8 @@ impl Fetcher {
     /// The location does not exist, or is neither a directory nor an image. A remote location may
     /// report this later, at the first access.
     pub fn place(&self, place: &Place) -> Result<Box<dyn FileTree>, PlaceError> {
-        if !place.is_remote() {
-            return place.open(&self.settings.net, &|file| file.into_file());
+        if let Place::Local(path) = place {
+            return Ok(self.held.get(path)?.into_tree()?);
         }
         let shared = self.shared(place);
         shared.begin()?;
@@ -118,8 +125,8 @@ impl Fetcher {
     /// # Errors
     /// It does not exist.
     pub fn file(&self, place: &Place) -> Result<Box<dyn RandomAccess>, PlaceError> {
-        if !place.is_remote() {
-            return place.open_file(&self.settings.net);
+        if let Place::Local(path) = place {
+            return Ok(Box::new(self.held.get(path)?.into_file()?));
         }
         Ok(Cached::of(self.shared(place)).open(&TreePath::root())?)
     }

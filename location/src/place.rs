@@ -1,6 +1,7 @@
 //! What `-location` names.
 
 mod guest_url;
+mod local;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -17,6 +18,8 @@ use crate::fetch::without_password;
 use crate::path_as_bytes;
 use crate::remote::address::{NO_DIGITS, decoded};
 use crate::remote::{Net, ftp, http, nfs, tftp};
+pub use local::Held;
+pub(crate) use local::Local;
 use storage::image;
 use storage::{Directory, FileError, FileTree, LocalFile, RandomAccess, TreePath, head};
 
@@ -161,12 +164,7 @@ impl Place {
     /// It is not there, or not what can be looked into.
     pub fn open(&self, net: &Net, whole: Whole<'_>) -> Result<Box<dyn FileTree>, PlaceError> {
         if let Self::Local(path) = self {
-            return Ok(match LocalFile::open(path) {
-                Err(FileError::Kind { found: "a directory", .. }) => {
-                    Box::new(Directory::open(path)?)
-                }
-                file => image::open(Arc::new(file?))?,
-            });
+            return Ok(Local::open(path)?.into_tree()?);
         }
         let tree = self.tree(net)?;
         match tree.open(&TreePath::root()) {

@@ -7,11 +7,15 @@
 //! what they meant there. Checks of our own before each open could not do that. rustix has the call
 //! without `unsafe`; cap-std has no absolute links.
 
+use std::fmt;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::sync::Arc;
 
 use rustix::fs::{self, CWD, Dir, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
 
 use crate::file::local::{LocalFile, failure, kind};
 use crate::{Entry, FileError, FileTree, RandomAccess, TreePath};
@@ -20,10 +24,41 @@ use crate::{Entry, FileError, FileTree, RandomAccess, TreePath};
 const ENTRIES: usize = 1 << 16;
 
 /// A directory of this host.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Directory {
-    root: OwnedFd,
+    root: Arc<OwnedFd>,
     name: String,
+    opener: Option<Arc<dyn Opener>>,
+}
+
+/// What a path in a directory is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Wanted {
+    /// What kind of file it is.
+    Kind,
+    /// The entries of a directory.
+    Entries,
+    /// The bytes of a regular file.
+    Bytes,
+}
+
+impl Wanted {
+    fn flags(self) -> OFlags {
+        match self {
+            Self::Kind => OFlags::PATH,
+            Self::Entries => OFlags::RDONLY | OFlags::DIRECTORY,
+            Self::Bytes => OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY,
+        }
+    }
+}
+
+/// Opens for a process what that may not open itself.
+pub trait Opener: fmt::Debug + Send + Sync {
+    /// Opens a path of one directory, as [`Directory::open_for`] does.
+    ///
+    /// # Errors
+    /// An error of the system.
+    fn open(&self, path: &TreePath, wanted: Wanted) -> io::Result<OwnedFd>;
 }
 
 impl Directory {
@@ -37,7 +72,7 @@ impl Directory {
         let name = if trimmed.is_empty() { "/" } else { trimmed }.to_owned();
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         match fs::openat(CWD, path, flags, Mode::empty()) {
-            Ok(root) => Ok(Self { root, name }),
+            Ok(root) => Ok(Self { root: Arc::new(root), name, opener: None }),
             Err(Errno::NOTDIR) => {
                 let found = match fs::stat(path) {
                     Ok(about) => kind(FileType::from_raw_mode(about.st_mode)),
@@ -49,13 +84,42 @@ impl Directory {
         }
     }
 
-    /// Never blocks: the file type is checked first, without opening the file.
+    /// The same directory, with somebody who is asked to open what this process may not.
+    #[must_use]
+    pub fn with_opener(self, opener: Arc<dyn Opener>) -> Self {
+        Self { opener: Some(opener), ..self }
+    }
+
+    /// Opens a path for a process that may not do so, and that may not be itself any more: only a
+    /// regular file is opened for its bytes.
+    ///
+    /// # Errors
+    /// As of openat2(2); permission is denied for the bytes of other files.
+    pub fn open_for(&self, path: &TreePath, wanted: Wanted) -> io::Result<OwnedFd> {
+        if wanted == Wanted::Bytes {
+            let about = fs::fstat(self.resolve(path, Wanted::Kind.flags())?)?;
+            if !FileType::from_raw_mode(about.st_mode).is_file() {
+                return Err(Errno::ACCESS.into());
+            }
+        }
+        Ok(self.resolve(path, wanted.flags())?)
+    }
+
+    fn reach(&self, path: &TreePath, wanted: Wanted) -> Result<OwnedFd, Errno> {
+        match (self.resolve(path, wanted.flags()), &self.opener) {
+            (Err(Errno::ACCESS), Some(opener)) => opener
+                .open(path, wanted)
+                .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::ACCESS)),
+            (done, _) => done,
+        }
+    }
+
     fn resolve(&self, path: &TreePath, flags: OFlags) -> Result<OwnedFd, Errno> {
         let path = if *path == TreePath::root() { Path::new(".") } else { path.as_path() };
         let flags = flags | OFlags::CLOEXEC;
         loop {
             // EAGAIN: a directory on the way was moved meanwhile.
-            match fs::openat2(&self.root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT) {
+            match fs::openat2(&*self.root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT) {
                 Err(Errno::AGAIN | Errno::INTR) => {}
                 done => return done,
             }
@@ -77,7 +141,7 @@ impl FileTree for Directory {
 
     fn list(&self, directory: &TreePath) -> Result<Vec<Entry>, FileError> {
         let fail = |error| failure(self.shown(directory), error);
-        let opened = self.resolve(directory, OFlags::RDONLY | OFlags::DIRECTORY).map_err(fail)?;
+        let opened = self.reach(directory, Wanted::Entries).map_err(fail)?;
         let mut entries = Vec::new();
         for entry in Dir::new(opened).map_err(fail)?.take(ENTRIES) {
             let entry = entry.map_err(fail)?;
@@ -95,11 +159,10 @@ impl FileTree for Directory {
         let name = self.shown(path);
         let fail = |error| failure(name.clone(), error);
         // Opening a device can do something to it, and opening a pipe waits.
-        let about = fs::fstat(self.resolve(path, OFlags::PATH).map_err(fail)?).map_err(fail)?;
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let about = fs::fstat(self.reach(path, Wanted::Kind).map_err(fail)?).map_err(fail)?;
         let about = match FileType::from_raw_mode(about.st_mode) {
             FileType::RegularFile => {
-                let file = self.resolve(path, flags).map_err(fail)?;
+                let file = self.reach(path, Wanted::Bytes).map_err(fail)?;
                 // It may be another one by now.
                 (fs::fstat(&file).map_err(fail)?, Some(file))
             }

@@ -49,6 +49,24 @@ impl FileError {
         Self::Io { name: name.into(), source: Failure::new(problem, hint).into() }
     }
 
+    /// The same error once more. What is in an error of the system beside its number is only text
+    /// then.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        match self {
+            Self::Missing(name) => Self::Missing(name.clone()),
+            Self::Unlisted(name) => Self::Unlisted(name.clone()),
+            Self::Kind { name, found, expected } => {
+                Self::Kind { name: name.clone(), found, expected }
+            }
+            Self::Io { name, source } => {
+                let text = || io::Error::new(source.kind(), source.to_string());
+                let source = source.raw_os_error().map_or_else(text, io::Error::from_raw_os_error);
+                Self::Io { name: name.clone(), source }
+            }
+        }
+    }
+
     /// What the user can do about it, if known.
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {

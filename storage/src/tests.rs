@@ -70,6 +70,30 @@ fn what_is_no_regular_file_is_named_and_never_waited_for() {
 }
 
 #[test]
+fn for_another_process_only_files_and_directories_inside_are_opened() {
+    let temp = Temp::of(&["d/file"]);
+    let at = |name: &str| temp.path().join(name);
+    let made = std::process::Command::new("mkfifo").arg(at("fifo")).status();
+    assert!(made.unwrap().success());
+    symlink("/etc/passwd", at("link")).unwrap();
+    symlink("/dev/null", at("null")).unwrap();
+    let source = temp.source();
+    let opened =
+        |path, wanted| source.open_for(&TreePath::new(path), wanted).map(std::fs::File::from);
+    let number = |path, wanted| opened(path, wanted).unwrap_err().raw_os_error();
+    let file = opened("d/file", Wanted::Bytes).unwrap();
+    assert_eq!(file.metadata().unwrap().len(), 6);
+    assert!(opened("d", Wanted::Entries).unwrap().metadata().unwrap().is_dir());
+    assert!(opened("fifo", Wanted::Kind).is_ok(), "what it is may be seen");
+    assert_eq!(number("fifo", Wanted::Bytes), Some(libc::EACCES));
+    assert_eq!(number("d", Wanted::Bytes), Some(libc::EACCES));
+    assert_eq!(number("d/file", Wanted::Entries), Some(libc::ENOTDIR));
+    for path in ["link", "null", "../../etc/passwd", "d/../../etc/passwd"] {
+        assert_eq!(number(path, Wanted::Bytes), Some(libc::ENOENT), "{path}");
+    }
+}
+
+#[test]
 fn a_listing_is_sorted_and_knows_directories() {
     let temp = Temp::of(&["b", ".treeinfo", "a/x"]);
     let source = temp.source();

@@ -5,9 +5,10 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::TcpListener;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::time::{Duration, Instant};
 
+use chukka_tests::native::guest::bzimage;
 use chukka_tests::native::{self, Chukka, Scratch, Start};
 
 /// What the kernel says of one thread.
@@ -124,13 +125,58 @@ fn stalled(words: &[&str]) -> (Chukka, TcpListener) {
 fn asking(words: &[&str]) -> (Chukka, TcpListener, Option<i32>) {
     let words = [words, &["-fetch", "cache=off", "-location"]].concat();
     let (chukka, server) = stalled(&words);
+    let child = child(&chukka);
+    (chukka, server, child)
+}
+
+/// The process that chukka has started.
+fn child(chukka: &Chukka) -> Option<i32> {
     let children = |task: fs::DirEntry| fs::read_to_string(task.path().join("children")).ok();
     let tasks = fs::read_dir(format!("/proc/{}/task", chukka.pid())).unwrap();
-    let child = tasks.filter_map(|task| children(task.unwrap())).find_map(|pids| {
+    tasks.filter_map(|task| children(task.unwrap())).find_map(|pids| {
         let first = pids.split_whitespace().next()?;
         Some(first.parse().unwrap())
-    });
-    (chukka, server, child)
+    })
+}
+
+/// Whether a process is there, and has not ended.
+fn runs(pid: i32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+}
+
+#[track_caller]
+fn assert_ends(pid: i32) {
+    let ends = Instant::now() + Duration::from_secs(10);
+    while runs(pid) {
+        assert!(Instant::now() < ends, "the process that reads still runs");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// An install tree that only its owner may read. Its initrd has `length` bytes, of which there are
+/// none on the disk; the checksum in the tree is right for 64 KiB.
+fn owner_s_tree(length: u64) -> Scratch {
+    let scratch = Scratch::new();
+    let tree = scratch.path("tree");
+    let images = tree.join("images/pxeboot");
+    fs::create_dir_all(&images).unwrap();
+    fs::write(images.join("vmlinuz"), bzimage("D")).unwrap();
+    fs::File::create(images.join("initrd.img")).unwrap().set_len(length).unwrap();
+    let zeros = "de2f256064a0af797747c2b97505dc0b9f3df0de4f489eac731c23ae9ca9cc31";
+    let info = format!(
+        "[general]\nfamily = Fedora\narch = x86_64\nversion = 42\n\
+         [images-x86_64]\nkernel = images/pxeboot/vmlinuz\ninitrd = images/pxeboot/initrd.img\n\
+         [checksums]\nimages/pxeboot/initrd.img = sha256:{zeros}\n"
+    );
+    fs::write(tree.join(".treeinfo"), info).unwrap();
+    for file in [".treeinfo", "images/pxeboot/vmlinuz", "images/pxeboot/initrd.img"] {
+        fs::set_permissions(tree.join(file), fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    for directory in ["images/pxeboot", "images", ""] {
+        let mode = fs::Permissions::from_mode(0o700);
+        fs::set_permissions(tree.join(directory), mode).unwrap();
+    }
+    scratch
 }
 
 #[test]
@@ -159,13 +205,80 @@ fn a_confined_process_reads_a_location() {
     // It does not outlive chukka.
     chukka.signal(libc::SIGTERM);
     assert_eq!(chukka.wait().signal(), Some(libc::SIGTERM));
-    let ends = Instant::now() + Duration::from_secs(10);
-    while fs::read_to_string(format!("/proc/{reader}/stat"))
-        .is_ok_and(|stat| !stat.contains(") Z "))
-    {
-        assert!(Instant::now() < ends, "the process that reads still runs");
-        std::thread::sleep(Duration::from_millis(10));
+    assert_ends(reader);
+}
+
+#[test]
+fn images_are_read_by_a_process_without_capabilities_and_root_s_by_another_user() {
+    // Its checksum takes seconds, in which the process can be looked at.
+    let scratch = owner_s_tree(3 << 30);
+    let words = ["-m", "8G", "-dry-run", "-location"];
+    let chukka = native::start(words).args([scratch.path("tree")]).start();
+    let ends = Instant::now() + Duration::from_secs(60);
+    let (reader, status) = loop {
+        assert!(Instant::now() < ends, "no process is confined");
+        let status = child(&chukka).and_then(|reader| {
+            let status = fs::read_to_string(format!("/proc/{reader}/status")).ok()?;
+            Some((reader, status)).filter(|(_, status)| status.contains("\nSeccomp_filters:\t2\n"))
+        });
+        match status {
+            Some(found) => break found,
+            None => std::thread::sleep(Duration::from_millis(1)),
+        }
+    };
+    let has = |line: &str| assert!(status.lines().any(|found| found == line), "{line}: {status}");
+    for sets in ["CapInh", "CapPrm", "CapEff", "CapAmb"] {
+        has(&format!("{sets}:\t0000000000000000"));
     }
+    has("NoNewPrivs:\t1");
+    has("Seccomp:\t2");
+    let own = fs::metadata("/proc/self").unwrap();
+    let (uid, gid) = if own.uid() == 0 { (65520, 65520) } else { (own.uid(), own.gid()) };
+    has(&format!("Uid:\t{uid}\t{uid}\t{uid}\t{uid}"));
+    has(&format!("Gid:\t{gid}\t{gid}\t{gid}\t{gid}"));
+    if own.uid() == 0 {
+        has("Groups:\t ");
+        // It has no terminal, and no file but those of the tree.
+        let opened: Vec<_> = fs::read_dir(format!("/proc/{reader}/fd"))
+            .unwrap()
+            .filter_map(|entry| fs::read_link(entry.unwrap().path()).ok())
+            .filter(|path| !path.starts_with(scratch.path("tree")))
+            .collect();
+        let is_known = |path: &std::path::PathBuf| {
+            let name = path.to_string_lossy();
+            name.starts_with("socket:") || name.starts_with("pipe:") || name == "/dev/null"
+        };
+        assert!(opened.iter().all(is_known), "{opened:?}");
+    }
+    // Nothing is left of chukka that could end it.
+    chukka.signal(libc::SIGKILL);
+    assert_eq!(chukka.wait().signal(), Some(libc::SIGKILL));
+    assert_ends(reader);
+}
+
+#[test]
+fn files_that_only_the_user_may_read_are_read() {
+    let scratch = owner_s_tree(1 << 16);
+    let ended = native::start(["-dry-run", "-location"]).args([scratch.path("tree")]).run();
+    assert_eq!(ended.code(), Some(0), "{}", ended.stderr);
+    // The same in an image, in a directory that is not the user's alone.
+    let image = scratch.path("image");
+    let made = std::process::Command::new("mksquashfs")
+        .args([scratch.path("tree"), image.clone()])
+        .args(["-quiet", "-no-progress"])
+        .status();
+    if !made.is_ok_and(|status| status.success()) {
+        return chukka_tests::skip("mksquashfs is not installed");
+    }
+    fs::set_permissions(&image, fs::Permissions::from_mode(0o600)).unwrap();
+    let ended = native::start(["-dry-run", "-location"]).args([&image]).run();
+    assert_eq!(ended.code(), Some(0), "{}", ended.stderr);
+    // A link out of the tree leads nowhere, though root could follow it.
+    fs::remove_file(scratch.path("tree/images/pxeboot/vmlinuz")).unwrap();
+    let target = scratch.file_with_mode("outside", &bzimage("D"), 0o600);
+    std::os::unix::fs::symlink(&target, scratch.path("tree/images/pxeboot/vmlinuz")).unwrap();
+    let ended = native::start(["-dry-run", "-location"]).args([scratch.path("tree")]).run();
+    assert_eq!(ended.code(), Some(125), "{}", ended.stderr);
 }
 
 #[test]

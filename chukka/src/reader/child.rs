@@ -1,16 +1,21 @@
 //! What the process does that reads.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use guest_memory::hint::Hint;
 use location::fetch::FetchProgress;
+use location::place::Held;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use storage::sync::lock;
+use storage::{Opener, TreePath, Wanted};
+use vmm::sandbox::ReaderSandbox;
 
-use super::{Message, NAME, sandbox, wire};
+use super::{Answer, Message, NAME, sandbox, wire};
 use crate::report::{self, COULD_NOT_RUN, with_sources};
 use crate::resolve::{Job, Opened};
 
@@ -28,22 +33,28 @@ pub fn run_as(program: &OsStr) -> Option<ExitCode> {
 }
 
 fn run() -> io::Result<()> {
+    ReaderSandbox::close_inherited()?;
     let socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let (mut job, _): (Job, _) = wire::receive(&socket)?;
-    // Above what the sandbox closes.
-    drop(socket);
-    let warning = sandbox::enter(&mut job);
-    let socket = Arc::new(UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?));
-    let watch = Arc::new(Sender(Arc::clone(&socket)));
-    match warning {
-        Ok(warning) => warning.iter().for_each(|warning| watch.note(warning)),
+    let parent = Arc::new(Parent(Mutex::new(socket)));
+    // While this process has its user's rights. Nothing of them is read yet.
+    let held = Held::open(job.paths(), |directory| {
+        let (parent, directory) = (Arc::clone(&parent), directory.into());
+        Arc::new(Asked { parent, directory })
+    });
+    let entered = sandbox::enter(&mut job);
+    // It may have ended before the kernel was told to end this process with it.
+    if parent.is_gone()? {
+        return Err(io::ErrorKind::ConnectionAborted.into());
+    }
+    match entered {
+        Ok(warning) => warning.iter().for_each(|warning| parent.note(warning)),
         Err(error) => {
             let hint = error.hint().map(Into::into);
-            let failed = Message::Failed { message: with_sources(&error), hint };
-            return wire::send(&socket, &failed, &[]);
+            return parent.send(&Message::Failed { message: with_sources(&error), hint });
         }
     }
-    match job.run(watch) {
+    match job.run(Arc::<Parent>::clone(&parent), held) {
         Ok(Opened { kernel, initrd, found }) => {
             let files = [&kernel, &initrd].into_iter().flatten();
             let files: Vec<_> = files.map(|file| file.file().as_fd()).collect();
@@ -52,40 +63,70 @@ fn run() -> io::Result<()> {
             };
             let found = found.map(Box::new);
             let done = Message::Done { kernel: name(&kernel), initrd: name(&initrd), found };
-            wire::send(&socket, &done, &files)
+            wire::send(&lock(&parent.0), &done, &files)
         }
         Err(error) => {
             let hint = error.hint().map(Into::into);
-            wire::send(&socket, &Message::Failed { message: with_sources(&error), hint }, &[])
+            parent.send(&Message::Failed { message: with_sources(&error), hint })
         }
     }
 }
 
-/// Sends how the fetching goes.
+/// Who has started this process.
 #[derive(Debug)]
-struct Sender(Arc<UnixStream>);
+struct Parent(Mutex<UnixStream>);
 
-impl Sender {
-    fn send(&self, message: &Message) {
-        // Who has started this process no longer listens: it is about to be killed.
-        let _ = wire::send(&self.0, message, &[]);
+impl Parent {
+    fn send(&self, message: &Message) -> io::Result<()> {
+        wire::send(&lock(&self.0), message, &[])
+    }
+
+    fn is_gone(&self) -> io::Result<bool> {
+        let socket = lock(&self.0);
+        let mut polled = [PollFd::new(&*socket, PollFlags::empty())];
+        poll(&mut polled, Some(&Timespec::default()))?;
+        Ok(polled[0].revents().contains(PollFlags::HUP))
+    }
+
+    /// Tells how the fetching goes.
+    fn tell(&self, message: &Message) {
+        // Nobody listens any more: this process is about to be killed.
+        let _ = self.send(message);
     }
 }
 
-impl FetchProgress for Sender {
+/// Opens what this process may not, in a directory that the user named.
+#[derive(Debug)]
+struct Asked {
+    parent: Arc<Parent>,
+    directory: OsString,
+}
+
+impl Opener for Asked {
+    fn open(&self, path: &TreePath, wanted: Wanted) -> io::Result<OwnedFd> {
+        let (directory, path) = (self.directory.clone(), path.as_path().into());
+        let socket = lock(&self.parent.0);
+        wire::send(&socket, &Message::Open { directory, path, wanted }, &[])?;
+        let (answer, mut files): (Answer, _) = wire::receive(&socket)?;
+        answer.map_err(io::Error::from_raw_os_error)?;
+        files.pop().map(Into::into).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    }
+}
+
+impl FetchProgress for Parent {
     fn begin(&self, name: &str, total: u64, already: u64, resumes: bool) {
-        self.send(&Message::Begin { name: name.to_owned(), total, already, resumes });
+        self.tell(&Message::Begin { name: name.to_owned(), total, already, resumes });
     }
 
     fn advance(&self, bytes: u64) {
-        self.send(&Message::Advance(bytes));
+        self.tell(&Message::Advance(bytes));
     }
 
     fn end(&self, whole: bool) {
-        self.send(&Message::End { whole });
+        self.tell(&Message::End { whole });
     }
 
     fn note(&self, text: &str) {
-        self.send(&Message::Note(text.to_owned()));
+        self.tell(&Message::Note(text.to_owned()));
     }
 }

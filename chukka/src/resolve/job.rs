@@ -8,8 +8,9 @@ use std::sync::Arc;
 use firmware::SourceFile;
 use location::fetch::{FetchProgress, Settings};
 use location::menu::Choice;
+use location::place::{self, Held};
 use location::tree::{self, TreeError};
-use location::{Fetcher, Place, Query, Tree, place};
+use location::{Fetcher, Place, Query, Tree};
 use serde::{Deserialize, Serialize};
 
 use super::limits::Limits;
@@ -87,12 +88,20 @@ impl Job {
         [place, other].map(Option::<&Place>::cloned).into_iter().chain(urls).flatten()
     }
 
-    /// Does it.
+    /// The paths of this host among them.
+    pub fn paths(&self) -> impl Iterator<Item = PathBuf> {
+        self.places().filter_map(|place| match place {
+            Place::Local(path) => Some(path),
+            _ => None,
+        })
+    }
+
+    /// Does it. What is not `held` is opened now.
     ///
     /// # Errors
     /// There is nothing to boot, or it cannot be read.
-    pub fn run(&self, watch: Arc<dyn FetchProgress>) -> Result<Opened, ResolveError> {
-        let fetcher = Fetcher::with_progress(self.fetch.clone(), watch);
+    pub fn run(&self, watch: Arc<dyn FetchProgress>, held: Held) -> Result<Opened, ResolveError> {
+        let fetcher = Fetcher::with_progress(self.fetch.clone(), watch).with_held(held);
         let opened = self.open(&fetcher);
         if let Err(error) = &opened {
             self.forget(&fetcher, error);

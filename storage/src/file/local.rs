@@ -25,7 +25,6 @@ impl LocalFile {
     /// Wraps a file that is open for reading; `name` is for messages.
     ///
     /// # Errors
-    /// See fstat(2) and lseek(2).
     /// As of fstat(2) and lseek(2).
     pub fn new(mut file: File, name: impl Into<String>) -> io::Result<Self> {
         // fstat(2) does not report a block device's length.
@@ -43,6 +42,16 @@ impl LocalFile {
         let len = copy.seek(SeekFrom::End(0))?;
         copy.rewind()?;
         Ok(Self { file: copy, name: name.into(), len, version: String::new(), sha256: None })
+    }
+
+    /// The same file once more, by a descriptor of its own.
+    ///
+    /// # Errors
+    /// There are no more descriptors.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        let (name, version, sha256) =
+            (self.name.clone(), self.version.clone(), self.sha256.clone());
+        Ok(Self { file: self.file.try_clone()?, name, len: self.len, version, sha256 })
     }
 
     /// The same file with a known SHA-256.

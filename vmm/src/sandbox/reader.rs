@@ -1,5 +1,10 @@
 //! The sandbox of a process that reads what strangers have written: disk images, boot menus,
 //! servers' answers. It is confined before it reads their first byte.
+//!
+//! Where root has started it, it becomes another user, as Xen's pygrub can since advisory XSA-443:
+//! then it has no rights of root's on files and processes, even if the kernel has no Landlock. One
+//! that talks to servers stays root, without capabilities, because it keeps what it fetches in
+//! root's cache.
 
 use std::io;
 use std::path::PathBuf;
@@ -10,7 +15,7 @@ use rustix::process::{
 };
 use rustix::thread::CapabilitySet;
 
-use super::{Confined, blocked, failed, files, keep_capabilities, system_calls};
+use super::{Confined, blocked, failed, files, keep_capabilities, system_calls, user};
 use crate::error::HostError;
 
 /// Most bytes of memory that it maps.
@@ -34,16 +39,35 @@ pub struct ReaderSandbox {
 }
 
 impl ReaderSandbox {
-    /// Confines this process, which has one thread and no descriptors above 2 that it needs. It is
-    /// killed when the thread ends that has started it.
+    /// Closes what this process has been given beside its standard input, output and error: it has
+    /// just started, and has opened nothing itself.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    #[expect(unsafe_code, reason = "close_range(2) has no safe form")]
+    pub fn close_inherited() -> io::Result<()> {
+        // SAFETY: nothing in this process has opened one of these descriptors.
+        let result = unsafe { libc::close_range(3, libc::c_uint::MAX, 0) };
+        if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    }
+
+    /// Confines this process, which has one thread. Files that are open stay open. It is killed
+    /// when the thread ends that has started it.
     ///
     /// # Errors
     /// The kernel refuses.
     pub fn enter(&self) -> Result<Confined, HostError> {
         let confine = || -> io::Result<Confined> {
-            close_inherited()?;
+            let confined = self.restrict_memory_and_files()?;
+            if self.servers {
+                self.keep(CapabilitySet::DAC_READ_SEARCH)?;
+            } else {
+                become_stranger()?;
+            }
+            // After the change of the user, which would undo both (prctl(2)).
+            hide()?;
             set_parent_process_death_signal(Some(Signal::KILL))?;
-            let confined = self.confine(CapabilitySet::DAC_READ_SEARCH)?;
+            blocked::listen()?;
             system_calls::restrict_reader(self.servers)?;
             Ok(confined)
         };
@@ -57,19 +81,17 @@ impl ReaderSandbox {
     /// The kernel refuses.
     pub fn enter_in_place(&self) -> Result<Confined, HostError> {
         let confine = || -> io::Result<Confined> {
-            let confined = self.confine(CapabilitySet::DAC_OVERRIDE)?;
+            let confined = self.restrict_memory_and_files()?;
+            self.keep(CapabilitySet::DAC_OVERRIDE)?;
+            hide()?;
+            blocked::listen()?;
             system_calls::restrict_writer(self.servers)?;
             Ok(confined)
         };
         confine().map_err(failed)
     }
 
-    /// Restricts memory, files and capabilities. Root keeps `files`, a capability to access users'
-    /// files: Landlock says which, and the system call that would get around that
-    /// (open_by_handle_at) is blocked.
-    fn confine(&self, files: CapabilitySet) -> io::Result<Confined> {
-        // No other process of this user may look into it, or be given its memory as a file.
-        set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    fn restrict_memory_and_files(&self) -> io::Result<Confined> {
         for (resource, most) in [
             (Resource::As, MEMORY),
             (Resource::Core, 0),
@@ -80,14 +102,28 @@ impl ReaderSandbox {
             limit(resource, most)?;
         }
         rustix::thread::set_no_new_privs(true)?;
-        let confined = files::restrict(&self.read, &self.write, &[])?;
+        files::restrict(&self.read, &self.write, &[])
+    }
+
+    /// Has root keep `files`, a capability to access users' files: Landlock says which, and the
+    /// system call that would get around that (open_by_handle_at) is blocked.
+    fn keep(&self, files: CapabilitySet) -> io::Result<()> {
         let mut kept = files;
         // NFS servers may answer only clients with a port below 1024.
         kept.set(CapabilitySet::NET_BIND_SERVICE, self.servers);
-        keep_capabilities(kept)?;
-        blocked::listen()?;
-        Ok(confined)
+        keep_capabilities(kept)
     }
+}
+
+/// Gives up the rights of root on files and processes.
+pub(super) fn become_stranger() -> io::Result<()> {
+    user::leave_root()?;
+    keep_capabilities(CapabilitySet::empty())
+}
+
+/// Has no other process of this user look into this one, or be given its memory as a file.
+fn hide() -> io::Result<()> {
+    Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
 }
 
 /// Lowers a limit of this process, for good.
@@ -95,12 +131,4 @@ fn limit(resource: Resource, most: u64) -> io::Result<()> {
     let maximum = rustix::process::getrlimit(resource).maximum;
     let most = Some(maximum.map_or(most, |maximum| maximum.min(most)));
     Ok(setrlimit(resource, Rlimit { current: most, maximum: most })?)
-}
-
-/// Closes what the process has been given beside its standard input, output and error.
-#[expect(unsafe_code, reason = "close_range(2) has no safe form")]
-fn close_inherited() -> io::Result<()> {
-    // SAFETY: nothing in this process has opened one of these descriptors: it has just started.
-    let result = unsafe { libc::close_range(3, libc::c_uint::MAX, 0) };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

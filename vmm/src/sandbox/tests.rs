@@ -2,6 +2,7 @@
 #![expect(unsafe_code, reason = "makes system calls by number")]
 
 use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -24,7 +25,10 @@ fn act() {
     // As a process that reads images, or servers as well; else as one that runs a guest.
     let role = act.split_once(": ").map(|(role, _)| role.to_owned());
     let act = act.rsplit(": ").next().unwrap();
-    if let Some(role) = &role {
+    if role.as_deref() == Some("stranger") {
+        // Neither Landlock nor a filter.
+        reader::become_stranger().unwrap();
+    } else if let Some(role) = &role {
         let servers = role == "client";
         let reader = ReaderSandbox { read, write, servers, longest_file: 1 << 20 };
         let entered = if role == "writer" { reader.enter_in_place() } else { reader.enter() };
@@ -70,6 +74,12 @@ fn act() {
             Vec::<u8>::new().try_reserve_exact(argument.parse().unwrap()).map_err(io::Error::other)
         }
         "remove" => fs::remove_file(argument),
+        "write" => fs::OpenOptions::new().write(true).open(argument).map(drop),
+        "chmod" => fs::set_permissions(argument, fs::Permissions::from_mode(0o777)),
+        // By the numbers of include/uapi/linux/ptrace.h and signal.h.
+        "seize" => call(libc::SYS_ptrace, [libc::PTRACE_SEIZE.into(), number(), 0]),
+        "signal" => call(libc::SYS_kill, [number(), 0, 0]),
+        "become" => call(libc::SYS_setuid, [number(), 0, 0]),
         other => panic!("{other}"),
     };
     println!("\n{}", done.map_or_else(|error| format!("refused: {error}"), |()| "done".into()));
@@ -261,5 +271,50 @@ fn a_process_that_reads_has_its_files_and_limits_only() {
     }
     let long = child(&format!("client: fill {}", 2 << 20), &scratch);
     assert_eq!(long.status.signal(), Some(libc::SIGXFSZ), "{long:?}");
+    fs::remove_dir_all(scratch).unwrap();
+}
+
+#[test]
+fn without_landlock_too_root_s_process_that_reads_images_has_no_rights_of_root() {
+    if fs::metadata("/proc/self").unwrap().uid() != 0 {
+        let why = "only a process of root becomes another user";
+        assert!(
+            std::env::var_os("CHUKKA_NO_SKIP").is_none(),
+            "CHUKKA_NO_SKIP allows no skip: {why}"
+        );
+        eprintln!("SKIPPED: {why}");
+        return;
+    }
+    let scratch = std::env::temp_dir().join(format!("chukka-stranger-{}", std::process::id()));
+    fs::create_dir_all(&scratch).unwrap();
+    fs::set_permissions(&scratch, fs::Permissions::from_mode(0o755)).unwrap();
+    for (name, mode) in [("secret", 0o600), ("open", 0o644), ("of a group", 0o660)] {
+        fs::write(scratch.join(name), "text").unwrap();
+        fs::set_permissions(scratch.join(name), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let this = std::process::id();
+    let at = |act: &str, name: &str| format!("stranger: {act} {}", scratch.join(name).display());
+    for act in [
+        at("read", "secret"),
+        at("write", "secret"),
+        at("read", "of a group"),
+        at("write", "open"),
+        at("make", "new"),
+        at("remove", "open"),
+        at("read", &format!("/proc/{this}/mem")),
+        at("list", &format!("/proc/{this}/fd")),
+    ] {
+        assert_prints(&act, &scratch, "refused: Permission denied");
+    }
+    for act in [
+        at("chmod", "open"),
+        format!("stranger: seize {this}"),
+        format!("stranger: signal {this}"),
+        "stranger: become 0".to_owned(),
+    ] {
+        assert_prints(&act, &scratch, "refused: Operation not permitted");
+    }
+    // What everybody may.
+    assert_prints(&at("read", "open"), &scratch, "\ndone\n");
     fs::remove_dir_all(scratch).unwrap();
 }

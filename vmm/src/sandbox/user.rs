@@ -1,7 +1,9 @@
-//! `-run-with user=`: another user, whose rights the process has while the guest runs.
+//! Another user, whose rights a process has: the one of `-run-with user=` while the guest runs, and
+//! one without any while root has images read.
 
 use std::io;
 
+use rustix::process::geteuid;
 use rustix::thread::{Gid, Uid, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use crate::error::HostError;
@@ -15,6 +17,27 @@ pub struct HostUser {
     pub gid: u32,
     /// The numbers of all groups that the user is in.
     pub groups: Vec<u32>,
+}
+
+/// The user, and the group, that root's process becomes which reads images. No account has the
+/// number, so no other process and no file is theirs: the numbers from 65520 to 65533 are unused
+/// (docs/UIDS-GIDS.md of systemd), and reserved in Debian's policy (9.2.2). Containers have it, as
+/// they have at least 65536 numbers.
+const NO_ACCOUNT: u32 = 65_520;
+
+/// Has a process of root become a user without any rights; another keeps its user. So does root in a
+/// container that has no other user, or where root may not change it.
+///
+/// # Errors
+/// As of [`HostUser::assume`].
+pub(super) fn leave_root() -> io::Result<()> {
+    if !geteuid().is_root() {
+        return Ok(());
+    }
+    match (HostUser { uid: NO_ACCOUNT, gid: NO_ACCOUNT, groups: Vec::new() }).assume() {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EPERM | libc::EINVAL)) => Ok(()),
+        done => done,
+    }
 }
 
 impl HostUser {
