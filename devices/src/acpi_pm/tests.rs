@@ -46,6 +46,9 @@ fn wakes_at_once_when_sleep_state_is_unknown() {
     assert_eq!(inb(&mut device, SLEEP_STATUS_PORT), 0x80);
     assert_eq!(inb(&mut device, SLEEP_CONTROL_PORT), 0x04);
 
+    outb(&mut device, SLEEP_CONTROL_PORT, 0x24);
+    outb(&mut device, SLEEP_STATUS_PORT, 0x7f);
+    assert_eq!(inb(&mut device, SLEEP_STATUS_PORT), 0x80, "cleared by writing 1");
     outb(&mut device, SLEEP_STATUS_PORT, 0x80);
     assert_eq!(inb(&mut device, SLEEP_STATUS_PORT), 0);
 }
@@ -64,8 +67,10 @@ fn latches_event_until_read_when_power_button_is_pressed() {
     let (mut device, requests, line) = device();
 
     device.press_power_button();
-
     assert_eq!(line.count(), 1);
+    device.press_power_button();
+    assert_eq!(line.count(), 2);
+
     assert_eq!(inb(&mut device, BASE_PORT + EVENTS), 1);
     assert_eq!(inb(&mut device, BASE_PORT + EVENTS), 0);
     assert_eq!(requests.take(), []);

@@ -175,6 +175,21 @@ mod tests {
         assert_eq!((command.room(), command.entries), (0, 0xffff), "the buffer table is not");
     }
 
+    /// The low five bits of the header are the length (AHCI 1.3.1, 4.2.2); bits 7:5 are flags.
+    #[test]
+    fn a_frame_too_short_for_a_command_is_none() {
+        let memory = memory();
+        memory.write_obj(TABLE, GuestAddress(LIST + 8)).unwrap();
+        memory.write_obj(0x27u8, GuestAddress(TABLE)).unwrap();
+        for (options, kind) in
+            [(0x00u8, 0), (0x03, 0), (0xe3, 0), (0x04, 0x27), (0xe4, 0x27), (0x1f, 0x27)]
+        {
+            memory.write_obj(u32::from(options), GuestAddress(LIST)).unwrap();
+            let command = SlotCommand::read(&memory, LIST, 0).unwrap();
+            assert_eq!(command.frame[0], kind, "{options:#x}");
+        }
+    }
+
     #[test]
     fn a_table_with_itself_as_buffer_is_read_once() {
         let most = vec![(TABLE, 0x3f_ffff); 0xf00];

@@ -146,6 +146,13 @@ mod tests {
         assert_eq!(setup.offset, 0x20);
         assert_eq!(setup.frame[..3], [0x5f, 0x60, 0x58]);
         assert_eq!(setup.frame[15..18], [0x50, 0, 2]);
+        assert_eq!(
+            DeviceFis::pio_setup(&registers, 70_000).frame[16..18],
+            [0xfe, 0xff],
+            "an even count"
+        );
+        let busy = Registers { status: 0xd8, ..registers };
+        assert_eq!(DeviceFis::device_bits(&busy, 0).frame[2], 0x50, "neither BSY nor DRQ");
         let bits = DeviceFis::device_bits(&registers, 0x8000_0001);
         assert_eq!((bits.offset, bits.len), (0x58, 8));
         assert_eq!(bits.frame[..8], [0xa1, 0x40, 0x50, 0, 1, 0, 0, 0x80]);

@@ -123,11 +123,13 @@ mod tests {
     fn the_pin_is_high_until_the_port_and_the_controller_are_cleared() {
         let (mut interrupt, pin, _) = interrupt();
         interrupt.set_pending(2, true);
-        assert!(!pin.is_high());
+        assert!(!pin.is_high() && !interrupt.is_shown());
         interrupt.set_enabled(true);
         assert!(pin.is_high() && interrupt.is_shown());
         interrupt.clear(4);
         assert!(pin.is_high(), "the port still has it");
+        interrupt.clear(1);
+        assert_eq!(interrupt.status(), 4, "another port");
         interrupt.set_pending(2, false);
         assert_eq!((interrupt.status(), pin.is_high()), (4, true));
         interrupt.clear(1);
@@ -137,10 +139,13 @@ mod tests {
         interrupt.set_pending(0, true);
         interrupt.set_control(None, true);
         assert!(!pin.is_high(), "disabled");
+        assert!(interrupt.is_shown(), "in configuration space all the same");
         interrupt.set_control(None, false);
         assert!(pin.is_high());
         interrupt.reset();
         assert!(!pin.is_high());
+        interrupt.set_enabled(true);
+        assert!(!interrupt.is_shown(), "nothing is pending");
     }
 
     #[test]
@@ -160,5 +165,25 @@ mod tests {
         interrupt.clear(0b1000);
         assert_eq!(sender.take(), []);
         assert!(!pin.is_high());
+    }
+
+    #[test]
+    fn a_message_is_sent_for_what_is_pending_when_it_is_enabled() {
+        let (mut interrupt, pin, sender) = interrupt();
+        interrupt.set_pending(1, true);
+        interrupt.set_pending(1, true);
+        interrupt.set_enabled(true);
+        interrupt.set_control(Some(MESSAGE), false);
+        assert_eq!(sender.take(), [MESSAGE]);
+        assert!(!interrupt.is_shown() && !pin.is_high());
+        interrupt.set_control(Some(MESSAGE), true);
+        interrupt.set_enabled(true);
+        assert_eq!(sender.take(), [], "it was enabled already");
+        interrupt.set_enabled(false);
+        assert_eq!(sender.take(), []);
+        interrupt.set_enabled(true);
+        assert_eq!(sender.take(), [MESSAGE]);
+        interrupt.clear(2);
+        assert_eq!((sender.take(), interrupt.status()), (vec![MESSAGE], 2), "it is still pending");
     }
 }

@@ -1,12 +1,13 @@
 use std::io::ErrorKind;
-use std::sync::Mutex;
+use std::sync::{Mutex, mpsc};
+use std::time::Duration;
 
 use vm_memory::{Bytes, GuestAddress};
 
 use super::*;
 use crate::ata::disk::AtaDisk;
 use crate::ata::testing::MemoryDisk;
-use crate::ata::{code, error};
+use crate::ata::{Command, HostBuffers, Outcome, Reset, Signature, code, error};
 use crate::irq::{RecordingLine, RecordingSender};
 use crate::pci::function::tests::{read, write};
 use crate::pci::function::{COMMAND, COMMAND_MEMORY};
@@ -45,10 +46,15 @@ struct Driver {
 
 impl Driver {
     fn new() -> Self {
-        let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), 1 << 20)]).unwrap();
         let medium = MemoryDisk::default();
+        let disk = AtaDisk::new(medium.disk(), "QM00005".into());
+        Self::with_drive(Some(Arc::new(disk)), medium)
+    }
+
+    fn with_drive(drive: Option<Arc<dyn AtaDevice>>, medium: MemoryDisk) -> Self {
+        let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), 1 << 20)]).unwrap();
         let mut drives: [Option<Arc<dyn AtaDevice>>; PORTS] = Default::default();
-        drives[2] = Some(Arc::new(AtaDisk::new(medium.disk(), "QM00005".into())));
+        drives[2] = drive;
         let (pin, messages, notified) =
             (RecordingLine::default(), RecordingSender::default(), Notified::default());
         let connections = Connections {
@@ -141,7 +147,11 @@ fn the_function_is_qemus_ich9_ahci() {
     assert_eq!((capabilities & 0x1f, capabilities >> 8 & 0x1f), (5, 31));
     assert_eq!((capabilities >> 30, driver.read(0x0c), driver.read(0x10)), (3, 4, 0x1_0301));
     assert_eq!(driver.read(GHC), 1 << 31 | 2);
+    driver.write(GHC, 0);
+    assert_eq!(driver.read(GHC), 1 << 31, "interrupts are off, and AHCI stays on");
     assert_eq!(driver.read(0x900), 0, "beyond the ports");
+    let mut empty = Driver::with_drive(None, MemoryDisk::default());
+    assert_eq!(empty.read(0x0c), 0x3f, "PI: at least one port has to be there");
 }
 
 #[test]
@@ -278,7 +288,9 @@ fn nothing_is_served_without_the_bus() {
     driver.run(&frame(code::READ_DMA, 7), 512);
     assert_eq!((driver.bytes::<1>(DATA), driver.read_port(CI)), ([0], 1));
     write(&mut driver.ahci, COMMAND, u32::from(COMMAND_MEMORY | COMMAND_MASTER));
-    assert_eq!(driver.notified.0.lock().unwrap().last(), Some(&2));
+    assert_eq!(*driver.notified.0.lock().unwrap(), [2, 2, 2], "bus master, command, bus master");
+    write(&mut driver.ahci, COMMAND, u32::from(COMMAND_MEMORY | COMMAND_MASTER));
+    assert_eq!(driver.notified.0.lock().unwrap().len(), 3, "it was bus master already");
     driver.serve();
     assert_eq!((driver.bytes::<1>(DATA), driver.read_port(CI)), ([7], 0));
 }
@@ -317,7 +329,65 @@ fn accesses_of_other_widths_are_parts_of_registers() {
     assert_eq!(part, [0, 0]);
     driver.ahci.read_bar(5, 0x10, &mut part);
     assert_eq!(part, [1, 3]);
+    driver.ahci.read_bar(5, 0x0c, &mut wide);
+    assert_eq!(u64::from_le_bytes(wide), 0x1_0301 << 32 | 4, "PI and VS");
     driver.ahci.write_bar(5, 0x100 + 0x80 * PORT, &[0xff; 2]);
     driver.ahci.write_bar(5, 0x102 + 0x80 * PORT, &[0xff; 4]);
+    // The rest of 8 bytes that begin in the page before.
+    driver.ahci.write_bar(5, 0x100 + 0x80 * PORT, &[0xff; 6]);
     assert_eq!(driver.read_port(0), 0x1000);
+}
+
+/// A drive whose commands take until they are told to end, or two seconds.
+#[derive(Debug)]
+struct SlowDrive {
+    begun: mpsc::Sender<()>,
+    go_on: Mutex<mpsc::Receiver<()>>,
+    /// How many commands have ended, and whether they were told to.
+    ended: Arc<Mutex<Vec<bool>>>,
+}
+
+impl AtaDevice for SlowDrive {
+    fn signature(&self) -> Signature {
+        Signature::DISK
+    }
+
+    fn execute(&self, command: &Command, _: &dyn HostBuffers) -> Outcome {
+        self.begun.send(()).unwrap();
+        let was_told = self.go_on.lock().unwrap().recv_timeout(Duration::from_secs(2)).is_ok();
+        self.ended.lock().unwrap().push(was_told);
+        Outcome::Ended(command.done())
+    }
+
+    fn cancel(&self) {}
+
+    fn reset(&self, _: Reset) {}
+
+    fn finish(&self) {}
+}
+
+/// `Hba::set_master`: PCI 3.0, 6.2.2: a function without Bus Master Enable accesses no memory.
+#[test]
+fn only_the_end_of_bus_mastering_waits_for_the_command_in_service() {
+    let (begun, has_begun) = mpsc::channel();
+    let (tell, go_on) = mpsc::channel();
+    let ended = Arc::new(Mutex::new(Vec::new()));
+    let drive = SlowDrive { begun, go_on: Mutex::new(go_on), ended: ended.clone() };
+    let mut driver = Driver::with_drive(Some(Arc::new(drive)), MemoryDisk::default());
+    driver.prepare(0, &frame(code::READ_DMA, 1), 512);
+    driver.write_port(CI, 1);
+    let hba = driver.ahci.hba().clone();
+    std::thread::scope(|scope| {
+        scope.spawn(move || hba.serve(2));
+        has_begun.recv().unwrap();
+        write(&mut driver.ahci, COMMAND, u32::from(COMMAND_MEMORY | COMMAND_MASTER));
+        assert_eq!(*ended.lock().unwrap(), [], "it is bus master as before");
+        let teller = scope.spawn(move || {
+            std::thread::sleep(Duration::from_millis(20));
+            tell.send(()).unwrap();
+        });
+        write(&mut driver.ahci, COMMAND, COMMAND_MEMORY.into());
+        assert_eq!(*ended.lock().unwrap(), [true], "the command has ended");
+        teller.join().unwrap();
+    });
 }

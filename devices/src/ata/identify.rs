@@ -138,3 +138,50 @@ pub(super) fn packet_device(serial: &str) -> [u8; SIZE] {
     words.set(87, VALID);
     words.into_bytes()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(bytes: [u8; SIZE]) -> Vec<u16> {
+        bytes.chunks(2).map(|word| u16::from_le_bytes([word[0], word[1]])).collect()
+    }
+
+    /// ATA8-ACS, table 22, and Linux's include/linux/ata.h.
+    #[test]
+    fn a_disk_describes_itself_in_words() {
+        let disk =
+            DiskIdentity { serial: "1", sectors: 0x12_3456_789a, multiple: 4, write_cache: true };
+        let words = words(disk.bytes());
+        for (at, expected) in [
+            (0, &[0x0040, 16383, 0, 16, 0, 0, 63][..]),
+            (47, &[0x8010, 0, 0x0f00, 0x4000]),
+            // 16383 * 16 * 63 sectors by cylinders.
+            (53, &[0x0007, 16383, 16, 63, 0xfc10, 0x00fb, 0x0104, 0xffff, 0x0fff]),
+            (63, &[0x0007, 0x0003, 120, 120, 120, 120]),
+            (75, &[31, 0x010e]),
+            (80, &[0x01f0, 0, 0x0020, 0x7400, 0x4060, 0x0020, 0x3400, 0x4060, 0x203f]),
+            (100, &[0x789a, 0x3456, 0x0012, 0, 0, 8]),
+            (169, &[1]),
+            (217, &[1]),
+        ] {
+            assert_eq!(&words[at..at + expected.len()], expected, "from word {at}");
+        }
+    }
+
+    /// ATA8-ACS, table 38.
+    #[test]
+    fn a_cd_drive_describes_itself_in_words() {
+        let words = words(packet_device("1"));
+        for (at, expected) in [
+            (0, &[0x85c0][..]),
+            (49, &[0x0f00]),
+            (53, &[0x0006]),
+            (63, &[0x0007, 0x0003, 120, 120, 120, 120]),
+            (75, &[0, 0x000e]),
+            (80, &[0x01f0, 0, 0x0210, 0x4000, 0x4000, 0x0210, 0, 0x4000, 0x203f]),
+        ] {
+            assert_eq!(&words[at..at + expected.len()], expected, "from word {at}");
+        }
+    }
+}

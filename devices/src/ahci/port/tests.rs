@@ -145,3 +145,116 @@ fn a_pio_packet_has_both_frames() {
     assert_eq!(answers.map(|answer| answer.unwrap().offset), [0x20, 0x40]);
     assert_eq!(port.read(IS), PIO_SETUP_RECEIVED | REGISTERS_RECEIVED);
 }
+
+#[test]
+fn the_halves_of_an_address_are_written_in_any_order() {
+    let mut port = Port::new(Some(Signature::DISK));
+    for (low, high) in [(0x00, 0x04), (0x08, 0x0c)] {
+        port.write(high, 0x12);
+        port.write(low, 0x3456_7800);
+        assert_eq!((port.read(low), port.read(high)), (0x3456_7800, 0x12), "{low:#x}");
+    }
+}
+
+/// AHCI 1.3.1, 3.3.13 and 3.3.14: PxSACT and PxCI are only written while PxCMD.ST is set, and writing 0 has no effect.
+#[test]
+fn commands_are_issued_only_to_a_port_that_is_started() {
+    let mut port = Port::new(Some(Signature::DISK));
+    port.write(CMD, RECEIVE);
+    port.write(SACT, 1);
+    assert_eq!(port.write(CI, 1), Effect::None);
+    assert_eq!((port.read(SACT), port.read(CI)), (0, 0));
+    port.write(CMD, RECEIVE | START);
+    for bits in [0b01, 0b11, 0] {
+        port.write(SACT, bits);
+        port.write(CI, bits);
+    }
+    assert_eq!((port.read(SACT), port.read(CI)), (0b11, 0b11), "set until a command ends");
+}
+
+#[test]
+fn a_slot_that_is_issued_again_waits_for_the_others() {
+    let mut port = started();
+    port.write(CI, 0b11);
+    let first = port.take().unwrap();
+    port.end(&first, &ended(0x50, Protocol::Registers));
+    port.write(CI, 0b01);
+    assert_eq!(port.take().unwrap().slot, 1);
+}
+
+/// AHCI 1.3.1, 3.3.7, PxCMD.CLO: clears BSY and DRQ of PxTFD.
+#[test]
+fn a_command_list_override_clears_busy_and_data_request() {
+    let mut empty = Port::new(None);
+    empty.write(CMD, START);
+    assert_eq!(empty.read(0x20), 0x7f);
+    empty.write(CMD, COMMAND_LIST_OVERRIDE);
+    assert_eq!(empty.read(0x20), 0x77);
+    let mut port = started();
+    port.write(CI, 1);
+    let taken = port.take().unwrap();
+    port.end(&taken, &ended(0xd8, Protocol::Registers));
+    assert_eq!(port.write(CMD, RECEIVE | START | COMMAND_LIST_OVERRIDE), Effect::None);
+    assert_eq!(port.read(0x20), 0x50);
+}
+
+#[test]
+fn the_signature_is_sent_once_and_only_where_frames_are_received() {
+    let mut port = Port::new(Some(Signature::DISK));
+    port.write(0x08, 0x2000);
+    assert_eq!(
+        (port.write(CMD, 0), port.take_signature_fis(), port.frames()),
+        (Effect::None, None, None)
+    );
+    assert_eq!(port.write(CMD, RECEIVE), Effect::Receive);
+    assert!(port.take_signature_fis().is_some());
+    assert_eq!((port.read(IS), port.frames()), (REGISTERS_RECEIVED, Some(0x2000)));
+    assert_eq!(port.write(CMD, RECEIVE | START), Effect::None, "it has been sent");
+}
+
+/// PxIS is only cleared by the host (AHCI 1.3.1, 3.3.5).
+#[test]
+fn an_interrupt_that_is_pending_stays_when_its_cause_comes_again() {
+    for (protocol, expected) in [
+        (Protocol::Registers, REGISTERS_RECEIVED),
+        (Protocol::PioIn, PIO_SETUP_RECEIVED),
+        (Protocol::PacketPioIn, PIO_SETUP_RECEIVED | REGISTERS_RECEIVED),
+        (Protocol::Queued(0), DEVICE_BITS_RECEIVED),
+    ] {
+        let mut port = started();
+        for time in 1..=2 {
+            port.write(CI, 1);
+            let taken = port.take().unwrap();
+            port.end(&taken, &Ended { overflow: true, ..ended(0x51, protocol) });
+            assert_eq!(port.read(IS), expected | DRIVE_ERROR | OVERFLOW, "{protocol:?}, {time}");
+            port.write(CMD, RECEIVE);
+            port.write(CMD, RECEIVE | START);
+        }
+    }
+    let mut port = started();
+    for _ in 0..2 {
+        port.write(CI, 1);
+        let taken = port.take().unwrap();
+        port.fail(&taken);
+        assert_eq!((port.read(IS), port.take()), (BUS_FATAL, None));
+        port.write(CMD, RECEIVE);
+        port.write(CMD, RECEIVE | START);
+    }
+    for _ in 0..2 {
+        port.write(SCTL, RESET_LINK);
+        port.write(SCTL, 0);
+        assert!(port.take_signature_fis().is_some());
+        assert_eq!(port.read(IS), BUS_FATAL | REGISTERS_RECEIVED);
+    }
+}
+
+#[test]
+fn control_frames_that_do_not_end_a_software_reset_are_not_answered() {
+    let mut port = started();
+    for resets in [false, true, true] {
+        port.write(CI, 1);
+        let taken = port.take().unwrap();
+        assert!(!port.set_software_reset(&taken, resets));
+        assert_eq!((port.read(CI), port.take_signature_fis()), (0, None));
+    }
+}

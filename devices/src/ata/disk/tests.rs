@@ -1,7 +1,11 @@
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
+use std::ops::Range;
+
+use vm_memory::VolatileSlice;
 
 use super::*;
-use crate::ata::testing::{Host, MemoryDisk, SECTORS};
+use crate::ata::testing::{Host, MemoryDisk, SECTORS, options};
+use crate::disk::{BlockBackend, BlockEvent};
 
 const OK: u8 = 0x50;
 const FAILED: u8 = 0x51;
@@ -141,6 +145,8 @@ fn every_way_to_read_and_write_moves_the_sectors() {
     // A count of 0 is the most there can be: 256 and 65,536 sectors.
     assert_eq!(bench.run(transfer(code::READ_DMA, 0, 0)).transferred, 256 * 512);
     assert_eq!(bench.status(transfer(code::READ_DMA_EXT, 0, 0)), (FAILED, error::ID_NOT_FOUND));
+    let most = queued(code::READ_FPDMA_QUEUED, 0, 0, 0);
+    assert_eq!(bench.status(most), (FAILED, error::ID_NOT_FOUND));
 }
 
 #[test]
@@ -167,6 +173,9 @@ fn what_is_beyond_the_end_or_the_buffers_is_not_moved() {
             assert_eq!(bench.status(transfer(code, lba, count)), failed, "{code:#x} {lba:#x}");
         }
     }
+    // Bits 27:24 of a 28-bit address are in the device register.
+    let high = Command { device: LBA | 1, ..transfer(code::READ_DMA, 0, 1) };
+    assert_eq!(bench.status(high), (FAILED, error::ID_NOT_FOUND));
     let ended = bench.run(transfer(code::READ_DMA, 0, 2));
     assert_eq!((ended.overflow, ended.registers.error), (true, error::ABORTED));
     assert_eq!(bench.medium.calls(), [""; 0]);
@@ -226,6 +235,7 @@ fn the_log_has_the_queued_command_that_failed() {
     };
     let (status, directory) = log(0);
     assert_eq!((status, directory[0], directory[0x20]), (OK, 1, 1));
+    assert_eq!(bench.run(queued(code::READ_FPDMA_QUEUED, 3, 1, 1)).registers.status, OK);
     assert_eq!(log(0x10).1[0], 0x80, "none has");
     let ended = bench.run(queued(code::READ_FPDMA_QUEUED, 17, 0x01_0203_0405, 1));
     assert_eq!(ended.protocol, Protocol::Queued(17));
@@ -250,6 +260,10 @@ fn trimmed_ranges_are_discarded() {
     for (features, count) in [(0, 1), (1, 0), (1, 9), (1, 2)] {
         assert_eq!(bench.status(Command { features, count, ..trim }), (FAILED, error::ABORTED));
     }
+    let bench = Bench::new(9 * 512);
+    for (count, expected) in [(8, (OK, 0)), (9, (FAILED, error::ABORTED))] {
+        assert_eq!(bench.status(Command { count, ..trim }), expected, "{count} blocks");
+    }
 }
 
 #[test]
@@ -260,7 +274,13 @@ fn what_the_identity_does_not_have_is_aborted() {
     for code in [0x00, SMART, SECURITY_FREEZE_LOCK, code::PACKET, code::IDENTIFY_PACKET_DEVICE] {
         assert_eq!(bench.status(command(code)), (FAILED, error::ABORTED), "{code:#x}");
     }
-    assert_eq!(bench.status(transfer(code::SET_MULTIPLE_MODE, 0, 3)), (FAILED, error::ABORTED));
+    for (count, expected) in [(3, FAILED), (32, FAILED), (0, OK), (8, OK), (16, OK)] {
+        assert_eq!(
+            bench.status(transfer(code::SET_MULTIPLE_MODE, 0, count)).0,
+            expected,
+            "{count}"
+        );
+    }
     assert_eq!(
         bench.status(Command { features: 0x10, ..command(code::SET_FEATURES) }),
         (FAILED, error::ABORTED)
@@ -270,4 +290,124 @@ fn what_the_identity_does_not_have_is_aborted() {
     assert_eq!(bench.run(command(code::CHECK_POWER_MODE)).registers.count, 0xff);
     let diagnosed = bench.run(command(code::EXECUTE_DEVICE_DIAGNOSTIC)).registers;
     assert_eq!((diagnosed.error, diagnosed.lba, diagnosed.count), (1, 1, 1));
+}
+
+#[test]
+fn commands_without_an_effect_succeed() {
+    let bench = Bench::new(512);
+    for code in [
+        code::RECALIBRATE,
+        code::SEEK,
+        code::INITIALIZE_DEVICE_PARAMETERS,
+        code::STANDBY_IMMEDIATE,
+        code::IDLE_IMMEDIATE,
+        code::STANDBY,
+        code::IDLE,
+        code::SLEEP,
+    ] {
+        assert_eq!(bench.status(command(code)), (OK, 0), "{code:#x}");
+    }
+    for features in [feature::TRANSFER_MODE, feature::READ_AHEAD, feature::NO_READ_AHEAD] {
+        let set = Command { features: features.into(), ..command(code::SET_FEATURES) };
+        assert_eq!(bench.status(set), (OK, 0), "{features:#x}");
+    }
+    for code in [code::READ_VERIFY, code::READ_VERIFY_NO_RETRY, code::READ_VERIFY_EXT] {
+        assert_eq!(bench.status(transfer(code, SECTORS - 1, 1)), (OK, 0), "{code:#x}");
+        assert_eq!(
+            bench.status(transfer(code, SECTORS, 1)),
+            (FAILED, error::ID_NOT_FOUND),
+            "{code:#x}"
+        );
+    }
+    assert_eq!(bench.medium.calls(), [""; 0]);
+}
+
+#[test]
+fn the_write_cache_is_turned_off_and_on() {
+    let bench = Bench::new(512);
+    for (features, expected) in [(feature::WRITE_CACHE_OFF, 0), (feature::WRITE_CACHE_ON, 0x20)] {
+        let set = Command { features: features.into(), ..command(code::SET_FEATURES) };
+        assert_eq!(bench.status(set), (OK, 0));
+        assert_eq!(bench.identity()[85] & 0x20, expected);
+    }
+}
+
+#[test]
+fn the_end_of_the_run_makes_durable_what_was_written() {
+    let bench = Bench::new(512);
+    bench.disk.finish();
+    assert_eq!(bench.medium.calls(), ["flush"]);
+}
+
+/// A disk of many sectors, which are not there.
+#[derive(Debug)]
+struct Large(u64);
+
+impl BlockBackend for Large {
+    fn len(&self) -> u64 {
+        self.0 * 512
+    }
+
+    fn is_read_only(&self) -> bool {
+        true
+    }
+
+    fn read(&self, _: &[VolatileSlice<'_>], _: u64) -> io::Result<()> {
+        unreachable!()
+    }
+
+    fn write(&self, _: &[VolatileSlice<'_>], _: u64) -> io::Result<()> {
+        unreachable!()
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        unreachable!()
+    }
+
+    fn discard(&self, _: Range<u64>) -> io::Result<()> {
+        unreachable!()
+    }
+
+    fn write_zeroes(&self, _: Range<u64>, _: bool) -> io::Result<()> {
+        unreachable!()
+    }
+}
+
+/// ATA8-ACS, 7.32 and 7.33: in 28 bits, bits 27:24 are in the device register, and what does not fit is 0x0fff_ffff.
+#[test]
+fn the_last_sector_is_in_the_registers() {
+    for (sectors, short, head) in [(0x0a12_3457, 0x12_3456, 0xa), (0x1_0000_0000, 0xff_ffff, 0xf)] {
+        let host = Host::new(512);
+        let disk = Arc::new(Disk::new(Box::new(Large(sectors)), options(|_| {})));
+        let disk = AtaDisk::new(disk, String::new());
+        let run = |code| match disk.execute(&Command { device: 0xe5, ..command(code) }, &host) {
+            Outcome::Ended(ended) => (ended.registers.lba, ended.registers.device),
+            Outcome::Held => panic!("held"),
+        };
+        assert_eq!(run(code::READ_NATIVE_MAX_EXT), (sectors - 1, 0xe5));
+        assert_eq!(run(code::READ_NATIVE_MAX), (short, 0xe0 | head));
+    }
+}
+
+/// What the host has given up does not resume.
+#[test]
+fn a_held_command_that_is_cancelled_does_not_resume() {
+    for (cancels, expected) in [(false, ["failed", "resumed"].as_slice()), (true, &["failed"])] {
+        let events = Arc::new(Mutex::new(Vec::new()));
+        let (medium, seen) = (MemoryDisk::default(), events.clone());
+        let observer = move |event: &BlockEvent<'_>| {
+            let is_resumed = matches!(event, BlockEvent::Resumed);
+            seen.lock().unwrap().push(if is_resumed { "resumed" } else { "failed" });
+        };
+        let disk = Arc::new(Disk::new(Box::new(medium.clone()), options(observer)));
+        let (disk, host) = (AtaDisk::new(disk, String::new()), Host::new(512));
+        medium.fail(Some(ErrorKind::StorageFull));
+        assert_eq!(disk.execute(&transfer(code::WRITE_DMA, 3, 1), &host), Outcome::Held);
+        medium.fail(None);
+        if cancels {
+            disk.cancel();
+        }
+        assert_ne!(disk.execute(&transfer(code::READ_DMA, 3, 1), &host), Outcome::Held);
+        assert_eq!(*events.lock().unwrap(), expected);
+    }
 }

@@ -92,3 +92,42 @@ fn identify_device_on_a_cd_drive_aborts_with_its_signature() {
     let write = Command { code: code::WRITE_DMA, ..Command::default() };
     assert_eq!(run(&cd, &host, write).registers.error, error::ABORTED);
 }
+
+#[test]
+fn commands_that_are_not_packets_are_those_of_any_drive() {
+    let (cd, host) = (cd(), Host::new(512));
+    let run = |code, features| run(&cd, &host, Command { code, features, ..Command::default() });
+    for code in
+        [code::STANDBY_IMMEDIATE, code::IDLE_IMMEDIATE, code::STANDBY, code::IDLE, code::SLEEP]
+    {
+        assert_eq!(run(code, 0).registers.status, 0x50, "{code:#x}");
+    }
+    assert_eq!(run(code::CHECK_POWER_MODE, 0).registers.count, 0xff, "active or idle");
+    // Of the features only the low byte counts; 0x82, the write cache, is for disks.
+    for (features, status) in [(0x03, 0x50), (0x4003, 0x50), (0x82, 0x51)] {
+        assert_eq!(run(code::SET_FEATURES, features).registers.status, status, "{features:#x}");
+    }
+}
+
+#[test]
+fn every_reset_forgets_the_sense_data_and_ends_in_the_signature() {
+    let (cd, host) = (cd(), Host::new(4096));
+    let command = |code| Command { code, ..Command::default() };
+    let resets: [&dyn Fn(); 4] = [
+        &|| cd.reset(Reset::Hardware),
+        &|| cd.reset(Reset::Software),
+        &|| check(run(&cd, &host, command(code::DEVICE_RESET))),
+        &|| check(run(&cd, &host, command(code::EXECUTE_DEVICE_DIAGNOSTIC))),
+    ];
+    fn check(ended: Ended) {
+        let Registers { status, error, lba, count, .. } = ended.registers;
+        assert_eq!((status, error, lba, count), (0x50, 1, 0xeb_14_01, 1));
+    }
+    for (number, reset) in resets.into_iter().enumerate() {
+        let ended = run(&cd, &host, packet(&[0x28, 0, 0, 0, 0, 9, 0, 0, 2]));
+        assert_eq!(ended.registers.status, 0x51);
+        reset();
+        run(&cd, &host, packet(&[0x03, 0, 0, 0, 18]));
+        assert_eq!(host.bytes(13)[2], 0, "no sense, {number}");
+    }
+}
