@@ -171,4 +171,15 @@ mod tests {
         ports.pio_read(DMA, 4, &mut low);
         assert_eq!(&low, b" CFG");
     }
+
+    /// `acpi_match_table` in Linux's drivers/firmware/qemu_fw_cfg.c.
+    #[test]
+    fn linux_finds_the_ports_by_the_acpi_node() {
+        let mut aml = Vec::new();
+        FwCfgDescription.to_aml_bytes(&mut aml);
+        let has = |bytes: &[u8]| aml.windows(bytes.len()).any(|window| window == bytes);
+        assert!(has(b"\x08_HID\x0dQEMU0002\0") && has(b"FWCF"));
+        let [low, high] = SELECTOR_PORT.to_le_bytes();
+        assert!(has(&[0x47, 1, low, high, low, high, 1, CLAIMED]));
+    }
 }

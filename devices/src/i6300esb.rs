@@ -437,4 +437,57 @@ mod tests {
         guest.write(RELOAD, &[0, 1]);
         assert_eq!(guest.set(), Some(SHORTEST), "no time at all");
     }
+
+    /// `i6300esb_timer_expired` and `i6300esb_restart_timer` in QEMU's hw/watchdog/wdt_i6300esb.c.
+    #[test]
+    fn a_watchdog_that_is_disabled_neither_runs_nor_expires() {
+        let mut guest = Guest::new();
+        guest.unlock();
+        guest.write(RELOAD, &[0, 1]);
+        assert_eq!(guest.set(), None, "it is not enabled yet");
+        guest.enable(100);
+        assert!(!guest.device.elapsed());
+        guest.device.write_config(LOCK, &[0]);
+        assert!(!guest.device.elapsed(), "the second stage is over, but it is disabled");
+    }
+
+    #[test]
+    fn without_a_reset_it_ends_after_the_second_stage_unless_it_runs_freely() {
+        let mut guest = Guest::new();
+        guest.enable(100);
+        guest.device.write_config(CONFIGURATION, &[0x20, 0]);
+        assert!(!guest.device.elapsed());
+        guest.last.set(None);
+        assert!(!guest.device.elapsed());
+        assert_eq!(guest.set(), None);
+    }
+
+    #[test]
+    fn a_reload_clears_only_what_its_bits_name() {
+        let mut guest = Guest::new();
+        guest.enable(100);
+        assert!(!guest.device.elapsed());
+        assert!(guest.device.elapsed());
+        guest.unlock();
+        guest.write(RELOAD, &[0, 1]);
+        assert_eq!(guest.reload(), 0x1200, "only a write of bit 9 or 12 clears it");
+        guest.device.write_config(LOCK, &[ENABLED]);
+        guest.last.set(None);
+        guest.unlock();
+        guest.write(RELOAD, &[0, 2]);
+        assert_eq!((guest.reload(), guest.set()), (0, None), "bit 8 alone begins again");
+    }
+
+    /// `i6300esb_mem_writeb` in QEMU knows only the unlock sequence.
+    #[test]
+    fn a_byte_does_not_use_up_the_unlocking() {
+        let mut guest = Guest::new();
+        guest.enable(7);
+        guest.unlock();
+        guest.write(RELOAD, &[0]);
+        guest.write(TIMER_1, &[9, 0, 0, 0]);
+        guest.unlock();
+        guest.write(RELOAD, &[0, 1]);
+        assert_eq!(guest.set(), Some(Duration::from_nanos((9 << 15) * 30)));
+    }
 }

@@ -358,4 +358,41 @@ mod tests {
         assert_ne!(read(&mut function, DEVACTB) & 1 << 25, 0);
         assert_eq!(read(&mut function, 0x3c), 0x0000_0100);
     }
+
+    #[test]
+    fn a_byte_is_half_of_a_register() {
+        let (mut device, _, _) = device();
+        let mut outb = |port: u16, value: u8| {
+            device.pio_write(PioAddress(BASE_PORT), port - BASE_PORT, &[value]);
+            inw(&mut device, port & !1)
+        };
+        assert_eq!(outb(EVENT_PORT + ENABLE, 0x21), 0x0021);
+        assert_eq!(outb(EVENT_PORT + ENABLE + 1, 0x07), 0x0721);
+        assert_eq!(outb(EVENT_PORT + ENABLE, 0x01), 0x0701);
+        assert_eq!(outb(EVENT_PORT + ENABLE + 1, 0x01), 0x0101);
+        assert_eq!(outb(CONTROL_PORT, 0x01), 0x0001);
+        assert_eq!(outb(CONTROL_PORT + 1, 0x04), 0x0401);
+        assert_eq!(outb(CONTROL_PORT, 0x00), 0x0400);
+    }
+
+    #[test]
+    fn what_is_set_stays_set_when_it_happens_again() {
+        let (mut device, _, _) = device();
+        for _ in 0..2 {
+            device.press_power_button();
+            outb_apm(&mut device, 0, ACPI_ENABLE);
+            outw(&mut device, CONTROL_PORT, 0x2401);
+            outb_apm(&mut device, 0, ACPI_ENABLE);
+            assert_eq!(inw(&mut device, EVENT_PORT), 0x8100);
+            assert_eq!(inw(&mut device, CONTROL_PORT), 0x0401);
+        }
+    }
+
+    #[test]
+    fn soft_off_is_sleep_type_0_in_the_dsdt() {
+        let mut aml = Vec::new();
+        Piix4PmDescription.to_aml_bytes(&mut aml);
+        // Name (\_S5, Package (4) { 0, 0, 0, 0 })
+        assert_eq!(aml, b"\x08\\_S5_\x12\x06\x04\0\0\0\0");
+    }
 }

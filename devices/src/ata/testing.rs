@@ -8,7 +8,7 @@ use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap, Permissions, VolatileSlice
 
 use super::HostBuffers;
 use crate::buffers::{Buffers, Segment};
-use crate::disk::{BlockBackend, BlockEvent, Disk, DiskOptions, ErrorPolicy, OnError};
+use crate::disk::{BlockBackend, Disk, DiskOptions, ErrorPolicy, OnError};
 
 pub(crate) const SECTORS: u64 = 1024;
 
@@ -30,20 +30,16 @@ impl Default for MemoryDisk {
     }
 }
 
-/// A write cache; errors are reported, and those for lack of space waited for.
-pub(crate) fn options(observer: impl Fn(&BlockEvent<'_>) + Send + Sync + 'static) -> DiskOptions {
-    DiskOptions {
-        serial: String::new(),
-        write_cache: true,
-        errors: ErrorPolicy { read: OnError::Report, write: OnError::Enospc },
-        observer: Box::new(observer),
-    }
-}
-
 impl MemoryDisk {
-    /// The disk, by the usual [`options`].
+    /// The disk with a write cache; errors are reported, and those for lack of space waited for.
     pub fn disk(&self) -> Arc<Disk> {
-        Arc::new(Disk::new(Box::new(self.clone()), options(|_| {})))
+        let options = DiskOptions {
+            serial: String::new(),
+            write_cache: true,
+            errors: ErrorPolicy { read: OnError::Report, write: OnError::Enospc },
+            observer: Box::new(|_| {}),
+        };
+        Arc::new(Disk::new(Box::new(self.clone()), options))
     }
 
     /// What was done since the last time.

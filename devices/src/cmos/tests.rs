@@ -90,6 +90,7 @@ fn shows_12_hour_time_when_guest_selects_it() {
         write(&mut cmos, HOURS, expected);
         write(&mut cmos, REGISTER_B, B_24_HOURS | B_BINARY);
         assert_eq!(i64::from(read(&mut cmos, HOURS)), hour);
+        assert_eq!(read(&mut cmos, DAY), 1, "{hour}");
     }
 }
 
@@ -229,6 +230,7 @@ fn reports_memory_size_as_qemu_does() {
     // 8 MiB; 512 MiB; 3 GiB and 3 GiB.
     let small = [0x80, 2, 0, 0x1c, 0, 0x1c, 0, 0, 0, 0, 0, 0];
     assert_eq!(sizes(8 << 20, 0, 1), small);
+    assert_eq!(sizes(512 << 10, 0, 1), [0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], "512 KiB");
     let middle = [0x80, 2, 0xff, 0xff, 0xff, 0xff, 0, 0x1f, 0, 0, 0, 3];
     assert_eq!(sizes(512 << 20, 0, 4), middle);
     let large = [0x80, 2, 0xff, 0xff, 0xff, 0xff, 0, 0xbf, 0, 0xc0, 0, 63];
@@ -342,4 +344,36 @@ fn has_the_expected_dsdt_entry() {
         b"\x79\0",
     ];
     assert_eq!(aml, expected.concat());
+}
+
+/// The latch holds for 10 ms from the read of the seconds or of register A, and no longer.
+#[test]
+fn a_latched_time_is_shown_for_ten_milliseconds() {
+    for latching in [SECONDS, REGISTER_A] {
+        let (mut cmos, clock) = cmos_at(LEAP_DAY + 1);
+        clock.advance(SECOND - 1);
+        read(&mut cmos, latching);
+        clock.advance(10 * MILLISECOND - 1);
+        assert_eq!(read(&mut cmos, MINUTES), 0x59, "the minute of the read");
+        clock.advance(1);
+        assert_eq!(read(&mut cmos, MINUTES), 0x00, "the minute of the day that follows");
+    }
+}
+
+/// MC146818A data sheet, "Divider control": the first update comes half a second after the divider is released.
+#[test]
+fn only_the_release_of_the_divider_moves_the_second() {
+    for (before, after, moves) in
+        [(0x26, 0x26, false), (0x66, 0x76, false), (0x66, 0x26, true), (0x76, 0x00, true)]
+    {
+        let (mut cmos, clock) = cmos_at(LEAP_DAY);
+        clock.advance(300 * MILLISECOND);
+        write(&mut cmos, REGISTER_A, before);
+        write(&mut cmos, REGISTER_A, after);
+        let left = if moves { 500 } else { 700 } * MILLISECOND;
+        clock.advance(left - 1);
+        assert_eq!(read(&mut cmos, SECONDS), 0x58, "{before:#x} {after:#x}");
+        clock.advance(1);
+        assert_eq!(read(&mut cmos, SECONDS), 0x59, "{before:#x} {after:#x}");
+    }
 }

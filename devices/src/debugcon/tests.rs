@@ -84,3 +84,13 @@ fn survives_when_output_fails() {
         device.pio_write(PioAddress(FIRMWARE_PORT), 0, &[character]);
     }
 }
+
+#[test]
+fn an_incomplete_line_is_written_out_when_the_machine_flushes_its_devices() {
+    let recorder = Recorder::default();
+    let mut device = Debugcon::new(recorder.sink());
+    say(&mut device, "BUILD: ");
+    assert!(!device.interrupts_for_writes(), "it has no interrupt");
+    device.flush();
+    assert_eq!(recorder.text(), "BUILD: ");
+}

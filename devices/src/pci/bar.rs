@@ -198,4 +198,27 @@ mod tests {
         let mut space = WIDE.preset(space(), 0xfebf_8000);
         assert_eq!(read(&mut space, 0x20), 0xfebf_800c);
     }
+
+    #[derive(Default)]
+    struct Bytes(Vec<(u8, u64, u8)>);
+
+    impl MemoryBars for Bytes {
+        fn read_bar(&mut self, bar: u8, offset: u64, data: &mut [u8]) {
+            data.fill(bar + u8::try_from(offset).unwrap());
+        }
+
+        fn write_bar(&mut self, bar: u8, offset: u64, data: &[u8]) {
+            self.0.push((bar, offset, data[0]));
+        }
+    }
+
+    #[test]
+    fn the_memory_bus_accesses_one_bar_of_a_function() {
+        let function = Arc::new(Mutex::new(Bytes::default()));
+        let access = BarAccess { function: function.clone(), bar: 4 };
+        let mut data = [0; 2];
+        access.mmio_read(MmioAddress(0x1000), 3, &mut data);
+        access.mmio_write(MmioAddress(0x1000), 8, &[9]);
+        assert_eq!((data, &function.lock().unwrap().0[..]), ([7; 2], &[(4, 8, 9)][..]));
+    }
 }

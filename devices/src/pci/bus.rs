@@ -185,6 +185,7 @@ mod tests {
         for place in places {
             bus.add(place, function(1)).unwrap();
             bus.write_config(0, place, 0x3c, &[5]);
+            assert_eq!(read(&mut bus, 0, place, 0x3c), 5);
         }
         bus.reset();
         assert_eq!(places.map(|place| read(&mut bus, 0, place, 0x3c)), [0, 0]);

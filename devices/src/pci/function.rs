@@ -274,4 +274,14 @@ pub(crate) mod tests {
         assert_eq!(read(&mut space, 0xfe), 0xffff_0201);
         assert_eq!(read(&mut space, 0x00), 0x1041_1af4);
     }
+
+    #[test]
+    fn a_shared_function_is_the_function() {
+        let mut space = Arc::new(Mutex::new(ConfigSpace::type_0(&NETWORK_CARD)));
+        write(&mut space, COMMAND, u32::MAX);
+        assert_eq!(read(&mut space, 0x00), 0x1041_1af4);
+        assert_eq!((read(&mut space, 0x04), space.lock().unwrap().command()), (0x0507, 0x0507));
+        space.reset();
+        assert_eq!(read(&mut space, 0x04), 0);
+    }
 }

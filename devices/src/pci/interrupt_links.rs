@@ -169,6 +169,7 @@ mod tests {
         // Package () { 0x0004FFFF, 0, LNKD, 0 }
         assert!(has(b"\x12\x0d\x04\x0c\xff\xff\x04\0\0LNKD\0"));
         assert!(has(b"\x12\x0d\x04\x0c\xff\xff\x05\0\0LNKA\0"));
+        assert!(has(b"\x08_ADR\x0c\0\0\x01\0"), "the ISA bridge is device 1, function 0");
         assert!(has(b"\x5b\x80P40C\x02\x0a\x60\x0a\x04"), "OperationRegion");
         assert!(has(b"\x89\x0e\0\x09\x03\x05\0\0\0\x0a\0\0\0\x0b\0\0\0"), "_PRS: 5, 10, 11");
     }

@@ -278,4 +278,30 @@ mod tests {
         assert_eq!(msix(2).0.capability(1), [1, 0, 1, 0, 0, 0, 1, 8, 0, 0]);
         assert_eq!(msix(500).0.count(), MAX_VECTORS);
     }
+
+    #[test]
+    fn the_halves_of_an_address_are_written_in_any_order() {
+        let (mut msix, _) = msix(1);
+        write(&mut msix, 4, 0x12);
+        write(&mut msix, 0, 0xfee0_0000);
+        assert_eq!((read(&msix, 0), read(&msix, 4)), (0xfee0_0000, 0x12));
+    }
+
+    #[test]
+    fn what_is_pending_is_not_sent_while_messages_are_off_and_can_be_forgotten() {
+        let (mut msix, sender) = msix(40);
+        for at in [16, 33 * 16] {
+            write(&mut msix, at + 12, 0);
+        }
+        msix.set_control(ENABLE | MASK_ALL);
+        msix.signal(1);
+        msix.signal(33);
+        assert_eq!([0, 4, 8].map(|at| read(&msix, PENDING_BITS + at)), [2, 2, 0]);
+        write(&mut msix, 0, 1);
+        msix.set_control(0);
+        assert_eq!(sender.take(), []);
+        msix.clear_pending();
+        msix.set_control(ENABLE);
+        assert_eq!((sender.take(), read(&msix, PENDING_BITS)), (vec![], 0));
+    }
 }

@@ -259,9 +259,22 @@ fn the_cfi_table_describes_the_chip() {
     write(&mut chip, 0x55, 0x98);
     let mut table = [0; 0x52];
     chip.mmio_read(MmioAddress(0), 0, &mut table);
-    assert_eq!(&table[0x10..0x17], b"QRY\x01\0\x31\0");
-    assert_eq!((table[0x27], table[0x2a], table[0x2c]), (14, 8, 1));
-    assert_eq!(&table[0x2d..0x31], [3, 0, 0x10, 0]);
+    // `pflash_cfi01_fill_cfi_table` in QEMU, for a device of one byte.
+    let expected: [(usize, &[u8]); 5] = [
+        (0x10, b"QRY\x01\0\x31\0\0\0\0\0"),
+        (0x1b, &[0x45, 0x55, 0, 0, 0x07, 0x07, 0x0a, 0, 0x04, 0x04, 0x04, 0]),
+        (0x27, &[14, 0x02, 0, 0x08, 0, 0x01, 3, 0, 0x10, 0]),
+        (0x31, b"PRI10"),
+        (0x36, &[0, 0, 0, 0, 0, 0, 0, 0, 0, 1]),
+    ];
+    for (at, bytes) in expected {
+        assert_eq!(&table[at..at + bytes.len()], bytes, "from {at:#x}");
+    }
+    for (blocks, low, high) in [(0x100, 0xff, 0), (0x101, 0, 1)] {
+        chip.len = blocks * BLOCK_SIZE;
+        write(&mut chip, 0x55, 0x98);
+        assert_eq!([0x2d, 0x2e].map(|at| read(&mut chip, at)), [low, high], "{blocks} blocks");
+    }
     write(&mut chip, 0, 0x90);
     assert_eq!(read(&mut chip, 0), 0);
     write(&mut chip, 0, 0xff);
@@ -287,4 +300,53 @@ fn no_sequence_panics_or_leaves_file_and_memory_different() {
         recorder.take();
     }
     assert_eq!(*recorder.file.lock().unwrap(), *recorder.array.lock().unwrap());
+}
+
+#[test]
+fn lock_commands_succeed_without_an_effect() {
+    for (end, status) in [
+        (0x01, READY),
+        (0xd0, READY),
+        (0x33, READY | SEQUENCE_ERROR),
+        (0xff, 0x5a), // the array
+    ] {
+        let (mut chip, recorder) = chip();
+        write(&mut chip, 0, 0x60);
+        assert_eq!(read(&mut chip, 0), READY, "it waits for the second byte");
+        write(&mut chip, 0, end);
+        assert_eq!(read(&mut chip, 0), status, "{end:#x}");
+        assert_eq!(recorder.array(0), 0x5a);
+    }
+}
+
+#[test]
+fn a_buffer_that_is_not_confirmed_is_not_programmed() {
+    let (mut chip, recorder) = chip();
+    write(&mut chip, 0, 0x50);
+    write(&mut chip, 0, 0xe8);
+    assert_eq!(read(&mut chip, 0), READY, "the buffer is there");
+    for value in [0, 0x11, 0x20] {
+        write(&mut chip, 0, value);
+    }
+    assert_eq!(read(&mut chip, 0), READY | SEQUENCE_ERROR);
+    assert_eq!(recorder.array(0), 0x5a);
+}
+
+#[test]
+fn the_last_byte_is_programmed_and_the_one_behind_it_is_not() {
+    let (mut chip, recorder) = chip();
+    let last = SIZE as u64 - 1;
+    for (at, status) in [(last, READY), (last + 1, READY | PROGRAM_ERROR)] {
+        write(&mut chip, at, 0x10);
+        write(&mut chip, at, 0x77);
+        assert_eq!(read(&mut chip, 0), status, "{at:#x}");
+    }
+    assert_eq!(recorder.array(SIZE - 1), 0x77);
+}
+
+#[test]
+fn operations_have_names_for_messages() {
+    let names =
+        [FlashOperation::Write, FlashOperation::Flush].map(|operation| operation.to_string());
+    assert_eq!(names, ["write", "flush"]);
 }

@@ -383,3 +383,59 @@ fn has_the_expected_dsdt_entry() {
     ];
     assert_eq!(aml, expected.concat());
 }
+
+#[test]
+fn the_divisor_latch_is_no_interrupt_enable_register() {
+    let mut guest = Guest::new();
+    guest.port.await_listener();
+    guest.outb(LCR, 0x80);
+    guest.outb(DLM, 0x01);
+    guest.outb(LCR, 0x03);
+    assert_eq!(guest.port.enqueue(b"x"), 0, "the guest does not listen yet");
+    guest.outb(IER, 0x01);
+    assert_eq!(guest.port.enqueue(b"x"), 1);
+    guest.outb(LCR, 0x80);
+    guest.outb(DLM, 0x00);
+    guest.outb(LCR, 0x03);
+    assert_eq!(guest.inb(IIR) & 0x0f, 0x04, "received data still interrupts");
+}
+
+#[test]
+fn a_fifo_control_write_without_the_clear_bit_keeps_received_data() {
+    let mut guest = Guest::new();
+    guest.outb(IER, 0x01);
+    guest.port.enqueue(b"ab");
+    guest.outb(FCR, 0x01);
+    assert_eq!(guest.read_all(), b"ab");
+    guest.port.enqueue(b"cd");
+    guest.outb(FCR, 0x03);
+    assert_eq!(guest.read_all(), b"");
+}
+
+/// Transmitter empty, or what was sent comes back.
+#[test]
+fn writes_interrupt_where_the_guest_has_enabled_that() {
+    let mut guest = Guest::new();
+    for (enable, modem_control, expected) in [
+        (0x00, 0x00, false),
+        (0x01, 0x00, false),
+        (0x0d, 0x0f, false),
+        (0x02, 0x00, true),
+        (0x00, 0x10, false),
+        (0x0c, 0x1f, false),
+        (0x01, 0x10, true),
+    ] {
+        guest.outb(IER, enable);
+        guest.outb(MCR, modem_control);
+        assert_eq!(guest.port.interrupts_for_writes(), expected, "{enable:#x} {modem_control:#x}");
+    }
+}
+
+#[test]
+fn a_prompt_is_written_out_when_the_machine_flushes_its_devices() {
+    let mut guest = Guest::new();
+    guest.outb(TX, b'>');
+    assert_eq!(guest.output.text(), "");
+    guest.port.flush();
+    assert_eq!(guest.output.text(), ">");
+}

@@ -102,4 +102,13 @@ mod tests {
         assert_eq!(driver.request(&[(0x1_0000, 4, 0)]), Some(0), "nothing to write to");
         assert_eq!(driver.request(&[(u64::MAX - 8, 4, WRITE)]), Some(0), "not in memory");
     }
+
+    /// Virtio 1.2, 5.4: device 4, without features or a configuration.
+    #[test]
+    fn the_device_is_nothing_but_a_queue() {
+        let rng = Rng::new(Box::new(Counting));
+        let mut config = [0xaa; 4];
+        rng.read_config(0, &mut config);
+        assert_eq!((rng.device_id(), rng.features(), config), (4, 0, [0xff; 4]));
+    }
 }

@@ -4,8 +4,8 @@ use std::ops::Range;
 use vm_memory::VolatileSlice;
 
 use super::*;
-use crate::ata::testing::{Host, MemoryDisk, SECTORS, options};
-use crate::disk::{BlockBackend, BlockEvent};
+use crate::ata::testing::{Host, MemoryDisk, SECTORS};
+use crate::disk::{BlockBackend, BlockEvent, DiskOptions, ErrorPolicy, OnError};
 
 const OK: u8 = 0x50;
 const FAILED: u8 = 0x51;
@@ -337,6 +337,16 @@ fn the_end_of_the_run_makes_durable_what_was_written() {
     let bench = Bench::new(512);
     bench.disk.finish();
     assert_eq!(bench.medium.calls(), ["flush"]);
+}
+
+/// A write cache; errors of writes for lack of space are waited for.
+fn options(observer: impl Fn(&BlockEvent<'_>) + Send + Sync + 'static) -> DiskOptions {
+    DiskOptions {
+        serial: String::new(),
+        write_cache: true,
+        errors: ErrorPolicy { read: OnError::Report, write: OnError::Enospc },
+        observer: Box::new(observer),
+    }
 }
 
 /// A disk of many sectors, which are not there.

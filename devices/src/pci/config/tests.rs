@@ -176,6 +176,7 @@ fn byte_write_to_the_reset_register_resets_the_machine() {
 fn machine_reset_clears_address_and_functions() {
     let (mut ports, _) = machine();
     config_write(&mut ports, 0, 0x59, 1, 0x11);
+    assert_eq!(config_read(&mut ports, 0, 0x59, 1), 0x11);
     output(&mut ports, 0xcf9, 1, 0x02);
     ports.reset();
     assert_eq!(input(&mut ports, 0xcf8, 4), 0);

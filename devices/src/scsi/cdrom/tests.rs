@@ -296,3 +296,51 @@ fn no_command_panics() {
         }
     }
 }
+
+#[test]
+fn subpages_are_only_those_of_all_pages() {
+    let all = data(&ten(), &[0x1a, 0, 0x3f, 0, 255]);
+    assert_eq!(data(&ten(), &[0x1a, 0, 0x3f, 0xff, 255]), all);
+    for (page, subpage) in [(0x3f, 1), (0x01, 0xff), (0x2a, 1)] {
+        fails(&ten(), &[0x1a, 0, page, subpage, 255], Sense::INVALID_FIELD);
+    }
+    // 50 times 176 kB/s, at most and now.
+    let capabilities = data(&ten(), &[0x1a, 0, 0x2a, 0, 255]);
+    assert_eq!(
+        (&capabilities[12..14], &capabilities[18..20]),
+        (&[0x22, 0x60][..], &[0x22, 0x60][..])
+    );
+}
+
+/// SBC-3, 5.16: an address is only allowed together with PMI.
+#[test]
+fn the_long_capacity_takes_an_address_only_with_pmi() {
+    let capacity = |address: u8, pmi: u8| {
+        let cdb = [0x9e, 0x10, 0, 0, 0, 0, 0, 0, 0, address, 0, 0, 0, 32, pmi, 0];
+        execute(&ten(), &cdb).map(|_| ())
+    };
+    assert_eq!([capacity(0, 0), capacity(0, 1), capacity(1, 1), capacity(0, 2)], [Ok(()); 4]);
+    assert_eq!([capacity(1, 0), capacity(1, 2)], [Err(Sense::INVALID_FIELD); 2]);
+}
+
+#[test]
+fn a_locked_tray_only_refuses_to_open() {
+    let drive = ten();
+    for cdb in [EJECT, LOCK, EJECT, LOAD, LOAD] {
+        assert_eq!(execute(&drive, &cdb), Ok(Reply::NONE), "{cdb:x?}");
+    }
+    fails(&drive, &EJECT, Sense::REMOVAL_PREVENTED);
+}
+
+#[test]
+fn what_the_disc_lacks_is_zeros_however_long_the_buffer_is() {
+    let drive = drive(10);
+    assert_eq!(
+        (drive.size(), drive.disc.is_empty(), self::drive(0).disc.is_empty()),
+        (10, false, true)
+    );
+    let mut memory = vec![0xee; 5000];
+    let slice = VolatileSlice::from(memory.as_mut_slice());
+    assert_eq!(LogicalUnit::read(&drive, &[slice], 0), Ok(()));
+    assert_eq!(memory, vec![0; 5000]);
+}

@@ -71,7 +71,11 @@ fn there_is_one_logical_unit() {
 #[test]
 fn other_logical_units_are_not_there() {
     let target = Target::new(Box::new(Failing::default()));
+    assert_eq!(command(&target, 1, SENSE).unwrap(), Sense::NO_SUCH_UNIT.fixed());
     assert_eq!(command(&target, 1, READY), Err(Sense::NO_SUCH_UNIT));
+    for (flags, page) in [(0, 0x80), (1, 0)] {
+        assert_eq!(command(&target, 1, [0x12, flags, page, 0, 36, 0]), Err(Sense::NO_SUCH_UNIT));
+    }
     let inquiry = command(&target, 1, INQUIRY).unwrap();
     assert_eq!((inquiry.len(), inquiry[0]), (36, 0x7f));
     assert_eq!(command(&target, 1, [0x12, 1, 0x80, 0, 36, 0]), Err(Sense::NO_SUCH_UNIT));

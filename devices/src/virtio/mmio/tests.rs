@@ -28,6 +28,7 @@ fn identifies_itself_as_version_2() {
     let mut driver = driver();
     let registers = [VIRTIO_MMIO_MAGIC_VALUE, VIRTIO_MMIO_VERSION, VIRTIO_MMIO_DEVICE_ID];
     assert_eq!(registers.map(|register| driver.read(register)), [0x7472_6976, 2, 4]);
+    assert_eq!(driver.read(VIRTIO_MMIO_VENDOR_ID).to_le_bytes(), *b"QEMU");
     assert_eq!(driver.read(VIRTIO_MMIO_SHM_LEN_LOW), u32::MAX);
 }
 

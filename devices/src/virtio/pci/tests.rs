@@ -261,3 +261,101 @@ fn a_reset_by_the_driver_leaves_configuration_space_alone() {
     assert_eq!(read(&mut guest.pci, 4) & 0xffff, 6);
     guest.start();
 }
+
+/// `virtio_pci_*_class_init` in QEMU; names by class: `pci_dev_fw_name`.
+#[test]
+fn functions_have_the_class_and_name_of_their_devices() {
+    for (device, class, name) in [
+        (1, 0x02_00_00, "ethernet"),
+        (2, 0x01_00_00, "scsi"),
+        (3, 0x07_80_00, "pci1af4"),
+        (4, 0x00_ff_00, "pci1af4"),
+        (8, 0x01_00_00, "scsi"),
+    ] {
+        let space = function::config_space(device, &[0; 10]);
+        assert_eq!((space.dword(8) >> 8, node_name(device)), (class, name), "{device}");
+    }
+}
+
+#[test]
+fn the_common_configuration_reads_as_it_was_written() {
+    let mut guest = Guest::new();
+    for (offset, value) in [(0x00, 1), (0x08, 1), (0x0c, 0x1234_5678)] {
+        guest.put(offset, 4, value);
+        assert_eq!(guest.get(offset, 4), value, "{offset:#x}");
+    }
+    guest.put(0x08, 4, 0);
+    assert_eq!(guest.get(0x0c, 4), 0, "the other half");
+    guest.put(0x10, 2, 1);
+    assert_eq!(guest.get(0x10, 2), 1, "the vector of the configuration");
+    for offset in [0x20, 0x28, 0x30] {
+        guest.put(offset, 8, 0x1_0000_2000);
+        assert_eq!(guest.get(offset, 8), 0x1_0000_2000, "{offset:#x}");
+        guest.put(offset + 4, 4, 0x12);
+        guest.put(offset, 4, 0x3000);
+        assert_eq!(guest.get(offset, 8), 0x12_0000_3000, "{offset:#x}");
+    }
+    // 8 bytes are for the addresses, and aligned.
+    for (offset, width) in [(0x00, 8), (0x24, 8), (0x34, 8), (0x20, 2), (0x18, 4)] {
+        let before = [0x00, 0x18, 0x20, 0x28, 0x30].map(|offset| guest.get(offset, 8));
+        guest.put(offset, width, u64::MAX);
+        assert_eq!([0x00, 0x18, 0x20, 0x28, 0x30].map(|offset| guest.get(offset, 8)), before);
+    }
+    for value in [0, 2] {
+        guest.put(0x1c, 2, value);
+        assert_eq!(guest.get(0x1c, 2), 0, "only 1 enables a queue");
+    }
+    assert_eq!(guest.get(DEVICE + 5, 1), 5);
+}
+
+/// Reading the interrupt status clears it, so only reads of the window's data may access BAR 4.
+#[test]
+fn only_the_data_of_the_window_accesses_the_bar() {
+    let mut guest = Guest::new();
+    guest.start();
+    write(&mut guest.pci, 0x88, 4);
+    write(&mut guest.pci, 0x8c, u32::try_from(INTERRUPT_STATUS).unwrap());
+    write(&mut guest.pci, 0x90, 1);
+    guest.request(1);
+    for offset in [0x00, 0x34, 0x84, 0x88, 0x8c, 0x90, 0x98, 0x9c, 0xa0, 0xfc] {
+        read(&mut guest.pci, offset);
+        assert!(guest.pin.is_high(), "{offset:#x}");
+    }
+    assert_eq!(read(&mut guest.pci, 0x94), 1);
+    assert!(!guest.pin.is_high());
+}
+
+#[test]
+fn queues_are_notified_only_when_the_function_becomes_bus_master() {
+    let mut guest = Guest::new();
+    for (command, notified) in [(2, 0), (6, 1), (6, 1), (4, 1), (2, 1), (0, 1), (6, 2)] {
+        write(&mut guest.pci, 4, command);
+        assert_eq!(guest.notified.0.lock().unwrap().len(), notified, "{command}");
+    }
+}
+
+#[test]
+fn the_messages_are_the_guest_s_until_the_reset_of_the_function() {
+    let mut guest = Guest::new();
+    let entry = |guest: &mut Guest| {
+        let mut data = [0; 8];
+        guest.pci.read_bar(1, 16, &mut data);
+        u64::from_le_bytes(data)
+    };
+    guest.pci.write_bar(1, 16, &0xfee0_0000u64.to_le_bytes());
+    assert_eq!(entry(&mut guest), 0xfee0_0000);
+    guest.put(0x14, 1, 0);
+    assert_eq!(entry(&mut guest), 0xfee0_0000, "a reset by the driver leaves them");
+    guest.pci.reset();
+    assert_eq!(entry(&mut guest), 0);
+}
+
+#[test]
+fn a_change_of_the_configuration_stays_in_the_status_until_it_is_read() {
+    let mut guest = Guest::new();
+    guest.start();
+    for _ in 0..2 {
+        guest.pci.state().config_changed();
+    }
+    assert_eq!(guest.get(INTERRUPT_STATUS, 1), 2);
+}
