@@ -212,14 +212,19 @@ mod tests {
     #[test]
     fn parts_are_read_as_one_item() {
         let (data, whole) = parts();
-        assert_eq!((data.len(), data.files().count()), (13, 1));
+        assert_eq!((data.len(), data.is_empty(), data.files().count()), (13, false, 1));
+        for (part, is_empty) in [(Part::Zeros(0), true), (Part::Bytes(vec![0]), false)] {
+            assert_eq!(part.is_empty(), is_empty);
+        }
         for start in 0..=whole.len() {
             for end in start..=whole.len() {
                 let mut read = vec![0xcc; end - start];
                 data.read_at(start as u64, &mut read).unwrap();
                 assert_eq!(read, whole[start..end], "{start}..{end}");
                 let pieces = data.sources(start as u64, (end - start) as u64);
-                assert_eq!(pieces.map(|(_, len)| len).sum::<u64>(), (end - start) as u64);
+                let pieces: Vec<_> = pieces.map(|(_, len)| len).collect();
+                assert_eq!(pieces.iter().sum::<u64>(), (end - start) as u64);
+                assert!(pieces.iter().all(|len| *len > 0), "{pieces:?}: an empty transfer");
             }
         }
         assert_eq!(data.read_to_vec().unwrap(), whole);

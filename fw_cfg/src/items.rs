@@ -212,9 +212,8 @@ impl Items {
     /// Encodes the directory, all big-endian: a u32 count, then {u32 length, u16 key, u16 0, 56
     /// bytes of name} for each slot, used or not.
     fn directory(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(4 + DIRECTORY_ENTRY * usize::from(self.slots));
         let count = u32::try_from(self.files.len()).unwrap_or(u32::MAX);
-        bytes.extend(count.to_be_bytes());
+        let mut bytes = count.to_be_bytes().to_vec();
         for (key, (name, item)) in (key::FILE_FIRST..).zip(&self.files) {
             // Length and name were checked when the file was added.
             bytes.extend(u32::try_from(item.data.len()).unwrap_or(u32::MAX).to_be_bytes());

@@ -220,6 +220,14 @@ mod tests {
         assert!(script.into_bytes().is_empty());
     }
 
+    #[test]
+    fn a_name_of_55_bytes_fits_into_its_field() {
+        let mut script = Script::new();
+        let longest = "x".repeat(MAX_NAME);
+        script.allocate(&longest, 16, Zone::High).unwrap();
+        assert_eq!(script.into_bytes()[4..60], *format!("{longest}\0").as_bytes());
+    }
+
     // Found by the fuzz target `loader_script`: firmware reads "a\0b" as "a", another file.
     #[test]
     fn a_name_that_firmware_would_read_as_another_is_refused() {

@@ -1,6 +1,13 @@
 //! `fw_cfg_dma_transfer`, row by row: descriptors, READ and SKIP.
 
+use std::hint;
+use std::sync::Barrier;
+use std::sync::atomic::Ordering;
+use std::thread;
+
+use fw_cfg::Items;
 use fw_cfg::dma::{Descriptor, ERROR as ERROR_BIT, READ, SELECT, SKIP, WRITE};
+use vm_memory::{Bytes, GuestAddress};
 
 use crate::guest::{
     ABSENT, BUFFER, DATA, DATA_BYTES, DESC, EMPTY, ERROR, Guest, INVALID, MEMORY, OK, OLD,
@@ -94,6 +101,37 @@ fn control_is_written_last_even_if_the_data_overwrote_it() {
     let mut guest = Guest::standard();
     assert_eq!(guest.dma(Guest::select_and(DATA, READ), 16, DESC), OK);
     assert_eq!(guest.peek(DESC + 4, 12), DATA_BYTES[4..]);
+}
+
+/// SeaBIOS and Linux spin on `control` and then use the data.
+#[test]
+fn a_guest_that_polls_control_finds_all_of_the_data() {
+    const LEN: usize = 48 << 10;
+    let mut items = Items::new();
+    items.add_file("data", vec![0x55; LEN]).unwrap();
+    let mut guest = Guest::new(items, &[(0, MEMORY as usize)]);
+    let memory = guest.memory.clone();
+    let request =
+        Descriptor { control: Guest::select_and(DATA, READ), length: LEN as u32, address: BUFFER };
+    for _ in 0..100 {
+        guest.poke(BUFFER, &[OLD; LEN]);
+        guest.poke(DESC, &request.to_bytes());
+        let polling = Barrier::new(2);
+        let found = thread::scope(|scope| {
+            let other_cpu = scope.spawn(|| {
+                polling.wait();
+                while memory.load::<u32>(GuestAddress(DESC), Ordering::Acquire).unwrap() != OK {
+                    hint::spin_loop();
+                }
+                // What is copied last.
+                memory.load::<u8>(GuestAddress(BUFFER + LEN as u64 - 1), Ordering::Relaxed).unwrap()
+            });
+            polling.wait();
+            guest.start(DESC);
+            other_cpu.join().unwrap()
+        });
+        assert_eq!(found, 0x55, "control was written before the data");
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use fw_cfg::dma::{READ, SKIP, WRITE};
 use fw_cfg::event::Event;
+use fw_cfg::key;
 
 use crate::guest::{ABSENT, BUFFER, DATA, EMPTY, Guest, INVALID, MEMORY, WRITABLE};
 
@@ -142,4 +143,46 @@ fn a_dma_event_has_the_original_descriptor() {
     let seen = seen.lock().unwrap();
     let request = fw_cfg::dma::Descriptor { control, length: 4, address: BUFFER };
     assert_eq!(*seen, [(0x1234, Some(request)), (u64::MAX, None)]);
+}
+
+/// include/standard-headers/linux/qemu_fw_cfg.h and hw/i386/fw_cfg.h in QEMU; the names are those
+/// of its trace events (`fw_cfg_wellknown_keys`).
+#[test]
+fn well_known_keys_have_the_names_that_qemu_traces() {
+    let generic = [
+        "SIGNATURE",
+        "ID",
+        "UUID",
+        "RAM_SIZE",
+        "NOGRAPHIC",
+        "NB_CPUS",
+        "MACHINE_ID",
+        "KERNEL_ADDR",
+        "KERNEL_SIZE",
+        "KERNEL_CMDLINE",
+        "INITRD_ADDR",
+        "INITRD_SIZE",
+        "BOOT_DEVICE",
+        "NUMA",
+        "BOOT_MENU",
+        "MAX_CPUS",
+        "KERNEL_ENTRY",
+        "KERNEL_DATA",
+        "INITRD_DATA",
+        "CMDLINE_ADDR",
+        "CMDLINE_SIZE",
+        "CMDLINE_DATA",
+        "SETUP_ADDR",
+        "SETUP_SIZE",
+        "SETUP_DATA",
+        "FILE_DIR",
+    ];
+    let of_x86 = ["ACPI_TABLES", "SMBIOS_ENTRIES", "IRQ0_OVERRIDE", "E820_TABLE", "HPET"];
+    for (key, name) in (0u16..).zip(generic).chain((0x8000u16..).zip(of_x86)) {
+        assert_eq!(key::name(key), Some(name), "{key:#06x}");
+        assert_eq!(key::name(key | 0x4000), Some(name), "the write channel of {key:#06x}");
+    }
+    for key in [0x1a, 0x20, 0x3fff, 0x8005, 0xbfff] {
+        assert_eq!(key::name(key), None, "{key:#06x}");
+    }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use fw_cfg::dma::{READ, SKIP, WRITE};
 use fw_cfg::event::{DmaError, Event};
 use fw_cfg::{Data, Items};
-use guest_memory::FileRange;
+use guest_memory::{FileRange, HostFile};
 
 use crate::guest::{BUFFER, ERROR, Guest, OK, OLD, file, pattern};
 
@@ -95,8 +95,33 @@ fn a_file_that_has_shrunk_is_a_reported_error_by_dma() {
     assert_eq!(*reported.lock().unwrap(), ["host file", "dma"]);
     assert_eq!(guest.dma(Guest::select_and(FILE, SKIP), 32, 0), OK);
     assert_eq!(guest.dma(READ, 8, BUFFER), ERROR);
+    // Zeros after the item's end do not depend on the file.
+    assert_eq!(guest.dma(Guest::select_and(FILE, SKIP), 64, 0), OK);
+    assert_eq!(guest.dma(READ, 8, BUFFER), OK);
+    assert_eq!(guest.peek(BUFFER, 8), [0; 8]);
     // The remaining bytes may have changed as well.
     assert_eq!(guest.dma(Guest::select_and(FILE, READ), 16, BUFFER), ERROR);
+}
+
+#[test]
+fn an_error_names_the_files_of_an_item_that_have_a_name() {
+    for (path, expected) in [("", "it now ends"), ("/boot/initrd", "'/boot/initrd': it now ends")] {
+        let bytes = file(&[0x55; 64]);
+        let handle = bytes.try_clone().unwrap();
+        let range = FileRange::of(&Arc::new(HostFile::new(bytes, path)), 0..64);
+        let mut guest = guest(range, &[(0, 0x1_0000)]);
+        handle.set_len(16).unwrap();
+        let reported = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&reported);
+        guest.device.observe(Box::new(move |event: &Event<'_>| {
+            if let Event::HostError { error, .. } = event {
+                log.lock().unwrap().push(error.to_string());
+            }
+        }));
+        assert_eq!(guest.dma(Guest::select_and(FILE, READ), 64, BUFFER), ERROR);
+        let reported = reported.lock().unwrap();
+        assert!(reported.len() == 1 && reported[0].starts_with(expected), "{reported:?}");
+    }
 }
 
 #[test]
