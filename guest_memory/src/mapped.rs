@@ -7,7 +7,6 @@ use std::sync::Arc;
 use crate::error::TransferError;
 use crate::file::HostFile;
 use crate::host;
-use crate::pages::PAGE_SIZE;
 
 /// Maximum number of ranges mapped at a time. The guest chooses where its transfers go, and each
 /// range is a mapping of the process. The kernel allows about 65,000 (/proc/sys/vm/max_map_count);
@@ -163,10 +162,9 @@ impl MappedRanges {
         self.ranges.iter().find_map(|range| {
             let file = &range.file;
             let now = file.len_now()?;
+            // Only whole pages within the file are mapped.
             let end = range.offset + (range.at.end - range.at.start);
-            // The last page may extend beyond the file's end.
-            let needed = end.min(file.len().max(end - (PAGE_SIZE - 1)));
-            (now < needed).then(|| (file.name().into(), file.len(), now))
+            (now < end).then(|| (file.name().into(), file.len(), now))
         })
     }
 }

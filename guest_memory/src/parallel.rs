@@ -49,3 +49,53 @@ pub(crate) fn in_parallel(
         result
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[test]
+    fn parts_cover_everything_and_meet_at_huge_page_boundaries() {
+        let cpus = available_parallelism().map_or(1, |n| n.get() as u64);
+        for host in [0x7f00_0000_0000, 0x7f00_0000_1000, 0x7f00_0020_0003] {
+            for len in [1, 2 * MIN_SHARE - 1, 2 * MIN_SHARE, 3 * MIN_SHARE + 5, 64 << 20] {
+                let parts = Mutex::new(Vec::new());
+                in_parallel(host, len, |part| {
+                    parts.lock().unwrap().push(part);
+                    Ok(())
+                })
+                .unwrap();
+                let mut parts = parts.into_inner().unwrap();
+                parts.sort_by_key(|part| part.start);
+                assert_eq!(parts.len() as u64, (len / MIN_SHARE).clamp(1, cpus), "{len}");
+                assert_eq!((parts[0].start, parts[parts.len() - 1].end), (0, len));
+                for pair in parts.windows(2) {
+                    assert_eq!(pair[0].end, pair[1].start, "{parts:?}");
+                    assert_eq!((host as u64 + pair[1].start) % HUGE_PAGE, 0, "{parts:?}");
+                }
+                // A boundary moves by less than a huge page.
+                let even = len / parts.len() as u64;
+                assert!(
+                    parts.iter().all(|part| part.end - part.start < even + HUGE_PAGE),
+                    "{parts:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_error_is_that_of_the_first_part_that_failed() {
+        let failing = |part: Range<u64>| match part.start {
+            0 => Err(TransferError::Guest),
+            _ => Err(TransferError::Host(io::Error::other("later"))),
+        };
+        assert!(matches!(in_parallel(0, 64 << 20, failing), Err(TransferError::Guest)));
+        let last = |part: Range<u64>| match part.end == 64 << 20 {
+            true => Err(TransferError::Guest),
+            false => Ok(()),
+        };
+        assert!(matches!(in_parallel(0, 64 << 20, last), Err(TransferError::Guest)));
+    }
+}

@@ -8,6 +8,7 @@
 
 mod changing_files;
 mod copying;
+mod lost_pages;
 mod mapping;
 mod memories;
 mod support;
