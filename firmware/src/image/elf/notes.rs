@@ -187,6 +187,15 @@ mod tests {
     }
 
     #[test]
+    fn a_pvh_entry_has_4_or_8_bytes() {
+        for size in 0..=12 {
+            let descriptor = &[1, 2, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0][..size];
+            let expected = matches!(size, 4 | 8).then_some(0x03_0201);
+            assert_eq!(pvh(&note(PHYS32_ENTRY, b"Xen\0", descriptor, 4)), expected, "{size}");
+        }
+    }
+
+    #[test]
     fn pvh_note_is_none_when_absent_or_damaged() {
         assert_eq!(pvh(&[]), None);
         assert_eq!(pvh(&note(PHYS32_ENTRY, b"Nex\0", &[1; 4], 4)), None);
