@@ -237,7 +237,8 @@ impl KernelKind {
     }
 
     /// Identifies an ELF file. As in QEMU, a multiboot header is preferred to the PVH note in
-    /// 32-bit files; 64-bit files with both are entered by PVH, which is made for them.
+    /// 32-bit files; 64-bit files with both are entered by PVH, which is made for them, unless the
+    /// version 1 header gives load addresses.
     fn of_elf(source: &SourceFile, head: &[u8]) -> Result<Self, ImageError> {
         let path = || source.path().to_owned();
         let elf_error = |reason| ImageError::Elf { path: path(), reason };

@@ -439,6 +439,11 @@ fn addresses_in_a_multiboot_header_override_those_of_elf() {
     };
     let segment = Segment { offset: 0, addr: 0x30_0000, file_size: 8192, mem_size: 8192 };
     assert_eq!((kernel.entry, kernel.segments), (0x30_0040, vec![segment]));
+    // Even PVH's note does not count then: version 1 is looked for first, as in QEMU.
+    let mut both = elf_with(62, &[(18, b"Xen\0", &0x100_0010u32.to_le_bytes())]);
+    assert_eq!(open(&both).unwrap().kind.name(), "vmlinux");
+    put(&mut both, 4096, &header);
+    assert_eq!(open(&both).unwrap().kind.name(), "multiboot kernel");
 }
 
 #[test]
