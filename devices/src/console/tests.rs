@@ -214,3 +214,12 @@ fn watch_sees_output_after_output_is_lost() {
     let panic = ConsoleEvent::Panic("Kernel panic - not syncing: y".into());
     assert_eq!(recorder.0.lock().unwrap().said, [panic]);
 }
+
+#[test]
+fn empty_lines_are_lines() {
+    let recorder = Recorder::default();
+    let mut sink = recorder.sink();
+    sink.write_all(b"a\n\nb").unwrap();
+    assert_eq!(recorder.text(), "a\n\n");
+    assert!(sink.needs_flush());
+}

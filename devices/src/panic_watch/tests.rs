@@ -142,3 +142,16 @@ fn the_first_process_is_reported_and_talk_about_it_is_not() {
         assert_eq!(events(&[other.as_bytes()]), []);
     }
 }
+
+#[test]
+fn problems_are_reported_by_a_watch_that_looks_for_them() {
+    let mut problems = KernelProblems::default();
+    problems.insert(KernelProblem::Oops);
+    for (watch, count) in [(PanicWatch::new(), 0), (PanicWatch::new().with_problems(problems), 1)] {
+        let (mut watch, mut found) = (watch, Vec::new());
+        watch.feed(b"[ 1.5] Oops: 0002 [#1] PREEMPT SMP\n", |event| found.push(event));
+        let is_oops =
+            |event: &&ConsoleEvent| matches!(event, ConsoleEvent::Problem(KernelProblem::Oops, _));
+        assert_eq!(found.iter().filter(is_oops).count(), count, "{found:?}");
+    }
+}

@@ -421,3 +421,15 @@ fn a_held_command_that_is_cancelled_does_not_resume() {
         assert_eq!(*events.lock().unwrap(), expected);
     }
 }
+
+#[test]
+fn the_disk_counts_what_was_written_and_knows_its_size() {
+    let bench = Bench::new(512);
+    assert_eq!((bench.disk.disk.changes(), bench.disk.disk.size()), (0, SECTORS * 512));
+    for lba in 0..2 {
+        bench.run(transfer(code::WRITE_DMA, lba, 1));
+        bench.run(transfer(code::READ_DMA, lba, 1));
+    }
+    assert_eq!(bench.disk.disk.changes(), 2);
+    assert!(Large(0).is_empty() && !Large(1).is_empty());
+}

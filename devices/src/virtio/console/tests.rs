@@ -289,3 +289,34 @@ fn the_configuration_has_size_and_number_of_ports() {
     assert_eq!(console.queue_sizes(), [128, 128, 32, 32, 128, 128, 128, 128, 128, 128]);
     assert_eq!([0, 1, 2].map(queues_of), [[0, 1], [4, 5], [6, 7]]);
 }
+
+/// `VIRTIO_CONSOLE_F_SIZE` (virtio 1.2, 5.3.3): a driver without it knows no sizes.
+#[test]
+fn a_driver_that_takes_no_sizes_is_told_none() {
+    let console = console(&Default::default());
+    console.set_size(0, 80, 25);
+    let mut driver: Driver = Driver::started(Arc::<Console>::clone(&console), FEATURES, 8);
+    use_queue(&mut driver, CONTROL_TRANSMIT);
+    tell(&mut driver, 0, 3, 1);
+    let events: Vec<_> = told(&mut driver).into_iter().map(|(_, event, ..)| event).collect();
+    assert!(!events.is_empty() && !events.contains(&5), "{events:?}");
+}
+
+/// Virtio 1.2, 5.3.6.2: a value of 0 says that the driver, or the port, is not ready.
+#[test]
+fn a_driver_that_is_not_ready_is_told_nothing() {
+    let console = console(&Default::default());
+    let mut driver: Driver = Driver::started(Arc::<Console>::clone(&console), FEATURES, 8);
+    use_queue(&mut driver, CONTROL_TRANSMIT);
+    tell(&mut driver, u32::MAX, 0, 0);
+    tell(&mut driver, 0, 3, 0);
+    tell(&mut driver, 2, 3, 0);
+    assert_eq!(told(&mut driver), []);
+}
+
+#[test]
+fn a_console_of_four_ports_has_ten_queues() {
+    let console = console(&Default::default());
+    let driver: Driver = Driver::started(Arc::<Console>::clone(&console), FEATURES, 8);
+    assert_eq!((console.device_id(), driver.state().queue_count()), (3, 10));
+}

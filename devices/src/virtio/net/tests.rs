@@ -528,3 +528,30 @@ fn features_can_be_withheld_and_take_along_those_that_need_them() {
     let guest_tso6 = 1 << bindings::VIRTIO_NET_F_GUEST_TSO6;
     assert_eq!(offered(&[GUEST_CSUM]), all & !GUEST_CSUM & !GUEST_TSO4 & !guest_tso6);
 }
+
+#[test]
+fn withholding_a_feature_and_one_that_needs_it_withholds_both() {
+    let all = Net::new(Arc::new(Wire::default()), MAC, None);
+    assert_eq!((all.device_id(), all.mac()), (1, MAC));
+    let all = all.features();
+    let pairs = [(CSUM, HOST_TSO4), (GUEST_CSUM, GUEST_TSO4)];
+    for (checksum, segmentation) in pairs {
+        let card = Net::new(Arc::new(Wire::default()), MAC, None);
+        let offered = card.without(checksum | segmentation).features();
+        assert_eq!(offered & (checksum | segmentation), 0);
+        assert_eq!(offered & !all, 0, "nothing is added");
+    }
+}
+
+/// Virtio 1.2, 5.1.6.2.1: VIRTIO_NET_HDR_GSO_TCPV4 is 1, VIRTIO_NET_HDR_GSO_TCPV6 is 4.
+#[test]
+fn segments_are_taken_only_of_the_versions_that_were_negotiated() {
+    const HOST_TSO6: u64 = 1 << bindings::VIRTIO_NET_F_HOST_TSO6;
+    for (kind, feature) in [(1, HOST_TSO4), (4, HOST_TSO6)] {
+        for features in [0, HOST_TSO4, HOST_TSO6, HOST_TSO4 | HOST_TSO6] {
+            let decoded = decode(&header(kind, 1000, 14, 16, 54), 2000, CSUM | features);
+            let is_taken = decoded.is_some_and(|offload| offload.is_some());
+            assert_eq!(is_taken, features & feature != 0, "{kind} {features:#x}");
+        }
+    }
+}

@@ -406,3 +406,9 @@ fn the_pci_function_is_a_scsi_controller_and_serves_commands() {
     memory.read_slice(&mut block, GuestAddress(DATA + 2046)).unwrap();
     assert_eq!(block, [4, 4, 5, 5]);
 }
+
+#[test]
+fn the_controller_has_its_targets_and_no_features() {
+    let scsi = controller(3);
+    assert_eq!((scsi.target_count(), scsi.features(), scsi.device_id()), (3, 0, 8));
+}
