@@ -106,15 +106,16 @@ fn control_is_written_last_even_if_the_data_overwrote_it() {
 /// SeaBIOS and Linux spin on `control` and then use the data.
 #[test]
 fn a_guest_that_polls_control_finds_all_of_the_data() {
-    const LEN: usize = 48 << 10;
+    const LEN: usize = 32 << 20;
     let mut items = Items::new();
     items.add_file("data", vec![0x55; LEN]).unwrap();
-    let mut guest = Guest::new(items, &[(0, MEMORY as usize)]);
+    let mut guest = Guest::new(items, &[(0, BUFFER as usize + LEN)]);
     let memory = guest.memory.clone();
     let request =
         Descriptor { control: Guest::select_and(DATA, READ), length: LEN as u32, address: BUFFER };
-    for _ in 0..100 {
-        guest.poke(BUFFER, &[OLD; LEN]);
+    let last = BUFFER + LEN as u64 - 1;
+    for _ in 0..10 {
+        guest.poke(last, &[OLD]);
         guest.poke(DESC, &request.to_bytes());
         let polling = Barrier::new(2);
         let found = thread::scope(|scope| {
@@ -123,8 +124,7 @@ fn a_guest_that_polls_control_finds_all_of_the_data() {
                 while memory.load::<u32>(GuestAddress(DESC), Ordering::Acquire).unwrap() != OK {
                     hint::spin_loop();
                 }
-                // What is copied last.
-                memory.load::<u8>(GuestAddress(BUFFER + LEN as u64 - 1), Ordering::Relaxed).unwrap()
+                memory.load::<u8>(GuestAddress(last), Ordering::Relaxed).unwrap()
             });
             polling.wait();
             guest.start(DESC);
