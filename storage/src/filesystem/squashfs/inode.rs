@@ -35,7 +35,7 @@ pub(super) enum Kind {
 /// Where a directory's names are.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Directory {
-    /// Place in the table of directories; see [`Metadata::of`].
+    /// The place in the table of directories; see [`Metadata::of`].
     pub place: u64,
     /// Bytes of it.
     pub len: u32,
@@ -50,9 +50,9 @@ pub(super) struct File {
     /// The number of the fragment that has its end, and the offset in it.
     fragment: u32,
     fragment_offset: u32,
-    /// Where the list of its blocks is: table and place.
+    /// Where the inode is, in the table of inodes; the list of its blocks is behind it.
     list: u64,
-    /// Bytes of the inode in front of the list.
+    /// Bytes of the inode, up to the list.
     head: usize,
 }
 

@@ -23,7 +23,7 @@ pub(super) struct Superblock {
     pub block: u32,
     /// How blocks are compressed.
     pub compression: Compression,
-    /// Where the root directory's inode is; see [`super::volume::Reference`].
+    /// Where the root directory's inode is; see [`super::volume::Metadata::of`].
     pub root: u64,
     /// Bytes of the file system, which are all in the image.
     pub used: u64,
