@@ -182,4 +182,14 @@ mod tests {
         let [low, high] = SELECTOR_PORT.to_le_bytes();
         assert!(has(&[0x47, 1, low, high, low, high, 1, CLAIMED]));
     }
+
+    /// `fw_cfg_reset` in QEMU's hw/nvram/fw_cfg.c.
+    #[test]
+    fn a_reset_selects_the_signature_from_its_start() {
+        let (mut ports, _) = device();
+        ports.pio_write(SELECTOR, 0, &key::SIGNATURE.to_le_bytes());
+        assert_eq!([1, 1].map(|offset| byte(&mut ports, offset)), *b"QE");
+        ports.reset();
+        assert_eq!(byte(&mut ports, 1), b'Q');
+    }
 }

@@ -96,3 +96,19 @@ fn is_described_in_the_form_that_linux_and_seabios_read() {
     assert!(has(b"\x86\x09\x00\x01\x00\x06\xb0\xfe\x00\x02\x00\x00"), "Memory32Fixed");
     assert!(has(b"\x89\x06\x00\x03\x01\x13\x00\x00\x00"), "Interrupt: consumer, edge, high");
 }
+
+#[test]
+fn a_ring_beyond_memory_is_refused_whichever_it_is() {
+    let rings = [DESCRIPTORS, AVAILABLE, USED];
+    for ring in 0..rings.len() {
+        let mut driver = driver();
+        driver.negotiate(VERSION_1);
+        let mut places = rings;
+        places[ring] |= 1 << 32;
+        driver.place_queue(0, 8, places);
+        assert_eq!(driver.read(VIRTIO_MMIO_QUEUE_READY), 0, "ring {ring}");
+        driver.negotiate(VERSION_1);
+        driver.place_queue(0, 8, rings);
+        assert_eq!(driver.read(VIRTIO_MMIO_QUEUE_READY), 1, "ring {ring}");
+    }
+}
