@@ -1,12 +1,14 @@
 //! Files that change before, while or after the guest gets their bytes.
 
+use std::fs::File;
 use std::io::{ErrorKind, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use guest_memory::{Engine, Leases, TransferError};
-use vm_memory::GuestMemoryMmap;
+use guest_memory::{Engine, Leases, Source, TransferError};
+use vm_memory::{GuestAddress, GuestMemoryMmap};
 
 use crate::support::{MIB, PAGE, TempFile, bytes, mapping, memory, pattern, place};
 
@@ -105,7 +107,7 @@ fn the_guest_does_not_see_a_mapped_file_truncated() {
 
 #[test]
 fn the_guest_does_not_see_a_mapped_file_emptied_by_a_shell() {
-    change_while_mapped(|file| drop(std::fs::File::create(&file.0).unwrap()));
+    change_while_mapped(|file| drop(File::create(&file.0).unwrap()));
 }
 
 #[test]
@@ -167,4 +169,28 @@ fn writers_are_not_blocked_after_the_guest_has_ended() {
         asked.elapsed() < Duration::from_secs(20),
         "the writer waited until the lease was broken"
     );
+}
+
+#[test]
+fn a_lease_lasts_as_long_as_pages_of_its_file_are_mapped() {
+    let files = [16, 32, 8].map(|pages| TempFile::new(&pattern(pages * PAGE)));
+    let memory = memory(MIB);
+    let engine = mapping(memory.clone());
+    for (file, (pages, at)) in files.iter().zip([(16, 0), (32, 64 * PAGE), (8, 128 * PAGE)]) {
+        place(&engine, &file.range(0..pages * PAGE), at).unwrap();
+    }
+    // Opens a file for writing, unless that has to wait for a lease.
+    let open = |file: &TempFile| {
+        let opened = File::options().write(true).custom_flags(libc::O_NONBLOCK).open(&file.0);
+        opened.map(drop).map_err(|error| error.kind())
+    };
+    engine.transfer(Source::Bytes(&[0; 16 * 4096]), GuestAddress(0)).unwrap();
+    assert_eq!(open(&files[0]), Ok(()), "all of its pages are overwritten");
+    assert_eq!(engine.mapped_bytes(), 40 * PAGE);
+    assert_eq!(open(&files[1]), Err(ErrorKind::WouldBlock));
+    engine.detach(Leases::Wanted);
+    assert_eq!(engine.mapped_bytes(), 8 * PAGE, "nobody waits for the third file");
+    assert_eq!(open(&files[1]), Ok(()));
+    assert!(bytes(&memory, 64 * PAGE, 32 * PAGE) == pattern(32 * PAGE));
+    assert_eq!(open(&files[2]), Err(ErrorKind::WouldBlock));
 }

@@ -1,6 +1,8 @@
 //! Bytes, files that are read, and zeros.
 
-use guest_memory::{Engine, Source, TransferError};
+use std::fs::File;
+
+use guest_memory::{Engine, FileRange, Source, TransferError};
 use vm_memory::GuestAddress;
 
 use crate::support::{
@@ -41,6 +43,18 @@ fn parts_of_files_are_read_from_any_offset_to_any_address() {
             assert_placed(&memory, at, expected, 0xaa);
         }
     }
+}
+
+#[test]
+fn short_reads_are_continued_up_to_the_end_of_the_part() {
+    // read(2) returns at most a page of it at a time.
+    let Ok(file) = File::open("/proc/kallsyms") else { return };
+    let symbols = std::fs::read("/proc/kallsyms").unwrap();
+    let memory = memory(MIB);
+    fill(&memory, 0, MIB, 0xaa);
+    let part = FileRange::new(file, 0..0x2800);
+    place(&Engine::new(memory.clone()), &part, 0x1000).unwrap();
+    assert_placed(&memory, 0x1000, &symbols[..0x2800], 0xaa);
 }
 
 #[test]

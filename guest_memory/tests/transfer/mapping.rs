@@ -135,6 +135,9 @@ fn a_guest_cannot_exhaust_the_mappings_of_the_process() {
     assert!(mappings() < before + 1000, "{before} and {}", mappings());
     assert_eq!(bytes(&memory, 15_999 * PAGE, 8 * PAGE), content);
     assert_eq!(bytes(&memory, 15_000 * PAGE, PAGE), content[..4096]);
+    // Whole pages that are read after all, behind an incomplete one.
+    place(&engine, &file.range(100..8 * PAGE), 16_100 * PAGE + 100).unwrap();
+    assert_placed(&memory, 16_100 * PAGE + 100, &content[100..], 0);
 }
 
 #[test]
