@@ -81,7 +81,7 @@ impl Sandbox {
         // For good, so once is enough for a process that runs one guest after the other.
         if !IS_RESTRICTED.swap(true, Ordering::AcqRel) {
             blocked::listen().map_err(failed)?;
-            system_calls::restrict_process().map_err(failed)?;
+            system_calls::restrict_process(self.keeps_capabilities).map_err(failed)?;
         }
         Ok(confined)
     }

@@ -174,8 +174,8 @@ impl<'a> Partial<'a> {
         let file = match self.cache.find(sha256, len) {
             Kept::Intact(file) => file,
             Kept::Damaged | Kept::Absent => {
-                fs::set_permissions(&self.stem, Permissions::from_mode(0o400)).map_err(local)?;
                 let file = File::open(&self.stem).map_err(local)?;
+                file.set_permissions(Permissions::from_mode(0o400)).map_err(local)?;
                 file.try_lock_shared().map_err(|error| local(error.into()))?;
                 clear(&path).and_then(|()| fs::rename(&self.stem, &path)).map_err(local)?;
                 // So that the name survives a crash of the host.

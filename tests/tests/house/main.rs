@@ -90,6 +90,23 @@ fn every_path_in_architecture_md_exists() {
 }
 
 #[test]
+fn every_test_that_security_md_names_exists() {
+    let read = |path: &str| std::fs::read_to_string(workspace().join(path)).unwrap();
+    let sources = [read("vmm/src/sandbox/tests.rs"), read("tests/tests/sandbox.rs")].concat();
+    let page = read("SECURITY.md");
+    // Names of tests are sentences; others here have fewer words.
+    let is_sentence = |name: &&str| {
+        name.split('_').count() > 4 && name.bytes().all(|b| b == b'_' || b.is_ascii_alphanumeric())
+    };
+    let names: BTreeSet<_> = code(&page).filter(is_sentence).collect();
+    assert!(names.len() > 10, "{names:?}");
+    for name in names {
+        let test = format!("#[test]\nfn {name}() {{");
+        assert!(sources.contains(&test), "SECURITY.md names the test {name}, which is not there");
+    }
+}
+
+#[test]
 fn every_package_is_in_the_map() {
     let page = page();
     let rooms: BTreeSet<&str> =

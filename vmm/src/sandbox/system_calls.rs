@@ -32,7 +32,7 @@ pub(super) fn restrict_writer(servers: bool) -> io::Result<()> {
 }
 
 fn restrict(further: BpfProgram) -> io::Result<()> {
-    for filter in [forbidden()?, further] {
+    for filter in [forbidden(FAMILIES)?, further] {
         seccompiler::apply_filter(&filter).map_err(io::Error::other)?;
     }
     Ok(())
@@ -44,7 +44,13 @@ fn client(without: &[c_long]) -> io::Result<BpfProgram> {
     let signals = rule(vec![argument(0, SeccompCmpOp::Ne, own())?])?;
     let limits =
         rule(vec![argument(0, SeccompCmpOp::Ne, 0)?, argument(0, SeccompCmpOp::Ne, own())?])?;
+    // Outlive who has started it; be looked into.
+    let undo = [libc::PR_SET_PDEATHSIG, libc::PR_SET_DUMPABLE];
+    let undo = undo.map(|option| {
+        rule(vec![argument(0, SeccompCmpOp::Eq, u64::from(option.cast_unsigned()))?])
+    });
     Filter::blocking(&[NOT_FOR_CLIENTS, without])
+        .when(libc::SYS_prctl, undo.into_iter().collect::<io::Result<_>>()?)
         .when(libc::SYS_tgkill, vec![signals])
         .when(libc::SYS_prlimit64, vec![limits])
         .program()
@@ -63,9 +69,11 @@ fn reader() -> io::Result<BpfProgram> {
         .program()
 }
 
-/// Restricts all threads, for good.
-pub(super) fn restrict_process() -> io::Result<()> {
-    seccompiler::apply_filter_all_threads(&forbidden()?).map_err(io::Error::other)
+/// Restricts all threads, for good. A process that `connects` later makes UNIX sockets.
+pub(super) fn restrict_process(connects: bool) -> io::Result<()> {
+    let families: Vec<_> =
+        FAMILIES.iter().copied().chain(connects.then_some(libc::AF_UNIX)).collect();
+    seccompiler::apply_filter_all_threads(&forbidden(&families)?).map_err(io::Error::other)
 }
 
 /// Restricts this thread, for good.
@@ -73,21 +81,36 @@ pub(super) fn restrict_vcpu() -> io::Result<()> {
     seccompiler::apply_filter(&vcpu()?).map_err(io::Error::other)
 }
 
-fn forbidden() -> io::Result<BpfProgram> {
+fn forbidden(families: &[libc::c_int]) -> io::Result<BpfProgram> {
+    let own = || u64::from(std::process::id());
     // A thread, but not another process. The C library asks so since clone3 is not there.
     let flag = c_ulong::from(libc::CLONE_THREAD.cast_unsigned());
     let another = rule(vec![argument(0, SeccompCmpOp::MaskedEq(flag), 0)?])?;
     // Access another process's memory. Its own it accesses so, to get an error instead of a signal.
-    let memory = || rule(vec![argument(0, SeccompCmpOp::Ne, std::process::id().into())?]);
+    let another_s = || rule(vec![argument(0, SeccompCmpOp::Ne, own())?]);
+    // A pair of sockets that are not connected to each other for good, but to any other.
+    let datagrams = rule(vec![argument(1, SeccompCmpOp::MaskedEq(SOCKET_TYPE), DATAGRAMS)?])?;
+    // Another process that gets a signal when something can be read.
+    let owner = rule(vec![
+        argument(1, SeccompCmpOp::Eq, F_SETOWN)?,
+        argument(2, SeccompCmpOp::Ne, own())?,
+    ])?;
+    let owner_thread = rule(vec![argument(1, SeccompCmpOp::Eq, F_SETOWN_EX)?])?;
     // Type on the terminal, as if the user did.
-    let types = |request| rule(vec![argument(1, SeccompCmpOp::Eq, request)?]);
+    let request = |request| rule(vec![argument(1, SeccompCmpOp::Eq, request)?]);
+    let requests = [libc::TIOCSTI, TIOCLINUX, FIOSETOWN, SIOCSPGRP].map(request);
     Filter::blocking(&[FORBIDDEN])
         // clone3 has its flags in memory, where a filter cannot look.
         .without(libc::SYS_clone3)
         .when(libc::SYS_clone, vec![another])
-        .when(libc::SYS_process_vm_readv, vec![memory()?])
-        .when(libc::SYS_process_vm_writev, vec![memory()?])
-        .when(libc::SYS_ioctl, vec![types(libc::TIOCSTI)?, types(TIOCLINUX)?])
+        .when(libc::SYS_process_vm_readv, vec![another_s()?])
+        .when(libc::SYS_process_vm_writev, vec![another_s()?])
+        .when(libc::SYS_kill, vec![another_s()?])
+        .when(libc::SYS_tgkill, vec![another_s()?])
+        .when(libc::SYS_fcntl, vec![owner, owner_thread])
+        .when(libc::SYS_socketpair, vec![datagrams])
+        .when(libc::SYS_ioctl, requests.into_iter().collect::<io::Result<_>>()?)
+        .with_families(families)
         .program()
 }
 
@@ -113,6 +136,23 @@ const PR_SET_VMA: u64 = libc::PR_SET_VMA as u64;
 const BLKGETSIZE64: u64 = 0x8008_1272;
 /// include/uapi/asm-generic/ioctls.h
 const TIOCLINUX: c_ulong = 0x541c;
+/// include/uapi/asm-generic/sockios.h
+const FIOSETOWN: c_ulong = 0x8901;
+/// include/uapi/asm-generic/sockios.h
+const SIOCSPGRP: c_ulong = 0x8902;
+/// include/uapi/asm-generic/fcntl.h
+const F_SETOWN: u64 = 8;
+/// include/uapi/asm-generic/fcntl.h
+const F_SETOWN_EX: u64 = 15;
+/// `SOCK_DGRAM` (include/linux/net.h).
+const DATAGRAMS: u64 = libc::SOCK_DGRAM as u64;
+/// `SOCK_TYPE_MASK` (include/linux/net.h): without flags.
+const SOCKET_TYPE: u64 = 0xf;
+/// The sockets that connections of the guest and to servers take, and the question for this host's
+/// addresses, which finding a host by its name begins with. Of the others, UNIX sockets lead to
+/// services that do for root, or for the user, what this process may not, and Landlock does not
+/// restrict connecting to them; the rest are large parts of the kernel.
+const FAMILIES: &[libc::c_int] = &[libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
 
 fn argument(index: u8, operator: SeccompCmpOp, value: u64) -> io::Result<SeccompCondition> {
     SeccompCondition::new(index, SeccompCmpArgLen::Dword, operator, value).map_err(io::Error::other)

@@ -20,7 +20,8 @@ const DIRECTORY: &str = "CHUKKA_TEST_DIRECTORY";
 fn act() {
     let act = std::env::var(ACT).unwrap();
     let directory = std::env::var_os(DIRECTORY).map(PathBuf::from).unwrap_or_default();
-    let (read, write) = (vec![directory.join("read")], vec![directory.join("write")]);
+    let read = vec![directory.join("read"), "/proc/self".into()];
+    let write = vec![directory.join("write")];
     let remove = vec![directory.join("remove")];
     // As a process that reads images, or servers as well; else as one that runs a guest.
     let role = act.split_once(": ").map(|(role, _)| role.to_owned());
@@ -64,6 +65,11 @@ fn act() {
             .unwrap()
         }
         "type" => call(libc::SYS_ioctl, [0, libc::TIOCSTI.cast_signed(), 0]),
+        "socket" => call(libc::SYS_socket, [number(), libc::SOCK_DGRAM.into(), 0]),
+        "pair" => pair(number()),
+        "owner" => call(libc::SYS_fcntl, [0, libc::F_SETOWN.into(), number()]),
+        "receiver" => call(libc::SYS_ioctl, [0, 0x8901, number()]),
+        "prctl" => call(libc::SYS_prctl, [number(), 0, 0]),
         "thread" => std::thread::spawn(|| Ok(())).join().unwrap(),
         "read" => fs::read(argument).map(drop),
         "list" => fs::read_dir(argument).map(drop),
@@ -83,6 +89,15 @@ fn act() {
         other => panic!("{other}"),
     };
     println!("\n{}", done.map_or_else(|error| format!("refused: {error}"), |()| "done".into()));
+}
+
+/// A pair of UNIX sockets of this type.
+fn pair(of: i64) -> io::Result<()> {
+    let mut both = [0_i32; 2];
+    // SAFETY: the kernel writes two descriptors.
+    let result =
+        unsafe { libc::syscall(libc::SYS_socketpair, libc::AF_UNIX, of, 0, &raw mut both) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 fn call(number: i64, arguments: [i64; 3]) -> io::Result<()> {
@@ -317,4 +332,54 @@ fn without_landlock_too_root_s_process_that_reads_images_has_no_rights_of_root()
     // What everybody may.
     assert_prints(&at("read", "open"), &scratch, "\ndone\n");
     fs::remove_dir_all(scratch).unwrap();
+}
+
+#[test]
+fn no_thread_reaches_services_or_other_processes_by_sockets_signals_and_owners_of_files() {
+    let nowhere = Path::new("/nowhere");
+    let this = std::process::id();
+    // As a process that runs a guest, that asks servers, and that writes files.
+    for role in ["", "client: "] {
+        for family in [libc::AF_UNIX, libc::AF_VSOCK, libc::AF_PACKET, libc::AF_ALG] {
+            let refused = "refused: Address family not supported";
+            assert_prints(&format!("{role}socket {family}"), nowhere, refused);
+        }
+        for family in [libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK] {
+            assert_prints(&format!("{role}socket {family}"), nowhere, "\ndone\n");
+        }
+    }
+    for role in ["", "client: ", "reader: ", "writer: "] {
+        assert_blocked(&format!("{role}owner {this}"), "fcntl", "(72)");
+        assert_blocked(&format!("{role}receiver {this}"), "ioctl", "(16)");
+        assert_blocked(&format!("{role}signal {this}"), "kill", "(62)");
+        assert_blocked(&format!("{role}call {}", libc::SYS_tgkill), "tgkill", "(234)");
+    }
+    // By a pair of which one is connected to another later.
+    assert_blocked(&format!("pair {}", libc::SOCK_DGRAM), "socketpair", "(53)");
+    let flags = i64::from(libc::SOCK_DGRAM | libc::SOCK_CLOEXEC);
+    assert_blocked(&format!("pair {flags}"), "socketpair", "(53)");
+    assert_prints(&format!("pair {}", libc::SOCK_STREAM), nowhere, "\ndone\n");
+}
+
+#[test]
+fn what_confines_a_process_that_asks_servers_cannot_be_undone() {
+    for option in [libc::PR_SET_PDEATHSIG, libc::PR_SET_DUMPABLE] {
+        assert_blocked(&format!("client: prctl {option}"), "prctl", "(157)");
+        assert_blocked(&format!("reader: prctl {option}"), "prctl", "(157)");
+    }
+}
+
+#[test]
+fn its_own_memory_is_not_written_by_its_file_and_later_system_calls_are_not_there() {
+    // Which would let a vCPU's thread write code.
+    let act = "write /proc/self/mem";
+    for role in ["", "client: ", "reader: "] {
+        let act = format!("{role}{act}");
+        assert_prints(&act, Path::new("/nowhere"), "refused: Permission denied");
+    }
+    // open_tree_attr and file_setattr, of Linux 6.15 and 6.17.
+    for later in [467, 469] {
+        let act = format!("call {later}");
+        assert_prints(&act, Path::new("/nowhere"), "refused: Function not implemented");
+    }
 }

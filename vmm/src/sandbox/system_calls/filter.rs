@@ -21,6 +21,8 @@ const JUMP: u16 = 0x05;
 const JUMP_IF_EQUAL: u16 = 0x15;
 /// `BPF_JMP | BPF_JGE | BPF_K`: skips `jt` instructions if it is `k` or greater.
 const JUMP_IF_GREATER_OR_EQUAL: u16 = 0x35;
+/// `BPF_JMP | BPF_JA`, with this distance until it is known where the part about sockets begins.
+const TO_SOCKETS: u32 = 1;
 /// `BPF_RET | BPF_K`: the answer.
 const RETURN: u16 = 0x06;
 
@@ -29,9 +31,15 @@ const ARCHITECTURE: u32 = 0xc000_003e;
 /// Where `seccomp_data` has the number and the architecture (include/uapi/linux/seccomp.h).
 const NUMBER: u32 = 0;
 const ARCH: u32 = 4;
+/// Where it has the lower half of the first argument.
+const FIRST: u32 = 16;
 /// The first number of the x32 ABI, which has a second number for each system call
 /// (arch/x86/include/uapi/asm/unistd.h).
 pub(in crate::sandbox) const X32: u32 = 0x4000_0000;
+
+/// The first number that no system call had in Linux 6.10, after mseal. What was added later is as
+/// if the kernel did not have it, where a filter lists what is blocked.
+const LATER: u32 = 463;
 
 /// What a filter does about a system call.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -43,6 +51,8 @@ enum Answer {
     Missing,
     /// Its arguments decide.
     Examine,
+    /// The family of the socket decides: EAFNOSUPPORT for one that is not listed.
+    Family,
 }
 
 /// A filter that is being made.
@@ -51,6 +61,7 @@ pub(super) struct Filter {
     listed: Answer,
     otherwise: Answer,
     rules: BTreeMap<c_long, Vec<SeccompRule>>,
+    families: Vec<u32>,
 }
 
 impl Filter {
@@ -61,18 +72,27 @@ impl Filter {
 
     /// Allows every system call that is not listed.
     pub(super) fn blocking(lists: &[&[c_long]]) -> Self {
-        Self::new(lists, Answer::Block, Answer::Allow)
+        let mut filter = Self::new(lists, Answer::Block, Answer::Allow);
+        filter.answers.insert(LATER, Answer::Missing);
+        filter
     }
 
     fn new(lists: &[&[c_long]], listed: Answer, otherwise: Answer) -> Self {
         let answers = BTreeMap::from([(X32, Answer::Block)]);
-        let filter = Self { answers, listed, otherwise, rules: BTreeMap::new() };
+        let (rules, families) = (BTreeMap::new(), Vec::new());
+        let filter = Self { answers, listed, otherwise, rules, families };
         lists.iter().copied().flatten().fold(filter, |filter, &call| filter.answer(call, listed))
     }
 
     /// Answers ENOSYS to a system call.
     pub(super) fn without(self, call: c_long) -> Self {
         self.answer(call, Answer::Missing)
+    }
+
+    /// Answers EAFNOSUPPORT to socket(2) unless it is for one of these address families.
+    pub(super) fn with_families(mut self, families: &[libc::c_int]) -> Self {
+        self.families = families.iter().map(|family| family.cast_unsigned()).collect();
+        self.answer(libc::SYS_socket, Answer::Family)
     }
 
     /// Treats a system call like the listed ones if one of the rules matches its arguments.
@@ -98,6 +118,7 @@ impl Filter {
             _ => SeccompAction::Trap,
         };
         let ranges = self.ranges();
+        let sockets = about_sockets(&self.families)?;
         let examine = SeccompFilter::new(
             self.rules,
             action(self.otherwise),
@@ -116,8 +137,10 @@ impl Filter {
         // Only now is it known where seccompiler's begins.
         let end = program.len();
         for (index, step) in program.iter_mut().enumerate().filter(|(_, step)| step.code == JUMP) {
-            step.k = u32::try_from(end - index - 1).map_err(io::Error::other)?;
+            let skipped = if step.k == TO_SOCKETS { 0 } else { sockets.len() };
+            step.k = u32::try_from(end - index - 1 + skipped).map_err(io::Error::other)?;
         }
+        program.extend(sockets);
         program.extend(examine);
         Ok(program)
     }
@@ -127,7 +150,7 @@ impl Filter {
         let mut ranges = vec![(0, self.otherwise)];
         for (&number, &answer) in &self.answers {
             ranges.push((number, answer));
-            if number != X32 {
+            if number != X32 && number != LATER {
                 ranges.push((number + 1, self.otherwise));
             }
         }
@@ -138,6 +161,23 @@ impl Filter {
         ranges.dedup_by_key(|range| range.1);
         ranges
     }
+}
+
+/// Decides about socket(2) by its address family.
+fn about_sockets(families: &[u32]) -> io::Result<BpfProgram> {
+    if families.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut program = vec![instruction(LOAD, 0, FIRST)];
+    for (index, &family) in families.iter().enumerate() {
+        // Over those that follow, and the refusal.
+        let skipped = u8::try_from(families.len() - index).map_err(io::Error::other)?;
+        program.push(instruction(JUMP_IF_EQUAL, skipped, family));
+    }
+    let refused = libc::SECCOMP_RET_ERRNO | libc::EAFNOSUPPORT.cast_unsigned();
+    program.push(instruction(RETURN, 0, refused));
+    program.push(leaf(Answer::Allow));
+    Ok(program)
 }
 
 /// Decides by the number, which has been loaded.
@@ -164,6 +204,7 @@ fn leaf(answer: Answer) -> sock_filter {
             instruction(RETURN, 0, libc::SECCOMP_RET_ERRNO | libc::ENOSYS.cast_unsigned())
         }
         Answer::Examine => instruction(JUMP, 0, 0),
+        Answer::Family => instruction(JUMP, 0, TO_SOCKETS),
     }
 }
 
@@ -208,6 +249,9 @@ mod tests {
                 let expected = match number {
                     12 => None,
                     435 => Some(libc::SECCOMP_RET_ERRNO | libc::ENOSYS.cast_unsigned()),
+                    463.. if otherwise == libc::SECCOMP_RET_ALLOW => {
+                        Some(libc::SECCOMP_RET_ERRNO | libc::ENOSYS.cast_unsigned())
+                    }
                     _ if listed.contains(&number) => Some(if_listed),
                     _ => Some(otherwise),
                 };

@@ -2,6 +2,9 @@
 
 use libc::c_long;
 
+/// `fchmodat2` (arch/x86/entry/syscalls/syscall_64.tbl), since Linux 6.6.
+const SYS_FCHMODAT2: c_long = 452;
+
 /// What no thread does.
 pub(in crate::sandbox) const FORBIDDEN: &[c_long] = &[
     // Start a program, or another process.
@@ -78,6 +81,26 @@ pub(in crate::sandbox) const FORBIDDEN: &[c_long] = &[
     libc::SYS_uselib,
     libc::SYS__sysctl,
     libc::SYS_nfsservctl,
+    // Signals to others; kill and tgkill are for this process.
+    libc::SYS_tkill,
+    libc::SYS_rt_sigqueueinfo,
+    libc::SYS_rt_tgsigqueueinfo,
+    libc::SYS_pidfd_send_signal,
+    // Permissions, owners and times of files by their names: Landlock has no rights for those.
+    libc::SYS_chmod,
+    libc::SYS_fchmodat,
+    SYS_FCHMODAT2,
+    libc::SYS_chown,
+    libc::SYS_lchown,
+    libc::SYS_fchownat,
+    libc::SYS_setxattr,
+    libc::SYS_lsetxattr,
+    libc::SYS_removexattr,
+    libc::SYS_lremovexattr,
+    libc::SYS_utime,
+    libc::SYS_utimes,
+    libc::SYS_futimesat,
+    libc::SYS_utimensat,
     // Priorities of this process and of others.
     libc::SYS_sched_setparam,
     libc::SYS_sched_setscheduler,
@@ -193,11 +216,7 @@ pub(super) const NOT_FOR_CLIENTS: &[c_long] = &[
     libc::SYS_accept4,
     // Signals and limits for other processes of the same user.
     libc::SYS_kill,
-    libc::SYS_tkill,
-    libc::SYS_rt_sigqueueinfo,
-    libc::SYS_rt_tgsigqueueinfo,
     libc::SYS_pidfd_open,
-    libc::SYS_pidfd_send_signal,
     libc::SYS_setpriority,
     libc::SYS_ioprio_set,
     libc::SYS_migrate_pages,
@@ -213,12 +232,7 @@ pub(super) const NOT_FOR_CLIENTS: &[c_long] = &[
     // Files of other kinds, and their owners.
     libc::SYS_mknod,
     libc::SYS_mknodat,
-    libc::SYS_chown,
     libc::SYS_fchown,
-    libc::SYS_lchown,
-    libc::SYS_fchownat,
-    libc::SYS_setxattr,
-    libc::SYS_lsetxattr,
     libc::SYS_fsetxattr,
 ];
 
