@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 
 use super::{ENTRIES, Entry, Menu, Step};
 
+/// Bytes that a line can have.
+const LINE: usize = 4095;
+
 type Options = BTreeMap<String, String>;
 
 /// Reads the entries. `default` is a label.
@@ -12,6 +15,7 @@ pub(super) fn menu(text: &str) -> Menu {
     let mut global = Options::new();
     let mut images: Vec<Options> = Vec::new();
     for line in text.lines().map(str::trim).filter(|line| !line.starts_with('#')) {
+        let line = &line[..line.floor_char_boundary(LINE)];
         let (key, value) = line.split_once('=').unwrap_or((line, ""));
         let (key, value) = (key.trim().to_ascii_lowercase(), value.trim());
         let value = value.trim_matches('"').to_owned();
