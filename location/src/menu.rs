@@ -210,7 +210,11 @@ pub fn menus<'a>(volumes: &'a [Volume], attempts: &mut Vec<Attempt>) -> Vec<Menu
         }
         // Entries of two volumes that a boot loader reads as one are found on both.
         configs.retain(|config| {
-            let is_same = |menu: &Menu<'_>| menu.config.entries == config.entries;
+            let plain = |config: &BootConfig| {
+                let entries = config.entries.iter().cloned();
+                entries.map(|entry| Entry { volume: None, ..entry }).collect::<Vec<_>>()
+            };
+            let is_same = |menu: &Menu<'_>| plain(&menu.config) == plain(config);
             config.loader != Loader::Entries || !menus.iter().any(is_same)
         });
         menus.extend(configs.into_iter().map(|config| Menu { volume, config }));
@@ -350,7 +354,10 @@ struct Opened {
 /// Opens the files of an entry; else says which one is missing.
 fn open(menu: &Menu<'_>, entry: &Entry, volumes: &[Volume]) -> Result<Opened, String> {
     let others = volumes.iter().filter(|volume| !std::ptr::eq(*volume, menu.volume));
-    let places: Vec<_> = [menu.volume].into_iter().chain(others).collect();
+    let mut places: Vec<_> = [menu.volume].into_iter().chain(others).collect();
+    if let Some(at) = entry.volume.filter(|at| *at < places.len()) {
+        places[..=at].rotate_right(1);
+    }
     let file = |name: &str| {
         let mut problem = format!("{name} is not there");
         for volume in &places {
@@ -369,16 +376,18 @@ fn open(menu: &Menu<'_>, entry: &Entry, volumes: &[Volume]) -> Result<Opened, St
     if !entry.is_unified {
         return Ok(Opened { kernel, initrds });
     }
-    open_unified(kernel, initrds, &entry.kernel)
+    open_unified(kernel, initrds, entry)
 }
 
 /// Takes a unified kernel image apart: its initrd comes before the entry's own.
 fn open_unified(
     file: Box<dyn RandomAccess>,
     own: Vec<Box<dyn RandomAccess>>,
-    name: &str,
+    entry: &Entry,
 ) -> Result<Opened, String> {
+    let name = &entry.kernel;
     let image = UnifiedImage::open(file).map_err(|error| format!("{name}: {error}"))?;
+    let image = image.map(|image| image.with_profile(entry.profile));
     let kernel = image.as_ref().and_then(|image| image.kernel());
     let (Some(image), Some(kernel)) = (image, kernel) else {
         return Err(format!(

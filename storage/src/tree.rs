@@ -28,6 +28,12 @@ pub trait FileTree: Debug + Send + Sync {
         &[]
     }
 
+    /// The UUID of the file system, or its serial number (`1A2B-3C4D`), by which boot loaders find
+    /// it.
+    fn volume_uuid(&self) -> Option<&str> {
+        None
+    }
+
     /// Lists a directory, sorted by name, with hidden files and without `.` and `..`.
     ///
     /// # Errors

@@ -113,8 +113,13 @@ pub struct Entry {
     pub arguments: String,
     /// Whether the kernel is a unified kernel image, which has initrd and command line in it.
     pub is_unified: bool,
+    /// Which of a unified kernel image's profiles it boots, from 0.
+    pub profile: usize,
     /// The hypervisor that is to start the kernel, as it stands there; mostly empty.
     pub hypervisor: String,
+    /// Which volume its files are on: the configuration's own is 0, then come the others. `None`
+    /// where nothing says it.
+    pub volume: Option<usize>,
     /// Whether it is booted unasked.
     pub is_default: bool,
 }
@@ -390,6 +395,8 @@ fn vendors(source: &dyn FileTree, directory: &str) -> Vec<String> {
 /// the bytes read are limited.
 struct Files<'a> {
     volumes: Vec<&'a dyn FileTree>,
+    /// The volume that is searched first: that of GRUB's `$root`.
+    root: Option<usize>,
     directory: TreePath,
     left: usize,
     bytes: usize,
@@ -400,7 +407,7 @@ struct Files<'a> {
 impl<'a> Files<'a> {
     fn new(volumes: &[&'a dyn FileTree], directory: TreePath) -> Self {
         let (volumes, warnings) = (volumes.to_vec(), Vec::new());
-        Self { volumes, directory, left: FILES, bytes: TOTAL, warnings }
+        Self { volumes, root: None, directory, left: FILES, bytes: TOTAL, warnings }
     }
 
     /// The text of a file that a configuration includes.
@@ -416,9 +423,10 @@ impl<'a> Files<'a> {
 
     /// Whether there is a directory of this name.
     fn is_directory(&mut self, name: &str) -> bool {
-        let paths = self.meanings(name);
+        let (volumes, name) = self.located(name);
+        let paths = self.meanings(&name);
         self.look_up().is_some()
-            && self.volumes.iter().any(|volume| {
+            && volumes.iter().any(|volume| {
                 paths.iter().any(|path| *path == TreePath::root() || volume.list(path).is_ok())
             })
     }
@@ -428,18 +436,47 @@ impl<'a> Files<'a> {
         self.find(name).is_some_and(|file| !file.is_empty())
     }
 
-    /// Whether a file system has this label.
-    fn has_label(&self, label: &str) -> bool {
-        self.volumes.iter().any(|volume| volume.volume_label() == Some(label))
+    /// The volume with this label.
+    fn with_label(&self, label: &str) -> Option<usize> {
+        self.volumes.iter().position(|volume| volume.volume_label() == Some(label))
+    }
+
+    /// The volume with this UUID. `Err` if it may be one whose UUID is not known.
+    fn with_uuid(&self, uuid: &str) -> Result<Option<usize>, ()> {
+        let is_it = |own: &str| own.eq_ignore_ascii_case(uuid);
+        let found = self.volumes.iter().position(|volume| volume.volume_uuid().is_some_and(is_it));
+        let is_unknown = self.volumes.iter().any(|volume| volume.volume_uuid().is_none());
+        if found.is_none() && is_unknown { Err(()) } else { Ok(found) }
+    }
+
+    /// The first volume with a file of this name.
+    fn with_file(&mut self, name: &str) -> Option<usize> {
+        self.look_up()?;
+        let paths = self.meanings(&without_device(name));
+        let has = |volume: &&dyn FileTree| paths.iter().any(|path| volume.open(path).is_ok());
+        self.volumes.iter().position(has)
     }
 
     /// The names of what is in a directory, on the first volume that has it.
-    fn list(&mut self, directory: &TreePath) -> Vec<String> {
+    fn list(&mut self, directory: &str) -> Vec<String> {
         if self.look_up().is_none() {
             return Vec::new();
         }
-        let mut found = self.volumes.iter().filter_map(|volume| volume.list(directory).ok());
+        let (volumes, directory) = self.located(directory);
+        let directory = TreePath::new(directory);
+        let mut found = volumes.iter().filter_map(|volume| volume.list(&directory).ok());
         found.next().unwrap_or_default().into_iter().map(|entry| entry.name).collect()
+    }
+
+    /// The volumes in the order in which a path is looked up, that of its device first, and the
+    /// path without the device.
+    fn located(&self, path: &str) -> (Vec<&'a dyn FileTree>, String) {
+        let mut volumes = self.volumes.clone();
+        let device = device(path).map_or(self.root, volume_of);
+        if let Some(at) = device.filter(|at| *at < volumes.len()) {
+            volumes[..=at].rotate_right(1);
+        }
+        (volumes, without_device(path))
     }
 
     fn meanings(&self, name: &str) -> Vec<TreePath> {
@@ -447,9 +484,18 @@ impl<'a> Files<'a> {
     }
 
     fn find(&mut self, name: &str) -> Option<Box<dyn RandomAccess>> {
-        let paths = self.meanings(name);
-        let volumes = self.volumes.clone();
-        volumes.iter().find_map(|volume| paths.iter().find_map(|path| self.open(*volume, path)))
+        self.look_up()?;
+        let (volumes, name) = self.located(name);
+        let paths = self.meanings(&name);
+        volumes.iter().find_map(|volume| paths.iter().find_map(|path| volume.open(path).ok()))
+    }
+
+    /// The same, with a volume that is searched first.
+    fn find_on(&mut self, volume: Option<usize>, name: &str) -> Option<Box<dyn RandomAccess>> {
+        let outer = std::mem::replace(&mut self.root, volume);
+        let found = self.find(name);
+        self.root = outer;
+        found
     }
 
     fn open(&mut self, volume: &dyn FileTree, path: &TreePath) -> Option<Box<dyn RandomAccess>> {
@@ -502,6 +548,22 @@ impl<'a> Files<'a> {
         self.warn(format!("{} was not read: {problem}", file.name()));
         None
     }
+}
+
+/// What GRUB's `search` calls a volume.
+fn device_name(volume: usize) -> String {
+    format!("volume{}", volume + 1)
+}
+
+/// The volume that `search` gave this name, which may be in parentheses.
+fn volume_of(device: &str) -> Option<usize> {
+    let number: usize = device.trim_matches(['(', ')']).strip_prefix("volume")?.parse().ok()?;
+    number.checked_sub(1)
+}
+
+/// The device in front of a path.
+fn device(path: &str) -> Option<&str> {
+    path.strip_prefix('(')?.split_once(')').map(|(device, _)| device)
 }
 
 /// `(hd0,gpt2)/boot/vmlinuz` and `($root)/…` without the device, as it is the place that is looked

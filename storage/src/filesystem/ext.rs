@@ -29,7 +29,7 @@ use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::sync::Arc;
 
-use super::files::{ENTRIES, FileSystem, Files, LINK_LEN, Node, label};
+use super::files::{ENTRIES, FileSystem, Files, LINK_LEN, Node, label, uuid};
 use crate::file::fill;
 use crate::file::page_cache::PageCache;
 use crate::{Entry, FileError, FileTree, RandomAccess, TreePath};
@@ -48,8 +48,10 @@ pub(crate) fn open(image: Arc<dyn RandomAccess>) -> Result<Box<dyn FileTree>, Fi
     let name = image.name().to_owned();
     // s_volume_name
     let label = label(&*image, 1024 + 0x78, 16);
+    // s_uuid
+    let uuid = uuid(&*image, 1024 + 0x68);
     match Ext::open(image) {
-        Ok(ext) => Ok(Box::new(FileSystem::new(ext, name).with_label(label))),
+        Ok(ext) => Ok(Box::new(FileSystem::new(ext, name).with_label(label).with_uuid(uuid))),
         Err(source) => Err(FileError::Io { name, source }),
     }
 }

@@ -26,7 +26,12 @@ pub(crate) fn open(image: Arc<dyn RandomAccess>) -> Result<Box<dyn FileTree>, Fi
             // BS_VolLab. What has none says "NO NAME", and nobody looks for that.
             let at = if fat.bits == 32 { 71 } else { 43 };
             let label = label(&**fat.image.file(), at, 11);
-            Ok(Box::new(FileSystem::new(fat, name).with_label(label)))
+            // BS_VolID, which is written as a number with a dash in the middle.
+            let mut id = [0; 4];
+            let is_read = fat.image.file().read_at(&mut id, at - 4).is_ok_and(|count| count == 4);
+            let [a, b, c, d] = id;
+            let id = if is_read { format!("{d:02X}{c:02X}-{b:02X}{a:02X}") } else { String::new() };
+            Ok(Box::new(FileSystem::new(fat, name).with_label(label).with_uuid(id)))
         }
         Err(source) => Err(FileError::Io { name, source }),
     }

@@ -54,23 +54,45 @@ pub(crate) fn label(image: &dyn RandomAccess, at: u64, len: usize) -> String {
     label.split('\0').next().unwrap_or_default().trim_end().to_owned()
 }
 
+/// The 16 bytes of a UUID in an image, as text; empty if they cannot be read or are zeros.
+pub(crate) fn uuid(image: &dyn RandomAccess, at: u64) -> String {
+    let mut bytes = [0; 16];
+    let is_read = fill(&mut bytes, |to, filled| image.read_at(to, at + filled as u64)).is_ok();
+    if !is_read || bytes == [0; 16] {
+        return String::new();
+    }
+    let digits = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    [0..4, 4..6, 6..8, 8..10, 10..16].map(|part| digits(&bytes[part])).join("-")
+}
+
 /// A file system in an image.
 #[derive(Debug)]
 pub(crate) struct FileSystem<F> {
     files: Arc<F>,
     name: String,
     label: String,
+    uuid: String,
 }
 
 impl<F: Files> FileSystem<F> {
     /// The file system of the image `name`.
     pub(crate) fn new(files: F, name: impl Into<String>) -> Self {
-        Self { files: Arc::new(files), name: name.into(), label: String::new() }
+        Self {
+            files: Arc::new(files),
+            name: name.into(),
+            label: String::new(),
+            uuid: String::new(),
+        }
     }
 
     /// With a label, which [`label`] reads.
     pub(crate) fn with_label(self, label: String) -> Self {
         Self { label, ..self }
+    }
+
+    /// With a UUID, which [`uuid`] reads, or another identity.
+    pub(crate) fn with_uuid(self, uuid: String) -> Self {
+        Self { uuid, ..self }
     }
 
     fn shown(&self, path: &TreePath) -> String {
@@ -130,6 +152,10 @@ impl<F: Files + 'static> FileTree for FileSystem<F> {
 
     fn volume_label(&self) -> Option<&str> {
         Some(self.label.as_str()).filter(|label| !label.is_empty())
+    }
+
+    fn volume_uuid(&self) -> Option<&str> {
+        Some(self.uuid.as_str()).filter(|uuid| !uuid.is_empty())
     }
 
     fn list(&self, directory: &TreePath) -> Result<Vec<Entry>, FileError> {

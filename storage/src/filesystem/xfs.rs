@@ -10,7 +10,7 @@ use std::sync::Arc;
 use fs_core::BlockRead;
 use fs_xfs::{Error, Filesystem};
 
-use super::files::{DAMAGED, ENTRIES, FileSystem, Files, Node, label};
+use super::files::{DAMAGED, ENTRIES, FileSystem, Files, Node, label, uuid};
 use crate::file::page_cache::PageCache;
 use crate::{Entry, Failure, FileError, FileTree, RandomAccess, TreePath};
 
@@ -25,7 +25,10 @@ pub(crate) fn open(image: Arc<dyn RandomAccess>) -> Result<Box<dyn FileTree>, Fi
         Ok(xfs) => {
             // sb_fname
             let label = label(&*image, 108, 12);
-            Ok(Box::new(FileSystem::new(Xfs { xfs, image }, name).with_label(label)))
+            // sb_uuid
+            let uuid = uuid(&*image, 32);
+            let files = FileSystem::new(Xfs { xfs, image }, name);
+            Ok(Box::new(files.with_label(label).with_uuid(uuid)))
         }
         Err(source) => Err(FileError::Io { name, source }),
     }

@@ -1,5 +1,5 @@
-//! Entries of the Boot Loader Specification (UAPI.1), read as systemd-boot does, and as `blscfg` of
-//! Fedora's GRUB does, which expands GRUB's variables in them.
+//! Entries of the Boot Loader Specification (UAPI.1), read as systemd-boot does (its
+//! src/boot/boot.c), and as `blscfg` of Fedora's GRUB does (its grub-core/commands/blscfg.c).
 
 use std::cmp::Ordering;
 
@@ -14,6 +14,8 @@ const DIRECTORIES: [&str; 2] = ["loader/entries", "boot/loader/entries"];
 const PARTITIONS: [&str; 3] = ["", "efi", "boot/efi"];
 /// Where unified kernel images are on such a partition.
 const IMAGES: &str = "EFI/Linux";
+/// Where programs that add to the command line of every image are on such a partition.
+const ADDONS: &str = "loader/addons";
 /// Bytes that a value can have after its variables were expanded.
 const VALUE: usize = 1 << 16;
 
@@ -22,6 +24,26 @@ struct EntryFile {
     /// The file's name without `.conf`.
     id: String,
     keys: Vec<(String, String)>,
+    /// Which of a unified kernel image's profiles it boots, and that profile's name.
+    profile: (usize, String),
+    /// The volume it is on, which its files are on, too.
+    volume: usize,
+}
+
+/// What GRUB's `blscfg` takes from an entry's file, before variables are expanded.
+pub(super) struct GrubEntry {
+    /// The file's name without `.conf`.
+    pub id: String,
+    /// What the menu calls it.
+    pub title: String,
+    /// The kernel.
+    pub linux: String,
+    /// The lines with initrds.
+    pub initrds: Vec<String>,
+    /// The kernel's command line.
+    pub options: String,
+    /// The menu entry's own arguments.
+    pub arguments: Vec<String>,
 }
 
 impl EntryFile {
@@ -66,13 +88,30 @@ impl EntryFile {
             .cmp(&is_exhausted(other))
             .then_with(by_key)
             .then_with(|| version::compare(other.name(), self.name()))
+            .then_with(|| self.profile.0.cmp(&other.profile.0))
     }
-}
 
-/// The values of variables in entries, and which of them were missing.
-struct Variables<'a> {
-    get: &'a dyn Fn(&str) -> Option<String>,
-    missing: Vec<String>,
+    /// Whether it boots something on this processor.
+    fn is_for_here(&self) -> bool {
+        let architecture = self.get("architecture").to_ascii_lowercase();
+        ["", "x64", "x86_64", "x86-64", "amd64"].contains(&architecture.as_str())
+            && ["linux", "efi", "uki"].iter().any(|key| !self.get(key).is_empty())
+    }
+
+    /// Whether a pattern of `loader.conf` fits its file's name, with or without its ending and its
+    /// boot counter. Cases do not matter.
+    fn is_named(&self, pattern: &str) -> bool {
+        let pattern = pattern.to_ascii_lowercase();
+        let fits = |name: &str| {
+            let name = name.to_ascii_lowercase();
+            let ending = if self.get("uki").is_empty() { ".conf" } else { ".efi" };
+            glob::matches(&pattern, &name) || glob::matches(&pattern, &(name + ending))
+        };
+        match self.profile.1.as_str() {
+            "" => fits(&self.id) || fits(self.name()),
+            profile => fits(&format!("{}@{profile}", self.id)),
+        }
+    }
 }
 
 /// The entries of a directory as systemd-boot lists them, with the default of `loader.conf`, and
@@ -88,50 +127,142 @@ pub(super) fn menu(directory: &TreePath, files: &mut Files<'_>) -> Option<(TreeP
     if has_own.is_none() && file_entries.is_empty() {
         return None;
     }
-    let others = files.volumes[1..].to_vec();
     let mut text = has_own.clone();
-    for other in others {
+    for (at, other) in files.volumes.clone().into_iter().enumerate().skip(1) {
         text = text.or_else(|| files.read_from(other, &TreePath::new("loader/loader.conf")));
-        file_entries.extend(read_volume(other, files));
+        let found = read_volume(other, files).into_iter();
+        file_entries.extend(found.map(|file| EntryFile { volume: at, ..file }));
     }
     let variables = grub_environment(&boot, files);
     let get = |name: &str| {
         let found = variables.iter().find(|(known, _)| known == name);
         found.map(|(_, value)| value.clone())
     };
-    let (entries, warnings) = entries(file_entries, &get);
+    file_entries.retain(EntryFile::is_for_here);
+    file_entries.sort_by(EntryFile::order);
+    file_entries.truncate(ENTRIES);
+    let mut missing_names = Vec::new();
+    let entries = file_entries.iter().enumerate();
+    let entries: Vec<_> =
+        entries.map(|(at, file)| entry(file, at, &get, &mut missing_names)).collect();
     let saved = get("saved_entry").unwrap_or_default();
-    let wanted = text.as_deref().unwrap_or_default().lines().find_map(|line| {
-        let mut words = line.split_whitespace();
-        (words.next() == Some("default")).then(|| words.next()).flatten()
-    });
-    let by_pattern = |pattern: &str| {
-        entries.iter().position(|entry| {
-            glob::matches(pattern, entry.id())
-                || glob::matches(pattern, &format!("{}.conf", entry.id()))
-        })
+    let wanted = text.as_deref().map(default_pattern).unwrap_or_default();
+    // All that fit, as systemd-boot does not list an entry whose kernel is not there.
+    let named = |pattern: &str| {
+        let files = file_entries.iter().enumerate();
+        let fit = files.filter(|(_, file)| !pattern.is_empty() && file.is_named(pattern));
+        fit.map(|(at, _)| at).collect::<Vec<_>>()
     };
-    let by_saved = || (!saved.is_empty()).then(|| by_pattern(&saved)).flatten();
-    let default = wanted.and_then(by_pattern).or_else(by_saved);
+    let mut defaults = named(&wanted);
+    if defaults.is_empty() {
+        defaults = named(&saved);
+    }
     let path = if has_own.is_some() { settings } else { directory.clone() };
-    Some((path, Menu { defaults: default.into_iter().collect(), entries, saved, warnings }))
+    let warnings = missing_names.iter().map(|name| missing(name)).collect();
+    Some((path, Menu { defaults, entries, saved, warnings }))
 }
 
-/// The entries that GRUB's `blscfg` lists, with its variables: those of the first volume that has
-/// any.
-pub(super) fn grub_entries(
-    files: &mut Files<'_>,
-    get: &dyn Fn(&str) -> Option<String>,
-) -> (Vec<Entry>, Vec<String>) {
-    for volume in files.volumes.clone() {
-        for directory in DIRECTORIES {
-            let found = read_directory(volume, &TreePath::new(directory), files);
+/// The pattern of `default` in loader.conf; the last one counts. `@saved` is in the firmware's
+/// variables, which are not known here.
+fn default_pattern(text: &str) -> String {
+    let values = text.lines().filter_map(key).filter(|(key, _)| key == "default");
+    let mut patterns = values.map(|(_, value)| value).filter(|value| !value.starts_with('@'));
+    patterns.next_back().unwrap_or_default()
+}
+
+/// The entries that GRUB's `blscfg` lists: those of `directory`, or by default those of the first
+/// volume that has any. GRUB sorts them by their files' names alone.
+pub(super) fn grub_entries(files: &mut Files<'_>, directory: &str) -> Vec<GrubEntry> {
+    let (volumes, directory) = files.located(directory);
+    let own = [TreePath::new(&directory)];
+    let usual = DIRECTORIES.map(TreePath::new);
+    let directories: &[TreePath] = if directory.is_empty() { &usual } else { &own };
+    for volume in volumes {
+        for directory in directories {
+            if files.look_up().is_none() {
+                return Vec::new();
+            }
+            let mut found = read_directory(volume, directory, files);
             if !found.is_empty() {
-                return entries(found, get);
+                found.sort_by(|a, b| package_order(&b.id, &a.id));
+                return found.iter().filter_map(grub_entry).take(ENTRIES).collect();
             }
         }
     }
-    (Vec::new(), Vec::new())
+    Vec::new()
+}
+
+/// GRUB skips a file without a kernel.
+fn grub_entry(file: &EntryFile) -> Option<GrubEntry> {
+    let all = |key: &str| file.all(key).map(str::to_owned).collect::<Vec<_>>();
+    let linux = Some(file.get("linux").to_owned()).filter(|linux| !linux.is_empty())?;
+    let title = if file.get("title").is_empty() { &linux } else { file.get("title") };
+    Some(GrubEntry {
+        id: file.id.clone(),
+        title: title.to_owned(),
+        initrds: all("initrd"),
+        options: all("options").join(" "),
+        arguments: all("grub_arg"),
+        linux,
+    })
+}
+
+/// The order of `NAME-VERSION-RELEASE`, which GRUB takes files' names for.
+fn package_order(a: &str, b: &str) -> Ordering {
+    let parts = |text: &str| {
+        let mut parts = text.rsplitn(3, '-').map(str::to_owned).collect::<Vec<_>>();
+        parts.reverse();
+        parts.resize(3, String::new());
+        parts
+    };
+    let (a, b) = (parts(a), parts(b));
+    a.iter().zip(&b).map(|(a, b)| rpm_order(a, b)).find(|o| o.is_ne()).unwrap_or(Ordering::Equal)
+}
+
+/// The order of versions in packages of Fedora's: runs of digits and of letters are compared, `~` is
+/// below everything.
+fn rpm_order(a: &str, b: &str) -> Ordering {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '~' || c == '+';
+    let (mut a, mut b) = (a, b);
+    loop {
+        a = a.trim_start_matches(|c| !is_part(c));
+        b = b.trim_start_matches(|c| !is_part(c));
+        for mark in ['~', '+'] {
+            let (x, y) = (a.strip_prefix(mark), b.strip_prefix(mark));
+            match (x, y) {
+                (Some(x), Some(y)) => (a, b) = (x, y),
+                (None, None) => continue,
+                // At its end, the one without `+` is below the other.
+                _ if mark == '+' && (a.is_empty() || b.is_empty()) => {
+                    return a.len().cmp(&b.len());
+                }
+                _ => return y.is_some().cmp(&x.is_some()),
+            }
+        }
+        if a.starts_with(['~', '+']) || b.starts_with(['~', '+']) {
+            continue;
+        }
+        if a.is_empty() || b.is_empty() {
+            return a.len().cmp(&b.len());
+        }
+        let is_number = a.starts_with(|c: char| c.is_ascii_digit());
+        let is_own = |c: char| if is_number { c.is_ascii_digit() } else { c.is_ascii_alphabetic() };
+        let split = |text: &'_ str| text.find(|c| !is_own(c)).unwrap_or(text.len());
+        let ((x, rest_a), (y, rest_b)) = (a.split_at(split(a)), b.split_at(split(b)));
+        if y.is_empty() {
+            return if is_number { Ordering::Greater } else { Ordering::Less };
+        }
+        let order = if is_number {
+            let (x, y) = (x.trim_start_matches('0'), y.trim_start_matches('0'));
+            x.len().cmp(&y.len()).then_with(|| x.cmp(y))
+        } else {
+            x.cmp(y)
+        };
+        if order.is_ne() {
+            return order;
+        }
+        (a, b) = (rest_a, rest_b);
+    }
 }
 
 /// The unified kernel images beside a directory of entries; those of mounted partitions go with the
@@ -196,15 +327,25 @@ fn read_directory(
     let read = names.filter_map(|name| {
         let text = files.read_from(volume, &directory.join(&name))?;
         let mut keys: Vec<_> = text.lines().filter_map(key).collect();
-        // An EFI program boots here only if it is a unified kernel image.
-        if let Some((_, path)) = keys.iter().find(|(key, _)| key == "efi") {
-            let file = files.open(volume, &TreePath::new(path))?;
-            if UnifiedImage::open(file).ok().flatten().is_some() {
-                keys.push(("uki".to_owned(), path.clone()));
+        let value = |key: &str| {
+            let found = keys.iter().find(|(name, _)| name == key);
+            found.map(|(_, value)| value.clone()).filter(|value| !value.is_empty())
+        };
+        let profile = value("profile").and_then(|number| number.parse().ok()).unwrap_or(0);
+        // An EFI program boots here only if it is a unified kernel image. Without options, the
+        // command line in it counts.
+        if let Some(path) = value("uki").or_else(|| value("efi")) {
+            let file = files.open(volume, &TreePath::new(path.replace('\\', "/")))?;
+            let image = UnifiedImage::open(file).ok().flatten();
+            if let Some(image) = image.map(|image| image.with_profile(profile)) {
+                if value("options").is_none() {
+                    keys.push(("options".to_owned(), image.command_line().replace('$', "$$")));
+                }
+                keys.push(("uki".to_owned(), path));
             }
         }
         let id = name.get(..name.len() - ".conf".len()).unwrap_or(&name).to_owned();
-        Some(EntryFile { id, keys })
+        Some(EntryFile { id, keys, profile: (profile, String::new()), volume: 0 })
     });
     read.collect()
 }
@@ -216,38 +357,74 @@ fn read_images(
     files: &mut Files<'_>,
 ) -> Vec<EntryFile> {
     let mut found = Vec::new();
+    let own_addons = directory.parent().parent().join(ADDONS);
     for name in names(volume, directory, ".efi") {
         let path = directory.join(&name);
         let Some(file) = files.open(volume, &path) else { continue };
-        let mut keys = vec![("uki".to_owned(), format!("/{path}"))];
-        if let Ok(Some(image)) = UnifiedImage::open(file) {
-            let version = ["IMAGE_VERSION", "VERSION_ID", "BUILD_ID"].map(|k| image.os_release(k));
-            let version = version.into_iter().find(|version| !version.is_empty());
-            let sort_key = ["IMAGE_ID", "ID"].map(|key| image.os_release(key));
-            let sort_key = sort_key.into_iter().find(|key| !key.is_empty());
-            keys.extend([
-                ("title".to_owned(), image.os_release("PRETTY_NAME")),
-                ("version".to_owned(), version.unwrap_or_default()),
-                ("sort-key".to_owned(), sort_key.unwrap_or_default()),
-                ("options".to_owned(), image.command_line().replace('$', "$$")),
-            ]);
+        let uki = ("uki".to_owned(), format!("/{path}"));
+        let profile = (0, String::new());
+        let plain = EntryFile { id: name, keys: vec![uki.clone()], profile, volume: 0 };
+        let Ok(Some(image)) = UnifiedImage::open(file) else {
+            found.push(plain);
+            continue;
+        };
+        let stem = plain.name().trim_end_matches(".efi").to_owned();
+        let extra = directory.join(&format!("{stem}.efi.extra.d"));
+        let added = [addons(volume, &own_addons, files), addons(volume, &extra, files)].concat();
+        for number in 0..image.profiles() {
+            let image = image.with_profile(number);
+            let mut keys = vec![uki.clone()];
+            keys.extend(image_keys(&image, number, &added));
+            let own = Some(image.profile_value("ID")).filter(|own| !own.is_empty());
+            let name = if number > 0 { own.unwrap_or(number.to_string()) } else { String::new() };
+            let (id, profile) = (plain.id.clone(), (number, name));
+            found.push(EntryFile { id, keys, profile, volume: 0 });
         }
-        found.push(EntryFile { id: name, keys });
     }
     found
 }
 
-/// Makes entries of files, in their order, and warnings for variables that are not set.
-fn entries(
-    mut found: Vec<EntryFile>,
-    get: &dyn Fn(&str) -> Option<String>,
-) -> (Vec<Entry>, Vec<String>) {
-    found.sort_by(EntryFile::order);
-    found.truncate(ENTRIES);
-    let mut variables = Variables { get, missing: Vec::new() };
-    let entries = found.iter().enumerate();
-    let entries = entries.map(|(position, file)| entry(file, position, &mut variables)).collect();
-    (entries, variables.missing.iter().map(|name| missing(name)).collect())
+/// What an image says of one of its profiles (`boot_entry_add_type2` in systemd's src/boot/boot.c).
+fn image_keys(
+    image: &UnifiedImage,
+    profile: usize,
+    added: &[String],
+) -> impl Iterator<Item = (String, String)> {
+    let first = |keys: &[&str]| {
+        let values = keys.iter().map(|key| image.os_release(key));
+        values.into_iter().find(|value| !value.is_empty()).unwrap_or_default()
+    };
+    let mut title = first(&["PRETTY_NAME", "IMAGE_ID", "NAME", "ID"]);
+    let own = match (image.profile_value("TITLE"), image.profile_value("ID")) {
+        (own, id) if own.is_empty() && id.is_empty() && profile > 0 => {
+            format!("Profile #{}", profile + 1)
+        }
+        (own, id) if own.is_empty() && profile > 0 => id,
+        (own, _) => own,
+    };
+    if !own.is_empty() {
+        title = format!("{title} ({own})");
+    }
+    let options = std::iter::once(image.command_line()).chain(added.iter().cloned());
+    let options = options.filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ");
+    [
+        ("title", title),
+        ("version", first(&["IMAGE_VERSION", "VERSION", "VERSION_ID", "BUILD_ID"])),
+        ("sort-key", first(&["IMAGE_ID", "ID"])),
+        ("options", options.replace('$', "$$")),
+    ]
+    .map(|(key, value)| (key.to_owned(), value))
+    .into_iter()
+}
+
+/// The command lines of programs that add to those of images (systemd-stub(7)).
+fn addons(volume: &dyn FileTree, directory: &TreePath, files: &mut Files<'_>) -> Vec<String> {
+    let names = names(volume, directory, ".addon.efi").into_iter();
+    let read = names.filter_map(|name| {
+        let file = files.open(volume, &directory.join(&name))?;
+        UnifiedImage::command_line_of(file).ok()
+    });
+    read.filter(|text| !text.is_empty()).collect()
 }
 
 /// The warning for a variable that is not set.
@@ -257,23 +434,33 @@ pub(super) fn missing(name: &str) -> String {
     )
 }
 
-fn entry(file: &EntryFile, position: usize, variables: &mut Variables<'_>) -> Entry {
+fn entry(
+    file: &EntryFile,
+    position: usize,
+    get: &dyn Fn(&str) -> Option<String>,
+    missing: &mut Vec<String>,
+) -> Entry {
     let title = match file.get("title") {
         "" => file.name(),
         title => title,
     };
-    let id = file.name().to_owned();
+    let id = match file.profile.1.as_str() {
+        "" => file.name().to_owned(),
+        profile => format!("{}@{profile}", file.name()),
+    };
     let mut entry = Entry::at(vec![Step { position, title: title.to_owned(), id }]);
-    let architecture = file.get("architecture").to_ascii_lowercase();
-    if ["", "x64", "x86_64", "x86-64", "amd64"].contains(&architecture.as_str()) {
-        entry.is_unified = file.get("linux").is_empty() && !file.get("uki").is_empty();
-        let kernel = if entry.is_unified { file.get("uki") } else { file.get("linux") };
-        entry.kernel = super::without_device(&variables.expand(kernel, false));
-    }
-    let initrds: Vec<_> = file.all("initrd").map(|line| variables.expand(line, false)).collect();
-    let names = initrds.iter().flat_map(|line| line.split_whitespace());
-    entry.initrds = names.map(super::without_device).collect();
-    let options: Vec<_> = file.all("options").map(|line| variables.expand(line, true)).collect();
+    entry.is_unified = file.get("linux").is_empty() && !file.get("uki").is_empty();
+    entry.profile = file.profile.0;
+    entry.volume = Some(file.volume);
+    let kernel = if entry.is_unified { file.get("uki") } else { file.get("linux") };
+    let path = |name: &str| super::without_device(&name.replace('\\', "/"));
+    // Only what the kernel needs is reported as missing.
+    let mut optional = Vec::new();
+    entry.kernel = path(&expanded(kernel, get, &mut optional));
+    let initrds = file.all("initrd").map(|line| expanded(line, get, &mut optional));
+    let initrds: Vec<_> = initrds.collect();
+    entry.initrds = initrds.iter().flat_map(|line| line.split_whitespace()).map(path).collect();
+    let options: Vec<_> = file.all("options").map(|line| expanded(line, get, missing)).collect();
     entry.arguments = options.join(" ").split_whitespace().collect::<Vec<_>>().join(" ");
     entry
 }
@@ -285,35 +472,37 @@ fn key(line: &str) -> Option<(String, String)> {
     (!key.starts_with('#')).then(|| (key.to_owned(), value.trim().to_owned()))
 }
 
-impl Variables<'_> {
-    /// The text with the values of `$name` and `${name}`; `$$` is a `$`. Only what is needed is
-    /// reported as missing.
-    fn expand(&mut self, text: &str, is_needed: bool) -> String {
-        let mut whole = String::new();
-        let mut rest = text;
-        while let Some((before, behind)) = rest.split_once('$') {
-            whole += before;
-            if let Some(behind) = behind.strip_prefix('$') {
-                whole.push('$');
-                rest = behind;
-                continue;
-            }
-            let braced = behind.strip_prefix('{').and_then(|inner| inner.split_once('}'));
-            let end = behind.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-            let (name, behind) = braced.unwrap_or(behind.split_at(end.unwrap_or(behind.len())));
-            if name.is_empty() {
-                whole.push('$');
-            } else if let Some(value) = (self.get)(name) {
-                if whole.len() + value.len() <= VALUE {
-                    whole += &value;
-                }
-            } else if is_needed && is_essential(name) && !self.missing.iter().any(|m| m == name) {
-                self.missing.push(name.to_owned());
-            }
+/// The text with the values of `$name` and `${name}`; `$$` is a `$`. The names of variables that
+/// should be set are noted if they are not.
+pub(super) fn expanded(
+    text: &str,
+    get: &dyn Fn(&str) -> Option<String>,
+    missing: &mut Vec<String>,
+) -> String {
+    let mut whole = String::new();
+    let mut rest = text;
+    while let Some((before, behind)) = rest.split_once('$') {
+        whole += before;
+        if let Some(behind) = behind.strip_prefix('$') {
+            whole.push('$');
             rest = behind;
+            continue;
         }
-        whole + rest
+        let braced = behind.strip_prefix('{').and_then(|inner| inner.split_once('}'));
+        let end = behind.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let (name, behind) = braced.unwrap_or(behind.split_at(end.unwrap_or(behind.len())));
+        if name.is_empty() {
+            whole.push('$');
+        } else if let Some(value) = get(name) {
+            if whole.len() + value.len() <= VALUE {
+                whole += &value;
+            }
+        } else if is_essential(name) && !missing.iter().any(|known| known == name) {
+            missing.push(name.to_owned());
+        }
+        rest = behind;
     }
+    whole + rest
 }
 
 /// Whether an unset variable is a mistake: Fedora's entries also name `$tuned_params`, which is

@@ -13,7 +13,11 @@ mod lexer;
 mod parser;
 mod variables;
 
-use super::{ENTRIES, Entry, Files, Menu, Step, environment, is_in_menu_named, without_device};
+use super::unified::UnifiedImage;
+use super::{
+    ENTRIES, Entry, Files, Menu, Step, device, device_name, environment, is_in_menu_named,
+    volume_of, without_device,
+};
 use interpreter::{Interpreter, Loaded, MenuBody, MenuItem};
 
 /// How deep submenus can be nested.
@@ -38,6 +42,11 @@ pub(super) fn menu(text: &str, files: &mut Files<'_>) -> Menu {
     set_initial_variables(&mut grub, &prefix);
     grub.run_text(text, "grub.cfg");
     let saved = saved_entry(&mut grub, &prefix);
+    if let Some(command) = grub.left_by.take() {
+        grub.warn(format!(
+            "the configuration runs '{command}' before GRUB shows its menu: GRUB itself would boot no entry"
+        ));
+    }
 
     let mut entries = Vec::new();
     let mut defaults = Vec::new();
@@ -45,13 +54,12 @@ pub(super) fn menu(text: &str, files: &mut Files<'_>) -> Menu {
         // It boots while the configuration is read: the menu never shows.
         let loaded = std::mem::take(&mut grub.loaded);
         let step = Step { position: 0, title: "boot".into(), id: String::new() };
-        entries.push(entry(loaded, vec![step]));
+        entries.push(entry(&mut grub, loaded, vec![step]));
         defaults.push(0);
     }
     let nodes = run_menu(&mut grub, &[], &mut entries);
     let get = |name: &str| grub.variables.value(name).to_owned();
     let (default, fallback) = (get("default"), get("fallback"));
-    let default = if default == "saved" { saved.clone() } else { default };
     let is_known = default.is_empty() || is_found(&nodes, &default);
     if let (false, Some(first)) = (is_known, nodes.first()) {
         grub.warn(format!(
@@ -65,13 +73,17 @@ pub(super) fn menu(text: &str, files: &mut Files<'_>) -> Menu {
     Menu { entries, defaults, saved, warnings: grub.warnings }
 }
 
-/// Variables that GRUB sets: on a PC that was started by its BIOS.
+/// Variables that GRUB sets.
 fn set_initial_variables(grub: &mut Interpreter<'_, '_>, prefix: &str) {
+    // Only GRUB for UEFI reads what is in an EFI system partition's directory.
+    let is_efi = prefix.split('/').any(|name| name.eq_ignore_ascii_case("efi"));
+    let (platform, cpu) = if is_efi { ("efi", "x86_64") } else { ("pc", "i386") };
     let own = [
         ("prefix", prefix),
         ("config_directory", prefix),
-        ("grub_platform", "pc"),
-        ("grub_cpu", "i386"),
+        ("root", "hd0"),
+        ("grub_platform", platform),
+        ("grub_cpu", cpu),
     ];
     for (name, value) in own.into_iter().chain(FEATURES.map(|feature| (feature, "y"))) {
         grub.variables.set(name, value);
@@ -149,42 +161,53 @@ fn run_item(
     let index = entries.len();
     let script = match body {
         MenuBody::Entry(entry) => {
-            let title = entry.title.clone();
-            entries.push(Entry { steps, ..*entry });
+            let at = Entry::at(steps);
+            entries.push(Entry { steps: at.steps, title: at.title, ..*entry });
             return Node { title, id, content: Content::Entry(index) };
         }
         MenuBody::Script(script) => script,
     };
     grub.loaded = Loaded::default();
+    grub.has_own_menu = is_submenu;
     grub.variables.set("chosen", &title);
     grub.run_entry(&script, arguments);
     let loaded = std::mem::take(&mut grub.loaded);
     // An entry that loaded a kernel boots it, whatever it added to the menu.
-    let is_loaded = loaded.kernel.is_some() || loaded.multiboot.is_some();
-    let is_menu = is_submenu || !is_loaded;
+    let is_menu = is_submenu || !loaded.is_anything();
     let content = if is_menu && !grub.menu.is_empty() && steps.len() < DEPTH {
+        let default = if grub.has_own_menu { grub.variables.value("default") } else { "" };
+        let default = default.to_owned();
         let nodes = run_menu(grub, &steps, entries);
-        let default = if is_submenu { grub.variables.value("default") } else { "" };
-        Content::Menu { nodes, default: default.to_owned() }
+        Content::Menu { nodes, default }
     } else if is_submenu {
         grub.menu.clear();
         Content::Nothing
     } else {
         grub.menu.clear();
-        entries.push(entry(loaded, steps));
+        let entry = entry(grub, loaded, steps);
+        entries.push(entry);
         Content::Entry(index)
     };
     Node { title, id, content }
 }
 
-fn entry(loaded: Loaded, steps: Vec<Step>) -> Entry {
-    let Loaded { kernel, initrds, multiboot, modules } = loaded;
-    let mut entry = Entry::at(steps);
+fn entry(grub: &mut Interpreter<'_, '_>, loaded: Loaded, steps: Vec<Step>) -> Entry {
+    let Loaded { kernel, initrds, multiboot, modules, chained, volume } = loaded;
+    let mut entry = Entry { volume, ..Entry::at(steps) };
     if let Some((kernel, arguments)) = kernel {
         (entry.kernel, entry.arguments, entry.initrds) = (kernel, arguments, initrds);
     }
     if let Some(kernel) = multiboot {
         entry.set_multiboot(kernel, modules);
+    }
+    // Of other loaders, only a unified kernel image boots here. Its own command line counts if
+    // there is no other.
+    if let Some((path, arguments)) = chained.filter(|_| entry.kernel.is_empty())
+        && let Some(file) = grub.files.find_on(volume, &path)
+        && let Ok(Some(image)) = UnifiedImage::open(file)
+    {
+        let own = if arguments.is_empty() { image.command_line() } else { arguments };
+        (entry.kernel, entry.arguments, entry.is_unified) = (path, own, true);
     }
     entry
 }

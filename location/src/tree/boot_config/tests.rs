@@ -409,3 +409,221 @@ fn entries_beyond_the_limit_are_reported() {
     assert!(many.entries.len() > 200);
     assert!(many.warnings[0].contains("more than 256 files"), "{:?}", many.warnings);
 }
+
+/// A volume with a label and a UUID.
+#[derive(Debug)]
+struct Identified {
+    source: Box<dyn FileTree>,
+    label: &'static str,
+    uuid: &'static str,
+}
+
+impl FileTree for Identified {
+    fn name(&self) -> &str {
+        self.source.name()
+    }
+
+    fn volume_label(&self) -> Option<&str> {
+        Some(self.label)
+    }
+
+    fn volume_uuid(&self) -> Option<&str> {
+        Some(self.uuid)
+    }
+
+    fn list(&self, directory: &TreePath) -> Result<Vec<storage::Entry>, storage::FileError> {
+        self.source.list(directory)
+    }
+
+    fn open(&self, path: &TreePath) -> Result<Box<dyn RandomAccess>, storage::FileError> {
+        self.source.open(path)
+    }
+}
+
+/// As of two systems on one disk: each has a `/boot/grub/grub.cfg` and a `/vmlinuz`.
+#[test]
+fn a_search_says_which_volume_files_are_on() {
+    let temps = [Temp::new(), Temp::new(), Temp::new()];
+    let menus = [
+        (
+            "EFI/debian/grub.cfg",
+            "COMMAND\nset prefix=($root)'/boot/grub'\nconfigfile $prefix/grub.cfg\n",
+        ),
+        ("boot/grub/grub.cfg", "menuentry first { linux /vmlinuz }\n"),
+        ("boot/grub/grub.cfg", "if [ -f /only ]; then menuentry second { linux /vmlinuz }; fi\n"),
+    ];
+    for (command, volume) in [
+        ("search.fs_uuid 22-22 root hd0,gpt2", Some(2)),
+        ("search --no-floppy --fs-uuid --set=root --hint-efi=hd0,gpt3 22-22", Some(2)),
+        ("search --label --set SECOND", Some(2)),
+        ("search -l -s root FIRST", Some(1)),
+        ("search -f --set=root /only", Some(2)),
+        ("search --fs-uuid --set=root 99-99", None),
+    ] {
+        for (temp, (path, text)) in temps.iter().zip(menus) {
+            temp.file(path, text.replace("COMMAND", command).as_bytes());
+        }
+        temps[2].file("only", b"x");
+        let identified = |at: usize, label, uuid| Identified {
+            source: Box::new(temps[at].source()),
+            label,
+            uuid,
+        };
+        let volumes = [
+            identified(0, "ESP", "AAAA"),
+            identified(1, "FIRST", "11-11"),
+            identified(2, "SECOND", "22-22"),
+        ];
+        let others: Vec<&dyn FileTree> = vec![&volumes[1], &volumes[2]];
+        let config = BootConfig::read_volume(&volumes[0], &others).remove(0);
+        let entry = &config.entries[0];
+        assert_eq!(entry.volume, volume, "{command}");
+        let title = if volume == Some(2) { "second" } else { "first" };
+        assert_eq!(entry.title, title, "{command}");
+    }
+}
+
+/// GRUB sorts by the files' names, whatever `sort-key` and `version` say, and skips a file without a
+/// kernel.
+#[test]
+fn blscfg_sorts_by_name_and_takes_arguments() {
+    let entry = |title: &str, key: &str| {
+        format!("title {title}\nversion 1\nsort-key {key}\nlinux /k-{title}\noptions {title}\n")
+    };
+    let texts = [
+        ("m-0-rescue", entry("rescue", "a")),
+        ("m-6.8.9-300.fc40.x86_64", entry("old", "b")),
+        ("m-6.8.10-300.fc40.x86_64", entry("new", "z")),
+        ("m-6.8.10-300.fc40.x86_64+debug", entry("debug", "y")),
+        ("m-6.8.10~rc1-300.fc40.x86_64", entry("rc", "x")),
+        ("m-9-windows", "title w\nefi /EFI/w.efi\n".to_owned()),
+        (".m-10-300", entry("hidden", "a")),
+    ];
+    let menu = |cfg: &str| {
+        let paths: Vec<_> =
+            texts.iter().map(|(name, _)| format!("loader/entries/{name}.conf")).collect();
+        let mut files = vec![("grub2/grub.cfg", cfg)];
+        files.extend(paths.iter().zip(&texts).map(|(path, (_, text))| (&**path, &**text)));
+        let config = one(&files);
+        assert_eq!(config.loader, Loader::Grub);
+        let mut entries: Vec<_> = config.entries.iter().collect();
+        entries.sort_by_key(|entry| entry.number);
+        entries.iter().map(|entry| entry.title.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(menu("blscfg\n"), ["debug", "new", "rc", "old", "rescue"]);
+    assert_eq!(menu("default=1\nblscfg default\n"), ["new"]);
+    let split = "default=m-6.8.9-300.fc40.x86_64\nblscfg default\nmenuentry x { linux x }\nblscfg non-default\nblscfg";
+    assert_eq!(menu(split), ["old", "x", "debug", "new", "rc", "rescue"]);
+    assert_eq!(menu("blscfg m-0-rescue\n"), ["rescue"]);
+    assert_eq!(menu("blscfg (hd0)/loader/entries\n").len(), 5);
+    assert_eq!(menu("blsdir=/none\nblscfg\nmenuentry a { linux a }"), ["a"]);
+}
+
+/// GRUB makes commands of the entry and runs them, so that its quotes count.
+#[test]
+fn blscfg_s_entries_are_commands() {
+    let entry = "linux /m/vmlinuz\ninitrd /m/initrd.img $tuned_initrd\ninitrd /m/more.img\n\
+                 options root=live:LABEL=A\\x20B \"dyndbg=file x +p\" 'a b' $kernelopts\n";
+    let cfg =
+        "early_initrd='ucode.cpio other.img'\nkernelopts='ro  x=1'\ntuned_initrd=/t.img\nblscfg\n";
+    let files = [("boot/grub2/grub.cfg", cfg), ("boot/loader/entries/a.conf", entry)];
+    let config = one(&files);
+    let entry = &config.entries[0];
+    assert_eq!((&*entry.title, entry.id()), ("/m/vmlinuz", "a"));
+    let expected = "root=live:LABEL=A\\x20B \"dyndbg=file x +p\" \"a b\" ro x=1";
+    assert_eq!(entry.arguments, expected);
+    let initrds = ["/m/ucode.cpio", "/m/other.img", "/m/initrd.img", "/t.img", "/m/more.img"];
+    assert_eq!(entry.initrds, initrds);
+    let cfg = "default_kernelopts='root=/dev/x ro'\nblscfg\n";
+    let config = one(&[("grub2/grub.cfg", cfg), ("loader/entries/a.conf", "linux /k\n")]);
+    assert_eq!(config.entries[0].arguments, "root=/dev/x ro");
+}
+
+#[test]
+fn loader_conf_s_default_is_a_pattern_for_what_is_there() {
+    let entry = |name: &str| format!("title {name}\nlinux /{name}\n");
+    let (a, b, c) = (entry("a-1"), entry("b-2"), entry("B-1"));
+    let entries = [
+        ("loader/entries/a-1.conf", &*a),
+        ("loader/entries/b-2+1-2.conf", &*b),
+        ("loader/entries/B-1.conf", &*c),
+        ("loader/entries/none.conf", "title none\n"),
+    ];
+    for (conf, first) in [
+        ("default a-*\n", "a-1"),
+        ("default A-1.CONF\n", "a-1"),
+        ("default a-*\ntimeout 3\ndefault b-1.conf\n", "B-1"),
+        ("#default a-*\ndefault\tb-2+1-2.conf\n", "b-2"),
+        ("default b-2.conf\n", "b-2"),
+        ("default @saved\n", "b-2"),
+        ("default nothing\n", "b-2"),
+    ] {
+        let mut files = vec![("loader/loader.conf", conf)];
+        files.extend(entries);
+        let config = one(&files);
+        assert_eq!((config.entries.len(), titles(&config)[0]), (3, first), "{conf}");
+        assert!(config.is_first_default(), "{conf}");
+    }
+    let mut files = vec![("loader/loader.conf", "default b*\n")];
+    files.extend(entries);
+    assert_eq!(titles(&one(&files)), ["b-2", "B-1", "a-1"], "all that fit come first");
+}
+
+#[test]
+fn the_profiles_of_a_unified_image_are_entries() {
+    let image = unified::image(&[
+        (".osrel", b"ID=x\nNAME=X\nVERSION=7\nVERSION_ID=6\n"),
+        (".linux", b"kernel"),
+        (".cmdline", b"base"),
+        (".profile", b"ID=main\n"),
+        (".profile", b"ID=rescue\nTITLE=\"Rescue me\"\n"),
+        (".cmdline", b"rescue single"),
+        (".profile", b"\n"),
+        (".cmdline", b"third"),
+    ]);
+    let temp = Temp::new();
+    temp.file("EFI/Linux/x+2.efi", &image);
+    let addon = unified::image(&[(".cmdline", b"console=ttyS0")]);
+    temp.file("EFI/Linux/x.efi.extra.d/serial.addon.efi", &addon);
+    let everywhere = unified::image(&[(".cmdline", b"quiet")]);
+    temp.file("loader/addons/quiet.addon.efi", &everywhere);
+    let read = |conf: &str| {
+        temp.file("loader/loader.conf", conf.as_bytes());
+        BootConfig::read_all(&temp.source()).remove(0)
+    };
+    let config = read("");
+    assert_eq!(titles(&config), ["X", "X (Rescue me)", "X (Profile #3)"]);
+    let lines: Vec<_> = config.entries.iter().map(|entry| &*entry.arguments).collect();
+    let added = "quiet console=ttyS0";
+    let expected = ["base", "rescue single", "third"].map(|own| format!("{own} {added}"));
+    assert_eq!(lines, expected);
+    let profiles: Vec<_> = config.entries.iter().map(|entry| entry.profile).collect();
+    assert_eq!(profiles, [0, 1, 2]);
+    assert_eq!(titles(&read("default x*@rescue\n"))[0], "X (Rescue me)");
+}
+
+/// An entry of systemd-boot's or GRUB's that starts an image gets the image's own command line.
+#[test]
+fn a_unified_image_keeps_its_command_line_unless_there_is_another() {
+    let image = unified::image(&[(".linux", b"kernel"), (".cmdline", b"own $line")]);
+    for (path, text, expected) in [
+        ("loader/entries/a.conf", "title a\nefi /EFI/x.efi\n", "own $line"),
+        ("loader/entries/a.conf", "title a\nuki \\EFI\\x.efi\noptions other\n", "other"),
+        ("boot/grub/grub.cfg", "menuentry a { chainloader /EFI/x.efi }\n", "own $line"),
+        ("boot/grub/grub.cfg", "menuentry a { chainloader (hd0)/EFI/x.efi other }\n", "other"),
+    ] {
+        let temp = Temp::new();
+        temp.file("EFI/x.efi", &image);
+        temp.file(path, text.as_bytes());
+        let config = BootConfig::read_all(&temp.source()).remove(0);
+        let entry = &config.entries[0];
+        assert!(entry.is_unified, "{text}");
+        assert_eq!((&*entry.kernel, &*entry.arguments), ("/EFI/x.efi", expected), "{text}");
+    }
+    let windows = "menuentry w { chainloader /EFI/w.efi }\nmenuentry a { linux k }";
+    let temp = Temp::new();
+    temp.file("EFI/w.efi", b"MZ");
+    temp.file("boot/grub/grub.cfg", windows.as_bytes());
+    let config = BootConfig::read_all(&temp.source()).remove(0);
+    assert_eq!((titles(&config), config.is_first_default()), (vec!["a"], false));
+}

@@ -15,14 +15,19 @@ const HEADERS: usize = 1 << 16;
 /// Bytes that a section with text can have.
 const TEXT: usize = 1 << 16;
 
+/// Profiles that an image can have, as in systemd (`UNIFIED_PROFILES_MAX`).
+const PROFILES: usize = 256;
+
 /// The sections of a unified kernel image.
 #[derive(Debug)]
 pub(crate) struct UnifiedImage {
     file: Arc<dyn RandomAccess>,
     sections: Vec<Section>,
+    /// Which of its profiles is booted. A profile's sections come before those of all profiles.
+    profile: usize,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Section {
     name: String,
     offset: u64,
@@ -35,9 +40,37 @@ impl UnifiedImage {
     /// # Errors
     /// The file cannot be read.
     pub fn open(file: Box<dyn RandomAccess>) -> io::Result<Option<Self>> {
-        let sections = sections(&head(&*file, HEADERS)?).unwrap_or_default();
-        let image = Self { file: file.into(), sections };
+        let image = Self::any(file)?;
         Ok(image.kernel().is_some().then_some(image))
+    }
+
+    /// The command line in an EFI program that need not have a kernel.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn command_line_of(file: Box<dyn RandomAccess>) -> io::Result<String> {
+        Ok(Self::any(file)?.command_line())
+    }
+
+    fn any(file: Box<dyn RandomAccess>) -> io::Result<Self> {
+        let sections = sections(&head(&*file, HEADERS)?).unwrap_or_default();
+        Ok(Self { file: file.into(), sections, profile: 0 })
+    }
+
+    /// How many profiles it has: each begins with a section `.profile`. Without any, it is one.
+    pub fn profiles(&self) -> usize {
+        let begin = self.sections.iter().filter(|section| section.name == ".profile");
+        begin.count().clamp(1, PROFILES)
+    }
+
+    /// The same image for another of its profiles.
+    pub fn with_profile(&self, profile: usize) -> Self {
+        Self { file: Arc::clone(&self.file), sections: self.sections.clone(), profile }
+    }
+
+    /// The value of a key in the description of its profile.
+    pub fn profile_value(&self, key: &str) -> String {
+        value(&self.text(".profile"), key)
     }
 
     /// The kernel.
@@ -58,10 +91,7 @@ impl UnifiedImage {
 
     /// The value of a key in its os-release file, without quotes.
     pub fn os_release(&self, key: &str) -> String {
-        let text = self.text(".osrel");
-        let mut values = text.lines().filter_map(|line| line.trim().split_once('='));
-        let value = values.find(|(name, _)| *name == key).unwrap_or_default().1;
-        value.trim_matches(['"', '\'']).to_owned()
+        value(&self.text(".osrel"), key)
     }
 
     fn text(&self, name: &str) -> String {
@@ -71,10 +101,24 @@ impl UnifiedImage {
     }
 
     fn section(&self, name: &str) -> Option<Box<dyn RandomAccess>> {
-        let found = self.sections.iter().find(|section| section.name == name)?;
+        // Those of all profiles, then a group for each profile.
+        let begins = |section: &Section| section.name == ".profile";
+        let starts = self.sections.iter().enumerate().filter(|(_, section)| begins(section));
+        let starts: Vec<_> = starts.map(|(at, _)| at).collect();
+        let end = starts.get(self.profile + 1).copied().unwrap_or(self.sections.len());
+        let own = starts.get(self.profile).map_or(&[][..], |start| &self.sections[*start..end]);
+        let common = &self.sections[..starts.first().copied().unwrap_or(self.sections.len())];
+        let found = own.iter().chain(common).find(|section| section.name == name)?;
         let name = format!("{}:{name}", self.file.name());
         Some(Box::new(Slice::new(Arc::clone(&self.file), found.offset, found.len, name)))
     }
+}
+
+/// The value of a key in lines like `KEY="value"`.
+fn value(text: &str, key: &str) -> String {
+    let mut values = text.lines().filter_map(|line| line.trim().split_once('='));
+    let value = values.find(|(name, _)| *name == key).unwrap_or_default().1;
+    value.trim_matches(['"', '\'']).to_owned()
 }
 
 fn sections(bytes: &[u8]) -> Option<Vec<Section>> {

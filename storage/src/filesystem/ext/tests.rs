@@ -42,13 +42,16 @@ fn ext2_ext3_and_ext4_of_each_shape_are_read() {
 fn the_label_is_that_of_the_file_system() {
     let from = tree(3);
     for (options, label) in [
-        ("-t ext4", None),
+        ("-t ext4 -U 0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9", None),
         ("-t ext2 -L boot", Some("boot")),
         ("-L sixteen-letters!", Some("sixteen-letters!")),
     ] {
         let temp = Temp::new();
         let image = made(&temp, &from, options);
-        assert_eq!(open(local(&image)).unwrap().volume_label(), label);
+        let source = open(local(&image)).unwrap();
+        assert_eq!(source.volume_label(), label);
+        let uuid = options.split_once("-U ").map(|(_, uuid)| uuid);
+        assert!(uuid.is_none_or(|uuid| source.volume_uuid() == Some(uuid)), "{source:?}");
     }
 }
 

@@ -10,7 +10,7 @@ fn made(temp: &Temp, bits: &str, mib: u64) -> std::path::PathBuf {
 
 fn made_of(temp: &Temp, bits: &str, mib: u64, names: u32) -> std::path::PathBuf {
     let image = blank(temp, "image", mib << 20);
-    run("mkfs.vfat", &["-F", bits, "-s", "1", "-n", "LABEL", text(&image)]);
+    run("mkfs.vfat", &["-F", bits, "-s", "1", "-n", "LABEL", "-i", "1a2b3c4d", text(&image)]);
     temp.file("boot/vmlinuz-6.1.0-amd64", &kernel());
     temp.file("boot/EMPTY", b"");
     temp.file("EFI/BOOT/BOOTX64.EFI", b"efi");
@@ -41,6 +41,7 @@ fn each_width_is_read() {
         let image = made(&temp, bits, mib);
         let source = open(local(&image)).unwrap();
         assert_eq!((source.volume_label(), source.label()), (Some("LABEL"), None));
+        assert_eq!(source.volume_uuid(), Some("1A2B-3C4D"));
         for path in [
             "boot/vmlinuz-6.1.0-amd64",
             "/BOOT/VMLINUZ-6.1.0-AMD64",

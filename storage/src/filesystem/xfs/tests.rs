@@ -46,7 +46,10 @@ fn each_version_and_directory_is_read() {
         (400, "-b size=1024"),
         (3000, "-i size=1024"),
         (3000, "-b size=1024 -n size=4096"),
-        (100, "-m crc=1,finobt=0,rmapbt=0,reflink=0 -L twelve-chars"),
+        (
+            100,
+            "-m crc=1,finobt=0,rmapbt=0,reflink=0,uuid=0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9 -L twelve-chars",
+        ),
     ] {
         let temp = Temp::new();
         let image = made(&temp, names, options);
@@ -54,6 +57,8 @@ fn each_version_and_directory_is_read() {
         assert_tree(&*source, names);
         let label = options.split_once("-L ").map(|(_, label)| label);
         assert_eq!(source.volume_label(), label);
+        let uuid = label.map(|_| "0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9");
+        assert!(uuid.is_none() || source.volume_uuid() == uuid, "{:?}", source.volume_uuid());
     }
 }
 

@@ -1,7 +1,7 @@
 //! The `test` and `[` commands (GRUB's grub-core/commands/test.c).
 
-/// How deep parentheses can be nested.
-const DEPTH: usize = 32;
+/// How deep parentheses can be nested, as in GRUB.
+const DEPTH: usize = 100;
 
 /// Answers questions about files.
 pub(super) trait FileTests {

@@ -7,7 +7,8 @@ mod loading;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use super::super::{ENTRIES, Entry, Files, Module, bls};
+use super::super::bls::{self, GrubEntry};
+use super::super::{ENTRIES, Entry, Files, Module, volume_of};
 use super::lexer::{Word, tokens};
 use super::parser::{Command, Script, parse};
 use super::variables::Variables;
@@ -56,7 +57,7 @@ pub(super) struct MenuItem {
 pub(super) enum MenuBody {
     /// It runs these commands.
     Script(Script),
-    /// It was read from a file of the Boot Loader Specification.
+    /// It was read from another loader's configuration.
     Entry(Box<Entry>),
 }
 
@@ -71,6 +72,17 @@ pub(super) struct Loaded {
     pub multiboot: Option<Module>,
     /// Its modules.
     pub modules: Vec<Module>,
+    /// Another loader, which may be a unified kernel image.
+    pub chained: Option<Module>,
+    /// The volume that the kernel is on, if that is known.
+    pub volume: Option<usize>,
+}
+
+impl Loaded {
+    /// Whether `boot` would boot it.
+    pub fn is_anything(&self) -> bool {
+        self.kernel.is_some() || self.multiboot.is_some() || self.chained.is_some()
+    }
 }
 
 /// The state of GRUB while it reads a configuration.
@@ -83,6 +95,10 @@ pub(super) struct Interpreter<'a, 'f> {
     pub loaded: Loaded,
     /// Whether `boot` ran with a kernel loaded.
     pub has_booted: bool,
+    /// The last command that left GRUB, such as `exit`.
+    pub left_by: Option<String>,
+    /// Whether the menu being read is that of `configfile`, with a `default` of its own.
+    pub has_own_menu: bool,
     /// What could not be followed, for the user.
     pub warnings: Vec<String>,
     functions: BTreeMap<String, Script>,
@@ -94,7 +110,10 @@ pub(super) struct Interpreter<'a, 'f> {
     has_patterns: bool,
     /// Names of devices made by `loopback`.
     loopbacks: BTreeSet<String>,
-    has_blscfg: bool,
+    /// Ids of the entries of the Boot Loader Specification that are in the menu.
+    bls_shown: BTreeSet<String>,
+    /// The entries of the directories that were read.
+    bls_entries: BTreeMap<String, Rc<[GrubEntry]>>,
     depth: usize,
     steps: usize,
     bytes: usize,
@@ -108,13 +127,16 @@ impl<'a, 'f> Interpreter<'a, 'f> {
             menu: Vec::new(),
             loaded: Loaded::default(),
             has_booted: false,
+            left_by: None,
+            has_own_menu: false,
             warnings: Vec::new(),
             functions: BTreeMap::new(),
             parameters: Vec::new(),
             status: true,
             has_patterns: false,
             loopbacks: BTreeSet::new(),
-            has_blscfg: false,
+            bls_shown: BTreeSet::new(),
+            bls_entries: BTreeMap::new(),
             depth: 0,
             steps: STEPS,
             bytes: EXPANDED,
@@ -199,11 +221,13 @@ impl<'a, 'f> Interpreter<'a, 'f> {
                 other => return other,
             }
         }
+        self.status = true;
         otherwise.map_or(Flow::Next, |body| self.run(body))
     }
 
     fn for_statement(&mut self, name: &str, words: &[Word], body: &Script) -> Flow {
         let Some(values) = self.expand(words) else { return Flow::Stop };
+        self.status = true;
         for value in values {
             self.variables.set(name, &value);
             match after_round(self.run(body)) {
@@ -261,6 +285,7 @@ impl<'a, 'f> Interpreter<'a, 'f> {
     }
 
     fn named(&mut self, name: &str, arguments: &[String], block: Option<&Script>) -> Flow {
+        self.files.root = volume_of(self.variables.value("root"));
         if let "menuentry" | "submenu" | "hiddenentry" = name {
             self.status = self.add_item(name, arguments, block);
             return Flow::Next;

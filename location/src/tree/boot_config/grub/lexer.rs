@@ -80,6 +80,8 @@ type Chars<'t> = std::iter::Peekable<std::str::Chars<'t>>;
 pub(super) fn tokens(text: &str) -> Vec<Token> {
     let mut tokens = Vec::new();
     let mut word = Word::default();
+    // GRUB drops carriage returns when it reads a line.
+    let text = text.replace('\r', "");
     let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {
         let separator = match c {
@@ -88,7 +90,7 @@ pub(super) fn tokens(text: &str) -> Vec<Token> {
             '{' => Some(Some(Token::OpenBrace)),
             '}' => Some(Some(Token::CloseBrace)),
             '|' | '&' | '<' | '>' => Some(Some(Token::Operator(c))),
-            c if c.is_whitespace() => Some(None),
+            ' ' | '\t' => Some(None),
             _ => None,
         };
         if let Some(token) = separator {

@@ -205,7 +205,7 @@ unset gone
 menuentry a { linux k $words $count $done $gone }
 ";
     let entries = one(text);
-    let expected = "n=1 n=3 not file//boot/grub/grub.cfg 6/12 aaa yes";
+    let expected = "n=1 n=3 not volume1 6/12 aaa yes";
     assert_eq!(entries[0].arguments, expected);
 }
 
@@ -366,4 +366,177 @@ fn an_undefined_kernelopts_is_reported() {
         let found = config.warnings.iter().any(|warning| warning.contains("$kernelopts"));
         assert_eq!(found, is_reported, "{text}: {:?}", config.warnings);
     }
+}
+
+/// As in bash: what takes no branch succeeds.
+#[test]
+fn an_if_without_a_branch_and_a_loop_without_a_round_succeed() {
+    let text = "\
+function checks { if [ a = b ]; then true; fi; }
+if checks; then w=\"$w if\"; fi
+function loops { false; for x in $none; do false; done; }
+if loops; then w=\"$w for\"; fi
+menuentry a { linux k $w }
+";
+    assert_eq!(one(text)[0].arguments, "if for");
+}
+
+#[test]
+fn carriage_returns_are_dropped_and_only_spaces_and_tabs_separate() {
+    let text = "menuentry 'a' {\r\n  linux /k x=\u{a0}y \\\r\n    'b\r\nc'\r\n}\r\n";
+    let entries = one(text);
+    assert_eq!(entries[0].arguments, "x=\u{a0}y b\nc");
+}
+
+#[test]
+fn a_variable_can_be_exported_before_it_is_set() {
+    let text = "export x\nx=1\nsubmenu s { menuentry a { linux k $x } }";
+    assert_eq!(one(text)[0].arguments, "1");
+}
+
+#[test]
+fn a_search_needs_a_kind_and_takes_a_name_from_set() {
+    let text = "\
+if search --set=dev /boot/grub/grub.cfg; then w=wrong; fi
+if search --file --set=/boot/grub/grub.cfg; then w=\"$w set\"; fi
+if search --label --no-floppy --hint=hd0 LABEL; then w=wrong; fi
+if search --fs-uuid --set=root --hint $root 1-2; then w=\"$w uuid\"; fi
+menuentry a { linux k $w }
+";
+    assert_eq!(one(text)[0].arguments, "set uuid");
+}
+
+/// A configuration on an EFI partition leads to the one on the disk (Debian, Ubuntu).
+#[test]
+fn a_configuration_knows_its_directory_and_prefix() {
+    let inner = "if [ -f ${config_directory}/custom.cfg ]; then source ${config_directory}/custom.cfg; fi\n\
+                 d=$config_directory\nmenuentry a { linux k $d $grub_platform }\n";
+    for outer in [
+        "search.fs_uuid 1 root hd0,gpt2\nset prefix=($root)'/boot/grub'\nconfigfile $prefix/grub.cfg\n",
+        "prefix=/boot/grub\nexport prefix\nnormal\n",
+    ] {
+        let files = [
+            ("EFI/debian/grub.cfg", outer),
+            ("boot/grub/custom.cfg", "menuentry c { linux c }"),
+            ("boot/x/grub.cfg", inner),
+            ("boot/grub/grub.cfg", inner),
+        ];
+        let temp = Temp::new();
+        for (path, text) in files {
+            temp.file(path, text.as_bytes());
+        }
+        let all = BootConfig::read_all(&temp.source());
+        let esp = all.iter().find(|config| config.path.to_string() == "EFI/debian/grub.cfg");
+        let esp = esp.unwrap();
+        assert_eq!(titles(&esp.entries), ["c", "a"], "{outer}");
+        let directory = esp.entries[1].arguments.trim_start_matches("(hd0)");
+        assert_eq!(directory, "/boot/grub efi", "{outer}");
+        assert_eq!(all[0].entries[1].arguments, "/boot/grub pc");
+    }
+}
+
+#[test]
+fn a_nested_configuration_has_a_default_of_its_own() {
+    let inner = "default=1\nmenuentry x { linux x }\nmenuentry y { linux y }";
+    let files = [
+        (
+            "boot/grub/grub.cfg",
+            "default=0\nmenuentry more { configfile /inner.cfg }\nmenuentry a { linux a }",
+        ),
+        ("inner.cfg", inner),
+    ];
+    assert_eq!(titles(&read(&files))[0], "more > y");
+}
+
+#[test]
+fn leaving_grub_before_its_menu_is_reported() {
+    for command in ["exit", "reboot", "halt"] {
+        let temp = Temp::new();
+        let text =
+            format!("menuentry a {{ linux k }}\nif [ -e /none ]; then true; else {command}; fi");
+        temp.file("boot/grub/grub.cfg", text.as_bytes());
+        let config = BootConfig::read_all(&temp.source()).remove(0);
+        assert_eq!(titles(&config.entries), ["a"]);
+        assert!(config.warnings[0].contains(command), "{:?}", config.warnings);
+    }
+    let entry = "menuentry leave { exit }\nmenuentry a { linux k }";
+    let temp = Temp::new();
+    temp.file("boot/grub/grub.cfg", entry.as_bytes());
+    assert_eq!(BootConfig::read_all(&temp.source()).remove(0).warnings, [""; 0]);
+}
+
+/// Fedora's 08_fallback_counting.
+#[test]
+fn boot_counters_count() {
+    for (counter, first) in [("2", "a 1"), ("0", "b -1"), ("", "a")] {
+        let text = format!(
+            "boot_counter={counter}\nboot_success=0\n\
+             if [ -n \"${{boot_counter}}\" -a \"${{boot_success}}\" = \"0\" ]; then\n\
+             \x20 if  [ \"${{boot_counter}}\" = \"0\" -o \"${{boot_counter}}\" = \"-1\" ]; then\n\
+             \x20   set default=1\n    set boot_counter=-1\n  else\n    decrement boot_counter\n  fi\n\
+             \x20 save_env boot_counter\nfi\n\
+             menuentry a {{ linux k a $boot_counter }}\nmenuentry b {{ linux k b $boot_counter }}\n"
+        );
+        assert_eq!(one(&text)[0].arguments, first);
+    }
+}
+
+#[test]
+fn patterns_may_be_in_every_name_of_a_path() {
+    let entries = read(&[
+        (
+            "boot/grub/grub.cfg",
+            "insmod regexp\nfor f in (hd0)/os/*/boot/vmlinu?; do menuentry $f { linux $f }; done",
+        ),
+        ("os/a/boot/vmlinuz", ""),
+        ("os/b/boot/vmlinux", ""),
+        ("os/c/README", ""),
+    ]);
+    assert_eq!(titles(&entries), ["(hd0)/os/a/boot/vmlinuz", "(hd0)/os/b/boot/vmlinux"]);
+    let named = read(&[
+        (
+            "boot/grub/grub.cfg",
+            "insmod regexp\nfor f in /os/*/vmlinuz; do menuentry $f { linux k }; done",
+        ),
+        ("os/a/vmlinuz", ""),
+        ("os/b/none", ""),
+    ]);
+    assert_eq!(titles(&named), ["/os/a/vmlinuz"]);
+}
+
+/// As on media that boot by syslinux and GRUB.
+#[test]
+fn other_loaders_menus_are_read() {
+    let isolinux = (
+        "isolinux/menu.cfg",
+        "default b\nlabel a\nkernel a\nlabel b\nkernel vmlinuz\nappend initrd=/i quiet\n",
+    );
+    let legacy = (
+        "boot/menu.lst",
+        "default 1\ntitle a\nkernel /a\ntitle b\nkernel /isolinux/vmlinuz quiet\n",
+    );
+    for (command, file) in [
+        ("syslinux_configfile -r / -i /isolinux/menu.cfg", isolinux),
+        ("legacy_configfile /boot/menu.lst", legacy),
+    ] {
+        let entries = read(&[("boot/grub/grub.cfg", command), file]);
+        assert_eq!((titles(&entries), &*entries[0].kernel), (vec!["b", "a"], "/isolinux/vmlinuz"));
+        assert_eq!(entries[0].arguments, "quiet");
+        let text = format!("menuentry more {{ {command} }}");
+        let nested = read(&[("boot/grub/grub.cfg", &text), file]);
+        assert_eq!(titles(&nested), ["more > b", "more > a"]);
+    }
+    let text = "menuentry own { linux o }\nsyslinux_source /isolinux/menu.cfg";
+    assert_eq!(titles(&read(&[("boot/grub/grub.cfg", text), isolinux])), ["own", "a", "b"]);
+}
+
+/// Flatcar's kernel depends on its partitions' priorities.
+#[test]
+fn what_gptprio_would_set_is_reported() {
+    let temp = Temp::new();
+    let text =
+        "menuentry a { gptprio.next -d usr -u usr_uuid; linux k mount.usr=PARTUUID=$usr_uuid }";
+    temp.file("boot/grub/grub.cfg", text.as_bytes());
+    let config = BootConfig::read_all(&temp.source()).remove(0);
+    assert!(config.warnings[0].starts_with("$usr_uuid stays empty"), "{:?}", config.warnings);
 }

@@ -51,8 +51,11 @@ impl Variables {
         }
     }
 
-    /// Has new menus inherit a variable.
+    /// Has new menus inherit a variable; one that is not set becomes empty.
     pub fn export(&mut self, name: &str) {
+        if self.get(name).is_none() {
+            self.set(name, "");
+        }
         if let Some(variable) = self.values.get_mut(name) {
             variable.is_exported = true;
         }

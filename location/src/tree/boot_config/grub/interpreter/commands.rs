@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use regex::bytes::RegexBuilder;
 
+use super::super::super::{legacy, syslinux};
 use super::super::conditions::{self, FileTests};
-use super::super::without_device;
+use super::super::device_name;
 use super::{Flow, Interpreter};
 
 /// Bytes that a compiled `regexp` pattern can have.
@@ -13,15 +14,15 @@ const PATTERN_LIMIT: usize = 1 << 18;
 
 impl FileTests for super::Files<'_> {
     fn exists(&mut self, name: &str) -> bool {
-        self.exists(&without_device(name))
+        self.exists(name)
     }
 
     fn is_directory(&mut self, name: &str) -> bool {
-        self.is_directory(&without_device(name))
+        self.is_directory(name)
     }
 
     fn has_content(&mut self, name: &str) -> bool {
-        self.has_content(&without_device(name))
+        self.has_content(name)
     }
 }
 
@@ -47,12 +48,12 @@ impl Interpreter<'_, '_> {
             "multiboot" | "multiboot2" | "xen_hypervisor" => self.load_multiboot(arguments),
             "module" | "module2" | "xen_module" => self.load_module(arguments),
             "load_env" => self.load_env(arguments),
-            "blscfg" => self.blscfg(),
+            "blscfg" | "bls_import" => self.blscfg(arguments),
             "search" | "search.file" | "search.fs_label" | "search.fs_uuid" => {
                 self.search(name, arguments)
             }
             "regexp" => self.regexp(arguments),
-            "probe" | "smbios" => self.unanswered(name, arguments),
+            "probe" | "smbios" | "gptprio.next" => self.unanswered(name, arguments),
             "loopback" => self.loopback(arguments),
             "insmod" => {
                 self.has_patterns |= arguments.iter().any(|module| module == "regexp");
@@ -74,6 +75,13 @@ impl Interpreter<'_, '_> {
                 is_possible
             }
             "tr" => self.tr(arguments),
+            "increment" => self.count_in_variable(arguments, 1),
+            "decrement" => self.count_in_variable(arguments, -1),
+            "chainloader" => {
+                self.loaded.chained = self.module(arguments);
+                self.note_volume(arguments);
+                self.loaded.chained.is_some()
+            }
             "true" | "echo" | "save_env" | "list_env" | "terminal_input" | "terminal_output"
             | "serial" | "sleep" | "clear" | "rmmod" | "play" | "hexdump" | "ls" | "cat" => true,
             _ => return self.control(name, arguments),
@@ -85,6 +93,10 @@ impl Interpreter<'_, '_> {
     fn control(&mut self, name: &str, arguments: &[String]) -> Option<Flow> {
         Some(match name {
             "source" | "." | "extract_entries_source" => self.source(arguments),
+            "normal" if arguments.is_empty() => {
+                let own = format!("{}/grub.cfg", self.variables.value("prefix"));
+                self.configfile(&[own])
+            }
             "configfile" | "normal" | "extract_entries_configfile" => self.configfile(arguments),
             "eval" => self.run_text(&arguments.join(" "), "eval"),
             "break" => Flow::Break(count(arguments)),
@@ -97,16 +109,25 @@ impl Interpreter<'_, '_> {
                 Flow::Return
             }
             "boot" => {
-                let loaded = &self.loaded;
-                self.has_booted = loaded.kernel.is_some() || loaded.multiboot.is_some();
+                self.has_booted = self.loaded.is_anything();
                 self.status = self.has_booted;
                 if self.has_booted { Flow::Stop } else { Flow::Next }
             }
-            "exit" | "halt" | "reboot" => Flow::Stop,
-            "legacy_configfile" | "syslinux_configfile" | "legacy_source" | "syslinux_source" => {
-                self.warn(format!("the menu that {name} includes was not read"));
-                self.status = false;
-                Flow::Next
+            "exit" | "halt" | "reboot" => {
+                self.left_by = Some(name.to_owned());
+                Flow::Stop
+            }
+            "legacy_configfile" | "extract_legacy_entries_configfile" => {
+                self.foreign_menu(arguments, true, legacy::menu)
+            }
+            "legacy_source" | "extract_legacy_entries_source" => {
+                self.foreign_menu(arguments, false, legacy::menu)
+            }
+            "syslinux_configfile" | "extract_syslinux_entries_configfile" => {
+                self.foreign_menu(arguments, true, syslinux::menu)
+            }
+            "syslinux_source" | "extract_syslinux_entries_source" => {
+                self.foreign_menu(arguments, false, syslinux::menu)
             }
             _ => return None,
         })
@@ -120,26 +141,26 @@ impl Interpreter<'_, '_> {
         }
     }
 
-    /// `search [--set[=NAME]] [--file|--label|--fs-uuid] NAME`. All file systems of the disk are
-    /// searched for every path, so the device it sets is only a name. A UUID is taken to be there:
-    /// nothing here knows the UUIDs.
+    /// `search [--set[=NAME]] [--file|--label|--fs-uuid] NAME`. A UUID is taken to be there if a
+    /// volume's is not known, such as that of a directory.
     fn search(&mut self, command: &str, arguments: &[String]) -> bool {
         let mut kind = match command {
-            "search.file" => "file",
-            "search.fs_label" => "label",
-            _ => "fs-uuid",
+            "search.file" => Some("file"),
+            "search.fs_label" => Some("label"),
+            "search.fs_uuid" => Some("fs-uuid"),
+            _ => None,
         };
-        if command == "search" {
-            kind = "file";
-        }
         let (mut variable, mut names): (Option<String>, Vec<&str>) = (None, Vec::new());
         let mut arguments = arguments.iter().map(String::as_str).peekable();
         while let Some(argument) = arguments.next() {
             match argument {
-                "-f" | "--file" => kind = "file",
-                "-l" | "--label" | "--fs-label" => kind = "label",
-                "-u" | "--fs-uuid" => kind = "fs-uuid",
-                "-s" | "--set" => variable = Some("root".to_owned()),
+                "-f" | "--file" => kind = Some("file"),
+                "-l" | "--label" | "--fs-label" => kind = Some("label"),
+                "-u" | "--fs-uuid" => kind = Some("fs-uuid"),
+                "-s" | "--set" => {
+                    let own = arguments.next_if(|next| !next.starts_with('-'));
+                    variable = Some(own.unwrap_or("root").to_owned());
+                }
                 _ if argument.starts_with("--set=") => variable = Some(argument[6..].to_owned()),
                 "-h" | "--hint" | "--hint-bios" | "--hint-efi" | "--hint-baremetal"
                 | "--hint-ieee1275" | "--hint-arc" => {
@@ -153,16 +174,26 @@ impl Interpreter<'_, '_> {
         if command != "search" && names.len() > 1 {
             variable = Some(names.remove(1).to_owned());
         }
-        let Some(name) = names.first() else { return false };
-        let is_found = match kind {
-            "file" => self.files.exists(&without_device(name)),
-            "label" => self.files.has_label(name),
-            _ => true,
+        // `search --label --set=NAME`
+        let own = names.is_empty().then(|| variable.replace("root".to_owned())).flatten();
+        let (Some(kind), Some(name)) = (kind, own.as_deref().or(names.first().copied())) else {
+            return false;
         };
-        if let (true, Some(variable)) = (is_found, variable) {
-            self.variables.set(&variable, &format!("{kind}/{name}"));
+        let found = match kind {
+            "file" => Ok(self.files.with_file(name)),
+            "label" => Ok(self.files.with_label(name)),
+            _ => self.files.with_uuid(name),
+        };
+        let device = match found {
+            Ok(None) => return false,
+            Ok(Some(volume)) => device_name(volume),
+            // All volumes are looked at.
+            Err(()) => "hd0".to_owned(),
+        };
+        if let Some(variable) = variable {
+            self.variables.set(&variable, &device);
         }
-        is_found
+        true
     }
 
     /// `regexp [--set [NUMBER:]NAME] PATTERN TEXT`.
@@ -235,11 +266,20 @@ impl Interpreter<'_, '_> {
         set.is_none_or(|name| self.variables.set(name, &translated))
     }
 
+    /// `increment NAME` and `decrement NAME`, which Fedora's GRUB has.
+    fn count_in_variable(&mut self, arguments: &[String], by: i64) -> bool {
+        let [name] = arguments else { return false };
+        let number: i64 = self.variables.value(name).parse().unwrap_or(0);
+        self.variables.set(name, &number.saturating_add(by).to_string())
+    }
+
     /// A command that asks the hardware or the disk for something that is not known here.
     fn unanswered(&mut self, command: &str, arguments: &[String]) -> bool {
         let mut words = arguments.iter();
         let set = words.find_map(|word| match word.as_str() {
             "-s" | "--set" => Some(String::new()),
+            // `gptprio.next -d DEVICE -u UUID` sets both.
+            "-u" | "--set-uuid" if command == "gptprio.next" => Some(String::new()),
             word => word.strip_prefix("--set=").map(str::to_owned),
         });
         if let Some(name) = set {

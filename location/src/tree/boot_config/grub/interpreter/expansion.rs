@@ -4,7 +4,6 @@
 use super::super::lexer::{Content, Part, Word};
 use super::Interpreter;
 use crate::tree::glob;
-use storage::TreePath;
 
 /// Files that one pattern can stand for.
 const MATCHES: usize = 256;
@@ -105,13 +104,32 @@ impl Interpreter<'_, '_> {
         }
     }
 
-    /// The files that a pattern in a path's last name stands for, with its device in front as it
+    /// The files that a path with patterns in its names stands for, with its device in front as it
     /// was.
     fn matches(&mut self, pattern: &str) -> Vec<String> {
-        let Some((above, last)) = pattern.rsplit_once('/') else { return Vec::new() };
-        let directory = TreePath::new(super::super::without_device(above));
-        let names = self.files.list(&directory);
-        let fitting = names.into_iter().filter(|name| glob::matches(last, name)).take(MATCHES);
-        fitting.map(|name| format!("{above}/{name}")).collect()
+        let path = super::super::without_device(pattern);
+        let Some(inner) = path.strip_prefix('/') else { return Vec::new() };
+        let device = pattern.strip_suffix(path.as_str()).unwrap_or_default();
+        let mut found = vec![device.to_owned()];
+        let names: Vec<_> = inner.split('/').collect();
+        for (at, name) in names.iter().enumerate() {
+            let mut next = Vec::new();
+            for above in found {
+                if !name.contains(['*', '?']) {
+                    next.push(format!("{above}/{name}"));
+                    continue;
+                }
+                let fitting = self.files.list(&above).into_iter();
+                let fitting = fitting.filter(|own| glob::matches(name, own));
+                next.extend(fitting.map(|own| format!("{above}/{own}")));
+            }
+            next.truncate(MATCHES);
+            found = next;
+            // What is behind the last pattern has to be there.
+            if at + 1 == names.len() && !name.contains(['*', '?']) {
+                found.retain(|path| self.files.exists(path));
+            }
+        }
+        found
     }
 }

@@ -1,16 +1,23 @@
 //! The commands that load kernels, initrds and modules, and those that read more of the
 //! configuration.
 
-use super::super::super::{ENTRIES, bls, environment};
+use std::rc::Rc;
+
+use super::super::super::bls::{self, GrubEntry};
+use super::super::super::{ENTRIES, Menu, environment, is_in_menu_named};
 use super::super::command_line;
-use super::super::without_device;
-use super::{Flow, Interpreter, MenuBody, MenuItem, Module};
+use super::super::lexer::tokens;
+use super::super::parser::parse;
+use super::super::{device, volume_of, without_device};
+use super::{Files, Flow, Interpreter, MenuBody, MenuItem, Module};
+use storage::TreePath;
 
 impl Interpreter<'_, '_> {
     /// `linux FILE ARGUMENTS…` and its relatives.
     pub(super) fn load_kernel(&mut self, arguments: &[String]) -> bool {
         self.loaded.initrds.clear();
         self.loaded.kernel = self.module(arguments);
+        self.note_volume(arguments);
         self.loaded.kernel.is_some()
     }
 
@@ -28,6 +35,7 @@ impl Interpreter<'_, '_> {
 
     pub(super) fn load_multiboot(&mut self, arguments: &[String]) -> bool {
         self.loaded.multiboot = self.module(arguments);
+        self.note_volume(arguments);
         self.loaded.multiboot.is_some()
     }
 
@@ -38,9 +46,16 @@ impl Interpreter<'_, '_> {
         is_there
     }
 
+    /// Notes which volume the file of a command is on.
+    pub(super) fn note_volume(&mut self, arguments: &[String]) {
+        let file = arguments.iter().find(|word| !word.starts_with("--"));
+        let device = file.and_then(|file| device(file));
+        self.loaded.volume = device.map_or(self.files.root, volume_of);
+    }
+
     /// The file of a command that loads one, and the command line for it. grub-mkconfig writes
     /// "placeholder" in front of a command line whose first word would be dropped.
-    fn module(&self, arguments: &[String]) -> Option<Module> {
+    pub(super) fn module(&self, arguments: &[String]) -> Option<Module> {
         let mut arguments = arguments.iter().skip_while(|word| word.starts_with("--"));
         let file = self.path(arguments.next()?);
         let arguments: Vec<_> =
@@ -63,7 +78,7 @@ impl Interpreter<'_, '_> {
         let names: Vec<_> = arguments.iter().filter(|word| !word.starts_with('-')).collect();
         let [device, file] = names[..] else { return true };
         self.loopbacks.insert(device.clone());
-        let exists = self.files.exists(&without_device(file));
+        let exists = self.files.exists(file);
         if exists {
             self.warn(format!(
                 "chukka cannot boot files inside the image {file}: use that image itself"
@@ -78,16 +93,34 @@ impl Interpreter<'_, '_> {
             self.status = false;
             return Flow::Next;
         };
-        let name = without_device(name);
-        let Some(text) = self.files.include(&name) else {
+        let Some(text) = self.files.include(name) else {
             self.status = false;
             return Flow::Next;
         };
         self.status = true;
-        match self.run_text(&text, &name) {
-            Flow::Return => Flow::Next,
-            other => other,
+        let outer = self.enter_file(name);
+        let flow = self.run_text(&text, &without_device(name));
+        for (variable, value) in outer {
+            match value {
+                Some(value) => {
+                    self.variables.set(variable, &value);
+                }
+                None => self.variables.unset(variable),
+            }
         }
+        if flow == Flow::Return { Flow::Next } else { flow }
+    }
+
+    /// Notes which file is read, in the variables that GRUB has for that. Returns their values of
+    /// before.
+    fn enter_file(&mut self, name: &str) -> [(&'static str, Option<String>); 2] {
+        let directory = name.rsplit_once('/').map_or("", |(directory, _)| directory);
+        [("config_file", name), ("config_directory", directory)].map(|(variable, value)| {
+            let outer = self.variables.get(variable).map(str::to_owned);
+            self.variables.set(variable, value);
+            self.variables.export(variable);
+            (variable, outer)
+        })
     }
 
     /// `configfile FILE`: a menu of its own, which replaces the one that is being read.
@@ -96,8 +129,10 @@ impl Interpreter<'_, '_> {
         let outer = std::mem::replace(&mut self.variables, inherited);
         let outer_menu = std::mem::take(&mut self.menu);
         let flow = self.source(arguments);
-        if self.menu.is_empty() && !self.has_booted {
+        self.has_own_menu = true;
+        if self.menu.is_empty() && !self.has_booted && self.left_by.is_none() {
             (self.variables, self.menu) = (outer, outer_menu);
+            self.has_own_menu = false;
             // GRUB comes back where the file has no menu.
             return if flow == Flow::Stop && !self.is_exhausted() { Flow::Next } else { flow };
         }
@@ -121,7 +156,7 @@ impl Interpreter<'_, '_> {
                 name => names.push(name),
             }
         }
-        let block = environment::read(&without_device(&file), self.files);
+        let block = environment::read(&file, self.files);
         let is_there = !block.is_empty();
         for (name, value) in block {
             if names.is_empty() || names.contains(&name.as_str()) {
@@ -131,28 +166,112 @@ impl Interpreter<'_, '_> {
         is_there
     }
 
-    /// `blscfg`: the entries of the Boot Loader Specification, which Fedora's GRUB reads.
-    pub(super) fn blscfg(&mut self) -> bool {
-        if std::mem::replace(&mut self.has_blscfg, true) {
-            return true;
+    /// `blscfg [default|non-default|ID|(DEVICE)/DIRECTORY]`: the entries of the Boot Loader
+    /// Specification, which Fedora's GRUB reads (its grub-core/commands/blscfg.c). An entry is in
+    /// the menu only once.
+    pub(super) fn blscfg(&mut self, arguments: &[String]) -> bool {
+        let argument = if let [argument] = arguments { argument.as_str() } else { "" };
+        let own = self.variables.value("blsdir");
+        let directory = if argument.starts_with('(') { argument } else { own }.to_owned();
+        let entries = match self.bls_entries.get(&directory) {
+            Some(entries) => Rc::clone(entries),
+            None => Rc::from(bls::grub_entries(self.files, &directory)),
+        };
+        self.bls_entries.insert(directory, Rc::clone(&entries));
+        let default = self.variables.value("default").to_owned();
+        for (position, entry) in entries.iter().enumerate() {
+            let is_default = is_in_menu_named(position, &entry.title, &entry.id, &default);
+            let is_wanted = match argument {
+                "default" => is_default,
+                "non-default" => !is_default,
+                id => id.is_empty() || id.starts_with('(') || id == entry.id,
+            };
+            if is_wanted && self.menu.len() < ENTRIES && self.bls_shown.insert(entry.id.clone()) {
+                self.add_bls_entry(entry);
+            }
         }
-        let variables = &self.variables;
-        let get = |name: &str| variables.get(name).map(str::to_owned);
-        let (entries, warnings) = bls::grub_entries(self.files, &get);
-        for warning in warnings {
-            self.warn(warning);
+        true
+    }
+
+    /// GRUB makes commands of an entry's file, and runs them when the entry is chosen: quotes and
+    /// variables in the file are those of its language.
+    fn add_bls_entry(&mut self, entry: &GrubEntry) {
+        let get = |name: &str| self.variables.get(name).map(str::to_owned);
+        let mut missing = Vec::new();
+        let whole = if entry.options.is_empty() {
+            self.variables.value("default_kernelopts")
+        } else {
+            &entry.options
+        };
+        let options = bls::expanded(whole, &get, &mut missing);
+        let above = |path: &str| path.rsplit_once('/').map_or("", |(above, _)| above).to_owned();
+        let directory = above(entry.initrds.first().unwrap_or(&entry.linux));
+        let early = self.variables.value("early_initrd").split_ascii_whitespace();
+        let early = early.map(|name| format!("{directory}/{name}"));
+        let initrds: Vec<_> = early.chain(entry.initrds.iter().cloned()).collect();
+        let mut script = format!("linux {} {options}\n", entry.linux);
+        if !initrds.is_empty() {
+            script += &format!("initrd {}\n", initrds.join(" "));
         }
-        for entry in entries.into_iter().take(ENTRIES.saturating_sub(self.menu.len())) {
-            let title = entry.steps.last().map(|step| step.title.clone()).unwrap_or_default();
+        for name in missing {
+            self.warn(bls::missing(&name));
+        }
+        if !self.charge(script.len()) {
+            return;
+        }
+        self.menu.push(MenuItem {
+            arguments: std::iter::once(&entry.title).chain(&entry.arguments).cloned().collect(),
+            title: entry.title.clone(),
+            id: entry.id.clone(),
+            is_submenu: false,
+            is_hidden: false,
+            body: MenuBody::Script(parse(&tokens(&script)).script),
+        });
+    }
+
+    /// The menu of another loader: GRUB legacy or syslinux. It is either a menu of its own, or its
+    /// entries are added to this one.
+    pub(super) fn foreign_menu(
+        &mut self,
+        arguments: &[String],
+        is_own: bool,
+        read: fn(&str, &mut Files<'_>) -> Menu,
+    ) -> Flow {
+        self.status = false;
+        let Some(name) = arguments.last() else { return Flow::Next };
+        let Some(text) = self.files.include(name) else { return Flow::Next };
+        let directory = TreePath::new(without_device(name)).parent();
+        let outer = std::mem::replace(&mut self.files.directory, directory.clone());
+        let menu = read(&text, self.files);
+        self.files.directory = outer;
+        menu.warnings.into_iter().for_each(|warning| self.warn(warning));
+        if is_own {
+            self.menu.clear();
+            self.has_own_menu = true;
+        }
+        let offset = self.menu.len();
+        let absolute = |name: String| match name.is_empty() || name.starts_with('/') {
+            true => name,
+            false => format!("/{}", directory.join(&name)),
+        };
+        for mut entry in menu.entries.into_iter().take(ENTRIES.saturating_sub(offset)) {
+            entry.kernel = absolute(entry.kernel);
+            entry.initrds = entry.initrds.into_iter().map(absolute).collect();
             self.menu.push(MenuItem {
-                arguments: vec![title.clone()],
-                title,
+                arguments: vec![entry.title.clone()],
+                title: entry.title.clone(),
                 id: entry.id().to_owned(),
                 is_submenu: false,
                 is_hidden: false,
                 body: MenuBody::Entry(Box::new(entry)),
             });
         }
-        true
+        self.status = true;
+        if !is_own {
+            return Flow::Next;
+        }
+        let default = menu.defaults.first().copied().unwrap_or(0);
+        self.variables.set("default", &default.to_string());
+        Flow::Stop
     }
 }
