@@ -10,6 +10,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
+use std::mem;
 use std::path::{Path, PathBuf};
 
 use firmware::SourceFile;
@@ -201,8 +202,7 @@ fn make(
 pub fn restart(directory: &Path) -> Result<Phase, StateError> {
     let mut state = InstallState::locked(directory)?;
     let before = state.record.phase;
-    state.record.phase = Phase::Pending;
-    state.write()?;
+    state.set_phase(Phase::Pending)?;
     Ok(before)
 }
 
@@ -236,11 +236,9 @@ impl InstallState {
     /// Records how far things are.
     ///
     /// # Errors
-    /// It cannot be written: the phase is the one before.
+    /// It cannot be written: phase and failure are the ones before.
     pub fn set_phase(&mut self, phase: Phase) -> Result<(), StateError> {
-        let before = std::mem::replace(&mut self.record.phase, phase);
-        self.record.failure = None;
-        self.write().inspect_err(|_| self.record.phase = before)
+        self.change(phase, None)
     }
 
     /// Why the last run installed nothing, if that is known.
@@ -252,19 +250,18 @@ impl InstallState {
     /// Records why a run has installed nothing.
     ///
     /// # Errors
-    /// It cannot be written.
+    /// It cannot be written: the failure is the one before.
     pub fn set_failure(&mut self, why: &str) -> Result<(), StateError> {
-        self.record.failure = Some(why.to_owned());
-        self.write()
+        self.change(self.record.phase, Some(why.to_owned()))
     }
 
     /// Begins a run, which may end without a word.
     ///
     /// # Errors
-    /// It cannot be written.
+    /// It cannot be written: the failure is the one before.
     pub fn forget_failure(&mut self) -> Result<(), StateError> {
-        match self.record.failure.take() {
-            Some(_) => self.write(),
+        match self.record.failure {
+            Some(_) => self.change(self.record.phase, None),
             None => Ok(()),
         }
     }
@@ -378,14 +375,21 @@ impl InstallState {
             let why = "the guest wrote nothing to its disk";
             return Ok(Some(format!("'{shown}' is still pending, as {why}: {again}")));
         }
-        self.record.phase = Phase::Installed;
-        self.write()?;
+        self.set_phase(Phase::Installed)?;
         let next = if self.has_disk {
             "the same command line boots the disk now".to_owned()
         } else {
             format!("chukka -state {shown} -bootdisk DISK boots the disk that it was installed on")
         };
         Ok(Some(format!("'{shown}' is installed: {next}")))
+    }
+
+    /// Records how far things are and why the last run failed. If that cannot be written, both are
+    /// as before, as they are in the directory.
+    fn change(&mut self, phase: Phase, failure: Option<String>) -> Result<(), StateError> {
+        let Record { phase: old_phase, failure: old_failure, .. } = &mut self.record;
+        let before = (mem::replace(old_phase, phase), mem::replace(old_failure, failure));
+        self.write().inspect_err(|_| (self.record.phase, self.record.failure) = before)
     }
 
     fn write(&self) -> Result<(), StateError> {

@@ -188,3 +188,23 @@ fn where_there_is_no_state_nothing_is_written() {
     assert!(matches!(error, StateError::Absent { .. }), "{error}");
     assert!(!folder.0.join(LOCK).exists());
 }
+
+#[test]
+fn what_cannot_be_written_does_not_change() {
+    let folder = Folder::new(Phase::Pending, "");
+    let mut state = InstallState::open(&folder.0).unwrap();
+    state.set_failure("it panicked").unwrap();
+    let whole = fs::read(folder.0.join(RECORD)).unwrap();
+    let aside = folder.0.with_extension("aside");
+    fs::rename(&folder.0, &aside).unwrap();
+    let failed =
+        [state.set_phase(Phase::Installed), state.set_failure("it hangs"), state.forget_failure()];
+    fs::rename(&aside, &folder.0).unwrap();
+    for result in failed {
+        assert!(matches!(result, Err(StateError::Write { .. })), "{result:?}");
+    }
+    assert_eq!((state.phase(), state.failure()), (Phase::Pending, Some("it panicked")));
+    assert_eq!(fs::read(folder.0.join(RECORD)).unwrap(), whole);
+    state.set_phase(Phase::Installed).unwrap();
+    assert_eq!((state.phase(), state.failure()), (Phase::Installed, None));
+}
