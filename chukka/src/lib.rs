@@ -14,7 +14,7 @@
 //! | [`location_server`] | `-location` for the guest: HTTP on its user network |
 //! | [`confinement`] | what the sandbox leaves open |
 //! | [`flash`] | the flash chips with the firmware: images opened and locked |
-//! | [`guest`] | one run of a guest |
+//! | [`guest`], [`ending`] | one run of a guest; how chukka ends after it |
 //! | [`timeline`] | `-timeline`: a table, JSON or a picture |
 //! | [`run_report`], [`core_file`], [`own_file`] | what `-json` and `-vmcore` write; overwriting only chukka's own files |
 //! | [`install_state`], [`whole_file`] | an installer that is booted until it has finished; atomic writes |
@@ -30,6 +30,7 @@ pub mod confinement;
 pub mod core_file;
 pub mod disk_names;
 pub mod disks;
+pub mod ending;
 pub mod error;
 pub mod flash;
 pub mod guest;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use chukka::args::{self, CalledAs, Invocation};
+use chukka::ending::Ending;
 use chukka::error::RunError;
 use chukka::guest::Ended;
 use chukka::install_state::{self, InstallState, StateError};
@@ -14,8 +15,6 @@ use chukka::request::Request;
 use chukka::run_report::{RunReport, Verdict};
 use chukka::{bootdisk, commands, guest, location_server, plan, reader};
 use guest_memory::hint::Hint;
-use vmm::host::{daemon, signals};
-use vmm::outcome::Outcome;
 
 fn main() -> ExitCode {
     let started = Instant::now();
@@ -30,14 +29,14 @@ fn main() -> ExitCode {
         return ExitCode::from(COULD_NOT_RUN);
     };
     let called_as = CalledAs::of(&program);
-    let (mut name, mut state) = (String::new(), None);
+    let (mut name, mut state) = (None, None);
     let result = match args::parse_as(called_as, args) {
         Ok(Invocation::Print(text)) => return print(&text),
         Ok(Invocation::Boot(request)) => {
             if let Some(status) = guest::go_to_background(&request) {
                 return status;
             }
-            name = request.vm.name.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
+            name.clone_from(&request.vm.name);
             run(*request, &mut state, &mut run_report)
         }
         Ok(Invocation::DryRun(request)) => match dry_run(*request) {
@@ -55,48 +54,9 @@ fn main() -> ExitCode {
     };
     // Before anything else: what comes next may end this process.
     let state = state.map(|state| state.finish(result.as_ref().ok()));
-    let signal = match &result {
-        Ok(Ended { outcome: Outcome::Signal(signal), .. })
-        | Err(RunError::Stopped { signal, .. }) => Some(*signal),
-        _ => None,
-    };
-    if signal.is_some() {
-        report::hurry();
-    }
-    let elapsed = started.elapsed();
-    let (message, hint, mut status) = match &result {
-        Ok(Ended { outcome, .. }) => {
-            let text = format!("{name}{outcome} (after {:.2} s)", elapsed.as_secs_f64());
-            match called_as {
-                // As QEMU, which says nothing then: scripts take any text for a failure.
-                CalledAs::Qemu if outcome.is_orderly() => report::no_message(),
-                _ => report::last_message(&text, outcome.hint()),
-            }
-            (text, outcome.hint().map(Into::into), outcome.status().unwrap_or(COULD_NOT_RUN))
-        }
-        Err(error) => {
-            report::no_message();
-            error.report(&name);
-            (name + &with_sources(error), error.hint(), COULD_NOT_RUN)
-        }
-    };
-    if !report_state(state) {
-        status = COULD_NOT_RUN;
-    }
-    let verdict = Verdict {
-        outcome: result.as_ref().ok().map(|ended| &ended.outcome),
-        status: signal.is_none().then_some(status),
-        signal,
-        message: &message,
-        hint: hint.as_deref(),
-        elapsed,
-    };
-    run_report.write(signal.map(|_| "signal"), &verdict);
-    daemon::finish(status);
-    match signal {
-        Some(signal) => signals::die_of(signal),
-        None => ExitCode::from(status),
-    }
+    let is_quiet = called_as == CalledAs::Qemu;
+    let ending = Ending { result: &result, started, name: name.as_deref(), is_quiet };
+    ending.conclude(&mut run_report, || report_state(state))
 }
 
 /// Prints what was asked for. A closed pipe (`chukka -help | head`) is not a failure.

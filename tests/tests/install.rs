@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "this is how a test fails")]
 
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::thread;
@@ -125,6 +126,29 @@ fn what_is_installed_boots_from_its_disk() {
     assert_eq!(again.code(), Some(125), "{again:?}");
     assert!(again.stderr.contains("already has an installer, installed"), "{again:?}");
     assert!(again.stderr.contains("hint: chukka install --restart-install"), "{again:?}");
+}
+
+#[test]
+fn a_start_that_a_signal_stops_while_it_fetches_is_reported() {
+    let Some(it) = Installation::new("{the disk boots!\"P") else { return };
+    let ended = it.install().run();
+    assert_eq!(ended.code(), Some(0), "{ended:?}");
+    // It takes connections, and never answers.
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/vmlinuz", server.local_addr().unwrap());
+    let json = it.scratch.path("report.json");
+    let words = ["--", "-name", "web", "-kernel", &url, "-json"];
+    let running = it.start().args(words).args([&json]).start();
+    let client = server.accept().unwrap();
+    running.signal(libc::SIGTERM);
+    let ended = running.wait();
+    assert_eq!(ended.signal(), Some(libc::SIGTERM), "{ended:?}");
+    assert!(ended.stderr.contains("chukka: web: Stopped"), "{ended:?}");
+    let text = fs::read_to_string(&json).unwrap();
+    let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((&report["outcome"], &report["signal"]), (&"signal".into(), &15.into()), "{report}");
+    assert_eq!(report["status"], serde_json::Value::Null, "{report}");
+    drop(client);
 }
 
 #[test]

@@ -7,17 +7,16 @@ use std::time::Instant;
 
 use clap::builder::ValueParser;
 use clap::{Arg, ArgMatches, Command};
-use guest_memory::hint::Hint;
-use vmm::host::{daemon, signals};
-use vmm::outcome::Outcome;
+use vmm::host::signals;
 
 use super::source::switch;
 use super::{fail, failed};
+use crate::ending::Ending;
 use crate::guest;
 use crate::install::{self, Course};
 use crate::install_state::{InstallState, Phase};
-use crate::report::{self, COULD_NOT_RUN, with_sources};
-use crate::run_report::{RunReport, Verdict};
+use crate::report::COULD_NOT_RUN;
+use crate::run_report::RunReport;
 
 /// Its options.
 pub(super) fn command() -> Command {
@@ -93,61 +92,17 @@ pub(super) fn run(matches: &ArgMatches) -> ExitCode {
         return ExitCode::from(COULD_NOT_RUN);
     };
     let directly = matches.get_flag("bootdisk");
-    let ended = install::disk(&directory, &guest, course, directly, &options).and_then(|request| {
-        if let Some(status) = guest::go_to_background(&request) {
-            return Ok(Err(status));
+    let mut name = None;
+    let result = match install::disk(&directory, &guest, course, directly, &options) {
+        Ok(request) => {
+            if let Some(status) = guest::go_to_background(&request) {
+                return status;
+            }
+            name.clone_from(&request.vm.name);
+            guest::run(&request, &mut run_report, |_| ())
         }
-        guest::run(&request, &mut run_report, |_| ()).map(|ended| Ok(ended.outcome))
-    });
-    match ended {
-        Ok(Ok(outcome)) => over(&outcome, started, &mut run_report),
-        // The guest runs in the background.
-        Ok(Err(status)) => status,
-        Err(error) => {
-            let status = failed(&error);
-            let (message, hint) = (with_sources(&error), error.hint());
-            let elapsed = started.elapsed();
-            run_report.write(
-                None,
-                &Verdict {
-                    status: Some(COULD_NOT_RUN),
-                    message: &message,
-                    hint: hint.as_deref(),
-                    elapsed,
-                    ..Verdict::default()
-                },
-            );
-            daemon::finish(COULD_NOT_RUN);
-            status
-        }
-    }
-}
-
-/// Reports how the guest ended.
-fn over(outcome: &Outcome, started: Instant, run_report: &mut RunReport) -> ExitCode {
-    let signal = match outcome {
-        Outcome::Signal(signal) => {
-            report::hurry();
-            Some(*signal)
-        }
-        _ => None,
+        Err(error) => Err(error),
     };
-    let elapsed = started.elapsed();
-    let text = format!("{outcome} (after {:.2} s)", elapsed.as_secs_f64());
-    report::last_message(&text, outcome.hint());
-    let status = outcome.status().unwrap_or(COULD_NOT_RUN);
-    let verdict = Verdict {
-        outcome: Some(outcome),
-        status: signal.is_none().then_some(status),
-        signal,
-        message: &text,
-        hint: outcome.hint(),
-        elapsed,
-    };
-    run_report.write(None, &verdict);
-    daemon::finish(status);
-    match signal {
-        Some(signal) => signals::die_of(signal),
-        None => ExitCode::from(status),
-    }
+    let ending = Ending { result: &result, started, name: name.as_deref(), is_quiet: false };
+    ending.conclude(&mut run_report, || true)
 }
