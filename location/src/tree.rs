@@ -37,8 +37,9 @@ use serde::{Deserialize, Serialize};
 use crate::checksum::Checked;
 use crate::place::{Place, PlaceError};
 use crate::remote::Net;
+use file_cache::with_source;
 use search::Search;
-use storage::{FileTree, RandomAccess, TreePath};
+use storage::{FileError, FileTree, RandomAccess, TreePath};
 
 /// Opens a file by its URL.
 pub type OpenUrl<'a> = &'a dyn Fn(&Place) -> Result<Box<dyn RandomAccess>, PlaceError>;
@@ -151,22 +152,27 @@ pub fn open_url(
     Ok(file)
 }
 
-/// The contents of a directory for messages: some names, with a slash behind those of directories.
-fn contents(source: &dyn FileTree, directory: &TreePath) -> String {
+/// What is in a directory, for messages: a clause such as "contains: boot/, README". It has some of
+/// the names, with a slash behind those of directories.
+fn contents(directory: Result<Vec<storage::Entry>, FileError>) -> String {
     const SHOWN: usize = 12;
-    let entries = match source.list(directory) {
+    let entries = match directory {
         Ok(entries) => entries,
-        Err(error) if error.is_missing() => return "nothing, as it does not exist".into(),
-        Err(error) => return error.to_string(),
+        Err(FileError::Missing(_)) => return "does not exist".into(),
+        Err(FileError::Unlisted(_)) => return "has no directory listing".into(),
+        Err(FileError::Kind { found, .. }) => return format!("is {found}"),
+        Err(error) => return format!("cannot be listed: {}", with_source(&error)),
     };
     let name = |entry: &storage::Entry| {
         format!("{}{}", entry.name.escape_debug(), if entry.is_directory { "/" } else { "" })
     };
     let names: Vec<_> = entries.iter().take(SHOWN).map(name).collect();
     match entries.len() {
-        0 => "nothing".into(),
-        count if count > SHOWN => format!("{} and {} more", names.join(", "), count - SHOWN),
-        _ => names.join(", "),
+        0 => "is empty".into(),
+        count if count > SHOWN => {
+            format!("contains: {} and {} more", names.join(", "), count - SHOWN)
+        }
+        _ => format!("contains: {}", names.join(", ")),
     }
 }
 

@@ -16,7 +16,7 @@ const UNREADABLE: &str = "read error: check the disk";
 #[derive(Debug, Error)]
 pub enum TreeError {
     /// The file that the user named cannot be used.
-    #[error("The {role} given by -{role} cannot be used: {problem}; {directory} contains: {there}")]
+    #[error("The {role} given by -{role} cannot be used: {problem}; {directory} {there}")]
     Named {
         /// "kernel", "initrd".
         role: &'static str,
@@ -24,7 +24,7 @@ pub enum TreeError {
         problem: String,
         /// Where it was looked for.
         directory: String,
-        /// What is there instead.
+        /// What is there instead: "contains: a, b".
         there: String,
     },
     /// A malformed URL.
@@ -56,7 +56,7 @@ pub enum TreeError {
         place: String,
     },
     /// No rule found a kernel.
-    #[error("No kernel found in '{place}'{}; it contains: {there}; tried {tried}", candidates_text(.candidates))]
+    #[error("No kernel found in '{place}'{}; it {there}; tried {tried}", candidates_text(.candidates))]
     Nothing {
         /// The place.
         place: String,
@@ -64,7 +64,7 @@ pub enum TreeError {
         candidates: Vec<String>,
         /// What was tried.
         tried: String,
-        /// What is there.
+        /// What is there: "contains: a, b".
         there: String,
     },
     /// The tree is for another processor.

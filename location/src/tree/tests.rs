@@ -202,6 +202,15 @@ fn a_file_url_names_a_file_of_the_host() {
     let url = format!("file://{}/my%20kernel", other.path().display());
     let tree = named(&temp, Some(&url), Some("isolinux/initrd.img")).unwrap();
     assert_eq!(pair(&tree), ("my kernel".into(), Some("isolinux/initrd.img".into())));
+    for (missing, what) in [
+        ("other", "' contains: my kernel"),
+        ("absent/kernel", "/absent' does not exist"),
+        ("my%20kernel/kernel", "/my kernel' is a file"),
+    ] {
+        let url = format!("file://{}/{missing}", other.path().display());
+        let error = named(&temp, Some(&url), None).unwrap_err().to_string();
+        assert!(error.ends_with(what), "{error}");
+    }
     let error = named(&temp, Some("file:x"), None).unwrap_err();
     assert!(matches!(error, TreeError::Url { .. }), "{error}");
 }
@@ -283,7 +292,7 @@ fn finding_nothing_reports_what_was_tried_and_what_exists() {
     }
     assert!(error.hint().contains("-kernel PATH -initrd PATH"));
     let text = find(&Temp::new()).unwrap_err().to_string();
-    assert!(text.contains("it contains: nothing; tried"), "{text}");
+    assert!(text.contains("it is empty; tried"), "{text}");
     let many: Vec<_> = (10..30).map(|number| format!("file{number}")).collect();
     let many: Vec<_> = many.iter().map(String::as_str).collect();
     let text = find(&Temp::of(&many)).unwrap_err().to_string();

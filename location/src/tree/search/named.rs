@@ -7,7 +7,7 @@ use super::super::layouts::{LAYOUTS, Layout};
 use super::super::{Installer, TreeError, contents};
 use super::{ARCHES, Item, Pair, Search};
 use crate::place::{self, Place};
-use storage::{Directory, TreePath};
+use storage::{Directory, FileTree, TreePath};
 
 /// Which file of the pair was named.
 #[derive(Clone, Copy)]
@@ -123,8 +123,8 @@ impl Search<'_> {
             (Ok(bytes), _) => Ok(Item { path: None, bytes }),
             (Err(error), Place::Local(path)) => {
                 let parent: PathBuf = path.parent().unwrap_or(Path::new("/")).into();
-                let there = Directory::open(&parent)
-                    .map_or_else(|e| e.to_string(), |d| contents(&d, &TreePath::root()));
+                let directory = Directory::open(&parent);
+                let there = contents(directory.and_then(|it| it.list(&TreePath::root())));
                 let directory = format!("'{}'", parent.display());
                 let problem = with_source(&error.into_problem());
                 Err(TreeError::Named { role, problem, directory, there })
@@ -140,7 +140,7 @@ impl Search<'_> {
             at = at.parent();
         }
         let shown = if at == TreePath::root() { String::new() } else { format!("/{at}") };
-        (format!("'{}{shown}'", self.source.name()), contents(self.source, &at))
+        (format!("'{}{shown}'", self.source.name()), contents(self.source.list(&at)))
     }
 
     /// Finds the file that belongs to the named one: by `.treeinfo`, by a layout with exactly this

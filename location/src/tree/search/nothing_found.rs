@@ -25,7 +25,7 @@ impl Search<'_> {
             place: self.source.name().into(),
             candidates,
             tried: tried.collect::<Vec<_>>().join("; "),
-            there: contents(self.source, &TreePath::root()),
+            there: contents(self.source.list(&TreePath::root())),
         }
     }
 }

@@ -77,5 +77,5 @@ fn a_server_that_denies_missing_files_is_searched() {
 #[test]
 fn a_place_without_lists_says_so_where_nothing_is_found() {
     let error = Tree::find(&Remote::of(&[]), Query::default()).unwrap_err().to_string();
-    assert!(error.contains("'http://host/tree//' has no directory listing; tried"), "{error}");
+    assert!(error.contains("in 'http://host/tree'; it has no directory listing; tried"), "{error}");
 }
