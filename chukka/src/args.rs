@@ -206,7 +206,8 @@ pub fn boot_source(args: &BootArgs) -> Result<BootSource, ArgsError> {
 struct Media<'a> {
     flash: bool,
     disks: &'a [DiskConfig],
-    cds: &'a [DiskConfig],
+    /// Those of the SCSI controller, and those of the SATA controller.
+    cds: [&'a [DiskConfig]; 2],
     cards: &'a [CardConfig],
 }
 
@@ -219,14 +220,15 @@ fn firmware_for(
     warnings: &mut Vec<String>,
 ) -> Result<(Option<FirmwareConfig>, BootOptions), ArgsError> {
     let Media { flash: in_flash, disks, cds, cards } = media;
-    let has_media = !disks.is_empty() || !cds.is_empty();
+    let has_cds = cds.iter().any(|cds| !cds.is_empty());
+    let has_media = !disks.is_empty() || has_cds;
     let network = network_boot::check(machine, cards);
     let for_disk = (has_media || network.is_ok()) && !boot::has_kernel(&options.boot);
     let wanted = firmware::Wanted { in_flash, for_disk };
     let firmware = firmware::firmware(options, machine, own_option_rom, wanted, warnings);
     // Firmware whose options are wrong is firmware, too.
     let has_firmware = !matches!(firmware, Ok(None));
-    let bootable = firmware::Bootable { cd: !cds.is_empty(), network, firmware: has_firmware };
+    let bootable = firmware::Bootable { cd: has_cds, network, firmware: has_firmware };
     let boot_options = firmware::boot_options(options, bootable, warnings);
     let mut refusals = Refusals::default();
     let (mut firmware, boot_options) = (refusals.value(firmware), refusals.value(boot_options));
@@ -238,7 +240,7 @@ fn firmware_for(
         firmware.network_rom =
             network_boot::rom(cards, network, &boot_options, nothing_else, warnings)?;
     }
-    let media = disks.iter().chain(cds).map(|disk| disk.boot_index);
+    let media = disks.iter().chain(cds.into_iter().flatten()).map(|disk| disk.boot_index);
     let cards = cards.iter().map(|card| card.boot_index);
     firmware::check_boot_indices(firmware.as_ref(), media, cards, warnings)?;
     Ok((firmware, boot_options))
@@ -362,13 +364,13 @@ fn booting(
     refusals: &mut Refusals,
 ) -> Booting {
     let (disks, cards) = ([DiskConfig::default()], [CardConfig::stand_in()]);
-    let all = Media { flash: true, disks: &disks, cds: &disks, cards: &cards };
-    let none = Media { flash: false, disks: &[], cds: &[], cards: &[] };
+    let all = Media { flash: true, disks: &disks, cds: [&disks, &[]], cards: &cards };
+    let none = Media { flash: false, disks: &[], cds: [&[]; 2], cards: &[] };
     let media = match attached {
         Some(Attached { flash, drives, cards, .. }) => vec![Media {
             flash: !flash.is_empty(),
             disks: &drives.disks,
-            cds: &drives.all_cds,
+            cds: [&drives.cds, &drives.sata_cds].map(|cds| cds.as_deref().unwrap_or_default()),
             cards,
         }],
         None => vec![none, all],
@@ -441,7 +443,7 @@ fn request(options: &Options) -> Result<Request, ArgsError> {
         booting(options, &hardware, are_right.then_some(&attached), &mut warnings, &mut refusals);
     let (fw_cfg, credentials) = refusals.value(guest_strings(options, &smbios, &mut warnings));
     let Hardware { machine, memory, cpus, cpu, .. } = hardware;
-    let Attached { flash, drives: Drives { disks, cds, sata_cds, .. }, cards, rng } = attached;
+    let Attached { flash, drives: Drives { disks, cds, sata_cds }, cards, rng } = attached;
     let vm = VmConfig {
         name: refusals.value(texts(&options.name, "name").and_then(|it| machine::name(&it))),
         uuid,

@@ -36,8 +36,6 @@ pub(super) struct Drives {
     pub cds: Option<Vec<DiskConfig>>,
     /// The CD drives of the SATA controller; `None` without that controller.
     pub sata_cds: Option<Vec<DiskConfig>>,
-    /// The CDs of both.
-    pub all_cds: Vec<DiskConfig>,
 }
 
 /// A `-drive` or `-hda`.
@@ -223,8 +221,7 @@ pub(super) fn disks(
     let cds = (controller.is_given || !cds.is_empty()).then_some(cds);
     let sata_cds =
         sata.is_there().then(|| sata_cds.into_iter().map(|cd| cd.disk).collect::<Vec<_>>());
-    let all_cds = cds.iter().chain(&sata_cds).flatten().cloned().collect();
-    Ok(Drives { disks, cds, sata_cds, all_cds })
+    Ok(Drives { disks, cds, sata_cds })
 }
 
 /// Checks that no two drives have the same id or place.
