@@ -14,10 +14,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use chukka_tests::skip;
-use chukka_tests::sys::{
-    Watch, enter_new_network, keep_errors, ping_socket, poll, take_error, tap,
-};
+use chukka_tests::sys::{Watch, enter_new_network, ping_socket, poll, tap};
 use network::{Checksum, Config, ErrorQueue, Forward, Protocol, Resolver, UserNetwork};
+use vmm::host::udp;
 
 /// How much goes each way in a test of bulk data.
 const BULK: usize = 64 << 20;
@@ -77,7 +76,7 @@ fn with_guest(config: Config, guest: impl FnOnce(&Served) + Send + 'static) -> b
     let thread = std::thread::Builder::new().name(name).spawn(move || {
         // Made before the thread moves, so that its sockets are this host's.
         let mut network = UserNetwork::new(&config).unwrap();
-        network.keep_errors_with(ErrorQueue { keep: keep_errors, take: take_error });
+        network.keep_errors_with(ErrorQueue { keep: udp::keep_errors, take: udp::take_error });
         let forwarded = network.forwarded();
         let stop = Arc::new(AtomicBool::new(false));
         let (sender, receiver) = std::sync::mpsc::channel::<File>();

@@ -14,7 +14,7 @@ pub use process::{
     Usage, die_with_parent_thread, enter_network_of, keep_open, kill, kill_group, pidfd,
     pidfd_getfd, pidfd_kill, session_of, wait,
 };
-pub use tap::{enter_new_network, keep_errors, ping_socket, take_error, tap};
+pub use tap::{enter_new_network, ping_socket, tap};
 pub use terminal::{Pty, describe};
 pub use thread::StoppedThread;
 

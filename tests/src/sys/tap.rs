@@ -4,7 +4,7 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::net::UdpSocket;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 
 use super::check;
@@ -39,50 +39,6 @@ pub fn tap(name: &str) -> io::Result<File> {
     // SAFETY: the request lives through the call, which reads and writes an ifreq.
     check(unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF, &raw mut request) }.into())?;
     Ok(file)
-}
-
-/// Has a UDP socket keep the errors that ICMP reports (`IP_RECVERR` in ip(7), or `IPV6_RECVERR`).
-///
-/// # Errors
-/// What setsockopt(2) says.
-pub fn keep_errors(socket: BorrowedFd<'_>, is_ipv6: bool) -> io::Result<()> {
-    let (level, option) = if is_ipv6 {
-        (libc::IPPROTO_IPV6, libc::IPV6_RECVERR)
-    } else {
-        (libc::IPPROTO_IP, libc::IP_RECVERR)
-    };
-    let (on, length): (libc::c_int, libc::socklen_t) = (1, 4);
-    let on = (&raw const on).cast();
-    // SAFETY: the kernel reads an integer of four bytes, which lives through the call.
-    let result = unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, on, length) };
-    check(result.into()).map(drop)
-}
-
-/// Takes the oldest error from the error queue of a socket (recvmsg(2) with `MSG_ERRQUEUE`).
-/// Returns the lengths of the sockaddr, the datagram's payload and the control messages.
-///
-/// # Errors
-/// What recvmsg(2) says.
-pub fn take_error(
-    socket: BorrowedFd<'_>,
-    address: &mut [u8],
-    data: &mut [u8],
-    control: &mut [u8],
-) -> io::Result<[usize; 3]> {
-    let mut part = libc::iovec { iov_base: data.as_mut_ptr().cast(), iov_len: data.len() };
-    // SAFETY: a structure of integers and pointers; all zeros is a value.
-    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
-    message.msg_name = address.as_mut_ptr().cast();
-    message.msg_namelen = u32::try_from(address.len()).map_err(io::Error::other)?;
-    (message.msg_iov, message.msg_iovlen) = (&raw mut part, 1);
-    message.msg_control = control.as_mut_ptr().cast();
-    message.msg_controllen = control.len();
-    let flags = libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT;
-    // SAFETY: the kernel writes within the three slices and to `message`, which live through the
-    // call.
-    let length = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, flags) };
-    let length = usize::try_from(length).map_err(|_| io::Error::last_os_error())?;
-    Ok([message.msg_namelen as usize, length, message.msg_controllen])
 }
 
 /// A socket for ICMP echo requests, which `net.ipv4.ping_group_range` must allow (icmp(7)). Its
