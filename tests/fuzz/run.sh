@@ -51,7 +51,7 @@ fuzz() {
 	sed -n 's/^stat::number_of_executed_units: */fuzz: runs: /p' "$log" >&2
 }
 
-[ $# -gt 0 ] || set -- device loader_script kernel multiboot elf_notes pe_sections cmdline image boot_config network qcow2 virtio_disk virtio_rings ahci
+[ $# -gt 0 ] || for file in tests/fuzz/targets/*.rs; do set -- "$@" "$(basename "$file" .rs)"; done
 mkdir -p "$findings"
 for target; do
 	echo "fuzz: $target for $seconds s" >&2

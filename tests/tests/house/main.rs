@@ -250,3 +250,28 @@ fn the_rust_version_in_the_documentation_is_that_of_cargo_toml() {
         assert!(text.contains(&wanted), "{document} does not say: {wanted}");
     }
 }
+
+/// The names of what is in a directory, without their endings.
+fn stems(directory: &str) -> BTreeSet<String> {
+    let entries = std::fs::read_dir(workspace().join(directory)).unwrap();
+    let stem = |path: PathBuf| path.file_stem().unwrap().to_string_lossy().into_owned();
+    entries.map(|entry| stem(entry.unwrap().path())).collect()
+}
+
+#[test]
+fn the_table_of_fuzz_targets_is_complete() {
+    let page = std::fs::read_to_string(workspace().join("docs/testing.md")).unwrap();
+    let rows = section(&page, "Fuzzing").filter(|line| line.starts_with("| `"));
+    let documented: BTreeSet<_> = rows.map(|row| code(row).next().unwrap().to_owned()).collect();
+    let targets = stems("tests/fuzz/targets");
+    assert_eq!(documented, targets, "docs/testing.md (left) and tests/fuzz/targets differ");
+    assert_eq!(
+        stems("tests/fuzz/seeds"),
+        targets,
+        "tests/fuzz/seeds (left) and the targets differ"
+    );
+    let manifest = std::fs::read_to_string(workspace().join("tests/fuzz/Cargo.toml")).unwrap();
+    let paths = manifest.lines().filter_map(|line| line.strip_prefix("path = \"targets/"));
+    let built: BTreeSet<_> = paths.map(|path| path.trim_end_matches(".rs\"").to_owned()).collect();
+    assert_eq!(built, targets, "tests/fuzz/Cargo.toml (left) and tests/fuzz/targets differ");
+}
