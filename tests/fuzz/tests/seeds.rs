@@ -1,4 +1,8 @@
-//! The seeds run clean, and are what they say.
+//! The seeds run clean, are what they say, and are the same whenever they are written.
+
+#[expect(dead_code, reason = "only the program itself has a main function")]
+#[path = "../examples/seeds/main.rs"]
+mod written;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -161,5 +165,16 @@ fn the_seeds_of_network_run() {
         let name = path.file_name().unwrap().to_str().unwrap();
         assert!(reached.answers > 0, "{name} is answered");
         assert_eq!(reached.delivered > 0, name.starts_with("tcp"), "{name}: {reached:?}");
+    }
+}
+
+#[test]
+fn the_seeds_are_written_with_the_same_bytes_each_time() {
+    let [first, second] = [written::all(), written::all()].map(Result::unwrap);
+    for ((target, seeds), (_, again)) in first.iter().zip(&second) {
+        for ((name, bytes), (_, others)) in seeds.iter().zip(again) {
+            let same = bytes.iter().zip(others).take_while(|(byte, other)| byte == other).count();
+            assert!(bytes == others, "{target}/{name}: the first difference is byte {same:#x}");
+        }
     }
 }

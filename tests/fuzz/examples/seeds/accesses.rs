@@ -5,7 +5,7 @@ use chukka_fuzz::device::{Input, Item, Operation, Place, Region};
 use fw_cfg::dma::{READ, SELECT, SKIP, WRITE};
 use fw_cfg::key;
 
-use crate::Seeds;
+use super::Seeds;
 
 /// SeaBIOS's and the option ROM's stack: descriptors and variables.
 const STACK: u64 = 0x6f00;

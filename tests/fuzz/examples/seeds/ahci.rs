@@ -1,6 +1,6 @@
 //! A guest of the SATA controller.
 
-use crate::Seeds;
+use super::Seeds;
 
 /// A command by the rules: code, sector and count.
 fn command(code: u8, sector: u8, count: u8) -> [u8; 6] {

@@ -6,7 +6,7 @@ use chukka_tests::native::{guest, image};
 use firmware::acpi::{AcpiConfig, AcpiTables, PowerManagement};
 use fw_cfg::{Items, loader};
 
-use crate::Seeds;
+use super::Seeds;
 
 /// Bytes of the protected-mode kernel in the seeds: no more than it takes to be one.
 const PAYLOAD: u32 = 0x1000;

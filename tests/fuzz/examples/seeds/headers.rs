@@ -3,7 +3,7 @@
 use chukka_fuzz::kernel::Header;
 use chukka_tests::native::image;
 
-use crate::Seeds;
+use super::Seeds;
 
 const MIB: u32 = 1 << 20;
 /// 8 MiB of memory, an initrd.

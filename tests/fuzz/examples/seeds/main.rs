@@ -16,14 +16,28 @@ mod virtio;
 mod words;
 
 use std::fs;
+use std::io;
 use std::path::Path;
 
 /// Names and bytes.
 type Seeds = Vec<(&'static str, Vec<u8>)>;
 
-fn main() -> std::io::Result<()> {
+fn main() -> io::Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds");
-    for (target, seeds) in [
+    for (target, seeds) in all()? {
+        let folder = root.join(target);
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder)?;
+        for (name, bytes) in seeds {
+            fs::write(folder.join(name), bytes)?;
+        }
+    }
+    Ok(())
+}
+
+/// The seeds of each target but `boot_config`, whose seeds are text. They are the same each time.
+pub fn all() -> io::Result<Vec<(&'static str, Seeds)>> {
+    Ok(vec![
         ("device", accesses::seeds()),
         ("loader_script", files::scripts()),
         ("kernel", files::kernels()),
@@ -37,13 +51,5 @@ fn main() -> std::io::Result<()> {
         ("virtio_disk", virtio::disks()),
         ("virtio_rings", virtio::rings()),
         ("ahci", ahci::seeds()),
-    ] {
-        let folder = root.join(target);
-        let _ = fs::remove_dir_all(&folder);
-        fs::create_dir_all(&folder)?;
-        for (name, bytes) in seeds {
-            fs::write(folder.join(name), bytes)?;
-        }
-    }
-    Ok(())
+    ])
 }

@@ -4,7 +4,7 @@ use chukka_fuzz::virtio::Access;
 use chukka_fuzz::virtio_disk::{Input, Operation};
 use chukka_fuzz::virtio_rings;
 
-use crate::Seeds;
+use super::Seeds;
 
 /// Requests of every kind, several at once, on each transport with each choice of features.
 fn requests(options: u8) -> Vec<Operation> {

@@ -1,6 +1,6 @@
 //! Command lines: README.md's, docs/'s, those of `-help`, and what the tests say, good and bad.
 
-use crate::Seeds;
+use super::Seeds;
 
 pub fn seeds() -> Seeds {
     let lines: [(&'static str, &[&str]); 24] = [
