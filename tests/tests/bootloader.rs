@@ -88,7 +88,9 @@ fn the_entries_are_listed_and_one_is_handed_out() {
     }
     let json: serde_json::Value =
         serde_json::from_str(&text(&chukka(&["--output-format=json", "-l"], &disk))).unwrap();
-    assert_eq!((json[4]["number"].as_u64(), json.as_array().unwrap().len()), (Some(4), 5));
+    let entries = &json["entries"];
+    assert_eq!((entries[4]["number"].as_u64(), entries.as_array().unwrap().len()), (Some(4), 5));
+    assert_eq!(json["warnings"], serde_json::json!([]));
     let out = scratch.path("out");
     let words = ["--output-directory", out.to_str().unwrap(), "--output-format=json"];
     let json: serde_json::Value = serde_json::from_str(&text(&chukka(&words, &disk))).unwrap();
@@ -96,6 +98,27 @@ fn the_entries_are_listed_and_one_is_handed_out() {
     assert_eq!(fs::read(json["initrd"].as_str().unwrap()).unwrap(), b"50");
     let words = ["--kernel=/boot/vmlinuz-6.1.0-49-amd64", "--args=-v", "--output-format=simple"];
     assert_eq!(text(&chukka(&words, &disk)), "kernel /boot/vmlinuz-6.1.0-49-amd64\nargs -v\n\n");
+}
+
+#[test]
+fn the_json_has_the_warnings_of_standard_error() {
+    let scratch = Scratch::new();
+    let root = scratch.path("root");
+    fs::create_dir_all(root.join("boot/grub")).unwrap();
+    fs::write(root.join("vmlinuz"), bzimage("1")).unwrap();
+    let menu = "set default=gone\nmenuentry one { linux /vmlinuz }\n";
+    fs::write(root.join("boot/grub/grub.cfg"), menu).unwrap();
+    for words in [&["--output-format=json"][..], &["--output-format=json", "-l"]] {
+        let output = chukka(words, &root);
+        let json: serde_json::Value = serde_json::from_str(&text(&output)).unwrap();
+        let warnings = json["warnings"].as_array().unwrap();
+        assert!(!warnings.is_empty(), "{words:?}: {json}");
+        let printed: Vec<_> = warnings
+            .iter()
+            .map(|warning| format!("chukka: warning: {}\n", warning.as_str().unwrap()))
+            .collect();
+        assert_eq!(String::from_utf8(output.stderr).unwrap(), printed.concat(), "{words:?}");
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::{fs, io};
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use location::fetch::Settings;
-use location::menu::{self, Choice, Entry, Volume};
+use location::menu::{self, Choice, Entry, Picked, Volume};
 use location::{Fetcher, Place, RandomAccess};
 use serde_json::json;
 
@@ -120,7 +120,9 @@ fn list(volumes: &[Volume], format: &str) -> Result<String, Problem> {
     let menus = menu::menus(volumes, &mut attempts);
     menu::require_entries(&menus, attempts).map_err(|error| (error.to_string(), error.hint()))?;
     let warnings = menus.iter().flat_map(|menu| menu.warnings());
-    report::warnings(warnings.map(|warning| format!("{}: {}", warning.what, warning.found)));
+    let warnings = warnings.map(|warning| format!("{}: {}", warning.what, warning.found));
+    let warnings: Vec<_> = warnings.collect();
+    report::warnings(&warnings);
     let mut text = String::new();
     let mut all = Vec::new();
     for menu in &menus {
@@ -148,7 +150,10 @@ fn list(volumes: &[Volume], format: &str) -> Result<String, Problem> {
             all.push(described(entry, &place));
         }
     }
-    Ok(if format == "json" { report::json(&json!(all)) } else { text })
+    if format == "json" {
+        text = report::json(&json!({ "entries": all, "warnings": warnings }));
+    }
+    Ok(text)
 }
 
 fn described(entry: &Entry, place: &str) -> serde_json::Value {
@@ -167,6 +172,8 @@ fn described(entry: &Entry, place: &str) -> serde_json::Value {
 
 struct Chosen {
     entry: Entry,
+    /// What in the menu was not as it should be.
+    warnings: Vec<String>,
     place: String,
     kernel: Box<dyn RandomAccess>,
     initrd: Option<Box<dyn RandomAccess>>,
@@ -188,7 +195,7 @@ fn choose(
             let (volume, kernel) = named(path)?;
             let place = volumes.get(volume).map(|volume| volume.name.clone()).unwrap_or_default();
             let entry = Entry { kernel: path.into(), ..Entry::default() };
-            Chosen { entry, place, kernel, initrd: None }
+            Chosen { entry, warnings: Vec::new(), place, kernel, initrd: None }
         }
         None => {
             let picked = menu::pick(volumes, &Choice::of(entry));
@@ -196,7 +203,8 @@ fn choose(
             report::warnings(&picked.warnings);
             let joined = menu::joined(picked.initrds);
             let initrd = joined.map_err(|error| cannot("read", "the initrds", &error))?;
-            Chosen { entry: picked.entry, place: picked.place, kernel: picked.kernel, initrd }
+            let Picked { entry, warnings, place, kernel, .. } = picked;
+            Chosen { entry, warnings, place, kernel, initrd }
         }
     };
     if let Some(path) = initrd {
@@ -209,7 +217,7 @@ fn choose(
 }
 
 fn hand_out(chosen: Chosen, directory: Option<&Path>, format: &str) -> Result<String, Problem> {
-    let Chosen { entry, place, kernel, initrd } = chosen;
+    let Chosen { entry, warnings, place, kernel, initrd } = chosen;
     let mut paths = [entry.kernel.clone(), entry.initrds.join(" ")];
     if let Some(directory) = directory {
         let copy = |prefix: &str, file: &dyn RandomAccess| {
@@ -238,7 +246,8 @@ fn hand_out(chosen: Chosen, directory: Option<&Path>, format: &str) -> Result<St
         let mut all = described(&entry, &place);
         all["kernel"] = json!(kernel);
         all["initrd"] = if ramdisk.is_empty() { json!(null) } else { json!(ramdisk) };
-        return Ok(format!("{all:#}\n"));
+        all["warnings"] = json!(warnings);
+        return Ok(report::json(&all));
     }
     let mut text = format!("menu          {}\n", printable(&place));
     for (heading, value) in [

@@ -93,8 +93,13 @@ fn fetched(matches: &ArgMatches) -> Result<String, RunError> {
     let args = String::from_utf8_lossy(&resolved.boot.cmdline);
     if wants_json {
         let rule = resolved.found.as_ref().map(|found| &found.rule);
-        let value = json!({ "kernel": kernel, "initrd": initrd, "args": args, "found": rule });
-        return Ok(report::json(&value));
+        return Ok(report::json(&json!({
+            "kernel": kernel,
+            "initrd": initrd,
+            "args": args,
+            "found": rule,
+            "warnings": resolved.warnings,
+        })));
     }
     Ok(text(&kernel, initrd.as_deref(), &args))
 }
