@@ -360,9 +360,10 @@ impl<'a> Vm<'a> {
         self.enter_sandbox(&mut tell)?;
         // Until here Ctrl-C kills the process: opening an output such as a FIFO can block.
         let signals = Signals::listen().map_err(host("signals"))?;
+        let running = devices.start(&self.notifier)?;
+        // It ends before them, as it may hold a console that one of their threads waits for.
         let flusher =
             Flusher::start(Arc::clone(&devices)).map(Arc::new).map_err(host("a thread"))?;
-        let running = devices.start(&self.notifier)?;
         // Prepare the guest before changing the terminal, so that errors are printed to a terminal
         // in its normal mode.
         let mut vcpus = self.boot_guest(&devices)?;
@@ -390,12 +391,12 @@ impl<'a> Vm<'a> {
                 devices.watchdog.iter().for_each(Watchdog::resume);
                 threads.start(&mut vcpus);
             }
-            let next = next_step(&mut manager, id, &mut tell)?;
+            let next = next_step(&mut manager, id, &mut tell);
             self.stop.store(true, Ordering::Release);
             threads.stop(&mut vcpus, &flusher);
             devices.watchdog.iter().for_each(Watchdog::pause);
             flusher.flush();
-            match next {
+            match next? {
                 Next::End(outcome) => break outcome,
                 Next::Debug => {
                     if let Some(outcome) = debugger.as_mut().and_then(|d| d.attend(&mut vcpus)) {
@@ -431,11 +432,10 @@ impl<'a> Vm<'a> {
             }
         };
         tell_clients(&mut manager, id, debugger, &outcome);
-        // Restore the terminal and the signals' default actions before anything can block on a
-        // reader of the output.
-        drop(manager);
-        drop(running);
-        Ok(self.conclude(outcome, record, vcpus, &devices, flusher))
+        // In this order: the terminal and the signals' default actions are restored before anything
+        // can block on a reader of the output.
+        drop((manager, flusher, running));
+        Ok(self.conclude(outcome, record, vcpus, &devices))
     }
 
     /// The vCPUs' threads. Nothing can go wrong before the guest runs once they are there, so that
@@ -468,7 +468,6 @@ impl<'a> Vm<'a> {
         mut record: RunRecord,
         mut vcpus: Vec<Vcpu>,
         devices: &Devices,
-        flusher: Arc<Flusher>,
     ) -> Ended {
         let core = self.write_core(&outcome, &vcpus);
         self.record(&mut record, &mut vcpus);
@@ -483,9 +482,6 @@ impl<'a> Vm<'a> {
             devices.flush();
         }
         devices.finish_trace();
-        if let Some(flusher) = Arc::into_inner(flusher) {
-            flusher.finish();
-        }
         devices.bus.clear_mmio();
         devices.coalesced.iter().for_each(|coalesced| coalesced.disconnect());
         if let (Some(exits), Some(coalesced)) = (&mut record.exits, &devices.coalesced) {

@@ -42,6 +42,8 @@
 //! | `,` | reads bytes from COM1 up to the end of a line |
 //! | `{` | writes a boot sector to the first virtio disk of microvm. Booted, it prints the bytes of the script up to the next `"`; a `!` among them powers off |
 //! | `}` | writes the same to the second sector, where no BIOS finds it |
+//! | `>` | has the first virtio console of microvm print 64 pages, one each of the characters from 0x20 to 0x5f, by one request, and goes on at once |
+//! | `&` | has the first network card of microvm ask by ARP who has 10.0.2.2, and waits for the first frame |
 //! | `^` | says by pvpanic that its kernel has panicked, and halts |
 //! | `%` | sets the watchdog of pc to less than a second, and goes on |
 //! | `:` | reads port 0x608 for ever |

@@ -654,29 +654,12 @@ chukka_tiny_guest_start:
     stosb
     jmp 3b
 4:  mov word ptr [0x5041fe], 0xaa55
-    mov ebx, 0xfeb00000         # the registers of microvm's virtio devices
-5:  cmp dword ptr [rbx + 8], 2  # a disk
-    je 6f
-    add ebx, 0x200
-    cmp ebx, 0xfeb01000
-    jne 5b
-    jmp .Lnot_written
-6:  mov dword ptr [rbx + 0x70], 0 # status: reset; acknowledged, with a driver
-    mov dword ptr [rbx + 0x70], 3
-    mov dword ptr [rbx + 0x24], 0 # features: only VERSION_1
-    mov dword ptr [rbx + 0x20], 0
-    mov dword ptr [rbx + 0x24], 1
-    mov dword ptr [rbx + 0x20], 1
-    mov dword ptr [rbx + 0x70], 11
-    mov dword ptr [rbx + 0x30], 0 # queue 0: 4 descriptors, then the two rings
-    mov dword ptr [rbx + 0x38], 4
-    mov dword ptr [rbx + 0x80], 0x500000
-    mov dword ptr [rbx + 0x84], 0
-    mov dword ptr [rbx + 0x90], 0x501000
-    mov dword ptr [rbx + 0x94], 0
-    mov dword ptr [rbx + 0xa0], 0x502000
-    mov dword ptr [rbx + 0xa4], 0
-    mov dword ptr [rbx + 0x44], 1
+    mov r8d, 2                  # a disk
+    call .Ldevice
+    jz .Lnot_written
+    mov edi, 0x500000
+    xor eax, eax
+    call .Lqueue
     mov dword ptr [rbx + 0x70], 15
     mov dword ptr [0x503000], 1 # a write, to this sector
     mov dword ptr [0x503008], r9d
@@ -702,6 +685,97 @@ chukka_tiny_guest_start:
     lea rsi, [rip + .Lnot_written_text]
     call .Lprint
     jmp .Lnext
+
+.Ldevice:                       # RBX: the registers of microvm's first virtio device of type R8D, with only VERSION_1; ZF: none
+    mov ebx, 0xfeb00000
+2:  cmp dword ptr [rbx + 8], r8d
+    je 3f
+    add ebx, 0x200
+    cmp ebx, 0xfeb01000
+    jne 2b
+    ret
+3:  mov dword ptr [rbx + 0x70], 0 # status: reset; acknowledged, with a driver
+    mov dword ptr [rbx + 0x70], 3
+    mov dword ptr [rbx + 0x24], 0 # features
+    mov dword ptr [rbx + 0x20], 0
+    mov dword ptr [rbx + 0x24], 1
+    mov dword ptr [rbx + 0x20], 1
+    mov dword ptr [rbx + 0x70], 11
+    test ebx, ebx
+    ret
+.Lqueue:                        # its queue EAX: 4 descriptors at EDI, then the two rings, a page each
+    mov dword ptr [rbx + 0x30], eax
+    mov dword ptr [rbx + 0x38], 4
+    mov dword ptr [rbx + 0x80], edi
+    mov dword ptr [rbx + 0x84], 0
+    lea eax, [rdi + 0x1000]
+    mov dword ptr [rbx + 0x90], eax
+    mov dword ptr [rbx + 0x94], 0
+    lea eax, [rdi + 0x2000]
+    mov dword ptr [rbx + 0xa0], eax
+    mov dword ptr [rbx + 0xa4], 0
+    mov dword ptr [rbx + 0x44], 1
+    ret
+
+.Lpages:                        # 64 pages for the console, each of one character, in one request
+    mov edi, 0x500000           # the queue
+    xor eax, eax
+    mov ecx, 0x3000 / 8
+    rep stosq
+    mov edi, 0x600000
+    mov al, 0x20
+2:  mov ecx, 0x1000
+    rep stosb
+    inc al
+    cmp al, 0x60
+    jne 2b
+    mov r8d, 3                  # a console
+    call .Ldevice
+    jz .Lnot_written
+    mov edi, 0x500000
+    mov eax, 1
+    call .Lqueue
+    mov dword ptr [rbx + 0x70], 15
+    mov dword ptr [0x500000], 0x600000
+    mov dword ptr [0x500008], 0x40000
+    mov word ptr [0x501002], 1
+    mov dword ptr [rbx + 0x50], 1 # notify
+    jmp .Lnext
+
+.Lask:
+    mov edi, 0x500000           # queue 0, queue 1, and room for the answer at 0x506000
+    xor eax, eax
+    mov ecx, 0x7000 / 8
+    rep stosq
+    mov r8d, 1                  # a network card
+    call .Ldevice
+    jz .Lnot_written
+    mov edi, 0x500000
+    xor eax, eax
+    call .Lqueue
+    mov edi, 0x503000
+    mov eax, 1
+    call .Lqueue
+    mov dword ptr [rbx + 0x70], 15
+    mov dword ptr [0x500000], 0x506000
+    mov dword ptr [0x500008], 0x1000
+    mov dword ptr [0x50000c], 2 # for the device to write
+    mov word ptr [0x501002], 1
+    lea rax, [rip + .Larp]
+    mov qword ptr [0x503000], rax
+    mov dword ptr [0x503008], 12 + 42
+    mov word ptr [0x504002], 1
+    mov dword ptr [rbx + 0x50], 0 # notify
+    mov dword ptr [rbx + 0x50], 1
+2:  pause
+    cmp word ptr [0x502002], 1
+    jne 2b
+    jmp .Lnext
+.Larp:                          # a virtio header, and the question for 10.0.2.2's address from 10.0.2.15
+    .zero 12
+    .byte 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x52, 0x54, 0x00, 0x12, 0x34, 0x56, 0x08, 0x06
+    .byte 0, 1, 8, 0, 6, 4, 0, 1, 0x52, 0x54, 0x00, 0x12, 0x34, 0x56, 10, 0, 2, 15, 0, 0, 0, 0, 0, 0, 10, 0, 2, 2
+
     .code16
 .Lsector:                       # at 0x7c00: prints its text; an exclamation mark powers off
     xor ax, ax
@@ -731,6 +805,10 @@ chukka_tiny_guest_start:
     .long .Lwrite_first - .Ltable
     .byte '}}'
     .long .Lwrite_second - .Ltable
+    .byte '>'
+    .long .Lpages - .Ltable
+    .byte '&'
+    .long .Lask - .Ltable
     .byte '*'
     .long .Lagain - .Ltable
     .byte '='

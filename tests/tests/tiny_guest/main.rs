@@ -35,3 +35,4 @@ mod timeline;
 mod tools;
 #[expect(clippy::panic, reason = "helpers of tests fail as tests do")]
 mod verdicts;
+mod virtio_console;

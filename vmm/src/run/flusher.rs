@@ -14,12 +14,14 @@ use vmm_sys_util::signal::Killable;
 use crate::host::signals;
 use crate::machine::Devices;
 
-/// A handle to the flusher thread. The thread ends when the handle is dropped, after its current
-/// write.
+/// A handle to the flusher thread. Dropping it ends the thread: a write that blocks is given up, so
+/// the guest must have been told to stop.
 #[derive(Debug)]
 pub struct Flusher {
-    asked: SyncSender<()>,
-    thread: JoinHandle<()>,
+    /// `None` once the thread is to end.
+    asked: Option<SyncSender<()>>,
+    /// `None` once it has.
+    thread: Option<JoinHandle<()>>,
     devices: Arc<Devices>,
 }
 
@@ -36,31 +38,34 @@ impl Flusher {
                 writing.flush();
             }
         })?;
-        Ok(Self { asked, thread, devices })
+        Ok(Self { asked: Some(asked), thread: Some(thread), devices })
     }
 
     /// Asks the thread to write out all buffered output. Returns at once.
     pub fn flush(&self) {
         // If the channel is full, a request is already pending.
-        let _ = self.asked.try_send(());
-    }
-
-    /// Ends the thread, once the guest has been told to stop: a write that blocks is given up.
-    pub fn finish(self) {
-        let Self { asked, thread, .. } = self;
-        drop(asked);
-        while !thread.is_finished() {
-            // Fails if the thread has just ended.
-            let _ = thread.kill(signals::kick_number());
-            thread::sleep(Duration::from_micros(200));
-        }
-        let _ = thread.join();
+        let _ = self.asked.as_ref().map(|asked| asked.try_send(()));
     }
 
     /// Interrupts a write that may be blocking the thread, or that of a virtio port.
     pub fn kick(&self) {
         self.devices.virtio_serials.kick();
-        // A thread that has panicked is gone; its message has been printed.
-        let _ = self.thread.kill(signals::kick_number());
+        self.kick_own();
+    }
+
+    fn kick_own(&self) {
+        // Fails if the thread has panicked; its message has been printed.
+        let _ = self.thread.as_ref().map(|thread| thread.kill(signals::kick_number()));
+    }
+}
+
+impl Drop for Flusher {
+    fn drop(&mut self) {
+        self.asked = None;
+        while self.thread.as_ref().is_some_and(|thread| !thread.is_finished()) {
+            self.kick_own();
+            thread::sleep(Duration::from_micros(200));
+        }
+        let _ = self.thread.take().map(JoinHandle::join);
     }
 }
