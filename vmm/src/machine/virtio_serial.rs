@@ -277,7 +277,86 @@ impl Drop for Running<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{self, Write};
+    use std::sync::mpsc::{RecvTimeoutError, channel};
+
+    use vm_memory::{GuestAddress, GuestMemoryMmap};
+
+    use super::super::virtio::Connections;
     use super::*;
+    use crate::machine::irq::IrqChip;
+    use crate::mmio_bus::MmioBus;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    /// An output that notes what is written to it.
+    #[derive(Clone, Default)]
+    struct Noted(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Noted {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            lock(&self.0).write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// A device with consoles that have a prompt to write out to these places.
+    fn with_prompts(outputs: &[Noted], notifier: &Notifier) -> VirtioSerials {
+        let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), 0x1000)]).unwrap();
+        let connections =
+            Connections { memory, mmio_bus: MmioBus::default(), irq_chip: IrqChip::default() };
+        let console = Arc::new(Console::new(1, Vec::new()));
+        let plugged = Slots::new(connections, None).plug(Arc::<Console>::clone(&console)).unwrap();
+        let sink = |out: &Noted| {
+            let mut sink = ConsoleSink::new(Box::new(out.clone()), Box::new(()), Arc::default());
+            sink.write_all(b"login: ").unwrap();
+            Arc::new(Mutex::new(sink))
+        };
+        let device = Device {
+            console,
+            plugged,
+            numbers: Vec::new(),
+            on_terminal: None,
+            sinks: outputs.iter().map(sink).collect(),
+            notifier: notifier.clone(),
+            busy: Vec::new(),
+        };
+        VirtioSerials { devices: vec![device], ..VirtioSerials::default() }
+    }
+
+    #[test]
+    fn a_console_that_blocks_is_left_for_later_until_the_end() {
+        let (outputs, notifier) = ([Noted::default(), Noted::default()], Notifier::new().unwrap());
+        let written = || outputs.each_ref().map(|out| lock(&out.0).clone());
+        let serials = with_prompts(&outputs, &notifier);
+        let blocked = lock(&serials.devices[0].sinks[0]);
+        thread::scope(|scope| {
+            let (done, is_done) = channel();
+            let flush = || {
+                let (serials, done) = (&serials, done.clone());
+                scope.spawn(move || {
+                    serials.flush();
+                    let _ = done.send(());
+                });
+            };
+            flush();
+            let waited = is_done.recv_timeout(PATIENCE);
+            assert_eq!((waited, written()), (Ok(()), [vec![], b"login: ".to_vec()]));
+            assert!(notifier.take().flush, "it is asked for again");
+            // At the end there is no later.
+            serials.shared.stop.store(true, Ordering::SeqCst);
+            flush();
+            let waited = is_done.recv_timeout(Duration::from_millis(50));
+            assert_eq!(waited, Err(RecvTimeoutError::Timeout));
+            drop(blocked);
+            assert_eq!(is_done.recv_timeout(PATIENCE), Ok(()));
+            assert_eq!(written(), [b"login: ".to_vec(), b"login: ".to_vec()]);
+            assert!(!notifier.take().flush);
+        });
+    }
 
     #[test]
     fn a_thread_kicked_out_of_a_write_begins_nothing_before_the_reset() {

@@ -2,7 +2,9 @@ use std::sync::Arc;
 
 use virtio_bindings::virtio_mmio as register;
 
-use super::super::testing::{Driver, VERSION_1, WRITE};
+use vm_memory::{Bytes, GuestAddress};
+
+use super::super::testing::{AVAILABLE, Driver, EVENT_IDX, USED, VERSION_1, WRITE};
 use super::*;
 
 const FEATURES: u64 = VERSION_1 | F_MULTIPORT;
@@ -319,4 +321,98 @@ fn a_console_of_four_ports_has_ten_queues() {
     let console = console(&Default::default());
     let driver: Driver = Driver::started(Arc::<Console>::clone(&console), FEATURES, 8);
     assert_eq!((console.device_id(), driver.state().queue_count()), (3, 10));
+}
+
+/// A console whose driver makes a request available right after the device has looked for one, and
+/// does not notify it: the device has said that this is not necessary while it looks.
+#[derive(Debug)]
+struct LateDriver {
+    console: Arc<Console>,
+    is_late: AtomicBool,
+}
+
+impl VirtioDevice for LateDriver {
+    fn device_id(&self) -> u32 {
+        self.console.device_id()
+    }
+
+    fn features(&self) -> u64 {
+        self.console.features()
+    }
+
+    fn queue_sizes(&self) -> &[u16] {
+        self.console.queue_sizes()
+    }
+
+    fn read_config(&self, offset: u64, data: &mut [u8]) {
+        self.console.read_config(offset, data);
+    }
+
+    fn write_config(&self, offset: u64, data: &[u8]) {
+        self.console.write_config(offset, data);
+    }
+
+    fn negotiated(&self, features: u64) {
+        self.console.negotiated(features);
+    }
+
+    fn reset(&self) {
+        self.console.reset();
+    }
+
+    fn serve(&self, queue: u16, memory: &GuestMemoryMmap, chain: &Chain) -> Option<u32> {
+        self.console.serve(queue, memory, chain)
+    }
+
+    fn serve_queue(
+        &self,
+        queue: u16,
+        memory: &GuestMemoryMmap,
+        requests: &mut Requests<'_>,
+    ) -> bool {
+        let wants_more = self.console.serve_queue(queue, memory, requests);
+        if !self.is_late.swap(true, Ordering::SeqCst) {
+            memory.write_obj(1u16, GuestAddress(AVAILABLE + 2)).unwrap();
+        }
+        wants_more
+    }
+}
+
+#[test]
+fn a_buffer_that_comes_while_the_device_looks_gets_the_input() {
+    for features in [0, EVENT_IDX] {
+        let console = console(&Default::default());
+        let is_late = AtomicBool::new(false);
+        let device = Arc::new(LateDriver { console: Arc::clone(&console), is_late });
+        let mut driver: Driver = Driver::started(device, VERSION_1 | features, 8);
+        assert_eq!(console.enqueue(0, b"typed"), 5);
+        driver.chain(&[(BUFFER, 8, WRITE)]);
+        driver.state().serve(0);
+        assert_eq!((driver.used_index(), driver.get::<5>(BUFFER)), (1, *b"typed"), "{features}");
+        // Where there is input and no buffer, an old driver is told to notify.
+        assert_eq!(console.enqueue(0, b"more"), 4);
+        driver.state().serve(0);
+        assert_eq!(driver.get::<2>(USED), [0; 2], "{features}");
+        driver.set_available(2);
+        driver.kick();
+        assert_eq!((driver.used_index(), driver.get::<4>(BUFFER)), (2, *b"more"), "{features}");
+    }
+}
+
+#[test]
+fn output_that_comes_while_the_device_looks_is_passed_on() {
+    let outside = [Outside::with_room(100), Outside::default()];
+    let console = console(&outside);
+    for features in [0, EVENT_IDX] {
+        let is_late = AtomicBool::new(true);
+        let device = Arc::new(LateDriver { console: Arc::clone(&console), is_late });
+        let mut driver: Driver =
+            Driver::started(Arc::<LateDriver>::clone(&device), VERSION_1 | features, 8);
+        use_queue(&mut driver, 1);
+        driver.put(BUFFER, b"printed");
+        driver.chain(&[(BUFFER, 7, 0)]);
+        device.is_late.store(false, Ordering::SeqCst);
+        driver.state().serve(1);
+        assert_eq!((driver.used_index(), outside[0].take()), (1, b"printed".to_vec()));
+    }
 }
