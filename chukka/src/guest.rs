@@ -84,6 +84,7 @@ pub fn run(
     if let Some(core_file) = core_file {
         core_file.finish(ended.core);
     }
+    run_report.set_counts(request, &disks, &ended.record.cards);
     run_report.set_record(ended.record);
     let outcome = ended.outcome;
     if let Some(timeline) = timeline {

@@ -4,8 +4,11 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use devices::disk::{self, Disk};
+use devices::virtio::net;
 use serde_json::{Value, json};
 use vmm::kvm::examine::CpuReport;
 use vmm::outcome::Outcome;
@@ -14,7 +17,7 @@ use vmm::run::record::RunRecord;
 use crate::args;
 use crate::own_file;
 use crate::report;
-use crate::request::Request;
+use crate::request::{CardConfig, DiskConfig, Request};
 use crate::resolve::Resolved;
 
 /// The report on one run. It is written once, whatever way the run ends.
@@ -23,6 +26,8 @@ pub struct RunReport {
     to: Option<(PathBuf, Option<File>)>,
     ran: Value,
     record: Option<RunRecord>,
+    disks: Value,
+    cards: Value,
 }
 
 /// How chukka ends.
@@ -108,6 +113,18 @@ impl RunReport {
         self.record = Some(record);
     }
 
+    /// Notes what the guest's disks and network cards did, in the order of `request`.
+    pub fn set_counts(&mut self, request: &Request, disks: &[Arc<Disk>], cards: &[net::Counts]) {
+        self.disks =
+            request.disks.iter().zip(disks).map(|(config, disk)| of_disk(config, disk)).collect();
+        self.cards = request
+            .cards
+            .iter()
+            .zip(cards)
+            .map(|(config, counts)| of_card(config, counts))
+            .collect();
+    }
+
     /// Writes the report, if it is wanted.
     pub fn write(&mut self, name: Option<&str>, verdict: &Verdict<'_>) {
         let Some((path, file)) = self.to.take() else { return };
@@ -150,6 +167,8 @@ impl RunReport {
                 "memory_reads": exits.memory_reads,
                 "memory_writes": exits.memory_writes,
             })),
+            "disks": self.disks,
+            "cards": self.cards,
             "ran": self.ran,
         })
     }
@@ -167,6 +186,40 @@ const BEGINNING: &[u8] = b"{\n";
 /// To the microsecond.
 fn seconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e6).round() / 1e6
+}
+
+/// What a disk did, by the names of QEMU's `query-blockstats` (qapi/block-core.json).
+fn of_disk(config: &DiskConfig, disk: &Disk) -> Value {
+    let disk::Counts { read, write, flush, discard } = disk.counts();
+    json!({
+        "file": config.path.display().to_string(),
+        "rd_bytes": read.bytes,
+        "wr_bytes": write.bytes,
+        "unmap_bytes": discard.bytes,
+        "rd_operations": read.done,
+        "wr_operations": write.done,
+        "flush_operations": flush.done,
+        "unmap_operations": discard.done,
+        "failed_rd_operations": read.failed,
+        "failed_wr_operations": write.failed,
+        "failed_flush_operations": flush.failed,
+        "failed_unmap_operations": discard.failed,
+    })
+}
+
+/// What a network card did, by the names of Linux' statistics of an interface (`struct
+/// rtnl_link_stats64`, include/uapi/linux/if_link.h).
+fn of_card(config: &CardConfig, counts: &net::Counts) -> Value {
+    let net::Counts { received, transmitted } = counts;
+    json!({
+        "mac": args::shown_mac(config.mac),
+        "rx_packets": received.done,
+        "rx_bytes": received.bytes,
+        "rx_dropped": received.failed,
+        "tx_packets": transmitted.done,
+        "tx_bytes": transmitted.bytes,
+        "tx_dropped": transmitted.failed,
+    })
 }
 
 fn cpu(report: &CpuReport) -> Value {

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use vm_memory::VolatileSlice;
 
+use crate::counter::{Count, Counter};
 pub use errors::{Action, BlockEvent, BlockObserver, ErrorPolicy, OnError, Operation};
 
 /// Bytes of a sector, the unit of requests.
@@ -98,6 +99,48 @@ pub enum Ending {
     Held,
 }
 
+/// What a disk has done for the guest, as QEMU's `query-blockstats` counts it
+/// (`block_account_one_io`, block/accounting.c): an operation that is held counts once it ends, and
+/// what a disk without a write cache makes durable behind a write is no flush. A request that no
+/// disk could do, such as one beyond the end, does not count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Reads.
+    pub read: Count,
+    /// Writes, of zeros too.
+    pub write: Count,
+    /// Flushes, which have no bytes.
+    pub flush: Count,
+    /// Discards.
+    pub discard: Count,
+}
+
+/// The counters behind [`Counts`].
+#[derive(Debug, Default)]
+struct Counters {
+    read: Counter,
+    write: Counter,
+    flush: Counter,
+    discard: Counter,
+}
+
+impl Counters {
+    /// Counts an operation on so many bytes.
+    fn add(&self, operation: Operation, bytes: u64, ending: Ending) {
+        let counter = match operation {
+            Operation::Read => &self.read,
+            Operation::Write | Operation::WriteZeroes => &self.write,
+            Operation::Flush => &self.flush,
+            Operation::Discard => &self.discard,
+        };
+        match ending {
+            Ending::Done => counter.add_done(bytes),
+            Ending::Failed => counter.add_failed(),
+            Ending::Held => {}
+        }
+    }
+}
+
 /// A disk.
 #[derive(Debug)]
 pub struct Disk {
@@ -107,6 +150,7 @@ pub struct Disk {
     write_cache: AtomicBool,
     /// How many requests have written data.
     changes: AtomicU64,
+    counters: Counters,
     /// A request is held until the backend can do it.
     is_waiting: AtomicBool,
 }
@@ -116,7 +160,14 @@ impl Disk {
     pub fn new(backend: Box<dyn BlockBackend>, options: DiskOptions) -> Self {
         let write_cache = AtomicBool::new(options.write_cache);
         let (changes, is_waiting) = (AtomicU64::new(0), AtomicBool::new(false));
-        Self { backend, options, write_cache, changes, is_waiting }
+        let counters = Counters::default();
+        Self { backend, options, write_cache, changes, counters, is_waiting }
+    }
+
+    /// What it has done so far.
+    pub fn counts(&self) -> Counts {
+        let Counters { read, write, flush, discard } = &self.counters;
+        Counts { read: read.get(), write: write.get(), flush: flush.get(), discard: discard.get() }
     }
 
     /// How many of the guest's requests have written data to the disk.
@@ -191,7 +242,8 @@ impl Disk {
 
     /// Fills `to` from byte `start` on, which [`Self::range`] has checked.
     pub fn read(&self, to: &[VolatileSlice<'_>], start: u64) -> Ending {
-        self.end(Operation::Read, self.backend.read(to, start))
+        let ending = self.end(Operation::Read, self.backend.read(to, start));
+        self.counted(Operation::Read, total(to), ending)
     }
 
     /// Writes `from` from byte `start` on, which [`Self::range`] has checked. Unless it may be
@@ -204,12 +256,12 @@ impl Disk {
         if written.is_ok() {
             self.changes.fetch_add(1, Ordering::Relaxed);
         }
-        self.end_change(Operation::Write, written, write_back)
+        self.end_change(Operation::Write, total(from), written, write_back)
     }
 
     /// Makes durable what was written.
     pub fn flush(&self) -> Ending {
-        self.end(Operation::Flush, self.backend.flush())
+        self.counted(Operation::Flush, 0, self.make_durable())
     }
 
     /// The guest does not need the bytes of `range` any more.
@@ -217,7 +269,8 @@ impl Disk {
         if self.is_read_only() {
             return Ending::Failed;
         }
-        self.end_change(Operation::Discard, self.backend.discard(range), write_back)
+        let bytes = range.end - range.start;
+        self.end_change(Operation::Discard, bytes, self.backend.discard(range), write_back)
     }
 
     /// Has the bytes of `range` read as zeros. `may_unmap`: space for them may be given back.
@@ -225,16 +278,33 @@ impl Disk {
         if self.is_read_only() {
             return Ending::Failed;
         }
+        let bytes = range.end - range.start;
         let written = self.backend.write_zeroes(range, may_unmap);
-        self.end_change(Operation::WriteZeroes, written, write_back)
+        self.end_change(Operation::WriteZeroes, bytes, written, write_back)
     }
 
     /// A change ends once it is durable, unless there is a write cache.
-    fn end_change(&self, operation: Operation, done: io::Result<()>, write_back: bool) -> Ending {
-        match self.end(operation, done) {
-            Ending::Done if !write_back => self.flush(),
+    fn end_change(
+        &self,
+        operation: Operation,
+        bytes: u64,
+        done: io::Result<()>,
+        write_back: bool,
+    ) -> Ending {
+        let ending = match self.end(operation, done) {
+            Ending::Done if !write_back => self.make_durable(),
             ending => ending,
-        }
+        };
+        self.counted(operation, bytes, ending)
+    }
+
+    fn make_durable(&self) -> Ending {
+        self.end(Operation::Flush, self.backend.flush())
+    }
+
+    fn counted(&self, operation: Operation, bytes: u64, ending: Ending) -> Ending {
+        self.counters.add(operation, bytes, ending);
+        ending
     }
 
     fn end(&self, operation: Operation, done: io::Result<()>) -> Ending {
@@ -254,4 +324,9 @@ impl Disk {
     fn tell_failure(&self, operation: Operation, error: &io::Error, action: Action) {
         (self.options.observer)(&BlockEvent::Failed { operation, error, action });
     }
+}
+
+/// How many bytes there are in slices.
+fn total(slices: &[VolatileSlice<'_>]) -> u64 {
+    slices.iter().map(|slice| slice.len() as u64).sum()
 }

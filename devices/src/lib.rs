@@ -66,6 +66,7 @@ mod calendar;
 pub mod clock;
 pub mod cmos;
 pub mod console;
+pub mod counter;
 pub mod debug_exit;
 pub mod debugcon;
 pub mod device;

@@ -487,6 +487,7 @@ impl<'a> Vm<'a> {
         if let (Some(exits), Some(coalesced)) = (&mut record.exits, &devices.coalesced) {
             exits.coalesced_writes = coalesced.count();
         }
+        record.cards = devices.cards.counts();
         record.has_printed = self.notifier.last_heard().is_some();
         let is_mute = self.config.has_console() && !record.has_printed;
         Ended { outcome: if is_mute { outcome.mute() } else { outcome }, record, core }

@@ -23,6 +23,7 @@ use super::chain::Chain;
 use super::device::{VirtioDevice, read_bytes};
 use super::requests::Requests;
 use crate::buffers::Buffers;
+use crate::counter::{Count, Counter};
 pub use virtio_bindings::virtio_ids::VIRTIO_ID_NET;
 
 pub use header::{HEADER_SIZE, Offload, Segments, TcpVersion, decode, encode};
@@ -96,6 +97,16 @@ pub trait NetBackend: fmt::Debug + Send + Sync {
     }
 }
 
+/// The frames of a card, from the guest's point of view. Bytes are those of the frames, without the
+/// virtio header.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Those that the guest has received, and those dropped because it could not receive them.
+    pub received: Count,
+    /// Those that the guest has transmitted, and those dropped because they broke a rule.
+    pub transmitted: Count,
+}
+
 /// A network card.
 #[derive(Debug)]
 pub struct Net {
@@ -113,13 +124,17 @@ pub struct Net {
     transmitted: Mutex<Vec<u8>>,
     /// The driver may have room for more frames, but it was the other queue's turn.
     is_behind: AtomicBool,
+    received: Counter,
+    sent: Counter,
 }
 
 /// What became of a frame for the driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Placed {
-    /// The driver has it, or never can have it.
+    /// The driver has it.
     Done,
+    /// The driver never can have it.
+    Dropped,
     /// It waits until the driver has room.
     Waits,
 }
@@ -137,7 +152,14 @@ impl Net {
             pending: Mutex::default(),
             transmitted: Mutex::default(),
             is_behind: AtomicBool::new(false),
+            received: Counter::default(),
+            sent: Counter::default(),
         }
+    }
+
+    /// What it has done so far.
+    pub fn counts(&self) -> Counts {
+        Counts { received: self.received.get(), transmitted: self.sent.get() }
     }
 
     /// The same card without some of its [`OPTIONAL`] features: a mask of their bits. Segmentation
@@ -189,6 +211,7 @@ impl Net {
             if is_accepted && is_valid {
                 return Some(frame);
             }
+            self.received.add_failed();
             self.backend.recycle(frame);
         }
     }
@@ -203,8 +226,10 @@ impl Net {
                 *pending = self.next_frame();
             }
             let Some(frame) = pending.as_ref() else { return false };
-            if self.place(frame, memory, requests) == Placed::Waits {
-                return true;
+            match self.place(frame, memory, requests) {
+                Placed::Done => self.received.add_done(frame.bytes.len() as u64),
+                Placed::Dropped => self.received.add_failed(),
+                Placed::Waits => return true,
             }
             if let Some(frame) = pending.take() {
                 self.backend.recycle(frame);
@@ -228,23 +253,24 @@ impl Net {
             if count == requests.held().len() && !requests.hold() {
                 // All descriptors there are would not be enough.
                 let is_hopeless = count >= requests.limit();
-                return if is_hopeless { Placed::Done } else { Placed::Waits };
+                return if is_hopeless { Placed::Dropped } else { Placed::Waits };
             }
             room = room.saturating_add(requests.held().nth(count).map_or(0, writable));
             count += 1;
         }
         if room < length {
-            return Placed::Done;
+            return Placed::Dropped;
         }
         let header = encode(frame.offload.as_ref(), u16::try_from(count).unwrap_or(u16::MAX));
         let written = write(memory, requests.held().take(count), &header, &frame.bytes);
         // Buffers that are not in memory are given back empty, and the frame is lost.
+        let placed = if written.is_some() { Placed::Done } else { Placed::Dropped };
         requests.answer(&written.unwrap_or_else(|| vec![0; count]));
-        Placed::Done
+        placed
     }
 
-    /// Takes a frame of the driver. One that breaks a rule is dropped.
-    fn transmit(&self, memory: &GuestMemoryMmap, chain: &Chain) -> Option<()> {
+    /// Takes a frame of the driver, and returns its length. One that breaks a rule is dropped.
+    fn transmit(&self, memory: &GuestMemoryMmap, chain: &Chain) -> Option<u64> {
         let mut header = Buffers::new(memory, chain.readable(), Permissions::Read)?;
         let frame = header.split_off(HEADER_SIZE)?;
         if !(MIN_FRAME..=MAX_FRAME).contains(&frame.len()) {
@@ -258,7 +284,7 @@ impl Net {
         bytes.resize(frame.len(), 0);
         frame.copy_to(&mut bytes);
         self.backend.send(&bytes, offload.as_ref());
-        Some(())
+        Some(bytes.len() as u64)
     }
 }
 
@@ -347,7 +373,10 @@ impl VirtioDevice for Net {
 
     fn serve(&self, _: u16, memory: &GuestMemoryMmap, chain: &Chain) -> Option<u32> {
         // The driver does not learn what becomes of a frame.
-        let _ = self.transmit(memory, chain);
+        match self.transmit(memory, chain) {
+            Some(bytes) => self.sent.add_done(bytes),
+            None => self.sent.add_failed(),
+        }
         Some(0)
     }
 

@@ -127,6 +127,37 @@ fn reboots_are_counted() {
 }
 
 #[test]
+fn what_the_guest_did_with_disks_and_network_cards_is_counted() {
+    if !native::kvm() {
+        return;
+    }
+    let scratch = Scratch::new();
+    let disk = scratch.file("disk", &[0; 1 << 20]);
+    let drive = format!("file={},format=raw,if=virtio", disk.display());
+    let words = ["-drive", &drive, "-nic", "user", "-nic", "user"];
+    let start = Start::guest("D{a sector\"}another\"&P").args(words);
+    let report = check(&start, 0, "power-off", "the guest powered off (after ");
+    let counted = &report["disks"][0];
+    assert_eq!(counted["file"], disk.display().to_string(), "{report}");
+    assert_eq!((&counted["wr_operations"], &counted["wr_bytes"]), (&2.into(), &1024.into()));
+    let others =
+        ["rd", "flush", "unmap"].map(|name| counted[format!("{name}_operations")].as_u64());
+    assert_eq!(others, [Some(0); 3], "{report}");
+    let failed = ["rd", "wr", "flush", "unmap"]
+        .map(|name| counted[format!("failed_{name}_operations")].as_u64());
+    assert_eq!(failed, [Some(0); 4], "{report}");
+    let [card, other] = [0, 1].map(|index| &report["cards"][index]);
+    assert_eq!(card["mac"], report["ran"]["cards"][0], "{report}");
+    assert_eq!((&card["tx_packets"], &card["tx_bytes"]), (&1.into(), &42.into()), "{report}");
+    assert!(card["rx_packets"].as_u64() > Some(0), "{report}");
+    assert!(card["rx_bytes"].as_u64() >= Some(42), "{report}");
+    for name in ["rx_dropped", "tx_dropped"] {
+        assert_eq!(card[name], 0, "{report}");
+    }
+    assert_eq!(other["tx_packets"], 0, "{report}");
+}
+
+#[test]
 fn what_is_refused_is_reported_too() {
     let scratch = Scratch::new();
     let text = scratch.file("text", b"this is not a kernel");
@@ -138,7 +169,9 @@ fn what_is_refused_is_reported_too() {
     ] {
         let report = check(&start, 125, "refused", line);
         assert!(report["hint"].is_string(), "{report}");
-        assert_eq!((&report["ran"], &report["exits"]), (&Value::Null, &Value::Null), "{report}");
+        for key in ["ran", "exits", "disks", "cards"] {
+            assert_eq!(report[key], Value::Null, "{report}");
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 use acpi_tables::Aml;
-use devices::virtio::net::{MAC_SIZE, Net, NetBackend, RECEIVE, TRANSMIT};
+use devices::virtio::net::{self, MAC_SIZE, Net, NetBackend, RECEIVE, TRANSMIT};
 use devices::virtio::state::VirtioState;
 use kvm_ioctls::VmFd;
 use vmm_sys_util::epoll::{ControlOperation, Epoll, EpollEvent, EventSet};
@@ -110,6 +110,11 @@ impl Cards {
         let path = |card: &Card| format!("{}/ethernet-phy@0", card.device.path());
         let cards = indices.iter().zip(&self.cards);
         cards.filter_map(|(index, card)| Some(((*index)?, path(card)))).collect()
+    }
+
+    /// What each has done so far.
+    pub fn counts(&self) -> Vec<net::Counts> {
+        self.cards.iter().map(|card| card.net.counts()).collect()
     }
 
     /// Their DSDT entries.

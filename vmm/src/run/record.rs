@@ -3,6 +3,8 @@
 use std::io;
 use std::time::{Duration, Instant};
 
+use devices::virtio::net;
+
 use crate::core_dump::Written;
 use crate::kvm::examine::CpuReport;
 use crate::kvm::exit_log::ExitCounts;
@@ -31,6 +33,8 @@ pub struct RunRecord {
     pub has_printed: bool,
     /// The vCPUs' exits of all boots, if they were recorded.
     pub exits: Option<ExitCounts>,
+    /// What each network card did, in all boots.
+    pub cards: Vec<net::Counts>,
     /// What each vCPU was doing at the end, if the exits were recorded, in their order.
     pub cpus: Vec<CpuReport>,
 }

@@ -7,7 +7,8 @@ use vm_memory::VolatileSlice;
 
 use super::super::testing::{Driver, INDIRECT, INDIRECT_DESC, RAM, TABLE, VERSION_1, WRITE};
 use super::*;
-use crate::disk::{BlockBackend, BlockEvent, DiskOptions, ErrorPolicy, OnError, Operation};
+use crate::counter::Count;
+use crate::disk::{BlockBackend, BlockEvent, Counts, DiskOptions, ErrorPolicy, OnError, Operation};
 use crate::virtio::device::VirtioDevice;
 
 const SECTORS: u64 = 64;
@@ -118,6 +119,7 @@ impl BlockBackend for MemoryDisk {
 
 struct Bench {
     driver: Driver,
+    shown: Arc<Disk>,
     disk: MemoryDisk,
     errors: Arc<Mutex<Vec<String>>>,
 }
@@ -149,9 +151,10 @@ impl Bench {
                 });
             }),
         };
-        let device = Arc::new(Block::new(Arc::new(Disk::new(Box::new(disk.clone()), options)), 1));
+        let shown = Arc::new(Disk::new(Box::new(disk.clone()), options));
+        let device = Arc::new(Block::new(Arc::clone(&shown), 1));
         let driver = Driver::started(device, VERSION_1 | features, 16);
-        Self { driver, disk, errors }
+        Self { driver, shown, disk, errors }
     }
 
     /// A writable disk, each sector filled with its number.
@@ -624,4 +627,57 @@ impl Random {
         let count = u64::try_from(choices.len()).unwrap();
         choices[usize::try_from(self.next() % count).unwrap()]
     }
+}
+
+#[test]
+fn what_the_disk_does_is_counted_and_what_it_refuses_is_not() {
+    let count = |done, bytes, failed| Count { done, bytes, failed };
+    let mut bench = Bench::new(F_FLUSH | F_RANGES);
+    bench.request(READ, 3, &[(DATA, 1024, WRITE), (DATA + 1024, 512, WRITE)]);
+    bench.request(READ, 4, &[(DATA, 512, WRITE)]);
+    bench.request(OUT, 5, &[(DATA, 512, 0)]);
+    bench.range(WRITE_ZEROES, 8, 4, 0);
+    bench.range(DISCARD, 16, 2, 0);
+    bench.request(FLUSH, 0, &[]);
+    assert_eq!(bench.request(READ, SECTORS, &[(DATA, 512, WRITE)]), IO_ERROR, "beyond the end");
+    bench.request(GET_ID, 0, &[(DATA, 20, WRITE)]);
+    let expected = Counts {
+        read: count(2, 2048, 0),
+        write: count(2, 512 + 2048, 0),
+        flush: count(1, 0, 0),
+        discard: count(1, 1024, 0),
+    };
+    assert_eq!(bench.shown.counts(), expected);
+    for failing in [Operation::Read, Operation::Write, Operation::Flush, Operation::Discard] {
+        bench.disk.content().failing = Some(failing);
+        bench.request(READ, 4, &[(DATA, 512, WRITE)]);
+        bench.request(OUT, 5, &[(DATA, 512, 0)]);
+        bench.request(FLUSH, 0, &[]);
+        bench.range(DISCARD, 16, 2, 0);
+    }
+    let expected = Counts {
+        read: count(2 + 3, 2048 + 3 * 512, 1),
+        write: count(2 + 3, 512 + 2048 + 3 * 512, 1),
+        flush: count(1 + 3, 0, 1),
+        discard: count(1 + 3, 1024 + 3 * 1024, 1),
+    };
+    assert_eq!(bench.shown.counts(), expected);
+}
+
+#[test]
+fn a_write_that_is_made_durable_counts_once_and_a_held_one_when_it_ends() {
+    let policy = ErrorPolicy { read: OnError::Report, write: OnError::Stop };
+    let mut bench = Bench::with_policy(writable(), F_FLUSH, false, policy);
+    bench.request(OUT, 5, &[(DATA, 512, 0)]);
+    let write = Count { done: 1, bytes: 512, failed: 0 };
+    assert_eq!(bench.shown.counts(), Counts { write, ..Counts::default() });
+    bench.disk.content().failing = Some(Operation::Flush);
+    bench.header(OUT, 6);
+    let chain = [(HEADER, 16, 0), (DATA, 512, 0), (STATUS, 1, WRITE)];
+    assert_eq!(bench.driver.request(&chain), None, "it is held");
+    assert_eq!(bench.shown.counts(), Counts { write, ..Counts::default() });
+    bench.disk.content().failing = None;
+    bench.driver.state().serve(0);
+    let write = Count { done: 2, bytes: 1024, failed: 0 };
+    assert_eq!(bench.shown.counts(), Counts { write, ..Counts::default() });
 }

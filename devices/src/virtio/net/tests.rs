@@ -555,3 +555,28 @@ fn segments_are_taken_only_of_the_versions_that_were_negotiated() {
         }
     }
 }
+
+#[test]
+fn frames_are_counted_with_their_bytes_and_those_that_are_dropped() {
+    let wire = Wire::default();
+    let net = Arc::new(Net::new(Arc::new(wire.clone()), MAC, None));
+    let (mut card, _driver) = Card::set_up(Arc::clone(&net), wire, 0);
+    card.transmit(&COMPLETE, &frame(60).bytes);
+    card.transmit(&COMPLETE, &frame(13).bytes);
+    card.transmit(&header(0, 0, 34, 16, 0), &frame(100).bytes);
+    card.offer(RECEIVE, 0, &[(IN, 100, WRITE)]);
+    card.arrives(frame(89));
+    card.arrives(frame(88));
+    card.offer(RECEIVE, 1, &[(super::super::testing::RAM - 4, 2000, WRITE)]);
+    card.arrives(frame(60));
+    card.arrives(frame(13));
+    card.arrives(frame(61));
+    let expected = Counts {
+        received: Count { done: 1, bytes: 88, failed: 3 },
+        transmitted: Count { done: 1, bytes: 60, failed: 2 },
+    };
+    assert_eq!(net.counts(), expected, "the last one waits");
+    card.offer(RECEIVE, 2, &[(IN, 100, WRITE)]);
+    card.state.serve(RECEIVE);
+    assert_eq!(net.counts().received, Count { done: 2, bytes: 88 + 61, failed: 3 });
+}
