@@ -16,6 +16,7 @@ pub mod outputs;
 pub mod parts;
 mod power;
 mod testdev;
+mod threads;
 mod trace;
 pub mod virtio;
 pub mod virtio_serial;

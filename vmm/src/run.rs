@@ -177,7 +177,7 @@ impl Remote {
 
     /// Ends the run at once, as Ctrl-A x does.
     pub fn quit(&self) {
-        self.0.note(|notices| notices.ended = notices.ended.take().or(Some(Outcome::Quit)));
+        self.0.end(Outcome::Quit);
     }
 }
 

@@ -138,6 +138,11 @@ impl Notifier {
         let _ = self.event.write(1);
     }
 
+    /// Something has ended the run. What comes first counts.
+    pub fn end(&self, outcome: Outcome) {
+        self.note(|n| n.ended = n.ended.take().or(Some(outcome)));
+    }
+
     /// Takes all notices.
     pub fn take(&self) -> Notices {
         let _ = self.event.read();

@@ -4,10 +4,9 @@
 use std::fmt;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread::{Builder, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use acpi_tables::Aml;
@@ -17,11 +16,11 @@ use kvm_ioctls::VmFd;
 use vmm_sys_util::epoll::{ControlOperation, Epoll, EpollEvent, EventSet};
 use vmm_sys_util::eventfd::EventFd;
 
+use super::threads;
 use super::virtio::{Plugged, Slots};
 use crate::error::{HostError, StartError};
 use crate::host::notices::Notifier;
 use crate::lock::lock;
-use crate::outcome::Outcome;
 
 /// What a card's cable leads to. The card's thread calls it; none of its methods waits.
 pub trait CardBackend: NetBackend {
@@ -143,15 +142,8 @@ impl Cards {
                 events,
                 stop: Arc::clone(&self.stop),
             };
-            let notifier = notifier.clone();
-            let thread = Builder::new().name(format!("net{index}")).spawn(move || {
-                // A panic in here is a bug in chukka, and the guest would wait forever.
-                let served = catch_unwind(AssertUnwindSafe(|| server.run()));
-                if !matches!(served, Ok(Ok(()))) {
-                    let ended = Outcome::Defect("a network card's thread");
-                    notifier.note(|n| n.ended = n.ended.take().or(Some(ended)));
-                }
-            });
+            let (name, what) = (format!("net{index}"), "a network card's thread");
+            let thread = threads::start(name, what, notifier, move || server.run());
             lock(&self.threads).push(thread.map_err(StartError::host("a thread"))?);
         }
         Ok(running)
@@ -283,6 +275,7 @@ mod tests {
     use super::*;
     use crate::machine::irq::IrqChip;
     use crate::mmio_bus::MmioBus;
+    use crate::outcome::Outcome;
 
     /// A backend that reports when it is polled.
     #[derive(Debug)]

@@ -3,10 +3,9 @@
 
 use std::io;
 use std::os::fd::AsRawFd;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread::{Builder, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use acpi_tables::Aml;
@@ -18,11 +17,11 @@ use vmm_sys_util::epoll::{ControlOperation, Epoll, EpollEvent, EventSet};
 use vmm_sys_util::eventfd::EventFd;
 
 use super::ahci::{AhciController, AhciDrive};
+use super::threads;
 use super::virtio::{Plugged, Slots};
 use crate::error::{DeviceError, StartError};
 use crate::host::notices::Notifier;
 use crate::lock::lock;
-use crate::outcome::Outcome;
 
 /// Queues of a virtio disk.
 const QUEUES: u16 = 1;
@@ -175,15 +174,11 @@ impl Disks {
             notifier: notifier.clone(),
             stop: Arc::clone(&self.stop),
         };
-        let notifier = notifier.clone();
-        let thread = Builder::new().name(name).spawn(move || {
-            // A panic in here is a defect of chukka's, and the guest would wait for ever.
-            let served = catch_unwind(AssertUnwindSafe(|| server.run()));
-            if served.is_err() {
-                let ended = Outcome::Defect("a disk's thread");
-                notifier.note(|n| n.ended = n.ended.take().or(Some(ended)));
-            }
-        })?;
+        let work = move || {
+            server.run();
+            Ok(())
+        };
+        let thread = threads::start(name, "a disk's thread", notifier, work)?;
         lock(&self.threads).push(thread);
         Ok(())
     }

@@ -2,21 +2,20 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread::{Builder, JoinHandle};
+use std::thread::JoinHandle;
 
 use acpi_tables::Aml;
 use devices::virtio::rng::{EntropySource, Rng};
 use kvm_ioctls::VmFd;
 
+use super::threads;
 use super::virtio::{Plugged, Slots};
 use crate::config::EntropyFile;
 use crate::error::{HostError, StartError};
 use crate::host::notices::Notifier;
 use crate::lock::lock;
-use crate::outcome::Outcome;
 
 /// The host's random numbers. Reading them never waits for long (random(4)).
 #[derive(Debug)]
@@ -69,19 +68,15 @@ impl Entropy {
             && let [wake] = device.wakes()
         {
             let (state, wake) = (Arc::clone(device.state()), Arc::clone(wake));
-            let (stop, notifier) = (Arc::clone(&self.stop), notifier.clone());
+            let stop = Arc::clone(&self.stop);
             let serve = move || {
                 while wake.read().is_err() || !stop.load(Ordering::SeqCst) {
                     state.serve(0);
                 }
+                Ok(())
             };
-            let thread = Builder::new().name("rng".into()).spawn(move || {
-                // A panic in here is a bug in chukka, and the guest would wait forever.
-                if catch_unwind(AssertUnwindSafe(serve)).is_err() {
-                    let ended = Outcome::Defect("the thread of the random numbers");
-                    notifier.note(|n| n.ended = n.ended.take().or(Some(ended)));
-                }
-            })?;
+            let what = "the thread of the random numbers";
+            let thread = threads::start("rng".into(), what, notifier, serve)?;
             *lock(&self.thread) = Some(thread);
         }
         Ok(running)

@@ -104,7 +104,7 @@ impl FlashWindow for Window {
         let Some(vm) = &*vm else { return };
         if kvm::show_rom(vm, self.slot, &self.rom, shown).is_err() {
             let ended = Outcome::Defect("the memory of a flash chip");
-            self.notifier.note(|n| n.ended = n.ended.take().or(Some(ended)));
+            self.notifier.end(ended);
         }
     }
 }

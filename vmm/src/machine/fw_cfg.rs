@@ -64,7 +64,7 @@ fn observer(
             notifier.note(|n| n.item_lost = n.item_lost.take().or(Some(lost)));
             // The pages of a mapped file that the guest has already loaded are lost too.
             if let Some(cut) = Outcome::file_cut(&engine) {
-                notifier.note(|n| n.ended = n.ended.take().or(Some(cut)));
+                notifier.end(cut);
             }
         }
     })

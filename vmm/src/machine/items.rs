@@ -57,7 +57,7 @@ pub fn items(
     if boot.is_builtin() {
         let notifier = notifier.clone();
         builtin::publish_error_file(&mut items, move |error| {
-            notifier.note(|n| n.ended = n.ended.take().or(Some(Outcome::Firmware(error))));
+            notifier.end(Outcome::Firmware(error));
         })?;
     }
     for item in &config.fw_cfg {

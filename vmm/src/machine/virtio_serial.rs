@@ -6,10 +6,9 @@ mod ends;
 mod server;
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread::{self, Builder, JoinHandle};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use acpi_tables::Aml;
@@ -23,6 +22,7 @@ use vmm_sys_util::signal::Killable;
 
 use super::outputs::{self, Inputs};
 use super::parts::Parts;
+use super::threads;
 use super::virtio::{Plugged, Slots};
 use crate::config::VirtioSerial;
 use crate::error::{HostError, StartError};
@@ -30,7 +30,6 @@ use crate::host::chardev::Opened;
 use crate::host::notices::Notifier;
 use crate::host::{signals, terminal};
 use crate::lock::{lock, try_lock};
-use crate::outcome::Outcome;
 use ends::{ConsoleOutput, Input, PortOutput};
 use server::Server;
 
@@ -174,15 +173,8 @@ impl VirtioSerials {
             for ((queues, number), busy) in ports.chain([control]).zip(&device.busy) {
                 let server = Server::new(device, queues, number, busy, &self.shared)
                     .map_err(HostError::descriptors)?;
-                let notifier = notifier.clone();
-                let thread = Builder::new().name("port".into()).spawn(move || {
-                    // A panic in here is a bug in chukka, and the guest would wait forever.
-                    let served = catch_unwind(AssertUnwindSafe(|| server.run()));
-                    if !matches!(served, Ok(Ok(()))) {
-                        let ended = Outcome::Defect("the thread of a virtio port");
-                        notifier.note(|n| n.ended = n.ended.take().or(Some(ended)));
-                    }
-                });
+                let what = "the thread of a virtio port";
+                let thread = threads::start("port".into(), what, notifier, move || server.run());
                 lock(&self.threads).push(thread.map_err(StartError::host("a thread"))?);
             }
         }

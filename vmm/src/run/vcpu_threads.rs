@@ -54,7 +54,7 @@ impl VcpuThreads {
             let run = move || {
                 if confined && sandbox::enter_vcpu().is_err() {
                     let outcome = Outcome::Defect("the sandbox of a vCPU");
-                    return notifier.note(|n| n.ended = n.ended.take().or(Some(outcome)));
+                    return notifier.end(outcome);
                 }
                 while let Ok(vcpu) = to_run.recv() {
                     // The main thread is gone if this fails.
@@ -132,6 +132,6 @@ fn run(mut vcpu: Vcpu, notifier: &Notifier) -> Option<Vcpu> {
         let registers = vcpu.core_registers();
         notifier.add_ended_cpu(vcpu.examine(), registers);
     }
-    notifier.note(|n| n.ended = n.ended.take().or(Some(outcome)));
+    notifier.end(outcome);
     None
 }
