@@ -1,0 +1,70 @@
+//! The end of a run: the record, the core dump, and what is left to write out.
+
+use std::io;
+
+use super::Vm;
+use super::record::{Ended, RunRecord};
+use crate::core_dump::{self, Written};
+use crate::kvm::vcpu::Vcpu;
+use crate::machine::Devices;
+use crate::outcome::Outcome;
+
+impl Vm<'_> {
+    /// Adds what these vCPUs did, which will not run again, and those that have ended to the
+    /// record, if it is wanted.
+    pub(super) fn record(&self, record: &mut RunRecord, vcpus: &mut Vec<Vcpu>) {
+        let ended = self.notifier.take_ended_cpus();
+        if self.config.record_exits {
+            record.add_boot(ended.into_iter().chain(vcpus.iter_mut().map(Vcpu::examine)));
+        } else {
+            record.add_boot([]);
+        }
+        vcpus.clear();
+    }
+
+    /// Writes out what is left and lets go of everything: the next guest of this process may want
+    /// the same disks, and as much memory.
+    pub(super) fn conclude(
+        &self,
+        outcome: Outcome,
+        mut record: RunRecord,
+        mut vcpus: Vec<Vcpu>,
+        devices: &Devices,
+    ) -> Ended {
+        let core = self.write_core(&outcome, &vcpus);
+        self.record(&mut record, &mut vcpus);
+        record.end();
+        devices.flash.finish();
+        self.ram.engine().release();
+        let at_once = matches!(
+            outcome,
+            Outcome::Signal(_) | Outcome::Quit | Outcome::MonitorQuit | Outcome::Killed
+        );
+        if !at_once {
+            devices.flush();
+        }
+        devices.finish_trace();
+        devices.bus.clear_mmio();
+        devices.coalesced.iter().for_each(|coalesced| coalesced.disconnect());
+        if let (Some(exits), Some(coalesced)) = (&mut record.exits, &devices.coalesced) {
+            exits.coalesced_writes = coalesced.count();
+        }
+        record.cards = devices.cards.counts();
+        record.has_printed = self.notifier.last_heard().is_some();
+        let is_mute = self.config.has_console() && !record.has_printed;
+        Ended { outcome: if is_mute { outcome.mute() } else { outcome }, record, core }
+    }
+
+    /// Writes the core dump, if it is wanted and the run has ended badly.
+    pub(super) fn write_core(
+        &self,
+        outcome: &Outcome,
+        vcpus: &[Vcpu],
+    ) -> Option<io::Result<Written>> {
+        let file = self.core_file.as_ref().filter(|_| outcome.leaves_core())?;
+        let mut cpus = self.notifier.take_ended_registers();
+        cpus.extend(vcpus.iter().filter_map(Vcpu::core_registers));
+        cpus.sort_by_key(|registers| registers.cpu);
+        Some(core_dump::write(file, self.ram.memory(), &cpus))
+    }
+}

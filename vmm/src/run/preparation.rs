@@ -1,0 +1,197 @@
+//! Before a run: what the user wants is checked and opened, first of the user's files, then of the
+//! host.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use devices::disk::Disk;
+use devices::virtio::scsi::Scsi;
+use firmware::MemoryMap;
+use firmware::payload::Payload;
+use firmware::smbios::SmbiosTables;
+
+use super::{Remote, Vm};
+use crate::boot::{Boot, FlashDrive};
+use crate::config::{MachineKind, VmConfig};
+use crate::error::{BootError, HostError, StartError};
+use crate::host::notices::Notifier;
+use crate::kvm::cpuid::Cpuid;
+use crate::kvm::{self, KvmError};
+use crate::machine::ahci::AhciDrive;
+use crate::machine::cards::CardConfig;
+use crate::machine::{items, virtio};
+use crate::memory::Ram;
+use crate::sandbox::{HostUser, Sandbox};
+use crate::timeline::Timeline;
+
+/// The KVM device.
+const KVM_DEVICE: &str = "/dev/kvm";
+
+/// Checks everything that does not require KVM: that the firmware can be opened, that everything
+/// fits into guest memory, and that the host has this memory.
+///
+/// # Errors
+/// Anything that would prevent the guest from starting.
+pub fn check(
+    config: &VmConfig,
+    kernel: Option<Payload>,
+    flash: Vec<FlashDrive>,
+) -> Result<Vec<String>, StartError> {
+    let mut warnings = Vec::new();
+    let boot = Boot::open(config, kernel, flash, &mut warnings)?;
+    let map = MemoryMap::new(config.memory);
+    boot.check(&map, config.machine)?;
+    SmbiosTables::build(&items::smbios_config(config)?).map_err(BootError::from)?;
+    drop(Ram::new(&map, config.map_initrd)?);
+    Ok(warnings)
+}
+
+/// Checks that the machine has places for these devices, which [`Vm::run`] gives them. `others` are
+/// a controller of CD drives, a source of random numbers and virtio-serial devices.
+///
+/// # Errors
+/// It has too few.
+pub fn check_places(
+    machine: MachineKind,
+    disks: usize,
+    others: usize,
+    cards: usize,
+) -> Result<(), StartError> {
+    Ok(virtio::check_room(machine, disks, others, cards)?)
+}
+
+/// Checks that the guest's CPU can address all of its memory.
+fn check_address_bits(config: &VmConfig, map: &MemoryMap) -> Result<(), StartError> {
+    let end = map.ram().map(|range| range.end).max().unwrap_or(0);
+    let needed = 64 - end.saturating_sub(1).leading_zeros();
+    match config.cpu.identity.address_bits.required() {
+        Some(bits) if needed > bits.into() => Err(StartError::AddressBits { bits, end, needed }),
+        _ => Ok(()),
+    }
+}
+
+impl<'a> Vm<'a> {
+    /// Prepares a guest that boots `kernel`, if any, by the firmware in `flash` if `config` says
+    /// so. Checks the user's files first, then the host; changes nothing until everything is known
+    /// to fit.
+    ///
+    /// # Errors
+    /// The guest cannot be started.
+    pub fn new(
+        config: &'a VmConfig,
+        kernel: Option<Payload>,
+        flash: Vec<FlashDrive>,
+    ) -> Result<Self, StartError> {
+        let mut warnings = Vec::new();
+        let boot = Boot::open(config, kernel, flash, &mut warnings)?;
+        let map = MemoryMap::new(config.memory);
+        boot.check(&map, config.machine)?;
+        check_address_bits(config, &map)?;
+        let smbios =
+            SmbiosTables::build(&items::smbios_config(config)?).map_err(BootError::from)?;
+        let kvm = kvm::open(Path::new(KVM_DEVICE), config.cpus)?;
+        if !boot.flash_chips().is_empty() && !kvm::has_read_only_memory(&kvm) {
+            return Err(KvmError::Capability("KVM_CAP_READONLY_MEM").into());
+        }
+        let ram = Arc::new(Ram::new(&map, config.map_initrd)?);
+        let cpuid = Cpuid::new(&kvm, &config.cpu, config.cpus)?;
+        warnings.extend_from_slice(cpuid.warnings());
+        let notifier = Notifier::new().map_err(HostError::descriptors)?;
+        let stop = Arc::default();
+        let (disks, cards) = (Vec::new(), Vec::new());
+        Ok(Self {
+            config,
+            boot,
+            map,
+            smbios,
+            kvm,
+            ram,
+            cpuid,
+            stop,
+            notifier,
+            warnings,
+            disks,
+            cards,
+            cd_drives: None,
+            ahci: None,
+            sandbox: None,
+            user: None,
+            advice: None,
+            warning: None,
+            core_file: None,
+        })
+    }
+
+    /// Gives the guest disks, in this order.
+    #[must_use]
+    pub fn with_disks(self, disks: Vec<Arc<Disk>>) -> Self {
+        Self { disks, ..self }
+    }
+
+    /// Gives the guest network cards, in this order.
+    #[must_use]
+    pub fn with_cards(self, cards: Vec<CardConfig>) -> Self {
+        Self { cards, ..self }
+    }
+
+    /// Has the user told this if the guest has printed nothing three seconds after its start.
+    #[must_use]
+    pub fn with_advice(self, advice: Option<String>) -> Self {
+        Self { advice, ..self }
+    }
+
+    /// Has the user warned of this once nothing keeps the guest from starting.
+    #[must_use]
+    pub fn with_warning(self, warning: Option<String>) -> Self {
+        Self { warning, ..self }
+    }
+
+    /// Has the phases of the run recorded. Its exits have to be recorded, too:
+    /// [`VmConfig::record_exits`].
+    #[must_use]
+    pub fn with_timeline(self, timeline: Option<Timeline>) -> Self {
+        Self { notifier: self.notifier.with_timeline(timeline), ..self }
+    }
+
+    /// Has the guest's memory and registers written to an empty file if the run ends badly.
+    #[must_use]
+    pub fn with_core_file(self, core_file: Option<File>) -> Self {
+        Self { core_file, ..self }
+    }
+
+    /// Gives the guest CD drives, as the targets of a controller.
+    #[must_use]
+    pub fn with_cd_drives(self, cd_drives: Option<Arc<Scsi>>) -> Self {
+        Self { cd_drives, ..self }
+    }
+
+    /// Gives the guest a SATA controller with these drives.
+    #[must_use]
+    pub fn with_ahci(self, ahci: Option<Vec<AhciDrive>>) -> Self {
+        Self { ahci, ..self }
+    }
+
+    /// What another thread can use to end the run.
+    #[must_use]
+    pub fn remote(&self) -> Remote {
+        Remote(self.notifier.clone())
+    }
+
+    /// Confines the process before the guest's first instruction.
+    #[must_use]
+    pub fn with_sandbox(self, sandbox: Option<Sandbox>) -> Self {
+        Self { sandbox, ..self }
+    }
+
+    /// Runs the guest as another user of the host.
+    #[must_use]
+    pub fn with_user(self, user: Option<HostUser>) -> Self {
+        Self { user, ..self }
+    }
+
+    /// Warnings for the user before the run, one line each.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+}
