@@ -132,4 +132,21 @@ mod tests {
             assert_eq!(check(given), Checked::Unknown(given.into()), "{given}");
         }
     }
+
+    /// Of "abc": FIPS 180-2, appendix C.1.
+    const SHA512: &str = "ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f";
+
+    #[test]
+    fn a_sum_is_of_hexadecimal_digits_and_its_length_tells_its_name() {
+        let temp = Temp::of(&["abc"]);
+        let file = temp.source().open(&TreePath::new("abc")).unwrap();
+        let check = |given: &str| check(&*file, given).unwrap();
+        for given in [SHA512, &format!("sha512:{SHA512}")] {
+            assert_eq!(check(given), Checked::Right("sha512".into()), "{given}");
+        }
+        for len in [40, 64, 128] {
+            let given = "g".repeat(len);
+            assert_eq!(check(&given), Checked::Unknown(given));
+        }
+    }
 }

@@ -285,4 +285,39 @@ mod tests {
         temp.file("file", b"x");
         assert!(matches!(compose(&[], &mut files), Err(InjectError::Read { .. })));
     }
+
+    #[test]
+    fn a_file_is_opened_with_its_name_and_size() {
+        let temp = Temp::of(&["dir/ks.cfg"]);
+        let path = temp.path().join("dir/ks.cfg");
+        let file = Injected::open(&path).unwrap();
+        assert_eq!((file.name(), file.path(), file.size()), ("ks.cfg", path.as_path(), 10));
+    }
+
+    #[test]
+    fn hints_fit_what_is_wrong() {
+        let temp = Temp::of(&["a/ks", "TRAILER!!!"]);
+        for (path, hint) in [
+            ("a", "name a regular file"),
+            ("absent", "check the path"),
+            ("TRAILER!!!", "another name"),
+        ] {
+            let error = Injected::open(&temp.path().join(path)).unwrap_err();
+            assert!(error.hint().contains(hint), "{path}: {}", error.hint());
+        }
+    }
+
+    /// Nobody writes to it: opening it must not wait for that.
+    #[test]
+    fn a_named_pipe_is_refused_at_once() {
+        let temp = Temp::new();
+        let path = temp.path().join("pipe");
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        let (said, heard) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let _ = said.send(matches!(Injected::open(&path), Err(InjectError::Kind { .. })));
+        });
+        assert_eq!(heard.recv_timeout(std::time::Duration::from_secs(20)), Ok(true));
+    }
 }

@@ -394,4 +394,11 @@ mod tests {
         let error = open("absent").unwrap_err();
         assert!(error.hint().contains("check the path"));
     }
+
+    #[test]
+    fn only_a_path_is_on_this_host() {
+        assert!(!Place::parse("/srv".as_ref()).unwrap().is_remote());
+        assert!(!Place::parse("file:///srv".as_ref()).unwrap().is_remote());
+        assert!(Place::parse("http://h/srv".as_ref()).unwrap().is_remote());
+    }
 }

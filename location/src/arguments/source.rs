@@ -230,6 +230,7 @@ mod tests {
             (Yast, "15.6", Tree("nfs:h:/oss"), "install=nfs://h/oss"),
             (Yast, "16.0", Tree("http://h/oss"), ""),
             (Yast, "16.0", Medium("http://h/x.iso"), "root=live:http://h/x.iso"),
+            (Yast, "16.0", Medium("nfs:h:/x.iso"), ""),
             (Casper, "", Medium("http://h/x.iso"), "ip=dhcp iso-url=http://h/x.iso"),
             (Casper, "", Medium("nfs:h:/x.iso"), ""),
             (Casper, "", Tree("http://h/netboot/amd64"), ""),
@@ -242,6 +243,7 @@ mod tests {
             (Arch, "", Tree("ftp://h/iso"), ""),
             (Alpine, "", Tree(ALPINE), &alpine),
             (Alpine, "", Tree("http://h/somewhere"), ""),
+            (Alpine, "", Tree("nfs:h:/alpine/v3.23/releases/x86_64/netboot"), ""),
             (
                 Mageia,
                 "9",

@@ -84,3 +84,25 @@ fn write(record: &std::path::Path, state: &str) -> io::Result<()> {
     fs::write(&new, state)?;
     fs::rename(&new, record)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Temp;
+
+    /// What was written down is believed: the bytes are not read a second time.
+    #[test]
+    fn a_file_that_was_checked_by_another_process_is_not_read_again() {
+        let temp = Temp::new();
+        let checks = || Checks::new(temp.path().into());
+        // A file that was not changed just now.
+        let file = File::open(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")).unwrap();
+        let all = LocalFile::new(file.try_clone().unwrap(), "Cargo.toml").unwrap();
+        let (sum, other) = (checksum::sha256(&all).unwrap(), "0".repeat(64));
+        assert!(checks().is_intact(&file, &sum).unwrap());
+        assert!(!checks().is_intact(&file, &other).unwrap());
+        let record = |sum: &str| temp.path().join(format!("sha256-{sum}"));
+        fs::copy(record(&sum), record(&other)).unwrap();
+        assert!(checks().is_intact(&file, &other).unwrap());
+    }
+}

@@ -190,3 +190,19 @@ fn unchanged_for(file: &Path) -> Duration {
     let changed = fs::metadata(file).and_then(|about| about.modified()).unwrap_or(UNIX_EPOCH);
     SystemTime::now().duration_since(changed).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Temp;
+
+    #[test]
+    fn a_file_that_is_gone_is_nothing_to_remove_and_one_that_cannot_be_opened_is_an_error() {
+        let temp = Temp::of(&["file"]);
+        let mut pruned = Pruned::default();
+        pruned.remove(&temp.path().join("absent")).unwrap();
+        assert_eq!(pruned, Pruned::default());
+        let error = pruned.remove(&temp.path().join("file/below")).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotADirectory);
+    }
+}

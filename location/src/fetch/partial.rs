@@ -295,3 +295,38 @@ fn exactly(
         watch.advance(count as u64);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fetch::NoProgress;
+
+    /// A connection that a signal interrupts before each piece.
+    struct Interrupted<'a> {
+        rest: &'a [u8],
+        is_interrupted: bool,
+    }
+
+    impl Read for Interrupted<'_> {
+        fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+            self.is_interrupted = !self.is_interrupted;
+            if self.is_interrupted {
+                Err(ErrorKind::Interrupted.into())
+            } else {
+                self.rest.read(to)
+            }
+        }
+    }
+
+    #[test]
+    fn an_interrupted_read_is_tried_again() {
+        let mut stream = Interrupted { rest: b"0123", is_interrupted: false };
+        let (useless, mut all) = (AtomicBool::new(false), Vec::new());
+        let take = |piece: &[u8]| {
+            all.extend_from_slice(piece);
+            Ok(())
+        };
+        exactly(&mut stream, 3..7, &NoProgress, &useless, take).unwrap();
+        assert_eq!(all, b"0123");
+    }
+}

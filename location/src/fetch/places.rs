@@ -268,4 +268,48 @@ mod tests {
             assert_eq!(without_password(url), kept);
         }
     }
+
+    fn at(asked: u64, said: Answer) -> Record {
+        let answers = [("linux".to_owned(), RecordedAnswer { asked, said })].into();
+        Record { place: "http://h".into(), asked, answers }
+    }
+
+    fn file(sha256: Option<&str>) -> Answer {
+        let sha256 = sha256.map(str::to_owned);
+        Answer::File(FileInfo { len: 1, version: "1".into(), sequential: false, sha256 })
+    }
+
+    #[test]
+    fn the_latest_answer_wins_and_of_two_at_once_the_one_with_a_checksum() {
+        for (ours, theirs, wins) in [
+            (at(2, Answer::Missing), at(1, file(Some("00"))), Answer::Missing),
+            (at(1, Answer::Missing), at(2, file(None)), file(None)),
+            (at(1, file(Some("00"))), at(1, file(None)), file(Some("00"))),
+            (at(1, file(None)), at(1, file(Some("00"))), file(Some("00"))),
+        ] {
+            let (mut record, asked) = (ours.clone(), ours.asked.max(theirs.asked));
+            record.merge(theirs.clone());
+            assert_eq!(record.answers["linux"].said, wins, "{ours:?}, {theirs:?}");
+            assert_eq!(record.asked, asked);
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_an_answer_and_a_broken_connection_is_none() {
+        let error = |kind: io::ErrorKind| {
+            let source = io::Error::new(kind, "403 Forbidden");
+            Answer::of_error(&FileError::Io { name: "x".into(), source })
+        };
+        let refused = Answer::Refused("403 Forbidden".into());
+        assert_eq!(error(io::ErrorKind::PermissionDenied), Some(refused));
+        assert_eq!(error(io::ErrorKind::ConnectionReset), None);
+    }
+
+    #[test]
+    fn a_recorded_answer_of_another_type_says_which() {
+        for (found, shown) in [("a directory", "a directory"), ("a device", "something else")] {
+            let error = Answer::Other(found.into()).error("x", "a regular file").unwrap();
+            assert!(matches!(error, FileError::Kind { found, .. } if found == shown), "{error}");
+        }
+    }
 }

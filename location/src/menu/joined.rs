@@ -69,3 +69,31 @@ impl RandomAccess for Joined {
         Ok(zeros)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Temp;
+    use storage::{FileTree, TreePath};
+
+    /// A piece may begin and end anywhere, also in the padding between two files.
+    #[test]
+    fn each_file_begins_at_a_multiple_of_four_bytes() {
+        let temp = Temp::of(&["a", "bcdef", "gh"]);
+        let open = |path: &str| temp.source().open(&TreePath::new(path)).unwrap();
+        assert!(joined(Vec::new()).unwrap().is_none());
+        assert_eq!(joined(vec![open("a")]).unwrap().unwrap().len(), 1);
+        let names = ["a", "bcdef", "gh"].map(|path| open(path).name().to_owned());
+        let all = joined(["a", "bcdef", "gh"].map(open).into()).unwrap().unwrap();
+        assert_eq!(all.name(), names.join(" + "));
+        let expected = b"a\0\0\0bcdef\0\0\0gh";
+        assert_eq!(all.len(), expected.len() as u64);
+        for from in 0..=expected.len() {
+            let (mut piece, mut bytes) = ([9; 3], Vec::new());
+            while let count @ 1.. = all.read_at(&mut piece, (from + bytes.len()) as u64).unwrap() {
+                bytes.extend_from_slice(&piece[..count]);
+            }
+            assert_eq!(bytes, expected[from..], "from byte {from}");
+        }
+    }
+}

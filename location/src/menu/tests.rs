@@ -222,3 +222,53 @@ fn a_disk_without_a_menu_tells_of_partitions_that_cannot_be_read() {
     let error = crate::Tree::find(&*source(), crate::Query::default()).unwrap_err().to_string();
     assert!(error.contains("tried disk, partition 2: it is an LVM physical volume; "), "{error}");
 }
+
+#[test]
+fn a_picked_entry_and_an_entry_that_is_not_there_are_told_with_the_menu_s_path() {
+    let temp = Temp::of(&["a", "b", "i", "k"]);
+    temp.file("boot/grub/grub.cfg", MENU.as_bytes());
+    let path = format!("{}/boot/grub/grub.cfg", temp.path().display());
+    let (picked, _) = pick(&[volume(&temp)], &Choice::Default).unwrap();
+    assert_eq!(picked.place, path);
+    let error = pick(&[volume(&temp)], &Choice::of("c")).unwrap_err();
+    let tried = format!("tried {path}: has no entry 'c' that boots a kernel");
+    assert!(error.to_string().ends_with(&tried), "{error}");
+    assert!(error.hint().contains("--list"), "{}", error.hint());
+}
+
+#[test]
+fn a_kernel_that_cannot_be_opened_is_not_called_missing() {
+    let temp = Temp::of(&["a/b"]);
+    temp.file("boot/grub/grub.cfg", b"menuentry a { linux /a }\n");
+    let error = pick(&[volume(&temp)], &Choice::Default).unwrap_err().to_string();
+    assert!(error.contains("/a' is a directory"), "{error}");
+    assert!(!error.contains("is not there"), "{error}");
+}
+
+#[test]
+fn an_entry_that_the_user_chose_is_booted_without_a_warning() {
+    let temp = Temp::of(&["b"]);
+    let menu = b"default=0\nmenuentry a { chainloader +1 }\nmenuentry b { linux /b }\n";
+    temp.file("boot/grub/grub.cfg", menu);
+    let (picked, _) = pick(&[volume(&temp)], &Choice::of("b")).unwrap();
+    assert_eq!(picked.warnings, [""; 0]);
+    let (picked, _) = pick(&[volume(&temp)], &Choice::Default).unwrap();
+    assert!(picked.warnings[0].contains("because the default"), "{:?}", picked.warnings);
+}
+
+#[test]
+fn entries_that_two_volumes_share_are_listed_once() {
+    let (boot, esp) = (Temp::of(&["k"]), Temp::of(&["k"]));
+    for temp in [&boot, &esp] {
+        temp.file("loader/entries/a.conf", b"title a\nlinux /k\n");
+    }
+    let volumes = [volume(&boot), volume(&esp)];
+    assert_eq!(menus(&volumes, &mut Vec::new()).len(), 1);
+    esp.file("loader/entries/a.conf", b"title b\nlinux /k\n");
+    boot.file("boot/grub/grub.cfg", MENU.as_bytes());
+    esp.file("boot/grub/grub.cfg", MENU.as_bytes());
+    let volumes = [volume(&boot), volume(&esp)];
+    let loaders: Vec<_> =
+        menus(&volumes, &mut Vec::new()).iter().map(|menu| menu.config.loader).collect();
+    assert_eq!(loaders.iter().filter(|loader| **loader == Loader::Grub).count(), 2, "{loaders:?}");
+}

@@ -159,3 +159,22 @@ fn an_installed_system_in_a_zfs_pool() {
         "/platform/i86xpv/kernel/amd64/unix -B zfs-bootfs=rpool/57,bootpath='/xpvd/xdf@51712:a'"
     );
 }
+
+#[test]
+fn a_comma_separates_properties_except_inside_quotes() {
+    for (list, parts) in [
+        ("a=1,b=2", &["a=1", "b=2"][..]),
+        ("bootpath='/x,y',b=2", &["bootpath='/x,y'", "b=2"]),
+        ("a=\"it's,\",b=2", &["a=\"it's,\"", "b=2"]),
+        (",,a=1,", &["a=1"]),
+    ] {
+        assert_eq!(properties(list).collect::<Vec<_>>(), parts, "{list}");
+    }
+}
+
+#[test]
+fn an_octet_of_zero_stays_zero() {
+    let guest = Guest { router: None, mac: Some("00:0:3e:0a:1:f0"), ..GUEST };
+    let line = command_line(&nevada("", nfs(Some(guest))));
+    assert!(line.ends_with(",boot-mac=0:0:3e:a:1:f0"), "{line}");
+}

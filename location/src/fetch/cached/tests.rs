@@ -584,3 +584,281 @@ fn a_cache_in_a_directory_that_everybody_can_write_to_is_refused() {
         }
     }
 }
+
+/// What a progress bar is told.
+#[derive(Debug, Default)]
+struct Told {
+    /// Of each file: its bytes, those that were here already, and whether it can be resumed.
+    begun: Mutex<Vec<(u64, u64, bool)>>,
+    notes: Mutex<Vec<String>>,
+}
+
+impl FetchProgress for Told {
+    fn begin(&self, _: &str, total: u64, already: u64, resumes: bool) {
+        self.begun.lock().unwrap().push((total, already, resumes));
+    }
+
+    fn advance(&self, _: u64) {}
+
+    fn end(&self, _: bool) {}
+
+    fn note(&self, text: &str) {
+        self.notes.lock().unwrap().push(text.into());
+    }
+}
+
+/// A host as [`host`], that tells how it goes.
+fn telling_host(temp: &Temp, far: &Far, told: &Arc<Told>) -> Cached {
+    let cache = Cache::open(temp.path().into()).unwrap();
+    let (place, watch) = (Place::Http(URL.into()), Arc::clone(told));
+    let shared = Shared::new(&place, &Settings::default(), watch, Some(cache));
+    shared.opened.set(Box::new(far.clone())).unwrap();
+    Cached::of(Arc::new(shared))
+}
+
+fn partial_file(temp: &Temp) -> PathBuf {
+    let partial = temp.path().join("partial");
+    let data = names(partial.clone()).into_iter().find(|name| !name.contains('.')).unwrap();
+    partial.join(data)
+}
+
+#[test]
+fn another_version_of_the_same_length_comes_again() {
+    for (before, after) in [("1", "2"), ("", "")] {
+        let (temp, far) = (Temp::new(), Far::with("linux", before));
+        fetched(&temp, &far).unwrap();
+        far.put("linux", vec![9; LEN], after);
+        age(&temp);
+        assert!(fetched(&temp, &far).unwrap() == vec![9; LEN], "{before:?}, {after:?}");
+    }
+}
+
+#[test]
+fn a_file_that_changed_but_not_in_length_is_an_error_once() {
+    let (temp, far) = (Temp::new(), Far::with("linux", "1"));
+    host(&temp, &far, &Settings::default()).open(&TreePath::new("linux")).unwrap();
+    far.put("linux", vec![9; LEN], "2");
+    let error = fetched(&temp, &far).unwrap_err();
+    assert!(error.to_string().contains("it changed on the server"), "{error}");
+    assert!(fetched(&temp, &far).unwrap() == vec![9; LEN]);
+}
+
+/// Both have read the record before either has fetched.
+#[test]
+fn what_another_process_has_fetched_is_used_if_the_version_tells_that_it_is_the_same() {
+    for (version, sent) in [("1", 0), ("", LEN)] {
+        let (temp, far) = (Temp::new(), Far::with("linux", version));
+        let [first, second] = [0, 1].map(|_| host(&temp, &far, &Settings::default()));
+        get(&first, "linux").unwrap();
+        far.asked_and_sent();
+        assert_eq!(get(&second, "linux").unwrap().len(), LEN);
+        assert_eq!(far.asked_and_sent(), (1, sent), "version {version:?}");
+    }
+}
+
+#[test]
+fn a_file_as_long_as_the_limit_is_fetched() {
+    let (temp, far) = (Temp::new(), Far::with("linux", "1"));
+    let limited = Settings { limit: LEN as u64, ..Settings::default() };
+    assert_eq!(get(&host(&temp, &far, &limited), "linux").unwrap().len(), LEN);
+}
+
+#[test]
+fn a_piece_of_a_large_file_is_all_that_comes_and_a_small_file_comes_whole() {
+    let small = usize::try_from(SMALL).unwrap();
+    for (len, sent) in [(small, small), (small + 1, 10)] {
+        let (temp, far) = (Temp::new(), Far::default());
+        far.put("linux", vec![5; len], "1");
+        let host = host(&temp, &far, &Settings::default());
+        let file = host.open(&TreePath::new("linux")).unwrap();
+        let mut piece = [0; 10];
+        assert_eq!(file.read_at(&mut piece, 20).unwrap(), 10);
+        assert_eq!((piece, far.asked_and_sent().1), ([5; 10], sent), "{len} bytes");
+        assert_eq!(names(temp.path().join("content")).is_empty(), len > small);
+    }
+}
+
+#[test]
+fn a_label_is_known_offline() {
+    let (temp, far) = (Temp::new(), Far::with("linux", "1"));
+    let online = host(&temp, &far, &Settings::default());
+    assert_eq!((online.name(), online.label()), (URL, None));
+    online.shared.note(LABEL, Answer::Label(Some("Fedora 42".into())));
+    drop(online);
+    assert_eq!(host(&temp, &far, &offline()).label(), Some("Fedora 42"));
+}
+
+#[test]
+fn offline_a_place_that_was_never_asked_is_an_error() {
+    let temp = Temp::new();
+    let cache = Keep::In(temp.path().into());
+    let fetcher = crate::Fetcher::new(Settings { cache, ..offline() });
+    let error = fetcher.place(&Place::Http(URL.into())).unwrap_err();
+    assert_eq!(error.hint(), "run it once without -offline");
+}
+
+#[test]
+fn a_place_on_this_host_has_no_cache() {
+    let (temp, tree) = (Temp::new(), Temp::of(&["linux"]));
+    let directory = temp.path().join("cache");
+    let cache = Keep::In(directory.clone());
+    let fetcher = crate::Fetcher::new(Settings { cache, ..Settings::default() });
+    let place = Place::Local(tree.path().into());
+    assert!(fetcher.place(&place).unwrap().open(&TreePath::new("linux")).is_ok());
+    let file = fetcher.file(&Place::Local(tree.path().join("linux"))).unwrap();
+    assert_eq!(file.len(), 5);
+    fetcher.forget(&place);
+    assert!(!directory.exists());
+}
+
+#[test]
+fn offline_nothing_is_forgotten() {
+    let (temp, far) = (Temp::new(), Far::with("linux", "1"));
+    fetched(&temp, &far).unwrap();
+    let cache = Keep::In(temp.path().into());
+    crate::Fetcher::new(Settings { cache, ..offline() }).forget(&Place::Http(URL.into()));
+    assert_eq!(get(&host(&temp, &far, &offline()), "linux").unwrap().len(), LEN);
+}
+
+/// As a process leaves it that was killed before it gave the file its name.
+#[test]
+fn a_part_that_is_complete_is_not_fetched_again() {
+    let (temp, far) = (Temp::new(), Far::with("linux", "1"));
+    far.change(|state| state.breaks = Some(1000));
+    fetched(&temp, &far).unwrap_err();
+    far.change(|state| state.breaks = None);
+    let whole = far.change(|state| state.files["linux"].0.clone());
+    fs::write(partial_file(&temp), &whole).unwrap();
+    far.asked_and_sent();
+    assert!(fetched(&temp, &far).unwrap() == whole);
+    assert_eq!(far.asked_and_sent().1, 0);
+}
+
+#[test]
+fn progress_says_what_is_here_and_whether_the_rest_can_come_later() {
+    for (version, already) in [("1", 1000), ("", 0)] {
+        let (temp, far) = (Temp::new(), Far::with("linux", version));
+        let told = Arc::new(Told::default());
+        far.change(|state| state.breaks = Some(1000));
+        get(&telling_host(&temp, &far, &told), "linux").unwrap_err();
+        far.change(|state| state.breaks = None);
+        get(&telling_host(&temp, &far, &told), "linux").unwrap();
+        let (len, resumes) = (LEN as u64, !version.is_empty());
+        assert_eq!(*told.begun.lock().unwrap(), [(len, 0, resumes), (len, already, resumes)]);
+    }
+}
+
+#[test]
+fn whoever_waits_for_another_download_says_so() {
+    let (temp, told) = (Temp::new(), Told::default());
+    let cache = Cache::open(temp.path().into()).unwrap();
+    let first = Partial::lock(&cache, URL, "linux", &told).unwrap();
+    assert!(told.notes.lock().unwrap().is_empty());
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    thread::scope(|scope| {
+        let second = scope.spawn(|| Partial::lock(&cache, URL, "linux", &told).map(drop));
+        while told.notes.lock().unwrap().is_empty() && std::time::Instant::now() < until {
+            thread::sleep(std::time::Duration::from_millis(5));
+        }
+        drop(first);
+        second.join().unwrap().unwrap();
+    });
+    let note = "http://far.example/tree: waiting for another chukka that is fetching linux";
+    assert_eq!(*told.notes.lock().unwrap(), [note]);
+}
+
+#[test]
+fn only_files_whose_name_and_length_are_right_are_listed() {
+    let (temp, far) = (Temp::new(), Far::with("linux", "1"));
+    let cache = Cache::open(temp.path().into()).unwrap();
+    fetched(&temp, &far).unwrap();
+    let content = temp.path().join("content");
+    let blob = content.join(names(content.clone()).remove(0));
+    let record = temp.path().join("places").join(format!("{}.json", name_of(URL)));
+    let (whole, text) = (fs::read(&blob).unwrap(), fs::read_to_string(&record).unwrap());
+    assert_eq!(cache.list().unwrap().len(), 1);
+    let sum = blob.file_name().unwrap().to_str().unwrap().replace("sha256-", "");
+    for other in ["z".repeat(64), "ab".into()] {
+        fs::write(content.join(format!("sha256-{other}")), &whole).unwrap();
+        fs::write(&record, text.replace(&sum, &other)).unwrap();
+        assert_eq!(cache.list().unwrap(), [], "{other}");
+    }
+    fs::write(&record, &text).unwrap();
+    fs::remove_file(&blob).unwrap();
+    assert_eq!(cache.list().unwrap(), [], "it is gone");
+    fs::write(&blob, &whole[1..]).unwrap();
+    assert_eq!(cache.list().unwrap(), [], "it is too short");
+}
+
+#[test]
+fn a_file_that_was_renamed_or_replaced_is_no_longer_at_its_path() {
+    let temp = Temp::of(&["a"]);
+    let path = temp.path().join("a");
+    let file = File::open(&path).unwrap();
+    assert!(super::super::cache::is_at(&file, &path));
+    fs::rename(&path, temp.path().join("b")).unwrap();
+    assert!(!super::super::cache::is_at(&file, &path));
+    temp.file("a", b"another");
+    assert!(!super::super::cache::is_at(&file, &path));
+}
+
+#[test]
+fn a_cache_of_another_user_is_refused() {
+    // Only root can give a directory away.
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let temp = Temp::new();
+    std::os::unix::fs::chown(temp.path(), Some(12345), None).unwrap();
+    let error = Cache::open(temp.path().into()).unwrap_err().to_string();
+    assert!(error.contains("it belongs to the user 12345, expected 0"), "{error}");
+}
+
+#[test]
+fn places_do_not_share_a_record() {
+    let temp = Temp::new();
+    let cache = Cache::open(temp.path().into()).unwrap();
+    for place in ["http://a", "http://b"] {
+        let mut record = Record::of(place);
+        record.note("linux", Answer::Refused(place.into()));
+        record.save(&cache).unwrap();
+    }
+    for place in ["http://a", "http://b"] {
+        let record = Record::load(&cache, place);
+        assert_eq!(record.answers["linux"].said, Answer::Refused(place.into()));
+    }
+}
+
+#[test]
+fn pruning_leaves_a_part_that_is_fetched_and_removes_one_that_nobody_goes_on_with() {
+    let (temp, far) = (Temp::new(), Far::with("linux", "1"));
+    let cache = Cache::open(temp.path().into()).unwrap();
+    far.change(|state| state.breaks = Some(1000));
+    fetched(&temp, &far).unwrap_err();
+    let part = partial_file(&temp);
+    let eight_days = std::time::Duration::from_secs(8 * 86_400);
+    assert_eq!(cache.prune(None).unwrap().files, 0, "it is new");
+    let old = std::time::SystemTime::now() - eight_days;
+    File::options().write(true).open(&part).unwrap().set_modified(old).unwrap();
+    assert!(cache.list().unwrap()[0].age >= eight_days);
+    let lock = super::super::cache::writable(&part.with_extension("lock")).unwrap();
+    lock.lock().unwrap();
+    let pruned = cache.prune(None).unwrap();
+    assert_eq!((pruned.files, pruned.in_use), (0, 1));
+    drop(lock);
+    let pruned = cache.prune(None).unwrap();
+    assert_eq!((pruned.files, pruned.bytes, pruned.in_use), (1, 1000, 0));
+    assert!(names(temp.path().join("partial")).is_empty());
+}
+
+#[test]
+fn pruning_removes_checks_of_files_that_are_gone() {
+    let (temp, far) = (Temp::new(), Far::with("linux", "1"));
+    let cache = Cache::open(temp.path().into()).unwrap();
+    fetched(&temp, &far).unwrap();
+    let kept = names(temp.path().join("content")).remove(0);
+    temp.file(&format!("checked/{kept}"), b"");
+    temp.file("checked/sha256-00", b"");
+    cache.prune(None).unwrap();
+    assert_eq!(names(temp.path().join("checked")), [kept]);
+}

@@ -93,7 +93,8 @@ fn talk(
             let _ = socket.write_all(&data(from));
             drop(socket);
             from = 0;
-            to.write_all(b"226 done\r\n").ok()?;
+            let last = answer.split_once("then ").map_or("226 done", |(_, last)| last);
+            to.write_all(format!("{last}\r\n").as_bytes()).ok()?;
         }
         command = commands.next()?.ok()?;
         heard.lock().unwrap().push(command.clone());
@@ -323,6 +324,7 @@ fn replies_that_are_not_needed_can_be_invalid() {
         ("MDTM", "550 no"),
         ("PWD", "257 here"),
         ("PWD", "257"),
+        ("PWD", "257 \"home\" is here"),
         ("PWD", "502 what"),
     ] {
         let special = move |c: &str| c.starts_with(command).then(|| answer.to_owned());
@@ -334,4 +336,201 @@ fn replies_that_are_not_needed_can_be_invalid() {
         assert_eq!(fake.count("CWD"), if command == "PWD" { 1 } else { 2 }, "{command} {answer}");
         assert_eq!(tree.open(&TreePath::new("f")).unwrap().len(), 100, "{command} {answer}");
     }
+}
+
+/// A special answer to one command.
+fn saying(
+    command: &'static str,
+    answer: &'static str,
+) -> impl Fn(&str) -> Option<String> + Send + Sync + 'static {
+    move |asked| asked.starts_with(command).then(|| answer.to_owned())
+}
+
+#[test]
+fn a_file_is_read_in_order_and_has_a_name_and_a_version() {
+    let fake = fake(|_| None, |from| pattern()[from..].to_vec());
+    let tree = fake.place();
+    assert_eq!(tree.name(), format!("ftp://127.0.0.1:{}", fake.port));
+    let file = tree.open(&TreePath::new("d/f")).unwrap();
+    assert_eq!(file.name(), format!("ftp://127.0.0.1:{}/d/f", fake.port));
+    assert!(file.is_sequential());
+    assert_eq!(file.version(), "20260102030405");
+    let mut bytes = Vec::new();
+    file.stream(0).unwrap().read_to_end(&mut bytes).unwrap();
+    assert_eq!((bytes, fake.count("RETR d/f"), fake.count("REST")), (pattern(), 1, 0));
+}
+
+/// RFC 3659, 2.3: 14 digits, and perhaps a fraction.
+#[test]
+fn a_version_is_a_time() {
+    for (answer, version) in [
+        ("213 20260102030405", "20260102030405"),
+        ("213 20260102030405.123", "20260102030405.123"),
+        ("213 2026010203040", ""),
+        ("213 2026010203040x", ""),
+        ("500 what", ""),
+    ] {
+        let fake = fake(saying("MDTM", answer), |_| vec![]);
+        let file = fake.place().open(&TreePath::new("f")).unwrap();
+        assert_eq!(file.version(), version, "{answer}");
+    }
+}
+
+#[test]
+fn a_piece_elsewhere_is_sent_from_there_over_the_same_connection() {
+    for (last, logins) in [("226 done", 1), ("426 aborted", 1), ("451 disk error", 2)] {
+        let answer = move |c: &str| c.starts_with("RETR").then(|| format!("150 then {last}"));
+        let fake = fake(answer, |from| pattern()[from..].to_vec());
+        let tree = fake.place();
+        let [first, second] = ["f", "g"].map(|name| tree.open(&TreePath::new(name)).unwrap());
+        let mut piece = [0; 10];
+        for at in [0, 10, 50, 20] {
+            assert_eq!(first.read_at(&mut piece, at).unwrap(), 10, "{last}");
+            assert_eq!(u64::from(piece[0]), at, "{last}");
+        }
+        assert_eq!(second.read_at(&mut piece, 30).unwrap(), 10);
+        assert_eq!((fake.count("RETR f"), fake.count("RETR g")), (3, 1), "{last}");
+        if logins == 1 {
+            assert_eq!(fake.count("USER"), 1, "{last}");
+        } else {
+            assert!(fake.count("USER") > 1, "{last}");
+        }
+    }
+}
+
+#[test]
+fn a_directory_and_a_name_that_is_not_there_are_told_apart() {
+    let special = |command: &str| match command {
+        "SIZE dir" | "SIZE absent" | "CWD absent" => Some("550 no".to_owned()),
+        _ => None,
+    };
+    let tree = fake(special, |_| vec![]).place();
+    let error = tree.open(&TreePath::new("dir")).unwrap_err();
+    assert!(matches!(error, FileError::Kind { found: "a directory", .. }), "{error}");
+    assert!(tree.open(&TreePath::new("absent")).unwrap_err().is_missing());
+    assert!(tree.list(&TreePath::new("absent")).unwrap_err().is_missing());
+    // What the server's first directory is needs no question.
+    let error = tree.open(&TreePath::root()).unwrap_err();
+    assert!(matches!(error, FileError::Kind { found: "a directory", .. }), "{error}");
+}
+
+#[test]
+fn what_the_server_refuses_is_reported_in_its_words() {
+    for (command, answer, words) in [
+        ("SIZE", "530 log in", "refused the login: 530 log in"),
+        ("EPSV", "530 log in", "refused the login: 530 log in"),
+        ("EPSV", "425 none", "said: 425 none"),
+        ("RETR", "553 not allowed", "said: 553 not allowed"),
+    ] {
+        let fake = fake(saying(command, answer), |_| vec![]);
+        let error = fake.error();
+        assert!(error.contains(words), "{command}: {error}");
+        // 425 is for a moment (RFC 959, 4.2.1): it is tried again.
+        let tries = if answer.starts_with('4') { 3 } else { 1 };
+        assert_eq!(fake.count("USER"), tries, "{command} {answer}");
+    }
+}
+
+#[test]
+fn without_size_the_answer_to_retr_tells_whether_there_is_a_file() {
+    let old = |retr: &'static str| {
+        fake(
+            move |command| match command {
+                "SIZE f" => Some("502 what".to_owned()),
+                "RETR f" => Some(retr.to_owned()),
+                _ => None,
+            },
+            |_| vec![],
+        )
+    };
+    let open = |retr| old(retr).place().open(&TreePath::new("f")).unwrap_err();
+    assert!(open("550 no such file").is_missing());
+    let error = format!("{:?}", open("553 not allowed"));
+    assert!(error.contains("553 not allowed"), "{error}");
+}
+
+#[test]
+fn a_list_that_is_refused_is_reported_in_the_server_s_words() {
+    let special = |command: &str| match command {
+        "MLSD" => Some("500 what".to_owned()),
+        "LIST" => Some("550 not allowed".to_owned()),
+        _ => None,
+    };
+    let error = format!("{:?}", fake(special, |_| vec![]).place().list(&TreePath::root()));
+    assert!(error.contains("550 not allowed"), "{error}");
+}
+
+/// RFC 2428, 3 and 4: codes of a server that does not know EPSV, or not this network protocol.
+#[test]
+fn pasv_is_used_where_epsv_is_not_known() {
+    for refusal in ["500 what", "501 what", "502 what", "522 use (2)"] {
+        let fake = fake(saying("EPSV", refusal), |from| pattern()[from..].to_vec());
+        assert_eq!(fake.read().unwrap(), pattern(), "{refusal}");
+        assert_eq!(fake.count("PASV"), 1, "{refusal}");
+    }
+}
+
+#[test]
+fn a_server_that_always_hangs_up_is_tried_as_often_as_the_settings_say() {
+    let fake = fake(saying("SIZE", "hang up"), |_| vec![]);
+    fake.error();
+    assert_eq!(fake.count("SIZE"), 3, "once, and two more tries");
+}
+
+#[test]
+fn a_reply_that_is_not_ftp_is_not_tried_again() {
+    let fake = fake(saying("SIZE", "213 x"), |_| vec![]);
+    fake.error();
+    assert_eq!(fake.count("SIZE"), 1);
+}
+
+/// RFC 959, 4.2: the last line begins with the same code and a space; what is between may begin
+/// with anything.
+#[test]
+fn replies_of_many_lines_are_read_to_their_last_line() {
+    let long = format!("220-{}\r\n {}\r\n220 end", "x".repeat(300), "y".repeat(400));
+    let exact = format!("220 {}", "x".repeat((64 << 10) - 6));
+    for greeting in ["220-hello\r\n text\r\n220-more\r\n331 no\r\n220 end", &long, &exact] {
+        let greeting = greeting.to_owned();
+        let special = move |c: &str| (c == "greeting").then(|| greeting.clone());
+        let fake = fake(special, |from| pattern()[from..].to_vec());
+        assert_eq!(fake.read().unwrap(), pattern());
+    }
+}
+
+#[test]
+fn a_reply_above_64_kib_is_given_up() {
+    let one = format!("220 {}", "x".repeat((64 << 10) - 5));
+    let many = "220-x\r\n".repeat(20_000);
+    for greeting in [one, many] {
+        let special = move |c: &str| (c == "greeting").then(|| greeting.clone());
+        let error = fake(special, |_| vec![]).error();
+        assert!(error.contains("the server's reply has more than 65536 bytes"), "{error}");
+    }
+}
+
+#[test]
+fn a_line_without_an_end_is_given_up_before_the_time_is_over() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for taken in listener.incoming() {
+            let mut line = taken.unwrap();
+            let _ = line.write_all(&vec![b'2'; 1 << 20]);
+            // Silence, until the client hangs up.
+            let _ = line.read(&mut [0]);
+        }
+    });
+    let error = Fake { port, asked: Arc::default() }.error();
+    assert!(error.contains("the server's reply has more than 65536 bytes"), "{error}");
+}
+
+#[test]
+fn a_silent_data_connection_is_given_up() {
+    let late = |_| {
+        thread::sleep(4 * QUICK);
+        pattern()
+    };
+    let error = fake(|_| None, late).error_with(QUICK);
+    assert!(error.contains("the server sent nothing for 0.5 s"), "{error}");
 }

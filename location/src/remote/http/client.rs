@@ -405,3 +405,46 @@ fn seconds(duration: Duration) -> String {
         format!("{} ms", duration.as_millis())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn pauses_grow_with_each_failure() {
+        let net = Net { idle: Duration::from_millis(600), ..Net::default() };
+        let client = Client::new(&net);
+        for (failures, least) in [(0, 10), (2, 40), (4, 160)] {
+            let begun = Instant::now();
+            client.pause(failures);
+            assert!(begun.elapsed() >= Duration::from_millis(least), "{failures} failures");
+        }
+    }
+
+    #[test]
+    fn errors_of_a_connection_are_explained() {
+        use io::ErrorKind::{ConnectionRefused, ConnectionReset, InvalidData, Other, TimedOut};
+        for (kind, words, hint) in [
+            (ConnectionReset, "the connection to h broke", AGAIN),
+            (ConnectionRefused, "h refuses the connection", CHECK_SERVER),
+            (TimedOut, "the server sent nothing for 6 s", AGAIN),
+            (InvalidData, "no secure connection to h", CERTIFICATE),
+            (Other, "h: ", AGAIN),
+        ] {
+            let error = explain_io(&kind.into(), "h", "6 s");
+            assert_eq!(matches!(error, RequestError::Retryable(_)), kind == ConnectionReset);
+            let error = error.into_error();
+            assert!(error.to_string().contains(words), "{error}");
+            assert_eq!(storage::hint_of(&error), Some(hint), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_certificate_is_named_only_where_there_is_one() {
+        for (url, hint) in [("https://h/", CERTIFICATE), ("http://h/", CHECK_SERVER)] {
+            assert_eq!(tls_hint(&Url::parse(url).unwrap()), hint, "{url}");
+        }
+    }
+}

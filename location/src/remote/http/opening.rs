@@ -313,4 +313,24 @@ mod tests {
             assert_eq!(Part::parse(text), expected, "{text}");
         }
     }
+
+    /// RFC 9110, 8.8.1: an `ETag` tells more than a time does.
+    #[test]
+    fn answers_fit_if_what_both_say_is_the_same() {
+        let identity = |etag: Option<&str>, modified: Option<&str>| Identity {
+            etag: etag.map(Into::into),
+            modified: modified.map(Into::into),
+        };
+        for (ours, theirs, expected) in [
+            (identity(None, Some("Mon")), identity(None, Some("Mon")), true),
+            (identity(None, Some("Mon")), identity(None, Some("Tue")), false),
+            (identity(None, Some("Mon")), identity(None, None), true),
+            (identity(None, None), identity(None, Some("Mon")), true),
+            (identity(Some("1"), Some("Mon")), identity(Some("1"), Some("Tue")), true),
+            (identity(Some("1"), Some("Mon")), identity(Some("2"), Some("Mon")), false),
+            (identity(Some("1"), Some("Mon")), identity(None, Some("Tue")), false),
+        ] {
+            assert_eq!(ours.fits(&theirs), expected, "{ours:?}, {theirs:?}");
+        }
+    }
 }

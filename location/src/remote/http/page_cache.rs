@@ -101,4 +101,26 @@ mod tests {
         assert_eq!(pages.read(&mut two, 3 * PAGE + 5), Some(0));
         assert_eq!(pages.read(&mut two, 3 * PAGE + 6), None);
     }
+
+    #[test]
+    fn the_page_that_was_not_used_for_longest_is_dropped() {
+        let mut pages = PageCache::default();
+        let kept = KEPT as u64;
+        // The last one first.
+        for number in (0..kept).rev() {
+            pages.keep(number, b"x");
+        }
+        let has = |pages: &PageCache, number: u64| pages.kept.contains_key(&number);
+        assert_eq!(pages.read(&mut [0], (kept - 1) * PAGE), Some(1));
+        pages.keep(kept, b"x");
+        assert!(has(&pages, kept - 1) && !has(&pages, kept - 2));
+        assert_eq!(pages.read(&mut [0], (kept - 3) * PAGE), Some(1));
+        pages.keep(kept + 1, b"x");
+        assert!(has(&pages, kept - 3) && !has(&pages, kept - 4));
+        assert_eq!(pages.kept.len(), KEPT);
+        // Several at once.
+        let size = usize::try_from(PAGE).unwrap();
+        pages.keep(2 * kept, &vec![0; 10 * size]);
+        assert_eq!(pages.kept.len(), KEPT);
+    }
 }

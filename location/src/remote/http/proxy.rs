@@ -235,3 +235,65 @@ impl<T: Transport> Transport for WholeUrl<T> {
         self.connection.is_open()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::http::{Reply, Server};
+
+    #[test]
+    fn no_proxy_names_hosts_domains_addresses_and_ports() {
+        for (list, url, expected) in [
+            ("", "http://h/", false),
+            ("h", "http://h/", true),
+            ("H", "http://h/", true),
+            ("a, h b", "http://h:8/", true),
+            ("*", "https://h/", true),
+            ("example.org", "http://example.org/", true),
+            ("example.org", "http://www.example.org/", true),
+            (".example.org", "http://www.example.org/", true),
+            ("*.example.org", "http://www.example.org/", true),
+            ("example.org", "http://myexample.org/", false),
+            ("example.org", "http://example.org.net/", false),
+            (".", "http://h/", false),
+            ("h:8", "http://h:8/", true),
+            ("h:8", "http://h/", false),
+            ("h:80", "http://h/", true),
+            ("h:443", "https://h/", true),
+            ("h:443", "http://h/", false),
+            ("::1", "http://[::1]:8/", true),
+            ("[::1]", "http://[::1]:8/", true),
+            ("[::1]:8", "http://[::1]:8/", true),
+            ("[::1]:8", "http://[::1]/", false),
+            ("fe80::1", "http://[::1]/", false),
+        ] {
+            let exceptions = Exceptions(list.into());
+            assert_eq!(exceptions.has(&Url::parse(url).unwrap()), expected, "'{list}', {url}");
+        }
+    }
+
+    /// RFC 9112, 3.2.2; the connection to the proxy is for all hosts.
+    #[test]
+    fn a_proxy_is_asked_for_whole_urls_over_one_connection() {
+        let proxy = Server::new(|_, _| Reply::new(200, "yes"));
+        let net = Net::default();
+        let (agent, login) = plain_agent(&net, "http_proxy", &proxy.url("")).unwrap();
+        assert!(login.is_none());
+        for path in ["/a%20file?x", "/b"] {
+            let mut answer = agent.get(format!("http://far.invalid:81{path}")).call().unwrap();
+            assert_eq!(answer.body_mut().read_to_string().unwrap(), "yes");
+        }
+        let lines: Vec<_> = proxy.requests().iter().map(|request| request.line.clone()).collect();
+        assert_eq!(lines, ["GET http://far.invalid:81/a%20file?x", "GET http://far.invalid:81/b"]);
+        assert_eq!(proxy.requests()[0].header("host"), "far.invalid:81");
+        assert_eq!(proxy.connections(), 1);
+    }
+
+    #[test]
+    fn a_url_that_is_too_long_for_the_buffer_is_an_error_and_no_other_request() {
+        let proxy = Server::new(|_, _| Reply::new(200, "yes"));
+        let (agent, _) = plain_agent(&Net::default(), "http_proxy", &proxy.url("")).unwrap();
+        let path = "x".repeat(1 << 20);
+        assert!(agent.get(format!("http://far.invalid/{path}")).call().is_err());
+    }
+}

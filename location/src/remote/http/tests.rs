@@ -635,3 +635,143 @@ fn a_page_instead_of_a_file_is_a_file_to_this_stage() {
     let file = root(&server.url("/vmlinuz")).unwrap();
     assert_eq!(whole(file).unwrap(), b"<!DOCTYPE html>no kernel here");
 }
+
+/// A list of this many bytes, as Apache makes it.
+fn padded(len: usize) -> String {
+    let page = "<title>Index of /</title><a href=\"linux\">linux</a>";
+    format!("{page}{}", " ".repeat(len - page.len()))
+}
+
+#[test]
+fn a_list_has_at_most_1_mib() {
+    for (len, expected) in [(1 << 20, true), ((1 << 20) + 1, false)] {
+        let page = padded(len);
+        let server = Server::new(move |_, _| Reply::page(&page));
+        let listed = tree(&server.url("/"), &net()).unwrap().list(&TreePath::root());
+        assert_eq!(listed.is_ok(), expected, "{len} bytes");
+    }
+}
+
+#[test]
+fn a_list_has_at_most_65536_entries() {
+    let links: String = (0..=1 << 16).map(|number| format!("href={number} ")).collect();
+    let url = Url::parse("http://h/").unwrap();
+    let entries = index::entries(&format!("Index of /{links}"), &url).unwrap();
+    assert_eq!(entries.len(), 1 << 16);
+}
+
+#[test]
+fn a_small_file_without_ranges_can_be_read_anywhere() {
+    let server = Server::new(|_, _| Reply::new(200, "0123456789"));
+    let file = root(&server.url("/x")).unwrap();
+    assert!(!file.is_sequential());
+    let mut piece = [0; 2];
+    assert_eq!(file.read_at(&mut piece, 7).unwrap(), 2);
+    assert_eq!((&piece, server.asked().len()), (b"78", 1));
+}
+
+#[test]
+fn a_file_of_unknown_length_may_be_as_long_as_the_limit() {
+    let content = bytes(LARGE);
+    let server = Server::new(move |_, _| Reply::chunked(200, &content));
+    for (unannounced, expected) in [(LARGE, true), (LARGE - 1, false)] {
+        let net = Net { unannounced: unannounced as u64, ..net() };
+        let opened = tree(&server.url("/x"), &net).unwrap().open(&TreePath::root());
+        assert_eq!(opened.is_ok(), expected, "at most {unannounced} bytes");
+    }
+}
+
+#[test]
+fn a_server_may_send_a_shorter_part_than_was_asked_for() {
+    let content = bytes(LARGE);
+    let all = content.clone();
+    let server = Server::new(move |request, before| {
+        let Some((from, to)) = request.range(all.len()).filter(|_| before > 0) else {
+            return Reply::file(request, &all, "\"1\"");
+        };
+        let to = to.min(from + 399_999);
+        Reply::new(206, &all[from..=to])
+            .with(&format!("Content-Range: bytes {from}-{to}/{}", all.len()))
+            .with("ETag: \"1\"")
+    });
+    assert_eq!(whole(root(&server.url("/x")).unwrap()).unwrap(), content);
+    assert_eq!(server.asked(), ["/x 0-131071", "/x 131072-", "/x 531072-", "/x 931072-"]);
+}
+
+#[test]
+fn a_file_that_became_longer_or_shorter_is_an_error_whatever_its_etag() {
+    for (status, range, words) in [
+        (206, format!("131072-999999/{}", LARGE + 1), "it has 1000001 bytes, and had 1000000"),
+        (416, "*/100".into(), "it has no byte 131072 now"),
+    ] {
+        let content = bytes(LARGE);
+        let server = Server::new(move |request, before| {
+            if before == 0 {
+                return Reply::file(request, &content, "\"1\"");
+            }
+            let sent = if status == 206 { &content[131_072..] } else { &[] };
+            Reply::new(status, sent)
+                .with(&format!("Content-Range: bytes {range}"))
+                .with("ETag: \"1\"")
+        });
+        let (problem, _) = failure(&server.url("/x"));
+        assert!(problem.contains("it was changed while it was read"), "{problem}");
+        assert!(problem.contains(words), "{problem}");
+    }
+}
+
+#[test]
+fn a_page_that_breaks_before_its_end_is_asked_for_again() {
+    let content = bytes(LARGE);
+    let all = content.clone();
+    let server = Server::new(move |request, before| {
+        let reply = Reply::file(request, &all, "\"1\"");
+        if before == 1 { reply.cut(1000) } else { reply }
+    });
+    let file = root(&server.url("/x")).unwrap();
+    let mut piece = [0; 100];
+    assert_eq!(file.read_at(&mut piece, 500_000).unwrap(), 100);
+    assert_eq!(piece, content[500_000..500_100]);
+    assert_eq!(server.asked().len(), 3);
+}
+
+#[test]
+fn statuses_are_explained() {
+    for (status, hint) in [
+        (401, "add a user name and password to the URL"),
+        (403, "the server denies access"),
+        (407, "to the proxy's URL"),
+        (418, "check the URL"),
+        (501, "busy or broken"),
+        (503, "busy or broken"),
+    ] {
+        let server = Server::new(move |_, _| Reply::new(status, "no"));
+        let net = Net { retries: 0, ..net() };
+        let (problem, said) = failure_with(&server.url("/x"), &net);
+        assert!(problem.contains(&status.to_string()), "{problem}");
+        assert!(said.contains(hint), "{status}: {said}");
+    }
+}
+
+/// Object stores say so of what is not there: the search goes on.
+#[test]
+fn forbidden_is_told_from_a_failure() {
+    for (status, kind) in [(403, io::ErrorKind::PermissionDenied), (418, io::ErrorKind::Other)] {
+        let server = Server::new(move |_, _| Reply::new(status, "no"));
+        match root(&server.url("/x")) {
+            Err(FileError::Io { source, .. }) => assert_eq!(source.kind(), kind, "{status}"),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+#[cfg(feature = "tls")]
+fn https_is_spoken_to_a_server_for_https() {
+    assert!(tree("https://h/", &net()).is_ok());
+    let server = right(10);
+    let net = Net { retries: 0, ..net() };
+    let (problem, _) = failure_with(&server.url("/x").replace("http:", "https:"), &net);
+    assert!(!problem.contains("without TLS"), "{problem}");
+    assert!(server.requests().is_empty());
+}

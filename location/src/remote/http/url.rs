@@ -263,4 +263,11 @@ mod tests {
         assert_eq!(decoded("a%20%2fb%zz%4"), b"a /b%zz%4");
         assert_eq!(decoded("%%41%"), b"%A%");
     }
+
+    #[test]
+    fn a_url_without_a_host_is_none() {
+        for text in ["http://", "http:///x", "http://:80/", "http://me@/x", "http://?x"] {
+            assert!(Url::parse(text).is_err(), "{text}");
+        }
+    }
 }

@@ -340,3 +340,117 @@ fn who_stops_reading_says_so() {
     }
     assert_eq!(*stopped.lock().unwrap(), [packet(5, 0, b"no more is wanted\0")]);
 }
+
+/// A right server of a file of 100 bytes in blocks of 8, its packets in windows of `window`; and
+/// what came to it. `says`: the length that it announces to the request of this number.
+fn right(
+    window: u16,
+    says: impl Fn(usize) -> usize + Send + 'static,
+) -> (UdpSocket, Arc<Mutex<Vec<Vec<u8>>>>) {
+    let heard = Arc::<Mutex<Vec<Vec<u8>>>>::default();
+    let list = Arc::clone(&heard);
+    let server = server(move |asked| {
+        let mut list = list.lock().unwrap();
+        list.push(asked.to_vec());
+        let requests = list.iter().filter(|asked| asked[1] == 1).count();
+        let number = u16::from_be_bytes([asked[2], asked[3]]);
+        let block = |number: u16| {
+            let from = usize::from(number - 1) * 8;
+            (from <= 100).then(|| packet(3, number, &hundred()[from..(from + 8).min(100)]))
+        };
+        match asked[1] {
+            1 => {
+                let len = says(requests - 1);
+                let options = format!("blksize\08\0windowsize\0{window}\0tsize\0{len}\0");
+                vec![oack(options.as_bytes())]
+            }
+            // The first block comes twice.
+            4 if number == 0 => (1..2).chain(1..=window).filter_map(block).collect(),
+            4 => (number + 1..=number + window).filter_map(block).collect(),
+            _ => vec![],
+        }
+    });
+    (server, heard)
+}
+
+fn hundred() -> Vec<u8> {
+    (0..100).collect()
+}
+
+#[test]
+fn a_file_is_read_in_order_and_has_a_name() {
+    let (server, heard) = right(1, |_| 100);
+    let tree = place(&server, "d");
+    let name = tree.name().to_owned();
+    assert!(name.starts_with("tftp://127.0.0.1:") && name.ends_with("/d"), "{name}");
+    let file = tree.open(&TreePath::new("f")).unwrap();
+    assert_eq!(file.name(), format!("{name}/f"));
+    assert!(file.is_sequential());
+    assert!(heard.lock().unwrap()[0].starts_with(b"\0\x01d/f\0octet\0"));
+    // One transfer goes on as long as nobody goes back.
+    let requests = || heard.lock().unwrap().iter().filter(|asked| asked[1] == 1).count();
+    let before = requests();
+    let mut piece = [0; 4];
+    for (at, count) in [(0, 1), (4, 1), (50, 1), (10, 2), (90, 2)] {
+        assert_eq!(file.read_at(&mut piece, at).unwrap(), 4);
+        assert_eq!(u64::from(piece[0]), at);
+        assert_eq!(requests() - before, count, "at {at}");
+    }
+}
+
+#[test]
+fn a_file_whose_length_changes_is_an_error() {
+    let (server, _heard) = right(1, |requests| 100 + requests);
+    let file = place(&server, "d").open(&TreePath::new("f")).unwrap();
+    let error = file.read_at(&mut [0; 4], 0).unwrap_err();
+    assert!(error.to_string().contains("it has 101 bytes by now, expected 100"), "{error}");
+}
+
+/// RFC 1123, 4.2.3.1: a block that comes again is not acknowledged again. RFC 7440: one
+/// acknowledgement for each window.
+#[test]
+fn each_window_is_acknowledged_once() {
+    let (server, heard) = right(4, |_| 100);
+    let file = place(&server, "d").open(&TreePath::new("f")).unwrap();
+    heard.lock().unwrap().clear();
+    let mut bytes = Vec::new();
+    file.stream(0).unwrap().read_to_end(&mut bytes).unwrap();
+    assert_eq!(bytes, hundred());
+    drop(file);
+    // What came before this is heard before it.
+    place(&server, "d").open(&TreePath::new("f")).unwrap();
+    let heard = heard.lock().unwrap();
+    let end = heard.iter().rposition(|asked| asked[1] == 1).unwrap();
+    let transfer = heard[..end].iter().filter(|asked| asked[1] != 1 && asked[3] != 0);
+    let numbers: Vec<_> = transfer.map(|asked| (asked[1], asked[3])).collect();
+    assert_eq!(numbers, [(4, 4), (4, 8), (4, 12), (4, 13)]);
+}
+
+#[test]
+fn names_of_up_to_400_bytes_are_asked_for() {
+    let (server, heard) = right(1, |_| 100);
+    let tree = place(&server, "");
+    assert!(tree.open(&TreePath::new("x".repeat(400))).is_ok());
+    heard.lock().unwrap().clear();
+    for name in ["x".repeat(401), "a\0b".into()] {
+        let error = format!("{:?}", tree.open(&TreePath::new(&name)).unwrap_err());
+        assert!(error.contains("longer than 400 bytes, or has a zero byte"), "{error}");
+    }
+    assert!(!heard.lock().unwrap().iter().any(|asked| asked[1] == 1));
+}
+
+#[test]
+fn a_file_of_unknown_length_may_be_as_long_as_the_limit() {
+    let server = server(|asked| match asked[1] {
+        1 => vec![oack(b"blksize\x008\0")],
+        4 if asked[3] == 0 => vec![packet(3, 1, b"12345678")],
+        4 if asked[3] == 1 => vec![packet(3, 2, b"9")],
+        _ => vec![],
+    });
+    let port = server.local_addr().unwrap().port();
+    for (unannounced, expected) in [(9, true), (8, false)] {
+        let net = Net { unannounced, ..net() };
+        let tree = tree(&format!("tftp://127.0.0.1:{port}/"), &net).unwrap();
+        assert_eq!(tree.open(&TreePath::new("f")).is_ok(), expected, "at most {unannounced}");
+    }
+}

@@ -60,4 +60,12 @@ mod tests {
             assert_eq!(variables(text), [], "{text:?}");
         }
     }
+
+    /// grub-core/lib/envblk.c: a number sign in a value is part of it.
+    #[test]
+    fn a_number_sign_begins_a_comment_only_in_front_of_a_name() {
+        let text = format!("{SIGNATURE}# a=1\nb=2#3\nc=#4\n\nx#=5\n####");
+        let expected = [("b", "2#3"), ("c", "#4"), ("x#", "5")];
+        assert_eq!(variables(&text), expected.map(|(name, value)| (name.into(), value.into())));
+    }
 }

@@ -207,4 +207,74 @@ mod tests {
         assert!(is_true(&vec!["(".to_owned(); 100_000], &mut FakeFiles));
         assert!(is_true(&[], &mut FakeFiles), "an empty expression has no false term, as in GRUB");
     }
+
+    /// grub-core/commands/test.c: texts are compared byte by byte, numbers as strtoul reads them.
+    #[test]
+    fn comparisons_of_texts_and_numbers() {
+        let orders =
+            [("<", "-lt"), ("<=", "-le"), (">", "-gt"), (">=", "-ge"), ("=", "-eq"), ("!=", "-ne")];
+        for (a, b, text, value) in [
+            ("1", "1", "<= >= =", "-le -ge -eq"),
+            ("1", "2", "< <= !=", "-lt -le -ne"),
+            ("2", "1", "> >= !=", "-gt -ge -ne"),
+            ("9", "10", "> >= !=", "-lt -le -ne"),
+            ("0x10", "16", "< <= !=", "-le -ge -eq"),
+            ("0X1f", "31", "< <= !=", "-le -ge -eq"),
+            ("010", "8", "< <= !=", "-le -ge -eq"),
+            ("-2", "-1", "> >= !=", "-lt -le -ne"),
+            ("5x", "5", "> >= !=", "-le -ge -eq"),
+            ("x", "0", "> >= !=", "-le -ge -eq"),
+        ] {
+            for (by_text, by_value) in orders {
+                for (operator, expected) in [(by_text, text), (by_value, value)] {
+                    let arguments = [a, operator, b].map(str::to_owned);
+                    let expected = expected.split(' ').any(|known| known == operator);
+                    assert_eq!(is_true(&arguments, &mut FakeFiles), expected, "{arguments:?}");
+                }
+            }
+        }
+    }
+
+    /// `-pgt` and `-plt` compare the numbers behind what both texts begin with.
+    #[test]
+    fn versions_are_compared_by_their_first_different_number() {
+        for (a, b, greater, less) in [
+            ("vmlinuz-6.10", "vmlinuz-6.9", true, false),
+            ("vmlinuz-6.9", "vmlinuz-6.10", false, true),
+            ("vmlinuz-6.19", "vmlinuz-6.110", false, true),
+            ("vmlinuz-6.9", "vmlinuz-6.9", false, false),
+            ("a", "b", false, false),
+        ] {
+            for (operator, expected) in [("-pgt", greater), ("-plt", less)] {
+                let arguments = [a, operator, b].map(str::to_owned);
+                assert_eq!(is_true(&arguments, &mut FakeFiles), expected, "{arguments:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn terms_are_joined_by_and_before_or_and_parentheses_before_both() {
+        for (text, expected) in [
+            ("a -o EMPTY -a EMPTY", true),
+            ("EMPTY -a EMPTY -o a", true),
+            ("( a -o EMPTY ) -a EMPTY", false),
+            ("a -o a", true),
+            ("a -o EMPTY -o EMPTY", true),
+            ("EMPTY -o a -o EMPTY", true),
+            ("a -a a -o a -a a", true),
+            ("-n EMPTY", false),
+            ("-n a", true),
+            ("-z a", false),
+            ("-z EMPTY", true),
+            ("/file -ot /none", false),
+            ("/none -ot /none", false),
+            ("/file -ot /file", false),
+            ("/none -nt /file", false),
+            ("/file -nt /file", false),
+            ("! ( EMPTY -o a )", false),
+        ] {
+            let arguments: Vec<_> = text.split(' ').map(|word| word.replace("EMPTY", "")).collect();
+            assert_eq!(is_true(&arguments, &mut FakeFiles), expected, "{text}");
+        }
+    }
 }

@@ -1,3 +1,5 @@
+mod rules;
+
 use super::super::BootConfig;
 use super::*;
 use crate::testing::Temp;
