@@ -8,7 +8,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 PROGRAMS = --release --package chukka --package chukka-tests --bin chukka --bin lab-agent
 RELEASE = $(or $(CARGO_TARGET_DIR),target)/release
 
-.PHONY: help demo check test test-install test-kunit soak lint sanitize lab build costs fuzz bench bench-start bench-boot bench-firmware bench-guest bench-disk bench-network bench-location bench-install
+.PHONY: help demo check test test-install test-kunit soak lint sanitize lab build costs fuzz mutants bench bench-start bench-boot bench-firmware bench-guest bench-disk bench-network bench-location bench-install
 
 help: ## list the targets (the default)
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -76,6 +76,11 @@ costs: ## measure what boots cost and write benches/costs.toml and the table in 
 fuzz: ## fuzz everything that reads untrusted input: FUZZ_SECONDS=60 for each target
 	@sh tests/setup.sh fuzz
 	@sh tests/fuzz/run.sh
+
+mutants: ## change one operator or result of PACKAGE=fw_cfg at a time, and list the changes that its tests do not notice
+	@sh tests/setup.sh mutants
+	$(CARGO) mutants --package $(or $(PACKAGE),fw_cfg) --output target $(MUTANTSFLAGS)
+
 BENCHFLAGS ?= --write
 bench: ## the fw_cfg transfer against its peers, into docs/performance.md; BENCHFLAGS=--quick prints only
 	@sh tests/setup.sh build

@@ -8,6 +8,7 @@
 #   sh tests/setup.sh kunit    that of test, gdb, and Bochs with what its machines need
 #   sh tests/setup.sh install  that of test, a mirror of Debian packages with debootstrap, and components of Debian's installer, for complete installations
 #   sh tests/setup.sh fuzz     what Rust needs to link, a C++ compiler and cargo-fuzz
+#   sh tests/setup.sh mutants  that of check, and cargo-mutants
 #
 # A machine that has everything is not changed, and needs no network. Kernels are never installed.
 set -eu
@@ -17,9 +18,12 @@ what=${1:-test}
 complete=
 # gdb with a real kernel needs an emulator other than the lab's.
 emulator=
+# Unit tests under mutation need what they always need.
+mutants=
 case $what in
 install) what=test complete=yes ;;
 kunit) what=test emulator=yes ;;
+mutants) what=check mutants=yes ;;
 esac
 root=$(cd "$(dirname "$0")/.." && pwd)
 assets=${CHUKKA_ASSETS:-$root/target/assets}
@@ -32,7 +36,7 @@ die() {
 
 case $what in
 build | check | demo | test | fuzz) ;;
-*) die "unknown part '$what' (hint: build, check, demo, test, kunit, install or fuzz)" ;;
+*) die "unknown part '$what' (hint: build, check, demo, test, kunit, install, fuzz or mutants)" ;;
 esac
 
 [ "$(uname -m)" = x86_64 ] || die "chukka is for x86-64 machines; this is $(uname -m)"
@@ -161,29 +165,28 @@ for round in 1 2; do
 done
 [ -z "$(missing)" ] || die "still missing after apt-get install: $(missing | sort -u | tr '\n' ' ')"
 
-if [ "$what" = fuzz ]; then
+# cargo_tool NAME: installs a command of cargo's, unless it is there. It takes minutes to build, once.
+cargo_tool() {
 	PATH=$PATH:${HOME:-/root}/.cargo/bin
-	cargo fuzz --version >/dev/null 2>&1 || {
-		say "cargo install cargo-fuzz"
-		cargo install cargo-fuzz --locked >"$assets/cargo-fuzz.log" 2>&1 || {
-			tail -n 20 "$assets/cargo-fuzz.log" >&2
-			die "cargo install cargo-fuzz failed (see above)"
+	cargo "$1" --version >/dev/null 2>&1 || {
+		say "cargo install cargo-$1"
+		cargo install "cargo-$1" --locked >"$assets/cargo-$1.log" 2>&1 || {
+			tail -n 20 "$assets/cargo-$1.log" >&2
+			die "cargo install cargo-$1 failed (see above)"
 		}
 	}
+}
+
+if [ "$what" = fuzz ]; then
+	cargo_tool fuzz
 	exit 0
 fi
-
-# Where no check may be skipped, what checks licences and sources has to be there. It takes minutes to build, once.
-if [ "$what" = check ] && [ -n "${CHUKKA_NO_SKIP:-}" ]; then
-	PATH=$PATH:${HOME:-/root}/.cargo/bin
-	cargo deny --version >/dev/null 2>&1 || {
-		say "cargo install cargo-deny"
-		cargo install cargo-deny --locked >"$assets/cargo-deny.log" 2>&1 || {
-			tail -n 20 "$assets/cargo-deny.log" >&2
-			die "cargo install cargo-deny failed (see above)"
-		}
-	}
+if [ -n "$mutants" ]; then
+	cargo_tool mutants
+	exit 0
 fi
+# Where no check may be skipped, what checks licences and sources has to be there.
+if [ "$what" = check ] && [ -n "${CHUKKA_NO_SKIP:-}" ]; then cargo_tool deny; fi
 
 case $what in build | check) exit 0 ;; esac
 
