@@ -174,6 +174,11 @@ fn a_second_phase_that_is_stopped_goes_on_with_the_next_start() {
     running.signal(libc::SIGKILL);
     let _ = running.wait();
     it.assert_phase("rebooted");
+    for options in [&["--bootdisk"][..], &["--", "-m", "64M"]] {
+        let refused = it.start().args(options.iter().copied()).run();
+        assert_eq!(refused.code(), Some(125), "{refused:?}");
+        assert!(refused.stderr.contains("is not complete"), "{refused:?}");
+    }
     let running = it.start().start();
     running.wait_for("second");
     running.signal(libc::SIGTERM);

@@ -75,6 +75,13 @@ pub(super) fn run(matches: &ArgMatches) -> ExitCode {
             return fail(&message, &hint);
         }
         Phase::Rebooted => {
+            if matches.get_flag("bootdisk") || matches.contains_id("options") {
+                let message = format!(
+                    "the installation of '{shown}' is not complete: its disk has not booted yet, and \
+                     the first boot takes no --bootdisk and no further options"
+                );
+                return fail(&message, &format!("chukka start {shown} completes it"));
+            }
             return match install::run(&mut state, &guest, course)
                 .map(|result| install::report(&result))
             {
