@@ -27,9 +27,9 @@ pub struct Ending<'a> {
 }
 
 impl Ending<'_> {
-    /// Tells the user and writes the report. `more` tells what else there is to say, and returns
-    /// whether all is well with it; if not, chukka has failed. Returns the exit status of the
-    /// process; if a signal has ended the run, the process dies of that instead.
+    /// Prints the message and writes the report. `more` prints anything else, and returns `false`
+    /// if chukka has failed. Returns the exit status of the process; if a signal ended the run, the
+    /// process dies of that signal instead.
     pub fn conclude(self, run_report: &mut RunReport, more: impl FnOnce() -> bool) -> ExitCode {
         let signal = match self.result {
             Ok(Ended { outcome: Outcome::Signal(signal), .. })

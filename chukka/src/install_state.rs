@@ -255,7 +255,7 @@ impl InstallState {
         self.change(self.record.phase, Some(why.to_owned()))
     }
 
-    /// Begins a run, which may end without a word.
+    /// Clears the recorded failure at the start of a run, which may end without recording one.
     ///
     /// # Errors
     /// It cannot be written: the failure is the one before.

@@ -192,17 +192,17 @@ fn start(socket: UnixStream) -> io::Result<Child> {
         .envs(kept)
         .stdin(OwnedFd::from(socket))
         .stdout(Stdio::null())
-        // A terminal could be read from, and obeys what is written to it.
+        // Not the terminal: the process could read from it, or send it control sequences.
         .stderr(Stdio::piped())
         .spawn()
 }
 
 /// Prints what the process has written to standard error before its end, such as which system call
-/// was blocked. It may no longer have been itself.
+/// was blocked. An attacker may have taken over the process by then.
 fn pass_on(output: Option<ChildStderr>) {
     let mut text = Vec::new();
     if let Some(output) = output {
-        // Without what it says, how it has ended is still told.
+        // If this fails, how the process ended is still reported.
         let _ = output.take(LONGEST_OUTPUT).read_to_end(&mut text);
     }
     let text = String::from_utf8_lossy(&text);

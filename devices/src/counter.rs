@@ -14,7 +14,7 @@ pub struct Count {
     pub failed: u64,
 }
 
-/// What counts them. Nothing is ordered by it, so that counting costs two additions.
+/// The counters behind a [`Count`]. They order no other memory accesses, so counting is cheap.
 #[derive(Debug, Default)]
 pub(crate) struct Counter {
     done: AtomicU64,

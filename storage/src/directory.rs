@@ -52,7 +52,7 @@ impl Wanted {
     }
 }
 
-/// Opens for a process what that may not open itself.
+/// Opens files on behalf of a process that may not open them itself.
 pub trait Opener: fmt::Debug + Send + Sync {
     /// Opens a path of one directory, as [`Directory::open_for`] does.
     ///
@@ -90,8 +90,8 @@ impl Directory {
         Self { opener: Some(opener), ..self }
     }
 
-    /// Opens a path for a process that may not do so, and that may not be itself any more: only a
-    /// regular file is opened for its bytes.
+    /// Opens a path on behalf of a process that may not do so, and that an attacker may have taken
+    /// over: only a regular file is opened for its bytes.
     ///
     /// # Errors
     /// As of openat2(2); permission is denied for the bytes of other files.

@@ -49,8 +49,7 @@ impl FileError {
         Self::Io { name: name.into(), source: Failure::new(problem, hint).into() }
     }
 
-    /// The same error once more. What is in an error of the system beside its number is only text
-    /// then.
+    /// A copy of the error. Of an I/O error it has the `errno`, or else the kind and message.
     #[must_use]
     pub fn again(&self) -> Self {
         match self {

@@ -23,7 +23,7 @@ pub trait FileTree: Debug + Send + Sync {
         self.label()
     }
 
-    /// The parts of it that cannot be read: whoever finds nothing in the others tells of them.
+    /// The parts of it that cannot be read, for the error if nothing is found in the others.
     fn skipped(&self) -> &[Skipped] {
         &[]
     }

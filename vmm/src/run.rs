@@ -10,7 +10,7 @@
 //! | [`event_loop`], `typing`, [`lines`], `deadlines` | the main thread's events |
 //! | [`course`] | which event leads to what |
 //! | [`vcpu_threads`], [`flusher`] | the threads beside those of devices |
-//! | [`message`], [`record`] | what the user is told; what is known in the end |
+//! | [`message`], [`record`] | messages for the user; the record of the run |
 
 mod conclusion;
 pub mod course;

@@ -104,7 +104,7 @@ fn fetched(matches: &ArgMatches) -> Result<String, RunError> {
     Ok(text(&kernel, initrd.as_deref(), &args))
 }
 
-/// The answer as lines. A line break in a name is no new line.
+/// Formats the answer as lines. Line breaks in names are escaped.
 fn text(kernel: &Path, initrd: Option<&Path>, args: &str) -> String {
     let line = |what: &str, value: &str| format!("{what} {}\n", printable(value));
     let file = |what, path: &Path| line(what, &path.to_string_lossy());

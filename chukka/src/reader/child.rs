@@ -37,13 +37,13 @@ fn run() -> io::Result<()> {
     let socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let (mut job, _): (Job, _) = wire::receive(&socket)?;
     let parent = Arc::new(Parent(Mutex::new(socket)));
-    // While this process has its user's rights. Nothing of them is read yet.
+    // Open them while this process still has its user's rights. Nothing in them is read yet.
     let held = Held::open(job.paths(), |directory| {
         let (parent, directory) = (Arc::clone(&parent), directory.into());
         Arc::new(Asked { parent, directory })
     });
     let entered = sandbox::enter(&mut job);
-    // It may have ended before the kernel was told to end this process with it.
+    // The parent may have died before PR_SET_PDEATHSIG took effect.
     if parent.is_gone()? {
         return Err(io::ErrorKind::ConnectionAborted.into());
     }
@@ -72,7 +72,7 @@ fn run() -> io::Result<()> {
     }
 }
 
-/// Who has started this process.
+/// The connection to the process that started this one.
 #[derive(Debug)]
 struct Parent(Mutex<UnixStream>);
 
@@ -88,7 +88,7 @@ impl Parent {
         Ok(polled[0].revents().contains(PollFlags::HUP))
     }
 
-    /// Tells how the fetching goes.
+    /// Reports progress to the parent.
     fn tell(&self, message: &Message) {
         // Nobody listens any more: this process is about to be killed.
         let _ = self.send(message);

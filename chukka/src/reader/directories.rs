@@ -1,5 +1,5 @@
-//! Directories that a job names, of which chukka opens what the process that reads may not: root's
-//! own files, as that is another user (`vmm::sandbox::ReaderSandbox`).
+//! Opens files below a job's directories for the reading process, which runs as another user and
+//! cannot open those that only root may read (`vmm::sandbox::ReaderSandbox`).
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -22,15 +22,15 @@ impl Directories {
     /// Opens a path of one of them. No path leads out of it.
     ///
     /// # Errors
-    /// The job does not name this directory: it is not chukka that asks. Within: the number of an
-    /// error of the system.
+    /// The job does not name this directory: the process has been taken over. The inner error is an
+    /// `errno` value.
     pub fn open(
         &mut self,
         directory: &OsStr,
         path: &OsStr,
         wanted: Wanted,
     ) -> io::Result<Result<OwnedFd, i32>> {
-        let unknown = || io::Error::other("a file of a directory that it was not to read");
+        let unknown = || io::Error::other("it asked for a file outside the directories of its job");
         let open = self.0.get_mut(directory).ok_or_else(unknown)?;
         let open = match open {
             Some(open) => open,

@@ -151,16 +151,16 @@ fn private(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Refuses a directory that others can rename, and put another in its place, because a directory
-/// above it lets everybody do that. As OpenSSH does (`safe_path` in misc.c), but groups are
-/// trusted: many users have one of their own.
+/// Refuses a directory below a world-writable one without the sticky bit: any user could replace
+/// it. OpenSSH does the same (`safe_path` in misc.c), but here groups are trusted, because many
+/// users have a group of their own.
 fn in_private(directory: &Path) -> io::Result<()> {
     const STICKY: u32 = 0o1000;
     for above in directory.canonicalize()?.ancestors().skip(1) {
         let mode = fs::metadata(above)?.mode();
         if mode & 0o002 != 0 && mode & STICKY == 0 {
             let problem = format!(
-                "everybody can replace what is in it (mode {:o}, expected {:o} or less)",
+                "any user can replace files in it (mode {:o}, expected {:o} or stricter)",
                 mode & 0o7777,
                 mode & 0o7775
             );

@@ -81,7 +81,7 @@ pub fn run(bytes: &[u8]) -> bool {
 }
 
 /// Runs something that may panic and catch it, as what reads XFS does: the fuzzer's own hook
-/// would end everything there. A panic that nobody catches is told and goes on.
+/// would abort there. A panic that nobody catches is reported and continues to unwind.
 pub(crate) fn quietly<T>(run: impl FnOnce() -> T) -> T {
     static HOOK: Once = Once::new();
     static LAST: Mutex<String> = Mutex::new(String::new());

@@ -75,7 +75,7 @@ impl Entropy {
                 }
                 Ok(())
             };
-            let what = "the thread of the random numbers";
+            let what = "the random number generator's thread";
             let thread = threads::start("rng".into(), what, notifier, serve)?;
             *lock(&self.thread) = Some(thread);
         }

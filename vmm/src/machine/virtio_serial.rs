@@ -173,7 +173,7 @@ impl VirtioSerials {
             for ((queues, number), busy) in ports.chain([control]).zip(&device.busy) {
                 let server = Server::new(device, queues, number, busy, &self.shared)
                     .map_err(HostError::descriptors)?;
-                let what = "the thread of a virtio port";
+                let what = "a virtio serial port's thread";
                 let thread = threads::start("port".into(), what, notifier, move || server.run());
                 lock(&self.threads).push(thread.map_err(StartError::host("a thread"))?);
             }

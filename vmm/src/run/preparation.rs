@@ -135,13 +135,13 @@ impl<'a> Vm<'a> {
         Self { cards, ..self }
     }
 
-    /// Has the user told this if the guest has printed nothing three seconds after its start.
+    /// Prints this advice if the guest has printed nothing three seconds after its start.
     #[must_use]
     pub fn with_advice(self, advice: Option<String>) -> Self {
         Self { advice, ..self }
     }
 
-    /// Has the user warned of this once nothing keeps the guest from starting.
+    /// Prints this warning once nothing can prevent the guest from starting.
     #[must_use]
     pub fn with_warning(self, warning: Option<String>) -> Self {
         Self { warning, ..self }

@@ -1,10 +1,10 @@
 //! The sandbox of a process that reads what strangers have written: disk images, boot menus,
 //! servers' answers. It is confined before it reads their first byte.
 //!
-//! Where root has started it, it becomes another user, as Xen's pygrub can since advisory XSA-443:
-//! then it has no rights of root's on files and processes, even if the kernel has no Landlock. One
-//! that talks to servers stays root, without capabilities, because it keeps what it fetches in
-//! root's cache.
+//! If root started it, it switches to another user, as Xen's pygrub can since advisory XSA-443. It
+//! then has none of root's access to files and processes, even if the kernel has no Landlock. A
+//! process that talks to servers stays root, without capabilities, because it stores what it
+//! fetches in root's cache.
 
 use std::io;
 use std::path::PathBuf;
@@ -121,7 +121,7 @@ pub(super) fn become_stranger() -> io::Result<()> {
     keep_capabilities(CapabilitySet::empty())
 }
 
-/// Has no other process of this user look into this one, or be given its memory as a file.
+/// Prevents other processes of this user from tracing this one, and core dumps.
 fn hide() -> io::Result<()> {
     Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
 }

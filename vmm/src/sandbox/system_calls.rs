@@ -44,7 +44,7 @@ fn client(without: &[c_long]) -> io::Result<BpfProgram> {
     let signals = rule(vec![argument(0, SeccompCmpOp::Ne, own())?])?;
     let limits =
         rule(vec![argument(0, SeccompCmpOp::Ne, 0)?, argument(0, SeccompCmpOp::Ne, own())?])?;
-    // Outlive who has started it; be looked into.
+    // Outlive its parent; let other processes trace it.
     let undo = [libc::PR_SET_PDEATHSIG, libc::PR_SET_DUMPABLE];
     let undo = undo.map(|option| {
         rule(vec![argument(0, SeccompCmpOp::Eq, u64::from(option.cast_unsigned()))?])
@@ -88,7 +88,7 @@ fn forbidden(families: &[libc::c_int]) -> io::Result<BpfProgram> {
     let another = rule(vec![argument(0, SeccompCmpOp::MaskedEq(flag), 0)?])?;
     // Access another process's memory. Its own it accesses so, to get an error instead of a signal.
     let another_s = || rule(vec![argument(0, SeccompCmpOp::Ne, own())?]);
-    // A pair of sockets that are not connected to each other for good, but to any other.
+    // A pair of datagram sockets: either can be connected to another socket later.
     let datagrams = rule(vec![argument(1, SeccompCmpOp::MaskedEq(SOCKET_TYPE), DATAGRAMS)?])?;
     // Another process that gets a signal when something can be read.
     let owner = rule(vec![
@@ -148,10 +148,10 @@ const F_SETOWN_EX: u64 = 15;
 const DATAGRAMS: u64 = libc::SOCK_DGRAM as u64;
 /// `SOCK_TYPE_MASK` (include/linux/net.h): without flags.
 const SOCKET_TYPE: u64 = 0xf;
-/// The sockets that connections of the guest and to servers take, and the question for this host's
-/// addresses, which finding a host by its name begins with. Of the others, UNIX sockets lead to
-/// services that do for root, or for the user, what this process may not, and Landlock does not
-/// restrict connecting to them; the rest are large parts of the kernel.
+/// The address families for the guest's connections and for servers, and netlink, by which
+/// getaddrinfo(3) lists this host's addresses. UNIX sockets are not among them: services behind
+/// them do for root, or for the user, what this process may not, and Landlock does not restrict
+/// connecting to them. The other families expose large parts of the kernel.
 const FAMILIES: &[libc::c_int] = &[libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
 
 fn argument(index: u8, operator: SeccompCmpOp, value: u64) -> io::Result<SeccompCondition> {

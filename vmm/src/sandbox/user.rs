@@ -19,14 +19,13 @@ pub struct HostUser {
     pub groups: Vec<u32>,
 }
 
-/// The user, and the group, that root's process becomes which reads images. No account has the
-/// number, so no other process and no file is theirs: the numbers from 65520 to 65533 are unused
-/// (docs/UIDS-GIDS.md of systemd), and reserved in Debian's policy (9.2.2). Containers have it, as
-/// they have at least 65536 numbers.
+/// The user and group ID of the process that reads images for root. No account has this ID, so it
+/// owns no other process and no file: 65520 to 65533 are unused (docs/UIDS-GIDS.md of systemd), and
+/// reserved in Debian's policy (9.2.2). It exists in containers, which have at least 65536 IDs.
 const NO_ACCOUNT: u32 = 65_520;
 
-/// Has a process of root become a user without any rights; another keeps its user. So does root in a
-/// container that has no other user, or where root may not change it.
+/// Switches a process of root to an unprivileged user. A process of another user keeps it, as does
+/// root in a container without other users, or where root may not switch users.
 ///
 /// # Errors
 /// As of [`HostUser::assume`].

@@ -575,7 +575,7 @@ fn a_cache_in_a_directory_that_everybody_can_write_to_is_refused() {
     for directory in [parent.join("below/cache"), link] {
         set(0o777);
         let error = Cache::open(directory.clone()).unwrap_err().to_string();
-        let problem = "everybody can replace what is in it (mode 777, expected 775 or less)";
+        let problem = "any user can replace files in it (mode 777, expected 775 or stricter)";
         assert!(error.contains(&format!("{}': {problem}", parent.display())), "{error}");
         // With the sticky bit only an owner can rename, as in /tmp.
         for mode in [0o1777, 0o775] {

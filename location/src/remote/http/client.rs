@@ -319,8 +319,8 @@ impl Body {
         }
     }
 
-    /// Lets go of it. Its connection can be used again if there is little of it. A search asks for
-    /// hundreds of files: it does not wait for the end of each answer if a server delays that.
+    /// Discards the body. If little of it is left, its connection can be reused. A search asks for
+    /// hundreds of files, so it stops waiting for bodies once a server has delayed the end of one.
     pub fn drain(self) {
         if self.trickled.load(Ordering::Relaxed) {
             return;

@@ -341,7 +341,7 @@ fn who_stops_reading_says_so() {
     assert_eq!(*stopped.lock().unwrap(), [packet(5, 0, b"no more is wanted\0")]);
 }
 
-/// A right server of a file of 100 bytes in blocks of 8, its packets in windows of `window`; and
+/// A correct server for a file of 100 bytes, with blocks of 8 and windows of `window` packets; and
 /// what came to it. `says`: the length that it announces to the request of this number.
 fn right(
     window: u16,

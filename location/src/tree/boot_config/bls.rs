@@ -91,7 +91,7 @@ impl EntryFile {
             .then_with(|| self.profile.0.cmp(&other.profile.0))
     }
 
-    /// Whether it boots something on this processor.
+    /// Whether it is for x86-64 and has something to boot.
     fn is_for_here(&self) -> bool {
         let architecture = self.get("architecture").to_ascii_lowercase();
         ["", "x64", "x86_64", "x86-64", "amd64"].contains(&architecture.as_str())

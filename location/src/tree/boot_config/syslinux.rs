@@ -253,13 +253,13 @@ impl Reader {
         steps
     }
 
-    /// The label of this name. Names differ if only their cases do.
+    /// The label of this name; names are case-sensitive.
     fn find(&self, name: &str) -> Option<usize> {
         let is_named = |label: &Label| label.name == name && label.action != Action::Nothing;
         self.labels.iter().position(is_named)
     }
 
-    /// What is booted unasked, and what is booted where its files are not there.
+    /// What boots by default, and what boots if its files are missing.
     fn defaults(&self, first: &[usize], menu: &mut Menu, files: &mut Files<'_>) -> Vec<usize> {
         let shown = self.ui.as_deref().unwrap_or(&self.default);
         let program = self.command_target(shown);
@@ -291,7 +291,7 @@ impl Reader {
         } else if menu.entries.len() > 1 && self.depth == 0 {
             let first = menu.entries.first().map(|entry| entry.title.clone()).unwrap_or_default();
             menu.warnings.push(format!(
-                "the configuration has no DEFAULT, so that the loader waits for a choice: '{first}' boots instead"
+                "the configuration has no DEFAULT, so the loader would wait for a choice; '{first}' boots instead"
             ));
         }
         found.extend(self.command(&self.on_error, first, menu, files));
@@ -389,7 +389,7 @@ impl Reader {
             let similar = self.labels.iter().position(similar);
             if let Some(index) = similar.and_then(|at| first.get(at).copied()) {
                 menu.warnings.push(format!(
-                    "'{}' names a label in other cases, which syslinux does not find",
+                    "'{}' differs in case from a label, so syslinux would not find it",
                     label.name
                 ));
                 return Some(index);

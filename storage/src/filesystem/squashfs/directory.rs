@@ -36,7 +36,7 @@ pub(super) fn each(
 ) -> io::Result<()> {
     let mut left = directory.len.saturating_sub(MORE);
     if left > LONGEST {
-        return Err(damaged(&format!("a directory of {left} bytes, expected at most {LONGEST}")));
+        return Err(damaged(&format!("a directory has {left} bytes, expected at most {LONGEST}")));
     }
     if left == 0 {
         return Ok(());
@@ -58,7 +58,7 @@ pub(super) fn each(
             let (offset, kind, size) = (le16(&entry, 0), le16(&entry, 4), le16(&entry, 6));
             left = less(left, 8 + u32::from(size) + 1)?;
             let Some(name) = name.get_mut(..usize::from(size) + 1) else {
-                return Err(damaged(&format!("a name of {size} bytes")));
+                return Err(damaged(&format!("a name has more than {NAME} bytes")));
             };
             metadata.read(name)?;
             let inode = block << 16 | u64::from(offset);

@@ -105,7 +105,9 @@ impl Inode {
             3 | 10 => {
                 let len = u64::from(le32(&metadata.array::<8>()?, 4));
                 if len > LINK_LEN {
-                    return Err(damaged(&format!("a symbolic link of {len} bytes")));
+                    return Err(damaged(&format!(
+                        "a symbolic link has {len} bytes, expected at most {LINK_LEN}"
+                    )));
                 }
                 let mut to = vec![0; usize::try_from(len).map_err(io::Error::other)?];
                 metadata.read(&mut to)?;
@@ -193,7 +195,7 @@ impl Blocks {
             Some((place, size)) => volume.data(*place, *size, copy)?,
             None => {
                 let Some(((place, size), offset)) = self.fragment else {
-                    return Err(damaged("a file has no block for its end"));
+                    return Err(damaged("a file has no fragment for its end"));
                 };
                 volume.data(place, size, |bytes| copy(bytes.get(offset..).unwrap_or_default()))?
             }

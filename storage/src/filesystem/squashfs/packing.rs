@@ -31,7 +31,9 @@ impl Compression {
             5 => return Ok(Self::Lz4),
             6 => return Ok(Self::Zstd),
             _ => {
-                let problem = format!("squashfs with the unknown compression {number}");
+                let problem = format!(
+                    "squashfs uses the unknown compression {number}, expected gzip, xz, lz4 or zstd"
+                );
                 return Err(Failure::new(problem, REPACK).into());
             }
         };

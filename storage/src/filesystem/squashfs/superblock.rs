@@ -44,7 +44,7 @@ impl Superblock {
         let (major, minor) = (le16(bytes, 28), le16(bytes, 30));
         if major != 4 {
             let problem =
-                format!("squashfs of version {major}.{minor} is not supported, expected 4.0");
+                format!("squashfs version {major}.{minor} is not supported, expected 4.0");
             return Err(Failure::new(problem, REPACK).into());
         }
         let compression = Compression::of(le16(bytes, 20))?;

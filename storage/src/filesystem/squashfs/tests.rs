@@ -122,8 +122,8 @@ fn what_a_hostile_image_claims_is_not_believed() {
     };
     let why = |image: Vec<u8>| format!("{:?}", refused(image));
     let inodes = usize::try_from(number(&image, 64)).unwrap();
-    assert!(why(with(inodes, &[0, 0x80])).contains("a block of metadata has 0 bytes"));
-    assert!(why(with(inodes, &[0xff, 0xff])).contains("a block of metadata has 32767 bytes"));
+    assert!(why(with(inodes, &[0, 0x80])).contains("a metadata block has 0 bytes"));
+    assert!(why(with(inodes, &[0xff, 0xff])).contains("a metadata block has 32767 bytes"));
     assert!(why(with(64, &[0xff; 8])).contains("damaged"));
     assert!(why(with(12, &[0, 0, 0x20, 0])).contains("blocks of 2097152 bytes"));
     assert!(why(with(40, &[0xff; 8])).contains("but the image ends after"));

@@ -110,7 +110,7 @@ impl Volume {
         let len = usize::from(head & !PLAIN_METADATA);
         if len == 0 || len > METADATA {
             return Err(damaged(&format!(
-                "a block of metadata has {len} bytes, expected 1 to {METADATA}"
+                "a metadata block has {len} bytes, expected 1 to {METADATA}"
             )));
         }
         let packed = self.packed(at + 2, len)?;
@@ -192,7 +192,7 @@ impl<'a> Metadata<'a> {
             if rest.is_empty() {
                 let beyond = self.within.saturating_sub(self.block.bytes.len());
                 if beyond != 0 || self.block.bytes.is_empty() {
-                    return Err(damaged("a block of metadata is shorter than expected"));
+                    return Err(damaged("a metadata block is shorter than expected"));
                 }
                 (self.block, self.within) = (self.volume.metadata(self.block.next)?, 0);
                 continue;

@@ -21,7 +21,7 @@ const JUMP: u16 = 0x05;
 const JUMP_IF_EQUAL: u16 = 0x15;
 /// `BPF_JMP | BPF_JGE | BPF_K`: skips `jt` instructions if it is `k` or greater.
 const JUMP_IF_GREATER_OR_EQUAL: u16 = 0x35;
-/// `BPF_JMP | BPF_JA`, with this distance until it is known where the part about sockets begins.
+/// `BPF_JMP | BPF_JA`; the distance is filled in when the start of the socket part is known.
 const TO_SOCKETS: u32 = 1;
 /// `BPF_RET | BPF_K`: the answer.
 const RETURN: u16 = 0x06;

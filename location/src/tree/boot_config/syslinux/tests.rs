@@ -286,7 +286,7 @@ fn a_default_that_boots_no_kernel_is_not_first() {
 #[test]
 fn a_default_that_is_missing_is_reported() {
     for (text, warning) in [
-        ("default Linux\nlabel other\nkernel o\nlabel linux\nkernel k\n", "in other cases"),
+        ("default Linux\nlabel other\nkernel o\nlabel linux\nkernel k\n", "differs in case"),
         ("implicit 0\ndefault none\nlabel linux\nkernel k\n", "no label 'none'"),
         ("label linux\nkernel k\nlabel other\nkernel o\n", "no DEFAULT"),
     ] {
