@@ -24,14 +24,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use firmware::SourceFile;
 use location::fetch::FetchProgress;
 use serde::{Deserialize, Serialize};
-use storage::Wanted;
+use storage::OpenFor;
 use thiserror::Error;
 
 use crate::error::ResolveError;
 use crate::report;
 use crate::resolve::{Found, Job, Opened};
 pub use child::run_as;
-use directories::Directories;
+use directories::JobDirectories;
 pub(crate) use sandbox::enter_in_place;
 
 /// The name under which chukka starts itself.
@@ -74,7 +74,7 @@ enum Message {
     Note(String),
     /// The process may not open this path of a directory that the job names; it waits for the
     /// answer: a file with `Ok`, or the number of an error.
-    Open { directory: OsString, path: OsString, wanted: Wanted },
+    Open { directory: OsString, path: OsString, wanted: OpenFor },
     /// The job is done. The files come with the message: the kernel, then the initrd.
     Done { kernel: Option<OsString>, initrd: Option<OsString>, found: Option<Box<Found>> },
     /// It cannot be done.
@@ -218,7 +218,7 @@ fn converse(
     watch: &Arc<dyn FetchProgress>,
 ) -> io::Result<Result<Opened, ResolveError>> {
     wire::send(socket, job, &[])?;
-    let mut directories = Directories::of(job);
+    let mut directories = JobDirectories::of(job);
     loop {
         let (message, files) = wire::receive(socket)?;
         match message {

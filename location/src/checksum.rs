@@ -137,7 +137,7 @@ mod tests {
     const SHA512: &str = "ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f";
 
     #[test]
-    fn a_sum_is_of_hexadecimal_digits_and_its_length_tells_its_name() {
+    fn a_checksum_is_hexadecimal_and_its_length_selects_the_algorithm() {
         let temp = Temp::of(&["abc"]);
         let file = temp.source().open(&TreePath::new("abc")).unwrap();
         let check = |given: &str| check(&*file, given).unwrap();

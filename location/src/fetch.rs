@@ -23,7 +23,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::path_as_bytes;
-use crate::place::{Held, Place, PlaceError};
+use crate::place::{Place, PlaceError, PreopenedPaths};
 use crate::remote::Net;
 use storage::{FileTree, RandomAccess, TreePath};
 
@@ -82,7 +82,7 @@ pub enum Keep {
 pub struct Fetcher {
     settings: Settings,
     watch: Arc<dyn FetchProgress>,
-    held: Held,
+    held: PreopenedPaths,
 }
 
 impl Fetcher {
@@ -95,12 +95,12 @@ impl Fetcher {
     /// A fetcher that reports its progress.
     #[must_use]
     pub fn with_progress(settings: Settings, watch: Arc<dyn FetchProgress>) -> Self {
-        Self { settings, watch, held: Held::default() }
+        Self { settings, watch, held: PreopenedPaths::default() }
     }
 
     /// The same, for a process that has opened its files before.
     #[must_use]
-    pub fn with_held(self, held: Held) -> Self {
+    pub fn with_held(self, held: PreopenedPaths) -> Self {
         Self { held, ..self }
     }
 

@@ -18,8 +18,8 @@ use crate::fetch::without_password;
 use crate::path_as_bytes;
 use crate::remote::address::{NO_DIGITS, decoded};
 use crate::remote::{Net, ftp, http, nfs, tftp};
-pub use local::Held;
 pub(crate) use local::Local;
+pub use local::PreopenedPaths;
 use storage::image;
 use storage::{Directory, FileError, FileTree, LocalFile, RandomAccess, TreePath, head};
 

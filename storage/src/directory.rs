@@ -33,7 +33,7 @@ pub struct Directory {
 
 /// What a path in a directory is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Wanted {
+pub enum OpenFor {
     /// What kind of file it is.
     Kind,
     /// The entries of a directory.
@@ -42,7 +42,7 @@ pub enum Wanted {
     Bytes,
 }
 
-impl Wanted {
+impl OpenFor {
     fn flags(self) -> OFlags {
         match self {
             Self::Kind => OFlags::PATH,
@@ -58,7 +58,7 @@ pub trait Opener: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// An error of the system.
-    fn open(&self, path: &TreePath, wanted: Wanted) -> io::Result<OwnedFd>;
+    fn open(&self, path: &TreePath, wanted: OpenFor) -> io::Result<OwnedFd>;
 }
 
 impl Directory {
@@ -95,9 +95,9 @@ impl Directory {
     ///
     /// # Errors
     /// As of openat2(2); permission is denied for the bytes of other files.
-    pub fn open_for(&self, path: &TreePath, wanted: Wanted) -> io::Result<OwnedFd> {
-        if wanted == Wanted::Bytes {
-            let about = fs::fstat(self.resolve(path, Wanted::Kind.flags())?)?;
+    pub fn open_for(&self, path: &TreePath, wanted: OpenFor) -> io::Result<OwnedFd> {
+        if wanted == OpenFor::Bytes {
+            let about = fs::fstat(self.resolve(path, OpenFor::Kind.flags())?)?;
             if !FileType::from_raw_mode(about.st_mode).is_file() {
                 return Err(Errno::ACCESS.into());
             }
@@ -105,7 +105,7 @@ impl Directory {
         Ok(self.resolve(path, wanted.flags())?)
     }
 
-    fn reach(&self, path: &TreePath, wanted: Wanted) -> Result<OwnedFd, Errno> {
+    fn reach(&self, path: &TreePath, wanted: OpenFor) -> Result<OwnedFd, Errno> {
         match (self.resolve(path, wanted.flags()), &self.opener) {
             (Err(Errno::ACCESS), Some(opener)) => opener
                 .open(path, wanted)
@@ -141,7 +141,7 @@ impl FileTree for Directory {
 
     fn list(&self, directory: &TreePath) -> Result<Vec<Entry>, FileError> {
         let fail = |error| failure(self.shown(directory), error);
-        let opened = self.reach(directory, Wanted::Entries).map_err(fail)?;
+        let opened = self.reach(directory, OpenFor::Entries).map_err(fail)?;
         let mut entries = Vec::new();
         for entry in Dir::new(opened).map_err(fail)?.take(ENTRIES) {
             let entry = entry.map_err(fail)?;
@@ -159,10 +159,10 @@ impl FileTree for Directory {
         let name = self.shown(path);
         let fail = |error| failure(name.clone(), error);
         // Opening a device can do something to it, and opening a pipe waits.
-        let about = fs::fstat(self.reach(path, Wanted::Kind).map_err(fail)?).map_err(fail)?;
+        let about = fs::fstat(self.reach(path, OpenFor::Kind).map_err(fail)?).map_err(fail)?;
         let about = match FileType::from_raw_mode(about.st_mode) {
             FileType::RegularFile => {
-                let file = self.reach(path, Wanted::Bytes).map_err(fail)?;
+                let file = self.reach(path, OpenFor::Bytes).map_err(fail)?;
                 // It may be another one by now.
                 (fs::fstat(&file).map_err(fail)?, Some(file))
             }

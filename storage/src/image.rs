@@ -22,7 +22,7 @@ use crate::filesystem::{btrfs, ext, fat, iso, squashfs, xfs};
 use crate::{FileError, FileTree, RandomAccess, Skipped, Slice, head};
 use format::{FileSystem, Format};
 pub use volumes::Volume;
-use volumes::{Beside, Volumes};
+use volumes::{Volumes, WithSkipped};
 
 /// The number of bytes at the beginning that identify an image.
 pub const TELLING: usize = 68 << 10;
@@ -65,7 +65,7 @@ pub fn volumes(file: Arc<dyn RandomAccess>) -> Result<Vec<Volume>, FileError> {
     let Search { mut found, skipped, .. } = search;
     if !skipped.is_empty() && !found.is_empty() {
         let Volume { name, source } = found.remove(0);
-        found.insert(0, Volume { name, source: Box::new(Beside { source, skipped }) });
+        found.insert(0, Volume { name, source: Box::new(WithSkipped { source, skipped }) });
     }
     Ok(found)
 }

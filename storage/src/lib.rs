@@ -36,7 +36,7 @@ pub mod testing;
 mod tests;
 mod tree;
 
-pub use directory::{Directory, Opener, Wanted};
+pub use directory::{Directory, OpenFor, Opener};
 pub use error::{Failure, FileError, hint_of};
 pub use file::local::LocalFile;
 pub use file::slice::Slice;

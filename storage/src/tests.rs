@@ -81,15 +81,15 @@ fn for_another_process_only_files_and_directories_inside_are_opened() {
     let opened =
         |path, wanted| source.open_for(&TreePath::new(path), wanted).map(std::fs::File::from);
     let number = |path, wanted| opened(path, wanted).unwrap_err().raw_os_error();
-    let file = opened("d/file", Wanted::Bytes).unwrap();
+    let file = opened("d/file", OpenFor::Bytes).unwrap();
     assert_eq!(file.metadata().unwrap().len(), 6);
-    assert!(opened("d", Wanted::Entries).unwrap().metadata().unwrap().is_dir());
-    assert!(opened("fifo", Wanted::Kind).is_ok(), "what it is may be seen");
-    assert_eq!(number("fifo", Wanted::Bytes), Some(libc::EACCES));
-    assert_eq!(number("d", Wanted::Bytes), Some(libc::EACCES));
-    assert_eq!(number("d/file", Wanted::Entries), Some(libc::ENOTDIR));
+    assert!(opened("d", OpenFor::Entries).unwrap().metadata().unwrap().is_dir());
+    assert!(opened("fifo", OpenFor::Kind).is_ok(), "what it is may be seen");
+    assert_eq!(number("fifo", OpenFor::Bytes), Some(libc::EACCES));
+    assert_eq!(number("d", OpenFor::Bytes), Some(libc::EACCES));
+    assert_eq!(number("d/file", OpenFor::Entries), Some(libc::ENOTDIR));
     for path in ["link", "null", "../../etc/passwd", "d/../../etc/passwd"] {
-        assert_eq!(number(path, Wanted::Bytes), Some(libc::ENOENT), "{path}");
+        assert_eq!(number(path, OpenFor::Bytes), Some(libc::ENOENT), "{path}");
     }
 }
 

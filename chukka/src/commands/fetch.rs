@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_break_in_a_name_makes_no_line() {
+    fn line_breaks_in_names_are_escaped() {
         let kernel = Path::new("/a/vmlinuz-6\ninitrd /etc/passwd");
         let expected = "kernel /a/vmlinuz-6\\ninitrd /etc/passwd\nargs a\\tb\n";
         assert_eq!(text(kernel, None, "a\tb"), expected);

@@ -190,7 +190,7 @@ fn where_there_is_no_state_nothing_is_written() {
 }
 
 #[test]
-fn what_cannot_be_written_does_not_change() {
+fn a_failed_write_leaves_the_state_unchanged() {
     let folder = Folder::new(Phase::Pending, "");
     let mut state = InstallState::open(&folder.0).unwrap();
     state.set_failure("it panicked").unwrap();

@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex};
 
 use guest_memory::hint::Hint;
 use location::fetch::FetchProgress;
-use location::place::Held;
+use location::place::PreopenedPaths;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use storage::sync::lock;
-use storage::{Opener, TreePath, Wanted};
+use storage::{OpenFor, Opener, TreePath};
 use vmm::sandbox::ReaderSandbox;
 
 use super::{Answer, Message, NAME, sandbox, wire};
@@ -38,9 +38,9 @@ fn run() -> io::Result<()> {
     let (mut job, _): (Job, _) = wire::receive(&socket)?;
     let parent = Arc::new(Parent(Mutex::new(socket)));
     // Open them while this process still has its user's rights. Nothing in them is read yet.
-    let held = Held::open(job.paths(), |directory| {
+    let held = PreopenedPaths::open(job.paths(), |directory| {
         let (parent, directory) = (Arc::clone(&parent), directory.into());
-        Arc::new(Asked { parent, directory })
+        Arc::new(ParentOpener { parent, directory })
     });
     let entered = sandbox::enter(&mut job);
     // The parent may have died before PR_SET_PDEATHSIG took effect.
@@ -97,13 +97,13 @@ impl Parent {
 
 /// Opens what this process may not, in a directory that the user named.
 #[derive(Debug)]
-struct Asked {
+struct ParentOpener {
     parent: Arc<Parent>,
     directory: OsString,
 }
 
-impl Opener for Asked {
-    fn open(&self, path: &TreePath, wanted: Wanted) -> io::Result<OwnedFd> {
+impl Opener for ParentOpener {
+    fn open(&self, path: &TreePath, wanted: OpenFor) -> io::Result<OwnedFd> {
         let (directory, path) = (self.directory.clone(), path.as_path().into());
         let socket = lock(&self.parent.0);
         wire::send(&socket, &Message::Open { directory, path, wanted }, &[])?;

@@ -7,14 +7,14 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use storage::{Directory, TreePath, Wanted};
+use storage::{Directory, OpenFor, TreePath};
 
 use crate::resolve::Job;
 
 /// The directories of a job, by their paths, and once they are needed.
-pub(super) struct Directories(HashMap<OsString, Option<Directory>>);
+pub(super) struct JobDirectories(HashMap<OsString, Option<Directory>>);
 
-impl Directories {
+impl JobDirectories {
     pub fn of(job: &Job) -> Self {
         Self(job.paths().map(|path| (path.into(), None)).collect())
     }
@@ -28,7 +28,7 @@ impl Directories {
         &mut self,
         directory: &OsStr,
         path: &OsStr,
-        wanted: Wanted,
+        wanted: OpenFor,
     ) -> io::Result<Result<OwnedFd, i32>> {
         let unknown = || io::Error::other("it asked for a file outside the directories of its job");
         let open = self.0.get_mut(directory).ok_or_else(unknown)?;

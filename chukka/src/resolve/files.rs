@@ -10,7 +10,7 @@ use firmware::payload::Module;
 use firmware::{KernelImage, SourceFile};
 use location::checksum::{self, Checked};
 use location::fetch::FetchProgress;
-use location::place::Held;
+use location::place::PreopenedPaths;
 use location::tree::{Mismatch, TreeError};
 use location::{Fetcher, Injected, Place, RandomAccess, inject};
 use storage::LocalFile;
@@ -46,7 +46,7 @@ impl Reading {
             None => Ok(Opened::default()),
             // After a guest, in the second boot of an installation, no process can be started.
             Some(job) if self.confinement == Confinement::Off || vmm::sandbox::is_entered() => {
-                job.run(Arc::clone(&self.watch), Held::default())
+                job.run(Arc::clone(&self.watch), PreopenedPaths::default())
             }
             Some(job) => reader::read(job, &self.watch, &self.reader),
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use firmware::SourceFile;
 use location::fetch::{FetchProgress, Settings};
 use location::menu::Choice;
-use location::place::{self, Held};
+use location::place::{self, PreopenedPaths};
 use location::tree::{self, TreeError};
 use location::{Fetcher, Place, Query, Tree};
 use serde::{Deserialize, Serialize};
@@ -100,7 +100,11 @@ impl Job {
     ///
     /// # Errors
     /// There is nothing to boot, or it cannot be read.
-    pub fn run(&self, watch: Arc<dyn FetchProgress>, held: Held) -> Result<Opened, ResolveError> {
+    pub fn run(
+        &self,
+        watch: Arc<dyn FetchProgress>,
+        held: PreopenedPaths,
+    ) -> Result<Opened, ResolveError> {
         let fetcher = Fetcher::with_progress(self.fetch.clone(), watch).with_held(held);
         let opened = self.open(&fetcher);
         if let Err(error) = &opened {

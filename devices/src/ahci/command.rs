@@ -177,7 +177,7 @@ mod tests {
 
     /// The low five bits of the header are the length (AHCI 1.3.1, 4.2.2); bits 7:5 are flags.
     #[test]
-    fn a_frame_too_short_for_a_command_is_none() {
+    fn the_command_of_a_frame_counts_only_within_its_length() {
         let memory = memory();
         memory.write_obj(TABLE, GuestAddress(LIST + 8)).unwrap();
         memory.write_obj(0x27u8, GuestAddress(TABLE)).unwrap();

@@ -105,7 +105,7 @@ mod tests {
 
     /// Virtio 1.2, 5.4: device 4, without features or a configuration.
     #[test]
-    fn the_device_is_nothing_but_a_queue() {
+    fn the_device_has_one_queue_and_no_features() {
         let rng = Rng::new(Box::new(Counting));
         let mut config = [0xaa; 4];
         rng.read_config(0, &mut config);

@@ -57,9 +57,9 @@ impl Local {
 
 /// Paths of this host that were opened before a process gave up the right to open them.
 #[derive(Debug, Default)]
-pub struct Held(BTreeMap<PathBuf, Result<Local, FileError>>);
+pub struct PreopenedPaths(BTreeMap<PathBuf, Result<Local, FileError>>);
 
-impl Held {
+impl PreopenedPaths {
     /// Opens them. What is in a directory is opened later, by the opener that `asked` makes for it
     /// where this process may not.
     pub fn open(

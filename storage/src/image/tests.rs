@@ -212,7 +212,7 @@ fn an_error_about_partitions_in_partitions_is_short() {
 
 /// openSUSE has all but the EFI partition on btrfs.
 #[test]
-fn partitions_that_cannot_be_read_are_told_beside_those_that_can() {
+fn unreadable_partitions_are_reported() {
     let temp = Temp::new();
     let (swap, btrfs) = (blank(&temp, "swap", 1 << 20), temp.path().join("btrfs"));
     run("mkswap", &["-q", text(&swap)]);

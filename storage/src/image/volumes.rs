@@ -16,14 +16,14 @@ pub struct Volume {
 
 /// A file system of a disk that has other partitions, which cannot be read.
 #[derive(Debug)]
-pub(crate) struct Beside {
+pub(crate) struct WithSkipped {
     /// The file system.
     pub source: Box<dyn FileTree>,
     /// The others.
     pub skipped: Vec<Skipped>,
 }
 
-impl FileTree for Beside {
+impl FileTree for WithSkipped {
     fn name(&self) -> &str {
         self.source.name()
     }

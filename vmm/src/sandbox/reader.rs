@@ -62,7 +62,7 @@ impl ReaderSandbox {
             if self.servers {
                 self.keep(CapabilitySet::DAC_READ_SEARCH)?;
             } else {
-                become_stranger()?;
+                drop_root()?;
             }
             // After the change of the user, which would undo both (prctl(2)).
             hide()?;
@@ -116,7 +116,7 @@ impl ReaderSandbox {
 }
 
 /// Gives up the rights of root on files and processes.
-pub(super) fn become_stranger() -> io::Result<()> {
+pub(super) fn drop_root() -> io::Result<()> {
     user::leave_root()?;
     keep_capabilities(CapabilitySet::empty())
 }

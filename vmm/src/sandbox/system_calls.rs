@@ -17,7 +17,7 @@ use filter::Filter;
 #[cfg(test)]
 pub(super) use filter::X32;
 pub(super) use lists::FORBIDDEN;
-use lists::{COMMON, NOT_FOR_CLIENTS, READER, SOCKETS, VCPU};
+use lists::{COMMON, READER, SERVER_CALLS, SOCKETS, VCPU};
 
 /// Restricts a process that reads images and, if it has `servers`, talks to those. It has one
 /// thread.
@@ -49,7 +49,7 @@ fn client(without: &[c_long]) -> io::Result<BpfProgram> {
     let undo = undo.map(|option| {
         rule(vec![argument(0, SeccompCmpOp::Eq, u64::from(option.cast_unsigned()))?])
     });
-    Filter::blocking(&[NOT_FOR_CLIENTS, without])
+    Filter::blocking(&[SERVER_CALLS, without])
         .when(libc::SYS_prctl, undo.into_iter().collect::<io::Result<_>>()?)
         .when(libc::SYS_tgkill, vec![signals])
         .when(libc::SYS_prlimit64, vec![limits])

@@ -28,7 +28,7 @@ fn act() {
     let act = act.rsplit(": ").next().unwrap();
     if role.as_deref() == Some("stranger") {
         // Neither Landlock nor a filter.
-        reader::become_stranger().unwrap();
+        reader::drop_root().unwrap();
     } else if let Some(role) = &role {
         let servers = role == "client";
         let reader = ReaderSandbox { read, write, servers, longest_file: 1 << 20 };

@@ -22,7 +22,7 @@ pub struct HostUser {
 /// The user and group ID of the process that reads images for root. No account has this ID, so it
 /// owns no other process and no file: 65520 to 65533 are unused (docs/UIDS-GIDS.md of systemd), and
 /// reserved in Debian's policy (9.2.2). It exists in containers, which have at least 65536 IDs.
-const NO_ACCOUNT: u32 = 65_520;
+const READER_UID: u32 = 65_520;
 
 /// Switches a process of root to an unprivileged user. A process of another user keeps it, as does
 /// root in a container without other users, or where root may not switch users.
@@ -33,7 +33,7 @@ pub(super) fn leave_root() -> io::Result<()> {
     if !geteuid().is_root() {
         return Ok(());
     }
-    match (HostUser { uid: NO_ACCOUNT, gid: NO_ACCOUNT, groups: Vec::new() }).assume() {
+    match (HostUser { uid: READER_UID, gid: READER_UID, groups: Vec::new() }).assume() {
         Err(error) if matches!(error.raw_os_error(), Some(libc::EPERM | libc::EINVAL)) => Ok(()),
         done => done,
     }

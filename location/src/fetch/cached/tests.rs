@@ -370,7 +370,7 @@ const NO_FILES: [Replace; 4] = [
 /// Nothing waits for the writer of a pipe, and nothing fails for ever because a directory has the
 /// name of a file.
 #[test]
-fn what_is_no_file_in_the_cache_is_replaced() {
+fn anything_but_a_regular_file_in_the_cache_is_replaced() {
     for replace in NO_FILES {
         let (temp, far) = (Temp::new(), Far::with("linux", "1"));
         let whole = fetched(&temp, &far).unwrap();
@@ -608,7 +608,7 @@ impl FetchProgress for Told {
 }
 
 /// A host as [`host`], that tells how it goes.
-fn telling_host(temp: &Temp, far: &Far, told: &Arc<Told>) -> Cached {
+fn host_with_progress(temp: &Temp, far: &Far, told: &Arc<Told>) -> Cached {
     let cache = Cache::open(temp.path().into()).unwrap();
     let (place, watch) = (Place::Http(URL.into()), Arc::clone(told));
     let shared = Shared::new(&place, &Settings::default(), watch, Some(cache));
@@ -740,16 +740,16 @@ fn progress_says_what_is_here_and_whether_the_rest_can_come_later() {
         let (temp, far) = (Temp::new(), Far::with("linux", version));
         let told = Arc::new(Told::default());
         far.change(|state| state.breaks = Some(1000));
-        get(&telling_host(&temp, &far, &told), "linux").unwrap_err();
+        get(&host_with_progress(&temp, &far, &told), "linux").unwrap_err();
         far.change(|state| state.breaks = None);
-        get(&telling_host(&temp, &far, &told), "linux").unwrap();
+        get(&host_with_progress(&temp, &far, &told), "linux").unwrap();
         let (len, resumes) = (LEN as u64, !version.is_empty());
         assert_eq!(*told.begun.lock().unwrap(), [(len, 0, resumes), (len, already, resumes)]);
     }
 }
 
 #[test]
-fn whoever_waits_for_another_download_says_so() {
+fn waiting_for_another_download_is_reported() {
     let (temp, told) = (Temp::new(), Told::default());
     let cache = Cache::open(temp.path().into()).unwrap();
     let first = Partial::lock(&cache, URL, "linux", &told).unwrap();

@@ -69,13 +69,13 @@ pub(super) struct Client {
     proxies: ProxySettings,
     net: Net,
     /// Whether a body that nobody wants has not ended in time: no other one is waited for.
-    trickled: Arc<AtomicBool>,
+    has_slow_bodies: Arc<AtomicBool>,
 }
 
 impl Client {
     /// With the proxies of the environment.
     pub fn new(net: &Net) -> Self {
-        Self { proxies: ProxySettings::new(net), net: net.clone(), trickled: Arc::default() }
+        Self { proxies: ProxySettings::new(net), net: net.clone(), has_slow_bodies: Arc::default() }
     }
 
     /// How servers are talked to.
@@ -158,8 +158,8 @@ impl Client {
         let response = within(3 * self.net.idle, || request.call());
         let response = response.map_err(|error| explain(error, url, &self.net))?;
         let (parts, body) = response.into_parts();
-        let trickled = Arc::clone(&self.trickled);
-        let body = Body::new(body, url.clone(), self.net.clone(), trickled);
+        let has_slow_bodies = Arc::clone(&self.has_slow_bodies);
+        let body = Body::new(body, url.clone(), self.net.clone(), has_slow_bodies);
         Ok(Response { url: url.clone(), parts, body })
     }
 }
@@ -265,13 +265,13 @@ pub(super) struct Body {
     url: Url,
     net: Net,
     pace: Pace,
-    trickled: Arc<AtomicBool>,
+    has_slow_bodies: Arc<AtomicBool>,
 }
 
 impl Body {
-    fn new(body: UreqBody, url: Url, net: Net, trickled: Arc<AtomicBool>) -> Self {
+    fn new(body: UreqBody, url: Url, net: Net, has_slow_bodies: Arc<AtomicBool>) -> Self {
         let pace = Pace::new(net.idle);
-        Self { reader: body.into_reader(), url, net, pace, trickled }
+        Self { reader: body.into_reader(), url, net, pace, has_slow_bodies }
     }
 
     /// Reads some of it; 0: that was all.
@@ -322,12 +322,12 @@ impl Body {
     /// Discards the body. If little of it is left, its connection can be reused. A search asks for
     /// hundreds of files, so it stops waiting for bodies once a server has delayed the end of one.
     pub fn drain(self) {
-        if self.trickled.load(Ordering::Relaxed) {
+        if self.has_slow_bodies.load(Ordering::Relaxed) {
             return;
         }
         let mut rest = self.reader.take(DRAINED);
         if within(self.net.idle, || io::copy(&mut rest, &mut io::sink())).is_err() {
-            self.trickled.store(true, Ordering::Relaxed);
+            self.has_slow_bodies.store(true, Ordering::Relaxed);
         }
     }
 }

@@ -413,7 +413,7 @@ fn a_server_that_trickles_is_given_up_wherever_it_does() {
 /// Whose answers about missing files never end is waited for once, and not for each file of a
 /// search.
 #[test]
-fn bodies_that_nobody_wants_are_waited_for_once() {
+fn unused_bodies_are_drained_until_one_is_slow() {
     let idle = Duration::from_millis(600);
     let net = Net { idle, retries: 0, ..net() };
     let head = "HTTP/1.1 404 Said\r\nContent-Length: 1000\r\n\r\n";

@@ -464,7 +464,7 @@ fn as_much_is_asked_for_at_a_time_as_the_server_sends() {
 /// The longest path that is exported is looked for; what is forbidden is told, though more of the
 /// path is not there.
 #[test]
-fn a_refusal_is_told_although_the_directory_above_is_not_exported() {
+fn an_access_error_is_reported_even_if_the_parent_is_not_exported() {
     let lie: Lie = |p, mut r| {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         if p == 100 {

@@ -209,7 +209,7 @@ pub(super) const READER: &[c_long] = &[
 
 /// What a process that asks servers does not do either. The C library's name service and the TLS of
 /// a host decide what else it does.
-pub(super) const NOT_FOR_CLIENTS: &[c_long] = &[
+pub(super) const SERVER_CALLS: &[c_long] = &[
     // Be a server.
     libc::SYS_listen,
     libc::SYS_accept,
