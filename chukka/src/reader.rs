@@ -20,6 +20,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use firmware::SourceFile;
 use location::fetch::FetchProgress;
@@ -39,6 +40,9 @@ const NAME: &str = "chukka-reader";
 
 /// How much of what the process writes to standard error is printed.
 const LONGEST_OUTPUT: u64 = 4096;
+
+/// How long the process may take to end after it has closed its end of the connection.
+const LONGEST_END: Duration = Duration::from_secs(3);
 
 /// What the process finds in its environment: the user's proxies, certificates, cache and name
 /// service. What else is there may be secret.
@@ -160,22 +164,47 @@ pub fn read(
     let (ours, theirs) = UnixStream::pair().map_err(ReaderError::Start)?;
     *reader.child() = Some(start(theirs).map_err(ReaderError::Start)?);
     let answer = converse(&ours, job, watch);
-    let Some(mut child) = reader.child().take() else {
+    let Some(child) = reader.child().take() else {
         return Err(ReaderError::Start(io::ErrorKind::Interrupted.into()).into());
     };
-    let status = match &answer {
+    finish(child, answer)
+}
+
+/// Ends the process, prints its last words, and says what it has answered or how it has died. It
+/// may no longer be itself, so nothing here waits for what it does.
+fn finish(
+    mut child: Child,
+    answer: io::Result<Result<Opened, ResolveError>>,
+) -> Result<Opened, ResolveError> {
+    let died = match &answer {
         // It has closed its end, so it is about to die.
-        Err(error) if is_end(error) => child.wait(),
+        Err(error) if is_end(error) => ended(&mut child),
         // Nothing that it could still do is wanted.
-        _ => child.kill().and_then(|()| child.wait()),
+        _ => Ok(None),
     };
-    pass_on(child.stderr.take());
+    if !matches!(died, Ok(Some(_))) {
+        let _ = child.kill().and_then(|()| child.wait());
+    }
+    pass_on(&last_words(child.stderr.take()));
     match answer {
         Ok(answer) => answer,
-        Err(error) if is_end(&error) => {
-            Err(ReaderError::Died(status.map_err(ReaderError::Start)?).into())
+        Err(error) => Err(match died.map_err(ReaderError::Start)? {
+            Some(status) => ReaderError::Died(status),
+            None => ReaderError::Garbled(error),
         }
-        Err(error) => Err(ReaderError::Garbled(error).into()),
+        .into()),
+    }
+}
+
+/// How the process has ended by itself, if it does so soon.
+fn ended(child: &mut Child) -> io::Result<Option<ExitStatus>> {
+    let latest = Instant::now() + LONGEST_END;
+    loop {
+        let status = child.try_wait()?;
+        if status.is_some() || Instant::now() >= latest {
+            return Ok(status);
+        }
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 
@@ -197,15 +226,22 @@ fn start(socket: UnixStream) -> io::Result<Child> {
         .spawn()
 }
 
-/// Prints what the process has written to standard error before its end, such as which system call
-/// was blocked. An attacker may have taken over the process by then.
-fn pass_on(output: Option<ChildStderr>) {
+/// What the process has written to standard error before its end, such as which system call was
+/// blocked.
+fn last_words(output: Option<ChildStderr>) -> String {
     let mut text = Vec::new();
     if let Some(output) = output {
-        // If this fails, how the process ended is still reported.
-        let _ = output.take(LONGEST_OUTPUT).read_to_end(&mut text);
+        // All of it is in the pipe, which has no end while a copy of its other side is open: the
+        // process can have left one in a message. If this fails, how it ended is still reported.
+        let _ = rustix::io::ioctl_fionbio(&output, true)
+            .map_err(io::Error::from)
+            .and_then(|()| output.take(LONGEST_OUTPUT).read_to_end(&mut text));
     }
-    let text = String::from_utf8_lossy(&text);
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+/// Prints the last words of the process. An attacker may have taken it over by then.
+fn pass_on(text: &str) {
     for line in text.lines().filter(|line| !line.is_empty()) {
         report::message(&format!("{NAME}: {line}"), None);
     }
@@ -255,4 +291,48 @@ fn converse(
 fn opened(file: Option<File>, name: &OsStr, role: &'static str) -> io::Result<SourceFile> {
     let file = file.ok_or_else(|| io::Error::other(format!("there is no {role}")))?;
     SourceFile::opened(file, name, role).map_err(io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    /// A process that is in the place of the one that reads.
+    fn process(script: &str) -> Child {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    fn end() -> io::Error {
+        io::ErrorKind::UnexpectedEof.into()
+    }
+
+    #[test]
+    fn a_process_that_closes_the_connection_and_stays_is_killed() {
+        let child = process("exec sleep 600");
+        let began = Instant::now();
+        let error = finish(child, Err(end())).unwrap_err();
+        assert!(matches!(error, ResolveError::Reader(ReaderError::Garbled(_))), "{error:?}");
+        assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
+    }
+
+    #[test]
+    fn how_a_process_ends_is_told_if_it_takes_a_moment() {
+        let error = finish(process("sleep 0.2; exit 7"), Err(end())).unwrap_err();
+        let ResolveError::Reader(ReaderError::Died(status)) = error else { panic!("{error:?}") };
+        assert_eq!(status.code(), Some(7));
+    }
+
+    #[test]
+    fn last_words_are_read_though_somebody_could_still_write() {
+        let (output, mut kept) = io::pipe().unwrap();
+        kept.write_all(b"blocked\n").unwrap();
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::spawn(move || tell.send(last_words(Some(OwnedFd::from(output).into()))));
+        let text = told.recv_timeout(Duration::from_secs(10)).expect("it does not wait for an end");
+        assert_eq!(text, "blocked\n");
+        drop(kept);
+    }
 }

@@ -39,11 +39,6 @@ fn restrict(further: BpfProgram) -> io::Result<()> {
 }
 
 fn client(without: &[c_long]) -> io::Result<BpfProgram> {
-    let own = || u64::from(std::process::id());
-    // Signals and limits of another process than this. 0 is this process as well.
-    let signals = rule(vec![argument(0, SeccompCmpOp::Ne, own())?])?;
-    let limits =
-        rule(vec![argument(0, SeccompCmpOp::Ne, 0)?, argument(0, SeccompCmpOp::Ne, own())?])?;
     // Outlive its parent; let other processes trace it.
     let undo = [libc::PR_SET_PDEATHSIG, libc::PR_SET_DUMPABLE];
     let undo = undo.map(|option| {
@@ -51,8 +46,6 @@ fn client(without: &[c_long]) -> io::Result<BpfProgram> {
     });
     Filter::blocking(&[SERVER_CALLS, without])
         .when(libc::SYS_prctl, undo.into_iter().collect::<io::Result<_>>()?)
-        .when(libc::SYS_tgkill, vec![signals])
-        .when(libc::SYS_prlimit64, vec![limits])
         .program()
 }
 
@@ -88,6 +81,13 @@ fn forbidden(families: &[libc::c_int]) -> io::Result<BpfProgram> {
     let another = rule(vec![argument(0, SeccompCmpOp::MaskedEq(flag), 0)?])?;
     // Access another process's memory. Its own it accesses so, to get an error instead of a signal.
     let another_s = || rule(vec![argument(0, SeccompCmpOp::Ne, own())?]);
+    // Limits of another process, such as one on its CPU time, which ends it. 0 is this process too.
+    let limits =
+        rule(vec![argument(0, SeccompCmpOp::Ne, 0)?, argument(0, SeccompCmpOp::Ne, own())?])?;
+    // Let others access a file.
+    let modes = [USER_READS, USER_READS_AND_WRITES];
+    let modes = modes.map(|mode| argument(1, SeccompCmpOp::Ne, mode));
+    let modes = rule(modes.into_iter().collect::<io::Result<_>>()?)?;
     // A pair of datagram sockets: either can be connected to another socket later.
     let datagrams = rule(vec![argument(1, SeccompCmpOp::MaskedEq(SOCKET_TYPE), DATAGRAMS)?])?;
     // Another process that gets a signal when something can be read.
@@ -107,6 +107,8 @@ fn forbidden(families: &[libc::c_int]) -> io::Result<BpfProgram> {
         .when(libc::SYS_process_vm_writev, vec![another_s()?])
         .when(libc::SYS_kill, vec![another_s()?])
         .when(libc::SYS_tgkill, vec![another_s()?])
+        .when(libc::SYS_prlimit64, vec![limits])
+        .when(libc::SYS_fchmod, vec![modes])
         .when(libc::SYS_fcntl, vec![owner, owner_thread])
         .when(libc::SYS_socketpair, vec![datagrams])
         .when(libc::SYS_ioctl, requests.into_iter().collect::<io::Result<_>>()?)
@@ -132,6 +134,10 @@ const PR_GET_NAME: u64 = libc::PR_GET_NAME as u64;
 const PR_SET_NAME: u64 = libc::PR_SET_NAME as u64;
 /// `PR_SET_VMA`: the C library names its memory (include/uapi/linux/prctl.h).
 const PR_SET_VMA: u64 = libc::PR_SET_VMA as u64;
+/// The mode of a file in the cache (`location::fetch`).
+const USER_READS: u64 = 0o400;
+/// The mode of a copy that only the user may read.
+const USER_READS_AND_WRITES: u64 = 0o600;
 /// include/uapi/linux/fs.h
 const BLKGETSIZE64: u64 = 0x8008_1272;
 /// include/uapi/asm-generic/ioctls.h

@@ -7,6 +7,8 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use rustix::process::{Resource, Rlimit, prlimit};
+
 use super::*;
 
 /// What the child does, in its environment.
@@ -82,6 +84,15 @@ fn act() {
         "remove" => fs::remove_file(argument),
         "write" => fs::OpenOptions::new().write(true).open(argument).map(drop),
         "chmod" => fs::set_permissions(argument, fs::Permissions::from_mode(0o777)),
+        "fchmod" => fs::File::open(directory.join("read/file")).and_then(|file| {
+            let mode = u32::from_str_radix(argument, 8).unwrap();
+            file.set_permissions(fs::Permissions::from_mode(mode))
+        }),
+        "limit" => {
+            let pid = rustix::process::Pid::from_raw(argument.parse().unwrap());
+            let none = Rlimit { current: Some(0), maximum: Some(0) };
+            prlimit(pid, Resource::Core, none).map(drop).map_err(Into::into)
+        }
         // By the numbers of include/uapi/linux/ptrace.h and signal.h.
         "seize" => call(libc::SYS_ptrace, [libc::PTRACE_SEIZE.into(), number(), 0]),
         "signal" => call(libc::SYS_kill, [number(), 0, 0]),
@@ -338,7 +349,7 @@ fn without_landlock_too_root_s_process_that_reads_images_has_no_rights_of_root()
 fn no_thread_reaches_services_or_other_processes_by_sockets_signals_and_owners_of_files() {
     let nowhere = Path::new("/nowhere");
     let this = std::process::id();
-    // As a process that runs a guest, that asks servers, and that writes files.
+    // As a process that runs a guest, and one that asks servers.
     for role in ["", "client: "] {
         for family in [libc::AF_UNIX, libc::AF_VSOCK, libc::AF_PACKET, libc::AF_ALG] {
             let refused = "refused: Address family not supported";
@@ -354,11 +365,68 @@ fn no_thread_reaches_services_or_other_processes_by_sockets_signals_and_owners_o
         assert_blocked(&format!("{role}signal {this}"), "kill", "(62)");
         assert_blocked(&format!("{role}call {}", libc::SYS_tgkill), "tgkill", "(234)");
     }
+    // Those without servers make no socket at all, which another test shows.
     // By a pair of which one is connected to another later.
     assert_blocked(&format!("pair {}", libc::SOCK_DGRAM), "socketpair", "(53)");
     let flags = i64::from(libc::SOCK_DGRAM | libc::SOCK_CLOEXEC);
     assert_blocked(&format!("pair {flags}"), "socketpair", "(53)");
     assert_prints(&format!("pair {}", libc::SOCK_STREAM), nowhere, "\ndone\n");
+}
+
+#[test]
+fn no_process_limits_another_or_takes_its_cpus_and_priority() {
+    let nowhere = Path::new("/nowhere");
+    let this = std::process::id();
+    for role in ["", "client: ", "reader: ", "writer: "] {
+        assert_blocked(&format!("{role}limit {this}"), "prlimit64", "(302)");
+        for (call, name) in [
+            (libc::SYS_setpriority, "setpriority"),
+            (libc::SYS_ioprio_set, "ioprio_set"),
+            (libc::SYS_sched_setaffinity, "sched_setaffinity"),
+            (libc::SYS_migrate_pages, "migrate_pages"),
+            (libc::SYS_move_pages, "move_pages"),
+        ] {
+            assert_blocked(&format!("{role}call {call}"), name, "of the thread");
+        }
+    }
+    // Its own, which the C library asks for.
+    for role in ["", "client: ", "writer: "] {
+        assert_prints(&format!("{role}limit 0"), nowhere, "\ndone\n");
+    }
+}
+
+#[test]
+fn a_file_that_is_only_read_keeps_its_permissions_owner_and_length() {
+    let scratch = std::env::temp_dir().join(format!("chukka-modes-{}", std::process::id()));
+    let file = scratch.join("read/file");
+    fs::create_dir_all(scratch.join("read")).unwrap();
+    fs::write(&file, "text").unwrap();
+    for role in ["", "client: ", "reader: ", "writer: "] {
+        for mode in ["666", "640", "4600", "0"] {
+            let ended = child(&format!("{role}fchmod {mode}"), &scratch);
+            let stderr = String::from_utf8_lossy(&ended.stderr);
+            assert!(stderr.contains("system call 'fchmod' (91)"), "{role}{mode}: {stderr}");
+        }
+        for (call, name) in [
+            (libc::SYS_fchown, "fchown"),
+            (libc::SYS_fsetxattr, "fsetxattr"),
+            (libc::SYS_fremovexattr, "fremovexattr"),
+            (libc::SYS_truncate, "truncate"),
+        ] {
+            assert_blocked(&format!("{role}call {call}"), name, "of the thread");
+        }
+    }
+    // Modes that let nobody else in, as of files in the cache and of secret copies.
+    for role in ["", "client: ", "writer: "] {
+        for mode in ["400", "600"] {
+            assert_prints(&format!("{role}fchmod {mode}"), &scratch, "\ndone\n");
+            assert_eq!(
+                fs::metadata(&file).unwrap().mode() & 0o7777,
+                u32::from_str_radix(mode, 8).unwrap()
+            );
+        }
+    }
+    fs::remove_dir_all(scratch).unwrap();
 }
 
 #[test]

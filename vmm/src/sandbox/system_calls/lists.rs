@@ -86,22 +86,33 @@ pub(in crate::sandbox) const FORBIDDEN: &[c_long] = &[
     libc::SYS_rt_sigqueueinfo,
     libc::SYS_rt_tgsigqueueinfo,
     libc::SYS_pidfd_send_signal,
-    // Permissions, owners and times of files by their names: Landlock has no rights for those.
+    // Permissions, owners and times of files: Landlock has no rights for those, and a descriptor to
+    // read is enough. The process's filter decides which fchmod.
     libc::SYS_chmod,
     libc::SYS_fchmodat,
     SYS_FCHMODAT2,
     libc::SYS_chown,
     libc::SYS_lchown,
+    libc::SYS_fchown,
     libc::SYS_fchownat,
     libc::SYS_setxattr,
     libc::SYS_lsetxattr,
+    libc::SYS_fsetxattr,
     libc::SYS_removexattr,
     libc::SYS_lremovexattr,
+    libc::SYS_fremovexattr,
     libc::SYS_utime,
     libc::SYS_utimes,
     libc::SYS_futimesat,
     libc::SYS_utimensat,
-    // Priorities of this process and of others.
+    // Lengths of files by their names: Landlock has a right for that only since Linux 6.2.
+    libc::SYS_truncate,
+    // Priorities, CPUs and memory of this process and of others; prlimit64 is for this process.
+    libc::SYS_setpriority,
+    libc::SYS_ioprio_set,
+    libc::SYS_migrate_pages,
+    libc::SYS_move_pages,
+    libc::SYS_sched_setaffinity,
     libc::SYS_sched_setparam,
     libc::SYS_sched_setscheduler,
     libc::SYS_sched_setattr,
@@ -214,13 +225,9 @@ pub(super) const SERVER_CALLS: &[c_long] = &[
     libc::SYS_listen,
     libc::SYS_accept,
     libc::SYS_accept4,
-    // Signals and limits for other processes of the same user.
+    // Signals for other processes of the same user, and their memory.
     libc::SYS_kill,
     libc::SYS_pidfd_open,
-    libc::SYS_setpriority,
-    libc::SYS_ioprio_set,
-    libc::SYS_migrate_pages,
-    libc::SYS_move_pages,
     libc::SYS_process_vm_readv,
     libc::SYS_process_vm_writev,
     // Memory and queues that other processes see.
@@ -229,11 +236,9 @@ pub(super) const SERVER_CALLS: &[c_long] = &[
     libc::SYS_msgget,
     libc::SYS_semget,
     libc::SYS_mq_open,
-    // Files of other kinds, and their owners.
+    // Files of other kinds.
     libc::SYS_mknod,
     libc::SYS_mknodat,
-    libc::SYS_fchown,
-    libc::SYS_fsetxattr,
 ];
 
 /// What a program that asks no servers does not do either.
