@@ -65,11 +65,13 @@ impl FileTree for Remote {
     }
 }
 
-/// A file of a [`Remote`].
+/// A file in memory.
 #[derive(Debug)]
-struct Bytes {
-    name: String,
-    bytes: Vec<u8>,
+pub struct Bytes {
+    /// Its name.
+    pub name: String,
+    /// What is in it.
+    pub bytes: Vec<u8>,
 }
 
 impl RandomAccess for Bytes {

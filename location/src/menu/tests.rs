@@ -135,7 +135,7 @@ fn a_menu_that_is_too_long_is_not_called_missing() {
     let error = pick(&[volume(&temp)], &Choice::Default).unwrap_err().to_string();
     assert!(error.starts_with("No entry of a boot menu can be booted"), "{error}");
     assert!(
-        error.contains("grub.cfg was not read: it has 2097179 bytes, expected at most 2 MiB"),
+        error.contains("grub.cfg was not read: it has 2097179 bytes, expected at most 2097152"),
         "{error}"
     );
 }

@@ -11,11 +11,14 @@ pub(crate) mod unified;
 
 use crate::cmdline;
 use storage::{FileTree, RandomAccess, TreePath, read_whole};
+use unified::UnifiedImage;
 
 /// Bytes that one configuration file may have.
 const LIMIT: usize = 2 << 20;
 /// Bytes that all of them together may have.
 const TOTAL: usize = 4 << 20;
+/// What is said where there are more bytes than `TOTAL`.
+const TOO_LONG: &str = "the configuration has more than 4 MiB in all";
 /// How many files are looked for while one configuration is read: what it includes, what its
 /// conditions ask for.
 const FILES: usize = 256;
@@ -530,18 +533,46 @@ impl<'a> Files<'a> {
         self.text(&*file)
     }
 
+    /// The text of a section of a unified kernel image; empty if it has none. `None` if it was not
+    /// read, which the user is told.
+    fn section(&mut self, image: &UnifiedImage, name: &str) -> Option<String> {
+        let Some(section) = image.section(name) else { return Some(String::new()) };
+        let text = self.text_up_to(&*section, unified::TEXT)?;
+        Some(text.trim_end_matches('\0').to_owned())
+    }
+
+    /// The kernel's command line in a unified kernel image; `None` if it was not read.
+    fn command_line(&mut self, image: &UnifiedImage) -> Option<String> {
+        let text = self.section(image, ".cmdline")?;
+        Some(text.split_whitespace().collect::<Vec<_>>().join(" "))
+    }
+
+    /// Counts text that is put together from what was read. `None` if there is too much, which the
+    /// user is told: `name` was not read then.
+    fn charge(&mut self, bytes: usize, name: &str) -> Option<()> {
+        let left = self.bytes.checked_sub(bytes);
+        self.bytes = left.unwrap_or(0);
+        if left.is_none() {
+            self.warn(format!("{name} was not read: {TOO_LONG}"));
+        }
+        left.map(|_| ())
+    }
+
     fn text(&mut self, file: &dyn RandomAccess) -> Option<String> {
-        let limit = LIMIT.min(self.bytes);
+        self.text_up_to(file, LIMIT)
+    }
+
+    /// The text of a file or section of at most `most` bytes.
+    fn text_up_to(&mut self, file: &dyn RandomAccess, most: usize) -> Option<String> {
+        let limit = most.min(self.bytes);
         let problem = match read_whole(file, limit) {
             Ok(Some(bytes)) => {
                 self.bytes -= bytes.len();
                 return Some(String::from_utf8_lossy(&bytes).into_owned());
             }
-            Ok(None) if limit < LIMIT => {
-                format!("the configuration has more than {} MiB in all", TOTAL >> 20)
-            }
+            Ok(None) if limit < most => TOO_LONG.to_owned(),
             Ok(None) => {
-                format!("it has {} bytes, expected at most {} MiB", file.len(), LIMIT >> 20)
+                format!("it has {} bytes, expected at most {most}", file.len())
             }
             Err(error) => format!("it cannot be read: {error}"),
         };

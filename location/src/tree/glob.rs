@@ -1,41 +1,81 @@
 //! Patterns with `*`, `?` and `[…]`, as glob(7) and fnmatch(3) have them.
 
-/// Whether a name fits a pattern. Takes time proportional to the product of their lengths at most.
-pub(super) fn matches(pattern: &str, name: &str) -> bool {
-    let (pattern, name): (Vec<char>, Vec<char>) =
-        (pattern.chars().collect(), name.chars().collect());
-    let (mut p, mut n) = (0, 0);
-    // Where to try again after a mismatch: behind the last star, one character further.
-    let mut retry = None;
-    while n < name.len() {
-        if pattern.get(p) == Some(&'*') {
-            retry = Some((p + 1, n));
-            p += 1;
-        } else if let Some(length) = one(&pattern[p..], name[n]) {
-            (p, n) = (p + length, n + 1);
-        } else if let Some((star, at)) = retry {
-            retry = Some((star, at + 1));
-            (p, n) = (star, at + 1);
-        } else {
-            return false;
-        }
-    }
-    pattern[p..].iter().all(|c| *c == '*')
+/// Bytes that a pattern can have; names of files have at most 255.
+pub(super) const LENGTH: usize = 1 << 10;
+
+/// A pattern that was taken apart.
+pub(super) struct Pattern(Vec<Part>);
+
+enum Part {
+    /// `*`
+    Any,
+    /// `?`
+    One,
+    Char(char),
+    Class {
+        is_negated: bool,
+        members: Vec<char>,
+    },
 }
 
-/// The length of what stands for one character, if `c` fits it.
-fn one(pattern: &[char], c: char) -> Option<usize> {
-    match pattern {
-        ['?', ..] => Some(1),
-        ['\\', escaped, ..] => (*escaped == c).then_some(2),
-        ['[', rest @ ..] => match class(rest) {
-            Some((is_negated, members, length)) => {
-                (contains(members, c) != is_negated).then_some(length + 1)
+impl Pattern {
+    /// Takes a pattern apart. `None` if it has more than [`LENGTH`] bytes.
+    pub fn new(text: &str) -> Option<Self> {
+        (text.len() <= LENGTH).then_some(())?;
+        let text: Vec<char> = text.chars().collect();
+        let (mut parts, mut rest) = (Vec::new(), &text[..]);
+        while !rest.is_empty() {
+            let (part, length) = match rest {
+                ['*', ..] => (Part::Any, 1),
+                ['?', ..] => (Part::One, 1),
+                ['\\', escaped, ..] => (Part::Char(*escaped), 2),
+                ['[', behind @ ..] => match class(behind) {
+                    Some((is_negated, members, length)) => {
+                        (Part::Class { is_negated, members: members.to_vec() }, length + 1)
+                    }
+                    None => (Part::Char('['), 1),
+                },
+                [first, ..] => (Part::Char(*first), 1),
+                [] => break,
+            };
+            parts.push(part);
+            rest = &rest[length..];
+        }
+        Some(Self(parts))
+    }
+
+    /// Whether a name fits. Takes time proportional to the product of the lengths at most.
+    pub fn matches(&self, name: &str) -> bool {
+        let name: Vec<char> = name.chars().collect();
+        let (mut p, mut n) = (0, 0);
+        // Where to try again after a mismatch: behind the last star, one character further.
+        let mut retry = None;
+        while n < name.len() {
+            let part = self.0.get(p);
+            if matches!(part, Some(Part::Any)) {
+                retry = Some((p + 1, n));
+                p += 1;
+            } else if part.is_some_and(|part| part.fits(name[n])) {
+                (p, n) = (p + 1, n + 1);
+            } else if let Some((star, at)) = retry {
+                retry = Some((star, at + 1));
+                (p, n) = (star, at + 1);
+            } else {
+                return false;
             }
-            None => (c == '[').then_some(1),
-        },
-        [first, ..] => (*first == c).then_some(1),
-        [] => None,
+        }
+        self.0[p..].iter().all(|part| matches!(part, Part::Any))
+    }
+}
+
+impl Part {
+    /// Whether it stands for this character.
+    fn fits(&self, c: char) -> bool {
+        match self {
+            Self::Any | Self::One => true,
+            Self::Char(own) => *own == c,
+            Self::Class { is_negated, members } => contains(members, c) != *is_negated,
+        }
     }
 }
 
@@ -73,6 +113,19 @@ fn contains(members: &[char], c: char) -> bool {
 mod tests {
     use super::*;
 
+    fn matches(pattern: &str, name: &str) -> bool {
+        Pattern::new(pattern).unwrap().matches(name)
+    }
+
+    /// As `[` without a `]` is searched to the end, a pattern without a limit would be slow.
+    #[test]
+    fn a_pattern_much_longer_than_any_name_is_refused() {
+        for unit in ["[", "a", "*"] {
+            assert!(Pattern::new(&unit.repeat(LENGTH)).is_some(), "{unit}");
+            assert!(Pattern::new(&unit.repeat(LENGTH + 1)).is_none(), "{unit}");
+        }
+    }
+
     #[test]
     fn patterns_match_as_fnmatch_does() {
         for (pattern, name) in [
@@ -86,6 +139,8 @@ mod tests {
             ("[]]", "]"),
             ("a\\*", "a*"),
             ("[", "["),
+            ("[[[", "[[["),
+            ("*[[", "a[["),
             ("*.conf", "a.b.conf"),
             ("a*b*c", "axxbyyc"),
             ("é?", "éé"),

@@ -3,8 +3,9 @@
 
 use std::cmp::Ordering;
 
-use super::super::{glob, version};
-use super::unified::UnifiedImage;
+use super::super::glob::{self, Pattern};
+use super::super::version;
+use super::unified::{PROFILES, UnifiedImage, value};
 use super::{ENTRIES, Entry, Files, Menu, Step, environment, vendors};
 use storage::{FileTree, TreePath};
 
@@ -98,14 +99,13 @@ impl EntryFile {
             && ["linux", "efi", "uki"].iter().any(|key| !self.get(key).is_empty())
     }
 
-    /// Whether a pattern of `loader.conf` fits its file's name, with or without its ending and its
-    /// boot counter. Cases do not matter.
-    fn is_named(&self, pattern: &str) -> bool {
-        let pattern = pattern.to_ascii_lowercase();
+    /// Whether a pattern of `loader.conf` in lower case fits its file's name, with or without its
+    /// ending and its boot counter. Cases do not matter.
+    fn is_named(&self, pattern: &Pattern) -> bool {
         let fits = |name: &str| {
             let name = name.to_ascii_lowercase();
             let ending = if self.get("uki").is_empty() { ".conf" } else { ".efi" };
-            glob::matches(&pattern, &name) || glob::matches(&pattern, &(name + ending))
+            pattern.matches(&name) || pattern.matches(&(name + ending))
         };
         match self.profile.1.as_str() {
             "" => fits(&self.id) || fits(self.name()),
@@ -148,10 +148,20 @@ pub(super) fn menu(directory: &TreePath, files: &mut Files<'_>) -> Option<(TreeP
     let saved = get("saved_entry").unwrap_or_default();
     let wanted = text.as_deref().map(default_pattern).unwrap_or_default();
     // All that fit, as systemd-boot does not list an entry whose kernel is not there.
-    let named = |pattern: &str| {
-        let files = file_entries.iter().enumerate();
-        let fit = files.filter(|(_, file)| !pattern.is_empty() && file.is_named(pattern));
-        fit.map(|(at, _)| at).collect::<Vec<_>>()
+    let mut named = |name: &str| {
+        if name.is_empty() {
+            return Vec::new();
+        }
+        let Some(pattern) = Pattern::new(&name.to_ascii_lowercase()) else {
+            files.warn(format!(
+                "the default entry's name has {} bytes, expected at most {}: it is ignored",
+                name.len(),
+                glob::LENGTH
+            ));
+            return Vec::new();
+        };
+        let entries = file_entries.iter().enumerate();
+        entries.filter(|(_, file)| file.is_named(&pattern)).map(|(at, _)| at).collect::<Vec<_>>()
     };
     let mut defaults = named(&wanted);
     if defaults.is_empty() {
@@ -331,7 +341,16 @@ fn read_directory(
             let found = keys.iter().find(|(name, _)| name == key);
             found.map(|(_, value)| value.clone()).filter(|value| !value.is_empty())
         };
-        let profile = value("profile").and_then(|number| number.parse().ok()).unwrap_or(0);
+        // systemd-boot, too, ignores a number that it cannot use.
+        let profile = value("profile").unwrap_or("0".to_owned());
+        let profile =
+            profile.parse().ok().filter(|number| *number < PROFILES).unwrap_or_else(|| {
+                files.warn(format!(
+                    "{}: expected a number below {PROFILES} behind `profile`: it is ignored",
+                    directory.join(&name)
+                ));
+                0
+            });
         // An EFI program boots here only if it is a unified kernel image. Without options, the
         // command line in it counts.
         if let Some(path) = value("uki").or_else(|| value("efi")) {
@@ -339,7 +358,8 @@ fn read_directory(
             let image = UnifiedImage::open(file).ok().flatten();
             if let Some(image) = image.map(|image| image.with_profile(profile)) {
                 if value("options").is_none() {
-                    keys.push(("options".to_owned(), image.command_line().replace('$', "$$")));
+                    let own = files.command_line(&image)?;
+                    keys.push(("options".to_owned(), own.replace('$', "$$")));
                 }
                 keys.push(("uki".to_owned(), path));
             }
@@ -357,8 +377,12 @@ fn read_images(
     files: &mut Files<'_>,
 ) -> Vec<EntryFile> {
     let mut found = Vec::new();
-    let own_addons = directory.parent().parent().join(ADDONS);
-    for name in names(volume, directory, ".efi") {
+    let names = names(volume, directory, ".efi");
+    if names.is_empty() {
+        return found;
+    }
+    let shared = addons(volume, &directory.parent().parent().join(ADDONS), files);
+    for name in names {
         let path = directory.join(&name);
         let Some(file) = files.open(volume, &path) else { continue };
         let uki = ("uki".to_owned(), format!("/{path}"));
@@ -370,13 +394,13 @@ fn read_images(
         };
         let stem = plain.name().trim_end_matches(".efi").to_owned();
         let extra = directory.join(&format!("{stem}.efi.extra.d"));
-        let added = [addons(volume, &own_addons, files), addons(volume, &extra, files)].concat();
-        for number in 0..image.profiles() {
+        let added = [shared.as_str(), &addons(volume, &extra, files)].join(" ");
+        for number in 0..image.profiles().min(ENTRIES.saturating_sub(found.len())) {
             let image = image.with_profile(number);
-            let mut keys = vec![uki.clone()];
-            keys.extend(image_keys(&image, number, &added));
-            let own = Some(image.profile_value("ID")).filter(|own| !own.is_empty());
-            let name = if number > 0 { own.unwrap_or(number.to_string()) } else { String::new() };
+            let Some((name, keys)) = image_keys(&image, number, &added, &plain.id, files) else {
+                break;
+            };
+            let keys = std::iter::once(uki.clone()).chain(keys).collect();
             let (id, profile) = (plain.id.clone(), (number, name));
             found.push(EntryFile { id, keys, profile, volume: 0 });
         }
@@ -384,18 +408,33 @@ fn read_images(
     found
 }
 
-/// What an image says of one of its profiles (`boot_entry_add_type2` in systemd's src/boot/boot.c).
+/// What an image says of one of its profiles (`boot_entry_add_type2` in systemd's src/boot/boot.c):
+/// the profile's name, and the entry's keys. `None` if its command line was not read.
 fn image_keys(
     image: &UnifiedImage,
     profile: usize,
-    added: &[String],
-) -> impl Iterator<Item = (String, String)> {
+    added: &str,
+    file: &str,
+    files: &mut Files<'_>,
+) -> Option<(String, [(String, String); 4])> {
+    let own = files.command_line(image)?;
+    // Each profile has a copy of what is added.
+    files.charge(added.len(), file)?;
+    let options = [own.as_str(), added].join(" ").trim().replace('$', "$$");
+    let os_release = files.section(image, ".osrel").unwrap_or_default();
+    let description = files.section(image, ".profile").unwrap_or_default();
     let first = |keys: &[&str]| {
-        let values = keys.iter().map(|key| image.os_release(key));
+        let values = keys.iter().map(|key| value(&os_release, key));
         values.into_iter().find(|value| !value.is_empty()).unwrap_or_default()
     };
     let mut title = first(&["PRETTY_NAME", "IMAGE_ID", "NAME", "ID"]);
-    let own = match (image.profile_value("TITLE"), image.profile_value("ID")) {
+    let id = value(&description, "ID");
+    let name = match profile {
+        0 => String::new(),
+        _ if id.is_empty() => profile.to_string(),
+        _ => id.clone(),
+    };
+    let own = match (value(&description, "TITLE"), id) {
         (own, id) if own.is_empty() && id.is_empty() && profile > 0 => {
             format!("Profile #{}", profile + 1)
         }
@@ -405,26 +444,23 @@ fn image_keys(
     if !own.is_empty() {
         title = format!("{title} ({own})");
     }
-    let options = std::iter::once(image.command_line()).chain(added.iter().cloned());
-    let options = options.filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ");
-    [
+    let keys = [
         ("title", title),
         ("version", first(&["IMAGE_VERSION", "VERSION", "VERSION_ID", "BUILD_ID"])),
         ("sort-key", first(&["IMAGE_ID", "ID"])),
-        ("options", options.replace('$', "$$")),
-    ]
-    .map(|(key, value)| (key.to_owned(), value))
-    .into_iter()
+        ("options", options),
+    ];
+    Some((name, keys.map(|(key, value)| (key.to_owned(), value))))
 }
 
 /// The command lines of programs that add to those of images (systemd-stub(7)).
-fn addons(volume: &dyn FileTree, directory: &TreePath, files: &mut Files<'_>) -> Vec<String> {
+fn addons(volume: &dyn FileTree, directory: &TreePath, files: &mut Files<'_>) -> String {
     let names = names(volume, directory, ".addon.efi").into_iter();
     let read = names.filter_map(|name| {
         let file = files.open(volume, &directory.join(&name))?;
-        UnifiedImage::command_line_of(file).ok()
+        files.command_line(&UnifiedImage::any(file).ok()?)
     });
-    read.filter(|text| !text.is_empty()).collect()
+    read.filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 /// The warning for a variable that is not set.
@@ -457,11 +493,12 @@ fn entry(
     // Only what the kernel needs is reported as missing.
     let mut optional = Vec::new();
     entry.kernel = path(&expanded(kernel, get, &mut optional));
-    let initrds = file.all("initrd").map(|line| expanded(line, get, &mut optional));
-    let initrds: Vec<_> = initrds.collect();
-    entry.initrds = initrds.iter().flat_map(|line| line.split_whitespace()).map(path).collect();
-    let options: Vec<_> = file.all("options").map(|line| expanded(line, get, missing)).collect();
-    entry.arguments = options.join(" ").split_whitespace().collect::<Vec<_>>().join(" ");
+    // All lines of a key together, so that the limit of what is expanded is that of the entry.
+    let lines = |key: &str| file.all(key).collect::<Vec<_>>().join(" ");
+    let initrds = expanded(&lines("initrd"), get, &mut optional);
+    entry.initrds = initrds.split_whitespace().map(path).collect();
+    let options = expanded(&lines("options"), get, missing);
+    entry.arguments = options.split_whitespace().collect::<Vec<_>>().join(" ");
     entry
 }
 

@@ -206,8 +206,13 @@ fn entry(grub: &mut Interpreter<'_, '_>, loaded: Loaded, steps: Vec<Step>) -> En
         && let Some(file) = grub.files.find_on(volume, &path)
         && let Ok(Some(image)) = UnifiedImage::open(file)
     {
-        let own = if arguments.is_empty() { image.command_line() } else { arguments };
-        (entry.kernel, entry.arguments, entry.is_unified) = (path, own, true);
+        let own = match arguments.as_str() {
+            "" => grub.files.command_line(&image),
+            _ => Some(arguments),
+        };
+        if let Some(own) = own {
+            (entry.kernel, entry.arguments, entry.is_unified) = (path, own, true);
+        }
     }
     entry
 }

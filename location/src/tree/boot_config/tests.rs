@@ -1,9 +1,10 @@
 //! All readers together: what real programs write, what each format can express, and hostile input.
 
+use std::sync::Mutex;
 use std::time::Duration;
 
 use super::*;
-use crate::testing::{Temp, cpu_time};
+use crate::testing::{Bytes, Temp, cpu_time};
 
 const MKCONFIG: &str = include_str!("../../../../tests/data/grub-mkconfig.cfg");
 const MKCONFIG_XEN: &str = include_str!("../../../../tests/data/grub-mkconfig-xen.cfg");
@@ -334,7 +335,7 @@ fn a_damaged_unified_image_has_no_sections() {
         let temp = Temp::new();
         temp.file("a", &whole[..len]);
         let file = temp.source().open(&TreePath::new("a")).unwrap();
-        let image = unified::UnifiedImage::open(file).unwrap();
+        let image = UnifiedImage::open(file).unwrap();
         assert_eq!(image.is_some(), len >= 64 + 24 + 24, "{len}");
     }
 }
@@ -438,6 +439,141 @@ impl FileTree for Identified {
     fn open(&self, path: &TreePath) -> Result<Box<dyn RandomAccess>, storage::FileError> {
         self.source.open(path)
     }
+}
+
+/// A volume that notes which directories are listed and which files are opened. In the directory
+/// `many` are as many names as are asked for.
+#[derive(Debug, Default)]
+struct Noting {
+    files: Vec<(String, Vec<u8>)>,
+    names: usize,
+    asked: Mutex<Vec<String>>,
+}
+
+impl Noting {
+    fn asked(&self, part: &str) -> usize {
+        self.asked.lock().unwrap().iter().filter(|path| path.contains(part)).count()
+    }
+
+    fn read(&self) -> BootConfig {
+        BootConfig::read_all(self).remove(0)
+    }
+}
+
+impl FileTree for Noting {
+    fn name(&self) -> &'static str {
+        "noting"
+    }
+
+    fn list(&self, directory: &TreePath) -> Result<Vec<storage::Entry>, storage::FileError> {
+        let directory = directory.to_string();
+        self.asked.lock().unwrap().push(directory.clone());
+        let entry = |name: String| storage::Entry { name, is_directory: false };
+        if directory.starts_with("many") {
+            return Ok((0..self.names).map(|number| entry(number.to_string())).collect());
+        }
+        let inside = self.files.iter().filter_map(|(path, _)| {
+            let name = path.strip_prefix(&format!("{directory}/"))?;
+            (!name.contains('/')).then(|| entry(name.to_owned()))
+        });
+        Ok(inside.collect())
+    }
+
+    fn open(&self, path: &TreePath) -> Result<Box<dyn RandomAccess>, storage::FileError> {
+        let path = path.to_string();
+        self.asked.lock().unwrap().push(path.clone());
+        match self.files.iter().find(|(own, _)| *own == path) {
+            Some((_, bytes)) => Ok(Box::new(Bytes { name: path, bytes: bytes.clone() })),
+            None => Err(storage::FileError::Missing(path)),
+        }
+    }
+}
+
+/// Each profile has a copy of the text of all add-ons.
+#[test]
+fn profiles_and_add_ons_count_as_bytes_of_the_configuration() {
+    let mut sections: Vec<(&str, &[u8])> = vec![(".linux", b"kernel")];
+    sections.extend([(".profile", &b"ID=p\n"[..]); 256]);
+    let long = "$".repeat(60_000);
+    let addon = unified::image(&[(".cmdline", long.as_bytes())]);
+    let mut files = vec![("EFI/Linux/a.efi".to_owned(), unified::image(&sections))];
+    files.extend((0..8).map(|n| (format!("loader/addons/{n}.addon.efi"), addon.clone())));
+    let config = Noting { files, ..Noting::default() }.read();
+    let bytes: usize = config.entries.iter().map(|entry| entry.arguments.len()).sum();
+    assert!(bytes > 0 && bytes <= TOTAL, "{bytes}");
+    let expected = ["a.efi was not read: the configuration has more than 4 MiB in all"];
+    assert_eq!(config.warnings, expected);
+}
+
+#[test]
+fn shared_add_ons_are_read_once() {
+    let image = unified::image(&[(".linux", b"kernel"), (".osrel", b"NAME=x\n")]);
+    let addon = unified::image(&[(".cmdline", b"quiet")]);
+    let mut files = vec![("loader/addons/q.addon.efi".to_owned(), addon)];
+    files.extend((0..4).map(|n| (format!("EFI/Linux/{n}.efi"), image.clone())));
+    let volume = Noting { files, ..Noting::default() };
+    let config = volume.read();
+    let lines: Vec<_> = config.entries.iter().map(|entry| &*entry.arguments).collect();
+    assert_eq!(lines, ["quiet"; 4]);
+    assert_eq!(volume.asked("q.addon.efi"), 1);
+}
+
+/// The lines of a key together, as each can name the same long variable.
+#[test]
+fn the_variables_of_an_entry_s_lines_are_limited_together() {
+    let long = environment(&format!("a={}\n", "x".repeat(40_000)));
+    let text = format!("linux /k\n{0}{1}", "options $a\n".repeat(20), "initrd $a\n".repeat(20));
+    let config = one(&[("loader/entries/a.conf", &text), ("grub2/grubenv", &long)]);
+    let entry = &config.entries[0];
+    assert_eq!((entry.arguments.len(), entry.initrds.len()), (40_000, 1));
+}
+
+/// systemd has at most 256 profiles (`UNIFIED_PROFILES_MAX`).
+#[test]
+fn a_profile_s_number_beyond_the_last_is_ignored() {
+    let image = unified::image(&[(".linux", b"kernel"), (".cmdline", b"own")]);
+    for (number, warnings) in
+        [("255", 0), ("256", 1), ("18446744073709551615", 1), ("18446744073709551616", 1), ("x", 1)]
+    {
+        let text = format!("uki /a.efi\nprofile {number}\n");
+        let files = [("loader/entries/a.conf", text.into_bytes()), ("a.efi", image.clone())];
+        let files = files.map(|(path, bytes)| (path.to_owned(), bytes)).to_vec();
+        let config = Noting { files, ..Noting::default() }.read();
+        let profile = if warnings == 0 { 255 } else { 0 };
+        let entry = &config.entries[0];
+        assert_eq!((entry.profile, &*entry.arguments), (profile, "own"), "{number}");
+        assert_eq!(config.warnings.len(), warnings, "{number}");
+        let expected = "loader/entries/a.conf: expected a number below 256";
+        assert!(config.warnings.iter().all(|warning| warning.contains(expected)), "{number}");
+    }
+}
+
+#[test]
+fn a_default_much_longer_than_any_name_is_ignored() {
+    for (len, warnings) in [(1024, 0), (1025, 1)] {
+        let conf = format!("default {}\n", "*".repeat(len));
+        let entries =
+            [("loader/entries/a.conf", "linux /a"), ("loader/entries/b.conf", "linux /b")];
+        let config = one(&[&[("loader/loader.conf", &*conf)], &entries[..]].concat());
+        assert_eq!((titles(&config), config.warnings.len()), (vec!["b", "a"], warnings), "{len}");
+        let expected = "has 1025 bytes, expected at most 1024";
+        assert!(config.warnings.iter().all(|warning| warning.contains(expected)), "{len}");
+    }
+}
+
+#[test]
+fn a_pattern_of_grub_s_looks_only_for_as_many_files_as_it_stands_for() {
+    let volume = |pattern: &str| {
+        let text = format!("insmod regexp\necho {pattern}\nmenuentry a {{ linux /k }}\n");
+        let files = vec![("grub/grub.cfg".to_owned(), text.into_bytes())];
+        Noting { files, names: 1 << 12, ..Noting::default() }
+    };
+    let two = volume("/many/*/*");
+    assert_eq!(two.read().warnings, [""; 0]);
+    assert_eq!(two.asked("many"), 2, "the first directory alone has enough");
+    // What all these paths are made of counts.
+    let warnings = volume(&format!("/many/*{}", "/x".repeat(2000))).read().warnings;
+    assert_eq!(warnings, ["the configuration is too long: its end was not read"]);
 }
 
 /// As of two systems on one disk: each has a `/boot/grub/grub.cfg` and a `/vmlinuz`.

@@ -8,15 +8,14 @@
 use std::io;
 use std::sync::Arc;
 
-use storage::{RandomAccess, Slice, head, read_whole};
+use storage::{RandomAccess, Slice, head};
 
 /// Bytes in which all headers must be.
 const HEADERS: usize = 1 << 16;
 /// Bytes that a section with text can have.
-const TEXT: usize = 1 << 16;
-
+pub(super) const TEXT: usize = 1 << 16;
 /// Profiles that an image can have, as in systemd (`UNIFIED_PROFILES_MAX`).
-const PROFILES: usize = 256;
+pub(super) const PROFILES: usize = 256;
 
 /// The sections of a unified kernel image.
 #[derive(Debug)]
@@ -44,15 +43,11 @@ impl UnifiedImage {
         Ok(image.kernel().is_some().then_some(image))
     }
 
-    /// The command line in an EFI program that need not have a kernel.
+    /// Reads the headers of an EFI program that need not have a kernel.
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn command_line_of(file: Box<dyn RandomAccess>) -> io::Result<String> {
-        Ok(Self::any(file)?.command_line())
-    }
-
-    fn any(file: Box<dyn RandomAccess>) -> io::Result<Self> {
+    pub fn any(file: Box<dyn RandomAccess>) -> io::Result<Self> {
         let sections = sections(&head(&*file, HEADERS)?).unwrap_or_default();
         Ok(Self { file: file.into(), sections, profile: 0 })
     }
@@ -68,11 +63,6 @@ impl UnifiedImage {
         Self { file: Arc::clone(&self.file), sections: self.sections.clone(), profile }
     }
 
-    /// The value of a key in the description of its profile.
-    pub fn profile_value(&self, key: &str) -> String {
-        value(&self.text(".profile"), key)
-    }
-
     /// The kernel.
     pub fn kernel(&self) -> Option<Box<dyn RandomAccess>> {
         self.section(".linux")
@@ -83,24 +73,8 @@ impl UnifiedImage {
         [".ucode", ".initrd"].iter().filter_map(|name| self.section(name)).collect()
     }
 
-    /// The kernel's command line.
-    pub fn command_line(&self) -> String {
-        let text = self.text(".cmdline");
-        text.split_whitespace().collect::<Vec<_>>().join(" ")
-    }
-
-    /// The value of a key in its os-release file, without quotes.
-    pub fn os_release(&self, key: &str) -> String {
-        value(&self.text(".osrel"), key)
-    }
-
-    fn text(&self, name: &str) -> String {
-        let bytes = self.section(name).and_then(|section| read_whole(&*section, TEXT).ok()?);
-        let bytes = bytes.unwrap_or_default();
-        String::from_utf8_lossy(&bytes).trim_end_matches('\0').to_owned()
-    }
-
-    fn section(&self, name: &str) -> Option<Box<dyn RandomAccess>> {
+    /// A section of its profile, or else of all profiles.
+    pub fn section(&self, name: &str) -> Option<Box<dyn RandomAccess>> {
         // Those of all profiles, then a group for each profile.
         let begins = |section: &Section| section.name == ".profile";
         let starts = self.sections.iter().enumerate().filter(|(_, section)| begins(section));
@@ -114,8 +88,8 @@ impl UnifiedImage {
     }
 }
 
-/// The value of a key in lines like `KEY="value"`.
-fn value(text: &str, key: &str) -> String {
+/// The value of a key in lines like `KEY="value"`, without quotes.
+pub(super) fn value(text: &str, key: &str) -> String {
     let mut values = text.lines().filter_map(|line| line.trim().split_once('='));
     let value = values.find(|(name, _)| *name == key).unwrap_or_default().1;
     value.trim_matches(['"', '\'']).to_owned()

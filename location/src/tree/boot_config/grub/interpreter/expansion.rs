@@ -3,7 +3,7 @@
 
 use super::super::lexer::{Content, Part, Word};
 use super::Interpreter;
-use crate::tree::glob;
+use crate::tree::glob::Pattern;
 
 /// Files that one pattern can stand for.
 const MATCHES: usize = 256;
@@ -27,7 +27,7 @@ impl Interpreter<'_, '_> {
             for part in &word.parts {
                 self.expand_part(part, &mut argument, &mut arguments)?;
             }
-            self.finish(argument, &mut arguments);
+            self.finish(argument, &mut arguments)?;
         }
         Some(arguments)
     }
@@ -53,7 +53,7 @@ impl Interpreter<'_, '_> {
         self.charge(size + 1).then_some(())?;
         for (index, value) in values.into_iter().enumerate() {
             if index > 0 {
-                self.finish(std::mem::take(argument), arguments);
+                self.finish(std::mem::take(argument), arguments)?;
             }
             argument.is_begun |= part.is_quoted || !value.is_empty();
             argument.is_pattern |= !part.is_quoted && value.contains(['*', '?', '[']);
@@ -91,45 +91,54 @@ impl Interpreter<'_, '_> {
         values
     }
 
-    fn finish(&mut self, argument: Argument, arguments: &mut Vec<String>) {
+    fn finish(&mut self, argument: Argument, arguments: &mut Vec<String>) -> Option<()> {
         let Argument { text, is_begun, is_pattern } = argument;
         if !is_begun {
-            return;
+            return Some(());
         }
-        let found = if is_pattern && self.has_patterns { self.matches(&text) } else { Vec::new() };
+        let found = if is_pattern && self.has_patterns { self.matches(&text)? } else { Vec::new() };
         if found.is_empty() {
             arguments.push(text);
         } else {
             arguments.extend(found);
         }
+        Some(())
     }
 
     /// The files that a path with patterns in its names stands for, with its device in front as it
-    /// was.
-    fn matches(&mut self, pattern: &str) -> Vec<String> {
+    /// was; `None` if they are too long.
+    fn matches(&mut self, pattern: &str) -> Option<Vec<String>> {
         let path = super::super::without_device(pattern);
-        let Some(inner) = path.strip_prefix('/') else { return Vec::new() };
+        let Some(inner) = path.strip_prefix('/') else { return Some(Vec::new()) };
         let device = pattern.strip_suffix(path.as_str()).unwrap_or_default();
         let mut found = vec![device.to_owned()];
         let names: Vec<_> = inner.split('/').collect();
         for (at, name) in names.iter().enumerate() {
+            let is_pattern = name.contains(['*', '?']);
+            let pattern = if is_pattern { Pattern::new(name) } else { None };
             let mut next = Vec::new();
             for above in found {
-                if !name.contains(['*', '?']) {
-                    next.push(format!("{above}/{name}"));
-                    continue;
+                let own = match &pattern {
+                    Some(_) => self.files.list(&above),
+                    // Longer than any file's name.
+                    None if is_pattern => Vec::new(),
+                    None => vec![(*name).to_owned()],
+                };
+                let fits = |own: &String| pattern.as_ref().is_none_or(|it| it.matches(own));
+                for own in own.into_iter().filter(fits).take(MATCHES - next.len()) {
+                    self.charge(above.len() + 1 + own.len()).then_some(())?;
+                    next.push(format!("{above}/{own}"));
                 }
-                let fitting = self.files.list(&above).into_iter();
-                let fitting = fitting.filter(|own| glob::matches(name, own));
-                next.extend(fitting.map(|own| format!("{above}/{own}")));
+                if next.len() == MATCHES {
+                    break;
+                }
             }
-            next.truncate(MATCHES);
             found = next;
             // What is behind the last pattern has to be there.
-            if at + 1 == names.len() && !name.contains(['*', '?']) {
+            if at + 1 == names.len() && !is_pattern {
                 found.retain(|path| self.files.exists(path));
             }
         }
-        found
+        Some(found)
     }
 }
