@@ -29,7 +29,7 @@ use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::sync::Arc;
 
-use super::files::{ENTRIES, FileSystem, Files, LINK_LEN, Node, label, uuid};
+use super::files::{ENTRIES, FileSystem, Files, LINK_LEN, NameCache, Node, label, uuid};
 use crate::file::fill;
 use crate::file::page_cache::PageCache;
 use crate::{Entry, FileError, FileTree, RandomAccess, TreePath};
@@ -57,7 +57,7 @@ pub(crate) fn open(image: Arc<dyn RandomAccess>) -> Result<Box<dyn FileTree>, Fi
 }
 
 #[derive(Debug)]
-struct Ext(Volume);
+struct Ext(Volume, NameCache<u32>);
 
 impl Ext {
     fn open(image: Arc<dyn RandomAccess>) -> io::Result<Self> {
@@ -66,27 +66,29 @@ impl Ext {
             let journal = journal::load(&volume)?;
             volume.replay(journal)?;
         }
-        Ok(Self(volume))
+        Ok(Self(volume, NameCache::default()))
     }
 
     /// The inode at `path`. `None` if it does not exist.
     fn find(&self, path: &TreePath) -> io::Result<Option<Inode>> {
-        let mut inode = Inode::read(&self.0, ROOT)?;
+        let mut number = ROOT;
         for name in path.as_path() {
-            if !inode.is_directory() {
-                return Ok(None);
-            }
-            match self.child(&inode, name.as_bytes())? {
-                Some(number) => inode = Inode::read(&self.0, number)?,
+            let name = name.as_bytes();
+            match self.1.inode(number, name, || self.child(number, name))? {
+                Some(child) => number = child,
                 None => return Ok(None),
             }
         }
-        Ok(Some(inode))
+        Inode::read(&self.0, number).map(Some)
     }
 
-    /// The inode of the name `wanted` in `directory`, regardless of case if the directory folds
-    /// case.
-    fn child(&self, directory: &Inode, wanted: &[u8]) -> io::Result<Option<u32>> {
+    /// The inode of the name `wanted` in the directory with this inode, regardless of case if the
+    /// directory folds case.
+    fn child(&self, parent: u32, wanted: &[u8]) -> io::Result<Option<u32>> {
+        let directory = &Inode::read(&self.0, parent)?;
+        if !directory.is_directory() {
+            return Ok(None);
+        }
         let lower = |name: &[u8]| String::from_utf8_lossy(name).to_lowercase();
         let folded = directory.ignores_case().then(|| lower(wanted));
         let (mut exact, mut similar) = (None, None);

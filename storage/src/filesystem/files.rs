@@ -1,17 +1,26 @@
 //! What all file systems share: names, symbolic links, and messages.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::ffi::OsString;
 use std::fmt::Debug;
+use std::hash::Hash;
 use std::io;
 use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use crate::file::fill;
+use crate::sync::lock;
 use crate::{Entry, FileError, FileTree, RandomAccess, TreePath};
 
 /// Maximum number of symbolic links on the way to a file: path_resolution(7).
 const LINKS: u32 = 40;
+/// Maximum number of names on the way to a file, with those in symbolic links. A directory of a
+/// hostile image may contain itself, and each name costs a search.
+const COMPONENTS: u32 = 256;
+/// Maximum number of names that [`NameCache`] keeps, and of bytes in one: `NAME_MAX` and squashfs'
+/// `SQUASHFS_NAME_LEN` are less.
+const KNOWN_NAMES: usize = 4096;
+const KNOWN_NAME_LEN: usize = 256;
 /// Maximum length of a symbolic link: `PATH_MAX`.
 pub(crate) const LINK_LEN: u64 = 4096;
 /// Maximum number of directory entries read.
@@ -43,6 +52,37 @@ pub(crate) trait Files: Debug + Send + Sync {
 
     /// Opens a regular file; `name` is for messages.
     fn open(self: Arc<Self>, path: &TreePath, name: String) -> io::Result<Box<dyn RandomAccess>>;
+}
+
+/// The inodes of names in directories that were searched, and the names that were absent: each path
+/// is walked from the root, and a directory can be long. It is emptied when it is full.
+#[derive(Debug, Default)]
+pub(crate) struct NameCache<I>(Mutex<HashMap<(I, Vec<u8>), Option<I>>>);
+
+impl<I: Copy + Eq + Hash> NameCache<I> {
+    /// The inode of `name` in the directory with the inode `directory`. If it is not known, `search`
+    /// finds it.
+    pub(crate) fn inode(
+        &self,
+        directory: I,
+        name: &[u8],
+        search: impl FnOnce() -> io::Result<Option<I>>,
+    ) -> io::Result<Option<I>> {
+        if name.len() > KNOWN_NAME_LEN {
+            return search();
+        }
+        let key = (directory, name.to_vec());
+        if let Some(inode) = lock(&self.0).get(&key) {
+            return Ok(*inode);
+        }
+        let inode = search()?;
+        let mut known = lock(&self.0);
+        if known.len() >= KNOWN_NAMES {
+            known.clear();
+        }
+        known.insert(key, inode);
+        Ok(inode)
+    }
 }
 
 /// The label in these bytes of an image, which zeros or spaces follow. Without these bytes, it is
@@ -105,7 +145,16 @@ impl<F: Files> FileSystem<F> {
         let missing = || FileError::Missing(self.shown(asked));
         let mut rest: VecDeque<OsString> = names(asked.as_path()).collect();
         let (mut at, mut node, mut links) = (TreePath::root(), Node::Directory, 0);
+        let mut components = 0;
         while let Some(name) = rest.pop_front() {
+            components += 1;
+            if components > COMPONENTS {
+                let problem = format!(
+                    "its path has more than {COMPONENTS} names, with those in symbolic links"
+                );
+                let hint = "use the path of the file itself";
+                return Err(FileError::failure(self.shown(asked), problem, hint));
+            }
             // A component after a file.
             if node != Node::Directory {
                 return Err(missing());

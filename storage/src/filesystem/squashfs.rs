@@ -20,7 +20,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
-use super::files::{DAMAGED, ENTRIES, FileSystem, Files, Node};
+use super::files::{DAMAGED, ENTRIES, FileSystem, Files, NameCache, Node};
 use crate::file::page_cache::PageCache;
 use crate::{Entry, Failure, FileError, FileTree, RandomAccess, TreePath};
 use inode::{Blocks, Inode, Kind};
@@ -44,39 +44,43 @@ fn damaged(what: &str) -> io::Error {
 }
 
 #[derive(Debug)]
-struct Squashfs(Volume);
+struct Squashfs(Volume, NameCache<u64>);
 
 impl Squashfs {
     fn open(image: Arc<dyn RandomAccess>) -> io::Result<Self> {
-        let squashfs = Self(Volume::new(PageCache::new(image))?);
-        match squashfs.root()?.kind {
+        let squashfs = Self(Volume::new(PageCache::new(image))?, NameCache::default());
+        match Inode::read(&squashfs.0, squashfs.0.superblock.root)?.kind {
             Kind::Directory(_) => Ok(squashfs),
             _ => Err(damaged("its root is not a directory")),
         }
     }
 
-    fn root(&self) -> io::Result<Inode> {
-        Inode::read(&self.0, self.0.superblock.root)
-    }
-
     /// The inode at `path`. `None` if it does not exist.
     fn find(&self, path: &TreePath) -> io::Result<Option<Inode>> {
-        let mut inode = self.root()?;
+        let mut place = self.0.superblock.root;
         for wanted in path.as_path() {
-            let Kind::Directory(directory) = &inode.kind else { return Ok(None) };
-            let mut child = None;
-            directory::each(&self.0, directory, |found| {
-                if found.name == wanted.as_bytes() {
-                    child = Some(found.inode);
-                }
-                child.is_none()
-            })?;
-            match child {
-                Some(child) => inode = Inode::read(&self.0, child)?,
+            let wanted = wanted.as_bytes();
+            match self.1.inode(place, wanted, || self.child(place, wanted))? {
+                Some(child) => place = child,
                 None => return Ok(None),
             }
         }
-        Ok(Some(inode))
+        Inode::read(&self.0, place).map(Some)
+    }
+
+    /// The place of the inode with the name `wanted` in the directory whose inode is at `parent`.
+    fn child(&self, parent: u64, wanted: &[u8]) -> io::Result<Option<u64>> {
+        let Kind::Directory(directory) = Inode::read(&self.0, parent)?.kind else {
+            return Ok(None);
+        };
+        let mut child = None;
+        directory::each(&self.0, &directory, |found| {
+            if found.name == wanted {
+                child = Some(found.inode);
+            }
+            child.is_none()
+        })?;
+        Ok(child)
     }
 }
 

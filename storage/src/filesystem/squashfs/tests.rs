@@ -107,6 +107,33 @@ fn a_damaged_image_is_an_error_and_no_more() {
     }
 }
 
+/// A path of 256 names that all are in one long directory, which contains itself: walked from the
+/// root for each name, with a search for each, it would take 32,000 searches.
+#[test]
+fn a_directory_that_contains_itself_is_searched_once() {
+    let (from, temp) = (Temp::new(), Temp::new());
+    from.file("zz/file", b"");
+    std::fs::create_dir(from.path().join("zz/zz")).unwrap();
+    for link in 0..8000 {
+        let link = from.path().join(format!("zz/{link}"));
+        std::fs::hard_link(from.path().join("zz/file"), link).unwrap();
+    }
+    let mut image = std::fs::read(packed(&from, &temp, "-noI")).unwrap();
+    // The entries zz/zz and zz, in this order: the offset of the inode in its block, the difference
+    // of inode numbers, the type, the length of the name less 1, and the name.
+    let is_entry = |entry: &[u8]| entry[4..] == *b"\x01\0\x01\0zz";
+    let entries = (0..image.len() - 10).filter(|at| is_entry(&image[*at..at + 10]));
+    let [inner, outer] = entries.collect::<Vec<_>>()[..] else { panic!("two entries expected") };
+    image.copy_within(outer..outer + 2, inner);
+    let source = open(Arc::new(Bytes(image))).unwrap();
+    let started = cpu_time();
+    let deep = TreePath::new("zz/".repeat(256));
+    assert!(matches!(source.open(&deep), Err(FileError::Kind { .. })));
+    let error = source.open(&TreePath::new("zz/".repeat(257))).unwrap_err();
+    assert!(format!("{error:?}").contains("more than 256 names"), "{error:?}");
+    assert!((cpu_time() - started).as_secs() < 2);
+}
+
 /// Blocks of metadata that decompress to far more than they may, directories that are longer than
 /// any, and blocks that claim more than the image has.
 #[test]
