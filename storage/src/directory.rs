@@ -9,11 +9,11 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 
-use rustix::fs::{self, CWD, Dir, FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{self, CWD, Dir, FileType, FsWord, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +22,25 @@ use crate::{Entry, FileError, FileTree, RandomAccess, TreePath};
 
 /// Maximum number of directory entries read.
 const ENTRIES: usize = 1 << 16;
+
+/// File systems whose files are the kernel's own state, such as memory and logs, or act when they
+/// are read: procfs, sysfs, debugfs, tracefs, securityfs, SELinux's, control groups 1 and 2, BPF's,
+/// EFI variables, crash logs, and message queues (Linux, include/uapi/linux/magic.h and
+/// ipc/mqueue.c).
+const OF_KERNEL: [FsWord; 12] = [
+    0x9fa0,
+    0x6265_6572,
+    0x6462_6720,
+    0x7472_6163,
+    0x7363_6673,
+    0xf97c_ff8c,
+    0x0027_e0eb,
+    0x6367_7270,
+    0xcafe_4a11,
+    0xde5e_81e4,
+    0x6165_676c,
+    0x1980_0202,
+];
 
 /// A directory of this host.
 #[derive(Clone, Debug)]
@@ -91,18 +110,28 @@ impl Directory {
     }
 
     /// Opens a path on behalf of a process that may not do so, and that an attacker may have taken
-    /// over: only a regular file is opened for its bytes.
+    /// over: only a regular file is opened for its bytes, and nothing is opened in a file system of
+    /// the kernel, such as procfs. For its kind, a file of any type gets a descriptor that neither
+    /// reads nor writes (`O_PATH`).
     ///
     /// # Errors
-    /// As of openat2(2); permission is denied for the bytes of other files.
+    /// As of openat2(2); permission is denied for other files.
     pub fn open_for(&self, path: &TreePath, wanted: OpenFor) -> io::Result<OwnedFd> {
-        if wanted == OpenFor::Bytes {
-            let about = fs::fstat(self.resolve(path, OpenFor::Kind.flags())?)?;
-            if !FileType::from_raw_mode(about.st_mode).is_file() {
-                return Err(Errno::ACCESS.into());
-            }
+        let directory = wanted.flags() & OFlags::DIRECTORY;
+        let found = self.resolve(path, OpenFor::Kind.flags() | directory)?;
+        if wanted == OpenFor::Kind {
+            return Ok(found);
         }
-        Ok(self.resolve(path, wanted.flags())?)
+        let kind = FileType::from_raw_mode(fs::fstat(&found)?.st_mode);
+        let system = fs::fstatfs(&found)?.f_type;
+        if !(kind.is_file() || kind.is_dir() && wanted == OpenFor::Entries)
+            || OF_KERNEL.contains(&system)
+        {
+            return Err(Errno::ACCESS.into());
+        }
+        // Exactly the file that was checked: its path may lead to another one by now.
+        let checked = format!("/proc/self/fd/{}", found.as_raw_fd());
+        Ok(fs::open(checked, wanted.flags() | OFlags::CLOEXEC, Mode::empty())?)
     }
 
     fn reach(&self, path: &TreePath, wanted: OpenFor) -> Result<OwnedFd, Errno> {

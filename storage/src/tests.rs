@@ -1,5 +1,9 @@
 use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+
+use rustix::fs::{CWD, FileType, Mode, RenameFlags};
 
 use super::*;
 use crate::testing::Temp;
@@ -31,7 +35,7 @@ fn paths_stay_below_the_root() {
 fn absolute_links_and_dots_mean_the_location_s_own_root() {
     let outside = Temp::of(&["secret"]);
     let temp = Temp::of(&["boot/linux", "deep/er/x"]);
-    let link = |to: &std::path::Path, at: &str| symlink(to, temp.path().join(at)).unwrap();
+    let link = |to: &Path, at: &str| symlink(to, temp.path().join(at)).unwrap();
     link("boot/linux".as_ref(), "relative");
     link("/boot/linux".as_ref(), "absolute");
     link("../../../../boot/linux".as_ref(), "deep/er/up");
@@ -52,10 +56,8 @@ fn absolute_links_and_dots_mean_the_location_s_own_root() {
 #[test]
 fn what_is_no_regular_file_is_named_and_never_waited_for() {
     let temp = Temp::of(&["d/x"]);
-    let fifo = rustix::fs::CWD;
     let path = temp.path().join("fifo");
-    rustix::fs::mknodat(fifo, &path, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0)
-        .unwrap();
+    rustix::fs::mknodat(CWD, &path, FileType::Fifo, Mode::RUSR, 0).unwrap();
     let _socket = std::os::unix::net::UnixListener::bind(temp.path().join("socket")).unwrap();
     let source = temp.source();
     let started = Instant::now();
@@ -77,6 +79,11 @@ fn for_another_process_only_files_and_directories_inside_are_opened() {
     assert!(made.unwrap().success());
     symlink("/etc/passwd", at("link")).unwrap();
     symlink("/dev/null", at("null")).unwrap();
+    // Only root can make a device.
+    let zero = rustix::fs::makedev(1, 5);
+    let device = at("device");
+    let has_device =
+        rustix::fs::mknodat(CWD, &device, FileType::CharacterDevice, Mode::RUSR, zero).is_ok();
     let source = temp.source();
     let opened =
         |path, wanted| source.open_for(&TreePath::new(path), wanted).map(std::fs::File::from);
@@ -90,6 +97,52 @@ fn for_another_process_only_files_and_directories_inside_are_opened() {
     assert_eq!(number("d/file", OpenFor::Entries), Some(libc::ENOTDIR));
     for path in ["link", "null", "../../etc/passwd", "d/../../etc/passwd"] {
         assert_eq!(number(path, OpenFor::Bytes), Some(libc::ENOENT), "{path}");
+    }
+    if has_device {
+        assert!(opened("device", OpenFor::Kind).is_ok(), "what it is may be seen");
+        assert_eq!(number("device", OpenFor::Bytes), Some(libc::EACCES));
+    }
+}
+
+/// A pipe takes the place of the file, again and again, while the file is opened.
+#[test]
+fn for_another_process_a_file_that_is_exchanged_meanwhile_is_not_opened() {
+    let temp = Temp::of(&["file"]);
+    let made = std::process::Command::new("mkfifo").arg(temp.path().join("fifo")).status();
+    assert!(made.unwrap().success());
+    let (source, is_done) = (temp.source(), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let [file, fifo] = ["file", "fifo"].map(|name| temp.path().join(name));
+            while !is_done.load(Ordering::Relaxed) {
+                let how = RenameFlags::EXCHANGE;
+                rustix::fs::renameat_with(CWD, &file, CWD, &fifo, how).unwrap();
+            }
+        });
+        let others = (0..20_000)
+            .filter_map(|_| source.open_for(&TreePath::new("file"), OpenFor::Bytes).ok())
+            .filter(|file| {
+                let about = rustix::fs::fstat(file).unwrap();
+                !FileType::from_raw_mode(about.st_mode).is_file()
+            })
+            .count();
+        is_done.store(true, Ordering::Relaxed);
+        assert_eq!(others, 0);
+    });
+}
+
+/// `-location /` must not give a process that was taken over the memory of those that may do more.
+#[test]
+fn for_another_process_nothing_of_the_kernel_is_opened() {
+    let root = Directory::open(Path::new("/")).unwrap();
+    for (path, wanted) in [
+        ("proc/self/environ", OpenFor::Bytes),
+        ("proc/self/fd", OpenFor::Entries),
+        ("sys/kernel/notes", OpenFor::Bytes),
+        ("sys/kernel", OpenFor::Entries),
+    ] {
+        let error = root.open_for(&TreePath::new(path), wanted).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::EACCES), "{path}");
     }
 }
 

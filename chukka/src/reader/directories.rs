@@ -40,3 +40,26 @@ impl JobDirectories {
         Ok(file.map_err(|error| error.raw_os_error().unwrap_or(libc::EACCES)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use storage::testing::Temp;
+
+    use super::*;
+
+    #[test]
+    fn only_what_is_in_the_directories_of_the_job_is_opened() {
+        let temp = Temp::of(&["named/file", "other/file"]);
+        let [named, other] = ["named", "other"].map(|name| temp.path().join(name).into_os_string());
+        let mut directories = JobDirectories([(named.clone(), None)].into());
+        let mut open = |directory: &OsStr, path: &str| {
+            directories.open(directory, OsStr::new(path), OpenFor::Bytes)
+        };
+        assert!(open(&named, "file").unwrap().is_ok());
+        assert_eq!(open(&named, "../other/file").unwrap().unwrap_err(), libc::ENOENT);
+        for directory in [&other, temp.path().as_os_str(), OsStr::new("/"), OsStr::new("")] {
+            let error = open(directory, "file").unwrap_err();
+            assert!(error.to_string().contains("outside the directories"), "{error}");
+        }
+    }
+}
