@@ -57,7 +57,10 @@ pub(crate) trait Files: Debug + Send + Sync {
 /// The inodes of names in directories that were searched, and the names that were absent: each path
 /// is walked from the root, and a directory can be long. It is emptied when it is full.
 #[derive(Debug, Default)]
-pub(crate) struct NameCache<I>(Mutex<HashMap<(I, Vec<u8>), Option<I>>>);
+pub(crate) struct NameCache<I>(Mutex<KnownNames<I>>);
+
+/// By directory and name; `None` is an absent name.
+type KnownNames<I> = HashMap<(I, Vec<u8>), Option<I>>;
 
 impl<I: Copy + Eq + Hash> NameCache<I> {
     /// The inode of `name` in the directory with the inode `directory`. If it is not known, `search`

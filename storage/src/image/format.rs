@@ -73,7 +73,7 @@ pub(super) const SWAP: &str = "swap space";
 
 /// Unsupported formats, recognized by bytes at a fixed offset: offset, bytes, name, hint. The first
 /// list comes from util-linux's libblkid, the list of compressed formats from file(1).
-const FOREIGN: [(usize, &[u8], &str, &str); 48] = [
+const FOREIGN: [(usize, &[u8], &str, &str); 45] = [
     (0, b"LUKS\xba\xbe", "a LUKS encrypted volume", ENCRYPTED),
     (24, b"LVM2 001", "an LVM physical volume", LOGICAL),
     (536, b"LVM2 001", "an LVM physical volume", LOGICAL),
@@ -105,7 +105,6 @@ const FOREIGN: [(usize, &[u8], &str, &str); 48] = [
     (3, b"EXFAT   ", "an exFAT file system", COPY),
     (1024, b"\x10\x20\xf5\xf2", "an F2FS file system", COPY),
     (1024, b"\xe2\xe1\xf5\xe0", "an EROFS file system", COPY),
-    (1024, b"H+", "an HFS+ file system", COPY),
     (0x8001, b"BEA01", "a UDF file system", COPY),
     (0x1_0034, b"ReIsEr", "a ReiserFS file system", COPY),
     (0x8000, b"JFS1", "a JFS file system", COPY),
@@ -114,8 +113,6 @@ const FOREIGN: [(usize, &[u8], &str, &str); 48] = [
     (0, b"-rom1fs-", "a romfs file system", COPY),
     (3, b"-FVE-FS-", "a volume encrypted with BitLocker", COPY),
     (32, b"NXSB", "an APFS container", COPY),
-    (1024, b"HX", "an HFS+ file system", COPY),
-    (1024, b"BD", "an HFS file system", COPY),
     // The magic number of bcache; bcachefs has it, too.
     (
         4120,
@@ -161,7 +158,16 @@ pub(crate) fn of(head: &[u8]) -> Option<Format> {
     if is_fat(head) {
         return Some(Format::FileSystem(FileSystem::Fat));
     }
-    is_mbr(head).then_some(Format::Partitions("a disk with partitions (MBR)"))
+    if is_mbr(head) {
+        return Some(Format::Partitions("a disk with partitions (MBR)"));
+    }
+    // Two bytes are also found there by chance, in a FAT or in the boot loader of an MBR disk.
+    let name = match head.get(1024..1026)? {
+        b"H+" | b"HX" => "an HFS+ file system",
+        b"BD" => "an HFS file system",
+        _ => return None,
+    };
+    Some(Format::Foreign { name, hint: COPY })
 }
 
 /// Recognizes a file by its last 512 bytes: Apple's disk images and fixed-size VHD images.

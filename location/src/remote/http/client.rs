@@ -326,7 +326,8 @@ impl Body {
             return;
         }
         let mut rest = self.reader.take(DRAINED);
-        if within(self.net.idle, || io::copy(&mut rest, &mut io::sink())).is_err() {
+        let drained = within(self.net.idle, || io::copy(&mut rest, &mut io::sink()));
+        if drained.is_err_and(|error| matches!(Error::from(error), Error::Timeout(_))) {
             self.has_slow_bodies.store(true, Ordering::Relaxed);
         }
     }

