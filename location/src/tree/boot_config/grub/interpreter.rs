@@ -114,6 +114,8 @@ pub(super) struct Interpreter<'a, 'f> {
     bls_shown: BTreeSet<String>,
     /// The entries of the directories that were read.
     bls_entries: BTreeMap<String, Rc<[GrubEntry]>>,
+    /// Loops around the command that runs, within its function.
+    loops: usize,
     depth: usize,
     steps: usize,
     bytes: usize,
@@ -137,6 +139,7 @@ impl<'a, 'f> Interpreter<'a, 'f> {
             loopbacks: BTreeSet::new(),
             bls_shown: BTreeSet::new(),
             bls_entries: BTreeMap::new(),
+            loops: 0,
             depth: 0,
             steps: STEPS,
             bytes: EXPANDED,
@@ -202,9 +205,11 @@ impl<'a, 'f> Interpreter<'a, 'f> {
         match command {
             Command::Simple { words, block } => self.simple(words, block.as_ref()),
             Command::If { branches, otherwise } => self.if_statement(branches, otherwise.as_ref()),
-            Command::For { name, words, body } => self.for_statement(name, words, body),
+            Command::For { name, words, body } => {
+                self.in_loop(|this| this.for_statement(name, words, body))
+            }
             Command::While { is_until, condition, body } => {
-                self.while_statement(*is_until, condition, body)
+                self.in_loop(|this| this.while_statement(*is_until, condition, body))
             }
             Command::Function { name, body } => {
                 self.functions.insert(name.clone(), Rc::clone(body));
@@ -223,6 +228,24 @@ impl<'a, 'f> Interpreter<'a, 'f> {
         }
         self.status = true;
         otherwise.map_or(Flow::Next, |body| self.run(body))
+    }
+
+    fn in_loop(&mut self, run: impl FnOnce(&mut Self) -> Flow) -> Flow {
+        self.loops += 1;
+        let flow = run(self);
+        self.loops -= 1;
+        flow
+    }
+
+    /// How many loops `break` or `continue` concerns, as GRUB counts them (`grub_script_break` in
+    /// grub-core/script/execute.c): no more than there are. `None` if there is no such loop.
+    pub fn loops_to_leave(&self, arguments: &[String]) -> Option<usize> {
+        let count = match arguments {
+            [] => 1,
+            [count] => count.parse().ok()?,
+            _ => return None,
+        };
+        Some(self.loops.min(count)).filter(|count| *count > 0)
     }
 
     fn for_statement(&mut self, name: &str, words: &[Word], body: &Script) -> Flow {
@@ -244,7 +267,11 @@ impl<'a, 'f> Interpreter<'a, 'f> {
             match self.run(condition) {
                 Flow::Next if self.status == is_until => return Flow::Next,
                 Flow::Next => {}
-                other => return other,
+                Flow::Continue(1) => continue,
+                other => match after_round(other) {
+                    Flow::Break(0) => return Flow::Next,
+                    other => return other,
+                },
             }
             match after_round(self.run(body)) {
                 Flow::Next => {}
@@ -307,7 +334,9 @@ impl<'a, 'f> Interpreter<'a, 'f> {
 
     fn call(&mut self, body: &Script, arguments: &[String]) -> Flow {
         let outer = std::mem::replace(&mut self.parameters, arguments.to_vec());
+        let loops = std::mem::take(&mut self.loops);
         let flow = self.run(body);
+        self.loops = loops;
         self.parameters = outer;
         if flow == Flow::Stop { Flow::Stop } else { Flow::Next }
     }

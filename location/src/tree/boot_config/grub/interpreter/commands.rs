@@ -99,8 +99,15 @@ impl Interpreter<'_, '_> {
             }
             "configfile" | "normal" | "extract_entries_configfile" => self.configfile(arguments),
             "eval" => self.run_text(&arguments.join(" "), "eval"),
-            "break" => Flow::Break(count(arguments)),
-            "continue" => Flow::Continue(count(arguments)),
+            "break" | "continue" => {
+                let count = self.loops_to_leave(arguments);
+                self.status = count.is_some();
+                match count {
+                    Some(count) if name == "break" => Flow::Break(count),
+                    Some(count) => Flow::Continue(count),
+                    None => Flow::Next,
+                }
+            }
             "return" => {
                 // Without a number, `$?` stays.
                 if let Some(status) = arguments.first() {
@@ -292,7 +299,7 @@ impl Interpreter<'_, '_> {
     }
 }
 
-/// The number that `break`, `continue` and `shift` take; 1 by default.
+/// The number that `shift` takes; 1 by default.
 fn count(arguments: &[String]) -> usize {
     arguments.first().and_then(|count| count.parse().ok()).unwrap_or(1)
 }

@@ -32,11 +32,26 @@ fn break_and_continue_leave_as_many_loops_as_they_are_told() {
         ("continue", "1x 1y. 2x 2y."),
         ("continue 1", "1x 1y. 2x 2y."),
         ("continue 2", "1x 2x"),
+        ("break 9", "1x"),
+        ("continue 9", "1x 2x"),
+        ("break 0", "1x! 1y!. 2x! 2y!."),
+        ("break x", "1x! 1y!. 2x! 2y!."),
     ] {
         assert_eq!(run(&nested(command)), expected, "{command}");
     }
     let three = "for a in 1 2; do for b in 1 2; do for c in 1 2; do w=\"$w $a$b$c\"; break 2; done; done; done";
     assert_eq!(run(three), "111 211");
+}
+
+/// `active_loops` of grub-core/script/execute.c: a function has none of its caller's loops.
+#[test]
+fn break_concerns_the_loops_of_its_function_only() {
+    assert_eq!(run("w=a; break; w=\"$w b\"; continue 2; w=\"$w c\""), "a b c");
+    assert_eq!(
+        run("function f { break; w=\"$w f\"; }; for a in 1 2; do f; w=\"$w$a\"; done"),
+        " f1 f2".trim()
+    );
+    assert_eq!(run("for a in 1 2; do while break; do w=no; done; w=\"$w$a\"; done"), "12");
 }
 
 #[test]
