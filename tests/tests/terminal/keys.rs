@@ -72,8 +72,8 @@ fn ctrl_a_ctrl_a_is_one_ctrl_a_for_the_guest() {
         return;
     }
     let mut session = running(&[]);
-    session.type_in(b"<\x01\x01>");
-    session.wait_for("<\x01>");
+    session.type_in(b"<\x01\x01<");
+    session.wait_for("<\x01<");
 }
 
 #[test]
@@ -84,8 +84,8 @@ fn ctrl_c_reaches_the_guest_on_mon_stdio() {
     for words in [&[][..], &["-nographic"], &["-serial", "mon:stdio"]] {
         let mut session = running(words);
         assert!(!session.settings().has_signals());
-        session.type_in(b"<\x03\x1a\x1c>");
-        session.wait_for("<\x03\x1a\x1c>");
+        session.type_in(b"<\x03\x1a\x1c<");
+        session.wait_for("<\x03\x1a\x1c<");
     }
 }
 
