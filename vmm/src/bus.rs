@@ -186,6 +186,53 @@ mod tests {
         assert_eq!(latch.lock().unwrap().0, [(0, vec![8]), (0, vec![1, 2])]);
     }
 
+    /// Fills strings with 0x55.
+    struct Text;
+
+    impl StringPort for Text {
+        fn read_string(&self, to: &mut [u8]) {
+            to.fill(0x55);
+        }
+    }
+
+    #[test]
+    fn only_strings_of_bytes_are_read_in_one_call() {
+        let latch = Arc::new(Mutex::new(Latch(Vec::new())));
+        let bus = Bus::new([(0x510, 4, latch as _)]).unwrap();
+        let bus = bus.with_string_port(0x511, Arc::new(Text));
+        // The latch returns the offset of the port: 0x511 has 1, 0x512 has 2.
+        for (port, width, expected) in [
+            (0x511, 1, &[0x55; 4][..]),
+            (0x511, 1, &[0x55; 2]),
+            (0x511, 1, &[1]),
+            (0x511, 2, &[1; 4]),
+            (0x511, 2, &[1; 2]),
+            (0x512, 1, &[2; 4]),
+        ] {
+            let mut data = vec![0; expected.len()];
+            bus.read(port, width, &mut data);
+            assert_eq!(data, expected, "{port:#x}, {width} bytes at a time");
+        }
+    }
+
+    #[test]
+    fn accesses_that_no_device_answers_are_counted_for_each_port() {
+        let devices = || {
+            let latch = Arc::new(Mutex::new(Latch(Vec::new())));
+            [(0x100, 2, latch as Arc<dyn DevicePio + Send + Sync>)]
+        };
+        let uncounted = Bus::new(devices()).unwrap();
+        uncounted.write(0x80, 1, &[0]);
+        assert_eq!(uncounted.unanswered(), BTreeMap::new());
+        let bus = Bus::new(devices()).unwrap().counting_unanswered();
+        bus.read(0x80, 1, &mut [0; 3]);
+        bus.write(0x80, 1, &[0]);
+        bus.write(0xffff, 2, &[0, 0]);
+        bus.read(0x101, 2, &mut [0; 2]);
+        bus.write(0x101, 1, &[0]);
+        assert_eq!(bus.unanswered(), [(0x80, 4), (0xffff, 1), (0x102, 1)].into());
+    }
+
     #[test]
     fn overlapping_devices_are_rejected() {
         let latch = || Arc::new(Mutex::new(Latch(Vec::new()))) as _;

@@ -189,5 +189,49 @@ mod tests {
         let (first, end) = (word(64 + 56 + 8), word(header + 8) + (4 << 20));
         assert!(word(64 + 8) + word(64 + 32) <= first, "notes are in front of the memory");
         assert_eq!(size.len(), end, "the file has the holes at its end");
+        assert_eq!(first, 8192, "the memory begins with the first page behind the notes");
+    }
+
+    #[test]
+    fn memory_of_any_size_is_written_to_its_last_byte() {
+        for size in [CHUNK - PAGE, CHUNK, CHUNK + 3 * PAGE, 2 * CHUNK + PAGE] {
+            let memory = GuestMemoryMmap::<()>::from_ranges(&[(GuestAddress(0), size)]);
+            let memory = memory.expect("memory");
+            let last = GuestAddress(size as u64 - 4);
+            memory.write_slice(b"last", last).expect("memory");
+            let name = format!("chukka-core-{size}-{}", std::process::id());
+            let path = std::env::temp_dir().join(name);
+            let mut options = File::options();
+            options.read(true).write(true).create_new(true);
+            let file = options.open(&path).expect("a file");
+            let _ = std::fs::remove_file(&path);
+            let written = write(&file, &memory, &[]).expect("room");
+            assert_eq!((written.data, written.memory), (4096, size as u64));
+            assert!(!written.has_vmcoreinfo);
+            let mut bytes = [0; 4];
+            let end = file.metadata().expect("metadata").len();
+            file.read_exact_at(&mut bytes, end - 4).expect("it is there");
+            assert_eq!(&bytes, b"last", "{size} bytes");
+        }
+    }
+
+    /// `append_elf_note` in Linux's kernel/vmcore_info.c: name size 11, type 0, at most 4096 bytes.
+    #[test]
+    fn vmcoreinfo_is_a_note_with_the_name_type_and_size_that_linux_gives_it() {
+        let page = |name: u32, text: u32, kind: u32, bytes: &[u8]| {
+            let mut page = [name, text, kind].map(u32::to_le_bytes).concat();
+            page.extend(bytes);
+            page.resize(2 * PAGE, b'x');
+            find_vmcoreinfo(&page).map(|note| note.len())
+        };
+        let text = b"VMCOREINFO\0\0OSRELEASE=6.1\n";
+        assert_eq!(page(11, 14, 0, text), Some(12 + 12 + 16), "padded to words");
+        assert_eq!(page(11, 4096, 0, text), Some(12 + 12 + 4096));
+        assert_eq!(page(11, 4097, 0, text), None);
+        assert_eq!(page(11, u32::MAX, 0, text), None);
+        assert_eq!(page(10, 14, 0, text), None);
+        assert_eq!(page(11, 14, 1, text), None);
+        assert_eq!(page(11, 14, 0, b"VMCOREINFO\0\0LSRELEASE=6.1\n"), None);
+        assert_eq!(find_vmcoreinfo(&[0; 8]), None);
     }
 }

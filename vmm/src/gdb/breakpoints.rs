@@ -164,5 +164,22 @@ mod tests {
         assert_eq!(debug.arch.debugreg[..3], [0x1000, 0x2000, 0x3000]);
         // G0, G1, G2; LEN1 10, R/W1 01; LEN2 11, R/W2 11
         assert_eq!(debug.arch.debugreg[7], 0x600 | 0b10_1010 | 0b1111_1001_0000 << 16);
+        points.add(point(0x4002, 2, Some(WatchKind::Write)));
+        let debug = points.control();
+        assert_eq!(debug.control, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP);
+        // G3; LEN3 01, R/W3 01
+        assert_eq!(debug.arch.debugreg[7], 0x600 | 0b1010_1010 | 0b0101_1111_1001_0000 << 16);
+    }
+
+    #[test]
+    fn breakpoints_in_memory_and_in_registers_work_together() {
+        let mut points = Breakpoints::default();
+        points.software.insert(0x5000, Overwritten { physical: 0x5000, byte: 0x90 });
+        let software = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP;
+        assert_eq!(points.control().control, software);
+        points.add(point(0x1000, 1, None));
+        assert_eq!(points.control().control, software | KVM_GUESTDBG_USE_HW_BP);
+        points.clear_hardware();
+        assert_eq!(points.control().control, software);
     }
 }

@@ -266,9 +266,12 @@ mod tests {
         assert_eq!(back.gdb_deserialize(&sent), Ok(()));
         assert_eq!(back, registers);
         assert_eq!(back.gdb_deserialize(&sent[1..]), Err(()));
+        (back.fpu[0], back.fpu[1], back.fpu[2]) = (0x27f, 0x3800, 0x3ffc);
+        (back.st[7], back.xmm[15]) = ([7; 10], [15; 16]);
         let mut changed = fpu;
         back.change_fpu(&mut changed);
-        assert_eq!((changed.ftwx, changed.fcw), (0b101, 0x37f));
+        assert_eq!((changed.ftwx, changed.fcw, changed.fsw), (0b1000_0001, 0x27f, 0x3800));
+        assert_eq!((&changed.fpr[7][..10], changed.xmm[15]), (&[7; 10][..], [15; 16]));
     }
 
     #[test]
@@ -285,6 +288,9 @@ mod tests {
         assert_eq!(code_base(&sregs), 0);
         sregs.cs.l = 0;
         assert_eq!(code_base(&sregs), 0x1000);
+        // CS.L counts in long mode only.
+        (sregs.efer, sregs.cs.l) = (0, 1);
+        assert_eq!(code_base(&sregs), 0x1000);
     }
 
     #[test]
@@ -296,5 +302,19 @@ mod tests {
         assert_eq!((sregs.cs.selector, sregs.cs.base), (0x1234, 0x1_2340));
         let mut sregs = kvm_sregs { cr0: 1, ..Default::default() };
         assert!(wanted.change_system(&before, &mut sregs).is_err());
+    }
+
+    #[test]
+    fn bases_of_fs_and_gs_change_alone_or_with_their_selectors() {
+        let before = CpuRegisters::default();
+        let mut sregs = kvm_sregs::default();
+        let wanted = CpuRegisters { bases: [0x5000, 0x6000], ..before.clone() };
+        assert!(wanted.change_system(&before, &mut sregs).is_ok());
+        assert_eq!((sregs.fs.base, sregs.gs.base), (0x5000, 0x6000));
+        // gdb writes all registers: bases that it has not changed follow the selectors.
+        let mut sregs = kvm_sregs::default();
+        let wanted = CpuRegisters { selectors: [0, 0, 0, 0, 0x10, 0x20], ..before.clone() };
+        assert!(wanted.change_system(&before, &mut sregs).is_ok());
+        assert_eq!((sregs.fs.base, sregs.gs.base), (0x100, 0x200));
     }
 }

@@ -200,6 +200,10 @@ mod tests {
         let stepping = of(None, None, Some(2));
         assert_eq!(stepping.apply(0x8000_0001, [0x0083_0f10, 0, 0, 0])[0], 0x0083_0f12);
         assert_eq!(stepping.apply(0x8000_0001, [0; 4])[0], 0);
+        assert_eq!(stepping.apply(1, [0x0005_0657, 1, 2, 3]), [0x0005_0652, 1, 2, 3]);
+        // Only the bits of the field change, in whatever was there.
+        assert_eq!(of(Some(6), None, None).version(0xffff_ffff), 0xf00f_f6ff);
+        assert_eq!(of(None, Some(0), None).version(0xffff_ffff), 0xfff0_ff0f);
     }
 
     #[test]
