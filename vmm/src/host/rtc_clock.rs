@@ -58,6 +58,27 @@ mod tests {
         assert!((0..60 * NANOS).contains(&ahead), "{ahead}");
     }
 
+    /// The time zone is read from the environment once, so a process of its own shows it.
+    #[test]
+    fn localtime_is_ahead_of_utc_by_the_time_zone() {
+        const ZONE: &str = "CHUKKA_TEST_ZONE";
+        if let Some(seconds) = std::env::var_os(ZONE) {
+            let seconds: i128 = seconds.to_str().unwrap().parse().unwrap();
+            let clock = RtcClock::new(RtcBase::Localtime);
+            assert_eq!(clock.shift, seconds * NANOS);
+            return;
+        }
+        // POSIX has hours west of Greenwich.
+        for (zone, seconds) in [("XYZ-05:45", 20_700), ("XYZ+8", -28_800), ("UTC0", 0)] {
+            let name = "host::rtc_clock::tests::localtime_is_ahead_of_utc_by_the_time_zone";
+            let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+            child.args(["--exact", name]).env("TZ", zone).env(ZONE, seconds.to_string());
+            let output = child.output().unwrap();
+            let said = String::from_utf8_lossy(&output.stdout);
+            assert!(output.status.success() && said.contains("1 passed"), "{zone}: {output:?}");
+        }
+    }
+
     #[test]
     fn utc_base_is_the_host_time() {
         let ahead = RtcClock::new(RtcBase::Utc).unix_nanos() - SystemClock.unix_nanos();

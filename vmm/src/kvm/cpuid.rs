@@ -182,3 +182,139 @@ fn topology(entry: &mut kvm_cpuid_entry2, cpu: u8, cpus: u8) {
         _ => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leaf(function: u32, index: u32, registers: [u32; 4]) -> kvm_cpuid_entry2 {
+        let [eax, ebx, ecx, edx] = registers;
+        kvm_cpuid_entry2 { function, index, eax, ebx, ecx, edx, ..Default::default() }
+    }
+
+    /// A leaf of CPU 2 of a machine with so many, on a host where it is all ones.
+    fn on(cpus: u8, function: u32, index: u32, eax: u32) -> [u32; 4] {
+        let mut entry = leaf(function, index, [eax, u32::MAX, u32::MAX, u32::MAX]);
+        topology(&mut entry, 2, cpus);
+        [entry.eax, entry.ebx, entry.ecx, entry.edx]
+    }
+
+    /// Intel SDM vol. 2, CPUID: leaf 1 EBX[31:24] APIC ID, EBX[23:16] number of logical CPUs,
+    /// EDX[28] HTT.
+    #[test]
+    fn leaf_1_has_the_apic_id_and_the_number_of_cpus() {
+        assert_eq!(on(4, 1, 0, 7), [7, 0x0204_ff00, u32::MAX, u32::MAX]);
+        assert_eq!(on(1, 1, 0, 7), [7, 0x0201_ff00, u32::MAX, !(1 << 28)]);
+        let mut entry = leaf(1, 0, [0; 4]);
+        topology(&mut entry, 2, 3);
+        assert_eq!((entry.ebx, entry.edx), (0x0203_0000, 1 << 28));
+    }
+
+    /// Leaf 4: EAX[25:14] CPUs that share the cache, less 1; EAX[31:26] cores, less 1. Both are
+    /// rounded up to a power of two.
+    #[test]
+    fn caches_of_levels_1_and_2_are_of_one_cpu_and_level_3_is_of_all() {
+        // Type 1 (data) of level 1, type 3 (unified) of levels 2 and 3, and type 0: no more.
+        for (cpus, shared) in [(1, 0), (2, 1), (3, 3), (4, 3), (6, 7)] {
+            let eax = |eax| on(cpus, 4, 0, eax)[0];
+            let cores = shared << 26;
+            assert_eq!(eax(0xffff_c021), 0x21 | cores, "{cpus} CPUs");
+            assert_eq!(eax(0xffff_c043), 0x43 | cores);
+            assert_eq!(eax(0xffff_c163), 0x163 | cores | shared << 14);
+            assert_eq!(eax(0), 0);
+        }
+        assert_eq!(on(4, 4, 0, 0x21)[1..], [u32::MAX; 3]);
+    }
+
+    /// Leaves 0xb and 0x1f: EAX shift to the next level, EBX CPUs, ECX level and type (1 thread, 2
+    /// core), EDX x2APIC ID.
+    #[test]
+    fn the_extended_topology_is_cores_of_one_thread_in_one_socket() {
+        for function in [0xb, 0x1f] {
+            assert_eq!(on(3, function, 0, 9), [0, 1, 0x100, 2]);
+            assert_eq!(on(3, function, 1, 9), [2, 3, 0x201, 2]);
+            assert_eq!(on(1, function, 1, 9), [0, 1, 0x201, 2]);
+            assert_eq!(on(3, function, 2, 9), [0, 0, 2, 2]);
+            assert_eq!(on(3, function, 0x105, 9), [0, 0, 5, 2]);
+        }
+    }
+
+    /// AMD APM vol. 3, E.4.7 and E.4.15: leaf 0x80000008 ECX[7:0] cores less 1, ECX[15:12] bits of
+    /// the APIC ID; leaf 0x8000001e EAX the APIC ID, EBX[7:0] the core.
+    #[test]
+    fn amds_leaves_have_the_same_topology() {
+        assert_eq!(on(4, 0x8000_0008, 0, 9), [9, u32::MAX, 0xffff_2f03, u32::MAX]);
+        assert_eq!(on(1, 0x8000_0008, 0, 9), [9, u32::MAX, 0xffff_0f00, u32::MAX]);
+        assert_eq!(on(4, 0x8000_001e, 0, 9), [2, 2, 0, u32::MAX]);
+        assert_eq!(on(4, 7, 0, 9), [9, u32::MAX, u32::MAX, u32::MAX]);
+    }
+
+    fn switch(leaf: u32, subleaf: u32, register: Register, on: bool) -> FeatureSwitch {
+        FeatureSwitch { name: "feature", leaf, subleaf, register, mask: 0b110, on }
+    }
+
+    #[test]
+    fn a_feature_that_the_host_lacks_stays_off_and_is_told() {
+        let host = || vec![leaf(7, 0, [0b111; 4]), leaf(7, 1, [0b010; 4]), leaf(1, 0, [0; 4])];
+        let registers = [Register::Eax, Register::Ebx, Register::Ecx, Register::Edx];
+        for (n, register) in registers.into_iter().enumerate() {
+            // Subleaf, switched on, whether the host has it, and what is left in the register.
+            for (subleaf, on, is_there, left) in [
+                (0, true, true, 0b111),
+                (0, false, true, 0b001),
+                (1, true, false, 0b010),
+                (1, false, true, 0b000),
+            ] {
+                let mut entries = host();
+                let applied = apply(&mut entries, &switch(7, subleaf, register, on));
+                let changed = &entries[subleaf as usize];
+                let values = [changed.eax, changed.ebx, changed.ecx, changed.edx];
+                assert_eq!((applied, values[n]), (is_there, left), "{register:?} {subleaf} {on}");
+                let rest = (0..4).filter(|other| *other != n);
+                let host = [0b111, 0b010][subleaf as usize];
+                assert!(rest.into_iter().all(|other| values[other] == host), "only one register");
+            }
+        }
+        let mut entries = host();
+        assert!(!apply(&mut entries, &switch(0xd, 1, Register::Eax, true)), "no such leaf");
+        assert!(apply(&mut entries, &switch(0xd, 1, Register::Eax, false)));
+        assert_eq!(entries, host());
+    }
+
+    #[test]
+    fn addresses_wider_than_the_hosts_are_told() {
+        use crate::config::cpu_model::identity::AddressBits;
+        let host = [leaf(1, 0, [0; 4]), leaf(0x8000_0008, 0, [0x3027, 0, 0, 0])];
+        let lacking = |bits| {
+            let identity = Identity { address_bits: bits, ..Identity::default() };
+            Lacking::address_bits(&host, &identity).map(|lacking| lacking.warning())
+        };
+        let told = "-cpu phys-bits=40: the host has 39 bits; the guest gets as many";
+        assert_eq!(lacking(AddressBits::Exactly(40)).as_deref(), Some(told));
+        assert_eq!(lacking(AddressBits::Exactly(39)), None);
+        assert_eq!(lacking(AddressBits::AtMost(40)), None);
+        assert_eq!(lacking(AddressBits::Host), None);
+    }
+
+    /// `kvm=off` removes KVM's 256 leaves, and enforce ends what cannot be as wanted.
+    #[test]
+    fn the_hosts_cpuid_is_changed_as_the_model_says() {
+        let Ok(kvm) = Kvm::new() else { return };
+        let has = |cpuid: &Cpuid, leaf| cpuid.entries.iter().any(|entry| entry.function == leaf);
+        let model = CpuModel::default();
+        let shown = Cpuid::new(&kvm, &model, 1).unwrap();
+        assert!(has(&shown, 0x4000_0000) && has(&shown, 0x4000_0001) && has(&shown, 1));
+        assert_eq!(shown.warnings(), [""; 0]);
+        let ecx = shown.entries.iter().find(|entry| entry.function == 1).unwrap().ecx;
+        assert_eq!(ecx & (HYPERVISOR | X2APIC), HYPERVISOR | X2APIC);
+        let hidden = Cpuid::new(&kvm, &CpuModel { kvm: false, ..model.clone() }, 1).unwrap();
+        assert!(!has(&hidden, 0x4000_0000) && !has(&hidden, 0x4000_0001) && has(&hidden, 1));
+        let missing = vec![switch(0x0fff_ffff, 0, Register::Eax, true)];
+        let wanted = CpuModel { switches: missing, ..model };
+        let without = Cpuid::new(&kvm, &wanted, 1).unwrap();
+        let told = "-cpu feature=on: the host's KVM does not have it; it stays off";
+        assert_eq!(without.warnings(), [told]);
+        let error = Cpuid::new(&kvm, &CpuModel { enforce: true, ..wanted }, 1).unwrap_err();
+        assert!(matches!(error, KvmError::Enforced { .. }), "{error}");
+    }
+}

@@ -286,6 +286,9 @@ impl fmt::Display for DmaLine<'_> {
 
 #[cfg(test)]
 mod tests {
+    use fw_cfg::dma::Descriptor;
+    use fw_cfg::event::DmaError;
+
     use super::*;
 
     #[test]
@@ -296,6 +299,180 @@ mod tests {
         assert!(text.lines().all(|line| line.len() <= 100), "{text}");
         assert!(text.lines().skip(1).all(|line| line.starts_with(&" ".repeat(24))), "{text}");
         assert_eq!(wrapped("failed", "0"), "  failed                0\n");
+    }
+
+    #[test]
+    fn a_line_reaches_column_100_and_no_further() {
+        let fits = wrapped("failed", &format!("{}, {}", "a".repeat(40), "b".repeat(34)));
+        assert_eq!(fits.lines().map(str::len).collect::<Vec<_>>(), [100]);
+        let wraps = wrapped("failed", &format!("{}, {}", "a".repeat(40), "b".repeat(35)));
+        assert_eq!(wraps.lines().map(str::len).collect::<Vec<_>>(), [65, 59]);
+        // An entry that is too long for any line is not behind an empty one.
+        assert_eq!(wrapped("failed", &"a".repeat(90)).lines().count(), 1);
+    }
+
+    /// What is written can be read while the trace is there.
+    #[derive(Clone, Default)]
+    struct Shared(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Shared {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            lock(&self.0).write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn item(key: u16, file: Option<&str>) -> ItemName<'_> {
+        ItemName { key, file, exists: key < 0x4000 }
+    }
+
+    /// The trace of `events`, without the times, and its summary. The machine has the items 0x20
+    /// to 0x22.
+    fn traced(events: &[Event<'_>], unanswered: &BTreeMap<u16, u64>) -> (Vec<String>, String) {
+        let shared = Shared::default();
+        let out = ConsoleSink::new(Box::new(shared.clone()), Box::new(()), Arc::default());
+        let mut trace = FwCfgTrace::new(Instant::now(), out);
+        for event in events {
+            trace.observe(event);
+        }
+        let items =
+            [0x20, 0x21, 0x22].map(|key| item(key, Some(["a", "b", "c"][key as usize - 0x20])));
+        trace.finish(items.into_iter(), unanswered);
+        let text = String::from_utf8(lock(&shared.0).clone()).unwrap();
+        let (lines, summary) = text.split_once("\nfw_cfg summary\n").unwrap();
+        let what = |line: &str| {
+            let (time, what) = line.split_once(" ms  ").unwrap();
+            let ms: f64 = time.trim().parse().unwrap();
+            assert!((0.0..60_000.0).contains(&ms), "{line}");
+            what.to_owned()
+        };
+        (lines.lines().map(what).collect(), summary.to_owned())
+    }
+
+    fn dma(
+        kind: DmaKind,
+        range: Range<u64>,
+        zeros: u64,
+        result: Result<(), DmaError>,
+    ) -> DmaEvent<'static> {
+        let descriptor = Some(Descriptor { control: 0x20_000a, length: 8, address: 0x1000 });
+        let item = item(0x20, Some("a"));
+        DmaEvent { at: 0xf00, descriptor, selected: true, item, kind, range, zeros, result }
+    }
+
+    #[test]
+    fn reads_through_the_port_are_one_line_until_something_else_happens() {
+        let read = |key, range: Range<u64>, zeros| {
+            let item = item(key, (key == 0x20).then_some("a"));
+            Event::PortRead { item, range, zeros }
+        };
+        let (lines, summary) = traced(
+            &[
+                Event::Select(item(0x20, Some("a"))),
+                read(0x20, 0..1, 0),
+                read(0x20, 1..4, 0),
+                read(0x20, 4..4, 2),
+                read(0x20, 4..4, 3),
+                read(0x20, 2..3, 0),
+                read(0x21, 3..4, 0),
+                Event::Select(item(0x7fff, None)),
+                read(0x7fff, 0..0, 4),
+            ],
+            &[(0x80, 3)].into(),
+        );
+        assert_eq!(
+            lines,
+            [
+                "port SELECT a",
+                "port READ   a [0..4) + 5 zeros",
+                "port READ   a [2..3)",
+                "port READ   0x0021 [3..4)",
+                "port SELECT 0x7fff (not there)",
+                "port READ   0x7fff [0..0) + 4 zeros",
+            ]
+        );
+        assert_eq!(
+            summary,
+            "  by DMA                0 bytes in 0 operations\n\
+             \x20 by port               15 bytes in 7 reads\n\
+             \x20 never read            c\n\
+             \x20 asked for, not there  0x7fff\n\
+             \x20 ports nobody answered 0x80 (3)\n\
+             \x20 failed                0\n"
+        );
+    }
+
+    #[test]
+    fn each_operation_by_dma_is_a_line_and_failed_ones_are_in_the_summary() {
+        let events = [
+            dma(DmaKind::Read, 0..8, 0, Ok(())),
+            dma(DmaKind::Read, 8..12, 4, Ok(())),
+            dma(DmaKind::Write, 2..5, 0, Ok(())),
+            dma(DmaKind::Skip, 5..9, 0, Ok(())),
+            dma(DmaKind::Nothing, 0..0, 0, Ok(())),
+            dma(DmaKind::Write, 0..0, 0, Err(DmaError::ReadOnly)),
+            DmaEvent {
+                item: item(0x4321, None),
+                descriptor: None,
+                ..dma(DmaKind::Nothing, 0..0, 0, Err(DmaError::Descriptor))
+            },
+        ];
+        let events: Vec<_> = events.iter().map(Event::Dma).collect();
+        let (lines, summary) = traced(&events, &BTreeMap::new());
+        let read_only = "DMA WRITE   a [0..0) <- 0x00001000  ERROR: the item is read-only; descriptor at 0xf00: \
+                         control 0x20000a, length 0x8, address 0x1000";
+        let lost = "DMA SELECT  0x4321 (not there)  ERROR: the descriptor is not in memory; descriptor at 0xf00";
+        assert_eq!(
+            lines,
+            [
+                "DMA READ    a [0..8) -> 0x00001000",
+                "DMA READ    a [8..12) + 4 zeros -> 0x00001000",
+                "DMA WRITE   a [2..5) <- 0x00001000",
+                "DMA SKIP    a [5..9)",
+                "DMA SELECT  a",
+                read_only,
+                lost,
+            ]
+        );
+        assert_eq!(
+            summary,
+            format!(
+                "  by DMA                19 bytes in 7 operations\n\
+                 \x20 by port               0 bytes in 0 reads\n\
+                 \x20 never read            b, c\n\
+                 \x20 asked for, not there  0x4321\n\
+                 \x20 failed                2\n\
+                 \x20   {read_only}\n\
+                 \x20   {lost}\n"
+            )
+        );
+    }
+
+    /// The guest can cause any number of errors.
+    #[test]
+    fn the_summary_counts_all_errors_and_lists_the_first_eight() {
+        let failed = dma(DmaKind::Read, 0..0, 0, Err(DmaError::Address));
+        let events: Vec<_> = (0..20).map(|_| Event::Dma(&failed)).collect();
+        let (_, summary) = traced(&events, &BTreeMap::new());
+        assert!(summary.contains("  failed                20\n"), "{summary}");
+        assert_eq!(summary.matches("ERROR").count(), 8, "{summary}");
+        assert!(
+            summary.contains("never read            a, b, c\n"),
+            "nothing was moved: {summary}"
+        );
+    }
+
+    #[test]
+    fn what_the_host_cannot_read_is_a_line() {
+        let error = std::io::Error::other("gone");
+        let lost = Event::HostError { item: item(0x21, Some("b\x1b[m")), error: &error };
+        let (lines, _) = traced(&[lost], &BTreeMap::new());
+        assert_eq!(lines.len(), 1);
+        assert!(lines[0].starts_with("cannot read b") && lines[0].ends_with(": gone"), "{lines:?}");
+        assert!(!lines[0].contains('\x1b'), "nothing reaches the terminal: {lines:?}");
     }
 
     #[test]

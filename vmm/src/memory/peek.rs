@@ -77,6 +77,7 @@ mod tests {
         assert_eq!((slots.read(0x1006, &mut data), &data), (2, b"6745"));
         assert_eq!((slots.read(0x2004, &mut data), &data), (4, b"cdef"));
         assert_eq!((slots.read(0x1008, &mut data), slots.read(0xfff, &mut data)), (0, 0));
+        assert_eq!(slots.read(0x2008, &mut data), 0, "nothing is behind the last byte");
         assert_eq!((slots.write(0x1006, b"XYZ"), slots.write(0x2000, b"X")), (2, 0));
         assert_eq!(&memory, b"012345XY89abcdef");
     }
