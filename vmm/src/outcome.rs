@@ -285,3 +285,50 @@ impl fmt::Display for Outcome {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// docs/exit-codes.md: -vmcore writes the memory of guests that ended badly.
+    #[test]
+    fn guests_that_ended_badly_leave_a_core_and_so_does_sigquit() {
+        let cpu = Box::<CpuSnapshot>::default;
+        let second = Duration::from_secs(1);
+        for (outcome, leaves) in [
+            (Outcome::Panic("panic".into()), true),
+            (Outcome::TripleFault(cpu()), true),
+            (Outcome::Kvm { what: String::new(), cpu: cpu() }, true),
+            (Outcome::TimeOut(second), true),
+            (Outcome::Silence(second), true),
+            (Outcome::Watchdog, true),
+            (Outcome::Signal(libc::SIGQUIT), true),
+            (Outcome::Signal(libc::SIGTERM), false),
+            (Outcome::PowerOff, false),
+            (Outcome::Reset, false),
+            (Outcome::DebugExit(1), false),
+            (Outcome::Quit, false),
+        ] {
+            assert_eq!(outcome.leaves_core(), leaves, "{outcome}");
+        }
+    }
+
+    #[test]
+    fn a_hint_is_given_where_the_user_can_do_something() {
+        let mute = Outcome::Mute(Box::new(Outcome::PowerOff));
+        for (outcome, words) in [
+            (Outcome::Defect("the event loop"), Some("please report it")),
+            (Outcome::Firmware(String::new()), Some("-trace fw_cfg")),
+            (Outcome::FileChanged("x".into()), Some("rename it over the old")),
+            (Outcome::TripleFault(Box::default()), Some("earlyprintk=ttyS0")),
+            (Outcome::Kvm { what: String::new(), cpu: Box::default() }, Some("dmesg")),
+            (mute, Some("console=ttyS0")),
+            (Outcome::PowerOff, None),
+            (Outcome::Panic("panic".into()), None),
+        ] {
+            let hint = outcome.hint();
+            assert_eq!(hint.is_some(), words.is_some(), "{outcome}");
+            assert!(hint.unwrap_or_default().contains(words.unwrap_or_default()), "{hint:?}");
+        }
+    }
+}

@@ -253,6 +253,8 @@ impl Boot {
 
 #[cfg(test)]
 mod tests {
+    use fw_cfg::event::DmaEvent;
+
     use super::*;
 
     fn mark(ms: u64) -> Mark {
@@ -344,6 +346,76 @@ mod tests {
     fn read(timeline: &Timeline) {
         let item = ItemName { key: key::SIGNATURE, file: None, exists: true };
         timeline.fw_cfg(&Event::PortRead { item, range: 0..4, zeros: 0 });
+    }
+
+    #[test]
+    fn exits_are_counted_and_the_first_of_each_moment_counts() {
+        let timeline = Timeline::new(Instant::now());
+        timeline.reset();
+        let exit = |port| timeline.exit(Access::PortWrite(port));
+        timeline.run();
+        exit(0x80);
+        timeline.exit(Access::CoalescedWrite(0x3f8));
+        timeline.exit(Access::MemoryRead(1 << 32));
+        timeline.prints();
+        exit(0x80);
+        timeline.starts_init();
+        exit(0x80);
+        for again in [Timeline::run, Timeline::prints, Timeline::starts_init] {
+            again(&timeline);
+        }
+        exit(0x80);
+        let recorded = timeline.finish(BootsBy::Kernel);
+        let exits: Vec<_> =
+            recorded.phases.iter().map(|s| (s.name.as_str(), s.end.exits)).collect();
+        assert_eq!(exits, [("preparation", 0), ("kernel", 3), ("userspace", 5)]);
+        let moments: Vec<_> = recorded.moments.iter().map(|(name, at)| (*name, at.exits)).collect();
+        assert_eq!(moments, [("kernel entry", 0), ("first console byte", 2), ("init", 3)]);
+        let end = recorded.phases[2].end.time;
+        assert!(end > Duration::ZERO && end < Duration::from_secs(60));
+    }
+
+    #[test]
+    fn an_item_has_the_bytes_of_all_its_reads() {
+        let timeline = Timeline::new(Instant::now());
+        timeline.reset();
+        let dma = |kind, range| {
+            let item = ItemName { key: key::CMDLINE_DATA, file: None, exists: true };
+            let event = DmaEvent {
+                at: 0,
+                descriptor: None,
+                selected: false,
+                item,
+                kind,
+                range,
+                zeros: 0,
+                result: Ok(()),
+            };
+            timeline.fw_cfg(&Event::Dma(&event));
+        };
+        timeline.exit(Access::PortRead(0x511));
+        read(&timeline);
+        timeline.exit(Access::PortWrite(0x514));
+        dma(DmaKind::Read, 2..10);
+        dma(DmaKind::Skip, 10..20);
+        dma(DmaKind::Read, 20..21);
+        let missing = ItemName { key: 0x7fff, file: None, exists: false };
+        timeline.fw_cfg(&Event::PortRead { item: missing, range: 0..0, zeros: 4 });
+        let items = timeline.finish(BootsBy::Bios).items;
+        let shown: Vec<_> = items.iter().map(|s| (s.bytes, s.begin.exits, s.end.exits)).collect();
+        assert_eq!(shown, [(4, 0, 1), (9, 1, 2)]);
+    }
+
+    /// A guest can read any number of items.
+    #[test]
+    fn no_more_than_128_items_of_a_boot_are_recorded() {
+        let timeline = Timeline::new(Instant::now());
+        timeline.reset();
+        for key in 0..1000 {
+            let item = ItemName { key, file: None, exists: true };
+            timeline.fw_cfg(&Event::PortRead { item, range: 0..1, zeros: 0 });
+        }
+        assert_eq!(timeline.finish(BootsBy::Kernel).items.len(), 128);
     }
 
     #[test]

@@ -45,3 +45,20 @@ impl Hint for HostError {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_hint_is_about_what_the_host_refused() {
+        let refused = || io::Error::from(io::ErrorKind::PermissionDenied);
+        for (error, hint) in [
+            (HostError::sandbox(refused()), "-sandbox off runs the guest without it"),
+            (HostError::user(refused()), "start chukka as root, or leave out -run-with"),
+            (HostError::descriptors(refused()), "check the host's limits with ulimit -a"),
+        ] {
+            assert_eq!(error.hint().as_deref(), Some(hint), "{error}");
+        }
+    }
+}

@@ -206,6 +206,44 @@ mod tests {
     }
 
     #[test]
+    fn exits_are_counted_by_their_reason_and_added_up() {
+        let counted = |n: usize, access| vec![access; n];
+        let log = log([
+            counted(1, Access::PortRead(1)),
+            counted(2, Access::PortWrite(1)),
+            counted(3, Access::MemoryRead(1)),
+            counted(4, Access::MemoryWrite(1)),
+            counted(5, Access::CoalescedWrite(1)),
+        ]
+        .concat());
+        let counts = ExitCounts {
+            port_reads: 1,
+            port_writes: 2,
+            coalesced_writes: 0,
+            memory_reads: 3,
+            memory_writes: 4,
+        };
+        assert_eq!(log.counts(), counts);
+        let (exits, time) = log.exits();
+        assert!(exits == 10 && time > Duration::ZERO && time < Duration::from_secs(60));
+        let other = ExitCounts {
+            port_reads: 10,
+            port_writes: 20,
+            coalesced_writes: 7,
+            memory_reads: 30,
+            memory_writes: 40,
+        };
+        let sum = ExitCounts {
+            port_reads: 11,
+            port_writes: 22,
+            coalesced_writes: 7,
+            memory_reads: 33,
+            memory_writes: 44,
+        };
+        assert_eq!((counts.plus(other), other.plus(counts)), (sum, sum));
+    }
+
+    #[test]
     fn a_guest_that_prints_or_probes_does_not_poll() {
         let status = Access::PortRead(0x3fd);
         for data in [Access::PortWrite(0x3f8), Access::CoalescedWrite(0x3f8)] {

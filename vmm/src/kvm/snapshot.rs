@@ -48,3 +48,21 @@ fn read_byte(ram: &Ram, at: u64) -> Option<u8> {
     let mut byte = [0];
     (peek::read_host(slice.ptr_guard().as_ptr().cast(), &mut byte) == 1).then_some(byte[0])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cpu_that_kvm_has_reset_shows_nothing() {
+        let at = |linear, protected| {
+            let rip = linear & 0xffff;
+            Box::new(CpuSnapshot { cpu: 3, rip, linear, mode: 16, protected, bytes: vec![0xea] })
+        };
+        let nothing = CpuSnapshot { cpu: 3, ..CpuSnapshot::default() };
+        assert_eq!(*unless_reset(at(0xffff_fff0, false)), nothing);
+        for found in [at(0xffff_fff0, true), at(0xffff_fff1, false), at(0x1000, true)] {
+            assert_eq!(unless_reset(found.clone()), found);
+        }
+    }
+}

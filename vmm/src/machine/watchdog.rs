@@ -166,6 +166,8 @@ impl BarDecoder for Decoder {
 
 #[cfg(test)]
 mod tests {
+    use vmm_sys_util::epoll::{ControlOperation, Epoll, EpollEvent, EventSet};
+
     use super::*;
 
     #[test]
@@ -181,8 +183,36 @@ mod tests {
         timer.pause();
         let Due::After(left) = lock(&timer.0).due else { panic!() };
         assert!(left > Duration::from_secs(3000));
+        timer.resume();
+        let Due::At(time) = lock(&timer.0).due else { panic!() };
+        assert!(time > Instant::now() + Duration::from_secs(3000), "the rest of the time");
+        timer.pause();
         timer.set(None);
         timer.resume();
         assert_eq!(lock(&timer.0).due, Due::Never);
+    }
+
+    /// The event loop waits for the descriptor.
+    #[test]
+    fn the_descriptor_is_readable_once_the_time_is_over_and_the_guest_runs() {
+        let is_readable = |timer: &Timer, patience: i32| {
+            let state = lock(&timer.0);
+            let events = Epoll::new().unwrap();
+            let readable = EpollEvent::new(EventSet::IN, 0);
+            events.ctl(ControlOperation::Add, state.fd.as_raw_fd(), readable).unwrap();
+            events.wait(patience, &mut [EpollEvent::default()]).unwrap() == 1
+        };
+        let timer = Timer::new().unwrap();
+        timer.resume();
+        timer.set(Some(Duration::from_secs(3600)));
+        assert!(!is_readable(&timer, 20));
+        timer.set(Some(Duration::ZERO));
+        assert!(is_readable(&timer, 10_000));
+        timer.pause();
+        assert!(!is_readable(&timer, 20), "an expiry while the guest stands still waits for it");
+        timer.resume();
+        assert!(is_readable(&timer, 10_000));
+        assert!(timer.is_due());
+        assert!(!is_readable(&timer, 20), "it was taken");
     }
 }

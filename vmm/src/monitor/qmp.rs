@@ -247,6 +247,60 @@ mod tests {
     }
 
     #[test]
+    fn commands_do_what_their_names_say() {
+        let status = Status { name: Some("web".into()), ..Status::default() };
+        let paused = Status { paused: true, ..Status::default() };
+        let awaiting = Status { awaited: 1, ..Status::default() };
+        for (status, name, command, value) in [
+            (&status, "quit", Some(Command::Quit), json!({})),
+            (&status, "stop", Some(Command::Stop), json!({})),
+            (&status, "cont", Some(Command::Continue), json!({})),
+            (&status, "system_powerdown", Some(Command::PowerDown), json!({})),
+            (&status, "system_reset", Some(Command::Reset), json!({})),
+            (&status, "query-kvm", None, json!({ "enabled": true, "present": true })),
+            (&status, "query-name", None, json!({ "name": "web" })),
+            (&paused, "query-name", None, json!({})),
+            (
+                &status,
+                "query-status",
+                None,
+                json!({ "status": "running", "running": true, "singlestep": false }),
+            ),
+            (
+                &paused,
+                "query-status",
+                None,
+                json!({ "status": "paused", "running": false, "singlestep": false }),
+            ),
+            (
+                &awaiting,
+                "query-status",
+                None,
+                json!({ "status": "prelaunch", "running": false, "singlestep": false }),
+            ),
+        ] {
+            let found = answer(&json!({ "execute": name }), &mut true, status);
+            assert_eq!((found.command, &found.reply["return"]), (command, &value), "{name}");
+        }
+        let version = answer(&json!({ "execute": "query-version" }), &mut true, &status).reply;
+        assert_eq!(version["return"]["qemu"]["major"], QEMU_VERSION[0]);
+    }
+
+    #[test]
+    fn the_only_argument_of_the_negotiation_is_a_list() {
+        for (arguments, description) in [
+            (json!({ "enable": 1 }), "Invalid parameter type for 'enable', expected: array"),
+            (json!({ "disable": [] }), "Parameter 'disable' is unexpected"),
+        ] {
+            let mut is_ready = false;
+            let request = json!({ "execute": "qmp_capabilities", "arguments": arguments });
+            let found = answer(&request, &mut is_ready, &Status::default());
+            assert_eq!(found.reply["error"]["desc"], description);
+            assert!(!is_ready);
+        }
+    }
+
+    #[test]
     fn mistakes_are_answered_as_qemu_answers_them() {
         for (request, class, description) in [
             ("[]", "GenericError", "QMP input must be a JSON object"),

@@ -136,6 +136,7 @@ mod tests {
         let mut silent = Deadlines::new(limits, Some("advice".into()));
         let at = silent.started + PATIENCE;
         assert_eq!(silent.next(None), Some(at));
+        assert_eq!(silent.take_due(silent.started, None), None, "it may still print");
         assert_eq!(silent.take_due(at, None), Some(Due::Advice("advice".into())));
         assert_eq!((silent.take_due(at, None), silent.next(None)), (None, None));
 
@@ -158,7 +159,8 @@ mod tests {
         let mut limits = deadlines(Some(60), None);
         limits.watch(None);
         let at = limits.next(None).unwrap();
-        assert!(at < limits.started + SECOND * 2);
+        assert!(at > limits.started + SECOND / 4 && at < limits.started + SECOND * 2);
+        assert_eq!(limits.take_due(limits.started, None), None, "not at once");
         assert_eq!(limits.take_due(at, None), Some(Due::Report(None)));
         assert_eq!(limits.next(None), Some(limits.started + SECOND * 60));
     }

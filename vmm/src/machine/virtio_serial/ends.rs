@@ -118,6 +118,8 @@ impl InputPort for Input {
 #[cfg(test)]
 mod tests {
     use devices::console::CAPACITY;
+    use devices::virtio::console::PortConfig;
+    use vmm_sys_util::eventfd::EFD_NONBLOCK;
 
     use super::*;
 
@@ -144,5 +146,108 @@ mod tests {
         assert_eq!(output.write(b"held"), 0);
         stopping.store(false, Ordering::SeqCst);
         assert_eq!(output.write(b"dropped"), 7, "the guest's kernel would hang");
+    }
+
+    /// What an output answers, one after the other, and what it has taken.
+    #[derive(Clone, Default)]
+    struct Script(Arc<Mutex<(Vec<io::Result<usize>>, Vec<u8>)>>);
+
+    impl Write for Script {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let mut script = lock(&self.0);
+            let answer = script.0.remove(0);
+            if let Ok(count) = answer {
+                script.1.extend(&bytes[..count]);
+            }
+            answer
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn port(answers: Vec<io::Result<usize>>) -> (PortOutput, Script) {
+        let script = Script(Arc::new(Mutex::new((answers, Vec::new()))));
+        let out: Box<dyn Write + Send> = Box::new(script.clone());
+        let notifier = Notifier::new().expect("a descriptor");
+        (PortOutput { out: Mutex::new(Some(out)), stopping: Arc::default(), notifier }, script)
+    }
+
+    #[test]
+    fn a_port_loses_nothing_while_there_is_an_output() {
+        let later = |kind: io::ErrorKind| Err(kind.into());
+        let (output, script) = port(vec![
+            Ok(3),
+            later(io::ErrorKind::WouldBlock),
+            later(io::ErrorKind::Interrupted),
+            Ok(2),
+            later(io::ErrorKind::Interrupted),
+        ]);
+        assert_eq!(output.write(b"abcde"), 3);
+        assert_eq!(output.write(b"de"), 0, "there is no room");
+        assert_eq!(output.write(b"de"), 2, "a signal does not end it");
+        output.stopping.store(true, Ordering::SeqCst);
+        assert_eq!(output.write(b"fg"), 0, "unless chukka stops");
+        assert_eq!(lock(&script.0).1, b"abcde");
+        assert_eq!(output.notifier.take().output_lost, None);
+    }
+
+    #[test]
+    fn an_output_that_fails_is_told_once_and_the_guest_does_not_wait_for_it() {
+        for (failure, told) in
+            [(Err(io::ErrorKind::BrokenPipe.into()), "broken pipe"), (Ok(0), "write zero")]
+        {
+            let (output, script) = port(vec![failure]);
+            assert_eq!(output.write(b"lost"), 4);
+            assert_eq!(output.write(b"dropped"), 7);
+            assert!(lock(&script.0).0.is_empty());
+            let lost = output.notifier.take().output_lost;
+            assert!(lost.as_ref().is_some_and(|lost| lost.contains(told)), "{lost:?}");
+        }
+    }
+
+    #[test]
+    fn room_for_input_is_told_to_the_event_loop() {
+        let (output, _) = port(Vec::new());
+        assert!(!output.notifier.take().input_wanted);
+        output.has_room();
+        assert!(output.notifier.take().input_wanted);
+        let notifier = Notifier::new().expect("a descriptor");
+        let console = ConsoleOutput { sink: Arc::new(Mutex::new(ConsoleSink::null())), notifier };
+        console.has_room();
+        assert!(console.notifier.take().input_wanted);
+    }
+
+    #[test]
+    fn a_port_that_the_guest_has_not_opened_keeps_its_input_outside() {
+        let event = || Arc::new(EventFd::new(EFD_NONBLOCK).expect("a descriptor"));
+        let rung = |event: &EventFd| event.read().is_ok();
+        let (receive, transmit, control) = (event(), event(), event());
+        let (backend, _) = port(Vec::new());
+        let config = PortConfig {
+            number: 1,
+            is_console: false,
+            name: String::new(),
+            backend: Box::new(backend),
+        };
+        let input = Input {
+            console: Arc::new(Console::new(2, vec![config])),
+            number: 1,
+            receive: Arc::clone(&receive),
+            transmit: Arc::clone(&transmit),
+            control: Arc::clone(&control),
+        };
+        let mut typed = b"typed".to_vec();
+        assert!(input.take_input(&mut typed));
+        assert_eq!((typed, rung(&receive)), (b"typed".to_vec(), false));
+        input.output_ready();
+        assert_eq!((rung(&receive), rung(&transmit), rung(&control)), (false, true, false));
+        input.peer_changed(true);
+        assert_eq!((rung(&receive), rung(&transmit), rung(&control)), (false, true, true));
+        // A port that the device does not have drops its input.
+        let mut typed = b"typed".to_vec();
+        assert!(Input { number: 7, ..input }.take_input(&mut typed));
+        assert_eq!((typed, rung(&receive)), (Vec::new(), true));
     }
 }
