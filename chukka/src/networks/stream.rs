@@ -9,6 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use devices::virtio::net::{Frame, MAX_FRAME, MIN_FRAME, NetBackend, Offload, Offloads};
+use vmm::host::listener::bind_unix;
 use vmm::machine::cards::CardBackend;
 
 use super::NetworkError;
@@ -68,13 +69,7 @@ impl Stream {
         let (mut listener, mut socket) = (None, None);
         match (&config.address, config.is_server) {
             (StreamAddress::Unix(path), true) => {
-                // QEMU replaces the socket of a server that has ended, too.
-                if UnixStream::connect(path)
-                    .is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused)
-                {
-                    std::fs::remove_file(path)?;
-                }
-                listener = Some(Listener::Unix(UnixListener::bind(path)?));
+                listener = Some(Listener::Unix(bind_unix(path)?));
             }
             (StreamAddress::Inet(host, port), true) => {
                 listener = Some(Listener::Inet(TcpListener::bind((&**host, *port))?));

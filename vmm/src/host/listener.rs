@@ -4,8 +4,9 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::config::SocketAddress;
@@ -36,17 +37,7 @@ impl Listener {
                 Self::Tcp(listener)
             }
             SocketAddress::Unix(path) => {
-                let listener = UnixListener::bind(path).or_else(|error| {
-                    // A socket that nobody listens on is a leftover.
-                    let stale = error.kind() == io::ErrorKind::AddrInUse
-                        && UnixStream::connect(path)
-                            .is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused);
-                    if !stale {
-                        return Err(error);
-                    }
-                    fs::remove_file(path)?;
-                    UnixListener::bind(path)
-                })?;
+                let listener = bind_unix(path)?;
                 listener.set_nonblocking(true)?;
                 Self::Unix(listener, path.clone())
             }
@@ -70,6 +61,28 @@ impl Listener {
             }
         }
     }
+}
+
+/// Listens on a UNIX socket, in place of one that nobody listens on any more. Any other file at
+/// `path` stays.
+///
+/// # Errors
+/// See bind(2).
+pub fn bind_unix(path: &Path) -> io::Result<UnixListener> {
+    UnixListener::bind(path).or_else(|error| {
+        // connect(2) refuses a connection to a file that is no socket, too (`unix_find_bsd`,
+        // net/unix/af_unix.c in Linux).
+        let is_socket = || fs::metadata(path).is_ok_and(|about| about.file_type().is_socket());
+        let is_left_over = error.kind() == io::ErrorKind::AddrInUse
+            && is_socket()
+            && UnixStream::connect(path)
+                .is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused);
+        if !is_left_over {
+            return Err(error);
+        }
+        fs::remove_file(path)?;
+        UnixListener::bind(path)
+    })
 }
 
 fn prepare_tcp(stream: &TcpStream) -> io::Result<()> {
@@ -112,4 +125,60 @@ pub fn receive(mut socket: &File) -> Option<Vec<u8>> {
     let count = socket.read(&mut bytes).ok().filter(|count| *count > 0)?;
     bytes.truncate(count);
     Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Scratch(PathBuf);
+
+    impl Scratch {
+        fn new(name: &str) -> Self {
+            let name = format!("chukka-listener-{name}-{}", std::process::id());
+            Self(std::env::temp_dir().join(name))
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = fs::remove_file(&self.0);
+        }
+    }
+
+    #[test]
+    fn a_socket_that_nobody_listens_on_is_replaced_and_one_in_use_is_not() {
+        let at = Scratch::new("old");
+        let address = SocketAddress::Unix(at.0.clone());
+        // It stays in the file system.
+        drop(UnixListener::bind(&at.0).unwrap());
+        let listener = Listener::bind(&address).unwrap();
+        let error = Listener::bind(&address).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        let client = UnixStream::connect(&at.0).unwrap();
+        assert!(listener.accept().is_some());
+        drop((client, listener));
+        assert!(!at.0.exists(), "the socket is removed in the end");
+    }
+
+    #[test]
+    fn a_file_that_is_no_socket_is_never_removed() {
+        let at = Scratch::new("file");
+        fs::write(&at.0, "of the user").unwrap();
+        let error = Listener::bind(&SocketAddress::Unix(at.0.clone())).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(fs::read(&at.0).unwrap(), b"of the user");
+    }
+
+    /// A client that does not read must not stop the guest for ever.
+    #[test]
+    fn connections_block_but_give_up_after_a_while() {
+        let tcp = SocketAddress::Tcp { host: "127.0.0.1".into(), port: 0 };
+        let listener = Listener::bind(&tcp).unwrap();
+        let Listener::Tcp(inner) = &listener else { panic!() };
+        let _client = TcpStream::connect(inner.local_addr().unwrap()).unwrap();
+        let stream = TcpStream::from(OwnedFd::from(listener.accept().unwrap()));
+        assert_eq!(stream.write_timeout().unwrap(), Some(PATIENCE));
+        assert!(stream.nodelay().unwrap(), "an answer is not held back");
+    }
 }

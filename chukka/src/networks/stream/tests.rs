@@ -112,3 +112,15 @@ fn a_server_takes_one_connection_after_the_other() {
     drop(server);
     assert!(Stream::new(&config(&path, true)).is_ok());
 }
+
+#[test]
+fn a_server_replaces_an_old_socket_and_no_other_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("socket");
+    drop(UnixListener::bind(&path).unwrap());
+    assert!(Stream::new(&config(&path, true)).is_ok());
+    let file = directory.path().join("disk.img");
+    std::fs::write(&file, "of the user").unwrap();
+    assert!(Stream::new(&config(&file, true)).is_err());
+    assert_eq!(std::fs::read(&file).unwrap(), b"of the user");
+}
