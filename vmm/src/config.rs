@@ -610,6 +610,28 @@ mod tests {
     }
 
     #[test]
+    fn exits_are_recorded_for_either_limit() {
+        let second = Some(Duration::from_secs(1));
+        let any = |timeout, silence| Limits { timeout, silence }.any();
+        assert!(!any(None, None));
+        assert!(any(second, None) && any(None, second) && any(second, second));
+    }
+
+    #[test]
+    fn output_is_seen_if_it_goes_anywhere_or_is_logged() {
+        let log = || Some(CharFile { path: "log".into(), append: false });
+        for (backend, log, is_seen) in [
+            (CharBackend::Null, None, false),
+            (CharBackend::Null, log(), true),
+            (CharBackend::Pty, None, true),
+            (CharBackend::Stdio, log(), true),
+        ] {
+            let chardev = Chardev { log, ..backend.into() };
+            assert_eq!(chardev.is_seen(), is_seen, "{chardev:?}");
+        }
+    }
+
+    #[test]
     fn too_much_memory_is_rejected_with_both_sizes() {
         assert_eq!(check_memory(4 << 30, 4 << 30), Ok(()));
         let error = check_memory(1 << 40, 16 << 30).unwrap_err();

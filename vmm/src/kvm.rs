@@ -326,3 +326,45 @@ fn set_up_pics(vm: &VmFd) -> Result<(), KvmError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, chown};
+
+    use super::*;
+
+    #[test]
+    fn each_reason_why_kvm_cannot_be_opened_has_its_hint() {
+        let hint = |kind: io::ErrorKind| {
+            let error = KvmError::Open { path: "/dev/no-kvm".into(), source: kind.into() };
+            error.hint().unwrap().into_owned()
+        };
+        assert!(hint(io::ErrorKind::NotFound).starts_with("load KVM"));
+        assert!(hint(io::ErrorKind::PermissionDenied).starts_with("check the permissions"));
+        assert!(hint(io::ErrorKind::Other).starts_with("check that KVM is loaded"));
+    }
+
+    #[test]
+    fn a_device_that_is_closed_to_the_user_says_how_to_open_it() {
+        let path = std::env::temp_dir().join(format!("chukka-kvm-{}", std::process::id()));
+        fs::write(&path, "").unwrap();
+        let hint = |mode| {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            permission_hint(&path)
+        };
+        let closed = hint(0o600);
+        assert!(closed.contains("has mode 0600 and is closed to you"), "{closed}");
+        // Only root can give the file to another group.
+        if chown(&path, None, Some(4_000_000_000)).is_ok() {
+            let open = hint(0o660);
+            assert!(open.contains("is open to the group 4000000000: sudo usermod"), "{open}");
+            for mode in [0o640, 0o620, 0o606] {
+                assert!(hint(mode).contains("is closed to you"), "{mode:o}");
+            }
+            chown(&path, None, Some(0)).unwrap();
+            assert!(hint(0o660).contains("is closed to you"), "nobody should join root's group");
+        }
+        fs::remove_file(&path).unwrap();
+        assert_eq!(group_name(0).as_deref(), Some("root"));
+    }
+}

@@ -150,14 +150,16 @@ mod tests {
 
     /// What an output answers, one after the other, and what it has taken.
     #[derive(Clone, Default)]
-    struct Script(Arc<Mutex<(Vec<io::Result<usize>>, Vec<u8>)>>);
+    struct Script {
+        answers: Arc<Mutex<Vec<io::Result<usize>>>>,
+        taken: Arc<Mutex<Vec<u8>>>,
+    }
 
     impl Write for Script {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let mut script = lock(&self.0);
-            let answer = script.0.remove(0);
+            let answer = lock(&self.answers).remove(0);
             if let Ok(count) = answer {
-                script.1.extend(&bytes[..count]);
+                lock(&self.taken).extend(&bytes[..count]);
             }
             answer
         }
@@ -168,7 +170,7 @@ mod tests {
     }
 
     fn port(answers: Vec<io::Result<usize>>) -> (PortOutput, Script) {
-        let script = Script(Arc::new(Mutex::new((answers, Vec::new()))));
+        let script = Script { answers: Arc::new(Mutex::new(answers)), ..Script::default() };
         let out: Box<dyn Write + Send> = Box::new(script.clone());
         let notifier = Notifier::new().expect("a descriptor");
         (PortOutput { out: Mutex::new(Some(out)), stopping: Arc::default(), notifier }, script)
@@ -189,7 +191,7 @@ mod tests {
         assert_eq!(output.write(b"de"), 2, "a signal does not end it");
         output.stopping.store(true, Ordering::SeqCst);
         assert_eq!(output.write(b"fg"), 0, "unless chukka stops");
-        assert_eq!(lock(&script.0).1, b"abcde");
+        assert_eq!(*lock(&script.taken), b"abcde");
         assert_eq!(output.notifier.take().output_lost, None);
     }
 
@@ -201,7 +203,7 @@ mod tests {
             let (output, script) = port(vec![failure]);
             assert_eq!(output.write(b"lost"), 4);
             assert_eq!(output.write(b"dropped"), 7);
-            assert!(lock(&script.0).0.is_empty());
+            assert!(lock(&script.answers).is_empty());
             let lost = output.notifier.take().output_lost;
             assert!(lost.as_ref().is_some_and(|lost| lost.contains(told)), "{lost:?}");
         }
