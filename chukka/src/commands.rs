@@ -5,7 +5,6 @@
 
 mod bootloader;
 mod cache;
-mod confine;
 mod copy_out;
 mod dashes;
 mod disk;

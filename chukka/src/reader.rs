@@ -30,10 +30,9 @@ use thiserror::Error;
 
 use crate::error::ResolveError;
 use crate::report;
-use crate::resolve::{Found, Job, Opened};
+use crate::resolve::{Found, Job, MenuAnswer, Opened};
 pub use child::run_as;
 use directories::JobDirectories;
-pub(crate) use sandbox::enter_in_place;
 
 /// The name under which chukka starts itself.
 const NAME: &str = "chukka-reader";
@@ -80,7 +79,12 @@ enum Message {
     /// answer: a file with `Ok`, or the number of an error.
     Open { directory: OsString, path: OsString, wanted: OpenFor },
     /// The job is done. The files come with the message: the kernel, then the initrd.
-    Done { kernel: Option<OsString>, initrd: Option<OsString>, found: Option<Box<Found>> },
+    Done {
+        kernel: Option<OsString>,
+        initrd: Option<OsString>,
+        found: Option<Box<Found>>,
+        menu: Option<MenuAnswer>,
+    },
     /// It cannot be done.
     Failed { message: String, hint: Option<String> },
 }
@@ -273,13 +277,13 @@ fn converse(
             Message::Failed { message, hint } => {
                 return Ok(Err(ResolveError::Reported { message, hint }));
             }
-            Message::Done { kernel, initrd, found } => {
+            Message::Done { kernel, initrd, found, menu } => {
                 let mut files = files.into_iter();
                 let kernel = kernel.map(|name| opened(files.next(), &name, "kernel"));
                 let initrd = initrd.map(|name| opened(files.next(), &name, "initrd"));
                 let opened = || {
                     let (kernel, initrd) = (kernel.transpose()?, initrd.transpose()?);
-                    Ok(Opened { kernel, initrd, found: found.map(|found| *found) })
+                    Ok(Opened { kernel, initrd, found: found.map(|found| *found), menu })
                 };
                 return opened().map(Ok);
             }

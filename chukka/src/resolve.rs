@@ -1,5 +1,6 @@
 //! Kernel, initrd and command line, out of files the user named or a place they are found in.
 
+mod boot_menu;
 mod disk;
 mod files;
 mod job;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 
 use firmware::payload::Payload;
 use location::Injected;
-use location::fetch::NoProgress;
+use location::fetch::{FetchProgress, NoProgress};
 use location::tree::{self, Installer, Release, Sum};
 use serde::{Deserialize, Serialize};
 
@@ -20,10 +21,12 @@ use crate::disk_names::OldName;
 use crate::error::{ResolveError, RunError};
 use crate::interruptible;
 use crate::progress::Progress;
-use crate::reader::Reader;
+use crate::reader::{self, Reader};
 use crate::request::{BootFiles, BootSource, Confinement};
+pub use boot_menu::{ChooseBy, Chosen, MenuAnswer, MenuQuery};
 use files::{Files, Reading};
 pub use job::{Job, Opened};
+pub use limits::BOOT_LOADER_LIMIT;
 use vmm::config::VmConfig;
 
 /// What is booted, with its files open, and how it came to be.
@@ -73,21 +76,44 @@ pub enum Purpose {
     Guest(u64),
     /// The user, who has them copied.
     Copies,
+    /// Another program, which boots any kind of kernel, and not only what chukka does.
+    BootLoader,
 }
 
 impl Purpose {
     /// The memory to choose a kernel by. It matters only to Solaris, whose 64-bit kernel needs the
-    /// amount that is assumed for copies.
+    /// amount that is assumed where no guest is known.
     fn memory(self) -> u64 {
-        self.guest_memory().unwrap_or(1 << 30)
-    }
-
-    fn guest_memory(self) -> Option<u64> {
         match self {
-            Self::Guest(memory) => Some(memory),
-            Self::Copies => None,
+            Self::Guest(memory) => memory,
+            Self::Copies | Self::BootLoader => 1 << 30,
         }
     }
+}
+
+/// Has a process of its own do `job` ([`crate::reader`]), and shows how the fetching goes. A signal
+/// that ends chukka ends that process too.
+///
+/// # Errors
+/// What the job leads to; a signal came.
+pub fn read(job: Job) -> Result<Opened, RunError> {
+    interruptibly(move |watch, reader| reader::read(&job, &watch, &reader))
+}
+
+/// Does work that may take long, with its progress shown and its process, if it starts one, ended
+/// by a signal that ends chukka.
+fn interruptibly<T: Send + 'static>(
+    work: impl FnOnce(Arc<dyn FetchProgress>, Reader) -> Result<T, ResolveError> + Send + 'static,
+) -> Result<T, RunError> {
+    let (progress, reader) = (Arc::new(Progress::new()), Reader::default());
+    let (watch, child) = (Arc::<Progress>::clone(&progress), reader.clone());
+    interruptible::run(
+        move || work(watch, child),
+        || {
+            reader.stop();
+            progress.stop()
+        },
+    )
 }
 
 impl Resolved {
@@ -120,14 +146,9 @@ impl Resolved {
             let (watch, reader) = (Arc::new(NoProgress), Reader::default());
             return Ok(Self::read(source, &Reading { job, confinement, watch, reader })?);
         }
-        let progress = Arc::new(Progress::new());
-        let (watch, source) = (Arc::<Progress>::clone(&progress), source.clone());
-        let reader = Reader::default();
-        let reading = Reading { job, confinement, watch, reader: reader.clone() };
-        let work = move || Self::read(&source, &reading);
-        interruptible::run(work, || {
-            reader.stop();
-            progress.stop()
+        let source = source.clone();
+        interruptibly(move |watch, reader| {
+            Self::read(&source, &Reading { job, confinement, watch, reader })
         })
     }
 

@@ -43,6 +43,10 @@ pub const FRESH: Duration = Duration::from_secs(3600);
 /// no random access: the largest media have 16 GB.
 const IMAGE: u64 = 16 << 30;
 
+/// What to do about a file that is longer than [`Settings::limit`].
+pub const RAISE_LIMIT: &str =
+    "to allow it, raise the limit: -fetch limit=SIZE, or --limit SIZE of a command";
+
 /// Settings for fetching.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {

@@ -1,30 +1,45 @@
 //! `chukka bootloader`: what a disk's own boot menu has, and what one of its entries boots.
 
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::{fs, io};
 
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use location::fetch::Settings;
-use location::menu::{self, Choice, Entry, Picked, Volume};
-use location::{Fetcher, Place, RandomAccess};
+use firmware::SourceFile;
+use location::Place;
+use location::menu::{Choice, Entry};
 use serde_json::json;
 
 use super::xen_output::{Answer, Draft, Format, atom, output, quoted};
-use super::{confine, fail};
-use crate::report::{self, with_sources};
+use super::{fail, failed};
+use crate::error::{ResolveError, RunError};
+use crate::reader::ReaderError;
+use crate::report;
+use crate::resolve::{self, ChooseBy, Chosen, Job, MenuAnswer, MenuQuery};
 use vmm::host::printable::printable;
 
-/// Why it cannot be done, and what the user can do about it.
-type Problem = (String, &'static str);
+/// Why it cannot be done.
+enum Problem {
+    /// The disk cannot be read, or has nothing of the kind.
+    Read(RunError),
+    /// Something else, and what the user can do about it.
+    Other(String, &'static str),
+}
+
+impl From<RunError> for Problem {
+    fn from(error: RunError) -> Self {
+        Self::Read(error)
+    }
+}
 
 /// `chukka bootloader [OPTION]… DISK`.
 pub(super) fn run(matches: &ArgMatches) -> ExitCode {
     match answer(matches) {
         Ok(()) => ExitCode::SUCCESS,
-        Err((problem, hint)) => fail(&problem, hint),
+        Err(Problem::Read(error)) => failed(&error),
+        Err(Problem::Other(problem, hint)) => fail(&problem, hint),
     }
 }
 
@@ -71,35 +86,52 @@ pub(super) fn command() -> Command {
 fn answer(matches: &ArgMatches) -> Result<(), Problem> {
     let get = |name: &str| matches.get_one::<String>(name).map(String::as_str);
     let disk = get("disk").unwrap_or_default();
-    let place = Place::parse(disk.as_ref()).map_err(|error| (error.to_string(), error.hint()))?;
-    let file = get("output").filter(|path| !matches!(*path, "" | "-"));
-    let written: Vec<_> =
-        [file, get("output-directory")].into_iter().flatten().map(Path::new).collect();
-    let mut settings = Settings::default();
-    confine::to_places(vec![place.clone()], &written, &mut settings).map_err(|problem| {
-        (problem, "use a host kernel with seccomp filters (CONFIG_SECCOMP_FILTER), and a container that permits them")
-    })?;
-    let volumes = menu::volumes(&Fetcher::new(settings), &place);
-    let volumes = volumes.map_err(|error| {
-        let hint = error.hint();
-        (format!("The disk cannot be used: {}", with_sources(&error.into_problem())), hint)
-    })?;
+    let place = Place::parse(disk.as_ref())
+        .map_err(|error| Problem::Other(error.to_string(), error.hint()))?;
+    let directory = get("output-directory").map(Path::new);
+    let query = match matches.get_count("list") {
+        0 => MenuQuery::Choose {
+            by: match get("kernel") {
+                Some(path) => ChooseBy::Kernel(path.to_owned()),
+                None => ChooseBy::Entry(vec![Choice::of(get("entry").unwrap_or_default())]),
+            },
+            initrd: get("initrd").map(Into::into),
+            with_files: directory.is_some(),
+        },
+        _ => MenuQuery::List,
+    };
+    let opened = resolve::read(Job::of_menu(place, None, query))?;
+    let mut copies = [None, None];
     let format = get("output-format").unwrap_or("text");
-    let text = if matches.get_count("list") > 0 {
-        list(&volumes, format)?
-    } else {
-        let chosen = choose(
-            &volumes,
-            get("entry").unwrap_or_default(),
-            get("kernel"),
-            get("initrd"),
-            get("args"),
-        )?;
-        hand_out(chosen, get("output-directory").map(Path::new), format)?
+    let text = match opened.menu {
+        Some(MenuAnswer::List { menus, warnings }) => list(&menus, &warnings, format),
+        Some(MenuAnswer::Chosen(mut chosen)) => {
+            report::warnings(&chosen.warnings);
+            let words = [chosen.entry.arguments.as_str(), get("args").unwrap_or_default()];
+            chosen.entry.arguments = words.join(" ").trim().to_owned();
+            if let Some(directory) = directory {
+                let copy = |file: Option<SourceFile>, prefix| {
+                    file.map(|file| Draft::filled(directory, prefix, &file)).transpose()
+                };
+                let made = fs::create_dir_all(directory).and_then(|()| {
+                    let kernel = copy(opened.kernel, "boot_kernel.")?;
+                    Ok([kernel, copy(opened.initrd, "boot_ramdisk.")?])
+                });
+                let failed = |error| cannot("write into", &directory.display().to_string(), &error);
+                copies = made.map_err(failed)?;
+            }
+            let names = copies.each_ref().map(|copy| Some(copy.as_ref()?.path()));
+            shown(&chosen, names, format)?
+        }
+        None => {
+            return Err(RunError::from(ResolveError::from(ReaderError::without("answer"))).into());
+        }
     };
     let path = get("output");
     let opened = output(path).map_err(|error| cannot("open", path.unwrap_or_default(), &error))?;
-    write(opened, &text).map_err(|error| cannot("write", path.unwrap_or("the answer"), &error))
+    write(opened, &text).map_err(|error| cannot("write", path.unwrap_or("the answer"), &error))?;
+    let kept = copies.into_iter().flatten().try_for_each(Draft::keep);
+    kept.map_err(|problem| Problem::Other(problem, "check the file system of the output directory"))
 }
 
 fn write(mut output: Box<dyn io::Write>, text: &str) -> io::Result<()> {
@@ -108,29 +140,20 @@ fn write(mut output: Box<dyn io::Write>, text: &str) -> io::Result<()> {
 }
 
 fn cannot(what: &str, path: &str, error: &io::Error) -> Problem {
-    (
+    Problem::Other(
         format!("Cannot {what} {path}: {error}"),
         "check that it exists and is writable, and that the disk is not full",
     )
 }
 
 /// All entries of all menus, by their numbers.
-fn list(volumes: &[Volume], format: &str) -> Result<String, Problem> {
-    let mut attempts = Vec::new();
-    let menus = menu::menus(volumes, &mut attempts);
-    menu::require_entries(&menus, attempts).map_err(|error| (error.to_string(), error.hint()))?;
-    let warnings = menus.iter().flat_map(|menu| menu.warnings());
-    let warnings = warnings.map(|warning| format!("{}: {}", warning.what, warning.found));
-    let warnings: Vec<_> = warnings.collect();
-    report::warnings(&warnings);
+fn list(menus: &[(String, Vec<Entry>)], warnings: &[String], format: &str) -> String {
+    report::warnings(warnings);
     let mut text = String::new();
     let mut all = Vec::new();
-    for menu in &menus {
-        let place = format!("{}/{}", menu.volume.name, menu.config.path);
-        let mut entries: Vec<_> = menu.config.entries.iter().collect();
-        entries.sort_by_key(|entry| entry.number);
+    for (place, entries) in menus {
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "{}", printable(&place));
+        let _ = writeln!(text, "{}", printable(place));
         for entry in entries {
             let default = if entry.is_default { " (default)" } else { "" };
             let by = match entry.hypervisor.as_str() {
@@ -147,13 +170,13 @@ fn list(volumes: &[Volume], format: &str) -> Result<String, Problem> {
             if !entry.initrds.is_empty() {
                 let _ = writeln!(text, "      {}", printable(&entry.initrds.join(" ")));
             }
-            all.push(described(entry, &place));
+            all.push(described(entry, place));
         }
     }
     if format == "json" {
         text = report::json(&json!({ "entries": all, "warnings": warnings }));
     }
-    Ok(text)
+    text
 }
 
 fn described(entry: &Entry, place: &str) -> serde_json::Value {
@@ -170,86 +193,31 @@ fn described(entry: &Entry, place: &str) -> serde_json::Value {
     })
 }
 
-struct Chosen {
-    entry: Entry,
-    /// What in the menu was not as it should be.
-    warnings: Vec<String>,
-    place: String,
-    kernel: Box<dyn RandomAccess>,
-    initrd: Option<Box<dyn RandomAccess>>,
-}
-
-fn choose(
-    volumes: &[Volume],
-    entry: &str,
-    kernel: Option<&str>,
-    initrd: Option<&str>,
-    args: Option<&str>,
-) -> Result<Chosen, Problem> {
-    let named = |path: &str| {
-        let missing = "--kernel and --initrd name files on the disk";
-        menu::named(volumes, path).map_err(|error| (with_sources(&error), missing))
-    };
-    let mut chosen = match kernel {
-        Some(path) => {
-            let (volume, kernel) = named(path)?;
-            let place = volumes.get(volume).map(|volume| volume.name.clone()).unwrap_or_default();
-            let entry = Entry { kernel: path.into(), ..Entry::default() };
-            Chosen { entry, warnings: Vec::new(), place, kernel, initrd: None }
-        }
-        None => {
-            let picked = menu::pick(volumes, &Choice::of(entry));
-            let (picked, _) = picked.map_err(|error| (error.to_string(), error.hint()))?;
-            report::warnings(&picked.warnings);
-            let joined = menu::joined(picked.initrds);
-            let initrd = joined.map_err(|error| cannot("read", "the initrds", &error))?;
-            let Picked { entry, warnings, place, kernel, .. } = picked;
-            Chosen { entry, warnings, place, kernel, initrd }
-        }
-    };
-    if let Some(path) = initrd {
-        chosen.entry.initrds = vec![path.to_owned()];
-        chosen.initrd = Some(named(path)?.1);
-    }
-    let words = [chosen.entry.arguments.as_str(), args.unwrap_or_default()].join(" ");
-    chosen.entry.arguments = words.trim().to_owned();
-    Ok(chosen)
-}
-
-fn hand_out(chosen: Chosen, directory: Option<&Path>, format: &str) -> Result<String, Problem> {
-    let Chosen { entry, warnings, place, kernel, initrd } = chosen;
+/// What is booted, with the paths of the copies of kernel and initrd, if there are any.
+fn shown(chosen: &Chosen, copies: [Option<&Path>; 2], format: &str) -> Result<String, Problem> {
+    let Chosen { entry, warnings, place, .. } = chosen;
     let mut paths = [entry.kernel.clone(), entry.initrds.join(" ")];
-    if let Some(directory) = directory {
-        let copy = |prefix: &str, file: &dyn RandomAccess| {
-            let mut draft = Draft::new(directory, prefix)?;
-            draft.fill(file)?;
-            Ok(draft)
-        };
-        let failed =
-            |error: io::Error| cannot("write into", &directory.display().to_string(), &error);
-        let made = fs::create_dir_all(directory).and_then(|()| copy("boot_kernel.", &*kernel));
-        let kernel = made.map_err(failed)?;
-        let initrd =
-            initrd.map(|initrd| copy("boot_ramdisk.", &*initrd)).transpose().map_err(failed)?;
-        let path = |path: PathBuf| path.display().to_string();
-        let initrd = initrd.map(Draft::keep).transpose().map_err(failed)?;
-        paths = [path(kernel.keep().map_err(failed)?), initrd.map(path).unwrap_or_default()];
+    for (path, copy) in paths.iter_mut().zip(copies) {
+        if let Some(copy) = copy {
+            *path = copy.display().to_string();
+        }
     }
     let [kernel, ramdisk] = paths.each_ref().map(String::as_str);
     let args = entry.arguments.as_str();
     if let Some(format) = Format::parse(format) {
         let answer = Answer { kernel, ramdisk: (!ramdisk.is_empty()).then_some(ramdisk), args };
         let text = answer.text(format, atom, quoted);
-        return text.map_err(|problem| (problem.into(), "use another --output-format"));
+        return text
+            .map_err(|problem| Problem::Other(problem.into(), "use another --output-format"));
     }
     if format == "json" {
-        let mut all = described(&entry, &place);
+        let mut all = described(entry, place);
         all["kernel"] = json!(kernel);
         all["initrd"] = if ramdisk.is_empty() { json!(null) } else { json!(ramdisk) };
         all["warnings"] = json!(warnings);
         return Ok(report::json(&all));
     }
-    let mut text = format!("menu          {}\n", printable(&place));
+    let mut text = format!("menu          {}\n", printable(place));
     for (heading, value) in [
         ("entry", entry.title.as_str()),
         ("kernel", kernel),

@@ -3,14 +3,14 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use firmware::SourceFile;
 use location::RandomAccess;
-use storage::each_piece;
+use storage::{LocalFile, each_piece};
 use tempfile::NamedTempFile;
 
-/// The most bytes of a file that is handed out: the largest initrds have a few hundred MB.
-pub(super) const FILE_LIMIT: u64 = 1 << 30;
+use crate::resolve::BOOT_LOADER_LIMIT;
 
 /// How the text is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,8 +133,25 @@ impl Draft {
     ///
     /// # Errors
     /// As of open(2).
-    pub fn new(directory: &Path, prefix: &str) -> io::Result<Self> {
+    fn new(directory: &Path, prefix: &str) -> io::Result<Self> {
         tempfile::Builder::new().prefix(prefix).rand_bytes(6).tempfile_in(directory).map(Self)
+    }
+
+    /// A new file with the bytes of `from`.
+    ///
+    /// # Errors
+    /// As of [`Self::new`]; the source cannot be read or is too long, or the disk is full.
+    pub fn filled(directory: &Path, prefix: &str, from: &SourceFile) -> io::Result<Self> {
+        let mut draft = Self::new(directory, prefix)?;
+        let name = from.path().display().to_string();
+        let file = LocalFile::new(from.file().try_clone()?, name)?;
+        // The process that has sent it has checked this, unless it has been taken over.
+        if file.len() > BOOT_LOADER_LIMIT {
+            let problem = format!("it has {} bytes; the limit is {BOOT_LOADER_LIMIT}", file.len());
+            return Err(io::Error::other(problem));
+        }
+        each_piece(&file, |piece| draft.0.write_all(piece))?;
+        Ok(draft)
     }
 
     /// Where it is.
@@ -142,25 +159,28 @@ impl Draft {
         self.0.path()
     }
 
-    /// Fills it.
+    /// It stays.
     ///
     /// # Errors
-    /// The source cannot be read or is too long, or the disk is full.
-    pub fn fill(&mut self, from: &dyn RandomAccess) -> io::Result<()> {
-        // A file in an image can be far longer than the image.
-        if from.len() > FILE_LIMIT {
-            let problem = format!("it has {} bytes; the limit is {FILE_LIMIT}", from.len());
-            return Err(io::Error::other(problem));
-        }
-        each_piece(from, |piece| self.0.write_all(piece)).map(drop)
+    /// The system cannot keep it, as a message.
+    pub fn keep(self) -> Result<(), String> {
+        let path = self.path().display().to_string();
+        self.0.keep().map(drop).map_err(|error| format!("Cannot keep {path}: {}", error.error))
     }
+}
 
-    /// Its path; it stays.
-    ///
-    /// # Errors
-    /// The system cannot keep it.
-    pub fn keep(self) -> io::Result<PathBuf> {
-        self.0.keep().map(|(_, path)| path).map_err(|error| error.error)
+/// The user of `--runas`; `None` for 0, which Xen's programs take as no change.
+///
+/// # Errors
+/// It is no user ID, as a message.
+pub(super) fn runas(given: Option<&str>) -> Result<Option<u32>, String> {
+    let Some(given) = given else { return Ok(None) };
+    let uid: u64 = given.parse().map_err(|_| "runas value must be an integer")?;
+    match u32::try_from(uid) {
+        Ok(0) => Ok(None),
+        // The last one means no change (setresuid(2)).
+        Ok(uid) if uid != u32::MAX => Ok(Some(uid)),
+        _ => Err(format!("Cannot become the user {uid}: the largest user ID is {}", u32::MAX - 1)),
     }
 }
 

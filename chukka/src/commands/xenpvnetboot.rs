@@ -8,12 +8,13 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use location::fetch::Settings;
-use location::{Fetcher, Place, Query, RandomAccess, Tree, menu, tree};
+use firmware::SourceFile;
+use location::Place;
 
-use super::confine;
-use super::xen_output::{Answer, Draft, Format, atom, output, quoted};
+use super::xen_output::{Answer, Draft, Format, atom, output, quoted, runas};
+use crate::reader::ReaderError;
 use crate::report::with_sources;
+use crate::resolve::{self, Job};
 
 /// Its options.
 pub(super) fn command() -> Command {
@@ -43,8 +44,6 @@ pub(super) fn command() -> Command {
         .arg(Arg::new("more").action(ArgAction::Append).hide(true))
 }
 
-type Opened = Box<dyn RandomAccess>;
-
 /// Does its work.
 ///
 /// # Errors
@@ -65,89 +64,47 @@ pub(super) fn answer(matches: &ArgMatches) -> Result<(), String> {
     let path = get("output");
     let mut output = output(path)
         .map_err(|error| format!("Cannot open {}: {error}", path.unwrap_or_default()))?;
+    let user = runas(get("runas"))?;
     let directory = Path::new(get("output-directory").unwrap_or("/var/run/libxl"));
     let made = DirBuilder::new().recursive(true).mode(0o750).create(directory);
     made.map_err(|error| format!("Cannot make {}: {error}", directory.display()))?;
-    let uid = get("runas").map(str::parse).transpose();
-    let uid = uid.map_err(|_| "runas value must be an integer")?.unwrap_or(0);
-    let draft = |name: &str| {
-        let draft = Draft::new(directory, &format!("xenpvboot.{name}."));
-        draft.map_err(|error| format!("Cannot make a file in {}: {error}", directory.display()))
-    };
-    // The other user cannot make files in the directory.
-    let (kernel_file, ramdisk_file) = match uid {
-        0 => (None, None),
-        _ => (Some(draft("kernel")?), Some(draft("ramdisk")?)),
-    };
-    confine::become_user(uid)?;
-    let parse = |name: &str| Place::parse(name.as_ref()).ok();
-    let files = [kernel, ramdisk].into_iter().flatten().filter_map(parse);
-    // With a location, other names are of files in there.
-    let files = files.filter(|file| location.is_none() || file.is_remote());
-    let places = location.and_then(parse).into_iter().chain(files).collect();
-    let mut settings = Settings::default();
-    confine::to_places(places, &[directory], &mut settings)?;
-    let (kernel, ramdisk) = find(&Fetcher::new(settings), location, kernel, ramdisk)?;
-    let kernel = fetched(directory, &*kernel, kernel_file)?;
-    let ramdisk = ramdisk.map(|file| fetched(directory, &*file, ramdisk_file)).transpose()?;
+    let job = job(location, kernel, ramdisk)?;
+    let job = job.as_user(user);
+    let opened = resolve::read(job).map_err(|error| {
+        let from = location.map(|location| format!(" from location: {location}"));
+        format!("Cannot get kernel{}: {}", from.unwrap_or_default(), with_sources(&error))
+    })?;
+    let kernel = opened.kernel.ok_or_else(|| ReaderError::without("kernel").to_string())?;
+    let kernel = copied(directory, &kernel)?;
+    let ramdisk = opened.initrd.map(|file| copied(directory, &file)).transpose()?;
+    let name = |draft: &Draft| draft.path().display().to_string();
     let answer = Answer {
-        kernel: &kernel.path().display().to_string(),
-        ramdisk: ramdisk.as_ref().map(|file| file.path().display().to_string()).as_deref(),
+        kernel: &name(&kernel),
+        ramdisk: ramdisk.as_ref().map(name).as_deref(),
         args: get("args").unwrap_or_default(),
     }
     .text(format, atom, quoted)?;
     let written = output.write_all(answer.as_bytes()).and_then(|()| output.flush());
     written.map_err(|error| format!("Cannot write the answer: {error}"))?;
-    let keep = |draft: Draft| draft.keep().map_err(|error| format!("Cannot keep a file: {error}"));
-    ramdisk.map(keep).transpose()?;
-    keep(kernel)?;
-    Ok(())
+    [Some(kernel), ramdisk].into_iter().flatten().try_for_each(Draft::keep)
 }
 
-/// Kernel and ramdisk, open. A whole URL counts alone, whatever the location is.
-fn find(
-    fetcher: &Fetcher,
-    location: Option<&str>,
-    kernel: Option<&str>,
-    ramdisk: Option<&str>,
-) -> Result<(Opened, Option<Opened>), String> {
-    let alone = |name: &str| -> Result<Opened, String> {
-        let place = Place::parse(name.as_ref()).map_err(|error| error.to_string())?;
-        let file = fetcher.file(&place);
-        file.map_err(|error| format!("Cannot get file {name}: {}", with_sources(&error)))
-    };
+/// What is found. Without a location, the names are URLs and paths of this host; a URL counts
+/// alone, whatever the location is.
+fn job(location: Option<&str>, kernel: Option<&str>, ramdisk: Option<&str>) -> Result<Job, String> {
     let Some(location) = location else {
+        let alone = |name: &str| Place::parse(name.as_ref()).map_err(|error| error.to_string());
         let kernel = kernel.ok_or("Cannot get kernel: neither --location nor --kernel is given")?;
-        return Ok((alone(kernel)?, ramdisk.map(alone).transpose()?));
+        return Ok(Job::of_files(alone(kernel)?, ramdisk.map(alone).transpose()?));
     };
     let place = Place::parse(location.as_ref());
     let place = place.map_err(|error| format!("Unsupported location: {location}: {error}"))?;
-    let failed = |error: &dyn std::error::Error| {
-        format!("Cannot get kernel from location: {location}: {}", with_sources(error))
-    };
-    let source = fetcher.place(&place).map_err(|error| failed(&error))?;
-    let elsewhere: tree::OpenUrl<'_> = &|place| fetcher.file(place);
-    let (kernel, initrd) = (kernel.map(Path::new), ramdisk.map(Path::new));
-    // How much the guest will have is not said; 64-bit systems come first.
-    let wanted = Query { kernel, initrd, memory: u64::MAX, elsewhere };
-    let tree = Tree::find(&*source, wanted).map_err(|error| failed(&error))?;
-    let initrds = tree.initrds.into_iter().map(|part| part.bytes).collect();
-    let initrd = menu::joined(initrds).map_err(|error| failed(&error))?;
-    Ok((tree.kernel.bytes, initrd))
+    Ok(Job::of_tree(place, kernel.map(Into::into), ramdisk.map(Into::into)))
 }
 
-/// `xenpvboot.NAME.LETTERS`, or `draft`, with the file's bytes.
-fn fetched(
-    directory: &Path,
-    file: &dyn RandomAccess,
-    draft: Option<Draft>,
-) -> Result<Draft, String> {
-    let name = file.name().rsplit('/').next().unwrap_or_default();
-    let fail = |error| format!("Cannot get file {}: {error}", file.name());
-    let mut draft = match draft {
-        Some(draft) => draft,
-        None => Draft::new(directory, &format!("xenpvboot.{name}.")).map_err(fail)?,
-    };
-    draft.fill(file).map_err(fail)?;
-    Ok(draft)
+/// `xenpvboot.NAME.LETTERS` with the file's bytes.
+fn copied(directory: &Path, file: &SourceFile) -> Result<Draft, String> {
+    let name = file.path().file_name().unwrap_or_default().to_string_lossy();
+    Draft::filled(directory, &format!("xenpvboot.{name}."), file)
+        .map_err(|error| format!("Cannot get file {}: {error}", file.path().display()))
 }

@@ -55,14 +55,15 @@ fn run() -> io::Result<()> {
         }
     }
     match job.run(Arc::<Parent>::clone(&parent), held) {
-        Ok(Opened { kernel, initrd, found }) => {
+        Ok(Opened { kernel, initrd, found, menu }) => {
             let files = [&kernel, &initrd].into_iter().flatten();
             let files: Vec<_> = files.map(|file| file.file().as_fd()).collect();
             let name = |file: &Option<firmware::SourceFile>| {
                 file.as_ref().map(|file| file.path().as_os_str().to_owned())
             };
             let found = found.map(Box::new);
-            let done = Message::Done { kernel: name(&kernel), initrd: name(&initrd), found };
+            let (kernel, initrd) = (name(&kernel), name(&initrd));
+            let done = Message::Done { kernel, initrd, found, menu };
             wire::send(&lock(&parent.0), &done, &files)
         }
         Err(error) => {

@@ -1,11 +1,11 @@
 //! What the process that reads may do, by its job.
 
 use std::env;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use location::Place;
+use location::fetch::Keep;
 use location::fetch::cache::{self, Cache};
-use location::fetch::{Keep, Settings};
 use vmm::error::HostError;
 use vmm::sandbox::ReaderSandbox;
 
@@ -31,33 +31,6 @@ const LONGEST_FILE: u64 = 32 << 30;
 /// The kernel refuses.
 pub(super) fn enter(job: &mut Job) -> Result<Option<String>, HostError> {
     let places: Vec<_> = job.places().collect();
-    let (sandbox, warning) = of(places, &mut job.fetch);
-    sandbox.enter()?;
-    Ok(warning)
-}
-
-/// Confines this program, which reads `places` and writes files or to directories, whether these
-/// exist or not. Returns a warning if the cache cannot be used: `fetch` is without it then.
-///
-/// # Errors
-/// The kernel refuses.
-pub(crate) fn enter_in_place(
-    places: Vec<Place>,
-    written: &[&Path],
-    fetch: &mut Settings,
-) -> Result<Option<String>, HostError> {
-    let (mut sandbox, warning) = of(places, fetch);
-    let exists = |path: &&Path| path.as_os_str().is_empty() || path.exists();
-    let existing = written.iter().filter_map(|path| path.ancestors().find(exists));
-    sandbox.write.extend(existing.map(|path| match path.as_os_str().is_empty() {
-        true => ".".into(),
-        false => path.into(),
-    }));
-    sandbox.enter_in_place()?;
-    Ok(warning)
-}
-
-fn of(places: Vec<Place>, fetch: &mut Settings) -> (ReaderSandbox, Option<String>) {
     // Copies of the user's network settings and of the processor's use.
     let mut read: Vec<PathBuf> = vec!["/proc/self".into()];
     let mut write = Vec::new();
@@ -73,7 +46,7 @@ fn of(places: Vec<Place>, fetch: &mut Settings) -> (ReaderSandbox, Option<String
         read.extend(
             ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().filter_map(env::var_os).map(Into::into),
         );
-        let directory = match &fetch.cache {
+        let directory = match &job.fetch.cache {
             Keep::No => None,
             Keep::In(directory) => Some(directory.clone()),
             Keep::Usual => cache::directory(),
@@ -84,11 +57,12 @@ fn of(places: Vec<Place>, fetch: &mut Settings) -> (ReaderSandbox, Option<String
                 Ok(_) => write.push(directory),
                 Err(error) => {
                     warning = Some(format!("warning: running without a cache: {error}"));
-                    fetch.cache = Keep::No;
+                    job.fetch.cache = Keep::No;
                 }
             }
         }
     }
-    let longest_file = fetch.limit.max(LONGEST_FILE);
-    (ReaderSandbox { read, write, servers, longest_file }, warning)
+    let longest_file = job.fetch.limit.max(LONGEST_FILE);
+    ReaderSandbox { read, write, servers, longest_file, user: job.user() }.enter()?;
+    Ok(warning)
 }

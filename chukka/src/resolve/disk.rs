@@ -1,6 +1,6 @@
 //! What the boot menu of a disk boots (`-bootdisk`).
 
-use location::menu::{self, Choice};
+use location::menu::{self, Choice, Volume};
 use location::tree::{Installer, Release};
 use location::{Fetcher, Place};
 
@@ -18,10 +18,7 @@ pub(super) fn find(
     choice: &Choice,
     limits: Limits,
 ) -> Result<Opened, ResolveError> {
-    let volumes = menu::volumes(fetcher, place).map_err(|error| {
-        let hint = error.hint();
-        ResolveError::Disk { source: error.into_problem(), hint }
-    })?;
+    let volumes = volumes(fetcher, place, None)?;
     let (picked, attempts) = menu::pick(&volumes, choice)?;
     let entry = &picked.entry;
     let rule = format!("entry {} '{}' of {}", entry.number, entry.title, picked.place);
@@ -38,5 +35,25 @@ pub(super) fn find(
         initrds: Vec::new(),
     };
     let kernel = Some(limits.opened(picked.kernel, "kernel")?);
-    Ok(Opened { kernel, initrd: limits.joined(picked.initrds)?, found: Some(found) })
+    let initrd = limits.joined(picked.initrds)?;
+    Ok(Opened { kernel, initrd, found: Some(found), ..Opened::default() })
+}
+
+/// The file systems of a disk, or the one at byte `offset` of it.
+///
+/// # Errors
+/// There is none, or it cannot be read.
+pub(super) fn volumes(
+    fetcher: &Fetcher,
+    place: &Place,
+    offset: Option<u64>,
+) -> Result<Vec<Volume>, ResolveError> {
+    let volumes = match offset {
+        None => menu::volumes(fetcher, place),
+        Some(offset) => menu::volume_at(fetcher.file(place)?, offset),
+    };
+    volumes.map_err(|error| {
+        let hint = error.hint();
+        ResolveError::Disk { source: error.into_problem(), hint }
+    })
 }

@@ -73,7 +73,7 @@ impl Files {
             BootFiles::Named { kernel, initrd } => (local(kernel), initrd.as_ref().and_then(local)),
             BootFiles::Location { .. } | BootFiles::Disk { .. } => (None, None),
         };
-        let Opened { kernel, initrd, found } = opened;
+        let Opened { kernel, initrd, found, .. } = opened;
         let kernel = match (local_kernel, kernel) {
             (Some(path), _) => KernelImage::open(path)?,
             (None, Some(file)) => KernelImage::of(file)?,

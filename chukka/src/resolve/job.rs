@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use firmware::SourceFile;
-use location::fetch::{FetchProgress, Settings};
+use location::fetch::{FetchProgress, Keep, Settings};
 use location::menu::Choice;
 use location::place::{self, PreopenedPaths};
 use location::tree::{self, TreeError};
@@ -14,7 +14,7 @@ use location::{Fetcher, Place, Query, Tree};
 use serde::{Deserialize, Serialize};
 
 use super::limits::Limits;
-use super::{Found, Purpose, disk, words};
+use super::{Found, MenuAnswer, MenuQuery, Purpose, boot_menu, disk, words};
 use crate::error::ResolveError;
 use crate::request::{BootFiles, BootSource};
 
@@ -27,16 +27,23 @@ pub struct Job {
     purpose: Purpose,
     /// How it is fetched.
     pub fetch: Settings,
+    /// The user and group ID of the process that does it. `None`:
+    /// [`vmm::sandbox::ReaderSandbox`].
+    user: Option<u32>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 enum What {
-    /// Files by their URLs.
-    Urls { kernel: Option<Place>, initrd: Option<Place> },
+    /// Files by their URLs or paths.
+    Files { kernel: Option<Place>, initrd: Option<Place> },
     /// [`BootFiles::Location`].
     Location { place: Place, kernel: Option<OsString>, initrd: Option<OsString> },
     /// [`BootFiles::Disk`].
     Disk { place: Place, choice: Choice },
+    /// A disk's boot menus, or those of the file system at byte `offset` of it.
+    Menu { place: Place, offset: Option<u64>, query: MenuQuery },
+    /// The text of a menu, and an entry of it.
+    Config { place: Place, entry: Option<String> },
 }
 
 /// What has been found, with its files open.
@@ -48,6 +55,8 @@ pub struct Opened {
     pub initrd: Option<SourceFile>,
     /// How they were found; `None`: by their URLs.
     pub found: Option<Found>,
+    /// What a disk's boot menus have.
+    pub menu: Option<MenuAnswer>,
 }
 
 impl Job {
@@ -62,7 +71,7 @@ impl Job {
                 if kernel.is_none() && initrd.is_none() {
                     return None;
                 }
-                What::Urls { kernel, initrd }
+                What::Files { kernel, initrd }
             }
             BootFiles::Location { place, kernel, initrd } => {
                 What::Location { place: place.clone(), kernel: path(kernel), initrd: path(initrd) }
@@ -72,17 +81,65 @@ impl Job {
             }
         };
         let (served_at, fetch) = (source.served_at.clone(), source.fetch.clone());
-        Some(Self { what, served_at, purpose, fetch })
+        Some(Self { what, served_at, purpose, fetch, user: None })
+    }
+
+    /// The boot menus of a disk, or of the file system at byte `offset` of it.
+    #[must_use]
+    pub fn of_menu(place: Place, offset: Option<u64>, query: MenuQuery) -> Self {
+        Self::for_boot_loader(What::Menu { place, offset, query })
+    }
+
+    /// The text of a boot menu that stands alone. `entry` is one of it; otherwise, it is the first.
+    #[must_use]
+    pub fn of_config(place: Place, entry: Option<String>) -> Self {
+        Self::for_boot_loader(What::Config { place, entry })
+    }
+
+    /// A kernel and an initrd by their URLs or paths.
+    #[must_use]
+    pub fn of_files(kernel: Place, initrd: Option<Place>) -> Self {
+        Self::for_boot_loader(What::Files { kernel: Some(kernel), initrd })
+    }
+
+    /// What an install tree boots. `kernel` and `initrd` are paths in it, or URLs.
+    #[must_use]
+    pub fn of_tree(place: Place, kernel: Option<OsString>, initrd: Option<OsString>) -> Self {
+        Self::for_boot_loader(What::Location { place, kernel, initrd })
+    }
+
+    fn for_boot_loader(what: What) -> Self {
+        let (purpose, fetch) = (Purpose::BootLoader, Settings::default());
+        Self { what, served_at: None, purpose, fetch, user: None }
+    }
+
+    /// The same, done by a process of the user `uid`, if one is given. That user may not use this
+    /// user's cache.
+    #[must_use]
+    pub fn as_user(mut self, uid: Option<u32>) -> Self {
+        self.user = uid;
+        if uid.is_some() {
+            self.fetch.cache = Keep::No;
+        }
+        self
+    }
+
+    /// The user and group ID of the process that does it, if it is to have certain ones.
+    #[must_use]
+    pub fn user(&self) -> Option<u32> {
+        self.user
     }
 
     /// All places that are read.
     pub fn places(&self) -> impl Iterator<Item = Place> {
         let (place, other, urls) = match &self.what {
-            What::Urls { kernel, initrd } => (kernel.as_ref(), initrd.as_ref(), [None, None]),
+            What::Files { kernel, initrd } => (kernel.as_ref(), initrd.as_ref(), [None, None]),
             What::Location { place, kernel, initrd } => {
                 (Some(place), None, [kernel.as_ref(), initrd.as_ref()])
             }
-            What::Disk { place, .. } => (Some(place), None, [None, None]),
+            What::Disk { place, .. } | What::Menu { place, .. } | What::Config { place, .. } => {
+                (Some(place), None, [None, None])
+            }
         };
         let urls = urls.map(|path| place::url(Path::new(path?))?.ok());
         [place, other].map(Option::<&Place>::cloned).into_iter().chain(urls).flatten()
@@ -121,19 +178,23 @@ impl Job {
     }
 
     fn open(&self, fetcher: &Fetcher) -> Result<Opened, ResolveError> {
-        let limits = Limits { limit: self.fetch.limit, memory: self.purpose.guest_memory() };
+        let limits = Limits { limit: self.fetch.limit, purpose: self.purpose };
         let elsewhere: tree::OpenUrl<'_> = &|place| fetcher.file(place);
         match &self.what {
-            What::Urls { kernel, initrd } => {
+            What::Files { kernel, initrd } => {
                 let url = |place: &Option<Place>, role| {
                     let place = place.as_ref();
                     let file = |place| limits.opened(tree::open_url(place, role, elsewhere)?, role);
                     place.map(file).transpose()
                 };
                 let (kernel, initrd) = (url(kernel, "kernel")?, url(initrd, "initrd")?);
-                Ok(Opened { kernel, initrd, found: None })
+                Ok(Opened { kernel, initrd, ..Opened::default() })
             }
             What::Disk { place, choice } => disk::find(fetcher, place, choice, limits),
+            What::Menu { place, offset, query } => {
+                boot_menu::ask(fetcher, place, *offset, query, limits)
+            }
+            What::Config { place, entry } => boot_menu::of_config(fetcher, place, entry.as_deref()),
             What::Location { place, kernel, initrd } => {
                 let path = |path: &Option<OsString>| path.as_ref().map(PathBuf::from);
                 let (kernel, initrd) = (path(kernel), path(initrd));
@@ -170,8 +231,9 @@ impl Job {
             release: tree.release,
             arguments: tree.arguments,
         };
-        let kernel = limits.opened(tree.kernel.bytes, "kernel")?;
+        let kernel = Some(limits.opened(tree.kernel.bytes, "kernel")?);
         let initrds = tree.initrds.into_iter().map(|part| part.bytes).collect();
-        Ok(Opened { kernel: Some(kernel), initrd: limits.joined(initrds)?, found: Some(found) })
+        let initrd = limits.joined(initrds)?;
+        Ok(Opened { kernel, initrd, found: Some(found), menu: None })
     }
 }

@@ -4,10 +4,15 @@ use std::fs::File;
 use std::io::{self, Write};
 
 use firmware::SourceFile;
+use location::fetch::RAISE_LIMIT;
 use location::{RandomAccess, menu};
 use storage::{Failure, head, host_file};
 
+use super::Purpose;
 use crate::error::ResolveError;
+
+/// The most bytes of a file for another boot loader: the largest initrds have a few hundred MB.
+pub const BOOT_LOADER_LIMIT: u64 = 1 << 30;
 
 /// How long a file may be that is copied out of a place. An image can have files that are far
 /// longer than itself.
@@ -15,8 +20,8 @@ use crate::error::ResolveError;
 pub(super) struct Limits {
     /// The user's limit (`-fetch limit=`), in bytes.
     pub limit: u64,
-    /// The guest's memory in bytes, if one is to run: a longer file cannot be booted.
-    pub memory: Option<u64>,
+    /// Who takes the files: memory of a guest, for example, cannot hold a longer one.
+    pub purpose: Purpose,
 }
 
 impl Limits {
@@ -29,7 +34,7 @@ impl Limits {
         let name = bytes.name().to_owned();
         let failed = |source| ResolveError::Fetch { name: name.clone(), source };
         let file = self.check(&*bytes).and_then(|()| {
-            if role == "kernel" {
+            if role == "kernel" && self.purpose != Purpose::BootLoader {
                 let head = head(&*bytes, firmware::image::HEAD)?;
                 if !firmware::image::could_be_kernel(&head) {
                     // The beginning is enough to tell what it is instead.
@@ -43,12 +48,16 @@ impl Limits {
 
     fn check(self, bytes: &dyn RandomAccess) -> io::Result<()> {
         let len = bytes.len();
-        let failure = match self.memory {
+        let failure = match self.purpose {
+            Purpose::BootLoader if len > BOOT_LOADER_LIMIT => Failure::new(
+                format!("it has {len} bytes; the limit is {BOOT_LOADER_LIMIT}"),
+                "check that this is a kernel or initrd: those are smaller",
+            ),
             _ if len > self.limit => Failure::new(
                 format!("it has {len} bytes; the limit is {}", self.limit),
-                "to allow it, raise the limit: -fetch limit=SIZE",
+                RAISE_LIMIT,
             ),
-            Some(memory) if len > memory => Failure::new(
+            Purpose::Guest(memory) if len > memory => Failure::new(
                 format!("it has {len} bytes, and the guest {memory} bytes of memory"),
                 "give the guest more memory: -m SIZE",
             ),
@@ -108,14 +117,14 @@ mod tests {
     #[test]
     fn a_file_that_expands_is_refused_before_it_is_read() {
         static READ: AtomicU64 = AtomicU64::new(0);
-        let limits = Limits { limit: 1 << 20, memory: Some(1 << 19) };
+        let limits = Limits { limit: 1 << 20, purpose: Purpose::Guest(1 << 19) };
         let opened = |limits: Limits, len, role| {
             READ.store(0, Ordering::Relaxed);
             let error = limits.opened(Box::new(Expanding(len, &READ)), role).map(drop);
             (error, READ.load(Ordering::Relaxed))
         };
         for (len, problem, hint) in [
-            ((1 << 20) + 1, "it has 1048577 bytes; the limit is 1048576", "-fetch limit=SIZE"),
+            ((1 << 20) + 1, "it has 1048577 bytes; the limit is 1048576", "--limit SIZE"),
             (1 << 20, "it has 1048576 bytes, and the guest 524288 bytes of memory", "-m SIZE"),
         ] {
             for role in ["kernel", "initrd"] {
@@ -127,7 +136,7 @@ mod tests {
                 assert_eq!(read, 0, "{role}");
             }
         }
-        let large = Limits { limit: 1 << 40, memory: None };
+        let large = Limits { limit: 1 << 40, purpose: Purpose::Copies };
         let (error, read) = opened(large, 1 << 39, "kernel");
         assert!(error.is_ok() && read <= firmware::image::HEAD as u64, "{read}: {error:?}");
         let (error, read) = opened(limits, 1 << 19, "initrd");

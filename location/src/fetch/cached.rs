@@ -12,7 +12,7 @@ use super::places::{
     Answer, FileInfo, LABEL, Record, RecordedAnswer, key, list_key, now, without_password,
 };
 use super::progress::FetchProgress;
-use super::{IMAGE, Settings};
+use super::{IMAGE, RAISE_LIMIT, Settings};
 use crate::place::{Place, PlaceError};
 use storage::sync::lock;
 use storage::{Entry, Failure, FileError, FileTree, LocalFile, RandomAccess, Skipped, TreePath};
@@ -159,9 +159,7 @@ impl Shared {
         }
         if about.len > limit {
             let problem = format!("it has {} bytes; the limit is {limit}", about.len);
-            return Err(
-                Failure::new(problem, "to allow it, raise the limit: -fetch limit=SIZE").into()
-            );
+            return Err(Failure::new(problem, RAISE_LIMIT).into());
         }
         let asked = now();
         let file = opened()?;

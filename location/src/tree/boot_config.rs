@@ -9,6 +9,8 @@ mod legacy;
 mod syslinux;
 pub(crate) mod unified;
 
+use serde::{Deserialize, Serialize};
+
 use crate::cmdline;
 use storage::{FileTree, RandomAccess, TreePath, read_whole};
 use unified::UnifiedImage;
@@ -88,7 +90,7 @@ const PLACES: [(&str, Loader); 37] = [
 ];
 
 /// One menu on the way to an entry, or the entry itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
     /// Its place in its menu, from 0.
     pub position: usize,
@@ -99,7 +101,7 @@ pub struct Step {
 }
 
 /// An entry of a boot menu.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// Its place among all entries of the configuration, from 0; those that boot no kernel count
     /// too.

@@ -39,7 +39,11 @@ impl HostError {
 impl Hint for HostError {
     fn hint(&self) -> Option<Cow<'_, str>> {
         Some(match self.what {
-            SANDBOX => "-sandbox off runs the guest without it".into(),
+            SANDBOX => {
+                "use a host kernel with seccomp filters (CONFIG_SECCOMP_FILTER) and a container \
+                        that permits them, or run the guest without a sandbox: -sandbox off"
+                    .into()
+            }
             USER => "start chukka as root, or leave out -run-with".into(),
             _ => "check the host's limits with ulimit -a".into(),
         })

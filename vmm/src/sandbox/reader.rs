@@ -15,7 +15,7 @@ use rustix::process::{
 };
 use rustix::thread::CapabilitySet;
 
-use super::{Confined, blocked, failed, files, keep_capabilities, system_calls, user};
+use super::{Confined, HostUser, blocked, failed, files, keep_capabilities, system_calls, user};
 use crate::error::HostError;
 
 /// Most bytes of memory that it maps.
@@ -24,6 +24,12 @@ const MEMORY: u64 = 8 << 30;
 const DESCRIPTORS: u64 = 256;
 /// Most seconds of a processor's time.
 const CPU_TIME: u64 = 3600;
+
+/// What root keeps to talk to servers: NFS servers may answer only clients with a port below 1024,
+/// and the user's files may be readable by their owner only. Landlock says which files these are, and the
+/// system call that would get around that (open_by_handle_at) is blocked.
+const FOR_SERVERS: CapabilitySet =
+    CapabilitySet::DAC_READ_SEARCH.union(CapabilitySet::NET_BIND_SERVICE);
 
 /// What such a process may still do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,6 +42,8 @@ pub struct ReaderSandbox {
     pub servers: bool,
     /// Most bytes of a file that it writes.
     pub longest_file: u64,
+    /// The user ID, and group ID, that it switches to. `None`: see [`ReaderSandbox`].
+    pub user: Option<u32>,
 }
 
 impl ReaderSandbox {
@@ -59,33 +67,22 @@ impl ReaderSandbox {
     pub fn enter(&self) -> Result<Confined, HostError> {
         let confine = || -> io::Result<Confined> {
             let confined = self.restrict_memory_and_files()?;
-            if self.servers {
-                self.keep(CapabilitySet::DAC_READ_SEARCH)?;
-            } else {
-                drop_root()?;
+            match self.user {
+                Some(uid) => {
+                    let user = HostUser { uid, gid: uid, groups: Vec::new() };
+                    let failed =
+                        |error| io::Error::other(format!("cannot become the user {uid}: {error}"));
+                    user.assume().map_err(failed)?;
+                    keep_capabilities(CapabilitySet::empty())?;
+                }
+                None if self.servers => keep_capabilities(FOR_SERVERS)?,
+                None => drop_root()?,
             }
             // After the change of the user, which would undo both (prctl(2)).
             hide()?;
             set_parent_process_death_signal(Some(Signal::KILL))?;
             blocked::listen()?;
             system_calls::restrict_reader(self.servers)?;
-            Ok(confined)
-        };
-        confine().map_err(failed)
-    }
-
-    /// Confines a program that reads images and writes files by itself: it keeps its descriptors,
-    /// may outlive the process that started it, and may make and remove files in `write`. It has one thread.
-    ///
-    /// # Errors
-    /// The kernel refuses.
-    pub fn enter_in_place(&self) -> Result<Confined, HostError> {
-        let confine = || -> io::Result<Confined> {
-            let confined = self.restrict_memory_and_files()?;
-            self.keep(CapabilitySet::DAC_OVERRIDE)?;
-            hide()?;
-            blocked::listen()?;
-            system_calls::restrict_writer(self.servers)?;
             Ok(confined)
         };
         confine().map_err(failed)
@@ -103,15 +100,6 @@ impl ReaderSandbox {
         }
         rustix::thread::set_no_new_privs(true)?;
         files::restrict(&self.read, &self.write, &[])
-    }
-
-    /// Has root keep `files`, a capability to access users' files: Landlock says which, and the
-    /// system call that would get around that (open_by_handle_at) is blocked.
-    fn keep(&self, files: CapabilitySet) -> io::Result<()> {
-        let mut kept = files;
-        // NFS servers may answer only clients with a port below 1024.
-        kept.set(CapabilitySet::NET_BIND_SERVICE, self.servers);
-        keep_capabilities(kept)
     }
 }
 

@@ -10,41 +10,32 @@ mod lists;
 
 use std::io;
 
-use libc::{c_long, c_ulong};
+use libc::c_ulong;
 use seccompiler::{BpfProgram, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompRule};
 
 use filter::Filter;
 #[cfg(test)]
 pub(super) use filter::X32;
 pub(super) use lists::FORBIDDEN;
-use lists::{COMMON, READER, SERVER_CALLS, SOCKETS, VCPU};
+use lists::{COMMON, READER, SERVER_CALLS, VCPU};
 
 /// Restricts a process that reads images and, if it has `servers`, talks to those. It has one
 /// thread.
 pub(super) fn restrict_reader(servers: bool) -> io::Result<()> {
-    restrict(if servers { client(&[])? } else { reader()? })
-}
-
-/// Restricts a program that reads images, writes files and, if it has `servers`, talks to those. It
-/// has one thread.
-pub(super) fn restrict_writer(servers: bool) -> io::Result<()> {
-    restrict(client(if servers { &[] } else { SOCKETS })?)
-}
-
-fn restrict(further: BpfProgram) -> io::Result<()> {
+    let further = if servers { client()? } else { reader()? };
     for filter in [forbidden(FAMILIES)?, further] {
         seccompiler::apply_filter(&filter).map_err(io::Error::other)?;
     }
     Ok(())
 }
 
-fn client(without: &[c_long]) -> io::Result<BpfProgram> {
+fn client() -> io::Result<BpfProgram> {
     // Outlive its parent; let other processes trace it.
     let undo = [libc::PR_SET_PDEATHSIG, libc::PR_SET_DUMPABLE];
     let undo = undo.map(|option| {
         rule(vec![argument(0, SeccompCmpOp::Eq, u64::from(option.cast_unsigned()))?])
     });
-    Filter::blocking(&[SERVER_CALLS, without])
+    Filter::blocking(&[SERVER_CALLS])
         .when(libc::SYS_prctl, undo.into_iter().collect::<io::Result<_>>()?)
         .program()
 }

@@ -240,7 +240,3 @@ pub(super) const SERVER_CALLS: &[c_long] = &[
     libc::SYS_mknod,
     libc::SYS_mknodat,
 ];
-
-/// What a program that asks no servers does not do either.
-pub(super) const SOCKETS: &[c_long] =
-    &[libc::SYS_socket, libc::SYS_socketpair, libc::SYS_connect, libc::SYS_bind];
