@@ -220,8 +220,8 @@ impl<M: Memory> Engine<M> {
         self.mapping.as_ref()?.changed_file()
     }
 
-    /// Releases all leases without copying anything. For the end of the guest, when nobody reads
-    /// its memory any more.
+    /// Releases all leases without copying anything. For the end of the guest, when nothing but its
+    /// last output is read from its memory any more.
     pub fn release(&self) {
         if let Some(mapping) = &self.mapping {
             mapping.release();

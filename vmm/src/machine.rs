@@ -259,6 +259,12 @@ impl Devices {
         self.virtio_serials.flush();
     }
 
+    /// Writes out all that the guest has printed, after the run. May block until somebody reads.
+    pub fn write_rest(&self) {
+        self.flush();
+        self.virtio_serials.write_rest();
+    }
+
     /// Prints the trace summary. Call this last.
     pub fn finish_trace(&self) {
         if let Some((trace, fw_cfg)) = &self.trace {

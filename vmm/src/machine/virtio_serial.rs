@@ -31,7 +31,7 @@ use crate::host::notices::Notifier;
 use crate::host::{signals, terminal};
 use crate::lock::{lock, try_lock};
 use ends::{ConsoleOutput, Input, PortOutput};
-use server::Server;
+use server::{LAST_TURNS, Server};
 
 /// How long to wait for a thread before it is kicked again.
 const KICK_AGAIN: Duration = Duration::from_micros(200);
@@ -138,6 +138,12 @@ impl VirtioSerials {
         }
     }
 
+    /// Writes out what is left in the queues of the ports after the end, when there are no threads
+    /// any more: these give up a write that blocks. May block until somebody reads.
+    pub fn write_rest(&self) {
+        self.devices.iter().for_each(Device::write_rest);
+    }
+
     /// Interrupts writes that may be blocking threads.
     pub fn kick(&self) {
         for thread in lock(&self.threads).iter() {
@@ -232,6 +238,21 @@ impl Device {
         let busy = (0..=numbers.len()).map(|_| Arc::default()).collect();
         let notifier = parts.notifier.clone();
         Ok(Self { console, plugged, numbers, on_terminal, sinks, notifier, busy })
+    }
+
+    fn write_rest(&self) {
+        let flush = || self.sinks.iter().for_each(|sink| lock(sink).flush_now());
+        for number in &self.numbers {
+            let [_, transmit] = queues_of(*number);
+            for _ in 0..LAST_TURNS {
+                flush();
+                let is_held = self.plugged.state().serve(transmit);
+                if !is_held && !self.console.is_behind(*number) {
+                    break;
+                }
+            }
+        }
+        flush();
     }
 
     fn wake(&self, queue: u16) {

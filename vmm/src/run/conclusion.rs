@@ -41,7 +41,7 @@ impl Vm<'_> {
             Outcome::Signal(_) | Outcome::Quit | Outcome::MonitorQuit | Outcome::Killed
         );
         if !at_once {
-            devices.flush();
+            devices.write_rest();
         }
         devices.finish_trace();
         devices.bus.clear_mmio();

@@ -18,7 +18,7 @@ const TRY_AGAIN: Duration = Duration::from_millis(100);
 
 /// How often it serves its queues after the stop, if a request takes several turns: enough for
 /// 16 MiB. What a guest can make available is far more, and must not delay the end.
-const LAST_TURNS: u32 = 256;
+pub(super) const LAST_TURNS: u32 = 256;
 
 /// A thread that serves two queues.
 pub(super) struct Server {
