@@ -113,6 +113,8 @@ fn the_json_has_the_warnings_of_standard_error() {
         let json: serde_json::Value = serde_json::from_str(&text(&output)).unwrap();
         let warnings = json["warnings"].as_array().unwrap();
         assert!(!warnings.is_empty(), "{words:?}: {json}");
+        let list = text(&chukka(&["-l"], &root));
+        assert!(list.ends_with("\n      /vmlinuz\n"), "{list:?} has a space at the end of a line");
         let printed: Vec<_> = warnings
             .iter()
             .map(|warning| format!("chukka: warning: {}\n", warning.as_str().unwrap()))

@@ -161,14 +161,11 @@ fn list(menus: &[(String, Vec<Entry>)], warnings: &[String], format: &str) -> St
                 name => format!(" (by the hypervisor {})", printable(name)),
             };
             let _ = writeln!(text, "{:4}  {}{default}{by}", entry.number, printable(&entry.title));
-            let _ = writeln!(
-                text,
-                "      {} {}",
-                printable(&entry.kernel),
-                printable(&entry.arguments)
-            );
-            if !entry.initrds.is_empty() {
-                let _ = writeln!(text, "      {}", printable(&entry.initrds.join(" ")));
+            let kernel = format!("{} {}", entry.kernel, entry.arguments);
+            for line in [kernel.trim_end(), &entry.initrds.join(" ")] {
+                if !line.is_empty() {
+                    let _ = writeln!(text, "      {}", printable(line));
+                }
             }
             all.push(described(entry, place));
         }
