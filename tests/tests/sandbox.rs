@@ -294,7 +294,7 @@ fn slow_image(scratch: &Scratch) -> Option<PathBuf> {
     fs::create_dir_all(root.join("boot/grub")).unwrap();
     fs::write(root.join("boot/grub/grub.cfg"), "menuentry one { linux /vmlinuz }\n").unwrap();
     let kernel = fs::File::create(root.join("vmlinuz")).unwrap();
-    kernel.set_len(768 << 20).unwrap();
+    kernel.set_len(384 << 20).unwrap();
     let image = scratch.path("disk.squashfs");
     let made = std::process::Command::new("mksquashfs")
         .args([&root, &image])
