@@ -139,3 +139,99 @@ fn is_break(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionReset, UnexpectedEof};
     matches!(error.kind(), UnexpectedEof | ConnectionAborted | ConnectionReset)
 }
+
+#[cfg(test)]
+mod tests {
+    use ureq::unversioned::transport::LazyBuffers;
+
+    use super::*;
+
+    /// A connection of which everything is known.
+    #[derive(Debug)]
+    struct Known {
+        buffers: LazyBuffers,
+        is: bool,
+        breaks_by: io::ErrorKind,
+    }
+
+    impl Known {
+        fn new(is: bool, breaks_by: io::ErrorKind) -> Self {
+            Self { buffers: LazyBuffers::new(1, 1), is, breaks_by }
+        }
+    }
+
+    impl Transport for Known {
+        fn buffers(&mut self) -> &mut dyn Buffers {
+            &mut self.buffers
+        }
+
+        fn transmit_output(&mut self, _: usize, _: NextTimeout) -> Result<(), Error> {
+            Ok(())
+        }
+
+        fn await_input(&mut self, _: NextTimeout) -> Result<bool, Error> {
+            Err(Error::Io(self.breaks_by.into()))
+        }
+
+        fn is_open(&mut self) -> bool {
+            self.is
+        }
+
+        fn is_tls(&self) -> bool {
+            self.is
+        }
+    }
+
+    fn up_to(seconds: u64) -> NextTimeout {
+        let after = Duration::from_secs(seconds).into();
+        NextTimeout { after, reason: Timeout::RecvResponse, ..NextTimeout::default() }
+    }
+
+    #[test]
+    fn a_wait_ends_at_the_deadline_at_the_latest() {
+        let minute = Duration::from_secs(60);
+        assert_eq!(*limited(up_to(600)).unwrap().after, 10 * minute, "there is no deadline");
+        within(minute, || {
+            let cut = limited(up_to(600)).unwrap();
+            assert!(*cut.after <= minute && *cut.after > minute / 2, "{cut:?}");
+            assert_eq!(cut.reason, Timeout::PerRead);
+            let short = limited(up_to(1)).unwrap();
+            assert_eq!(*short.after, Duration::from_secs(1));
+            assert_eq!(short.reason, Timeout::RecvResponse);
+            within(Duration::ZERO, || {
+                let over = limited(up_to(1));
+                assert!(matches!(over, Err(Error::Timeout(Timeout::PerRead))), "{over:?}");
+            });
+            assert!(limited(up_to(1)).is_ok(), "the outer deadline holds again");
+        });
+    }
+
+    /// ureq asks this of a connection before it uses it for another request.
+    #[test]
+    fn what_a_connection_is_is_told_through_both_layers() {
+        for is in [true, false] {
+            let mut limited = Limited(Known::new(is, io::ErrorKind::Other));
+            assert_eq!((limited.is_open(), limited.is_tls()), (is, is));
+            let mut breaking = Breaking(Known::new(is, io::ErrorKind::Other));
+            assert_eq!((breaking.is_open(), breaking.is_tls()), (is, is));
+        }
+    }
+
+    #[test]
+    fn a_break_is_not_an_end() {
+        use io::ErrorKind::{
+            BrokenPipe, ConnectionAborted, ConnectionReset, TimedOut, UnexpectedEof,
+        };
+        for (kind, expected) in [
+            (UnexpectedEof, BrokenPipe),
+            (ConnectionAborted, BrokenPipe),
+            (ConnectionReset, BrokenPipe),
+            (TimedOut, TimedOut),
+        ] {
+            match Breaking(Known::new(true, kind)).await_input(up_to(1)) {
+                Err(Error::Io(error)) => assert_eq!(error.kind(), expected, "{kind}"),
+                other => panic!("{kind}: {other:?}"),
+            }
+        }
+    }
+}

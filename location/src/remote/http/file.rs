@@ -293,3 +293,55 @@ impl Read for Stream<'_> {
         Ok(count)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::remote::Net;
+    use crate::testing::http::{Reply, Server};
+
+    const SIZE: usize = PAGE as usize;
+    const LEN: usize = 40 * SIZE;
+    const QUICK: Duration = Duration::from_millis(300);
+
+    /// A file whose first part is sent as a whole; of any other, `sent` bytes, and then nothing.
+    fn file(sent: usize, idle: Duration) -> (Server, File) {
+        let server = Server::new(move |request, before| {
+            let reply = Reply::file(request, &vec![7; LEN], "\"1\"");
+            if before == 0 { reply } else { reply.stalled(sent) }
+        });
+        let client = Arc::new(Client::new(&Net { idle, retries: 0, ..Net::default() }));
+        let url = Url::parse(&server.url("/x")).unwrap();
+        let file = opening::open(&client, &url, "x").unwrap().unwrap();
+        (server, file)
+    }
+
+    /// Asks for this number of bytes, from a reader that has been waiting for `waited`.
+    fn filled(file: &File, count: usize, waited: Duration) -> Result<usize, String> {
+        let (mut body, _) = file.ask(20 * PAGE, Some(20 * PAGE + count as u64 - 1)).unwrap();
+        let began = Instant::now().checked_sub(waited).unwrap();
+        file.fill_pages(&mut body, &mut vec![0; count], began)
+            .map_err(|error| error.into_error().to_string())
+    }
+
+    #[test]
+    fn reading_ahead_ends_with_a_whole_page_when_it_takes_long() {
+        let (_server, whole) = file(LEN, Duration::from_secs(6));
+        assert_eq!(filled(&whole, 16 * SIZE, Duration::ZERO), Ok(16 * SIZE));
+        let count = filled(&whole, 16 * SIZE, 2 * AHEAD).unwrap();
+        assert!(count >= SIZE && count < 16 * SIZE && count.is_multiple_of(SIZE), "{count}");
+        // One page and a half come.
+        let (_server, stalled) = file(SIZE * 3 / 2, QUICK);
+        assert_eq!(filled(&stalled, 2 * SIZE, Duration::ZERO), Ok(SIZE));
+    }
+
+    #[test]
+    fn the_page_that_is_needed_has_twice_the_idle_timeout() {
+        let (_server, slow) = file(1000, QUICK);
+        let problem = filled(&slow, SIZE, 3 * QUICK).unwrap_err();
+        assert!(problem.starts_with("the server sent only 1000 bytes in "), "{problem}");
+        let problem = filled(&slow, SIZE, Duration::ZERO).unwrap_err();
+        assert_eq!(problem, "the server sent nothing for 300 ms", "it is waited for");
+        assert_eq!(filled(&slow, 1000, 3 * QUICK), Ok(1000), "all of it is there");
+    }
+}

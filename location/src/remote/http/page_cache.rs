@@ -102,6 +102,26 @@ mod tests {
         assert_eq!(pages.read(&mut two, 3 * PAGE + 6), None);
     }
 
+    /// The bytes that are wanted end within a page, at its end, or one byte behind it.
+    #[test]
+    fn pages_are_asked_for_up_to_the_last_byte_that_is_wanted() {
+        let mut pages = PageCache::default();
+        let page = usize::try_from(PAGE).unwrap();
+        for (at, count, expected) in [
+            (2 * PAGE, 1, (2, 3)),
+            (2 * PAGE, page, (2, 3)),
+            (2 * PAGE, page + 1, (2, 4)),
+            (3 * PAGE - 1, 1, (2, 3)),
+            (2 * PAGE + 1, 3 * page - 1, (2, 5)),
+            (u64::MAX, usize::MAX, (u64::MAX / PAGE, u64::MAX / PAGE + 1)),
+        ] {
+            assert_eq!(pages.wanted(at, count), expected, "{count} bytes at {at}");
+        }
+        pages.keep(3, b"three");
+        assert_eq!(pages.wanted(2 * PAGE, 3 * page), (2, 3), "the next page is kept");
+        assert_eq!(pages.wanted(3 * PAGE, page), (3, 4), "the page itself is asked for anew");
+    }
+
     #[test]
     fn the_page_that_was_not_used_for_longest_is_dropped() {
         let mut pages = PageCache::default();
