@@ -62,7 +62,7 @@ fn zeros_are_zeros_whether_written_or_returned_to_the_host() {
     let memory = memory(64 * MIB);
     for engine in [Engine::new(memory.clone()), mapping(memory.clone())] {
         for len in [1, PAGE, 4 * MIB - 1, 4 * MIB, 11 * MIB + 3] {
-            for at in [2 * MIB, 2 * MIB + 1, 3 * MIB - 7] {
+            for at in [0, 1, 2 * MIB, 2 * MIB + 1, 3 * MIB - 7] {
                 fill(&memory, 0, 32 * MIB, 0xaa);
                 engine.transfer(Source::Zeros(len), GuestAddress(at)).unwrap();
                 assert_placed(&memory, at, &vec![0; usize::try_from(len).unwrap()], 0xaa);

@@ -43,6 +43,22 @@ fn code_and_short_ranges_are_read() {
     assert!(bytes(&memory, 0x8000, PAGE - 1) == pattern(PAGE - 1));
 }
 
+/// Reading is as fast for a short part, wherever in the file it is.
+#[test]
+fn parts_shorter_than_the_least_that_is_mapped_are_read() {
+    let content = pattern(64 * PAGE);
+    let file = TempFile::new(&content);
+    let memory = memory(MIB);
+    drop(mapping(self::memory(MIB))); // ignores the signal
+    let options = MappingOptions { from: 4 * PAGE, small_pages: true, signal: libc::SIGIO };
+    let engine = Engine::mapping(memory.clone(), options);
+    for (pages, mapped) in [(3, 0), (4, 4)] {
+        place(&engine, &file.range(16 * PAGE..(16 + pages) * PAGE), 0).unwrap();
+        assert_eq!(engine.mapped_bytes(), mapped * PAGE);
+        assert!(bytes(&memory, 0, pages * PAGE) == content[16 << 12..][..(pages as usize) << 12]);
+    }
+}
+
 #[test]
 fn a_range_beyond_the_end_of_its_file_is_an_error() {
     let file = TempFile::new(&pattern(2 * PAGE));

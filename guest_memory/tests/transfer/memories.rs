@@ -101,8 +101,10 @@ fn memory_of_small_or_transparent_huge_pages_is_mapped_over() {
 
 #[test]
 fn every_source_marks_the_dirty_bitmap() {
+    // The bitmap counts from the start of the region.
+    const START: u64 = 64 * MIB;
     let region = MmapRegion::<AtomicBitmap>::new(16 << 20).unwrap();
-    let region = GuestRegionMmap::new(region, GuestAddress(0)).unwrap();
+    let region = GuestRegionMmap::new(region, GuestAddress(START)).unwrap();
     let memory = GuestMemoryMmap::from_regions(vec![region]).unwrap();
     let options = MappingOptions { from: PAGE, small_pages: true, signal: libc::SIGIO };
     drop(mapping(self::memory(MIB))); // ignores the signal
@@ -124,7 +126,7 @@ fn every_source_marks_the_dirty_bitmap() {
                 Source::Zeros(len) => usize::try_from(*len).unwrap(),
                 Source::File { part, .. } => usize::try_from(part.end - part.start).unwrap(),
             };
-            engine.transfer(source.clone(), GuestAddress(2 * MIB)).unwrap();
+            engine.transfer(source.clone(), GuestAddress(START + 2 * MIB)).unwrap();
             let (first, last) = (2 << 20, (2 << 20) + len - 1);
             assert!(bitmap(first) && bitmap(last) && bitmap(first + len / 2), "{len} bytes");
             assert!(!bitmap(first - 4096) && !bitmap(last + 4096), "{len} bytes");
