@@ -58,11 +58,11 @@ mod tests {
     fn each_hint_is_about_what_the_host_refused() {
         let refused = || io::Error::from(io::ErrorKind::PermissionDenied);
         for (error, hint) in [
-            (HostError::sandbox(refused()), "-sandbox off runs the guest without it"),
+            (HostError::sandbox(refused()), "run the guest without a sandbox: -sandbox off"),
             (HostError::user(refused()), "start chukka as root, or leave out -run-with"),
             (HostError::descriptors(refused()), "check the host's limits with ulimit -a"),
         ] {
-            assert_eq!(error.hint().as_deref(), Some(hint), "{error}");
+            assert!(error.hint().is_some_and(|text| text.ends_with(hint)), "{error}");
         }
     }
 }
