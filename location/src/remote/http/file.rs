@@ -300,7 +300,8 @@ mod tests {
     use crate::remote::Net;
     use crate::testing::http::{Reply, Server};
 
-    const SIZE: usize = PAGE as usize;
+    /// [`PAGE`].
+    const SIZE: usize = 64 << 10;
     const LEN: usize = 40 * SIZE;
     const QUICK: Duration = Duration::from_millis(300);
 
@@ -329,7 +330,7 @@ mod tests {
         let (_server, whole) = file(LEN, Duration::from_secs(6));
         assert_eq!(filled(&whole, 16 * SIZE, Duration::ZERO), Ok(16 * SIZE));
         let count = filled(&whole, 16 * SIZE, 2 * AHEAD).unwrap();
-        assert!(count >= SIZE && count < 16 * SIZE && count.is_multiple_of(SIZE), "{count}");
+        assert!((SIZE..16 * SIZE).contains(&count) && count.is_multiple_of(SIZE), "{count}");
         // One page and a half come.
         let (_server, stalled) = file(SIZE * 3 / 2, QUICK);
         assert_eq!(filled(&stalled, 2 * SIZE, Duration::ZERO), Ok(SIZE));
