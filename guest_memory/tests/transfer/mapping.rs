@@ -55,7 +55,10 @@ fn parts_shorter_than_the_least_that_is_mapped_are_read() {
     for (pages, mapped) in [(3, 0), (4, 4)] {
         place(&engine, &file.range(16 * PAGE..(16 + pages) * PAGE), 0).unwrap();
         assert_eq!(engine.mapped_bytes(), mapped * PAGE);
-        assert!(bytes(&memory, 0, pages * PAGE) == content[16 << 12..][..(pages as usize) << 12]);
+        assert!(
+            bytes(&memory, 0, pages * PAGE)
+                == content[16 << 12..][..usize::try_from(pages).unwrap() << 12]
+        );
     }
 }
 
