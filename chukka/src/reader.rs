@@ -111,9 +111,7 @@ impl ReaderError {
     #[must_use]
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::Start(_) => {
-                "check the limits for processes and open files; -sandbox off reads in this process"
-            }
+            Self::Start(_) => "check the limits for processes and open files with ulimit -a",
             Self::Died(status) if status.signal() == Some(libc::SIGKILL) => {
                 "the host may have run out of memory: see dmesg"
             }

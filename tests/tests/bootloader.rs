@@ -203,6 +203,61 @@ fn pygrub_answers_as_libxl_reads() {
     }
 }
 
+/// A unified kernel image: a program with these sections.
+fn unified(sections: &[(&[u8; 8], &[u8])]) -> Vec<u8> {
+    let mut file = b"MZ".to_vec();
+    file.resize(0x80, 0);
+    file[0x3c] = 0x80;
+    file.extend(b"PE\0\0\x64\x86");
+    file.extend(u16::try_from(sections.len()).unwrap().to_le_bytes());
+    file.resize(0x80 + 24, 0);
+    let mut at = 0x1000;
+    for (name, content) in sections {
+        file.extend(*name);
+        let size = u32::try_from(content.len()).unwrap();
+        file.extend([size, at, size, at].map(u32::to_le_bytes).concat());
+        file.extend([0; 16]);
+        at += size.next_multiple_of(0x1000);
+    }
+    for (_, content) in sections {
+        file.resize(file.len().next_multiple_of(0x1000), 0);
+        file.extend(*content);
+    }
+    file
+}
+
+/// Its initrd has no name in the menu.
+#[test]
+fn the_initrd_of_a_unified_kernel_image_is_handed_out() {
+    let scratch = Scratch::new();
+    let disk = scratch.path("disk");
+    fs::create_dir_all(disk.join("EFI/Linux")).unwrap();
+    let kernel = bzimage("u");
+    let image = unified(&[
+        (b".osrel\0\0", b"ID=test\nPRETTY_NAME=Test\nVERSION_ID=1\n"),
+        (b".cmdline", b"root=/dev/vda1"),
+        (b".initrd\0", b"initrd"),
+        (b".linux\0\0", &kernel),
+    ]);
+    fs::write(disk.join("EFI/Linux/test.efi"), image).unwrap();
+    let out = scratch.path("out");
+    fs::create_dir(&out).unwrap();
+    let directory = format!("--output-directory={}", out.display());
+    let by_pygrub = |words: &[&str]| {
+        let mut pygrub = called(&scratch, "pygrub");
+        pygrub.args(["-q", "--output-format=simple", &directory]).args(words).arg(&disk);
+        text(&pygrub.output().unwrap())
+    };
+    let by_chukka = || text(&chukka(&["--output-format=simple", &directory], &disk));
+    for answer in [by_pygrub(&[]), by_chukka()] {
+        let path = |name| answer.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        assert_eq!(fs::read(path("kernel ")).unwrap(), kernel, "{answer}");
+        assert_eq!(fs::read(path("ramdisk ")).unwrap(), b"initrd", "{answer}");
+        assert_eq!(path("args "), "root=/dev/vda1");
+    }
+    assert!(by_pygrub(&["-n"]).contains("\nramdisk <ramdisk:>\n"), "it has one");
+}
+
 #[test]
 fn pygrub_lists_tries_and_refuses() {
     let scratch = Scratch::new();

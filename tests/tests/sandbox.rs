@@ -307,6 +307,24 @@ fn slow_image(scratch: &Scratch) -> Option<PathBuf> {
     None
 }
 
+#[test]
+fn with_runas_servers_are_asked_by_that_user() {
+    if fs::metadata("/proc/self").unwrap().uid() != 0 {
+        return chukka_tests::skip("only root can become another user");
+    }
+    let scratch = Scratch::new();
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let location = format!("--location=http://{}/tree/", server.local_addr().unwrap());
+    let out = format!("--output-directory={}", scratch.path("out").display());
+    let start = native::start([&location, &out, "--runas=1234"]).called("xenpvnetboot");
+    let chukka = start.start();
+    let (_connection, _) = server.accept().unwrap();
+    let (_, status) = confined_child(&chukka);
+    for line in ["Uid:\t1234\t1234\t1234\t1234", "CapEff:\t0000000000000000", "Groups:\t "] {
+        assert!(status.lines().any(|found| found == line), "{line}: {status}");
+    }
+}
+
 /// Boot menus are read by the same kind of process, of the user that `--runas` names.
 #[test]
 fn boot_menus_are_read_by_a_process_without_rights_too() {
@@ -332,6 +350,10 @@ fn boot_menus_are_read_by_a_process_without_rights_too() {
         }
         has("NoNewPrivs:\t1");
         has(&format!("Uid:\t{uid}\t{uid}\t{uid}\t{uid}"));
+        if own == 0 {
+            has(&format!("Gid:\t{uid}\t{uid}\t{uid}\t{uid}"));
+            has("Groups:\t ");
+        }
         let ended = chukka.wait();
         assert_eq!(ended.code(), Some(0), "{}", ended.stderr);
     }

@@ -89,8 +89,9 @@ fn answer(matches: &ArgMatches) -> Result<(), Problem> {
     let place = Place::parse(disk.as_ref())
         .map_err(|error| Problem::Other(error.to_string(), error.hint()))?;
     let directory = get("output-directory").map(Path::new);
-    let query = match matches.get_count("list") {
-        0 => MenuQuery::Choose {
+    let is_list = matches.get_count("list") > 0;
+    let query = match is_list {
+        false => MenuQuery::Choose {
             by: match get("kernel") {
                 Some(path) => ChooseBy::Kernel(path.to_owned()),
                 None => ChooseBy::Entry(vec![Choice::of(get("entry").unwrap_or_default())]),
@@ -98,14 +99,16 @@ fn answer(matches: &ArgMatches) -> Result<(), Problem> {
             initrd: get("initrd").map(Into::into),
             with_files: directory.is_some(),
         },
-        _ => MenuQuery::List,
+        true => MenuQuery::List,
     };
     let opened = resolve::read(Job::of_menu(place, None, query))?;
     let mut copies = [None, None];
     let format = get("output-format").unwrap_or("text");
     let text = match opened.menu {
-        Some(MenuAnswer::List { menus, warnings }) => list(&menus, &warnings, format),
-        Some(MenuAnswer::Chosen(mut chosen)) => {
+        Some(MenuAnswer::List { menus, warnings }) if is_list => list(&menus, &warnings, format),
+        _ => {
+            let answer = opened.chosen(directory.is_some());
+            let (mut chosen, [kernel, initrd]) = answer.map_err(failed_reader)?;
             report::warnings(&chosen.warnings);
             let words = [chosen.entry.arguments.as_str(), get("args").unwrap_or_default()];
             chosen.entry.arguments = words.join(" ").trim().to_owned();
@@ -114,17 +117,20 @@ fn answer(matches: &ArgMatches) -> Result<(), Problem> {
                     file.map(|file| Draft::filled(directory, prefix, &file)).transpose()
                 };
                 let made = fs::create_dir_all(directory).and_then(|()| {
-                    let kernel = copy(opened.kernel, "boot_kernel.")?;
-                    Ok([kernel, copy(opened.initrd, "boot_ramdisk.")?])
+                    let kernel = copy(kernel, "boot_kernel.")?;
+                    Ok([kernel, copy(initrd, "boot_ramdisk.")?])
                 });
                 let failed = |error| cannot("write into", &directory.display().to_string(), &error);
                 copies = made.map_err(failed)?;
             }
-            let names = copies.each_ref().map(|copy| Some(copy.as_ref()?.path()));
-            shown(&chosen, names, format)?
-        }
-        None => {
-            return Err(RunError::from(ResolveError::from(ReaderError::without("answer"))).into());
+            let paths = match directory {
+                None => [chosen.entry.kernel.clone(), chosen.entry.initrds.join(" ")],
+                Some(_) => copies.each_ref().map(|copy| {
+                    let path = copy.as_ref().map(|copy| copy.path().display().to_string());
+                    path.unwrap_or_default()
+                }),
+            };
+            shown(&chosen, &paths, format)?
         }
     };
     let path = get("output");
@@ -132,6 +138,10 @@ fn answer(matches: &ArgMatches) -> Result<(), Problem> {
     write(opened, &text).map_err(|error| cannot("write", path.unwrap_or("the answer"), &error))?;
     let kept = copies.into_iter().flatten().try_for_each(Draft::keep);
     kept.map_err(|problem| Problem::Other(problem, "check the file system of the output directory"))
+}
+
+fn failed_reader(error: ReaderError) -> Problem {
+    Problem::Read(ResolveError::from(error).into())
 }
 
 fn write(mut output: Box<dyn io::Write>, text: &str) -> io::Result<()> {
@@ -190,15 +200,10 @@ fn described(entry: &Entry, place: &str) -> serde_json::Value {
     })
 }
 
-/// What is booted, with the paths of the copies of kernel and initrd, if there are any.
-fn shown(chosen: &Chosen, copies: [Option<&Path>; 2], format: &str) -> Result<String, Problem> {
+/// What is booted. The paths are those of the kernel and the initrd, which is empty if there is
+/// none.
+fn shown(chosen: &Chosen, paths: &[String; 2], format: &str) -> Result<String, Problem> {
     let Chosen { entry, warnings, place, .. } = chosen;
-    let mut paths = [entry.kernel.clone(), entry.initrds.join(" ")];
-    for (path, copy) in paths.iter_mut().zip(copies) {
-        if let Some(copy) = copy {
-            *path = copy.display().to_string();
-        }
-    }
     let [kernel, ramdisk] = paths.each_ref().map(String::as_str);
     let args = entry.arguments.as_str();
     if let Some(format) = Format::parse(format) {

@@ -71,7 +71,8 @@ pub(super) fn answer(matches: &ArgMatches) -> Result<(), String> {
     let place = Place::Local(text(matches, "disk").unwrap_or_default().into());
     if has(matches, "isconfig") {
         let entry = text(matches, "entry").map(Into::into);
-        let chosen = chosen(answered(Job::of_config(place, entry), user)?.menu)?;
+        let opened = answered(Job::of_config(place, entry), user)?;
+        let (chosen, _) = opened.chosen(false).map_err(|error| with_sources(&error))?;
         return print(&config(&chosen, text(matches, "args").unwrap_or_default()));
     }
     let directory = directory(text(matches, "output-directory"))?;
@@ -83,13 +84,18 @@ pub(super) fn answer(matches: &ArgMatches) -> Result<(), String> {
         let written = output.write_all(text.as_bytes()).and_then(|()| output.flush());
         written.map_err(|error| format!("Cannot write the answer: {error}"))
     };
-    let query = query(matches);
+    let (lists, with_files) = (has(matches, "list-entries"), !has(matches, "not-really"));
+    let query = if lists { MenuQuery::List } else { query(matches, with_files) };
     let opened = answered(Job::of_menu(place, offset, query), user)?;
-    if let Some(MenuAnswer::List { menus, warnings }) = opened.menu {
+    if lists {
+        let Some(MenuAnswer::List { menus, warnings }) = opened.menu else {
+            return Err(with_sources(&ReaderError::without("answer")));
+        };
         warn(&warnings);
         return write(&list(&menus));
     }
-    let chosen = chosen(opened.menu)?;
+    let chosen = opened.chosen(with_files).map_err(|error| with_sources(&error));
+    let (chosen, [kernel, initrd]) = chosen?;
     if has(matches, "debug") {
         for Attempt { what, found } in &chosen.attempts {
             say(&format!("{what}: {found}"));
@@ -100,10 +106,8 @@ pub(super) fn answer(matches: &ArgMatches) -> Result<(), String> {
         let copy = file.map(|file| Draft::filled(directory.as_ref(), prefix, &file)).transpose();
         copy.map_err(|error| format!("Error writing temporary copy of {what}: {error}"))
     };
-    let copies = [
-        copy(opened.kernel, "boot_kernel.", "kernel")?,
-        copy(opened.initrd, "boot_ramdisk.", "ramdisk")?,
-    ];
+    let copies =
+        [copy(kernel, "boot_kernel.", "kernel")?, copy(initrd, "boot_ramdisk.", "ramdisk")?];
     let initrds = &chosen.entry.initrds;
     let mut names =
         [format!("<kernel:{}>", chosen.entry.kernel), format!("<ramdisk:{}>", initrds.join(" "))];
@@ -113,18 +117,14 @@ pub(super) fn answer(matches: &ArgMatches) -> Result<(), String> {
         }
     }
     let [kernel, ramdisk] = &names;
-    let ramdisk = (!initrds.is_empty()).then_some(ramdisk.as_str());
+    let ramdisk = chosen.has_initrd.then_some(ramdisk.as_str());
     let args = all_arguments(matches, &chosen.entry);
     write(&Answer { kernel, ramdisk, args: &args }.text(format, repr, repr)?)?;
     copies.into_iter().flatten().try_for_each(Draft::keep)
 }
 
-/// What the options ask of the disk.
-fn query(matches: &ArgMatches) -> MenuQuery {
-    if has(matches, "list-entries") {
-        return MenuQuery::List;
-    }
-    let with_files = !has(matches, "not-really");
+/// What is booted by the options.
+fn query(matches: &ArgMatches, with_files: bool) -> MenuQuery {
     match (text(matches, "kernel"), text(matches, "entry")) {
         // The menu does not count, as in pygrub.
         (Some(kernel), _) => MenuQuery::Choose {
@@ -144,13 +144,6 @@ fn query(matches: &ArgMatches) -> MenuQuery {
 /// Has a process of its own do it, which runs as `user` if one is given.
 fn answered(job: Job, user: Option<u32>) -> Result<Opened, String> {
     resolve::read(job.as_user(user)).map_err(|error| with_sources(&error))
-}
-
-fn chosen(answer: Option<MenuAnswer>) -> Result<Chosen, String> {
-    match answer {
-        Some(MenuAnswer::Chosen(chosen)) => Ok(*chosen),
-        _ => Err(ReaderError::without("answer").to_string()),
-    }
 }
 
 fn say(line: &str) {
@@ -184,7 +177,7 @@ fn directory(given: Option<&str>) -> Result<String, String> {
 fn all_arguments(matches: &ArgMatches, entry: &Entry) -> String {
     let own = arguments(entry, text(matches, "args").unwrap_or_default());
     let extra = text(matches, "extra_args").unwrap_or_default();
-    [own.as_str(), extra].join(" ").trim().to_owned()
+    [own.as_str(), extra].join(" ").trim_end().to_owned()
 }
 
 /// The entry's words and, behind a space, the user's.
@@ -192,9 +185,10 @@ fn arguments(entry: &Entry, user: &str) -> String {
     if entry.kernel.starts_with("/platform/i86xpv/") {
         return menu::solaris_arguments(&entry.kernel, &format!("{} {user}", entry.arguments));
     }
-    match user {
-        "" => entry.arguments.clone(),
-        user => format!("{} {user}", entry.arguments),
+    match (entry.arguments.as_str(), user) {
+        (own, "") => own.to_owned(),
+        ("", user) => user.to_owned(),
+        (own, user) => format!("{own} {user}"),
     }
 }
 

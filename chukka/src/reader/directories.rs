@@ -12,11 +12,16 @@ use storage::{Directory, OpenFor, TreePath};
 use crate::resolve::Job;
 
 /// The directories of a job, by their paths, and once they are needed.
-pub(super) struct JobDirectories(HashMap<OsString, Option<Directory>>);
+pub(super) struct JobDirectories {
+    directories: HashMap<OsString, Option<Directory>>,
+    /// The process runs as a user that was asked for, and gets no more than this user may read.
+    refuses: bool,
+}
 
 impl JobDirectories {
     pub fn of(job: &Job) -> Self {
-        Self(job.paths().map(|path| (path.into(), None)).collect())
+        let directories = job.paths().map(|path| (path.into(), None)).collect();
+        Self { directories, refuses: job.user().is_some() }
     }
 
     /// Opens a path of one of them. No path leads out of it.
@@ -31,7 +36,10 @@ impl JobDirectories {
         wanted: OpenFor,
     ) -> io::Result<Result<OwnedFd, i32>> {
         let unknown = || io::Error::other("it asked for a file outside the directories of its job");
-        let open = self.0.get_mut(directory).ok_or_else(unknown)?;
+        let open = self.directories.get_mut(directory).ok_or_else(unknown)?;
+        if self.refuses {
+            return Ok(Err(libc::EACCES));
+        }
         let open = match open {
             Some(open) => open,
             None => open.insert(Directory::open(Path::new(directory)).map_err(io::Error::other)?),
@@ -51,7 +59,8 @@ mod tests {
     fn only_what_is_in_the_directories_of_the_job_is_opened() {
         let temp = Temp::of(&["named/file", "other/file"]);
         let [named, other] = ["named", "other"].map(|name| temp.path().join(name).into_os_string());
-        let mut directories = JobDirectories([(named.clone(), None)].into());
+        let mut directories =
+            JobDirectories { directories: [(named.clone(), None)].into(), refuses: false };
         let mut open = |directory: &OsStr, path: &str| {
             directories.open(directory, OsStr::new(path), OpenFor::Bytes)
         };
@@ -61,5 +70,8 @@ mod tests {
             let error = open(directory, "file").unwrap_err();
             assert!(error.to_string().contains("outside the directories"), "{error}");
         }
+        directories.refuses = true;
+        let refused = directories.open(&named, OsStr::new("file"), OpenFor::Bytes);
+        assert_eq!(refused.unwrap().unwrap_err(), libc::EACCES, "for a user that was asked for");
     }
 }

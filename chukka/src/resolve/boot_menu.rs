@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use firmware::SourceFile;
 use location::menu::{self, BootConfig, Choice, Entry, Loader, MenuError, Picked, Volume};
 use location::tree::Attempt;
 use location::{Fetcher, FileTree, Place, RandomAccess, TreePath};
@@ -13,6 +14,7 @@ use super::Opened;
 use super::disk;
 use super::limits::Limits;
 use crate::error::ResolveError;
+use crate::reader::ReaderError;
 
 /// The most bytes of a configuration that stands alone (`FS_READ_MAX` of Xen's pygrub).
 const CONFIG_LIMIT: usize = 1 << 20;
@@ -67,6 +69,32 @@ pub struct Chosen {
     pub warnings: Vec<String>,
     /// Where was looked, in order.
     pub attempts: Vec<Attempt>,
+    /// Whether there is an initrd. That of a unified kernel image has no name.
+    pub has_initrd: bool,
+}
+
+impl Opened {
+    /// Takes apart an answer to [`MenuQuery::Choose`]: what is booted, and the kernel and initrd if
+    /// the query was `with_files`.
+    ///
+    /// # Errors
+    /// The process that reads has not sent what was asked for: it may have been taken over, and
+    /// have the names of other files in its answer.
+    pub fn chosen(
+        self,
+        with_files: bool,
+    ) -> Result<(Chosen, [Option<SourceFile>; 2]), ReaderError> {
+        let Some(MenuAnswer::Chosen(chosen)) = self.menu else {
+            return Err(ReaderError::without("answer"));
+        };
+        if with_files && self.kernel.is_none() {
+            return Err(ReaderError::without("kernel"));
+        }
+        if with_files && self.initrd.is_some() != chosen.has_initrd {
+            return Err(ReaderError::without("initrd"));
+        }
+        Ok((*chosen, [self.kernel, self.initrd]))
+    }
 }
 
 /// Asks a disk, or the file system at byte `offset` of it.
@@ -93,6 +121,7 @@ pub(super) fn ask(
                 chosen.entry.initrds = vec![path.clone()];
                 initrds = vec![named(&volumes, path)?.1];
             }
+            chosen.has_initrd = !initrds.is_empty();
             if *with_files {
                 opened.kernel = Some(limits.opened(kernel, "kernel")?);
                 opened.initrd = limits.joined(initrds)?;
@@ -129,7 +158,7 @@ fn entry(volumes: &[Volume], choices: &[Choice]) -> Result<Files, MenuError> {
     }
     let (picked, attempts) = picked?;
     let Picked { place, entry, kernel, initrds, warnings } = picked;
-    Ok((Chosen { entry, place, warnings, attempts }, kernel, initrds))
+    Ok((Chosen { entry, place, warnings, attempts, has_initrd: false }, kernel, initrds))
 }
 
 fn kernel_alone(volumes: &[Volume], path: &str) -> Result<Files, ResolveError> {
@@ -175,7 +204,7 @@ pub(super) fn of_config(
     let entry = wanted.and_then(|entry| config.entry(entry)).or(config.entries.first()).cloned();
     let entry = entry.ok_or_else(|| unfit(format!("{name} has no entry that boots a kernel")))?;
     let warnings = config.warnings;
-    let chosen = Chosen { entry, place: name, warnings, attempts: Vec::new() };
+    let chosen = Chosen { entry, place: name, warnings, ..Chosen::default() };
     Ok(Opened { menu: Some(MenuAnswer::Chosen(Box::new(chosen))), ..Opened::default() })
 }
 

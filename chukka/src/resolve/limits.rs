@@ -20,7 +20,7 @@ pub const BOOT_LOADER_LIMIT: u64 = 1 << 30;
 pub(super) struct Limits {
     /// The user's limit (`-fetch limit=`), in bytes.
     pub limit: u64,
-    /// Who takes the files: memory of a guest, for example, cannot hold a longer one.
+    /// What the files are for: a guest's memory, for example, limits their length.
     pub purpose: Purpose,
 }
 

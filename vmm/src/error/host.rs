@@ -41,7 +41,7 @@ impl Hint for HostError {
         Some(match self.what {
             SANDBOX => {
                 "use a host kernel with seccomp filters (CONFIG_SECCOMP_FILTER) and a container \
-                        that permits them, or run the guest without a sandbox: -sandbox off"
+                 that permits them; a guest runs without a sandbox with -sandbox off"
                     .into()
             }
             USER => "start chukka as root, or leave out -run-with".into(),
@@ -58,7 +58,7 @@ mod tests {
     fn each_hint_is_about_what_the_host_refused() {
         let refused = || io::Error::from(io::ErrorKind::PermissionDenied);
         for (error, hint) in [
-            (HostError::sandbox(refused()), "run the guest without a sandbox: -sandbox off"),
+            (HostError::sandbox(refused()), "a guest runs without a sandbox with -sandbox off"),
             (HostError::user(refused()), "start chukka as root, or leave out -run-with"),
             (HostError::descriptors(refused()), "check the host's limits with ulimit -a"),
         ] {

@@ -78,7 +78,11 @@ pub fn bind_unix(path: &Path) -> io::Result<UnixListener> {
             && UnixStream::connect(path)
                 .is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused);
         if !is_left_over {
-            return Err(error);
+            let is_other_file = error.kind() == io::ErrorKind::AddrInUse && !is_socket();
+            return Err(match is_other_file {
+                true => io::Error::new(error.kind(), "a file that is not a socket is there"),
+                false => error,
+            });
         }
         fs::remove_file(path)?;
         UnixListener::bind(path)

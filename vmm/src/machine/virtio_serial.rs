@@ -138,8 +138,9 @@ impl VirtioSerials {
         }
     }
 
-    /// Writes out what is left in the queues of the ports after the end, when there are no threads
-    /// any more: these give up a write that blocks. May block until somebody reads.
+    /// Writes out what is left in the queues of the ports. Call this after the end of the threads,
+    /// which give up a write that blocks. May block until somebody reads; what a peer on a socket
+    /// does not take is lost.
     pub fn write_rest(&self) {
         self.devices.iter().for_each(Device::write_rest);
     }
@@ -242,12 +243,14 @@ impl Device {
 
     fn write_rest(&self) {
         let flush = || self.sinks.iter().for_each(|sink| lock(sink).flush_now());
+        // A console's buffer that is full would hold the queue.
+        flush();
         for number in &self.numbers {
             let [_, transmit] = queues_of(*number);
             for _ in 0..LAST_TURNS {
-                flush();
-                let is_held = self.plugged.state().serve(transmit);
-                if !is_held && !self.console.is_behind(*number) {
+                self.plugged.state().serve(transmit);
+                // All is written, or there is no room for more.
+                if !self.console.is_behind(*number) {
                     break;
                 }
             }

@@ -36,12 +36,11 @@ impl Vm<'_> {
         record.end();
         devices.flash.finish();
         self.ram.engine().release();
-        let at_once = matches!(
-            outcome,
-            Outcome::Signal(_) | Outcome::Quit | Outcome::MonitorQuit | Outcome::Killed
-        );
-        if !at_once {
-            devices.write_rest();
+        match outcome {
+            Outcome::Signal(_) | Outcome::Quit | Outcome::MonitorQuit | Outcome::Killed => {}
+            // The guest may be about to print without end.
+            Outcome::TimeOut(_) | Outcome::Silence(_) => devices.flush(),
+            _ => devices.write_rest(),
         }
         devices.finish_trace();
         devices.bus.clear_mmio();

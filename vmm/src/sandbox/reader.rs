@@ -26,8 +26,8 @@ const DESCRIPTORS: u64 = 256;
 const CPU_TIME: u64 = 3600;
 
 /// What root keeps to talk to servers: NFS servers may answer only clients with a port below 1024,
-/// and the user's files may be readable by their owner only. Landlock says which files these are, and the
-/// system call that would get around that (open_by_handle_at) is blocked.
+/// and the user's files may be readable by their owner only. Landlock says which files these are,
+/// and the system call that would get around that (open_by_handle_at) is blocked.
 const FOR_SERVERS: CapabilitySet =
     CapabilitySet::DAC_READ_SEARCH.union(CapabilitySet::NET_BIND_SERVICE);
 
