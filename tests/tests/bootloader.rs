@@ -281,6 +281,13 @@ fn pygrub_lists_tries_and_refuses() {
     let named =
         ["-n", "--kernel=/boot/vmlinuz-6.1.0-49-amd64", "--args=x", "--output-format=simple"];
     assert_eq!(text(&run(&named)), "kernel <kernel:/boot/vmlinuz-6.1.0-49-amd64>\nargs x\n\n");
+    let solaris = "platform/i86xpv/kernel/unix";
+    fs::create_dir_all(disk.join(solaris).parent().unwrap()).unwrap();
+    fs::write(disk.join(solaris), bzimage("s")).unwrap();
+    let named = format!("--kernel=/{solaris}");
+    let named = ["-n", &named, "--args=a  -v", "--output-format=simple"];
+    assert_eq!(text(&run(&named)), format!("kernel <kernel:/{solaris}>\nargs a  -v\n\n"));
+    fs::remove_dir_all(disk.join("platform")).unwrap();
     for (words, problem) in [
         (&["--output-format=xml"][..], "unknown output format xml"),
         (&["--runas=1000"], "In order to use --runas, you must also set --entry or -q"),

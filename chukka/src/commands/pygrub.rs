@@ -175,7 +175,12 @@ fn directory(given: Option<&str>) -> Result<String, String> {
 
 /// The kernel's arguments: the entry's and the user's.
 fn all_arguments(matches: &ArgMatches, entry: &Entry) -> String {
-    let own = arguments(entry, text(matches, "args").unwrap_or_default());
+    let user = text(matches, "args").unwrap_or_default();
+    // A kernel that the user names gets the user's only, also Solaris'.
+    let own = match text(matches, "kernel") {
+        Some(_) => user.to_owned(),
+        None => arguments(entry, user),
+    };
     let extra = text(matches, "extra_args").unwrap_or_default();
     [own.as_str(), extra].join(" ").trim_end().to_owned()
 }
