@@ -303,7 +303,7 @@ fn grub_environment(boot: &TreePath, files: &mut Files<'_>) -> Vec<(String, Stri
         }
         for path in paths {
             let text = files.read_from(volume, &path);
-            variables.extend(text.as_deref().map(environment::variables).unwrap_or_default());
+            variables.extend(text.as_deref().and_then(environment::variables).unwrap_or_default());
         }
     }
     variables
