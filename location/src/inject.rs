@@ -16,7 +16,7 @@ use rustix::fs::OFlags;
 use thiserror::Error;
 
 use storage::host_file::{in_memory, read_only};
-use storage::{RandomAccess, each_piece};
+use storage::{RandomAccess, copy_exactly};
 
 /// The name that ends an archive.
 const TRAILER: &str = "TRAILER!!!";
@@ -155,6 +155,25 @@ impl Injected {
     }
 }
 
+/// How many bytes [`compose`] makes of these, before anything is read of them.
+#[must_use]
+pub fn composed_len(initrds: &[&dyn RandomAccess], files: &[Injected]) -> u64 {
+    let initrds = initrds.iter().map(|initrd| padded(initrd.len()));
+    let entries = files.iter().map(|file| entry_len(&file.name, file.size.into()));
+    let trailer = (!files.is_empty()).then(|| entry_len(TRAILER, 0));
+    initrds.chain(entries).chain(trailer).fold(0, u64::saturating_add)
+}
+
+/// How many bytes an archive has for a file: a header of 110 bytes and the name with its NUL, then
+/// the content, each padded.
+fn entry_len(name: &str, size: u64) -> u64 {
+    padded(110 + name.len() as u64 + 1) + padded(size)
+}
+
+fn padded(len: u64) -> u64 {
+    len.checked_next_multiple_of(4).unwrap_or(u64::MAX)
+}
+
 /// Makes one file of `initrds` and an archive of `files` behind them, each at a multiple of four
 /// bytes as boot loaders have it. It is in the host's memory, has no name, and cannot be written
 /// to.
@@ -171,10 +190,9 @@ pub fn compose(initrds: &[&dyn RandomAccess], files: &mut [Injected]) -> Result<
     }
     let mut memory = in_memory().map_err(InjectError::Compose)?;
     for initrd in initrds {
-        let size = each_piece(*initrd, |piece| memory.write_all(piece));
-        let size =
-            size.map_err(|source| InjectError::Read { path: initrd.name().into(), source })?;
-        let padding = size.next_multiple_of(4) - size;
+        let read = |source| InjectError::Read { path: initrd.name().into(), source };
+        copy_exactly(*initrd, &mut memory).map_err(read)?;
+        let padding = padded(initrd.len()).saturating_sub(initrd.len());
         let zeros = &[0; 3][..usize::try_from(padding).unwrap_or(0)];
         memory.write_all(zeros).map_err(InjectError::Compose)?;
     }
@@ -230,6 +248,8 @@ mod tests {
         let initrd = temp.source().open(&TreePath::new("initrd")).unwrap();
         let mut files =
             ["dir/ks.cfg", "run.sh"].map(|path| Injected::open(&temp.path().join(path)).unwrap());
+        let composed = composed_len(&[&*initrd], &files);
+        assert_eq!(composed, compose(&[&*initrd], &mut files).unwrap().metadata().unwrap().len());
         // Twice: composing reads the files from their beginning.
         for _ in 0..2 {
             let bytes = whole(compose(&[&*initrd], &mut files).unwrap());
@@ -251,6 +271,7 @@ mod tests {
         let all = ["first", "second", "four"].map(open);
         let all: Vec<_> = all.iter().map(|file| &**file).collect();
         let bytes = whole(compose(&all, &mut []).unwrap());
+        assert_eq!(composed_len(&all, &[]), bytes.len() as u64);
         assert_eq!(bytes, b"first\0\0\0second\0\0four");
     }
 

@@ -167,9 +167,15 @@ impl Place {
             return Ok(Local::open(path)?.into_tree()?);
         }
         let tree = self.tree(net)?;
-        match tree.open(&TreePath::root()) {
+        let enough = image::TELLING as u64;
+        match tree.open_short(&TreePath::root(), enough) {
             // An HTML directory listing is not an image either.
-            Ok(file) if is_image(&*file) => Ok(image::open(in_places(file, whole)?)?),
+            Ok(file) if is_image(&*file) => {
+                // It may be a longer one's beginning.
+                let is_cut = file.len() == enough + 1;
+                let file = if is_cut { tree.open(&TreePath::root())? } else { file };
+                Ok(image::open(in_places(file, whole)?)?)
+            }
             // Whatever is said of the root: what is below it may be had.
             Ok(_) | Err(FileError::Missing(_) | FileError::Kind { .. }) => Ok(tree),
             Err(error) => Err(error.into()),

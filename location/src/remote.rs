@@ -7,6 +7,7 @@ pub(crate) mod nfs;
 mod pace;
 pub(crate) mod tftp;
 mod traffic;
+mod unannounced;
 
 use std::time::Duration;
 

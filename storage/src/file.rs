@@ -71,6 +71,12 @@ pub trait RandomAccess: Debug + Send + Sync {
         String::new()
     }
 
+    /// Whether it is a file of this host that not everyone may read: then nobody else may read a
+    /// copy of it.
+    fn is_private(&self) -> bool {
+        false
+    }
+
     /// A file of this host with exactly these bytes: the file itself if it is local, otherwise a
     /// copy in memory.
     ///
@@ -86,6 +92,10 @@ pub trait RandomAccess: Debug + Send + Sync {
 /// # Errors
 /// See [`RandomAccess::read_at`].
 pub fn read_whole(file: &dyn RandomAccess, limit: usize) -> io::Result<Option<Vec<u8>>> {
+    // What is not used is not fetched either.
+    if file.len() > limit as u64 {
+        return Ok(None);
+    }
     let mut bytes = head(file, limit.saturating_add(1))?;
     let fits = bytes.len() <= limit;
     bytes.truncate(limit);
@@ -149,17 +159,36 @@ pub fn each_piece(
     }
 }
 
+/// Writes all bytes of a file to `to`, and no more than the length it reported.
+///
+/// # Errors
+/// It cannot be read or written, or does not have the length it reported.
+pub fn copy_exactly(
+    bytes: &(impl RandomAccess + ?Sized),
+    to: &mut (impl Write + ?Sized),
+) -> io::Result<()> {
+    let len = bytes.len();
+    let changed = |how: String| Failure::new(how, "was it changed while it was read? try again");
+    let mut left = len;
+    each_piece(bytes, |piece| {
+        let longer = || changed(format!("the file is longer than the {len} bytes it had"));
+        left = left.checked_sub(piece.len() as u64).ok_or_else(longer)?;
+        to.write_all(piece)
+    })?;
+    if left > 0 {
+        let problem = format!("the file ended after {} bytes, expected {len}", len - left);
+        return Err(changed(problem).into());
+    }
+    Ok(())
+}
+
 /// A read-only copy of `bytes` in this host's memory, without a name.
 ///
 /// # Errors
 /// It cannot be read, does not have the length it reported, or there is not enough memory.
 pub fn copy_to_memory(bytes: &(impl RandomAccess + ?Sized)) -> io::Result<File> {
     let mut memory = host_file::in_memory()?;
-    let count = each_piece(bytes, |piece| memory.write_all(piece))?;
-    if count != bytes.len() {
-        let problem = format!("the file ended after {count} bytes, expected {}", bytes.len());
-        return Err(Failure::new(problem, "was it changed while it was read? try again").into());
-    }
+    copy_exactly(bytes, &mut memory)?;
     host_file::read_only(&memory)
 }
 
@@ -215,6 +244,64 @@ mod tests {
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).unwrap();
         bytes
+    }
+
+    /// A file whose length is another one than it reports.
+    #[derive(Debug)]
+    struct Changed {
+        reported: u64,
+        bytes: Vec<u8>,
+    }
+
+    impl RandomAccess for Changed {
+        fn name(&self) -> &str {
+            "changed"
+        }
+
+        fn len(&self) -> u64 {
+            self.reported
+        }
+
+        fn read_at(&self, to: &mut [u8], at: u64) -> io::Result<usize> {
+            let rest = &self.bytes[usize::try_from(at).unwrap().min(self.bytes.len())..];
+            let count = rest.len().min(to.len());
+            to[..count].copy_from_slice(&rest[..count]);
+            Ok(count)
+        }
+    }
+
+    #[test]
+    fn exactly_the_reported_length_is_copied() {
+        for (reported, expected) in [
+            (3, Ok(())),
+            (2, Err("the file is longer than the 2 bytes it had")),
+            (4, Err("the file ended after 3 bytes, expected 4")),
+        ] {
+            let mut copy = Vec::new();
+            let copied = copy_exactly(&Changed { reported, bytes: b"abc".into() }, &mut copy);
+            assert_eq!(copied.map_err(|error| error.to_string()), expected.map_err(str::to_owned));
+            assert!(copy.len() as u64 <= reported, "{reported}: {copy:?}");
+        }
+    }
+
+    /// A server sends a file that can only be read from its beginning as a whole.
+    #[test]
+    fn nothing_is_read_of_a_file_that_is_longer_than_the_limit() {
+        #[derive(Debug)]
+        struct Unreadable;
+        impl RandomAccess for Unreadable {
+            fn name(&self) -> &str {
+                "unreadable"
+            }
+            fn len(&self) -> u64 {
+                11
+            }
+            fn read_at(&self, _: &mut [u8], _: u64) -> io::Result<usize> {
+                Err(io::Error::other("read"))
+            }
+        }
+        assert_eq!(read_whole(&Unreadable, 10).unwrap(), None);
+        assert_eq!(read_whole(&Unreadable, 11).unwrap_err().to_string(), "read");
     }
 
     #[test]

@@ -40,6 +40,6 @@ pub use directory::{Directory, OpenFor, Opener};
 pub use error::{Failure, FileError, hint_of};
 pub use file::local::LocalFile;
 pub use file::slice::Slice;
-pub use file::{RandomAccess, Unread, copy_to_memory, each_piece, head, read_whole};
+pub use file::{RandomAccess, Unread, copy_exactly, copy_to_memory, each_piece, head, read_whole};
 pub use path::TreePath;
 pub use tree::{Entry, FileTree, Skipped};

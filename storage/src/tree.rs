@@ -47,6 +47,17 @@ pub trait FileTree: Debug + Send + Sync {
     /// # Errors
     /// It does not exist, is not a regular file, or cannot be opened.
     fn open(&self, path: &TreePath) -> Result<Box<dyn RandomAccess>, FileError>;
+
+    /// The same for a file that is of no use if it has more than `most` bytes, such as a text. A
+    /// server that does not announce the length of a longer one is not asked for all of it: the
+    /// file then has `most` + 1 bytes.
+    ///
+    /// # Errors
+    /// See [`Self::open`].
+    fn open_short(&self, path: &TreePath, most: u64) -> Result<Box<dyn RandomAccess>, FileError> {
+        let _ = most;
+        self.open(path)
+    }
 }
 
 /// A part of a disk that cannot be read.

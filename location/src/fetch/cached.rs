@@ -233,12 +233,13 @@ impl Cached {
     }
 
     /// Asks the place itself.
-    fn ask(&self, path: &TreePath) -> Result<Box<dyn RandomAccess>, FileError> {
+    fn ask(&self, path: &TreePath, most: Option<u64>) -> Result<Box<dyn RandomAccess>, FileError> {
         self.shared.not_offline(&self.shared.shown(path))?;
         if *path == TreePath::root() {
             return Ok(self.shared.root()?);
         }
-        self.shared.opened()?.open(path)
+        let place = self.shared.opened()?;
+        most.map_or_else(|| place.open(path), |most| place.open_short(path, most))
     }
 }
 
@@ -290,6 +291,21 @@ impl FileTree for Cached {
     }
 
     fn open(&self, path: &TreePath) -> Result<Box<dyn RandomAccess>, FileError> {
+        self.open_up_to(path, None)
+    }
+
+    fn open_short(&self, path: &TreePath, most: u64) -> Result<Box<dyn RandomAccess>, FileError> {
+        self.open_up_to(path, Some(most))
+    }
+}
+
+impl Cached {
+    /// Opens a file, which is of no use if it has more than `most` bytes.
+    fn open_up_to(
+        &self,
+        path: &TreePath,
+        most: Option<u64>,
+    ) -> Result<Box<dyn RandomAccess>, FileError> {
         let shared = &self.shared;
         let (name, key) = (shared.shown(path), key(path));
         let said = lock(&shared.record).current(&key).cloned();
@@ -314,7 +330,11 @@ impl FileTree for Cached {
         {
             return Ok(file(about, OnceLock::new()));
         }
-        match self.ask(path) {
+        match self.ask(path, most) {
+            // It may be a longer one's beginning.
+            Ok(opened) if most.is_some_and(|most| opened.len() == most.saturating_add(1)) => {
+                Ok(opened)
+            }
             Ok(opened) => Ok(file(shared.about(&key, &*opened), OnceLock::from(opened))),
             Err(error) => {
                 if let Some(said) = Answer::of_error(&error) {
@@ -346,7 +366,7 @@ impl CachedFile {
         if let Some(file) = self.opened.get() {
             return Ok(&**file);
         }
-        let file = Cached::of(Arc::clone(&self.shared)).ask(&self.path).map_err(into_io)?;
+        let file = Cached::of(Arc::clone(&self.shared)).ask(&self.path, None).map_err(into_io)?;
         if file.len() != self.about.len || file.version() != self.about.version {
             self.shared.about(&self.key, &*file);
             let problem = format!(

@@ -51,6 +51,10 @@ impl RandomAccess for Joined {
         self.len
     }
 
+    fn is_private(&self) -> bool {
+        self.parts.iter().any(|(_, part)| part.is_private())
+    }
+
     fn read_at(&self, to: &mut [u8], at: u64) -> io::Result<usize> {
         let index = self.parts.partition_point(|(start, _)| *start <= at);
         let Some((start, part)) = index.checked_sub(1).and_then(|index| self.parts.get(index))

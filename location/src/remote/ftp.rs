@@ -5,15 +5,15 @@
 mod control;
 mod session;
 
-use std::io::{self, Read, Write};
+use std::io;
 use std::sync::{Arc, Mutex};
 
 use super::Net;
 use super::address::{Host, decode};
+use super::unannounced::Wanted;
 use session::{Found, Session};
-use storage::host_file;
 use storage::sync::lock;
-use storage::{Entry, Failure, FileError, FileTree, LocalFile, RandomAccess, TreePath};
+use storage::{Entry, FileError, FileTree, LocalFile, RandomAccess, TreePath};
 
 /// The files below a URL; its root is the URL itself. Nothing is asked yet.
 ///
@@ -67,6 +67,7 @@ fn parse(url: &str, net: &Net) -> Result<Ftp, &'static str> {
     Ok(Ftp {
         name: format!("ftp://{shown}/{trimmed}").trim_end_matches('/').into(),
         root: one_line(root)?,
+        unannounced: net.unannounced,
         session: Arc::new(Mutex::new(Session::new(login))),
     })
 }
@@ -84,6 +85,8 @@ struct Ftp {
     name: String,
     /// Empty: the directory that the server shows first.
     root: String,
+    /// [`Net::unannounced`].
+    unannounced: u64,
     session: Arc<Mutex<Session>>,
 }
 
@@ -129,6 +132,16 @@ impl FileTree for Ftp {
     }
 
     fn open(&self, path: &TreePath) -> Result<Box<dyn RandomAccess>, FileError> {
+        self.opened(path, Wanted::All(self.unannounced))
+    }
+
+    fn open_short(&self, path: &TreePath, most: u64) -> Result<Box<dyn RandomAccess>, FileError> {
+        self.opened(path, Wanted::Beginning(most))
+    }
+}
+
+impl Ftp {
+    fn opened(&self, path: &TreePath, wanted: Wanted) -> Result<Box<dyn RandomAccess>, FileError> {
         let (name, path) = self.names(path)?;
         let found = lock(&self.session).find(&path);
         let about = match found {
@@ -143,7 +156,7 @@ impl FileTree for Ftp {
             let session = Arc::clone(&self.session);
             return Ok(Box::new(FtpFile { name, path, len, version: about.version, session }));
         }
-        let whole = lock(&self.session).whole(&path, take_whole);
+        let whole = lock(&self.session).whole(&path, wanted);
         match whole {
             Ok(Some(file)) => match LocalFile::of_copy(file, name.clone()) {
                 Ok(file) => Ok(Box::new(file)),
@@ -152,25 +165,6 @@ impl FileTree for Ftp {
             Ok(None) => Err(FileError::Missing(name)),
             Err(source) => Err(FileError::Io { name, source }),
         }
-    }
-}
-
-/// Everything of a file whose length the server does not tell.
-fn take_whole(from: &mut dyn Read, most: u64) -> io::Result<std::fs::File> {
-    let mut whole = host_file::in_memory()?;
-    let mut piece = vec![0; 1 << 16];
-    let mut left = most;
-    loop {
-        let count = from.read(&mut piece)?;
-        if count == 0 {
-            return host_file::read_only(&whole);
-        }
-        left = left.checked_sub(count as u64).ok_or_else(|| {
-            let problem =
-                format!("the server does not announce the length, and has more than {most} bytes");
-            Failure::new(problem, "use a server that knows SIZE (RFC 3659)")
-        })?;
-        whole.write_all(&piece[..count])?;
     }
 }
 

@@ -26,6 +26,7 @@ use std::sync::Arc;
 use self::client::{Ask, Client, RequestError};
 use self::url::Url;
 use super::Net;
+use super::unannounced::Wanted;
 use storage::{Entry, FileError, FileTree, RandomAccess, TreePath};
 
 /// The files below a URL; its root is the URL itself. Nothing is asked yet.
@@ -63,6 +64,16 @@ impl Tree {
         let bytes = path.as_path().as_os_str().as_bytes();
         (self.url.below(bytes), format!("{}/{path}", self.name))
     }
+
+    fn opened(&self, path: &TreePath, wanted: Wanted) -> Result<Box<dyn RandomAccess>, FileError> {
+        let (url, name) = self.at(path);
+        let opened = self.client.persist(|| opening::open(&self.client, &url, &name, wanted));
+        match opened {
+            Ok(Some(file)) => Ok(Box::new(file)),
+            Ok(None) => Err(FileError::Missing(name)),
+            Err(source) => Err(FileError::Io { name, source }),
+        }
+    }
 }
 
 impl FileTree for Tree {
@@ -84,13 +95,11 @@ impl FileTree for Tree {
     }
 
     fn open(&self, path: &TreePath) -> Result<Box<dyn RandomAccess>, FileError> {
-        let (url, name) = self.at(path);
-        let opened = self.client.persist(|| opening::open(&self.client, &url, &name));
-        match opened {
-            Ok(Some(file)) => Ok(Box::new(file)),
-            Ok(None) => Err(FileError::Missing(name)),
-            Err(source) => Err(FileError::Io { name, source }),
-        }
+        self.opened(path, Wanted::All(self.client.net().unannounced))
+    }
+
+    fn open_short(&self, path: &TreePath, most: u64) -> Result<Box<dyn RandomAccess>, FileError> {
+        self.opened(path, Wanted::Beginning(most))
     }
 }
 

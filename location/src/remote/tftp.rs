@@ -4,13 +4,13 @@
 
 mod transfer;
 
-use std::io::{self, Write};
+use std::io;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use super::Net;
 use super::address::{Host, decode, goes_on};
-use storage::host_file;
+use super::unannounced::{self, Wanted};
 use storage::sync::lock;
 use storage::{Entry, Failure, FileError, FileTree, LocalFile, RandomAccess, TreePath};
 use transfer::{Refused, Stopped, Transfer};
@@ -81,6 +81,16 @@ impl FileTree for Tftp {
     }
 
     fn open(&self, path: &TreePath) -> Result<Box<dyn RandomAccess>, FileError> {
+        self.opened(path, Wanted::All(self.net.unannounced))
+    }
+
+    fn open_short(&self, path: &TreePath, most: u64) -> Result<Box<dyn RandomAccess>, FileError> {
+        self.opened(path, Wanted::Beginning(most))
+    }
+}
+
+impl Tftp {
+    fn opened(&self, path: &TreePath, wanted: Wanted) -> Result<Box<dyn RandomAccess>, FileError> {
         let (name, file) = self.names(path);
         if file.is_empty() {
             return Err(FileError::Missing(name));
@@ -92,7 +102,7 @@ impl FileTree for Tftp {
         let fail = |source: io::Error| FileError::Io { name: name.clone(), source };
         let server = self.host.addresses(PORT).map_err(fail)?[0];
         let asked = Asked { server, file, net: self.net.clone() };
-        let transfer = match asked.begin() {
+        let mut transfer = match asked.begin() {
             Ok(transfer) => transfer,
             // There are no directories: what cannot be had of the root is not what was meant.
             Err(Stopped::Refused(refused)) if refused.is_missing() || *path == TreePath::root() => {
@@ -104,30 +114,9 @@ impl FileTree for Tftp {
             // Its bytes are asked for when they are needed, which may be much later.
             Some(len) => Ok(Box::new(TftpFile { name, len, asked, running: Mutex::default() })),
             None => {
-                let whole = take_whole(transfer, self.net.unannounced).map_err(fail)?;
-                Ok(Box::new(LocalFile::of_copy(whole, name.clone()).map_err(fail)?))
-            }
-        }
-    }
-}
-
-/// Everything of a file whose length is not known before.
-fn take_whole(mut transfer: Transfer, most: u64) -> io::Result<std::fs::File> {
-    let mut whole = host_file::in_memory()?;
-    let mut piece = vec![0; 1 << 16];
-    let mut count = 0;
-    loop {
-        match transfer.read(&mut piece)? {
-            0 => return host_file::read_only(&whole),
-            some => {
-                count += some as u64;
-                if count > most {
-                    let problem = format!(
-                        "the server does not announce the length, and has more than {most} bytes"
-                    );
-                    return Err(Failure::new(problem, "use a server that knows tsize").into());
-                }
-                whole.write_all(&piece[..some])?;
+                let read = |to: &mut [u8]| transfer.read(to);
+                let taken = unannounced::take(wanted, &[], read, |error| error).map_err(fail)?;
+                Ok(Box::new(LocalFile::of_copy(taken.file, name.clone()).map_err(fail)?))
             }
         }
     }

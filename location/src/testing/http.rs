@@ -142,7 +142,12 @@ impl Reply {
 
     /// A beginning of headers, and more of them without end.
     pub fn endless_headers(more: &'static str) -> Self {
-        Self { then: Then::Again(more), ..Self::raw("HTTP/1.1 200 Said\r\nX-More: ") }
+        Self::endless("HTTP/1.1 200 Said\r\nX-More: ", more)
+    }
+
+    /// These bytes, and then a text without end.
+    pub fn endless(begin: &str, more: &'static str) -> Self {
+        Self { then: Then::Again(more), ..Self::raw(begin) }
     }
 
     /// These bytes, and then a text without end, a byte at a time.

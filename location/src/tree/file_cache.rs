@@ -34,7 +34,7 @@ impl<'a> FileCache<'a> {
     /// # Errors
     /// The place as a whole cannot be read.
     pub fn problem(&mut self, path: &TreePath) -> Result<Option<&str>, TreeError> {
-        Ok(match self.look(path)? {
+        Ok(match self.look(path, None)? {
             State::There(_) => None,
             State::Not(why) => Some(why),
         })
@@ -45,10 +45,7 @@ impl<'a> FileCache<'a> {
     /// # Errors
     /// The place as a whole cannot be read.
     pub fn take(&mut self, path: &TreePath) -> Result<Option<Box<dyn RandomAccess>>, TreeError> {
-        if let State::There(None) = self.look(path)? {
-            self.files.remove(path);
-        }
-        Ok(match self.look(path)? {
+        Ok(match self.look_again(path, None)? {
             State::There(file) => file.take(),
             State::Not(_) => None,
         })
@@ -71,10 +68,11 @@ impl<'a> FileCache<'a> {
     }
 
     fn read(&mut self, path: &TreePath, limit: usize) -> Result<Result<String, String>, TreeError> {
-        if let Some(why) = self.problem(path)? {
-            return Ok(Err(why.to_owned()));
-        }
-        let Some(file) = self.take(path)? else { return Ok(Err(NOT_THERE.into())) };
+        let file = match self.look_again(path, Some(limit as u64))? {
+            State::There(file) => file.take(),
+            State::Not(why) => return Ok(Err(why.clone())),
+        };
+        let Some(file) = file else { return Ok(Err(NOT_THERE.into())) };
         let read = |source| TreeError::Read { name: file.name().into(), source };
         Ok(match read_whole(&*file, limit).map_err(read)? {
             Some(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
@@ -82,9 +80,23 @@ impl<'a> FileCache<'a> {
         })
     }
 
-    fn look(&mut self, path: &TreePath) -> Result<&mut State, TreeError> {
+    /// The same as [`Self::look`]; a file that was taken is opened again.
+    fn look_again(&mut self, path: &TreePath, most: Option<u64>) -> Result<&mut State, TreeError> {
+        if let State::There(None) = self.look(path, most)? {
+            self.files.remove(path);
+        }
+        self.look(path, most)
+    }
+
+    /// Opens a file at the first look, which is of no use if it has more than `most` bytes. Whoever
+    /// says that takes it.
+    fn look(&mut self, path: &TreePath, most: Option<u64>) -> Result<&mut State, TreeError> {
         if !self.files.contains_key(path) {
-            let state = match self.source.open(path) {
+            let opened = match most {
+                Some(most) => self.source.open_short(path, most),
+                None => self.source.open(path),
+            };
+            let state = match opened {
                 Ok(file) => State::There(Some(file)),
                 Err(error) if error.is_missing() => State::Not(NOT_THERE.into()),
                 Err(error) if ends_the_search(&error) => return Err(TreeError::Source(error)),

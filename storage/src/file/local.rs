@@ -19,6 +19,7 @@ pub struct LocalFile {
     len: u64,
     version: String,
     sha256: Option<String>,
+    is_private: bool,
 }
 
 impl LocalFile {
@@ -31,7 +32,8 @@ impl LocalFile {
         let len = file.seek(SeekFrom::End(0))?;
         file.rewind()?;
         let version = version_of(&file)?;
-        Ok(Self { file, name: name.into(), len, version, sha256: None })
+        let is_private = !Mode::from_raw_mode(fs::fstat(&file)?.st_mode).contains(Mode::ROTH);
+        Ok(Self { file, name: name.into(), len, version, sha256: None, is_private })
     }
 
     /// Wraps our own copy of a remote file whose source cannot tell versions apart.
@@ -41,7 +43,8 @@ impl LocalFile {
     pub fn of_copy(mut copy: File, name: impl Into<String>) -> io::Result<Self> {
         let len = copy.seek(SeekFrom::End(0))?;
         copy.rewind()?;
-        Ok(Self { file: copy, name: name.into(), len, version: String::new(), sha256: None })
+        let (name, version) = (name.into(), String::new());
+        Ok(Self { file: copy, name, len, version, sha256: None, is_private: false })
     }
 
     /// The same file once more, by a descriptor of its own.
@@ -51,7 +54,14 @@ impl LocalFile {
     pub fn try_clone(&self) -> io::Result<Self> {
         let (name, version, sha256) =
             (self.name.clone(), self.version.clone(), self.sha256.clone());
-        Ok(Self { file: self.file.try_clone()?, name, len: self.len, version, sha256 })
+        let (file, len, is_private) = (self.file.try_clone()?, self.len, self.is_private);
+        Ok(Self { file, name, len, version, sha256, is_private })
+    }
+
+    /// The same file, which is a copy of one that is private or not.
+    #[must_use]
+    pub fn with_privacy(self, is_private: bool) -> Self {
+        Self { is_private, ..self }
     }
 
     /// The same file with a known SHA-256.
@@ -106,6 +116,10 @@ impl RandomAccess for LocalFile {
 
     fn version(&self) -> String {
         self.version.clone()
+    }
+
+    fn is_private(&self) -> bool {
+        self.is_private
     }
 
     fn sha256(&self) -> io::Result<Option<String>> {

@@ -59,4 +59,8 @@ impl RandomAccess for Slice {
     fn version(&self) -> String {
         self.of.version()
     }
+
+    fn is_private(&self) -> bool {
+        self.of.is_private()
+    }
 }

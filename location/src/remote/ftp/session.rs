@@ -2,6 +2,7 @@
 //! 3659): made when it is needed, made again when it broke, and never used for two things at once.
 
 use std::fmt;
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use suppaftp::list::{File as Listed, ListParser};
 use super::Login;
 use super::control::{Control, FtpError, Reply, Transfer};
 use crate::remote::address::{goes_on, said};
+use crate::remote::unannounced::{self, Wanted};
 use storage::{Entry, Failure};
 
 /// The code that says so.
@@ -110,19 +112,24 @@ impl Session {
         Ok(if size.is_ok() { Found::Other("a file") } else { Found::Nothing })
     }
 
-    /// Everything of a file whose length is not known; `None`: there is none.
-    pub fn whole<T>(
-        &mut self,
-        path: &str,
-        take: impl Fn(&mut dyn Read, u64) -> io::Result<T>,
-    ) -> io::Result<Option<T>> {
-        let net = self.login.net.clone();
-        self.with_line(|line| {
+    /// What is wanted of a file whose length is not known; `None`: there is none.
+    pub fn whole(&mut self, path: &str, wanted: Wanted) -> io::Result<Option<File>> {
+        let idle = self.login.net.idle;
+        let taken = self.with_line(|line| {
             let Ok(mut data) = line.retrieve(path, 0)? else { return Ok(None) };
-            let taken = take(&mut data, net.unannounced)?;
-            line.control.finish(data, net.idle)?;
-            Ok(Some(taken))
-        })
+            let taken = unannounced::take(wanted, &[], |to| data.read(to), |error| error)?;
+            if !taken.is_whole {
+                let running = Running { path: path.into(), at: taken.len, data };
+                return Ok(Some((taken.file, Some(running))));
+            }
+            line.control.finish(data, idle)?;
+            Ok(Some((taken.file, None)))
+        })?;
+        Ok(taken.map(|(file, running)| {
+            self.running = running;
+            self.stop_running();
+            file
+        }))
     }
 
     /// Reads of a file that has `len` bytes, `at` being before its end.

@@ -1,4 +1,4 @@
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -533,4 +533,17 @@ fn a_silent_data_connection_is_given_up() {
     };
     let error = fake(|_| None, late).error_with(QUICK);
     assert!(error.contains("the server sent nothing for 0.5 s"), "{error}");
+}
+
+/// The connection stays in step, or another one is made.
+#[test]
+fn of_a_file_without_size_no_more_is_taken_than_is_of_use() {
+    let without_size = |c: &str| c.starts_with("SIZE").then(|| "502 no".into());
+    let fake = fake(without_size, |_| vec![b'x'; 1 << 24]);
+    let place = fake.place();
+    for most in [0, 10, 1 << 20] {
+        let file = place.open_short(&TreePath::new("f"), most).unwrap();
+        assert_eq!(file.len(), most + 1);
+    }
+    assert_eq!(place.open(&TreePath::new("f")).unwrap().len(), 1 << 24);
 }

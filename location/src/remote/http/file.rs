@@ -298,6 +298,7 @@ impl Read for Stream<'_> {
 mod tests {
     use super::*;
     use crate::remote::Net;
+    use crate::remote::unannounced::Wanted;
     use crate::testing::http::{Reply, Server};
 
     /// [`PAGE`].
@@ -313,7 +314,7 @@ mod tests {
         });
         let client = Arc::new(Client::new(&Net { idle, retries: 0, ..Net::default() }));
         let url = Url::parse(&server.url("/x")).unwrap();
-        let file = opening::open(&client, &url, "x").unwrap().unwrap();
+        let file = opening::open(&client, &url, "x", Wanted::All(0)).unwrap().unwrap();
         (server, file)
     }
 

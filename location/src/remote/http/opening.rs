@@ -1,13 +1,11 @@
 //! What an answer says of a file.
 
-use std::fs::File as HostFile;
-use std::io::Write;
 use std::sync::Arc;
 
 use super::client::{Ask, Body, Client, RequestError, Response};
 use super::file::{File, Rest};
 use super::url::Url;
-use storage::host_file;
+use crate::remote::unannounced::{self, Wanted};
 
 /// The first request asks for as many bytes: enough to tell every image. Small files are had whole
 /// by it.
@@ -56,7 +54,8 @@ impl Identity {
     }
 }
 
-/// Asks for a file's beginning; `None`: there is no such file.
+/// Asks for a file's beginning; `None`: there is no such file. `wanted` says how much is taken of
+/// one whose length the server does not tell.
 ///
 /// # Errors
 /// There is no answer, or none that makes sense.
@@ -64,6 +63,7 @@ pub(super) fn open(
     client: &Arc<Client>,
     url: &Url,
     name: &str,
+    wanted: Wanted,
 ) -> Result<Option<File>, RequestError> {
     let ask = Ask { range: Some((0, Some(FIRST as u64 - 1))), condition: None };
     let answer = client.get(url, &ask)?;
@@ -71,14 +71,14 @@ pub(super) fn open(
     // What is asked for later is asked for there: another mirror may have another file.
     let url = answer.url.clone();
     let opened = match answer.status() {
-        200 => whole(client, answer)?,
+        200 => whole(answer, wanted)?,
         // Parts of two answers could be of two versions.
         206 if identity.condition().is_none() && Part::of(&answer)?.is_beginning_only() => {
-            all_of(client, answer)?
+            all_of(client, answer, wanted)?
         }
-        206 => beginning(client, answer)?,
+        206 => beginning(client, answer, wanted)?,
         // An empty file has no first byte.
-        416 => all_of(client, answer)?,
+        416 => all_of(client, answer, wanted)?,
         404 | 410 => {
             answer.body.drain();
             return Ok(None);
@@ -103,18 +103,18 @@ pub(super) struct Opened {
 }
 
 /// Asks once more, for the whole: the answer to a range said nothing of use.
-fn all_of(client: &Client, answer: Response) -> Result<Opened, RequestError> {
+fn all_of(client: &Client, answer: Response, wanted: Wanted) -> Result<Opened, RequestError> {
     let url = answer.url.clone();
     answer.body.drain();
     let answer = client.get(&url, &Ask::default())?;
     match answer.status() {
-        200 => whole(client, answer),
+        200 => whole(answer, wanted),
         _ => Err(answer.failure()),
     }
 }
 
 /// A server that sends the whole: what is in the first bytes, and what to do about those behind.
-fn whole(client: &Client, answer: Response) -> Result<Opened, RequestError> {
+fn whole(answer: Response, wanted: Wanted) -> Result<Opened, RequestError> {
     let len = answer.length();
     let mut body = answer.body;
     let mut head = vec![0; FIRST];
@@ -130,40 +130,22 @@ fn whole(client: &Client, answer: Response) -> Result<Opened, RequestError> {
             Ok(Opened { len, head, rest })
         }
         None => {
-            let (len, file) = copy(&head, body, client.net().unannounced)?;
-            Ok(Opened { len, head, rest: Rest::Copied(file) })
-        }
-    }
-}
-
-/// All of a file whose length nobody told.
-fn copy(head: &[u8], mut body: Body, most: u64) -> Result<(u64, HostFile), RequestError> {
-    let mut file = host_file::in_memory().map_err(RequestError::Permanent)?;
-    file.write_all(head).map_err(RequestError::Permanent)?;
-    let mut len = head.len() as u64;
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        if len > most {
-            let problem =
-                format!("the server does not announce the length, and sent more than {most} bytes");
-            let hint = "this limit is fixed: download the file yourself, and use the local copy";
-            return Err(RequestError::permanent(problem, hint));
-        }
-        match body.read(&mut buffer)? {
-            0 => return Ok((len, file)),
-            count => {
-                file.write_all(&buffer[..count]).map_err(RequestError::Permanent)?;
-                len += count as u64;
-            }
+            let read = |to: &mut [u8]| body.read(to);
+            let taken = unannounced::take(wanted, &head, read, RequestError::Permanent)?;
+            Ok(Opened { len: taken.len, head, rest: Rest::Copied(taken.file) })
         }
     }
 }
 
 /// A server that sends a part: the length of the whole, and the first bytes.
-fn beginning(client: &Client, mut answer: Response) -> Result<Opened, RequestError> {
+fn beginning(
+    client: &Client,
+    mut answer: Response,
+    wanted: Wanted,
+) -> Result<Opened, RequestError> {
     let part = Part::of(&answer)?;
     let Some(len) = part.len else {
-        return all_of(client, answer);
+        return all_of(client, answer, wanted);
     };
     let count = usize::try_from(part.count).ok().filter(|count| *count <= FIRST);
     let (0, Some(count)) = (part.from, count) else {

@@ -775,3 +775,20 @@ fn https_is_spoken_to_a_server_for_https() {
     assert!(!problem.contains("without TLS"), "{problem}");
     assert!(server.requests().is_empty());
 }
+
+/// Whether the file or its text is asked for, and whatever is beside the limit.
+#[test]
+fn of_a_file_of_unknown_length_no_more_is_taken_than_is_of_use() {
+    let server = Server::new(|_, _| Reply::endless("HTTP/1.1 200 Said\r\n\r\n", "x"));
+    let tree = tree(&server.url("/"), &Net::default()).unwrap();
+    for most in [1 << 18, 1 << 20] {
+        let file = tree.open_short(&TreePath::new("x"), most).unwrap();
+        assert_eq!(file.len(), most + 1);
+        assert_eq!(read_whole(&*file, usize::try_from(most).unwrap()).unwrap(), None);
+    }
+    let content = bytes(LARGE);
+    let server = Server::new(move |_, _| Reply::chunked(200, &content));
+    let tree = super::tree(&server.url("/"), &net()).unwrap();
+    let file = tree.open_short(&TreePath::new("x"), LARGE as u64).unwrap();
+    assert_eq!(read_whole(&*file, LARGE).unwrap().as_deref(), Some(&*bytes(LARGE)));
+}

@@ -454,3 +454,19 @@ fn a_file_of_unknown_length_may_be_as_long_as_the_limit() {
         assert_eq!(tree.open(&TreePath::new("f")).is_ok(), expected, "at most {unannounced}");
     }
 }
+
+#[test]
+fn of_a_file_without_tsize_no_more_is_taken_than_is_of_use() {
+    // It has no end.
+    let server = server(|asked| match asked[1] {
+        1 if asked.ends_with(b"octet\0") => vec![packet(3, 1, &[1; 512])],
+        1 => vec![packet(5, 8, b"no options\0")],
+        4 => {
+            let next = u16::from_be_bytes([asked[2], asked[3]]).wrapping_add(1);
+            vec![packet(3, next, &[1; 512])]
+        }
+        _ => vec![],
+    });
+    let file = place(&server, "").open_short(&TreePath::new("f"), 1000).unwrap();
+    assert_eq!(file.len(), 1001);
+}

@@ -25,8 +25,10 @@ impl Search<'_> {
         let Some((sum, by)) = sum else { return Ok(Part { bytes, path, sum: None }) };
         // The whole file is needed now and again later, so fetch it once.
         let sha256 = bytes.sha256().map_err(read)?;
+        let is_private = bytes.is_private();
         let file = bytes.into_file().and_then(|file| LocalFile::new(file, name.clone()));
-        let bytes: Box<dyn RandomAccess> = Box::new(file.map_err(read)?.with_sha256(sha256));
+        let file = file.map_err(read)?.with_sha256(sha256).with_privacy(is_private);
+        let bytes: Box<dyn RandomAccess> = Box::new(file);
         let checked = checksum::check(&*bytes, &sum).map_err(read)?;
         if let Checked::Wrong { algorithm, found, expected } = checked {
             let mismatch = Mismatch { role, name, algorithm, found, expected, by };

@@ -5,7 +5,10 @@ use std::io;
 
 use super::super::layouts::LAYOUTS;
 use super::{Query, Tree, TreeError, content};
-use crate::testing::Remote;
+use crate::fetch::{Keep, Settings};
+use crate::testing::http::{Reply, Server};
+use crate::testing::{Remote, Temp};
+use crate::{Fetcher, Place};
 use storage::FileError;
 
 #[test]
@@ -78,4 +81,29 @@ fn a_server_that_denies_missing_files_is_searched() {
 fn a_place_without_lists_says_so_where_nothing_is_found() {
     let error = Tree::find(&Remote::of(&[]), Query::default()).unwrap_err().to_string();
     assert!(error.contains("in 'http://host/tree'; it has no directory listing; tried"), "{error}");
+}
+
+/// Whether the server says how long it is, or not; with a cache, and without one.
+#[test]
+fn a_text_without_end_is_not_fetched_and_not_used() {
+    const MORE: &str = "[general]\nfamily = Fedora and more of it, which nobody is going to read\n";
+    for head in ["", "Content-Length: 9000000000000\r\n"] {
+        let server = Server::new(move |request, _| match request.target() {
+            "/images/pxeboot/vmlinuz" | "/images/pxeboot/initrd.img" => Reply::new(200, "x"),
+            "/" | "/.treeinfo" | "/treeinfo" | "/images/pxeboot/SHA256SUMS" | "/.discinfo" => {
+                Reply::endless(&format!("HTTP/1.1 200 Said\r\n{head}\r\n"), MORE)
+            }
+            _ => Reply::new(404, ""),
+        });
+        let temp = Temp::new();
+        for cache in [Keep::No, Keep::In(temp.path().into())] {
+            let fetcher = Fetcher::new(Settings { cache, ..Settings::default() });
+            let place = fetcher.place(&Place::Http(server.url("/"))).unwrap();
+            let found = Tree::find(&*place, Query::default()).unwrap();
+            let treeinfo = found.attempts.iter().find(|attempt| attempt.what == ".treeinfo");
+            let treeinfo = treeinfo.unwrap();
+            assert_eq!(treeinfo.found, "longer than 1048576 bytes, not used");
+            assert_eq!(content(&found.kernel), "x");
+        }
+    }
 }
