@@ -162,6 +162,14 @@ pub enum ResolveError {
         /// The cause.
         source: io::Error,
     },
+    /// An initrd with the user's files in it would be too long.
+    #[error("Cannot put files into the initrd '{name}'")]
+    Compose {
+        /// Its name.
+        name: String,
+        /// The cause.
+        source: io::Error,
+    },
     /// A checksum was given for a file that is not booted.
     #[error("-checksum {of}=…: no such file; kernel and initrd are {there}")]
     NothingToCheck {
@@ -244,7 +252,7 @@ impl Hint for ResolveError {
             Self::Disk { hint, .. } => (*hint).into(),
             Self::Menu(error) => error.hint().into(),
             Self::Inject(error) => error.hint(),
-            Self::Fetch { source, .. } => {
+            Self::Fetch { source, .. } | Self::Compose { source, .. } => {
                 hint_of(source).unwrap_or("read error: check the disk").into()
             }
             Self::NothingToCheck { .. } => {

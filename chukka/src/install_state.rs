@@ -177,11 +177,11 @@ fn make(
     guest: Option<SavedGuest>,
     lock: File,
 ) -> Result<InstallState, StateError> {
-    let kernel = saved(directory, "kernel", &resolved.boot.kernel.source, false)?;
+    let kernel = &resolved.boot.kernel.source;
+    let kernel = saved(directory, "kernel", kernel, resolved.kernel_is_private)?;
     let initrd = resolved.boot.initrd.as_ref();
-    // The user's own files in it may be for the guest only.
-    let has_secrets = !resolved.injected.is_empty();
-    let initrd = initrd.map(|file| saved(directory, "initrd", file, has_secrets)).transpose()?;
+    let initrd = initrd.map(|file| saved(directory, "initrd", file, resolved.initrd_is_private));
+    let initrd = initrd.transpose()?;
     let found = resolved.found.as_ref();
     let (location, rule) =
         found.map_or_else(Default::default, |found| (found.place.clone(), found.rule.clone()));
@@ -392,11 +392,12 @@ impl InstallState {
         self.write().inspect_err(|_| (self.record.phase, self.record.failure) = before)
     }
 
+    /// Only the user can read it: the command line may have passwords in it.
     fn write(&self) -> Result<(), StateError> {
         let path = self.directory.join(RECORD);
         let written = serde_json::to_string_pretty(&self.record).map_err(io::Error::from);
         let written =
-            written.and_then(|text| whole_file::write(&path, |file| writeln!(file, "{text}")));
+            written.and_then(|text| whole_file::write(&path, true, |to| writeln!(to, "{text}")));
         written.map_err(|source| StateError::Write { path, source })
     }
 }

@@ -8,13 +8,15 @@ mod limits;
 mod silent_console;
 mod words;
 
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use firmware::payload::Payload;
-use location::Injected;
 use location::fetch::{FetchProgress, NoProgress};
 use location::tree::{self, Installer, Release, Sum};
+use location::{Injected, Place};
 use serde::{Deserialize, Serialize};
 
 use crate::disk_names::OldName;
@@ -27,6 +29,7 @@ pub use boot_menu::{ChooseBy, Chosen, MenuAnswer, MenuQuery};
 use files::{Files, Reading};
 pub use job::{Job, Opened};
 pub use limits::BOOT_LOADER_LIMIT;
+use limits::Limits;
 use vmm::config::VmConfig;
 
 /// What is booted, with its files open, and how it came to be.
@@ -38,6 +41,11 @@ pub struct Resolved {
     pub found: Option<Found>,
     /// The initrd's own name, without what was put into it.
     pub initrd_name: Option<PathBuf>,
+    /// Whether the kernel, or the image that it is in, is a file that not everyone on this host may
+    /// read: then nobody else may read a copy of it.
+    pub kernel_is_private: bool,
+    /// The same for the initrd, which also may have the user's own files in it.
+    pub initrd_is_private: bool,
     /// The files that were put into the initrd: name in there, path, bytes.
     pub injected: Vec<(String, String, u64)>,
     /// What the user should know before the guest runs, one line each.
@@ -63,6 +71,10 @@ pub struct Found {
     pub arguments: Vec<String>,
     /// What a guest can be told about it.
     pub install_source: words::InstallSource,
+    /// Whether not everyone on this host may read the kernel.
+    pub kernel_is_private: bool,
+    /// The same for an initrd.
+    pub initrd_is_private: bool,
     /// What the tree's checksums said of the kernel.
     pub kernel_sum: Option<Sum>,
     /// And of each initrd: its name, its bytes, the verdict.
@@ -98,6 +110,23 @@ impl Purpose {
 /// What the job leads to; a signal came.
 pub fn read(job: Job) -> Result<Opened, RunError> {
     interruptibly(move |watch, reader| reader::read(&job, &watch, &reader))
+}
+
+/// Whether kernel and initrd are, or are in, files of this host that not everyone may read. What is
+/// in a directory has permissions of its own.
+fn are_private(files: &BootFiles) -> (bool, bool) {
+    let is_private = |place: &Place| {
+        let Place::Local(path) = place else { return false };
+        fs::metadata(path).is_ok_and(|about| !about.is_dir() && about.mode() & 0o004 == 0)
+    };
+    match files {
+        BootFiles::Named { kernel, initrd } => {
+            (is_private(kernel), initrd.as_ref().is_some_and(is_private))
+        }
+        BootFiles::Location { place, .. } | BootFiles::Disk { place, .. } => {
+            (is_private(place), is_private(place))
+        }
+    }
 }
 
 /// Does work that may take long, with its progress shown and its process, if it starts one, ended
@@ -142,13 +171,15 @@ impl Resolved {
     ) -> Result<Self, RunError> {
         let is_remote = source.files.is_remote();
         let job = Job::of(source, purpose);
+        let limits = Limits { limit: source.fetch.limit, purpose };
         if job.is_none() || (confinement == Confinement::Off && !is_remote) {
             let (watch, reader) = (Arc::new(NoProgress), Reader::default());
-            return Ok(Self::read(source, &Reading { job, confinement, watch, reader })?);
+            let reading = Reading { job, confinement, limits, watch, reader };
+            return Ok(Self::read(source, &reading)?);
         }
         let source = source.clone();
         interruptibly(move |watch, reader| {
-            Self::read(&source, &Reading { job, confinement, watch, reader })
+            Self::read(&source, &Reading { job, confinement, limits, watch, reader })
         })
     }
 
@@ -160,13 +191,22 @@ impl Resolved {
         let Files { mut kernel, initrd, modules, found } = Files::get(source, reading)?;
         // The user's -initrd and -append replace what a unified kernel image has.
         let mut own = source.clone();
-        let initrd = initrd.or_else(|| kernel.container.as_mut()?.initrd.take());
+        let (mut kernel_is_private, mut initrd_is_private) = are_private(&own.files);
+        if let Some(found) = &found {
+            kernel_is_private |= found.kernel_is_private;
+            initrd_is_private |= found.initrd_is_private;
+        }
+        let initrd = initrd.or_else(|| {
+            initrd_is_private |= kernel_is_private;
+            kernel.container.as_mut()?.initrd.take()
+        });
+        initrd_is_private |= !injected.is_empty();
         if let (true, Some(container)) = (own.cmdline.is_empty(), &kernel.container) {
             own.cmdline.clone_from(&container.cmdline);
         }
         let source = &own;
         let initrd_name = initrd.as_ref().map(|initrd| initrd.path().to_owned());
-        let initrd = files::with_injected(initrd, &mut injected)?;
+        let initrd = files::with_injected(initrd, &mut injected, reading.limits)?;
         let (cmdline, advice) = words::command_line(source, &injected, found.as_ref());
         let injected = injected.iter().map(|file| {
             (file.name().to_owned(), file.path().display().to_string(), file.size().into())
@@ -182,6 +222,45 @@ impl Resolved {
         let foreign = found.as_ref().map(|found| words::foreign_answers(source, found.installer));
         let warnings = warnings.chain(foreign.flatten()).chain(advice).chain(old).collect();
         let boot = Payload { kernel, initrd, modules, cmdline };
-        Ok(Self { boot, found, initrd_name, injected, warnings })
+        Ok(Self {
+            boot,
+            found,
+            initrd_name,
+            kernel_is_private,
+            initrd_is_private,
+            injected,
+            warnings,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn what_is_in_an_image_is_as_private_as_the_image() {
+        let scratch = tempfile::tempdir().unwrap();
+        let image = scratch.path().join("image");
+        fs::write(&image, "x").unwrap();
+        let files = |path: &std::path::Path| BootFiles::Location {
+            place: Place::Local(path.into()),
+            kernel: None,
+            initrd: None,
+        };
+        for (mode, expected) in [(0o644, false), (0o640, true), (0o600, true)] {
+            fs::set_permissions(&image, fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(are_private(&files(&image)), (expected, expected), "{mode:o}");
+        }
+        // Of a directory this says only who can list it.
+        fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        assert_eq!(are_private(&files(scratch.path())), (false, false));
+        let named = BootFiles::Named {
+            kernel: Place::Http("http://host/vmlinuz".into()),
+            initrd: Some(Place::Local(image)),
+        };
+        assert_eq!(are_private(&named), (false, true));
     }
 }

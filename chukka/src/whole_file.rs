@@ -3,20 +3,30 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// Has `fill` write a file that takes the name `target` when all of it is on the disk; until then,
-/// and on an error, what has that name stays as it is. Two at once on one target are for the caller
-/// to keep apart.
+/// and on an error, what has that name stays as it is. Only the user can read a file that
+/// `is_secret`. Two at once on one target are for the caller to keep apart.
 ///
 /// # Errors
 /// What `fill` or the system says; the part that was written is removed.
-pub fn write(target: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+pub fn write(
+    target: &Path,
+    is_secret: bool,
+    fill: impl FnOnce(&mut File) -> io::Result<()>,
+) -> io::Result<()> {
     let mut new = target.as_os_str().to_owned();
     new.push(".new");
     let done = (|| {
-        let mut file = File::create(&new)?;
+        // What a killed chukka has left: somebody else may have it open.
+        match fs::remove_file(&new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mode = if is_secret { 0o600 } else { 0o666 };
+        let mut file = File::options().write(true).create_new(true).mode(mode).open(&new)?;
         fill(&mut file)?;
         file.sync_all()?;
         fs::rename(&new, target)?;
@@ -36,10 +46,7 @@ pub fn write(target: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> i
 /// # Errors
 /// It cannot be read or written.
 pub fn copy(file: &File, target: &Path, is_secret: bool) -> io::Result<()> {
-    write(target, |to| {
-        if is_secret {
-            to.set_permissions(fs::Permissions::from_mode(0o600))?;
-        }
+    write(target, is_secret, |to| {
         let mut from = File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
         io::copy(&mut from, to).map(drop)
     })
@@ -48,6 +55,7 @@ pub fn copy(file: &File, target: &Path, is_secret: bool) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use std::io::Write;
+    use std::os::unix::fs::PermissionsExt;
 
     use super::*;
 
@@ -57,14 +65,16 @@ mod tests {
         let directory = std::env::temp_dir().join(name);
         fs::create_dir(&directory).unwrap();
         let target = directory.join("file");
-        write(&target, |file| file.write_all(b"one")).unwrap();
-        let failed = write(&target, |file| {
+        write(&target, false, |file| file.write_all(b"one")).unwrap();
+        let failed = write(&target, false, |file| {
             file.write_all(b"two")?;
             Err(io::Error::other("no"))
         });
         assert_eq!(failed.unwrap_err().to_string(), "no");
         assert_eq!(fs::read(&target).unwrap(), b"one");
         assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
+        // The left-over of a run that was killed.
+        fs::write(directory.join("secret.new"), b"half").unwrap();
         copy(&File::open(&target).unwrap(), &directory.join("secret"), true).unwrap();
         let mode = fs::metadata(directory.join("secret")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);

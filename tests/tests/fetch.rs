@@ -182,6 +182,50 @@ fn files_are_copied_out_under_their_names() {
     assert!(ended.stderr.contains("--output DIR"), "{}", ended.stderr);
 }
 
+/// Whether each is a file of a tree, joined with another one, or in an image.
+#[test]
+fn a_copy_of_a_file_that_not_everyone_may_read_is_for_the_user_only() {
+    let scratch = Scratch::new();
+    let menu = "menuentry A { linux /k\n initrd /i\n }\n";
+    let joined = "menuentry A { linux /k\n initrd /j /i\n }\n";
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    for (name, menu, private, expected) in [
+        ("none", menu, None, [false, false]),
+        ("initrd", menu, Some("i"), [false, true]),
+        ("kernel", menu, Some("k"), [true, false]),
+        ("joined", joined, Some("j"), [false, true]),
+    ] {
+        let tree = scratch.path(name);
+        fs::create_dir_all(tree.join("boot/grub")).unwrap();
+        fs::write(tree.join("boot/grub/grub.cfg"), menu).unwrap();
+        fs::write(tree.join("k"), bzimage("=P")).unwrap();
+        for initrd in ["i", "j"] {
+            fs::write(tree.join(initrd), b"initrd").unwrap();
+        }
+        if let Some(private) = private {
+            fs::set_permissions(tree.join(private), fs::Permissions::from_mode(0o640)).unwrap();
+        }
+        let (output, state) = (scratch.path("out").join(name), scratch.path("state").join(name));
+        for (option, directory) in [("--output", &output), ("--state", &state)] {
+            let ended = start(["fetch", "--cache", "off", "--append", "password=x", option]);
+            let ended = ended.args([directory, &tree]).run();
+            assert_eq!(ended.code(), Some(0), "{}", ended.stderr);
+        }
+        // A multiple initrd has the first one's name.
+        let initrd = fs::read_dir(&output).unwrap().map(|entry| entry.unwrap().path());
+        let initrd = initrd.filter(|path| *path != output.join("k")).collect::<Vec<_>>();
+        for [kernel, initrd] in
+            [[&output.join("k"), &initrd[0]], [&state.join("kernel"), &state.join("initrd")]]
+        {
+            let found = [mode(kernel), mode(initrd)];
+            assert_eq!(found.map(|mode| mode == 0o600), expected, "{name}: {found:?}");
+            // Whatever the umask is.
+            assert!(found.iter().all(|mode| mode & 0o600 == 0o600), "{name}: {found:?}");
+        }
+        assert_eq!(mode(&state.join("install.json")), 0o600, "it has the command line");
+    }
+}
+
 #[test]
 fn a_fetch_interrupted_by_any_signal_is_resumed() {
     for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGKILL] {

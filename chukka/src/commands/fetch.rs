@@ -124,9 +124,9 @@ fn both_placed(
         return Ok((path_of(kernel, "kernel")?, initrd));
     };
     let name = resolved.initrd_name.as_deref().unwrap_or(Path::new("initrd"));
-    // The user's own files in it may be for the guest only.
-    let is_secret = !resolved.injected.is_empty();
-    let kernel = Original { file: kernel, path: kernel.path(), role: "kernel", is_secret: false };
+    let is_secret = resolved.kernel_is_private;
+    let kernel = Original { file: kernel, path: kernel.path(), role: "kernel", is_secret };
+    let is_secret = resolved.initrd_is_private;
     let initrd = initrd.map(|file| Original { file, path: name, role: "initrd", is_secret });
     let originals: Vec<_> = std::iter::once(kernel).chain(initrd).collect();
     let mut paths = copy_out::copy(directory, &originals)?.into_iter();

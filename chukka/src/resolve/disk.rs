@@ -31,6 +31,8 @@ pub(super) fn find(
         arguments: entry.words(),
         install_source: words::InstallSource::default(),
         warnings: picked.warnings.clone(),
+        kernel_is_private: false,
+        initrd_is_private: false,
         kernel_sum: None,
         initrds: Vec::new(),
     };

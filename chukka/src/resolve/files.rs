@@ -15,6 +15,7 @@ use location::tree::{Mismatch, TreeError};
 use location::{Fetcher, Injected, Place, RandomAccess, inject};
 use storage::LocalFile;
 
+use super::limits::Limits;
 use super::{Found, Job, Opened};
 use crate::error::ResolveError;
 use crate::reader::{self, Reader, ReaderError};
@@ -35,6 +36,8 @@ pub(super) struct Reading {
     pub job: Option<Job>,
     /// Off: by this process.
     pub confinement: Confinement,
+    /// How long files may be that are copied.
+    pub limits: Limits,
     pub watch: Arc<dyn FetchProgress>,
     /// The process that reads, to be ended by whoever waits.
     pub reader: Reader,
@@ -58,7 +61,7 @@ impl Files {
     pub fn get(source: &BootSource, reading: &Reading) -> Result<Self, ResolveError> {
         let opened = reading.opened()?;
         let files = Self::of(&source.files, opened)?;
-        if let Err(error) = files.check(&source.checksums) {
+        if let Err(error) = files.check(&source.checksums, reading.limits) {
             if let Some(job) = &reading.job {
                 job.forget(&Fetcher::new(job.fetch.clone()), &error);
             }
@@ -91,8 +94,8 @@ impl Files {
         Ok(Self { kernel, initrd, modules: Vec::new(), found })
     }
 
-    /// Checks them against the user's sums.
-    fn check(&self, sums: &[Checksum]) -> Result<(), ResolveError> {
+    /// Checks them against the user's sums. A file that no guest's memory can hold is not even read.
+    fn check(&self, sums: &[Checksum], limits: Limits) -> Result<(), ResolveError> {
         let initrd = self.initrd.as_ref().map(|initrd| ("initrd", initrd));
         let files = [Some(("kernel", self.kernel.file())), initrd].into_iter().flatten();
         for Checksum { of, sum } in sums {
@@ -110,7 +113,9 @@ impl Files {
             let name = file.path().display().to_string();
             let read = |source| ResolveError::Fetch { name: name.clone(), source };
             let bytes = LocalFile::new(file.file().try_clone().map_err(read)?, name.clone());
-            let checked = checksum::check(&bytes.map_err(read)?, sum).map_err(read)?;
+            let bytes = bytes.map_err(read)?;
+            limits.check_memory(bytes.len()).map_err(read)?;
+            let checked = checksum::check(&bytes, sum).map_err(read)?;
             if let Checked::Wrong { algorithm, found, expected } = checked {
                 let by = "-checksum".to_owned();
                 let mismatch = Mismatch { role, name, algorithm, found, expected, by };
@@ -128,10 +133,12 @@ fn local(place: &Place) -> Option<&Path> {
     }
 }
 
-/// The initrd with the user's files in it; as it was where there are none.
+/// The initrd with the user's files in it; as it was where there are none. It is composed in this
+/// host's memory, so one that is longer than `limits` is refused before anything is copied.
 pub(super) fn with_injected(
     initrd: Option<SourceFile>,
     files: &mut [Injected],
+    limits: Limits,
 ) -> Result<Option<SourceFile>, ResolveError> {
     if files.is_empty() {
         return Ok(initrd);
@@ -145,6 +152,8 @@ pub(super) fn with_injected(
     let fetch = |source| ResolveError::Fetch { name: name.clone(), source };
     let first = first.transpose().map_err(fetch)?;
     let first: Vec<_> = first.iter().map(|file| -> &dyn RandomAccess { file }).collect();
+    let fits = limits.check(inject::composed_len(&first, files));
+    fits.map_err(|source| ResolveError::Compose { name: name.clone(), source })?;
     let file = inject::compose(&first, files)?;
     for file in files {
         // Writing to a String cannot fail.

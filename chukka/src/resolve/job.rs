@@ -223,6 +223,8 @@ impl Job {
             place: files.name().to_owned(),
             initrds: initrds.collect(),
             install_source: words::InstallSource::of(place, served_at, files.label(), &tree),
+            kernel_is_private: tree.kernel.bytes.is_private(),
+            initrd_is_private: tree.initrds.iter().any(|part| part.bytes.is_private()),
             kernel_sum: tree.kernel.sum,
             attempts: tree.attempts,
             warnings: tree.warnings,

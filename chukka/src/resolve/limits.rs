@@ -33,7 +33,7 @@ impl Limits {
     ) -> Result<SourceFile, ResolveError> {
         let name = bytes.name().to_owned();
         let failed = |source| ResolveError::Fetch { name: name.clone(), source };
-        let file = self.check(&*bytes).and_then(|()| {
+        let file = self.check(bytes.len()).and_then(|()| {
             if role == "kernel" && self.purpose != Purpose::BootLoader {
                 let head = head(&*bytes, firmware::image::HEAD)?;
                 if !firmware::image::could_be_kernel(&head) {
@@ -46,8 +46,8 @@ impl Limits {
         Ok(SourceFile::opened(file.map_err(failed)?, name, role)?)
     }
 
-    fn check(self, bytes: &dyn RandomAccess) -> io::Result<()> {
-        let len = bytes.len();
+    /// Refuses a length that no file may have that is copied.
+    pub fn check(self, len: u64) -> io::Result<()> {
         let failure = match self.purpose {
             Purpose::BootLoader if len > BOOT_LOADER_LIMIT => Failure::new(
                 format!("it has {len} bytes; the limit is {BOOT_LOADER_LIMIT}"),
@@ -57,13 +57,21 @@ impl Limits {
                 format!("it has {len} bytes; the limit is {}", self.limit),
                 RAISE_LIMIT,
             ),
-            Purpose::Guest(memory) if len > memory => Failure::new(
-                format!("it has {len} bytes, and the guest {memory} bytes of memory"),
-                "give the guest more memory: -m SIZE",
-            ),
-            _ => return Ok(()),
+            _ => return self.check_memory(len),
         };
         Err(failure.into())
+    }
+
+    /// Refuses a length that the guest's memory cannot hold.
+    pub fn check_memory(self, len: u64) -> io::Result<()> {
+        match self.purpose {
+            Purpose::Guest(memory) if len > memory => Err(Failure::new(
+                format!("it has {len} bytes, and the guest {memory} bytes of memory"),
+                "give the guest more memory: -m SIZE",
+            )
+            .into()),
+            _ => Ok(()),
+        }
     }
 
     /// One initrd of all there are, as a boot loader would put them into memory.

@@ -230,6 +230,8 @@ mod tests {
                 otherwise: "it is so".into(),
                 kernel: "boot/platform/i86xpv/kernel/unix".into(),
             },
+            kernel_is_private: false,
+            initrd_is_private: false,
             kernel_sum: None,
             initrds: Vec::new(),
         }

@@ -44,6 +44,37 @@ fn an_initrd_that_does_not_fit_beside_the_kernel_reports_the_memory_needed() {
         .hints("make the initrd smaller");
 }
 
+/// It is composed in this host's memory, which a sparse file would fill.
+#[test]
+fn an_initrd_that_is_too_long_is_refused_before_files_are_put_into_it() {
+    let scratch = Scratch::new();
+    let (initrd, file) = (scratch.file("initrd", b""), scratch.file("ks.cfg", b"text\n"));
+    File::options().write(true).open(&initrd).unwrap().set_len(100 << 30).unwrap();
+    let url = format!("file://{}", initrd.display());
+    for place in [initrd.to_str().unwrap(), &url] {
+        for option in ["-initrd-inject", "-preseed"] {
+            let start = || {
+                let start = kernel(&scratch, BzImage::default());
+                start.args(["-m", "64M", "-initrd", place, option]).args([&file])
+            };
+            let composes = format!("Cannot put files into the initrd '{}'", initrd.display());
+            for (limit, says, hint) in [
+                ("1M", "bytes; the limit is 1048576", "-fetch limit=SIZE"),
+                ("1T", "bytes, and the guest 67108864 bytes of memory", "-m SIZE"),
+            ] {
+                let start = start().args(["-fetch", &format!("limit={limit}")]);
+                let refused = start.refused().says(&composes).says("it has 1073741826");
+                refused.says(says).hints(hint);
+            }
+        }
+    }
+    // Nor are all its bytes read for a checksum.
+    let sum = format!("initrd=sha256:{}", "0".repeat(64));
+    let start = kernel(&scratch, BzImage::default()).args(["-m", "64M", "-checksum", &sum]);
+    let start = start.args(["-initrd".as_ref(), initrd.as_path()]);
+    start.refused().says("it has 107374182400 bytes, and the guest 67108864 bytes of memory");
+}
+
 #[test]
 fn a_command_line_beyond_the_kernel_s_limit_reports_both_lengths() {
     let scratch = Scratch::new();
