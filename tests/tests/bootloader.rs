@@ -10,6 +10,7 @@ use std::process::{Command, Output};
 
 use chukka_tests::binaries;
 use chukka_tests::native::guest::bzimage;
+use chukka_tests::native::image::pe;
 use chukka_tests::native::{Scratch, start};
 
 const UUID: &str = "3d7a1d0e-6a56-4f4c-9d6a-3f0a1f2f6c11";
@@ -203,29 +204,6 @@ fn pygrub_answers_as_libxl_reads() {
     }
 }
 
-/// A unified kernel image: a program with these sections.
-fn unified(sections: &[(&[u8; 8], &[u8])]) -> Vec<u8> {
-    let mut file = b"MZ".to_vec();
-    file.resize(0x80, 0);
-    file[0x3c] = 0x80;
-    file.extend(b"PE\0\0\x64\x86");
-    file.extend(u16::try_from(sections.len()).unwrap().to_le_bytes());
-    file.resize(0x80 + 24, 0);
-    let mut at = 0x1000;
-    for (name, content) in sections {
-        file.extend(*name);
-        let size = u32::try_from(content.len()).unwrap();
-        file.extend([size, at, size, at].map(u32::to_le_bytes).concat());
-        file.extend([0; 16]);
-        at += size.next_multiple_of(0x1000);
-    }
-    for (_, content) in sections {
-        file.resize(file.len().next_multiple_of(0x1000), 0);
-        file.extend(*content);
-    }
-    file
-}
-
 /// Its initrd has no name in the menu.
 #[test]
 fn the_initrd_of_a_unified_kernel_image_is_handed_out() {
@@ -233,11 +211,11 @@ fn the_initrd_of_a_unified_kernel_image_is_handed_out() {
     let disk = scratch.path("disk");
     fs::create_dir_all(disk.join("EFI/Linux")).unwrap();
     let kernel = bzimage("u");
-    let image = unified(&[
-        (b".osrel\0\0", b"ID=test\nPRETTY_NAME=Test\nVERSION_ID=1\n"),
-        (b".cmdline", b"root=/dev/vda1"),
-        (b".initrd\0", b"initrd"),
-        (b".linux\0\0", &kernel),
+    let image = pe(&[
+        (".osrel", b"ID=test\nPRETTY_NAME=Test\nVERSION_ID=1\n"),
+        (".cmdline", b"root=/dev/vda1"),
+        (".initrd", b"initrd"),
+        (".linux", &kernel),
     ]);
     fs::write(disk.join("EFI/Linux/test.efi"), image).unwrap();
     let out = scratch.path("out");

@@ -252,17 +252,21 @@ impl Devices {
     /// nobody reads their output, so only the flusher thread calls this while the guest runs. The
     /// main thread may call it after the run.
     pub fn flush(&self) {
-        if let Some(coalesced) = &self.coalesced {
-            coalesced.flush(&self.bus, |port| self.list.interrupts_for_writes(port));
-        }
-        self.list.flush();
+        self.flush_ports();
         self.virtio_serials.flush();
     }
 
     /// Writes out all that the guest has printed, after the run. May block until somebody reads.
     pub fn write_rest(&self) {
-        self.flush();
+        self.flush_ports();
         self.virtio_serials.write_rest();
+    }
+
+    fn flush_ports(&self) {
+        if let Some(coalesced) = &self.coalesced {
+            coalesced.flush(&self.bus, |port| self.list.interrupts_for_writes(port));
+        }
+        self.list.flush();
     }
 
     /// Prints the trace summary. Call this last.

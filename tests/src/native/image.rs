@@ -126,6 +126,39 @@ pub fn multiboot(flags: u32, load: u32, memory: u32) -> Vec<u8> {
     file
 }
 
+/// A PE file for x86-64, without an entry point, of sections with these names: a unified kernel image, or
+/// an EFI program. Names have at most 8 bytes. Each section begins at a page of the file, and is to be loaded
+/// at the same offset.
+///
+/// Fields: Microsoft's PE Format, "COFF File Header" and "Section Table".
+#[must_use]
+pub fn pe(sections: &[(&str, &[u8])]) -> Vec<u8> {
+    const HEADER: usize = 0x80;
+    const PAGE: usize = 0x1000;
+    let word = |value: usize| u32::try_from(value).unwrap_or_default().to_le_bytes();
+    let mut file = b"MZ".to_vec();
+    file.resize(0x3c, 0);
+    file.extend(word(HEADER));
+    file.resize(HEADER, 0);
+    file.extend(b"PE\0\0\x64\x86");
+    file.extend(u16::try_from(sections.len()).unwrap_or_default().to_le_bytes());
+    // The rest of the COFF header; there is no optional header.
+    file.resize(HEADER + 24, 0);
+    let mut at = PAGE;
+    for (name, content) in sections {
+        file.extend(name.bytes().chain([0; 8]).take(8));
+        // VirtualSize, VirtualAddress, SizeOfRawData, PointerToRawData
+        file.extend([content.len(), at, content.len(), at].map(word).concat());
+        file.extend([0; 16]);
+        at += content.len().next_multiple_of(PAGE);
+    }
+    for (_, content) in sections {
+        file.resize(file.len().next_multiple_of(PAGE), 0);
+        file.extend(*content);
+    }
+    file
+}
+
 /// gzip data as written by gzip(1), truncated; it is never unpacked.
 #[must_use]
 pub fn gzip() -> Vec<u8> {

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use chukka_tests::assets;
-use chukka_tests::native::image::BzImage;
+use chukka_tests::native::image::{BzImage, pe};
 use chukka_tests::native::{self, Scratch, Start, start};
 use serde_json::Value;
 
@@ -126,28 +126,12 @@ fn gzip_of_pvh() -> Vec<u8> {
     gzip.wait_with_output().expect("gzip ends").stdout
 }
 
-/// An EFI program with one section.
-fn efi(name: &[u8], content: &[u8]) -> Vec<u8> {
-    let mut file = b"MZ".to_vec();
-    file.resize(0x80, 0);
-    file[0x3c] = 0x80;
-    file.extend(b"PE\0\0\x64\x86\x01\0");
-    file.resize(0x80 + 24, 0);
-    file.extend(name);
-    file.resize(0x80 + 24 + 8, 0);
-    let size = u32::try_from(content.len()).unwrap();
-    file.extend(words(&[size, 0x1000, size, 0x1000]));
-    file.resize(0x1000, 0);
-    file.extend(content);
-    file
-}
-
 fn unified_kernel_image() -> Vec<u8> {
-    efi(b".linux", &bzimage_64())
+    pe(&[(".linux", &bzimage_64())])
 }
 
 fn efi_program() -> Vec<u8> {
-    efi(b".text", &[0xcc; 512])
+    pe(&[(".text", &[0xcc; 512])])
 }
 
 /// Boots `file`, and checks at which entry. `bios` is the value of `-bios`.

@@ -142,7 +142,10 @@ impl VirtioSerials {
     /// which give up a write that blocks. May block until somebody reads; what a peer on a socket
     /// does not take is lost.
     pub fn write_rest(&self) {
-        self.devices.iter().for_each(Device::write_rest);
+        // A console's buffer that is full would hold the queue.
+        self.flush();
+        self.devices.iter().for_each(Device::serve_rest);
+        self.flush();
     }
 
     /// Interrupts writes that may be blocking threads.
@@ -241,10 +244,8 @@ impl Device {
         Ok(Self { console, plugged, numbers, on_terminal, sinks, notifier, busy })
     }
 
-    fn write_rest(&self) {
-        let flush = || self.sinks.iter().for_each(|sink| lock(sink).flush_now());
-        // A console's buffer that is full would hold the queue.
-        flush();
+    /// Serves what is left in the queues of the ports.
+    fn serve_rest(&self) {
         for number in &self.numbers {
             let [_, transmit] = queues_of(*number);
             for _ in 0..LAST_TURNS {
@@ -255,7 +256,6 @@ impl Device {
                 }
             }
         }
-        flush();
     }
 
     fn wake(&self, queue: u16) {
