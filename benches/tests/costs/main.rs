@@ -6,6 +6,7 @@
 mod compare;
 mod measure;
 mod page;
+mod samples;
 mod table;
 
 use std::env;
@@ -15,32 +16,30 @@ use chukka_benches::document;
 use chukka_tests::{Error, skip};
 
 /// How often everything is measured again if something is worse: a real cost is there each time.
-const REPEATS: usize = 2;
+const REPEATS: u32 = 2;
 
 #[test]
 fn boots_cost_no_more_than_the_table_allows() {
-    let again = |measured| {
-        let second = measure::measure().unwrap_or_else(|error| panic!("{error}"));
-        table::least(measured, &second)
-    };
-    let mut measured = match measure::measure() {
+    let mut samples = match measure::measure(0) {
         Err(error @ Error::Missing(_)) => return skip(&error.to_string()),
         measured => measured.unwrap_or_else(|error| panic!("{error}")),
     };
+    let more = |attempt| measure::measure(attempt).unwrap_or_else(|error| panic!("{error}"));
     if env::var_os("CHUKKA_COSTS").is_some_and(|value| value == "write") {
-        measured = again(measured);
+        samples.extend(more(1));
+        let measured = samples.values();
         table::write(&measured);
         return document::write("costs", &page::text(&measured)).unwrap();
     }
     let loudly = |text: &str| drop(writeln!(std::io::stderr().lock(), "costs: {text}"));
-    let mut verdict = compare::compare(&table::read(), &measured);
-    for _ in 0..REPEATS {
+    let mut verdict = compare::compare(&table::read(), &samples.values());
+    for attempt in 1..=REPEATS {
         if verdict.worse.is_empty() {
             break;
         }
         loudly(&format!("measuring again: {}", verdict.worse.join("; ")));
-        measured = again(measured);
-        verdict = compare::compare(&table::read(), &measured);
+        samples.extend(more(attempt));
+        verdict = compare::compare(&table::read(), &samples.values());
     }
     for line in &verdict.environment {
         loudly(&format!(

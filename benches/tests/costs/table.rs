@@ -37,21 +37,6 @@ fn replaced(text: &str, new: &Values) -> String {
     lines.collect()
 }
 
-/// The least of each count in two measurements; strings are those of the first.
-pub fn least(first: Values, second: &Values) -> Values {
-    let least = |name: &str, value: &str| {
-        let counts = value.parse::<u64>().ok().zip(second.get(name)?.parse::<u64>().ok());
-        counts.map(|(first, second)| first.min(second).to_string())
-    };
-    first
-        .into_iter()
-        .map(|(name, value)| {
-            let value = least(&name, &value).unwrap_or(value);
-            (name, value)
-        })
-        .collect()
-}
-
 /// Each line, and the value in it if there is one.
 fn entries(text: &str) -> Vec<(&str, Option<(String, String)>)> {
     let mut section = "";
@@ -80,12 +65,4 @@ fn values_are_replaced_and_comments_stay() {
     assert_eq!((&*all["x.y.us"], &*all["x.y.name"]), ("5", "\"5\""));
     all.insert("x.y.us".into(), "7".into());
     assert_eq!(replaced(text, &all), text.replace("us = 5", "us = 7"));
-}
-
-#[test]
-fn the_least_of_two_measurements_counts() {
-    let (first, second) =
-        ("[x]\nus = 82\nexits = 9\nname = \"5\"\n", "[x]\nus = 9\nexits = 80\nname = \"5\"\n");
-    let least = least(values(first), &values(second));
-    assert_eq!((&*least["x.us"], &*least["x.exits"], &*least["x.name"]), ("9", "9", "\"5\""));
 }
