@@ -20,10 +20,9 @@ use crate::samples::Samples;
 /// tick of the scheduler: how long depends on where between two ticks a process starts. Each round
 /// starts them at another point, and in another order.
 const ROUNDS: u32 = 8;
-/// How often Debian's kernel is booted up to userspace; the median counts. Its own tick is as long as
-/// the host's. Once in some fifty starts the two fall together, which saves some 250 exits or costs
-/// some 800, and they do so each time the machine is given the same jobs. Each boot starts at
-/// another point between two ticks.
+/// How often Debian's kernel is booted up to userspace; the median counts. Once in some fifty starts
+/// its interrupts are 250 fewer, or its MSRs are accessed 800 times more, and the same jobs in a new
+/// machine do the same again. So each boot starts at another point between two ticks.
 const USERSPACE_BOOTS: u32 = 3;
 /// Between two ticks of the host's scheduler: Debian's kernels have `CONFIG_HZ=250`.
 const TICK: Duration = Duration::from_millis(4);
