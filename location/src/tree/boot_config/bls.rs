@@ -2,6 +2,7 @@
 //! src/boot/boot.c), and as `blscfg` of Fedora's GRUB does (its grub-core/commands/blscfg.c).
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 
 use super::super::glob::{self, Pattern};
 use super::super::version;
@@ -121,7 +122,7 @@ pub(super) fn menu(directory: &TreePath, files: &mut Files<'_>) -> Option<(TreeP
     let settings = directory.parent().join("loader.conf");
     let own = *files.volumes.first()?;
     let has_own = files.read_own(&settings);
-    let mut file_entries = read_directory(own, directory, files);
+    let mut file_entries = read_directory(own, directory, Reader::SystemdBoot, files);
     let boot = directory.parent().parent();
     file_entries.extend(read_own_images(own, &boot, files));
     if has_own.is_none() && file_entries.is_empty() {
@@ -164,20 +165,32 @@ pub(super) fn menu(directory: &TreePath, files: &mut Files<'_>) -> Option<(TreeP
         entries.filter(|(_, file)| file.is_named(&pattern)).map(|(at, _)| at).collect::<Vec<_>>()
     };
     let mut defaults = named(&wanted);
+    let is_missing = defaults.is_empty() && (1..=glob::LENGTH).contains(&wanted.len());
     if defaults.is_empty() {
         defaults = named(&saved);
+    }
+    let first = entries.get(defaults.first().copied().unwrap_or(0));
+    if let Some(first) = first.filter(|_| is_missing) {
+        let why = match wanted.as_str() {
+            "@saved" => "the default entry is the last one booted, which only the firmware knows",
+            _ => &format!("loader.conf's default '{wanted}' is not among the entries"),
+        };
+        files.warn(format!("{why}: '{}' boots instead", first.title));
     }
     let path = if has_own.is_some() { settings } else { directory.clone() };
     let warnings = missing_names.iter().map(|name| missing(name)).collect();
     Some((path, Menu { defaults, entries, saved, warnings }))
 }
 
-/// The pattern of `default` in loader.conf; the last one counts. `@saved` is in the firmware's
-/// variables, which are not known here.
+/// The pattern of `default` in loader.conf; the last one counts. Of those that begin with `@`,
+/// systemd-boot knows `@saved` only (`config_defaults_load_from_file`).
 fn default_pattern(text: &str) -> String {
-    let values = text.lines().filter_map(key).filter(|(key, _)| key == "default");
-    let mut patterns = values.map(|(_, value)| value).filter(|value| !value.starts_with('@'));
-    patterns.next_back().unwrap_or_default()
+    let defaults = pairs(text).filter(|(key, _)| *key == "default");
+    let mut patterns = defaults.map(|(_, value)| match unquoted(value) {
+        saved if saved.eq_ignore_ascii_case("@saved") => "@saved",
+        value => value,
+    });
+    patterns.rfind(|value| !value.starts_with('@') || *value == "@saved").unwrap_or_default().into()
 }
 
 /// The entries that GRUB's `blscfg` lists: those of `directory`, or by default those of the first
@@ -192,7 +205,7 @@ pub(super) fn grub_entries(files: &mut Files<'_>, directory: &str) -> Vec<GrubEn
             if files.look_up().is_none() {
                 return Vec::new();
             }
-            let mut found = read_directory(volume, directory, files);
+            let mut found = read_directory(volume, directory, Reader::Grub, files);
             if !found.is_empty() {
                 found.sort_by(|a, b| package_order(&b.id, &a.id));
                 return found.iter().filter_map(grub_entry).take(ENTRIES).collect();
@@ -303,7 +316,7 @@ fn grub_environment(boot: &TreePath, files: &mut Files<'_>) -> Vec<(String, Stri
         }
         for path in paths {
             let text = files.read_from(volume, &path);
-            variables.extend(text.as_deref().map(environment::variables).unwrap_or_default());
+            variables.extend(text.as_deref().and_then(environment::variables).unwrap_or_default());
         }
     }
     variables
@@ -312,7 +325,8 @@ fn grub_environment(boot: &TreePath, files: &mut Files<'_>) -> Vec<(String, Stri
 fn read_volume(volume: &dyn FileTree, files: &mut Files<'_>) -> Vec<EntryFile> {
     let mut found: Vec<EntryFile> = Vec::new();
     for directory in DIRECTORIES {
-        found.extend(read_directory(volume, &TreePath::new(directory), files));
+        let directory = TreePath::new(directory);
+        found.extend(read_directory(volume, &directory, Reader::SystemdBoot, files));
     }
     found.extend(read_images(volume, &TreePath::new(IMAGES), files));
     found
@@ -331,12 +345,19 @@ fn names(volume: &dyn FileTree, directory: &TreePath, ending: &str) -> Vec<Strin
 fn read_directory(
     volume: &dyn FileTree,
     directory: &TreePath,
+    reader: Reader,
     files: &mut Files<'_>,
 ) -> Vec<EntryFile> {
     let names = names(volume, directory, ".conf").into_iter();
-    let read = names.filter_map(|name| {
+    // `valid_type1_filename`: these are names of entries that systemd-boot makes itself.
+    let is_own = |name: &String| {
+        let start = name.get(.."auto-".len());
+        reader == Reader::SystemdBoot
+            && start.is_some_and(|start| start.eq_ignore_ascii_case("auto-"))
+    };
+    let read = names.filter(|name| !is_own(name)).filter_map(|name| {
         let text = files.read_from(volume, &directory.join(&name))?;
-        let mut keys: Vec<_> = text.lines().filter_map(key).collect();
+        let mut keys = keys(&text, reader);
         let value = |key: &str| {
             let found = keys.iter().find(|(name, _)| name == key);
             found.map(|(_, value)| value.clone()).filter(|value| !value.is_empty())
@@ -502,11 +523,54 @@ fn entry(
     entry
 }
 
-/// `key value`; a line that begins with `#` is none.
-fn key(line: &str) -> Option<(String, String)> {
-    let line = line.trim();
-    let (key, value) = line.split_once(char::is_whitespace)?;
-    (!key.starts_with('#')).then(|| (key.to_owned(), value.trim().to_owned()))
+/// Whose rules apply to a file's lines.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reader {
+    /// `line_get_key_value` in systemd's src/boot/efi-string.c: quotes around a value are not part
+    /// of it. Of a key that is there twice, the last value counts, but all of `initrd` and
+    /// `options` (`boot_entry_add_type1` in its boot.c).
+    SystemdBoot,
+    /// Quotes stay, as they are those of GRUB's language. The first value of a key counts
+    /// (`bls_get_val`).
+    Grub,
+}
+
+/// The lines `key value` of a file; one that begins with `#` is none.
+fn pairs(text: &str) -> impl DoubleEndedIterator<Item = (&str, &str)> {
+    let lines = text.split(['\n', '\r']).map(str::trim).filter(|line| !line.starts_with('#'));
+    let pairs = lines.filter_map(|line| line.split_once(char::is_whitespace));
+    pairs.map(|(key, value)| (key, value.trim()))
+}
+
+/// The keys of an entry's file.
+fn keys(text: &str, reader: Reader) -> Vec<(String, String)> {
+    let pairs = pairs(text);
+    if reader == Reader::Grub {
+        return pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+    }
+    let mut keys: Vec<(String, String)> = Vec::new();
+    let mut places = BTreeMap::new();
+    for (key, value) in pairs {
+        let value = unquoted(value).to_owned();
+        let old = places.get(key).and_then(|at| keys.get_mut(*at));
+        match old.filter(|_| !["initrd", "options"].contains(&key)) {
+            Some((_, old)) => *old = value,
+            None => {
+                places.insert(key, keys.len());
+                keys.push((key.to_owned(), value));
+            }
+        }
+    }
+    keys
+}
+
+fn unquoted(value: &str) -> &str {
+    for quote in ['"', '\''] {
+        if value.starts_with(quote) && value.ends_with(quote) {
+            return value.get(1..value.len() - 1).unwrap_or_default();
+        }
+    }
+    value
 }
 
 /// The text with the values of `$name` and `${name}`; `$$` is a `$`. The names of variables that

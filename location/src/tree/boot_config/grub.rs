@@ -10,13 +10,13 @@ mod command_line;
 mod conditions;
 mod interpreter;
 mod lexer;
+mod number;
 mod parser;
 mod variables;
 
 use super::unified::UnifiedImage;
 use super::{
-    ENTRIES, Entry, Files, Menu, Step, device, device_name, environment, is_in_menu_named,
-    volume_of, without_device,
+    ENTRIES, Entry, Files, Menu, Step, device, device_name, environment, volume_of, without_device,
 };
 use interpreter::{Interpreter, Loaded, MenuBody, MenuItem};
 
@@ -62,14 +62,16 @@ pub(super) fn menu(text: &str, files: &mut Files<'_>) -> Menu {
     let (default, fallback) = (get("default"), get("fallback"));
     let is_known = default.is_empty() || is_found(&nodes, &default);
     if let (false, Some(first)) = (is_known, nodes.first()) {
+        // Of a word that begins with a number, some of GRUB's versions take the number.
+        let is_same_everywhere = number::leading(&default).is_none_or(|(_, rest)| ends(rest));
+        let as_with = if is_same_everywhere { ", as with GRUB" } else { "" };
         grub.warn(format!(
-            "the default entry '{default}' does not exist: '{}' boots instead, as with GRUB",
+            "the default entry '{default}' does not exist: '{}' boots instead{as_with}",
             first.title
         ));
     }
     defaults.extend(chosen(&nodes, &default).or_else(|| nodes.first().and_then(Node::first)));
-    let fallbacks = fallback.split_whitespace().filter_map(|name| chosen(&nodes, name));
-    defaults.extend(fallbacks);
+    defaults.extend(fallbacks(&nodes, &fallback));
     Menu { entries, defaults, saved, warnings: grub.warnings }
 }
 
@@ -98,7 +100,12 @@ fn saved_entry(grub: &mut Interpreter<'_, '_>, prefix: &str) -> String {
         return saved;
     }
     let block = environment::read(&format!("{prefix}/grubenv"), grub.files);
-    block.into_iter().find(|(name, _)| name == "saved_entry").unwrap_or_default().1
+    block
+        .unwrap_or_default()
+        .into_iter()
+        .find(|(name, _)| name == "saved_entry")
+        .unwrap_or_default()
+        .1
 }
 
 /// A menu entry whose commands have run.
@@ -192,9 +199,11 @@ fn run_item(
 }
 
 fn entry(grub: &mut Interpreter<'_, '_>, loaded: Loaded, steps: Vec<Step>) -> Entry {
-    let Loaded { kernel, initrds, multiboot, modules, chained, volume } = loaded;
+    let Loaded { kernel, initrds, multiboot, modules, chained, missing, volume } = loaded;
     let mut entry = Entry { volume, ..Entry::at(steps) };
-    if let Some((kernel, arguments)) = kernel {
+    // What is not there is what the entry would boot, unless it found something else.
+    let missing = missing.filter(|_| multiboot.is_none() && chained.is_none());
+    if let Some((kernel, arguments)) = kernel.or(missing) {
         (entry.kernel, entry.arguments, entry.initrds) = (kernel, arguments, initrds);
     }
     if let Some(kernel) = multiboot {
@@ -219,7 +228,32 @@ fn entry(grub: &mut Interpreter<'_, '_>, loaded: Loaded, steps: Vec<Step>) -> En
 
 /// The entry that `default` names: a number, title or id, with `>` between menus.
 fn chosen(nodes: &[Node], default: &str) -> Option<usize> {
-    let path = super::menu_path(default);
+    followed(nodes, default, find)
+}
+
+/// The entries that `fallback` names (`get_and_remove_first_entry_number` in
+/// grub-core/normal/menu.c): words that are each like `default`, or a title with spaces behind
+/// them.
+fn fallbacks(nodes: &[Node], fallback: &str) -> Vec<usize> {
+    let mut found = Vec::new();
+    let mut rest = fallback.trim();
+    while !rest.is_empty() {
+        if let Some(index) = followed(nodes, rest, find_named) {
+            found.push(index);
+            break;
+        }
+        let (word, behind) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+        found.extend(chosen(nodes, word));
+        rest = behind.trim_start();
+    }
+    found
+}
+
+type Find = for<'n> fn(&'n [Node], &str) -> Option<&'n Node>;
+
+/// The entry at the end of a path through menus.
+fn followed(nodes: &[Node], path: &str, find: Find) -> Option<usize> {
+    let path = super::menu_path(path);
     let mut names = path.iter();
     let mut node = find(nodes, names.next()?)?;
     for name in names {
@@ -235,9 +269,27 @@ fn is_found(nodes: &[Node], default: &str) -> bool {
     path.first().is_some_and(|name| find(nodes, name).is_some())
 }
 
+/// A number (`get_entry_number` in grub-core/normal/menu.c), a title or an id. Only what follows a
+/// number and a space is ignored: ids of the Boot Loader Specification can begin with digits, and
+/// GRUB of Fedora compares them first.
 fn find<'n>(nodes: &'n [Node], name: &str) -> Option<&'n Node> {
-    let found = |(at, node): &(usize, &Node)| is_in_menu_named(*at, &node.title, &node.id, name);
-    nodes.iter().enumerate().find(found).map(|(_, node)| node)
+    let leading = number::leading(name);
+    let at = |number: u64| nodes.get(usize::try_from(number).ok()?);
+    let whole = leading.filter(|(_, rest)| rest.is_empty());
+    let by_number = whole.and_then(|(number, _)| at(number));
+    by_number
+        .or_else(|| find_named(nodes, name))
+        .or_else(|| leading.filter(|(_, rest)| ends(rest)).and_then(|(number, _)| at(number)))
+}
+
+fn find_named<'n>(nodes: &'n [Node], name: &str) -> Option<&'n Node> {
+    let is_named = |node: &&Node| !name.is_empty() && (node.title == name || node.id == name);
+    nodes.iter().find(is_named)
+}
+
+/// Whether a number that is followed by this ends there.
+fn ends(rest: &str) -> bool {
+    rest.is_empty() || rest.starts_with(char::is_whitespace)
 }
 
 #[cfg(test)]

@@ -167,6 +167,75 @@ fn systemd_s_entries_are_sorted_and_chosen_by_pattern() {
     assert_eq!(titles(&one(&files[1..])), ["T 10", "T 9", "z-1"]);
 }
 
+/// `line_get_key_value`, whose test is in systemd's src/boot/test-efi-string.c, and
+/// `boot_entry_add_type1`.
+#[test]
+fn values_are_those_that_systemd_boot_reads() {
+    let read = |text: &str| {
+        let config = one(&[("loader/entries/a.conf", text)]);
+        let entry = config.entries[0].clone();
+        [vec![entry.title, entry.kernel], entry.initrds, vec![entry.arguments]].concat()
+    };
+    for (text, expected) in [
+        (
+            "title \"My Linux\"\nlinux /k\noptions \"root=/dev/sda1 ro\"\n",
+            "My Linux|/k|root=/dev/sda1 ro",
+        ),
+        ("title 'a \"b\"'\nlinux '/k'\noptions a=\"1 2\"\n", "a \"b\"|/k|a=\"1 2\""),
+        ("title \"a'\nlinux /k\noptions '\n", "\"a'|/k|"),
+        ("title\t \"a\" \t\r\nlinux /k\r\noptions x", "a|/k|x"),
+        ("title a\rlinux /k\r", "a|/k|"),
+        ("# title no\n  #linux /no\n  title   a\nlinux /k\nalone\n", "a|/k|"),
+        ("title one\nlinux /k1\ntitle two\nlinux /k2\n", "two|/k2|"),
+        (
+            "title a\nlinux /k\ninitrd /i\ninitrd \"/j\"\noptions x\noptions 'y z'\n",
+            "a|/k|/i|/j|x y z",
+        ),
+    ] {
+        assert_eq!(read(text).join("|"), expected, "{text:?}");
+    }
+    // GRUB makes commands of them: quotes are those of its language, and the first value counts.
+    let text = "title \"One\"\ntitle Two\nlinux /k\nlinux /l\noptions \"a b\" 'c'\n";
+    let config = one(&[("boot/grub/grub.cfg", "blscfg"), ("loader/entries/auto-a.conf", text)]);
+    let entry = &config.entries[0];
+    assert_eq!((&*entry.title, &*entry.kernel), ("\"One\"", "/k"));
+    assert_eq!(entry.arguments, "\"a b\" c");
+}
+
+/// `valid_type1_filename`.
+#[test]
+fn systemd_boot_skips_files_with_names_of_its_own_entries() {
+    let names = ["auto-x.conf", "AUTO-y.conf", "auto.conf", "an-auto-z.conf", "é.conf"];
+    let paths = names.map(|name| format!("loader/entries/{name}"));
+    let files: Vec<_> = paths.iter().map(|path| (path.as_str(), "linux /k\n")).collect();
+    let mut found = titles(&one(&files)).into_iter().map(str::to_owned).collect::<Vec<_>>();
+    found.sort();
+    assert_eq!(found, ["an-auto-z", "auto", "é"]);
+}
+
+#[test]
+fn a_default_of_loader_conf_that_is_not_there_is_a_warning() {
+    let entries =
+        [("loader/entries/a.conf", "title A\nlinux /a"), ("loader/entries/b.conf", "linux /b")];
+    let unknown = "loader.conf's default 'nosuch.conf' is not among the entries: 'b' boots instead";
+    let saved = "the default entry is the last one booted, which only the firmware knows: 'b' boots instead";
+    for (conf, first, warning) in [
+        ("default nosuch.conf\n", "b", Some(unknown)),
+        ("default a.conf\ndefault nosuch.conf\n", "b", Some(unknown)),
+        ("default @saved\n", "b", Some(saved)),
+        ("default \"@SAVED\"\n", "b", Some(saved)),
+        ("default a.conf\ndefault @saved\n", "b", Some(saved)),
+        // systemd-boot knows no other name with `@`.
+        ("default a.conf\ndefault @other\n", "A", None),
+        ("default \"a*\"\n", "A", None),
+        ("timeout 3\n", "b", None),
+    ] {
+        let config = one(&[&[("loader/loader.conf", conf)], &entries[..]].concat());
+        assert_eq!(titles(&config)[0], first, "{conf}");
+        assert_eq!(config.warnings, warning.into_iter().collect::<Vec<_>>(), "{conf}");
+    }
+}
+
 const MENU_LST: &str = "\
 # menu.lst - See: grub(8)
 default\t\t1

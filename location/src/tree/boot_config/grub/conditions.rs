@@ -1,5 +1,7 @@
 //! The `test` and `[` commands (GRUB's grub-core/commands/test.c).
 
+use super::number;
+
 /// How deep parentheses can be nested, as in GRUB.
 const DEPTH: usize = 100;
 
@@ -104,19 +106,13 @@ impl Expression<'_> {
     }
 }
 
-/// The number at the beginning of a text, as strtoul with base 0 reads it; 0 if there is none.
+/// The number at the beginning of a text; 0 if there is none.
 fn number(text: &str) -> i128 {
     let (is_negative, text) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, text),
     };
-    let (radix, digits) = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
-        Some(rest) => (16, rest),
-        None if text.starts_with('0') => (8, text),
-        None => (10, text),
-    };
-    let end = digits.find(|c: char| !c.is_digit(radix)).unwrap_or(digits.len());
-    let value = i128::from_str_radix(&digits[..end.min(24)], radix).unwrap_or(0);
+    let value = number::leading(text).map_or(0, |(value, _)| i128::from(value));
     if is_negative { -value } else { value }
 }
 
@@ -219,7 +215,9 @@ mod tests {
             ("2", "1", "> >= !=", "-gt -ge -ne"),
             ("9", "10", "> >= !=", "-lt -le -ne"),
             ("0x10", "16", "< <= !=", "-le -ge -eq"),
-            ("0X1f", "31", "< <= !=", "-le -ge -eq"),
+            ("0x1F", "31", "< <= !=", "-le -ge -eq"),
+            ("0X1f", "31", "< <= !=", "-lt -le -ne"),
+            ("08", "8", "< <= !=", "-le -ge -eq"),
             ("010", "8", "< <= !=", "-le -ge -eq"),
             ("-2", "-1", "> >= !=", "-lt -le -ne"),
             ("5x", "5", "> >= !=", "-le -ge -eq"),

@@ -2,7 +2,9 @@
 
 mod commands;
 mod expansion;
+mod file_commands;
 mod loading;
+mod status;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -12,6 +14,7 @@ use super::super::{ENTRIES, Entry, Files, Module, volume_of};
 use super::lexer::{Word, tokens};
 use super::parser::{Command, Script, parse};
 use super::variables::Variables;
+use status::Status;
 
 /// How deep functions, blocks and included files can be nested.
 const DEPTH: usize = 48;
@@ -19,6 +22,8 @@ const DEPTH: usize = 48;
 const STEPS: usize = 1 << 16;
 /// Bytes that all expanded words can have together.
 const EXPANDED: usize = 4 << 20;
+/// Bytes of files that commands can compare or compute checksums of.
+const EXAMINED: u64 = 256 << 20;
 /// Maximum number of warnings.
 const WARNINGS: usize = 8;
 
@@ -74,6 +79,9 @@ pub(super) struct Loaded {
     pub modules: Vec<Module>,
     /// Another loader, which may be a unified kernel image.
     pub chained: Option<Module>,
+    /// The last kernel whose file is not there, if the script was told so: GRUB does not have it
+    /// loaded.
+    pub missing: Option<Module>,
     /// The volume that the kernel is on, if that is known.
     pub volume: Option<usize>,
 }
@@ -105,7 +113,7 @@ pub(super) struct Interpreter<'a, 'f> {
     /// `$1` and so on.
     parameters: Vec<String>,
     /// `$?`: whether the last command succeeded.
-    status: bool,
+    status: Status,
     /// Whether unquoted `*` and `?` are patterns: the module "regexp" does that.
     has_patterns: bool,
     /// Names of devices made by `loopback`.
@@ -119,6 +127,8 @@ pub(super) struct Interpreter<'a, 'f> {
     depth: usize,
     steps: usize,
     bytes: usize,
+    /// Bytes that commands such as `cmp` can still read.
+    examined: u64,
 }
 
 impl<'a, 'f> Interpreter<'a, 'f> {
@@ -134,7 +144,7 @@ impl<'a, 'f> Interpreter<'a, 'f> {
             warnings: Vec::new(),
             functions: BTreeMap::new(),
             parameters: Vec::new(),
-            status: true,
+            status: Status::Known(true),
             has_patterns: false,
             loopbacks: BTreeSet::new(),
             bls_shown: BTreeSet::new(),
@@ -143,6 +153,7 @@ impl<'a, 'f> Interpreter<'a, 'f> {
             depth: 0,
             steps: STEPS,
             bytes: EXPANDED,
+            examined: EXAMINED,
         }
     }
 
@@ -221,12 +232,12 @@ impl<'a, 'f> Interpreter<'a, 'f> {
     fn if_statement(&mut self, branches: &[(Script, Script)], otherwise: Option<&Script>) -> Flow {
         for (condition, body) in branches {
             match self.run(condition) {
-                Flow::Next if self.status => return self.run(body),
+                Flow::Next if self.has_succeeded() => return self.run(body),
                 Flow::Next => {}
                 other => return other,
             }
         }
-        self.status = true;
+        self.status = Status::Known(true);
         otherwise.map_or(Flow::Next, |body| self.run(body))
     }
 
@@ -250,7 +261,7 @@ impl<'a, 'f> Interpreter<'a, 'f> {
 
     fn for_statement(&mut self, name: &str, words: &[Word], body: &Script) -> Flow {
         let Some(values) = self.expand(words) else { return Flow::Stop };
-        self.status = true;
+        self.status = Status::Known(true);
         for value in values {
             self.variables.set(name, &value);
             match after_round(self.run(body)) {
@@ -265,7 +276,7 @@ impl<'a, 'f> Interpreter<'a, 'f> {
     fn while_statement(&mut self, is_until: bool, condition: &Script, body: &Script) -> Flow {
         loop {
             match self.run(condition) {
-                Flow::Next if self.status == is_until => return Flow::Next,
+                Flow::Next if self.has_succeeded() == is_until => return Flow::Next,
                 Flow::Next => {}
                 Flow::Continue(1) => continue,
                 other => match after_round(other) {
@@ -287,11 +298,13 @@ impl<'a, 'f> Interpreter<'a, 'f> {
         let negations = words.iter().take_while(|word| *word == "!").count();
         words.drain(..negations);
         let Some((name, arguments)) = words.split_first() else {
-            self.status = true;
+            self.status = Status::Known(true);
             return Flow::Next;
         };
         let flow = self.named(name, arguments, block);
-        self.status ^= negations % 2 == 1;
+        if negations % 2 == 1 {
+            self.status = Status::Known(!self.has_succeeded());
+        }
         flow
     }
 
@@ -314,7 +327,7 @@ impl<'a, 'f> Interpreter<'a, 'f> {
     fn named(&mut self, name: &str, arguments: &[String], block: Option<&Script>) -> Flow {
         self.files.root = volume_of(self.variables.value("root"));
         if let "menuentry" | "submenu" | "hiddenentry" = name {
-            self.status = self.add_item(name, arguments, block);
+            self.status = Status::Known(self.add_item(name, arguments, block));
             return Flow::Next;
         }
         // GRUB's own commands come before functions, and functions before assignments.
@@ -324,11 +337,12 @@ impl<'a, 'f> Interpreter<'a, 'f> {
         if let Some(body) = self.functions.get(name).cloned() {
             return self.call(&body, arguments);
         }
-        self.status = match name.split_once('=') {
+        let is_set = match name.split_once('=') {
             Some((variable, value)) if !variable.is_empty() => self.variables.set(variable, value),
-            // What asks the machine something, such as loadfont or keystatus.
+            // What has no effect here, such as loadfont, or no such command.
             _ => false,
         };
+        self.status = Status::Known(is_set);
         Flow::Next
     }
 

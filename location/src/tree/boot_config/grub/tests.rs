@@ -74,6 +74,16 @@ fn the_default_is_a_number_a_title_or_an_id() {
         let entries = one(&format!("set default='{default}'\n{INSTALLER}"));
         assert_eq!((titles(&entries)[0], entries.len()), (title, 3), "{default}");
     }
+    for (default, title) in [
+        ("0x1", "Install"),
+        ("01", "Install"),
+        ("1 2", "Install"),
+        ("1st", "Graphical install"),
+        ("3d7a-6.8", "Graphical install"),
+    ] {
+        let entries = one(&format!("set default='{default}'\n{INSTALLER}"));
+        assert_eq!(titles(&entries)[0], title, "{default}");
+    }
     let with_id = "default=second\nmenuentry a --id first { linux k }\nmenuentry b --id=second {\nlinux l\n}\n";
     assert_eq!(titles(&one(with_id)), ["b", "a"]);
 }
@@ -242,6 +252,17 @@ fn fallback_follows_the_default() {
     let entry = |name: &str| format!("menuentry {name} {{ linux {name} }}\n");
     let text = format!("default=1\nfallback='3 0'\n{}", ["a", "b", "c", "d"].map(entry).concat());
     assert_eq!(titles(&one(&text)), ["b", "d", "a", "c"]);
+    let names = ["a", "b", "'c d'", "e"].map(entry).concat();
+    for (fallback, expected) in [
+        ("0x3 0", ["b", "e", "a", "c d"]),
+        ("c d", ["b", "c d", "a", "e"]),
+        ("3 c d", ["b", "e", "c d", "a"]),
+        ("e a", ["b", "e", "a", "c d"]),
+        ("9 no e", ["b", "e", "a", "c d"]),
+    ] {
+        let entries = one(&format!("default=1\nfallback='{fallback}'\n{names}"));
+        assert_eq!(titles(&entries), expected, "{fallback}");
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use regex::bytes::RegexBuilder;
 use super::super::super::{legacy, syslinux};
 use super::super::conditions::{self, FileTests};
 use super::super::device_name;
-use super::{Flow, Interpreter};
+use super::{Flow, Interpreter, Status};
 
 /// Bytes that a compiled `regexp` pattern can have.
 const PATTERN_LIMIT: usize = 1 << 18;
@@ -29,35 +29,35 @@ impl FileTests for super::Files<'_> {
 impl Interpreter<'_, '_> {
     /// Runs a command of GRUB's that is not a menu entry. `None`: there is no such command.
     pub(super) fn built_in(&mut self, name: &str, arguments: &[String]) -> Option<Flow> {
-        self.status = match name {
+        let by_file = self.load(name, arguments).or_else(|| self.file_command(name, arguments));
+        if let Some(status) = by_file {
+            self.status = status;
+            return Some(Flow::Next);
+        }
+        self.status = Status::Known(match name {
             "set" => self.set(arguments),
             "unset" => {
-                arguments.iter().for_each(|name| self.variables.unset(name));
-                true
+                arguments.iter().take(1).for_each(|name| self.variables.unset(name));
+                !arguments.is_empty()
             }
             "export" => {
                 arguments.iter().for_each(|name| self.variables.export(name));
-                true
+                !arguments.is_empty()
             }
             "[" | "test" => {
                 let expression = arguments.strip_suffix(&["]".to_owned()]).unwrap_or(arguments);
                 conditions::is_true(expression, self.files)
             }
-            "linux" | "linux16" | "linuxefi" => self.load_kernel(arguments),
-            "initrd" | "initrd16" | "initrdefi" => self.load_initrds(arguments),
-            "multiboot" | "multiboot2" | "xen_hypervisor" => self.load_multiboot(arguments),
-            "module" | "module2" | "xen_module" => self.load_module(arguments),
             "load_env" => self.load_env(arguments),
             "blscfg" | "bls_import" => self.blscfg(arguments),
             "search" | "search.file" | "search.fs_label" | "search.fs_uuid" => {
                 self.search(name, arguments)
             }
             "regexp" => self.regexp(arguments),
-            "probe" | "smbios" | "gptprio.next" => self.unanswered(name, arguments),
             "loopback" => self.loopback(arguments),
             "insmod" => {
-                self.has_patterns |= arguments.iter().any(|module| module == "regexp");
-                true
+                self.has_patterns |= arguments.first().is_some_and(|module| module == "regexp");
+                !arguments.is_empty()
             }
             // The guest's processor has 64 bits.
             "cpuid" => true,
@@ -77,15 +77,11 @@ impl Interpreter<'_, '_> {
             "tr" => self.tr(arguments),
             "increment" => self.count_in_variable(arguments, 1),
             "decrement" => self.count_in_variable(arguments, -1),
-            "chainloader" => {
-                self.loaded.chained = self.module(arguments);
-                self.note_volume(arguments);
-                self.loaded.chained.is_some()
-            }
+            // `ls` succeeds whatever it lists (grub-core/commands/ls.c).
             "true" | "echo" | "save_env" | "list_env" | "terminal_input" | "terminal_output"
-            | "serial" | "sleep" | "clear" | "rmmod" | "play" | "hexdump" | "ls" | "cat" => true,
+            | "serial" | "sleep" | "clear" | "rmmod" | "play" | "hexdump" | "ls" => true,
             _ => return self.control(name, arguments),
-        };
+        });
         Some(Flow::Next)
     }
 
@@ -101,7 +97,7 @@ impl Interpreter<'_, '_> {
             "eval" => self.run_text(&arguments.join(" "), "eval"),
             "break" | "continue" => {
                 let count = self.loops_to_leave(arguments);
-                self.status = count.is_some();
+                self.status = Status::Known(count.is_some());
                 match count {
                     Some(count) if name == "break" => Flow::Break(count),
                     Some(count) => Flow::Continue(count),
@@ -111,13 +107,13 @@ impl Interpreter<'_, '_> {
             "return" => {
                 // Without a number, `$?` stays.
                 if let Some(status) = arguments.first() {
-                    self.status = status == "0";
+                    self.status = Status::Known(status == "0");
                 }
                 Flow::Return
             }
             "boot" => {
                 self.has_booted = self.loaded.is_anything();
-                self.status = self.has_booted;
+                self.status = Status::Known(self.has_booted);
                 if self.has_booted { Flow::Stop } else { Flow::Next }
             }
             "exit" | "halt" | "reboot" => {
@@ -140,12 +136,10 @@ impl Interpreter<'_, '_> {
         })
     }
 
+    /// `set NAME=VALUE`; what is not an assignment fails (GRUB's grub-core/kern/corecmd.c).
     fn set(&mut self, arguments: &[String]) -> bool {
         let Some(assignment) = arguments.first() else { return true };
-        match assignment.split_once('=') {
-            Some((name, value)) => self.variables.set(name, value),
-            None => true,
-        }
+        assignment.split_once('=').is_some_and(|(name, value)| self.variables.set(name, value))
     }
 
     /// `search [--set[=NAME]] [--file|--label|--fs-uuid] NAME`. A UUID is taken to be there if a
@@ -278,24 +272,6 @@ impl Interpreter<'_, '_> {
         let [name] = arguments else { return false };
         let number: i64 = self.variables.value(name).parse().unwrap_or(0);
         self.variables.set(name, &number.saturating_add(by).to_string())
-    }
-
-    /// A command that asks the hardware or the disk for something that is not known here.
-    fn unanswered(&mut self, command: &str, arguments: &[String]) -> bool {
-        let mut words = arguments.iter();
-        let set = words.find_map(|word| match word.as_str() {
-            "-s" | "--set" => Some(String::new()),
-            // `gptprio.next -d DEVICE -u UUID` sets both.
-            "-u" | "--set-uuid" if command == "gptprio.next" => Some(String::new()),
-            word => word.strip_prefix("--set=").map(str::to_owned),
-        });
-        if let Some(name) = set {
-            let name = if name.is_empty() { words.next().cloned() } else { Some(name) };
-            let name = name.unwrap_or_default();
-            self.variables.unset(&name);
-            self.warn(format!("${name} stays empty: chukka does not support GRUB's {command}"));
-        }
-        false
     }
 }
 

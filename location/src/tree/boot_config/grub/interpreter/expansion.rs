@@ -63,12 +63,12 @@ impl Interpreter<'_, '_> {
     }
 
     /// The values of a variable: several if it is split.
-    fn values(&self, name: &str, is_quoted: bool) -> Vec<String> {
+    fn values(&mut self, name: &str, is_quoted: bool) -> Vec<String> {
         let value = match name {
             "@" if is_quoted => return self.parameters.clone(),
             "@" | "*" => self.parameters.join(" "),
             "#" => self.parameters.len().to_string(),
-            "?" => u8::from(!self.status).to_string(),
+            "?" => u8::from(!self.has_succeeded()).to_string(),
             _ => match name.parse::<usize>() {
                 Ok(0) | Err(_) => self.variables.value(name).to_owned(),
                 Ok(number) => self.parameters.get(number - 1).cloned().unwrap_or_default(),

@@ -9,45 +9,66 @@ use super::super::command_line;
 use super::super::lexer::tokens;
 use super::super::parser::parse;
 use super::super::{device, volume_of, without_device};
-use super::{Files, Flow, Interpreter, MenuBody, MenuItem, Module};
+use super::status::Part;
+use super::{Files, Flow, Interpreter, MenuBody, MenuItem, Module, Status};
 use storage::TreePath;
 
 impl Interpreter<'_, '_> {
-    /// `linux FILE ARGUMENTS…` and its relatives.
-    pub(super) fn load_kernel(&mut self, arguments: &[String]) -> bool {
-        self.loaded.initrds.clear();
-        self.loaded.kernel = self.module(arguments);
-        self.note_volume(arguments);
-        self.loaded.kernel.is_some()
+    /// A command that loads something. `None`: it is another one.
+    pub(super) fn load(&mut self, name: &str, arguments: &[String]) -> Option<Status> {
+        Some(match name {
+            "linux" | "linux16" | "linuxefi" => {
+                self.loaded.initrds.clear();
+                self.loaded.kernel = self.module(arguments);
+                self.note_volume(arguments);
+                Self::loads(Part::Kernel, arguments)
+            }
+            "initrd" | "initrd16" | "initrdefi" => self.load_initrds(arguments),
+            "multiboot" | "multiboot2" | "xen_hypervisor" => {
+                self.loaded.multiboot = self.module(arguments);
+                self.note_volume(arguments);
+                Self::loads(Part::Multiboot, arguments)
+            }
+            "module" | "module2" | "xen_module" => {
+                self.loaded.modules.extend(self.module(arguments));
+                Self::loads(Part::Module, arguments)
+            }
+            "chainloader" => {
+                self.loaded.chained = self.module(arguments);
+                self.note_volume(arguments);
+                Self::loads(Part::Chained, arguments)
+            }
+            _ => return None,
+        })
     }
 
-    /// `initrd FILES…`; `newc:PATH:FILE` is a file that goes into an archive.
-    pub(super) fn load_initrds(&mut self, arguments: &[String]) -> bool {
+    /// The status of a command that loads the file behind its options.
+    fn loads(part: Part, arguments: &[String]) -> Status {
+        match arguments.iter().find(|word| !word.starts_with("--")) {
+            Some(file) => Status::IfThere { files: vec![file.clone()], part: Some(part) },
+            None => Status::Known(false),
+        }
+    }
+
+    /// `initrd FILES…`; `newc:PATH:FILE` is a file that goes into an archive. It fails if no
+    /// kernel is loaded.
+    fn load_initrds(&mut self, arguments: &[String]) -> Status {
+        if self.loaded.kernel.is_none() {
+            return Status::Known(false);
+        }
         let files = arguments.iter().filter(|argument| !argument.starts_with("--"));
         let files: Vec<_> = files.cloned().collect();
         if files.iter().any(|file| file.starts_with("newc:")) {
             self.warn("the entry puts files into its initrd (newc:…), which is not supported");
         }
-        let files = files.iter().filter(|file| !file.starts_with("newc:"));
-        self.loaded.initrds = files.map(|file| self.path(file)).collect();
-        true
-    }
-
-    pub(super) fn load_multiboot(&mut self, arguments: &[String]) -> bool {
-        self.loaded.multiboot = self.module(arguments);
-        self.note_volume(arguments);
-        self.loaded.multiboot.is_some()
-    }
-
-    pub(super) fn load_module(&mut self, arguments: &[String]) -> bool {
-        let module = self.module(arguments);
-        let is_there = module.is_some();
-        self.loaded.modules.extend(module);
-        is_there
+        let files = files.into_iter().filter(|file| !file.starts_with("newc:"));
+        let files: Vec<_> = files.collect();
+        self.loaded.initrds = files.iter().map(|file| self.path(file)).collect();
+        Status::IfThere { files, part: Some(Part::Initrds) }
     }
 
     /// Notes which volume the file of a command is on.
-    pub(super) fn note_volume(&mut self, arguments: &[String]) {
+    fn note_volume(&mut self, arguments: &[String]) {
         let file = arguments.iter().find(|word| !word.starts_with("--"));
         let device = file.and_then(|file| device(file));
         self.loaded.volume = device.map_or(self.files.root, volume_of);
@@ -55,7 +76,7 @@ impl Interpreter<'_, '_> {
 
     /// The file of a command that loads one, and the command line for it. grub-mkconfig writes
     /// "placeholder" in front of a command line whose first word would be dropped.
-    pub(super) fn module(&self, arguments: &[String]) -> Option<Module> {
+    fn module(&self, arguments: &[String]) -> Option<Module> {
         let mut arguments = arguments.iter().skip_while(|word| word.starts_with("--"));
         let file = self.path(arguments.next()?);
         let arguments: Vec<_> =
@@ -89,15 +110,9 @@ impl Interpreter<'_, '_> {
 
     /// `source FILE`: its commands, as if they were here.
     pub(super) fn source(&mut self, arguments: &[String]) -> Flow {
-        let Some(name) = arguments.last() else {
-            self.status = false;
-            return Flow::Next;
-        };
-        let Some(text) = self.files.include(name) else {
-            self.status = false;
-            return Flow::Next;
-        };
-        self.status = true;
+        let text = arguments.last().and_then(|name| Some((name, self.files.include(name)?)));
+        self.status = Status::Known(text.is_some());
+        let Some((name, text)) = text else { return Flow::Next };
         let outer = self.enter_file(name);
         let flow = self.run_text(&text, &without_device(name));
         for (variable, value) in outer {
@@ -156,14 +171,13 @@ impl Interpreter<'_, '_> {
                 name => names.push(name),
             }
         }
-        let block = environment::read(&file, self.files);
-        let is_there = !block.is_empty();
+        let Some(block) = environment::read(&file, self.files) else { return false };
         for (name, value) in block {
             if names.is_empty() || names.contains(&name.as_str()) {
                 self.variables.set(&name, &value);
             }
         }
-        is_there
+        true
     }
 
     /// `blscfg [default|non-default|ID|(DEVICE)/DIRECTORY]`: the entries of the Boot Loader
@@ -237,7 +251,7 @@ impl Interpreter<'_, '_> {
         is_own: bool,
         read: fn(&str, &mut Files<'_>) -> Menu,
     ) -> Flow {
-        self.status = false;
+        self.status = Status::Known(false);
         let Some(name) = arguments.last() else { return Flow::Next };
         let Some(text) = self.files.include(name) else { return Flow::Next };
         let directory = TreePath::new(without_device(name)).parent();
@@ -266,7 +280,7 @@ impl Interpreter<'_, '_> {
                 body: MenuBody::Entry(Box::new(entry)),
             });
         }
-        self.status = true;
+        self.status = Status::Known(true);
         if !is_own {
             return Flow::Next;
         }

@@ -155,6 +155,239 @@ fn regexp_sets_its_groups() {
     }
 }
 
+/// The commands that load something fail if the file is not there (`grub_file_open` in
+/// grub-core/loader/i386/linux.c and linux.c); what they did not find is not loaded.
+#[test]
+fn a_command_that_loads_a_missing_file_fails() {
+    let files = ["k", "i", "j"].map(|name| (name, "x"));
+    let entry = |script: &str| {
+        let text = format!("menuentry a {{ {script} }}\n");
+        let cfg = [("boot/grub/grub.cfg", text.as_str())];
+        let entry = read(&[&cfg[..], &files].concat()).remove(0);
+        [&[entry.kernel], &entry.initrds[..], &[entry.arguments]].concat().join(" ")
+    };
+    for (script, expected) in [
+        ("if linux /none; then initrd /i; else linux /k b; initrd /j; fi", "/k /j b"),
+        ("if linux /k b; then initrd /i; else linux /none; fi", "/k /i b"),
+        ("if linux (hd0)/k b; then initrd (hd0)/i; fi", "/k /i b"),
+        ("linux /k b; if initrd /none; then true; else initrd /j; fi", "/k /j b"),
+        ("linux /k b; if initrd /i /none; then true; fi", "/k b"),
+        ("linux /k b; if initrd /i /j; then true; else initrd /i; fi", "/k /i /j b"),
+        ("if ! linux /none; then linux /k b; fi", "/k b"),
+        ("linux /none; if [ $? = 0 ]; then initrd /i; else linux /k b; fi", "/k b"),
+        ("until linux /none; do linux /k b; break; done", "/k b"),
+        ("if initrd /i; then linux /none; else linux /k b; fi", "/k b"),
+        ("if linux; then true; else linux /k b; fi", "/k b"),
+        ("if chainloader /none; then true; else linux /k b; fi", "/k b"),
+        ("if multiboot /none; then true; else linux /k b; fi", "/k b"),
+        ("multiboot /k b; if module /none; then true; else module /i; fi", "/k /i b"),
+        // The kernel that the entry lacks is named.
+        ("if linux /none b; then initrd /i; fi", "/none b"),
+        ("linux /none b; initrd /none2", "/none /none2 b"),
+    ] {
+        assert_eq!(entry(script), expected, "{script}");
+    }
+}
+
+/// A menu has more entries than files are looked for: nothing is, where nothing depends on it.
+#[test]
+fn files_are_looked_for_only_if_a_command_depends_on_them() {
+    let entries: String =
+        (0..300).map(|at| format!("menuentry {at} {{ linux /k; initrd /i }}\n")).collect();
+    let temp = Temp::of(&["k", "i"]);
+    temp.file("boot/grub/grub.cfg", entries.as_bytes());
+    let config = BootConfig::read_all(&temp.source()).remove(0);
+    assert_eq!((config.entries.len(), config.warnings.len()), (300, 0), "{:?}", config.warnings);
+}
+
+fn warnings(script: &str, files: &[(&str, &[u8])]) -> Vec<String> {
+    let temp = Temp::new();
+    let text = format!("{script}\nmenuentry a {{ linux /k $w }}\n");
+    temp.file("boot/grub/grub.cfg", text.as_bytes());
+    files.iter().for_each(|(path, bytes)| temp.file(path, bytes));
+    let config = BootConfig::read_all(&temp.source()).remove(0);
+    [&[config.entries[0].arguments.clone()], &config.warnings[..]].concat()
+}
+
+/// grub-core/commands/cat.c, cmp.c, hashsum.c; grub-core/kern/corecmd.c and ls.c.
+#[test]
+fn conditions_ask_for_the_contents_of_files() {
+    // FIPS 180-2, appendix B.1, and FIPS 180-1, appendix A.
+    let (sha256, sha1) = (
+        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+        "a9993e364706816aba3e25717850c26c9cd0d89d",
+    );
+    let right = format!("{sha256}  /abc\n");
+    let in_directory = format!("{}  abc\n{sha256}  abc", sha256.to_uppercase());
+    let wrong = format!("{}  /abc\n{right}", "0".repeat(64));
+    let missing = format!("{right}{sha256}  /none\n");
+    let one_blank = format!("{sha256} /abc\n");
+    let of_sha1 = format!("{sha1}  /abc\n");
+    let files = [
+        ("abc", "abc"),
+        ("same", "abc"),
+        ("abd", "abd"),
+        ("abcd", "abcd"),
+        ("right", &right),
+        ("in", &in_directory),
+        ("wrong", &wrong),
+        ("missing", &missing),
+        ("blank", &one_blank),
+        ("sha1", &of_sha1),
+    ];
+    let files = files.map(|(name, text)| (name, text.as_bytes()));
+    for (condition, expected) in [
+        ("cat /abc", true),
+        ("cat --dos /abc", true),
+        ("cat /none", false),
+        ("cat", false),
+        ("cat /abc /same", false),
+        ("ls /none", true),
+        ("set x=1", true),
+        ("set x", false),
+        ("unset", false),
+        ("export", false),
+        ("insmod", false),
+        ("cmp /abc /same", true),
+        ("cmp -v /abc /same", true),
+        ("cmp /abc /abd", false),
+        ("cmp /abc /abcd", false),
+        ("cmp /abc /none", false),
+        ("cmp /abc", false),
+        ("hashsum -h sha256 -c /right", true),
+        ("hashsum --hash=SHA256 --check=/right", true),
+        ("hashsum --hash sha256 -c /right", false),
+        ("sha256sum -c /right", true),
+        ("sha256sum -c /in -p /", true),
+        ("sha256sum -c /in", true),
+        ("sha256sum --check=/in --prefix=/boot", false),
+        ("sha256sum -c /wrong", false),
+        ("sha256sum -k -c /wrong", false),
+        ("sha256sum -c /missing", false),
+        ("sha256sum -c /blank", false),
+        ("sha256sum -c /sha1", false),
+        ("sha256sum -c /none", false),
+        ("sha256sum -c /right /abc", false),
+        ("sha1sum -c /sha1", true),
+        ("sha512sum /abc", true),
+        ("sha512sum /abc /none", false),
+        ("hashsum /abc", false),
+    ] {
+        let script = format!("if {condition}; then w=yes; else w=no; fi");
+        assert_eq!(warnings(&script, &files), [if expected { "yes" } else { "no" }], "{condition}");
+    }
+}
+
+/// grub-core/commands/file.c.
+#[test]
+fn file_tells_kinds_of_files() {
+    let with = |len: usize, parts: &[(usize, &[u8])]| {
+        let mut bytes = vec![0; len];
+        for (at, part) in parts {
+            bytes[*at..at + part.len()].copy_from_slice(part);
+        }
+        bytes
+    };
+    let linux: &[(usize, &[u8])] =
+        &[(0x1f1, &[64]), (0x1fe, &[0x55, 0xaa]), (0x202, b"HdrS\x03\x02"), (0x211, &[1])];
+    let old = [linux, &[(0x206, &[0, 2])]].concat();
+    let low = [linux, &[(0x211, &[0])]].concat();
+    let large = [linux, &[(0x1f1, &[65])]].concat();
+    let pe: &[(usize, &[u8])] = &[
+        (0, b"MZ"),
+        (0x3c, &[0x80]),
+        (0x80, b"PE\0\0\x64\x86"),
+        (0x98, &[0x0b, 2]),
+        (0xdc, &[10]),
+    ];
+    let driver = [pe, &[(0xdc, &[11])]].concat();
+    let pe32 = [pe, &[(0x84, &[0x4c, 1]), (0x98, &[0x0b, 1])]].concat();
+    let far = [(0, &b"MZ"[..]), (0x3c, &[0xff; 4])];
+    let header: &[u8] = &[2, 0xb0, 0xad, 0x1b, 1, 0, 0, 0, 0xfd, 0x4f, 0x52, 0xe4];
+    let header2: &[u8] = &[0xd6, 0x50, 0x52, 0xe8, 0, 0, 0, 0, 16, 0, 0, 0, 0x1a, 0xaf, 0xad, 0x17];
+    let files = [
+        ("linux", with(0x268, linux)),
+        ("short", with(0x267, linux)),
+        ("old", with(0x268, &old)),
+        ("low", with(0x268, &low)),
+        ("large", with(0x268, &large)),
+        ("efi", with(0x200, pe)),
+        ("driver", with(0x200, &driver)),
+        ("efi32", with(0x200, &pe32)),
+        ("far", with(0x200, &far)),
+        ("mb", with(8192, &[(8180, header)])),
+        ("odd", with(8192, &[(2, header)])),
+        ("behind", with(9000, &[(8192, header)])),
+        ("mb2", with(32768, &[(32752, header2)])),
+        ("unaligned", with(4096, &[(4, header2)])),
+        ("sector", with(512, &[(510, &[0x55, 0xaa])])),
+        ("empty", Vec::new()),
+    ];
+    let files: Vec<_> = files.iter().map(|(name, bytes)| (*name, bytes.as_slice())).collect();
+    for (kind, right) in [
+        ("x86-linux", "linux old low"),
+        ("x86-linux32", "linux"),
+        ("x86_64-efi", "efi"),
+        ("i386-efi", "efi32"),
+        ("x86-multiboot", "mb"),
+        ("x86-multiboot2", "mb2"),
+        ("x86-bios-bootsector", "sector"),
+    ] {
+        let names = files.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(" ");
+        let script =
+            format!("for f in {names}; do if file --is-{kind} /$f; then w=\"$w $f\"; fi; done");
+        assert_eq!(warnings(&format!("{script}; w=\"=$w\""), &files), [format!("= {right}")]);
+    }
+    for condition in
+        ["file /linux", "file --is-x86-linux", "file --is-x86-linux --is-x86_64-efi /linux"]
+    {
+        let script = format!("if {condition}; then w=yes; else w=no; fi");
+        assert_eq!(warnings(&script, &files), ["no"], "{condition}");
+    }
+}
+
+#[test]
+fn a_condition_that_cannot_be_answered_is_a_warning() {
+    let files = [("abc", &b"abc"[..])];
+    for (condition, command) in [
+        ("file --is-arm64-linux /abc", "file"),
+        ("md5sum -c /abc", "md5sum"),
+        ("hashsum -u -h sha256 /abc", "hashsum"),
+        ("probe -u (hd0)", "probe"),
+        ("smbios --type 1 --get-string 5", "smbios"),
+        ("getenv x", "getenv"),
+    ] {
+        let script = format!("if {condition}; then w=yes; else w=no; fi");
+        let warning = format!(
+            "the condition '{condition}' counts as false: chukka does not support GRUB's {command}"
+        );
+        assert_eq!(warnings(&script, &files), ["no".to_owned(), warning]);
+        assert_eq!(warnings(condition, &files), [""], "nothing depends on it");
+    }
+    for condition in ["loadfont x", "keystatus --shift", "absent"] {
+        let script = format!("if {condition}; then w=yes; else w=no; fi");
+        assert_eq!(warnings(&script, &files), ["no"], "{condition}");
+    }
+    let set = warnings("probe --set=u -u (hd0); if [ -z \"$u\" ]; then w=none; fi", &files);
+    assert_eq!(set, ["none", "$u stays empty: chukka does not support GRUB's probe"]);
+}
+
+/// What commands compare is limited, as a script can repeat them.
+#[test]
+fn commands_read_a_limited_number_of_bytes() {
+    let temp = Temp::new();
+    let text = "if cmp /a /b; then w=same; else w=other; fi\nmenuentry a { linux /k $w }\n";
+    temp.file("boot/grub/grub.cfg", text.as_bytes());
+    for name in ["a", "b"] {
+        temp.file(name, b"");
+        let file = std::fs::File::options().write(true).open(temp.path().join(name));
+        file.unwrap().set_len((128 << 20) + 1).unwrap();
+    }
+    let config = BootConfig::read_all(&temp.source()).remove(0);
+    assert_eq!(config.entries[0].arguments, "other");
+    assert!(config.warnings[0].starts_with("the condition 'cmp /a /b' counts as false"));
+}
+
 /// grub-core/script/execute.c, `grub_script_arglist_to_argv`.
 #[test]
 fn words_are_split_at_spaces_of_variables_without_quotes() {
@@ -165,6 +398,9 @@ fn words_are_split_at_spaces_of_variables_without_quotes() {
         ("x$v\"$v\"y", "2<xa><ba by>"),
         ("x${s}y", "3<x><a><y>"),
         ("\"$e\"", "1<>"),
+        // The quotes are a word even if the function has no parameters.
+        ("\"$@\"", "1<>"),
+        ("$@", "0<>"),
         ("''", "1<>"),
         ("$e$v", "2<a><b>"),
         ("*", "1<*>"),
@@ -208,7 +444,13 @@ fn patterns_are_expanded_without_quotes_only() {
 fn variables_are_loaded_from_an_environment_block() {
     let block = |text: &str| format!("{:#<1024}", format!("# GRUB Environment Block\n{text}"));
     let (usual, other) = (block("a=1\nb=2\n"), block("a=3\nb=4\n"));
-    let files = [("boot/grub/grubenv", usual.as_str()), ("other", other.as_str())];
+    let none = block("");
+    let files = [
+        ("boot/grub/grubenv", usual.as_str()),
+        ("other", other.as_str()),
+        ("none", &none),
+        ("plain", "a=1\n"),
+    ];
     for (command, expected) in [
         ("load_env", "12 0"),
         ("load_env b", "2 0"),
@@ -217,6 +459,8 @@ fn variables_are_loaded_from_an_environment_block() {
         ("load_env --file=/other", "34 0"),
         ("load_env --skip-sig a", "1 0"),
         ("load_env -f /absent", "1"),
+        ("load_env -f /none", "0"),
+        ("load_env -f /plain", "1"),
     ] {
         let script = format!("{command}; w=\"$a$b $?\"");
         assert_eq!(run_with(&script, &files), expected, "{command}");
