@@ -14,7 +14,7 @@ use thiserror::Error;
 use crate::fetch::Fetcher;
 use crate::place::{Place, PlaceError};
 pub use crate::tree::Attempt;
-use crate::tree::boot_config::unified::UnifiedImage;
+use crate::tree::boot_config::unified::{UnifiedImage, Unpacked};
 pub use crate::tree::boot_config::{BootConfig, Entry, Loader, Step};
 use crate::tree::kernel_candidates;
 pub use joined::joined;
@@ -115,7 +115,7 @@ pub struct Menu<'a> {
 pub struct Picked {
     /// The menu's volume and path.
     pub place: String,
-    /// The menu's entry.
+    /// The menu's entry, with the command line that it boots with.
     pub entry: Entry,
     /// The kernel.
     pub kernel: Box<dyn RandomAccess>,
@@ -244,6 +244,20 @@ impl Menu<'_> {
         format!("{}/{}", self.volume.name, self.config.path)
     }
 
+    /// Its entries by their numbers, with the command lines that they boot with.
+    #[must_use]
+    pub fn entries(&self, volumes: &[Volume]) -> Vec<Entry> {
+        let mut entries = self.config.entries.clone();
+        entries.sort_by_key(|entry| entry.number);
+        // A unified kernel image may have one.
+        for entry in entries.iter_mut().filter(|entry| entry.arguments.is_empty()) {
+            if let Ok(opened) = open(self, entry, volumes) {
+                entry.arguments = opened.arguments;
+            }
+        }
+        entries
+    }
+
     /// What in it could not be followed, for the user.
     pub fn warnings(&self) -> impl Iterator<Item = Attempt> {
         let what = self.path();
@@ -301,10 +315,10 @@ pub fn pick(volumes: &[Volume], choice: &Choice) -> Result<(Picked, Vec<Attempt>
                     passed.push(format!("'{}' cannot be booted ({missing})", entry.title));
                     attempts.push(Attempt { what, found: missing });
                 }
-                Ok(Opened { kernel, initrds }) => {
+                Ok(Unpacked { kernel, initrds, arguments }) => {
                     attempts.push(Attempt { what, found: "there".into() });
                     let warnings = warnings(menu, entry, choice, &passed);
-                    let (place, entry) = (path, entry.clone());
+                    let (place, entry) = (path, Entry { arguments, ..entry.clone() });
                     return Ok((Picked { place, entry, kernel, initrds, warnings }, attempts));
                 }
             }
@@ -345,14 +359,8 @@ fn chosen<'c>(config: &'c BootConfig, choice: &Choice) -> Vec<&'c Entry> {
     }
 }
 
-/// The files of an entry.
-struct Opened {
-    kernel: Box<dyn RandomAccess>,
-    initrds: Vec<Box<dyn RandomAccess>>,
-}
-
 /// Opens the files of an entry; else says which one is missing.
-fn open(menu: &Menu<'_>, entry: &Entry, volumes: &[Volume]) -> Result<Opened, String> {
+fn open(menu: &Menu<'_>, entry: &Entry, volumes: &[Volume]) -> Result<Unpacked, String> {
     let others = volumes.iter().filter(|volume| !std::ptr::eq(*volume, menu.volume));
     let mut places: Vec<_> = [menu.volume].into_iter().chain(others).collect();
     if let Some(at) = entry.volume.filter(|at| *at < places.len()) {
@@ -373,29 +381,14 @@ fn open(menu: &Menu<'_>, entry: &Entry, volumes: &[Volume]) -> Result<Opened, St
     };
     let kernel = file(&entry.kernel)?;
     let initrds = entry.initrds.iter().map(|name| file(name)).collect::<Result<Vec<_>, _>>()?;
-    if !entry.is_unified {
-        return Ok(Opened { kernel, initrds });
-    }
-    open_unified(kernel, initrds, entry)
-}
-
-/// Takes a unified kernel image apart: its initrd comes before the entry's own.
-fn open_unified(
-    file: Box<dyn RandomAccess>,
-    own: Vec<Box<dyn RandomAccess>>,
-    entry: &Entry,
-) -> Result<Opened, String> {
     let name = &entry.kernel;
-    let image = UnifiedImage::open(file).map_err(|error| format!("{name}: {error}"))?;
-    let image = image.map(|image| image.with_profile(entry.profile));
-    let kernel = image.as_ref().and_then(|image| image.kernel());
-    let (Some(image), Some(kernel)) = (image, kernel) else {
-        return Err(format!(
+    match UnifiedImage::split(kernel).map_err(|error| format!("{name}: {error}"))? {
+        Ok(image) => image.with_profile(entry.profile).unpacked(initrds, &entry.arguments),
+        Err(_) if entry.is_unified => Err(format!(
             "{name} should be a unified kernel image, but has no .linux section: give the kernel and initrd with --kernel and --initrd, or boot the disk through firmware"
-        ));
-    };
-    let initrds = image.initrds().into_iter().chain(own).collect();
-    Ok(Opened { kernel, initrds })
+        )),
+        Err(kernel) => Ok(Unpacked { kernel, initrds, arguments: entry.arguments.clone() }),
+    }
 }
 
 /// Opens a file that the user names, on the first volume that has it.

@@ -234,6 +234,39 @@ fn the_initrd_of_a_unified_kernel_image_is_handed_out() {
         assert_eq!(path("args "), "root=/dev/vda1");
     }
     assert!(by_pygrub(&["-n"]).contains("\nramdisk <ramdisk:>\n"), "it has one");
+    let shown = text(&chukka(&[], &disk));
+    assert!(shown.contains("\ninitrd        /EFI/Linux/test.efi:.initrd\n"), "{shown}");
+}
+
+/// What `-bootdisk` and `-location` boot is what `chukka bootloader` shows.
+#[test]
+fn a_unified_kernel_image_that_a_menu_calls_a_kernel_is_taken_apart_everywhere() {
+    let scratch = Scratch::new();
+    let disk = scratch.path("disk");
+    fs::create_dir_all(disk.join("boot/grub")).unwrap();
+    let kernel = bzimage("u");
+    let image = pe(&[(".cmdline", b"root=/dev/uki"), (".initrd", b"initrd"), (".linux", &kernel)]);
+    fs::write(disk.join("x.efi"), image).unwrap();
+    for (command, line) in [
+        ("linux /x.efi", "root=/dev/uki"),
+        ("linux /x.efi root=/dev/own", "root=/dev/own"),
+        ("chainloader /x.efi root=/dev/own", "root=/dev/own"),
+    ] {
+        let menu = format!("menuentry a {{ {command} }}\n");
+        fs::write(disk.join("boot/grub/grub.cfg"), menu).unwrap();
+        let whole = format!("command line  {line}\n");
+        let shown = text(&chukka(&[], &disk));
+        assert!(shown.ends_with(&whole), "{shown}");
+        assert!(shown.contains("\ninitrd        /x.efi:.initrd\n"), "{shown}");
+        let listed = text(&chukka(&["-l"], &disk));
+        assert!(listed.contains(&format!("/x.efi {line}\n")), "{listed}");
+        for option in ["-bootdisk", "-location"] {
+            let mut command = Command::new(binaries::chukka().unwrap());
+            let plan = text(&command.args(["-dry-run", option]).arg(&disk).output().unwrap());
+            assert!(plan.contains(&whole), "{option}: {plan}");
+            assert!(plan.contains("x.efi:.initrd' (6B)"), "{option}: {plan}");
+        }
+    }
 }
 
 #[test]

@@ -124,7 +124,15 @@ fn answer(matches: &ArgMatches) -> Result<(), Problem> {
                 copies = made.map_err(failed)?;
             }
             let paths = match directory {
-                None => [chosen.entry.kernel.clone(), chosen.entry.initrds.join(" ")],
+                None => {
+                    let mut initrds = chosen.entry.initrds.join(" ");
+                    let for_programs = Format::parse(format).is_some();
+                    if initrds.is_empty() && chosen.has_initrd && !for_programs {
+                        // That of a unified kernel image.
+                        initrds = format!("{}:.initrd", chosen.entry.kernel);
+                    }
+                    [chosen.entry.kernel.clone(), initrds]
+                }
                 Some(_) => copies.each_ref().map(|copy| {
                     let path = copy.as_ref().map(|copy| copy.path().display().to_string());
                     path.unwrap_or_default()

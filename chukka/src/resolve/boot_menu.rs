@@ -138,11 +138,9 @@ fn list(volumes: &[Volume]) -> Result<MenuAnswer, MenuError> {
     menu::require_entries(&menus, attempts)?;
     let warnings = menus.iter().flat_map(|menu| menu.warnings());
     let warnings = warnings.map(|warning| format!("{}: {}", warning.what, warning.found)).collect();
-    let menus = menus.into_iter().map(|menu| {
+    let menus = menus.iter().map(|menu| {
         let place = format!("{}/{}", menu.volume.name, menu.config.path);
-        let mut entries = menu.config.entries;
-        entries.sort_by_key(|entry| entry.number);
-        (place, entries)
+        (place, menu.entries(volumes))
     });
     Ok(MenuAnswer::List { menus: menus.collect(), warnings })
 }

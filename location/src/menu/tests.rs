@@ -124,6 +124,75 @@ fn a_unified_kernel_image_is_taken_apart() {
     assert!(error.to_string().contains("a.efi should be a unified kernel image"), "{error}");
 }
 
+/// systemd's src/boot/stub.c: without Secure Boot the loader's arguments come before `.cmdline`, and
+/// the initrds are microcode, the loader's, the image's. This does not depend on the image's name.
+#[test]
+fn a_unified_kernel_image_boots_in_the_same_way_whatever_the_menu_calls_it() {
+    let image = crate::tree::boot_config::unified::image(&[
+        (".linux", b"kernel"),
+        (".initrd", b"own"),
+        (".ucode", b"ucode"),
+        (".cmdline", b"root=/dev/uki  rw\n\0"),
+    ]);
+    let grub = |command: &str| ("boot/grub/grub.cfg", format!("menuentry a {{ {command} }}\n"));
+    let bls = |keys: &str| ("loader/entries/a.conf", format!("title a\n{keys}\n"));
+    let (uki, own) = ("root=/dev/uki rw", "root=/dev/own");
+    for ((path, text), arguments, initrds) in [
+        (grub("linux /x.efi root=/dev/own"), own, "ucode own"),
+        (grub("linux /x.efi; initrd /i"), uki, "ucode i own"),
+        (grub("linux /kernel"), uki, "ucode own"),
+        (grub("chainloader /x.efi root=/dev/own"), own, "ucode own"),
+        (grub("chainloader /x.efi"), uki, "ucode own"),
+        (bls("linux /x.efi\noptions root=/dev/own"), own, "ucode own"),
+        (bls("linux /x.efi"), uki, "ucode own"),
+        (bls("linux /kernel\ninitrd /i"), uki, "ucode i own"),
+        (bls("efi /x.efi\ninitrd /i"), uki, "ucode i own"),
+        (bls("uki /x.efi\noptions root=/dev/own"), own, "ucode own"),
+    ] {
+        let temp = Temp::of(&["i"]);
+        temp.file(path, text.as_bytes());
+        for name in ["x.efi", "kernel"] {
+            temp.file(name, &image);
+        }
+        let volumes = [volume(&temp)];
+        let (picked, _) = pick(&volumes, &Choice::Default).unwrap();
+        assert_eq!(bytes(&*picked.kernel), "kernel", "{text}");
+        assert_eq!(picked.entry.arguments, arguments, "{text}");
+        let found: Vec<_> = picked.initrds.iter().map(|initrd| bytes(&**initrd)).collect();
+        assert_eq!(found.join(" "), initrds, "{text}");
+        let listed = menus(&volumes, &mut Vec::new())[0].entries(&volumes);
+        assert_eq!(listed[0].arguments, arguments, "{text}");
+        // As an install tree, too.
+        let tree = crate::Tree::find(&temp.source(), crate::Query::default()).unwrap();
+        assert_eq!(bytes(&*tree.kernel.bytes), "kernel", "{text}");
+        assert_eq!(tree.arguments.join(" "), arguments, "{text}");
+        let found: Vec<_> = tree.initrds.iter().map(|initrd| bytes(&*initrd.bytes)).collect();
+        assert_eq!(found.join(" "), initrds, "{text}");
+    }
+}
+
+#[test]
+fn a_unified_kernel_image_with_too_long_a_command_line_is_passed_over() {
+    for (len, is_booted) in [(1 << 16, true), ((1 << 16) + 1, false)] {
+        let image = crate::tree::boot_config::unified::image(&[
+            (".linux", b"kernel"),
+            (".cmdline", &vec![b'x'; len]),
+        ]);
+        let temp = Temp::new();
+        temp.file("x", &image);
+        temp.file("boot/grub/grub.cfg", b"menuentry a { linux /x }\n");
+        match pick(&[volume(&temp)], &Choice::Default) {
+            Ok((picked, _)) => assert!(is_booted && picked.entry.arguments.len() == len),
+            Err(error) => {
+                assert!(
+                    !is_booted && error.to_string().contains("more than 65536 bytes"),
+                    "{error}"
+                );
+            }
+        }
+    }
+}
+
 #[test]
 fn a_menu_that_is_too_long_is_not_called_missing() {
     let temp = Temp::of(&["a"]);

@@ -545,8 +545,7 @@ impl<'a> Files<'a> {
 
     /// The kernel's command line in a unified kernel image; `None` if it was not read.
     fn command_line(&mut self, image: &UnifiedImage) -> Option<String> {
-        let text = self.section(image, ".cmdline")?;
-        Some(text.split_whitespace().collect::<Vec<_>>().join(" "))
+        Some(unified::command_line(&self.section(image, ".cmdline")?))
     }
 
     /// Counts text that is put together from what was read. `None` if there is too much, which the

@@ -263,6 +263,30 @@ fn the_medium_s_own_boot_loader_is_the_last_resort() {
     assert_eq!((content(&tree.kernel).as_str(), tree.arguments.len()), ("k", 0));
 }
 
+/// The tree's checksum is that of the whole image.
+#[test]
+fn a_unified_kernel_image_is_checked_as_a_whole() {
+    let image = boot_config::unified::image(&[(".linux", b"kernel"), (".cmdline", b"ro")]);
+    let temp = Temp::new();
+    temp.file("x.efi", &image);
+    temp.file("boot/grub/grub.cfg", b"menuentry a { chainloader /x.efi }\n");
+    for (bytes, is_right) in [(&image[..], true), (b"other", false)] {
+        let list = format!("{}  x.efi\n", crate::checksum::sha256_of(bytes));
+        temp.file("SHA256SUMS", list.as_bytes());
+        match find(&temp) {
+            Ok(tree) => assert!(is_right && content(&tree.kernel) == "kernel"),
+            Err(error) => {
+                assert!(!is_right && error.to_string().ends_with("by SHA256SUMS"), "{error}");
+            }
+        }
+    }
+    // An entry of systemd-boot for a file that is none.
+    let temp = Temp::new();
+    temp.file("EFI/Linux/x.efi", b"MZ");
+    let error = find(&temp).unwrap_err().to_string();
+    assert!(error.contains("it is not a unified kernel image"), "{error}");
+}
+
 #[test]
 fn an_entry_may_have_several_initrds() {
     let temp = Temp::of(&["k", "i1", "i3"]);

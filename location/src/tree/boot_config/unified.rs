@@ -8,7 +8,7 @@
 use std::io;
 use std::sync::Arc;
 
-use storage::{RandomAccess, Slice, head};
+use storage::{RandomAccess, Slice, head, read_whole};
 
 /// Bytes in which all headers must be.
 const HEADERS: usize = 1 << 16;
@@ -39,8 +39,19 @@ impl UnifiedImage {
     /// # Errors
     /// The file cannot be read.
     pub fn open(file: Box<dyn RandomAccess>) -> io::Result<Option<Self>> {
-        let image = Self::any(file)?;
-        Ok(image.kernel().is_some().then_some(image))
+        Ok(Self::split(file)?.ok())
+    }
+
+    /// The same; a file that is none is given back.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn split(file: Box<dyn RandomAccess>) -> io::Result<Result<Self, Box<dyn RandomAccess>>> {
+        let sections = sections(&head(&*file, HEADERS)?).unwrap_or_default();
+        Ok(match sections.iter().any(|section| section.name == ".linux") {
+            true => Ok(Self { file: file.into(), sections, profile: 0 }),
+            false => Err(file),
+        })
     }
 
     /// Reads the headers of an EFI program that need not have a kernel.
@@ -68,9 +79,35 @@ impl UnifiedImage {
         self.section(".linux")
     }
 
-    /// What belongs into the initrd: microcode first.
-    pub fn initrds(&self) -> Vec<Box<dyn RandomAccess>> {
-        [".ucode", ".initrd"].iter().filter_map(|name| self.section(name)).collect()
+    /// The file as a whole.
+    pub fn whole(&self) -> Box<dyn RandomAccess> {
+        let name = self.file.name().to_owned();
+        Box::new(Slice::new(Arc::clone(&self.file), 0, self.file.len(), name))
+    }
+
+    /// What it boots for a loader that has initrds and arguments for it, by the rules of
+    /// systemd's src/boot/stub.c: the initrds are microcode, the loader's and its own
+    /// (`INITRD_UCODE` and the next); its own command line counts if the loader has none
+    /// (`settle_command_line`, without Secure Boot). `Err`: what is wrong with it.
+    pub fn unpacked(
+        &self,
+        initrds: Vec<Box<dyn RandomAccess>>,
+        arguments: &str,
+    ) -> Result<Unpacked, String> {
+        let name = self.file.name();
+        let kernel = self.kernel().ok_or_else(|| format!("{name} has no section .linux"))?;
+        let arguments = match (arguments, self.section(".cmdline")) {
+            ("", Some(section)) => {
+                let text = read_whole(&*section, TEXT).map_err(|error| error.to_string())?;
+                let text =
+                    text.ok_or_else(|| format!("{} has more than {TEXT} bytes", section.name()))?;
+                command_line(&String::from_utf8_lossy(&text))
+            }
+            _ => arguments.to_owned(),
+        };
+        let (ucode, own) = (self.section(".ucode"), self.section(".initrd"));
+        let initrds = ucode.into_iter().chain(initrds).chain(own).collect();
+        Ok(Unpacked { kernel, initrds, arguments })
     }
 
     /// A section of its profile, or else of all profiles.
@@ -86,6 +123,22 @@ impl UnifiedImage {
         let name = format!("{}:{name}", self.file.name());
         Some(Box::new(Slice::new(Arc::clone(&self.file), found.offset, found.len, name)))
     }
+}
+
+/// What a unified kernel image boots.
+pub(crate) struct Unpacked {
+    /// The kernel.
+    pub kernel: Box<dyn RandomAccess>,
+    /// Its initrds, in their order.
+    pub initrds: Vec<Box<dyn RandomAccess>>,
+    /// Its command line.
+    pub arguments: String,
+}
+
+/// The command line in a section's text.
+pub(super) fn command_line(text: &str) -> String {
+    let text = text.trim_end_matches('\0');
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// The value of a key in lines like `KEY="value"`, without quotes.

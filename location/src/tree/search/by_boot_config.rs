@@ -1,8 +1,10 @@
 //! The rule for the place's own boot loader.
 
+use super::super::boot_config::unified::UnifiedImage;
 use super::super::boot_config::{BootConfig, Entry};
 use super::super::{Installer, TreeError};
 use super::{Item, Pair, Search};
+use crate::cmdline;
 use storage::TreePath;
 
 impl Search<'_> {
@@ -36,12 +38,6 @@ impl Search<'_> {
             search.warnings.push(format!("the entry '{title}' was skipped: {problem}"));
             Ok(None)
         };
-        if entry.is_unified {
-            return missing(
-                self,
-                "it is a unified kernel image, which -location cannot unpack (-bootdisk can)",
-            );
-        }
         let Some(kernel) = self.first(config.meanings(&entry.kernel))? else {
             return missing(self, "the kernel is not there");
         };
@@ -53,10 +49,41 @@ impl Search<'_> {
             let one = if entry.initrds.len() == 1 { "the initrd" } else { "an initrd" };
             return missing(self, &format!("{one} is not there"));
         }
-        self.look(what, "there");
+        let Item { path, bytes } = kernel;
+        let name = bytes.name().to_owned();
+        let read = |source| TreeError::Read { name: name.clone(), source };
         let rule = format!("the entry '{}' of {}", entry.title, config.path);
-        let pair = Pair::new(kernel, initrds, rule, Installer::Other);
-        Ok(Some(Pair { arguments: entry.words(), ..pair }))
+        let image = match UnifiedImage::split(bytes).map_err(read)? {
+            Ok(image) => image,
+            Err(_) if entry.is_unified => {
+                return missing(self, "it is not a unified kernel image");
+            }
+            Err(bytes) => {
+                self.look(what, "there");
+                let pair = Pair::new(Item { path, bytes }, initrds, rule, Installer::Other);
+                return Ok(Some(Pair { arguments: entry.words(), ..pair }));
+            }
+        };
+        // A checksum is that of the whole image.
+        let whole = Item { path, bytes: image.whole() };
+        let whole = self.checked(whole, "kernel", Installer::Other)?;
+        let image = UnifiedImage::open(whole.bytes).map_err(read)?.unwrap_or(image);
+        let image = image.with_profile(entry.profile);
+        let mut checked = Vec::new();
+        for initrd in initrds {
+            checked.push(self.checked(initrd, "initrd", Installer::Other)?.bytes);
+        }
+        let unpacked = match image.unpacked(checked, &entry.arguments) {
+            Ok(unpacked) => unpacked,
+            Err(problem) => return missing(self, &problem),
+        };
+        self.look(what, "there, a unified kernel image");
+        let part = |bytes| Item { path: None, bytes };
+        let initrds = unpacked.initrds.into_iter().map(part).collect();
+        let pair = Pair::new(part(unpacked.kernel), initrds, rule, Installer::Other);
+        let words = cmdline::words(unpacked.arguments.as_bytes());
+        let arguments = words.map(|word| String::from_utf8_lossy(word).into_owned()).collect();
+        Ok(Some(Pair { arguments, ..pair }))
     }
 
     /// The first of these paths that is there.
