@@ -12,6 +12,7 @@ mod interpreter;
 mod lexer;
 mod number;
 mod parser;
+mod regexp;
 mod variables;
 
 use super::unified::UnifiedImage;

@@ -15,10 +15,22 @@ pub(super) fn menu(text: &str, files: &mut Files<'_>) -> Menu {
     let default = if default == "saved" { saved.clone() } else { default };
     let places = [&default].into_iter().chain(&fallback);
     let mut defaults: Vec<_> = places.filter_map(|place| place.parse().ok()).collect();
-    if default.parse::<usize>().is_err() {
-        defaults.insert(0, 0);
+    let mut warnings = Vec::new();
+    match default.parse::<usize>() {
+        Err(_) => defaults.insert(0, 0),
+        Ok(number) if number >= entries.len() => {
+            // `cmain` in GRUB legacy's stage2/stage2.c takes the first of `fallback`, or else 0.
+            let first = fallback.first().and_then(|place| place.parse().ok());
+            let first = first.filter(|place| *place < entries.len()).unwrap_or(0);
+            defaults.insert(0, first);
+            warnings.extend(entries.get(first).map(|entry| {
+                let title = &entry.title;
+                format!("the default entry {number} does not exist: '{title}' boots instead, as with GRUB")
+            }));
+        }
+        Ok(_) => {}
     }
-    Menu { entries, defaults, saved, warnings: Vec::new() }
+    Menu { entries, defaults, saved, warnings }
 }
 
 #[derive(Default)]

@@ -167,6 +167,30 @@ fn systemd_s_entries_are_sorted_and_chosen_by_pattern() {
     assert_eq!(titles(&one(&files[1..])), ["T 10", "T 9", "z-1"]);
 }
 
+/// `cmain` in GRUB legacy's stage2/stage2.c.
+#[test]
+fn a_default_of_grub_legacy_that_is_not_there_is_a_warning() {
+    let entries = "title A\nkernel /a\ntitle B\nkernel /b\n";
+    for (head, first, missing) in [
+        ("default 7\n", "A", Some("7")),
+        ("default 2\nfallback 1\n", "B", Some("2")),
+        ("default 2\nfallback 9 1\n", "A", Some("2")),
+        ("default 1\n", "B", None),
+        ("default saved\n", "A", None),
+        ("fallback 1\n", "A", None),
+    ] {
+        let config = one(&[("boot/grub/menu.lst", &format!("{head}{entries}"))]);
+        let warning = missing.map(|number| {
+            format!(
+                "the default entry {number} does not exist: '{first}' boots instead, as with GRUB"
+            )
+        });
+        assert_eq!(titles(&config)[0], first, "{head}");
+        assert_eq!(config.warnings, warning.into_iter().collect::<Vec<_>>(), "{head}");
+        assert!(config.is_first_default(), "{head}");
+    }
+}
+
 /// `line_get_key_value`, whose test is in systemd's src/boot/test-efi-string.c, and
 /// `boot_entry_add_type1`.
 #[test]

@@ -13,6 +13,7 @@ use super::super::bls::{self, GrubEntry};
 use super::super::{ENTRIES, Entry, Files, Module, volume_of};
 use super::lexer::{Word, tokens};
 use super::parser::{Command, Script, parse};
+use super::regexp;
 use super::variables::Variables;
 use status::Status;
 
@@ -129,6 +130,8 @@ pub(super) struct Interpreter<'a, 'f> {
     bytes: usize,
     /// Bytes that commands such as `cmp` can still read.
     examined: u64,
+    /// Steps that patterns of `regexp` can still take.
+    matching: usize,
 }
 
 impl<'a, 'f> Interpreter<'a, 'f> {
@@ -154,6 +157,7 @@ impl<'a, 'f> Interpreter<'a, 'f> {
             steps: STEPS,
             bytes: EXPANDED,
             examined: EXAMINED,
+            matching: regexp::STEPS,
         }
     }
 

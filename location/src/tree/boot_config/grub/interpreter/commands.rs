@@ -2,15 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use regex::bytes::RegexBuilder;
-
 use super::super::super::{legacy, syslinux};
 use super::super::conditions::{self, FileTests};
-use super::super::device_name;
+use super::super::{device_name, regexp};
 use super::{Flow, Interpreter, Status};
-
-/// Bytes that a compiled `regexp` pattern can have.
-const PATTERN_LIMIT: usize = 1 << 18;
 
 impl FileTests for super::Files<'_> {
     fn exists(&mut self, name: &str) -> bool {
@@ -211,21 +206,22 @@ impl Interpreter<'_, '_> {
             }
         }
         let [pattern, text] = rest[..] else { return false };
-        let pattern = RegexBuilder::new(pattern).unicode(false).size_limit(PATTERN_LIMIT).build();
-        let Ok(pattern) = pattern else {
-            self.warn("a pattern of regexp could not be read");
-            return false;
+        let groups = match regexp::groups(pattern, text, &mut self.matching) {
+            Ok(Some(groups)) => groups,
+            Ok(None) => return false,
+            Err(()) => {
+                self.warn(format!("the pattern '{pattern}' of regexp could not be read"));
+                return false;
+            }
         };
-        let Some(captures) = pattern.captures(text.as_bytes()) else { return false };
         for set in sets {
             let (number, name) = set.split_once(':').unwrap_or(("1", set));
-            let group = number.parse().ok().and_then(|number| captures.get(number));
-            let value = group.map(|group| String::from_utf8_lossy(group.as_bytes()).into_owned());
-            match value {
-                Some(value) => {
-                    self.variables.set(name, &value);
+            let group = number.parse::<usize>().ok().and_then(|number| groups.get(number));
+            match group {
+                Some(Some(value)) => {
+                    self.variables.set(name, value);
                 }
-                None => self.variables.unset(name),
+                _ => self.variables.unset(name),
             }
         }
         true

@@ -149,6 +149,8 @@ fn regexp_sets_its_groups() {
         ("regexp x abc", "1"),
         ("regexp b", "1"),
         ("regexp '(' abc", "1"),
+        ("regexp --set=0:r 'a|ab' abc", "ab 0"),
+        ("regexp --set=1:r '([^\\]+)' 'x\\y'", "x 0"),
         ("r=old; regexp --set=7:r b abc", "0"),
     ] {
         assert_eq!(run(&format!("{command}; w=\"$r $?\"")), expected, "{command}");
