@@ -14,7 +14,7 @@ use thiserror::Error;
 use crate::fetch::Fetcher;
 use crate::place::{Place, PlaceError};
 pub use crate::tree::Attempt;
-use crate::tree::boot_config::unified::{UnifiedImage, Unpacked};
+use crate::tree::boot_config::unified::{self, UnifiedImage, Unpacked};
 pub use crate::tree::boot_config::{BootConfig, Entry, Loader, Step};
 use crate::tree::kernel_candidates;
 pub use joined::joined;
@@ -251,7 +251,7 @@ impl Menu<'_> {
         entries.sort_by_key(|entry| entry.number);
         // A unified kernel image may have one.
         for entry in entries.iter_mut().filter(|entry| entry.arguments.is_empty()) {
-            if let Ok(opened) = open(self, entry, volumes) {
+            if let Ok((opened, _)) = open(self, entry, volumes) {
                 entry.arguments = opened.arguments;
             }
         }
@@ -315,9 +315,10 @@ pub fn pick(volumes: &[Volume], choice: &Choice) -> Result<(Picked, Vec<Attempt>
                     passed.push(format!("'{}' cannot be booted ({missing})", entry.title));
                     attempts.push(Attempt { what, found: missing });
                 }
-                Ok(Unpacked { kernel, initrds, arguments }) => {
+                Ok((Unpacked { kernel, initrds, arguments }, left_out)) => {
                     attempts.push(Attempt { what, found: "there".into() });
-                    let warnings = warnings(menu, entry, choice, &passed);
+                    let mut warnings = warnings(menu, entry, choice, &passed);
+                    warnings.extend(left_out);
                     let (place, entry) = (path, Entry { arguments, ..entry.clone() });
                     return Ok((Picked { place, entry, kernel, initrds, warnings }, attempts));
                 }
@@ -359,8 +360,12 @@ fn chosen<'c>(config: &'c BootConfig, choice: &Choice) -> Vec<&'c Entry> {
     }
 }
 
-/// Opens the files of an entry; else says which one is missing.
-fn open(menu: &Menu<'_>, entry: &Entry, volumes: &[Volume]) -> Result<Unpacked, String> {
+/// Opens the files of an entry; else says which one is missing. A warning if some are left out.
+fn open(
+    menu: &Menu<'_>,
+    entry: &Entry,
+    volumes: &[Volume],
+) -> Result<(Unpacked, Option<String>), String> {
     let others = volumes.iter().filter(|volume| !std::ptr::eq(*volume, menu.volume));
     let mut places: Vec<_> = [menu.volume].into_iter().chain(others).collect();
     if let Some(at) = entry.volume.filter(|at| *at < places.len()) {
@@ -371,7 +376,7 @@ fn open(menu: &Menu<'_>, entry: &Entry, volumes: &[Volume]) -> Result<Unpacked, 
         for volume in &places {
             for path in menu.config.meanings(name) {
                 match volume.source.open(&path) {
-                    Ok(file) => return Ok(file),
+                    Ok(file) => return Ok((file, *volume, path)),
                     Err(error) if error.is_missing() => {}
                     Err(error) => problem = with_cause(&error),
                 }
@@ -379,15 +384,23 @@ fn open(menu: &Menu<'_>, entry: &Entry, volumes: &[Volume]) -> Result<Unpacked, 
         }
         Err(problem)
     };
-    let kernel = file(&entry.kernel)?;
-    let initrds = entry.initrds.iter().map(|name| file(name)).collect::<Result<Vec<_>, _>>()?;
+    let (kernel, volume, path) = file(&entry.kernel)?;
+    let initrds = entry.initrds.iter().map(|name| Ok(file(name)?.0));
+    let initrds = initrds.collect::<Result<Vec<_>, String>>()?;
     let name = &entry.kernel;
     match UnifiedImage::split(kernel).map_err(|error| format!("{name}: {error}"))? {
-        Ok(image) => image.with_profile(entry.profile).unpacked(initrds, &entry.arguments),
+        Ok(image) => {
+            let image = image.with_profile(entry.profile);
+            let unpacked = image.unpacked(initrds, &entry.arguments)?;
+            Ok((unpacked, unified::left_out(&*volume.source, &path)))
+        }
         Err(_) if entry.is_unified => Err(format!(
             "{name} should be a unified kernel image, but has no .linux section: give the kernel and initrd with --kernel and --initrd, or boot the disk through firmware"
         )),
-        Err(kernel) => Ok(Unpacked { kernel, initrds, arguments: entry.arguments.clone() }),
+        Err(kernel) => {
+            let arguments = entry.arguments.clone();
+            Ok((Unpacked { kernel, initrds, arguments }, None))
+        }
     }
 }
 

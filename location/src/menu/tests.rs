@@ -107,11 +107,8 @@ fn a_menu_without_entries_is_an_error() {
 #[test]
 fn a_unified_kernel_image_is_taken_apart() {
     let temp = Temp::new();
-    let image = crate::tree::boot_config::unified::image(&[
-        (".linux", b"kernel"),
-        (".initrd", b"initrd"),
-        (".cmdline", b"ro"),
-    ]);
+    let image =
+        unified::image(&[(".linux", b"kernel"), (".initrd", b"initrd"), (".cmdline", b"ro")]);
     temp.file("EFI/Linux/a.efi", &image);
     let (picked, _) = pick(&[volume(&temp)], &Choice::Default).unwrap();
     assert_eq!(
@@ -128,7 +125,7 @@ fn a_unified_kernel_image_is_taken_apart() {
 /// the initrds are microcode, the loader's, the image's. This does not depend on the image's name.
 #[test]
 fn a_unified_kernel_image_boots_in_the_same_way_whatever_the_menu_calls_it() {
-    let image = crate::tree::boot_config::unified::image(&[
+    let image = unified::image(&[
         (".linux", b"kernel"),
         (".initrd", b"own"),
         (".ucode", b"ucode"),
@@ -171,13 +168,58 @@ fn a_unified_kernel_image_boots_in_the_same_way_whatever_the_menu_calls_it() {
     }
 }
 
+/// `generate_sidecar_initrds` in systemd's src/boot/stub.c, and `get_extra_dir`.
+#[test]
+fn files_that_systemd_stub_would_add_to_the_initrd_are_named() {
+    let image = unified::image(&[(".linux", b"kernel")]);
+    for (files, named) in [
+        (&["EFI/Linux/x.efi.extra.d/a.cred"][..], Some("EFI/Linux/x.efi.extra.d/a.cred")),
+        (&["EFI/Linux/x.efi.extra.d/a.confext.RAW"], Some("EFI/Linux/x.efi.extra.d/a.confext.RAW")),
+        (&["loader/credentials/b.cred"], Some("loader/credentials/b.cred")),
+        (
+            &["loader/extensions/c.sysext.raw", "loader/credentials/b.cred"],
+            Some("loader/credentials/b.cred, loader/extensions/c.sysext.raw"),
+        ),
+        (
+            &[
+                "loader/credentials/1.cred",
+                "loader/credentials/2.cred",
+                "loader/credentials/3.cred",
+                "loader/credentials/4.cred",
+                "loader/credentials/5.cred",
+                "loader/credentials/6.cred",
+            ],
+            Some(
+                "loader/credentials/1.cred, loader/credentials/2.cred, loader/credentials/3.cred, loader/credentials/4.cred and 2 more",
+            ),
+        ),
+        (&["EFI/Linux/x.efi.extra.d/a.txt", "EFI/Linux/x.efi.extra.d/.a.cred"], None),
+        (&["EFI/Linux/y.efi.extra.d/a.cred", "EFI/Linux/x.efi.extra.d/d.raw/e"], None),
+    ] {
+        for (name, prefix) in [("x.efi", ""), ("x+3-1.efi", ""), ("x.efi", "boot/efi/")] {
+            let temp = Temp::new();
+            temp.file(&format!("{prefix}EFI/Linux/{name}"), &image);
+            files.iter().for_each(|path| temp.file(&format!("{prefix}{path}"), b"x"));
+            let list = named.map(|named| named.replace("EFI/", &format!("{prefix}EFI/")));
+            let list = list.map(|list| list.replace("loader/", &format!("{prefix}loader/")));
+            let warning = list.map(|list| {
+                format!("the guest does not get {list}, which systemd-stub would add to the initrd")
+            });
+            let expected: Vec<_> = warning.into_iter().collect();
+            let (picked, _) = pick(&[volume(&temp)], &Choice::Default).unwrap();
+            assert_eq!(picked.warnings, expected, "{name} {prefix}");
+            if prefix.is_empty() {
+                let tree = crate::Tree::find(&temp.source(), crate::Query::default()).unwrap();
+                assert_eq!(tree.warnings, expected, "{name}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_unified_kernel_image_with_too_long_a_command_line_is_passed_over() {
     for (len, is_booted) in [(1 << 16, true), ((1 << 16) + 1, false)] {
-        let image = crate::tree::boot_config::unified::image(&[
-            (".linux", b"kernel"),
-            (".cmdline", &vec![b'x'; len]),
-        ]);
+        let image = unified::image(&[(".linux", b"kernel"), (".cmdline", &vec![b'x'; len])]);
         let temp = Temp::new();
         temp.file("x", &image);
         temp.file("boot/grub/grub.cfg", b"menuentry a { linux /x }\n");
@@ -227,7 +269,7 @@ fn kernels_without_a_menu_are_named() {
 
 #[test]
 fn unified_kernel_images_and_environments_are_found_on_mounted_efi_partitions() {
-    let image = crate::tree::boot_config::unified::image(&[(".linux", b"k"), (".cmdline", b"ro")]);
+    let image = unified::image(&[(".linux", b"k"), (".cmdline", b"ro")]);
     for place in [
         "EFI/Linux/a.efi",
         "efi/EFI/Linux/a.efi",

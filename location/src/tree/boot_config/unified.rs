@@ -8,7 +8,7 @@
 use std::io;
 use std::sync::Arc;
 
-use storage::{RandomAccess, Slice, head, read_whole};
+use storage::{FileTree, RandomAccess, Slice, TreePath, head, read_whole};
 
 /// Bytes in which all headers must be.
 const HEADERS: usize = 1 << 16;
@@ -133,6 +133,51 @@ pub(crate) struct Unpacked {
     pub initrds: Vec<Box<dyn RandomAccess>>,
     /// Its command line.
     pub arguments: String,
+}
+
+/// A warning about the files for an image that systemd-stub would put into the initrd, if there are
+/// any: credentials and extensions, beside the image or for all images of its partition
+/// (`generate_sidecar_initrds` in systemd's src/boot/stub.c).
+pub(crate) fn left_out(tree: &dyn FileTree, image: &TreePath) -> Option<String> {
+    const NAMED: usize = 4;
+    let name = image.as_path().file_name()?.to_string_lossy().into_owned();
+    // A boot counter is no part of the directory's name (`get_extra_dir`).
+    let (stem, ending) = name.rsplit_once('.').unwrap_or((&name, ""));
+    let counted = stem.rsplit_once('+').filter(|(_, counter)| {
+        counter.starts_with(|c: char| c.is_ascii_digit())
+            && counter.chars().all(|c| c.is_ascii_digit() || c == '-')
+    });
+    let own = counted.map_or(name.clone(), |(stem, _)| format!("{stem}.{ending}"));
+    let is_efi = |path: &&std::path::Path| {
+        path.file_name().is_some_and(|name| name.eq_ignore_ascii_case("EFI"))
+    };
+    let efi = image.as_path().ancestors().find(is_efi);
+    let root = efi.map(|efi| TreePath::new(efi).parent()).unwrap_or_default();
+    let directories = [
+        image.parent().join(&format!("{own}.extra.d")),
+        root.join("loader/credentials"),
+        root.join("loader/extensions"),
+    ];
+    let mut found = Vec::new();
+    for directory in directories {
+        let files = tree.list(&directory).unwrap_or_default().into_iter();
+        let names = files.filter(|file| !file.is_directory).map(|file| file.name);
+        let is_taken = |name: &String| {
+            let name = name.to_ascii_lowercase();
+            !name.starts_with('.') && (name.ends_with(".cred") || name.ends_with(".raw"))
+        };
+        found.extend(names.filter(is_taken).map(|name| directory.join(&name).to_string()));
+    }
+    found.sort();
+    let more = match found.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    found.truncate(NAMED);
+    (!found.is_empty()).then(|| {
+        let found = found.join(", ");
+        format!("the guest does not get {found}{more}, which systemd-stub would add to the initrd")
+    })
 }
 
 /// The command line in a section's text.

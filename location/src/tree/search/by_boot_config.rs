@@ -1,6 +1,6 @@
 //! The rule for the place's own boot loader.
 
-use super::super::boot_config::unified::UnifiedImage;
+use super::super::boot_config::unified::{self, UnifiedImage};
 use super::super::boot_config::{BootConfig, Entry};
 use super::super::{Installer, TreeError};
 use super::{Item, Pair, Search};
@@ -64,6 +64,9 @@ impl Search<'_> {
                 return Ok(Some(Pair { arguments: entry.words(), ..pair }));
             }
         };
+        if let Some(path) = &path {
+            self.warnings.extend(unified::left_out(self.source, path));
+        }
         // A checksum is that of the whole image.
         let whole = Item { path, bytes: image.whole() };
         let whole = self.checked(whole, "kernel", Installer::Other)?;
