@@ -14,6 +14,7 @@ use thiserror::Error;
 use crate::fetch::Fetcher;
 use crate::place::{Place, PlaceError};
 pub use crate::tree::Attempt;
+use crate::tree::boot_config::devices::{Devices, Opened, with_cause};
 use crate::tree::boot_config::unified::{self, UnifiedImage, Unpacked};
 pub use crate::tree::boot_config::{BootConfig, Entry, Loader, Step};
 use crate::tree::kernel_candidates;
@@ -210,14 +211,14 @@ pub fn menus<'a>(volumes: &'a [Volume], attempts: &mut Vec<Attempt>) -> Vec<Menu
         }
         // Entries of two volumes that a boot loader reads as one are found on both.
         configs.retain(|config| {
-            let plain = |config: &BootConfig| {
-                let entries = config.entries.iter().cloned();
-                entries.map(|entry| Entry { volume: None, ..entry }).collect::<Vec<_>>()
-            };
-            let is_same = |menu: &Menu<'_>| plain(&menu.config) == plain(config);
+            let is_same = |menu: &Menu<'_>| menu.config.entries == config.entries;
             config.loader != Loader::Entries || !menus.iter().any(is_same)
         });
         menus.extend(configs.into_iter().map(|config| Menu { volume, config }));
+    }
+    for menu in &mut menus {
+        let own = Devices::of(&[&*menu.volume.source]).name(0).to_owned();
+        menu.config.shorten_names(&own);
     }
     menus
 }
@@ -287,15 +288,14 @@ fn known(source: &dyn FileTree) -> Option<BootConfig> {
     })
 }
 
-/// Finds the entry and opens its files. A file that is not on the menu's own volume can be on
-/// another one, as where `/boot` is a partition of its own.
+/// Finds the entry and opens its files, each on the device that the menu names.
 ///
 /// # Errors
 /// There is no such entry, or none whose files are there.
 pub fn pick(volumes: &[Volume], choice: &Choice) -> Result<(Picked, Vec<Attempt>), MenuError> {
     let mut attempts = Vec::new();
     let menus = menus(volumes, &mut attempts);
-    // Entries that should have been booted before the one that is.
+    // Menus and entries that should have been booted before what is.
     let mut passed = Vec::new();
     for menu in &menus {
         let path = menu.path();
@@ -306,6 +306,7 @@ pub fn pick(volumes: &[Volume], choice: &Choice) -> Result<(Picked, Vec<Attempt>
                 Choice::Entry(wanted) => format!("has no entry '{wanted}' that boots a kernel"),
                 _ => "has no entry that boots a kernel".into(),
             };
+            passed.push(format!("{path} {found}"));
             attempts.push(Attempt { what: path.clone(), found });
         }
         for entry in entries {
@@ -315,10 +316,10 @@ pub fn pick(volumes: &[Volume], choice: &Choice) -> Result<(Picked, Vec<Attempt>
                     passed.push(format!("'{}' cannot be booted ({missing})", entry.title));
                     attempts.push(Attempt { what, found: missing });
                 }
-                Ok((Unpacked { kernel, initrds, arguments }, left_out)) => {
+                Ok((Unpacked { kernel, initrds, arguments }, notes)) => {
                     attempts.push(Attempt { what, found: "there".into() });
                     let mut warnings = warnings(menu, entry, choice, &passed);
-                    warnings.extend(left_out);
+                    warnings.extend(notes);
                     let (place, entry) = (path, Entry { arguments, ..entry.clone() });
                     return Ok((Picked { place, entry, kernel, initrds, warnings }, attempts));
                 }
@@ -360,48 +361,41 @@ fn chosen<'c>(config: &'c BootConfig, choice: &Choice) -> Vec<&'c Entry> {
     }
 }
 
-/// Opens the files of an entry; else says which one is missing. A warning if some are left out.
+/// Opens the files of an entry; else says which one is missing. The warnings are what was assumed of
+/// their devices, and what is left out.
 fn open(
     menu: &Menu<'_>,
     entry: &Entry,
     volumes: &[Volume],
-) -> Result<(Unpacked, Option<String>), String> {
+) -> Result<(Unpacked, Vec<String>), String> {
     let others = volumes.iter().filter(|volume| !std::ptr::eq(*volume, menu.volume));
-    let mut places: Vec<_> = [menu.volume].into_iter().chain(others).collect();
-    if let Some(at) = entry.volume.filter(|at| *at < places.len()) {
-        places[..=at].rotate_right(1);
-    }
-    let file = |name: &str| {
-        let mut problem = format!("{name} is not there");
-        for volume in &places {
-            for path in menu.config.meanings(name) {
-                match volume.source.open(&path) {
-                    Ok(file) => return Ok((file, *volume, path)),
-                    Err(error) if error.is_missing() => {}
-                    Err(error) => problem = with_cause(&error),
-                }
-            }
-        }
-        Err(problem)
+    let places = [menu.volume].into_iter().chain(others).map(|volume| &*volume.source);
+    let mut devices = Devices::of(&places.collect::<Vec<_>>());
+    let mut file = |name: &str| {
+        let opened = devices.open(name, &|path| menu.config.meanings(path));
+        opened.map_err(|error| match error.is_missing() {
+            true => format!("{name} is not there"),
+            false => with_cause(&error),
+        })
     };
-    let (kernel, volume, path) = file(&entry.kernel)?;
-    let initrds = entry.initrds.iter().map(|name| Ok(file(name)?.0));
+    let Opened { file: kernel, place, path } = file(&entry.kernel)?;
+    let initrds = entry.initrds.iter().map(|name| Ok(file(name)?.file));
     let initrds = initrds.collect::<Result<Vec<_>, String>>()?;
     let name = &entry.kernel;
-    match UnifiedImage::split(kernel).map_err(|error| format!("{name}: {error}"))? {
+    let mut warnings = devices.warnings;
+    let unpacked = match UnifiedImage::split(kernel).map_err(|error| format!("{name}: {error}"))? {
         Ok(image) => {
-            let image = image.with_profile(entry.profile);
-            let unpacked = image.unpacked(initrds, &entry.arguments)?;
-            Ok((unpacked, unified::left_out(&*volume.source, &path)))
+            warnings.extend(unified::left_out(&*place, &path));
+            image.with_profile(entry.profile).unpacked(initrds, &entry.arguments)?
         }
-        Err(_) if entry.is_unified => Err(format!(
-            "{name} should be a unified kernel image, but has no .linux section: give the kernel and initrd with --kernel and --initrd, or boot the disk through firmware"
-        )),
-        Err(kernel) => {
-            let arguments = entry.arguments.clone();
-            Ok((Unpacked { kernel, initrds, arguments }, None))
+        Err(_) if entry.is_unified => {
+            return Err(format!(
+                "{name} should be a unified kernel image, but has no .linux section: give the kernel and initrd with --kernel and --initrd, or boot the disk through firmware"
+            ));
         }
-    }
+        Err(kernel) => Unpacked { kernel, initrds, arguments: entry.arguments.clone() },
+    };
+    Ok((unpacked, warnings))
 }
 
 /// Opens a file that the user names, on the first volume that has it.
@@ -429,13 +423,6 @@ pub fn solaris_arguments(kernel: &str, arguments: &str) -> String {
     let is_xen = |word: &&str| word.starts_with("root=") || word.starts_with("ip=");
     let (xen, user) = (words().filter(is_xen), words().filter(|word| !is_xen(word)));
     xen.chain([kernel]).chain(user).collect::<Vec<_>>().join(" ")
-}
-
-fn with_cause(error: &FileError) -> String {
-    match std::error::Error::source(error) {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    }
 }
 
 #[cfg(test)]

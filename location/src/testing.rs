@@ -9,7 +9,9 @@ use std::sync::{Mutex, MutexGuard};
 pub(crate) use storage::testing::{Temp, cpu_time};
 
 use storage::sync::lock;
-use storage::{Entry, FileError, FileTree, RandomAccess, TreePath};
+use storage::{
+    Entry, FileError, FileTree, PartitionId, PartitionRole, PartitionTable, RandomAccess, TreePath,
+};
 
 /// What a [`Remote`] says of a path.
 type Answer = fn(&str) -> Option<FileError>;
@@ -62,6 +64,60 @@ impl FileTree for Remote {
             Some(bytes) => Ok(Box::new(Bytes { name, bytes: bytes.clone() })),
             None => Err(FileError::Missing(name)),
         }
+    }
+}
+
+/// A file system in a partition of a disk.
+#[derive(Debug)]
+pub(crate) struct Partition {
+    /// Its files.
+    pub source: Box<dyn FileTree>,
+    /// The label of the file system.
+    pub label: &'static str,
+    /// Its UUID.
+    pub uuid: &'static str,
+    /// The partition.
+    pub id: [PartitionId; 1],
+}
+
+impl Partition {
+    /// A directory as partition `number` of a GPT. It is for nothing special.
+    pub fn new(number: u32, files: &Temp) -> Self {
+        let (table, role) = (PartitionTable::Gpt, PartitionRole::Other);
+        let id = [PartitionId { table, number, role }];
+        Self { source: Box::new(files.source()), label: "", uuid: "", id }
+    }
+
+    /// The same, for this.
+    pub fn with_role(mut self, role: PartitionRole) -> Self {
+        self.id[0].role = role;
+        self
+    }
+}
+
+impl FileTree for Partition {
+    fn name(&self) -> &str {
+        self.source.name()
+    }
+
+    fn volume_label(&self) -> Option<&str> {
+        Some(self.label)
+    }
+
+    fn volume_uuid(&self) -> Option<&str> {
+        Some(self.uuid)
+    }
+
+    fn partition(&self) -> &[PartitionId] {
+        &self.id
+    }
+
+    fn list(&self, directory: &TreePath) -> Result<Vec<Entry>, FileError> {
+        self.source.list(directory)
+    }
+
+    fn open(&self, path: &TreePath) -> Result<Box<dyn RandomAccess>, FileError> {
+        self.source.open(path)
     }
 }
 

@@ -19,10 +19,10 @@ use std::sync::Arc;
 use crate::disk_format::partitions::{self, Partition};
 use crate::disk_format::qcow2;
 use crate::filesystem::{btrfs, ext, fat, iso, squashfs, xfs};
-use crate::{FileError, FileTree, RandomAccess, Skipped, Slice, head};
+use crate::{FileError, FileTree, PartitionId, RandomAccess, Skipped, Slice, head};
 use format::{FileSystem, Format};
 pub use volumes::Volume;
-use volumes::{Volumes, WithSkipped};
+use volumes::{InPartition, Volumes};
 
 /// The number of bytes at the beginning that identify an image.
 pub const TELLING: usize = 68 << 10;
@@ -62,12 +62,15 @@ pub fn open(file: Arc<dyn RandomAccess>) -> Result<Box<dyn FileTree>, FileError>
 pub fn volumes(file: Arc<dyn RandomAccess>) -> Result<Vec<Volume>, FileError> {
     let mut search = Search::default();
     search.look(file, 0)?;
-    let Search { mut found, skipped, .. } = search;
-    if !skipped.is_empty() && !found.is_empty() {
-        let Volume { name, source } = found.remove(0);
-        found.insert(0, Volume { name, source: Box::new(WithSkipped { source, skipped }) });
-    }
-    Ok(found)
+    let Search { found, mut skipped, .. } = search;
+    let place = |(Volume { name, source }, partition): (Volume, Vec<PartitionId>)| {
+        if partition.is_empty() {
+            return Volume { name, source };
+        }
+        let skipped = std::mem::take(&mut skipped);
+        Volume { name, source: Box::new(InPartition { source, partition, skipped }) }
+    };
+    Ok(found.into_iter().map(place).collect())
 }
 
 /// Partitions that an error names.
@@ -75,13 +78,14 @@ const NAMED: usize = 8;
 
 #[derive(Default)]
 struct Search {
-    found: Vec<Volume>,
+    /// The file systems, each with its partition.
+    found: Vec<(Volume, Vec<PartitionId>)>,
     /// Partitions with something that cannot be read.
     skipped: Vec<Skipped>,
     /// Number of partitions read.
     partitions: usize,
-    /// How many partitions the current image is in.
-    nesting: usize,
+    /// The partitions that the current image is in.
+    within: Vec<PartitionId>,
 }
 
 impl Search {
@@ -101,7 +105,7 @@ impl Search {
             Some(Format::Partitions(_)) => self.look_into_partitions(&file, depth),
             Some(Format::FileSystem(system)) => {
                 let source = open_file_system(system, file)?;
-                self.found.push(Volume { name, source });
+                self.found.push((Volume { name, source }, self.within.clone()));
                 Ok(())
             }
             Some(Format::Foreign { name: what, hint }) => {
@@ -130,9 +134,10 @@ impl Search {
                 break;
             }
             let Partition { number, at, len, .. } = partition;
-            self.nesting += 1;
+            let outer = self.within.len();
+            self.within.extend(&partition.id);
             let found = self.look_into(disk, &partition, depth);
-            self.nesting -= 1;
+            self.within.truncate(outer);
             let Err(why) = found else { continue };
             if let Some(why) = why.of_content()
                 && self.skipped.len() < NAMED
@@ -140,7 +145,7 @@ impl Search {
                 let name = format!("{}, partition {number}", disk.name());
                 self.skipped.push(Skipped { name, why });
             }
-            if self.nesting > 0 || seen.len() >= NAMED {
+            if !self.within.is_empty() || seen.len() >= NAMED {
                 // What is in a partition of a partition would only hide the rest.
                 more += 1;
             } else {

@@ -42,4 +42,4 @@ pub use file::local::LocalFile;
 pub use file::slice::Slice;
 pub use file::{RandomAccess, Unread, copy_exactly, copy_to_memory, each_piece, head, read_whole};
 pub use path::TreePath;
-pub use tree::{Entry, FileTree, Skipped};
+pub use tree::{Entry, FileTree, PartitionId, PartitionRole, PartitionTable, Skipped};

@@ -29,9 +29,15 @@ pub trait FileTree: Debug + Send + Sync {
     }
 
     /// The UUID of the file system, or its serial number (`1A2B-3C4D`), by which boot loaders find
-    /// it.
+    /// it; empty if it has none. `None` if it is not known, as that of a directory.
     fn volume_uuid(&self) -> Option<&str> {
         None
+    }
+
+    /// The partition that the file system is in, behind those which that one is in. Empty if it is
+    /// in none, or is no file system.
+    fn partition(&self) -> &[PartitionId] {
+        &[]
     }
 
     /// Lists a directory, sorted by name, with hidden files and without `.` and `..`.
@@ -58,6 +64,39 @@ pub trait FileTree: Debug + Send + Sync {
         let _ = most;
         self.open(path)
     }
+}
+
+/// Which partition of a disk, or of a partition, it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PartitionId {
+    /// The table that has it.
+    pub table: PartitionTable,
+    /// Its number in the table, from 1; that of the first logical partition is 5.
+    pub number: u32,
+    /// What the table says it is for.
+    pub role: PartitionRole,
+}
+
+/// The kind of a partition table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PartitionTable {
+    /// The UEFI specification's.
+    Gpt,
+    /// The table in a disk's first sector, with logical partitions.
+    Mbr,
+    /// Solaris' slices of a partition (VTOC).
+    Solaris,
+}
+
+/// What a partition is for, as far as boot loaders ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PartitionRole {
+    /// The EFI system partition.
+    EfiSystem,
+    /// The extended boot partition (XBOOTLDR) of the Boot Loader Specification (UAPI.1).
+    ExtendedBoot,
+    /// Anything else.
+    Other,
 }
 
 /// A part of a disk that cannot be read.

@@ -1,10 +1,17 @@
+mod devices;
+
 use super::*;
 use crate::fetch::Settings;
-use crate::testing::Temp;
+use crate::testing::{Partition, Temp};
 use storage::head;
 
 fn volume(temp: &Temp) -> Volume {
     Volume { name: temp.path().display().to_string(), source: Box::new(temp.source()) }
+}
+
+/// A partition of a disk.
+fn partition(partition: Partition) -> Volume {
+    Volume { name: partition.name().to_owned(), source: Box::new(partition) }
 }
 
 fn bytes(file: &dyn RandomAccess) -> String {
@@ -37,15 +44,19 @@ fn an_entry_is_picked_by_default_number_title_or_id() {
 #[test]
 fn an_entry_without_its_files_is_passed_over_and_they_may_be_on_another_volume() {
     let (esp, boot) = (Temp::of(&["EFI/x"]), Temp::of(&["a", "i"]));
-    esp.file("EFI/fedora/grub.cfg", MENU.as_bytes());
-    let volumes = [volume(&Temp::of(&["x"])), volume(&esp), volume(&boot)];
+    let menu = format!("search --label --set=root BOOT\n{MENU}");
+    esp.file("EFI/fedora/grub.cfg", menu.as_bytes());
+    let (empty, boot) = (Temp::of(&["x"]), Partition { label: "BOOT", ..Partition::new(3, &boot) });
+    let volumes =
+        [(1, &empty), (2, &esp)].map(|(number, temp)| partition(Partition::new(number, temp)));
+    let volumes: Vec<_> = volumes.into_iter().chain([partition(boot)]).collect();
     let (picked, attempts) = pick(&volumes, &Choice::Default).unwrap();
     assert_eq!(picked.entry.title, "a");
-    let warning = "Booting the entry 'a', as 'b' cannot be booted (/b is not there)";
+    let warning = "Booting the entry 'a', as 'b' cannot be booted ((hd0,gpt3)/b is not there)";
     assert_eq!(picked.warnings, [warning]);
     let found: Vec<_> = attempts.iter().map(|attempt| attempt.found.as_str()).collect();
     assert!(found[0].starts_with("no grub.cfg"), "{found:?}");
-    assert_eq!(found[2..], ["/b is not there", "there"]);
+    assert_eq!(found[2..], ["(hd0,gpt3)/b is not there", "there"]);
     let error = pick(&volumes[..2], &Choice::Default).unwrap_err();
     assert!(error.to_string().starts_with("No entry of a boot menu"), "{error}");
     let error = pick(&volumes[..1], &Choice::Default).unwrap_err();

@@ -2,6 +2,7 @@
 //! elilo, and loaders that read Boot Loader Specification entries.
 
 mod bls;
+pub(crate) mod devices;
 mod elilo;
 mod environment;
 mod grub;
@@ -9,10 +10,13 @@ mod legacy;
 mod syslinux;
 pub(crate) mod unified;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::cmdline;
-use storage::{FileTree, RandomAccess, TreePath, read_whole};
+use devices::Devices;
+use storage::{FileError, FileTree, RandomAccess, TreePath, read_whole};
 use unified::UnifiedImage;
 
 /// Bytes that one configuration file may have.
@@ -110,9 +114,10 @@ pub struct Entry {
     pub title: String,
     /// The menus it is in, outermost first, and itself.
     pub steps: Vec<Step>,
-    /// The kernel, as it stands there; empty for what boots none.
+    /// The kernel, with its device if that is not the configuration's own volume; empty for what
+    /// boots none.
     pub kernel: String,
-    /// The initrds, as they stand there.
+    /// The initrds, named like the kernel.
     pub initrds: Vec<String>,
     /// The kernel's command line, without `initrd=`.
     pub arguments: String,
@@ -120,11 +125,8 @@ pub struct Entry {
     pub is_unified: bool,
     /// Which of a unified kernel image's profiles it boots, from 0.
     pub profile: usize,
-    /// The hypervisor that is to start the kernel, as it stands there; mostly empty.
+    /// The hypervisor that is to start the kernel, named like it; mostly empty.
     pub hypervisor: String,
-    /// Which volume its files are on: the configuration's own is 0, then come the others. `None`
-    /// where nothing says it.
-    pub volume: Option<usize>,
     /// Whether it is booted unasked.
     pub is_default: bool,
 }
@@ -238,13 +240,19 @@ pub struct BootConfig {
 }
 
 impl BootConfig {
-    /// Reads all configurations of a place.
+    /// Reads all configurations of a place that is no disk, or is read as one file system.
     pub fn read_all(source: &dyn FileTree) -> Vec<Self> {
-        Self::read_volume(source, &[])
+        Self::read_places(source, &|| Devices::alone(source))
     }
 
-    /// Reads all configurations of a volume; what they include or refer to can be on `others`.
+    /// Reads all configurations of a disk's volume; what they include or refer to can be on
+    /// `others`. Files in partitions are named with their device.
     pub fn read_volume(source: &dyn FileTree, others: &[&dyn FileTree]) -> Vec<Self> {
+        let volumes: Vec<_> = std::iter::once(source).chain(others.iter().copied()).collect();
+        Self::read_places(source, &|| Devices::of(&volumes))
+    }
+
+    fn read_places<'a>(source: &dyn FileTree, devices: &dyn Fn() -> Devices<'a>) -> Vec<Self> {
         let mut places: Vec<_> =
             PLACES.iter().map(|(place, loader)| ((*place).to_owned(), *loader)).collect();
         // Every distribution has a directory of its own on an EFI system partition.
@@ -256,15 +264,14 @@ impl BootConfig {
                 }
             }
         }
-        let volumes: Vec<_> = std::iter::once(source).chain(others.iter().copied()).collect();
-        let read = |(place, loader): &(String, Loader)| Self::read(&volumes, place, *loader);
+        let read = |(place, loader): &(String, Loader)| Self::read(devices(), place, *loader);
         places.iter().filter_map(read).collect()
     }
 
-    fn read(volumes: &[&dyn FileTree], place: &str, loader: Loader) -> Option<Self> {
+    fn read(devices: Devices<'_>, place: &str, loader: Loader) -> Option<Self> {
         let mut path = TreePath::new(place);
         let mut directories = vec![path.parent(), TreePath::root()];
-        let mut files = Files::new(volumes, path.parent());
+        let mut files = Files::new(devices, path.parent());
         let menu = match loader {
             Loader::Entries => {
                 directories.reverse();
@@ -282,13 +289,14 @@ impl BootConfig {
         };
         let mut menu = menu;
         menu.warnings.append(&mut files.warnings);
+        menu.warnings.append(&mut files.devices.warnings);
         Some(Self::of(path, loader, menu, directories))
     }
 
     /// Reads one whose text is known, which includes nothing.
     #[must_use]
     pub fn of_text(source: &dyn FileTree, path: TreePath, loader: Loader, text: &str) -> Self {
-        let mut files = Files::new(&[source], path.parent());
+        let mut files = Files::new(Devices::alone(source), path.parent());
         let menu = Self::menu(text, loader, &mut files);
         let directories = vec![path.parent(), TreePath::root()];
         Self::of(path, loader, menu, directories)
@@ -342,6 +350,17 @@ impl BootConfig {
     /// root, which a network's loader begins at.
     pub fn meanings(&self, name: &str) -> Vec<TreePath> {
         meanings(&self.directories, name)
+    }
+
+    /// Leaves the device `own` away where files are on it.
+    pub(crate) fn shorten_names(&mut self, own: &str) {
+        let prefix = format!("({own})");
+        for entry in &mut self.entries {
+            let names = [&mut entry.kernel, &mut entry.hypervisor].into_iter();
+            for name in names.chain(&mut entry.initrds) {
+                *name = name.replacen(&prefix, "", usize::from(name.starts_with(&prefix)));
+            }
+        }
     }
 
     /// The entry that `wanted` names: its number, its title with or without its menus, its id, or a
@@ -399,9 +418,11 @@ fn vendors(source: &dyn FileTree, directory: &str) -> Vec<String> {
 /// The files that a configuration is made of, on its own volume first. The number of look-ups and
 /// the bytes read are limited.
 struct Files<'a> {
-    volumes: Vec<&'a dyn FileTree>,
-    /// The volume that is searched first: that of GRUB's `$root`.
-    root: Option<usize>,
+    devices: Devices<'a>,
+    /// The device of names without one: GRUB's `$root`.
+    root: String,
+    /// GRUB's loopback devices.
+    loops: BTreeMap<String, Loop>,
     directory: TreePath,
     left: usize,
     bytes: usize,
@@ -409,10 +430,30 @@ struct Files<'a> {
     warnings: Vec<String>,
 }
 
+/// A loopback device of GRUB's.
+#[derive(Clone)]
+struct Loop {
+    /// The name of the image file.
+    image: String,
+    /// Whether it is there. If not, no file on the device is.
+    is_open: bool,
+}
+
 impl<'a> Files<'a> {
-    fn new(volumes: &[&'a dyn FileTree], directory: TreePath) -> Self {
-        let (volumes, warnings) = (volumes.to_vec(), Vec::new());
-        Self { volumes, root: None, directory, left: FILES, bytes: TOTAL, warnings }
+    fn new(devices: Devices<'a>, directory: TreePath) -> Self {
+        let (root, loops) = (devices.name(0).to_owned(), BTreeMap::new());
+        let (left, bytes, warnings) = (FILES, TOTAL, Vec::new());
+        Self { devices, root, loops, directory, left, bytes, warnings }
+    }
+
+    /// The name of a file with its device, as it is handed on ([`devices`]).
+    fn absolute(&self, name: &str) -> String {
+        let device = devices::split(name).0.unwrap_or(&self.root);
+        let path = without_device(name);
+        match self.loops.get(device) {
+            Some(looped) => format!("({}){path}", looped.image),
+            None => self.devices.on_device(device, &path),
+        }
     }
 
     /// The text of a file that a configuration includes.
@@ -428,12 +469,16 @@ impl<'a> Files<'a> {
 
     /// Whether there is a directory of this name.
     fn is_directory(&mut self, name: &str) -> bool {
-        let (volumes, name) = self.located(name);
-        let paths = self.meanings(&name);
-        self.look_up().is_some()
-            && volumes.iter().any(|volume| {
-                paths.iter().any(|path| *path == TreePath::root() || volume.list(path).is_ok())
-            })
+        let (name, directory) = (self.absolute(name), self.directory.clone());
+        let is_there = |tree: &dyn FileTree, path: &TreePath| {
+            *path == TreePath::root() || tree.list(path).is_ok()
+        };
+        let look = |tree: &dyn FileTree, path: &str| {
+            let paths = meanings(&[directory.clone(), TreePath::root()], path);
+            let found = paths.iter().any(|path| is_there(tree, path));
+            found.then_some(()).ok_or_else(|| FileError::Missing(path.to_owned()))
+        };
+        self.look_up().is_some() && self.devices.on(&name, look).is_ok()
     }
 
     /// Whether there is a file of this name that is not empty.
@@ -441,47 +486,41 @@ impl<'a> Files<'a> {
         self.find(name).is_some_and(|file| !file.is_empty())
     }
 
-    /// The volume with this label.
-    fn with_label(&self, label: &str) -> Option<usize> {
-        self.volumes.iter().position(|volume| volume.volume_label() == Some(label))
+    /// The device of the first volume that `fits`. Volumes that `hints` name come first.
+    fn search(&self, hints: &[&str], fits: impl Fn(&dyn FileTree) -> bool) -> Option<String> {
+        let trees = self.devices.trees();
+        let mut order = self.devices.search_order(hints).into_iter();
+        let found = order.find(|at| trees.get(*at).is_some_and(|tree| fits(*tree)))?;
+        Some(self.devices.name(found).to_owned())
     }
 
-    /// The volume with this UUID. `Err` if it may be one whose UUID is not known.
-    fn with_uuid(&self, uuid: &str) -> Result<Option<usize>, ()> {
-        let is_it = |own: &str| own.eq_ignore_ascii_case(uuid);
-        let found = self.volumes.iter().position(|volume| volume.volume_uuid().is_some_and(is_it));
-        let is_unknown = self.volumes.iter().any(|volume| volume.volume_uuid().is_none());
-        if found.is_none() && is_unknown { Err(()) } else { Ok(found) }
+    /// The device of the volume with this label.
+    fn with_label(&self, label: &str, hints: &[&str]) -> Option<String> {
+        self.search(hints, |tree| tree.volume_label() == Some(label))
     }
 
-    /// The first volume with a file of this name.
-    fn with_file(&mut self, name: &str) -> Option<usize> {
+    /// The device of the volume with this UUID, or of a directory, whose UUID is not known.
+    fn with_uuid(&self, uuid: &str, hints: &[&str]) -> Option<String> {
+        let fits = |own: &str| !own.is_empty() && own.eq_ignore_ascii_case(uuid);
+        self.search(hints, |tree| tree.volume_uuid().is_some_and(fits))
+            .or_else(|| self.search(hints, |tree| tree.volume_uuid().is_none()))
+    }
+
+    /// The device of the first volume with a file of this name.
+    fn with_file(&mut self, name: &str, hints: &[&str]) -> Option<String> {
         self.look_up()?;
         let paths = self.meanings(&without_device(name));
-        let has = |volume: &&dyn FileTree| paths.iter().any(|path| volume.open(path).is_ok());
-        self.volumes.iter().position(has)
+        self.search(hints, |tree| paths.iter().any(|path| tree.open(path).is_ok()))
     }
 
-    /// The names of what is in a directory, on the first volume that has it.
+    /// The names of what is in a directory.
     fn list(&mut self, directory: &str) -> Vec<String> {
         if self.look_up().is_none() {
             return Vec::new();
         }
-        let (volumes, directory) = self.located(directory);
-        let directory = TreePath::new(directory);
-        let mut found = volumes.iter().filter_map(|volume| volume.list(&directory).ok());
-        found.next().unwrap_or_default().into_iter().map(|entry| entry.name).collect()
-    }
-
-    /// The volumes in the order in which a path is looked up, that of its device first, and the
-    /// path without the device.
-    fn located(&self, path: &str) -> (Vec<&'a dyn FileTree>, String) {
-        let mut volumes = self.volumes.clone();
-        let device = device(path).map_or(self.root, volume_of);
-        if let Some(at) = device.filter(|at| *at < volumes.len()) {
-            volumes[..=at].rotate_right(1);
-        }
-        (volumes, without_device(path))
+        let name = self.absolute(directory);
+        let found = self.devices.on(&name, |tree, path| tree.list(&TreePath::new(path)));
+        found.unwrap_or_default().into_iter().map(|entry| entry.name).collect()
     }
 
     fn meanings(&self, name: &str) -> Vec<TreePath> {
@@ -489,18 +528,16 @@ impl<'a> Files<'a> {
     }
 
     fn find(&mut self, name: &str) -> Option<Box<dyn RandomAccess>> {
-        self.look_up()?;
-        let (volumes, name) = self.located(name);
-        let paths = self.meanings(&name);
-        volumes.iter().find_map(|volume| paths.iter().find_map(|path| volume.open(path).ok()))
+        let name = self.absolute(name);
+        self.find_absolute(&name)
     }
 
-    /// The same, with a volume that is searched first.
-    fn find_on(&mut self, volume: Option<usize>, name: &str) -> Option<Box<dyn RandomAccess>> {
-        let outer = std::mem::replace(&mut self.root, volume);
-        let found = self.find(name);
-        self.root = outer;
-        found
+    /// The same for a name that [`Self::absolute`] made.
+    fn find_absolute(&mut self, name: &str) -> Option<Box<dyn RandomAccess>> {
+        self.look_up()?;
+        let directories = [self.directory.clone(), TreePath::root()];
+        let opened = self.devices.open(name, &|path| meanings(&directories, path));
+        Some(opened.ok()?.file)
     }
 
     fn open(&mut self, volume: &dyn FileTree, path: &TreePath) -> Option<Box<dyn RandomAccess>> {
@@ -526,7 +563,7 @@ impl<'a> Files<'a> {
 
     /// The text of a file on the configuration's own volume.
     fn read_own(&mut self, path: &TreePath) -> Option<String> {
-        let own = *self.volumes.first()?;
+        let own = *self.devices.trees().first()?;
         self.read_from(own, path)
     }
 
@@ -582,29 +619,9 @@ impl<'a> Files<'a> {
     }
 }
 
-/// What GRUB's `search` calls a volume.
-fn device_name(volume: usize) -> String {
-    format!("volume{}", volume + 1)
-}
-
-/// The volume that `search` gave this name, which may be in parentheses.
-fn volume_of(device: &str) -> Option<usize> {
-    let number: usize = device.trim_matches(['(', ')']).strip_prefix("volume")?.parse().ok()?;
-    number.checked_sub(1)
-}
-
-/// The device in front of a path.
-fn device(path: &str) -> Option<&str> {
-    path.strip_prefix('(')?.split_once(')').map(|(device, _)| device)
-}
-
-/// `(hd0,gpt2)/boot/vmlinuz` and `($root)/…` without the device, as it is the place that is looked
-/// at; several slashes are one.
+/// `(hd0,gpt2)/boot/vmlinuz` without the device; several slashes are one.
 fn without_device(path: &str) -> String {
-    let path = match path.strip_prefix('(').and_then(|rest| rest.split_once(')')) {
-        Some((_, path)) => path,
-        None => path,
-    };
+    let path = devices::split(path).1;
     let mut clean = String::with_capacity(path.len());
     for c in path.chars() {
         if c != '/' || !clean.ends_with('/') {

@@ -8,7 +8,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::bytes::{le16, le32, le64};
-use crate::{FileError, RandomAccess, Slice, head};
+use crate::{FileError, PartitionId, PartitionRole, PartitionTable, RandomAccess, Slice, head};
 
 /// Sector size in bytes of an MBR and of the addresses in it.
 const SECTOR: u64 = 512;
@@ -17,12 +17,19 @@ const LOGICAL: usize = 100;
 /// Maximum size in bytes of the entries of a GPT, which are usually 16 KiB.
 const ENTRIES: u64 = 1 << 20;
 
+/// The kind of an EFI system partition.
+const EFI_SYSTEM: &str = "EFI system";
+/// The kind of an extended boot partition.
+const EXTENDED_BOOT: &str = "Linux extended boot";
+
 /// A partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Partition {
     /// The number that Linux gives it: 1 to 4 in an MBR, from 5 on for logical partitions, followed
     /// by slices; the position of the entry in a GPT.
     pub number: u32,
+    /// Which one it is for boot loaders: a slice is behind the partition that it is in.
+    pub id: Vec<PartitionId>,
     /// Offset on the disk in bytes.
     pub at: u64,
     /// Length in bytes; the partition ends within the disk.
@@ -126,8 +133,8 @@ impl Disk<'_> {
         }
         for index in 0..found.len() {
             if found[index].kind.starts_with("Solaris") {
-                let (at, len) = (found[index].at, found[index].len);
-                self.slices(at, len, &mut next, &mut found)?;
+                let solaris = found[index].clone();
+                self.slices(&solaris, &mut next, &mut found)?;
             }
         }
         Ok(found)
@@ -158,17 +165,17 @@ impl Disk<'_> {
     /// and 0xbf have other uses too.
     fn slices(
         &self,
-        at: u64,
-        len: u64,
+        solaris: &Partition,
         next: &mut u32,
         found: &mut Vec<Partition>,
     ) -> io::Result<()> {
+        let Partition { at, len, .. } = *solaris;
         let sector = self.bytes(at + SECTOR, 512)?;
         if sector.len() < 512 || le16(&sector, 508) != 0xdabe || le32(&sector, 12) != 0x600d_deee {
             return Ok(());
         }
         let count = usize::from(le16(&sector, 30)).min(16);
-        for slice in sector[72..264].chunks(12).take(count) {
+        for (index, slice) in (1..).zip(sector[72..264].chunks(12).take(count)) {
             let (tag, from) = (le16(slice, 0), u64::from(le32(slice, 4)) * SECTOR);
             // Tag 5 is the whole disk, tag 0 is unassigned.
             if tag == 0 || tag == 5 || from >= len {
@@ -181,7 +188,9 @@ impl Disk<'_> {
             };
             let number = *next;
             let at = at + from;
-            self.add(found, Partition { number, at, len: slice_len, active: tag == 2, kind });
+            let own = id(PartitionTable::Solaris, index, PartitionRole::Other);
+            let id = [&solaris.id[..], &own].concat();
+            self.add(found, Partition { number, id, at, len: slice_len, active: tag == 2, kind });
             *next += 1;
         }
         Ok(())
@@ -239,7 +248,13 @@ impl Disk<'_> {
             // Attribute 2: a BIOS may boot from it.
             let active = entry[48] & 1 << 2 != 0;
             let kind = gpt_kind(&entry[..16]);
-            self.add(found, Partition { number: index, at, len, active, kind });
+            let role = match &*kind {
+                EFI_SYSTEM => PartitionRole::EfiSystem,
+                EXTENDED_BOOT => PartitionRole::ExtendedBoot,
+                _ => PartitionRole::Other,
+            };
+            let id = id(PartitionTable::Gpt, index, role);
+            self.add(found, Partition { number: index, id, at, len, active, kind });
         }
     }
 }
@@ -252,12 +267,24 @@ fn of_slot(number: u32, base: u64, slot: &Slot) -> Partition {
         0x83 => "Linux".into(),
         0x8e => "Linux LVM".into(),
         0xbf => "Solaris".into(),
-        0xef => "EFI system".into(),
+        0xea => EXTENDED_BOOT.into(),
+        0xef => EFI_SYSTEM.into(),
         0xfd => "Linux RAID".into(),
         other => format!("type 0x{other:02x}"),
     };
+    // The Boot Loader Specification (UAPI.1) has both types.
+    let role = match slot.kind {
+        0xea => PartitionRole::ExtendedBoot,
+        0xef => PartitionRole::EfiSystem,
+        _ => PartitionRole::Other,
+    };
+    let id = id(PartitionTable::Mbr, number, role);
     let (at, len) = ((base + slot.start) * SECTOR, slot.count * SECTOR);
-    Partition { number, at, len, active: slot.active, kind }
+    Partition { number, id, at, len, active: slot.active, kind }
+}
+
+fn id(table: PartitionTable, number: u32, role: PartitionRole) -> Vec<PartitionId> {
+    vec![PartitionId { table, number, role }]
 }
 
 /// Names of common partition types, by GUID in its text form. On the disk, its first three parts
@@ -272,11 +299,11 @@ fn gpt_kind(guid: &[u8]) -> String {
         guid[10..16].iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)),
     );
     match &*text {
-        "c12a7328-f81f-11d2-ba4b-00a0c93ec93b" => "EFI system".into(),
+        "c12a7328-f81f-11d2-ba4b-00a0c93ec93b" => EFI_SYSTEM.into(),
         "21686148-6449-6e6f-744e-656564454649" => "BIOS boot".into(),
         "0fc63daf-8483-4772-8e79-3d69d8477de4" => "Linux".into(),
         "4f68bce3-e8cd-4db1-96e7-fbcaf984b709" => "Linux root, x86-64".into(),
-        "bc13c2ff-59e6-4262-a352-b275fd6f7172" => "Linux extended boot".into(),
+        "bc13c2ff-59e6-4262-a352-b275fd6f7172" => EXTENDED_BOOT.into(),
         "0657fd6d-a4ab-43c4-84e5-0933c84b4f4f" => "Linux swap".into(),
         "e6d6d379-f507-44c2-a23c-238f2a3df928" => "Linux LVM".into(),
         "a19d880f-05fc-4d3b-a006-743f0f84911e" => "Linux RAID".into(),

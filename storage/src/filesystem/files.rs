@@ -207,7 +207,7 @@ impl<F: Files + 'static> FileTree for FileSystem<F> {
     }
 
     fn volume_uuid(&self) -> Option<&str> {
-        Some(self.uuid.as_str()).filter(|uuid| !uuid.is_empty())
+        Some(&self.uuid)
     }
 
     fn list(&self, directory: &TreePath) -> Result<Vec<Entry>, FileError> {

@@ -39,6 +39,7 @@ pub(crate) struct Iso {
     pages: PageCache,
     name: String,
     label: String,
+    uuid: String,
     /// Logical block size in bytes.
     block: u64,
     root: Extent,
@@ -110,6 +111,7 @@ impl Iso {
             pages,
             name,
             label: primary.label,
+            uuid: primary.uuid,
             block: primary.block,
             root: primary.root,
             names: Names::Plain,
@@ -217,6 +219,10 @@ impl FileTree for Iso {
 
     fn label(&self) -> Option<&str> {
         Some(&self.label).filter(|label| !label.is_empty()).map(String::as_str)
+    }
+
+    fn volume_uuid(&self) -> Option<&str> {
+        Some(&self.uuid)
     }
 
     fn list(&self, directory: &TreePath) -> Result<Vec<Entry>, FileError> {

@@ -1,7 +1,7 @@
 use super::*;
-use crate::TreePath;
 use crate::making::{assert_tree, blank, content, local, run, text, tree};
 use crate::testing::Temp;
+use crate::{PartitionRole, PartitionTable, TreePath};
 
 fn with(parts: &[(usize, &[u8])]) -> Vec<u8> {
     let mut head = vec![0; TELLING];
@@ -78,7 +78,7 @@ fn ext(temp: &Temp, from: &Temp) -> std::path::PathBuf {
 fn fat(temp: &Temp, name: &str, bytes: &[u8]) -> std::path::PathBuf {
     let part = blank(temp, "fat", 1 << 20);
     temp.file("file", bytes);
-    run("mkfs.fat", &[text(&part)]);
+    run("mkfs.fat", &["-i", "1a2b3c4d", "-n", "LABEL", text(&part)]);
     run("mcopy", &["-i", text(&part), text(&temp.path().join("file")), &format!("::{name}")]);
     part
 }
@@ -146,6 +146,28 @@ fn what_was_seen_is_said_where_no_partition_has_a_file_system() {
         assert!(why.contains(told), "{told}: {why}");
     }
     assert!(error.hint().unwrap().contains("supported are ext2"), "{error:?}");
+}
+
+/// Boot loaders tell file systems apart by their partitions.
+#[test]
+fn a_file_system_knows_all_partitions_that_it_is_in() {
+    let temp = Temp::new();
+    let inner = disk(
+        &temp,
+        "label: dos\nstart=2048, size=2048, type=83\nstart=4096, size=2048, type=83\n",
+        &[(2 << 20, &fat(&temp, "which", b"FAT"))],
+    );
+    let inner_copy = temp.path().join("inner");
+    let bytes = std::fs::read(&inner).unwrap();
+    std::fs::write(&inner_copy, &bytes[..4 << 20]).unwrap();
+    let table = "label: gpt\nstart=2048, size=2048\nstart=8192, size=8192\n";
+    let outer = disk(&temp, table, &[(4 << 20, &inner_copy)]);
+    let found = volumes(local(&outer)).unwrap();
+    let id = |table, number| PartitionId { table, number, role: PartitionRole::Other };
+    let expected = [id(PartitionTable::Gpt, 2), id(PartitionTable::Mbr, 2)];
+    assert_eq!(found[0].source.partition(), expected);
+    let whole = volumes(local(&fat(&temp, "which", b"FAT"))).unwrap();
+    assert_eq!(whole[0].source.partition(), []);
 }
 
 /// A medium that has a partition table too, so that a disk can be made of it, is a medium.
@@ -228,6 +250,11 @@ fn unreadable_partitions_are_reported() {
     let disk = disk(&temp, table, &parts);
     let source = open(local(&disk)).unwrap();
     assert_eq!(content(&*source, "which"), b"FAT");
+    // What the file system is called does not depend on the others.
+    assert_eq!(source.volume_uuid(), Some("1A2B-3C4D"));
+    assert_eq!(source.volume_label(), Some("LABEL"));
+    let (table, role) = (PartitionTable::Mbr, PartitionRole::EfiSystem);
+    assert_eq!(source.partition(), [PartitionId { table, number: 2, role }]);
     let name = format!("{}, partition 3", disk.display());
     let why = "it is a btrfs file system, which is not supported".to_owned();
     assert_eq!(source.skipped(), [Skipped { name, why }]);

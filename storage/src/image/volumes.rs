@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Entry, FileError, FileTree, RandomAccess, Skipped, TreePath};
+use crate::{Entry, FileError, FileTree, PartitionId, RandomAccess, Skipped, TreePath};
 
 /// A file system of an image.
 #[derive(Debug)]
@@ -14,16 +14,18 @@ pub struct Volume {
     pub source: Box<dyn FileTree>,
 }
 
-/// A file system of a disk that has other partitions, which cannot be read.
+/// A file system in a partition of a disk.
 #[derive(Debug)]
-pub(crate) struct WithSkipped {
+pub(crate) struct InPartition {
     /// The file system.
     pub source: Box<dyn FileTree>,
-    /// The others.
+    /// Its partition, behind those which that one is in.
+    pub partition: Vec<PartitionId>,
+    /// Other partitions, which cannot be read.
     pub skipped: Vec<Skipped>,
 }
 
-impl FileTree for WithSkipped {
+impl FileTree for InPartition {
     fn name(&self) -> &str {
         self.source.name()
     }
@@ -34,6 +36,14 @@ impl FileTree for WithSkipped {
 
     fn volume_label(&self) -> Option<&str> {
         self.source.volume_label()
+    }
+
+    fn volume_uuid(&self) -> Option<&str> {
+        self.source.volume_uuid()
+    }
+
+    fn partition(&self) -> &[PartitionId] {
+        &self.partition
     }
 
     fn skipped(&self) -> &[Skipped] {

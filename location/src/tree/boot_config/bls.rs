@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use super::super::glob::{self, Pattern};
 use super::super::version;
 use super::unified::{PROFILES, UnifiedImage, value};
-use super::{ENTRIES, Entry, Files, Menu, Step, environment, vendors};
-use storage::{FileTree, TreePath};
+use super::{ENTRIES, Entry, Files, Menu, Step, environment, vendors, without_device};
+use storage::{FileError, FileTree, PartitionRole, TreePath};
 
 /// Where the entries are: on a boot partition, and on one that has `/boot` as a directory.
 const DIRECTORIES: [&str; 2] = ["loader/entries", "boot/loader/entries"];
@@ -120,7 +120,8 @@ impl EntryFile {
 /// extended boot partition as one, and so does this.
 pub(super) fn menu(directory: &TreePath, files: &mut Files<'_>) -> Option<(TreePath, Menu)> {
     let settings = directory.parent().join("loader.conf");
-    let own = *files.volumes.first()?;
+    let volumes = files.devices.trees();
+    let own = *volumes.first()?;
     let has_own = files.read_own(&settings);
     let mut file_entries = read_directory(own, directory, Reader::SystemdBoot, files);
     let boot = directory.parent().parent();
@@ -129,7 +130,8 @@ pub(super) fn menu(directory: &TreePath, files: &mut Files<'_>) -> Option<(TreeP
         return None;
     }
     let mut text = has_own.clone();
-    for (at, other) in files.volumes.clone().into_iter().enumerate().skip(1) {
+    let others = volumes.into_iter().enumerate().skip(1);
+    for (at, other) in others.filter(|(_, other)| is_boot(own) && is_boot(*other)) {
         text = text.or_else(|| files.read_from(other, &TreePath::new("loader/loader.conf")));
         let found = read_volume(other, files).into_iter();
         file_entries.extend(found.map(|file| EntryFile { volume: at, ..file }));
@@ -145,7 +147,7 @@ pub(super) fn menu(directory: &TreePath, files: &mut Files<'_>) -> Option<(TreeP
     let mut missing_names = Vec::new();
     let entries = file_entries.iter().enumerate();
     let entries: Vec<_> =
-        entries.map(|(at, file)| entry(file, at, &get, &mut missing_names)).collect();
+        entries.map(|(at, file)| entry(file, at, &get, &mut missing_names, files)).collect();
     let saved = get("saved_entry").unwrap_or_default();
     let wanted = text.as_deref().map(default_pattern).unwrap_or_default();
     // All that fit, as systemd-boot does not list an entry whose kernel is not there.
@@ -182,6 +184,13 @@ pub(super) fn menu(directory: &TreePath, files: &mut Files<'_>) -> Option<(TreeP
     Some((path, Menu { defaults, entries, saved, warnings }))
 }
 
+/// Whether systemd-boot reads a volume: the EFI system partition and the extended boot partition
+/// are known by their types (UAPI.1, "The partitions"). Without a partition table, nothing says it.
+fn is_boot(volume: &dyn FileTree) -> bool {
+    let role = volume.partition().last().map(|partition| partition.role);
+    role.is_none_or(|role| role != PartitionRole::Other)
+}
+
 /// The pattern of `default` in loader.conf; the last one counts. Of those that begin with `@`,
 /// systemd-boot knows `@saved` only (`config_defaults_load_from_file`).
 fn default_pattern(text: &str) -> String {
@@ -193,26 +202,25 @@ fn default_pattern(text: &str) -> String {
     patterns.rfind(|value| !value.starts_with('@') || *value == "@saved").unwrap_or_default().into()
 }
 
-/// The entries that GRUB's `blscfg` lists: those of `directory`, or by default those of the first
-/// volume that has any. GRUB sorts them by their files' names alone.
+/// The entries that GRUB's `blscfg` lists: those of `directory`, or by default those of `$root`. GRUB
+/// sorts them by their files' names alone.
 pub(super) fn grub_entries(files: &mut Files<'_>, directory: &str) -> Vec<GrubEntry> {
-    let (volumes, directory) = files.located(directory);
-    let own = [TreePath::new(&directory)];
+    let name = files.absolute(directory);
+    let own = [TreePath::new(without_device(directory))];
     let usual = DIRECTORIES.map(TreePath::new);
-    let directories: &[TreePath] = if directory.is_empty() { &usual } else { &own };
-    for volume in volumes {
-        for directory in directories {
-            if files.look_up().is_none() {
-                return Vec::new();
-            }
-            let mut found = read_directory(volume, directory, Reader::Grub, files);
-            if !found.is_empty() {
-                found.sort_by(|a, b| package_order(&b.id, &a.id));
-                return found.iter().filter_map(grub_entry).take(ENTRIES).collect();
-            }
-        }
+    let directories: &[TreePath] = if own[0] == TreePath::root() { &usual } else { &own };
+    let has_entries = |tree: &dyn FileTree, path: &str| {
+        let found =
+            directories.iter().find(|directory| !names(tree, directory, ".conf").is_empty());
+        found.cloned().ok_or_else(|| FileError::Missing(path.to_owned()))
+    };
+    if files.look_up().is_none() {
+        return Vec::new();
     }
-    Vec::new()
+    let Ok((place, directory)) = files.devices.find(&name, has_entries) else { return Vec::new() };
+    let mut found = read_directory(&*place, &directory, Reader::Grub, files);
+    found.sort_by(|a, b| package_order(&b.id, &a.id));
+    found.iter().filter_map(grub_entry).take(ENTRIES).collect()
 }
 
 /// GRUB skips a file without a kernel.
@@ -303,7 +311,7 @@ fn read_own_images(own: &dyn FileTree, boot: &TreePath, files: &mut Files<'_>) -
 /// directory on an EFI partition.
 fn grub_environment(boot: &TreePath, files: &mut Files<'_>) -> Vec<(String, String)> {
     let mut variables = Vec::new();
-    for volume in files.volumes.clone() {
+    for volume in files.devices.trees() {
         let mut paths = vec![boot.join("grub2/grubenv"), boot.join("grub/grubenv")];
         let root = TreePath::root();
         let mut directories: Vec<_> =
@@ -496,6 +504,7 @@ fn entry(
     position: usize,
     get: &dyn Fn(&str) -> Option<String>,
     missing: &mut Vec<String>,
+    files: &Files<'_>,
 ) -> Entry {
     let title = match file.get("title") {
         "" => file.name(),
@@ -508,9 +517,11 @@ fn entry(
     let mut entry = Entry::at(vec![Step { position, title: title.to_owned(), id }]);
     entry.is_unified = file.get("linux").is_empty() && !file.get("uki").is_empty();
     entry.profile = file.profile.0;
-    entry.volume = Some(file.volume);
     let kernel = if entry.is_unified { file.get("uki") } else { file.get("linux") };
-    let path = |name: &str| super::without_device(&name.replace('\\', "/"));
+    let path = |name: &str| {
+        let path = without_device(&name.replace('\\', "/"));
+        files.devices.on_volume(file.volume, &path)
+    };
     // Only what the kernel needs is reported as missing.
     let mut optional = Vec::new();
     entry.kernel = path(&expanded(kernel, get, &mut optional));

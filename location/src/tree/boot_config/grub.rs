@@ -16,9 +16,7 @@ mod regexp;
 mod variables;
 
 use super::unified::UnifiedImage;
-use super::{
-    ENTRIES, Entry, Files, Menu, Step, device, device_name, environment, volume_of, without_device,
-};
+use super::{ENTRIES, Entry, Files, Menu, Step, devices, environment, without_device};
 use interpreter::{Interpreter, Loaded, MenuBody, MenuItem};
 
 /// How deep submenus can be nested.
@@ -37,10 +35,10 @@ const FEATURES: [&str; 8] = [
 
 /// Reads a configuration.
 pub(super) fn menu(text: &str, files: &mut Files<'_>) -> Menu {
-    let prefix = files.directory.to_string();
-    let prefix = format!("/{}", prefix.trim_start_matches('/'));
+    let (root, directory) = (files.root.clone(), files.directory.to_string());
+    let prefix = format!("({root})/{}", directory.trim_start_matches('/'));
     let mut grub = Interpreter::new(files);
-    set_initial_variables(&mut grub, &prefix);
+    set_initial_variables(&mut grub, &root, &prefix);
     grub.run_text(text, "grub.cfg");
     let saved = saved_entry(&mut grub, &prefix);
     if let Some(command) = grub.left_by.take() {
@@ -77,14 +75,14 @@ pub(super) fn menu(text: &str, files: &mut Files<'_>) -> Menu {
 }
 
 /// Variables that GRUB sets.
-fn set_initial_variables(grub: &mut Interpreter<'_, '_>, prefix: &str) {
+fn set_initial_variables(grub: &mut Interpreter<'_, '_>, root: &str, prefix: &str) {
     // Only GRUB for UEFI reads what is in an EFI system partition's directory.
     let is_efi = prefix.split('/').any(|name| name.eq_ignore_ascii_case("efi"));
     let (platform, cpu) = if is_efi { ("efi", "x86_64") } else { ("pc", "i386") };
     let own = [
         ("prefix", prefix),
         ("config_directory", prefix),
-        ("root", "hd0"),
+        ("root", root),
         ("grub_platform", platform),
         ("grub_cpu", cpu),
     ];
@@ -144,17 +142,20 @@ fn run_menu(grub: &mut Interpreter<'_, '_>, above: &[Step], entries: &mut Vec<En
     items.sort_by_key(|item| item.is_hidden);
     let mut nodes = Vec::new();
     for (position, item) in items.into_iter().enumerate() {
-        if entries.len() >= ENTRIES || !grub.charge(grub.variables.size()) {
+        let loops = grub.files.loops.iter();
+        let loops = loops.map(|(name, looped)| name.len() + looped.image.len());
+        let size = grub.variables.size() + loops.sum::<usize>();
+        if entries.len() >= ENTRIES || !grub.charge(size) {
             break;
         }
         let step = Step { position, title: item.title.clone(), id: item.id.clone() };
         let steps = [above, &[step]].concat();
-        let outer = grub.variables.clone();
+        let (outer, loops) = (grub.variables.clone(), grub.files.loops.clone());
         if item.is_submenu {
             grub.variables = outer.exported();
         }
         nodes.push(run_item(grub, item, steps, entries));
-        grub.variables = outer;
+        (grub.variables, grub.files.loops) = (outer, loops);
     }
     nodes
 }
@@ -200,8 +201,8 @@ fn run_item(
 }
 
 fn entry(grub: &mut Interpreter<'_, '_>, loaded: Loaded, steps: Vec<Step>) -> Entry {
-    let Loaded { kernel, initrds, multiboot, modules, chained, missing, volume } = loaded;
-    let mut entry = Entry { volume, ..Entry::at(steps) };
+    let Loaded { kernel, initrds, multiboot, modules, chained, missing } = loaded;
+    let mut entry = Entry::at(steps);
     // What is not there is what the entry would boot, unless it found something else.
     let missing = missing.filter(|_| multiboot.is_none() && chained.is_none());
     if let Some((kernel, arguments)) = kernel.or(missing) {
@@ -213,7 +214,7 @@ fn entry(grub: &mut Interpreter<'_, '_>, loaded: Loaded, steps: Vec<Step>) -> En
     // Of other loaders, only a unified kernel image boots here. Its own command line counts if
     // there is no other.
     if let Some((path, arguments)) = chained.filter(|_| entry.kernel.is_empty())
-        && let Some(file) = grub.files.find_on(volume, &path)
+        && let Some(file) = grub.files.find_absolute(&path)
         && let Ok(Some(image)) = UnifiedImage::open(file)
     {
         let own = match arguments.as_str() {

@@ -1,13 +1,15 @@
 //! menu.lst, also called grub.conf: GRUB legacy (its manual, "Menu file commands"; Solaris adds
 //! `kernel$`, `module$` and `$ISADIR`).
 
-use super::{ENTRIES, Entry, Files, Menu, Module, Step, without_device};
+use super::{ENTRIES, Entry, Files, Menu, Module, Step, devices};
 
 /// Reads the entries. `default` is an entry's index or `saved`; `fallback` is a list of indexes.
 pub(super) fn menu(text: &str, files: &mut Files<'_>) -> Menu {
+    let root = files.root.clone();
     let mut reader = Reader::default();
     reader.read(text, files);
     reader.finish_entry();
+    files.root = root;
     let Reader { entries, default, fallback, .. } = reader;
     // grub-set-default writes the entry's index to the first line of this file.
     let saved = files.include("default").unwrap_or_default();
@@ -45,6 +47,7 @@ struct Reader {
 
 impl Reader {
     fn read(&mut self, text: &str, files: &mut Files<'_>) {
+        let root = files.root.clone();
         for line in text.lines().map(str::trim) {
             // Accepts both `default 0` and `default=0`.
             let end = line.find(|c: char| c.is_whitespace() || c == '=').unwrap_or(line.len());
@@ -52,6 +55,7 @@ impl Reader {
             let rest = rest.trim_start_matches(|c: char| c.is_whitespace() || c == '=').trim_end();
             match (command, self.entries.is_empty()) {
                 ("title", _) => {
+                    files.root.clone_from(&root);
                     self.finish_entry();
                     if self.entries.len() >= ENTRIES {
                         return;
@@ -64,15 +68,23 @@ impl Reader {
                     self.fallback = rest.split_whitespace().map(str::to_owned).collect();
                 }
                 ("configfile", true) => {
-                    if let Some(text) = files.include(&without_device(rest)) {
+                    if let Some(text) = files.include(&grub_2_name(rest)) {
                         self.read(&text, files);
                     }
                 }
-                ("kernel" | "kernel$", false) => self.kernel = Some(module(rest)),
-                ("module" | "module$", false) => self.modules.push(module(rest)),
+                ("root" | "rootnoverify", false) => {
+                    let name = grub_2_name(rest);
+                    files.root = devices::split(&name).0.unwrap_or_default().to_owned();
+                }
+                ("uuid", false) => {
+                    files.root = files.with_uuid(rest, &[]).unwrap_or_default();
+                }
+                ("kernel" | "kernel$", false) => self.kernel = Some(module(rest, files)),
+                ("module" | "module$", false) => self.modules.push(module(rest, files)),
                 ("initrd", false) => {
                     if let Some(entry) = self.entries.last_mut() {
-                        entry.initrds = rest.split_whitespace().map(without_device).collect();
+                        let names = rest.split_whitespace().map(grub_2_name);
+                        entry.initrds = names.map(|name| files.absolute(&name)).collect();
                     }
                 }
                 _ => {}
@@ -92,10 +104,25 @@ impl Reader {
 }
 
 /// Splits a line into the file and its arguments. The command's own options come first.
-fn module(text: &str) -> Module {
+fn module(text: &str, files: &Files<'_>) -> Module {
     // The guest is 64-bit.
     let text = text.replace("$ISADIR", "amd64");
     let mut words = text.split_whitespace().skip_while(|word| word.starts_with("--"));
-    let name = words.next().map(without_device).unwrap_or_default();
+    let name = words.next().map(|name| files.absolute(&grub_2_name(name))).unwrap_or_default();
     (name, words.collect::<Vec<_>>().join(" "))
+}
+
+/// A name with the device as GRUB 2 writes it, which counts partitions from 1 and not from 0
+/// (`adjust_file` in GRUB 2's grub-core/lib/legacy_parse.c): `(hd0,1,a)` is `(hd0,2,1)`.
+fn grub_2_name(name: &str) -> String {
+    let (Some(device), path) = devices::split(name) else { return name.to_owned() };
+    let part = |part: &str| match (part.parse::<u32>(), part.as_bytes()) {
+        (Ok(number), _) => number.saturating_add(1).to_string(),
+        (Err(_), [letter @ b'a'..=b'z']) => (letter - b'a' + 1).to_string(),
+        (Err(_), _) => part.to_owned(),
+    };
+    let mut parts = device.split(',');
+    let disk = parts.next().unwrap_or_default().to_owned();
+    let parts: Vec<_> = std::iter::once(disk).chain(parts.map(part)).collect();
+    format!("({}){path}", parts.join(","))
 }

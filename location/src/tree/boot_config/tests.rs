@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use super::*;
-use crate::testing::{Bytes, Temp, cpu_time};
+use crate::testing::{Bytes, Partition, Temp, cpu_time};
 
 const MKCONFIG: &str = include_str!("../../../../tests/data/grub-mkconfig.cfg");
 const MKCONFIG_XEN: &str = include_str!("../../../../tests/data/grub-mkconfig-xen.cfg");
@@ -385,7 +385,8 @@ fn a_variable_without_a_value_is_reported() {
 #[test]
 fn an_efi_partition_and_a_boot_partition_are_one_menu() {
     let (esp, boot) = (Temp::new(), Temp::new());
-    esp.file("EFI/almalinux/grub.cfg", b"load_env\ndefault=$saved_entry\nblscfg\n");
+    let menu = b"load_env\ndefault=$saved_entry\nsearch --fs-uuid --set=root 1-2\nblscfg\n";
+    esp.file("EFI/almalinux/grub.cfg", menu);
     let block = environment("saved_entry=m-1\nkernelopts=root=/dev/cl ro\n");
     esp.file("EFI/almalinux/grubenv", block.as_bytes());
     for version in ["1", "2"] {
@@ -394,10 +395,12 @@ fn an_efi_partition_and_a_boot_partition_are_one_menu() {
         );
         boot.file(&format!("loader/entries/m-{version}.conf"), text.as_bytes());
     }
-    let (esp, boot) = (esp.source(), boot.source());
+    let esp = Partition::new(1, &esp);
+    let boot = Partition { uuid: "1-2", ..Partition::new(2, &boot) };
     for (own, other) in [(&esp, &boot), (&boot, &esp)] {
         let config = BootConfig::read_volume(own, &[other as &dyn FileTree]).remove(0);
         assert_eq!(titles(&config), ["L 1", "L 2"], "{:?}", config.path);
+        assert_eq!(config.entries[0].kernel, "(hd0,gpt2)/k1", "{:?}", config.path);
         assert_eq!(config.entries[0].arguments, "root=/dev/cl ro");
     }
 }
@@ -504,36 +507,6 @@ fn entries_beyond_the_limit_are_reported() {
     assert!(many.warnings[0].contains("more than 256 files"), "{:?}", many.warnings);
 }
 
-/// A volume with a label and a UUID.
-#[derive(Debug)]
-struct Identified {
-    source: Box<dyn FileTree>,
-    label: &'static str,
-    uuid: &'static str,
-}
-
-impl FileTree for Identified {
-    fn name(&self) -> &str {
-        self.source.name()
-    }
-
-    fn volume_label(&self) -> Option<&str> {
-        Some(self.label)
-    }
-
-    fn volume_uuid(&self) -> Option<&str> {
-        Some(self.uuid)
-    }
-
-    fn list(&self, directory: &TreePath) -> Result<Vec<storage::Entry>, storage::FileError> {
-        self.source.list(directory)
-    }
-
-    fn open(&self, path: &TreePath) -> Result<Box<dyn RandomAccess>, storage::FileError> {
-        self.source.open(path)
-    }
-}
-
 /// A volume that notes which directories are listed and which files are opened. In the directory
 /// `many` are as many names as are asked for.
 #[derive(Debug, Default)]
@@ -558,7 +531,7 @@ impl FileTree for Noting {
         "noting"
     }
 
-    fn list(&self, directory: &TreePath) -> Result<Vec<storage::Entry>, storage::FileError> {
+    fn list(&self, directory: &TreePath) -> Result<Vec<storage::Entry>, FileError> {
         let directory = directory.to_string();
         self.asked.lock().unwrap().push(directory.clone());
         let entry = |name: String| storage::Entry { name, is_directory: false };
@@ -572,12 +545,12 @@ impl FileTree for Noting {
         Ok(inside.collect())
     }
 
-    fn open(&self, path: &TreePath) -> Result<Box<dyn RandomAccess>, storage::FileError> {
+    fn open(&self, path: &TreePath) -> Result<Box<dyn RandomAccess>, FileError> {
         let path = path.to_string();
         self.asked.lock().unwrap().push(path.clone());
         match self.files.iter().find(|(own, _)| *own == path) {
             Some((_, bytes)) => Ok(Box::new(Bytes { name: path, bytes: bytes.clone() })),
-            None => Err(storage::FileError::Missing(path)),
+            None => Err(FileError::Missing(path)),
         }
     }
 }
@@ -681,33 +654,40 @@ fn a_search_says_which_volume_files_are_on() {
         ("boot/grub/grub.cfg", "menuentry first { linux /vmlinuz }\n"),
         ("boot/grub/grub.cfg", "if [ -f /only ]; then menuentry second { linux /vmlinuz }; fi\n"),
     ];
-    for (command, volume) in [
-        ("search.fs_uuid 22-22 root hd0,gpt2", Some(2)),
-        ("search --no-floppy --fs-uuid --set=root --hint-efi=hd0,gpt3 22-22", Some(2)),
-        ("search --label --set SECOND", Some(2)),
-        ("search -l -s root FIRST", Some(1)),
-        ("search -f --set=root /only", Some(2)),
+    for (command, partition) in [
+        ("search.fs_uuid 22-22 root hd0,gpt2", Some(3)),
+        ("search --no-floppy --fs-uuid --set=root --hint-efi=hd0,gpt2 22-22", Some(3)),
+        ("search --label --set SECOND", Some(3)),
+        ("search -l -s root FIRST", Some(2)),
+        ("search -f --set=root /only", Some(3)),
         ("search --fs-uuid --set=root 99-99", None),
+        // The first one with such a file is taken, but for hints.
+        ("search --file --set=root /vmlinuz", Some(2)),
+        ("search --file --set=root --hint hd0,gpt3 /vmlinuz", Some(3)),
+        ("search --file --set=root --hint-efi=hd0,gpt3 /vmlinuz", Some(3)),
+        ("search --file --set=root --hint-bios=hd0,gpt3 /vmlinuz", Some(2)),
+        ("search.file /vmlinuz root hd0,gpt3", Some(3)),
     ] {
         for (temp, (path, text)) in temps.iter().zip(menus) {
             temp.file(path, text.replace("COMMAND", command).as_bytes());
         }
         temps[2].file("only", b"x");
-        let identified = |at: usize, label, uuid| Identified {
-            source: Box::new(temps[at].source()),
-            label,
-            uuid,
-        };
+        temps[1].file("vmlinuz", b"x");
+        temps[2].file("vmlinuz", b"x");
         let volumes = [
-            identified(0, "ESP", "AAAA"),
-            identified(1, "FIRST", "11-11"),
-            identified(2, "SECOND", "22-22"),
+            Partition { label: "ESP", uuid: "AAAA", ..Partition::new(1, &temps[0]) },
+            Partition { label: "FIRST", uuid: "11-11", ..Partition::new(2, &temps[1]) },
+            Partition { label: "SECOND", uuid: "22-22", ..Partition::new(3, &temps[2]) },
         ];
-        let others: Vec<&dyn FileTree> = vec![&volumes[1], &volumes[2]];
+        let others: Vec<&dyn FileTree> = vec![&volumes[2], &volumes[1]];
         let config = BootConfig::read_volume(&volumes[0], &others).remove(0);
+        let Some(partition) = partition else {
+            assert_eq!(config.entries, [], "{command}");
+            continue;
+        };
         let entry = &config.entries[0];
-        assert_eq!(entry.volume, volume, "{command}");
-        let title = if volume == Some(2) { "second" } else { "first" };
+        assert_eq!(entry.kernel, format!("(hd0,gpt{partition})/vmlinuz"), "{command}");
+        let title = if partition == 3 { "second" } else { "first" };
         assert_eq!(entry.title, title, "{command}");
     }
 }

@@ -44,6 +44,27 @@ fn primary_and_logical_partitions_of_an_mbr_are_found() {
             (7, 40, 7, false, "Linux LVM"),
         ]
     );
+    let ids: Vec<_> =
+        found.iter().map(|one| (one.id.len(), one.id[0].table, one.id[0].number)).collect();
+    let expected = [1, 2, 5, 6, 7].map(|number| (1, PartitionTable::Mbr, number));
+    assert_eq!(ids, expected);
+}
+
+/// UAPI.1, "The partitions": by types, in a GPT and in an MBR.
+#[test]
+fn partitions_for_boot_loaders_are_known_by_their_type() {
+    let gpt = "label: gpt\nstart=1M, size=1M, type=C12A7328-F81F-11D2-BA4B-00A0C93EC93B\n\
+        start=2M, size=1M, type=BC13C2FF-59E6-4262-A352-B275FD6F7172\n\
+        start=3M, size=1M, type=0FC63DAF-8483-4772-8E79-3D69D8477DE4\n";
+    let mbr = "label: dos\nstart=1M, size=1M, type=ef\nstart=2M, size=1M, type=ea\nstart=3M, size=1M, type=83\n";
+    let roles = [PartitionRole::EfiSystem, PartitionRole::ExtendedBoot, PartitionRole::Other];
+    for (script, table) in [(gpt, PartitionTable::Gpt), (mbr, PartitionTable::Mbr)] {
+        let found = of(sfdisk(script, 8)).unwrap();
+        let ids: Vec<_> = found.iter().map(|one| one.id.clone()).collect();
+        let expected =
+            (1..).zip(roles).map(|(number, role)| vec![PartitionId { table, number, role }]);
+        assert_eq!(ids, expected.collect::<Vec<_>>(), "{script}");
+    }
 }
 
 #[test]
@@ -208,6 +229,12 @@ fn slices_of_solaris_are_found() {
             (6, 1, 1, false, "slice of Solaris, tag 1"),
         ]
     );
+    // GRUB counts all slices, from 1, and not only those in use.
+    let ids: Vec<Vec<_>> =
+        found.iter().map(|one| one.id.iter().map(|id| (id.table, id.number)).collect()).collect();
+    let mbr = (PartitionTable::Mbr, 1);
+    let slice = |number| vec![mbr, (PartitionTable::Solaris, number)];
+    assert_eq!(ids, [vec![mbr], slice(1), slice(9)]);
     // Without its mark it is Linux' swap, or nothing.
     disk[vtoc + 508] = 0;
     assert_eq!(of(disk).unwrap().len(), 1);

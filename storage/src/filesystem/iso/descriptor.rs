@@ -21,6 +21,8 @@ pub(super) struct Descriptor {
     pub root: Extent,
     /// The volume's name, without the spaces behind it.
     pub label: String,
+    /// When it was modified, which GRUB takes for its UUID; empty if it does not say.
+    pub uuid: String,
 }
 
 /// The primary volume descriptor, and Joliet's if there is one.
@@ -51,6 +53,18 @@ fn is_joliet(bytes: &[u8; SECTOR]) -> bool {
     [b"%/@", b"%/C", b"%/E"].iter().any(|escape| bytes[88..].starts_with(*escape))
 }
 
+/// The time of the volume's modification, 16 digits (ECMA-119, 8.4.26.1), as GRUB writes it
+/// (`grub_iso9660_uuid` in its grub-core/fs/iso9660.c): `2024-01-02-03-04-05-00`.
+fn uuid(time: &[u8]) -> String {
+    if time.iter().all(|byte| *byte == 0) {
+        return String::new();
+    }
+    let text = |part: &[u8]| String::from_utf8_lossy(part).into_owned();
+    let (year, rest) = time.split_at(4);
+    let parts = std::iter::once(year).chain(rest.chunks(2)).map(text);
+    parts.collect::<Vec<_>>().join("-")
+}
+
 impl Descriptor {
     fn parse(bytes: &[u8; SECTOR]) -> io::Result<Self> {
         let block = u64::from(u16::from_le_bytes([bytes[128], bytes[129]]));
@@ -62,6 +76,6 @@ impl Descriptor {
             Extent { block: le32(root, 2).saturating_add(u32::from(root[1])), len: le32(root, 10) };
         let label = String::from_utf8_lossy(&bytes[40..72]);
         let label = label.trim_end_matches([' ', '\0']).to_owned();
-        Ok(Self { block, root, label })
+        Ok(Self { block, root, label, uuid: uuid(&bytes[830..846]) })
     }
 }

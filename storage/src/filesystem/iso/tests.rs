@@ -337,3 +337,17 @@ fn a_file_of_more_than_4_gib_is_read_at_its_end() {
     assert_eq!(big.len(), (4 << 30) + 10);
     assert_eq!(big.read_at(&mut [1; 20], (4 << 30) + 3).unwrap(), 7);
 }
+
+/// `grub_iso9660_uuid` in GRUB's grub-core/fs/iso9660.c.
+#[test]
+fn the_uuid_is_the_time_of_modification() {
+    let tree = Temp::new();
+    tree.file("file", b"x");
+    let command = "xorriso -as mkisofs -quiet --modification-date=2024010203040567";
+    let mut bytes = made(command, &tree);
+    assert_eq!(opened(&bytes).volume_uuid(), Some("2024-01-02-03-04-05-67"));
+    bytes[16 * SECTOR + 830..][..17].fill(0);
+    assert_eq!(opened(&bytes).volume_uuid(), Some(""));
+    bytes[16 * SECTOR + 830..][..17].fill(0xff);
+    assert_eq!(opened(&bytes).volume_uuid().map(|uuid| uuid.chars().count()), Some(22));
+}

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::super::bls::{self, GrubEntry};
-use super::super::{ENTRIES, Entry, Files, Module, volume_of};
+use super::super::{ENTRIES, Entry, Files, Module};
 use super::lexer::{Word, tokens};
 use super::parser::{Command, Script, parse};
 use super::regexp;
@@ -83,8 +83,6 @@ pub(super) struct Loaded {
     /// The last kernel whose file is not there, if the script was told so: GRUB does not have it
     /// loaded.
     pub missing: Option<Module>,
-    /// The volume that the kernel is on, if that is known.
-    pub volume: Option<usize>,
 }
 
 impl Loaded {
@@ -117,8 +115,6 @@ pub(super) struct Interpreter<'a, 'f> {
     status: Status,
     /// Whether unquoted `*` and `?` are patterns: the module "regexp" does that.
     has_patterns: bool,
-    /// Names of devices made by `loopback`.
-    loopbacks: BTreeSet<String>,
     /// Ids of the entries of the Boot Loader Specification that are in the menu.
     bls_shown: BTreeSet<String>,
     /// The entries of the directories that were read.
@@ -149,7 +145,6 @@ impl<'a, 'f> Interpreter<'a, 'f> {
             parameters: Vec::new(),
             status: Status::Known(true),
             has_patterns: false,
-            loopbacks: BTreeSet::new(),
             bls_shown: BTreeSet::new(),
             bls_entries: BTreeMap::new(),
             loops: 0,
@@ -329,7 +324,7 @@ impl<'a, 'f> Interpreter<'a, 'f> {
     }
 
     fn named(&mut self, name: &str, arguments: &[String], block: Option<&Script>) -> Flow {
-        self.files.root = volume_of(self.variables.value("root"));
+        self.files.root = self.variables.value("root").to_owned();
         if let "menuentry" | "submenu" | "hiddenentry" = name {
             self.status = Status::Known(self.add_item(name, arguments, block));
             return Flow::Next;

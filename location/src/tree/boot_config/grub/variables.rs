@@ -31,8 +31,11 @@ impl Variables {
         self.get(name).unwrap_or_default()
     }
 
-    /// Sets a value. Returns whether there was room for it.
+    /// Sets a value. Returns whether there was room for it. As in GRUB, `root` loses parentheses
+    /// around it (`grub_env_write_root` in its grub-core/kern/main.c).
     pub fn set(&mut self, name: &str, value: &str) -> bool {
+        let inner = value.strip_prefix('(').and_then(|value| value.strip_suffix(')'));
+        let value = inner.filter(|_| name == "root").unwrap_or(value);
         let is_exported = self.values.get(name).is_some_and(|variable| variable.is_exported);
         self.unset(name);
         let bytes = self.bytes + name.len() + value.len();

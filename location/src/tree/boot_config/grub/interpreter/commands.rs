@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::super::{legacy, syslinux};
 use super::super::conditions::{self, FileTests};
-use super::super::{device_name, regexp};
+use super::super::regexp;
 use super::{Flow, Interpreter, Status};
 
 impl FileTests for super::Files<'_> {
@@ -137,8 +137,8 @@ impl Interpreter<'_, '_> {
         assignment.split_once('=').is_some_and(|(name, value)| self.variables.set(name, value))
     }
 
-    /// `search [--set[=NAME]] [--file|--label|--fs-uuid] NAME`. A UUID is taken to be there if a
-    /// volume's is not known, such as that of a directory.
+    /// `search [--set[=NAME]] [--file|--label|--fs-uuid] NAME` (GRUB's
+    /// grub-core/commands/search.c and search_wrap.c).
     fn search(&mut self, command: &str, arguments: &[String]) -> bool {
         let mut kind = match command {
             "search.file" => Some("file"),
@@ -147,6 +147,13 @@ impl Interpreter<'_, '_> {
             _ => None,
         };
         let (mut variable, mut names): (Option<String>, Vec<&str>) = (None, Vec::new());
+        let mut hints = Vec::new();
+        let is_efi = self.variables.value("grub_platform") == "efi";
+        let is_meant = |option: &str| match option {
+            "--hint-bios" => !is_efi,
+            "--hint-efi" => is_efi,
+            option => ["-h", "--hint", "--hint-baremetal"].contains(&option),
+        };
         let mut arguments = arguments.iter().map(String::as_str).peekable();
         while let Some(argument) = arguments.next() {
             match argument {
@@ -160,14 +167,19 @@ impl Interpreter<'_, '_> {
                 _ if argument.starts_with("--set=") => variable = Some(argument[6..].to_owned()),
                 "-h" | "--hint" | "--hint-bios" | "--hint-efi" | "--hint-baremetal"
                 | "--hint-ieee1275" | "--hint-arc" => {
-                    arguments.next();
+                    hints.extend(arguments.next().filter(|_| is_meant(argument)));
+                }
+                _ if argument.starts_with("--hint") => {
+                    let hint = argument.split_once('=').filter(|(option, _)| is_meant(option));
+                    hints.extend(hint.map(|(_, hint)| hint));
                 }
                 _ if argument.starts_with('-') => {}
                 _ => names.push(argument),
             }
         }
-        // `search.fs_uuid NAME VARIABLE`
+        // `search.fs_uuid NAME VARIABLE HINTS…`
         if command != "search" && names.len() > 1 {
+            hints.extend(names.drain(2..));
             variable = Some(names.remove(1).to_owned());
         }
         // `search --label --set=NAME`
@@ -176,16 +188,11 @@ impl Interpreter<'_, '_> {
             return false;
         };
         let found = match kind {
-            "file" => Ok(self.files.with_file(name)),
-            "label" => Ok(self.files.with_label(name)),
-            _ => self.files.with_uuid(name),
+            "file" => self.files.with_file(name, &hints),
+            "label" => self.files.with_label(name, &hints),
+            _ => self.files.with_uuid(name, &hints),
         };
-        let device = match found {
-            Ok(None) => return false,
-            Ok(Some(volume)) => device_name(volume),
-            // All volumes are looked at.
-            Err(()) => "hd0".to_owned(),
-        };
+        let Some(device) = found else { return false };
         if let Some(variable) = variable {
             self.variables.set(&variable, &device);
         }

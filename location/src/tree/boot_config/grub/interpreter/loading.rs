@@ -4,11 +4,11 @@
 use std::rc::Rc;
 
 use super::super::super::bls::{self, GrubEntry};
-use super::super::super::{ENTRIES, Menu, environment, is_in_menu_named};
+use super::super::super::{ENTRIES, Loop, Menu, environment, is_in_menu_named};
 use super::super::command_line;
 use super::super::lexer::tokens;
 use super::super::parser::parse;
-use super::super::{device, volume_of, without_device};
+use super::super::{devices, without_device};
 use super::status::Part;
 use super::{Files, Flow, Interpreter, MenuBody, MenuItem, Module, Status};
 use storage::TreePath;
@@ -20,13 +20,11 @@ impl Interpreter<'_, '_> {
             "linux" | "linux16" | "linuxefi" => {
                 self.loaded.initrds.clear();
                 self.loaded.kernel = self.module(arguments);
-                self.note_volume(arguments);
                 Self::loads(Part::Kernel, arguments)
             }
             "initrd" | "initrd16" | "initrdefi" => self.load_initrds(arguments),
             "multiboot" | "multiboot2" | "xen_hypervisor" => {
                 self.loaded.multiboot = self.module(arguments);
-                self.note_volume(arguments);
                 Self::loads(Part::Multiboot, arguments)
             }
             "module" | "module2" | "xen_module" => {
@@ -35,7 +33,6 @@ impl Interpreter<'_, '_> {
             }
             "chainloader" => {
                 self.loaded.chained = self.module(arguments);
-                self.note_volume(arguments);
                 Self::loads(Part::Chained, arguments)
             }
             _ => return None,
@@ -63,49 +60,41 @@ impl Interpreter<'_, '_> {
         }
         let files = files.into_iter().filter(|file| !file.starts_with("newc:"));
         let files: Vec<_> = files.collect();
-        self.loaded.initrds = files.iter().map(|file| self.path(file)).collect();
+        self.loaded.initrds = files.iter().map(|file| self.files.absolute(file)).collect();
         Status::IfThere { files, part: Some(Part::Initrds) }
-    }
-
-    /// Notes which volume the file of a command is on.
-    fn note_volume(&mut self, arguments: &[String]) {
-        let file = arguments.iter().find(|word| !word.starts_with("--"));
-        let device = file.and_then(|file| device(file));
-        self.loaded.volume = device.map_or(self.files.root, volume_of);
     }
 
     /// The file of a command that loads one, and the command line for it. grub-mkconfig writes
     /// "placeholder" in front of a command line whose first word would be dropped.
     fn module(&self, arguments: &[String]) -> Option<Module> {
         let mut arguments = arguments.iter().skip_while(|word| word.starts_with("--"));
-        let file = self.path(arguments.next()?);
+        let file = self.files.absolute(arguments.next()?);
         let arguments: Vec<_> =
             arguments.skip_while(|word| *word == "placeholder").cloned().collect();
         Some((file, command_line::join(&arguments)))
     }
 
-    /// A path without its device, as all devices are searched; a loopback device stays, as its
-    /// files are inside another file.
-    fn path(&self, name: &str) -> String {
-        let device = name.strip_prefix('(').and_then(|rest| rest.split_once(')'));
-        match device {
-            Some((device, _)) if self.loopbacks.contains(device) => name.to_owned(),
-            _ => without_device(name),
-        }
-    }
-
-    /// `loopback [-d] DEVICE [FILE]`.
+    /// `loopback [-d] DEVICE [FILE]` (GRUB's grub-core/disk/loopback.c): `(DEVICE)/…` is in the
+    /// image FILE from then on.
     pub(super) fn loopback(&mut self, arguments: &[String]) -> bool {
-        let names: Vec<_> = arguments.iter().filter(|word| !word.starts_with('-')).collect();
-        let [device, file] = names[..] else { return true };
-        self.loopbacks.insert(device.clone());
-        let exists = self.files.exists(file);
-        if exists {
-            self.warn(format!(
-                "chukka cannot boot files inside the image {file}: use that image itself"
-            ));
+        let (options, names): (Vec<_>, Vec<_>) =
+            arguments.iter().partition(|word| word.starts_with('-'));
+        let is_deleted = options.iter().any(|option| ["-d", "--delete"].contains(&option.as_str()));
+        let is_open = |looped: Loop| looped.is_open;
+        match names[..] {
+            [device, ..] if is_deleted => self.files.loops.remove(device).is_some_and(is_open),
+            [device, file] if !self.files.loops.get(device).cloned().is_some_and(is_open) => {
+                let image = self.files.absolute(file);
+                let is_path = without_device(file).starts_with('/');
+                let is_open = is_path && self.files.find(file).is_some();
+                if !self.charge(device.len() + image.len()) {
+                    return false;
+                }
+                self.files.loops.insert(device.clone(), Loop { image, is_open });
+                is_open
+            }
+            _ => false,
         }
-        exists
     }
 
     /// `source FILE`: its commands, as if they were here.
@@ -129,6 +118,8 @@ impl Interpreter<'_, '_> {
     /// Notes which file is read, in the variables that GRUB has for that. Returns their values of
     /// before.
     fn enter_file(&mut self, name: &str) -> [(&'static str, Option<String>); 2] {
+        let with_device = format!("({}){name}", self.variables.value("root"));
+        let name = if name.starts_with('(') { name } else { &with_device };
         let directory = name.rsplit_once('/').map_or("", |(directory, _)| directory);
         [("config_file", name), ("config_directory", directory)].map(|(variable, value)| {
             let outer = self.variables.get(variable).map(str::to_owned);
@@ -187,6 +178,10 @@ impl Interpreter<'_, '_> {
         let argument = if let [argument] = arguments { argument.as_str() } else { "" };
         let own = self.variables.value("blsdir");
         let directory = if argument.starts_with('(') { argument } else { own }.to_owned();
+        let directory = match devices::split(&directory) {
+            (None, directory) => format!("({}){directory}", self.files.root),
+            (Some(_), _) => directory,
+        };
         let entries = match self.bls_entries.get(&directory) {
             Some(entries) => Rc::clone(entries),
             None => Rc::from(bls::grub_entries(self.files, &directory)),
@@ -264,9 +259,13 @@ impl Interpreter<'_, '_> {
             self.has_own_menu = true;
         }
         let offset = self.menu.len();
-        let absolute = |name: String| match name.is_empty() || name.starts_with('/') {
-            true => name,
-            false => format!("/{}", directory.join(&name)),
+        // What has no device is on `$root`.
+        let files = &self.files;
+        let absolute = |name: String| match name.as_str() {
+            "" => name,
+            _ if devices::split(&name).0.is_some() => name,
+            _ if name.starts_with('/') => files.absolute(&name),
+            _ => files.absolute(&format!("/{}", directory.join(&name))),
         };
         for mut entry in menu.entries.into_iter().take(ENTRIES.saturating_sub(offset)) {
             entry.kernel = absolute(entry.kernel);

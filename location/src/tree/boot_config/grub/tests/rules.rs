@@ -92,8 +92,8 @@ fn commands_of_grub_run() {
 fn search_sets_a_variable_if_it_finds_something() {
     let files = [("there", "x")];
     for (command, expected) in [
-        ("search --file --set=r /there", "volume1 0"),
-        ("search -f --set=r /there", "volume1 0"),
+        ("search --file --set=r /there", "hd0 0"),
+        ("search -f --set=r /there", "hd0 0"),
         ("search --set=r /there", "1"),
         ("search --set=r --file /absent", "1"),
         ("search --set=r --fs-uuid 12-34", "hd0 0"),
@@ -103,7 +103,7 @@ fn search_sets_a_variable_if_it_finds_something() {
         ("search --set=r --label absent", "1"),
         ("search --set=r -l absent", "1"),
         ("search --set=r", "1"),
-        ("search.file /there r", "volume1 0"),
+        ("search.file /there r", "hd0 0"),
         ("search.file /absent r", "1"),
         ("search.fs_label absent r", "1"),
         ("search.fs_uuid 12-34 r hd0,1", "hd0 0"),
@@ -114,7 +114,7 @@ fn search_sets_a_variable_if_it_finds_something() {
     }
     for option in ["-s", "--set"] {
         let script = format!("search {option} --file /there; w=$root");
-        assert_eq!(run_with(&script, &files), "volume1", "{option}");
+        assert_eq!(run_with(&script, &files), "hd0", "{option}");
     }
 }
 
