@@ -29,6 +29,8 @@ pub(super) struct Shared {
     watch: Arc<dyn FetchProgress>,
     cache: Option<Cache>,
     record: Mutex<Record>,
+    /// When this run began to ask, in microseconds since 1970.
+    began: u64,
     /// Whether the record has what was not written yet.
     changed: AtomicBool,
     /// The place itself, once it is asked.
@@ -48,18 +50,41 @@ impl Shared {
             Some(cache) => Record::load(cache, &name),
             None => Record::of(&name),
         };
+        let began = now();
         if settings.offline {
             // All that was ever said counts.
             record.asked = 0;
         } else if settings.refresh {
             record = Record::of(&name);
         } else if !record.is_fresh() {
-            record.asked = now();
+            record.asked = began;
         }
         let (place, settings) = (place.clone(), settings.clone());
+        let is_offline = settings.offline;
+        let files = record.fetched().filter(|_| !is_offline);
+        let files: Vec<_> = files.map(|(key, about)| (key.clone(), about.clone())).collect();
         let (record, changed, opened) =
             (Mutex::new(record), AtomicBool::default(), OnceLock::new());
-        Self { place, name, settings, watch, cache, record, changed, opened }
+        let shared = Self { place, name, settings, watch, cache, record, began, changed, opened };
+        // What replaces it could be of another version than the others.
+        if files.iter().any(|(key, about)| shared.content(key, about).is_none()) {
+            shared.ask_again();
+        }
+        shared
+    }
+
+    /// Trusts no answer from before this run any more: files that belong together must be of one
+    /// version.
+    fn ask_again(&self) {
+        if !self.settings.offline {
+            let mut record = lock(&self.record);
+            record.asked = record.asked.max(self.began);
+            self.changed.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn is_current(&self, key: &str) -> bool {
+        lock(&self.record).current(key).is_some()
     }
 
     /// Opens the place itself, unless there is something that it said already.
@@ -113,25 +138,29 @@ impl Shared {
     fn about(&self, key: &str, file: &dyn RandomAccess) -> FileInfo {
         let (len, version, sequential) = (file.len(), file.version(), file.is_sequential());
         let mut about = FileInfo { len, version, sequential, sha256: None };
-        if let Some(RecordedAnswer { said: Answer::File(before), .. }) =
-            lock(&self.record).answers.get(key)
-            && before.is_same(&about)
-            && self.content(before).is_some()
-        {
-            about.sha256.clone_from(&before.sha256);
+        let before = lock(&self.record).answers.get(key).cloned();
+        match before {
+            Some(RecordedAnswer { said: Answer::File(before), .. }) if before.is_same(&about) => {
+                if self.content(key, &before).is_some() {
+                    about.sha256 = before.sha256;
+                }
+            }
+            // The others can have changed with it, or while there was no answer about it.
+            _ => self.ask_again(),
         }
         self.note(key, Answer::File(about.clone()));
         about
     }
 
     /// The bytes, if cached and intact.
-    fn content(&self, about: &FileInfo) -> Option<File> {
+    fn content(&self, key: &str, about: &FileInfo) -> Option<File> {
         match self.cache.as_ref()?.find(about.sha256.as_deref()?, about.len) {
             Kept::Intact(file) => Some(file),
             Kept::Absent => None,
             Kept::Damaged => {
-                let problem = "the cached copy of a file is damaged and was removed";
-                self.watch.note(&format!("warning: {}: {problem}", self.name));
+                let name = self.shown(&TreePath::new(key));
+                let problem = "the cached copy was damaged and is removed";
+                self.watch.note(&format!("warning: {name}: {problem}"));
                 None
             }
         }
@@ -154,7 +183,7 @@ impl Shared {
         limit: u64,
         opened: &dyn Fn() -> io::Result<&'a dyn RandomAccess>,
     ) -> io::Result<(File, Option<String>)> {
-        if let Some(file) = self.content(about) {
+        if let Some(file) = self.content(key, about) {
             return Ok((file, about.sha256.clone()));
         }
         if about.len > limit {
@@ -193,7 +222,7 @@ impl Shared {
             return None;
         };
         let counts = *when >= asked || (!self.settings.refresh && theirs.is_same(about));
-        let file = self.content(theirs).filter(|_| counts && theirs.len == about.len)?;
+        let file = self.content(key, theirs).filter(|_| counts && theirs.len == about.len)?;
         self.note(key, Answer::File(theirs.clone()));
         Some(file)
     }
@@ -326,7 +355,7 @@ impl Cached {
             })
         };
         if let Some(Answer::File(about)) = said
-            && (about.sha256.is_none() || shared.content(&about).is_some())
+            && (about.sha256.is_none() || shared.content(&key, &about).is_some())
         {
             return Ok(file(about, OnceLock::new()));
         }
@@ -369,14 +398,16 @@ impl CachedFile {
         let file = Cached::of(Arc::clone(&self.shared)).ask(&self.path, None).map_err(into_io)?;
         if file.len() != self.about.len || file.version() != self.about.version {
             self.shared.about(&self.key, &*file);
-            let problem = format!(
-                "it changed on the server: it has {} bytes now, and had {}",
-                file.len(),
-                self.about.len
-            );
-            return Err(
-                Failure::new(problem, "try again; chukka has removed the cache entry").into()
-            );
+            let problem = match (file.len(), self.about.len) {
+                (now, before) if now == before => {
+                    "it changed on the server, which has another version of it now".into()
+                }
+                (now, before) => {
+                    format!("it changed on the server: it has {now} bytes now, and had {before}")
+                }
+            };
+            let hint = "try again: all files of the location will be asked for again";
+            return Err(Failure::new(problem, hint).into());
         }
         Ok(&**self.opened.get_or_init(|| file))
     }
@@ -384,6 +415,11 @@ impl CachedFile {
     fn whole(&self) -> io::Result<&LocalFile> {
         if let Some(file) = self.whole.get() {
             return Ok(file);
+        }
+        if !self.shared.is_current(&self.key) {
+            // Another file of the place had to be asked for since this one was opened.
+            let file = self.opened()?;
+            self.shared.about(&self.key, file);
         }
         let limit = self.shared.settings.limit;
         let (file, sha256) = self.shared.whole(&self.key, &self.about, limit, &|| self.opened())?;
@@ -395,7 +431,7 @@ impl CachedFile {
     fn is_best_whole(&self) -> bool {
         self.about.len <= SMALL
             || self.about.sequential
-            || self.shared.content(&self.about).is_some()
+            || self.shared.content(&self.key, &self.about).is_some()
     }
 }
 

@@ -109,6 +109,15 @@ impl Record {
         (answer.asked >= self.asked).then_some(&answer.said)
     }
 
+    /// The files that were fetched, by the answers of the current round, with their keys.
+    pub fn fetched(&self) -> impl Iterator<Item = (&String, &FileInfo)> {
+        let current = self.answers.iter().filter(|(_, answer)| answer.asked >= self.asked);
+        current.filter_map(|(key, answer)| match &answer.said {
+            Answer::File(about) if about.sha256.is_some() => Some((key, about)),
+            _ => None,
+        })
+    }
+
     /// Records an answer given just now.
     pub fn note(&mut self, path: &str, said: Answer) {
         self.answers.insert(path.to_owned(), RecordedAnswer { asked: now().max(self.asked), said });

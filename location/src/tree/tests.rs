@@ -374,6 +374,14 @@ fn the_root_file_system_of_coreos_is_part_of_its_initrd() {
                 initrd = images/pxeboot/initrd.img\nrootfs = images/pxeboot/rootfs.img\n";
     temp.file(".treeinfo", info.as_bytes());
     check(".treeinfo");
+    assert_eq!(find(&temp).unwrap().warnings, [""; 0]);
+    // The system can also fetch it, so this is no error.
+    std::fs::remove_file(temp.path().join(files[2])).unwrap();
+    let tree = find(&temp).unwrap();
+    assert_eq!((tree.installer, tree.initrds.len()), (Installer::CoreOs, 1));
+    let [warning] = &tree.warnings[..] else { panic!("{:?}", tree.warnings) };
+    let problem = "the root file system 'images/pxeboot/rootfs.img', which is not there";
+    assert!(warning.starts_with(".treeinfo names ") && warning.contains(problem), "{warning}");
 }
 
 #[test]

@@ -461,6 +461,78 @@ fn without_a_cache_it_is_all_in_memory() {
     assert_eq!(far.asked_and_sent(), (2, LEN));
 }
 
+/// Both are in the cache, and then one is not: deleted, or damaged.
+#[test]
+fn files_of_a_place_are_of_one_version_though_one_has_to_be_fetched_again() {
+    let spoilt: [fn(&std::path::Path); 2] = [
+        |path| fs::remove_file(path).unwrap(),
+        |path| {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+            fs::write(path, [b'!'; 1000]).unwrap();
+        },
+    ];
+    for spoil in spoilt {
+        for version in ["1", "2"] {
+            let (temp, far) = (Temp::new(), Far::default());
+            let put = |version: &str| {
+                far.put("linux", version.repeat(2000).into(), version);
+                far.put("initrd", version.repeat(1000).into(), version);
+            };
+            let both = || {
+                let host = host(&temp, &far, &Settings::default());
+                // As a search does: both are opened, and then read.
+                let files = ["linux", "initrd"].map(|path| host.open(&TreePath::new(path)));
+                files.map(|file| {
+                    let mut bytes = Vec::new();
+                    file.unwrap().into_file().unwrap().read_to_end(&mut bytes).unwrap();
+                    char::from(bytes[0]).to_string()
+                })
+            };
+            put("1");
+            assert_eq!(both(), ["1", "1"]);
+            let sum = crate::checksum::sha256_of("1".repeat(1000).as_bytes());
+            spoil(&temp.path().join(format!("content/sha256-{sum}")));
+            put(version);
+            far.asked_and_sent();
+            assert_eq!(both(), [version, version]);
+            // What has not changed is asked for, and not sent again.
+            let sent = if version == "1" { 1000 } else { 3000 };
+            assert_eq!(far.asked_and_sent(), (2, sent), "version {version}");
+        }
+    }
+}
+
+/// The server has failed for the second one, so nothing tells its version.
+#[test]
+fn a_file_that_is_asked_for_later_has_the_others_asked_for_again() {
+    let (temp, far) = (Temp::new(), Far::with("linux", "1"));
+    fetched(&temp, &far).unwrap();
+    far.put("linux", vec![2; LEN], "2");
+    far.put("initrd", vec![2; 1000], "2");
+    let both = |host: &Cached| {
+        let files = ["linux", "initrd"].map(|path| host.open(&TreePath::new(path)).unwrap());
+        files.map(|file| file.into_file().map(drop).map_err(|error| error.to_string()))
+    };
+    let error = "it changed on the server, which has another version of it now".to_owned();
+    assert_eq!(both(&host(&temp, &far, &Settings::default())), [Err(error), Ok(())]);
+    assert_eq!(both(&host(&temp, &far, &Settings::default())), [Ok(()), Ok(())]);
+    assert_eq!(fetched(&temp, &far).unwrap()[0], 2);
+}
+
+#[test]
+fn a_damaged_copy_is_named() {
+    let (temp, far) = (Temp::new(), Far::with("linux", "1"));
+    fetched(&temp, &far).unwrap();
+    let content = temp.path().join("content");
+    let blob = content.join(names(content.clone()).remove(0));
+    fs::set_permissions(&blob, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::write(&blob, vec![0; LEN]).unwrap();
+    let told = Arc::new(Told::default());
+    get(&host_with_progress(&temp, &far, &told), "linux").unwrap();
+    let expected = format!("warning: {URL}/linux: the cached copy was damaged and is removed");
+    assert_eq!(*told.notes.lock().unwrap(), [expected]);
+}
+
 #[test]
 fn cached_files_are_listed_and_pruned() {
     let (temp, far) = (Temp::new(), Far::with("linux", "1"));

@@ -47,8 +47,17 @@ impl Search<'_> {
         };
         let installer = Installer::of_family(&release_of(content).family);
         let beside = || kernel.parent().join("rootfs.img");
-        let rootfs = own_rootfs(content).or_else(|| (installer == Installer::CoreOs).then(beside));
+        let named = own_rootfs(content);
+        let rootfs = named.clone().or_else(|| (installer == Installer::CoreOs).then(beside));
         let Some((kernel, initrd)) = self.pair(&by, &kernel, &initrd)? else { return Ok(None) };
+        if let Some(named) = named
+            && let Some(problem) = self.files.problem(&named)?.map(str::to_owned)
+        {
+            self.look(named.to_string(), &*problem);
+            self.warnings.push(format!(
+                "{by} names the root file system '{named}', which is {problem}: add it to the location, or name it to the system by the kernel's argument coreos.live.rootfs_url=URL"
+            ));
+        }
         let pair = Pair::new(kernel, vec![initrd], by, installer);
         let pair = match rootfs {
             Some(rootfs) => self.with_rootfs(pair, &rootfs)?,
