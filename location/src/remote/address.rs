@@ -206,6 +206,24 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_is_told_from_silence() {
+        use io::ErrorKind::{ConnectionRefused, ConnectionReset, TimedOut, WouldBlock};
+        let why = |kind: io::ErrorKind| {
+            unreached(([127, 0, 0, 1], 9).into(), Duration::from_secs(6), &kind.into()).to_string()
+        };
+        for silence in [TimedOut, WouldBlock] {
+            assert_eq!(
+                why(silence),
+                "cannot connect to 127.0.0.1:9: it did not answer for 6 s",
+                "{silence}"
+            );
+        }
+        for refusal in [ConnectionRefused, ConnectionReset] {
+            assert!(!why(refusal).contains("did not answer"), "{refusal}");
+        }
+    }
+
+    #[test]
     fn what_a_server_says_is_one_short_line() {
         assert_eq!(said(b"550 \x1b[31mno\r\n such  file\0"), "550 [31mno such file");
         assert_eq!(said(&[b'x'; 5000]).len(), 200);

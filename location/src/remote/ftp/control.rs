@@ -5,7 +5,7 @@
 //! can have many lines).
 
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use crate::remote::address::{connect, is_stall, limit, stalled, unreached};
@@ -125,11 +125,6 @@ impl Control {
     pub fn finish(&mut self, transfer: Transfer, limit: Duration) -> Result<(), FtpError> {
         drop(transfer);
         self.reply_within(Deadline::new(limit))?.expect(2).map(drop)
-    }
-
-    /// Closes it without a word.
-    pub fn hang_up(&self) {
-        let _ = self.stream.shutdown(Shutdown::Both);
     }
 
     /// EPSV, or PASV from 1985 where the server does not know it.

@@ -227,9 +227,7 @@ impl Session {
 
     /// Without a word: what is at the other end is not in step, or gone.
     fn hang_up(&mut self) {
-        if let Some(line) = self.line.take() {
-            line.control.hang_up();
-        }
+        self.line = None;
         self.running = None;
     }
 
@@ -351,7 +349,7 @@ impl Line {
         let mut entries = Vec::new();
         let mut data = BufReader::new(data);
         let mut line = Vec::new();
-        while entries.len() < ENTRIES {
+        while entries.len() <= ENTRIES {
             line.clear();
             let count = (&mut data).take(LINE).read_until(b'\n', &mut line);
             if count? == 0 {

@@ -87,6 +87,11 @@ fn talk(
         }
         if answer.starts_with("150") {
             let (mut socket, _) = passive.take()?.accept().ok()?;
+            if answer.ends_with("resets") {
+                use rustix::net::sockopt::set_socket_linger;
+                set_socket_linger(&socket, Some(Duration::ZERO)).ok()?;
+                return None;
+            }
             if answer.ends_with("trickles") {
                 trickle(&mut socket, "x")?;
             }
@@ -516,6 +521,9 @@ fn a_line_without_an_end_is_given_up_before_the_time_is_over() {
     thread::spawn(move || {
         for taken in listener.incoming() {
             let mut line = taken.unwrap();
+            // In pieces whose sum is never the limit itself.
+            let _ = line.write_all(b"2");
+            thread::sleep(Duration::from_millis(50));
             let _ = line.write_all(&vec![b'2'; 1 << 20]);
             // Silence, until the client hangs up.
             let _ = line.read(&mut [0]);
@@ -546,4 +554,32 @@ fn of_a_file_without_size_no_more_is_taken_than_is_of_use() {
         assert_eq!(file.len(), most + 1);
     }
     assert_eq!(place.open(&TreePath::new("f")).unwrap().len(), 1 << 24);
+}
+
+/// A connection that breaks may be better the next time; a server that is silent was waited for.
+#[test]
+fn a_data_connection_that_is_reset_is_made_again() {
+    let first = Mutex::new(true);
+    let special = move |command: &str| {
+        let is_first = command.starts_with("RETR") && std::mem::take(&mut *first.lock().unwrap());
+        is_first.then(|| "150 resets".to_owned())
+    };
+    let fake = fake(special, |from| pattern()[from..].to_vec());
+    assert_eq!(fake.read().unwrap(), pattern());
+    assert_eq!(fake.count("RETR"), 2);
+}
+
+#[test]
+fn a_directory_has_at_most_65536_entries() {
+    for (count, expected) in [(1 << 16, true), ((1 << 16) + 1, false)] {
+        let list: String = (0..count).map(|number| format!("type=file; {number}\r\n")).collect();
+        let fake = fake(|_| None, move |_| list.clone().into());
+        match fake.place().list(&TreePath::root()) {
+            Ok(entries) => assert!(expected && entries.len() == count, "{count} entries"),
+            Err(error) => {
+                let error = format!("{error:?}");
+                assert!(!expected && error.contains("more than 65536 entries"), "{error}");
+            }
+        }
+    }
 }

@@ -92,7 +92,11 @@ fn set(record: &mut [u8], word: usize, value: u32) {
 }
 
 fn read(source: &dyn FileTree) -> Result<Vec<u8>, FileError> {
-    let file = source.open(&TreePath::new("f"))?;
+    read_at(source, "f")
+}
+
+fn read_at(source: &dyn FileTree, path: &str) -> Result<Vec<u8>, FileError> {
+    let file = source.open(&TreePath::new(path))?;
     let mut bytes = Vec::new();
     let name = file.name().to_owned();
     let read = file.stream(0).and_then(|mut stream| stream.read_to_end(&mut bytes));
@@ -479,4 +483,70 @@ fn an_access_error_is_reported_even_if_the_parent_is_not_exported() {
     // Root asks again from a reserved port.
     let ways = if rustix::process::geteuid().is_root() { 2 } else { 1 };
     assert_eq!(calls(&heard, 100).len(), 2 * ways);
+}
+
+/// RFC 1813, 2.6: `ftype3`.
+#[test]
+fn what_is_neither_a_file_nor_a_directory_is_called_by_its_name() {
+    static KIND: AtomicU32 = AtomicU32::new(0);
+    // GETATTR, of the root; LOOKUP, of a file.
+    let lie: Lie = |p, mut r| {
+        match p {
+            1 => set(&mut r, 8, KIND.load(Ordering::Relaxed)),
+            3 => set(&mut r, 11, KIND.load(Ordering::Relaxed)),
+            _ => {}
+        }
+        r
+    };
+    for (kind, words) in [
+        (1, "a file"),
+        (3, "a block device"),
+        (4, "a character device"),
+        (5, "a symbolic link"),
+        (6, "a socket"),
+        (7, "a pipe"),
+        (8, "a special file"),
+    ] {
+        KIND.store(kind, Ordering::Relaxed);
+        match fake(lie).list(&TreePath::root()) {
+            Err(FileError::Kind { found, expected: "a directory", .. }) => {
+                assert_eq!(found, words, "{kind}");
+            }
+            other => panic!("{kind}: {other:?}"),
+        }
+    }
+    KIND.store(2, Ordering::Relaxed);
+    match fake(lie).open(&TreePath::new("f")) {
+        Err(FileError::Kind { found, expected: "a regular file", .. }) => {
+            assert_eq!(found, "a directory");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The link `d/l` leads to `../f`: f is looked up in the directory that d is in.
+#[test]
+fn a_link_to_the_directory_above_leads_there() {
+    const D: u32 = u32::from_be_bytes(*b"dddd");
+    let lie: Lie = |p, mut r| {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        match p {
+            3 => match before(&COUNT) {
+                0 => {
+                    set(&mut r, 9, D);
+                    set(&mut r, 11, 2);
+                }
+                1 => set(&mut r, 11, 5),
+                _ => {}
+            },
+            5 => return replaced(&r, &[words(&[0, 0, 4]), b"../f".to_vec()].concat()),
+            _ => {}
+        }
+        r
+    };
+    let heard = Heard::default();
+    assert_eq!(read_at(&*fake_hearing(lie, PATIENT, &heard), "d/l").unwrap(), BYTES);
+    assert_eq!(looked_up(&heard), ["d", "l", "f"]);
+    let is_in_d = |call: &Vec<u8>| call.windows(4).any(|word| word == D.to_be_bytes());
+    assert_eq!(calls(&heard, 3).iter().map(is_in_d).collect::<Vec<_>>(), [false, true, false]);
 }

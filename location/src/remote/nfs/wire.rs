@@ -167,3 +167,86 @@ fn from_reserved_port(to: SocketAddr, idle: Duration) -> io::Result<TcpStream> {
     }
     Err(io::ErrorKind::AddrInUse.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::thread;
+
+    use super::*;
+
+    /// A connection whose other end does something with it.
+    fn wire(other_end: impl FnOnce(TcpStream) + Send + 'static) -> Wire {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let to = listener.local_addr().unwrap();
+        thread::spawn(move || other_end(listener.accept().unwrap().0));
+        Wire::connect(to, false, Duration::from_secs(30)).unwrap()
+    }
+
+    /// What comes of records, each `(is the last one, bytes)`.
+    fn received(pieces: Vec<(bool, Vec<u8>)>) -> Result<usize, String> {
+        let mut wire = wire(move |mut stream| {
+            for (is_last, bytes) in pieces {
+                let head = u32::try_from(bytes.len()).unwrap() | u32::from(is_last) << 31;
+                // Who has had enough hangs up.
+                let sent = stream.write_all(&[&head.to_be_bytes()[..], &bytes].concat());
+                if sent.is_err() {
+                    return;
+                }
+            }
+            let _ = stream.read(&mut [0]);
+        });
+        wire.receive().map(|()| wire.record.len()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_answer_is_bounded_in_the_sum_of_its_pieces() {
+        assert_eq!(received(vec![(true, vec![0; RECORD])]), Ok(RECORD));
+        let split = |second| vec![(false, vec![0; RECORD - 8]), (true, vec![0; second])];
+        assert_eq!(received(split(8)), Ok(RECORD));
+        for pieces in [vec![(true, vec![0; RECORD + 1])], split(9)] {
+            let problem = received(pieces).unwrap_err();
+            assert_eq!(problem, format!("the server sent an answer of more than {RECORD} bytes"));
+        }
+    }
+
+    /// RFC 5531, 8.2: the body of an `opaque_auth` has at most 400 bytes.
+    #[test]
+    fn a_verifier_is_bounded() {
+        let answer = |len: u32| {
+            let words = [7, 1, 0, 0, len].map(u32::to_be_bytes);
+            vec![(true, words.concat())]
+        };
+        assert_eq!(received(answer(400)), Ok(20));
+        assert!(received(answer(401)).unwrap_err().contains("a verifier that is too long"));
+    }
+
+    /// A reset may be better the next time, and says nothing of how long it took.
+    #[test]
+    fn a_connection_that_is_reset_is_not_a_silent_one() {
+        let mut wire = wire(|stream| {
+            sockopt::set_socket_linger(&stream, Some(Duration::ZERO)).unwrap();
+        });
+        let error = wire.receive().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset, "{error}");
+    }
+
+    /// The client reads whole records only, and writes whole calls.
+    #[test]
+    fn a_part_of_a_record_cannot_be_had() {
+        let mut wire = wire(|mut stream| {
+            let mut sent = [0; 4];
+            stream.read_exact(&mut sent).unwrap();
+            stream.write_all(&[&[0x80, 0, 0, 4], &sent[..]].concat()).unwrap();
+            let _ = stream.read(&mut [0]);
+        });
+        let error = done(wire.async_read(&mut [0; 4])).unwrap().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::Unsupported);
+        assert_eq!(done(wire.async_write(b"call")).unwrap().unwrap(), 4);
+        let mut record = [0; 4];
+        done(wire.async_read_exact(&mut record)).unwrap().unwrap();
+        assert_eq!(record, [0x80, 0, 0, 4], "the length of the record");
+        done(wire.async_read_exact(&mut record)).unwrap().unwrap();
+        assert_eq!(&record, b"call");
+    }
+}

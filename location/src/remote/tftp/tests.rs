@@ -424,6 +424,8 @@ fn each_window_is_acknowledged_once() {
     let transfer = heard[..end].iter().filter(|asked| asked[1] != 1 && asked[3] != 0);
     let numbers: Vec<_> = transfer.map(|asked| (asked[1], asked[3])).collect();
     assert_eq!(numbers, [(4, 4), (4, 8), (4, 12), (4, 13)]);
+    let last = heard.iter().position(|asked| asked[..] == packet(4, 13, b"")).unwrap();
+    assert_eq!(last + 1, end, "nothing is said behind the end: {:?}", &heard[last..]);
 }
 
 #[test]
@@ -469,4 +471,45 @@ fn of_a_file_without_tsize_no_more_is_taken_than_is_of_use() {
     });
     let file = place(&server, "").open_short(&TreePath::new("f"), 1000).unwrap();
     assert_eq!(file.len(), 1001);
+}
+
+/// RFC 2347: options are acknowledged once, and only to who asked for some.
+#[test]
+fn an_acknowledgement_of_options_that_is_not_asked_for_changes_nothing() {
+    let again = server(|asked| match asked[1] {
+        1 => vec![oack(b"blksize\x008\0tsize\x0012\0")],
+        // A block of 9 bytes would be too long for the options agreed on.
+        4 if asked[3] == 0 => vec![oack(b"blksize\x001468\0"), packet(3, 1, b"12345678")],
+        4 if asked[3] == 1 => vec![packet(3, 2, b"9abc")],
+        _ => vec![],
+    });
+    let file = place(&again, "").open(&TreePath::new("f")).unwrap();
+    let mut bytes = Vec::new();
+    file.stream(0).unwrap().read_to_end(&mut bytes).unwrap();
+    assert_eq!(bytes, b"123456789abc");
+    let unasked = server(|asked| match asked[1] {
+        1 if asked.ends_with(b"octet\0") => vec![oack(b"tsize\x005\0")],
+        1 => vec![packet(5, 8, b"no options\0")],
+        _ => vec![],
+    });
+    let refusal = refusal_of(&*place_with(&unasked, "x", QUICK));
+    assert!(refusal.contains("the server sent nothing for 0.6 s"), "{refusal}");
+}
+
+/// Otherwise the transfer would take for ever, and each block keeps the time-out from running out.
+#[test]
+fn a_server_that_sends_a_few_bytes_at_a_time_is_given_up() {
+    let slow = server(|asked| match asked[1] {
+        1 => vec![oack(b"blksize\x008\0tsize\x0010000\0")],
+        4 => {
+            thread::sleep(QUICK / 8);
+            vec![packet(3, u16::from_be_bytes([asked[2], asked[3]]) + 1, b"12345678")]
+        }
+        _ => vec![],
+    });
+    let file = place_with(&slow, "", QUICK).open(&TreePath::new("f")).unwrap();
+    let begun = Instant::now();
+    let error = file.stream(0).unwrap().read_to_end(&mut Vec::new()).unwrap_err();
+    assert!(error.to_string().starts_with("the server sent only "), "{error}");
+    assert!(begun.elapsed() < IN_TIME);
 }

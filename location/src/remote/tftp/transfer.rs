@@ -388,7 +388,75 @@ fn read_options(packet: &[u8]) -> Result<Options, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use super::*;
+
+    fn data(number: u16, bytes: &[u8]) -> Vec<u8> {
+        [&DATA.to_be_bytes(), &number.to_be_bytes(), bytes].concat()
+    }
+
+    fn socket() -> UdpSocket {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        socket
+    }
+
+    /// RFC 7440, section 4: when a block of the window is missing, the last one that came in order
+    /// is acknowledged, once, and without waiting.
+    #[test]
+    fn a_missing_block_is_asked_for_at_once_and_once() {
+        let (server, stranger) = (socket(), socket());
+        let address = server.local_addr().unwrap();
+        let reader = thread::spawn(move || {
+            let mut transfer =
+                Transfer::begin(address, "f", true, Duration::from_secs(30)).unwrap();
+            let (mut bytes, mut piece) = (Vec::new(), [0; 100]);
+            loop {
+                match transfer.read(&mut piece).unwrap() {
+                    0 => return bytes,
+                    count => bytes.extend_from_slice(&piece[..count]),
+                }
+            }
+        });
+        let mut packet = [0; 600];
+        let (_, client) = server.recv_from(&mut packet).unwrap();
+        let begun = Instant::now();
+        let send = |packet: &[u8]| server.send_to(packet, client).unwrap();
+        send(&[&OACK.to_be_bytes()[..], b"blksize\x008\0windowsize\x004\0"].concat());
+        // What was said up to now: who is no part of the transfer is told so at once.
+        let said = || {
+            stranger.send_to(&data(1, b""), client).unwrap();
+            stranger.recv_from(&mut [0; 100]).unwrap();
+            server.set_nonblocking(true).unwrap();
+            let (mut said, mut packet) = (Vec::new(), [0; 600]);
+            while let Ok((count, _)) = server.recv_from(&mut packet) {
+                said.push(packet[..count].to_vec());
+            }
+            server.set_nonblocking(false).unwrap();
+            said
+        };
+        let mut all = Vec::new();
+        // Of no window; then two of this one, behind the missing block.
+        for blocks in [&[1, 6][..], &[3], &[4]] {
+            for number in blocks {
+                send(&data(*number, b"12345678"));
+            }
+            all.push(said());
+        }
+        let took = begun.elapsed();
+        for number in 2..=4 {
+            send(&data(number, b"12345678"));
+        }
+        send(&data(5, b"1234"));
+        assert_eq!(reader.join().unwrap().len(), 36);
+        assert!(all[1].contains(&acknowledgement(1)), "{all:?}");
+        // Later, what was said last is said again.
+        if took < Duration::from_millis(900) {
+            let expected = [vec![acknowledgement(0)], vec![acknowledgement(1)], vec![]];
+            assert_eq!(all, expected);
+        }
+    }
 
     #[test]
     fn options_are_what_was_asked_and_no_more() {
