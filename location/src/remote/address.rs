@@ -120,6 +120,12 @@ pub(crate) fn stalled(idle: Duration) -> io::Error {
     Failure::new(problem, "is the server up? try again").into()
 }
 
+/// That no answer was there as a whole within `idle`, whatever came of it.
+pub(crate) fn unanswered(idle: Duration) -> io::Error {
+    let problem = format!("the server sent no complete answer within {}", seconds(idle));
+    Failure::new(problem, "is the server up? try again").into()
+}
+
 /// That a file has more than the `len` bytes that its server told.
 pub(crate) fn goes_on(len: u64) -> io::Error {
     let problem = format!("it continues after {len} bytes, where it should end");

@@ -4,7 +4,7 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use super::address::stalled;
+use super::address::unanswered;
 use storage::Failure;
 
 /// The fewest bytes that are taken for progress in one idle timeout. By default that is 17 bytes a
@@ -63,7 +63,7 @@ impl Deadline {
     /// It is over.
     pub fn left(self) -> io::Result<Duration> {
         let left = self.at.saturating_duration_since(Instant::now());
-        if left.is_zero() { Err(stalled(self.idle)) } else { Ok(left) }
+        if left.is_zero() { Err(unanswered(self.idle)) } else { Ok(left) }
     }
 }
 
@@ -91,6 +91,9 @@ mod tests {
         let deadline = Deadline::new(idle);
         assert!(deadline.left().unwrap() <= idle);
         std::thread::sleep(idle);
-        assert_eq!(deadline.left().unwrap_err().to_string(), "the server sent nothing for 0.02 s");
+        assert_eq!(
+            deadline.left().unwrap_err().to_string(),
+            "the server sent no complete answer within 0.02 s"
+        );
     }
 }

@@ -9,7 +9,7 @@ mod nothing_found;
 
 pub(crate) use nothing_found::kernel_candidates;
 
-use super::file_cache::FileCache;
+use super::file_cache::{FileCache, NOT_THERE};
 use super::treeinfo::Treeinfo;
 use super::{Attempt, Installer, Query, Release, Tree, TreeError, identity};
 use storage::{FileTree, RandomAccess, TreePath};
@@ -110,11 +110,14 @@ impl<'a> Search<'a> {
         kernel: &TreePath,
         initrd: &TreePath,
     ) -> Result<Option<(Item, Item)>, TreeError> {
-        let mut state = |path| {
-            let problem = self.files.problem(path)?;
-            Ok::<_, TreeError>(problem.map_or_else(|| "there".to_owned(), str::to_owned))
+        let mut state = |path, role| {
+            Ok::<_, TreeError>(match self.files.problem(path)? {
+                None => format!("the {role} is there"),
+                Some(NOT_THERE) => format!("the {role} is {NOT_THERE}"),
+                Some(problem) => format!("the {role} cannot be used: {problem}"),
+            })
         };
-        let found = format!("the kernel is {}, the initrd {}", state(kernel)?, state(initrd)?);
+        let found = format!("{}, {}", state(kernel, "kernel")?, state(initrd, "initrd")?);
         let both = match self.item(kernel)? {
             Some(kernel) => self.item(initrd)?.map(|initrd| (kernel, initrd)),
             None => None,

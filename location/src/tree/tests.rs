@@ -46,7 +46,7 @@ fn a_pair_is_of_one_row() {
     // A kernel of one row and an initrd of another make no pair.
     let temp = Temp::of(&["images/pxeboot/vmlinuz", "isolinux/initrd.img"]);
     let error = find(&temp).unwrap_err().to_string();
-    assert!(error.contains("the kernel is there, the initrd not there"), "{error}");
+    assert!(error.contains("the kernel is there, the initrd is not there"), "{error}");
     let temp = Temp::of(&["images/pxeboot/vmlinuz", "isolinux/vmlinuz", "isolinux/initrd.img"]);
     assert_eq!(pair(&find(&temp).unwrap()).0, "isolinux/vmlinuz");
 }

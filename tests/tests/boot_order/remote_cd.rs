@@ -127,7 +127,7 @@ fn a_cd_on_a_server_is_booted_and_only_what_is_read_is_fetched() {
 #[test]
 fn a_server_that_fails_is_a_read_error_for_the_guest_and_one_line() {
     for (trouble, says) in [
-        (Trouble::Silence, "the server sent nothing for 2 s"),
+        (Trouble::Silence, "the server sent no complete answer within 2 s"),
         (Trouble::Gone, ""),
         (Trouble::Trickle, "the server sent only "),
     ] {

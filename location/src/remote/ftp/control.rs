@@ -8,7 +8,7 @@ use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use crate::remote::address::{connect, is_stall, limit, stalled, unreached};
+use crate::remote::address::{connect, is_stall, limit, stalled, unanswered, unreached};
 use crate::remote::pace::{Deadline, Pace};
 use storage::Failure;
 
@@ -193,7 +193,7 @@ impl Control {
     }
 
     fn of(&self, error: io::Error) -> io::Error {
-        if is_stall(&error) { stalled(self.idle) } else { error }
+        if is_stall(&error) { unanswered(self.idle) } else { error }
     }
 }
 

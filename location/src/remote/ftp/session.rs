@@ -84,9 +84,8 @@ impl Session {
         }
         let size = self.with_line(|line| line.ask(&format!("SIZE {path}")))?;
         let len = match size {
-            Ok(reply) => {
-                Some(reply.words().parse::<u64>().map_err(|_| self.explained(FtpError::BadReply))?)
-            }
+            // A length is good to have (RFC 3659, 4), and what is none is as none.
+            Ok(reply) => reply.words().parse::<u64>().ok(),
             Err(reply) if reply.is_unknown() => None,
             Err(_) => {
                 let is_directory = self.with_line(|line| line.enter(path))?;
@@ -371,14 +370,19 @@ impl Line {
 
 /// That the other end went away in the middle.
 fn broken(problem: String) -> FtpError {
-    FtpError::Connection(io::Error::new(io::ErrorKind::UnexpectedEof, problem))
+    let failure =
+        Failure::new(problem, "try again; if this repeats, the file on the server is damaged");
+    FtpError::Connection(io::Error::new(io::ErrorKind::UnexpectedEof, failure))
 }
 
 /// Whether it may be better the next time: a connection that broke, a server that was busy or has
 /// closed it for want of use.
 fn is_worth_a_try(error: &FtpError) -> bool {
     match error {
-        FtpError::Connection(error) => error.get_ref().is_none_or(|cause| !cause.is::<Failure>()),
+        FtpError::Connection(error) => {
+            error.kind() == io::ErrorKind::UnexpectedEof
+                || error.get_ref().is_none_or(|cause| !cause.is::<Failure>())
+        }
         FtpError::Unexpected(reply) => matches!(reply.code, 421 | 425 | 426),
         FtpError::BadReply => false,
     }

@@ -279,7 +279,19 @@ impl Body {
         let count = loop {
             match within(self.net.idle, || self.reader.read(to)) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(explain(error.into(), &self.url, &self.net)),
+                Err(error) => {
+                    return Err(match error.into() {
+                        // What comes may be headers of chunks, or trailers, without end.
+                        Error::Timeout(_) | Error::BodyStalled => {
+                            let idle = seconds(self.net.idle);
+                            RequestError::permanent(
+                                format!("the server sent no data for {idle}"),
+                                AGAIN,
+                            )
+                        }
+                        error => explain(error, &self.url, &self.net),
+                    });
+                }
                 Ok(count) => break count,
             }
         };
@@ -348,13 +360,16 @@ fn explain(error: Error, url: &Url, net: &Net) -> RequestError {
             RequestError::permanent(format!("no connection to {host} within {idle}"), AGAIN)
         }
         Error::Timeout(_) => {
-            RequestError::permanent(format!("the server sent nothing for {idle}"), AGAIN)
+            let problem = format!("the server sent no complete answer within {idle}");
+            RequestError::permanent(problem, AGAIN)
         }
         Error::HostNotFound => RequestError::permanent(format!("host {host} not found"), AGAIN),
-        Error::Protocol(error) => RequestError::permanent(
-            format!("{host} sent an invalid HTTP response: {error}"),
-            CHECK_SERVER,
-        ),
+        Error::Protocol(error) => {
+            let is_long = error.to_string().contains("too many headers");
+            let why = if is_long { ": it has too many headers" } else { "" };
+            let problem = format!("{host} sent an invalid HTTP response{why}");
+            RequestError::permanent(problem, CHECK_SERVER)
+        }
         Error::LargeResponseHeader(_, most) => {
             let problem = format!("the response's headers are longer than {most} bytes");
             RequestError::permanent(problem, CHECK_SERVER)
@@ -384,12 +399,34 @@ fn explain_io(error: &io::Error, host: &str, idle: &str) -> RequestError {
         Kind::TimedOut | Kind::WouldBlock => {
             RequestError::permanent(format!("the server sent nothing for {idle}"), AGAIN)
         }
-        // What rustls says of a certificate.
+        // What rustls says.
         Kind::InvalidData => {
-            RequestError::permanent(format!("no secure connection to {host}: {error}"), CERTIFICATE)
+            let (why, hint) = explain_tls(&error.to_string());
+            RequestError::permanent(format!("no secure connection to {host}: {why}"), hint)
         }
         _ => RequestError::permanent(format!("{host}: {error}"), AGAIN),
     }
+}
+
+/// What a user can make of rustls' words, which are for programmers (`Error` and `CertificateError`
+/// in rustls' error.rs).
+fn explain_tls(said: &str) -> (&'static str, &'static str) {
+    const CERTIFICATES: [(&str, &str); 6] = [
+        ("UnknownIssuer", "no known authority signed its certificate"),
+        ("CaUsedAsEndEntity", "its certificate is that of an authority, not of a server"),
+        ("not valid for", "its certificate is for another host"),
+        ("NotValidForName", "its certificate is for another host"),
+        ("xpired", "its certificate has expired"),
+        ("evoked", "its certificate was revoked"),
+    ];
+    if said.contains("certificate") {
+        let known = CERTIFICATES.iter().find(|(word, _)| said.contains(word));
+        return (known.map_or("its certificate is not valid", |(_, why)| *why), CERTIFICATE);
+    }
+    if said.contains("corrupt message") {
+        return ("its answer is not TLS", "for a server without TLS, use http://");
+    }
+    ("the TLS handshake failed", "check the URL, and that the server supports TLS 1.2 or 1.3")
 }
 
 const CERTIFICATE: &str = "if a private authority signed the certificate, set SSL_CERT_FILE to that authority's certificate; for a server without TLS, use http://";
@@ -426,12 +463,11 @@ mod tests {
 
     #[test]
     fn errors_of_a_connection_are_explained() {
-        use io::ErrorKind::{ConnectionRefused, ConnectionReset, InvalidData, Other, TimedOut};
+        use io::ErrorKind::{ConnectionRefused, ConnectionReset, Other, TimedOut};
         for (kind, words, hint) in [
             (ConnectionReset, "the connection to h broke", AGAIN),
             (ConnectionRefused, "h refuses the connection", CHECK_SERVER),
             (TimedOut, "the server sent nothing for 6 s", AGAIN),
-            (InvalidData, "no secure connection to h", CERTIFICATE),
             (Other, "h: ", AGAIN),
         ] {
             let error = explain_io(&kind.into(), "h", "6 s");
@@ -439,6 +475,34 @@ mod tests {
             let error = error.into_error();
             assert!(error.to_string().contains(words), "{error}");
             assert_eq!(storage::hint_of(&error), Some(hint), "{error}");
+        }
+    }
+
+    #[test]
+    fn failures_of_tls_are_explained_in_plain_words() {
+        for (said, why) in [
+            (
+                "invalid peer certificate: UnknownIssuer",
+                "no known authority signed its certificate",
+            ),
+            (
+                "invalid peer certificate: Other(OtherError(CaUsedAsEndEntity))",
+                "its certificate is that of an authority, not of a server",
+            ),
+            (
+                "invalid peer certificate: certificate not valid for name \"h\"",
+                "its certificate is for another host",
+            ),
+            ("invalid peer certificate: certificate expired: …", "its certificate has expired"),
+            ("invalid peer certificate: BadEncoding", "its certificate is not valid"),
+            ("received corrupt message of type InvalidContentType", "its answer is not TLS"),
+            ("received fatal alert: HandshakeFailure", "the TLS handshake failed"),
+        ] {
+            let error = explain_io(&io::Error::new(io::ErrorKind::InvalidData, said), "h", "6 s");
+            let error = error.into_error();
+            assert_eq!(error.to_string(), format!("no secure connection to h: {why}"), "{said}");
+            let is_about_certificates = storage::hint_of(&error) == Some(CERTIFICATE);
+            assert_eq!(is_about_certificates, said.contains("certificate"), "{said}");
         }
     }
 

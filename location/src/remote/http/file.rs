@@ -343,7 +343,7 @@ mod tests {
         let problem = filled(&slow, SIZE, 3 * QUICK).unwrap_err();
         assert!(problem.starts_with("the server sent only 1000 bytes in "), "{problem}");
         let problem = filled(&slow, SIZE, Duration::ZERO).unwrap_err();
-        assert_eq!(problem, "the server sent nothing for 300 ms", "it is waited for");
+        assert_eq!(problem, "the server sent no data for 300 ms", "it is waited for");
         assert_eq!(filled(&slow, 1000, 3 * QUICK), Ok(1000), "all of it is there");
     }
 }
