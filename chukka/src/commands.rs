@@ -14,6 +14,7 @@ mod install;
 mod pygrub;
 mod restart_install;
 mod source;
+mod spelling;
 mod start;
 mod template;
 mod xen_output;
@@ -191,10 +192,15 @@ fn fail(message: &str, hint: &str) -> ExitCode {
 
 /// The same for what keeps a guest from starting. After a signal it does not return.
 fn failed(error: &RunError) -> ExitCode {
+    failed_as(error, str::to_owned)
+}
+
+/// The same, with every text as `spelt` has it.
+fn failed_as(error: &RunError, spelt: impl Fn(&str) -> String) -> ExitCode {
     if matches!(error, RunError::Stopped { .. }) {
         report::hurry();
     }
-    error.report("");
+    error.report_as(spelt, "");
     if let RunError::Stopped { signal, .. } = error {
         signals::die_of(*signal);
     }

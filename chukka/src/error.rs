@@ -189,6 +189,9 @@ pub enum CopyError {
         /// "kernel", "initrd".
         role: &'static str,
     },
+    /// Without a cache and a directory for copies nothing would remain of what is fetched.
+    #[error("Without a cache, what is fetched exists only in memory")]
+    NowhereToPut,
     /// A file of the user's has the name of a copy.
     #[error("'{}' already exists, and is not a copy that chukka fetch wrote", path.display())]
     Taken {
@@ -208,14 +211,20 @@ pub enum CopyError {
 impl RunError {
     /// Tells the user, with `name` in front: each error of a command line with its hint.
     pub fn report(&self, name: &str) {
+        self.report_as(|text| text.to_owned(), name);
+    }
+
+    /// The same, with every text as `spelt` has it.
+    pub fn report_as(&self, spelt: impl Fn(&str) -> String, name: &str) {
+        let tell = |text: String, hint: Option<Cow<'_, str>>| {
+            let hint = hint.map(|hint| spelt(&hint));
+            report::message(&(name.to_owned() + &spelt(&text)), hint.as_deref());
+        };
         let Self::Args(errors) = self else {
-            return report::message(
-                &(name.to_owned() + &with_sources(self)),
-                self.hint().as_deref(),
-            );
+            return tell(with_sources(self), self.hint());
         };
         for error in errors.parts() {
-            report::message(&(name.to_owned() + &with_sources(error)), error.hint().as_deref());
+            tell(with_sources(error), error.hint());
         }
     }
 }
@@ -266,7 +275,7 @@ impl Hint for ResolveError {
 impl Hint for CopyError {
     fn hint(&self) -> Option<Cow<'_, str>> {
         let hint: String = match self {
-            Self::NoName { .. } => "use --output DIR to copy it there".into(),
+            Self::NoName { .. } | Self::NowhereToPut => "use --output DIR to copy it there".into(),
             Self::Taken { .. } => "remove it, or use another directory: --output DIR".into(),
             Self::Create { .. } => "check that its directory exists and is writable".into(),
         };

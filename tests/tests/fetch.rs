@@ -156,7 +156,7 @@ fn what_was_fetched_is_not_fetched_again() {
     assert!(all.text().starts_with("removed 2 files, 3"), "{}", all.text());
     let ended = fetch(&cache, &server, &["--offline"]).run();
     assert_eq!(ended.code(), Some(125), "{}", ended.text());
-    assert!(ended.stderr.contains("without -offline"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("without --offline"), "{}", ended.stderr);
 }
 
 #[test]
@@ -180,6 +180,39 @@ fn files_are_copied_out_under_their_names() {
     let ended = fetch(&cache, &server, &["--preseed"]).args([&preseed]).run();
     assert_eq!(ended.code(), Some(125));
     assert!(ended.stderr.contains("--output DIR"), "{}", ended.stderr);
+}
+
+#[test]
+fn messages_name_the_options_of_the_command() {
+    let scratch = Scratch::new();
+    let empty = scratch.path("empty");
+    fs::create_dir(&empty).unwrap();
+    for (words, says) in [
+        (&["--timeout", "0"][..], "chukka: --timeout 0"),
+        (&["--checksum", "x"], "chukka: --checksum x"),
+        (&["--kernel", "absent"], "The kernel given by --kernel cannot be used"),
+        (&[], "name the files: --kernel PATH --initrd PATH"),
+    ] {
+        let ended = start(["fetch"]).args(words).args([&empty]).run();
+        assert_eq!(ended.code(), Some(125), "{}", ended.stderr);
+        assert!(ended.stderr.contains(says), "{words:?}: {}", ended.stderr);
+        let words = ended.stderr.split_whitespace();
+        let single: Vec<_> =
+            words.filter(|word| word.starts_with('-') && !word.starts_with("--")).collect();
+        assert!(single.is_empty(), "{single:?}: {}", ended.stderr);
+    }
+}
+
+#[test]
+fn what_could_not_be_kept_is_not_fetched() {
+    let server = Server::start();
+    let words = ["fetch", "--cache", "off", &server.url()];
+    let ended = start(words).run();
+    assert_eq!(ended.code(), Some(125), "{}", ended.stderr);
+    let says = "Without a cache, what is fetched exists only in memory\nhint: use --output DIR";
+    assert!(ended.stderr.contains(says), "{}", ended.stderr);
+    assert_eq!(server.requests.load(Ordering::SeqCst), 0);
+    assert_eq!(start(words).args(["--dry-run"]).run().code(), Some(0));
 }
 
 /// Whether each is a file of a tree, joined with another one, or in an image.

@@ -39,6 +39,7 @@ impl Pair {
     /// How an error shows it.
     pub fn shown(&self, option: &str) -> String {
         match &self.value {
+            Some(value) if self.key.is_empty() => format!("-{option} {value}"),
             Some(value) => format!("-{option} {}={value}", self.key),
             None => format!("-{option} {}", self.key),
         }

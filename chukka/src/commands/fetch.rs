@@ -8,11 +8,12 @@ use std::process::ExitCode;
 use clap::builder::ValueParser;
 use clap::{Arg, ArgMatches, Command};
 use firmware::SourceFile;
+use location::fetch::Keep;
 use serde_json::json;
 
 use super::copy_out::{self, Original};
 use super::source::{self, boot_args, switch, value};
-use super::{answer, failed};
+use super::{answer, failed_as, spelling};
 use crate::args;
 use crate::error::{CopyError, RunError};
 use crate::report;
@@ -39,7 +40,7 @@ chukka restart-install DIR starts over.";
 pub(super) fn run(matches: &ArgMatches) -> ExitCode {
     match fetched(matches) {
         Ok(text) => answer(&text),
-        Err(error) => failed(&error),
+        Err(error) => failed_as(&error, spelling::of_fetch),
     }
 }
 
@@ -74,6 +75,14 @@ fn fetched(matches: &ArgMatches) -> Result<String, RunError> {
     let state = matches.get_one::<PathBuf>("state");
     if let Some(directory) = state {
         install_state::check_vacant(directory)?;
+    }
+    let has_place = state.is_some() || matches.contains_id("output");
+    if source.fetch.cache == Keep::No
+        && !has_place
+        && !matches.get_flag("dry-run")
+        && source.files.is_remote()
+    {
+        return Err(CopyError::NowhereToPut.into());
     }
     let resolved = Resolved::open(&source, Purpose::Copies, Confinement::Full)?;
     let format = matches.get_one::<String>("format");

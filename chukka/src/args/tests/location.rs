@@ -101,6 +101,7 @@ fn what_is_no_location_is_refused() {
         (&["-preseed", "x"], "-preseed is only allowed with -kernel", "-kernel"),
         (&["-initrd-inject", "x", "-bios", "seabios"], "-initrd-inject is only allowed", "-kernel"),
         (&["-dry-run"], "-kernel is missing", "for example"),
+        (&["-kernel", "K", "-fetch", "-offline"], "-fetch -offline: expected timeout=", "-help"),
     ] {
         let (message, told) = message(words);
         assert!(message.contains(text), "{words:?}: {message}");
