@@ -14,7 +14,7 @@ use thiserror::Error;
 use crate::fetch::Fetcher;
 use crate::place::{Place, PlaceError};
 pub use crate::tree::Attempt;
-use crate::tree::boot_config::devices::{Devices, Opened, with_cause};
+use crate::tree::boot_config::devices::{self, Devices, Opened, with_cause};
 use crate::tree::boot_config::unified::{self, UnifiedImage, Unpacked};
 pub use crate::tree::boot_config::{BootConfig, Entry, Loader, Step};
 use crate::tree::kernel_candidates;
@@ -398,11 +398,19 @@ fn open(
     Ok((unpacked, warnings))
 }
 
-/// Opens a file that the user names, on the first volume that has it.
+/// Opens a file that the user names: on the partition in front of its path, as `(hd0,gpt2)/vmlinuz`,
+/// or on the first volume that has it.
 ///
 /// # Errors
 /// None has it.
 pub fn named(volumes: &[Volume], path: &str) -> Result<(usize, Box<dyn RandomAccess>), FileError> {
+    if let (Some(device), inner) = devices::split(path) {
+        let trees: Vec<_> = volumes.iter().map(|volume| &*volume.source).collect();
+        let missing = || FileError::Missing(path.to_owned());
+        let index = Devices::of(&trees).position(device).ok_or_else(missing)?;
+        let volume = volumes.get(index).ok_or_else(missing)?;
+        return Ok((index, volume.source.open(&TreePath::new(inner))?));
+    }
     let mut first = None;
     for (index, volume) in volumes.iter().enumerate() {
         match volume.source.open(&TreePath::new(path)) {

@@ -175,6 +175,25 @@ fn devices_are_harmless_without_partitions() {
     }
 }
 
+#[test]
+fn the_user_can_name_the_partition_of_a_file() {
+    let [(_first, first), (_second, second)] = systems("x", "", PartitionTable::Gpt);
+    let volumes = [first, second];
+    for (path, expected) in [
+        ("/vmlinuz", Some((0, "1 vmlinuz"))),
+        ("(hd0,gpt1)/vmlinuz", Some((0, "1 vmlinuz"))),
+        ("(hd0,gpt2)/vmlinuz", Some((1, "2 vmlinuz"))),
+        ("(hd0,2)vmlinuz", Some((1, "2 vmlinuz"))),
+        ("/only2", Some((1, "2 only2"))),
+        ("(hd0,gpt1)/only2", None),
+        ("(hd0,gpt3)/vmlinuz", None),
+        ("(hd1,gpt1)/only2", None),
+    ] {
+        let found = named(&volumes, path).ok().map(|(index, file)| (index, bytes(&*file)));
+        assert_eq!(found, expected.map(|(index, text)| (index, text.to_owned())), "{path}");
+    }
+}
+
 /// GRUB legacy counts partitions from 0; Solaris' slices are letters.
 #[test]
 fn each_file_is_on_the_device_that_grub_legacy_s_menu_names() {

@@ -210,7 +210,7 @@ impl<'a> Devices<'a> {
                 };
                 if second.is_some() {
                     let problem = "which disk that is depends on the firmware, and several partitions have such a file";
-                    let hint = "name the files of the right partition with --kernel and --initrd";
+                    let hint = "name the files with --kernel and --initrd: (hd0,gpt2)/vmlinuz";
                     return Err(FileError::failure(name, problem, hint));
                 }
                 let warning = format!(
