@@ -568,7 +568,8 @@ impl<'a> Files<'a> {
     }
 
     fn read_from(&mut self, volume: &dyn FileTree, path: &TreePath) -> Option<String> {
-        let file = self.open(volume, path)?;
+        self.look_up()?;
+        let file = volume.open_short(path, LIMIT as u64).ok()?;
         self.text(&*file)
     }
 

@@ -6,6 +6,7 @@ use std::io;
 use super::super::layouts::LAYOUTS;
 use super::{Query, Tree, TreeError, content};
 use crate::fetch::{Keep, Settings};
+use crate::remote::Net;
 use crate::testing::http::{Reply, Server};
 use crate::testing::{Remote, Temp};
 use crate::{Fetcher, Place};
@@ -106,4 +107,21 @@ fn a_text_without_end_is_not_fetched_and_not_used() {
             assert_eq!(content(&found.kernel), "x");
         }
     }
+}
+
+#[test]
+fn no_more_of_a_menu_without_end_is_taken_than_would_be_read() {
+    let server = Server::new(|request, _| match request.target() {
+        "/isolinux/isolinux.cfg" => Reply::endless("HTTP/1.1 200 Said\r\n\r\n", "# nothing\n"),
+        "/boot/grub/grub.cfg" => Reply::new(200, "menuentry A { linux /k\n }\n"),
+        "/k" => Reply::new(200, "x"),
+        _ => Reply::new(404, ""),
+    });
+    let net = Net { unannounced: 4 << 20, ..Net::default() };
+    let fetcher = Fetcher::new(Settings { cache: Keep::No, net, ..Settings::default() });
+    let place = fetcher.place(&Place::Http(server.url("/"))).unwrap();
+    let found = Tree::find(&*place, Query::default()).unwrap();
+    assert_eq!(content(&found.kernel), "x");
+    let says = "isolinux/isolinux.cfg was not read: it has 2097153 bytes, expected at most 2097152";
+    assert!(found.warnings.iter().any(|warning| warning.contains(says)), "{:?}", found.warnings);
 }
