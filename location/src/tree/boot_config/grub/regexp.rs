@@ -12,12 +12,15 @@ use regex_automata::{Anchored, Input, MatchKind};
 const LIMIT: usize = 1 << 18;
 /// Steps for each state of a compiled pattern that the compilation counts as.
 const COMPILATION: usize = 64;
-/// Steps that all patterns of a configuration can take: states times bytes of the text.
+/// Groups that a pattern can have, with the whole.
+const GROUPS: usize = 32;
+/// Steps that all patterns of a configuration can take: states times groups times bytes of the
+/// text.
 pub(super) const STEPS: usize = 1 << 26;
 
 /// What a pattern's groups match in a text, the whole first; `None` if it does not match. `Err`:
-/// the pattern is wrong or too long, has a reference to a group, or takes more than what is left
-/// of `steps`.
+/// the pattern is wrong or too long, has too many groups or a reference to one, or takes more than
+/// what is left of `steps`.
 pub(super) fn groups(
     pattern: &str,
     text: &str,
@@ -33,7 +36,13 @@ pub(super) fn groups(
     };
     // POSIX takes the match that begins first, and of those the longest.
     let first = compiled(MatchKind::LeftmostFirst)?;
-    let needed = first.get_nfa().states().len().saturating_mul(text.len() + COMPILATION);
+    // The matcher has a table of all groups for each state.
+    let count = first.get_nfa().group_info().all_group_len();
+    if count > GROUPS {
+        return Err(());
+    }
+    let states = first.get_nfa().states().len();
+    let needed = states.saturating_mul(count).saturating_mul(text.len() + COMPILATION);
     *steps = steps.checked_sub(needed).ok_or(())?;
     let Some(found) = first.find_iter(&mut first.create_cache(), text).next() else {
         return Ok(None);
@@ -53,8 +62,16 @@ fn translated(pattern: &str) -> Option<String> {
     let mut whole = String::new();
     let mut chars = pattern.chars().peekable();
     let mut depth = 0_usize;
+    let mut is_repetition = false;
     while let Some(c) = chars.next() {
+        let is_repeated = std::mem::replace(&mut is_repetition, "*+?}".contains(c));
         match c {
+            // After a repetition, the crate takes it as "as few as possible".
+            '?' if is_repeated => match whole.pop()? {
+                '+' => whole.push('*'),
+                '}' => return None,
+                c => whole.push(c),
+            },
             '\\' => match chars.next()? {
                 '`' => whole += "\\A",
                 '\'' => whole += "\\z",
@@ -141,6 +158,11 @@ mod tests {
             ("(a|ab)(c|bcd)", "abcd", "abcd"),
             ("a|b|abc", "babc", "b"),
             ("a*?", "aaa", "aaa"),
+            ("xa+?y", "xy", "xy"),
+            ("xa+?y", "xaay", "xaay"),
+            ("a???", "aa", "a"),
+            (r"a\+?", "a+", "a+"),
+            ("[+]?", "+", "+"),
             ("x*", "axx", ""),
             ("(^a|b)c", "xacbc", "bc"),
             ("ab$|a", "abab", "a"),
@@ -172,7 +194,9 @@ mod tests {
         for (pattern, text) in [("a", "b"), ("^b", "ab"), ("a$", "ab"), ("[^a]", "a")] {
             assert_eq!(groups(pattern, text), Ok(None), "{pattern}");
         }
-        for pattern in ["(", "[a", "[", "(?:a)", "(?i)a", "*a", "a|*", "\\", r"(a)\1", "[[.ab.]]"] {
+        for pattern in
+            ["(", "[a", "[", "(?:a)", "(?i)a", "*a", "a|*", "\\", r"(a)\1", "[[.ab.]]", "a{2}?"]
+        {
             assert_eq!(groups(pattern, "a"), Err(()), "{pattern}");
         }
     }
@@ -186,6 +210,8 @@ mod tests {
     #[test]
     fn a_pattern_that_is_too_long_is_refused() {
         assert_eq!(groups("((a{99}){99}){99}", "a"), Err(()));
+        assert!(groups(&"(a?)".repeat(31), "a").unwrap().is_some());
+        assert_eq!(groups(&"(a?)".repeat(32), "a"), Err(()));
         // Each takes steps of all.
         let mut steps = 1 << 20;
         let text = "a".repeat(1 << 12);
