@@ -233,13 +233,17 @@ fn chosen(nodes: &[Node], default: &str) -> Option<usize> {
     followed(nodes, default, find)
 }
 
+/// Words of `fallback` that are looked up.
+const FALLBACKS: usize = 64;
+
 /// The entries that `fallback` names (`get_and_remove_first_entry_number` in
 /// grub-core/normal/menu.c): words that are each like `default`, or a title with spaces behind
 /// them.
 fn fallbacks(nodes: &[Node], fallback: &str) -> Vec<usize> {
     let mut found = Vec::new();
     let mut rest = fallback.trim();
-    while !rest.is_empty() {
+    for _ in 0..FALLBACKS {
+        // A title with spaces is the last.
         if let Some(index) = followed(nodes, rest, find_named) {
             found.push(index);
             break;

@@ -263,6 +263,12 @@ fn fallback_follows_the_default() {
         let entries = one(&format!("default=1\nfallback='{fallback}'\n{names}"));
         assert_eq!(titles(&entries), expected, "{fallback}");
     }
+    // No more than 64 words are looked up.
+    for (count, expected) in [(63, ["b", "e", "a", "c d"]), (64, ["b", "a", "c d", "e"])] {
+        let words = "> ".repeat(count);
+        let entries = one(&format!("default=1\nfallback='{words} 3'\n{names}"));
+        assert_eq!(titles(&entries), expected, "{count}");
+    }
 }
 
 #[test]
