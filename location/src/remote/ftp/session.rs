@@ -20,6 +20,8 @@ const NOT_LOGGED_IN: u16 = 530;
 const PORT: u16 = 21;
 /// Maximum number of directory entries read.
 const ENTRIES: usize = 1 << 16;
+/// Lines of a list, some of which are no entries.
+const LINES: usize = 2 * ENTRIES;
 /// A line of a directory is no longer.
 const LINE: u64 = 1 << 14;
 /// So long a server has for its last word about a transfer that was not wanted to its end.
@@ -348,7 +350,10 @@ impl Line {
         let mut entries = Vec::new();
         let mut data = BufReader::new(data);
         let mut line = Vec::new();
-        while entries.len() <= ENTRIES {
+        for _ in 0..LINES {
+            if entries.len() > ENTRIES {
+                break;
+            }
             line.clear();
             let count = (&mut data).take(LINE).read_until(b'\n', &mut line);
             if count? == 0 {
@@ -362,7 +367,10 @@ impl Line {
                 entries.push(Entry { name, is_directory: file.is_directory() });
             }
         }
-        let problem = format!("the directory has more than {ENTRIES} entries");
+        let problem = match entries.len() > ENTRIES {
+            true => format!("the directory has more than {ENTRIES} entries"),
+            false => format!("the list of the directory has {LINES} lines or more"),
+        };
         let failure = Failure::new(problem, "use the URLs of the kernel and the initrd themselves");
         Err(FtpError::Connection(failure.into()))
     }

@@ -581,6 +581,17 @@ fn a_directory_has_at_most_65536_entries() {
     }
 }
 
+/// None of these is an entry.
+#[test]
+fn a_list_of_a_directory_has_an_end() {
+    for line in ["type=cdir; .\r\n", "type=file; \r\n", "\r\n"] {
+        let list = line.repeat(1 << 17);
+        let fake = fake(|_| None, move |_| list.clone().into());
+        let error = format!("{:?}", fake.place().list(&TreePath::root()).unwrap_err());
+        assert!(error.contains("131072 lines"), "{line}: {error}");
+    }
+}
+
 /// RFC 3659 has SIZE as optional, and servers answer it with what they like.
 #[test]
 fn a_size_that_is_no_number_is_as_none() {
