@@ -416,13 +416,14 @@ impl CachedFile {
         if let Some(file) = self.whole.get() {
             return Ok(file);
         }
+        let mut about = self.about.clone();
         if !self.shared.is_current(&self.key) {
-            // Another file of the place had to be asked for since this one was opened.
-            let file = self.opened()?;
-            self.shared.about(&self.key, file);
+            // Another file of the place had to be asked for since this one was opened. What is cached
+            // may be of another version now.
+            about = self.shared.about(&self.key, self.opened()?);
         }
         let limit = self.shared.settings.limit;
-        let (file, sha256) = self.shared.whole(&self.key, &self.about, limit, &|| self.opened())?;
+        let (file, sha256) = self.shared.whole(&self.key, &about, limit, &|| self.opened())?;
         let file = LocalFile::new(file, self.name.clone())?.with_sha256(sha256);
         Ok(self.whole.get_or_init(|| file))
     }

@@ -519,6 +519,22 @@ fn a_file_that_is_asked_for_later_has_the_others_asked_for_again() {
     assert_eq!(fetched(&temp, &far).unwrap()[0], 2);
 }
 
+/// Nothing tells that the kernel, as long as before, is another one.
+#[test]
+fn a_file_of_a_server_without_versions_comes_again_with_a_new_one() {
+    let (temp, far) = (Temp::new(), Far::with("linux", ""));
+    fetched(&temp, &far).unwrap();
+    far.put("linux", vec![2; LEN], "");
+    far.put("initrd", vec![2; 1000], "");
+    let host = host(&temp, &far, &Settings::default());
+    let files = ["linux", "initrd"].map(|path| host.open(&TreePath::new(path)).unwrap());
+    for file in files {
+        let mut bytes = Vec::new();
+        file.into_file().unwrap().read_to_end(&mut bytes).unwrap();
+        assert_eq!(bytes[0], 2);
+    }
+}
+
 #[test]
 fn a_damaged_copy_is_named() {
     let (temp, far) = (Temp::new(), Far::with("linux", "1"));
