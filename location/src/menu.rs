@@ -304,9 +304,11 @@ pub fn pick(volumes: &[Volume], choice: &Choice) -> Result<(Picked, Vec<Attempt>
         if entries.is_empty() {
             let found = match choice {
                 Choice::Entry(wanted) => format!("has no entry '{wanted}' that boots a kernel"),
-                _ => "has no entry that boots a kernel".into(),
+                _ => {
+                    passed.push(format!("{path} has no entry that boots a kernel"));
+                    "has no entry that boots a kernel".into()
+                }
             };
-            passed.push(format!("{path} {found}"));
             attempts.push(Attempt { what: path.clone(), found });
         }
         for entry in entries {

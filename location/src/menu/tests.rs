@@ -376,6 +376,11 @@ fn an_entry_that_the_user_chose_is_booted_without_a_warning() {
     assert_eq!(picked.warnings, [""; 0]);
     let (picked, _) = pick(&[volume(&temp)], &Choice::Default).unwrap();
     assert!(picked.warnings[0].contains("because the default"), "{:?}", picked.warnings);
+    // It is in the second menu.
+    let first = Temp::of(&["c"]);
+    first.file("boot/grub/grub.cfg", b"menuentry c { linux /c }\n");
+    let (picked, _) = pick(&[volume(&first), volume(&temp)], &Choice::of("b")).unwrap();
+    assert_eq!((picked.entry.title.as_str(), picked.warnings.len()), ("b", 0));
 }
 
 #[test]
