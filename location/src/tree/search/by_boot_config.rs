@@ -70,7 +70,9 @@ impl Search<'_> {
         // A checksum is that of the whole image.
         let whole = Item { path, bytes: image.whole() };
         let whole = self.checked(whole, "kernel", Installer::Other)?;
-        let image = UnifiedImage::open(whole.bytes).map_err(read)?.unwrap_or(image);
+        let Some(image) = UnifiedImage::open(whole.bytes).map_err(read)? else {
+            return missing(self, "it changed while it was read");
+        };
         let image = image.with_profile(entry.profile);
         let mut checked = Vec::new();
         for initrd in initrds {
