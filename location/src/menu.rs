@@ -304,11 +304,11 @@ pub fn pick(volumes: &[Volume], choice: &Choice) -> Result<(Picked, Vec<Attempt>
         if entries.is_empty() {
             let found = match choice {
                 Choice::Entry(wanted) => format!("has no entry '{wanted}' that boots a kernel"),
-                _ => {
-                    passed.push(format!("{path} has no entry that boots a kernel"));
-                    "has no entry that boots a kernel".into()
-                }
+                _ => "has no entry that boots a kernel".into(),
             };
+            if !matches!(choice, Choice::Entry(_)) {
+                passed.push(format!("{path} {found}"));
+            }
             attempts.push(Attempt { what: path.clone(), found });
         }
         for entry in entries {
