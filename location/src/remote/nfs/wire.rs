@@ -171,16 +171,25 @@ fn from_reserved_port(to: SocketAddr, idle: Duration) -> io::Result<TcpStream> {
 #[cfg(test)]
 mod tests {
     use std::net::TcpListener;
+    use std::sync::mpsc::channel;
     use std::thread;
 
     use super::*;
 
-    /// A connection whose other end does something with it.
+    /// A connection whose other end does something with it once it is made: a reset before would have
+    /// the connecting fail.
     fn wire(other_end: impl FnOnce(TcpStream) + Send + 'static) -> Wire {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let to = listener.local_addr().unwrap();
-        thread::spawn(move || other_end(listener.accept().unwrap().0));
-        Wire::connect(to, false, Duration::from_secs(30)).unwrap()
+        let (connected, is_connected) = channel();
+        thread::spawn(move || {
+            let stream = listener.accept().unwrap().0;
+            is_connected.recv().unwrap();
+            other_end(stream);
+        });
+        let wire = Wire::connect(to, false, Duration::from_secs(30)).unwrap();
+        connected.send(()).unwrap();
+        wire
     }
 
     /// What comes of records, each `(is the last one, bytes)`.
