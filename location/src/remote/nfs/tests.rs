@@ -437,7 +437,7 @@ fn a_directory_is_read_in_several_answers() {
             let end = r.len() / 4 - 1;
             set(&mut r, end, 0);
             // Another cookie than that of the second answer.
-            let cookie = r.windows(4).position(|word| word == b"f\0\0\0").unwrap() / 4 + 2;
+            let cookie = r.chunks(4).position(|word| word == b"f\0\0\0").unwrap() + 2;
             set(&mut r, cookie, 4);
         }
         r
