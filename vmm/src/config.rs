@@ -594,6 +594,7 @@ impl std::fmt::Display for Size {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tests::config;
 
     #[test]
     fn size_is_displayed_in_the_format_of_dash_m() {
@@ -637,5 +638,61 @@ mod tests {
         let error = check_memory(1 << 40, 16 << 30).unwrap_err();
         assert_eq!(error.to_string(), "1T of guest memory requested; the host has 16G");
         assert_eq!(error.hint().unwrap(), "give the guest less: -m 8G");
+    }
+
+    #[test]
+    fn a_guest_has_a_console_or_the_terminal_by_any_of_its_devices() {
+        let chardev = |backend: CharBackend| -> Chardev { backend.into() };
+        let port = |backend, is_console| VirtioSerial {
+            max_ports: 1,
+            ports: vec![VirtioPort {
+                number: 0,
+                is_console,
+                name: String::new(),
+                chardev: chardev(backend),
+            }],
+        };
+        let serial = |backend| VmConfig {
+            serial: [Some(chardev(backend)), None, None, None],
+            ..config(MachineKind::Pc)
+        };
+        let virtio = |backend, is_console| VmConfig {
+            virtio_serial: vec![port(backend, is_console)],
+            ..config(MachineKind::Pc)
+        };
+        let debugcon = |backend| VmConfig {
+            debugcon: Some(Debugcon { port: DEBUGCON_PORT, out: chardev(backend) }),
+            ..config(MachineKind::Pc)
+        };
+        let none = config(MachineKind::Pc);
+        // Whether it has a console, and whether it has the terminal.
+        for (config, console, terminal) in [
+            (none, false, false),
+            (serial(CharBackend::Null), false, false),
+            (serial(CharBackend::Stdio), true, true),
+            (serial(CharBackend::Pty), true, false),
+            (virtio(CharBackend::Stdio, true), true, true),
+            (virtio(CharBackend::Stdio, false), false, true),
+            (virtio(CharBackend::Null, true), false, false),
+            (debugcon(CharBackend::Null), false, false),
+            (debugcon(CharBackend::Stdio), true, false),
+        ] {
+            assert_eq!(
+                (config.has_console(), config.has_terminal()),
+                (console, terminal),
+                "{config:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn exits_are_recorded_on_request_or_for_a_limit() {
+        let records = |record_exits, timeout| {
+            let limits = Limits { timeout, ..Limits::default() };
+            VmConfig { record_exits, limits, ..config(MachineKind::Pc) }.records_exits()
+        };
+        let second = Some(Duration::from_secs(1));
+        assert!(!records(false, None));
+        assert!(records(true, None) && records(false, second) && records(true, second));
     }
 }

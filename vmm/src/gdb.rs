@@ -256,3 +256,6 @@ impl AsRawFd for Debugger {
         self.events.as_raw_fd()
     }
 }
+
+#[cfg(test)]
+mod tests;

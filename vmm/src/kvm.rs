@@ -329,6 +329,11 @@ fn set_up_pics(vm: &VmFd) -> Result<(), KvmError> {
 
 #[cfg(test)]
 mod tests {
+    use firmware::MemoryMap;
+    use kvm_bindings::{KVM_CAP_READONLY_MEM, KVM_GUESTDBG_ENABLE, KVM_GUESTDBG_SINGLESTEP};
+
+    use crate::config::MapInitrd;
+    use crate::tests::Guest;
     use std::os::unix::fs::{PermissionsExt, chown};
 
     use super::*;
@@ -366,5 +371,59 @@ mod tests {
         }
         fs::remove_file(&path).unwrap();
         assert_eq!(group_name(0).as_deref(), Some("root"));
+    }
+
+    #[test]
+    fn a_vm_has_ram_then_roms_in_its_slots_and_pics_as_firmware_leaves_them() {
+        let Some(guest) = Guest::new(&[]) else { return };
+        assert_eq!(first_rom_slot(&guest.ram), 1);
+        let pic = |chip_id| {
+            let mut chip = kvm_irqchip { chip_id, ..Default::default() };
+            guest.vm.get_irqchip(&mut chip).unwrap();
+            // SAFETY: for these two chips KVM has filled in `pic`.
+            let pic = unsafe { chip.chip.pic };
+            (pic.irq_base, pic.imr, pic.elcr)
+        };
+        assert_eq!(pic(KVM_IRQCHIP_PIC_MASTER), (8, 0xfb, 0));
+        // IRQ 10 and 11 are bits 2 and 3.
+        assert_eq!(pic(KVM_IRQCHIP_PIC_SLAVE), (0x70, 0xff, 0b1100));
+    }
+
+    #[test]
+    fn a_rom_follows_ram_and_can_be_hidden() {
+        let Ok(kvm) = open(Path::new("/dev/kvm"), 1) else { return };
+        let ram = Ram::new(&MemoryMap::new(1 << 20), MapInitrd::Off).unwrap();
+        let rom = Rom::new(0xffff_0000, 0x1_0000).unwrap();
+        let vm = create_vm(&kvm, &ram, [&rom].into_iter(), LostTicks::Delay, &[]).unwrap();
+        let slot = first_rom_slot(&ram);
+        // KVM refuses to change the place of a slot that it has, and to delete one that it has not.
+        assert!(show_rom(&vm, slot, &rom, false).is_ok());
+        assert!(show_rom(&vm, slot, &rom, false).is_err());
+        assert!(show_rom(&vm, slot, &rom, true).is_ok());
+    }
+
+    #[test]
+    fn without_a_pit_its_ticks_cannot_be_discarded() {
+        let Ok(kvm) = Kvm::new() else { return };
+        let vm = kvm.create_vm().unwrap();
+        let error = discard_lost_ticks(&vm).unwrap_err();
+        assert_eq!(error.to_string(), "KVM_REINJECT_CONTROL failed");
+    }
+
+    /// Documentation/virt/kvm/api.rst, KVM_SET_GUEST_DEBUG and KVM_CAP_SET_GUEST_DEBUG2.
+    #[test]
+    fn what_the_hosts_kvm_can_do_is_asked_of_it() {
+        let Ok(kvm) = Kvm::new() else { return };
+        if let Ok(flags @ 1..) = debug_flags(&kvm) {
+            let known = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP;
+            assert_eq!(flags & known, known, "{flags:#x}");
+        }
+        let found = kvm.check_extension_raw(KVM_CAP_READONLY_MEM.into()) > 0;
+        assert_eq!(has_read_only_memory(&kvm), found);
+        let limit = kvm.get_max_vcpus();
+        assert_eq!(open(Path::new("/dev/kvm"), u8::MAX).is_ok(), limit >= u8::MAX.into());
+        let error = open(Path::new("/dev/null"), 1).unwrap_err();
+        assert!(error.to_string().starts_with("/dev/null is not a KVM device"), "{error}");
+        assert!(matches!(open(Path::new("/dev/no-kvm"), 1), Err(KvmError::Open { .. })));
     }
 }

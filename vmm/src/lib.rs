@@ -40,3 +40,6 @@ pub mod outcome;
 pub mod run;
 pub mod sandbox;
 pub mod timeline;
+
+#[cfg(test)]
+mod tests;

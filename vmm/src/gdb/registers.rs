@@ -178,10 +178,7 @@ impl CpuRegisters {
         }
         let [rax, rbx, rcx, rdx, rsi, rdi, rbp, rsp, r8, r9, r10, r11, r12, r13, r14, r15] =
             self.general;
-        // A pc that was not changed stays right if CS was.
-        let base =
-            if self.pc == before.pc { code_base(&fd.get_sregs()?) } else { code_base(&sregs) };
-        let rip = self.pc.wrapping_sub(base);
+        let rip = self.pc.wrapping_sub(code_base(&sregs));
         let rflags = self.eflags.into();
         fd.set_regs(&kvm_regs {
             rax,
@@ -244,6 +241,7 @@ impl CpuRegisters {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tests::Guest;
 
     fn bytes(registers: &CpuRegisters) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -316,5 +314,32 @@ mod tests {
         let wanted = CpuRegisters { selectors: [0, 0, 0, 0, 0x10, 0x20], ..before.clone() };
         assert!(wanted.change_system(&before, &mut sregs).is_ok());
         assert_eq!((sregs.fs.base, sregs.gs.base), (0x100, 0x200));
+    }
+
+    #[test]
+    fn registers_of_a_cpu_are_read_and_written() {
+        let Some(guest) = Guest::new(&[]) else { return };
+        let fd = &guest.vcpus[0].fd;
+        let before = CpuRegisters::read(fd).unwrap();
+        assert_eq!((before.pc, before.mxcsr), (0x1000, 0x1f80), "as after a reset");
+        let write = |change: fn(&mut CpuRegisters)| {
+            let mut wanted = before.clone();
+            change(&mut wanted);
+            wanted.write(fd).unwrap();
+            assert_eq!(CpuRegisters::read(fd).unwrap(), wanted);
+            before.write(fd).unwrap();
+            assert_eq!(CpuRegisters::read(fd).unwrap(), before);
+        };
+        write(|registers| (registers.general[3], registers.eflags) = (0x1234, 0x202));
+        write(|registers| (registers.xmm[1], registers.st[2]) = ([7; 16], [9; 10]));
+        write(|registers| registers.bases = [0x5000, 0x6000]);
+        write(|registers| registers.pc = 0x1234);
+        let mut wanted = before.clone();
+        wanted.mxcsr = 0x1fa0;
+        assert!(wanted.write(fd).is_err(), "KVM_SET_FPU has no MXCSR");
+        // gdb's pc is a linear address, wherever CS begins.
+        (wanted.mxcsr, wanted.selectors[0], wanted.pc) = (before.mxcsr, 0x80, 0x1010);
+        wanted.write(fd).unwrap();
+        assert_eq!((fd.get_regs().unwrap().rip, fd.get_sregs().unwrap().cs.base), (0x810, 0x800));
     }
 }

@@ -243,6 +243,7 @@ fn stop_coalescing(vm: &VmFd, port: u16) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tests::{END, Guest};
 
     #[test]
     fn the_timer_slows_down_while_nothing_comes() {
@@ -280,5 +281,60 @@ mod tests {
         }
         assert!(writes.has_waited_too_often());
         assert_eq!(writes.count(), 2 * u64::from(PATIENCE));
+    }
+
+    /// Writes "ABA" to the port.
+    const PRINT: [u8; 13] =
+        [0xba, 0xf8, 0x03, 0xb0, b'A', 0xee, 0xb0, b'B', 0xee, 0xb0, b'A', 0xee, 0x90];
+    const PORT: CoalescedPort = CoalescedPort { data: 0x3f8, count: 8 };
+
+    /// A guest that prints, and the reader of its ring.
+    fn printing() -> Option<(Guest, Arc<CoalescedWrites>)> {
+        let guest = Guest::with(&[&PRINT[..], &END].concat(), 1, &[PORT])?;
+        let writes = Arc::new(CoalescedWrites::new(vec![PORT]));
+        writes.connect(&guest.vm, &guest.vcpus[0].fd);
+        Some((guest, writes))
+    }
+
+    fn letters(guest: &Guest) -> String {
+        let written = lock(&guest.written);
+        assert!(written.iter().all(|(port, bytes)| *port == 0x3f8 && bytes.len() == 1));
+        written.iter().map(|(_, bytes)| char::from(bytes[0])).collect()
+    }
+
+    #[test]
+    fn what_kvm_has_collected_reaches_the_device_before_the_next_exit_is_handled() {
+        let Some((mut guest, writes)) = printing() else { return };
+        guest.vcpus[0].coalesced = Some(Arc::clone(&writes));
+        assert_eq!(guest.vcpus[0].run(), None);
+        assert_eq!((letters(&guest), writes.count()), ("ABA".to_owned(), 3));
+    }
+
+    #[test]
+    fn what_is_in_the_ring_of_a_vm_that_is_gone_is_kept_up_to_a_limit() {
+        for (kept, left) in [(0, "ABA"), (KEPT - 2, "AB"), (KEPT, "")] {
+            let Some((mut guest, writes)) = printing() else { return };
+            assert_eq!(guest.vcpus[0].run(), None, "nobody reads the ring");
+            assert_eq!(letters(&guest), "");
+            lock(&writes.ring).kept.extend(vec![(0x3f8, b'.'); kept]);
+            writes.disconnect();
+            writes.flush(&guest.vcpus[0].bus, |_| false);
+            assert_eq!(letters(&guest), format!("{}{left}", ".".repeat(kept)));
+        }
+    }
+
+    #[test]
+    fn the_port_of_a_driver_that_has_waited_too_often_leaves_the_guest_for_each_byte() {
+        let Some((mut guest, writes)) = printing() else { return };
+        let bus = Arc::clone(&guest.vcpus[0].bus);
+        for _ in 0..PATIENCE {
+            lock(&writes.ring).kept.push_back((0x3f8, b'.'));
+            writes.before_exit(Some(0x3fa), &bus, |_| ());
+            lock(&writes.ring).kept.push_back((0x3f8, b'.'));
+            std::thread::sleep(WAITS);
+            writes.flush(&bus, |port| port == 0x3f8);
+        }
+        assert_eq!(guest.vcpus[0].run(), None);
+        assert_eq!(letters(&guest), format!("{}ABA", "..".repeat(3)), "nobody has read the ring");
     }
 }

@@ -33,3 +33,21 @@ impl Vcpu {
         Some(CoreRegisters { cpu: self.cpu, general, system, kernel_gs_base })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::Guest;
+
+    #[test]
+    fn a_core_dump_has_what_swapgs_exchanges() {
+        let Some(guest) = Guest::new(&[]) else { return };
+        let vcpu = &guest.vcpus[0];
+        let data = 0xffff_8880_1234_5000;
+        let entry = kvm_msr_entry { index: 0xc000_0102, data, ..Default::default() };
+        vcpu.fd.set_msrs(&Msrs::from_entries(&[entry]).unwrap()).unwrap();
+        let registers = vcpu.core_registers().unwrap();
+        assert_eq!((registers.cpu, registers.general.rip), (0, 0x1000));
+        assert_eq!(registers.kernel_gs_base, data);
+    }
+}

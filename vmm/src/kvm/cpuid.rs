@@ -305,8 +305,19 @@ mod tests {
         let shown = Cpuid::new(&kvm, &model, 1).unwrap();
         assert!(has(&shown, 0x4000_0000) && has(&shown, 0x4000_0001) && has(&shown, 1));
         assert_eq!(shown.warnings(), [""; 0]);
-        let ecx = shown.entries.iter().find(|entry| entry.function == 1).unwrap().ecx;
-        assert_eq!(ecx & (HYPERVISOR | X2APIC), HYPERVISOR | X2APIC);
+        // Bits that KVM leaves to us are added to leaf 1, and nothing else is changed.
+        let supported = kvm.get_supported_cpuid(KVM_MAX_CPUID_ENTRIES).unwrap();
+        let ours = HYPERVISOR | X2APIC;
+        let deadline = if kvm.check_extension(Cap::TscDeadlineTimer) { TSC_DEADLINE } else { 0 };
+        let same = |a: &kvm_cpuid_entry2, b: &kvm_cpuid_entry2| {
+            (a.function, a.index) == (b.function, b.index)
+        };
+        // Leaf 0xd follows the features.
+        for guest in shown.entries.iter().filter(|entry| entry.function != 0xd) {
+            let host = supported.as_slice().iter().find(|host| same(host, guest)).unwrap();
+            let added = if host.function == 1 { ours | deadline } else { 0 };
+            assert_eq!((guest.ecx, guest.edx), (host.ecx | added, host.edx), "{host:x?}");
+        }
         let hidden = Cpuid::new(&kvm, &CpuModel { kvm: false, ..model.clone() }, 1).unwrap();
         assert!(!has(&hidden, 0x4000_0000) && !has(&hidden, 0x4000_0001) && has(&hidden, 1));
         let missing = vec![switch(0x0fff_ffff, 0, Register::Eax, true)];
@@ -316,5 +327,21 @@ mod tests {
         assert_eq!(without.warnings(), [told]);
         let error = Cpuid::new(&kvm, &CpuModel { enforce: true, ..wanted }, 1).unwrap_err();
         assert!(matches!(error, KvmError::Enforced { .. }), "{error}");
+    }
+
+    /// AMD APM vol. 3, appendix E: in leaf 0x80000001, EDX[9:0], [17:12] and some more repeat leaf
+    /// 1's; QEMU's `CPUID_EXT2_AMD_ALIASES`.
+    #[test]
+    fn amds_copy_of_leaf_1_has_its_features() {
+        let host =
+            [leaf(1, 0, [0, 0, 0, 0x0000_0011]), leaf(0x8000_0001, 0, [0, 0, 0, 0x2010_0102])];
+        let identity = |vendor| Identity { vendor, ..Identity::default() };
+        let edx = |identity: &Identity| {
+            let mut entries = host.to_vec();
+            identify(&mut entries, identity);
+            entries[1].edx
+        };
+        assert_eq!(edx(&identity(Some(*b"AuthenticAMD"))), 0x2010_0011);
+        assert_eq!(edx(&identity(Some(*b"GenuineIntel"))), 0x2010_0102);
     }
 }

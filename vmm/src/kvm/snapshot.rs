@@ -51,7 +51,10 @@ fn read_byte(ram: &Ram, at: u64) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
+    use kvm_bindings::{kvm_regs, kvm_sregs};
+
     use super::*;
+    use crate::tests::Guest;
 
     #[test]
     fn a_cpu_that_kvm_has_reset_shows_nothing() {
@@ -64,5 +67,50 @@ mod tests {
         for found in [at(0xffff_fff0, true), at(0xffff_fff1, false), at(0x1000, true)] {
             assert_eq!(unless_reset(found.clone()), found);
         }
+    }
+
+    #[test]
+    fn the_state_of_a_cpu_has_its_mode_and_the_bytes_of_its_instruction() {
+        let code: Vec<u8> = (1..=20).collect();
+        let Some(mut guest) = Guest::new(&code) else { return };
+        let mut shown = |change: fn(&mut kvm_sregs), rip| {
+            let fd = &mut guest.vcpus[0].fd;
+            let mut sregs = fd.get_sregs().unwrap();
+            change(&mut sregs);
+            fd.set_sregs(&sregs).unwrap();
+            fd.set_regs(&kvm_regs { rip, rflags: 2, ..Default::default() }).unwrap();
+            let CpuSnapshot { linear, mode, protected, bytes, .. } = take(fd, 3, &guest.ram);
+            (mode, protected, linear, bytes)
+        };
+        let whole = code[..15].to_vec();
+        assert_eq!(shown(|_| (), 0x1000), (16, false, 0x1000, whole.clone()));
+        assert_eq!(shown(|s| s.cs.base = 0x800, 0x802), (16, false, 0x1002, code[2..17].to_vec()));
+        // Addresses have 32 bits; no memory is at the end of the 4 GiB.
+        let at_end = shown(|s| s.cs.base = 0xffff_0000, 0xfff0);
+        assert_eq!(at_end, (16, false, 0xffff_fff0, Vec::new()));
+        let wrapped = shown(|s| s.cs.base = 0xffff_f000, 0x2000);
+        assert_eq!(wrapped, (16, false, 0x1000, whole.clone()));
+        let protected = |s: &mut kvm_sregs| (s.cr0, s.cs.base, s.cs.db) = (s.cr0 | 1, 0, 1);
+        assert_eq!(shown(protected, 0x1000), (32, true, 0x1000, whole));
+    }
+
+    #[test]
+    fn in_64_bit_mode_the_bytes_end_at_a_page_that_is_not_there() {
+        let Some(mut guest) = Guest::new(&[]) else { return };
+        const KERNEL: u64 = 0xffff_ffff_8100_0000;
+        guest.map(&[(KERNEL, 0x5000)]);
+        guest.set_memory(0x5ffd, &[7, 8, 9]);
+        let fd = &mut guest.vcpus[0].fd;
+        let rip = KERNEL + 0xffd;
+        fd.set_regs(&kvm_regs { rip, rflags: 2, ..Default::default() }).unwrap();
+        let found = take(fd, 0, &guest.ram);
+        let bytes = vec![7, 8, 9];
+        let wanted = CpuSnapshot { cpu: 0, rip, linear: rip, mode: 64, protected: true, bytes };
+        assert_eq!(found, wanted);
+        // CS.L decides, in long mode.
+        let mut sregs = fd.get_sregs().unwrap();
+        (sregs.cs.l, sregs.cs.db) = (0, 1);
+        fd.set_sregs(&sregs).unwrap();
+        assert_eq!(take(fd, 0, &guest.ram).mode, 32);
     }
 }

@@ -105,3 +105,49 @@ fn segment(s: &Segment) -> kvm_segment {
         ..Default::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::Guest;
+
+    fn msr(vcpu: &VcpuFd, index: u32) -> Option<u64> {
+        let entry = kvm_msr_entry { index, ..Default::default() };
+        let mut msrs = Msrs::from_entries(&[entry]).unwrap();
+        let read = vcpu.get_msrs(&mut msrs).unwrap();
+        (read == 1).then(|| msrs.as_slice()[0].data)
+    }
+
+    #[test]
+    fn without_firmware_a_cpu_has_its_mtrrs_and_the_pins_of_its_apic() {
+        let Some(guest) = Guest::new(&[]) else { return };
+        let vcpu = &guest.vcpus[0].fd;
+        assert!(msr(vcpu, 0x1a0).is_none_or(|value| value & 1 == 1), "fast strings");
+        stand_in_for_firmware(vcpu).unwrap();
+        // Enabled, and write-back by default.
+        assert_eq!(msr(vcpu, 0x2ff), Some(0x806));
+        let apic = vcpu.get_lapic().unwrap();
+        let entry =
+            |at: usize| u32::from_le_bytes([0, 1, 2, 3].map(|n| apic.regs[at + n].cast_unsigned()));
+        // ExtINT on LINT0 and NMI on LINT1, neither of them masked.
+        assert_eq!([entry(0x350), entry(0x360)], [0x700, 0x400]);
+    }
+
+    #[test]
+    fn segments_are_those_of_the_boot_protocol() {
+        let code = Segment {
+            selector: 8,
+            base: 0,
+            limit: u32::MAX,
+            kind: 0xb,
+            system: false,
+            long: true,
+            big: false,
+            pages: true,
+        };
+        let system = Segment { system: true, long: false, ..code };
+        let [system, code] = [system, code].map(|of| segment(&of));
+        assert_eq!((system.s, system.type_, system.present, system.l), (0, 0xb, 1, 0));
+        assert_eq!((code.s, code.selector, code.l, code.g, code.db), (1, 8, 1, 1, 0));
+    }
+}

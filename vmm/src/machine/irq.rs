@@ -79,3 +79,67 @@ impl LevelLine for KvmLine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use kvm_bindings::{KVM_IRQCHIP_PIC_MASTER, KVM_IRQCHIP_PIC_SLAVE, kvm_irqchip};
+
+    use super::*;
+    use crate::tests::Guest;
+
+    /// The requests of a PIC that no CPU has taken.
+    #[expect(unsafe_code, reason = "the state of a PIC is in a union")]
+    fn requests(guest: &Guest, chip_id: u32) -> u8 {
+        let mut chip = kvm_irqchip { chip_id, ..Default::default() };
+        guest.vm.get_irqchip(&mut chip).unwrap();
+        // SAFETY: for the two PICs KVM has filled in `pic`.
+        unsafe { chip.chip.pic.irr }
+    }
+
+    #[test]
+    fn lines_reach_the_pics_of_the_current_vm() {
+        let (Some(old), Some(new)) = (Guest::new(&[]), Guest::new(&[])) else { return };
+        let chip = IrqChip::default();
+        let (edge, level) = (chip.line(4), chip.level_line(11));
+        edge.pulse();
+        assert!(chip.vm().is_none());
+        for guest in [&old, &new] {
+            chip.connect(Arc::clone(&guest.vm));
+            assert!(chip.vm().is_some_and(|vm| Arc::ptr_eq(&vm, &guest.vm)));
+            assert_eq!(requests(guest, KVM_IRQCHIP_PIC_MASTER) & 1 << 4, 0);
+            edge.pulse();
+            assert_eq!(requests(guest, KVM_IRQCHIP_PIC_MASTER) & 1 << 4, 1 << 4);
+            // IRQ 11 is level-triggered: it is requested for as long as the line is high.
+            level.set(true);
+            assert_eq!(requests(guest, KVM_IRQCHIP_PIC_SLAVE), 1 << 3);
+            level.set(false);
+            assert_eq!(requests(guest, KVM_IRQCHIP_PIC_SLAVE), 0);
+        }
+        level.set(true);
+        assert_eq!(requests(&old, KVM_IRQCHIP_PIC_SLAVE), 0, "it is disconnected");
+    }
+
+    /// Intel SDM vol. 3, 11.11 (messages), and 11.4.1: the spurious-interrupt vector register at
+    /// 0xf0, whose bit 8 enables the APIC, and the interrupt request register at 0x200.
+    #[test]
+    fn messages_reach_the_cpu_that_their_address_names() {
+        let Some(guest) = Guest::with(&[], 2, &[]) else { return };
+        let chip = IrqChip::default();
+        for vcpu in &guest.vcpus {
+            let mut apic = vcpu.fd.get_lapic().unwrap();
+            apic.regs[0xf1] |= 1;
+            vcpu.fd.set_lapic(&apic).unwrap();
+        }
+        chip.connect(Arc::clone(&guest.vm));
+        let requests = || {
+            let is_requested = |vcpu: &crate::kvm::vcpu::Vcpu| {
+                vcpu.fd.get_lapic().unwrap().regs[0x220] & 1 << 5 != 0
+            };
+            guest.vcpus.iter().map(is_requested).collect::<Vec<_>>()
+        };
+        let sender = chip.message_sender();
+        // Vector 0x45 is bit 5 of the third register.
+        sender.send(MsiMessage { address: 0xfee0_1000, data: 0x45 });
+        assert_eq!(requests(), [false, true]);
+    }
+}
