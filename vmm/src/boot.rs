@@ -428,6 +428,9 @@ fn reserved_for_acpi(machine: MachineKind) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use crate::config::OptionRomConfig;
+    use crate::tests::{Scratch, config, kernel};
+    use devices::pflash::FlashBackend;
     use guest_memory::hint::Hint;
 
     use super::*;
@@ -456,5 +459,249 @@ mod tests {
         );
         let (message, _) = missing(false);
         assert!(message.starts_with("Cannot find the bios 'no-such-image' in "), "{message}");
+    }
+
+    /// What an image of firmware is recognized by: a far jump at its reset vector, or EDK2's GUID.
+    #[derive(Clone, Copy, PartialEq)]
+    enum Image {
+        Builtin,
+        LikeSeaBios,
+        LikeQboot,
+        LikeOvmf,
+    }
+
+    /// The configuration of this firmware, and its file.
+    fn image(kind: Image) -> (FirmwareConfig, Scratch) {
+        let mut bytes = vec![0; 0x1_0000];
+        bytes[0xfff0] = if kind == Image::LikeSeaBios { 0xea } else { 0xe9 };
+        if kind == Image::LikeOvmf {
+            bytes[0xffd0..0xffe0].copy_from_slice(&[
+                0xde, 0x82, 0xb5, 0x96, 0xb2, 0x1f, 0xf7, 0x45, 0xba, 0xea, 0xa3, 0x66, 0xc5, 0x5a,
+                0x08, 0x2d,
+            ]);
+        }
+        let file = Scratch::new(&bytes);
+        let builtin = kind == Image::Builtin;
+        let config = FirmwareConfig {
+            bios: Some(if builtin { "builtin".into() } else { file.0.clone().into() }),
+            search: Vec::new(),
+            own_option_rom: true,
+            option_roms: Vec::new(),
+            network_rom: None,
+            for_disk: false,
+        };
+        (config, file)
+    }
+
+    fn opened(config: &FirmwareConfig, kernel: Option<Payload>) -> (FirmwareBoot, Vec<String>) {
+        let mut warnings = Vec::new();
+        let boot = FirmwareBoot::open(config, kernel, Vec::new(), &mut warnings).unwrap();
+        (boot, warnings)
+    }
+
+    /// `true` for a PVH kernel, `false` for a multiboot kernel.
+    #[test]
+    fn only_firmware_that_expects_a_pvh_kernel_in_memory_finds_it_there() {
+        for (kind, name, own_rom, other_rom) in [
+            (Image::Builtin, "Builtin", false, false),
+            (Image::LikeSeaBios, "Bios", false, true),
+            (Image::LikeQboot, "WithoutOptionRoms", true, true),
+            (Image::LikeOvmf, "Uefi", true, true),
+        ] {
+            let (mut config, _file) = image(kind);
+            for (own_option_rom, expected) in [(true, own_rom), (false, other_rom)] {
+                config.own_option_rom = own_option_rom;
+                let (boot, _) = opened(&config, None);
+                assert_eq!(format!("{:?}", boot.kind()), name);
+                assert_eq!(boot.preloads(&kernel(true, "")), expected, "{name} {own_option_rom}");
+                assert!(!boot.preloads(&kernel(false, "")), "{name} {own_option_rom}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_ovmf_lacks_is_told() {
+        let (firmware, _file) = image(Image::LikeOvmf);
+        let lacks = |machine, with_kernel: bool, mib: u64| {
+            let config = VmConfig { memory: mib << 20, ..config(machine) };
+            let (boot, _) = opened(&firmware, with_kernel.then(|| kernel(false, "")));
+            boot.lacks_for_edk2(&config)
+        };
+        assert_eq!(lacks(MachineKind::Pc, true, 256), [""; 0]);
+        assert_eq!(lacks(MachineKind::Pc, false, 255), [""; 0]);
+        let told = lacks(MachineKind::Pc, true, 255);
+        assert!(told[0].ends_with("unable to start a kernel in 255 MiB: use -m 256M"), "{told:?}");
+        let told = lacks(MachineKind::Microvm, true, 255);
+        assert!(told.len() == 2 && told[0].ends_with("needs -machine pc"), "{told:?}");
+    }
+
+    /// A ROM of 512 bytes whose checksum is right.
+    fn rom() -> Scratch {
+        let mut bytes = [0; 512];
+        (bytes[0], bytes[1], bytes[2], bytes[511]) = (0x55, 0xaa, 1, 0);
+        bytes[511] = bytes.iter().fold(0u8, |sum, byte| sum.wrapping_sub(*byte));
+        Scratch::new(&bytes)
+    }
+
+    #[test]
+    fn option_roms_are_published_and_booted_in_the_order_of_their_indices() {
+        let (mut config, _file) = image(Image::LikeSeaBios);
+        let roms = [rom(), rom(), rom()];
+        for (file, bootindex) in roms.iter().zip([Some(5), None, Some(1)]) {
+            config.option_roms.push(OptionRomConfig { path: file.0.clone(), bootindex });
+        }
+        let network = rom();
+        config.network_rom = Some(network.0.clone().into());
+        let (boot, warnings) = opened(&config, Some(kernel(true, "")));
+        assert_eq!(warnings, [""; 0]);
+        let published = |boot: &FirmwareBoot| {
+            let (mut items, map) = (Items::new(), MemoryMap::new(64 << 20));
+            let devices = [(3, "/disk".to_owned())];
+            let order = boot.publish(&mut items, &map, MachineKind::Microvm, &devices).unwrap();
+            let names: Vec<_> = items.file_names().map(str::to_owned).collect();
+            (order, names)
+        };
+        let name = |n: usize| roms[n].0.file_name().unwrap().to_str().unwrap();
+        let path = |n| rom_path(&format!("genroms/{}", name(n)));
+        let (order, names) = published(&boot);
+        let expected = [path(2), "/disk".to_owned(), path(0)];
+        assert_eq!(order[1..], expected);
+        assert!(order[0].starts_with("/rom@genroms/"), "chukka's own is first: {order:?}");
+        for n in 0..3 {
+            assert!(names.contains(&format!("genroms/{}", name(n))), "{names:?}");
+        }
+        assert!(names.iter().any(|name| name == network_rom::FILE), "{names:?}");
+        config.own_option_rom = false;
+        let (order, _) = published(&opened(&config, Some(kernel(true, ""))).0);
+        assert_eq!(order, expected);
+        // The built-in firmware runs none.
+        let builtin =
+            FirmwareConfig { bios: Some("builtin".into()), own_option_rom: true, ..config };
+        let (boot, warnings) = opened(&builtin, Some(kernel(true, "")));
+        assert_eq!(warnings[0], "-bios builtin runs no option ROMs");
+        assert_eq!(published(&boot).0, expected);
+        let without = FirmwareConfig { option_roms: Vec::new(), network_rom: None, ..builtin };
+        assert_eq!(opened(&without, None).1, [""; 0]);
+    }
+
+    #[test]
+    fn network_cards_have_a_rom_if_the_firmware_can_boot_from_them() {
+        let file = rom();
+        let open = |kind, rom: &str| {
+            let (mut config, _file) = image(kind);
+            config.network_rom = Some(rom.into());
+            let mut warnings = Vec::new();
+            let boot = FirmwareBoot::open(&config, None, Vec::new(), &mut warnings);
+            boot.map(|boot| (boot.network_rom.is_some(), warnings.join("; ")))
+        };
+        let path = file.0.to_str().unwrap();
+        assert_eq!(open(Image::LikeSeaBios, path).unwrap(), (true, String::new()));
+        assert!(!open(Image::LikeOvmf, path).unwrap().0, "EDK2 has drivers of its own");
+        for kind in [Image::Builtin, Image::LikeQboot] {
+            let (has_rom, told) = open(kind, path).unwrap();
+            assert!(!has_rom && told.ends_with("cannot boot from the network: use -bios seabios"));
+        }
+        let error = open(Image::LikeSeaBios, "/nowhere/some.rom").unwrap_err();
+        assert!(!matches!(error, BootError::NoNetworkRom(_)), "{error}");
+    }
+
+    #[test]
+    fn what_is_booted_decides_who_talks_and_who_readies_the_cpus() {
+        let boot = |kind: Option<Image>, cmdline: Option<&str>| {
+            let image = kind.map(image);
+            let firmware = image.as_ref().map(|(config, _)| config.clone());
+            let config = VmConfig { firmware, ..config(MachineKind::Pc) };
+            let kernel = cmdline.map(|cmdline| kernel(true, cmdline));
+            Boot::open(&config, kernel, Vec::new(), &mut Vec::new()).unwrap()
+        };
+        let (builtin, bios) = (Some(Image::Builtin), Some(Image::LikeSeaBios));
+        // Talks, readies CPU 0 and CPU 1, is built in, reserves memory for a crash kernel.
+        for (kind, cmdline, expected) in [
+            (None, Some("quiet"), [false, false, false, false, false]),
+            (None, Some("quiet crashkernel=64M"), [false, false, false, false, true]),
+            (None, Some("nocrashkernel=1"), [false, false, false, false, false]),
+            (builtin, None, [true, true, false, true, false]),
+            (builtin, Some("crashkernel=64M"), [false, true, false, true, true]),
+            (bios, None, [true, true, true, false, false]),
+            (bios, Some("quiet"), [false, true, true, false, false]),
+        ] {
+            let boot = boot(kind, cmdline);
+            let found = [
+                boot.firmware_talks(),
+                boot.firmware_readies(0),
+                boot.firmware_readies(1),
+                boot.is_builtin(),
+                boot.reserves_crash_kernel(),
+            ];
+            assert_eq!(found, expected, "{cmdline:?}");
+        }
+        let nothing = Boot::open(&config(MachineKind::Pc), None, Vec::new(), &mut Vec::new());
+        assert!(matches!(nothing, Err(BootError::Nothing)));
+    }
+
+    /// A chip of this many bytes, of which the last 16 are a reset vector.
+    #[derive(Debug)]
+    struct Flash(u64);
+
+    impl FlashBackend for Flash {
+        fn len(&self) -> u64 {
+            self.0
+        }
+
+        fn is_read_only(&self) -> bool {
+            true
+        }
+
+        fn read(&self, data: &mut [u8], _: u64) -> std::io::Result<()> {
+            data[0] = 7;
+            if let Some(vector) = data.last_chunk_mut::<16>() {
+                vector[0] = 0xea;
+            }
+            Ok(())
+        }
+
+        fn write(&self, _: &[u8], _: u64) -> std::io::Result<()> {
+            Ok(())
+        }
+
+        fn flush(&self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn flash(sizes: &[u64]) -> Result<(BiosImage, Place), BootError> {
+        let drive = |size: &u64| {
+            let file = FlashFile { backend: Box::new(Flash(*size)), on_error: Box::new(|_, _| ()) };
+            FlashDrive { path: "code.fd".into(), file }
+        };
+        open_flash(sizes.iter().map(drive).collect(), &mut Vec::new())
+    }
+
+    #[test]
+    fn flash_chips_end_at_4_gib_one_below_the_other() {
+        let (bios, Place::Flash(chips)) = flash(&[0x2_0000, 0x1_0000]).unwrap() else { panic!() };
+        assert_eq!(bios.bytes().len(), 0x2_0000);
+        let places: Vec<_> = chips.iter().map(|chip| chip.rom().slot()).collect();
+        let places: Vec<_> = places.iter().map(|(at, size, _)| (*at, *size)).collect();
+        assert_eq!(places, [(0xfffe_0000, 0x2_0000), (0xfffd_0000, 0x1_0000)]);
+        let mut byte = [0];
+        chips[1].rom().read_at(0, &mut byte);
+        assert_eq!(byte, [7]);
+        // Nothing is read of what is too big.
+        let error = flash(&[flash::MAX_SIZE + 0x1000]).unwrap_err().to_string();
+        assert!(
+            error.contains(&(flash::MAX_SIZE + 0x1000).to_string()) || error.contains("MiB"),
+            "{error}"
+        );
+        let error = flash(&[1 << 40]).unwrap_err();
+        assert!(matches!(error, BootError::Flash(_)), "{error}");
+        assert!(matches!(flash(&[]), Err(BootError::Nothing)));
+    }
+
+    /// `acpi_data_size` of QEMU's pc is 0x20000 + 0x8000 bytes.
+    #[test]
+    fn an_initrd_leaves_room_for_the_tables_of_a_pc() {
+        assert_eq!(reserved_for_acpi(MachineKind::Pc), 0x2_8000);
+        assert_eq!(reserved_for_acpi(MachineKind::Microvm), 0);
     }
 }

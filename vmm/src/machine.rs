@@ -308,3 +308,6 @@ impl Devices {
         self.power_button.press();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,12 @@
 //! What the unit tests of several modules share: a small guest on the host's KVM.
 
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use devices::exit::{ExitHandle, ExitRequest};
-use firmware::MemoryMap;
+use firmware::payload::Payload;
+use firmware::{KernelImage, MemoryMap};
 use kvm_ioctls::{Kvm, VmFd};
 use vm_device::MutDevicePio;
 use vm_device::bus::{PioAddress, PioAddressOffset};
@@ -187,4 +190,53 @@ pub fn config(machine: MachineKind) -> VmConfig {
         monitors: Vec::new(),
         starts_paused: false,
     }
+}
+
+/// A file in the system's temporary directory, deleted when dropped.
+pub struct Scratch(pub PathBuf);
+
+impl Scratch {
+    /// A file with these contents.
+    pub fn new(bytes: &[u8]) -> Self {
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("chukka-vmm-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// A kernel with this command line: an ELF file with a PVH note, or a multiboot image.
+pub fn kernel(is_elf: bool, cmdline: &str) -> Payload {
+    let words =
+        |words: &[u32]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<_>>();
+    let bytes = if is_elf {
+        // The ELF header with two program headers, for the note and for what follows it (gABI,
+        // chapters 4 and 5), and `XEN_ELFNOTE_PHYS32_ENTRY`.
+        const HEADERS: u32 = 64 + 2 * 56;
+        let ident = [0x7f, b'E', b'L', b'F', 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0].to_vec();
+        let header = words(&[62 << 16 | 2, 1, 0x10_0000, 0, 64, 0, 0, 0, 0, 56 << 16 | 64, 2, 0]);
+        let program = |kind, offset, at, size| {
+            words(&[kind, 5, offset, 0, at, 0, at, 0, size, 0, size, 0, 4, 0])
+        };
+        let note = words(&[4, 4, 18, u32::from_le_bytes(*b"Xen\0"), 0x10_0000]);
+        let (note_at, load) = (program(4, HEADERS, 0, 20), program(1, HEADERS + 20, 0x10_0000, 4));
+        [ident, header, note_at, load, note, vec![0x90; 4]].concat()
+    } else {
+        // Multiboot 0.6.96, 3.1.1, with the addresses in the header.
+        let (magic, flags) = (0x1bad_b002_u32, 1 << 16);
+        let sum = 0u32.wrapping_sub(magic).wrapping_sub(flags);
+        let start = 0x10_0000;
+        words(&[magic, flags, sum, start, start, start + 36, start + 36, start + 32, 0x9090_9090])
+    };
+    let file = Scratch::new(&bytes);
+    let kernel = KernelImage::open(&file.0).unwrap();
+    Payload { kernel, initrd: None, modules: Vec::new(), cmdline: cmdline.into() }
 }

@@ -210,3 +210,36 @@ impl ConsoleEvents for Notifier {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use devices::exit::ResetSource;
+
+    use super::*;
+
+    #[test]
+    fn a_device_that_ends_the_run_stops_the_cpus_until_the_next_boot() {
+        let notifier = Notifier::new().unwrap();
+        assert!(!notifier.is_exiting());
+        notifier.exit_handle().request(ExitRequest::Reset(ResetSource::AcpiRegister));
+        notifier.exit_handle().request(ExitRequest::PowerOff);
+        assert!(notifier.is_exiting());
+        assert_eq!(
+            notifier.take().exit,
+            Some(ExitRequest::Reset(ResetSource::AcpiRegister)),
+            "the first"
+        );
+        notifier.start_over();
+        assert!(!notifier.is_exiting());
+    }
+
+    #[test]
+    fn the_time_of_the_last_output_is_known() {
+        let notifier = Notifier::new().unwrap();
+        assert_eq!(notifier.last_heard(), None);
+        let before = Instant::now();
+        notifier.hear();
+        let heard = notifier.last_heard().unwrap();
+        assert!(before <= heard && heard <= Instant::now());
+    }
+}

@@ -269,4 +269,92 @@ mod tests {
         let endless = [&b"\x1b["[..], &[b'1'; 4096], b"r"].concat();
         assert_eq!(after(&endless), MODES | MARGINS);
     }
+
+    #[test]
+    fn strings_and_character_sets_end() {
+        assert_eq!(after(b"\x1b]0;title\x07text"), MODES | UNFINISHED_LINE);
+        assert_eq!(after(b"\x1b(Btext"), MODES | UNFINISHED_LINE);
+        assert_eq!(after(b"\x1b(\x1b[?47h"), MODES | OLD_ALTERNATE);
+    }
+
+    #[test]
+    fn a_sequence_without_an_end_takes_no_memory() {
+        let mut follower = Follower::default();
+        follower.follow(&[&b"\x1b["[..], &[b'1'; 4096]].concat());
+        assert_eq!(follower.parameters.len(), PARAMETERS);
+    }
+
+    /// Set in the child process whose output is another one.
+    const CHILD: &str = "CHUKKA_TEST_SCREEN";
+
+    /// Writes as a guest does and says what [`take_unfinished_line`] returned.
+    fn child() {
+        let mut out = GuestOutput::open().unwrap();
+        let say = |out: &mut GuestOutput, taken| write!(out, "<{taken}>\n").unwrap();
+        for text in ["login: ", "done\n", "\x1b[?1049h\x1b[?25l", "\x1b[?47h\x1b[5;10r"] {
+            write!(out, "{text}").unwrap();
+            let line = [take_unfinished_line(), take_unfinished_line()];
+            write!(out, "[").unwrap();
+            reset_modes();
+            write!(out, "]").unwrap();
+            reset_modes();
+            let after = take_unfinished_line();
+            say(&mut out, format!("{line:?} {after}"));
+        }
+        reset_modes();
+    }
+
+    /// What the child writes to standard output, which is a terminal or not, as is standard error.
+    fn output(on_terminal: bool, same: bool) -> String {
+        use std::io::Read;
+        let pty = rustix::pty::openpt(rustix::pty::OpenptFlags::RDWR).unwrap();
+        rustix::pty::grantpt(&pty).unwrap();
+        rustix::pty::unlockpt(&pty).unwrap();
+        let name = rustix::pty::ptsname(&pty, Vec::new()).unwrap();
+        let name = std::ffi::OsString::from(name.into_string().unwrap());
+        let slave = File::options().read(true).write(true).open(name).unwrap();
+        let (mut reader, writer) = io::pipe().unwrap();
+        let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+        let test = "host::screen::tests::the_terminal_gets_its_modes_back_and_messages_their_lines";
+        command.args(["--exact", test]).env(CHILD, "1").stdin(std::process::Stdio::null());
+        let file = |is_terminal: bool| match is_terminal {
+            true => std::os::fd::OwnedFd::from(slave.try_clone().unwrap()),
+            false => writer.try_clone().unwrap().into(),
+        };
+        command.stdout(file(on_terminal)).stderr(file(on_terminal == same));
+        let status = command.status().unwrap();
+        drop((command, slave, writer));
+        let mut bytes = Vec::new();
+        // Without a slave, it fails once all is read.
+        let _ = if on_terminal {
+            File::from(pty).read_to_end(&mut bytes)
+        } else {
+            reader.read_to_end(&mut bytes)
+        };
+        let text = String::from_utf8(bytes).unwrap().replace("\r\n", "\n");
+        assert!(status.success(), "{text}");
+        text
+    }
+
+    #[test]
+    fn the_terminal_gets_its_modes_back_and_messages_their_lines() {
+        if std::env::var_os(CHILD).is_some() {
+            return child();
+        }
+        // A message begins on a line of its own if both are at the same place.
+        let usual = format!("\x1b[?1049h\x1b[?25l[{USUAL_MODES}\x1b[?1049l]");
+        let margins = format!("\x1b[?47h\x1b[5;10r[{USUAL_MODES}{NO_MARGINS}\x1b[?1047l]");
+        let text = output(true, true);
+        let has = |text: &str, part: &str| assert!(text.contains(part), "{part:?} in {text:?}");
+        has(&text, "login: []<[true, false] true>\n");
+        has(&text, "done\n[]<[false, false] true>\n");
+        has(&text, &format!("{usual}<[false, false] true>\n"));
+        has(&text, &format!("{margins}<[false, false] true>\n"));
+        let text = output(true, false);
+        has(&text, "login: []<[false, false] false>\n");
+        has(&text, &usual);
+        let text = output(false, true);
+        has(&text, "login: []<[true, false] true>\n");
+        has(&text, "\x1b[?1049h\x1b[?25l[]<");
+    }
 }

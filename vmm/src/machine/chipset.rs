@@ -129,3 +129,15 @@ pub(super) fn attach(
 fn memory_window(map: &MemoryMap) -> u32 {
     u32::try_from(map.below_4g().max(layout::MMIO_HOLE)).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_mapped_devices_begin_above_ram() {
+        assert_eq!(memory_window(&MemoryMap::new(2 << 20)), 0xc000_0000);
+        let big = MemoryMap::new(8 << 30);
+        assert_eq!(u64::from(memory_window(&big)), big.below_4g());
+    }
+}

@@ -392,4 +392,74 @@ mod tests {
         assert_eq!(check(MachineKind::Pc, 28, 1, 1), no_room);
         assert_eq!(check(MachineKind::Pc, 0, 0, 30), no_room);
     }
+
+    #[test]
+    fn disks_and_cds_with_an_index_are_booted_by_their_paths() {
+        let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), 0x1000)]).unwrap();
+        let connections =
+            Connections { memory, mmio_bus: MmioBus::default(), irq_chip: IrqChip::default() };
+        let mut slots = Slots::new(connections, None);
+        assert_eq!(slots.machine(), MachineKind::Microvm);
+        let block = || {
+            let errors = ErrorPolicy { read: OnError::Report, write: OnError::Report };
+            let options = DiskOptions {
+                serial: String::new(),
+                write_cache: true,
+                errors,
+                observer: Box::new(|_| ()),
+            };
+            Arc::new(Disk::new(Box::new(Counting::default()), options))
+        };
+        let disks = Disks::new(&[block(), block()], &mut slots).unwrap();
+        let disks = disks.with_cd_drives(Some(&Arc::new(Scsi::new(vec![]))), &mut slots).unwrap();
+        let place = |n: u64| format!("/virtio-mmio@{:016x}", 0xfeb0_0000 + n * 0x200);
+        assert_eq!(
+            disks.boot_paths(&[Some(3), None], &[None, Some(1)]),
+            [
+                (3, format!("{}/disk@0,0", place(0))),
+                (1, format!("{}/channel@0/disk@1,0", place(2))),
+            ]
+        );
+        assert_eq!(disks.boot_paths(&[], &[]), []);
+        assert!(slots.into_board().is_none());
+    }
+
+    #[test]
+    fn the_guest_pauses_while_any_queue_holds_a_request() {
+        let disks = disks(1).0.unwrap();
+        let notifier = Notifier::new().unwrap();
+        let server = Server {
+            serve: Box::new(|| false),
+            wake: Arc::new(EventFd::new(0).unwrap()),
+            waiting: Arc::clone(&disks.waiting),
+            notifier: notifier.clone(),
+            stop: Arc::clone(&disks.stop),
+        };
+        for (held, holds, waits, told) in [
+            (false, false, false, false),
+            (false, true, true, true),
+            (true, true, true, false),
+            (true, false, false, true),
+        ] {
+            server.tell(held, holds);
+            assert_eq!(disks.are_waiting(), waits);
+            assert_eq!(notifier.take().disks_waiting, told);
+        }
+        // A pause ends early if there is something new.
+        server.wake.write(1).unwrap();
+        let start = std::time::Instant::now();
+        server.pause();
+        assert!(start.elapsed() < RETRY_AFTER);
+        server.pause();
+        assert!(start.elapsed() >= RETRY_AFTER, "it was taken");
+    }
+
+    #[test]
+    fn a_reset_wakes_every_thread() {
+        let disks = disks(2).0.unwrap();
+        disks.reset();
+        for wake in disks.devices().flat_map(Plugged::wakes) {
+            assert_eq!(wake.read().unwrap(), 1);
+        }
+    }
 }

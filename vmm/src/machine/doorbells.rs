@@ -68,3 +68,57 @@ impl Doorbells {
 }
 
 type Change<T> = fn(&VmFd, &EventFd, &IoEventAddress, T) -> Result<(), kvm_ioctls::Error>;
+
+#[cfg(test)]
+mod tests {
+    use vmm_sys_util::eventfd::EFD_NONBLOCK;
+
+    use super::*;
+    use crate::tests::{END, Guest};
+
+    /// How often each has been rung, by a guest that writes 1 to the address in RBX.
+    fn rung(guest: &mut Guest, bells: &[Doorbell], at: u64) -> Vec<u64> {
+        let vcpu = &mut guest.vcpus[0];
+        let mut regs = vcpu.fd.get_regs().unwrap();
+        (regs.rip, regs.rbx) = (crate::tests::CODE, at);
+        vcpu.fd.set_regs(&regs).unwrap();
+        vcpu.notifier.start_over();
+        assert_eq!(vcpu.run(), None);
+        bells.iter().map(|bell| bell.wake.read().unwrap_or(0)).collect()
+    }
+
+    #[test]
+    fn kvm_rings_where_the_bells_are_and_nowhere_else() {
+        // mov dword ptr [rbx], 1
+        let code = [&[0xc7, 0x03, 1, 0, 0, 0][..], &END].concat();
+        let (Some(mut guest), Some(mut next)) = (Guest::new(&code), Guest::new(&code)) else {
+            return;
+        };
+        const DEVICE: u64 = 0xfeb0_0000;
+        const OTHER: u64 = 0xfeb0_1000;
+        for guest in [&guest, &next] {
+            guest.map(&[(0x1000, 0x1000), (DEVICE, DEVICE), (OTHER, OTHER)]);
+        }
+        let bell = |offset, value| Doorbell {
+            offset,
+            value,
+            wake: Arc::new(EventFd::new(EFD_NONBLOCK).unwrap()),
+        };
+        let bells = [bell(0, Some(0)), bell(0, Some(1)), bell(4, None)];
+        let irq_chip = IrqChip::default();
+        let doorbells = Doorbells::new(irq_chip.clone(), bells.to_vec());
+        doorbells.place(Some(DEVICE));
+        doorbells.connect(&guest.vm);
+        irq_chip.connect(Arc::clone(&guest.vm));
+        assert_eq!(rung(&mut guest, &bells, DEVICE), [0, 1, 0], "by the value");
+        assert_eq!(rung(&mut guest, &bells, DEVICE + 4), [0, 0, 1], "by the address");
+        assert_eq!(rung(&mut guest, &bells, OTHER), [0, 0, 0]);
+        doorbells.place(Some(OTHER));
+        assert_eq!(rung(&mut guest, &bells, OTHER), [0, 1, 0]);
+        assert_eq!(rung(&mut guest, &bells, DEVICE), [0, 0, 0], "they have moved");
+        doorbells.connect(&next.vm);
+        assert_eq!(rung(&mut next, &bells, OTHER), [0, 1, 0], "the VM of the next boot");
+        doorbells.place(None);
+        assert_eq!(rung(&mut guest, &bells, OTHER), [0, 0, 0]);
+    }
+}

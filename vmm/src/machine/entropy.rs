@@ -104,3 +104,20 @@ impl Drop for Running<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_come_from_the_host() {
+        let source = HostEntropy(File::open("/dev/urandom").unwrap());
+        let mut bytes = [[0; 32]; 2];
+        for bytes in &mut bytes {
+            assert_eq!(source.fill(bytes), 32);
+        }
+        assert_ne!(bytes[0], bytes[1]);
+        let empty = HostEntropy(File::open("/dev/null").unwrap());
+        assert_eq!(empty.fill(&mut bytes[0]), 0);
+    }
+}

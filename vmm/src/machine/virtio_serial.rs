@@ -385,4 +385,28 @@ mod tests {
         shared.release();
         assert!(!shared.hold.load(Ordering::SeqCst));
     }
+
+    #[test]
+    fn a_reset_waits_for_the_threads_that_serve_a_queue() {
+        let mut serials = with_prompts(&[], &Notifier::new().unwrap());
+        let busy = Arc::new(AtomicBool::new(true));
+        serials.devices[0].busy.push(Arc::clone(&busy));
+        assert!(!serials.try_reset());
+        busy.store(false, Ordering::SeqCst);
+        assert!(serials.try_reset());
+        assert!(!serials.shared.hold.load(Ordering::SeqCst), "they may go on");
+        assert_eq!(serials.descriptions().count(), 1);
+    }
+
+    #[test]
+    fn the_threads_of_the_ports_end_with_the_run() {
+        let notifier = Notifier::new().unwrap();
+        let mut serials = with_prompts(&[], &notifier);
+        serials.devices[0].busy.push(Arc::default());
+        signals::prepare_kick().unwrap();
+        let running = serials.start(&notifier).unwrap();
+        assert_eq!(lock(&serials.threads).len(), 1);
+        drop(running);
+        assert!(lock(&serials.threads).is_empty() && serials.shared.stop.load(Ordering::SeqCst));
+    }
 }

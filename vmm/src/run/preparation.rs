@@ -195,3 +195,30 @@ impl<'a> Vm<'a> {
         &self.warnings
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::cpu_model::identity::AddressBits;
+    use crate::tests::config;
+
+    #[test]
+    fn a_cpu_has_to_address_all_memory() {
+        let check = |bits, memory: u64| {
+            let mut config = config(MachineKind::Pc);
+            config.cpu.identity.address_bits = bits;
+            check_address_bits(&config, &MemoryMap::new(memory)).is_ok()
+        };
+        // RAM from 3 GiB on continues at 4 GiB.
+        for (bits, memory, fits) in [
+            (32, 3 << 30, true),
+            (32, (3 << 30) + 4096, false),
+            (33, 7 << 30, true),
+            (33, (7 << 30) + 4096, false),
+            (36, 7 << 30, true),
+        ] {
+            assert_eq!(check(AddressBits::Exactly(bits), memory), fits, "{bits} {memory:#x}");
+        }
+        assert!(check(AddressBits::Host, 8 << 30));
+    }
+}

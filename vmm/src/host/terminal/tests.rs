@@ -48,6 +48,12 @@ fn panic_on_terminal() {
     assert_eq!(settings(), before, "restored, while the terminal is still in use");
     drop(terminal);
     assert_eq!(settings(), before);
+    for (ws_col, ws_row) in [(0, 43), (132, 0), (0, 0)] {
+        let unknown = libc::winsize { ws_col, ws_row, ws_xpixel: 0, ws_ypixel: 0 };
+        // SAFETY: the call reads the structure that it is given.
+        assert_eq!(unsafe { libc::ioctl(0, libc::TIOCSWINSZ, &raw const unknown) }, 0);
+        assert_eq!(size(), None, "a terminal that does not know its size");
+    }
 }
 
 /// Settings of which a raw terminal changes as many as it can, and the size.

@@ -103,3 +103,35 @@ fn first_taken_finds_the_lowest_common_port() {
         assert_eq!(first_taken(wanted, taken()), found, "{wanted:x?}");
     }
 }
+
+/// The first of a device's ports is the one for data.
+#[test]
+fn kvm_collects_the_writes_to_ports_that_are_marked_if_it_may() {
+    struct Sender(bool);
+
+    impl MachineDevice for Sender {
+        fn reset(&mut self) {}
+
+        fn interrupts_for_writes(&self) -> bool {
+            self.0
+        }
+    }
+
+    impl MutDevicePio for Sender {
+        fn pio_read(&mut self, _: PioAddress, _: PioAddressOffset, _: &mut [u8]) {}
+
+        fn pio_write(&mut self, _: PioAddress, _: PioAddressOffset, _: &[u8]) {}
+    }
+
+    let mut list = DeviceList::default();
+    list.attach(Attached::new("a", Sender(true)).ports(0x100, 8)).unwrap();
+    assert!(list.coalesced_writes(true).is_none(), "there is no such port");
+    list.attach(Attached::new("b", Sender(true)).ports(0x200, 8).coalesced()).unwrap();
+    list.attach(Attached::new("c", Sender(false)).ports(0x300, 1).coalesced()).unwrap();
+    assert!(list.coalesced_writes(false).is_none());
+    let ports = list.coalesced_writes(true).unwrap().ports().to_vec();
+    let port = |data, count| CoalescedPort { data, count };
+    assert_eq!(ports, [port(0x200, 8), port(0x300, 1)]);
+    let waits = [0x100, 0x200, 0x300, 0x400].map(|port| list.interrupts_for_writes(port));
+    assert_eq!(waits, [false, true, false, false]);
+}
