@@ -115,3 +115,27 @@ impl Hint for StartError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+    use crate::config::{CharSocket, SocketAddress};
+
+    #[test]
+    fn the_hint_says_what_is_wrong_with_a_character_device() {
+        let hint = |at: CharBackend| {
+            let source = io::ErrorKind::NotFound.into();
+            let error = StartError::Chardev { of: "-serial", at, source };
+            error.hint().unwrap().into_owned()
+        };
+        let socket = |server| {
+            let address = SocketAddress::Unix("socket".into());
+            CharBackend::Socket(CharSocket { address, server, wait: false })
+        };
+        assert!(hint(socket(false)).starts_with("start the program that listens there first"));
+        assert_eq!(hint(socket(true)), "use another path or port, or a file");
+        assert_eq!(hint(CharBackend::Pty), "use another path or port, or a file");
+    }
+}

@@ -1,26 +1,31 @@
 //! What the unit tests of several modules share: a small guest on the host's KVM.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use devices::exit::{ExitHandle, ExitRequest};
 use firmware::payload::Payload;
+use firmware::smbios::SmbiosTables;
 use firmware::{KernelImage, MemoryMap};
 use kvm_ioctls::{Kvm, VmFd};
 use vm_device::MutDevicePio;
 use vm_device::bus::{PioAddress, PioAddressOffset};
 use vm_memory::{Bytes, GuestAddress};
 
+use crate::boot::Boot;
 use crate::bus::Bus;
 use crate::config::cpu_model::CpuModel;
-use crate::config::{LostTicks, MachineKind, MapInitrd, VmConfig};
+use crate::config::{FirmwareConfig, LostTicks, MachineKind, MapInitrd, VmConfig};
 use crate::host::notices::Notifier;
 use crate::kvm::coalesced::CoalescedPort;
 use crate::kvm::cpuid::Cpuid;
 use crate::kvm::vcpu::{Debug, Vcpu};
 use crate::kvm::{create_vm, vcpu_state};
 use crate::lock::lock;
+use crate::machine::outputs::Consoles;
+use crate::machine::parts::Parts;
+use crate::machine::{Devices, items};
 use crate::memory::Ram;
 
 /// Where the guest's code is.
@@ -47,7 +52,10 @@ pub struct Guest {
 struct Exit(ExitHandle);
 
 impl MutDevicePio for Exit {
-    fn pio_read(&mut self, _: PioAddress, _: PioAddressOffset, _: &mut [u8]) {}
+    fn pio_read(&mut self, _: PioAddress, _: PioAddressOffset, data: &mut [u8]) {
+        data.fill(0x5a);
+        self.0.request(ExitRequest::PowerOff);
+    }
 
     fn pio_write(&mut self, _: PioAddress, _: PioAddressOffset, _: &[u8]) {
         self.0.request(ExitRequest::PowerOff);
@@ -239,4 +247,75 @@ pub fn kernel(is_elf: bool, cmdline: &str) -> Payload {
     let file = Scratch::new(&bytes);
     let kernel = KernelImage::open(&file.0).unwrap();
     Payload { kernel, initrd: None, modules: Vec::new(), cmdline: cmdline.into() }
+}
+
+/// What a machine is made from.
+pub struct Machine {
+    pub config: VmConfig,
+    map: MemoryMap,
+    ram: Ram,
+    boot: Boot,
+    smbios: SmbiosTables,
+    pub notifier: Notifier,
+    stopping: Arc<AtomicBool>,
+}
+
+impl Machine {
+    pub fn new(config: VmConfig) -> Self {
+        let kernel = config.firmware.is_none().then(|| kernel(true, "quiet"));
+        let boot = Boot::open(&config, kernel, Vec::new(), &mut Vec::new()).unwrap();
+        let map = MemoryMap::new(config.memory);
+        let ram = Ram::new(&map, MapInitrd::Off).unwrap();
+        let smbios = SmbiosTables::build(&items::smbios_config(&config).unwrap()).unwrap();
+        let (notifier, stopping) = (Notifier::new().unwrap(), Arc::default());
+        Self { config, map, ram, boot, smbios, notifier, stopping }
+    }
+
+    /// Everything but disks and cards.
+    pub fn parts(&self) -> Parts<'_> {
+        Parts {
+            config: &self.config,
+            map: &self.map,
+            ram: &self.ram,
+            boot: &self.boot,
+            smbios: &self.smbios,
+            disks: &[],
+            cd_drives: None,
+            ahci: None,
+            cards: &[],
+            coalesce: false,
+            notifier: &self.notifier,
+            stopping: &self.stopping,
+        }
+    }
+
+    /// Its devices.
+    pub fn devices(&self) -> Devices {
+        self.devices_of(&self.parts())
+    }
+
+    /// Those of other parts.
+    pub fn devices_of(&self, parts: &Parts<'_>) -> Devices {
+        let consoles = Consoles::open(&self.config, &mut |_| {}).unwrap();
+        Devices::new(parts, consoles).unwrap()
+    }
+}
+
+/// The configuration of the built-in firmware.
+pub fn builtin() -> FirmwareConfig {
+    FirmwareConfig {
+        bios: Some("builtin".into()),
+        search: Vec::new(),
+        own_option_rom: true,
+        option_roms: Vec::new(),
+        network_rom: None,
+        for_disk: false,
+    }
+}
+
+/// A machine whose configuration is changed.
+pub fn machine(kind: MachineKind, change: impl FnOnce(&mut VmConfig)) -> Machine {
+    let mut config = config(kind);
+    change(&mut config);
+    Machine::new(config)
 }

@@ -78,3 +78,45 @@ fn pump(mut file: File) -> io::Result<PipeReader> {
     })?;
     Ok(reader)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+    use crate::tests::Scratch;
+
+    /// Set in the child process whose standard input is another one: whether it is a pipe.
+    const CHILD: &str = "CHUKKA_TEST_INPUT";
+
+    #[test]
+    fn a_pipe_is_read_itself_and_a_file_through_a_pipe() {
+        if let Some(is_pipe) = std::env::var_os(CHILD) {
+            let mut input = Input::open().unwrap();
+            assert_eq!(matches!(input.source, Source::Direct(_)), is_pipe == "true");
+            assert!(!input.is_terminal);
+            assert_ne!(input.as_raw_fd(), 0, "a descriptor of its own");
+            assert_eq!(input.read().unwrap(), b"typed");
+            assert_eq!(input.read().unwrap(), b"", "the end");
+            return;
+        }
+        let file = Scratch::new(b"typed");
+        for is_pipe in [false, true] {
+            let mut command = Command::new(std::env::current_exe().unwrap());
+            let test = "host::input::tests::a_pipe_is_read_itself_and_a_file_through_a_pipe";
+            command.args(["--exact", test]).env(CHILD, is_pipe.to_string());
+            command.stdout(Stdio::piped()).stderr(Stdio::piped());
+            let (reader, mut writer) = io::pipe().unwrap();
+            writer.write_all(b"typed").unwrap();
+            drop(writer);
+            command.stdin(if is_pipe {
+                Stdio::from(reader)
+            } else {
+                Stdio::from(File::open(&file.0).unwrap())
+            });
+            let output = command.output().unwrap();
+            let said = String::from_utf8_lossy(&output.stdout);
+            assert!(output.status.success() && said.contains("1 passed"), "{output:?}");
+        }
+    }
+}

@@ -128,3 +128,15 @@ pub fn die_of(signal: i32) -> ! {
     unsafe { libc::raise(signal) };
     std::process::exit(125)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rust's runtime ignores SIGPIPE.
+    #[test]
+    fn signals_that_are_ignored_are_known() {
+        assert!(is_ignored(libc::SIGPIPE));
+        assert!(!is_ignored(libc::SIGUSR2) && !is_ignored(libc::SIGKILL));
+    }
+}

@@ -131,3 +131,22 @@ fn empty_request() -> libc::ifreq {
 fn check(result: libc::c_int) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// IFNAMSIZ (include/uapi/linux/if.h) is 16, with the byte that ends the name.
+    #[test]
+    fn names_longer_than_the_kernel_s_are_refused() {
+        let error = open("0123456789abcdef").unwrap_err();
+        assert_eq!((error.kind(), error.raw_os_error()), (io::ErrorKind::InvalidInput, None));
+    }
+
+    #[test]
+    fn what_is_no_interface_has_no_offloads() {
+        let file = File::open("/dev/null").unwrap();
+        let error = set_offloads(&file, true, true, true).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::ENOTTY));
+    }
+}

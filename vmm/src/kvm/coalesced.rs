@@ -243,7 +243,7 @@ fn stop_coalescing(vm: &VmFd, port: u16) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tests::{END, Guest};
+    use crate::tests::{CODE, END, Guest};
 
     #[test]
     fn the_timer_slows_down_while_nothing_comes() {
@@ -308,6 +308,17 @@ mod tests {
         guest.vcpus[0].coalesced = Some(Arc::clone(&writes));
         assert_eq!(guest.vcpus[0].run(), None);
         assert_eq!((letters(&guest), writes.count()), ("ABA".to_owned(), 3));
+        assert!(lock(&writes.last_access).is_none(), "only the exit's own port counts");
+        // in al, dx
+        let code = [&PRINT[..], &[0xec], &END].concat();
+        guest.set_memory(CODE, &code);
+        let vcpu = &mut guest.vcpus[0];
+        let mut regs = vcpu.fd.get_regs().unwrap();
+        regs.rip = CODE;
+        vcpu.fd.set_regs(&regs).unwrap();
+        vcpu.notifier.start_over();
+        assert_eq!(vcpu.run(), None);
+        assert!(lock(&writes.last_access).is_some());
     }
 
     #[test]

@@ -193,4 +193,20 @@ mod tests {
         let text = report.to_string();
         assert!(text.ends_with("bytes f4; last exits: a, 2 times; b; a"), "{text}");
     }
+
+    #[test]
+    fn a_report_has_the_interrupt_flag_and_names_of_ports() {
+        let Some(mut guest) = crate::tests::Guest::new(&[]) else { return };
+        let vcpu = &mut guest.vcpus[0];
+        for (rflags, interrupts) in [(0x2, false), (0x202, true), (0x102, false)] {
+            let mut regs = vcpu.fd.get_regs().unwrap();
+            regs.rflags = rflags;
+            vcpu.fd.set_regs(&regs).unwrap();
+            assert_eq!(vcpu.examine().interrupts, interrupts, "{rflags:x}");
+        }
+        assert!(vcpu.name(Access::PortRead(0x3f8)).starts_with("port 0x3f8 ("));
+        assert_ne!(vcpu.name(Access::PortRead(0x3f8)), "port 0x3f8 (no device)");
+        assert_eq!(vcpu.name(Access::PortWrite(0x608)), "write to port 0x608 (no device)");
+        assert_eq!(vcpu.name(Access::MemoryWrite(0xfeb0_0000)), "write to address 0xfeb00000");
+    }
 }

@@ -216,3 +216,69 @@ fn internal_error(fd: &mut VcpuFd) -> String {
     };
     format!("internal error {suberror} ({name})")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::{CODE, END, Guest};
+
+    #[test]
+    fn a_debugger_finds_an_instruction_finished_that_has_left_the_guest() {
+        // in al, 0xf4
+        let Some(mut guest) = Guest::new(&[0xe4, 0xf4]) else { return };
+        for possible in [false, true] {
+            let vcpu = &mut guest.vcpus[0];
+            let mut regs = vcpu.fd.get_regs().unwrap();
+            (regs.rip, regs.rax) = (CODE, 0);
+            vcpu.fd.set_regs(&regs).unwrap();
+            vcpu.notifier.start_over();
+            vcpu.debug.possible = possible;
+            assert_eq!(vcpu.run(), None);
+            let regs = vcpu.fd.get_regs().unwrap();
+            let expected = if possible { (CODE + 2, 0x5a) } else { (CODE, 0) };
+            assert_eq!((regs.rip, regs.rax), expected);
+            // Without a debugger, the next entry into the guest finishes it.
+            vcpu.debug.possible = true;
+            assert_eq!(vcpu.run(), None);
+        }
+    }
+
+    #[test]
+    fn a_cpu_that_is_told_to_stop_executes_nothing() {
+        let Some(mut guest) = Guest::new(&END) else { return };
+        let vcpu = &mut guest.vcpus[0];
+        vcpu.stop.store(true, Ordering::Release);
+        assert_eq!(vcpu.run(), None);
+        assert_eq!(vcpu.fd.get_regs().unwrap().rip, CODE);
+        assert!(!vcpu.notifier.is_exiting());
+    }
+
+    #[test]
+    fn memory_that_cannot_be_accessed_ends_the_run() {
+        // mov al, [0x3000], whose page has lost its file
+        let Some(mut guest) = Guest::new(&[&[0xa0, 0x00, 0x30][..], &END].concat()) else { return };
+        let at = guest.ram.memory().get_host_address(GuestAddress(0x3000)).unwrap();
+        // SAFETY: the page is guest memory of this test, which does not access it any more.
+        unsafe { libc::mprotect(at.cast(), 4096, libc::PROT_NONE) };
+        let ended = guest.vcpus[0].run();
+        let Some(Outcome::Kvm { what, .. }) = ended else { panic!("{ended:?}") };
+        assert!(what.contains("0x3000") || what.contains("Bad address"), "{what}");
+    }
+
+    /// include/uapi/linux/kvm.h, KVM_INTERNAL_ERROR_EMULATION and so on.
+    #[test]
+    fn internal_errors_are_named() {
+        let Some(mut guest) = Guest::new(&END) else { return };
+        for (suberror, name) in [
+            (1, "instruction emulation failed"),
+            (2, "two exceptions at once"),
+            (3, "event delivery caused an exit"),
+            (4, "unexpected exit reason"),
+            (9, "unknown"),
+        ] {
+            let fd = &mut guest.vcpus[0].fd;
+            fd.get_kvm_run().__bindgen_anon_1.internal.suberror = suberror;
+            assert_eq!(internal_error(fd), format!("internal error {suberror} ({name})"));
+        }
+    }
+}

@@ -115,4 +115,11 @@ mod tests {
     fn without_xsave_there_is_no_state_to_save() {
         assert_eq!(after(|entries| entries[0].ecx = 1 << 28), (0, 0, vec![]));
     }
+
+    /// The host knows its size best.
+    #[test]
+    fn a_leaf_that_lacks_nothing_stays_as_it_is() {
+        let (state, size, _) = after(|entries| entries[2].ecx = 4096);
+        assert_eq!((state, size), (0x2e7, 4096));
+    }
 }

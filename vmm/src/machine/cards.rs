@@ -346,6 +346,8 @@ mod tests {
         polled.recv_timeout(PATIENCE).expect("after an event");
         drop(running);
         assert!(lock(&cards.threads).is_empty());
+        assert_eq!(cards.counts(), [net::Counts::default()]);
+        assert!(cards.cards[0].backend.has_link(), "unless the backend knows better");
     }
 
     #[test]

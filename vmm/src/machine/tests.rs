@@ -1,88 +1,18 @@
 //! Whole machines, by what their guests find at ports and addresses.
 
 use ::fw_cfg::Items;
-use firmware::MemoryMap;
-use firmware::smbios::SmbiosTables;
 use kvm_bindings::{KVM_IRQCHIP_PIC_SLAVE, kvm_irqchip};
 
 use super::*;
-use crate::boot::Boot;
 use crate::config::{
     CharBackend, DebugExit as DebugExitConfig, EntropyFile, FirmwareConfig, FwCfgItem, FwCfgSource,
-    MachineKind, MapInitrd, OemString, OptionRomConfig, Trace, VmConfig,
+    MachineKind, OemString, OptionRomConfig, Trace, VmConfig,
 };
-use crate::memory::Ram;
-use crate::tests::{Guest, Scratch, config, kernel};
+use crate::tests::{Guest, Machine, Scratch, builtin, machine};
 
-/// What a machine is made from.
-struct Inputs {
-    config: VmConfig,
-    map: MemoryMap,
-    ram: Ram,
-    boot: Boot,
-    smbios: SmbiosTables,
-    notifier: Notifier,
-    stopping: Arc<std::sync::atomic::AtomicBool>,
-}
-
-impl Inputs {
-    fn new(config: VmConfig) -> Self {
-        let kernel = config.firmware.is_none().then(|| kernel(true, "quiet"));
-        let boot = Boot::open(&config, kernel, Vec::new(), &mut Vec::new()).unwrap();
-        let map = MemoryMap::new(config.memory);
-        let ram = Ram::new(&map, MapInitrd::Off).unwrap();
-        let smbios = SmbiosTables::build(&items::smbios_config(&config).unwrap()).unwrap();
-        let (notifier, stopping) = (Notifier::new().unwrap(), Arc::default());
-        Self { config, map, ram, boot, smbios, notifier, stopping }
-    }
-
-    fn parts(&self) -> Parts<'_> {
-        Parts {
-            config: &self.config,
-            map: &self.map,
-            ram: &self.ram,
-            boot: &self.boot,
-            smbios: &self.smbios,
-            disks: &[],
-            cd_drives: None,
-            ahci: None,
-            cards: &[],
-            coalesce: false,
-            notifier: &self.notifier,
-            stopping: &self.stopping,
-        }
-    }
-
-    fn devices(&self) -> Devices {
-        self.devices_of(&self.parts())
-    }
-
-    fn devices_of(&self, parts: &Parts<'_>) -> Devices {
-        let consoles = Consoles::open(&self.config, &mut |_| {}).unwrap();
-        Devices::new(parts, consoles).unwrap()
-    }
-
-    fn items(&self) -> Items {
-        let devices = self.devices();
-        items::items(&self.parts(), &devices.acpi, &[]).unwrap()
-    }
-}
-
-fn builtin() -> FirmwareConfig {
-    FirmwareConfig {
-        bios: Some("builtin".into()),
-        search: Vec::new(),
-        own_option_rom: true,
-        option_roms: Vec::new(),
-        network_rom: None,
-        for_disk: false,
-    }
-}
-
-fn machine(kind: MachineKind, change: impl FnOnce(&mut VmConfig)) -> Inputs {
-    let mut config = config(kind);
-    change(&mut config);
-    Inputs::new(config)
+fn items_of(machine: &Machine) -> Items {
+    let devices = machine.devices();
+    items::items(&machine.parts(), &devices.acpi, &[]).unwrap()
 }
 
 /// A doubleword of the configuration space of a PCI function (PCI 3.0, 3.2.2.3.2).
@@ -236,7 +166,7 @@ fn there_is_room_for_all_files_of_fw_cfg() {
         config.fw_cfg = (0..40).map(item).collect();
         config.vmcoreinfo = true;
     });
-    let items = inputs.items();
+    let items = items_of(&inputs);
     assert_eq!(items.file_names().filter(|name| name.starts_with("opt/user")).count(), 40);
     assert_eq!(items.file_names().filter(|name| name.starts_with("genroms/")).count(), 20);
 }
@@ -251,7 +181,7 @@ fn files_of_the_user_s_are_passed_on() {
         }
         config.smbios.oem_strings.push(OemString::File(full.0.clone()));
     });
-    let items = inputs.items();
+    let items = items_of(&inputs);
     assert_eq!(items.file("opt/full").unwrap().read_to_vec().unwrap(), b"contents");
     assert_eq!(items.file("opt/empty").unwrap().len(), 0);
     let smbios = items::smbios_config(&inputs.config).unwrap();
@@ -266,9 +196,38 @@ fn firmware_prints_if_nothing_else_does_or_a_menu_is_shown() {
         let inputs = machine(MachineKind::Pc, |config| {
             (config.boot_options.menu, config.firmware) = (menu, firmware);
         });
-        inputs.items().get(4).unwrap().read_to_vec().unwrap()
+        items_of(&inputs).get(4).unwrap().read_to_vec().unwrap()
     };
     assert_eq!(nographic(false, Some(builtin())), [1, 0]);
     assert_eq!(nographic(false, None), [0, 0]);
     assert_eq!(nographic(true, None), [1, 0]);
+}
+
+/// virtio 1.2, 4.2.2: the status is at 0x70.
+#[test]
+fn a_reset_of_the_machine_is_one_of_its_virtio_devices() {
+    const STATUS: u64 = 0xfeb0_0070;
+    const ACKNOWLEDGE: u32 = 1;
+    let inputs = machine(MachineKind::Microvm, |config| config.rng = Some(EntropyFile::Random));
+    let devices = inputs.devices();
+    let status = || {
+        let mut data = [0; 4];
+        devices.bus.mmio_read(STATUS, &mut data);
+        u32::from_le_bytes(data)
+    };
+    devices.bus.mmio_write(STATUS, &ACKNOWLEDGE.to_le_bytes());
+    assert_eq!(status(), ACKNOWLEDGE);
+    assert!(devices.try_reset());
+    assert_eq!(status(), 0);
+}
+
+#[test]
+fn a_watchdog_that_the_guest_has_not_started_does_not_expire() {
+    let inputs = machine(MachineKind::Pc, |config| config.watchdog = true);
+    let devices = inputs.devices();
+    let watchdog = devices.watchdog.as_ref().unwrap();
+    watchdog.resume();
+    assert!(!watchdog.on_timer());
+    watchdog.pause();
+    assert!(machine(MachineKind::Pc, |_| ()).devices().watchdog.is_none());
 }

@@ -195,3 +195,18 @@ impl QueueNotifier for Wake {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_notification_wakes_the_thread_of_its_queue() {
+        let wakes = [(); 2].map(|()| Arc::new(EventFd::new(libc::EFD_NONBLOCK).unwrap()));
+        let wake = Wake(wakes.to_vec());
+        wake.notify(1);
+        wake.notify(2);
+        assert!(wakes[0].read().is_err());
+        assert_eq!(wakes[1].read().unwrap(), 1);
+    }
+}

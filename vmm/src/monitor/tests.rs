@@ -128,3 +128,27 @@ fn a_request_without_an_end_ends_the_connection() {
         monitors.attend();
     }
 }
+
+#[test]
+fn each_monitor_answers_its_own_client() {
+    let places = [Scratch::new("qmp-a"), Scratch::new("qmp-b"), Scratch::new("qmp-c")];
+    let config = |at: &Scratch| {
+        let address = SocketAddress::Unix(at.0.clone());
+        let socket = CharSocket { address, server: true, wait: false };
+        MonitorConfig {
+            language: MonitorLanguage::Qmp,
+            chardev: CharBackend::Socket(socket).into(),
+        }
+    };
+    let configs = places.each_ref().map(config);
+    let mut monitors = Monitors::open(&configs, None, false).unwrap().unwrap();
+    for at in places.iter().rev() {
+        let mut remote = Remote::connect(at);
+        remote.0.get_ref().set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
+        monitors.attend();
+        assert!(remote.next()["QMP"].is_object());
+        remote.send("{\"execute\": \"qmp_capabilities\"}\n");
+        monitors.attend();
+        assert!(remote.next()["return"].is_object());
+    }
+}

@@ -62,3 +62,20 @@ impl RunRecord {
         self.guest_time = self.started.map(|started| started.elapsed()).unwrap_or_default();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_has_the_time_since_the_start() {
+        let mut record = RunRecord::new();
+        std::thread::sleep(Duration::from_millis(2));
+        assert_eq!(record.guest_time, Duration::ZERO, "it is not over");
+        record.end();
+        assert!(record.guest_time >= Duration::from_millis(2));
+        let mut never = RunRecord::default();
+        never.end();
+        assert_eq!(never.guest_time, Duration::ZERO);
+    }
+}

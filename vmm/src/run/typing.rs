@@ -79,3 +79,21 @@ impl Typing {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::MachineKind;
+    use crate::tests::machine;
+
+    #[test]
+    fn without_standard_input_nothing_is_typed() {
+        let devices = Arc::new(machine(MachineKind::Microvm, |_| ()).devices());
+        let mut typing = Typing::new(None, devices);
+        assert!(!typing.owns(0) && !typing.is_pending());
+        typing.pending.extend(b"typed");
+        assert!(typing.is_pending());
+        assert!(typing.pass_on(), "no device takes it");
+        assert!(!typing.is_pending());
+    }
+}

@@ -135,3 +135,44 @@ fn run(mut vcpu: Vcpu, notifier: &Notifier) -> Option<Vcpu> {
     notifier.end(outcome);
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::Ordering;
+
+    use super::*;
+    use crate::config::MachineKind;
+    use crate::tests::{END, Guest, machine};
+
+    /// CPU 1 waits in KVM_RUN for CPU 0 to start it.
+    #[test]
+    fn cpus_run_in_their_threads_and_come_back_in_their_order() {
+        let Some(Guest { mut vcpus, .. }) = Guest::with(&END, 2, &[]) else { return };
+        let machine = machine(MachineKind::Microvm, |_| ());
+        signals::prepare_kick().unwrap();
+        let flusher = Flusher::start(Arc::new(machine.devices())).unwrap();
+        flusher.flush();
+        let mut threads = VcpuThreads::new(2, &machine.notifier, false).unwrap();
+        for _ in 0..3 {
+            vcpus[0].notifier.start_over();
+            for vcpu in &vcpus {
+                vcpu.stop.store(false, Ordering::Release);
+            }
+            let stops: Vec<_> = vcpus.iter().map(|vcpu| Arc::clone(&vcpu.stop)).collect();
+            threads.start(&mut vcpus);
+            assert!(vcpus.is_empty());
+            stops.iter().for_each(|stop| stop.store(true, Ordering::Release));
+            threads.stop(&mut vcpus, &flusher);
+            assert_eq!(vcpus.iter().map(|vcpu| vcpu.cpu).collect::<Vec<_>>(), [0, 1]);
+        }
+        // One that is held stays.
+        vcpus[0].debug.held = true;
+        threads.start(&mut vcpus);
+        assert_eq!(vcpus.iter().map(|vcpu| vcpu.cpu).collect::<Vec<_>>(), [0]);
+        threads.stop(&mut vcpus, &flusher);
+        assert_eq!(vcpus.len(), 2);
+        threads.stop(&mut vcpus, &flusher);
+        assert_eq!(vcpus.len(), 2, "nothing runs");
+    }
+}

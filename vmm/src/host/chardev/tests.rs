@@ -46,7 +46,10 @@ fn a_socket_takes_one_client_after_the_other_and_drops_what_nobody_hears() {
         assert_eq!(line.read(&mut typed), Received::Bytes);
         assert_eq!(typed, b"typed");
         assert_eq!(line.read(&mut typed), Received::Nothing);
+        assert!(!line.is_pty() && !line.is_broken());
         drop(client);
+        assert!(line.is_broken());
+        assert_eq!(device.out.write(b"nobody").expect("dropped"), 6);
         assert_eq!(line.read(&mut typed), Received::End);
         assert!(line.hang_up());
         assert_eq!(device.out.write(b"nobody").expect("dropped"), 6);
@@ -106,6 +109,7 @@ fn chukka_waits_for_a_client_or_connects_as_one() {
 fn a_pseudo_terminal_is_raw_and_drops_what_nobody_hears() {
     let (mut device, told) = opened(CharBackend::Pty);
     let line = device.line.expect("a line");
+    assert!(line.is_pty());
     let path = told[0]
         .strip_prefix("char device redirected to ")
         .and_then(|rest| rest.strip_suffix(" (label serial0)"))

@@ -102,3 +102,34 @@ fn a_client_that_never_stops_does_not_keep_the_thread() {
     assert!(!lines.attend(), "others get their turn");
     assert!((0..sent >> 10).any(|_| lines.pass_on()), "all is read in the end");
 }
+
+#[test]
+fn each_line_has_its_own_device() {
+    let opened = [socket("one"), socket("two"), socket("three")];
+    let devices =
+        [(); 3].map(|()| Arc::new(Device(Mutex::new(Seen { room: 8, ..Seen::default() }))));
+    let connected = opened.iter().zip(&devices).map(|((_, line), device)| Connected {
+        line: Arc::clone(line),
+        port: Arc::<Device>::clone(device),
+    });
+    let mut lines = Lines::watch(&connected.collect::<Vec<_>>()).unwrap().unwrap();
+    for n in [2, 1, 0] {
+        let mut client = UnixStream::connect(&opened[n].0).unwrap();
+        assert!(lines.attend());
+        client.write_all(&[b'0', b'1', b'2'][n..=n]).unwrap();
+        assert!(lines.attend());
+        // The client leaves.
+        drop(client);
+        assert!(lines.attend());
+    }
+    for (device, typed) in devices.iter().zip([b"0", b"1", b"2"]) {
+        let seen = lock(&device.0);
+        assert_eq!(
+            (seen.bytes.as_slice(), seen.peers.as_slice()),
+            (&typed[..], &[true, false][..])
+        );
+    }
+    for (path, _) in &opened {
+        let _ = std::fs::remove_file(path);
+    }
+}
