@@ -126,6 +126,7 @@ impl Guest {
     pub fn map(&self, pages: &[(u64, u64)]) {
         const PRESENT_AND_WRITABLE: u64 = 3;
         const TABLES: u64 = 0x10_0000;
+        self.set_memory(TABLES, &[0; 0x2_0000]);
         let mut next = TABLES;
         let mut table = || {
             next += 0x1000;
@@ -152,6 +153,21 @@ impl Guest {
         sregs.efer |= 1 << 8 | 1 << 10;
         (sregs.cs.l, sregs.cs.db, sregs.cs.type_, sregs.cs.s) = (1, 0, 11, 1);
         fd.set_sregs(&sregs).unwrap();
+    }
+
+    /// Has CPU 0 write a doubleword to a guest-physical address.
+    pub fn write(&mut self, at: u64, value: u32) {
+        let page = at & !0xfff;
+        self.map(&[(CODE, CODE), (page, page)]);
+        // mov dword ptr [rbx], value
+        self.set_memory(CODE, &[&[0xc7, 0x03][..], &value.to_le_bytes(), &END].concat());
+        let vcpu = &mut self.vcpus[0];
+        let mut regs = vcpu.fd.get_regs().unwrap();
+        (regs.rip, regs.rbx) = (CODE, at);
+        vcpu.fd.set_regs(&regs).unwrap();
+        vcpu.notifier.start_over();
+        assert_eq!(vcpu.run(), None);
+        assert!(vcpu.notifier.is_exiting());
     }
 }
 

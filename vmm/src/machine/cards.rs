@@ -264,6 +264,9 @@ impl Server {
 
 #[cfg(test)]
 mod tests {
+    use crate::config::MachineKind;
+    use crate::machine::chipset::PciBoard;
+    use crate::tests::{Guest, machine};
     use std::io::Write;
     use std::os::unix::net::UnixStream;
     use std::sync::mpsc::{Receiver, Sender, channel};
@@ -380,5 +383,42 @@ mod tests {
         assert!(cards(&configs[..8]).is_ok());
         let error = cards(&configs).unwrap_err();
         assert_eq!(error.to_string(), "There is no room for another virtio device");
+    }
+
+    /// The notification of queue 0 is a write of 0 to the register at 0x50 (virtio 1.2, 4.2.2).
+    #[test]
+    fn kvm_wakes_the_thread_itself() {
+        let Some(mut guest) = Guest::new(&[]) else { return };
+        let cards = cards(&[card(None, false).0]).unwrap();
+        cards.connect(&guest.vm);
+        let wake = &cards.cards[0].device.wakes()[0];
+        guest.write(0xfeb0_0050, 0);
+        wake.write(1).unwrap();
+        assert_eq!(wake.read().unwrap(), 2, "one of them is the guest's");
+    }
+
+    #[test]
+    fn the_first_card_of_a_pc_has_a_slot_of_its_own() {
+        let pc = machine(MachineKind::Pc, |_| ());
+        let cards = |count: usize| {
+            let configs: Vec<_> = (0..count).map(|_| card(None, false).0).collect();
+            let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), 0x1000)]).unwrap();
+            let irq_chip = IrqChip::default();
+            let board = PciBoard::new(&pc.parts(), &irq_chip).unwrap();
+            let connections = Connections { memory, mmio_bus: MmioBus::default(), irq_chip };
+            let mut slots = Slots::new(connections, board);
+            let before = slots.free();
+            let cards = Cards::new(&configs, &mut slots)?;
+            Ok::<_, StartError>((cards, before, slots.free()))
+        };
+        let (three, before, after) = cards(3).unwrap();
+        assert_eq!((before, after), (28, 26));
+        let path = |slot: &str| format!("/pci@i0cf8/ethernet@{slot}/ethernet-phy@0");
+        let paths = three.boot_paths(&[Some(2), None, Some(0)]);
+        assert_eq!(paths, [(2, path("3")), (0, path("5"))]);
+        let (all, _, after) = cards(29).unwrap();
+        assert_eq!(after, 0);
+        assert_eq!(all.boot_paths(&[Some(0); 29])[28].1, path("1f"));
+        assert!(cards(30).is_err());
     }
 }

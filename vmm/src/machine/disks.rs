@@ -288,6 +288,7 @@ impl Server {
 
 #[cfg(test)]
 mod tests {
+    use crate::tests::Guest;
     use std::ops::Range;
     use std::sync::atomic::AtomicUsize;
 
@@ -461,5 +462,17 @@ mod tests {
         for wake in disks.devices().flat_map(Plugged::wakes) {
             assert_eq!(wake.read().unwrap(), 1);
         }
+    }
+
+    /// The notification of queue 0 is a write of 0 to the register at 0x50 (virtio 1.2, 4.2.2).
+    #[test]
+    fn kvm_wakes_the_thread_itself() {
+        let Some(mut guest) = Guest::new(&[]) else { return };
+        let disks = disks(1).0.unwrap();
+        disks.connect(&guest.vm);
+        let wake = &disks.disks[0].device.wakes()[0];
+        guest.write(0xfeb0_0050, 0);
+        wake.write(1).unwrap();
+        assert_eq!(wake.read().unwrap(), 2, "one of them is the guest's");
     }
 }

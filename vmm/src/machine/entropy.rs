@@ -107,7 +107,13 @@ impl Drop for Running<'_> {
 
 #[cfg(test)]
 mod tests {
+    use vm_memory::{GuestAddress, GuestMemoryMmap};
+
+    use super::super::virtio::Connections;
     use super::*;
+    use crate::machine::irq::IrqChip;
+    use crate::mmio_bus::MmioBus;
+    use crate::tests::Guest;
 
     #[test]
     fn numbers_come_from_the_host() {
@@ -119,5 +125,21 @@ mod tests {
         assert_ne!(bytes[0], bytes[1]);
         let empty = HostEntropy(File::open("/dev/null").unwrap());
         assert_eq!(empty.fill(&mut bytes[0]), 0);
+    }
+
+    /// The notification of queue 0 is a write of 0 to the register at 0x50 (virtio 1.2, 4.2.2).
+    #[test]
+    fn kvm_wakes_the_thread_itself() {
+        let Some(mut guest) = Guest::new(&[]) else { return };
+        let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), 0x1000)]).unwrap();
+        let connections =
+            Connections { memory, mmio_bus: MmioBus::default(), irq_chip: IrqChip::default() };
+        let entropy =
+            Entropy::new(Some(EntropyFile::Urandom), &mut Slots::new(connections, None)).unwrap();
+        entropy.connect(&guest.vm);
+        let wake = &entropy.device.as_ref().unwrap().wakes()[0];
+        guest.write(0xfeb0_0050, 0);
+        wake.write(1).unwrap();
+        assert_eq!(wake.read().unwrap(), 2, "one of them is the guest's");
     }
 }

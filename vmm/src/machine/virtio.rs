@@ -198,6 +198,9 @@ impl QueueNotifier for Wake {
 
 #[cfg(test)]
 mod tests {
+    use devices::virtio::scsi::Scsi;
+    use vm_memory::GuestAddress;
+
     use super::*;
 
     #[test]
@@ -208,5 +211,28 @@ mod tests {
         wake.notify(2);
         assert!(wakes[0].read().is_err());
         assert_eq!(wakes[1].read().unwrap(), 1);
+    }
+
+    /// As in QEMU's hw/i386/microvm.h: 512 bytes and an interrupt from 16 on for each.
+    #[test]
+    fn places_of_microvm_follow_each_other() {
+        let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), 0x1000)]).unwrap();
+        let connections =
+            Connections { memory, mmio_bus: MmioBus::default(), irq_chip: IrqChip::default() };
+        let mut slots = Slots::new(connections, None);
+        assert_eq!((slots.free(), slots.machine()), (8, MachineKind::Microvm));
+        for (n, gsi) in (0..8u32).zip(16u8..) {
+            let device = slots.plug(Arc::new(Scsi::new(Vec::new()))).unwrap();
+            let base = 0xfeb0_0000 + n * 0x200;
+            assert_eq!(device.path(), format!("/virtio-mmio@{base:016x}"));
+            let mut description = Vec::new();
+            device.description().unwrap().to_aml_bytes(&mut description);
+            let has = |bytes: &[u8]| description.windows(bytes.len()).any(|part| part == bytes);
+            // The last resource, an extended interrupt descriptor, has the number at its end
+            // (ACPI 6.5, 6.4.3.6).
+            assert!(has(&base.to_le_bytes()) && has(&[1, gsi, 0, 0, 0]), "{description:x?}");
+        }
+        assert_eq!(slots.free(), 0);
+        assert!(slots.plug(Arc::new(Scsi::new(Vec::new()))).is_err());
     }
 }

@@ -293,6 +293,7 @@ impl Drop for Running<'_> {
 
 #[cfg(test)]
 mod tests {
+    use crate::tests::Guest;
     use std::io::{self, Write};
     use std::sync::mpsc::{RecvTimeoutError, channel};
 
@@ -408,5 +409,17 @@ mod tests {
         assert_eq!(lock(&serials.threads).len(), 1);
         drop(running);
         assert!(lock(&serials.threads).is_empty() && serials.shared.stop.load(Ordering::SeqCst));
+    }
+
+    /// The notification of queue 0 is a write of 0 to the register at 0x50 (virtio 1.2, 4.2.2).
+    #[test]
+    fn kvm_wakes_the_thread_itself() {
+        let Some(mut guest) = Guest::new(&[]) else { return };
+        let serials = with_prompts(&[], &Notifier::new().unwrap());
+        serials.connect(&guest.vm);
+        let wake = &serials.devices[0].plugged.wakes()[0];
+        guest.write(0xfeb0_0050, 0);
+        wake.write(1).unwrap();
+        assert_eq!(wake.read().unwrap(), 2, "one of them is the guest's");
     }
 }

@@ -93,3 +93,60 @@ fn reset(devices: &Devices, flusher: &Flusher) {
         thread::sleep(Duration::from_micros(200));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use kvm_bindings::{Msrs, kvm_msr_entry};
+
+    use super::*;
+    use crate::config::{EntropyFile, MachineKind, VmConfig};
+    use crate::outcome::Outcome;
+    use crate::tests::{builtin, config, kernel, machine};
+
+    /// The built-in firmware runs on CPU 0 only; without firmware, there is none for any.
+    #[test]
+    fn cpus_that_no_firmware_readies_have_their_mtrrs() {
+        for (firmware, ready) in [(None, [true, true]), (Some(builtin()), [false, true])] {
+            let config = VmConfig { firmware, cpus: 2, ..config(MachineKind::Microvm) };
+            let boot = config.firmware.is_none().then(|| kernel(true, ""));
+            let Ok(vm) = Vm::new(&config, boot, Vec::new()) else { return };
+            let devices = machine(MachineKind::Microvm, |_| ()).devices();
+            let vcpus = vm.create_vcpus(&devices).unwrap();
+            let has_mtrrs = |vcpu: &Vcpu| {
+                let entry = kvm_msr_entry { index: 0x2ff, ..Default::default() };
+                let mut msrs = Msrs::from_entries(&[entry]).unwrap();
+                assert_eq!(vcpu.fd.get_msrs(&mut msrs).unwrap(), 1);
+                msrs.as_slice()[0].data == 0x806
+            };
+            assert_eq!(vcpus.iter().map(has_mtrrs).collect::<Vec<_>>(), ready);
+            assert!(vcpus.iter().all(|vcpu| vcpu.log.is_none() && !vcpu.debug.possible));
+            assert!(devices.irq_chip.vm().is_some());
+        }
+    }
+
+    #[test]
+    fn a_reset_is_one_of_all_devices() {
+        const STATUS: u64 = 0xfeb0_0070;
+        let machine =
+            machine(MachineKind::Microvm, |config| config.rng = Some(EntropyFile::Urandom));
+        let devices = Arc::new(machine.devices());
+        let flusher = Flusher::start(Arc::clone(&devices)).unwrap();
+        devices.bus.mmio_write(STATUS, &1u32.to_le_bytes());
+        reset(&devices, &flusher);
+        let mut status = [0xff; 4];
+        devices.bus.mmio_read(STATUS, &mut status);
+        assert_eq!(status, [0; 4]);
+    }
+
+    #[test]
+    fn another_thread_can_end_the_run() {
+        let config = config(MachineKind::Microvm);
+        let Ok(vm) = Vm::new(&config, Some(kernel(true, "noapic")), Vec::new()) else { return };
+        assert!(vm.warnings()[0].starts_with("'noapic' is on the kernel's command line"));
+        let remote = vm.remote();
+        remote.press_power_button();
+        assert!(vm.notifier.take().power_button);
+        remote.quit();
+        assert_eq!(vm.notifier.take().ended, Some(Outcome::Quit));
+    }
+}

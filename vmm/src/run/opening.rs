@@ -104,3 +104,41 @@ impl Vm<'_> {
         Ok((Some(input), terminal))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{GdbConfig, MachineKind, SocketAddress};
+    use crate::tests::{config, kernel};
+
+    #[test]
+    fn advice_is_for_a_guest_that_runs_at_once() {
+        let gdb = |hold| Some(GdbConfig { address: SocketAddress::Unix("gdb".into()), hold });
+        for (starts_paused, gdb, has_advice) in [
+            (false, None, true),
+            (false, gdb(false), true),
+            (false, gdb(true), false),
+            (true, None, false),
+            (true, gdb(false), false),
+        ] {
+            let config = VmConfig { starts_paused, gdb, ..config(MachineKind::Microvm) };
+            let kernel = kernel(true, "crashkernel=64M");
+            let Ok(vm) = Vm::new(&config, Some(kernel), Vec::new()) else { return };
+            let vm = vm.with_advice(Some("advice".into())).with_warning(Some("warning".into()));
+            let policy = vm.policy();
+            assert_eq!(policy.advice.is_some(), has_advice, "{:?}", config.gdb);
+            assert_eq!(policy.warning.as_deref(), Some("warning"));
+            assert!(policy.expects_crash_kernel);
+        }
+    }
+
+    #[test]
+    fn writes_to_consoles_are_collected_if_the_user_allows_it() {
+        for coalesced_console in [false, true] {
+            let config = VmConfig { coalesced_console, ..config(MachineKind::Microvm) };
+            let Ok(vm) = Vm::new(&config, Some(kernel(true, "")), Vec::new()) else { return };
+            let expected = coalesced_console && coalesced::is_supported(&vm.kvm);
+            assert_eq!(vm.parts().coalesce, expected);
+        }
+    }
+}
