@@ -428,12 +428,12 @@ fn reserved_for_acpi(machine: MachineKind) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::OptionRomConfig;
-    use crate::tests::{Scratch, config, kernel};
     use devices::pflash::FlashBackend;
     use guest_memory::hint::Hint;
 
     use super::*;
+    use crate::config::OptionRomConfig;
+    use crate::tests::{Scratch, config, kernel};
 
     /// What is said if an image is not there.
     fn missing(for_disk: bool) -> (String, String) {

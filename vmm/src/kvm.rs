@@ -329,14 +329,14 @@ fn set_up_pics(vm: &VmFd) -> Result<(), KvmError> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::{PermissionsExt, chown};
+
     use firmware::MemoryMap;
     use kvm_bindings::{KVM_CAP_READONLY_MEM, KVM_GUESTDBG_ENABLE, KVM_GUESTDBG_SINGLESTEP};
 
+    use super::*;
     use crate::config::MapInitrd;
     use crate::tests::Guest;
-    use std::os::unix::fs::{PermissionsExt, chown};
-
-    use super::*;
 
     #[test]
     fn each_reason_why_kvm_cannot_be_opened_has_its_hint() {

@@ -428,4 +428,17 @@ mod tests {
         let [item] = &timeline.finish(BootsBy::Kernel).items[..] else { panic!() };
         assert_eq!(item.begin.time, item.end.time);
     }
+
+    #[test]
+    fn what_is_read_by_port_counts_its_bytes() {
+        let timeline = Timeline::new(Instant::now());
+        timeline.reset();
+        let item = ItemName { key: 0x20, file: Some("a"), exists: true };
+        for range in [0..8, 8..20] {
+            timeline.fw_cfg(&Event::PortRead { item, range, zeros: 0 });
+        }
+        let bytes: Vec<_> =
+            lock(&timeline.0.boots).list[0].items.iter().map(|(_, span)| span.bytes).collect();
+        assert_eq!(bytes, [20]);
+    }
 }

@@ -4,10 +4,12 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use kvm_bindings::{KVM_GUESTDBG_BLOCKIRQ, kvm_debug_exit_arch};
+use kvm_bindings::kvm_debug_exit_arch;
+use kvm_ioctls::Kvm;
 
 use super::*;
 use crate::config::SocketAddress;
+use crate::kvm::debug_flags;
 use crate::tests::{CODE, END, Guest as TestGuest};
 
 /// A client, and the guest that it debugs.
@@ -34,7 +36,8 @@ impl Client {
         let address = SocketAddress::Unix(path.clone());
         let memory = Slots { ram: guest.ram.slots().collect(), rom: Vec::new() };
         let config = GdbConfig { address, hold };
-        let mut server = Debugger::listen(&config, memory, KVM_GUESTDBG_BLOCKIRQ).unwrap();
+        let supported = debug_flags(&Kvm::new().unwrap()).unwrap();
+        let mut server = Debugger::listen(&config, memory, supported).unwrap();
         let stream = UnixStream::connect(&path).unwrap();
         server.attend(&mut guest.vcpus);
         Self { server, guest, stream, ended: None }

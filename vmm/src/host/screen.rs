@@ -290,7 +290,7 @@ mod tests {
     /// Writes as a guest does and says what [`take_unfinished_line`] returned.
     fn child() {
         let mut out = GuestOutput::open().unwrap();
-        let say = |out: &mut GuestOutput, taken| write!(out, "<{taken}>\n").unwrap();
+        let say = |out: &mut GuestOutput, taken| writeln!(out, "<{taken}>").unwrap();
         for text in ["login: ", "done\n", "\x1b[?1049h\x1b[?25l", "\x1b[?47h\x1b[5;10r"] {
             write!(out, "{text}").unwrap();
             let line = [take_unfinished_line(), take_unfinished_line()];

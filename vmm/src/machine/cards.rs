@@ -264,9 +264,6 @@ impl Server {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::MachineKind;
-    use crate::machine::chipset::PciBoard;
-    use crate::tests::{Guest, machine};
     use std::io::Write;
     use std::os::unix::net::UnixStream;
     use std::sync::mpsc::{Receiver, Sender, channel};
@@ -276,9 +273,12 @@ mod tests {
 
     use super::super::virtio::Connections;
     use super::*;
+    use crate::config::MachineKind;
+    use crate::machine::chipset::PciBoard;
     use crate::machine::irq::IrqChip;
     use crate::mmio_bus::MmioBus;
     use crate::outcome::Outcome;
+    use crate::tests::{Guest, machine};
 
     /// A backend that reports when it is polled.
     #[derive(Debug)]
@@ -287,6 +287,7 @@ mod tests {
         polls: Mutex<Sender<()>>,
         deadline: Option<Instant>,
         panics: bool,
+        is_busy: bool,
     }
 
     impl NetBackend for Reporting {
@@ -320,12 +321,17 @@ mod tests {
         fn deadline(&self) -> Option<Instant> {
             self.deadline
         }
+
+        fn is_busy(&self) -> bool {
+            self.is_busy
+        }
     }
 
     /// A card, the other end of its backend's descriptor, and its polls.
     fn card(deadline: Option<Instant>, panics: bool) -> (CardConfig, UnixStream, Receiver<()>) {
         let ((near, far), (polls, polled)) = (UnixStream::pair().unwrap(), channel());
-        let backend = Arc::new(Reporting { near, polls: Mutex::new(polls), deadline, panics });
+        let (polls, is_busy) = (Mutex::new(polls), false);
+        let backend = Arc::new(Reporting { near, polls, deadline, panics, is_busy });
         (CardConfig { backend, mac: [2, 0, 0, 0, 0, 1], mtu: None, withheld: 0 }, far, polled)
     }
 
@@ -420,5 +426,43 @@ mod tests {
         assert_eq!(after, 0);
         assert_eq!(all.boot_paths(&[Some(0); 29])[28].1, path("1f"));
         assert!(cards(30).is_err());
+    }
+
+    #[test]
+    fn a_thread_does_not_wait_while_its_backend_is_busy() {
+        for is_busy in [false, true] {
+            let ((near, _far), (polls, _)) = (UnixStream::pair().unwrap(), channel());
+            let (deadline, panics) = (None, false);
+            let backend = Reporting { near, polls: Mutex::new(polls), deadline, panics, is_busy };
+            let config = CardConfig { backend: Arc::new(backend), ..card(None, false).0 };
+            let cards = cards(&[config]).unwrap();
+            let card = &cards.cards[0];
+            let server = Server {
+                net: Arc::clone(&card.net),
+                backend: Arc::clone(&card.backend),
+                state: Arc::clone(card.device.state()),
+                events: Events::new(card).unwrap(),
+                stop: Arc::default(),
+            };
+            assert_eq!(server.timeout(), is_busy.then_some(Duration::ZERO));
+        }
+    }
+
+    #[test]
+    fn the_queue_that_the_guest_has_notified_is_known() {
+        let cards = cards(&[card(None, false).0]).unwrap();
+        let card = &cards.cards[0];
+        let events = Events::new(card).unwrap();
+        let now = Some(Duration::ZERO);
+        assert!(!events.wait(now).unwrap(), "nothing has happened");
+        for (queues, transmits) in
+            [(&[RECEIVE][..], false), (&[TRANSMIT], true), (&[RECEIVE, TRANSMIT], true)]
+        {
+            for queue in queues {
+                card.device.wakes()[usize::from(*queue)].write(1).unwrap();
+            }
+            assert_eq!(events.wait(now).unwrap(), transmits);
+            assert!(!events.wait(now).unwrap(), "they were taken");
+        }
     }
 }

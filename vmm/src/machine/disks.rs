@@ -288,7 +288,6 @@ impl Server {
 
 #[cfg(test)]
 mod tests {
-    use crate::tests::Guest;
     use std::ops::Range;
     use std::sync::atomic::AtomicUsize;
 
@@ -300,6 +299,7 @@ mod tests {
     use crate::config::MachineKind;
     use crate::machine::irq::IrqChip;
     use crate::mmio_bus::MmioBus;
+    use crate::tests::Guest;
 
     /// A disk that counts how often it is flushed.
     #[derive(Clone, Debug, Default)]

@@ -293,7 +293,6 @@ impl Drop for Running<'_> {
 
 #[cfg(test)]
 mod tests {
-    use crate::tests::Guest;
     use std::io::{self, Write};
     use std::sync::mpsc::{RecvTimeoutError, channel};
 
@@ -303,6 +302,7 @@ mod tests {
     use super::*;
     use crate::machine::irq::IrqChip;
     use crate::mmio_bus::MmioBus;
+    use crate::tests::Guest;
 
     const PATIENCE: Duration = Duration::from_secs(20);
 

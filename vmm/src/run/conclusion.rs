@@ -67,3 +67,45 @@ impl Vm<'_> {
         Some(core_dump::write(file, self.ram.memory(), &cpus))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use super::*;
+    use crate::config::{CharBackend, MachineKind, VmConfig};
+    use crate::outcome::CpuSnapshot;
+    use crate::tests::{Scratch, config, kernel, machine};
+
+    #[test]
+    fn what_is_known_of_a_run_is_told_at_its_end() {
+        let core = Scratch::new(b"");
+        let triple_fault = || Outcome::TripleFault(Box::<CpuSnapshot>::default());
+        for (outcome, record_exits, is_heard, ended) in [
+            (Outcome::PowerOff, true, true, Outcome::PowerOff),
+            (Outcome::PowerOff, false, false, Outcome::PowerOff.mute()),
+            (triple_fault(), true, false, triple_fault()),
+        ] {
+            let serial = [Some(CharBackend::Pty.into()), None, None, None];
+            let config =
+                VmConfig { record_exits, serial: serial.clone(), ..config(MachineKind::Microvm) };
+            let file = File::options().read(true).write(true).open(&core.0).unwrap();
+            let Ok(vm) = Vm::new(&config, Some(kernel(true, "")), Vec::new()) else { return };
+            let vm = vm.with_core_file(Some(file));
+            let machine = machine(MachineKind::Microvm, |config| config.serial = serial);
+            let devices = machine.devices();
+            let vcpus = vm.create_vcpus(&devices).unwrap();
+            if is_heard {
+                vm.notifier.hear();
+            }
+            let leaves_core = outcome.leaves_core();
+            let told = vm.conclude(outcome, RunRecord::new(), vcpus, &devices);
+            assert_eq!(told.outcome, ended);
+            assert_eq!((told.record.boots, told.record.has_printed), (1, is_heard));
+            assert_eq!(told.record.cpus.len(), usize::from(record_exits));
+            assert_eq!(told.core.is_some_and(|written| written.is_ok()), leaves_core);
+            assert!(devices.coalesced.is_none());
+        }
+        assert!(std::fs::read(&core.0).unwrap().starts_with(b"\x7fELF"));
+    }
+}

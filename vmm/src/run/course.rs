@@ -327,4 +327,17 @@ mod tests {
             assert_eq!(course.judge(outcome), Outcome::Panic("message".into()));
         }
     }
+
+    #[test]
+    fn a_release_of_all_leases_that_is_asked_for_twice_comes_after_the_reboot() {
+        let mut course = Course::new(OnReset::Reboot, OnPanic::End);
+        course.release(Leases::All);
+        course.reset();
+        course.release(Leases::All);
+        course.release(Leases::Wanted);
+        course.reset();
+        assert_eq!(course.take_next(), Some(Next::Reboot));
+        assert_eq!(course.take_next(), Some(Next::ReleaseLeases(Leases::All)));
+        assert_eq!(course.take_next(), None);
+    }
 }
