@@ -321,7 +321,7 @@ mod tests {
         let Some(guest) = Guest::new(&[]) else { return };
         let fd = &guest.vcpus[0].fd;
         let before = CpuRegisters::read(fd).unwrap();
-        assert_eq!((before.pc, before.mxcsr), (0x1000, 0x1f80), "as after a reset");
+        assert_eq!((before.pc(), before.mxcsr), (0x1000, 0x1f80), "as after a reset");
         let write = |change: fn(&mut CpuRegisters)| {
             let mut wanted = before.clone();
             change(&mut wanted);

@@ -79,6 +79,24 @@ mod tests {
         }
     }
 
+    /// A time zone with summer time, from March to October.
+    #[test]
+    fn the_time_zone_is_that_of_the_time() {
+        const CHILD: &str = "CHUKKA_TEST_SUMMER";
+        if std::env::var_os(CHILD).is_some() {
+            // 2024-01-15 and 2024-07-15.
+            assert_eq!(utc_offset(1_705_276_800 * NANOS), 3600);
+            assert_eq!(utc_offset(1_721_001_600 * NANOS), 7200);
+            return;
+        }
+        let name = "host::rtc_clock::tests::the_time_zone_is_that_of_the_time";
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+        child.args(["--exact", name]).env("TZ", "AAA-1BBB,M3.5.0,M10.5.0").env(CHILD, "1");
+        let output = child.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.contains("1 passed"), "{output:?}");
+    }
+
     #[test]
     fn utc_base_is_the_host_time() {
         let ahead = RtcClock::new(RtcBase::Utc).unix_nanos() - SystemClock.unix_nanos();

@@ -295,10 +295,11 @@ mod tests {
             write!(out, "{text}").unwrap();
             let line = [take_unfinished_line(), take_unfinished_line()];
             write!(out, "[").unwrap();
-            reset_modes();
-            write!(out, "]").unwrap();
+            let _ = take_unfinished_line();
             reset_modes();
             let after = take_unfinished_line();
+            write!(out, "]").unwrap();
+            reset_modes();
             say(&mut out, format!("{line:?} {after}"));
         }
         reset_modes();
@@ -346,15 +347,15 @@ mod tests {
         let margins = format!("\x1b[?47h\x1b[5;10r[{USUAL_MODES}{NO_MARGINS}\x1b[?1047l]");
         let text = output(true, true);
         let has = |text: &str, part: &str| assert!(text.contains(part), "{part:?} in {text:?}");
-        has(&text, "login: []<[true, false] true>\n");
-        has(&text, "done\n[]<[false, false] true>\n");
-        has(&text, &format!("{usual}<[false, false] true>\n"));
+        has(&text, "login: []<[true, false] false>\n");
+        has(&text, "done\n[]<[false, false] false>\n");
+        has(&text, &format!("{usual}<[false, false] false>\n"));
         has(&text, &format!("{margins}<[false, false] true>\n"));
         let text = output(true, false);
         has(&text, "login: []<[false, false] false>\n");
         has(&text, &usual);
         let text = output(false, true);
-        has(&text, "login: []<[true, false] true>\n");
+        has(&text, "login: []<[true, false] false>\n");
         has(&text, "\x1b[?1049h\x1b[?25l[]<");
     }
 }

@@ -108,3 +108,66 @@ impl FlashWindow for Window {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use devices::pflash::FlashBackend;
+
+    use super::*;
+    use crate::boot::{Boot, FlashDrive};
+    use crate::config::{FirmwareConfig, MachineKind, VmConfig};
+    use crate::tests::{Guest, builtin, config};
+
+    /// A chip with a reset vector, which counts how often it is flushed.
+    #[derive(Debug)]
+    struct Flash(Arc<AtomicUsize>);
+
+    impl FlashBackend for Flash {
+        fn len(&self) -> u64 {
+            0x1_0000
+        }
+
+        fn is_read_only(&self) -> bool {
+            false
+        }
+
+        fn read(&self, data: &mut [u8], _: u64) -> io::Result<()> {
+            data.fill(0xea);
+            Ok(())
+        }
+
+        fn write(&self, _: &[u8], _: u64) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn flush(&self) -> io::Result<()> {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_the_guest_has_written_is_durable_in_the_end() {
+        let flushed = Arc::<AtomicUsize>::default();
+        let backend = Box::new(Flash(Arc::clone(&flushed)));
+        let file = FlashFile { backend, on_error: Box::new(|_, _| ()) };
+        let drive = FlashDrive { path: "code.fd".into(), file };
+        let firmware = Some(FirmwareConfig { bios: None, ..builtin() });
+        let config = VmConfig { firmware, ..config(MachineKind::Pc) };
+        let boot = Boot::open(&config, None, vec![drive], &mut Vec::new()).unwrap();
+        let chips = FlashChips::new(boot.flash_chips().iter(), 1, &Notifier::new().unwrap());
+        let places: Vec<_> = chips.registers().map(|(at, size, _)| (at, size)).collect();
+        assert_eq!(places, [(0xffff_0000, 0x1_0000)]);
+        if let Some(guest) = Guest::new(&[]) {
+            chips.connect(Arc::clone(&guest.vm));
+            chips.reset();
+            assert_eq!(Arc::strong_count(&guest.vm), 1, "the next VM is another one");
+        }
+        assert_eq!(flushed.load(Ordering::SeqCst), 0);
+        chips.finish();
+        assert_eq!(flushed.load(Ordering::SeqCst), 1);
+    }
+}

@@ -132,14 +132,16 @@ mod tests {
         }
         chip.connect(Arc::clone(&guest.vm));
         let requests = || {
-            let is_requested = |vcpu: &crate::kvm::vcpu::Vcpu| {
-                vcpu.fd.get_lapic().unwrap().regs[0x220] & 1 << 5 != 0
+            let requested = |vcpu: &crate::kvm::vcpu::Vcpu| {
+                vcpu.fd.get_lapic().unwrap().regs[0x220] & 0b110_0000
             };
-            guest.vcpus.iter().map(is_requested).collect::<Vec<_>>()
+            guest.vcpus.iter().map(requested).collect::<Vec<_>>()
         };
         let sender = chip.message_sender();
-        // Vector 0x45 is bit 5 of the third register.
+        // Vectors 0x45 and 0x46 are bits 5 and 6 of the third register.
         sender.send(MsiMessage { address: 0xfee0_1000, data: 0x45 });
-        assert_eq!(requests(), [false, true]);
+        assert_eq!(requests(), [0, 1 << 5]);
+        sender.send(MsiMessage { address: 0xfee0_0000, data: 0x46 });
+        assert_eq!(requests(), [1 << 6, 1 << 5]);
     }
 }

@@ -5,8 +5,8 @@ use kvm_bindings::{KVM_IRQCHIP_PIC_SLAVE, kvm_irqchip};
 
 use super::*;
 use crate::config::{
-    CharBackend, DebugExit as DebugExitConfig, EntropyFile, FirmwareConfig, FwCfgItem, FwCfgSource,
-    MachineKind, OemString, OptionRomConfig, Trace, VmConfig,
+    CharBackend, Credential, DebugExit as DebugExitConfig, EntropyFile, FirmwareConfig, FwCfgItem,
+    FwCfgSource, MachineKind, OemString, OptionRomConfig, Trace, VmConfig,
 };
 use crate::tests::{Guest, Machine, Scratch, builtin, machine};
 
@@ -165,10 +165,16 @@ fn there_is_room_for_all_files_of_fw_cfg() {
         let item = |n| FwCfgItem { name: format!("opt/user{n}"), source: source.clone() };
         config.fw_cfg = (0..40).map(item).collect();
         config.vmcoreinfo = true;
+        let credential = |n| Credential { name: format!("c{n}"), value: b"value".to_vec() };
+        config.credentials = (0..30).map(credential).collect();
     });
     let items = items_of(&inputs);
     assert_eq!(items.file_names().filter(|name| name.starts_with("opt/user")).count(), 40);
     assert_eq!(items.file_names().filter(|name| name.starts_with("genroms/")).count(), 20);
+    assert_eq!(
+        items.file_names().filter(|name| name.contains("/io.systemd.credentials/")).count(),
+        30
+    );
 }
 
 #[test]

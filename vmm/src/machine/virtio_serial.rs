@@ -293,6 +293,8 @@ impl Drop for Running<'_> {
 
 #[cfg(test)]
 mod tests {
+    use crate::config::{CharBackend, MachineKind, VirtioPort};
+    use crate::tests::machine;
     use std::io::{self, Write};
     use std::sync::mpsc::{RecvTimeoutError, channel};
 
@@ -421,5 +423,34 @@ mod tests {
         guest.write(0xfeb0_0050, 0);
         wake.write(1).unwrap();
         assert_eq!(wake.read().unwrap(), 2, "one of them is the guest's");
+    }
+
+    #[test]
+    fn the_console_on_the_terminal_is_the_one_whose_size_counts() {
+        for (backend, is_console, expected) in [
+            (CharBackend::Stdio, true, Some(1)),
+            (CharBackend::Stdio, false, None),
+            (CharBackend::Null, true, None),
+        ] {
+            let machine = machine(MachineKind::Microvm, |config| {
+                let chardev = backend.into();
+                let port = VirtioPort { number: 1, is_console, name: String::new(), chardev };
+                config.virtio_serial = vec![VirtioSerial { max_ports: 2, ports: vec![port] }];
+            });
+            let devices = machine.devices().virtio_serials.devices;
+            let found: Vec<_> = devices.iter().map(|device| device.on_terminal).collect();
+            assert_eq!(found, [expected]);
+        }
+    }
+
+    #[test]
+    fn threads_are_woken_by_their_queues_or_all_at_once() {
+        let serials = with_prompts(&[], &Notifier::new().unwrap());
+        let device = &serials.devices[0];
+        device.wake(CONTROL_RECEIVE);
+        device.wake_all();
+        for (queue, wake) in (0..).zip(device.plugged.wakes()) {
+            assert_eq!(wake.read().unwrap(), if queue == CONTROL_RECEIVE { 2 } else { 1 });
+        }
     }
 }

@@ -470,3 +470,172 @@ impl MutEventSubscriber for EventLoop {
         self.typing.update_watch(self.in_background, ops);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::unix::net::UnixStream;
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::config::{CharBackend, CharSocket, MachineKind, SocketAddress};
+    use crate::host::chardev;
+    use crate::lock::lock;
+    use crate::machine::input_port::InputPort;
+    use crate::run::lines::Connected;
+    use crate::tests::{Scratch, machine};
+
+    fn event_loop(change: impl FnOnce(&mut Policy), lines: Option<Lines>) -> EventLoop {
+        let machine = machine(MachineKind::Pc, |config| config.watchdog = true);
+        let devices = Arc::new(machine.devices());
+        signals::prepare_kick().unwrap();
+        let sources = Sources {
+            notifier: machine.notifier.clone(),
+            signals: Signals::listen().unwrap(),
+            input: None,
+            terminal: None,
+            devices: Arc::clone(&devices),
+            flusher: Arc::new(Flusher::start(devices).unwrap()),
+            debugger: None,
+            monitors: None,
+            lines,
+        };
+        let mut policy = Policy {
+            on_reset: OnReset::Reboot,
+            on_panic: OnPanic::End,
+            on_watchdog: OnWatchdog::Reset,
+            expects_crash_kernel: false,
+            limits: Limits::default(),
+            advice: None,
+            warning: None,
+        };
+        change(&mut policy);
+        EventLoop::new(sources, policy).unwrap()
+    }
+
+    #[test]
+    fn the_user_reads_a_warning_once_before_the_guest_starts() {
+        let mut events = event_loop(|policy| policy.warning = Some("careful".into()), None);
+        assert_eq!(events.take_messages(), [Message::Warning("careful".into())]);
+        assert_eq!(events.take_messages(), []);
+        assert!(!events.limit_timer.is_armed().unwrap(), "there is no limit");
+        let limits = Limits { timeout: Some(Duration::from_secs(3600)), silence: None };
+        let events = event_loop(|policy| policy.limits = limits, None);
+        assert!(events.limit_timer.is_armed().unwrap());
+    }
+
+    #[test]
+    fn notices_lead_to_the_next_step() {
+        let mut events = event_loop(|_| (), None);
+        events.on_notices();
+        assert_eq!(events.take_next(), None, "there are none");
+        let mut next = |change: fn(&mut Notices)| {
+            events.notifier.note(change);
+            events.on_notices();
+            events.take_next()
+        };
+        assert_eq!(next(|notices| notices.debug = true), Some(Next::Debug));
+        assert_eq!(next(|notices| notices.disks_waiting = true), Some(Next::PauseOrResume));
+        assert_eq!(next(|notices| notices.output_lost = Some("full".into())), None);
+        let powered_off = next(|notices| notices.exit = Some(ExitRequest::PowerOff));
+        assert_eq!(powered_off, Some(Next::End(Outcome::PowerOff)));
+        assert_eq!(events.take_messages(), [Message::OutputLost("full".into())]);
+        let mut events = event_loop(|_| (), None);
+        events.on_debugger();
+        assert_eq!(events.take_next(), Some(Next::Debug));
+    }
+
+    /// It may be silent for long, while the report of a panic ends the run after a pause.
+    #[test]
+    fn a_crash_kernel_that_is_expected_stays_so() {
+        let mut events = event_loop(|_| (), None);
+        events.notifier.note(|notices| notices.panic_line = true);
+        events.on_notices();
+        assert!(events.panic_timer.is_armed().unwrap());
+        let mut events = event_loop(|_| (), None);
+        for _ in 0..2 {
+            events.notifier.note(|notices| {
+                (notices.crash_kernel, notices.panic_line) = (true, true);
+            });
+            events.on_notices();
+            assert!(events.expects_crash_kernel && !events.panic_timer.is_armed().unwrap());
+        }
+        events.on_notices();
+        assert!(events.expects_crash_kernel);
+    }
+
+    #[test]
+    fn a_report_that_was_asked_for_has_exits_recorded_once() {
+        let mut events = event_loop(|_| (), None);
+        assert!(!events.take_watched());
+        events.watch(None);
+        assert!(events.limit_timer.is_armed().unwrap(), "for the time that it takes");
+        assert!(events.take_watched() && !events.take_watched());
+    }
+
+    #[test]
+    fn a_watchdog_that_has_not_expired_does_nothing() {
+        let mut events = event_loop(|_| (), None);
+        events.on_watchdog();
+        assert_eq!((events.take_next(), events.take_messages()), (None, Vec::new()));
+    }
+
+    /// A device that takes bytes when it has room, and may be busy.
+    #[derive(Default)]
+    struct Device {
+        bytes: Mutex<Vec<u8>>,
+        room: Mutex<usize>,
+        is_busy: Mutex<bool>,
+    }
+
+    impl InputPort for Device {
+        fn take_input(&self, typed: &mut Vec<u8>) -> bool {
+            if *lock(&self.is_busy) {
+                return false;
+            }
+            let taken = typed.len().min(*lock(&self.room));
+            lock(&self.bytes).extend(typed.drain(..taken));
+            true
+        }
+    }
+
+    #[test]
+    fn input_of_lines_is_passed_on_when_there_is_room_and_again_if_the_device_is_busy() {
+        let path = Scratch::new(b"").0.clone();
+        let address = SocketAddress::Unix(path.clone());
+        let socket = CharSocket { address, server: true, wait: false };
+        let backend = CharBackend::Socket(socket);
+        let opened = chardev::open(&backend.into(), "-serial", "", &mut |_| {}).unwrap();
+        let device = Arc::new(Device::default());
+        let line = opened.line.unwrap();
+        let connected = Connected { line, port: Arc::<Device>::clone(&device) };
+        let lines = Lines::watch(&[connected]).unwrap();
+        let mut events = event_loop(|_| (), lines);
+        let is_armed = |events: &EventLoop| events.flush_timer.is_armed().unwrap();
+        let mut client = UnixStream::connect(&path).unwrap();
+        client.write_all(b"123").unwrap();
+        events.on_lines();
+        assert!(lock(&device.bytes).is_empty() && !is_armed(&events), "no room, and not busy");
+        *lock(&device.room) = 1;
+        events.notifier.note(|notices| notices.input_wanted = true);
+        events.on_notices();
+        assert_eq!((lock(&device.bytes).as_slice(), is_armed(&events)), (&b"1"[..], false));
+        // The timer tries again, and is set again for as long as the device is busy.
+        *lock(&device.is_busy) = true;
+        events.notifier.note(|notices| notices.input_wanted = true);
+        events.on_notices();
+        assert!(is_armed(&events));
+        events.on_flush_timer();
+        assert!(is_armed(&events));
+        (*lock(&device.is_busy), *lock(&device.room)) = (false, 2);
+        events.on_flush_timer();
+        assert_eq!(lock(&device.bytes).as_slice(), b"123");
+        *lock(&device.is_busy) = true;
+        events.flush_timer.clear().unwrap();
+        client.write_all(b"4").unwrap();
+        events.on_lines();
+        assert!(is_armed(&events));
+        drop((client, events));
+        let _ = std::fs::remove_file(path);
+    }
+}
