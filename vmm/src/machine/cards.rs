@@ -465,4 +465,24 @@ mod tests {
             assert!(!events.wait(now).unwrap(), "they were taken");
         }
     }
+
+    /// virtio 1.2, 4.2.2: the status is at 0x70.
+    #[test]
+    fn a_reset_of_the_machine_is_one_of_its_cards() {
+        const STATUS: u64 = 0xfeb0_0070;
+        let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), 0x1000)]).unwrap();
+        let (mmio_bus, irq_chip) = (MmioBus::default(), IrqChip::default());
+        let connections = Connections { memory, mmio_bus: mmio_bus.clone(), irq_chip };
+        let configs = [card(None, false).0];
+        let cards = Cards::new(&configs, &mut Slots::new(connections, None)).unwrap();
+        let status = || {
+            let mut data = [0xff; 4];
+            mmio_bus.read(STATUS, &mut data);
+            u32::from_le_bytes(data)
+        };
+        mmio_bus.write(STATUS, &1u32.to_le_bytes());
+        assert_eq!(status(), 1);
+        cards.reset();
+        assert_eq!(status(), 0);
+    }
 }

@@ -293,8 +293,6 @@ impl Drop for Running<'_> {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::{CharBackend, MachineKind, VirtioPort};
-    use crate::tests::machine;
     use std::io::{self, Write};
     use std::sync::mpsc::{RecvTimeoutError, channel};
 
@@ -302,9 +300,11 @@ mod tests {
 
     use super::super::virtio::Connections;
     use super::*;
+    use crate::config::{CharBackend, MachineKind, VirtioPort};
     use crate::machine::irq::IrqChip;
     use crate::mmio_bus::MmioBus;
     use crate::tests::Guest;
+    use crate::tests::machine;
 
     const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -166,9 +166,16 @@ impl BarDecoder for Decoder {
 
 #[cfg(test)]
 mod tests {
+    use vm_memory::{GuestAddress, GuestMemoryMmap};
     use vmm_sys_util::epoll::{ControlOperation, Epoll, EpollEvent, EventSet};
 
+    use super::super::virtio::Connections;
     use super::*;
+    use crate::config::MachineKind;
+    use crate::machine::chipset::PciBoard;
+    use crate::machine::irq::IrqChip;
+    use crate::mmio_bus::MmioBus;
+    use crate::tests::machine;
 
     #[test]
     fn a_timer_stands_still_while_the_guest_does() {
@@ -214,5 +221,23 @@ mod tests {
         assert!(is_readable(&timer, 10_000));
         assert!(timer.is_due());
         assert!(!is_readable(&timer, 20), "it was taken");
+    }
+
+    #[test]
+    fn a_timer_that_is_due_is_not_yet_a_guest_that_hangs() {
+        let machine = machine(MachineKind::Pc, |_| ());
+        let irq_chip = IrqChip::default();
+        let board = PciBoard::new(&machine.parts(), &irq_chip).unwrap();
+        let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), 0x1000)]).unwrap();
+        let connections = Connections { memory, mmio_bus: MmioBus::default(), irq_chip };
+        let watchdog = Watchdog::new(&mut Slots::new(connections, board)).unwrap();
+        let is_paused = || lock(&watchdog.timer.0).is_paused;
+        assert!(is_paused());
+        watchdog.resume();
+        assert!(!is_paused());
+        watchdog.timer.set(Some(Duration::ZERO));
+        assert!(!watchdog.on_timer(), "the guest has not enabled it");
+        watchdog.pause();
+        assert!(is_paused());
     }
 }

@@ -478,12 +478,13 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
-    use crate::config::{CharBackend, CharSocket, MachineKind, SocketAddress};
+    use crate::config::{CharBackend, CharSocket, MachineKind, SocketAddress, VmConfig};
     use crate::host::chardev;
     use crate::lock::lock;
     use crate::machine::input_port::InputPort;
+    use crate::run::Vm;
     use crate::run::lines::Connected;
-    use crate::tests::{Scratch, machine};
+    use crate::tests::{Scratch, config, kernel, machine};
 
     fn event_loop(change: impl FnOnce(&mut Policy), lines: Option<Lines>) -> EventLoop {
         let machine = machine(MachineKind::Pc, |config| config.watchdog = true);
@@ -637,5 +638,54 @@ mod tests {
         assert!(is_armed(&events));
         drop((client, events));
         let _ = std::fs::remove_file(path);
+    }
+
+    /// Through the event manager, as in a run.
+    #[test]
+    fn the_loop_waits_for_what_comes_next() {
+        use super::super::{is_paused, manage, next_step, tell_messages};
+        let events = event_loop(|policy| policy.warning = Some("careful".into()), None);
+        let notifier = events.notifier.clone();
+        let (mut manager, id) = manage(events).unwrap();
+        let mut told = Vec::new();
+        tell_messages(&mut manager, id, &mut |message| told.push(message.clone()));
+        assert_eq!(told, [Message::Warning("careful".into())]);
+        assert!(!is_paused(&mut manager, id));
+        notifier.note(|notices| notices.output_lost = Some("full".into()));
+        notifier.end(Outcome::Quit);
+        let next = next_step(&mut manager, id, &mut |message| told.push(message.clone()));
+        assert_eq!(next.unwrap(), Next::End(Outcome::Quit));
+        assert_eq!(told[1..], [Message::OutputLost("full".into())]);
+    }
+
+    /// The exits of a CPU are recorded for a moment first, unless they are anyway.
+    #[test]
+    fn a_report_has_a_sentence_for_each_cpu() {
+        let machine = machine(MachineKind::Microvm, |_| ());
+        let devices = Arc::new(machine.devices());
+        signals::prepare_kick().unwrap();
+        let flusher = Flusher::start(Arc::clone(&devices)).unwrap();
+        for record_exits in [false, true] {
+            let config = VmConfig { record_exits, cpus: 2, ..config(MachineKind::Microvm) };
+            let Ok(vm) = Vm::new(&config, Some(kernel(true, "")), Vec::new()) else { return };
+            let mut vcpus = vm.create_vcpus(&devices).unwrap();
+            let mut events = event_loop(|_| (), None);
+            let mut report = |then: Option<Outcome>| {
+                let mut told = Vec::new();
+                let mut tell = |message: &Message| told.push(message.clone());
+                let ended =
+                    vm.report(&mut vcpus, then, &mut events, (&devices, &flusher), &mut tell);
+                let recorded = vcpus.iter().filter(|vcpu| vcpu.log.is_some()).count();
+                (ended, told.len(), recorded)
+            };
+            if !record_exits {
+                assert_eq!(report(None), (None, 0, 2), "they are recorded from now on");
+            }
+            let left = if record_exits { 2 } else { 0 };
+            assert_eq!(report(None), (None, 4, left));
+            if record_exits {
+                assert_eq!(report(Some(Outcome::Quit)), (Some(Outcome::Quit), 4, 2));
+            }
+        }
     }
 }

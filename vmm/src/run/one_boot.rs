@@ -100,6 +100,7 @@ mod tests {
 
     use super::*;
     use crate::config::{EntropyFile, MachineKind, VmConfig};
+    use crate::host::signals;
     use crate::outcome::Outcome;
     use crate::tests::{builtin, config, kernel, machine};
 
@@ -130,6 +131,7 @@ mod tests {
         let machine =
             machine(MachineKind::Microvm, |config| config.rng = Some(EntropyFile::Urandom));
         let devices = Arc::new(machine.devices());
+        signals::prepare_kick().unwrap();
         let flusher = Flusher::start(Arc::clone(&devices)).unwrap();
         devices.bus.mmio_write(STATUS, &1u32.to_le_bytes());
         reset(&devices, &flusher);

@@ -133,3 +133,24 @@ fn each_line_has_its_own_device() {
         let _ = std::fs::remove_file(path);
     }
 }
+
+#[test]
+fn a_pseudo_terminal_that_nobody_has_open_stays() {
+    let mut path = String::new();
+    let opened = chardev::open(&CharBackend::Pty.into(), "-serial", "a", &mut |message| {
+        path = message.to_string();
+    });
+    let path = path.split(' ').find(|word| word.starts_with("/dev/")).unwrap();
+    let device = Arc::new(Device(Mutex::new(Seen { room: 8, ..Seen::default() })));
+    let mut lines = watch(opened.unwrap().line.unwrap(), Arc::<Device>::clone(&device));
+    for typed in [b"1", b"2"] {
+        let mut terminal = std::fs::File::options().read(true).write(true).open(path).unwrap();
+        assert!(lines.attend());
+        terminal.write_all(typed).unwrap();
+        assert!(lines.attend());
+        drop(terminal);
+        assert!(lines.attend());
+    }
+    let seen = lock(&device.0);
+    assert_eq!((seen.bytes.as_slice(), seen.peers.as_slice()), (&b"12"[..], &[true][..]));
+}
