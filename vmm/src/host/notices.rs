@@ -242,4 +242,15 @@ mod tests {
         let heard = notifier.last_heard().unwrap();
         assert!(before <= heard && heard <= Instant::now());
     }
+
+    #[test]
+    fn what_the_ended_cpus_were_doing_is_taken_once() {
+        let Some(mut guest) = crate::tests::Guest::new(&[]) else { return };
+        let notifier = Notifier::new().unwrap();
+        let vcpu = &mut guest.vcpus[0];
+        notifier.add_ended_cpu(vcpu.examine(), vcpu.core_registers());
+        let cpus: Vec<_> = notifier.take_ended_cpus().iter().map(|report| report.at.cpu).collect();
+        assert_eq!((cpus, notifier.take_ended_registers().len()), (vec![0], 1));
+        assert_eq!(notifier.take_ended_cpus().len() + notifier.take_ended_registers().len(), 0);
+    }
 }

@@ -76,4 +76,22 @@ mod tests {
             assert_eq!(Timer::read(&apic, || deadline), expected, "{entry:#x} {count}");
         }
     }
+
+    #[test]
+    fn the_deadline_of_a_cpu_is_read() {
+        let Some(guest) = crate::tests::Guest::new(&[]) else { return };
+        let fd = &guest.vcpus[0].fd;
+        assert_eq!(Timer::of(fd), Timer::Off, "it is masked");
+        let mut apic = fd.get_lapic().unwrap();
+        let entry = 0xec | TSC_DEADLINE;
+        apic.regs[LVT_TIMER..LVT_TIMER + 4]
+            .copy_from_slice(&entry.to_le_bytes().map(u8::cast_signed));
+        fd.set_lapic(&apic).unwrap();
+        let mut msrs =
+            Msrs::from_entries(&[kvm_msr_entry { index: DEADLINE_MSR, ..Default::default() }])
+                .unwrap();
+        // A host without the mode has no such MSR.
+        let has_deadline = fd.get_msrs(&mut msrs).unwrap_or_default() == 1;
+        assert_eq!(Timer::of(fd), if has_deadline { Timer::Off } else { Timer::On });
+    }
 }

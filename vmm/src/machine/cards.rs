@@ -414,6 +414,7 @@ mod tests {
             let connections = Connections { memory, mmio_bus: MmioBus::default(), irq_chip };
             let mut slots = Slots::new(connections, board);
             let before = slots.free();
+            assert_eq!(slots.machine(), MachineKind::Pc);
             let cards = Cards::new(&configs, &mut slots)?;
             Ok::<_, StartError>((cards, before, slots.free()))
         };

@@ -142,4 +142,17 @@ mod tests {
         wake.write(1).unwrap();
         assert_eq!(wake.read().unwrap(), 2, "one of them is the guest's");
     }
+
+    #[test]
+    fn the_thread_ends_with_the_run() {
+        let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), 0x1000)]).unwrap();
+        let connections =
+            Connections { memory, mmio_bus: MmioBus::default(), irq_chip: IrqChip::default() };
+        let entropy =
+            Entropy::new(Some(EntropyFile::Random), &mut Slots::new(connections, None)).unwrap();
+        let running = entropy.start(&Notifier::new().unwrap()).unwrap();
+        assert!(lock(&entropy.thread).is_some());
+        drop(running);
+        assert!(lock(&entropy.thread).is_none());
+    }
 }

@@ -190,3 +190,52 @@ impl Write for Heard {
 pub(super) fn sink(parts: &Parts<'_>, out: Box<dyn Write + Send>) -> ConsoleSink {
     ConsoleSink::new(out, Box::new(parts.notifier.clone()), Arc::clone(parts.stopping))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{CharBackend, CharFile, MachineKind};
+    use crate::tests::{Scratch, machine};
+
+    /// An output that counts.
+    #[derive(Default)]
+    struct Counting(Arc<Mutex<(usize, usize)>>);
+
+    impl Write for Counting {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().0 += bytes.len();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            self.0.lock().unwrap().1 += 1;
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn an_output_is_heard_and_written_to() {
+        let counts = Arc::<Mutex<(usize, usize)>>::default();
+        let notifier = Notifier::new().unwrap();
+        let out = Box::new(Counting(Arc::clone(&counts)));
+        let mut heard = Heard { out, notifier: notifier.clone() };
+        assert_eq!(heard.write(b"three").unwrap(), 5);
+        heard.flush().unwrap();
+        assert_eq!(*counts.lock().unwrap(), (5, 1));
+        assert!(notifier.last_heard().is_some());
+    }
+
+    #[test]
+    fn what_a_guest_has_printed_is_in_the_file_once_it_is_flushed() {
+        let file = Scratch::new(b"old");
+        let path = file.0.clone();
+        let devices = machine(MachineKind::Pc, |config| {
+            config.serial[0] = Some(CharBackend::File(CharFile { path, append: false }).into());
+        })
+        .devices();
+        devices.bus.write(0x3f8, 1, b"A");
+        devices.bus.write(0x3f8, 1, b"B");
+        devices.flush();
+        assert_eq!(std::fs::read(&file.0).unwrap(), b"AB");
+    }
+}

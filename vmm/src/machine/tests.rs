@@ -237,3 +237,18 @@ fn a_watchdog_that_the_guest_has_not_started_does_not_expire() {
     watchdog.pause();
     assert!(machine(MachineKind::Pc, |_| ()).devices().watchdog.is_none());
 }
+
+#[test]
+fn what_is_piped_to_a_guest_waits_until_the_guest_listens() {
+    let stdio = || {
+        machine(MachineKind::Pc, |config| config.serial[0] = Some(CharBackend::Stdio.into()))
+            .devices()
+    };
+    let mut typed = b"x".to_vec();
+    assert!(stdio().type_in(&mut typed) && typed.is_empty(), "from a terminal it does not");
+    let devices = stdio();
+    devices.await_listener();
+    typed.push(b'x');
+    assert!(devices.type_in(&mut typed));
+    assert_eq!(typed, b"x");
+}

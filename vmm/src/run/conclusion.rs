@@ -73,7 +73,7 @@ mod tests {
     use std::fs::File;
 
     use super::*;
-    use crate::config::{CharBackend, MachineKind, VmConfig};
+    use crate::config::{CharBackend, CharFile, MachineKind, VmConfig};
     use crate::outcome::CpuSnapshot;
     use crate::tests::{Scratch, config, kernel, machine};
 
@@ -107,5 +107,24 @@ mod tests {
             assert!(devices.coalesced.is_none());
         }
         assert!(std::fs::read(&core.0).unwrap().starts_with(b"\x7fELF"));
+    }
+
+    /// A run that is ended from outside waits for no reader of its output.
+    #[test]
+    fn what_the_guest_has_printed_last_is_written_unless_the_run_was_ended() {
+        for (outcome, expected) in [(Outcome::PowerOff, &b"A"[..]), (Outcome::Quit, b"")] {
+            let file = Scratch::new(b"");
+            let path = file.0.clone();
+            let config = config(MachineKind::Microvm);
+            let Ok(vm) = Vm::new(&config, Some(kernel(true, "")), Vec::new()) else { return };
+            let devices = machine(MachineKind::Microvm, |config| {
+                let file = CharBackend::File(CharFile { path, append: false });
+                config.serial[0] = Some(file.into());
+            })
+            .devices();
+            devices.bus.write(0x3f8, 1, b"A");
+            vm.conclude(outcome, RunRecord::new(), Vec::new(), &devices);
+            assert_eq!(std::fs::read(&file.0).unwrap(), expected);
+        }
     }
 }

@@ -162,6 +162,8 @@ mod tests {
             let stops: Vec<_> = vcpus.iter().map(|vcpu| Arc::clone(&vcpu.stop)).collect();
             threads.start(&mut vcpus);
             assert!(vcpus.is_empty());
+            // Meanwhile CPU 1 enters KVM_RUN, from which only a kick brings it back.
+            std::thread::sleep(Duration::from_millis(20));
             stops.iter().for_each(|stop| stop.store(true, Ordering::Release));
             threads.stop(&mut vcpus, &flusher);
             assert_eq!(vcpus.iter().map(|vcpu| vcpu.cpu).collect::<Vec<_>>(), [0, 1]);

@@ -154,3 +154,22 @@ fn a_pseudo_terminal_that_nobody_has_open_stays() {
     let seen = lock(&device.0);
     assert_eq!((seen.bytes.as_slice(), seen.peers.as_slice()), (&b"12"[..], &[true][..]));
 }
+
+#[test]
+fn a_client_that_sends_nothing_more_makes_room_for_the_next() {
+    let (path, line) = socket("half");
+    let device = Arc::new(Device(Mutex::new(Seen { room: 8, ..Seen::default() })));
+    let mut lines = watch(line, Arc::<Device>::clone(&device));
+    let mut clients = Vec::new();
+    for typed in [b"1", b"2"] {
+        let mut client = UnixStream::connect(&path).unwrap();
+        assert!(lines.attend());
+        client.write_all(typed).unwrap();
+        client.shutdown(std::net::Shutdown::Write).unwrap();
+        assert!(lines.attend());
+        clients.push(client);
+    }
+    let seen = lock(&device.0);
+    let peers = [true, false, true, false];
+    assert_eq!((seen.bytes.as_slice(), seen.peers.as_slice()), (&b"12"[..], &peers[..]));
+}
