@@ -129,10 +129,31 @@ impl Fetcher {
     /// # Errors
     /// It does not exist.
     pub fn file(&self, place: &Place) -> Result<Box<dyn RandomAccess>, PlaceError> {
+        self.file_up_to(place, None)
+    }
+
+    /// The same for a file that is of no use if it has more than `most` bytes
+    /// ([`FileTree::open_short`]).
+    ///
+    /// # Errors
+    /// See [`Self::file`].
+    pub fn short_file(
+        &self,
+        place: &Place,
+        most: u64,
+    ) -> Result<Box<dyn RandomAccess>, PlaceError> {
+        self.file_up_to(place, Some(most))
+    }
+
+    fn file_up_to(
+        &self,
+        place: &Place,
+        most: Option<u64>,
+    ) -> Result<Box<dyn RandomAccess>, PlaceError> {
         if let Place::Local(path) = place {
             return Ok(Box::new(self.held.get(path)?.into_file()?));
         }
-        Ok(Cached::of(self.shared(place)).open(&TreePath::root())?)
+        Ok(Cached::of(self.shared(place)).open_up_to(&TreePath::root(), most)?)
     }
 
     /// Discards the cached answers of a location, because they led to nothing: the next run asks

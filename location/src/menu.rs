@@ -36,9 +36,9 @@ pub struct Volume {
 /// # Errors
 /// The disk has no file system, or cannot be read.
 pub fn volumes(fetcher: &Fetcher, disk: &Place) -> Result<Vec<Volume>, PlaceError> {
-    let whole = fetcher.file(disk).ok().filter(|file| is_image(&**file));
-    if let Some(file) = whole {
-        return volumes_of(file);
+    let image = fetcher.short_file(disk, image::TELLING as u64).ok();
+    if let Some(file) = image.filter(|file| is_image(&**file)) {
+        return volumes_of(if file.is_cut() { fetcher.file(disk)? } else { file });
     }
     let source = fetcher.place(disk)?;
     Ok(vec![Volume { name: source.name().to_owned(), source }])
@@ -283,7 +283,7 @@ fn known(source: &dyn FileTree) -> Option<BootConfig> {
     ];
     KNOWN.iter().find_map(|(title, kernel, initrd)| {
         let path = TreePath::new(kernel);
-        source.open(&path).ok()?;
+        source.open_short(&path, 0).ok()?;
         Some(BootConfig::known(path, title, kernel, *initrd))
     })
 }
@@ -374,7 +374,7 @@ fn open(
     let places = [menu.volume].into_iter().chain(others).map(|volume| &*volume.source);
     let mut devices = Devices::of(&places.collect::<Vec<_>>());
     let mut file = |name: &str| {
-        let opened = devices.open(name, &|path| menu.config.meanings(path));
+        let opened = devices.open(name, None, &|path| menu.config.meanings(path));
         opened.map_err(|error| match error.is_missing() {
             true => format!("{name} is not there"),
             false => with_cause(&error),

@@ -167,13 +167,10 @@ impl Place {
             return Ok(Local::open(path)?.into_tree()?);
         }
         let tree = self.tree(net)?;
-        let enough = image::TELLING as u64;
-        match tree.open_short(&TreePath::root(), enough) {
+        match tree.open_short(&TreePath::root(), image::TELLING as u64) {
             // An HTML directory listing is not an image either.
             Ok(file) if is_image(&*file) => {
-                // It may be a longer one's beginning.
-                let is_cut = file.len() == enough + 1;
-                let file = if is_cut { tree.open(&TreePath::root())? } else { file };
+                let file = if file.is_cut() { tree.open(&TreePath::root())? } else { file };
                 Ok(image::open(in_places(file, whole)?)?)
             }
             // Whatever is said of the root: what is below it may be had.
@@ -182,14 +179,18 @@ impl Place {
         }
     }
 
-    /// Opens it as a file.
+    /// Opens it as a file, all of it or up to `most` bytes ([`FileTree::open_short`]).
     ///
     /// # Errors
     /// It is not there, or no file.
-    pub fn open_file(&self, net: &Net) -> Result<Box<dyn RandomAccess>, PlaceError> {
+    pub fn open_file(
+        &self,
+        net: &Net,
+        most: Option<u64>,
+    ) -> Result<Box<dyn RandomAccess>, PlaceError> {
         Ok(match self {
             Self::Local(path) => Box::new(LocalFile::open(path)?),
-            _ => self.tree(net)?.open(&TreePath::root())?,
+            _ => self.tree(net)?.open_up_to(&TreePath::root(), most)?,
         })
     }
 

@@ -60,7 +60,7 @@ pub struct Query<'a> {
 
 impl Default for Query<'_> {
     fn default() -> Self {
-        let elsewhere: OpenUrl<'_> = &|place| place.open_file(&Net::default());
+        let elsewhere: OpenUrl<'_> = &|place| place.open_file(&Net::default(), None);
         Self { kernel: None, initrd: None, memory: u64::MAX, elsewhere }
     }
 }

@@ -65,6 +65,14 @@ pub trait RandomAccess: Debug + Send + Sync {
         false
     }
 
+    /// Whether these are only the first bytes of a longer file, of which [`FileTree::open_short`]
+    /// takes no more.
+    ///
+    /// [`FileTree::open_short`]: crate::FileTree::open_short
+    fn is_cut(&self) -> bool {
+        false
+    }
+
     /// A version that changes with the content: an HTTP `ETag`, a modification time. Empty if there
     /// is none.
     fn version(&self) -> String {
@@ -87,19 +95,18 @@ pub trait RandomAccess: Debug + Send + Sync {
     }
 }
 
-/// Reads a whole file of at most `limit` bytes. `None` if it is longer.
+/// Reads a whole file of at most `limit` bytes. `None` if it is longer. A remote file is cached.
 ///
 /// # Errors
-/// See [`RandomAccess::read_at`].
+/// See [`RandomAccess::stream`].
 pub fn read_whole(file: &dyn RandomAccess, limit: usize) -> io::Result<Option<Vec<u8>>> {
     // What is not used is not fetched either.
     if file.len() > limit as u64 {
         return Ok(None);
     }
-    let mut bytes = head(file, limit.saturating_add(1))?;
-    let fits = bytes.len() <= limit;
-    bytes.truncate(limit);
-    Ok(fits.then_some(bytes))
+    let mut bytes = Vec::new();
+    file.stream(0)?.take((limit as u64).saturating_add(1)).read_to_end(&mut bytes)?;
+    Ok((bytes.len() <= limit).then_some(bytes))
 }
 
 /// The first bytes of a file, at most `most`.

@@ -56,13 +56,25 @@ pub trait FileTree: Debug + Send + Sync {
 
     /// The same for a file that is of no use if it has more than `most` bytes, such as a text. A
     /// server that does not announce the length of a longer one is not asked for all of it: the
-    /// file then has `most` + 1 bytes.
+    /// file then is cut ([`RandomAccess::is_cut`]), and has `most` + 1 bytes.
     ///
     /// # Errors
     /// See [`Self::open`].
     fn open_short(&self, path: &TreePath, most: u64) -> Result<Box<dyn RandomAccess>, FileError> {
         let _ = most;
         self.open(path)
+    }
+
+    /// Opens a file by [`Self::open_short`], or all of it if there is no `most`.
+    ///
+    /// # Errors
+    /// See [`Self::open`].
+    fn open_up_to(
+        &self,
+        path: &TreePath,
+        most: Option<u64>,
+    ) -> Result<Box<dyn RandomAccess>, FileError> {
+        most.map_or_else(|| self.open(path), |most| self.open_short(path, most))
     }
 }
 

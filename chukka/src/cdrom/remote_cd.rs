@@ -59,7 +59,7 @@ impl RemoteImage {
     /// # Errors
     /// It is not there, it is empty, or the server cannot send parts of it.
     pub fn open(place: &Place, net: &Net) -> Result<Self, RemoteCdError> {
-        let file = place.open_file(net).map_err(location::PlaceError::into_problem)?;
+        let file = place.open_file(net, None).map_err(location::PlaceError::into_problem)?;
         if file.is_sequential() {
             return Err(RemoteCdError::Sequential);
         }

@@ -184,7 +184,8 @@ pub(super) fn of_config(
     let name = place.to_string();
     let unfit = |problem: String| ResolveError::Reported { message: problem, hint: None };
     let read = |source| ResolveError::Fetch { name: name.clone(), source };
-    let bytes = read_whole(&*fetcher.file(place)?, CONFIG_LIMIT).map_err(read)?;
+    let file = fetcher.short_file(place, CONFIG_LIMIT as u64)?;
+    let bytes = read_whole(&*file, CONFIG_LIMIT).map_err(read)?;
     let bytes =
         bytes.ok_or_else(|| unfit(format!("{name} is longer than {CONFIG_LIMIT} bytes")))?;
     let text = String::from_utf8_lossy(&bytes);
@@ -221,5 +222,35 @@ impl FileTree for Alone {
 
     fn open(&self, path: &TreePath) -> Result<Box<dyn RandomAccess>, location::FileError> {
         Err(location::FileError::Missing(path.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
+    use location::fetch::{Keep, Settings};
+
+    use super::*;
+
+    #[test]
+    fn no_more_of_a_text_without_end_is_taken_than_would_be_read() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/menu", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            for connection in listener.incoming() {
+                let mut connection = connection.unwrap();
+                let mut request = [0; 4096];
+                let _ = connection.read(&mut request);
+                let _ = connection.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
+                while connection.write_all(&[b'#'; 4096]).is_ok() {}
+            }
+        });
+        let mut settings = Settings { cache: Keep::No, ..Settings::default() };
+        settings.net.unannounced = 8 << 20;
+        let place = Place::parse(url.as_ref()).unwrap();
+        let error = of_config(&Fetcher::new(settings), &place, None).err().unwrap();
+        assert_eq!(error.to_string(), format!("{url} is longer than 1048576 bytes"));
     }
 }

@@ -111,10 +111,6 @@ impl Shared {
         Ok(&**self.opened.get_or_init(|| source))
     }
 
-    fn root(&self) -> Result<Box<dyn RandomAccess>, PlaceError> {
-        self.place.open_file(&self.settings.net)
-    }
-
     fn shown(&self, path: &TreePath) -> String {
         if *path == TreePath::root() { self.name.clone() } else { format!("{}/{path}", self.name) }
     }
@@ -137,7 +133,8 @@ impl Shared {
     /// change.
     fn about(&self, key: &str, file: &dyn RandomAccess) -> FileInfo {
         let (len, version, sequential) = (file.len(), file.version(), file.is_sequential());
-        let mut about = FileInfo { len, version, sequential, sha256: None };
+        let is_cut = file.is_cut();
+        let mut about = FileInfo { len, version, sequential, is_cut, sha256: None };
         let before = lock(&self.record).answers.get(key).cloned();
         match before {
             Some(RecordedAnswer { said: Answer::File(before), .. }) if before.is_same(&about) => {
@@ -265,10 +262,9 @@ impl Cached {
     fn ask(&self, path: &TreePath, most: Option<u64>) -> Result<Box<dyn RandomAccess>, FileError> {
         self.shared.not_offline(&self.shared.shown(path))?;
         if *path == TreePath::root() {
-            return Ok(self.shared.root()?);
+            return Ok(self.shared.place.open_file(&self.shared.settings.net, most)?);
         }
-        let place = self.shared.opened()?;
-        most.map_or_else(|| place.open(path), |most| place.open_short(path, most))
+        self.shared.opened()?.open_up_to(path, most)
     }
 }
 
@@ -320,17 +316,17 @@ impl FileTree for Cached {
     }
 
     fn open(&self, path: &TreePath) -> Result<Box<dyn RandomAccess>, FileError> {
-        self.open_up_to(path, None)
+        self.opened(path, None)
     }
 
     fn open_short(&self, path: &TreePath, most: u64) -> Result<Box<dyn RandomAccess>, FileError> {
-        self.open_up_to(path, Some(most))
+        self.opened(path, Some(most))
     }
 }
 
 impl Cached {
     /// Opens a file, which is of no use if it has more than `most` bytes.
-    fn open_up_to(
+    fn opened(
         &self,
         path: &TreePath,
         most: Option<u64>,
@@ -355,15 +351,12 @@ impl Cached {
             })
         };
         if let Some(Answer::File(about)) = said
+            && about.is_enough_for(most)
             && (about.sha256.is_none() || shared.content(&key, &about).is_some())
         {
             return Ok(file(about, OnceLock::new()));
         }
         match self.ask(path, most) {
-            // It may be a longer one's beginning.
-            Ok(opened) if most.is_some_and(|most| opened.len() == most.saturating_add(1)) => {
-                Ok(opened)
-            }
             Ok(opened) => Ok(file(shared.about(&key, &*opened), OnceLock::from(opened))),
             Err(error) => {
                 if let Some(said) = Answer::of_error(&error) {
@@ -395,7 +388,8 @@ impl CachedFile {
         if let Some(file) = self.opened.get() {
             return Ok(&**file);
         }
-        let file = Cached::of(Arc::clone(&self.shared)).ask(&self.path, None).map_err(into_io)?;
+        let most = self.about.is_cut.then(|| self.about.len.saturating_sub(1));
+        let file = Cached::of(Arc::clone(&self.shared)).ask(&self.path, most).map_err(into_io)?;
         if file.len() != self.about.len || file.version() != self.about.version {
             self.shared.about(&self.key, &*file);
             let problem = match (file.len(), self.about.len) {
@@ -458,6 +452,10 @@ impl RandomAccess for CachedFile {
 
     fn sha256(&self) -> io::Result<Option<String>> {
         self.whole()?.sha256()
+    }
+
+    fn is_cut(&self) -> bool {
+        self.about.is_cut
     }
 
     fn version(&self) -> String {

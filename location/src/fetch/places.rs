@@ -64,6 +64,9 @@ pub(super) struct FileInfo {
     pub version: String,
     /// Whether it can only be read from its beginning.
     pub sequential: bool,
+    /// Whether these are only the first bytes of a longer file.
+    #[serde(default)]
+    pub is_cut: bool,
     /// The checksum of its content, once fetched.
     pub sha256: Option<String>,
 }
@@ -72,6 +75,11 @@ impl FileInfo {
     /// Whether this is the same content, if the location can tell.
     pub fn is_same(&self, other: &Self) -> bool {
         !self.version.is_empty() && self.version == other.version && self.len == other.len
+    }
+
+    /// Whether it is of use where no more than `most` bytes are; `None`: all are.
+    pub fn is_enough_for(&self, most: Option<u64>) -> bool {
+        !self.is_cut || most.is_some_and(|most| self.len > most)
     }
 }
 
@@ -285,7 +293,8 @@ mod tests {
 
     fn file(sha256: Option<&str>) -> Answer {
         let sha256 = sha256.map(str::to_owned);
-        Answer::File(FileInfo { len: 1, version: "1".into(), sequential: false, sha256 })
+        let version = "1".into();
+        Answer::File(FileInfo { len: 1, version, sequential: false, is_cut: false, sha256 })
     }
 
     #[test]

@@ -156,12 +156,14 @@ impl Ftp {
             let session = Arc::clone(&self.session);
             return Ok(Box::new(FtpFile { name, path, len, version: about.version, session }));
         }
-        let whole = lock(&self.session).whole(&path, wanted);
-        match whole {
-            Ok(Some(file)) => match LocalFile::of_copy(file, name.clone()) {
-                Ok(file) => Ok(Box::new(file)),
-                Err(source) => Err(FileError::Io { name, source }),
-            },
+        let taken = lock(&self.session).take(&path, wanted);
+        match taken {
+            Ok(Some(taken)) => {
+                match LocalFile::of_copy(taken.file, name.clone(), !taken.is_whole) {
+                    Ok(file) => Ok(Box::new(file)),
+                    Err(source) => Err(FileError::Io { name, source }),
+                }
+            }
             Ok(None) => Err(FileError::Missing(name)),
             Err(source) => Err(FileError::Io { name, source }),
         }

@@ -116,7 +116,8 @@ impl Tftp {
             None => {
                 let read = |to: &mut [u8]| transfer.read(to);
                 let taken = unannounced::take(wanted, &[], read, |error| error).map_err(fail)?;
-                Ok(Box::new(LocalFile::of_copy(taken.file, name.clone()).map_err(fail)?))
+                let file = LocalFile::of_copy(taken.file, name.clone(), !taken.is_whole);
+                Ok(Box::new(file.map_err(fail)?))
             }
         }
     }

@@ -160,8 +160,11 @@ impl Reply {
             write!(to, "{}\r\n", self.head)?;
         }
         to.write_all(&self.body)?;
-        while let Then::Again(text) = self.then {
-            to.write_all(text.as_bytes())?;
+        if let Then::Again(text) = self.then {
+            let text = text.repeat(1 + 4000 / text.len());
+            loop {
+                to.write_all(text.as_bytes())?;
+            }
         }
         while let Then::Trickle(text) = self.then {
             for byte in text.bytes() {
@@ -181,6 +184,7 @@ pub(crate) struct Server {
     address: SocketAddr,
     requests: Arc<Mutex<Vec<Request>>>,
     connections: Arc<AtomicUsize>,
+    most_sent: Arc<AtomicUsize>,
     stop: Arc<AtomicBool>,
 }
 
@@ -200,10 +204,12 @@ impl Server {
             address: listener.local_addr().unwrap(),
             requests: Arc::default(),
             connections: Arc::default(),
+            most_sent: Arc::default(),
             stop: Arc::default(),
         };
         let (requests, stop) = (Arc::clone(&server.requests), Arc::clone(&server.stop));
         let connections = Arc::clone(&server.connections);
+        let most_sent = Arc::clone(&server.most_sent);
         let answers: Arc<Answers> = Arc::new(answers);
         let wrap = Arc::new(wrap);
         thread::spawn(move || {
@@ -213,10 +219,11 @@ impl Server {
                 }
                 connections.fetch_add(1, Ordering::SeqCst);
                 let (requests, answers) = (Arc::clone(&requests), Arc::clone(&answers));
-                let wrap = Arc::clone(&wrap);
+                let (wrap, most) = (Arc::clone(&wrap), Arc::clone(&most_sent));
                 thread::spawn(move || {
+                    let counted = |to| Counted { to, sent: 0, most };
                     // A client may break off whenever it wants to.
-                    wrap(connection).map(|connection| serve(connection, &requests, &*answers))
+                    wrap(connection).map(|to| serve(counted(to), &requests, &*answers))
                 });
             }
         });
@@ -245,6 +252,38 @@ impl Server {
     /// How many connections were made up to now.
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
+    }
+
+    /// How many bytes were sent up to now by that connection by which the most were. The network
+    /// takes some megabytes though nobody reads them.
+    pub fn most_sent(&self) -> usize {
+        self.most_sent.load(Ordering::SeqCst)
+    }
+}
+
+/// A connection that counts what is sent.
+struct Counted<C> {
+    to: C,
+    sent: usize,
+    most: Arc<AtomicUsize>,
+}
+
+impl<C: Write> Write for Counted<C> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.to.write(bytes)?;
+        self.sent += count;
+        self.most.fetch_max(self.sent, Ordering::SeqCst);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
+}
+
+impl<C: Read> Read for Counted<C> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        self.to.read(to)
     }
 }
 

@@ -21,6 +21,8 @@ use unified::UnifiedImage;
 
 /// Bytes that one configuration file may have.
 const LIMIT: usize = 2 << 20;
+/// The same as the length of a file.
+const SHORT: u64 = LIMIT as u64;
 /// Bytes that all of them together may have.
 const TOTAL: usize = 4 << 20;
 /// What is said where there are more bytes than `TOTAL`.
@@ -510,7 +512,7 @@ impl<'a> Files<'a> {
     fn with_file(&mut self, name: &str, hints: &[&str]) -> Option<String> {
         self.look_up()?;
         let paths = self.meanings(&without_device(name));
-        self.search(hints, |tree| paths.iter().any(|path| tree.open(path).is_ok()))
+        self.search(hints, |tree| paths.iter().any(|path| tree.open_short(path, SHORT).is_ok()))
     }
 
     /// The names of what is in a directory.
@@ -527,16 +529,18 @@ impl<'a> Files<'a> {
         meanings(&[self.directory.clone(), TreePath::root()], name)
     }
 
+    /// Opens a file that is not booted: of a longer one than a configuration may be, the beginning
+    /// may be all that there is ([`RandomAccess::is_cut`]).
     fn find(&mut self, name: &str) -> Option<Box<dyn RandomAccess>> {
         let name = self.absolute(name);
-        self.find_absolute(&name)
+        self.find_absolute(&name, Some(SHORT))
     }
 
-    /// The same for a name that [`Self::absolute`] made.
-    fn find_absolute(&mut self, name: &str) -> Option<Box<dyn RandomAccess>> {
+    /// Opens a file by a name that [`Self::absolute`] made, all of it or up to `most` bytes.
+    fn find_absolute(&mut self, name: &str, most: Option<u64>) -> Option<Box<dyn RandomAccess>> {
         self.look_up()?;
         let directories = [self.directory.clone(), TreePath::root()];
-        let opened = self.devices.open(name, &|path| meanings(&directories, path));
+        let opened = self.devices.open(name, most, &|path| meanings(&directories, path));
         Some(opened.ok()?.file)
     }
 
@@ -569,7 +573,7 @@ impl<'a> Files<'a> {
 
     fn read_from(&mut self, volume: &dyn FileTree, path: &TreePath) -> Option<String> {
         self.look_up()?;
-        let file = volume.open_short(path, LIMIT as u64).ok()?;
+        let file = volume.open_short(path, SHORT).ok()?;
         self.text(&*file)
     }
 
@@ -610,9 +614,8 @@ impl<'a> Files<'a> {
                 return Some(String::from_utf8_lossy(&bytes).into_owned());
             }
             Ok(None) if limit < most => TOO_LONG.to_owned(),
-            Ok(None) => {
-                format!("it has {} bytes, expected at most {most}", file.len())
-            }
+            Ok(None) if file.is_cut() => format!("it has more than {most} bytes"),
+            Ok(None) => format!("it has {} bytes, expected at most {most}", file.len()),
             Err(error) => format!("it cannot be read: {error}"),
         };
         self.warn(format!("{} was not read: {problem}", file.name()));

@@ -92,11 +92,7 @@ impl<'a> FileCache<'a> {
     /// says that takes it.
     fn look(&mut self, path: &TreePath, most: Option<u64>) -> Result<&mut State, TreeError> {
         if !self.files.contains_key(path) {
-            let opened = match most {
-                Some(most) => self.source.open_short(path, most),
-                None => self.source.open(path),
-            };
-            let state = match opened {
+            let state = match self.source.open_up_to(path, most) {
                 Ok(file) => State::There(Some(file)),
                 Err(error) if error.is_missing() => State::Not(NOT_THERE.into()),
                 Err(error) if ends_the_search(&error) => return Err(TreeError::Source(error)),

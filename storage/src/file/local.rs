@@ -20,6 +20,7 @@ pub struct LocalFile {
     version: String,
     sha256: Option<String>,
     is_private: bool,
+    is_cut: bool,
 }
 
 impl LocalFile {
@@ -33,18 +34,20 @@ impl LocalFile {
         file.rewind()?;
         let version = version_of(&file)?;
         let is_private = !Mode::from_raw_mode(fs::fstat(&file)?.st_mode).contains(Mode::ROTH);
-        Ok(Self { file, name: name.into(), len, version, sha256: None, is_private })
+        let (name, sha256, is_cut) = (name.into(), None, false);
+        Ok(Self { file, name, len, version, sha256, is_private, is_cut })
     }
 
-    /// Wraps our own copy of a remote file whose source cannot tell versions apart.
+    /// Wraps our own copy of a remote file whose source cannot tell versions apart; `is_cut`:
+    /// [`RandomAccess::is_cut`].
     ///
     /// # Errors
     /// See lseek(2).
-    pub fn of_copy(mut copy: File, name: impl Into<String>) -> io::Result<Self> {
+    pub fn of_copy(mut copy: File, name: impl Into<String>, is_cut: bool) -> io::Result<Self> {
         let len = copy.seek(SeekFrom::End(0))?;
         copy.rewind()?;
         let (name, version) = (name.into(), String::new());
-        Ok(Self { file: copy, name, len, version, sha256: None, is_private: false })
+        Ok(Self { file: copy, name, len, version, sha256: None, is_private: false, is_cut })
     }
 
     /// The same file once more, by a descriptor of its own.
@@ -54,8 +57,9 @@ impl LocalFile {
     pub fn try_clone(&self) -> io::Result<Self> {
         let (name, version, sha256) =
             (self.name.clone(), self.version.clone(), self.sha256.clone());
-        let (file, len, is_private) = (self.file.try_clone()?, self.len, self.is_private);
-        Ok(Self { file, name, len, version, sha256, is_private })
+        let (file, len) = (self.file.try_clone()?, self.len);
+        let (is_private, is_cut) = (self.is_private, self.is_cut);
+        Ok(Self { file, name, len, version, sha256, is_private, is_cut })
     }
 
     /// The same file, which is a copy of one that is private or not.
@@ -120,6 +124,10 @@ impl RandomAccess for LocalFile {
 
     fn is_private(&self) -> bool {
         self.is_private
+    }
+
+    fn is_cut(&self) -> bool {
+        self.is_cut
     }
 
     fn sha256(&self) -> io::Result<Option<String>> {

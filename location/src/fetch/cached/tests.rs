@@ -24,6 +24,8 @@ struct State {
     files: BTreeMap<String, (Vec<u8>, String)>,
     /// The length that is announced, where it is not the file's.
     announced: Option<usize>,
+    /// Whether no length is announced.
+    is_unannounced: bool,
     /// The connection breaks after this number of bytes of each response.
     breaks: Option<usize>,
     asked: usize,
@@ -68,6 +70,10 @@ impl FileTree for Far {
     }
 
     fn open(&self, path: &TreePath) -> Result<Box<dyn RandomAccess>, FileError> {
+        self.open_short(path, u64::MAX)
+    }
+
+    fn open_short(&self, path: &TreePath, most: u64) -> Result<Box<dyn RandomAccess>, FileError> {
         self.change(|state| {
             state.asked += 1;
             let (bytes, version) = state
@@ -75,8 +81,11 @@ impl FileTree for Far {
                 .get(&path.to_string())
                 .ok_or_else(|| FileError::Missing(path.to_string()))?;
             let len = state.announced.unwrap_or(bytes.len());
-            let (bytes, version) = (bytes.clone(), version.clone());
-            Ok(Box::new(FarFile { far: self.clone(), bytes, version, len }) as Box<_>)
+            let (mut bytes, version) = (bytes.clone(), version.clone());
+            let is_cut = state.is_unannounced && len as u64 > most;
+            let len = if is_cut { usize::try_from(most).unwrap() + 1 } else { len };
+            bytes.truncate(if is_cut { len } else { usize::MAX });
+            Ok(Box::new(FarFile { far: self.clone(), bytes, version, len, is_cut }) as Box<_>)
         })
     }
 }
@@ -87,6 +96,7 @@ struct FarFile {
     bytes: Vec<u8>,
     version: String,
     len: usize,
+    is_cut: bool,
 }
 
 impl RandomAccess for FarFile {
@@ -109,6 +119,10 @@ impl RandomAccess for FarFile {
         let (sent, broken) = rest.split_at(rest.len().min(breaks));
         let end = if broken.is_empty() { None } else { Some(io::ErrorKind::ConnectionReset) };
         Ok(Box::new(RecordedAnswer { far: &self.far, rest: sent, end }))
+    }
+
+    fn is_cut(&self) -> bool {
+        self.is_cut
     }
 
     fn version(&self) -> String {
@@ -224,6 +238,66 @@ fn offline_an_uncached_file_is_an_error() {
     assert_eq!(hint_of(&error), Some("run it once without -offline"));
     assert!(host(&temp, &far, &offline()).list(&TreePath::root()).is_err());
     assert_eq!(far.asked_and_sent(), (0, 0));
+}
+
+/// Offline, it is not used either, as in the run that asked.
+#[test]
+fn that_a_text_is_too_long_is_known_though_its_length_is_not() {
+    let (temp, far) = (Temp::new(), Far::with("text", "1"));
+    far.change(|state| state.is_unannounced = true);
+    let text = |settings: &Settings, most: usize| {
+        let file = host(&temp, &far, settings).open_short(&TreePath::new("text"), most as u64);
+        read_whole(&*file.map_err(into_io)?, most)
+    };
+    let online = Settings::default();
+    assert_eq!(text(&online, 1000).unwrap(), None);
+    assert_eq!(far.asked_and_sent(), (1, 0));
+    for settings in [&online, &offline()] {
+        assert_eq!(text(settings, 1000).unwrap(), None);
+        assert_eq!(text(settings, 999).unwrap(), None);
+    }
+    assert_eq!(far.asked_and_sent(), (0, 0));
+    // Nothing is known of whoever wants more.
+    assert!(text(&offline(), 1001).unwrap_err().to_string().contains("-offline"));
+    assert!(get(&host(&temp, &far, &offline()), "text").is_err());
+    assert_eq!(text(&online, LEN).unwrap().map(|text| text.len()), Some(LEN));
+    assert_eq!(text(&offline(), LEN).unwrap().map(|text| text.len()), Some(LEN));
+    assert_eq!(text(&offline(), 1000).unwrap(), None);
+}
+
+/// Of a large file a piece is all that comes; a text is read whole.
+#[test]
+fn a_text_that_was_read_is_cached_however_long_it_is() {
+    let (temp, far) = (Temp::new(), Far::with("menu", "1"));
+    for settings in [&Settings::default(), &offline()] {
+        let file = host(&temp, &far, settings).open(&TreePath::new("menu")).unwrap();
+        assert_eq!(read_whole(&*file, LEN).unwrap().map(|text| text.len()), Some(LEN));
+    }
+}
+
+/// The beginning that is at hand is not all of the file, which may have one more byte.
+#[test]
+fn a_file_of_one_byte_more_than_is_of_use_is_cached_as_any_other() {
+    let (temp, far) = (Temp::new(), Far::with("linux", "1"));
+    let short = host(&temp, &far, &Settings::default());
+    let file = short.open_short(&TreePath::new("linux"), LEN as u64 - 1).unwrap();
+    assert!(!file.is_cut());
+    assert_eq!(file.into_file().unwrap().metadata().unwrap().len(), LEN as u64);
+    assert_eq!(get(&host(&temp, &far, &offline()), "linux").unwrap().len(), LEN);
+}
+
+#[test]
+fn what_is_at_hand_of_a_longer_file_is_read_and_not_taken_for_all_of_it() {
+    let (temp, far) = (Temp::new(), Far::with("linux", "1"));
+    far.change(|state| state.is_unannounced = true);
+    let online = Settings::default();
+    let short = host(&temp, &far, &online).open_short(&TreePath::new("linux"), 1000);
+    let mut bytes = Vec::new();
+    short.unwrap().into_file().unwrap().read_to_end(&mut bytes).unwrap();
+    assert_eq!(bytes.len(), 1001);
+    let again = host(&temp, &far, &online).open_short(&TreePath::new("linux"), 1000).unwrap();
+    assert_eq!(storage::head(&*again, 2000).unwrap(), bytes);
+    assert_eq!(get(&host(&temp, &far, &online), "linux").unwrap().len(), LEN);
 }
 
 #[test]

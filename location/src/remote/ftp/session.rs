@@ -2,7 +2,6 @@
 //! 3659): made when it is needed, made again when it broke, and never used for two things at once.
 
 use std::fmt;
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use suppaftp::list::{File as Listed, ListParser};
 use super::Login;
 use super::control::{Control, FtpError, Reply, Transfer};
 use crate::remote::address::{goes_on, said};
-use crate::remote::unannounced::{self, Wanted};
+use crate::remote::unannounced::{self, Taken, Wanted};
 use storage::{Entry, Failure};
 
 /// The code that says so.
@@ -114,22 +113,22 @@ impl Session {
     }
 
     /// What is wanted of a file whose length is not known; `None`: there is none.
-    pub fn whole(&mut self, path: &str, wanted: Wanted) -> io::Result<Option<File>> {
+    pub fn take(&mut self, path: &str, wanted: Wanted) -> io::Result<Option<Taken>> {
         let idle = self.login.net.idle;
         let taken = self.with_line(|line| {
             let Ok(mut data) = line.retrieve(path, 0)? else { return Ok(None) };
             let taken = unannounced::take(wanted, &[], |to| data.read(to), |error| error)?;
             if !taken.is_whole {
                 let running = Running { path: path.into(), at: taken.len, data };
-                return Ok(Some((taken.file, Some(running))));
+                return Ok(Some((taken, Some(running))));
             }
             line.control.finish(data, idle)?;
-            Ok(Some((taken.file, None)))
+            Ok(Some((taken, None)))
         })?;
-        Ok(taken.map(|(file, running)| {
+        Ok(taken.map(|(taken, running)| {
             self.running = running;
             self.stop_running();
-            file
+            taken
         }))
     }
 

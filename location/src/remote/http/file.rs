@@ -12,6 +12,7 @@ use super::client::{Body, Client, RequestError};
 use super::opening::{self, Expected, Identity, Opened};
 use super::page_cache::{PAGE, PageCache};
 use super::url::Url;
+use crate::remote::unannounced::Taken;
 use storage::RandomAccess;
 use storage::host_file;
 use storage::sync::lock;
@@ -25,8 +26,8 @@ pub(super) enum Rest {
     Ranges,
     /// The server always begins at the beginning: an answer's body, and where in the file it is.
     Sequential(Box<Mutex<Option<(u64, Body)>>>),
-    /// The server did not say how many there are: all bytes are here by now.
-    Copied(HostFile),
+    /// The server did not say how many there are: all that are wanted are here by now.
+    Copied(Taken),
 }
 
 /// A file of an HTTP server.
@@ -176,7 +177,7 @@ impl RandomAccess for File {
             0 => match &self.rest {
                 Rest::Ranges => self.read_pages(to, at),
                 Rest::Sequential(open) => self.read_body(open, to, at),
-                Rest::Copied(file) => file.read_at(to, at),
+                Rest::Copied(taken) => taken.file.read_at(to, at),
             },
             count => Ok(count),
         }
@@ -204,13 +205,17 @@ impl RandomAccess for File {
         matches!(self.rest, Rest::Sequential(_))
     }
 
+    fn is_cut(&self) -> bool {
+        matches!(&self.rest, Rest::Copied(taken) if !taken.is_whole)
+    }
+
     fn version(&self) -> String {
         self.identity.version(self.len)
     }
 
     fn into_file(self: Box<Self>) -> io::Result<HostFile> {
         match self.rest {
-            Rest::Copied(file) => host_file::read_only(&file),
+            Rest::Copied(taken) => host_file::read_only(&taken.file),
             _ => storage::copy_to_memory(&*self),
         }
     }
@@ -274,8 +279,8 @@ impl Read for Stream<'_> {
             return Ok(0);
         }
         let mut count = self.file.read_head(to, self.at);
-        if let (0, Rest::Copied(file)) = (count, &self.file.rest) {
-            count = file.read_at(to, self.at)?;
+        if let (0, Rest::Copied(taken)) = (count, &self.file.rest) {
+            count = taken.file.read_at(to, self.at)?;
         }
         while count == 0 {
             match self.read_server(to) {

@@ -132,7 +132,7 @@ fn whole(answer: Response, wanted: Wanted) -> Result<Opened, RequestError> {
         None => {
             let read = |to: &mut [u8]| body.read(to);
             let taken = unannounced::take(wanted, &head, read, RequestError::Permanent)?;
-            Ok(Opened { len: taken.len, head, rest: Rest::Copied(taken.file) })
+            Ok(Opened { len: taken.len, head, rest: Rest::Copied(taken) })
         }
     }
 }

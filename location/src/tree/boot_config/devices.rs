@@ -149,19 +149,21 @@ impl<'a> Devices<'a> {
         self.volumes.iter().position(fits).filter(|_| disk == DISK)
     }
 
-    /// Opens a file by the first of its meanings that is there.
+    /// Opens a file by the first of its meanings that is there, all of it or up to `most` bytes
+    /// ([`FileTree::open_short`]).
     ///
     /// # Errors
     /// There is none, or it cannot be read.
     pub fn open(
         &mut self,
         name: &str,
+        most: Option<u64>,
         meanings: &dyn Fn(&str) -> Vec<TreePath>,
     ) -> Result<Opened<'a>, FileError> {
         let found = self.find(name, |tree, path| {
             let mut problem = FileError::Missing(name.to_owned());
             for path in meanings(path) {
-                match tree.open(&path) {
+                match tree.open_up_to(&path, most) {
                     Ok(file) => return Ok((file, path)),
                     Err(error) if error.is_missing() => {}
                     Err(error) => problem = error,

@@ -214,7 +214,7 @@ fn entry(grub: &mut Interpreter<'_, '_>, loaded: Loaded, steps: Vec<Step>) -> En
     // Of other loaders, only a unified kernel image boots here. Its own command line counts if
     // there is no other.
     if let Some((path, arguments)) = chained.filter(|_| entry.kernel.is_empty())
-        && let Some(file) = grub.files.find_absolute(&path)
+        && let Some(file) = grub.files.find_absolute(&path, None)
         && let Ok(Some(image)) = UnifiedImage::open(file)
     {
         let own = match arguments.as_str() {

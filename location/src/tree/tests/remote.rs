@@ -9,7 +9,7 @@ use crate::fetch::{Keep, Settings};
 use crate::remote::Net;
 use crate::testing::http::{Reply, Server};
 use crate::testing::{Remote, Temp};
-use crate::{Fetcher, Place};
+use crate::{Fetcher, Place, menu};
 use storage::FileError;
 
 #[test]
@@ -122,6 +122,57 @@ fn no_more_of_a_menu_without_end_is_taken_than_would_be_read() {
     let place = fetcher.place(&Place::Http(server.url("/"))).unwrap();
     let found = Tree::find(&*place, Query::default()).unwrap();
     assert_eq!(content(&found.kernel), "x");
-    let says = "isolinux/isolinux.cfg was not read: it has 2097153 bytes, expected at most 2097152";
+    let says = "isolinux/isolinux.cfg was not read: it has more than 2097152 bytes";
     assert!(found.warnings.iter().any(|warning| warning.contains(says)), "{:?}", found.warnings);
+}
+
+/// Nor of what a menu includes, asks for in a condition, or searches for.
+#[test]
+fn no_more_of_an_included_file_without_end_is_taken_than_would_be_read() {
+    const MORE: &str = "# nothing\n";
+    let grub = |commands: &str| format!("{commands}\nmenuentry A {{ linux /k\n }}\n");
+    let told = "/more was not read: it has more than 2097152 bytes";
+    for (path, menu, told) in [
+        ("/boot/grub/grub.cfg", grub("source /more"), Some(told)),
+        ("/boot/grub/grub.cfg", grub("if [ -s /more ]; then true; fi"), None),
+        ("/boot/grub/grub.cfg", grub("search --file /more --set=root"), None),
+        ("/boot/grub/grub.cfg", grub("if cmp /more /k; then true; fi"), None),
+        ("/isolinux/isolinux.cfg", "include /more\nlabel A\nkernel /k\n".into(), Some(told)),
+    ] {
+        let text = menu.clone();
+        let server = Server::new(move |request, _| match request.target() {
+            "/more" => Reply::endless("HTTP/1.1 200 Said\r\n\r\n", MORE),
+            "/k" => Reply::new(200, "x"),
+            target if target == path => Reply::new(200, text.clone()),
+            _ => Reply::new(404, ""),
+        });
+        let net = Net { unannounced: 64 << 20, ..Net::default() };
+        let fetcher = Fetcher::new(Settings { cache: Keep::No, net, ..Settings::default() });
+        let place = fetcher.place(&Place::Http(server.url("/"))).unwrap();
+        let found = Tree::find(&*place, Query::default()).unwrap();
+        assert_eq!(content(&found.kernel), "x", "{menu}");
+        assert!(server.asked().iter().any(|asked| asked.starts_with("/more")), "{menu}");
+        let sent = server.most_sent();
+        assert!(sent < 32 << 20, "{menu}: {sent} bytes were sent");
+        let warnings = found.warnings.join("\n");
+        assert!(told.is_none_or(|told| warnings.contains(told)), "{menu}: {warnings}");
+    }
+}
+
+/// A file that is named by its own URL, as a menu is.
+#[test]
+fn no_more_of_a_short_file_without_end_is_taken_than_would_be_read() {
+    let server = Server::new(|_, _| Reply::endless("HTTP/1.1 200 Said\r\n\r\n", "# nothing\n"));
+    let net = Net { unannounced: 64 << 20, ..Net::default() };
+    let temp = Temp::new();
+    for cache in [Keep::No, Keep::In(temp.path().into())] {
+        let fetcher = Fetcher::new(Settings { cache, net: net.clone(), ..Settings::default() });
+        let file = fetcher.short_file(&Place::Http(server.url("/menu")), 1 << 20).unwrap();
+        assert_eq!((file.len(), file.is_cut()), ((1 << 20) + 1, true));
+        // A page for a directory may have no end either.
+        let volumes = menu::volumes(&fetcher, &Place::Http(server.url("/disk"))).unwrap();
+        assert_eq!(volumes.len(), 1);
+    }
+    let sent = server.most_sent();
+    assert!(sent < 32 << 20, "{sent} bytes were sent");
 }
