@@ -219,7 +219,7 @@ impl Resolved {
             let renamed = old.renamed(0);
             format!("{}: the guest sees the disk as /dev/vda; add -append {renamed}", old.word)
         });
-        let foreign = found.as_ref().map(|found| words::foreign_answers(source, found.installer));
+        let foreign = found.as_ref().map(|found| words::foreign_answers(source, found));
         let warnings = warnings.chain(foreign.flatten()).chain(advice).chain(old).collect();
         let boot = Payload { kernel, initrd, modules, cmdline };
         Ok(Self {

@@ -123,7 +123,8 @@ fn advice(found: &Found, form: &str, wanted: bool) -> String {
 }
 
 /// A warning if the user's answers are for another installer than the one that is booted.
-pub fn foreign_answers(source: &BootSource, installer: Installer) -> Option<String> {
+pub fn foreign_answers(source: &BootSource, found: &Found) -> Option<String> {
+    let installer = found.installer;
     if let Some(answers) = &source.solaris_answers {
         let of = match (answers, installer) {
             (SolarisAnswers::JumpStart { .. }, Installer::Nevada)
@@ -142,15 +143,38 @@ pub fn foreign_answers(source: &BootSource, installer: Installer) -> Option<Stri
     let foreign = given.filter_map(|whose| {
         let (option, of, is_own) = match whose {
             Answers::None => return None,
-            Answers::Preseed => ("-preseed", "Debian's installer", is_debian(installer)),
+            Answers::Preseed => {
+                ("-preseed", "Debian's installer", is_debian(installer) && !is_subiquity(found))
+            }
             Answers::Kickstart => ("-kickstart", "anaconda", installer == Installer::Anaconda),
             Answers::Autoyast => ("-autoyast", "SUSE's installer", installer == Installer::Yast),
         };
+        // Of what is not known nothing can be said.
+        let this = match installer {
+            Installer::Other if is_dracut_live(found) => "a live system".to_owned(),
+            Installer::Other => return None,
+            _ if is_subiquity(found) => "Ubuntu Server's live system".to_owned(),
+            _ => installer.to_string(),
+        };
+        let instead = if is_subiquity(found) { " and reads cloud-init's autoinstall" } else { "" };
         (!is_own)
-            .then(|| format!("{option} is for {of}, but this is {installer}, which ignores it"))
+            .then(|| format!("{option} is for {of}, but this is {this}, which ignores it{instead}"))
     });
-    // Of what is not known nothing can be said.
-    foreign.take(1).next().filter(|_| installer != Installer::Other)
+    foreign.take(1).next()
+}
+
+/// Whether it is the installer of Ubuntu Server's live media, which reads no preseed files
+/// (autoinstall-generator, which converts them for it).
+fn is_subiquity(found: &Found) -> bool {
+    found.installer == Installer::Casper && found.release.family == "Ubuntu-Server"
+}
+
+/// Whether it is a live system that dracut starts. The installer in it takes no answers ("Kickstart
+/// is not supported on live installs", anaconda's data/liveinst/liveinst); `inst.…` in its menu
+/// tells anaconda's own system.
+fn is_dracut_live(found: &Found) -> bool {
+    let has = |start: &str| found.arguments.iter().any(|word| word.starts_with(start));
+    has("root=live:") && !has("inst.")
 }
 
 /// Whether it reads preseed files: Ubuntu's live system does, too.
@@ -350,12 +374,35 @@ mod tests {
                 "-autoyast is for SUSE's installer, but this is anaconda",
             ),
         ] {
-            let warning = foreign_answers(&given(whose), wrong).unwrap();
+            let of = |installer| found(installer, None, None);
+            let warning = foreign_answers(&given(whose), &of(wrong)).unwrap();
             assert!(warning.starts_with(words), "{warning}");
-            assert_eq!(foreign_answers(&given(whose), right), None);
-            assert_eq!(foreign_answers(&given(whose), Other), None);
-            assert_eq!(foreign_answers(&source(""), wrong), None);
+            assert_eq!(foreign_answers(&given(whose), &of(right)), None);
+            assert_eq!(foreign_answers(&given(whose), &of(Other)), None);
+            assert_eq!(foreign_answers(&source(""), &of(wrong)), None);
         }
+    }
+
+    #[test]
+    fn answers_that_a_live_medium_does_not_read_are_a_warning() {
+        use Installer::Other;
+        let of = |whose, installer, family: &str, arguments: &str| {
+            let answers_at = vec![(whose, "http://h/x".to_owned())];
+            let source = BootSource { answers_at, ..source("") };
+            let mut found = found(installer, None, None);
+            found.release.family = family.into();
+            found.arguments = arguments.split_whitespace().map(Into::into).collect();
+            foreign_answers(&source, &found)
+        };
+        let expected = "-preseed is for Debian's installer, but this is Ubuntu Server's live system, which ignores it and reads cloud-init's autoinstall";
+        assert_eq!(of(Answers::Preseed, Casper, "Ubuntu-Server", ""), Some(expected.into()));
+        assert_eq!(of(Answers::Preseed, Casper, "Ubuntu", ""), None);
+        let live = "quiet root=live:CDLABEL=F42 rd.live.image";
+        let expected = "-kickstart is for anaconda, but this is a live system, which ignores it";
+        assert_eq!(of(Answers::Kickstart, Other, "Fedora", live), Some(expected.into()));
+        let installer = "root=live:CDLABEL=F16 inst.stage2=hd:LABEL=F16";
+        assert_eq!(of(Answers::Kickstart, Other, "Fedora", installer), None);
+        assert_eq!(of(Answers::Kickstart, Other, "", "root=/dev/vda1"), None);
     }
 
     #[test]
@@ -378,7 +425,7 @@ mod tests {
     fn solaris_gets_the_user_s_answers() {
         let with = |answers: SolarisAnswers, found: &Found| {
             let source = BootSource { solaris_answers: Some(answers), ..source("") };
-            (line(&source, found).0, foreign_answers(&source, found.installer))
+            (line(&source, found).0, foreign_answers(&source, found))
         };
         let jumpstart = || SolarisAnswers::JumpStart {
             server: "192.168.0.2".into(),
