@@ -68,20 +68,29 @@ const ZFS: &str = "import the pool (zpool import), and copy its files to a direc
 const ENCRYPTED: &str = "open it (cryptsetup open), and use the device in /dev/mapper";
 const LOGICAL: &str = "activate it (vgchange -ay, mdadm --assemble), and use the volume's device";
 
+const OTHER: &str = "it holds no files: use the disk or partition that the kernel is on";
+const PARTITIONED: &str =
+    "attach it (losetup --find --show --partscan), and use a partition's device";
+
 /// What has no files.
 pub(super) const SWAP: &str = "swap space";
 
+const RAID: &str = "a member of a RAID (md)";
+const BSD: &[u8] = b"\x57\x45\x56\x82";
+
 /// Unsupported formats, recognized by bytes at a fixed offset: offset, bytes, name, hint. The first
 /// list comes from util-linux's libblkid, the list of compressed formats from file(1).
-const FOREIGN: [(usize, &[u8], &str, &str); 45] = [
+const FOREIGN: [(usize, &[u8], &str, &str); 52] = [
     (0, b"LUKS\xba\xbe", "a LUKS encrypted volume", ENCRYPTED),
     (24, b"LVM2 001", "an LVM physical volume", LOGICAL),
     (536, b"LVM2 001", "an LVM physical volume", LOGICAL),
     (1048, b"LVM2 001", "an LVM physical volume", LOGICAL),
     (1560, b"LVM2 001", "an LVM physical volume", LOGICAL),
-    (4096, b"\xfc\x4e\x2b\xa9", "a member of a RAID (md)", LOGICAL),
-    (4086, b"SWAPSPACE2", SWAP, COPY),
-    (4086, b"SWAP-SPACE", SWAP, COPY),
+    // Versions 1.1 and 1.2. The others are at the end.
+    (0, b"\xfc\x4e\x2b\xa9\x01\0\0\0", RAID, LOGICAL),
+    (4096, b"\xfc\x4e\x2b\xa9\x01\0\0\0", RAID, LOGICAL),
+    (4086, b"SWAPSPACE2", SWAP, OTHER),
+    (4086, b"SWAP-SPACE", SWAP, OTHER),
     (0, b"KDMV", "a VMDK disk image", CONVERT),
     (0, b"# Disk DescriptorFile", "a VMDK disk image", CONVERT),
     (64, b"\x7f\x10\xda\xbe", "a VDI disk image", CONVERT),
@@ -109,7 +118,9 @@ const FOREIGN: [(usize, &[u8], &str, &str); 45] = [
     (0x1_0034, b"ReIsEr", "a ReiserFS file system", COPY),
     (0x8000, b"JFS1", "a JFS file system", COPY),
     (0, b"sqsh", "a big-endian squashfs file system of version 3 or older", REPACK),
-    (0, b"\x45\x3d\xcd\x28", "a cramfs file system", COPY),
+    (16, b"Compressed ROMFS", "a cramfs file system", COPY),
+    // Behind a boot sector.
+    (528, b"Compressed ROMFS", "a cramfs file system", COPY),
     (0, b"-rom1fs-", "a romfs file system", COPY),
     (3, b"-FVE-FS-", "a volume encrypted with BitLocker", COPY),
     (32, b"NXSB", "an APFS container", COPY),
@@ -123,6 +134,13 @@ const FOREIGN: [(usize, &[u8], &str, &str); 45] = [
     // The first name in the first label: OpenZFS' vdev_config_generate.
     (0x4018, b"version\0", "a ZFS pool's device", ZFS),
     (0x1_0000, b"\x01\x16\x19\x70", "a GFS2 file system", COPY),
+    // The revision, 2.0, and the magic number.
+    (1024, b"\x02\0\0\0\0\0\x34\x34", "a NILFS2 file system", COPY),
+    // UFS1 and UFS2 of either byte order, with the superblock at 8 KiB and 64 KiB.
+    (0x255c, b"\x54\x19\x01\0", "a UFS file system", COPY),
+    (0x255c, b"\0\x01\x19\x54", "a UFS file system", COPY),
+    (0x1_055c, b"\x19\x01\x54\x19", "a UFS file system", COPY),
+    (0x1_055c, b"\x19\x54\x01\x19", "a UFS file system", COPY),
     (0, b"\x5d\0\0", "a file compressed with lzma", UNPACK),
     (0, b"LZIP", "a file compressed with lzip", UNPACK),
     (0, b"\x89LZO\0", "a file compressed with lzop", UNPACK),
@@ -161,25 +179,83 @@ pub(crate) fn of(head: &[u8]) -> Option<Format> {
     if is_mbr(head) {
         return Some(Format::Partitions("a disk with partitions (MBR)"));
     }
+    if let Some(name) = other_partitions(head) {
+        return Some(Format::Foreign { name, hint: PARTITIONED });
+    }
     // Two bytes are also found there by chance, in a FAT or in the boot loader of an MBR disk.
     let name = match head.get(1024..1026)? {
         b"H+" | b"HX" => "an HFS+ file system",
         b"BD" => "an HFS file system",
+        _ if is_minix(head) => "a Minix file system",
         _ => return None,
     };
     Some(Format::Foreign { name, hint: COPY })
 }
 
-/// Recognizes a file by its last 512 bytes: Apple's disk images and fixed-size VHD images.
-pub(crate) fn by_end(file: &dyn RandomAccess) -> Option<Format> {
-    let mut end = [0; 8];
-    let count = file.read_at(&mut end, file.len().checked_sub(512)?).ok()?;
-    let foreign = |name| Some(Format::Foreign { name, hint: CONVERT });
-    match &end[..count] {
-        [b'k', b'o', b'l', b'y', ..] => foreign("an Apple disk image (DMG)"),
-        b"conectix" => foreign("a VHD disk image"),
-        _ => None,
+/// Partition tables that chukka does not read (libblkid's partitions/bsd.c, sun.c and mac.c).
+fn other_partitions(head: &[u8]) -> Option<&'static str> {
+    let has = |at: usize, magic: &[u8]| head.get(at..).is_some_and(|rest| rest.starts_with(magic));
+    // In a label, the magic number is there twice.
+    if [64, 128, 512].into_iter().any(|at| has(at, BSD) && has(at + 132, BSD)) {
+        return Some("a disk with a BSD disklabel");
     }
+    let sum = |sector: &[u8]| sector.chunks_exact(2).fold(0, |sum, word| sum ^ le16(word, 0));
+    if has(508, b"\xda\xbe") && head.get(..512).map(sum) == Some(0) {
+        return Some("a disk with a Sun disklabel");
+    }
+    // The second block begins with the map; blocks have 512 bytes, or 2048 on a CD.
+    (has(0, b"ER") && (has(512, b"PM\0\0") || has(2048, b"PM\0\0")))
+        .then_some("a disk with an Apple partition map")
+}
+
+/// A superblock with one of the magic numbers and plausible sizes, of version 1, 2 or 3, in the
+/// byte order of x86 (Linux, include/uapi/linux/minix_fs.h; libblkid's superblocks/minix.c).
+fn is_minix(head: &[u8]) -> bool {
+    const BITS: u32 = 8 * 1024;
+    let Some(superblock) = head.get(1024..2048) else { return false };
+    let half = |at| u32::from(le16(superblock, at));
+    let (inodes, zones, maps) = match half(16) {
+        0x137f | 0x138f => (half(0), half(2), 4),
+        0x2468 | 0x2478 => (half(0), le32(superblock, 20), 4),
+        _ if half(24) == 0x4d5a => (le32(superblock, 0), le32(superblock, 20), 6),
+        _ => return false,
+    };
+    let [inode_map, zone_map, first, zone_size] = [0, 2, 4, 6].map(|at| half(maps + at));
+    // Blocks of version 3 have 1 to 4 KiB.
+    inodes != 0
+        && inodes / (4 * BITS) < inode_map
+        && zones > first
+        && (zones - first) / (4 * BITS) < zone_map
+        && first > inode_map + zone_map
+        && zone_size == 0
+}
+
+/// Recognizes a file by its end: Apple's disk images and fixed-size VHD images by the last 512
+/// bytes, members of a RAID by superblocks of versions 0.90 (Linux, include/uapi/linux/raid/md_p.h)
+/// and 1.0 (`super_1_load` in drivers/md/md.c).
+pub(crate) fn by_end(file: &dyn RandomAccess) -> Option<Format> {
+    const RESERVED: u64 = 64 << 10;
+    let len = file.len();
+    let at = |at: Option<u64>| {
+        let mut bytes = [0; 8];
+        let count = file.read_at(&mut bytes, at?).ok()?;
+        (count == bytes.len()).then_some(bytes)
+    };
+    let foreign = |name, hint| Some(Format::Foreign { name, hint });
+    match at(len.checked_sub(512)).as_ref() {
+        Some([b'k', b'o', b'l', b'y', ..]) => return foreign("an Apple disk image (DMG)", CONVERT),
+        Some(b"conectix") => return foreign("a VHD disk image", CONVERT),
+        _ => {}
+    }
+    // The number, and the first half of the version. Version 0.90 has the host's byte order.
+    let is_0_90 = match at((len & !(RESERVED - 1)).checked_sub(RESERVED)) {
+        Some(found) => {
+            [*b"\xfc\x4e\x2b\xa9\0\0\0\0", *b"\xa9\x2b\x4e\xfc\0\0\0\0"].contains(&found)
+        }
+        None => false,
+    };
+    let is_1_0 = at((len & !0xfff).checked_sub(0x2000)) == Some(*b"\xfc\x4e\x2b\xa9\x01\0\0\0");
+    if is_0_90 || is_1_0 { foreign(RAID, LOGICAL) } else { None }
 }
 
 /// Describes a file that is not an image, by its beginning.
@@ -234,6 +310,7 @@ fn is_mbr(head: &[u8]) -> bool {
         return false;
     }
     let entries = || sector[446..510].chunks_exact(16);
-    let is_used = |entry: &[u8]| entry[4] != 0 && le32(entry, 12) != 0;
+    // One that begins with this sector is no partition: FreeBSD's boot loader has one in its own.
+    let is_used = |entry: &[u8]| entry[4] != 0 && le32(entry, 8) != 0 && le32(entry, 12) != 0;
     entries().all(|entry| matches!(entry[0], 0 | 0x80)) && entries().any(is_used)
 }

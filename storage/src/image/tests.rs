@@ -52,6 +52,121 @@ fn images_are_recognized_by_their_content() {
     assert_eq!(kind(b""), None);
 }
 
+/// Offsets and values are those of util-linux's libblkid.
+#[test]
+fn what_cannot_be_read_is_named() {
+    let raid = &b"\xfc\x4e\x2b\xa9\x01\0\0\0"[..];
+    let (bsd, sun) = (&b"\x57\x45\x56\x82"[..], (508, &b"\xda\xbe"[..]));
+    let (ufs, ufs_big) = (&b"\x54\x19\x01\0"[..], &b"\0\x01\x19\x54"[..]);
+    let (minix, minix_30) = (&b"\x10\0\x40\0\x01\0\x01\0\x05\0\0\0"[..], b"\x8f\x13");
+    let minix_3 = &b"\x10\0\0\0\0\0\x01\0\x01\0\x05\0\0\0\0\0\0\0\0\0\x40\0\0\0\x5a\x4d"[..];
+    // FreeBSD's boot loader: the signature, and an entry that begins with the sector itself.
+    let (boot, own) =
+        ((510, &b"\x55\xaa"[..]), (494, &b"\x80\0\0\0\xa5\0\0\0\0\0\0\0\x50\xc3"[..]));
+    for (parts, word) in [
+        (vec![(0, raid)], "a member of a RAID"),
+        (vec![(4096, raid)], "a member of a RAID"),
+        (vec![(0x255c, ufs)], "a UFS"),
+        (vec![(0x255c, ufs_big), boot], "a UFS"),
+        (vec![(0x1_055c, b"\x19\x01\x54\x19"), boot, own], "a UFS"),
+        (vec![(0x1_055c, b"\x19\x54\x01\x19")], "a UFS"),
+        (vec![(1024, b"\x02\0\0\0\0\0\x34\x34")], "a NILFS2"),
+        (vec![(0, b"\x45\x3d\xcd\x28"), (16, b"Compressed ROMFS")], "a cramfs"),
+        (vec![(0, b"\x28\xcd\x3d\x45"), (16, b"Compressed ROMFS")], "a cramfs"),
+        (vec![(512, b"\x45\x3d\xcd\x28"), (528, b"Compressed ROMFS")], "a cramfs"),
+        (vec![(1024, minix), (1040, minix_30)], "a Minix"),
+        (vec![(1024, minix), (1040, b"\x78\x24"), (1044, b"\x40")], "a Minix"),
+        (vec![(1024, minix_3)], "a Minix"),
+        (vec![(0, b"-rom1fs-")], "a romfs"),
+        (vec![(0, b"ER\x02\0"), (512, b"PM\0\0\0\0\0\x02")], "an Apple partition map"),
+        (vec![(0, b"ER\x08\0"), (2048, b"PM\0\0\0\0\0\x02")], "an Apple partition map"),
+        (vec![(0, b"\xda\xbe"), sun], "a Sun disklabel"),
+        (vec![(512, bsd), (644, bsd)], "a BSD disklabel"),
+        (vec![(512, bsd), (644, bsd), boot, own], "a BSD disklabel"),
+        (vec![(64, bsd), (196, bsd)], "a BSD disklabel"),
+        (vec![(4086, b"SWAPSPACE2")], "swap space"),
+    ] {
+        let found = kind(&with(&parts));
+        assert!(found.is_some_and(|found| found.contains(word)), "{word}: {found:?}");
+    }
+    // Stronger signs count first, and no short one counts alone.
+    let entry = (446, &b"\x80\0\0\0\x83\0\0\0\0\x08\0\0\0\x08"[..]);
+    let ext = [(1024, &b"\x10\0\0\0\x10"[..]), (1080, b"\x53\xef")];
+    for (parts, word) in [
+        (vec![(512, bsd), (644, bsd), boot, entry], Some("MBR")),
+        (vec![(1024, minix), (1040, minix_30), boot, entry], Some("MBR")),
+        (vec![(0, b"ER\x02\0"), (512, b"PM\0\0"), (0x8001, b"CD001")], Some("ISO 9660")),
+        (vec![ext[0], ext[1], (1040, minix_30)], Some("ext4")),
+        (vec![(1040, minix_30)], None),
+        (vec![(1024, &minix[..4]), (1040, minix_30)], None),
+        (vec![(1048, b"\x5a\x4d")], None),
+        (vec![(1030, b"\x34\x34")], None),
+        (vec![(512, bsd)], None),
+        (vec![sun], None),
+        (vec![(512, b"PM\0\0")], None),
+        (vec![(0, b"ER\x02\0")], None),
+        (vec![(0, b"\xfc\x4e\x2b\xa9")], None),
+    ] {
+        let found = kind(&with(&parts));
+        assert_eq!(found.is_some(), word.is_some(), "{word:?}: {found:?}");
+        assert!(
+            found.is_none_or(|found| word.is_some_and(|word| found.contains(word))),
+            "{found:?}"
+        );
+    }
+}
+
+/// Those of util-linux; mkfs.minix makes version 1 with names of 30 bytes unless it is told.
+#[test]
+fn file_systems_that_are_made_here_are_named() {
+    for (version, names) in [("1", "14"), ("1", "30"), ("2", "14"), ("2", "30"), ("3", "60")] {
+        let temp = Temp::new();
+        let image = blank(&temp, "minix", 1 << 20);
+        run("mkfs.minix", &[&format!("-{version}"), "-n", names, text(&image)]);
+        let error = open(local(&image)).unwrap_err();
+        assert!(format!("{error:?}").contains("a Minix file system"), "{version}: {error:?}");
+    }
+    let (temp, from) = (Temp::new(), Temp::of(&["file"]));
+    let image = temp.path().join("cramfs");
+    run("mkfs.cramfs", &[text(from.path()), text(&image)]);
+    let error = open(local(&image)).unwrap_err();
+    assert!(format!("{error:?}").contains("a cramfs file system"), "{error:?}");
+}
+
+/// Versions 0.90, in the byte order of either host, and 1.0. A mirror's file system is read.
+#[test]
+fn a_member_of_a_raid_with_its_superblock_at_the_end_is_named() {
+    let len = (1 << 20) + 8192 + 512;
+    for (at, magic) in [
+        ((1 << 20) - (64 << 10), b"\xfc\x4e\x2b\xa9\0\0\0\0"),
+        ((1 << 20) - (64 << 10), b"\xa9\x2b\x4e\xfc\0\0\0\0"),
+        (1 << 20, b"\xfc\x4e\x2b\xa9\x01\0\0\0"),
+    ] {
+        let temp = Temp::new();
+        let mut image = vec![0; len];
+        image[at..at + magic.len()].copy_from_slice(magic);
+        temp.file("member", &image);
+        let error = open(local(&temp.path().join("member"))).unwrap_err();
+        assert!(format!("{error:?}").contains("it is a member of a RAID (md)"), "{error:?}");
+        assert!(error.hint().unwrap().contains("mdadm --assemble"), "{error:?}");
+        let mirror = fat(&temp, "which", b"FAT");
+        let mut image = std::fs::read(&mirror).unwrap();
+        image.resize(len, 0);
+        image[at..at + magic.len()].copy_from_slice(magic);
+        temp.file("mirror", &image);
+        assert_eq!(content(&*open(local(&temp.path().join("mirror"))).unwrap(), "which"), b"FAT");
+    }
+}
+
+#[test]
+fn swap_space_has_no_files_to_be_copied() {
+    let temp = Temp::new();
+    let swap = blank(&temp, "swap", 1 << 20);
+    run("mkswap", &["-q", text(&swap)]);
+    let hint = open(local(&swap)).unwrap_err().hint().unwrap();
+    assert_eq!(hint, "it holds no files: use the disk or partition that the kernel is on");
+}
+
 /// A file of `len` bytes with file systems at these places.
 fn disk(temp: &Temp, table: &str, parts: &[(usize, &std::path::Path)]) -> std::path::PathBuf {
     let disk = blank(temp, "disk", 24 << 20);

@@ -52,7 +52,8 @@ const FAST_COMMIT_HEAD: u16 = 9;
 pub(super) fn load(volume: &Volume) -> io::Result<HashMap<u64, Journaled>> {
     if volume.superblock.journal_inode == 0 {
         let problem = "it was not unmounted, and its journal is on another device";
-        return Err(Failure::new(problem, MOUNT).into());
+        let hint = "mount the file system once where the other device is there, too";
+        return Err(Failure::new(problem, hint).into());
     }
     let inode = Inode::read(volume, volume.superblock.journal_inode)?;
     if inode.len > LONGEST {

@@ -115,6 +115,22 @@ fn unknown_features_are_refused_by_their_bits() {
     assert!(format!("{error:?}").contains("unsupported features (incompat 0x80000)"), "{error:?}");
 }
 
+#[test]
+fn a_journal_on_another_device_is_needed_if_there_is_something_in_it() {
+    let temp = Temp::new();
+    let image = made(&temp, &tree(3), "-t ext4 -O ^metadata_csum");
+    let mut bytes = std::fs::read(&image).unwrap();
+    // s_journal_inum.
+    bytes[1024 + 0xe0..][..4].fill(0);
+    assert!(open(Arc::new(Bytes(bytes.clone()))).is_ok());
+    // INCOMPAT_RECOVER.
+    bytes[1024 + 0x60] |= 0x4;
+    let error = open(Arc::new(Bytes(bytes))).unwrap_err();
+    assert!(format!("{error:?}").contains("its journal is on another device"), "{error:?}");
+    let hint = "mount the file system once where the other device is there, too";
+    assert_eq!(error.hint(), Some(hint));
+}
+
 /// Its superblock says that there are no inodes.
 #[test]
 fn an_external_journal_is_named() {
