@@ -138,11 +138,13 @@ pub struct MenuError {
 }
 
 impl MenuError {
+    /// `own`: what to do about a file that a menu names and that cannot be read.
     fn nothing_bootable(
         choice: &Choice,
         is_without_menu: bool,
         attempts: Vec<Attempt>,
         volumes: &[&Volume],
+        own: Option<&'static str>,
     ) -> Self {
         let candidates = candidates(volumes);
         let (problem, hint) = match (choice, is_without_menu) {
@@ -159,6 +161,7 @@ impl MenuError {
                 "name the files: chukka bootloader --kernel /boot/vmlinuz-… --initrd /boot/initrd.img-… DISK",
             ),
         };
+        let hint = own.filter(|_| !is_without_menu).unwrap_or(hint);
         Self { problem, hint, attempts }
     }
 
@@ -237,7 +240,8 @@ pub fn require_entries(menus: &[Menu<'_>], mut attempts: Vec<Attempt>) -> Result
         attempts.extend(menu.warnings());
     }
     let volumes: Vec<_> = menus.iter().map(|menu| menu.volume).collect();
-    Err(MenuError::nothing_bootable(&Choice::Default, menus.is_empty(), attempts, &volumes))
+    let is_without_menu = menus.is_empty();
+    Err(MenuError::nothing_bootable(&Choice::Default, is_without_menu, attempts, &volumes, None))
 }
 
 impl Menu<'_> {
@@ -297,6 +301,7 @@ pub fn pick(volumes: &[Volume], choice: &Choice) -> Result<(Picked, Vec<Attempt>
     let menus = menus(volumes, &mut attempts);
     // Menus and entries that should have been booted before what is.
     let mut passed = Vec::new();
+    let mut hint = None;
     for menu in &menus {
         let path = menu.path();
         let entries = chosen(&menu.config, choice);
@@ -314,9 +319,10 @@ pub fn pick(volumes: &[Volume], choice: &Choice) -> Result<(Picked, Vec<Attempt>
         for entry in entries {
             let what = format!("{path}: '{}': {}", entry.title, entry.kernel);
             match open(menu, entry, volumes) {
-                Err(missing) => {
-                    passed.push(format!("'{}' cannot be booted ({missing})", entry.title));
-                    attempts.push(Attempt { what, found: missing });
+                Err(Unopened { why, hint: own }) => {
+                    passed.push(format!("'{}' cannot be booted ({why})", entry.title));
+                    attempts.push(Attempt { what, found: why });
+                    hint = hint.or(own);
                 }
                 Ok((Unpacked { kernel, initrds, arguments }, notes)) => {
                     attempts.push(Attempt { what, found: "there".into() });
@@ -329,7 +335,7 @@ pub fn pick(volumes: &[Volume], choice: &Choice) -> Result<(Picked, Vec<Attempt>
         }
     }
     let volumes: Vec<_> = volumes.iter().collect();
-    Err(MenuError::nothing_bootable(choice, menus.is_empty(), attempts, &volumes))
+    Err(MenuError::nothing_bootable(choice, menus.is_empty(), attempts, &volumes, hint))
 }
 
 /// What the user should know about an entry: that it is another one than the boot loader would
@@ -363,26 +369,40 @@ fn chosen<'c>(config: &'c BootConfig, choice: &Choice) -> Vec<&'c Entry> {
     }
 }
 
+/// Why the files of an entry cannot be used.
+struct Unopened {
+    /// As messages have it.
+    why: String,
+    /// What to do about a file that is there.
+    hint: Option<&'static str>,
+}
+
+impl From<String> for Unopened {
+    fn from(why: String) -> Self {
+        Self { why, hint: None }
+    }
+}
+
 /// Opens the files of an entry; else says which one is missing. The warnings are what was assumed of
 /// their devices, and what is left out.
 fn open(
     menu: &Menu<'_>,
     entry: &Entry,
     volumes: &[Volume],
-) -> Result<(Unpacked, Vec<String>), String> {
+) -> Result<(Unpacked, Vec<String>), Unopened> {
     let others = volumes.iter().filter(|volume| !std::ptr::eq(*volume, menu.volume));
     let places = [menu.volume].into_iter().chain(others).map(|volume| &*volume.source);
     let mut devices = Devices::of(&places.collect::<Vec<_>>());
     let mut file = |name: &str| {
         let opened = devices.open(name, None, &|path| menu.config.meanings(path));
         opened.map_err(|error| match error.is_missing() {
-            true => format!("{name} is not there"),
-            false => with_cause(&error),
+            true => Unopened::from(format!("{name} is not there")),
+            false => Unopened { why: with_cause(&error), hint: error.hint() },
         })
     };
     let Opened { file: kernel, place, path } = file(&entry.kernel)?;
     let initrds = entry.initrds.iter().map(|name| Ok(file(name)?.file));
-    let initrds = initrds.collect::<Result<Vec<_>, String>>()?;
+    let initrds = initrds.collect::<Result<Vec<_>, Unopened>>()?;
     let name = &entry.kernel;
     let mut warnings = devices.warnings;
     let unpacked = match UnifiedImage::split(kernel).map_err(|error| format!("{name}: {error}"))? {
@@ -391,9 +411,10 @@ fn open(
             image.with_profile(entry.profile).unpacked(initrds, &entry.arguments)?
         }
         Err(_) if entry.is_unified => {
-            return Err(format!(
+            let why = format!(
                 "{name} should be a unified kernel image, but has no .linux section: give the kernel and initrd with --kernel and --initrd, or boot the disk through firmware"
-            ));
+            );
+            return Err(why.into());
         }
         Err(kernel) => Unpacked { kernel, initrds, arguments: entry.arguments.clone() },
     };

@@ -169,7 +169,10 @@ fn kernel_alone(volumes: &[Volume], path: &str) -> Result<Files, ResolveError> {
 /// A file that the user names, and its volume's index.
 fn named(volumes: &[Volume], path: &str) -> Result<(usize, Box<dyn RandomAccess>), ResolveError> {
     let missing = "name files on the disk by their paths in its file system";
-    menu::named(volumes, path).map_err(|source| ResolveError::Disk { source, hint: missing })
+    menu::named(volumes, path).map_err(|source| {
+        let hint = source.hint().unwrap_or(missing);
+        ResolveError::Disk { source, hint }
+    })
 }
 
 /// What the text of a menu would boot that stands alone, without the disk it is from.

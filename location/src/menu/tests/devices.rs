@@ -245,6 +245,29 @@ fn medium(temp: &Temp, path: &str) {
     assert!(output.status.success(), "{command:?}: {output:?}");
 }
 
+/// The kernel decompresses zisofs where the medium is mounted.
+#[test]
+fn a_kernel_that_cannot_be_read_has_a_hint_of_its_own() {
+    let (temp, tree) = (Temp::new(), Temp::new());
+    tree.file("boot/vmlinuz", &[0; 100_000]);
+    tree.file("boot/grub/grub.cfg", b"menuentry A { linux /boot/vmlinuz\n }\n");
+    let image = temp.path().join("image");
+    let mut command = Command::new("xorriso");
+    command.arg("-outdev").arg(&image).arg("-map").arg(tree.path()).arg("/");
+    command.args(["-set_filter_r", "--zisofs", "/boot/vmlinuz", "--"]);
+    let output = command.output().expect("xorriso can be run (hint: sh tests/setup.sh test)");
+    assert!(output.status.success(), "{command:?}: {output:?}");
+    let volumes = volumes(&Fetcher::new(Settings::default()), &Place::Local(image)).unwrap();
+    for choice in [Choice::Default, Choice::Entry("A".into())] {
+        let error = pick(&volumes, &choice).err().unwrap();
+        assert!(error.to_string().contains("it is compressed (zisofs)"), "{error}");
+        let hint = "copy the files of the medium to a directory of this host, and use that";
+        assert_eq!(error.hint(), hint);
+    }
+    let error = named(&volumes, "/boot/vmlinuz").unwrap_err();
+    assert!(error.hint().unwrap().starts_with("copy the files of the medium"), "{error:?}");
+}
+
 /// A stick with images of installers on it, which has files of the same names.
 #[test]
 fn a_loopback_device_has_the_files_of_its_image() {
