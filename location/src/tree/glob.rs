@@ -12,9 +12,10 @@ enum Part {
     /// `?`
     One,
     Char(char),
+    /// `[…]`: the first and the last character of each range.
     Class {
         is_negated: bool,
-        members: Vec<char>,
+        members: Vec<(char, char)>,
     },
 }
 
@@ -31,7 +32,7 @@ impl Pattern {
                 ['\\', escaped, ..] => (Part::Char(*escaped), 2),
                 ['[', behind @ ..] => match class(behind) {
                     Some((is_negated, members, length)) => {
-                        (Part::Class { is_negated, members: members.to_vec() }, length + 1)
+                        (Part::Class { is_negated, members }, length + 1)
                     }
                     None => (Part::Char('['), 1),
                 },
@@ -42,6 +43,17 @@ impl Pattern {
             rest = &rest[length..];
         }
         Some(Self(parts))
+    }
+
+    /// Takes a pattern apart in which only `*` and `?` have a meaning, as in GRUB's
+    /// grub-core/commands/wildcard.c. `None` if it has more than [`LENGTH`] bytes.
+    pub fn of_stars(text: &str) -> Option<Self> {
+        let part = |c| match c {
+            '*' => Part::Any,
+            '?' => Part::One,
+            c => Part::Char(c),
+        };
+        (text.len() <= LENGTH).then(|| Self(text.chars().map(part).collect()))
     }
 
     /// Whether a name fits. Takes time proportional to the product of the lengths at most.
@@ -74,38 +86,38 @@ impl Part {
         match self {
             Self::Any | Self::One => true,
             Self::Char(own) => *own == c,
-            Self::Class { is_negated, members } => contains(members, c) != *is_negated,
+            Self::Class { is_negated, members } => {
+                members.iter().any(|(from, to)| (*from..=*to).contains(&c)) != *is_negated
+            }
         }
     }
 }
 
-/// Whether a class is negated, its members, and its length up to and with the `]`.
-fn class(pattern: &[char]) -> Option<(bool, &[char], usize)> {
+/// Whether a class is negated, its members, and its length up to and with the `]`. A backslash
+/// takes the meaning of what follows it, as in fnmatch(3) and systemd's `efi_fnmatch`.
+fn class(pattern: &[char]) -> Option<(bool, Vec<(char, char)>, usize)> {
     let is_negated = matches!(pattern.first(), Some('!' | '^'));
     let start = usize::from(is_negated);
-    // A `]` that comes first is a member.
-    let end = pattern.iter().skip(start + 1).position(|c| *c == ']')? + start + 1;
-    Some((is_negated, &pattern[start..end], end + 1))
-}
-
-fn contains(members: &[char], c: char) -> bool {
-    let mut rest = members;
+    let mut rest = pattern.get(start..)?;
+    let mut members: Vec<(char, char)> = Vec::new();
     loop {
-        rest = match rest {
-            [from, '-', to, tail @ ..] => {
-                if (*from..=*to).contains(&c) {
-                    return true;
-                }
-                tail
+        let from;
+        (from, rest) = match rest {
+            // A `]` that comes first is a member.
+            [']', behind @ ..] if !members.is_empty() => {
+                return Some((is_negated, members, pattern.len() - behind.len()));
             }
-            [one, tail @ ..] => {
-                if *one == c {
-                    return true;
-                }
-                tail
-            }
-            [] => return false,
+            ['\\', escaped, behind @ ..] => (*escaped, behind),
+            [first, behind @ ..] => (*first, behind),
+            [] => return None,
         };
+        let to;
+        (to, rest) = match rest {
+            ['-', '\\', to, behind @ ..] => (*to, behind),
+            ['-', to, behind @ ..] if *to != ']' => (*to, behind),
+            _ => (from, rest),
+        };
+        members.push((from, to));
     }
 }
 
@@ -140,6 +152,12 @@ mod tests {
             ("a\\*", "a*"),
             ("[", "["),
             ("[[[", "[[["),
+            ("[a\\-z]", "-"),
+            ("[1\\]]", "]"),
+            ("[\\!a]", "!"),
+            ("[a-\\c]", "b"),
+            ("[a-]", "-"),
+            ("[-a]", "-"),
             ("*[[", "a[["),
             ("*.conf", "a.b.conf"),
             ("a*b*c", "axxbyyc"),
@@ -154,6 +172,9 @@ mod tests {
             ("a?c", "ac"),
             ("[a-c]x", "dx"),
             ("[!a-c]x", "ax"),
+            ("[a\\-z]", "b"),
+            ("[1\\]]", "\\"),
+            ("[!\\]]", "]"),
             ("a\\*", "ab"),
             ("*.conf", "a.con"),
         ] {

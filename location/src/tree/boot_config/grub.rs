@@ -59,17 +59,22 @@ pub(super) fn menu(text: &str, files: &mut Files<'_>) -> Menu {
     let nodes = run_menu(&mut grub, &[], &mut entries);
     let get = |name: &str| grub.variables.value(name).to_owned();
     let (default, fallback) = (get("default"), get("fallback"));
-    let is_known = default.is_empty() || is_found(&nodes, &default);
-    if let (false, Some(first)) = (is_known, nodes.first()) {
+    let choice = choose(&nodes, &super::menu_path(&default));
+    if let Some(instead) = choice.instead {
         // Of a word that begins with a number, some of GRUB's versions take the number.
         let is_same_everywhere = number::leading(&default).is_none_or(|(_, rest)| ends(rest));
         let as_with = if is_same_everywhere { ", as with GRUB" } else { "" };
         grub.warn(format!(
             "the default entry '{default}' does not exist: '{}' boots instead{as_with}",
-            first.title
+            instead.title
         ));
     }
-    defaults.extend(chosen(&nodes, &default).or_else(|| nodes.first().and_then(Node::first)));
+    let first = nodes.first().and_then(Node::first);
+    if let (None, Some(first)) = (choice.entry, first) {
+        let first = &entries[first].title;
+        grub.warn(format!("the default entry '{default}' boots nothing: '{first}' boots instead"));
+    }
+    defaults.extend(choice.entry.or(first));
     defaults.extend(fallbacks(&nodes, &fallback));
     Menu { entries, defaults, saved, warnings: grub.warnings }
 }
@@ -126,14 +131,27 @@ enum Content {
 impl Node {
     /// The entry that is booted if this one is chosen and nothing more is said.
     fn first(&self) -> Option<usize> {
+        self.choose(&[]).entry
+    }
+
+    /// The entry that is booted if this one is chosen, with these names for the menu that it opens.
+    fn choose(&self, names: &[String]) -> Choice<'_> {
         match &self.content {
-            Content::Entry(index) => Some(*index),
-            Content::Menu { nodes, default } => {
-                chosen(nodes, default).or_else(|| nodes.first().and_then(Self::first))
-            }
-            Content::Nothing => None,
+            Content::Entry(index) => Choice { entry: Some(*index), instead: None },
+            Content::Menu { nodes, default } if default.is_empty() => choose(nodes, names),
+            Content::Menu { nodes, default } => choose(nodes, &super::menu_path(default)),
+            Content::Nothing => Choice::default(),
         }
     }
+}
+
+/// What `default` leads to.
+#[derive(Default)]
+struct Choice<'n> {
+    /// What is booted.
+    entry: Option<usize>,
+    /// The first entry of a menu, which is taken as the name of another is not there.
+    instead: Option<&'n Node>,
 }
 
 /// Runs the commands of all entries of the menu that was read, each in variables of its own.
@@ -178,7 +196,7 @@ fn run_item(
     };
     grub.loaded = Loaded::default();
     grub.has_own_menu = is_submenu;
-    grub.variables.set("chosen", &title);
+    grub.variables.set("chosen", &chosen(&steps));
     grub.run_entry(&script, arguments);
     let loaded = std::mem::take(&mut grub.loaded);
     // An entry that loaded a kernel boots it, whatever it added to the menu.
@@ -198,6 +216,12 @@ fn run_item(
         Content::Entry(index)
     };
     Node { title, id, content }
+}
+
+/// `$chosen`: the ids of an entry and of those that opened its menu.
+fn chosen(steps: &[Step]) -> String {
+    let ids = steps.iter().map(|Step { title, id, .. }| if id.is_empty() { title } else { id });
+    ids.map(|id| id.replace('>', ">>")).collect::<Vec<_>>().join(">")
 }
 
 fn entry(grub: &mut Interpreter<'_, '_>, loaded: Loaded, steps: Vec<Step>) -> Entry {
@@ -228,9 +252,16 @@ fn entry(grub: &mut Interpreter<'_, '_>, loaded: Loaded, steps: Vec<Step>) -> En
     entry
 }
 
-/// The entry that `default` names: a number, title or id, with `>` between menus.
-fn chosen(nodes: &[Node], default: &str) -> Option<usize> {
-    followed(nodes, default, find)
+/// The entry that the names in a path through menus lead to: numbers, titles or ids. Where a menu
+/// does not have the entry, GRUB takes its first, with the names behind as they are
+/// (`grub_menu_execute_entry` in grub-core/normal/menu.c).
+fn choose<'n>(nodes: &'n [Node], names: &[String]) -> Choice<'n> {
+    let (name, behind) = names.split_first().map_or(("", names), |(name, behind)| (name, behind));
+    let named = find(nodes, name);
+    let first = nodes.first();
+    let instead = first.filter(|_| named.is_none() && !name.is_empty());
+    let choice = named.or(first).map(|node| node.choose(behind)).unwrap_or_default();
+    Choice { instead: instead.or(choice.instead), ..choice }
 }
 
 /// Words of `fallback` that are looked up.
@@ -249,7 +280,7 @@ fn fallbacks(nodes: &[Node], fallback: &str) -> Vec<usize> {
             break;
         }
         let (word, behind) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
-        found.extend(chosen(nodes, word));
+        found.extend(followed(nodes, word, find));
         rest = behind.trim_start();
     }
     found
@@ -267,12 +298,6 @@ fn followed(nodes: &[Node], path: &str, find: Find) -> Option<usize> {
         node = find(nodes, name)?;
     }
     node.first()
-}
-
-/// Whether `default` names something, even if that boots nothing.
-fn is_found(nodes: &[Node], default: &str) -> bool {
-    let path = super::menu_path(default);
-    path.first().is_some_and(|name| find(nodes, name).is_some())
 }
 
 /// A number (`get_entry_number` in grub-core/normal/menu.c), a title or an id. Only what follows a

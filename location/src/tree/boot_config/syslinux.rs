@@ -1,7 +1,10 @@
 //! The configuration of isolinux, syslinux, pxelinux and extlinux: a word and its value on a line
 //! (syslinux's doc/syslinux.txt, doc/menu.txt and com32/elflink/ldlinux/readconfig.c).
 
+use std::rc::Rc;
+
 use super::{ENTRIES, Entry, Files, Menu, Module, Step, without_device};
+use storage::TreePath;
 
 /// How deep menus and configurations can be nested.
 const DEPTH: usize = 16;
@@ -41,8 +44,8 @@ struct Reader {
     append: String,
     /// Whether the lines are a text (`TEXT HELP`).
     in_text: bool,
-    /// How many configurations this one is nested in.
-    depth: usize,
+    /// The configurations that lead to this one, with their directories, and itself.
+    chain: Vec<(TreePath, Rc<[String]>)>,
     /// Which of the loaders reads it.
     variant: Variant,
     /// What was not read, for the user.
@@ -152,12 +155,13 @@ pub(super) fn menu(text: &str, files: &mut Files<'_>) -> Menu {
         Some("pxelinux.cfg") => Variant::Pxelinux,
         _ => Variant::Syslinux,
     };
-    read_menu(&[text.to_owned()], files, Reader { variant, ..Reader::default() })
+    read_menu(Rc::new([text.to_owned()]), files, Reader { variant, ..Reader::default() })
 }
 
-fn read_menu(texts: &[String], files: &mut Files<'_>, reader: Reader) -> Menu {
+fn read_menu(texts: Rc<[String]>, files: &mut Files<'_>, reader: Reader) -> Menu {
     let mut reader = Reader { menus: vec![LabelMenu::default()], ..reader };
-    for text in texts {
+    reader.chain.push((files.directory.clone(), Rc::clone(&texts)));
+    for text in &*texts {
         reader.read(text, files);
     }
     reader.record();
@@ -194,10 +198,11 @@ impl Reader {
         menu.entries.push(label.entry(own, self.variant));
     }
 
-    /// The menu of other configurations; `None` if none of them is there.
+    /// The menu of other configurations. `None` if none of them is there, or if they are those that
+    /// lead here: the loader would show a menu again that is in the list already.
     fn nested(&self, target: &Target, files: &mut Files<'_>) -> Option<Menu> {
         let Target::Configs { names, directory, is_menu } = target else { return None };
-        if self.depth >= DEPTH {
+        if self.chain.len() > DEPTH {
             return None;
         }
         let read = |name: &String| {
@@ -207,19 +212,20 @@ impl Reader {
                 .flatten();
             inside.or_else(|| files.include(&name))
         };
-        let texts: Vec<_> = names.iter().filter_map(read).collect();
-        let ui = is_menu.then(|| "menu.c32".to_owned());
-        let (depth, variant) = (self.depth + 1, self.variant);
-        let reader = Reader { depth, ui, variant, ..Reader::default() };
-        if texts.is_empty() {
-            return None;
-        }
+        let texts: Rc<[String]> = names.iter().filter_map(read).collect();
         // The loader changes its directory.
         let own = files.directory.clone();
-        if !directory.is_empty() {
-            files.directory = own.join(directory);
+        let inner = if directory.is_empty() { own.clone() } else { own.join(directory) };
+        let leads_here =
+            |(directory, above): &(TreePath, Rc<[String]>)| *directory == inner && *above == texts;
+        if texts.is_empty() || self.chain.iter().any(leads_here) {
+            return None;
         }
-        let menu = read_menu(&texts, files, reader);
+        let ui = is_menu.then(|| "menu.c32".to_owned());
+        let (chain, variant) = (self.chain.clone(), self.variant);
+        let reader = Reader { chain, ui, variant, ..Reader::default() };
+        files.directory = inner;
+        let menu = read_menu(texts, files, reader);
         files.directory = own;
         Some(menu)
     }
@@ -288,7 +294,7 @@ impl Reader {
             found.extend(chosen.and_then(|at| first.get(at).copied()));
         } else if !self.default.is_empty() {
             found.extend(self.command(&self.default, first, menu, files));
-        } else if menu.entries.len() > 1 && self.depth == 0 {
+        } else if menu.entries.len() > 1 && self.chain.len() == 1 {
             let first = menu.entries.first().map(|entry| entry.title.clone()).unwrap_or_default();
             menu.warnings.push(format!(
                 "the configuration has no DEFAULT, so the loader would wait for a choice; '{first}' boots instead"

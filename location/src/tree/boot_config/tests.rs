@@ -85,6 +85,44 @@ fn the_saved_entry_is_booted_and_a_hypervisor_s_comes_last() {
     }
 }
 
+/// `grub_menu_execute_entry` in grub-core/normal/menu.c: what is behind a `>` is the `default` of the
+/// menu that opens, unless that sets its own, and a menu without such an entry boots its first.
+#[test]
+fn a_default_that_is_missing_from_a_submenu_boots_the_submenu_s_first_entry() {
+    let text = "\
+menuentry A --id a { linux /k A }
+submenu S --id s {
+  menuentry B --id b { linux /k B }
+  submenu T --id t { menuentry C { linux /k C }; menuentry D { linux /k D } }
+}
+submenu U --id u { set default=1; menuentry E { linux /k E }; menuentry F { linux /k F } }
+submenu V --id v { true }
+";
+    for (default, boots, instead) in [
+        ("s>t>1", "D", ""),
+        ("1>old", "B", "B"),
+        ("s>9", "B", "B"),
+        ("s>", "B", ""),
+        ("s>t>9", "C", "C"),
+        ("s>t", "C", ""),
+        ("old>1", "A", "A"),
+        ("u", "F", ""),
+        ("u>0", "F", ""),
+        ("v", "A", "A"),
+    ] {
+        let config = one(&[("boot/grub/grub.cfg", &format!("default='{default}'\n{text}"))]);
+        assert_eq!(config.entries[0].arguments, boots, "{default}");
+        assert_eq!(config.warnings.len(), usize::from(!instead.is_empty()), "{config:?}");
+        let warning = format!("'{instead}' boots instead");
+        assert!(config.warnings.iter().all(|it| it.contains(&warning)), "{:?}", config.warnings);
+    }
+    let first = format!(
+        "default='old>1'\nsubmenu S {{ menuentry A {{ linux /k A }}; menuentry B {{ linux /k B }} }}\n"
+    );
+    let config = one(&[("boot/grub/grub.cfg", &first)]);
+    assert_eq!(config.entries[0].arguments, "B", "the rest of the path is for the first entry");
+}
+
 #[test]
 fn grub_s_saved_entry_can_be_asked_for() {
     let text = "menuentry a { linux a }\nmenuentry b { linux b }";

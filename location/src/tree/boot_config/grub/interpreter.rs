@@ -28,6 +28,37 @@ const EXAMINED: u64 = 256 << 20;
 /// Maximum number of warnings.
 const WARNINGS: usize = 8;
 
+/// GRUB's commands that usually succeed, and change nothing of what is booted here.
+const WITHOUT_EFFECT: [&str; 27] = [
+    "acpi",
+    "authenticate",
+    "background_color",
+    "background_image",
+    "badram",
+    "cutmem",
+    "date",
+    "drivemap",
+    "efitextmode",
+    "help",
+    "keymap",
+    "loadfont",
+    "lsefimmap",
+    "lsmmap",
+    "lspci",
+    "nativedisk",
+    "net_bootp",
+    "net_dhcp",
+    "parttool",
+    "password",
+    "password_pbkdf2",
+    "terminfo",
+    "usb",
+    "vbeinfo",
+    "videoinfo",
+    "videotest",
+    "write_byte",
+];
+
 /// What follows a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flow {
@@ -113,6 +144,8 @@ pub(super) struct Interpreter<'a, 'f> {
     parameters: Vec<String>,
     /// `$?`: whether the last command succeeded.
     status: Status,
+    /// What a condition sees in its place, if the last thing that ran was no command.
+    outcome: Option<Status>,
     /// Whether unquoted `*` and `?` are patterns: the module "regexp" does that.
     has_patterns: bool,
     /// Ids of the entries of the Boot Loader Specification that are in the menu.
@@ -121,6 +154,8 @@ pub(super) struct Interpreter<'a, 'f> {
     bls_entries: BTreeMap<String, Rc<[GrubEntry]>>,
     /// Loops around the command that runs, within its function.
     loops: usize,
+    /// Whether a function or a menu entry runs: `return` ends only these.
+    is_in_body: bool,
     depth: usize,
     steps: usize,
     bytes: usize,
@@ -144,10 +179,12 @@ impl<'a, 'f> Interpreter<'a, 'f> {
             functions: BTreeMap::new(),
             parameters: Vec::new(),
             status: Status::Known(true),
+            outcome: None,
             has_patterns: false,
             bls_shown: BTreeSet::new(),
             bls_entries: BTreeMap::new(),
             loops: 0,
+            is_in_body: false,
             depth: 0,
             steps: STEPS,
             bytes: EXPANDED,
@@ -186,7 +223,10 @@ impl<'a, 'f> Interpreter<'a, 'f> {
     /// Runs a menu entry's commands with its arguments as `$1` and so on.
     pub fn run_entry(&mut self, script: &Script, arguments: Vec<String>) -> Flow {
         self.parameters = arguments;
-        self.run(script)
+        self.is_in_body = true;
+        let flow = self.run(script);
+        self.is_in_body = false;
+        flow
     }
 
     fn run(&mut self, script: &Script) -> Flow {
@@ -231,7 +271,7 @@ impl<'a, 'f> Interpreter<'a, 'f> {
     fn if_statement(&mut self, branches: &[(Script, Script)], otherwise: Option<&Script>) -> Flow {
         for (condition, body) in branches {
             match self.run(condition) {
-                Flow::Next if self.has_succeeded() => return self.run(body),
+                Flow::Next if self.is_met() => return self.run(body),
                 Flow::Next => {}
                 other => return other,
             }
@@ -275,7 +315,7 @@ impl<'a, 'f> Interpreter<'a, 'f> {
     fn while_statement(&mut self, is_until: bool, condition: &Script, body: &Script) -> Flow {
         loop {
             match self.run(condition) {
-                Flow::Next if self.has_succeeded() == is_until => return Flow::Next,
+                Flow::Next if self.is_met() == is_until => return Flow::Next,
                 Flow::Next => {}
                 Flow::Continue(1) => continue,
                 other => match after_round(other) {
@@ -292,19 +332,41 @@ impl<'a, 'f> Interpreter<'a, 'f> {
     }
 
     fn simple(&mut self, words: &[Word], block: Option<&Script>) -> Flow {
+        self.outcome = None;
         self.warn_of_missing_options(words);
         let Some(mut words) = self.expand(words) else { return Flow::Stop };
-        let negations = words.iter().take_while(|word| *word == "!").count();
-        words.drain(..negations);
+        let is_negated = words.first().is_some_and(|word| word == "!");
+        words.drain(..usize::from(is_negated));
         let Some((name, arguments)) = words.split_first() else {
-            self.status = Status::Known(true);
+            self.status = Status::Known(!is_negated);
             return Flow::Next;
         };
-        let flow = self.named(name, arguments, block);
-        if negations % 2 == 1 {
+        let Some(flow) = self.named(name, arguments, block) else {
+            self.assign(name);
+            return Flow::Next;
+        };
+        // A function or `eval` returns what ran last in it.
+        if let Some(outcome) = self.outcome.take() {
+            self.status = outcome;
+        }
+        if is_negated {
             self.status = Status::Known(!self.has_succeeded());
         }
         flow
+    }
+
+    /// What is neither a command nor a function is an assignment, or nothing. Either way it counts
+    /// as true, also behind `!`, and `$?` stays (`grub_script_execute_cmdline` in
+    /// grub-core/script/execute.c).
+    fn assign(&mut self, name: &str) {
+        let assignment = name.split_once('=');
+        if let Some((variable, value)) = assignment.filter(|(variable, _)| !variable.is_empty()) {
+            self.variables.set(variable, value);
+        }
+        self.outcome = Some(match assignment {
+            None if !WITHOUT_EFFECT.contains(&name) => Status::Unknown(name.to_owned()),
+            _ => Status::Known(true),
+        });
     }
 
     /// `$kernelopts` in a kernel's command line has the root device on RHEL 8 and its rebuilds:
@@ -323,33 +385,27 @@ impl<'a, 'f> Interpreter<'a, 'f> {
         }
     }
 
-    fn named(&mut self, name: &str, arguments: &[String], block: Option<&Script>) -> Flow {
+    /// Runs a command or a function. `None`: there is none of this name.
+    fn named(&mut self, name: &str, arguments: &[String], block: Option<&Script>) -> Option<Flow> {
         self.files.root = self.variables.value("root").to_owned();
         if let "menuentry" | "submenu" | "hiddenentry" = name {
             self.status = Status::Known(self.add_item(name, arguments, block));
-            return Flow::Next;
+            return Some(Flow::Next);
         }
-        // GRUB's own commands come before functions, and functions before assignments.
+        // GRUB's own commands come before functions.
         if let Some(flow) = self.built_in(name, arguments) {
-            return flow;
+            return Some(flow);
         }
-        if let Some(body) = self.functions.get(name).cloned() {
-            return self.call(&body, arguments);
-        }
-        let is_set = match name.split_once('=') {
-            Some((variable, value)) if !variable.is_empty() => self.variables.set(variable, value),
-            // What has no effect here, such as loadfont, or no such command.
-            _ => false,
-        };
-        self.status = Status::Known(is_set);
-        Flow::Next
+        let body = self.functions.get(name).cloned()?;
+        Some(self.call(&body, arguments))
     }
 
     fn call(&mut self, body: &Script, arguments: &[String]) -> Flow {
         let outer = std::mem::replace(&mut self.parameters, arguments.to_vec());
         let loops = std::mem::take(&mut self.loops);
+        let is_in_body = std::mem::replace(&mut self.is_in_body, true);
         let flow = self.run(body);
-        self.loops = loops;
+        (self.loops, self.is_in_body) = (loops, is_in_body);
         self.parameters = outer;
         if flow == Flow::Stop { Flow::Stop } else { Flow::Next }
     }

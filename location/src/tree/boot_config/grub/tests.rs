@@ -313,13 +313,15 @@ fn patterns_stand_for_files() {
     let entries = read(&[
         (
             "boot/grub/grub.cfg",
-            "insmod regexp\nfor f in (hd0)/conf.d/*.cfg; do source $f; done\nfor f in /none/*; do menuentry $f { linux k }; done",
+            // In GRUB's grub-core/commands/wildcard.c, a bracket is no pattern.
+            "insmod regexp\nfor f in (hd0)/conf.d/*.cfg; do source $f; done\nfor f in /none/* /conf.d/[12].cfg /conf.d/[*; do menuentry $f { linux k }; done",
         ),
         ("conf.d/1.cfg", "menuentry one { linux 1 }"),
         ("conf.d/2.cfg", "menuentry two { linux 2 }"),
         ("conf.d/3.txt", "menuentry three { linux 3 }"),
+        ("conf.d/[x", ""),
     ]);
-    assert_eq!(titles(&entries), ["one", "two", "/none/*"]);
+    assert_eq!(titles(&entries), ["one", "two", "/none/*", "/conf.d/[12].cfg", "/conf.d/[x"]);
 }
 
 #[test]

@@ -69,6 +69,8 @@ impl Interpreter<'_, '_> {
                 }
                 is_possible
             }
+            // No key is pressed, and the firmware has no settings.
+            "false" | "keystatus" | "fwsetup" => false,
             "tr" => self.tr(arguments),
             "increment" => self.count_in_variable(arguments, 1),
             "decrement" => self.count_in_variable(arguments, -1),
@@ -99,13 +101,7 @@ impl Interpreter<'_, '_> {
                     None => Flow::Next,
                 }
             }
-            "return" => {
-                // Without a number, `$?` stays.
-                if let Some(status) = arguments.first() {
-                    self.status = Status::Known(status == "0");
-                }
-                Flow::Return
-            }
+            "return" => self.end_body(arguments),
             "boot" => {
                 self.has_booted = self.loaded.is_anything();
                 self.status = Status::Known(self.has_booted);
@@ -129,6 +125,21 @@ impl Interpreter<'_, '_> {
             }
             _ => return None,
         })
+    }
+
+    /// `return [NUMBER]`, which fails outside functions and menu entries (`grub_script_return` in
+    /// grub-core/script/execute.c).
+    fn end_body(&mut self, arguments: &[String]) -> Flow {
+        let number = arguments.first().map(|number| number.parse::<u64>());
+        if !self.is_in_body || arguments.len() > 1 || matches!(number, Some(Err(_))) {
+            self.status = Status::Known(false);
+            return Flow::Next;
+        }
+        // Without a number, `$?` stays.
+        if let Some(Ok(number)) = number {
+            self.status = Status::Known(number == 0);
+        }
+        Flow::Return
     }
 
     /// `set NAME=VALUE`; what is not an assignment fails (GRUB's grub-core/kern/corecmd.c).

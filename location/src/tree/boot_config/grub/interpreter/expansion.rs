@@ -14,7 +14,7 @@ struct Argument {
     text: String,
     /// Whether there is one at all: an unset variable without quotes makes none.
     is_begun: bool,
-    /// Whether an unquoted `*`, `?` or `[` is in it.
+    /// Whether an unquoted `*` or `?` is in it.
     is_pattern: bool,
 }
 
@@ -42,7 +42,7 @@ impl Interpreter<'_, '_> {
             Content::Text(text) => {
                 self.charge(text.len() + 1).then_some(())?;
                 argument.is_begun = true;
-                argument.is_pattern |= !part.is_quoted && text.contains(['*', '?', '[']);
+                argument.is_pattern |= !part.is_quoted && text.contains(['*', '?']);
                 argument.text += text;
                 return Some(());
             }
@@ -56,7 +56,7 @@ impl Interpreter<'_, '_> {
                 self.finish(std::mem::take(argument), arguments)?;
             }
             argument.is_begun |= part.is_quoted || !value.is_empty();
-            argument.is_pattern |= !part.is_quoted && value.contains(['*', '?', '[']);
+            argument.is_pattern |= !part.is_quoted && value.contains(['*', '?']);
             argument.text += &value;
         }
         Some(())
@@ -115,7 +115,7 @@ impl Interpreter<'_, '_> {
         let names: Vec<_> = inner.split('/').collect();
         for (at, name) in names.iter().enumerate() {
             let is_pattern = name.contains(['*', '?']);
-            let pattern = if is_pattern { Pattern::new(name) } else { None };
+            let pattern = if is_pattern { Pattern::of_stars(name) } else { None };
             let mut next = Vec::new();
             for above in found {
                 let own = match &pattern {

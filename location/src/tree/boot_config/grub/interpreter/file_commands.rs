@@ -143,7 +143,9 @@ impl Interpreter<'_, '_> {
     fn leave_unset(&mut self, command: &str, arguments: &[String]) -> bool {
         let mut words = arguments.iter();
         let set = words.find_map(|word| match word.as_str() {
-            "-s" | "--set" => Some(String::new()),
+            // `-s` of smbios is a string's number.
+            "-s" if command != "smbios" => Some(String::new()),
+            "--set" => Some(String::new()),
             // `gptprio.next -d DEVICE -u UUID` sets both.
             "-u" | "--set-uuid" if command == "gptprio.next" => Some(String::new()),
             word => word.strip_prefix("--set=").map(str::to_owned),

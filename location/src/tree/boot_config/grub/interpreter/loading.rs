@@ -97,13 +97,15 @@ impl Interpreter<'_, '_> {
         }
     }
 
-    /// `source FILE`: its commands, as if they were here.
+    /// `source FILE`: its commands, as if they were here. It succeeds, also without the file
+    /// (`grub_cmd_source` in grub-core/commands/configfile.c).
     pub(super) fn source(&mut self, arguments: &[String]) -> Flow {
         let text = arguments.last().and_then(|name| Some((name, self.files.include(name)?)));
-        self.status = Status::Known(text.is_some());
+        self.status = Status::Known(!arguments.is_empty());
         let Some((name, text)) = text else { return Flow::Next };
         let outer = self.enter_file(name);
         let flow = self.run_text(&text, &without_device(name));
+        (self.status, self.outcome) = (Status::Known(true), None);
         for (variable, value) in outer {
             match value {
                 Some(value) => {

@@ -18,6 +18,9 @@ pub(super) enum Status {
     },
     /// chukka cannot tell what this command would say: it counts as failed, with a warning.
     Unanswered(String),
+    /// chukka does not know this command. It counts as true, with a warning: one that GRUB does not
+    /// know either succeeds there.
+    Unknown(String),
 }
 
 /// What a command loads.
@@ -51,9 +54,26 @@ impl Interpreter<'_, '_> {
                 self.warn(warning);
                 false
             }
+            Status::Unknown(command) => {
+                let warning = format!(
+                    "the condition '{command}' counts as true, as any unknown command does in GRUB: \
+                     chukka knows no such command"
+                );
+                self.warn(warning);
+                true
+            }
         };
         self.status = Status::Known(has_succeeded);
         has_succeeded
+    }
+
+    /// Whether a condition is met that has just run.
+    pub(super) fn is_met(&mut self) -> bool {
+        let Some(outcome) = self.outcome.take() else { return self.has_succeeded() };
+        let status = std::mem::replace(&mut self.status, outcome);
+        let is_met = self.has_succeeded();
+        self.status = status;
+        is_met
     }
 
     fn unload(&mut self, part: Part) {

@@ -54,16 +54,69 @@ fn break_concerns_the_loops_of_its_function_only() {
     assert_eq!(run("for a in 1 2; do while break; do w=no; done; w=\"$w$a\"; done"), "12");
 }
 
+/// grub-core/script/execute.c: only the first `!` is one. What is neither a command nor a function
+/// returns 0, also behind a `!`, and leaves `$?` as it is.
 #[test]
-fn each_exclamation_mark_negates() {
-    for (command, expected) in
-        [("true", "yes"), ("! true", "no"), ("! ! true", "yes"), ("! false", "yes")]
-    {
+fn what_is_no_command_counts_as_true() {
+    for (command, expected) in [
+        ("true", "yes"),
+        ("! true", "no"),
+        ("! false", "yes"),
+        ("! ! true", "yes"),
+        ("! ! false", "yes"),
+        ("!", "no"),
+        ("absent", "yes"),
+        ("! absent", "yes"),
+        ("false; x=1", "yes"),
+        ("! x=1", "yes"),
+        ("eval absent", "yes"),
+        ("function f { false; x=1; }; f", "yes"),
+        ("function f { false; x=1; }; ! f", "no"),
+        ("source /absent", "yes"),
+        ("configfile /absent", "yes"),
+        ("source", "no"),
+    ] {
         let script = format!("if {command}; then w=yes; else w=no; fi");
         assert_eq!(run(&script), expected, "{command}");
     }
-    assert_eq!(run("! ! false; w=$?"), "1");
     assert_eq!(run("! true; w=$?"), "1");
+    assert_eq!(run("true; absent; w=$?"), "0");
+    assert_eq!(run("false; absent; w=$?"), "1");
+    assert_eq!(run("false; x=1; w=$?"), "1");
+    assert_eq!(run("function f { x=1; }; false; f; w=$?"), "0");
+    let files = [("c.cfg", "w=x; false")];
+    assert_eq!(run_with("source /c.cfg; w=$w$?", &files), "x0");
+}
+
+/// grub-core/script/execute.c, `grub_script_return`: "not in function body".
+#[test]
+fn return_ends_functions_and_entries_only() {
+    assert_eq!(run("w=a; return; w=\"$w b$?\"; return 0; w=\"$w c\""), "a b1 c");
+    assert_eq!(run("function f { w=a; return x; w=b; }; f; w=$w$?"), "b0");
+    assert_eq!(run("function f { w=a; return 0 0; w=b; }; f; w=$w$?"), "b0");
+    assert_eq!(
+        run("function g { return; }; function f { g; w=a; return 2; w=b; }; f; w=$w$?"),
+        "a1"
+    );
+    let files = [("c.cfg", "w=a\nreturn\nw=b\n")];
+    assert_eq!(run_with("source /c.cfg; w=\"$w c\"", &files), "b c");
+    assert_eq!(run_with("function f { source /c.cfg; }; f; w=\"$w c\"", &files), "a c");
+    let text = "menuentry a { linux /a; return; linux /b }\nreturn\nmenuentry b { linux /b }\n";
+    let entries = read(&[("boot/grub/grub.cfg", text)]);
+    assert_eq!(titles(&entries), ["a", "b"]);
+    assert_eq!(entries[0].kernel, "/a");
+}
+
+/// grub-core/normal/menu.c sets `$chosen` to the ids on the way to the entry.
+#[test]
+fn chosen_is_the_path_of_ids() {
+    let text = "\
+menuentry A --id a { linux /k $chosen }
+submenu 'S>T' { menuentry B --id b { linux /k $chosen }; menuentry C { linux /k $chosen } }
+";
+    let entries = read(&[("boot/grub/grub.cfg", text)]);
+    let chosen: Vec<_> = entries.iter().map(|entry| entry.arguments.as_str()).collect();
+    assert_eq!(chosen, ["a", "S>>T>b", "S>>T>C"]);
 }
 
 #[test]
@@ -75,8 +128,7 @@ fn commands_of_grub_run() {
         ("eval w=x", "x"),
         ("eval 'w=x; w=$w y'; eval \"w=$w\"", "x"),
         ("set w=a=b", "a=b"),
-        ("=x; w=$?", "1"),
-        ("absent; w=$?", "1"),
+        ("false; =x; w=$?", "1"),
         ("if legacy_configfile /x; then w=1; else w=0; fi", "0"),
         ("function f { w=$#$1; return 1; w=wrong; }; f a b; w=$w$?", "2a1"),
         ("w=; while [ \"$w\" != xxx ]; do w=x$w; done", "xxx"),
@@ -366,10 +418,22 @@ fn a_condition_that_cannot_be_answered_is_a_warning() {
         assert_eq!(warnings(&script, &files), ["no".to_owned(), warning]);
         assert_eq!(warnings(condition, &files), [""], "nothing depends on it");
     }
-    for condition in ["loadfont x", "keystatus --shift", "absent"] {
+    for (condition, expected) in
+        [("loadfont x", "yes"), ("keystatus --shift", "no"), ("fwsetup --is-supported", "no")]
+    {
         let script = format!("if {condition}; then w=yes; else w=no; fi");
-        assert_eq!(warnings(&script, &files), ["no"], "{condition}");
+        assert_eq!(warnings(&script, &files), [expected], "{condition}");
     }
+    let absent = warnings("if absent; then w=yes; else w=no; fi", &files);
+    let warning = "the condition 'absent' counts as true, as any unknown command does in GRUB: \
+                   chukka knows no such command";
+    assert_eq!(absent, ["yes", warning]);
+    assert_eq!(warnings("absent", &files), [""], "nothing depends on it");
+    // `-s` of smbios is not a variable.
+    assert_eq!(
+        warnings("w=1; smbios -t 1 -s 4 --set w; w=x$w", &files),
+        ["x", "$w stays empty: chukka does not support GRUB's smbios"]
+    );
     let set = warnings("probe --set=u -u (hd0); if [ -z \"$u\" ]; then w=none; fi", &files);
     assert_eq!(set, ["none", "$u stays empty: chukka does not support GRUB's probe"]);
 }
