@@ -52,16 +52,43 @@ pub enum Loader {
     Known,
 }
 
-/// Where the loaders look, in the order of their documentation (syslinux's doc/isolinux.txt and
-/// doc/syslinux.txt; extlinux.conf, grub.cfg, menu.lst and elilo.conf where Xen's tools/pygrub
+impl Loader {
+    /// The directories in which a kernel or initrd can be whose name does not begin with a slash.
+    fn directories(self, configuration: &TreePath) -> Vec<TreePath> {
+        let own = configuration.parent();
+        let is_pxelinux = own.to_string().rsplit('/').next() == Some("pxelinux.cfg");
+        match self {
+            // A path begins with a slash on a disk (grub-core/fs/fshelp.c); on a server, it is from
+            // the root.
+            Self::Grub => vec![TreePath::root()],
+            // That of the loader itself (syslinux's doc/pxelinux.txt).
+            Self::Syslinux if is_pxelinux => vec![own.parent()],
+            Self::Syslinux => vec![own],
+            Self::Entries | Self::GrubLegacy | Self::Elilo | Self::Known => {
+                vec![own, TreePath::root()]
+            }
+        }
+    }
+}
+
+/// Where the loaders look, in their order (syslinux's core/fs/iso9660/iso9660.c and
+/// core/fs/lib/loadconfig.c, then where it is usually installed for UEFI; extlinux.conf, grub.cfg, menu.lst and elilo.conf where Xen's tools/pygrub
 /// looks for them; the Boot Loader Specification; petitboot's discover/grub2/grub2.c).
-const PLACES: [(&str, Loader); 37] = [
+const PLACES: [(&str, Loader); 45] = [
     ("boot/isolinux/isolinux.cfg", Loader::Syslinux),
+    ("boot/isolinux/syslinux.cfg", Loader::Syslinux),
     ("isolinux/isolinux.cfg", Loader::Syslinux),
-    ("isolinux.cfg", Loader::Syslinux),
+    ("isolinux/syslinux.cfg", Loader::Syslinux),
+    ("boot/syslinux/isolinux.cfg", Loader::Syslinux),
+    ("boot/syslinux/extlinux.conf", Loader::Syslinux),
     ("boot/syslinux/syslinux.cfg", Loader::Syslinux),
+    ("syslinux/isolinux.cfg", Loader::Syslinux),
+    ("syslinux/extlinux.conf", Loader::Syslinux),
     ("syslinux/syslinux.cfg", Loader::Syslinux),
+    ("isolinux.cfg", Loader::Syslinux),
     ("syslinux.cfg", Loader::Syslinux),
+    ("EFI/syslinux/syslinux.cfg", Loader::Syslinux),
+    ("EFI/BOOT/syslinux.cfg", Loader::Syslinux),
     ("boot/extlinux/extlinux.conf", Loader::Syslinux),
     ("boot/extlinux.conf", Loader::Syslinux),
     ("extlinux/extlinux.conf", Loader::Syslinux),
@@ -272,7 +299,7 @@ impl BootConfig {
 
     fn read(devices: Devices<'_>, place: &str, loader: Loader) -> Option<Self> {
         let mut path = TreePath::new(place);
-        let mut directories = vec![path.parent(), TreePath::root()];
+        let mut directories = loader.directories(&path);
         let mut files = Files::new(devices, path.parent());
         let menu = match loader {
             Loader::Entries => {
@@ -300,7 +327,7 @@ impl BootConfig {
     pub fn of_text(source: &dyn FileTree, path: TreePath, loader: Loader, text: &str) -> Self {
         let mut files = Files::new(Devices::alone(source), path.parent());
         let menu = Self::menu(text, loader, &mut files);
-        let directories = vec![path.parent(), TreePath::root()];
+        let directories = loader.directories(&path);
         Self::of(path, loader, menu, directories)
     }
 

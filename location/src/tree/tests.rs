@@ -240,12 +240,11 @@ const ISOLINUX: &str = "default two\nlabel one\nkernel k1\nappend initrd=i1 a=1\
 
 #[test]
 fn the_medium_s_own_boot_loader_is_the_last_resort() {
-    let temp = Temp::of(&["boot/isolinux/k1", "i1", "k2", "boot/isolinux/k3", "i3"]);
+    let temp = Temp::of(&["boot/isolinux/k1", "boot/isolinux/i1", "k2", "boot/isolinux/k3", "i3"]);
     temp.file("boot/isolinux/isolinux.cfg", ISOLINUX.as_bytes());
-    // The default's initrd is not there; names are sought beside the configuration, then from the
-    // root.
+    // The default's initrd is not there; names without a slash are beside the configuration.
     let tree = find(&temp).unwrap();
-    assert_eq!(pair(&tree), ("boot/isolinux/k1".into(), Some("i1".into())));
+    assert_eq!(pair(&tree), ("boot/isolinux/k1".into(), Some("boot/isolinux/i1".into())));
     assert_eq!(tree.rule, "the entry 'one' of boot/isolinux/isolinux.cfg");
     assert_eq!(tree.arguments, ["a=1"]);
     assert!(

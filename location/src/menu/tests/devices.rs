@@ -145,7 +145,8 @@ fn conditions_ask_the_device_that_they_name() {
         ("search --fs-uuid 33-33", false),
         ("search --label SECOND", true),
         ("search --label THIRD", false),
-        ("source /only2", false),
+        // `source` succeeds in any case.
+        ("source /only2", true),
         ("load_env -f (hd0,gpt2)/grubenv", false),
         ("loopback loop /only1", true),
         ("loopback loop /only2", false),
@@ -375,5 +376,87 @@ fn systemd_boot_s_menu_has_the_entries_of_boot_partitions_only() {
             let (picked, _) = pick(&volumes, &Choice::of(choice)).unwrap();
             assert_eq!(bytes(&*picked.kernel), name, "{role:?}");
         }
+    }
+}
+
+/// `config_load_all_entries` in systemd's src/boot/boot.c: loader.conf is on systemd-boot's own
+/// volume, which is the EFI system partition.
+#[test]
+fn loader_conf_is_that_of_the_efi_system_partition() {
+    use PartitionRole::{EfiSystem, ExtendedBoot};
+    for (roles, expected) in
+        [([EfiSystem, ExtendedBoot], "one"), ([ExtendedBoot, EfiSystem], "two")]
+    {
+        let temps = [Temp::new(), Temp::new()];
+        for (temp, name) in temps.iter().zip(["one", "two"]) {
+            temp.file(&format!("loader/entries/{name}.conf"), b"linux /k\n");
+            temp.file("loader/loader.conf", format!("default {name}*\n").as_bytes());
+            temp.file("k", name.as_bytes());
+        }
+        let volumes: Vec<_> = (1..)
+            .zip(&temps)
+            .zip(roles)
+            .map(|((number, temp), role)| partition(Partition::new(number, temp).with_role(role)))
+            .collect();
+        let (picked, _) = pick(&volumes, &Choice::Default).unwrap();
+        assert_eq!(bytes(&*picked.kernel), expected, "{roles:?}");
+        assert_eq!(picked.warnings, Vec::<String>::new());
+        // If it is not there, the other partition's has no effect either.
+        let esp = usize::from(roles[1] == EfiSystem);
+        std::fs::remove_file(temps[esp].path().join("loader/loader.conf")).unwrap();
+        temps[esp].file("loader/entries/three.conf", b"sort-key a\nlinux /k\n");
+        let (picked, _) = pick(&volumes, &Choice::Default).unwrap();
+        assert_eq!(bytes(&*picked.kernel), expected, "{roles:?}");
+    }
+}
+
+/// An entry whose image is missing is not passed over in silence.
+#[test]
+fn an_entry_without_its_image_is_told() {
+    let temp = Temp::of(&["k"]);
+    temp.file("loader/entries/b.conf", b"efi /EFI/x.efi\n");
+    let error = pick(&[volume(&temp)], &Choice::Default).unwrap_err().to_string();
+    assert!(error.contains("EFI/x.efi is not there"), "{error}");
+    temp.file("loader/entries/a.conf", b"title A\nlinux /k\n");
+    let (picked, _) = pick(&[volume(&temp)], &Choice::Default).unwrap();
+    assert_eq!(bytes(&*picked.kernel), "k");
+    let warning = "Booting the entry 'A', as 'b' cannot be booted (/EFI/x.efi is not there)";
+    assert_eq!(picked.warnings, [warning]);
+}
+
+/// syslinux's doc/pxelinux.txt; extlinux and isolinux: the directory of their configuration.
+#[test]
+fn names_without_a_slash_are_beside_the_loader() {
+    let text = b"default a\nlabel a\nlinux vmlinuz\n";
+    for (configuration, own, other) in [
+        ("pxelinux.cfg/default", "vmlinuz", "pxelinux.cfg/vmlinuz"),
+        ("boot/extlinux/extlinux.conf", "boot/extlinux/vmlinuz", "vmlinuz"),
+        ("isolinux/isolinux.cfg", "isolinux/vmlinuz", "vmlinuz"),
+    ] {
+        let temp = Temp::of(&[other]);
+        temp.file(configuration, text);
+        let error = pick(&[volume(&temp)], &Choice::Default).unwrap_err().to_string();
+        assert!(error.contains("vmlinuz is not there"), "{error}");
+        temp.file(own, b"own");
+        let (picked, _) = pick(&[volume(&temp)], &Choice::Default).unwrap();
+        assert_eq!(bytes(&*picked.kernel), "own", "{configuration}");
+    }
+}
+
+#[test]
+fn configurations_are_found_where_syslinux_looks() {
+    for place in [
+        "boot/isolinux/syslinux.cfg",
+        "isolinux/syslinux.cfg",
+        "boot/syslinux/isolinux.cfg",
+        "boot/syslinux/extlinux.conf",
+        "syslinux/isolinux.cfg",
+        "syslinux/extlinux.conf",
+        "EFI/syslinux/syslinux.cfg",
+        "EFI/BOOT/syslinux.cfg",
+    ] {
+        let temp = Temp::of(&["k"]);
+        temp.file(place, b"label a\nlinux /k\n");
+        assert!(pick(&[volume(&temp)], &Choice::Default).is_ok(), "{place}");
     }
 }

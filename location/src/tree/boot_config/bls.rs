@@ -75,7 +75,7 @@ impl EntryFile {
     }
 
     /// "Sorting": entries without tries left come last. Then those with a sort-key, by it; the
-    /// newest first.
+    /// newest first. systemd-boot has ids in lower case (`boot_entry_add_type1`).
     fn order(&self, other: &Self) -> Ordering {
         let is_exhausted = |file: &Self| file.counter().1 == Some(0);
         let (a, b) = (self.get("sort-key"), other.get("sort-key"));
@@ -89,7 +89,10 @@ impl EntryFile {
         is_exhausted(self)
             .cmp(&is_exhausted(other))
             .then_with(by_key)
-            .then_with(|| version::compare(other.name(), self.name()))
+            .then_with(|| {
+                let id = |file: &Self| file.name().to_ascii_lowercase();
+                version::compare(&id(other), &id(self))
+            })
             .then_with(|| self.profile.0.cmp(&other.profile.0))
     }
 
@@ -129,10 +132,13 @@ pub(super) fn menu(directory: &TreePath, files: &mut Files<'_>) -> Option<(TreeP
     if has_own.is_none() && file_entries.is_empty() {
         return None;
     }
-    let mut text = has_own.clone();
+    let mut text = has_own.clone().filter(|_| !has_role(own, PartitionRole::ExtendedBoot));
     let others = volumes.into_iter().enumerate().skip(1);
     for (at, other) in others.filter(|(_, other)| is_boot(own) && is_boot(*other)) {
-        text = text.or_else(|| files.read_from(other, &TreePath::new("loader/loader.conf")));
+        // systemd-boot reads the one of the EFI system partition, which it is on itself.
+        if !has_role(other, PartitionRole::ExtendedBoot) {
+            text = text.or_else(|| files.read_from(other, &TreePath::new("loader/loader.conf")));
+        }
         let found = read_volume(other, files).into_iter();
         file_entries.extend(found.map(|file| EntryFile { volume: at, ..file }));
     }
@@ -189,6 +195,10 @@ pub(super) fn menu(directory: &TreePath, files: &mut Files<'_>) -> Option<(TreeP
 fn is_boot(volume: &dyn FileTree) -> bool {
     let role = volume.partition().last().map(|partition| partition.role);
     role.is_none_or(|role| role != PartitionRole::Other)
+}
+
+fn has_role(volume: &dyn FileTree, role: PartitionRole) -> bool {
+    volume.partition().last().is_some_and(|partition| partition.role == role)
 }
 
 /// The pattern of `default` in loader.conf; the last one counts. Of those that begin with `@`,
@@ -383,13 +393,16 @@ fn read_directory(
         // An EFI program boots here only if it is a unified kernel image. Without options, the
         // command line in it counts.
         if let Some(path) = value("uki").or_else(|| value("efi")) {
-            let file = files.open(volume, &TreePath::new(path.replace('\\', "/")))?;
-            let image = UnifiedImage::open(file).ok().flatten();
-            if let Some(image) = image.map(|image| image.with_profile(profile)) {
-                if value("options").is_none() {
-                    let own = files.command_line(&image)?;
-                    keys.push(("options".to_owned(), own.replace('$', "$$")));
-                }
+            let file = files.open(volume, &TreePath::new(path.replace('\\', "/")));
+            let is_missing = file.is_none();
+            let image = file.and_then(|file| UnifiedImage::open(file).ok().flatten());
+            let image = image.map(|image| image.with_profile(profile));
+            if let Some(image) = image.as_ref().filter(|_| value("options").is_none()) {
+                let own = files.command_line(image)?;
+                keys.push(("options".to_owned(), own.replace('$', "$$")));
+            }
+            // If it is missing, that is told where the entry is booted.
+            if image.is_some() || is_missing {
                 keys.push(("uki".to_owned(), path));
             }
         }

@@ -197,12 +197,22 @@ fn systemd_s_entries_are_sorted_and_chosen_by_pattern() {
         ("boot/loader/entries/uki.conf", "title uki\nefi /EFI/Linux/x.efi\n"),
     ];
     let config = one(&files);
-    assert_eq!(titles(&config), ["z-1", "T 10", "T 9"]);
+    // Whether the image of the last is there is found out when it is booted.
+    assert_eq!(titles(&config), ["z-1", "T 10", "T 9", "uki"]);
     assert_eq!(config.entries[1].initrds, ["/a", "/b"]);
     assert_eq!(config.entries[1].id(), "b-10");
     let meanings: Vec<_> = config.meanings("/m/z").iter().map(ToString::to_string).collect();
     assert_eq!(meanings, ["m/z", "boot/m/z"]);
-    assert_eq!(titles(&one(&files[1..])), ["T 10", "T 9", "z-1"]);
+    assert_eq!(titles(&one(&files[1..])), ["T 10", "T 9", "z-1", "uki"]);
+}
+
+/// `boot_entry_add_type1` has ids in lower case.
+#[test]
+fn entries_without_a_sort_key_are_in_the_order_of_lower_case_ids() {
+    let text = "linux /k\n";
+    let names = ["Zorin", "arch", "B-2", "b-10"].map(|id| format!("loader/entries/{id}.conf"));
+    let files: Vec<_> = names.iter().map(|name| (name.as_str(), text)).collect();
+    assert_eq!(titles(&one(&files)), ["Zorin", "b-10", "B-2", "arch"]);
 }
 
 /// `cmain` in GRUB legacy's stage2/stage2.c.

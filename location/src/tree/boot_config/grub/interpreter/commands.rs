@@ -45,6 +45,11 @@ impl Interpreter<'_, '_> {
             }
             "load_env" => self.load_env(arguments),
             "blscfg" | "bls_import" => self.blscfg(arguments),
+            // The images in EFI/Linux as entries (grub-core/commands/blsuki.c).
+            "uki" => {
+                self.warn("chukka does not support GRUB's uki: its entries are not in the menu");
+                false
+            }
             "search" | "search.file" | "search.fs_label" | "search.fs_uuid" => {
                 self.search(name, arguments)
             }

@@ -429,6 +429,8 @@ fn a_condition_that_cannot_be_answered_is_a_warning() {
                    chukka knows no such command";
     assert_eq!(absent, ["yes", warning]);
     assert_eq!(warnings("absent", &files), [""], "nothing depends on it");
+    let uki = "chukka does not support GRUB's uki: its entries are not in the menu";
+    assert_eq!(warnings("uki", &files), ["", uki]);
     // `-s` of smbios is not a variable.
     assert_eq!(
         warnings("w=1; smbios -t 1 -s 4 --set w; w=x$w", &files),
