@@ -12,12 +12,15 @@ enum Part {
     /// `?`
     One,
     Char(char),
-    /// `[…]`: the first and the last character of each range.
+    /// `[…]`
     Class {
         is_negated: bool,
-        members: Vec<(char, char)>,
+        members: Vec<Range>,
     },
 }
+
+/// The first and the last character of a range.
+type Range = (char, char);
 
 impl Pattern {
     /// Takes a pattern apart. `None` if it has more than [`LENGTH`] bytes.
@@ -95,11 +98,11 @@ impl Part {
 
 /// Whether a class is negated, its members, and its length up to and with the `]`. A backslash
 /// takes the meaning of what follows it, as in fnmatch(3) and systemd's `efi_fnmatch`.
-fn class(pattern: &[char]) -> Option<(bool, Vec<(char, char)>, usize)> {
+fn class(pattern: &[char]) -> Option<(bool, Vec<Range>, usize)> {
     let is_negated = matches!(pattern.first(), Some('!' | '^'));
     let start = usize::from(is_negated);
     let mut rest = pattern.get(start..)?;
-    let mut members: Vec<(char, char)> = Vec::new();
+    let mut members: Vec<Range> = Vec::new();
     loop {
         let from;
         (from, rest) = match rest {

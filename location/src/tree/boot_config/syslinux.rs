@@ -155,13 +155,14 @@ pub(super) fn menu(text: &str, files: &mut Files<'_>) -> Menu {
         Some("pxelinux.cfg") => Variant::Pxelinux,
         _ => Variant::Syslinux,
     };
-    read_menu(Rc::new([text.to_owned()]), files, Reader { variant, ..Reader::default() })
+    let texts: Rc<[String]> = Rc::new([text.to_owned()]);
+    read_menu(&texts, files, Reader { variant, ..Reader::default() })
 }
 
-fn read_menu(texts: Rc<[String]>, files: &mut Files<'_>, reader: Reader) -> Menu {
+fn read_menu(texts: &Rc<[String]>, files: &mut Files<'_>, reader: Reader) -> Menu {
     let mut reader = Reader { menus: vec![LabelMenu::default()], ..reader };
-    reader.chain.push((files.directory.clone(), Rc::clone(&texts)));
-    for text in &*texts {
+    reader.chain.push((files.directory.clone(), Rc::clone(texts)));
+    for text in &**texts {
         reader.read(text, files);
     }
     reader.record();
@@ -225,7 +226,7 @@ impl Reader {
         let (chain, variant) = (self.chain.clone(), self.variant);
         let reader = Reader { chain, ui, variant, ..Reader::default() };
         files.directory = inner;
-        let menu = read_menu(texts, files, reader);
+        let menu = read_menu(&texts, files, reader);
         files.directory = own;
         Some(menu)
     }

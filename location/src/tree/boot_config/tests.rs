@@ -116,10 +116,9 @@ submenu V --id v { true }
         let warning = format!("'{instead}' boots instead");
         assert!(config.warnings.iter().all(|it| it.contains(&warning)), "{:?}", config.warnings);
     }
-    let first = format!(
-        "default='old>1'\nsubmenu S {{ menuentry A {{ linux /k A }}; menuentry B {{ linux /k B }} }}\n"
-    );
-    let config = one(&[("boot/grub/grub.cfg", &first)]);
+    let first =
+        "default='old>1'\nsubmenu S { menuentry A { linux /k A }; menuentry B { linux /k B } }\n";
+    let config = one(&[("boot/grub/grub.cfg", first)]);
     assert_eq!(config.entries[0].arguments, "B", "the rest of the path is for the first entry");
 }
 
