@@ -350,9 +350,7 @@ fn warnings(menu: &Menu<'_>, entry: &Entry, choice: &Choice, passed: &[String]) 
         && entry.is_default
         && !menu.config.is_first_default()
     {
-        warnings.push(format!(
-            "Booting the entry '{title}', because the default needs a hypervisor or does not boot a Linux kernel"
-        ));
+        warnings.push(menu.config.why_not_default(entry));
     }
     if *choice == Choice::Saved && menu.config.saved().is_none() {
         warnings.push(format!("Booting the entry '{title}', because the menu has no saved entry"));

@@ -121,6 +121,30 @@ impl FileTree for Partition {
     }
 }
 
+/// A disk with several file systems, as one place.
+#[derive(Debug)]
+pub(crate) struct Disk(pub Vec<Box<dyn FileTree>>);
+
+impl FileTree for Disk {
+    fn name(&self) -> &str {
+        "disk.img"
+    }
+
+    fn volumes(&self) -> Vec<&dyn FileTree> {
+        self.0.iter().map(|volume| &**volume).collect()
+    }
+
+    fn list(&self, directory: &TreePath) -> Result<Vec<Entry>, FileError> {
+        let listed = self.0.iter().filter_map(|volume| volume.list(directory).ok());
+        Ok(listed.flatten().collect())
+    }
+
+    fn open(&self, path: &TreePath) -> Result<Box<dyn RandomAccess>, FileError> {
+        let opened = self.0.iter().find_map(|volume| volume.open(path).ok());
+        opened.ok_or_else(|| FileError::Missing(path.to_string()))
+    }
+}
+
 /// A file in memory.
 #[derive(Debug)]
 pub struct Bytes {

@@ -40,6 +40,11 @@ pub trait FileTree: Debug + Send + Sync {
         &[]
     }
 
+    /// The file systems of a disk that it joins, in their order; none if it is one file system.
+    fn volumes(&self) -> Vec<&dyn FileTree> {
+        Vec::new()
+    }
+
     /// Lists a directory, sorted by name, with hidden files and without `.` and `..`.
     ///
     /// # Errors

@@ -266,12 +266,42 @@ pub struct BootConfig {
     is_first_default: bool,
     /// Where names in it may begin.
     directories: Vec<TreePath>,
+    /// Which of the place's volumes it is on, if the place has several.
+    volume: usize,
 }
 
 impl BootConfig {
-    /// Reads all configurations of a place that is no disk, or is read as one file system.
-    pub fn read_all(source: &dyn FileTree) -> Vec<Self> {
-        Self::read_places(source, &|| Devices::alone(source))
+    /// Reads all configurations of a place. If that is a disk with several file systems, files in
+    /// them are named with their device.
+    pub fn read_all(place: &dyn FileTree) -> Vec<Self> {
+        let volumes = place.volumes();
+        if volumes.is_empty() {
+            return Self::read_places(place, &|| Devices::alone(place));
+        }
+        let read = |(volume, source): (usize, &&dyn FileTree)| {
+            let devices = || devices_from(place, volume);
+            let mut configs = Self::read_places(*source, &devices);
+            for config in &mut configs {
+                config.volume = volume;
+                config.shorten_names(devices().name(0));
+            }
+            configs
+        };
+        volumes.iter().enumerate().flat_map(read).collect()
+    }
+
+    /// The devices of the place that it was read from; its own is the first.
+    pub(crate) fn devices<'a>(&self, place: &'a dyn FileTree) -> Devices<'a> {
+        devices_from(place, self.volume)
+    }
+
+    /// Whether a name in it means the file that the place has at `path`.
+    pub(crate) fn names_file(&self, place: &dyn FileTree, name: &str, path: &TreePath) -> bool {
+        if place.volumes().is_empty() {
+            return self.meanings(name).contains(path);
+        }
+        let opened = self.devices(place).open(name, &|name| self.meanings(name));
+        opened.is_ok_and(|opened| opened.path_in(place) == Some(path))
     }
 
     /// Reads all configurations of a disk's volume; what they include or refer to can be on
@@ -372,7 +402,7 @@ impl BootConfig {
             first.is_default = true;
         }
         let is_first_default = entries.first().is_some_and(|entry| entry.number == default);
-        Self { path, loader, entries, warnings, saved, is_first_default, directories }
+        Self { path, loader, entries, warnings, saved, is_first_default, directories, volume: 0 }
     }
 
     /// The paths that a name in it may mean, in their order: from its own directory, then from the
@@ -413,12 +443,32 @@ impl BootConfig {
         self.is_first_default
     }
 
+    /// What the user should know if the first entry is not the loader's default.
+    pub(crate) fn why_not_default(&self, entry: &Entry) -> String {
+        let (title, path) = (&entry.title, &self.path);
+        format!(
+            "Booting the entry '{title}' of {path}, because the default needs a hypervisor or does not boot a Linux kernel"
+        )
+    }
+
     /// The entry that was booted last, where the loader keeps that.
     #[must_use]
     pub fn saved(&self) -> Option<&Entry> {
         let saved = (!self.saved.is_empty()).then_some(&self.saved)?;
         self.entries.iter().find(|entry| entry.has_name(saved))
     }
+}
+
+/// The devices of a place, with the one of its volumes in front that a configuration is on.
+fn devices_from(place: &dyn FileTree, volume: usize) -> Devices<'_> {
+    let mut volumes = place.volumes();
+    if volumes.is_empty() {
+        return Devices::alone(place);
+    }
+    if let Some(to_own) = volumes.get_mut(..=volume) {
+        to_own.rotate_right(1);
+    }
+    Devices::of(&volumes)
 }
 
 fn meanings(directories: &[TreePath], name: &str) -> Vec<TreePath> {

@@ -93,6 +93,10 @@ impl FileTree for Volumes {
         self.volumes.first().map(|volume| volume.source.skipped()).unwrap_or_default()
     }
 
+    fn volumes(&self) -> Vec<&dyn FileTree> {
+        self.volumes.iter().map(|volume| &*volume.source).collect()
+    }
+
     /// What any of them has there; a name that two have is the first one's.
     fn list(&self, directory: &TreePath) -> Result<Vec<Entry>, FileError> {
         let (mut names, mut failures, mut any) = (BTreeMap::new(), Vec::new(), false);

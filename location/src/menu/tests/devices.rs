@@ -6,6 +6,8 @@ use std::process::Command;
 use storage::{PartitionId, PartitionRole, PartitionTable};
 
 use super::*;
+use crate::testing::Disk;
+use crate::tree::{Query, Tree};
 
 /// Partitions 1 and 2 of a disk. Each has `/vmlinuz` and `/initrd`, which begin with its number,
 /// and `/onlyN`. The first has a menu.
@@ -25,17 +27,37 @@ fn systems(menu_path: &str, menu: &str, table: PartitionTable) -> [(Temp, Volume
     })
 }
 
-/// What the default entry boots: the kernel's bytes, the initrds', its arguments; or the error.
+/// What the default entry boots: the kernel's bytes, the initrds', its arguments; or the error. The
+/// disk as a location boots the same.
 fn booted(systems: [(Temp, Volume); 2]) -> (String, Vec<String>) {
     let [(_first, first), (_second, second)] = systems;
-    match pick(&[first, second], &Choice::Default) {
+    let volumes = [first, second];
+    let shown = |files: Vec<&dyn RandomAccess>, arguments: &str| {
+        let files: Vec<_> = files.into_iter().map(bytes).collect();
+        format!("{} {arguments}", files.join(", "))
+    };
+    let found = match pick(&volumes, &Choice::Default) {
         Ok((picked, _)) => {
             let files = std::iter::once(&picked.kernel).chain(&picked.initrds);
-            let files: Vec<_> = files.map(|file| bytes(&**file)).collect();
-            (format!("{} {}", files.join(", "), picked.entry.arguments), picked.warnings)
+            let files = files.map(|file| &**file).collect();
+            Ok((shown(files, &picked.entry.arguments), picked.warnings))
         }
-        Err(error) => (error.to_string(), Vec::new()),
-    }
+        Err(error) => Err(error),
+    };
+    let disk = Disk(volumes.into_iter().map(|volume| volume.source).collect());
+    let tree = Tree::find(&disk, Query::default()).map(|tree| {
+        let files = std::iter::once(&tree.kernel).chain(&tree.initrds);
+        let files = files.map(|part| &*part.bytes).collect();
+        assert!(
+            found
+                .as_ref()
+                .is_ok_and(|(_, warnings)| warnings.is_empty() == tree.warnings.is_empty())
+        );
+        shown(files, &tree.arguments.join(" "))
+    });
+    let found_files = found.as_ref().map(|(files, _)| files.clone());
+    assert_eq!(tree.as_ref().ok(), found_files.as_ref().ok(), "{tree:?}");
+    found.unwrap_or_else(|error| (error.to_string(), Vec::new()))
 }
 
 /// The same for commands of the only entry of a grub.cfg.
@@ -312,6 +334,56 @@ fn a_loopback_device_has_the_files_of_its_image() {
             assert!(found.contains(expected), "{commands}: {found}");
             assert_eq!(warnings, [""; 0], "{commands}");
         }
+    }
+}
+
+/// A stick as a directory: what its menu boots from an image is booted from there.
+#[test]
+fn a_location_that_is_a_directory_has_loopback_devices() {
+    let temp = Temp::of(&["vmlinuz", "initrd"]);
+    medium(&temp, "x.iso");
+    for (device, kernel) in [("(loop)", "medium's vmlinuz"), ("", "vmlinuz")] {
+        let menu = format!(
+            "menuentry a {{ loopback loop /x.iso; linux {device}/vmlinuz x; initrd (loop)/initrd }}\n"
+        );
+        temp.file("boot/grub/grub.cfg", menu.as_bytes());
+        let tree = Tree::find(&temp.source(), Query::default()).unwrap();
+        assert_eq!((bytes(&*tree.kernel.bytes).as_str(), tree.warnings.len()), (kernel, 0));
+        assert_eq!(bytes(&*tree.initrds[0].bytes), "medium's initrd");
+        assert_eq!(tree.arguments, ["x"]);
+    }
+}
+
+/// As media that boot the local disk unless the user chooses the installer.
+#[test]
+fn a_location_whose_default_boots_no_kernel_warns_of_what_boots_instead() {
+    let temp = Temp::of(&["k"]);
+    for (default, warnings) in [("disk", 1), ("install", 0)] {
+        let menu = format!("default {default}\nlabel disk\nlocalboot 0\nlabel install\nlinux k\n");
+        temp.file("isolinux/isolinux.cfg", menu.as_bytes());
+        let tree = Tree::find(&temp.source(), Query::default()).unwrap();
+        assert_eq!(bytes(&*tree.kernel.bytes), "k");
+        assert_eq!(tree.warnings.len(), warnings, "{:?}", tree.warnings);
+        let expected = "Booting the entry 'install' of isolinux/isolinux.cfg, because the default ";
+        assert!(tree.warnings.iter().all(|warning| warning.starts_with(expected)));
+    }
+}
+
+/// A known layout's kernel gets a menu's arguments only if the menu means this very file.
+#[test]
+fn the_arguments_for_a_kernel_of_another_partition_are_not_this_one_s() {
+    for (device, expected) in [("1", vec!["root=/dev/x"]), ("2", vec![])] {
+        let temps = [Temp::new(), Temp::new()];
+        for temp in &temps {
+            temp.file("boot/vmlinuz", b"k");
+            temp.file("boot/initrd.img", b"i");
+        }
+        let menu = format!("menuentry a {{ linux (hd0,{device})/boot/vmlinuz root=/dev/x }}\n");
+        temps[1].file("boot/grub/grub.cfg", menu.as_bytes());
+        let volumes = [(1, &temps[0]), (2, &temps[1])];
+        let volumes = volumes.map(|(number, temp)| Box::new(Partition::new(number, temp)) as _);
+        let tree = Tree::find(&Disk(volumes.into()), Query::default()).unwrap();
+        assert_eq!(tree.arguments, expected, "{device}");
     }
 }
 

@@ -64,6 +64,25 @@ pub(crate) struct Opened<'a> {
     pub path: TreePath,
 }
 
+impl Place<'_> {
+    /// Whether it is this volume of the disk.
+    pub fn is(&self, volume: &dyn FileTree) -> bool {
+        matches!(self, Self::Volume(own) if std::ptr::addr_eq(*own, volume))
+    }
+}
+
+impl Opened<'_> {
+    /// Its path in a place that may join several volumes, if what the place has there is this file.
+    pub fn path_in(&self, place: &dyn FileTree) -> Option<&TreePath> {
+        let volumes = place.volumes();
+        let first = match volumes.is_empty() {
+            true => Some(place),
+            false => volumes.into_iter().find(|volume| volume.open(&self.path).is_ok()),
+        };
+        first.filter(|first| self.place.is(*first)).map(|_| &self.path)
+    }
+}
+
 impl<'a> Deref for Place<'a> {
     type Target = dyn FileTree + 'a;
 

@@ -1,13 +1,14 @@
 //! The rule for the place's own boot loader.
 
+use super::super::boot_config::devices::{self, Devices, Opened, Place, with_cause};
 use super::super::boot_config::unified::{self, UnifiedImage};
 use super::super::boot_config::{BootConfig, Entry};
 use super::super::{Installer, TreeError};
 use super::{Item, Pair, Search};
 use crate::cmdline;
-use storage::TreePath;
+use storage::{FileError, TreePath};
 
-impl Search<'_> {
+impl<'a> Search<'a> {
     /// The default entry of the first menu, or else the first one whose files are there.
     pub(super) fn by_boot_config(&mut self) -> Result<Option<Pair>, TreeError> {
         let all = BootConfig::read_all(self.source);
@@ -19,6 +20,9 @@ impl Search<'_> {
             self.warnings.extend(warnings.map(|warning| format!("{}: {warning}", config.path)));
             for entry in &config.entries {
                 if let Some(pair) = self.entry(config, entry)? {
+                    if entry.is_default && !config.is_first_default() {
+                        self.warnings.push(config.why_not_default(entry));
+                    }
                     return Ok(Some(pair));
                 }
             }
@@ -38,18 +42,29 @@ impl Search<'_> {
             search.warnings.push(format!("the entry '{title}' was skipped: {problem}"));
             Ok(None)
         };
-        let Some(kernel) = self.first(config.meanings(&entry.kernel))? else {
-            return missing(self, "the kernel is not there");
+        let problem = |role: &str, error: &FileError| match error.is_missing() {
+            true => format!("{role} is not there"),
+            false => with_cause(error),
         };
+        let mut devices = config.devices(self.source);
+        let kernel = match self.on_device(config, &mut devices, &entry.kernel)? {
+            Ok(kernel) => kernel,
+            Err(error) => return missing(self, &problem("the kernel", &error)),
+        };
+        let role = if entry.initrds.len() == 1 { "the initrd" } else { "an initrd" };
         let mut initrds = Vec::new();
         for name in &entry.initrds {
-            initrds.extend(self.first(config.meanings(name))?);
+            match self.on_device(config, &mut devices, name)? {
+                Ok(opened) => {
+                    let path = opened.path_in(self.source).cloned();
+                    initrds.push(Item { path, bytes: opened.file });
+                }
+                Err(error) => return missing(self, &problem(role, &error)),
+            }
         }
-        if initrds.len() < entry.initrds.len() {
-            let one = if entry.initrds.len() == 1 { "the initrd" } else { "an initrd" };
-            return missing(self, &format!("{one} is not there"));
-        }
-        let Item { path, bytes } = kernel;
+        self.warnings.append(&mut devices.warnings);
+        let path = kernel.path_in(self.source).cloned();
+        let Opened { file: bytes, place, path: own_path } = kernel;
         let name = bytes.name().to_owned();
         let read = |source| TreeError::Read { name: name.clone(), source };
         let rule = format!("the entry '{}' of {}", entry.title, config.path);
@@ -64,9 +79,7 @@ impl Search<'_> {
                 return Ok(Some(Pair { arguments: entry.words(), ..pair }));
             }
         };
-        if let Some(path) = &path {
-            self.warnings.extend(unified::left_out(self.source, path));
-        }
+        self.warnings.extend(unified::left_out(&*place, &own_path));
         // A checksum is that of the whole image.
         let whole = Item { path, bytes: image.whole() };
         let whole = self.checked(whole, "kernel", Installer::Other)?;
@@ -89,6 +102,28 @@ impl Search<'_> {
         let words = cmdline::words(unpacked.arguments.as_bytes());
         let arguments = words.map(|word| String::from_utf8_lossy(word).into_owned()).collect();
         Ok(Some(Pair { arguments, ..pair }))
+    }
+
+    /// Whether a menu's name means a path of the location itself, and not one on a device.
+    fn is_direct(&self, name: &str) -> bool {
+        devices::split(name).0.is_none() && self.source.volumes().is_empty()
+    }
+
+    /// Opens a file on the device that the menu names.
+    fn on_device(
+        &mut self,
+        config: &BootConfig,
+        devices: &mut Devices<'a>,
+        name: &str,
+    ) -> Result<Result<Opened<'a>, FileError>, TreeError> {
+        if !self.is_direct(name) {
+            return Ok(devices.open(name, &|path| config.meanings(path)));
+        }
+        let found = self.first(config.meanings(name))?;
+        let opened = found.and_then(|Item { path, bytes }| {
+            Some(Opened { file: bytes, place: Place::Volume(self.source), path: path? })
+        });
+        Ok(opened.ok_or_else(|| FileError::Missing(name.to_owned())))
     }
 
     /// The first of these paths that is there.

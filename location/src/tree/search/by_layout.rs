@@ -110,7 +110,7 @@ impl Search<'_> {
                 let words = entry.words();
                 let counts =
                     installer == Installer::Other || words.iter().any(|w| finds_root(w, installer));
-                counts && config.meanings(&entry.kernel).contains(kernel)
+                counts && config.names_file(self.source, &entry.kernel, kernel)
             })?;
             Some((entry.words(), config.path.to_string()))
         })
