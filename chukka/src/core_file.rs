@@ -8,7 +8,8 @@ use thiserror::Error;
 use vmm::config::Size;
 use vmm::core_dump::Written;
 
-use crate::{own_file, report};
+use crate::own_file::Kind;
+use crate::report;
 
 /// The file, which is created before the guest starts and removed if nothing was to be written.
 #[derive(Debug)]
@@ -37,30 +38,42 @@ impl CoreFileError {
     }
 }
 
+/// ELF's magic number, and the type ET_CORE.
+const CORE_FILE: Kind = Kind {
+    name: "a core file",
+    length: 18,
+    is_own: |head| head.starts_with(b"\x7fELF") && head.ends_with(b"\x04\0"),
+};
+
 impl CoreFile {
     /// Creates the file, or empties the core file of an earlier run.
     ///
     /// # Errors
     /// It cannot be created, or it is something else.
     pub fn create(path: &Path) -> Result<Self, CoreFileError> {
-        let create = || {
-            // ELF's magic number, and the type ET_CORE.
-            let is_core = |head: &[u8]| head.starts_with(b"\x7fELF") && head.ends_with(b"\x04\0");
-            let file = own_file::create(path, "a core file", 18, is_core)?;
-            // The file may be removed again, which must not happen to a device.
-            if !file.metadata()?.is_file() {
-                return Err(io::Error::new(
-                    io::ErrorKind::InvalidInput,
-                    "it is not a regular file",
-                ));
-            }
-            Ok(file)
-        };
+        Self::check(path)?;
         let path = path.to_owned();
-        match create() {
+        match CORE_FILE.create(&path) {
             Ok(file) => Ok(Self { path, file }),
             Err(source) => Err(CoreFileError { path, source }),
         }
+    }
+
+    /// Checks that [`Self::create`] can create the file. Creates and changes nothing.
+    ///
+    /// # Errors
+    /// As of [`Self::create`].
+    pub fn check(path: &Path) -> Result<(), CoreFileError> {
+        let check = || {
+            CORE_FILE.check(path)?;
+            // The file may be removed again, which must not happen to a device.
+            if path.exists() && !path.is_file() {
+                let text = "it is not a regular file";
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+            }
+            Ok(())
+        };
+        check().map_err(|source| CoreFileError { path: path.to_owned(), source })
     }
 
     /// The open file, for the guest's run.

@@ -18,7 +18,7 @@ use crate::request::Request;
 use crate::resolve::{Purpose, Resolved};
 use crate::run_report::RunReport;
 use crate::timeline::TimelineFile;
-use crate::{cdrom, confinement, disks, flash, location_server, networks, report, sata};
+use crate::{cdrom, confinement, disks, flash, location_server, networks, outputs, report, sata};
 
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +42,7 @@ pub fn run(
 ) -> Result<Ended, RunError> {
     let begun = Instant::now();
     report::warnings(&request.warnings);
+    outputs::check(request)?;
     // Before anything is fetched: a disk that is in use ends the run at once.
     let disks = disks::open(&request.disks)?;
     let cd_drives = cdrom::open(request.cds.as_deref(), &request.cd_net)?;

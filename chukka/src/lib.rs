@@ -16,7 +16,7 @@
 //! | [`flash`] | the flash chips with the firmware: images opened and locked |
 //! | [`guest`], [`ending`] | one run of a guest; how chukka ends after it |
 //! | [`timeline`] | `-timeline`: a table, JSON or a picture |
-//! | [`run_report`], [`core_file`], [`own_file`] | what `-json` and `-vmcore` write; overwriting only chukka's own files |
+//! | [`run_report`], [`core_file`], [`outputs`], [`own_file`] | what `-json` and `-vmcore` write; checking outputs before a run; overwriting only chukka's own files |
 //! | [`install_state`], [`whole_file`] | an installer that is booted until it has finished; atomic writes |
 //! | [`install`] | an installation, from its start to a disk that boots |
 //! | [`commands`] | the commands: `chukka fetch`, `restart-install`, `bootloader`, `cache` |
@@ -39,6 +39,7 @@ pub mod install_state;
 pub mod interruptible;
 pub mod location_server;
 pub mod networks;
+pub mod outputs;
 pub mod own_file;
 pub mod pid_file;
 pub mod plan;

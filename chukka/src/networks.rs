@@ -130,15 +130,54 @@ pub fn open(
     configs.iter().map(|config| card(config, service)).collect()
 }
 
+/// Checks that the sockets and recordings of networks can be opened. Creates nothing and connects to
+/// nobody.
+///
+/// # Errors
+/// As of [`open`].
+pub fn check_outputs(configs: &[CardConfig]) -> Result<(), NetworkError> {
+    for config in configs {
+        if let NetworkConfig::Stream(stream) = &config.network {
+            stream::check(stream)?;
+        }
+        if let Some(dump) = &config.dump {
+            dump::check(dump)?;
+        }
+    }
+    Ok(())
+}
+
+/// Checks that the networks can be set up: [`check_outputs`], and what leaves no trace is set up.
+///
+/// # Errors
+/// As of [`open`].
+pub fn check(
+    configs: &[CardConfig],
+    service: Option<&Arc<dyn Service>>,
+) -> Result<(), NetworkError> {
+    check_outputs(configs)?;
+    let networks = configs.iter().map(|config| &config.network);
+    let traceless = networks.filter(|network| !matches!(network, NetworkConfig::Stream(_)));
+    // All of them are open at once, as in a run.
+    traceless.map(|network| backend(network, service)).collect::<Result<Vec<_>, _>>().map(drop)
+}
+
+fn backend(
+    config: &NetworkConfig,
+    service: Option<&Arc<dyn Service>>,
+) -> Result<Arc<dyn CardBackend>, NetworkError> {
+    Ok(match config {
+        NetworkConfig::User(user) => Arc::new(user::User::new(user, service)?),
+        NetworkConfig::Tap(tap) => Arc::new(tap::Tap::new(tap)?),
+        NetworkConfig::Stream(stream) => Arc::new(stream::Stream::new(stream)?),
+    })
+}
+
 fn card(
     config: &CardConfig,
     service: Option<&Arc<dyn Service>>,
 ) -> Result<cards::CardConfig, NetworkError> {
-    let mut backend: Arc<dyn CardBackend> = match &config.network {
-        NetworkConfig::User(user) => Arc::new(user::User::new(user, service)?),
-        NetworkConfig::Tap(tap) => Arc::new(tap::Tap::new(tap)?),
-        NetworkConfig::Stream(stream) => Arc::new(stream::Stream::new(stream)?),
-    };
+    let mut backend = backend(&config.network, service)?;
     if let Some(dump) = &config.dump {
         backend = Arc::new(dump::Dump::new(backend, dump)?);
     }

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
+use vmm::host::output_file;
 
 /// The file. It is locked, as QEMU's is (`qemu_write_pidfile`, util/oslib-posix.c), and removed in
 /// the end.
@@ -52,6 +53,21 @@ impl PidFile {
             Err(source) => Err(PidFileError { path, source }),
         }
     }
+
+    /// Checks that [`Self::create`] can write the file. Creates and changes nothing.
+    ///
+    /// # Errors
+    /// As of [`Self::create`].
+    pub fn check(path: &Path) -> Result<(), PidFileError> {
+        let check = || {
+            output_file::check(path)?;
+            if path.is_file() {
+                File::options().write(true).open(path)?.try_lock()?;
+            }
+            Ok(())
+        };
+        check().map_err(|source| PidFileError { path: path.to_owned(), source })
+    }
 }
 
 impl Drop for PidFile {
@@ -69,11 +85,16 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("pid");
         fs::write(&path, "a leftover that is longer\n").unwrap();
+        PidFile::check(&path).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "a leftover that is longer\n");
         let file = PidFile::create(&path).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", std::process::id()));
-        let error = PidFile::create(&path).unwrap_err();
-        assert_eq!(error.hint(), "another chukka runs with this file; use another one");
+        for error in [PidFile::check(&path).unwrap_err(), PidFile::create(&path).unwrap_err()] {
+            assert_eq!(error.hint(), "another chukka runs with this file; use another one");
+        }
         drop(file);
         assert!(!path.exists());
+        PidFile::check(&path).unwrap();
+        assert!(!path.exists(), "a check creates nothing");
     }
 }

@@ -17,6 +17,7 @@ use crate::error::RunError;
 use crate::flash;
 use crate::location_server::{self, TREE};
 use crate::networks;
+use crate::outputs;
 use crate::request::{CardConfig, DiskConfig, NetworkConfig, Request};
 use crate::resolve::{Found, Purpose, Resolved};
 use storage::disk::DiskOptions;
@@ -34,6 +35,7 @@ const COLUMN: usize = 14;
 /// # Errors
 /// What would prevent the guest from starting.
 pub fn text(request: &Request, state: Option<&str>) -> Result<String, RunError> {
+    outputs::check(request)?;
     let config = &request.vm;
     let resolved = request.boot.as_ref();
     let resolved = resolved
@@ -79,7 +81,7 @@ pub fn text(request: &Request, state: Option<&str>) -> Result<String, RunError> 
     for cd in request.all_cds() {
         line(&mut text, "CD", &format!("'{}'", cdrom::shown(&cd.path).display()));
     }
-    networks::open(&request.cards, location_server::open(request)?.as_ref())?;
+    networks::check(&request.cards, location_server::open(request)?.as_ref())?;
     for card in &request.cards {
         line(&mut text, "network", &network(card));
     }

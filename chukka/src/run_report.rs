@@ -15,7 +15,7 @@ use vmm::outcome::Outcome;
 use vmm::run::record::RunRecord;
 
 use crate::args;
-use crate::own_file;
+use crate::own_file::Kind;
 use crate::report;
 use crate::request::{CardConfig, DiskConfig, Request};
 use crate::resolve::Resolved;
@@ -69,7 +69,9 @@ impl RunReport {
         let Some(path) = args::json_asked_for(args) else { return Ok(Self::default()) };
         let file = match path.as_os_str() {
             name if name == OsStr::new("-") => None,
-            name => Some(create(Path::new(name)).map_err(|error| (PathBuf::from(&path), error))?),
+            name => Some(
+                REPORT.create(Path::new(name)).map_err(|error| (PathBuf::from(&path), error))?,
+            ),
         };
         Ok(Self { to: Some((path.into(), file)), ..Self::default() })
     }
@@ -174,11 +176,12 @@ impl RunReport {
     }
 }
 
-/// Creates the file of a report, or empties an earlier one.
-fn create(path: &Path) -> io::Result<File> {
-    let what = "a report of chukka's";
-    own_file::create(path, what, BEGINNING.len(), |beginning| beginning == BEGINNING)
-}
+/// The file of a report.
+const REPORT: Kind = Kind {
+    name: "a report of chukka's",
+    length: BEGINNING.len(),
+    is_own: |beginning| beginning == BEGINNING,
+};
 
 /// How a report begins.
 const BEGINNING: &[u8] = b"{\n";
@@ -247,13 +250,13 @@ mod tests {
     fn only_a_report_is_overwritten() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("report");
-        create(&path).unwrap().write_all(b"{\n  1\n}\n").unwrap();
-        create(&path).unwrap();
+        REPORT.create(&path).unwrap().write_all(b"{\n  1\n}\n").unwrap();
+        REPORT.create(&path).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"");
-        create(&path).unwrap();
+        REPORT.create(&path).unwrap();
         fs::write(&path, b"MZ a kernel").unwrap();
-        assert_eq!(create(&path).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(REPORT.create(&path).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(fs::read(&path).unwrap(), b"MZ a kernel");
-        assert!(create(Path::new("/dev/null")).is_ok());
+        assert!(REPORT.create(Path::new("/dev/null")).is_ok());
     }
 }

@@ -14,7 +14,8 @@ use thiserror::Error;
 use vmm::config::VmConfig;
 use vmm::timeline::{BootsBy, Timeline};
 
-use crate::{own_file, report};
+use crate::own_file::Kind;
+use crate::report;
 
 /// The format of a timeline, by the end of its file's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +37,22 @@ pub struct TimelineConfig {
     pub path: PathBuf,
 }
 
+impl TimelineConfig {
+    /// Checks that [`TimelineFile::create`] can create the file. Creates and changes nothing.
+    ///
+    /// # Errors
+    /// As of [`TimelineFile::create`].
+    pub fn check(&self) -> Result<(), TimelineError> {
+        let checked = self.format.file().map(|kind| kind.check(&self.path));
+        checked.unwrap_or(Ok(())).map_err(self.failed())
+    }
+
+    fn failed(&self) -> impl FnOnce(io::Error) -> TimelineError {
+        let path = self.path.clone();
+        |source| TimelineError { path, source }
+    }
+}
+
 impl Format {
     /// The format of a file, or of standard error for `-`.
     #[must_use]
@@ -48,12 +65,16 @@ impl Format {
         }
     }
 
-    /// How a file of this format begins, by which chukka knows its own.
-    fn beginning(self) -> &'static str {
+    /// A file of this format; a table has none.
+    fn file(self) -> Option<Kind> {
+        let of =
+            |length, is_own: fn(&[u8]) -> bool| Some(Kind { name: "a timeline", length, is_own });
         match self {
-            Self::Table => "",
-            Self::Trace => trace::BEGINNING,
-            Self::Picture => picture::BEGINNING,
+            Self::Table => None,
+            Self::Trace => of(trace::BEGINNING.len(), |found| found == trace::BEGINNING.as_bytes()),
+            Self::Picture => {
+                of(picture::BEGINNING.len(), |found| found == picture::BEGINNING.as_bytes())
+            }
         }
     }
 }
@@ -99,10 +120,8 @@ impl TimelineFile {
         vm: &VmConfig,
         started: Instant,
     ) -> Result<Self, TimelineError> {
-        let create = || create(&config.path, config.format.beginning());
-        let file = (config.format != Format::Table).then(create).transpose();
-        let path = config.path.clone();
-        let file = file.map_err(|source| TimelineError { path, source })?;
+        let file = config.format.file().map(|kind| kind.create(&config.path)).transpose();
+        let file = file.map_err(config.failed())?;
         let bios = vm.firmware.as_ref().map(|firmware| firmware.bios.as_deref());
         let by = match bios {
             None => BootsBy::Kernel,
@@ -135,11 +154,6 @@ impl TimelineFile {
     }
 }
 
-/// Creates the file of a timeline that begins like this, or empties an earlier one.
-fn create(path: &Path, beginning: &str) -> io::Result<File> {
-    own_file::create(path, "a timeline", beginning.len(), |found| found == beginning.as_bytes())
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -149,17 +163,18 @@ mod tests {
     #[test]
     fn only_a_timeline_of_the_same_format_is_overwritten() {
         let directory = tempfile::tempdir().unwrap();
-        for (name, format, other) in
-            [("a.json", Format::Trace, Format::Picture), ("a.svg", Format::Picture, Format::Trace)]
-        {
-            let path = directory.path().join(name);
-            create(&path, format.beginning()).unwrap();
-            fs::write(&path, format!("{}…", format.beginning())).unwrap();
-            create(&path, format.beginning()).unwrap();
+        for (name, format, beginning, other) in [
+            ("a.json", Format::Trace, trace::BEGINNING, picture::BEGINNING),
+            ("a.svg", Format::Picture, picture::BEGINNING, trace::BEGINNING),
+        ] {
+            let (path, file) = (directory.path().join(name), format.file().unwrap());
+            file.create(&path).unwrap();
+            fs::write(&path, format!("{beginning}…")).unwrap();
+            file.create(&path).unwrap();
             assert_eq!(fs::read(&path).unwrap(), b"");
-            for content in ["{\n", "<svg>", other.beginning()] {
+            for content in ["{\n", "<svg>", other] {
                 fs::write(&path, content).unwrap();
-                let error = create(&path, format.beginning()).unwrap_err();
+                let error = file.create(&path).unwrap_err();
                 assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
                 assert_eq!(fs::read_to_string(&path).unwrap(), content);
             }

@@ -10,7 +10,7 @@ use std::io;
 use guest_memory::hint::Hint;
 use thiserror::Error;
 
-use crate::config::{CharBackend, SocketAddress};
+use crate::config::{CharBackend, GdbConfig, SocketAddress};
 use crate::kvm::KvmError;
 use crate::memory::MemoryError;
 pub use boot::BootError;
@@ -82,6 +82,17 @@ pub enum StartError {
 }
 
 impl StartError {
+    /// The server for gdb cannot listen.
+    pub fn gdb(config: &GdbConfig) -> impl FnOnce(io::Error) -> Self {
+        let address = config.address.clone();
+        move |source| Self::Gdb { address, source }
+    }
+
+    /// The monitor at this place cannot be set up.
+    pub fn monitor((place, source): (CharBackend, io::Error)) -> Self {
+        Self::Monitor { place, source }
+    }
+
     /// Turns a system error into "Cannot set up `what`".
     pub fn host(what: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| HostError { what, source }.into()

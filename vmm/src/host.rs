@@ -8,6 +8,7 @@ pub mod input;
 pub mod keys;
 pub mod listener;
 pub mod notices;
+pub mod output_file;
 pub mod printable;
 pub mod rtc_clock;
 pub mod screen;

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use vmm_sys_util::epoll::{ControlOperation, Epoll, EpollEvent, EventSet};
 
 use crate::config::{CharBackend, MonitorConfig, MonitorLanguage, OnWatchdog};
-use crate::host::listener::{Listener, PATIENCE, receive};
+use crate::host::listener::{self, Listener, PATIENCE, receive};
 use crate::outcome::Outcome;
 
 /// The most bytes of an unfinished request.
@@ -118,6 +118,25 @@ impl Monitors {
             this.add(config).map_err(|error| (config.chardev.backend.clone(), error))?;
         }
         Ok(Some(this))
+    }
+
+    /// Checks that [`Self::open`] can open the monitors. Creates nothing, and greets nobody.
+    ///
+    /// # Errors
+    /// As of [`Self::open`].
+    pub fn check(configs: &[MonitorConfig]) -> Result<(), (CharBackend, io::Error)> {
+        let check = |backend: &CharBackend| match backend {
+            CharBackend::Socket(socket) => listener::check(&socket.address),
+            CharBackend::Stdio => {
+                let input = EpollEvent::new(EventSet::IN, 0);
+                Epoll::new()?.ctl(ControlOperation::Add, io::stdin().as_raw_fd(), input)
+            }
+            CharBackend::Null | CharBackend::File(_) | CharBackend::Pty => {
+                Err(io::ErrorKind::Unsupported.into())
+            }
+        };
+        let mut backends = configs.iter().map(|config| &config.chardev.backend);
+        backends.try_for_each(|backend| check(backend).map_err(|error| (backend.clone(), error)))
     }
 
     fn add(&mut self, config: &MonitorConfig) -> io::Result<()> {

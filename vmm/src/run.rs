@@ -68,7 +68,7 @@ use message::Message;
 use record::{Ended, RunRecord};
 use vcpu_threads::VcpuThreads;
 
-pub use preparation::{check, check_places};
+pub use preparation::{check, check_outputs, check_places};
 
 /// How long a report waits for the guest's own output, so that it comes first.
 const OUTPUT_FIRST: Duration = Duration::from_millis(20);

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use devices::virtio::net::{Frame, NetBackend, Offload, Offloads};
+use vmm::host::output_file;
 use vmm::machine::cards::CardBackend;
 
 use super::NetworkError;
@@ -28,6 +29,15 @@ pub struct Dump {
     config: DumpConfig,
     /// `None` after an error.
     file: Mutex<Option<BufWriter<File>>>,
+}
+
+/// Checks that the file of a recording can be created or truncated. Changes nothing.
+///
+/// # Errors
+/// As of [`Dump::new`].
+pub fn check(config: &DumpConfig) -> Result<(), NetworkError> {
+    let failed = |source| NetworkError::Dump { path: config.path.clone(), source };
+    output_file::check(&config.path).map_err(failed)
 }
 
 impl Dump {

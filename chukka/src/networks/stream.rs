@@ -9,7 +9,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use devices::virtio::net::{Frame, MAX_FRAME, MIN_FRAME, NetBackend, Offload, Offloads};
-use vmm::host::listener::bind_unix;
+use vmm::config::SocketAddress;
+use vmm::host::listener::{self, bind_unix};
 use vmm::machine::cards::CardBackend;
 
 use super::NetworkError;
@@ -52,6 +53,20 @@ enum Socket {
 enum Listener {
     Unix(UnixListener),
     Inet(TcpListener),
+}
+
+/// Checks that a connection may be made, or that it can be listened for. Creates nothing and
+/// connects to nobody.
+///
+/// # Errors
+/// As of [`Stream::new`].
+pub fn check(config: &StreamConfig) -> Result<(), NetworkError> {
+    let address = match &config.address {
+        StreamAddress::Unix(path) => SocketAddress::Unix(path.clone()),
+        StreamAddress::Inet(host, port) => SocketAddress::Tcp { host: host.clone(), port: *port },
+    };
+    let check = if config.is_server { listener::check } else { listener::check_peer };
+    check(&address).map_err(|source| NetworkError::Stream { stream: config.clone(), source })
 }
 
 impl Stream {

@@ -15,7 +15,7 @@ const COULD_NOT_RUN: i32 = 125;
 /// One that was as it should be: status 125, nothing on standard output, one line of message and
 /// one `hint:` on standard error, within a tenth of a second. What the lines say is still to be
 /// checked.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Refusal {
     message: String,
     hint: String,

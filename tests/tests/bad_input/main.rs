@@ -7,5 +7,6 @@ mod firmware;
 mod firmware_files;
 mod host;
 mod kernels;
+mod outputs;
 mod sizes;
 mod usage;

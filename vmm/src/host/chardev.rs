@@ -20,7 +20,8 @@ use rustix::io::ioctl_fionbio;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 
-use super::listener::Listener;
+use super::listener::{self, Listener};
+use super::output_file;
 use super::screen::GuestOutput;
 use crate::config::{CharBackend, CharFile, CharSocket, Chardev, SocketAddress};
 use crate::error::{DeviceError, HostError, StartError};
@@ -30,6 +31,8 @@ use outputs::{Logged, Stamped};
 
 /// How much is read from a line at once.
 const CHUNK: usize = 1024;
+/// Whose output a log is, in messages.
+const OF_LOG: &str = "a log";
 
 /// An open character device.
 pub struct Opened {
@@ -65,7 +68,7 @@ pub fn open(
         CharBackend::Stdio => {
             (Box::new(GuestOutput::open().map_err(HostError::descriptors)?), None)
         }
-        CharBackend::File(file) => (Box::new(output_file(file, of)?), None),
+        CharBackend::File(file) => (Box::new(open_output(file, of)?), None),
         CharBackend::Pty => {
             let (line, path) = Line::pty().map_err(socket_failed)?;
             tell(&Message::Pty { path, label: label.to_owned() });
@@ -78,7 +81,7 @@ pub fn open(
         }
     };
     if let Some(log) = &chardev.log {
-        out = Box::new(Logged::new(out, output_file(log, "a log")?));
+        out = Box::new(Logged::new(out, open_output(log, OF_LOG)?));
     }
     if chardev.timestamps {
         out = Box::new(Stamped::new(out));
@@ -86,7 +89,33 @@ pub fn open(
     Ok(Opened { out, line, is_stdio: chardev.is_stdio() })
 }
 
-fn output_file(file: &CharFile, of: &'static str) -> Result<File, StartError> {
+/// Checks that a character device can be opened, as far as nobody notices that: no file is created,
+/// and there is no connection. What is returned drops all output.
+///
+/// # Errors
+/// As of [`open`].
+pub fn check(chardev: &Chardev, of: &'static str) -> Result<Opened, StartError> {
+    let socket_failed = |source| StartError::Chardev { of, at: chardev.backend.clone(), source };
+    match &chardev.backend {
+        CharBackend::Null | CharBackend::Stdio => {}
+        CharBackend::File(file) => {
+            output_file::check(&file.path).map_err(output_failed(file, of))?;
+        }
+        CharBackend::Pty => drop(Line::pty().map_err(socket_failed)?),
+        CharBackend::Socket(socket) if socket.server => {
+            listener::check(&socket.address).map_err(socket_failed)?;
+        }
+        CharBackend::Socket(socket) => {
+            listener::check_peer(&socket.address).map_err(socket_failed)?;
+        }
+    }
+    if let Some(log) = &chardev.log {
+        output_file::check(&log.path).map_err(output_failed(log, OF_LOG))?;
+    }
+    Ok(Opened { out: Box::new(io::sink()), line: None, is_stdio: chardev.is_stdio() })
+}
+
+fn open_output(file: &CharFile, of: &'static str) -> Result<File, StartError> {
     let mut options = File::options();
     options.create(true);
     if file.append {
@@ -94,9 +123,12 @@ fn output_file(file: &CharFile, of: &'static str) -> Result<File, StartError> {
     } else {
         options.write(true).truncate(true)
     };
-    let opened = options.open(&file.path);
-    let failed = |source| DeviceError::Output { of, path: file.path.clone(), source };
-    Ok(opened.map_err(failed)?)
+    options.open(&file.path).map_err(output_failed(file, of))
+}
+
+fn output_failed(file: &CharFile, of: &'static str) -> impl FnOnce(io::Error) -> StartError {
+    let path = file.path.clone();
+    move |source| DeviceError::Output { of, path, source }.into()
 }
 
 /// A connection to somebody on the host: the client of a socket, a server that chukka has connected

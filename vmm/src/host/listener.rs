@@ -2,13 +2,18 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::FileTypeExt;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::io::Errno;
+use rustix::net::sockopt::set_socket_reuseaddr;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with};
+
+use super::output_file;
 use crate::config::SocketAddress;
 
 /// How long a client may take to read what it has asked for. The guest waits meanwhile, and so do
@@ -63,30 +68,91 @@ impl Listener {
     }
 }
 
+/// Checks that [`Listener::bind`] can listen at an address. Creates nothing, and lets nobody connect.
+///
+/// # Errors
+/// As of [`Listener::bind`].
+pub fn check(address: &SocketAddress) -> io::Result<()> {
+    match address {
+        SocketAddress::Tcp { host, port } => check_tcp(host, *port),
+        SocketAddress::Unix(path) => check_unix(path).map(drop),
+    }
+}
+
+/// Checks that a connection to an address may be possible, without making it: a program that takes
+/// a single one would lose it. Whether a program listens on a TCP port is not found out.
+///
+/// # Errors
+/// Nobody listens on the UNIX socket, or the host's name is not known.
+pub fn check_peer(address: &SocketAddress) -> io::Result<()> {
+    match address {
+        SocketAddress::Tcp { host, port } => (host.as_str(), *port).to_socket_addrs().map(drop),
+        SocketAddress::Unix(path) => find_unix(path),
+    }
+}
+
+/// Binds, without listening, to the first of a host's addresses that can be had, as
+/// [`TcpListener::bind`] does.
+fn check_tcp(host: &str, port: u16) -> io::Result<()> {
+    let mut result = Err(Errno::ADDRNOTAVAIL.into());
+    for address in (host, port).to_socket_addrs()? {
+        let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+        let bound = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)
+            .and_then(|socket| set_socket_reuseaddr(&socket, true).map(|()| socket))
+            .and_then(|socket| bind(&socket, &address));
+        result = bound.map_err(io::Error::from);
+        if result.is_ok() {
+            break;
+        }
+    }
+    result
+}
+
+/// Finds the stream socket at a path without connecting to it. A datagram socket cannot connect to
+/// one, and the kernel says so once it has found it (`unix_find_bsd`, net/unix/af_unix.c in Linux).
+fn find_unix(path: &Path) -> io::Result<()> {
+    match UnixDatagram::unbound()?.connect(path) {
+        Ok(()) => Err(Errno::PROTOTYPE.into()),
+        Err(error) if error.raw_os_error() == Some(libc::EPROTOTYPE) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 /// Listens on a UNIX socket, in place of one that nobody listens on any more. Any other file at
 /// `path` stays.
 ///
 /// # Errors
 /// See bind(2).
 pub fn bind_unix(path: &Path) -> io::Result<UnixListener> {
-    UnixListener::bind(path).or_else(|error| {
-        // connect(2) refuses a connection to a file that is no socket, too (`unix_find_bsd`,
-        // net/unix/af_unix.c in Linux).
-        let is_socket = || fs::metadata(path).is_ok_and(|about| about.file_type().is_socket());
-        let is_left_over = error.kind() == io::ErrorKind::AddrInUse
-            && is_socket()
-            && UnixStream::connect(path)
-                .is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused);
-        if !is_left_over {
-            let is_other_file = error.kind() == io::ErrorKind::AddrInUse && !is_socket();
-            return Err(match is_other_file {
-                true => io::Error::new(error.kind(), "a file that is not a socket is there"),
-                false => error,
-            });
-        }
+    if check_unix(path)? {
         fs::remove_file(path)?;
-        UnixListener::bind(path)
-    })
+    }
+    UnixListener::bind(path)
+}
+
+/// Checks that a UNIX socket can be made at `path`. Returns whether one is there that nobody
+/// listens on any more, which has to be removed.
+fn check_unix(path: &Path) -> io::Result<bool> {
+    SocketAddr::from_pathname(path)?;
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            output_file::check_new(path)?;
+            return Ok(false);
+        }
+        about => about?,
+    };
+    // connect(2) refuses a connection to a file that is no socket, too.
+    if !fs::metadata(path).is_ok_and(|about| about.file_type().is_socket()) {
+        let text = "a file that is not a socket is there";
+        return Err(io::Error::new(io::ErrorKind::AddrInUse, text));
+    }
+    match find_unix(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            output_file::check_new(path)?;
+            Ok(true)
+        }
+        _ => Err(Errno::ADDRINUSE.into()),
+    }
 }
 
 fn prepare_tcp(stream: &TcpStream) -> io::Result<()> {
@@ -133,6 +199,8 @@ pub fn receive(mut socket: &File) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixStream;
+
     use super::*;
 
     struct Scratch(PathBuf);
@@ -172,6 +240,48 @@ mod tests {
         let error = Listener::bind(&SocketAddress::Unix(at.0.clone())).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
         assert_eq!(fs::read(&at.0).unwrap(), b"of the user");
+    }
+
+    #[test]
+    fn a_check_says_what_listening_would_say_and_leaves_nothing() {
+        let at = Scratch::new("checked");
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let taken = taken.local_addr().map(|address| (taken, address.port())).unwrap();
+        let tcp = |host: &str, port| SocketAddress::Tcp { host: host.into(), port };
+        let unix = |path: &Path| SocketAddress::Unix(path.to_owned());
+        for (address, kind) in [
+            (tcp("127.0.0.1", 0), None),
+            (tcp("127.0.0.1", taken.1), Some(io::ErrorKind::AddrInUse)),
+            // TEST-NET-1 (RFC 5737).
+            (tcp("192.0.2.1", 1234), Some(io::ErrorKind::AddrNotAvailable)),
+            (unix(&at.0), None),
+            (unix(&at.0.join("x")), Some(io::ErrorKind::NotFound)),
+            (unix(Path::new("/tmp")), Some(io::ErrorKind::AddrInUse)),
+            (unix(Path::new(&"x".repeat(200))), Some(io::ErrorKind::InvalidInput)),
+        ] {
+            let checked = check(&address).err().map(|error| (error.kind(), error.to_string()));
+            assert_eq!(checked.as_ref().map(|(kind, _)| *kind), kind, "{address}");
+            assert!(!at.0.exists(), "{address}");
+            let bound = Listener::bind(&address).err();
+            assert_eq!(checked, bound.map(|error| (error.kind(), error.to_string())), "{address}");
+        }
+    }
+
+    /// Its program may take a single connection.
+    #[test]
+    fn a_check_does_not_connect() {
+        let at = Scratch::new("peer");
+        let address = SocketAddress::Unix(at.0.clone());
+        assert_eq!(check_peer(&address).unwrap_err().kind(), io::ErrorKind::NotFound);
+        let listener = UnixListener::bind(&at.0).unwrap();
+        check_peer(&address).unwrap();
+        assert_eq!(check(&address).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        listener.set_nonblocking(true).unwrap();
+        assert_eq!(listener.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        drop(listener);
+        assert_eq!(check_peer(&address).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+        check(&address).unwrap();
+        assert!(at.0.exists(), "a check removes nothing");
     }
 
     /// A client that does not read must not stop the guest for ever.

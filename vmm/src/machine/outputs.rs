@@ -42,28 +42,45 @@ impl Consoles {
     /// # Errors
     /// A file, a socket or a pseudo-terminal cannot be opened.
     pub fn open(config: &VmConfig, tell: &mut dyn FnMut(&Message)) -> Result<Self, StartError> {
+        Self::each(config, |wanted, of, label| chardev::open(wanted, of, label, tell))
+    }
+
+    /// Checks that [`Self::open`] can open them all, and returns stand-ins that drop all output.
+    /// Creates nothing and connects to nobody.
+    ///
+    /// # Errors
+    /// As of [`Self::open`].
+    pub fn check(config: &VmConfig) -> Result<Self, StartError> {
+        Self::each(config, |wanted, of, _| chardev::check(wanted, of))
+    }
+
+    /// All of them by `open`, which is told whose each is and how the user knows it.
+    fn each(
+        config: &VmConfig,
+        mut open: impl FnMut(&Chardev, &'static str, &str) -> Result<Opened, StartError>,
+    ) -> Result<Self, StartError> {
         let mut serial = [const { None }; SERIAL_PORTS];
         for (index, (opened, wanted)) in serial.iter_mut().zip(&config.serial).enumerate() {
             if let Some(wanted) = wanted {
                 let label = label(wanted, &format!("serial{index}"));
-                *opened = Some(chardev::open(wanted, "-serial", &label, tell)?);
+                *opened = Some(open(wanted, "-serial", &label)?);
             }
         }
         let debugcon = config.debugcon.as_ref().map(|debugcon| {
             // The device itself writes the times.
             let wanted = Chardev { timestamps: false, ..debugcon.out.clone() };
             let label = label(&wanted, "debugcon");
-            chardev::open(&wanted, "the debug console", &label, tell)
+            open(&wanted, "the debug console", &label)
         });
         let debugcon = debugcon.transpose()?;
         let mut ports = Vec::new();
         for device in &config.virtio_serial {
-            let open = |port: &VirtioPort| {
+            let mut open = |port: &VirtioPort| {
                 let default = if port.name.is_empty() { "virtio port" } else { &port.name };
                 let label = label(&port.chardev, default);
-                chardev::open(&port.chardev, "a virtio port", &label, tell)
+                open(&port.chardev, "a virtio port", &label)
             };
-            ports.push(device.ports.iter().map(open).collect::<Result<_, _>>()?);
+            ports.push(device.ports.iter().map(&mut open).collect::<Result<_, _>>()?);
         }
         Ok(Self { serial, debugcon, ports })
     }

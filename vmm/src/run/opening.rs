@@ -67,18 +67,13 @@ impl Vm<'_> {
         let supported = kvm::debug_flags(&self.kvm)?;
         let roms = self.boot.roms().map(|rom| rom.slot()).collect();
         let memory = Slots { ram: self.ram.slots().collect(), rom: roms };
-        let debugger = Debugger::listen(config, memory, supported).map_err(|source| {
-            let address = config.address.clone();
-            StartError::Gdb { address, source }
-        })?;
-        Ok(Some(debugger))
+        Debugger::listen(config, memory, supported).map(Some).map_err(StartError::gdb(config))
     }
 
     /// Opens the monitors, if there are to be any.
     pub(super) fn open_monitors(&self) -> Result<Option<Monitors>, StartError> {
         let VmConfig { monitors, name, starts_paused, .. } = self.config;
-        Monitors::open(monitors, name.as_deref(), *starts_paused)
-            .map_err(|(place, source)| StartError::Monitor { place, source })
+        Monitors::open(monitors, name.as_deref(), *starts_paused).map_err(StartError::monitor)
     }
 
     /// Opens standard input and the terminal if a serial port uses them.

@@ -15,21 +15,79 @@ use super::{Remote, Vm};
 use crate::boot::{Boot, FlashDrive};
 use crate::config::{MachineKind, VmConfig};
 use crate::error::{BootError, HostError, StartError};
+use crate::host::listener;
 use crate::host::notices::Notifier;
 use crate::kvm::cpuid::Cpuid;
 use crate::kvm::{self, KvmError};
 use crate::machine::ahci::AhciDrive;
 use crate::machine::cards::CardConfig;
-use crate::machine::{items, virtio};
+use crate::machine::outputs::Consoles;
+use crate::machine::parts::Parts;
+use crate::machine::{Devices, items, virtio};
 use crate::memory::Ram;
+use crate::monitor::Monitors;
 use crate::sandbox::{HostUser, Sandbox};
 use crate::timeline::Timeline;
 
 /// The KVM device.
 const KVM_DEVICE: &str = "/dev/kvm";
 
+/// What is known before KVM is opened: the user's files are open, everything fits, and the machine
+/// can be built.
+struct Checked {
+    boot: Boot,
+    map: MemoryMap,
+    smbios: SmbiosTables,
+    ram: Arc<Ram>,
+    notifier: Notifier,
+    /// Warnings for the user, one line each.
+    warnings: Vec<String>,
+}
+
+impl Checked {
+    fn new(
+        config: &VmConfig,
+        kernel: Option<Payload>,
+        flash: Vec<FlashDrive>,
+    ) -> Result<Self, StartError> {
+        let mut warnings = Vec::new();
+        let boot = Boot::open(config, kernel, flash, &mut warnings)?;
+        let map = MemoryMap::new(config.memory);
+        boot.check(&map, config.machine)?;
+        check_address_bits(config, &map)?;
+        let smbios =
+            SmbiosTables::build(&items::smbios_config(config)?).map_err(BootError::from)?;
+        let ram = Arc::new(Ram::new(&map, config.map_initrd)?);
+        let notifier = Notifier::new().map_err(HostError::descriptors)?;
+        let checked = Self { boot, map, smbios, ram, notifier, warnings };
+        checked.build_machine(config)?;
+        Ok(checked)
+    }
+
+    /// Builds the machine, but for disks and cards, without what it is connected to: the ports of
+    /// its devices and the items of fw_cfg are checked by that.
+    fn build_machine(&self, config: &VmConfig) -> Result<Devices, StartError> {
+        let parts = Parts {
+            config,
+            map: &self.map,
+            ram: &self.ram,
+            boot: &self.boot,
+            smbios: &self.smbios,
+            disks: &[],
+            cd_drives: None,
+            ahci: None,
+            cards: &[],
+            coalesce: false,
+            notifier: &self.notifier,
+            stopping: &Arc::default(),
+        };
+        Devices::new(&parts, Consoles::check(config)?)
+    }
+}
+
 /// Checks everything that does not require KVM: that the firmware can be opened, that everything
-/// fits into guest memory, and that the host has this memory.
+/// fits into guest memory, that the host has this memory, and that the machine can be built. What is
+/// returned are warnings.
 ///
 /// # Errors
 /// Anything that would prevent the guest from starting.
@@ -38,13 +96,20 @@ pub fn check(
     kernel: Option<Payload>,
     flash: Vec<FlashDrive>,
 ) -> Result<Vec<String>, StartError> {
-    let mut warnings = Vec::new();
-    let boot = Boot::open(config, kernel, flash, &mut warnings)?;
-    let map = MemoryMap::new(config.memory);
-    boot.check(&map, config.machine)?;
-    SmbiosTables::build(&items::smbios_config(config)?).map_err(BootError::from)?;
-    drop(Ram::new(&map, config.map_initrd)?);
-    Ok(warnings)
+    Ok(Checked::new(config, kernel, flash)?.warnings)
+}
+
+/// Checks that the files and sockets for consoles, gdb and monitors can be opened. Creates nothing
+/// and connects to nobody, so that what is refused leaves no trace.
+///
+/// # Errors
+/// Those of the run.
+pub fn check_outputs(config: &VmConfig) -> Result<(), StartError> {
+    Consoles::check(config)?;
+    if let Some(gdb) = &config.gdb {
+        listener::check(&gdb.address).map_err(StartError::gdb(gdb))?;
+    }
+    Monitors::check(&config.monitors).map_err(StartError::monitor)
 }
 
 /// Checks that the machine has places for these devices, which [`Vm::run`] gives them. `others` are
@@ -83,21 +148,14 @@ impl<'a> Vm<'a> {
         kernel: Option<Payload>,
         flash: Vec<FlashDrive>,
     ) -> Result<Self, StartError> {
-        let mut warnings = Vec::new();
-        let boot = Boot::open(config, kernel, flash, &mut warnings)?;
-        let map = MemoryMap::new(config.memory);
-        boot.check(&map, config.machine)?;
-        check_address_bits(config, &map)?;
-        let smbios =
-            SmbiosTables::build(&items::smbios_config(config)?).map_err(BootError::from)?;
+        let Checked { boot, map, smbios, ram, notifier, mut warnings } =
+            Checked::new(config, kernel, flash)?;
         let kvm = kvm::open(Path::new(KVM_DEVICE), config.cpus)?;
         if !boot.flash_chips().is_empty() && !kvm::has_read_only_memory(&kvm) {
             return Err(KvmError::Capability("KVM_CAP_READONLY_MEM").into());
         }
-        let ram = Arc::new(Ram::new(&map, config.map_initrd)?);
         let cpuid = Cpuid::new(&kvm, &config.cpu, config.cpus)?;
         warnings.extend_from_slice(cpuid.warnings());
-        let notifier = Notifier::new().map_err(HostError::descriptors)?;
         let stop = Arc::default();
         let (disks, cards) = (Vec::new(), Vec::new());
         Ok(Self {
