@@ -300,7 +300,7 @@ impl BootConfig {
         if place.volumes().is_empty() {
             return self.meanings(name).contains(path);
         }
-        let opened = self.devices(place).open(name, &|name| self.meanings(name));
+        let opened = self.devices(place).open(name, None, &|name| self.meanings(name));
         opened.is_ok_and(|opened| opened.path_in(place) == Some(path))
     }
 

@@ -359,7 +359,7 @@ fn a_location_that_is_a_directory_has_loopback_devices() {
 fn a_location_whose_default_boots_no_kernel_warns_of_what_boots_instead() {
     let temp = Temp::of(&["k"]);
     for (default, warnings) in [("disk", 1), ("install", 0)] {
-        let menu = format!("default {default}\nlabel disk\nlocalboot 0\nlabel install\nlinux k\n");
+        let menu = format!("default {default}\nlabel disk\nlocalboot 0\nlabel install\nlinux /k\n");
         temp.file("isolinux/isolinux.cfg", menu.as_bytes());
         let tree = Tree::find(&temp.source(), Query::default()).unwrap();
         assert_eq!(bytes(&*tree.kernel.bytes), "k");

@@ -117,7 +117,7 @@ impl<'a> Search<'a> {
         name: &str,
     ) -> Result<Result<Opened<'a>, FileError>, TreeError> {
         if !self.is_direct(name) {
-            return Ok(devices.open(name, &|path| config.meanings(path)));
+            return Ok(devices.open(name, None, &|path| config.meanings(path)));
         }
         let found = self.first(config.meanings(name))?;
         let opened = found.and_then(|Item { path, bytes }| {
