@@ -28,6 +28,7 @@ use crate::remote::Net;
 use storage::{FileTree, RandomAccess, TreePath};
 
 pub use housekeeping::{CacheEntry, Pruned};
+pub(crate) use places::without_login;
 pub use places::without_password;
 pub use progress::{FetchProgress, NoProgress};
 

@@ -14,9 +14,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::fetch::without_password;
+use crate::fetch::{without_login, without_password};
 use crate::path_as_bytes;
-use crate::remote::address::{NO_DIGITS, decoded};
+use crate::remote::address::{Host, NO_DIGITS, decoded};
 use crate::remote::{Net, ftp, http, nfs, tftp};
 pub(crate) use local::Local;
 pub use local::PreopenedPaths;
@@ -51,7 +51,7 @@ pub enum SpellingError {
         "{given}: {scheme}: is not supported, expected a path or a URL of http, https, ftp, tftp, nfs, nfs+iso or file"
     )]
     Scheme {
-        /// What was given.
+        /// What was given, without a user and a password.
         given: String,
         /// The part before the colon.
         scheme: String,
@@ -59,7 +59,7 @@ pub enum SpellingError {
     /// A URL that is none.
     #[error("{given}: {why}, expected {form}")]
     Url {
-        /// What was given.
+        /// What was given, without a user and a password.
         given: String,
         /// What is wrong.
         why: &'static str,
@@ -125,7 +125,7 @@ impl Place {
         let Some((scheme, rest)) = split_scheme(given.as_bytes()) else {
             return Ok(Self::Local(given.into()));
         };
-        let text = || given.to_string_lossy().into_owned();
+        let text = || without_login(&given.to_string_lossy());
         let bad = |form| move |why| SpellingError::Url { given: text(), why, form };
         if scheme == "file" {
             return Ok(Self::Local(file_url(rest).map_err(bad("file:///PATH"))?));
@@ -133,7 +133,7 @@ impl Place {
         match scheme.as_str() {
             "http" | "https" | "ftp" | "tftp" => {
                 let form = "SCHEME://HOST/PATH";
-                let url = host_url(given).map_err(bad(form))?;
+                let url = host_url(given, scheme != "tftp").map_err(bad(form))?;
                 let url = format!("{scheme}{}", &url[scheme.len()..]);
                 Ok(match scheme.as_str() {
                     "ftp" => Self::Ftp(url),
@@ -260,18 +260,24 @@ fn split_scheme(given: &[u8]) -> Option<(String, &[u8])> {
 }
 
 /// A URL with a host, as text; the host's protocol client parses the rest.
-fn host_url(given: &OsStr) -> Result<&str, &'static str> {
+fn host_url(given: &OsStr, has_users: bool) -> Result<&str, &'static str> {
     let url = given.to_str().ok_or("it is not UTF-8")?;
     if url.bytes().any(|byte| byte.is_ascii_control() || byte == b' ') {
         return Err("it contains a space or a control character (write a space as %20)");
     }
     let rest = url.split_once(':').map_or("", |(_, rest)| rest);
     let host = rest.strip_prefix("//").ok_or("'//' is missing after the colon")?;
-    if host.split(['/', '?', '#']).next().is_none_or(str::is_empty) {
-        return Err("there is no host");
-    }
+    let authority = host.split(['/', '?', '#']).next().unwrap_or_default();
+    match authority.rsplit_once('@') {
+        Some(_) if !has_users => return Err(NO_USERS),
+        Some((_, host)) => Host::parse(host)?,
+        None => Host::parse(authority)?,
+    };
     Ok(url)
 }
+
+/// What is wrong with a user in front of a host.
+const NO_USERS: &str = "this protocol has no user names and passwords";
 
 /// `HOST:/PATH`, as mount(8) has it; `//HOST/PATH` as RFC 2224; `//HOST:/PATH`, a mixture that is
 /// in use.
@@ -287,6 +293,10 @@ fn nfs_url(rest: &[u8]) -> Result<(String, String), &'static str> {
     if host.is_empty() {
         return Err("there is no host, or the path is not absolute");
     }
+    if host.contains('@') {
+        return Err(NO_USERS);
+    }
+    Host::parse(host)?;
     Ok((host.into(), path.into()))
 }
 
@@ -385,6 +395,32 @@ mod tests {
             let error = Place::parse(url.as_ref()).unwrap_err();
             assert!(error.to_string().contains(word), "{url}: {error}");
             assert!(!error.hint().is_empty());
+        }
+    }
+
+    /// A message may go to a log that others read.
+    #[test]
+    fn the_password_of_a_refused_url_is_in_no_message() {
+        for (url, why) in [
+            ("gopher://me:secret@host/x", "gopher://host/x: gopher: is not supported"),
+            ("HTTPX://me:secret@host/x", "HTTPX://host/x: httpx: is not supported"),
+            ("http://me:secret@ho st/x", "http://ho st/x: it contains a space"),
+            ("http://me:secret @host/x", "http://host/x: it contains a space"),
+            ("http:me:secret@host/x", "http://host/x: '//' is missing"),
+            ("http://me:se/secret@host/", "http://host/: its port is not a number"),
+            ("http://me:se?secret@host/", "http://host/: its port is not a number"),
+            ("https://me:secret@/x", "https:///x: there is no host"),
+            ("http://me:secret@host:99999/x", "http://host:99999/x: its port is not a number"),
+            ("ftp://me:secret@host:x/", "ftp://host:x/: its port is not a number"),
+            ("tftp://me:secret@host/x", "tftp://host/x: this protocol has no user names"),
+            ("nfs://me:secret@host/x", "nfs://host/x: this protocol has no user names"),
+            ("nfs:me:secret@host:/x", "nfs://host:/x: this protocol has no user names"),
+            ("nfs://me:se/secret@host/x", "nfs://host/x: its port is not a number"),
+            ("file://me:secret@host/x", "file://host/x: it names another host"),
+        ] {
+            let error = Place::parse(url.as_ref()).unwrap_err();
+            assert!(error.to_string().starts_with(why), "{url}: {error}");
+            assert!(!format!("{error:?}").contains("secret"), "{error:?}");
         }
     }
 

@@ -227,6 +227,14 @@ pub fn without_password(url: &str) -> String {
     format!("{scheme}://{user}@{host}{path}")
 }
 
+/// A text that is no right URL, for a message: only its scheme and what follows its last `@`. Between
+/// them may be a password that has a slash or a space in it.
+pub(crate) fn without_login(text: &str) -> String {
+    let Some((before, rest)) = text.rsplit_once('@') else { return text.to_owned() };
+    let scheme = before.split_once(':').map_or("", |(scheme, _)| scheme);
+    format!("{scheme}://{rest}")
+}
+
 impl Answer {
     /// The answer in an error, if the error is about the location and not about the connection.
     pub fn of_error(error: &FileError) -> Option<Self> {
@@ -283,6 +291,19 @@ mod tests {
             ("nfs:h:/a", "nfs:h:/a"),
         ] {
             assert_eq!(without_password(url), kept);
+        }
+    }
+
+    #[test]
+    fn nothing_before_the_last_at_sign_of_a_wrong_url_is_shown() {
+        for (text, shown) in [
+            ("gopher://h/x", "gopher://h/x"),
+            ("gopher://u:secret@h/x", "gopher://h/x"),
+            ("http://u:sec/ret@h/x", "http://h/x"),
+            ("http:u:sec@ret@h", "http://h"),
+            ("nfs:u:secret@h:/x", "nfs://h:/x"),
+        ] {
+            assert_eq!(without_login(text), shown);
         }
     }
 

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use super::Net;
 use super::address::{Host, decode};
 use super::unannounced::Wanted;
+use crate::fetch::without_login;
 use session::{Found, Session};
 use storage::sync::lock;
 use storage::{Entry, FileError, FileTree, LocalFile, RandomAccess, TreePath};
@@ -21,9 +22,7 @@ use storage::{Entry, FileError, FileTree, LocalFile, RandomAccess, TreePath};
 /// The URL is none.
 pub(crate) fn tree(url: &str, net: &Net) -> Result<Box<dyn FileTree>, FileError> {
     let tree = parse(url, net).map_err(|why| {
-        // What is before the @ may be a password.
-        let shown =
-            url.rsplit_once('@').map_or(url.to_owned(), |(_, rest)| format!("ftp://{rest}"));
+        let shown = without_login(url);
         FileError::failure(shown, why, "expected ftp://[USER[:PASSWORD]@]HOST[:PORT]/PATH")
     })?;
     Ok(Box::new(tree))

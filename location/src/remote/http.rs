@@ -27,6 +27,7 @@ use self::client::{Ask, Client, RequestError};
 use self::url::Url;
 use super::Net;
 use super::unannounced::Wanted;
+use crate::fetch::without_login;
 use storage::{Entry, FileError, FileTree, RandomAccess, TreePath};
 
 /// The files below a URL; its root is the URL itself. Nothing is asked yet.
@@ -35,9 +36,7 @@ use storage::{Entry, FileError, FileTree, RandomAccess, TreePath};
 /// The URL is none.
 pub(crate) fn tree(url: &str, net: &Net) -> Result<Box<dyn FileTree>, FileError> {
     let parsed = Url::parse(url).map_err(|why| {
-        // There may be a password in it.
-        let name = url.rsplit_once('@').map_or(url, |(_, behind)| behind);
-        FileError::failure(name, why, "use http://HOST/PATH or https://HOST/PATH")
+        FileError::failure(without_login(url), why, "use http://HOST/PATH or https://HOST/PATH")
     })?;
     let name = parsed.shown();
     if parsed.tls && !cfg!(feature = "tls") {

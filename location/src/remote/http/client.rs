@@ -12,6 +12,8 @@ use ureq::{Body as UreqBody, BodyReader, Error, Timeout};
 use super::connection::within;
 use super::proxy::ProxySettings;
 use super::url::Url;
+use crate::fetch::without_login;
+use crate::remote::address::said;
 use crate::remote::pace::Pace;
 use crate::remote::{Net, traffic};
 use storage::Failure;
@@ -23,6 +25,8 @@ const REDIRECTIONS: usize = 10;
 const DRAINED: u64 = 64 << 10;
 
 const CHECK_SERVER: &str = "check the URL and the server";
+const CHECK_PROXY: &str =
+    "check that variable of the environment; list hosts that need no proxy in no_proxy";
 const AGAIN: &str = "check the network and the server, and try again";
 
 /// A failure, and whether it may be better the next time.
@@ -156,8 +160,16 @@ impl Client {
         // Connecting, sending and waiting have time-outs of their own, which are for each part of
         // them.
         let response = within(3 * self.net.idle, || request.call());
-        let response = response.map_err(|error| explain(error, url, &self.net))?;
+        let response = response.map_err(|error| match way.proxy {
+            Some(proxy) => explain_proxy(error, proxy, url, &self.net),
+            None => explain(error, url, &self.net),
+        })?;
         let (parts, body) = response.into_parts();
+        if let Some(coding) = unknown_coding(&parts) {
+            let problem = format!("the server sent the file in the transfer coding '{coding}'");
+            let hint = "chukka reads only 'chunked'; have the server send files as they are";
+            return Err(RequestError::permanent(problem, hint));
+        }
         let has_slow_bodies = Arc::clone(&self.has_slow_bodies);
         let body = Body::new(body, url.clone(), self.net.clone(), has_slow_bodies);
         Ok(Response { url: url.clone(), parts, body })
@@ -247,7 +259,7 @@ impl Response {
         };
         let next = self.url.resolve(location).map_err(|why| {
             // What is behind a question mark may be a key.
-            let shown = location.split('?').next().unwrap_or_default();
+            let shown = without_login(location.split('?').next().unwrap_or_default());
             fail(format!("the server redirects to '{}': {why}", shown.escape_default()))
         })?;
         if self.url.tls && !next.tls {
@@ -349,6 +361,48 @@ impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Body").field("url", &self.url).finish_non_exhaustive()
     }
+}
+
+/// The first transfer coding of an answer that is not undone here (RFC 9112, 6.1): its bytes are not
+/// the file's.
+fn unknown_coding(parts: &ureq::http::response::Parts) -> Option<String> {
+    let values = parts.headers.get_all("Transfer-Encoding").iter();
+    let codings = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    let mut codings = codings.map(said).filter(|coding| !coding.is_empty());
+    codings.find(|coding| !["chunked", "identity"].iter().any(|c| coding.eq_ignore_ascii_case(c)))
+}
+
+/// The same of a request through a proxy, to which the connection is made.
+fn explain_proxy(error: Error, proxy: &str, url: &Url, net: &Net) -> RequestError {
+    let problem = match &error {
+        Error::Timeout(Timeout::Resolve | Timeout::Connect) => {
+            format!("no connection to {proxy} within {}", seconds(net.idle))
+        }
+        Error::HostNotFound => format!("the host of {proxy} is not found"),
+        Error::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            format!("{proxy} refuses the connection")
+        }
+        Error::Io(error) if is_of_connecting(error) => format!("cannot reach {proxy}: {error}"),
+        _ => return explain(error, url, net),
+    };
+    RequestError::permanent(problem, CHECK_PROXY)
+}
+
+/// Whether there was no connection yet. The kind of the resolver's errors has no stable name, so those
+/// of a connection are left out.
+fn is_of_connecting(error: &io::Error) -> bool {
+    use io::ErrorKind as Kind;
+    !matches!(
+        error.kind(),
+        Kind::UnexpectedEof
+            | Kind::ConnectionReset
+            | Kind::ConnectionAborted
+            | Kind::BrokenPipe
+            | Kind::NotConnected
+            | Kind::TimedOut
+            | Kind::WouldBlock
+            | Kind::InvalidData
+    )
 }
 
 /// What a user can make of ureq's errors.
@@ -475,6 +529,24 @@ mod tests {
             let error = error.into_error();
             assert!(error.to_string().contains(words), "{error}");
             assert_eq!(storage::hint_of(&error), Some(hint), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_that_cannot_be_reached_is_named_instead_of_the_server() {
+        use io::ErrorKind::{ConnectionRefused, ConnectionReset, NetworkUnreachable};
+        let url = Url::parse("http://far/x").unwrap();
+        let net = Net { idle: Duration::from_secs(6), ..Net::default() };
+        for (error, problem) in [
+            (Error::Io(ConnectionRefused.into()), "P refuses the connection"),
+            (Error::Io(NetworkUnreachable.into()), "cannot reach P: network unreachable"),
+            (Error::Timeout(Timeout::Connect), "no connection to P within 6 s"),
+            (Error::HostNotFound, "the host of P is not found"),
+            (Error::Io(ConnectionReset.into()), "the connection to far broke"),
+        ] {
+            let told = explain_proxy(error, "P", &url, &net).into_error();
+            assert_eq!(told.to_string(), problem);
+            assert_eq!(storage::hint_of(&told) == Some(CHECK_PROXY), problem.contains('P'));
         }
     }
 

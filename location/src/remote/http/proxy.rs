@@ -21,9 +21,29 @@ use storage::Failure;
 #[derive(Debug)]
 pub(super) struct ProxySettings {
     direct: Agent,
-    plain: Option<Result<(Agent, Option<Login>), Failure>>,
-    tunnel: Option<Result<Agent, Failure>>,
+    plain: Option<Result<Proxied, Failure>>,
+    tunnel: Option<Result<Proxied, Failure>>,
     exceptions: Exceptions,
+}
+
+/// The way through a proxy.
+#[derive(Debug)]
+struct Proxied {
+    agent: Agent,
+    /// `None`: the agent knows them.
+    login: Option<Login>,
+    /// What messages call the proxy.
+    name: String,
+}
+
+impl Proxied {
+    fn new(variable: &str, url: &Url, agent: Agent, login: Option<Login>) -> Self {
+        Self { agent, login, name: format!("the proxy {} ({variable})", url.authority) }
+    }
+
+    fn route(&self) -> Route<'_> {
+        Route { agent: &self.agent, login: self.login.as_ref(), proxy: Some(&self.name) }
+    }
 }
 
 /// The way to one host.
@@ -33,6 +53,8 @@ pub(super) struct Route<'a> {
     pub agent: &'a Agent,
     /// The credentials for the proxy.
     pub login: Option<&'a Login>,
+    /// The proxy's name for messages, with the variable that names it; `None`: there is no proxy.
+    pub proxy: Option<&'a str>,
 }
 
 impl ProxySettings {
@@ -57,13 +79,12 @@ impl ProxySettings {
     /// # Errors
     /// A proxy is named that is none.
     pub fn to(&self, url: &Url) -> Result<Route<'_>, Failure> {
-        let direct = Route { agent: &self.direct, login: None };
+        let direct = Route { agent: &self.direct, login: None, proxy: None };
         if self.exceptions.has(url) {
             return Ok(direct);
         }
         match (url.tls, &self.plain, &self.tunnel) {
-            (false, Some(Ok((agent, login))), _) => Ok(Route { agent, login: login.as_ref() }),
-            (true, _, Some(Ok(agent))) => Ok(Route { agent, login: None }),
+            (false, Some(Ok(proxied)), _) | (true, _, Some(Ok(proxied))) => Ok(proxied.route()),
             (false, Some(Err(failure)), _) | (true, _, Some(Err(failure))) => Err(failure.clone()),
             (false, None, _) | (true, _, None) => Ok(direct),
         }
@@ -91,7 +112,7 @@ fn proxy_url(name: &str, value: &str) -> Result<Url, Failure> {
 }
 
 /// An agent that sends what is asked of `http:` URLs to a proxy.
-fn plain_agent(net: &Net, name: &str, value: &str) -> Result<(Agent, Option<Login>), Failure> {
+fn plain_agent(net: &Net, name: &str, value: &str) -> Result<Proxied, Failure> {
     let proxy = proxy_url(name, value)?;
     if proxy.tls {
         return Err(no_proxy_url(name, "a proxy for http: locations needs an http: URL"));
@@ -99,14 +120,15 @@ fn plain_agent(net: &Net, name: &str, value: &str) -> Result<(Agent, Option<Logi
     let uri = proxy.to_string().parse();
     let at_proxy = AtProxy(uri.map_err(|_| no_proxy_url(name, "it is not a URL"))?);
     let connector = connector().chain(WholeUrls);
-    Ok((Agent::with_parts(config(net, None), connector, at_proxy), proxy.login))
+    let agent = Agent::with_parts(config(net, None), connector, at_proxy);
+    Ok(Proxied::new(name, &proxy, agent, proxy.login.clone()))
 }
 
 /// An agent that has a proxy connect it with the hosts of `https:` URLs.
-fn tunnel_agent(net: &Net, name: &str, value: &str) -> Result<Agent, Failure> {
-    proxy_url(name, value)?;
+fn tunnel_agent(net: &Net, name: &str, value: &str) -> Result<Proxied, Failure> {
+    let url = proxy_url(name, value)?;
     let proxy = Proxy::new(value).map_err(|_| no_proxy_url(name, "it is not a URL"))?;
-    Ok(agent(net, Some(proxy)))
+    Ok(Proxied::new(name, &url, agent(net, Some(proxy)), None))
 }
 
 fn agent(net: &Net, proxy: Option<Proxy>) -> Agent {
@@ -277,7 +299,7 @@ mod tests {
     fn a_proxy_is_asked_for_whole_urls_over_one_connection() {
         let proxy = Server::new(|_, _| Reply::new(200, "yes"));
         let net = Net::default();
-        let (agent, login) = plain_agent(&net, "http_proxy", &proxy.url("")).unwrap();
+        let Proxied { agent, login, .. } = plain_agent(&net, "http_proxy", &proxy.url("")).unwrap();
         assert!(login.is_none());
         for path in ["/a%20file?x", "/b"] {
             let mut answer = agent.get(format!("http://far.invalid:81{path}")).call().unwrap();
@@ -290,9 +312,28 @@ mod tests {
     }
 
     #[test]
+    fn the_port_of_a_proxy_is_a_number_up_to_65535() {
+        for agent in [plain_agent, tunnel_agent] {
+            let failure = agent(&Net::default(), "all_proxy", "http://u:secret@h:99999");
+            assert_eq!(
+                failure.unwrap_err().to_string(),
+                "all_proxy in the environment is not the URL of a proxy: its port is not a number from 1 to 65535"
+            );
+        }
+    }
+
+    #[test]
+    fn messages_name_the_proxy_and_its_variable_without_a_password() {
+        for agent in [plain_agent, tunnel_agent] {
+            let proxied = agent(&Net::default(), "all_proxy", "http://u:secret@h:8").unwrap();
+            assert_eq!(proxied.route().proxy, Some("the proxy h:8 (all_proxy)"));
+        }
+    }
+
+    #[test]
     fn a_url_that_is_too_long_for_the_buffer_is_an_error_and_no_other_request() {
         let proxy = Server::new(|_, _| Reply::new(200, "yes"));
-        let (agent, _) = plain_agent(&Net::default(), "http_proxy", &proxy.url("")).unwrap();
+        let agent = plain_agent(&Net::default(), "http_proxy", &proxy.url("")).unwrap().agent;
         let path = "x".repeat(1 << 20);
         assert!(agent.get(format!("http://far.invalid/{path}")).call().is_err());
     }

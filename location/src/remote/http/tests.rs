@@ -453,10 +453,33 @@ fn redirections_are_followed_and_bounded() {
     let (problem, _) = failure(&server.url("/ftp"));
     assert!(problem.contains("'ftp://host/x': it is not an http: or"), "{problem}");
     assert!(failure(&server.url("/nowhere")).0.contains("302 without a Location header"));
-    assert!(failure(&server.url("/nothing")).0.contains("its host is"));
+    assert!(failure(&server.url("/nothing")).0.contains("there is no host"));
     let before = server.asked().len();
     assert!(failure(&server.url("/x")).0.contains("10 redirections, and one more to"));
     assert_eq!(server.asked().len() - before, 11);
+}
+
+#[test]
+fn what_a_redirection_says_of_a_password_is_not_shown() {
+    let server = Server::new(|_, _| Reply::to("gopher://me:secret@host/x"));
+    let (problem, _) = failure(&server.url("/x"));
+    assert!(problem.contains("redirects to 'gopher://host/x'"), "{problem}");
+}
+
+/// RFC 9112, 6.1: the bytes would not be the file's.
+#[test]
+fn a_transfer_coding_other_than_chunked_is_an_error() {
+    for codings in ["gzip, chunked", "x-compress", "chunked\r\nTransfer-Encoding: br"] {
+        let head = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: {codings}\r\n\r\n");
+        let server = Server::new(move |_, _| Reply::raw(&format!("{head}4\r\nbody\r\n0\r\n\r\n")));
+        let (problem, hint) = failure(&server.url("/x"));
+        assert!(problem.contains("in the transfer coding '"), "{codings}: {problem}");
+        assert!(hint.contains("reads only 'chunked'"), "{codings}: {hint}");
+    }
+    let server = Server::new(|_, _| {
+        Reply::raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n")
+    });
+    assert_eq!(whole(root(&server.url("/x")).unwrap()).unwrap(), b"body");
 }
 
 #[test]

@@ -5,6 +5,8 @@ use std::fmt;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
+use crate::remote::address::Host;
+
 /// What may stand in a path as it is: RFC 3986, 3.3. A plus sign is left out, which some servers
 /// take for a space.
 const IN_PATH: &[u8] = b"-._~!$&'()*,;=:@";
@@ -70,6 +72,7 @@ impl Url {
         let (path, query) = rest.split_at(rest.find('?').unwrap_or(rest.len()));
         let path = if path.is_empty() { "/".into() } else { legal(path) };
         let url = Self { tls, authority: authority.into(), path, query: legal(query), login };
+        Host::parse(authority)?;
         let host = url.to_string().parse::<ureq::http::Uri>().ok();
         match host.as_ref().and_then(|uri| uri.host()) {
             Some(host) if !host.is_empty() => Ok(url),
@@ -269,5 +272,7 @@ mod tests {
         for text in ["http://", "http:///x", "http://:80/", "http://me@/x", "http://?x"] {
             assert!(Url::parse(text).is_err(), "{text}");
         }
+        let port = "its port is not a number from 1 to 65535";
+        assert_eq!(Url::parse("http://h:65536/").unwrap_err(), port);
     }
 }
