@@ -149,6 +149,27 @@ fn a_file_on_a_disk_of_another_number_is_taken_with_a_warning_if_only_one_volume
     }
 }
 
+/// grub-core/commands/probe.c.
+#[test]
+fn probe_tells_of_the_device_that_it_is_asked_for() {
+    for (commands, expected) in [
+        ("probe --set=v --fs-uuid (hd0,gpt2)", "22-22"),
+        ("probe -s v -u $root", "11-11"),
+        ("probe --set v --label hd0,gpt2", "SECOND"),
+        ("probe -u --set=v hd0,2", "22-22"),
+        ("probe --partmap --set=v (hd0,gpt1)", "gpt"),
+        ("if probe -u hd0,gpt1; then v=yes; fi", "yes"),
+    ] {
+        let found = grub(&format!("{commands}; linux /vmlinuz $v"));
+        assert_eq!(found, (format!("1 vmlinuz {expected}"), Vec::new()), "{commands}");
+    }
+    for commands in ["probe --set=v --fs (hd0,gpt1)", "probe --set=v -u (hd1)"] {
+        let (files, warnings) = grub(&format!("v=x; {commands}; linux /vmlinuz $v"));
+        assert_eq!((files.as_str(), warnings.len()), ("1 vmlinuz ", 1), "{commands}");
+        assert!(warnings[0].contains("$v stays empty"), "{warnings:?}");
+    }
+}
+
 #[test]
 fn conditions_ask_the_device_that_they_name() {
     for (condition, expected) in [

@@ -328,7 +328,8 @@ fn device_name(partition: &[PartitionId]) -> String {
     std::iter::once(DISK.to_owned()).chain(parts).collect()
 }
 
-fn table_name(table: PartitionTable) -> &'static str {
+/// What GRUB calls a kind of partition table.
+pub(crate) fn table_name(table: PartitionTable) -> &'static str {
     match table {
         PartitionTable::Gpt => "gpt",
         PartitionTable::Mbr => "msdos",

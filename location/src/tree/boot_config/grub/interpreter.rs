@@ -148,6 +148,8 @@ pub(super) struct Interpreter<'a, 'f> {
     outcome: Option<Status>,
     /// Whether unquoted `*` and `?` are patterns: the module "regexp" does that.
     has_patterns: bool,
+    /// Whether variables such as `$YEAR` have the date: the module "datehook" does that.
+    has_date: bool,
     /// Ids of the entries of the Boot Loader Specification that are in the menu.
     bls_shown: BTreeSet<String>,
     /// The entries of the directories that were read.
@@ -181,6 +183,7 @@ impl<'a, 'f> Interpreter<'a, 'f> {
             status: Status::Known(true),
             outcome: None,
             has_patterns: false,
+            has_date: false,
             bls_shown: BTreeSet::new(),
             bls_entries: BTreeMap::new(),
             loops: 0,

@@ -56,7 +56,9 @@ impl Interpreter<'_, '_> {
             "regexp" => self.regexp(arguments),
             "loopback" => self.loopback(arguments),
             "insmod" => {
-                self.has_patterns |= arguments.first().is_some_and(|module| module == "regexp");
+                let is_loaded = |name: &str| arguments.first().is_some_and(|own| own == name);
+                self.has_patterns |= is_loaded("regexp");
+                self.has_date |= is_loaded("datehook");
                 !arguments.is_empty()
             }
             // The guest's processor has 64 bits.

@@ -8,6 +8,9 @@ use crate::tree::glob::Pattern;
 /// Files that one pattern can stand for.
 const MATCHES: usize = 256;
 
+/// The variables of GRUB's module "datehook" (its grub-core/hook/datehook.c).
+const DATE: [&str; 7] = ["YEAR", "MONTH", "DAY", "HOUR", "MINUTE", "SECOND", "WEEKDAY"];
+
 /// An argument while it is put together.
 #[derive(Default)]
 struct Argument {
@@ -68,6 +71,10 @@ impl Interpreter<'_, '_> {
             "@" if is_quoted => return self.parameters.clone(),
             "@" | "*" => self.parameters.join(" "),
             "#" => self.parameters.len().to_string(),
+            _ if self.has_date && DATE.contains(&name) => {
+                self.warn(format!("${name} is empty: chukka does not support GRUB's datehook"));
+                String::new()
+            }
             "?" => u8::from(!self.has_succeeded()).to_string(),
             _ => match name.parse::<usize>() {
                 Ok(0) | Err(_) => self.variables.value(name).to_owned(),

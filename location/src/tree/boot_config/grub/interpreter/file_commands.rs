@@ -2,6 +2,7 @@
 //! `file`, `hashsum` (each in the file of that name in GRUB's grub-core/commands), and those that
 //! cannot be answered here.
 
+use super::super::devices;
 use super::{Interpreter, Status};
 use crate::checksum::{self, Checked};
 use storage::{RandomAccess, head};
@@ -29,7 +30,7 @@ const SUMS: [(&str, &str); 5] = [
     ("crc", "crc32"),
 ];
 /// Bytes of a file that `file` looks at: those in which a header of Multiboot 2 can begin.
-const HEAD: usize = 32768;
+pub(super) const HEAD: usize = 32768;
 
 impl Interpreter<'_, '_> {
     /// Runs a command that answers a question. `None`: it is another one.
@@ -47,6 +48,7 @@ impl Interpreter<'_, '_> {
             "file" => self.file(arguments),
             "hashsum" => self.hashsum("", arguments),
             _ if sum.is_some() => self.hashsum(sum.unwrap_or_default(), arguments),
+            "probe" if let Some(is_there) = self.probe(arguments) => Some(is_there),
             _ if UNANSWERED.contains(&name) => {
                 let is_told = self.leave_unset(name, arguments);
                 is_told.then_some(false)
@@ -55,6 +57,33 @@ impl Interpreter<'_, '_> {
         };
         let whole = || Status::Unanswered([&[name.to_owned()], arguments].concat().join(" "));
         Some(answer.map_or_else(whole, Status::Known))
+    }
+
+    /// `probe [--set NAME] --fs-uuid|--label|--partmap DEVICE` (GRUB's grub-core/commands/probe.c).
+    /// `None`: it is not known here.
+    fn probe(&mut self, arguments: &[String]) -> Option<bool> {
+        let (mut set, mut target, mut device) = (None, None, None);
+        let mut words = arguments.iter().map(String::as_str);
+        while let Some(word) = words.next() {
+            match word.split_once('=').unwrap_or((word, "")) {
+                ("-s", _) => set = words.next(),
+                ("--set", "") => set = words.next(),
+                ("--set", name) => set = Some(name),
+                (option, _) if option.starts_with('-') => target = Some(option),
+                _ => device = device.or(Some(word)),
+            }
+        }
+        let device = device?;
+        let inner = device.strip_prefix('(').and_then(|device| device.strip_suffix(')'));
+        let volume = self.files.devices.position(inner.unwrap_or(device))?;
+        let tree = *self.files.devices.trees().get(volume)?;
+        let value = match target? {
+            "-u" | "--fs-uuid" => tree.volume_uuid().filter(|uuid| !uuid.is_empty())?,
+            "-l" | "--label" => tree.volume_label()?,
+            "-p" | "--partmap" => devices::table_name(tree.partition().last()?.table),
+            _ => return None,
+        };
+        Some(set.is_none_or(|name| self.variables.set(name, value)))
     }
 
     /// `cmp FILE FILE`: whether both are the same. `None`: they are too long.
@@ -171,8 +200,14 @@ fn listed(line: &str, digits: usize) -> Option<(&str, &str)> {
     sum.bytes().all(|byte| byte.is_ascii_hexdigit()).then_some((sum, name))
 }
 
+/// Whether a file with these first bytes begins with Linux' setup code: struct
+/// linux_i386_kernel_header has 0x268 bytes, and the code has at most 64 sectors.
+pub(super) fn has_setup_code(head: &[u8]) -> bool {
+    head.len() >= 0x268 && head[0x1fe..0x200] == [0x55, 0xaa] && head[0x1f1] <= 64
+}
+
 /// Whether a file with these first bytes is of a kind. `None`: chukka does not know the kind.
-fn is_kind(kind: &str, head: &[u8], len: u64) -> Option<bool> {
+pub(super) fn is_kind(kind: &str, head: &[u8], len: u64) -> Option<bool> {
     let bytes = |at: usize, count: usize| head.get(at..at.checked_add(count)?);
     let u16_at = |at| bytes(at, 2).map(|bytes| u16::from_le_bytes([bytes[0], bytes[1]]));
     let u32_at = |at| {
@@ -189,11 +224,8 @@ fn is_kind(kind: &str, head: &[u8], len: u64) -> Option<bool> {
                 sum.is_some_and(|sum| sum.trailing_zeros() >= 32)
             })
     };
-    // struct linux_i386_kernel_header has 0x268 bytes; at most 64 sectors are its setup code.
     let is_linux = |version: u16| {
-        head.len() >= 0x268
-            && u16_at(0x1fe) == Some(0xaa55)
-            && head[0x1f1] <= 64
+        has_setup_code(head)
             && bytes(0x202, 4) == Some(b"HdrS")
             && u16_at(0x206).is_some_and(|own| own >= version)
     };

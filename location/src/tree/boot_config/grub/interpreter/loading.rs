@@ -20,7 +20,8 @@ impl Interpreter<'_, '_> {
             "linux" | "linux16" | "linuxefi" => {
                 self.loaded.initrds.clear();
                 self.loaded.kernel = self.module(arguments);
-                Self::loads(Part::Kernel, arguments)
+                let part = if name == "linux16" { Part::Kernel16 } else { Part::Kernel };
+                Self::loads(part, arguments)
             }
             "initrd" | "initrd16" | "initrdefi" => self.load_initrds(arguments),
             "multiboot" | "multiboot2" | "xen_hypervisor" => {

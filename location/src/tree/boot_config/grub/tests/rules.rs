@@ -209,15 +209,27 @@ fn regexp_sets_its_groups() {
     }
 }
 
+/// The header of a bzImage with this version of the boot protocol.
+fn linux(version: u16) -> Vec<u8> {
+    let mut header = vec![0; 0x268];
+    header[0x1fe..0x200].copy_from_slice(&[0x55, 0xaa]);
+    header[0x202..0x206].copy_from_slice(b"HdrS");
+    header[0x206..0x208].copy_from_slice(&version.to_le_bytes());
+    header[0x211] = 1;
+    header
+}
+
 /// The commands that load something fail if the file is not there (`grub_file_open` in
 /// grub-core/loader/i386/linux.c and linux.c); what they did not find is not loaded.
 #[test]
 fn a_command_that_loads_a_missing_file_fails() {
-    let files = ["k", "i", "j"].map(|name| (name, "x"));
+    let temp = Temp::of(&["i", "j"]);
+    temp.file("k", &linux(0x203));
+    temp.file("old", &linux(0x200));
     let entry = |script: &str| {
         let text = format!("menuentry a {{ {script} }}\n");
-        let cfg = [("boot/grub/grub.cfg", text.as_str())];
-        let entry = read(&[&cfg[..], &files].concat()).remove(0);
+        temp.file("boot/grub/grub.cfg", text.as_bytes());
+        let entry = BootConfig::read_all(&temp.source()).remove(0).entries.remove(0);
         [&[entry.kernel], &entry.initrds[..], &[entry.arguments]].concat().join(" ")
     };
     for (script, expected) in [
@@ -232,6 +244,12 @@ fn a_command_that_loads_a_missing_file_fails() {
         ("until linux /none; do linux /k b; break; done", "/k b"),
         ("if initrd /i; then linux /none; else linux /k b; fi", "/k b"),
         ("if linux; then true; else linux /k b; fi", "/k b"),
+        // What is no kernel, or one that is too old, is not loaded either.
+        ("if linux /i; then true; else linux /k b; fi", "/k b"),
+        ("if linux16 /i; then true; else linux /k b; fi", "/k b"),
+        ("if linux /old; then true; else linux /k b; fi", "/k b"),
+        ("if linux16 /old c; then true; else linux /k b; fi", "/old c"),
+        ("if linux16 /k c; then true; else linux /i b; fi", "/k c"),
         ("if chainloader /none; then true; else linux /k b; fi", "/k b"),
         ("if multiboot /none; then true; else linux /k b; fi", "/k b"),
         ("multiboot /k b; if module /none; then true; else module /i; fi", "/k /i b"),
@@ -408,6 +426,7 @@ fn a_condition_that_cannot_be_answered_is_a_warning() {
         ("md5sum -c /abc", "md5sum"),
         ("hashsum -u -h sha256 /abc", "hashsum"),
         ("probe -u (hd0)", "probe"),
+        ("probe --fs (hd0)", "probe"),
         ("smbios --type 1 --get-string 5", "smbios"),
         ("getenv x", "getenv"),
     ] {
@@ -438,6 +457,16 @@ fn a_condition_that_cannot_be_answered_is_a_warning() {
     );
     let set = warnings("probe --set=u -u (hd0); if [ -z \"$u\" ]; then w=none; fi", &files);
     assert_eq!(set, ["none", "$u stays empty: chukka does not support GRUB's probe"]);
+}
+
+/// grub-core/hook/datehook.c: without the module, these are variables like others.
+#[test]
+fn a_date_that_a_menu_asks_for_is_a_warning() {
+    let script = "YEAR=2020; w=$YEAR";
+    assert_eq!(warnings(script, &[]), ["2020"]);
+    assert_eq!(warnings("insmod datehook", &[]), [""]);
+    let warning = "$YEAR is empty: chukka does not support GRUB's datehook";
+    assert_eq!(warnings(&format!("insmod datehook; {script}"), &[]), ["", warning]);
 }
 
 /// What commands compare is limited, as a script can repeat them.
