@@ -27,6 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Progress {
     terminal: bool,
+    /// No transfer is shown; warnings are.
+    is_quiet: bool,
     /// The one that is under way; taken once chukka is to stop.
     state: Mutex<State>,
 }
@@ -58,7 +60,14 @@ impl Progress {
     /// On standard error.
     #[must_use]
     pub fn new() -> Self {
-        Self { terminal: io::stderr().is_terminal(), state: Mutex::default() }
+        let (terminal, state) = (io::stderr().is_terminal(), Mutex::default());
+        Self { terminal, is_quiet: false, state }
+    }
+
+    /// Shows warnings only.
+    #[must_use]
+    pub fn quiet() -> Self {
+        Self { is_quiet: true, ..Self::new() }
     }
 
     /// Falls silent. Returns, in words, the transfer that was running and what remains of it.
@@ -167,6 +176,9 @@ impl Transfer {
 
 impl FetchProgress for Progress {
     fn begin(&self, name: &str, total: u64, already: u64, resumes: bool) {
+        if self.is_quiet {
+            return;
+        }
         // A server's names must not control the terminal.
         let name = name.escape_debug().to_string();
         let (here, began) = (already, Instant::now());

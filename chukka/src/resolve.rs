@@ -103,13 +103,13 @@ impl Purpose {
     }
 }
 
-/// Has a process of its own do `job` ([`crate::reader`]), and shows how the fetching goes. A signal
-/// that ends chukka ends that process too.
+/// Has a process of its own do `job` ([`crate::reader`]), and shows by `progress` how the fetching
+/// goes. A signal that ends chukka ends that process too.
 ///
 /// # Errors
 /// What the job leads to; a signal came.
-pub fn read(job: Job) -> Result<Opened, RunError> {
-    interruptibly(move |watch, reader| reader::read(&job, &watch, &reader))
+pub fn read(job: Job, progress: Progress) -> Result<Opened, RunError> {
+    interruptibly(progress, move |watch, reader| reader::read(&job, &watch, &reader))
 }
 
 /// Whether kernel and initrd are, or are in, files of this host that not everyone may read. What is
@@ -132,9 +132,10 @@ fn are_private(files: &BootFiles) -> (bool, bool) {
 /// Does work that may take long, with its progress shown and its process, if it starts one, ended
 /// by a signal that ends chukka.
 fn interruptibly<T: Send + 'static>(
+    progress: Progress,
     work: impl FnOnce(Arc<dyn FetchProgress>, Reader) -> Result<T, ResolveError> + Send + 'static,
 ) -> Result<T, RunError> {
-    let (progress, reader) = (Arc::new(Progress::new()), Reader::default());
+    let (progress, reader) = (Arc::new(progress), Reader::default());
     let (watch, child) = (Arc::<Progress>::clone(&progress), reader.clone());
     interruptible::run(
         move || work(watch, child),
@@ -178,7 +179,7 @@ impl Resolved {
             return Ok(Self::read(source, &reading)?);
         }
         let source = source.clone();
-        interruptibly(move |watch, reader| {
+        interruptibly(Progress::new(), move |watch, reader| {
             Self::read(&source, &Reading { job, confinement, limits, watch, reader })
         })
     }

@@ -12,6 +12,7 @@ use chukka_tests::binaries;
 use chukka_tests::native::guest::bzimage;
 use chukka_tests::native::image::pe;
 use chukka_tests::native::{Scratch, start};
+use chukka_tests::servers::http;
 
 const UUID: &str = "3d7a1d0e-6a56-4f4c-9d6a-3f0a1f2f6c11";
 const MKCONFIG: &str = include_str!("../data/grub-mkconfig.cfg");
@@ -371,6 +372,31 @@ fn xenpvnetboot_answers_as_libxl_reads() {
             fs::remove_file(&kernel[0]).unwrap();
             fs::remove_file(&ramdisk[0]).unwrap();
         }
+    }
+}
+
+#[test]
+fn xenpvnetboot_shows_progress_unless_it_is_to_be_quiet() {
+    let scratch = Scratch::new();
+    let tree = scratch.path("tree");
+    fs::create_dir_all(tree.join("images/pxeboot")).unwrap();
+    fs::write(tree.join("images/pxeboot/vmlinuz"), bzimage("x")).unwrap();
+    fs::write(tree.join("images/pxeboot/initrd.img"), vec![1; 200 << 10]).unwrap();
+    let server = http::start(&tree);
+    for (options, is_quiet) in [(&[][..], false), (&["-q"], true), (&["--quiet"], true)] {
+        let out = scratch.path("run/libxl");
+        let output = called(&scratch, "xenpvnetboot")
+            .env("XDG_CACHE_HOME", scratch.path(&format!("cache{}", options.concat())))
+            .args(["--output=-", "--output-directory"])
+            .arg(&out)
+            .arg(format!("--location={}", server.url))
+            .args(options)
+            .output()
+            .unwrap();
+        assert!(text(&output).starts_with("linux (kernel "), "{output:?}");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(stderr.contains("fetched "), !is_quiet, "{options:?}: {stderr}");
+        assert_eq!(stderr.is_empty(), is_quiet, "{options:?}: {stderr}");
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use devices::pflash::FlashFile;
 use firmware::acpi::AcpiTables;
-use firmware::flash::{self, FlashImage};
+use firmware::flash::{self, FlashError, FlashImage};
 use firmware::image::KernelKind;
 use firmware::network_rom::{self, NetworkRom};
 use firmware::option_rom::OwnRom;
@@ -390,15 +390,16 @@ fn open_flash(
     drives: Vec<FlashDrive>,
     warnings: &mut Vec<String>,
 ) -> Result<(BiosImage, Place), BootError> {
+    let sizes = drives.iter().map(|drive| drive.file.backend.len());
+    let found = sizes.fold(0, u64::saturating_add);
+    if found > flash::MAX_SIZE {
+        return Err(FlashError::TooBig { found }.into());
+    }
     let mut contents = Vec::new();
     for FlashDrive { path, file } in &drives {
-        // A size beyond what `flash::check` accepts is not read.
-        let size = file.backend.len().min(2 * flash::MAX_SIZE);
-        let mut bytes = vec![0; usize::try_from(size).unwrap_or_default()];
-        if size <= flash::MAX_SIZE {
-            let read = file.backend.read(&mut bytes, 0);
-            read.map_err(|source| BootError::FlashRead { path: path.clone(), source })?;
-        }
+        let mut bytes = vec![0; usize::try_from(file.backend.len()).unwrap_or_default()];
+        let read = file.backend.read(&mut bytes, 0);
+        read.map_err(|source| BootError::FlashRead { path: path.clone(), source })?;
         contents.push(bytes);
     }
     let images: Vec<_> = drives.iter().zip(&contents).map(FlashDrive::image).collect();
@@ -687,14 +688,12 @@ mod tests {
         let mut byte = [0];
         chips[1].rom().read_at(0, &mut byte);
         assert_eq!(byte, [7]);
-        // Nothing is read of what is too big.
-        let error = flash(&[flash::MAX_SIZE + 0x1000]).unwrap_err().to_string();
-        assert!(
-            error.contains(&(flash::MAX_SIZE + 0x1000).to_string()) || error.contains("MiB"),
-            "{error}"
-        );
-        let error = flash(&[1 << 40]).unwrap_err();
-        assert!(matches!(error, BootError::Flash(_)), "{error}");
+        // Nothing is read of what is too big, and all of it is named.
+        for sizes in [&[flash::MAX_SIZE + 0x1000][..], &[1 << 40], &[flash::MAX_SIZE, 0x1000]] {
+            let error = flash(sizes).unwrap_err().to_string();
+            let found = sizes.iter().sum::<u64>();
+            assert!(error.contains(&format!("have {found} bytes")), "{error}");
+        }
         assert!(matches!(flash(&[]), Err(BootError::Nothing)));
     }
 

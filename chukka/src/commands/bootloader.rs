@@ -15,6 +15,7 @@ use serde_json::json;
 use super::xen_output::{Answer, Draft, Format, atom, output, quoted};
 use super::{fail, failed};
 use crate::error::{ResolveError, RunError};
+use crate::progress::Progress;
 use crate::reader::ReaderError;
 use crate::report;
 use crate::resolve::{self, ChooseBy, Chosen, Job, MenuAnswer, MenuQuery};
@@ -101,7 +102,7 @@ fn answer(matches: &ArgMatches) -> Result<(), Problem> {
         },
         true => MenuQuery::List,
     };
-    let opened = resolve::read(Job::of_menu(place, None, query))?;
+    let opened = resolve::read(Job::of_menu(place, None, query), Progress::new())?;
     let mut copies = [None, None];
     let format = get("output-format").unwrap_or("text");
     let text = match opened.menu {

@@ -11,6 +11,7 @@ use location::Place;
 use location::menu::{self, Attempt, Choice, Entry};
 
 use super::xen_output::{Answer, Draft, Format, output, repr, runas};
+use crate::progress::Progress;
 use crate::reader::ReaderError;
 use crate::report::with_sources;
 use crate::resolve::{self, ChooseBy, Chosen, Job, MenuAnswer, MenuQuery, Opened};
@@ -143,7 +144,7 @@ fn query(matches: &ArgMatches, with_files: bool) -> MenuQuery {
 
 /// Has a process of its own do it, which runs as `user` if one is given.
 fn answered(job: Job, user: Option<u32>) -> Result<Opened, String> {
-    resolve::read(job.as_user(user)).map_err(|error| with_sources(&error))
+    resolve::read(job.as_user(user), Progress::new()).map_err(|error| with_sources(&error))
 }
 
 fn say(line: &str) {

@@ -12,6 +12,7 @@ use firmware::SourceFile;
 use location::Place;
 
 use super::xen_output::{Answer, Draft, Format, atom, output, quoted, runas};
+use crate::progress::Progress;
 use crate::reader::ReaderError;
 use crate::report::with_sources;
 use crate::resolve::{self, Job};
@@ -40,7 +41,7 @@ pub(super) fn command() -> Command {
             ]
             .map(value),
         )
-        .arg(Arg::new("quiet").long("quiet").short('q').action(ArgAction::Count).help("Be quiet"))
+        .arg(Arg::new("quiet").long("quiet").short('q').action(ArgAction::Count).help("Show no progress"))
         .arg(Arg::new("more").action(ArgAction::Append).hide(true))
 }
 
@@ -70,7 +71,8 @@ pub(super) fn answer(matches: &ArgMatches) -> Result<(), String> {
     made.map_err(|error| format!("Cannot make {}: {error}", directory.display()))?;
     let job = job(location, kernel, ramdisk)?;
     let job = job.as_user(user);
-    let opened = resolve::read(job).map_err(|error| {
+    let progress = if matches.get_count("quiet") > 0 { Progress::quiet() } else { Progress::new() };
+    let opened = resolve::read(job, progress).map_err(|error| {
         let from = location.map(|location| format!(" from location: {location}"));
         format!("Cannot get kernel{}: {}", from.unwrap_or_default(), with_sources(&error))
     })?;

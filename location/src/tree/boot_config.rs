@@ -384,7 +384,12 @@ impl BootConfig {
     }
 
     fn of(path: TreePath, loader: Loader, menu: Menu, directories: Vec<TreePath>) -> Self {
-        let Menu { mut entries, defaults, saved, warnings } = menu;
+        let Menu { mut entries, defaults, saved, mut warnings } = menu;
+        if entries.len() >= ENTRIES {
+            warnings.push(format!(
+                "the menu has {ENTRIES} entries or more: those behind were not read"
+            ));
+        }
         for (number, entry) in entries.iter_mut().enumerate() {
             entry.number = number;
         }

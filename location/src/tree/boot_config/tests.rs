@@ -527,6 +527,22 @@ fn hostile_configurations_end_soon() {
     assert!(took < Duration::from_secs(60), "{took:?}");
 }
 
+#[test]
+fn a_menu_that_is_cut_says_so() {
+    for (path, entry) in [
+        ("boot/grub/grub.cfg", "menuentry a { linux /k }\n"),
+        ("syslinux.cfg", "label a\nlinux /k\n"),
+        ("boot/grub/menu.lst", "title a\nkernel /k\n"),
+        ("elilo.conf", "image=/k\n"),
+    ] {
+        let warned = |count: usize| {
+            let warnings = one(&[(path, &entry.repeat(count))]).warnings;
+            warnings.iter().filter(|it| it.contains("has 4096 entries or more")).count()
+        };
+        assert_eq!((warned(4095), warned(4097)), (0, 1), "{path}");
+    }
+}
+
 /// Qubes' installer: its systems need a hypervisor, and its memory test does not.
 #[test]
 fn a_memory_test_is_not_booted_in_place_of_a_system() {

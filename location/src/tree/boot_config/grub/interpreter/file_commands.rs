@@ -3,7 +3,7 @@
 //! cannot be answered here.
 
 use super::super::devices;
-use super::{Interpreter, Status};
+use super::{EXAMINED, Interpreter, Status};
 use crate::checksum::{self, Checked};
 use storage::{RandomAccess, head};
 
@@ -86,7 +86,7 @@ impl Interpreter<'_, '_> {
         Some(set.is_none_or(|name| self.variables.set(name, value)))
     }
 
-    /// `cmp FILE FILE`: whether both are the same. `None`: they are too long.
+    /// `cmp FILE FILE`: whether both are the same. `None`: they cannot be read.
     fn cmp(&mut self, arguments: &[String]) -> Option<bool> {
         let [a, b] = names(arguments)[..] else { return Some(false) };
         let (Some(a), Some(b)) = (self.files.find(a), self.files.find(b)) else {
@@ -95,8 +95,9 @@ impl Interpreter<'_, '_> {
         if a.len() != b.len() && !a.is_cut() && !b.is_cut() {
             return Some(false);
         }
-        self.examine(&*a)?;
-        self.examine(&*b)?;
+        if !self.examine(&*a) || !self.examine(&*b) {
+            return Some(false);
+        }
         Some(checksum::sha256(&*a).ok()? == checksum::sha256(&*b).ok()?)
     }
 
@@ -113,8 +114,7 @@ impl Interpreter<'_, '_> {
     }
 
     /// `hashsum --hash NAME [--check LIST [--prefix DIRECTORY]] [FILES…]`: whether all files are
-    /// there and have the checksums of the list. `None`: the checksum is not known here, or the
-    /// files are too long.
+    /// there and have the checksums of the list. `None`: the checksum is not known here.
     fn hashsum(&mut self, sum: &str, arguments: &[String]) -> Option<bool> {
         let (mut sum, mut list, mut prefix) = (sum, None, None);
         let (mut keeps_going, mut files) = (false, Vec::new());
@@ -151,7 +151,9 @@ impl Interpreter<'_, '_> {
             let Some((expected, name)) = listed(line, digits) else { return Some(false) };
             let name = prefix.map_or(name.to_owned(), |prefix| format!("{prefix}/{name}"));
             let Some(file) = self.files.find(&name) else { return Some(false) };
-            self.examine(&*file)?;
+            if !self.examine(&*file) {
+                return Some(false);
+            }
             let checked = checksum::check(&*file, &format!("{sum}:{expected}")).ok()?;
             are_right &= matches!(checked, Checked::Right(_));
             if !are_right && !keeps_going {
@@ -161,10 +163,18 @@ impl Interpreter<'_, '_> {
         Some(are_right)
     }
 
-    /// Takes a file from what commands can read. `None` if it is too long.
-    fn examine(&mut self, file: &dyn RandomAccess) -> Option<()> {
-        self.examined = self.examined.checked_sub(file.len()).filter(|_| !file.is_cut())?;
-        Some(())
+    /// Takes a file from what commands can read. Returns whether that is possible; if not, the user is
+    /// told.
+    fn examine(&mut self, file: &dyn RandomAccess) -> bool {
+        let left = self.examined.checked_sub(file.len()).filter(|_| !file.is_cut());
+        self.examined = left.unwrap_or(self.examined);
+        if left.is_none() {
+            self.warn(format!(
+                "chukka reads at most {} MiB for GRUB's cmp and hashsum: what they ask beyond that counts as false",
+                EXAMINED >> 20
+            ));
+        }
+        left.is_some()
     }
 
     /// Unsets the variable that a command would set. Returns whether there is one, which the user
