@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use network::Service;
 use thiserror::Error;
+use vmm::host::listener::SocketChecks;
 use vmm::machine::cards::{self, CardBackend};
 
 use crate::request::{CardConfig, NetworkConfig, StreamAddress, StreamConfig, TapConfig};
@@ -135,10 +136,13 @@ pub fn open(
 ///
 /// # Errors
 /// As of [`open`].
-pub fn check_outputs(configs: &[CardConfig]) -> Result<(), NetworkError> {
+pub fn check_outputs(
+    configs: &[CardConfig],
+    sockets: &mut SocketChecks,
+) -> Result<(), NetworkError> {
     for config in configs {
         if let NetworkConfig::Stream(stream) = &config.network {
-            stream::check(stream)?;
+            stream::check(stream, sockets)?;
         }
         if let Some(dump) = &config.dump {
             dump::check(dump)?;
@@ -155,7 +159,7 @@ pub fn check(
     configs: &[CardConfig],
     service: Option<&Arc<dyn Service>>,
 ) -> Result<(), NetworkError> {
-    check_outputs(configs)?;
+    check_outputs(configs, &mut SocketChecks::default())?;
     let networks = configs.iter().map(|config| &config.network);
     let traceless = networks.filter(|network| !matches!(network, NetworkConfig::Stream(_)));
     // All of them are open at once, as in a run.

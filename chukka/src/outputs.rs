@@ -1,6 +1,7 @@
 //! What a run writes to and listens on, checked before anything is opened: by a run, so that one
 //! that is refused leaves no trace, and by a dry run.
 
+use vmm::host::listener::SocketChecks;
 use vmm::run;
 
 use crate::core_file::CoreFile;
@@ -17,8 +18,9 @@ use crate::timeline::TimelineConfig;
 /// # Errors
 /// Those of the run.
 pub fn check(request: &Request) -> Result<(), RunError> {
-    run::check_outputs(&request.vm)?;
-    networks::check_outputs(&request.cards)?;
+    let mut sockets = SocketChecks::default();
+    networks::check_outputs(&request.cards, &mut sockets)?;
+    run::check_outputs(&request.vm, &mut sockets)?;
     request.core_file.as_deref().map(CoreFile::check).transpose()?;
     request.timeline.as_ref().map(TimelineConfig::check).transpose()?;
     request.pid_file.as_deref().map(PidFile::check).transpose()?;

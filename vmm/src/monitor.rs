@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use vmm_sys_util::epoll::{ControlOperation, Epoll, EpollEvent, EventSet};
 
 use crate::config::{CharBackend, MonitorConfig, MonitorLanguage, OnWatchdog};
-use crate::host::listener::{self, Listener, PATIENCE, receive};
+use crate::host::listener::{Listener, PATIENCE, SocketChecks, receive};
 use crate::outcome::Outcome;
 
 /// The most bytes of an unfinished request.
@@ -124,9 +124,12 @@ impl Monitors {
     ///
     /// # Errors
     /// As of [`Self::open`].
-    pub fn check(configs: &[MonitorConfig]) -> Result<(), (CharBackend, io::Error)> {
-        let check = |backend: &CharBackend| match backend {
-            CharBackend::Socket(socket) => listener::check(&socket.address),
+    pub fn check(
+        configs: &[MonitorConfig],
+        sockets: &mut SocketChecks,
+    ) -> Result<(), (CharBackend, io::Error)> {
+        let mut check = |backend: &CharBackend| match backend {
+            CharBackend::Socket(socket) => sockets.server(&socket.address),
             CharBackend::Stdio => {
                 let input = EpollEvent::new(EventSet::IN, 0);
                 Epoll::new()?.ctl(ControlOperation::Add, io::stdin().as_raw_fd(), input)

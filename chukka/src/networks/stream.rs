@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use devices::virtio::net::{Frame, MAX_FRAME, MIN_FRAME, NetBackend, Offload, Offloads};
 use vmm::config::SocketAddress;
-use vmm::host::listener::{self, bind_unix};
+use vmm::host::listener::{SocketChecks, bind_unix};
 use vmm::machine::cards::CardBackend;
 
 use super::NetworkError;
@@ -60,13 +60,14 @@ enum Listener {
 ///
 /// # Errors
 /// As of [`Stream::new`].
-pub fn check(config: &StreamConfig) -> Result<(), NetworkError> {
+pub fn check(config: &StreamConfig, sockets: &mut SocketChecks) -> Result<(), NetworkError> {
     let address = match &config.address {
         StreamAddress::Unix(path) => SocketAddress::Unix(path.clone()),
         StreamAddress::Inet(host, port) => SocketAddress::Tcp { host: host.clone(), port: *port },
     };
-    let check = if config.is_server { listener::check } else { listener::check_peer };
-    check(&address).map_err(|source| NetworkError::Stream { stream: config.clone(), source })
+    let checked =
+        if config.is_server { sockets.server(&address) } else { sockets.client(&address) };
+    checked.map_err(|source| NetworkError::Stream { stream: config.clone(), source })
 }
 
 impl Stream {

@@ -49,6 +49,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("-qmp tcp:127.0.0.1:PORT,server=on,wait=off", IN_USE),
     ("-monitor unix:DIR/taken,server=on,wait=off", IN_USE),
     ("-chardev socket,id=c,path=DIR/no/x,server=on,wait=off -mon chardev=c", MISSING),
+    ("-gdb unix:DIR/x -qmp unix:DIR/x,server=on,wait=off", IN_USE),
     // Networks.
     ("-netdev stream,id=n,server=on,addr.type=unix,addr.path=DIR/no/x CARD", MISSING),
     ("-netdev stream,id=n,server=on,addr.type=unix,addr.path=DIR/file CARD", NO_SOCKET),
@@ -130,6 +131,7 @@ fn a_dry_run_creates_nothing_that_the_run_would() {
         "-serial unix:DIR/x,server=on",
         "-chardev stdio,id=c,logfile=DIR/x -serial chardev:c",
         "-debugcon file:DIR/x",
+        "-serial unix:DIR/x,server=on,wait=off -serial unix:DIR/x",
         "-gdb unix:DIR/x",
         "-qmp unix:DIR/x,server=on",
         "-netdev stream,id=n,server=on,addr.type=unix,addr.path=DIR/x CARD",

@@ -20,7 +20,7 @@ use rustix::io::ioctl_fionbio;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 
-use super::listener::{self, Listener};
+use super::listener::{Listener, SocketChecks};
 use super::output_file;
 use super::screen::GuestOutput;
 use crate::config::{CharBackend, CharFile, CharSocket, Chardev, SocketAddress};
@@ -94,7 +94,11 @@ pub fn open(
 ///
 /// # Errors
 /// As of [`open`].
-pub fn check(chardev: &Chardev, of: &'static str) -> Result<Opened, StartError> {
+pub fn check(
+    chardev: &Chardev,
+    of: &'static str,
+    sockets: &mut SocketChecks,
+) -> Result<Opened, StartError> {
     let socket_failed = |source| StartError::Chardev { of, at: chardev.backend.clone(), source };
     match &chardev.backend {
         CharBackend::Null | CharBackend::Stdio => {}
@@ -103,10 +107,10 @@ pub fn check(chardev: &Chardev, of: &'static str) -> Result<Opened, StartError> 
         }
         CharBackend::Pty => drop(Line::pty().map_err(socket_failed)?),
         CharBackend::Socket(socket) if socket.server => {
-            listener::check(&socket.address).map_err(socket_failed)?;
+            sockets.server(&socket.address).map_err(socket_failed)?;
         }
         CharBackend::Socket(socket) => {
-            listener::check_peer(&socket.address).map_err(socket_failed)?;
+            sockets.client(&socket.address).map_err(socket_failed)?;
         }
     }
     if let Some(log) = &chardev.log {

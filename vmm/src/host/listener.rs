@@ -68,26 +68,44 @@ impl Listener {
     }
 }
 
-/// Checks that [`Listener::bind`] can listen at an address. Creates nothing, and lets nobody connect.
-///
-/// # Errors
-/// As of [`Listener::bind`].
-pub fn check(address: &SocketAddress) -> io::Result<()> {
-    match address {
-        SocketAddress::Tcp { host, port } => check_tcp(host, *port),
-        SocketAddress::Unix(path) => check_unix(path).map(drop),
-    }
+/// Checks the sockets of a run in the order in which it opens them. Creates nothing, and connects to
+/// nobody.
+#[derive(Debug, Default)]
+pub struct SocketChecks {
+    /// Where the run itself listens.
+    own: Vec<SocketAddress>,
 }
 
-/// Checks that a connection to an address may be possible, without making it: a program that takes
-/// a single one would lose it. Whether a program listens on a TCP port is not found out.
-///
-/// # Errors
-/// Nobody listens on the UNIX socket, or the host's name is not known.
-pub fn check_peer(address: &SocketAddress) -> io::Result<()> {
-    match address {
-        SocketAddress::Tcp { host, port } => (host.as_str(), *port).to_socket_addrs().map(drop),
-        SocketAddress::Unix(path) => find_unix(path),
+impl SocketChecks {
+    /// Checks that [`Listener::bind`] can listen at an address.
+    ///
+    /// # Errors
+    /// As of [`Listener::bind`]; another socket of the run has the address.
+    pub fn server(&mut self, address: &SocketAddress) -> io::Result<()> {
+        // Port 0 is any that is free.
+        let is_any = matches!(address, SocketAddress::Tcp { port: 0, .. });
+        if !is_any && self.own.contains(address) {
+            return Err(Errno::ADDRINUSE.into());
+        }
+        match address {
+            SocketAddress::Tcp { host, port } => check_tcp(host, *port)?,
+            SocketAddress::Unix(path) => drop(check_unix(path)?),
+        }
+        self.own.push(address.clone());
+        Ok(())
+    }
+
+    /// Checks that a connection to an address may be possible, without making it: a program that
+    /// takes a single one would lose it. Whether a program listens on a TCP port is not found out.
+    ///
+    /// # Errors
+    /// Nobody listens on the UNIX socket, or the host's name is not known.
+    pub fn client(&self, address: &SocketAddress) -> io::Result<()> {
+        match address {
+            _ if self.own.contains(address) => Ok(()),
+            SocketAddress::Tcp { host, port } => (host.as_str(), *port).to_socket_addrs().map(drop),
+            SocketAddress::Unix(path) => find_unix(path),
+        }
     }
 }
 
@@ -259,7 +277,10 @@ mod tests {
             (unix(Path::new("/tmp")), Some(io::ErrorKind::AddrInUse)),
             (unix(Path::new(&"x".repeat(200))), Some(io::ErrorKind::InvalidInput)),
         ] {
-            let checked = check(&address).err().map(|error| (error.kind(), error.to_string()));
+            let checked = SocketChecks::default()
+                .server(&address)
+                .err()
+                .map(|error| (error.kind(), error.to_string()));
             assert_eq!(checked.as_ref().map(|(kind, _)| *kind), kind, "{address}");
             assert!(!at.0.exists(), "{address}");
             let bound = Listener::bind(&address).err();
@@ -272,16 +293,32 @@ mod tests {
     fn a_check_does_not_connect() {
         let at = Scratch::new("peer");
         let address = SocketAddress::Unix(at.0.clone());
-        assert_eq!(check_peer(&address).unwrap_err().kind(), io::ErrorKind::NotFound);
+        let client = || SocketChecks::default().client(&address);
+        let server = || SocketChecks::default().server(&address);
+        assert_eq!(client().unwrap_err().kind(), io::ErrorKind::NotFound);
         let listener = UnixListener::bind(&at.0).unwrap();
-        check_peer(&address).unwrap();
-        assert_eq!(check(&address).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        client().unwrap();
+        assert_eq!(server().unwrap_err().kind(), io::ErrorKind::AddrInUse);
         listener.set_nonblocking(true).unwrap();
         assert_eq!(listener.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
         drop(listener);
-        assert_eq!(check_peer(&address).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
-        check(&address).unwrap();
+        assert_eq!(client().unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+        server().unwrap();
         assert!(at.0.exists(), "a check removes nothing");
+    }
+
+    /// One serial port can be connected to another.
+    #[test]
+    fn the_sockets_of_a_run_know_each_other() {
+        let at = Scratch::new("own");
+        let tcp = |port| SocketAddress::Tcp { host: "127.0.0.1".into(), port };
+        let mut checks = SocketChecks::default();
+        let address = SocketAddress::Unix(at.0.clone());
+        assert_eq!(checks.client(&address).unwrap_err().kind(), io::ErrorKind::NotFound);
+        checks.server(&address).unwrap();
+        checks.client(&address).unwrap();
+        assert_eq!(checks.server(&address).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        assert!(checks.server(&tcp(0)).is_ok() && checks.server(&tcp(0)).is_ok());
     }
 
     /// A client that does not read must not stop the guest for ever.

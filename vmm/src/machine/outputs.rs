@@ -21,6 +21,7 @@ use super::trace::FwCfgTrace;
 use crate::config::{Chardev, SERIAL_PORTS, VirtioPort, VmConfig};
 use crate::error::{HostError, StartError};
 use crate::host::chardev::{self, Line, Opened};
+use crate::host::listener::SocketChecks;
 use crate::host::notices::Notifier;
 use crate::run::lines::Connected;
 use crate::run::message::Message;
@@ -50,8 +51,8 @@ impl Consoles {
     ///
     /// # Errors
     /// As of [`Self::open`].
-    pub fn check(config: &VmConfig) -> Result<Self, StartError> {
-        Self::each(config, |wanted, of, _| chardev::check(wanted, of))
+    pub fn check(config: &VmConfig, sockets: &mut SocketChecks) -> Result<Self, StartError> {
+        Self::each(config, |wanted, of, _| chardev::check(wanted, of, sockets))
     }
 
     /// All of them by `open`, which is told whose each is and how the user knows it.

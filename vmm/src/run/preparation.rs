@@ -15,7 +15,7 @@ use super::{Remote, Vm};
 use crate::boot::{Boot, FlashDrive};
 use crate::config::{MachineKind, VmConfig};
 use crate::error::{BootError, HostError, StartError};
-use crate::host::listener;
+use crate::host::listener::SocketChecks;
 use crate::host::notices::Notifier;
 use crate::kvm::cpuid::Cpuid;
 use crate::kvm::{self, KvmError};
@@ -81,7 +81,7 @@ impl Checked {
             notifier: &self.notifier,
             stopping: &Arc::default(),
         };
-        Devices::new(&parts, Consoles::check(config)?)
+        Devices::new(&parts, Consoles::check(config, &mut SocketChecks::default())?)
     }
 }
 
@@ -104,12 +104,12 @@ pub fn check(
 ///
 /// # Errors
 /// Those of the run.
-pub fn check_outputs(config: &VmConfig) -> Result<(), StartError> {
-    Consoles::check(config)?;
+pub fn check_outputs(config: &VmConfig, sockets: &mut SocketChecks) -> Result<(), StartError> {
+    Consoles::check(config, sockets)?;
     if let Some(gdb) = &config.gdb {
-        listener::check(&gdb.address).map_err(StartError::gdb(gdb))?;
+        sockets.server(&gdb.address).map_err(StartError::gdb(gdb))?;
     }
-    Monitors::check(&config.monitors).map_err(StartError::monitor)
+    Monitors::check(&config.monitors, sockets).map_err(StartError::monitor)
 }
 
 /// Checks that the machine has places for these devices, which [`Vm::run`] gives them. `others` are
