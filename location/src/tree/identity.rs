@@ -1,6 +1,7 @@
 //! Identifies the distribution and version of a tree without `.treeinfo`. This is information only:
 //! an unidentified tree boots as well.
 
+use super::search::check::is_page;
 use super::{Installer, Release};
 
 /// Maximum size in bytes of such a file: SUSE's `content` has the description of every package.
@@ -36,6 +37,10 @@ pub(super) fn files(installer: Installer) -> &'static [(&'static str, Read)] {
 /// `Debian GNU/Linux 12.5.0 "Bookworm" - Official amd64 NETINST ...`, `Mageia 8
 /// Devel-x86_64-Download 20200717 20:37`.
 fn first_line(text: &str) -> Option<Release> {
+    // Servers can have a page for what they do not have.
+    if is_page(text.as_bytes()) {
+        return None;
+    }
     name_and_version(text.lines().next()?)
 }
 

@@ -36,17 +36,50 @@ pub enum Installer {
     Other,
 }
 
+/// Parts of the names of distributions that anaconda installs (osinfo-db's data/os, and the
+/// rebuilds of RHEL and Fedora).
+const OF_ANACONDA: [&str; 27] = [
+    "fedora",
+    "red hat",
+    "redhat",
+    "rhel",
+    "rhv",
+    "centos",
+    "scientific",
+    "oracle",
+    "alma",
+    "rocky",
+    "eurolinux",
+    "cloudlinux",
+    "miracle",
+    "navy",
+    "circle",
+    "vzlinux",
+    "virtuozzo",
+    "openeuler",
+    "anolis",
+    "opencloudos",
+    "tencentos",
+    "asianux",
+    "springdale",
+    "qubes",
+    "ovirt",
+    "red os",
+    "msvsphere",
+];
+
 impl Installer {
-    /// What a `.treeinfo` of `family` belongs to.
-    pub(super) fn of_family(family: &str) -> Self {
+    /// What a `.treeinfo` of `family` belongs to. `has_stage2`: it names the second stage that
+    /// anaconda loads.
+    pub(super) fn of_family(family: &str, has_stage2: bool) -> Self {
         let family = family.to_ascii_lowercase();
         let has = |name: &&str| family.contains(name);
         match () {
             () if has(&"coreos") => Self::CoreOs,
             () if ["suse", "sle"].iter().any(has) => Self::Yast,
             () if ["debian", "ubuntu"].iter().any(has) => Self::Debian,
-            // All others that write one use anaconda (osinfo-db's tests/treeinfodata).
-            () => Self::Anaconda,
+            () if has_stage2 || OF_ANACONDA.iter().any(has) => Self::Anaconda,
+            () => Self::Other,
         }
     }
 }

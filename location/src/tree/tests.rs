@@ -356,10 +356,16 @@ fn the_root_file_system_of_coreos_is_part_of_its_initrd() {
     let files =
         ["images/pxeboot/vmlinuz", "images/pxeboot/initrd.img", "images/pxeboot/rootfs.img"];
     let temp = Temp::of(&files);
+    // A server's page for what is not there, which is not recognized as one, is no archive.
+    let tree = find(&temp).unwrap();
+    assert_eq!((tree.installer, tree.initrds.len()), (Installer::Anaconda, 1));
+    temp.file(files[2], b"<!doctype html>");
+    assert_eq!(find(&temp).unwrap().installer, Installer::Anaconda);
+    temp.file(files[2], b"070701");
     let check = |rule: &str| {
         let tree = find(&temp).unwrap();
         let initrds: Vec<_> = tree.initrds.iter().map(content).collect();
-        assert_eq!(initrds, files[1..]);
+        assert_eq!(initrds, [files[1], "070701"]);
         assert_eq!((tree.installer, tree.rule.contains(rule)), (Installer::CoreOs, true));
     };
     check("the layout of");
@@ -369,6 +375,18 @@ fn the_root_file_system_of_coreos_is_part_of_its_initrd() {
     check("the layout of");
     let words = find(&temp).unwrap().arguments;
     assert_eq!(words, ["ignition.firstboot", "ignition.platform.id=metal"]);
+    // The user's configuration is in another initrd of the menu (`coreos-installer iso ignition`).
+    temp.file("images/ignition.img", b"configuration");
+    let own = menu.replace(" }", "; initrd /images/pxeboot/initrd.img /images/ignition.img }");
+    temp.file("EFI/fedora/grub.cfg", own.as_bytes());
+    let tree = find(&temp).unwrap();
+    let initrds: Vec<_> = tree.initrds.iter().map(content).collect();
+    assert_eq!(initrds, [files[1], "configuration", "070701"]);
+    std::fs::remove_file(temp.path().join("images/ignition.img")).unwrap();
+    let tree = find(&temp).unwrap();
+    assert_eq!(tree.initrds.len(), 2);
+    assert!(tree.warnings[0].contains("'/images/ignition.img' of the entry 'c' was left out"));
+    temp.file("EFI/fedora/grub.cfg", menu.as_bytes());
     let info = "[general]\narch = x86_64\nfamily = Fedora CoreOS\n[images-x86_64]\nkernel = images/pxeboot/vmlinuz\n\
                 initrd = images/pxeboot/initrd.img\nrootfs = images/pxeboot/rootfs.img\n";
     temp.file(".treeinfo", info.as_bytes());
@@ -381,6 +399,54 @@ fn the_root_file_system_of_coreos_is_part_of_its_initrd() {
     let [warning] = &tree.warnings[..] else { panic!("{:?}", tree.warnings) };
     let problem = "the root file system 'images/pxeboot/rootfs.img', which is not there";
     assert!(warning.starts_with(".treeinfo names ") && warning.contains(problem), "{warning}");
+}
+
+/// XCP-ng's and Mandriva's describe their trees in the same file.
+#[test]
+fn a_treeinfo_is_anaconda_s_if_its_family_or_its_second_stage_says_so() {
+    for (family, more, installer) in [
+        ("Fedora", "", Installer::Anaconda),
+        ("AlmaLinux", "", Installer::Anaconda),
+        ("openSUSE", "", Installer::Yast),
+        ("XCP-ng", "", Installer::Other),
+        ("Mandriva Linux", "", Installer::Other),
+        ("", "", Installer::Other),
+        ("My rebuild", "[stage2]\nmainimage = images/install.img\n", Installer::Anaconda),
+    ] {
+        let temp = Temp::of(&["vmlinuz", "initrd"]);
+        let text = format!(
+            "[general]\narch = x86_64\nfamily = {family}\n{more}[images-x86_64]\nkernel = vmlinuz\ninitrd = initrd\n"
+        );
+        temp.file(".treeinfo", text.as_bytes());
+        let tree = find(&temp).unwrap();
+        assert_eq!(tree.installer, installer, "{family}");
+        let is_told = tree.warnings.iter().any(|it| it.contains("no arguments are added"));
+        assert_eq!(is_told, installer == Installer::Other, "{family}: {:?}", tree.warnings);
+    }
+}
+
+#[test]
+fn an_installed_system_without_a_menu_is_no_layout() {
+    let temp = Temp::of(&["boot/vmlinuz", "boot/initrd.img", "etc/fstab", "usr/bin/true"]);
+    let error = find(&temp).unwrap_err();
+    let TreeError::Nothing { candidates, tried, .. } = &error else { panic!("{error}") };
+    assert!(tried.contains("an installed system, whose root only its boot menu names"), "{tried}");
+    assert!(!candidates.is_empty(), "{error}");
+}
+
+#[test]
+fn a_live_medium_without_its_menu_is_not_anaconda() {
+    let files = ["images/pxeboot/vmlinuz", "images/pxeboot/initrd.img", "LiveOS/squashfs.img"];
+    let temp = Temp::of(&files);
+    let tree = find(&temp).unwrap();
+    assert_eq!(tree.installer, Installer::Other);
+    assert!(tree.warnings[0].contains("-append 'root=live:"), "{:?}", tree.warnings);
+    // As the media of RHEL 7.
+    temp.file(".discinfo", b"1\nRed Hat Enterprise Linux 7.9\nx86_64\n");
+    assert_eq!(find(&temp).unwrap().installer, Installer::Anaconda);
+    std::fs::remove_file(temp.path().join(".discinfo")).unwrap();
+    temp.file("images/install.img", b"x");
+    assert_eq!(find(&temp).unwrap().installer, Installer::Anaconda);
 }
 
 #[test]

@@ -65,6 +65,11 @@ impl Treeinfo {
         self.get(&format!("images-{arch}"), "rootfs").map(TreePath::new)
     }
 
+    /// Whether it names anaconda's second stage.
+    pub fn has_stage2(&self) -> bool {
+        self.get("stage2", "mainimage").is_some()
+    }
+
     /// The distribution: "Fedora", "Red Hat Enterprise Linux".
     pub fn family(&self) -> Option<&str> {
         self.get("release", "name").or_else(|| self.get("general", "family"))

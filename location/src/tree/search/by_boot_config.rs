@@ -110,7 +110,7 @@ impl<'a> Search<'a> {
     }
 
     /// Opens a file on the device that the menu names.
-    fn on_device(
+    pub(super) fn on_device(
         &mut self,
         config: &BootConfig,
         devices: &mut Devices<'a>,

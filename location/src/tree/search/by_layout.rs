@@ -1,10 +1,11 @@
 //! The rule for the known layouts.
 
-use super::super::boot_config::BootConfig;
+use super::super::boot_config::devices::with_cause;
+use super::super::boot_config::{BootConfig, Entry};
 use super::super::file_cache::NOT_THERE;
 use super::super::layouts::{LAYOUTS, Layout};
 use super::super::{Installer, TreeError, version};
-use super::{Pair, Search};
+use super::{Item, Pair, Search};
 use crate::arguments;
 use storage::TreePath;
 
@@ -23,7 +24,9 @@ impl Search<'_> {
                 if let Some((kernel, initrd)) = self.pair(row.of, &kernel, &initrd)? {
                     let rule = row.to_string();
                     let pair = Pair::new(kernel, vec![initrd], rule, row.installer);
-                    return self.with_evidence(pair).map(Some);
+                    if let Some(pair) = self.with_evidence(pair)? {
+                        return Ok(Some(pair));
+                    }
                 }
             }
         }
@@ -47,14 +50,43 @@ impl Search<'_> {
     }
 
     /// A layout is also that of live media, of CoreOS and of installed systems: what else is in the
-    /// place tells which it is.
-    fn with_evidence(&mut self, pair: Pair) -> Result<Pair, TreeError> {
+    /// place tells which it is. `None`: an installed system, whose root only its menu would name.
+    fn with_evidence(&mut self, pair: Pair) -> Result<Option<Pair>, TreeError> {
         let rootfs = pair.kernel.path.as_ref().filter(|_| pair.installer == Installer::Anaconda);
         let pair = match rootfs.map(|kernel| kernel.parent().join("rootfs.img")) {
-            Some(rootfs) => self.with_rootfs(pair, &rootfs)?,
+            Some(rootfs) => self.with_rootfs(pair, &rootfs, true)?,
             None => pair,
         };
-        self.with_menu(pair)
+        let pair = self.with_menu(pair)?;
+        if !pair.arguments.is_empty() {
+            return Ok(Some(pair));
+        }
+        // A place without lists is a tree on a server.
+        let Ok(top) = self.source.list(&TreePath::root()) else { return Ok(Some(pair)) };
+        let has = |name: &str| top.iter().any(|entry| entry.name == name);
+        if has("etc") && has("usr") {
+            self.look(pair.rule, "an installed system, whose root only its boot menu names");
+            return Ok(None);
+        }
+        if pair.installer == Installer::Anaconda && self.is_live_system(&has)? {
+            self.warnings.push(
+                "LiveOS/squashfs.img is that of a live system, and the location has no boot menu for it: add -append 'root=live:CDLABEL=LABEL rd.live.image'"
+                    .into(),
+            );
+            return Ok(Some(Pair { installer: Installer::Other, ..pair }));
+        }
+        Ok(Some(pair))
+    }
+
+    /// Whether a place with the layout of anaconda has a live system: what anaconda loads is
+    /// described or has another name.
+    fn is_live_system(&mut self, has: &dyn Fn(&str) -> bool) -> Result<bool, TreeError> {
+        if self.treeinfo.is_some() || has(".discinfo") || !has("LiveOS") {
+            return Ok(false);
+        }
+        let mut is_there =
+            |path| Ok::<_, TreeError>(self.files.problem(&TreePath::new(path))?.is_none());
+        Ok(is_there("LiveOS/squashfs.img")? && !is_there("images/install.img")?)
     }
 
     /// A pair with the words of the place's own boot menu, if these say that no installer starts: a
@@ -64,9 +96,10 @@ impl Search<'_> {
         if self.is_agama(&pair)? {
             return Ok(pair);
         }
-        let Some((mut arguments, menu)) = self.menu_arguments(&kernel, pair.installer) else {
+        let Some((config, entry)) = self.menu_entry(&kernel, pair.installer) else {
             return Ok(pair);
         };
+        let mut arguments = entry.words();
         if pair.installer == Installer::CoreOs {
             // The others look for a medium; the initrd has the root file system.
             arguments.retain(|word| word.starts_with("ignition."));
@@ -83,8 +116,50 @@ impl Search<'_> {
             }
             _ => Installer::Other,
         };
-        let rule = format!("{}; with the arguments of {menu}", pair.rule);
-        Ok(Pair { arguments, rule, installer, ..pair })
+        let rule = format!("{}; with the arguments of {}", pair.rule, config.path);
+        let initrds = self.menu_initrds(&config, &entry, pair.initrds)?;
+        Ok(Pair { arguments, initrds, rule, installer, ..pair })
+    }
+
+    /// The initrds of a menu's entry, then what the menu does not have: CoreOS' root file system.
+    /// `own` are those of the layout.
+    fn menu_initrds(
+        &mut self,
+        config: &BootConfig,
+        entry: &Entry,
+        mut own: Vec<Item>,
+    ) -> Result<Vec<Item>, TreeError> {
+        let layout = own.first().and_then(|item| item.path.clone());
+        let mut devices = config.devices(self.source);
+        let mut initrds = Vec::new();
+        for name in &entry.initrds {
+            match self.on_device(config, &mut devices, name)? {
+                Ok(opened) => {
+                    let path = opened.path_in(self.source).cloned();
+                    let known = own.iter().position(|item| path.is_some() && item.path == path);
+                    initrds.push(match known {
+                        Some(at) => own.remove(at),
+                        None => Item { path, bytes: opened.file },
+                    });
+                }
+                Err(error) => {
+                    let problem = match error.is_missing() {
+                        true => "it is not there".to_owned(),
+                        false => with_cause(&error),
+                    };
+                    self.warnings.push(format!(
+                        "the initrd '{name}' of the entry '{}' was left out: {problem}",
+                        entry.title
+                    ));
+                }
+            }
+        }
+        self.warnings.append(&mut devices.warnings);
+        if !initrds.is_empty() {
+            own.retain(|item| item.path != layout);
+        }
+        initrds.append(&mut own);
+        Ok(initrds)
     }
 
     /// Whether it is SUSE's installer from 16 on: a live system, too, and one that a server can
@@ -98,21 +173,18 @@ impl Search<'_> {
         Ok(source.is_some_and(|source| source.form.starts_with("root=live:")))
     }
 
-    fn menu_arguments(
-        &self,
-        kernel: &TreePath,
-        installer: Installer,
-    ) -> Option<(Vec<String>, String)> {
+    fn menu_entry(&self, kernel: &TreePath, installer: Installer) -> Option<(BootConfig, Entry)> {
         // A place without lists is a tree on a server.
         self.source.list(&TreePath::root()).ok()?;
-        BootConfig::read_all(self.source).iter().find_map(|config| {
+        BootConfig::read_all(self.source).into_iter().find_map(|config| {
             let entry = config.entries.iter().find(|entry| {
                 let words = entry.words();
                 let counts =
                     installer == Installer::Other || words.iter().any(|w| finds_root(w, installer));
                 counts && config.names_file(self.source, &entry.kernel, kernel)
             })?;
-            Some((entry.words(), config.path.to_string()))
+            let entry = entry.clone();
+            Some((config, entry))
         })
     }
 }

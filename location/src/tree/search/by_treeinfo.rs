@@ -2,6 +2,7 @@
 
 use super::super::treeinfo::{self, Treeinfo};
 use super::super::{Installer, TreeError};
+use super::check::is_archive;
 use super::{ARCHES, Info, Pair, Search, release_of};
 use storage::TreePath;
 
@@ -45,9 +46,11 @@ impl Search<'_> {
             self.look(by, "does not name a kernel and initrd for x86_64");
             return Ok(None);
         };
-        let installer = Installer::of_family(&release_of(content).family);
+        let family = release_of(content).family;
+        let installer = Installer::of_family(&family, content.has_stage2());
         let beside = || kernel.parent().join("rootfs.img");
         let named = own_rootfs(content);
+        let is_guess = named.is_none();
         let rootfs = named.clone().or_else(|| (installer == Installer::CoreOs).then(beside));
         let Some((kernel, initrd)) = self.pair(&by, &kernel, &initrd)? else { return Ok(None) };
         if let Some(named) = named
@@ -58,17 +61,34 @@ impl Search<'_> {
                 "{by} names the root file system '{named}', which is {problem}: add it to the location, or name it to the system by the kernel's argument coreos.live.rootfs_url=URL"
             ));
         }
+        if installer == Installer::Other {
+            let whose =
+                if family.is_empty() { "has no name" } else { &format!("is of '{family}'") };
+            self.warnings.push(format!(
+                "{by} {whose}, expected a distribution whose installer chukka knows: no arguments are added for it; give those that it needs with -append"
+            ));
+        }
         let pair = Pair::new(kernel, vec![initrd], by, installer);
         let pair = match rootfs {
-            Some(rootfs) => self.with_rootfs(pair, &rootfs)?,
+            Some(rootfs) => self.with_rootfs(pair, &rootfs, is_guess)?,
             None => pair,
         };
         self.with_menu(pair).map(Some)
     }
 
-    /// Adds CoreOS' root file system, which is the rest of its initrd, if it is there.
-    pub(super) fn with_rootfs(&mut self, pair: Pair, rootfs: &TreePath) -> Result<Pair, TreeError> {
+    /// Adds CoreOS' root file system, which is the rest of its initrd, if it is there. A server can
+    /// have a page for what it does not have: a file that nothing names has to be an archive.
+    pub(super) fn with_rootfs(
+        &mut self,
+        pair: Pair,
+        rootfs: &TreePath,
+        is_guess: bool,
+    ) -> Result<Pair, TreeError> {
         let Some(item) = self.item(rootfs)? else { return Ok(pair) };
+        if is_guess && !is_archive(&*item.bytes)? {
+            self.look(rootfs.to_string(), "there, but it is no cpio archive, so it is not used");
+            return Ok(pair);
+        }
         self.look(rootfs.to_string(), "there, and part of the initrd");
         let Pair { mut initrds, .. } = pair;
         initrds.push(item);

@@ -80,8 +80,26 @@ pub(in super::super) fn plausible(
     if is_page(&head) { Err(foreign("an HTML or XML page")) } else { Ok(()) }
 }
 
+/// Whether a file begins as an initrd does: a cpio archive, or what Linux unpacks
+/// (lib/decompress.c).
+pub(super) fn is_archive(file: &dyn RandomAccess) -> Result<bool, TreeError> {
+    const MAGICS: [&[u8]; 8] = [
+        b"0707",
+        b"\x1f\x8b",
+        b"\xfd7zXZ\0",
+        b"\x28\xb5\x2f\xfd",
+        b"\x02\x21\x4c\x18",
+        b"BZh",
+        b"\x5d\0\0",
+        b"\x89LZO",
+    ];
+    let head = head(file, 6);
+    let head = head.map_err(|source| TreeError::Read { name: file.name().into(), source })?;
+    Ok(MAGICS.into_iter().any(|magic| head.starts_with(magic)))
+}
+
 /// Whether this is the beginning of an HTML page, or of an object store's XML error.
-fn is_page(head: &[u8]) -> bool {
+pub(in super::super) fn is_page(head: &[u8]) -> bool {
     let text = head.trim_ascii_start();
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     let begins = |with: &[u8]| text.get(..with.len()).is_some_and(|t| t.eq_ignore_ascii_case(with));

@@ -77,12 +77,13 @@ impl Search<'_> {
             }
             (None, None) => return Ok(None),
         };
-        let family = self.treeinfo.as_ref().and_then(|info| info.content.family());
-        let installer = match (family, row) {
-            (Some(family), _) if named.is_some() => Installer::of_family(family),
-            (_, Some((row, _))) => row.installer,
-            _ => Installer::Other,
-        };
+        let content = self.treeinfo.as_ref().map(|info| &info.content);
+        let content = content.filter(|_| named.is_some());
+        let by_family = content.and_then(|content| {
+            Some(Installer::of_family(content.family()?, content.has_stage2()))
+        });
+        let by_row = || row.map(|(row, _)| row.installer);
+        let installer = by_family.or_else(by_row).unwrap_or_default();
         Ok(Some(Pair { root, ..Pair::new(kernel, initrds, rule, installer) }))
     }
 
