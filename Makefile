@@ -8,7 +8,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 PROGRAMS = --release --package chukka --package chukka-tests --bin chukka --bin lab-agent
 RELEASE = $(or $(CARGO_TARGET_DIR),target)/release
 
-.PHONY: help demo check test test-install test-kunit soak lint sanitize lab build costs fuzz mutants bench bench-start bench-boot bench-firmware bench-guest bench-disk bench-network bench-location bench-install
+.PHONY: help demo check deny test test-install test-kunit soak lint sanitize lab build costs fuzz mutants bench bench-start bench-boot bench-firmware bench-guest bench-disk bench-network bench-location bench-install
 
 help: ## list the targets (the default)
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -21,6 +21,10 @@ demo: ## boot Debian's kernel in chukka and show its console
 check: lint ## minutes: format, clippy, rustdoc, unit tests, cargo-deny; no guests, no servers
 	@sh tests/setup.sh check
 	$(CARGO) test --workspace --lib --bins
+	@sh tests/deny.sh
+
+deny: ## licences and sources of dependencies, by cargo-deny offline
+	@sh tests/setup.sh check
 	@sh tests/deny.sh
 
 test: ## every test: units, servers, guests, the lab, costs
