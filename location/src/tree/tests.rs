@@ -427,11 +427,14 @@ fn a_treeinfo_is_anaconda_s_if_its_family_or_its_second_stage_says_so() {
 
 #[test]
 fn an_installed_system_without_a_menu_is_no_layout() {
-    let temp = Temp::of(&["boot/vmlinuz", "boot/initrd.img", "etc/fstab", "usr/bin/true"]);
-    let error = find(&temp).unwrap_err();
-    let TreeError::Nothing { candidates, tried, .. } = &error else { panic!("{error}") };
-    assert!(tried.contains("an installed system, whose root only its boot menu names"), "{tried}");
-    assert!(!candidates.is_empty(), "{error}");
+    for own in ["usr/bin/true", "bin/true", "sbin/init"] {
+        let temp = Temp::of(&["boot/vmlinuz", "boot/initrd.img", "etc/fstab", own]);
+        let error = find(&temp).unwrap_err();
+        let TreeError::Nothing { candidates, tried, .. } = &error else { panic!("{error}") };
+        let expected = "an installed system, whose root only its boot menu names";
+        assert!(tried.contains(expected), "{own}: {tried}");
+        assert!(!candidates.is_empty(), "{error}");
+    }
 }
 
 #[test]
@@ -447,6 +450,11 @@ fn a_live_medium_without_its_menu_is_not_anaconda() {
     std::fs::remove_file(temp.path().join(".discinfo")).unwrap();
     temp.file("images/install.img", b"x");
     assert_eq!(find(&temp).unwrap().installer, Installer::Anaconda);
+    std::fs::remove_file(temp.path().join("images/install.img")).unwrap();
+    let menu = "menuentry a { linux /images/pxeboot/vmlinuz inst.stage2=hd:LABEL=X }";
+    temp.file("EFI/BOOT/grub.cfg", menu.as_bytes());
+    let tree = find(&temp).unwrap();
+    assert_eq!((tree.installer, tree.warnings), (Installer::Anaconda, Vec::new()));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::start::Start;
 /// How long chukka may take to say that it cannot run a guest.
 const AT_ONCE: Duration = Duration::from_millis(100);
 /// How often it may try: on a busy machine others may take the time.
-const TRIES: u32 = 5;
+const TRIES: u32 = 20;
 /// chukka could not run the guest.
 const COULD_NOT_RUN: i32 = 125;
 

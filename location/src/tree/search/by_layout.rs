@@ -64,7 +64,7 @@ impl Search<'_> {
         // A place without lists is a tree on a server.
         let Ok(top) = self.source.list(&TreePath::root()) else { return Ok(Some(pair)) };
         let has = |name: &str| top.iter().any(|entry| entry.name == name);
-        if has("etc") && has("usr") {
+        if has("etc") && ["usr", "bin", "sbin"].into_iter().any(has) {
             self.look(pair.rule, "an installed system, whose root only its boot menu names");
             return Ok(None);
         }
@@ -79,14 +79,19 @@ impl Search<'_> {
     }
 
     /// Whether a place with the layout of anaconda has a live system: what anaconda loads is
-    /// described or has another name.
+    /// described, has another name, or is named by the menu.
     fn is_live_system(&mut self, has: &dyn Fn(&str) -> bool) -> Result<bool, TreeError> {
         if self.treeinfo.is_some() || has(".discinfo") || !has("LiveOS") {
             return Ok(false);
         }
         let mut is_there =
             |path| Ok::<_, TreeError>(self.files.problem(&TreePath::new(path))?.is_none());
-        Ok(is_there("LiveOS/squashfs.img")? && !is_there("images/install.img")?)
+        if !is_there("LiveOS/squashfs.img")? || is_there("images/install.img")? {
+            return Ok(false);
+        }
+        let menus = BootConfig::read_all(self.source);
+        let mut entries = menus.iter().flat_map(|config| &config.entries);
+        Ok(!entries.any(|entry| entry.words().iter().any(|word| word.starts_with("inst."))))
     }
 
     /// A pair with the words of the place's own boot menu, if these say that no installer starts: a

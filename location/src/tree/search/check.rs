@@ -80,11 +80,12 @@ pub(in super::super) fn plausible(
     if is_page(&head) { Err(foreign("an HTML or XML page")) } else { Ok(()) }
 }
 
-/// Whether a file begins as an initrd does: a cpio archive, or what Linux unpacks
-/// (lib/decompress.c).
+/// Whether a file begins as an initrd does: a cpio archive that Linux reads (init/initramfs.c), or
+/// what it unpacks (lib/decompress.c).
 pub(super) fn is_archive(file: &dyn RandomAccess) -> Result<bool, TreeError> {
-    const MAGICS: [&[u8]; 8] = [
-        b"0707",
+    const MAGICS: [&[u8]; 9] = [
+        b"070701",
+        b"070702",
         b"\x1f\x8b",
         b"\xfd7zXZ\0",
         b"\x28\xb5\x2f\xfd",
