@@ -24,9 +24,7 @@ impl Search<'_> {
                 if let Some((kernel, initrd)) = self.pair(row.of, &kernel, &initrd)? {
                     let rule = row.to_string();
                     let pair = Pair::new(kernel, vec![initrd], rule, row.installer);
-                    if let Some(pair) = self.with_evidence(pair)? {
-                        return Ok(Some(pair));
-                    }
+                    return self.with_evidence(pair);
                 }
             }
         }

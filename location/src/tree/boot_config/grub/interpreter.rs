@@ -28,37 +28,6 @@ const EXAMINED: u64 = 256 << 20;
 /// Maximum number of warnings.
 const WARNINGS: usize = 8;
 
-/// GRUB's commands that usually succeed, and change nothing of what is booted here.
-const WITHOUT_EFFECT: [&str; 27] = [
-    "acpi",
-    "authenticate",
-    "background_color",
-    "background_image",
-    "badram",
-    "cutmem",
-    "date",
-    "drivemap",
-    "efitextmode",
-    "help",
-    "keymap",
-    "loadfont",
-    "lsefimmap",
-    "lsmmap",
-    "lspci",
-    "nativedisk",
-    "net_bootp",
-    "net_dhcp",
-    "parttool",
-    "password",
-    "password_pbkdf2",
-    "terminfo",
-    "usb",
-    "vbeinfo",
-    "videoinfo",
-    "videotest",
-    "write_byte",
-];
-
 /// What follows a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flow {
@@ -144,8 +113,6 @@ pub(super) struct Interpreter<'a, 'f> {
     parameters: Vec<String>,
     /// `$?`: whether the last command succeeded.
     status: Status,
-    /// What a condition sees in its place, if the last thing that ran was no command.
-    outcome: Option<Status>,
     /// Whether unquoted `*` and `?` are patterns: the module "regexp" does that.
     has_patterns: bool,
     /// Whether variables such as `$YEAR` have the date: the module "datehook" does that.
@@ -181,7 +148,6 @@ impl<'a, 'f> Interpreter<'a, 'f> {
             functions: BTreeMap::new(),
             parameters: Vec::new(),
             status: Status::Known(true),
-            outcome: None,
             has_patterns: false,
             has_date: false,
             bls_shown: BTreeSet::new(),
@@ -274,7 +240,7 @@ impl<'a, 'f> Interpreter<'a, 'f> {
     fn if_statement(&mut self, branches: &[(Script, Script)], otherwise: Option<&Script>) -> Flow {
         for (condition, body) in branches {
             match self.run(condition) {
-                Flow::Next if self.is_met() => return self.run(body),
+                Flow::Next if self.has_succeeded() => return self.run(body),
                 Flow::Next => {}
                 other => return other,
             }
@@ -318,7 +284,7 @@ impl<'a, 'f> Interpreter<'a, 'f> {
     fn while_statement(&mut self, is_until: bool, condition: &Script, body: &Script) -> Flow {
         loop {
             match self.run(condition) {
-                Flow::Next if self.is_met() == is_until => return Flow::Next,
+                Flow::Next if self.has_succeeded() == is_until => return Flow::Next,
                 Flow::Next => {}
                 Flow::Continue(1) => continue,
                 other => match after_round(other) {
@@ -335,7 +301,6 @@ impl<'a, 'f> Interpreter<'a, 'f> {
     }
 
     fn simple(&mut self, words: &[Word], block: Option<&Script>) -> Flow {
-        self.outcome = None;
         self.warn_of_missing_options(words);
         let Some(mut words) = self.expand(words) else { return Flow::Stop };
         let is_negated = words.first().is_some_and(|word| word == "!");
@@ -348,10 +313,6 @@ impl<'a, 'f> Interpreter<'a, 'f> {
             self.assign(name);
             return Flow::Next;
         };
-        // A function or `eval` returns what ran last in it.
-        if let Some(outcome) = self.outcome.take() {
-            self.status = outcome;
-        }
         if is_negated {
             self.status = Status::Known(!self.has_succeeded());
         }
@@ -359,17 +320,16 @@ impl<'a, 'f> Interpreter<'a, 'f> {
     }
 
     /// What is neither a command nor a function is an assignment, or nothing. Either way it counts
-    /// as true, also behind `!`, and `$?` stays (`grub_script_execute_cmdline` in
-    /// grub-core/script/execute.c).
+    /// as true, also behind `!` (`grub_script_execute_cmdline` in grub-core/script/execute.c).
     fn assign(&mut self, name: &str) {
         let assignment = name.split_once('=');
         if let Some((variable, value)) = assignment.filter(|(variable, _)| !variable.is_empty()) {
             self.variables.set(variable, value);
         }
-        self.outcome = Some(match assignment {
-            None if !WITHOUT_EFFECT.contains(&name) => Status::Unknown(name.to_owned()),
-            _ => Status::Known(true),
-        });
+        self.status = match assignment {
+            Some(_) => Status::Known(true),
+            None => Status::Unknown(name.to_owned()),
+        };
     }
 
     /// `$kernelopts` in a kernel's command line has the root device on RHEL 8 and its rebuilds:

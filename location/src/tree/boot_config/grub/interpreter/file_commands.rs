@@ -8,11 +8,13 @@ use crate::checksum::{self, Checked};
 use storage::{RandomAccess, head};
 
 /// GRUB's commands that ask the machine, its firmware or its devices.
-const UNANSWERED: [&str; 11] = [
+const UNANSWERED: [&str; 13] = [
     "cbmemc",
     "cryptomount",
     "getenv",
     "gptprio.next",
+    "net_bootp",
+    "net_dhcp",
     "pcidump",
     "probe",
     "rdmsr",
@@ -30,7 +32,7 @@ const SUMS: [(&str, &str); 5] = [
     ("crc", "crc32"),
 ];
 /// Bytes of a file that `file` looks at: those in which a header of Multiboot 2 can begin.
-pub(super) const HEAD: usize = 32768;
+const HEAD: usize = 32768;
 
 impl Interpreter<'_, '_> {
     /// Runs a command that answers a question. `None`: it is another one.
@@ -212,12 +214,12 @@ fn listed(line: &str, digits: usize) -> Option<(&str, &str)> {
 
 /// Whether a file with these first bytes begins with Linux' setup code: struct
 /// linux_i386_kernel_header has 0x268 bytes, and the code has at most 64 sectors.
-pub(super) fn has_setup_code(head: &[u8]) -> bool {
+fn has_setup_code(head: &[u8]) -> bool {
     head.len() >= 0x268 && head[0x1fe..0x200] == [0x55, 0xaa] && head[0x1f1] <= 64
 }
 
 /// Whether a file with these first bytes is of a kind. `None`: chukka does not know the kind.
-pub(super) fn is_kind(kind: &str, head: &[u8], len: u64) -> Option<bool> {
+fn is_kind(kind: &str, head: &[u8], len: u64) -> Option<bool> {
     let bytes = |at: usize, count: usize| head.get(at..at.checked_add(count)?);
     let u16_at = |at| bytes(at, 2).map(|bytes| u16::from_le_bytes([bytes[0], bytes[1]]));
     let u32_at = |at| {

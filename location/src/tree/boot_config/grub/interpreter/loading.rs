@@ -20,8 +20,7 @@ impl Interpreter<'_, '_> {
             "linux" | "linux16" | "linuxefi" => {
                 self.loaded.initrds.clear();
                 self.loaded.kernel = self.module(arguments);
-                let part = if name == "linux16" { Part::Kernel16 } else { Part::Kernel };
-                Self::loads(part, arguments)
+                Self::loads(Part::Kernel, arguments)
             }
             "initrd" | "initrd16" | "initrdefi" => self.load_initrds(arguments),
             "multiboot" | "multiboot2" | "xen_hypervisor" => {
@@ -106,7 +105,7 @@ impl Interpreter<'_, '_> {
         let Some((name, text)) = text else { return Flow::Next };
         let outer = self.enter_file(name);
         let flow = self.run_text(&text, &without_device(name));
-        (self.status, self.outcome) = (Status::Known(true), None);
+        self.status = Status::Known(true);
         for (variable, value) in outer {
             match value {
                 Some(value) => {
