@@ -28,6 +28,12 @@ use crate::machine::parts::Parts;
 use crate::machine::{Devices, items};
 use crate::memory::Ram;
 
+/// What needs KVM, where the host has it.
+pub fn on_kvm<T>(made: Result<T, crate::error::StartError>) -> Option<T> {
+    let kvm = std::fs::File::options().read(true).write(true).open("/dev/kvm");
+    kvm.is_ok().then(|| made.unwrap())
+}
+
 /// Where the guest's code is.
 pub const CODE: u64 = 0x1000;
 /// The size of its memory in bytes.

@@ -446,13 +446,18 @@ mod tests {
             assert_eq!(disks.are_waiting(), waits);
             assert_eq!(notifier.take().disks_waiting, told);
         }
-        // A pause ends early if there is something new.
-        server.wake.write(1).unwrap();
-        let start = std::time::Instant::now();
-        server.pause();
-        assert!(start.elapsed() < RETRY_AFTER);
-        server.pause();
-        assert!(start.elapsed() >= RETRY_AFTER, "it was taken");
+        let pause = || {
+            let start = std::time::Instant::now();
+            server.pause();
+            start.elapsed()
+        };
+        // A pause ends early if there is something new. On a busy machine, others may take the time.
+        let ends_early = || {
+            server.wake.write(1).unwrap();
+            pause() < RETRY_AFTER
+        };
+        assert!((0..10).any(|_| ends_early()));
+        assert!(pause() >= RETRY_AFTER, "it was taken");
     }
 
     #[test]

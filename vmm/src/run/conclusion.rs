@@ -90,7 +90,11 @@ mod tests {
             let config =
                 VmConfig { record_exits, serial: serial.clone(), ..config(MachineKind::Microvm) };
             let file = File::options().read(true).write(true).open(&core.0).unwrap();
-            let Ok(vm) = Vm::new(&config, Some(kernel(true, "")), Vec::new()) else { return };
+            let Some(vm) =
+                crate::tests::on_kvm(Vm::new(&config, Some(kernel(true, "")), Vec::new()))
+            else {
+                return;
+            };
             let vm = vm.with_core_file(Some(file));
             let machine = machine(MachineKind::Microvm, |config| config.serial = serial);
             let devices = machine.devices();
@@ -116,7 +120,11 @@ mod tests {
             let file = Scratch::new(b"");
             let path = file.0.clone();
             let config = config(MachineKind::Microvm);
-            let Ok(vm) = Vm::new(&config, Some(kernel(true, "")), Vec::new()) else { return };
+            let Some(vm) =
+                crate::tests::on_kvm(Vm::new(&config, Some(kernel(true, "")), Vec::new()))
+            else {
+                return;
+            };
             let devices = machine(MachineKind::Microvm, |config| {
                 let file = CharBackend::File(CharFile { path, append: false });
                 config.serial[0] = Some(file.into());

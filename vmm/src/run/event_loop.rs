@@ -667,7 +667,11 @@ mod tests {
         let flusher = Flusher::start(Arc::clone(&devices)).unwrap();
         for record_exits in [false, true] {
             let config = VmConfig { record_exits, cpus: 2, ..config(MachineKind::Microvm) };
-            let Ok(vm) = Vm::new(&config, Some(kernel(true, "")), Vec::new()) else { return };
+            let Some(vm) =
+                crate::tests::on_kvm(Vm::new(&config, Some(kernel(true, "")), Vec::new()))
+            else {
+                return;
+            };
             let mut vcpus = vm.create_vcpus(&devices).unwrap();
             let mut events = event_loop(|_| (), None);
             let mut report = |then: Option<Outcome>| {

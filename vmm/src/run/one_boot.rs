@@ -110,7 +110,7 @@ mod tests {
         for (firmware, ready) in [(None, [true, true]), (Some(builtin()), [false, true])] {
             let config = VmConfig { firmware, cpus: 2, ..config(MachineKind::Microvm) };
             let boot = config.firmware.is_none().then(|| kernel(true, ""));
-            let Ok(vm) = Vm::new(&config, boot, Vec::new()) else { return };
+            let Some(vm) = crate::tests::on_kvm(Vm::new(&config, boot, Vec::new())) else { return };
             let devices = machine(MachineKind::Microvm, |_| ()).devices();
             let vcpus = vm.create_vcpus(&devices).unwrap();
             let has_mtrrs = |vcpu: &Vcpu| {
@@ -143,7 +143,11 @@ mod tests {
     #[test]
     fn another_thread_can_end_the_run() {
         let config = config(MachineKind::Microvm);
-        let Ok(vm) = Vm::new(&config, Some(kernel(true, "noapic")), Vec::new()) else { return };
+        let Some(vm) =
+            crate::tests::on_kvm(Vm::new(&config, Some(kernel(true, "noapic")), Vec::new()))
+        else {
+            return;
+        };
         assert!(vm.warnings()[0].starts_with("'noapic' is on the kernel's command line"));
         let remote = vm.remote();
         remote.press_power_button();

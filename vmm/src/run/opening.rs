@@ -118,7 +118,9 @@ mod tests {
         ] {
             let config = VmConfig { starts_paused, gdb, ..config(MachineKind::Microvm) };
             let kernel = kernel(true, "crashkernel=64M");
-            let Ok(vm) = Vm::new(&config, Some(kernel), Vec::new()) else { return };
+            let Some(vm) = crate::tests::on_kvm(Vm::new(&config, Some(kernel), Vec::new())) else {
+                return;
+            };
             let vm = vm.with_advice(Some("advice".into())).with_warning(Some("warning".into()));
             let policy = vm.policy();
             assert_eq!(policy.advice.is_some(), has_advice, "{:?}", config.gdb);
@@ -131,7 +133,11 @@ mod tests {
     fn writes_to_consoles_are_collected_if_the_user_allows_it() {
         for coalesced_console in [false, true] {
             let config = VmConfig { coalesced_console, ..config(MachineKind::Microvm) };
-            let Ok(vm) = Vm::new(&config, Some(kernel(true, "")), Vec::new()) else { return };
+            let Some(vm) =
+                crate::tests::on_kvm(Vm::new(&config, Some(kernel(true, "")), Vec::new()))
+            else {
+                return;
+            };
             let expected = coalesced_console && coalesced::is_supported(&vm.kvm);
             assert_eq!(vm.parts().coalesce, expected);
         }
